@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * File descriptors: close-on-exec from birth, empty is -1. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+#include "macros.h"
+
+void fd_close(int fd); /* keeps errno; -1 is fine */
+static inline void fd_closep(int *fd)
+{
+	fd_close(*fd);
+}
+#define AUTO_FD CLEANUP(fd_closep)
+
+int fd_set_nonblocking(int fd, int on);
+int fd_set_cloexec(int fd, int on);
+int fd_socketpair(int type, int ret[2]); /* AF_UNIX, close-on-exec; 0 or -errno */
+int fd_pipe(int ret[2]);                 /* close-on-exec; 0 or -errno */
+/* Loops over short reads/writes and EINTR. fd_read_full returns the bytes read (short only at end of file) or -errno. */
+ssize_t fd_read_full(int fd, void *data, size_t size);
+int fd_write_full(int fd, const void *data, size_t size);
+/* Waits for poll(2) events until the deadline (monotonic ms; 0 = now, UINT64_MAX = for ever): 1 ready, 0 deadline, -errno. */
+int fd_wait(int fd, short events, uint64_t deadline_ms);
+/* Reads the rest of fd, at most max bytes (-EFBIG past it) into a NUL-terminated, owned string. */
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
+/* Copies size bytes (UINT64_MAX: until the end) with copy_file_range/sendfile/read+write as the files allow: bytes or -errno. */
+int64_t fd_copy(int from, int to, uint64_t size);
+/* Passes descriptors over a unix socket with one byte of data (SCM_RIGHTS). */
+int fd_send(int socket, const int *fds, size_t count);
+int fd_receive(int socket, int *fds, size_t max, size_t *ret_count); /* received ones are close-on-exec */
+/* Closes every descriptor from `first` up, except those listed (ascending). */
+void fd_close_from(int first, const int *except, size_t count);
+/* Moves fd above stderr when the process was started with 0-2 closed. Call first thing in main(): opens /dev/null on missing 0-2. */
+void fd_fix_standard(void);

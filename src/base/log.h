@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Log lines of programs that have no person in front of them (keeper, agent, fsd): "LEVEL text" on stderr,
+ * one write(2) a line. Interactive output goes through cli/output. */
+#pragma once
+
+#include "macros.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+void log_set_program(const char *name); /* borrowed; put in front of every line */
+void log_set_level(enum log_level max); /* default INFO; HOLM_DEBUG=1 in the environment makes it DEBUG */
+void log_set_kmsg(int fd);              /* lines go to this descriptor instead of stderr, as "<N>program: text" */
+void log_at(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_at(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Command-line options from tables: one table gives parser, help, man-page synopsis and completion. */
+#pragma once
+
+#include <stdio.h>
+
+#include "error.h"
+#include "strv.h"
+
+enum option_kind {
+	OPTION_FLAG,   /* no value */
+	OPTION_STRING, /* the last one given counts */
+	OPTION_LIST,   /* may be repeated */
+};
+
+struct option_spec {
+	const char *name;            /* without "--" */
+	char letter;                 /* 0: none */
+	enum option_kind kind;
+	const char *argument;        /* "SIZE"; for help; NULL for flags */
+	const char *help;            /* one line */
+	const char *default_text;    /* what holds when it is not given, for help; or NULL */
+	const char *const *choices;  /* NULL-terminated; checked; or NULL */
+	const char *complete;        /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
+};
+
+struct options; /* what was parsed */
+
+struct command_spec {
+	const char *name;                  /* "create" */
+	const char *const *aliases;        /* NULL-terminated or NULL */
+	const char *synopsis;              /* "IMAGE" or "[NAME] [CMD...]": behind the options */
+	const char *summary;               /* one line */
+	const char *details;               /* paragraphs for --help, or NULL */
+	const struct option_spec *options; /* ends with an all-zero entry; or NULL */
+	int min_arguments, max_arguments;  /* max -1: any number */
+	int stop_at_first;                 /* options end at the first word that is not one */
+	const char *complete;              /* for positional words, as in option_spec */
+	int (*run)(const struct command_spec *c, struct options *o); /* exit status */
+};
+
+/* GNU style: --name=value, --name value, -nvalue, -n value, clustered flags, "--" ends. Unknown options, missing values, wrong
+ * choices, too few or many words: -EINVAL and a text. -h/--help is always known (options_help). */
+int options_parse(const struct command_spec *c, int argc, char *const *argv, struct options **ret, struct error **err);
+void options_free(struct options *o);
+DEFINE_CLEANUP(struct options, options_free)
+int options_given(const struct options *o, const char *name);            /* how often */
+const char *options_string(const struct options *o, const char *name);   /* borrowed, or NULL */
+const struct strv *options_list(const struct options *o, const char *name); /* never NULL */
+const struct strv *options_words(const struct options *o);                /* the positional words; never NULL */
+int options_help(const struct options *o);                               /* --help was given */
+/* "Usage: PREFIX name [OPTIONS] SYNOPSIS", summary, options with defaults; wrapped at width columns. */
+void options_print_help(FILE *out, const char *prefix, const struct command_spec *c);

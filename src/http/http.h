@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * HTTP/1.1 (RFC 9112) as holm speaks it between its own programs: small heads, JSON bodies, chunked streams, upgrades.
+ * Three layers: the codec (pure, fuzzed), a server on the loop, and two clients (blocking for the CLI, loop for the keeper).
+ * A stream of holm is always a descriptor; whoever upgrades owns that descriptor from then on. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/loop.h"
+
+enum {
+	HTTP_HEAD_MAX = 16 * 1024,     /* request or status line and all headers, bytes */
+	HTTP_HEADERS_MAX = 64,         /* header lines */
+	HTTP_BODY_MAX = 4 * 1024 * 1024, /* a body that is held in memory */
+	HTTP_CHUNK_LINE_MAX = 1024,
+};
+
+struct http_header {
+	char *name; /* as sent; compared without case */
+	char *value;
+};
+
+struct http_head {
+	char *method, *target; /* requests */
+	int status;            /* responses */
+	int minor;             /* HTTP/1.minor */
+	struct http_header headers[HTTP_HEADERS_MAX];
+	size_t header_count;
+	int64_t content_length; /* -1: not given */
+	int chunked;
+	int upgrade;    /* Connection: upgrade with an Upgrade header */
+	int keep_alive;
+};
+void http_head_done(struct http_head *h);
+#define AUTO_HTTP_HEAD CLEANUP(http_head_done)
+const char *http_head_get(const struct http_head *h, const char *name); /* borrowed, or NULL */
+
+/* Parses one head at data: the bytes it took, -EAGAIN when the end has not come yet, -EBADMSG (with text) when it is not HTTP,
+ * or conflicts with itself (RFC 9112 6.3: both lengths, several different lengths), -EMSGSIZE past HTTP_HEAD_MAX. */
+ssize_t http_parse_request(const char *data, size_t size, struct http_head *ret, struct error **err);
+ssize_t http_parse_response(const char *data, size_t size, struct http_head *ret, struct error **err);
+
+/* Chunked decoding (RFC 9112 7.1), incremental and in place. Zeroed to begin. */
+struct http_chunks {
+	uint64_t left;
+	int state;
+};
+/* Decodes from in[0..in_size): sets *ret_used, and *ret_data/*ret_data_size to one run of body bytes inside `in` (may be empty).
+ * 1 body is complete, 0 more to come, -EBADMSG. */
+int http_chunks_feed(struct http_chunks *c, const char *in, size_t in_size, size_t *ret_used, const char **ret_data, size_t *ret_data_size);
+
+/* "/v1/x?a=b%20c": path without the query (owned), and one decoded parameter (owned, or NULL). */
+char *http_target_path(const char *target);
+char *http_target_query(const char *target, const char *key);
+char *http_encode_query(const char *value); /* percent-encoded (RFC 3986 2.3 unreserved stay), owned */
+
+/* ---- server ---- */
+struct http_server;
+struct http_exchange; /* one request and its response; lives until it is answered or its connection is gone */
+
+typedef void (*http_handler_fn)(struct http_exchange *x, void *data);
+struct http_route {
+	const char *method; /* "GET" */
+	const char *path;   /* exact; or ending in "/ *" without the blank: a prefix */
+	http_handler_fn handler;
+	int stream_body;    /* 1: the handler is called at the head; it reads the body itself after http_exchange_take() */
+};
+
+/* Routes end with a zero entry; `data` goes to every handler. Unknown paths get 404, known paths with another method 405.
+ * The head of a request must come within 10 s, its body within 60 s; a keep-alive connection may idle 60 s. */
+int http_server_new(struct loop *l, const struct http_route *routes, void *data, struct http_server **ret);
+void http_server_free(struct http_server *s); /* drops connections and exchanges; their closed callbacks run */
+DEFINE_CLEANUP(struct http_server, http_server_free)
+int http_server_listen(struct http_server *s, int listening_fd); /* takes it; only peers with our uid (SO_PEERCRED) are served on AF_UNIX */
+int http_server_serve(struct http_server *s, int connected_fd);  /* takes it; for streams that a transport accepted */
+
+const struct http_head *http_exchange_head(const struct http_exchange *x);
+const char *http_exchange_path(const struct http_exchange *x);
+struct json_object *http_exchange_json(struct http_exchange *x, struct error **err); /* body parsed; borrowed; NULL and an error */
+struct loop *http_exchange_loop(struct http_exchange *x);
+void http_exchange_on_closed(struct http_exchange *x, void (*fn)(void *data), void *data); /* peer went away before the answer ended */
+
+/* Answers. After these (or after the closed callback) the exchange must not be touched. Errors go as {"error":"text","code":"ENOENT"}. */
+void http_respond_json(struct http_exchange *x, int status, struct json_object *body); /* takes body; NULL: empty object */
+void http_respond_error(struct http_exchange *x, int code, const struct error *err);   /* status from error_http_status(code) */
+/* A chunked response of JSON lines (application/x-ndjson), each flushed at once. end finishes it. A reader that is more than 1 MiB behind is dropped. */
+void http_stream_begin(struct http_exchange *x, int status);
+void http_stream_json(struct http_exchange *x, struct json_object *line); /* takes line */
+void http_stream_end(struct http_exchange *x);
+/* Answers 101 with this protocol and hands over the connection: the descriptor (blocking mode off) and bytes read ahead
+ * (moved into *early, initialised by this call). -EBADMSG (a 400 was sent) when the request asked for no such upgrade. */
+int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, struct buffer *early);
+/* Hands over the connection as it is, head unanswered, with the raw head in front of the bytes read ahead: for a proxy, or for a
+ * handler that streams a body or a raw response itself. */
+int http_exchange_take(struct http_exchange *x, int *ret_fd, struct buffer *raw);
+
+/* ---- blocking client (CLI) ---- */
+struct http_response {
+	struct http_head head;
+	int fd;              /* borrowed from the caller of http_request */
+	struct buffer early; /* body or stream bytes that came with the head */
+	struct http_chunks chunks;
+	int ended;
+	uint64_t body_left;
+};
+void http_response_done(struct http_response *r);
+#define AUTO_HTTP_RESPONSE CLEANUP(http_response_done)
+/* Sends one request on a connected socket and reads the head of the answer. upgrade: protocol name or NULL. body: borrowed, or NULL.
+ * A status of 400 and more becomes the error that the body names: -error_from_http_status(). deadline as fd_wait(). */
+int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
+		 struct http_response *ret, struct error **err);
+int http_response_json(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err); /* whole body */
+/* Next line of a JSON-lines response: 1 and *ret, 0 at the end, -errno. */
+int http_response_line(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err);
+/* Raw body bytes: count, 0 at the end, -errno. */
+ssize_t http_response_read(struct http_response *r, void *data, size_t size, uint64_t deadline_ms, struct error **err);
+
+/* ---- loop client (keeper and agent) ---- */
+struct http_call;
+struct http_call_events {
+	void (*line)(struct json_object *line, void *data); /* each line of a JSON-lines answer, borrowed; may be NULL */
+	/* Once, last: code 0 and the body (NULL when lines were given), or -errno and the error (borrowed). The call frees itself after. */
+	void (*done)(int code, struct json_object *body, const struct error *err, void *data);
+};
+/* Takes fd. body: taken, may be NULL. deadline bounds the whole call (UINT64_MAX for a stream without end). *ret may be NULL. */
+int http_call(struct loop *l, int fd, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms,
+	      const struct http_call_events *events, void *data, struct http_call **ret);
+void http_call_cancel(struct http_call *c); /* done is not called */
+
+/* ---- relay ---- */
+/* Copies both ways between two descriptors (both taken) until both directions ended; half-closes are passed on with
+ * shutdown(2); `first_to_b` (may be NULL) are bytes to write to b before anything read from a. Bounded memory: 64 KiB a direction. */
+struct relay;
+int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data, struct relay **ret);
+void relay_free(struct relay *r);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A transport opens byte streams between keeper and agent, and nothing more. A stream is a non-blocking stream socket
+ * descriptor, close-on-exec; shutdown(SHUT_WR) is its half-close; everything above speaks HTTP/1.1 on it.
+ *
+ *   unix    connects to a socket path (native isolation)
+ *   serial  HTTP/2 CONNECT streams (nghttp2) over one byte pipe, here a virtio-serial port; each stream ends in a socketpair (mux.c)
+ *   vsock   AF_VSOCK, with a secret in the first line (by setting only)
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/loop.h"
+
+struct transport;
+typedef void (*transport_accept_fn)(int fd, void *data);                      /* takes fd */
+typedef void (*transport_closed_fn)(int code, const char *why, void *data);   /* the transport is dead; free it */
+
+/* Opens a stream to the other side: *ret_fd owned by the caller. It can be written at once; a refusal shows as end of file. */
+int transport_open(struct transport *t, int *ret_fd, struct error **err);
+void transport_free(struct transport *t);
+DEFINE_CLEANUP(struct transport, transport_free)
+
+int transport_unix_new(const char *path, struct transport **ret);
+
+enum mux_role { MUX_CLIENT, MUX_SERVER };
+/* HTTP/2 with prior knowledge (RFC 9113 3.3) over fd (taken). The client opens streams, the server accepts them. At most 256
+ * streams at a time, 256 KiB of data in flight a stream, a HEADERS frame of at most 4 KiB; anything else from the other side is a
+ * connection error. A peer that keeps no protocol ends the mux (closed callback), never blocks it. */
+int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept, transport_closed_fn closed, void *data,
+		      struct transport **ret);

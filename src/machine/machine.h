@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The model of a machine: what machine.json says, where its files are, who holds its lock. No processes here.
+ *
+ *   $DATA/machines/NAME/machine.json   the configuration, replaced whole
+ *   $DATA/machines/NAME/lock           held (exclusive) by the keeper while it lives: the machine's liveness
+ *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by rm/rename/clone/export
+ *   $DATA/machines/NAME/{console,boot}.log   init's console; keeper's, kernel's and agent's lines
+ *   $DATA/machines/NAME/disk.qcow2     vm isolation
+ *   $DATA/default                      the default machine's name
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_ISOLATION_NATIVE };
+enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
+enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM };
+
+struct machine_mount {
+	char *host, *inside; /* absolute, normalized */
+	int read_only;
+};
+
+struct machine_publish {
+	char *ip; /* NULL: 127.0.0.1 and ::1 */
+	uint16_t host, inside;
+	int udp;
+};
+
+struct machine {
+	char *name;
+	char *id;              /* 32 hex digits, random, for ever: the machine id given to the inside */
+	char *created;         /* RFC 3339 */
+	char *image;           /* canonical reference as created from */
+	char *image_digest;    /* "sha256:..." of the image's manifest */
+	char *image_disk;      /* absolute path of the image's read-only ext4 file */
+	struct json_object *image_config; /* Env, WorkingDir, User, StopSignal, Labels of the image's configuration */
+	char *platform;        /* "linux/amd64" */
+	enum machine_isolation isolation;
+	enum machine_home home_mount;
+	enum machine_init init;
+	char *init_path;       /* the image's init as found when created, or NULL: none (holm's own is used) */
+	uint64_t cpus;         /* 0: half the host's, at least 1 */
+	uint64_t memory;       /* bytes; 0: half the host's, at least 1 GiB */
+	uint64_t disk_size;    /* bytes; 0: 100 GiB */
+	char *home;            /* absolute host path of the home */
+	char *user;            /* name inside; default the host's */
+	uint32_t uid, gid;
+	char *kernel, *kernel_modules; /* NULL: the bundle's */
+	struct strv env;       /* K=V for every session */
+	struct machine_mount *mounts;
+	size_t mount_count;
+	struct machine_publish *publish;
+	size_t publish_count;
+	int host_access;
+	char *transport;       /* NULL: "serial"; "vsock" by setting */
+};
+
+void machine_free(struct machine *m);
+DEFINE_CLEANUP(struct machine, machine_free)
+#define AUTO_MACHINE CLEANUP(machine_freep)
+
+int machine_name_check(const char *name, struct error **err);         /* [a-z0-9][a-z0-9-]{0,62} */
+char *machine_name_from_image(const char *reference);                 /* "docker.io/library/alpine:3.22" -> "alpine-3-22"; owned */
+int machine_from_json(struct json_object *o, struct machine **ret, struct error **err);
+struct json_object *machine_to_json(const struct machine *m);
+
+int machine_load(const char *name, struct machine **ret, struct error **err); /* -ENOENT: `no machine "x"; see "holm machine ls"` */
+int machine_save(const struct machine *m, struct error **err);                /* atomic; caller holds the configuration lock */
+int machine_list(struct strv *names, struct error **err);                     /* sorted; broken ones are left in: load tells */
+/* Makes the machine's directory with machine.json and whatever `fill` adds, under its name at once (rename of a temporary directory).
+ * -EEXIST when the name is taken. */
+int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data, struct error **err);
+int machine_delete(const char *name, struct error **err); /* caller holds both locks */
+
+char *machine_dir(const char *name);                          /* owned */
+char *machine_file(const char *name, const char *file);       /* owned */
+char *machine_socket_path(const char *name, struct error **err); /* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
+int machine_lock(const char *name, uint64_t deadline_ms, struct error **err);        /* keeper's lock: fd or -EWOULDBLOCK */
+int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err); /* fd */
+int machine_is_running(const char *name); /* 1, 0, -errno: somebody holds the keeper's lock */
+
+int machine_default_get(char **ret, struct error **err); /* -ENOENT with a text that says how to set one */
+int machine_default_set(const char *name, struct error **err); /* NULL clears */
+
+/* `set KEY=VALUE`: checks and changes m in memory; *ret_note (owned, may stay NULL) says what waits for the next start. */
+int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
+int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err);     /* HOST[:INSIDE[:ro]] */
+int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err); /* [IP:]HOST:INSIDE[/udp] */
+uint64_t machine_cpus(const struct machine *m);      /* defaults resolved */
+uint64_t machine_memory(const struct machine *m);
+uint64_t machine_disk_size(const struct machine *m);
