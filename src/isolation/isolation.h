@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The table of functions behind which a machine runs: a virtual machine (vm/) or namespaces (native/). Nothing above this
- * header asks which one it is. The first group works on a stopped machine and is used by the CLI and by holm-image; the second is used by the keeper.
+ * header asks which one it is. There are two tables: one for a
+ * stopped machine's disk (CLI), one for running it (keeper).
  */
 #pragma once
 
@@ -32,18 +33,22 @@ struct isolation_events {
 	void (*ended)(int code, const char *why, void *data);
 };
 
+/* A stopped machine: used by the CLI (links nothing but libc and json-c). */
+struct isolation_disk_ops {
+	const char *name; /* "vm" */
+	/* Makes what the machine needs on disk inside `directory` (m's new one) over the prepared image disk that m->image_disk names. O(1). */
+	int (*create)(const struct machine *m, const char *directory, struct error **err);
+	/* Drops what create made beyond the machine's own directory (shared bases that nobody names any more); m's directory is gone already. */
+	int (*remove)(const struct machine *m, struct error **err);
+	/* Copy-on-write; `from` is stopped and locked, `directory` is the new machine's. */
+	int (*clone)(const struct machine *from, const struct machine *to, const char *directory, struct error **err);
+	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone */
+};
+
+/* A running machine: used by the keeper. */
 struct isolation_ops {
 	const char *name; /* "vm" */
 
-	/* ---- a stopped machine ---- */
-	/* Makes what the machine needs on disk inside m's (new) directory over the prepared image disk m->image_disk names. O(1). */
-	int (*create)(const struct machine *m, struct error **err);
-	/* Drops what create made, beyond the machine's own directory (shared bases that nobody names any more). */
-	int (*remove)(const struct machine *m, struct error **err);
-	int (*clone)(const struct machine *from, const struct machine *to, struct error **err); /* copy-on-write, both stopped and locked */
-	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone */
-
-	/* ---- the keeper's side, on its loop ---- */
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this process. */
 	int (*start)(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
 		     const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err);
@@ -57,9 +62,14 @@ struct isolation_ops {
 	void (*free)(struct isolation_run *r);      /* after `ended` */
 };
 
-extern const struct isolation_ops isolation_vm;
+extern const struct isolation_ops isolation_vm;           /* isolation_lib */
+extern const struct isolation_disk_ops isolation_vm_disk; /* isolation_disk_lib */
 
-/* The table for a machine: its setting, "auto" resolved by the probes. *ret_warning (owned, may stay NULL): one line to show, e.g. emulation. */
-int isolation_choose(enum machine_isolation setting, const struct isolation_ops **ret, char **ret_warning, struct error **err);
+/* What a machine's setting means on this host ("auto" resolved by the probes): never AUTO. *ret_warning (owned, may stay NULL): one line to
+ * show, e.g. that the machine runs under emulation. (isolation_disk_lib) */
+int isolation_resolve(enum machine_isolation setting, enum machine_isolation *ret, char **ret_warning, struct error **err);
+/* The tables of a resolved isolation. NULL and an error where this build has none. */
+const struct isolation_ops *isolation_table(enum machine_isolation resolved, struct error **err);           /* isolation_lib */
+const struct isolation_disk_ops *isolation_disk_table(enum machine_isolation resolved, struct error **err); /* isolation_disk_lib */
 /* `holm system info`: adds an array "probes" of {"name","ok","detail","fix"}. */
-void isolation_probe_all(struct json_object *into);
+void isolation_probe_all(struct json_object *into); /* isolation_disk_lib */
