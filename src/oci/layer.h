@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A layer blob's uncompressed bytes: plain, gzip (several members too) or zstd, hashed while they are read. (layer_lib) */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+struct layer_limits {
+	uint64_t max_bytes; /* uncompressed; default 1 TiB */
+	uint64_t max_ratio; /* uncompressed / compressed; default 400, looked at only past ratio_from */
+	uint64_t ratio_from; /* bytes; default 8 GiB: a file of zeros compresses 1000:1 honestly */
+};
+extern const struct layer_limits layer_default_limits;
+
+struct layer_reader;
+/* Decodes fd (borrowed; from its current position). media_type decides where it is known, and must agree with the first bytes;
+ * NULL lets the bytes decide. limits NULL: the defaults. */
+int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret, struct error **err);
+void layer_reader_free(struct layer_reader *l);
+DEFINE_CLEANUP(struct layer_reader, layer_reader_free)
+
+/* The next piece (a tar_source, data being the reader): borrowed until the next call. Bytes, 0 at the end, -errno. */
+ssize_t layer_reader_read(void *reader, const void **ret, struct error **err);
+/* Bytes of the blob read so far. */
+uint64_t layer_reader_position(struct layer_reader *l);
+/* After the end: the digest of all that was read, "sha256:HEX", borrowed. */
+const char *layer_reader_digest(struct layer_reader *l);
