@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Advisory locks on files (flock(2), so they belong to the open file and survive fork). */
+ * Advisory locks on files (open file description locks, fcntl(2): they belong to the open file, survive fork, and can be asked about). */
 #pragma once
+
+#include <stdint.h>
 
 #include "error.h"
 

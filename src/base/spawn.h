@@ -2,6 +2,7 @@
  * The one place that starts programs. */
 #pragma once
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "error.h"

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alloc.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+static void *checked(void *p)
+{
+	if (!p) {
+		fputs("holm: out of memory\n", stderr);
+		abort();
+	}
+	return p;
+}
+
+void *xmalloc(size_t size)
+{
+	return checked(malloc(size ? size : 1));
+}
+
+void *xcalloc(size_t count, size_t size)
+{
+	return checked(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *xrealloc(void *p, size_t count, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes))
+		abort();
+	return checked(realloc(p, bytes ? bytes : 1));
+}
+
+char *xstrdup(const char *s)
+{
+	return s ? checked(strdup(s)) : NULL;
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+	return checked(strndup(s, n));
+}
+
+void *xmemdup(const void *p, size_t n)
+{
+	void *copy = xmalloc(n);
+	if (n)
+		memcpy(copy, p, n);
+	return copy;
+}
+
+char *xasprintf(const char *format, ...)
+{
+	char *s = NULL;
+	va_list arguments;
+	va_start(arguments, format);
+	int r = vasprintf(&s, format, arguments);
+	va_end(arguments);
+	return checked(r < 0 ? NULL : s);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *program = "holm";
+static int max_level = -1;
+static int kmsg = -1;
+
+void log_set_program(const char *name)
+{
+	program = name;
+}
+
+void log_set_level(enum log_level max)
+{
+	max_level = (int)max;
+}
+
+void log_set_kmsg(int fd)
+{
+	kmsg = fd;
+}
+
+static int level_from_environment(void)
+{
+	const char *debug = getenv("HOLM_DEBUG");
+	return debug && streq(debug, "1") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+}
+
+void log_at(enum log_level level, const char *format, ...)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+	static const int priorities[] = { 3, 4, 6, 7 };
+	char line[1024];
+	int n;
+	if (max_level < 0)
+		max_level = level_from_environment();
+	if ((int)level > max_level)
+		return;
+	if (kmsg >= 0)
+		n = snprintf(line, sizeof line, "<%d>%s: ", priorities[level], program);
+	else
+		n = snprintf(line, sizeof line, "%s: %s: ", program, names[level]);
+	va_list arguments;
+	va_start(arguments, format);
+	int m = vsnprintf(line + n, sizeof line - n - 1, format, arguments);
+	va_end(arguments);
+	n += MIN(MAX(m, 0), (int)sizeof line - n - 2);
+	for (int i = 0; i < n; i++)
+		if ((unsigned char)line[i] < ' ')
+			line[i] = ' ';
+	line[n++] = '\n';
+	/* Nothing sensible can be done where the log itself cannot be written. */
+	ssize_t written UNUSED = write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, n);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The values lie in an array parallel to the table, found by name: commands have a dozen options, and run once. */
+#include "options.h"
+
+#include <errno.h>
+
+#include "alloc.h"
+
+struct option_value {
+	int given;
+	struct strv values;
+};
+
+struct options {
+	const struct command_spec *command;
+	size_t count;
+	struct option_value *values;
+	struct strv words;
+	int help;
+};
+
+static const struct option_spec none[1];
+
+static const struct option_spec *table(const struct command_spec *c)
+{
+	return c->options ? c->options : none;
+}
+
+void options_free(struct options *o)
+{
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->count; i++)
+		strv_done(&o->values[i].values);
+	free(o->values);
+	strv_done(&o->words);
+	free(o);
+}
+
+static int check_choice(const struct option_spec *s, const char *value, struct error **err)
+{
+	if (!s->choices)
+		return 0;
+	AUTO_STRV struct strv list = { 0 };
+	for (const char *const *c = s->choices; *c; c++) {
+		if (streq(*c, value))
+			return 0;
+		strv_add(&list, *c);
+	}
+	AUTOFREE char *text = strv_join(&list, ", ");
+	return error_set(err, EINVAL, "--%s cannot be \"%s\"; it is one of %s", s->name, value, text);
+}
+
+static int store(struct options *o, const struct option_spec *s, const char *value, struct error **err)
+{
+	struct option_value *v = &o->values[s - table(o->command)];
+	v->given++;
+	if (s->kind == OPTION_FLAG)
+		return 0;
+	if (s->kind == OPTION_STRING)
+		strv_done(&v->values);
+	strv_add(&v->values, value);
+	return check_choice(s, value, err);
+}
+
+struct cursor {
+	int argc, at;
+	char *const *argv;
+};
+
+/* value: what follows in the same word, or NULL. */
+static int take_value(struct options *o, const struct option_spec *s, struct cursor *c, const char *value, struct error **err)
+{
+	if (!value) {
+		if (c->at >= c->argc)
+			return error_set(err, EINVAL, "--%s needs a value (%s)", s->name, s->argument ? s->argument : "VALUE");
+		value = c->argv[c->at++];
+	}
+	return store(o, s, value, err);
+}
+
+static int parse_long(struct options *o, struct cursor *c, const char *word, struct error **err)
+{
+	const char *equals = strchr(word, '=');
+	size_t n = equals ? (size_t)(equals - word) : strlen(word);
+	if (n == 4 && strncmp(word, "help", n) == 0 && !equals) {
+		o->help = 1;
+		return 0;
+	}
+	for (const struct option_spec *s = table(o->command); s->name; s++) {
+		if (strlen(s->name) != n || strncmp(s->name, word, n) != 0)
+			continue;
+		if (s->kind != OPTION_FLAG)
+			return take_value(o, s, c, equals ? equals + 1 : NULL, err);
+		if (equals)
+			return error_set(err, EINVAL, "--%s takes no value", s->name);
+		return store(o, s, NULL, err);
+	}
+	return error_set(err, EINVAL, "unknown option --%.*s", (int)n, word);
+}
+
+static int parse_short(struct options *o, struct cursor *c, const char *letters, struct error **err)
+{
+	for (; *letters; letters++) {
+		const struct option_spec *s = table(o->command);
+		while (s->name && s->letter != *letters)
+			s++;
+		if (!s->name && *letters == 'h') {
+			o->help = 1;
+			continue;
+		}
+		if (!s->name)
+			return error_set(err, EINVAL, "unknown option -%c", *letters);
+		if (s->kind != OPTION_FLAG)
+			return take_value(o, s, c, letters[1] ? letters + 1 : NULL, err);
+		int r = store(o, s, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int parse_words(struct options *o, struct cursor *c, struct error **err)
+{
+	int only_words = 0;
+	while (c->at < c->argc) {
+		const char *word = c->argv[c->at++];
+		int r = 0;
+		if (only_words || word[0] != '-' || !word[1]) {
+			strv_add(&o->words, word);
+			only_words |= o->command->stop_at_first;
+		} else if (streq(word, "--")) {
+			only_words = 1;
+		} else if (word[1] == '-') {
+			r = parse_long(o, c, word + 2, err);
+		} else {
+			r = parse_short(o, c, word + 1, err);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int options_parse(const struct command_spec *c, int argc, char *const *argv, struct options **ret, struct error **err)
+{
+	CLEANUP(options_freep) struct options *o = xnew(struct options);
+	struct cursor cursor = { .argc = argc, .argv = argv };
+	o->command = c;
+	while (table(c)[o->count].name)
+		o->count++;
+	o->values = xcalloc(o->count, sizeof *o->values);
+	int r = parse_words(o, &cursor, err);
+	if (r < 0)
+		return r;
+	if (!o->help && (int)o->words.count < c->min_arguments)
+		return error_set(err, EINVAL, "%s needs %s", c->name, c->synopsis ? c->synopsis : "more arguments");
+	if (!o->help && c->max_arguments >= 0 && (int)o->words.count > c->max_arguments)
+		return error_set(err, EINVAL, "%s does not take \"%s\"", c->name, o->words.items[c->max_arguments]);
+	*ret = TAKE_PTR(o);
+	return 0;
+}
+
+static const struct option_value *find(const struct options *o, const char *name)
+{
+	const struct option_spec *s = table(o->command);
+	for (size_t i = 0; i < o->count; i++)
+		if (streq(s[i].name, name))
+			return &o->values[i];
+	abort(); /* a command asked for an option that its own table does not have */
+}
+
+int options_given(const struct options *o, const char *name)
+{
+	return find(o, name)->given;
+}
+
+const char *options_string(const struct options *o, const char *name)
+{
+	const struct option_value *v = find(o, name);
+	return v->values.count ? v->values.items[v->values.count - 1] : NULL;
+}
+
+const struct strv *options_list(const struct options *o, const char *name)
+{
+	return &find(o, name)->values;
+}
+
+const struct strv *options_words(const struct options *o)
+{
+	return &o->words;
+}
+
+int options_help(const struct options *o)
+{
+	return o->help;
+}
+
+enum { HELP_WIDTH = 100, HELP_COLUMN = 28 };
+
+/* Prints text wrapped, the first line beginning at column `at`, the others at `indent`. */
+static void print_wrapped(FILE *out, const char *text, int at, int indent)
+{
+	while (*text) {
+		size_t n = strcspn(text, " \n");
+		if (at > indent && at + 1 + (int)n > HELP_WIDTH) {
+			fprintf(out, "\n%*s", indent, "");
+			at = indent;
+		}
+		fprintf(out, "%.*s", (int)n, text);
+		at += (int)n;
+		text += n;
+		if (*text == '\n') {
+			fprintf(out, "\n%*s", indent, "");
+			at = indent;
+			text++;
+		} else if (*text == ' ') {
+			fputc(' ', out);
+			at++;
+			text++;
+		}
+	}
+	fputc('\n', out);
+}
+
+static void print_option(FILE *out, const struct option_spec *s)
+{
+	AUTOFREE char *left = xasprintf("%c%c%s --%s%s%s", s->letter ? '-' : ' ', s->letter ? s->letter : ' ', s->letter ? "," : " ", s->name,
+		s->argument ? " " : "", s->argument ? s->argument : "");
+	AUTOFREE char *right = s->default_text ? xasprintf("%s (default: %s)", s->help, s->default_text) : xstrdup(s->help);
+	int width = (int)strlen(left) + 2;
+	fprintf(out, "  %s", left);
+	if (width + 2 > HELP_COLUMN)
+		fprintf(out, "\n%*s", HELP_COLUMN, "");
+	else
+		fprintf(out, "%*s", HELP_COLUMN - width, "");
+	print_wrapped(out, right, HELP_COLUMN, HELP_COLUMN);
+}
+
+void options_print_help(FILE *out, const char *prefix, const struct command_spec *c)
+{
+	int has_options = table(c)->name != NULL;
+	fprintf(out, "Usage: %s%s%s%s%s%s\n\n", prefix, *prefix ? " " : "", c->name, has_options ? " [OPTIONS]" : "", c->synopsis && *c->synopsis ? " " : "",
+		c->synopsis ? c->synopsis : "");
+	print_wrapped(out, c->summary, 0, 0);
+	if (c->details) {
+		fputc('\n', out);
+		print_wrapped(out, c->details, 0, 0);
+	}
+	if (c->aliases) {
+		fputs("\nAliases:", out);
+		for (const char *const *a = c->aliases; *a; a++)
+			fprintf(out, "%s %s", a == c->aliases ? "" : ",", *a);
+		fputc('\n', out);
+	}
+	if (!has_options)
+		return;
+	fputs("\nOptions:\n", out);
+	for (const struct option_spec *s = table(c); s->name; s++)
+		print_option(out, s);
+	print_option(out, &(struct option_spec){ .name = "help", .letter = 'h', .help = "show this help" });
+}

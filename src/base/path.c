@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "fd.h"
+#include "strv.h"
+
+enum { TREE_DEPTH_MAX = 4096 };
+
+char *path_join(const char *directory, const char *name)
+{
+	if (*name == '/' || !*directory)
+		return xstrdup(name);
+	return xasprintf(endswith(directory, "/") ? "%s%s" : "%s/%s", directory, name);
+}
+
+const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+char *path_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (!slash)
+		return xstrdup(".");
+	return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+char *path_normalize(const char *path)
+{
+	if (*path != '/')
+		return NULL;
+	AUTO_STRV struct strv parts = { 0 };
+	AUTO_STRV struct strv kept = { 0 };
+	strv_split(&parts, path, "/");
+	char *result = xmalloc(strlen(path) + 2), *at = result;
+	*at = '\0';
+	for (size_t i = 0; i < parts.count; i++) {
+		if (streq(parts.items[i], "."))
+			continue;
+		if (streq(parts.items[i], "..")) {
+			while (at > result && *--at != '/')
+				;
+			*at = '\0';
+			continue;
+		}
+		*at++ = '/';
+		at = stpcpy(at, parts.items[i]);
+	}
+	if (at == result)
+		stpcpy(at, "/");
+	return result;
+}
+
+int path_is_below(const char *path, const char *directory)
+{
+	if (streq(directory, "/"))
+		return *path == '/';
+	const char *rest = startswith(path, directory);
+	return rest && (*rest == '\0' || *rest == '/');
+}
+
+static int make_directory(const char *path, mode_t mode)
+{
+	struct stat st;
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int path_mkdir_all(const char *path, mode_t mode, struct error **err)
+{
+	AUTOFREE char *partial = xstrdup(path);
+	int r = make_directory(path, mode);
+	if (r == 0)
+		return 0;
+	for (char *c = partial + 1; r == -ENOENT && *c; c++) {
+		if (*c != '/')
+			continue;
+		*c = '\0';
+		int made = make_directory(partial, mode);
+		if (made < 0)
+			return error_set_errno(err, made, "cannot make directory %s", partial);
+		*c = '/';
+	}
+	r = make_directory(path, mode);
+	return r < 0 ? error_set_errno(err, r, "cannot make directory %s", path) : 0;
+}
+
+int path_exists(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+static int open_how(int directory, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0, .resolve = resolve };
+	long fd;
+	do
+		fd = syscall(SYS_openat2, directory, path, &how, sizeof how);
+	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int path_open_in_root(int root, const char *path, int flags, mode_t mode)
+{
+	return open_how(root, *path ? path : "/", flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+int path_open_beneath(int directory, const char *path, int flags, mode_t mode)
+{
+	return open_how(directory, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+static int remove_children(int fd, dev_t device, int depth);
+
+static int remove_entry(int directory, const char *name, dev_t device, int depth)
+{
+	if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM && errno != EACCES)
+		return -errno;
+	int first = -errno;
+	AUTO_FD int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+		fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOTDIR ? first : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != device)
+		return -EBUSY;
+	int r = remove_children(fd, device, depth + 1);
+	if (unlinkat(directory, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
+		r = -errno;
+	return r;
+}
+
+static int remove_children(int fd, dev_t device, int depth)
+{
+	if (depth > TREE_DEPTH_MAX)
+		return -ELOOP;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), result = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		result = -errno;
+		fd_close(copy);
+		return result;
+	}
+	/* A directory without write permission keeps its children: it is about to go, so make it writable. */
+	fchmod(fd, 0700);
+	for (struct dirent *e; (e = readdir(d));) {
+		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+			continue;
+		int r = remove_entry(fd, e->d_name, device, depth);
+		if (r < 0 && result == 0)
+			result = r;
+	}
+	closedir(d);
+	return result;
+}
+
+int path_remove_tree(int directory, const char *name)
+{
+	struct stat st;
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return remove_entry(directory, name, st.st_dev, 0);
+}
+
+int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd_read_all(fd, max, ret, ret_size);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where holm keeps things, after the XDG Base Directory Specification, and where it finds its own parts. A file of its own because
+ * the password database cannot be linked statically: the agent must not pull this in. */
+#include <errno.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "path.h"
+
+char *path_home_dir(void)
+{
+	const char *home = getenv("HOME");
+	if (home && *home == '/')
+		return path_normalize(home);
+	struct passwd *p = getpwuid(getuid());
+	return p && p->pw_dir && *p->pw_dir == '/' ? path_normalize(p->pw_dir) : xstrdup("/");
+}
+
+static char *xdg_dir(const char *variable, const char *below_home)
+{
+	const char *value = getenv(variable);
+	if (value && *value == '/')
+		return path_join(value, "holm");
+	AUTOFREE char *home = path_home_dir();
+	AUTOFREE char *base = path_join(home, below_home);
+	return path_join(base, "holm");
+}
+
+char *path_data_dir(void)
+{
+	return xdg_dir("XDG_DATA_HOME", ".local/share");
+}
+
+char *path_config_dir(void)
+{
+	return xdg_dir("XDG_CONFIG_HOME", ".config");
+}
+
+char *path_cache_dir(void)
+{
+	return xdg_dir("XDG_CACHE_HOME", ".cache");
+}
+
+int path_runtime_dir(char **ret, struct error **err)
+{
+	const char *value = getenv("XDG_RUNTIME_DIR");
+	AUTOFREE char *path = value && *value == '/' ? path_join(value, "holm") : xasprintf("/tmp/holm-%u", (unsigned)getuid());
+	struct stat st;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "cannot make the runtime directory %s", path);
+	if (lstat(path, &st) < 0)
+		return error_set_errno(err, errno, "cannot look at the runtime directory %s", path);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != getuid())
+		return error_set(err, EPERM, "%s does not belong to you; remove it or set XDG_RUNTIME_DIR", path);
+	if ((st.st_mode & 0077) && chmod(path, 0700) < 0)
+		return error_set_errno(err, errno, "cannot make %s private", path);
+	*ret = TAKE_PTR(path);
+	return 0;
+}
+
+static char *own_directory(void)
+{
+	char buffer[4096];
+	ssize_t n = readlink("/proc/self/exe", buffer, sizeof buffer - 1);
+	if (n <= 0)
+		return xstrdup("/usr/bin");
+	buffer[n] = '\0';
+	return path_parent(buffer);
+}
+
+static char *find_own(const char *override, const char *const *places, size_t count, const char *name)
+{
+	const char *forced = getenv(override);
+	if (forced && *forced == '/')
+		return path_join(forced, name);
+	AUTOFREE char *self = own_directory();
+	for (size_t i = 0; i < count; i++) {
+		AUTOFREE char *directory = path_join(self, places[i]);
+		AUTOFREE char *path = path_join(directory, name);
+		if (path_exists(path))
+			return path_normalize(path);
+	}
+	/* Nowhere: name the place where an installation has it, for the error that follows. */
+	AUTOFREE char *directory = path_join(self, places[0]);
+	AUTOFREE char *path = path_join(directory, name);
+	return path_normalize(path);
+}
+
+char *path_libexec(const char *program)
+{
+	static const char *const places[] = { "../libexec/holm", "." };
+	return find_own("HOLM_LIBEXEC", places, ARRAY_SIZE(places), program);
+}
+
+char *path_share(const char *name)
+{
+	static const char *const places[] = { "../share/holm", "../../share/holm", "." };
+	return find_own("HOLM_SHARE", places, ARRAY_SIZE(places), name);
+}
