@@ -14,7 +14,7 @@ static inline void json_putp(struct json_object **o)
 }
 #define AUTO_JSON CLEANUP(json_putp)
 
-/* Strict RFC 8259: UTF-8 checked, nothing behind the value, depth at most 32. name is for the error ("machine.json"). */
+/* Strict RFC 8259: UTF-8 checked, nothing behind the value, depth at most 32 (json-c's one liberty stays: single-quoted strings). name is for the error ("machine.json"). */
 int json_parse(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err);
 int json_parse_file(const char *path, size_t max, struct json_object **ret, struct error **err);
 
