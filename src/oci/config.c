@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An image's configuration. */
+#include "oci/config.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "oci/digest.h"
+
+enum { LIST_MAX = 4096, STRING_MAX = 128 << 10, LABELS_MAX = 4096 };
+
+void oci_config_free(struct oci_config *c)
+{
+	if (!c)
+		return;
+	oci_platform_done(&c->platform);
+	free(c->created);
+	strv_done(&c->env);
+	strv_done(&c->entrypoint);
+	strv_done(&c->cmd);
+	free(c->working_dir);
+	free(c->user);
+	free(c->stop_signal);
+	json_object_put(c->labels);
+	strv_done(&c->diff_ids);
+	free(c);
+}
+
+static int get_string(struct json_object *o, const char *key, char **ret, struct error **err)
+{
+	const char *s = NULL;
+	int r = json_get_string(o, key, &s, err);
+	if (r == -ENOENT || (r == 0 && !*s))
+		return 0;
+	if (r < 0)
+		return r;
+	if (strlen(s) > STRING_MAX)
+		return error_set(err, EFBIG, "\"%s\" is longer than %d KiB", key, STRING_MAX >> 10);
+	*ret = xstrdup(s);
+	return 0;
+}
+
+static int get_list(struct json_object *o, const char *key, struct strv *ret, struct error **err)
+{
+	int r = json_get_strv(o, key, ret, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	if (ret->count > LIST_MAX)
+		return error_set(err, EFBIG, "\"%s\" has more than %d entries", key, LIST_MAX);
+	for (size_t i = 0; i < ret->count; i++)
+		if (strlen(ret->items[i]) > STRING_MAX)
+			return error_set(err, EFBIG, "an entry of \"%s\" is longer than %d KiB", key, STRING_MAX >> 10);
+	return 0;
+}
+
+static int get_labels(struct json_object *o, struct json_object *labels, struct error **err)
+{
+	struct json_object *from = NULL;
+	int r = json_get_object(o, "Labels", &from, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	if (json_object_object_length(from) > LABELS_MAX)
+		return error_set(err, EFBIG, "more than %d labels", LABELS_MAX);
+	json_object_object_foreach(from, key, value)
+		if (json_object_is_type(value, json_type_string))
+			json_add(labels, key, json_object_get(value));
+	return 0;
+}
+
+/* The inner "config" object: how to run it. */
+static int parse_execution(struct json_object *o, struct oci_config *c, struct error **err)
+{
+	struct json_object *config = NULL;
+	int r = json_get_object(o, "config", &config, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = get_list(config, "Env", &c->env, err);
+	if (r == 0)
+		r = get_list(config, "Entrypoint", &c->entrypoint, err);
+	if (r == 0)
+		r = get_list(config, "Cmd", &c->cmd, err);
+	if (r == 0)
+		r = get_string(config, "WorkingDir", &c->working_dir, err);
+	if (r == 0)
+		r = get_string(config, "User", &c->user, err);
+	if (r == 0)
+		r = get_string(config, "StopSignal", &c->stop_signal, err);
+	if (r == 0)
+		r = get_labels(config, c->labels, err);
+	for (size_t i = 0; r == 0 && i < c->env.count; i++)
+		if (!strchr(c->env.items[i], '=') || c->env.items[i][0] == '=')
+			r = error_set(err, EINVAL, "environment entry \"%.40s\" is not NAME=VALUE", c->env.items[i]);
+	return r;
+}
+
+static int parse_rootfs(struct json_object *o, struct oci_config *c, struct error **err)
+{
+	struct json_object *rootfs = NULL;
+	int r = json_get_object(o, "rootfs", &rootfs, err);
+	if (r == 0)
+		r = json_get_strv(rootfs, "diff_ids", &c->diff_ids, err);
+	if (r == -ENOENT)
+		return error_set(err, EINVAL, "no rootfs.diff_ids");
+	if (r == 0 && c->diff_ids.count > OCI_LAYERS_MAX)
+		return error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
+	for (size_t i = 0; r == 0 && i < c->diff_ids.count; i++)
+		r = digest_check(c->diff_ids.items[i], "an entry of rootfs.diff_ids", err);
+	return r;
+}
+
+static int parse_config(struct json_object *o, struct oci_config *c, struct error **err)
+{
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "not a JSON object");
+	int r = get_string(o, "os", &c->platform.os, err);
+	if (r == 0)
+		r = get_string(o, "architecture", &c->platform.architecture, err);
+	if (r == 0)
+		r = get_string(o, "variant", &c->platform.variant, err);
+	if (r == 0)
+		r = get_string(o, "created", &c->created, err);
+	if (r == 0)
+		r = parse_execution(o, c, err);
+	return r == 0 ? parse_rootfs(o, c, err) : r;
+}
+
+int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err)
+{
+	if (size > OCI_DOCUMENT_MAX)
+		return error_set(err, EFBIG, "configuration of image \"%s\" is bigger than %d MiB", name, OCI_DOCUMENT_MAX >> 20);
+	AUTOFREE char *what = xasprintf("configuration of image \"%s\"", name);
+	AUTO_JSON struct json_object *o = NULL;
+	int r = json_parse(data, size, what, &o, err);
+	if (r < 0)
+		return r;
+	AUTO_OCI_CONFIG struct oci_config *c = xnew(struct oci_config);
+	c->labels = json_object_new_object();
+	r = parse_config(o, c, err);
+	if (r < 0)
+		return error_prefix(err, r, "%s", what);
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct json_object *oci_config_to_machine_json(const struct oci_config *c)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_strv(o, "Env", &c->env);
+	json_add_string(o, "WorkingDir", c->working_dir);
+	json_add_string(o, "User", c->user);
+	json_add_string(o, "StopSignal", c->stop_signal);
+	json_add(o, "Labels", json_object_get(c->labels));
+	return o;
+}
