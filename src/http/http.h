@@ -17,6 +17,9 @@ enum {
 	HTTP_HEADERS_MAX = 64,         /* header lines */
 	HTTP_BODY_MAX = 4 * 1024 * 1024, /* a body that is held in memory */
 	HTTP_CHUNK_LINE_MAX = 1024,
+	HTTP_LINE_MAX = 256 * 1024,      /* one line of a JSON-lines answer */
+	HTTP_BODIES_MAX = 16 * 1024 * 1024, /* all bodies that one server holds at a time; more get 503 */
+	HTTP_CONNECTIONS_MAX = 512,      /* of one server; more are closed at once */
 };
 
 struct http_header {
@@ -49,7 +52,7 @@ struct http_chunks {
 	uint64_t left;
 	int state;
 };
-/* Decodes from in[0..in_size): sets *ret_used, and *ret_data/*ret_data_size to one run of body bytes inside `in` (may be empty).
+/* Decodes from in[0..in_size): sets *ret_used, and *ret_data and *ret_data_size to one run of body bytes inside `in` (may be empty).
  * 1 body is complete, 0 more to come, -EBADMSG. */
 int http_chunks_feed(struct http_chunks *c, const char *in, size_t in_size, size_t *ret_used, const char **ret_data, size_t *ret_data_size);
 
@@ -95,7 +98,7 @@ void http_stream_end(struct http_exchange *x);
  * (moved into *early, initialised by this call). -EBADMSG (a 400 was sent) when the request asked for no such upgrade. */
 int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, struct buffer *early);
 /* Hands over the connection as it is, head unanswered, with the raw head in front of the bytes read ahead: for a proxy, or for a
- * handler that streams a body or a raw response itself. */
+ * handler that streams a body or a raw response itself. Where the body was read already (no stream_body) it follows the head again. */
 int http_exchange_take(struct http_exchange *x, int *ret_fd, struct buffer *raw);
 
 /* ---- blocking client (CLI) ---- */
@@ -103,6 +106,7 @@ struct http_response {
 	struct http_head head;
 	int fd;              /* borrowed from the caller of http_request */
 	struct buffer early; /* body or stream bytes that came with the head */
+	struct buffer lines; /* decoded bytes of the line that is not complete yet */
 	struct http_chunks chunks;
 	int ended;
 	uint64_t body_left;
@@ -125,8 +129,13 @@ struct http_call_events {
 	void (*line)(struct json_object *line, void *data); /* each line of a JSON-lines answer, borrowed; may be NULL */
 	/* Once, last: code 0 and the body (NULL when lines were given), or -errno and the error (borrowed). The call frees itself after. */
 	void (*done)(int code, struct json_object *body, const struct error *err, void *data);
+	/* Both or neither: asks for this protocol; on 101 `upgraded` gets the descriptor (owned) and what was read ahead (emptied after the
+	 * callback), and `done` is not called. Any other answer is an error for `done`. */
+	const char *upgrade;
+	void (*upgraded)(int fd, struct buffer *early, void *data);
 };
-/* Takes fd. body: taken, may be NULL. deadline bounds the whole call (UINT64_MAX for a stream without end). *ret may be NULL. */
+/* Takes fd (also when it fails). body: taken, may be NULL. deadline bounds the whole call (UINT64_MAX for a stream without end). ret may be
+ * NULL. No callback runs before the loop does. A line is at most HTTP_LINE_MAX bytes, a body HTTP_BODY_MAX. */
 int http_call(struct loop *l, int fd, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms,
 	      const struct http_call_events *events, void *data, struct http_call **ret);
 void http_call_cancel(struct http_call *c); /* done is not called */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of this folder share: writing messages, and sending without SIGPIPE. */
+#pragma once
+
+#include "http/http.h"
+
+/* One send(2) (write(2) where fd is no socket) from the front of b, consumed. Bytes, 0 when the descriptor is full, or -errno. */
+ssize_t http_send_some(int fd, struct buffer *b);
+/* Appends a request with its body (borrowed JSON, or NULL). -EINVAL when the target cannot be sent. */
+int http_append_request(struct buffer *out, const char *method, const char *target, const char *upgrade, struct json_object *body);
+const char *http_status_text(int status);
+/* "ENOENT" for 2, and back: 0 for a name that is none. */
+const char *http_code_name(int code);
+int http_code_from_name(const char *name);
+/* Turns a failed answer's body ({"error","code"}, or anything) into an error; returns its negative code. Texts are cut at 4096 bytes. */
+int http_error_from_answer(int status, const char *body, size_t size, struct error **err);
+/* Whether an answer with this head to a request has a body, and how it ends. */
+int http_answer_has_body(const struct http_head *h);

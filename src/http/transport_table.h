@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a kind of transport implements; its struct begins with a struct transport. */
+#pragma once
+
+#include "http/transport.h"
+
+struct transport_ops {
+	int (*open)(struct transport *t, int *ret_fd, struct error **err);
+	void (*free)(struct transport *t);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+};
