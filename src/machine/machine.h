@@ -61,6 +61,11 @@ struct machine {
 	char *transport;       /* NULL: "serial"; "vsock" by setting */
 };
 
+/* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the option tables). */
+extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[];
+
+/* A machine with a fresh id, the time of creation, and the calling user's name, ids and home; the rest empty. Owned. */
+struct machine *machine_new(const char *name);
 void machine_free(struct machine *m);
 DEFINE_CLEANUP(struct machine, machine_free)
 #define AUTO_MACHINE CLEANUP(machine_freep)
@@ -78,6 +83,7 @@ int machine_list(struct strv *names, struct error **err);                     /*
 int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data, struct error **err);
 int machine_delete(const char *name, struct error **err); /* caller holds both locks */
 
+char *machine_list_dir(void);                                 /* $DATA/machines; owned */
 char *machine_dir(const char *name);                          /* owned */
 char *machine_file(const char *name, const char *file);       /* owned */
 char *machine_socket_path(const char *name, struct error **err); /* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
@@ -88,10 +94,25 @@ int machine_is_running(const char *name); /* 1, 0, -errno: somebody holds the ke
 int machine_default_get(char **ret, struct error **err); /* -ENOENT with a text that says how to set one */
 int machine_default_set(const char *name, struct error **err); /* NULL clears */
 
-/* `set KEY=VALUE`: checks and changes m in memory; *ret_note (owned, may stay NULL) says what waits for the next start. */
+/* The keys of `set` with one line of help each; ends with a NULL key. "env.NAME" stands for all of its kind. */
+struct machine_key {
+	const char *key, *help;
+};
+extern const struct machine_key machine_keys[];
+
+/* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of it takes effect at the next start. */
 int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
 int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err);     /* HOST[:INSIDE[:ro]] */
 int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err); /* [IP:]HOST:INSIDE[/udp] */
+char *machine_mount_format(const struct machine_mount *mount);       /* the way back; owned */
+char *machine_publish_format(const struct machine_publish *publish); /* the way back; owned */
+/* Adds to m what was parsed (contents taken). -EEXIST: something is at that place or port already. */
+int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err);
+int machine_mount_remove(struct machine *m, const char *inside, struct error **err); /* -ENOENT */
+int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err);
+void machine_mount_done(struct machine_mount *mount);
+void machine_publish_done(struct machine_publish *publish);
+int machine_user_check(const char *user, struct error **err); /* a name that can stand in /etc/passwd */
 uint64_t machine_cpus(const struct machine *m);      /* defaults resolved */
 uint64_t machine_memory(const struct machine *m);
 uint64_t machine_disk_size(const struct machine *m);

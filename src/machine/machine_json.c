@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * machine.json: reading and writing. The file is the user's own, but it is read as if it came from outside: every member's type,
+ * length and range is checked, unknown members are ignored (a newer holm may have written them). */
+#include "machine/machine.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/path.h"
+
+enum { STRING_MAX = 4096, VERSION = 1 };
+
+/* A string of at most STRING_MAX bytes without control characters, copied. A missing one is an error when required. */
+static int get_text(struct json_object *o, const char *key, int required, char **place, struct error **err)
+{
+	const char *text;
+	int r = json_get_string(o, key, &text, err);
+	if (r == -ENOENT)
+		return required ? error_set(err, EINVAL, "\"%s\" is missing", key) : 0;
+	if (r < 0)
+		return r;
+	if (strlen(text) > STRING_MAX)
+		return error_set(err, EINVAL, "\"%s\" is too long", key);
+	for (const char *p = text; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			return error_set(err, EINVAL, "\"%s\" has control characters", key);
+	free(*place);
+	*place = xstrdup(text);
+	return 0;
+}
+
+static int get_path(struct json_object *o, const char *key, int required, char **place, struct error **err)
+{
+	int r = get_text(o, key, required, place, err);
+	if (r == 0 && *place && (*place)[0] != '/')
+		return error_set(err, EINVAL, "\"%s\" is not an absolute path", key);
+	return r;
+}
+
+static int get_word(struct json_object *o, const char *key, const char *const *words, int *ret, struct error **err)
+{
+	const char *text;
+	int r = json_get_string(o, key, &text, err);
+	if (r == -ENOENT)
+		return 0;
+	for (int i = 0; r == 0 && words[i]; i++) {
+		if (streq(words[i], text)) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return r < 0 ? r : error_set(err, EINVAL, "\"%s\" is \"%.40s\", which this version of holm does not know", key, text);
+}
+
+static int get_number(struct json_object *o, const char *key, uint64_t most, uint64_t *ret, struct error **err)
+{
+	uint64_t n;
+	int r = json_get_u64(o, key, &n, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && n > most)
+		return error_set(err, EINVAL, "\"%s\" is too large", key);
+	if (r == 0)
+		*ret = n;
+	return r;
+}
+
+static int get_id(struct json_object *o, const char *key, uint32_t *ret, struct error **err)
+{
+	uint64_t n = *ret;
+	int r = get_number(o, key, UINT32_MAX - 1, &n, err);
+	*ret = n;
+	return r;
+}
+
+static int read_mounts(struct machine *m, struct json_object *o, struct error **err)
+{
+	struct json_object *list;
+	int r = json_get_array(o, "mounts", &list, err);
+	size_t count = r < 0 ? 0 : json_object_array_length(list);
+	for (size_t i = 0; i < count; i++) {
+		struct machine_mount mount = { 0 };
+		struct json_object *item = json_object_array_get_idx(list, i);
+		r = json_object_is_type(item, json_type_object) ? 0 : error_set(err, EINVAL, "\"mounts\" holds something else than objects");
+		if (r == 0)
+			r = get_path(item, "host", 1, &mount.host, err);
+		if (r == 0)
+			r = get_path(item, "inside", 1, &mount.inside, err);
+		if (r == 0 && (r = json_get_bool(item, "read_only", &mount.read_only, err)) == -ENOENT)
+			r = 0;
+		if (r == 0)
+			r = machine_mount_add(m, &mount, err);
+		machine_mount_done(&mount);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+static int read_publish(struct machine *m, struct json_object *o, struct error **err)
+{
+	AUTO_STRV struct strv list = { 0 };
+	int r = json_get_strv(o, "publish", &list, err);
+	if (r == -ENOENT)
+		return 0;
+	for (size_t i = 0; r == 0 && i < list.count; i++) {
+		struct machine_publish publish = { 0 };
+		r = machine_publish_parse(list.items[i], &publish, err);
+		if (r == 0)
+			r = machine_publish_add(m, &publish, err);
+		machine_publish_done(&publish);
+	}
+	return r;
+}
+
+static int read_env(struct machine *m, struct json_object *o, struct error **err)
+{
+	AUTO_STRV struct strv list = { 0 };
+	int r = json_get_strv(o, "env", &list, err);
+	if (r == -ENOENT)
+		return 0;
+	for (size_t i = 0; r == 0 && i < list.count; i++) {
+		char *equals = strchr(list.items[i], '=');
+		if (!equals || equals == list.items[i])
+			return error_set(err, EINVAL, "\"env\" holds \"%.40s\", which is no NAME=VALUE", list.items[i]);
+		AUTOFREE char *key = xasprintf("env.%.*s", (int)(equals - list.items[i]), list.items[i]);
+		if (equals[1])
+			r = machine_set(m, key, equals + 1, err);
+	}
+	return r;
+}
+
+static int read_identity(struct machine *m, struct json_object *o, struct error **err)
+{
+	int r = get_text(o, "name", 1, &m->name, err);
+	if (r == 0)
+		r = machine_name_check(m->name, err);
+	if (r == 0)
+		r = get_text(o, "id", 1, &m->id, err);
+	if (r == 0 && (strlen(m->id) != 32 || strspn(m->id, "0123456789abcdef") != 32))
+		r = error_set(err, EINVAL, "\"id\" is not 32 hexadecimal digits");
+	if (r == 0)
+		r = get_text(o, "created", 1, &m->created, err);
+	int64_t when;
+	if (r == 0 && clock_parse_rfc3339(m->created, &when) < 0)
+		r = error_set(err, EINVAL, "\"created\" is no time");
+	return r;
+}
+
+static int read_image(struct machine *m, struct json_object *o, struct error **err)
+{
+	struct json_object *config;
+	int r = get_text(o, "image", 1, &m->image, err);
+	if (r == 0)
+		r = get_text(o, "image_digest", 0, &m->image_digest, err);
+	if (r == 0)
+		r = get_path(o, "image_disk", 0, &m->image_disk, err);
+	if (r == 0)
+		r = get_text(o, "platform", 0, &m->platform, err);
+	if (r == 0)
+		r = get_path(o, "init_path", 0, &m->init_path, err);
+	if (r == 0 && (r = json_get_object(o, "image_config", &config, err)) == 0)
+		m->image_config = json_object_get(config);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int read_settings(struct machine *m, struct json_object *o, struct error **err)
+{
+	int isolation = 0, home = 0, init = 0;
+	int r = get_word(o, "isolation", machine_isolation_words, &isolation, err);
+	if (r == 0)
+		r = get_word(o, "home_mount", machine_home_words, &home, err);
+	if (r == 0)
+		r = get_word(o, "init", machine_init_words, &init, err);
+	m->isolation = isolation;
+	m->home_mount = home;
+	m->init = init;
+	if (r == 0)
+		r = get_number(o, "cpus", 4096, &m->cpus, err);
+	if (r == 0)
+		r = get_number(o, "memory", UINT64_C(1) << 48, &m->memory, err);
+	if (r == 0)
+		r = get_number(o, "disk_size", UINT64_C(1) << 50, &m->disk_size, err);
+	if (r == 0)
+		r = get_path(o, "kernel", 0, &m->kernel, err);
+	if (r == 0)
+		r = get_path(o, "kernel_modules", 0, &m->kernel_modules, err);
+	if (r == 0)
+		r = get_text(o, "transport", 0, &m->transport, err);
+	if (r == 0 && (r = json_get_bool(o, "host_access", &m->host_access, err)) == -ENOENT)
+		r = 0;
+	return r;
+}
+
+static int read_user(struct machine *m, struct json_object *o, struct error **err)
+{
+	int r = get_path(o, "home", 1, &m->home, err);
+	if (r == 0)
+		r = get_text(o, "user", 1, &m->user, err);
+	if (r == 0)
+		r = machine_user_check(m->user, err);
+	if (r == 0)
+		r = get_id(o, "uid", &m->uid, err);
+	if (r == 0)
+		r = get_id(o, "gid", &m->gid, err);
+	return r;
+}
+
+int machine_from_json(struct json_object *o, struct machine **ret, struct error **err)
+{
+	static int (*const readers[])(struct machine *m, struct json_object *o, struct error **err) = {
+		read_identity, read_image, read_settings, read_user, read_mounts, read_publish, read_env,
+	};
+	AUTO_MACHINE struct machine *m = xnew(struct machine);
+	uint64_t version = VERSION;
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "not a JSON object");
+	int r = get_number(o, "version", UINT64_MAX, &version, err);
+	if (r == 0 && version != VERSION)
+		r = error_set(err, EINVAL, "written by another version of holm (format %llu)", (unsigned long long)version);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(readers); i++)
+		r = readers[i](m, o, err);
+	if (r == 0)
+		*ret = TAKE_PTR(m);
+	return r;
+}
+
+static struct json_object *mounts_to_json(const struct machine *m)
+{
+	struct json_object *list = json_object_new_array();
+	for (size_t i = 0; i < m->mount_count; i++) {
+		struct json_object *item = json_object_new_object();
+		json_add_string(item, "host", m->mounts[i].host);
+		json_add_string(item, "inside", m->mounts[i].inside);
+		json_add_bool(item, "read_only", m->mounts[i].read_only);
+		json_object_array_add(list, item);
+	}
+	return list;
+}
+
+struct json_object *machine_to_json(const struct machine *m)
+{
+	struct json_object *o = json_object_new_object();
+	AUTO_STRV struct strv publish = { 0 };
+	for (size_t i = 0; i < m->publish_count; i++)
+		strv_take(&publish, machine_publish_format(&m->publish[i]));
+	json_add_u64(o, "version", VERSION);
+	json_add_string(o, "name", m->name);
+	json_add_string(o, "id", m->id);
+	json_add_string(o, "created", m->created);
+	json_add_string(o, "image", m->image);
+	json_add_string(o, "image_digest", m->image_digest);
+	json_add_string(o, "image_disk", m->image_disk);
+	if (m->image_config)
+		json_add(o, "image_config", json_object_get(m->image_config));
+	json_add_string(o, "platform", m->platform);
+	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
+	json_add_string(o, "home_mount", machine_home_words[m->home_mount]);
+	json_add_string(o, "init", machine_init_words[m->init]);
+	json_add_string(o, "init_path", m->init_path);
+	json_add_u64(o, "cpus", m->cpus);
+	json_add_u64(o, "memory", m->memory);
+	json_add_u64(o, "disk_size", m->disk_size);
+	json_add_string(o, "home", m->home);
+	json_add_string(o, "user", m->user);
+	json_add_u64(o, "uid", m->uid);
+	json_add_u64(o, "gid", m->gid);
+	json_add_string(o, "kernel", m->kernel);
+	json_add_string(o, "kernel_modules", m->kernel_modules);
+	json_add_strv(o, "env", &m->env);
+	json_add(o, "mounts", mounts_to_json(m));
+	json_add_strv(o, "publish", &publish);
+	json_add_bool(o, "host_access", m->host_access);
+	json_add_string(o, "transport", m->transport);
+	return o;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Settings of a machine as people write them: `set KEY=VALUE` by a table of keys, mounts and published ports.
+ * Everything is checked before anything is changed. */
+#include "machine/machine.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "base/path.h"
+
+enum { CPUS_MAX = 512, MOUNTS_MAX = 64, PUBLISH_MAX = 256, ENV_MAX = 1024, ENV_VALUE_MAX = 128 * 1024 };
+#define MIB (UINT64_C(1) << 20)
+#define TIB (UINT64_C(1) << 40)
+
+static int set_cpus(struct machine *m, const char *value, struct error **err)
+{
+	uint64_t n = 0;
+	if (*value && (parse_u64(value, &n) < 0 || n < 1 || n > CPUS_MAX))
+		return error_set(err, EINVAL, "cpus=%.40s: give a number from 1 to %d", value, CPUS_MAX);
+	m->cpus = n;
+	return 0;
+}
+
+static int parse_bounded_size(const char *key, const char *value, uint64_t least, uint64_t most, uint64_t *ret, struct error **err)
+{
+	uint64_t n = 0;
+	int r = *value ? parse_size(value, 1, &n) : 0;
+	if (r < 0)
+		return error_set(err, EINVAL, "%s=%.40s: give a size such as 512M or 2G", key, value);
+	if (*value && (n < least || n > most)) {
+		AUTOFREE char *from = format_size(least), *to = format_size(most);
+		return error_set(err, EINVAL, "%s=%.40s: give a size from %s to %s, such as 2G (a bare number is bytes)", key, value, from, to);
+	}
+	*ret = n;
+	return 0;
+}
+
+static int set_memory(struct machine *m, const char *value, struct error **err)
+{
+	uint64_t n;
+	int r = parse_bounded_size("memory", value, 64 * MIB, 16 * TIB, &n, err);
+	if (r == 0)
+		m->memory = (n + MIB - 1) / MIB * MIB;
+	return r;
+}
+
+static int set_disk_size(struct machine *m, const char *value, struct error **err)
+{
+	uint64_t n;
+	int r = parse_bounded_size("disk-size", value, 64 * MIB, 64 * TIB, &n, err);
+	if (r == 0)
+		m->disk_size = (n + MIB - 1) / MIB * MIB;
+	return r;
+}
+
+/* The place of value among words (empty: 0, the default) into *ret. */
+static int choose(const char *key, const char *const *words, const char *value, int *ret, struct error **err)
+{
+	AUTO_STRV struct strv all = { 0 };
+	int at = 0;
+	for (; *value && words[at]; at++) {
+		if (streq(words[at], value))
+			break;
+		strv_add(&all, words[at]);
+	}
+	if (*value && !words[at]) {
+		AUTOFREE char *list = strv_join(&all, ", ");
+		return error_set(err, EINVAL, "%s=%.40s: choose one of %s", key, value, list);
+	}
+	*ret = at;
+	return 0;
+}
+
+static int set_home_mount(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("home-mount", machine_home_words, value, &at, err);
+	if (r == 0)
+		m->home_mount = at;
+	return r;
+}
+
+static int set_isolation(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("isolation", machine_isolation_words, value, &at, err);
+	if (r == 0)
+		m->isolation = at;
+	return r;
+}
+
+static int set_init(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("init", machine_init_words, value, &at, err);
+	if (r == 0 && at == MACHINE_INIT_IMAGE && m->image && !m->init_path)
+		return error_set(err, EINVAL, "init=image: image \"%s\" has no init; see holm-images(7)", m->image);
+	if (r == 0)
+		m->init = at;
+	return r;
+}
+
+static int set_transport(struct machine *m, const char *value, struct error **err)
+{
+	static const char *const words[] = { "serial", "vsock", NULL };
+	int at, r = choose("transport", words, value, &at, err);
+	if (r < 0)
+		return r;
+	free(m->transport);
+	m->transport = at == 0 ? NULL : xstrdup(words[at]);
+	return 0;
+}
+
+static int set_host_access(struct machine *m, const char *value, struct error **err)
+{
+	int on = 0;
+	if (*value && parse_bool(value, &on) < 0)
+		return error_set(err, EINVAL, "host-access=%.40s: give true or false", value);
+	m->host_access = on;
+	return 0;
+}
+
+/* An existing file or directory, kept as an absolute path. */
+static int set_path(char **place, const char *key, const char *value, int directory, struct error **err)
+{
+	AUTOFREE char *path = NULL;
+	struct stat st;
+	if (*value) {
+		path = realpath(value, NULL);
+		if (!path || stat(path, &st) < 0)
+			return error_set_errno(err, errno, "%s=%.200s", key, value);
+		if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
+			return error_set(err, EINVAL, "%s=%.200s: not a %s", key, value, directory ? "directory" : "file");
+		if (access(path, R_OK) < 0)
+			return error_set_errno(err, errno, "%s=%.200s", key, value);
+	}
+	free(*place);
+	*place = TAKE_PTR(path);
+	return 0;
+}
+
+static int set_kernel(struct machine *m, const char *value, struct error **err)
+{
+	return set_path(&m->kernel, "kernel", value, 0, err);
+}
+
+static int set_kernel_modules(struct machine *m, const char *value, struct error **err)
+{
+	return set_path(&m->kernel_modules, "kernel-modules", value, 1, err);
+}
+
+static int set_user(struct machine *m, const char *value, struct error **err)
+{
+	int r = *value ? machine_user_check(value, err) : 0;
+	if (r < 0)
+		return r;
+	free(m->user);
+	if (*value) {
+		m->user = xstrdup(value);
+	} else {
+		AUTO_MACHINE struct machine *fresh = machine_new(m->name);
+		m->user = TAKE_PTR(fresh->user);
+	}
+	return 0;
+}
+
+static int set_env(struct machine *m, const char *name, const char *value, struct error **err)
+{
+	size_t n = strlen(name);
+	int good = n > 0 && n <= 255 && !isdigit((unsigned char)name[0]);
+	for (size_t i = 0; good && i < n; i++)
+		good = isalnum((unsigned char)name[i]) || name[i] == '_';
+	if (!good)
+		return error_set(err, EINVAL, "env.%.80s: use letters, digits and _ in a variable's name", name);
+	if (strlen(value) > ENV_VALUE_MAX || m->env.count >= ENV_MAX)
+		return error_set(err, E2BIG, "env.%.80s: too much environment", name);
+	strv_setenv(&m->env, name, *value ? value : NULL);
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	int (*set)(struct machine *m, const char *value, struct error **err);
+} setters[] = {
+	{ "cpus", set_cpus },
+	{ "memory", set_memory },
+	{ "disk-size", set_disk_size },
+	{ "home-mount", set_home_mount },
+	{ "isolation", set_isolation },
+	{ "kernel", set_kernel },
+	{ "kernel-modules", set_kernel_modules },
+	{ "user", set_user },
+	{ "init", set_init },
+	{ "host-access", set_host_access },
+	{ "transport", set_transport },
+};
+
+const struct machine_key machine_keys[] = {
+	{ "cpus", "number of processors; default half the host's" },
+	{ "memory", "size of memory, such as 2G; default half the host's" },
+	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
+	{ "home-mount", "your home inside: rw, ro or none; default rw" },
+	{ "isolation", "auto, vm or native; default auto" },
+	{ "kernel", "file of another kernel; default the one that comes with holm" },
+	{ "kernel-modules", "directory of that kernel's modules" },
+	{ "user", "name of the user inside; default your own" },
+	{ "init", "auto, image or holm; default auto" },
+	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
+	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
+	{ "env.NAME", "a variable for every session" },
+	{ NULL, NULL },
+};
+
+int machine_set(struct machine *m, const char *key, const char *value, struct error **err)
+{
+	uint64_t disk = machine_disk_size(m), disk_setting = m->disk_size;
+	const char *variable = startswith(key, "env.");
+	if (variable)
+		return set_env(m, variable, value, err);
+	for (size_t i = 0; i < ARRAY_SIZE(setters); i++) {
+		if (!streq(setters[i].key, key))
+			continue;
+		int r = setters[i].set(m, value, err);
+		/* A machine that exists has a file system of that size inside; a new one has no disk yet. */
+		if (r == 0 && m->image_disk && machine_disk_size(m) < disk) {
+			m->disk_size = disk_setting;
+			AUTOFREE char *now = format_size(disk);
+			return error_set(err, EINVAL, "disk-size=%.40s: the disk has %s and can only be made larger", value, now);
+		}
+		return r;
+	}
+	AUTO_STRV struct strv keys = { 0 };
+	for (const struct machine_key *k = machine_keys; k->key; k++)
+		strv_add(&keys, k->key);
+	AUTOFREE char *list = strv_join(&keys, " ");
+	return error_set(err, EINVAL, "no setting \"%.80s\"; there are: %s", key, list);
+}
+
+/* ---- mounts ---- */
+
+/* Places that belong to the machine itself: a directory of the host there would break its boot. */
+static int inside_is_reserved(const char *inside)
+{
+	static const char *const reserved[] = { "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64" };
+	if (streq(inside, "/"))
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
+		if (streq(inside, reserved[i]))
+			return 1;
+	return path_is_below(inside, "/proc") || path_is_below(inside, "/sys") || path_is_below(inside, "/dev");
+}
+
+int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	strv_split(&parts, text, ":");
+	const char *mode = parts.count == 3 ? parts.items[2] : "rw";
+	if (parts.count < 1 || parts.count > 3 || text[0] == ':' || endswith(text, ":") || strstr(text, "::") ||
+		(!streq(mode, "ro") && !streq(mode, "rw")))
+		return error_set(err, EINVAL, "mount \"%.200s\": write HOST[:INSIDE[:ro]]", text);
+	AUTOFREE char *directory = getcwd(NULL, 0), *joined = path_join(directory ? directory : "/", parts.items[0]);
+	AUTOFREE char *host = path_normalize(joined);
+	if (!host)
+		return error_set(err, EINVAL, "mount \"%.200s\": the current directory is gone", text);
+	AUTOFREE char *inside = parts.count > 1 ? path_normalize(parts.items[1]) : xstrdup(host);
+	if (!inside)
+		return error_set(err, EINVAL, "mount \"%.200s\": the place inside must be an absolute path", text);
+	if (inside_is_reserved(inside))
+		return error_set(err, EINVAL, "mount \"%.200s\": \"%s\" inside belongs to the machine; choose another place", text, inside);
+	*ret = (struct machine_mount){ .host = TAKE_PTR(host), .inside = TAKE_PTR(inside), .read_only = streq(mode, "ro") };
+	return 0;
+}
+
+char *machine_mount_format(const struct machine_mount *mount)
+{
+	return xasprintf("%s:%s%s", mount->host, mount->inside, mount->read_only ? ":ro" : "");
+}
+
+int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err)
+{
+	if (m->mount_count >= MOUNTS_MAX)
+		return error_set(err, E2BIG, "a machine can have %d mounts at most", MOUNTS_MAX);
+	for (size_t i = 0; i < m->mount_count; i++)
+		if (streq(m->mounts[i].inside, mount->inside))
+			return error_set(err, EEXIST, "\"%s\" is already mounted at %s; holm machine mount rm %s", m->mounts[i].host,
+				mount->inside, mount->inside);
+	m->mounts = xrealloc(m->mounts, m->mount_count + 1, sizeof *m->mounts);
+	m->mounts[m->mount_count++] = *mount;
+	*mount = (struct machine_mount){ 0 };
+	return 0;
+}
+
+int machine_mount_remove(struct machine *m, const char *inside, struct error **err)
+{
+	AUTOFREE char *path = path_normalize(inside);
+	for (size_t i = 0; path && i < m->mount_count; i++) {
+		if (!streq(m->mounts[i].inside, path))
+			continue;
+		machine_mount_done(&m->mounts[i]);
+		m->mount_count--;
+		memmove(&m->mounts[i], &m->mounts[i + 1], (m->mount_count - i) * sizeof *m->mounts);
+		return 0;
+	}
+	return error_set(err, ENOENT, "nothing is mounted at \"%.200s\" in machine \"%s\"; see holm machine mount ls", inside, m->name);
+}
+
+/* ---- published ports ---- */
+
+static int parse_port(const char *s, uint16_t *ret)
+{
+	uint32_t n;
+	if (parse_u32(s, &n) < 0 || n < 1 || n > 65535)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err)
+{
+	struct machine_publish p = { 0 };
+	AUTOFREE char *copy = xstrdup(text), *ip = NULL;
+	char *slash = strchr(copy, '/');
+	int good = 1;
+	if (slash) {
+		*slash = 0;
+		p.udp = streq(slash + 1, "udp");
+		good = p.udp || streq(slash + 1, "tcp");
+	}
+	char *inside = strrchr(copy, ':');
+	good = good && inside && parse_port(inside + 1, &p.inside) == 0;
+	if (good) {
+		*inside = 0;
+		char *colon = strrchr(copy, ':');
+		good = parse_port(colon ? colon + 1 : copy, &p.host) == 0;
+		if (colon) {
+			*colon = 0;
+			int bracketed = copy[0] == '[' && endswith(copy, "]");
+			ip = bracketed ? xstrndup(copy + 1, strlen(copy) - 2) : xstrdup(copy);
+			unsigned char address[sizeof(struct in6_addr)];
+			good = good && inet_pton(bracketed ? AF_INET6 : AF_INET, ip, address) == 1;
+		}
+	}
+	if (!good)
+		return error_set(err, EINVAL, "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80", text);
+	p.ip = TAKE_PTR(ip);
+	*ret = p;
+	return 0;
+}
+
+char *machine_publish_format(const struct machine_publish *p)
+{
+	AUTOFREE char *ip = p->ip ? xasprintf(strchr(p->ip, ':') ? "[%s]:" : "%s:", p->ip) : xstrdup("");
+	return xasprintf("%s%u:%u%s", ip, p->host, p->inside, p->udp ? "/udp" : "");
+}
+
+int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err)
+{
+	if (m->publish_count >= PUBLISH_MAX)
+		return error_set(err, E2BIG, "a machine can have %d published ports at most", PUBLISH_MAX);
+	for (size_t i = 0; i < m->publish_count; i++) {
+		const struct machine_publish *p = &m->publish[i];
+		if (p->host == publish->host && p->udp == publish->udp && streq(p->ip, publish->ip))
+			return error_set(err, EEXIST, "port %u of the host is published twice", publish->host);
+	}
+	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
+	m->publish[m->publish_count++] = *publish;
+	*publish = (struct machine_publish){ 0 };
+	return 0;
+}

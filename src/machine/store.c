@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Machines on disk. A machine's directory appears and vanishes whole: it is built as ".new-XXXXXX" and renamed into place, and renamed
+ * to ".old-XXXXXX" before its files are deleted. Whoever builds or deletes one of those holds its config.lock, so a sweep at the next
+ * creation knows which of them a crash has left behind.
+ *
+ * A lock is taken on a file that may just be deleted with its machine: after taking it, the file must still have a name. */
+#include "machine/machine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "base/path.h"
+
+enum { MACHINE_JSON_MAX = 4 << 20, DEFAULT_FILE_MAX = 256, HALF_MADE_SECONDS = 60 };
+
+char *machine_list_dir(void)
+{
+	AUTOFREE char *data = path_data_dir();
+	return path_join(data, "machines");
+}
+
+char *machine_dir(const char *name)
+{
+	AUTOFREE char *machines = machine_list_dir();
+	return path_join(machines, name);
+}
+
+char *machine_file(const char *name, const char *file)
+{
+	AUTOFREE char *directory = machine_dir(name);
+	return path_join(directory, file);
+}
+
+static int no_such_machine(const char *name, struct error **err)
+{
+	return error_set(err, ENOENT, "no machine \"%s\"; see \"holm machine ls\"", name);
+}
+
+/* ---- reading and writing ---- */
+
+int machine_load(const char *name, struct machine **ret, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_ERROR struct error *why = NULL;
+	int r = machine_name_check(name, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *file = machine_file(name, "machine.json");
+	r = json_parse_file(file, MACHINE_JSON_MAX, &o, &why);
+	if (r == -ENOENT)
+		return no_such_machine(name, err);
+	if (r == 0)
+		r = machine_from_json(o, &m, &why);
+	if (r == 0 && !streq(m->name, name))
+		r = error_set(&why, EINVAL, "it is called \"%s\" in its own file", m->name);
+	if (r < 0)
+		return error_set(err, -r, "machine \"%s\" is damaged (%s): %s", name, file, error_text(why, r));
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+static int save_into(const struct machine *m, const char *directory, struct error **err)
+{
+	AUTO_JSON struct json_object *o = machine_to_json(m);
+	AUTOFREE char *text = json_to_string(o, 1), *line = xasprintf("%s\n", text), *file = path_join(directory, "machine.json");
+	return atomic_file_write(file, 0600, line, strlen(line), err);
+}
+
+int machine_save(const struct machine *m, struct error **err)
+{
+	AUTOFREE char *directory = machine_dir(m->name);
+	return save_into(m, directory, err);
+}
+
+int machine_list(struct strv *names, struct error **err)
+{
+	AUTOFREE char *path = machine_list_dir();
+	DIR *directory = opendir(path);
+	if (!directory)
+		return errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", path);
+	for (struct dirent *e; (e = readdir(directory));)
+		if (machine_name_check(e->d_name, NULL) == 0)
+			strv_add(names, e->d_name);
+	closedir(directory);
+	strv_sort(names);
+	return 0;
+}
+
+/* ---- locks ---- */
+
+static int take_lock(const char *name, const char *file, uint64_t deadline_ms, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	struct stat st;
+	int r = machine_name_check(name, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *path = machine_file(name, file);
+	AUTO_FD int fd = lock_file(path, LOCK_EXCLUSIVE, deadline_ms, &why);
+	if (fd == -ENOENT || (fd >= 0 && (fstat(fd, &st) < 0 || st.st_nlink == 0)))
+		return no_such_machine(name, err);
+	if (fd == -EWOULDBLOCK)
+		return error_set(err, EWOULDBLOCK, "machine \"%s\" is in use by another command", name);
+	if (fd < 0)
+		return error_set(err, -fd, "%s", error_text(why, fd));
+	return TAKE_FD(fd);
+}
+
+int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
+{
+	return take_lock(name, "lock", deadline_ms, err);
+}
+
+int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err)
+{
+	return take_lock(name, "config.lock", deadline_ms, err);
+}
+
+int machine_is_running(const char *name)
+{
+	AUTOFREE char *path = machine_file(name, "lock");
+	return lock_is_held(path);
+}
+
+/* ---- creating and deleting ---- */
+
+/* Deletes what crashed creations and deletions have left in the machines' directory. */
+static void sweep(int machines)
+{
+	int copy = fcntl(machines, F_DUPFD_CLOEXEC, 3);
+	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+	if (!directory) {
+		fd_close(copy);
+		return;
+	}
+	rewinddir(directory);
+	for (struct dirent *e; (e = readdir(directory));) {
+		struct stat st;
+		if (!startswith(e->d_name, ".new-") && !startswith(e->d_name, ".old-"))
+			continue;
+		AUTOFREE char *path = xasprintf("/proc/self/fd/%d/%s/config.lock", machines, e->d_name);
+		/* One without a lock file is just being made, unless it is old. */
+		int young = fstatat(machines, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime < HALF_MADE_SECONDS;
+		if (!path_exists(path) && young)
+			continue;
+		AUTO_FD int fd = lock_file(path, LOCK_EXCLUSIVE, 0, NULL);
+		if (fd >= 0)
+			path_remove_tree(machines, e->d_name);
+	}
+	closedir(directory);
+}
+
+static char *temporary_name(const char *prefix)
+{
+	uint64_t random = 0;
+	if (getrandom(&random, sizeof random, 0) < 0)
+		random = (uint64_t)getpid();
+	return xasprintf("%s%016llx", prefix, (unsigned long long)random);
+}
+
+/* Opens the machines' directory, making it where it is missing. */
+static int open_machines(char **ret_path, struct error **err)
+{
+	AUTOFREE char *path = machine_list_dir();
+	int r = path_mkdir_all(path, 0700, err);
+	if (r < 0)
+		return r;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	*ret_path = TAKE_PTR(path);
+	return fd;
+}
+
+static int name_taken(const char *name, struct error **err)
+{
+	return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name, or remove it: holm machine rm %s", name, name);
+}
+
+int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err),
+	void *data, struct error **err)
+{
+	AUTOFREE char *path = NULL, *temporary = temporary_name(".new-");
+	int r = machine_name_check(m->name, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int machines = open_machines(&path, err);
+	if (machines < 0)
+		return machines;
+	sweep(machines);
+	if (faccessat(machines, m->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return name_taken(m->name, err);
+	AUTOFREE char *directory = path_join(path, temporary), *lock_path = path_join(directory, "config.lock");
+	if (mkdirat(machines, temporary, 0700) < 0)
+		return error_set_errno(err, errno, "%s", directory);
+	AUTO_FD int lock = lock_file(lock_path, LOCK_EXCLUSIVE, 0, err);
+	r = lock < 0 ? lock : 0;
+	if (r == 0 && fill)
+		r = fill(m, directory, data, err);
+	if (r == 0)
+		r = save_into(m, directory, err);
+	if (r == 0 && renameat2(machines, temporary, machines, m->name, RENAME_NOREPLACE) < 0)
+		r = errno == EEXIST ? name_taken(m->name, err) : error_set_errno(err, errno, "%s/%s", path, m->name);
+	if (r < 0) {
+		path_remove_tree(machines, temporary);
+		return r;
+	}
+	if (fsync(machines) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	return 0;
+}
+
+int machine_delete(const char *name, struct error **err)
+{
+	AUTOFREE char *path = NULL, *temporary = temporary_name(".old-"), *current = NULL;
+	AUTO_FD int machines = open_machines(&path, err);
+	if (machines < 0)
+		return machines;
+	if (renameat2(machines, name, machines, temporary, RENAME_NOREPLACE) < 0)
+		return errno == ENOENT ? no_such_machine(name, err) : error_set_errno(err, errno, "%s/%s", path, name);
+	if (machine_default_get(&current, NULL) == 0 && streq(current, name))
+		machine_default_set(NULL, NULL);
+	int r = path_remove_tree(machines, temporary);
+	if (r < 0)
+		return error_set_errno(err, r, "%s/%s", path, temporary);
+	fsync(machines);
+	return 0;
+}
+
+/* ---- the keeper's socket ---- */
+
+/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's lock. */
+static uint64_t hash_string(uint64_t hash, const char *s)
+{
+	for (; *s; s++)
+		hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+	return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+char *machine_socket_path(const char *name, struct error **err)
+{
+	AUTOFREE char *runtime = NULL, *data = path_data_dir();
+	struct sockaddr_un address;
+	if (path_runtime_dir(&runtime, err) < 0)
+		return NULL;
+	uint64_t hash = hash_string(hash_string(UINT64_C(0xcbf29ce484222325), data), name);
+	AUTOFREE char *directory = xasprintf("%s/%016llx", runtime, (unsigned long long)hash);
+	AUTOFREE char *path = path_join(directory, "api");
+	if (strlen(path) >= sizeof address.sun_path) {
+		error_set(err, ENAMETOOLONG, "%s: too long for a socket; set XDG_RUNTIME_DIR to a shorter path", path);
+		return NULL;
+	}
+	if (path_mkdir_all(directory, 0700, err) < 0)
+		return NULL;
+	return TAKE_PTR(path);
+}
+
+/* ---- the default machine ---- */
+
+static char *default_file(void)
+{
+	AUTOFREE char *data = path_data_dir();
+	return path_join(data, "default");
+}
+
+int machine_default_get(char **ret, struct error **err)
+{
+	static const char none[] = "there is no default machine; name one with -n, or set it: holm machine set-default NAME";
+	AUTOFREE char *file = default_file(), *text = NULL;
+	int r = path_read_file(file, DEFAULT_FILE_MAX, &text, NULL);
+	if (r == -ENOENT)
+		return error_set(err, ENOENT, "%s", none);
+	if (r < 0)
+		return error_set_errno(err, r, "%s", file);
+	text[strcspn(text, "\n")] = 0;
+	if (machine_name_check(text, NULL) < 0)
+		return error_set(err, ENOENT, "%s", none);
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+int machine_default_set(const char *name, struct error **err)
+{
+	AUTOFREE char *file = default_file(), *line = xasprintf("%s\n", name ? name : ""), *directory = path_parent(file);
+	if (!name)
+		return unlink(file) < 0 && errno != ENOENT ? error_set_errno(err, errno, "%s", file) : 0;
+	int r = path_mkdir_all(directory, 0700, err);
+	return r < 0 ? r : atomic_file_write(file, 0600, line, strlen(line), err);
+}
