@@ -82,6 +82,7 @@ int machine_list(struct strv *names, struct error **err);                     /*
  * -EEXIST when the name is taken. */
 int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data, struct error **err);
 int machine_delete(const char *name, struct error **err); /* caller holds both locks */
+int machine_rename(const char *from, const char *to, struct error **err); /* caller holds both locks; the default follows */
 
 char *machine_list_dir(void);                                 /* $DATA/machines; owned */
 char *machine_dir(const char *name);                          /* owned */

@@ -63,10 +63,11 @@ int machine_load(const char *name, struct machine **ret, struct error **err)
 		return no_such_machine(name, err);
 	if (r == 0)
 		r = machine_from_json(o, &m, &why);
-	if (r == 0 && !streq(m->name, name))
-		r = error_set(&why, EINVAL, "it is called \"%s\" in its own file", m->name);
 	if (r < 0)
 		return error_set(err, -r, "machine \"%s\" is damaged (%s): %s", name, file, error_text(why, r));
+	/* The directory's name counts: a rename that a crash cut short is complete all the same. */
+	free(m->name);
+	m->name = xstrdup(name);
 	*ret = TAKE_PTR(m);
 	return 0;
 }
@@ -220,6 +221,29 @@ int machine_create(const struct machine *m, int (*fill)(const struct machine *m,
 	if (fsync(machines) < 0)
 		return error_set_errno(err, errno, "%s", path);
 	return 0;
+}
+
+int machine_rename(const char *from, const char *to, struct error **err)
+{
+	AUTOFREE char *path = NULL, *current = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	int r = machine_name_check(to, err);
+	if (r == 0)
+		r = machine_load(from, &m, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int machines = open_machines(&path, err);
+	if (machines < 0)
+		return machines;
+	if (renameat2(machines, from, machines, to, RENAME_NOREPLACE) < 0)
+		return errno == EEXIST ? name_taken(to, err) : error_set_errno(err, errno, "%s/%s", path, from);
+	free(m->name);
+	m->name = xstrdup(to);
+	r = machine_save(m, err);
+	if (machine_default_get(&current, NULL) == 0 && streq(current, from) && r == 0)
+		r = machine_default_set(to, err);
+	fsync(machines);
+	return r;
 }
 
 int machine_delete(const char *name, struct error **err)
