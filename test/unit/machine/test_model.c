@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "machine/machine.h"
+#include "machine/settings.h"
+
+static void names(void **state)
+{
+	static const char *const good[] = { "a", "0", "dev", "alpine-3-22", "a-", "012345678901234567890123456789012345678901234567890123456789abc" };
+	static const char *const bad[] = { "", "-a", "A", "a_b", "a.b", "a/b", "..", "a b", "\xc3\xa5",
+		"0123456789012345678901234567890123456789012345678901234567890123" };
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(machine_name_check(good[i], NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(machine_name_check(bad[i], NULL), -EINVAL);
+}
+
+static void names_from_images(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "docker.io/library/alpine:3.22", "alpine-3-22" },
+		{ "docker.io/library/alpine:latest", "alpine" },
+		{ "alpine", "alpine" },
+		{ "localhost:5000/a/My_Image:V1.0--x", "my-image-v1-0-x" },
+		{ "x@sha256:0123", "x" },
+		{ "x:3@sha256:0123", "x-3" },
+		{ "a/___", "machine" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		AUTOFREE char *name = machine_name_from_image(pairs[i][0]);
+		assert_string_equal(name, pairs[i][1]);
+		assert_int_equal(machine_name_check(name, NULL), 0);
+	}
+	AUTOFREE char *long_name = machine_name_from_image("a123456789012345678901234567890123456789012345678901234567890-xyz");
+	assert_int_equal(machine_name_check(long_name, NULL), 0);
+}
+
+static void settings_are_checked(void **state)
+{
+	static const char *const good[][2] = {
+		{ "cpus", "4" }, { "memory", "8G" }, { "memory", "512MiB" }, { "disk-size", "200g" }, { "home-mount", "ro" },
+		{ "isolation", "vm" }, { "user", "alice" }, { "user", "a.b-c_D" }, { "env.A", "1" }, { "env._x9", "a=b" }, { "kernel", "/proc/self/exe" },
+		{ "host-access", "yes" }, { "transport", "vsock" }, { "init", "holm" },
+	};
+	static const char *const bad[][2] = {
+		{ "bogus", "1" }, { "cpus", "0" }, { "cpus", "-1" }, { "cpus", "x" }, { "cpus", "100000" }, { "memory", "10" }, { "memory", "1x" },
+		{ "memory", "99999999999999999999G" }, { "disk-size", "1" }, { "home-mount", "bad" }, { "isolation", "docker" }, { "user", "a:b" },
+		{ "user", "12" }, { "user", "-a" }, { "user", "a/b" }, { "env.", "1" }, { "env.1", "1" }, { "env.A B", "1" }, { "kernel", "/nonexistent" },
+		{ "kernel", "/" }, { "kernel-modules", "/proc/self/exe" }, { "host-access", "2" }, { "transport", "tcp" }, { "", "1" },
+	};
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(machine_set(m, good[i][0], good[i][1], NULL), 0);
+	assert_int_equal(m->cpus, 4);
+	assert_int_equal(m->memory, 512 << 20);
+	assert_int_equal(m->disk_size, UINT64_C(200) << 30);
+	assert_int_equal(m->home_mount, MACHINE_HOME_RO);
+	assert_string_equal(strv_getenv(&m->env, "_x9"), "a=b");
+	AUTO_JSON struct json_object *before = machine_to_json(m);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		AUTO_ERROR struct error *err = NULL;
+		assert_true(machine_set(m, bad[i][0], bad[i][1], &err) < 0);
+		assert_non_null(err);
+		assert_non_null(strstr(err->text, bad[i][0]));
+	}
+	AUTO_JSON struct json_object *after = machine_to_json(m);
+	assert_true(json_object_equal(before, after));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(machine_set(m, good[i][0], "", NULL), 0);
+	assert_int_equal(m->cpus, 0);
+	assert_int_equal(m->memory, 0);
+	assert_int_equal(m->env.count, 0);
+	assert_null(m->kernel);
+	assert_true(machine_cpus(m) >= 1);
+	assert_true(machine_memory(m) >= UINT64_C(1) << 30);
+	assert_int_equal(machine_disk_size(m), UINT64_C(100) << 30);
+}
+
+static void disks_only_grow(void **state)
+{
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	m->image_disk = xstrdup("/x");
+	assert_int_equal(machine_set(m, "disk-size", "200G", NULL), 0);
+	assert_int_equal(machine_set(m, "disk-size", "150G", NULL), -EINVAL);
+	assert_int_equal(machine_set(m, "disk-size", "", NULL), -EINVAL);
+	assert_int_equal(m->disk_size, UINT64_C(200) << 30);
+}
+
+static void mounts(void **state)
+{
+	struct machine_mount a;
+	assert_int_equal(machine_mount_parse("/srv//x/../data", &a, NULL), 0);
+	assert_string_equal(a.host, "/srv/data");
+	assert_string_equal(a.inside, "/srv/data");
+	assert_false(a.read_only);
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	assert_int_equal(machine_mount_add(m, &a, NULL), 0);
+	assert_int_equal(machine_mount_parse("/a:/srv/data/:ro", &a, NULL), 0);
+	assert_true(a.read_only);
+	assert_int_equal(machine_mount_add(m, &a, NULL), -EEXIST);
+	AUTOFREE char *text = machine_mount_format(&a);
+	assert_string_equal(text, "/a:/srv/data:ro");
+	machine_mount_done(&a);
+	AUTOFREE char *directory = getcwd(NULL, 0), *relative = xasprintf("%s/sub", directory);
+	assert_int_equal(machine_mount_parse("./sub:/x", &a, NULL), 0);
+	assert_string_equal(a.host, relative);
+	machine_mount_done(&a);
+	assert_int_equal(machine_mount_remove(m, "/nothing", NULL), -ENOENT);
+	assert_int_equal(machine_mount_remove(m, "/srv/data/", NULL), 0);
+	assert_int_equal(m->mount_count, 0);
+	static const char *const bad[] = { "", ":", "/a:", ":/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", "/a::ro", "/a:/", "/a:/proc", "/a:/proc/x", "/a:/etc" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(machine_mount_parse(bad[i], &a, NULL), -EINVAL);
+}
+
+static void publishing(void **state)
+{
+	static const char *const good[] = { "8080:80", "53:53/udp", "0.0.0.0:1:65535", "[::1]:8080:80", "[::]:53:5353/udp" };
+	static const char *const bad[] = { "", "80", ":80", "80:", "0:80", "80:0", "65536:1", "1:65536", "a:80", "1.2.3:80:80", "::1:80:80", "[1.2.3.4]:1:1",
+		"80:80/sctp", "80:80/", "80:80/udp/tcp", " 80:80", "-1:80" };
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	struct machine_publish p;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(machine_publish_parse(good[i], &p, NULL), 0);
+		AUTOFREE char *text = machine_publish_format(&p);
+		assert_string_equal(text, good[i]);
+		assert_int_equal(machine_publish_add(m, &p, NULL), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(machine_publish_parse(bad[i], &p, NULL), -EINVAL);
+	assert_int_equal(machine_publish_parse("8080:90/tcp", &p, NULL), 0);
+	assert_int_equal(machine_publish_add(m, &p, NULL), -EEXIST);
+	machine_publish_done(&p);
+}
+
+static void json_round_trip(void **state)
+{
+	AUTO_MACHINE struct machine *m = machine_new("dev"), *back = NULL;
+	struct machine_mount mount;
+	struct machine_publish publish;
+	m->image = xstrdup("docker.io/library/alpine:3.22");
+	m->image_disk = xstrdup("/data/x.ext4");
+	m->image_config = json_object_new_object();
+	m->platform = xstrdup("linux/amd64");
+	m->init_path = xstrdup("/sbin/init");
+	assert_int_equal(machine_set(m, "memory", "2G", NULL), 0);
+	assert_int_equal(machine_set(m, "env.A", "1", NULL), 0);
+	assert_int_equal(machine_set(m, "transport", "vsock", NULL), 0);
+	assert_int_equal(machine_mount_parse("/a:/b:ro", &mount, NULL), 0);
+	assert_int_equal(machine_mount_add(m, &mount, NULL), 0);
+	assert_int_equal(machine_publish_parse("[::1]:53:53/udp", &publish, NULL), 0);
+	assert_int_equal(machine_publish_add(m, &publish, NULL), 0);
+	AUTO_JSON struct json_object *o = machine_to_json(m);
+	assert_int_equal(machine_from_json(o, &back, NULL), 0);
+	AUTO_JSON struct json_object *again = machine_to_json(back);
+	assert_true(json_object_equal(o, again));
+	assert_string_equal(back->id, m->id);
+	assert_int_equal(strlen(m->id), 32);
+}
+
+static void json_is_checked(void **state)
+{
+	static const char *const members[][2] = {
+		{ "name", "\"A\"" }, { "id", "\"xyz\"" }, { "created", "\"yesterday\"" }, { "version", "2" }, { "cpus", "-1" }, { "cpus", "1.5" },
+		{ "memory", "\"1G\"" }, { "home", "\"relative\"" }, { "user", "\"a:b\"" }, { "uid", "4294967295" }, { "mounts", "[1]" },
+		{ "mounts", "[{\"host\":\"/a\"}]" }, { "publish", "[\"x\"]" }, { "env", "[\"=x\"]" }, { "isolation", "\"bare\"" }, { "image", "\"a\\nb\"" },
+		{ "image_config", "[]" }, { "host_access", "1" },
+	};
+	AUTO_MACHINE struct machine *m = machine_new("dev");
+	m->image = xstrdup("x");
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		AUTO_JSON struct json_object *o = machine_to_json(m);
+		AUTO_MACHINE struct machine *back = NULL;
+		AUTO_ERROR struct error *err = NULL;
+		json_object_object_add(o, members[i][0], json_tokener_parse(members[i][1]));
+		assert_true(machine_from_json(o, &back, &err) < 0);
+		assert_null(back);
+		assert_non_null(err);
+	}
+}
+
+static void configuration_file(void **state)
+{
+	AUTO_SETTINGS struct settings s = { 0 };
+	assert_int_equal(settings_parse("# x\n[registry]\nanything\n[machine]\n image = alpine:3 \ncpus: 2\n;c\n\nmemory=\n[x]\ncpus=9\n", "config", &s, NULL), 0);
+	assert_string_equal(s.values[SETTING_IMAGE], "alpine:3");
+	assert_string_equal(s.values[SETTING_CPUS], "2");
+	assert_null(s.values[SETTING_MEMORY]);
+	static const char *const bad[] = { "[machine]\nx=1", "[machine]\nimage", "[machine" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(settings_parse(bad[i], "config", &s, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names), cmocka_unit_test(names_from_images), cmocka_unit_test(settings_are_checked),
+		cmocka_unit_test(disks_only_grow), cmocka_unit_test(mounts), cmocka_unit_test(publishing),
+		cmocka_unit_test(json_round_trip), cmocka_unit_test(json_is_checked), cmocka_unit_test(configuration_file),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "machine/machine.h"
+
+static char directory[] = "/tmp/holm-test-XXXXXX";
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(directory))
+		return -1;
+	return setenv("XDG_DATA_HOME", directory, 1) || setenv("XDG_RUNTIME_DIR", directory, 1);
+}
+
+static int tear_down(void **state)
+{
+	return path_remove_tree(AT_FDCWD, directory);
+}
+
+static struct machine *new_machine(const char *name)
+{
+	struct machine *m = machine_new(name);
+	m->image = xstrdup("localhost/test:latest");
+	return m;
+}
+
+static int fill_disk(const struct machine *m, const char *at, void *data, struct error **err)
+{
+	AUTOFREE char *file = path_join(at, "disk.qcow2");
+	AUTO_FD int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : *(int *)data;
+}
+
+static void creating(void **state)
+{
+	int result = 0;
+	AUTO_MACHINE struct machine *m = new_machine("dev"), *loaded = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(machine_load("dev", &loaded, &err), -ENOENT);
+	assert_string_equal(err->text, "no machine \"dev\"; see \"holm machine ls\"");
+	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
+	assert_int_equal(machine_load("dev", &loaded, NULL), 0);
+	assert_string_equal(loaded->id, m->id);
+	AUTOFREE char *disk = machine_file("dev", "disk.qcow2");
+	assert_true(path_exists(disk));
+	AUTO_ERROR struct error *taken = NULL;
+	assert_int_equal(machine_create(m, fill_disk, &result, &taken), -EEXIST);
+	assert_non_null(strstr(taken->text, "\"dev\""));
+	assert_int_equal(machine_list(&names, NULL), 0);
+	assert_int_equal(names.count, 1);
+}
+
+static void failing_leaves_nothing(void **state)
+{
+	int result = -ENOSPC;
+	AUTO_MACHINE struct machine *m = new_machine("half");
+	assert_int_equal(machine_create(m, fill_disk, &result, NULL), -ENOSPC);
+	AUTO_STRV struct strv names = { 0 };
+	assert_int_equal(machine_list(&names, NULL), 0);
+	assert_false(strv_contains(&names, "half"));
+}
+
+static void crashed_creations_are_swept(void **state)
+{
+	int result = 0;
+	AUTOFREE char *machines = machine_list_dir(), *old = path_join(machines, ".new-dead"), *young = path_join(machines, ".new-young");
+	AUTOFREE char *lock = path_join(old, "config.lock");
+	assert_int_equal(mkdir(old, 0700), 0);
+	assert_int_equal(mkdir(young, 0700), 0);
+	fd_close(open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	AUTO_MACHINE struct machine *m = new_machine("sweeper");
+	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
+	assert_false(path_exists(old));
+	assert_true(path_exists(young));
+	rmdir(young);
+}
+
+static void locks(void **state)
+{
+	assert_int_equal(machine_is_running("dev"), 0);
+	AUTO_FD int fd = machine_lock("dev", 0, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(machine_is_running("dev"), 1);
+	assert_int_equal(machine_lock("dev", 0, NULL), -EWOULDBLOCK);
+	assert_int_equal(machine_lock("none", 0, NULL), -ENOENT);
+	assert_int_equal(machine_is_running("none"), 0);
+	fd_close(TAKE_FD(fd));
+	assert_int_equal(machine_is_running("dev"), 0);
+}
+
+static void defaults(void **state)
+{
+	AUTOFREE char *name = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(machine_default_get(&name, &err), -ENOENT);
+	assert_non_null(strstr(err->text, "set-default"));
+	assert_int_equal(machine_default_set("dev", NULL), 0);
+	assert_int_equal(machine_default_get(&name, NULL), 0);
+	assert_string_equal(name, "dev");
+}
+
+static void renaming_and_deleting(void **state)
+{
+	AUTOFREE char *name = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	assert_int_equal(machine_rename("dev", "sweeper", NULL), -EEXIST);
+	assert_int_equal(machine_rename("dev", "Bad", NULL), -EINVAL);
+	assert_int_equal(machine_rename("dev", "work", NULL), 0);
+	assert_int_equal(machine_load("work", &m, NULL), 0);
+	assert_string_equal(m->name, "work");
+	assert_int_equal(machine_default_get(&name, NULL), 0);
+	assert_string_equal(name, "work");
+	assert_int_equal(machine_delete("work", NULL), 0);
+	assert_int_equal(machine_delete("work", NULL), -ENOENT);
+	free(TAKE_PTR(name));
+	assert_int_equal(machine_default_get(&name, NULL), -ENOENT);
+}
+
+static void damaged_files(void **state)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *file = machine_file("sweeper", "machine.json");
+	assert_int_equal(truncate(file, 20), 0);
+	assert_true(machine_load("sweeper", &m, &err) < 0);
+	assert_non_null(strstr(err->text, "damaged"));
+	assert_int_equal(machine_delete("sweeper", NULL), 0);
+}
+
+static void sockets(void **state)
+{
+	AUTOFREE char *a = machine_socket_path("a", NULL), *b = machine_socket_path("b", NULL), *again = machine_socket_path("a", NULL);
+	assert_string_equal(a, again);
+	assert_string_not_equal(a, b);
+	assert_true(endswith(a, "/api"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(creating), cmocka_unit_test(failing_leaves_nothing), cmocka_unit_test(crashed_creations_are_swept),
+		cmocka_unit_test(locks), cmocka_unit_test(defaults), cmocka_unit_test(renaming_and_deleting),
+		cmocka_unit_test(damaged_files), cmocka_unit_test(sockets),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
