@@ -5,12 +5,14 @@
 
 #include "macros.h"
 
-void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);           /* zeroed; the product is checked for overflow */
-void *xrealloc(void *p, size_t count, size_t size); /* count * size bytes, checked for overflow */
+#define NEVER_NULL __attribute__((returns_nonnull))
+
+void *xmalloc(size_t size) NEVER_NULL;
+void *xcalloc(size_t count, size_t size) NEVER_NULL;           /* zeroed; the product is checked for overflow */
+void *xrealloc(void *p, size_t count, size_t size) NEVER_NULL; /* count * size bytes, checked for overflow */
 char *xstrdup(const char *s);                       /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
 void *xmemdup(const void *p, size_t n);
-char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2); /* owned by the caller */
+char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2) NEVER_NULL; /* owned by the caller */
 
 #define xnew(type) ((type *)xcalloc(1, sizeof(type)))

@@ -29,7 +29,7 @@
 
 /* Defines NAMEp(), usable with CLEANUP(), for a destructor NAME that takes a pointer and accepts NULL. */
 #define DEFINE_CLEANUP(type, name)              \
-	static inline void name##p(type **p)    \
+	static inline void name##p(type **p) /* NOLINT(bugprone-macro-parentheses): a type */ \
 	{                                       \
 		name(*p);                       \
 	}

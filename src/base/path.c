@@ -41,7 +41,6 @@ char *path_normalize(const char *path)
 	if (*path != '/')
 		return NULL;
 	AUTO_STRV struct strv parts = { 0 };
-	AUTO_STRV struct strv kept = { 0 };
 	strv_split(&parts, path, "/");
 	char *result = xmalloc(strlen(path) + 2), *at = result;
 	*at = '\0';
