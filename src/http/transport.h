@@ -12,8 +12,8 @@
 #include "base/loop.h"
 
 struct transport;
-typedef void (*transport_accept_fn)(int fd, void *data);                      /* takes fd */
-typedef void (*transport_closed_fn)(int code, const char *why, void *data);   /* the transport is dead; free it */
+typedef void (*transport_accept_fn)(int fd, void *data);                    /* takes fd; must not free the transport */
+typedef void (*transport_closed_fn)(int code, const char *why, void *data); /* once: the transport is dead (code negative); free it */
 
 /* Opens a stream to the other side: *ret_fd owned by the caller. It can be written at once; a refusal shows as end of file. */
 int transport_open(struct transport *t, int *ret_fd, struct error **err);
@@ -25,6 +25,6 @@ int transport_unix_new(const char *path, struct transport **ret);
 enum mux_role { MUX_CLIENT, MUX_SERVER };
 /* HTTP/2 with prior knowledge (RFC 9113 3.3) over fd (taken). The client opens streams, the server accepts them. At most 256
  * streams at a time, 256 KiB of data in flight a stream, a HEADERS frame of at most 4 KiB; anything else from the other side is a
- * connection error. A peer that keeps no protocol ends the mux (closed callback), never blocks it. */
+ * connection error. A peer that keeps no protocol ends the mux (closed callback), never blocks it. accept may be NULL for a client. */
 int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept, transport_closed_fn closed, void *data,
 		      struct transport **ret);
