@@ -168,14 +168,14 @@ rootfs_create_user()
 	chmod 755 etc/machine/create-user.sh
 }
 
-# Fails until /etc/machine/fixed is there.
+# Fails until the user's home has a file `fixed`.
 rootfs_create_user_fails()
 {
 	rootfs_create_user
 	mv etc/machine/create-user.sh etc/machine/works.sh
 	cat >etc/machine/create-user.sh <<-'END'
 		#!/bin/sh
-		if [ ! -e /etc/machine/fixed ]; then
+		if [ ! -e "$CONTAINER_HOME/fixed" ]; then
 			echo "this image is not finished" >&2
 			exit 3
 		fi

@@ -1,0 +1,98 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The command line without any machine: help, version, usage errors, completion, manual pages, what it links.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin empty
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "holm alone and --help print help on stdout; a wrong word points to it" {
+	run --separate-stderr holm --help
+	equal 0 "$status"
+	contains "$output" machine
+	contains "$output" image
+	equal '' "$stderr"
+	fails 125 holm frobnicate
+	contains "$stderr" frobnicate
+	contains "$stderr" --help
+	fails 125 holm machine frobnicate
+	fails 125 holm --no-such-option
+}
+
+@test "every command of machine and image has help with its options" {
+	local verb
+	for verb in create init start run ssh ls inspect set set-default mount stop rm logs cp rename clone export import; do
+		run --separate-stderr holm machine "$verb" --help
+		equal 0 "$status"
+		contains "$output" "holm machine $verb"
+	done
+	for verb in pull load ls inspect rm tag debootstrap; do
+		run --separate-stderr holm image "$verb" --help
+		equal 0 "$status"
+		contains "$output" "holm image $verb"
+	done
+}
+
+@test "the aliases are there" {
+	equal "$(holm machine ls)" "$(holm m list)"
+	holm machine delete --help >/dev/null
+}
+
+@test "version and system info" {
+	contains "$(holm version)" 0.
+	contains "$(holm --version)" 0.
+	run --separate-stderr holm system info
+	equal 0 "$status"
+	contains "$output" kvm || contains "$output" KVM
+}
+
+@test "a start of holm is quick because it links little" {
+	requires readelf
+	local program
+	program=$(readlink -f "$(command -v holm)")
+	equal "libc.so.6
+libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v ld-linux | sort)"
+}
+
+@test "completion for bash, zsh and fish is installed and knows the verbs" {
+	local prefix shell found
+	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	for shell in bash zsh fish; do
+		found=$(grep -rl -e 'set-default' "$prefix/share" 2>/dev/null | grep -c -i -e "$shell")
+		[ "$found" -ge 1 ] || { echo "no completion for $shell" >&2; return 1; }
+	done
+	bash -n "$prefix"/share/bash-completion/completions/holm
+}
+
+@test "bash completes verbs and options" {
+	local prefix
+	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	run bash -c '
+		. "$1"
+		COMP_WORDS=(holm machine set-d) COMP_CWORD=2 COMP_LINE="holm machine set-d" COMP_POINT=18
+		$(complete -p holm | sed "s/.*-F \([^ ]*\).*/\1/") holm set-d machine
+		printf "%s\n" "${COMPREPLY[@]}"' sh "$prefix/share/bash-completion/completions/holm"
+	contains "$output" set-default
+}
+
+@test "manual pages are installed for what exists" {
+	local prefix page
+	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	for page in holm.1 holm-machine.1 holm-image.1 holm-security.7; do
+		[ -e "$prefix/share/man/man${page##*.}/$page" ] || [ -e "$prefix/share/man/man${page##*.}/$page.gz" ] || { echo "no $page" >&2; return 1; }
+	done
+}
+
+@test "output that cannot be written is an error" {
+	requires vm
+	[ -e /dev/full ] || skip "no /dev/full"
+	run bash -c 'holm --help >/dev/full'
+	[ "$status" != 0 ]
+}

@@ -1,0 +1,236 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What the bats files share. A file calls holm_begin in setup_file and holm_end in teardown_file: between the two it has a home, an image
+# library and runtime folders of its own, so files run side by side; afterwards nothing may be left of it.
+#
+# Environment (from tools/run-tests): HOLM_TEST_STAGE (the staged installation and images), HOLM_TEST_ISOLATION (vm or native),
+# HOLM_TEST_TIMEOUT (seconds for one command).
+
+bats_require_minimum_version 1.5.0
+
+ISOLATION=${HOLM_TEST_ISOLATION:-vm}
+
+# --- a file's own world ---------------------------------------------------------------------------------------------------------------
+
+# holm_begin [empty]: a world with the test images in its library, or with nothing.
+holm_begin()
+{
+	# A space in every path: whatever quotes badly shows.
+	WORLD=$(mktemp -d "${HOLM_TEST_STAGE:-${TMPDIR:-/var/tmp}}/work/$(basename "$BATS_TEST_FILENAME" .bats).XXXX")
+	export WORLD HOME="$WORLD/my home" XDG_DATA_HOME="$WORLD/my home/.local/share" XDG_CONFIG_HOME="$WORLD/config" XDG_CACHE_HOME="$WORLD/cache"
+	export XDG_RUNTIME_DIR="$WORLD/run" TMPDIR="$WORLD/tmp" HOLM_TEST_WORLD="$WORLD"
+	export ME UID_ME GID_ME
+	ME=$(id -un) UID_ME=$(id -u) GID_ME=$(id -g)
+	mkdir -p "$HOME" "$XDG_DATA_HOME/holm" "$XDG_CONFIG_HOME" "$TMPDIR"
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	unset SSH_AUTH_SOCK DBUS_SESSION_BUS_ADDRESS TZ
+	if [ "${1-}" != empty ]; then
+		cp -al "$HOLM_TEST_STAGE/library" "$XDG_DATA_HOME/holm/images" 2>/dev/null ||
+			cp -a --no-preserve=ownership "$HOLM_TEST_STAGE/library" "$XDG_DATA_HOME/holm/images"
+	fi
+	cd "$HOME" || return 1
+}
+
+# Removes all machines and checks that nothing is left; whatever is, is named, ended, and fails the file.
+holm_end()
+{
+	local status=0
+	cd / || return 1
+	command timeout 120 holm machine rm --force --all >/dev/null 2>&1 || { echo "\"machine rm --force --all\" failed" >&2; status=1; }
+	leaks all || status=1
+	local pid
+	for pid in $(world_processes); do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	chmod -R u+rwX "$WORLD" 2>/dev/null
+	rm -rf "$WORLD"
+	return $status
+}
+
+# Process ids of this world: by the environment that they inherited, or by its folder in their arguments.
+world_processes()
+{
+	local dir pid
+	for dir in /proc/[0-9]*; do
+		pid=${dir#/proc/}
+		case "$(tr '\0' '\n' 2>/dev/null <"$dir/comm")" in
+		holm* | qemu* | passt* | pasta* | crun* | mmdebstrap*) ;;
+		*) continue ;;
+		esac
+		if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qxF "HOLM_TEST_WORLD=$WORLD" || tr '\0' ' ' 2>/dev/null <"$dir/cmdline" | grep -qF "$WORLD/"; then
+			echo "$pid"
+		fi
+	done
+}
+
+# leaks [all]: prints what is left of stopped machines (processes, mounts, temporary files; with `all` also sockets and what tests made in
+# TMPDIR); fails when there is something. A socket of a keeper that was killed may stay until its machine's next start or removal.
+leaks()
+{
+	local deadline=$((SECONDS + 5)) found
+	while :; do
+		found=$(
+			for pid in $(world_processes); do
+				echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | head -c 200)"
+			done
+			[ "${1-}" != all ] || find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" 2>/dev/null | sed 's/^/file /'
+			find "$XDG_DATA_HOME/holm" \( -name '.tmp*' -o -name '*.tmp' -o -name '*.partial' -o -name '.new*' \) 2>/dev/null | sed 's/^/temporary file /'
+			grep -F "$WORLD" /proc/mounts | sed 's/^/mount /'
+		)
+		[ -n "$found" ] || return 0
+		[ $SECONDS -lt $deadline ] || break
+		command sleep 0.2
+	done
+	printf 'left behind:\n%s\n' "$found" >&2
+	return 1
+}
+
+# --- words for tests --------------------------------------------------------------------------------------------------------------------
+
+# holm with a time limit, so that a hang is a failure of one test.
+holm()
+{
+	command timeout --foreground --kill-after=10 "${HOLM_TEST_TIMEOUT:-180}" holm "$@"
+}
+
+# create NAME IMAGE [OPTION...]: a machine as the tests want it: small, and of the isolation under test.
+create()
+{
+	local name=$1 image=$2
+	shift 2
+	holm machine create "$image:test" --name "$name" --isolation "$ISOLATION" --cpus 1 --memory 512M "$@"
+}
+
+# in_machine NAME COMMAND...: as the machine's user.
+in_machine()
+{
+	local name=$1
+	shift
+	holm machine run -n "$name" -- "$@"
+}
+
+# as_root NAME COMMAND...
+as_root()
+{
+	local name=$1
+	shift
+	holm machine run -n "$name" --root -- "$@"
+}
+
+# state NAME: stopped, starting, running or stopping; field NAME KEY: of inspect.
+state()
+{
+	holm machine ls --format json | jq -r --arg name "$1" '.[] | select(.name == $name) | .state'
+}
+
+field()
+{
+	holm machine inspect "$1" | jq -r ".[0].$2"
+}
+
+# until_true SECONDS COMMAND...: tries again until it succeeds.
+until_true()
+{
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $deadline ] || { echo "not within the time: $*" >&2; return 1; }
+		command sleep 0.2
+	done
+}
+
+# requires WHAT...: skips the test, with the reason, where it cannot run.
+requires()
+{
+	local what
+	for what in "$@"; do
+		case "$what" in
+		vm | native) [ "$ISOLATION" = "$what" ] || skip "only in the $what isolation" ;;
+		root) [ "$(id -u)" = 0 ] || skip "only as root" ;;
+		archive) [ -n "${HOLM_TEST_OFFLINE-}" ] && skip "Debian's package archive is not reachable" ;;
+		*) command -v "$what" >/dev/null || skip "there is no $what here" ;;
+		esac
+	done
+	return 0
+}
+
+# fails STATUS COMMAND...: exits with that status and says one line that starts with "holm: " on stderr, nothing on stdout. $stderr has it.
+fails()
+{
+	local wanted=$1
+	shift
+	run --separate-stderr "$@"
+	if [ "$status" != "$wanted" ]; then
+		echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2
+		return 1
+	fi
+	local last
+	# Notes ("holm: note…", a warning about emulation) may stand before it; the last line is the error.
+	last=$(printf '%s\n' "${stderr-}" | tail -n 1)
+	case "$last" in
+	"holm: "*) ;;
+	*) echo "not an error in one line: ${stderr-}" >&2; return 1 ;;
+	esac
+	[ -z "$output" ] || { echo "prints something on stdout: $output" >&2; return 1; }
+}
+
+# equal WANTED GOT: says both when they differ.
+equal()
+{
+	[ "$1" = "$2" ] || { printf 'wanted: %s\ngot:    %s\n' "$1" "$2" >&2; return 1; }
+}
+
+# contains TEXT PART
+contains()
+{
+	case "$1" in
+	*"$2"*) ;;
+	*) printf 'no "%s" in: %s\n' "$2" "$1" >&2; return 1 ;;
+	esac
+}
+
+# keeper_of NAME, child_of NAME PROGRAM: process ids.
+keeper_of()
+{
+	local pid
+	for pid in $(world_processes); do
+		case "$(tr '\0' ' ' <"/proc/$pid/cmdline")" in
+		*holm-keeper*" $1 ") echo "$pid"; return 0 ;;
+		esac
+	done
+	return 1
+}
+
+child_of()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1") || return 1
+	for pid in $(world_processes); do
+		[ "$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)" = "$keeper" ] || continue
+		case "$(cat "/proc/$pid/comm")" in
+		"$2"*) echo "$pid"; return 0 ;;
+		esac
+	done
+	return 1
+}
+
+gone()
+{
+	! [ -e "/proc/$1" ]
+}
+
+is_state()
+{
+	[ "$(state "$1")" = "$2" ]
+}
+
+# A TCP or UDP port that nobody uses now.
+free_port()
+{
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 20000))
+		ss -Hltun "sport = :$port" | grep -q . || break
+	done
+	echo "$port"
+}

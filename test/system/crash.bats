@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Whatever is killed, whenever, and whatever is full: one line that says so, nothing leaked, nothing lost, the next command works.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	create box busybox --no-boot
+	holm machine set-default box
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+# The state of a machine after something of it died: stopped, nothing left, and it works again with what was synced.
+works_again()
+{
+	until_true 30 is_state box stopped
+	leaks
+	equal "$1" "$(as_root box cat /root/kept)"
+}
+
+@test "kill -9 of the keeper takes all of the machine along; data is kept" {
+	as_root box sh -c 'echo one >/root/kept; sync'
+	kill -KILL "$(keeper_of box)"
+	works_again one
+}
+
+@test "kill -9 of the keeper while a session runs: the session ends with a line, not a hang" {
+	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
+	local pid=$! got=0
+	until_true 20 grep -q up "$TMPDIR/out"
+	kill -KILL "$(keeper_of box)"
+	wait $pid || got=$?
+	equal 125 "$got"
+	equal 1 "$(wc -l <"$TMPDIR/err")"
+	contains "$(cat "$TMPDIR/err")" "holm: "
+	rm "$TMPDIR/out" "$TMPDIR/err"
+	works_again one
+}
+
+@test "kill -9 of the virtual machine" {
+	requires vm
+	as_root box sh -c 'echo two >/root/kept; sync'
+	kill -KILL "$(child_of box qemu)"
+	works_again two
+}
+
+@test "kill -9 of the share server" {
+	requires vm
+	holm machine run true
+	kill -KILL "$(child_of box holm-fsd)"
+	# Either the share comes back or the machine ends; it must not hang.
+	HOLM_TEST_TIMEOUT=60 run holm machine run ls "$HOME"
+	[ "$status" != 124 ]
+	HOLM_TEST_TIMEOUT=60 holm machine stop box
+	works_again two
+}
+
+@test "kill -9 of the network" {
+	requires vm
+	holm machine run true
+	local passt
+	passt=$(child_of box passt) || skip "no passt here"
+	kill -KILL "$passt"
+	HOLM_TEST_TIMEOUT=60 run holm machine run echo still
+	[ "$status" != 124 ]
+	HOLM_TEST_TIMEOUT=60 holm machine stop box
+	works_again two
+}
+
+@test "kill -9 of the CLI ends its command, not the machine" {
+	command holm machine run sh -c 'echo up; exec sleep 977' >"$TMPDIR/out" 3>&- &
+	local pid=$!
+	until_true 30 grep -q up "$TMPDIR/out"
+	kill -KILL $pid
+	rm "$TMPDIR/out"
+	no_sleep()
+	{
+		! as_root box sh -c 'ps | grep -q "[s]leep 977"'
+	}
+	until_true 20 no_sleep
+	equal running "$(state box)"
+}
+
+@test "kill -9 of the CLI while the machine boots leaves a machine that works" {
+	local moment
+	for moment in 0.05 0.3 1 2; do
+		holm machine stop box
+		command holm machine run true 3>&- &
+		local pid=$!
+		command sleep $moment
+		kill -KILL $pid 2>/dev/null || true
+		equal two "$(as_root box cat /root/kept)"
+	done
+	holm machine stop box
+	leaks
+}
+
+@test "kill -9 of the keeper at moments of its boot" {
+	local moment keeper
+	for moment in 0.1 0.6 1.5; do
+		command timeout 60 holm machine run true 2>/dev/null 3>&- &
+		local pid=$!
+		until_true 10 keeper_of box >/dev/null
+		command sleep $moment
+		keeper=$(keeper_of box) || true
+		[ -z "$keeper" ] || kill -KILL "$keeper"
+		wait $pid || true
+		until_true 20 is_state box stopped
+		leaks
+	done
+	equal two "$(as_root box cat /root/kept)"
+	holm machine stop box
+}
+
+@test "Ctrl-C while it boots stops it cleanly" {
+	command holm machine start box 2>"$TMPDIR/err" 3>&- &
+	local pid=$! got=0
+	until_true 10 keeper_of box >/dev/null
+	kill -INT $pid
+	wait $pid || got=$?
+	[ $got != 0 ]
+	rm "$TMPDIR/err"
+	until_true 30 is_state box stopped
+	leaks
+}
+
+@test "the runtime folder vanishes while it runs: ls knows, stop works" {
+	holm machine run true
+	rm -rf "${XDG_RUNTIME_DIR:?}"/holm
+	equal running "$(state box)"
+	HOLM_TEST_TIMEOUT=60 holm machine stop box
+	works_again two
+	holm machine stop box
+}
+
+@test "a machine.json that is broken is named; the others work" {
+	create broken busybox --no-boot
+	echo '{ not json' >"$XDG_DATA_HOME/holm/machines/broken/machine.json"
+	fails 125 holm machine inspect broken
+	contains "$stderr" broken
+	run holm machine ls
+	contains "$output" box
+	holm machine rm --force broken
+	equal box "$(holm machine ls -q)"
+}
+
+@test "no room on the disk while a machine is made: one line, nothing left" {
+	requires unshare
+	# A small file system of one's own, in a user and mount namespace.
+	cat >"$TMPDIR/full.sh" <<-'END'
+		set -e
+		mount -t tmpfs -o size=3m none "$1"
+		mkdir -p "$1/holm"
+		export XDG_DATA_HOME=$1
+		if holm image load "$2" >"$3/out" 2>"$3/err"; then
+			holm machine create busybox:test --name small --no-boot >"$3/out" 2>"$3/err" && exit 9
+		fi
+		tail -n 1 "$3/err" | grep -q '^holm: .*[Nn]o space left' || { cat "$3/err"; exit 8; }
+		test -z "$(ls -A "$1/holm/machines" 2>/dev/null)" || exit 7
+		test -z "$(find "$1/holm" -size +100k -newer "$3/full.sh" -name '*tmp*')" || exit 6
+	END
+	mkdir "$WORLD/small"
+	unshare --user --map-root-user --mount true || skip "no user namespaces here"
+	# Noise that does not fit.
+	mkdir -p "$WORLD/layout"
+	head -c 6000000 /dev/urandom >"$WORLD/layout/noise"
+	tar -C "$WORLD/layout" -cf "$WORLD/noise.tar" noise
+	TMPDIR="$WORLD/layout" bash -c '. "$1"; image_from_layer "$2" busybox "$3"' sh "$BATS_TEST_DIRNAME/../lib/images.bash" "$WORLD/noise.tar" "$WORLD"
+	run unshare --user --map-root-user --mount sh "$TMPDIR/full.sh" "$WORLD/small" "$WORLD/busybox.tar" "$TMPDIR"
+	rm -rf "$TMPDIR/full.sh" "$TMPDIR/out" "$TMPDIR/err" "$WORLD/layout" "$WORLD/noise.tar"
+	equal 0 "$status"
+}

@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A machine with systemd: it reaches `running`, has services, a user manager, sudo, a name, name service and the time of the host.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	create deb bookworm --cpus 2 --memory 1G
+	holm machine start --wait deb
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "systemd is running, and degraded by nothing of ours" {
+	run --separate-stderr in_machine deb systemctl is-system-running --wait
+	if [ "$output" != running ]; then
+		as_root deb systemctl --failed --no-legend >&2
+	fi
+	equal running "$output"
+}
+
+@test "whoami, pwd in a folder of the home, sudo without a password" {
+	mkdir -p project
+	cd project
+	equal "$ME" "$(holm machine run whoami)"
+	equal "$PWD" "$(holm machine run pwd)"
+	equal root "$(holm machine run sudo -n id -un)"
+	contains "$(holm machine run getent passwd "$ME")" ":$HOME:/bin/bash"
+}
+
+@test "the container variable, the host name, /etc/hosts" {
+	contains "$(as_root deb sh -c "tr '\\0' '\\n' </proc/1/environ")" container=holm
+	equal deb "$(in_machine deb hostname)"
+	equal deb "$(in_machine deb cat /etc/hostname)"
+	in_machine deb getent hosts deb
+	contains "$(in_machine deb cat /proc/1/comm)" systemd
+}
+
+@test "a service that is enabled runs after the session, and after stop and start" {
+	as_root deb sh -c 'printf "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n" >/etc/systemd/system/mine.service'
+	as_root deb systemctl daemon-reload
+	as_root deb systemctl enable --now mine.service
+	equal active "$(in_machine deb systemctl is-active mine.service)"
+	holm machine stop deb
+	holm machine start --wait deb
+	equal active "$(in_machine deb systemctl is-active mine.service)"
+}
+
+@test "the machine has every capability, a writable cgroup2 of its own and its kernel's modules" {
+	requires vm
+	as_root deb sh -c 'test -d "/lib/modules/$(uname -r)"'
+	as_root deb modprobe dummy
+	as_root deb ip link add holmtest0 type dummy
+	as_root deb sh -c 'mkdir /sys/fs/cgroup/holmtest && rmdir /sys/fs/cgroup/holmtest'
+	equal cgroup2fs "$(in_machine deb stat -f -c %T /sys/fs/cgroup)"
+	as_root deb sh -c 'mount -t tmpfs none /mnt && umount /mnt'
+}
+
+@test "a session is in a cgroup of its own outside systemd's units" {
+	run in_machine deb cat /proc/self/cgroup
+	equal 0 "$status"
+	run ! grep -Eq '\.service|init\.scope' <<<"$output"
+}
+
+@test "sessions have a runtime directory and a bus; systemctl --user works" {
+	equal "/run/user/$UID_ME" "$(in_machine deb sh -c 'echo $XDG_RUNTIME_DIR')"
+	until_true 30 in_machine deb test -S "/run/user/$UID_ME/bus"
+	run in_machine deb systemctl --user is-system-running --wait
+	contains "running degraded" "${lines[-1]}"
+}
+
+@test "the time zone and the clock follow the host" {
+	local inside outside
+	inside=$(in_machine deb date +%s)
+	outside=$(date +%s)
+	[ $((outside - inside)) -lt 5 ] && [ $((inside - outside)) -lt 5 ]
+	equal "$(date +%Z)" "$(in_machine deb date +%Z)"
+}
+
+@test "SSH_AUTH_SOCK inside is the caller's agent, re-pointed at each session" {
+	requires ssh-agent
+	local round pid
+	cat >"$HOME/ask.pl" <<-'END'
+		use IO::Socket::UNIX;
+		my $s = IO::Socket::UNIX->new(Peer => $ENV{SSH_AUTH_SOCK}) or die "no agent: $!";
+		syswrite $s, pack("NC", 1, 11);
+		sysread $s, my $head, 4;
+		my $answer = "";
+		while (length $answer < unpack("N", $head)) { sysread($s, $answer, 65536, length $answer) or die }
+		print $answer =~ /(a-key-of-round-\d)/ ? "$1\n" : "none\n";
+	END
+	for round in 1 2; do
+		eval "$(ssh-agent -a "$WORLD/agent.$round" 3>&-)" >/dev/null
+		pid=$SSH_AGENT_PID
+		ssh-keygen -q -t ed25519 -N '' -f "$TMPDIR/key" -C "a-key-of-round-$round"
+		ssh-add -q "$TMPDIR/key"
+		run in_machine deb perl ask.pl
+		kill "$pid"
+		rm -f "$TMPDIR/key" "$TMPDIR/key.pub"
+		equal "a-key-of-round-$round" "$output"
+	done
+	unset SSH_AUTH_SOCK
+}
+
+@test "a package from the archive installs inside" {
+	requires archive
+	# Through whatever way this host reaches Debian; without a way out of the host it says so.
+	timeout 120 holm machine run -n deb --root -- apt-get -qq update >"$TMPDIR/apt" 2>&1 || skip "no way to the archive from a machine: $(tail -n 1 "$TMPDIR/apt")"
+	as_root deb apt-get install -qq -y --no-install-recommends bc >/dev/null
+	equal 4 "$(echo 2+2 | in_machine deb bc)"
+}
+
+@test "reboot and poweroff through systemd" {
+	local id
+	id=$(in_machine deb cat /proc/sys/kernel/random/boot_id)
+	as_root deb touch /run/before-reboot
+	run as_root deb systemctl reboot
+	back()
+	{
+		! as_root deb test -e /run/before-reboot && is_state deb running
+	}
+	until_true 90 back
+	run as_root deb systemctl poweroff
+	until_true 90 is_state deb stopped
+	[ -n "$id" ]
+}
+
+@test "stop is quick: systemd understands it" {
+	holm machine start --wait deb
+	local began=$SECONDS
+	holm machine stop deb
+	[ $((SECONDS - began)) -lt 25 ]
+}

@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The home and other shares: whose files they are, rw, ro and none, what is hidden, mounts while the machine runs, cp.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	create box busybox
+	holm machine set-default box
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "a file made in the home inside is yours outside, and the other way round" {
+	echo outside >from-outside
+	chmod 600 from-outside
+	equal outside "$(holm machine run cat from-outside)"
+	equal "$UID_ME $GID_ME 600" "$(holm machine run stat -c '%u %g %a' from-outside)"
+	holm machine run sh -c 'echo inside >from-inside; mkdir -p d; ln -s from-inside link; ln from-inside hard'
+	equal inside "$(cat from-inside)"
+	equal "$UID_ME $GID_ME" "$(stat -c '%u %g' from-inside)"
+	equal "$UID_ME" "$(stat -c %u d)"
+	equal from-inside "$(readlink link)"
+	equal 2 "$(stat -c %h from-inside)"
+	holm machine run rm -r link hard d
+	[ ! -e hard ]
+}
+
+@test "root's files in the home" {
+	as_root box touch "$HOME/by-root"
+	if [ "$ISOLATION" = vm ]; then
+		equal "$UID_ME" "$(stat -c %u by-root)"
+	else
+		run ! equal "$UID_ME" "$(stat -c %u by-root)"
+		holm machine fix-owner by-root
+		equal "$UID_ME" "$(stat -c %u by-root)"
+	fi
+	rm by-root
+}
+
+@test "provisioning leaves the home alone" {
+	# Only what the tests made: no skeleton files, nothing chowned.
+	equal "" "$(find . -mindepth 1 -maxdepth 1 ! -name from-outside ! -name from-inside ! -name .local ! -name .config ! -name .cache)"
+}
+
+@test "an editor's way of saving, modes, times, a big directory" {
+	holm machine run sh -c 'echo one >file; echo two >file.new; mv file.new file; chmod 640 file; touch -d "2020-01-02 03:04:05" file'
+	equal two "$(cat file)"
+	equal 640 "$(stat -c %a file)"
+	holm machine run sh -c 'mkdir many; cd many; for i in $(seq 1 500); do : >f$i; done; ls | wc -l'
+	equal 500 "$(find many -type f | wc -l)"
+	equal 500 "$(holm machine run sh -c 'ls many | wc -l')"
+	touch many/late
+	equal 501 "$(holm machine run sh -c 'ls many | wc -l')"
+	holm machine run rm -r many file
+	[ ! -e many ]
+}
+
+@test "a change made outside is seen inside at once" {
+	local n
+	for n in 1 2 3 4 5; do
+		echo "version $n and more" >changing
+		equal "version $n and more" "$(holm machine run cat changing)"
+	done
+	rm changing
+	run ! holm machine run cat changing
+}
+
+@test "what is written with sync survives a kill of the keeper" {
+	as_root box sh -c 'echo durable >/root/durable; sync'
+	local keeper
+	keeper=$(keeper_of box)
+	kill -KILL "$keeper"
+	until_true 20 is_state box stopped
+	equal durable "$(as_root box cat /root/durable)"
+}
+
+@test "a home of none is not reachable; one inside is made from /etc/skel" {
+	create none busybox --home-mount none --no-boot
+	run --separate-stderr in_machine none pwd
+	equal 0 "$status"
+	equal "$HOME" "$output"
+	run ! in_machine none cat from-outside
+	run ! as_root none cat "$HOME/from-outside"
+	in_machine none sh -c 'touch mine && test -w .'
+	[ ! -e mine ]
+	run ! grep -q virtiofs <<<"$(as_root none cat /proc/mounts)"
+	holm machine rm --force none
+}
+
+@test "a home of ro refuses writes, also root's, who cannot remount or unmount it away" {
+	create ro busybox --home-mount ro --no-boot
+	equal outside "$(in_machine ro cat from-outside)"
+	run ! in_machine ro touch no
+	run ! as_root ro touch "$HOME/no"
+	as_root ro sh -c 'mount -o remount,rw "$1"; mount -o remount,bind,rw "$1"; touch "$1/no"; mkdir -p /tmp/again; mount -t virtiofs home /tmp/again && touch /tmp/again/no; umount "$1"; mkdir -p "$1"; touch "$1/no"; true' sh "$HOME" 2>/dev/null || true
+	[ ! -e no ]
+	holm machine rm --force ro
+}
+
+@test "holm's own folders are hidden, from root too" {
+	[ -d "$HOME/.local/share/holm/machines/box" ]
+	equal '' "$(as_root box sh -c 'ls -A "$1/.local/share/holm" 2>/dev/null' sh "$HOME")"
+	run ! as_root box cat "$HOME/.local/share/holm/machines/box/machine.json"
+	run ! as_root box sh -c 'echo x >"$1/.local/share/holm/default"' sh "$HOME"
+	equal box "$(tr -d '\n' <"$HOME/.local/share/holm/default")"
+	run ! as_root box mv "$HOME/.local/share/holm" "$HOME/elsewhere"
+	run ! as_root box sh -c 'mv "$1/.local" "$1/moved" && cat "$1/moved/share/holm/default"' sh "$HOME"
+	[ ! -e "$HOME/moved" ] || mv "$HOME/moved" "$HOME/.local"
+	[ -f "$HOME/.local/share/holm/default" ]
+}
+
+@test "nothing outside the share is reached by links or .." {
+	echo secret >"$WORLD/secret"
+	ln -s "$WORLD/secret" leak
+	ln -s "../secret" leak2
+	run ! holm machine run cat leak
+	run ! holm machine run cat leak2
+	run ! holm machine run cat ../secret
+	rm leak leak2
+}
+
+@test "a share of its own by -v, read-only with :ro, at another path" {
+	mkdir -p "$WORLD/extra" "$WORLD/second"
+	echo hello >"$WORLD/extra/file"
+	create extra busybox --no-boot -v "$WORLD/extra" -v "$WORLD/second:/mnt/two:ro"
+	equal hello "$(in_machine extra cat "$WORLD/extra/file")"
+	in_machine extra touch "$WORLD/extra/new"
+	equal "$UID_ME" "$(stat -c %u "$WORLD/extra/new")"
+	touch "$WORLD/second/seen"
+	in_machine extra test -e /mnt/two/seen
+	run ! as_root extra touch /mnt/two/no
+	(cd "$WORLD/extra" && equal "$WORLD/extra" "$(in_machine extra pwd)")
+	holm machine mount ls -n extra | grep -q /mnt/two
+	holm machine rm --force extra
+}
+
+@test "mount add and rm, on a running machine at once or with a note" {
+	mkdir -p "$WORLD/later"
+	echo later >"$WORLD/later/file"
+	run --separate-stderr holm machine mount add "$WORLD/later:/mnt/later"
+	equal 0 "$status"
+	if grep -q 'next start' <<<"$stderr"; then
+		holm machine stop box
+	fi
+	equal later "$(holm machine run cat /mnt/later/file)"
+	fails 125 holm machine mount add "$WORLD/later:/mnt/later"
+	fails 125 holm machine mount add "$WORLD/nowhere:/mnt/x"
+	run --separate-stderr holm machine mount rm /mnt/later
+	equal 0 "$status"
+	if grep -q 'next start' <<<"$stderr"; then
+		holm machine stop box
+	fi
+	run ! holm machine run cat /mnt/later/file
+	fails 125 holm machine mount rm /mnt/later
+}
+
+@test "cp in and out: a file, a tree, from a stopped machine as well" {
+	mkdir -p "$WORLD/tree/sub"
+	echo deep >"$WORLD/tree/sub/file"
+	ln -s sub/file "$WORLD/tree/link"
+	chmod 750 "$WORLD/tree/sub"
+	holm machine cp "$WORLD/tree" box:/tmp/
+	equal deep "$(in_machine box cat /tmp/tree/link)"
+	equal "$UID_ME 750" "$(in_machine box stat -c '%u %a' /tmp/tree/sub)"
+	holm machine cp box:/tmp/tree "$WORLD/back"
+	equal deep "$(cat "$WORLD/back/sub/file" 2>/dev/null || cat "$WORLD/back/tree/sub/file")"
+	holm machine cp box:/etc/os-release "$WORLD/os-release"
+	contains "$(cat "$WORLD/os-release")" 'Test Box'
+	holm machine stop box
+	holm machine cp "$WORLD/os-release" box:/srv/copied
+	equal "$(cat "$WORLD/os-release")" "$(holm machine run cat /srv/copied)"
+	fails 125 holm machine cp box:/not/there "$WORLD/x"
+	contains "$stderr" /not/there
+	fails 125 holm machine cp "$WORLD/nothing" box:/tmp
+	fails 125 holm machine cp "$WORLD/a" "$WORLD/b"
+	[ ! -e "$WORLD/x" ]
+}
+
+@test "freed blocks leave the host's file" {
+	requires vm
+	local disk=$XDG_DATA_HOME/holm/machines/box/disk.qcow2
+	as_root box sh -c 'dd if=/dev/urandom of=/root/fill bs=1M count=150 2>/dev/null; sync'
+	local full
+	full=$(stat -c %b "$disk")
+	as_root box sh -c 'rm /root/fill; sync; fstrim / || true'
+	smaller()
+	{
+		[ "$(stat -c %b "$disk")" -lt $((full - 200000)) ]
+	}
+	until_true 15 smaller
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Images of every kind: without an init, with Alpine's inittab, with doas, with a create-user.sh of their own.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "an image without an init: create says so in one line, sessions work, stop is clean and quick" {
+	run --separate-stderr create bare no-init
+	equal 0 "$status"
+	equal bare "$output"
+	contains "$stderr" init
+	equal "$ME" "$(in_machine bare whoami)"
+	equal 0 "$(as_root bare id -u)"
+	as_root bare sh -c 'sleep 300 & sleep 0.1'
+	local began=$SECONDS
+	holm machine stop bare
+	[ $((SECONDS - began)) -lt 10 ]
+	holm machine rm bare
+}
+
+@test "--init image insists on the image's own" {
+	fails 125 create bare no-init --init image
+	contains "$stderr" init
+	equal '' "$(holm machine ls -q)"
+}
+
+@test "--init holm takes the minimal one although the image has its own" {
+	create minimal busybox --init holm
+	equal "$ME" "$(in_machine minimal whoami)"
+	run ! as_root minimal test -e /run/booted
+	holm machine rm --force minimal
+}
+
+@test "Alpine's stock inittab: it boots, sessions work, nothing spins, stop is quick" {
+	create alp alpine-like
+	equal "$ME" "$(in_machine alp whoami)"
+	# Ticks of all processes inside but the sampler, over three seconds.
+	local before after
+	before=$(as_root alp sh -c "awk '{ print \$2 + \$4 }' /proc/stat | head -n 1")
+	command sleep 3
+	after=$(as_root alp sh -c "awk '{ print \$2 + \$4 }' /proc/stat | head -n 1")
+	echo "ticks: $((after - before))" >&2
+	# The two sessions themselves cost some under emulation; gettys that respawn cost hundreds.
+	[ $((after - before)) -lt 100 ]
+	equal 0 "$(as_root alp sh -c 'ps | grep -c "[g]etty"')"
+	local began=$SECONDS
+	holm machine stop alp
+	[ $((SECONDS - began)) -lt 15 ]
+	holm machine rm alp
+}
+
+@test "doas has a rule where it is there, sudo's folder only where sudo is" {
+	create doas busybox-doas --no-boot
+	contains "$(as_root doas sh -c 'cat /etc/doas.d/* /etc/doas.conf 2>/dev/null')" "permit nopass"
+	holm machine rm --force doas
+}
+
+@test "create-user.sh runs once instead of the built-in steps, as root, with what it needs to know" {
+	create own create-user
+	local seen
+	seen=$(as_root own cat /var/log/create-user)
+	contains "$seen" "CONTAINER_USER=$ME"
+	contains "$seen" "CONTAINER_UID=$UID_ME"
+	contains "$seen" "CONTAINER_GID=$GID_ME"
+	contains "$seen" "CONTAINER_HOME=$HOME"
+	grep -Eq '^CONTAINER_MACHINE_ID=.+' <<<"$seen"
+	grep -Eq '^CONTAINER_SHELL=/' <<<"$seen"
+	equal 0 "$(tail -n 1 <<<"$seen")"
+	equal "$ME" "$(in_machine own whoami)"
+	contains "$(as_root own cat /etc/passwd)" "made by the image"
+	contains "$(holm machine logs --boot own; holm machine logs own)" "create-user.sh makes $ME"
+	as_root own rm /var/log/create-user
+	holm machine stop own
+	equal "$ME" "$(in_machine own whoami)"
+	run ! as_root own test -e /var/log/create-user
+	holm machine rm --force own
+}
+
+@test "a create-user.sh that fails: its output is shown, the machine stops, and the next start tries again" {
+	run --separate-stderr create failing create-user-fails
+	equal 125 "$status"
+	contains "$stderr" "this image is not finished"
+	equal stopped "$(state failing)"
+	fails 125 holm machine start failing
+	touch "$HOME/fixed"
+	equal "$ME" "$(in_machine failing whoami)"
+	contains "$(as_root failing cat /etc/passwd)" "made by the image"
+	rm "$HOME/fixed"
+	holm machine rm --force failing
+}
+
+@test "image environment is there in sessions, and -e of create too" {
+	create env busybox --no-boot -e GREETING='hello there'
+	equal 'hello there' "$(in_machine env sh -c 'echo "$GREETING"')"
+	equal over "$(holm machine run -n env -e GREETING=over sh -c 'echo "$GREETING"')"
+	holm machine rm --force env
+}
+
+@test "another kernel that is not there is refused" {
+	fails 125 create kernel busybox --no-boot --kernel /not/a/kernel
+	contains "$stderr" /not/a/kernel
+}

@@ -1,0 +1,252 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# From nothing to a running machine and back: create, ls, inspect, set, the default, start, stop, logs, rm.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "with no machines ls prints its header and [] as JSON" {
+	run holm machine ls
+	equal 0 "$status"
+	equal 1 "${#lines[@]}"
+	contains "$output" NAME
+	contains "$output" DEFAULT
+	equal '[]' "$(holm machine ls --format json | jq -c .)"
+	equal '' "$(holm machine ls -q)"
+	equal "$(holm machine ls)" "$(holm m list)"
+}
+
+@test "with no machines run says how to make one or set the default" {
+	fails 125 holm machine run true
+	contains "$stderr" "default"
+}
+
+@test "create --no-boot makes a stopped machine and prints its name" {
+	run --separate-stderr create one busybox --no-boot
+	equal 0 "$status"
+	equal one "$output"
+	equal stopped "$(state one)"
+	field one created | grep -Eq '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T'
+	equal null "$(field one started)"
+	[ "$(field one cpus)" -gt 0 ]
+	[ "$(field one memory)" -gt 0 ]
+	contains "$(field one image)" busybox
+	equal "$ISOLATION" "$(field one isolation)"
+}
+
+@test "the first machine is the default" {
+	equal true "$(holm machine ls --format json | jq '.[] | select(.name == "one") | .default')"
+	holm machine ls | grep -q '^one .*\*'
+}
+
+@test "inspect without a name tells of the default machine" {
+	equal one "$(holm machine inspect | jq -r '.[0].name')"
+	equal 1 "$(holm machine inspect --format json | jq length)"
+}
+
+@test "the name comes from the image when none is given" {
+	run --separate-stderr holm machine create busybox:test --no-boot --isolation "$ISOLATION"
+	equal 0 "$status"
+	equal busybox-test "$output"
+	holm machine rm busybox-test
+}
+
+@test "a name that exists is an error that names it, and nothing changes" {
+	local before
+	before=$(holm machine inspect one)
+	fails 125 create one busybox --no-boot
+	contains "$stderr" one
+	equal "$before" "$(holm machine inspect one)"
+}
+
+@test "names, sizes, numbers and images that are wrong are refused and leave nothing" {
+	local name
+	for name in '' A under_score -dash 'a b' ../up "$(printf 'a%.0s' {1..64})"; do
+		fails 125 holm machine create busybox:test --name "$name" --no-boot
+	done
+	fails 125 create two busybox --no-boot --memory 10
+	fails 125 create two busybox --no-boot --memory 1Q
+	fails 125 create two busybox --no-boot --cpus 0
+	fails 125 create two busybox --no-boot --cpus -1
+	fails 125 create two busybox --no-boot --disk-size 1
+	fails 125 create two busybox --no-boot --home-mount maybe
+	fails 125 create two busybox --no-boot --isolation magic
+	fails 125 create two busybox --no-boot -p 0:80
+	fails 125 create two busybox --no-boot -p 70000:80
+	fails 125 create two busybox --no-boot -v /does/not/exist
+	fails 125 create two no-such-image --no-boot --pull never
+	contains "$stderr" no-such-image
+	fails 125 holm machine create 'not a reference!' --no-boot
+	fails 125 holm machine create
+	fails 125 holm machine create busybox:test --no-such-option
+	contains "$stderr" --help
+	equal one "$(holm machine ls -q)"
+	leaks_of_stopped
+}
+
+@test "set changes several settings at once, and inspect reads them back" {
+	run --separate-stderr holm machine set -n one cpus=2 memory=8G home-mount=ro env.COLOUR=blue
+	equal 0 "$status"
+	equal one "$output"
+	equal 2 "$(field one cpus)"
+	equal 8589934592 "$(field one memory)"
+	equal ro "$(field one '"home-mount"')"
+	contains "$(holm machine inspect one)" blue
+}
+
+@test "set with an empty value goes back to the default" {
+	holm machine set -n one memory=512M cpus=1 home-mount= env.COLOUR=
+	equal rw "$(field one '"home-mount"')"
+	run ! grep -q blue <<<"$(holm machine inspect one)"
+}
+
+@test "a setting that is wrong changes nothing, nor do those beside it" {
+	local before wrong
+	before=$(holm machine inspect one)
+	for wrong in bogus=1 home-mount=bad memory=10 memory= cpus=x cpus=0 isolation=magic disk-size=1 cpus; do
+		[ "$wrong" = memory= ] && continue
+		fails 125 holm machine set -n one cpus=3 "$wrong"
+	done
+	fails 125 holm machine set -n one
+	equal "$before" "$(holm machine inspect one)"
+}
+
+@test "stop of a stopped machine succeeds and prints its name" {
+	run --separate-stderr holm machine stop one
+	equal 0 "$status"
+	equal one "$output"
+}
+
+@test "run on a stopped machine boots it, prints what the command prints, and leaves it running" {
+	holm machine set -n one cpus=2
+	run --separate-stderr holm machine run -n one --root echo autoboot
+	equal 0 "$status"
+	equal autoboot "$output"
+	equal running "$(state one)"
+	field one started | grep -Eq '^20[0-9]{2}-'
+	equal 2 "$(in_machine one nproc)"
+}
+
+@test "run without -n uses the default machine" {
+	equal default "$(holm machine run echo default)"
+}
+
+@test "set on a running machine says on stderr that it waits for the next start" {
+	run --separate-stderr holm machine set -n one memory=600M
+	equal 0 "$status"
+	contains "$stderr" "next start"
+	equal 629145600 "$(field one memory)"
+}
+
+@test "start of a running machine says so and succeeds" {
+	holm machine start one
+}
+
+@test "logs has the console of the init, --boot the kernel's and the agent's" {
+	contains "$(holm machine logs one)" "rc.boot: booted"
+	[ -n "$(holm machine logs --boot one)" ]
+	equal 1 "$(holm machine logs -n 1 one | wc -l)"
+}
+
+@test "logs -f follows and ends with the interrupt" {
+	holm machine logs -f one >"$WORLD/tmp/followed" &
+	local pid=$!
+	as_root one sh -c 'echo "said later" >/dev/console'
+	until_true 10 grep -q 'said later' "$WORLD/tmp/followed"
+	kill -INT $pid
+	run wait $pid
+	rm "$WORLD/tmp/followed"
+}
+
+@test "rm refuses a running machine and says how to" {
+	fails 125 holm machine rm one
+	contains "$stderr" one
+	contains "$stderr" force
+	equal running "$(state one)"
+}
+
+@test "stop ends it cleanly; what it has is kept" {
+	as_root one sh -c 'echo kept >/root/file; mkdir -p /srv/mine'
+	run --separate-stderr holm machine stop one
+	equal 0 "$status"
+	equal one "$output"
+	equal stopped "$(state one)"
+	equal kept "$(as_root one cat /root/file)"
+	equal "boot
+boot" "$(as_root one cat /var/log/boots)"
+}
+
+@test "poweroff inside stops the machine" {
+	run -0 as_root one sh -c 'poweroff; exit 0'
+	until_true 60 is_state one stopped
+}
+
+@test "reboot inside starts its init again" {
+	local before
+	before=$(as_root one wc -l /var/log/boots | awk '{ print $1 }')
+	run as_root one sh -c 'reboot; sleep 5'
+	booted_again()
+	{
+		[ "$(as_root one sh -c 'wc -l </var/log/boots' 2>/dev/null)" -gt "$before" ]
+	}
+	until_true 60 booted_again
+	equal running "$(state one)"
+}
+
+@test "rename, and the old name is gone" {
+	holm machine stop one
+	equal uno "$(holm machine rename one uno)"
+	equal uno "$(holm machine ls -q)"
+	fails 125 holm machine inspect one
+	equal kept "$(as_root uno cat /root/file)"
+	equal uno "$(as_root uno hostname)"
+}
+
+@test "the default follows a rename; its removal leaves none, and the error says how to set one" {
+	equal true "$(holm machine ls --format json | jq '.[0].default')"
+	run --separate-stderr holm machine rm --force uno
+	equal 0 "$status"
+	equal uno "$output"
+	fails 125 holm machine run true
+	contains "$stderr" set-default
+}
+
+@test "set-default prints the name; ls marks it; a name that is nobody's is refused" {
+	create a busybox --no-boot
+	create b busybox --no-boot
+	equal b "$(holm machine set-default b)"
+	equal b "$(holm machine ls --format json | jq -r '.[] | select(.default) | .name')"
+	fails 125 holm machine set-default nobody
+	equal "a
+b" "$(holm machine ls -q)"
+}
+
+@test "rm of several prints the names; a missing one is an error that names it" {
+	equal "a
+b" "$(holm machine rm a b)"
+	fails 125 holm machine rm nobody
+	contains "$stderr" nobody
+	equal '' "$(holm machine ls -q)"
+}
+
+@test "init in Podman's spelling: bare numbers are MiB and GiB, and it says what to type next" {
+	run holm machine init --image busybox:test --cpus 1 --memory 512 --disk-size 20 pod
+	equal 0 "$status"
+	contains "$output" "holm machine start pod"
+	equal 536870912 "$(field pod memory)"
+	equal 21474836480 "$(field pod '"disk-size"')"
+	holm machine rm pod
+}
+
+leaks_of_stopped()
+{
+	equal '' "$(find "$XDG_DATA_HOME/holm/machines" -mindepth 1 -maxdepth 1 ! -name one 2>/dev/null)"
+}

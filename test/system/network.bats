@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Published ports (TCP, UDP, addresses), what of the host is reachable from inside, and name service.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	export TCP UDP ANY
+	TCP=$(free_port) UDP=$(free_port) ANY=$(free_port)
+	create net busybox --no-boot -p "$TCP:8080" -p "$UDP:9000/udp" -p "0.0.0.0:$ANY:8080"
+	holm machine start net
+	as_root net sh -c 'ip link set lo up; true'
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "a published TCP port answers on the host's loopback, v4 and v6" {
+	fetch()
+	{
+		[ "$(curl -s --max-time 5 "$1")" = "hello from inside" ]
+	}
+	until_true 20 fetch "http://127.0.0.1:$TCP/"
+	fetch "http://[::1]:$TCP/"
+	fetch "http://localhost:$TCP/"
+}
+
+@test "without an address only the loopback listens; with 0.0.0.0 all do" {
+	run ! ss -Hltn "sport = :$TCP" "src 0.0.0.0"
+	equal '' "$(ss -Hltn "sport = :$TCP" | awk '{ print $4 }' | grep -v -e '^127.0.0.1:' -e '^\[::1\]:')"
+	contains "$(ss -Hltn "sport = :$ANY" | awk '{ print $4 }')" "0.0.0.0:$ANY"
+	equal "hello from inside" "$(curl -s --max-time 5 "http://127.0.0.1:$ANY/")"
+}
+
+@test "a large download and many connections at once" {
+	as_root net sh -c 'head -c 20000000 /dev/urandom >/srv/www/big'
+	equal "$(as_root net sha256sum /srv/www/big | cut -d' ' -f1)" "$(curl -s --max-time 60 "http://127.0.0.1:$TCP/big" | sha256sum | cut -d' ' -f1)"
+	local n
+	for n in $(seq 1 20); do
+		curl -s --max-time 20 -o "$TMPDIR/page.$n" "http://127.0.0.1:$TCP/" &
+	done
+	wait
+	equal 20 "$(cat "$TMPDIR"/page.* | grep -c 'hello from inside')"
+	rm "$TMPDIR"/page.*
+}
+
+@test "nobody listens inside: the connection is closed, not stuck" {
+	as_root net sh -c 'killall httpd; sed -i /httpd/d /etc/inittab; kill -HUP 1; sleep 0.5; killall httpd; true'
+	run timeout 10 curl -s --max-time 8 "http://127.0.0.1:$TCP/"
+	[ "$status" != 0 ] && [ "$status" != 28 ] && [ "$status" != 124 ]
+}
+
+@test "a published UDP port carries datagrams both ways" {
+	requires socat
+	# udpsvd is not in this busybox: nc answers one peer.
+	as_root net sh -c 'nc --help 2>&1 | grep -q -- -u' || skip "the image's nc has no UDP"
+	holm machine run -n net -d --root -- sh -c 'nc -u -l -p 9000 -e sed -u s/ping/pong/'
+	echoed()
+	{
+		[ "$(echo ping | socat -t 2 - "UDP4:127.0.0.1:$UDP" | head -n 1)" = pong ]
+	}
+	until_true 15 echoed
+}
+
+@test "a port that is taken is a clear error, and the machine does not linger" {
+	local port keeper
+	port=$(free_port)
+	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
+	keeper=$!
+	create taken busybox --no-boot -p "$port:80"
+	run --separate-stderr holm machine start taken
+	kill $keeper
+	[ "$status" != 0 ]
+	contains "$stderr" "$port"
+	equal stopped "$(state taken)"
+	holm machine rm taken
+}
+
+@test "stop gives the ports back" {
+	holm machine stop net
+	run ! curl -s --max-time 3 "http://127.0.0.1:$TCP/"
+	equal '' "$(ss -Hltun "sport = :$TCP or sport = :$UDP or sport = :$ANY")"
+}
+
+@test "the host's loopback is not reachable from inside, unless --host-access" {
+	local port listener
+	port=$(free_port)
+	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" 'SYSTEM:echo host' 3>&- &
+	listener=$!
+	create closed busybox --no-boot
+	create open busybox --no-boot --host-access
+	local gateway got
+	gateway=$(in_machine closed sh -c "ip route | awk '/default/ { print \$3 }'")
+	got=$(in_machine closed sh -c "nc -w 3 ${gateway:-10.77.0.1} $port </dev/null" 2>/dev/null || true)
+	equal '' "$got"
+	got=$(in_machine open sh -c "nc -w 3 host.holm.internal $port </dev/null" 2>/dev/null || true)
+	kill $listener
+	equal host "$got"
+	holm machine rm --force closed open
+}
+
+@test "resolv.conf has name servers; hosts has the machine" {
+	holm machine start net
+	contains "$(in_machine net cat /etc/hosts)" net
+	contains "$(in_machine net cat /etc/hosts)" 127.0.0.1
+	run in_machine net cat /etc/resolv.conf
+	equal 0 "$status"
+	if grep -q '^nameserver' /etc/resolv.conf; then
+		contains "$output" nameserver
+	fi
+}

@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Commands in a running machine: who, where, with what arguments, streams, signals and exit status.
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	create box busybox
+	holm machine set-default box
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "the user is the host's, by id and by name; --root is root" {
+	equal "$UID_ME" "$(holm machine run id -u)"
+	equal "$ME" "$(holm machine run whoami)"
+	equal 0 "$(holm machine run --root id -u)"
+	equal root "$(holm machine run --root whoami)"
+	equal "$HOME" "$(holm machine run sh -c 'echo "$HOME"')"
+	equal /root "$(holm machine run --root sh -c 'echo "$HOME"')"
+	equal "$ME $ME" "$(holm machine run sh -c 'echo $USER $LOGNAME')"
+}
+
+@test "--user takes a number pair that is nowhere in /etc/passwd, a number, and a name" {
+	contains "$(holm machine run --user 1234:1234 id)" "uid=1234"
+	equal 1234 "$(holm machine run --user 1234:1234 id -g)"
+	equal daemon "$(holm machine run -u daemon whoami)"
+	fails 125 holm machine run -u nobody-has-this true
+}
+
+@test "arguments arrive as they are, with no shell in between" {
+	equal '$HOME' "$(holm machine run echo '$HOME')"
+	equal "[a b][][*][\\n][\"q\"]['s']" "$(holm machine run printf '[%s]' 'a b' '' '*' '\n' '"q"' "'s'")"
+	equal $'two\nlines' "$(holm machine run echo $'two\nlines')"
+	equal '-n --root' "$(holm machine run echo -- '-n' --root | sed 's/^-- //')"
+	equal x "$(holm machine run -- echo x)"
+}
+
+@test "-e sets variables, in order; NAME alone takes the caller's; --env-file reads a file" {
+	equal 1-2 "$(holm machine run -e A=1 -e B=2 sh -c 'echo $A-$B')"
+	equal 'with space' "$(MINE='with space' holm machine run -e MINE sh -c 'echo "$MINE"')"
+	printf '# a comment\nC=3\nD=four words here\n' >"$TMPDIR/env"
+	equal '3 four words here' "$(holm machine run --env-file "$TMPDIR/env" sh -c 'echo $C $D')"
+	equal 2 "$(holm machine run -e A=1 -e A=2 sh -c 'echo $A')"
+	rm "$TMPDIR/env"
+}
+
+@test "the caller's locale and proxies come along; the rest of its environment does not" {
+	equal 'nb_NO.UTF-8 http://p:1 ' "$(LANG=nb_NO.UTF-8 http_proxy=http://p:1 SECRET=s holm machine run sh -c 'echo "$LANG $http_proxy $SECRET"')"
+	contains "$(holm machine run sh -c 'echo $PATH')" /usr/bin
+}
+
+@test "exit statuses: the command's own, 128 and the signal, 127, 126" {
+	run holm machine run sh -c 'exit 42'
+	equal 42 "$status"
+	run holm machine run sh -c 'kill -TERM $$'
+	equal 143 "$status"
+	run holm machine run sh -c 'kill -KILL $$'
+	equal 137 "$status"
+	run --separate-stderr holm machine run nosuchprogram
+	equal 127 "$status"
+	contains "$stderr" nosuchprogram
+	run --separate-stderr holm machine run /etc/passwd
+	equal 126 "$status"
+	run holm machine run true
+	equal 0 "$status"
+	run holm machine run false
+	equal 1 "$status"
+}
+
+@test "a usage error is 125 and points to --help" {
+	fails 125 holm machine run --no-such-option true
+	contains "$stderr" --help
+	fails 125 holm machine run -n nobody true
+	contains "$stderr" nobody
+}
+
+@test "stdout and stderr stay separate" {
+	run --separate-stderr holm machine run sh -c 'echo out; echo err >&2'
+	equal out "$output"
+	equal err "$stderr"
+}
+
+@test "bytes of every value go through and back" {
+	printf 'a\0b\377' | holm machine run cat >"$TMPDIR/bytes"
+	equal '61 00 62 ff' "$(od -An -tx1 "$TMPDIR/bytes" | xargs)"
+	rm "$TMPDIR/bytes"
+}
+
+@test "100 MB through cat have the same checksum" {
+	head -c 100000000 /dev/urandom >"$TMPDIR/big"
+	equal "$(sha256sum <"$TMPDIR/big")" "$(holm machine run cat <"$TMPDIR/big" | sha256sum)"
+	rm "$TMPDIR/big"
+}
+
+@test "stdin half-closes; /dev/null, a file, a pipe and no reader all end" {
+	equal 3 "$(printf 'a\nb\nc\n' | holm machine run wc -l | tr -d ' ')"
+	equal 0 "$(holm machine run wc -c </dev/null | tr -d ' ')"
+	echo text >"$TMPDIR/in"
+	equal text "$(holm machine run cat <"$TMPDIR/in")"
+	rm "$TMPDIR/in"
+	# The command does not read: the sender is not stuck.
+	equal 'done' "$(head -c 5000000 /dev/zero | holm machine run echo 'done')"
+	# The reader goes away: the command is ended, not stuck.
+	equal y "$(holm machine run yes | head -n 1)"
+	equal 0 "$(holm machine run wc -c <&- | tr -d ' ')"
+}
+
+@test "a grandchild that keeps the output open does not hold the session" {
+	local began=$SECONDS
+	equal started "$(holm machine run sh -c 'sleep 60 & echo started')"
+	[ $((SECONDS - began)) -lt 15 ]
+}
+
+@test "signals of the caller reach the command" {
+	local signal
+	for signal in INT TERM HUP QUIT USR1 USR2; do
+		command holm machine run sh -c "trap 'echo got $signal; exit 7' $signal; echo ready; while :; do sleep 0.1; done" >"$TMPDIR/signal" &
+		local pid=$!
+		until_true 20 grep -q ready "$TMPDIR/signal"
+		kill -"$signal" $pid
+		local got=0
+		wait $pid || got=$?
+		equal 7 $got
+		contains "$(cat "$TMPDIR/signal")" "got $signal"
+	done
+	rm "$TMPDIR/signal"
+}
+
+@test "-d leaves the command running and returns at once" {
+	holm machine run -d sh -c 'sleep 1; touch /tmp/detached'
+	until_true 20 in_machine box test -e /tmp/detached
+}
+
+@test "the working directory: -w, else the caller's when it is shared, else the home with one line" {
+	mkdir -p "$HOME/sub/deeper"
+	(cd "$HOME/sub/deeper" && equal "$HOME/sub/deeper" "$(holm machine run pwd)")
+	equal /etc "$(holm machine run -w /etc pwd)"
+	fails 125 holm machine run -w /not/there pwd
+	contains "$stderr" /not/there
+	cd /
+	run --separate-stderr holm machine run pwd
+	equal "$HOME" "$output"
+	[ -n "$stderr" ]
+	cd "$HOME"
+}
+
+@test "ssh is the same session in its spelling" {
+	equal hello "$(holm machine ssh box echo hello)"
+	equal "$ME" "$(holm machine ssh box whoami)"
+}
+
+@test "a terminal with -t: stdin is one, the size is right, and it follows" {
+	requires tmux
+	local socket="$TMPDIR/tmux"
+	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run -t sh -c 'tty >/tmp/tty; stty size; trap \"stty size >/tmp/size\" WINCH; while :; do sleep 0.1; done'"
+	screen_has()
+	{
+		tmux -S "$socket" capture-pane -p | grep -q "$1"
+	}
+	until_true 20 screen_has '30 100'
+	contains "$(in_machine box cat /tmp/tty)" /dev/pts/
+	tmux -S "$socket" resize-window -x 90 -y 25
+	size_is()
+	{
+		[ "$(in_machine box cat /tmp/size 2>/dev/null)" = "$1" ]
+	}
+	until_true 20 size_is '25 90'
+	tmux -S "$socket" send-keys C-c
+	tmux -S "$socket" kill-server || true
+}
+
+@test "with no command, a login shell on the terminal" {
+	requires tmux
+	local socket="$TMPDIR/tmux2"
+	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run; echo status \$?; sleep 20"
+	screen_has()
+	{
+		tmux -S "$socket" capture-pane -p | grep -q "$1"
+	}
+	tmux -S "$socket" send-keys 'echo me=$(whoami) arg0=$0; exit 9' Enter
+	until_true 20 screen_has "me=$ME arg0=-"
+	until_true 20 screen_has 'status 9'
+	tmux -S "$socket" kill-server || true
+}
+
+@test "confined as the init is: no more capabilities, the same namespaces" {
+	equal "$(as_root box readlink /proc/1/ns/pid)" "$(as_root box readlink /proc/self/ns/pid)"
+	equal "$(as_root box grep CapBnd /proc/1/status)" "$(as_root box grep CapBnd /proc/self/status)"
+	equal 1 "$(as_root box sh -c 'cat /proc/1/comm' | grep -c init)"
+}
+
+@test "many sessions at once, each with its own answer" {
+	local n
+	for n in 1 2 3 4 5 6 7 8; do
+		holm machine run sh -c "sleep 0.2; echo answer $n" >"$TMPDIR/answer.$n" &
+	done
+	wait
+	for n in 1 2 3 4 5 6 7 8; do
+		equal "answer $n" "$(cat "$TMPDIR/answer.$n")"
+		rm "$TMPDIR/answer.$n"
+	done
+}
