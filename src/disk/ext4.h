@@ -11,7 +11,7 @@
 
 struct disk_layer {
 	int fd;                 /* the blob, read from its current position; borrowed */
-	const char *media_type; /* OCI or Docker media type, or NULL: then the first bytes decide */
+	const char *media_type; /* OCI or Docker media type, or NULL: see oci/layer.h */
 	const char *diff_id;    /* "sha256:HEX" of the uncompressed tar stream; NULL: not checked */
 	uint64_t size;          /* of the blob, bytes, for the progress; 0 when not known */
 	const char *name;       /* for error texts: "layer 3 (sha256:ab12...)"; NULL: "layer N" */
