@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The image library without a registry: load in every form, ls, inspect, tag, rm, and files that are not what they say.
+load ../lib/holm
+load ../lib/images
+
+setup_file()
+{
+	requires skopeo umoci
+	holm_begin empty
+	mkdir "$WORLD/images"
+	image_from_tree busybox "$WORLD/images" --config.env GREETING=hello --config.label org.example=yes
+	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/images/busybox.tar" "oci:$WORLD/layout:docker.io/library/layout:1"
+	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/images/busybox.tar" "docker-archive:$WORLD/docker.tar:docker.io/library/dockered:1"
+	rm -rf "$WORLD/tmp"/*
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+@test "an empty library" {
+	equal 1 "$(holm image ls | wc -l)"
+	equal '[]' "$(holm image ls --format json | jq -c .)"
+	equal '' "$(holm image ls -q)"
+}
+
+@test "load an OCI archive, a layout, a docker archive, and one from standard input" {
+	holm image load "$WORLD/images/busybox.tar"
+	holm image load "$WORLD/layout"
+	holm image load "$WORLD/docker.tar"
+	gzip -c "$WORLD/images/busybox.tar" | holm image load -t zipped:1 -
+	local list
+	list=$(holm image ls -q)
+	contains "$list" busybox:test
+	contains "$list" layout:1
+	contains "$list" dockered:1
+	contains "$list" zipped:1
+	equal 4 "$(holm image ls --format json | jq length)"
+}
+
+@test "inspect has the configuration" {
+	contains "$(holm image inspect busybox:test)" GREETING=hello
+	contains "$(holm image inspect busybox:test)" org.example
+	fails 125 holm image inspect nothing
+	contains "$stderr" nothing
+}
+
+@test "tag gives another name; rm takes names away, and the content with the last" {
+	holm image tag busybox:test mine:1
+	contains "$(holm image ls -q)" mine:1
+	fails 125 holm image tag nothing:1 x
+	fails 125 holm image tag busybox:test 'not a name'
+	holm image rm mine:1
+	run ! grep -q mine:1 <<<"$(holm image ls -q)"
+	holm image inspect busybox:test >/dev/null
+	fails 125 holm image rm nothing:1
+	contains "$stderr" nothing
+	holm image rm busybox:test layout:1 dockered:1 zipped:1
+	equal '' "$(holm image ls -q)"
+	equal '' "$(find "$XDG_DATA_HOME/holm/images/blobs" -type f)"
+}
+
+@test "a machine keeps working when its image's name is gone" {
+	holm image load "$WORLD/images/busybox.tar"
+	holm machine create busybox:test --name keeps --no-boot
+	holm image rm busybox:test
+	[ -e "$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')" ]
+	holm machine clone keeps copy
+	holm machine rm keeps copy
+}
+
+@test "the disk of an image is a clean ext4 with the image's content" {
+	requires e2fsck debugfs
+	holm image load "$WORLD/images/busybox.tar"
+	holm machine create busybox:test --name disk --no-boot
+	local disk
+	disk=$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')
+	/sbin/e2fsck -fn "$disk" >/dev/null 2>&1
+	equal '#!/bin/sh' "$(/sbin/debugfs -R 'cat /etc/rc.boot' "$disk" 2>/dev/null | head -n 1)"
+	/sbin/debugfs -R 'stat /tmp' "$disk" 2>/dev/null | grep -q 'Mode:  01777'
+	holm machine rm disk
+}
+
+@test "what is no image is refused in one line and leaves nothing" {
+	local before
+	before=$(find "$XDG_DATA_HOME/holm/images" -type f | sort)
+	echo nonsense >"$WORLD/text"
+	fails 125 holm image load "$WORLD/text"
+	contains "$stderr" text
+	fails 125 holm image load "$WORLD/not-there"
+	contains "$stderr" not-there
+	: >"$WORLD/empty"
+	fails 125 holm image load "$WORLD/empty"
+	head -c 300000 "$WORLD/images/busybox.tar" >"$WORLD/cut.tar"
+	fails 125 holm image load "$WORLD/cut.tar"
+	mkdir "$WORLD/emptydir"
+	fails 125 holm image load "$WORLD/emptydir"
+	fails 125 holm image load - </dev/null
+	# A layout whose blob is not what its name says.
+	cp -r "$WORLD/layout" "$WORLD/bad"
+	local blob
+	blob=$(find "$WORLD/bad/blobs/sha256" -type f -size +100k)
+	printf X | dd of="$blob" bs=1 seek=500 conv=notrunc 2>/dev/null
+	fails 125 holm image load "$WORLD/bad"
+	contains "$stderr" digest
+	equal "$before" "$(find "$XDG_DATA_HOME/holm/images" -type f | sort)"
+}
+
+@test "layers with tricks stay inside or are refused" {
+	local trick
+	mkdir "$WORLD/evil"
+	echo pwned >"$WORLD/evil/file"
+	for trick in ../../escaped /etc/../../escaped "$(printf 'n%.0s' {1..10000})"; do
+		tar -C "$WORLD/evil" -P --transform "s,^file\$,$trick," -cf "$WORLD/evil.tar" file
+		TMPDIR=$WORLD image_from_layer "$WORLD/evil.tar" evil "$WORLD/images"
+		run --separate-stderr holm image load "$WORLD/images/evil.tar"
+		if [ "$status" = 0 ]; then
+			run --separate-stderr holm machine create evil:test --name evil --no-boot
+			[ "$status" != 0 ] || holm machine rm evil
+		fi
+		[ "$status" = 0 ] || contains "$stderr" "holm: "
+		[ -z "$(find "$WORLD" -name 'escaped*')" ]
+	done
+	# A link that points outside, then a file through it.
+	ln -s "$WORLD/victim" "$WORLD/evil/link"
+	mkdir "$WORLD/victim"
+	tar -C "$WORLD/evil" -cf "$WORLD/evil.tar" link
+	tar -C "$WORLD/evil" -P --transform 's,^file$,link/through,' -rf "$WORLD/evil.tar" file
+	TMPDIR=$WORLD image_from_layer "$WORLD/evil.tar" evil "$WORLD/images"
+	run holm image load "$WORLD/images/evil.tar"
+	run holm machine create evil:test --name evil --no-boot
+	[ "$status" != 0 ] || holm machine rm evil
+	equal '' "$(ls -A "$WORLD/victim")"
+	holm image ls -q | grep evil | while read -r trick; do
+		holm image rm "$trick"
+	done
+}
+
+@test "debootstrap of a suite that does not exist is one line" {
+	requires mmdebstrap archive
+	HOLM_TEST_TIMEOUT=120 fails 125 holm image debootstrap nosuchsuite -t x:1
+	contains "$stderr" nosuchsuite
+}
