@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attributes, and what a change of owner or mode means.
+ *
+ * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount always has default_permissions), so
+ * what matters is that they make sense inside: the machine's user owns the host user's files and root passes anyway. Whatever gets through is done
+ * as the host user, with the host user's rights.
+ *
+ * chown: the host user cannot give files away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
+ * machine's user, root (who would own a file that root unpacks or copies), or the owner that is shown. A group is changed when the
+ * host user is a member. Everything else is EPERM, as it would be for the user on the host. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fsd/files.h"
+#include "fsd/handlers.h"
+
+uint32_t mode_allowed(uint32_t type, uint32_t mode)
+{
+	return mode & (type == S_IFDIR ? 03777 : 01777);
+}
+
+void attributes_fill(const struct share *s, const struct statx *st, struct fuse_attr *ret)
+{
+	uint64_t dev = file_id_of(st).dev;
+	*ret = (struct fuse_attr){
+		/* The guest sees one file system: keep the numbers of another one mounted beneath apart. */
+		.ino = dev == s->root_dev ? st->stx_ino : st->stx_ino ^ (dev * 0x9e3779b97f4a7c15ULL & 0xffff000000000000ULL),
+		.size = st->stx_size,
+		.blocks = st->stx_blocks,
+		.atime = (uint64_t)st->stx_atime.tv_sec,
+		.mtime = (uint64_t)st->stx_mtime.tv_sec,
+		.ctime = (uint64_t)st->stx_ctime.tv_sec,
+		.atimensec = st->stx_atime.tv_nsec,
+		.mtimensec = st->stx_mtime.tv_nsec,
+		.ctimensec = st->stx_ctime.tv_nsec,
+		.mode = st->stx_mode,
+		.nlink = st->stx_nlink,
+		.uid = share_uid_inside(s, st->stx_uid),
+		.gid = share_gid_inside(s, st->stx_gid),
+		.rdev = (uint32_t)makedev(st->stx_rdev_major, st->stx_rdev_minor),
+		.blksize = st->stx_blksize,
+	};
+}
+
+void entry_fill(const struct share *s, const struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
+{
+	*ret = (struct fuse_entry_out){ .nodeid = i ? i->nodeid : 0, .entry_valid = VALID_S, .attr_valid = VALID_S };
+	if (i)
+		attributes_fill(s, st, &ret->attr);
+}
+
+static int reply_attributes(struct request *r, const struct statx *st)
+{
+	struct fuse_attr_out out = { .attr_valid = VALID_S };
+	attributes_fill(r->share, st, &out.attr);
+	return request_reply(r, &out, sizeof out);
+}
+
+int fuse_getattr(struct request *r)
+{
+	struct statx st;
+	int result = inode_stat(&r->share->inodes, r->inode, &st);
+	return result < 0 ? result : reply_attributes(r, &st);
+}
+
+static int is_our_group(const struct share *s, uint32_t gid)
+{
+	for (int n = 0; n < s->group_count; n++)
+		if (s->groups[n] == gid)
+			return 1;
+	return 0;
+}
+
+static int change_owner(struct request *r, const struct fuse_setattr_in *in, const struct statx *st, const char *path)
+{
+	const struct share *s = r->share;
+	int ours = st->stx_uid == s->settings.host_uid;
+	if (in->valid & FATTR_UID) {
+		int same = in->uid == share_uid_inside(s, st->stx_uid) || (ours && in->uid == 0);
+		if (!same)
+			return -EPERM;
+	}
+	if (in->valid & FATTR_GID) {
+		int same = in->gid == share_gid_inside(s, st->stx_gid) || (ours && (in->gid == 0 || in->gid == s->settings.inside_gid));
+		if (!same && !(ours && is_our_group(s, in->gid)))
+			return -EPERM;
+		if (!same && chown(path, (uid_t)-1, in->gid) < 0)
+			return -EPERM; /* a group that this process's namespace does not have */
+	}
+	/* Linux takes these bits away from a file that changes hands. */
+	int privileged = S_ISREG(st->stx_mode) && (st->stx_mode & 06000);
+	if (privileged && ours && (in->valid & (FATTR_UID | FATTR_GID)) && !(in->valid & FATTR_MODE))
+		return chmod(path, st->stx_mode & 01777) < 0 ? -errno : 0;
+	return 0;
+}
+
+static int change_size(struct request *r, const struct fuse_setattr_in *in)
+{
+	struct handle *h = (in->valid & FATTR_FH) ? request_handle(r, in->fh) : NULL;
+	if (r->inode->type != S_IFREG)
+		return r->inode->type == S_IFDIR ? -EISDIR : -EINVAL;
+	if (in->size > INT64_MAX)
+		return -EFBIG;
+	AUTO_FD int opened = -1;
+	int fd = h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY));
+	if (fd < 0)
+		return fd;
+	return ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
+}
+
+static struct timespec time_wanted(uint32_t valid, uint32_t set, uint32_t now, uint64_t seconds, uint32_t nanoseconds)
+{
+	if (!(valid & set))
+		return (struct timespec){ .tv_nsec = UTIME_OMIT };
+	if (valid & now)
+		return (struct timespec){ .tv_nsec = UTIME_NOW };
+	return (struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = nanoseconds < 1000000000 ? nanoseconds : 999999999 };
+}
+
+static int change_times(const struct fuse_setattr_in *in, const char *path)
+{
+	struct timespec times[2] = { time_wanted(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
+		time_wanted(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec) };
+	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+/* Everything but the size, on exactly this file: by way of a descriptor, never of a name that could be another file by now. */
+static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
+{
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	if (fd < 0)
+		return fd;
+	share_proc_path(r->share, fd, path);
+	int result = 0;
+	if (in->valid & (FATTR_UID | FATTR_GID)) {
+		struct statx st;
+		result = inode_statx(fd, "", &st);
+		if (result == 0)
+			result = change_owner(r, in, &st, path);
+	}
+	if (result == 0 && (in->valid & FATTR_MODE) && chmod(path, mode_allowed(r->inode->type, in->mode)) < 0)
+		result = -errno;
+	if (result == 0 && (in->valid & FATTR_SIZE))
+		result = change_size(r, in);
+	if (result == 0 && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
+		result = change_times(in, path);
+	return result;
+}
+
+int fuse_setattr(struct request *r)
+{
+	struct fuse_setattr_in in;
+	memcpy(&in, r->body, sizeof in);
+	int only_size = !(in.valid & (FATTR_UID | FATTR_GID | FATTR_MODE | FATTR_ATIME | FATTR_MTIME));
+	int result = !only_size ? change_by_path(r, &in) : (in.valid & FATTR_SIZE) ? change_size(r, &in) : 0;
+	return result < 0 ? result : fuse_getattr(r);
+}
+
+int fuse_access(struct request *r)
+{
+	struct fuse_access_in in;
+	memcpy(&in, r->body, sizeof in);
+	if (in.mask & ~(uint32_t)(R_OK | W_OK | X_OK))
+		return -EINVAL;
+	if ((in.mask & W_OK) && r->share->settings.read_only)
+		return -EROFS;
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	if (fd < 0)
+		return fd;
+	if (faccessat(AT_FDCWD, share_proc_path(r->share, fd, path), (int)in.mask, AT_EACCESS) < 0)
+		return -errno;
+	return request_reply(r, NULL, 0);
+}
+
+int fuse_statfs(struct request *r)
+{
+	struct statfs fs;
+	AUTO_FD int owned = -1;
+	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	if (fstatfs(fd >= 0 ? fd : r->share->inodes.root->fd, &fs) < 0)
+		return -errno;
+	struct fuse_statfs_out out = { .st = {
+		.blocks = fs.f_blocks,
+		.bfree = fs.f_bfree,
+		.bavail = fs.f_bavail,
+		.files = fs.f_files,
+		.ffree = fs.f_ffree,
+		.bsize = (uint32_t)fs.f_bsize,
+		.namelen = (uint32_t)fs.f_namelen,
+		.frsize = (uint32_t)fs.f_frsize,
+	} };
+	return request_reply(r, &out, sizeof out);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where the parts meet: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
+ *
+ * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Most requests are done at once; a job (fsync and the
+ * like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before a queue stops or
+ * the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
+#include "fsd/device.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "fsd/request.h"
+#include "fsd/vhost_user.h"
+#include "fsd/worker.h"
+
+enum {
+	BUDGET = 32,            /* requests of one queue in a row */
+	SOCKET_TIMEOUT_S = 30,  /* for the rest of a message that has begun */
+	INODES_MIN = 1 << 16,
+	INODES_MAX = 1 << 22,
+	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
+};
+
+/* A request with its buffers; kept for reuse. */
+struct slot {
+	struct request request;
+	struct chain chain;
+	struct work work;
+	unsigned queue;
+	struct slot *next;
+};
+
+struct device {
+	struct loop *loop;
+	struct share *share;
+	int socket;
+	struct vhost_device vhost;
+	struct worker worker;
+	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
+	struct slot *free_slots;
+};
+
+static struct slot *slot_take(struct device *d)
+{
+	struct slot *s = d->free_slots;
+	if (!s)
+		return xnew(struct slot);
+	d->free_slots = s->next;
+	return s;
+}
+
+static void slot_give(struct device *d, struct slot *s)
+{
+	s->next = d->free_slots;
+	d->free_slots = s;
+}
+
+/* Gives the finished request back to the guest. */
+static void complete(struct device *d, struct slot *s)
+{
+	struct vhost_queue *q = &d->vhost.queues[s->queue];
+	if (virtqueue_push(&q->ring, s->chain.head, (uint32_t)s->request.written))
+		vhost_queue_interrupt(q);
+	slot_give(d, s);
+}
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+
+/* On a thread. */
+static void run_job(struct work *w)
+{
+	struct job *j = &CONTAINER(w, struct slot, work)->request.job;
+	j->result = j->run(j);
+}
+
+static void defer(struct share *s, struct request *r)
+{
+	struct device *d = s->defer_data;
+	struct slot *slot = CONTAINER(r, struct slot, request);
+	slot->work.run = run_job;
+	worker_submit(&d->worker, &slot->work);
+}
+
+static void finish_job(struct device *d, struct work *w)
+{
+	struct slot *s = CONTAINER(w, struct slot, work);
+	request_finish(&s->request);
+	complete(d, s);
+}
+
+static void on_jobs_done(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct device *d = data;
+	uint64_t count;
+	(void)!read(fd, &count, sizeof count);
+	for (struct work *w; (w = worker_take(&d->worker));)
+		finish_job(d, w);
+}
+
+static void before_change(struct vhost_device *v, void *data)
+{
+	struct device *d = data;
+	for (struct work *w; (w = worker_wait(&d->worker));)
+		finish_job(d, w);
+}
+
+static void report_broken(struct vhost_queue *q)
+{
+	uint64_t one = 1;
+	log_error("the guest broke the rules of the queue: %s; no more is served until the machine resets it", q->ring.broken);
+	if (q->error >= 0)
+		(void)!write(q->error, &one, sizeof one);
+}
+
+/* Takes and carries out at most BUDGET requests. */
+static void serve_queue(struct device *d, unsigned index)
+{
+	struct vhost_queue *q = &d->vhost.queues[index];
+	for (int n = 0; n < BUDGET; n++) {
+		struct slot *s = slot_take(d);
+		int r = virtqueue_pop(&q->ring, &d->vhost.memory, &s->chain);
+		if (r <= 0) {
+			slot_give(d, s);
+			if (r < 0)
+				report_broken(q);
+			if (r < 0 || !virtqueue_want_kick(&q->ring))
+				return;
+			continue;
+		}
+		s->queue = index;
+		s->request = (struct request){ .share = d->share, .in = s->chain.pieces, .in_count = s->chain.in_count,
+			.out = s->chain.pieces + s->chain.in_count, .out_count = s->chain.out_count };
+		if (request_serve(&s->request) == 0)
+			complete(d, s);
+	}
+	uint64_t one = 1;
+	(void)!write(q->kick, &one, sizeof one); /* the rest in the next turn */
+}
+
+static void on_kick(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct device *d = data;
+	uint64_t count;
+	unsigned index = source == d->kick_sources[1];
+	if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+		(void)source_set_events(source, 0);
+		return;
+	}
+	struct vhost_queue *q = &d->vhost.queues[index];
+	if (q->started && !q->ring.broken)
+		serve_queue(d, index);
+}
+
+static void queue_changed(struct vhost_device *v, unsigned index, void *data)
+{
+	struct device *d = data;
+	struct vhost_queue *q = &v->queues[index];
+	source_free(d->kick_sources[index]);
+	d->kick_sources[index] = NULL;
+	uint64_t inodes = guest_memory_size(&v->memory) / GUEST_BYTES_PER_INODE, one = 1;
+	d->share->inodes.max_count = MIN(MAX(inodes, (uint64_t)INODES_MIN), (uint64_t)INODES_MAX);
+	if (!q->started)
+		return;
+	int r = loop_add_io(d->loop, q->kick, EPOLLIN, on_kick, d, &d->kick_sources[index]);
+	if (r < 0) {
+		log_error("cannot watch a queue of the guest: %s", strerror(-r));
+		loop_exit(d->loop, 1);
+	}
+	(void)!write(q->kick, &one, sizeof one); /* there may be requests already */
+}
+
+static void on_message(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct device *d = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r = vhost_device_receive(&d->vhost, fd, &err);
+	if (r < 0)
+		log_error("%s", error_text(err, r));
+	if (r <= 0)
+		loop_exit(d->loop, r < 0);
+}
+
+int device_new(struct loop *l, struct share *s, int socket, struct device **ret, struct error **err)
+{
+	struct device *d = xnew(struct device);
+	*d = (struct device){ .loop = l, .share = s, .socket = socket, .worker = { .event = -1 } };
+	vhost_device_init(&d->vhost);
+	d->vhost.before_change = before_change;
+	d->vhost.queue_changed = queue_changed;
+	d->vhost.data = d;
+	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
+	int r = fd_set_nonblocking(socket, 0);
+	if (r == 0 && (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+			      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0))
+		r = -errno;
+	if (r < 0)
+		error_set_errno(err, r, "descriptor %d is no connection to QEMU", socket);
+	if (r == 0)
+		r = worker_init(&d->worker, err);
+	if (r == 0)
+		r = loop_add_io(l, socket, EPOLLIN, on_message, d, &d->socket_source);
+	if (r == 0)
+		r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source);
+	if (r < 0) {
+		device_free(d);
+		return r;
+	}
+	s->defer = defer;
+	s->defer_data = d;
+	*ret = d;
+	return 0;
+}
+
+void device_free(struct device *d)
+{
+	if (!d)
+		return;
+	before_change(&d->vhost, d);
+	if (d->worker.event >= 0)
+		worker_done(&d->worker);
+	source_free(d->socket_source);
+	source_free(d->worker_source);
+	for (unsigned n = 0; n < VHOST_QUEUES; n++)
+		source_free(d->kick_sources[n]);
+	vhost_device_done(&d->vhost);
+	for (struct slot *s = d->free_slots, *next; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+	d->share->defer = NULL;
+	free(d);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Open files: open, create, read, write, close. Data goes straight between the file and the guest's memory.
+ *
+ * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what they were when it
+ * last opened the file or closed it after writing, and when that state is old enough that a later change must have moved the times (they tick in
+ * steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at most VALID_S late. */
+#include "fsd/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "fsd/handlers.h"
+#include "fsd/virtqueue.h"
+
+enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
+#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
+
+int file_open(struct share *s, struct inode *i, int flags)
+{
+	if (i->type != S_IFREG)
+		return i->type == S_IFDIR ? -EISDIR : i->type == S_IFLNK ? -ELOOP : -ENXIO;
+	/* O_NONBLOCK: whatever the name has become, opening it must not wait. */
+	flags = (flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	AUTO_FD int fd = -1;
+	if (i->fd >= 0) {
+		char path[PROC_PATH_SIZE];
+		fd = open(share_proc_path(s, i->fd, path), flags);
+		return fd < 0 ? -errno : TAKE_FD(fd);
+	}
+	if (!i->parent)
+		return -ESTALE;
+	int directory = inode_directory_fd(&s->inodes, i->parent);
+	if (directory < 0)
+		return directory;
+	fd = inode_open_name(directory, i->name, (uint64_t)flags, 0);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
+	int r = inode_check_fd(i, fd);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int64_t nanoseconds(const struct statx_timestamp *t)
+{
+	return t->tv_sec * 1000000000LL + t->tv_nsec;
+}
+
+/* Notes the state that the guest's cache will be of. */
+static void cache_note(struct inode *i, const struct statx *st)
+{
+	int64_t now = clock_realtime_ns(), ctime = nanoseconds(&st->stx_ctime);
+	i->cached.mtime_ns = nanoseconds(&st->stx_mtime);
+	i->cached.ctime_ns = ctime;
+	i->cached.size = st->stx_size;
+	i->cached.valid = now - ctime > TICK_NS;
+}
+
+static int cache_is_current(const struct inode *i, const struct statx *st)
+{
+	return i->cached.valid && i->cached.size == st->stx_size && i->cached.mtime_ns == nanoseconds(&st->stx_mtime) &&
+	       i->cached.ctime_ns == nanoseconds(&st->stx_ctime);
+}
+
+/* Makes a handle of fd (taken) and fills the reply. */
+static int open_handle(struct share *s, struct inode *i, int fd, int flags, struct fuse_open_out *ret)
+{
+	struct statx st;
+	int r = inode_statx(fd, "", &st);
+	struct handle *h = r == 0 ? handle_new(&s->handles, i, fd, flags & OPEN_FLAGS) : NULL;
+	if (!h) {
+		fd_close(fd);
+		return r < 0 ? r : -ENFILE;
+	}
+	*ret = (struct fuse_open_out){ .fh = h->id };
+	if (cache_is_current(i, &st))
+		ret->open_flags |= FOPEN_KEEP_CACHE;
+	if (!s->flush_files)
+		ret->open_flags |= FOPEN_NOFLUSH;
+	cache_note(i, &st);
+	return 0;
+}
+
+static int truncate_opened(struct share *s, struct inode *i, int fd, int flags)
+{
+	AUTO_FD int writable = -1;
+	if ((flags & O_ACCMODE) == O_RDONLY && (fd = writable = file_open(s, i, O_WRONLY)) < 0)
+		return fd;
+	return ftruncate(fd, 0) < 0 ? -errno : 0;
+}
+
+int fuse_open(struct request *r)
+{
+	struct fuse_open_in in;
+	struct fuse_open_out out;
+	memcpy(&in, r->body, sizeof in);
+	int flags = (int)in.flags;
+	if (r->share->settings.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+		return -EROFS;
+	AUTO_FD int fd = file_open(r->share, r->inode, flags);
+	if (fd < 0)
+		return fd;
+	/* Only now that it is sure to be the right file. */
+	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags) : 0;
+	if (result == 0)
+		result = open_handle(r->share, r->inode, TAKE_FD(fd), flags, &out);
+	return result < 0 ? result : request_reply(r, &out, sizeof out);
+}
+
+/* Replies to CREATE and TMPFILE: the entry, then the handle. fd is taken; the record has its lookup already. */
+static int reply_created(struct request *r, struct inode *i, const struct statx *st, int fd, int flags)
+{
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out;
+	entry_fill(r->share, i, st, &out.entry);
+	int result = open_handle(r->share, i, fd, flags, &out.open);
+	if (result == 0)
+		result = request_reply(r, &out, sizeof out);
+	if (result < 0)
+		inode_forget(&r->share->inodes, i, 1);
+	return result;
+}
+
+int fuse_create(struct request *r)
+{
+	struct fuse_create_in in;
+	const char *name;
+	size_t offset = sizeof in;
+	memcpy(&in, r->body, sizeof in);
+	int flags = (int)in.flags, result = request_name(r, &offset, &name);
+	if (result == 0)
+		result = share_check_name(r->share, r->inode, name, HIDDEN_MAKE);
+	int directory = result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
+	if (directory < 0)
+		return directory;
+	uint64_t how = (uint64_t)(flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
+	AUTO_FD int fd = inode_open_name(directory, name, how, mode_allowed(S_IFREG, in.mode));
+	if (fd < 0)
+		return fd;
+	struct statx st;
+	struct inode *i;
+	result = inode_statx(fd, "", &st);
+	if (result == 0 && (!S_ISREG(st.stx_mode) || share_is_hidden(r->share, &st)))
+		result = -EEXIST; /* something else was quicker */
+	if (result == 0 && (flags & O_TRUNC) && st.stx_size > 0 && (flags & O_ACCMODE) != O_RDONLY)
+		result = ftruncate(fd, 0) < 0 ? -errno : inode_statx(fd, "", &st);
+	if (result == 0)
+		result = inode_see(&r->share->inodes, r->inode, name, &st, &i);
+	return result < 0 ? result : reply_created(r, i, &st, TAKE_FD(fd), flags);
+}
+
+int fuse_tmpfile(struct request *r)
+{
+	struct fuse_create_in in;
+	memcpy(&in, r->body, sizeof in);
+	int flags = (int)in.flags, directory = inode_directory_fd(&r->share->inodes, r->inode);
+	if (directory < 0)
+		return directory;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return -EINVAL;
+	uint64_t how = (uint64_t)(flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE;
+	AUTO_FD int fd = inode_open_name(directory, ".", how, mode_allowed(S_IFREG, in.mode));
+	if (fd < 0)
+		return fd;
+	struct statx st;
+	struct inode *i;
+	AUTO_FD int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int result = kept < 0 ? -errno : inode_statx(fd, "", &st);
+	if (result == 0)
+		result = inode_see_nameless(&r->share->inodes, kept, &st, &i);
+	if (result < 0)
+		return result;
+	(void)TAKE_FD(kept);
+	return reply_created(r, i, &st, TAKE_FD(fd), flags);
+}
+
+/* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as IOV_MAX demands. Bytes or -errno. */
+static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int writing)
+{
+	size_t done = 0;
+	while (done < size) {
+		struct iovec part[IOV_MAX];
+		/* Joined pieces never outnumber the originals, and both fit because a chain has at most CHAIN_PIECES. */
+		struct iovec rest[CHAIN_PIECES];
+		unsigned n = MIN(pieces_slice(pieces, count, done, size - done, rest), (unsigned)IOV_MAX);
+		memcpy(part, rest, n * sizeof *part);
+		size_t wanted = pieces_size(part, n);
+		ssize_t moved = writing ? pwritev(fd, part, (int)n, offset + (off_t)done) : preadv(fd, part, (int)n, offset + (off_t)done);
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved < 0 && done == 0)
+			return -errno;
+		if (moved <= 0)
+			break;
+		done += (size_t)moved;
+		if ((size_t)moved < wanted)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+int fuse_read(struct request *r)
+{
+	struct fuse_read_in in;
+	memcpy(&in, r->body, sizeof in);
+	struct handle *h = request_handle(r, in.fh);
+	if (!h || h->inode->type != S_IFREG)
+		return -EBADF;
+	if (r->out_space < sizeof(struct fuse_out_header) || in.offset > INT64_MAX - TRANSFER_MAX)
+		return -EINVAL;
+	size_t size = MIN(MIN((size_t)in.size, (size_t)TRANSFER_MAX), r->out_space - sizeof(struct fuse_out_header));
+	struct iovec pieces[CHAIN_PIECES];
+	unsigned count = pieces_slice(r->out, r->out_count, sizeof(struct fuse_out_header), size, pieces);
+	ssize_t n = transfer(h->fd, pieces, count, size, (off_t)in.offset, 0);
+	return n < 0 ? (int)n : request_reply_in_place(r, (size_t)n);
+}
+
+/* The guest says with each write whether it is one that appends: fcntl(2) can change that after open. */
+static int set_append(struct handle *h, int append)
+{
+	if (append == (h->flags & O_APPEND))
+		return 0;
+	int flags = fcntl(h->fd, F_GETFL);
+	if (flags < 0 || fcntl(h->fd, F_SETFL, (flags & ~O_APPEND) | append) < 0)
+		return -errno;
+	h->flags = (h->flags & ~O_APPEND) | append;
+	return 0;
+}
+
+int fuse_write(struct request *r)
+{
+	struct fuse_write_in in;
+	memcpy(&in, r->body, sizeof in);
+	struct handle *h = request_handle(r, in.fh);
+	if (!h || h->inode->type != S_IFREG)
+		return -EBADF;
+	size_t head = sizeof r->header + sizeof in;
+	if (in.size > TRANSFER_MAX || in.size > pieces_size(r->in, r->in_count) - head || in.offset > INT64_MAX - TRANSFER_MAX)
+		return -EINVAL;
+	int result = set_append(h, (in.write_flags & FUSE_WRITE_CACHE) ? 0 : (int)in.flags & O_APPEND);
+	if (result < 0)
+		return result;
+	struct iovec pieces[CHAIN_PIECES];
+	unsigned count = pieces_slice(r->in, r->in_count, head, in.size, pieces);
+	ssize_t n = transfer(h->fd, pieces, count, in.size, (off_t)in.offset, 1);
+	struct fuse_write_out out = { .size = (uint32_t)n };
+	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
+}
+
+int fuse_release(struct request *r)
+{
+	struct fuse_release_in in;
+	memcpy(&in, r->body, sizeof in);
+	struct handle *h = request_handle(r, in.fh);
+	if (!h || h->inode->type == S_IFDIR)
+		return -EBADF;
+	struct statx st;
+	if ((h->flags & O_ACCMODE) != O_RDONLY && inode_statx(h->fd, "", &st) == 0)
+		cache_note(h->inode, &st); /* what the guest wrote is what it has cached */
+	handle_free(&r->share->handles, &r->share->inodes, h);
+	return request_reply(r, NULL, 0);
+}
+
+int fuse_lseek(struct request *r)
+{
+	struct fuse_lseek_in in;
+	memcpy(&in, r->body, sizeof in);
+	struct handle *h = request_handle(r, in.fh);
+	if (!h || h->inode->type != S_IFREG)
+		return -EBADF;
+	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
+		return -EINVAL;
+	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
+	struct fuse_lseek_out out = { .offset = (uint64_t)at };
+	return at < 0 ? -errno : request_reply(r, &out, sizeof out);
+}

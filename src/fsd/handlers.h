@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The handlers of request.c's table, one per FUSE operation, and what they share. r->body holds at least as much as the table says. */
+#pragma once
+
+#include "fsd/request.h"
+
+/* attributes.c */
+int fuse_getattr(struct request *r);
+int fuse_setattr(struct request *r);
+int fuse_access(struct request *r);
+int fuse_statfs(struct request *r);
+void attributes_fill(const struct share *s, const struct statx *st, struct fuse_attr *ret);
+void entry_fill(const struct share *s, const struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
+/* How long the guest may believe what it was told, in seconds. */
+enum { VALID_S = 1 };
+/* What is left of a mode that the guest asks for: no setuid, no setgid except on directories, where it gives nobody power. */
+uint32_t mode_allowed(uint32_t type, uint32_t mode);
+
+/* names.c */
+int fuse_lookup(struct request *r);
+int fuse_forget(struct request *r);
+int fuse_batch_forget(struct request *r);
+int fuse_readlink(struct request *r);
+int fuse_symlink(struct request *r);
+int fuse_mknod(struct request *r);
+int fuse_mkdir(struct request *r);
+int fuse_link(struct request *r);
+/* Notes a name that exists now and fills the entry; the guest has one lookup more. */
+int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);
+
+/* rename.c */
+int fuse_unlink(struct request *r);
+int fuse_rmdir(struct request *r);
+int fuse_rename(struct request *r);
+int fuse_rename2(struct request *r);
+
+/* files.c */
+int fuse_open(struct request *r);
+int fuse_create(struct request *r);
+int fuse_tmpfile(struct request *r);
+int fuse_read(struct request *r);
+int fuse_write(struct request *r);
+int fuse_release(struct request *r);
+int fuse_lseek(struct request *r);
+
+/* slow.c */
+int fuse_flush(struct request *r);
+int fuse_fsync(struct request *r);
+int fuse_fsyncdir(struct request *r);
+int fuse_syncfs(struct request *r);
+int fuse_fallocate(struct request *r);
+int fuse_copy_file_range(struct request *r);
+
+/* directories.c */
+int fuse_opendir(struct request *r);
+int fuse_readdir(struct request *r);
+int fuse_readdirplus(struct request *r);
+int fuse_releasedir(struct request *r);
+
+/* xattrs.c */
+int fuse_setxattr(struct request *r);
+int fuse_getxattr(struct request *r);
+int fuse_listxattr(struct request *r);
+int fuse_removexattr(struct request *r);

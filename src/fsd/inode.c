@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table of files that the guest knows.
+ *
+ * A record does not hold its file open. It remembers the last directory (a record, kept while it has children) and name under which it was
+ * seen, and the file's identity; whoever needs the file goes by name from the parent's descriptor and checks that it is still the same file,
+ * else -ESTALE, upon which Linux looks the path up again. So a guest that has read a tree of a million files costs a million small
+ * records and no descriptors. Descriptors are kept for
+ *  - the root;
+ *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests, reopened from the nearest ancestor
+ *    that has one, each step checked;
+ *  - files whose last known name the guest removed while it still uses them: they can be reached no other way, and as long as one is held the
+ *    host does not give the inode number to another file. These are bounded by max_fds too; over it such a file goes stale.
+ *
+ * The number of records is bounded by max_count, which the caller derives from the guest's memory: an honest kernel spends more than a KiB of its
+ * own memory on each file it remembers, so only one that lies meets -ENFILE. */
+#include "fsd/inode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "fsd/handle.h"
+
+enum { DEPTH_MAX = 4096 }; /* directories between a file and the nearest open ancestor */
+#define SLOT(nodeid) ((uint32_t)(nodeid))
+
+struct file_id file_id_of(const struct statx *st)
+{
+	struct file_id id = { .dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino };
+	if (st->stx_mask & STATX_BTIME)
+		id.birth_ns = st->stx_btime.tv_sec * 1000000000LL + st->stx_btime.tv_nsec;
+	return id;
+}
+
+int file_id_same(const struct file_id *a, const struct file_id *b)
+{
+	return a->ino == b->ino && a->dev == b->dev && (a->birth_ns == b->birth_ns || !a->birth_ns || !b->birth_ns);
+}
+
+int inode_statx(int directory, const char *name, struct statx *st)
+{
+	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
+	return statx(directory, name, flags, STATX_BASIC_STATS | STATX_BTIME, st) < 0 ? -errno : 0;
+}
+
+int inode_open_name(int directory, const char *name, uint64_t flags, uint32_t mode)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC | O_NOFOLLOW, .mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	for (int tries = 0;; tries++) {
+		long fd = syscall(SYS_openat2, directory, name, &how, sizeof how);
+		if (fd >= 0)
+			return (int)fd;
+		if (errno != EINTR && !(errno == EAGAIN && tries < 64)) /* EAGAIN: a rename somewhere raced with RESOLVE_BENEATH */
+			return -errno;
+	}
+}
+
+int inode_check_fd(const struct inode *i, int fd)
+{
+	struct statx st;
+	int r = inode_statx(fd, "", &st);
+	if (r < 0)
+		return r;
+	struct file_id id = file_id_of(&st);
+	return file_id_same(&id, &i->id) && i->type == (st.stx_mode & S_IFMT) ? 0 : -ESTALE;
+}
+
+/* --- cached descriptors, by last use --- */
+
+static void lru_remove(struct inode_table *t, struct inode *i)
+{
+	*(i->older ? &i->older->newer : &t->oldest) = i->newer;
+	*(i->newer ? &i->newer->older : &t->newest) = i->older;
+	i->older = i->newer = NULL;
+}
+
+static void lru_add(struct inode_table *t, struct inode *i)
+{
+	i->older = t->newest;
+	i->newer = NULL;
+	*(t->newest ? &t->newest->newer : &t->oldest) = i;
+	t->newest = i;
+}
+
+static int is_nameless(const struct inode_table *t, const struct inode *i)
+{
+	return i != t->root && !i->parent;
+}
+
+/* Lets go of the record's descriptor, whichever kind it is. */
+static void drop_fd(struct inode_table *t, struct inode *i)
+{
+	if (i->fd < 0)
+		return;
+	if (is_nameless(t, i))
+		t->nameless_fds--;
+	else if (i != t->root) {
+		lru_remove(t, i);
+		t->cached_fds--;
+	}
+	fd_close(i->fd);
+	i->fd = -1;
+}
+
+void inode_table_trim(struct inode_table *t)
+{
+	while (t->cached_fds > t->max_fds)
+		drop_fd(t, t->oldest);
+}
+
+/* --- records --- */
+
+static size_t bucket_of(const struct inode_table *t, const struct file_id *id)
+{
+	uint64_t h = (id->ino ^ id->dev * 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL;
+	return (h ^ h >> 32) & (t->bucket_count - 1);
+}
+
+static void grow_buckets(struct inode_table *t)
+{
+	struct inode **old = t->buckets;
+	size_t old_count = t->bucket_count;
+	t->bucket_count = old_count ? old_count * 2 : 256;
+	t->buckets = xcalloc(t->bucket_count, sizeof *t->buckets);
+	for (size_t b = 0; b < old_count; b++)
+		for (struct inode *i = old[b], *next; i; i = next) {
+			next = i->hash_next;
+			size_t to = bucket_of(t, &i->id);
+			i->hash_next = t->buckets[to];
+			t->buckets[to] = i;
+		}
+	free(old);
+}
+
+static void hash_remove(struct inode_table *t, struct inode *i)
+{
+	for (struct inode **p = &t->buckets[bucket_of(t, &i->id)]; *p; p = &(*p)->hash_next)
+		if (*p == i) {
+			*p = i->hash_next;
+			return;
+		}
+}
+
+static uint32_t take_slot(struct inode_table *t)
+{
+	if (t->free_count)
+		return t->free_slots[--t->free_count];
+	if (t->count >= t->slot_count) {
+		size_t count = t->slot_count ? t->slot_count * 2 : 256;
+		t->slots = xrealloc(t->slots, count, sizeof *t->slots);
+		t->generations = xrealloc(t->generations, count, sizeof *t->generations);
+		t->free_slots = xrealloc(t->free_slots, count, sizeof *t->free_slots);
+		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof *t->slots);
+		memset(t->generations + t->slot_count, 0, (count - t->slot_count) * sizeof *t->generations);
+		t->slot_count = count;
+	}
+	return (uint32_t)t->count; /* with no free slots the records fill the front of the array */
+}
+
+static struct inode *record_new(struct inode_table *t, const struct statx *st)
+{
+	if (t->count >= t->bucket_count)
+		grow_buckets(t);
+	struct inode *i = xnew(struct inode);
+	i->id = file_id_of(st);
+	i->type = st->stx_mode & S_IFMT;
+	i->fd = -1;
+	uint32_t slot = take_slot(t);
+	/* Node id 0 is nobody and 1 the root, so slots are counted from 1. */
+	i->nodeid = ((uint64_t)t->generations[slot] << 32) + slot + 1;
+	t->slots[slot] = i;
+	t->count++;
+	size_t b = bucket_of(t, &i->id);
+	i->hash_next = t->buckets[b];
+	t->buckets[b] = i;
+	return i;
+}
+
+static void record_free(struct inode_table *t, struct inode *i)
+{
+	uint32_t slot = SLOT(i->nodeid) - 1;
+	drop_fd(t, i);
+	hash_remove(t, i);
+	t->slots[slot] = NULL;
+	t->generations[slot]++;
+	t->free_slots[t->free_count++] = slot;
+	t->count--;
+	free(i->name);
+	free(i);
+}
+
+/* Frees a record that nobody needs, and then its parent if that was only kept for it. */
+static void release(struct inode_table *t, struct inode *i)
+{
+	while (i && i != t->root && i->lookups == 0 && i->refs == 0) {
+		struct inode *parent = i->parent;
+		record_free(t, i);
+		if (parent)
+			parent->refs--;
+		i = parent;
+	}
+}
+
+int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds)
+{
+	struct statx st;
+	*t = (struct inode_table){ .max_count = max_count, .max_fds = max_fds };
+	int r = inode_statx(root, "", &st);
+	if (r < 0)
+		return r;
+	t->root = record_new(t, &st);
+	t->root->fd = root;
+	return 0;
+}
+
+void inode_table_reset(struct inode_table *t)
+{
+	for (size_t s = 0; s < t->slot_count; s++)
+		if (t->slots[s] && t->slots[s] != t->root)
+			record_free(t, t->slots[s]);
+	t->root->refs = 0;
+	t->root->cached.valid = 0;
+}
+
+void inode_table_done(struct inode_table *t)
+{
+	if (t->root) {
+		inode_table_reset(t);
+		record_free(t, t->root);
+	}
+	free(t->slots);
+	free(t->generations);
+	free(t->free_slots);
+	free(t->buckets);
+	*t = (struct inode_table){ 0 };
+}
+
+struct inode *inode_find(struct inode_table *t, uint64_t nodeid)
+{
+	uint32_t slot = SLOT(nodeid) - 1;
+	struct inode *i = slot < t->slot_count ? t->slots[slot] : NULL;
+	return i && i->nodeid == nodeid ? i : NULL;
+}
+
+struct inode *inode_known(struct inode_table *t, const struct statx *st)
+{
+	struct file_id id = file_id_of(st);
+	for (struct inode *i = t->buckets[bucket_of(t, &id)]; i; i = i->hash_next)
+		if (file_id_same(&i->id, &id) && i->type == (st->stx_mode & S_IFMT))
+			return i;
+	return NULL;
+}
+
+/* Whether `i` is `of` or one of its ancestors. */
+static int is_ancestor(const struct inode *i, const struct inode *of)
+{
+	for (int depth = 0; of; of = of->parent)
+		if (of == i || ++depth > DEPTH_MAX)
+			return 1;
+	return 0;
+}
+
+void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, const char *name)
+{
+	if (i == t->root || inode_is_named(i, parent, name))
+		return;
+	/* The host can move directories so that what the guest last saw would be a circle: such a record keeps its old place. */
+	if (i->refs && is_ancestor(i, parent))
+		return;
+	if (is_nameless(t, i))
+		drop_fd(t, i);
+	struct inode *old = i->parent;
+	parent->refs++;
+	i->parent = parent;
+	free(i->name);
+	i->name = xstrdup(name);
+	if (old) {
+		old->refs--;
+		release(t, old);
+	}
+}
+
+int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st, struct inode **ret)
+{
+	struct inode *i = inode_known(t, st);
+	if (!i) {
+		if (t->count >= t->max_count)
+			return -ENFILE;
+		i = record_new(t, st);
+	}
+	inode_rename(t, i, parent, name);
+	i->lookups++;
+	*ret = i;
+	return 0;
+}
+
+int inode_see_nameless(struct inode_table *t, int fd, const struct statx *st, struct inode **ret)
+{
+	if (t->count >= t->max_count || t->nameless_fds >= t->max_fds)
+		return -ENFILE;
+	struct inode *i = inode_known(t, st);
+	if (i)
+		return -EIO; /* a new file cannot be known */
+	i = record_new(t, st);
+	i->fd = fd;
+	t->nameless_fds++;
+	i->lookups++;
+	*ret = i;
+	return 0;
+}
+
+void inode_unname(struct inode_table *t, struct inode *i, int fd)
+{
+	struct inode *parent = i->parent;
+	if (!parent) {
+		fd_close(fd);
+		return;
+	}
+	drop_fd(t, i);
+	i->parent = NULL;
+	free(TAKE_PTR(i->name));
+	if (fd >= 0 && t->nameless_fds < t->max_fds) {
+		i->fd = fd;
+		t->nameless_fds++;
+	} else
+		fd_close(fd);
+	parent->refs--;
+	release(t, parent);
+}
+
+int inode_is_named(const struct inode *i, const struct inode *parent, const char *name)
+{
+	return i->parent == parent && i->name && streq(i->name, name);
+}
+
+void inode_forget(struct inode_table *t, struct inode *i, uint64_t lookups)
+{
+	i->lookups -= MIN(lookups, i->lookups);
+	release(t, i);
+}
+
+void inode_ref(struct inode *i)
+{
+	i->refs++;
+}
+
+void inode_unref(struct inode_table *t, struct inode *i)
+{
+	i->refs--;
+	release(t, i);
+}
+
+/* --- from records to files --- */
+
+int inode_directory_fd(struct inode_table *t, struct inode *i)
+{
+	if (i->type != S_IFDIR)
+		return -ENOTDIR;
+	if (i->fd >= 0) {
+		if (i != t->root && i->parent) {
+			lru_remove(t, i);
+			lru_add(t, i);
+		}
+		return i->fd;
+	}
+	struct inode *way[DEPTH_MAX];
+	unsigned depth = 0;
+	struct inode *from = i;
+	for (; from && from->fd < 0; from = from->parent) {
+		if (depth == DEPTH_MAX)
+			return -ESTALE;
+		way[depth++] = from;
+	}
+	if (!from)
+		return -ESTALE;
+	AUTO_FD int owned = -1;
+	for (int fd = from->fd; depth > 0; fd = owned) {
+		struct inode *next = way[--depth];
+		int opened = inode_open_name(fd, next->name, O_PATH | O_DIRECTORY, 0);
+		fd_close(TAKE_FD(owned));
+		if (opened < 0)
+			return opened == -ENOENT || opened == -ENOTDIR || opened == -ELOOP ? -ESTALE : opened;
+		owned = opened;
+		int r = inode_check_fd(next, opened);
+		if (r < 0)
+			return r;
+	}
+	i->fd = TAKE_FD(owned);
+	t->cached_fds++;
+	lru_add(t, i);
+	return i->fd;
+}
+
+int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
+{
+	*ret_owned = -1;
+	if (i->fd >= 0)
+		return i->fd;
+	if (i->type == S_IFDIR)
+		return inode_directory_fd(t, i);
+	if (!i->parent)
+		return -ESTALE;
+	int directory = inode_directory_fd(t, i->parent);
+	if (directory < 0)
+		return directory;
+	/* O_PATH with O_NOFOLLOW opens a symlink itself, which RESOLVE_NO_SYMLINKS allows for the last component. */
+	AUTO_FD int fd = inode_open_name(directory, i->name, O_PATH, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? -ESTALE : fd;
+	int r = inode_check_fd(i, fd);
+	if (r < 0)
+		return r;
+	return *ret_owned = TAKE_FD(fd);
+}
+
+int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
+{
+	if (i->fd >= 0)
+		return inode_statx(i->fd, "", st);
+	if (i->handles)
+		return inode_statx(i->handles->fd, "", st);
+	if (!i->parent)
+		return -ESTALE;
+	int directory = inode_directory_fd(t, i->parent);
+	if (directory < 0)
+		return directory;
+	int r = inode_statx(directory, i->name, st);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	struct file_id id = file_id_of(st);
+	return file_id_same(&id, &i->id) && i->type == (st->stx_mode & S_IFMT) ? 0 : -ESTALE;
+}

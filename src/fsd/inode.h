@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the guest knows of the shared tree: one record per file that it has looked up and not forgotten. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/macros.h"
+
+struct handle;
+
+/* A file's identity on the host. The birth time tells a new file from a deleted one whose inode number it got; 0 where unknown. */
+struct file_id {
+	uint64_t dev, ino;
+	int64_t birth_ns;
+};
+
+struct inode {
+	uint64_t nodeid;   /* what the guest calls it; never used again for another file */
+	uint64_t lookups;  /* how often the guest was told of it */
+	unsigned refs;     /* records whose parent this is, plus open handles */
+	struct file_id id;
+	uint32_t type;     /* S_IFMT bits */
+	struct inode *parent; /* where it was seen last; NULL: the root, or a file without a name */
+	char *name;
+	int fd;            /* O_PATH (a file without a name: whatever it was made with), or -1 */
+	struct inode *hash_next;
+	struct inode *older, *newer; /* directories with an fd that can be closed, by last use */
+	struct handle *handles;      /* open ones */
+	struct {
+		int64_t mtime_ns, ctime_ns;
+		uint64_t size;
+		int valid;
+	} cached; /* the state that the guest's page cache is known to be of */
+};
+
+struct inode_table {
+	struct inode **slots; /* by the low half of the node id */
+	uint32_t *generations;
+	uint32_t *free_slots;
+	size_t slot_count, free_count;
+	struct inode **buckets;
+	size_t bucket_count, count, max_count;
+	struct inode *oldest, *newest;
+	unsigned cached_fds, nameless_fds, max_fds;
+	struct inode *root;
+};
+
+/* root is a descriptor of the shared directory (taken). max_fds bounds the descriptors kept here. 0 or -errno. */
+int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds);
+void inode_table_done(struct inode_table *t);
+/* Forgets everything but the root (the guest unmounted or started over). Handles must be closed before. */
+void inode_table_reset(struct inode_table *t);
+
+struct inode *inode_find(struct inode_table *t, uint64_t nodeid);
+/* The record of the file that st describes, if the guest knows it. */
+struct inode *inode_known(struct inode_table *t, const struct statx *st);
+/* Notes that the guest is told of the file that st describes, named `name` in `parent`: 0 and its record, with one lookup more;
+ * -ENFILE when the guest holds more than it can honestly know. */
+int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st, struct inode **ret);
+/* The same for a file without a name; takes fd when it succeeds. */
+int inode_see_nameless(struct inode_table *t, int fd, const struct statx *st, struct inode **ret);
+void inode_forget(struct inode_table *t, struct inode *i, uint64_t lookups); /* i may be gone after */
+void inode_ref(struct inode *i);
+void inode_unref(struct inode_table *t, struct inode *i);
+
+/* A directory's O_PATH descriptor, borrowed until inode_table_trim(); -ESTALE when it is no longer where it was, -errno. */
+int inode_directory_fd(struct inode_table *t, struct inode *i);
+/* An O_PATH descriptor of any file: *ret_owned is the same one when the caller has to close it, else -1. Or -errno. */
+int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
+/* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0 or -errno. */
+int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
+/* Checks that a descriptor is this very file: 0, -ESTALE, -errno. */
+int inode_check_fd(const struct inode *i, int fd);
+/* The file has another name now. */
+void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, const char *name);
+/* The name under which i is known was removed; fd (O_PATH; taken) keeps the file usable for those who have it open. */
+void inode_unname(struct inode_table *t, struct inode *i, int fd);
+/* Whether i is known under this very name. */
+int inode_is_named(const struct inode *i, const struct inode *parent, const char *name);
+/* Closes cached descriptors over the limit, the longest unused first. Between requests only. */
+void inode_table_trim(struct inode_table *t);
+
+/* statx of one name in a directory, never following a symlink. 0 or -errno. */
+int inode_statx(int directory, const char *name, struct statx *st);
+struct file_id file_id_of(const struct statx *st);
+int file_id_same(const struct file_id *a, const struct file_id *b);
+/* Opens one name in a directory: never a symlink, nothing outside (openat2). O_CLOEXEC, O_NOFOLLOW are added. fd or -errno. */
+int inode_open_name(int directory, const char *name, uint64_t flags, uint32_t mode);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/options.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "fsd/confine.h"
+#include "fsd/device.h"
+#include "fsd/hide.h"
+#include "fsd/share.h"
+
+enum {
+	INODES_UNTIL_TOLD = 1 << 16,  /* until the memory table says how large the guest is */
+	FDS_RESERVE = 64,             /* for everything but the share's inodes and handles */
+	FDS_MIN = 256,
+	FDS_MAX = 1 << 20,
+};
+
+static const struct option_spec options[] = {
+	{ "fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL },
+	{ "root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory" },
+	{ "read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL },
+	{ "hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory" },
+	{ "inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL },
+	{ "inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL },
+	{ 0 },
+};
+
+static const struct command_spec command = {
+	.name = "holm-fsd",
+	.synopsis = "",
+	.summary = "Serve a directory to a virtual machine (vhost-user-fs); holm starts this program by itself",
+	.options = options,
+};
+
+struct arguments {
+	uint32_t fd, uid, gid;
+	const char *root;
+	int read_only;
+	const struct strv *hide;
+};
+
+static int take_number(const struct options *o, const char *name, uint32_t *ret, struct error **err)
+{
+	const char *text = options_string(o, name);
+	if (!text || parse_u32(text, ret) < 0)
+		return error_set(err, EINVAL, "--%s wants a number", name);
+	return 0;
+}
+
+static int take_arguments(const struct options *o, struct arguments *a, struct error **err)
+{
+	int r = take_number(o, "fd", &a->fd, err);
+	if (r == 0)
+		r = take_number(o, "inside-uid", &a->uid, err);
+	if (r == 0)
+		r = take_number(o, "inside-gid", &a->gid, err);
+	if (r < 0)
+		return r;
+	a->root = options_string(o, "root");
+	a->read_only = options_given(o, "read-only");
+	a->hide = options_list(o, "hide");
+	if (!a->root || a->fd > INT_MAX)
+		return error_set(err, EINVAL, "--root and --fd say what to serve to whom");
+	return 0;
+}
+
+/* As many descriptors as we may have. */
+static unsigned raise_fd_limit(void)
+{
+	struct rlimit limit = { 0 };
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	rlim_t usable = limit.rlim_cur > FDS_RESERVE ? limit.rlim_cur - FDS_RESERVE : 0;
+	return (unsigned)MIN(MAX(usable, (rlim_t)FDS_MIN), (rlim_t)FDS_MAX);
+}
+
+/* Makes the share, confined to its directory. */
+static int prepare(const struct arguments *a, struct share *s, struct confinement *c, struct error **err)
+{
+	struct share_settings settings = { .read_only = a->read_only, .inside_uid = a->uid, .inside_gid = a->gid, .host_uid = geteuid(),
+		.host_gid = getegid(), .max_inodes = INODES_UNTIL_TOLD, .max_fds = raise_fd_limit(), .proc_prefix = "" };
+	CLEANUP(hide_list_done) struct hide_list hidden = { 0 };
+	AUTO_FD int root = open(a->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_set_errno(err, errno, "the shared directory %s", a->root);
+	int r = hide_list_resolve(&hidden, a->root, a->hide, err);
+	if (r == 0)
+		r = confine_to_directory(&root, a->read_only, c, err);
+	if (r < 0)
+		return r;
+	int kept = root;
+	r = share_init(s, &settings, TAKE_FD(root), err);
+	for (size_t n = 0; n < hidden.count && r == 0; n++)
+		r = share_hide(s, &hidden.paths[n], err);
+	if (r == 0)
+		r = confine_privileges(kept, a->read_only, c, err);
+	return r;
+}
+
+static int serve(const struct arguments *a, struct error **err)
+{
+	struct confinement c = { 0 };
+	CLEANUP(share_done) struct share s = { 0 };
+	CLEANUP(loop_freep) struct loop *l = NULL;
+	CLEANUP(device_freep) struct device *d = NULL;
+	int r = prepare(a, &s, &c, err);
+	if (r < 0)
+		return r;
+	r = loop_new(&l);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot make an event loop");
+	r = device_new(l, &s, (int)a->fd, &d, err);
+	if (r == 0)
+		r = confine_calls(err);
+	if (r < 0)
+		return r;
+	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "", c.namespaced ? "yes" : "no", c.landlock);
+	return loop_run(l);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO_ERROR struct error *err = NULL;
+	CLEANUP(options_freep) struct options *o = NULL;
+	struct arguments a = { 0 };
+	fd_fix_standard();
+	log_set_program("holm-fsd");
+	umask(0);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an errno, not an end */
+	int r = options_parse(&command, argc - 1, argv + 1, &o, &err);
+	if (r == 0 && options_help(o)) {
+		options_print_help(stdout, "", &command);
+		return 0;
+	}
+	if (r == 0)
+		r = take_arguments(o, &a, &err);
+	if (r == 0)
+		r = serve(&a, &err);
+	if (r < 0)
+		log_error("%s", error_text(err, r));
+	return r < 0 ? EXIT_HOLM : r;
+}

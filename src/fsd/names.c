@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Looking names up and making them. Each handler works with one directory descriptor and one name without a slash, so nothing outside
+ * the directory can be named. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fsd/handlers.h"
+
+int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
+{
+	struct statx st;
+	struct inode *i;
+	int directory = inode_directory_fd(&s->inodes, parent);
+	int r = directory < 0 ? directory : inode_statx(directory, name, &st);
+	if (r == 0 && share_is_hidden(s, &st))
+		r = -ENOENT;
+	if (r == 0)
+		r = inode_see(&s->inodes, parent, name, &st, &i);
+	if (r < 0)
+		return r;
+	entry_fill(s, i, &st, ret);
+	if (ret_inode)
+		*ret_inode = i;
+	return 0;
+}
+
+/* Answers with the entry of a name; the lookup is taken back when the answer does not fit. */
+static int reply_entry(struct request *r, struct inode *parent, const char *name)
+{
+	struct fuse_entry_out out;
+	struct inode *i;
+	int result = name_see(r->share, parent, name, &out, &i);
+	if (result < 0)
+		return result;
+	result = request_reply(r, &out, sizeof out);
+	if (result < 0)
+		inode_forget(&r->share->inodes, i, 1);
+	return result;
+}
+
+int fuse_lookup(struct request *r)
+{
+	const char *name;
+	size_t offset = 0;
+	int result = request_name(r, &offset, &name);
+	if (result < 0)
+		return result;
+	result = share_check_name(r->share, r->inode, name, HIDDEN_LOOK);
+	if (result == 0)
+		result = reply_entry(r, r->inode, name);
+	if (result != -ENOENT)
+		return result;
+	/* The guest may remember for a while that there is nothing. */
+	struct fuse_entry_out none;
+	entry_fill(r->share, NULL, NULL, &none);
+	return request_reply(r, &none, sizeof none);
+}
+
+int fuse_forget(struct request *r)
+{
+	struct fuse_forget_in in;
+	memcpy(&in, r->body, sizeof in);
+	inode_forget(&r->share->inodes, r->inode, in.nlookup);
+	return 0;
+}
+
+int fuse_batch_forget(struct request *r)
+{
+	struct fuse_batch_forget_in in;
+	memcpy(&in, r->body, sizeof in);
+	for (size_t n = 0; n < in.count; n++) {
+		struct fuse_forget_one one;
+		if (sizeof in + (n + 1) * sizeof one > r->body_size)
+			return -EINVAL;
+		memcpy(&one, r->body + sizeof in + n * sizeof one, sizeof one);
+		struct inode *i = inode_find(&r->share->inodes, one.nodeid);
+		if (i)
+			inode_forget(&r->share->inodes, i, one.nlookup);
+	}
+	return 0;
+}
+
+int fuse_readlink(struct request *r)
+{
+	char target[PATH_MAX];
+	AUTO_FD int owned = -1;
+	if (r->inode->type != S_IFLNK)
+		return -EINVAL;
+	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	if (fd < 0)
+		return fd;
+	ssize_t n = readlinkat(fd, "", target, sizeof target);
+	return n < 0 ? -errno : request_reply(r, target, (size_t)n);
+}
+
+/* The directory in which a new name is made, after the name was checked: its descriptor or -errno. */
+static int place_for(struct request *r, size_t *offset, const char **ret_name, enum hidden_use use)
+{
+	int result = request_name(r, offset, ret_name);
+	if (result == 0)
+		result = share_check_name(r->share, r->inode, *ret_name, use);
+	return result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
+}
+
+int fuse_symlink(struct request *r)
+{
+	const char *name, *target;
+	size_t offset = 0;
+	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
+	int result = directory < 0 ? directory : request_string(r, &offset, &target);
+	if (result < 0)
+		return result;
+	return symlinkat(target, directory, name) < 0 ? -errno : reply_entry(r, r->inode, name);
+}
+
+int fuse_mknod(struct request *r)
+{
+	struct fuse_mknod_in in;
+	const char *name;
+	size_t offset = sizeof in;
+	memcpy(&in, r->body, sizeof in);
+	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
+	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
+		return -EPERM; /* devices are the host's business */
+	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
+	if (directory < 0)
+		return directory;
+	if (mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0)
+		return -errno;
+	return reply_entry(r, r->inode, name);
+}
+
+int fuse_mkdir(struct request *r)
+{
+	struct fuse_mkdir_in in;
+	const char *name;
+	size_t offset = sizeof in;
+	memcpy(&in, r->body, sizeof in);
+	int directory = place_for(r, &offset, &name, HIDDEN_MAKE_DIRECTORY);
+	if (directory < 0)
+		return directory;
+	return mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : reply_entry(r, r->inode, name);
+}
+
+int fuse_link(struct request *r)
+{
+	struct fuse_link_in in;
+	const char *name;
+	size_t offset = sizeof in;
+	memcpy(&in, r->body, sizeof in);
+	struct inode *from = inode_find(&r->share->inodes, in.oldnodeid);
+	if (!from)
+		return -ESTALE;
+	if (from->type == S_IFDIR)
+		return -EPERM;
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int fd = inode_path_fd(&r->share->inodes, from, &owned);
+	int directory = fd < 0 ? fd : place_for(r, &offset, &name, HIDDEN_MAKE);
+	if (directory < 0)
+		return directory;
+	/* By descriptor: exactly this file, whatever its name is now. */
+	if (linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0)
+		return -errno;
+	return reply_entry(r, r->inode, name);
+}

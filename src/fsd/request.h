@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One FUSE request, from the guest's buffers to the reply in them. The transport fills in `in` and `out`; handlers see a private copy of the
+ * request, taken once, since the guest can change its memory at any time; only file data is moved in place. */
+#pragma once
+
+#include <linux/fuse.h>
+#include <sys/uio.h>
+
+#include "fsd/share.h"
+
+/* Work that can take long (fsync, copies): on descriptors of its own, touching nothing else. */
+struct job {
+	int64_t (*run)(const struct job *j); /* result or -errno */
+	int fds[2];                          /* owned */
+	int64_t arguments[4];
+	int64_t result;
+};
+
+struct request {
+	struct share *share;
+	const struct iovec *in, *out; /* pieces of the guest's memory */
+	unsigned in_count, out_count;
+
+	struct fuse_in_header header;
+	const char *body;             /* behind the header: private copy; of a WRITE only its head */
+	size_t body_size;
+	size_t out_space;             /* bytes that the guest left for the reply */
+	size_t written;               /* bytes of reply: what the ring is told */
+	struct inode *inode;          /* header.nodeid's, where the table says that it is needed */
+	struct job job;               /* when a handler returned REQUEST_LATER */
+};
+
+enum { REQUEST_LATER = 1 };
+
+/* Carries out r (share, in and out are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls request_finish() when
+ * the job has run. */
+int request_serve(struct request *r);
+void request_finish(struct request *r);
+
+/* --- for handlers; each returns 0, REQUEST_LATER or -errno --- */
+int request_reply(struct request *r, const void *data, size_t size); /* header and data; -EIO when there is no room */
+int request_reply_in_place(struct request *r, size_t size);          /* the data is behind the header already */
+/* Runs job r->job with copies of one or two descriptors (second -1: none). */
+int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
+/* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end. */
+int request_name(const struct request *r, size_t *offset, const char **ret);
+/* A string of any content. */
+int request_string(const struct request *r, size_t *offset, const char **ret);
+/* The bytes of pieces from `skip` on, at most `size`, as pieces: how many, with neighbours joined. ret has room for count. */
+unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, size_t size, struct iovec *ret);
+size_t pieces_size(const struct iovec *pieces, unsigned count);
+/* The handle that a request names, checked to be of its inode; NULL: answer -EBADF. */
+struct handle *request_handle(const struct request *r, uint64_t id);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A shared directory as it is served: its settings, what must not be seen of it, and what the guest has of it. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/strv.h"
+#include "fsd/handle.h"
+#include "fsd/inode.h"
+
+enum {
+	HIDDEN_MAX = 32,
+	PROC_PATH_SIZE = 40,            /* for share_proc_path() */
+	REQUEST_BODY_MAX = 80 << 10,    /* all of a request but a WRITE's data; an xattr's value has up to 64 KiB */
+	REPLY_MAX = 68 << 10,           /* all of a reply but a READ's data */
+	TRANSFER_MAX = 1 << 20,         /* data of one READ or WRITE */
+};
+
+/* A path beneath the root that is not there for the guest. */
+struct hidden {
+	struct strv names; /* components from the root; at least one */
+	struct file_id id; /* what was there at the start */
+	int fd;            /* keeps that inode number taken; -1 when there was nothing */
+};
+
+struct share_settings {
+	int read_only;
+	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
+	uint32_t host_uid, host_gid;     /* who we are */
+	size_t max_inodes;
+	unsigned max_fds;                /* descriptors in all that may be used; the caller keeps some in reserve */
+	const char *proc_prefix;         /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
+};
+
+struct request;
+struct share {
+	struct share_settings settings;
+	struct inode_table inodes;
+	struct handle_table handles;
+	struct hidden hidden[HIDDEN_MAX];
+	unsigned hidden_count;
+	gid_t *groups; /* the host user's supplementary groups */
+	int group_count;
+	int flush_files;     /* close(2) can fail here (a network file system): report it at each close inside */
+	uint64_t root_dev;
+	int started;         /* INIT was answered */
+	char *body, *reply;  /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
+	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
+	void (*defer)(struct share *s, struct request *r);
+	void *defer_data;
+};
+
+/* root: descriptor of the directory (taken, also on failure). 0 or -errno. */
+int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err);
+void share_done(struct share *s);
+/* Forgets all that the guest has (it unmounted or booted anew). */
+void share_reset(struct share *s);
+
+/* Hides a path given by its components from the root. */
+int share_hide(struct share *s, const struct strv *names, struct error **err);
+enum hidden_use {
+	HIDDEN_LOOK,           /* a hidden name is not there: -ENOENT */
+	HIDDEN_MAKE_DIRECTORY, /* no hidden name: -EACCES */
+	HIDDEN_MAKE,           /* nor anything but a directory on the way to one, lest it lead elsewhere: -EACCES */
+	HIDDEN_REMOVE,         /* a directory on the way to a hidden one stays: -EBUSY */
+};
+int share_check_name(const struct share *s, const struct inode *directory, const char *name, enum hidden_use use);
+int share_is_hidden(const struct share *s, const struct statx *st);
+
+/* The host's owner as the guest sees it. */
+uint32_t share_uid_inside(const struct share *s, uint32_t uid);
+uint32_t share_gid_inside(const struct share *s, uint32_t gid);
+/* "/proc/self/fd/N" for operations that Linux has only by path. */
+const char *share_proc_path(const struct share *s, int fd, char path[PROC_PATH_SIZE]);
