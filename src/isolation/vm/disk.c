@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A stopped machine's disk: disk.qcow2, an overlay over the image's read-only disk.
+ *
+ * clone: what the source has written so far becomes a base that nobody writes any more, machines/.bases/ID.qcow2, and both machines get
+ * an empty overlay over it. The order makes a crash harmless: the base is a second name (hard link) of the source's disk until the
+ * source's new overlay is renamed into place. A source that has written nothing since it was last cloned keeps its base, so a
+ * template can be cloned any number of times without the chain growing.
+ * remove: bases that no chain names any more are deleted. Both hold machines/.bases/lock.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "base/path.h"
+#include "disk/qcow2.h"
+#include "isolation/isolation.h"
+
+#define DISK "disk.qcow2"
+#define BASES ".bases"
+
+enum { BASES_LOCK_MS = 30 * 1000, CHAIN_MAX = QCOW2_CHAIN_MAX - 2 };
+
+static int disk_create(const struct machine *m, const char *directory, struct error **err)
+{
+	struct stat st;
+	uint64_t size = machine_disk_size(m);
+	if (stat(m->image_disk, &st) < 0)
+		return error_set_errno(err, errno, "cannot read the image's disk %s", m->image_disk);
+	if (size < (uint64_t)st.st_size)
+		return error_set(err, EINVAL, "disk-size is too small: the image alone needs %llu MiB", (unsigned long long)(st.st_size >> 20) + 1);
+	AUTOFREE char *path = path_join(directory, DISK);
+	return qcow2_create(path, m->image_disk, "raw", size, err);
+}
+
+static char *machines_dir(void)
+{
+	AUTOFREE char *data = path_data_dir();
+	return path_join(data, "machines");
+}
+
+/* Makes the folder and takes its lock: a descriptor or -errno. */
+static int lock_bases(const char *bases, struct error **err)
+{
+	int r = path_mkdir_all(bases, 0700, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *lock = path_join(bases, "lock");
+	r = lock_file(lock, LOCK_EXCLUSIVE, clock_deadline(BASES_LOCK_MS), err);
+	return r == -EWOULDBLOCK ? error_set(err, EBUSY, "another clone or removal is going on; try again") : r;
+}
+
+static int count_link(const char *backing, const char *format, void *data)
+{
+	++*(int *)data;
+	return 0;
+}
+
+/* The overlay at `path` has nothing of its own: it is as long as `fresh`, a new one of the same size over the same base. */
+static int is_unwritten(const char *path, const char *fresh)
+{
+	struct stat a, b;
+	return stat(path, &a) == 0 && stat(fresh, &b) == 0 && a.st_size == b.st_size;
+}
+
+/* Puts the source's disk aside as a base and gives the source an empty overlay over it; *ret: the base's name as overlays store it. */
+static int freeze(const char *source, const char *bases, uint64_t size, char **ret, struct error **err)
+{
+	unsigned char id[8];
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return error_set(err, EIO, "no random numbers");
+	AUTOFREE char *name = xasprintf("%02x%02x%02x%02x%02x%02x%02x%02x.qcow2", id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]);
+	AUTOFREE char *base = path_join(bases, name);
+	AUTOFREE char *stored = xasprintf("../" BASES "/%s", name);
+	AUTOFREE char *overlay = xasprintf("%s.new", source);
+	unlink(overlay);
+	if (link(source, base) < 0)
+		return error_set_errno(err, errno, "cannot keep %s as %s", source, base);
+	int r = qcow2_create(overlay, stored, "qcow2", size, err);
+	if (r >= 0 && rename(overlay, source) < 0)
+		r = error_set_errno(err, errno, "cannot replace %s", source);
+	if (r < 0) {
+		unlink(overlay);
+		unlink(base);
+		return r;
+	}
+	*ret = TAKE_PTR(stored);
+	return 0;
+}
+
+/* The source's base can serve the clone too when the source has written nothing since: 1 done, 0 not so, -errno. */
+static int share_base(const char *source, const char *target, const struct qcow2_info *info, struct error **err)
+{
+	if (!info->backing || !startswith(info->backing, "../" BASES "/"))
+		return 0;
+	int r = qcow2_create(target, info->backing, "qcow2", info->virtual_size, err);
+	if (r < 0)
+		return r;
+	if (is_unwritten(source, target))
+		return 1;
+	unlink(target);
+	return 0;
+}
+
+static int disk_clone(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
+{
+	AUTOFREE char *machines = machines_dir();
+	AUTOFREE char *bases = path_join(machines, BASES);
+	AUTOFREE char *source = machine_file(from->name, DISK);
+	AUTOFREE char *target = path_join(directory, DISK);
+	AUTOFREE char *base = NULL;
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+	int links = 0;
+	AUTO_FD int lock = lock_bases(bases, err);
+	if (lock < 0)
+		return lock;
+	int r = qcow2_read(source, &info, err);
+	if (r >= 0)
+		r = qcow2_walk_chain(source, count_link, &links, err);
+	if (r < 0)
+		return r;
+	r = share_base(source, target, &info, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (links >= CHAIN_MAX)
+		return error_set(err, EMLINK, "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
+	r = freeze(source, bases, info.virtual_size, &base, err);
+	if (r < 0)
+		return r;
+	return qcow2_create(target, base, "qcow2", MAX(info.virtual_size, machine_disk_size(to)), err);
+}
+
+static int collect_base(const char *backing, const char *format, void *data)
+{
+	if (strstr(backing, "/" BASES "/"))
+		strv_add(data, path_base(backing));
+	return 0;
+}
+
+/* The names of all bases that some machine's disk stands on. Directories that are being made or deleted count too. */
+static int collect_used(const char *machines, struct strv *used, struct error **err)
+{
+	DIR *d = opendir(machines);
+	if (!d)
+		return error_set_errno(err, errno, "cannot read %s", machines);
+	int r = 0;
+	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES))
+			continue;
+		AUTOFREE char *disk = xasprintf("%s/%s/" DISK, machines, e->d_name);
+		if (path_exists(disk))
+			r = qcow2_walk_chain(disk, collect_base, used, err);
+	}
+	closedir(d);
+	return r;
+}
+
+static int disk_remove(const struct machine *m, struct error **err)
+{
+	AUTOFREE char *machines = machines_dir();
+	AUTOFREE char *bases = path_join(machines, BASES);
+	AUTO_STRV struct strv used = { 0 };
+	if (!path_exists(bases))
+		return 0;
+	AUTO_FD int lock = lock_bases(bases, err);
+	if (lock < 0)
+		return lock;
+	int r = collect_used(machines, &used, err);
+	if (r < 0)
+		return r;
+	DIR *d = opendir(bases);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (endswith(e->d_name, ".qcow2") && !strv_contains(&used, e->d_name) && unlinkat(dirfd(d), e->d_name, 0) < 0)
+			r = error_set_errno(err, errno, "cannot delete %s/%s", bases, e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+static int disk_usage(const struct machine *m, uint64_t *ret_bytes)
+{
+	AUTOFREE char *path = machine_file(m->name, DISK);
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return -errno;
+	*ret_bytes = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+const struct isolation_disk_ops isolation_vm_disk = {
+	.name = "vm",
+	.create = disk_create,
+	.remove = disk_remove,
+	.clone = disk_clone,
+	.disk_usage = disk_usage,
+};

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parts of a running virtual machine, shared between the files of this folder.
+ *
+ *   run.c       starting, ending, the table of functions
+ *   children.c  the processes: QEMU, passt, one share server a share
+ *   ports.c     the two serial ports and the multiplexers on them
+ *   vsock.c     the other transport
+ *   shares.c    shares that come and go while the machine runs
+ *   boot_log.c  the serial console and QEMU's own words, into boot.log
+ *
+ * Everything ends in one place: run_fail() (or QEMU's exit) kills all children, and when the last one is reaped `ended` is told.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "isolation/isolation.h"
+#include "isolation/vm/qemu_arguments.h"
+#include "isolation/vm/qmp.h"
+
+enum {
+	BOOT_LOG_MAX = 1024 * 1024, /* bytes of boot.log that one run adds at most: a guest can write for ever */
+	BOOT_TAIL_MAX = 4096,       /* bytes kept to say why a machine ended */
+	PORT_LOSSES_MAX = 16,       /* an agent that breaks its protocol again and again ends the machine */
+	VM_KILL_MS = 10 * 1000,     /* from SIGTERM to SIGKILL for QEMU when the run ends */
+	UNPLUG_TIMEOUT_MS = 15 * 1000,
+};
+
+struct vm_child {
+	struct isolation_run *run;
+	struct vm_child *next;
+	pid_t pid;
+	struct source *source;
+	char *what; /* "the share server of /home/alice" */
+	int is_qemu;
+	int leaving; /* its end is expected */
+};
+
+struct vm_port {
+	struct isolation_run *run;
+	const char *chardev, *device; /* QEMU's ids */
+	enum mux_role role;
+	int fd;                  /* our end while nothing has come through it yet; else -1 and mux owns it */
+	struct source *readable, *broken;
+	struct transport *mux;
+	char *why;
+	unsigned losses;
+};
+
+struct vm_share {
+	struct vm_share *next;
+	char *tag, *host;
+	int slot; /* -1: fixed */
+	struct vm_child *server;
+	int removing;
+};
+
+struct boot_log {
+	int file;     /* boot.log, or -1 */
+	int serial, errors; /* our ends of the serial line and of QEMU's stderr */
+	struct source *serial_source, *errors_source;
+	uint64_t written;
+	char tail[BOOT_TAIL_MAX + 1];
+	size_t tail_size;
+};
+
+struct isolation_run {
+	struct loop *loop;
+	struct isolation_events events;
+	void *data;
+	const struct machine *machine; /* borrowed for as long as the run lives */
+	int kvm;
+	enum vm_network network;
+	int host_access;
+	struct vm_child *children;
+	struct qmp *qmp;
+	struct vm_port ports[2]; /* keeper's, agent's */
+	struct vsock *vsock;
+	struct user_network *user_network;
+	struct vm_share *shares;
+	unsigned slots;
+	uint64_t slots_used; /* bit set */
+	struct share_change *changes; /* shares being added or removed */
+	struct boot_log log;
+	int disk_lock; /* held by QEMU too, so that the next run waits for it to be gone */
+	/* ending */
+	int powered_off, ending, ended;
+	int end_code;
+	char *end_why;
+	struct source *end_source, *kill_timer;
+};
+
+/* Ends the run for this reason (the first one counts). */
+void run_fail(struct isolation_run *r, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A child is reaped: decides what that means. */
+void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status);
+
+/* children.c */
+struct child_fds {
+	struct spawn_fd *items;
+	size_t count;
+	int next; /* number of the next one in the child */
+};
+void child_fds_init(struct child_fds *f);
+void child_fds_done(struct child_fds *f); /* the descriptors stay the caller's */
+int child_fds_give(struct child_fds *f, int fd); /* its number in the child, -1 for -1 */
+int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd, int death_signal, char *what, struct vm_child **ret,
+		struct error **err); /* takes what */
+void child_reap(struct vm_child *c); /* waits for one that was killed; drops it without a word */
+void children_kill(struct isolation_run *r, int qemu_signal);
+/* Starts the share server of s; *ret_fd: QEMU's end of its connection, owned. */
+int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd, struct error **err);
+/* Starts passt; *ret_fd: QEMU's end. */
+int passt_start(struct isolation_run *r, int *ret_fd, struct error **err);
+
+/* ports.c */
+int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role, int *ret_qemu_fd);
+void port_event(struct isolation_run *r, struct json_object *event_data); /* VSERPORT_CHANGE */
+void port_done(struct vm_port *p);
+
+/* shares.c */
+struct vm_share *share_new(struct isolation_run *r, const struct isolation_share *s, int slot);
+int share_slot_take(struct isolation_run *r); /* a free slot, or -1 */
+int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
+int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
+void share_event_deleted(struct isolation_run *r, struct json_object *event_data); /* DEVICE_DELETED */
+void shares_done(struct isolation_run *r);
+
+/* boot_log.c */
+int boot_log_open(struct isolation_run *r, int *ret_serial_fd, int *ret_errors_fd, struct error **err);
+void boot_log_drain(struct isolation_run *r); /* what is still in the pipes */
+char *boot_log_reason(struct isolation_run *r); /* the line that says why, owned, or NULL */
+void boot_log_done(struct isolation_run *r);
+
+/* vsock.c */
+int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err);
+void vsock_done(struct isolation_run *r);
+
+/* user_network.c */
+int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd, struct error **err);
+void user_network_done(struct isolation_run *r);
