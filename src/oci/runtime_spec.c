@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See runtime_spec.h. What differs from machine to machine are parameters; the rest is tables. */
+#include "runtime_spec.h"
+
+static const char *const capabilities[] = {
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
+	"CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
+	"CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
+	"CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP",
+	"CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
+	"CAP_CHECKPOINT_RESTORE",
+};
+
+static const struct {
+	enum runtime_namespace bit;
+	const char *name;
+} namespace_names[] = {
+	{ RUNTIME_PID, "pid" }, { RUNTIME_MOUNT, "mount" }, { RUNTIME_UTS, "uts" },
+	{ RUNTIME_IPC, "ipc" }, { RUNTIME_CGROUP, "cgroup" }, { RUNTIME_NETWORK, "network" },
+};
+
+static struct json_object *process_new(const struct runtime_spec *s)
+{
+	static const char *const sets[] = { "bounding", "effective", "permitted" };
+	struct json_object *process = json_object_new_object(), *user = json_object_new_object(), *all = json_object_new_object();
+	json_add_bool(process, "terminal", s->terminal);
+	json_add_u64(user, "uid", 0);
+	json_add_u64(user, "gid", 0);
+	json_add(process, "user", user);
+	json_add_strv(process, "args", s->arguments);
+	json_add_strv(process, "env", s->environment);
+	json_add_string(process, "cwd", s->working_directory);
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		struct json_object *list = json_object_new_array();
+		for (size_t j = 0; j < ARRAY_SIZE(capabilities); j++)
+			json_object_array_add(list, json_object_new_string(capabilities[j]));
+		json_add(all, sets[i], list);
+	}
+	json_add(process, "capabilities", all);
+	json_add_bool(process, "noNewPrivileges", 0);
+	return process;
+}
+
+static struct json_object *mounts_new(const struct runtime_spec *s)
+{
+	struct json_object *list = json_object_new_array();
+	for (size_t i = 0; i < s->mount_count; i++) {
+		const struct runtime_mount *m = &s->mounts[i];
+		struct json_object *o = json_object_new_object();
+		AUTO_STRV struct strv options = { 0 };
+		json_add_string(o, "destination", m->destination);
+		json_add_string(o, "type", m->type);
+		json_add_string(o, "source", m->source);
+		strv_split(&options, m->options ? m->options : "", ",");
+		json_add_strv(o, "options", &options);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *linux_new(const struct runtime_spec *s)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	for (size_t i = 0; i < ARRAY_SIZE(namespace_names); i++) {
+		if (!(s->namespaces & namespace_names[i].bit))
+			continue;
+		struct json_object *one = json_object_new_object();
+		json_add_string(one, "type", namespace_names[i].name);
+		json_object_array_add(list, one);
+	}
+	json_add(o, "namespaces", list);
+	json_add_string(o, "cgroupsPath", s->cgroups_path);
+	json_add_string(o, "rootfsPropagation", "rshared");
+	struct json_object *resources = json_object_new_object(), *devices = json_object_new_array(), *every = json_object_new_object();
+	json_add_bool(every, "allow", 1);
+	json_add_string(every, "access", "rwm");
+	json_object_array_add(devices, every);
+	json_add(resources, "devices", devices);
+	json_add(o, "resources", resources);
+	return o;
+}
+
+struct json_object *runtime_spec_new(const struct runtime_spec *s)
+{
+	struct json_object *o = json_object_new_object(), *root = json_object_new_object();
+	json_add_string(o, "ociVersion", "1.0.0");
+	json_add(o, "process", process_new(s));
+	json_add_string(root, "path", s->root);
+	json_add_bool(root, "readonly", 0);
+	json_add(o, "root", root);
+	json_add_string(o, "hostname", s->hostname);
+	json_add(o, "mounts", mounts_new(s));
+	json_add(o, "linux", linux_new(s));
+	return o;
+}
