@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The boot request (ARCHITECTURE.md, "The agent's API") as a structure. Everything in it has been checked: names are usable in
+ * passwd(5), paths are absolute and normalized. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+enum { BOOT_SHARES_MAX = 128, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
+
+struct boot_share {
+	char *tag, *inside;
+	int read_only;
+};
+
+struct resolv {
+	struct strv nameservers, search, options;
+};
+
+struct boot_network {
+	char *device, *address, *gateway, *host; /* device NULL: none; host: NULL without host access */
+	uint32_t mtu;
+};
+
+struct boot_user {
+	char *name, *group, *home; /* name NULL: none */
+	uint32_t uid, gid;
+	int home_shared;
+};
+
+struct boot_request {
+	char *name, *id, *hostname, *init, *stop_signal, *timezone; /* init NULL: holm's own */
+	int rescue, host_access;
+	struct strv image_env, env;
+	struct boot_user user;
+	struct resolv resolv;
+	uint64_t realtime_ns;
+	char *root_device, *modules_device; /* modules_device may be NULL */
+	uint64_t root_size;
+	struct boot_network network;
+	struct boot_share *shares;
+	size_t share_count;
+	struct json_object *source; /* the request itself, for the state file */
+};
+
+int boot_request_parse(struct json_object *o, struct boot_request **ret, struct error **err);
+void boot_request_free(struct boot_request *b);
+DEFINE_CLEANUP(struct boot_request, boot_request_free)
+int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error **err);
+void boot_share_done(struct boot_share *s);
+int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err);
+void resolv_done(struct resolv *r);
+/* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',', '/', blanks; not "-x", ".", "..". */
+int account_name_is_valid(const char *s);
+/* Whether s is like "Europe/Oslo": letters, digits, "_+-", parts that are not dots; at most 64 bytes. */
+int timezone_is_valid(const char *s);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The script runs before the init, in a mount namespace of its own: the machine's disk as root, the kernel's file systems, /run, and the
+ * shares where they will be. */
+#include "createuser.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "mounts.h"
+#include "provision.h"
+
+enum { SCRIPT_MS = 300 * 1000, LINES_KEPT = 20, LINE_MAX_BYTES = 4096 };
+
+struct place {
+	const struct boot_request *request;
+	int root;
+};
+
+static int attach_clone(int root, const char *from, const char *inside)
+{
+	AUTO_FD int mount = mounts_clone(from, NULL);
+	return mount < 0 ? mount : mounts_attach(mount, root, inside, NULL);
+}
+
+/* In the child: makes the place and enters it. */
+static int enter(void *data)
+{
+	const struct place *p = data;
+	static const char *const kernel[] = { "/proc", "/sys", "/dev" };
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	/* The descriptor of the tree names the mount of the old namespace; here it is looked up anew. */
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(kernel); i++)
+		attach_clone(root, kernel[i], kernel[i]);
+	attach_clone(root, AGENT_MACHINE_RUN, "/run");
+	for (size_t i = 0; i < p->request->share_count; i++) {
+		AUTOFREE char *from = path_join(AGENT_SHARES, p->request->shares[i].tag);
+		int r = attach_clone(root, from, p->request->shares[i].inside);
+		if (r < 0)
+			return r;
+	}
+	return fchdir(root) < 0 || chroot(".") < 0 ? -errno : 0;
+}
+
+static void keep_line(struct strv *lines, const char *line, size_t size)
+{
+	AUTOFREE char *text = xstrndup(line, MIN(size, (size_t)LINE_MAX_BYTES));
+	log_info("create-user.sh: %s", text);
+	if (lines->count == LINES_KEPT) {
+		free(lines->items[0]);
+		memmove(lines->items, lines->items + 1, (--lines->count) * sizeof *lines->items);
+	}
+	strv_take(lines, TAKE_PTR(text));
+}
+
+/* Reads the output until its end or the deadline. */
+static int read_lines(int fd, uint64_t deadline, struct strv *lines)
+{
+	AUTO_BUFFER struct buffer b;
+	int r;
+	buffer_init(&b, 2 * LINE_MAX_BYTES);
+	while ((r = fd_wait(fd, POLLIN, deadline)) > 0) {
+		ssize_t n = buffer_read(&b, fd, LINE_MAX_BYTES);
+		if (n <= 0)
+			break;
+		for (const char *end; (end = memchr(b.data, '\n', b.size)) || b.size >= LINE_MAX_BYTES;) {
+			size_t size = end ? (size_t)(end - b.data) : b.size;
+			keep_line(lines, b.data, size);
+			buffer_consume(&b, size + (end != NULL));
+		}
+	}
+	if (b.size)
+		keep_line(lines, b.data, b.size);
+	return r == 0 ? -ETIMEDOUT : 0;
+}
+
+static void script_environment(struct strv *env, int root, const struct boot_request *b)
+{
+	AUTOFREE char *shell = provision_shell(root);
+	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	strv_addf(env, "CONTAINER_USER=%s", b->user.name ? b->user.name : "root");
+	strv_addf(env, "CONTAINER_UID=%u", b->user.uid);
+	strv_addf(env, "CONTAINER_GID=%u", b->user.gid);
+	strv_addf(env, "CONTAINER_HOME=%s", b->user.home ? b->user.home : "/root");
+	strv_addf(env, "CONTAINER_MACHINE_ID=%s", b->id);
+	strv_addf(env, "CONTAINER_SHELL=%s", shell);
+}
+
+int createuser_run(int root, const struct boot_request *b, struct strv *ret_lines, struct error **err)
+{
+	AUTO_STRV struct strv env = { 0 };
+	struct place place = { .request = b, .root = root };
+	char *argv[] = { (char *)CREATE_USER_SCRIPT, NULL };
+	int ends[2], status = 0;
+	pid_t pid = 0;
+	int r = fd_pipe(ends);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot make a pipe");
+	AUTO_FD int output = ends[0];
+	script_environment(&env, root, b);
+	struct spawn_fd fds[] = { { ends[1], 1 }, { ends[1], 2 } };
+	struct spawn_options o = { .argv = argv, .environment = strv_argv(&env), .fds = fds, .fd_count = 2, .death_signal = SIGKILL, .new_session = 1,
+		.in_child = enter, .in_child_data = &place };
+	r = spawn(&o, &pid, err);
+	fd_close(ends[1]);
+	if (r < 0)
+		return error_prefix(err, r, "cannot run %s", CREATE_USER_SCRIPT);
+	r = read_lines(output, clock_deadline(SCRIPT_MS), ret_lines);
+	if (r < 0)
+		kill(-pid, SIGKILL);
+	spawn_wait(pid, &status);
+	if (r < 0)
+		return error_set(err, ETIMEDOUT, "%s did not end within %d s", CREATE_USER_SCRIPT, SCRIPT_MS / 1000);
+	if (status != 0)
+		return error_set(err, EIO, "%s in the image ended with status %d: %s", CREATE_USER_SCRIPT, status,
+			ret_lines->count ? ret_lines->items[ret_lines->count - 1] : "no output");
+	return 0;
+}

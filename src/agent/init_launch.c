@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Order: the machine's /run (anew for every start), the inittab where it needs help, sockets, config.json, crun. crun makes the
+ * terminal in the machine's own devpts and passes its master over the console socket; it is detached, so that the init becomes
+ * the agent's child (the agent is a subreaper). */
+#include "init_launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "channel.h"
+#include "inittab.h"
+#include "mounts.h"
+#include "oci/runtime_spec.h"
+#include "rootfs.h"
+
+#define CONSOLE_SOCKET AGENT_RUN "/console.sock"
+#define INITTAB AGENT_BUNDLE "/inittab"
+#define PID_FILE AGENT_RUN "/init.pid"
+#define CRUN "/bin/crun"
+
+enum { CRUN_MS = 60 * 1000, MOUNTS_MAX = 16 + BOOT_SHARES_MAX };
+
+enum init_kind init_kind_of(const char *resolved)
+{
+	static const struct {
+		const char *name;
+		enum init_kind kind;
+	} names[] = { { "systemd", INIT_SYSTEMD }, { "busybox", INIT_BUSYBOX }, { "holm-init", INIT_OWN } };
+	const char *base = path_base(resolved);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(base, names[i].name))
+			return names[i].kind;
+	return INIT_OTHER;
+}
+
+static const struct runtime_mount base_mounts[] = {
+	{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
+	{ "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev" },
+	{ "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,rw" },
+	{ "/dev", "devtmpfs", "devtmpfs", "nosuid,mode=0755" },
+	{ "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+	{ "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777" },
+	{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
+	{ "/run", "bind", AGENT_MACHINE_RUN, "rbind,nosuid,nodev" },
+};
+static const struct runtime_mount systemd_mounts[] = {
+	{ "/run/lock", "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=1777,size=5m" },
+	{ "/tmp", "tmpfs", "tmpfs", "nosuid,nodev,mode=1777" },
+};
+
+static void init_environment(const struct boot_request *b, enum init_kind kind, struct strv *env)
+{
+	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	for (size_t i = 0; i < b->image_env.count; i++) {
+		AUTOFREE char *key = xstrndup(b->image_env.items[i], strcspn(b->image_env.items[i], "="));
+		const char *value = strchr(b->image_env.items[i], '=');
+		if (value)
+			strv_setenv(env, key, value + 1);
+	}
+	strv_setenv(env, "container", "holm");
+	strv_setenv(env, "container_uuid", b->id);
+	strv_setenv(env, "TERM", "vt220");
+	if (kind == INIT_SYSTEMD)
+		strv_setenv(env, "NOTIFY_SOCKET", "/run/holm/notify");
+}
+
+/* The share's own mount, read-only where it is: the attribute of the source mount is not inherited by a bind mount made by crun. */
+static size_t add_shares(const struct boot_request *b, struct runtime_mount *mounts, size_t n, struct strv *sources)
+{
+	for (size_t i = 0; i < b->share_count; i++)
+		strv_addf(sources, "%s/%s", AGENT_SHARES, b->shares[i].tag);
+	for (size_t i = 0; i < b->share_count && n < MOUNTS_MAX; i++)
+		mounts[n++] = (struct runtime_mount){ b->shares[i].inside, "bind", sources->items[i],
+			b->shares[i].read_only ? "rbind,nosuid,nodev,ro" : "rbind,nosuid,nodev" };
+	return n;
+}
+
+struct json_object *init_launch_spec(const struct boot_request *b, enum init_kind kind, const char *kernel_release, int filter_inittab)
+{
+	struct runtime_mount mounts[MOUNTS_MAX];
+	AUTO_STRV struct strv sources = { 0 };
+	AUTO_STRV struct strv arguments = { 0 };
+	AUTO_STRV struct strv environment = { 0 };
+	AUTOFREE char *modules = xasprintf("/lib/modules/%s", kernel_release);
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(base_mounts); i++)
+		mounts[n++] = base_mounts[i];
+	for (size_t i = 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
+		mounts[n++] = systemd_mounts[i];
+	if (b->modules_device)
+		mounts[n++] = (struct runtime_mount){ modules, "bind", AGENT_MODULES, "rbind,ro,nosuid,nodev" };
+	if (filter_inittab)
+		mounts[n++] = (struct runtime_mount){ "/etc/inittab", "bind", INITTAB, "bind" };
+	n = add_shares(b, mounts, n, &sources);
+	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : b->init);
+	init_environment(b, kind, &environment);
+	struct runtime_spec spec = {
+		.root = AGENT_ROOT, .hostname = b->hostname, .arguments = &arguments, .environment = &environment, .working_directory = "/",
+		.cgroups_path = "/holm-machine", .terminal = 1, .mounts = mounts, .mount_count = n,
+		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP,
+	};
+	return runtime_spec_new(&spec);
+}
+
+static int program_exists(const char *program, void *root)
+{
+	return rootfs_is_program(*(int *)root, program);
+}
+
+static int write_text(const char *path, const char *text)
+{
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+}
+
+/* Whether a changed inittab was put into the bundle. */
+static int prepare_inittab(int root, enum init_kind kind)
+{
+	AUTOFREE char *text = NULL;
+	if (kind != INIT_BUSYBOX || rootfs_read(root, "/etc/inittab", &text) < 0)
+		return 0;
+	AUTOFREE char *changed = inittab_filter(text, program_exists, &root);
+	return changed && write_text(INITTAB, changed) >= 0;
+}
+
+/* A bound (and for streams listening) unix socket at a path of ours. */
+static int bind_socket(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+	unlink(path);
+	AUTO_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (type == SOCK_STREAM && listen(fd, 1) < 0))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static int send_fd(int channel, const char *name, int fd)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "fd", name);
+	return channel_send(channel, o, fd);
+}
+
+static int write_bundle(const struct init_launch *l, enum init_kind kind, int root, struct error **err)
+{
+	struct utsname u;
+	uname(&u);
+	int r = path_mkdir_all(AGENT_BUNDLE, 0700, err);
+	if (r < 0)
+		return r;
+	AUTO_JSON struct json_object *spec = init_launch_spec(l->request, kind, u.release, prepare_inittab(root, kind));
+	AUTOFREE char *text = json_to_string(spec, 0);
+	r = write_text(AGENT_BUNDLE "/config.json", text);
+	return r < 0 ? error_set_errno(err, r, "cannot write crun's configuration") : 0;
+}
+
+static int receive_console(int listening, uint64_t deadline, int channel, struct error **err)
+{
+	int master = -1;
+	size_t count = 0;
+	AUTO_FD int connection = fd_wait(listening, POLLIN, deadline) > 0 ? accept4(listening, NULL, NULL, SOCK_CLOEXEC) : -1;
+	if (connection < 0 || fd_wait(connection, POLLIN, deadline) <= 0 || fd_receive(connection, &master, 1, &count) < 0 || count != 1)
+		return error_set(err, EIO, "crun gave no console");
+	int r = send_fd(channel, "console", master);
+	fd_close(master);
+	return r;
+}
+
+/* Runs crun to its end. Its terminal arrives while it runs, and waits in the socket's queue. */
+static int run_crun(unsigned start, struct error **err)
+{
+	AUTOFREE char *id = xasprintf("machine-%u", start);
+	char *argv[] = { (char *)CRUN, (char *)"--cgroup-manager=cgroupfs", (char *)"run", (char *)"--detach", (char *)"--bundle", (char *)AGENT_BUNDLE,
+		(char *)"--console-socket", (char *)CONSOLE_SOCKET, (char *)"--pid-file", (char *)PID_FILE, id, NULL };
+	AUTOFREE char *output = NULL;
+	int r = spawn_capture(argv, 64 * 1024, clock_deadline(CRUN_MS), &output, err);
+	if (r > 0)
+		return error_set(err, EIO, "crun could not start the init (status %d)", r);
+	return r;
+}
+
+static int read_pid(uint64_t *ret, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	int r = path_read_file(PID_FILE, 64, &text, NULL);
+	if (r >= 0) {
+		text[strcspn(text, "\n")] = '\0';
+		r = parse_u64(text, ret);
+	}
+	return r < 0 ? error_set_errno(err, r, "crun did not say which process the init is") : 0;
+}
+
+/* cgroup2 allows no processes beside child groups with controllers, so an init that does not sort itself gets a leaf of its own. */
+static void move_to_leaf(enum init_kind kind)
+{
+	if (kind == INIT_SYSTEMD)
+		return;
+	mkdir(AGENT_CGROUP "/init", 0755);
+	for (int i = 0; i < 8; i++) {
+		AUTOFREE char *text = NULL;
+		AUTO_STRV struct strv pids = { 0 };
+		if (path_read_file(AGENT_CGROUP "/cgroup.procs", 1 << 20, &text, NULL) < 0)
+			return;
+		strv_split(&pids, text, "\n");
+		if (!pids.count)
+			return;
+		for (size_t j = 0; j < pids.count; j++) {
+			AUTO_FD int fd = open(AGENT_CGROUP "/init/cgroup.procs", O_WRONLY | O_CLOEXEC);
+			if (fd >= 0)
+				(void)fd_write_full(fd, pids.items[j], strlen(pids.items[j]));
+		}
+	}
+}
+
+static int find_kind(const struct boot_request *b, int root, enum init_kind *ret, struct error **err)
+{
+	AUTOFREE char *resolved = NULL;
+	*ret = INIT_OWN;
+	if (!b->init)
+		return 0;
+	int r = rootfs_resolve(root, b->init, &resolved);
+	if (r < 0 || !rootfs_is_program(root, b->init))
+		return error_set(err, r < 0 ? -r : EACCES, "the image's init %s is missing or cannot be executed; \"holm machine create --init holm\" does without",
+			b->init);
+	*ret = init_kind_of(resolved);
+	return 0;
+}
+
+int init_launch_run(int channel, void *launch, struct error **err)
+{
+	const struct init_launch *l = launch;
+	enum init_kind kind = INIT_OWN;
+	uint64_t pid = 0;
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") : find_kind(l->request, root, &kind, err);
+	if (r < 0 || (l->start > 0 && (r = mounts_machine_run(l->request, err)) < 0) || (r = write_bundle(l, kind, root, err)) < 0)
+		return r;
+	AUTO_FD int notify = bind_socket(AGENT_MACHINE_RUN "/holm/notify", SOCK_DGRAM);
+	AUTO_FD int listening = bind_socket(CONSOLE_SOCKET, SOCK_STREAM);
+	if (notify < 0 || listening < 0)
+		return error_set_errno(err, notify < 0 ? notify : listening, "cannot make the sockets of the init");
+	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)
+		return r;
+	move_to_leaf(kind);
+	r = receive_console(listening, clock_deadline(CRUN_MS), channel, err);
+	unlink(CONSOLE_SOCKET);
+	if (r < 0)
+		return r;
+	struct json_object *o = json_object_new_object();
+	json_add_u64(o, "pid", pid);
+	json_add_u64(o, "kind", kind);
+	return channel_send(channel, o, -1);
+}

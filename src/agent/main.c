@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One static program, several lives: the name that it is called by says which. As first process of a VM it is the reaper. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "minimal_init.h"
+#include "modules.h"
+#include "reaper.h"
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 0 ? path_base(argv[0]) : "";
+	if (streq(name, "holm-init"))
+		return minimal_init_main();
+	if (streq(name, "modprobe"))
+		return modprobe_main(argc, argv);
+	if (getpid() == 1)
+		return reaper_run();
+	if (argc > 1 && streq(argv[1], "--version")) {
+		puts("holm-agent " HOLM_VERSION);
+		return 0;
+	}
+	fd_fix_standard();
+	return agent_run();
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The new mount API (fsopen, fsmount, open_tree, move_mount; Linux 5.2) through syscall(2), as the C library of Debian 12 has the
+ * numbers and constants. */
+#include "mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "etcfiles.h"
+#include "rootfs.h"
+
+static int fs_set(int fs, const char *key, const char *value)
+{
+	return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
+}
+
+int mounts_open_share(const struct boot_share *s, struct error **err)
+{
+	AUTO_FD int fs = (int)syscall(SYS_fsopen, "virtiofs", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return error_set_errno(err, errno, "the kernel cannot mount shares (virtiofs)");
+	int r = fs_set(fs, "source", s->tag);
+	if (r >= 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_set_errno(err, r, "cannot mount the share \"%s\" for %s", s->tag, s->inside);
+	unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (s->read_only ? MOUNT_ATTR_RDONLY : 0);
+	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+	return mount < 0 ? error_set_errno(err, errno, "cannot mount the share \"%s\"", s->tag) : mount;
+}
+
+int mounts_clone(const char *path, struct error **err)
+{
+	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	return fd < 0 ? error_set_errno(err, errno, "cannot take the mount %s along", path) : fd;
+}
+
+int mounts_attach(int mount, int root, const char *inside, struct error **err)
+{
+	AUTO_FD int target = rootfs_mkdir(root, inside, 0755, err);
+	if (target < 0)
+		return target;
+	if (syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot mount on %s in the machine", inside);
+	return 0;
+}
+
+int mounts_share_at_home(const struct boot_share *s, struct error **err)
+{
+	struct stat here, above;
+	AUTOFREE char *path = path_join(AGENT_SHARES, s->tag);
+	int r = path_mkdir_all(path, 0755, err);
+	if (r < 0)
+		return r;
+	if (stat(path, &here) == 0 && stat(AGENT_SHARES, &above) == 0 && here.st_dev != above.st_dev)
+		return 0;
+	AUTO_FD int mount = mounts_open_share(s, err);
+	if (mount < 0)
+		return mount;
+	if (syscall(SYS_move_mount, mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot mount the share for %s", s->inside);
+	return 0;
+}
+
+int mounts_shares(const struct boot_request *b, struct error **err)
+{
+	for (size_t i = 0; i < b->share_count; i++) {
+		int r = mounts_share_at_home(&b->shares[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+}
+
+/* holm's own init, visible inside as /run/holm/holm-init. */
+static int add_init(void)
+{
+	const char *path = AGENT_MACHINE_RUN "/holm/holm-init";
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	if (fd < 0 || mount("/proc/self/exe", path, NULL, MS_BIND, NULL) < 0)
+		return -errno;
+	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0 ? -errno : 0;
+}
+
+int mounts_machine_run(const struct boot_request *b, struct error **err)
+{
+	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
+	int r = path_mkdir_all(AGENT_MACHINE_RUN, 0755, err);
+	if (r < 0)
+		return r;
+	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
+	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
+	if (mount("tmpfs", AGENT_MACHINE_RUN, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=25%") < 0)
+		return error_set_errno(err, errno, "cannot make the machine's /run");
+	if ((r = path_mkdir_all(AGENT_MACHINE_RUN "/holm", 0755, err)) < 0 || (r = path_mkdir_all(AGENT_MACHINE_RUN "/lock", 01777, err)) < 0 ||
+	    (r = path_mkdir_all(AGENT_MACHINE_RUN "/systemd/resolved.conf.d", 0755, err)) < 0)
+		return r;
+	chmod(AGENT_MACHINE_RUN "/lock", 01777);
+	if ((r = write_file(AGENT_MACHINE_RUN "/systemd/resolved.conf.d/holm.conf", resolved)) < 0 || (r = add_init()) < 0)
+		return error_set_errno(err, r, "cannot fill the machine's /run");
+	return 0;
+}

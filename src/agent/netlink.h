@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The machine's network, set up without any tool: loopback, one interface, its address and the default route. */
+#pragma once
+
+#include "base/error.h"
+#include "boot_request.h"
+
+int network_apply(const struct boot_network *n, struct error **err); /* n->device NULL: only loopback */
+/* Parses "10.77.0.2/24" (network byte order): 0 or -EINVAL. */
+int network_parse_cidr(const char *text, uint32_t *ret_address, uint8_t *ret_prefix);

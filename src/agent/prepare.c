@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A table of steps, done in a worker: what they mount stays, because a worker shares the agent's mount namespace. Each step may find that an
+ * earlier attempt has done it. */
+#include "prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "channel.h"
+#include "createuser.h"
+#include "disk.h"
+#include "etcfiles.h"
+#include "mounts.h"
+#include "netlink.h"
+#include "provision.h"
+#include "rootfs.h"
+
+struct prepare {
+	const struct boot_request *request;
+	int channel;
+	int root; /* the machine's tree */
+};
+
+static int step_clock(struct prepare *p, struct error **err)
+{
+	uint64_t ns = p->request->realtime_ns;
+	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	if (ns && clock_settime(CLOCK_REALTIME, &now) < 0)
+		return error_set_errno(err, errno, "cannot set the clock");
+	return 0;
+}
+
+static int step_disk(struct prepare *p, struct error **err)
+{
+	int r = disk_mount_root(p->request->root_device, err);
+	if (r < 0)
+		return r;
+	p->root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return p->root < 0 ? error_set_errno(err, errno, "cannot open the machine's disk") : 0;
+}
+
+static int step_modules(struct prepare *p, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	if (p->request->modules_device && !p->request->rescue && disk_mount_modules(p->request->modules_device, &why) < 0)
+		channel_send_string(p->channel, "note", why->text);
+	return 0;
+}
+
+static int step_network(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : network_apply(&p->request->network, err);
+}
+
+static int step_shares(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : mounts_shares(p->request, err);
+}
+
+static int step_run(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : mounts_machine_run(p->request, err);
+}
+
+static int step_files(struct prepare *p, struct error **err)
+{
+	if (p->request->rescue)
+		return 0;
+	return etc_apply(p->root, p->request, !rootfs_exists(p->root, "/var/lib/holm/provisioned"), err);
+}
+
+static int run_script(struct prepare *p, struct error **err)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	channel_send_string(p->channel, "stage", "running " CREATE_USER_SCRIPT);
+	int r = createuser_run(p->root, p->request, &lines, err);
+	if (r < 0) {
+		struct json_object *o = json_object_new_object();
+		json_add_strv(o, "log", &lines);
+		channel_send(p->channel, o, -1);
+	}
+	return r;
+}
+
+static int step_user(struct prepare *p, struct error **err)
+{
+	const struct boot_user *u = &p->request->user;
+	if (p->request->rescue || provision_is_done(p->root, u))
+		return 0;
+	int r = rootfs_is_program(p->root, CREATE_USER_SCRIPT) ? run_script(p, err) : provision_apply(p->root, u, err);
+	return r < 0 ? r : provision_mark_done(p->root, u, err);
+}
+
+static const struct {
+	const char *stage; /* shown to people; NULL: too quick to tell */
+	int (*run)(struct prepare *p, struct error **err);
+} steps[] = {
+	{ NULL, step_clock },
+	{ "mounting the disk", step_disk },
+	{ NULL, step_modules },
+	{ NULL, step_network },
+	{ "mounting the shares", step_shares },
+	{ NULL, step_run },
+	{ NULL, step_files },
+	{ "setting up the user", step_user },
+};
+
+int prepare_run(int channel, void *request, struct error **err)
+{
+	struct prepare p = { .request = request, .channel = channel, .root = -1 };
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++) {
+		if (steps[i].stage)
+			channel_send_string(channel, "stage", steps[i].stage);
+		r = steps[i].run(&p, err);
+	}
+	fd_close(p.root);
+	return r;
+}

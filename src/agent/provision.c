@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of the contract, as a table. Nothing is run inside: the image may have no tools at all. A crash between two steps is repaired
+ * by the next boot, because the marker comes last and every step may run twice. */
+#include "provision.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "accounts.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "rootfs.h"
+#include "skel.h"
+
+#define MARKER "/var/lib/holm/provisioned"
+
+static char *marker_text(const struct boot_user *u)
+{
+	return u->name ? xasprintf("%s:%u:%u:%s\n", u->name, u->uid, u->gid, u->home) : xstrdup("nobody\n");
+}
+
+int provision_is_done(int root, const struct boot_user *u)
+{
+	AUTOFREE char *wanted = marker_text(u);
+	AUTOFREE char *found = NULL;
+	return rootfs_read(root, MARKER, &found) >= 0 && streq(found, wanted);
+}
+
+int provision_mark_done(int root, const struct boot_user *u, struct error **err)
+{
+	AUTOFREE char *text = marker_text(u);
+	return rootfs_write(root, MARKER, 0644, text, err);
+}
+
+/* The value of KEY=value in a shell-like file, quotes taken off; owned, or NULL. */
+static char *shell_variable(const char *text, const char *key)
+{
+	size_t n = strlen(key);
+	char *found = NULL;
+	for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+		const char *line = at + strspn(at, " \t");
+		if (strncmp(line, key, n) != 0 || line[n] != '=')
+			continue;
+		const char *value = line + n + 1;
+		value += strspn(value, "\"'");
+		free(found);
+		found = xstrndup(value, strcspn(value, "\"'# \t\n"));
+	}
+	return found;
+}
+
+char *provision_shell(int root)
+{
+	static const struct {
+		const char *file, *key;
+	} places[] = { { "/etc/adduser.conf", "DSHELL" }, { "/etc/default/useradd", "SHELL" } };
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		AUTOFREE char *text = NULL;
+		if (rootfs_read(root, places[i].file, &text) < 0)
+			continue;
+		AUTOFREE char *shell = shell_variable(text, places[i].key);
+		/* useradd's own default is /bin/sh everywhere, also where people expect bash: then the rule below decides. */
+		if (shell && *shell == '/' && !streq(shell, "/bin/sh") && rootfs_is_program(root, shell))
+			return TAKE_PTR(shell);
+	}
+	return xstrdup(rootfs_is_program(root, "/bin/bash") ? "/bin/bash" : "/bin/sh");
+}
+
+static int optional_read(int root, const char *path, char **ret, struct error **err)
+{
+	int r = rootfs_read(root, path, ret);
+	return r < 0 && r != -ENOENT ? error_set_errno(err, r, "cannot read %s in the machine", path) : 0;
+}
+
+/* Rootless containers need ranges where there is a newuidmap, also when the files were never made. */
+static void want_subids(int root, struct account_files *f)
+{
+	if (!rootfs_is_program(root, "/usr/bin/newuidmap"))
+		return;
+	f->subuid = f->subuid ? f->subuid : xstrdup("");
+	f->subgid = f->subgid ? f->subgid : xstrdup("");
+}
+
+static int step_accounts(int root, const struct boot_user *u, struct error **err)
+{
+	CLEANUP(account_files_done) struct account_files f = { 0 };
+	const struct {
+		const char *path;
+		char **text;
+	} files[] = { { "/etc/group", &f.group }, { "/etc/gshadow", &f.gshadow }, { "/etc/shadow", &f.shadow },
+		      { "/etc/subuid", &f.subuid }, { "/etc/subgid", &f.subgid }, { "/etc/passwd", &f.passwd } };
+	int r;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if ((r = optional_read(root, files[i].path, files[i].text, err)) < 0)
+			return r;
+	want_subids(root, &f);
+	AUTOFREE char *shell = provision_shell(root);
+	accounts_apply(&f, u, shell);
+	/* passwd is last: when it names the user, all the others do. */
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (*files[i].text && (r = rootfs_write(root, files[i].path, 0, *files[i].text, err)) < 0)
+			return r;
+	return 0;
+}
+
+/* By number: a name may have characters that mean something to sudoers(5). */
+static int step_sudo(int root, const struct boot_user *u, struct error **err)
+{
+	AUTOFREE char *text = xasprintf("# The host's user may do everything here; written by holm.\n#%u ALL=(ALL:ALL) NOPASSWD: ALL\n", u->uid);
+	AUTO_FD int directory = rootfs_exists(root, "/etc/sudoers.d") ? -1 : rootfs_mkdir(root, "/etc/sudoers.d", 0750, err);
+	if (directory < 0 && err && *err)
+		return -(*err)->code;
+	return rootfs_write(root, "/etc/sudoers.d/holm", 0440, text, err);
+}
+
+static int step_doas(int root, const struct boot_user *u, struct error **err)
+{
+	AUTOFREE char *line = xasprintf("permit nopass %s\n", u->name);
+	if (rootfs_exists(root, "/etc/doas.d"))
+		return rootfs_write(root, "/etc/doas.d/holm.conf", 0600, line, err);
+	if (!rootfs_is_program(root, "/usr/bin/doas") && !rootfs_exists(root, "/etc/doas.conf"))
+		return 0;
+	AUTOFREE char *old = NULL;
+	int r = optional_read(root, "/etc/doas.conf", &old, err);
+	if (r < 0 || (old && strstr(old, line)))
+		return r;
+	AUTOFREE char *text = xasprintf("%s%s%s", old ? old : "", old && *old && !endswith(old, "\n") ? "\n" : "", line);
+	return rootfs_write(root, "/etc/doas.conf", old ? 0 : 0600, text, err);
+}
+
+/* A home of the machine's own is made and filled once; a shared one is never touched. */
+static int step_home(int root, const struct boot_user *u, struct error **err)
+{
+	if (u->home_shared || rootfs_exists(root, u->home))
+		return 0;
+	AUTO_FD int home = rootfs_mkdir(root, u->home, 0755, err);
+	if (home < 0)
+		return home;
+	int r = skel_copy(root, "/etc/skel", home, u->uid, u->gid, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int own = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (own < 0 || fchown(own, u->uid, u->gid) < 0 || fchmod(own, 0750) < 0)
+		return error_set_errno(err, errno, "cannot give %s in the machine to %s", u->home, u->name);
+	return 0;
+}
+
+/* Where there is logind, the user's manager runs from boot on, so that sessions find their XDG_RUNTIME_DIR. */
+static int step_linger(int root, const struct boot_user *u, struct error **err)
+{
+	if (!rootfs_exists(root, "/usr/lib/systemd/systemd-logind") && !rootfs_exists(root, "/lib/systemd/systemd-logind"))
+		return 0;
+	AUTOFREE char *path = xasprintf("/var/lib/systemd/linger/%s", u->name);
+	return rootfs_write(root, path, 0644, "", err);
+}
+
+int provision_apply(int root, const struct boot_user *u, struct error **err)
+{
+	static int (*const steps[])(int root, const struct boot_user *u, struct error **err) = {
+		step_accounts, step_sudo, step_doas, step_home, step_linger,
+	};
+	/* root is in every image, with its own home. */
+	for (size_t i = 0; u->name && u->uid != 0 && i < ARRAY_SIZE(steps); i++) {
+		int r = steps[i](root, u, err);
+		if (r < 0)
+			return error_prefix(err, r, "making the user %s", u->name);
+	}
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * First-boot provisioning: the host's user gets an account in the machine. */
+#pragma once
+
+#include "base/error.h"
+#include "boot_request.h"
+
+/* Whether the machine was provisioned for this user already. */
+int provision_is_done(int root, const struct boot_user *u);
+/* The built-in steps on the tree at `root`. Each is idempotent, each file is replaced atomically; the marker is written last. */
+int provision_apply(int root, const struct boot_user *u, struct error **err);
+int provision_mark_done(int root, const struct boot_user *u, struct error **err);
+/* The login shell of new users as the image wants it: owned, always something. */
+char *provision_shell(int root);

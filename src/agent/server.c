@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The agent's process: one loop, one table of resources, two transports. When a transport breaks the process ends, and the reaper
+ * starts the next one, which adopts the running machine: that is the one way to recover, whatever went wrong. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ports.h"
+
+enum { FILES_SOFT = 1024, FILES_HARD = 524288 };
+
+static const struct http_route routes[] = {
+	{ "GET", "/v1/version", version_handle, 0 },
+	{ "POST", "/v1/boot", boot_handle, 0 },
+	{ "POST", "/v1/sessions", session_handle, 0 },
+	{ "POST", "/v1/stop", stop_handle, 0 },
+	{ "PUT", "/v1/clock", clock_handle, 0 },
+	{ "PUT", "/v1/resolv", resolv_handle, 0 },
+	{ "PUT", "/v1/timezone", timezone_handle, 0 },
+	{ "POST", "/v1/shares", share_add_handle, 0 },
+	{ "DELETE", "/v1/shares", share_remove_handle, 0 },
+	{ "POST", "/v1/dial", dial_handle, 0 },
+	{ "GET", "/v1/archive", archive_get_handle, 0 },
+	{ "PUT", "/v1/archive", archive_put_handle, 1 },
+	{ NULL, NULL, NULL, 0 },
+};
+
+static void on_accept(int fd, void *data)
+{
+	struct agent *a = data;
+	int r = http_server_serve(a->server, fd);
+	if (r < 0)
+		log_warning("cannot serve a stream: %s", strerror(-r));
+}
+
+static void on_transport_closed(int code, const char *why, void *data)
+{
+	struct agent *a = data;
+	log_warning("the connection to the keeper ended: %s", why ? why : strerror(code < 0 ? -code : code));
+	loop_exit(a->loop, 1);
+}
+
+/* The kernel's hard limit for its first process is 4096 files; what runs inside expects what a distribution's systemd gives. */
+static void raise_limits(void)
+{
+	struct rlimit files = { .rlim_cur = FILES_SOFT, .rlim_max = FILES_HARD };
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_debug("the limit of open files stays as it is: %s", strerror(errno));
+}
+
+static void open_log(void)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	log_set_program("holm-agent");
+	if (fd >= 0)
+		log_set_kmsg(fd);
+}
+
+int agent_run(void)
+{
+	static struct agent agent = { .init_pidfd = -1 };
+	struct agent *a = &agent;
+	AUTO_ERROR struct error *err = NULL;
+	struct ports_events events = { .accept = on_accept, .closed = on_transport_closed, .data = a };
+	open_log();
+	fd_set_cloexec(3, 1); /* the reaper's socket, see reaper.c */
+	raise_limits();
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	int r = loop_new(&a->loop);
+	if (r >= 0)
+		r = http_server_new(a->loop, routes, a, &a->server);
+	if (r >= 0) {
+		state_adopt(a);
+		r = ports_open(a->loop, &events, &a->from_keeper, &a->to_keeper, &err);
+	}
+	if (r < 0) {
+		log_error("%s", error_text(err, r));
+		return 1;
+	}
+	return loop_run(a->loop);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The session request (ARCHITECTURE.md, "The agent's API") as a structure. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+enum { SESSION_ARGS_MAX = 65536, SESSION_ARGS_BYTES_MAX = 2 * 1024 * 1024 };
+
+struct session_request {
+	struct strv argv; /* empty: the login shell */
+	struct strv env;
+	int tty, use_stdin, detach;
+	uint16_t rows, columns;
+	char *user;       /* name, or NULL */
+	int64_t uid, gid; /* -1: not given */
+	char *workdir;    /* explicit, or NULL */
+	char *cwd;        /* wished, or NULL */
+	int64_t relay;    /* id of the relayed ssh-agent; -1: none */
+};
+
+int session_request_parse(struct json_object *o, struct session_request **ret, struct error **err);
+void session_request_free(struct session_request *q);
+DEFINE_CLEANUP(struct session_request, session_request_free)

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shares that come and go while the machine runs. The work is done by a worker that joins the machine's mount namespace: the share is
+ * mounted detached in the agent's, and moved to its place inside by descriptor. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "mounts.h"
+#include "worker.h"
+
+enum { HOLDERS_MAX = 5 };
+
+struct share_change {
+	struct agent *agent;
+	struct http_exchange *exchange; /* NULL when the asker is gone */
+	struct boot_share share;        /* tag empty: remove */
+	int machine;                    /* pidfd of the init */
+};
+
+static void change_free(struct share_change *c)
+{
+	boot_share_done(&c->share);
+	free(c);
+}
+
+static void on_closed(void *data)
+{
+	((struct share_change *)data)->exchange = NULL;
+}
+
+static int work_add(int channel, void *data, struct error **err)
+{
+	const struct share_change *c = data;
+	AUTO_FD int mount = mounts_open_share(&c->share, err);
+	if (mount < 0)
+		return mount;
+	if (setns(c->machine, CLONE_NEWNS) < 0)
+		return error_set_errno(err, errno, "cannot enter the machine");
+	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") : mounts_attach(mount, root, c->share.inside, err);
+}
+
+/* Whether process `pid` (a folder of /proc) has anything open on this device. */
+static int holds(int process, dev_t device)
+{
+	static const char *const links[] = { "cwd", "root", "exe" };
+	struct stat st;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (fstatat(process, links[i], &st, 0) == 0 && st.st_dev == device)
+			return 1;
+	int fds = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fds < 0 ? NULL : fdopendir(fds);
+	int found = 0;
+	for (struct dirent *e; d && !found && (e = readdir(d));)
+		found = e->d_name[0] != '.' && fstatat(fds, e->d_name, &st, 0) == 0 && st.st_dev == device;
+	if (d)
+		closedir(d);
+	else
+		fd_close(fds);
+	return found;
+}
+
+/* "bash (12), vim (40)": who keeps the mount busy, by the machine's own numbers. Owned. */
+static char *find_holders(dev_t device)
+{
+	AUTO_STRV struct strv names = { 0 };
+	DIR *d = opendir("/proc");
+	for (struct dirent *e; d && names.count < HOLDERS_MAX && (e = readdir(d));) {
+		uint32_t pid;
+		if (parse_u32(e->d_name, &pid) < 0)
+			continue;
+		AUTO_FD int process = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		AUTO_FD int comm = process < 0 ? -1 : openat(process, "comm", O_RDONLY | O_CLOEXEC);
+		AUTOFREE char *name = NULL;
+		if (process < 0 || !holds(process, device))
+			continue;
+		if (comm < 0 || fd_read_all(comm, 64, &name, NULL) < 0)
+			name = xstrdup("?");
+		name[strcspn(name, "\n")] = '\0';
+		strv_addf(&names, "%s (%u)", name, pid);
+	}
+	if (d)
+		closedir(d);
+	return names.count ? strv_join(&names, ", ") : xstrdup("something");
+}
+
+static int work_remove(int channel, void *data, struct error **err)
+{
+	const struct share_change *c = data;
+	struct stat here, above;
+	if (setns(c->machine, CLONE_NEWNS) < 0)
+		return error_set_errno(err, errno, "cannot enter the machine");
+	AUTOFREE char *parent = path_parent(c->share.inside);
+	if (lstat(c->share.inside, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
+		return error_set(err, ENOENT, "nothing is shared at %s in the machine", c->share.inside);
+	if (umount2(c->share.inside, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (errno != EBUSY)
+		return error_set_errno(err, errno, "cannot unmount %s in the machine", c->share.inside);
+	AUTOFREE char *holders = find_holders(here.st_dev);
+	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside, holders);
+}
+
+/* Sessions judge by the list of shares whether a directory is the host's. */
+static void remember(struct agent *a, struct share_change *c)
+{
+	struct boot_request *b = a->boot;
+	if (*c->share.tag) {
+		b->shares = xrealloc(b->shares, b->share_count + 1, sizeof *b->shares);
+		b->shares[b->share_count++] = c->share;
+		c->share = (struct boot_share){ 0 };
+		return;
+	}
+	for (size_t i = 0; i < b->share_count; i++) {
+		if (!streq(b->shares[i].inside, c->share.inside))
+			continue;
+		/* The agent's own mount of it, made at boot, would keep the share's device busy. */
+		AUTOFREE char *own = path_join(AGENT_SHARES, b->shares[i].tag);
+		umount2(own, MNT_DETACH | UMOUNT_NOFOLLOW);
+		boot_share_done(&b->shares[i]);
+		b->shares[i] = b->shares[--b->share_count];
+		return;
+	}
+}
+
+static void on_done(int code, const char *text, void *data)
+{
+	struct share_change *c = data;
+	AUTO_ERROR struct error *err = NULL;
+	if (code == 0)
+		remember(c->agent, c);
+	if (c->exchange && code == 0) {
+		http_respond_json(c->exchange, 200, NULL);
+	} else if (c->exchange) {
+		error_set(&err, -code, "%s", text);
+		http_respond_error(c->exchange, code, err);
+	}
+	change_free(c);
+}
+
+static void start(struct agent *a, struct http_exchange *x, struct boot_share *share, worker_fn fn)
+{
+	static const struct worker_events events = { .done = on_done };
+	struct share_change *c = xnew(struct share_change);
+	*c = (struct share_change){ .agent = a, .exchange = x, .share = *share, .machine = a->init_pidfd };
+	http_exchange_on_closed(x, on_closed, c);
+	int running = a->phase == PHASE_RUNNING && a->init_pidfd >= 0;
+	int r = running ? worker_start(a->loop, fn, c, &a->init_pidfd, 1, &events, c, NULL) : -EAGAIN;
+	if (r < 0)
+		on_done(r, running ? "cannot start a process" : "the machine is not running", c);
+}
+
+void share_add_handle(struct http_exchange *x, void *agent)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct agent *a = agent;
+	struct boot_share share = { 0 };
+	struct json_object *body = http_exchange_json(x, &err);
+	int r = body ? boot_share_parse(body, &share, &err) : -EINVAL;
+	if (r >= 0 && a->boot && a->boot->share_count >= BOOT_SHARES_MAX) {
+		boot_share_done(&share);
+		r = error_set(&err, EBUSY, "the machine has %d shares, which is the most", BOOT_SHARES_MAX);
+	}
+	if (r < 0)
+		http_respond_error(x, r, err);
+	else
+		start(a, x, &share, work_add);
+}
+
+void share_remove_handle(struct http_exchange *x, void *agent)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *inside = http_target_query(http_exchange_head(x)->target, "inside");
+	AUTOFREE char *clean = inside ? path_normalize(inside) : NULL;
+	if (!clean || streq(clean, "/")) {
+		error_set(&err, EINVAL, "\"inside\" must be an absolute path");
+		http_respond_error(x, EINVAL, err);
+		return;
+	}
+	struct boot_share share = { .tag = xstrdup(""), .inside = TAKE_PTR(clean) };
+	start(agent, x, &share, work_remove);
+}

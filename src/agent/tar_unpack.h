@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Unpacks a tar stream beneath a directory of the machine. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "oci/tar.h"
+
+struct tar_unpack {
+	int directory;       /* everything lands beneath; symlinks found there are not followed */
+	const char *name;    /* takes the place of the first part of every entry's path; NULL: as in the stream */
+	int64_t uid, gid;    /* owner of everything; -1: as in the stream */
+};
+
+int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, struct error **err);

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See tar_write.h. Each entry is a ustar header; what does not fit there goes into an extended header in front of it. A file that changes its
+ * size while it is read is cut or filled with zeros, because its header has been written. */
+#include "tar_write.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+enum {
+	BLOCK = 512,
+	NAME_SIZE = 100,
+	DEPTH_MAX = 512,
+	COPY_SIZE = 64 * 1024,
+	XATTR_NAMES_MAX = 64 * 1024,
+	XATTR_VALUE_MAX = 64 * 1024,
+	PAX_MAX = 4 * 1024 * 1024,
+	LINKS_MAX = 1 << 20,
+	LINK_BUCKETS = 4096,
+};
+#define OCTAL_MAX_7 2097151u      /* 7 digits: ids */
+#define OCTAL_MAX_11 8589934591u  /* 11 digits: sizes, times */
+
+struct link {
+	ino_t inode;
+	char *name;
+	struct link *next;
+};
+
+struct writer {
+	tar_sink sink;
+	void *data;
+	dev_t device;
+	struct link *links[LINK_BUCKETS];
+	size_t link_count;
+};
+
+/* The fields of one ustar header (POSIX.1-2017, pax, "ustar Interchange Format"). */
+struct header {
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2], user[32], group[32],
+		major[8], minor[8], prefix[155], pad[12];
+};
+_Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
+
+static int put(struct writer *w, const void *data, size_t size)
+{
+	return size ? w->sink(w->data, data, size) : 0;
+}
+
+static int put_padding(struct writer *w, uint64_t size)
+{
+	static const char zeros[BLOCK];
+	return put(w, zeros, (BLOCK - size % BLOCK) % BLOCK);
+}
+
+static void octal(char *field, size_t size, uint64_t value)
+{
+	char digits[24];
+	snprintf(digits, sizeof digits, "%0*llo", (int)size - 1, (unsigned long long)value);
+	memcpy(field, digits, size - 1);
+}
+
+static void fill(char *field, size_t size, const char *text)
+{
+	size_t n = strnlen(text, size);
+	memcpy(field, text, n);
+}
+
+static int put_header(struct writer *w, char type, const char *name, const char *link, const struct stat *st, uint64_t size)
+{
+	struct header h = { .type = type };
+	unsigned sum = 0;
+	fill(h.name, sizeof h.name, name);
+	fill(h.link, sizeof h.link, link);
+	octal(h.mode, sizeof h.mode, st->st_mode & 07777);
+	octal(h.uid, sizeof h.uid, MIN(st->st_uid, OCTAL_MAX_7));
+	octal(h.gid, sizeof h.gid, MIN(st->st_gid, OCTAL_MAX_7));
+	octal(h.size, sizeof h.size, MIN(size, (uint64_t)OCTAL_MAX_11));
+	octal(h.mtime, sizeof h.mtime, st->st_mtim.tv_sec < 0 ? 0 : MIN((uint64_t)st->st_mtim.tv_sec, (uint64_t)OCTAL_MAX_11));
+	octal(h.major, sizeof h.major, type == '3' || type == '4' ? major(st->st_rdev) : 0);
+	octal(h.minor, sizeof h.minor, type == '3' || type == '4' ? minor(st->st_rdev) & OCTAL_MAX_7 : 0);
+	memcpy(h.magic, "ustar", 6);
+	memcpy(h.version, "00", 2);
+	memset(h.checksum, ' ', sizeof h.checksum);
+	for (size_t i = 0; i < sizeof h; i++)
+		sum += ((const unsigned char *)&h)[i];
+	snprintf(h.checksum, sizeof h.checksum, "%06o", sum);
+	return put(w, &h, sizeof h);
+}
+
+/* "LENGTH key=value\n": the length counts itself. */
+static int pax_add(struct buffer *b, const char *key, const void *value, size_t size)
+{
+	size_t body = strlen(key) + size + 3, length = body + 1;
+	for (size_t digits = 1, limit = 10; length >= limit; limit *= 10)
+		length = body + ++digits;
+	int r = buffer_appendf(b, "%zu %s=", length, key);
+	if (r >= 0)
+		r = buffer_append(b, value, size);
+	return r < 0 ? r : buffer_append(b, "\n", 1);
+}
+
+static int pax_add_number(struct buffer *b, const char *key, uint64_t value)
+{
+	char text[24];
+	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+	return pax_add(b, key, text, (size_t)n);
+}
+
+static int pax_add_time(struct buffer *b, const struct timespec *t)
+{
+	char text[48];
+	int n = t->tv_sec >= 0 || t->tv_nsec == 0
+			? snprintf(text, sizeof text, "%lld.%09ld", (long long)t->tv_sec, t->tv_nsec)
+			: snprintf(text, sizeof text, "-%lld.%09ld", (long long)-(t->tv_sec + 1), 1000000000L - t->tv_nsec);
+	return pax_add(b, "mtime", text, (size_t)n);
+}
+
+/* All extended attributes of an open file. */
+static int pax_add_xattrs(struct buffer *b, int fd)
+{
+	AUTOFREE char *names = xmalloc(XATTR_NAMES_MAX);
+	AUTOFREE char *value = xmalloc(XATTR_VALUE_MAX);
+	ssize_t size = flistxattr(fd, names, XATTR_NAMES_MAX);
+	int r = 0;
+	for (const char *at = names; r >= 0 && size > 0 && at < names + size; at += strlen(at) + 1) {
+		ssize_t n = fgetxattr(fd, at, value, XATTR_VALUE_MAX);
+		AUTOFREE char *key = xasprintf("SCHILY.xattr.%s", at);
+		if (n >= 0 && !strchr(at, '='))
+			r = pax_add(b, key, value, (size_t)n);
+	}
+	return r;
+}
+
+/* The entry's headers; fd: of files and directories, for their attributes, -1 none. */
+static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *st, int fd)
+{
+	AUTO_BUFFER struct buffer b;
+	uint64_t size = type == '0' ? (uint64_t)st->st_size : 0;
+	int r = 0;
+	buffer_init(&b, PAX_MAX);
+	if (strlen(name) > NAME_SIZE)
+		r = pax_add(&b, "path", name, strlen(name));
+	if (r >= 0 && strlen(link) > NAME_SIZE)
+		r = pax_add(&b, "linkpath", link, strlen(link));
+	if (r >= 0 && size > OCTAL_MAX_11)
+		r = pax_add_number(&b, "size", size);
+	if (r >= 0 && st->st_uid > OCTAL_MAX_7)
+		r = pax_add_number(&b, "uid", st->st_uid);
+	if (r >= 0 && st->st_gid > OCTAL_MAX_7)
+		r = pax_add_number(&b, "gid", st->st_gid);
+	if (r >= 0 && (st->st_mtim.tv_nsec || st->st_mtim.tv_sec < 0))
+		r = pax_add_time(&b, &st->st_mtim);
+	if (r >= 0 && fd >= 0)
+		r = pax_add_xattrs(&b, fd);
+	if (r >= 0 && b.size) {
+		struct stat plain = { .st_mode = 0644 };
+		if ((r = put_header(w, 'x', "././@PaxHeader", "", &plain, b.size)) >= 0 && (r = put(w, b.data, b.size)) >= 0)
+			r = put_padding(w, b.size);
+	}
+	return r < 0 ? r : put_header(w, type, name, link, st, size);
+}
+
+/* The name under which this file was written before, or NULL; then it is remembered under this one. */
+static const char *link_lookup(struct writer *w, const struct stat *st, const char *name)
+{
+	struct link **bucket = &w->links[st->st_ino % LINK_BUCKETS];
+	for (struct link *l = *bucket; l; l = l->next)
+		if (l->inode == st->st_ino)
+			return l->name;
+	if (w->link_count < LINKS_MAX) {
+		struct link *l = xnew(struct link);
+		*l = (struct link){ .inode = st->st_ino, .name = xstrdup(name), .next = *bucket };
+		*bucket = l;
+		w->link_count++;
+	}
+	return NULL;
+}
+
+static int put_content(struct writer *w, int fd, uint64_t size)
+{
+	AUTOFREE char *data = xcalloc(1, COPY_SIZE);
+	uint64_t left = size;
+	int ended = 0, r = 0;
+	while (r >= 0 && left) {
+		size_t want = (size_t)MIN(left, (uint64_t)COPY_SIZE);
+		ssize_t n = ended ? 0 : read(fd, data, want);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			ended = 1;
+			memset(data, 0, want);
+			n = (ssize_t)want;
+		}
+		r = put(w, data, (size_t)n);
+		left -= (uint64_t)n;
+	}
+	return r < 0 ? r : put_padding(w, size);
+}
+
+static int write_node(struct writer *w, int directory, const char *file, const char *name, int depth);
+
+static int write_children(struct writer *w, int fd, const char *name, int depth)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		r = -errno;
+		fd_close(copy);
+		return r;
+	}
+	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+			continue;
+		AUTOFREE char *child = *name ? xasprintf("%s/%s", name, e->d_name) : xstrdup(e->d_name);
+		r = write_node(w, fd, e->d_name, child, depth + 1);
+		/* It was deleted since its name was read. */
+		if (r == -ENOENT)
+			r = 0;
+	}
+	closedir(d);
+	return r;
+}
+
+static int write_directory(struct writer *w, int directory, const char *file, const char *name, int depth)
+{
+	struct stat st;
+	AUTO_FD int fd = openat(directory, file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	AUTOFREE char *slashed = *name ? xasprintf("%s/", name) : xstrdup("./");
+	int r = put_entry(w, '5', slashed, "", &st, fd);
+	if (r < 0 || depth >= DEPTH_MAX || st.st_dev != w->device)
+		return r;
+	return write_children(w, fd, name, depth);
+}
+
+static int write_file(struct writer *w, int directory, const char *file, const char *name)
+{
+	struct stat st;
+	AUTO_FD int fd = openat(directory, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOENT;
+	const char *first = st.st_nlink > 1 ? link_lookup(w, &st, name) : NULL;
+	if (first)
+		return put_entry(w, '1', name, first, &st, -1);
+	int r = put_entry(w, '0', name, "", &st, fd);
+	return r < 0 ? r : put_content(w, fd, (uint64_t)st.st_size);
+}
+
+static int write_symlink(struct writer *w, int directory, const char *file, const char *name, const struct stat *st)
+{
+	char target[4096];
+	ssize_t n = readlinkat(directory, file, target, sizeof target - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	return put_entry(w, '2', name, target, st, -1);
+}
+
+static int write_node(struct writer *w, int directory, const char *file, const char *name, int depth)
+{
+	struct stat st;
+	if (fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	switch (st.st_mode & S_IFMT) {
+	case S_IFDIR:
+		return write_directory(w, directory, file, name, depth);
+	case S_IFREG:
+		return write_file(w, directory, file, name);
+	case S_IFLNK:
+		return write_symlink(w, directory, file, name, &st);
+	case S_IFCHR:
+		return put_entry(w, '3', name, "", &st, -1);
+	case S_IFBLK:
+		return put_entry(w, '4', name, "", &st, -1);
+	case S_IFIFO:
+		return put_entry(w, '6', name, "", &st, -1);
+	default:
+		return 0; /* a socket means nothing without its process */
+	}
+}
+
+static void free_links(struct writer *w)
+{
+	for (size_t i = 0; i < LINK_BUCKETS; i++) {
+		for (struct link *l = w->links[i], *next; l; l = next) {
+			next = l->next;
+			free(l->name);
+			free(l);
+		}
+	}
+	free(w);
+}
+
+int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err)
+{
+	static const char end[2 * BLOCK];
+	struct stat st;
+	AUTOFREE char *clean = path_normalize(path);
+	if (!clean)
+		return error_set(err, EINVAL, "\"%s\" is not an absolute path", path);
+	AUTOFREE char *parent = path_parent(clean);
+	const char *file = streq(clean, "/") ? "." : path_base(clean);
+	AUTO_FD int directory = path_open_in_root(root, parent, O_RDONLY | O_DIRECTORY, 0);
+	if (directory < 0 || fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s in the machine", clean);
+	struct writer *w = xnew(struct writer);
+	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev };
+	int r = write_node(w, directory, file, name, 0);
+	if (r >= 0)
+		r = put(w, end, sizeof end);
+	free_links(w);
+	return r < 0 ? error_set_errno(err, r, "cannot read %s in the machine", clean) : 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Workers: forked copies of the agent that do what may block or reads what an image holds, and report by messages. */
+#pragma once
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/loop.h"
+
+struct worker;
+
+/* Runs in the child, with all descriptors closed but 0-2, `channel` and those kept. Messages sent on the channel arrive at `message`. */
+typedef int (*worker_fn)(int channel, void *data, struct error **err);
+
+struct worker_events {
+	void (*message)(struct json_object *o, int fd, void *data);    /* o: borrowed; fd: taken, -1 none; may be NULL */
+	void (*done)(int code, const char *text, void *data);          /* once, last; the worker frees itself after. code 0 or -errno */
+};
+
+/* keep: descriptors that the child needs (any order), borrowed. *ret may be NULL. */
+int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count, const struct worker_events *events,
+		 void *data, struct worker **ret);
+void worker_cancel(struct worker *w); /* kills it; done is not called. NULL is fine */
