@@ -336,10 +336,13 @@ static int set_type(struct tar_reader *t, struct error **err)
 	if (!at)
 		return error_set(err, EBADMSG, "\"%.200s\" has the type %d, which no tar archive of an image has", e->path, type);
 	e->type = types[at - letters];
-	size_t length = strlen(e->path);
-	if (type == '0' && length > 0 && e->path[length - 1] == '/')
-		e->type = TAR_DIRECTORY;
 	return 0;
+}
+
+/* Before there was a type for directories, they were empty files with a slash behind their name. */
+static int is_old_directory(const struct tar_entry *e, char type, uint64_t stored)
+{
+	return (type == '0' || type == 0) && stored == 0 && endswith(e->path, "/");
 }
 
 static int check_names(struct tar_reader *t, struct error **err)
@@ -418,6 +421,10 @@ static int set_content(struct tar_reader *t, struct error **err)
 	t->padding = -stored & (TAR_BLOCK_SIZE - 1);
 	if (e->type != TAR_FILE)
 		return 0;
+	if (is_old_directory(e, type, stored)) {
+		e->type = TAR_DIRECTORY;
+		return 0;
+	}
 	e->size = stored;
 	if (type == 'S')
 		return tar_sparse_old(t, err);
