@@ -35,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (n > 0) {
 		AUTOFREE char *path = http_target_path(request.target), *value = http_target_query(request.target, "a");
 		AUTOFREE char *encoded = http_encode_query(value ? value : path);
+		if (strlen(encoded) < strlen(value ? value : path))
+			abort();
 		feed_chunks(text + n, size - (size_t)n, 7);
 	}
 	if (http_parse_response(text, size, &response, NULL) > (ssize_t)size)

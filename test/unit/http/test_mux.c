@@ -164,6 +164,7 @@ static void test_streams_by_the_hundred(void **state)
 	settle(f);
 	AUTO_FD int fd = open_stream(f);
 	settle(f);
+	assert_true(fd >= 0);
 	assert_int_equal(f->accepted_count, 1);
 }
 

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sessions and archives: the connection is handed over to a stream to the agent as it is. Of a session's request one thing is
+ * the keeper's: the path of the caller's ssh-agent never goes inside; a number that stands for it does.
+ *
+ * Both wait until sessions may start, so a client that asks early need not ask twice. */
+#include <errno.h>
+
+#include "api/resources.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "http/internal.h"
+#include "keeper/keeper.h"
+
+enum { SSH_PATH_MAX = 107 };
+
+struct proxy {
+	struct keeper *keeper;
+	struct http_exchange *exchange;
+	struct keeper_waiter *waiter;
+	int is_session;
+};
+
+/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". */
+static int rewrite_session(struct buffer *raw, struct json_object *body, uint32_t id)
+{
+	AUTO_HTTP_HEAD struct http_head head;
+	AUTO_BUFFER struct buffer out;
+	ssize_t head_size = http_parse_request(raw->data, raw->size, &head, NULL);
+	if (head_size < 0 || head.chunked || head.content_length < 0 || (uint64_t)head.content_length > raw->size - (size_t)head_size)
+		return -EINVAL;
+	json_object_object_del(body, "ssh_auth_sock");
+	if (id) {
+		struct json_object *relay = json_object_new_object();
+		json_add_u64(relay, "id", id);
+		json_add(body, "relay", relay);
+	}
+	buffer_init(&out, raw->size + HTTP_BODY_MAX);
+	const char *upgrade = head.upgrade ? http_head_get(&head, "upgrade") : NULL;
+	int r = http_append_request(&out, head.method, head.target, upgrade, body);
+	buffer_consume(raw, (size_t)head_size + (size_t)head.content_length);
+	if (r == 0)
+		r = buffer_append(&out, raw->data, raw->size);
+	if (r < 0)
+		return r;
+	buffer_done(raw);
+	*raw = out;
+	buffer_init(&out, 0);
+	return 0;
+}
+
+/* The socket path of the request, or NULL; -EINVAL for one that cannot be a socket. */
+static int session_ssh_path(struct json_object *body, const char **ret, struct error **err)
+{
+	*ret = NULL;
+	int r = json_get_string(body, "ssh_auth_sock", ret, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && (**ret != '/' || strlen(*ret) > SSH_PATH_MAX))
+		return error_set(err, EINVAL, "\"ssh_auth_sock\" is not the path of a socket");
+	return r;
+}
+
+static int connect_session(struct proxy *p, struct error **err)
+{
+	struct json_object *body = http_exchange_json(p->exchange, err);
+	const char *path;
+	struct buffer raw;
+	AUTO_FD int stream = -1;
+	int client;
+	if (!body)
+		return -EINVAL;
+	int r = session_ssh_path(body, &path, err);
+	if (r == 0 && http_exchange_head(p->exchange)->content_length < 0)
+		r = error_set(err, EINVAL, "a session needs a Content-Length");
+	if (r == 0)
+		r = keeper_open_stream(p->keeper, &stream, err);
+	if (r < 0)
+		return r;
+	uint32_t id = path ? keeper_add_ssh_agent(p->keeper, path) : 0;
+	AUTO_JSON struct json_object *owned = json_object_get(body);
+	if (http_exchange_take(p->exchange, &client, &raw) < 0) {
+		keeper_remove_ssh_agent(p->keeper, id);
+		return 0;
+	}
+	r = rewrite_session(&raw, owned, id);
+	if (r < 0) {
+		fd_close(client);
+		keeper_remove_ssh_agent(p->keeper, id);
+	} else {
+		keeper_relay(p->keeper, client, TAKE_FD(stream), &raw, id);
+	}
+	buffer_done(&raw);
+	return 0;
+}
+
+static int connect_archive(struct proxy *p, struct error **err)
+{
+	struct buffer raw;
+	AUTO_FD int stream = -1;
+	int client;
+	int r = keeper_open_stream(p->keeper, &stream, err);
+	if (r < 0)
+		return r;
+	if (http_exchange_take(p->exchange, &client, &raw) < 0)
+		return 0;
+	keeper_relay(p->keeper, client, TAKE_FD(stream), &raw, 0);
+	buffer_done(&raw);
+	return 0;
+}
+
+static void on_ready(const struct keeper_failure *failure, void *data)
+{
+	struct proxy *p = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r;
+	http_exchange_on_closed(p->exchange, NULL, NULL);
+	if (failure)
+		r = error_set(&err, -failure->code, "%s", failure->text);
+	else
+		r = p->is_session ? connect_session(p, &err) : connect_archive(p, &err);
+	if (r < 0)
+		http_respond_error(p->exchange, r, err);
+	free(p);
+}
+
+static void on_closed(void *data)
+{
+	struct proxy *p = data;
+	keeper_wait_cancel(p->waiter);
+	free(p);
+}
+
+static void proxy(struct http_exchange *x, struct keeper *k, int is_session)
+{
+	static const struct keeper_wait_events events = { .done = on_ready };
+	struct proxy *p = xnew(struct proxy);
+	*p = (struct proxy){ .keeper = k, .exchange = x, .is_session = is_session };
+	http_exchange_on_closed(x, on_closed, p);
+	struct keeper_waiter *w = keeper_wait(k, KEEPER_LEVEL_SESSION, &events, p);
+	if (w)
+		p->waiter = w;
+}
+
+void api_post_session(struct http_exchange *x, void *data)
+{
+	proxy(x, data, 1);
+}
+
+void api_archive(struct http_exchange *x, void *data)
+{
+	proxy(x, data, 0);
+}

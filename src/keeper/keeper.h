@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The life of one running machine, as the API and the program see it. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "isolation/isolation.h"
+#include "machine/machine.h"
+
+struct keeper;
+
+struct keeper_options {
+	const struct machine *machine;         /* borrowed while the keeper lives */
+	const struct isolation_ops *isolation; /* the table */
+	const char *runtime_dir;               /* the machine's runtime folder */
+	const char *log_dir;                   /* where console.log and boot.log are */
+	const char *warning;                   /* of isolation_resolve(), or NULL */
+	int rescue;                            /* boot without the image's init */
+	uint64_t boot_timeout_ms;              /* from the start to the first possible session */
+	void (*ended)(int code, void *data);   /* the machine is gone: last callback; the owner frees the keeper after */
+	void *data;
+};
+
+/* Copies what it keeps of the options. Opens the published ports: -EADDRINUSE and an error that names the port. */
+int keeper_new(struct loop *l, const struct keeper_options *o, struct keeper **ret, struct error **err);
+void keeper_free(struct keeper *k);
+DEFINE_CLEANUP(struct keeper, keeper_free)
+/* Starts the isolation. A failure is told to everybody who waits; `ended` follows in any case. */
+void keeper_start(struct keeper *k);
+struct loop *keeper_loop(struct keeper *k);
+
+/* ---- waiting until the machine is there ---- */
+enum keeper_level { KEEPER_LEVEL_SESSION, KEEPER_LEVEL_INIT };
+
+struct keeper_failure {
+	int code; /* negative */
+	char *text;
+	struct strv log; /* last lines that may explain it */
+};
+
+struct keeper_waiter;
+struct keeper_wait_events {
+	void (*stage)(const char *text, void *data);   /* may be NULL, as the next */
+	void (*warning)(const char *text, void *data);
+	/* Once, last: NULL when the level is reached. Borrowed. */
+	void (*done)(const struct keeper_failure *failure, void *data);
+};
+/* Tells the present stage and all warnings at once, `done` too where it is decided already (then NULL is returned). */
+struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, const struct keeper_wait_events *events, void *data);
+void keeper_wait_cancel(struct keeper_waiter *w); /* done is not called */
+
+/* ---- what the API asks for ---- */
+struct json_object *keeper_state(struct keeper *k); /* the answer of GET /v1/state; owned */
+/* Asks the inside to stop, kills at the deadline. May be called again to shorten the time. `gone` is called when the machine is gone;
+ * cancel with keeper_stop_cancel(data). */
+void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data), void *data);
+void keeper_stop_cancel(struct keeper *k, void *data);
+/* A stream to the agent, for sessions and archives: -EAGAIN and a text when there is none now. */
+int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err);
+/* Keeps a relay between two descriptors (taken) until it ends. ssh_agent: an id of keeper_add_ssh_agent() to forget then, or 0. */
+int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent);
+/* Lets the agent reach the ssh-agent at this socket path by the id returned (never 0). */
+uint32_t keeper_add_ssh_agent(struct keeper *k, const char *path);
+void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
+
+/* Live shares. done is called once, also for errors. */
+typedef void (*keeper_done_fn)(int code, const char *text, void *data);
+void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done, void *data);
+void keeper_remove_share(struct keeper *k, const char *inside, keeper_done_fn done, void *data);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to the keeper: its state, and what its files offer each other. */
+#pragma once
+
+#include "base/strv.h"
+#include "http/http.h"
+#include "keeper/keeper.h"
+#include "keeper/stage.h"
+
+enum {
+	KEEPER_LOG_LINES_MAX = 50,
+	KEEPER_TEXT_MAX = 400,
+	KEEPER_RELAYS_MAX = 1024,
+};
+
+struct keeper_share {
+	struct keeper_share *next;
+	char *tag, *host, *inside;
+	int read_only;
+	struct strv hidden;
+};
+
+struct keeper_waiter {
+	struct keeper *keeper;
+	struct keeper_waiter *next;
+	enum keeper_level level;
+	struct keeper_wait_events events;
+	void *data;
+};
+
+struct stop_waiter {
+	struct stop_waiter *next;
+	void (*gone)(void *data);
+	void *data;
+};
+
+struct keeper {
+	struct loop *loop;
+	struct keeper_options options; /* strings are owned copies */
+	const struct machine *machine;
+	const struct isolation_ops *ops;
+	struct isolation_run *run;
+	struct transport *transport;       /* the isolation's; NULL while the agent is away */
+	struct http_server *agent_server;  /* requests of the agent to us */
+
+	enum keeper_stage stage;
+	char *stage_text;                  /* what people see: the stage, or finer what isolation and agent said */
+	struct source *deadline;           /* of the stage: boot, agent's return, stop */
+	struct http_call *call;            /* version or boot */
+	struct http_call *stop_call;
+	int session_ready, init_ready;     /* have been reached once, and hold */
+	int was_ready;    /* at some time */
+	int told_failure; /* somebody has heard it */
+	int isolation_ended;
+	struct strv warnings;
+	struct keeper_failure *failure;
+	struct keeper_waiter *waiters;
+	struct stop_waiter *stop_waiters;
+	uint64_t stop_deadline_ms;
+	struct source *linger;
+	char *started;
+
+	struct keeper_share *shares;
+	uint32_t share_number;
+	struct relays *relays;
+	struct ssh_agents *ssh_agents;
+	struct console *console;
+	struct publisher *publisher;
+	struct host_clock *clock;
+	struct resolv_watch *resolv;
+};
+
+/* keeper.c */
+void keeper_fail(struct keeper *k, int code, const struct strv *log, const char *format, ...) PRINTF_LIKE(4, 5);
+void keeper_tell_stage(struct keeper *k, const char *text);
+void keeper_enter(struct keeper *k, enum keeper_stage stage);
+
+/* waiters.c */
+void waiters_tell_stage(struct keeper *k);
+void waiters_tell_warning(struct keeper *k, const char *text);
+void waiters_settle(struct keeper *k); /* tells everybody for whom it is decided */
+
+/* agent_calls.c: what the keeper asks of the agent in the course of the machine's life */
+void agent_ask_version(struct keeper *k);
+void agent_boot(struct keeper *k);
+void agent_stop(struct keeper *k, uint64_t timeout_ms);
+void agent_forget_calls(struct keeper *k);
+/* A short request whose answer matters little (clock, resolv): logged when it fails. Takes body. */
+void agent_tell(struct keeper *k, const char *method, const char *target, struct json_object *body);
+
+/* agent_requests.c: what the agent asks of the keeper */
+extern const struct http_route agent_routes[];
+
+/* boot_request.c */
+struct json_object *boot_request_new(struct keeper *k); /* owned */
+
+/* shares.c */
+int shares_collect(struct keeper *k, struct error **err); /* from the machine's configuration; missing directories become warnings */
+struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count); /* owned array, strings borrowed */
+void share_free(struct keeper_share *s);
+
+/* relays.c */
+void relays_free(struct keeper *k);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to the keeper: ports of the machine that are reachable on the host. */
+#pragma once
+
+#include "http/http.h"
+#include "keeper/keeper.h"
+
+struct publisher;
+/* Binds all ports of the machine: -EADDRINUSE and an error that names the port. Nothing is accepted before publisher_open(). */
+int publisher_new(struct keeper *k, struct publisher **ret, struct error **err);
+void publisher_open(struct publisher *p); /* the machine is ready; again is fine; NULL is fine */
+void publisher_free(struct publisher *p);
+
+/* One published port, private to publish*.c. */
+struct published {
+	struct published *next;
+	struct keeper *keeper;
+	int fd; /* listening (TCP) or bound (UDP) */
+	struct source *source;
+	uint16_t inside;
+	int udp;
+	size_t connections; /* TCP: being dialled */
+	struct udp_flow *flows;
+	size_t flow_count;
+};
+/* A stream to POST /v1/dial; `done` and `upgraded` as http_call(). */
+int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
+	void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data, struct http_call **ret);
+void publish_udp_readable(struct published *p);
+void publish_udp_free(struct published *p);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ssh-agent sockets of callers. A session that names one gets a random id; the inside names that id when a program there connects,
+ * and is connected to that socket and no other, as long as the session lives. */
+#include "keeper/ssh_agent.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "keeper/keeper_private.h"
+
+struct ssh_agents {
+	struct ssh_agents *next;
+	uint32_t id;
+	char *path;
+};
+
+uint32_t keeper_add_ssh_agent(struct keeper *k, const char *path)
+{
+	struct ssh_agents *a = xnew(struct ssh_agents);
+	while (a->id == 0)
+		if (getrandom(&a->id, sizeof a->id, 0) != sizeof a->id)
+			abort();
+	a->path = xstrdup(path);
+	a->next = k->ssh_agents;
+	k->ssh_agents = a;
+	return a->id;
+}
+
+void keeper_remove_ssh_agent(struct keeper *k, uint32_t id)
+{
+	for (struct ssh_agents **at = &k->ssh_agents; *at; at = &(*at)->next) {
+		struct ssh_agents *a = *at;
+		if (a->id != id)
+			continue;
+		*at = a->next;
+		free(a->path);
+		free(a);
+		return;
+	}
+}
+
+void ssh_agents_free(struct ssh_agents *a)
+{
+	while (a) {
+		struct ssh_agents *next = a->next;
+		free(a->path);
+		free(a);
+		a = next;
+	}
+}
+
+int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ssh_agents *a = k->ssh_agents;
+	while (a && a->id != id)
+		a = a->next;
+	if (!a || strlen(a->path) >= sizeof address.sun_path)
+		return -ENOENT;
+	memcpy(address.sun_path, a->path, strlen(a->path));
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to the keeper: the callers' ssh-agents that sessions may reach. */
+#pragma once
+
+#include "keeper/keeper.h"
+
+struct ssh_agents;
+void ssh_agents_free(struct ssh_agents *a);
+/* Connects to the socket of this id: *ret_fd, or -ENOENT for an id that no session has. */
+int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd);

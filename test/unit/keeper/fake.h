@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An isolation without a machine: its "agent" is an HTTP server in the same process. */
+#pragma once
+
+#include "base/strv.h"
+#include "http/http.h"
+#include "isolation/isolation.h"
+
+enum { FAKE_SESSIONS_MAX = 64 };
+
+struct fake {
+	struct loop *loop;
+	/* how it behaves */
+	uint64_t protocol;      /* 0: never answers */
+	const char *boot_lines; /* what is sent at once on boot, separated by newlines */
+	int start_fails, refuse_share, ignore_stop;
+	/* what happened */
+	int starts, boots, stops, kills, sessions, clocks, resolvs;
+	uint64_t stop_timeout_ms;
+	int session_fds[FAKE_SESSIONS_MAX];
+	char *boot_request, *session_request;
+	/* inside */
+	const struct isolation_events *events;
+	void *data;
+	struct http_server *agent;
+	struct transport *transport;
+	struct http_exchange *boot;
+	struct source *deferred;
+	int ended;
+};
+
+extern const struct isolation_ops fake_isolation;
+extern struct fake *fake; /* the one that start() takes */
+
+struct fake *fake_new(struct loop *l);
+void fake_free(struct fake *f);
+void fake_boot_line(struct fake *f, const char *line);
+void fake_lose_agent(struct fake *f);
+void fake_return_agent(struct fake *f);
+void fake_end(struct fake *f, int code, const char *why);
+int fake_open_to_keeper(struct fake *f); /* a stream from the agent; the agent's end */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "keeper/host_facts.h"
+#include "keeper/text.h"
+
+static void test_resolv(void **state)
+{
+	AUTO_JSON struct json_object *o = host_parse_resolv("# comment\nnameserver 10.0.0.1 # here\n nameserver\t2001:db8::1\nnameserver fe80::1%eth0\n"
+							     "nameserver nonsense\ndomain a.example\nsearch b.example c.example bad/name\n"
+							     "options ndots:2 edns0\nunknown x\nnameserver");
+	AUTOFREE char *text = json_to_string(o, 0), *empty_text = NULL;
+	assert_string_equal(text, "{\"nameservers\":[\"10.0.0.1\",\"2001:db8::1\"],\"search\":[\"b.example\",\"c.example\"],\"options\":[\"ndots:2\",\"edns0\"]}");
+	AUTO_JSON struct json_object *empty = host_parse_resolv("");
+	empty_text = json_to_string(empty, 0);
+	assert_string_equal(empty_text, "{\"nameservers\":[],\"search\":[],\"options\":[]}");
+}
+
+static void test_zone(void **state)
+{
+	assert_string_equal(host_zone_of_path("/usr/share/zoneinfo/Europe/Oslo"), "Europe/Oslo");
+	assert_string_equal(host_zone_of_path("../usr/share/zoneinfo/posix/UTC"), "UTC");
+	assert_null(host_zone_of_path("/etc/other"));
+	assert_null(host_zone_of_path("/usr/share/zoneinfo/"));
+	assert_null(host_zone_of_path("/usr/share/zoneinfo//etc/passwd"));
+	assert_null(host_zone_of_path("/usr/share/zoneinfo/../../../etc/passwd"));
+}
+
+static void test_text(void **state)
+{
+	AUTOFREE char *a = text_clean("a\x1b[31m\tb\n"), *b = text_clean(NULL), *c = text_clean("x\xc2\x9b" "31m"), *d = text_clean("bl\xc3\xa5");
+	assert_string_equal(a, "a [31m b ");
+	assert_string_equal(b, "");
+	assert_string_equal(c, "x  31m");
+	assert_string_equal(d, "bl\xc3\xa5");
+	char *large = xmalloc(100001);
+	memset(large, 'x', 100000);
+	large[100000] = 0;
+	AUTOFREE char *cut = text_clean(large);
+	assert_true(strlen(cut) <= 400);
+	free(large);
+}
+
+static void test_tail(void **state)
+{
+	char path[] = "/tmp/holm-test-tail-XXXXXX";
+	AUTO_FD int fd = mkstemp(path);
+	AUTO_STRV struct strv lines = { 0 };
+	assert_int_equal(fd_write_full(fd, "one\ntwo\n\nthree\nfour", 19), 0);
+	text_tail_of_file(path, 2, &lines);
+	unlink(path);
+	assert_int_equal(lines.count, 2);
+	assert_string_equal(lines.items[0], "three");
+	assert_string_equal(lines.items[1], "four");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_resolv),
+		cmocka_unit_test(test_zone),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_tail),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
