@@ -40,6 +40,7 @@ void oci_manifest_free(struct oci_manifest *m)
 {
 	if (!m)
 		return;
+	free(m->media_type);
 	oci_descriptor_done(&m->config);
 	free_descriptors(m->layers, m->layer_count);
 	json_object_put(m->annotations);
@@ -226,7 +227,9 @@ static int check_layer(const struct oci_descriptor *d, size_t number, struct err
 static int parse_manifest(struct json_object *o, struct oci_manifest *m, struct error **err)
 {
 	struct json_object *config = NULL, *layers = NULL, *annotations = NULL;
-	int r = json_get_object(o, "config", &config, err);
+	int r = copy_string(o, "mediaType", &m->media_type, err);
+	if (r == 0)
+		r = json_get_object(o, "config", &config, err);
 	if (r == -ENOENT)
 		return error_set(err, EINVAL, "no configuration is named");
 	if (r == 0)

@@ -41,6 +41,7 @@ struct oci_index {
 };
 
 struct oci_manifest {
+	char *media_type; /* its own word, or NULL */
 	struct oci_descriptor config;
 	struct oci_descriptor *layers;
 	size_t layer_count;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-image: all that needs libcurl, libarchive, libcrypto or libext2fs, so that `holm` itself starts fast. `holm image ...` executes it
+ * with the same words. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <curl/curl.h>
+
+#include "base/fd.h"
+#include "image/command.h"
+#include "image/interrupt.h"
+#include "image/options.h"
+
+static const struct {
+	const char *name;
+	int (*run)(struct options *o, struct error **err);
+} handlers[] = {
+	{ "pull", command_pull },
+	{ "load", command_load },
+	{ "ls", command_ls },
+	{ "inspect", command_inspect },
+	{ "rm", command_rm },
+	{ "tag", command_tag },
+	{ "debootstrap", command_debootstrap },
+	{ "prepare", command_prepare },
+	{ "pack", command_pack },
+	{ "unpack", command_unpack },
+};
+
+static const struct command_spec *find_in(const struct command_spec *table, const char *name)
+{
+	for (; table->name; table++) {
+		if (streq(table->name, name))
+			return table;
+		for (const char *const *alias = table->aliases; alias && *alias; alias++)
+			if (streq(*alias, name))
+				return table;
+	}
+	return NULL;
+}
+
+static void print_commands(FILE *out)
+{
+	fprintf(out, "Usage: holm image COMMAND [OPTIONS]\n\nCommands:\n");
+	for (const struct command_spec *c = image_commands; c->name; c++)
+		fprintf(out, "  %-12s %s\n", c->name, c->summary);
+	fprintf(out, "\n\"holm image COMMAND --help\" tells more.\n");
+}
+
+static int run(const struct command_spec *c, int argc, char **argv, struct error **err)
+{
+	struct options *o = NULL;
+	int r = options_parse(c, argc, argv, &o, err);
+	if (r < 0) {
+		if (err && *err)
+			fprintf(stderr, "holm: %s; see \"holm image %s --help\"\n", (*err)->text, c->name);
+		return EXIT_HOLM;
+	}
+	if (options_help(o)) {
+		options_print_help(stdout, "holm image", c);
+		options_free(o);
+		return 0;
+	}
+	r = -ENOSYS;
+	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
+		if (streq(handlers[i].name, c->name))
+			r = handlers[i].run(o, err);
+	options_free(o);
+	if (r < 0)
+		fprintf(stderr, "holm: %s\n", error_text(err ? *err : NULL, r));
+	return r < 0 ? EXIT_HOLM : 0;
+}
+
+int main(int argc, char **argv)
+{
+	AUTO_ERROR struct error *err = NULL;
+	fd_fix_standard();
+	umask(077);
+	if (argc < 2 || streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
+		print_commands(argc < 2 ? stderr : stdout);
+		return argc < 2 ? EXIT_HOLM : 0;
+	}
+	const struct command_spec *c = find_in(image_commands, argv[1]);
+	if (!c)
+		c = find_in(image_inner_commands, argv[1]);
+	if (!c) {
+		fprintf(stderr, "holm: no command \"image %.40s\"; see \"holm image --help\"\n", argv[1]);
+		return EXIT_HOLM;
+	}
+	if (interrupt_setup() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		fprintf(stderr, "holm: cannot start\n");
+		return EXIT_HOLM;
+	}
+	int status = run(c, argc - 2, argv + 2, &err);
+	interrupt_finish();
+	return status;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The commands of `holm image`. */
+#include "image/options.h"
+
+static const char *const progress_choices[] = { "auto", "plain", "none", NULL };
+static const char *const format_choices[] = { "table", "json", NULL };
+static const char *const pull_choices[] = { "missing", "always", "never", NULL };
+static const char *const list_aliases[] = { "list", NULL };
+static const char *const remove_aliases[] = { "delete", NULL };
+
+#define OPTION_PROGRESS \
+	{ .name = "progress", .kind = OPTION_STRING, .argument = "MODE", .help = "bars on a terminal (auto), lines (plain), or none", \
+	  .default_text = "auto", .choices = progress_choices }
+#define OPTION_PLATFORM \
+	{ .name = "platform", .kind = OPTION_STRING, .argument = "OS/ARCH[/VARIANT]", .help = "for this platform", .default_text = "this machine's" }
+#define OPTION_TLS_VERIFY \
+	{ .name = "tls-verify", .kind = OPTION_STRING, .argument = "BOOL", \
+	  .help = "false: accept any certificate, and plain HTTP", .default_text = "true" }
+#define OPTION_TAG(text) \
+	{ .name = "tag", .letter = 't', .kind = OPTION_STRING, .argument = "NAME", .help = text }
+
+static const struct option_spec pull_options[] = {
+	OPTION_PLATFORM,
+	OPTION_TLS_VERIFY,
+	OPTION_PROGRESS,
+	{ 0 },
+};
+
+static const struct option_spec load_options[] = {
+	OPTION_TAG("the name it gets, where there is one image in it"),
+	OPTION_PLATFORM,
+	OPTION_PROGRESS,
+	{ 0 },
+};
+
+static const struct option_spec ls_options[] = {
+	{ .name = "format", .kind = OPTION_STRING, .argument = "FORMAT", .help = "table or json", .default_text = "table", .choices = format_choices },
+	{ .name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .help = "names only" },
+	{ 0 },
+};
+
+static const struct option_spec inspect_options[] = {
+	{ .name = "format", .kind = OPTION_STRING, .argument = "FORMAT", .help = "json", .default_text = "json", .choices = format_choices + 1 },
+	OPTION_PLATFORM,
+	{ 0 },
+};
+
+static const struct option_spec debootstrap_options[] = {
+	OPTION_TAG("the image's name (debian:SUITE)"),
+	{ .name = "mirror", .kind = OPTION_STRING, .argument = "URL", .help = "Debian's package archive", .default_text = "the one that apt uses here" },
+	{ .name = "include", .kind = OPTION_LIST, .argument = "PACKAGE[,PACKAGE...]", .help = "more packages; may be repeated" },
+	OPTION_PROGRESS,
+	{ 0 },
+};
+
+const struct command_spec image_commands[] = {
+	{ .name = "pull", .synopsis = "NAME", .summary = "get an image from a registry", .options = pull_options, .min_arguments = 1, .max_arguments = 1,
+	  .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is docker.io/library/alpine:latest. Logins are those of \"podman login\" and "
+		     "\"docker login\". An interrupted download goes on where it stopped." },
+	{ .name = "load", .synopsis = "FILE|DIRECTORY|-", .summary = "take an image from an archive or an OCI layout", .options = load_options, .min_arguments = 1,
+	  .max_arguments = 1, .complete = "file",
+	  .details = "Reads what \"docker save\" and \"podman save\" write, OCI archives and OCI layout directories, compressed or not; - is standard input." },
+	{ .name = "ls", .aliases = list_aliases, .synopsis = "", .summary = "list the images", .options = ls_options },
+	{ .name = "inspect", .synopsis = "NAME...", .summary = "print all about images", .options = inspect_options, .min_arguments = 1, .max_arguments = -1,
+	  .complete = "image" },
+	{ .name = "rm", .aliases = remove_aliases, .synopsis = "NAME...", .summary = "remove images; machines made from them keep working", .min_arguments = 1,
+	  .max_arguments = -1, .complete = "image" },
+	{ .name = "tag", .synopsis = "NAME NEW", .summary = "give an image another name", .min_arguments = 2, .max_arguments = 2, .complete = "image" },
+	{ .name = "debootstrap", .synopsis = "SUITE", .summary = "make a bootable image from Debian's packages", .options = debootstrap_options,
+	  .min_arguments = 1, .max_arguments = 1,
+	  .details = "Makes a small Debian with systemd, dbus, sudo and iproute2 from Debian's package archive by mmdebstrap(1), without root. SUITE is "
+		     "bookworm, trixie, ..." },
+	{ 0 },
+};
+
+static const struct option_spec prepare_options[] = {
+	{ .name = "pull", .kind = OPTION_STRING, .argument = "WHEN", .help = "missing, always or never", .default_text = "missing", .choices = pull_choices },
+	OPTION_PLATFORM,
+	OPTION_TLS_VERIFY,
+	OPTION_PROGRESS,
+	{ 0 },
+};
+
+static const struct option_spec pack_options[] = {
+	{ .name = "config", .kind = OPTION_STRING, .argument = "FILE", .help = "JSON: config, machine, reference" },
+	{ .name = "output", .kind = OPTION_STRING, .argument = "FILE", .help = "the OCI archive" },
+	{ 0 },
+};
+
+static const struct option_spec unpack_options[] = {
+	OPTION_PROGRESS,
+	{ 0 },
+};
+
+const struct command_spec image_inner_commands[] = {
+	{ .name = "prepare", .synopsis = "NAME", .summary = "make sure that an image and its disk exist", .options = prepare_options, .min_arguments = 1,
+	  .max_arguments = 1 },
+	{ .name = "pack", .synopsis = "", .summary = "make an OCI archive of a tar stream", .options = pack_options },
+	{ .name = "unpack", .synopsis = "FILE", .summary = "load such an archive and its disk", .options = unpack_options, .min_arguments = 1,
+	  .max_arguments = 1 },
+	{ 0 },
+};

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-image prepare. */
+#include "image/prepare.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "image/command.h"
+#include "image/disk_cache.h"
+#include "image/image.h"
+#include "image/pull.h"
+
+static void add_machine(struct json_object *answer, const struct image *i)
+{
+	struct json_object *machine = NULL;
+	const char *text = NULL;
+	if (i->manifest->annotations && json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, NULL) == 0)
+		(void)json_parse(text, strlen(text), PREPARE_ANNOTATION, &machine, NULL);
+	json_object_object_add(answer, "machine", machine);
+}
+
+static struct json_object *make_answer(const struct image *i, const char *disk, const char *init)
+{
+	struct json_object *o = json_object_new_object();
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	AUTOFREE char *platform = oci_platform_to_string(i->config->platform.architecture ? &i->config->platform : &host);
+	json_add_string(o, "reference", i->name ? i->name : i->digest);
+	json_add_string(o, "digest", i->digest);
+	json_add_string(o, "disk", disk);
+	json_add_string(o, "platform", platform);
+	json_object_object_add(o, "init", init ? json_object_new_string(init) : NULL);
+	json_add(o, "config", oci_config_to_machine_json(i->config));
+	json_add_u64(o, "layers", i->manifest->layer_count);
+	json_add_u64(o, "size", i->size);
+	return o;
+}
+
+int prepare_image(struct library *l, const char *name, const char *digest, int with_machine, struct progress *p, struct json_object **ret, struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	AUTOFREE char *disk = NULL, *init = NULL;
+	int r = image_load(l, name, digest, &i, err);
+	if (r == 0)
+		r = disk_cache_prepare(l, i, p, &disk, &init, err);
+	if (r < 0)
+		return r;
+	*ret = make_answer(i, disk, init);
+	if (with_machine)
+		add_machine(*ret, i);
+	return 0;
+}
+
+struct wish {
+	const char *reference, *when;
+	const struct oci_platform *platform;
+	int insecure;
+};
+
+/* Whether the library's copy is whole: an interrupted disk or a damaged library may have lost layers, which a pull brings back. */
+static int is_usable(struct library *l, const char *name, const char *digest)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	AUTOFREE char *disk = disk_cache_path(l, digest);
+	return path_exists(disk) ? image_load(l, name, digest, &i, NULL) == 0 : image_load_whole(l, name, digest, &i, NULL) == 0;
+}
+
+/* Finds the image as --pull says. */
+static int obtain(struct library *l, const struct wish *w, struct progress *p, char **ret_name, char **ret_digest, struct error **err)
+{
+	int r = -ENOENT;
+	if (!streq(w->when, "always")) {
+		r = image_find(l, w->reference, w->platform, ret_name, ret_digest, err);
+		if (r == 0 && (streq(w->when, "never") || is_usable(l, *ret_name, *ret_digest)))
+			return 0;
+		if (r < 0 && (r != -ENOENT || streq(w->when, "never")))
+			return r;
+		if (err)
+			error_clear(err);
+		free(TAKE_PTR(*ret_name));
+		free(TAKE_PTR(*ret_digest));
+	}
+	struct pull_options o = { .platform = w->platform, .insecure = w->insecure, .progress = p };
+	return image_pull(l, w->reference, &o, ret_name, ret_digest, err);
+}
+
+static int prepare(struct library *l, const struct wish *w, struct options *o, struct error **err)
+{
+	AUTO_PROGRESS struct progress *p = command_progress(o);
+	AUTOFREE char *name = NULL, *digest = NULL;
+	AUTO_JSON struct json_object *answer = NULL;
+	int r = obtain(l, w, p, &name, &digest, err);
+	if (r == 0)
+		r = prepare_image(l, name, digest, 0, p, &answer, err);
+	if (r < 0)
+		return r;
+	progress_free(TAKE_PTR(p));
+	AUTOFREE char *text = json_to_string(answer, 0);
+	return command_print(text, err);
+}
+
+int command_prepare(struct options *o, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	const char *when = options_string(o, "pull");
+	struct wish w = { .reference = options_words(o)->items[0], .when = when ? when : "missing" };
+	struct library *l = NULL;
+	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = command_insecure(o, &w.insecure, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	if (r == 0) {
+		w.platform = given ? &platform : NULL;
+		r = prepare(l, &w, o, err);
+	}
+	library_free_and_sweep(l);
+	return r;
+}
