@@ -100,34 +100,39 @@ static int read_failure(struct http_response *r, uint64_t deadline_ms, struct er
 	return http_error_from_answer(r->head.status, body.data, body.size, err);
 }
 
-int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
-	struct http_response *ret, struct error **err)
+int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
-	AUTO_BUFFER struct buffer out;
 	AUTO_HTTP_RESPONSE struct http_response r = { .fd = fd };
 	*ret = (struct http_response){ .fd = -1 };
 	buffer_init(&ret->early, 0);
 	buffer_init(&ret->lines, 0);
-	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
 	buffer_init(&r.early, EARLY_MAX);
 	buffer_init(&r.lines, HTTP_BODY_MAX);
-	int result = http_append_request(&out, method, target, upgrade, body);
-	if (result < 0)
-		return error_set_errno(err, result, "request for %s", target);
-	result = send_all(fd, &out, deadline_ms, err);
-	if (result == 0)
-		result = read_head(&r, deadline_ms, err);
+	int result = read_head(&r, deadline_ms, err);
 	if (result < 0)
 		return result;
 	r.ended = !http_answer_has_body(&r.head);
 	r.body_left = r.head.content_length >= 0 ? (uint64_t)r.head.content_length : UINT64_MAX;
 	if (r.head.status >= 400)
 		return read_failure(&r, deadline_ms, err);
-	if (upgrade && r.head.status != 101 && r.head.status >= 300)
+	if (r.head.status >= 300)
 		return error_set(err, EPROTO, "answered with HTTP status %d", r.head.status);
 	*ret = r;
 	r = (struct http_response){ .fd = -1 };
 	return 0;
+}
+
+int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
+	struct http_response *ret, struct error **err)
+{
+	AUTO_BUFFER struct buffer out;
+	*ret = (struct http_response){ .fd = -1 };
+	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
+	int result = http_append_request(&out, method, target, upgrade, body);
+	if (result < 0)
+		return error_set_errno(err, result, "request for %s", target);
+	result = send_all(fd, &out, deadline_ms, err);
+	return result < 0 ? result : http_answer(fd, deadline_ms, ret, err);
 }
 
 /* Decodes from early into data: bytes, 0 when more must be read (or the body ended: r->ended), -EBADMSG. */

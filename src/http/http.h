@@ -117,6 +117,8 @@ void http_response_done(struct http_response *r);
  * A status of 400 and more becomes the error that the body names: -error_from_http_status(). deadline as fd_wait(). */
 int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
 		 struct http_response *ret, struct error **err);
+/* The same for a request that the caller has written itself (a body that is streamed). */
+int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err);
 int http_response_json(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err); /* whole body */
 /* Next line of a JSON-lines response: 1 and *ret, 0 at the end, -errno. */
 int http_response_line(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err);

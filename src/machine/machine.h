@@ -71,6 +71,7 @@ DEFINE_CLEANUP(struct machine, machine_free)
 #define AUTO_MACHINE CLEANUP(machine_freep)
 
 int machine_name_check(const char *name, struct error **err);         /* [a-z0-9][a-z0-9-]{0,62} */
+int machine_name_free(const char *name, struct error **err);          /* and no machine has it: -EEXIST */
 char *machine_name_from_image(const char *reference);                 /* "docker.io/library/alpine:3.22" -> "alpine-3-22"; owned */
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err);
 struct json_object *machine_to_json(const struct machine *m);

@@ -135,6 +135,34 @@ int machine_is_running(const char *name)
 	return lock_is_held(path);
 }
 
+/* ---- the keeper's socket ---- */
+
+/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's lock. */
+static uint64_t hash_string(uint64_t hash, const char *s)
+{
+	for (; *s; s++)
+		hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+	return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+char *machine_socket_path(const char *name, struct error **err)
+{
+	AUTOFREE char *runtime = NULL, *data = path_data_dir();
+	struct sockaddr_un address;
+	if (path_runtime_dir(&runtime, err) < 0)
+		return NULL;
+	uint64_t hash = hash_string(hash_string(UINT64_C(0xcbf29ce484222325), data), name);
+	AUTOFREE char *directory = xasprintf("%s/%016llx", runtime, (unsigned long long)hash);
+	AUTOFREE char *path = path_join(directory, "api");
+	if (strlen(path) >= sizeof address.sun_path) {
+		error_set(err, ENAMETOOLONG, "%s: too long for a socket; set XDG_RUNTIME_DIR to a shorter path", path);
+		return NULL;
+	}
+	if (path_mkdir_all(directory, 0700, err) < 0)
+		return NULL;
+	return TAKE_PTR(path);
+}
+
 /* ---- creating and deleting ---- */
 
 /* Deletes what crashed creations and deletions have left in the machines' directory. */
@@ -190,6 +218,15 @@ static int name_taken(const char *name, struct error **err)
 	return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name, or remove it: holm machine rm %s", name, name);
 }
 
+int machine_name_free(const char *name, struct error **err)
+{
+	int r = machine_name_check(name, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *directory = machine_dir(name);
+	return path_exists(directory) ? name_taken(name, err) : 0;
+}
+
 int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err),
 	void *data, struct error **err)
 {
@@ -223,6 +260,16 @@ int machine_create(const struct machine *m, int (*fill)(const struct machine *m,
 	return 0;
 }
 
+/* The socket's folder of a machine that is gone; the socket itself is there when its keeper was killed. */
+static void remove_socket(const char *name)
+{
+	AUTOFREE char *socket = machine_socket_path(name, NULL), *directory = socket ? path_parent(socket) : NULL;
+	if (socket)
+		unlink(socket);
+	if (directory)
+		rmdir(directory);
+}
+
 int machine_rename(const char *from, const char *to, struct error **err)
 {
 	AUTOFREE char *path = NULL, *current = NULL;
@@ -237,6 +284,7 @@ int machine_rename(const char *from, const char *to, struct error **err)
 		return machines;
 	if (renameat2(machines, from, machines, to, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? name_taken(to, err) : error_set_errno(err, errno, "%s/%s", path, from);
+	remove_socket(from);
 	free(m->name);
 	m->name = xstrdup(to);
 	r = machine_save(m, err);
@@ -256,39 +304,12 @@ int machine_delete(const char *name, struct error **err)
 		return errno == ENOENT ? no_such_machine(name, err) : error_set_errno(err, errno, "%s/%s", path, name);
 	if (machine_default_get(&current, NULL) == 0 && streq(current, name))
 		machine_default_set(NULL, NULL);
+	remove_socket(name);
 	int r = path_remove_tree(machines, temporary);
 	if (r < 0)
 		return error_set_errno(err, r, "%s/%s", path, temporary);
 	fsync(machines);
 	return 0;
-}
-
-/* ---- the keeper's socket ---- */
-
-/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's lock. */
-static uint64_t hash_string(uint64_t hash, const char *s)
-{
-	for (; *s; s++)
-		hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
-	return (hash ^ 0xff) * UINT64_C(0x100000001b3);
-}
-
-char *machine_socket_path(const char *name, struct error **err)
-{
-	AUTOFREE char *runtime = NULL, *data = path_data_dir();
-	struct sockaddr_un address;
-	if (path_runtime_dir(&runtime, err) < 0)
-		return NULL;
-	uint64_t hash = hash_string(hash_string(UINT64_C(0xcbf29ce484222325), data), name);
-	AUTOFREE char *directory = xasprintf("%s/%016llx", runtime, (unsigned long long)hash);
-	AUTOFREE char *path = path_join(directory, "api");
-	if (strlen(path) >= sizeof address.sun_path) {
-		error_set(err, ENAMETOOLONG, "%s: too long for a socket; set XDG_RUNTIME_DIR to a shorter path", path);
-		return NULL;
-	}
-	if (path_mkdir_all(directory, 0700, err) < 0)
-		return NULL;
-	return TAKE_PTR(path);
 }
 
 /* ---- the default machine ---- */
@@ -301,7 +322,7 @@ static char *default_file(void)
 
 int machine_default_get(char **ret, struct error **err)
 {
-	static const char none[] = "there is no default machine; name one with -n, or set it: holm machine set-default NAME";
+	static const char none[] = "there is no default machine; name one, set one (holm machine set-default NAME), or make one (holm machine create IMAGE)";
 	AUTOFREE char *file = default_file(), *text = NULL;
 	int r = path_read_file(file, DEFAULT_FILE_MAX, &text, NULL);
 	if (r == -ENOENT)

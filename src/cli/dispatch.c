@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From the words of the command line to one command's function. `holm image ...` is another program with the same words: its tables are
+ * here for help and completion only. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+static int is_help(const char *word)
+{
+	return streq(word, "--help") || streq(word, "-h");
+}
+
+static int unknown_command(const struct command_group *g, const char *word)
+{
+	AUTOFREE char *prefix = command_prefix(g);
+	const char *near = command_suggest(g, word);
+	if (word[0] == '-')
+		output_error("unknown option %s; see %s --help", word, prefix);
+	else if (near)
+		output_error("there is no command \"%s %s\"; did you mean \"%s %s\"? See %s --help", prefix, word, prefix, near, prefix);
+	else
+		output_error("there is no command \"%s %s\"; see %s --help", prefix, word, prefix);
+	return EXIT_HOLM;
+}
+
+static int run_command(const struct command_group *g, const struct command_spec *c, int argc, char *const *argv)
+{
+	CLEANUP(options_freep) struct options *o = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *prefix = command_prefix(g);
+	int r = options_parse(c, argc, argv, &o, &err);
+	if (r < 0) {
+		output_error("%s; see %s %s --help", error_text(err, r), prefix, c->name);
+		return EXIT_HOLM;
+	}
+	if (options_help(o)) {
+		options_print_help(stdout, prefix, c);
+		return 0;
+	}
+	return c->run(c, o);
+}
+
+/* Becomes the program that has this group's commands. */
+static int execute_program(const char *program, int argc, char *const *argv)
+{
+	AUTOFREE char *path = path_libexec(program);
+	AUTOFREE char **words = xcalloc((size_t)argc + 2, sizeof *words);
+	words[0] = path;
+	for (int i = 0; i < argc; i++)
+		words[i + 1] = argv[i];
+	fflush(stdout);
+	execv(path, words);
+	output_error("%s: %s; is holm installed completely?", path, strerror(errno));
+	return EXIT_HOLM;
+}
+
+/* `holm machine mount` without a third word: what there is below it. */
+static int is_stem(const struct command_group *g, const char *word)
+{
+	AUTOFREE char *stem = xasprintf("%s ", word);
+	for (size_t i = 0; command_at(g, i); i++)
+		if (startswith(command_at(g, i)->name, stem))
+			return 1;
+	return 0;
+}
+
+static int run_in_group(const struct command_group *g, int argc, char *const *argv)
+{
+	int words;
+	if (argc == 0 || is_help(argv[0])) {
+		help_print_group(stdout, g, NULL);
+		return 0;
+	}
+	if (g->program)
+		return execute_program(g->program, argc, argv);
+	const struct command_spec *c = command_find(g, argc, argv, &words);
+	if (c)
+		return run_command(g, c, argc - words, argv + words);
+	if (!is_stem(g, argv[0]))
+		return unknown_command(g, argv[0]);
+	if (argc > 1 && !is_help(argv[1])) {
+		output_error("there is no command \"holm %s %s %s\"; see holm %s %s --help", g->name, argv[0], argv[1], g->name, argv[0]);
+		return EXIT_HOLM;
+	}
+	help_print_group(stdout, g, argv[0]);
+	return 0;
+}
+
+int command_main(int argc, char *const *argv)
+{
+	static const struct command_group *plain = NULL;
+	for (plain = command_groups; *plain->name; plain++)
+		;
+	if (argc == 0 || is_help(argv[0])) {
+		help_print_all(stdout);
+		return 0;
+	}
+	const struct command_group *g = command_group_find(argv[0]);
+	if (g)
+		return run_in_group(g, argc - 1, argv + 1);
+	if (streq(argv[0], "--version") || streq(argv[0], "-V"))
+		return run_command(plain, &command_version, argc - 1, argv + 1);
+	return run_in_group(plain, argc, argv);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine import FILE`: an exported machine becomes a machine here, with this user and a new identity. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/image_program.h"
+#include "cli/make.h"
+#include "cli/output.h"
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const struct option_spec options[] = {
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine's name", .default_text = "as it was exported" },
+	{ 0 },
+};
+
+const struct command_spec command_import = {
+	.name = "import",
+	.synopsis = "FILE",
+	.summary = "make a machine from a file that export wrote; it is left stopped",
+	.options = options,
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.complete = "file",
+	.run = run,
+};
+
+/* Mounts whose directory is not on this host are left out, with a note. */
+static void drop_missing_mounts(struct machine *m)
+{
+	for (size_t i = 0; i < m->mount_count;) {
+		AUTO_ERROR struct error *err = NULL;
+		if (make_check_mount(&m->mounts[i], &err) == 0) {
+			i++;
+			continue;
+		}
+		output_note("left out: %s", err->text);
+		AUTOFREE char *inside = xstrdup(m->mounts[i].inside);
+		machine_mount_remove(m, inside, NULL);
+	}
+}
+
+/* The exported settings with what only this host can say. settings: NULL where the archive has none (any OCI archive). */
+static int adopt(struct json_object *settings, const char *name, struct machine **ret, struct error **err)
+{
+	AUTO_MACHINE struct machine *fresh = machine_new(name), *m = NULL;
+	if (!settings) {
+		*ret = TAKE_PTR(fresh);
+		return 0;
+	}
+	json_add_string(settings, "name", fresh->name);
+	json_add_string(settings, "id", fresh->id);
+	json_add_string(settings, "created", fresh->created);
+	json_add_string(settings, "home", fresh->home);
+	json_add_string(settings, "user", fresh->user);
+	json_add_u64(settings, "uid", fresh->uid);
+	json_add_u64(settings, "gid", fresh->gid);
+	json_object_object_del(settings, "image_disk");
+	json_object_object_del(settings, "kernel");
+	json_object_object_del(settings, "kernel_modules");
+	int r = machine_from_json(settings, &m, err);
+	if (r < 0)
+		return error_prefix(err, r, "the machine's settings in the archive");
+	drop_missing_mounts(m);
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+static char *choose_name(struct options *o, struct json_object *settings)
+{
+	const char *name = options_string(o, "name");
+	if (name)
+		return xstrdup(name);
+	if (settings && json_get_string(settings, "name", &name, NULL) == 0)
+		return xstrdup(name);
+	return machine_name_from_image(path_base(options_words(o)->items[0]));
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *unpacked = NULL;
+	AUTO_STRV struct strv words = { 0 };
+	struct json_object *settings = NULL;
+	/* Checked before the work of unpacking where it is known. */
+	int r = options_string(o, "name") ? machine_name_free(options_string(o, "name"), &err) : 0;
+	if (r == 0) {
+		strv_add(&words, "unpack");
+		strv_add(&words, "--");
+		strv_add(&words, options_words(o)->items[0]);
+		r = image_program_run(&words, -1, -1, &unpacked, &err);
+	}
+	if (r > 0)
+		return r;
+	if (r == 0 && (r = json_get_object(unpacked, "machine", &settings, &err)) == -ENOENT)
+		r = 0;
+	if (r < 0)
+		return output_failure(r, err);
+	AUTOFREE char *name = choose_name(o, settings);
+	r = machine_name_free(name, &err);
+	if (r == 0)
+		r = adopt(settings, name, &m, &err);
+	if (r == 0)
+		r = make_apply_image(m, unpacked, &err);
+	if (r == 0)
+		r = make_store(m, 0, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	puts(m->name);
+	return 0;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine logs`: the machine's log files, which the keeper writes. -f follows by inotify, through rotation (the file is replaced
+ * by a new one of the same name); the last line of a boot stays readable when the machine is stopped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+enum { BLOCK = 64 * 1024 };
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const struct option_spec options[] = {
+	{ "follow", 'f', OPTION_FLAG, NULL, "go on showing what is added" },
+	{ "tail", 'n', OPTION_STRING, "LINES", "only the last lines", .default_text = "all" },
+	{ "boot", 0, OPTION_FLAG, NULL, "what holm, the kernel and the agent said, instead of the init's console" },
+	{ 0 },
+};
+
+const struct command_spec command_logs = {
+	.name = "logs",
+	.synopsis = "[NAME]",
+	.summary = "show what a machine's init printed on its console",
+	.options = options,
+	.max_arguments = 1,
+	.complete = "machine",
+	.run = run,
+};
+
+/* Puts the file's position before its last `lines` lines. */
+static int seek_tail(int fd, uint64_t lines)
+{
+	char block[BLOCK];
+	off_t at = lseek(fd, 0, SEEK_END);
+	int last = 1;
+	while (at > 0) {
+		size_t size = (size_t)MIN(at, (off_t)sizeof block);
+		ssize_t n = pread(fd, block, size, at - (off_t)size);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		for (ssize_t i = n - 1; i >= 0; i--) {
+			/* The newline that ends the last line begins no other. */
+			int counts = block[i] == '\n' && !last;
+			last = 0;
+			if (counts && lines-- <= 1)
+				return lseek(fd, at - (off_t)size + i + 1, SEEK_SET) < 0 ? -errno : 0;
+		}
+		at -= (off_t)size;
+	}
+	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int copy_rest(int fd)
+{
+	char block[BLOCK];
+	ssize_t n;
+	while ((n = read(fd, block, sizeof block)) > 0)
+		if (fd_write_full(STDOUT_FILENO, block, (size_t)n) < 0)
+			return -errno;
+	return n < 0 ? -errno : 0;
+}
+
+static int same_file(int fd, const char *path)
+{
+	struct stat here, there;
+	return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+/* Shows what is added until nobody reads any more, or the machine is removed. */
+static int follow(int *fd, const char *directory, const char *path)
+{
+	AUTO_FD int watch = inotify_init1(IN_CLOEXEC);
+	char events[BLOCK] __attribute__((aligned(8)));
+	if (watch < 0 || inotify_add_watch(watch, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
+		return -errno;
+	for (;;) {
+		struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = STDOUT_FILENO, .events = 0 } };
+		int r = copy_rest(*fd);
+		if (r == 0 && !same_file(*fd, path)) {
+			int next = open(path, O_RDONLY | O_CLOEXEC);
+			if (next >= 0) {
+				fd_close(*fd);
+				*fd = next;
+				continue;
+			}
+			if (access(directory, F_OK) < 0)
+				return 0;
+		}
+		if (r < 0)
+			return r == -EPIPE ? 0 : r;
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents & (POLLERR | POLLHUP))
+			return 0;
+		if (p[0].revents && read(watch, events, sizeof events) < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static int show(const char *name, struct options *o, struct error **err)
+{
+	AUTOFREE char *directory = machine_dir(name), *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
+	const char *tail = options_string(o, "tail");
+	uint64_t lines = UINT64_MAX;
+	if (tail && !streq(tail, "all") && parse_u64(tail, &lines) < 0)
+		return error_set(err, EINVAL, "--tail %.40s: give a number of lines", tail);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && options_given(o, "follow"))
+		fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* it has not been booted yet */
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	int r = tail && !streq(tail, "all") ? seek_tail(fd, lines) : 0;
+	if (r == 0 && lines > 0)
+		r = copy_rest(fd);
+	if (r == 0 && options_given(o, "follow"))
+		r = follow(&fd, directory, path);
+	return r < 0 && r != -EPIPE ? error_set_errno(err, r, "%s", path) : 0;
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *name = NULL;
+	int r = client_pick(options_words(o)->count ? options_words(o)->items[0] : NULL, &name, &err);
+	if (r == 0)
+		r = show(name, o, &err);
+	return r < 0 ? output_failure(r, err) : 0;
+}

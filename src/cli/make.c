@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The order matters: everything that can be wrong is checked before anything is fetched, and the machine appears under its name whole or
+ * not at all (machine_create). */
+#include "cli/make.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "cli/client.h"
+#include "cli/output.h"
+#include "isolation/isolation.h"
+
+int make_apply_settings(struct machine *m, const struct settings *s, struct error **err)
+{
+	static const enum settings_key keys[] = { SETTING_CPUS, SETTING_MEMORY, SETTING_DISK_SIZE, SETTING_HOME_MOUNT, SETTING_ISOLATION };
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *value = s->values[keys[i]];
+		int r = value ? machine_set(m, settings_key_name(keys[i]), value, err) : 0;
+		if (r < 0)
+			return error_prefix(err, r, "[machine] in holm/config");
+	}
+	return 0;
+}
+
+int make_check_mount(const struct machine_mount *mount, struct error **err)
+{
+	struct stat st;
+	if (stat(mount->host, &st) < 0)
+		return error_set_errno(err, errno, "mount \"%s\"", mount->host);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "mount \"%s\": only directories can be mounted", mount->host);
+	return 0;
+}
+
+int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err)
+{
+	for (size_t i = 0; i < mounts->count; i++) {
+		struct machine_mount mount = { 0 };
+		int r = machine_mount_parse(mounts->items[i], &mount, err);
+		if (r == 0)
+			r = make_check_mount(&mount, err);
+		if (r == 0)
+			r = machine_mount_add(m, &mount, err);
+		machine_mount_done(&mount);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int apply_publish(struct machine *m, const struct strv *list, struct error **err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct machine_publish publish = { 0 };
+		int r = machine_publish_parse(list->items[i], &publish, err);
+		if (r == 0)
+			r = machine_publish_add(m, &publish, err);
+		machine_publish_done(&publish);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int apply_env(struct machine *m, const struct strv *list, struct error **err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *text = list->items[i], *equals = strchr(text, '=');
+		AUTOFREE char *name = xstrndup(text, strcspn(text, "=")), *key = xasprintf("env.%s", name);
+		const char *value = equals ? equals + 1 : getenv(name);
+		int r = machine_set(m, key, value ? value : "", err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int make_apply_options(struct machine *m, struct options *o, const char *const *names, struct error **err)
+{
+	for (; *names; names++) {
+		int r = 0;
+		if (streq(*names, "mount"))
+			r = make_apply_mounts(m, options_list(o, *names), err);
+		else if (streq(*names, "publish"))
+			r = apply_publish(m, options_list(o, *names), err);
+		else if (streq(*names, "env"))
+			r = apply_env(m, options_list(o, *names), err);
+		else if (streq(*names, "host-access"))
+			r = options_given(o, *names) ? machine_set(m, *names, "true", err) : 0;
+		else if (options_given(o, *names))
+			r = machine_set(m, *names, options_string(o, *names), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int copy_text(struct json_object *o, const char *key, char **place, int required, struct error **err)
+{
+	const char *text;
+	int r = json_get_string(o, key, &text, err);
+	if (r == -ENOENT)
+		return required ? error_set(err, EPROTO, "holm-image does not say \"%s\"; is holm installed completely?", key) : 0;
+	if (r < 0)
+		return r;
+	free(*place);
+	*place = xstrdup(text);
+	return 0;
+}
+
+/* A disk cannot be smaller than the image's file system it is laid over. */
+static int check_disk_size(const struct machine *m, struct error **err)
+{
+	struct stat st;
+	if (stat(m->image_disk, &st) < 0)
+		return error_set_errno(err, errno, "%s", m->image_disk);
+	if ((uint64_t)st.st_size <= machine_disk_size(m))
+		return 0;
+	AUTOFREE char *needed = format_size((uint64_t)st.st_size), *wanted = format_size(machine_disk_size(m));
+	return error_set(err, EINVAL, "disk-size=%s: image \"%s\" needs %s", wanted, m->image, needed);
+}
+
+int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err)
+{
+	struct json_object *config;
+	int r = copy_text(prepared, "reference", &m->image, 1, err);
+	if (r == 0)
+		r = copy_text(prepared, "digest", &m->image_digest, 1, err);
+	if (r == 0)
+		r = copy_text(prepared, "disk", &m->image_disk, 1, err);
+	if (r == 0)
+		r = copy_text(prepared, "platform", &m->platform, 0, err);
+	if (r == 0)
+		r = copy_text(prepared, "init", &m->init_path, 0, err);
+	if (r < 0)
+		return r;
+	if (json_get_object(prepared, "config", &config, NULL) == 0) {
+		json_object_put(m->image_config);
+		m->image_config = json_object_get(config);
+	}
+	if (m->init == MACHINE_INIT_IMAGE && !m->init_path)
+		return error_set(err, ENOENT, "image \"%s\" has no init (looked for /sbin/init, /lib/systemd/systemd and others); leave --init image out, or see holm-images(7)",
+			m->image);
+	return check_disk_size(m, err);
+}
+
+static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
+{
+	const struct isolation_disk_ops *disk = data;
+	return disk->create(m, directory, err);
+}
+
+int make_store(struct machine *m, int set_default, struct error **err)
+{
+	enum machine_isolation resolved;
+	AUTOFREE char *warning = NULL; /* shown when it boots */
+	AUTO_STRV struct strv others = { 0 };
+	int r = isolation_resolve(m->isolation, &resolved, &warning, err);
+	if (r < 0)
+		return r;
+	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, err);
+	if (!disk)
+		return err && *err ? -(*err)->code : -ENOTSUP;
+	r = machine_list(&others, err);
+	if (r == 0)
+		r = machine_create(m, fill, (void *)(uintptr_t)disk, err);
+	if (r == 0 && (set_default || others.count == 0))
+		r = machine_default_set(m->name, err);
+	return r;
+}
+
+int make_boot(const struct machine *m)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = client_start(m->name, CLIENT_SESSION, 0, NULL, &err);
+	if (r == 0)
+		return 0;
+	int status = client_start_failure(r, err);
+	output_note("machine \"%s\" is there but stopped; holm machine start %s tries again", m->name, m->name);
+	return status;
+}
+
+void make_note_init(const struct machine *m)
+{
+	if (!m->init_path && m->init == MACHINE_INIT_AUTO)
+		output_note("image \"%s\" has no init: holm's own runs no services; to have them, add an init such as systemd to the image, see holm-images(7)",
+			m->image);
+}

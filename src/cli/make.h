@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Making a machine: what `create`, `init` and `import` share. */
+#pragma once
+
+#include "base/options.h"
+#include "machine/machine.h"
+#include "machine/settings.h"
+
+/* Sets what the configuration file's [machine] section says. */
+int make_apply_settings(struct machine *m, const struct settings *s, struct error **err);
+/* Sets what the options say: --cpus --memory ... as far as `names` (NULL-terminated; keys of machine_set) lists them, and -v, -p, -e where the command has them. */
+int make_apply_options(struct machine *m, struct options *o, const char *const *names, struct error **err);
+int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
+/* The host side of a mount must be a directory now. */
+int make_check_mount(const struct machine_mount *mount, struct error **err);
+/* Takes over what `holm-image prepare` (or unpack) printed, and checks the settings against it. */
+int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err);
+/* Puts the machine on disk and makes it the default when it is the first, or when asked. */
+int make_store(struct machine *m, int set_default, struct error **err);
+/* Boots it up to where commands run. The exit status; failures are shown. */
+int make_boot(const struct machine *m);
+/* One line about an image without an init, where that matters. */
+void make_note_init(const struct machine *m);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/output.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/terminal.h"
+
+static int progress_shown;
+
+int output_on_terminal(void)
+{
+	const char *term = getenv("TERM");
+	return isatty(STDERR_FILENO) && !(term && streq(term, "dumb"));
+}
+
+static void __attribute__((format(printf, 1, 0))) print_line(const char *format, va_list arguments)
+{
+	char text[4096];
+	vsnprintf(text, sizeof text, format, arguments);
+	/* One line, and nothing that a terminal could take for a command: texts may quote what came from outside. */
+	for (char *p = text; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = ' ';
+	output_progress_clear();
+	fflush(stdout);
+	fprintf(stderr, "holm: %s\n", text);
+}
+
+void output_error(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	print_line(format, arguments);
+	va_end(arguments);
+}
+
+void output_note(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	print_line(format, arguments);
+	va_end(arguments);
+}
+
+int output_failure(int code, const struct error *err)
+{
+	output_error("%s", error_text(err, code));
+	return EXIT_HOLM;
+}
+
+void output_json(struct json_object *o)
+{
+	AUTOFREE char *text = json_to_string(o, 1);
+	puts(text);
+}
+
+int output_finish(int status)
+{
+	output_progress_clear();
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	if (errno != EPIPE)
+		output_error("cannot write the output: %s", strerror(errno));
+	return status ? status : EXIT_HOLM;
+}
+
+/* ---- tables ---- */
+
+void output_table_done(struct output_table *t)
+{
+	strv_done(&t->cells);
+}
+
+/* Columns that a text takes: UTF-8 continuation bytes take none. */
+static size_t text_width(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void print_cell(const char *text, size_t width, int last)
+{
+	fputs(text, stdout);
+	for (size_t n = text_width(text); !last && n < width + 2; n++)
+		putchar(' ');
+	if (last)
+		putchar('\n');
+}
+
+void output_table_print(struct output_table *t)
+{
+	enum { COLUMNS_MAX = 16 };
+	size_t columns = 0, widths[COLUMNS_MAX] = { 0 };
+	for (; t->headers[columns] && columns < COLUMNS_MAX; columns++)
+		widths[columns] = text_width(t->headers[columns]);
+	for (size_t i = 0; i < t->cells.count; i++)
+		widths[i % columns] = MAX(widths[i % columns], text_width(t->cells.items[i]));
+	for (size_t i = 0; i < columns; i++)
+		print_cell(t->headers[i], widths[i], i + 1 == columns);
+	for (size_t i = 0; i < t->cells.count; i++)
+		print_cell(t->cells.items[i], widths[i % columns], (i + 1) % columns == 0);
+}
+
+/* ---- progress ---- */
+
+void output_progress_clear(void)
+{
+	if (!progress_shown)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	progress_shown = 0;
+}
+
+void output_progress(const char *format, ...)
+{
+	char text[512];
+	unsigned rows, columns = 80;
+	va_list arguments;
+	if (!output_on_terminal())
+		return;
+	terminal_size(STDERR_FILENO, &rows, &columns);
+	va_start(arguments, format);
+	vsnprintf(text, MIN(sizeof text, MAX(columns, 2)), format, arguments);
+	va_end(arguments);
+	for (char *p = text; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = ' ';
+	fprintf(stderr, "\r\033[K%s", text);
+	fflush(stderr);
+	progress_shown = 1;
+}
+
+char *output_age(const char *rfc3339)
+{
+	static const struct {
+		int64_t seconds;
+		const char *name;
+	} units[] = { { 86400 * 365, "year" }, { 86400 * 30, "month" }, { 86400 * 7, "week" }, { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+	int64_t then;
+	if (clock_parse_rfc3339(rfc3339, &then) < 0)
+		return xstrdup(rfc3339);
+	int64_t age = (clock_realtime_ns() - then) / 1000000000;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		/* Up to twice a unit the next smaller one says more ("90 minutes"). */
+		if (age < 2 * units[i].seconds)
+			continue;
+		return xasprintf("%lld %ss ago", (long long)(age / units[i].seconds), units[i].name);
+	}
+	return xstrdup("just now");
+}

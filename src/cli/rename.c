@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine rename OLD NEW`. */
+#include <stdio.h>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+static int run(const struct command_spec *c, struct options *o);
+
+const struct command_spec command_rename = {
+	.name = "rename",
+	.synopsis = "OLD NEW",
+	.summary = "give a stopped machine another name; inside, its host name follows",
+	.min_arguments = 2,
+	.max_arguments = 2,
+	.complete = "machine",
+	.run = run,
+};
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
+	char **words = options_words(o)->items;
+	int r = machine_name_check(words[1], &err);
+	if (r == 0)
+		r = client_lock_stopped(words[0], &locks, &err);
+	if (r == 0)
+		r = machine_rename(words[0], words[1], &err);
+	if (r < 0)
+		return output_failure(r, err);
+	puts(words[1]);
+	return 0;
+}

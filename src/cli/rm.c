@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine rm NAME...`. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "isolation/isolation.h"
+
+enum { FORCED_STOP_MS = 2000 };
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const struct option_spec options[] = {
+	{ "force", 'f', OPTION_FLAG, NULL, "stop it first when it runs" },
+	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
+	{ 0 },
+};
+
+const struct command_spec command_rm = {
+	.name = "rm",
+	.aliases = (const char *const[]){ "delete", NULL },
+	.synopsis = "NAME...",
+	.summary = "remove machines and their disks; your home is not touched",
+	.options = options,
+	.max_arguments = -1,
+	.complete = "machine",
+	.run = run,
+};
+
+static int remove_machine(const char *name, int force, struct error **err)
+{
+	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTOFREE char *warning = NULL;
+	enum machine_isolation resolved;
+	int r = force ? client_stop(name, FORCED_STOP_MS, err) : 0;
+	if (r == 0)
+		r = client_lock_stopped(name, &locks, err);
+	if (r == -EBUSY && !force) {
+		error_clear(err);
+		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first (holm machine stop %s), or use rm --force", name, name);
+	}
+	if (r < 0)
+		return r;
+	/* A machine whose file is damaged can be removed all the same. */
+	machine_load(name, &m, NULL);
+	r = machine_delete(name, err);
+	if (r < 0 || !m || isolation_resolve(m->isolation, &resolved, &warning, NULL) < 0)
+		return r;
+	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, NULL);
+	return disk && disk->remove ? disk->remove(m, err) : 0;
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_ERROR struct error *listing = NULL;
+	int status = 0, all = options_given(o, "all"), r = 0;
+	if (all ? options_words(o)->count > 0 : options_words(o)->count == 0) {
+		output_error(all ? "--all and names exclude each other" : "rm needs NAME... or --all; see holm machine rm --help");
+		return EXIT_HOLM;
+	}
+	if (all)
+		r = machine_list(&names, &listing);
+	else
+		strv_add_all(&names, options_words(o));
+	if (r < 0)
+		return output_failure(r, listing);
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO_ERROR struct error *err = NULL;
+		r = remove_machine(names.items[i], options_given(o, "force"), &err);
+		if (r < 0)
+			status = output_failure(r, err);
+		else
+			puts(names.items[i]);
+	}
+	return status;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Booting a machine: whoever needs it starts its keeper and then waits for the keeper's word, as everybody else does.
+ *
+ * Several commands may want the same stopped machine at once. Each tries to connect; where nobody listens it starts a keeper, and the
+ * machine's lock decides: one keeper says `ready`, the others say `busy` and end, and their commands connect to the first one's socket
+ * as soon as it is there (inotify). The lock may also be held for a moment by rm, clone and the like; so the whole is tried again until
+ * the time is up.
+ *
+ * A signal during a boot that we began shuts the waiting connection down, which ends the wait; the machine is stopped then. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "cli/client.h"
+#include "cli/output.h"
+#include "http/http.h"
+
+enum {
+	KEEPER_LINE_MS = 15 * 1000,
+	CONNECT_MS = 20 * 1000,
+	SOCKET_APPEARS_MS = 200,
+	BOOT_MS = 15 * 60 * 1000, /* the keeper has limits of its own; this one is for a keeper that hangs */
+	CANCEL_STOP_MS = 3000,
+	LINE_MAX_BYTES = 1024,
+};
+
+/* ---- a keeper ---- */
+
+enum keeper_word { KEEPER_READY, KEEPER_BUSY };
+
+static int understand(const char *name, char *line, enum keeper_word *ret, struct error **err)
+{
+	line[strcspn(line, "\n")] = 0;
+	if (streq(line, "ready") || streq(line, "busy")) {
+		*ret = streq(line, "ready") ? KEEPER_READY : KEEPER_BUSY;
+		return 0;
+	}
+	const char *text = startswith(line, "error ");
+	text = text ? strchr(text, ' ') : NULL;
+	if (text)
+		return error_set(err, EIO, "%s", text + 1);
+	return error_set(err, EIO, "the keeper of machine \"%s\" ended before it began; see holm machine logs --boot %s", name, name);
+}
+
+/* Starts a keeper and reads the one line it writes to its descriptor 3. */
+static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret, struct error **err)
+{
+	AUTO_FD int reading = -1, writing = -1;
+	AUTO_BUFFER struct buffer line;
+	int ends[2], r = fd_pipe(ends);
+	if (r < 0)
+		return error_set_errno(err, r, "pipe");
+	reading = ends[0];
+	writing = ends[1];
+	AUTOFREE char *program = path_libexec("holm-keeper");
+	char *with_rescue[] = { program, (char *)(uintptr_t)"--rescue", (char *)(uintptr_t)name, NULL };
+	char *plain[] = { program, (char *)(uintptr_t)name, NULL };
+	struct spawn_fd fds[] = { { .from = writing, .to = 3 } };
+	struct spawn_options o = { .argv = flags & CLIENT_RESCUE ? with_rescue : plain, .fds = fds, .fd_count = 1, .directory = "/", .new_session = 1 };
+	pid_t pid;
+	r = spawn(&o, &pid, err);
+	if (r < 0)
+		return r;
+	fd_close(TAKE_FD(writing));
+	uint64_t deadline = clock_deadline(KEEPER_LINE_MS);
+	buffer_init(&line, LINE_MAX_BYTES);
+	while (line.size < LINE_MAX_BYTES && !memchr(line.data ? line.data : "", '\n', line.size)) {
+		r = fd_wait(reading, POLLIN, deadline);
+		if (r == 0)
+			return error_set(err, ETIMEDOUT, "the keeper of machine \"%s\" does not answer (process %d)", name, (int)pid);
+		ssize_t n = r < 0 ? r : buffer_read(&line, reading, LINE_MAX_BYTES - line.size);
+		if (n <= 0 && n != -EINTR)
+			break;
+	}
+	AUTOFREE char *text = buffer_take_string(&line);
+	r = understand(name, text ? text : (char *)(uintptr_t)"", ret, err);
+	/* One that is not ours to wait for is ending: no zombie for as long as we live. */
+	if (r < 0 || *ret == KEEPER_BUSY)
+		spawn_wait(pid, NULL);
+	return r;
+}
+
+/* Watches the socket's folder. The descriptor, or -1: then the wait is just a short one. */
+static int watch_socket(const char *name)
+{
+	AUTOFREE char *path = machine_socket_path(name, NULL), *directory = path ? path_parent(path) : NULL;
+	AUTO_FD int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd < 0 || !directory || inotify_add_watch(fd, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* A connection to the machine's keeper, which is started where there is none. */
+static int connect_or_start(const char *name, unsigned flags, int *ret_started, struct error **err)
+{
+	uint64_t deadline = clock_deadline(CONNECT_MS);
+	do {
+		enum keeper_word word = KEEPER_BUSY;
+		AUTO_FD int watch = -1;
+		int fd = client_connect(name, err);
+		if (fd != -ESRCH)
+			return fd;
+		watch = watch_socket(name);
+		int r = start_keeper(name, flags, &word, err);
+		if (r < 0)
+			return r;
+		*ret_started = word == KEEPER_READY;
+		fd = client_connect(name, err);
+		if (fd != -ESRCH)
+			return fd;
+		if (*ret_started)
+			return error_set(err, EIO, "the keeper of machine \"%s\" is gone again; see holm machine logs --boot %s", name, name);
+		fd_wait(watch, POLLIN, clock_deadline(SOCKET_APPEARS_MS));
+	} while (clock_left_ms(deadline) > 0);
+	return error_set(err, EBUSY, "machine \"%s\" is in use by another command, or its socket was deleted; see holm machine ls", name);
+}
+
+/* ---- waiting for the boot ---- */
+
+static volatile sig_atomic_t waiting_fd = -1, cancelled;
+
+static void cancel(int signal_number)
+{
+	cancelled = signal_number;
+	if (waiting_fd >= 0)
+		shutdown(waiting_fd, SHUT_RDWR);
+}
+
+static const int cancelling[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void catch_signals(struct sigaction *old)
+{
+	struct sigaction ours = { .sa_handler = cancel };
+	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++) {
+		sigaction(cancelling[i], NULL, &old[i]);
+		if (old[i].sa_handler != SIG_IGN)
+			sigaction(cancelling[i], &ours, NULL);
+	}
+}
+
+static void restore_signals(const struct sigaction *old)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++)
+		sigaction(cancelling[i], &old[i], NULL);
+}
+
+static void show_log(struct json_object *line)
+{
+	AUTO_STRV struct strv log = { 0 };
+	if (json_get_strv(line, "log", &log, NULL) < 0)
+		return;
+	output_progress_clear();
+	for (size_t i = 0; i < log.count; i++) {
+		for (char *p = log.items[i]; *p; p++)
+			if ((unsigned char)*p < ' ' && *p != '\t')
+				*p = ' ';
+		fprintf(stderr, "  | %s\n", log.items[i]);
+	}
+}
+
+/* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed. */
+static int handle_line(const char *name, struct json_object *line, struct error **err)
+{
+	const char *text, *code;
+	if (json_get_string(line, "stage", &text, NULL) == 0)
+		output_progress("%s: %s ...", name, text);
+	if (json_get_string(line, "warning", &text, NULL) == 0)
+		output_note("%s", text);
+	if (json_get_string(line, "error", &text, NULL) == 0) {
+		show_log(line);
+		int timeout = json_get_string(line, "code", &code, NULL) == 0 && streq(code, "ETIMEDOUT");
+		return error_set(err, timeout ? ETIMEDOUT : EIO, "machine \"%s\" did not start: %s", name, text);
+	}
+	return json_get_string(line, "state", &text, NULL) == 0 && streq(text, "running");
+}
+
+static int wait_ready(const char *name, int fd, enum client_level level, struct error **err)
+{
+	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
+	uint64_t deadline = clock_deadline(BOOT_MS);
+	const char *target = level == CLIENT_INIT ? "/v1/ready?level=init" : "/v1/ready?level=session";
+	int r = http_request(fd, "GET", target, NULL, NULL, deadline, &response, err);
+	while (r == 0) {
+		AUTO_JSON struct json_object *line = NULL;
+		r = http_response_line(&response, deadline, &line, err);
+		if (r == 0)
+			return error_set(err, ECONNRESET, "machine \"%s\" stopped while it was starting; see holm machine logs --boot %s", name, name);
+		if (r > 0)
+			r = handle_line(name, line, err);
+	}
+	return r < 0 ? r : 0;
+}
+
+int client_start(const char *name, enum client_level level, unsigned flags, int *ret_started, struct error **err)
+{
+	struct sigaction old[ARRAY_SIZE(cancelling)];
+	AUTO_ERROR struct error *why = NULL;
+	int started = 0;
+	cancelled = 0;
+	catch_signals(old);
+	AUTO_FD int fd = connect_or_start(name, flags, &started, &why);
+	int r = fd < 0 ? fd : 0;
+	if (r == 0 && !cancelled) {
+		waiting_fd = fd;
+		r = cancelled ? -ECANCELED : wait_ready(name, fd, level, &why);
+		waiting_fd = -1;
+	}
+	output_progress_clear();
+	if (cancelled && started && r < 0) {
+		output_progress("%s: stopping ...", name);
+		client_stop(name, CANCEL_STOP_MS, NULL);
+		output_progress_clear();
+	}
+	restore_signals(old);
+	if (ret_started)
+		*ret_started = started;
+	if (r < 0 && cancelled)
+		return -ECANCELED;
+	return r < 0 ? error_set(err, -r, "%s", error_text(why, r)) : 0;
+}
+
+int client_start_failure(int code, const struct error *err)
+{
+	if (code == -ECANCELED)
+		return 128 + (cancelled ? cancelled : SIGINT);
+	return output_failure(code, err);
+}

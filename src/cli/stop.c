@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine stop [NAME]`. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+enum { DEFAULT_SECONDS = 30, SECONDS_MAX = 3600 };
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const struct option_spec options[] = {
+	{ "time", 't', OPTION_STRING, "SECONDS", "how long it may take before it is killed", .default_text = "30" },
+	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
+	{ 0 },
+};
+
+const struct command_spec command_stop = {
+	.name = "stop",
+	.synopsis = "[NAME]",
+	.summary = "stop a machine as its init understands; a stopped one is fine",
+	.options = options,
+	.max_arguments = 1,
+	.complete = "machine",
+	.run = run,
+};
+
+static int stop_one(const char *name, uint64_t seconds)
+{
+	AUTO_ERROR struct error *err = NULL;
+	output_progress("%s: stopping ...", name);
+	int r = client_stop(name, seconds * 1000, &err);
+	output_progress_clear();
+	if (r < 0)
+		return output_failure(r, err);
+	puts(name);
+	fflush(stdout);
+	return 0;
+}
+
+static int stop_all(uint64_t seconds)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	int status = 0, r = machine_list(&names, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	for (size_t i = 0; i < names.count; i++)
+		if (machine_is_running(names.items[i]) == 1 && stop_one(names.items[i], seconds) != 0)
+			status = EXIT_HOLM;
+	return status;
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *name = NULL;
+	const struct strv *words = options_words(o);
+	uint64_t seconds = DEFAULT_SECONDS;
+	const char *time = options_string(o, "time");
+	if (time && (parse_u64(time, &seconds) < 0 || seconds > SECONDS_MAX)) {
+		output_error("--time %.40s: give seconds, at most %d", time, SECONDS_MAX);
+		return EXIT_HOLM;
+	}
+	if (options_given(o, "all") && words->count) {
+		output_error("--all and a name exclude each other");
+		return EXIT_HOLM;
+	}
+	if (options_given(o, "all"))
+		return stop_all(seconds);
+	int r = client_pick(words->count ? words->items[0] : NULL, &name, &err);
+	return r < 0 ? output_failure(r, err) : stop_one(name, seconds);
+}
