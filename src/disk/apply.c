@@ -27,7 +27,7 @@ struct place {
 
 struct walk {
 	struct disk_apply *apply;
-	const struct tar_entry *entry; /* missing folders are made with its time; NULL: -ENOENT for those */
+	const struct tar_entry *entry; /* missing folders are made with its time; NULL: those, and files on the way, are -ENOENT without a text */
 	int symlinks;                  /* followed so far */
 };
 
@@ -85,6 +85,8 @@ static int walk_step(struct walk *w, struct disk_inode **directory, const char *
 		*directory = n->inode;
 		return 0;
 	}
+	if (n->inode->type != TAR_SYMLINK && !w->entry)
+		return -ENOENT;
 	if (n->inode->type != TAR_SYMLINK)
 		return error_set(err, ENOTDIR, "\"%.*s\" on its way is not a directory", (int)length, name);
 	if (++w->symlinks > SYMLINKS_MAX)
@@ -294,7 +296,7 @@ static int apply_whiteout(struct disk_apply *a, const char *path, struct error *
 	struct place p;
 	int r = find_place(&w, path, &p, err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r; /* nothing there to hide */
+		return r == -ENOENT ? 0 : r; /* nothing there to hide; umoci whites out what was in a directory that it replaces by a file */
 	if (p.length == strlen(opaque) && memcmp(p.name, opaque, p.length) == 0) {
 		disk_tree_remove_lower(a->tree, p.directory, a->layer);
 		return 0;

@@ -80,6 +80,7 @@ static void test_whiteouts(void **state)
 	layer_file(&l[1], "opaque/.wh..wh..opq", "");
 	layer_file(&l[1], "missing/.wh.nothing", "");
 	layer_file(&l[1], ".wh..wh.plnk", "");
+	layer_file(&l[1], "kept/.wh.below-a-file", "");
 	layer_file(&l[1], "same", "layer");
 	layer_file(&l[1], ".wh.same", "");
 	layer_file(&l[2], "a", "again");
