@@ -27,8 +27,9 @@ struct place {
 
 struct walk {
 	struct disk_apply *apply;
-	const struct tar_entry *entry; /* missing folders are made with its time; NULL: those, and files on the way, are -ENOENT without a text */
-	int symlinks;                  /* followed so far */
+	const struct tar_entry
+		*entry; /* missing folders are made with its time; NULL: those, and files on the way, are -ENOENT without a text */
+	int symlinks;   /* followed so far */
 };
 
 static int is_dots(const char *name, size_t length)
@@ -77,7 +78,8 @@ static int walk_path(struct walk *w, struct disk_inode **directory, const char *
 static int walk_step(struct walk *w, struct disk_inode **directory, const char *name, size_t length, struct error **err)
 {
 	if (length > DISK_NAME_MAX)
-		return error_set(err, ENAMETOOLONG, "the name \"%.40s...\" has %zu bytes (at most %d are possible)", name, length, DISK_NAME_MAX);
+		return error_set(
+			err, ENAMETOOLONG, "the name \"%.40s...\" has %zu bytes (at most %d are possible)", name, length, DISK_NAME_MAX);
 	struct disk_name *n = disk_tree_find(w->apply->tree, *directory, name, length);
 	if (!n)
 		return make_directory(w, directory, name, length, err);
@@ -146,7 +148,7 @@ static int find_place(struct walk *w, const char *path, struct place *ret, struc
 	size_t start = end;
 	while (start > 0 && path[start - 1] != '/')
 		start--;
-	*ret = (struct place){ w->apply->tree->root, path + start, end - start };
+	*ret = (struct place){w->apply->tree->root, path + start, end - start};
 	if (ret->length > DISK_NAME_MAX)
 		return error_set(err, ENAMETOOLONG, "its name has %zu bytes (at most %d are possible)", ret->length, DISK_NAME_MAX);
 	return walk_path(w, &ret->directory, path, start, err);
@@ -156,7 +158,7 @@ static int find_place(struct walk *w, const char *path, struct place *ret, struc
 static int keep_xattr(const char *name)
 {
 	return startswith(name, "user.") || startswith(name, "trusted.") || startswith(name, "security.") ||
-		streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
+	       streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
 }
 
 static void set_xattrs(struct disk_tree *t, struct disk_inode *inode, const struct tar_entry *e)
@@ -172,7 +174,7 @@ static void set_xattrs(struct disk_tree *t, struct disk_inode *inode, const stru
 		const struct tar_xattr *x = &e->xattrs[i];
 		if (!keep_xattr(x->name))
 			continue;
-		inode->xattrs[inode->xattr_count++] = (struct tar_xattr){ xstrdup(x->name), xmemdup(x->value, x->size), x->size };
+		inode->xattrs[inode->xattr_count++] = (struct tar_xattr){xstrdup(x->name), xmemdup(x->value, x->size), x->size};
 		t->bytes += sizeof *x + strlen(x->name) + x->size;
 	}
 }
@@ -209,7 +211,8 @@ static int add_target(struct disk_apply *a, struct disk_inode *inode, const char
 	struct disk_content content;
 	inode->size = strlen(target);
 	if (inode->size == 0 || inode->size > SYMLINK_MAX)
-		return error_set(err, EINVAL, "its target has %llu bytes (1 to %d are possible)", (unsigned long long)inode->size, SYMLINK_MAX);
+		return error_set(
+			err, EINVAL, "its target has %llu bytes (1 to %d are possible)", (unsigned long long)inode->size, SYMLINK_MAX);
 	inode->target = xstrdup(target);
 	a->tree->bytes += inode->size;
 	if (inode->size < 60)
@@ -230,7 +233,8 @@ static int check_entry(const struct tar_entry *e, struct error **err)
 }
 
 /* A new inode of the entry's, with its content. */
-static int make_inode(struct disk_apply *a, const struct tar_entry *e, struct tar_reader *reader, struct disk_inode **ret, struct error **err)
+static int make_inode(
+	struct disk_apply *a, const struct tar_entry *e, struct tar_reader *reader, struct disk_inode **ret, struct error **err)
 {
 	int r = check_entry(e, err);
 	if (r < 0)
@@ -252,7 +256,7 @@ static int make_inode(struct disk_apply *a, const struct tar_entry *e, struct ta
 
 static int find_target(struct disk_apply *a, const struct tar_entry *e, struct disk_inode **ret, struct error **err)
 {
-	struct walk w = { .apply = a };
+	struct walk w = {.apply = a};
 	struct place p;
 	int r = find_place(&w, e->target, &p, err);
 	struct disk_name *n = r == 0 && p.length > 0 ? disk_tree_find(a->tree, p.directory, p.name, p.length) : NULL;
@@ -292,11 +296,12 @@ static int apply_root(struct disk_apply *a, const struct tar_entry *e, struct er
 
 static int apply_whiteout(struct disk_apply *a, const char *path, struct error **err)
 {
-	struct walk w = { .apply = a };
+	struct walk w = {.apply = a};
 	struct place p;
 	int r = find_place(&w, path, &p, err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r; /* nothing there to hide; umoci whites out what was in a directory that it replaces by a file */
+		return r == -ENOENT ? 0
+				    : r; /* nothing there to hide; umoci whites out what was in a directory that it replaces by a file */
 	if (p.length == strlen(opaque) && memcmp(p.name, opaque, p.length) == 0) {
 		disk_tree_remove_lower(a->tree, p.directory, a->layer);
 		return 0;
@@ -328,7 +333,7 @@ static int apply_entry(struct disk_apply *a, const struct tar_entry *e, struct t
 {
 	if (is_whiteout(e->path))
 		return apply_whiteout(a, e->path, err);
-	struct walk w = { .apply = a, .entry = e };
+	struct walk w = {.apply = a, .entry = e};
 	struct place p;
 	int r = find_place(&w, e->path, &p, err);
 	if (r < 0)

@@ -29,7 +29,7 @@ static void add_extent(struct disk_inode *inode, uint64_t logical, struct disk_r
 	}
 	if ((inode->extent_count & (inode->extent_count - 1)) == 0)
 		inode->extents = xrealloc(inode->extents, inode->extent_count ? inode->extent_count * 2 : 1, sizeof *inode->extents);
-	inode->extents[inode->extent_count++] = (struct disk_extent){ run.start, (uint32_t)logical, (uint32_t)run.count };
+	inode->extents[inode->extent_count++] = (struct disk_extent){run.start, (uint32_t)logical, (uint32_t)run.count};
 }
 
 /* Gives blocks a place and writes them. */

@@ -43,13 +43,13 @@ static void writer_done(struct writer *w)
 
 static int writer_init(struct writer *w, int fd, const struct disk_options *o, struct error **err)
 {
-	*w = (struct writer){ .options = o, .digests = EVP_MD_CTX_new() };
+	*w = (struct writer){.options = o, .digests = EVP_MD_CTX_new()};
 	disk_space_init(&w->space, fd, (uint64_t)(DISK_DESCRIPTORS - 1) * 64 * DISK_GROUP_BLOCKS);
 	disk_tree_init(&w->tree);
 	w->tree.release = release_blocks;
 	w->tree.data = &w->space;
 	w->tree.root->mtime = w->tree.root->atime = w->tree.root->ctime = DISK_TIME;
-	w->apply = (struct disk_apply){ .tree = &w->tree, .space = &w->space };
+	w->apply = (struct disk_apply){.tree = &w->tree, .space = &w->space};
 	if (!w->digests || EVP_DigestInit_ex(w->digests, EVP_sha256(), NULL) != 1)
 		return error_set(err, ENOTSUP, "libcrypto has no SHA-256");
 	return 0;
@@ -77,8 +77,9 @@ static int check_digest(struct writer *w, const struct disk_layer *l, struct err
 	if (EVP_DigestUpdate(w->digests, digest, strlen(digest)) != 1)
 		return error_set(err, EIO, "libcrypto cannot hash");
 	if (l->diff_id && !streq(l->diff_id, digest))
-		return error_set(err, EBADMSG, "its content is not what the image says it is (%s instead of %s); remove the image and pull it again",
-			digest, l->diff_id);
+		return error_set(err, EBADMSG,
+			"its content is not what the image says it is (%s instead of %s); remove the image and pull it again", digest,
+			l->diff_id);
 	return 0;
 }
 
@@ -150,6 +151,6 @@ int disk_write(int out_fd, const struct disk_layer *layers, size_t count, const 
 
 int disk_write_tar(int tar_fd, int out_fd, const struct disk_options *o, struct error **err)
 {
-	struct disk_layer layer = { .fd = tar_fd, .name = "the tar archive" };
+	struct disk_layer layer = {.fd = tar_fd, .name = "the tar archive"};
 	return disk_write(out_fd, &layer, 1, o, err);
 }

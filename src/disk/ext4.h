@@ -18,8 +18,8 @@ struct disk_layer {
 };
 
 struct disk_options {
-	unsigned char uuid[16];  /* of the file system; all zeros: made from the diff_ids */
-	uint64_t max_bytes;      /* of all layers uncompressed; 0: 1 TiB. What one layer may expand to is capped in oci/layer.h */
+	unsigned char uuid[16]; /* of the file system; all zeros: made from the diff_ids */
+	uint64_t max_bytes;     /* of all layers uncompressed; 0: 1 TiB. What one layer may expand to is capped in oci/layer.h */
 	/* Called now and then with blob bytes read; total is the sum of the layers' sizes. A negative errno ends the writing
 	 * (-ECANCELED when somebody pressed Ctrl-C). May be NULL. */
 	int (*progress)(uint64_t done, uint64_t total, void *data);

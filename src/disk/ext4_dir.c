@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Directories as ext4 has them on disk (kernel: Documentation/filesystems/ext4/directory.rst).
  *
- * Theory of operation: one that fits into a block is that block. A larger one gets its hash tree at once, as e2fsck -D would build it: names
- * sorted by hash into leaf blocks that are filled to LEAF_FILL (so that the first new name does not split one), a root with one entry a leaf, and
- * between them, past 507 leaves, one level of nodes. Hence looking a name up is quick however many there are. A directory
- * is built as one buffer and goes through the same path as a file's content. Fields are written little-endian by the host being so.
+ * Theory of operation: one that fits into a block is that block. A larger one gets its hash tree at once, as e2fsck -D would build it:
+ * names sorted by hash into leaf blocks that are filled to LEAF_FILL (so that the first new name does not split one), a root with one entry
+ * a leaf, and between them, past 507 leaves, one level of nodes. Hence looking a name up is quick however many there are. A directory is
+ * built as one buffer and goes through the same path as a file's content. Fields are written little-endian by the host being so.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,8 +18,8 @@ enum {
 	TAIL = sizeof(struct ext2_dir_entry_tail),
 	ROOM = DISK_BLOCK - TAIL,
 	LEAF_FILL = ROOM * 85 / 100,
-	DOTS = 24,                                    /* "." and ".." */
-	ROOT_AT = 32,                                 /* the entries of a hash tree's root */
+	DOTS = 24,    /* "." and ".." */
+	ROOT_AT = 32, /* the entries of a hash tree's root */
 	NODE_AT = 8,
 	DX_TAIL = 8,
 	ROOT_LIMIT = (DISK_BLOCK - ROOT_AT - DX_TAIL) / 8,
@@ -70,8 +70,12 @@ uint64_t disk_directory_blocks_max(const struct disk_inode *directory)
 static int file_type(const struct disk_inode *inode)
 {
 	static const unsigned char types[] = {
-		[TAR_FILE] = EXT2_FT_REG_FILE, [TAR_SYMLINK] = EXT2_FT_SYMLINK, [TAR_CHAR] = EXT2_FT_CHRDEV, [TAR_BLOCK] = EXT2_FT_BLKDEV,
-		[TAR_DIRECTORY] = EXT2_FT_DIR, [TAR_FIFO] = EXT2_FT_FIFO,
+		[TAR_FILE] = EXT2_FT_REG_FILE,
+		[TAR_SYMLINK] = EXT2_FT_SYMLINK,
+		[TAR_CHAR] = EXT2_FT_CHRDEV,
+		[TAR_BLOCK] = EXT2_FT_BLKDEV,
+		[TAR_DIRECTORY] = EXT2_FT_DIR,
+		[TAR_FIFO] = EXT2_FT_FIFO,
 	};
 	return types[inode->type];
 }
@@ -119,8 +123,8 @@ static int sort_items(struct builder *b, struct error **err)
 {
 	for (size_t i = 0; i < b->count; i++) {
 		const struct disk_name *n = b->items[i].name;
-		errcode_t code = ext2fs_dirhash(EXT2_HASH_HALF_MD4, n->text, n->length, b->maker->fs->super->s_hash_seed, &b->items[i].hash,
-			&b->items[i].minor);
+		errcode_t code = ext2fs_dirhash(
+			EXT2_HASH_HALF_MD4, n->text, n->length, b->maker->fs->super->s_hash_seed, &b->items[i].hash, &b->items[i].minor);
 		if (code)
 			return disk_ext2_error(code, err, "the hash of a name");
 	}
@@ -139,7 +143,7 @@ static void make_leaves(struct builder *b)
 			uint32_t hash = b->items[i].hash;
 			if (i > 0 && b->items[i - 1].hash == hash)
 				hash |= 1;
-			b->leaves[b->leaf_count++] = (struct leaf){ i, 0, i == 0 ? 0 : hash };
+			b->leaves[b->leaf_count++] = (struct leaf){i, 0, i == 0 ? 0 : hash};
 			used = 0;
 		}
 		b->leaves[b->leaf_count - 1].count++;
@@ -152,7 +156,7 @@ static void put_index(unsigned char *at, size_t limit, size_t count, const struc
 {
 	struct ext2_dx_entry *entries = (struct ext2_dx_entry *)at;
 	for (size_t i = 0; i < count; i++)
-		entries[i] = (struct ext2_dx_entry){ .hash = leaves[i * step].hash, .block = first_block + (uint32_t)i };
+		entries[i] = (struct ext2_dx_entry){.hash = leaves[i * step].hash, .block = first_block + (uint32_t)i};
 	struct ext2_dx_countlimit *c = (struct ext2_dx_countlimit *)at;
 	c->limit = (uint16_t)limit;
 	c->count = (uint16_t)count;
@@ -162,7 +166,7 @@ static void put_root(struct builder *b)
 {
 	struct ext2_dx_root_info *info = (struct ext2_dx_root_info *)(b->blocks + DOTS);
 	put_dots(b, b->blocks, DISK_BLOCK - 12);
-	*info = (struct ext2_dx_root_info){ .hash_version = EXT2_HASH_HALF_MD4, .info_length = 8, .indirect_levels = b->node_count > 0 };
+	*info = (struct ext2_dx_root_info){.hash_version = EXT2_HASH_HALF_MD4, .info_length = 8, .indirect_levels = b->node_count > 0};
 	if (b->node_count > 0)
 		put_index(b->blocks + ROOT_AT, ROOT_LIMIT, b->node_count, b->leaves, NODE_LIMIT, 1);
 	else
@@ -206,7 +210,8 @@ static int write_blocks(struct builder *b, struct error **err)
 {
 	struct disk_content content;
 	for (size_t i = 0; i < b->block_count; i++) {
-		errcode_t code = ext2fs_dir_block_csum_set(b->maker->fs, b->directory->number, (struct ext2_dir_entry *)(b->blocks + i * DISK_BLOCK));
+		errcode_t code = ext2fs_dir_block_csum_set(
+			b->maker->fs, b->directory->number, (struct ext2_dir_entry *)(b->blocks + i * DISK_BLOCK));
 		if (code)
 			return disk_ext2_error(code, err, "a directory's checksum");
 	}
@@ -222,7 +227,7 @@ static int write_blocks(struct builder *b, struct error **err)
 
 int disk_directory_write(struct disk_maker *m, struct disk_inode *directory, struct error **err)
 {
-	struct builder b = { .maker = m, .directory = directory };
+	struct builder b = {.maker = m, .directory = directory};
 	for (const struct disk_name *n = directory->first; n; n = n->after)
 		b.count++;
 	b.items = xcalloc(b.count, sizeof *b.items);

@@ -92,7 +92,8 @@ static int put_backing(unsigned char *cluster, const char *backing, const char *
 		return error_set(err, EINVAL, "disk format \"%s\" is neither raw nor qcow2", format ? format : "");
 	size_t name = strlen(backing);
 	if (name == 0 || name > BACKING_MAX)
-		return error_set(err, ENAMETOOLONG, "the path of the disk below has %zu bytes; a qcow2 file holds 1 to %d", name, BACKING_MAX);
+		return error_set(
+			err, ENAMETOOLONG, "the path of the disk below has %zu bytes; a qcow2 file holds 1 to %d", name, BACKING_MAX);
 	put32(cluster + at, EXTENSION_BACKING_FORMAT);
 	put32(cluster + at + 4, (uint32_t)strlen(format));
 	memcpy(cluster + at + 8, format, strlen(format));
@@ -135,7 +136,8 @@ static int write_new(int fd, const char *backing, const char *format, uint64_t s
 		tables[CLUSTER_SIZE + 2 * i + 1] = 1;
 	/* Pieces rather than three whole clusters: the rest stays a hole. */
 	if (ftruncate(fd, (off_t)((3 + l1_clusters) * CLUSTER_SIZE)) < 0 || pwrite(fd, head, 4096, 0) != 4096 ||
-		pwrite(fd, tables, 512, CLUSTER_SIZE) != 512 || pwrite(fd, tables + CLUSTER_SIZE, 512, 2 * CLUSTER_SIZE) != 512 || fsync(fd) < 0)
+		pwrite(fd, tables, 512, CLUSTER_SIZE) != 512 || pwrite(fd, tables + CLUSTER_SIZE, 512, 2 * CLUSTER_SIZE) != 512 ||
+		fsync(fd) < 0)
 		return -(errno ? errno : EIO);
 	return 0;
 }
@@ -161,7 +163,7 @@ void qcow2_info_done(struct qcow2_info *i)
 {
 	free(i->backing);
 	free(i->backing_format);
-	*i = (struct qcow2_info){ 0 };
+	*i = (struct qcow2_info){0};
 }
 
 /* Finds the backing format among the header extensions: `size` bytes of the file are in head. */
@@ -243,12 +245,12 @@ int qcow2_read_fd(int fd, const char *name, struct qcow2_info *ret, struct error
 	ssize_t n = read_head(fd, &head);
 	if (n < 0)
 		return error_set_errno(err, (int)n, "cannot read the disk \"%s\"", name);
-	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+	AUTO_QCOW2_INFO struct qcow2_info info = {0};
 	int r = parse_header(head, (size_t)n, &info);
 	if (r < 0)
 		return error_set(err, -r, "\"%s\" is not a qcow2 disk, or it is damaged", name);
 	*ret = info;
-	info = (struct qcow2_info){ 0 };
+	info = (struct qcow2_info){0};
 	return 0;
 }
 
@@ -290,7 +292,7 @@ static int write_own(int fd, const unsigned char *head, size_t size, const char 
 
 int qcow2_grow(const char *path, uint64_t virtual_size, struct error **err)
 {
-	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+	AUTO_QCOW2_INFO struct qcow2_info info = {0};
 	AUTOFREE unsigned char *head = NULL;
 	AUTO_FD int fd = -1;
 	int r = check_size(virtual_size, err);
@@ -298,7 +300,8 @@ int qcow2_grow(const char *path, uint64_t virtual_size, struct error **err)
 		return r;
 	virtual_size = (virtual_size + 511) & ~511ULL;
 	if (virtual_size < info.virtual_size)
-		return error_set(err, EINVAL, "the disk \"%s\" has %llu bytes and cannot shrink", path, (unsigned long long)info.virtual_size);
+		return error_set(
+			err, EINVAL, "the disk \"%s\" has %llu bytes and cannot shrink", path, (unsigned long long)info.virtual_size);
 	if (virtual_size > get32(head + AT_L1_SIZE) * L1_ENTRY_SPAN)
 		return error_set(err, EFBIG, "the disk \"%s\" can grow to %llu bytes, not more", path,
 			(unsigned long long)(get32(head + AT_L1_SIZE) * L1_ENTRY_SPAN));
@@ -308,7 +311,7 @@ int qcow2_grow(const char *path, uint64_t virtual_size, struct error **err)
 
 int qcow2_set_backing(const char *path, const char *backing, const char *backing_format, struct error **err)
 {
-	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+	AUTO_QCOW2_INFO struct qcow2_info info = {0};
 	AUTOFREE unsigned char *head = NULL;
 	AUTO_FD int fd = -1;
 	int r = open_own(path, &head, &fd, &info, err);
@@ -321,7 +324,7 @@ int qcow2_walk_chain(const char *path, int (*each)(const char *backing, const ch
 {
 	AUTOFREE char *at = xstrdup(path);
 	for (int depth = 0; depth < QCOW2_CHAIN_MAX; depth++) {
-		AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+		AUTO_QCOW2_INFO struct qcow2_info info = {0};
 		int r = qcow2_read(at, &info, err);
 		if (r < 0)
 			return r;

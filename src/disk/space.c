@@ -22,7 +22,7 @@ enum { PENDING_MAX = 1 << 20, DIRECT_MIN = 256 << 10, FREED_MAX = 65536 };
 
 void disk_space_init(struct disk_space *s, int fd, uint64_t limit)
 {
-	*s = (struct disk_space){ .fd = fd, .limit = limit };
+	*s = (struct disk_space){.fd = fd, .limit = limit};
 	s->pending = xmalloc(PENDING_MAX);
 }
 
@@ -30,7 +30,7 @@ void disk_space_done(struct disk_space *s)
 {
 	free(s->pending);
 	free(s->freed);
-	*s = (struct disk_space){ .fd = -1 };
+	*s = (struct disk_space){.fd = -1};
 }
 
 static int is_power_of(uint64_t n, uint64_t base)
@@ -79,18 +79,18 @@ static struct disk_run content_run(uint64_t block)
 {
 	uint64_t group = block / DISK_GROUP_BLOCKS;
 	uint64_t start = MAX(block, group_content(group)), end = (group + 1) * DISK_GROUP_BLOCKS;
-	return (struct disk_run){ start, end - start };
+	return (struct disk_run){start, end - start};
 }
 
 void disk_space_prepare(struct disk_space *s, uint64_t blocks)
 {
 	if (s->current.count > 0)
 		disk_space_give(s, s->current.start, s->current.count);
-	s->current = (struct disk_run){ 0 };
+	s->current = (struct disk_run){0};
 	for (size_t i = 0; blocks > 0 && i < s->freed_count; i++) {
 		if (s->freed[i].count < blocks)
 			continue;
-		s->current = (struct disk_run){ s->freed[i].start, blocks };
+		s->current = (struct disk_run){s->freed[i].start, blocks};
 		s->freed[i].start += blocks;
 		s->freed[i].count -= blocks;
 		if (s->freed[i].count == 0)
@@ -102,7 +102,7 @@ void disk_space_prepare(struct disk_space *s, uint64_t blocks)
 int disk_space_take(struct disk_space *s, uint64_t want, struct disk_run *ret, struct error **err)
 {
 	if (s->current.count > 0) {
-		*ret = (struct disk_run){ s->current.start, MIN(want, s->current.count) };
+		*ret = (struct disk_run){s->current.start, MIN(want, s->current.count)};
 		s->current.start += ret->count;
 		s->current.count -= ret->count;
 		return 0;
@@ -110,7 +110,8 @@ int disk_space_take(struct disk_space *s, uint64_t want, struct disk_run *ret, s
 	struct disk_run run = content_run(s->next);
 	run.count = MIN(run.count, want);
 	if (run.start + run.count > s->limit)
-		return error_set(err, ENOSPC, "the image is larger than a disk can be (%llu bytes)", (unsigned long long)s->limit * DISK_BLOCK);
+		return error_set(
+			err, ENOSPC, "the image is larger than a disk can be (%llu bytes)", (unsigned long long)s->limit * DISK_BLOCK);
 	s->next = run.start + run.count;
 	*ret = run;
 	return 0;
@@ -147,7 +148,7 @@ void disk_space_give(struct disk_space *s, uint64_t start, uint64_t count)
 		if ((s->freed_count & (s->freed_count - 1)) == 0)
 			s->freed = xrealloc(s->freed, s->freed_count ? s->freed_count * 2 : 1, sizeof *s->freed);
 		memmove(&s->freed[low + 1], &s->freed[low], (s->freed_count++ - low) * sizeof s->freed[0]);
-		s->freed[low] = (struct disk_run){ start, count };
+		s->freed[low] = (struct disk_run){start, count};
 	}
 }
 

@@ -10,11 +10,11 @@
 enum {
 	DISK_BLOCK = 4096,
 	DISK_GROUP_BLOCKS = 32768,
-	DISK_FLEX_GROUPS = 16,    /* groups whose tables lie together at the start of the first */
-	DISK_INODES = 8192,       /* a group */
+	DISK_FLEX_GROUPS = 16, /* groups whose tables lie together at the start of the first */
+	DISK_INODES = 8192,    /* a group */
 	DISK_INODE_SIZE = 256,
 	DISK_TABLE_BLOCKS = DISK_INODES * DISK_INODE_SIZE / DISK_BLOCK,
-	DISK_DESCRIPTORS = 513,   /* blocks of group descriptors, reserved ones included: 64 groups a block, 4 TiB */
+	DISK_DESCRIPTORS = 513, /* blocks of group descriptors, reserved ones included: 64 groups a block, 4 TiB */
 };
 
 #define DISK_FILE_BLOCKS_MAX 0xffff0000ULL /* a little less than 16 TiB */
@@ -25,8 +25,8 @@ struct disk_run {
 
 struct disk_space {
 	int fd;
-	uint64_t next;    /* no block from here on was given to anybody */
-	uint64_t limit;   /* blocks that the file system may have */
+	uint64_t next;          /* no block from here on was given to anybody */
+	uint64_t limit;         /* blocks that the file system may have */
 	struct disk_run *freed; /* given back, holes in the file again; sorted by start */
 	size_t freed_count;
 	struct disk_run current; /* what the file being written gets its blocks from before `next` */
@@ -34,7 +34,7 @@ struct disk_space {
 	unsigned char *pending;
 	uint64_t pending_at; /* byte offset */
 	size_t pending_size;
-	uint64_t written;    /* bytes, of all data */
+	uint64_t written; /* bytes, of all data */
 };
 
 void disk_space_init(struct disk_space *s, int fd, uint64_t limit);
@@ -61,8 +61,8 @@ int disk_space_flush(struct disk_space *s, struct error **err);
 struct disk_content {
 	struct disk_space *space;
 	struct disk_inode *inode;
-	uint64_t block;      /* that `partial` is */
-	size_t partial_size; /* 0: none */
+	uint64_t block;           /* that `partial` is */
+	size_t partial_size;      /* 0: none */
 	uint64_t zeros_at, zeros; /* blocks of zeros seen last, not decided about yet */
 	unsigned char partial[DISK_BLOCK];
 };

@@ -13,7 +13,7 @@ enum { TABLE_START = 1024 };
 
 void disk_tree_init(struct disk_tree *t)
 {
-	*t = (struct disk_tree){ 0 };
+	*t = (struct disk_tree){0};
 	if (getrandom(&t->seed, sizeof t->seed, GRND_NONBLOCK) < 0)
 		t->seed = 0x9e3779b97f4a7c15ULL;
 	t->table_size = TABLE_START;
@@ -68,7 +68,7 @@ void disk_tree_done(struct disk_tree *t)
 	free(t->table);
 	if (t->root)
 		inode_free(t->root);
-	*t = (struct disk_tree){ 0 };
+	*t = (struct disk_tree){0};
 }
 
 static uint32_t hash_name(const struct disk_tree *t, const struct disk_inode *directory, const char *name, size_t length)
@@ -106,12 +106,13 @@ static void grow_table(struct disk_tree *t)
 	t->table_size = size;
 }
 
-struct disk_name *disk_tree_add(struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode)
+struct disk_name *disk_tree_add(
+	struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode)
 {
 	if (t->names >= t->table_size)
 		grow_table(t);
 	struct disk_name *n = xmalloc(sizeof *n + length + 1);
-	*n = (struct disk_name){ .directory = directory, .inode = inode, .before = directory->last, .length = (uint8_t)length };
+	*n = (struct disk_name){.directory = directory, .inode = inode, .before = directory->last, .length = (uint8_t)length};
 	memcpy(n->text, name, length);
 	n->text[length] = 0;
 	n->hash = hash_name(t, directory, name, length);

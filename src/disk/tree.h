@@ -35,7 +35,7 @@ struct disk_inode {
 };
 
 struct disk_name {
-	struct disk_name *chain;       /* in the hash table */
+	struct disk_name *chain;          /* in the hash table */
 	struct disk_name *before, *after; /* in the directory */
 	struct disk_inode *directory, *inode;
 	uint32_t layer; /* the last one that had an entry for this name */
@@ -65,7 +65,8 @@ struct disk_inode *disk_inode_new(struct disk_tree *t, enum tar_type type);
 void disk_inode_drop(struct disk_tree *t, struct disk_inode *inode);
 struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_inode *directory, const char *name, size_t length);
 /* A new name (which must not be there yet) for an inode. */
-struct disk_name *disk_tree_add(struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode);
+struct disk_name *disk_tree_add(
+	struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode);
 /* Takes a name away, and with a directory everything below it. */
 void disk_tree_remove(struct disk_tree *t, struct disk_name *name);
 /* Takes away what layers before `layer` put below a directory; what this layer made stays, with the directories that lead there. */

@@ -2,10 +2,10 @@
  * Theory of operation: a thread reads the blob and decodes it into a ring of buffers; the caller takes them out, hashes them and
  * gives them to the tar reader, which works in place. Nothing is copied between the decoder's output and the page cache.
  *
- * Why a thread, where the rule is one loop per process: decoding takes most of the time of making a disk, and writing it most of the rest, so doing both
- * at once nearly halves it. A process in the thread's place would cost a copy of every byte through a pipe and the start of a program for each layer.
- * The thread has no part in anything but its decoder and the ring: all that both sides touch is under `mutex`, and it
- * ends before layer_reader_free() returns. It blocks nowhere but on the ring and in poll(2) on the blob and `stop_fd`.
+ * Why a thread, where the rule is one loop per process: decoding takes most of the time of making a disk, and writing it most of the rest,
+ * so doing both at once nearly halves it. A process in the thread's place would cost a copy of every byte through a pipe and the start of a
+ * program for each layer. The thread has no part in anything but its decoder and the ring: all that both sides touch is under `mutex`, and
+ * it ends before layer_reader_free() returns. It blocks nowhere but on the ring and in poll(2) on the blob and `stop_fd`.
  *
  * A blob is a stranger's: what it expands to is capped, in bytes and against its own size.
  */
@@ -71,7 +71,7 @@ struct layer_reader {
 /* One read of the blob, waiting for it or for the order to stop: bytes, 0 at the end, -errno. */
 static ssize_t read_blob(struct layer_reader *l, unsigned char *to, size_t size, struct error **err)
 {
-	struct pollfd polls[] = { { .fd = l->fd, .events = POLLIN }, { .fd = l->stop_fd, .events = POLLIN } };
+	struct pollfd polls[] = {{.fd = l->fd, .events = POLLIN}, {.fd = l->stop_fd, .events = POLLIN}};
 	for (;;) {
 		if (poll(polls, 2, -1) < 0 && errno != EINTR)
 			return error_set_errno(err, errno, "cannot wait for the layer's data");
@@ -112,7 +112,7 @@ static int choose_codec(struct layer_reader *l, struct error **err)
 			return r;
 	}
 	l->codec = layer_codec_find(l->input, l->input_left);
-	l->decoder = l->codec->new();
+	l->decoder = l->codec->new ();
 	return 0;
 }
 
@@ -205,7 +205,7 @@ static int start_thread(struct layer_reader *l)
 
 static int known_media_type(const char *type)
 {
-	static const char *const ends[] = { ".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd", "tar+gzip", "/x-tar", "/gzip" };
+	static const char *const ends[] = {".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd", "tar+gzip", "/x-tar", "/gzip"};
 	for (size_t i = 0; type && i < ARRAY_SIZE(ends); i++)
 		if (endswith(type, ends[i]))
 			return 1;

@@ -8,16 +8,16 @@
 #include "base/error.h"
 
 struct layer_limits {
-	uint64_t max_bytes; /* uncompressed; default 1 TiB */
-	uint64_t max_ratio; /* uncompressed / compressed; default 400, looked at only past ratio_from */
+	uint64_t max_bytes;  /* uncompressed; default 1 TiB */
+	uint64_t max_ratio;  /* uncompressed / compressed; default 400, looked at only past ratio_from */
 	uint64_t ratio_from; /* bytes; default 8 GiB: a file of zeros compresses 1000:1 honestly */
 };
 extern const struct layer_limits layer_default_limits;
 
 struct layer_reader;
-/* Decodes fd (borrowed; from its current position; a pipe will do). The first bytes decide how, as in other tools: there are registries whose media
- * types are wrong, and the digests catch everything else. media_type may be NULL; one that no layer has is -EOPNOTSUPP (encrypted ones).
- * limits NULL: the defaults. Starts a thread that decodes ahead and touches fd until the reader is freed. */
+/* Decodes fd (borrowed; from its current position; a pipe will do). The first bytes decide how, as in other tools: there are registries
+ * whose media types are wrong, and the digests catch everything else. media_type may be NULL; one that no layer has is -EOPNOTSUPP
+ * (encrypted ones). limits NULL: the defaults. Starts a thread that decodes ahead and touches fd until the reader is freed. */
 int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret, struct error **err);
 void layer_reader_free(struct layer_reader *l);
 DEFINE_CLEANUP(struct layer_reader, layer_reader_free)

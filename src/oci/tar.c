@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Theory of operation: the source hands out windows of the archive; headers are copied out of them block by block, content is
- * given on as it lies there, never copied. Extended headers ('x', and GNU's 'L' and 'K') are collected in `pax` until the header of the entry
- * itself comes, and override it. Global headers ('g') are skipped, as the tools of containers do.
+ * given on as it lies there, never copied. Extended headers ('x', and GNU's 'L' and 'K') are collected in `pax` until the header of the
+ * entry itself comes, and override it. Global headers ('g') are skipped, as the tools of containers do.
  *
  * This is our own reader rather than libarchive's for three reasons: it links statically into the agent; names stay the bytes that they are
  * (libarchive converts them to the locale, and in the C locale loses those that are not ASCII); and every length has its cap
@@ -26,7 +26,8 @@ const struct tar_limits tar_default_limits = {
 
 /* Offsets and sizes in a header (ustar; GNU's differ where named so). */
 enum {
-	AT_NAME = 0, NAME_SIZE = 100,
+	AT_NAME = 0,
+	NAME_SIZE = 100,
 	AT_MODE = 100,
 	AT_UID = 108,
 	AT_GID = 116,
@@ -36,13 +37,17 @@ enum {
 	AT_TYPE = 156,
 	AT_TARGET = 157,
 	AT_MAGIC = 257,
-	AT_USER = 265, USER_SIZE = 32,
+	AT_USER = 265,
+	USER_SIZE = 32,
 	AT_GROUP = 297,
 	AT_MAJOR = 329,
 	AT_MINOR = 337,
-	AT_PREFIX = 345, PREFIX_SIZE = 155, PREFIX_SIZE_STAR = 131,
+	AT_PREFIX = 345,
+	PREFIX_SIZE = 155,
+	PREFIX_SIZE_STAR = 131,
 	AT_STAR_TRAILER = 508,
-	AT_GNU_ATIME = 345, AT_GNU_CTIME = 357,
+	AT_GNU_ATIME = 345,
+	AT_GNU_CTIME = 357,
 };
 
 struct tar_reader *tar_reader_new(tar_source *source, void *data, const struct tar_limits *limits)
@@ -72,7 +77,7 @@ void tar_pax_done(struct tar_pax *p)
 	free(p->sparse_name);
 	free(p->pieces);
 	free_xattrs(p->xattrs, p->xattr_count);
-	*p = (struct tar_pax){ 0 };
+	*p = (struct tar_pax){0};
 }
 
 static void entry_done(struct tar_reader *t)
@@ -83,7 +88,7 @@ static void entry_done(struct tar_reader *t)
 	free(e->user);
 	free(e->group);
 	free_xattrs(e->xattrs, e->xattr_count);
-	*e = (struct tar_entry){ 0 };
+	*e = (struct tar_entry){0};
 	free(t->pieces);
 	t->pieces = NULL;
 	t->piece_count = t->piece_at = 0;
@@ -325,9 +330,10 @@ static char *header_path(const struct tar_reader *t)
 
 static int set_type(struct tar_reader *t, struct error **err)
 {
-	static const char letters[] = "0172345" "6SD";
-	static const enum tar_type types[] = { TAR_FILE, TAR_LINK, TAR_FILE, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DIRECTORY, TAR_FIFO, TAR_FILE,
-		TAR_DIRECTORY };
+	static const char letters[] = "0172345"
+				      "6SD";
+	static const enum tar_type types[] = {
+		TAR_FILE, TAR_LINK, TAR_FILE, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DIRECTORY, TAR_FIFO, TAR_FILE, TAR_DIRECTORY};
 	char type = (char)t->header[AT_TYPE];
 	struct tar_entry *e = &t->entry;
 	if (type == 0)
@@ -350,11 +356,11 @@ static int check_names(struct tar_reader *t, struct error **err)
 	struct tar_entry *e = &t->entry;
 	if (!e->path[0])
 		return tar_broken(t, err, "an entry has no name");
-	const char *names[] = { e->path, e->target };
+	const char *names[] = {e->path, e->target};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i] && strlen(names[i]) > t->limits.path_max)
-			return error_set(err, ENAMETOOLONG, "the name \"%.60s...\" has %zu bytes (at most %zu are possible)", names[i], strlen(names[i]),
-				t->limits.path_max);
+			return error_set(err, ENAMETOOLONG, "the name \"%.60s...\" has %zu bytes (at most %zu are possible)", names[i],
+				strlen(names[i]), t->limits.path_max);
 	return 0;
 }
 
@@ -470,7 +476,8 @@ int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct e
 		if ((r = next_header(t, err)) <= 0)
 			return r;
 		if (++t->entries > t->limits.entries_max)
-			return error_set(err, E2BIG, "the tar archive has more than %llu entries", (unsigned long long)t->limits.entries_max);
+			return error_set(
+				err, E2BIG, "the tar archive has more than %llu entries", (unsigned long long)t->limits.entries_max);
 		char type = (char)t->header[AT_TYPE];
 		if (type != 0 && strchr("xXgLK", type)) {
 			if ((r = read_extension(t, type, err)) < 0)
@@ -497,13 +504,13 @@ static int find_piece(struct tar_reader *t, struct tar_piece *ret)
 	}
 	if (t->piece_at == t->piece_count)
 		return 0;
-	*ret = (struct tar_piece){ t->pieces[t->piece_at].offset + t->piece_done, t->pieces[t->piece_at].size - t->piece_done };
+	*ret = (struct tar_piece){t->pieces[t->piece_at].offset + t->piece_done, t->pieces[t->piece_at].size - t->piece_done};
 	return 1;
 }
 
 int tar_reader_read(struct tar_reader *t, const void **ret_data, size_t *ret_size, uint64_t *ret_offset, struct error **err)
 {
-	struct tar_piece piece = { t->entry.size - t->content_left, t->content_left };
+	struct tar_piece piece = {t->entry.size - t->content_left, t->content_left};
 	if (t->entry.type != TAR_FILE || t->content_left == 0 || (t->sparse && !find_piece(t, &piece)))
 		return 0;
 	int r = fill(t, err);

@@ -18,9 +18,9 @@ struct tar_xattr {
 
 struct tar_entry {
 	enum tar_type type;
-	char *path;        /* as in the archive; not empty, no NUL inside; may be absolute or have ".." */
-	char *target;      /* of links and symlinks; else NULL */
-	uint32_t mode;     /* 07777 */
+	char *path;    /* as in the archive; not empty, no NUL inside; may be absolute or have ".." */
+	char *target;  /* of links and symlinks; else NULL */
+	uint32_t mode; /* 07777 */
 	uint32_t uid, gid;
 	char *user, *group; /* names, or NULL */
 	uint64_t size;      /* of the content; apparent size when sparse; 0 for all but files */
@@ -32,14 +32,15 @@ struct tar_entry {
 };
 
 struct tar_limits {
-	size_t path_max;       /* bytes of a name or link target; default 4095 */
-	size_t header_max;     /* bytes of one extended header; default 1 MiB */
-	uint64_t entries_max;  /* default 4 million */
-	uint32_t sparse_max;   /* pieces of a sparse file; default 1 million */
+	size_t path_max;      /* bytes of a name or link target; default 4095 */
+	size_t header_max;    /* bytes of one extended header; default 1 MiB */
+	uint64_t entries_max; /* default 4 million */
+	uint32_t sparse_max;  /* pieces of a sparse file; default 1 million */
 };
 extern const struct tar_limits tar_default_limits;
 
-/* Where the bytes come from: *ret points to at least one byte that stays valid until the next call. Bytes, 0 at the end, -errno (with err set). */
+/* Where the bytes come from: *ret points to at least one byte that stays valid until the next call. Bytes, 0 at the end, -errno (with err
+ * set). */
 typedef ssize_t tar_source(void *data, const void **ret, struct error **err);
 
 struct tar_reader;
@@ -49,7 +50,8 @@ void tar_reader_free(struct tar_reader *t);
 DEFINE_CLEANUP(struct tar_reader, tar_reader_free)
 
 /* The next entry, what was not read of the last one's content being skipped. 1 and *ret (borrowed until the next call), 0 at the end
- * of the archive (everything behind it is read and dropped, so that a digest of the stream is whole), -errno: -EBADMSG for an archive that is broken. */
+ * of the archive (everything behind it is read and dropped, so that a digest of the stream is whole), -errno: -EBADMSG for an archive that
+ * is broken. */
 int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct error **err);
 
 /* The next piece of the entry's content: *ret_data (borrowed until the next call), *ret_size and where it belongs. Offsets

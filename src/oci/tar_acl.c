@@ -43,7 +43,7 @@ static int parse_tag(const char *word, int named)
 
 static int parse_entry(char *text, struct acl_entry *e)
 {
-	char *parts[4] = { 0 };
+	char *parts[4] = {0};
 	size_t count = split(text, parts);
 	if (count < 3)
 		return -1;
@@ -51,7 +51,7 @@ static int parse_entry(char *text, struct acl_entry *e)
 	int tag = parse_tag(parts[0], named);
 	if (tag < 0)
 		return -1;
-	*e = (struct acl_entry){ .tag = (unsigned)tag, .id = ID_NONE };
+	*e = (struct acl_entry){.tag = (unsigned)tag, .id = ID_NONE};
 	for (const char *p = parts[2]; *p && *p != '\t' && *p != ' '; p++)
 		e->permissions |= *p == 'r' ? 4 : *p == 'w' ? 2 : *p == 'x' ? 1 : 0;
 	if (!named)
@@ -76,7 +76,7 @@ static void put_le(unsigned char *p, uint32_t value, int size)
 
 unsigned char *tar_acl_from_text(const char *text, size_t *ret_size)
 {
-	AUTO_STRV struct strv lines = { 0 };
+	AUTO_STRV struct strv lines = {0};
 	struct acl_entry entries[ENTRIES_MAX];
 	strv_split(&lines, text, ",\n");
 	if (lines.count < 3 || lines.count > ENTRIES_MAX)

@@ -21,7 +21,7 @@ enum {
 	PAX_CTIME = 1 << 5,
 	PAX_MAJOR = 1 << 6,
 	PAX_MINOR = 1 << 7,
-	PAX_REAL_SIZE = 1 << 8, /* sparse: the apparent size */
+	PAX_REAL_SIZE = 1 << 8,  /* sparse: the apparent size */
 	PAX_SPARSE_1_0 = 1 << 9, /* the map is in front of the content */
 };
 
@@ -61,7 +61,7 @@ struct tar_reader {
 };
 
 int tar_broken(struct tar_reader *t, struct error **err, const char *format, ...) PRINTF_LIKE(3, 4); /* -EBADMSG, says where */
-int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err); /* exactly size bytes: 0 or -errno */
+int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err);                       /* exactly size bytes: 0 or -errno */
 /* A number field of a header: octal text, or base 256. 0 or -ERANGE/-EINVAL. */
 int tar_parse_number(const unsigned char *field, size_t size, int64_t *ret);
 
@@ -70,11 +70,11 @@ void tar_pax_done(struct tar_pax *p);
 int tar_pax_parse(struct tar_reader *t, const char *data, size_t size, struct error **err);
 
 /* Set t->pieces for the entry in t->header / t->pax; stored is what is left of its content. */
-int tar_sparse_old(struct tar_reader *t, struct error **err);   /* type 'S' */
-int tar_sparse_pax(struct tar_reader *t, struct error **err);   /* 0.0, 0.1 and 1.0 */
+int tar_sparse_old(struct tar_reader *t, struct error **err); /* type 'S' */
+int tar_sparse_pax(struct tar_reader *t, struct error **err); /* 0.0, 0.1 and 1.0 */
 /* Adds a piece: -EBADMSG when there are too many. */
 int tar_sparse_add(struct tar_reader *t, struct tar_piece **pieces, size_t *count, struct tar_piece piece, struct error **err);
 
-/* A POSIX access control list as star and GNU tar write it, as the value of a system.posix_acl_* attribute; owned. NULL when it is not one, or
- * names a user without a number. */
+/* A POSIX access control list as star and GNU tar write it, as the value of a system.posix_acl_* attribute; owned. NULL when it is not one,
+ * or names a user without a number. */
 unsigned char *tar_acl_from_text(const char *text, size_t *ret_size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sparse files in tar archives, by the GNU tar manual, "Storing Sparse Files": the old GNU type 'S' (map in the header and in blocks behind it),
- * pax 0.0 (a record for each number), 0.1 (one record with all) and 1.0 (text in front of the content).
+ * Sparse files in tar archives, by the GNU tar manual, "Storing Sparse Files": the old GNU type 'S' (map in the header and in blocks behind
+ * it), pax 0.0 (a record for each number), 0.1 (one record with all) and 1.0 (text in front of the content).
  *
  * A map must go upwards, stay within the apparent size, and add up to what is stored: so content never runs out or is left over.
  */
@@ -43,10 +43,10 @@ static int add_old(struct tar_reader *t, const unsigned char *at, int count, str
 {
 	for (int i = 0; i < count && at[i * OLD_ENTRY] != 0; i++) {
 		int64_t offset = 0, size = 0;
-		if (tar_parse_number(at + i * OLD_ENTRY, 12, &offset) < 0 || tar_parse_number(at + i * OLD_ENTRY + 12, 12, &size) < 0 || offset < 0 ||
-			size < 0)
+		if (tar_parse_number(at + i * OLD_ENTRY, 12, &offset) < 0 || tar_parse_number(at + i * OLD_ENTRY + 12, 12, &size) < 0 ||
+			offset < 0 || size < 0)
 			return tar_broken(t, err, "the map of a sparse file makes no sense");
-		int r = tar_sparse_add(t, &t->pieces, &t->piece_count, (struct tar_piece){ (uint64_t)offset, (uint64_t)size }, err);
+		int r = tar_sparse_add(t, &t->pieces, &t->piece_count, (struct tar_piece){(uint64_t)offset, (uint64_t)size}, err);
 		if (r < 0)
 			return r;
 	}
@@ -96,7 +96,7 @@ static int read_map(struct tar_reader *t, struct error **err)
 	uint64_t count = 0, used = 0;
 	int r = take_number(t, &count, &used, err);
 	for (uint64_t i = 0; r == 0 && i < count; i++) {
-		struct tar_piece piece = { 0 };
+		struct tar_piece piece = {0};
 		if ((r = take_number(t, &piece.offset, &used, err)) == 0 && (r = take_number(t, &piece.size, &used, err)) == 0)
 			r = tar_sparse_add(t, &t->pieces, &t->piece_count, piece, err);
 	}

@@ -133,7 +133,7 @@ static void read_host_xattrs(struct item *i, const char *path)
 static int visit(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	static char target[PATH_SIZE];
-	struct item i = { .path = path + root_length, .st = *st, .hash = hash };
+	struct item i = {.path = path + root_length, .st = *st, .hash = hash};
 	EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
 	if (S_ISREG(st->st_mode))
 		read_host_file(path);
@@ -195,7 +195,7 @@ static int each_xattr(char *name, char *raw, size_t raw_size, void *attributes)
 
 static void read_disk_xattrs(struct item *i, ext2_ino_t number)
 {
-	struct attributes a = { .item = i };
+	struct attributes a = {.item = i};
 	check(ext2fs_xattrs_open(fs, number, &a.handle), "xattrs");
 	check(ext2fs_xattrs_read(a.handle), "xattrs");
 	check(ext2fs_xattrs_iterate(a.handle, each_xattr, &a), "xattrs");
@@ -245,7 +245,7 @@ static int each_name(ext2_ino_t directory, int entry, struct ext2_dir_entry *e, 
 static void list_disk(ext2_ino_t number, const char *path)
 {
 	static char target[PATH_SIZE];
-	struct item i = { .path = path, .hash = hash };
+	struct item i = {.path = path, .hash = hash};
 	if (streq(path, "/lost+found"))
 		return;
 	stat_disk(number, &i);
@@ -261,7 +261,7 @@ static void list_disk(ext2_ino_t number, const char *path)
 	print_item(&i);
 	if (!S_ISDIR(i.st.st_mode))
 		return;
-	struct where w = { .path = path };
+	struct where w = {.path = path};
 	check(ext2fs_dir_iterate2(fs, number, 0, NULL, each_name, &w), "directory");
 	for (size_t n = 0; n < w.names.count; n++)
 		list_disk(w.numbers[n], w.names.items[n]);

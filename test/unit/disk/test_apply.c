@@ -265,7 +265,7 @@ static int write_blob(const void *data, size_t size, const struct disk_layer *li
 
 static void *gzip(const void *data, size_t size, size_t *ret_size)
 {
-	z_stream z = { 0 };
+	z_stream z = {0};
 	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
 	size_t max = deflateBound(&z, size) + 64;
 	unsigned char *out = xmalloc(max);
@@ -281,7 +281,7 @@ static void *gzip(const void *data, size_t size, size_t *ret_size)
 
 static void test_codecs(void **state)
 {
-	static const struct disk_layer like = { .media_type = "application/vnd.oci.image.layer.v1.tar+gzip" };
+	static const struct disk_layer like = {.media_type = "application/vnd.oci.image.layer.v1.tar+gzip"};
 	struct test_layer l;
 	layer_start(&l);
 	layer_file(&l, "etc/motd", "hello");
@@ -308,7 +308,7 @@ static void test_codecs(void **state)
 	assert_non_null(strstr(cut->text, "cut off"));
 	gz[zipped / 2] ^= 0xff;
 	assert_int_equal(write_blob(gz, zipped, &like, NULL, &damaged), -EBADMSG);
-	assert_int_equal(write_blob(z, zsize, &(struct disk_layer){ .media_type = "application/x+encrypted" }, NULL, &type), -EOPNOTSUPP);
+	assert_int_equal(write_blob(z, zsize, &(struct disk_layer){.media_type = "application/x+encrypted"}, NULL, &type), -EOPNOTSUPP);
 	assert_int_equal(write_blob(l.data, 700, &like, NULL, &plain), -EBADMSG);
 	layer_done(&l);
 }
@@ -317,8 +317,9 @@ static void test_diff_id(void **state)
 {
 	static const char zeros[1024], empty[] = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 	AUTO_ERROR struct error *err = NULL;
-	assert_int_equal(write_blob(zeros, sizeof zeros, &(struct disk_layer){ .diff_id = empty }, NULL, NULL), 0);
-	struct disk_layer wrong = { .diff_id = "sha256:0000000000000000000000000000000000000000000000000000000000000000", .name = "layer 7 (x)" };
+	assert_int_equal(write_blob(zeros, sizeof zeros, &(struct disk_layer){.diff_id = empty}, NULL, NULL), 0);
+	struct disk_layer wrong = {
+		.diff_id = "sha256:0000000000000000000000000000000000000000000000000000000000000000", .name = "layer 7 (x)"};
 	assert_int_equal(write_blob(zeros, sizeof zeros, &wrong, NULL, &err), -EBADMSG);
 	assert_non_null(startswith(err->text, "layer 7 (x): "));
 }
@@ -331,7 +332,7 @@ static void test_bomb(void **state)
 	size_t zipped = 0;
 	AUTOFREE unsigned char *gz = gzip(zeros, SIZE, &zipped);
 	AUTO_ERROR struct error *err = NULL;
-	struct disk_options o = { .max_bytes = 8 << 20 };
+	struct disk_options o = {.max_bytes = 8 << 20};
 	assert_int_equal(write_blob(gz, zipped, &like, &o, &err), -E2BIG);
 	assert_non_null(strstr(err->text, "expand"));
 	print_message("%s\n", err->text);
@@ -347,8 +348,8 @@ static void test_cancel(void **state)
 {
 	static const struct disk_layer like;
 	int calls = 0;
-	char zeros[4096] = { 0 };
-	struct disk_options o = { .progress = cancel, .data = &calls };
+	char zeros[4096] = {0};
+	struct disk_options o = {.progress = cancel, .data = &calls};
 	assert_int_equal(write_blob(zeros, sizeof zeros, &like, &o, NULL), -ECANCELED);
 	assert_int_equal(calls, 1);
 }
@@ -377,9 +378,16 @@ static void test_pipe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whiteouts), cmocka_unit_test(test_replace), cmocka_unit_test(test_blocks_again),
-		cmocka_unit_test(test_symlinks_on_the_way), cmocka_unit_test(test_refused), cmocka_unit_test(test_codecs),
-		cmocka_unit_test(test_diff_id), cmocka_unit_test(test_bomb), cmocka_unit_test(test_cancel), cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_whiteouts),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_blocks_again),
+		cmocka_unit_test(test_symlinks_on_the_way),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_codecs),
+		cmocka_unit_test(test_diff_id),
+		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_pipe),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

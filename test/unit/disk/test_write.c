@@ -165,7 +165,7 @@ static void assert_xattr(ext2_filsys fs, const char *path, const char *name, con
 
 static void test_xattrs(void **state)
 {
-	static const unsigned char capability[20] = { 1, 0, 0, 2, 0, 4 };
+	static const unsigned char capability[20] = {1, 0, 0, 2, 0, 4};
 	char large[3000];
 	struct test_layer l;
 	memset(large, 'v', sizeof large);
@@ -194,8 +194,8 @@ static void test_xattrs(void **state)
 	assert_xattr(fs, "/large", "user.large", large, sizeof large);
 	assert_xattr(fs, "/large", "trusted.overlay.x", "y", 1);
 	/* libext2fs gives entries that have no number on disk the number 0. */
-	static const unsigned char acl[44] = { 2, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 2, 0, 4, 0, 0xd2, 4, 0, 0, 4, 0, 4, 0, 0, 0, 0, 0, 16, 0, 4, 0, 0, 0, 0,
-		0, 32 };
+	static const unsigned char acl[44] = {
+		2, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 2, 0, 4, 0, 0xd2, 4, 0, 0, 4, 0, 4, 0, 0, 0, 0, 0, 16, 0, 4, 0, 0, 0, 0, 0, 32};
 	assert_xattr(fs, "/acl", "system.posix_acl_access", acl, sizeof acl);
 	ext2fs_free(fs);
 }
@@ -232,7 +232,10 @@ static void test_names(void **state)
 	layer_file(&l, path, "deep");
 	layer_file(&l, "/absolute", "inside");
 	layer_file(&l, "./with space\n\xff\xfe", "bytes");
-	layer_file(&l, "stra\xc3\x9f" "e", "umlaut");
+	layer_file(&l,
+		"stra\xc3\x9f"
+		"e",
+		"umlaut");
 	ext2_filsys fs = write_one(&l);
 	AUTOFREE char *slashed = xasprintf("/%s", name);
 	assert_content(fs, slashed, "longest");
@@ -240,14 +243,17 @@ static void test_names(void **state)
 	assert_content(fs, deep, "deep");
 	assert_content(fs, "/absolute", "inside");
 	assert_content(fs, "/with space\n\xff\xfe", "bytes");
-	assert_content(fs, "/stra\xc3\x9f" "e", "umlaut");
+	assert_content(fs,
+		"/stra\xc3\x9f"
+		"e",
+		"umlaut");
 	ext2fs_free(fs);
 }
 
 /* Directories of one block, of one level of leaves and of two. */
 static void test_large_directories(void **state)
 {
-	static const int counts[] = { 100, 5000, 60000 };
+	static const int counts[] = {100, 5000, 60000};
 	struct test_layer l;
 	layer_start(&l);
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
@@ -351,7 +357,7 @@ static void test_same_bytes(void **state)
 
 static void test_find_first(void **state)
 {
-	static const char *const paths[] = { "/sbin/init", "/usr/sbin/init", "/init", NULL };
+	static const char *const paths[] = {"/sbin/init", "/usr/sbin/init", "/init", NULL};
 	struct test_layer l;
 	const char *found = NULL;
 	layer_start(&l);
@@ -383,9 +389,17 @@ static void test_refused_output(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty), cmocka_unit_test(test_metadata), cmocka_unit_test(test_kinds), cmocka_unit_test(test_xattrs),
-		cmocka_unit_test(test_xattrs_too_large), cmocka_unit_test(test_names), cmocka_unit_test(test_large_directories),
-		cmocka_unit_test(test_zeros), cmocka_unit_test(test_sparse), cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_find_first),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_metadata),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_xattrs),
+		cmocka_unit_test(test_xattrs_too_large),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_large_directories),
+		cmocka_unit_test(test_zeros),
+		cmocka_unit_test(test_sparse),
+		cmocka_unit_test(test_same_bytes),
+		cmocka_unit_test(test_find_first),
 		cmocka_unit_test(test_refused_output),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
