@@ -167,7 +167,7 @@ static int take_frames(struct session *s)
 		takers[i].take(s, &f);
 		buffer_consume(&s->received, SESSION_HEADER_SIZE + f.size);
 	}
-	return r;
+	return MIN(r, 0);
 }
 
 static int receive(struct session *s)

@@ -84,9 +84,10 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	}
 	AUTOFREE char *text = buffer_take_string(&line);
 	r = understand(name, text ? text : (char *)(uintptr_t)"", ret, err);
-	/* One that is not ours to wait for is ending: no zombie for as long as we live. */
+	/* One that is ending: no zombie for as long as we live. */
+	int status;
 	if (r < 0 || *ret == KEEPER_BUSY)
-		spawn_wait(pid, NULL);
+		spawn_wait(pid, &status);
 	return r;
 }
 
