@@ -19,7 +19,7 @@ char *qemu_kernel_options(const struct qemu_plan *p)
 {
 	struct strv words = { 0 };
 	/* A kernel that panics ends (panic=-1 with -no-reboot ends QEMU); what it says at the end is on the serial console. */
-	strv_split(&words, "console=ttyS0 8250.nr_uarts=1 quiet loglevel=4 panic=-1 oops=panic", " ");
+	strv_split(&words, "console=ttyS0 8250.nr_uarts=1 quiet loglevel=4 panic=-1", " ");
 	strv_split(&words, "random.trust_cpu=on nowatchdog audit=0 cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1", " ");
 	/* Nobody shares an emulated processor's caches with the guest: these only cost time there. Under KVM they stay as the kernel has them. */
 	if (!p->kvm)

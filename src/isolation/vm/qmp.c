@@ -78,7 +78,8 @@ static void fail(struct qmp *q, int code, const char *why)
 	source_free(q->io);
 	q->io = NULL;
 	fd_close(TAKE_FD(q->fd));
-	q->close_code = code;
+	/* A QEMU that exits with a command unread is an end of file too. */
+	q->close_code = code == -ECONNRESET || code == -EPIPE ? 0 : code;
 	q->close_why = xstrdup(why);
 	loop_add_deferred(q->loop, on_closing, q, &q->closing);
 }

@@ -36,6 +36,7 @@ static void on_ended(struct source *s, void *data)
 	source_free(r->end_source);
 	r->end_source = NULL;
 	r->ended = 1;
+	shares_cancel(r);
 	r->events.ended(r->end_code, r->end_why, r->data);
 }
 

@@ -124,6 +124,7 @@ int share_slot_take(struct isolation_run *r); /* a free slot, or -1 */
 int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
 int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
 void share_event_deleted(struct isolation_run *r, struct json_object *event_data); /* DEVICE_DELETED */
+void shares_cancel(struct isolation_run *r); /* answers the changes that will not come to an end */
 void shares_done(struct isolation_run *r);
 
 /* boot_log.c */

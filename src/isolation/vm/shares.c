@@ -76,7 +76,7 @@ static void share_drop(struct isolation_run *r, const char *tag)
 	}
 }
 
-static void change_free(struct share_change *c)
+static void change_unlink(struct share_change *c)
 {
 	for (struct share_change **p = &c->run->changes; *p; p = &(*p)->next) {
 		if (*p == c) {
@@ -84,6 +84,10 @@ static void change_free(struct share_change *c)
 			break;
 		}
 	}
+}
+
+static void change_free(struct share_change *c)
+{
 	source_free(c->deadline);
 	source_free(c->finish);
 	free(c->tag);
@@ -100,6 +104,7 @@ static void on_finish(struct source *s, void *data)
 		share_drop(c->run, c->tag);
 	else if (share)
 		share->removing = 0;
+	change_unlink(c);
 	c->done(c->code, c->why, c->data);
 	change_free(c);
 }
@@ -244,6 +249,8 @@ int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, 
 	struct share_change *c = change_new(r, tag, 0, done, data);
 	int result = loop_add_timer(r->loop, clock_deadline(UNPLUG_TIMEOUT_MS), on_guest_holds, c, &c->deadline);
 	if (result < 0) {
+		s->removing = 0;
+		change_unlink(c);
 		change_free(c);
 		return error_set_errno(err, result, "cannot set a timer");
 	}
@@ -267,10 +274,19 @@ void share_event_deleted(struct isolation_run *r, struct json_object *event_data
 	}
 }
 
+void shares_cancel(struct isolation_run *r)
+{
+	while (r->changes) {
+		struct share_change *c = r->changes;
+		r->changes = c->next;
+		c->done(-ECANCELED, "the machine has stopped", c->data);
+		change_free(c);
+	}
+}
+
 void shares_done(struct isolation_run *r)
 {
-	while (r->changes)
-		change_free(r->changes);
+	shares_cancel(r);
 	while (r->shares) {
 		struct vm_share *s = r->shares;
 		r->shares = s->next;

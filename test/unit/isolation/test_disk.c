@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Machines' disks: created over an image, cloned, removed; qemu-img is the judge of the chains where it is installed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "disk/qcow2.h"
+#include "isolation/isolation.h"
+
+static char folder[] = "/tmp/holm-test-disk-XXXXXX";
+static char *image;
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(folder))
+		return -1;
+	setenv("XDG_DATA_HOME", folder, 1);
+	image = path_join(folder, "image.ext4");
+	AUTO_FD int fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0400);
+	return fd < 0 || ftruncate(fd, 8 << 20) < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	path_remove_tree(AT_FDCWD, folder);
+	free(image);
+	return 0;
+}
+
+static struct machine machine(const char *name)
+{
+	return (struct machine){ .name = (char *)name, .image_disk = image, .disk_size = 1 << 30 };
+}
+
+static char *directory_of(const char *name)
+{
+	char *directory = machine_dir(name);
+	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
+	return directory;
+}
+
+static void create(const char *name)
+{
+	const struct machine m = machine(name);
+	AUTOFREE char *directory = directory_of(name);
+	assert_int_equal(isolation_vm_disk.create(&m, directory, NULL), 0);
+}
+
+static int clone(const char *from, const char *to)
+{
+	const struct machine f = machine(from), t = machine(to);
+	AUTOFREE char *directory = directory_of(to);
+	return isolation_vm_disk.clone(&f, &t, directory, NULL);
+}
+
+static void delete(const char *name)
+{
+	const struct machine m = machine(name);
+	AUTOFREE char *directory = machine_dir(name);
+	path_remove_tree(AT_FDCWD, directory);
+	assert_int_equal(isolation_vm_disk.remove(&m, NULL), 0);
+}
+
+/* As if the machine had run: the file gets longer. */
+static void write_something(const char *name)
+{
+	AUTOFREE char *disk = machine_file(name, "disk.qcow2");
+	AUTO_FD int fd = open(disk, O_WRONLY | O_APPEND | O_CLOEXEC);
+	char data[65536] = { 1 };
+	assert_int_equal(fd_write_full(fd, data, sizeof(data)), 0);
+}
+
+static int count(const char *backing, const char *format, void *data)
+{
+	++*(int *)data;
+	return 0;
+}
+
+static int chain_length(const char *name)
+{
+	AUTOFREE char *disk = machine_file(name, "disk.qcow2");
+	int n = 0;
+	assert_int_equal(qcow2_walk_chain(disk, count, &n, NULL), 0);
+	char *argv[] = { (char *)"qemu-img", (char *)"info", (char *)"--backing-chain", disk, NULL };
+	AUTOFREE char *output = NULL;
+	int r = spawn_capture(argv, 1 << 20, clock_deadline(20000), &output, NULL);
+	assert_true(r == 0 || r == -ENOENT);
+	return n;
+}
+
+static int base_count(void)
+{
+	AUTOFREE char *list = xasprintf("%s/holm/machines/.bases", folder);
+	char *argv[] = { (char *)"find", list, (char *)"-name", (char *)"*.qcow2", NULL };
+	AUTOFREE char *output = NULL;
+	int lines = 0;
+	assert_int_equal(spawn_capture(argv, 1 << 16, clock_deadline(20000), &output, NULL), 0);
+	for (const char *c = output; *c; c++)
+		lines += *c == '\n';
+	return lines;
+}
+
+static void test_create(void **state)
+{
+	uint64_t used = 0;
+	create("one");
+	assert_int_equal(chain_length("one"), 1);
+	const struct machine m = machine("one");
+	assert_int_equal(isolation_vm_disk.disk_usage(&m, &used), 0);
+	assert_true(used < 1 << 20);
+	struct machine small = machine("small");
+	small.disk_size = 1 << 20;
+	AUTOFREE char *directory = directory_of("small");
+	assert_int_equal(isolation_vm_disk.create(&small, directory, NULL), -EINVAL);
+	delete("small");
+	delete("one");
+}
+
+static void test_clone(void **state)
+{
+	create("source");
+	write_something("source");
+	assert_int_equal(clone("source", "copy"), 0);
+	assert_int_equal(chain_length("source"), 2);
+	assert_int_equal(chain_length("copy"), 2);
+	assert_int_equal(base_count(), 1);
+	/* Nothing written since: the same base serves again, however often. */
+	assert_int_equal(clone("source", "copy2"), 0);
+	assert_int_equal(chain_length("source"), 2);
+	assert_int_equal(base_count(), 1);
+	/* A clone of a clone that has written. */
+	write_something("copy");
+	assert_int_equal(clone("copy", "copy3"), 0);
+	assert_int_equal(chain_length("copy3"), 3);
+	assert_int_equal(base_count(), 2);
+	/* Bases go with the last machine that stands on them. */
+	delete("copy");
+	assert_int_equal(base_count(), 2);
+	delete("copy3");
+	assert_int_equal(base_count(), 1);
+	delete("source");
+	assert_int_equal(base_count(), 1);
+	assert_int_equal(chain_length("copy2"), 2);
+	delete("copy2");
+	assert_int_equal(base_count(), 0);
+}
+
+static void test_chain_ends(void **state)
+{
+	char name[32];
+	create("m");
+	int r = 0, i;
+	for (i = 0; i < 2 * QCOW2_CHAIN_MAX && r == 0; i++) {
+		write_something("m");
+		snprintf(name, sizeof(name), "c%d", i);
+		r = clone("m", name);
+	}
+	assert_int_equal(r, -EMLINK);
+	chain_length("m");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_clone),
+		cmocka_unit_test(test_chain_ends),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
