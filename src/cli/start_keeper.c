@@ -170,12 +170,13 @@ static void show_log(struct json_object *line)
 }
 
 /* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed. */
-static int handle_line(const char *name, struct json_object *line, struct error **err)
+static int handle_line(const char *name, struct json_object *line, int started, struct error **err)
 {
 	const char *text, *code;
 	if (json_get_string(line, "stage", &text, NULL) == 0)
 		output_progress("%s: %s ...", name, text);
-	if (json_get_string(line, "warning", &text, NULL) == 0)
+	/* Said once, by the command that booted it: not again by each session. */
+	if (started && json_get_string(line, "warning", &text, NULL) == 0)
 		output_note("%s", text);
 	if (json_get_string(line, "error", &text, NULL) == 0) {
 		show_log(line);
@@ -185,7 +186,7 @@ static int handle_line(const char *name, struct json_object *line, struct error 
 	return json_get_string(line, "state", &text, NULL) == 0 && streq(text, "running");
 }
 
-static int wait_ready(const char *name, int fd, enum client_level level, struct error **err)
+static int wait_ready(const char *name, int fd, enum client_level level, int started, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	uint64_t deadline = clock_deadline(BOOT_MS);
@@ -197,7 +198,7 @@ static int wait_ready(const char *name, int fd, enum client_level level, struct 
 		if (r == 0)
 			return error_set(err, ECONNRESET, "machine \"%s\" stopped while it was starting; see holm machine logs --boot %s", name, name);
 		if (r > 0)
-			r = handle_line(name, line, err);
+			r = handle_line(name, line, started, err);
 	}
 	return r < 0 ? r : 0;
 }
@@ -213,7 +214,7 @@ int client_start(const char *name, enum client_level level, unsigned flags, int 
 	int r = fd < 0 ? fd : 0;
 	if (r == 0 && !cancelled) {
 		waiting_fd = fd;
-		r = cancelled ? -ECANCELED : wait_ready(name, fd, level, &why);
+		r = cancelled ? -ECANCELED : wait_ready(name, fd, level, started, &why);
 		waiting_fd = -1;
 	}
 	output_progress_clear();
