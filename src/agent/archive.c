@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
-#include "tar_unpack.h"
-#include "tar_write.h"
+#include "oci/tar_unpack.h"
+#include "oci/tar_write.h"
 #include "worker.h"
 
 enum { STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See tar_write.h. Each entry is a ustar header; what does not fit there goes into an extended header in front of it. A file that changes its
  * size while it is read is cut or filled with zeros, because its header has been written. */
-#include "tar_write.h"
+#include "oci/tar_write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -317,12 +317,12 @@ int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, 
 	const char *file = streq(clean, "/") ? "." : path_base(clean);
 	AUTO_FD int directory = path_open_in_root(root, parent, O_RDONLY | O_DIRECTORY, 0);
 	if (directory < 0 || fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s in the machine", clean);
+		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s", clean);
 	struct writer *w = xnew(struct writer);
 	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev };
 	int r = write_node(w, directory, file, name, 0);
 	if (r >= 0)
 		r = put(w, end, sizeof end);
 	free_links(w);
-	return r < 0 ? error_set_errno(err, r, "cannot read %s in the machine", clean) : 0;
+	return r < 0 ? error_set_errno(err, r, "cannot read %s", clean) : 0;
 }

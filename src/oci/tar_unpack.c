@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Entry by entry: the parent is opened beneath the directory without following symlinks, so neither "..", nor absolute names, nor
  * a symlink made by an earlier entry lead out. A directory's mode and time are set at the end, when nothing is written into it any more. */
-#include "tar_unpack.h"
+#include "oci/tar_unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +76,16 @@ static void owner_of(const struct unpack *p, const struct tar_entry *e, uid_t *u
 	*gid = p->u->gid >= 0 ? (gid_t)p->u->gid : e->gid;
 }
 
+static mode_t mode_of(const struct unpack *p, const struct tar_entry *e)
+{
+	return e->mode & (p->u->foreign ? 0777 : 07777);
+}
+
+static size_t xattrs_of(const struct unpack *p, const struct tar_entry *e)
+{
+	return p->u->foreign ? 0 : e->xattr_count;
+}
+
 /* A share refuses to give files to others; they belong to the user there anyway. */
 static int is_harmless(int code)
 {
@@ -112,9 +122,9 @@ static int make_file(struct unpack *p, const struct tar_entry *e, int parent, co
 	int r = write_content(p, fd, e->size, err);
 	if (r < 0)
 		return r;
-	if ((fchown(fd, uid, gid) < 0 && !is_harmless(errno)) || fchmod(fd, e->mode & 07777) < 0)
+	if ((fchown(fd, uid, gid) < 0 && !is_harmless(errno)) || fchmod(fd, mode_of(p, e)) < 0)
 		return -errno;
-	for (size_t i = 0; i < e->xattr_count; i++)
+	for (size_t i = 0; i < xattrs_of(p, e); i++)
 		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 && !is_harmless(errno))
 			return -errno;
 	return futimens(fd, times) < 0 ? -errno : 0;
@@ -134,14 +144,14 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 		return 0; /* what is there keeps its owner and mode */
 	if (fchown(fd, uid, gid) < 0 && !is_harmless(errno))
 		return -errno;
-	for (size_t i = 0; i < e->xattr_count; i++)
+	for (size_t i = 0; i < xattrs_of(p, e); i++)
 		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 && !is_harmless(errno))
 			return -errno;
 	if (p->late_count >= DIRECTORIES_MAX)
 		return -E2BIG;
 	if ((p->late_count & (p->late_count - 1)) == 0)
 		p->late = xrealloc(p->late, MAX(p->late_count * 2, (size_t)1), sizeof *p->late);
-	p->late[p->late_count++] = (struct late_directory){ .path = xstrdup(place), .mode = e->mode & 07777,
+	p->late[p->late_count++] = (struct late_directory){ .path = xstrdup(place), .mode = mode_of(p, e),
 		.mtime = { .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns } };
 	return 0;
 }
@@ -163,10 +173,12 @@ static int make_special(struct unpack *p, const struct tar_entry *e, int parent,
 	mode_t type = e->type == TAR_FIFO ? S_IFIFO : e->type == TAR_CHAR ? S_IFCHR : S_IFBLK;
 	uid_t uid;
 	gid_t gid;
+	if (p->u->foreign && (e->type == TAR_CHAR || e->type == TAR_BLOCK))
+		return 0;
 	owner_of(p, e, &uid, &gid);
 	unlinkat(parent, name, 0);
 	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name)
-				       : mknodat(parent, name, type | (e->mode & 07777), makedev(e->major, e->minor));
+				       : mknodat(parent, name, type | mode_of(p, e), makedev(e->major, e->minor));
 	if (r < 0)
 		return -errno;
 	return fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && !is_harmless(errno) ? -errno : 0;
@@ -197,7 +209,7 @@ static int unpack_entry(struct unpack *p, const struct tar_entry *e, struct erro
 			r = make_special(p, e, parent, name);
 		}
 	}
-	return r < 0 ? error_set_errno(err, r, "cannot write %.200s in the machine", place) : 0;
+	return r < 0 ? error_set_errno(err, r, "cannot write %.200s", place) : 0;
 }
 
 /* Deepest last made, first finished. */
