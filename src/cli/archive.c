@@ -2,20 +2,15 @@
 #include "cli/archive.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cli/client.h"
-#include "http/http.h"
 
-enum {
-	BLOCK = 64 * 1024,
-	STALL_MS = 120 * 1000, /* no byte moved for so long: given up */
-};
+enum { STALL_S = 120 }; /* no byte moved for so long: given up */
 
 static int connect_running(const char *machine, struct error **err)
 {
@@ -31,61 +26,65 @@ static char *make_target(const char *path, const char *query)
 	return xasprintf("/v1/archive?path=%s%s", encoded, query);
 }
 
-int archive_download(const char *machine, const char *path, const char *query, int output, struct error **err)
+int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query, struct error **err)
 {
-	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	AUTOFREE char *target = make_target(path, query);
-	AUTO_FD int fd = connect_running(machine, err);
-	char block[BLOCK];
-	if (fd < 0)
-		return fd;
-	int r = http_request(fd, "GET", target, NULL, NULL, clock_deadline(STALL_MS), &response, err);
-	while (r == 0) {
-		ssize_t n = http_response_read(&response, block, sizeof block, clock_deadline(STALL_MS), err);
-		if (n <= 0)
-			return (int)n;
-		r = fd_write_full(output, block, (size_t)n);
-		if (r < 0)
-			return error_set_errno(err, r, "writing the archive of %s", path);
-	}
+	d->fd = connect_running(machine, err);
+	return d->fd < 0 ? d->fd : http_request(d->fd, "GET", target, NULL, NULL, clock_deadline(STALL_S * 1000), &d->response, err);
+}
+
+ssize_t archive_download_read(void *download, const void **ret, struct error **err)
+{
+	struct archive_download *d = download;
+	*ret = d->block;
+	return http_response_read(&d->response, d->block, sizeof d->block, clock_deadline(STALL_S * 1000), err);
+}
+
+void archive_download_done(struct archive_download *d)
+{
+	http_response_done(&d->response);
+	fd_close(d->fd);
+	d->fd = -1;
+}
+
+int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query, struct error **err)
+{
+	static const struct timeval limit = { .tv_sec = STALL_S };
+	AUTOFREE char *target = make_target(path, query);
+	u->fd = connect_running(machine, err);
+	if (u->fd < 0)
+		return u->fd;
+	setsockopt(u->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	/* The body goes out in chunks (RFC 9112 7.1), as its length is not known before. */
+	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: holm\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n\r\n", target);
+	int r = fd_write_full(u->fd, head, strlen(head));
+	return r < 0 ? error_set_errno(err, r, "machine \"%s\"", machine) : 0;
+}
+
+int archive_upload_write(void *upload, const void *data, size_t size)
+{
+	struct archive_upload *u = upload;
+	char line[32];
+	int length = snprintf(line, sizeof line, "%zx\r\n", size);
+	int r = u->broken ? -EPIPE : fd_write_full(u->fd, line, (size_t)length);
+	if (r == 0)
+		r = fd_write_full(u->fd, data, size);
+	if (r == 0)
+		r = fd_write_full(u->fd, "\r\n", 2);
+	u->broken |= r < 0;
 	return r;
 }
 
-/* The body goes out in chunks (RFC 9112 7.1), as its length is not known before. */
-static int send_body(int fd, int input, struct error **err)
-{
-	char block[BLOCK], line[32];
-	for (;;) {
-		ssize_t n = read(input, block, sizeof block);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set_errno(err, errno, "reading the archive");
-		int length = snprintf(line, sizeof line, "%zx\r\n", (size_t)n);
-		int r = fd_write_full(fd, line, (size_t)length);
-		if (r == 0 && n > 0)
-			r = fd_write_full(fd, block, (size_t)n);
-		if (r == 0)
-			r = fd_write_full(fd, "\r\n", 2);
-		/* Refused midway: the answer says why. */
-		if (r < 0 || n == 0)
-			return 0;
-	}
-}
-
-int archive_upload(const char *machine, const char *path, const char *query, int input, struct error **err)
+int archive_upload_end(struct archive_upload *u, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
-	AUTOFREE char *target = make_target(path, query);
-	AUTO_FD int fd = connect_running(machine, err);
-	if (fd < 0)
-		return fd;
-	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: holm\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n\r\n", target);
-	int r = fd_write_full(fd, head, strlen(head));
-	if (r < 0)
-		return error_set_errno(err, r, "machine \"%s\"", machine);
-	r = send_body(fd, input, err);
-	if (r < 0)
-		return r;
-	return http_answer(fd, clock_deadline(STALL_MS), &response, err);
+	if (!u->broken)
+		fd_write_full(u->fd, "0\r\n\r\n", 5);
+	return http_answer(u->fd, clock_deadline(STALL_S * 1000), &response, err);
+}
+
+void archive_upload_done(struct archive_upload *u)
+{
+	fd_close(u->fd);
+	u->fd = -1;
 }

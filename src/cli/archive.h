@@ -3,8 +3,30 @@
 #pragma once
 
 #include "base/error.h"
+#include "http/http.h"
+#include "oci/tar.h"
 
-/* Begins a stream of PATH inside and copies it to `output` until its end. query: what follows "path=" ("&root=rootfs"), or "". */
-int archive_download(const char *machine, const char *path, const char *query, int output, struct error **err);
-/* Sends what `input` gives until its end as a tar stream to be unpacked in directory `path` inside. */
-int archive_upload(const char *machine, const char *path, const char *query, int input, struct error **err);
+/* A stream that comes out of a machine. */
+struct archive_download {
+	int fd;
+	struct http_response response;
+	char block[64 * 1024];
+};
+/* Asks for `path` inside; query: what follows "path=" ("&root=rootfs"), or "". done also after a failure. */
+int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query, struct error **err);
+/* The next piece (a tar_source, data being the download). */
+ssize_t archive_download_read(void *download, const void **ret, struct error **err);
+void archive_download_done(struct archive_download *d);
+#define AUTO_DOWNLOAD CLEANUP(archive_download_done)
+#define ARCHIVE_DOWNLOAD_NONE ((struct archive_download){ .fd = -1, .response = { .fd = -1 } })
+
+/* A stream that goes into a machine. */
+struct archive_upload {
+	int fd;
+	int broken; /* the machine does not take more: its answer says why */
+};
+int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query, struct error **err);
+int archive_upload_write(void *upload, const void *data, size_t size); /* a tar_sink */
+int archive_upload_end(struct archive_upload *u, struct error **err);  /* waits for the answer */
+void archive_upload_done(struct archive_upload *u);
+#define AUTO_UPLOAD CLEANUP(archive_upload_done)

@@ -67,6 +67,19 @@ static int spawn_pack(int config, int input, const char *file, pid_t *ret, struc
 	return spawn(&o, ret, err);
 }
 
+static int copy_stream(const char *machine, int output, struct error **err)
+{
+	AUTO_DOWNLOAD struct archive_download d = ARCHIVE_DOWNLOAD_NONE;
+	const void *data;
+	ssize_t n = archive_download_begin(&d, machine, "/", "&root=rootfs", err);
+	while (n == 0 && (n = archive_download_read(&d, &data, err)) > 0) {
+		n = fd_write_full(output, data, (size_t)n);
+		if (n < 0)
+			return error_set_errno(err, (int)n, "writing the archive");
+	}
+	return (int)n;
+}
+
 /* From the running agent through a pipe into holm-image. A positive result is holm-image's exit status; it has said why. */
 static int stream(const struct machine *m, const char *file, struct error **err)
 {
@@ -87,7 +100,7 @@ static int stream(const struct machine *m, const char *file, struct error **err)
 		return r;
 	fd_close(TAKE_FD(reading));
 	signal(SIGPIPE, SIG_IGN);
-	int sent = archive_download(m->name, "/", "&root=rootfs", writing, &why);
+	int sent = copy_stream(m->name, writing, &why);
 	/* A stream that was cut short must not look like a whole one. */
 	if (sent < 0 && sent != -EPIPE)
 		kill(pid, SIGTERM);
