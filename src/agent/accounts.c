@@ -248,6 +248,14 @@ static void rename_user(struct account_files *f, const char *old, const char *ne
 	rename_members(&f->gshadow, 2, 3, old, new);
 }
 
+static size_t count_fields(const char *line)
+{
+	size_t n = 1;
+	for (const char *c = line; *c; c++)
+		n += *c == ':';
+	return n;
+}
+
 static void apply_passwd(struct account_files *f, const struct boot_user *u, const char *shell)
 {
 	struct passwd_entry holder = { 0 };
@@ -256,8 +264,12 @@ static void apply_passwd(struct account_files *f, const struct boot_user *u, con
 	passwd_entry_done(&holder);
 	AUTO_STRV struct strv lines = { 0 };
 	split_lines(&lines, f->passwd ? f->passwd : "");
-	ssize_t at = find_line(&lines, NAME, u->name);
+	ssize_t at;
+	/* A line of this name that is no entry would hide the real one from some readers. */
+	while ((at = find_line(&lines, NAME, u->name)) >= 0 && count_fields(lines.items[at]) < PASSWD_FIELDS)
+		drop_line(&lines, (size_t)at);
 	if (at < 0) {
+		join_lines(&f->passwd, &lines);
 		add_line(&f->passwd, xasprintf("%s:x:%u:%u::%s:%s", u->name, u->uid, u->gid, u->home, shell));
 		return;
 	}

@@ -27,6 +27,7 @@ enum init_kind { INIT_NONE, INIT_OWN, INIT_SYSTEMD, INIT_BUSYBOX, INIT_OTHER };
 struct session;
 struct console;
 struct readiness;
+struct inittab_watch;
 
 struct agent {
 	struct loop *loop;
@@ -45,6 +46,7 @@ struct agent {
 	struct source *init_source;
 	struct console *console;
 	struct readiness *readiness;
+	struct inittab_watch *inittab;
 
 	struct http_exchange *stop_answer;
 	struct source *stop_timer;

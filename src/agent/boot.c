@@ -43,7 +43,7 @@ void boot_fail(struct agent *a, int code, const char *text, struct json_object *
 		return;
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "error", text);
-	json_add_string(o, "code", code == ENOENT ? "ENOENT" : code == EINVAL ? "EINVAL" : code == ETIMEDOUT ? "ETIMEDOUT" : "EIO");
+	json_add_string(o, "code", strerrorname_np(code) ? strerrorname_np(code) : "EIO");
 	if (lines)
 		json_add(o, "log", json_object_get(lines));
 	http_stream_json(a->boot_answer, o);

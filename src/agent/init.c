@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "console.h"
 #include "init_launch.h"
+#include "inittab_watch.h"
 #include "readiness.h"
 #include "worker.h"
 
@@ -29,7 +30,7 @@ enum { STARTS_MAX = 20, STARTS_FREE_MS = 10 * 1000 };
 struct launch {
 	struct agent *agent;
 	struct init_launch request;
-	int console, notify;
+	int console, notify, inittab;
 	uint64_t pid, kind;
 };
 
@@ -37,6 +38,7 @@ static void launch_free(struct launch *l)
 {
 	fd_close(l->console);
 	fd_close(l->notify);
+	fd_close(l->inittab);
 	free(l);
 }
 
@@ -73,6 +75,7 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	a->init_pid = 0;
 	readiness_free(TAKE_PTR(a->readiness));
 	console_free(TAKE_PTR(a->console));
+	inittab_watch_free(TAKE_PTR(a->inittab));
 	state_save(a);
 	if (!a->ready_session && a->phase != PHASE_STOPPING) {
 		AUTOFREE char *text = xasprintf("the machine's init %s ended (%s %d) before it was up; \"holm machine logs\" shows what it said",
@@ -102,7 +105,7 @@ static void on_launch_message(struct json_object *o, int fd, void *data)
 	json_get_u64(o, "pid", &l->pid, NULL);
 	json_get_u64(o, "kind", &l->kind, NULL);
 	if (json_get_string(o, "fd", &name, NULL) >= 0 && fd >= 0) {
-		int *to = streq(name, "console") ? &l->console : &l->notify;
+		int *to = streq(name, "console") ? &l->console : streq(name, "inittab") ? &l->inittab : &l->notify;
 		fd_close(*to);
 		*to = fd;
 		return;
@@ -126,6 +129,8 @@ static void on_launched(int code, const char *text, void *data)
 	if (starting)
 		a->phase = PHASE_RUNNING;
 	state_save(a);
+	if (l->inittab >= 0)
+		inittab_watch_start(a, TAKE_FD(l->inittab), &a->inittab);
 	readiness_start(a, TAKE_FD(l->notify));
 	/* Somebody asked to stop while crun was at work. */
 	if (a->phase == PHASE_STOPPING)
@@ -136,7 +141,7 @@ static void on_launched(int code, const char *text, void *data)
 void init_start(struct agent *a)
 {
 	struct launch *l = xnew(struct launch);
-	*l = (struct launch){ .agent = a, .request = { .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1 };
+	*l = (struct launch){ .agent = a, .request = { .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1, .inittab = -1 };
 	static const struct worker_events events = { .message = on_launch_message, .done = on_launched };
 	boot_line(a, "stage", "starting the init");
 	int r = worker_start(a->loop, init_launch_run, &l->request, NULL, 0, &events, l, NULL);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -138,6 +139,23 @@ static int prepare_inittab(int root, enum init_kind kind)
 	return changed && write_text(INITTAB, changed) >= 0;
 }
 
+/* Units that cannot do anything useful here: logins on terminals that nobody sits at, and, in an image without kmod, the one that our
+ * modules disk alone makes systemd want. Masked for this boot only. */
+static int mask_units(int root)
+{
+	static const struct {
+		const char *name, *unless; /* a program that makes it useful */
+	} units[] = { { "console-getty.service", NULL }, { "getty@tty1.service", NULL }, { "kmod-static-nodes.service", "/bin/kmod" } };
+	const char *directory = AGENT_MACHINE_RUN "/systemd/system";
+	int r = path_mkdir_all(directory, 0755, NULL);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(units); i++) {
+		AUTOFREE char *path = path_join(directory, units[i].name);
+		if ((!units[i].unless || !rootfs_is_program(root, units[i].unless)) && symlink("/dev/null", path) < 0 && errno != EEXIST)
+			r = -errno;
+	}
+	return r;
+}
+
 /* A bound (and for streams listening) unix socket at a path of ours. */
 static int bind_socket(const char *path, int type)
 {
@@ -157,14 +175,28 @@ static int send_fd(int channel, const char *name, int fd)
 	return channel_send(channel, o, fd);
 }
 
-static int write_bundle(const struct init_launch *l, enum init_kind kind, int root, struct error **err)
+/* Hands over a descriptor that tells when the init has read its inittab (inittab_watch.c). */
+static int watch_inittab(int channel)
+{
+	AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (watch < 0 || inotify_add_watch(watch, INITTAB, IN_CLOSE_NOWRITE | IN_ONESHOT) < 0)
+		return -errno;
+	return send_fd(channel, "inittab", watch);
+}
+
+static int write_bundle(const struct init_launch *l, enum init_kind kind, int root, int channel, struct error **err)
 {
 	struct utsname u;
 	uname(&u);
 	int r = path_mkdir_all(AGENT_BUNDLE, 0700, err);
 	if (r < 0)
 		return r;
-	AUTO_JSON struct json_object *spec = init_launch_spec(l->request, kind, u.release, prepare_inittab(root, kind));
+	if (kind == INIT_SYSTEMD && (r = mask_units(root)) < 0)
+		return error_set_errno(err, r, "cannot fill the machine's /run");
+	int inittab = prepare_inittab(root, kind);
+	if (inittab && (r = watch_inittab(channel)) < 0)
+		return error_set_errno(err, r, "cannot watch the inittab");
+	AUTO_JSON struct json_object *spec = init_launch_spec(l->request, kind, u.release, inittab);
 	AUTOFREE char *text = json_to_string(spec, 0);
 	r = write_text(AGENT_BUNDLE "/config.json", text);
 	return r < 0 ? error_set_errno(err, r, "cannot write crun's configuration") : 0;
@@ -249,7 +281,7 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	uint64_t pid = 0;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") : find_kind(l->request, root, &kind, err);
-	if (r < 0 || (l->start > 0 && (r = mounts_machine_run(l->request, err)) < 0) || (r = write_bundle(l, kind, root, err)) < 0)
+	if (r < 0 || (l->start > 0 && (r = mounts_machine_run(l->request, err)) < 0) || (r = write_bundle(l, kind, root, channel, err)) < 0)
 		return r;
 	AUTO_FD int notify = bind_socket(AGENT_MACHINE_RUN "/holm/notify", SOCK_DGRAM);
 	AUTO_FD int listening = bind_socket(CONSOLE_SOCKET, SOCK_STREAM);

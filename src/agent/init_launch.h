@@ -9,7 +9,8 @@ struct init_launch {
 	unsigned start; /* how many inits this machine had before */
 };
 
-/* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"} and {"fd":"notify"} with their descriptors, then {"pid":N,"kind":K}. */
+/* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with their descriptors,
+ * then {"pid":N,"kind":K}. */
 int init_launch_run(int channel, void *launch, struct error **err);
 /* Which init a (resolved) path is. */
 enum init_kind init_kind_of(const char *resolved);

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "channel.h"
 #include "createuser.h"
 #include "disk.h"
@@ -67,6 +69,30 @@ static int step_run(struct prepare *p, struct error **err)
 	return p->request->rescue ? 0 : mounts_machine_run(p->request, err);
 }
 
+/* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
+static int step_mount_points(struct prepare *p, struct error **err)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+	} points[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 }, { "/tmp", 01777 } };
+	for (size_t i = 0; !p->request->rescue && i < ARRAY_SIZE(points); i++) {
+		AUTO_FD int fd = rootfs_exists(p->root, points[i].path) ? -1 : rootfs_mkdir(p->root, points[i].path, points[i].mode, err);
+		if (fd >= 0 && points[i].mode == 01777)
+			(void)!fchmodat(p->root, "tmp", 01777, 0);
+	}
+	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++) {
+		const char *inside = p->request->shares[i].inside;
+		int hidden = 0; /* below something that is mounted there anyway */
+		for (size_t j = 0; j < ARRAY_SIZE(points); j++)
+			hidden |= path_is_below(inside, points[j].path);
+		AUTO_FD int fd = hidden ? -1 : rootfs_mkdir(p->root, inside, 0755, err);
+		if (!hidden && fd < 0)
+			return fd;
+	}
+	return 0;
+}
+
 static int step_files(struct prepare *p, struct error **err)
 {
 	if (p->request->rescue)
@@ -106,6 +132,7 @@ static const struct {
 	{ NULL, step_network },
 	{ "mounting the shares", step_shares },
 	{ NULL, step_run },
+	{ NULL, step_mount_points },
 	{ NULL, step_files },
 	{ "setting up the user", step_user },
 };

@@ -27,7 +27,7 @@ static int find_account(const char *passwd, const char *name, uint32_t uid, stru
 		return 0;
 	if (name)
 		return error_set(err, ENOENT, "the machine has no user \"%s\"", name);
-	*ret = (struct passwd_entry){ .name = xasprintf("%u", uid), .home = xstrdup("/"), .shell = xstrdup("/bin/sh"), .uid = uid, .gid = uid };
+	*ret = (struct passwd_entry){ .name = xasprintf("%u", uid), .home = xstrdup(uid ? "/" : "/root"), .shell = xstrdup("/bin/sh"), .uid = uid, .gid = uid };
 	return 0;
 }
 

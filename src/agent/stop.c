@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "worker.h"
 
-enum { STOP_DEFAULT_MS = 30 * 1000, STOP_MAX_MS = 24 * 3600 * 1000, FLUSH_MS = 500 };
+enum { STOP_DEFAULT_MS = 30 * 1000, STOP_MAX_MS = 24 * 3600 * 1000, FLUSH_MS = 200 };
 
 static void on_time_limit(struct source *s, void *data)
 {

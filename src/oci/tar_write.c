@@ -223,6 +223,9 @@ static int write_children(struct writer *w, int fd, const char *name, int depth)
 	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
 		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
 			continue;
+		/* The file system's own, not part of what lies on it. */
+		if (!*name && streq(e->d_name, "lost+found"))
+			continue;
 		AUTOFREE char *child = *name ? xasprintf("%s/%s", name, e->d_name) : xstrdup(e->d_name);
 		r = write_node(w, fd, e->d_name, child, depth + 1);
 		/* It was deleted since its name was read. */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/provision.h"
+#include "tree.h"
+
+/* Ids are the tester's own, so that files can be given to the user without being root. */
+static struct boot_user user(int home_shared)
+{
+	return (struct boot_user){ .name = (char *)"alice", .group = (char *)"alice", .home = (char *)"/home/alice", .uid = getuid() ? getuid() : 1000,
+		.gid = getuid() ? getgid() : 1000, .home_shared = home_shared };
+}
+
+static mode_t mode_of(struct tree *t, const char *path)
+{
+	struct stat st;
+	AUTO_FD int fd = path_open_in_root(t->root, path, O_PATH, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void test_steps(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(0);
+	tree_put(t, "/etc/passwd", 0644, "root:x:0:0::/root:/bin/sh\n");
+	tree_put(t, "/etc/shadow", 0640, "root:*::0:::::\n");
+	tree_put(t, "/bin/bash", 0755, "");
+	tree_put(t, "/usr/bin/doas", 04755, "");
+	tree_put(t, "/usr/lib/systemd/systemd-logind", 0755, "");
+	tree_put(t, "/etc/skel/.profile", 0644, "skel\n");
+	tree_put(t, "/etc/skel/.config/x", 0600, "deep\n");
+	assert_false(provision_is_done(t->root, &u));
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+	assert_int_equal(provision_mark_done(t->root, &u, NULL), 0);
+	assert_true(provision_is_done(t->root, &u));
+	AUTOFREE char *passwd = NULL;
+	assert_int_equal(rootfs_read(t->root, "/etc/passwd", &passwd), 0);
+	assert_non_null(strstr(passwd, "::/home/alice:/bin/bash\n"));
+	assert_int_equal(mode_of(t, "/etc/shadow"), 0640);
+	assert_int_equal(mode_of(t, "/etc/sudoers.d/holm"), 0440);
+	tree_expect(t, "/etc/doas.conf", "permit nopass alice\n");
+	tree_expect(t, "/home/alice/.profile", "skel\n");
+	tree_expect(t, "/home/alice/.config/x", "deep\n");
+	assert_true(rootfs_exists(t->root, "/var/lib/systemd/linger/alice"));
+	u.name = (char *)"bob";
+	assert_false(provision_is_done(t->root, &u));
+}
+
+static void test_shared_home_is_not_touched(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(1);
+	tree_put(t, "/etc/skel/.profile", 0644, "skel\n");
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+	assert_false(rootfs_exists(t->root, "/home"));
+}
+
+static void test_hostile_links_stay_inside(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(0);
+	AUTOFREE char *outside = xasprintf("%s.outside", t->path);
+	AUTOFREE char *etc = path_join(t->path, "etc");
+	AUTOFREE char *victim = path_join(outside, "passwd");
+	assert_int_equal(mkdir(outside, 0755), 0);
+	assert_int_equal(symlink(outside, etc), 0);
+	/* "/etc" points to a path that does not exist inside: an error, and nothing outside is written. */
+	assert_true(provision_apply(t->root, &u, NULL) < 0);
+	assert_false(path_exists(victim));
+	assert_int_equal(rmdir(outside), 0);
+}
+
+static void test_shell(void **state)
+{
+	struct tree *t = *state;
+	static const struct {
+		const char *file, *text, *program, *expected;
+	} cases[] = {
+		{ "/etc/none", "", "/bin/sh", "/bin/sh" },
+		{ "/etc/adduser.conf", "# DSHELL=/bin/no\nDSHELL=/bin/zsh\n", "/bin/zsh", "/bin/zsh" },
+		{ "/etc/adduser.conf", "DSHELL=/bin/missing\n", "/bin/bash", "/bin/bash" },
+		{ "/etc/default/useradd", "SHELL=\"/bin/fish\"\n", "/bin/fish", "/bin/fish" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		tree_put(t, cases[i].file, 0644, cases[i].text);
+		tree_put(t, cases[i].program, 0755, "");
+		AUTOFREE char *shell = provision_shell(t->root);
+		assert_string_equal(shell, cases[i].expected);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TREE_TEST(test_steps), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/boot_request.h"
+#include "agent/netlink.h"
+#include "agent/session_request.h"
+#include "tree.h"
+
+#define BOOT(machine, user)                                                                                                                   \
+	"{\"machine\":{\"name\":\"dev\",\"id\":\"0123456789abcdef0123456789abcdef\",\"hostname\":\"dev\"" machine "},\"user\":{\"name\":\"alice\"," \
+	"\"uid\":1000,\"gid\":100,\"home\":\"/home/alice/\"" user "},\"root\":{\"kind\":\"block\",\"device\":\"/dev/vda\",\"size\":1}," \
+	"\"shares\":[{\"tag\":\"home\",\"inside\":\"/home//alice\",\"read_only\":true}]}"
+
+static int parse_boot(const char *text, struct boot_request **ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	return boot_request_parse(o, ret, NULL);
+}
+
+static void test_boot(void **state)
+{
+	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
+	assert_int_equal(parse_boot(BOOT(",\"init\":\"/sbin/init\",\"image_env\":[\"A=1\"]", ",\"home_shared\":true"), &b), 0);
+	assert_string_equal(b->user.home, "/home/alice");
+	assert_string_equal(b->user.group, "alice");
+	assert_int_equal(b->user.gid, 100);
+	assert_true(b->user.home_shared);
+	assert_string_equal(b->shares[0].inside, "/home/alice");
+	assert_true(b->shares[0].read_only);
+	assert_string_equal(b->init, "/sbin/init");
+	assert_null(b->network.device);
+}
+
+static void test_boot_refused(void **state)
+{
+	static const char *const bad[] = {
+		"{}",
+		"{\"machine\":{\"name\":\"a\",\"id\":\"x\",\"hostname\":\"a\"},\"root\":{\"device\":\"/dev/vda\"}}",
+		BOOT(",\"timezone\":\"../x\"", ""),
+		BOOT(",\"init\":\"sbin/init\"", ""),
+		BOOT("", ",\"uid\":4294967295"),
+		BOOT("", ",\"name\":\"a:b\""),
+		BOOT("", ",\"home\":\"home\""),
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		CLEANUP(boot_request_freep) struct boot_request *b = NULL;
+		assert_true(parse_boot(bad[i], &b) < 0);
+		assert_null(b);
+	}
+}
+
+static int parse_session(const char *text, struct session_request **ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	return session_request_parse(o, ret, NULL);
+}
+
+static void test_session(void **state)
+{
+	CLEANUP(session_request_freep) struct session_request *q = NULL;
+	assert_int_equal(parse_session("{\"argv\":[\"echo\",\"a b\"],\"tty\":true,\"rows\":30,\"columns\":99999,\"stdin\":true,\"user\":{\"uid\":1234,\"gid\":5},"
+				       "\"env\":[\"A=1\"],\"workdir\":\"/x\",\"cwd\":null,\"relay\":{\"id\":7}}", &q), 0);
+	assert_string_equal(q->argv.items[1], "a b");
+	assert_int_equal(q->rows, 30);
+	assert_int_equal(q->columns, 10000);
+	assert_int_equal(q->uid, 1234);
+	assert_int_equal(q->gid, 5);
+	assert_int_equal(q->relay, 7);
+	assert_string_equal(q->workdir, "/x");
+	assert_null(q->cwd);
+}
+
+static void test_session_refused(void **state)
+{
+	static const char *const bad[] = { "[]", "{\"argv\":[\"\"]}", "{\"argv\":[1]}", "{\"workdir\":\"x\"}", "{\"user\":{}}", "{\"user\":{\"uid\":4294967295}}",
+		"{\"tty\":1}", "{\"relay\":{\"id\":-1}}" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		CLEANUP(session_request_freep) struct session_request *q = NULL;
+		assert_true(parse_session(bad[i], &q) < 0);
+	}
+}
+
+static void test_cidr(void **state)
+{
+	uint32_t address = 0;
+	uint8_t prefix = 0;
+	assert_int_equal(network_parse_cidr("10.77.0.2/24", &address, &prefix), 0);
+	assert_int_equal(prefix, 24);
+	assert_int_equal(((unsigned char *)&address)[0], 10);
+	assert_true(network_parse_cidr("10.77.0.2", &address, &prefix) < 0);
+	assert_true(network_parse_cidr("10.77.0.2/33", &address, &prefix) < 0);
+	assert_true(network_parse_cidr("x/8", &address, &prefix) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session), cmocka_unit_test(test_session_refused),
+		cmocka_unit_test(test_cidr),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whole sessions on this host, without a machine: everything but the joining of namespaces. */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "agent/session.h"
+#include "base/clock.h"
+#include "http/session_frame.h"
+#include "tree.h"
+
+enum { WAIT_MS = 20000, OUTPUT_MAX = 8 * 1024 * 1024 };
+
+struct run {
+	struct agent agent;
+	struct boot_request boot;
+	int fd;             /* the client's end */
+	struct buffer in;   /* frames that came */
+	struct buffer out, error; /* stdout, stderr */
+	char *note, *text;
+	int ended, status;  /* status -1: the command did not start, see error_status */
+	int error_status;
+	uint32_t window;    /* bytes of stdin taken */
+};
+
+static struct session_request *request(const char *const *argv)
+{
+	struct session_request *q = xnew(struct session_request);
+	q->uid = getuid();
+	q->gid = getgid();
+	q->relay = -1;
+	q->rows = 24;
+	q->columns = 80;
+	for (size_t i = 0; argv && argv[i]; i++)
+		strv_add(&q->argv, argv[i]);
+	strv_add(&q->env, "LC_ALL=C");
+	return q;
+}
+
+static struct session_request *shell(const char *script)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	return request(argv);
+}
+
+static void run_start(struct run *r, struct session_request *q)
+{
+	int ends[2];
+	*r = (struct run){ .status = -1 };
+	r->agent.init_pidfd = -1;
+	r->agent.boot = &r->boot;
+	assert_int_equal(loop_new(&r->agent.loop), 0);
+	assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
+	r->fd = ends[0];
+	fd_set_nonblocking(ends[0], 1);
+	fd_set_nonblocking(ends[1], 1);
+	buffer_init(&r->in, OUTPUT_MAX);
+	buffer_init(&r->out, OUTPUT_MAX);
+	buffer_init(&r->error, OUTPUT_MAX);
+	assert_int_equal(session_start(&r->agent, q, -1, ends[1], NULL, NULL), 0);
+}
+
+static void run_done(struct run *r)
+{
+	/* The client goes away; a session that still runs is hung up and reaped. */
+	fd_close(r->fd);
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (r->agent.sessions)
+		assert_true(loop_step(r->agent.loop, deadline) > 0);
+	loop_free(r->agent.loop);
+	buffer_done(&r->in);
+	buffer_done(&r->out);
+	buffer_done(&r->error);
+	free(r->note);
+	free(r->text);
+}
+
+static uint32_t big32(const char *p)
+{
+	const unsigned char *u = (const unsigned char *)p;
+	return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
+}
+
+static void take_frame(struct run *r, const struct session_frame *f)
+{
+	switch (f->type) {
+	case SESSION_STDOUT:
+		buffer_append(&r->out, f->data, f->size);
+		break;
+	case SESSION_STDERR:
+		buffer_append(&r->error, f->data, f->size);
+		break;
+	case SESSION_NOTE:
+		r->note = xstrndup(f->data, f->size);
+		break;
+	case SESSION_WINDOW:
+		r->window += big32(f->data);
+		break;
+	case SESSION_EXIT:
+		r->ended = 1;
+		r->status = (int)big32(f->data);
+		break;
+	case SESSION_ERROR:
+		r->ended = 1;
+		r->error_status = (int)big32(f->data);
+		r->text = xstrndup(f->data + 4, f->size - 4);
+		break;
+	default:
+		fail();
+	}
+}
+
+static void pump(struct run *r)
+{
+	struct session_frame f;
+	while (buffer_read(&r->in, r->fd, 65536) > 0)
+		;
+	while (session_frame_next(&r->in, &f) > 0) {
+		take_frame(r, &f);
+		buffer_consume(&r->in, SESSION_HEADER_SIZE + f.size);
+	}
+}
+
+static void run_until_end(struct run *r)
+{
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (!r->ended) {
+		assert_true(loop_step(r->agent.loop, deadline) >= 0);
+		assert_true(clock_now_ms() < deadline);
+		pump(r);
+	}
+}
+
+static void run_until_output(struct run *r)
+{
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (!r->out.size && !r->ended) {
+		assert_true(loop_step(r->agent.loop, deadline) >= 0);
+		assert_true(clock_now_ms() < deadline);
+		pump(r);
+	}
+}
+
+static void send_frame(struct run *r, enum session_frame_type type, const void *data, size_t size)
+{
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, 1 << 20);
+	assert_int_equal(session_frame_append(&b, type, data, size), 0);
+	fd_set_nonblocking(r->fd, 0);
+	assert_int_equal(fd_write_full(r->fd, b.data, b.size), 0);
+	fd_set_nonblocking(r->fd, 1);
+}
+
+static void test_statuses(void **state)
+{
+	static const struct {
+		const char *script;
+		int status;
+	} cases[] = { { "exit 0", 0 }, { "exit 42", 42 }, { "kill -TERM $$", 143 }, { "kill -KILL $$", 137 } };
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct run r;
+		run_start(&r, shell(cases[i].script));
+		run_until_end(&r);
+		assert_int_equal(r.status, cases[i].status);
+		run_done(&r);
+	}
+}
+
+static void test_argv_is_argv(void **state)
+{
+	const char *argv[] = { "printf", "%s\n", "two  words", "$HOME", "", "*", NULL };
+	struct run r;
+	run_start(&r, request(argv));
+	run_until_end(&r);
+	assert_string_equal(buffer_string(&r.out), "two  words\n$HOME\n\n*\n");
+	run_done(&r);
+}
+
+static void test_not_found(void **state)
+{
+	static const struct {
+		const char *program;
+		int status;
+	} cases[] = { { "no-such-program", 127 }, { "/no/such/program", 127 }, { "/etc/passwd", 126 }, { "/etc", 126 } };
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *argv[] = { cases[i].program, NULL };
+		struct run r;
+		run_start(&r, request(argv));
+		run_until_end(&r);
+		assert_int_equal(r.error_status, cases[i].status);
+		assert_non_null(strstr(r.text, cases[i].program));
+		run_done(&r);
+	}
+}
+
+static void test_streams_apart(void **state)
+{
+	struct run r;
+	run_start(&r, shell("echo out; echo err >&2; cat; echo by-name > /dev/stdout"));
+	run_until_end(&r); /* without stdin, cat ends at once */
+	assert_string_equal(buffer_string(&r.out), "out\nby-name\n");
+	assert_string_equal(buffer_string(&r.error), "err\n");
+	run_done(&r);
+}
+
+static void test_stdin(void **state)
+{
+	struct run r;
+	struct session_request *q = shell("cat; echo end");
+	q->use_stdin = 1;
+	run_start(&r, q);
+	send_frame(&r, SESSION_STDIN, "a\0b\377", 4);
+	send_frame(&r, SESSION_STDIN_END, NULL, 0);
+	run_until_end(&r);
+	assert_int_equal(r.out.size, 8);
+	assert_memory_equal(r.out.data, "a\0b\377end\n", 8);
+	assert_int_equal(r.window, 4);
+	run_done(&r);
+}
+
+static void test_stdin_nobody_reads(void **state)
+{
+	struct run r;
+	static char data[SESSION_FRAME_MAX];
+	struct session_request *q = shell("exec <&-; echo closed; sleep 0.2; exit 5");
+	q->use_stdin = 1;
+	run_start(&r, q);
+	run_until_output(&r);
+	for (int i = 0; i < 3; i++)
+		send_frame(&r, SESSION_STDIN, data, sizeof data);
+	run_until_end(&r);
+	assert_int_equal(r.status, 5);
+	assert_int_equal(r.window, 3 * sizeof data);
+	run_done(&r);
+}
+
+static void test_signal_overtakes_stdin(void **state)
+{
+	struct run r;
+	static char data[SESSION_FRAME_MAX];
+	unsigned char term = SIGTERM;
+	struct session_request *q = shell("echo up; exec sleep 100");
+	q->use_stdin = 1;
+	run_start(&r, q);
+	run_until_output(&r);
+	for (size_t n = 0; n + sizeof data <= SESSION_STDIN_WINDOW; n += sizeof data) {
+		send_frame(&r, SESSION_STDIN, data, sizeof data);
+		assert_true(loop_step(r.agent.loop, clock_deadline(1000)) >= 0);
+	}
+	send_frame(&r, SESSION_SIGNAL, &term, 1);
+	run_until_end(&r);
+	assert_int_equal(r.status, 128 + SIGTERM);
+	run_done(&r);
+}
+
+static void test_hangup_reaches_the_group(void **state)
+{
+	struct run r;
+	unsigned char number = SIGHUP; /* dash may lose a SIGINT while it forks */
+	run_start(&r, shell("echo up; sleep 100; echo not here"));
+	run_until_output(&r);
+	send_frame(&r, SESSION_SIGNAL, &number, 1);
+	run_until_end(&r);
+	assert_int_equal(r.status, 129);
+	run_done(&r);
+}
+
+static void test_background_does_not_hang(void **state)
+{
+	struct run r;
+	uint64_t start = clock_now_ms();
+	run_start(&r, shell("echo main; sleep 30 & exit 3"));
+	run_until_end(&r);
+	assert_int_equal(r.status, 3);
+	assert_string_equal(buffer_string(&r.out), "main\n");
+	assert_true(clock_now_ms() - start < 10000);
+	run_done(&r);
+}
+
+static void test_much_output(void **state)
+{
+	struct run r;
+	run_start(&r, shell("dd if=/dev/zero bs=65536 count=64 2>/dev/null; exit 9"));
+	run_until_end(&r);
+	assert_int_equal(r.out.size, 64 * 65536);
+	assert_int_equal(r.status, 9);
+	run_done(&r);
+}
+
+static void test_terminal(void **state)
+{
+	struct run r;
+	struct session_request *q = shell("tty >/dev/null && stty size; read line; stty size; echo got $line; exit 4");
+	unsigned char size[4] = { 0, 50, 0, 132 };
+	q->tty = q->use_stdin = 1;
+	run_start(&r, q);
+	run_until_output(&r);
+	send_frame(&r, SESSION_RESIZE, size, sizeof size);
+	send_frame(&r, SESSION_STDIN, "word\n", 5);
+	run_until_end(&r);
+	assert_int_equal(r.status, 4);
+	assert_non_null(strstr(buffer_string(&r.out), "24 80\r\n"));
+	assert_non_null(strstr(buffer_string(&r.out), "50 132\r\n"));
+	assert_non_null(strstr(buffer_string(&r.out), "got word\r\n"));
+	run_done(&r);
+}
+
+static void test_directories(void **state)
+{
+	struct run r;
+	struct session_request *q = shell("pwd");
+	q->workdir = xstrdup("/usr/bin");
+	run_start(&r, q);
+	run_until_end(&r);
+	assert_string_equal(buffer_string(&r.out), "/usr/bin\n");
+	assert_null(r.note);
+	run_done(&r);
+
+	q = shell("pwd");
+	q->cwd = xstrdup("/usr/bin");
+	run_start(&r, q);
+	run_until_end(&r);
+	assert_non_null(strstr(r.note, "/usr/bin is not shared"));
+	run_done(&r);
+
+	q = shell("pwd");
+	q->workdir = xstrdup("/no/such");
+	run_start(&r, q);
+	run_until_end(&r);
+	assert_int_equal(r.error_status, 125);
+	assert_non_null(strstr(r.text, "/no/such"));
+	run_done(&r);
+}
+
+static void test_bad_client(void **state)
+{
+	struct run r;
+	run_start(&r, shell("echo up; sleep 100"));
+	run_until_output(&r);
+	send_frame(&r, SESSION_STDOUT, "x", 1); /* not for this direction */
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (r.agent.sessions)
+		assert_true(loop_step(r.agent.loop, deadline) > 0);
+	run_done(&r);
+}
+
+static void test_client_goes_away(void **state)
+{
+	struct run r;
+	run_start(&r, shell("echo up; sleep 100"));
+	run_until_output(&r);
+	run_done(&r); /* waits for the session to end */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_statuses), cmocka_unit_test(test_argv_is_argv), cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_streams_apart), cmocka_unit_test(test_stdin), cmocka_unit_test(test_stdin_nobody_reads),
+		cmocka_unit_test(test_signal_overtakes_stdin), cmocka_unit_test(test_hangup_reaches_the_group),
+		cmocka_unit_test(test_background_does_not_hang), cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_directories), cmocka_unit_test(test_bad_client), cmocka_unit_test(test_client_goes_away),
+	};
+	signal(SIGPIPE, SIG_IGN);
+	/* What a test leaves in the background is reaped when this process ends. */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/session_user.h"
+#include "tree.h"
+
+static struct boot_user machine_user = { .name = (char *)"alice", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };
+
+static struct session_request plain(void)
+{
+	return (struct session_request){ .uid = -1, .gid = -1, .relay = -1 };
+}
+
+static void fill(struct tree *t)
+{
+	tree_put(t, "/etc/passwd", 0, "root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n");
+	tree_put(t, "/etc/group", 0, "wheel:x:10:alice\nalice:x:1000:\n");
+	tree_put(t, "/bin/bash", 0755, "");
+	tree_put(t, "/var/lib/systemd/linger/alice", 0, "");
+}
+
+static void test_users(void **state)
+{
+	struct tree *t = *state;
+	static const struct {
+		const char *name;
+		int64_t uid, gid;
+		const char *expected, *home, *shell;
+		uint32_t expected_uid, expected_gid;
+	} cases[] = {
+		{ NULL, -1, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 }, { "root", -1, -1, "root", "/root", "/bin/bash", 0, 0 },
+		{ NULL, 1000, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 }, { NULL, 1000, 7, "alice", "/home/alice", "/bin/bash", 1000, 7 },
+		{ NULL, 1234, 1234, "1234", "/", "/bin/sh", 1234, 1234 },
+	};
+	fill(t);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct session_request q = plain();
+		CLEANUP(session_user_done) struct session_user u = { 0 };
+		q.user = (char *)cases[i].name;
+		q.uid = cases[i].uid;
+		q.gid = cases[i].gid;
+		assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+		assert_string_equal(u.name, cases[i].expected);
+		assert_string_equal(u.home, cases[i].home);
+		assert_string_equal(u.shell, cases[i].shell);
+		assert_int_equal(u.uid, cases[i].expected_uid);
+		assert_int_equal(u.gid, cases[i].expected_gid);
+		assert_int_equal(u.lingers, streq(u.name, "alice"));
+	}
+}
+
+static void test_unknown_and_empty(void **state)
+{
+	struct tree *t = *state;
+	struct session_request q = plain();
+	CLEANUP(session_user_done) struct session_user u = { 0 };
+	q.user = (char *)"nobody";
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), -ENOENT);
+	q.user = NULL;
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+	assert_string_equal(u.name, "alice"); /* an image without any passwd */
+	session_user_done(&u);
+	q.uid = 0;
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+	assert_string_equal(u.name, "root");
+	assert_string_equal(u.home, "/root");
+}
+
+static void test_fifo_is_not_read(void **state)
+{
+	struct tree *t = *state;
+	struct session_request q = plain();
+	CLEANUP(session_user_done) struct session_user u = { 0 };
+	AUTOFREE char *etc = path_join(t->path, "etc");
+	AUTOFREE char *fifo = path_join(t->path, "etc/passwd");
+	assert_int_equal(mkdir(etc, 0755), 0);
+	assert_int_equal(mkfifo(fifo, 0644), 0);
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+}
+
+static void test_environment(void **state)
+{
+	struct tree *t = *state;
+	struct boot_request b = { 0 };
+	struct session_request q = plain();
+	CLEANUP(session_user_done) struct session_user u = { 0 };
+	AUTO_STRV struct strv env = { 0 };
+	fill(t);
+	strv_add(&b.image_env, "PATH=/opt/bin:/bin");
+	strv_add(&b.image_env, "HOME=/app");
+	strv_add(&b.image_env, "LANG=C");
+	strv_add(&b.env, "EDITOR=vi");
+	strv_add(&q.env, "LANG=nb_NO.UTF-8");
+	strv_add(&q.env, "broken");
+	q.tty = 1;
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+	session_environment(&q, &b, &u, "/run/holm/ssh-agent.1000", &env);
+	static const char *const expected[][2] = {
+		{ "HOME", "/home/alice" }, { "USER", "alice" }, { "LOGNAME", "alice" }, { "SHELL", "/bin/bash" }, { "PATH", "/opt/bin:/bin" },
+		{ "LANG", "nb_NO.UTF-8" }, { "EDITOR", "vi" }, { "TERM", "xterm" }, { "XDG_RUNTIME_DIR", "/run/user/1000" },
+		{ "DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/1000/bus" }, { "SSH_AUTH_SOCK", "/run/holm/ssh-agent.1000" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		assert_string_equal(strv_getenv(&env, expected[i][0]), expected[i][1]);
+	strv_done(&b.image_env);
+	strv_done(&b.env);
+	strv_done(&q.env);
+}
+
+static void test_shared_paths(void **state)
+{
+	struct boot_share shares[] = { { .tag = (char *)"home", .inside = (char *)"/home/alice" } };
+	struct boot_request b = { .shares = shares, .share_count = 1 };
+	assert_true(session_path_is_shared(&b, "/home/alice"));
+	assert_true(session_path_is_shared(&b, "/home/alice/x/"));
+	assert_false(session_path_is_shared(&b, "/home/alice2"));
+	assert_false(session_path_is_shared(&b, "/home/alice/../bob"));
+	assert_false(session_path_is_shared(&b, "relative"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TREE_TEST(test_users), TREE_TEST(test_unknown_and_empty), TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment),
+		cmocka_unit_test(test_shared_paths),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

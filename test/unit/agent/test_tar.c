@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/xattr.h>
+
+#include "oci/tar_unpack.h"
+#include "oci/tar_write.h"
+#include "base/buffer.h"
+#include "tree.h"
+
+enum { ARCHIVE_MAX = 16 * 1024 * 1024 };
+
+static int sink(void *data, const void *bytes, size_t size)
+{
+	return buffer_append(data, bytes, size);
+}
+
+static ssize_t source(void *data, const void **ret, struct error **err)
+{
+	struct buffer *b = data;
+	static char piece[700]; /* not a multiple of anything */
+	size_t n = MIN(b->size, sizeof piece);
+	memcpy(piece, b->data, n);
+	buffer_consume(b, n);
+	*ret = piece;
+	return (ssize_t)n;
+}
+
+static void fill(struct tree *t)
+{
+	AUTOFREE char *file = path_join(t->path, "from/file");
+	AUTOFREE char *hard = path_join(t->path, "from/dir/hard");
+	AUTOFREE char *soft = path_join(t->path, "from/soft");
+	AUTOFREE char *fifo = path_join(t->path, "from/fifo");
+	AUTOFREE char *longer = xasprintf("/from/%0*d/%0*d", 150, 1, 120, 2);
+	tree_put(t, "/from/file", 0640, "content\n");
+	tree_put(t, "/from/dir/empty", 0600, "");
+	tree_put(t, longer, 0644, "deep");
+	assert_int_equal(link(file, hard), 0);
+	assert_int_equal(symlink("dir/../file", soft), 0);
+	assert_int_equal(mkfifo(fifo, 0644), 0);
+	struct timespec times[2] = { { .tv_sec = 5 }, { .tv_sec = 1234567890, .tv_nsec = 123456789 } };
+	assert_int_equal(utimensat(AT_FDCWD, file, times, 0), 0);
+	(void)!setxattr(file, "user.test", "v\0w", 3, 0);
+}
+
+static void test_there_and_back(void **state)
+{
+	struct tree *t = *state;
+	struct stat a, b;
+	AUTO_BUFFER struct buffer archive;
+	buffer_init(&archive, ARCHIVE_MAX);
+	fill(t);
+	assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
+	assert_int_equal(archive.size % 512, 0);
+	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
+	struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+	tree_expect(t, "/to/copy/file", "content\n");
+	tree_expect(t, "/to/copy/soft", "content\n");
+	AUTOFREE char *longer = xasprintf("/to/copy/%0*d/%0*d", 150, 1, 120, 2);
+	tree_expect(t, longer, "deep");
+	AUTO_FD int file = path_open_in_root(t->root, "/to/copy/file", O_RDONLY, 0);
+	AUTO_FD int hard = path_open_in_root(t->root, "/to/copy/dir/hard", O_RDONLY, 0);
+	assert_int_equal(fstat(file, &a), 0);
+	assert_int_equal(fstat(hard, &b), 0);
+	assert_int_equal(a.st_ino, b.st_ino);
+	assert_int_equal(a.st_mode & 07777, 0640);
+	assert_int_equal(a.st_mtim.tv_sec, 1234567890);
+	assert_int_equal(a.st_mtim.tv_nsec, 123456789);
+	char value[8];
+	AUTOFREE char *original = path_join(t->path, "from/file");
+	if (getxattr(original, "user.test", value, sizeof value) == 3) {
+		assert_int_equal(fgetxattr(file, "user.test", value, sizeof value), 3);
+		assert_memory_equal(value, "v\0w", 3);
+	}
+}
+
+static void test_one_file(void **state)
+{
+	struct tree *t = *state;
+	AUTO_BUFFER struct buffer archive;
+	buffer_init(&archive, ARCHIVE_MAX);
+	tree_put(t, "/a/b", 0600, "x");
+	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", sink, &archive, NULL), 0);
+	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
+	struct tar_unpack u = { .directory = to, .name = "other name", .uid = getuid(), .gid = getgid() };
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+	tree_expect(t, "/to/other name", "x");
+	assert_true(tar_write_tree(t->root, "/missing", "m", sink, &archive, NULL) < 0);
+}
+
+/* A header by hand, for names that the writer would never write. */
+static void add_entry(struct buffer *b, const char *name, char type, const char *link)
+{
+	char h[512] = { 0 };
+	unsigned sum = 0;
+	snprintf(h, 100, "%s", name);
+	memcpy(h + 100, "0000644", 7);
+	memcpy(h + 108, "0000000", 7);
+	memcpy(h + 116, "0000000", 7);
+	memcpy(h + 124, "00000000000", 11);
+	memcpy(h + 136, "00000000000", 11);
+	h[156] = type;
+	snprintf(h + 157, 100, "%s", link);
+	memcpy(h + 257, "ustar\00000", 8);
+	memset(h + 148, ' ', 8);
+	for (size_t i = 0; i < sizeof h; i++)
+		sum += (unsigned char)h[i];
+	snprintf(h + 148, 8, "%06o", sum);
+	buffer_append(b, h, sizeof h);
+}
+
+static void test_nothing_leads_out(void **state)
+{
+	struct tree *t = *state;
+	static const struct {
+		const char *first, *target, *second;
+	} cases[] = {
+		{ NULL, NULL, "../escaped" }, { NULL, NULL, "a/../../escaped" }, { "link", "/tmp", "link/escaped" }, { "link", "..", "link/escaped" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_BUFFER struct buffer archive;
+		buffer_init(&archive, ARCHIVE_MAX);
+		AUTOFREE char *place = xasprintf("/in%zu/to", i);
+		AUTO_FD int to = rootfs_mkdir(t->root, place, 0755, NULL);
+		struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
+		char end[1024] = { 0 };
+		if (cases[i].first)
+			add_entry(&archive, cases[i].first, '2', cases[i].target);
+		add_entry(&archive, cases[i].second, '0', "");
+		buffer_append(&archive, end, sizeof end);
+		assert_true(tar_unpack_run(&u, source, &archive, NULL) < 0);
+		AUTOFREE char *escaped = xasprintf("/in%zu/escaped", i);
+		assert_false(rootfs_exists(t->root, escaped));
+	}
+	assert_false(path_exists("/tmp/escaped"));
+}
+
+static void test_hard_link_out(void **state)
+{
+	struct tree *t = *state;
+	AUTO_BUFFER struct buffer archive;
+	char end[1024] = { 0 };
+	buffer_init(&archive, ARCHIVE_MAX);
+	tree_put(t, "/secret", 0600, "secret");
+	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
+	struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
+	add_entry(&archive, "stolen", '1', "../secret");
+	buffer_append(&archive, end, sizeof end);
+	assert_true(tar_unpack_run(&u, source, &archive, NULL) < 0);
+	assert_false(rootfs_exists(t->root, "/to/stolen"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TREE_TEST(test_there_and_back), TREE_TEST(test_one_file), TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
