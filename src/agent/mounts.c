@@ -5,33 +5,63 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <poll.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "etcfiles.h"
 #include "rootfs.h"
+
+enum { PLUG_MS = 5000 };
 
 static int fs_set(int fs, const char *key, const char *value)
 {
 	return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
 }
 
-int mounts_open_share(const struct boot_share *s, struct error **err)
+/* A configured file system for this tag; -EINVAL: the kernel knows no device with it (yet). */
+static int create_virtiofs(const char *tag)
 {
 	AUTO_FD int fs = (int)syscall(SYS_fsopen, "virtiofs", FSOPEN_CLOEXEC);
 	if (fs < 0)
-		return error_set_errno(err, errno, "the kernel cannot mount shares (virtiofs)");
-	int r = fs_set(fs, "source", s->tag);
+		return -errno;
+	int r = fs_set(fs, "source", tag);
 	if (r >= 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		r = -errno;
-	if (r < 0)
-		return error_set_errno(err, r, "cannot mount the share \"%s\" for %s", s->tag, s->inside);
+	return r < 0 ? r : TAKE_FD(fs);
+}
+
+/* The kernel's announcements of devices. */
+static int open_uevents(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : TAKE_FD(fd);
+}
+
+int mounts_open_share(const struct boot_share *s, struct error **err)
+{
+	char event[4096];
+	uint64_t deadline = clock_deadline(PLUG_MS);
+	AUTO_FD int uevents = open_uevents();
+	AUTO_FD int fs = create_virtiofs(s->tag);
+	/* A device that was just plugged in is there before its driver is. */
+	while (fs == -EINVAL && uevents >= 0 && fd_wait(uevents, POLLIN, deadline) > 0) {
+		while (recv(uevents, event, sizeof event, 0) > 0)
+			;
+		fs = create_virtiofs(s->tag);
+	}
+	if (fs < 0)
+		return error_set_errno(err, fs, "cannot mount the share \"%s\" for %s", s->tag, s->inside);
 	unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (s->read_only ? MOUNT_ATTR_RDONLY : 0);
 	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
 	return mount < 0 ? error_set_errno(err, errno, "cannot mount the share \"%s\"", s->tag) : mount;
