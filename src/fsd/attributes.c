@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "fsd/files.h"
 #include "fsd/handlers.h"
@@ -46,17 +47,28 @@ void attributes_fill(const struct share *s, const struct statx *st, struct fuse_
 	};
 }
 
-void entry_fill(const struct share *s, const struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
+void attributes_note(struct inode *i, const struct statx *st)
+{
+	i->told.mtime_ns = st->stx_mtime.tv_sec * 1000000000LL + st->stx_mtime.tv_nsec;
+	i->told.size = st->stx_size;
+	i->told.at_ms = clock_now_ms();
+	i->told.valid = 1;
+}
+
+void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
 	*ret = (struct fuse_entry_out){ .nodeid = i ? i->nodeid : 0, .entry_valid = VALID_S, .attr_valid = VALID_S };
-	if (i)
-		attributes_fill(s, st, &ret->attr);
+	if (!i)
+		return;
+	attributes_fill(s, st, &ret->attr);
+	attributes_note(i, st);
 }
 
 static int reply_attributes(struct request *r, const struct statx *st)
 {
 	struct fuse_attr_out out = { .attr_valid = VALID_S };
 	attributes_fill(r->share, st, &out.attr);
+	attributes_note(r->inode, st);
 	return request_reply(r, &out, sizeof out);
 }
 

@@ -3,7 +3,11 @@
  *
  * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what they were when it
  * last opened the file or closed it after writing, and when that state is old enough that a later change must have moved the times (they tick in
- * steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at most VALID_S late. */
+ * steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at most VALID_S late.
+ *
+ * Attributes inside: a guest believes for VALID_S what it was told. A file that the host changed in between would be read with its old size, so
+ * opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the OPEN. Thus what
+ * was saved on the host is there at the next open inside, at no cost for files that did not change. */
 #include "fsd/files.h"
 
 #include <errno.h>
@@ -17,6 +21,7 @@
 #include "fsd/virtqueue.h"
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
+enum { TOLD_JUST_NOW_MS = 20, STALE_AGAIN_MS = 200 };
 #define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
 int file_open(struct share *s, struct inode *i, int flags)
@@ -83,6 +88,24 @@ static int open_handle(struct share *s, struct inode *i, int fd, int flags, stru
 	return 0;
 }
 
+/* Whether the guest should look again before it opens this file. Never twice in a row, so that a file that changes all the time can be opened. */
+static int is_news(struct inode *i, int fd)
+{
+	struct statx st;
+	uint64_t now = clock_now_ms();
+	if (i->stale_pending) {
+		i->stale_pending--;
+		return 0;
+	}
+	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS || now - i->stale_ms < STALE_AGAIN_MS || inode_statx(fd, "", &st) < 0)
+		return 0;
+	if (i->told.size == st.stx_size && i->told.mtime_ns == nanoseconds(&st.stx_mtime))
+		return 0;
+	i->stale_ms = now;
+	i->stale_pending = 1;
+	return 1;
+}
+
 static int truncate_opened(struct share *s, struct inode *i, int fd, int flags)
 {
 	AUTO_FD int writable = -1;
@@ -102,10 +125,14 @@ int fuse_open(struct request *r)
 	AUTO_FD int fd = file_open(r->share, r->inode, flags);
 	if (fd < 0)
 		return fd;
+	if (is_news(r->inode, fd))
+		return -ESTALE;
 	/* Only now that it is sure to be the right file. */
 	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags) : 0;
 	if (result == 0)
 		result = open_handle(r->share, r->inode, TAKE_FD(fd), flags, &out);
+	if (result == 0 && (flags & O_TRUNC))
+		r->inode->told.valid = 0;
 	return result < 0 ? result : request_reply(r, &out, sizeof out);
 }
 
@@ -247,6 +274,7 @@ int fuse_write(struct request *r)
 	struct iovec pieces[CHAIN_PIECES];
 	unsigned count = pieces_slice(r->in, r->in_count, head, in.size, pieces);
 	ssize_t n = transfer(h->fd, pieces, count, in.size, (off_t)in.offset, 1);
+	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
 	struct fuse_write_out out = { .size = (uint32_t)n };
 	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
 }

@@ -16,10 +16,10 @@ static uint32_t take_slot(struct handle_table *t)
 		return t->free_slots[--t->free_count];
 	if (t->count >= t->slot_count) {
 		size_t count = t->slot_count ? t->slot_count * 2 : 64;
-		t->slots = xrealloc(t->slots, count, sizeof *t->slots);
+		t->slots = xrealloc(t->slots, count, sizeof(void *));
 		t->generations = xrealloc(t->generations, count, sizeof *t->generations);
 		t->free_slots = xrealloc(t->free_slots, count, sizeof *t->free_slots);
-		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof *t->slots);
+		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof(void *));
 		memset(t->generations + t->slot_count, 0, (count - t->slot_count) * sizeof *t->generations);
 		t->slot_count = count;
 	}

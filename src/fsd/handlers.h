@@ -10,7 +10,9 @@ int fuse_setattr(struct request *r);
 int fuse_access(struct request *r);
 int fuse_statfs(struct request *r);
 void attributes_fill(const struct share *s, const struct statx *st, struct fuse_attr *ret);
-void entry_fill(const struct share *s, const struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
+void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
+/* Notes what the guest is told of a file. */
+void attributes_note(struct inode *i, const struct statx *st);
 /* How long the guest may believe what it was told, in seconds. */
 enum { VALID_S = 1 };
 /* What is left of a mode that the guest asks for: no setuid, no setgid except on directories, where it gives nobody power. */

@@ -126,7 +126,7 @@ static void grow_buckets(struct inode_table *t)
 	struct inode **old = t->buckets;
 	size_t old_count = t->bucket_count;
 	t->bucket_count = old_count ? old_count * 2 : 256;
-	t->buckets = xcalloc(t->bucket_count, sizeof *t->buckets);
+	t->buckets = xcalloc(t->bucket_count, sizeof(void *));
 	for (size_t b = 0; b < old_count; b++)
 		for (struct inode *i = old[b], *next; i; i = next) {
 			next = i->hash_next;
@@ -152,10 +152,10 @@ static uint32_t take_slot(struct inode_table *t)
 		return t->free_slots[--t->free_count];
 	if (t->count >= t->slot_count) {
 		size_t count = t->slot_count ? t->slot_count * 2 : 256;
-		t->slots = xrealloc(t->slots, count, sizeof *t->slots);
+		t->slots = xrealloc(t->slots, count, sizeof(void *));
 		t->generations = xrealloc(t->generations, count, sizeof *t->generations);
 		t->free_slots = xrealloc(t->free_slots, count, sizeof *t->free_slots);
-		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof *t->slots);
+		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof(void *));
 		memset(t->generations + t->slot_count, 0, (count - t->slot_count) * sizeof *t->generations);
 		t->slot_count = count;
 	}

@@ -32,6 +32,13 @@ struct inode {
 		uint64_t size;
 		int valid;
 	} cached; /* the state that the guest's page cache is known to be of */
+	struct {
+		int64_t mtime_ns;
+		uint64_t size, at_ms;
+		int valid;           /* not after a write of the guest's own */
+	} told;              /* the attributes that the guest was given last */
+	uint64_t stale_ms;   /* when an OPEN was answered with ESTALE, lest it is done again at once */
+	unsigned stale_pending;
 };
 
 struct inode_table {

@@ -79,6 +79,7 @@ int fuse_fallocate(struct request *r)
 		return -EOPNOTSUPP;
 	if (in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EFBIG;
+	h->inode->told.valid = 0;
 	r->job.arguments[0] = in.mode;
 	r->job.arguments[1] = (int64_t)in.offset;
 	r->job.arguments[2] = (int64_t)in.length;
@@ -102,6 +103,7 @@ int fuse_copy_file_range(struct request *r)
 		return -EBADF;
 	if (in.flags || in.off_in > INT64_MAX || in.off_out > INT64_MAX)
 		return -EINVAL;
+	to->inode->told.valid = 0;
 	r->job.arguments[0] = (int64_t)in.off_in;
 	r->job.arguments[1] = (int64_t)in.off_out;
 	r->job.arguments[2] = (int64_t)MIN(in.len, (uint64_t)COPY_MAX);

@@ -117,7 +117,7 @@ static int check(struct blob_writer *w, const char *actual, struct error **err)
 		return error_set(err, EBADMSG, "%s ends after %llu of %llu bytes", w->digest, (unsigned long long)w->size,
 			(unsigned long long)w->expected_size);
 	if (w->digest && !streq(w->digest, actual))
-		return error_set(err, EBADMSG, "what was received as %s is %s", w->digest, actual);
+		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", w->digest, actual);
 	return 0;
 }
 

@@ -35,7 +35,7 @@ struct debootstrap {
 	pid_t pid;
 	int output, messages; /* ends of pipes */
 	struct buffer line;
-	char *complaint;      /* last "E:" line */
+	char *complaint;      /* first "E:" line: the later ones only say that what needed it failed too */
 	struct layer_writer layer;
 };
 
@@ -165,10 +165,8 @@ static int start(struct debootstrap *d, struct options *o, const char *mode, str
 static void handle_line(struct debootstrap *d, char *line)
 {
 	const char *text = startswith(line, "I: ");
-	if (startswith(line, "E: ")) {
-		free(d->complaint);
+	if (startswith(line, "E: ") && !d->complaint)
 		d->complaint = xstrdup(line + 3);
-	}
 	if (text && d->layer.size == 0) {
 		progress_state(d->progress, d->bar, text);
 		progress_note(d->progress, "mmdebstrap: %s", text);
@@ -251,7 +249,7 @@ static int run(struct debootstrap *d, struct options *o, const char *mode, struc
 		stop(d);
 	spawn_wait(d->pid, &status);
 	if (r == 0 && status != 0)
-		r = error_set(err, EIO, "mmdebstrap failed%s%s", d->complaint ? ": " : " with status ", d->complaint ? d->complaint : "");
+		r = error_set(err, EIO, "cannot make %s: mmdebstrap: %.400s", options_words(o)->items[0], d->complaint ? d->complaint : "failed");
 	return r;
 }
 

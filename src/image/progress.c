@@ -130,12 +130,12 @@ void progress_note(struct progress *p, const char *format, ...)
 	AUTO_BUFFER struct buffer text;
 	AUTOFREE char *s = NULL;
 	va_list arguments;
+	buffer_init(&text, SCREEN_MAX);
 	va_start(arguments, format);
 	int n = vasprintf(&s, format, arguments);
 	va_end(arguments);
 	if (n < 0 || (!p->bars_wanted && !p->plain))
 		return;
-	buffer_init(&text, SCREEN_MAX);
 	/* Some of it comes from outside: nothing in it may steer the terminal. */
 	for (int i = 0; i < n; i++)
 		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)

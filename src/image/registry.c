@@ -91,7 +91,7 @@ static int document_complete(struct fetch *f, struct error **err)
 	hash_memory(d->buffer.data, d->buffer.size, d->ret->digest);
 	if (claimed && digest_is_valid(claimed) && !streq(claimed, d->ret->digest)) {
 		document_restart(f, NULL);
-		return error_set(err, EBADMSG, "what was received as %s is %s", claimed, d->ret->digest);
+		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", claimed, d->ret->digest);
 	}
 	d->ret->size = d->buffer.size;
 	d->ret->media_type = xstrdup(f->request.content_type);

@@ -200,7 +200,7 @@ static int import_link(const struct source *s, int fd, const char *path, const c
 		return r;
 	hash_text(&h, ret_digest);
 	if (digest && !streq(digest, ret_digest))
-		return error_set(err, EBADMSG, "it is %s, not %s", ret_digest, digest);
+		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", digest, ret_digest);
 	if (library_has_blob(s->library, ret_digest, UINT64_MAX))
 		return 0;
 	if (fsync(fd) < 0 || (linkat(s->directory, name, s->library->blobs, digest_hex(ret_digest), 0) < 0 && errno != EEXIST) ||

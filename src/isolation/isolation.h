@@ -54,6 +54,8 @@ struct isolation_ops {
 		     const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err);
 	/* Adds to the agent's boot request what only the isolation knows: "root", "modules", "network", "shares" (see ARCHITECTURE.md). */
 	void (*describe)(struct isolation_run *r, struct json_object *boot);
+	/* Rewrites nameservers ({"nameservers":[…]}, the host's) that cannot be reached as they are from inside. describe does it for "resolv". */
+	void (*resolv)(struct isolation_run *r, struct json_object *resolv);
 	/* Live shares; done is called once. -EOPNOTSUPP where it takes effect at the next start only. */
 	int (*add_share)(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	int (*remove_share)(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data, struct error **err);

@@ -47,6 +47,8 @@ void resolv_watch_push(struct resolv_watch *w)
 		return;
 	free(w->told);
 	w->told = TAKE_PTR(text);
+	if (w->keeper->ops->resolv)
+		w->keeper->ops->resolv(w->keeper->run, now);
 	agent_tell(w->keeper, "PUT", "/v1/resolv", TAKE_PTR(now));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A small INI reader: sections, `key = value` or `key: value`, lines that start with # or ; are comments. The command line must start
+ * A small INI reader: sections, `key = value` or `key: value`, comments from # or ; at the start
+ * of a line, or from a semicolon behind a blank. The command line must start
  * quickly, so it does not link a library for these few lines; the subset is what inih, which reads the file elsewhere, agrees with. */
 #include "machine/settings.h"
 
@@ -38,12 +39,24 @@ static char *trim(char *s)
 	return s;
 }
 
+/* Cuts a comment behind a value: a semicolon with a blank before it. */
+static void cut_comment(char *s)
+{
+	for (char *p = s; *p; p++) {
+		if (*p == ';' && p > s && isspace((unsigned char)p[-1])) {
+			*p = 0;
+			return;
+		}
+	}
+}
+
 static int parse_pair(char *line, const char *name, unsigned number, struct settings *ret, struct error **err)
 {
 	char *equals = strpbrk(line, "=:");
 	if (!equals)
 		return error_set(err, EINVAL, "%s:%u: write key = value", name, number);
 	*equals = 0;
+	cut_comment(equals + 1);
 	const char *key = trim(line), *value = trim(equals + 1);
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		if (!streq(names[i], key))

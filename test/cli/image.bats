@@ -98,7 +98,9 @@ teardown_file()
 	mkdir "$WORLD/emptydir"
 	fails 125 holm image load "$WORLD/emptydir"
 	fails 125 holm image load - </dev/null
-	# A layout whose blob is not what its name says.
+	# A layout whose blob is not what its name says; a blob that the library has already is not read again.
+	holm image rm busybox:test
+	before=$(find "$XDG_DATA_HOME/holm/images" -type f | sort)
 	cp -r "$WORLD/layout" "$WORLD/bad"
 	local blob
 	blob=$(find "$WORLD/bad/blobs/sha256" -type f -size +100k)

@@ -43,7 +43,18 @@ enum vm_network vm_network_choose(void)
 	return vm_network_has_default_route(routes) ? VM_NETWORK_PASST : VM_NETWORK_USER;
 }
 
-int vm_network_is_host_resolver(const char *address)
+char *vm_network_first_nameserver(const char *resolv_conf)
 {
-	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") || streq(address, "::");
+	char address[64];
+	for (const char *line = resolv_conf; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (sscanf(line, "nameserver %63s", address) == 1 && !strchr(address, ':'))
+			return xstrdup(address);
+	}
+	return NULL;
+}
+
+int vm_network_must_forward(const char *address, const char *forwarded)
+{
+	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") || streq(address, "::") ||
+	       (forwarded && streq(address, forwarded));
 }

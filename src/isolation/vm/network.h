@@ -8,7 +8,10 @@
 /* passt on the connected socket fd (a number in passt's own table). */
 void passt_arguments(struct strv *argv, int fd, int host_access);
 enum vm_network vm_network_choose(void);
-/* Whether an address of resolv.conf means the host itself, so that a machine has to ask VM_NETWORK_DNS instead. */
-int vm_network_is_host_resolver(const char *address);
+/* The server that passt forwards questions for VM_NETWORK_DNS to: the first IPv4 one of resolv.conf's text, owned; NULL: none. */
+char *vm_network_first_nameserver(const char *resolv_conf);
+/* Whether a machine has to ask VM_NETWORK_DNS instead of this address: the host's loopback; or `forwarded` (may be NULL), because passt takes
+ * that server's answers for answers to a forwarded question and changes their sender. */
+int vm_network_must_forward(const char *address, const char *forwarded);
 /* Whether /proc/net/route (its text) has a default route: passt cannot start on a host that is not connected to anything. */
 int vm_network_has_default_route(const char *proc_net_route);

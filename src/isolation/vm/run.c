@@ -28,7 +28,7 @@
 #include "isolation/vm/network.h"
 #include "isolation/vm/probe.h"
 
-enum { DISK_LOCK_MS = 5000 };
+enum { DISK_LOCK_MS = 5000, RESOLV_MAX = 64 * 1024 };
 
 static void on_ended(struct source *s, void *data)
 {
@@ -275,7 +275,10 @@ static int open_network(struct start *s, struct error **err)
 {
 	struct isolation_run *r = s->run;
 	int fd = -1, back = -1, result = 0;
+	AUTOFREE char *resolv_conf = NULL;
 	r->network = s->plan.network = vm_network_choose();
+	if (path_read_file("/etc/resolv.conf", RESOLV_MAX, &resolv_conf, NULL) >= 0)
+		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
 	if (r->network == VM_NETWORK_PASST) {
 		result = passt_start(r, &fd, err);
 		s->plan.network_fd = give(s, fd);
@@ -361,6 +364,7 @@ static void vm_free(struct isolation_run *r)
 	source_free(r->end_source);
 	source_free(r->kill_timer);
 	fd_close(r->disk_lock);
+	free(r->forwarded_dns);
 	free(r->end_why);
 	free(r);
 }
@@ -413,6 +417,18 @@ static void vm_kill(struct isolation_run *r)
 
 /* ---- what the agent is told, and what people are ---- */
 
+static void vm_resolv(struct isolation_run *r, struct json_object *resolv)
+{
+	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
+	json_get_strv(resolv, "nameservers", &servers, NULL);
+	for (size_t i = 0; i < servers.count; i++) {
+		const char *server = vm_network_must_forward(servers.items[i], r->forwarded_dns) ? VM_NETWORK_DNS : servers.items[i];
+		if (!strv_contains(&inside, server))
+			strv_add(&inside, server);
+	}
+	json_add_strv(resolv, "nameservers", &inside);
+}
+
 static void describe_network(struct isolation_run *r, struct json_object *boot)
 {
 	struct json_object *network = json_object_new_object();
@@ -437,6 +453,9 @@ static void vm_describe(struct isolation_run *r, struct json_object *boot)
 		json_add(boot, "modules", modules);
 	}
 	describe_network(r, boot);
+	struct json_object *resolv = NULL;
+	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
+		vm_resolv(r, resolv);
 }
 
 static void vm_statistics(struct isolation_run *r, struct json_object *into)
@@ -458,6 +477,7 @@ const struct isolation_ops isolation_vm = {
 	.name = "vm",
 	.start = vm_start,
 	.describe = vm_describe,
+	.resolv = vm_resolv,
 	.add_share = vm_add_share,
 	.remove_share = vm_remove_share,
 	.kill = vm_kill,

@@ -71,6 +71,7 @@ struct isolation_run {
 	const struct machine *machine; /* borrowed for as long as the run lives */
 	int kvm;
 	enum vm_network network;
+	char *forwarded_dns; /* the host's server behind VM_NETWORK_DNS, or NULL */
 	int host_access;
 	struct vm_child *children;
 	struct qmp *qmp;

@@ -27,7 +27,7 @@ struct fake {
 	struct share share;
 	char path[64]; /* of the shared directory */
 	int directory;
-	char reply[REPLY_SIZE]; /* behind the header */
+	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
 	size_t reply_size;
 };
 

@@ -118,6 +118,12 @@ static void test_append_and_truncate(void **state)
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr.size, 3);
 }
 
+static void pause_ms(long ms)
+{
+	for (struct timespec pause = { .tv_nsec = ms * 1000000 }; nanosleep(&pause, &pause) < 0;)
+		;
+}
+
 static uint32_t open_flags(struct fake *f, uint64_t node, uint64_t *fh)
 {
 	struct fuse_open_in in = { .flags = O_RDONLY };
@@ -138,8 +144,7 @@ static void test_keep_cache(void **state)
 	release(f, node, fh);
 	/* Let the clock that stamps files move on: the state noted at the next open is then sure. */
 	struct fuse_getattr_in in = { 0 };
-	for (struct timespec pause = { .tv_nsec = 80000000 }; nanosleep(&pause, &pause) < 0;)
-		;
+	pause_ms(80);
 	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
 	open_flags(f, node, &fh);
 	release(f, node, fh);
@@ -147,6 +152,30 @@ static void test_keep_cache(void **state)
 	release(f, node, fh);
 	host_write(f, "f", "54321");
 	assert_false(open_flags(f, node, &fh) & FOPEN_KEEP_CACHE);
+}
+
+/* What the host saved is there at the next open, although the guest may still believe old attributes. */
+static void test_open_sees_changes(void **state)
+{
+	struct fake *f = *state;
+	uint64_t fh = 0;
+	host_write(f, "f", "short");
+	uint64_t node = lookup(f, 1, "f");
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
+	host_write(f, "f", "much longer");
+	pause_ms(30); /* told just now counts as new */
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), -ESTALE);
+	assert_int_equal(lookup(f, 1, "f"), node);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->attr.size, 11);
+	host_write(f, "f", "and changed again");
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0); /* not for ever */
+	/* The guest's own writes are no news. */
+	assert_int_equal(open_file(f, node, O_RDWR, &fh), 0);
+	pause_ms(220);
+	assert_int_equal(lookup(f, 1, "f"), node);
+	write_at(f, node, fh, 0, "mine", 0);
+	pause_ms(30);
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
 }
 
 static void test_unlinked_but_open(void **state)
@@ -400,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_write_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append_and_truncate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keep_cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_sees_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unlinked_but_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tmpfile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_operations, setup, teardown),

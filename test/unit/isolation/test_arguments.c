@@ -110,10 +110,14 @@ static void test_passt(void **state)
 
 static void test_resolvers(void **state)
 {
-	assert_true(vm_network_is_host_resolver("127.0.0.53"));
-	assert_true(vm_network_is_host_resolver("::1"));
-	assert_false(vm_network_is_host_resolver("192.168.1.1"));
-	assert_false(vm_network_is_host_resolver("2001:db8::1"));
+	AUTOFREE char *first = vm_network_first_nameserver("# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
+	assert_string_equal(first, "192.168.1.1");
+	assert_null(vm_network_first_nameserver("options edns0\n"));
+	assert_true(vm_network_must_forward("127.0.0.53", NULL));
+	assert_true(vm_network_must_forward("::1", first));
+	assert_true(vm_network_must_forward("192.168.1.1", first));
+	assert_false(vm_network_must_forward("192.168.1.1", NULL));
+	assert_false(vm_network_must_forward("2001:db8::1", first));
 }
 
 static void test_default_route(void **state)

@@ -190,7 +190,7 @@ static void json_is_checked(void **state)
 static void configuration_file(void **state)
 {
 	AUTO_SETTINGS struct settings s = { 0 };
-	assert_int_equal(settings_parse("# x\n[registry]\nanything\n[machine]\n image = alpine:3 \ncpus: 2\n;c\n\nmemory=\n[x]\ncpus=9\n", "config", &s, NULL), 0);
+	assert_int_equal(settings_parse("# x\n[registry]\nanything\n[machine]\n image = alpine:3 \ncpus: 2 ; two;\n;c\n\nmemory=\n[x]\ncpus=9\n", "config", &s, NULL), 0);
 	assert_string_equal(s.values[SETTING_IMAGE], "alpine:3");
 	assert_string_equal(s.values[SETTING_CPUS], "2");
 	assert_null(s.values[SETTING_MEMORY]);

@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Pulling from a registry that misbehaves: what is retried, what is resumed, what is refused, and where the login never goes.
+load ../lib/holm
+
+setup_file()
+{
+	requires python3
+	holm_begin empty
+	export LOG="$WORLD/log"
+	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets it
+	export FAULTY_SERVER="$FAULTY_PID" REGISTRY STORAGE
+	# shellcheck disable=SC2034
+	read -r REGISTRY STORAGE <&"${FAULTY[0]}"
+}
+
+teardown_file()
+{
+	kill "$FAULTY_SERVER" 2>/dev/null
+	holm_end
+}
+
+setup()
+{
+	: >"$LOG"
+}
+
+teardown()
+{
+	local name
+	for name in $(holm image ls -q); do
+		holm image rm "$name" >/dev/null
+	done
+	rm -f "$XDG_DATA_HOME/holm/images/partial/"*
+	rm -rf "$HOME/.docker"
+}
+
+login()
+{
+	mkdir -p "$HOME/.docker"
+	jq -n --arg r "$REGISTRY" --arg a "$(printf '%s' "$1" | base64)" '{auths: {($r): {auth: $a}}}' >"$HOME/.docker/config.json"
+}
+
+# refused REPOSITORY WORD: pulling fails with one line that has the word, and nothing is left but what can be resumed.
+refused()
+{
+	fails 125 holm image pull --progress none "$REGISTRY/$1"
+	contains "$stderr" "$2"
+	equal '' "$(holm image ls -q)"
+	equal '' "$(find "$XDG_DATA_HOME/holm/images/blobs" -type f)"
+}
+
+# asked WHAT: how often a path with WHAT was asked for.
+asked()
+{
+	jq -r .path "$LOG" | grep -c -- "$1"
+}
+
+@test "an image of several platforms: this machine's, another's, and one that is not there" {
+	holm image pull "$REGISTRY/plain:multi"
+	equal linux/amd64 "$(holm image ls --format json | jq -r '.[0].platform')"
+	holm image pull --platform linux/arm64 "$REGISTRY/plain:multi"
+	equal 2 "$(holm image ls --format json | jq length)"
+	equal "$REGISTRY/plain:multi" "$(holm image ls -q)"
+	equal linux/arm64 "$(holm image inspect --platform arm64 "$REGISTRY/plain:multi" | jq -r '.[0].platform')"
+	fails 125 holm image pull --platform linux/s390x "$REGISTRY/plain:multi"
+	contains "$stderr" linux/s390x
+	contains "$stderr" linux/arm64
+	fails 125 holm image pull --platform linux/arm64 "$REGISTRY/plain:1"
+	fails 125 holm image pull --platform windows/amd64 "$REGISTRY/plain:1"
+}
+
+@test "too many requests: Retry-After is followed" {
+	local since=$SECONDS
+	run --separate-stderr holm image pull "$REGISTRY/limited:1"
+	equal 0 "$status"
+	contains "$stderr" 'too many requests'
+	[ $((SECONDS - since)) -ge 2 ]
+	equal 3 "$(asked manifests/1)"
+}
+
+@test "a wait until tomorrow is an error at once" {
+	local since=$SECONDS
+	refused tomorrow:1 86400
+	[ $((SECONDS - since)) -lt 5 ]
+}
+
+@test "busy for a moment is tried again; broken for good ends" {
+	holm image pull "$REGISTRY/busy:1"
+	holm image rm "$REGISTRY/busy:1"
+	HOLM_TEST_TIMEOUT=60 refused broken:1 500
+	[ "$(asked broken)" -le 6 ]
+}
+
+@test "an interrupted download goes on where it stopped" {
+	holm image pull "$REGISTRY/truncated:1"
+	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+}
+
+@test "a server that does not know ranges: from the beginning" {
+	holm image pull "$REGISTRY/no-range:1"
+	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+}
+
+@test "what came in before a failure is there for the next pull" {
+	local before
+	HOLM_TEST_TIMEOUT=90 refused never-whole:1 tried
+	before=$(find "$XDG_DATA_HOME/holm/images/partial" -type f -size +90k | wc -l)
+	equal 1 "$before"
+	: >"$LOG"
+	holm image pull "$REGISTRY/plain:1"
+	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+	equal 0 "$(find "$XDG_DATA_HOME/holm/images/partial" -type f | wc -l)"
+}
+
+@test "blobs that are damaged, too short or too long, and a manifest that is another" {
+	refused damaged:1 digest
+	refused short:1 5000
+	refused long:1 longer
+	refused lying:multi digest
+	refused endless-manifest:1 bigger
+	refused schema1:1 'schema 1'
+	equal 0 "$(find "$XDG_DATA_HOME/holm/images/partial" -type f -size +90k | wc -l)"
+}
+
+@test "redirects: to storage on another host without the login, and never in a circle" {
+	login alice:secret
+	holm image pull "$REGISTRY/elsewhere:1"
+	equal 3 "$(jq -r 'select(.path | startswith("/signed/")) | .path' "$LOG" | wc -l)"
+	equal null "$(jq -r 'select(.path | startswith("/signed/")) | .authorization' "$LOG" | sort -u)"
+	holm image rm "$REGISTRY/elsewhere:1"
+	rm -r "$HOME/.docker"
+	refused loop:1 redirected
+}
+
+@test "tokens: with the right login, with a wrong one, without" {
+	login alice:secret
+	holm image pull "$REGISTRY/token:1"
+	# The password goes to the token service only.
+	equal /token "$(jq -r 'select(.authorization // "" | startswith("Basic")) | .path | sub("[?].*"; "")' "$LOG" | sort -u)"
+	equal 1 "$(asked ^/token)"
+	holm image rm "$REGISTRY/token:1"
+	login alice:wrong
+	refused token:1 login
+	rm -r "$HOME/.docker"
+	refused token:1 login
+}
+
+@test "a mirror that fails: the registry itself is asked" {
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[registry "%s"]\nmirror = 127.0.0.1:1\nmirror = %s/nothing\n' "$REGISTRY" "${REGISTRY/localhost/127.0.0.1}" >"$XDG_CONFIG_HOME/holm/config"
+	run --separate-stderr holm image pull "$REGISTRY/damaged:multi"
+	run --separate-stderr holm image pull "$REGISTRY/plain:1"
+	equal 0 "$status"
+	contains "$stderr" 'mirror 127.0.0.1:1'
+	printf '[registry "%s"]\nmirror = not a host\n' "$REGISTRY" >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm image pull "$REGISTRY/plain:1"
+	contains "$stderr" mirror
+	rm "$XDG_CONFIG_HOME/holm/config"
+}
+
+@test "a proxy is used for hosts elsewhere and not for this machine" {
+	http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 holm image pull "$REGISTRY/plain:1"
+	https_proxy=http://127.0.0.1:1 fails 125 holm image pull registry.invalid/x:1
+	contains "$stderr" 127.0.0.1
+}
+
+@test "plain HTTP and unknown certificates are for this machine only" {
+	fails 125 holm image pull --tls-verify=maybe "$REGISTRY/plain:1"
+	contains "$stderr" tls-verify
+}
+
+@test "a full disk while pulling: one line, nothing half done, and the next pull works" {
+	requires root
+	local small="$WORLD/small"
+	mkdir -p "$small"
+	mount -t tmpfs -o size=200k none "$small" 2>/dev/null || skip "no mounts here"
+	XDG_DATA_HOME=$small run --separate-stderr holm image pull --progress none "$REGISTRY/plain:1"
+	mount -o remount,size=4M "$small"
+	XDG_DATA_HOME=$small holm image pull "$REGISTRY/plain:1" || { umount "$small"; return 1; }
+	umount "$small"
+	equal 125 "$status"
+	contains "$stderr" 'No space left'
+	equal 1 "$(wc -l <<<"$stderr")"
+}

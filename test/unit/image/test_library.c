@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The library on disk: names, blobs, resuming, and what the sweep leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "image/blob.h"
+#include "image/compose.h"
+#include "image/image.h"
+#include "image/pull.h"
+
+static char *top;
+
+static int setup(void **state)
+{
+	char name[] = "/tmp/holm-test-library-XXXXXX";
+	top = xstrdup(mkdtemp(name));
+	setenv("XDG_DATA_HOME", top, 1);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	path_remove_tree(tmp, path_base(top));
+	free(top);
+	return 0;
+}
+
+static void blobs(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	AUTOFREE char *data = NULL;
+	size_t size;
+	assert_int_equal(library_open(&l, NULL), 0);
+	assert_int_equal(blob_write(l, "hello", 5, digest, NULL), 0);
+	assert_string_equal(digest, "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+	assert_true(library_has_blob(l, digest, 5));
+	assert_false(library_has_blob(l, digest, 6));
+	assert_int_equal(library_read_blob(l, digest, &data, &size, NULL), 0);
+	assert_string_equal(data, "hello");
+	/* Damage is seen. */
+	AUTO_FD int fd = openat(l->blobs, digest_hex(digest), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "j", 1, 0), 1);
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *other = NULL;
+	assert_int_equal(library_read_blob(l, digest, &other, &size, &err), -EBADMSG);
+}
+
+static void wrong_blobs(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	assert_int_equal(library_open(&l, NULL), 0);
+	hash_memory("right", 5, digest);
+	for (int resume = 0; resume < 2; resume++) {
+		AUTO_BLOB_WRITER struct blob_writer w = BLOB_WRITER_NONE;
+		assert_int_equal(blob_writer_open(l, digest, 5, resume, &w, NULL), 0);
+		assert_int_equal(blob_writer_write(&w, "wrong", 5, NULL), 0);
+		assert_int_equal(blob_writer_write(&w, "!", 1, NULL), -EFBIG);
+		assert_int_equal(blob_writer_commit(&w, NULL, NULL), -EBADMSG);
+		assert_false(library_has_blob(l, digest, UINT64_MAX));
+		AUTO_BLOB_WRITER struct blob_writer again = BLOB_WRITER_NONE;
+		assert_int_equal(blob_writer_open(l, digest, 5, resume, &again, NULL), 0);
+		assert_int_equal(again.size, 0);
+		assert_int_equal(blob_writer_write(&again, "rig", 3, NULL), 0);
+		assert_int_equal(blob_writer_commit(&again, NULL, NULL), -EBADMSG);
+	}
+}
+
+static void resumed_blobs(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	char digest[DIGEST_TEXT_SIZE + 1], actual[DIGEST_TEXT_SIZE + 1];
+	struct blob_writer w, second;
+	assert_int_equal(library_open(&l, NULL), 0);
+	hash_memory("first second", 12, digest);
+	assert_int_equal(blob_writer_open(l, digest, 12, 1, &w, NULL), 0);
+	assert_int_equal(blob_writer_write(&w, "first ", 6, NULL), 0);
+	/* Somebody else wants it at the same time: a file of its own. */
+	assert_int_equal(blob_writer_open(l, digest, 12, 1, &second, NULL), 0);
+	assert_int_equal(second.size, 0);
+	assert_int_equal(second.partial, -1);
+	blob_writer_abort(&second);
+	blob_writer_abort(&w);
+	assert_int_equal(blob_writer_open(l, digest, 12, 1, &w, NULL), 0);
+	assert_int_equal(w.size, 6);
+	assert_int_equal(blob_writer_write(&w, "second", 6, NULL), 0);
+	assert_int_equal(blob_writer_commit(&w, actual, NULL), 0);
+	assert_string_equal(actual, digest);
+	assert_true(library_has_blob(l, digest, 12));
+}
+
+/* An image with one (nonsense) layer under a name; its manifest's digest goes to ret. */
+static void make_image(struct library *l, const char *name, const char *content, char *ret)
+{
+	struct layer_writer w;
+	struct composed_layer layer;
+	AUTO_JSON struct json_object *config = json_object_new_object();
+	assert_int_equal(layer_writer_open(l, LAYER_ZSTD, &w, NULL), 0);
+	assert_int_equal(layer_writer_write(&w, content, strlen(content), NULL), 0);
+	assert_int_equal(layer_writer_finish(&w, &layer, NULL), 0);
+	assert_int_equal(compose_image(l, &layer, config, NULL, ret, NULL), 0);
+	assert_int_equal(image_register(l, name, ret, NULL, NULL), 0);
+}
+
+static void names(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	AUTO_OCI_PLATFORM struct oci_platform other = { 0 };
+	char one[DIGEST_TEXT_SIZE + 1], two[DIGEST_TEXT_SIZE + 1];
+	AUTOFREE char *name = NULL, *digest = NULL, *name2 = NULL, *digest2 = NULL, *name3 = NULL, *digest3 = NULL;
+	assert_int_equal(library_open(&l, NULL), 0);
+	make_image(l, "docker.io/library/b:1", "one", one);
+	make_image(l, "docker.io/library/a:1", "one", one);
+	make_image(l, "docker.io/library/b:1", "two", two);
+	assert_int_equal(library_read_index(l, &index, NULL), 0);
+	assert_int_equal(index.count, 2);
+	assert_string_equal(index.entries[0].name, "docker.io/library/a:1");
+	assert_string_equal(index.entries[1].descriptor.digest, two);
+	assert_int_equal(image_find(l, "b:1", NULL, &name, &digest, NULL), 0);
+	assert_string_equal(name, "docker.io/library/b:1");
+	AUTOFREE char *prefix = xstrndup(digest_hex(two), 12);
+	assert_int_equal(image_find(l, prefix, NULL, &name2, &digest2, NULL), 0);
+	assert_string_equal(digest2, two);
+	assert_int_equal(oci_platform_parse("linux/s390x", &other, NULL), 0);
+	assert_int_equal(image_find(l, "b:1", &other, &name3, &digest3, NULL), -ENOENT);
+	assert_int_equal(image_find(l, "c:1", NULL, &name3, &digest3, NULL), -ENOENT);
+	assert_int_equal(library_remove_name(l, "docker.io/library/b:1", NULL), 0);
+	assert_int_equal(library_remove_name(l, "docker.io/library/b:1", NULL), -ENOENT);
+}
+
+static size_t count_files(int directory, const char *name)
+{
+	AUTOFREE char *command = xasprintf("/proc/self/fd/%d/%s", directory, name);
+	struct stat st;
+	return stat(command, &st) == 0;
+}
+
+static void touch(int directory, const char *name, time_t age)
+{
+	AUTO_FD int fd = openat(directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct timespec times[2] = { { .tv_sec = time(NULL) - age }, { .tv_sec = time(NULL) - age } };
+	assert_true(fd >= 0);
+	assert_int_equal(futimens(fd, times), 0);
+}
+
+static void sweeping(void **state)
+{
+	struct library *l = NULL, *reader = NULL;
+	char kept[DIGEST_TEXT_SIZE + 1], gone[DIGEST_TEXT_SIZE + 1], stray[DIGEST_TEXT_SIZE + 1];
+	assert_int_equal(library_open(&l, NULL), 0);
+	make_image(l, "docker.io/library/kept:1", "kept", kept);
+	make_image(l, "docker.io/library/gone:1", "gone", gone);
+	assert_int_equal(blob_write(l, "stray", 5, stray, NULL), 0);
+	AUTOFREE char *kept_disk = library_file_name(kept, "-v1.ext4"), *gone_disk = library_file_name(gone, "-v1.ext4"), *stray_disk = library_file_name(stray, "-v1.ext4");
+	AUTOFREE char *directory = xasprintf("%s/holm/machines/m", top), *json = path_join(directory, "machine.json");
+	AUTOFREE char *text = xasprintf("{\"image_disk\":\"%s/disks/%s\"}", l->path, gone_disk);
+	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
+	assert_int_equal(atomic_file_write(json, 0600, text, strlen(text), NULL), 0);
+	touch(l->disks, kept_disk, 3600);
+	touch(l->disks, gone_disk, 3600);
+	touch(l->disks, stray_disk, 3600);
+	touch(l->disks, "sha256-0000000000000000000000000000000000000000000000000000000000000000-v1.ext4", 0);
+	touch(l->partial, "sha256-1", 3600);
+	touch(l->partial, "sha256-2", 30 * 24 * 3600);
+	assert_int_equal(library_remove_name(l, "docker.io/library/gone:1", NULL), 0);
+	/* Nothing happens while somebody reads. */
+	assert_int_equal(library_open(&reader, NULL), 0);
+	library_free_and_sweep(l);
+	assert_true(library_has_blob(reader, stray, 5));
+	library_free_and_sweep(reader);
+	assert_int_equal(library_open(&l, NULL), 0);
+	assert_true(library_has_blob(l, kept, UINT64_MAX));
+	assert_false(library_has_blob(l, gone, UINT64_MAX));
+	assert_false(library_has_blob(l, stray, UINT64_MAX));
+	assert_true(count_files(l->disks, kept_disk)); /* its image has a name */
+	assert_true(count_files(l->disks, gone_disk)); /* a machine uses it */
+	assert_false(count_files(l->disks, stray_disk));
+	assert_true(count_files(l->disks, "sha256-0000000000000000000000000000000000000000000000000000000000000000-v1.ext4")); /* just handed out */
+	assert_true(count_files(l->partial, "sha256-1"));
+	assert_false(count_files(l->partial, "sha256-2"));
+	AUTO_IMAGE struct image *i = NULL;
+	assert_int_equal(image_load_whole(l, NULL, kept, &i, NULL), 0);
+	/* A machine that cannot be read protects all disks. */
+	assert_int_equal(atomic_file_write(json, 0600, "{", 1, NULL), 0);
+	touch(l->disks, stray_disk, 3600);
+	library_free_and_sweep(l);
+	assert_int_equal(library_open(&l, NULL), 0);
+	assert_true(count_files(l->disks, stray_disk));
+	library_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(blobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(wrong_blobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(resumed_blobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(names, setup, teardown),
+		cmocka_unit_test_setup_teardown(sweeping, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

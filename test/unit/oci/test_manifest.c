@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "oci/config.h"
+#include "oci/manifest.h"
+
+#define D(c) "sha256:" #c #c #c #c #c #c #c #c
+#define A D(aaaaaaaa)
+#define B D(bbbbbbbb)
+#define DESCRIPTOR(digest, size) "{\"mediaType\":\"x\",\"digest\":\"" digest "\",\"size\":" #size "}"
+
+static int manifest(const char *text, struct oci_manifest **ret, struct error **err)
+{
+	return oci_manifest_parse(text, strlen(text), "test", ret, err);
+}
+
+static void manifests(void **state)
+{
+	AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+	assert_int_equal(manifest("{\"schemaVersion\":2,\"mediaType\":\"t\",\"config\":" DESCRIPTOR(A, 10) ",\"layers\":[" DESCRIPTOR(B, 20) "],"
+		"\"annotations\":{\"k\":\"v\"}}", &m, NULL), 0);
+	assert_string_equal(m->media_type, "t");
+	assert_string_equal(m->config.digest, A);
+	assert_int_equal(m->layer_count, 1);
+	assert_int_equal(m->layers[0].size, 20);
+	assert_non_null(m->annotations);
+}
+
+static void bad_manifests(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"{}",
+		"nonsense",
+		"{\"config\":" DESCRIPTOR(A, 10) "}",
+		"{\"layers\":[]}",
+		"{\"config\":{},\"layers\":[]}",
+		"{\"config\":[],\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR(A, -1) ",\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR(A, 1e300) ",\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR("sha256:../../x", 1) ",\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[1]}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":{}}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"digest\":\"" B "\"}]}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 1) ",null]}",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		AUTO_ERROR struct error *err = NULL;
+		struct oci_manifest *m = NULL;
+		assert_true(manifest(bad[i], &m, &err) < 0);
+		assert_non_null(err);
+		assert_null(m);
+	}
+	static const char *const too_big[] = {
+		"{\"config\":" DESCRIPTOR(A, 5000000) ",\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 2199023255552) "]}",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(too_big); i++) {
+		struct oci_manifest *m = NULL;
+		assert_int_equal(manifest(too_big[i], &m, NULL), -EFBIG);
+	}
+}
+
+static void layer_counts(void **state)
+{
+	AUTO_BUFFER struct buffer b;
+	struct oci_manifest *m = NULL;
+	buffer_init(&b, 1 << 20);
+	buffer_append_string(&b, "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[");
+	for (int i = 0; i <= OCI_LAYERS_MAX; i++)
+		buffer_appendf(&b, "%s" DESCRIPTOR(B, 1), i ? "," : "");
+	buffer_append_string(&b, "]}");
+	assert_int_equal(manifest(buffer_string(&b), &m, NULL), -EFBIG);
+}
+
+static void refused_layers(void **state)
+{
+	static const char text[] = "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"mediaType\":\"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" B
+				   "\",\"size\":1}]}";
+	AUTO_ERROR struct error *err = NULL;
+	struct oci_manifest *m = NULL;
+	assert_int_equal(manifest(text, &m, &err), -ENOTSUP);
+	assert_non_null(strstr(err->text, "layer 1"));
+}
+
+static void kinds(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+		enum oci_document kind;
+	} cases[] = {
+		{ "{\"manifests\":[]}", 0, OCI_DOCUMENT_INDEX },
+		{ "{\"layers\":[],\"config\":{}}", 0, OCI_DOCUMENT_MANIFEST },
+		{ "{\"layers\":[],\"manifests\":[]}", -EINVAL, 0 },
+		{ "{\"schemaVersion\":1,\"fsLayers\":[]}", -EINVAL, 0 },
+		{ "{}", -EINVAL, 0 },
+		{ "7", -EINVAL, 0 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		enum oci_document kind = 99;
+		assert_int_equal(oci_document_kind(cases[i].text, strlen(cases[i].text), NULL, "test", &kind, NULL), cases[i].result);
+		if (cases[i].result == 0)
+			assert_int_equal(kind, cases[i].kind);
+	}
+}
+
+static const char index_text[] =
+	"{\"manifests\":["
+	"{\"digest\":\"" D(11111111) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\"}},"
+	"{\"digest\":\"" D(22222222) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}},"
+	"{\"digest\":\"" D(33333333) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\",\"variant\":\"v8\"}},"
+	"{\"digest\":\"" D(44444444) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
+	"{\"digest\":\"" D(55555555) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"v3\"}},"
+	"{\"digest\":\"" D(66666666) "\",\"size\":1,\"platform\":{\"os\":\"windows\",\"architecture\":\"amd64\"}},"
+	"{\"digest\":\"" D(77777777) "\",\"size\":1,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}}]}";
+
+static void choices(void **state)
+{
+	static const struct {
+		const char *platform;
+		char digit; /* 0: none */
+	} cases[] = {
+		{ "linux/amd64", '4' },
+		{ "x86_64", '4' },
+		{ "linux/amd64/v3", '5' },
+		{ "linux/amd64/v2", '4' },
+		{ "linux/arm64", '3' },
+		{ "linux/arm64/v8", '3' },
+		{ "aarch64", '3' },
+		{ "linux/arm", '2' },
+		{ "linux/arm/v7", '2' },
+		{ "linux/arm/v6", '1' },
+		{ "armhf", '2' },
+		{ "linux/arm/v5", 0 },
+		{ "linux/s390x", 0 },
+	};
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	assert_int_equal(oci_index_parse(index_text, strlen(index_text), "test", &index, NULL), 0);
+	assert_int_equal(index->count, 7);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OCI_PLATFORM struct oci_platform p = { 0 };
+		AUTO_ERROR struct error *err = NULL;
+		const struct oci_descriptor *d = NULL;
+		assert_int_equal(oci_platform_parse(cases[i].platform, &p, NULL), 0);
+		assert_int_equal(oci_index_choose(index, &p, "test", &d, &err), cases[i].digit ? 0 : -ENOENT);
+		if (cases[i].digit)
+			assert_int_equal(d->digest[7], cases[i].digit);
+		else
+			assert_non_null(strstr(err->text, "linux/arm64/v8"));
+	}
+}
+
+static void platforms(void **state)
+{
+	static const char *const bad[] = { "", "/", "windows/amd64", "linux/a/b/c", "linux/AMD64", "linux/amd64 ",
+		"linux/0123456789012345678901234567890123456789012345678901234567890123456789" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		AUTO_OCI_PLATFORM struct oci_platform p = { 0 };
+		assert_int_equal(oci_platform_parse(bad[i], &p, NULL), -EINVAL);
+	}
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	assert_true(oci_platform_match(&host, &host) > 0);
+}
+
+static int config(const char *text, struct oci_config **ret)
+{
+	return oci_config_parse(text, strlen(text), "test", ret, NULL);
+}
+
+static void configs(void **state)
+{
+	AUTO_OCI_CONFIG struct oci_config *c = NULL;
+	assert_int_equal(config("{\"os\":\"linux\",\"architecture\":\"amd64\",\"created\":\"2024-01-01T00:00:00Z\",\"config\":{\"Env\":[\"A=1\",\"B=\"],"
+		"\"Cmd\":[\"x\"],\"Entrypoint\":null,\"WorkingDir\":\"\",\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\",\"n\":7}},"
+		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" A "\"]}}", &c), 0);
+	assert_int_equal(c->env.count, 2);
+	assert_null(c->working_dir);
+	assert_string_equal(c->user, "u");
+	assert_int_equal(c->diff_ids.count, 1);
+	AUTO_JSON struct json_object *o = oci_config_to_machine_json(c);
+	AUTOFREE char *text = json_to_string(o, 0);
+	assert_string_equal(text, "{\"Env\":[\"A=1\",\"B=\"],\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\"}}");
+
+	static const char *const bad[] = {
+		"[]",
+		"{}",
+		"{\"rootfs\":{}}",
+		"{\"rootfs\":{\"diff_ids\":[\"x\"]}}",
+		"{\"rootfs\":{\"diff_ids\":[1]}}",
+		"{\"config\":{\"Env\":[\"noequals\"]},\"rootfs\":{\"diff_ids\":[]}}",
+		"{\"config\":{\"Env\":[\"=x\"]},\"rootfs\":{\"diff_ids\":[]}}",
+		"{\"config\":{\"Env\":\"A=1\"},\"rootfs\":{\"diff_ids\":[]}}",
+		"{\"config\":[],\"rootfs\":{\"diff_ids\":[]}}",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct oci_config *other = NULL;
+		assert_int_equal(config(bad[i], &other), -EINVAL);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(manifests),
+		cmocka_unit_test(bad_manifests),
+		cmocka_unit_test(layer_counts),
+		cmocka_unit_test(refused_layers),
+		cmocka_unit_test(kinds),
+		cmocka_unit_test(choices),
+		cmocka_unit_test(platforms),
+		cmocka_unit_test(configs),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
