@@ -21,7 +21,7 @@
 #include "fsd/virtqueue.h"
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
-enum { TOLD_JUST_NOW_MS = 20, STALE_AGAIN_MS = 200 };
+enum { TOLD_JUST_NOW_MS = 20 };
 #define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
 int file_open(struct share *s, struct inode *i, int flags)
@@ -97,11 +97,10 @@ static int is_news(struct inode *i, int fd)
 		i->stale_pending--;
 		return 0;
 	}
-	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS || now - i->stale_ms < STALE_AGAIN_MS || inode_statx(fd, "", &st) < 0)
+	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS || inode_statx(fd, "", &st) < 0)
 		return 0;
 	if (i->told.size == st.stx_size && i->told.mtime_ns == nanoseconds(&st.stx_mtime))
 		return 0;
-	i->stale_ms = now;
 	i->stale_pending = 1;
 	return 1;
 }

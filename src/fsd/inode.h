@@ -37,8 +37,7 @@ struct inode {
 		uint64_t size, at_ms;
 		int valid;           /* not after a write of the guest's own */
 	} told;              /* the attributes that the guest was given last */
-	uint64_t stale_ms;   /* when an OPEN was answered with ESTALE, lest it is done again at once */
-	unsigned stale_pending;
+	unsigned stale_pending; /* OPENs that were answered with ESTALE, and will come again */
 };
 
 struct inode_table {
