@@ -27,6 +27,8 @@
 
 enum {
 	KEEPER_LINE_MS = 15 * 1000,
+	START_ATTEMPTS = 2,
+	STOPPING_MS = 60 * 1000,
 	CONNECT_MS = 20 * 1000,
 	SOCKET_APPEARS_MS = 200,
 	BOOT_MS = 15 * 60 * 1000, /* the keeper has limits of its own; this one is for a keeper that hangs */
@@ -169,7 +171,7 @@ static void show_log(struct json_object *line)
 	}
 }
 
-/* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed. */
+/* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed: -ESTALE (no text) when it is on its way down. */
 static int handle_line(const char *name, struct json_object *line, int started, struct error **err)
 {
 	const char *text, *code;
@@ -179,28 +181,64 @@ static int handle_line(const char *name, struct json_object *line, int started, 
 	if (started && json_get_string(line, "warning", &text, NULL) == 0)
 		output_note("%s", text);
 	if (json_get_string(line, "error", &text, NULL) == 0) {
+		if (json_get_string(line, "code", &code, NULL) < 0)
+			code = "";
+		if (streq(code, "ECANCELED"))
+			return -ESTALE; /* somebody stops it */
 		show_log(line);
-		int timeout = json_get_string(line, "code", &code, NULL) == 0 && streq(code, "ETIMEDOUT");
+		int timeout = streq(code, "ETIMEDOUT");
 		return error_set(err, timeout ? ETIMEDOUT : EIO, "machine \"%s\" did not start: %s", name, text);
 	}
 	return json_get_string(line, "state", &text, NULL) == 0 && streq(text, "running");
 }
 
+static int keeper_gone(const char *name, struct error **err)
+{
+	return error_set(err, ECONNRESET, "machine \"%s\" ended while it was starting; see holm machine logs --boot %s", name, name);
+}
+
 static int wait_ready(const char *name, int fd, enum client_level level, int started, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
+	AUTO_ERROR struct error *why = NULL;
 	uint64_t deadline = clock_deadline(BOOT_MS);
 	const char *target = level == CLIENT_INIT ? "/v1/ready?level=init" : "/v1/ready?level=session";
-	int r = http_request(fd, "GET", target, NULL, NULL, deadline, &response, err);
+	int r = http_request(fd, "GET", target, NULL, NULL, deadline, &response, &why);
 	while (r == 0) {
 		AUTO_JSON struct json_object *line = NULL;
-		r = http_response_line(&response, deadline, &line, err);
+		r = http_response_line(&response, deadline, &line, &why);
 		if (r == 0)
-			return error_set(err, ECONNRESET, "machine \"%s\" stopped while it was starting; see holm machine logs --boot %s", name, name);
+			return keeper_gone(name, err);
 		if (r > 0)
-			r = handle_line(name, line, started, err);
+			r = handle_line(name, line, started, &why);
 	}
+	if (r == -ECONNRESET)
+		return keeper_gone(name, err);
+	if (why)
+		error_set(err, -r, "%s", why->text);
 	return r < 0 ? r : 0;
+}
+
+/* A connection to a machine that is there. One that is being stopped, by somebody else or by itself, is waited for and started again. */
+static int start_and_wait(const char *name, enum client_level level, unsigned flags, int *ret_started, struct error **err)
+{
+	for (int i = 0;; i++) {
+		AUTO_ERROR struct error *why = NULL;
+		AUTO_FD int fd = connect_or_start(name, flags, ret_started, &why);
+		int r = fd < 0 ? fd : 0;
+		if (r == 0 && !cancelled) {
+			waiting_fd = fd;
+			r = cancelled ? -ECANCELED : wait_ready(name, fd, level, *ret_started, &why);
+			waiting_fd = -1;
+		}
+		int again = r == -ESTALE || (r == -ECONNRESET && !*ret_started);
+		if (!again || cancelled || i == START_ATTEMPTS)
+			return r < 0 ? error_set(err, -r, "%s", r == -ESTALE ? "the machine is being stopped; try again" : error_text(why, r)) : r;
+		output_progress("%s: waiting until it has stopped ...", name);
+		int lock = machine_lock(name, clock_deadline(STOPPING_MS), NULL);
+		if (lock >= 0)
+			fd_close(lock);
+	}
 }
 
 int client_start(const char *name, enum client_level level, unsigned flags, int *ret_started, struct error **err)
@@ -210,13 +248,7 @@ int client_start(const char *name, enum client_level level, unsigned flags, int 
 	int started = 0;
 	cancelled = 0;
 	catch_signals(old);
-	AUTO_FD int fd = connect_or_start(name, flags, &started, &why);
-	int r = fd < 0 ? fd : 0;
-	if (r == 0 && !cancelled) {
-		waiting_fd = fd;
-		r = cancelled ? -ECANCELED : wait_ready(name, fd, level, started, &why);
-		waiting_fd = -1;
-	}
+	int r = start_and_wait(name, level, flags, &started, &why);
 	output_progress_clear();
 	if (cancelled && started && r < 0) {
 		output_progress("%s: stopping ...", name);
