@@ -24,7 +24,7 @@ static int call(struct keeper *k, const char *method, const char *target, struct
 
 static void fail_call(struct keeper *k, int code, const struct error *err)
 {
-	keeper_fail(k, code, NULL, "machine \"%s\" cannot be started: the agent: %s", k->machine->name, error_text(err, code));
+	keeper_fail(k, code, NULL, "the agent inside: %s", error_text(err, code));
 }
 
 /* ---- version ---- */
@@ -46,9 +46,9 @@ static void on_version(int code, struct json_object *body, const struct error *e
 	AUTOFREE char *shown = text_clean(version ? version : "unknown");
 	if (protocol != AGENT_PROTOCOL) {
 		keeper_fail(k, EPROTO, &(struct strv){ 0 },
-			"the agent in machine \"%s\" (version %s) speaks protocol %llu, this holm (%s) speaks %d: the guest bundle is not of this "
+			"the agent inside (version %s) speaks protocol %llu, this holm (%s) speaks %d: the guest bundle is not of this "
 			"installation; install both anew",
-			k->machine->name, shown, (unsigned long long)protocol, HOLM_VERSION, AGENT_PROTOCOL);
+			shown, (unsigned long long)protocol, HOLM_VERSION, AGENT_PROTOCOL);
 		return;
 	}
 	log_info("agent %s", shown);

@@ -153,15 +153,14 @@ void keeper_fail(struct keeper *k, int code, const struct strv *log, const char 
 static void on_deadline(struct source *s, void *data)
 {
 	struct keeper *k = data;
-	const char *name = k->machine->name;
 	if (k->stage == STAGE_STOPPING)
 		kill_isolation(k);
 	else if (k->stage == STAGE_AWAY)
-		keeper_fail(k, ETIMEDOUT, NULL, "the agent of machine \"%s\" was lost and did not come back; the machine was ended", name);
+		keeper_fail(k, ETIMEDOUT, NULL, "the agent inside was lost and did not come back; the machine was ended");
 	else
 		keeper_fail(k, ETIMEDOUT, NULL,
-			"machine \"%s\" did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"", name,
-			(unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, name);
+			"it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
+			(unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, k->machine->name);
 }
 
 /* ---- entering stages ---- */
@@ -214,8 +213,7 @@ static void on_ended(int code, const char *why, void *data)
 	k->transport = NULL;
 	agent_forget_calls(k);
 	if (k->stage < STAGE_READY)
-		keeper_fail(k, code ? code : ECONNRESET, NULL, "machine \"%s\" ended while it was starting: %s", k->machine->name,
-			why ? why : "it powered off");
+		keeper_fail(k, code ? code : ECONNRESET, NULL, "%s", why ? why : "it powered off while it was starting");
 	else if (code < 0 && k->stage != STAGE_STOPPING)
 		log_error("the machine ended: %s", why ? why : strerror(-code));
 	if (k->stage != STAGE_GONE)
