@@ -2,8 +2,8 @@
  * Attributes, and what a change of owner or mode means.
  *
  * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount always has default_permissions), so
- * what matters is that they make sense inside: the machine's user owns the host user's files and root passes anyway. Whatever gets through is done
- * as the host user, with the host user's rights.
+ * what matters is that they make sense inside: the machine's user owns the host user's files and root passes anyway. Whatever gets through
+ * is done as the host user, with the host user's rights.
  *
  * chown: the host user cannot give files away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
  * machine's user, root (who would own a file that root unpacks or copies), or the owner that is shown. A group is changed when the
@@ -57,7 +57,7 @@ void attributes_note(struct inode *i, const struct statx *st)
 
 void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
-	*ret = (struct fuse_entry_out){ .nodeid = i ? i->nodeid : 0, .entry_valid = VALID_S, .attr_valid = VALID_S };
+	*ret = (struct fuse_entry_out){.nodeid = i ? i->nodeid : 0, .entry_valid = VALID_S, .attr_valid = VALID_S};
 	if (!i)
 		return;
 	attributes_fill(s, st, &ret->attr);
@@ -66,7 +66,7 @@ void entry_fill(const struct share *s, struct inode *i, const struct statx *st, 
 
 static int reply_attributes(struct request *r, const struct statx *st)
 {
-	struct fuse_attr_out out = { .attr_valid = VALID_S };
+	struct fuse_attr_out out = {.attr_valid = VALID_S};
 	attributes_fill(r->share, st, &out.attr);
 	attributes_note(r->inode, st);
 	return request_reply(r, &out, sizeof out);
@@ -127,16 +127,16 @@ static int change_size(struct request *r, const struct fuse_setattr_in *in)
 static struct timespec time_wanted(uint32_t valid, uint32_t set, uint32_t now, uint64_t seconds, uint32_t nanoseconds)
 {
 	if (!(valid & set))
-		return (struct timespec){ .tv_nsec = UTIME_OMIT };
+		return (struct timespec){.tv_nsec = UTIME_OMIT};
 	if (valid & now)
-		return (struct timespec){ .tv_nsec = UTIME_NOW };
-	return (struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = nanoseconds < 1000000000 ? nanoseconds : 999999999 };
+		return (struct timespec){.tv_nsec = UTIME_NOW};
+	return (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds < 1000000000 ? nanoseconds : 999999999};
 }
 
 static int change_times(const struct fuse_setattr_in *in, const char *path)
 {
-	struct timespec times[2] = { time_wanted(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
-		time_wanted(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec) };
+	struct timespec times[2] = {time_wanted(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
+		time_wanted(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec)};
 	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
@@ -199,15 +199,15 @@ int fuse_statfs(struct request *r)
 	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
 	if (fstatfs(fd >= 0 ? fd : r->share->inodes.root->fd, &fs) < 0)
 		return -errno;
-	struct fuse_statfs_out out = { .st = {
-		.blocks = fs.f_blocks,
-		.bfree = fs.f_bfree,
-		.bavail = fs.f_bavail,
-		.files = fs.f_files,
-		.ffree = fs.f_ffree,
-		.bsize = (uint32_t)fs.f_bsize,
-		.namelen = (uint32_t)fs.f_namelen,
-		.frsize = (uint32_t)fs.f_frsize,
-	} };
+	struct fuse_statfs_out out = {.st = {
+					      .blocks = fs.f_blocks,
+					      .bfree = fs.f_bfree,
+					      .bavail = fs.f_bavail,
+					      .files = fs.f_files,
+					      .ffree = fs.f_ffree,
+					      .bsize = (uint32_t)fs.f_bsize,
+					      .namelen = (uint32_t)fs.f_namelen,
+					      .frsize = (uint32_t)fs.f_frsize,
+				      }};
 	return request_reply(r, &out, sizeof out);
 }

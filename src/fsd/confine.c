@@ -19,10 +19,10 @@
 #include "base/log.h"
 
 /* Of later kernels than the headers that this is built with. */
-#define ACCESS_FS_TRUNCATE (1ULL << 14) /* since version 3 */
+#define ACCESS_FS_TRUNCATE (1ULL << 14)  /* since version 3 */
 #define ACCESS_FS_IOCTL_DEV (1ULL << 15) /* since version 5 */
-#define ACCESS_NET_ALL 3ULL /* since version 4: bind and connect, TCP */
-#define SCOPE_ALL 3ULL /* since version 6: abstract sockets, signals */
+#define ACCESS_NET_ALL 3ULL              /* since version 4: bind and connect, TCP */
+#define SCOPE_ALL 3ULL                   /* since version 6: abstract sockets, signals */
 
 static int write_file(const char *path, const char *format, unsigned id)
 {
@@ -57,7 +57,7 @@ static int set_working_directory(int proc)
  * beneath the directory later, on the host, still appears, and can be unmounted there. */
 static int change_root(int read_only, int *ret_root)
 {
-	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0) };
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)};
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
 	/* A mount of its own, from which no ".." leads anywhere. */
@@ -126,8 +126,8 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 /* Root is the owner of its files only by these; everybody else needs none. In a user namespace there is nothing to keep. */
 static int drop_capabilities(const struct confinement *c)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct now[2] = { { 0 } }, wanted[2] = { { 0 } };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct now[2] = {{0}}, wanted[2] = {{0}};
 	if (syscall(SYS_capget, &header, now) < 0)
 		return -errno;
 	if (geteuid() == 0) {
@@ -142,18 +142,20 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 {
 	struct {
 		uint64_t fs, net, scoped;
-	} handled = { .fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1 };
+	} handled = {.fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	/* Version 1 forbids to rename and link from one directory into another. */
 	if (version < 1 || (version == 1 && !read_only))
 		return 0;
-	handled.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? ACCESS_FS_TRUNCATE : 0) | (version >= 5 ? ACCESS_FS_IOCTL_DEV : 0);
+	handled.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? ACCESS_FS_TRUNCATE : 0) |
+		      (version >= 5 ? ACCESS_FS_IOCTL_DEV : 0);
 	handled.net = version >= 4 ? ACCESS_NET_ALL : 0;
 	handled.scoped = version >= 6 ? SCOPE_ALL : 0;
 	uint64_t allowed = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	if (!read_only)
-		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
-	struct landlock_path_beneath_attr rule = { .allowed_access = allowed, .parent_fd = root };
+		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+						ACCESS_FS_IOCTL_DEV);
+	struct landlock_path_beneath_attr rule = {.allowed_access = allowed, .parent_fd = root};
 	size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
 	AUTO_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
 	if (rules < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Taking away from this process what serving one directory does not need. Four steps, in this order; the guest is the attacker, and what it could do with a
- * fault in this program should end at the directory. A step that the host does not allow is left out: the ones below it still hold. */
+ * Taking away from this process what serving one directory does not need. Four steps, in this order; the guest is the attacker, and what it
+ * could do with a fault in this program should end at the directory. A step that the host does not allow is left out: the ones below it
+ * still hold. */
 #pragma once
 
 #include "base/error.h"
@@ -11,9 +12,9 @@ struct confinement {
 	int landlock;   /* the version in force, 0 none */
 };
 
-/* 1. A mount namespace whose root is the directory (without setuid, devices, and writing when read_only). For an ordinary user it takes a user
- * namespace, in which other people's files appear as nobody's; so it is done only when the directory itself belongs to the user. *root is
- * replaced by the same directory in there; the working directory becomes /proc/self/fd. */
+/* 1. A mount namespace whose root is the directory (without setuid, devices, and writing when read_only). For an ordinary user it takes a
+ * user namespace, in which other people's files appear as nobody's; so it is done only when the directory itself belongs to the user. *root
+ * is replaced by the same directory in there; the working directory becomes /proc/self/fd. */
 int confine_to_directory(int *root, int read_only, struct confinement *c, struct error **err);
 /* 2. No new privileges, no capabilities (root keeps the ones that make it the owner of its files), Landlock on the directory. */
 int confine_privileges(int root, int read_only, struct confinement *c, struct error **err);

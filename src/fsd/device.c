@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the parts meet: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
  *
- * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Most requests are done at once; a job (fsync and the
- * like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before a queue stops or
+ * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Most requests are done at once; a job (fsync
+ * and the like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before a queue stops or
  * the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
 #include "fsd/device.h"
 
@@ -19,8 +19,8 @@
 #include "fsd/worker.h"
 
 enum {
-	BUDGET = 32,            /* requests of one queue in a row */
-	SOCKET_TIMEOUT_S = 30,  /* for the rest of a message that has begun */
+	BUDGET = 32,           /* requests of one queue in a row */
+	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
 	INODES_MAX = 1 << 22,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
@@ -69,7 +69,7 @@ static void complete(struct device *d, struct slot *s)
 	slot_give(d, s);
 }
 
-#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* On a thread. */
 static void run_job(struct work *w)
@@ -133,8 +133,11 @@ static void serve_queue(struct device *d, unsigned index)
 			continue;
 		}
 		s->queue = index;
-		s->request = (struct request){ .share = d->share, .in = s->chain.pieces, .in_count = s->chain.in_count,
-			.out = s->chain.pieces + s->chain.in_count, .out_count = s->chain.out_count };
+		s->request = (struct request){.share = d->share,
+			.in = s->chain.pieces,
+			.in_count = s->chain.in_count,
+			.out = s->chain.pieces + s->chain.in_count,
+			.out_count = s->chain.out_count};
 		if (request_serve(&s->request) == 0)
 			complete(d, s);
 	}
@@ -188,12 +191,12 @@ static void on_message(struct source *source, int fd, uint32_t events, void *dat
 int device_new(struct loop *l, struct share *s, int socket, struct device **ret, struct error **err)
 {
 	struct device *d = xnew(struct device);
-	*d = (struct device){ .loop = l, .share = s, .socket = socket, .worker = { .event = -1 } };
+	*d = (struct device){.loop = l, .share = s, .socket = socket, .worker = {.event = -1}};
 	vhost_device_init(&d->vhost);
 	d->vhost.before_change = before_change;
 	d->vhost.queue_changed = queue_changed;
 	d->vhost.data = d;
-	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
+	struct timeval limit = {.tv_sec = SOCKET_TIMEOUT_S};
 	int r = fd_set_nonblocking(socket, 0);
 	if (r == 0 && (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
 			      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0))

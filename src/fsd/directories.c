@@ -26,7 +26,7 @@ int fuse_opendir(struct request *r)
 		fd_close(fd);
 		return -ENFILE;
 	}
-	struct fuse_open_out out = { .fh = h->id };
+	struct fuse_open_out out = {.fh = h->id};
 	return request_reply(r, &out, sizeof out);
 }
 
@@ -72,7 +72,7 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 	size_t size = FUSE_DIRENT_ALIGN(head + length);
 	if (size > room)
 		return 0;
-	struct fuse_direntplus e = { .dirent = { .ino = d->d_ino, .off = (uint64_t)d->d_off, .namelen = (uint32_t)length, .type = d->d_type } };
+	struct fuse_direntplus e = {.dirent = {.ino = d->d_ino, .off = (uint64_t)d->d_off, .namelen = (uint32_t)length, .type = d->d_type}};
 	if (is_dot(d->d_name))
 		e.dirent.ino = r->inode->id.ino; /* what is above the root is nobody's business */
 	else if (share_check_name(r->share, r->inode, d->d_name, HIDDEN_LOOK) < 0)
@@ -82,7 +82,7 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 		if (result == -ENOENT)
 			return -ENOENT; /* gone meanwhile, or hidden */
 		if (result < 0)
-			e.entry_out = (struct fuse_entry_out){ 0 }; /* the name alone */
+			e.entry_out = (struct fuse_entry_out){0}; /* the name alone */
 	}
 	memset(to, 0, size);
 	if (plus)

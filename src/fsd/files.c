@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Open files: open, create, read, write, close. Data goes straight between the file and the guest's memory.
  *
- * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what they were when it
- * last opened the file or closed it after writing, and when that state is old enough that a later change must have moved the times (they tick in
- * steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at most VALID_S late.
+ * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what
+ * they were when it last opened the file or closed it after writing, and when that state is old enough that a later change must have moved
+ * the times (they tick in steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at
+ * most VALID_S late.
  *
- * Attributes inside: a guest believes for VALID_S what it was told. A file that the host changed in between would be read with its old size, so
- * opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the OPEN. Thus what
- * was saved on the host is there at the next open inside, at no cost for files that did not change. */
+ * Attributes inside: a guest believes for VALID_S what it was told. A file that the host changed in between would be read with its old
+ * size, so opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the
+ * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change. */
 #include "fsd/files.h"
 
 #include <errno.h>
@@ -79,7 +80,7 @@ static int open_handle(struct share *s, struct inode *i, int fd, int flags, stru
 		fd_close(fd);
 		return r < 0 ? r : -ENFILE;
 	}
-	*ret = (struct fuse_open_out){ .fh = h->id };
+	*ret = (struct fuse_open_out){.fh = h->id};
 	if (cache_is_current(i, &st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;
 	if (!s->flush_files)
@@ -88,7 +89,8 @@ static int open_handle(struct share *s, struct inode *i, int fd, int flags, stru
 	return 0;
 }
 
-/* Whether the guest should look again before it opens this file. Never twice in a row, so that a file that changes all the time can be opened. */
+/* Whether the guest should look again before it opens this file. Never twice in a row, so that a file that changes all the time can be
+ * opened. */
 static int is_news(struct inode *i, int fd)
 {
 	struct statx st;
@@ -274,7 +276,7 @@ int fuse_write(struct request *r)
 	unsigned count = pieces_slice(r->in, r->in_count, head, in.size, pieces);
 	ssize_t n = transfer(h->fd, pieces, count, in.size, (off_t)in.offset, 1);
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
-	struct fuse_write_out out = { .size = (uint32_t)n };
+	struct fuse_write_out out = {.size = (uint32_t)n};
 	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
 }
 
@@ -302,6 +304,6 @@ int fuse_lseek(struct request *r)
 	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
 		return -EINVAL;
 	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
-	struct fuse_lseek_out out = { .offset = (uint64_t)at };
+	struct fuse_lseek_out out = {.offset = (uint64_t)at};
 	return at < 0 ? -errno : request_reply(r, &out, sizeof out);
 }

@@ -4,6 +4,6 @@
 
 #include "fsd/share.h"
 
-/* A real descriptor of a regular file, checked to be the very file that i stands for. flags: O_RDONLY, O_WRONLY or O_RDWR, with O_APPEND, O_SYNC,
- * O_DSYNC; others are left out. fd (owned) or -errno; -ESTALE when the file is no longer where it was. */
+/* A real descriptor of a regular file, checked to be the very file that i stands for. flags: O_RDONLY, O_WRONLY or O_RDWR, with O_APPEND,
+ * O_SYNC, O_DSYNC; others are left out. fd (owned) or -errno; -ESTALE when the file is no longer where it was. */
 int file_open(struct share *s, struct inode *i, int flags);

@@ -23,7 +23,7 @@ int guest_memory_add(struct guest_memory *m, uint64_t guest, uint64_t user, uint
 	}
 	if (m->count == GUEST_MEMORY_REGIONS)
 		return -ENOSPC;
-	m->regions[m->count++] = (struct guest_region){ .guest = guest, .user = user, .size = size, .host = host };
+	m->regions[m->count++] = (struct guest_region){.guest = guest, .user = user, .size = size, .host = host};
 	return 0;
 }
 
@@ -113,7 +113,7 @@ int guest_memory_describe(const struct guest_memory *m, uint64_t guest, uint64_t
 		if (count == max)
 			return -E2BIG;
 		uint64_t offset = guest - found->guest, part = MIN(size, found->size - offset);
-		pieces[count++] = (struct iovec){ .iov_base = found->host + offset, .iov_len = part };
+		pieces[count++] = (struct iovec){.iov_base = found->host + offset, .iov_len = part};
 		guest += part; /* no wrap: at most the region's end */
 		size -= part;
 	}

@@ -11,11 +11,11 @@
 enum { GUEST_MEMORY_REGIONS = 64 }; /* a PC has a dozen while its firmware starts; the rest is for memory that is plugged in */
 
 struct guest_region {
-	uint64_t guest;  /* guest-physical address */
-	uint64_t user;   /* address in QEMU's process: ring addresses are given in these */
-	uint64_t size;   /* bytes; guest + size and user + size do not wrap */
-	char *host;      /* where it is here */
-	void *map;       /* what to unmap, or NULL when the memory belongs to somebody else */
+	uint64_t guest; /* guest-physical address */
+	uint64_t user;  /* address in QEMU's process: ring addresses are given in these */
+	uint64_t size;  /* bytes; guest + size and user + size do not wrap */
+	char *host;     /* where it is here */
+	void *map;      /* what to unmap, or NULL when the memory belongs to somebody else */
 	size_t map_size;
 };
 

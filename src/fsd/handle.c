@@ -7,7 +7,7 @@
 
 void handle_table_init(struct handle_table *t, size_t max_count)
 {
-	*t = (struct handle_table){ .max_count = max_count };
+	*t = (struct handle_table){.max_count = max_count};
 }
 
 static uint32_t take_slot(struct handle_table *t)
@@ -32,7 +32,7 @@ struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int f
 		return NULL;
 	struct handle *h = xnew(struct handle);
 	uint32_t slot = take_slot(t);
-	*h = (struct handle){ .fd = fd, .flags = flags, .inode = i, .next = i->handles, .position = -1 };
+	*h = (struct handle){.fd = fd, .flags = flags, .inode = i, .next = i->handles, .position = -1};
 	h->id = ((uint64_t)t->generations[slot] << 32) + slot + 1;
 	i->handles = h;
 	inode_ref(i);
@@ -81,7 +81,7 @@ void handle_table_done(struct handle_table *t, struct inode_table *inodes)
 	free(t->slots);
 	free(t->generations);
 	free(t->free_slots);
-	*t = (struct handle_table){ 0 };
+	*t = (struct handle_table){0};
 }
 
 struct directory_buffer *handle_buffer(struct handle_table *t, struct handle *h)

@@ -10,21 +10,22 @@
 enum { DIRECTORY_BUFFERS = 32, DIRECTORY_BUFFER_SIZE = 32 << 10 };
 
 struct handle {
-	uint64_t id;          /* what the guest calls it; never used again */
-	int fd;               /* a real descriptor, owned */
-	int flags;            /* as it was opened */
-	struct inode *inode;  /* referenced */
-	struct handle *next;  /* of the same inode */
-	int64_t position;     /* directories: where the rest of its buffer stands; -1: seek first */
-	int buffer;           /* directories: index of a buffer that may still be ours */
+	uint64_t id;         /* what the guest calls it; never used again */
+	int fd;              /* a real descriptor, owned */
+	int flags;           /* as it was opened */
+	struct inode *inode; /* referenced */
+	struct handle *next; /* of the same inode */
+	int64_t position;    /* directories: where the rest of its buffer stands; -1: seek first */
+	int buffer;          /* directories: index of a buffer that may still be ours */
 };
 
-/* What getdents gave and the guest has not asked for yet. There are few of these; a handle whose buffer was taken by another reads again. */
+/* What getdents gave and the guest has not asked for yet. There are few of these; a handle whose buffer was taken by another reads again.
+ */
 struct directory_buffer {
 	uint64_t owner; /* a handle's id, 0: free */
 	size_t start, end;
 	char *data;
-	uint64_t used;  /* for choosing the one to take: larger is later */
+	uint64_t used; /* for choosing the one to take: larger is later */
 };
 
 struct handle_table {

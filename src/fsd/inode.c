@@ -2,17 +2,17 @@
  * The table of files that the guest knows.
  *
  * A record does not hold its file open. It remembers the last directory (a record, kept while it has children) and name under which it was
- * seen, and the file's identity; whoever needs the file goes by name from the parent's descriptor and checks that it is still the same file,
- * else -ESTALE, upon which Linux looks the path up again. So a guest that has read a tree of a million files costs a million small
+ * seen, and the file's identity; whoever needs the file goes by name from the parent's descriptor and checks that it is still the same
+ * file, else -ESTALE, upon which Linux looks the path up again. So a guest that has read a tree of a million files costs a million small
  * records and no descriptors. Descriptors are kept for
  *  - the root;
  *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests, reopened from the nearest ancestor
  *    that has one, each step checked;
- *  - files whose last known name the guest removed while it still uses them: they can be reached no other way, and as long as one is held the
- *    host does not give the inode number to another file. These are bounded by max_fds too; over it such a file goes stale.
+ *  - files whose last known name the guest removed while it still uses them: they can be reached no other way, and as long as one is held
+ * the host does not give the inode number to another file. These are bounded by max_fds too; over it such a file goes stale.
  *
- * The number of records is bounded by max_count, which the caller derives from the guest's memory: an honest kernel spends more than a KiB of its
- * own memory on each file it remembers, so only one that lies meets -ENFILE. */
+ * The number of records is bounded by max_count, which the caller derives from the guest's memory: an honest kernel spends more than a KiB
+ * of its own memory on each file it remembers, so only one that lies meets -ENFILE. */
 #include "fsd/inode.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ enum { DEPTH_MAX = 4096 }; /* directories between a file and the nearest open an
 
 struct file_id file_id_of(const struct statx *st)
 {
-	struct file_id id = { .dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino };
+	struct file_id id = {.dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino};
 	if (st->stx_mask & STATX_BTIME)
 		id.birth_ns = st->stx_btime.tv_sec * 1000000000LL + st->stx_btime.tv_nsec;
 	return id;
@@ -49,8 +49,9 @@ int inode_statx(int directory, const char *name, struct statx *st)
 
 int inode_open_name(int directory, const char *name, uint64_t flags, uint32_t mode)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC | O_NOFOLLOW, .mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {.flags = flags | O_CLOEXEC | O_NOFOLLOW,
+		.mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	for (int tries = 0;; tries++) {
 		long fd = syscall(SYS_openat2, directory, name, &how, sizeof how);
 		if (fd >= 0)
@@ -209,7 +210,7 @@ static void release(struct inode_table *t, struct inode *i)
 int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds)
 {
 	struct statx st;
-	*t = (struct inode_table){ .max_count = max_count, .max_fds = max_fds };
+	*t = (struct inode_table){.max_count = max_count, .max_fds = max_fds};
 	int r = inode_statx(root, "", &st);
 	if (r < 0)
 		return r;
@@ -237,7 +238,7 @@ void inode_table_done(struct inode_table *t)
 	free(t->generations);
 	free(t->free_slots);
 	free(t->buckets);
-	*t = (struct inode_table){ 0 };
+	*t = (struct inode_table){0};
 }
 
 struct inode *inode_find(struct inode_table *t, uint64_t nodeid)

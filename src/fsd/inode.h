@@ -16,14 +16,14 @@ struct file_id {
 };
 
 struct inode {
-	uint64_t nodeid;   /* what the guest calls it; never used again for another file */
-	uint64_t lookups;  /* how often the guest was told of it */
-	unsigned refs;     /* records whose parent this is, plus open handles */
+	uint64_t nodeid;  /* what the guest calls it; never used again for another file */
+	uint64_t lookups; /* how often the guest was told of it */
+	unsigned refs;    /* records whose parent this is, plus open handles */
 	struct file_id id;
-	uint32_t type;     /* S_IFMT bits */
+	uint32_t type;        /* S_IFMT bits */
 	struct inode *parent; /* where it was seen last; NULL: the root, or a file without a name */
 	char *name;
-	int fd;            /* O_PATH (a file without a name: whatever it was made with), or -1 */
+	int fd; /* O_PATH (a file without a name: whatever it was made with), or -1 */
 	struct inode *hash_next;
 	struct inode *older, *newer; /* directories with an fd that can be closed, by last use */
 	struct handle *handles;      /* open ones */
@@ -35,8 +35,8 @@ struct inode {
 	struct {
 		int64_t mtime_ns;
 		uint64_t size, at_ms;
-		int valid;           /* not after a write of the guest's own */
-	} told;              /* the attributes that the guest was given last */
+		int valid;      /* not after a write of the guest's own */
+	} told;                 /* the attributes that the guest was given last */
 	unsigned stale_pending; /* OPENs that were answered with ESTALE, and will come again */
 };
 

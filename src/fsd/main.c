@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with it. */
+ * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with
+ * it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,20 +22,20 @@
 #include "fsd/share.h"
 
 enum {
-	INODES_UNTIL_TOLD = 1 << 16,  /* until the memory table says how large the guest is */
-	FDS_RESERVE = 64,             /* for everything but the share's inodes and handles */
+	INODES_UNTIL_TOLD = 1 << 16, /* until the memory table says how large the guest is */
+	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
 };
 
 static const struct option_spec options[] = {
-	{ "fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL },
-	{ "root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory" },
-	{ "read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL },
-	{ "hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory" },
-	{ "inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL },
-	{ "inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL },
-	{ 0 },
+	{"fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL},
+	{"root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory"},
+	{"read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL},
+	{"hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory"},
+	{"inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL},
+	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
+	{0},
 };
 
 static const struct command_spec command = {
@@ -79,7 +80,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 /* As many descriptors as we may have. */
 static unsigned raise_fd_limit(void)
 {
-	struct rlimit limit = { 0 };
+	struct rlimit limit = {0};
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
@@ -92,9 +93,15 @@ static unsigned raise_fd_limit(void)
 /* Makes the share, confined to its directory. */
 static int prepare(const struct arguments *a, struct share *s, struct confinement *c, struct error **err)
 {
-	struct share_settings settings = { .read_only = a->read_only, .inside_uid = a->uid, .inside_gid = a->gid, .host_uid = geteuid(),
-		.host_gid = getegid(), .max_inodes = INODES_UNTIL_TOLD, .max_fds = raise_fd_limit(), .proc_prefix = "" };
-	CLEANUP(hide_list_done) struct hide_list hidden = { 0 };
+	struct share_settings settings = {.read_only = a->read_only,
+		.inside_uid = a->uid,
+		.inside_gid = a->gid,
+		.host_uid = geteuid(),
+		.host_gid = getegid(),
+		.max_inodes = INODES_UNTIL_TOLD,
+		.max_fds = raise_fd_limit(),
+		.proc_prefix = ""};
+	CLEANUP(hide_list_done) struct hide_list hidden = {0};
 	AUTO_FD int root = open(a->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_set_errno(err, errno, "the shared directory %s", a->root);
@@ -114,8 +121,8 @@ static int prepare(const struct arguments *a, struct share *s, struct confinemen
 
 static int serve(const struct arguments *a, struct error **err)
 {
-	struct confinement c = { 0 };
-	CLEANUP(share_done) struct share s = { 0 };
+	struct confinement c = {0};
+	CLEANUP(share_done) struct share s = {0};
 	CLEANUP(loop_freep) struct loop *l = NULL;
 	CLEANUP(device_freep) struct device *d = NULL;
 	int r = prepare(a, &s, &c, err);
@@ -129,7 +136,8 @@ static int serve(const struct arguments *a, struct error **err)
 		r = confine_calls(err);
 	if (r < 0)
 		return r;
-	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "", c.namespaced ? "yes" : "no", c.landlock);
+	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "", c.namespaced ? "yes" : "no",
+		c.landlock);
 	return loop_run(l);
 }
 
@@ -137,7 +145,7 @@ int main(int argc, char **argv)
 {
 	AUTO_ERROR struct error *err = NULL;
 	CLEANUP(options_freep) struct options *o = NULL;
-	struct arguments a = { 0 };
+	struct arguments a = {0};
 	fd_fix_standard();
 	log_set_program("holm-fsd");
 	umask(0);

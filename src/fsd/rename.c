@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before (inode.c says why). */
+ * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before
+ * (inode.c says why). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static void place_keep(struct place *p)
 
 static int remove_name(struct request *r, int flags)
 {
-	CLEANUP(place_done) struct place p = { .parent = r->inode, .keep = -1 };
+	CLEANUP(place_done) struct place p = {.parent = r->inode, .keep = -1};
 	size_t offset = 0;
 	int result = request_name(r, &offset, &p.name);
 	if (result == 0)
@@ -121,7 +122,9 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 	struct share *s = r->share;
 	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	CLEANUP(place_done) struct place from = { .parent = r->inode, .keep = -1 }, to = { .parent = inode_find(&s->inodes, newdir), .keep = -1 };
+	CLEANUP(place_done)
+	struct place from = {.parent = r->inode, .keep = -1},
+		     to = {.parent = inode_find(&s->inodes, newdir), .keep = -1};
 	if (!to.parent)
 		return -ESTALE;
 	int result = request_name(r, &offset, &from.name);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Decoding, the table of operations, and replies.
  *
- * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler runs, and
- * OPEN checks its flags itself. What is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll, for instance,
- * stay within the guest). */
+ * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
+ * runs, and OPEN checks its flags itself. What is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll,
+ * for instance, stay within the guest). */
 #include "fsd/request.h"
 
 #include <errno.h>
@@ -23,13 +23,14 @@ enum {
 enum {
 	MAX_BACKGROUND = 64,
 	CONGESTION = 48,
-	OUR_INIT_FLAGS = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-			 FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS,
+	OUR_INIT_FLAGS = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |
+			 FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
+			 FUSE_CACHE_SYMLINKS,
 };
 
 static int fuse_init(struct request *r)
 {
-	struct fuse_init_in in = { 0 };
+	struct fuse_init_in in = {0};
 	memcpy(&in, r->body, MIN(sizeof in, r->body_size));
 	if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < 31))
 		return -EPROTO; /* Linux 5.4, the first with virtiofs */
@@ -71,47 +72,47 @@ static const struct operation {
 	uint32_t flags;
 	int (*handle)(struct request *r);
 } operations[] = {
-	[FUSE_LOOKUP] = { 1, 0, fuse_lookup },
-	[FUSE_FORGET] = { sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget },
-	[FUSE_GETATTR] = { sizeof(struct fuse_getattr_in), 0, fuse_getattr },
-	[FUSE_SETATTR] = { sizeof(struct fuse_setattr_in), MUTATES, fuse_setattr },
-	[FUSE_READLINK] = { 0, 0, fuse_readlink },
-	[FUSE_SYMLINK] = { 2, MUTATES, fuse_symlink },
-	[FUSE_MKNOD] = { sizeof(struct fuse_mknod_in) + 1, MUTATES, fuse_mknod },
-	[FUSE_MKDIR] = { sizeof(struct fuse_mkdir_in) + 1, MUTATES, fuse_mkdir },
-	[FUSE_UNLINK] = { 1, MUTATES, fuse_unlink },
-	[FUSE_RMDIR] = { 1, MUTATES, fuse_rmdir },
-	[FUSE_RENAME] = { sizeof(struct fuse_rename_in) + 2, MUTATES, fuse_rename },
-	[FUSE_RENAME2] = { sizeof(struct fuse_rename2_in) + 2, MUTATES, fuse_rename2 },
-	[FUSE_LINK] = { sizeof(struct fuse_link_in) + 1, MUTATES, fuse_link },
-	[FUSE_OPEN] = { sizeof(struct fuse_open_in), 0, fuse_open },
-	[FUSE_READ] = { sizeof(struct fuse_read_in), 0, fuse_read },
-	[FUSE_WRITE] = { sizeof(struct fuse_write_in), MUTATES | HAS_DATA, fuse_write },
-	[FUSE_STATFS] = { 0, 0, fuse_statfs },
-	[FUSE_RELEASE] = { sizeof(struct fuse_release_in), 0, fuse_release },
-	[FUSE_FSYNC] = { sizeof(struct fuse_fsync_in), 0, fuse_fsync },
-	[FUSE_SETXATTR] = { FUSE_COMPAT_SETXATTR_IN_SIZE + 1, MUTATES, fuse_setxattr },
-	[FUSE_GETXATTR] = { sizeof(struct fuse_getxattr_in) + 1, 0, fuse_getxattr },
-	[FUSE_LISTXATTR] = { sizeof(struct fuse_getxattr_in), 0, fuse_listxattr },
-	[FUSE_REMOVEXATTR] = { 1, MUTATES, fuse_removexattr },
-	[FUSE_FLUSH] = { sizeof(struct fuse_flush_in), 0, fuse_flush },
-	[FUSE_INIT] = { 16, NO_INODE, fuse_init },
-	[FUSE_OPENDIR] = { sizeof(struct fuse_open_in), 0, fuse_opendir },
-	[FUSE_READDIR] = { sizeof(struct fuse_read_in), 0, fuse_readdir },
-	[FUSE_RELEASEDIR] = { sizeof(struct fuse_release_in), 0, fuse_releasedir },
-	[FUSE_FSYNCDIR] = { sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir },
-	[FUSE_ACCESS] = { sizeof(struct fuse_access_in), 0, fuse_access },
-	[FUSE_CREATE] = { sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create },
-	[FUSE_INTERRUPT] = { 0, NO_REPLY | NO_INODE, fuse_interrupt },
-	[FUSE_DESTROY] = { 0, NO_INODE, fuse_destroy },
-	[FUSE_IOCTL] = { 0, NO_INODE, fuse_ioctl },
-	[FUSE_BATCH_FORGET] = { sizeof(struct fuse_batch_forget_in), NO_REPLY | NO_INODE, fuse_batch_forget },
-	[FUSE_FALLOCATE] = { sizeof(struct fuse_fallocate_in), MUTATES, fuse_fallocate },
-	[FUSE_READDIRPLUS] = { sizeof(struct fuse_read_in), 0, fuse_readdirplus },
-	[FUSE_LSEEK] = { sizeof(struct fuse_lseek_in), 0, fuse_lseek },
-	[FUSE_COPY_FILE_RANGE] = { sizeof(struct fuse_copy_file_range_in), MUTATES, fuse_copy_file_range },
-	[FUSE_SYNCFS] = { sizeof(struct fuse_syncfs_in), 0, fuse_syncfs },
-	[FUSE_TMPFILE] = { sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile },
+	[FUSE_LOOKUP] = {1, 0, fuse_lookup},
+	[FUSE_FORGET] = {sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget},
+	[FUSE_GETATTR] = {sizeof(struct fuse_getattr_in), 0, fuse_getattr},
+	[FUSE_SETATTR] = {sizeof(struct fuse_setattr_in), MUTATES, fuse_setattr},
+	[FUSE_READLINK] = {0, 0, fuse_readlink},
+	[FUSE_SYMLINK] = {2, MUTATES, fuse_symlink},
+	[FUSE_MKNOD] = {sizeof(struct fuse_mknod_in) + 1, MUTATES, fuse_mknod},
+	[FUSE_MKDIR] = {sizeof(struct fuse_mkdir_in) + 1, MUTATES, fuse_mkdir},
+	[FUSE_UNLINK] = {1, MUTATES, fuse_unlink},
+	[FUSE_RMDIR] = {1, MUTATES, fuse_rmdir},
+	[FUSE_RENAME] = {sizeof(struct fuse_rename_in) + 2, MUTATES, fuse_rename},
+	[FUSE_RENAME2] = {sizeof(struct fuse_rename2_in) + 2, MUTATES, fuse_rename2},
+	[FUSE_LINK] = {sizeof(struct fuse_link_in) + 1, MUTATES, fuse_link},
+	[FUSE_OPEN] = {sizeof(struct fuse_open_in), 0, fuse_open},
+	[FUSE_READ] = {sizeof(struct fuse_read_in), 0, fuse_read},
+	[FUSE_WRITE] = {sizeof(struct fuse_write_in), MUTATES | HAS_DATA, fuse_write},
+	[FUSE_STATFS] = {0, 0, fuse_statfs},
+	[FUSE_RELEASE] = {sizeof(struct fuse_release_in), 0, fuse_release},
+	[FUSE_FSYNC] = {sizeof(struct fuse_fsync_in), 0, fuse_fsync},
+	[FUSE_SETXATTR] = {FUSE_COMPAT_SETXATTR_IN_SIZE + 1, MUTATES, fuse_setxattr},
+	[FUSE_GETXATTR] = {sizeof(struct fuse_getxattr_in) + 1, 0, fuse_getxattr},
+	[FUSE_LISTXATTR] = {sizeof(struct fuse_getxattr_in), 0, fuse_listxattr},
+	[FUSE_REMOVEXATTR] = {1, MUTATES, fuse_removexattr},
+	[FUSE_FLUSH] = {sizeof(struct fuse_flush_in), 0, fuse_flush},
+	[FUSE_INIT] = {16, NO_INODE, fuse_init},
+	[FUSE_OPENDIR] = {sizeof(struct fuse_open_in), 0, fuse_opendir},
+	[FUSE_READDIR] = {sizeof(struct fuse_read_in), 0, fuse_readdir},
+	[FUSE_RELEASEDIR] = {sizeof(struct fuse_release_in), 0, fuse_releasedir},
+	[FUSE_FSYNCDIR] = {sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir},
+	[FUSE_ACCESS] = {sizeof(struct fuse_access_in), 0, fuse_access},
+	[FUSE_CREATE] = {sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create},
+	[FUSE_INTERRUPT] = {0, NO_REPLY | NO_INODE, fuse_interrupt},
+	[FUSE_DESTROY] = {0, NO_INODE, fuse_destroy},
+	[FUSE_IOCTL] = {0, NO_INODE, fuse_ioctl},
+	[FUSE_BATCH_FORGET] = {sizeof(struct fuse_batch_forget_in), NO_REPLY | NO_INODE, fuse_batch_forget},
+	[FUSE_FALLOCATE] = {sizeof(struct fuse_fallocate_in), MUTATES, fuse_fallocate},
+	[FUSE_READDIRPLUS] = {sizeof(struct fuse_read_in), 0, fuse_readdirplus},
+	[FUSE_LSEEK] = {sizeof(struct fuse_lseek_in), 0, fuse_lseek},
+	[FUSE_COPY_FILE_RANGE] = {sizeof(struct fuse_copy_file_range_in), MUTATES, fuse_copy_file_range},
+	[FUSE_SYNCFS] = {sizeof(struct fuse_syncfs_in), 0, fuse_syncfs},
+	[FUSE_TMPFILE] = {sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile},
 };
 
 /* --- pieces of memory --- */
@@ -139,7 +140,7 @@ unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, s
 		if (made && (char *)ret[made - 1].iov_base + ret[made - 1].iov_len == base)
 			ret[made - 1].iov_len += part;
 		else
-			ret[made++] = (struct iovec){ base, part };
+			ret[made++] = (struct iovec){base, part};
 	}
 	return made;
 }
@@ -178,7 +179,7 @@ static void copy_to(const struct iovec *pieces, unsigned count, size_t skip, con
 
 static int write_header(struct request *r, int error, size_t size)
 {
-	struct fuse_out_header h = { .len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique };
+	struct fuse_out_header h = {.len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique};
 	if (r->out_space < sizeof h + size)
 		return -EIO;
 	copy_to(r->out, r->out_count, 0, (const char *)&h, sizeof h);
@@ -226,7 +227,7 @@ int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd
 
 void request_finish(struct request *r)
 {
-	struct fuse_write_out out = { .size = (uint32_t)r->job.result };
+	struct fuse_write_out out = {.size = (uint32_t)r->job.result};
 	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE;
 	fd_close(r->job.fds[0]);
 	fd_close(r->job.fds[1]);
@@ -268,7 +269,7 @@ static int decode(struct request *r, const struct operation **ret)
 {
 	size_t in_size = pieces_size(r->in, r->in_count);
 	r->out_space = pieces_size(r->out, r->out_count);
-	r->header = (struct fuse_in_header){ 0 };
+	r->header = (struct fuse_in_header){0};
 	if (in_size < sizeof r->header)
 		return -EINVAL;
 	copy_from(r->in, r->in_count, 0, (char *)&r->header, sizeof r->header);

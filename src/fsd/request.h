@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One FUSE request, from the guest's buffers to the reply in them. The transport fills in `in` and `out`; handlers see a private copy of the
- * request, taken once, since the guest can change its memory at any time; only file data is moved in place. */
+ * One FUSE request, from the guest's buffers to the reply in them. The transport fills in `in` and `out`; handlers see a private copy of
+ * the request, taken once, since the guest can change its memory at any time; only file data is moved in place. */
 #pragma once
 
 #include <linux/fuse.h>
@@ -22,18 +22,18 @@ struct request {
 	unsigned in_count, out_count;
 
 	struct fuse_in_header header;
-	const char *body;             /* behind the header: private copy; of a WRITE only its head */
+	const char *body; /* behind the header: private copy; of a WRITE only its head */
 	size_t body_size;
-	size_t out_space;             /* bytes that the guest left for the reply */
-	size_t written;               /* bytes of reply: what the ring is told */
-	struct inode *inode;          /* header.nodeid's, where the table says that it is needed */
-	struct job job;               /* when a handler returned REQUEST_LATER */
+	size_t out_space;    /* bytes that the guest left for the reply */
+	size_t written;      /* bytes of reply: what the ring is told */
+	struct inode *inode; /* header.nodeid's, where the table says that it is needed */
+	struct job job;      /* when a handler returned REQUEST_LATER */
 };
 
 enum { REQUEST_LATER = 1 };
 
-/* Carries out r (share, in and out are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls request_finish() when
- * the job has run. */
+/* Carries out r (share, in and out are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls
+ * request_finish() when the job has run. */
 int request_serve(struct request *r);
 void request_finish(struct request *r);
 
@@ -42,7 +42,8 @@ int request_reply(struct request *r, const void *data, size_t size); /* header a
 int request_reply_in_place(struct request *r, size_t size);          /* the data is behind the header already */
 /* Runs job r->job with copies of one or two descriptors (second -1: none). */
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
-/* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end. */
+/* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end.
+ */
 int request_name(const struct request *r, size_t *offset, const char **ret);
 /* A string of any content. */
 int request_string(const struct request *r, size_t *offset, const char **ret);

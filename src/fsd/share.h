@@ -12,10 +12,10 @@
 
 enum {
 	HIDDEN_MAX = 32,
-	PROC_PATH_SIZE = 40,            /* for share_proc_path() */
-	REQUEST_BODY_MAX = 80 << 10,    /* all of a request but a WRITE's data; an xattr's value has up to 64 KiB */
-	REPLY_MAX = 68 << 10,           /* all of a reply but a READ's data */
-	TRANSFER_MAX = 1 << 20,         /* data of one READ or WRITE */
+	PROC_PATH_SIZE = 40,         /* for share_proc_path() */
+	REQUEST_BODY_MAX = 80 << 10, /* all of a request but a WRITE's data; an xattr's value has up to 64 KiB */
+	REPLY_MAX = 68 << 10,        /* all of a reply but a READ's data */
+	TRANSFER_MAX = 1 << 20,      /* data of one READ or WRITE */
 };
 
 /* A path beneath the root that is not there for the guest. */
@@ -30,8 +30,8 @@ struct share_settings {
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
 	uint32_t host_uid, host_gid;     /* who we are */
 	size_t max_inodes;
-	unsigned max_fds;                /* descriptors in all that may be used; the caller keeps some in reserve */
-	const char *proc_prefix;         /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
+	unsigned max_fds;        /* descriptors in all that may be used; the caller keeps some in reserve */
+	const char *proc_prefix; /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
 };
 
 struct request;
@@ -43,10 +43,10 @@ struct share {
 	unsigned hidden_count;
 	gid_t *groups; /* the host user's supplementary groups */
 	int group_count;
-	int flush_files;     /* close(2) can fail here (a network file system): report it at each close inside */
+	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
-	int started;         /* INIT was answered */
-	char *body, *reply;  /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
+	int started;        /* INIT was answered */
+	char *body, *reply; /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
 	void *defer_data;

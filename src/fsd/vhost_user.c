@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct memory_table) <= VHOST_PAYLOAD_MAX, "the memory tab
 
 void vhost_device_init(struct vhost_device *d)
 {
-	*d = (struct vhost_device){ 0 };
+	*d = (struct vhost_device){0};
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		d->queues[i].kick = d->queues[i].call = d->queues[i].error = -1;
 }
@@ -184,13 +184,13 @@ static void memory_came(struct vhost_device *d)
 
 static int map_region(struct context *c, const struct memory_region *m, int fd)
 {
-	struct guest_region where = { .guest = m->guest, .user = m->user, .size = m->size };
+	struct guest_region where = {.guest = m->guest, .user = m->user, .size = m->size};
 	return guest_memory_map(&c->d->memory, &where, fd, m->offset, c->err);
 }
 
 static int set_mem_table(struct context *c)
 {
-	struct memory_table table = { 0 };
+	struct memory_table table = {0};
 	memcpy(&table, c->m->payload.bytes, c->m->size);
 	if (table.count > TABLE_REGIONS || table.count != c->fd_count || c->m->size != 8 + table.count * sizeof table.regions[0])
 		return wrong(c->err, "a memory table whose size, regions and descriptors do not agree");
@@ -224,7 +224,7 @@ static int remove_mem_region(struct context *c)
 {
 	struct memory_slot slot;
 	memcpy(&slot, c->m->payload.bytes, sizeof slot);
-	struct guest_region which = { .guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size };
+	struct guest_region which = {.guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size};
 	memory_goes(c->d);
 	int r = guest_memory_unmap(&c->d->memory, &which);
 	memory_came(c->d);
@@ -282,7 +282,7 @@ static int get_vring_base(struct context *c)
 	set_fd(&q->kick, -1);
 	set_fd(&q->call, -1);
 	queue_update(c->d, (unsigned)index);
-	struct vhost_vring_state s = { .index = (unsigned)index, .num = q->base };
+	struct vhost_vring_state s = {.index = (unsigned)index, .num = q->base};
 	memcpy(c->m->payload.bytes, &s, sizeof s);
 	c->m->size = sizeof s;
 	return 1;
@@ -383,25 +383,25 @@ static const struct message_kind {
 	uint8_t max_fds;
 	int (*handle)(struct context *c); /* 0, 1 with a reply in c->m, -errno */
 } kinds[] = {
-	[1] = { "GET_FEATURES", 0, 0, 0, get_features },
-	[2] = { "SET_FEATURES", 8, 8, 0, set_features },
-	[3] = { "SET_OWNER", 0, 0, 0, nothing },
-	[4] = { "RESET_OWNER", 0, 0, 0, nothing },
-	[5] = { "SET_MEM_TABLE", 8, sizeof(struct memory_table), TABLE_REGIONS, set_mem_table },
-	[8] = { "SET_VRING_NUM", 8, 8, 0, set_vring_num },
-	[9] = { "SET_VRING_ADDR", 40, 40, 0, set_vring_addr },
-	[10] = { "SET_VRING_BASE", 8, 8, 0, set_vring_base },
-	[11] = { "GET_VRING_BASE", 8, 8, 0, get_vring_base },
-	[12] = { "SET_VRING_KICK", 8, 8, 1, set_vring_kick },
-	[13] = { "SET_VRING_CALL", 8, 8, 1, set_vring_call },
-	[14] = { "SET_VRING_ERR", 8, 8, 1, set_vring_error },
-	[15] = { "GET_PROTOCOL_FEATURES", 0, 0, 0, get_protocol_features },
-	[16] = { "SET_PROTOCOL_FEATURES", 8, 8, 0, set_protocol_features },
-	[17] = { "GET_QUEUE_NUM", 0, 0, 0, get_queue_num },
-	[18] = { "SET_VRING_ENABLE", 8, 8, 0, set_vring_enable },
-	[36] = { "GET_MAX_MEM_SLOTS", 0, 0, 0, get_max_mem_slots },
-	[37] = { "ADD_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, add_mem_region },
-	[38] = { "REM_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, remove_mem_region },
+	[1] = {"GET_FEATURES", 0, 0, 0, get_features},
+	[2] = {"SET_FEATURES", 8, 8, 0, set_features},
+	[3] = {"SET_OWNER", 0, 0, 0, nothing},
+	[4] = {"RESET_OWNER", 0, 0, 0, nothing},
+	[5] = {"SET_MEM_TABLE", 8, sizeof(struct memory_table), TABLE_REGIONS, set_mem_table},
+	[8] = {"SET_VRING_NUM", 8, 8, 0, set_vring_num},
+	[9] = {"SET_VRING_ADDR", 40, 40, 0, set_vring_addr},
+	[10] = {"SET_VRING_BASE", 8, 8, 0, set_vring_base},
+	[11] = {"GET_VRING_BASE", 8, 8, 0, get_vring_base},
+	[12] = {"SET_VRING_KICK", 8, 8, 1, set_vring_kick},
+	[13] = {"SET_VRING_CALL", 8, 8, 1, set_vring_call},
+	[14] = {"SET_VRING_ERR", 8, 8, 1, set_vring_error},
+	[15] = {"GET_PROTOCOL_FEATURES", 0, 0, 0, get_protocol_features},
+	[16] = {"SET_PROTOCOL_FEATURES", 8, 8, 0, set_protocol_features},
+	[17] = {"GET_QUEUE_NUM", 0, 0, 0, get_queue_num},
+	[18] = {"SET_VRING_ENABLE", 8, 8, 0, set_vring_enable},
+	[36] = {"GET_MAX_MEM_SLOTS", 0, 0, 0, get_max_mem_slots},
+	[37] = {"ADD_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, add_mem_region},
+	[38] = {"REM_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, remove_mem_region},
 };
 _Static_assert(sizeof(struct vhost_vring_addr) == 40 && sizeof(struct vhost_vring_state) == 8, "layout of vhost-user's payloads");
 
@@ -420,7 +420,7 @@ static int handle(struct context *c)
 
 int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fds, unsigned fd_count, struct error **err)
 {
-	struct context c = { d, m, fds, fd_count, err };
+	struct context c = {d, m, fds, fd_count, err};
 	int r = handle(&c);
 	for (unsigned i = 0; i < fd_count; i++)
 		fd_close(fds[i]);
@@ -439,8 +439,8 @@ static int receive_header(int socket, struct vhost_message *m, int *fds, unsigne
 		char bytes[CMSG_SPACE(VHOST_MESSAGE_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec piece = { m, VHOST_HEADER_SIZE };
-	struct msghdr h = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct iovec piece = {m, VHOST_HEADER_SIZE};
+	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	ssize_t n;
 	do
 		n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC | MSG_WAITALL);
@@ -471,7 +471,7 @@ static int send_reply(int socket, const struct vhost_message *m)
 
 int vhost_device_receive(struct vhost_device *d, int socket, struct error **err)
 {
-	struct vhost_message m = { 0 };
+	struct vhost_message m = {0};
 	int fds[VHOST_MESSAGE_FDS];
 	unsigned count;
 	int r = receive_header(socket, &m, fds, &count);

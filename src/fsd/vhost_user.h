@@ -9,7 +9,7 @@
 #include "fsd/virtqueue.h"
 
 enum {
-	VHOST_QUEUES = 2,       /* high priority, requests: what the Linux driver uses */
+	VHOST_QUEUES = 2, /* high priority, requests: what the Linux driver uses */
 	VHOST_MESSAGE_FDS = 8,
 	VHOST_PAYLOAD_MAX = 272 /* the memory table is the largest payload taken: 8 + 8 * 32 bytes */
 };
@@ -29,8 +29,8 @@ struct vhost_queue {
 	uint16_t base;                             /* where to start taking requests */
 	int addressed : 1;                         /* the addresses were given */
 	int enabled : 1;
-	int started : 1;                           /* the ring may be used */
-	int kick, call, error;                     /* event descriptors, or -1 */
+	int started : 1;       /* the ring may be used */
+	int kick, call, error; /* event descriptors, or -1 */
 };
 
 struct vhost_device {

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the rings are little-endian");
 
 #define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
@@ -58,7 +57,7 @@ static int chain_read(struct virtqueue *q, const struct guest_memory *m, uint16_
 		if (index >= q->size)
 			return break_queue(q, "a descriptor outside the table");
 		const struct vring_desc *from = &q->desc[index];
-		struct vring_desc d = { LOAD(&from->addr), LOAD(&from->len), LOAD(&from->flags), LOAD(&from->next) };
+		struct vring_desc d = {LOAD(&from->addr), LOAD(&from->len), LOAD(&from->flags), LOAD(&from->next)};
 		int r = chain_add(q, m, &d, c);
 		if (r < 0)
 			return r;

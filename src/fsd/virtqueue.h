@@ -14,16 +14,16 @@ enum {
 };
 
 struct virtqueue {
-	unsigned size;             /* entries; a power of two; 0: not set up */
-	struct vring_desc *desc;   /* in the guest's memory: it can change under our eyes */
+	unsigned size;           /* entries; a power of two; 0: not set up */
+	struct vring_desc *desc; /* in the guest's memory: it can change under our eyes */
 	struct vring_avail *avail;
 	struct vring_used *used;
-	uint16_t next_avail;       /* the next entry of the available ring to take */
-	uint16_t next_used;        /* the next entry of the used ring to fill */
-	uint16_t signalled;        /* next_used when it was last asked whether to interrupt */
+	uint16_t next_avail; /* the next entry of the available ring to take */
+	uint16_t next_used;  /* the next entry of the used ring to fill */
+	uint16_t signalled;  /* next_used when it was last asked whether to interrupt */
 	int signalled_valid : 1;
-	int event_idx : 1;         /* VIRTIO_RING_F_EVENT_IDX was agreed on */
-	const char *broken;        /* what the guest did wrong; nothing is taken any more until the queue is set up anew */
+	int event_idx : 1;  /* VIRTIO_RING_F_EVENT_IDX was agreed on */
+	const char *broken; /* what the guest did wrong; nothing is taken any more until the queue is set up anew */
 };
 
 /* One request: the guest's buffers in order, those to read first. */
@@ -35,7 +35,7 @@ struct chain {
 
 /* Sizes of the three parts for `size` entries, event fields included. */
 #define VIRTQUEUE_DESC_SIZE(size) ((uint64_t)(size) * sizeof(struct vring_desc))
-#define VIRTQUEUE_AVAIL_SIZE(size) (sizeof(struct vring_avail) + (uint64_t)(size) * 2 + 2)
+#define VIRTQUEUE_AVAIL_SIZE(size) (sizeof(struct vring_avail) + (uint64_t)(size)*2 + 2)
 #define VIRTQUEUE_USED_SIZE(size) (sizeof(struct vring_used) + (uint64_t)(size) * sizeof(struct vring_used_elem) + 2)
 
 /* Starts taking at `base`; what was used so far is read from the used ring. */

@@ -18,9 +18,9 @@ struct worker {
 	pthread_cond_t wanted, finished;
 	struct work *first, **last; /* to do */
 	struct work *done;
-	unsigned pending;           /* submitted and not taken back */
+	unsigned pending; /* submitted and not taken back */
 	int stopping;
-	int event;                  /* readable when something is done */
+	int event; /* readable when something is done */
 	unsigned thread_count;
 	pthread_t threads[WORKER_THREADS];
 };

@@ -27,7 +27,7 @@ struct known {
 
 static void prepare(char *directory)
 {
-	struct rlimit limit = { 1 << 20, 1 << 20 };
+	struct rlimit limit = {1 << 20, 1 << 20};
 	setrlimit(RLIMIT_FSIZE, &limit); /* no input fills the disk */
 	signal(SIGXFSZ, SIG_IGN);
 	if (!mkdtemp(directory))
@@ -55,16 +55,16 @@ static void learn(struct known *k, const struct request *r, const char *out)
 static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_t size)
 {
 	size_t body = MIN(size - 4, (size_t)data[3]), in_size = sizeof(struct fuse_in_header) + body, out_size = (size_t)data[2] * 32;
-	struct fuse_in_header h = { .len = (uint32_t)in_size, .opcode = data[0], .unique = 1 };
+	struct fuse_in_header h = {.len = (uint32_t)in_size, .opcode = data[0], .unique = 1};
 	h.nodeid = (data[1] & 15) < KNOWN ? k->nodes[data[1] & 7] : data[1] & 7;
 	char *in = xmalloc(in_size), *out = xmalloc(OUT_MAX);
 	memcpy(in, &h, sizeof h);
 	memcpy(in + sizeof h, data + 4, body);
 	if ((data[1] & 128) && body >= 8)
 		memcpy(in + sizeof h, &k->handles[data[1] >> 4 & 7], 8);
-	struct iovec ins[2] = { { in, in_size / 2 }, { in + in_size / 2, in_size - in_size / 2 } };
-	struct iovec outs[2] = { { out, out_size / 3 }, { out + out_size / 3, out_size - out_size / 3 } };
-	struct request r = { .share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2 };
+	struct iovec ins[2] = {{in, in_size / 2}, {in + in_size / 2, in_size - in_size / 2}};
+	struct iovec outs[2] = {{out, out_size / 3}, {out + out_size / 3, out_size - out_size / 3}};
+	struct request r = {.share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2};
 	if (data[0] != FUSE_SYNCFS && data[0] != FUSE_FSYNC && data[0] != FUSE_FSYNCDIR) /* the disk's business */
 		request_serve(&r);
 	if (r.written > out_size)
@@ -79,16 +79,22 @@ static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char directory[] = "/tmp/holm-fuzz-XXXXXX";
-	struct known k = { .nodes = { FUSE_ROOT_ID } };
-	struct share_settings settings = { .read_only = size > 0 && (data[0] & 1), .inside_uid = 1000, .inside_gid = 1000, .host_uid = geteuid(),
-		.host_gid = getegid(), .max_inodes = 100, .max_fds = 32, .proc_prefix = "/proc/self/fd/" };
+	struct known k = {.nodes = {FUSE_ROOT_ID}};
+	struct share_settings settings = {.read_only = size > 0 && (data[0] & 1),
+		.inside_uid = 1000,
+		.inside_gid = 1000,
+		.host_uid = geteuid(),
+		.host_gid = getegid(),
+		.max_inodes = 100,
+		.max_fds = 32,
+		.proc_prefix = "/proc/self/fd/"};
 	if (size < 1)
 		return 0;
 	prepare(directory);
 	struct share s;
 	if (share_init(&s, &settings, open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL) < 0)
 		abort();
-	AUTO_STRV struct strv hidden = { 0 };
+	AUTO_STRV struct strv hidden = {0};
 	strv_add(&hidden, "d");
 	strv_add(&hidden, "h");
 	share_hide(&s, &hidden, NULL);

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vhost_device_init(&d);
 	d.queue_changed = changed;
 	while (size >= 4) {
-		struct vhost_message m = { .request = data[0], .flags = data[1], .size = data[3] };
+		struct vhost_message m = {.request = data[0], .flags = data[1], .size = data[3]};
 		int fds[VHOST_MESSAGE_FDS];
 		unsigned count = MIN((unsigned)data[2] & 15, (unsigned)VHOST_MESSAGE_FDS), opened = 0;
 		for (; opened < count && (fds[opened] = make_fd(data[2] & 16)) >= 0; opened++)

@@ -30,7 +30,7 @@ static int setup(void **state)
 	assert_int_equal(guest_memory_add(&memory, GUEST, USER, HALF, low), 0);
 	assert_int_equal(guest_memory_add(&memory, GUEST + HALF, USER + 2 * HALF, HALF, high), 0);
 	assert_int_equal(guest_memory_add(&memory, UINT64_MAX - 4096, 0x1000, 4096, last), 0);
-	queue = (struct virtqueue){ .size = SIZE };
+	queue = (struct virtqueue){.size = SIZE};
 	queue.desc = guest_memory_from_user(&memory, USER, VIRTQUEUE_DESC_SIZE(SIZE), 16);
 	queue.avail = guest_memory_from_user(&memory, USER + 4096, VIRTQUEUE_AVAIL_SIZE(SIZE), 2);
 	queue.used = guest_memory_from_user(&memory, USER + 8192, VIRTQUEUE_USED_SIZE(SIZE), 4);
@@ -48,41 +48,42 @@ static const struct {
 	int result;
 	unsigned in, out;
 } chains[] = {
-	{ "one to read", { { GUEST, 100, 0, 0 } }, 0, 1, 1, 1, 0 },
-	{ "one to write", { { GUEST, 100, W, 0 } }, 0, 1, 1, 0, 1 },
-	{ "read then write", { { GUEST, 100, N, 3 }, { 0 }, { 0 }, { GUEST + 200, 50, W, 0 } }, 0, 1, 1, 1, 1 },
-	{ "two regions, two pieces", { { GUEST + HALF - 10, 20, 0, 0 } }, 0, 1, 1, 2, 0 },
-	{ "both regions whole", { { GUEST, 2 * HALF, W, 0 } }, 0, 1, 1, 0, 2 },
-	{ "overlapping buffers are the guest's own trouble", { { GUEST, 64, N, 1 }, { GUEST + 32, 64, N | W, 2 }, { GUEST, 128, W, 0 } }, 0, 1, 1, 1, 2 },
-	{ "as long as the queue",
-		{ { GUEST, 1, N, 1 }, { GUEST, 1, N, 2 }, { GUEST, 1, N, 3 }, { GUEST, 1, N, 4 }, { GUEST, 1, N, 5 }, { GUEST, 1, N, 6 }, { GUEST, 1, N, 7 },
-			{ GUEST, 1, 0, 0 } },
-		0, 1, 1, 8, 0 },
-	{ "a loop of one", { { GUEST, 1, N, 0 } }, 0, 1, -1, 0, 0 },
-	{ "a loop of two", { { GUEST, 1, N, 1 }, { GUEST, 1, N, 0 } }, 0, 1, -1, 0, 0 },
-	{ "a loop not through the head", { { GUEST, 1, N, 1 }, { GUEST, 1, N, 2 }, { GUEST, 1, N, 1 } }, 0, 1, -1, 0, 0 },
-	{ "head outside the table", { { GUEST, 1, 0, 0 } }, SIZE, 1, -1, 0, 0 },
-	{ "head far outside", { { GUEST, 1, 0, 0 } }, 65535, 1, -1, 0, 0 },
-	{ "next outside the table", { { GUEST, 1, N, SIZE } }, 0, 1, -1, 0, 0 },
-	{ "next far outside", { { GUEST, 1, N, 65535 } }, 0, 1, -1, 0, 0 },
-	{ "before the memory", { { GUEST - 1, 2, 0, 0 } }, 0, 1, -1, 0, 0 },
-	{ "behind the memory", { { GUEST + 2 * HALF, 1, 0, 0 } }, 0, 1, -1, 0, 0 },
-	{ "over the end", { { GUEST + 2 * HALF - 1, 2, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "address zero", { { 0, 16, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "the highest length", { { GUEST, UINT32_MAX, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "wraps around the address space", { { UINT64_MAX - 4096 + 4090, 100, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "at the end of the address space", { { UINT64_MAX - 4096, 4096, W, 0 } }, 0, 1, 1, 0, 1 },
-	{ "the last address", { { UINT64_MAX, 1, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "no bytes", { { GUEST, 0, 0, 0 } }, 0, 1, -1, 0, 0 },
-	{ "no bytes at the end of a chain", { { GUEST, 1, N, 1 }, { GUEST, 0, W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "to read behind to write", { { GUEST, 1, N | W, 1 }, { GUEST, 1, 0, 0 } }, 0, 1, -1, 0, 0 },
-	{ "indirect", { { GUEST, 16, I, 0 } }, 0, 1, -1, 0, 0 },
-	{ "indirect inside a chain", { { GUEST, 16, N, 1 }, { GUEST, 16, I | W, 0 } }, 0, 1, -1, 0, 0 },
-	{ "nothing available", { { GUEST, 1, 0, 0 } }, 0, 0, 0, 0, 0 },
-	{ "a full ring", { { GUEST, 1, 0, 0 } }, 0, SIZE, 1, 1, 0 },
-	{ "an index that jumps by one too many", { { GUEST, 1, 0, 0 } }, 0, SIZE + 1, -1, 0, 0 },
-	{ "an index that goes back", { { GUEST, 1, 0, 0 } }, 0, UINT16_MAX, -1, 0, 0 },
-	{ "unknown flags mean nothing", { { GUEST, 1, 0xfff8, 0 } }, 0, 1, 1, 1, 0 },
+	{"one to read", {{GUEST, 100, 0, 0}}, 0, 1, 1, 1, 0},
+	{"one to write", {{GUEST, 100, W, 0}}, 0, 1, 1, 0, 1},
+	{"read then write", {{GUEST, 100, N, 3}, {0}, {0}, {GUEST + 200, 50, W, 0}}, 0, 1, 1, 1, 1},
+	{"two regions, two pieces", {{GUEST + HALF - 10, 20, 0, 0}}, 0, 1, 1, 2, 0},
+	{"both regions whole", {{GUEST, 2 * HALF, W, 0}}, 0, 1, 1, 0, 2},
+	{"overlapping buffers are the guest's own trouble", {{GUEST, 64, N, 1}, {GUEST + 32, 64, N | W, 2}, {GUEST, 128, W, 0}}, 0, 1, 1, 1,
+		2},
+	{"as long as the queue",
+		{{GUEST, 1, N, 1}, {GUEST, 1, N, 2}, {GUEST, 1, N, 3}, {GUEST, 1, N, 4}, {GUEST, 1, N, 5}, {GUEST, 1, N, 6},
+			{GUEST, 1, N, 7}, {GUEST, 1, 0, 0}},
+		0, 1, 1, 8, 0},
+	{"a loop of one", {{GUEST, 1, N, 0}}, 0, 1, -1, 0, 0},
+	{"a loop of two", {{GUEST, 1, N, 1}, {GUEST, 1, N, 0}}, 0, 1, -1, 0, 0},
+	{"a loop not through the head", {{GUEST, 1, N, 1}, {GUEST, 1, N, 2}, {GUEST, 1, N, 1}}, 0, 1, -1, 0, 0},
+	{"head outside the table", {{GUEST, 1, 0, 0}}, SIZE, 1, -1, 0, 0},
+	{"head far outside", {{GUEST, 1, 0, 0}}, 65535, 1, -1, 0, 0},
+	{"next outside the table", {{GUEST, 1, N, SIZE}}, 0, 1, -1, 0, 0},
+	{"next far outside", {{GUEST, 1, N, 65535}}, 0, 1, -1, 0, 0},
+	{"before the memory", {{GUEST - 1, 2, 0, 0}}, 0, 1, -1, 0, 0},
+	{"behind the memory", {{GUEST + 2 * HALF, 1, 0, 0}}, 0, 1, -1, 0, 0},
+	{"over the end", {{GUEST + 2 * HALF - 1, 2, W, 0}}, 0, 1, -1, 0, 0},
+	{"address zero", {{0, 16, W, 0}}, 0, 1, -1, 0, 0},
+	{"the highest length", {{GUEST, UINT32_MAX, W, 0}}, 0, 1, -1, 0, 0},
+	{"wraps around the address space", {{UINT64_MAX - 4096 + 4090, 100, W, 0}}, 0, 1, -1, 0, 0},
+	{"at the end of the address space", {{UINT64_MAX - 4096, 4096, W, 0}}, 0, 1, 1, 0, 1},
+	{"the last address", {{UINT64_MAX, 1, W, 0}}, 0, 1, -1, 0, 0},
+	{"no bytes", {{GUEST, 0, 0, 0}}, 0, 1, -1, 0, 0},
+	{"no bytes at the end of a chain", {{GUEST, 1, N, 1}, {GUEST, 0, W, 0}}, 0, 1, -1, 0, 0},
+	{"to read behind to write", {{GUEST, 1, N | W, 1}, {GUEST, 1, 0, 0}}, 0, 1, -1, 0, 0},
+	{"indirect", {{GUEST, 16, I, 0}}, 0, 1, -1, 0, 0},
+	{"indirect inside a chain", {{GUEST, 16, N, 1}, {GUEST, 16, I | W, 0}}, 0, 1, -1, 0, 0},
+	{"nothing available", {{GUEST, 1, 0, 0}}, 0, 0, 0, 0, 0},
+	{"a full ring", {{GUEST, 1, 0, 0}}, 0, SIZE, 1, 1, 0},
+	{"an index that jumps by one too many", {{GUEST, 1, 0, 0}}, 0, SIZE + 1, -1, 0, 0},
+	{"an index that goes back", {{GUEST, 1, 0, 0}}, 0, UINT16_MAX, -1, 0, 0},
+	{"unknown flags mean nothing", {{GUEST, 1, 0xfff8, 0}}, 0, 1, 1, 1, 0},
 };
 
 static void test_chains(void **state)
@@ -95,7 +96,8 @@ static void test_chains(void **state)
 		int r = virtqueue_pop(&queue, &memory, &chain);
 		r = r < 0 ? -1 : r;
 		if (r != chains[n].result || (r == 1 && (chain.in_count != chains[n].in || chain.out_count != chains[n].out)))
-			fail_msg("%s: %d, %u to read, %u to write (%s)", chains[n].name, r, chain.in_count, chain.out_count, queue.broken ? queue.broken : "");
+			fail_msg("%s: %d, %u to read, %u to write (%s)", chains[n].name, r, chain.in_count, chain.out_count,
+				queue.broken ? queue.broken : "");
 		assert_int_equal(r < 0, queue.broken != NULL);
 		if (r < 0) { /* and it stays so */
 			queue.avail->idx = 0;
@@ -107,7 +109,7 @@ static void test_chains(void **state)
 
 static void test_pieces(void **state)
 {
-	queue.desc[0] = (struct vring_desc){ GUEST + HALF - 10, 20, 0, 0 };
+	queue.desc[0] = (struct vring_desc){GUEST + HALF - 10, 20, 0, 0};
 	queue.avail->idx = 1;
 	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
 	assert_ptr_equal(chain.pieces[0].iov_base, low + HALF - 10);
@@ -121,7 +123,7 @@ static void test_indexes_wrap(void **state)
 	queue.used->idx = 65534;
 	virtqueue_start(&queue, 65534, 0);
 	for (uint16_t n = 65534; n != 4; n++) {
-		queue.desc[n % SIZE] = (struct vring_desc){ GUEST, 1, W, 0 };
+		queue.desc[n % SIZE] = (struct vring_desc){GUEST, 1, W, 0};
 		queue.avail->ring[n % SIZE] = n % SIZE;
 		queue.avail->idx = (uint16_t)(n + 1);
 		assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
@@ -152,7 +154,7 @@ static void test_interrupts(void **state)
 
 static void test_kicks(void **state)
 {
-	queue.desc[0] = (struct vring_desc){ GUEST, 1, 0, 0 };
+	queue.desc[0] = (struct vring_desc){GUEST, 1, 0, 0};
 	assert_int_equal(virtqueue_want_kick(&queue), 0);
 	assert_int_equal(*(uint16_t *)&queue.used->ring[SIZE], 0);
 	queue.avail->idx = 1;
@@ -164,7 +166,7 @@ static void test_kicks(void **state)
 
 static void test_regions(void **state)
 {
-	struct guest_memory m = { 0 };
+	struct guest_memory m = {0};
 	assert_int_equal(guest_memory_add(&m, 0, 0, 0, low), -EINVAL);
 	assert_int_equal(guest_memory_add(&m, UINT64_MAX, 0, 2, low), -EINVAL);
 	assert_int_equal(guest_memory_add(&m, 0, UINT64_MAX - 1, 4, low), -EINVAL);
@@ -183,7 +185,7 @@ static void test_regions(void **state)
 	assert_int_equal(guest_memory_describe(&m, 150, 100, pieces, 1), -E2BIG);
 	assert_int_equal(guest_memory_describe(&m, 299, 2, pieces, 2), -EFAULT);
 	assert_int_equal(guest_memory_size(&m), 200);
-	struct guest_region first = { .guest = 100, .user = 1000, .size = 100 }, wrong = { .guest = 100, .user = 1000, .size = 99 };
+	struct guest_region first = {.guest = 100, .user = 1000, .size = 100}, wrong = {.guest = 100, .user = 1000, .size = 99};
 	assert_int_equal(guest_memory_unmap(&m, &wrong), -ENOENT);
 	assert_int_equal(guest_memory_unmap(&m, &first), 0);
 	assert_int_equal(guest_memory_size(&m), 100);
