@@ -26,7 +26,7 @@ const struct command_spec command_system_info = {
 	.run = run,
 };
 
-/* ---- holm's own parts, and programs of the host that only some commands need ---- */
+/* ---- programs of the host that only some commands need; the isolation's probes tell of the rest ---- */
 
 static void add_probe(struct json_object *probes, const char *name, int ok, const char *detail, const char *fix)
 {
@@ -36,15 +36,6 @@ static void add_probe(struct json_object *probes, const char *name, int ok, cons
 	json_add_string(probe, "detail", detail);
 	json_add_string(probe, "fix", ok ? NULL : fix);
 	json_object_array_add(probes, probe);
-}
-
-static void add_parts(struct json_object *probes)
-{
-	static const char *const programs[] = { "holm-image", "holm-keeper", "holm-fsd" };
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		AUTOFREE char *path = path_libexec(programs[i]);
-		add_probe(probes, programs[i], access(path, X_OK) == 0, path, "install holm completely (make install)");
-	}
 }
 
 /* Whether a probe of that name is there already. */
@@ -141,7 +132,6 @@ static struct json_object *collect(void)
 		probes = json_object_new_array();
 		json_add(o, "probes", probes);
 	}
-	add_parts(probes);
 	add_host_programs(probes);
 	return o;
 }

@@ -64,7 +64,7 @@ world_processes()
 }
 
 # leaks [all]: prints what is left of stopped machines (processes, mounts, temporary files; with `all` also sockets and what tests made in
-# TMPDIR); fails when there is something. A socket of a keeper that was killed may stay until its machine's next start or removal.
+# TMPDIR, but for the answer of the KVM probe, which is kept until the host reboots); fails when there is something. A socket of a keeper that was killed may stay until its machine's next start or removal.
 leaks()
 {
 	local deadline=$((SECONDS + 5)) found
@@ -73,7 +73,7 @@ leaks()
 			for pid in $(world_processes); do
 				echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | head -c 200)"
 			done
-			[ "${1-}" != all ] || find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" 2>/dev/null | sed 's/^/file /'
+			[ "${1-}" != all ] || find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" ! -name kvm-probe 2>/dev/null | sed 's/^/file /'
 			find "$XDG_DATA_HOME/holm" \( -name '.tmp*' -o -name '*.tmp' -o -name '*.partial' -o -name '.new*' \) 2>/dev/null | sed 's/^/temporary file /'
 			grep -F "$WORLD" /proc/mounts | sed 's/^/mount /'
 		)

@@ -1,0 +1,183 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Machines on disk, without booting one: an image that only seems to be there (fake-image) and a keeper without a machine (fake-keeper).
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin empty
+	fake_libexec
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+# Other commands' programs, as they would be found installed.
+fake_libexec()
+{
+	export HOLM_LIBEXEC="$WORLD/libexec"
+	mkdir -p "$HOLM_LIBEXEC"
+	cp "$BATS_TEST_DIRNAME/fake-keeper" "$HOLM_LIBEXEC/holm-keeper"
+	cp "$BATS_TEST_DIRNAME/fake-image" "$HOLM_LIBEXEC/holm-image"
+}
+
+@test "nothing there: a header, an empty list, and an error that says what to do" {
+	equal 1 "$(holm machine ls | wc -l)"
+	equal '[]' "$(holm machine ls --format json | jq -c .)"
+	fails 125 holm machine inspect
+	contains "$stderr" "holm machine create"
+	fails 125 holm machine run -n nobody true
+	contains "$stderr" '"nobody"'
+}
+
+@test "a mistyped command gets a suggestion" {
+	fails 125 holm machine creat
+	contains "$stderr" 'did you mean "holm machine create"'
+	fails 125 holm machien
+	contains "$stderr" 'did you mean "holm machine"'
+	fails 125 holm machine mount ad
+	contains "$stderr" --help
+	fails 125 holm help frobnicate
+}
+
+@test "help is the same by every way" {
+	equal "$(holm machine run --help)" "$(holm help machine run)"
+	equal "$(holm machine run --help)" "$(holm help run)"
+	equal "$(holm machine mount add --help)" "$(holm help machine mount add)"
+	equal "$(holm machine --help)" "$(holm m)"
+}
+
+@test "create fails as holm-image does, and leaves nothing" {
+	fails 125 holm machine create missing --no-boot
+	contains "$stderr" '"missing"'
+	equal '' "$(holm machine ls -q)"
+	[ ! -e "$XDG_DATA_HOME/holm/default" ]
+}
+
+@test "create sets everything that inspect shows" {
+	mkdir -p "$WORLD/data"
+	run --separate-stderr holm machine create thing:3.22 --no-boot --cpus 3 --memory 1536M --disk-size 20G --home-mount ro -v "$WORLD/data:/srv/data:ro" \
+		-p 8080:80 -p '[::1]:53:53/udp' -e A=1 -e 'B=x y=z' --isolation vm --user guest --host-access
+	equal 0 "$status"
+	equal thing-3-22 "$output"
+	equal '' "$stderr"
+	equal "3 1610612736 21474836480 ro vm guest true" \
+		"$(holm machine inspect | jq -r '.[0] | [.cpus, .memory, ."disk-size", ."home-mount", .isolation, .user, ."host-access"] | map(tostring) | join(" ")')"
+	equal "1 x y=z" "$(holm machine inspect thing-3-22 | jq -r '.[0].env | .A + " " + .B')"
+	equal "[{\"host\":\"$WORLD/data\",\"inside\":\"/srv/data\",\"read_only\":true}]" "$(holm machine inspect | jq -c '.[0].mounts')"
+	equal '["8080:80","[::1]:53:53/udp"]' "$(holm machine inspect | jq -c '.[0].publish')"
+	equal "stopped null null" "$(holm machine inspect | jq -r '.[0] | "\(.state) \(.started) \(.keeper)"')"
+	holm machine rm thing-3-22
+}
+
+@test "the configuration file has defaults for new machines, and options come first" {
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[machine]\ncpus = 2 ; two\nmemory = 640M\nimage = ordinary\n[registry "x"]\nmirror = y\n' >"$XDG_CONFIG_HOME/holm/config"
+	holm machine create ordinary --no-boot --memory 1G -n conf >/dev/null
+	equal "2 1073741824" "$(holm machine inspect conf | jq -r '.[0] | "\(.cpus) \(.memory)"')"
+	contains "$(holm machine init pod)" "holm machine start pod"
+	equal 671088640 "$(field pod memory)"
+	printf '[machine]\ncpu = 2\n' >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm machine create ordinary --no-boot -n other
+	contains "$stderr" 'config:2: unknown key "cpu"'
+	printf '[machine]\ncpus = many\n' >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm machine create ordinary --no-boot -n other
+	contains "$stderr" many
+	rm "$XDG_CONFIG_HOME/holm/config"
+	holm machine rm conf pod
+}
+
+@test "an image without init is noted, and insisting on one is an error" {
+	run --separate-stderr holm machine create noinit --no-boot
+	equal 0 "$status"
+	contains "$stderr" "no init"
+	equal 1 "$(wc -l <<<"$stderr")"
+	run --separate-stderr holm machine create noinit --no-boot --init holm -n quiet
+	equal '' "$stderr"
+	fails 125 holm machine create noinit --no-boot --init image -n strict
+	contains "$stderr" noinit
+	equal "noinit
+quiet" "$(holm machine ls -q)"
+	holm machine rm --all
+}
+
+@test "a disk smaller than the image is refused, and it only grows" {
+	fails 125 holm machine create big --no-boot --disk-size 63M
+	holm machine create big --no-boot --disk-size 10G
+	holm machine set disk-size=20G
+	fails 125 holm machine set disk-size=15G
+	contains "$stderr" larger
+	fails 125 holm machine set disk-size=10Q
+	equal 21474836480 "$(field big '"disk-size"')"
+	holm machine rm big
+}
+
+@test "mounts: listed with the home, added once, checked, removed" {
+	mkdir -p "$WORLD/extra"
+	holm machine create m --no-boot >/dev/null
+	equal "$WORLD/extra" "$(cd "$WORLD" && holm machine mount add extra)"
+	equal "/x" "$(holm machine mount add "$WORLD/extra:/x:ro")"
+	fails 125 holm machine mount add "$WORLD/extra:/x"
+	fails 125 holm machine mount add "$WORLD/nothing"
+	fails 125 holm machine mount add "$WORLD/extra:/proc"
+	fails 125 holm machine mount add "$WORLD/extra:$HOME"
+	equal "true false true" "$(holm machine mount ls --format json | jq -r '[.[] | .read_only] | "\(.[2]) \(.[0]) \(.[2])"')"
+	equal 4 "$(holm machine mount ls | wc -l)"
+	equal /x "$(holm machine mount rm /x)"
+	fails 125 holm machine mount rm /x
+	fails 125 holm machine mount rm "$HOME"
+	contains "$stderr" home-mount
+	holm machine rm m
+}
+
+@test "damaged and half-made machines: named, listed, removable" {
+	holm machine create hurt --no-boot >/dev/null
+	truncate -s 50 "$XDG_DATA_HOME/holm/machines/hurt/machine.json"
+	fails 125 holm machine inspect hurt
+	contains "$stderr" damaged
+	contains "$(holm machine ls)" hurt
+	equal true "$(holm machine ls --format json | jq '.[0] | has("error")')"
+	equal hurt "$(holm machine rm hurt)"
+	mkdir -p "$XDG_DATA_HOME/holm/machines/.new-0123"
+	touch "$XDG_DATA_HOME/holm/machines/.new-0123/config.lock"
+	equal '' "$(holm machine ls -q)"
+	holm machine create whole --no-boot >/dev/null
+	[ ! -e "$XDG_DATA_HOME/holm/machines/.new-0123" ]
+	holm machine rm whole
+}
+
+@test "two creations of one name: one wins, one names it" {
+	holm machine create a --no-boot -n same >"$WORLD/one" 2>&1 &
+	local first=$!
+	holm machine create b --no-boot -n same >"$WORLD/two" 2>&1 || true
+	wait $first || true
+	equal same "$(cat "$WORLD/one" "$WORLD/two" | grep -v already)"
+	equal 1 "$(cat "$WORLD/one" "$WORLD/two" | grep -c already)"
+	holm machine rm same
+}
+
+@test "clone copies the settings and not the identity" {
+	holm machine create a --no-boot --memory 300M -e A=1 -n one >/dev/null
+	: >"$XDG_DATA_HOME/holm/machines/one/touched"
+	if holm machine clone one two >/dev/null 2>&1; then
+		equal "$(field one env.A) $(field one memory)" "$(field two env.A) $(field two memory)"
+		[ "$(field one id)" != "$(field two id)" ]
+		holm machine rm two
+	fi
+	fails 125 holm machine clone one one
+	fails 125 holm machine clone one Bad_Name
+	holm machine rm one
+}
+
+@test "creating without a boot takes no time" {
+	requires python3
+	local begin end
+	holm machine create a --no-boot -n warm >/dev/null
+	begin=$(date +%s%N)
+	holm machine create a --no-boot -n quick >/dev/null
+	end=$(date +%s%N)
+	[ $(((end - begin) / 1000000)) -lt 1000 ]
+	holm machine rm warm quick
+}

@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The command line's side of boots and sessions, against a keeper that runs commands on the host (fake-keeper).
+load ../lib/holm
+
+setup_file()
+{
+	command -v python3 >/dev/null || skip "there is no python3 here"
+	holm_begin empty
+	export HOLM_LIBEXEC="$WORLD/libexec"
+	mkdir -p "$HOLM_LIBEXEC"
+	cp "$BATS_TEST_DIRNAME/fake-keeper" "$HOLM_LIBEXEC/holm-keeper"
+	cp "$BATS_TEST_DIRNAME/fake-image" "$HOLM_LIBEXEC/holm-image"
+	holm machine create box --no-boot >/dev/null
+	holm machine create other --no-boot >/dev/null
+}
+
+teardown_file()
+{
+	holm machine stop --all >/dev/null
+	holm_end
+}
+
+request()
+{
+	holm machine run "$@" sh -c 'echo "$FAKE_REQUEST"' 2>/dev/null
+}
+
+@test "twenty commands at once boot a stopped machine once" {
+	local i pids=()
+	holm machine stop box
+	rm -f "$XDG_DATA_HOME/holm/machines/box/boots"
+	export FAKE_BOOT_SECONDS=0.5
+	for i in {1..20}; do
+		holm machine run echo "$i" >"$WORLD/out.$i" 2>/dev/null </dev/null &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i"
+	done
+	for i in {1..20}; do
+		equal "$i" "$(cat "$WORLD/out.$i")"
+	done
+	equal 1 "$(wc -l <"$XDG_DATA_HOME/holm/machines/box/boots")"
+}
+
+@test "exactly the words, exactly the status" {
+	equal "a  b|\$HOME|*|" "$(holm machine run printf '%s|' 'a  b' '$HOME' '*' 2>/dev/null)"
+	run holm machine run sh -c 'exit 42'
+	equal 42 "$status"
+	run holm machine run sh -c 'kill -TERM $$'
+	equal 143 "$status"
+	fails 127 holm machine run nosuchprogram
+	equal "-n" "$(holm machine run printf %s -n 2>/dev/null)"
+	equal "--help" "$(holm machine run -- printf %s --help 2>/dev/null)"
+}
+
+@test "bytes: eight bits, two streams, and a hundred megabytes" {
+	equal "$(printf 'a\0b\377' | od -c)" "$(printf 'a\0b\377' | holm machine run cat 2>/dev/null | od -c)"
+	run --separate-stderr holm machine run sh -c 'echo out; echo err >&2'
+	equal out "$output"
+	contains "$stderr" err
+	head -c 100000000 /dev/zero | holm machine run cat 2>/dev/null | cmp - <(head -c 100000000 /dev/zero)
+	head -c 3000000 /dev/urandom >"$WORLD/noise"
+	holm machine run cat <"$WORLD/noise" 2>/dev/null >"$WORLD/copy"
+	cmp "$WORLD/noise" "$WORLD/copy"
+}
+
+@test "stdin: null, closed, a file, a pipe that nobody reads" {
+	equal '' "$(holm machine run cat 2>/dev/null </dev/null)"
+	equal '' "$(holm machine run cat 2>/dev/null <&-)"
+	equal 5 "$(yes | { holm machine run sh -c 'exec 0<&-; exit 5' 2>/dev/null; echo $?; })"
+}
+
+@test "a reader that goes away ends the session quietly" {
+	equal "y" "$(holm machine run yes 2>"$WORLD/stderr" | head -n 1)"
+	equal '' "$(grep -v note "$WORLD/stderr" || true)"
+}
+
+@test "signals reach the command" {
+	local name pid
+	for name in INT TERM HUP QUIT USR1 USR2; do
+		env --default-signal=INT,QUIT holm machine run sh -c "trap 'echo got-$name; exit 7' $name; echo up; while :; do sleep 0.05; done" >"$WORLD/signal" 2>/dev/null </dev/null &
+		pid=$!
+		until_true 5 grep -q up "$WORLD/signal"
+		kill -"$name" $pid
+		local status=0
+		wait $pid || status=$?
+		equal 7 "$status"
+		contains "$(cat "$WORLD/signal")" "got-$name"
+	done
+}
+
+@test "environment: what has a meaning inside, files, and -e last" {
+	printf '# comment\nF=file\n\nE=file\nHERE\n' >"$WORLD/env file"
+	export HERE=caller LC_TIME=C.UTF-8 UNRELATED=1 https_proxy=http://proxy:1
+	local env
+	env=$(request --env-file "$WORLD/env file" -e E=last -e HERE -e ABSENT | jq -r '.env[]')
+	contains "$env" "F=file"
+	contains "$env" "E=last"
+	contains "$env" "HERE=caller"
+	contains "$env" "LC_TIME=C.UTF-8"
+	contains "$env" "https_proxy=http://proxy:1"
+	run ! grep -q UNRELATED <<<"$env"
+	run ! grep -q ABSENT <<<"$env"
+	fails 125 holm machine run --env-file "$WORLD/none" true
+	fails 125 holm machine run -e '=x' true
+}
+
+@test "user, directory, terminal and detach in the request" {
+	equal '{"name":"root"}' "$(request --root | jq -c .user)"
+	equal '{"gid":5,"uid":12}' "$(request -u 12:5 | jq -cS .user)"
+	equal '{"name":"bob"}' "$(request --user bob | jq -c .user)"
+	equal null "$(request | jq -c .user)"
+	equal "$WORLD" "$(cd "$WORLD" && request | jq -r .cwd)"
+	equal '"/tmp"' "$(request -w /tmp | jq -c .workdir)"
+	equal false "$(request | jq .tty)"
+	contains "$(holm machine run -t sh -c 'tty' 2>/dev/null)" /dev/pts
+	fails 125 holm machine run -w relative true
+	fails 125 holm machine run --root -u bob true
+	fails 125 holm machine run -u a:b true
+	fails 125 holm machine run -d
+	equal '' "$(holm machine run -d sh -c "echo done >'$WORLD/detached'")"
+	until_true 5 test -s "$WORLD/detached"
+}
+
+@test "ssh: the first word is a machine, or the command begins" {
+	equal hi "$(holm machine ssh box echo hi 2>/dev/null)"
+	equal hi "$(holm machine ssh echo hi 2>/dev/null)"
+	equal hi "$(holm machine ssh --root other echo hi 2>/dev/null)"
+}
+
+@test "a terminal gets its size, and gives raw bytes" {
+	requires script
+	run script -qec "stty rows 33 cols 77; holm machine run -t stty size" /dev/null </dev/null
+	contains "$output" "33 77"
+}
+
+@test "state comes from the keeper, and ls does not wait for a boot" {
+	holm machine stop --all
+	equal stopped "$(state box)"
+	FAKE_BOOT_SECONDS=3 holm machine start box >"$WORLD/start" &
+	local pid=$!
+	until_true 2 is_state box starting
+	wait $pid
+	equal running "$(state box)"
+	contains "$(cat "$WORLD/start")" ready
+	equal "running 2026-01-02T03:04:05Z" "$(holm machine inspect box | jq -r '.[0] | "\(.state) \(.started)"')"
+	contains "$(holm machine start box)" already
+}
+
+@test "a signal during a boot that the command began stops the machine" {
+	holm machine stop box
+	FAKE_BOOT_SECONDS=30 command holm machine start box >/dev/null 2>&1 &
+	local pid=$!
+	until_true 3 is_state box starting
+	kill -TERM $pid
+	local status=0
+	wait $pid || status=$?
+	equal 143 "$status"
+	equal stopped "$(state box)"
+}
+
+@test "a boot that fails shows the end of the log, and one line" {
+	holm machine stop box
+	FAKE_BOOT_ERROR="no luck" run --separate-stderr holm machine run true
+	equal 125 "$status"
+	contains "$stderr" "last line"
+	equal 'holm: machine "box" did not start: no luck' "$(tail -n 1 <<<"$stderr")"
+	until_true 3 is_state box stopped
+}
+
+@test "a keeper that is killed: the next command says so or boots again" {
+	holm machine run true
+	kill -KILL "$(holm machine inspect | jq -r '.[0].keeper.pid')"
+	until_true 3 is_state box stopped
+	equal again "$(holm machine run echo again 2>/dev/null)"
+}
+
+@test "what needs a stopped machine says so; what waits for the next start too" {
+	holm machine run true
+	fails 125 holm machine rm box
+	contains "$stderr" --force
+	fails 125 holm machine clone box copy
+	fails 125 holm machine rename box other2
+	fails 125 holm machine export box -o "$WORLD/x"
+	run --separate-stderr holm machine set cpus=2
+	contains "$stderr" "next start"
+	run --separate-stderr holm machine mount add "$WORLD:/w"
+	contains "$stderr" "next start"
+	equal "box
+other" "$(holm machine rm --force box other)"
+}
