@@ -80,9 +80,10 @@ request()
 @test "signals reach the command" {
 	local name pid
 	for name in INT TERM HUP QUIT USR1 USR2; do
+		rm -f "$WORLD/signal"
 		env --default-signal=INT,QUIT holm machine run sh -c "trap 'echo got-$name; exit 7' $name; echo up; while :; do sleep 0.05; done" >"$WORLD/signal" 2>/dev/null </dev/null &
 		pid=$!
-		until_true 5 grep -q up "$WORLD/signal"
+		until_true 5 grep -qs up "$WORLD/signal"
 		kill -"$name" $pid
 		local status=0
 		wait $pid || status=$?
