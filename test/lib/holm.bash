@@ -25,10 +25,19 @@ holm_begin()
 	mkdir -m 700 "$XDG_RUNTIME_DIR"
 	unset SSH_AUTH_SOCK DBUS_SESSION_BUS_ADDRESS TZ
 	if [ "${1-}" != empty ]; then
-		cp -al "$HOLM_TEST_STAGE/library" "$XDG_DATA_HOME/holm/images" 2>/dev/null ||
-			cp -a --no-preserve=ownership "$HOLM_TEST_STAGE/library" "$XDG_DATA_HOME/holm/images"
+		library "$XDG_DATA_HOME/holm/images" || return 1
 	fi
 	cd "$HOME" || return 1
+}
+
+# library TO: a copy of the staged images. Blobs and disks are never rewritten, so hard links do, except for another owner; locks are not copied.
+library()
+{
+	local link=(-al)
+	[ -O "$HOLM_TEST_STAGE/library" ] || link=(-a --no-preserve=ownership)
+	cp "${link[@]}" "$HOLM_TEST_STAGE/library" "$1" || return 1
+	find "$1" -name '*.lock' -delete
+	rm -rf "$1"/locks/* "$1"/partial/*
 }
 
 # Removes all machines and checks that nothing is left; whatever is, is named, ended, and fails the file.
