@@ -34,8 +34,8 @@ holm_begin()
 library()
 {
 	local link=(-al)
-	[ -O "$HOLM_TEST_STAGE/library" ] || link=(-a --no-preserve=ownership)
-	cp "${link[@]}" "$HOLM_TEST_STAGE/library" "$1" || return 1
+	[ -O "$HOLM_TEST_STAGE/images/library" ] || link=(-a --no-preserve=ownership)
+	cp "${link[@]}" "$HOLM_TEST_STAGE/images/library" "$1" || return 1
 	find "$1" -name '*.lock' -delete
 	rm -rf "$1"/locks/* "$1"/partial/*
 }
