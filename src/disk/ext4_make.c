@@ -6,8 +6,9 @@
  *
  * The file system is small, and grown online by whoever boots a machine from it: 513 blocks are kept for descriptors, which
  * is 4 TiB; past that Linux switches to meta_bg by itself. Tables that hold nothing are holes in the file, which read as zeros,
- * so they are marked as zeroed and no kernel writes them again; for those that growing adds, the default mount option
- * noinit_itable says the same (a machine's disk reads as zeros where it was never written).
+ * so they are marked as zeroed and no kernel writes them again. For those that growing adds there is the default mount option
+ * noinit_itable: they stay unwritten too, as a machine's disk reads as zeros where nobody wrote. (Growing itself should be done with
+ * init_itable, or the kernel zeroes them at once: agent/disk.c.)
  */
 #include "disk/ext4_make.h"
 
@@ -84,7 +85,7 @@ static uint64_t count_groups(struct disk_maker *m)
 	blocks += blocks / 100 * SLACK_PERCENT + SLACK_BLOCKS;
 	uint64_t inodes = m->count + m->first_inode;
 	inodes += inodes / 100 * SLACK_PERCENT + SLACK_INODES;
-	/* Tables of 16 groups lie in the first of them. */
+	/* Tables of all groups of a flex group lie in its first. */
 	blocks += DISK_FLEX_GROUPS * (2 + DISK_TABLE_BLOCKS);
 	uint64_t groups = MAX(blocks / DISK_GROUP_BLOCKS, inodes / DISK_INODES) + 1;
 	return MAX(groups, (uint64_t)GROUPS_MIN);
@@ -97,7 +98,7 @@ static void set_parameters(struct ext2_super_block *p, uint64_t groups)
 	p->s_log_cluster_size = 2;
 	p->s_inode_size = DISK_INODE_SIZE;
 	p->s_blocks_per_group = DISK_GROUP_BLOCKS;
-	p->s_log_groups_per_flex = 4;
+	p->s_log_groups_per_flex = (uint8_t)__builtin_ctz(DISK_FLEX_GROUPS);
 	p->s_min_extra_isize = p->s_want_extra_isize = sizeof(struct ext2_inode_large) - EXT2_GOOD_OLD_INODE_SIZE;
 	p->s_desc_size = EXT2_MIN_DESC_SIZE_64BIT;
 	p->s_reserved_gdt_blocks = (uint16_t)(DISK_DESCRIPTORS - (groups + 63) / 64);
