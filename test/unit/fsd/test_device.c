@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The whole device without a machine: this test is QEMU and the guest's driver at the other end of the socket and of the memory. */
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "fake_guest.h"
+#include "base/clock.h"
+#include "fsd/device.h"
+#include "fsd/vhost_user.h"
+
+enum { MEMORY = 1 << 20, RING = 64, AVAIL = 4096, USED = 8192, IN = 65536, OUT = 131072, WAIT_MS = 20000 };
+#define USER 0x7f0000000000ULL
+
+struct machine {
+	struct fake *fake;
+	struct loop *loop;
+	struct device *device;
+	int socket, served, memory, kick, call, error;
+	char *base;
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+};
+
+static void say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd)
+{
+	uint32_t header[3] = {request, 1, size};
+	char bytes[12 + 256];
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	memcpy(bytes, header, sizeof header);
+	if (size)
+		memcpy(bytes + sizeof header, payload, size);
+	struct iovec piece = {bytes, sizeof header + size};
+	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1};
+	if (fd >= 0) {
+		h.msg_control = &control;
+		h.msg_controllen = sizeof control;
+		*CMSG_FIRSTHDR(&h) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &fd, sizeof fd);
+	}
+	assert_int_equal(sendmsg(m->socket, &h, 0), piece.iov_len);
+	assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
+}
+
+static void say_number(struct machine *m, uint32_t request, uint64_t number, int fd)
+{
+	say(m, request, &number, sizeof number, fd);
+}
+
+static void connect_queue(struct machine *m)
+{
+	struct {
+		uint64_t padding, guest, size, user, offset;
+	} slot = {0, 0, MEMORY, USER, 0};
+	struct {
+		uint32_t index, flags;
+		uint64_t desc, used, avail, log;
+	} address = {1, 0, USER, USER + USED, USER + AVAIL, 0};
+	say_number(m, 16, 1ULL << 15, -1);
+	say_number(m, 2, 1ULL << 32 | 1ULL << 30, -1);
+	say(m, 37, &slot, sizeof slot, m->memory);
+	say_number(m, 8, (uint64_t)RING << 32 | 1, -1);
+	say_number(m, 10, 1ULL << 32 | 1, -1);
+	say(m, 9, &address, sizeof address, -1);
+	say_number(m, 13, 1, m->call);
+	say_number(m, 14, 1, m->error);
+	say_number(m, 12, 1, m->kick);
+	say_number(m, 18, 1ULL << 32 | 1, -1);
+}
+
+static int setup(void **state)
+{
+	struct machine *m = xnew(struct machine);
+	int pair[2];
+	m->fake = fake_new();
+	fake_start(m->fake, 0);
+	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
+	m->socket = pair[0];
+	m->served = pair[1];
+	m->memory = memfd_create("guest", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(m->memory, MEMORY), 0);
+	m->base = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, m->memory, 0);
+	assert_true(m->base != MAP_FAILED);
+	m->desc = (void *)m->base;
+	m->avail = (void *)(m->base + AVAIL);
+	m->used = (void *)(m->base + USED);
+	m->kick = eventfd(0, EFD_CLOEXEC);
+	m->call = eventfd(0, EFD_CLOEXEC);
+	m->error = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(loop_new(&m->loop), 0);
+	assert_int_equal(device_new(m->loop, &m->fake->share, m->served, &m->device, NULL), 0);
+	/* The queue starts at index 1, as after a saved state. */
+	m->avail->idx = 1;
+	connect_queue(m);
+	*state = m;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct machine *m = *state;
+	device_free(m->device);
+	loop_free(m->loop);
+	int all[] = {m->socket, m->served, m->memory, m->kick, m->call, m->error};
+	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
+		close(all[n]);
+	munmap(m->base, MEMORY);
+	fake_free(m->fake);
+	free(m);
+	return 0;
+}
+
+/* Puts a request into the ring: two descriptors from `slot` on. */
+static void queue_request(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, const void *body, size_t size)
+{
+	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + size), .opcode = opcode, .unique = slot, .nodeid = node};
+	uint64_t in = IN + slot * 512, out = OUT + slot * 512;
+	memcpy(m->base + in, &h, sizeof h);
+	memcpy(m->base + in + sizeof h, body, size);
+	m->desc[slot] = (struct vring_desc){in, (uint32_t)(sizeof h + size), VRING_DESC_F_NEXT, (uint16_t)(slot + 1)};
+	m->desc[slot + 1] = (struct vring_desc){out, 512, VRING_DESC_F_WRITE, 0};
+	m->avail->ring[m->avail->idx % RING] = (uint16_t)slot;
+	__atomic_store_n(&m->avail->idx, (uint16_t)(m->avail->idx + 1), __ATOMIC_RELEASE);
+}
+
+/* Kicks and lets the device run until so many requests are done in all. */
+static void run_until_used(struct machine *m, uint16_t count)
+{
+	uint64_t one = 1, deadline = clock_deadline(WAIT_MS);
+	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	while (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) != count)
+		assert_int_equal(loop_step(m->loop, deadline), 1);
+}
+
+static const void *answer(struct machine *m, unsigned slot, int *ret_error)
+{
+	struct fuse_out_header h;
+	memcpy(&h, m->base + OUT + slot * 512, sizeof h);
+	assert_int_equal(h.unique, slot);
+	*ret_error = h.error;
+	return m->base + OUT + slot * 512 + sizeof h;
+}
+
+static void test_requests(void **state)
+{
+	struct machine *m = *state;
+	struct fuse_entry_out entry;
+	struct fuse_open_out open;
+	int error;
+	host_write(m->fake, "f", "text");
+	queue_request(m, 0, FUSE_LOOKUP, 1, "f", 2);
+	run_until_used(m, 1);
+	memcpy(&entry, answer(m, 0, &error), sizeof entry);
+	assert_int_equal(error, 0);
+	assert_int_equal(entry.attr.size, 4);
+	assert_int_equal(m->used->ring[0].len, sizeof(struct fuse_out_header) + sizeof entry);
+	uint64_t count = 0;
+	assert_int_equal(read(m->call, &count, sizeof count), sizeof count);
+	struct fuse_open_in open_in = {.flags = O_RDWR};
+	queue_request(m, 2, FUSE_OPEN, entry.nodeid, &open_in, sizeof open_in);
+	run_until_used(m, 2);
+	memcpy(&open, answer(m, 2, &error), sizeof open);
+	assert_int_equal(error, 0);
+	/* Many at once, more than one turn's worth, with jobs for the threads between them. */
+	struct fuse_fsync_in sync = {.fh = open.fh};
+	for (unsigned n = 0; n < 20; n++) {
+		queue_request(m, 4 + 2 * n, n % 4 ? FUSE_GETATTR : FUSE_FSYNC, entry.nodeid, &sync, sizeof sync);
+	}
+	run_until_used(m, 22);
+	for (unsigned n = 0; n < 20; n++) {
+		answer(m, 4 + 2 * n, &error);
+		assert_int_equal(error, 0);
+	}
+	/* Stopped while jobs run: all are answered before the guest is told where the queue stands. */
+	for (unsigned n = 0; n < 8; n++)
+		queue_request(m, 4 + 2 * n, FUSE_FSYNC, entry.nodeid, &sync, sizeof sync);
+	uint64_t one = 1;
+	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	while (loop_step(m->loop, 0) == 1)
+		;
+	say_number(m, 11, 1, -1);
+	uint32_t reply[5];
+	assert_int_equal(fd_read_full(m->socket, reply, sizeof reply), sizeof reply);
+	assert_int_equal(reply[0], 11);
+	assert_int_equal((uint16_t)(reply[4] - 1), m->used->idx);
+	assert_int_equal(m->used->idx, 30);
+}
+
+static void test_broken_ring(void **state)
+{
+	struct machine *m = *state;
+	uint64_t one = 1, count = 0;
+	queue_request(m, 0, FUSE_LOOKUP, 1, "f", 2);
+	m->desc[1].addr = MEMORY;
+	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	assert_int_equal(fd_wait(m->error, POLLIN, 0), 0);
+	assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
+	assert_int_equal(read(m->error, &count, sizeof count), sizeof count);
+	assert_int_equal(m->used->idx, 0);
+	/* Set up anew it works again. */
+	say_number(m, 11, 1, -1);
+	char reply[20];
+	assert_int_equal(fd_read_full(m->socket, reply, sizeof reply), sizeof reply);
+	m->desc[1].addr = OUT;
+	say_number(m, 10, 1ULL << 32 | 1, -1);
+	say_number(m, 12, 1, m->kick);
+	run_until_used(m, 1);
+}
+
+static void test_end(void **state)
+{
+	struct machine *m = *state;
+	shutdown(m->socket, SHUT_RDWR);
+	assert_int_equal(loop_run(m->loop), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_broken_ring, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
