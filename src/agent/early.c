@@ -103,6 +103,9 @@ int early_prepare(void)
 	int loaded = modules_load_list("/lib/holm/modules.list");
 	if (streq(transport, "vsock"))
 		modules_load_list("/lib/holm/modules-vsock.list");
+	int nodes = modules_make_nodes("/lib/holm/modules.devname");
+	if (nodes < 0)
+		log_warning("not every device node could be made: %s", strerror(-nodes));
 	/* Where the kernel looks for it; this program under that name. */
 	mkdir("/sbin", 0755);
 	if (symlink("/init", "/sbin/modprobe") < 0 && errno != EEXIST)

@@ -9,7 +9,9 @@
 #include <fnmatch.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -48,6 +50,43 @@ int modules_load_list(const char *list)
 			if (r != -ENODEV && result == 0)
 				result = r;
 		}
+	}
+	return result;
+}
+
+/* Everyone may open these two: their drivers check what is done with them. */
+static mode_t node_mode(const char *name)
+{
+	return streq(name, "fuse") || streq(name, "net/tun") ? 0666 : 0600;
+}
+
+static int make_node(const char *name, char type, unsigned major_number, unsigned minor_number)
+{
+	AUTOFREE char *path = path_join("/dev", name);
+	AUTOFREE char *parent = path_parent(path);
+	mode_t mode = node_mode(name);
+	mkdir(parent, 0755);
+	if (mknod(path, mode | (type == 'b' ? S_IFBLK : S_IFCHR), makedev(major_number, minor_number)) < 0 && errno != EEXIST)
+		return -errno;
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int modules_make_nodes(const char *list)
+{
+	AUTOFREE char *text = NULL;
+	AUTO_STRV struct strv lines = { 0 };
+	int result = path_read_file(list, 1 << 20, &text, NULL);
+	if (result < 0)
+		return result;
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		char name[128], type;
+		unsigned major_number, minor_number;
+		if (*lines.items[i] == '#' || sscanf(lines.items[i], "%*s %127s %c%u:%u", name, &type, &major_number, &minor_number) != 4)
+			continue;
+		int r = make_node(name, type, major_number, minor_number);
+		if (r < 0 && result == 0)
+			result = r;
 	}
 	return result;
 }
