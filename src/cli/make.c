@@ -175,8 +175,14 @@ int make_boot(const struct machine *m)
 {
 	AUTO_ERROR struct error *err = NULL;
 	int r = client_start(m->name, CLIENT_SESSION, 0, NULL, &err);
-	if (r == 0)
-		return 0;
+	if (r == 0) {
+		/* The first commands after this one are often about services: let the init finish. One that does not is no failure here. */
+		r = client_start(m->name, CLIENT_INIT, 0, NULL, &err);
+		if (r == -ETIMEDOUT)
+			output_note("%s", error_text(err, r));
+		if (r == 0 || r == -ETIMEDOUT)
+			return 0;
+	}
 	int status = client_start_failure(r, err);
 	output_note("machine \"%s\" is there but stopped; holm machine start %s tries again", m->name, m->name);
 	return status;

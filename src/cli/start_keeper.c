@@ -32,6 +32,7 @@ enum {
 	CONNECT_MS = 20 * 1000,
 	SOCKET_APPEARS_MS = 200,
 	BOOT_MS = 15 * 60 * 1000, /* the keeper has limits of its own; this one is for a keeper that hangs */
+	INIT_MS = 3 * 60 * 1000,  /* an init may wait for a service for ever */
 	CANCEL_STOP_MS = 3000,
 	LINE_MAX_BYTES = 1024,
 };
@@ -201,7 +202,7 @@ static int wait_ready(const char *name, int fd, enum client_level level, int sta
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	AUTO_ERROR struct error *why = NULL;
-	uint64_t deadline = clock_deadline(BOOT_MS);
+	uint64_t deadline = clock_deadline(level == CLIENT_INIT ? INIT_MS : BOOT_MS);
 	const char *target = level == CLIENT_INIT ? "/v1/ready?level=init" : "/v1/ready?level=session";
 	int r = http_request(fd, "GET", target, NULL, NULL, deadline, &response, &why);
 	while (r == 0) {
@@ -214,6 +215,9 @@ static int wait_ready(const char *name, int fd, enum client_level level, int sta
 	}
 	if (r == -ECONNRESET)
 		return keeper_gone(name, err);
+	if (r == -ETIMEDOUT && level == CLIENT_INIT)
+		return error_set(err, ETIMEDOUT, "machine \"%s\" takes commands, but its init has not finished booting after %d s; see holm machine logs %s",
+			name, INIT_MS / 1000, name);
 	if (why)
 		error_set(err, -r, "%s", why->text);
 	return r < 0 ? r : 0;
