@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <linux/module.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -29,7 +30,9 @@ static int load_file(const char *path)
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+	/* "x.ko.xz": the kernel unpacks it (CONFIG_MODULE_DECOMPRESS). */
+	unsigned flags = endswith(path, ".ko") ? 0 : MODULE_INIT_COMPRESSED_FILE;
+	if (syscall(SYS_finit_module, fd, "", flags) < 0 && errno != EEXIST)
 		return -errno;
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of a running virtual machine, shared between the files of this folder.
  *
- *   run.c       starting, ending, the table of functions
+ *   run.c       events, the end, the table of functions
+ *   start.c     the plan, and QEMU with all its descriptors
  *   children.c  the processes: QEMU, passt, one share server a share
  *   ports.c     the two serial ports and the multiplexers on them
  *   vsock.c     the other transport
@@ -95,6 +96,11 @@ struct isolation_run {
 void run_fail(struct isolation_run *r, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* A child is reaped: decides what that means. */
 void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status);
+
+extern const struct qmp_events run_qmp_events;
+
+/* start.c: starts everything. On an error what was started is left to the caller to end. */
+int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err);
 
 /* children.c */
 struct child_fds {

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a machine to a running QEMU: the files, the disk's lock, the channels, the network, the shares, and last the command line with the
+ * numbers that all those descriptors have in QEMU's table. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "disk/qcow2.h"
+#include "isolation/vm/custom_kernel.h"
+#include "isolation/vm/network.h"
+#include "isolation/vm/probe.h"
+#include "isolation/vm/run.h"
+
+enum { DISK_LOCK_MS = 5000, RESOLV_MAX = 64 * 1024, ENDS_MAX = 12 };
+
+struct start {
+	struct isolation_run *run;
+	struct qemu_plan plan;
+	struct child_fds fds;
+	struct strv argv;
+	struct qemu_share *shares;
+	char *kernel, *initramfs, *modules, *disk;
+	int ends[ENDS_MAX]; /* QEMU's ends, ours to close after the spawn */
+	int end_count;
+	int *share_ends;
+	size_t share_end_count;
+	int errors_fd;
+};
+
+static void start_done(struct start *s)
+{
+	for (int i = 0; i < s->end_count; i++)
+		fd_close(s->ends[i]);
+	for (size_t i = 0; i < s->share_end_count; i++)
+		fd_close(s->share_ends[i]);
+	fd_close(s->errors_fd);
+	child_fds_done(&s->fds);
+	strv_done(&s->argv);
+	free(s->shares);
+	free(s->share_ends);
+	free(s->kernel);
+	free(s->initramfs);
+	free(s->modules);
+	free(s->disk);
+}
+
+/* Takes fd, QEMU's end of something; its number there. */
+static int give(struct start *s, int fd)
+{
+	if (fd >= 0)
+		s->ends[s->end_count++] = fd;
+	return child_fds_give(&s->fds, fd);
+}
+
+static int check_file(const char *path, const char *what, struct error **err)
+{
+	if (access(path, R_OK) < 0)
+		return error_set_errno(err, errno, "cannot read %s %s", what, path);
+	return 0;
+}
+
+static int find_files(struct start *s, struct error **err)
+{
+	const struct machine *m = s->run->machine;
+	s->kernel = m->kernel ? xstrdup(m->kernel) : path_share("guest/vmlinux");
+	s->initramfs = path_share("guest/initramfs.cpio");
+	s->modules = m->kernel ? NULL : path_share("guest/modules.ext4");
+	s->disk = machine_file(m->name, "disk.qcow2");
+	int r = check_file(s->kernel, m->kernel ? "the machine's kernel" : "the guest bundle's kernel", err);
+	if (r >= 0)
+		r = check_file(s->initramfs, "the guest bundle's initramfs", err);
+	if (r >= 0 && s->modules)
+		r = check_file(s->modules, "the guest bundle's modules disk", err);
+	if (r >= 0)
+		r = check_file(s->disk, "the machine's disk", err);
+	if (r >= 0 && m->image_disk)
+		r = check_file(m->image_disk, "the image's disk", err);
+	return r;
+}
+
+/* Another kernel cannot use the bundle's modules: it gets its own, in the initramfs and as a disk, or none. */
+static int replace_modules(struct start *s, struct error **err)
+{
+	const struct machine *m = s->run->machine;
+	if (!m->kernel)
+		return 0;
+	int fd = custom_initramfs(s->initramfs, m->kernel_modules, err);
+	if (fd < 0)
+		return fd;
+	free(s->initramfs);
+	s->initramfs = xasprintf("/proc/self/fd/%d", give(s, fd));
+	if (!m->kernel_modules)
+		return 0;
+	s->modules = machine_file(m->name, "modules.ext4");
+	return custom_modules_disk(m->kernel_modules, s->modules, err);
+}
+
+/* "set disk-size": the overlay takes the new size here, the file system inside when the agent mounts it. */
+static int grow_disk(struct start *s, struct error **err)
+{
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
+	uint64_t size = machine_disk_size(s->run->machine);
+	int r = qcow2_read(s->disk, &info, err);
+	if (r >= 0 && info.virtual_size < size)
+		r = qcow2_grow(s->disk, size, err);
+	return r;
+}
+
+/* A QEMU that was left behind by a killed keeper may still write: it holds this lock too, and is gone in a moment. */
+static int lock_disk(struct start *s, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	AUTOFREE char *path = machine_file(r->machine->name, "disk.lock");
+	r->disk_lock = lock_file(path, LOCK_EXCLUSIVE, clock_deadline(DISK_LOCK_MS), err);
+	if (r->disk_lock == -EWOULDBLOCK) {
+		r->disk_lock = -1;
+		error_clear(err);
+		return error_set(err, EBUSY, "the disk %s is still in use by another process; try again when it has ended", s->disk);
+	}
+	if (r->disk_lock < 0)
+		return r->disk_lock;
+	child_fds_give(&s->fds, r->disk_lock);
+	return grow_disk(s, err);
+}
+
+static int open_channels(struct start *s, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	int serial_fd = -1, errors_fd = -1, pair[2], fd;
+	int result = boot_log_open(r, &serial_fd, &errors_fd, err);
+	if (result < 0)
+		return result;
+	s->plan.boot_log_fd = give(s, serial_fd);
+	s->errors_fd = errors_fd;
+	result = fd_socketpair(SOCK_STREAM, pair);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot make a socket for QEMU's monitor");
+	s->plan.qmp_fd = give(s, pair[1]);
+	result = qmp_new(r->loop, pair[0], &run_qmp_events, r, &r->qmp);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot watch QEMU's monitor");
+	if (streq(r->machine->transport, "vsock")) {
+		result = vsock_open(r, &s->plan.vsock_cid, &s->plan.vsock_port, &fd, err);
+		if (result >= 0)
+			s->plan.vsock_secret_fd = give(s, fd);
+		return result;
+	}
+	result = port_init(&r->ports[0], r, "keeper", "keeper-port", MUX_CLIENT, &fd);
+	if (result >= 0) {
+		s->plan.keeper_fd = give(s, fd);
+		result = port_init(&r->ports[1], r, "agent", "agent-port", MUX_SERVER, &fd);
+	}
+	if (result < 0)
+		return error_set_errno(err, result, "cannot make the machine's ports");
+	s->plan.agent_fd = give(s, fd);
+	return 0;
+}
+
+static int open_network(struct start *s, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	int fd = -1, back = -1, result = 0;
+	AUTOFREE char *resolv_conf = NULL;
+	r->network = s->plan.network = vm_network_choose();
+	if (path_read_file("/etc/resolv.conf", RESOLV_MAX, &resolv_conf, NULL) >= 0)
+		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
+	if (r->network == VM_NETWORK_PASST) {
+		result = passt_start(r, &fd, err);
+		s->plan.network_fd = give(s, fd);
+		return result;
+	}
+	if (!r->host_access) {
+		result = user_network_open(r, &fd, &back, err);
+		s->plan.filter_fd = give(s, fd);
+		s->plan.filter_back_fd = give(s, back);
+	}
+	return result;
+}
+
+/* The home stays for as long as the machine runs; the others can be taken away. */
+static int open_shares(struct start *s, const struct isolation_share *shares, size_t count, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	s->shares = xcalloc(count + 1, sizeof(s->shares[0]));
+	s->share_ends = xcalloc(count + 1, sizeof(int));
+	size_t removable = 0;
+	for (size_t i = 0; i < count; i++)
+		removable += !streq(shares[i].tag, "home");
+	r->slots = s->plan.slots = (unsigned)MIN(removable + VM_SLOTS_SPARE, (size_t)VM_SLOTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		int fd = -1, slot = streq(shares[i].tag, "home") ? -1 : share_slot_take(r);
+		struct vm_share *share = share_new(r, &shares[i], slot);
+		int result = share_server_start(r, &shares[i], &share->server, &fd, err);
+		if (result < 0)
+			return result;
+		s->share_ends[s->share_end_count++] = fd;
+		s->shares[i] = (struct qemu_share){ .tag = share->tag, .fd = child_fds_give(&s->fds, fd), .slot = slot };
+	}
+	s->plan.shares = s->shares;
+	s->plan.share_count = count;
+	return 0;
+}
+
+static int start_qemu(struct start *s, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	struct vm_child *qemu;
+	s->plan.program = "qemu-system-x86_64";
+	s->plan.kernel = s->kernel;
+	s->plan.initramfs = s->initramfs;
+	s->plan.modules = s->modules;
+	s->plan.disk = s->disk;
+	s->plan.machine = r->machine->name;
+	s->plan.kvm = r->kvm;
+	s->plan.cpus = (unsigned)machine_cpus(r->machine);
+	s->plan.memory = machine_memory(r->machine);
+	qemu_arguments(&s->plan, &s->argv);
+	int result = child_start(r, strv_argv(&s->argv), &s->fds, s->errors_fd, SIGTERM, xstrdup("QEMU"), &qemu, err);
+	if (result == -ENOENT) {
+		error_clear(err);
+		return error_set(err, ENOENT, "qemu-system-x86_64 is missing; install the package qemu-system-x86");
+	}
+	if (result >= 0)
+		qemu->is_qemu = 1;
+	return result;
+}
+
+int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err)
+{
+	struct start s = { .run = r, .errors_fd = -1 };
+	struct qemu_plan *p = &s.plan;
+	p->qmp_fd = p->boot_log_fd = p->keeper_fd = p->agent_fd = p->network_fd = p->filter_fd = p->filter_back_fd = p->vsock_secret_fd = -1;
+	child_fds_init(&s.fds);
+	int result = find_files(&s, err);
+	r->kvm = result >= 0 && vm_kvm_works(NULL);
+	if (result >= 0)
+		result = lock_disk(&s, err);
+	if (result >= 0)
+		result = replace_modules(&s, err);
+	if (result >= 0)
+		result = open_channels(&s, err);
+	if (result >= 0)
+		result = open_network(&s, err);
+	if (result >= 0)
+		result = open_shares(&s, shares, share_count, err);
+	if (result >= 0)
+		result = start_qemu(&s, err);
+	start_done(&s);
+	return result;
+}
