@@ -69,6 +69,20 @@ void vhost_queue_interrupt(struct vhost_queue *q)
 		(void)!write(q->call, &one, sizeof one); /* full means that an interrupt is pending anyway */
 }
 
+static void changed(struct vhost_device *d, unsigned index)
+{
+	if (d->queue_changed)
+		d->queue_changed(d, index, d->data);
+}
+
+/* Gives a stopped queue another kick descriptor. Nobody may watch the old one when it is closed: the other side has it too, so it would
+ * stay in an epoll set for ever. */
+static void set_kick(struct vhost_device *d, unsigned index, int fd)
+{
+	changed(d, index);
+	set_fd(&d->queues[index].kick, fd);
+}
+
 static void before_change(struct vhost_device *d)
 {
 	if (d->before_change)
@@ -104,8 +118,7 @@ static void queue_update(struct vhost_device *d, unsigned index)
 		virtqueue_start(&q->ring, q->base, !!(d->features & BIT(VIRTIO_RING_F_EVENT_IDX)));
 		q->started = 1;
 	}
-	if (d->queue_changed)
-		d->queue_changed(d, index, d->data);
+	changed(d, index);
 }
 
 static int wrong(struct error **err, const char *what)
@@ -279,7 +292,7 @@ static int get_vring_base(struct context *c)
 		return index;
 	before_change(c->d);
 	queue_stop(q);
-	set_fd(&q->kick, -1);
+	set_kick(c->d, (unsigned)index, -1);
 	set_fd(&q->call, -1);
 	queue_update(c->d, (unsigned)index);
 	struct vhost_vring_state s = {.index = (unsigned)index, .num = q->base};
@@ -350,9 +363,7 @@ static int set_vring_kick(struct context *c)
 		return r;
 	before_change(c->d);
 	queue_stop(&c->d->queues[index]);
-	if (c->d->queue_changed) /* let go of the old descriptor before it is closed */
-		c->d->queue_changed(c->d, index, c->d->data);
-	set_fd(&c->d->queues[index].kick, fd);
+	set_kick(c->d, index, fd);
 	queue_update(c->d, index);
 	return 0;
 }
