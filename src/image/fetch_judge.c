@@ -73,7 +73,7 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 	f->not_before = clock_deadline(wait);
 	AUTOFREE char *text = xasprintf("%s, again in %llu.%llu s", why, (unsigned long long)wait / 1000, (unsigned long long)wait % 1000 / 100);
 	progress_state(c->progress, f->bar, text);
-	if (wait >= 1000)
+	if (wait >= 1000 && (f->bar < 0 || !progress_has_bars(c->progress)))
 		progress_note(c->progress, "registry %s: %s: %s", endpoint_of(c, f)->registry, f->what, text);
 	return FETCH_AGAIN;
 }

@@ -55,6 +55,11 @@ int progress_mode_parse(const char *text, enum progress_mode *ret)
 	return -EINVAL;
 }
 
+int progress_has_bars(const struct progress *p)
+{
+	return p->bars_wanted;
+}
+
 static void draw_bar(struct buffer *out, const struct bar *b, unsigned columns)
 {
 	AUTOFREE char *done = format_size(b->done), *total = b->total ? format_size(b->total) : NULL;

@@ -16,6 +16,8 @@ DEFINE_CLEANUP(struct progress, progress_free)
 #define AUTO_PROGRESS CLEANUP(progress_freep)
 int progress_mode_parse(const char *text, enum progress_mode *ret); /* NULL is auto; 0 or -EINVAL */
 
+int progress_has_bars(const struct progress *p); /* else what happens to a bar is not seen */
+
 /* A line of its own: `pulling docker.io/library/alpine:latest`. */
 void progress_note(struct progress *p, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Starts a bar; total 0 when the end is not known. Its number. */

@@ -51,6 +51,12 @@ refused()
 	equal '' "$(find "$XDG_DATA_HOME/holm/images/blobs" -type f)"
 }
 
+# Whether a part was asked for, from where the first attempt had ended.
+resumed()
+{
+	jq -se 'any(.[]; .range == "bytes=100000-")' "$LOG" >/dev/null
+}
+
 # asked WHAT: how often a path with WHAT was asked for.
 asked()
 {
@@ -95,12 +101,12 @@ asked()
 
 @test "an interrupted download goes on where it stopped" {
 	holm image pull "$REGISTRY/truncated:1"
-	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+	resumed
 }
 
 @test "a server that does not know ranges: from the beginning" {
 	holm image pull "$REGISTRY/no-range:1"
-	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+	resumed
 }
 
 @test "what came in before a failure is there for the next pull" {
@@ -110,8 +116,23 @@ asked()
 	equal 1 "$before"
 	: >"$LOG"
 	holm image pull "$REGISTRY/plain:1"
-	jq -e 'select(.range == "bytes=100000-")' "$LOG"
+	resumed
 	equal 0 "$(find "$XDG_DATA_HOME/holm/images/partial" -type f | wc -l)"
+}
+
+@test "Ctrl-C: ends by the signal at once, and what came in is kept" {
+	local pid status=0
+	command holm image pull "$REGISTRY/slow:1" >/dev/null 2>"$WORLD/stderr" 3>&- &
+	pid=$!
+	until_true 10 grep -q blobs "$LOG"
+	command sleep 0.5
+	kill -TERM $pid # a script's background job ignores SIGINT
+	wait $pid || status=$?
+	equal 143 "$status"
+	contains "$(tail -n 1 "$WORLD/stderr")" 'holm: interrupted'
+	equal '' "$(holm image ls -q)"
+	[ -n "$(find "$XDG_DATA_HOME/holm/images/partial" -type f)" ]
+	holm image pull "$REGISTRY/plain:1"
 }
 
 @test "blobs that are damaged, too short or too long, and a manifest that is another" {
