@@ -21,6 +21,12 @@ static int is_of_suite(const char *release, const char *suite)
 	return rest && (*rest == '\0' || streq(rest, "-updates") || streq(rest, "-security"));
 }
 
+/* Whether Debian has updates and security fixes in suites of their own for it. */
+static int is_released(const char *suite)
+{
+	return !streq(suite, "sid") && !streq(suite, "unstable") && !streq(suite, "experimental") && !streq(suite, "rc-buggy");
+}
+
 static int is_safe(const char *s)
 {
 	return *s && !strpbrk(s, " \t\"'\\[]") && strlen(s) < 512;
@@ -58,6 +64,11 @@ void mirror_from_targets(const char *targets, const char *suite, struct strv *re
 	strv_done(ret_lines);
 	if (archive)
 		add_line(ret_lines, archive, suite, "main");
+	if (archive && security && is_released(suite)) {
+		AUTOFREE char *updates = xasprintf("%s-updates", suite), *fixes = xasprintf("%s-security", suite);
+		add_line(ret_lines, archive, updates, "main");
+		add_line(ret_lines, security, fixes, "main");
+	}
 }
 
 void mirror_find(const char *suite, struct strv *ret_lines)

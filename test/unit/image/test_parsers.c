@@ -122,8 +122,12 @@ static void apt_mirrors(void **state)
 	assert_string_equal(own.items[0], "deb http://m.example/debian/ bookworm main");
 	assert_string_equal(own.items[2], "deb http://s.example/sec/ bookworm-security main");
 	mirror_from_targets(targets, "trixie", &other);
-	assert_int_equal(other.count, 1);
+	assert_int_equal(other.count, 3);
 	assert_string_equal(other.items[0], "deb http://m.example/debian/ trixie main");
+	assert_string_equal(other.items[2], "deb http://s.example/sec/ trixie-security main");
+	AUTO_STRV struct strv unstable = { 0 };
+	mirror_from_targets(targets, "sid", &unstable);
+	assert_int_equal(unstable.count, 1);
 	mirror_from_targets("", "trixie", &none);
 	assert_int_equal(none.count, 0);
 }
