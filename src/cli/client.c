@@ -6,15 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "http/http.h"
 
-enum { STOP_EXTRA_MS = 30 * 1000, GONE_MS = 15 * 1000, CONFIG_LOCK_MS = 5 * 1000, STOPPING_MS = 1000 };
+enum { STOP_EXTRA_MS = 30 * 1000, GONE_MS = 15 * 1000, CONFIG_LOCK_MS = 5 * 1000, STOPPING_MS = 1000, REVIVE_MS = 200, COMM_MAX = 64 };
 
 int client_pick(const char *given, char **ret, struct error **err)
 {
@@ -29,12 +33,9 @@ int client_pick(const char *given, char **ret, struct error **err)
 	return 0;
 }
 
-int client_connect(const char *name, struct error **err)
+static int connect_once(const char *path, struct error **err)
 {
-	AUTOFREE char *path = machine_socket_path(name, err);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (!path)
-		return err && *err ? -(*err)->code : -EIO;
 	memcpy(address.sun_path, path, MIN(strlen(path) + 1, sizeof address.sun_path));
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -44,6 +45,36 @@ int client_connect(const char *name, struct error **err)
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		return -ESRCH;
 	return error_set_errno(err, errno, "%s", path);
+}
+
+int client_watch_socket(const char *path)
+{
+	AUTOFREE char *directory = path_parent(path);
+	AUTO_FD int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd < 0 || inotify_add_watch(fd, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* The keeper lives (it holds the lock) and its socket is gone: the runtime folder was deleted, as logind does at the last logout. Asks it
+ * to open the socket again and waits for that a moment: 1 when there is hope. Only a keeper understands that signal. */
+static int revive_socket(const char *name, const char *path)
+{
+	pid_t owner = machine_lock_owner(name);
+	AUTOFREE char *comm_path = xasprintf("/proc/%d/comm", (int)owner), *comm = NULL;
+	if (owner <= 0 || path_read_file(comm_path, COMM_MAX, &comm, NULL) < 0 || !streq(comm, "holm-keeper\n"))
+		return 0;
+	AUTO_FD int watch = client_watch_socket(path);
+	return kill(owner, SIGUSR1) == 0 && fd_wait(watch, POLLIN, clock_deadline(REVIVE_MS)) == 1;
+}
+
+int client_connect(const char *name, struct error **err)
+{
+	AUTOFREE char *path = machine_socket_path(name, err);
+	if (!path)
+		return err && *err ? -(*err)->code : -EIO;
+	int fd = connect_once(path, err);
+	return fd == -ESRCH && revive_socket(name, path) ? connect_once(path, err) : fd;
 }
 
 int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err)
@@ -90,8 +121,7 @@ int client_call(const char *name, const char *method, const char *target, struct
 	return r < 0 ? r : http_response_json(&response, deadline_ms, &answer, err);
 }
 
-/* Waits until nobody holds the machine's lock any more. */
-static int wait_gone(const char *name, struct error **err)
+int client_wait_gone(const char *name, struct error **err)
 {
 	AUTO_ERROR struct error *why = NULL;
 	AUTO_FD int lock = machine_lock(name, clock_deadline(GONE_MS), &why);
@@ -113,7 +143,7 @@ int client_stop(const char *name, uint64_t timeout_ms, struct error **err)
 	/* The socket may simply end with the machine; the lock tells. */
 	if (r < 0 && r != -ESRCH && r != -ECONNRESET && machine_is_running(name) == 1 && r != -EPIPE)
 		return error_set(err, -r, "machine \"%s\" cannot be stopped: %s", name, error_text(why, r));
-	return wait_gone(name, err);
+	return client_wait_gone(name, err);
 }
 
 int client_lock_stopped(const char *name, struct client_locks *ret, struct error **err)

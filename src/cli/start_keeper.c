@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,16 +93,6 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	return r;
 }
 
-/* Watches the socket's folder. The descriptor, or -1: then the wait is just a short one. */
-static int watch_socket(const char *name)
-{
-	AUTOFREE char *path = machine_socket_path(name, NULL), *directory = path ? path_parent(path) : NULL;
-	AUTO_FD int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd < 0 || !directory || inotify_add_watch(fd, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
-
 /* A connection to the machine's keeper, which is started where there is none. */
 static int connect_or_start(const char *name, unsigned flags, int *ret_started, struct error **err)
 {
@@ -114,7 +103,8 @@ static int connect_or_start(const char *name, unsigned flags, int *ret_started, 
 		int fd = client_connect(name, err);
 		if (fd != -ESRCH)
 			return fd;
-		watch = watch_socket(name);
+		AUTOFREE char *path = machine_socket_path(name, err);
+		watch = path ? client_watch_socket(path) : -1;
 		int r = start_keeper(name, flags, &word, err);
 		if (r < 0)
 			return r;
@@ -258,6 +248,8 @@ int client_start(const char *name, enum client_level level, unsigned flags, int 
 		output_progress("%s: stopping ...", name);
 		client_stop(name, CANCEL_STOP_MS, NULL);
 		output_progress_clear();
+	} else if (started && r < 0) {
+		client_wait_gone(name, NULL); /* it ends by itself: then what comes next finds it stopped */
 	}
 	restore_signals(old);
 	if (ret_started)

@@ -67,6 +67,7 @@ static void start_clean(struct program *p)
 	setsid();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN); /* until there is a socket to open again */
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -139,13 +140,29 @@ static int make_keeper(struct program *p, struct error **err)
 	return keeper_new(p->loop, &options, &p->keeper, err);
 }
 
+/* A client found nobody at the socket's place while the lock was held: the runtime folder was deleted (logind does that at the last
+ * logout). Connections that exist are not touched. */
+static void on_socket_lost(struct source *s, int number, void *data)
+{
+	struct program *p = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *path = machine_socket_path(p->name, &err); /* makes the folder */
+	int fd = path ? keeper_listen(path, &err) : -1;
+	if (fd < 0 || http_server_listen(p->server, fd) < 0)
+		log_warning("cannot open the socket again: %s", error_text(err, EIO));
+	else
+		log_info("opened the socket again");
+}
+
 static int open_socket(struct program *p, struct error **err)
 {
-	int fd = keeper_listen(p->socket_path, err);
+	AUTO_FD int fd = keeper_listen(p->socket_path, err);
 	if (fd < 0)
 		return fd;
 	int r = http_server_new(p->loop, api_routes, p->keeper, &p->server);
-	return r == 0 ? http_server_listen(p->server, fd) : r;
+	if (r == 0)
+		r = http_server_listen(p->server, TAKE_FD(fd));
+	return r == 0 ? loop_add_signal(p->loop, SIGUSR1, on_socket_lost, p, NULL) : r;
 }
 
 /* Everything up to the point where clients can connect. */

@@ -20,9 +20,10 @@
 #include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/parse.h"
 #include "base/path.h"
 
-enum { MACHINE_JSON_MAX = 4 << 20, DEFAULT_FILE_MAX = 256, HALF_MADE_SECONDS = 60 };
+enum { MACHINE_JSON_MAX = 4 << 20, DEFAULT_FILE_MAX = 256, HALF_MADE_SECONDS = 60, LOCK_FILE_MAX = 64 };
 
 char *machine_list_dir(void)
 {
@@ -121,7 +122,28 @@ static int take_lock(const char *name, const char *file, uint64_t deadline_ms, s
 
 int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 {
-	return take_lock(name, "lock", deadline_ms, err);
+	char text[24];
+	int fd = take_lock(name, "lock", deadline_ms, err);
+	if (fd < 0)
+		return fd;
+	/* Who holds it, for machine_lock_owner(): open file descriptions, and so these locks, have no process. */
+	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length) {
+		int code = errno;
+		fd_close(fd);
+		return error_set_errno(err, code, "machine \"%s\"", name);
+	}
+	return fd;
+}
+
+pid_t machine_lock_owner(const char *name)
+{
+	AUTOFREE char *path = machine_file(name, "lock"), *text = NULL;
+	uint32_t pid;
+	if (machine_is_running(name) != 1 || path_read_file(path, LOCK_FILE_MAX, &text, NULL) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = 0;
+	return parse_u32(text, &pid) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
 int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err)

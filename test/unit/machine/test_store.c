@@ -95,11 +95,13 @@ static void locks(void **state)
 	AUTO_FD int fd = machine_lock("dev", 0, NULL);
 	assert_true(fd >= 0);
 	assert_int_equal(machine_is_running("dev"), 1);
+	assert_int_equal(machine_lock_owner("dev"), getpid());
 	assert_int_equal(machine_lock("dev", 0, NULL), -EWOULDBLOCK);
 	assert_int_equal(machine_lock("none", 0, NULL), -ENOENT);
 	assert_int_equal(machine_is_running("none"), 0);
 	fd_close(TAKE_FD(fd));
 	assert_int_equal(machine_is_running("dev"), 0);
+	assert_int_equal(machine_lock_owner("dev"), 0);
 }
 
 static void defaults(void **state)
