@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "disk/ext4.h"
 #include "layers.h"
+#include "oci/layer.h"
 
 static char folder[] = "/tmp/holm-test-apply-XXXXXX";
 static char *disk_path;
@@ -338,6 +339,25 @@ static void test_bomb(void **state)
 	print_message("%s\n", err->text);
 }
 
+static void test_bomb_by_ratio(void **state)
+{
+	enum { SIZE = 64 << 20 };
+	static const struct layer_limits limits = {.max_bytes = UINT64_MAX, .max_ratio = 100, .ratio_from = 1 << 20};
+	AUTOFREE char *zeros = xcalloc(1, SIZE);
+	size_t zipped = 0;
+	AUTOFREE unsigned char *gz = gzip(zeros, SIZE, &zipped);
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_FD int blob = memory_fd(gz, zipped);
+	CLEANUP(layer_reader_freep) struct layer_reader *l = NULL;
+	const void *data;
+	ssize_t n;
+	assert_int_equal(layer_reader_open(blob, NULL, &limits, &l, &err), 0);
+	while ((n = layer_reader_read(l, &data, &err)) > 0)
+		;
+	assert_int_equal(n, -E2BIG);
+	assert_non_null(strstr(err->text, "bomb"));
+}
+
 static int cancel(uint64_t done, uint64_t total, void *data)
 {
 	++*(int *)data;
@@ -385,7 +405,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_codecs),
 		cmocka_unit_test(test_diff_id),
-		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_bomb), cmocka_unit_test(test_bomb_by_ratio),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_pipe),
 	};
