@@ -66,7 +66,7 @@ static void add_lost_found(struct disk_maker *m)
 static void number_all(struct disk_maker *m)
 {
 	m->first_inode = EXT2_GOOD_OLD_FIRST_INO;
-	m->inodes = xcalloc(m->tree->inodes, sizeof *m->inodes);
+	m->inodes = xcalloc(m->tree->inodes, sizeof(struct disk_inode *));
 	m->tree->root->number = EXT2_ROOT_INO;
 	number_below(m, m->tree->root);
 }

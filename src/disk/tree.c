@@ -17,7 +17,7 @@ void disk_tree_init(struct disk_tree *t)
 	if (getrandom(&t->seed, sizeof t->seed, GRND_NONBLOCK) < 0)
 		t->seed = 0x9e3779b97f4a7c15ULL;
 	t->table_size = TABLE_START;
-	t->table = xcalloc(t->table_size, sizeof *t->table);
+	t->table = xcalloc(t->table_size, sizeof(struct disk_name *));
 	t->root = disk_inode_new(t, TAR_DIRECTORY);
 	t->root->parent = t->root;
 	t->root->mode = 0755;
@@ -93,7 +93,7 @@ struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_in
 static void grow_table(struct disk_tree *t)
 {
 	size_t size = t->table_size * 2;
-	struct disk_name **table = xcalloc(size, sizeof *table);
+	struct disk_name **table = xcalloc(size, sizeof(struct disk_name *));
 	for (size_t i = 0; i < t->table_size; i++) {
 		for (struct disk_name *n = t->table[i], *next; n; n = next) {
 			next = n->chain;
@@ -143,7 +143,7 @@ static void unlink_name(struct disk_tree *t, struct disk_name *n)
 	if (n->inode->type == TAR_DIRECTORY)
 		directory->subdirectories--;
 	t->names--;
-	t->bytes -= sizeof *n + n->length + 1u;
+	t->bytes -= sizeof *n + (size_t)n->length + 1;
 	free(n);
 }
 
