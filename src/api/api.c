@@ -11,13 +11,13 @@ void api_get_state(struct http_exchange *x, void *data)
 }
 
 const struct http_route api_routes[] = {
-	{ "GET", "/v1/state", api_get_state, 0 },
-	{ "GET", "/v1/ready", api_get_ready, 0 },
-	{ "POST", "/v1/sessions", api_post_session, 0 },
-	{ "POST", "/v1/stop", api_post_stop, 0 },
-	{ "POST", "/v1/shares", api_post_share, 0 },
-	{ "DELETE", "/v1/shares", api_delete_share, 0 },
-	{ "GET", "/v1/archive", api_archive, 1 },
-	{ "PUT", "/v1/archive", api_archive, 1 },
-	{ 0 },
+	{"GET", "/v1/state", api_get_state, 0},
+	{"GET", "/v1/ready", api_get_ready, 0},
+	{"POST", "/v1/sessions", api_post_session, 0},
+	{"POST", "/v1/stop", api_post_stop, 0},
+	{"POST", "/v1/shares", api_post_share, 0},
+	{"DELETE", "/v1/shares", api_delete_share, 0},
+	{"GET", "/v1/archive", api_archive, 1},
+	{"PUT", "/v1/archive", api_archive, 1},
+	{0},
 };

@@ -132,9 +132,9 @@ static void on_closed(void *data)
 
 static void proxy(struct http_exchange *x, struct keeper *k, int is_session)
 {
-	static const struct keeper_wait_events events = { .done = on_ready };
+	static const struct keeper_wait_events events = {.done = on_ready};
 	struct proxy *p = xnew(struct proxy);
-	*p = (struct proxy){ .keeper = k, .exchange = x, .is_session = is_session };
+	*p = (struct proxy){.keeper = k, .exchange = x, .is_session = is_session};
 	http_exchange_on_closed(x, on_closed, p);
 	struct keeper_waiter *w = keeper_wait(k, KEEPER_LEVEL_SESSION, &events, p);
 	if (w)

@@ -53,7 +53,7 @@ static void on_closed(void *data)
 
 void api_get_ready(struct http_exchange *x, void *data)
 {
-	static const struct keeper_wait_events events = { .stage = on_stage, .warning = on_warning, .done = on_done };
+	static const struct keeper_wait_events events = {.stage = on_stage, .warning = on_warning, .done = on_done};
 	AUTOFREE char *level = http_target_query(http_exchange_head(x)->target, "level");
 	AUTO_ERROR struct error *err = NULL;
 	if (level && !streq(level, "session") && !streq(level, "init")) {

@@ -197,7 +197,8 @@ static void at_end_of_file(struct http_call *c)
 	if (c->have_head && !c->head.chunked && c->head.content_length < 0)
 		complete(c);
 	else
-		fail(c, ECONNRESET, c->have_head ? "the stream ended in the middle of the answer" : "the stream ended before an answer came");
+		fail(c, ECONNRESET,
+			c->have_head ? "the stream ended in the middle of the answer" : "the stream ended before an answer came");
 }
 
 static void on_readable(struct http_call *c)

@@ -102,8 +102,8 @@ static int read_failure(struct http_response *r, uint64_t deadline_ms, struct er
 
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
-	AUTO_HTTP_RESPONSE struct http_response r = { .fd = fd };
-	*ret = (struct http_response){ .fd = -1 };
+	AUTO_HTTP_RESPONSE struct http_response r = {.fd = fd};
+	*ret = (struct http_response){.fd = -1};
 	buffer_init(&ret->early, 0);
 	buffer_init(&ret->lines, 0);
 	buffer_init(&r.early, EARLY_MAX);
@@ -118,7 +118,7 @@ int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct 
 	if (r.head.status >= 300)
 		return error_set(err, EPROTO, "answered with HTTP status %d", r.head.status);
 	*ret = r;
-	r = (struct http_response){ .fd = -1 };
+	r = (struct http_response){.fd = -1};
 	return 0;
 }
 
@@ -126,7 +126,7 @@ int http_request(int fd, const char *method, const char *target, const char *upg
 	struct http_response *ret, struct error **err)
 {
 	AUTO_BUFFER struct buffer out;
-	*ret = (struct http_response){ .fd = -1 };
+	*ret = (struct http_response){.fd = -1};
 	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
 	int result = http_append_request(&out, method, target, upgrade, body);
 	if (result < 0)

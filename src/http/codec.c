@@ -18,7 +18,7 @@ void http_head_done(struct http_head *h)
 		free(h->headers[i].name);
 		free(h->headers[i].value);
 	}
-	*h = (struct http_head){ .content_length = -1 };
+	*h = (struct http_head){.content_length = -1};
 }
 
 const char *http_head_get(const struct http_head *h, const char *name)
@@ -96,7 +96,7 @@ static int parse_header_line(const char *line, size_t size, struct http_head *h,
 	for (size_t i = 0; i < n; i++)
 		if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
 			return error_set(err, EBADMSG, "control character in an HTTP header");
-	h->headers[h->header_count++] = (struct http_header){ .name = xstrndup(line, name), .value = xstrndup(value, n) };
+	h->headers[h->header_count++] = (struct http_header){.name = xstrndup(line, name), .value = xstrndup(value, n)};
 	return 0;
 }
 
@@ -137,7 +137,7 @@ static int interpret_header(const struct http_header *header, struct http_head *
 		h->chunked = 1;
 	} else if (strcasecmp(header->name, "connection") == 0) {
 		*connection |= (list_has(value, "close") ? CLOSE : 0) | (list_has(value, "keep-alive") ? KEEP : 0) |
-			(list_has(value, "upgrade") ? UPGRADE : 0);
+			       (list_has(value, "upgrade") ? UPGRADE : 0);
 	}
 	return 0;
 }
@@ -175,16 +175,16 @@ static int parse_lines(const char *data, size_t size, first_line_fn first, struc
 static ssize_t parse_head(const char *data, size_t size, first_line_fn first, struct http_head *ret, struct error **err)
 {
 	const char *end = memmem(data, MIN(size, (size_t)HTTP_HEAD_MAX), "\r\n\r\n", 4);
-	*ret = (struct http_head){ .content_length = -1 };
+	*ret = (struct http_head){.content_length = -1};
 	if (!end)
 		return size < HTTP_HEAD_MAX ? -EAGAIN : error_set(err, EMSGSIZE, "an HTTP head of more than %d bytes", HTTP_HEAD_MAX);
 	size_t taken = (size_t)(end - data) + 4;
-	AUTO_HTTP_HEAD struct http_head h = { .content_length = -1 };
+	AUTO_HTTP_HEAD struct http_head h = {.content_length = -1};
 	int r = parse_lines(data, taken - 2, first, &h, err);
 	if (r < 0)
 		return r;
 	*ret = h;
-	h = (struct http_head){ .content_length = -1 };
+	h = (struct http_head){.content_length = -1};
 	return (ssize_t)taken;
 }
 

@@ -82,8 +82,7 @@ void http_respond_json(struct http_exchange *x, int status, struct json_object *
 	if (x->state == CONNECTION_DEAD)
 		return;
 	size_t size;
-	const char *text =
-		json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	const char *text = json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 	close_if_body_is_left(x);
 	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n", status,
 		    http_status_text(status), size, connection_header(x)) < 0 ||
@@ -123,8 +122,7 @@ void http_stream_json(struct http_exchange *x, struct json_object *line)
 	if (x->state == CONNECTION_DEAD)
 		return;
 	size_t size;
-	const char *text =
-		json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	const char *text = json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 	int chunked = x->head.minor > 0, r = 0;
 	if (x->out.size > STREAM_BEHIND_MAX)
 		r = -ENOBUFS;

@@ -13,13 +13,13 @@
 #include "base/loop.h"
 
 enum {
-	HTTP_HEAD_MAX = 16 * 1024,     /* request or status line and all headers, bytes */
-	HTTP_HEADERS_MAX = 64,         /* header lines */
+	HTTP_HEAD_MAX = 16 * 1024,       /* request or status line and all headers, bytes */
+	HTTP_HEADERS_MAX = 64,           /* header lines */
 	HTTP_BODY_MAX = 4 * 1024 * 1024, /* a body that is held in memory */
 	HTTP_CHUNK_LINE_MAX = 1024,
-	HTTP_LINE_MAX = 256 * 1024,      /* one line of a JSON-lines answer */
+	HTTP_LINE_MAX = 256 * 1024,         /* one line of a JSON-lines answer */
 	HTTP_BODIES_MAX = 16 * 1024 * 1024, /* all bodies that one server holds at a time; more get 503 */
-	HTTP_CONNECTIONS_MAX = 512,      /* of one server; more are closed at once */
+	HTTP_CONNECTIONS_MAX = 512,         /* of one server; more are closed at once */
 };
 
 struct http_header {
@@ -35,7 +35,7 @@ struct http_head {
 	size_t header_count;
 	int64_t content_length; /* -1: not given */
 	int chunked;
-	int upgrade;    /* Connection: upgrade with an Upgrade header */
+	int upgrade; /* Connection: upgrade with an Upgrade header */
 	int keep_alive;
 };
 void http_head_done(struct http_head *h);
@@ -70,7 +70,7 @@ struct http_route {
 	const char *method; /* "GET" */
 	const char *path;   /* exact; or ending in "/ *" without the blank: a prefix */
 	http_handler_fn handler;
-	int stream_body;    /* 1: the handler is called at the head; it reads the body itself after http_exchange_take() */
+	int stream_body; /* 1: the handler is called at the head; it reads the body itself after http_exchange_take() */
 };
 
 /* Routes end with a zero entry; `data` goes to every handler. Unknown paths get 404, known paths with another method 405.
@@ -90,7 +90,8 @@ void http_exchange_on_closed(struct http_exchange *x, void (*fn)(void *data), vo
 /* Answers. After these (or after the closed callback) the exchange must not be touched. Errors go as {"error":"text","code":"ENOENT"}. */
 void http_respond_json(struct http_exchange *x, int status, struct json_object *body); /* takes body; NULL: empty object */
 void http_respond_error(struct http_exchange *x, int code, const struct error *err);   /* status from error_http_status(code) */
-/* A chunked response of JSON lines (application/x-ndjson), each flushed at once. end finishes it. A reader that is more than 1 MiB behind is dropped. */
+/* A chunked response of JSON lines (application/x-ndjson), each flushed at once. end finishes it. A reader that is more than 1 MiB behind
+ * is dropped. */
 void http_stream_begin(struct http_exchange *x, int status);
 void http_stream_json(struct http_exchange *x, struct json_object *line); /* takes line */
 void http_stream_end(struct http_exchange *x);
@@ -116,7 +117,7 @@ void http_response_done(struct http_response *r);
 /* Sends one request on a connected socket and reads the head of the answer. upgrade: protocol name or NULL. body: borrowed, or NULL.
  * A status of 400 and more becomes the error that the body names: -error_from_http_status(). deadline as fd_wait(). */
 int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
-		 struct http_response *ret, struct error **err);
+	struct http_response *ret, struct error **err);
 /* The same for a request that the caller has written itself (a body that is streamed). */
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err);
 int http_response_json(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err); /* whole body */
@@ -139,12 +140,13 @@ struct http_call_events {
 /* Takes fd (also when it fails). body: taken, may be NULL. deadline bounds the whole call (UINT64_MAX for a stream without end). ret may be
  * NULL. No callback runs before the loop does. A line is at most HTTP_LINE_MAX bytes, a body HTTP_BODY_MAX. */
 int http_call(struct loop *l, int fd, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms,
-	      const struct http_call_events *events, void *data, struct http_call **ret);
+	const struct http_call_events *events, void *data, struct http_call **ret);
 void http_call_cancel(struct http_call *c); /* done is not called */
 
 /* ---- relay ---- */
 /* Copies both ways between two descriptors (both taken) until both directions ended; half-closes are passed on with
  * shutdown(2); `first_to_b` (may be NULL) are bytes to write to b before anything read from a. Bounded memory: 64 KiB a direction. */
 struct relay;
-int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data, struct relay **ret);
+int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data,
+	struct relay **ret);
 void relay_free(struct relay *r);

@@ -63,7 +63,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void accept_stream(struct mux *m, int32_t id)
 {
-	static const nghttp2_nv answer = { (uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE };
+	static const nghttp2_nv answer = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE};
 	struct mux_stream *s = NULL;
 	int fd = -1;
 	if (m->stream_count >= MUX_STREAMS_MAX || mux_stream_new(m, &s, &fd) < 0) {
@@ -71,7 +71,7 @@ static void accept_stream(struct mux *m, int32_t id)
 		return;
 	}
 	s->id = id;
-	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = mux_stream_read };
+	nghttp2_data_provider provider = {.source.ptr = s, .read_callback = mux_stream_read};
 	nghttp2_session_set_stream_user_data(m->session, id, s);
 	nghttp2_submit_response(m->session, id, &answer, 1, &provider);
 	m->accept(fd, m->data);
@@ -213,8 +213,8 @@ static int mux_open(struct transport *t, int *ret_fd, struct error **err)
 {
 	struct mux *m = (struct mux *)t;
 	static const nghttp2_nv request[] = {
-		{ (uint8_t *)":method", (uint8_t *)"CONNECT", 7, 7, NGHTTP2_NV_FLAG_NONE },
-		{ (uint8_t *)":authority", (uint8_t *)"holm", 10, 4, NGHTTP2_NV_FLAG_NONE },
+		{(uint8_t *)":method", (uint8_t *)"CONNECT", 7, 7, NGHTTP2_NV_FLAG_NONE},
+		{(uint8_t *)":authority", (uint8_t *)"holm", 10, 4, NGHTTP2_NV_FLAG_NONE},
 	};
 	struct mux_stream *s;
 	AUTO_FD int fd = -1;
@@ -227,7 +227,7 @@ static int mux_open(struct transport *t, int *ret_fd, struct error **err)
 	int r = mux_stream_new(m, &s, &fd);
 	if (r < 0)
 		return error_set_errno(err, r, "opening a stream into the machine");
-	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = mux_stream_read };
+	nghttp2_data_provider provider = {.source.ptr = s, .read_callback = mux_stream_read};
 	s->id = nghttp2_submit_request(m->session, NULL, request, ARRAY_SIZE(request), &provider, s);
 	if (s->id < 0) {
 		mux_stream_free(s);
@@ -255,12 +255,12 @@ static void mux_free(struct transport *t)
 static int submit_settings(struct mux *m)
 {
 	nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, MUX_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MUX_STREAMS_MAX },
-		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MUX_FRAME_MAX },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MUX_HEADERS_MAX },
-		{ NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
-		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, MUX_STREAM_WINDOW},
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MUX_STREAMS_MAX},
+		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MUX_FRAME_MAX},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MUX_HEADERS_MAX},
+		{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0},
+		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
 	};
 	size_t count = ARRAY_SIZE(settings) - (m->role == MUX_SERVER ? 1 : 0);
 	int r = nghttp2_submit_settings(m->session, NGHTTP2_FLAG_NONE, settings, count);
@@ -296,7 +296,7 @@ static int new_session(struct mux *m)
 int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept, transport_closed_fn closed, void *data,
 	struct transport **ret)
 {
-	static const struct transport_ops ops = { .open = mux_open, .free = mux_free };
+	static const struct transport_ops ops = {.open = mux_open, .free = mux_free};
 	struct mux *m = xnew(struct mux);
 	m->base.ops = &ops;
 	m->loop = l;

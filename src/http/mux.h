@@ -13,8 +13,8 @@ enum {
 	MUX_CONNECTION_WINDOW = 16 * 1024 * 1024, /* given back at once, so it never is what a stream waits for */
 	MUX_FRAME_MAX = 64 * 1024,
 	MUX_HEADERS_MAX = 4096,
-	MUX_OUTPUT_MAX = 256 * 1024,              /* frames that are made before the pipe takes them */
-	MUX_CONTROL_QUEUE_MAX = 4096,             /* frames that a peer who does not read can make us queue */
+	MUX_OUTPUT_MAX = 256 * 1024,  /* frames that are made before the pipe takes them */
+	MUX_CONTROL_QUEUE_MAX = 4096, /* frames that a peer who does not read can make us queue */
 };
 
 struct mux;
@@ -64,5 +64,5 @@ void mux_stream_end_received(struct mux_stream *s);
 void mux_stream_end_sent(struct mux_stream *s);
 void mux_stream_closed(struct mux_stream *s);
 /* nghttp2's source of DATA: reads from the application straight into the frame. */
-ssize_t mux_stream_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source,
-	void *data);
+ssize_t mux_stream_read(
+	nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source, void *data);

@@ -179,8 +179,8 @@ void mux_stream_closed(struct mux_stream *s)
 	settle(s);
 }
 
-ssize_t mux_stream_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source,
-	void *data)
+ssize_t mux_stream_read(
+	nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source, void *data)
 {
 	struct mux_stream *s = source->ptr;
 	ssize_t n;

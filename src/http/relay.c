@@ -148,11 +148,11 @@ void relay_free(struct relay *r)
 	free(r);
 }
 
-int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data,
-	struct relay **ret)
+int relay_new(
+	struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data, struct relay **ret)
 {
 	struct relay *r = xnew(struct relay);
-	int fds[2] = { a, b }, result = 0;
+	int fds[2] = {a, b}, result = 0;
 	size_t first = first_to_b ? first_to_b->size : 0;
 	r->loop = l;
 	r->ended = ended;

@@ -43,7 +43,7 @@ static void exchange_reset(struct http_exchange *x)
 	free(TAKE_PTR(x->raw));
 	free(TAKE_PTR(x->path));
 	json_object_put(TAKE_PTR(x->json));
-	x->chunks = (struct http_chunks){ 0 };
+	x->chunks = (struct http_chunks){0};
 	x->body_left = 0;
 	x->closed = NULL;
 }

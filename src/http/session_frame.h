@@ -2,11 +2,11 @@
  * The frames of a session after its upgrade ("Upgrade: holm-session"): an 8-byte header (type, three zero bytes, big-endian
  * 32-bit length), then the payload. Types 0-2 are Docker's multiplexed stream; the rest is ours.
  *
- *   to the agent:    STDIN (bytes), STDIN_END (empty), RESIZE (4 bytes: rows, columns, big-endian 16 bit), SIGNAL (1 byte: Linux x86 number)
- *   from the agent:  STDOUT, STDERR (bytes), NOTE (a line for stderr of holm itself, "holm: " goes in front), ERROR (4-byte big-endian exit
- *                    status 125-127, then text: the command did not start; the last frame), EXIT (4 bytes big-endian: 0-255, or 128+signal; the last frame)
- *   WINDOW (either way, 4 bytes): the sender has consumed that many bytes of stdin (from the agent). Not more than SESSION_STDIN_WINDOW
- *                    unconsumed bytes of stdin may be in flight, so that SIGNAL and RESIZE overtake a blocked stdin.
+ *   to the agent:    STDIN (bytes), STDIN_END (empty), RESIZE (4 bytes: rows, columns, big-endian 16 bit), SIGNAL (1 byte: Linux x86
+ * number) from the agent:  STDOUT, STDERR (bytes), NOTE (a line for stderr of holm itself, "holm: " goes in front), ERROR (4-byte
+ * big-endian exit status 125-127, then text: the command did not start; the last frame), EXIT (4 bytes big-endian: 0-255, or 128+signal;
+ * the last frame) WINDOW (either way, 4 bytes): the sender has consumed that many bytes of stdin (from the agent). Not more than
+ * SESSION_STDIN_WINDOW unconsumed bytes of stdin may be in flight, so that SIGNAL and RESIZE overtake a blocked stdin.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ enum session_frame_type {
 };
 enum {
 	SESSION_HEADER_SIZE = 8,
-	SESSION_FRAME_MAX = 64 * 1024,       /* payload bytes */
-	SESSION_STDIN_WINDOW = 256 * 1024,   /* bytes */
+	SESSION_FRAME_MAX = 64 * 1024,     /* payload bytes */
+	SESSION_STDIN_WINDOW = 256 * 1024, /* bytes */
 };
 
 struct session_frame {

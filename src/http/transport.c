@@ -43,7 +43,7 @@ static void unix_free(struct transport *t)
 
 int transport_unix_new(const char *path, struct transport **ret)
 {
-	static const struct transport_ops ops = { .open = unix_open, .free = unix_free };
+	static const struct transport_ops ops = {.open = unix_open, .free = unix_free};
 	struct transport_unix *u;
 	if (strlen(path) >= sizeof u->address.sun_path)
 		return -ENAMETOOLONG;

@@ -27,4 +27,4 @@ enum mux_role { MUX_CLIENT, MUX_SERVER };
  * streams at a time, 256 KiB of data in flight a stream, a HEADERS frame of at most 4 KiB; anything else from the other side is a
  * connection error. A peer that keeps no protocol ends the mux (closed callback), never blocks it. accept may be NULL for a client. */
 int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept, transport_closed_fn closed, void *data,
-		      struct transport **ret);
+	struct transport **ret);

@@ -42,7 +42,7 @@ static void handle_console(struct http_exchange *x, void *data)
 }
 
 const struct http_route agent_routes[] = {
-	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
-	{ "POST", "/v1/console", handle_console, 0 },
-	{ 0 },
+	{"POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0},
+	{"POST", "/v1/console", handle_console, 0},
+	{0},
 };

@@ -8,7 +8,7 @@
 static void add_from_image(struct json_object *o, const struct machine *m)
 {
 	const char *stop_signal = NULL;
-	AUTO_STRV struct strv env = { 0 };
+	AUTO_STRV struct strv env = {0};
 	if (json_object_is_type(m->image_config, json_type_object)) {
 		json_get_string(m->image_config, "StopSignal", &stop_signal, NULL);
 		json_get_strv(m->image_config, "Env", &env, NULL);

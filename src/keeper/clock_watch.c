@@ -42,7 +42,7 @@ static void push(struct host_clock *c, const char *why)
 
 static void arm(struct host_clock *c)
 {
-	struct itimerspec far = { .it_value.tv_sec = time(NULL) + 10L * 365 * 24 * 3600 };
+	struct itimerspec far = {.it_value.tv_sec = time(NULL) + 10L * 365 * 24 * 3600};
 	timerfd_settime(c->fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL);
 }
 

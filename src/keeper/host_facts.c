@@ -33,10 +33,10 @@ static void add_words(struct strv *to, const struct strv *words)
 
 struct json_object *host_parse_resolv(const char *text)
 {
-	AUTO_STRV struct strv lines = { 0 }, servers = { 0 }, search = { 0 }, options = { 0 };
+	AUTO_STRV struct strv lines = {0}, servers = {0}, search = {0}, options = {0};
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; i < lines.count; i++) {
-		AUTO_STRV struct strv words = { 0 };
+		AUTO_STRV struct strv words = {0};
 		lines.items[i][strcspn(lines.items[i], "#;")] = 0;
 		strv_split(&words, lines.items[i], " \t\r");
 		const char *key = words.count > 1 ? words.items[0] : "";
@@ -58,7 +58,7 @@ struct json_object *host_parse_resolv(const char *text)
 
 static int is_loopback_only(struct json_object *resolv)
 {
-	AUTO_STRV struct strv servers = { 0 };
+	AUTO_STRV struct strv servers = {0};
 	json_get_strv(resolv, "nameservers", &servers, NULL);
 	for (size_t i = 0; i < servers.count; i++)
 		if (!startswith(servers.items[i], "127.") && !streq(servers.items[i], "::1"))

@@ -50,15 +50,15 @@ static void enter_stopping(struct keeper *k);
 static void enter_gone(struct keeper *k);
 
 static const struct stage stages[] = {
-	[STAGE_NEW] = { "starting", "starting", NULL },
-	[STAGE_ISOLATION] = { "starting", "starting the machine", enter_isolation },
-	[STAGE_VERSION] = { "starting", "talking to the agent", agent_ask_version },
-	[STAGE_BOOT] = { "starting", "booting", agent_boot },
-	[STAGE_READY] = { "running", "ready for commands", enter_ready },
-	[STAGE_RUNNING] = { "running", "running", enter_running },
-	[STAGE_AWAY] = { "running", "waiting for the agent", enter_away },
-	[STAGE_STOPPING] = { "stopping", "stopping", enter_stopping },
-	[STAGE_GONE] = { "stopping", "stopped", enter_gone },
+	[STAGE_NEW] = {"starting", "starting", NULL},
+	[STAGE_ISOLATION] = {"starting", "starting the machine", enter_isolation},
+	[STAGE_VERSION] = {"starting", "talking to the agent", agent_ask_version},
+	[STAGE_BOOT] = {"starting", "booting", agent_boot},
+	[STAGE_READY] = {"running", "ready for commands", enter_ready},
+	[STAGE_RUNNING] = {"running", "running", enter_running},
+	[STAGE_AWAY] = {"running", "waiting for the agent", enter_away},
+	[STAGE_STOPPING] = {"stopping", "stopping", enter_stopping},
+	[STAGE_GONE] = {"stopping", "stopped", enter_gone},
 };
 
 /* ---- telling ---- */
@@ -135,7 +135,7 @@ void keeper_fail(struct keeper *k, int code, const struct strv *log, const char 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	AUTO_STRV struct strv lines = { 0 };
+	AUTO_STRV struct strv lines = {0};
 	AUTOFREE char *boot_log = path_join(k->options.log_dir, "boot.log");
 	if (log)
 		strv_add_all(&lines, log);
@@ -158,8 +158,7 @@ static void on_deadline(struct source *s, void *data)
 	else if (k->stage == STAGE_AWAY)
 		keeper_fail(k, ETIMEDOUT, NULL, "the agent inside was lost and did not come back; the machine was ended");
 	else
-		keeper_fail(k, ETIMEDOUT, NULL,
-			"it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
+		keeper_fail(k, ETIMEDOUT, NULL, "it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
 			(unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, k->machine->name);
 }
 
@@ -239,7 +238,7 @@ static void enter_isolation(struct keeper *k)
 		r = k->ops->start(k->loop, k->machine, k->options.runtime_dir, shares, count, &events, k, &k->run, &err);
 	free(shares);
 	if (r < 0)
-		keeper_fail(k, r, &(struct strv){ 0 }, "%s", error_text(err, r));
+		keeper_fail(k, r, &(struct strv){0}, "%s", error_text(err, r));
 }
 
 static void enter_ready(struct keeper *k)
@@ -310,7 +309,7 @@ void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data)
 {
 	if (gone) {
 		struct stop_waiter *w = xnew(struct stop_waiter);
-		*w = (struct stop_waiter){ .next = k->stop_waiters, .gone = gone, .data = data };
+		*w = (struct stop_waiter){.next = k->stop_waiters, .gone = gone, .data = data};
 		k->stop_waiters = w;
 	}
 	if (k->stage == STAGE_GONE)

@@ -42,7 +42,7 @@ struct keeper_failure {
 
 struct keeper_waiter;
 struct keeper_wait_events {
-	void (*stage)(const char *text, void *data);   /* may be NULL, as the next */
+	void (*stage)(const char *text, void *data); /* may be NULL, as the next */
 	void (*warning)(const char *text, void *data);
 	/* Once, last: NULL when the level is reached. Borrowed. */
 	void (*done)(const struct keeper_failure *failure, void *data);

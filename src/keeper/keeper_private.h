@@ -40,17 +40,17 @@ struct keeper {
 	const struct machine *machine;
 	const struct isolation_ops *ops;
 	struct isolation_run *run;
-	struct transport *transport;       /* the isolation's; NULL while the agent is away */
-	struct http_server *agent_server;  /* requests of the agent to us */
+	struct transport *transport;      /* the isolation's; NULL while the agent is away */
+	struct http_server *agent_server; /* requests of the agent to us */
 
 	enum keeper_stage stage;
-	char *stage_text;                  /* what people see: the stage, or finer what isolation and agent said */
-	struct source *deadline;           /* of the stage: boot, agent's return, stop */
-	struct http_call *call;            /* version or boot */
+	char *stage_text;        /* what people see: the stage, or finer what isolation and agent said */
+	struct source *deadline; /* of the stage: boot, agent's return, stop */
+	struct http_call *call;  /* version or boot */
 	struct http_call *stop_call;
-	int session_ready, init_ready;     /* have been reached once, and hold */
-	int was_ready;    /* at some time */
-	int told_failure; /* somebody has heard it */
+	int session_ready, init_ready; /* have been reached once, and hold */
+	int was_ready;                 /* at some time */
+	int told_failure;              /* somebody has heard it */
 	int isolation_ended;
 	struct strv warnings;
 	struct keeper_failure *failure;

@@ -13,7 +13,7 @@ enum { BACKLOG = 128 };
 
 int keeper_listen(const char *path, struct error **err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof address.sun_path)
 		return error_set(err, ENAMETOOLONG, "%s is too long for a socket; set XDG_RUNTIME_DIR to a shorter path", path);
 	memcpy(address.sun_path, path, strlen(path));

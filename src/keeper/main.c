@@ -58,7 +58,7 @@ static int report_error(struct program *p, int code, const struct error *err)
 /* Away from the starter: nothing of its is kept open, its terminal and its folder are not ours. */
 static void start_clean(struct program *p)
 {
-	static const int kept[] = { REPORT_FD };
+	static const int kept[] = {REPORT_FD};
 	fd_fix_standard();
 	p->report = fcntl(REPORT_FD, F_GETFD) < 0 ? -1 : REPORT_FD;
 	fd_close_from(REPORT_FD, kept, p->report < 0 ? 0 : 1);
@@ -120,7 +120,7 @@ static int resolve_isolation(struct program *p, struct error **err)
 
 static int make_keeper(struct program *p, struct error **err)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	int r = loop_new(&p->loop);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(signals); i++)
 		r = loop_add_signal(p->loop, signals[i], on_signal, p, NULL);
@@ -220,7 +220,7 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct program p = { .report = -1, .lock = -1 };
+	struct program p = {.report = -1, .lock = -1};
 	AUTO_ERROR struct error *err = NULL;
 	log_set_program("holm-keeper");
 	start_clean(&p);

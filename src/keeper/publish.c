@@ -39,7 +39,7 @@ struct dial {
 
 static void reset_connection(int fd)
 {
-	struct linger at_once = { .l_onoff = 1 };
+	struct linger at_once = {.l_onoff = 1};
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 	fd_close(fd);
 }
@@ -69,7 +69,7 @@ static void on_dial_failed(int code, struct json_object *body, const struct erro
 int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
 	void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data, struct http_call **ret)
 {
-	const struct http_call_events events = { .done = done, .upgrade = "holm-stream", .upgraded = upgraded };
+	const struct http_call_events events = {.done = done, .upgrade = "holm-stream", .upgraded = upgraded};
 	int fd;
 	int r = keeper_open_stream(p->keeper, &fd, NULL);
 	if (r < 0)
@@ -86,7 +86,7 @@ static void on_connection(struct published *p)
 	if (fd < 0)
 		return;
 	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .port = p, .client = fd };
+	*d = (struct dial){.port = p, .client = fd};
 	p->connections++;
 	if (p->connections > DIALS_MAX || publish_dial(p, on_dialled, on_dial_failed, d, NULL) < 0)
 		dial_free(d);
@@ -105,7 +105,7 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
 
 static int parse_address(const char *ip, uint16_t port, union address *ret, socklen_t *ret_size)
 {
-	*ret = (union address){ 0 };
+	*ret = (union address){0};
 	if (inet_pton(AF_INET, ip, &ret->v4.sin_addr) == 1) {
 		ret->v4.sin_family = AF_INET;
 		ret->v4.sin_port = htons(port);
@@ -144,15 +144,16 @@ static int bind_error(int code, const char *ip, const struct machine_publish *m,
 {
 	const char *kind = m->udp ? "UDP" : "TCP";
 	if (code == -EADDRINUSE)
-		return error_set(err, EADDRINUSE, "%s port %u on %s is in use by another program; stop that, or publish on another port", kind,
-			m->host, ip);
+		return error_set(err, EADDRINUSE, "%s port %u on %s is in use by another program; stop that, or publish on another port",
+			kind, m->host, ip);
 	if (code == -EACCES)
-		return error_set(err, EACCES, "%s port %u on %s needs privileges that you do not have; publish on a port from 1024 up", kind,
-			m->host, ip);
+		return error_set(err, EACCES, "%s port %u on %s needs privileges that you do not have; publish on a port from 1024 up",
+			kind, m->host, ip);
 	return error_set_errno(err, code, "%s port %u on %s cannot be published", kind, m->host, ip);
 }
 
-static int add_port(struct publisher *p, struct keeper *k, const char *ip, const struct machine_publish *m, int optional, struct error **err)
+static int add_port(
+	struct publisher *p, struct keeper *k, const char *ip, const struct machine_publish *m, int optional, struct error **err)
 {
 	int fd = -1;
 	int r = bind_port(ip, m, &fd);
@@ -161,7 +162,7 @@ static int add_port(struct publisher *p, struct keeper *k, const char *ip, const
 	if (r < 0)
 		return bind_error(r, ip, m, err);
 	struct published *port = xnew(struct published);
-	*port = (struct published){ .next = p->ports, .keeper = k, .fd = fd, .inside = m->inside, .udp = m->udp };
+	*port = (struct published){.next = p->ports, .keeper = k, .fd = fd, .inside = m->inside, .udp = m->udp};
 	p->ports = port;
 	return 0;
 }

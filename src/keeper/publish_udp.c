@@ -98,7 +98,8 @@ static void on_dialled(int fd, struct buffer *early, void *data)
 	struct udp_flow *f = data;
 	f->call = NULL;
 	f->fd = fd;
-	if (buffer_append(&f->in, early->data, early->size) < 0 || loop_add_io(f->port->keeper->loop, fd, EPOLLIN, on_stream, f, &f->source) < 0) {
+	if (buffer_append(&f->in, early->data, early->size) < 0 ||
+		loop_add_io(f->port->keeper->loop, fd, EPOLLIN, on_stream, f, &f->source) < 0) {
 		flow_free(f);
 		return;
 	}
@@ -145,7 +146,7 @@ static struct udp_flow *new_flow(struct published *p, const struct sockaddr_stor
 
 static void queue_datagram(struct udp_flow *f, const char *bytes, size_t size)
 {
-	unsigned char head[2] = { (unsigned char)(size >> 8), (unsigned char)size };
+	unsigned char head[2] = {(unsigned char)(size >> 8), (unsigned char)size};
 	if (f->out.size + size + sizeof head > QUEUE_MAX)
 		return;
 	buffer_append(&f->out, head, sizeof head);
@@ -158,7 +159,7 @@ void publish_udp_readable(struct published *p)
 {
 	static char bytes[DATAGRAM_MAX];
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-		struct sockaddr_storage client = { 0 };
+		struct sockaddr_storage client = {0};
 		socklen_t size = sizeof client;
 		ssize_t n = recvfrom(p->fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&client, &size);
 		if (n < 0)
@@ -173,6 +174,8 @@ void publish_udp_readable(struct published *p)
 
 void publish_udp_free(struct published *p)
 {
-	while (p->flows)
-		flow_free(p->flows);
+	for (struct udp_flow *f = p->flows, *next; f; f = next) {
+		next = f->next;
+		flow_free(f);
+	}
 }

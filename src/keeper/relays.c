@@ -66,7 +66,9 @@ int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint
 
 void relays_free(struct keeper *k)
 {
-	while (k->relays && k->relays->first)
-		entry_free(k->relays->first);
+	for (struct relay_entry *e = k->relays ? k->relays->first : NULL, *next; e; e = next) {
+		next = e->next;
+		entry_free(e);
+	}
 	free(TAKE_PTR(k->relays));
 }

@@ -37,7 +37,7 @@ static int hide_own_folders(struct keeper_share *s, struct error **err)
 {
 	AUTOFREE char *data = path_data_dir(), *runtime = NULL;
 	path_runtime_dir(&runtime, NULL);
-	const char *own[] = { data, runtime };
+	const char *own[] = {data, runtime};
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (!own[i])
 			continue;
@@ -161,10 +161,11 @@ static int call_shares(struct share_change *c, const char *method, const char *t
 	void (*done)(int, struct json_object *, const struct error *, void *), struct error **err)
 {
 	AUTO_JSON struct json_object *owned = body;
-	const struct http_call_events events = { .done = done };
+	const struct http_call_events events = {.done = done};
 	int fd;
 	int r = keeper_open_stream(c->keeper, &fd, err);
-	return r < 0 ? r : http_call(c->keeper->loop, fd, method, target, TAKE_PTR(owned), clock_deadline(AGENT_SHARE_MS), &events, c, NULL);
+	return r < 0 ? r
+		     : http_call(c->keeper->loop, fd, method, target, TAKE_PTR(owned), clock_deadline(AGENT_SHARE_MS), &events, c, NULL);
 }
 
 static void on_attached(int code, const char *why, void *data)
@@ -209,7 +210,7 @@ void keeper_add_share(struct keeper *k, const char *host, const char *inside, in
 		r = error_set(&err, EBUSY, "more than %d shares", SHARES_MAX);
 	if (r == 0) {
 		struct share_change *c = xnew(struct share_change);
-		*c = (struct share_change){ .keeper = k, .share = s, .done = done, .data = data };
+		*c = (struct share_change){.keeper = k, .share = s, .done = done, .data = data};
 		describe(k, s, &described);
 		r = k->ops->add_share(k->run, &described, on_attached, c, &err);
 		if (r == 0)
@@ -256,7 +257,7 @@ void keeper_remove_share(struct keeper *k, const char *inside, keeper_done_fn do
 		return;
 	}
 	struct share_change *c = xnew(struct share_change);
-	*c = (struct share_change){ .keeper = k, .tag = xstrdup(s->tag), .done = done, .data = data };
+	*c = (struct share_change){.keeper = k, .tag = xstrdup(s->tag), .done = done, .data = data};
 	int r = call_shares(c, "DELETE", target, NULL, on_unmounted, &err);
 	if (r < 0)
 		change_done(c, r, error_text(err, r));

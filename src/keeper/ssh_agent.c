@@ -55,7 +55,7 @@ void ssh_agents_free(struct ssh_agents *a)
 
 int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct ssh_agents *a = k->ssh_agents;
 	while (a && a->id != id)
 		a = a->next;

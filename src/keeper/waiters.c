@@ -28,16 +28,19 @@ void waiters_tell_warning(struct keeper *k, const char *text)
 
 void waiters_settle(struct keeper *k)
 {
-	for (struct keeper_waiter *w = k->waiters; w;) {
+	struct keeper_waiter **at = &k->waiters;
+	while (*at) {
+		struct keeper_waiter *w = *at;
 		if (!is_decided(k, w->level)) {
-			w = w->next;
+			at = &w->next;
 			continue;
 		}
 		struct keeper_waiter told = *w;
-		keeper_wait_cancel(w);
+		*at = told.next;
+		free(w);
 		k->told_failure |= k->failure != NULL;
 		told.events.done(k->failure, told.data);
-		w = k->waiters;
+		at = &k->waiters;
 	}
 }
 

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 	static const char settings[] = "\0\0\0\4\0\0\0\0\0";
-	struct fuzz f = { .keep = size && data[0] & 4 };
+	struct fuzz f = {.keep = size && data[0] & 4};
 	struct loop *loop;
 	struct transport *t;
 	int pair[2], stream = -1;

@@ -99,7 +99,7 @@ static void test_both_ways_and_half_close(void **state)
 	assert_int_equal(fd_write_full(f->accepted[0], "answer", 6), 0);
 	settle(f);
 	expect(fd, "answer");
-	assert_int_equal(recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), -1);
 	shutdown(f->accepted[0], SHUT_WR);
 	settle(f);
 	expect(fd, "");
@@ -268,7 +268,7 @@ static void test_the_other_side_goes_away(void **state)
 
 static void feed(const void *bytes, size_t size, enum mux_role role, int expect_closed)
 {
-	struct fixture f = { 0 };
+	struct fixture f = {0};
 	int pair[2];
 	assert_int_equal(loop_new(&f.loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
@@ -300,7 +300,7 @@ static void test_pings_without_reading_are_bounded(void **state)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 	static const char ping[] = "\0\0\10\6\0\0\0\0\0abcdefgh";
-	struct fixture f = { 0 };
+	struct fixture f = {0};
 	int pair[2];
 	assert_int_equal(loop_new(&f.loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);

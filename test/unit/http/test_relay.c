@@ -107,7 +107,7 @@ static void test_hang_up_behind_a_full_buffer(void **state)
 	char *data = xcalloc(1, 1 << 20);
 	size_t sent = 0, got = 0;
 	fd_set_nonblocking(f->a, 1);
-	for (ssize_t n; (n = write(f->a, data, 1 << 16)) > 0 || sent < 500000; sent += n > 0 ? (size_t)n : 0)
+	for (ssize_t n; (n = write(f->a, data, 1 << 16)) > 0 || sent<500000; sent += n> 0 ? (size_t)n : 0)
 		loop_step(f->loop, 0);
 	fd_close(TAKE_FD(f->a));
 	for (int i = 0; i < 20; i++) /* nothing is read: must neither end nor lose anything */

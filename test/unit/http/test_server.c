@@ -95,16 +95,16 @@ static void handle_take(struct http_exchange *x, void *data)
 }
 
 static const struct http_route routes[] = {
-	{ "POST", "/echo", handle_echo },
-	{ "GET", "/lines", handle_lines },
-	{ "GET", "/fail", handle_fail },
-	{ "GET", "/keep", handle_keep },
-	{ "GET", "/flood", handle_flood },
-	{ "POST", "/upgrade", handle_upgrade },
-	{ "POST", "/take", handle_take },
-	{ "POST", "/stream", handle_take, .stream_body = 1 },
-	{ "GET", "/prefix/*", handle_lines },
-	{ 0 },
+	{"POST", "/echo", handle_echo},
+	{"GET", "/lines", handle_lines},
+	{"GET", "/fail", handle_fail},
+	{"GET", "/keep", handle_keep},
+	{"GET", "/flood", handle_flood},
+	{"POST", "/upgrade", handle_upgrade},
+	{"POST", "/take", handle_take},
+	{"POST", "/stream", handle_take, .stream_body = 1},
+	{"GET", "/prefix/*", handle_lines},
+	{0},
 };
 
 static int setup(void **state)
@@ -168,7 +168,7 @@ static void on_upgraded(int fd, struct buffer *early, void *data)
 
 static void call(struct fixture *f, const char *method, const char *target, struct json_object *body, const char *upgrade)
 {
-	struct http_call_events events = { .line = strstr(target, "line") ? on_line : NULL, .done = on_done };
+	struct http_call_events events = {.line = strstr(target, "line") ? on_line : NULL, .done = on_done};
 	if (upgrade) {
 		events.upgrade = upgrade;
 		events.upgraded = on_upgraded;
@@ -359,7 +359,7 @@ static void test_blocking_client(void **state)
 static void test_call_deadline_and_cancel(void **state)
 {
 	struct fixture *f = *state;
-	struct http_call_events events = { .done = on_done };
+	struct http_call_events events = {.done = on_done};
 	struct http_call *c;
 	assert_int_equal(http_call(f->loop, client(f), "GET", "/keep", NULL, clock_deadline(50), &events, f, NULL), 0);
 	run_until(f, &f->done);

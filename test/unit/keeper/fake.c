@@ -37,7 +37,7 @@ static void on_boot_closed(void *data)
 static void handle_boot(struct http_exchange *x, void *data)
 {
 	struct fake *f = data;
-	AUTO_STRV struct strv lines = { 0 };
+	AUTO_STRV struct strv lines = {0};
 	f->boots++;
 	f->boot = x;
 	free(f->boot_request);
@@ -109,17 +109,17 @@ static void handle_dial(struct http_exchange *x, void *data)
 }
 
 static const struct http_route routes[] = {
-	{ "GET", "/v1/version", handle_version, 0 },
-	{ "POST", "/v1/boot", handle_boot, 0 },
-	{ "POST", "/v1/stop", handle_stop, 0 },
-	{ "POST", "/v1/sessions", handle_session, 0 },
-	{ "PUT", "/v1/clock", handle_put, 0 },
-	{ "PUT", "/v1/resolv", handle_put, 0 },
-	{ "POST", "/v1/shares", handle_ok, 0 },
-	{ "DELETE", "/v1/shares", handle_ok, 0 },
-	{ "POST", "/v1/dial", handle_dial, 0 },
-	{ "GET", "/v1/archive", handle_ok, 0 },
-	{ 0 },
+	{"GET", "/v1/version", handle_version, 0},
+	{"POST", "/v1/boot", handle_boot, 0},
+	{"POST", "/v1/stop", handle_stop, 0},
+	{"POST", "/v1/sessions", handle_session, 0},
+	{"PUT", "/v1/clock", handle_put, 0},
+	{"PUT", "/v1/resolv", handle_put, 0},
+	{"POST", "/v1/shares", handle_ok, 0},
+	{"DELETE", "/v1/shares", handle_ok, 0},
+	{"POST", "/v1/dial", handle_dial, 0},
+	{"GET", "/v1/archive", handle_ok, 0},
+	{0},
 };
 
 /* ---- its transport ---- */
@@ -144,7 +144,7 @@ static void free_transport(struct transport *t)
 	free(t);
 }
 
-static const struct transport_ops transport_ops = { open_stream, free_transport };
+static const struct transport_ops transport_ops = {open_stream, free_transport};
 
 void fake_return_agent(struct fake *f)
 {
@@ -217,8 +217,8 @@ static void describe(struct isolation_run *r, struct json_object *boot)
 	json_add_string(boot, "root", "fake");
 }
 
-static int add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data), void *data,
-	struct error **err)
+static int add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data),
+	void *data, struct error **err)
 {
 	if (((struct fake *)r)->refuse_share)
 		return error_set(err, EOPNOTSUPP, "takes effect at the next start");
@@ -226,8 +226,8 @@ static int add_share(struct isolation_run *r, const struct isolation_share *s, v
 	return 0;
 }
 
-static int remove_share(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data,
-	struct error **err)
+static int remove_share(
+	struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data, struct error **err)
 {
 	done(0, NULL, data);
 	return 0;

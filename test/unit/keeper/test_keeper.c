@@ -208,8 +208,9 @@ static void test_boot(void **state)
 	assert_true(strv_contains(&a->lines, "{\"warning\":\"this is a fake\"}"));
 	assert_true(strv_contains(&a->lines, "{\"warning\":\"slow today\"}"));
 	expect_state(f, "running");
-	static const char *const wanted[] = { "\"name\":\"dev\"", "\"init\":\"/sbin/init\"", "\"stop_signal\":\"SIGUSR1\"", "\"image_env\":[\"A=b\"]",
-		"\"tag\":\"home\"", "\"root\":\"fake\"", "\"home_shared\":true", "\"rescue\":false", "\"realtime_ns\":" };
+	static const char *const wanted[] = {"\"name\":\"dev\"", "\"init\":\"/sbin/init\"", "\"stop_signal\":\"SIGUSR1\"",
+		"\"image_env\":[\"A=b\"]", "\"tag\":\"home\"", "\"root\":\"fake\"", "\"home_shared\":true", "\"rescue\":false",
+		"\"realtime_ns\":"};
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (!strstr(f->fake->boot_request, wanted[i]))
 			fail_msg("%s is not in %s", wanted[i], f->fake->boot_request);
@@ -242,13 +243,14 @@ static void test_session_before_init(void **state)
 static void test_boot_fails_with_its_log(void **state)
 {
 	struct fixture *f = *state;
-	f->fake->boot_lines = "{\"error\":\"create-user.sh exited with status 3\\u001b[2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t\\u0007wo\"]}";
+	f->fake->boot_lines =
+		"{\"error\":\"create-user.sh exited with status 3\\u001b[2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t\\u0007wo\"]}";
 	begin(f, 10000);
 	struct asker *a = ask(f, "GET", "/v1/ready", NULL), *b = ask(f, "GET", "/v1/ready?level=init", NULL);
 	run_until(f, &a->done);
 	run_until(f, &b->done);
-	assert_string_equal(last_line(a),
-		"{\"error\":\"create-user.sh exited with status 3 [2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t wo\"]}");
+	assert_string_equal(
+		last_line(a), "{\"error\":\"create-user.sh exited with status 3 [2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t wo\"]}");
 	assert_string_equal(last_line(b), last_line(a));
 	struct asker *late = ask(f, "GET", "/v1/ready", NULL);
 	run_until(f, &late->done);
@@ -323,7 +325,8 @@ static void expect_welcome(struct fixture *f, struct asker *a)
 	char text[64];
 	run_until(f, &a->done);
 	assert_true(a->fd >= 0);
-	for (ssize_t n; a->early.size < 7 && (n = recv(a->fd, text, sizeof text, MSG_DONTWAIT)) != 0; loop_step(f->loop, clock_deadline(10)))
+	for (ssize_t n; a->early.size < 7 && (n = recv(a->fd, text, sizeof text, MSG_DONTWAIT)) != 0;
+		loop_step(f->loop, clock_deadline(10)))
 		if (n > 0)
 			buffer_append(&a->early, text, (size_t)n);
 	assert_string_equal(buffer_string(&a->early), "welcome");
@@ -345,7 +348,7 @@ static void test_twenty_sessions_on_a_starting_machine(void **state)
 static void test_ssh_agent_is_relayed(void **state)
 {
 	struct fixture *f = *state;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	begin(f, 10000);
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/ssh", root);
 	AUTO_FD int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -364,7 +367,7 @@ static void test_ssh_agent_is_relayed(void **state)
 	/* The inside connects. */
 	struct asker *inside = &f->askers[ASKERS - 1], *other = &f->askers[ASKERS - 2];
 	AUTOFREE char *target = xasprintf("/v1/relay/ssh-agent?id=%llu", (unsigned long long)id);
-	const struct http_call_events events = { .done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded };
+	const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
 	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, inside, NULL);
 	run_until(f, &inside->done);
 	assert_true(inside->fd >= 0);
@@ -431,7 +434,7 @@ static void test_console_log(void **state)
 {
 	struct fixture *f = *state;
 	struct asker *inside = &f->askers[ASKERS - 1];
-	const struct http_call_events events = { .done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded };
+	const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
 	AUTOFREE char *log = path_join(root, "console.log"), *old = path_join(root, "console.log.1"), *text = NULL;
 	struct stat st;
 	unlink(log);
@@ -549,7 +552,7 @@ static void test_isolation_dies(void **state)
 
 static int free_port(int type)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof address;
 	AUTO_FD int fd = socket(AF_INET, type, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
@@ -559,7 +562,7 @@ static int free_port(int type)
 
 static int connect_port(int port, int type)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
 	return fd;
@@ -577,7 +580,7 @@ static ssize_t receive(struct fixture *f, int fd, char *text, size_t size)
 static void add_publish(struct machine *m, int host, int inside, int udp)
 {
 	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
-	m->publish[m->publish_count++] = (struct machine_publish){ .host = (uint16_t)host, .inside = (uint16_t)inside, .udp = udp };
+	m->publish[m->publish_count++] = (struct machine_publish){.host = (uint16_t)host, .inside = (uint16_t)inside, .udp = udp};
 }
 
 static void test_published_ports(void **state)
@@ -605,7 +608,7 @@ static void test_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	AUTO_ERROR struct error *err = NULL;
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof address;
 	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
