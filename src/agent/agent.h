@@ -42,6 +42,7 @@ struct agent {
 	pid_t init_pid;                /* as this process sees it; 0: none */
 	int init_pidfd;                /* -1: none */
 	enum init_kind init_kind;
+	int init_has_bus;              /* the image has a system message bus */
 	unsigned init_starts;
 	struct source *init_source;
 	struct console *console;

@@ -32,6 +32,7 @@ struct launch {
 	struct init_launch request;
 	int console, notify, inittab;
 	uint64_t pid, kind;
+	int bus;
 };
 
 static void launch_free(struct launch *l)
@@ -107,6 +108,7 @@ static void on_launch_message(struct json_object *o, int fd, void *data)
 	const char *name = NULL;
 	json_get_u64(o, "pid", &l->pid, NULL);
 	json_get_u64(o, "kind", &l->kind, NULL);
+	json_get_bool(o, "bus", &l->bus, NULL);
 	if (json_get_string(o, "fd", &name, NULL) >= 0 && fd >= 0) {
 		int *to = streq(name, "console") ? &l->console : streq(name, "inittab") ? &l->inittab : &l->notify;
 		fd_close(*to);
@@ -128,6 +130,7 @@ static void on_launched(int code, const char *text, void *data)
 	}
 	int starting = a->phase == PHASE_BOOTING;
 	a->init_starts++;
+	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
 	if (starting)
 		a->phase = PHASE_RUNNING;

@@ -297,5 +297,6 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	struct json_object *o = json_object_new_object();
 	json_add_u64(o, "pid", pid);
 	json_add_u64(o, "kind", kind);
+	json_add_bool(o, "bus", rootfs_exists(root, "/usr/lib/systemd/system/dbus.socket") || rootfs_exists(root, "/lib/systemd/system/dbus.socket"));
 	return channel_send(channel, o, -1);
 }

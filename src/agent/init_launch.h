@@ -10,7 +10,7 @@ struct init_launch {
 };
 
 /* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with their descriptors,
- * then {"pid":N,"kind":K}. */
+ * then {"pid":N,"kind":K,"bus":bool}. */
 int init_launch_run(int channel, void *launch, struct error **err);
 /* Which init a (resolved) path is. */
 enum init_kind init_kind_of(const char *resolved);

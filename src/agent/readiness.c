@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * systemd opens /run/systemd/private once it takes requests (sessions may start), and sends READY=1 to $NOTIFY_SOCKET when the boot is
- * done. The machine's /run is a tmpfs that the agent has mounted too, so inotify sees the socket appear. Other inits say nothing: with
- * them both are so at once. */
+ * systemd opens /run/systemd/private once it takes requests from root, and the message bus is what everybody else reaches it by: sessions
+ * may start when both are there, or, if that takes long, without. READY=1 on $NOTIFY_SOCKET means that the boot is done. The machine's /run is
+ * a tmpfs that the agent has mounted too, so inotify sees the sockets appear. Other inits say nothing: with them both are so at once.
+ */
 #include "readiness.h"
 
 #include <errno.h>
@@ -17,12 +18,15 @@
 #include "base/path.h"
 
 #define PRIVATE_SOCKET AGENT_MACHINE_RUN "/systemd/private"
+#define BUS_DIRECTORY AGENT_MACHINE_RUN "/dbus"
+#define BUS_SOCKET BUS_DIRECTORY "/system_bus_socket"
 
-enum { SESSION_WAIT_MS = 10 * 1000, DATAGRAM_MAX = 4096 };
+enum { PRIVATE_WAIT_MS = 10 * 1000, BUS_WAIT_MS = 15 * 1000, DATAGRAM_MAX = 4096 };
 
 struct readiness {
 	struct agent *agent;
 	int notify, watch;
+	int control; /* the control socket was seen */
 	struct source *notify_source, *watch_source, *timer;
 };
 
@@ -45,22 +49,36 @@ static void stop_watching(struct readiness *r)
 	fd_close(TAKE_FD(r->watch));
 }
 
+/* Looks at what is there; sessions may start when it is enough. */
+static void look(struct readiness *r)
+{
+	if (!r->control && path_exists(PRIVATE_SOCKET)) {
+		r->control = 1;
+		source_set_timer(r->timer, clock_deadline(BUS_WAIT_MS));
+	}
+	if (!r->control)
+		return;
+	if (r->agent->init_has_bus) {
+		inotify_add_watch(r->watch, BUS_DIRECTORY, IN_CREATE | IN_MOVED_TO);
+		if (!path_exists(BUS_SOCKET))
+			return;
+	}
+	stop_watching(r);
+	boot_mark_ready(r->agent, 0);
+}
+
 static void on_watch(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct readiness *r = data;
 	char buffer[4096];
 	while (read(fd, buffer, sizeof buffer) > 0)
 		;
-	if (!path_exists(PRIVATE_SOCKET))
-		return;
-	stop_watching(r);
-	boot_mark_ready(r->agent, 0);
+	look(data);
 }
 
 static void on_timer(struct source *s, void *data)
 {
 	struct readiness *r = data;
-	log_warning("systemd did not open its control socket within %d s", SESSION_WAIT_MS / 1000);
+	log_warning("systemd did not open its %s socket in time", r->control ? "bus" : "control");
 	stop_watching(r);
 	boot_mark_ready(r->agent, 0);
 }
@@ -94,12 +112,10 @@ void readiness_start(struct agent *a, int notify)
 	struct readiness *r = a->readiness = xnew(struct readiness);
 	*r = (struct readiness){ .agent = a, .notify = notify, .watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK) };
 	if (loop_add_io(a->loop, notify, EPOLLIN, on_notify, r, &r->notify_source) < 0 || r->watch < 0 ||
+	    inotify_add_watch(r->watch, AGENT_MACHINE_RUN, IN_CREATE | IN_MOVED_TO) < 0 ||
 	    inotify_add_watch(r->watch, AGENT_MACHINE_RUN "/systemd", IN_CREATE | IN_MOVED_TO) < 0 ||
 	    loop_add_io(a->loop, r->watch, EPOLLIN, on_watch, r, &r->watch_source) < 0)
 		log_warning("cannot watch systemd's start: %s", strerror(errno));
-	loop_add_timer(a->loop, clock_deadline(SESSION_WAIT_MS), on_timer, r, &r->timer);
-	if (path_exists(PRIVATE_SOCKET)) {
-		stop_watching(r);
-		boot_mark_ready(a, 0);
-	}
+	loop_add_timer(a->loop, clock_deadline(PRIVATE_WAIT_MS), on_timer, r, &r->timer);
+	look(r);
 }

@@ -184,8 +184,9 @@ static int build_request(struct options *o, char *const *argv, size_t argc, stru
 	json_add_string(q, "workdir", workdir);
 	json_add_string(q, "cwd", workdir ? NULL : cwd);
 	json_add_bool(q, "detach", options_given(o, "detach") > 0);
-	if (!options_given(o, "detach"))
-		json_add_string(q, "ssh_auth_sock", getenv("SSH_AUTH_SOCK"));
+	const char *ssh = getenv("SSH_AUTH_SOCK");
+	if (!options_given(o, "detach") && ssh && *ssh)
+		json_add_string(q, "ssh_auth_sock", ssh);
 	*ret = TAKE_PTR(q);
 	return 0;
 }
