@@ -21,7 +21,7 @@
 #define BUS_DIRECTORY AGENT_MACHINE_RUN "/dbus"
 #define BUS_SOCKET BUS_DIRECTORY "/system_bus_socket"
 
-enum { PRIVATE_WAIT_MS = 10 * 1000, BUS_WAIT_MS = 15 * 1000, DATAGRAM_MAX = 4096 };
+enum { PRIVATE_WAIT_MS = 10 * 1000, BUS_WAIT_MS = 30 * 1000, DATAGRAM_MAX = 4096 };
 
 struct readiness {
 	struct agent *agent;
