@@ -151,8 +151,9 @@ static void add_network(const struct qemu_plan *p, struct strv *argv)
 		/* What the guest sends goes through the keeper's filter (user_network.c) and comes back from it. */
 		add_socket(argv, "filter-out", p->filter_fd);
 		add_socket(argv, "filter-in", p->filter_back_fd);
-		add_option(argv, "-object", "filter-redirector,id=to-filter,netdev=network,queue=rx,outdev=filter-out");
+		/* Frames of the guest pass the filters from the last to the first: what comes back must not meet the way out again. */
 		add_option(argv, "-object", "filter-redirector,id=from-filter,netdev=network,queue=rx,indev=filter-in");
+		add_option(argv, "-object", "filter-redirector,id=to-filter,netdev=network,queue=rx,outdev=filter-out");
 	}
 }
 
