@@ -167,6 +167,22 @@ static int skip(struct tar_reader *t, uint64_t size, struct error **err)
 	return 0;
 }
 
+/* To the next block. Some writers leave the last file's padding out, as they do with the end mark: nothing is lost by it. */
+static int skip_padding(struct tar_reader *t, struct error **err)
+{
+	while (t->padding > 0) {
+		int r = fill(t, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return 0;
+		size_t n = (size_t)MIN(t->padding, t->window_size);
+		advance(t, n);
+		t->padding -= n;
+	}
+	return 0;
+}
+
 int tar_parse_number(const unsigned char *field, size_t size, int64_t *ret)
 {
 	if (field[0] & 0x80) { /* base 256, two's complement over the whole field */
@@ -468,7 +484,7 @@ int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct e
 	int r = 0;
 	if (t->ended)
 		return 0;
-	if ((r = skip(t, t->content_left, err)) < 0 || (r = skip(t, t->padding, err)) < 0)
+	if ((r = skip(t, t->content_left, err)) < 0 || (r = skip_padding(t, err)) < 0)
 		return r;
 	t->content_left = t->padding = 0;
 	entry_done(t);

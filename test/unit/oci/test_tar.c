@@ -148,6 +148,11 @@ static void test_no_end_mark(void **state)
 	add_entry(&s, "a", '0', "hello", 5);
 	assert_int_equal(read_all(&s, 512, &count, NULL, NULL, NULL), 0);
 	assert_int_equal(count, 1);
+	add_entry(&s, "a", '0', "hello", 5);
+	s.size -= 512 - 5; /* nor the padding of the last file, as umoci does */
+	count = 0;
+	assert_int_equal(read_all(&s, 512, &count, NULL, NULL, NULL), 0);
+	assert_int_equal(count, 1);
 }
 
 static void test_long_names(void **state)
