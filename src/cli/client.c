@@ -22,7 +22,7 @@ enum { STOP_EXTRA_MS = 30 * 1000, GONE_MS = 15 * 1000, CONFIG_LOCK_MS = 5 * 1000
 
 int client_pick(const char *given, char **ret, struct error **err)
 {
-	AUTOFREE char *name = given ? strdup(given) : NULL;
+	AUTOFREE char *name = xstrdup(given);
 	AUTO_MACHINE struct machine *m = NULL;
 	int r = name ? 0 : machine_default_get(&name, err);
 	if (r == 0)

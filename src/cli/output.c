@@ -18,10 +18,10 @@ int output_on_terminal(void)
 	return isatty(STDERR_FILENO) && !(term && streq(term, "dumb"));
 }
 
-static void __attribute__((format(printf, 1, 0))) print_line(const char *format, va_list arguments)
+enum { LINE_SIZE = 4096 };
+
+static void print_line(char *text)
 {
-	char text[4096];
-	vsnprintf(text, sizeof text, format, arguments);
 	/* One line, and nothing that a terminal could take for a command: texts may quote what came from outside. */
 	for (char *p = text; *p; p++)
 		if (iscntrl((unsigned char)*p))
@@ -33,18 +33,22 @@ static void __attribute__((format(printf, 1, 0))) print_line(const char *format,
 
 void output_error(const char *format, ...)
 {
+	char text[LINE_SIZE];
 	va_list arguments;
 	va_start(arguments, format);
-	print_line(format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	print_line(text);
 }
 
 void output_note(const char *format, ...)
 {
+	char text[LINE_SIZE];
 	va_list arguments;
 	va_start(arguments, format);
-	print_line(format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	print_line(text);
 }
 
 int output_failure(int code, const struct error *err)
@@ -100,6 +104,8 @@ void output_table_print(struct output_table *t)
 	size_t columns = 0, widths[COLUMNS_MAX] = { 0 };
 	for (; t->headers[columns] && columns < COLUMNS_MAX; columns++)
 		widths[columns] = text_width(t->headers[columns]);
+	if (columns == 0)
+		return;
 	for (size_t i = 0; i < t->cells.count; i++)
 		widths[i % columns] = MAX(widths[i % columns], text_width(t->cells.items[i]));
 	for (size_t i = 0; i < columns; i++)

@@ -40,9 +40,9 @@ enum {
 
 enum keeper_word { KEEPER_READY, KEEPER_BUSY };
 
-static int understand(const char *name, char *line, enum keeper_word *ret, struct error **err)
+static int understand(const char *name, const char *said, enum keeper_word *ret, struct error **err)
 {
-	line[strcspn(line, "\n")] = 0;
+	AUTOFREE char *line = xstrndup(said, strcspn(said, "\n"));
 	if (streq(line, "ready") || streq(line, "busy")) {
 		*ret = streq(line, "ready") ? KEEPER_READY : KEEPER_BUSY;
 		return 0;
@@ -65,8 +65,8 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	reading = ends[0];
 	writing = ends[1];
 	AUTOFREE char *program = path_libexec("holm-keeper");
-	char *with_rescue[] = { program, (char *)(uintptr_t)"--rescue", (char *)(uintptr_t)name, NULL };
-	char *plain[] = { program, (char *)(uintptr_t)name, NULL };
+	AUTOFREE char *own_name = xstrdup(name);
+	char *with_rescue[] = { program, "--rescue", own_name, NULL }, *plain[] = { program, own_name, NULL };
 	struct spawn_fd fds[] = { { .from = writing, .to = 3 } };
 	struct spawn_options o = { .argv = flags & CLIENT_RESCUE ? with_rescue : plain, .fds = fds, .fd_count = 1, .directory = "/", .new_session = 1 };
 	pid_t pid;
@@ -85,7 +85,7 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 			break;
 	}
 	AUTOFREE char *text = buffer_take_string(&line);
-	r = understand(name, text ? text : (char *)(uintptr_t)"", ret, err);
+	r = understand(name, text ? text : "", ret, err);
 	/* One that is ending: no zombie for as long as we live. */
 	int status;
 	if (r < 0 || *ret == KEEPER_BUSY)
