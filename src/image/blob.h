@@ -17,9 +17,9 @@ struct blob_writer {
 };
 #define BLOB_WRITER_NONE ((struct blob_writer){ .partial = -1, .file = ATOMIC_FILE_NONE })
 
-/* A blob with a known digest and size. With `resume`, bytes of an earlier attempt are kept and hashed again (w->size says how many; a second
+/* A blob with a known digest and size. When `resumable`, bytes of an earlier attempt are kept and hashed again (w->size says how many; a second
  * process that fetches the same blob gets a file of its own and starts at 0). */
-int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resume, struct blob_writer *w, struct error **err);
+int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w, struct error **err);
 /* A blob that is only now being made. */
 int blob_writer_open_new(struct library *l, struct blob_writer *w, struct error **err);
 /* -EFBIG past the expected size. */

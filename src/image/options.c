@@ -17,7 +17,7 @@ static const char *const remove_aliases[] = { "delete", NULL };
 	{ .name = "tls-verify", .kind = OPTION_STRING, .argument = "BOOL", \
 	  .help = "false: accept any certificate, and plain HTTP", .default_text = "true" }
 #define OPTION_TAG(text) \
-	{ .name = "tag", .letter = 't', .kind = OPTION_STRING, .argument = "NAME", .help = text }
+	{ .name = "tag", .letter = 't', .kind = OPTION_STRING, .argument = "NAME", .help = (text) }
 
 static const struct option_spec pull_options[] = {
 	OPTION_PLATFORM,

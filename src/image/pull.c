@@ -53,7 +53,7 @@ static void tell_waiting(void *data)
 static int get_blobs(struct pull *p, struct error **err)
 {
 	size_t count = p->parsed->layer_count + 1;
-	AUTOFREE const struct oci_descriptor **list = xcalloc(count, sizeof *list);
+	AUTOFREE const struct oci_descriptor **list = xcalloc(count, sizeof(void *));
 	list[0] = &p->parsed->config;
 	for (size_t i = 0; i + 1 < count; i++)
 		list[i + 1] = &p->parsed->layers[i];

@@ -221,7 +221,7 @@ static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, s
 int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count, struct error **err)
 {
 	AUTOFREE struct blob_fetch *blobs = xcalloc(count + 1, sizeof *blobs);
-	AUTOFREE struct fetch **fetches = xcalloc(count + 1, sizeof *fetches);
+	AUTOFREE struct fetch **fetches = xcalloc(count + 1, sizeof(void *));
 	size_t missing = 0;
 	for (size_t i = 0; i < count; i++) {
 		int seen = library_has_blob(l, list[i]->digest, list[i]->size);

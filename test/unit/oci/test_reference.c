@@ -44,7 +44,7 @@ static void canonical(void **state)
 
 static void refused(void **state)
 {
-	static const char *const bad[] = { "", "UPPER", "team/Tool", "a b", "a:", "a:-x", "a:.x", "a@", "a@sha256:12", "a@sha512:" HEX64, "/a", "a/", "a//b", "a..b",
+	static const char *const bad[] = { "", "UPPER", "team/Tool", "a b", "a:", "a:-x", "a:.x", "a@", "a@sha256:12", ("a@sha512:" HEX64), "/a", "a/", "a//b", "a..b",
 		"a___b", "-a", "a-", "a_", "host.example:0/x", "host.example:99999/x", "host.example:1x/x", "..example/x", "[::1/x", "[]:1/x", "a\nb",
 		"\xc3\xa5", "a.b", "../x", "x.y/../z" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
