@@ -63,7 +63,7 @@ static int spawn_pack(int config, int input, const char *file, pid_t *ret, struc
 	AUTOFREE char *program = path_libexec("holm-image");
 	const char *const argv[] = { program, "pack", "--config", "/dev/fd/3", "--output", file, NULL };
 	struct spawn_fd fds[] = { { .from = input, .to = STDIN_FILENO }, { .from = config, .to = 3 } };
-	struct spawn_options o = { .argv = (void *)(uintptr_t)argv, .fds = fds, .fd_count = ARRAY_SIZE(fds), .death_signal = SIGTERM, .inherit_standard = 1 };
+	struct spawn_options o = { .argv = (void *)argv, .fds = fds, .fd_count = ARRAY_SIZE(fds), .death_signal = SIGTERM, .inherit_standard = 1 };
 	return spawn(&o, ret, err);
 }
 

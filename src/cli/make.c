@@ -165,7 +165,7 @@ int make_store(struct machine *m, int set_default, struct error **err)
 		return err && *err ? -(*err)->code : -ENOTSUP;
 	r = machine_list(&others, err);
 	if (r == 0)
-		r = machine_create(m, fill, (void *)(uintptr_t)disk, err);
+		r = machine_create(m, fill, (void *)disk, err);
 	if (r == 0 && (set_default || others.count == 0))
 		r = machine_default_set(m->name, err);
 	return r;

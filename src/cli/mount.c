@@ -168,7 +168,7 @@ static int run_rm(const struct command_spec *c, struct options *o)
 	const char *inside = options_words(o)->items[0];
 	int r = client_pick(options_string(o, "name"), &name, &err);
 	if (r == 0)
-		r = change_machine(name, apply_rm, (void *)(uintptr_t)inside, &err);
+		r = change_machine(name, apply_rm, (void *)inside, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	AUTOFREE char *encoded = http_encode_query(inside), *target = xasprintf("/v1/shares?inside=%s", encoded);

@@ -50,7 +50,7 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTOFREE char *name = NULL;
 	int r = client_pick(options_string(o, "name"), &name, &err);
 	if (r == 0)
-		r = change_machine(name, apply, (void *)(uintptr_t)options_words(o), &err);
+		r = change_machine(name, apply, (void *)options_words(o), &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (machine_is_running(name) == 1)
