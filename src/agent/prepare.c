@@ -31,7 +31,7 @@ struct prepare {
 static int step_clock(struct prepare *p, struct error **err)
 {
 	uint64_t ns = p->request->realtime_ns;
-	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U) };
 	if (ns && clock_settime(CLOCK_REALTIME, &now) < 0)
 		return error_set_errno(err, errno, "cannot set the clock");
 	return 0;

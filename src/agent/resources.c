@@ -70,7 +70,7 @@ void clock_handle(struct http_exchange *x, void *agent)
 	uint64_t ns = 0;
 	struct json_object *body = http_exchange_json(x, &err);
 	int r = body ? json_get_u64(body, "realtime_ns", &ns, &err) : -EINVAL;
-	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U) };
 	if (r >= 0 && clock_settime(CLOCK_REALTIME, &now) < 0)
 		r = error_set_errno(&err, errno, "cannot set the clock");
 	if (r < 0)

@@ -67,4 +67,4 @@ void session_io_stream_lost(struct session *s); /* the client is gone */
 
 /* ssh_agent.c */
 void session_agent_start(struct session *s, int listening); /* taken */
-void session_agent_free(struct session_agent *a);
+void session_agent_free(struct session_agent *o);

@@ -32,6 +32,14 @@ struct session_agent {
 	size_t count;
 };
 
+static void connection_release(struct connection *c)
+{
+	upcall_cancel(c->call);
+	relay_free(c->relay);
+	fd_close(c->fd);
+	free(c);
+}
+
 static void connection_free(struct connection *c)
 {
 	struct session_agent *o = c->owner;
@@ -42,10 +50,7 @@ static void connection_free(struct connection *c)
 			break;
 		}
 	}
-	upcall_cancel(c->call);
-	relay_free(c->relay);
-	fd_close(c->fd);
-	free(c);
+	connection_release(c);
 }
 
 static void on_relay_ended(struct relay *r, void *data)
@@ -137,8 +142,10 @@ void session_agent_free(struct session_agent *o)
 		return;
 	if (o->session->machine >= 0)
 		remove_names(o->session);
-	while (o->connections)
-		connection_free(o->connections);
+	for (struct connection *c = o->connections, *next; c; c = next) {
+		next = c->next;
+		connection_release(c);
+	}
 	source_free(o->source);
 	fd_close(o->listening);
 	free(o);

@@ -29,8 +29,8 @@ enum {
 	LINKS_MAX = 1 << 20,
 	LINK_BUCKETS = 4096,
 };
-#define OCTAL_MAX_7 2097151u      /* 7 digits: ids */
-#define OCTAL_MAX_11 8589934591u  /* 11 digits: sizes, times */
+#define OCTAL_MAX_7 2097151U      /* 7 digits: ids */
+#define OCTAL_MAX_11 8589934591U  /* 11 digits: sizes, times */
 
 struct link {
 	ino_t inode;
