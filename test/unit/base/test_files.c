@@ -124,7 +124,7 @@ static void children_get_only_what_is_named(void **state)
 	int pair[2], status;
 	pid_t pid;
 	char line[64] = { 0 };
-	AUTO_FD int stray = open("/dev/null", O_RDONLY); /* deliberately not close-on-exec */
+	AUTO_FD UNUSED int stray = open("/dev/null", O_RDONLY); /* deliberately not close-on-exec */
 	assert_int_equal(fd_pipe(pair), 0);
 	char *const argv[] = { "sh", "-c", "exec 2>/dev/null; for i in 0 1 2 3 4 5 6 7 8 9 20; do [ -e /proc/self/fd/$i ] && printf '%s ' $i; done >&7", NULL };
 	struct spawn_fd fds[] = { { pair[1], 7 }, { pair[1], 20 } };

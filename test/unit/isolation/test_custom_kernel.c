@@ -59,7 +59,7 @@ static char *list_archive(int fd)
 static void test_archive(void **state)
 {
 	AUTOFREE char *initramfs = path_join(folder, "initramfs");
-	AUTO_FD int empty = open(initramfs, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	AUTO_FD UNUSED int empty = open(initramfs, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	AUTO_FD int nothing = custom_initramfs(initramfs, NULL, NULL);
 	assert_true(nothing >= 0);
 	AUTOFREE char *listed = list_archive(nothing);
