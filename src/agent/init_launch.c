@@ -139,18 +139,15 @@ static int prepare_inittab(int root, enum init_kind kind)
 	return changed && write_text(INITTAB, changed) >= 0;
 }
 
-/* Units that cannot do anything useful here: logins on terminals that nobody sits at, and, in an image without kmod, the one that our
- * modules disk alone makes systemd want. Masked for this boot only. */
-static int mask_units(int root)
+/* Logins on terminals that nobody sits at. Masked for this boot only. */
+static int mask_units(void)
 {
-	static const struct {
-		const char *name, *unless; /* a program that makes it useful */
-	} units[] = { { "console-getty.service", NULL }, { "getty@tty1.service", NULL }, { "kmod-static-nodes.service", "/bin/kmod" } };
+	static const char *const units[] = { "console-getty.service", "getty@tty1.service" };
 	const char *directory = AGENT_MACHINE_RUN "/systemd/system";
 	int r = path_mkdir_all(directory, 0755, NULL);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(units); i++) {
-		AUTOFREE char *path = path_join(directory, units[i].name);
-		if ((!units[i].unless || !rootfs_is_program(root, units[i].unless)) && symlink("/dev/null", path) < 0 && errno != EEXIST)
+		AUTOFREE char *path = path_join(directory, units[i]);
+		if (symlink("/dev/null", path) < 0 && errno != EEXIST)
 			r = -errno;
 	}
 	return r;
@@ -191,7 +188,7 @@ static int write_bundle(const struct init_launch *l, enum init_kind kind, int ro
 	int r = path_mkdir_all(AGENT_BUNDLE, 0700, err);
 	if (r < 0)
 		return r;
-	if (kind == INIT_SYSTEMD && (r = mask_units(root)) < 0)
+	if (kind == INIT_SYSTEMD && (r = mask_units()) < 0)
 		return error_set_errno(err, r, "cannot fill the machine's /run");
 	int inittab = prepare_inittab(root, kind);
 	if (inittab && (r = watch_inittab(channel)) < 0)
