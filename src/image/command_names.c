@@ -7,6 +7,8 @@
 #include "image/image.h"
 #include "image/pull.h"
 
+enum { SWEEP_WAIT_MS = 2000 }; /* for an "image ls" that is just ending; a pull takes longer, and sweeps itself */
+
 static int remove_one(struct library *l, const char *text, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
@@ -34,7 +36,7 @@ int command_rm(struct options *o, struct error **err)
 	int r = library_open(&l, err);
 	for (size_t k = 0; k < words->count && r == 0; k++)
 		r = remove_one(l, words->items[k], err);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, SWEEP_WAIT_MS);
 	return r;
 }
 
@@ -61,6 +63,6 @@ int command_tag(struct options *o, struct error **err)
 	int r = library_open(&l, err);
 	if (r == 0)
 		r = tag(l, words->items[0], words->items[1], err);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

@@ -27,6 +27,6 @@ int command_pull(struct options *o, struct error **err)
 		r = library_open(&l, err);
 	if (r == 0)
 		r = pull(l, o, given ? &platform : NULL, err);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

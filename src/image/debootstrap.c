@@ -95,6 +95,6 @@ int command_debootstrap(struct options *o, struct error **err)
 		AUTOFREE char *name = reference_to_string(reference);
 		r = debootstrap(l, o, name, err);
 	}
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

@@ -226,6 +226,6 @@ int command_load(struct options *o, struct error **err)
 	struct load_options options = { .tag = options_string(o, "tag"), .platform = given ? &platform : NULL, .progress = progress };
 	if (r == 0)
 		r = load_and_print(l, options_words(o)->items[0], &options, err);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

@@ -77,12 +77,16 @@ static int read_layer(struct library *l, struct composed_layer *ret, struct erro
 	return r;
 }
 
+/* Entries are the user's own and folders are told of: tools that unpack as an ordinary user give each entry its owner. */
 static int write_entry(struct archive *a, const char *path, uint64_t size, struct error **err)
 {
 	struct archive_entry *e = archive_entry_new();
+	int is_folder = endswith(path, "/");
 	archive_entry_set_pathname(e, path);
-	archive_entry_set_filetype(e, AE_IFREG);
-	archive_entry_set_perm(e, 0644);
+	archive_entry_set_filetype(e, is_folder ? AE_IFDIR : AE_IFREG);
+	archive_entry_set_perm(e, is_folder ? 0755 : 0644);
+	archive_entry_set_uid(e, getuid());
+	archive_entry_set_gid(e, getgid());
 	archive_entry_set_size(e, (la_int64_t)size);
 	archive_entry_set_mtime(e, time(NULL), 0);
 	int r = archive_write_header(a, e) == ARCHIVE_OK ? 0 : error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
@@ -139,6 +143,10 @@ static int write_image(struct archive *a, struct library *l, const struct image 
 	int r = write_text(a, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err);
 	if (r == 0)
 		r = write_text(a, "index.json", index, err);
+	if (r == 0)
+		r = write_entry(a, "blobs/", 0, err);
+	if (r == 0)
+		r = write_entry(a, "blobs/sha256/", 0, err);
 	if (r == 0)
 		r = write_blob(a, l, i->digest, err);
 	if (r == 0)
@@ -197,7 +205,7 @@ int command_pack(struct options *o, struct error **err)
 	if (r == 0)
 		r = pack(l, &s, output, err);
 	settings_done(&s);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }
 
@@ -225,6 +233,6 @@ int command_unpack(struct options *o, struct error **err)
 		AUTOFREE char *text = json_to_string(answer, 0);
 		r = command_print(text, err);
 	}
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

@@ -116,6 +116,6 @@ int command_prepare(struct options *o, struct error **err)
 		w.platform = given ? &platform : NULL;
 		r = prepare(l, &w, o, err);
 	}
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	return r;
 }

@@ -182,9 +182,9 @@ static void sweeping(void **state)
 	assert_int_equal(library_remove_name(l, "docker.io/library/gone:1", NULL), 0);
 	/* Nothing happens while somebody reads. */
 	assert_int_equal(library_open(&reader, NULL), 0);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	assert_true(library_has_blob(reader, stray, 5));
-	library_free_and_sweep(reader);
+	library_free_and_sweep(reader, 0);
 	assert_int_equal(library_open(&l, NULL), 0);
 	assert_true(library_has_blob(l, kept, UINT64_MAX));
 	assert_false(library_has_blob(l, gone, UINT64_MAX));
@@ -200,7 +200,7 @@ static void sweeping(void **state)
 	/* A machine that cannot be read protects all disks. */
 	assert_int_equal(atomic_file_write(json, 0600, "{", 1, NULL), 0);
 	touch(l->disks, stray_disk, 3600);
-	library_free_and_sweep(l);
+	library_free_and_sweep(l, 0);
 	assert_int_equal(library_open(&l, NULL), 0);
 	assert_true(count_files(l->disks, stray_disk));
 	library_free(l);
