@@ -81,8 +81,9 @@ void stop_init_ended(struct agent *a, const char *how, int status); /* the init 
 void state_save(const struct agent *a);
 void state_adopt(struct agent *a);
 
-/* resources.c: version, clock, resolv, timezone. */
+/* resources.c: version, memory, clock, resolv, timezone. */
 void version_handle(struct http_exchange *x, void *agent);
+void memory_handle(struct http_exchange *x, void *agent);
 void clock_handle(struct http_exchange *x, void *agent);
 void resolv_handle(struct http_exchange *x, void *agent);
 void timezone_handle(struct http_exchange *x, void *agent);

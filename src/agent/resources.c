@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The small resources: version, clock, resolver, time zone. Those that write into the machine do it in a worker, on its disk: what lies
+ * The small resources: version, memory, clock, resolver, time zone. Those that write into the machine do it in a worker, on its disk: what lies
  * there is not to be trusted by the agent itself. */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,9 @@
 #include "agent.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/strv.h"
 #include "etcfiles.h"
 #include "worker.h"
 
@@ -61,6 +64,28 @@ void version_handle(struct http_exchange *x, void *agent)
 	struct json_object *o = json_object_new_object();
 	json_add_u64(o, "protocol", PROTOCOL);
 	json_add_string(o, "version", HOLM_VERSION);
+	http_respond_json(x, 200, o);
+}
+
+/* What the agent itself keeps in memory: the second figure of /proc/self/statm, proc(5), in pages. */
+void memory_handle(struct http_exchange *x, void *agent)
+{
+	AUTOFREE char *text = NULL;
+	AUTO_STRV struct strv fields = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	uint64_t pages = 0;
+	int r = path_read_file("/proc/self/statm", 256, &text, NULL);
+	if (r >= 0)
+		strv_split(&fields, text, " \n");
+	if (r >= 0)
+		r = fields.count > 1 ? parse_u64(fields.items[1], &pages) : -EBADMSG;
+	if (r < 0) {
+		error_set_errno(&err, r, "cannot read /proc/self/statm");
+		http_respond_error(x, r, err);
+		return;
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_u64(o, "rss", pages * (uint64_t)sysconf(_SC_PAGESIZE));
 	http_respond_json(x, 200, o);
 }
 

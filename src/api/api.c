@@ -17,7 +17,8 @@ const struct http_route api_routes[] = {
 	{"POST", "/v1/stop", api_post_stop, 0},
 	{"POST", "/v1/shares", api_post_share, 0},
 	{"DELETE", "/v1/shares", api_delete_share, 0},
-	{"GET", "/v1/archive", api_archive, 1},
-	{"PUT", "/v1/archive", api_archive, 1},
+	{"GET", "/v1/archive", api_hand_over, 1},
+	{"PUT", "/v1/archive", api_hand_over, 1},
+	{"GET", "/v1/memory", api_hand_over, 1},
 	{0},
 };

@@ -93,7 +93,7 @@ static int connect_session(struct proxy *p, struct error **err)
 	return 0;
 }
 
-static int connect_archive(struct proxy *p, struct error **err)
+static int connect_raw(struct proxy *p, struct error **err)
 {
 	struct buffer raw;
 	AUTO_FD int stream = -1;
@@ -117,7 +117,7 @@ static void on_ready(const struct keeper_failure *failure, void *data)
 	if (failure)
 		r = error_set(&err, -failure->code, "%s", failure->text);
 	else
-		r = p->is_session ? connect_session(p, &err) : connect_archive(p, &err);
+		r = p->is_session ? connect_session(p, &err) : connect_raw(p, &err);
 	if (r < 0)
 		http_respond_error(p->exchange, r, err);
 	free(p);
@@ -146,7 +146,7 @@ void api_post_session(struct http_exchange *x, void *data)
 	proxy(x, data, 1);
 }
 
-void api_archive(struct http_exchange *x, void *data)
+void api_hand_over(struct http_exchange *x, void *data)
 {
 	proxy(x, data, 0);
 }
