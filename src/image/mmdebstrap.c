@@ -26,7 +26,7 @@
 
 enum { TIMEOUT_MS = 2 * 3600 * 1000, STOP_MS = 30000, PIECE = 1 << 18, LINE_MAX_SIZE = 8192, SUBID_MAX = 1 << 20 };
 
-static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,netbase,ca-certificates,procps,tzdata,less";
+static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,kmod,netbase,ca-certificates,procps,tzdata,less";
 
 struct run {
 	const struct mmdebstrap *m;
