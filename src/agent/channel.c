@@ -69,7 +69,7 @@ int channel_receive(int socket, struct json_object **ret, int *ret_fd)
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
 			memcpy(&fd, CMSG_DATA(c), sizeof fd);
 	AUTO_JSON struct json_object *o = NULL;
-	int r = json_parse(text, (size_t)n, "message of a child", &o, NULL);
+	int r = json_parse_bytes(text, (size_t)n, "message of a child", &o, NULL);
 	if (r < 0 || !json_object_is_type(o, json_type_object))
 		return r < 0 ? r : -EBADMSG;
 	*ret = TAKE_PTR(o);

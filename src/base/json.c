@@ -39,14 +39,14 @@ static int has_special_number(struct json_object *o)
 	return 0;
 }
 
-int json_parse(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err)
+static int parse(const char *data, size_t size, const char *name, int flags, struct json_object **ret, struct error **err)
 {
 	if (size > INT_MAX)
 		return error_set(err, EFBIG, "%s is too large", name);
 	struct json_tokener *t = json_tokener_new_ex(DEPTH_MAX);
 	if (!t)
 		abort();
-	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS | flags);
 	struct json_object *o = json_tokener_parse_ex(t, data, (int)size);
 	enum json_tokener_error e = json_tokener_get_error(t);
 	/* A number at the very end waits for what follows: tell the tokener that nothing does. */
@@ -66,6 +66,16 @@ int json_parse(const char *data, size_t size, const char *name, struct json_obje
 		return error_set(err, EBADMSG, "%s is not valid JSON (not a number)", name);
 	*ret = TAKE_PTR(owned);
 	return 0;
+}
+
+int json_parse(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err)
+{
+	return parse(data, size, name, JSON_TOKENER_VALIDATE_UTF8, ret, err);
+}
+
+int json_parse_bytes(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err)
+{
+	return parse(data, size, name, 0, ret, err);
 }
 
 int json_parse_file(const char *path, size_t max, struct json_object **ret, struct error **err)
@@ -200,8 +210,31 @@ void json_add_strv(struct json_object *o, const char *key, const struct strv *v)
 	json_add(o, key, array);
 }
 
+/* json-c breaks the line in an empty array or object: [] and {} are what everybody else prints. In place. */
+static void join_empty(char *s)
+{
+	char *to = s;
+	int quoted = 0;
+	while (*s) {
+		char c = *to++ = *s++;
+		if (quoted && c == '\\' && *s)
+			*to++ = *s++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (c == '[' || c == '{')) {
+			size_t blanks = strspn(s, " \n");
+			if (s[blanks] == (c == '[' ? ']' : '}'))
+				s += blanks;
+		}
+	}
+	*to = 0;
+}
+
 char *json_to_string(struct json_object *o, int pretty)
 {
 	int flags = JSON_C_TO_STRING_NOSLASHESCAPE | (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN);
-	return xstrdup(json_object_to_json_string_ext(o, flags));
+	char *text = xstrdup(json_object_to_json_string_ext(o, flags));
+	if (pretty)
+		join_empty(text);
+	return text;
 }

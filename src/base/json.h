@@ -16,6 +16,8 @@ static inline void json_putp(struct json_object **o)
 
 /* Strict RFC 8259: UTF-8 checked, nothing behind the value, depth at most 32 (json-c's one liberty stays: single-quoted strings). name is for the error ("machine.json"). */
 int json_parse(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err);
+/* The same, but strings may hold any bytes: for what programs of ours say to each other, as arguments, paths and environment have no encoding. */
+int json_parse_bytes(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err);
 int json_parse_file(const char *path, size_t max, struct json_object **ret, struct error **err);
 
 /* Members of an object: a missing or null member is -ENOENT with *ret untouched and no error text, so `if (r < 0 && r != -ENOENT)`

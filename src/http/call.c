@@ -80,7 +80,7 @@ static void complete(struct http_call *c)
 		fail_with_answer(c);
 		return;
 	}
-	int r = c->body.size && !c->events.line ? json_parse(c->body.data, c->body.size, c->target, &body, &err) : 0;
+	int r = c->body.size && !c->events.line ? json_parse_bytes(c->body.data, c->body.size, c->target, &body, &err) : 0;
 	finish(c, r, body, err);
 }
 
@@ -91,7 +91,7 @@ static int hand_out_lines(struct http_call *c)
 	while (c->body.size && (end = memchr(c->body.data, '\n', c->body.size))) {
 		AUTO_JSON struct json_object *line = NULL;
 		size_t n = (size_t)(end - c->body.data);
-		int r = n ? json_parse(c->body.data, n, c->target, &line, NULL) : 0;
+		int r = n ? json_parse_bytes(c->body.data, n, c->target, &line, NULL) : 0;
 		if (r < 0) {
 			fail(c, EPROTO, "a malformed line in the answer");
 			return 1;

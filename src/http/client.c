@@ -182,7 +182,7 @@ int http_response_json(struct http_response *r, uint64_t deadline_ms, struct jso
 	AUTO_BUFFER struct buffer body;
 	buffer_init(&body, HTTP_BODY_MAX + READ_SIZE);
 	int result = read_whole(r, deadline_ms, &body, err);
-	return result < 0 ? result : json_parse(body.data ? body.data : "", body.size, "answer", ret, err);
+	return result < 0 ? result : json_parse_bytes(body.data ? body.data : "", body.size, "answer", ret, err);
 }
 
 int http_response_line(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err)
@@ -191,7 +191,7 @@ int http_response_line(struct http_response *r, uint64_t deadline_ms, struct jso
 		const char *end = r->lines.size ? memchr(r->lines.data, '\n', r->lines.size) : NULL;
 		size_t n = end ? (size_t)(end - r->lines.data) : r->lines.size;
 		if (end || (r->ended && n)) {
-			int result = n ? json_parse(r->lines.data, n, "answer", ret, err) : 0;
+			int result = n ? json_parse_bytes(r->lines.data, n, "answer", ret, err) : 0;
 			buffer_consume(&r->lines, end ? n + 1 : n);
 			if (result < 0 || n)
 				return result < 0 ? result : 1;

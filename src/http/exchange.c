@@ -30,7 +30,7 @@ struct loop *http_exchange_loop(struct http_exchange *x)
 struct json_object *http_exchange_json(struct http_exchange *x, struct error **err)
 {
 	if (!x->json) {
-		if (json_parse(x->body.data ? x->body.data : "", x->body.size, "request", &x->json, err) < 0)
+		if (json_parse_bytes(x->body.data ? x->body.data : "", x->body.size, "request", &x->json, err) < 0)
 			return NULL;
 		if (!json_object_is_type(x->json, json_type_object)) {
 			json_object_put(TAKE_PTR(x->json));

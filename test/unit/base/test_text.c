@@ -133,6 +133,28 @@ static void json_is_strict(void **state)
 	assert_int_equal(json_parse(deep, 200, "x", &o, NULL), -EBADMSG);
 }
 
+static void json_of_any_bytes(void **state)
+{
+	AUTO_JSON struct json_object *o = NULL, *bad = NULL;
+	const char *s = NULL;
+	assert_int_equal(json_parse_bytes("{\"a\":\"x\xff\"}", 10, "x", &o, NULL), 0);
+	assert_int_equal(json_get_string(o, "a", &s, NULL), 0);
+	assert_string_equal(s, "x\xff");
+	AUTOFREE char *text = json_to_string(o, 0);
+	assert_string_equal(text, "{\"a\":\"x\xff\"}");
+	assert_int_equal(json_parse_bytes("{\"a\":1,}", 8, "x", &bad, NULL), -EBADMSG);
+}
+
+static void json_empty_is_short(void **state)
+{
+	static const char text[] = "{\"a\":[],\"b\":{},\"c\":[{}],\"d\":\"[ ]\\\"{ }\"}";
+	AUTO_JSON struct json_object *o = NULL, *none = json_object_new_array();
+	assert_int_equal(json_parse(text, sizeof text - 1, "x", &o, NULL), 0);
+	AUTOFREE char *pretty = json_to_string(o, 1), *empty = json_to_string(none, 1);
+	assert_string_equal(pretty, "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    {}\n  ],\n  \"d\": \"[ ]\\\"{ }\"\n}");
+	assert_string_equal(empty, "[]");
+}
+
 static void json_members(void **state)
 {
 	static const char text[] = "{\"s\":\"x\",\"n\":-5,\"u\":18446744073709551615,\"b\":true,\"z\":null,\"a\":[\"p\",\"q\"],\"m\":[1]}";
@@ -196,7 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes),     cmocka_unit_test(numbers),          cmocka_unit_test(paths),
 		cmocka_unit_test(environment_lists), cmocka_unit_test(buffers_keep_their_cap), cmocka_unit_test(json_is_strict),
-		cmocka_unit_test(json_members), cmocka_unit_test(errors_collect_context), cmocka_unit_test(times),
+		cmocka_unit_test(json_members), cmocka_unit_test(json_of_any_bytes), cmocka_unit_test(json_empty_is_short), cmocka_unit_test(errors_collect_context), cmocka_unit_test(times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
