@@ -173,7 +173,7 @@ static int set_env(struct machine *m, const char *name, const char *value, struc
 		good = isalnum((unsigned char)name[i]) || name[i] == '_';
 	if (!good)
 		return error_set(err, EINVAL, "env.%.80s: use letters, digits and _ in a variable's name", name);
-	if (strlen(value) > ENV_VALUE_MAX || m->env.count >= ENV_MAX)
+	if (strlen(value) > ENV_VALUE_MAX || (*value && m->env.count >= ENV_MAX))
 		return error_set(err, E2BIG, "env.%.80s: too much environment", name);
 	strv_setenv(&m->env, name, *value ? value : NULL);
 	return 0;

@@ -3,7 +3,7 @@
  * to ".old-XXXXXX" before its files are deleted. Whoever builds or deletes one of those holds its config.lock, so a sweep at the next
  * creation knows which of them a crash has left behind.
  *
- * A lock is taken on a file that may just be deleted with its machine: after taking it, the file must still have a name. */
+ * A lock is taken on a file that may just be deleted or renamed with its machine: after taking it, the file must still be the one of that name. */
 #include "machine/machine.h"
 
 #include <dirent.h>
@@ -73,11 +73,26 @@ int machine_load(const char *name, struct machine **ret, struct error **err)
 	return 0;
 }
 
+/* What could not be read back must not be written: it would take the machine out of reach. */
+static int check_readable(const char *text, struct error **err)
+{
+	AUTO_MACHINE struct machine *copy = NULL;
+	AUTO_JSON struct json_object *o = NULL;
+	size_t size = strlen(text);
+	if (size > MACHINE_JSON_MAX)
+		return error_set(err, E2BIG, "the machine's settings are larger than %d MiB; set less environment", MACHINE_JSON_MAX >> 20);
+	if (json_parse(text, size, "settings", &o, NULL) < 0)
+		return error_set(err, EINVAL, "the machine's settings can only hold text in UTF-8");
+	int r = machine_from_json(o, &copy, err);
+	return r < 0 ? error_prefix(err, r, "the machine's settings") : 0;
+}
+
 static int save_into(const struct machine *m, const char *directory, struct error **err)
 {
 	AUTO_JSON struct json_object *o = machine_to_json(m);
 	AUTOFREE char *text = json_to_string(o, 1), *line = xasprintf("%s\n", text), *file = path_join(directory, "machine.json");
-	return atomic_file_write(file, 0600, line, strlen(line), err);
+	int r = check_readable(line, err);
+	return r < 0 ? r : atomic_file_write(file, 0600, line, strlen(line), err);
 }
 
 int machine_save(const struct machine *m, struct error **err)
@@ -105,13 +120,14 @@ int machine_list(struct strv *names, struct error **err)
 static int take_lock(const char *name, const char *file, uint64_t deadline_ms, struct error **err)
 {
 	AUTO_ERROR struct error *why = NULL;
-	struct stat st;
+	struct stat mine, there;
 	int r = machine_name_check(name, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *path = machine_file(name, file);
 	AUTO_FD int fd = lock_file(path, LOCK_EXCLUSIVE, deadline_ms, &why);
-	if (fd == -ENOENT || (fd >= 0 && (fstat(fd, &st) < 0 || st.st_nlink == 0)))
+	if (fd == -ENOENT ||
+		(fd >= 0 && (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
 		return no_such_machine(name, err);
 	if (fd == -EWOULDBLOCK)
 		return error_set(err, EWOULDBLOCK, "machine \"%s\" is in use by another command", name);

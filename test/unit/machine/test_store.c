@@ -7,11 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "machine/machine.h"
@@ -132,6 +136,56 @@ static void renaming_and_deleting(void **state)
 	assert_int_equal(machine_default_get(&name, NULL), -ENOENT);
 }
 
+/* Nothing is written that machine_load() would refuse. */
+static void what_cannot_be_read_is_not_written(void **state)
+{
+	AUTO_MACHINE struct machine *m = NULL, *again = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(machine_load("sweeper", &m, NULL), 0);
+	assert_int_equal(machine_set(m, "env.A", "x\xff", NULL), 0);
+	assert_int_equal(machine_save(m, &err), -EINVAL);
+	assert_non_null(strstr(err->text, "UTF-8"));
+	assert_int_equal(machine_set(m, "env.A", "two\nlines", NULL), 0);
+	assert_int_equal(machine_save(m, NULL), 0);
+	assert_int_equal(machine_load("sweeper", &again, NULL), 0);
+	assert_string_equal(again->env.items[0], "A=two\nlines");
+
+	struct machine_mount tab = { xstrdup("/tmp/a\tb"), xstrdup("/mnt"), 0 };
+	assert_int_equal(machine_mount_add(m, &tab, NULL), 0);
+	assert_int_equal(machine_save(m, NULL), -EINVAL);
+
+	AUTOFREE char *long_value = xcalloc(1, 100001);
+	memset(long_value, 'x', 100000);
+	machine_mount_remove(m, "/mnt", NULL);
+	for (int i = 0; i < 50; i++) {
+		AUTOFREE char *key = xasprintf("env.B%d", i);
+		assert_int_equal(machine_set(m, key, long_value, NULL), 0);
+	}
+	assert_int_equal(machine_save(m, NULL), -E2BIG);
+}
+
+/* A lock that was waited for while the machine got another name locks nothing of that name. */
+static void locks_follow_no_rename(void **state)
+{
+	AUTOFREE char *file = machine_file("sweeper", "config.lock"), *other = machine_file("sweeper", "moved");
+	AUTO_FD int held = machine_config_lock("sweeper", 0, NULL), watch = inotify_init1(IN_CLOEXEC);
+	assert_true(held >= 0);
+	assert_true(inotify_add_watch(watch, file, IN_OPEN) >= 0);
+	pid_t child = fork();
+	if (child == 0) {
+		fd_close(held);
+		_exit(machine_config_lock("sweeper", clock_deadline(5000), NULL) == -ENOENT ? 0 : 1);
+	}
+	assert_int_equal(fd_wait(watch, POLLIN, clock_deadline(5000)), 1); /* it has the file open now, and waits */
+	assert_int_equal(rename(file, other), 0);
+	fd_close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	fd_close(TAKE_FD(held));
+	int status = -1;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	unlink(other);
+}
+
 static void damaged_files(void **state)
 {
 	AUTO_MACHINE struct machine *m = NULL;
@@ -156,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(creating), cmocka_unit_test(failing_leaves_nothing), cmocka_unit_test(crashed_creations_are_swept),
 		cmocka_unit_test(locks), cmocka_unit_test(defaults), cmocka_unit_test(renaming_and_deleting),
+		cmocka_unit_test(what_cannot_be_read_is_not_written), cmocka_unit_test(locks_follow_no_rename),
 		cmocka_unit_test(damaged_files), cmocka_unit_test(sockets),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
