@@ -19,6 +19,7 @@ void virtqueue_start(struct virtqueue *q, uint16_t base, int event_idx)
 {
 	q->next_avail = base;
 	q->next_used = LOAD(&q->used->idx);
+	q->in_flight = 0;
 	q->signalled_valid = 0;
 	q->event_idx = !!event_idx;
 	q->broken = NULL;
@@ -77,11 +78,15 @@ int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chai
 		return 0;
 	if (pending > q->size)
 		return break_queue(q, "an available index that jumps");
+	/* Each takes a descriptor at least: who has more under way uses some twice, and would make us remember requests without end. */
+	if (q->in_flight >= q->size)
+		return break_queue(q, "more requests at once than there are descriptors");
 	c->head = LOAD(&q->avail->ring[q->next_avail & (q->size - 1)]);
 	int r = chain_read(q, m, c->head, c);
 	if (r < 0)
 		return r;
 	q->next_avail++;
+	q->in_flight++;
 	return 1;
 }
 
@@ -94,6 +99,7 @@ static int event_passed(uint16_t event, uint16_t new, uint16_t old)
 int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
 {
 	struct vring_used_elem *e = &q->used->ring[q->next_used & (q->size - 1)];
+	q->in_flight -= q->in_flight > 0;
 	STORE(&e->id, (uint32_t)head);
 	STORE(&e->len, written);
 	STORE_RELEASE(&q->used->idx, (uint16_t)++q->next_used);

@@ -20,6 +20,7 @@ struct virtqueue {
 	struct vring_used *used;
 	uint16_t next_avail; /* the next entry of the available ring to take */
 	uint16_t next_used;  /* the next entry of the used ring to fill */
+	unsigned in_flight;  /* taken and not yet given back */
 	uint16_t signalled;  /* next_used when it was last asked whether to interrupt */
 	int signalled_valid : 1;
 	int event_idx : 1;  /* VIRTIO_RING_F_EVENT_IDX was agreed on */

@@ -107,6 +107,22 @@ static void test_chains(void **state)
 	}
 }
 
+/* A guest that offers the same descriptor again and again while nothing has come back yet. */
+static void test_too_many_in_flight(void **state)
+{
+	queue.desc[0] = (struct vring_desc){GUEST, 1, 0, 0};
+	for (unsigned n = 0; n < SIZE; n++) {
+		queue.avail->idx++;
+		assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	}
+	virtqueue_push(&queue, 0, 0);
+	queue.avail->idx++;
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	queue.avail->idx++;
+	assert_true(virtqueue_pop(&queue, &memory, &chain) < 0);
+	assert_non_null(queue.broken);
+}
+
 static void test_pieces(void **state)
 {
 	queue.desc[0] = (struct vring_desc){GUEST + HALF - 10, 20, 0, 0};
@@ -196,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chains),
 		cmocka_unit_test_setup(test_pieces, setup),
+		cmocka_unit_test_setup(test_too_many_in_flight, setup),
 		cmocka_unit_test_setup(test_indexes_wrap, setup),
 		cmocka_unit_test_setup(test_interrupts, setup),
 		cmocka_unit_test_setup(test_kicks, setup),
