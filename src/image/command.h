@@ -17,6 +17,8 @@ int command_prepare(struct options *o, struct error **err);
 int command_pack(struct options *o, struct error **err);
 int command_unpack(struct options *o, struct error **err);
 
+/* The caller's file mode mask, for what is written for him; the library is nobody else's business. */
+extern mode_t command_umask;
 /* --progress, --tls-verify and --platform as they were given. */
 struct progress *command_progress(const struct options *o);
 int command_insecure(const struct options *o, int *ret, struct error **err);

@@ -72,11 +72,13 @@ static int run(const struct command_spec *c, int argc, char **argv, struct error
 	return r < 0 ? EXIT_HOLM : 0;
 }
 
+mode_t command_umask;
+
 int main(int argc, char **argv)
 {
 	AUTO_ERROR struct error *err = NULL;
 	fd_fix_standard();
-	umask(077);
+	command_umask = umask(077);
 	if (argc < 2 || streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
 		print_commands(argc < 2 ? stderr : stdout);
 		return argc < 2 ? EXIT_HOLM : 0;

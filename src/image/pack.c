@@ -186,7 +186,9 @@ static int pack(struct library *l, const struct settings *s, const char *output,
 	if (r == 0)
 		r = image_load(l, s->reference, digest, &i, err);
 	if (r == 0)
-		r = atomic_file_open(&f, directory, 0644, err);
+		r = atomic_file_open(&f, directory, 0600, err);
+	if (r == 0 && fchmod(f.fd, 0666 & ~command_umask) < 0)
+		r = error_set_errno(err, errno, "cannot write %s", output);
 	if (r == 0)
 		r = write_archive(l, i, f.fd, err);
 	return r == 0 ? atomic_file_commit(&f, path_base(output), err) : r;
