@@ -68,7 +68,7 @@ static void add_machines(struct library *l, struct references *keep)
 	AUTOFREE char *data = path_parent(l->path), *machines = path_join(data, "machines");
 	DIR *d = opendir(machines);
 	if (!d) {
-		keep->keep_disks = errno != ENOENT;
+		keep->keep_disks |= errno != ENOENT;
 		return;
 	}
 	for (struct dirent *e; (e = readdir(d));)
