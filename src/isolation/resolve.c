@@ -17,8 +17,7 @@ int isolation_resolve(enum machine_isolation setting, enum machine_isolation *re
 	struct probe_result p;
 	if (!vm_kvm_works(&p) && ret_warning) {
 		const char *fix = probe_fix(p.verdict);
-		*ret_warning = xasprintf("no hardware virtualization (%s): the machine runs under emulation, which is slow%s%s", probe_text(p.verdict),
-			fix ? "; to change that: " : "", fix ? fix : "");
+		*ret_warning = xasprintf("machines run slowly, under emulation: %s%s%s", probe_text(p.verdict), fix ? "; " : "", fix ? fix : "");
 	}
 	*ret = MACHINE_ISOLATION_VM;
 	return 0;
