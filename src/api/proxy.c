@@ -23,8 +23,8 @@ struct proxy {
 /* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". */
 static int rewrite_session(struct buffer *raw, struct json_object *body, uint32_t id)
 {
-	AUTO_HTTP_HEAD struct http_head head;
-	AUTO_BUFFER struct buffer out;
+	AUTO_HTTP_HEAD struct http_head head = {0};
+	AUTO_BUFFER struct buffer out = {0};
 	ssize_t head_size = http_parse_request(raw->data, raw->size, &head, NULL);
 	if (head_size < 0 || head.chunked || head.content_length < 0 || (uint64_t)head.content_length > raw->size - (size_t)head_size)
 		return -EINVAL;

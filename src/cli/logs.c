@@ -43,6 +43,8 @@ static int seek_tail(int fd, uint64_t lines)
 	char block[BLOCK];
 	off_t at = lseek(fd, 0, SEEK_END);
 	int last = 1;
+	if (lines == 0)
+		return at < 0 ? -errno : 0;
 	while (at > 0) {
 		size_t size = (size_t)MIN(at, (off_t)sizeof block);
 		ssize_t n = pread(fd, block, size, at - (off_t)size);
@@ -122,7 +124,7 @@ static int show(const char *name, struct options *o, struct error **err)
 	if (fd < 0)
 		return error_set_errno(err, errno, "%s", path);
 	int r = tail && !streq(tail, "all") ? seek_tail(fd, lines) : 0;
-	if (r == 0 && lines > 0)
+	if (r == 0)
 		r = copy_rest(fd);
 	if (r == 0 && options_given(o, "follow"))
 		r = follow(&fd, directory, path);

@@ -54,11 +54,18 @@ static int understand(const char *name, const char *said, enum keeper_word *ret,
 	return error_set(err, EIO, "the keeper of machine \"%s\" ended before it began; see holm machine logs --boot %s", name, name);
 }
 
+/* The read end of a pipe whose other end stays open here as long as this process lives. */
+static int make_leash(void)
+{
+	int ends[2], r = fd_pipe(ends);
+	return r < 0 ? r : ends[0];
+}
+
 /* Starts a keeper and reads the one line it writes to its descriptor 3. */
 static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret, struct error **err)
 {
 	AUTO_FD int reading = -1, writing = -1;
-	AUTO_BUFFER struct buffer line;
+	AUTO_BUFFER struct buffer line = { 0 };
 	int ends[2], r = fd_pipe(ends);
 	if (r < 0)
 		return error_set_errno(err, r, "pipe");
@@ -67,12 +74,14 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	AUTOFREE char *program = path_libexec("holm-keeper");
 	AUTOFREE char *own_name = xstrdup(name);
 	char *with_rescue[] = { program, "--rescue", own_name, NULL }, *plain[] = { program, own_name, NULL };
-	struct spawn_fd fds[] = { { .from = writing, .to = 3 } };
-	struct spawn_options o = { .argv = flags & CLIENT_RESCUE ? with_rescue : plain, .fds = fds, .fd_count = 1, .directory = "/", .new_session = 1 };
+	AUTO_FD int leash = flags & CLIENT_RESCUE ? make_leash() : -1;
+	struct spawn_fd fds[] = { { .from = writing, .to = 3 }, { .from = leash, .to = 4 } };
+	struct spawn_options o = { .argv = flags & CLIENT_RESCUE ? with_rescue : plain, .fds = fds, .fd_count = leash < 0 ? 1 : 2, .directory = "/",
+		.new_session = 1 };
 	pid_t pid;
-	r = spawn(&o, &pid, err);
+	r = spawn(&o, &pid, NULL);
 	if (r < 0)
-		return r;
+		return error_set(err, -r, "%s: %s; is holm installed completely?", program, strerror(-r));
 	fd_close(TAKE_FD(writing));
 	uint64_t deadline = clock_deadline(KEEPER_LINE_MS);
 	buffer_init(&line, LINE_MAX_BYTES);

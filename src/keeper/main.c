@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,12 +23,13 @@
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
 
-enum { REPORT_FD = 3, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000 };
+enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000 };
 
 struct program {
 	const char *name;
 	int rescue;
 	int report; /* descriptor 3, or -1 */
+	int leash;  /* descriptor 4 of a rescue: it ends when whoever wanted it is gone; or -1 */
 	int lock;
 	struct machine *machine;
 	char *socket_path, *runtime_dir, *log_dir, *warning;
@@ -35,6 +37,7 @@ struct program {
 	struct loop *loop;
 	struct http_server *server;
 	struct keeper *keeper;
+	struct source *leash_source;
 	int stops; /* signals so far */
 };
 
@@ -58,12 +61,18 @@ static int report_error(struct program *p, int code, const struct error *err)
 /* Away from the starter: nothing of its is kept open, its terminal and its folder are not ours. */
 static void start_clean(struct program *p)
 {
-	static const int kept[] = {REPORT_FD};
+	int kept[2];
+	size_t count = 0;
 	fd_fix_standard();
 	p->report = fcntl(REPORT_FD, F_GETFD) < 0 ? -1 : REPORT_FD;
-	fd_close_from(REPORT_FD, kept, p->report < 0 ? 0 : 1);
+	p->leash = !p->rescue || fcntl(LEASH_FD, F_GETFD) < 0 ? -1 : LEASH_FD;
 	if (p->report >= 0)
-		fd_set_cloexec(p->report, 1);
+		kept[count++] = p->report;
+	if (p->leash >= 0)
+		kept[count++] = p->leash;
+	fd_close_from(REPORT_FD, kept, count);
+	for (size_t i = 0; i < count; i++)
+		fd_set_cloexec(kept[i], 1);
 	setsid();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
@@ -108,6 +117,16 @@ static void on_signal(struct source *s, int number, void *data)
 	keeper_stop(p->keeper, p->stops++ ? 0 : SIGNAL_STOP_MS, NULL, NULL);
 }
 
+/* Nobody writes to it: it ends with the process that holds the other end. Else a rescue that was given up would run for ever. */
+static void on_leash(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct program *p = data;
+	source_set_events(s, 0);
+	source_free(TAKE_PTR(p->leash_source));
+	log_info("who started the rescue is gone: stopping");
+	keeper_stop(p->keeper, SIGNAL_STOP_MS, NULL, NULL);
+}
+
 static int resolve_isolation(struct program *p, struct error **err)
 {
 	enum machine_isolation resolved;
@@ -124,6 +143,8 @@ static int make_keeper(struct program *p, struct error **err)
 	int r = loop_new(&p->loop);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(signals); i++)
 		r = loop_add_signal(p->loop, signals[i], on_signal, p, NULL);
+	if (r == 0 && p->leash >= 0)
+		r = loop_add_io(p->loop, p->leash, EPOLLIN, on_leash, p, &p->leash_source);
 	if (r < 0)
 		return error_set_errno(err, r, "event loop");
 	const struct keeper_options options = {
@@ -191,6 +212,7 @@ static void clean_up(struct program *p)
 {
 	http_server_free(p->server);
 	keeper_free(p->keeper);
+	source_free(p->leash_source);
 	loop_free(p->loop);
 	if (p->lock >= 0 && p->socket_path) {
 		unlink(p->socket_path);
@@ -203,6 +225,7 @@ static void clean_up(struct program *p)
 	free(p->warning);
 	fd_close(p->lock); /* last: now somebody else may start */
 	fd_close(p->report);
+	fd_close(p->leash);
 }
 
 static int parse_arguments(struct program *p, int argc, char **argv)
@@ -220,11 +243,12 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.report = -1, .lock = -1};
+	struct program p = {.report = -1, .leash = -1, .lock = -1};
 	AUTO_ERROR struct error *err = NULL;
 	log_set_program("holm-keeper");
+	int understood = parse_arguments(&p, argc, argv);
 	start_clean(&p);
-	if (parse_arguments(&p, argc, argv) < 0) {
+	if (understood < 0) {
 		error_set(&err, EINVAL, "usage: holm-keeper NAME [--rescue]");
 		return report_error(&p, -EINVAL, err);
 	}

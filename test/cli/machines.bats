@@ -148,6 +148,34 @@ quiet" "$(holm machine ls -q)"
 	holm machine rm whole
 }
 
+@test "what machine.json cannot hold is refused, and the machine stays" {
+	holm machine create m --no-boot >/dev/null
+	fails 125 holm machine set "env.A=$(printf 'x\377')"
+	contains "$stderr" UTF-8
+	mkdir -p "$WORLD/tab	here"
+	fails 125 holm machine mount add "$WORLD/tab	here"
+	holm machine set env.A="$(printf 'two\nlines')"
+	equal '"two\nlines"' "$(field m env.A)"
+	holm machine rm m
+}
+
+@test "a keeper that is not installed is an error that says so" {
+	holm machine create m --no-boot >/dev/null
+	mkdir -p "$WORLD/nothing installed"
+	HOLM_LIBEXEC="$WORLD/nothing installed" fails 125 holm machine start m
+	contains "$stderr" "installed completely"
+	holm machine rm m
+}
+
+@test "logs: the last lines, none of them, all" {
+	holm machine create m --no-boot >/dev/null
+	printf 'one\ntwo\nthree\n' >"$XDG_DATA_HOME/holm/machines/m/console.log"
+	equal "$(printf 'two\nthree')" "$(holm machine logs -n 2 m)"
+	equal '' "$(holm machine logs -n 0 m)"
+	equal 3 "$(holm machine logs --tail 10 m | wc -l)"
+	holm machine rm m
+}
+
 @test "two creations of one name: one wins, one names it" {
 	holm machine create a --no-boot -n same >"$WORLD/one" 2>&1 &
 	local first=$!
