@@ -155,7 +155,7 @@ quiet" "$(holm machine ls -q)"
 	mkdir -p "$WORLD/tab	here"
 	fails 125 holm machine mount add "$WORLD/tab	here"
 	holm machine set env.A="$(printf 'two\nlines')"
-	equal '"two\nlines"' "$(field m env.A)"
+	equal '"two\nlines"' "$(holm machine inspect m | jq '.[0].env.A')"
 	holm machine rm m
 }
 
