@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
@@ -17,7 +18,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 
-enum { STOP_MS = 10 * 1000 };
+enum { STOP_MS = 10 * 1000, STATE_MS = 1000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -116,6 +117,9 @@ static int export_machine(const char *name, const char *file, struct error **err
 	AUTO_MACHINE struct machine *m = NULL;
 	int started, r = machine_load(name, &m, err);
 	if (r < 0)
+		return r;
+	/* One that is being stopped, perhaps by the end of another export, is waited for. */
+	if (streq(client_state_word(name, clock_deadline(STATE_MS), NULL), "stopping") && (r = client_wait_gone(name, err)) < 0)
 		return r;
 	if (machine_is_running(name) == 1)
 		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name, name);
