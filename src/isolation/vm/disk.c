@@ -143,7 +143,8 @@ static int collect_base(const char *backing, const char *format, void *data)
 	return 0;
 }
 
-/* The names of all bases that some machine's disk stands on. Directories that are being made or deleted count too. */
+/* The names of all bases that some machine's disk stands on. Directories that are being made or deleted count too; one that is gone meanwhile
+ * needs nothing any more. */
 static int collect_used(const char *machines, struct strv *used, struct error **err)
 {
 	DIR *d = opendir(machines);
@@ -154,8 +155,13 @@ static int collect_used(const char *machines, struct strv *used, struct error **
 		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES))
 			continue;
 		AUTOFREE char *disk = xasprintf("%s/%s/" DISK, machines, e->d_name);
-		if (path_exists(disk))
-			r = qcow2_walk_chain(disk, collect_base, used, err);
+		if (!path_exists(disk))
+			continue;
+		r = qcow2_walk_chain(disk, collect_base, used, err);
+		if (r < 0 && !path_exists(disk)) {
+			error_clear(err);
+			r = 0;
+		}
 	}
 	closedir(d);
 	return r;
@@ -171,9 +177,10 @@ static int disk_remove(const struct machine *m, struct error **err)
 	AUTO_FD int lock = lock_bases(bases, err);
 	if (lock < 0)
 		return lock;
-	int r = collect_used(machines, &used, err);
-	if (r < 0)
-		return r;
+	/* Where a machine's disk is damaged nobody knows what it stands on: all bases stay, until a removal without it. */
+	if (collect_used(machines, &used, NULL) < 0)
+		return 0;
+	int r = 0;
 	DIR *d = opendir(bases);
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (endswith(e->d_name, ".qcow2") && !strv_contains(&used, e->d_name) && unlinkat(dirfd(d), e->d_name, 0) < 0)

@@ -112,6 +112,22 @@ static int base_count(void)
 	return lines;
 }
 
+/* A removal beside a machine whose disk is damaged works, and keeps what that one may stand on. */
+static void test_damaged_neighbour(void **state)
+{
+	create("a");
+	write_something("a");
+	assert_int_equal(clone("a", "b"), 0);
+	create("hurt");
+	AUTOFREE char *disk = machine_file("hurt", "disk.qcow2");
+	assert_int_equal(truncate(disk, 10), 0);
+	delete("a");
+	delete("b");
+	assert_int_equal(base_count(), 1);
+	delete("hurt");
+	assert_int_equal(base_count(), 0);
+}
+
 static void test_create(void **state)
 {
 	uint64_t used = 0;
@@ -174,7 +190,7 @@ static void test_chain_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_create), cmocka_unit_test(test_damaged_neighbour),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_chain_ends),
 	};
