@@ -155,8 +155,6 @@ static int copy_out(const struct place *from, const struct place *to, struct err
 	AUTO_DOWNLOAD struct archive_download d = ARCHIVE_DOWNLOAD_NONE;
 	AUTOFREE char *path = xstrdup(from->path);
 	const char *name;
-	if (streq(from->path, "/"))
-		return error_set(err, EINVAL, "a machine's whole root cannot be copied; holm machine export writes it to a file");
 	int r = follow_link(from->machine, &path, err);
 	if (r < 0)
 		return r;
@@ -177,6 +175,8 @@ static int copy(const struct place *from, const struct place *to, struct error *
 		return error_set(err, EINVAL, "neither \"%s\" nor \"%s\" is in a machine; write NAME:PATH for one of them", from->path, to->path);
 	if (from->machine && to->machine)
 		return error_set(err, EINVAL, "copying from machine to machine goes by way of the host: copy out, then in");
+	if (from->machine && streq(from->path, "/"))
+		return error_set(err, EINVAL, "a machine's whole root cannot be copied; holm machine export writes it to a file");
 	if (!from->machine && access(from->path, F_OK) < 0)
 		return error_set_errno(err, errno, "%s", from->path);
 	int r = client_start(machine, CLIENT_SESSION, 0, NULL, err);

@@ -15,11 +15,26 @@ static int is_help(const char *word)
 	return streq(word, "--help") || streq(word, "-h");
 }
 
+/* The group that has a command of exactly this name, for who left the group's out. */
+static const struct command_group *group_of_command(const char *word)
+{
+	char *const words[] = { (char *)word };
+	for (const struct command_group *g = command_groups; *g->name; g++) {
+		int used;
+		if (command_find(g, 1, words, &used))
+			return g;
+	}
+	return NULL;
+}
+
 static int unknown_command(const struct command_group *g, const char *word)
 {
 	AUTOFREE char *prefix = command_prefix(g);
 	const char *near = command_suggest(g, word);
-	if (word[0] == '-')
+	const struct command_group *other = *g->name ? NULL : group_of_command(word);
+	if (other)
+		output_error("there is no command \"holm %s\"; did you mean \"holm %s %s\"? See holm --help", word, other->name, word);
+	else if (word[0] == '-')
 		output_error("unknown option %s; see %s --help", word, prefix);
 	else if (near)
 		output_error("there is no command \"%s %s\"; did you mean \"%s %s\"? See %s --help", prefix, word, prefix, near, prefix);

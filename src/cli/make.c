@@ -11,6 +11,7 @@
 #include "cli/client.h"
 #include "cli/output.h"
 #include "isolation/isolation.h"
+#include "oci/manifest.h"
 
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err)
 {
@@ -122,6 +123,18 @@ static int check_disk_size(const struct machine *m, struct error **err)
 	return error_set(err, EINVAL, "disk-size=%s: image \"%s\" needs %s", wanted, m->image, needed);
 }
 
+/* Another processor's programs do not run here; better said now than by a boot that fails. A platform that says nothing is not judged. */
+static int check_platform(const struct machine *m, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 }, image = { 0 };
+	oci_platform_host(&host);
+	if (!m->platform || oci_platform_parse(m->platform, &image, NULL) < 0 || streq(image.architecture, host.architecture) ||
+		streq(image.architecture, "unknown") || (streq(host.architecture, "amd64") && streq(image.architecture, "386")))
+		return 0;
+	return error_set(err, ENOTSUP, "image \"%s\" is for %s, which machines on this host (%s) cannot run; choose another image or --platform", m->image,
+		m->platform, host.architecture);
+}
+
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	struct json_object *config;
@@ -134,6 +147,8 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 		r = copy_text(prepared, "platform", &m->platform, 0, err);
 	if (r == 0)
 		r = copy_text(prepared, "init", &m->init_path, 0, err);
+	if (r == 0)
+		r = check_platform(m, err);
 	if (r < 0)
 		return r;
 	if (json_get_object(prepared, "config", &config, NULL) == 0) {

@@ -35,6 +35,8 @@ fake_libexec()
 @test "a mistyped command gets a suggestion" {
 	fails 125 holm machine creat
 	contains "$stderr" 'did you mean "holm machine create"'
+	fails 125 holm run true
+	contains "$stderr" 'did you mean "holm machine run"'
 	fails 125 holm machien
 	contains "$stderr" 'did you mean "holm machine"'
 	fails 125 holm machine mount ad
@@ -54,6 +56,12 @@ fake_libexec()
 	contains "$stderr" '"missing"'
 	equal '' "$(holm machine ls -q)"
 	[ ! -e "$XDG_DATA_HOME/holm/default" ]
+}
+
+@test "an image for another processor is refused" {
+	fails 125 holm machine create foreign --no-boot
+	contains "$stderr" linux/s390x
+	equal '' "$(holm machine ls -q)"
 }
 
 @test "create sets everything that inspect shows" {
