@@ -43,6 +43,20 @@ static void drop_missing_mounts(struct machine *m)
 	}
 }
 
+/* What the archive's settings open to the host: whoever wrote the file chose it, so it is said. */
+static void tell_openings(const struct machine *m)
+{
+	for (size_t i = 0; i < m->mount_count; i++)
+		output_note("as the file says, %s of this host is mounted at %s%s", m->mounts[i].host, m->mounts[i].inside,
+			m->mounts[i].read_only ? ", read-only" : "");
+	for (size_t i = 0; i < m->publish_count; i++) {
+		AUTOFREE char *text = machine_publish_format(&m->publish[i]);
+		output_note("as the file says, the port %s is published", text);
+	}
+	if (m->host_access)
+		output_note("as the file says, it can reach the host's loopback; holm machine set -n %s host-access=false takes that back", m->name);
+}
+
 /* The exported settings with what only this host can say. settings: NULL where the archive has none (any OCI archive). */
 static int adopt(struct json_object *settings, const char *name, struct machine **ret, struct error **err)
 {
@@ -58,9 +72,10 @@ static int adopt(struct json_object *settings, const char *name, struct machine 
 	json_add_string(settings, "user", fresh->user);
 	json_add_u64(settings, "uid", fresh->uid);
 	json_add_u64(settings, "gid", fresh->gid);
-	json_object_object_del(settings, "image_disk");
-	json_object_object_del(settings, "kernel");
-	json_object_object_del(settings, "kernel_modules");
+	/* This host's alone, or what the image itself says. */
+	static const char *const others[] = { "image_disk", "image_digest", "image_config", "init_path", "platform", "kernel", "kernel_modules" };
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		json_object_object_del(settings, others[i]);
 	int r = machine_from_json(settings, &m, err);
 	if (r < 0)
 		return error_prefix(err, r, "the machine's settings in the archive");
@@ -110,6 +125,7 @@ static int run(const struct command_spec *c, struct options *o)
 		r = make_store(m, 0, &err);
 	if (r < 0)
 		return output_failure(r, err);
+	tell_openings(m);
 	puts(m->name);
 	return 0;
 }
