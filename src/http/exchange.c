@@ -79,6 +79,8 @@ static void close_if_body_is_left(struct http_exchange *x)
 void http_respond_json(struct http_exchange *x, int status, struct json_object *body)
 {
 	AUTO_JSON struct json_object *owned = body ? body : json_object_new_object();
+	/* Whoever answers has done with it, also when the answer cannot get out any more. */
+	x->closed = NULL;
 	if (x->state == CONNECTION_DEAD)
 		return;
 	size_t size;
@@ -140,6 +142,7 @@ void http_stream_json(struct http_exchange *x, struct json_object *line)
 
 void http_stream_end(struct http_exchange *x)
 {
+	x->closed = NULL;
 	if (x->state == CONNECTION_DEAD)
 		return;
 	if (x->head.minor > 0 && buffer_append_string(&x->out, "0\r\n\r\n") < 0)

@@ -82,6 +82,13 @@ static void handle_flood(struct http_exchange *x, void *data)
 	}
 }
 
+/* Ends its answer although the reader was dropped: it has done with it, and is not told of the end any more. */
+static void handle_flood_and_end(struct http_exchange *x, void *data)
+{
+	handle_flood(x, data);
+	http_stream_end(x);
+}
+
 static void handle_upgrade(struct http_exchange *x, void *data)
 {
 	struct fixture *f = data;
@@ -100,6 +107,7 @@ static const struct http_route routes[] = {
 	{"GET", "/fail", handle_fail},
 	{"GET", "/keep", handle_keep},
 	{"GET", "/flood", handle_flood},
+	{"GET", "/flood-end", handle_flood_and_end},
 	{"POST", "/upgrade", handle_upgrade},
 	{"POST", "/take", handle_take},
 	{"POST", "/stream", handle_take, .stream_body = 1},
@@ -282,6 +290,13 @@ static void test_reader_that_falls_behind(void **state)
 	AUTO_FD int fd = client(f);
 	assert_int_equal(fd_write_full(fd, "GET /flood HTTP/1.1\r\n\r\n", 23), 0);
 	run_until(f, &f->closed);
+
+	AUTO_FD int other = client(f);
+	f->closed = 0;
+	assert_int_equal(fd_write_full(other, "GET /flood-end HTTP/1.1\r\n\r\n", 27), 0);
+	while (loop_step(f->loop, clock_deadline(50)) > 0)
+		;
+	assert_int_equal(f->closed, 0);
 }
 
 static void test_garbage_and_too_large(void **state)
