@@ -74,12 +74,28 @@ void session_free(struct session *s)
 void session_signal(struct session *s, int number)
 {
 	int from_terminal = number == SIGINT || number == SIGQUIT || number == SIGHUP || number == SIGCONT || number == SIGTSTP;
-	if (s->pid <= 0 || number <= 0 || number >= NSIG)
+	if (number <= 0 || number >= NSIG)
 		return;
+	if (s->pid <= 0 || !s->inside_pid) {
+		s->early_signals |= 1ULL << (number - 1);
+		return;
+	}
 	/* What a terminal would send goes to the foreground's process group, or, without one, to the command's. */
 	if (from_terminal && s->request->tty && s->outputs[0].fd >= 0 && ioctl(s->outputs[0].fd, TIOCSIG, number) == 0)
 		return;
 	kill(from_terminal ? -s->pid : s->pid, number);
+}
+
+/* The process is there and leads its group: it gets what came too early. */
+static void deliver_early(struct session *s)
+{
+	uint64_t early = s->early_signals;
+	if (s->pid <= 0 || !s->inside_pid)
+		return;
+	s->early_signals = 0;
+	for (int i = 1; i < NSIG; i++)
+		if (early & 1ULL << (i - 1))
+			session_signal(s, i);
 }
 
 /* Puts the last frame out once nothing else can come. */
@@ -175,6 +191,7 @@ static void on_message(struct session *s, struct json_object *o, int fd)
 		s->pid = (pid_t)n;
 		if (loop_add_child(s->agent->loop, s->pid, on_child, s, &s->child_source) < 0)
 			log_error("cannot watch a session's process");
+		deliver_early(s);
 	} else if (json_get_string(o, "note", &text, NULL) >= 0 && s->stream >= 0) {
 		session_frame_append(&s->out, SESSION_NOTE, text, MIN(strlen(text), (size_t)4096));
 	} else if (json_get_i64(o, "started", &n, NULL) >= 0) {
@@ -182,6 +199,7 @@ static void on_message(struct session *s, struct json_object *o, int fd)
 		s->inside_pid = n;
 		json_get_u64(o, "uid", &uid, NULL);
 		s->uid = (uint32_t)uid;
+		deliver_early(s);
 	} else if (json_get_string(o, "error", &text, NULL) >= 0 && !s->error) {
 		s->error = xstrdup(text);
 		s->error_status = json_get_i64(o, "status", &n, NULL) >= 0 && n >= 125 && n <= 127 ? (int)n : STATUS_FAILED;

@@ -11,7 +11,7 @@ enum { SESSION_OUT_FULL = 256 * 1024, SESSION_READ = 32 * 1024, SESSION_DRAIN_MS
 
 struct session_output {
 	int fd;               /* -1: ended */
-	struct source *source;
+	struct source *source; /* NULL when nobody writes any more: then it is read whenever there is room */
 	int64_t left;         /* after the process has ended: what was in the pipe then; -1 before */
 };
 
@@ -35,7 +35,8 @@ struct session {
 	pid_t helper, pid;              /* pid 0: not known yet, or reaped */
 	struct source *helper_source, *child_source;
 	uint32_t uid;
-	int64_t inside_pid;
+	int64_t inside_pid;             /* 0: not there yet */
+	uint64_t early_signals;         /* bits of those that came before the command was there */
 	int running;                    /* the command was executed */
 	char *error;                    /* why it was not */
 	int error_status;

@@ -48,7 +48,7 @@ static void output_read(struct session *s, struct session_output *o)
 		ssize_t n = want ? read(o->fd, data, want) : 0;
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN && (o->left < 0 || is_terminal(s)))
+		if (n < 0 && errno == EAGAIN && o->source && (o->left < 0 || is_terminal(s)))
 			return;
 		if (n <= 0) {
 			output_close(s, o);
@@ -164,15 +164,30 @@ void session_io_frames(struct session *s)
 		session_io_stream_lost(s);
 }
 
+/* Moves on what no event will tell of, the outputs that nobody writes any more or whose process has ended; and to the client. */
+static void output_rest(struct session *s)
+{
+	for (int more = 1; more;) {
+		more = 0;
+		for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++) {
+			struct session_output *o = &s->outputs[i];
+			if (o->fd >= 0 && (s->exited || !o->source))
+				output_read(s, o);
+			more |= o->fd >= 0 && !o->source;
+		}
+		stream_write(s);
+		more &= s->out.size < SESSION_OUT_FULL;
+	}
+}
+
 void session_io_update(struct session *s)
 {
 	if (s->running) {
 		input_write(s);
-		for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
-			if (s->exited && s->outputs[i].fd >= 0)
-				output_read(s, &s->outputs[i]);
+		output_rest(s);
+	} else {
+		stream_write(s);
 	}
-	stream_write(s);
 	if (s->stream_source)
 		source_set_events(s->stream_source, (s->stream_ended ? 0 : EPOLLIN) | (s->out.size ? EPOLLOUT : 0));
 	uint32_t more = s->out.size < SESSION_OUT_FULL ? EPOLLIN : 0;
@@ -188,9 +203,15 @@ void session_io_update(struct session *s)
 static void on_output(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct session *s = data;
-	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
-		if (s->outputs[i].fd == fd && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-			output_read(s, &s->outputs[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++) {
+		struct session_output *o = &s->outputs[i];
+		if (o->fd != fd || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+			continue;
+		output_read(s, o);
+		/* A hang-up is reported again and again, whatever is asked for, while a slow client leaves no room for the rest. */
+		if (o->fd >= 0 && (events & (EPOLLHUP | EPOLLERR)))
+			source_free(TAKE_PTR(o->source));
+	}
 	session_io_update(s);
 }
 

@@ -353,6 +353,43 @@ static void test_client_goes_away(void **state)
 	run_done(&r); /* waits for the session to end */
 }
 
+/* Right after the start, when the process is not there yet. */
+static void test_early_end_and_signal(void **state)
+{
+	struct run r;
+	unsigned char number = SIGTERM;
+	run_start(&r, shell("sleep 100"));
+	run_done(&r);
+
+	run_start(&r, shell("sleep 100"));
+	send_frame(&r, SESSION_SIGNAL, &number, 1);
+	run_until_end(&r);
+	assert_int_equal(r.status, 128 + SIGTERM);
+	run_done(&r);
+}
+
+/* The command is gone, the client reads nothing: what is left waits, and the processor rests. */
+static void test_slow_client(void **state)
+{
+	struct run r;
+	int steps = 0;
+	run_start(&r, shell("(sleep 0.2; kill $$) >/dev/null 2>&1 & exec yes"));
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (!r.agent.sessions->exited) {
+		assert_true(loop_step(r.agent.loop, deadline) >= 0);
+		assert_true(clock_now_ms() < deadline);
+	}
+	deadline = clock_deadline(300);
+	for (; clock_now_ms() < deadline && steps < 1000; steps++)
+		assert_true(loop_step(r.agent.loop, deadline) >= 0);
+	assert_true(steps < 100);
+	pump(&r);
+	run_until_end(&r);
+	assert_int_equal(r.status, 143);
+	assert_true(r.out.size > SESSION_OUT_FULL);
+	run_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_signal_overtakes_stdin), cmocka_unit_test(test_hangup_reaches_the_group),
 		cmocka_unit_test(test_background_does_not_hang), cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_directories), cmocka_unit_test(test_bad_client), cmocka_unit_test(test_client_goes_away),
+		cmocka_unit_test(test_early_end_and_signal), cmocka_unit_test(test_slow_client),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	/* What a test leaves in the background is reaped when this process ends. */
