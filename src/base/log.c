@@ -2,12 +2,14 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
 static const char *program = "holm";
 static int max_level = -1;
 static int kmsg = -1;
+static size_t left = SIZE_MAX;
 
 void log_set_program(const char *name)
 {
@@ -22,6 +24,28 @@ void log_set_level(enum log_level max)
 void log_set_kmsg(int fd)
 {
 	kmsg = fd;
+}
+
+void log_set_limit(size_t bytes)
+{
+	left = bytes;
+}
+
+/* Whether a line of this level may still be written; the last one says that it is. */
+static int is_within_limit(enum log_level level, size_t size)
+{
+	static const char full[] = "[the log is full: only warnings and errors from here on]\n";
+	if (level <= LOG_LEVEL_WARNING || left == SIZE_MAX)
+		return 1;
+	if (left >= size) {
+		left -= size;
+		return 1;
+	}
+	if (left) {
+		ssize_t written UNUSED = write(STDERR_FILENO, full, sizeof full - 1);
+	}
+	left = 0;
+	return 0;
 }
 
 static int level_from_environment(void)
@@ -53,6 +77,8 @@ void log_at(enum log_level level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ')
 			line[i] = ' ';
 	line[n++] = '\n';
+	if (!is_within_limit(level, (size_t)n))
+		return;
 	/* Nothing sensible can be done where the log itself cannot be written. */
 	ssize_t written UNUSED = write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, n);
 }

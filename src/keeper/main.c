@@ -23,7 +23,7 @@
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
 
-enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000 };
+enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000, LOG_MAX = 1024 * 1024 };
 
 struct program {
 	const char *name;
@@ -95,6 +95,7 @@ static int redirect_to_log(struct program *p, struct error **err)
 		return error_set_errno(err, errno, "cannot open %s", path);
 	if (dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		return error_set_errno(err, errno, "dup2");
+	log_set_limit(LOG_MAX); /* what the agent inside reports is logged, and it may report for ever */
 	return 0;
 }
 

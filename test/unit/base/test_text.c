@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -13,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -213,9 +217,31 @@ static void times(void **state)
 	assert_string_equal(text, "2026-11-22T07:33:57.500000000Z");
 }
 
+static void test_log_limit(void **state)
+{
+	char name[] = "/tmp/holm-test-XXXXXX", text[1024] = "";
+	int fd = mkstemp(name), saved = dup(STDERR_FILENO);
+	assert_true(fd >= 0 && saved >= 0);
+	unlink(name);
+	dup2(fd, STDERR_FILENO);
+	log_set_level(LOG_LEVEL_INFO);
+	log_set_limit(200);
+	for (int i = 0; i < 1000; i++)
+		log_info("a line that somebody else causes");
+	log_warning("the warning");
+	log_set_limit(SIZE_MAX);
+	dup2(saved, STDERR_FILENO);
+	assert_true(pread(fd, text, sizeof text - 1, 0) < 400);
+	assert_non_null(strstr(text, "the log is full"));
+	assert_non_null(strstr(text, "the warning"));
+	close(fd);
+	close(saved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_log_limit),
 		cmocka_unit_test(sizes),     cmocka_unit_test(numbers),          cmocka_unit_test(paths),
 		cmocka_unit_test(environment_lists), cmocka_unit_test(buffers_keep_their_cap), cmocka_unit_test(json_is_strict),
 		cmocka_unit_test(json_members), cmocka_unit_test(json_of_any_bytes), cmocka_unit_test(json_empty_is_short), cmocka_unit_test(errors_collect_context), cmocka_unit_test(times),
