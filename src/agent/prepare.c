@@ -116,9 +116,12 @@ static int run_script(struct prepare *p, struct error **err)
 static int step_user(struct prepare *p, struct error **err)
 {
 	const struct boot_user *u = &p->request->user;
-	if (p->request->rescue || provision_is_done(p->root, u))
+	int scripted = rootfs_is_program(p->root, CREATE_USER_SCRIPT);
+	if (p->request->rescue)
 		return 0;
-	int r = rootfs_is_program(p->root, CREATE_USER_SCRIPT) ? run_script(p, err) : provision_apply(p->root, u, err);
+	if (provision_is_done(p->root, u))
+		return scripted ? 0 : provision_home(p->root, u, err); /* it may have been shared until now */
+	int r = scripted ? run_script(p, err) : provision_apply(p->root, u, err);
 	return r < 0 ? r : provision_mark_done(p->root, u, err);
 }
 

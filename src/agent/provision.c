@@ -3,6 +3,7 @@
  * by the next boot, because the marker comes last and every step may run twice. */
 #include "provision.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -131,21 +132,42 @@ static int step_doas(int root, const struct boot_user *u, struct error **err)
 	return rootfs_write(root, "/etc/doas.conf", old ? 0 : 0600, text, err);
 }
 
-/* A home of the machine's own is made and filled once; a shared one is never touched. */
+static int is_empty(int directory)
+{
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	int empty = d != NULL;
+	for (struct dirent *e; d && empty && (e = readdir(d));)
+		empty = streq(e->d_name, ".") || streq(e->d_name, "..");
+	if (d)
+		closedir(d);
+	else
+		fd_close(fd);
+	return empty;
+}
+
+/* A home of the machine's own is made and filled once; a shared one is never touched. An empty directory of root's is what a home that was
+ * shared until now was mounted on. */
 static int step_home(int root, const struct boot_user *u, struct error **err)
 {
-	if (u->home_shared || rootfs_exists(root, u->home))
+	struct stat st;
+	if (u->home_shared || streq(u->home, "/"))
+		return 0;
+	AUTO_FD int there = rootfs_exists(root, u->home) ? path_open_in_root(root, u->home, O_PATH | O_DIRECTORY, 0) : -ENOENT;
+	if (there != -ENOENT && (there < 0 || fstat(there, &st) < 0 || st.st_uid != geteuid() || !is_empty(there)))
 		return 0;
 	AUTO_FD int home = rootfs_mkdir(root, u->home, 0755, err);
 	if (home < 0)
 		return home;
-	int r = skel_copy(root, "/etc/skel", home, u->uid, u->gid, err);
-	if (r < 0)
-		return r;
 	AUTO_FD int own = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (own < 0 || fchown(own, u->uid, u->gid) < 0 || fchmod(own, 0750) < 0)
 		return error_set_errno(err, errno, "cannot give %s in the machine to %s", u->home, u->name);
-	return 0;
+	return skel_copy(root, "/etc/skel", home, u->uid, u->gid, err);
+}
+
+int provision_home(int root, const struct boot_user *u, struct error **err)
+{
+	return u->name && u->uid != 0 ? step_home(root, u, err) : 0;
 }
 
 /* Where there is logind, the user's manager runs from boot on, so that sessions find their XDG_RUNTIME_DIR. */

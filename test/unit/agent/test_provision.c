@@ -47,6 +47,23 @@ static void test_steps(void **state)
 	assert_false(provision_is_done(t->root, &u));
 }
 
+/* "set home-mount=none" on a machine whose home was shared: the mount point becomes the home, anything else stays as it is. */
+static void test_home_after_a_shared_one(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(0);
+	AUTO_ERROR struct error *err = NULL;
+	tree_put(t, "/etc/skel/.profile", 0644, "skel\n");
+	AUTO_FD int home = rootfs_mkdir(t->root, "/home/alice", 0755, &err);
+	assert_true(home >= 0);
+	assert_int_equal(provision_home(t->root, &u, &err), 0);
+	tree_expect(t, "/home/alice/.profile", "skel\n");
+	assert_int_equal(unlinkat(home, ".profile", 0), 0);
+	tree_put(t, "/home/alice/own", 0644, "x\n");
+	assert_int_equal(provision_home(t->root, &u, &err), 0);
+	assert_false(rootfs_exists(t->root, "/home/alice/.profile"));
+}
+
 static void test_shared_home_is_not_touched(void **state)
 {
 	struct tree *t = *state;
@@ -93,7 +110,7 @@ static void test_shell(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_steps), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
+		TREE_TEST(test_steps), TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
