@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@
 #include "mounts.h"
 #include "provision.h"
 
-enum { SCRIPT_MS = 300 * 1000, LINES_KEPT = 20, LINE_MAX_BYTES = 4096 };
+enum { SCRIPT_MS = 300 * 1000, LINES_KEPT = 20, READS_MAX = 64, LINE_MAX_BYTES = 4096 };
 
 struct place {
 	const struct boot_request *request;
@@ -69,25 +70,44 @@ static void keep_line(struct strv *lines, const char *line, size_t size)
 	strv_take(lines, TAKE_PTR(text));
 }
 
-/* Reads the output until its end or the deadline. */
-static int read_lines(int fd, uint64_t deadline, struct strv *lines)
+/* Reads what is there; 0 at the end of the output. */
+static int read_some(int fd, struct buffer *b, struct strv *lines)
+{
+	for (int i = 0; i < READS_MAX; i++) {
+		ssize_t n = buffer_read(b, fd, LINE_MAX_BYTES);
+		if (n <= 0)
+			return n == -EAGAIN;
+		for (const char *end; b->size && ((end = memchr(b->data, '\n', b->size)) || b->size >= LINE_MAX_BYTES);) {
+			size_t size = end ? (size_t)(end - b->data) : b->size;
+			keep_line(lines, b->data, size);
+			buffer_consume(b, size + (end != NULL));
+		}
+	}
+	return 1;
+}
+
+/* Reads the output until the script has ended, or the deadline. A process that it left behind may hold the output open, and a script may
+ * close it and go on: neither says anything about the end. */
+static int read_lines(int fd, pid_t pid, uint64_t deadline, struct strv *lines)
 {
 	AUTO_BUFFER struct buffer b;
-	int r;
+	AUTO_FD int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = ended, .events = POLLIN } };
+	int r = ended < 0 ? -errno : 0;
 	buffer_init(&b, 2 * LINE_MAX_BYTES);
-	while ((r = fd_wait(fd, POLLIN, deadline)) > 0) {
-		ssize_t n = buffer_read(&b, fd, LINE_MAX_BYTES);
-		if (n <= 0)
-			break;
-		for (const char *end; (end = memchr(b.data, '\n', b.size)) || b.size >= LINE_MAX_BYTES;) {
-			size_t size = end ? (size_t)(end - b.data) : b.size;
-			keep_line(lines, b.data, size);
-			buffer_consume(&b, size + (end != NULL));
-		}
+	fd_set_nonblocking(fd, 1);
+	while (r == 0 && !p[1].revents) {
+		int n = poll(p, 2, clock_left_ms(deadline));
+		if (n == 0 && clock_left_ms(deadline) == 0)
+			r = -ETIMEDOUT;
+		else if (n < 0 && errno != EINTR)
+			r = -errno;
+		if (p[0].fd >= 0 && !read_some(fd, &b, lines))
+			p[0].fd = -1;
 	}
 	if (b.size)
 		keep_line(lines, b.data, b.size);
-	return r == 0 ? -ETIMEDOUT : 0;
+	return r;
 }
 
 static void script_environment(struct strv *env, int root, const struct boot_request *b)
@@ -121,10 +141,12 @@ int createuser_run(int root, const struct boot_request *b, struct strv *ret_line
 	fd_close(ends[1]);
 	if (r < 0)
 		return error_prefix(err, r, "cannot run %s", CREATE_USER_SCRIPT);
-	r = read_lines(output, clock_deadline(SCRIPT_MS), ret_lines);
-	if (r < 0)
-		kill(-pid, SIGKILL);
+	r = read_lines(output, pid, clock_deadline(SCRIPT_MS), ret_lines);
+	/* Also what it left behind: its place, with the machine's disk in it, goes away. */
+	kill(-pid, SIGKILL);
 	spawn_wait(pid, &status);
+	if (r < 0 && r != -ETIMEDOUT)
+		return error_set_errno(err, r, "cannot watch %s", CREATE_USER_SCRIPT);
 	if (r < 0)
 		return error_set(err, ETIMEDOUT, "%s did not end within %d s", CREATE_USER_SCRIPT, SCRIPT_MS / 1000);
 	if (status != 0)
