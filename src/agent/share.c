@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Shares that come and go while the machine runs. The work is done by a worker that joins the machine's mount namespace: the share is
- * mounted detached in the agent's, and moved to its place inside by descriptor. */
+ * mounted in the agent's, and a copy of that mount is moved to its place inside by descriptor. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,12 @@ static void on_closed(void *data)
 static int work_add(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
-	AUTO_FD int mount = mounts_open_share(&c->share, err);
+	AUTOFREE char *own = path_join(AGENT_SHARES, c->share.tag);
+	/* A mount of the agent's own first, as at boot: an init that is started again gets its share from there. */
+	int r = mounts_share_at_home(&c->share, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int mount = mounts_clone(own, err);
 	if (mount < 0)
 		return mount;
 	if (setns(c->machine, CLONE_NEWNS) < 0)
@@ -111,6 +116,14 @@ static int work_remove(int channel, void *data, struct error **err)
 	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside, holders);
 }
 
+/* The agent's own mount of a share would keep its device busy. */
+static void drop_own_mount(const char *tag)
+{
+	AUTOFREE char *own = path_join(AGENT_SHARES, tag);
+	umount2(own, MNT_DETACH | UMOUNT_NOFOLLOW);
+	rmdir(own);
+}
+
 /* Sessions judge by the list of shares whether a directory is the host's. */
 static void remember(struct agent *a, struct share_change *c)
 {
@@ -124,13 +137,19 @@ static void remember(struct agent *a, struct share_change *c)
 	for (size_t i = 0; i < b->share_count; i++) {
 		if (!streq(b->shares[i].inside, c->share.inside))
 			continue;
-		/* The agent's own mount of it, made at boot, would keep the share's device busy. */
-		AUTOFREE char *own = path_join(AGENT_SHARES, b->shares[i].tag);
-		umount2(own, MNT_DETACH | UMOUNT_NOFOLLOW);
+		drop_own_mount(b->shares[i].tag);
 		boot_share_done(&b->shares[i]);
 		b->shares[i] = b->shares[--b->share_count];
 		return;
 	}
+}
+
+static int has_tag(const struct agent *a, const char *tag)
+{
+	for (size_t i = 0; a->boot && i < a->boot->share_count; i++)
+		if (streq(a->boot->shares[i].tag, tag))
+			return 1;
+	return 0;
 }
 
 static void on_done(int code, const char *text, void *data)
@@ -139,6 +158,8 @@ static void on_done(int code, const char *text, void *data)
 	AUTO_ERROR struct error *err = NULL;
 	if (code == 0)
 		remember(c->agent, c);
+	else if (*c->share.tag && !has_tag(c->agent, c->share.tag))
+		drop_own_mount(c->share.tag);
 	if (c->exchange && code == 0) {
 		http_respond_json(c->exchange, 200, NULL);
 	} else if (c->exchange) {

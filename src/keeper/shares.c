@@ -147,11 +147,27 @@ static void change_done(struct share_change *c, int code, const char *text)
 	free(c);
 }
 
+static void on_undone(int code, const char *why, void *data)
+{
+	if (code < 0 && code != -ECANCELED)
+		log_warning("a share that could not be mounted stays attached: %s", why ? why : strerror(-code));
+}
+
+/* The isolation has attached it and the agent could not mount it. */
+static void undo(struct share_change *c)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = c->keeper->ops->remove_share(c->keeper->run, c->share->tag, on_undone, NULL, &err);
+	if (r < 0)
+		on_undone(r, error_text(err, r), NULL);
+	share_free(c->share);
+}
+
 static void on_mounted(int code, struct json_object *body, const struct error *err, void *data)
 {
 	struct share_change *c = data;
 	if (code < 0)
-		share_free(c->share);
+		undo(c);
 	else
 		append(c->keeper, c->share);
 	change_done(c, code, code < 0 ? error_text(err, code) : NULL);
@@ -172,19 +188,20 @@ static void on_attached(int code, const char *why, void *data)
 {
 	struct share_change *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	if (code < 0)
+	if (code < 0) {
 		error_set(&err, -code, "%s", why ? why : strerror(-code));
-	else {
+		share_free(c->share);
+	} else {
 		struct json_object *body = json_object_new_object();
 		json_add_string(body, "tag", c->share->tag);
 		json_add_string(body, "inside", c->share->inside);
 		json_add_bool(body, "read_only", c->share->read_only);
 		code = call_shares(c, "POST", "/v1/shares", body, on_mounted, &err);
+		if (code < 0)
+			undo(c);
 	}
-	if (code < 0) {
-		share_free(c->share);
+	if (code < 0)
 		change_done(c, code, error_text(err, code));
-	}
 }
 
 static struct keeper_share *find_inside(struct keeper *k, const char *inside)
