@@ -43,7 +43,8 @@ struct agent {
 	int init_pidfd;                /* -1: none */
 	enum init_kind init_kind;
 	int init_has_bus;              /* the image has a system message bus */
-	unsigned init_starts;
+	unsigned init_starts, quick_starts;
+	uint64_t init_started_ms;
 	struct source *init_source;
 	struct console *console;
 	struct readiness *readiness;

@@ -25,7 +25,7 @@
 #define P_PIDFD 3
 #endif
 
-enum { STARTS_MAX = 20, STARTS_FREE_MS = 10 * 1000 };
+enum { QUICK_STARTS_MAX = 20, QUICK_MS = 10 * 1000 };
 
 struct launch {
 	struct agent *agent;
@@ -43,10 +43,18 @@ static void launch_free(struct launch *l)
 	free(l);
 }
 
+/* Not for an init that asks for it again and again as soon as it is there. */
+static int may_restart(struct agent *a)
+{
+	if (clock_now_ms() - a->init_started_ms >= QUICK_MS)
+		a->quick_starts = 0;
+	return a->quick_starts++ < QUICK_STARTS_MAX;
+}
+
 static void restart_or_end(struct agent *a, int status, int known)
 {
 	int rebooted = known && WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP;
-	if (rebooted && a->phase == PHASE_RUNNING && a->init_starts < STARTS_MAX) {
+	if (rebooted && a->phase == PHASE_RUNNING && may_restart(a)) {
 		if (a->boot_answer) {
 			struct json_object *o = json_object_new_object();
 			json_add_bool(o, "rebooting", 1);
@@ -130,6 +138,7 @@ static void on_launched(int code, const char *text, void *data)
 	}
 	int starting = a->phase == PHASE_BOOTING;
 	a->init_starts++;
+	a->init_started_ms = clock_now_ms();
 	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
 	if (starting)

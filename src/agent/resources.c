@@ -19,6 +19,8 @@ enum { PROTOCOL = 1 };
 
 /* A change that a worker makes for an exchange. */
 struct change {
+	struct agent *agent;
+	struct json_object *source; /* the resolver's settings as they came, or NULL */
 	struct http_exchange *exchange; /* NULL when the asker is gone */
 	struct resolv resolv;
 	char *timezone;
@@ -27,6 +29,7 @@ struct change {
 static void change_free(struct change *c)
 {
 	resolv_done(&c->resolv);
+	json_object_put(c->source);
 	free(c->timezone);
 	free(c);
 }
@@ -36,10 +39,25 @@ static void on_change_closed(void *data)
 	((struct change *)data)->exchange = NULL;
 }
 
+/* The next init's /run is filled from the boot request, so that has to know. */
+static void remember(struct change *c)
+{
+	struct boot_request *b = c->agent->boot;
+	if (!c->source || !b)
+		return;
+	struct resolv old = b->resolv;
+	b->resolv = c->resolv;
+	c->resolv = old;
+	json_object_object_add(b->source, "resolv", TAKE_PTR(c->source));
+	state_save(c->agent);
+}
+
 static void on_changed(int code, const char *text, void *data)
 {
 	struct change *c = data;
 	AUTO_ERROR struct error *err = NULL;
+	if (code == 0)
+		remember(c);
 	if (c->exchange && code == 0) {
 		http_respond_json(c->exchange, 200, NULL);
 	} else if (c->exchange) {
@@ -52,6 +70,7 @@ static void on_changed(int code, const char *text, void *data)
 static void start_change(struct agent *a, struct http_exchange *x, struct change *c, worker_fn fn)
 {
 	static const struct worker_events events = { .done = on_changed };
+	c->agent = a;
 	c->exchange = x;
 	http_exchange_on_closed(x, on_change_closed, c);
 	int r = a->phase == PHASE_RUNNING ? worker_start(a->loop, fn, c, NULL, 0, &events, c, NULL) : -EAGAIN;
@@ -109,7 +128,9 @@ static int work_resolv(int channel, void *data, struct error **err)
 	struct change *c = data;
 	AUTOFREE char *text = etc_resolved_text(&c->resolv);
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int drop_in = open(AGENT_MACHINE_RUN "/systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int run = open(AGENT_MACHINE_RUN, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int drop_in =
+		run < 0 ? -1 : path_open_in_root(run, "/systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0);
 	if (drop_in >= 0)
 		(void)fd_write_full(drop_in, text, strlen(text));
 	return root < 0 ? -errno : etc_write_resolv(root, &c->resolv, 0, err);
@@ -129,6 +150,7 @@ void resolv_handle(struct http_exchange *x, void *agent)
 	struct json_object *body = http_exchange_json(x, &err);
 	int r = body ? resolv_parse(body, &c->resolv, &err) : -EINVAL;
 	if (r >= 0) {
+		c->source = json_object_get(body);
 		start_change(agent, x, c, work_resolv);
 		return;
 	}

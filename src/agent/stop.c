@@ -60,10 +60,10 @@ void stop_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, r, err);
 		return;
 	}
+	/* Whoever asks last is heard: it may be in more of a hurry, and who asked before may have gone away unnoticed. */
 	if (a->stop_answer) {
-		error_set(&err, EBUSY, "the machine is being stopped already");
-		http_respond_error(x, EBUSY, err);
-		return;
+		error_set(&err, EBUSY, "another request to stop the machine came");
+		http_respond_error(TAKE_PTR(a->stop_answer), EBUSY, err);
 	}
 	a->stop_answer = x;
 	http_exchange_on_closed(x, on_stop_closed, a);
