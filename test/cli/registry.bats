@@ -170,11 +170,10 @@ library_is_sound()
 		wait $pid || true
 		library_is_sound
 	done
-	command holm image pull "$REGISTRY_plain/noise:1" >/dev/null 2>&1 3>&- &
-	pid=$!
+	background holm image pull "$REGISTRY_plain/noise:1" >/dev/null 2>&1
 	command sleep 0.1
-	kill -INT $pid 2>/dev/null || true
-	wait $pid || true
+	kill -INT "$pid" 2>/dev/null || true
+	wait "$pid" || true
 	until_true 5 no_pull_runs
 	holm image pull "$REGISTRY_plain/noise:1"
 	library_is_sound

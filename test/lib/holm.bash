@@ -102,6 +102,14 @@ holm()
 	command timeout --foreground --kill-after=10 "${HOLM_TEST_TIMEOUT:-180}" holm "$@"
 }
 
+# background COMMAND...: in the background, its process id in $pid; unlike a plain `&` it does not ignore INT and QUIT, and holds no descriptor of
+# bats.
+background()
+{
+	env --default-signal=INT,QUIT "$@" 3>&- &
+	pid=$!
+}
+
 # create NAME IMAGE [OPTION...]: a machine as the tests want it: small, and of the isolation under test.
 create()
 {

@@ -118,11 +118,11 @@ works_again()
 }
 
 @test "Ctrl-C while it boots stops it cleanly" {
-	command holm machine start box 2>"$TMPDIR/err" 3>&- &
-	local pid=$! got=0
+	local pid got=0
+	background holm machine start box 2>"$TMPDIR/err"
 	until_true 10 keeper_of box >/dev/null
-	kill -INT $pid
-	wait $pid || got=$?
+	kill -INT "$pid"
+	wait "$pid" || got=$?
 	[ $got != 0 ]
 	rm "$TMPDIR/err"
 	until_true 30 is_state box stopped

@@ -157,12 +157,14 @@ teardown_file()
 }
 
 @test "logs -f follows and ends with the interrupt" {
-	holm machine logs -f one >"$WORLD/tmp/followed" &
-	local pid=$!
+	local pid got=0
+	background holm machine logs -f one >"$WORLD/tmp/followed"
 	as_root one sh -c 'echo "said later" >/dev/console'
 	until_true 10 grep -q 'said later' "$WORLD/tmp/followed"
-	kill -INT $pid
-	run wait $pid
+	kill -INT "$pid"
+	wait "$pid" || got=$?
+	[ "$got" != 125 ]
+	gone "$pid"
 	rm "$WORLD/tmp/followed"
 }
 

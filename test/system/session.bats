@@ -61,7 +61,7 @@ teardown_file()
 	equal 143 "$status"
 	run holm machine run sh -c 'kill -KILL $$'
 	equal 137 "$status"
-	run --separate-stderr holm machine run nosuchprogram
+	run -127 --separate-stderr holm machine run nosuchprogram
 	equal 127 "$status"
 	contains "$stderr" nosuchprogram
 	run --separate-stderr holm machine run /etc/passwd
@@ -117,14 +117,13 @@ teardown_file()
 }
 
 @test "signals of the caller reach the command" {
-	local signal
+	local signal pid
 	for signal in INT TERM HUP QUIT USR1 USR2; do
-		command holm machine run sh -c "trap 'echo got $signal; exit 7' $signal; echo ready; while :; do sleep 0.1; done" >"$TMPDIR/signal" &
-		local pid=$!
+		background timeout --foreground 60 holm machine run sh -c "trap 'echo got $signal; exit 7' $signal; echo ready; while :; do sleep 0.1; done" >"$TMPDIR/signal"
 		until_true 20 grep -q ready "$TMPDIR/signal"
-		kill -"$signal" $pid
+		kill -"$signal" "$(pgrep -P "$pid" -x holm)"
 		local got=0
-		wait $pid || got=$?
+		wait "$pid" || got=$?
 		equal 7 $got
 		contains "$(cat "$TMPDIR/signal")" "got $signal"
 	done
@@ -172,6 +171,7 @@ teardown_file()
 	until_true 20 size_is '25 90'
 	tmux -S "$socket" send-keys C-c
 	tmux -S "$socket" kill-server || true
+	rm -f "$socket"
 }
 
 @test "with no command, a login shell on the terminal" {
@@ -186,6 +186,7 @@ teardown_file()
 	until_true 20 screen_has "me=$ME arg0=-"
 	until_true 20 screen_has 'status 9'
 	tmux -S "$socket" kill-server || true
+	rm -f "$socket"
 }
 
 @test "confined as the init is: no more capabilities, the same namespaces" {
