@@ -56,14 +56,14 @@ teardown_file()
 @test "a start of holm is quick because it links little" {
 	requires readelf
 	local program
-	program=$(readlink -f "$(command -v holm)")
+	program=$(readlink -f "$(type -P holm)")
 	equal "libc.so.6
 libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v ld-linux | sort)"
 }
 
 @test "completion for bash, zsh and fish is installed and knows the verbs" {
 	local prefix shell found
-	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
 	for shell in bash zsh fish; do
 		found=$(grep -rl -e 'set-default' "$prefix/share" 2>/dev/null | grep -c -i -e "$shell")
 		[ "$found" -ge 1 ] || { echo "no completion for $shell" >&2; return 1; }
@@ -73,7 +73,7 @@ libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' 
 
 @test "bash completes verbs and options" {
 	local prefix
-	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
 	run bash -c '
 		. "$1"
 		COMP_WORDS=(holm machine set-d) COMP_CWORD=2 COMP_LINE="holm machine set-d" COMP_POINT=18
@@ -84,7 +84,7 @@ libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' 
 
 @test "manual pages are installed for what exists" {
 	local prefix page
-	prefix=$(dirname "$(dirname "$(readlink -f "$(command -v holm)")")")
+	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
 	for page in holm.1 holm-machine.1 holm-image.1 holm-security.7; do
 		[ -e "$prefix/share/man/man${page##*.}/$page" ] || [ -e "$prefix/share/man/man${page##*.}/$page.gz" ] || { echo "no $page" >&2; return 1; }
 	done

@@ -109,7 +109,7 @@ teardown_file()
 @test "a package from the archive installs inside" {
 	requires archive
 	# Through whatever way this host reaches Debian; without a way out of the host it says so.
-	timeout 120 holm machine run -n deb --root -- apt-get -qq update >"$TMPDIR/apt" 2>&1 || skip "no way to the archive from a machine: $(tail -n 1 "$TMPDIR/apt")"
+	timeout 120 holm machine run -n deb --root -- apt-get -qq update >"$WORLD/apt" 2>&1 || skip "no way to the archive from a machine: $(tail -n 1 "$WORLD/apt")"
 	as_root deb apt-get install -qq -y --no-install-recommends bc >/dev/null
 	equal 4 "$(echo 2+2 | in_machine deb bc)"
 }
