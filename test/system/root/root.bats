@@ -18,7 +18,7 @@ teardown_file()
 
 @test "the user inside is root, with the home that root has" {
 	equal root "$(holm machine run whoami)"
-	equal "$HOME" "$(holm machine run sh -c 'echo $HOME')"
+	equal /root "$(holm machine run sh -c 'echo $HOME')"
 	equal "$HOME" "$(holm machine run pwd)"
 }
 
