@@ -70,6 +70,8 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 	if (r == 0)
 		r = make_apply_options(m, o, applied, err);
 	if (r == 0)
+		r = make_check_isolation(m, err);
+	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;
 }

@@ -69,6 +69,8 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 		r = set_size(m, o, "disk-size", UINT64_C(1) << 30, err);
 	if (r == 0)
 		r = make_apply_mounts(m, options_list(o, "volume"), err);
+	if (r == 0)
+		r = make_check_isolation(m, err);
 	if (r < 0)
 		return r;
 	*ret_image = xstrdup(image);

@@ -161,6 +161,12 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 	return check_disk_size(m, err);
 }
 
+int make_check_isolation(const struct machine *m, struct error **err)
+{
+	enum machine_isolation resolved;
+	return isolation_resolve(m->isolation, &resolved, NULL, err);
+}
+
 static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
 {
 	const struct isolation_disk_ops *disk = data;

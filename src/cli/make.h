@@ -21,3 +21,5 @@ int make_store(struct machine *m, int set_default, struct error **err);
 int make_boot(const struct machine *m);
 /* One line about an image without an init, where that matters. */
 void make_note_init(const struct machine *m);
+/* Whether this host has the isolation that the machine asks for; to be asked before anything is fetched. */
+int make_check_isolation(const struct machine *m, struct error **err);

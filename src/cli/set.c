@@ -7,6 +7,7 @@
 #include "cli/change.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/make.h"
 #include "cli/output.h"
 
 static int run(const struct command_spec *c, struct options *o);
@@ -41,7 +42,8 @@ static int apply(struct machine *m, void *data, struct error **err)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	/* auto is decided at each start; what is asked for by name must be there. */
+	return m->isolation == MACHINE_ISOLATION_AUTO ? 0 : make_check_isolation(m, err);
 }
 
 static int run(const struct command_spec *c, struct options *o)

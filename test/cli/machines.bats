@@ -58,6 +58,15 @@ fake_libexec()
 	[ ! -e "$XDG_DATA_HOME/holm/default" ]
 }
 
+@test "an isolation that is not there is refused before anything is fetched" {
+	fails 125 holm machine create missing --isolation native
+	contains "$stderr" isolation
+	holm machine create m --no-boot >/dev/null
+	fails 125 holm machine set isolation=native
+	equal auto "$(field m isolation)"
+	holm machine rm m
+}
+
 @test "an image for another processor is refused" {
 	fails 125 holm machine create foreign --no-boot
 	contains "$stderr" linux/s390x
