@@ -111,8 +111,7 @@ teardown_file()
 @test "a setting that is wrong changes nothing, nor do those beside it" {
 	local before wrong
 	before=$(holm machine inspect one)
-	for wrong in bogus=1 home-mount=bad memory=10 memory= cpus=x cpus=0 isolation=magic disk-size=1 cpus; do
-		[ "$wrong" = memory= ] && continue
+	for wrong in bogus=1 home-mount=bad memory=10 cpus=x cpus=0 isolation=magic disk-size=1 cpus; do
 		fails 125 holm machine set -n one cpus=3 "$wrong"
 	done
 	fails 125 holm machine set -n one
