@@ -15,7 +15,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 
-enum { ENV_FILE_MAX = 1 << 20, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80 };
+enum { ENV_FILE_MAX = 1 << 20, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80, SSH_PATH_MAX = 107 };
 
 extern char **environ;
 
@@ -185,7 +185,8 @@ static int build_request(struct options *o, char *const *argv, size_t argc, stru
 	json_add_string(q, "cwd", workdir ? NULL : cwd);
 	json_add_bool(q, "detach", options_given(o, "detach") > 0);
 	const char *ssh = getenv("SSH_AUTH_SOCK");
-	if (!options_given(o, "detach") && ssh && *ssh)
+	/* What cannot be a socket's path is no reason to refuse the command. */
+	if (!options_given(o, "detach") && ssh && *ssh == '/' && strlen(ssh) <= SSH_PATH_MAX)
 		json_add_string(q, "ssh_auth_sock", ssh);
 	*ret = TAKE_PTR(q);
 	return 0;

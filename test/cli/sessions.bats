@@ -116,6 +116,8 @@ request()
 	equal "$WORLD" "$(cd "$WORLD" && request | jq -r .cwd)"
 	equal '"/tmp"' "$(request -w /tmp | jq -c .workdir)"
 	equal false "$(request | jq .tty)"
+	equal '"/run/agent"' "$(SSH_AUTH_SOCK=/run/agent request | jq -c .ssh_auth_sock)"
+	equal null "$(SSH_AUTH_SOCK=no/path request | jq -c .ssh_auth_sock)"
 	contains "$(holm machine run -t sh -c 'tty' 2>/dev/null)" /dev/pts
 	fails 125 holm machine run -w relative true
 	fails 125 holm machine run --root -u bob true
