@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The host's resolv.conf is replaced, rewritten in place, or a link that is pointed elsewhere: so its directory and that of
- * its target are watched, and a change is looked at a moment later, when whoever writes has finished. */
+ * its target are watched, and a change is looked at a moment later, when whoever writes has finished. The time zone, in the same
+ * directory, is followed in the same way. */
 #include "keeper/resolv.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ struct resolv_watch {
 	struct keeper *keeper;
 	int fd;
 	struct source *source, *timer;
-	char *told;
+	char *told, *told_zone;
 };
 
 static void watch_directories(struct resolv_watch *w)
@@ -52,10 +53,23 @@ void resolv_watch_push(struct resolv_watch *w)
 	agent_tell(w->keeper, "PUT", "/v1/resolv", TAKE_PTR(now));
 }
 
+static void push_zone(struct resolv_watch *w)
+{
+	AUTOFREE char *now = host_timezone();
+	if (!w->keeper->session_ready || !now || streq(now, w->told_zone))
+		return;
+	struct json_object *body = json_object_new_object();
+	json_add_string(body, "name", now);
+	free(w->told_zone);
+	w->told_zone = TAKE_PTR(now);
+	agent_tell(w->keeper, "PUT", "/v1/timezone", body);
+}
+
 static void on_settled(struct source *s, void *data)
 {
 	watch_directories(data);
 	resolv_watch_push(data);
+	push_zone(data);
 }
 
 static void on_change(struct source *s, int fd, uint32_t events, void *data)
@@ -65,7 +79,7 @@ static void on_change(struct source *s, int fd, uint32_t events, void *data)
 	ssize_t n = read(fd, bytes, sizeof bytes);
 	for (ssize_t at = 0; n > 0 && at < n;) {
 		struct inotify_event *e = (void *)(bytes + at);
-		if (e->len && startswith(e->name, "resolv"))
+		if (e->len && (startswith(e->name, "resolv") || streq(e->name, "localtime") || streq(e->name, "timezone")))
 			source_set_timer(w->timer, clock_deadline(SETTLE_MS));
 		at += (ssize_t)(sizeof *e + e->len);
 	}
@@ -76,7 +90,8 @@ int resolv_watch_new(struct keeper *k, struct resolv_watch **ret)
 	struct resolv_watch *w = xnew(struct resolv_watch);
 	AUTO_JSON struct json_object *now = host_resolv();
 	w->keeper = k;
-	w->told = json_to_string(now, 0); /* the boot request had it */
+	w->told = json_to_string(now, 0); /* the boot request had both */
+	w->told_zone = host_timezone();
 	w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->fd < 0 || loop_add_io(k->loop, w->fd, EPOLLIN, on_change, w, &w->source) < 0 ||
 		loop_add_timer(k->loop, UINT64_MAX, on_settled, w, &w->timer) < 0) {
@@ -96,5 +111,6 @@ void resolv_watch_free(struct resolv_watch *w)
 	source_free(w->timer);
 	fd_close(w->fd);
 	free(w->told);
+	free(w->told_zone);
 	free(w);
 }

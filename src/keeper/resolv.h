@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Private to the keeper: follows the host's resolv.conf. */
+ * Private to the keeper: follows the host's resolv.conf and time zone. */
 #pragma once
 
 #include "keeper/keeper.h"
