@@ -116,6 +116,8 @@ static void on_ready(const struct keeper_failure *failure, void *data)
 	http_exchange_on_closed(p->exchange, NULL, NULL);
 	if (failure)
 		r = error_set(&err, -failure->code, "%s", failure->text);
+	else if (p->is_session && keeper_is_rescue(p->keeper))
+		r = error_set(&err, EBUSY, "the machine is being exported; try again when that is done");
 	else
 		r = p->is_session ? connect_session(p, &err) : connect_raw(p, &err);
 	if (r < 0)

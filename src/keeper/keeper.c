@@ -369,6 +369,11 @@ struct json_object *keeper_state(struct keeper *k)
 	return o;
 }
 
+int keeper_is_rescue(const struct keeper *k)
+{
+	return k->options.rescue;
+}
+
 struct loop *keeper_loop(struct keeper *k)
 {
 	return k->loop;

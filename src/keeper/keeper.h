@@ -30,6 +30,7 @@ DEFINE_CLEANUP(struct keeper, keeper_free)
 /* Starts the isolation. A failure is told to everybody who waits; `ended` follows in any case. */
 void keeper_start(struct keeper *k);
 struct loop *keeper_loop(struct keeper *k);
+int keeper_is_rescue(const struct keeper *k); /* it runs for its files only: no sessions, no shares */
 
 /* ---- waiting until the machine is there ---- */
 enum keeper_level { KEEPER_LEVEL_SESSION, KEEPER_LEVEL_INIT };

@@ -219,7 +219,7 @@ void keeper_add_share(struct keeper *k, const char *host, const char *inside, in
 	struct keeper_share *s = NULL;
 	struct isolation_share described;
 	int r = share_new(tag, host, inside, read_only, &s, &err);
-	if (r == 0 && !k->session_ready)
+	if (r == 0 && (!k->session_ready || k->options.rescue))
 		r = error_set(&err, EOPNOTSUPP, "machine \"%s\" is not running yet", k->machine->name);
 	if (r == 0 && find_inside(k, s->inside))
 		r = error_set(&err, EEXIST, "%s is a share already", s->inside);
