@@ -243,6 +243,11 @@ int session_io_start(struct session *s)
 static void on_drain_timer(struct source *source, void *data)
 {
 	struct session *s = data;
+	/* A slow client still gets what the terminal holds. */
+	if (s->stream >= 0 && s->out.size >= SESSION_OUT_FULL) {
+		source_set_timer(source, clock_deadline(SESSION_DRAIN_MS));
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
 		if (s->outputs[i].fd >= 0)
 			output_close(s, &s->outputs[i]);
