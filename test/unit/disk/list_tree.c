@@ -202,7 +202,8 @@ static void read_disk_xattrs(struct item *i, ext2_ino_t number)
 	ext2fs_xattrs_close(&a.handle);
 }
 
-static void stat_disk(ext2_ino_t number, struct item *i)
+/* target: PATH_SIZE zeroed bytes, filled when the inode itself holds a link's text. */
+static void stat_disk(ext2_ino_t number, struct item *i, char *target)
 {
 	union {
 		struct ext2_inode_large inode;
@@ -220,7 +221,7 @@ static void stat_disk(ext2_ino_t number, struct item *i)
 	uint32_t old = n->i_block[0], wide = n->i_block[1];
 	i->st.st_rdev = old ? makedev(old >> 8 & 0xff, old & 0xff) : makedev(wide >> 8 & 0xfff, (wide & 0xff) | (wide >> 12 & 0xfff00));
 	if (LINUX_S_ISLNK(n->i_mode) && i->st.st_size < 60)
-		i->target = xstrndup((const char *)n->i_block, (size_t)i->st.st_size);
+		memcpy(target, n->i_block, (size_t)i->st.st_size);
 }
 
 static void list_disk(ext2_ino_t number, const char *path);
@@ -248,13 +249,14 @@ static void list_disk(ext2_ino_t number, const char *path)
 	struct item i = {.path = path, .hash = hash};
 	if (streq(path, "/lost+found"))
 		return;
-	stat_disk(number, &i);
+	memset(target, 0, sizeof target);
+	stat_disk(number, &i, target);
 	EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
 	if (S_ISREG(i.st.st_mode))
 		read_disk_file(number, NULL);
-	if (S_ISLNK(i.st.st_mode) && !i.target) {
-		memset(target, 0, sizeof target);
-		read_disk_file(number, target);
+	if (S_ISLNK(i.st.st_mode)) {
+		if (!*target)
+			read_disk_file(number, target);
 		i.target = target;
 	}
 	read_disk_xattrs(&i, number);
