@@ -49,9 +49,11 @@ static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void
 		_exit(1);
 	int list[8] = { channel };
 	size_t n = 1;
-	for (size_t i = 0; i < keep_count && n < ARRAY_SIZE(list); i++)
+	for (size_t i = 0; i < keep_count && n < ARRAY_SIZE(list) - 1; i++)
 		if (keep[i] >= 3)
 			list[n++] = keep[i];
+	if (log_descriptor() >= 3)
+		list[n++] = log_descriptor();
 	qsort(list, n, sizeof *list, compare_fds);
 	fd_close_from(3, list, n);
 	sigprocmask(SIG_SETMASK, &none, NULL);

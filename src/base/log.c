@@ -48,6 +48,11 @@ static int is_within_limit(enum log_level level, size_t size)
 	return 0;
 }
 
+int log_descriptor(void)
+{
+	return kmsg;
+}
+
 static int level_from_environment(void)
 {
 	const char *debug = getenv("HOLM_DEBUG");
