@@ -109,7 +109,7 @@ teardown_file()
 	create open busybox --no-boot --host-access
 	local gateway got
 	gateway=$(in_machine closed sh -c "ip route | awk '/default/ { print \$3 }'")
-	got=$(in_machine closed sh -c "nc -w 3 ${gateway:-10.77.0.1} $port </dev/null" 2>/dev/null || true)
+	got=$(in_machine closed sh -c "timeout 10 nc -w 3 ${gateway:-10.77.0.1} $port </dev/null" 2>/dev/null || true)
 	equal '' "$got"
 	got=$(in_machine open sh -c "nc -w 3 host.holm.internal $port" </dev/null 2>/dev/null | head -n 1 || true)
 	kill $listener
