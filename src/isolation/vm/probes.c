@@ -29,7 +29,7 @@ static void probe_kvm(struct json_object *probes)
 	AUTOFREE char *detail = p.microseconds > 0 ? xasprintf("%s (%llu us)", probe_text(p.verdict), (unsigned long long)p.microseconds) :
 						     xasprintf("%s", probe_text(p.verdict));
 	const char *fix = probe_fix(p.verdict);
-	add_probe(probes, "kvm", p.verdict == PROBE_WORKS, detail, fix ? fix : "virtual machines run under emulation, which is slow");
+	add_probe(probes, "kvm", p.verdict == PROBE_WORKS, detail, fix ? fix : "a host, or an outer virtual machine, with hardware virtualization that works");
 }
 
 struct program {
