@@ -55,7 +55,7 @@ static int clone_machine(const char *name, const char *new_name, struct error **
 	if (r == 0)
 		r = machine_load(name, &from, err);
 	if (r == 0)
-		r = isolation_resolve(from->isolation, &resolved, &warning, err);
+		r = isolation_resolve(from, &resolved, &warning, err);
 	if (r == 0)
 		r = copy_settings(from, new_name, &to, err);
 	if (r < 0)

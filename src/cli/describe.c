@@ -10,7 +10,7 @@ static const struct isolation_disk_ops *disk_ops(const struct machine *m)
 {
 	enum machine_isolation resolved;
 	AUTOFREE char *warning = NULL;
-	if (isolation_resolve(m->isolation, &resolved, &warning, NULL) < 0)
+	if (isolation_resolve(m, &resolved, &warning, NULL) < 0)
 		return NULL;
 	return isolation_disk_table(resolved, NULL);
 }

@@ -164,7 +164,7 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 int make_check_isolation(const struct machine *m, struct error **err)
 {
 	enum machine_isolation resolved;
-	return isolation_resolve(m->isolation, &resolved, NULL, err);
+	return isolation_resolve(m, &resolved, NULL, err);
 }
 
 static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
@@ -178,7 +178,7 @@ int make_store(struct machine *m, int set_default, struct error **err)
 	enum machine_isolation resolved;
 	AUTOFREE char *warning = NULL; /* shown when it boots */
 	AUTO_STRV struct strv others = { 0 };
-	int r = isolation_resolve(m->isolation, &resolved, &warning, err);
+	int r = isolation_resolve(m, &resolved, &warning, err);
 	if (r < 0)
 		return r;
 	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, err);

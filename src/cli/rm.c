@@ -48,7 +48,7 @@ static int remove_machine(const char *name, int force, struct error **err)
 	/* A machine whose file is damaged can be removed all the same. */
 	machine_load(name, &m, NULL);
 	r = machine_delete(name, err);
-	if (r < 0 || !m || isolation_resolve(m->isolation, &resolved, &warning, NULL) < 0)
+	if (r < 0 || !m || isolation_resolve(m, &resolved, &warning, NULL) < 0)
 		return r;
 	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, NULL);
 	return disk && disk->remove ? disk->remove(m, err) : 0;

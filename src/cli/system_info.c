@@ -115,7 +115,7 @@ static void add_machines(struct json_object *o)
 	json_add_u64(o, "machines", names.count);
 	json_add_u64(o, "running", running);
 	json_add_string(o, "default_machine", name);
-	if (isolation_resolve(MACHINE_ISOLATION_AUTO, &resolved, &warning, NULL) == 0)
+	if (isolation_resolve(NULL, &resolved, &warning, NULL) == 0)
 		json_add_string(o, "isolation", machine_isolation_words[resolved]);
 	json_add_string(o, "warning", warning);
 }

@@ -13,6 +13,11 @@ int transport_open(struct transport *t, int *ret_fd, struct error **err)
 	return t->ops->open(t, ret_fd, err);
 }
 
+int transport_give(struct transport *t, int fd, const void *data, size_t size, struct error **err)
+{
+	return t->ops->give ? t->ops->give(t, fd, data, size, err) : error_set(err, EOPNOTSUPP, "this transport carries no descriptors");
+}
+
 void transport_free(struct transport *t)
 {
 	if (t)

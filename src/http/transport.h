@@ -2,7 +2,8 @@
  * A transport opens byte streams between keeper and agent, and nothing more. A stream is a non-blocking stream socket
  * descriptor, close-on-exec; shutdown(SHUT_WR) is its half-close; everything above speaks HTTP/1.1 on it.
  *
- *   unix    connects to a socket path (native isolation)
+ *   fds     each stream is one end of a socket pair, passed over a socket that both sides hold (native isolation; transport_fds.c)
+ *   unix    connects to a socket path
  *   serial  HTTP/2 CONNECT streams (nghttp2) over one byte pipe, here a virtio-serial port; each stream ends in a socketpair (mux.c)
  *   vsock   AF_VSOCK, with a secret in the first line (by setting only)
  */
@@ -20,7 +21,26 @@ int transport_open(struct transport *t, int *ret_fd, struct error **err);
 void transport_free(struct transport *t);
 DEFINE_CLEANUP(struct transport, transport_free)
 
+/* Makes an existing connection (fd, taken when it succeeds), of which `size` bytes were read already, a stream to the other side: from then
+ * on it serves whoever is at the connection's far end without us. -EOPNOTSUPP where descriptors cannot cross or the bytes are too many (nothing
+ * has happened then: open a stream and relay). */
+int transport_give(struct transport *t, int fd, const void *data, size_t size, struct error **err);
+
 int transport_unix_new(const char *path, struct transport **ret);
+
+/* Streams passed as descriptors over `socket` (SOCK_SEQPACKET, taken), in both directions. Messages of other kinds travel on it too, in order
+ * with the streams: a text of one line and at most one descriptor. Nothing blocks; what the other side does not take waits, within bounds. */
+enum { TRANSPORT_MESSAGE_MAX = 64 * 1024 };
+struct transport_fds_events {
+	transport_accept_fn accept;
+	/* A stream of which the other side has read some bytes already (borrowed); takes fd. */
+	void (*given)(int fd, const void *bytes, size_t size, void *data);
+	void (*message)(const char *text, int fd, void *data); /* text borrowed, NUL-terminated; takes fd, -1: none */
+	transport_closed_fn closed;
+};
+int transport_fds_new(struct loop *l, int socket, const struct transport_fds_events *events, void *data, struct transport **ret);
+/* Sends a message; fd is borrowed, -1: none. -EMSGSIZE; -ENOBUFS when too many wait. */
+int transport_fds_send(struct transport *t, const char *text, int fd);
 
 enum mux_role { MUX_CLIENT, MUX_SERVER };
 /* HTTP/2 with prior knowledge (RFC 9113 3.3) over fd (taken). The client opens streams, the server accepts them. At most 256

@@ -6,6 +6,7 @@
 
 struct transport_ops {
 	int (*open)(struct transport *t, int *ret_fd, struct error **err);
+	int (*give)(struct transport *t, int fd, const void *data, size_t size, struct error **err); /* may be NULL */
 	void (*free)(struct transport *t);
 };
 

@@ -42,7 +42,10 @@ struct isolation_disk_ops {
 	int (*remove)(const struct machine *m, struct error **err);
 	/* Copy-on-write; `from` is stopped and locked, `directory` is the new machine's. */
 	int (*clone)(const struct machine *from, const struct machine *to, const char *directory, struct error **err);
-	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone */
+	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone; quick (`ls` asks for all) */
+	/* Before m's directory is deleted by the caller: deletes in it what the caller could not (other owners). May be NULL. */
+	int (*erase)(const struct machine *m, const char *directory, struct error **err);
+	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 };
 
 /* A running machine: used by the keeper. */
@@ -59,6 +62,8 @@ struct isolation_ops {
 	/* Live shares; done is called once. -EOPNOTSUPP where it takes effect at the next start only. */
 	int (*add_share)(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	int (*remove_share)(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data, struct error **err);
+	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or -EOPNOTSUPP: at the next start. */
+	int (*set_limits)(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);
 	void (*kill)(struct isolation_run *r);      /* at once; `ended` follows */
 	void (*statistics)(struct isolation_run *r, struct json_object *into); /* pids and parts, for inspect and the benchmark */
 	void (*free)(struct isolation_run *r);      /* after `ended` */
@@ -67,9 +72,11 @@ struct isolation_ops {
 extern const struct isolation_ops isolation_vm;           /* isolation_lib */
 extern const struct isolation_disk_ops isolation_vm_disk; /* isolation_disk_lib */
 
-/* What a machine's setting means on this host ("auto" resolved by the probes): never AUTO. *ret_warning (owned, may stay NULL): one line to
- * show, e.g. that the machine runs under emulation. (isolation_disk_lib) */
-int isolation_resolve(enum machine_isolation setting, enum machine_isolation *ret, char **ret_warning, struct error **err);
+/* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has, or, for a machine that is not made yet (and
+ * m NULL), what the probes say: vm where hardware virtualization really works, else native where that works, else vm under emulation.
+ * An isolation that cannot work here is an error that says what is missing. *ret_warning (owned, may stay NULL): one line to show, e.g. that
+ * the machine runs under emulation. (isolation_disk_lib) */
+int isolation_resolve(const struct machine *m, enum machine_isolation *ret, char **ret_warning, struct error **err);
 /* The tables of a resolved isolation. NULL and an error where this build has none. */
 const struct isolation_ops *isolation_table(enum machine_isolation resolved, struct error **err);           /* isolation_lib */
 const struct isolation_disk_ops *isolation_disk_table(enum machine_isolation resolved, struct error **err); /* isolation_disk_lib */

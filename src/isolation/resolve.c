@@ -7,9 +7,9 @@
 #include "isolation/vm/find.h"
 #include "isolation/vm/probe.h"
 
-int isolation_resolve(enum machine_isolation setting, enum machine_isolation *ret, char **ret_warning, struct error **err)
+int isolation_resolve(const struct machine *m, enum machine_isolation *ret, char **ret_warning, struct error **err)
 {
-	if (setting == MACHINE_ISOLATION_NATIVE)
+	if (m && m->isolation == MACHINE_ISOLATION_NATIVE)
 		return error_set(err, EOPNOTSUPP, "this build of holm has no native isolation; use isolation=vm");
 	AUTOFREE char *qemu = vm_find_program("qemu-system-x86_64");
 	if (!qemu)

@@ -131,7 +131,7 @@ static void on_leash(struct source *s, int fd, uint32_t events, void *data)
 static int resolve_isolation(struct program *p, struct error **err)
 {
 	enum machine_isolation resolved;
-	int r = isolation_resolve(p->machine->isolation, &resolved, &p->warning, err);
+	int r = isolation_resolve(p->machine, &resolved, &p->warning, err);
 	if (r < 0)
 		return r;
 	p->isolation = isolation_table(resolved, err);

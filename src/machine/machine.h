@@ -6,6 +6,7 @@
  *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by rm/rename/clone/export
  *   $DATA/machines/NAME/{console,boot}.log   init's console; keeper's, kernel's and agent's lines
  *   $DATA/machines/NAME/disk.qcow2     vm isolation
+ *   $DATA/machines/NAME/native/        native isolation: upper/ (what the machine wrote), work/, bases (src/isolation/native/disk.c)
  *   $DATA/default                      the default machine's name
  */
 #pragma once
@@ -41,7 +42,9 @@ struct machine {
 	char *image_disk;      /* absolute path of the image's read-only ext4 file */
 	struct json_object *image_config; /* Env, WorkingDir, User, StopSignal, Labels of the image's configuration */
 	char *platform;        /* "linux/amd64" */
-	enum machine_isolation isolation;
+	struct strv image_trees; /* native form: the image's layers as directories (absolute), lowest first; empty in vm form */
+	enum machine_isolation isolation; /* as the user set it */
+	enum machine_isolation form; /* what its disk was made for, VM or NATIVE; AUTO only before it is made. It decides what AUTO means */
 	enum machine_home home_mount;
 	enum machine_init init;
 	char *init_path;       /* the image's init as found when created, or NULL: none (holm's own is used) */

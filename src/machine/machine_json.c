@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/path.h"
 
-enum { STRING_MAX = 4096, VERSION = 1 };
+enum { STRING_MAX = 4096, TREES_MAX = 512, VERSION = 1 };
 
 /* A string of at most STRING_MAX bytes without control characters, copied. A missing one is an error when required. */
 static int get_text(struct json_object *o, const char *key, int required, char **place, struct error **err)
@@ -166,15 +166,33 @@ static int read_image(struct machine *m, struct json_object *o, struct error **e
 	return r == -ENOENT ? 0 : r;
 }
 
+static int read_trees(struct machine *m, struct json_object *o, struct error **err)
+{
+	int r = json_get_strv(o, "image_trees", &m->image_trees, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && m->image_trees.count > TREES_MAX)
+		r = error_set(err, EINVAL, "\"image_trees\" has more than %d entries", TREES_MAX);
+	for (size_t i = 0; r == 0 && i < m->image_trees.count; i++) {
+		AUTOFREE char *clean = path_normalize(m->image_trees.items[i]);
+		if (!clean || !streq(clean, m->image_trees.items[i]))
+			r = error_set(err, EINVAL, "\"image_trees\" has \"%.200s\", which is no absolute path", m->image_trees.items[i]);
+	}
+	return r;
+}
+
 static int read_settings(struct machine *m, struct json_object *o, struct error **err)
 {
-	int isolation = 0, home = 0, init = 0;
+	int isolation = 0, form = MACHINE_ISOLATION_VM, home = 0, init = 0;
 	int r = get_word(o, "isolation", machine_isolation_words, &isolation, err);
+	if (r == 0)
+		r = get_word(o, "form", machine_isolation_words, &form, err);
 	if (r == 0)
 		r = get_word(o, "home_mount", machine_home_words, &home, err);
 	if (r == 0)
 		r = get_word(o, "init", machine_init_words, &init, err);
 	m->isolation = isolation;
+	m->form = form;
 	m->home_mount = home;
 	m->init = init;
 	if (r == 0)
@@ -211,7 +229,7 @@ static int read_user(struct machine *m, struct json_object *o, struct error **er
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err)
 {
 	static int (*const readers[])(struct machine *m, struct json_object *o, struct error **err) = {
-		read_identity, read_image, read_settings, read_user, read_mounts, read_publish, read_env,
+		read_identity, read_image, read_trees, read_settings, read_user, read_mounts, read_publish, read_env,
 	};
 	AUTO_MACHINE struct machine *m = xnew(struct machine);
 	uint64_t version = VERSION;
@@ -253,10 +271,13 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "image", m->image);
 	json_add_string(o, "image_digest", m->image_digest);
 	json_add_string(o, "image_disk", m->image_disk);
+	if (m->image_trees.count)
+		json_add_strv(o, "image_trees", &m->image_trees);
 	if (m->image_config)
 		json_add(o, "image_config", json_object_get(m->image_config));
 	json_add_string(o, "platform", m->platform);
 	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
+	json_add_string(o, "form", machine_isolation_words[m->form]);
 	json_add_string(o, "home_mount", machine_home_words[m->home_mount]);
 	json_add_string(o, "init", machine_init_words[m->init]);
 	json_add_string(o, "init_path", m->init_path);

@@ -81,6 +81,7 @@ void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
+	strv_done(&m->image_trees);
 	char *strings[] = { m->name, m->id, m->created, m->image, m->image_digest, m->image_disk, m->platform, m->init_path,
 			    m->home, m->user, m->kernel, m->kernel_modules, m->transport };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)

@@ -2,13 +2,13 @@
  * See runtime_spec.h. What differs from machine to machine are parameters; the rest is tables. */
 #include "runtime_spec.h"
 
-static const char *const capabilities[] = {
+static const char *const all_capabilities[] = {
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
 	"CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
 	"CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
 	"CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP",
 	"CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
-	"CAP_CHECKPOINT_RESTORE",
+	"CAP_CHECKPOINT_RESTORE", NULL,
 };
 
 static const struct {
@@ -16,7 +16,7 @@ static const struct {
 	const char *name;
 } namespace_names[] = {
 	{ RUNTIME_PID, "pid" }, { RUNTIME_MOUNT, "mount" }, { RUNTIME_UTS, "uts" },
-	{ RUNTIME_IPC, "ipc" }, { RUNTIME_CGROUP, "cgroup" }, { RUNTIME_NETWORK, "network" },
+	{ RUNTIME_IPC, "ipc" }, { RUNTIME_CGROUP, "cgroup" }, { RUNTIME_NETWORK, "network" }, { RUNTIME_USER, "user" },
 };
 
 static struct json_object *process_new(const struct runtime_spec *s)
@@ -32,8 +32,8 @@ static struct json_object *process_new(const struct runtime_spec *s)
 	json_add_string(process, "cwd", s->working_directory);
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		struct json_object *list = json_object_new_array();
-		for (size_t j = 0; j < ARRAY_SIZE(capabilities); j++)
-			json_object_array_add(list, json_object_new_string(capabilities[j]));
+		for (const char *const *name = s->capabilities ? s->capabilities : all_capabilities; *name; name++)
+			json_object_array_add(list, json_object_new_string(*name));
 		json_add(all, sets[i], list);
 	}
 	json_add(process, "capabilities", all);
@@ -58,6 +58,28 @@ static struct json_object *mounts_new(const struct runtime_spec *s)
 	return list;
 }
 
+static void add_paths(struct json_object *o, const char *key, const char *const *paths)
+{
+	struct json_object *list = paths ? json_object_new_array() : NULL;
+	for (; paths && *paths; paths++)
+		json_object_array_add(list, json_object_new_string(*paths));
+	if (list)
+		json_add(o, key, list);
+}
+
+static void add_mappings(struct json_object *o, const char *key, const struct runtime_id_mapping *mappings, size_t count)
+{
+	struct json_object *list = json_object_new_array();
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *one = json_object_new_object();
+		json_add_u64(one, "containerID", mappings[i].inside);
+		json_add_u64(one, "hostID", mappings[i].outside);
+		json_add_u64(one, "size", mappings[i].count);
+		json_object_array_add(list, one);
+	}
+	json_add(o, key, list);
+}
+
 static struct json_object *linux_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
@@ -77,6 +99,12 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	json_object_array_add(devices, every);
 	json_add(resources, "devices", devices);
 	json_add(o, "resources", resources);
+	if (s->namespaces & RUNTIME_USER) {
+		add_mappings(o, "uidMappings", s->uid_mappings, s->uid_mapping_count);
+		add_mappings(o, "gidMappings", s->gid_mappings, s->gid_mapping_count);
+	}
+	add_paths(o, "maskedPaths", s->masked_paths);
+	add_paths(o, "readonlyPaths", s->readonly_paths);
 	return o;
 }
 
@@ -91,5 +119,10 @@ struct json_object *runtime_spec_new(const struct runtime_spec *s)
 	json_add_string(o, "hostname", s->hostname);
 	json_add(o, "mounts", mounts_new(s));
 	json_add(o, "linux", linux_new(s));
+	if (s->seccomp_filter) {
+		struct json_object *annotations = json_object_new_object();
+		json_add_string(annotations, "run.oci.seccomp_bpf_data", s->seccomp_filter);
+		json_add(o, "annotations", annotations);
+	}
 	return o;
 }

@@ -2,14 +2,20 @@
  * Writes config.json of the OCI runtime specification 1.0 (config.md, config-linux.md) for one process in its own namespaces. */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/json.h"
 #include "base/strv.h"
 
-enum runtime_namespace { RUNTIME_PID = 1, RUNTIME_MOUNT = 2, RUNTIME_UTS = 4, RUNTIME_IPC = 8, RUNTIME_CGROUP = 16, RUNTIME_NETWORK = 32 };
+enum runtime_namespace { RUNTIME_PID = 1, RUNTIME_MOUNT = 2, RUNTIME_UTS = 4, RUNTIME_IPC = 8, RUNTIME_CGROUP = 16, RUNTIME_NETWORK = 32, RUNTIME_USER = 64 };
 
 struct runtime_mount {
 	const char *destination, *type, *source;
 	const char *options; /* comma-separated */
+};
+
+struct runtime_id_mapping {
+	uint32_t inside, outside, count;
 };
 
 /* Everything is borrowed. */
@@ -23,7 +29,13 @@ struct runtime_spec {
 	int terminal;
 	const struct runtime_mount *mounts;
 	size_t mount_count;
+	/* With RUNTIME_USER; each must lie within one range of the parent's own mapping. */
+	const struct runtime_id_mapping *uid_mappings, *gid_mappings;
+	size_t uid_mapping_count, gid_mapping_count;
+	const char *const *capabilities; /* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
+	const char *const *masked_paths, *const *readonly_paths; /* NULL-terminated, or NULL: none */
+	const char *seccomp_filter; /* base64 of a filter program (struct sock_filter[]), for crun's annotation run.oci.seccomp_bpf_data; NULL: none */
 };
 
-/* Root inside has every capability and every device; no seccomp, nothing masked. Owned. */
+/* Every device is allowed. Owned. */
 struct json_object *runtime_spec_new(const struct runtime_spec *s);

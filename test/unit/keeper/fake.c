@@ -144,7 +144,7 @@ static void free_transport(struct transport *t)
 	free(t);
 }
 
-static const struct transport_ops transport_ops = {open_stream, free_transport};
+static const struct transport_ops transport_ops = {.open = open_stream, .free = free_transport};
 
 void fake_return_agent(struct fake *f)
 {

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The mapping as data: two small files in, extents out. Nothing here starts a process. */
+#include "idmap/idmap.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/strv.h"
+
+enum { FILE_MAX_BYTES = 1 << 20, IDS_MAX = 1 << 24, FIRST_FREE = 100000 };
+
+struct range {
+	uint32_t start, count;
+};
+
+struct ranges {
+	struct range items[IDMAP_EXTENTS_MAX];
+	size_t count;
+	uint64_t total, highest; /* the highest id + 1 that anybody has */
+};
+
+/* One line of subuid(5): NAME:START:COUNT. 0 and the range, or -EINVAL for what is no such line. */
+static int parse_line(const char *line, struct strv *words, struct range *ret)
+{
+	strv_split(words, line, ":");
+	if (words->count != 3 || parse_u32(words->items[1], &ret->start) < 0 || parse_u32(words->items[2], &ret->count) < 0)
+		return -EINVAL;
+	return ret->count == 0 || ret->start == 0 || (uint64_t)ret->start + ret->count > UINT32_MAX ? -EINVAL : 0;
+}
+
+static void collect(const char *text, const char *name, uint32_t number, struct ranges *ret)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	AUTOFREE char *as_number = xasprintf("%u", number);
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTO_STRV struct strv words = { 0 };
+		struct range r;
+		if (parse_line(lines.items[i], &words, &r) < 0)
+			continue;
+		ret->highest = MAX(ret->highest, (uint64_t)r.start + r.count);
+		if ((!streq(words.items[0], name) && !streq(words.items[0], as_number)) || ret->count == ARRAY_SIZE(ret->items) - 3)
+			continue;
+		r.count = (uint32_t)MIN((uint64_t)r.count, IDS_MAX - ret->total);
+		ret->total += r.count;
+		if (r.count)
+			ret->items[ret->count++] = r;
+	}
+}
+
+static void add(struct idmap_extent *extents, size_t *count, uint32_t inside, uint32_t outside, uint32_t n)
+{
+	if (n)
+		extents[(*count)++] = (struct idmap_extent){ inside, outside, n };
+}
+
+/* Lays the ranges end to end from id 0 on and leaves the place of `own` (unless it is 0) to itself. */
+static size_t lay_out(const struct ranges *ranges, uint32_t own, struct idmap_extent *extents)
+{
+	size_t count = 0;
+	uint32_t inside = 0;
+	int placed = own == 0;
+	for (size_t i = 0; i < ranges->count; i++) {
+		struct range r = ranges->items[i];
+		uint32_t before = placed ? r.count : MIN(r.count, own - inside);
+		add(extents, &count, inside, r.start, before);
+		inside += before;
+		if (!placed && inside == own) {
+			add(extents, &count, own, own, 1);
+			inside++;
+			placed = 1;
+		}
+		add(extents, &count, inside, r.start + before, r.count - before);
+		inside += r.count - before;
+	}
+	if (!placed)
+		add(extents, &count, own, own, 1);
+	return count;
+}
+
+static int contains(const struct ranges *ranges, uint32_t id)
+{
+	for (size_t i = 0; i < ranges->count; i++)
+		if (id >= ranges->items[i].start && id - ranges->items[i].start < ranges->items[i].count)
+			return 1;
+	return 0;
+}
+
+int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_t uid, uint32_t gid, struct idmap *ret, struct error **err)
+{
+	struct ranges uids = { .highest = FIRST_FREE }, gids = { .highest = FIRST_FREE };
+	collect(subuid, name, uid, &uids);
+	collect(subgid, name, uid, &gids); /* subgid(5): by the user too */
+	if (uids.total < IDMAP_IDS_MIN || gids.total < IDMAP_IDS_MIN) {
+		unsigned long long from = MAX(uids.highest, gids.highest), to = from + IDMAP_IDS_MIN - 1;
+		return error_set(err, ENOENT,
+			"user %s has no range of %d subordinate ids in %s; to add one: %susermod --add-subuids %llu-%llu --add-subgids %llu-%llu %s", name,
+			IDMAP_IDS_MIN, uids.total < IDMAP_IDS_MIN ? "/etc/subuid" : "/etc/subgid", uid ? "sudo " : "", from, to, from, to, name);
+	}
+	if (contains(&uids, uid) || contains(&gids, gid))
+		return error_set(err, EINVAL, "the subordinate ids of user %s in /etc/subuid and /etc/subgid contain the user's own", name);
+	*ret = (struct idmap){ .uid = uid, .gid = gid, .by_root = uid == 0 };
+	ret->uid_count = lay_out(&uids, uid, ret->uids);
+	ret->gid_count = lay_out(&gids, uid ? gid : 0, ret->gids);
+	return 0;
+}
+
+int idmap_of_user(struct idmap *ret, struct error **err)
+{
+	AUTOFREE char *subuid = NULL;
+	AUTOFREE char *subgid = NULL;
+	uid_t uid = geteuid();
+	struct passwd *p = getpwuid(uid);
+	AUTOFREE char *name = p ? xstrdup(p->pw_name) : xasprintf("%u", uid);
+	if (path_read_file("/etc/subuid", FILE_MAX_BYTES, &subuid, NULL) < 0)
+		subuid = xstrdup("");
+	if (path_read_file("/etc/subgid", FILE_MAX_BYTES, &subgid, NULL) < 0)
+		subgid = xstrdup("");
+	return idmap_make(subuid, subgid, name, uid, getegid(), ret, err);
+}
+
+int idmap_of_user_or_single(struct idmap *ret, struct error **err)
+{
+	int r = idmap_of_user(ret, err);
+	if (r != -ENOENT || geteuid() == 0)
+		return r;
+	error_clear(err);
+	*ret = (struct idmap){ .uid = geteuid(), .gid = getegid(), .single = 1, .uid_count = 1, .gid_count = 1 };
+	ret->uids[0] = (struct idmap_extent){ 0, ret->uid, 1 };
+	ret->gids[0] = (struct idmap_extent){ 0, ret->gid, 1 };
+	return 0;
+}
+
+static uint32_t hash_extents(uint32_t hash, const struct idmap_extent *extents, size_t count)
+{
+	AUTOFREE char *text = idmap_format(extents, count, ' ');
+	for (const char *at = text; *at; at++)
+		hash = (hash ^ (unsigned char)*at) * 16777619U; /* FNV-1a */
+	return (hash ^ '/') * 16777619U;
+}
+
+char *idmap_tag(const struct idmap *m)
+{
+	uint32_t hash = hash_extents(2166136261U, m->uids, m->uid_count);
+	return xasprintf("%08x", hash_extents(hash, m->gids, m->gid_count));
+}
+
+int idmap_outside(const struct idmap_extent *extents, size_t count, uint32_t inside, uint32_t *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (inside < extents[i].inside || inside - extents[i].inside >= extents[i].count)
+			continue;
+		*ret = extents[i].outside + (inside - extents[i].inside);
+		return 1;
+	}
+	return 0;
+}
+
+int idmap_inside(const struct idmap_extent *extents, size_t count, uint32_t outside, uint32_t *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (outside < extents[i].outside || outside - extents[i].outside >= extents[i].count)
+			continue;
+		*ret = extents[i].inside + (outside - extents[i].outside);
+		return 1;
+	}
+	return 0;
+}
+
+char *idmap_format(const struct idmap_extent *extents, size_t count, char between)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	char separator[] = { between, '\0' };
+	for (size_t i = 0; i < count; i++)
+		strv_addf(&parts, "%u %u %u", extents[i].inside, extents[i].outside, extents[i].count);
+	return strv_join(&parts, separator);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "idmap/idmap.h"
+
+static char *uids(const struct idmap *m)
+{
+	return idmap_format(m->uids, m->uid_count, ',');
+}
+
+static void own_id_in_the_middle(void **state)
+{
+	struct idmap m;
+	assert_int_equal(idmap_make("bob:1:5\nalice:100000:65536\n", "alice:200000:65536\n", "alice", 1000, 100, &m, NULL), 0);
+	AUTOFREE char *u = uids(&m);
+	AUTOFREE char *g = idmap_format(m.gids, m.gid_count, ',');
+	assert_string_equal(u, "0 100000 1000,1000 1000 1,1001 101000 64536");
+	assert_string_equal(g, "0 200000 100,100 100 1,101 200100 65436");
+	uint32_t id = 0;
+	assert_true(idmap_outside(m.uids, m.uid_count, 1000, &id) && id == 1000);
+	assert_true(idmap_outside(m.uids, m.uid_count, 1001, &id) && id == 101000);
+	assert_true(idmap_inside(m.uids, m.uid_count, 100000, &id) && id == 0);
+	assert_false(idmap_outside(m.uids, m.uid_count, 70000, &id));
+}
+
+static void several_ranges_and_a_number_for_a_name(void **state)
+{
+	struct idmap m;
+	assert_int_equal(idmap_make("1000:100000:500\nalice:300000:70000\n", "1000:100000:65536", "alice", 1000, 1000, &m, NULL), 0);
+	AUTOFREE char *u = uids(&m);
+	assert_string_equal(u, "0 100000 500,500 300000 500,1000 1000 1,1001 300500 69500");
+}
+
+static void own_id_beyond_the_ranges(void **state)
+{
+	struct idmap m;
+	assert_int_equal(idmap_make("a:100000:65536", "a:100000:65536", "a", 1234567, 65536, &m, NULL), 0);
+	AUTOFREE char *u = uids(&m);
+	AUTOFREE char *g = idmap_format(m.gids, m.gid_count, ',');
+	assert_string_equal(u, "0 100000 65536,1234567 1234567 1");
+	assert_string_equal(g, "0 100000 65536,65536 65536 1");
+}
+
+static void root_maps_into_its_range(void **state)
+{
+	struct idmap m;
+	assert_int_equal(idmap_make("root:100000:65536", "root:100000:65536", "root", 0, 0, &m, NULL), 0);
+	AUTOFREE char *u = uids(&m);
+	assert_string_equal(u, "0 100000 65536");
+	assert_true(m.by_root);
+}
+
+static void no_range_names_the_command(void **state)
+{
+	struct idmap m;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(idmap_make("bob:100000:65536\nalice:165536:1000\nalice:x:65536\nalice:0:65536", "", "alice", 1000, 1000, &m, &err), -ENOENT);
+	assert_non_null(strstr(err->text, "sudo usermod --add-subuids 166536-232071 --add-subgids 166536-232071 alice"));
+	assert_int_equal(idmap_make("", "", "root", 0, 0, &m, NULL), -ENOENT);
+}
+
+static void a_range_with_the_own_id_is_refused(void **state)
+{
+	struct idmap m;
+	assert_int_equal(idmap_make("a:500:65536", "a:100000:65536", "a", 1000, 1000, &m, NULL), -EINVAL);
+}
+
+static void tags_differ_with_the_mapping(void **state)
+{
+	struct idmap a, b;
+	idmap_make("a:100000:65536", "a:100000:65536", "a", 1000, 1000, &a, NULL);
+	idmap_make("a:100000:65536", "a:200000:65536", "a", 1000, 1000, &b, NULL);
+	AUTOFREE char *first = idmap_tag(&a), *again = idmap_tag(&a), *other = idmap_tag(&b);
+	assert_int_equal(strlen(first), 8);
+	assert_string_equal(first, again);
+	assert_string_not_equal(first, other);
+}
+
+static int say_map(void *data, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	if (getuid() != 0 || path_read_file("/proc/self/uid_map", 4096, &text, NULL) < 0)
+		return error_set(err, EIO, "not root");
+	return error_set(err, ERANGE, "the map is %s", text);
+}
+
+static void runs_inside_and_brings_the_error_back(void **state)
+{
+	struct idmap m;
+	AUTO_ERROR struct error *err = NULL;
+	if (idmap_of_user_or_single(&m, NULL) < 0)
+		skip();
+	int r = idmap_run(&m, say_map, NULL, &err);
+	if (r == -EPERM)
+		skip(); /* a host without user namespaces */
+	assert_int_equal(r, -ERANGE);
+	assert_non_null(strstr(err->text, "the map is"));
+	int ns = idmap_open_namespace(&m, NULL);
+	assert_true(ns >= 0);
+	close(ns);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(own_id_in_the_middle),
+		cmocka_unit_test(several_ranges_and_a_number_for_a_name),
+		cmocka_unit_test(own_id_beyond_the_ranges),
+		cmocka_unit_test(root_maps_into_its_range),
+		cmocka_unit_test(no_range_names_the_command),
+		cmocka_unit_test(a_range_with_the_own_id_is_refused),
+		cmocka_unit_test(tags_differ_with_the_mapping),
+		cmocka_unit_test(runs_inside_and_brings_the_error_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
