@@ -24,12 +24,14 @@ enum agent_phase { PHASE_IDLE, PHASE_BOOTING, PHASE_RUNNING, PHASE_STOPPING };
 
 enum init_kind { INIT_NONE, INIT_OWN, INIT_SYSTEMD, INIT_BUSYBOX, INIT_OTHER };
 
+struct platform;
 struct session;
 struct console;
 struct readiness;
 struct inittab_watch;
 
 struct agent {
+	const struct platform *platform;
 	struct loop *loop;
 	struct http_server *server;
 	struct transport *to_keeper;   /* streams that we open; NULL while there is none */
@@ -59,7 +61,7 @@ struct agent {
 };
 
 /* Serves until the machine is over; the process's exit status. (server.c) */
-int agent_run(void);
+int agent_run(const struct platform *p);
 
 /* boot.c: POST /v1/boot, and what the parts of a boot report to it. */
 void boot_handle(struct http_exchange *x, void *agent);

@@ -7,6 +7,7 @@
 #include "agent.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "platform.h"
 #include "prepare.h"
 #include "worker.h"
 
@@ -31,6 +32,8 @@ void boot_mark_ready(struct agent *a, int init)
 		return;
 	*flag = 1;
 	boot_line(a, "ready", init ? "init" : "session");
+	if (!init)
+		a->platform->is_ready(a);
 	state_save(a);
 }
 
@@ -115,7 +118,7 @@ static void begin(struct agent *a)
 	b->agent = a;
 	a->phase = PHASE_BOOTING;
 	a->ready_session = a->ready_init = 0;
-	int r = worker_start(a->loop, prepare_run, a->boot, NULL, 0, &events, b, NULL);
+	int r = worker_start(a->loop, prepare_run, a, NULL, 0, &events, b, NULL);
 	if (r < 0) {
 		free(b);
 		boot_fail(a, -r, "cannot start a process", NULL);

@@ -160,8 +160,12 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	int r = json_get_object(o, "network", &m, err);
 	if (r < 0)
 		return optional(r);
+	const char *kind = NULL;
+	if ((r = optional(json_get_string(m, "kind", &kind, err))) < 0)
+		return r;
+	int outside = streq(kind, "outside");
 	const struct string_member members[] = {
-		{ "device", &n->device, 1 }, { "address", &n->address, 1 }, { "gateway", &n->gateway, 0 }, { "host", &n->host, 0 }
+		{ "device", &n->device, !outside }, { "address", &n->address, !outside }, { "gateway", &n->gateway, 0 }, { "host", &n->host, 0 }
 	};
 	r = read_strings(m, "network", members, ARRAY_SIZE(members), err);
 	return r < 0 ? r : optional(read_u32(m, "mtu", &n->mtu, err));
@@ -237,14 +241,35 @@ void resolv_done(struct resolv *r)
 	strv_done(&r->options);
 }
 
+static int read_overlay(struct boot_request *b, struct json_object *m, struct error **err)
+{
+	const struct string_member members[] = { { "machine", &b->root_machine, 1 } };
+	int r = read_strings(m, "root", members, 1, err);
+	if (r < 0 || (r = read_strv(m, "lower", &b->root_lower, err)) < 0)
+		return r;
+	if (b->root_lower.count > BOOT_LAYERS_MAX)
+		return error_set(err, EINVAL, "the image has %zu layers; the kernel takes %d at most", b->root_lower.count, BOOT_LAYERS_MAX);
+	for (size_t i = 0; i < b->root_lower.count; i++)
+		if (b->root_lower.items[i][0] != '/')
+			return error_set(err, EINVAL, "boot request: the layer \"%s\" is not an absolute path", b->root_lower.items[i]);
+	return b->root_machine[0] == '/' ? 0 : error_set(err, EINVAL, "boot request: \"%s\" is not an absolute path", b->root_machine);
+}
+
 static int read_devices(struct boot_request *b, struct json_object *o, struct error **err)
 {
 	struct json_object *m = NULL;
 	int r = json_get_object(o, "root", &m, err);
 	if (r < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "boot request has no \"root\"") : r;
+	const char *kind = NULL;
+	if ((r = optional(json_get_string(m, "kind", &kind, err))) < 0)
+		return r;
 	const struct string_member root[] = { { "device", &b->root_device, 1 } };
-	if ((r = read_strings(m, "root", root, 1, err)) < 0 || (r = optional(json_get_u64(m, "size", &b->root_size, err))) < 0)
+	if (streq(kind, "overlay"))
+		r = read_overlay(b, m, err);
+	else
+		r = read_strings(m, "root", root, 1, err);
+	if (r < 0 || (r = optional(json_get_u64(m, "size", &b->root_size, err))) < 0)
 		return r;
 	r = json_get_object(o, "modules", &m, err);
 	if (r < 0)
@@ -280,10 +305,11 @@ void boot_request_free(struct boot_request *b)
 	if (!b)
 		return;
 	char *strings[] = { b->name, b->id, b->hostname, b->init, b->stop_signal, b->timezone, b->user.name, b->user.group, b->user.home,
-			    b->root_device, b->modules_device, b->network.device, b->network.address, b->network.gateway, b->network.host };
+			    b->root_device, b->root_machine, b->modules_device, b->network.device, b->network.address, b->network.gateway, b->network.host };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	strv_done(&b->image_env);
+	strv_done(&b->root_lower);
 	strv_done(&b->env);
 	resolv_done(&b->resolv);
 	for (size_t i = 0; i < b->share_count; i++)

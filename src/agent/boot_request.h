@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-enum { BOOT_SHARES_MAX = 128, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
+enum { BOOT_SHARES_MAX = 128, BOOT_LAYERS_MAX = 500, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
 
 struct boot_share {
 	char *tag, *inside;
@@ -22,7 +22,7 @@ struct resolv {
 };
 
 struct boot_network {
-	char *device, *address, *gateway, *host; /* device NULL: none; host: NULL without host access */
+	char *device, *address, *gateway, *host; /* device NULL: none, or set up from outside; host: NULL without host access */
 	uint32_t mtu;
 };
 
@@ -39,7 +39,11 @@ struct boot_request {
 	struct boot_user user;
 	struct resolv resolv;
 	uint64_t realtime_ns;
-	char *root_device, *modules_device; /* modules_device may be NULL */
+	/* The root file system: a block device, or an overlay over these directories of the host, topmost first; root_machine is the one that is
+	 * written to. One of the two is NULL. */
+	char *root_device, *root_machine;
+	struct strv root_lower;
+	char *modules_device; /* may be NULL */
 	uint64_t root_size;
 	struct boot_network network;
 	struct boot_share *shares;

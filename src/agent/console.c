@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "platform.h"
 #include "upcall.h"
 
 enum { CONSOLE_BUFFER = 256 * 1024, CONSOLE_READ = 16 * 1024, RETRY_MS = 2000, KEEP_SOCKET = 3 };
@@ -113,7 +114,8 @@ void console_start(struct agent *a, int master, struct console **ret)
 	ioctl(master, TIOCSWINSZ, &size);
 	buffer_init(&c->pending, CONSOLE_BUFFER);
 	fd_set_nonblocking(master, 1);
-	fd_send(KEEP_SOCKET, &master, 1); /* the reaper keeps it for the next agent */
+	if (a->platform->is_respawned)
+		fd_send(KEEP_SOCKET, &master, 1); /* the reaper keeps it for the next agent */
 	if (loop_add_timer(a->loop, UINT64_MAX, on_retry, c, &c->retry) < 0 ||
 	    loop_add_io(a->loop, master, EPOLLIN, on_master, c, &c->master_source) < 0)
 		log_error("the init's console cannot be read");

@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,11 +19,13 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "mounts.h"
+#include "platform.h"
 #include "provision.h"
 
 enum { SCRIPT_MS = 300 * 1000, LINES_KEPT = 20, READS_MAX = 64, LINE_MAX_BYTES = 4096 };
 
 struct place {
+	const struct platform *platform;
 	const struct boot_request *request;
 	int root;
 };
@@ -41,8 +41,9 @@ static int enter(void *data)
 {
 	const struct place *p = data;
 	static const char *const kernel[] = { "/proc", "/sys", "/dev" };
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
+	int left = p->platform->leave();
+	if (left < 0)
+		return left;
 	/* The descriptor of the tree names the mount of the old namespace; here it is looked up anew. */
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -122,10 +123,10 @@ static void script_environment(struct strv *env, int root, const struct boot_req
 	strv_addf(env, "CONTAINER_SHELL=%s", shell);
 }
 
-int createuser_run(int root, const struct boot_request *b, struct strv *ret_lines, struct error **err)
+int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines, struct error **err)
 {
 	AUTO_STRV struct strv env = { 0 };
-	struct place place = { .request = b, .root = root };
+	struct place place = { .platform = p, .request = b, .root = root };
 	char *argv[] = { (char *)CREATE_USER_SCRIPT, NULL };
 	int ends[2], status = 0;
 	pid_t pid = 0;

@@ -18,6 +18,7 @@
 #include "console.h"
 #include "init_launch.h"
 #include "inittab_watch.h"
+#include "platform.h"
 #include "readiness.h"
 #include "worker.h"
 
@@ -85,6 +86,7 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	a->init_source = NULL;
 	fd_close(TAKE_FD(a->init_pidfd));
 	a->init_pid = 0;
+	a->platform->init_ended(a);
 	readiness_free(TAKE_PTR(a->readiness));
 	console_free(TAKE_PTR(a->console));
 	inittab_watch_free(TAKE_PTR(a->inittab));
@@ -141,6 +143,7 @@ static void on_launched(int code, const char *text, void *data)
 	a->init_started_ms = clock_now_ms();
 	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
+	a->platform->init_started(a);
 	if (starting)
 		a->phase = PHASE_RUNNING;
 	state_save(a);
@@ -156,7 +159,7 @@ static void on_launched(int code, const char *text, void *data)
 void init_start(struct agent *a)
 {
 	struct launch *l = xnew(struct launch);
-	*l = (struct launch){ .agent = a, .request = { .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1, .inittab = -1 };
+	*l = (struct launch){ .agent = a, .request = { .platform = a->platform, .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1, .inittab = -1 };
 	static const struct worker_events events = { .message = on_launch_message, .done = on_launched };
 	boot_line(a, "stage", "starting the init");
 	int r = worker_start(a->loop, init_launch_run, &l->request, NULL, 0, &events, l, NULL);

@@ -32,9 +32,8 @@
 #define CONSOLE_SOCKET AGENT_RUN "/console.sock"
 #define INITTAB AGENT_BUNDLE "/inittab"
 #define PID_FILE AGENT_RUN "/init.pid"
-#define CRUN "/bin/crun"
 
-enum { CRUN_MS = 60 * 1000, MOUNTS_MAX = 16 + BOOT_SHARES_MAX };
+enum { CRUN_MS = 60 * 1000, PLATFORM_MOUNTS_MAX = 24, MOUNTS_MAX = PLATFORM_MOUNTS_MAX + 8 + BOOT_SHARES_MAX };
 
 enum init_kind init_kind_of(const char *resolved)
 {
@@ -49,16 +48,7 @@ enum init_kind init_kind_of(const char *resolved)
 	return INIT_OTHER;
 }
 
-static const struct runtime_mount base_mounts[] = {
-	{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
-	{ "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev" },
-	{ "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,rw" },
-	{ "/dev", "devtmpfs", "devtmpfs", "nosuid,mode=0755" },
-	{ "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
-	{ "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777" },
-	{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
-	{ "/run", "bind", AGENT_MACHINE_RUN, "rbind,nosuid,nodev" },
-};
+static const struct runtime_mount run_mount = { "/run", "bind", AGENT_MACHINE_RUN, "rbind,nosuid,nodev" };
 static const struct runtime_mount systemd_mounts[] = {
 	{ "/run/lock", "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=1777,size=5m" },
 	{ "/tmp", "tmpfs", "tmpfs", "nosuid,nodev,mode=1777" },
@@ -91,7 +81,8 @@ static size_t add_shares(const struct boot_request *b, struct runtime_mount *mou
 	return n;
 }
 
-struct json_object *init_launch_spec(const struct boot_request *b, enum init_kind kind, const char *kernel_release, int filter_inittab)
+struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b, enum init_kind kind,
+	const char *kernel_release, int filter_inittab)
 {
 	struct runtime_mount mounts[MOUNTS_MAX];
 	AUTO_STRV struct strv sources = { 0 };
@@ -99,8 +90,9 @@ struct json_object *init_launch_spec(const struct boot_request *b, enum init_kin
 	AUTO_STRV struct strv environment = { 0 };
 	AUTOFREE char *modules = xasprintf("/lib/modules/%s", kernel_release);
 	size_t n = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(base_mounts); i++)
-		mounts[n++] = base_mounts[i];
+	for (size_t i = 0; i < c->mount_count && i < PLATFORM_MOUNTS_MAX; i++)
+		mounts[n++] = c->mounts[i];
+	mounts[n++] = run_mount;
 	for (size_t i = 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
 		mounts[n++] = systemd_mounts[i];
 	if (b->modules_device)
@@ -112,8 +104,10 @@ struct json_object *init_launch_spec(const struct boot_request *b, enum init_kin
 	init_environment(b, kind, &environment);
 	struct runtime_spec spec = {
 		.root = AGENT_ROOT, .hostname = b->hostname, .arguments = &arguments, .environment = &environment, .working_directory = "/",
-		.cgroups_path = "/holm-machine", .terminal = 1, .mounts = mounts, .mount_count = n,
-		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP,
+		.cgroups_path = c->cgroups_path, .terminal = 1, .mounts = mounts, .mount_count = n, .namespaces = c->namespaces,
+		.uid_mappings = c->uid_mappings, .uid_mapping_count = c->uid_mapping_count, .gid_mappings = c->gid_mappings,
+		.gid_mapping_count = c->gid_mapping_count, .capabilities = c->capabilities, .masked_paths = c->masked_paths,
+		.readonly_paths = c->readonly_paths, .seccomp_filter = c->seccomp_filter,
 	};
 	return runtime_spec_new(&spec);
 }
@@ -181,7 +175,7 @@ static int watch_inittab(int channel)
 	return send_fd(channel, "inittab", watch);
 }
 
-static int write_bundle(const struct init_launch *l, enum init_kind kind, int root, int channel, struct error **err)
+static int write_bundle(const struct init_launch *l, const struct platform_container *c, enum init_kind kind, int root, int channel, struct error **err)
 {
 	struct utsname u;
 	uname(&u);
@@ -193,7 +187,7 @@ static int write_bundle(const struct init_launch *l, enum init_kind kind, int ro
 	int inittab = prepare_inittab(root, kind);
 	if (inittab && (r = watch_inittab(channel)) < 0)
 		return error_set_errno(err, r, "cannot watch the inittab");
-	AUTO_JSON struct json_object *spec = init_launch_spec(l->request, kind, u.release, inittab);
+	AUTO_JSON struct json_object *spec = init_launch_spec(c, l->request, kind, u.release, inittab);
 	AUTOFREE char *text = json_to_string(spec, 0);
 	r = write_text(AGENT_BUNDLE "/config.json", text);
 	return r < 0 ? error_set_errno(err, r, "cannot write crun's configuration") : 0;
@@ -212,13 +206,18 @@ static int receive_console(int listening, uint64_t deadline, int channel, struct
 }
 
 /* Runs crun to its end. Its terminal arrives while it runs, and waits in the socket's queue. */
-static int run_crun(unsigned start, struct error **err)
+static int run_crun(const struct platform_container *c, unsigned start, struct error **err)
 {
-	AUTOFREE char *id = xasprintf("machine-%u", start);
-	char *argv[] = { (char *)CRUN, (char *)"--cgroup-manager=cgroupfs", (char *)"run", (char *)"--detach", (char *)"--bundle", (char *)AGENT_BUNDLE,
-		(char *)"--console-socket", (char *)CONSOLE_SOCKET, (char *)"--pid-file", (char *)PID_FILE, id, NULL };
+	AUTO_STRV struct strv argv = { 0 };
+	static const char *const words[] = { "run", "--detach", "--bundle", AGENT_BUNDLE, "--console-socket", CONSOLE_SOCKET, "--pid-file", PID_FILE };
+	strv_add(&argv, c->crun);
+	for (const char *const *option = c->crun_options; *option; option++)
+		strv_add(&argv, *option);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		strv_add(&argv, words[i]);
+	strv_addf(&argv, "machine-%u", start);
 	AUTOFREE char *output = NULL;
-	int r = spawn_capture(argv, 64 * 1024, clock_deadline(CRUN_MS), &output, err);
+	int r = spawn_capture(strv_argv(&argv), 64 * 1024, clock_deadline(CRUN_MS), &output, err);
 	if (r > 0)
 		return error_set(err, EIO, "crun could not start the init (status %d)", r);
 	return r;
@@ -278,13 +277,15 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	uint64_t pid = 0;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") : find_kind(l->request, root, &kind, err);
-	if (r < 0 || (l->start > 0 && (r = mounts_machine_run(l->request, err)) < 0) || (r = write_bundle(l, kind, root, channel, err)) < 0)
+	struct platform_container container;
+	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 ||
+	    (l->start > 0 && (r = mounts_machine_run(l->platform, l->request, err)) < 0) || (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
 		return r;
 	AUTO_FD int notify = bind_socket(AGENT_MACHINE_RUN "/holm/notify", SOCK_DGRAM);
 	AUTO_FD int listening = bind_socket(CONSOLE_SOCKET, SOCK_STREAM);
 	if (notify < 0 || listening < 0)
 		return error_set_errno(err, notify < 0 ? notify : listening, "cannot make the sockets of the init");
-	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)
+	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(&container, l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)
 		return r;
 	move_to_leaf(kind);
 	r = receive_console(listening, clock_deadline(CRUN_MS), channel, err);

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "agent.h"
+#include "platform.h"
 
 struct init_launch {
+	const struct platform *platform;
 	const struct boot_request *request;
 	unsigned start; /* how many inits this machine had before */
 };
@@ -15,4 +17,4 @@ int init_launch_run(int channel, void *launch, struct error **err);
 /* Which init a (resolved) path is. */
 enum init_kind init_kind_of(const char *resolved);
 /* config.json for this request: owned. filter_inittab: the bundle has an inittab to put over the machine's. */
-struct json_object *init_launch_spec(const struct boot_request *b, enum init_kind kind, const char *kernel_release, int filter_inittab);
+struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b, enum init_kind kind, const char *kernel_release, int filter_inittab);

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "minimal_init.h"
 #include "modules.h"
+#include "platform.h"
 #include "reaper.h"
 
 int main(int argc, char **argv)
@@ -24,5 +25,5 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fd_fix_standard();
-	return agent_run();
+	return agent_run(&platform_vm);
 }

@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "etcfiles.h"
+#include "platform.h"
 #include "rootfs.h"
 
 enum { PLUG_MS = 5000 };
@@ -48,7 +49,7 @@ static int open_uevents(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : TAKE_FD(fd);
 }
 
-int mounts_open_share(const struct boot_share *s, struct error **err)
+int mounts_open_virtiofs(const struct boot_share *s, struct error **err)
 {
 	char event[4096];
 	uint64_t deadline = clock_deadline(PLUG_MS);
@@ -83,7 +84,7 @@ int mounts_attach(int mount, int root, const char *inside, struct error **err)
 	return 0;
 }
 
-int mounts_share_at_home(const struct boot_share *s, struct error **err)
+int mounts_share_at_home(const struct platform *p, const struct boot_share *s, struct error **err)
 {
 	struct stat here, above;
 	AUTOFREE char *path = path_join(AGENT_SHARES, s->tag);
@@ -92,18 +93,13 @@ int mounts_share_at_home(const struct boot_share *s, struct error **err)
 		return r;
 	if (stat(path, &here) == 0 && stat(AGENT_SHARES, &above) == 0 && here.st_dev != above.st_dev)
 		return 0;
-	AUTO_FD int mount = mounts_open_share(s, err);
-	if (mount < 0)
-		return mount;
-	if (syscall(SYS_move_mount, mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_set_errno(err, errno, "cannot mount the share for %s", s->inside);
-	return 0;
+	return p->mount_share(s, path, err);
 }
 
-int mounts_shares(const struct boot_request *b, struct error **err)
+int mounts_shares(const struct platform *p, const struct boot_request *b, struct error **err)
 {
 	for (size_t i = 0; i < b->share_count; i++) {
-		int r = mounts_share_at_home(&b->shares[i], err);
+		int r = mounts_share_at_home(p, &b->shares[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -117,16 +113,16 @@ static int write_file(const char *path, const char *text)
 }
 
 /* holm's own init, visible inside as /run/holm/holm-init. */
-static int add_init(void)
+static int add_init(const struct platform *p)
 {
 	const char *path = AGENT_MACHINE_RUN "/holm/holm-init";
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	if (fd < 0 || mount("/proc/self/exe", path, NULL, MS_BIND, NULL) < 0)
+	if (fd < 0 || mount(p->own_program, path, NULL, MS_BIND, NULL) < 0)
 		return -errno;
 	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0 ? -errno : 0;
 }
 
-int mounts_machine_run(const struct boot_request *b, struct error **err)
+int mounts_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
 {
 	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
 	int r = path_mkdir_all(AGENT_MACHINE_RUN, 0755, err);
@@ -140,7 +136,7 @@ int mounts_machine_run(const struct boot_request *b, struct error **err)
 	    (r = path_mkdir_all(AGENT_MACHINE_RUN "/systemd/resolved.conf.d", 0755, err)) < 0)
 		return r;
 	chmod(AGENT_MACHINE_RUN "/lock", 01777);
-	if ((r = write_file(AGENT_MACHINE_RUN "/systemd/resolved.conf.d/holm.conf", resolved)) < 0 || (r = add_init()) < 0)
+	if ((r = write_file(AGENT_MACHINE_RUN "/systemd/resolved.conf.d/holm.conf", resolved)) < 0 || (r = add_init(p)) < 0)
 		return error_set_errno(err, r, "cannot fill the machine's /run");
 	return 0;
 }

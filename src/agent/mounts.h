@@ -5,14 +5,16 @@
 #include "base/error.h"
 #include "boot_request.h"
 
+struct platform;
+
 /* A detached mount (descriptor) of the virtiofs share with this tag; -errno. */
-int mounts_open_share(const struct boot_share *s, struct error **err);
+int mounts_open_virtiofs(const struct boot_share *s, struct error **err);
 /* A detached copy of a mount at a path of ours (recursive), or -errno. */
 int mounts_clone(const char *path, struct error **err);
 /* Moves a detached mount onto `inside` of the tree at `root`, making the mount point (directory) where there is none. */
 int mounts_attach(int mount, int root, const char *inside, struct error **err);
 /* Mounts every share at AGENT_SHARES/TAG. Mounted already: fine. */
-int mounts_shares(const struct boot_request *b, struct error **err);
-int mounts_share_at_home(const struct boot_share *s, struct error **err); /* one of them */
+int mounts_shares(const struct platform *p, const struct boot_request *b, struct error **err);
+int mounts_share_at_home(const struct platform *p, const struct boot_share *s, struct error **err); /* one of them */
 /* A new tmpfs at AGENT_MACHINE_RUN: what becomes the machine's /run. */
-int mounts_machine_run(const struct boot_request *b, struct error **err);
+int mounts_machine_run(const struct platform *p, const struct boot_request *b, struct error **err);

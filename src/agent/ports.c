@@ -118,7 +118,7 @@ static void refuse(int fd, void *data)
 	fd_close(fd);
 }
 
-int ports_open(struct loop *l, const struct ports_events *events, struct transport **ret_from, struct transport **ret_to, struct error **err)
+int ports_open(struct loop *l, const struct platform_streams *events, struct transport **ret_from, struct transport **ret_to, struct error **err)
 {
 	int fds[2] = { -1, -1 };
 	AUTOFREE char *kind = early_option("holm.transport");

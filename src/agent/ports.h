@@ -5,11 +5,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "http/transport.h"
+#include "platform.h"
 
-struct ports_events {
-	transport_accept_fn accept; /* the keeper opened a stream; takes fd */
-	transport_closed_fn closed;
-	void *data;
-};
 /* Opens both directions. *ret_from: the keeper opens streams on it; *ret_to: we do. */
-int ports_open(struct loop *l, const struct ports_events *events, struct transport **ret_from, struct transport **ret_to, struct error **err);
+int ports_open(struct loop *l, const struct platform_streams *events, struct transport **ret_from, struct transport **ret_to, struct error **err);

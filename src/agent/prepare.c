@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -15,14 +14,14 @@
 #include "base/path.h"
 #include "channel.h"
 #include "createuser.h"
-#include "disk.h"
 #include "etcfiles.h"
 #include "mounts.h"
-#include "netlink.h"
+#include "platform.h"
 #include "provision.h"
 #include "rootfs.h"
 
 struct prepare {
+	const struct platform *platform;
 	const struct boot_request *request;
 	int channel;
 	int root; /* the machine's tree */
@@ -31,15 +30,12 @@ struct prepare {
 static int step_clock(struct prepare *p, struct error **err)
 {
 	uint64_t ns = p->request->realtime_ns;
-	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U) };
-	if (ns && clock_settime(CLOCK_REALTIME, &now) < 0)
-		return error_set_errno(err, errno, "cannot set the clock");
-	return 0;
+	return ns ? p->platform->set_clock(ns, err) : 0;
 }
 
 static int step_disk(struct prepare *p, struct error **err)
 {
-	int r = disk_mount_root(p->request->root_device, err);
+	int r = p->platform->mount_root(p->request, err);
 	if (r < 0)
 		return r;
 	p->root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -49,24 +45,24 @@ static int step_disk(struct prepare *p, struct error **err)
 static int step_modules(struct prepare *p, struct error **err)
 {
 	AUTO_ERROR struct error *why = NULL;
-	if (p->request->modules_device && !p->request->rescue && disk_mount_modules(p->request->modules_device, &why) < 0)
+	if (!p->request->rescue && p->platform->mount_modules(p->request, &why) < 0)
 		channel_send_string(p->channel, "note", why->text);
 	return 0;
 }
 
 static int step_network(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : network_apply(&p->request->network, err);
+	return p->request->rescue ? 0 : p->platform->network(&p->request->network, err);
 }
 
 static int step_shares(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : mounts_shares(p->request, err);
+	return p->request->rescue ? 0 : mounts_shares(p->platform, p->request, err);
 }
 
 static int step_run(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : mounts_machine_run(p->request, err);
+	return p->request->rescue ? 0 : mounts_machine_run(p->platform, p->request, err);
 }
 
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
@@ -104,7 +100,7 @@ static int run_script(struct prepare *p, struct error **err)
 {
 	AUTO_STRV struct strv lines = { 0 };
 	channel_send_string(p->channel, "stage", "running " CREATE_USER_SCRIPT);
-	int r = createuser_run(p->root, p->request, &lines, err);
+	int r = createuser_run(p->platform, p->root, p->request, &lines, err);
 	if (r < 0) {
 		struct json_object *o = json_object_new_object();
 		json_add_strv(o, "log", &lines);
@@ -140,9 +136,10 @@ static const struct {
 	{ "setting up the user", step_user },
 };
 
-int prepare_run(int channel, void *request, struct error **err)
+int prepare_run(int channel, void *agent, struct error **err)
 {
-	struct prepare p = { .request = request, .channel = channel, .root = -1 };
+	const struct agent *a = agent;
+	struct prepare p = { .platform = a->platform, .request = a->boot, .channel = channel, .root = -1 };
 	int r = 0;
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++) {
 		if (steps[i].stage)

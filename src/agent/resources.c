@@ -3,7 +3,6 @@
  * there is not to be trusted by the agent itself. */
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -13,6 +12,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "etcfiles.h"
+#include "platform.h"
 #include "worker.h"
 
 enum { PROTOCOL = 1 };
@@ -114,9 +114,8 @@ void clock_handle(struct http_exchange *x, void *agent)
 	uint64_t ns = 0;
 	struct json_object *body = http_exchange_json(x, &err);
 	int r = body ? json_get_u64(body, "realtime_ns", &ns, &err) : -EINVAL;
-	struct timespec now = { .tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U) };
-	if (r >= 0 && clock_settime(CLOCK_REALTIME, &now) < 0)
-		r = error_set_errno(&err, errno, "cannot set the clock");
+	if (r >= 0)
+		r = ((struct agent *)agent)->platform->set_clock(ns, &err);
 	if (r < 0)
 		http_respond_error(x, r == -ENOENT ? -EINVAL : r, err);
 	else

@@ -2,7 +2,6 @@
  * The agent's process: one loop, one table of resources, two transports. When a transport breaks the process ends, and the reaper
  * starts the next one, which adopts the running machine: that is the one way to recover, whatever went wrong. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "ports.h"
+#include "platform.h"
 
 enum { FILES_SOFT = 1024, FILES_HARD = 524288 };
 
@@ -56,22 +55,15 @@ static void raise_limits(void)
 		log_debug("the limit of open files stays as it is: %s", strerror(errno));
 }
 
-static void open_log(void)
-{
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	log_set_program("holm-agent");
-	if (fd >= 0)
-		log_set_kmsg(fd);
-}
-
-int agent_run(void)
+int agent_run(const struct platform *p)
 {
 	static struct agent agent = { .init_pidfd = -1 };
 	struct agent *a = &agent;
 	AUTO_ERROR struct error *err = NULL;
-	struct ports_events events = { .accept = on_accept, .closed = on_transport_closed, .data = a };
-	open_log();
-	fd_set_cloexec(3, 1); /* the reaper's socket, see reaper.c */
+	struct platform_streams streams = { .accept = on_accept, .closed = on_transport_closed, .data = a };
+	a->platform = p;
+	p->open_log();
+	fd_set_cloexec(3, 1); /* the reaper's socket, see reaper.c, or the keeper's */
 	raise_limits();
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -79,8 +71,9 @@ int agent_run(void)
 	if (r >= 0)
 		r = http_server_new(a->loop, routes, a, &a->server);
 	if (r >= 0) {
-		state_adopt(a);
-		r = ports_open(a->loop, &events, &a->from_keeper, &a->to_keeper, &err);
+		if (p->is_respawned)
+			state_adopt(a);
+		r = p->open_streams(a, &streams, &err);
 	}
 	if (r < 0) {
 		log_error("%s", error_text(err, r));

@@ -16,6 +16,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "mounts.h"
+#include "platform.h"
 #include "worker.h"
 
 enum { HOLDERS_MAX = 5 };
@@ -43,10 +44,10 @@ static int work_add(int channel, void *data, struct error **err)
 	const struct share_change *c = data;
 	AUTOFREE char *own = path_join(AGENT_SHARES, c->share.tag);
 	/* A mount of the agent's own first, as at boot: an init that is started again gets its share from there. */
-	int r = mounts_share_at_home(&c->share, err);
+	int r = mounts_share_at_home(c->agent->platform, &c->share, err);
 	if (r < 0)
 		return r;
-	AUTO_FD int mount = mounts_clone(own, err);
+	AUTO_FD int mount = c->agent->platform->take_share(c->machine, own, err);
 	if (mount < 0)
 		return mount;
 	if (setns(c->machine, CLONE_NEWNS) < 0)

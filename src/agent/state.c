@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "platform.h"
 
 enum { STATE_MAX = 8 * 1024 * 1024, KEEP_SOCKET = 3, KEPT_MS = 200 };
 
@@ -35,6 +36,8 @@ void state_save(const struct agent *a)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	AUTO_ERROR struct error *err = NULL;
+	if (!a->platform->is_respawned)
+		return;
 	json_add_i64(o, "init", a->init_pid);
 	json_add_u64(o, "start_time", start_time(a->init_pid));
 	json_add_u64(o, "kind", a->init_kind);

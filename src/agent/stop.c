@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The end of a machine: the init is asked, then killed; what is left is killed, unmounted and synced by a worker; the answers are given;
- * power off. */
+ * the platform does the rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,9 +12,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "platform.h"
 #include "worker.h"
 
-enum { STOP_DEFAULT_MS = 30 * 1000, STOP_MAX_MS = 24 * 3600 * 1000, FLUSH_MS = 200 };
+enum { STOP_DEFAULT_MS = 30 * 1000, STOP_MAX_MS = 24 * 3600 * 1000 };
 
 static void on_time_limit(struct source *s, void *data)
 {
@@ -78,27 +77,19 @@ static void kill_rest(void)
 		(void)fd_write_full(fd, "1", 1);
 }
 
-/* In the worker. A mount that is still held by something dying is made read-only, which writes it out as well. */
-static int put_away(int channel, void *data, struct error **err)
+/* In the worker. */
+static int put_away(int channel, void *agent, struct error **err)
 {
 	kill_rest();
-	sync();
-	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
-	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
-	umount2(AGENT_MODULES, MNT_DETACH);
-	if (umount2(AGENT_ROOT, 0) < 0 && errno != EINVAL && errno != ENOENT) {
-		mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-		umount2(AGENT_ROOT, MNT_DETACH);
-	}
-	sync();
-	return 0;
+	return ((struct agent *)agent)->platform->put_away(channel, agent, err);
 }
 
-static void on_power_off(struct source *s, void *data)
+static void on_message(struct json_object *o, int fd, void *agent)
 {
-	struct agent *a = data;
-	reboot(RB_POWER_OFF);
-	loop_exit(a->loop, 1);
+	struct agent *a = agent;
+	fd_close(fd);
+	if (a->platform->put_away_message)
+		a->platform->put_away_message(o, a);
 }
 
 static void on_put_away(int code, const char *text, void *data)
@@ -107,21 +98,19 @@ static void on_put_away(int code, const char *text, void *data)
 	boot_ended(a, a->ended_how, a->ended_status);
 	if (a->stop_answer)
 		http_respond_json(TAKE_PTR(a->stop_answer), 200, NULL);
-	/* The transport needs some turns of the loop to carry the answers away. */
-	if (loop_add_timer(a->loop, clock_deadline(FLUSH_MS), on_power_off, a, NULL) < 0)
-		on_power_off(NULL, a);
+	a->platform->end(a);
 }
 
 void stop_init_ended(struct agent *a, const char *how, int status)
 {
-	static const struct worker_events events = { .done = on_put_away };
+	static const struct worker_events events = { .message = on_message, .done = on_put_away };
 	a->phase = PHASE_STOPPING;
 	a->ended_how = how;
 	a->ended_status = status;
 	if (a->stop_timer)
 		source_set_timer(a->stop_timer, UINT64_MAX);
-	if (worker_start(a->loop, put_away, NULL, NULL, 0, &events, a, NULL) < 0) {
-		put_away(-1, NULL, NULL);
+	if (worker_start(a->loop, put_away, a, NULL, 0, &events, a, NULL) < 0) {
+		put_away(-1, a, NULL);
 		on_put_away(0, NULL, a);
 	}
 }

@@ -69,7 +69,9 @@ static void test_spec(void **state)
 	struct boot_share share = { .tag = (char *)"home", .inside = (char *)"/home/alice", .read_only = 1 };
 	struct boot_request b = { .hostname = (char *)"dev", .init = (char *)"/sbin/init", .id = (char *)"0", .modules_device = (char *)"/dev/vdb",
 		.shares = &share, .share_count = 1 };
-	AUTO_JSON struct json_object *o = init_launch_spec(&b, INIT_SYSTEMD, "6.1.0", 0);
+	struct platform_container container;
+	assert_int_equal(platform_vm.container(INIT_SYSTEMD, &container, NULL), 0);
+	AUTO_JSON struct json_object *o = init_launch_spec(&container, &b, INIT_SYSTEMD, "6.1.0", 0);
 	AUTOFREE char *text = json_to_string(o, 0);
 	assert_non_null(strstr(text, "\"args\":[\"/sbin/init\"]"));
 	assert_non_null(strstr(text, "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"cgroup\"}]"));
@@ -85,7 +87,7 @@ static void test_spec(void **state)
 	assert_non_null(find_mount(o, "/tmp"));
 	assert_non_null(find_mount(o, "/lib/modules/6.1.0"));
 	assert_null(find_mount(o, "/etc/inittab"));
-	AUTO_JSON struct json_object *own = init_launch_spec(&b, INIT_OWN, "6.1.0", 1);
+	AUTO_JSON struct json_object *own = init_launch_spec(&container, &b, INIT_OWN, "6.1.0", 1);
 	AUTOFREE char *own_text = json_to_string(own, 0);
 	assert_non_null(strstr(own_text, "\"args\":[\"/run/holm/holm-init\"]"));
 	assert_null(strstr(own_text, "NOTIFY_SOCKET"));
