@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a native machine may do: the tables, and the filter and the capabilities as a process has them. The processes are children in a
+ * user namespace of their own, which is where machines are. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/confine.h"
+#include "agent/confine_calls.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/strv.h"
+#include "oci/runtime_spec.h"
+
+/* In the table because kernels have them, and newer than some library that this is built with. */
+static const char *const newer[] = {
+	"cachestat", "fchmodat2", "file_getattr", "file_setattr", "futex_requeue", "futex_wait", "futex_waitv", "futex_wake",
+	"getxattrat", "listmount",
+	"listns", "listxattrat", "lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr", "map_shadow_stack", "mseal", "open_tree_attr",
+	"removexattrat", "set_mempolicy_home_node", "setxattrat", "statmount", "uretprobe",
+};
+
+static int is_newer(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(newer); i++)
+		if (streq(newer[i], name))
+			return 1;
+	return 0;
+}
+
+static void test_names_are_known_and_once(void **state)
+{
+	AUTO_STRV struct strv all = { 0 };
+	for (size_t i = 0; i < confine_group_count; i++)
+		for (const char *const *name = confine_groups[i].names; *name; name++) {
+			if (seccomp_syscall_resolve_name(*name) == __NR_SCMP_ERROR && !is_newer(*name))
+				fail_msg("no system call is called %s", *name);
+			strv_add(&all, *name);
+		}
+	strv_sort(&all);
+	for (size_t i = 1; i < all.count; i++)
+		if (streq(all.items[i - 1], all.items[i]))
+			fail_msg("%s is in the table twice", all.items[i]);
+	assert_true(all.count > 300);
+}
+
+static int value(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c ? strchr(digits, c) : NULL;
+	return at ? (int)(at - digits) : -1;
+}
+
+static size_t decode(const char *text, unsigned char *to)
+{
+	size_t n = 0;
+	unsigned bits = 0, count = 0;
+	for (; value(*text) >= 0; text++) {
+		bits = bits << 6 | (unsigned)value(*text);
+		count += 6;
+		if (count >= 8)
+			to[n++] = (unsigned char)(bits >> (count -= 8));
+	}
+	assert_true(strspn(text, "=") == strlen(text));
+	return n;
+}
+
+/* As crun does it. */
+static int apply_decoded(void)
+{
+	const char *text = confine_filter_base64();
+	unsigned char *bytes = xmalloc(strlen(text));
+	size_t size = decode(text, bytes);
+	struct sock_fprog program = { .len = (unsigned short)(size / sizeof(struct sock_filter)), .filter = (struct sock_filter *)bytes };
+	if (size % sizeof(struct sock_filter))
+		return -EINVAL;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) < 0 ? -errno : 0;
+}
+
+static int write_proc(const char *path, const char *text)
+{
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+}
+
+/* As root of it: an id without a mapping may not make another. */
+static int enter_user_namespace(void)
+{
+	AUTOFREE char *uids = xasprintf("0 %u 1", geteuid());
+	AUTOFREE char *gids = xasprintf("0 %u 1", getegid());
+	if (unshare(CLONE_NEWUSER) < 0)
+		return -errno;
+	int r = write_proc("/proc/self/setgroups", "deny");
+	r = r < 0 ? r : write_proc("/proc/self/uid_map", uids);
+	return r < 0 ? r : write_proc("/proc/self/gid_map", gids);
+}
+
+/* Runs check() in a child that is confined; what it returns as exit status. -1: this host has no user namespaces. */
+static int in_confined_child(int decoded, int (*check)(void))
+{
+	int status = 0;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (enter_user_namespace() < 0)
+			_exit(200);
+		int r = decoded ? apply_decoded() : confine_apply(NULL);
+		if (r < 0) {
+			fprintf(stderr, "confining: %s\n", strerror(-r));
+			_exit(201);
+		}
+		_exit(check());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 200)
+		return -1;
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int verdict(int expected, long result)
+{
+	int got = result < 0 ? errno : 0;
+	if (got != expected)
+		fprintf(stderr, "expected %d (%s), got %d (%s)\n", expected, strerror(expected), got, strerror(got));
+	return got != expected;
+}
+
+static int check_verdicts(void)
+{
+	int bad = 0;
+	bad += verdict(EPERM, syscall(SYS_kexec_load, 0, 0, 0, 0));
+	bad += verdict(EPERM, syscall(SYS_finit_module, -1, "", 0));
+	bad += verdict(EPERM, syscall(SYS_open_by_handle_at, -1, NULL, 0));
+	bad += verdict(EPERM, syscall(SYS_bpf, 0, NULL, 0));
+	bad += verdict(EPERM, syscall(SYS_perf_event_open, NULL, 0, 0, 0, 0));
+	bad += verdict(EPERM, syscall(SYS_userfaultfd, 0));
+	bad += verdict(EPERM, syscall(SYS_io_uring_setup, 1, NULL));
+	bad += verdict(EPERM, syscall(SYS_swapoff, NULL));
+	bad += verdict(EPERM, syscall(SYS_settimeofday, NULL, NULL));
+	bad += verdict(ENOSYS, syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+	bad += verdict(ENOSYS, syscall(SYS_add_key, NULL, NULL, NULL, 0, 0));
+	bad += verdict(ENOSYS, syscall(9999));
+	bad += verdict(EAFNOSUPPORT, socket(AF_VSOCK, SOCK_STREAM, 0));
+	bad += verdict(0, socket(AF_UNIX, SOCK_STREAM, 0));
+	bad += verdict(0, getpid());
+	bad += verdict(0, unshare(CLONE_NEWNS | CLONE_NEWUTS));
+	bad += verdict(0, sethostname("x", 1));
+	bad += verdict(0, mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL));
+	/* These got as far as the kernel, which does not like the arguments. */
+	bad += verdict(EINVAL, syscall(SYS_clone3, NULL, 0));
+	bad += verdict(EBADF, setns(-1, 0));
+	bad += verdict(EFAULT, syscall(SYS_pivot_root, NULL, NULL));
+	bad += verdict(EBADF, syscall(SYS_move_mount, -1, "x", -1, "x", 0));
+	bad += verdict(0, unshare(CLONE_NEWUSER));
+	return bad;
+}
+
+static void test_verdicts(void **state)
+{
+	int r = in_confined_child(0, check_verdicts);
+	if (r < 0)
+		skip();
+	assert_int_equal(r, 0);
+	assert_int_equal(in_confined_child(1, check_verdicts), 0);
+}
+
+#ifdef __x86_64__
+static long call32(long number, long first)
+{
+	long result;
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(0L), "d"(0L) : "memory", "r8", "r9", "r10", "r11");
+	if (result < 0 && result > -4096) {
+		errno = (int)-result;
+		return -1;
+	}
+	return result;
+}
+
+static int check_other_tables(void)
+{
+	enum { GETPID = 20, KEXEC_LOAD = 283, KEYCTL = 288, X32 = 0x40000000 };
+	int bad = 0;
+	bad += verdict(ENOSYS, syscall(X32 | SYS_getpid));
+	/* A kernel without 32-bit programs ends those. */
+	bad += verdict(0, call32(GETPID, 0));
+	bad += verdict(EPERM, call32(KEXEC_LOAD, 0));
+	bad += verdict(ENOSYS, call32(KEYCTL, 0));
+	return bad;
+}
+
+static int has_32bit(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(call32(20, 0) != getpid());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void test_other_tables(void **state)
+{
+	int r = has_32bit() ? in_confined_child(0, check_other_tables) : -1;
+	if (r < 0)
+		skip();
+	assert_int_equal(r, 0);
+}
+#endif
+
+static uint64_t status_field(const char *key, int base)
+{
+	char line[256];
+	uint64_t v = UINT64_MAX;
+	FILE *f = fopen("/proc/self/status", "re");
+	while (f && fgets(line, sizeof line, f))
+		if (startswith(line, key))
+			v = strtoull(line + strlen(key), NULL, base);
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/* The bits of the names that the specification lists. */
+static uint64_t specified(void)
+{
+	static const struct strv none = { 0 };
+	struct runtime_spec s = { .arguments = &none, .environment = &none, .capabilities = confine_capabilities() };
+	AUTO_JSON struct json_object *spec = runtime_spec_new(&s);
+	struct json_object *process = NULL, *sets = NULL, *list = NULL;
+	uint64_t bits = 0;
+	static const struct {
+		const char *name;
+		int number;
+	} known[] = {
+		{ "CAP_CHOWN", CAP_CHOWN }, { "CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE },
+		{ "CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH }, { "CAP_FOWNER", CAP_FOWNER },
+		{ "CAP_FSETID", CAP_FSETID }, { "CAP_KILL", CAP_KILL }, { "CAP_SETGID", CAP_SETGID },
+		{ "CAP_SETUID", CAP_SETUID }, { "CAP_SETPCAP", CAP_SETPCAP },
+		{ "CAP_LINUX_IMMUTABLE", CAP_LINUX_IMMUTABLE }, { "CAP_NET_BIND_SERVICE", CAP_NET_BIND_SERVICE },
+		{ "CAP_NET_BROADCAST", CAP_NET_BROADCAST },
+		{ "CAP_NET_ADMIN", CAP_NET_ADMIN }, { "CAP_NET_RAW", CAP_NET_RAW },
+		{ "CAP_IPC_OWNER", CAP_IPC_OWNER }, { "CAP_SYS_CHROOT", CAP_SYS_CHROOT },
+		{ "CAP_SYS_PTRACE", CAP_SYS_PTRACE }, { "CAP_SYS_ADMIN", CAP_SYS_ADMIN },
+		{ "CAP_SYS_BOOT", CAP_SYS_BOOT }, { "CAP_SYS_NICE", CAP_SYS_NICE },
+		{ "CAP_SYS_RESOURCE", CAP_SYS_RESOURCE }, { "CAP_SYS_TTY_CONFIG", CAP_SYS_TTY_CONFIG },
+		{ "CAP_MKNOD", CAP_MKNOD }, { "CAP_LEASE", CAP_LEASE },
+		{ "CAP_AUDIT_WRITE", CAP_AUDIT_WRITE }, { "CAP_AUDIT_CONTROL", CAP_AUDIT_CONTROL }, { "CAP_SETFCAP", CAP_SETFCAP },
+	};
+	if (json_get_object(spec, "process", &process, NULL) < 0 || json_get_object(process, "capabilities", &sets, NULL) < 0 ||
+	    !json_object_object_get_ex(sets, "bounding", &list))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(known); j++)
+			if (streq(known[j].name, json_object_get_string(json_object_array_get_idx(list, i))))
+				bits |= 1ULL << known[j].number;
+	/* Each of them is one that a machine should have. */
+	return (size_t)__builtin_popcountll(bits) == json_object_array_length(list) ? bits : 0;
+}
+
+static int expect_field(const char *key, int base, uint64_t expected)
+{
+	uint64_t got = status_field(key, base);
+	if (got != expected)
+		fprintf(stderr, "%s %llx, expected %llx\n", key, (unsigned long long)got, (unsigned long long)expected);
+	return got != expected;
+}
+
+static int check_status(void)
+{
+	uint64_t bits = specified();
+	return (bits == 0) + expect_field("CapBnd:", 16, bits) + expect_field("CapPrm:", 16, bits) + expect_field("CapEff:", 16, bits) +
+	       expect_field("CapInh:", 16, 0) + expect_field("CapAmb:", 16, 0) + expect_field("NoNewPrivs:", 10, 0) +
+	       expect_field("Seccomp:", 10, 2) +
+	       expect_field("Seccomp_filters:", 10, 1) + (prctl(PR_GET_SECUREBITS) != 0);
+}
+
+static void test_status(void **state)
+{
+	int r = in_confined_child(0, check_status);
+	if (r < 0)
+		skip();
+	assert_int_equal(r, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_are_known_and_once),
+		cmocka_unit_test(test_verdicts),
+#ifdef __x86_64__
+		cmocka_unit_test(test_other_tables),
+#endif
+		cmocka_unit_test(test_status),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
