@@ -4,7 +4,8 @@
 # library and runtime folders of its own, so files run side by side; afterwards nothing may be left of it.
 #
 # Environment (from tools/run-tests): HOLM_TEST_STAGE (the staged installation and images), HOLM_TEST_ISOLATION (vm or native),
-# HOLM_TEST_TIMEOUT (seconds for one command).
+# HOLM_TEST_CGROUP (the file's own delegated cgroup v2 directory, in which it runs; empty where the host gives none), HOLM_TEST_TIMEOUT (seconds
+# for one command).
 
 bats_require_minimum_version 1.5.0
 
@@ -30,7 +31,8 @@ holm_begin()
 	cd "$HOME" || return 1
 }
 
-# library TO: a copy of the staged images. Blobs and disks are never rewritten, so hard links do, except for another owner; locks are not copied.
+# library TO: a copy of the staged images. Blobs and disks are never rewritten, so hard links do, except for another owner; locks are not copied,
+# and there are no layer trees in it.
 library()
 {
 	local link=(-al)
@@ -51,29 +53,76 @@ holm_end()
 	for pid in $(world_processes); do
 		kill -KILL "$pid" 2>/dev/null
 	done
+	local dir
+	for dir in $(world_cgroups); do
+		rmdir "$dir" 2>/dev/null
+	done
 	chmod -R u+rwX "$WORLD" 2>/dev/null
-	rm -rf "$WORLD"
+	rm -rf "$WORLD" 2>/dev/null || inside_mapping rm -rf "$WORLD"
 	return $status
 }
 
-# Process ids of this world: by the environment that they inherited, or by its folder in their arguments.
+# inside_mapping COMMAND...: as root of a user namespace in which our subordinate ids are, for what belongs to them.
+inside_mapping()
+{
+	if [ "$UID_ME" = 0 ]; then
+		"$@"
+	else
+		unshare --user --map-root-user --map-auto "$@"
+	fi
+}
+
+# The cgroups of this world's machines, lowest first: all below the file's own.
+world_cgroups()
+{
+	[ -z "${HOLM_TEST_CGROUP-}" ] || find "$HOLM_TEST_CGROUP" -mindepth 1 -depth -type d 2>/dev/null
+}
+
+# Process ids of this world. Of holm's own programs and what they start: those in the file's cgroup, those with the environment that they
+# inherited from here, those with the world's folder in their arguments. Of all others: what is in a machine's cgroup, or in a pid namespace
+# below ours that sees a folder of this world.
 world_processes()
 {
-	local dir pid
-	for dir in /proc/[0-9]*; do
-		pid=${dir#/proc/}
-		case "$(tr '\0' '\n' 2>/dev/null <"$dir/comm")" in
-		holm* | qemu* | passt* | pasta* | crun* | mmdebstrap*) ;;
-		*) continue ;;
+	local pid comm
+	{
+		[ -z "${HOLM_TEST_CGROUP-}" ] || find "$HOLM_TEST_CGROUP" -name cgroup.procs -exec cat {} + 2>/dev/null
+		grep -lzsxF "HOLM_TEST_WORLD=$WORLD" /proc/[0-9]*/environ | cut -d/ -f3
+		grep -lzsF "$WORLD/" /proc/[0-9]*/cmdline | cut -d/ -f3
+		nested_processes
+	} | sort -un | while read -r pid; do
+		read -r comm 2>/dev/null <"/proc/$pid/comm" || continue
+		case "$comm" in
+		holm* | qemu* | passt* | pasta* | crun* | mmdebstrap*) echo "$pid" ;;
+		*) ! is_inside "$pid" || echo "$pid" ;;
 		esac
-		if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qxF "HOLM_TEST_WORLD=$WORLD" || tr '\0' ' ' 2>/dev/null <"$dir/cmdline" | grep -qF "$WORLD/"; then
-			echo "$pid"
-		fi
 	done
 }
 
-# leaks [all]: prints what is left of stopped machines (processes, mounts, temporary files; with `all` also sockets and what tests made in
-# TMPDIR, but for the answer of the KVM probe, which is kept until the host reboots); fails when there is something. A socket of a keeper that was killed may stay until its machine's next start or removal.
+nested_processes()
+{
+	local status
+	grep -lsE $'^NSpid:\t[0-9]+\t' /proc/[0-9]*/status | while read -r status; do
+		! grep -qsF "${WORLD##*/}" "${status%status}mountinfo" || echo "$status" | cut -d/ -f3
+	done
+}
+
+# is_inside PID: in the cgroup of one of the file's machines, or in a pid namespace below ours.
+is_inside()
+{
+	local line
+	if [ -n "${HOLM_TEST_CGROUP-}" ]; then
+		while read -r line; do
+			case "$line" in
+			0::*"/holm-test-${HOLM_TEST_CGROUP##*/holm-test-}"/*) return 0 ;;
+			esac
+		done 2>/dev/null <"/proc/$1/cgroup"
+	fi
+	grep -qsE $'^NSpid:\t[0-9]+\t' "/proc/$1/status"
+}
+
+# leaks [all]: prints what is left of stopped machines (processes, mounts, cgroups, temporary files; with `all` also sockets, what belongs to
+# others in the machines' folder, and what tests made in TMPDIR, but for the answers of the probes, which are kept until the host reboots); fails when there is
+# something. A socket of a keeper that was killed may stay until its machine's next start or removal.
 leaks()
 {
 	local deadline=$((SECONDS + 5)) found
@@ -82,8 +131,13 @@ leaks()
 			for pid in $(world_processes); do
 				echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | head -c 200)"
 			done
-			[ "${1-}" != all ] || find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" ! -name kvm-probe 2>/dev/null | sed 's/^/file /'
-			find "$XDG_DATA_HOME/holm" \( -name '.tmp*' -o -name '*.tmp' -o -name '*.partial' -o -name '.new*' \) 2>/dev/null | sed 's/^/temporary file /'
+			world_cgroups | sed 's/^/cgroup /'
+			if [ "${1-}" = all ]; then
+				find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" ! -name '*-probe' 2>/dev/null | sed 's/^/file /'
+				find "$XDG_DATA_HOME/holm/machines" ! -user "$UID_ME" 2>/dev/null | sed 's/^/file of another id /'
+			fi
+			find "$XDG_DATA_HOME/holm" \( -name '.tmp*' -o -name '*.tmp' -o -name '*.partial' -o -name '.new*' \) ! -path '*/trees/sha256-*/*' ! -path '*/native/*' 2>/dev/null |
+				sed 's/^/temporary file /'
 			grep -F "$WORLD" /proc/mounts | sed 's/^/mount /'
 		)
 		[ -n "$found" ] || return 0
@@ -164,6 +218,9 @@ requires()
 		case "$what" in
 		vm | native) [ "$ISOLATION" = "$what" ] || skip "only in the $what isolation" ;;
 		root) [ "$(id -u)" = 0 ] || skip "only as root" ;;
+		# Natively only: a VM brings its own.
+		cgroup) [ "$ISOLATION" = vm ] || [ -n "${HOLM_TEST_CGROUP-}" ] || skip "this host delegates no cgroup to us" ;;
+		tun) [ "$ISOLATION" = vm ] || { [ -r /dev/net/tun ] && [ -w /dev/net/tun ]; } || skip "/dev/net/tun is closed to us" ;;
 		archive) [ -n "${HOLM_TEST_OFFLINE-}" ] && skip "Debian's package archive is not reachable" ;;
 		*) command -v "$what" >/dev/null || skip "there is no $what here" ;;
 		esac
@@ -227,6 +284,38 @@ child_of()
 		case "$(cat "/proc/$pid/comm")" in
 		"$2"*) echo "$pid"; return 0 ;;
 		esac
+	done
+	return 1
+}
+
+# agent_of NAME, init_of NAME: of a machine without a VM. The agent is the first process of a pid namespace below ours, the init of one below that.
+agent_of()
+{
+	first_of "$1" 2
+}
+
+init_of()
+{
+	first_of "$1" 3
+}
+
+first_of()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1") || return 1
+	while read -r pid; do
+		! descends "$pid" "$keeper" || { echo "$pid"; return 0; }
+	done < <(grep -lsE "^NSpid:(\s[0-9]+){$(($2 - 1))}\s1\$" /proc/[0-9]*/status | cut -d/ -f3)
+	return 1
+}
+
+# descends PID ANCESTOR
+descends()
+{
+	local pid=$1
+	while [ "${pid:-0}" -gt 1 ]; do
+		[ "$pid" != "$2" ] || return 0
+		pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
 	done
 	return 1
 }
