@@ -73,8 +73,8 @@ void run_fail(struct isolation_run *r, int code, const char *format, ...)
 
 static void qemu_gone(struct isolation_run *r, int wait_status)
 {
-	boot_log_drain(r);
-	AUTOFREE char *reason = boot_log_reason(r);
+	boot_log_drain(&r->log);
+	AUTOFREE char *reason = boot_log_reason(&r->log);
 	if (r->powered_off)
 		end(r, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
@@ -144,7 +144,7 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	r->data = data;
 	r->host_access = m->host_access;
 	r->disk_lock = -1;
-	r->log.file = r->log.serial = r->log.errors = -1;
+	r->log = BOOT_LOG_NONE;
 	r->ports[0].fd = r->ports[1].fd = -1;
 	return r;
 }
@@ -159,7 +159,7 @@ static void vm_free(struct isolation_run *r)
 	user_network_done(r);
 	qmp_free(r->qmp);
 	shares_done(r);
-	boot_log_done(r);
+	boot_log_done(&r->log);
 	source_free(r->end_source);
 	source_free(r->kill_timer);
 	fd_close(r->disk_lock);

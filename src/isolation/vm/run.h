@@ -7,7 +7,6 @@
  *   ports.c     the two serial ports and the multiplexers on them
  *   vsock.c     the other transport
  *   shares.c    shares that come and go while the machine runs
- *   boot_log.c  the serial console and QEMU's own words, into boot.log
  *
  * Everything ends in one place: run_fail() (or QEMU's exit) kills all children, and when the last one is reaped `ended` is told.
  */
@@ -15,13 +14,12 @@
 
 #include <sys/types.h>
 
+#include "isolation/boot_log.h"
 #include "isolation/isolation.h"
 #include "isolation/vm/qemu_arguments.h"
 #include "isolation/vm/qmp.h"
 
 enum {
-	BOOT_LOG_MAX = 1024 * 1024, /* bytes of boot.log that one run adds at most: a guest can write for ever */
-	BOOT_TAIL_MAX = 4096,       /* bytes kept to say why a machine ended */
 	PORT_LOSSES_MAX = 16,       /* an agent that breaks its protocol again and again ends the machine */
 	VM_KILL_MS = 10 * 1000,     /* from SIGTERM to SIGKILL for QEMU when the run ends */
 	UNPLUG_TIMEOUT_MS = 15 * 1000,
@@ -54,15 +52,6 @@ struct vm_share {
 	int slot; /* -1: fixed */
 	struct vm_child *server;
 	int removing;
-};
-
-struct boot_log {
-	int file;     /* boot.log, or -1 */
-	int serial, errors; /* our ends of the serial line and of QEMU's stderr */
-	struct source *serial_source, *errors_source;
-	uint64_t written;
-	char tail[BOOT_TAIL_MAX + 1];
-	size_t tail_size;
 };
 
 struct isolation_run {
@@ -133,12 +122,6 @@ int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, 
 void share_event_deleted(struct isolation_run *r, struct json_object *event_data); /* DEVICE_DELETED */
 void shares_cancel(struct isolation_run *r); /* answers the changes that will not come to an end */
 void shares_done(struct isolation_run *r);
-
-/* boot_log.c */
-int boot_log_open(struct isolation_run *r, int *ret_serial_fd, int *ret_errors_fd, struct error **err);
-void boot_log_drain(struct isolation_run *r); /* what is still in the pipes */
-char *boot_log_reason(struct isolation_run *r); /* the line that says why, owned, or NULL */
-void boot_log_done(struct isolation_run *r);
 
 /* vsock.c */
 int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err);

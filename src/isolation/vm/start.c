@@ -131,15 +131,35 @@ static int lock_disk(struct start *s, struct error **err)
 	return grow_disk(s, err);
 }
 
+/* The kernel's serial console and QEMU's stderr. */
+static int open_log(struct start *s, struct error **err)
+{
+	struct isolation_run *r = s->run;
+	int serial[2], errors[2];
+	int result = boot_log_open(&r->log, r->machine->name, err);
+	if (result < 0)
+		return result;
+	result = fd_socketpair(SOCK_STREAM, serial);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot make a socket for the console");
+	s->plan.boot_log_fd = give(s, serial[1]);
+	result = boot_log_add(&r->log, r->loop, serial[0]);
+	if (result >= 0)
+		result = fd_pipe(errors);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot watch the console");
+	s->errors_fd = errors[1];
+	result = boot_log_add(&r->log, r->loop, errors[0]);
+	return result < 0 ? error_set_errno(err, result, "cannot watch QEMU's messages") : 0;
+}
+
 static int open_channels(struct start *s, struct error **err)
 {
 	struct isolation_run *r = s->run;
-	int serial_fd = -1, errors_fd = -1, pair[2], fd;
-	int result = boot_log_open(r, &serial_fd, &errors_fd, err);
+	int pair[2], fd;
+	int result = open_log(s, err);
 	if (result < 0)
 		return result;
-	s->plan.boot_log_fd = give(s, serial_fd);
-	s->errors_fd = errors_fd;
 	result = fd_socketpair(SOCK_STREAM, pair);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for QEMU's monitor");

@@ -1,18 +1,16 @@
-/* SPDX-License-Identifier: Apache-2.0
- * The kernel's serial console and QEMU's stderr come to the keeper and not to a file: the guest decides what is written there, and how
- * much, so it is capped; and the last lines are kept, to say why a boot failed. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "isolation/boot_log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "base/path.h"
-#include "isolation/vm/run.h"
+#include "machine/machine.h"
 
 static void keep_tail(struct boot_log *log, const char *data, size_t size)
 {
@@ -52,54 +50,42 @@ static int read_some(struct boot_log *log, int fd)
 
 static void on_data(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct isolation_run *r = data;
-	if (read_some(&r->log, fd) == 0)
+	if (read_some(data, fd) == 0)
 		source_set_events(s, 0);
 }
 
-void boot_log_drain(struct isolation_run *r)
+void boot_log_drain(struct boot_log *log)
 {
-	const int fds[] = { r->log.serial, r->log.errors };
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		for (int left = 64; fds[i] >= 0 && left > 0 && read_some(&r->log, fds[i]) == 1; left--)
+	for (size_t i = 0; i < BOOT_LOG_SOURCES; i++) {
+		for (int left = 64; log->fds[i] >= 0 && left > 0 && read_some(log, log->fds[i]) == 1; left--)
 			;
 	}
 }
 
-int boot_log_open(struct isolation_run *r, int *ret_serial_fd, int *ret_errors_fd, struct error **err)
+int boot_log_open(struct boot_log *log, const char *machine, struct error **err)
 {
-	AUTOFREE char *path = machine_file(r->machine->name, "boot.log");
-	struct boot_log *log = &r->log;
-	int serial[2], errors[2];
+	AUTOFREE char *path = machine_file(machine, "boot.log");
 	log->file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0600);
-	if (log->file < 0)
-		return error_set_errno(err, errno, "cannot write %s", path);
-	int result = fd_socketpair(SOCK_STREAM, serial);
-	if (result < 0)
-		return error_set_errno(err, result, "cannot make a socket for the console");
-	log->serial = serial[0];
-	AUTO_FD int serial_fd = serial[1];
-	result = fd_pipe(errors);
-	if (result < 0)
-		return error_set_errno(err, result, "cannot make a pipe for QEMU's messages");
-	log->errors = errors[0];
-	AUTO_FD int errors_fd = errors[1];
-	fd_set_nonblocking(log->serial, 1);
-	fd_set_nonblocking(log->errors, 1);
-	result = loop_add_io(r->loop, log->serial, EPOLLIN, on_data, r, &log->serial_source);
-	if (result >= 0)
-		result = loop_add_io(r->loop, log->errors, EPOLLIN, on_data, r, &log->errors_source);
-	if (result < 0)
-		return error_set_errno(err, result, "cannot watch the console");
-	*ret_serial_fd = TAKE_FD(serial_fd);
-	*ret_errors_fd = TAKE_FD(errors_fd);
-	return 0;
+	return log->file < 0 ? error_set_errno(err, errno, "cannot write %s", path) : 0;
+}
+
+int boot_log_add(struct boot_log *log, struct loop *l, int fd)
+{
+	size_t i = 0;
+	while (i < BOOT_LOG_SOURCES && log->fds[i] >= 0)
+		i++;
+	if (i == BOOT_LOG_SOURCES) {
+		fd_close(fd);
+		return -ENOBUFS;
+	}
+	log->fds[i] = fd;
+	int r = fd_set_nonblocking(fd, 1);
+	return r < 0 ? r : loop_add_io(l, fd, EPOLLIN, on_data, log, &log->sources[i]);
 }
 
 /* The last line with a panic in it, else the last line of all. What the guest wrote is shown to a person: printable characters only. */
-char *boot_log_reason(struct isolation_run *r)
+char *boot_log_reason(struct boot_log *log)
 {
-	struct boot_log *log = &r->log;
 	const char *best = NULL;
 	log->tail[log->tail_size] = '\0';
 	for (char *line = log->tail; line && *line;) {
@@ -119,11 +105,12 @@ char *boot_log_reason(struct isolation_run *r)
 	return reason;
 }
 
-void boot_log_done(struct isolation_run *r)
+void boot_log_done(struct boot_log *log)
 {
-	source_free(r->log.serial_source);
-	source_free(r->log.errors_source);
-	fd_close(r->log.serial);
-	fd_close(r->log.errors);
-	fd_close(r->log.file);
+	for (size_t i = 0; i < BOOT_LOG_SOURCES; i++) {
+		source_free(log->sources[i]);
+		fd_close(log->fds[i]);
+	}
+	fd_close(log->file);
+	*log = BOOT_LOG_NONE;
 }
