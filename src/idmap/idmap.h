@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "base/strv.h"
 
 enum { IDMAP_EXTENTS_MAX = 32, IDMAP_IDS_MIN = 65536 };
 
@@ -51,6 +52,11 @@ char *idmap_format(const struct idmap_extent *extents, size_t count, char betwee
 /* Gives the new, unmapped user namespace of process `pid` this mapping: root writes it, others through newuidmap and newgidmap, both at
  * once. Blocks for some milliseconds. -ENOENT: uidmap is not installed. */
 int idmap_apply(const struct idmap *m, pid_t pid, struct error **err);
+/* The parts of it, for who waits for the programs himself: whether they are needed; the arguments of the one for uids or gids (appended to
+ * argv, the name of the program first); and else the writing, which does not block. */
+int idmap_needs_programs(const struct idmap *m);
+void idmap_program_arguments(const struct idmap *m, int for_gids, pid_t pid, struct strv *argv);
+int idmap_write(const struct idmap *m, pid_t pid, struct error **err);
 /* Becomes uid and gid 0 of the user namespace that this process is in (no supplementary groups, where that is allowed). 0 or -errno. */
 int idmap_become_root(const struct idmap *m);
 

@@ -16,7 +16,6 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/spawn.h"
-#include "base/strv.h"
 #include "idmap/idmap.h"
 
 enum { TEXT_MAX = 4096 };
@@ -47,19 +46,29 @@ static int write_single(const struct idmap *m, pid_t pid)
 	return r < 0 ? r : write_map(pid, "uid_map", m->uids, m->uid_count);
 }
 
-static int start_helper(const char *program, pid_t pid, const struct idmap_extent *extents, size_t count, pid_t *ret, struct error **err)
+int idmap_needs_programs(const struct idmap *m)
+{
+	return !m->single && !m->by_root;
+}
+
+void idmap_program_arguments(const struct idmap *m, int for_gids, pid_t pid, struct strv *argv)
+{
+	AUTOFREE char *numbers = for_gids ? idmap_format(m->gids, m->gid_count, ' ') : idmap_format(m->uids, m->uid_count, ' ');
+	strv_add(argv, for_gids ? "newgidmap" : "newuidmap");
+	strv_addf(argv, "%d", (int)pid);
+	strv_split(argv, numbers, " ");
+}
+
+static int start_helper(const struct idmap *m, int for_gids, pid_t pid, pid_t *ret, struct error **err)
 {
 	AUTO_STRV struct strv argv = { 0 };
-	AUTOFREE char *numbers = idmap_format(extents, count, ' ');
-	strv_add(&argv, program);
-	strv_addf(&argv, "%d", (int)pid);
-	strv_split(&argv, numbers, " ");
+	idmap_program_arguments(m, for_gids, pid, &argv);
 	const struct spawn_options o = { .argv = strv_argv(&argv) };
 	int r = spawn(&o, ret, err);
 	if (r != -ENOENT)
 		return r;
 	error_clear(err);
-	return error_set(err, ENOENT, "%s is missing; install the package uidmap", program);
+	return error_set(err, ENOENT, "%s is missing; install the package uidmap", argv.items[0]);
 }
 
 static int wait_helper(const char *program, pid_t pid, struct error **err)
@@ -74,24 +83,27 @@ static int wait_helper(const char *program, pid_t pid, struct error **err)
 static int apply_by_helpers(const struct idmap *m, pid_t pid, struct error **err)
 {
 	pid_t for_uids, for_gids;
-	int r = start_helper("newuidmap", pid, m->uids, m->uid_count, &for_uids, err);
+	int r = start_helper(m, 0, pid, &for_uids, err);
 	if (r < 0)
 		return r;
-	int second = start_helper("newgidmap", pid, m->gids, m->gid_count, &for_gids, err);
+	int second = start_helper(m, 1, pid, &for_gids, err);
 	if (second >= 0)
 		second = wait_helper("newgidmap", for_gids, err);
 	r = wait_helper("newuidmap", for_uids, second < 0 ? NULL : err);
 	return second < 0 ? second : r;
 }
 
-int idmap_apply(const struct idmap *m, pid_t pid, struct error **err)
+int idmap_write(const struct idmap *m, pid_t pid, struct error **err)
 {
-	if (!m->single && !m->by_root)
-		return apply_by_helpers(m, pid, err);
 	int r = m->single ? write_single(m, pid) : write_map(pid, "gid_map", m->gids, m->gid_count);
 	if (r >= 0 && !m->single)
 		r = write_map(pid, "uid_map", m->uids, m->uid_count);
 	return r < 0 ? error_set_errno(err, r, "cannot map user ids") : 0;
+}
+
+int idmap_apply(const struct idmap *m, pid_t pid, struct error **err)
+{
+	return idmap_needs_programs(m) ? apply_by_helpers(m, pid, err) : idmap_write(m, pid, err);
 }
 
 int idmap_become_root(const struct idmap *m)

@@ -69,7 +69,7 @@ struct isolation_ops {
 	void (*free)(struct isolation_run *r);      /* after `ended` */
 };
 
-extern const struct isolation_ops isolation_vm;           /* isolation_lib */
+extern const struct isolation_ops isolation_vm, isolation_native; /* isolation_lib */
 extern const struct isolation_disk_ops isolation_vm_disk; /* isolation_disk_lib */
 
 /* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has, or, for a machine that is not made yet (and

@@ -8,6 +8,8 @@ const struct isolation_ops *isolation_table(enum machine_isolation resolved, str
 {
 	if (resolved == MACHINE_ISOLATION_VM)
 		return &isolation_vm;
-	error_set(err, EOPNOTSUPP, "this build of holm has no native isolation; use isolation=vm");
+	if (resolved == MACHINE_ISOLATION_NATIVE)
+		return &isolation_native;
+	error_set(err, EINVAL, "what isolation the machine has is not decided");
 	return NULL;
 }

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The machine's cgroup: a directory that the user may write to, so that the agent can make more below it, and whose limits only the keeper sets.
+ *
+ * Where a user bus seems to be there, holm-scope asks systemd's user manager for a delegated scope around the agent. Else the directory is made
+ * in the keeper's own cgroup, where that may be written. Else there is none, which is said and changes nothing but limits. The path is kept in
+ * the runtime folder: what a killed keeper left is removed at the next start. Names carry the machine's hash.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "isolation/native/cgroup_path.h"
+#include "isolation/native/run.h"
+
+enum {
+	TEXT_MAX = 1024 * 1024,
+	CPU_PERIOD_US = 100000,
+	NAMES = 8,          /* tried, where one that is still in use has the first */
+	REMOVE_MS = 2000,   /* for processes that were killed to be gone */
+	DEPTH_MAX = 64,
+};
+
+struct native_cgroup {
+	int decided, is_scope, limits_said;
+	char *path; /* NULL: none */
+	/* while it is being removed */
+	int inotify;
+	struct source *emptied, *deadline;
+	int given_up;
+};
+
+/* ---- files ---- */
+
+static int write_file(const char *directory, const char *name, const char *text)
+{
+	AUTOFREE char *path = path_join(directory, name);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+static char *path_of_process(const char *who)
+{
+	AUTOFREE char *file = xasprintf("/proc/%s/cgroup", who);
+	AUTOFREE char *mounts = NULL, *cgroup = NULL;
+	if (path_read_file("/proc/self/mountinfo", TEXT_MAX, &mounts, NULL) < 0 || path_read_file(file, TEXT_MAX, &cgroup, NULL) < 0)
+		return NULL;
+	return cgroup_path_of(mounts, cgroup);
+}
+
+static int remove_below(int parent, const char *name, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		int code = -errno;
+		fd_close(fd);
+		return code;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		if (e->d_type == DT_DIR && !streq(e->d_name, ".") && !streq(e->d_name, "..") && depth < DEPTH_MAX)
+			remove_below(dirfd(d), e->d_name, depth + 1);
+	}
+	closedir(d);
+	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static int remove_as_mapped_root(void *data, struct error **err)
+{
+	int r = remove_below(AT_FDCWD, data, 0);
+	return r < 0 ? error_set_errno(err, r, "%s", (char *)data) : 0;
+}
+
+/* What the inside made belongs to its ids: without the agent, which cleans up after itself, it takes one of them. */
+static int remove_tree(const struct idmap *ids, char *path)
+{
+	int r = remove_below(AT_FDCWD, path, 0);
+	if (r == -EACCES || r == -EPERM || r == -EBUSY || r == -ENOTEMPTY) {
+		AUTO_ERROR struct error *err = NULL;
+		AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL;
+		int populated = path_read_file(events, TEXT_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
+		r = populated ? -EBUSY : idmap_run(ids, remove_as_mapped_root, path, &err);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* ---- finding one ---- */
+
+static void remember(struct isolation_run *r)
+{
+	AUTO_FD int fd = open(r->state, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fd_write_full(fd, r->cgroup->path, strlen(r->cgroup->path)) < 0)
+		log_warning("cannot write %s", r->state);
+}
+
+static void remove_stale(struct isolation_run *r)
+{
+	AUTOFREE char *path = NULL;
+	if (path_read_file(r->state, PATH_MAX, &path, NULL) < 0)
+		return;
+	unlink(r->state);
+	if (path[0] != '/' || !startswith(path_base(path), "holm-"))
+		return;
+	write_file(path, "cgroup.kill", "1");
+	if (remove_tree(&r->ids, path) < 0)
+		log_warning("a cgroup of an earlier run stays behind: %s", path);
+}
+
+/* Its files belong to whoever made it. Root's agent is nobody in there, unless what is needed for more below it is its own. */
+static int hand_to_agent(struct isolation_run *r, const char *path)
+{
+	static const char *const files[] = { "", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
+	for (size_t i = 0; r->ids.by_root && i < ARRAY_SIZE(files); i++) {
+		AUTOFREE char *file = path_join(path, files[i]);
+		if (chown(file, r->ids.uids[0].outside, r->ids.gids[0].outside) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+static int make_in(struct isolation_run *r, const char *parent)
+{
+	AUTOFREE char *pid = xasprintf("%d", (int)r->first);
+	int made = -EEXIST;
+	AUTOFREE char *path = NULL;
+	for (int i = 0; made == -EEXIST && i < NAMES; i++) {
+		free(path);
+		path = i ? xasprintf("%s/holm-%s-%d", parent, r->hash, i) : xasprintf("%s/holm-%s", parent, r->hash);
+		made = mkdir(path, 0755) < 0 ? -errno : 0;
+		if (made != -EEXIST)
+			break;
+		write_file(path, "cgroup.kill", "1");
+		if (remove_tree(&r->ids, path) == 0)
+			made = mkdir(path, 0755) < 0 ? -errno : 0;
+	}
+	if (made < 0)
+		return made;
+	/* The umask of the keeper is strict; the agent's own ids may look at it. */
+	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(r, path);
+	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the root, limits become possible. */
+	write_file(parent, "cgroup.subtree_control", "+memory");
+	write_file(parent, "cgroup.subtree_control", "+cpu");
+	if (result >= 0)
+		result = write_file(path, "cgroup.procs", pid);
+	if (result < 0) {
+		rmdir(path);
+		return result;
+	}
+	r->cgroup->path = TAKE_PTR(path);
+	return 0;
+}
+
+static void decide(struct isolation_run *r)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct native_cgroup *g = r->cgroup;
+	g->decided = 1;
+	if (g->path) {
+		remember(r);
+		int result = native_cgroup_limits(r, r->cpus, machine_memory(r->machine), &err);
+		if (result < 0 && !g->limits_said++)
+			r->events.warning(error_text(err, result), r->data);
+	} else {
+		r->events.warning("no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only bind it to processors; "
+			"in a session of systemd (\"systemd-run --user --scope holm …\", or a login) it has both", r->data);
+	}
+	native_go_if_ready(r);
+}
+
+static void make_own(struct isolation_run *r)
+{
+	AUTOFREE char *parent = path_of_process("self");
+	AUTOFREE char *procs = parent ? path_join(parent, "cgroup.procs") : NULL;
+	int result = !parent ? -ENOENT : access(procs, W_OK) < 0 ? -errno : make_in(r, parent);
+	if (result < 0)
+		log_info("no cgroup can be made in %s: %s", parent ? parent : "that of the keeper", strerror(-result));
+	decide(r);
+}
+
+static int user_bus_seems_there(void)
+{
+	const char *address = getenv("DBUS_SESSION_BUS_ADDRESS"), *runtime = getenv("XDG_RUNTIME_DIR");
+	AUTOFREE char *usual = xasprintf("/run/user/%u/bus", (unsigned)geteuid());
+	AUTOFREE char *own = runtime ? path_join(runtime, "bus") : NULL;
+	return (address && *address) || (own && path_exists(own)) || path_exists(usual);
+}
+
+static int start_scope(struct isolation_run *r)
+{
+	AUTO_STRV struct strv argv = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	strv_take(&argv, path_libexec("holm-scope"));
+	strv_addf(&argv, "holm-%s", r->machine->name);
+	strv_addf(&argv, "%d", (int)r->first);
+	const struct spawn_options o = { .argv = strv_argv(&argv) };
+	int result = native_child_start(r, CHILD_SCOPE, &o, NULL, &err);
+	if (result < 0)
+		log_warning("%s", error_text(err, result));
+	return result;
+}
+
+void native_cgroup_begin(struct isolation_run *r)
+{
+	r->cgroup = xnew(struct native_cgroup);
+	r->cgroup->inotify = -1;
+	remove_stale(r);
+	if (!user_bus_seems_there() || start_scope(r) < 0)
+		make_own(r);
+}
+
+void native_cgroup_scope_gone(struct isolation_run *r, int status)
+{
+	AUTOFREE char *pid = xasprintf("%d", (int)r->first);
+	AUTOFREE char *path = status == 0 ? path_of_process(pid) : NULL;
+	if (!path || !endswith(path, ".scope") || access(path, W_OK) < 0 || hand_to_agent(r, path) < 0) {
+		make_own(r);
+		return;
+	}
+	r->cgroup->is_scope = 1;
+	r->cgroup->path = TAKE_PTR(path);
+	decide(r);
+}
+
+int native_cgroup_decided(const struct isolation_run *r)
+{
+	return r->cgroup && r->cgroup->decided;
+}
+
+int native_cgroup_exists(const struct isolation_run *r)
+{
+	return r->cgroup && r->cgroup->path;
+}
+
+const char *native_cgroup_path(const struct isolation_run *r)
+{
+	return r->cgroup ? r->cgroup->path : NULL;
+}
+
+/* ---- limits ---- */
+
+int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+{
+	const char *path = native_cgroup_path(r);
+	AUTOFREE char *quota = xasprintf("%llu %d", (unsigned long long)cpus * CPU_PERIOD_US, CPU_PERIOD_US);
+	AUTOFREE char *bytes = xasprintf("%llu", (unsigned long long)memory);
+	/* The processors that the inside is bound to are a limit as well: nothing is lost without the controller. */
+	int result = path ? write_file(path, "cpu.max", quota) : -ENOENT;
+	if (result < 0)
+		log_debug("cpu.max: %s", strerror(-result));
+	if (!memory)
+		return 0;
+	result = path ? write_file(path, "memory.max", bytes) : -ENOENT;
+	if (result == -ENOENT || result == -EACCES || result == -EPERM)
+		return error_set(err, EOPNOTSUPP, "the memory controller of cgroups is not delegated to you: the machine's memory has no limit");
+	return result < 0 ? error_set_errno(err, result, "cannot limit the machine's memory") : 0;
+}
+
+/* ---- removing it ---- */
+
+static void try_remove(struct isolation_run *r)
+{
+	struct native_cgroup *g = r->cgroup;
+	int result = remove_tree(&r->ids, g->path);
+	/* systemd removes its scope itself as soon as it is empty. */
+	if (result < 0 && !g->is_scope && !g->given_up)
+		return;
+	if (result < 0 && !g->is_scope)
+		log_warning("cannot remove the cgroup %s: %s", g->path, strerror(-result));
+	else
+		unlink(r->state);
+	free(TAKE_PTR(g->path));
+}
+
+static void on_emptied(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct isolation_run *r = data;
+	char bytes[4096];
+	if (read(fd, bytes, sizeof bytes) < 0 && errno == EAGAIN)
+		return;
+	try_remove(r);
+	native_finish_if_alone(r);
+}
+
+static void on_deadline(struct source *s, void *data)
+{
+	struct isolation_run *r = data;
+	r->cgroup->given_up = 1;
+	try_remove(r);
+	native_finish_if_alone(r);
+}
+
+static int watch_for_empty(struct isolation_run *r)
+{
+	struct native_cgroup *g = r->cgroup;
+	AUTOFREE char *events = path_join(g->path, "cgroup.events");
+	g->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0)
+		return -errno;
+	int result = loop_add_io(r->loop, g->inotify, EPOLLIN, on_emptied, r, &g->emptied);
+	return result < 0 ? result : loop_add_timer(r->loop, clock_deadline(REMOVE_MS), on_deadline, r, &g->deadline);
+}
+
+int native_cgroup_remove(struct isolation_run *r)
+{
+	struct native_cgroup *g = r->cgroup;
+	if (!g || !g->path)
+		return 1;
+	if (g->deadline)
+		return 0;
+	write_file(g->path, "cgroup.kill", "1");
+	/* Watched first: what empties it in between is not missed. */
+	if (watch_for_empty(r) < 0)
+		g->given_up = 1;
+	try_remove(r);
+	return !g->path;
+}
+
+void native_cgroup_done(struct isolation_run *r)
+{
+	struct native_cgroup *g = r->cgroup;
+	if (!g)
+		return;
+	source_free(g->emptied);
+	source_free(g->deadline);
+	fd_close(g->inotify);
+	free(g->path);
+	free(g);
+}

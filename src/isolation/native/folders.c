@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the agent gets to see of the host: shares and, where root typed it, holm's own folders.
+ *
+ * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none of the host's ids; so each share comes
+ * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP). And it cannot walk to the image trees and
+ * the machine's folder either, as /root is closed to it: they come as detached mounts too, plain ones, since what is in them belongs to mapped
+ * ids. Only holm's folders themselves are opened for passing through; everything above them stays as closed as it is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "isolation/native/run.h"
+
+enum { BASES_MAX = 1024 * 1024 };
+
+/* ---- mounts (root) ---- */
+
+static int clone_mount(const char *path, int recursive, struct error **err)
+{
+	int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+	int fd = open_tree(AT_FDCWD, path, (unsigned)flags);
+	return fd < 0 ? error_set_errno(err, errno, "cannot take a mount of %s", path) : fd;
+}
+
+/* statfs(2) knows numbers only; these are what refuses and is common. */
+static const char *file_system_name(const char *path)
+{
+	static const struct {
+		long type;
+		const char *name;
+	} names[] = {
+		{ 0x794c7630, "overlayfs" }, { 0x65735546, "FUSE" }, { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" }, { 0x2fc12fc1, "ZFS" },
+	};
+	struct statfs fs;
+	for (size_t i = 0; statfs(path, &fs) == 0 && i < ARRAY_SIZE(names); i++)
+		if ((long)fs.f_type == names[i].type)
+			return names[i].name;
+	return "its file system";
+}
+
+static int idmapped_mount(struct isolation_run *r, const char *path, int recursive, struct error **err)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)r->share_mapping };
+	AUTO_FD int fd = clone_mount(path, recursive, err);
+	if (fd < 0)
+		return fd;
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes, sizeof attributes) < 0)
+		return error_set(err, EOPNOTSUPP, "%s cannot be shared by root: %s refuses idmapped mounts (%s); start the machine as an ordinary user, "
+			"or with --home none and directories on another file system", path, file_system_name(path), strerror(errno));
+	return TAKE_FD(fd);
+}
+
+static int share_mount(struct isolation_run *r, const char *path, struct error **err)
+{
+	int fd = idmapped_mount(r, path, 1, NULL);
+	if (fd >= 0)
+		return fd;
+	/* Something mounted below it refuses: without that, then. */
+	fd = idmapped_mount(r, path, 0, err);
+	if (fd >= 0)
+		log_warning("what is mounted below %s cannot be shared by root", path);
+	return fd;
+}
+
+/* ---- shares ---- */
+
+static char *share_message(const struct isolation_share *s)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *share = json_object_new_object(), *hidden = json_object_new_array();
+	json_add_string(share, "tag", s->tag);
+	json_add_string(share, "host", s->host);
+	json_add_bool(share, "read_only", s->read_only);
+	for (const char *const *path = s->hidden; path && *path; path++)
+		json_object_array_add(hidden, json_object_new_string(*path));
+	json_add(share, "hidden", hidden);
+	json_add(o, "share", share);
+	return json_to_string(o, 0);
+}
+
+static struct native_share **find(struct isolation_run *r, const char *tag)
+{
+	struct native_share **at = &r->shares;
+	while (*at && !streq((*at)->tag, tag))
+		at = &(*at)->next;
+	return at;
+}
+
+static void share_free(struct native_share *s)
+{
+	fd_close(s->mount);
+	free(s->tag);
+	free(s->message);
+	free(s);
+}
+
+static int share_send(struct isolation_run *r, struct native_share *s, struct error **err)
+{
+	int result = r->transport ? transport_fds_send(r->transport, s->message, s->mount) : -ECONNRESET;
+	fd_close(TAKE_FD(s->mount));
+	return result < 0 ? error_set_errno(err, result, "cannot tell the agent of a share") : 0;
+}
+
+int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err)
+{
+	int mount = r->ids.by_root ? share_mount(r, s->host, err) : -1;
+	if (r->ids.by_root && mount < 0)
+		return mount;
+	struct native_share *share = xnew(struct native_share), **at = &r->shares;
+	*share = (struct native_share){ .tag = xstrdup(s->tag), .message = share_message(s), .mount = mount };
+	while (*at)
+		at = &(*at)->next;
+	*at = share;
+	return r->stage == NATIVE_CONNECTED ? share_send(r, share, err) : 0;
+}
+
+static void drop(struct native_share **at)
+{
+	struct native_share *s = *at;
+	*at = s->next;
+	share_free(s);
+}
+
+int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err)
+{
+	int result = r->stage == NATIVE_CONNECTED && !r->ending ? native_share_announce(r, s, err) : error_set(err, EOPNOTSUPP, "the machine is not running yet");
+	if (result < 0) {
+		if (*find(r, s->tag))
+			drop(find(r, s->tag));
+		return result;
+	}
+	done(0, NULL, data);
+	return 0;
+}
+
+int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err)
+{
+	struct native_share **at = find(r, tag);
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *which = json_object_new_object();
+	if (!*at) {
+		json_object_put(which);
+		return error_set(err, ENOENT, "there is no share \"%s\"", tag);
+	}
+	json_add_string(which, "tag", tag);
+	json_add(o, "unshare", which);
+	AUTOFREE char *text = json_to_string(o, 0);
+	int result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	if (result < 0)
+		return error_set_errno(err, result, "cannot tell the agent of a share");
+	drop(at);
+	done(0, NULL, data);
+	return 0;
+}
+
+void native_shares_done(struct isolation_run *r)
+{
+	while (r->shares)
+		drop(&r->shares);
+	fd_close(TAKE_FD(r->share_mapping));
+}
+
+/* ---- holm's own folders ---- */
+
+/* machines/NAME/native/bases: one absolute directory a line, topmost first. */
+static int read_bases(const char *folder, struct strv *ret, struct error **err)
+{
+	AUTOFREE char *path = path_join(folder, "bases"), *text = NULL;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : error_set_errno(err, errno, "cannot read %s", path);
+	struct stat st;
+	int result = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? -EINVAL : fd_read_all(fd, BASES_MAX, &text, NULL);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot read %s", path);
+	AUTO_STRV struct strv lines = { 0 };
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTOFREE char *joined = path_join(folder, lines.items[i]);
+		char *plain = path_normalize(joined);
+		strv_take(ret, plain);
+	}
+	return 0;
+}
+
+int native_lower(const struct machine *m, struct strv *ret, struct error **err)
+{
+	AUTOFREE char *folder = machine_file(m->name, "native");
+	int result = read_bases(folder, ret, err);
+	for (size_t i = m->image_trees.count; i-- > 0;)
+		strv_add(ret, m->image_trees.items[i]);
+	return result;
+}
+
+/* upper and work belong to the machine's root; whoever is mapped may pass through what is above them, as far as the folder itself. */
+static int open_up_machine(struct isolation_run *r, struct error **err)
+{
+	static const char *const parts[] = { "upper", "work" };
+	if (mkdir(r->folder, 0711) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "cannot make %s", r->folder);
+	AUTO_FD int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int failed = folder < 0 || fstat(folder, &st) < 0 || (st.st_uid == 0 && fchmod(folder, 0711) < 0);
+	for (size_t i = 0; !failed && i < ARRAY_SIZE(parts); i++) {
+		int made = mkdirat(folder, parts[i], 0755) == 0;
+		failed = !made && errno != EEXIST;
+		if (made)
+			failed = fchmodat(folder, parts[i], 0755, 0) < 0; /* the umask is strict, and upper's mode is that of "/" inside */
+		if (!failed && fstatat(folder, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0)
+			failed = fchownat(folder, parts[i], r->ids.uids[0].outside, r->ids.gids[0].outside, AT_SYMLINK_NOFOLLOW) < 0;
+	}
+	return failed ? error_set_errno(err, errno, "cannot prepare %s", r->folder) : 0;
+}
+
+static int send_folder(struct isolation_run *r, const char *path, struct error **err)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *folder = json_object_new_object();
+	AUTO_FD int mount = clone_mount(path, 0, err);
+	json_add_string(folder, "path", path);
+	json_add(o, "folder", folder);
+	if (mount < 0)
+		return mount;
+	AUTOFREE char *text = json_to_string(o, 0);
+	int result = transport_fds_send(r->transport, text, mount);
+	return result < 0 ? error_set_errno(err, result, "cannot hand %s to the agent", path) : 0;
+}
+
+/* The directories that hold the lower ones, each once. */
+static int send_lower_folders(struct isolation_run *r, struct error **err)
+{
+	AUTO_STRV struct strv lower = { 0 }, folders = { 0 };
+	AUTOFREE char *data = path_data_dir();
+	int result = native_lower(r->machine, &lower, err);
+	for (size_t i = 0; result >= 0 && i < lower.count; i++) {
+		AUTOFREE char *folder = path_parent(lower.items[i]);
+		struct stat st;
+		if (strv_contains(&folders, folder))
+			continue;
+		strv_add(&folders, folder);
+		if (path_is_below(folder, data) && lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 && !(st.st_mode & S_IXOTH))
+			chmod(folder, (st.st_mode & 07777) | S_IXOTH | S_IXGRP); /* a failure shows where the agent passes through */
+		result = send_folder(r, folder, err);
+	}
+	return result;
+}
+
+int native_folders_send(struct isolation_run *r, struct error **err)
+{
+	int result = r->ids.by_root ? open_up_machine(r, err) : 0;
+	if (result >= 0 && r->ids.by_root)
+		result = send_folder(r, r->folder, err);
+	if (result >= 0 && r->ids.by_root)
+		result = send_lower_folders(r, err);
+	for (struct native_share *s = r->shares; s && result >= 0; s = s->next)
+		result = share_send(r, s, err);
+	return result;
+}

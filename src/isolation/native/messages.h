@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the agent of a native machine says on its socket besides streams (ARCHITECTURE.md, "Native isolation"). It runs next to what the
+ * machine runs, so nothing of it is believed before it is checked. */
+#pragma once
+
+#include <stdint.h>
+
+enum native_message_kind {
+	NATIVE_MESSAGE_USER,          /* the user namespace is made and waits for its mapping */
+	NATIVE_MESSAGE_PID_NAMESPACE, /* + descriptor: that of the agent */
+	NATIVE_MESSAGE_READY,         /* + pidfd of process 1 */
+	NATIVE_MESSAGE_INIT,          /* + pidfd of the init */
+	NATIVE_MESSAGE_INIT_ENDED,
+	NATIVE_MESSAGE_USAGE,         /* bytes */
+};
+
+struct native_message {
+	enum native_message_kind kind;
+	uint64_t bytes;
+};
+
+/* 0; -EPROTO: it is none that the agent may send. */
+int native_message_parse(const char *text, struct native_message *ret);

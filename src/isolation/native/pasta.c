@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The network: pasta(1) makes a device in the network namespace of the init, configures it, and translates between its packets and sockets of
+ * the host user, with the same addresses that a virtual machine has. Each init has a network namespace of its own, so each gets its own pasta.
+ * It forwards no ports by itself: a machine's ports are published by the keeper, and nothing listens on the host for it.
+ *
+ * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it. So it is started in the agent's user and
+ * pid namespaces, as the latter's root: the kernel ends it with the agent, whoever is killed first. It is never root of the host.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "isolation/native/run.h"
+#include "isolation/vm/find.h"
+#include "isolation/vm/network.h"
+
+enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
+
+void pasta_arguments(struct strv *argv, pid_t pid, int host_access)
+{
+	strv_add(argv, "pasta");
+	strv_split(argv, "--foreground --stderr --quiet --config-net --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
+	strv_split(argv, "--tcp-ports none --udp-ports none --tcp-ns none --udp-ns none --mtu 65520 --ns-ifname eth0", " ");
+	strv_split(argv, "--address " VM_NETWORK_ADDRESS " --netmask 24 --gateway " VM_NETWORK_GATEWAY " --dns-forward " VM_NETWORK_DNS, " ");
+	if (!host_access)
+		strv_add(argv, "--no-map-gw");
+	strv_addf(argv, "%d", (int)pid);
+}
+
+/* In the child: enters the agent's namespaces. A pid namespace is entered by forking; the second process is the keeper's child too, and
+ * tells its pid, which this one knows as the host does. */
+static int join(void *data)
+{
+	const int *with_pid_namespace = data;
+	if (setns(JOIN_USER, CLONE_NEWUSER) < 0)
+		return -errno;
+	if (*with_pid_namespace && setns(JOIN_PID, CLONE_NEWPID) < 0)
+		return -errno;
+	if (setgroups(0, NULL) < 0 && errno != EPERM) /* EPERM: a mapping of one id allows it to nobody */
+		return -errno;
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return -errno;
+	if (*with_pid_namespace) {
+		long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+		if (pid < 0)
+			return -errno;
+		if (pid > 0) {
+			int number = (int)pid;
+			_exit(write(JOIN_REPORT, &number, sizeof number) != sizeof number);
+		}
+		close(JOIN_PID);
+	}
+	close(JOIN_USER);
+	close(JOIN_REPORT);
+	return 0;
+}
+
+/* The pid of a pasta inside the agent's namespaces. The process in between ends at once. */
+static int spawn_joined(struct isolation_run *r, char *const *argv, pid_t *ret, struct error **err)
+{
+	int ends[2], status, pid = 0, with_pid_namespace = r->pid_namespace >= 0;
+	int result = fd_pipe(ends);
+	if (result < 0)
+		return error_set_errno(err, result, "cannot make a pipe");
+	AUTO_FD int from = ends[0], to = ends[1];
+	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER }, { to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
+	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !with_pid_namespace, .directory = "/", .new_group = 1,
+		.in_child = join, .in_child_data = &with_pid_namespace };
+	result = spawn(&o, ret, err);
+	if (result < 0 || !with_pid_namespace)
+		return result;
+	spawn_wait(*ret, &status);
+	fd_close(TAKE_FD(to));
+	if (status != 0 || fd_read_full(from, &pid, sizeof pid) != sizeof pid)
+		return error_set(err, EIO, "cannot start pasta");
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+static void say_no_network(struct isolation_run *r, const char *why)
+{
+	if (!r->no_network_said++) {
+		AUTOFREE char *text = xasprintf("the machine has no network: %s", why);
+		r->events.warning(text, r->data);
+	}
+}
+
+void native_network_find(struct isolation_run *r)
+{
+	AUTOFREE char *routes = NULL, *resolv_conf = NULL;
+	AUTOFREE char *program = vm_find_program("pasta");
+	if (!program)
+		say_no_network(r, "pasta is missing; install the package passt");
+	else if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) < 0 || !vm_network_has_default_route(routes))
+		say_no_network(r, "the host has no default route");
+	else
+		r->pasta = TAKE_PTR(program);
+	if (path_read_file("/etc/resolv.conf", TEXT_MAX, &resolv_conf, NULL) >= 0)
+		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
+}
+
+void native_network_stop(struct isolation_run *r)
+{
+	r->init = 0;
+	for (struct native_child *c = r->children; c; c = c->next) {
+		if (c->kind != CHILD_PASTA)
+			continue;
+		c->leaving = 1;
+		kill(-c->pid, SIGKILL);
+		kill(c->pid, SIGKILL); /* where it has left its group */
+	}
+}
+
+void native_network_start(struct isolation_run *r, pid_t init)
+{
+	AUTO_STRV struct strv argv = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	pid_t pid;
+	native_network_stop(r);
+	r->init = init;
+	if (!r->pasta)
+		return;
+	pasta_arguments(&argv, init, r->machine->host_access);
+	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, strv_argv(&argv), &pid, &err);
+	if (result >= 0 && (result = native_child_watch(r, CHILD_PASTA, pid, NULL)) < 0)
+		kill(pid, SIGKILL);
+	if (result < 0)
+		say_no_network(r, error_text(err, result));
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One run of a machine in namespaces.
+ *
+ * start: one process is spawned, everything else comes as events on the loop (start.c).
+ * end: the agent, process 1 of the machine's namespaces, exits by itself when the machine has stopped, or native_fail() kills it; either way
+ * the kernel ends with it whatever runs inside. When no child is left and the cgroup is removed, `ended` is told, from the loop.
+ */
+#include "isolation/native/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "isolation/vm/network.h"
+
+static void on_ended(struct source *s, void *data)
+{
+	struct isolation_run *r = data;
+	source_free(TAKE_PTR(r->end_source));
+	r->ended = 1;
+	r->events.ended(r->end_code, r->end_why, r->data);
+}
+
+void native_finish_if_alone(struct isolation_run *r)
+{
+	if (!r->ending || r->children || r->end_source || r->ended || !native_cgroup_remove(r))
+		return;
+	loop_add_deferred(r->loop, on_ended, r, &r->end_source);
+}
+
+/* From here on everything only ends. Takes why. */
+static void end(struct isolation_run *r, int code, char *why)
+{
+	if (r->ending) {
+		free(why);
+		return;
+	}
+	r->ending = 1;
+	r->end_code = code;
+	r->end_why = why;
+	source_free(TAKE_PTR(r->start_timer));
+	native_children_kill(r);
+	native_finish_if_alone(r);
+}
+
+void native_fail(struct isolation_run *r, int code, const char *format, ...)
+{
+	char *why = NULL;
+	va_list arguments;
+	va_start(arguments, format);
+	if (vasprintf(&why, format, arguments) < 0)
+		abort();
+	va_end(arguments);
+	end(r, code, why);
+}
+
+/* Process 1 of the namespaces is gone, and with it everything inside. */
+static void agent_gone(struct isolation_run *r, int wait_status)
+{
+	boot_log_drain(&r->log);
+	AUTOFREE char *reason = boot_log_reason(&r->log);
+	r->agent = 0;
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+		end(r, 0, NULL);
+	else if (WIFSIGNALED(wait_status))
+		native_fail(r, -EIO, "the agent was killed by signal %d; see \"holm machine logs --boot %s\"", WTERMSIG(wait_status), r->machine->name);
+	else
+		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason ? reason : "it said nothing", r->machine->name);
+}
+
+static void first_gone(struct isolation_run *r, int wait_status)
+{
+	r->first = 0;
+	if (r->stage == NATIVE_CONNECTED || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
+		return;
+	boot_log_drain(&r->log);
+	AUTOFREE char *reason = boot_log_reason(&r->log);
+	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason ? reason : "it said nothing", r->machine->name);
+}
+
+void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status)
+{
+	log_debug("%s ended, status %d", native_child_name(c->kind), spawn_exit_status(wait_status));
+	if (c->kind == CHILD_AGENT)
+		agent_gone(r, wait_status);
+	else if (c->kind == CHILD_FIRST)
+		first_gone(r, wait_status);
+	else if (r->ending)
+		log_debug("it ends with the machine");
+	else if (c->kind == CHILD_SCOPE)
+		native_cgroup_scope_gone(r, spawn_exit_status(wait_status));
+	else if (c->kind == CHILD_PASTA && !c->leaving)
+		r->events.warning("pasta has ended; the machine has no network until its init starts again", r->data);
+	else if (c->kind == CHILD_UIDS || c->kind == CHILD_GIDS)
+		native_mapped(r, c, wait_status);
+	native_finish_if_alone(r);
+}
+
+/* ---- the table's functions ---- */
+
+static struct isolation_run *run_new(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_events *events, void *data)
+{
+	struct isolation_run *r = xnew(struct isolation_run);
+	r->loop = l;
+	r->machine = m;
+	r->events = *events;
+	r->data = data;
+	r->hash = xstrdup(path_base(runtime_dir));
+	r->state = path_join(runtime_dir, "cgroup");
+	r->folder = machine_file(m->name, "native");
+	r->log = BOOT_LOG_NONE;
+	r->cpus = machine_cpus(m);
+	r->words = r->agent_pidfd = r->user_namespace = r->pid_namespace = r->share_mapping = -1;
+	return r;
+}
+
+static void native_free(struct isolation_run *r)
+{
+	if (!r)
+		return;
+	transport_free(r->transport);
+	native_shares_done(r);
+	native_cgroup_done(r);
+	boot_log_done(&r->log);
+	source_free(r->start_timer);
+	source_free(r->end_source);
+	fd_close(r->words);
+	fd_close(r->agent_pidfd);
+	fd_close(r->user_namespace);
+	fd_close(r->pid_namespace);
+	free(r->hash);
+	free(r->state);
+	free(r->folder);
+	free(r->crun);
+	free(r->pasta);
+	free(r->forwarded_dns);
+	free(r->end_why);
+	free(r);
+}
+
+static int native_start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
+	const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err)
+{
+	struct isolation_run *r = run_new(l, m, runtime_dir, events, data);
+	int result = native_begin(r, err);
+	for (size_t i = 0; result >= 0 && i < share_count; i++)
+		result = native_share_announce(r, &shares[i], err);
+	if (result < 0) {
+		r->ending = r->ended = 1;
+		native_children_kill(r);
+		native_children_reap(r);
+		native_free(r);
+		return result;
+	}
+	events->stage("making the machine's namespaces", data);
+	*ret = r;
+	return 0;
+}
+
+static void native_kill(struct isolation_run *r)
+{
+	native_fail(r, -ECANCELED, "the machine was killed");
+}
+
+static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+{
+	if (r->ending || r->stage != NATIVE_CONNECTED)
+		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
+	r->cpus = cpus ? cpus : machine_cpus(r->machine);
+	AUTOFREE char *text = xasprintf("{\"cpus\":%llu}", (unsigned long long)r->cpus);
+	int result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	if (result < 0)
+		return error_set_errno(err, result, "cannot tell the agent");
+	return native_cgroup_limits(r, r->cpus, memory, err);
+}
+
+/* ---- what the agent is told, and what people are ---- */
+
+static void native_resolv(struct isolation_run *r, struct json_object *resolv)
+{
+	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
+	json_get_strv(resolv, "nameservers", &servers, NULL);
+	for (size_t i = 0; i < servers.count; i++) {
+		const char *server = vm_network_must_forward(servers.items[i], r->forwarded_dns) ? VM_NETWORK_DNS : servers.items[i];
+		if (!strv_contains(&inside, server))
+			strv_add(&inside, server);
+	}
+	json_add_strv(resolv, "nameservers", &inside);
+}
+
+static void native_describe(struct isolation_run *r, struct json_object *boot)
+{
+	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL;
+	AUTO_STRV struct strv lower = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	if (native_lower(r->machine, &lower, &err) < 0)
+		log_error("%s", error_text(err, EIO));
+	json_add_string(root, "kind", "overlay");
+	json_add_strv(root, "lower", &lower);
+	json_add_string(root, "machine", r->folder);
+	json_add(boot, "root", root);
+	json_add_string(network, "kind", "outside");
+	json_add_string(network, "host", r->machine->host_access && r->pasta ? VM_NETWORK_GATEWAY : NULL);
+	json_add(boot, "network", network);
+	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
+		native_resolv(r, resolv);
+}
+
+static void add_process(struct json_object *processes, const char *what, pid_t pid)
+{
+	if (!pid)
+		return;
+	struct json_object *process = json_object_new_object();
+	json_add_string(process, "what", what);
+	json_add_i64(process, "pid", pid);
+	json_object_array_add(processes, process);
+}
+
+static void native_statistics(struct isolation_run *r, struct json_object *into)
+{
+	struct json_object *processes = json_object_new_array();
+	json_add_string(into, "network", native_child_find(r, CHILD_PASTA) ? "pasta" : "none");
+	json_add_string(into, "transport", "descriptors");
+	json_add_string(into, "cgroup", native_cgroup_path(r));
+	for (struct native_child *c = r->children; c; c = c->next)
+		add_process(processes, native_child_name(c->kind), c->pid);
+	add_process(processes, "init", r->init);
+	json_add(into, "processes", processes);
+}
+
+const struct isolation_ops isolation_native = {
+	.name = "native",
+	.start = native_start,
+	.describe = native_describe,
+	.resolv = native_resolv,
+	.add_share = native_add_share,
+	.remove_share = native_remove_share,
+	.set_limits = native_set_limits,
+	.kill = native_kill,
+	.statistics = native_statistics,
+	.free = native_free,
+};

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parts of a machine that runs in namespaces, shared between the files of this folder. See ARCHITECTURE.md, "Native isolation".
+ *
+ *   run.c       the end, what the agent and people are told, the table of functions
+ *   start.c     from the spawn to a connected agent: cgroup, mapping, messages
+ *   messages.c  what the agent says, parsed
+ *   children.c  the keeper's processes: the agent, pasta, the mapping's programs, holm-scope
+ *   folders.c   shares and, for root, the machine's own folders as mounts
+ *   pasta.c     the network of each init
+ *   cgroup.c, cgroup_path.c   the machine's cgroup and its limits
+ *
+ * Everything ends in one place: native_fail() (or the agent's exit) kills all children, and when the last one is reaped and the cgroup
+ * is gone `ended` is told.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "idmap/idmap.h"
+#include "isolation/boot_log.h"
+#include "isolation/isolation.h"
+
+enum native_child_kind { CHILD_FIRST, CHILD_AGENT, CHILD_UIDS, CHILD_GIDS, CHILD_SCOPE, CHILD_PASTA };
+
+struct native_child {
+	struct isolation_run *run;
+	struct native_child *next;
+	enum native_child_kind kind;
+	pid_t pid;
+	struct source *source;
+	int leaving; /* its end is expected */
+};
+
+struct native_share {
+	struct native_share *next;
+	char *tag, *message;
+	int mount; /* until it is sent; -1: none */
+};
+
+enum native_stage { NATIVE_SPAWNED, NATIVE_MAPPING, NATIVE_GO, NATIVE_CONNECTED };
+
+struct isolation_run {
+	struct loop *loop;
+	struct isolation_events events;
+	void *data;
+	const struct machine *machine; /* borrowed for as long as the run lives */
+	struct idmap ids;
+	char *hash;  /* the machine's, of its runtime folder */
+	char *state; /* runtime folder's file that remembers the cgroup */
+	char *crun;
+	char *folder; /* machines/NAME/native */
+	enum native_stage stage;
+	struct transport *transport;
+	struct native_child *children;
+	pid_t first, agent; /* 0: none */
+	int agent_pidfd, user_namespace, pid_namespace; /* -1: none */
+	struct source *start_timer;
+	struct boot_log log;
+	int words; /* the pipe into it that every child has as stderr */
+	uint64_t cpus;
+	/* shares */
+	struct native_share *shares;
+	int share_mapping; /* user namespace for idmapped mounts; -1: not made yet */
+	/* network */
+	char *pasta, *forwarded_dns;
+	int no_network_said;
+	pid_t init; /* 0: none runs */
+	/* cgroup */
+	struct native_cgroup *cgroup;
+	/* ending */
+	int ending, ended;
+	int end_code;
+	char *end_why;
+	struct source *end_source;
+};
+
+/* Ends the run for this reason (the first one counts). */
+void native_fail(struct isolation_run *r, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status);
+void native_finish_if_alone(struct isolation_run *r);
+
+/* start.c */
+int native_begin(struct isolation_run *r, struct error **err); /* spawns the agent; the rest comes by events */
+void native_go_if_ready(struct isolation_run *r);              /* the cgroup or the mapping is there now */
+void native_mapped(struct isolation_run *r, const struct native_child *c, int wait_status);
+
+/* children.c */
+struct spawn_options;
+int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o, struct native_child **ret, struct error **err);
+/* Watches a child that was not started here. */
+int native_child_watch(struct isolation_run *r, enum native_child_kind kind, pid_t pid, struct native_child **ret);
+struct native_child *native_child_find(struct isolation_run *r, enum native_child_kind kind);
+void native_children_kill(struct isolation_run *r);
+void native_children_reap(struct isolation_run *r); /* waits for those that were killed; drops them without a word */
+const char *native_child_name(enum native_child_kind kind);
+
+/* folders.c */
+int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err); /* before the agent listens: kept for then */
+int native_folders_send(struct isolation_run *r, struct error **err);                                   /* what was kept, to the agent */
+int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
+int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
+void native_shares_done(struct isolation_run *r);
+/* The directories below the machine's own, topmost first; -errno when they cannot be read. */
+int native_lower(const struct machine *m, struct strv *ret, struct error **err);
+
+/* pasta.c */
+void pasta_arguments(struct strv *argv, pid_t pid, int host_access);
+void native_network_find(struct isolation_run *r);
+void native_network_start(struct isolation_run *r, pid_t init);
+void native_network_stop(struct isolation_run *r);
+
+/* cgroup.c */
+/* Finds or makes the machine's cgroup and moves the agent's first process into it, by events: native_go_if_ready() when that is decided. */
+void native_cgroup_begin(struct isolation_run *r);
+int native_cgroup_decided(const struct isolation_run *r);
+int native_cgroup_exists(const struct isolation_run *r);
+const char *native_cgroup_path(const struct isolation_run *r); /* or NULL */
+void native_cgroup_scope_gone(struct isolation_run *r, int status);
+int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);
+/* Removes it; 1 when it is gone (or given up), 0 when native_finish_if_alone() will be called. */
+int native_cgroup_remove(struct isolation_run *r);
+void native_cgroup_done(struct isolation_run *r);
