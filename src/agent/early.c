@@ -63,8 +63,7 @@ static void open_log(void)
 		log_set_kmsg(fd);
 }
 
-/* Every controller that the kernel has, for everything below the root. */
-static void enable_controllers(void)
+void early_enable_controllers(void)
 {
 	AUTOFREE char *text = NULL;
 	AUTO_STRV struct strv names = { 0 };
@@ -110,7 +109,7 @@ int early_prepare(void)
 	mkdir("/sbin", 0755);
 	if (symlink("/init", "/sbin/modprobe") < 0 && errno != EEXIST)
 		log_warning("kernel modules will not be loaded on demand: %s", strerror(errno));
-	enable_controllers();
+	early_enable_controllers();
 	path_mkdir_all(AGENT_RUN, 0700, NULL);
 	return r < 0 ? r : mounted < 0 ? mounted : loaded == -ENOENT ? 0 : loaded;
 }

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "minimal_init.h"
 #include "modules.h"
+#include "native_start.h"
 #include "platform.h"
 #include "reaper.h"
 
@@ -25,5 +26,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fd_fix_standard();
+	if (argc > 1 && streq(argv[1], "--native"))
+		return native_main();
 	return agent_run(&platform_vm);
 }

@@ -35,6 +35,13 @@ static void worker_free(struct worker *w)
 	free(w);
 }
 
+static int kept_always = -1;
+
+void worker_keep(int fd)
+{
+	kept_always = fd;
+}
+
 static int compare_fds(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
@@ -49,6 +56,8 @@ static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void
 		_exit(1);
 	int list[8] = { channel };
 	size_t n = 1;
+	if (kept_always >= 3)
+		list[n++] = kept_always;
 	for (size_t i = 0; i < keep_count && n < ARRAY_SIZE(list) - 1; i++)
 		if (keep[i] >= 3)
 			list[n++] = keep[i];

@@ -214,6 +214,14 @@ int loop_add_signal(struct loop *l, int signal_number, loop_signal_fn fn, void *
 	return watch(s, EPOLLIN, ret);
 }
 
+int loop_watches_child(const struct loop *l, pid_t pid)
+{
+	for (const struct source *s = l->sources; s; s = s->next)
+		if (s->kind == SOURCE_CHILD && s->pid == pid)
+			return 1;
+	return 0;
+}
+
 int loop_add_child(struct loop *l, pid_t pid, loop_child_fn fn, void *data, struct source **ret)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -37,6 +37,7 @@ int source_set_timer(struct source *s, uint64_t at_ms);
 int loop_add_signal(struct loop *l, int signal_number, loop_signal_fn fn, void *data, struct source **ret);
 /* Waits for this child (pidfd, waitpid); the callback runs once; the child is reaped. */
 int loop_add_child(struct loop *l, pid_t pid, loop_child_fn fn, void *data, struct source **ret);
+int loop_watches_child(const struct loop *l, pid_t pid); /* whether some source waits for it */
 /* Runs once, after the callbacks of this turn. */
 int loop_add_deferred(struct loop *l, loop_fn fn, void *data, struct source **ret);
 void source_free(struct source *s); /* NULL is fine; a child that still runs is left running and unreaped */

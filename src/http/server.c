@@ -350,6 +350,11 @@ void http_server_free(struct http_server *s)
 
 int http_server_serve(struct http_server *s, int connected_fd)
 {
+	return http_server_serve_given(s, connected_fd, NULL, 0);
+}
+
+int http_server_serve_given(struct http_server *s, int connected_fd, const void *bytes, size_t size)
+{
 	AUTO_FD int fd = connected_fd;
 	if (s->connection_count >= HTTP_CONNECTIONS_MAX)
 		return -EBUSY;
@@ -370,8 +375,12 @@ int http_server_serve(struct http_server *s, int connected_fd)
 	int r = loop_add_io(s->loop, x->fd, EPOLLIN, on_io, x, &x->io);
 	if (r == 0)
 		r = loop_add_timer(s->loop, clock_deadline(HEAD_TIMEOUT_MS), on_timer, x, &x->timer);
+	if (r == 0 && size)
+		r = buffer_append(&x->in, bytes, size);
 	if (r < 0)
 		connection_free(x);
+	else if (size)
+		connection_kick(x);
 	return r;
 }
 

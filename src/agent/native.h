@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The agent as first process of a machine's outer namespaces on the host's kernel (ARCHITECTURE.md, "Native isolation"). Private to the
+ * native_*.c files and platform_native.c; everybody else sees platform.h.
+ *
+ * Two mount namespaces: the host view is a copy of the host's and is entered, by workers only, to take a mount of a share or to read the layers;
+ * the agent's own has a tmpfs root with what crun needs. */
+#pragma once
+
+#include <sched.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "native_messages.h"
+#include "platform.h"
+
+#define NATIVE_PROGRAM AGENT_RUN "/holm-agent" /* this program */
+#define NATIVE_CRUN_ROOT AGENT_RUN "/crun"     /* crun's own state */
+#define NATIVE_LAYERS AGENT_RUN "/layers"      /* short names of the overlay's directories */
+#define NATIVE_CONTROL 3                       /* the keeper's socket */
+
+enum { NATIVE_CPUS_MAX = 4096 };
+
+struct native {
+	struct native_go go;
+	int host_view;          /* descriptor of that mount namespace */
+	cpu_set_t *allowed;     /* the processors that we were started with */
+	int has_fuse, has_tun;  /* /dev/fuse, /dev/net/tun are there and can be opened */
+	int writable_cgroup;    /* cgroup2 is mounted, and the machine may have groups of its own */
+	struct native_share *shares;
+	size_t share_count;
+	uint64_t usage;
+};
+
+/* There is one in a process. */
+struct native *native_self(void);
+
+int native_place_make(struct native *n, struct error **err);      /* native_place.c: both mount namespaces */
+int native_enter_host_view(int *ret_back, struct error **err);    /* ret_back: owned; the way back by native_return */
+int native_return(int back);
+int native_mount_root(const struct boot_request *b, struct error **err);     /* native_root.c */
+int native_usage(const char *machine, uint64_t *ret_bytes);                  /* (worker) what DIR/upper takes; enters the host view for good */
+/* The options of overlayfs for `layers` lower directories with short names. Owned. */
+char *native_overlay_options(size_t layers);
+
+int native_share_put(struct native *n, struct native_share *s, struct error **err); /* native_shares.c: takes *s */
+/* Mounts a detached mount (borrowed) that the keeper made as this share, where native_mount_share would. */
+int native_place_share(struct native *n, const char *tag, int tree, struct error **err);
+void native_share_drop(struct native *n, const char *tag);
+int native_mount_share(const struct boot_share *s, const char *path, struct error **err);
+int native_take_share(int machine, const char *path, struct error **err);
+int native_leave(void);
+
+int native_container(enum init_kind kind, struct platform_container *ret, struct error **err); /* native_container.c */
+
+/* native_cpus.c: N processors (0: all) out of those allowed, for every task in this pid namespace. */
+void native_set_cpus(struct native *n, uint64_t cpus);

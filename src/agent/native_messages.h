@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the keeper tells the agent on the control socket (ARCHITECTURE.md, "Native isolation"), as structures. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+#include "oci/runtime_spec.h"
+
+enum { NATIVE_EXTENTS_MAX = 32, NATIVE_HIDDEN_MAX = 256, NATIVE_SHARES_MAX = 256 };
+
+struct native_go {
+	int single, by_root, delegated;
+	struct runtime_id_mapping uids[NATIVE_EXTENTS_MAX], gids[NATIVE_EXTENTS_MAX]; /* of the outer user namespace */
+	size_t uid_count, gid_count;
+	char *crun;
+	uint64_t cpus; /* 0: all */
+};
+
+struct native_share {
+	char *tag, *host;    /* host: absolute and normalized */
+	int read_only;
+	struct strv hidden;  /* normalized paths below host */
+};
+
+/* The value of "go". */
+int native_go_parse(struct json_object *o, struct native_go *ret, struct error **err);
+void native_go_done(struct native_go *g);
+/* The value of "share". */
+int native_share_parse(struct json_object *o, struct native_share *ret, struct error **err);
+void native_share_done(struct native_share *s);

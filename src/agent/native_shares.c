@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on following the host's mounts, made as strict as it has
+ * to be, and mounted in the agent's own namespace; there, what is to be hidden is covered. The machine gets copies only: those that crun makes,
+ * and of a live share one out of a mount namespace of the machine's user namespace. On the way into that namespace the kernel locks what it finds
+ * (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a cover stays where it is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "mounts.h"
+#include "native.h"
+
+static struct native_share *find(struct native *n, const char *tag)
+{
+	for (size_t i = 0; i < n->share_count; i++)
+		if (streq(n->shares[i].tag, tag))
+			return &n->shares[i];
+	return NULL;
+}
+
+void native_share_drop(struct native *n, const char *tag)
+{
+	struct native_share *s = find(n, tag);
+	if (!s)
+		return;
+	native_share_done(s);
+	*s = n->shares[--n->share_count];
+}
+
+int native_share_put(struct native *n, struct native_share *s, struct error **err)
+{
+	native_share_drop(n, s->tag);
+	if (n->share_count >= NATIVE_SHARES_MAX) {
+		native_share_done(s);
+		return error_set(err, EBUSY, "the machine has %d shares, which is the most", NATIVE_SHARES_MAX);
+	}
+	n->shares = xrealloc(n->shares, n->share_count + 1, sizeof *n->shares);
+	n->shares[n->share_count++] = *s;
+	*s = (struct native_share){ 0 };
+	return 0;
+}
+
+/* An empty directory that nobody may enter, detached. */
+static int make_cover(void)
+{
+	AUTO_FD int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0000", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return mount < 0 ? -errno : mount;
+}
+
+/* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out of the share, to nothing that shows inside. */
+static int cover(int share, const char *relative, struct error **err)
+{
+	AUTO_FD int target = path_open_in_root(share, relative, O_PATH | O_DIRECTORY, 0);
+	if (target == -ENOENT || target == -ENOTDIR)
+		return 0;
+	AUTO_FD int mount = target < 0 ? target : make_cover();
+	if (mount < 0 || syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_set_errno(err, mount < 0 ? -mount : errno, "cannot hide %s in a share", relative);
+	return 0;
+}
+
+static int clone_host(const struct native_share *s, struct error **err)
+{
+	int back = -1;
+	int r = native_enter_host_view(&back, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, s->host, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int code = errno;
+	r = native_return(back);
+	if (tree < 0 || r < 0)
+		return error_set_errno(err, tree < 0 ? code : -r, "cannot share %s", s->host);
+	return TAKE_FD(tree);
+}
+
+/* Makes a detached mount as strict as the share is and mounts it. */
+static int place(const struct native_share *from, int tree, int read_only, const char *path, struct error **err)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only || from->read_only ? MOUNT_ATTR_RDONLY : 0) };
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
+		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot mount the share of %s", from->host);
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < from->hidden.count; i++)
+		r = cover(tree, from->hidden.items[i] + strlen(from->host), err);
+	if (r < 0)
+		umount2(path, MNT_DETACH);
+	return r;
+}
+
+int native_mount_share(const struct boot_share *s, const char *path, struct error **err)
+{
+	const struct native_share *from = find(native_self(), s->tag);
+	if (!from)
+		return error_set(err, ENOENT, "the keeper did not say where the share \"%s\" comes from", s->tag);
+	AUTO_FD int tree = clone_host(from, err);
+	return tree < 0 ? tree : place(from, tree, s->read_only, path, err);
+}
+
+int native_place_share(struct native *n, const char *tag, int tree, struct error **err)
+{
+	const struct native_share *s = find(n, tag);
+	AUTOFREE char *path = path_join(AGENT_SHARES, tag);
+	int r = path_mkdir_all(path, 0755, err);
+	return r < 0 ? r : place(s, tree, 0, path, err);
+}
+
+int native_take_share(int machine, const char *path, struct error **err)
+{
+	if (setns(machine, CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNS) < 0)
+		return error_set_errno(err, errno, "cannot enter the machine");
+	return mounts_clone(path, err);
+}
+
+static int write_map(const char *file, const struct runtime_id_mapping *extents, size_t count)
+{
+	char text[NATIVE_EXTENTS_MAX * 36];
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "%u %u %u\n", extents[i].inside, extents[i].inside, extents[i].count);
+	AUTO_FD int fd = open(file, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : write(fd, text, n) != (ssize_t)n ? -EIO : 0;
+}
+
+/* Maps the caller's parent's new user namespace onto itself, once told; its exit status says how it went. */
+static _Noreturn void map_parent(int told)
+{
+	const struct native_go *g = &native_self()->go;
+	char path[64], byte;
+	pid_t parent = getppid();
+	int r = read(told, &byte, 1) == 1 ? 0 : -EPIPE;
+	snprintf(path, sizeof path, "/proc/%d/gid_map", (int)parent);
+	if (r >= 0)
+		r = write_map(path, g->gids, g->gid_count);
+	snprintf(path, sizeof path, "/proc/%d/uid_map", (int)parent);
+	if (r >= 0)
+		r = write_map(path, g->uids, g->uid_count);
+	_exit(r < 0 ? -r : 0);
+}
+
+int native_leave(void)
+{
+	int ends[2], status = 0, r = fd_pipe(ends);
+	if (r < 0)
+		return r;
+	pid_t mapper = fork();
+	if (mapper == 0) {
+		fd_close(ends[1]);
+		map_parent(ends[0]);
+	}
+	fd_close(ends[0]);
+	r = mapper < 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ? -errno : fd_write_full(ends[1], "m", 1);
+	fd_close(ends[1]);
+	while (mapper > 0 && waitpid(mapper, &status, 0) < 0 && errno == EINTR)
+		;
+	if (r >= 0 && status)
+		r = WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+	return r < 0 ? r : mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-agent --native: from a process on the host to the first process of the machine's outer namespaces. */
+#pragma once
+
+/* Descriptor 3 is the keeper's socket. Returns the exit status. */
+int native_main(void);
