@@ -47,22 +47,19 @@ static int clone_machine(const char *name, const char *new_name, struct error **
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *from = NULL, *to = NULL;
-	AUTOFREE char *warning = NULL;
-	enum machine_isolation resolved;
 	int r = machine_name_free(new_name, err);
 	if (r == 0)
 		r = client_lock_stopped(name, &locks, err);
 	if (r == 0)
 		r = machine_load(name, &from, err);
 	if (r == 0)
-		r = isolation_resolve(from, &resolved, &warning, err);
-	if (r == 0)
 		r = copy_settings(from, new_name, &to, err);
 	if (r < 0)
 		return r;
-	struct copy copy = { from, isolation_disk_table(resolved, err) };
+	struct copy copy = { from, isolation_disk_table(from->form, err) };
 	if (!copy.disk)
-		return err && *err ? -(*err)->code : -ENOTSUP;
+		return -EOPNOTSUPP;
+	machine_sweep(isolation_erase);
 	return machine_create(to, fill, &copy, err);
 }
 

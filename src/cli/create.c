@@ -70,17 +70,18 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 	if (r == 0)
 		r = make_apply_options(m, o, applied, err);
 	if (r == 0)
-		r = make_check_isolation(m, err);
+		r = make_choose_form(m, err);
 	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;
 }
 
-static int prepare(struct options *o, struct json_object **ret, struct error **err)
+static int prepare(const struct machine *m, struct options *o, struct json_object **ret, struct error **err)
 {
 	static const char *const passed[] = { "pull", "platform", "progress", NULL };
 	AUTO_STRV struct strv words = { 0 };
 	strv_add(&words, "prepare");
+	strv_take(&words, make_form_option(m));
 	for (const char *const *p = passed; *p; p++)
 		if (options_given(o, *p))
 			strv_addf(&words, "--%s=%s", *p, options_string(o, *p));
@@ -96,7 +97,7 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_JSON struct json_object *prepared = NULL;
 	int r = configure(o, &m, &err);
 	if (r == 0)
-		r = prepare(o, &prepared, &err);
+		r = prepare(m, o, &prepared, &err);
 	if (r > 0)
 		return r;
 	if (r == 0)

@@ -14,6 +14,8 @@ static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
 	{ "name", 'n', OPTION_STRING, "NAME", "the machine's name", .default_text = "as it was exported" },
+	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host, whatever it was exported from", .default_text = "auto",
+		.choices = machine_isolation_words },
 	{ 0 },
 };
 
@@ -73,7 +75,8 @@ static int adopt(struct json_object *settings, const char *name, struct machine 
 	json_add_u64(settings, "uid", fresh->uid);
 	json_add_u64(settings, "gid", fresh->gid);
 	/* This host's alone, or what the image itself says. */
-	static const char *const others[] = { "image_disk", "image_digest", "image_config", "init_path", "platform", "kernel", "kernel_modules" };
+	static const char *const others[] = { "image_disk", "image_digest", "image_config", "init_path", "platform", "kernel", "kernel_modules",
+		"isolation", "form", "image_trees" };
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		json_object_object_del(settings, others[i]);
 	int r = machine_from_json(settings, &m, err);
@@ -94,35 +97,73 @@ static char *choose_name(struct options *o, struct json_object *settings)
 	return machine_name_from_image(path_base(options_words(o)->items[0]));
 }
 
+/* The isolation is this host's matter, and decided before anything is unpacked, as it says into what: m->isolation and m->form of a machine that
+ * is thrown away. */
+static int choose_isolation(struct options *o, struct machine **ret, struct error **err)
+{
+	static const char *const applied[] = { "isolation", NULL };
+	AUTO_SETTINGS struct settings settings = { 0 };
+	AUTO_MACHINE struct machine *m = machine_new("import");
+	int r = settings_load(&settings, err);
+	if (r == 0)
+		r = make_apply_settings(m, &settings, err);
+	if (r == 0)
+		r = make_apply_options(m, o, applied, err);
+	if (r == 0)
+		r = make_choose_form(m, err);
+	if (r == 0)
+		*ret = TAKE_PTR(m);
+	return r;
+}
+
+static int unpack(const struct machine *chosen, const char *file, struct json_object **ret, struct error **err)
+{
+	AUTO_STRV struct strv words = { 0 };
+	strv_add(&words, "unpack");
+	strv_take(&words, make_form_option(chosen));
+	strv_add(&words, "--");
+	strv_add(&words, file);
+	return image_program_run(&words, -1, -1, ret, err);
+}
+
+static int make(struct options *o, const struct machine *chosen, struct json_object *unpacked, struct machine **ret, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	struct json_object *settings = NULL;
+	int r = json_get_object(unpacked, "machine", &settings, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	AUTOFREE char *name = choose_name(o, settings);
+	r = machine_name_free(name, err);
+	if (r == 0)
+		r = adopt(settings, name, &m, err);
+	if (r < 0)
+		return r;
+	m->isolation = chosen->isolation;
+	m->form = chosen->form;
+	r = make_apply_image(m, unpacked, err);
+	if (r == 0)
+		r = make_store(m, 0, err);
+	if (r == 0)
+		*ret = TAKE_PTR(m);
+	return r;
+}
+
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_MACHINE struct machine *m = NULL, *chosen = NULL;
 	AUTO_JSON struct json_object *unpacked = NULL;
-	AUTO_STRV struct strv words = { 0 };
-	struct json_object *settings = NULL;
 	/* Checked before the work of unpacking where it is known. */
 	int r = options_string(o, "name") ? machine_name_free(options_string(o, "name"), &err) : 0;
-	if (r == 0) {
-		strv_add(&words, "unpack");
-		strv_add(&words, "--");
-		strv_add(&words, options_words(o)->items[0]);
-		r = image_program_run(&words, -1, -1, &unpacked, &err);
-	}
+	if (r == 0)
+		r = choose_isolation(o, &chosen, &err);
+	if (r == 0)
+		r = unpack(chosen, options_words(o)->items[0], &unpacked, &err);
 	if (r > 0)
 		return r;
-	if (r == 0 && (r = json_get_object(unpacked, "machine", &settings, &err)) == -ENOENT)
-		r = 0;
-	if (r < 0)
-		return output_failure(r, err);
-	AUTOFREE char *name = choose_name(o, settings);
-	r = machine_name_free(name, &err);
 	if (r == 0)
-		r = adopt(settings, name, &m, &err);
-	if (r == 0)
-		r = make_apply_image(m, unpacked, &err);
-	if (r == 0)
-		r = make_store(m, 0, &err);
+		r = make(o, chosen, unpacked, &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	tell_openings(m);

@@ -70,7 +70,7 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 	if (r == 0)
 		r = make_apply_mounts(m, options_list(o, "volume"), err);
 	if (r == 0)
-		r = make_check_isolation(m, err);
+		r = make_choose_form(m, err);
 	if (r < 0)
 		return r;
 	*ret_image = xstrdup(image);
@@ -88,6 +88,7 @@ static int run(const struct command_spec *c, struct options *o)
 	int r = configure(o, &image, &m, &err);
 	if (r == 0) {
 		strv_add(&words, "prepare");
+		strv_take(&words, make_form_option(m));
 		strv_add(&words, "--");
 		strv_add(&words, image);
 		r = image_program_run(&words, -1, -1, &prepared, &err);

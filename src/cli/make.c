@@ -111,10 +111,12 @@ static int copy_text(struct json_object *o, const char *key, char **place, int r
 	return 0;
 }
 
-/* A disk cannot be smaller than the image's file system it is laid over. */
+/* A disk cannot be smaller than the image's file system it is laid over. Trees have no size of their own. */
 static int check_disk_size(const struct machine *m, struct error **err)
 {
 	struct stat st;
+	if (!m->image_disk)
+		return 0;
 	if (stat(m->image_disk, &st) < 0)
 		return error_set_errno(err, errno, "%s", m->image_disk);
 	if ((uint64_t)st.st_size <= machine_disk_size(m))
@@ -135,6 +137,24 @@ static int check_platform(const struct machine *m, struct error **err)
 		m->platform, host.architecture);
 }
 
+/* What the machine's disk will stand on. */
+static int copy_form(struct machine *m, struct json_object *prepared, struct error **err)
+{
+	AUTO_STRV struct strv trees = { 0 };
+	if (m->form != MACHINE_ISOLATION_NATIVE)
+		return copy_text(prepared, "disk", &m->image_disk, 1, err);
+	int r = json_get_strv(prepared, "trees", &trees, err);
+	if (r == -ENOENT || (r == 0 && trees.count == 0))
+		return error_set(err, EPROTO, "holm-image does not say \"trees\"; is holm installed completely?");
+	if (r < 0)
+		return r;
+	free(TAKE_PTR(m->image_disk));
+	strv_done(&m->image_trees);
+	m->image_trees = trees;
+	trees = (struct strv){ 0 };
+	return 0;
+}
+
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	struct json_object *config;
@@ -142,7 +162,7 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 	if (r == 0)
 		r = copy_text(prepared, "digest", &m->image_digest, 1, err);
 	if (r == 0)
-		r = copy_text(prepared, "disk", &m->image_disk, 1, err);
+		r = copy_form(m, prepared, err);
 	if (r == 0)
 		r = copy_text(prepared, "platform", &m->platform, 0, err);
 	if (r == 0)
@@ -161,10 +181,16 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 	return check_disk_size(m, err);
 }
 
-int make_check_isolation(const struct machine *m, struct error **err)
+int make_choose_form(struct machine *m, struct error **err)
 {
-	enum machine_isolation resolved;
-	return isolation_resolve(m, &resolved, NULL, err);
+	AUTOFREE char *warning = NULL; /* shown when it boots */
+	return isolation_resolve(m, &m->form, &warning, err);
+}
+
+char *make_form_option(const struct machine *m)
+{
+	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
+	return xasprintf("--form=%s", disk->image_form);
 }
 
 static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
@@ -175,16 +201,12 @@ static int fill(const struct machine *m, const char *directory, void *data, stru
 
 int make_store(struct machine *m, int set_default, struct error **err)
 {
-	enum machine_isolation resolved;
-	AUTOFREE char *warning = NULL; /* shown when it boots */
 	AUTO_STRV struct strv others = { 0 };
-	int r = isolation_resolve(m, &resolved, &warning, err);
-	if (r < 0)
-		return r;
-	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, err);
+	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, err);
 	if (!disk)
-		return err && *err ? -(*err)->code : -ENOTSUP;
-	r = machine_list(&others, err);
+		return -EOPNOTSUPP;
+	machine_sweep(isolation_erase);
+	int r = machine_list(&others, err);
 	if (r == 0)
 		r = machine_create(m, fill, (void *)disk, err);
 	if (r == 0 && (set_default || others.count == 0))

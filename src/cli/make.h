@@ -13,7 +13,7 @@ int make_apply_options(struct machine *m, struct options *o, const char *const *
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
 /* The host side of a mount must be a directory now. */
 int make_check_mount(const struct machine_mount *mount, struct error **err);
-/* Takes over what `holm-image prepare` (or unpack) printed, and checks the settings against it. */
+/* Takes over what `holm-image prepare` (or unpack) printed for the form m->form, and checks the settings against it. */
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err);
 /* Puts the machine on disk and makes it the default when it is the first, or when asked. */
 int make_store(struct machine *m, int set_default, struct error **err);
@@ -21,5 +21,7 @@ int make_store(struct machine *m, int set_default, struct error **err);
 int make_boot(const struct machine *m);
 /* One line about an image without an init, where that matters. */
 void make_note_init(const struct machine *m);
-/* Whether this host has the isolation that the machine asks for; to be asked before anything is fetched. */
-int make_check_isolation(const struct machine *m, struct error **err);
+/* Decides what the isolation that a new machine asks for means on this host, and with it m->form; to be asked before anything is fetched. */
+int make_choose_form(struct machine *m, struct error **err);
+/* The argument --form=... for holm-image: what it has to make of the image for m->form. Owned. */
+char *make_form_option(const struct machine *m);

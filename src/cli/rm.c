@@ -34,8 +34,6 @@ static int remove_machine(const char *name, int force, struct error **err)
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *m = NULL;
-	AUTOFREE char *warning = NULL;
-	enum machine_isolation resolved;
 	int r = force ? client_stop(name, FORCED_STOP_MS, err) : 0;
 	if (r == 0)
 		r = client_lock_stopped(name, &locks, err);
@@ -47,10 +45,11 @@ static int remove_machine(const char *name, int force, struct error **err)
 		return r;
 	/* A machine whose file is damaged can be removed all the same. */
 	machine_load(name, &m, NULL);
-	r = machine_delete(name, err);
-	if (r < 0 || !m || isolation_resolve(m, &resolved, &warning, NULL) < 0)
+	machine_sweep(isolation_erase);
+	r = machine_delete(name, isolation_erase, err);
+	if (r < 0 || !m)
 		return r;
-	const struct isolation_disk_ops *disk = isolation_disk_table(resolved, NULL);
+	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
 	return disk && disk->remove ? disk->remove(m, err) : 0;
 }
 

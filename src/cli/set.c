@@ -7,8 +7,8 @@
 #include "cli/change.h"
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/make.h"
 #include "cli/output.h"
+#include "isolation/isolation.h"
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -42,8 +42,9 @@ static int apply(struct machine *m, void *data, struct error **err)
 		if (r < 0)
 			return r;
 	}
-	/* auto is decided at each start; what is asked for by name must be there. */
-	return m->isolation == MACHINE_ISOLATION_AUTO ? 0 : make_check_isolation(m, err);
+	/* auto is what the disk is made for; what is asked for by name must be there. */
+	enum machine_isolation resolved;
+	return m->isolation == MACHINE_ISOLATION_AUTO ? 0 : isolation_resolve(m, &resolved, NULL, err);
 }
 
 static int run(const struct command_spec *c, struct options *o)

@@ -36,15 +36,16 @@ struct isolation_events {
 /* A stopped machine: used by the CLI (links nothing but libc and json-c). */
 struct isolation_disk_ops {
 	const char *name; /* "vm" */
-	/* Makes what the machine needs on disk inside `directory` (m's new one) over the prepared image disk that m->image_disk names. O(1). */
+	/* Makes what the machine needs on disk inside `directory` (m's new one) over the prepared image that m->image_disk or m->image_trees
+	 * names. O(1). */
 	int (*create)(const struct machine *m, const char *directory, struct error **err);
 	/* Drops what create made beyond the machine's own directory (shared bases that nobody names any more); m's directory is gone already. */
 	int (*remove)(const struct machine *m, struct error **err);
 	/* Copy-on-write; `from` is stopped and locked, `directory` is the new machine's. */
 	int (*clone)(const struct machine *from, const struct machine *to, const char *directory, struct error **err);
 	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone; quick (`ls` asks for all) */
-	/* Before m's directory is deleted by the caller: deletes in it what the caller could not (other owners). May be NULL. */
-	int (*erase)(const struct machine *m, const char *directory, struct error **err);
+	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing there is fine. */
+	int (*erase)(const char *directory, struct error **err);
 	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 };
 
@@ -70,15 +71,20 @@ struct isolation_ops {
 };
 
 extern const struct isolation_ops isolation_vm, isolation_native; /* isolation_lib */
-extern const struct isolation_disk_ops isolation_vm_disk; /* isolation_disk_lib */
+extern const struct isolation_disk_ops isolation_vm_disk, isolation_native_disk; /* isolation_disk_lib */
 
 /* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has, or, for a machine that is not made yet (and
  * m NULL), what the probes say: vm where hardware virtualization really works, else native where that works, else vm under emulation.
- * An isolation that cannot work here is an error that says what is missing. *ret_warning (owned, may stay NULL): one line to show, e.g. that
- * the machine runs under emulation. (isolation_disk_lib) */
+ * An isolation that cannot work here is an error that says what is missing and what to do. *ret_warning (owned, may stay NULL): one line to
+ * show, e.g. that the machine runs under emulation. Costs a few small files to read once the host was probed since its boot.
+ * (isolation_disk_lib) */
 int isolation_resolve(const struct machine *m, enum machine_isolation *ret, char **ret_warning, struct error **err);
-/* The tables of a resolved isolation. NULL and an error where this build has none. */
+/* Whether this host has one of the two; texts as above. */
+int isolation_check(enum machine_isolation which, char **ret_warning, struct error **err);
+/* The tables of a resolved isolation, or of a machine's form. NULL and an error where this build has none. */
 const struct isolation_ops *isolation_table(enum machine_isolation resolved, struct error **err);           /* isolation_lib */
 const struct isolation_disk_ops *isolation_disk_table(enum machine_isolation resolved, struct error **err); /* isolation_disk_lib */
-/* `holm system info`: adds an array "probes" of {"name","ok","detail","fix"}. */
+/* Before a machine's directory is deleted: deletes in it what the caller could not (files of other owners), whatever its form. */
+int isolation_erase(const char *directory, struct error **err); /* isolation_disk_lib */
+/* `holm system info`: adds an array "probes" of {"name","for":"vm"|"native"|"both","ok","detail","fix"}. */
 void isolation_probe_all(struct json_object *into); /* isolation_disk_lib */

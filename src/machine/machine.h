@@ -85,7 +85,12 @@ int machine_list(struct strv *names, struct error **err);                     /*
 /* Makes the machine's directory with machine.json and whatever `fill` adds, under its name at once (rename of a temporary directory).
  * -EEXIST when the name is taken. */
 int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data, struct error **err);
-int machine_delete(const char *name, struct error **err); /* caller holds both locks */
+/* Deletes in a machine's directory what the caller could not (files of other owners): isolation_erase(). */
+typedef int machine_erase(const char *directory, struct error **err);
+/* Caller holds both locks. erase (may be NULL) is asked when the machine is gone from its name and before its directory is deleted. */
+int machine_delete(const char *name, machine_erase *erase, struct error **err);
+/* Deletes what creations and deletions that crashed have left. Whoever creates, clones or deletes calls it first; failures wait for the next. */
+void machine_sweep(machine_erase *erase);
 int machine_rename(const char *from, const char *to, struct error **err); /* caller holds both locks; the default follows */
 
 char *machine_list_dir(void);                                 /* $DATA/machines; owned */

@@ -203,30 +203,32 @@ char *machine_socket_path(const char *name, struct error **err)
 
 /* ---- creating and deleting ---- */
 
-/* Deletes what crashed creations and deletions have left in the machines' directory. */
-static void sweep(int machines)
+static void erase_and_remove(int machines, const char *path, const char *name, machine_erase *erase)
 {
-	int copy = fcntl(machines, F_DUPFD_CLOEXEC, 3);
-	DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-	if (!directory) {
-		fd_close(copy);
-		return;
-	}
-	rewinddir(directory);
-	for (struct dirent *e; (e = readdir(directory));) {
+	AUTOFREE char *directory = path_join(path, name);
+	if (!erase || erase(directory, NULL) >= 0)
+		path_remove_tree(machines, name);
+}
+
+void machine_sweep(machine_erase *erase)
+{
+	AUTOFREE char *path = machine_list_dir();
+	DIR *directory = opendir(path);
+	for (struct dirent *e; directory && (e = readdir(directory));) {
 		struct stat st;
 		if (!startswith(e->d_name, ".new-") && !startswith(e->d_name, ".old-"))
 			continue;
-		AUTOFREE char *path = xasprintf("/proc/self/fd/%d/%s/config.lock", machines, e->d_name);
+		AUTOFREE char *lock = xasprintf("%s/%s/config.lock", path, e->d_name);
 		/* One without a lock file is just being made, unless it is old. */
-		int young = fstatat(machines, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime < HALF_MADE_SECONDS;
-		if (!path_exists(path) && young)
+		int young = fstatat(dirfd(directory), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime < HALF_MADE_SECONDS;
+		if (!path_exists(lock) && young)
 			continue;
-		AUTO_FD int fd = lock_file(path, LOCK_EXCLUSIVE, 0, NULL);
+		AUTO_FD int fd = lock_file(lock, LOCK_EXCLUSIVE, 0, NULL);
 		if (fd >= 0)
-			path_remove_tree(machines, e->d_name);
+			erase_and_remove(dirfd(directory), path, e->d_name, erase);
 	}
-	closedir(directory);
+	if (directory)
+		closedir(directory);
 }
 
 static char *temporary_name(const char *prefix)
@@ -275,7 +277,6 @@ int machine_create(const struct machine *m, int (*fill)(const struct machine *m,
 	AUTO_FD int machines = open_machines(&path, err);
 	if (machines < 0)
 		return machines;
-	sweep(machines);
 	if (faccessat(machines, m->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return name_taken(m->name, err);
 	AUTOFREE char *directory = path_join(path, temporary), *lock_path = path_join(directory, "config.lock");
@@ -332,7 +333,7 @@ int machine_rename(const char *from, const char *to, struct error **err)
 	return r;
 }
 
-int machine_delete(const char *name, struct error **err)
+int machine_delete(const char *name, machine_erase *erase, struct error **err)
 {
 	AUTOFREE char *path = NULL, *temporary = temporary_name(".old-"), *current = NULL;
 	AUTO_FD int machines = open_machines(&path, err);
@@ -343,7 +344,11 @@ int machine_delete(const char *name, struct error **err)
 	if (machine_default_get(&current, NULL) == 0 && streq(current, name))
 		machine_default_set(NULL, NULL);
 	remove_socket(name);
-	int r = path_remove_tree(machines, temporary);
+	AUTOFREE char *directory = path_join(path, temporary);
+	int r = erase ? erase(directory, err) : 0;
+	if (r < 0)
+		return r;
+	r = path_remove_tree(machines, temporary);
 	if (r < 0)
 		return error_set_errno(err, r, "%s/%s", path, temporary);
 	fsync(machines);

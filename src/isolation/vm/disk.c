@@ -10,22 +10,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
-#include "base/lock.h"
 #include "base/path.h"
 #include "disk/qcow2.h"
+#include "isolation/bases.h"
 #include "isolation/isolation.h"
 
 #define DISK "disk.qcow2"
-#define BASES ".bases"
 
-enum { BASES_LOCK_MS = 30 * 1000, CHAIN_MAX = QCOW2_CHAIN_MAX - 2 };
+enum { CHAIN_MAX = QCOW2_CHAIN_MAX - 2 };
 
 static int disk_create(const struct machine *m, const char *directory, struct error **err)
 {
@@ -37,23 +34,6 @@ static int disk_create(const struct machine *m, const char *directory, struct er
 		return error_set(err, EINVAL, "disk-size is too small: the image alone needs %llu MiB", (unsigned long long)(st.st_size >> 20) + 1);
 	AUTOFREE char *path = path_join(directory, DISK);
 	return qcow2_create(path, m->image_disk, "raw", size, err);
-}
-
-static char *machines_dir(void)
-{
-	AUTOFREE char *data = path_data_dir();
-	return path_join(data, "machines");
-}
-
-/* Makes the folder and takes its lock: a descriptor or -errno. */
-static int lock_bases(const char *bases, struct error **err)
-{
-	int r = path_mkdir_all(bases, 0700, err);
-	if (r < 0)
-		return r;
-	AUTOFREE char *lock = path_join(bases, "lock");
-	r = lock_file(lock, LOCK_EXCLUSIVE, clock_deadline(BASES_LOCK_MS), err);
-	return r == -EWOULDBLOCK ? error_set(err, EBUSY, "another clone or removal is going on; try again") : r;
 }
 
 static int count_link(const char *backing, const char *format, void *data)
@@ -72,12 +52,12 @@ static int is_unwritten(const char *path, const char *fresh)
 /* Puts the source's disk aside as a base and gives the source an empty overlay over it; *ret: the base's name as overlays store it. */
 static int freeze(const char *source, const char *bases, uint64_t size, char **ret, struct error **err)
 {
-	unsigned char id[8];
-	if (getrandom(id, sizeof(id), 0) != sizeof(id))
-		return error_set(err, EIO, "no random numbers");
-	AUTOFREE char *name = xasprintf("%02x%02x%02x%02x%02x%02x%02x%02x.qcow2", id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]);
+	AUTOFREE char *id = bases_new_id(err);
+	if (!id)
+		return -EIO;
+	AUTOFREE char *name = xasprintf("%s.qcow2", id);
 	AUTOFREE char *base = path_join(bases, name);
-	AUTOFREE char *stored = xasprintf("../" BASES "/%s", name);
+	AUTOFREE char *stored = xasprintf("../" BASES_FOLDER "/%s", name);
 	AUTOFREE char *overlay = xasprintf("%s.new", source);
 	unlink(overlay);
 	if (link(source, base) < 0)
@@ -97,7 +77,7 @@ static int freeze(const char *source, const char *bases, uint64_t size, char **r
 /* The source's base can serve the clone too when the source has written nothing since: 1 done, 0 not so, -errno. */
 static int share_base(const char *source, const char *target, const struct qcow2_info *info, struct error **err)
 {
-	if (!info->backing || !startswith(info->backing, "../" BASES "/"))
+	if (!info->backing || !startswith(info->backing, "../" BASES_FOLDER "/"))
 		return 0;
 	int r = qcow2_create(target, info->backing, "qcow2", info->virtual_size, err);
 	if (r < 0)
@@ -110,14 +90,13 @@ static int share_base(const char *source, const char *target, const struct qcow2
 
 static int disk_clone(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
 {
-	AUTOFREE char *machines = machines_dir();
-	AUTOFREE char *bases = path_join(machines, BASES);
+	AUTOFREE char *bases = bases_folder();
 	AUTOFREE char *source = machine_file(from->name, DISK);
 	AUTOFREE char *target = path_join(directory, DISK);
 	AUTOFREE char *base = NULL;
 	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 	int links = 0;
-	AUTO_FD int lock = lock_bases(bases, err);
+	AUTO_FD int lock = bases_lock(bases, err);
 	if (lock < 0)
 		return lock;
 	int r = qcow2_read(source, &info, err);
@@ -138,7 +117,7 @@ static int disk_clone(const struct machine *from, const struct machine *to, cons
 
 static int collect_base(const char *backing, const char *format, void *data)
 {
-	if (strstr(backing, "/" BASES "/"))
+	if (strstr(backing, "/" BASES_FOLDER "/"))
 		strv_add(data, path_base(backing));
 	return 0;
 }
@@ -152,7 +131,7 @@ static int collect_used(const char *machines, struct strv *used, struct error **
 		return error_set_errno(err, errno, "cannot read %s", machines);
 	int r = 0;
 	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES))
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES_FOLDER))
 			continue;
 		AUTOFREE char *disk = xasprintf("%s/%s/" DISK, machines, e->d_name);
 		if (!path_exists(disk))
@@ -169,12 +148,12 @@ static int collect_used(const char *machines, struct strv *used, struct error **
 
 static int disk_remove(const struct machine *m, struct error **err)
 {
-	AUTOFREE char *machines = machines_dir();
-	AUTOFREE char *bases = path_join(machines, BASES);
+	AUTOFREE char *machines = machine_list_dir();
+	AUTOFREE char *bases = bases_folder();
 	AUTO_STRV struct strv used = { 0 };
 	if (!path_exists(bases))
 		return 0;
-	AUTO_FD int lock = lock_bases(bases, err);
+	AUTO_FD int lock = bases_lock(bases, err);
 	if (lock < 0)
 		return lock;
 	/* Where a machine's disk is damaged nobody knows what it stands on: all bases stay, until a removal without it. */
@@ -201,10 +180,18 @@ static int disk_usage(const struct machine *m, uint64_t *ret_bytes)
 	return 0;
 }
 
+static int disk_erase(const char *directory, struct error **err)
+{
+	AUTOFREE char *path = path_join(directory, DISK);
+	return unlink(path) < 0 && errno != ENOENT ? error_set_errno(err, errno, "cannot delete %s", path) : 0;
+}
+
 const struct isolation_disk_ops isolation_vm_disk = {
 	.name = "vm",
+	.image_form = "disk",
 	.create = disk_create,
 	.remove = disk_remove,
 	.clone = disk_clone,
 	.disk_usage = disk_usage,
+	.erase = disk_erase,
 };

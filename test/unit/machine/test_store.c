@@ -78,6 +78,15 @@ static void failing_leaves_nothing(void **state)
 	assert_false(strv_contains(&names, "half"));
 }
 
+static char erased[4096];
+static int refusing;
+
+static int note_erase(const char *path, struct error **err)
+{
+	snprintf(erased, sizeof erased, "%s", path);
+	return refusing ? -EPERM : 0;
+}
+
 static void crashed_creations_are_swept(void **state)
 {
 	int result = 0;
@@ -88,7 +97,13 @@ static void crashed_creations_are_swept(void **state)
 	fd_close(open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	AUTO_MACHINE struct machine *m = new_machine("sweeper");
 	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
+	refusing = 1;
+	machine_sweep(note_erase);
+	assert_true(path_exists(old));
+	refusing = 0;
+	machine_sweep(note_erase);
 	assert_false(path_exists(old));
+	assert_string_equal(erased, old);
 	assert_true(path_exists(young));
 	rmdir(young);
 }
@@ -130,8 +145,10 @@ static void renaming_and_deleting(void **state)
 	assert_string_equal(m->name, "work");
 	assert_int_equal(machine_default_get(&name, NULL), 0);
 	assert_string_equal(name, "work");
-	assert_int_equal(machine_delete("work", NULL), 0);
-	assert_int_equal(machine_delete("work", NULL), -ENOENT);
+	assert_int_equal(machine_delete("work", note_erase, NULL), 0);
+	assert_non_null(strstr(erased, "/.old-")); /* asked once the name was free */
+	assert_false(path_exists(erased));
+	assert_int_equal(machine_delete("work", NULL, NULL), -ENOENT);
 	free(TAKE_PTR(name));
 	assert_int_equal(machine_default_get(&name, NULL), -ENOENT);
 }
@@ -194,7 +211,7 @@ static void damaged_files(void **state)
 	assert_int_equal(truncate(file, 20), 0);
 	assert_true(machine_load("sweeper", &m, &err) < 0);
 	assert_non_null(strstr(err->text, "damaged"));
-	assert_int_equal(machine_delete("sweeper", NULL), 0);
+	assert_int_equal(machine_delete("sweeper", NULL, NULL), 0);
 }
 
 static void sockets(void **state)
