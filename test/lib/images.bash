@@ -184,6 +184,13 @@ rootfs_create_user_fails()
 	chmod 755 etc/machine/create-user.sh
 }
 
+# Waits until the user's home has a file `go`.
+rootfs_create_user_waits()
+{
+	rootfs_create_user
+	sed -i '2a while [ ! -e "$CONTAINER_HOME/go" ]; do sleep 0.1; done' etc/machine/create-user.sh
+}
+
 # --- Debian with somebody else's user ----------------------------------------------------------------------------------------------
 
 # image_ubuntu_like BASE.tar UID DIR: BASE whose user UID is `ubuntu`, with a home, groups and a sudo rule.
@@ -204,6 +211,30 @@ image_ubuntu_like()
 		tar -C "$1" --numeric-owner -cf "$1.tar" etc/passwd etc/shadow etc/group etc/sudoers.d/90-ubuntu home/ubuntu' sh "$tree" "$2"
 	image_on_top "$1" "$tree.tar" ubuntu-like "$3"
 	rm -rf "$tree" "$tree.tar"
+}
+
+# --- many layers ------------------------------------------------------------------------------------------------------------------------
+
+# image_of_many_layers BASE.tar COUNT NAME DIR: COUNT layers on top of BASE. Layer N makes /layers/N and /layers/last, removes the file of layer N-3, and each
+# tenth replaces the folder /layers/opaque by one with only its own file.
+image_of_many_layers()
+{
+	local layout n
+	layout=$(mktemp -d)
+	skopeo copy --quiet --insecure-policy "oci-archive:$1" "oci:$layout/oci:test"
+	for n in $(seq 1 "$2"); do
+		rm -rf "$layout/tree"
+		mkdir -p "$layout/tree/layers/opaque"
+		echo "$n" >"$layout/tree/layers/$n"
+		echo "$n" >"$layout/tree/layers/last"
+		echo "$n" >"$layout/tree/layers/opaque/$n"
+		[ "$n" -le 3 ] || : >"$layout/tree/layers/.wh.$((n - 3))"
+		[ $((n % 10)) != 0 ] || : >"$layout/tree/layers/opaque/.wh..wh..opq"
+		tar -C "$layout/tree" --sort=name --owner=0 --group=0 --numeric-owner -cf "$layout/$n.tar" layers
+	done
+	python3 "$(dirname "${BASH_SOURCE[0]}")/add-layers" "$layout/oci" "$layout" "$2"
+	image_archive "$layout/oci" "$3" "$4"
+	rm -rf "$layout"
 }
 
 # --- big -----------------------------------------------------------------------------------------------------------------------------

@@ -72,6 +72,83 @@ works_again()
 	works_again two
 }
 
+# die_and_work_again KIND: a part of a machine without a VM is killed while it runs. Either it is replaced or the machine ends; nothing hangs.
+die_and_work_again()
+{
+	local pid
+	as_root box sh -c "echo $1 >/root/kept; sync"
+	case "$1" in
+	agent) pid=$(agent_of box) ;;
+	init) pid=$(init_of box) ;;
+	pasta) pid=$(part_of_world pasta) ;;
+	esac
+	kill -KILL "$pid"
+	HOLM_TEST_TIMEOUT=60 run holm machine run echo still
+	[ "$status" != 124 ]
+	HOLM_TEST_TIMEOUT=60 holm machine stop box
+	works_again "$1"
+}
+
+part_of_world()
+{
+	local pid
+	for pid in $(world_processes); do
+		case "$(cat "/proc/$pid/comm")" in
+		"$1"*) echo "$pid"; return 0 ;;
+		esac
+	done
+	return 1
+}
+
+@test "kill -9 of the agent, of the init: the machine ends or comes back, nothing is left" {
+	requires native
+	die_and_work_again agent
+	die_and_work_again init
+	as_root box sh -c 'echo two >/root/kept; sync'
+}
+
+@test "kill -9 of the network of a machine without a VM" {
+	requires native tun
+	holm machine run true
+	until_true 10 part_of_world pasta >/dev/null
+	die_and_work_again pasta
+	as_root box sh -c 'echo two >/root/kept; sync'
+}
+
+@test "kill -9 of an agent with a session: it ends with a line" {
+	requires native
+	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
+	local pid=$! got=0
+	until_true 20 grep -q up "$TMPDIR/out"
+	kill -KILL "$(agent_of box)"
+	wait $pid || got=$?
+	equal 125 "$got"
+	contains "$(tail -n 1 "$TMPDIR/err")" "holm: "
+	rm "$TMPDIR/out" "$TMPDIR/err"
+	works_again two
+}
+
+@test "kill -9 of keeper, agent, crun, pasta, init while they start" {
+	requires native cgroup python3
+	local name delay pid
+	for name in holm-keeper holm-agent crun pasta init; do
+		for delay in 0 3 10 30; do
+			holm machine stop box
+			# The keeper's name is cut by the kernel at 15 bytes, so is none of these.
+			"$BATS_TEST_DIRNAME/../lib/kill-when" "$HOLM_TEST_CGROUP" "$name" "$delay" 3>&- &
+			pid=$!
+			HOLM_TEST_TIMEOUT=60 run holm machine run echo up
+			[ "$status" != 124 ] || { echo "hangs after $name was killed $delay ms after its start" >&2; return 1; }
+			kill "$pid" 2>/dev/null || true
+			wait "$pid" || true
+			HOLM_TEST_TIMEOUT=60 holm machine stop box
+			until_true 20 is_state box stopped
+			leaks || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
+		done
+		equal two "$(as_root box cat /root/kept)"
+	done
+}
+
 @test "kill -9 of the CLI ends its command, not the machine" {
 	command holm machine run sh -c 'echo up; exec sleep 977' >"$TMPDIR/out" 3>&- &
 	local pid=$!
@@ -87,12 +164,13 @@ works_again()
 }
 
 @test "kill -9 of the CLI while the machine boots leaves a machine that works" {
-	local moment
-	for moment in 0.05 0.3 1 2; do
+	local moment moments="0.05 0.3 1 2"
+	[ "$ISOLATION" != native ] || moments="0.005 0.01 0.02 0.04 0.08"
+	for moment in $moments; do
 		holm machine stop box
 		command holm machine run true 3>&- &
 		local pid=$!
-		command sleep $moment
+		command sleep "$moment"
 		kill -KILL $pid 2>/dev/null || true
 		equal two "$(as_root box cat /root/kept)"
 	done
@@ -101,12 +179,13 @@ works_again()
 }
 
 @test "kill -9 of the keeper at moments of its boot" {
-	local moment keeper
-	for moment in 0.1 0.6 1.5; do
+	local moment keeper moments="0.1 0.6 1.5"
+	[ "$ISOLATION" != native ] || moments="0 0.01 0.02 0.04 0.08 0.2"
+	for moment in $moments; do
 		command timeout 60 holm machine run true 2>/dev/null 3>&- &
 		local pid=$!
 		until_true 10 keeper_of box >/dev/null
-		command sleep $moment
+		command sleep "$moment"
 		keeper=$(keeper_of box) || true
 		[ -z "$keeper" ] || kill -KILL "$keeper"
 		wait $pid || true

@@ -60,7 +60,39 @@ teardown_file()
 	as_root deb sh -c 'mount -t tmpfs none /mnt && umount /mnt'
 }
 
+@test "units are sandboxed: PrivateTmp, ProtectSystem, DynamicUser" {
+	as_root deb sh -c 'cat >/etc/systemd/system/boxed.service' <<-'END'
+		[Service]
+		Type=oneshot
+		RemainAfterExit=yes
+		DynamicUser=yes
+		PrivateTmp=yes
+		ProtectSystem=strict
+		ProtectHome=tmpfs
+		StateDirectory=boxed
+		ExecStart=/bin/sh -c 'touch /tmp/only-mine; id -u >/var/lib/boxed/uid; touch /usr/no && exit 1; exit 0'
+	END
+	as_root deb systemctl daemon-reload
+	run as_root deb systemctl start boxed.service
+	[ "$status" = 0 ] || { as_root deb systemctl status --no-pager boxed.service >&2; return 1; }
+	[ "$(as_root deb cat /var/lib/private/boxed/uid)" -gt 60000 ]
+	run ! as_root deb test -e /tmp/only-mine
+	run ! as_root deb test -e /usr/no
+	as_root deb systemctl stop boxed.service
+}
+
+@test "without a VM: a cgroup2 that systemd manages, mounts of one's own, the console in the log" {
+	requires native cgroup
+	equal cgroup2fs "$(in_machine deb stat -f -c %T /sys/fs/cgroup)"
+	as_root deb test -d /sys/fs/cgroup/system.slice
+	as_root deb sh -c 'mount -t tmpfs none /mnt && umount /mnt'
+	as_root deb systemd-run --wait --quiet -p MemoryAccounting=yes true
+	contains "$(holm machine logs deb)" "Debian GNU/Linux"
+	equal container-other "$(as_root deb systemd-detect-virt --container | sed 's/^holm$/container-other/')"
+}
+
 @test "a session is in a cgroup of its own outside systemd's units" {
+	requires cgroup
 	run in_machine deb cat /proc/self/cgroup
 	equal 0 "$status"
 	run ! grep -Eq '\.service|init\.scope' <<<"$output"

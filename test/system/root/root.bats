@@ -41,3 +41,18 @@ teardown_file()
 	contains "running degraded" "$(holm machine run -n deb -- systemctl is-system-running --wait || true)"
 	holm machine rm --force deb
 }
+
+@test "without a VM: root inside is nobody on the host but in the home, where the files are root's" {
+	requires native
+	holm machine run true
+	local init
+	init=$(init_of box)
+	[ "$(awk '/^Uid:/ { print $2 }' "/proc/$init/status")" -ge 100000 ]
+	run ! grep -Eq ' 0 +[0-9]+$' <<<"$(awk '{ print $2, $3 }' "/proc/$init/uid_map" | sed 's/^/ /')"
+	holm machine run sh -c 'mkdir made; echo x >made/file; chown 33:33 made/file'
+	equal 0 "$(stat -c %u made)"
+	rm -r made
+	# The files of the machine itself are the range's.
+	holm machine run touch /srv/mine
+	[ "$(stat -c %u "$XDG_DATA_HOME"/holm/machines/box/native/upper/srv/mine)" -ge 100000 ]
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attempts of somebody inside a machine that busybox has no program for (test/system/native.bats; static, so that it runs in any image):
+ *
+ *   attempt setattr-rw MOUNT          takes "read-only" off a mount and all below it
+ *   attempt clone-rw MOUNT FILE       makes a writable copy of the mount and writes FILE in it
+ *   attempt abstract NAME             connects to a unix socket in the abstract name space
+ *   attempt module                    asks for loading a kernel module
+ *   attempt xattr FILE NAME=VALUE     sets an extended attribute
+ *   attempt xattrs FILE...            prints all of them, one a line
+ *
+ * Exits with 0 when it was let, with 1 and the reason when not, with 2 when the words are wrong. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static int refused(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	return 1;
+}
+
+static int make_writable(int fd, const char *path, unsigned flags)
+{
+	struct mount_attr a = { .attr_clr = MOUNT_ATTR_RDONLY };
+	return mount_setattr(fd, path, flags | AT_RECURSIVE, &a, sizeof(a));
+}
+
+static int clone_rw(const char *path, const char *file)
+{
+	int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (tree < 0)
+		return refused("open_tree");
+	int changed = make_writable(tree, "", AT_EMPTY_PATH);
+	int fd = openat(tree, file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return refused(changed < 0 ? "mount_setattr did not work; open" : "open");
+	return 0;
+}
+
+static int connect_abstract(const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "%s", name);
+	if (s < 0 || connect(s, (void *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) < 0)
+		return refused("connect");
+	return 0;
+}
+
+static int set_xattr(const char *file, char *pair)
+{
+	char *value = strchr(pair, '=');
+	if (!value)
+		return 2;
+	*value++ = '\0';
+	return lsetxattr(file, pair, value, strlen(value), 0) < 0 ? refused(pair) : 0;
+}
+
+static int print_xattrs(const char *file)
+{
+	char names[4096], value[1024];
+	ssize_t size = llistxattr(file, names, sizeof(names));
+	for (char *name = names; size > 0 && name < names + size; name += strlen(name) + 1) {
+		ssize_t n = lgetxattr(file, name, value, sizeof(value));
+		printf("%s %s=", file, name);
+		for (ssize_t i = 0; i < n; i++)
+			printf("%02x", (unsigned char)value[i]);
+		printf("\n");
+	}
+	return size < 0 ? refused(file) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	int result = 2;
+	if (!strcmp(what, "setattr-rw") && argc == 3)
+		result = make_writable(AT_FDCWD, argv[2], 0) < 0 ? refused("mount_setattr") : 0;
+	else if (!strcmp(what, "clone-rw") && argc == 4)
+		result = clone_rw(argv[2], argv[3]);
+	else if (!strcmp(what, "abstract") && argc == 3)
+		result = connect_abstract(argv[2]);
+	else if (!strcmp(what, "module"))
+		result = syscall(SYS_init_module, "", 0UL, "") < 0 ? refused("init_module") : 0;
+	else if (!strcmp(what, "xattr") && argc == 4)
+		result = set_xattr(argv[2], argv[3]);
+	else if (!strcmp(what, "xattrs"))
+		for (int i = 2; i < argc && (result == 2 || result == 0); i++)
+			result = print_xattrs(argv[i]);
+	return result;
+}
