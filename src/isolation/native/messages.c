@@ -22,7 +22,6 @@ int native_message_parse(const char *text, struct native_message *ret)
 		int off; /* what false means; -1: nothing */
 	} flags[] = {
 		{ "user", NATIVE_MESSAGE_USER, -1 },
-		{ "pid_namespace", NATIVE_MESSAGE_PID_NAMESPACE, -1 },
 		{ "ready", NATIVE_MESSAGE_READY, -1 },
 		{ "init", NATIVE_MESSAGE_INIT, NATIVE_MESSAGE_INIT_ENDED },
 	};

@@ -7,7 +7,6 @@
 
 enum native_message_kind {
 	NATIVE_MESSAGE_USER,          /* the user namespace is made and waits for its mapping */
-	NATIVE_MESSAGE_PID_NAMESPACE, /* + descriptor: that of the agent */
 	NATIVE_MESSAGE_READY,         /* + pidfd of process 1 */
 	NATIVE_MESSAGE_INIT,          /* + pidfd of the init */
 	NATIVE_MESSAGE_INIT_ENDED,

@@ -157,8 +157,10 @@ static void on_ready(struct isolation_run *r, int fd)
 		native_fail(r, -EPROTO, "the agent does not keep the protocol");
 		return;
 	}
+	AUTOFREE char *path = xasprintf("/proc/%d/ns/pid", (int)pid);
 	r->agent = pid;
 	r->agent_pidfd = fd;
+	r->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
 	r->stage = NATIVE_CONNECTED;
 	source_set_timer(r->start_timer, UINT64_MAX);
 	int result = native_folders_send(r, &err);
@@ -203,10 +205,6 @@ static void on_message(const char *text, int given, void *data)
 	switch (m.kind) {
 	case NATIVE_MESSAGE_USER:
 		on_user(r);
-		break;
-	case NATIVE_MESSAGE_PID_NAMESPACE:
-		if (r->pid_namespace < 0)
-			r->pid_namespace = TAKE_FD(fd);
 		break;
 	case NATIVE_MESSAGE_READY:
 		on_ready(r, TAKE_FD(fd));
