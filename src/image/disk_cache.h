@@ -5,6 +5,9 @@
 #include "image/image.h"
 #include "image/progress.h"
 
+/* Where an image's init is looked for, in this order. */
+extern const char *const disk_init_paths[];
+
 /* Where the disk of the image with this manifest digest is or will be. Owned. */
 char *disk_cache_path(struct library *l, const char *digest);
 /* Makes the disk unless it is there, and finds the image's init in it. Two processes make it once. ret_path, ret_init (NULL: the image has none): owned.

@@ -45,6 +45,8 @@ static int open_all(struct library *l, struct error **err)
 		r = open_directory(l, "partial", &l->partial, err);
 	if (r == 0)
 		r = open_directory(l, "disks", &l->disks, err);
+	if (r == 0)
+		r = open_directory(l, "trees", &l->trees, err);
 	if (r < 0)
 		return r;
 	l->use_lock = lock_file(lock, LOCK_SHARED, clock_deadline(OPEN_WAIT_MS), err);
@@ -57,7 +59,8 @@ int library_open(struct library **ret, struct error **err)
 {
 	AUTOFREE char *data = path_data_dir();
 	AUTO_LIBRARY struct library *l = xnew(struct library);
-	*l = (struct library){ .path = path_join(data, "images"), .root = -1, .blobs = -1, .partial = -1, .disks = -1, .use_lock = -1 };
+	*l = (struct library){ .path = path_join(data, "images"), .root = -1, .blobs = -1, .partial = -1, .disks = -1, .trees = -1,
+		.use_lock = -1 };
 	int r = open_all(l, err);
 	if (r < 0)
 		return r;
@@ -73,6 +76,7 @@ void library_free(struct library *l)
 	fd_close(l->blobs);
 	fd_close(l->partial);
 	fd_close(l->disks);
+	fd_close(l->trees);
 	fd_close(l->use_lock);
 	free(l->path);
 	free(l);
@@ -132,9 +136,9 @@ int library_read_blob(struct library *l, const char *digest, char **ret, size_t 
 	return 0;
 }
 
-int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data, struct error **err)
+int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err)
 {
-	AUTOFREE char *directory = path_join(l->path, "locks"), *name = library_file_name(digest, ""), *path = path_join(directory, name);
+	AUTOFREE char *directory = path_join(l->path, "locks"), *path = path_join(directory, name);
 	int r = path_mkdir_all(directory, 0700, err);
 	if (r < 0)
 		return r;
@@ -149,6 +153,12 @@ int library_lock_image(struct library *l, const char *digest, void (*on_wait)(vo
 		fd = lock_file(path, LOCK_EXCLUSIVE, clock_deadline(IMAGE_WAIT_STEP_MS), NULL);
 	}
 	if (fd == -EWOULDBLOCK)
-		return error_set(err, EBUSY, "another process has been busy with image %s for too long", digest);
+		return error_set(err, EBUSY, "another process has been busy with %s for too long", path);
 	return fd < 0 ? error_set_errno(err, fd, "cannot lock %s", path) : fd;
+}
+
+int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data, struct error **err)
+{
+	AUTOFREE char *name = library_file_name(digest, "");
+	return library_lock(l, name, on_wait, data, err);
 }

@@ -5,7 +5,8 @@
  *   blobs/sha256/HEX      manifests, configurations, layers; each is whole and verified before it has its name
  *   partial/sha256-HEX    downloads that can be resumed; locked while somebody writes
  *   disks/                sha256-HEX-v1.ext4 per image, and .json with what was found in it
- *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two processes do the work once
+ *   trees/                sha256-HEX-TAG-v1/ per layer and mapping of ids, .json beside it, image-sha256-HEX-TAG-v1.json per image (tree_cache.h)
+ *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two processes do the work once; locks/trees while any tree is made
  *   use.lock              shared while a library is open, exclusive while unreferenced files are deleted
  *   index.lock            exclusive while index.json is changed
  *
@@ -19,8 +20,8 @@
 #include "oci/manifest.h"
 
 struct library {
-	char *path;                        /* .../holm/images */
-	int root, blobs, partial, disks;   /* directories */
+	char *path;                             /* .../holm/images */
+	int root, blobs, partial, disks, trees; /* directories */
 	int use_lock;
 };
 
@@ -61,6 +62,9 @@ int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size,
 int library_read_blob(struct library *l, const char *digest, char **ret, size_t *ret_size, struct error **err);
 /* The lock of the image with this manifest digest. on_wait (may be NULL) is called when somebody else has it. The lock's descriptor. */
 int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data, struct error **err);
+
+/* The same for a lock of this name. */
+int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err);
 
 /* "sha256-HEX" of a digest, as files are named. Owned. */
 char *library_file_name(const char *digest, const char *suffix);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Deleting what nothing refers to. Runs with use.lock held exclusively: nobody else reads or writes the library.
  *
- * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all blobs stay. Disks are referred to
- * by those manifests and by "image_disk" of every machine.json, those of machines just being made included; if one of
- * those cannot be read, all disks stay. A disk that was handed out within the last minute stays too: its machine may not be written yet. */
+ * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all blobs stay. Disks and trees are referred to
+ * by those manifests and by "image_disk" and "image_trees" of every machine.json, those of machines just being made included; if one of
+ * those cannot be read, all of them stay. One that was handed out within the last minute stays too: its machine may not be written yet. */
 #include "image/library.h"
 
 #include <dirent.h>
@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "image/image.h"
+#include "image/tree_cache.h"
 #include "oci/digest.h"
 
 enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 << 20 };
@@ -28,7 +29,9 @@ enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 <<
 
 struct references {
 	struct strv blobs, disks; /* file names to keep */
-	int keep_blobs, keep_disks;
+	struct strv trees;        /* names without their end, of the images' */
+	struct strv used_trees;   /* whole names, of the machines' */
+	int keep_blobs, keep_disks, keep_trees;
 };
 
 static void add_image(struct library *l, const struct oci_descriptor *d, struct references *keep)
@@ -38,23 +41,37 @@ static void add_image(struct library *l, const struct oci_descriptor *d, struct 
 	strv_add(&keep->blobs, digest_hex(d->digest));
 	strv_add(&keep->disks, disk);
 	if (image_load(l, NULL, d->digest, &i, NULL) < 0) {
-		keep->keep_blobs = 1;
+		keep->keep_blobs = keep->keep_trees = 1;
 		return;
 	}
 	strv_add(&keep->blobs, digest_hex(i->manifest->config.digest));
-	for (size_t k = 0; k < i->manifest->layer_count; k++)
+	for (size_t k = 0; k < i->manifest->layer_count; k++) {
 		strv_add(&keep->blobs, digest_hex(i->manifest->layers[k].digest));
+		strv_take(&keep->trees, tree_cache_name(i, k));
+		strv_take(&keep->trees, tree_cache_chained_name(i, k));
+	}
 }
 
 static void add_machine(const char *machines, const char *name, struct references *keep)
 {
 	AUTOFREE char *directory = path_join(machines, name), *path = path_join(directory, "machine.json");
 	AUTO_JSON struct json_object *o = NULL;
+	AUTO_STRV struct strv trees = { 0 };
 	const char *disk = NULL;
 	if (!path_exists(path))
 		return;
-	if (json_parse_file(path, MACHINE_JSON_MAX, &o, NULL) < 0 || json_get_string(o, "image_disk", &disk, NULL) < 0) {
+	int r = json_parse_file(path, MACHINE_JSON_MAX, &o, NULL);
+	if (r == 0)
+		r = json_get_strv(o, "image_trees", &trees, NULL);
+	if (r < 0 && r != -ENOENT) {
 		keep->keep_disks = 1;
+		return;
+	}
+	for (size_t k = 0; k < trees.count; k++)
+		strv_add(&keep->used_trees, path_base(trees.items[k]));
+	r = json_get_string(o, "image_disk", &disk, NULL);
+	if (r < 0) {
+		keep->keep_disks |= r != -ENOENT || trees.count == 0;
 		return;
 	}
 	const char *base = path_base(disk);
@@ -168,7 +185,7 @@ void library_sweep(struct library *l)
 {
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
 	struct references keep = { 0 };
-	keep.keep_blobs = keep.keep_disks = library_read_index(l, &index, NULL) < 0;
+	keep.keep_blobs = keep.keep_disks = keep.keep_trees = library_read_index(l, &index, NULL) < 0;
 	for (size_t k = 0; k < index.count; k++)
 		add_image(l, &index.entries[k].descriptor, &keep);
 	add_machines(l, &keep);
@@ -176,6 +193,8 @@ void library_sweep(struct library *l)
 		each_file(l->blobs, sweep_blob, &keep);
 	if (!keep.keep_disks)
 		each_file(l->disks, sweep_disk, &keep);
+	if (!keep.keep_disks && !keep.keep_trees)
+		tree_cache_sweep(l, &keep.trees, &keep.used_trees, &keep.disks);
 	sweep_partials(l);
 	sweep_folders(l);
 	AUTO_FD int locks = openat(l->root, "locks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -186,4 +205,6 @@ void library_sweep(struct library *l)
 	atomic_file_sweep(l->disks);
 	strv_done(&keep.blobs);
 	strv_done(&keep.disks);
+	strv_done(&keep.trees);
+	strv_done(&keep.used_trees);
 }

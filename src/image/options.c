@@ -5,6 +5,7 @@
 static const char *const progress_choices[] = { "auto", "plain", "none", NULL };
 static const char *const format_choices[] = { "table", "json", NULL };
 static const char *const pull_choices[] = { "missing", "always", "never", NULL };
+static const char *const form_choices[] = { "disk", "trees", NULL };
 static const char *const list_aliases[] = { "list", NULL };
 static const char *const remove_aliases[] = { "delete", NULL };
 
@@ -16,6 +17,9 @@ static const char *const remove_aliases[] = { "delete", NULL };
 #define OPTION_TLS_VERIFY \
 	{ .name = "tls-verify", .kind = OPTION_STRING, .argument = "BOOL", \
 	  .help = "false: accept any certificate, and plain HTTP", .default_text = "true" }
+#define OPTION_FORM \
+	{ .name = "form", .kind = OPTION_STRING, .argument = "FORM", .help = "disk, or the trees of its layers", .default_text = "disk", \
+	  .choices = form_choices }
 #define OPTION_TAG(text) \
 	{ .name = "tag", .letter = 't', .kind = OPTION_STRING, .argument = "NAME", .help = (text) }
 
@@ -74,6 +78,7 @@ const struct command_spec image_commands[] = {
 };
 
 static const struct option_spec prepare_options[] = {
+	OPTION_FORM,
 	{ .name = "pull", .kind = OPTION_STRING, .argument = "WHEN", .help = "missing, always or never", .default_text = "missing", .choices = pull_choices },
 	OPTION_PLATFORM,
 	OPTION_TLS_VERIFY,
@@ -88,15 +93,16 @@ static const struct option_spec pack_options[] = {
 };
 
 static const struct option_spec unpack_options[] = {
+	OPTION_FORM,
 	OPTION_PROGRESS,
 	{ 0 },
 };
 
 const struct command_spec image_inner_commands[] = {
-	{ .name = "prepare", .synopsis = "NAME", .summary = "make sure that an image and its disk exist", .options = prepare_options, .min_arguments = 1,
+	{ .name = "prepare", .synopsis = "NAME", .summary = "make sure that an image and its disk or trees exist", .options = prepare_options, .min_arguments = 1,
 	  .max_arguments = 1 },
 	{ .name = "pack", .synopsis = "", .summary = "make an OCI archive of a tar stream", .options = pack_options },
-	{ .name = "unpack", .synopsis = "FILE", .summary = "load such an archive and its disk", .options = unpack_options, .min_arguments = 1,
+	{ .name = "unpack", .synopsis = "FILE", .summary = "load such an archive and make its disk or trees", .options = unpack_options, .min_arguments = 1,
 	  .max_arguments = 1 },
 	{ 0 },
 };

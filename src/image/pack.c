@@ -211,7 +211,7 @@ int command_pack(struct options *o, struct error **err)
 	return r;
 }
 
-static int unpack(struct library *l, const char *path, struct progress *p, struct json_object **ret, struct error **err)
+static int unpack(struct library *l, const char *path, const struct prepare_wish *wish, struct progress *p, struct json_object **ret, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 }, digests = { 0 };
 	/* The name inside is the one that the machine was made from: it must not go over to what became of it. */
@@ -219,17 +219,18 @@ static int unpack(struct library *l, const char *path, struct progress *p, struc
 	int r = load_images(l, path, &options, &names, &digests, err);
 	if (r == 0 && names.count != 1)
 		r = error_set(err, EINVAL, "%s holds %zu images; a machine is made from one", path, names.count);
-	return r == 0 ? prepare_image(l, names.items[0], digests.items[0], 1, p, ret, err) : r;
+	return r == 0 ? prepare_image(l, names.items[0], digests.items[0], wish, p, ret, err) : r;
 }
 
 int command_unpack(struct options *o, struct error **err)
 {
 	AUTO_PROGRESS struct progress *p = command_progress(o);
 	AUTO_JSON struct json_object *answer = NULL;
+	const struct prepare_wish wish = { .form = prepare_form(o), .with_machine = 1 };
 	struct library *l = NULL;
 	int r = library_open(&l, err);
 	if (r == 0)
-		r = unpack(l, options_words(o)->items[0], p, &answer, err);
+		r = unpack(l, options_words(o)->items[0], &wish, p, &answer, err);
 	if (r == 0) {
 		progress_free(TAKE_PTR(p));
 		AUTOFREE char *text = json_to_string(answer, 0);

@@ -11,6 +11,7 @@
 #include "image/disk_cache.h"
 #include "image/image.h"
 #include "image/pull.h"
+#include "image/tree_cache.h"
 
 static void add_machine(struct json_object *answer, const struct image *i)
 {
@@ -21,7 +22,7 @@ static void add_machine(struct json_object *answer, const struct image *i)
 	json_object_object_add(answer, "machine", machine);
 }
 
-static struct json_object *make_answer(const struct image *i, const char *disk, const char *init)
+static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees, const char *init)
 {
 	struct json_object *o = json_object_new_object();
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
@@ -29,7 +30,11 @@ static struct json_object *make_answer(const struct image *i, const char *disk, 
 	AUTOFREE char *platform = oci_platform_to_string(i->config->platform.architecture ? &i->config->platform : &host);
 	json_add_string(o, "reference", i->name ? i->name : i->digest);
 	json_add_string(o, "digest", i->digest);
-	json_add_string(o, "disk", disk);
+	json_object_object_add(o, "disk", disk ? json_object_new_string(disk) : NULL);
+	if (trees)
+		json_add_strv(o, "trees", trees);
+	else
+		json_object_object_add(o, "trees", NULL);
 	json_add_string(o, "platform", platform);
 	json_object_object_add(o, "init", init ? json_object_new_string(init) : NULL);
 	json_add(o, "config", oci_config_to_machine_json(i->config));
@@ -38,17 +43,24 @@ static struct json_object *make_answer(const struct image *i, const char *disk, 
 	return o;
 }
 
-int prepare_image(struct library *l, const char *name, const char *digest, int with_machine, struct progress *p, struct json_object **ret, struct error **err)
+enum prepare_form prepare_form(struct options *o)
+{
+	return streq(options_string(o, "form"), "trees") ? PREPARE_TREES : PREPARE_DISK;
+}
+
+int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
+	struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
+	AUTO_STRV struct strv trees = { 0 };
 	AUTOFREE char *disk = NULL, *init = NULL;
 	int r = image_load(l, name, digest, &i, err);
 	if (r == 0)
-		r = disk_cache_prepare(l, i, p, &disk, &init, err);
+		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) : disk_cache_prepare(l, i, p, &disk, &init, err);
 	if (r < 0)
 		return r;
-	*ret = make_answer(i, disk, init);
-	if (with_machine)
+	*ret = make_answer(i, disk, wish->form == PREPARE_TREES ? &trees : NULL, init);
+	if (wish->with_machine)
 		add_machine(*ret, i);
 	return 0;
 }
@@ -57,12 +69,15 @@ struct wish {
 	const char *reference, *when;
 	const struct oci_platform *platform;
 	int insecure;
+	enum prepare_form form;
 };
 
 /* Whether the library's copy is whole: an interrupted disk or a damaged library may have lost layers, which a pull brings back. */
-static int is_usable(struct library *l, const char *name, const char *digest)
+static int is_usable(struct library *l, const char *name, const char *digest, enum prepare_form form)
 {
 	AUTO_IMAGE struct image *i = NULL;
+	if (form == PREPARE_TREES)
+		return image_load_whole(l, name, digest, &i, NULL) == 0 || (image_load(l, name, digest, &i, NULL) == 0 && tree_cache_is_whole(l, i));
 	AUTOFREE char *disk = disk_cache_path(l, digest);
 	return path_exists(disk) ? image_load(l, name, digest, &i, NULL) == 0 : image_load_whole(l, name, digest, &i, NULL) == 0;
 }
@@ -73,7 +88,7 @@ static int obtain(struct library *l, const struct wish *w, struct progress *p, c
 	int r = -ENOENT;
 	if (!streq(w->when, "always")) {
 		r = image_find(l, w->reference, w->platform, ret_name, ret_digest, err);
-		if (r == 0 && (streq(w->when, "never") || is_usable(l, *ret_name, *ret_digest)))
+		if (r == 0 && (streq(w->when, "never") || is_usable(l, *ret_name, *ret_digest, w->form)))
 			return 0;
 		if (r < 0 && (r != -ENOENT || streq(w->when, "never")))
 			return r;
@@ -91,9 +106,10 @@ static int prepare(struct library *l, const struct wish *w, struct options *o, s
 	AUTO_PROGRESS struct progress *p = command_progress(o);
 	AUTOFREE char *name = NULL, *digest = NULL;
 	AUTO_JSON struct json_object *answer = NULL;
+	const struct prepare_wish wish = { .form = w->form };
 	int r = obtain(l, w, p, &name, &digest, err);
 	if (r == 0)
-		r = prepare_image(l, name, digest, 0, p, &answer, err);
+		r = prepare_image(l, name, digest, &wish, p, &answer, err);
 	if (r < 0)
 		return r;
 	progress_free(TAKE_PTR(p));
@@ -105,7 +121,7 @@ int command_prepare(struct options *o, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	const char *when = options_string(o, "pull");
-	struct wish w = { .reference = options_words(o)->items[0], .when = when ? when : "missing" };
+	struct wish w = { .reference = options_words(o)->items[0], .when = when ? when : "missing", .form = prepare_form(o) };
 	struct library *l = NULL;
 	int given, r = command_platform(o, &platform, &given, err);
 	if (r == 0)

@@ -3,8 +3,17 @@
 #pragma once
 
 #include "image/library.h"
+#include "image/command.h"
 #include "image/progress.h"
 
-/* Makes sure that the disk of this image exists and returns the answer. with_machine adds the member "machine" from the manifest's annotation. */
-int prepare_image(struct library *l, const char *name, const char *digest, int with_machine, struct progress *p, struct json_object **ret, struct error **err);
+/* Makes sure that the disk of this image exists, or the trees of its layers, and returns the answer. */
+enum prepare_form { PREPARE_DISK, PREPARE_TREES };
+struct prepare_wish {
+	enum prepare_form form;
+	int with_machine; /* adds the member "machine" from the manifest's annotation */
+};
+int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
+	struct error **err);
+/* What --form says; "disk" where it says nothing. */
+enum prepare_form prepare_form(struct options *o);
 #define PREPARE_ANNOTATION "org.holm.machine"
