@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -19,6 +20,7 @@
 #include "base/spawn.h"
 #include "channel.h"
 #include "http/session_frame.h"
+#include "platform.h"
 #include "session_child.h"
 
 #define SESSIONS_CGROUP AGENT_CGROUP "/holm-sessions"
@@ -296,6 +298,10 @@ static int launch(struct session *s)
 	AUTO_FD int cgroup = s->machine >= 0 ? make_cgroup(s->number) : -1;
 	struct session_plan plan = { .request = s->request, .boot = s->agent->boot, .machine = s->machine, .cgroup = cgroup, .number = s->number,
 		.standard = { s->child_ends[0], s->child_ends[1], s->child_ends[2] } };
+	if (s->machine >= 0) {
+		plan.join = s->agent->platform->joined;
+		plan.confined = (plan.join & CLONE_NEWUSER) != 0;
+	}
 	if ((r = session_fork(&plan, &s->helper, &s->channel)) < 0)
 		return r;
 	fd_set_nonblocking(s->channel, 1);

@@ -2,7 +2,12 @@
  * Two forks. The first child is born in the session's cgroup (clone3, so that no task has to be moved, which costs milliseconds), joins the
  * namespaces of the machine's init, and makes the second: only a child is in the joined pid namespace. With CLONE_PARENT the second is the
  * agent's own child, so the agent waits for it like for any other. The second one reads the image's files, becomes the user and executes;
- * nothing of the image is looked at by the agent itself. */
+ * nothing of the image is looked at by the agent itself.
+ *
+ * Where the machine has a user namespace of its own (plan.confined), joining it takes nothing away by itself: the first child confines
+ * itself as the init is, before the second is made. Until the command is executed both are copies of the agent, with its memory and, at
+ * /proc/PID/exe, its file; not dumpable, they are out of reach of everybody inside (ptrace(2), "Ptrace access mode checking": what would
+ * be needed is CAP_SYS_PTRACE in the user namespace in which the agent was executed). execve(2) makes the command an ordinary process. */
 #include "session_child.h"
 
 #include <errno.h>
@@ -24,6 +29,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "channel.h"
+#include "confine.h"
 #include "session_user.h"
 
 #define SSH_DIRECTORY "/run/holm"
@@ -45,6 +51,12 @@ static _Noreturn void give_up(struct child *c, int status, struct error *err, in
 	json_add_i64(o, "status", status);
 	channel_send(c->channel, o, -1);
 	_exit(status);
+}
+
+/* A change of credentials sets the mark to what the host's fs.suid_dumpable says, so this is done after each. */
+static int hide(const struct session_plan *p, struct error **err)
+{
+	return p->confined && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? error_set_errno(err, errno, "cannot protect the session's process") : 0;
 }
 
 static int send_fd(int channel, const char *name, int fd)
@@ -112,12 +124,16 @@ static char *make_ssh_socket(struct child *c)
 static int become_user(struct child *c, struct error **err)
 {
 	const struct session_user *u = &c->user;
-	if (setgroups(u->group_count, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0) {
+	/* In a machine of a single id no process may set groups (user_namespaces(7), /proc/PID/setgroups), and there is only root. */
+	int groups = setgroups(u->group_count, u->groups) == 0 || (errno == EPERM && c->plan->confined && u->uid == 0);
+	if (!groups || setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0) {
+		if (errno == EINVAL && c->plan->confined)
+			return error_set(err, EINVAL, "user %s (uid %u, gid %u) cannot be used: this machine does not have these ids", u->name, u->uid, u->gid);
 		/* Tests run as one ordinary user. */
 		if (c->plan->machine >= 0 || geteuid() == 0 || u->uid != geteuid())
 			return error_set_errno(err, errno, "cannot become user %s", u->name);
 	}
-	return 0;
+	return hide(c->plan, err);
 }
 
 static void note(struct child *c, char *text)
@@ -230,10 +246,24 @@ static _Noreturn void session_main(struct child *c)
 	_exit(STATUS_FAILED);
 }
 
+static int enter(const struct session_plan *p, struct error **err)
+{
+	int r = hide(p, err);
+	if (r < 0)
+		return r;
+	if (setns(p->machine, p->join) < 0)
+		return error_set_errno(err, errno, "cannot enter the machine");
+	fd_close(p->machine);
+	if ((r = hide(p, err)) < 0)
+		return r;
+	return p->confined ? confine_apply(err) : 0;
+}
+
 /* The first child. */
 static _Noreturn void helper_main(const struct session_plan *p, int channel)
 {
 	struct child c = { .plan = p, .channel = channel, .root = -1 };
+	struct error *err = NULL;
 	const int keep[] = { channel, p->machine, p->standard[0], p->standard[1], p->standard[2] };
 	int list[ARRAY_SIZE(keep)];
 	size_t n = 0;
@@ -247,11 +277,9 @@ static _Noreturn void helper_main(const struct session_plan *p, int channel)
 		n++;
 	}
 	fd_close_from(3, list, n);
-	if (p->machine >= 0 && setns(p->machine, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP) < 0) {
-		struct error *err = NULL;
-		int r = error_set_errno(&err, errno, "cannot enter the machine");
+	int r = p->machine >= 0 ? enter(p, &err) : 0;
+	if (r < 0)
 		give_up(&c, STATUS_FAILED, err, r);
-	}
 	long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
 		session_main(&c);

@@ -12,6 +12,8 @@ struct session_plan {
 	const struct session_request *request;
 	const struct boot_request *boot;
 	int machine;        /* pidfd of the machine's init, whose namespaces are joined; -1: stay where we are (tests) */
+	int join;           /* CLONE_NEW* bits: which of them */
+	int confined;       /* the machine has a user namespace: confined as its init is (confine.h), and out of reach until the command runs */
 	int cgroup;         /* directory of the session's own cgroup, -1 none */
 	uint64_t number;    /* of the session, for names */
 	int standard[3];    /* the child's ends; -1: /dev/null. Not used with a terminal */

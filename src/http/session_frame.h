@@ -3,10 +3,15 @@
  * 32-bit length), then the payload. Types 0-2 are Docker's multiplexed stream; the rest is ours.
  *
  *   to the agent:    STDIN (bytes), STDIN_END (empty), RESIZE (4 bytes: rows, columns, big-endian 16 bit), SIGNAL (1 byte: Linux x86
- * number) from the agent:  STDOUT, STDERR (bytes), NOTE (a line for stderr of holm itself, "holm: " goes in front), ERROR (4-byte
- * big-endian exit status 125-127, then text: the command did not start; the last frame), EXIT (4 bytes big-endian: 0-255, or 128+signal;
- * the last frame) WINDOW (either way, 4 bytes): the sender has consumed that many bytes of stdin (from the agent). Not more than
- * SESSION_STDIN_WINDOW unconsumed bytes of stdin may be in flight, so that SIGNAL and RESIZE overtake a blocked stdin.
+ *                    number)
+ *   from the agent:  STDOUT, STDERR (bytes), NOTE (a line for stderr of holm itself, "holm: " goes in front), ERROR (4-byte big-endian
+ *                    exit status 125-127, then text: the command did not start; the last frame), EXIT (4 bytes big-endian: 0-255, or
+ *                    128+signal; the last frame)
+ *   WINDOW (4 bytes, from the agent): it has consumed that many bytes of stdin. Not more than SESSION_STDIN_WINDOW unconsumed bytes of
+ *   stdin may be in flight, so that SIGNAL and RESIZE overtake a blocked stdin.
+ *
+ * A client keeps both directions open until it has the last frame: stdin ends by STDIN_END alone. One that closes the connection, or
+ * only its own direction (shutdown(2): a relay in between could not tell the two apart), is gone, and its command gets SIGHUP.
  */
 #pragma once
 
