@@ -32,6 +32,7 @@ static void add_probe(struct json_object *probes, const char *name, int ok, cons
 {
 	struct json_object *probe = json_object_new_object();
 	json_add_string(probe, "name", name);
+	json_add_string(probe, "for", "images");
 	json_add_bool(probe, "ok", ok);
 	json_add_string(probe, "detail", detail);
 	json_add_string(probe, "fix", ok ? NULL : fix);
@@ -144,7 +145,7 @@ static const char *text_of(struct json_object *o, const char *key)
 
 static void print_probes(struct json_object *probes)
 {
-	static const char *const headers[] = { "PART", "OK", "WHAT", NULL };
+	static const char *const headers[] = { "PART", "FOR", "OK", "WHAT", NULL };
 	AUTO_TABLE struct output_table t = { .headers = headers };
 	for (size_t i = 0; i < json_object_array_length(probes); i++) {
 		struct json_object *probe = json_object_array_get_idx(probes, i);
@@ -153,6 +154,7 @@ static void print_probes(struct json_object *probes)
 		json_get_bool(probe, "ok", &ok, NULL);
 		json_get_string(probe, "fix", &fix, NULL);
 		strv_add(&t.cells, text_of(probe, "name"));
+		strv_add(&t.cells, text_of(probe, "for"));
 		strv_add(&t.cells, ok ? "yes" : "no");
 		strv_addf(&t.cells, "%s%s%s", text_of(probe, "detail"), fix && !ok ? "; to have it: " : "", fix && !ok ? fix : "");
 	}

@@ -44,31 +44,19 @@ static int remove_directories(void *data, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "deleting files of subordinate ids") : 0;
 }
 
-static int has_directories(int directory)
-{
-	AUTO_STRV struct strv names = { 0 };
-	struct stat st;
-	list_names(directory, &names);
-	for (size_t i = 0; i < names.count; i++)
-		if (fstatat(directory, names.items[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-			return 1;
-	return 0;
-}
-
 int native_tree_remove(const char *path, struct error **err)
 {
 	struct idmap map;
-	AUTO_FD int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (directory < 0)
-		return errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", path);
-	if (geteuid() != 0 && has_directories(directory)) {
-		int r = idmap_of_user_or_single(&map, err);
-		if (r >= 0)
-			r = idmap_run(&map, remove_directories, &directory, err);
-		if (r < 0)
-			return error_prefix(err, r, "cannot delete %s", path);
-	}
 	int r = path_remove_tree(AT_FDCWD, path);
+	if ((r != -EACCES && r != -EPERM && r != -ENOTEMPTY) || geteuid() == 0)
+		return r < 0 ? error_set_errno(err, r, "cannot delete %s", path) : 0;
+	AUTO_FD int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = directory < 0 ? error_set_errno(err, errno, "%s", path) : idmap_of_user_or_single(&map, err);
+	if (r >= 0)
+		r = idmap_run(&map, remove_directories, &directory, err);
+	if (r < 0)
+		return error_prefix(err, r, "cannot delete %s", path);
+	r = path_remove_tree(AT_FDCWD, path);
 	return r < 0 ? error_set_errno(err, r, "cannot delete %s", path) : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm system info` says about virtual machines: each part that is needed, whether it is there, and how to get it. */
+ * What `holm system info` says about virtual machines. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -7,21 +7,10 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/path.h"
-#include "isolation/isolation.h"
-#include "isolation/vm/find.h"
+#include "isolation/probes.h"
 #include "isolation/vm/probe.h"
 
 enum { BUNDLE_JSON_MAX = 64 * 1024 };
-
-static void add_probe(struct json_object *probes, const char *name, int ok, const char *detail, const char *fix)
-{
-	struct json_object *o = json_object_new_object();
-	json_add_string(o, "name", name);
-	json_add_bool(o, "ok", ok);
-	json_add_string(o, "detail", detail);
-	json_add_string(o, "fix", ok ? NULL : fix);
-	json_object_array_add(probes, o);
-}
 
 static void probe_kvm(struct json_object *probes)
 {
@@ -29,36 +18,7 @@ static void probe_kvm(struct json_object *probes)
 	AUTOFREE char *detail = p.microseconds > 0 ? xasprintf("%s (%llu us)", probe_text(p.verdict), (unsigned long long)p.microseconds) :
 						     xasprintf("%s", probe_text(p.verdict));
 	const char *fix = probe_fix(p.verdict);
-	add_probe(probes, "kvm", p.verdict == PROBE_WORKS, detail, fix ? fix : "a host, or an outer virtual machine, with hardware virtualization that works");
-}
-
-struct program {
-	const char *name, *package, *without;
-};
-
-static const struct program programs[] = {
-	{ "qemu-system-x86_64", "qemu-system-x86", "no virtual machines" },
-	{ "passt", "passt", "QEMU's slower user network is used" },
-};
-
-static void probe_programs(struct json_object *probes)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		const struct program *p = &programs[i];
-		AUTOFREE char *path = vm_find_program(p->name);
-		AUTOFREE char *missing = xasprintf("not installed: %s", p->without);
-		AUTOFREE char *fix = xasprintf("sudo apt-get install %s", p->package);
-		add_probe(probes, p->name, path != NULL, path ? path : missing, fix);
-	}
-}
-
-static void probe_own_programs(struct json_object *probes)
-{
-	static const char *const names[] = { "holm-keeper", "holm-fsd", "holm-image" };
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTOFREE char *path = path_libexec(names[i]);
-		add_probe(probes, names[i], access(path, X_OK) == 0, path, "install holm again");
-	}
+	probe_add(probes, "vm", "kvm", p.verdict == PROBE_WORKS, detail, fix ? fix : "a host, or an outer virtual machine, with hardware virtualization that works");
 }
 
 static void probe_bundle(struct json_object *probes)
@@ -79,7 +39,7 @@ static void probe_bundle(struct json_object *probes)
 			r = error_set_errno(&err, errno, "%s", path);
 	}
 	AUTOFREE char *detail = r >= 0 ? xasprintf("kernel %s, agent %s, crun", kernel, agent) : xstrdup(error_text(err, r));
-	add_probe(probes, "guest-bundle", r >= 0 && streq(agent, HOLM_VERSION), detail, "build or install holm again");
+	probe_add(probes, "vm", "guest-bundle", r >= 0 && streq(agent, HOLM_VERSION), detail, "build or install holm again");
 }
 
 static void probe_memory(struct json_object *probes)
@@ -88,16 +48,14 @@ static void probe_memory(struct json_object *probes)
 	uint64_t bytes = (uint64_t)(pages > 0 ? pages : 0) * (uint64_t)size;
 	AUTOFREE char *memory = format_size(bytes);
 	AUTOFREE char *detail = xasprintf("%s, %ld processors", memory, cpus);
-	add_probe(probes, "memory", bytes >= 1ULL << 30, detail, "a virtual machine needs 1 GiB");
+	probe_add(probes, "vm", "memory", bytes >= 1ULL << 30, detail, "a virtual machine needs 1 GiB");
 }
 
-void isolation_probe_all(struct json_object *into)
+void vm_probes_add(struct json_object *probes)
 {
-	struct json_object *probes = json_object_new_array();
 	probe_kvm(probes);
-	probe_programs(probes);
-	probe_own_programs(probes);
+	probe_add_program(probes, "vm", "qemu-system-x86_64", "qemu-system-x86", "no virtual machines");
+	probe_add_program(probes, "vm", "passt", "passt", "QEMU's slower user network is used");
 	probe_bundle(probes);
 	probe_memory(probes);
-	json_add(into, "probes", probes);
 }

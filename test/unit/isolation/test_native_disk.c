@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Native machines' folders: created over an image's trees, cloned, removed. Files of subordinate ids are test/cli/native_disks.bats's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "isolation/bases.h"
+#include "isolation/isolation.h"
+
+static char folder[] = "/tmp/holm-test-native-XXXXXX";
+static char *tree;
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(folder))
+		return -1;
+	setenv("XDG_DATA_HOME", folder, 1);
+	tree = path_join(folder, "sha256-00-0-v1");
+	return mkdir(tree, 0755);
+}
+
+static int tear_down(void **state)
+{
+	path_remove_tree(AT_FDCWD, folder);
+	free(tree);
+	return 0;
+}
+
+static struct machine machine(const char *name)
+{
+	return (struct machine){ .name = (char *)name, .image_trees = { &tree, 1 }, .form = MACHINE_ISOLATION_NATIVE };
+}
+
+static int create(const char *name)
+{
+	const struct machine m = machine(name);
+	AUTOFREE char *directory = machine_dir(name);
+	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
+	return isolation_native_disk.create(&m, directory, NULL);
+}
+
+static int clone(const char *from, const char *to)
+{
+	const struct machine f = machine(from), t = machine(to);
+	AUTOFREE char *directory = machine_dir(to);
+	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
+	return isolation_native_disk.clone(&f, &t, directory, NULL);
+}
+
+static void delete(const char *name)
+{
+	const struct machine m = machine(name);
+	AUTOFREE char *directory = machine_dir(name);
+	assert_int_equal(isolation_native_disk.erase(directory, NULL), 0);
+	assert_int_equal(rmdir(directory), 0);
+	assert_int_equal(isolation_native_disk.remove(&m, NULL), 0);
+}
+
+/* As if the machine had run. */
+static void write_something(const char *name)
+{
+	AUTOFREE char *upper = machine_file(name, "native/upper/etc"), *work = machine_file(name, "native/work/work");
+	assert_int_equal(path_mkdir_all(upper, 0755, NULL), 0);
+	assert_int_equal(path_mkdir_all(work, 0755, NULL), 0);
+	assert_int_equal(chmod(work, 0), 0); /* as overlayfs makes it */
+}
+
+static size_t layers(const char *name)
+{
+	AUTOFREE char *file = machine_file(name, "native/bases"), *text = NULL;
+	AUTO_STRV struct strv lines = { 0 };
+	if (path_read_file(file, 1 << 20, &text, NULL) == 0)
+		strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTOFREE char *written = path_join(lines.items[i], "etc");
+		assert_true(path_exists(written));
+	}
+	return lines.count;
+}
+
+static int base_count(void)
+{
+	AUTOFREE char *bases = bases_folder();
+	AUTO_FD int fd = open(bases, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	return (int)st.st_nlink - 2;
+}
+
+static void test_create(void **state)
+{
+	const struct machine m = machine("one");
+	struct machine empty = machine("two");
+	uint64_t used = 1;
+	assert_int_equal(create("one"), 0);
+	assert_int_equal(create("one"), -EEXIST);
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
+	assert_int_equal(used, 0);
+	AUTOFREE char *usage = machine_file("one", "native/usage");
+	AUTO_FD int fd = open(usage, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(fd_write_full(fd, "4096\n", 5), 0);
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
+	assert_int_equal(used, 4096);
+	empty.image_trees = (struct strv){ 0 };
+	assert_int_equal(isolation_native_disk.create(&empty, folder, NULL), -EINVAL);
+	delete("one");
+}
+
+static void test_lost_tree(void **state)
+{
+	char *lost = (char *)"/nonexistent/tree";
+	struct machine m = machine("one");
+	AUTO_ERROR struct error *err = NULL;
+	m.image_trees = (struct strv){ &lost, 1 };
+	assert_int_equal(isolation_native_disk.create(&m, folder, &err), -ENOENT);
+	assert_non_null(strstr(err->text, lost));
+}
+
+static void test_clone(void **state)
+{
+	assert_int_equal(create("source"), 0);
+	/* Never ran: there is nothing to share. */
+	assert_int_equal(clone("source", "early"), 0);
+	assert_int_equal(layers("early"), 0);
+	delete("early");
+	write_something("source");
+	assert_int_equal(clone("source", "copy"), 0);
+	assert_int_equal(layers("source"), 1);
+	assert_int_equal(layers("copy"), 1);
+	/* Nothing written since: the same base serves again, however often. */
+	assert_int_equal(clone("source", "copy2"), 0);
+	assert_int_equal(layers("source"), 1);
+	assert_int_equal(base_count(), 1);
+	/* A clone of a clone that has written. */
+	write_something("copy");
+	assert_int_equal(clone("copy", "copy3"), 0);
+	assert_int_equal(layers("copy3"), 2);
+	assert_int_equal(base_count(), 2);
+	/* Bases go with the last machine that stands on them. */
+	delete("copy");
+	assert_int_equal(base_count(), 2);
+	delete("copy3");
+	assert_int_equal(base_count(), 1);
+	delete("source");
+	delete("copy2");
+	assert_int_equal(base_count(), 0);
+}
+
+/* What a clone that crashed before its one decisive step leaves: a base that nobody names. And a list that cannot be read keeps everything. */
+static void test_leftovers(void **state)
+{
+	const struct machine m = machine("a");
+	AUTOFREE char *bases = bases_folder(), *left = path_join(bases, "0123456789abcdef"), *other = path_join(bases, "something-else");
+	assert_int_equal(create("a"), 0);
+	assert_int_equal(path_mkdir_all(left, 0700, NULL), 0);
+	assert_int_equal(path_mkdir_all(other, 0700, NULL), 0);
+	AUTOFREE char *list = machine_file("a", "native/bases");
+	assert_int_equal(mkdir(list, 0700), 0);
+	assert_int_equal(isolation_native_disk.remove(&m, NULL), 0);
+	assert_true(path_exists(left));
+	assert_int_equal(rmdir(list), 0);
+	assert_int_equal(isolation_native_disk.remove(&m, NULL), 0);
+	assert_false(path_exists(left));
+	assert_true(path_exists(other));
+	assert_int_equal(rmdir(other), 0);
+	delete("a");
+}
+
+static void test_layers_end(void **state)
+{
+	char name[32];
+	assert_int_equal(create("m"), 0);
+	int r = 0, i;
+	for (i = 0; i < 200 && r == 0; i++) {
+		write_something("m");
+		snprintf(name, sizeof(name), "c%d", i);
+		r = clone("m", name);
+	}
+	assert_int_equal(r, -EMLINK);
+	assert_int_equal(layers("m"), 64);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone), cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_layers_end),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
