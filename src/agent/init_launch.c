@@ -81,25 +81,44 @@ static size_t add_shares(const struct boot_request *b, struct runtime_mount *mou
 	return n;
 }
 
+/* See platform.h, attach_program. */
+static void attach_arguments(const struct platform_container *c, const struct boot_request *b, struct strv *to)
+{
+	strv_add(to, c->attach_program);
+	strv_add(to, "--attach");
+	strv_add(to, AGENT_MACHINE_RUN);
+	strv_add(to, "/run");
+	for (size_t i = 0; i < b->share_count; i++) {
+		strv_addf(to, "%s/%s", AGENT_SHARES, b->shares[i].tag);
+		strv_add(to, b->shares[i].inside);
+	}
+}
+
 struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b, enum init_kind kind,
 	const char *kernel_release, int filter_inittab)
 {
 	struct runtime_mount mounts[MOUNTS_MAX];
 	AUTO_STRV struct strv sources = { 0 };
 	AUTO_STRV struct strv arguments = { 0 };
+	AUTO_STRV struct strv hook = { 0 };
 	AUTO_STRV struct strv environment = { 0 };
 	AUTOFREE char *modules = xasprintf("/lib/modules/%s", kernel_release);
 	size_t n = 0;
 	for (size_t i = 0; i < c->mount_count && i < PLATFORM_MOUNTS_MAX; i++)
 		mounts[n++] = c->mounts[i];
-	mounts[n++] = run_mount;
-	for (size_t i = 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
+	if (!c->attach_program)
+		mounts[n++] = run_mount;
+	/* What is mounted on a /run that is attached later would lie below it. */
+	for (size_t i = c->attach_program ? 1 : 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
 		mounts[n++] = systemd_mounts[i];
 	if (b->modules_device)
 		mounts[n++] = (struct runtime_mount){ modules, "bind", AGENT_MODULES, "rbind,ro,nosuid,nodev" };
 	if (filter_inittab)
 		mounts[n++] = (struct runtime_mount){ "/etc/inittab", "bind", INITTAB, "bind" };
-	n = add_shares(b, mounts, n, &sources);
+	if (c->attach_program)
+		attach_arguments(c, b, &hook);
+	else
+		n = add_shares(b, mounts, n, &sources);
 	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : b->init);
 	init_environment(b, kind, &environment);
 	struct runtime_spec spec = {
@@ -108,6 +127,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 		.uid_mappings = c->uid_mappings, .uid_mapping_count = c->uid_mapping_count, .gid_mappings = c->gid_mappings,
 		.gid_mapping_count = c->gid_mapping_count, .capabilities = c->capabilities, .masked_paths = c->masked_paths,
 		.readonly_paths = c->readonly_paths, .seccomp_filter = c->seccomp_filter,
+		.create_hook = c->attach_program ? strv_argv(&hook) : NULL,
 	};
 	return runtime_spec_new(&spec);
 }

@@ -26,6 +26,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fd_fix_standard();
+	if (argc > 1 && streq(argv[1], "--attach"))
+		return native_attach_main(argc, argv);
 	if (argc > 1 && streq(argv[1], "--native"))
 		return native_main();
 	return agent_run(&platform_vm);

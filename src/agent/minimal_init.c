@@ -40,7 +40,6 @@ static void end_others(const sigset_t *set)
 		sigtimedwait(set, NULL, &wait);
 	}
 	kill(-1, SIGKILL);
-	sync();
 }
 
 int minimal_init_main(void)

@@ -52,5 +52,9 @@ int native_leave(void);
 
 int native_container(enum init_kind kind, struct platform_container *ret, struct error **err); /* native_container.c */
 
+/* native_cgroup.c. cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group can have controllers. */
+int native_cgroup_move_aside(void);
+void native_cgroup_remove(const struct native *n); /* the machine's group, with all below; waits a moment for what is dying in it */
+
 /* native_cpus.c: N processors (0: all) out of those allowed, for every task in this pid namespace. */
 void native_set_cpus(struct native *n, uint64_t cpus);

@@ -66,7 +66,7 @@ int native_container(enum init_kind kind, struct platform_container *ret, struct
 		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP | RUNTIME_NETWORK | RUNTIME_USER,
 		.cgroups_path = n->writable_cgroup ? "/holm-machine" : NULL,
 		.uid_mappings = uids, .uid_mapping_count = n->go.uid_count, .gid_mappings = gids, .gid_mapping_count = n->go.gid_count,
-		.capabilities = confine_capabilities(), .seccomp_filter = confine_filter_base64(), .crun = n->go.crun, .crun_options = n->writable_cgroup ? with_group : without_group,
+		.capabilities = confine_capabilities(), .seccomp_filter = confine_filter_base64(), .attach_program = NATIVE_PROGRAM, .crun = n->go.crun, .crun_options = n->writable_cgroup ? with_group : without_group,
 	};
 	return 0;
 }

@@ -18,10 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "early.h"
 #include "native.h"
-
-#define OWN_GROUP "/sys/fs/cgroup/holm-agent"
 
 /* What crun is made of, on any distribution. */
 static const char *const taken[] = { "usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin", "nix", "gnu" };
@@ -178,18 +175,6 @@ static int make_root(struct native *n, const struct clones *c, struct error **er
 	return 0;
 }
 
-/* cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group can have controllers. */
-static int move_aside(void)
-{
-	if (mkdir(OWN_GROUP, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	AUTO_FD int fd = open(OWN_GROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : fd_write_full(fd, "0", 1);
-	if (r >= 0)
-		early_enable_controllers();
-	return r;
-}
-
 int native_place_make(struct native *n, struct error **err)
 {
 	struct clones c;
@@ -206,10 +191,11 @@ int native_place_make(struct native *n, struct error **err)
 	clones_done(&c);
 	if (r < 0)
 		return r;
-	int moved = n->go.delegated && n->writable_cgroup ? move_aside() : -EACCES;
+	int moved = n->go.delegated && n->writable_cgroup ? native_cgroup_move_aside() : -EACCES;
 	if (n->go.delegated && moved < 0)
 		log_warning("the machine gets no cgroup: %s", strerror(-moved));
 	n->writable_cgroup = moved >= 0;
+	native_cgroup_remove(n); /* what a run that was killed has left */
 	return 0;
 }
 

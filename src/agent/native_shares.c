@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on following the host's mounts, made as strict as it has
- * to be, and mounted in the agent's own namespace; there, what is to be hidden is covered. The machine gets copies only: those that crun makes,
- * and of a live share one out of a mount namespace of the machine's user namespace. On the way into that namespace the kernel locks what it finds
- * (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a cover stays where it is. */
+ * to be, and mounted in the agent's own namespace; there, what is to be hidden is covered. The machine gets clones only, which are made in a mount
+ * namespace of the machine's user namespace: at the start in the init's (native_attach_main), of a live share in one made for it. On the way into
+ * such a namespace the kernel locks what it finds (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a
+ * cover stays where it is. A runtime that takes clones along from outside, as crun does with bind mounts, would lose that. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -18,6 +19,7 @@
 #include "base/path.h"
 #include "mounts.h"
 #include "native.h"
+#include "native_start.h"
 
 static struct native_share *find(struct native *n, const char *tag)
 {
@@ -124,6 +126,20 @@ int native_take_share(int machine, const char *path, struct error **err)
 	if (setns(machine, CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNS) < 0)
 		return error_set_errno(err, errno, "cannot enter the machine");
 	return mounts_clone(path, err);
+}
+
+int native_attach_main(int argc, char **argv)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = root < 0 ? error_set_errno(&err, errno, "cannot open the machine's root") : 0;
+	for (int i = 2; r >= 0 && i + 1 < argc; i += 2) {
+		AUTO_FD int tree = mounts_clone(argv[i], &err);
+		r = tree < 0 ? tree : mounts_attach(tree, root, argv[i + 1], &err);
+	}
+	if (r < 0)
+		fprintf(stderr, "%s\n", error_text(err, r));
+	return r < 0;
 }
 
 static int write_map(const char *file, const struct runtime_id_mapping *extents, size_t count)

@@ -4,3 +4,6 @@
 
 /* Descriptor 3 is the keeper's socket. Returns the exit status. */
 int native_main(void);
+/* holm-agent --attach [FROM INSIDE]...: crun runs it in the init's namespaces before AGENT_ROOT becomes their root. Clones the mounts at FROM and
+ * attaches them at INSIDE of the machine. What is cloned there is locked: read-only stays read-only, a cover stays in its place. The exit status. */
+int native_attach_main(int argc, char **argv);

@@ -30,6 +30,9 @@ struct platform_container {
 	size_t uid_mapping_count, gid_mapping_count;
 	const char *const *capabilities, *const *masked_paths, *const *readonly_paths;
 	const char *seccomp_filter;
+	/* The program that attaches the machine's /run and the shares, called with "--attach" and pairs of their paths here and inside, in the
+	 * container's namespaces, where the kernel has locked what it finds. NULL: the runtime mounts them. */
+	const char *attach_program;
 	const char *crun; /* the program */
 	const char *const *crun_options; /* in front of its command, NULL-terminated */
 };

@@ -200,7 +200,7 @@ static int put_away(int channel, void *agent, struct error **err)
 	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
 	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
 	umount2(AGENT_ROOT, MNT_DETACH);
-	rmdir(AGENT_CGROUP "/init");
+	native_cgroup_remove(native_self());
 	return a->boot && a->boot->root_machine ? measure(channel, agent, err) : 0;
 }
 

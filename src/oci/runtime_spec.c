@@ -108,6 +108,19 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	return o;
 }
 
+static void add_hook(struct json_object *o, char *const *argv)
+{
+	struct json_object *hooks = json_object_new_object(), *list = json_object_new_array(), *hook = json_object_new_object();
+	struct json_object *arguments = json_object_new_array();
+	json_add_string(hook, "path", argv[0]);
+	for (; *argv; argv++)
+		json_object_array_add(arguments, json_object_new_string(*argv));
+	json_add(hook, "args", arguments);
+	json_object_array_add(list, hook);
+	json_add(hooks, "createContainer", list);
+	json_add(o, "hooks", hooks);
+}
+
 struct json_object *runtime_spec_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *root = json_object_new_object();
@@ -119,6 +132,8 @@ struct json_object *runtime_spec_new(const struct runtime_spec *s)
 	json_add_string(o, "hostname", s->hostname);
 	json_add(o, "mounts", mounts_new(s));
 	json_add(o, "linux", linux_new(s));
+	if (s->create_hook)
+		add_hook(o, s->create_hook);
 	if (s->seccomp_filter) {
 		struct json_object *annotations = json_object_new_object();
 		json_add_string(annotations, "run.oci.seccomp_bpf_data", s->seccomp_filter);

@@ -34,6 +34,9 @@ struct runtime_spec {
 	size_t uid_mapping_count, gid_mapping_count;
 	const char *const *capabilities; /* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
 	const char *const *masked_paths, *const *readonly_paths; /* NULL-terminated, or NULL: none */
+	/* A program and its arguments (the first: its name) that runs in the container's namespaces before they become its own root
+	 * ("createContainer"); NULL-terminated, or NULL: none. */
+	char *const *create_hook;
 	const char *seccomp_filter; /* base64 of a filter program (struct sock_filter[]), for crun's annotation run.oci.seccomp_bpf_data; NULL: none */
 };
 

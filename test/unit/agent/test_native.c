@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/native.h"
+#include "agent/init_launch.h"
+#include "tree.h"
+
+static int parse_go(const char *text, struct native_go *ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	int r = native_go_parse(o, ret, &err);
+	assert_true((r < 0) == (err != NULL));
+	return r;
+}
+
+static int parse_share(const char *text, struct native_share *ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	int r = native_share_parse(o, ret, &err);
+	assert_true((r < 0) == (err != NULL));
+	return r;
+}
+
+#define IDS "\"uids\":[[0,100000,1000],[1000,1000,1],[1001,101000,64535]],\"gids\":[[0,100000,65536]]"
+
+static void test_go(void **state)
+{
+	struct native_go g;
+	assert_int_equal(parse_go("{\"single\":false,\"by_root\":true,\"delegated\":true," IDS ",\"crun\":\"/usr/bin/crun\",\"cpus\":3}", &g), 0);
+	assert_int_equal(g.uid_count, 3);
+	assert_int_equal(g.uids[2].inside, 1001);
+	assert_int_equal(g.uids[2].outside, 101000);
+	assert_int_equal(g.uids[2].count, 64535);
+	assert_int_equal(g.gid_count, 1);
+	assert_true(g.by_root && g.delegated && !g.single);
+	assert_int_equal(g.cpus, 3);
+	assert_string_equal(g.crun, "/usr/bin/crun");
+	native_go_done(&g);
+}
+
+static void test_bad_go(void **state)
+{
+	static const char *const bad[] = {
+		"{}", "[]", "{" IDS "}", "{" IDS ",\"crun\":\"crun\"}", "{" IDS ",\"crun\":\"\"}", "{" IDS ",\"crun\":\"/c\",\"cpus\":-1}",
+		"{\"uids\":[],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[0,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[0,1,0]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[0,4294967295,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[-1,1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[\"0\",1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":5,\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+	};
+	struct native_go g;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_go(bad[i], &g), -EINVAL);
+}
+
+static void test_share(void **state)
+{
+	struct native_share s;
+	assert_int_equal(parse_share("{\"tag\":\"home\",\"host\":\"/home//alice/\",\"read_only\":true,\"hidden\":[\"/home/alice/.local/./share/holm\"]}", &s), 0);
+	assert_string_equal(s.tag, "home");
+	assert_string_equal(s.host, "/home/alice");
+	assert_true(s.read_only);
+	assert_int_equal(s.hidden.count, 1);
+	assert_string_equal(s.hidden.items[0], "/home/alice/.local/share/holm");
+	native_share_done(&s);
+	assert_int_equal(parse_share("{\"tag\":\"root\",\"host\":\"/\",\"hidden\":[\"/a\"]}", &s), 0);
+	native_share_done(&s);
+}
+
+static void test_bad_shares(void **state)
+{
+	static const char *const bad[] = {
+		"{}", "{\"tag\":\"a\"}", "{\"tag\":\"../a\",\"host\":\"/a\"}", "{\"tag\":\"A\",\"host\":\"/a\"}", "{\"tag\":\"a\",\"host\":\"a\"}",
+		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/b\"]}", "{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a/../b\"]}",
+		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a\"]}", "{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[1]}",
+		"{\"tag\":\"a123456789a123456789a123456789ab\",\"host\":\"/a\"}",
+	};
+	struct native_share s;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_share(bad[i], &s), -EINVAL);
+}
+
+static void test_overlay_options(void **state)
+{
+	AUTOFREE char *none = native_overlay_options(0);
+	AUTOFREE char *three = native_overlay_options(3);
+	AUTOFREE char *many = native_overlay_options(BOOT_LAYERS_MAX);
+	assert_string_equal(none, "lowerdir=e,upperdir=u,workdir=w,userxattr");
+	assert_string_equal(three, "lowerdir=0:1:2,upperdir=u,workdir=w,userxattr");
+	assert_non_null(many);
+	assert_true(strlen(many) < 4096);
+}
+
+/* Everything that root inside must have no power over comes by the program that attaches it, in the init's own namespaces. */
+static void test_spec(void **state)
+{
+	struct boot_share share = { .tag = (char *)"home", .inside = (char *)"/home/alice", .read_only = 1 };
+	struct boot_request b = { .hostname = (char *)"dev", .init = (char *)"/sbin/init", .id = (char *)"0", .shares = &share, .share_count = 1 };
+	struct native *n = native_self();
+	struct platform_container c;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(parse_go("{\"delegated\":true," IDS ",\"crun\":\"/usr/bin/crun\"}", &n->go), 0);
+	assert_int_equal(native_container(INIT_SYSTEMD, &c, &err), -EOPNOTSUPP);
+	assert_int_equal(native_container(INIT_BUSYBOX, &c, NULL), 0);
+	assert_null(c.cgroups_path);
+	n->writable_cgroup = 1;
+	assert_int_equal(native_container(INIT_SYSTEMD, &c, NULL), 0);
+	AUTO_JSON struct json_object *o = init_launch_spec(&c, &b, INIT_SYSTEMD, "6.1.0", 0);
+	AUTOFREE char *text = json_to_string(o, 0);
+	assert_non_null(strstr(text, "{\"type\":\"network\"},{\"type\":\"user\"}]"));
+	assert_non_null(strstr(text, "\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1000},{\"containerID\":1000,\"hostID\":1000,\"size\":1},"
+				     "{\"containerID\":1001,\"hostID\":1001,\"size\":64535}]"));
+	assert_non_null(strstr(text, "\"createContainer\":[{\"path\":\"/run/holm/holm-agent\",\"args\":[\"/run/holm/holm-agent\",\"--attach\","
+				     "\"/run/holm/machine-run\",\"/run\",\"/run/holm/shares/home\",\"/home/alice\"]}]"));
+	assert_null(strstr(text, "\"destination\":\"/home/alice\""));
+	assert_null(strstr(text, "\"destination\":\"/run"));
+	assert_non_null(strstr(text, "run.oci.seccomp_bpf_data"));
+	native_go_done(&n->go);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go), cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares),
+		cmocka_unit_test(test_overlay_options), cmocka_unit_test(test_spec),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
