@@ -82,6 +82,68 @@ static size_t decode(const char *text, unsigned char *to)
 	return n;
 }
 
+/* What the program answers, worked out here: only the steps that it is made of. */
+static uint32_t evaluate(const struct sock_filter *program, size_t count, const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct sock_filter *s = &program[i];
+		switch (s->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			assert_true(s->k <= sizeof *data - sizeof a);
+			memcpy(&a, (const char *)data + s->k, sizeof a);
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			i += a == s->k ? s->jt : s->jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			i += a >= s->k ? s->jt : s->jf;
+			break;
+		case BPF_JMP | BPF_JA:
+			i += s->k;
+			break;
+		case BPF_RET | BPF_K:
+			return s->k;
+		default:
+			fail_msg("step %zu is of an unknown kind", i);
+		}
+	}
+	fail_msg("the program has no end");
+	return 0;
+}
+
+static uint32_t expected(const char *name)
+{
+	if (streq(name, "socket"))
+		return SECCOMP_RET_ALLOW;
+	for (size_t i = 0; i < confine_group_count; i++)
+		for (const char *const *at = confine_groups[i].names; *at; at++)
+			if (streq(*at, name))
+				return confine_groups[i].verdict == CONFINE_ALLOWED ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM;
+	return SECCOMP_RET_ERRNO | ENOSYS;
+}
+
+/* Every number of both architectures: the program says what the table says. */
+static void test_program_is_the_table(void **state)
+{
+	static const uint32_t architectures[][2] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86 }, { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM } };
+	const uint32_t *two = architectures[seccomp_arch_native() == SCMP_ARCH_AARCH64];
+	AUTOFREE unsigned char *bytes = xmalloc(strlen(confine_filter_base64()));
+	size_t count = decode(confine_filter_base64(), bytes) / sizeof(struct sock_filter), allowed = 0;
+	for (int i = 0; i < 2; i++)
+		for (int n = 0; n < 2000; n++) {
+			AUTOFREE char *name = seccomp_syscall_resolve_num_arch(two[i], n);
+			struct seccomp_data data = { .nr = n, .arch = two[i], .args = { AF_UNIX } };
+			uint32_t got = evaluate((const struct sock_filter *)(const void *)bytes, count, &data);
+			if (got != expected(name ? name : "nothing"))
+				fail_msg("%s (%d): %x", name ? name : "nothing", n, got);
+			allowed += got == SECCOMP_RET_ALLOW;
+		}
+	assert_true(allowed > 600);
+	struct seccomp_data foreign = { .nr = 1, .arch = SCMP_ARCH_PPC64LE };
+	assert_int_equal(evaluate((const struct sock_filter *)(const void *)bytes, count, &foreign), SECCOMP_RET_ERRNO | ENOSYS);
+}
+
 /* As crun does it. */
 static int apply_decoded(void)
 {
@@ -196,13 +258,15 @@ static long call32(long number, long first)
 
 static int check_other_tables(void)
 {
-	enum { GETPID = 20, KEXEC_LOAD = 283, KEYCTL = 288, X32 = 0x40000000 };
+	enum { GETPID = 20, KEXEC_LOAD = 283, KEYCTL = 288, SOCKET = 359, X32 = 0x40000000 };
 	int bad = 0;
 	bad += verdict(ENOSYS, syscall(X32 | SYS_getpid));
 	/* A kernel without 32-bit programs ends those. */
 	bad += verdict(0, call32(GETPID, 0));
 	bad += verdict(EPERM, call32(KEXEC_LOAD, 0));
 	bad += verdict(ENOSYS, call32(KEYCTL, 0));
+	bad += verdict(EAFNOSUPPORT, call32(SOCKET, AF_VSOCK));
+	bad += verdict(ESOCKTNOSUPPORT, call32(SOCKET, AF_UNIX)); /* without a type */
 	return bad;
 }
 
@@ -304,6 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_are_known_and_once),
+		cmocka_unit_test(test_program_is_the_table),
 		cmocka_unit_test(test_verdicts),
 #ifdef __x86_64__
 		cmocka_unit_test(test_other_tables),
