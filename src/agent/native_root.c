@@ -80,13 +80,31 @@ static int make_directory(const char *parent, const char *name, struct error **e
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? error_set_errno(err, errno, "cannot make %s", path) : 0;
 }
 
+/* The upper directory is the machine's "/": it begins as the image's, whatever our umask. */
+static int make_upper(const struct boot_request *b, struct error **err)
+{
+	struct stat st = { .st_mode = 0755 };
+	AUTOFREE char *path = path_join(b->root_machine, "upper");
+	if (access(path, F_OK) == 0)
+		return 0;
+	AUTOFREE char *fresh = path_join(b->root_machine, "upper.new");
+	int r = make_directory(b->root_machine, "upper.new", err);
+	if (r < 0)
+		return r;
+	if (b->root_lower.count && stat(b->root_lower.items[0], &st) < 0)
+		return explain(b, errno, err);
+	if (chown(fresh, st.st_uid, st.st_gid) < 0 || chmod(fresh, st.st_mode & 07777) < 0 || rename(fresh, path) < 0)
+		return error_set_errno(err, errno, "cannot make %s", path);
+	return 0;
+}
+
 /* In the host view: the overlay, detached. */
 static int make_overlay(const struct boot_request *b, int names, struct error **err)
 {
 	AUTOFREE char *options = native_overlay_options(b->root_lower.count);
 	if (!options)
 		return error_set(err, E2BIG, "the image has too many layers");
-	int r = make_directory(b->root_machine, "upper", err);
+	int r = make_upper(b, err);
 	if (r < 0 || (r = make_directory(b->root_machine, "work", err)) < 0)
 		return r;
 	if (fchdir(names) < 0)

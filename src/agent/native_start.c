@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -123,6 +124,7 @@ int native_main(void)
 	log_set_program("holm-agent");
 	signal(SIGPIPE, SIG_IGN);
 	fd_set_cloexec(NATIVE_CONTROL, 1);
+	umask(022); /* the keeper's is strict; what is made here and by crun is for everybody inside */
 	int r = prepare(n, &err);
 	if (r < 0) {
 		log_error("%s", error_text(err, r));

@@ -57,6 +57,7 @@ static int join(void *data)
 			int number = (int)pid;
 			_exit(write(JOIN_REPORT, &number, sizeof number) != sizeof number);
 		}
+		setpgid(0, 0);
 		close(JOIN_PID);
 	}
 	close(JOIN_USER);

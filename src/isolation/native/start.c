@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,6 +277,13 @@ static int open_log(struct isolation_run *r, struct error **err)
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent's messages") : 0;
 }
 
+/* The keeper's umask is strict for the sake of its own files; what the agent makes belongs to the machine. */
+static int set_usual_umask(void *data)
+{
+	umask(022);
+	return 0;
+}
+
 static int spawn_agent(struct isolation_run *r, struct error **err)
 {
 	static const struct transport_fds_events events = { .accept = on_accepted, .message = on_message, .closed = on_closed };
@@ -292,7 +300,8 @@ static int spawn_agent(struct isolation_run *r, struct error **err)
 	strv_add(&environment, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	strv_setenv(&environment, "HOLM_DEBUG", debug);
 	const struct spawn_fd fds[] = { { .from = theirs, .to = AGENT_SOCKET } };
-	const struct spawn_options o = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = ARRAY_SIZE(fds) };
+	const struct spawn_options o = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = ARRAY_SIZE(fds),
+		.in_child = set_usual_umask };
 	struct native_child *first;
 	result = native_child_start(r, CHILD_FIRST, &o, &first, err);
 	if (result < 0)
