@@ -15,6 +15,7 @@ const struct http_route api_routes[] = {
 	{"GET", "/v1/ready", api_get_ready, 0},
 	{"POST", "/v1/sessions", api_post_session, 0},
 	{"POST", "/v1/stop", api_post_stop, 0},
+	{"PUT", "/v1/limits", api_put_limits, 0},
 	{"POST", "/v1/shares", api_post_share, 0},
 	{"DELETE", "/v1/shares", api_delete_share, 0},
 	{"GET", "/v1/archive", api_hand_over, 1},

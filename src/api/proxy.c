@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sessions and archives: the connection is handed over to a stream to the agent as it is. Of a session's request one thing is
+ * Sessions and archives: the connection is handed over to the agent as it is, or to a stream to it. Of a session's request one thing is
  * the keeper's: the path of the caller's ssh-agent never goes inside; a number that stands for it does.
  *
  * Both wait until sessions may start, so a client that asks early need not ask twice. */
@@ -8,6 +8,7 @@
 #include "api/resources.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "http/internal.h"
 #include "keeper/keeper.h"
 
@@ -20,7 +21,8 @@ struct proxy {
 	int is_session;
 };
 
-/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". */
+/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". Where none was named there
+ * is nothing to replace. */
 static int rewrite_session(struct buffer *raw, struct json_object *body, uint32_t id)
 {
 	AUTO_HTTP_HEAD struct http_head head = {0};
@@ -60,6 +62,28 @@ static int session_ssh_path(struct json_object *body, const char **ret, struct e
 	return r;
 }
 
+/* The connection itself goes to the agent where that is possible, so that we are not in the way of its bytes: nobody need hear of its end.
+ * Else, or with a stream opened already, a relay carries them. Takes client, stream and what is in raw. */
+static void connect_client(struct proxy *p, int client, int stream, struct buffer *raw, uint32_t ssh_agent)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = 0;
+	if (stream < 0 && keeper_give(p->keeper, client, raw, &err) == 0) {
+		buffer_done(raw);
+		return;
+	}
+	error_clear(&err);
+	if (stream < 0)
+		r = keeper_open_stream(p->keeper, &stream, &err);
+	if (r < 0) {
+		log_warning("a connection is dropped: %s", error_text(err, r));
+		fd_close(client);
+	} else {
+		keeper_relay(p->keeper, client, stream, raw, ssh_agent);
+	}
+	buffer_done(raw);
+}
+
 static int connect_session(struct proxy *p, struct error **err)
 {
 	struct json_object *body = http_exchange_json(p->exchange, err);
@@ -69,10 +93,12 @@ static int connect_session(struct proxy *p, struct error **err)
 	int client;
 	if (!body)
 		return -EINVAL;
+	int64_t size = http_exchange_head(p->exchange)->content_length;
 	int r = session_ssh_path(body, &path, err);
-	if (r == 0 && http_exchange_head(p->exchange)->content_length < 0)
+	if (r == 0 && size < 0)
 		r = error_set(err, EINVAL, "a session needs a Content-Length");
-	if (r == 0)
+	/* With an ssh-agent to relay, the keeper has to know when the session ends. */
+	if (r == 0 && (path || !keeper_can_give(p->keeper, (size_t)size + HTTP_HEAD_MAX)))
 		r = keeper_open_stream(p->keeper, &stream, err);
 	if (r < 0)
 		return r;
@@ -82,14 +108,13 @@ static int connect_session(struct proxy *p, struct error **err)
 		keeper_remove_ssh_agent(p->keeper, id);
 		return 0;
 	}
-	r = rewrite_session(&raw, owned, id);
-	if (r < 0) {
+	if (path && (r = rewrite_session(&raw, owned, id)) < 0) {
 		fd_close(client);
 		keeper_remove_ssh_agent(p->keeper, id);
+		buffer_done(&raw);
 	} else {
-		keeper_relay(p->keeper, client, TAKE_FD(stream), &raw, id);
+		connect_client(p, client, TAKE_FD(stream), &raw, id);
 	}
-	buffer_done(&raw);
 	return 0;
 }
 
@@ -97,14 +122,11 @@ static int connect_raw(struct proxy *p, struct error **err)
 {
 	struct buffer raw;
 	AUTO_FD int stream = -1;
-	int client;
-	int r = keeper_open_stream(p->keeper, &stream, err);
+	int client, r = keeper_can_give(p->keeper, 0) ? 0 : keeper_open_stream(p->keeper, &stream, err);
 	if (r < 0)
 		return r;
-	if (http_exchange_take(p->exchange, &client, &raw) < 0)
-		return 0;
-	keeper_relay(p->keeper, client, TAKE_FD(stream), &raw, 0);
-	buffer_done(&raw);
+	if (http_exchange_take(p->exchange, &client, &raw) == 0)
+		connect_client(p, client, TAKE_FD(stream), &raw, 0);
 	return 0;
 }
 

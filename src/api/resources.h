@@ -9,5 +9,6 @@ void api_get_ready(struct http_exchange *x, void *data);
 void api_post_session(struct http_exchange *x, void *data);
 void api_hand_over(struct http_exchange *x, void *data);
 void api_post_stop(struct http_exchange *x, void *data);
+void api_put_limits(struct http_exchange *x, void *data);
 void api_post_share(struct http_exchange *x, void *data);
 void api_delete_share(struct http_exchange *x, void *data);

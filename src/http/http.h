@@ -80,7 +80,7 @@ void http_server_free(struct http_server *s); /* drops connections and exchanges
 DEFINE_CLEANUP(struct http_server, http_server_free)
 int http_server_listen(struct http_server *s, int listening_fd); /* takes it; only peers with our uid (SO_PEERCRED) are served on AF_UNIX */
 int http_server_serve(struct http_server *s, int connected_fd);  /* takes it; for streams that a transport accepted */
-/* The same for a connection of which these bytes were read already (borrowed; at most HTTP_HEAD_MAX + HTTP_BODY_MAX). */
+/* The same for a connection of which these bytes were read already (borrowed; at most 32 KiB, more is -ENOBUFS). */
 int http_server_serve_given(struct http_server *s, int connected_fd, const void *bytes, size_t size);
 
 const struct http_head *http_exchange_head(const struct http_exchange *x);

@@ -18,6 +18,11 @@ int transport_give(struct transport *t, int fd, const void *data, size_t size, s
 	return t->ops->give ? t->ops->give(t, fd, data, size, err) : error_set(err, EOPNOTSUPP, "this transport carries no descriptors");
 }
 
+int transport_can_give(const struct transport *t, size_t size)
+{
+	return t->ops->give && size <= TRANSPORT_GIVEN_MAX;
+}
+
 void transport_free(struct transport *t)
 {
 	if (t)

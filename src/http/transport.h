@@ -25,12 +25,14 @@ DEFINE_CLEANUP(struct transport, transport_free)
  * on it serves whoever is at the connection's far end without us. -EOPNOTSUPP where descriptors cannot cross or the bytes are too many (nothing
  * has happened then: open a stream and relay). */
 int transport_give(struct transport *t, int fd, const void *data, size_t size, struct error **err);
+/* Whether transport_give() of so many bytes is possible at all: for who has to decide before the connection is taken apart. */
+int transport_can_give(const struct transport *t, size_t size);
 
 int transport_unix_new(const char *path, struct transport **ret);
 
 /* Streams passed as descriptors over `socket` (SOCK_SEQPACKET, taken), in both directions. Messages of other kinds travel on it too, in order
  * with the streams: a text of one line and at most one descriptor. Nothing blocks; what the other side does not take waits, within bounds. */
-enum { TRANSPORT_MESSAGE_MAX = 64 * 1024 };
+enum { TRANSPORT_MESSAGE_MAX = 64 * 1024, TRANSPORT_GIVEN_MAX = 32 * 1024 /* what http_server_serve_given() takes */ };
 struct transport_fds_events {
 	transport_accept_fn accept;
 	/* A stream of which the other side has read some bytes already (borrowed); takes fd. */

@@ -231,7 +231,7 @@ static int fds_open(struct transport *base, int *ret_fd, struct error **err)
 static int fds_give(struct transport *base, int fd, const void *data, size_t size, struct error **err)
 {
 	struct transport_fds *t = (struct transport_fds *)base;
-	if (size > TRANSPORT_MESSAGE_MAX)
+	if (size > TRANSPORT_GIVEN_MAX)
 		return error_set(err, EOPNOTSUPP, "too much was read of the connection already");
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	int r = copy < 0 ? -errno : post(t, 'G', data, size, copy);

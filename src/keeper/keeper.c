@@ -353,6 +353,28 @@ int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err)
 	return transport_open(k->transport, ret_fd, err);
 }
 
+int keeper_can_give(const struct keeper *k, size_t size)
+{
+	return k->transport && k->session_ready && transport_can_give(k->transport, size);
+}
+
+int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error **err)
+{
+	if (!k->transport || !k->session_ready)
+		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name, k->stage_text);
+	return transport_give(k->transport, fd, raw->data, raw->size, err);
+}
+
+int keeper_set_limits(struct keeper *k, uint64_t cpus, uint64_t memory, struct error **err)
+{
+	enum { CPUS_MAX = 4096 };
+	if (cpus > CPUS_MAX)
+		return error_set(err, EINVAL, "more than %d cpus", CPUS_MAX);
+	if (!k->ops->set_limits || !k->run || k->isolation_ended)
+		return error_set(err, EOPNOTSUPP, "the limits take effect when the machine starts again");
+	return k->ops->set_limits(k->run, cpus, memory, err);
+}
+
 struct json_object *keeper_state(struct keeper *k)
 {
 	struct json_object *o = json_object_new_object(), *parts = json_object_new_object();

@@ -144,7 +144,16 @@ static void free_transport(struct transport *t)
 	free(t);
 }
 
-static const struct transport_ops transport_ops = {.open = open_stream, .free = free_transport};
+static int give_connection(struct transport *t, int fd, const void *data, size_t size, struct error **err)
+{
+	struct fake *f = ((struct fake_transport *)t)->fake;
+	if (!f->takes_connections)
+		return error_set(err, EOPNOTSUPP, "not today");
+	f->given++;
+	return http_server_serve_given(f->agent, fd, data, size);
+}
+
+static const struct transport_ops transport_ops = {.open = open_stream, .give = give_connection, .free = free_transport};
 
 void fake_return_agent(struct fake *f)
 {
@@ -233,6 +242,14 @@ static int remove_share(
 	return 0;
 }
 
+static int set_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+{
+	struct fake *f = (struct fake *)r;
+	f->cpus = cpus;
+	f->memory = memory;
+	return memory == 1 ? error_set(err, EOPNOTSUPP, "at the next start") : 0;
+}
+
 static void do_kill(struct isolation_run *r)
 {
 	struct fake *f = (struct fake *)r;
@@ -255,6 +272,7 @@ const struct isolation_ops fake_isolation = {
 	.describe = describe,
 	.add_share = add_share,
 	.remove_share = remove_share,
+	.set_limits = set_limits,
 	.kill = do_kill,
 	.statistics = statistics,
 	.free = free_run,

@@ -13,9 +13,10 @@ struct fake {
 	/* how it behaves */
 	uint64_t protocol;      /* 0: never answers */
 	const char *boot_lines; /* what is sent at once on boot, separated by newlines */
-	int start_fails, refuse_share, ignore_stop;
+	int start_fails, refuse_share, ignore_stop, takes_connections;
 	/* what happened */
-	int starts, boots, stops, kills, sessions, clocks, resolvs;
+	int starts, boots, stops, kills, sessions, clocks, resolvs, given;
+	uint64_t cpus, memory;
 	uint64_t stop_timeout_ms;
 	int session_fds[FAKE_SESSIONS_MAX];
 	char *boot_request, *session_request;

@@ -345,6 +345,44 @@ static void test_twenty_sessions_on_a_starting_machine(void **state)
 	assert_int_equal(f->fake->sessions, 20);
 }
 
+static void test_a_connection_is_given_where_that_is_possible(void **state)
+{
+	struct fixture *f = *state;
+	f->fake->takes_connections = 1;
+	begin(f, 10000);
+	wait_ready(f);
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"]}"));
+	assert_int_equal(f->fake->given, 1);
+	assert_non_null(strstr(f->fake->session_request, "true"));
+	/* With an ssh-agent the keeper has to see the end. */
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"],\"ssh_auth_sock\":\"/nowhere\"}"));
+	assert_int_equal(f->fake->given, 1);
+	/* A transport that changes its mind costs nothing but a stream. */
+	f->fake->takes_connections = 0;
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"false\"]}"));
+	assert_int_equal(f->fake->sessions, 3);
+	assert_non_null(strstr(f->fake->session_request, "false"));
+}
+
+static void test_limits(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, 10000);
+	wait_ready(f);
+	struct asker *a = ask(f, "PUT", "/v1/limits", "{\"cpus\":3,\"memory\":4096}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	assert_int_equal(f->fake->cpus, 3);
+	assert_int_equal(f->fake->memory, 4096);
+	a = ask(f, "PUT", "/v1/limits", "{\"memory\":1}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EOPNOTSUPP);
+	a = ask(f, "PUT", "/v1/limits", "{\"cpus\":-1}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EINVAL);
+	assert_int_equal(f->fake->cpus, 0);
+}
+
 static void test_ssh_agent_is_relayed(void **state)
 {
 	struct fixture *f = *state;
@@ -639,6 +677,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_agent_never_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_isolation_ends_while_booting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_twenty_sessions_on_a_starting_machine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_connection_is_given_where_that_is_possible, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ssh_agent_is_relayed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_archive_is_handed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agent_lost_and_back, setup, teardown),
