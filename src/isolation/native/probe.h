@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "idmap/idmap.h"
 
-enum { NATIVE_PROBE_DEADLINE_MS = 500, NATIVE_TEXT_MAX = 400 };
+enum { NATIVE_PROBE_DEADLINE_MS = 5000, NATIVE_TEXT_MAX = 400 };
 
 enum native_fact { NATIVE_USERNS, NATIVE_NESTED, NATIVE_OVERLAY, NATIVE_PROC, NATIVE_SYSFS, NATIVE_FACT_COUNT };
 
