@@ -19,7 +19,7 @@
 #include "platform.h"
 #include "worker.h"
 
-enum { HOLDERS_MAX = 5 };
+enum { HOLDERS_MAX = 5, MOUNTINFO_MAX = 4 * 1024 * 1024 };
 
 struct share_change {
 	struct agent *agent;
@@ -56,19 +56,25 @@ static int work_add(int channel, void *data, struct error **err)
 	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") : mounts_attach(mount, root, c->share.inside, err);
 }
 
-/* Whether process `pid` (a folder of /proc) has anything open on this device. */
-static int holds(int process, dev_t device)
+/* The mount that a path is on (statx(2)); a share may be of the same file system as what it is mounted on. 0: unknown. */
+static uint64_t mount_of(int directory, const char *path, int flags)
+{
+	struct statx st;
+	return statx(directory, path, flags, STATX_MNT_ID, &st) == 0 && st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0;
+}
+
+/* Whether process `pid` (a folder of /proc) has anything open on this mount. */
+static int holds(int process, uint64_t mount)
 {
 	static const char *const links[] = { "cwd", "root", "exe" };
-	struct stat st;
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
-		if (fstatat(process, links[i], &st, 0) == 0 && st.st_dev == device)
+		if (mount_of(process, links[i], 0) == mount)
 			return 1;
 	int fds = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fds < 0 ? NULL : fdopendir(fds);
 	int found = 0;
 	for (struct dirent *e; d && !found && (e = readdir(d));)
-		found = e->d_name[0] != '.' && fstatat(fds, e->d_name, &st, 0) == 0 && st.st_dev == device;
+		found = e->d_name[0] != '.' && mount_of(fds, e->d_name, 0) == mount;
 	if (d)
 		closedir(d);
 	else
@@ -76,8 +82,8 @@ static int holds(int process, dev_t device)
 	return found;
 }
 
-/* "bash (12), vim (40)": who keeps the mount busy, by the machine's own numbers. Owned. */
-static char *find_holders(dev_t device)
+/* "bash (12), vim (40)": who keeps the mount busy, by the machine's own numbers. Owned; NULL: nobody. */
+static char *find_holders(uint64_t mount)
 {
 	AUTO_STRV struct strv names = { 0 };
 	DIR *d = opendir("/proc");
@@ -88,7 +94,7 @@ static char *find_holders(dev_t device)
 		AUTO_FD int process = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		AUTO_FD int comm = process < 0 ? -1 : openat(process, "comm", O_RDONLY | O_CLOEXEC);
 		AUTOFREE char *name = NULL;
-		if (process < 0 || !holds(process, device))
+		if (process < 0 || !holds(process, mount))
 			continue;
 		if (comm < 0 || fd_read_all(comm, 64, &name, NULL) < 0)
 			name = xstrdup("?");
@@ -97,24 +103,34 @@ static char *find_holders(dev_t device)
 	}
 	if (d)
 		closedir(d);
-	return names.count ? strv_join(&names, ", ") : xstrdup("something");
+	return names.count ? strv_join(&names, ", ") : NULL;
+}
+
+/* Whether other mounts are below this one, so that it looks busy without anybody in it: what the share hides, what the host has mounted there. */
+static int has_mounts_below(const char *path)
+{
+	AUTOFREE char *text = NULL;
+	AUTOFREE char *part = xasprintf(" %s/", path);
+	return path_read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL) >= 0 && strstr(text, part);
 }
 
 static int work_remove(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
-	struct stat here, above;
 	if (setns(c->machine, CLONE_NEWNS) < 0)
 		return error_set_errno(err, errno, "cannot enter the machine");
 	AUTOFREE char *parent = path_parent(c->share.inside);
-	if (lstat(c->share.inside, &here) < 0 || stat(parent, &above) < 0 || here.st_dev == above.st_dev)
+	uint64_t here = mount_of(AT_FDCWD, c->share.inside, AT_SYMLINK_NOFOLLOW), above = mount_of(AT_FDCWD, parent, 0);
+	if (here == 0 || here == above)
 		return error_set(err, ENOENT, "nothing is shared at %s in the machine", c->share.inside);
 	if (umount2(c->share.inside, UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	if (errno != EBUSY)
 		return error_set_errno(err, errno, "cannot unmount %s in the machine", c->share.inside);
-	AUTOFREE char *holders = find_holders(here.st_dev);
-	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside, holders);
+	AUTOFREE char *holders = find_holders(here);
+	if (!holders && has_mounts_below(c->share.inside) && umount2(c->share.inside, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+		return 0;
+	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside, holders ? holders : "something");
 }
 
 /* The agent's own mount of a share would keep its device busy. */
