@@ -211,7 +211,7 @@ int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **er
 	if (name->inode->type == TAR_DIRECTORY) {
 		forget(w, name->inode);
 		r = path_remove_tree(parent, name->text);
-	} else if (!tree_is_device(name->inode) && unlinkat(parent, name->text, 0) < 0) {
+	} else if (!tree_is_device(name->inode) && !tree_is_below(name) && unlinkat(parent, name->text, 0) < 0) {
 		r = -errno;
 	}
 	if (w->lower_of) {

@@ -7,7 +7,8 @@
 #include "image/tree_write.h"
 
 /* The names in memory are those of src/disk, with other meanings for two members:
- *   disk_name.layer     OWN: this layer has an entry for it; LOWER: it was taken over from below, because the layer needs it
+ *   disk_name.layer     OWN: this layer has an entry for it; LOWER: it was taken over from below, because the layer needs it. Folders then are
+ *                       in the layer's tree, other files are not
  *   disk_inode.number   of directories: the index of their tree_folder; of devices: WHITEOUT or SKIPPED, as none is ever made */
 enum { TREE_LOWER = 0, TREE_OWN = 1 };
 enum { TREE_WHITEOUT = 1, TREE_SKIPPED = 2 };
@@ -37,6 +38,11 @@ static inline int tree_is_device(const struct disk_inode *i)
 	return i->type == TAR_CHAR || i->type == TAR_BLOCK;
 }
 
+static inline int tree_is_below(const struct disk_name *n)
+{
+	return n->layer == TREE_LOWER && n->inode->type != TAR_DIRECTORY;
+}
+
 /* tree_files.c. Descriptors of folders are borrowed; valid until TREE_OPEN_MAX others were asked for. */
 int tree_folder_open(struct tree_writer *w, const struct disk_inode *directory, struct error **err);
 struct tree_folder *tree_folder_of(struct tree_writer *w, const struct disk_inode *directory);
@@ -57,8 +63,10 @@ int tree_keep_xattr(const char *name);
 int tree_need_lower(struct tree_writer *w, struct error **err);
 /* What is below `name` in a folder of ours: 1 and a borrowed descriptor of the directory that has it, 0 nothing, -errno. */
 int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret, int *ret_parent, struct error **err);
-/* Takes a name over from below: its inode and directory's metadata, a symlink's target, a file itself (as another hard link). *ret NULL: nothing is there. */
+/* Takes a name over from below: a folder with its metadata, a symlink's target, that there is a file. *ret NULL: nothing is there. */
 int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err);
+/* The directory where the file of this name is, in the layer's tree or below; borrowed. */
+int tree_open_parent(struct tree_writer *w, const struct disk_name *name, struct error **err);
 /* Whether the folder, or one that it is in, hides all that is below. */
 int tree_is_hidden(struct tree_writer *w, const struct disk_inode *directory);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a layer needs of those below it: folders that it does not describe keep what they were there, hard links lead to files there, and symlinks
- * there are followed. Whatever is found is taken over into the layer's own tree, so that it is looked for once. */
+ * there are followed. Folders are taken over into the layer's own tree; of other files only the name in memory, so that they are looked for once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -128,18 +128,12 @@ static enum tar_type type_of(mode_t mode)
 	return S_ISLNK(mode) ? TAR_SYMLINK : S_ISFIFO(mode) ? TAR_FIFO : S_ISCHR(mode) ? TAR_CHAR : S_ISBLK(mode) ? TAR_BLOCK : TAR_FILE;
 }
 
-/* The trees are never written to again, so one inode can be in several: its names stay names of one file in the machine too. */
 static int take_file(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, const struct stat *st, int parent,
 	struct disk_name **ret, struct error **err)
 {
 	char target[TARGET_MAX];
 	AUTOFREE char *text = xstrndup(name, length);
-	int to = tree_folder_open(w, directory, err);
-	if (to < 0)
-		return to;
-	if (linkat(parent, text, to, text, 0) < 0)
-		return error_set_errno(err, errno, "cannot link to \"%.200s\" of the layers below", text);
-	ssize_t n = S_ISLNK(st->st_mode) ? readlinkat(to, text, target, sizeof target - 1) : 0;
+	ssize_t n = S_ISLNK(st->st_mode) ? readlinkat(parent, text, target, sizeof target - 1) : 0;
 	if (n < 0)
 		return error_set_errno(err, errno, "cannot read \"%.200s\" of the layers below", text);
 	struct disk_inode *inode = disk_inode_new(&w->tree, type_of(st->st_mode));
@@ -148,6 +142,16 @@ static int take_file(struct tree_writer *w, struct disk_inode *directory, const 
 	*ret = disk_tree_add(&w->tree, directory, name, length, inode);
 	(*ret)->layer = TREE_LOWER;
 	return 0;
+}
+
+int tree_open_parent(struct tree_writer *w, const struct disk_name *name, struct error **err)
+{
+	struct stat st;
+	int parent;
+	if (!tree_is_below(name))
+		return tree_folder_open(w, name->directory, err);
+	int r = tree_lower_look(w, name->directory, name->text, &st, &parent, err);
+	return r == 0 ? error_set(err, ENOENT, "\"%.200s\" is not in the layers below any more", name->text) : r < 0 ? r : parent;
 }
 
 int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)

@@ -281,7 +281,8 @@ static int find_target(struct tree_writer *w, const struct tar_entry *e, struct 
 	return 0;
 }
 
-/* The old name may be a folder that the target is in: the link is made beside it first, by a name that no layer can have. */
+/* The old name may be a folder that the target is in: the link is made beside it first, by a name that no layer can have. A file below gets another
+ * name in this tree: trees are never written to again, so one inode can be in several, and is one file in the machine too. */
 static int apply_link(struct tree_writer *w, const struct tar_entry *e, const struct place *p, struct error **err)
 {
 	struct disk_name *target;
@@ -290,17 +291,15 @@ static int apply_link(struct tree_writer *w, const struct tar_entry *e, const st
 		return r;
 	struct disk_inode *inode = target->inode;
 	struct disk_name *old = disk_tree_find(&w->tree, p->directory, p->name, p->length);
-	if (old && old->inode == inode) {
-		old->layer = TREE_OWN;
+	if (old && old->inode == inode && !tree_is_below(old))
 		return 0;
-	}
 	if (tree_is_device(inode)) {
 		r = old ? tree_remove(w, old, err) : 0;
 		if (r == 0)
 			skip_device(w, p, e->path);
 		return r;
 	}
-	int from = tree_folder_open(w, target->directory, err), to = from < 0 ? from : tree_folder_open(w, p->directory, err);
+	int from = tree_open_parent(w, target, err), to = from < 0 ? from : tree_folder_open(w, p->directory, err);
 	if (to < 0)
 		return to;
 	if (linkat(from, target->text, to, old ? between : p->name, 0) < 0)

@@ -1,0 +1,182 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The trees of images' layers, for native machines: prepare and unpack --form trees, and when trees go.
+load ../lib/holm
+load ../lib/images
+
+setup_file()
+{
+	requires umoci skopeo unshare
+	[ "$(id -u)" = 0 ] || unshare -Ur true 2>/dev/null || skip "no user namespaces here"
+	holm_begin empty
+	mkdir "$WORLD/images" "$WORLD/layers"
+	image_from_tree busybox "$WORLD/images"
+	holm image load "$WORLD/images/busybox.tar"
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+inner()
+{
+	local bin
+	bin=$(dirname "$(type -P holm)")
+	[ ! -x "$bin/../libexec/holm/holm-image" ] || bin=$bin/../libexec/holm
+	command timeout 120 "$bin/holm-image" "$@"
+}
+
+trees()
+{
+	find "$XDG_DATA_HOME/holm/images/trees" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort
+}
+
+# layer NAME TAR-OPTION...: a layer tar; GNU tar's words.
+layer()
+{
+	local name=$1
+	shift
+	tar --owner=0 --group=0 --numeric-owner -cf "$WORLD/layers/$name.tar" "$@"
+}
+
+# on_top NAME LAYER...: busybox with layers, loaded as NAME:test.
+on_top()
+{
+	local name=$1 base=$WORLD/images/busybox.tar step
+	shift
+	for step; do
+		image_on_top "$base" "$WORLD/layers/$step.tar" "$name" "$WORLD/images"
+		base=$WORLD/images/$name.tar
+	done
+	holm image load -t "$name:test" "$WORLD/images/$name.tar" >/dev/null
+}
+
+@test "prepare --form trees answers in one JSON line; again, at once, and no disk is made" {
+	local answer tree
+	answer=$(inner prepare --form trees --progress none busybox:test)
+	equal 1 "$(wc -l <<<"$answer")"
+	equal null "$(jq -r .disk <<<"$answer")"
+	equal 1 "$(jq '.trees | length' <<<"$answer")"
+	equal /sbin/init "$(jq -r .init <<<"$answer")"
+	tree=$(jq -r '.trees[0]' <<<"$answer")
+	[ -d "$tree/bin" ]
+	[ -f "$tree.json" ]
+	equal "$answer" "$(inner prepare --form trees --pull never busybox:test)"
+	equal '' "$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')"
+	equal null "$(inner prepare busybox:test | jq -r .trees)"
+	fails 125 inner prepare --form cylinders busybox:test
+}
+
+@test "layers: whiteouts, opaque folders, folders that are not described, init behind them" {
+	local answer top
+	mkdir -p "$WORLD/one/etc" "$WORLD/one/opt/d" "$WORLD/one/sbin" "$WORLD/two/etc" "$WORLD/two/opt/d"
+	chmod 700 "$WORLD/one/opt/d"
+	touch "$WORLD/one/etc/first" "$WORLD/one/opt/d/f" "$WORLD/two/etc/.wh.first" "$WORLD/two/etc/.wh.nothing" "$WORLD/two/opt/.wh..wh..opq" "$WORLD/two/opt/d/new"
+	touch "$WORLD/one/sbin/.wh.init"
+	layer one -C "$WORLD/one" etc opt sbin
+	layer two -C "$WORLD/two" etc/.wh.first etc/.wh.nothing opt/.wh..wh..opq opt/d/new
+	on_top layered one two
+	answer=$(inner prepare --form trees layered:test)
+	equal 3 "$(jq '.trees | length' <<<"$answer")"
+	equal null "$(jq -r .init <<<"$answer")"
+	top=$(jq -r '.trees[2]' <<<"$answer")
+	contains "$top" -on-
+	equal 'character special file 0:0' "$(stat -c '%F %t:%T' "$top/etc/first")"
+	[ ! -e "$top/etc/nothing" ]
+	[ -f "$top/opt/d/new" ] # made after its folder was emptied: a new one
+	equal y "$(getfattr --only-values -n user.overlay.opaque "$top/opt" 2>/dev/null)"
+	# The lowest is shared.
+	equal "$(inner prepare --form trees busybox:test | jq -r '.trees[0]')" "$(jq -r '.trees[0]' <<<"$answer")"
+}
+
+@test "120 layers" {
+	local n answer layout="$WORLD/many"
+	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/images/busybox.tar" "oci:$layout:test"
+	for n in {1..119}; do
+		mkdir -p "$WORLD/n$n/etc"
+		echo "$n" >"$WORLD/n$n/etc/layer"
+		echo "$n" >"$WORLD/n$n/etc/layer-$n"
+		layer "n$n" -C "$WORLD/n$n" etc
+		umoci raw add-layer --image "$layout:test" "$WORLD/layers/n$n.tar"
+		rm -r "${WORLD:?}/n$n" "$WORLD/layers/n$n.tar"
+	done
+	holm image load -t many:1 "$layout"
+	answer=$(inner prepare --form trees many:1)
+	equal 120 "$(jq '.trees | length' <<<"$answer")"
+	equal 119 "$(cat "$(jq -r '.trees[119]' <<<"$answer")/etc/layer")"
+	equal /sbin/init "$(jq -r .init <<<"$answer")"
+	holm image rm many:1
+}
+
+@test "a layer that is not what the configuration says, and ways out, make no tree" {
+	local before
+	before=$(trees)
+	echo out >"$WORLD/evil"
+	tar --owner=0 --group=0 --transform='s,^,../../,' -C "$WORLD" -Pcf "$WORLD/layers/evil.tar" evil
+	on_top evil evil
+	fails 125 inner prepare --form trees evil:test
+	contains "$stderr" 'layer 2'
+	contains "$stderr" '..'
+	touch "$WORLD/.wh."
+	layer nothing -C "$WORLD" .wh.
+	on_top nothing nothing
+	fails 125 inner prepare --form trees nothing:test
+	contains "$stderr" 'the whiteout names nothing'
+	equal '' "$(trees | grep -v '^sha256-' || true)"
+	equal "$before" "$(trees)"
+	holm image rm evil:test nothing:test
+}
+
+@test "five at once make each tree once; kill -9 and an interrupt leave nothing that lasts" {
+	local n pid moment program
+	program=$(type -P holm)
+	mkdir "$WORLD/big"
+	head -c 40000000 /dev/urandom >"$WORLD/big/data"
+	layer big -C "$WORLD/big" .
+	on_top big big
+	program=$(dirname "$program")
+	[ ! -x "$program/../libexec/holm/holm-image" ] || program=$program/../libexec/holm
+	for n in KILL TERM INT; do
+		for moment in 0.03 0.1; do
+			"$program/holm-image" prepare --form trees big:test >/dev/null 2>&1 3>&- &
+			pid=$!
+			command sleep $moment
+			kill -$n $pid 2>/dev/null || true
+			wait $pid || true
+		done
+	done
+	for n in 1 2 3 4 5; do
+		inner prepare --form trees --progress plain big:test >"$WORLD/answer.$n" 2>"$WORLD/stderr.$n" 3>&- &
+	done
+	wait
+	for n in 2 3 4 5; do
+		equal "$(cat "$WORLD/answer.1")" "$(cat "$WORLD/answer.$n")"
+	done
+	[ "$(cat "$WORLD"/stderr.* | grep -c '^trees: made')" -le 1 ]
+	inner prepare --form trees big:test >/dev/null
+	equal '' "$(trees | grep -v '^sha256-' || true)"
+	equal "$(sha256sum <"$WORLD/big/data")" "$(sha256sum <"$(jq -r '.trees[1]' "$WORLD/answer.1")/data")"
+}
+
+@test "trees go with the last image and machine that has them" {
+	local tree
+	mkdir -p "$WORLD/lone"
+	touch "$WORLD/lone/file"
+	layer lone -C "$WORLD/lone" .
+	on_top lone lone
+	tree=$(inner prepare --form trees lone:test | jq -r '.trees[1]')
+	mkdir -p "$XDG_DATA_HOME/holm/machines/dev"
+	printf '{"image_trees":["%s"]}' "$tree" >"$XDG_DATA_HOME/holm/machines/dev/machine.json"
+	holm image rm lone:test
+	find "$XDG_DATA_HOME/holm/images/trees" -maxdepth 1 -name '*.json' -exec touch -d '2 minutes ago' {} +
+	holm image tag busybox:test again:1
+	holm image rm again:1
+	[ -d "$tree" ]
+	rm -r "$XDG_DATA_HOME/holm/machines/dev"
+	holm image tag busybox:test again:1
+	holm image rm again:1
+	[ ! -e "$tree" ]
+	[ ! -e "$tree.json" ]
+	[ -d "$(inner prepare --form trees --pull never busybox:test | jq -r '.trees[0]')" ]
+}
