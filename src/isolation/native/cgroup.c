@@ -93,7 +93,11 @@ static int remove_tree(const struct idmap *ids, char *path)
 		AUTO_ERROR struct error *err = NULL;
 		AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL;
 		int populated = path_read_file(events, TEXT_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
-		r = populated ? -EBUSY : idmap_run(ids, remove_as_mapped_root, path, &err);
+		if (!populated) {
+			/* It removes what is below; for the directory itself it may lack the right that we have. */
+			idmap_run(ids, remove_as_mapped_root, path, &err);
+			r = remove_below(AT_FDCWD, path, 0);
+		}
 	}
 	return r == -ENOENT ? 0 : r;
 }
