@@ -10,7 +10,7 @@ static const struct command_spec *const plain_commands[] = { &command_help, &com
 static const struct command_spec *const machine_commands[] = {
 	&command_create, &command_init, &command_start, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
 	&command_set_default, &command_mount_ls, &command_mount_add, &command_mount_rm, &command_stop, &command_rm, &command_logs, &command_cp,
-	&command_rename, &command_clone, &command_export, &command_import, NULL,
+	&command_rename, &command_clone, &command_export, &command_import, &command_fix_owner, NULL,
 };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, NULL };

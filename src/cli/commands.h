@@ -19,7 +19,7 @@ const struct command_spec *command_at(const struct command_group *g, size_t i);
 
 extern const struct command_group command_groups[]; /* ends with a NULL name */
 
-extern const struct command_spec command_clone, command_cp, command_create, command_export, command_import, command_init, command_inspect, command_logs,
+extern const struct command_spec command_clone, command_cp, command_create, command_export, command_fix_owner, command_import, command_init, command_inspect, command_logs,
 	command_ls, command_mount_add, command_mount_ls, command_mount_rm, command_rename, command_rm, command_run, command_set, command_set_default,
 	command_ssh, command_start, command_stop;
 extern const struct command_spec command_help, command_system_info, command_version;

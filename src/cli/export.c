@@ -16,6 +16,7 @@
 #include "cli/archive.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/export.h"
 #include "cli/output.h"
 
 enum { STOP_MS = 10 * 1000, STATE_MS = 1000 };
@@ -112,7 +113,7 @@ static int stream(const struct machine *m, const char *file, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "waiting for holm-image") : status;
 }
 
-static int export_machine(const char *name, const char *file, struct error **err)
+int export_machine(const char *name, const char *file, struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
 	int started, r = machine_load(name, &m, err);

@@ -141,8 +141,11 @@ static int check_platform(const struct machine *m, struct error **err)
 static int copy_form(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	AUTO_STRV struct strv trees = { 0 };
-	if (m->form != MACHINE_ISOLATION_NATIVE)
+	if (m->form != MACHINE_ISOLATION_NATIVE) {
+		strv_done(&m->image_trees);
+		m->image_trees = (struct strv){ 0 };
 		return copy_text(prepared, "disk", &m->image_disk, 1, err);
+	}
 	int r = json_get_strv(prepared, "trees", &trees, err);
 	if (r == -ENOENT || (r == 0 && trees.count == 0))
 		return error_set(err, EPROTO, "holm-image does not say \"trees\"; is holm installed completely?");

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine set KEY=VALUE...`: all of them or none. */
+ * `holm machine set KEY=VALUE...`: all of them or none. machine.json is changed first, then a running machine is asked to follow. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "cli/change.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/convert.h"
 #include "cli/output.h"
-#include "isolation/isolation.h"
+
+enum { LIMITS_MS = 10 * 1000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -22,7 +25,9 @@ const struct command_spec command_set = {
 	.synopsis = "KEY=VALUE...",
 	.summary = "change settings of a machine; they count from its next start",
 	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, host-access, transport and env.NAME. An empty "
-		   "value goes back to the default. inspect shows what is set.",
+		   "value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
+		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; isolation=auto leaves it "
+		   "as it is.",
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = -1,
@@ -42,22 +47,69 @@ static int apply(struct machine *m, void *data, struct error **err)
 		if (r < 0)
 			return r;
 	}
-	/* auto is what the disk is made for; what is asked for by name must be there. */
-	enum machine_isolation resolved;
-	return m->isolation == MACHINE_ISOLATION_AUTO ? 0 : isolation_resolve(m, &resolved, NULL, err);
+	return 0;
+}
+
+/* The form that the machine's disk gets by these settings, its present one mostly: auto is what the disk is made for. */
+static int wanted_form(const char *name, const struct strv *pairs, enum machine_isolation *ret, int *ret_move, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	int r = machine_load(name, &m, err);
+	if (r == 0)
+		r = apply(m, (void *)pairs, err);
+	if (r < 0)
+		return r;
+	*ret_move = m->isolation != MACHINE_ISOLATION_AUTO && m->isolation != m->form;
+	*ret = m->isolation;
+	return 0;
+}
+
+static int ask_limits(const char *name, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *limits = json_object_new_object();
+	int r = machine_load(name, &m, err);
+	if (r < 0)
+		return r;
+	json_add_u64(limits, "cpus", machine_cpus(m));
+	json_add_u64(limits, "memory", machine_memory(m));
+	return client_call(name, "PUT", "/v1/limits", limits, clock_deadline(LIMITS_MS), err);
+}
+
+/* Limits change at once where the isolation can; everything else waits for the next start. */
+static void tell_running(const char *name, const struct strv *pairs)
+{
+	AUTO_ERROR struct error *err = NULL;
+	size_t limits = 0;
+	if (machine_is_running(name) != 1)
+		return;
+	for (size_t i = 0; i < pairs->count; i++)
+		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
+	int r = limits ? ask_limits(name, &err) : 0;
+	if (r == -ESRCH)
+		return;
+	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits < pairs->count))
+		output_note("machine \"%s\" is running: this takes effect at its next start", name);
+	else if (r < 0)
+		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s", name, error_text(err, r));
 }
 
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *name = NULL;
-	int r = client_pick(options_string(o, "name"), &name, &err);
+	enum machine_isolation form = MACHINE_ISOLATION_AUTO;
+	int move = 0, r = client_pick(options_string(o, "name"), &name, &err);
+	void *pairs = (void *)options_words(o);
 	if (r == 0)
-		r = change_machine(name, apply, (void *)options_words(o), &err);
+		r = wanted_form(name, pairs, &form, &move, &err);
+	if (r == 0)
+		r = move ? convert_machine(name, form, apply, pairs, &err) : change_machine(name, apply, pairs, &err);
+	if (r > 0)
+		return r;
 	if (r < 0)
-		return output_failure(r, err);
-	if (machine_is_running(name) == 1)
-		output_note("machine \"%s\" is running: this takes effect at its next start", name);
+		return client_start_failure(r, err);
+	tell_running(name, pairs);
 	puts(name);
 	return 0;
 }

@@ -98,6 +98,8 @@ char *machine_dir(const char *name);                          /* owned */
 char *machine_file(const char *name, const char *file);       /* owned */
 char *machine_socket_path(const char *name, struct error **err); /* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
 int machine_lock(const char *name, uint64_t deadline_ms, struct error **err);        /* keeper's lock: fd or -EWOULDBLOCK */
+/* The same for a process that has had it before: -ESTALE (no text) when another has had it since. */
+int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **err);
 int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err); /* fd */
 pid_t machine_lock_owner(const char *name); /* the process that took the keeper's lock; 0 when nobody holds it */
 int machine_is_running(const char *name); /* 1, 0, -errno: somebody holds the keeper's lock */

@@ -201,7 +201,7 @@ const struct machine_key machine_keys[] = {
 	{ "memory", "size of memory, such as 2G; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },
-	{ "isolation", "auto, vm or native; default auto" },
+	{ "isolation", "vm or native: moves the disk of a stopped machine there; auto: whichever the disk is made for; default auto" },
 	{ "kernel", "file of another kernel; default the one that comes with holm" },
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },

@@ -136,6 +136,25 @@ static int take_lock(const char *name, const char *file, uint64_t deadline_ms, s
 	return TAKE_FD(fd);
 }
 
+/* The process that a lock's file names, 0 where it names none. */
+static pid_t named_owner(const char *name)
+{
+	AUTOFREE char *path = machine_file(name, "lock"), *text = NULL;
+	uint32_t pid;
+	if (path_read_file(path, LOCK_FILE_MAX, &text, NULL) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = 0;
+	return parse_u32(text, &pid) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **err)
+{
+	AUTO_FD int fd = take_lock(name, "lock", deadline_ms, err);
+	if (fd >= 0 && named_owner(name) != getpid())
+		return -ESTALE;
+	return TAKE_FD(fd);
+}
+
 int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 {
 	char text[24];
@@ -154,12 +173,7 @@ int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 
 pid_t machine_lock_owner(const char *name)
 {
-	AUTOFREE char *path = machine_file(name, "lock"), *text = NULL;
-	uint32_t pid;
-	if (machine_is_running(name) != 1 || path_read_file(path, LOCK_FILE_MAX, &text, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = 0;
-	return parse_u32(text, &pid) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+	return machine_is_running(name) == 1 ? named_owner(name) : 0;
 }
 
 int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err)

@@ -105,3 +105,138 @@ make()
 	contains "$stderr" "too many clones"
 	holm machine rm m
 }
+
+# --- moving a disk ----------------------------------------------------------------------------------------------------------------------
+
+tag()
+{
+	holm machine create probe --no-boot --isolation native -n probe >/dev/null
+	holm machine rm probe >/dev/null
+	awk '{ print $3 }' "$XDG_RUNTIME_DIR/holm/native-probe"
+}
+
+forms()
+{
+	holm machine inspect "$1" | jq -r '.[0] | "\(.isolation) \(.isolation_used) \(.image_disk == null) \(.image_trees == null)"'
+}
+
+@test "set isolation= moves a stopped machine's disk, and the settings with it" {
+	export FAKE_TAG
+	FAKE_TAG=$(tag)
+	make m
+	ran m file
+	equal "native native true false" "$(forms m)"
+	equal m "$(holm machine set -n m isolation=vm memory=300M)"
+	equal "vm vm false true" "$(forms m)"
+	equal "314572800 docker.io/library/thing /lib/systemd/systemd" "$(holm machine inspect m | jq -r '.[0] | "\(.memory) \(.image) \(.init_path)"')"
+	[ ! -e "$MACHINES/m/native" ]
+	[ -e "$MACHINES/m/disk.qcow2" ]
+	[ ! -e "$MACHINES/m/moving.oci" ]
+	# auto stays where the disk is.
+	holm machine set -n m isolation=auto
+	equal "auto vm false true" "$(forms m)"
+	holm machine set -n m isolation=native
+	equal "native native true false" "$(forms m)"
+	[ ! -e "$MACHINES/m/disk.qcow2" ]
+	holm machine rm m
+}
+
+@test "a move that fails changes nothing" {
+	export FAKE_TAG
+	FAKE_TAG=$(tag)
+	make m
+	ran m file
+	local before
+	before=$(cat "$MACHINES/m/machine.json")
+	FAKE_UNPACK_FAILS=1 fails 125 holm machine set -n m isolation=vm memory=300M
+	fails 125 holm machine set -n m isolation=vm memory=nonsense
+	# A disk that is smaller than what was in the other.
+	fails 125 holm machine set -n m isolation=vm disk-size=0
+	PATH="$WORLD/nothing:$(dirname "$(command -v holm)")" HOLM_KVM=0 FAKE_BOOT_ERROR=broken run ! "$(command -v holm)" machine set -n m isolation=vm
+	equal "$before" "$(cat "$MACHINES/m/machine.json")"
+	equal data "$(inside cat "$MACHINES/m/native/upper/var/lib/file")"
+	[ ! -e "$MACHINES/m/disk.qcow2" ]
+	[ ! -e "$MACHINES/m/moving.oci" ]
+	holm machine rm m
+}
+
+@test "a running machine's disk is not moved, and nobody can start it meanwhile" {
+	export FAKE_TAG
+	FAKE_TAG=$(tag)
+	make m
+	holm machine start m 2>/dev/null
+	fails 125 holm machine set -n m isolation=vm
+	contains "$stderr" "holm machine stop m"
+	equal native "$(field m isolation_used)"
+	holm machine stop m
+	printf '#!/bin/sh\nholm machine rename m other >/dev/null 2>"%s/rename" && echo renamed >>"%s/rename"\n' "$WORLD" "$WORLD" >"$WORLD/meddle"
+	chmod +x "$WORLD/meddle"
+	FAKE_UNPACK_RUNS="$WORLD/meddle" holm machine set -n m isolation=vm
+	contains "$(cat "$WORLD/rename")" "in use"
+	holm machine rm m
+}
+
+@test "what a crashed move left does not stand in the way of the next" {
+	export FAKE_TAG
+	FAKE_TAG=$(tag)
+	make m
+	echo left >"$MACHINES/m/disk.qcow2"
+	echo left >"$MACHINES/m/moving.oci"
+	holm machine set -n m isolation=vm
+	mkdir -p "$MACHINES/m/native"
+	ran m file
+	holm machine set -n m isolation=native
+	equal "native native true false" "$(forms m)"
+	[ ! -e "$MACHINES/m/native/upper" ]
+	holm machine rm m
+}
+
+# --- settings of a running machine -------------------------------------------------------------------------------------------------------
+
+@test "limits of a running machine are asked of it, and what cannot be done now is noted" {
+	export FAKE_TAG
+	FAKE_TAG=$(tag)
+	make m
+	FAKE_LIMITS=live holm machine start m 2>/dev/null
+	run --separate-stderr holm machine set -n m cpus=2 memory=1G
+	equal '' "$stderr"
+	equal '{"cpus":2,"memory":1073741824}' "$(jq -c . "$MACHINES/m/limits")"
+	run --separate-stderr holm machine set -n m cpus=3 env.A=1
+	contains "$stderr" "next start"
+	equal '{"cpus":3,"memory":1073741824}' "$(jq -c . "$MACHINES/m/limits")"
+	rm "$MACHINES/m/limits"
+	run --separate-stderr holm machine set -n m env.A=2
+	contains "$stderr" "next start"
+	[ ! -e "$MACHINES/m/limits" ]
+	holm machine stop m
+	holm machine start m 2>/dev/null
+	run --separate-stderr holm machine set -n m memory=
+	contains "$stderr" "next start"
+	holm machine rm -f m
+}
+
+# --- fix-owner ----------------------------------------------------------------------------------------------------------------------------
+
+@test "fix-owner gives files of subordinate ids back, and nothing else" {
+	mkdir -p "$HOME/share/mine" "$XDG_DATA_HOME/containers/layer"
+	: >"$HOME/share/mine/file"
+	# shellcheck disable=SC2016
+	inside sh -c 'cd "$1" && mkdir -p deep/er && echo x >deep/er/file && ln -s /etc/passwd deep/link && ln -s nowhere deep/lost && ln deep/er/file deep/hard &&
+		chown -R 33:33 deep && chown 65534:65534 deep/er && chmod 0 deep/er && : >"$2/keep" && chown 33 "$2/keep"' sh "$HOME/share" "$XDG_DATA_HOME/containers/layer"
+	equal 5 "$(cd "$HOME/share" && holm machine fix-owner)"
+	equal '' "$(chmod -R u+rwX "$HOME/share" && find "$HOME/share" ! -user "$ME" -o ! -group "$GID_ME")"
+	equal 0 "$(stat -c %u /etc/passwd)"
+	equal 0 "$(holm machine fix-owner "$HOME/share")"
+	# One file; the folders of programs that live on such ids.
+	# shellcheck disable=SC2016
+	inside sh -c ': >"$1" && chown 0:44 "$1"' sh "$HOME/share/one"
+	equal 1 "$(holm machine fix-owner "$HOME/share/one")"
+	equal 0 "$(holm machine fix-owner "$HOME")"
+	[ "$(stat -c %u "$XDG_DATA_HOME/containers/layer/keep")" != "$UID_ME" ]
+	fails 125 holm machine fix-owner "$XDG_DATA_HOME/containers/layer"
+	fails 125 holm machine fix-owner "$XDG_DATA_HOME/holm"
+	fails 125 holm machine fix-owner "$HOME/nothing"
+	equal 0 "$(holm machine fix-owner /etc)"
+	inside rm "$XDG_DATA_HOME/containers/layer/keep"
+	rm -r "$HOME/share" "$XDG_DATA_HOME/containers"
+}
