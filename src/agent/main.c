@@ -19,6 +19,8 @@ int main(int argc, char **argv)
 		return minimal_init_main();
 	if (streq(name, "modprobe"))
 		return modprobe_main(argc, argv);
+	if (argc > 2 && streq(argv[1], "--native-first"))
+		return native_first_main(argv[2]);
 	if (getpid() == 1)
 		return reaper_run();
 	if (argc > 1 && streq(argv[1], "--version")) {

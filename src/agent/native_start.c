@@ -3,12 +3,17 @@
  * namespace holds only its maker's children); the second, a child of the keeper by CLONE_PARENT, is process 1 inside and the agent. Until then
  * the socket is spoken directly, one packet a message (http/transport.h); then it is the transport.
  *
+ * Process 1 executes this program once more, from a mount that is read-only and that nobody inside can change: a session may execute
+ * /proc/self/exe, and then its /proc/PID/exe leads to the agent's own file on the host, which may belong to the user.
+ *
  * Process 1 needs no look at getppid(), which is 0 inside a pid namespace: when the keeper is gone the socket has ended. */
 #include "native_start.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -38,11 +43,22 @@ static int say(const char *text)
 	return send(NATIVE_CONTROL, packet, strlen(packet), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int receive_go(struct native_go *ret, struct error **err)
+static int parse_go(const char *text, struct native_go *ret, struct error **err)
 {
-	AUTOFREE char *text = xmalloc(TRANSPORT_MESSAGE_MAX + 1);
 	AUTO_JSON struct json_object *o = NULL;
 	struct json_object *go = NULL;
+	int r = json_parse_bytes(text, strlen(text), "message of the keeper", &o, err);
+	if (r < 0)
+		return r;
+	if (json_get_object(o, "go", &go, err) < 0)
+		return error_set(err, EPROTO, "the keeper's first message is not \"go\"");
+	return native_go_parse(go, ret, err);
+}
+
+/* *ret_text: the message, owned. */
+static int receive_go(struct native_go *ret, char **ret_text, struct error **err)
+{
+	AUTOFREE char *text = xcalloc(1, TRANSPORT_MESSAGE_MAX + 2);
 	int r = fd_wait(NATIVE_CONTROL, POLLIN, clock_deadline(GO_MS));
 	if (r <= 0)
 		return error_set(err, r < 0 ? -r : ETIMEDOUT, "the keeper did not say how to go on");
@@ -51,11 +67,9 @@ static int receive_go(struct native_go *ret, struct error **err)
 		return error_set(err, n < 0 ? errno : ECONNRESET, "the keeper is gone");
 	if (text[0] != 'M' || n > TRANSPORT_MESSAGE_MAX)
 		return error_set(err, EPROTO, "the keeper does not keep the protocol");
-	if ((r = json_parse_bytes(text + 1, (size_t)n - 1, "message of the keeper", &o, err)) < 0)
-		return r;
-	if (json_get_object(o, "go", &go, err) < 0)
-		return error_set(err, EPROTO, "the keeper's first message is not \"go\"");
-	return native_go_parse(go, ret, err);
+	if ((r = parse_go(text + 1, ret, err)) >= 0)
+		*ret_text = xstrdup(text + 1);
+	return r;
 }
 
 static int become_root(const struct native_go *g, struct error **err)
@@ -83,7 +97,7 @@ static void remember_processors(struct native *n)
 }
 
 /* The first process's part. */
-static int prepare(struct native *n, struct error **err)
+static int prepare(struct native *n, char **ret_go, struct error **err)
 {
 	pid_t parent = getppid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -92,22 +106,46 @@ static int prepare(struct native *n, struct error **err)
 	int r = say("{\"user\":true}");
 	if (r < 0)
 		return error_set_errno(err, r, "cannot speak to the keeper");
-	if ((r = receive_go(&n->go, err)) < 0 || (r = become_root(&n->go, err)) < 0)
+	if ((r = receive_go(&n->go, ret_go, err)) < 0 || (r = become_root(&n->go, err)) < 0)
 		return r;
 	if (getppid() != parent)
 		return error_set(err, ECANCELED, "the keeper is gone");
-	remember_processors(n);
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
 		return error_set_errno(err, errno, "cannot make the machine's namespaces (see \"holm system info\")");
 	return 0;
 }
 
-static int first_process(struct native *n)
+/* In the new mount namespace: this program's file covered by itself, read-only, and executed from there. Returns only on failure. */
+static int execute_again(char *go, struct error **err)
+{
+	char self[PATH_MAX];
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	char *argv[] = { (char *)"holm-agent", (char *)"--native-first", go, NULL };
+	ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (size <= 0)
+		return error_set_errno(err, errno, "cannot find out where this program lies");
+	self[size] = '\0';
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, self, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0 ||
+	    syscall(SYS_move_mount, tree, "", AT_FDCWD, self, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot protect %s", self);
+	fd_set_cloexec(NATIVE_CONTROL, 0);
+	execv(self, argv);
+	return error_set_errno(err, errno, "cannot execute %s", self);
+}
+
+int native_first_main(const char *go)
 {
 	AUTO_ERROR struct error *err = NULL;
+	struct native *n = native_self();
+	log_set_program("holm-agent");
+	fd_set_cloexec(NATIVE_CONTROL, 1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setsid();
-	int r = native_place_make(n, &err);
+	remember_processors(n);
+	int r = parse_go(go, &n->go, &err);
+	if (r >= 0)
+		r = native_place_make(n, &err);
 	if (r < 0) {
 		log_error("%s", error_text(err, r));
 		return 1;
@@ -120,19 +158,22 @@ static int first_process(struct native *n)
 int native_main(void)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct native *n = native_self();
+	AUTOFREE char *go = NULL;
 	log_set_program("holm-agent");
 	signal(SIGPIPE, SIG_IGN);
 	fd_set_cloexec(NATIVE_CONTROL, 1);
 	umask(022); /* the keeper's is strict; what is made here and by crun is for everybody inside */
-	int r = prepare(n, &err);
+	int r = prepare(native_self(), &go, &err);
 	if (r < 0) {
 		log_error("%s", error_text(err, r));
 		return 1;
 	}
 	long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
-	if (pid == 0)
-		_exit(first_process(n));
+	if (pid == 0) {
+		r = execute_again(go, &err);
+		log_error("%s", error_text(err, r));
+		_exit(1);
+	}
 	if (pid < 0)
 		log_error("cannot start the machine's first process: %s", strerror(errno));
 	return pid < 0;
