@@ -41,11 +41,14 @@ static int reduce_capabilities(void)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { { .permitted = (uint32_t)set, .effective = (uint32_t)set },
 		{ .permitted = (uint32_t)(set >> 32), .effective = (uint32_t)(set >> 32) } };
-	int in_set = 0;
-	/* EINVAL: there is no such capability in this kernel, so there are none after it. */
-	for (unsigned long i = 0; (in_set = prctl(PR_CAPBSET_READ, i)) >= 0; i++)
-		if (in_set && !(set & 1ULL << i) && prctl(PR_CAPBSET_DROP, i) < 0)
+	for (unsigned long i = 0; i < 64; i++) {
+		if (set & 1ULL << i || prctl(PR_CAPBSET_DROP, i) == 0)
+			continue;
+		/* EINVAL: this kernel has no such capability, so there are none after it. */
+		if (errno != EINVAL)
 			return -errno;
+		break;
+	}
 	/* Ambient ones are permitted and inheritable ones: gone with the inheritable set. */
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
