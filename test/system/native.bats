@@ -266,7 +266,7 @@ writes()
 	for file in user mnt pid ipc uts cgroup net; do
 		equal "$(as_root box readlink "/proc/1/ns/$file")" "$(as_root box readlink "/proc/self/ns/$file")"
 	done
-	for file in CapInh CapPrm CapEff CapBnd CapAmb Seccomp NoNewPrivs; do
+	for file in CapInh CapPrm CapEff CapBnd CapAmb Seccomp Seccomp_filters NoNewPrivs; do
 		equal "$(as_root box grep "^$file:" /proc/1/status)" "$(as_root box grep "^$file:" /proc/self/status)"
 	done
 	contains "$(as_root box grep Seccomp: /proc/self/status)" 2
@@ -274,6 +274,18 @@ writes()
 	# Nothing of ours is open in it, and it has no capability as the user.
 	equal '0 1 2 3' "$(holm machine run ls /proc/self/fd </dev/null | xargs)"
 	equal 0000000000000000 "$(holm machine run awk '/CapEff/ { print $2 }' /proc/self/status)"
+}
+
+# A session may execute /proc/self/exe and so run the agent's program: through its own /proc/PID/exe the file is at hand then, on the agent's mount.
+@test "the agent's file on the host cannot be changed by way of a process that runs it" {
+	holm machine run true
+	local agent
+	agent=$(agent_of box)
+	run chmod 755 "/proc/$agent/exe"
+	[ "$status" != 0 ]
+	contains "$output" 'Read-only file system'
+	# The way there is open, so the refusal is the mount's.
+	"/proc/$agent/exe" --version
 }
 
 @test "two machines see nothing of each other" {
