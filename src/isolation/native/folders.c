@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent gets to see of the host: shares and, where root typed it, holm's own folders.
+ * What the agent gets to see of the host: shares, and the directories below the machine's own.
  *
  * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none of the host's ids; so each share comes
- * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP). And it cannot walk to the image trees and
- * the machine's folder either, as /root is closed to it: they come as detached mounts too, plain ones, since what is in them belongs to mapped
- * ids. Only holm's folders themselves are opened for passing through; everything above them stays as closed as it is. */
+ * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP). For holm's own folders see view.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +10,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -170,7 +167,7 @@ void native_shares_done(struct isolation_run *r)
 	fd_close(TAKE_FD(r->share_mapping));
 }
 
-/* ---- holm's own folders ---- */
+/* ---- the directories below ---- */
 
 /* machines/NAME/native/bases: one absolute directory a line, topmost first. */
 static int read_bases(const char *folder, struct strv *ret, struct error **err)
@@ -202,66 +199,9 @@ int native_lower(const struct machine *m, struct strv *ret, struct error **err)
 	return result;
 }
 
-/* upper and work belong to the machine's root; whoever is mapped may pass through what is above them, as far as the folder itself. */
-static int open_up_machine(struct isolation_run *r, struct error **err)
+int native_shares_send(struct isolation_run *r, struct error **err)
 {
-	static const char *const parts[] = { "upper", "work" };
-	if (mkdir(r->folder, 0711) < 0 && errno != EEXIST)
-		return error_set_errno(err, errno, "cannot make %s", r->folder);
-	AUTO_FD int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	int failed = folder < 0 || fstat(folder, &st) < 0 || (st.st_uid == 0 && fchmod(folder, 0711) < 0);
-	for (size_t i = 0; !failed && i < ARRAY_SIZE(parts); i++) {
-		int made = mkdirat(folder, parts[i], 0755) == 0;
-		failed = !made && errno != EEXIST;
-		if (made)
-			failed = fchmodat(folder, parts[i], 0755, 0) < 0; /* the umask is strict, and upper's mode is that of "/" inside */
-		if (!failed && fstatat(folder, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0)
-			failed = fchownat(folder, parts[i], r->ids.uids[0].outside, r->ids.gids[0].outside, AT_SYMLINK_NOFOLLOW) < 0;
-	}
-	return failed ? error_set_errno(err, errno, "cannot prepare %s", r->folder) : 0;
-}
-
-static int send_folder(struct isolation_run *r, const char *path, struct error **err)
-{
-	AUTO_JSON struct json_object *o = json_object_new_object();
-	struct json_object *folder = json_object_new_object();
-	AUTO_FD int mount = clone_mount(path, 0, err);
-	json_add_string(folder, "path", path);
-	json_add(o, "folder", folder);
-	if (mount < 0)
-		return mount;
-	AUTOFREE char *text = json_to_string(o, 0);
-	int result = transport_fds_send(r->transport, text, mount);
-	return result < 0 ? error_set_errno(err, result, "cannot hand %s to the agent", path) : 0;
-}
-
-/* The directories that hold the lower ones, each once. */
-static int send_lower_folders(struct isolation_run *r, struct error **err)
-{
-	AUTO_STRV struct strv lower = { 0 }, folders = { 0 };
-	AUTOFREE char *data = path_data_dir();
-	int result = native_lower(r->machine, &lower, err);
-	for (size_t i = 0; result >= 0 && i < lower.count; i++) {
-		AUTOFREE char *folder = path_parent(lower.items[i]);
-		struct stat st;
-		if (strv_contains(&folders, folder))
-			continue;
-		strv_add(&folders, folder);
-		if (path_is_below(folder, data) && lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 && !(st.st_mode & S_IXOTH))
-			chmod(folder, (st.st_mode & 07777) | S_IXOTH | S_IXGRP); /* a failure shows where the agent passes through */
-		result = send_folder(r, folder, err);
-	}
-	return result;
-}
-
-int native_folders_send(struct isolation_run *r, struct error **err)
-{
-	int result = r->ids.by_root ? open_up_machine(r, err) : 0;
-	if (result >= 0 && r->ids.by_root)
-		result = send_folder(r, r->folder, err);
-	if (result >= 0 && r->ids.by_root)
-		result = send_lower_folders(r, err);
+	int result = 0;
 	for (struct native_share *s = r->shares; s && result >= 0; s = s->next)
 		result = share_send(r, s, err);
 	return result;

@@ -5,7 +5,8 @@
  *   start.c     from the spawn to a connected agent: cgroup, mapping, messages
  *   messages.c  what the agent says, parsed
  *   children.c  the keeper's processes: the agent, pasta, the mapping's programs, holm-scope
- *   folders.c   shares and, for root, the machine's own folders as mounts
+ *   folders.c   shares; the directories below the machine's own
+ *   view.c      root's agent: holm's folders at their paths
  *   pasta.c     the network of each init
  *   cgroup.c, cgroup_path.c   the machine's cgroup and its limits
  *
@@ -96,7 +97,7 @@ const char *native_child_name(enum native_child_kind kind);
 
 /* folders.c */
 int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err); /* before the agent listens: kept for then */
-int native_folders_send(struct isolation_run *r, struct error **err);                                   /* what was kept, to the agent */
+int native_shares_send(struct isolation_run *r, struct error **err);                                    /* what was kept, to the agent */
 int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
 int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
 void native_shares_done(struct isolation_run *r);

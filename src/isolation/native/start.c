@@ -20,6 +20,7 @@
 #include "base/spawn.h"
 #include "isolation/native/messages.h"
 #include "isolation/native/run.h"
+#include "isolation/native/view.h"
 #include "isolation/vm/find.h"
 
 enum {
@@ -164,7 +165,7 @@ static void on_ready(struct isolation_run *r, int fd)
 	r->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
 	r->stage = NATIVE_CONNECTED;
 	source_set_timer(r->start_timer, UINT64_MAX);
-	int result = native_folders_send(r, &err);
+	int result = native_shares_send(r, &err);
 	if (result < 0)
 		native_fail(r, result, "%s", error_text(err, result));
 	else
@@ -277,36 +278,49 @@ static int open_log(struct isolation_run *r, struct error **err)
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent's messages") : 0;
 }
 
-/* The keeper's umask is strict for the sake of its own files; what the agent makes belongs to the machine. */
-static int set_usual_umask(void *data)
+/* In the child. The keeper's umask is strict for the sake of its own files; what the agent makes belongs to the machine. */
+static int prepare_agent(void *data)
 {
 	umask(022);
-	return 0;
+	return native_view_enter(data, AGENT_SOCKET + 1);
+}
+
+static int spawn_first(struct isolation_run *r, int socket, struct native_view *view, struct error **err)
+{
+	AUTO_STRV struct strv argv = { 0 }, environment = { 0 };
+	struct spawn_fd fds[1 + NATIVE_VIEW_MAX] = { { .from = socket, .to = AGENT_SOCKET } };
+	struct native_child *first;
+	strv_take(&argv, path_libexec("holm-agent"));
+	strv_add(&argv, "--native");
+	/* The caller's environment is not the machine's business. */
+	strv_add(&environment, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	strv_setenv(&environment, "HOLM_DEBUG", getenv("HOLM_DEBUG"));
+	for (size_t i = 0; i < view->count; i++)
+		fds[i + 1] = (struct spawn_fd){ .from = view->folders[i].mount, .to = AGENT_SOCKET + 1 + (int)i };
+	const struct spawn_options o = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = 1 + view->count,
+		.in_child = prepare_agent, .in_child_data = view };
+	int result = native_child_start(r, CHILD_FIRST, &o, &first, err);
+	if (result >= 0)
+		r->first = first->pid;
+	return result;
 }
 
 static int spawn_agent(struct isolation_run *r, struct error **err)
 {
 	static const struct transport_fds_events events = { .accept = on_accepted, .message = on_message, .closed = on_closed };
-	AUTO_STRV struct strv argv = { 0 }, environment = { 0 };
-	const char *debug = getenv("HOLM_DEBUG");
+	struct native_view view = { 0 };
 	int ends[2];
 	int result = fd_socketpair(SOCK_SEQPACKET, ends);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for the agent");
 	AUTO_FD int ours = ends[0], theirs = ends[1];
-	strv_take(&argv, path_libexec("holm-agent"));
-	strv_add(&argv, "--native");
-	/* The caller's environment is not the machine's business. */
-	strv_add(&environment, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	strv_setenv(&environment, "HOLM_DEBUG", debug);
-	const struct spawn_fd fds[] = { { .from = theirs, .to = AGENT_SOCKET } };
-	const struct spawn_options o = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = ARRAY_SIZE(fds),
-		.in_child = set_usual_umask };
-	struct native_child *first;
-	result = native_child_start(r, CHILD_FIRST, &o, &first, err);
+	if (r->ids.by_root)
+		result = native_view_prepare(r, &view, err);
+	if (result >= 0)
+		result = spawn_first(r, theirs, &view, err);
+	native_view_done(&view);
 	if (result < 0)
 		return result;
-	r->first = first->pid;
 	result = transport_fds_new(r->loop, ours, &events, r, &r->transport);
 	(void)TAKE_FD(ours); /* taken, also when it failed */
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent") : 0;
