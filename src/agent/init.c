@@ -128,6 +128,8 @@ static void on_launch_message(struct json_object *o, int fd, void *data)
 	fd_close(fd);
 }
 
+static const struct worker_events no_events;
+
 static void on_launched(int code, const char *text, void *data)
 {
 	struct launch *l = data;
@@ -150,6 +152,8 @@ static void on_launched(int code, const char *text, void *data)
 	if (l->inittab >= 0)
 		inittab_watch_start(a, TAKE_FD(l->inittab), &a->inittab);
 	readiness_start(a, TAKE_FD(l->notify));
+	if (a->init_kind != INIT_SYSTEMD)
+		worker_start(a->loop, init_launch_settle, NULL, NULL, 0, &no_events, a, NULL);
 	/* Somebody asked to stop while crun was at work. */
 	if (a->phase == PHASE_STOPPING)
 		kill(a->init_pid, init_stop_signal(a));

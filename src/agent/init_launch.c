@@ -254,26 +254,24 @@ static int read_pid(uint64_t *ret, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "crun did not say which process the init is") : 0;
 }
 
-/* cgroup2 allows no processes beside child groups with controllers, so an init that does not sort itself gets a leaf of its own. */
-static void move_to_leaf(enum init_kind kind)
+int init_launch_settle(int channel, void *data, struct error **err)
 {
-	if (kind == INIT_SYSTEMD)
-		return;
 	mkdir(AGENT_CGROUP "/init", 0755);
 	for (int i = 0; i < 8; i++) {
 		AUTOFREE char *text = NULL;
 		AUTO_STRV struct strv pids = { 0 };
 		if (path_read_file(AGENT_CGROUP "/cgroup.procs", 1 << 20, &text, NULL) < 0)
-			return;
+			return 0;
 		strv_split(&pids, text, "\n");
 		if (!pids.count)
-			return;
+			return 0;
 		for (size_t j = 0; j < pids.count; j++) {
 			AUTO_FD int fd = open(AGENT_CGROUP "/init/cgroup.procs", O_WRONLY | O_CLOEXEC);
 			if (fd >= 0)
 				(void)fd_write_full(fd, pids.items[j], strlen(pids.items[j]));
 		}
 	}
+	return 0;
 }
 
 static int find_kind(const struct boot_request *b, int root, enum init_kind *ret, struct error **err)
@@ -307,7 +305,6 @@ int init_launch_run(int channel, void *launch, struct error **err)
 		return error_set_errno(err, notify < 0 ? notify : listening, "cannot make the sockets of the init");
 	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(&container, l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)
 		return r;
-	move_to_leaf(kind);
 	r = receive_console(listening, clock_deadline(CRUN_MS), channel, err);
 	unlink(CONSOLE_SOCKET);
 	if (r < 0)

@@ -16,7 +16,7 @@
 #include "orphans.h"
 #include "worker.h"
 
-enum { END_MS = 20 };
+enum { END_MS = 20, MEASURE_AFTER_MS = 2000 };
 
 static void tell(struct agent *a, struct json_object *o, int fd)
 {
@@ -182,11 +182,20 @@ static void on_measure_message(struct json_object *o, int fd, void *data)
 	on_measured(o, data);
 }
 
-static void is_ready(struct agent *a)
+static void on_measure_time(struct source *s, void *data)
 {
 	static const struct worker_events events = { .message = on_measure_message };
-	if (a->boot->root_machine)
+	struct agent *a = data;
+	source_free(s);
+	if (a->phase == PHASE_RUNNING)
 		worker_start(a->loop, measure, a, NULL, 0, &events, a, NULL);
+}
+
+/* Not while the first session is in a hurry. */
+static void is_ready(struct agent *a)
+{
+	if (a->boot->root_machine)
+		loop_add_timer(a->loop, clock_deadline(MEASURE_AFTER_MS), on_measure_time, a, NULL);
 }
 
 /* syncfs(2) of this file system alone: the host's others are none of our business. */
