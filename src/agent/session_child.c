@@ -127,7 +127,8 @@ static int become_user(struct child *c, struct error **err)
 	/* In a machine of a single id no process may set groups (user_namespaces(7), /proc/PID/setgroups), and there is only root. */
 	int groups = setgroups(u->group_count, u->groups) == 0 || (errno == EPERM && c->plan->confined && u->uid == 0);
 	if (!groups || setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0) {
-		if (errno == EINVAL && c->plan->confined)
+		/* EPERM: of groups, where there is a single id. */
+		if ((errno == EINVAL || errno == EPERM) && c->plan->confined)
 			return error_set(err, EINVAL, "user %s (uid %u, gid %u) cannot be used: this machine does not have these ids", u->name, u->uid, u->gid);
 		/* Tests run as one ordinary user. */
 		if (c->plan->machine >= 0 || geteuid() == 0 || u->uid != geteuid())

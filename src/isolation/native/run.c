@@ -197,9 +197,18 @@ static void native_resolv(struct isolation_run *r, struct json_object *resolv)
 	json_add_strv(resolv, "nameservers", &inside);
 }
 
+/* With a single id there is nobody inside but root, and that is the user. */
+static void describe_single_user(struct json_object *user)
+{
+	json_add_string(user, "name", "root");
+	json_add_string(user, "group", "root");
+	json_add_u64(user, "uid", 0);
+	json_add_u64(user, "gid", 0);
+}
+
 static void native_describe(struct isolation_run *r, struct json_object *boot)
 {
-	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL;
+	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL, *user = NULL;
 	AUTO_STRV struct strv lower = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	if (native_lower(r->machine, &lower, &err) < 0)
@@ -213,6 +222,8 @@ static void native_describe(struct isolation_run *r, struct json_object *boot)
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
 		native_resolv(r, resolv);
+	if (r->ids.single && json_get_object(boot, "user", &user, NULL) == 0)
+		describe_single_user(user);
 }
 
 static void add_process(struct json_object *processes, const char *what, pid_t pid)
