@@ -232,7 +232,8 @@ int idmap_open_namespace(const struct idmap *m, struct error **err)
 	int r = fd_pipe(ends);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot make a pipe");
-	AUTO_FD int from = ends[0], to = ends[1];
+	AUTO_FD int from = ends[0];
+	AUTO_FD int to UNUSED = ends[1]; /* for the child to wait at */
 	r = idmap_start(m, wait_for_end, &from, &pid, err);
 	if (r < 0)
 		return r;

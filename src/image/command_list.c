@@ -11,6 +11,7 @@
 #include "image/command.h"
 #include "image/disk_cache.h"
 #include "image/image.h"
+#include "image/tree_cache.h"
 #include "oci/digest.h"
 
 enum { COLUMNS = 5, OUTPUT_MAX = 64 << 20 };
@@ -140,6 +141,7 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
 	AUTO_IMAGE struct image *i = NULL;
+	AUTO_STRV struct strv trees = { 0 };
 	int r = image_find(l, text, platform, &name, &digest, err);
 	if (r == 0)
 		r = image_load(l, name, digest, &i, err);
@@ -151,6 +153,9 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	AUTOFREE char *disk = disk_cache_path(l, digest);
 	if (path_exists(disk))
 		json_add_string(o, "disk", disk);
+	tree_cache_list(l, i, &trees);
+	if (trees.count > 0)
+		json_add_strv(o, "trees", &trees);
 	r = blob_to_json(l, i->manifest->config.digest, o, "config", err);
 	return r == 0 ? blob_to_json(l, digest, o, "manifest", err) : r;
 }

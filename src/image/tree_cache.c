@@ -338,12 +338,27 @@ int tree_cache_prepare(struct library *l, const struct image *i, struct progress
 	return r;
 }
 
-int tree_cache_is_whole(struct library *l, const struct image *i)
+/* The facts of an image for the user's mapping: 1 when they are there, with all trees. */
+static int look_up(struct library *l, const struct image *i, struct strv *ret_names)
 {
 	struct making m = { .library = l, .image = i };
 	if (idmap_of_user_or_single(&m.ids, NULL) < 0)
 		return 0;
 	AUTOFREE char *tag = idmap_tag(&m.ids);
 	m.tag = tag;
-	return read_facts(&m, NULL, NULL);
+	return read_facts(&m, ret_names, NULL);
+}
+
+int tree_cache_is_whole(struct library *l, const struct image *i)
+{
+	return look_up(l, i, NULL);
+}
+
+void tree_cache_list(struct library *l, const struct image *i, struct strv *ret)
+{
+	AUTOFREE char *directory = path_join(l->path, "trees");
+	AUTO_STRV struct strv names = { 0 };
+	look_up(l, i, &names);
+	for (size_t k = 0; k < names.count; k++)
+		strv_take(ret, path_join(directory, names.items[k]));
 }

@@ -13,6 +13,9 @@ int tree_cache_prepare(struct library *l, const struct image *i, struct progress
 /* Whether nothing would have to be made: then the image's layers need not be in the library. */
 int tree_cache_is_whole(struct library *l, const struct image *i);
 
+/* The paths of the trees that the image has now, lowest first; none where they were not made. */
+void tree_cache_list(struct library *l, const struct image *i, struct strv *ret);
+
 /* The part of a tree's name in front of "-TAG-v1": of layer k of the image when it stands alone, and when it fits only those below. Owned. */
 char *tree_cache_name(const struct image *i, size_t k);
 char *tree_cache_chained_name(const struct image *i, size_t k);

@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "base/path.h"
 #include "image/tree_internal.h"
 
 enum { SPECIAL_BITS = 07000, SET_ID_BITS = 06000, NOBODY = 65534 };
@@ -70,6 +69,16 @@ int tree_folder_open(struct tree_writer *w, const struct disk_inode *directory, 
 	}
 	remember(w, directory->number, fd);
 	return fd;
+}
+
+void tree_folder_open_above(struct tree_writer *w, const struct disk_inode *directory)
+{
+	const struct tree_folder *f = tree_folder_of(w, directory);
+	if (f->fd < 0 || tree_folder_of(w, directory->parent)->fd >= 0)
+		return;
+	int fd = open_step(f->fd, "..");
+	if (fd >= 0)
+		remember(w, directory->parent->number, fd);
 }
 
 int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
@@ -203,6 +212,13 @@ static void forget(struct tree_writer *w, struct disk_inode *directory)
 			forget(w, n->inode);
 }
 
+static int remove_folder(int parent, const char *name)
+{
+	AUTO_FD int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 ? -errno : tree_empty(fd);
+	return r < 0 ? r : unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
 int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **err)
 {
 	int parent = tree_folder_open(w, name->directory, err), r = 0;
@@ -210,7 +226,7 @@ int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **er
 		return parent;
 	if (name->inode->type == TAR_DIRECTORY) {
 		forget(w, name->inode);
-		r = path_remove_tree(parent, name->text);
+		r = remove_folder(parent, name->text);
 	} else if (!tree_is_device(name->inode) && !tree_is_below(name) && unlinkat(parent, name->text, 0) < 0) {
 		r = -errno;
 	}

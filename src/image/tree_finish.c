@@ -49,7 +49,9 @@ static int finish_below(struct tree_writer *w, struct disk_inode *d, struct erro
 		else if (tree_is_device(n->inode))
 			r = make_whiteout(w, n, err);
 	}
-	return r < 0 ? r : finish_folder(w, d, err);
+	r = r < 0 ? r : finish_folder(w, d, err);
+	tree_folder_open_above(w, d);
+	return r;
 }
 
 int tree_finish(struct tree_writer *w, struct error **err)

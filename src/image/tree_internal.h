@@ -45,6 +45,8 @@ static inline int tree_is_below(const struct disk_name *n)
 
 /* tree_files.c. Descriptors of folders are borrowed; valid until TREE_OPEN_MAX others were asked for. */
 int tree_folder_open(struct tree_writer *w, const struct disk_inode *directory, struct error **err);
+/* Opens the folder that this one, open now, is in: one step where the way from the root may be thousands. */
+void tree_folder_open_above(struct tree_writer *w, const struct disk_inode *directory);
 struct tree_folder *tree_folder_of(struct tree_writer *w, const struct disk_inode *directory);
 void tree_folder_add(struct tree_writer *w, struct disk_inode *directory, struct disk_name *name);
 /* Makes a folder that nobody but us can enter until the end. *ret: its inode, with no metadata. */

@@ -16,6 +16,7 @@
 #include "base/spawn.h"
 #include "image/interrupt.h"
 #include "image/tree_jobs_internal.h"
+#include "image/tree_write.h"
 
 enum state { PENDING, RUNNING, WAITING, FINISHED };
 

@@ -45,5 +45,3 @@ struct tree_server {
 int tree_server_main(void *server, struct error **err);
 /* The worker of one layer: 0 or -errno, after saying so. */
 int tree_worker_run(const struct tree_jobs *j, size_t layer, int socket);
-/* All that is in a directory. */
-int tree_empty(int directory);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The server of workers. One user namespace for all layers, as making one takes two programs' time; forked off before there is any thread,
  * it forks the workers, which make threads. It also empties directories, which only root of the mapping can. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,29 +12,8 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "base/path.h"
 #include "image/tree_jobs_internal.h"
-#include "image/tree_view.h"
-
-int tree_empty(int directory)
-{
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		r = -errno;
-		fd_close(copy);
-		return r;
-	}
-	(void)!fchmod(dirfd(d), 0700);
-	for (struct dirent *e; (e = readdir(d));) {
-		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-			continue;
-		int removed = path_remove_tree(dirfd(d), e->d_name);
-		r = r < 0 ? r : removed;
-	}
-	closedir(d);
-	return r;
-}
+#include "image/tree_write.h"
 
 /* Whoever closes its end of a pair is to be seen by the other: nobody else may have a copy. */
 static void close_others(struct tree_server *s, size_t layer)

@@ -26,3 +26,6 @@ struct tree_write {
  * reach outside of the directory. 0 or -errno with a text that names the entry; what is in the directory then is of no use. */
 int tree_write_layer(struct tree_write *t, struct tar_reader *reader, struct error **err);
 void tree_write_done(struct tree_write *t);
+
+/* Deletes all that is in a directory (O_PATH will do), however deep. Crosses no symlinks. 0 or -errno. */
+int tree_empty(int directory);

@@ -64,6 +64,7 @@ on_top()
 	[ -f "$tree.json" ]
 	equal "$answer" "$(inner prepare --form trees --pull never busybox:test)"
 	equal '' "$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')"
+	equal "$tree" "$(holm image inspect busybox:test | jq -r '.[0].trees[0]')"
 	equal null "$(inner prepare busybox:test | jq -r .trees)"
 	fails 125 inner prepare --form cylinders busybox:test
 }

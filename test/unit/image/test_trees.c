@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -409,6 +410,35 @@ static void test_link_over_its_folder(void **state)
 	tree_write_done(&t);
 }
 
+/* As deep as one name can say, with fewer descriptors than that; then a file takes the place of it all. */
+static void test_deep(void **state)
+{
+	enum { DEPTH = 1500, DESCRIPTORS = 300 };
+	struct rlimit limit, few;
+	struct tree_write t;
+	struct stack s;
+	AUTOFREE char *path = xmalloc(DEPTH * 2 + 2);
+	for (size_t i = 0; i < DEPTH; i++)
+		memcpy(path + i * 2, "d/", 2);
+	memcpy(path + (size_t)DEPTH * 2, "f", 2);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = (struct rlimit){ DESCRIPTORS, limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	stack_init(&s, 2);
+	layer_file(&s.layers[0], path, "x");
+	layer_file(&s.layers[1], path, "x");
+	layer_file(&s.layers[1], "d", "a file");
+	write_well(&s, &t);
+	assert_content(1, "d", "a file");
+	tree_write_done(&t);
+	AUTOFREE char *first = tree_path(0, "");
+	AUTO_FD int fd = open(first, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(is_there(0, "d"));
+	assert_int_equal(tree_empty(fd), 0);
+	assert_int_equal(rmdir(first), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 static void add_owned(struct test_layer *l, unsigned type, const char *path, int mode, int uid, int gid)
 {
 	struct archive_entry *e = layer_entry(type, path);
@@ -572,6 +602,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_symlinks_stay_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_link_over_its_folder, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_deep, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_same_as_a_disk, set_up, tear_down),
 	};
 	if (argc < 2)
