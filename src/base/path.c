@@ -13,7 +13,7 @@
 #include "fd.h"
 #include "strv.h"
 
-enum { TREE_DEPTH_MAX = 4096 };
+enum { TREE_DEPTH_MAX = 64 };
 
 char *path_join(const char *directory, const char *name)
 {
@@ -125,35 +125,61 @@ int path_open_beneath(int directory, const char *path, int flags, mode_t mode)
 	return open_how(directory, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-static int remove_children(int fd, dev_t device, int depth);
+/* A tree may be deeper than a process can have descriptors: what lies too deep is moved up to the top and deleted from there. */
+struct removal {
+	int top; /* the tree's own directory */
+	dev_t device;
+	unsigned moved;
+};
 
-static int remove_entry(int directory, const char *name, dev_t device, int depth)
+static int remove_children(struct removal *x, int fd, int depth);
+
+static int move_up(struct removal *x, int directory, const char *name)
+{
+	char place[32];
+	for (;;) {
+		snprintf(place, sizeof place, ".deep-%u", x->moved++);
+		if (renameat2(directory, name, x->top, place, RENAME_NOREPLACE) == 0)
+			return 0;
+		/* A directory that takes another parent must be writable itself. */
+		if (errno != EEXIST && (errno != EACCES || fchmodat(directory, name, 0700, 0) < 0 || renameat2(directory, name, x->top, place, RENAME_NOREPLACE) < 0))
+			return -errno;
+	}
+}
+
+static int open_directory(int directory, const char *name)
+{
+	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+		fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd;
+}
+
+static int remove_entry(struct removal *x, int directory, const char *name, int depth)
 {
 	if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM && errno != EACCES)
 		return -errno;
 	int first = -errno;
-	AUTO_FD int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int fd = open_directory(directory, name);
 	struct stat st;
-	if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
-		fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOTDIR ? first : -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_dev != device)
+	if (st.st_dev != x->device)
 		return -EBUSY;
-	int r = remove_children(fd, device, depth + 1);
+	if (depth >= TREE_DEPTH_MAX)
+		return move_up(x, directory, name);
+	int r = remove_children(x, fd, depth + 1);
 	if (unlinkat(directory, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
 		r = -errno;
 	return r;
 }
 
-static int remove_children(int fd, dev_t device, int depth)
+static int remove_children(struct removal *x, int fd, int depth)
 {
-	if (depth > TREE_DEPTH_MAX)
-		return -ELOOP;
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), result = 0;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	if (!d) {
@@ -163,10 +189,11 @@ static int remove_children(int fd, dev_t device, int depth)
 	}
 	/* A directory without write permission keeps its children: it is about to go, so make it writable. */
 	fchmod(fd, 0700);
+	rewinddir(d); /* the top is read again when something was moved there */
 	for (struct dirent *e; (e = readdir(d));) {
 		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
 			continue;
-		int r = remove_entry(fd, e->d_name, device, depth);
+		int r = remove_entry(x, fd, e->d_name, depth);
 		if (r < 0 && result == 0)
 			result = r;
 	}
@@ -176,10 +203,27 @@ static int remove_children(int fd, dev_t device, int depth)
 
 int path_remove_tree(int directory, const char *name)
 {
+	struct removal x = { 0 };
 	struct stat st;
-	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return remove_entry(directory, name, st.st_dev, 0);
+	if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM && errno != EACCES)
+		return -errno;
+	int r = -errno;
+	AUTO_FD int top = open_directory(directory, name);
+	if (top < 0)
+		return errno == ENOTDIR ? r : -errno;
+	if (fstat(top, &st) < 0)
+		return -errno;
+	x.top = top;
+	x.device = st.st_dev;
+	for (unsigned before = 1; before != x.moved;) {
+		before = x.moved;
+		r = remove_children(&x, top, 1);
+	}
+	if (unlinkat(directory, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
+		r = -errno;
+	return r;
 }
 
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size)

@@ -126,6 +126,15 @@ static int unpack(const struct machine *chosen, const char *file, struct json_ob
 	return image_program_run(&words, -1, -1, ret, err);
 }
 
+/* It was set up for one isolation by name and gets another, as this host or the command line says. */
+static void tell_isolation(struct json_object *settings, const struct machine *chosen)
+{
+	const char *word;
+	if (!settings || json_get_string(settings, "isolation", &word, NULL) < 0 || streq(word, "auto") || streq(word, machine_isolation_words[chosen->form]))
+		return;
+	output_note("it was exported with isolation=%.20s, and is made with isolation=%s here; see --isolation", word, machine_isolation_words[chosen->form]);
+}
+
 static int make(struct options *o, const struct machine *chosen, struct json_object *unpacked, struct machine **ret, struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
@@ -135,8 +144,10 @@ static int make(struct options *o, const struct machine *chosen, struct json_obj
 		return r;
 	AUTOFREE char *name = choose_name(o, settings);
 	r = machine_name_free(name, err);
-	if (r == 0)
-		r = adopt(settings, name, &m, err);
+	if (r < 0)
+		return r;
+	tell_isolation(settings, chosen);
+	r = adopt(settings, name, &m, err);
 	if (r < 0)
 		return r;
 	m->isolation = chosen->isolation;

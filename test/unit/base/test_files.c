@@ -94,6 +94,25 @@ static void trees_are_removed_without_following_links(void **state)
 	free(TAKE_PTR(link_path));
 }
 
+/* As deep as nothing can be opened at once, with a name that the removal itself might choose. */
+static void a_very_deep_tree_is_removed(void **state)
+{
+	AUTO_FD int top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mkdirat(top, "abyss", 0700), 0);
+	AUTO_FD int abyss = openat(top, "abyss", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mkdirat(abyss, ".deep-0", 0), 0);
+	for (int i = 0; i < 5000; i++) {
+		const char *name = i ? "d" : "abyss";
+		assert_true(i == 0 || mkdirat(at, name, 0700) == 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		fd_close(at);
+		at = next;
+	}
+	assert_int_equal(path_remove_tree(top, "abyss"), 0);
+	assert_int_equal(faccessat(top, "abyss", F_OK, 0), -1);
+}
+
 static void links_cannot_leave_a_root(void **state)
 {
 	AUTOFREE char *root = path_join(directory, "root"), *secret = path_join(directory, "secret"), *link_path = path_join(directory, "root/l");
@@ -169,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(files_are_replaced_whole),  TEST(the_sweep_leaves_living_writers_alone), TEST(locks_exclude_and_can_be_asked), TEST(trees_are_removed_without_following_links),
+		TEST(a_very_deep_tree_is_removed),
 		TEST(links_cannot_leave_a_root), TEST(programs_that_cannot_start_say_so),     TEST(children_get_only_what_is_named), TEST(captures_have_limits),
 		TEST(descriptors_travel),
 	};
