@@ -175,7 +175,7 @@ static void decide(struct isolation_run *r)
 	g->decided = 1;
 	if (g->path) {
 		remember(r);
-		int result = native_cgroup_limits(r, r->cpus, machine_memory(r->machine), &err);
+		int result = native_cgroup_limits(r, r->cpus, r->memory, &err);
 		if (result < 0 && !g->limits_said++)
 			r->events.warning(error_text(err, result), r->data);
 	} else {
@@ -261,16 +261,16 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 	const char *path = native_cgroup_path(r);
 	AUTOFREE char *quota = xasprintf("%llu %d", (unsigned long long)cpus * CPU_PERIOD_US, CPU_PERIOD_US);
 	AUTOFREE char *bytes = xasprintf("%llu", (unsigned long long)memory);
-	/* The processors that the inside is bound to are a limit as well: nothing is lost without the controller. */
-	int result = path ? write_file(path, "cpu.max", quota) : -ENOENT;
-	if (result < 0)
-		log_debug("cpu.max: %s", strerror(-result));
-	if (!memory)
-		return 0;
-	result = path ? write_file(path, "memory.max", bytes) : -ENOENT;
+	int result = memory ? path ? write_file(path, "memory.max", bytes) : -ENOENT : 0;
 	if (result == -ENOENT || result == -EACCES || result == -EPERM)
 		return error_set(err, EOPNOTSUPP, "the memory controller of cgroups is not delegated to you: the machine's memory has no limit");
-	return result < 0 ? error_set_errno(err, result, "cannot limit the machine's memory") : 0;
+	if (result < 0)
+		return error_set_errno(err, result, "cannot limit the machine's memory");
+	/* The processors that the inside is bound to are a limit as well: nothing is lost without the controller. */
+	result = path ? write_file(path, "cpu.max", quota) : -ENOENT;
+	if (result < 0)
+		log_debug("cpu.max: %s", strerror(-result));
+	return 0;
 }
 
 /* ---- removing it ---- */

@@ -119,6 +119,7 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	r->folder = machine_file(m->name, "native");
 	r->log = BOOT_LOG_NONE;
 	r->cpus = machine_cpus(m);
+	r->memory = machine_memory(m);
 	r->words = r->agent_pidfd = r->user_namespace = r->pid_namespace = r->share_mapping = -1;
 	return r;
 }
@@ -175,12 +176,16 @@ static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t me
 {
 	if (r->ending || r->stage != NATIVE_CONNECTED)
 		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
-	r->cpus = cpus ? cpus : machine_cpus(r->machine);
-	AUTOFREE char *text = xasprintf("{\"cpus\":%llu}", (unsigned long long)r->cpus);
-	int result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	cpus = cpus ? cpus : machine_cpus(r->machine);
+	/* What may be refused comes first, so that it is all or nothing; the same as before needs no limit that the host does not have. */
+	int result = native_cgroup_limits(r, cpus, memory == r->memory ? 0 : memory, err);
 	if (result < 0)
-		return error_set_errno(err, result, "cannot tell the agent");
-	return native_cgroup_limits(r, r->cpus, memory, err);
+		return result;
+	r->cpus = cpus;
+	r->memory = memory ? memory : r->memory;
+	AUTOFREE char *text = xasprintf("{\"cpus\":%llu}", (unsigned long long)cpus);
+	result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	return result < 0 ? error_set_errno(err, result, "cannot tell the agent") : 0;
 }
 
 /* ---- what the agent is told, and what people are ---- */

@@ -58,7 +58,7 @@ struct isolation_run {
 	struct source *start_timer;
 	struct boot_log log;
 	int words; /* the pipe into it that every child has as stderr */
-	uint64_t cpus;
+	uint64_t cpus, memory; /* as they are now, or were wished where there is no limit */
 	/* shares */
 	struct native_share *shares;
 	int share_mapping; /* user namespace for idmapped mounts; -1: not made yet */
