@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "confine.h"
 #include "mounts.h"
 #include "platform.h"
 #include "provision.h"
@@ -36,7 +39,16 @@ static int attach_clone(int root, const char *from, const char *inside)
 	return mount < 0 ? mount : mounts_attach(mount, root, inside, NULL);
 }
 
-/* In the child: makes the place and enters it. */
+static int clone_root(void)
+{
+	AUTO_FD int tree = mounts_clone(AGENT_ROOT, NULL);
+	if (tree < 0)
+		return tree;
+	return syscall(SYS_move_mount, tree, "", AT_FDCWD, AGENT_ROOT, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* In the child: makes the place and enters it; nothing outside of it is left to see. Where the machine has a user namespace of its own, the
+ * script is confined as its sessions are. */
 static int enter(void *data)
 {
 	const struct place *p = data;
@@ -44,7 +56,10 @@ static int enter(void *data)
 	int left = p->platform->leave();
 	if (left < 0)
 		return left;
-	/* The descriptor of the tree names the mount of the old namespace; here it is looked up anew. */
+	/* A clone of our own can become the root; the mount that was there before need not be ours to move. */
+	left = clone_root();
+	if (left < 0)
+		return left;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
@@ -57,7 +72,9 @@ static int enter(void *data)
 		if (r < 0)
 			return r;
 	}
-	return fchdir(root) < 0 || chroot(".") < 0 ? -errno : 0;
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	return p->platform->joined & CLONE_NEWUSER ? confine_apply(NULL) : 0;
 }
 
 static void keep_line(struct strv *lines, const char *line, size_t size)
