@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine fix-owner [PATH]`: what root (or another user) inside a native machine made in a share belongs to one of your subordinate ids; only as
- * root of a user namespace with them can it be given back.
+ * `holm machine fix-owner [PATH]`: what root (or another user) inside a native machine made in a share belongs to one of your subordinate
+ * ids; only as root of a user namespace with them can it be given back.
  *
- * Any path will do, as nothing but files of ids that are yours is touched. Left alone are folders in which such files belong there: holm's own, and
- * those of other programs that keep containers under the same ids. Symbolic links are changed, not followed; other file systems are not entered. A
- * machine that runs may change the tree meanwhile: fts(3) goes down and up by directories that it checks, and files are named within them. */
+ * Any path will do, as nothing but files of ids that are yours is touched. Left alone are folders in which such files belong: holm's own, and
+ * those of other programs that keep containers under the same ids. Symbolic links are changed, not followed; other file systems are not
+ * entered. A machine that runs may change the tree meanwhile: fts(3) goes down and up by directories that it checks, and files are named
+ * within them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -26,9 +27,9 @@ const struct command_spec command_fix_owner = {
 	.name = "fix-owner",
 	.synopsis = "[PATH]",
 	.summary = "give files that root inside made in a share back to you",
-	.details = "In native isolation what other users inside make in your home belongs to your subordinate ids, and you cannot delete it. This gives all of "
-		   "it at PATH and below (the current directory when left out) back to you and prints how many files that were. In virtual machines they are "
-		   "yours from the beginning.",
+	.details = "In native isolation what other users inside make in your home belongs to your subordinate ids, and you cannot delete it. This "
+		   "gives all of it at PATH and below (the current directory when left out) back to you and prints how many files that were. In "
+		   "virtual machines they are yours from the beginning.",
 	.max_arguments = 1,
 	.complete = "directory",
 	.run = run,

@@ -130,9 +130,10 @@ static int unpack(const struct machine *chosen, const char *file, struct json_ob
 static void tell_isolation(struct json_object *settings, const struct machine *chosen)
 {
 	const char *word;
-	if (!settings || json_get_string(settings, "isolation", &word, NULL) < 0 || streq(word, "auto") || streq(word, machine_isolation_words[chosen->form]))
+	const char *here = machine_isolation_words[chosen->form];
+	if (!settings || json_get_string(settings, "isolation", &word, NULL) < 0 || streq(word, "auto") || streq(word, here))
 		return;
-	output_note("it was exported with isolation=%.20s, and is made with isolation=%s here; see --isolation", word, machine_isolation_words[chosen->form]);
+	output_note("it was exported with isolation=%.20s, and is made with isolation=%s here; see --isolation", word, here);
 }
 
 static int make(struct options *o, const struct machine *chosen, struct json_object *unpacked, struct machine **ret, struct error **err)

@@ -26,8 +26,8 @@ const struct command_spec command_set = {
 	.summary = "change settings of a machine; they count from its next start",
 	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, host-access, transport and env.NAME. An empty "
 		   "value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
-		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; isolation=auto leaves it "
-		   "as it is.",
+		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; "
+		   "isolation=auto leaves it as it is.",
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = -1,

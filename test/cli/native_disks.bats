@@ -43,6 +43,29 @@ make()
 	holm machine create "${2:-thing}" --no-boot --isolation native -n "$1" >/dev/null
 }
 
+@test "system info: every part says for which isolation it is, and how to get it when it is not there" {
+	local info
+	info=$(holm system info --format json)
+	equal '["both","images","native","vm"]' "$(jq -c '[.probes[].for] | unique' <<<"$info")"
+	equal '[]' "$(jq -c '[.probes[] | select(.ok | not) | select(.fix == null) | .name]' <<<"$info")"
+	equal '[]' "$(jq -c '[.probes[] | select(.ok) | select(.fix) | .name]' <<<"$info")"
+	contains "$(holm system info)" "subordinate-ids "
+}
+
+@test "an isolation that cannot work here is refused with the reason; auto takes what works" {
+	HOLM_NATIVE=0 fails 125 holm machine create thing --no-boot --isolation native -n m
+	contains "$stderr" "isolation=native does not work here"
+	HOLM_KVM=0 holm machine create thing --no-boot -n m
+	equal "auto native" "$(holm machine inspect m | jq -r '.[0] | "\(.isolation) \(.isolation_used)"')"
+	HOLM_NATIVE=0 HOLM_KVM=0 holm machine create thing --no-boot -n v
+	equal "auto vm" "$(holm machine inspect v | jq -r '.[0] | "\(.isolation) \(.isolation_used)"')"
+	# Made once, the form stays; where it cannot run any more the machine can still be seen and removed.
+	HOLM_NATIVE=0 fails 125 holm machine set -n v isolation=native
+	export HOLM_NATIVE=0
+	equal native "$(holm machine ls --format json | jq -r '.[] | select(.name == "m") | .isolation')"
+	holm machine rm m v
+}
+
 @test "a native machine has a folder and no disk" {
 	make m
 	equal "native native null 1 0" "$(holm machine inspect m | jq -r '.[0] | "\(.isolation) \(.isolation_used) \(.image_disk) \(.image_trees | length) \(.disk_used)"')"

@@ -141,7 +141,8 @@ static char *userns_fix(void)
 
 void native_explain(const struct native_facts *facts, enum native_fact f, char **ret_detail, char **ret_fix)
 {
-	static const char *const works[] = { "can be made, with the mapping of your ids", "can be made", "works in the data folder", "can be mounted", "can be mounted" };
+	static const char *const works[] = { "can be made, with the mapping of your ids", "can be made", "works in the data folder", "can be mounted",
+		"can be mounted" };
 	int code = facts->codes[f];
 	AUTOFREE char *data = f == NATIVE_OVERLAY ? path_data_dir() : NULL;
 	*ret_fix = NULL;

@@ -24,7 +24,8 @@ void native_try(const struct idmap *map, struct native_facts *ret);
 /* What is wrong with a fact, and what to do about it; both owned, *ret_fix may be NULL. */
 void native_explain(const struct native_facts *facts, enum native_fact f, char **ret_detail, char **ret_fix);
 /* Whether machines can run natively here: 0, or an error that names what is missing and the fix. Once it worked it is believed until the host
- * reboots or one of its parts changes. *ret_map (may be NULL): the user's mapping, single where the user has no ranges. HOLM_NATIVE=0 in the environment says no without looking. */
+ * reboots or one of its parts changes. *ret_map (may be NULL): the user's mapping, single where the user has no ranges. HOLM_NATIVE=0 in the
+ * environment says no without looking. */
 int native_works(struct idmap *ret_map, struct error **err);
 /* The program as a path, owned; NULL and an error with the package's name. */
 char *native_find_program(const char *name, const char *package, struct error **err);

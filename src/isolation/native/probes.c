@@ -90,7 +90,8 @@ static void probe_network(struct json_object *probes)
 	probe_add_program(probes, "native", "pasta", "passt", "machines have no network");
 	AUTO_FD int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	int code = tun < 0 ? errno : 0;
-	AUTOFREE char *detail = code ? xasprintf("/dev/net/tun cannot be opened (%s): machines have no network", strerror(code)) : xstrdup("/dev/net/tun can be opened");
+	AUTOFREE char *detail = code ? xasprintf("/dev/net/tun cannot be opened (%s): machines have no network", strerror(code)) :
+				       xstrdup("/dev/net/tun can be opened");
 	add(probes, "tun", code == 0, detail, code == EACCES || code == EPERM ? "sudo chmod 666 /dev/net/tun" : "sudo modprobe tun");
 }
 
@@ -142,7 +143,8 @@ static void probe_delegation(struct json_object *probes, const char *own)
 	AUTOFREE char *controllers = controllers_of(manager ? manager : own);
 	int enough = has_word(controllers, "memory") && has_word(controllers, "cpu");
 	const char *whose = manager ? "systemd's user manager" : own;
-	AUTOFREE char *detail = xasprintf("%s: %s%s", whose, *controllers ? controllers : "no controllers", enough ? "" : "; limits for processors and memory need cpu and memory");
+	AUTOFREE char *detail = xasprintf("%s: %s%s", whose, *controllers ? controllers : "no controllers",
+		enough ? "" : "; limits for processors and memory need cpu and memory");
 	add(probes, "cgroup-delegation", enough, detail,
 		manager ? "sudo systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids" : "boot with systemd.unified_cgroup_hierarchy=1");
 }
@@ -151,8 +153,8 @@ static void probe_cgroups(struct json_object *probes)
 {
 	AUTOFREE char *own = own_cgroup(), *controllers = own ? controllers_of("/sys/fs/cgroup") : NULL;
 	int pure = controllers && *controllers;
-	add(probes, "cgroup-v2", pure, pure ? controllers : own ? "in the hybrid layout, beside version 1: machines run without limits" : "not mounted: machines run without limits",
-		"boot with systemd.unified_cgroup_hierarchy=1");
+	const char *impure = own ? "in the hybrid layout, beside version 1: machines run without limits" : "not mounted: machines run without limits";
+	add(probes, "cgroup-v2", pure, pure ? controllers : impure, "boot with systemd.unified_cgroup_hierarchy=1");
 	probe_delegation(probes, own);
 }
 
