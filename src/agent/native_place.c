@@ -155,6 +155,16 @@ static int put_own(const struct clones *c, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "cannot fill the agent's root") : 0;
 }
 
+/* Where the host has cgroup2 at the same place, it came along with /sys, and the kernel does not put a file system on itself: something lies in between. */
+static int put_cgroup2(void)
+{
+	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	int r = mount("cgroup2", "sys/fs/cgroup", "cgroup2", flags, NULL) < 0 ? -errno : 0;
+	if (r == -EBUSY && mount("tmpfs", "sys/fs/cgroup", "tmpfs", flags, "mode=0555") == 0)
+		r = mount("cgroup2", "sys/fs/cgroup", "cgroup2", flags, NULL) < 0 ? -errno : 0;
+	return r;
+}
+
 /* Fills a tmpfs, in a mount namespace of its own, and makes it the root. */
 static int make_root(struct native *n, const struct clones *c, struct error **err)
 {
@@ -167,9 +177,10 @@ static int make_root(struct native *n, const struct clones *c, struct error **er
 	if ((r = put_kernel(err)) < 0 || (r = put_trees(c, err)) < 0 || (r = put_devices(n, c, err)) < 0 || (r = put_own(c, err)) < 0)
 		return r;
 	/* Where no cgroup2 can be mounted, what the host has there shows, and the machine goes without groups of its own. */
-	n->writable_cgroup = mount("cgroup2", "sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
-	if (!n->writable_cgroup)
-		log_warning("cannot mount cgroup2: %s", strerror(errno));
+	r = put_cgroup2();
+	n->writable_cgroup = r >= 0;
+	if (r < 0)
+		log_warning("cannot mount cgroup2: %s", strerror(-r));
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return error_set_errno(err, errno, "cannot make the agent's own root");
 	return 0;
