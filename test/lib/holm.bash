@@ -120,7 +120,7 @@ is_inside()
 	grep -qsE $'^NSpid:\t[0-9]+\t' "/proc/$1/status"
 }
 
-# leaks [all]: prints what is left of stopped machines (processes, mounts, cgroups, temporary files; with `all` also sockets, what belongs to
+# leaks [all|but-cgroups]: prints what is left of stopped machines (processes, mounts, cgroups, temporary files; with `all` also sockets, what belongs to
 # others in the machines' folder, and what tests made in TMPDIR, but for the answers of the probes, which are kept until the host reboots); fails when there is
 # something. A socket of a keeper that was killed may stay until its machine's next start or removal.
 leaks()
@@ -131,7 +131,7 @@ leaks()
 			for pid in $(world_processes); do
 				echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | head -c 200)"
 			done
-			world_cgroups | sed 's/^/cgroup /'
+			[ "${1-}" = but-cgroups ] || world_cgroups | sed 's/^/cgroup /'
 			if [ "${1-}" = all ]; then
 				find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 \( -type s -o -type p -o -type f \) ! -path "$WORLD/tmp/bats*" ! -name '*-probe' 2>/dev/null | sed 's/^/file /'
 				find "$XDG_DATA_HOME/holm/machines" ! -user "$UID_ME" 2>/dev/null | sed 's/^/file of another id /'

@@ -19,17 +19,26 @@ teardown_file()
 works_again()
 {
 	until_true 30 is_state box stopped
-	leaks
+	leaks "${2-}"
 	equal "$1" "$(as_root box cat /root/kept)"
+}
+
+# The same after its keeper was killed, who removes the machine's cgroup where no systemd does: it stays, empty, until the machine's next end.
+works_again_without_keeper()
+{
+	works_again "$1" but-cgroups
+	holm machine stop box
+	leaks
 }
 
 @test "kill -9 of the keeper takes all of the machine along; data is kept" {
 	as_root box sh -c 'echo one >/root/kept; sync'
 	kill -KILL "$(keeper_of box)"
-	works_again one
+	works_again_without_keeper one
 }
 
 @test "kill -9 of the keeper while a session runs: the session ends with a line, not a hang" {
+	holm machine run true
 	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
 	local pid=$! got=0
 	until_true 20 grep -q up "$TMPDIR/out"
@@ -39,7 +48,7 @@ works_again()
 	equal 1 "$(wc -l <"$TMPDIR/err")"
 	contains "$(cat "$TMPDIR/err")" "holm: "
 	rm "$TMPDIR/out" "$TMPDIR/err"
-	works_again one
+	works_again_without_keeper one
 }
 
 @test "kill -9 of the virtual machine" {
@@ -80,7 +89,7 @@ die_and_work_again()
 	case "$1" in
 	agent) pid=$(agent_of box) ;;
 	init) pid=$(init_of box) ;;
-	pasta) pid=$(part_of_world pasta) ;;
+	pasta) pid=$(part_of_world passt) ;; # pasta executes it
 	esac
 	kill -KILL "$pid"
 	HOLM_TEST_TIMEOUT=60 run holm machine run echo still
@@ -110,7 +119,7 @@ part_of_world()
 @test "kill -9 of the network of a machine without a VM" {
 	requires native tun
 	holm machine run true
-	until_true 10 part_of_world pasta >/dev/null
+	until_true 10 part_of_world passt >/dev/null
 	die_and_work_again pasta
 	as_root box sh -c 'echo two >/root/kept; sync'
 }
@@ -131,7 +140,7 @@ part_of_world()
 @test "kill -9 of keeper, agent, crun, pasta, init while they start" {
 	requires native cgroup python3
 	local name delay pid
-	for name in holm-keeper holm-agent crun pasta init; do
+	for name in holm-keeper holm-agent crun passt.avx2 init; do
 		for delay in 0 3 10 30; do
 			holm machine stop box
 			# The keeper's name is cut by the kernel at 15 bytes, so is none of these.
@@ -143,7 +152,7 @@ part_of_world()
 			wait "$pid" || true
 			HOLM_TEST_TIMEOUT=60 holm machine stop box
 			until_true 20 is_state box stopped
-			leaks || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
+			leaks but-cgroups || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
 		done
 		equal two "$(as_root box cat /root/kept)"
 	done
@@ -190,22 +199,25 @@ part_of_world()
 		[ -z "$keeper" ] || kill -KILL "$keeper"
 		wait $pid || true
 		until_true 20 is_state box stopped
-		leaks
+		leaks but-cgroups
 	done
 	equal two "$(as_root box cat /root/kept)"
 	holm machine stop box
 }
 
 @test "Ctrl-C while it boots stops it cleanly" {
+	# A boot that waits for a file that never comes.
+	create slow create-user-waits --no-boot
 	local pid got=0
-	background holm machine start box 2>"$TMPDIR/err"
-	until_true 10 keeper_of box >/dev/null
+	background holm machine start slow 2>"$TMPDIR/err"
+	until_true 60 is_state slow starting
 	kill -INT "$pid"
 	wait "$pid" || got=$?
 	[ $got != 0 ]
 	rm "$TMPDIR/err"
-	until_true 30 is_state box stopped
+	until_true 30 is_state slow stopped
 	leaks
+	holm machine rm slow
 }
 
 @test "the runtime folder vanishes while it runs: ls knows, stop works" {

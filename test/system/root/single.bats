@@ -16,7 +16,9 @@ setup_file()
 
 teardown_file()
 {
-	[ -z "${WORLD-}" ] || holm_end
+	[ -n "${WORLD-}" ] || return 0
+	chown -R root: "$WORLD"
+	holm_end
 }
 
 setup()
