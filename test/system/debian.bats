@@ -153,7 +153,7 @@ teardown_file()
 	run as_root deb systemctl reboot
 	back()
 	{
-		! as_root deb test -e /run/before-reboot && is_state deb running
+		as_root deb sh -c '! test -e /run/before-reboot'
 	}
 	until_true 90 back
 	run as_root deb systemctl poweroff
