@@ -165,6 +165,7 @@ void init_start(struct agent *a)
 	struct launch *l = xnew(struct launch);
 	*l = (struct launch){ .agent = a, .request = { .platform = a->platform, .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1, .inittab = -1 };
 	static const struct worker_events events = { .message = on_launch_message, .done = on_launched };
+	a->platform->init_starting(a);
 	boot_line(a, "stage", "starting the init");
 	int r = worker_start(a->loop, init_launch_run, &l->request, NULL, 0, &events, l, NULL);
 	if (r < 0) {

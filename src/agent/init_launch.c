@@ -124,8 +124,8 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 	struct runtime_spec spec = {
 		.root = AGENT_ROOT, .hostname = b->hostname, .arguments = &arguments, .environment = &environment, .working_directory = "/",
 		.cgroups_path = c->cgroups_path, .terminal = 1, .mounts = mounts, .mount_count = n, .namespaces = c->namespaces,
-		.uid_mappings = c->uid_mappings, .uid_mapping_count = c->uid_mapping_count, .gid_mappings = c->gid_mappings,
-		.gid_mapping_count = c->gid_mapping_count, .capabilities = c->capabilities, .masked_paths = c->masked_paths,
+		.user_namespace = c->user_namespace, .network_namespace = c->network_namespace,
+		.capabilities = c->capabilities, .masked_paths = c->masked_paths,
 		.readonly_paths = c->readonly_paths, .seccomp_filter = c->seccomp_filter,
 		.create_hook = c->attach_program ? strv_argv(&hook) : NULL,
 	};

@@ -29,6 +29,7 @@ struct native {
 	struct native_share *shares;
 	size_t share_count;
 	uint64_t usage;
+	pid_t holder;           /* keeps the machine's user and network namespaces; 0: none */
 };
 
 /* There is one in a process. */
@@ -55,6 +56,10 @@ int native_container(enum init_kind kind, struct platform_container *ret, struct
 /* native_cgroup.c. cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group can have controllers. */
 int native_cgroup_move_aside(void);
 void native_cgroup_remove(const struct native *n); /* the machine's group, with all below; waits a moment for what is dying in it */
+
+/* native_network.c: a child that holds new user and network namespaces for the next init, unless there is one; and its end. */
+int native_network_make(struct native *n, struct error **err);
+void native_network_drop(struct native *n);
 
 /* native_cpus.c: N processors (0: all) out of those allowed, for every task in this pid namespace. */
 void native_set_cpus(struct native *n, uint64_t cpus);

@@ -4,6 +4,7 @@
  * nothing there is covered, which would keep rootless containers inside from mounting a /proc of their own (mount_namespaces(7)); /sys is
  * read-only, by which systemd also knows that devices are not its business. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "confine.h"
@@ -17,13 +18,6 @@ static int is_mapped(const struct runtime_id_mapping *extents, size_t count, uin
 		if (id >= extents[i].inside && id - extents[i].inside < extents[i].count)
 			return 1;
 	return 0;
-}
-
-/* Each range onto itself: none may span two of the parent's. */
-static void map_onto_itself(const struct runtime_id_mapping *from, size_t count, struct runtime_id_mapping *to)
-{
-	for (size_t i = 0; i < count; i++)
-		to[i] = (struct runtime_id_mapping){ from[i].inside, from[i].inside, from[i].count };
 }
 
 static size_t list_mounts(const struct native *n, struct runtime_mount *to)
@@ -52,20 +46,22 @@ static size_t list_mounts(const struct native *n, struct runtime_mount *to)
 int native_container(enum init_kind kind, struct platform_container *ret, struct error **err)
 {
 	static struct runtime_mount mounts[CONTAINER_MOUNTS_MAX];
-	static struct runtime_id_mapping uids[NATIVE_EXTENTS_MAX], gids[NATIVE_EXTENTS_MAX];
+	static char user[64], network[64];
 	static const char *const with_group[] = { "--root", NATIVE_CRUN_ROOT, "--cgroup-manager=cgroupfs", NULL };
 	static const char *const without_group[] = { "--root", NATIVE_CRUN_ROOT, "--cgroup-manager=disabled", NULL };
 	const struct native *n = native_self();
 	if (kind == INIT_SYSTEMD && !n->writable_cgroup)
 		return error_set(err, EOPNOTSUPP, "systemd needs a writable cgroup, and this login has none: log in through systemd, or run holm under "
 			"\"systemd-run --user --scope -p Delegate=yes\", or create the machine with \"--init holm\"");
-	map_onto_itself(n->go.uids, n->go.uid_count, uids);
-	map_onto_itself(n->go.gids, n->go.gid_count, gids);
+	if (!n->holder)
+		return error_set(err, ESRCH, "the machine's namespaces could not be made");
+	snprintf(user, sizeof user, "/proc/%d/ns/user", (int)n->holder);
+	snprintf(network, sizeof network, "/proc/%d/ns/net", (int)n->holder);
 	*ret = (struct platform_container){
 		.mounts = mounts, .mount_count = list_mounts(n, mounts),
 		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP | RUNTIME_NETWORK | RUNTIME_USER,
 		.cgroups_path = n->writable_cgroup ? "/holm-machine" : NULL,
-		.uid_mappings = uids, .uid_mapping_count = n->go.uid_count, .gid_mappings = gids, .gid_mapping_count = n->go.gid_count,
+		.user_namespace = user, .network_namespace = network,
 		.capabilities = confine_capabilities(), .seccomp_filter = confine_filter_base64(), .attach_program = NATIVE_PROGRAM, .crun = n->go.crun, .crun_options = n->writable_cgroup ? with_group : without_group,
 	};
 	return 0;

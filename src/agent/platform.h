@@ -25,9 +25,8 @@ struct platform_container {
 	const struct runtime_mount *mounts; /* the kernel's file systems and devices, in order */
 	size_t mount_count;
 	unsigned namespaces; /* runtime_namespace bits */
+	const char *user_namespace, *network_namespace; /* paths of those that are made already, or NULL */
 	const char *cgroups_path; /* NULL: no cgroup of its own */
-	const struct runtime_id_mapping *uid_mappings, *gid_mappings;
-	size_t uid_mapping_count, gid_mapping_count;
 	const char *const *capabilities, *const *masked_paths, *const *readonly_paths;
 	const char *seccomp_filter;
 	/* The program that attaches the machine's /run and the shares, called with "--attach" and pairs of their paths here and inside, in the
@@ -59,6 +58,7 @@ struct platform {
 	int (*leave)(void);
 
 	int (*container)(enum init_kind kind, struct platform_container *ret, struct error **err); /* (worker) */
+	void (*init_starting)(struct agent *a); /* before every launch */
 	void (*init_started)(struct agent *a); /* a->init_pidfd is set */
 	void (*init_ended)(struct agent *a);
 	void (*is_ready)(struct agent *a); /* sessions may start */

@@ -107,6 +107,21 @@ static void on_closed(int code, const char *why, void *data)
 	streams.closed(code, why, streams.data);
 }
 
+/* A machine that has no network namespace of its own cannot start: crun will say so. */
+static void init_starting(struct agent *a)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct native *n = native_self();
+	if (n->holder)
+		return;
+	int r = native_network_make(n, &err);
+	AUTO_FD int pidfd = r < 0 ? r : (int)syscall(SYS_pidfd_open, n->holder, 0);
+	if (pidfd < 0)
+		log_error("%s", error_text(err, r));
+	else
+		tell_flag(a, "network", 1, pidfd);
+}
+
 static int open_streams(struct agent *a, const struct platform_streams *s, struct error **err)
 {
 	static const struct transport_fds_events events = { .accept = on_accept, .given = on_given, .message = on_message, .closed = on_closed };
@@ -120,6 +135,8 @@ static int open_streams(struct agent *a, const struct platform_streams *s, struc
 	if (self < 0)
 		return error_set_errno(err, errno, "cannot name this process");
 	tell_flag(a, "ready", 1, self);
+	/* While the keeper asks for the boot. */
+	init_starting(a);
 	return 0;
 }
 
@@ -153,6 +170,7 @@ static void init_started(struct agent *a)
 
 static void init_ended(struct agent *a)
 {
+	native_network_drop(native_self());
 	tell_flag(a, "init", 0, -1);
 }
 
@@ -238,6 +256,7 @@ const struct platform platform_native = {
 	.take_share = native_take_share,
 	.leave = native_leave,
 	.container = native_container,
+	.init_starting = init_starting,
 	.init_started = init_started,
 	.init_ended = init_ended,
 	.is_ready = is_ready,

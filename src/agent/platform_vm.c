@@ -136,6 +136,7 @@ const struct platform platform_vm = {
 	.take_share = vm_take_share,
 	.leave = vm_leave,
 	.container = vm_container,
+	.init_starting = vm_nothing,
 	.init_started = vm_nothing,
 	.init_ended = vm_nothing,
 	.is_ready = vm_nothing,

@@ -67,19 +67,6 @@ static void add_paths(struct json_object *o, const char *key, const char *const 
 		json_add(o, key, list);
 }
 
-static void add_mappings(struct json_object *o, const char *key, const struct runtime_id_mapping *mappings, size_t count)
-{
-	struct json_object *list = json_object_new_array();
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *one = json_object_new_object();
-		json_add_u64(one, "containerID", mappings[i].inside);
-		json_add_u64(one, "hostID", mappings[i].outside);
-		json_add_u64(one, "size", mappings[i].count);
-		json_object_array_add(list, one);
-	}
-	json_add(o, key, list);
-}
-
 static struct json_object *linux_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
@@ -88,6 +75,9 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 			continue;
 		struct json_object *one = json_object_new_object();
 		json_add_string(one, "type", namespace_names[i].name);
+		const char *path = namespace_names[i].bit == RUNTIME_USER ? s->user_namespace : namespace_names[i].bit == RUNTIME_NETWORK ? s->network_namespace : NULL;
+		if (path)
+			json_add_string(one, "path", path);
 		json_object_array_add(list, one);
 	}
 	json_add(o, "namespaces", list);
@@ -99,10 +89,6 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	json_object_array_add(devices, every);
 	json_add(resources, "devices", devices);
 	json_add(o, "resources", resources);
-	if (s->namespaces & RUNTIME_USER) {
-		add_mappings(o, "uidMappings", s->uid_mappings, s->uid_mapping_count);
-		add_mappings(o, "gidMappings", s->gid_mappings, s->gid_mapping_count);
-	}
 	add_paths(o, "maskedPaths", s->masked_paths);
 	add_paths(o, "readonlyPaths", s->readonly_paths);
 	return o;

@@ -26,12 +26,10 @@ struct runtime_spec {
 	const char *working_directory;
 	const char *cgroups_path;
 	unsigned namespaces;       /* runtime_namespace bits: the new ones; the others are shared */
+	const char *user_namespace, *network_namespace; /* of those bits: paths of namespaces to join instead of new ones, or NULL */
 	int terminal;
 	const struct runtime_mount *mounts;
 	size_t mount_count;
-	/* With RUNTIME_USER; each must lie within one range of the parent's own mapping. */
-	const struct runtime_id_mapping *uid_mappings, *gid_mappings;
-	size_t uid_mapping_count, gid_mapping_count;
 	const char *const *capabilities; /* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
 	const char *const *masked_paths, *const *readonly_paths; /* NULL-terminated, or NULL: none */
 	/* A program and its arguments (the first: its name) that runs in the container's namespaces before they become its own root

@@ -23,6 +23,7 @@ int native_message_parse(const char *text, struct native_message *ret)
 	} flags[] = {
 		{ "user", NATIVE_MESSAGE_USER, -1 },
 		{ "ready", NATIVE_MESSAGE_READY, -1 },
+		{ "network", NATIVE_MESSAGE_NETWORK, -1 },
 		{ "init", NATIVE_MESSAGE_INIT, NATIVE_MESSAGE_INIT_ENDED },
 	};
 	AUTO_JSON struct json_object *o = NULL;

@@ -8,6 +8,7 @@
 enum native_message_kind {
 	NATIVE_MESSAGE_USER,          /* the user namespace is made and waits for its mapping */
 	NATIVE_MESSAGE_READY,         /* + pidfd of process 1 */
+	NATIVE_MESSAGE_NETWORK,       /* + pidfd of a process in the network namespace of the next init */
 	NATIVE_MESSAGE_INIT,          /* + pidfd of the init */
 	NATIVE_MESSAGE_INIT_ENDED,
 	NATIVE_MESSAGE_USAGE,         /* bytes */

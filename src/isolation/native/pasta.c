@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network: pasta(1) makes a device in the network namespace of the init, configures it, and translates between its packets and sockets of
- * the host user, with the same addresses that a virtual machine has. Each init has a network namespace of its own, so each gets its own pasta.
+ * The network: pasta(1) makes a device in the machine's network namespace, configures it, and translates between its packets and sockets of
+ * the host user, with the same addresses that a virtual machine has. Each init gets a new namespace, and so its own pasta, which starts before it.
  * It forwards no ports by itself: a machine's ports are published by the keeper, and nothing listens on the host for it.
  *
  * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it. So it is started in the agent's user and
@@ -111,7 +111,6 @@ void native_network_find(struct isolation_run *r)
 
 void native_network_stop(struct isolation_run *r)
 {
-	r->init = 0;
 	for (struct native_child *c = r->children; c; c = c->next) {
 		if (c->kind != CHILD_PASTA)
 			continue;
@@ -121,16 +120,15 @@ void native_network_stop(struct isolation_run *r)
 	}
 }
 
-void native_network_start(struct isolation_run *r, pid_t init)
+void native_network_start(struct isolation_run *r, pid_t holder)
 {
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	pid_t pid;
 	native_network_stop(r);
-	r->init = init;
 	if (!r->pasta)
 		return;
-	pasta_arguments(&argv, init, r->machine->host_access);
+	pasta_arguments(&argv, holder, r->machine->host_access);
 	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, strv_argv(&argv), &pid, &err);
 	if (result >= 0 && (result = native_child_watch(r, CHILD_PASTA, pid, NULL)) < 0)
 		kill(pid, SIGKILL);

@@ -107,7 +107,7 @@ int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 /* pasta.c */
 void pasta_arguments(struct strv *argv, pid_t pid, int host_access);
 void native_network_find(struct isolation_run *r);
-void native_network_start(struct isolation_run *r, pid_t init);
+void native_network_start(struct isolation_run *r, pid_t holder); /* a process in it */
 void native_network_stop(struct isolation_run *r);
 
 /* cgroup.c */

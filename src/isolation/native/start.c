@@ -28,7 +28,8 @@ enum {
 	EXIT_MS = 5 * 1000,   /* from the end of its socket to its exit */
 	AGENT_SOCKET = 3,
 	FDINFO_MAX = 4096,
-	INIT_DEPTH = 3, /* pid namespaces that an init is in: the host's, the agent's, its own */
+	AGENT_DEPTH = 2, /* pid namespaces that the agent is in: the host's and its own */
+	INIT_DEPTH = 3,
 };
 
 /* The process behind a pidfd as this process sees it, and how many pid namespaces deep it is (pidfd_open(2), proc(5)). */
@@ -172,6 +173,18 @@ static void on_ready(struct isolation_run *r, int fd)
 		r->events.connected(r->transport, r->data);
 }
 
+static void on_network(struct isolation_run *r, int pidfd)
+{
+	pid_t pid = 0;
+	int depth = 0;
+	if (r->stage != NATIVE_CONNECTED || pidfd_process(pidfd, &pid, &depth) < 0)
+		return;
+	if (depth < AGENT_DEPTH)
+		log_warning("the agent names a process that is not the machine's");
+	else
+		native_network_start(r, pid);
+}
+
 static void on_init(struct isolation_run *r, int pidfd)
 {
 	pid_t pid = 0;
@@ -181,7 +194,7 @@ static void on_init(struct isolation_run *r, int pidfd)
 	if (depth < INIT_DEPTH)
 		log_warning("the agent names a process that is not the machine's");
 	else
-		native_network_start(r, pid);
+		r->init = pid;
 }
 
 static void on_usage(struct isolation_run *r, uint64_t bytes)
@@ -211,10 +224,14 @@ static void on_message(const char *text, int given, void *data)
 	case NATIVE_MESSAGE_READY:
 		on_ready(r, TAKE_FD(fd));
 		break;
+	case NATIVE_MESSAGE_NETWORK:
+		on_network(r, fd);
+		break;
 	case NATIVE_MESSAGE_INIT:
 		on_init(r, fd);
 		break;
 	case NATIVE_MESSAGE_INIT_ENDED:
+		r->init = 0;
 		native_network_stop(r);
 		break;
 	case NATIVE_MESSAGE_USAGE:

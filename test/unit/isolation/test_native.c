@@ -81,6 +81,7 @@ static _Noreturn void process_one(const char *scenario)
 			pause();
 			_exit(0);
 		}
+		say("{\"network\":true}", (int)syscall(SYS_pidfd_open, init, 0));
 		say("{\"init\":true}", (int)syscall(SYS_pidfd_open, init, 0));
 		hear(); /* the limits */
 		say("{\"init\":false}", -1);
