@@ -16,11 +16,12 @@
 #include "platform.h"
 #include "upcall.h"
 
-enum { CONSOLE_BUFFER = 256 * 1024, CONSOLE_READ = 16 * 1024, RETRY_MS = 2000, KEEP_SOCKET = 3 };
+enum { CONSOLE_BUFFER = 256 * 1024, CONSOLE_READ = 16 * 1024, RETRY_MS = 2000, READS_MAX = 16, KEEP_SOCKET = 3 };
 
 struct console {
 	struct agent *agent;
 	int master, stream; /* stream -1: none */
+	int edge;           /* the master is watched edge-triggered */
 	struct buffer pending;
 	struct upcall *call;
 	struct source *master_source, *stream_source, *retry;
@@ -97,11 +98,15 @@ static int read_some(struct console *c)
 static void on_master(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct console *c = data;
-	int got = read_some(c);
+	int more = 1;
+	for (int i = 0; more && i < READS_MAX; i++)
+		more = read_some(c);
 	/* While nobody has the terminal open the master only hangs up, again and again; a new opener is noticed at the next write of
-	 * the init's, so the watch goes on edge-triggered. */
-	if (!got && (events & EPOLLHUP))
+	 * the init's, so the watch goes on edge-triggered. Setting it tells the present state once more: not without a reason. */
+	if (more ? c->edge : !c->edge && (events & EPOLLHUP)) {
+		c->edge = 1;
 		source_set_events(s, EPOLLIN | EPOLLET);
+	}
 	if (c->pending.size)
 		console_write(c);
 }
