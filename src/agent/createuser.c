@@ -47,12 +47,20 @@ static int clone_root(void)
 	return syscall(SYS_move_mount, tree, "", AT_FDCWD, AGENT_ROOT, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+static int attach_kernel(const struct platform *p, int root)
+{
+	if (p->mount_kernel)
+		return p->mount_kernel(root);
+	attach_clone(root, "/proc", "/proc");
+	attach_clone(root, "/sys", "/sys");
+	return 0;
+}
+
 /* In the child: makes the place and enters it; nothing outside of it is left to see. Where the machine has a user namespace of its own, the
  * script is confined as its sessions are. */
 static int enter(void *data)
 {
 	const struct place *p = data;
-	static const char *const kernel[] = { "/proc", "/sys", "/dev" };
 	int left = p->platform->leave();
 	if (left < 0)
 		return left;
@@ -63,8 +71,10 @@ static int enter(void *data)
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(kernel); i++)
-		attach_clone(root, kernel[i], kernel[i]);
+	left = attach_kernel(p->platform, root);
+	if (left < 0)
+		return left;
+	attach_clone(root, "/dev", "/dev");
 	attach_clone(root, AGENT_MACHINE_RUN, "/run");
 	for (size_t i = 0; i < p->request->share_count; i++) {
 		AUTOFREE char *from = path_join(AGENT_SHARES, p->request->shares[i].tag);
@@ -74,7 +84,8 @@ static int enter(void *data)
 	}
 	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return -errno;
-	return p->platform->joined & CLONE_NEWUSER ? confine_apply(NULL) : 0;
+	left = p->platform->joined & CLONE_NEWUSER ? confine_apply(NULL) : 0;
+	return left < 0 || !p->platform->run_below ? left : p->platform->run_below();
 }
 
 static void keep_line(struct strv *lines, const char *line, size_t size)
@@ -153,7 +164,7 @@ int createuser_run(const struct platform *p, int root, const struct boot_request
 	AUTO_FD int output = ends[0];
 	script_environment(&env, root, b);
 	struct spawn_fd fds[] = { { ends[1], 1 }, { ends[1], 2 } };
-	struct spawn_options o = { .argv = argv, .environment = strv_argv(&env), .fds = fds, .fd_count = 2, .death_signal = SIGKILL, .new_session = 1,
+	struct spawn_options o = { .argv = argv, .environment = strv_argv(&env), .fds = fds, .fd_count = 2, .death_signal = p->run_below ? 0 : SIGKILL, .new_session = 1, /* else the platform's business */
 		.in_child = enter, .in_child_data = &place };
 	r = spawn(&o, &pid, err);
 	fd_close(ends[1]);

@@ -49,7 +49,10 @@ int native_place_share(struct native *n, const char *tag, int tree, struct error
 void native_share_drop(struct native *n, const char *tag);
 int native_mount_share(const struct boot_share *s, const char *path, struct error **err);
 int native_take_share(int machine, const char *path, struct error **err);
-int native_leave(void);
+
+int native_leave(void); /* native_leave.c */
+int native_mount_kernel(int root);
+int native_run_below(void);
 
 int native_container(enum init_kind kind, struct platform_container *ret, struct error **err); /* native_container.c */
 

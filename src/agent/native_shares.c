@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -144,50 +143,4 @@ int native_attach_main(int argc, char **argv)
 	if (r < 0)
 		fprintf(stderr, "%s\n", error_text(err, r));
 	return r < 0;
-}
-
-static int write_map(const char *file, const struct runtime_id_mapping *extents, size_t count)
-{
-	char text[NATIVE_EXTENTS_MAX * 36];
-	size_t n = 0;
-	for (size_t i = 0; i < count; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, "%u %u %u\n", extents[i].inside, extents[i].inside, extents[i].count);
-	AUTO_FD int fd = open(file, O_WRONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : write(fd, text, n) != (ssize_t)n ? -EIO : 0;
-}
-
-/* Maps the caller's parent's new user namespace onto itself, once told; its exit status says how it went. */
-static _Noreturn void map_parent(int told)
-{
-	const struct native_go *g = &native_self()->go;
-	char path[64], byte;
-	pid_t parent = getppid();
-	int r = read(told, &byte, 1) == 1 ? 0 : -EPIPE;
-	snprintf(path, sizeof path, "/proc/%d/gid_map", (int)parent);
-	if (r >= 0)
-		r = write_map(path, g->gids, g->gid_count);
-	snprintf(path, sizeof path, "/proc/%d/uid_map", (int)parent);
-	if (r >= 0)
-		r = write_map(path, g->uids, g->uid_count);
-	_exit(r < 0 ? -r : 0);
-}
-
-int native_leave(void)
-{
-	int ends[2], status = 0, r = fd_pipe(ends);
-	if (r < 0)
-		return r;
-	pid_t mapper = fork();
-	if (mapper == 0) {
-		fd_close(ends[1]);
-		map_parent(ends[0]);
-	}
-	fd_close(ends[0]);
-	r = mapper < 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ? -errno : fd_write_full(ends[1], "m", 1);
-	fd_close(ends[1]);
-	while (mapper > 0 && waitpid(mapper, &status, 0) < 0 && errno == EINTR)
-		;
-	if (r >= 0 && status)
-		r = WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-	return r < 0 ? r : mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }

@@ -54,8 +54,12 @@ struct platform {
 	/* (worker) A detached copy of that mount, which can be attached inside the machine (pidfd of its init) and cannot be made writable there. */
 	int (*take_share)(int machine, const char *path, struct error **err);
 	/* (worker, in a child that will run something of the image outside of the init's container) Leaves the agent's mount namespace, and
-	 * whatever else gives power over it, behind. 0 or -errno. */
+	 * whatever else gives power over it, behind. 0 or -errno. It may return in another process, which the one that called waits for. */
 	int (*leave)(void);
+	/* (there) Mounts /proc and /sys of that place below root. NULL: the agent's own will do. */
+	int (*mount_kernel)(int root);
+	/* (there, last) Returns in the process that may execute the program. NULL: this one. */
+	int (*run_below)(void);
 
 	int (*container)(enum init_kind kind, struct platform_container *ret, struct error **err); /* (worker) */
 	void (*init_starting)(struct agent *a); /* before every launch */

@@ -106,7 +106,8 @@ static int run_script(struct prepare *p, struct error **err)
 		json_add_strv(o, "log", &lines);
 		channel_send(p->channel, o, -1);
 	}
-	return r;
+	/* The script had the machine's /run, where the agent works by path: nothing of what it made there stays. */
+	return r < 0 ? r : mounts_machine_run(p->platform, p->request, err);
 }
 
 static int step_user(struct prepare *p, struct error **err)

@@ -288,6 +288,21 @@ writes()
 	"/proc/$agent/exe" --version
 }
 
+@test "create-user.sh is kept in as well: no network, processes or cgroup of the host or the agent, and nothing that outlives it" {
+	create scripted create-user --no-boot
+	local place
+	place=$(as_root scripted cat /var/log/create-user-place)
+	contains "$place" create-user.sh
+	equal "$(as_root scripted readlink /proc/self/ns/net)" "$(grep '^net:' <<<"$place")"
+	equal 1 "$(grep -c RefCount <<<"$place")"
+	run ! grep -e '^[0-9a-f]*: ' <<<"$place"
+	run ! grep -w writable <<<"$place"
+	equal 1 "$(grep -o -e 'holm-agent' <<<"$place" | wc -l)"
+	run ! pgrep -u "$ME" -f 'sleep 7531'
+	run ! pgrep -f 'sleep 7531'
+	holm machine rm --force scripted
+}
+
 @test "two machines see nothing of each other" {
 	create other busybox
 	root_script box 'touch /tmp/of-box; ipcmk -M 4096 2>/dev/null || true'
