@@ -64,7 +64,7 @@ teardown_file()
 
 @test "a machine keeps working when its image's name is gone" {
 	holm image load "$WORLD/images/busybox.tar"
-	holm machine create busybox:test --name keeps --no-boot
+	holm machine create busybox:test --name keeps --no-boot --isolation vm
 	holm image rm busybox:test
 	[ -e "$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')" ]
 	holm machine clone keeps copy
@@ -74,7 +74,7 @@ teardown_file()
 @test "the disk of an image is a clean ext4 with the image's content" {
 	requires e2fsck debugfs
 	holm image load "$WORLD/images/busybox.tar"
-	holm machine create busybox:test --name disk --no-boot
+	holm machine create busybox:test --name disk --no-boot --isolation vm
 	local disk
 	disk=$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')
 	/sbin/e2fsck -fn "$disk" >/dev/null 2>&1
