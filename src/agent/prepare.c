@@ -116,9 +116,13 @@ static int step_user(struct prepare *p, struct error **err)
 	int scripted = rootfs_is_program(p->root, CREATE_USER_SCRIPT);
 	if (p->request->rescue)
 		return 0;
-	if (provision_is_done(p->root, u))
-		return scripted ? 0 : provision_home(p->root, u, err); /* it may have been shared until now */
-	int r = scripted ? run_script(p, err) : provision_apply(p->root, u, err);
+	int r;
+	if (provision_is_done(p->root, u)) {
+		if (scripted || (r = provision_subids(p->root, u, err)) < 0)
+			return scripted ? 0 : r;
+		return provision_home(p->root, u, err); /* it may have been shared until now */
+	}
+	r = scripted ? run_script(p, err) : provision_apply(p->root, u, err);
 	return r < 0 ? r : provision_mark_done(p->root, u, err);
 }
 

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "rootfs.h"
 #include "skel.h"
+#include "subids.h"
 
 #define MARKER "/var/lib/holm/provisioned"
 
@@ -85,6 +86,41 @@ static void want_subids(int root, struct account_files *f)
 	f->subgid = f->subgid ? f->subgid : xstrdup("");
 }
 
+enum { ID_MAP_MAX = 65536 };
+
+/* Inside of this process's user namespace: the machine's has the same ids. */
+static int fit_subids(struct account_files *f, const struct boot_user *u, struct error **err)
+{
+	const struct {
+		const char *map;
+		char **text;
+		uint32_t own;
+	} files[] = { { "/proc/self/uid_map", &f->subuid, u->uid }, { "/proc/self/gid_map", &f->subgid, u->gid } };
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		AUTOFREE char *map = NULL;
+		int r = *files[i].text ? path_read_file(files[i].map, ID_MAP_MAX, &map, NULL) : 0;
+		if (r < 0)
+			return error_set_errno(err, r, "cannot read %s", files[i].map);
+		if (map)
+			subids_fit(files[i].text, u->name, files[i].own, map);
+	}
+	return 0;
+}
+
+int provision_subids(int root, const struct boot_user *u, struct error **err)
+{
+	CLEANUP(account_files_done) struct account_files f = { 0 };
+	int r;
+	if (!u->name || u->uid == 0)
+		return 0;
+	if ((r = optional_read(root, "/etc/subuid", &f.subuid, err)) < 0 || (r = optional_read(root, "/etc/subgid", &f.subgid, err)) < 0 ||
+		(r = fit_subids(&f, u, err)) < 0)
+		return r;
+	if (f.subuid && (r = rootfs_write(root, "/etc/subuid", 0, f.subuid, err)) < 0)
+		return r;
+	return f.subgid ? rootfs_write(root, "/etc/subgid", 0, f.subgid, err) : 0;
+}
+
 static int step_accounts(int root, const struct boot_user *u, struct error **err)
 {
 	CLEANUP(account_files_done) struct account_files f = { 0 };
@@ -100,6 +136,8 @@ static int step_accounts(int root, const struct boot_user *u, struct error **err
 	want_subids(root, &f);
 	AUTOFREE char *shell = provision_shell(root);
 	accounts_apply(&f, u, shell);
+	if ((r = fit_subids(&f, u, err)) < 0)
+		return r;
 	/* passwd is last: when it names the user, all the others do. */
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		if (*files[i].text && (r = rootfs_write(root, files[i].path, 0, *files[i].text, err)) < 0)

@@ -105,6 +105,18 @@ teardown_file()
 	contains "running degraded" "${lines[-1]}"
 }
 
+@test "what rootless containers need: a /proc of their own in nested namespaces, and subordinate ids that exist" {
+	equal 1 "$(in_machine deb unshare --user --map-root-user --mount --pid --fork --mount-proc readlink /proc/self)"
+	local kind name first count
+	for kind in uid gid; do
+		[ "$(in_machine deb sed -n "s/^$ME://p" "/etc/sub$kind" | awk -F: '{ n += $2 } END { print n }')" -ge 65535 ]
+		while IFS=: read -r name first count; do
+			[ "$name" = "$ME" ] || continue
+			in_machine deb awk -v first="$first" -v end=$((first + count)) '$1 <= first && $1 + $3 >= end { found = 1 } END { exit !found }' "/proc/self/${kind}_map" </dev/null
+		done < <(in_machine deb cat "/etc/sub$kind")
+	done
+}
+
 @test "the time zone and the clock follow the host" {
 	local inside outside
 	inside=$(in_machine deb date +%s)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/accounts.h"
+#include "agent/subids.h"
 #include "tree.h"
 
 static struct boot_user alice = { .name = (char *)"alice", .group = (char *)"staff", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };
@@ -109,12 +110,40 @@ static void test_groups(void **state)
 	assert_int_equal(group_find(text, "z", &gid), -ENOENT);
 }
 
+static void expect_fit(const char *before, uint32_t own, const char *map, const char *after)
+{
+	AUTOFREE char *text = xstrdup(before);
+	assert_int_equal(subids_fit(&text, "alice", own, map), !streq(before, after));
+	assert_string_equal(text, after);
+	assert_int_equal(subids_fit(&text, "alice", own, map), 0);
+}
+
+static void test_subordinate_ids_exist(void **state)
+{
+	const char *usual = "bob:165536:65536\nalice:100000:65536\n";
+	/* A VM has all ids. */
+	expect_fit(usual, 1000, "         0          0 4294967295\n", usual);
+	/* One range of 65536 on the host: all of it but root and alice herself, no line across two of the map. */
+	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n", "bob:165536:65536\nalice:1:999\nalice:1001:64536\n");
+	expect_fit(usual, 1000, "0 0 65536\n", "bob:165536:65536\nalice:1:999\nalice:1001:64535\n");
+	/* As many again behind them. */
+	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n65537 65537 65536\n", "bob:165536:65536\nalice:65537:65536\n");
+	expect_fit(usual, 1000, "0 0 200000\n", usual);
+	expect_fit("alice:300000:65536\n", 70000, "0 0 140000\n", "alice:1:65536\n");
+	/* Only what does not exist is touched; nothing is given to who has nothing. */
+	expect_fit("alice:2000:10\n", 1000, "0 0 65536\n", "alice:2000:10\n");
+	expect_fit("alice\nalice:x:y\n#alice:1:1\nalice2:1000000:1\n", 1000, "0 0 3\n", "alice\n#alice:1:1\nalice2:1000000:1\nalice:1:2\n");
+	expect_fit("bob:100000:65536\n", 1000, "0 0 65536\n", "bob:100000:65536\n");
+	expect_fit(usual, 1000, "", usual);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_new_user), cmocka_unit_test(test_idempotent), cmocka_unit_test(test_uid_is_taken),
 		cmocka_unit_test(test_name_and_uid_are_taken), cmocka_unit_test(test_name_has_other_uid),
 		cmocka_unit_test(test_strange_lines_stay), cmocka_unit_test(test_find), cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_subordinate_ids_exist),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
