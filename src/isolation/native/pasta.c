@@ -20,6 +20,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "isolation/native/run.h"
+#include "isolation/native/tun.h"
 #include "isolation/vm/find.h"
 #include "isolation/vm/network.h"
 
@@ -95,14 +96,23 @@ static void say_no_network(struct isolation_run *r, const char *why)
 	}
 }
 
+static void say_no_tun(struct isolation_run *r, int code)
+{
+	AUTOFREE char *why = xasprintf("/dev/net/tun cannot be opened (%s); to have it: %s", strerror(-code), native_tun_fix(code));
+	say_no_network(r, why);
+}
+
 void native_network_find(struct isolation_run *r)
 {
 	AUTOFREE char *routes = NULL, *resolv_conf = NULL;
 	AUTOFREE char *program = vm_find_program("pasta");
+	int tun = native_tun_check(r->ids.single);
 	if (!program)
 		say_no_network(r, "pasta is missing; install the package passt");
 	else if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) < 0 || !vm_network_has_default_route(routes))
 		say_no_network(r, "the host has no default route");
+	else if (tun < 0)
+		say_no_tun(r, tun);
 	else
 		r->pasta = TAKE_PTR(program);
 	if (path_read_file("/etc/resolv.conf", TEXT_MAX, &resolv_conf, NULL) >= 0)

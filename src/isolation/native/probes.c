@@ -16,6 +16,7 @@
 #include "base/strv.h"
 #include "isolation/native/cgroup_path.h"
 #include "isolation/native/probe.h"
+#include "isolation/native/tun.h"
 #include "isolation/probes.h"
 #include "isolation/vm/find.h"
 
@@ -85,14 +86,13 @@ static void probe_idmapped_mounts(struct json_object *probes, const struct idmap
 
 /* ---- network ---- */
 
-static void probe_network(struct json_object *probes)
+static void probe_network(struct json_object *probes, int single)
 {
 	probe_add_program(probes, "native", "pasta", "passt", "machines have no network");
-	AUTO_FD int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	int code = tun < 0 ? errno : 0;
-	AUTOFREE char *detail = code ? xasprintf("/dev/net/tun cannot be opened (%s): machines have no network", strerror(code)) :
-				       xstrdup("/dev/net/tun can be opened");
-	add(probes, "tun", code == 0, detail, code == EACCES || code == EPERM ? "sudo chmod 666 /dev/net/tun" : "sudo modprobe tun");
+	int code = native_tun_check(single);
+	AUTOFREE char *detail = code < 0 ? xasprintf("/dev/net/tun cannot be opened (%s): machines have no network", strerror(-code)) :
+					   xstrdup("/dev/net/tun can be opened");
+	add(probes, "tun", code == 0, detail, native_tun_fix(code));
 }
 
 /* ---- limits ---- */
@@ -172,7 +172,7 @@ void native_probes_add(struct json_object *probes)
 	else
 		add(probes, native_fact_names[NATIVE_USERNS], 0, "not tried without subordinate ids", NULL);
 	probe_add_program(probes, "native", "crun", "crun", "no machines in namespaces");
-	probe_network(probes);
+	probe_network(probes, mapped && map.single);
 	probe_cgroups(probes);
 	if (geteuid() == 0 && mapped)
 		probe_idmapped_mounts(probes, &map);
