@@ -52,7 +52,7 @@ int native_container(enum init_kind kind, struct platform_container *ret, struct
 	const struct native *n = native_self();
 	if (kind == INIT_SYSTEMD && !n->writable_cgroup)
 		return error_set(err, EOPNOTSUPP, "systemd needs a writable cgroup, and this login has none: log in through systemd, or run holm under "
-			"\"systemd-run --user --scope -p Delegate=yes\", or create the machine with \"--init holm\"");
+			"\"systemd-run --user --scope -p Delegate=yes\"; or do without services: holm machine set init=holm; or holm machine set isolation=vm");
 	if (!n->holder)
 		return error_set(err, ESRCH, "the machine's namespaces could not be made");
 	snprintf(user, sizeof user, "/proc/%d/ns/user", (int)n->holder);
