@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "orphans.h"
 #include "worker.h"
 
-enum { END_MS = 20, MEASURE_AFTER_MS = 2000 };
+enum { END_MS = 20, MEASURE_AFTER_MS = 2000, TERMINATE_MS = 30 * 1000 };
 
 static void tell(struct agent *a, struct json_object *o, int fd)
 {
@@ -122,13 +123,21 @@ static void init_starting(struct agent *a)
 		tell_flag(a, "network", 1, pidfd);
 }
 
+/* systemd ends the scope around the machine, as at the last logout and when the host shuts down, and gives everything in it some time. The init
+ * got the signal as well; whatever that means to it, it is told to stop after that. From inside nobody can name this process. */
+static void on_terminate(struct source *s, int number, void *agent)
+{
+	log_info("the host ends the machine");
+	stop_begin(agent, TERMINATE_MS);
+}
+
 static int open_streams(struct agent *a, const struct platform_streams *s, struct error **err)
 {
 	static const struct transport_fds_events events = { .accept = on_accept, .given = on_given, .message = on_message, .closed = on_closed };
 	streams = *s;
 	worker_keep(native_self()->host_view);
 	int r = transport_fds_new(a->loop, NATIVE_CONTROL, &events, a, &a->to_keeper);
-	if (r < 0 || (r = orphans_watch(a)) < 0)
+	if (r < 0 || (r = orphans_watch(a)) < 0 || (r = loop_add_signal(a->loop, SIGTERM, on_terminate, a, NULL)) < 0)
 		return error_set_errno(err, r, "cannot speak to the keeper");
 	a->from_keeper = a->to_keeper;
 	AUTO_FD int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
