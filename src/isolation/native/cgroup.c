@@ -3,9 +3,10 @@
  *
  * Where a user bus seems to be there, holm-scope asks systemd's user manager for a delegated scope around the agent. Else the directory is made
  * in the keeper's own cgroup, where that may be written. Else there is none, which is said and changes nothing but limits. The path is kept in
- * the runtime folder: what a killed keeper left is removed at the next start. Names carry the machine's hash.
+ * machines/NAME/native: what a killed keeper left is removed at the next start, or with the machine. Names carry the machine's hash.
+ *
+ * That there are no limits is said once per machine: the text that was said last is kept beside it, until there are limits again.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,6 +24,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "isolation/native/cgroup_path.h"
+#include "isolation/native/cgroup_tree.h"
 #include "isolation/native/run.h"
 
 enum {
@@ -30,28 +32,16 @@ enum {
 	CPU_PERIOD_US = 100000,
 	NAMES = 8,          /* tried, where one that is still in use has the first */
 	REMOVE_MS = 2000,   /* for processes that were killed to be gone */
-	DEPTH_MAX = 64,
 };
 
 struct native_cgroup {
-	int decided, is_scope, limits_said;
+	int decided, is_scope;
 	char *path; /* NULL: none */
 	/* while it is being removed */
 	int inotify;
 	struct source *emptied, *deadline;
 	int given_up;
 };
-
-/* ---- files ---- */
-
-static int write_file(const char *directory, const char *name, const char *text)
-{
-	AUTOFREE char *path = path_join(directory, name);
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
 
 static char *path_of_process(const char *who)
 {
@@ -62,46 +52,6 @@ static char *path_of_process(const char *who)
 	return cgroup_path_of(mounts, cgroup);
 }
 
-static int remove_below(int parent, const char *name, int depth)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d) {
-		int code = -errno;
-		fd_close(fd);
-		return code;
-	}
-	for (struct dirent *e; (e = readdir(d));) {
-		if (e->d_type == DT_DIR && !streq(e->d_name, ".") && !streq(e->d_name, "..") && depth < DEPTH_MAX)
-			remove_below(dirfd(d), e->d_name, depth + 1);
-	}
-	closedir(d);
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
-static int remove_as_mapped_root(void *data, struct error **err)
-{
-	int r = remove_below(AT_FDCWD, data, 0);
-	return r < 0 ? error_set_errno(err, r, "%s", (char *)data) : 0;
-}
-
-/* What the inside made belongs to its ids: without the agent, which cleans up after itself, it takes one of them. */
-static int remove_tree(const struct idmap *ids, char *path)
-{
-	int r = remove_below(AT_FDCWD, path, 0);
-	if (r == -EACCES || r == -EPERM || r == -EBUSY || r == -ENOTEMPTY) {
-		AUTO_ERROR struct error *err = NULL;
-		AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL;
-		int populated = path_read_file(events, TEXT_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
-		if (!populated) {
-			/* It removes what is below; for the directory itself it may lack the right that we have. */
-			idmap_run(ids, remove_as_mapped_root, path, &err);
-			r = remove_below(AT_FDCWD, path, 0);
-		}
-	}
-	return r == -ENOENT ? 0 : r;
-}
-
 /* ---- finding one ---- */
 
 static void remember(struct isolation_run *r)
@@ -109,19 +59,6 @@ static void remember(struct isolation_run *r)
 	AUTO_FD int fd = open(r->state, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fd_write_full(fd, r->cgroup->path, strlen(r->cgroup->path)) < 0)
 		log_warning("cannot write %s", r->state);
-}
-
-static void remove_stale(struct isolation_run *r)
-{
-	AUTOFREE char *path = NULL;
-	if (path_read_file(r->state, PATH_MAX, &path, NULL) < 0)
-		return;
-	unlink(r->state);
-	if (path[0] != '/' || !startswith(path_base(path), "holm-"))
-		return;
-	write_file(path, "cgroup.kill", "1");
-	if (remove_tree(&r->ids, path) < 0)
-		log_warning("a cgroup of an earlier run stays behind: %s", path);
 }
 
 /* Its files belong to whoever made it. Root's agent is nobody in there, unless what is needed for more below it is its own. */
@@ -147,8 +84,8 @@ static int make_in(struct isolation_run *r, const char *parent)
 		made = mkdir(path, 0755) < 0 ? -errno : 0;
 		if (made != -EEXIST)
 			break;
-		write_file(path, "cgroup.kill", "1");
-		if (remove_tree(&r->ids, path) == 0)
+		cgroup_write(path, "cgroup.kill", "1");
+		if (cgroup_tree_remove(&r->ids, path) == 0)
 			made = mkdir(path, 0755) < 0 ? -errno : 0;
 	}
 	if (made < 0)
@@ -156,16 +93,32 @@ static int make_in(struct isolation_run *r, const char *parent)
 	/* The umask of the keeper is strict; the agent's own ids may look at it. */
 	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(r, path);
 	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the root, limits become possible. */
-	write_file(parent, "cgroup.subtree_control", "+memory");
-	write_file(parent, "cgroup.subtree_control", "+cpu");
+	cgroup_write(parent, "cgroup.subtree_control", "+memory");
+	cgroup_write(parent, "cgroup.subtree_control", "+cpu");
 	if (result >= 0)
-		result = write_file(path, "cgroup.procs", pid);
+		result = cgroup_write(path, "cgroup.procs", pid);
 	if (result < 0) {
 		rmdir(path);
 		return result;
 	}
 	r->cgroup->path = TAKE_PTR(path);
 	return 0;
+}
+
+/* What is missing, or NULL: nothing is. */
+static void say_once(struct isolation_run *r, const char *text)
+{
+	AUTOFREE char *path = path_join(r->folder, "warned"), *said = NULL;
+	if (!text) {
+		unlink(path);
+		return;
+	}
+	if (path_read_file(path, TEXT_MAX, &said, NULL) >= 0 && streq(said, text))
+		return;
+	r->events.warning(text, r->data);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fd_write_full(fd, text, strlen(text)) < 0)
+		log_warning("cannot write %s", path);
 }
 
 static void decide(struct isolation_run *r)
@@ -176,11 +129,10 @@ static void decide(struct isolation_run *r)
 	if (g->path) {
 		remember(r);
 		int result = native_cgroup_limits(r, r->cpus, r->memory, &err);
-		if (result < 0 && !g->limits_said++)
-			r->events.warning(error_text(err, result), r->data);
+		say_once(r, result < 0 ? error_text(err, result) : NULL);
 	} else {
-		r->events.warning("no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only bind it to processors; "
-			"in a session of systemd (\"systemd-run --user --scope holm …\", or a login) it has both", r->data);
+		say_once(r, "no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only bind it to processors; "
+			"in a session of systemd (\"systemd-run --user --scope holm …\", or a login) it has both");
 	}
 	native_go_if_ready(r);
 }
@@ -221,7 +173,7 @@ void native_cgroup_begin(struct isolation_run *r)
 {
 	r->cgroup = xnew(struct native_cgroup);
 	r->cgroup->inotify = -1;
-	remove_stale(r);
+	cgroup_tree_forget(r->state);
 	if (!user_bus_seems_there() || start_scope(r) < 0)
 		make_own(r);
 }
@@ -261,13 +213,13 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 	const char *path = native_cgroup_path(r);
 	AUTOFREE char *quota = xasprintf("%llu %d", (unsigned long long)cpus * CPU_PERIOD_US, CPU_PERIOD_US);
 	AUTOFREE char *bytes = xasprintf("%llu", (unsigned long long)memory);
-	int result = memory ? path ? write_file(path, "memory.max", bytes) : -ENOENT : 0;
+	int result = memory ? path ? cgroup_write(path, "memory.max", bytes) : -ENOENT : 0;
 	if (result == -ENOENT || result == -EACCES || result == -EPERM)
 		return error_set(err, EOPNOTSUPP, "the memory controller of cgroups is not delegated to you: the machine's memory has no limit");
 	if (result < 0)
 		return error_set_errno(err, result, "cannot limit the machine's memory");
 	/* The processors that the inside is bound to are a limit as well: nothing is lost without the controller. */
-	result = path ? write_file(path, "cpu.max", quota) : -ENOENT;
+	result = path ? cgroup_write(path, "cpu.max", quota) : -ENOENT;
 	if (result < 0)
 		log_debug("cpu.max: %s", strerror(-result));
 	return 0;
@@ -278,7 +230,7 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 static void try_remove(struct isolation_run *r)
 {
 	struct native_cgroup *g = r->cgroup;
-	int result = remove_tree(&r->ids, g->path);
+	int result = cgroup_tree_remove(&r->ids, g->path);
 	/* systemd removes its scope itself as soon as it is empty. */
 	if (result < 0 && !g->is_scope && !g->given_up)
 		return;
@@ -325,7 +277,7 @@ int native_cgroup_remove(struct isolation_run *r)
 		return 1;
 	if (g->deadline)
 		return 0;
-	write_file(g->path, "cgroup.kill", "1");
+	cgroup_write(g->path, "cgroup.kill", "1");
 	/* Watched first: what empties it in between is not missed. */
 	if (watch_for_empty(r) < 0)
 		g->given_up = 1;

@@ -25,6 +25,7 @@
 #include "base/path.h"
 #include "isolation/bases.h"
 #include "isolation/isolation.h"
+#include "isolation/native/cgroup_tree.h"
 #include "isolation/native/tree.h"
 
 #define NATIVE "native"
@@ -202,7 +203,8 @@ static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes)
 
 static int native_erase(const char *directory, struct error **err)
 {
-	AUTOFREE char *path = path_join(directory, NATIVE);
+	AUTOFREE char *path = path_join(directory, NATIVE), *state = path_join(path, NATIVE_CGROUP_STATE);
+	cgroup_tree_forget(state); /* of a keeper that was killed */
 	return native_tree_remove(path, err);
 }
 

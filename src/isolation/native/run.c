@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "isolation/native/cgroup_tree.h"
 #include "isolation/vm/network.h"
 
 static void on_ended(struct source *s, void *data)
@@ -115,8 +116,8 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	r->events = *events;
 	r->data = data;
 	r->hash = xstrdup(path_base(runtime_dir));
-	r->state = path_join(runtime_dir, "cgroup");
 	r->folder = machine_file(m->name, "native");
+	r->state = path_join(r->folder, NATIVE_CGROUP_STATE);
 	r->log = BOOT_LOG_NONE;
 	r->cpus = machine_cpus(m);
 	r->memory = machine_memory(m);

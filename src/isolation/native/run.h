@@ -47,7 +47,7 @@ struct isolation_run {
 	const struct machine *machine; /* borrowed for as long as the run lives */
 	struct idmap ids;
 	char *hash;  /* the machine's, of its runtime folder */
-	char *state; /* runtime folder's file that remembers the cgroup */
+	char *state; /* the file that remembers the cgroup */
 	char *crun;
 	char *folder; /* machines/NAME/native */
 	enum native_stage stage;

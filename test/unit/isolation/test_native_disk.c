@@ -190,11 +190,38 @@ static void test_layers_end(void **state)
 	assert_int_equal(layers("m"), 64);
 }
 
+static void put(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* A cgroup's directory goes though it has others in it; here ordinary ones stand for them. */
+static void test_killed_keepers_cgroup(void **state)
+{
+	AUTOFREE char *directory = machine_dir("killed"), *file = path_join(directory, "native/cgroup");
+	AUTOFREE char *group = path_join(folder, "holm-killed-1.scope"), *below = path_join(group, "holm-machine/init"), *foreign = path_join(folder, "user.slice");
+	assert_int_equal(create("killed"), 0);
+	assert_int_equal(path_mkdir_all(below, 0700, NULL), 0);
+	assert_int_equal(mkdir(foreign, 0700), 0);
+	put(file, group);
+	assert_int_equal(isolation_native_disk.erase(directory, NULL), 0);
+	assert_false(path_exists(group));
+	/* Nothing else is touched, whatever the file says. */
+	assert_int_equal(create("killed"), 0);
+	put(file, foreign);
+	assert_int_equal(isolation_native_disk.erase(directory, NULL), 0);
+	assert_true(path_exists(foreign));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone), cmocka_unit_test(test_leftovers),
 		cmocka_unit_test(test_layers_end),
+		cmocka_unit_test(test_killed_keepers_cgroup),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

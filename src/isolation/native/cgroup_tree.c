@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A machine's cgroup is the user's, those below it belong to ids that the user has on loan: systemd's user manager, too, cannot remove them when
+ * the agent was killed before it did. So whoever starts or deletes the machine next does, by the path that the keeper left in machines/NAME/native. */
+#include "isolation/native/cgroup_tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+
+enum { EVENTS_MAX = 4096, DEPTH_MAX = 64 };
+
+int cgroup_write(const char *directory, const char *name, const char *text)
+{
+	AUTOFREE char *path = path_join(directory, name);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+static int remove_below(int parent, const char *name, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		int code = -errno;
+		fd_close(fd);
+		return code;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		if (e->d_type == DT_DIR && !streq(e->d_name, ".") && !streq(e->d_name, "..") && depth < DEPTH_MAX)
+			remove_below(dirfd(d), e->d_name, depth + 1);
+	}
+	closedir(d);
+	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static int remove_as_mapped_root(void *data, struct error **err)
+{
+	int r = remove_below(AT_FDCWD, data, 0);
+	return r < 0 ? error_set_errno(err, r, "%s", (char *)data) : 0;
+}
+
+int cgroup_tree_remove(const struct idmap *ids, const char *path)
+{
+	int r = remove_below(AT_FDCWD, path, 0);
+	if (r == -EACCES || r == -EPERM || r == -EBUSY || r == -ENOTEMPTY) {
+		AUTO_ERROR struct error *err = NULL;
+		AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL, *copy = xstrdup(path);
+		int populated = path_read_file(events, EVENTS_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
+		if (!populated) {
+			/* It removes what is below; for the directory itself it may lack the right that we have. */
+			idmap_run(ids, remove_as_mapped_root, copy, &err);
+			r = remove_below(AT_FDCWD, path, 0);
+		}
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+void cgroup_tree_forget(const char *state)
+{
+	AUTOFREE char *path = NULL;
+	struct idmap ids;
+	if (path_read_file(state, PATH_MAX, &path, NULL) < 0)
+		return;
+	unlink(state);
+	if (path[0] != '/' || strstr(path, "/../") || !startswith(path_base(path), "holm-") || !path_exists(path) || idmap_of_user_or_single(&ids, NULL) < 0)
+		return;
+	cgroup_write(path, "cgroup.kill", "1");
+	if (cgroup_tree_remove(&ids, path) < 0)
+		log_warning("a cgroup of an earlier run stays behind: %s", path);
+}
