@@ -22,7 +22,6 @@ enum {
 	BUDGET = 32,           /* requests of one queue in a row */
 	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
-	INODES_MAX = 1 << 22,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
 };
 
@@ -166,7 +165,7 @@ static void queue_changed(struct vhost_device *v, unsigned index, void *data)
 	source_free(d->kick_sources[index]);
 	d->kick_sources[index] = NULL;
 	uint64_t inodes = guest_memory_size(&v->memory) / GUEST_BYTES_PER_INODE, one = 1;
-	d->share->inodes.max_count = MIN(MAX(inodes, (uint64_t)INODES_MIN), (uint64_t)INODES_MAX);
+	inode_table_set_max(&d->share->inodes, MIN(MAX(inodes, (uint64_t)INODES_MIN), (uint64_t)SHARE_INODES_MAX));
 	if (!q->started)
 		return;
 	int r = loop_add_io(d->loop, q->kick, EPOLLIN, on_kick, d, &d->kick_sources[index]);

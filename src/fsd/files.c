@@ -42,7 +42,7 @@ int file_open(struct share *s, struct inode *i, int flags)
 	int directory = inode_directory_fd(&s->inodes, i->parent);
 	if (directory < 0)
 		return directory;
-	fd = inode_open_name(directory, i->name, (uint64_t)flags, 0);
+	fd = inode_open_name(directory, inode_name(i), (uint64_t)flags, 0);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
 	int r = inode_check_fd(i, fd);

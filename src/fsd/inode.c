@@ -11,6 +11,9 @@
  *  - files whose last known name the guest removed while it still uses them: they can be reached no other way, and as long as one is held
  * the host does not give the inode number to another file. These are bounded by max_fds too; over it such a file goes stale.
  *
+ * Records lie in memory that outlives the process (shared.h), descriptors in a table that does (holder.c). A process that takes them over
+ * believes of each record its identity, its lookups, its place and, where it has no name, its descriptor, and rebuilds everything else.
+ *
  * The number of records is bounded by max_count, which the caller derives from the guest's memory: an honest kernel spends more than a KiB
  * of its own memory on each file it remembers, so only one that lies meets -ENFILE. */
 #include "fsd/inode.h"
@@ -24,9 +27,11 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "fsd/handle.h"
+#include "fsd/shared.h"
 
 enum { DEPTH_MAX = 4096 }; /* directories between a file and the nearest open ancestor */
-#define SLOT(nodeid) ((uint32_t)(nodeid))
+#define SLOT(nodeid) ((uint32_t)(nodeid)-1) /* node id 0 is nobody and 1 the root, so slots are counted from 1 */
+enum { RECORDS_MIN = 64, PLACE_BYTES = 288 /* address space for a record's name, the longest */ };
 
 struct file_id file_id_of(const struct statx *st)
 {
@@ -90,7 +95,7 @@ static void lru_add(struct inode_table *t, struct inode *i)
 
 static int is_nameless(const struct inode_table *t, const struct inode *i)
 {
-	return i != t->root && !i->parent;
+	return i != t->root && !i->place;
 }
 
 /* Lets go of the record's descriptor, whichever kind it is. */
@@ -104,8 +109,9 @@ static void drop_fd(struct inode_table *t, struct inode *i)
 		lru_remove(t, i);
 		t->cached_fds--;
 	}
-	fd_close(i->fd);
-	i->fd = -1;
+	int fd = i->fd;
+	SHARED_SET(i->fd, -1); /* never a number that stands for another file by now */
+	fd_close(fd);
 }
 
 void inode_table_trim(struct inode_table *t)
@@ -147,52 +153,51 @@ static void hash_remove(struct inode_table *t, struct inode *i)
 		}
 }
 
-static uint32_t take_slot(struct inode_table *t)
-{
-	if (t->free_count)
-		return t->free_slots[--t->free_count];
-	if (t->count >= t->slot_count) {
-		size_t count = t->slot_count ? t->slot_count * 2 : 256;
-		t->slots = xrealloc(t->slots, count, sizeof(void *));
-		t->generations = xrealloc(t->generations, count, sizeof *t->generations);
-		t->free_slots = xrealloc(t->free_slots, count, sizeof *t->free_slots);
-		memset(t->slots + t->slot_count, 0, (count - t->slot_count) * sizeof(void *));
-		memset(t->generations + t->slot_count, 0, (count - t->slot_count) * sizeof *t->generations);
-		t->slot_count = count;
-	}
-	return (uint32_t)t->count; /* with no free slots the records fill the front of the array */
-}
-
-static struct inode *record_new(struct inode_table *t, const struct statx *st)
+static void hash_add(struct inode_table *t, struct inode *i)
 {
 	if (t->count >= t->bucket_count)
 		grow_buckets(t);
-	struct inode *i = xnew(struct inode);
-	i->id = file_id_of(st);
-	i->type = st->stx_mode & S_IFMT;
-	i->fd = -1;
-	uint32_t slot = take_slot(t);
-	/* Node id 0 is nobody and 1 the root, so slots are counted from 1. */
-	i->nodeid = ((uint64_t)t->generations[slot] << 32) + slot + 1;
-	t->slots[slot] = i;
-	t->count++;
 	size_t b = bucket_of(t, &i->id);
 	i->hash_next = t->buckets[b];
 	t->buckets[b] = i;
+	t->count++;
+}
+
+static void free_slot(struct inode_table *t, uint32_t slot)
+{
+	if (t->free_count == t->free_room) {
+		t->free_room = t->free_room ? t->free_room * 2 : 256;
+		t->free_slots = xrealloc(t->free_slots, t->free_room, sizeof *t->free_slots);
+	}
+	t->free_slots[t->free_count++] = slot;
+}
+
+/* The caller has seen that there is room. */
+static struct inode *record_new(struct inode_table *t, const struct statx *st)
+{
+	struct inode_records *r = t->records;
+	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : r->used;
+	struct inode *i = &r->items[slot];
+	*i = (struct inode){.id = file_id_of(st), .type = st->stx_mode & S_IFMT, .fd = -1};
+	if (slot == r->used)
+		SHARED_SET(r->used, slot + 1);
+	uint64_t generation = r->generation;
+	SHARED_SET(r->generation, r->generation + 1);
+	SHARED_SET(i->nodeid, (generation << 32) + slot + 1);
+	hash_add(t, i);
 	return i;
 }
 
 static void record_free(struct inode_table *t, struct inode *i)
 {
-	uint32_t slot = SLOT(i->nodeid) - 1;
-	drop_fd(t, i);
+	uint32_t slot = SLOT(i->nodeid);
 	hash_remove(t, i);
-	t->slots[slot] = NULL;
-	t->generations[slot]++;
-	t->free_slots[t->free_count++] = slot;
+	drop_fd(t, i);
+	SHARED_SET(i->nodeid, 0);
+	place_free(&t->places, i->place);
+	i->place = NULL;
+	free_slot(t, slot);
 	t->count--;
-	free(i->name);
-	free(i);
 }
 
 /* Frees a record that nobody needs, and then its parent if that was only kept for it. */
@@ -207,25 +212,58 @@ static void release(struct inode_table *t, struct inode *i)
 	}
 }
 
+static size_t records_size(size_t count)
+{
+	return sizeof(struct inode_records) + count * sizeof(struct inode);
+}
+
+static int map_records(struct inode_table *t, size_t count)
+{
+	t->records = shared_new(records_size(count));
+	int r = t->records ? place_store_init(&t->places, count * PLACE_BYTES) : -ENOMEM;
+	t->reserved = count;
+	if (r < 0) {
+		shared_free(t->records, records_size(count));
+		t->records = NULL;
+	}
+	return r;
+}
+
 int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds)
 {
 	struct statx st;
 	*t = (struct inode_table){.max_count = max_count, .max_fds = max_fds};
 	int r = inode_statx(root, "", &st);
+	if (r == 0)
+		r = map_records(t, MAX(max_count, (size_t)RECORDS_MIN));
+	for (; r == -ENOMEM && t->reserved / 2 >= RECORDS_MIN; r = map_records(t, t->reserved / 2))
+		;
 	if (r < 0)
 		return r;
+	inode_table_set_max(t, max_count);
 	t->root = record_new(t, &st);
 	t->root->fd = root;
 	return 0;
 }
 
+void inode_table_set_max(struct inode_table *t, size_t max_count)
+{
+	t->max_count = MIN(max_count, t->reserved);
+}
+
 void inode_table_reset(struct inode_table *t)
 {
-	for (size_t s = 0; s < t->slot_count; s++)
-		if (t->slots[s] && t->slots[s] != t->root)
-			record_free(t, t->slots[s]);
+	struct inode_records *r = t->records;
+	for (uint32_t slot = 1; slot < r->used; slot++)
+		if (r->items[slot].nodeid)
+			record_free(t, &r->items[slot]);
 	t->root->refs = 0;
 	t->root->cached.valid = 0;
+	uint32_t used = r->used;
+	SHARED_SET(r->used, 1U);
+	shared_forget(&r->items[1], (used - 1) * sizeof r->items[0]);
+	place_store_reset(&t->places);
+	t->free_count = 0;
 }
 
 void inode_table_done(struct inode_table *t)
@@ -234,18 +272,91 @@ void inode_table_done(struct inode_table *t)
 		inode_table_reset(t);
 		record_free(t, t->root);
 	}
-	free(t->slots);
-	free(t->generations);
 	free(t->free_slots);
 	free(t->buckets);
+	place_store_done(&t->places);
+	shared_free(t->records, records_size(t->reserved));
 	*t = (struct inode_table){0};
 }
 
 struct inode *inode_find(struct inode_table *t, uint64_t nodeid)
 {
-	uint32_t slot = SLOT(nodeid) - 1;
-	struct inode *i = slot < t->slot_count ? t->slots[slot] : NULL;
-	return i && i->nodeid == nodeid ? i : NULL;
+	uint32_t slot = SLOT(nodeid);
+	if (nodeid == 0 || slot >= t->records->used)
+		return NULL;
+	struct inode *i = &t->records->items[slot];
+	return i->nodeid == nodeid ? i : NULL;
+}
+
+/* --- after the death of another process that used the table --- */
+
+static int place_is_used(const struct place *p, void *data)
+{
+	const struct inode_table *t = data;
+	return p->owner < t->records->used && t->records->items[p->owner].nodeid && t->records->items[p->owner].place == p;
+}
+
+/* What there is to know about a record without its parent. */
+static void recover_record(struct inode_table *t, struct inode *i)
+{
+	i->refs = 0;
+	i->parent = i->older = i->newer = NULL;
+	i->handles = NULL;
+	i->cached.valid = i->told.valid = 0;
+	i->stale_pending = 0;
+	if (i->place && (!place_is_valid(&t->places, i->place) || i->place->owner != SLOT(i->nodeid)))
+		i->place = NULL;
+	if (i == t->root)
+		i->place = NULL;
+	else if (i->place || (i->fd >= 0 && inode_check_fd(i, i->fd) < 0))
+		i->fd = -1;
+	t->nameless_fds += is_nameless(t, i) && i->fd >= 0;
+	hash_add(t, i);
+}
+
+void inode_table_rebuild(struct inode_table *t)
+{
+	struct inode_records *r = t->records;
+	free(t->buckets);
+	t->buckets = NULL;
+	t->bucket_count = t->count = t->free_count = 0;
+	t->cached_fds = t->nameless_fds = 0;
+	t->oldest = t->newest = NULL;
+	for (uint32_t slot = 0; slot < r->used; slot++) {
+		struct inode *i = &r->items[slot];
+		if (i->nodeid && SLOT(i->nodeid) == slot)
+			recover_record(t, i);
+		else {
+			i->nodeid = 0;
+			free_slot(t, slot);
+		}
+	}
+	for (uint32_t slot = 1; slot < r->used; slot++) {
+		struct inode *i = &r->items[slot];
+		if (!i->nodeid || !i->place)
+			continue;
+		i->parent = inode_find(t, i->place->parent);
+		if (i->parent)
+			i->parent->refs++;
+		else
+			i->place = NULL; /* stale: the guest looks again */
+	}
+	place_store_rebuild(&t->places, place_is_used, t);
+}
+
+void inode_table_settle(struct inode_table *t)
+{
+	for (uint32_t slot = 1; slot < t->records->used; slot++)
+		if (t->records->items[slot].nodeid)
+			release(t, &t->records->items[slot]);
+}
+
+struct inode *inode_with_id(struct inode_table *t, const struct file_id *id)
+{
+	for (struct inode *i = t->buckets[bucket_of(t, id)]; i; i = i->hash_next)
+		if (file_id_same(&i->id, id))
+			return i;
+	return NULL;
 }
 
 struct inode *inode_known(struct inode_table *t, const struct statx *st)
@@ -273,13 +384,16 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 	/* The host can move directories so that what the guest last saw would be a circle: such a record keeps its old place. */
 	if (i->refs && is_ancestor(i, parent))
 		return;
+	struct place *p = place_new(&t->places, SLOT(i->nodeid), parent->nodeid, name), *before = i->place;
+	if (!p)
+		return;
 	if (is_nameless(t, i))
 		drop_fd(t, i);
 	struct inode *old = i->parent;
 	parent->refs++;
+	SHARED_SET(i->place, p);
 	i->parent = parent;
-	free(i->name);
-	i->name = xstrdup(name);
+	place_free(&t->places, before);
 	if (old) {
 		old->refs--;
 		release(t, old);
@@ -295,7 +409,11 @@ int inode_see(struct inode_table *t, struct inode *parent, const char *name, con
 		i = record_new(t, st);
 	}
 	inode_rename(t, i, parent, name);
-	i->lookups++;
+	if (!i->place && i != t->root && i->lookups == 0 && i->refs == 0) {
+		record_free(t, i); /* no room for its name */
+		return -ENFILE;
+	}
+	SHARED_SET(i->lookups, i->lookups + 1);
 	*ret = i;
 	return 0;
 }
@@ -318,25 +436,27 @@ int inode_see_nameless(struct inode_table *t, int fd, const struct statx *st, st
 void inode_unname(struct inode_table *t, struct inode *i, int fd)
 {
 	struct inode *parent = i->parent;
-	if (!parent) {
-		fd_close(fd);
-		return;
+	if (parent) {
+		struct place *place = i->place;
+		drop_fd(t, i);
+		SHARED_SET(i->place, NULL);
+		i->parent = NULL;
+		place_free(&t->places, place);
 	}
-	drop_fd(t, i);
-	i->parent = NULL;
-	free(TAKE_PTR(i->name));
-	if (fd >= 0 && t->nameless_fds < t->max_fds) {
-		i->fd = fd;
+	if (fd >= 0 && i != t->root && i->fd < 0 && t->nameless_fds < t->max_fds) {
+		SHARED_SET(i->fd, fd);
 		t->nameless_fds++;
 	} else
 		fd_close(fd);
-	parent->refs--;
-	release(t, parent);
+	if (parent) {
+		parent->refs--;
+		release(t, parent);
+	}
 }
 
 int inode_is_named(const struct inode *i, const struct inode *parent, const char *name)
 {
-	return i->parent == parent && i->name && streq(i->name, name);
+	return i->place && i->parent == parent && streq(i->place->name, name);
 }
 
 void inode_forget(struct inode_table *t, struct inode *i, uint64_t lookups)
@@ -363,7 +483,7 @@ int inode_directory_fd(struct inode_table *t, struct inode *i)
 	if (i->type != S_IFDIR)
 		return -ENOTDIR;
 	if (i->fd >= 0) {
-		if (i != t->root && i->parent) {
+		if (i != t->root && i->place) {
 			lru_remove(t, i);
 			lru_add(t, i);
 		}
@@ -382,7 +502,7 @@ int inode_directory_fd(struct inode_table *t, struct inode *i)
 	AUTO_FD int owned = -1;
 	for (int fd = from->fd; depth > 0; fd = owned) {
 		struct inode *next = way[--depth];
-		int opened = inode_open_name(fd, next->name, O_PATH | O_DIRECTORY, 0);
+		int opened = inode_open_name(fd, inode_name(next), O_PATH | O_DIRECTORY, 0);
 		fd_close(TAKE_FD(owned));
 		if (opened < 0)
 			return opened == -ENOENT || opened == -ENOTDIR || opened == -ELOOP ? -ESTALE : opened;
@@ -410,7 +530,7 @@ int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
 	if (directory < 0)
 		return directory;
 	/* O_PATH with O_NOFOLLOW opens a symlink itself, which RESOLVE_NO_SYMLINKS allows for the last component. */
-	AUTO_FD int fd = inode_open_name(directory, i->name, O_PATH, 0);
+	AUTO_FD int fd = inode_open_name(directory, inode_name(i), O_PATH, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? -ESTALE : fd;
 	int r = inode_check_fd(i, fd);
@@ -430,7 +550,7 @@ int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
 	int directory = inode_directory_fd(t, i->parent);
 	if (directory < 0)
 		return directory;
-	int r = inode_statx(directory, i->name, st);
+	int r = inode_statx(directory, inode_name(i), st);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	struct file_id id = file_id_of(st);

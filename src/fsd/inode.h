@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/macros.h"
+#include "fsd/place.h"
 
 struct handle;
 
@@ -15,15 +16,17 @@ struct file_id {
 	int64_t birth_ns;
 };
 
+/* In memory that outlives a worker; the next one believes the first group and finds out the rest again. */
 struct inode {
-	uint64_t nodeid;  /* what the guest calls it; never used again for another file */
+	uint64_t nodeid;  /* what the guest calls it; never used again for another file; 0: an unused record */
 	uint64_t lookups; /* how often the guest was told of it */
-	unsigned refs;    /* records whose parent this is, plus open handles */
 	struct file_id id;
-	uint32_t type;        /* S_IFMT bits */
-	struct inode *parent; /* where it was seen last; NULL: the root, or a file without a name */
-	char *name;
-	int fd; /* O_PATH (a file without a name: whatever it was made with), or -1 */
+	uint32_t type;       /* S_IFMT bits */
+	int fd;              /* O_PATH (a file without a name: whatever it was made with), or -1 */
+	struct place *place; /* where it was seen last; NULL: the root, or a file without a name */
+
+	unsigned refs;        /* records whose parent this is, plus open handles */
+	struct inode *parent; /* of its place */
 	struct inode *hash_next;
 	struct inode *older, *newer; /* directories with an fd that can be closed, by last use */
 	struct handle *handles;      /* open ones */
@@ -40,11 +43,18 @@ struct inode {
 	unsigned stale_pending; /* OPENs that were answered with ESTALE, and will come again */
 };
 
+struct inode_records {
+	uint32_t generation; /* of the record made last: the high half of its node id */
+	uint32_t used;       /* so many slots were ever used */
+	struct inode items[]; /* by the low half of the node id */
+};
+
 struct inode_table {
-	struct inode **slots; /* by the low half of the node id */
-	uint32_t *generations;
+	struct inode_records *records;
+	size_t reserved; /* records that there is address space for */
+	struct place_store places;
 	uint32_t *free_slots;
-	size_t slot_count, free_count;
+	size_t free_count, free_room;
 	struct inode **buckets;
 	size_t bucket_count, count, max_count;
 	struct inode *oldest, *newest;
@@ -52,15 +62,30 @@ struct inode_table {
 	struct inode *root;
 };
 
-/* root is a descriptor of the shared directory (taken). max_fds bounds the descriptors kept here. 0 or -errno. */
+/* root is a descriptor of the shared directory (taken). There is room for max_count records, or fewer where the host has not that much
+ * address space. max_fds bounds the descriptors kept here. 0 or -errno. */
 int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds);
 void inode_table_done(struct inode_table *t);
+/* Finds out anew, from the records alone, what another process that used the table knew before it died. Handles come after
+ * (handle_table_rebuild), then inode_table_settle(). Cached descriptors are let go of, not closed. */
+void inode_table_rebuild(struct inode_table *t);
+void inode_table_settle(struct inode_table *t); /* frees what nobody needs */
 /* Forgets everything but the root (the guest unmounted or started over). Handles must be closed before. */
 void inode_table_reset(struct inode_table *t);
+
+/* At most as many records as it was made for. */
+void inode_table_set_max(struct inode_table *t, size_t max_count);
+
+static inline const char *inode_name(const struct inode *i)
+{
+	return i->place ? i->place->name : NULL;
+}
 
 struct inode *inode_find(struct inode_table *t, uint64_t nodeid);
 /* The record of the file that st describes, if the guest knows it. */
 struct inode *inode_known(struct inode_table *t, const struct statx *st);
+/* The record with this identity, of whatever type. */
+struct inode *inode_with_id(struct inode_table *t, const struct file_id *id);
 /* Notes that the guest is told of the file that st describes, named `name` in `parent`: 0 and its record, with one lookup more;
  * -ENFILE when the guest holds more than it can honestly know. */
 int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st, struct inode **ret);

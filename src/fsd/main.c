@@ -22,7 +22,6 @@
 #include "fsd/share.h"
 
 enum {
-	INODES_UNTIL_TOLD = 1 << 16, /* until the memory table says how large the guest is */
 	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
@@ -98,7 +97,7 @@ static int prepare(const struct arguments *a, struct share *s, struct confinemen
 		.inside_gid = a->gid,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
-		.max_inodes = INODES_UNTIL_TOLD,
+		.max_inodes = SHARE_INODES_MAX,
 		.max_fds = raise_fd_limit(),
 		.proc_prefix = ""};
 	CLEANUP(hide_list_done) struct hide_list hidden = {0};

@@ -10,7 +10,7 @@
 #include "fsd/handlers.h"
 
 /* A name, what it stands for, and what the guest knows of that. */
-struct place {
+struct named {
 	struct inode *parent;
 	const char *name;
 	int directory;
@@ -20,13 +20,13 @@ struct place {
 	int keep;            /* O_PATH descriptor of known, owned */
 };
 
-static void place_done(struct place *p)
+static void named_done(struct named *p)
 {
 	fd_close(p->keep);
 }
 
 /* Finds out about a name. 0 also when there is nothing (exists is 0); -ENOENT when it is hidden. */
-static int place_find(struct share *s, struct place *p)
+static int named_find(struct share *s, struct named *p)
 {
 	struct statx st;
 	p->directory = inode_directory_fd(&s->inodes, p->parent);
@@ -48,7 +48,7 @@ static int place_find(struct share *s, struct place *p)
 }
 
 /* Holds on to the file, which is about to lose its name. */
-static void place_keep(struct place *p)
+static void named_keep(struct named *p)
 {
 	if (p->known)
 		p->keep = inode_open_name(p->directory, p->name, O_PATH, 0); /* without one the file goes stale, no worse */
@@ -58,16 +58,16 @@ static void place_keep(struct place *p)
 
 static int remove_name(struct request *r, int flags)
 {
-	CLEANUP(place_done) struct place p = {.parent = r->inode, .keep = -1};
+	CLEANUP(named_done) struct named p = {.parent = r->inode, .keep = -1};
 	size_t offset = 0;
 	int result = request_name(r, &offset, &p.name);
 	if (result == 0)
 		result = share_check_name(r->share, r->inode, p.name, HIDDEN_REMOVE);
 	if (result == 0)
-		result = place_find(r->share, &p);
+		result = named_find(r->share, &p);
 	if (result < 0)
 		return result;
-	place_keep(&p);
+	named_keep(&p);
 	if (unlinkat(p.directory, p.name, flags) < 0)
 		return -errno;
 	if (p.known)
@@ -85,7 +85,7 @@ int fuse_rmdir(struct request *r)
 	return remove_name(r, AT_REMOVEDIR);
 }
 
-static int check_rename(const struct share *s, const struct place *from, const struct place *to, uint32_t flags)
+static int check_rename(const struct share *s, const struct named *from, const struct named *to, uint32_t flags)
 {
 	int r = share_check_name(s, from->parent, from->name, HIDDEN_REMOVE);
 	if (r == 0)
@@ -99,7 +99,7 @@ static int check_rename(const struct share *s, const struct place *from, const s
 }
 
 /* Brings the records up to date after a rename that worked. */
-static void note_rename(struct inode_table *t, struct place *from, struct place *to, uint32_t flags)
+static void note_rename(struct inode_table *t, struct named *from, struct named *to, uint32_t flags)
 {
 	if (to->exists && file_id_same(&from->id, &to->id))
 		return; /* two names of one file: nothing moved */
@@ -122,8 +122,8 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 	struct share *s = r->share;
 	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	CLEANUP(place_done)
-	struct place from = {.parent = r->inode, .keep = -1},
+	CLEANUP(named_done)
+	struct named from = {.parent = r->inode, .keep = -1},
 		     to = {.parent = inode_find(&s->inodes, newdir), .keep = -1};
 	if (!to.parent)
 		return -ESTALE;
@@ -133,13 +133,13 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 	if (result == 0)
 		result = check_rename(s, &from, &to, flags);
 	if (result == 0)
-		result = place_find(s, &from);
+		result = named_find(s, &from);
 	if (result == 0)
-		result = place_find(s, &to);
+		result = named_find(s, &to);
 	if (result < 0)
 		return result;
 	if (!(flags & RENAME_EXCHANGE))
-		place_keep(&to);
+		named_keep(&to);
 	if (renameat2(from.directory, from.name, to.directory, to.name, flags) < 0)
 		return -errno;
 	/* The directories themselves must outlive the changes of the records in them. */

@@ -42,13 +42,17 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 		r = -ENOTDIR;
 	if (r == 0)
 		r = inode_table_init(&s->inodes, root, settings->max_inodes, settings->max_fds / 2);
+	if (r == 0) {
+		root = -1; /* the table's now */
+		r = handle_table_init(&s->handles, settings->max_fds / 2);
+	}
 	if (r < 0) {
+		inode_table_done(&s->inodes);
 		fd_close(root);
 		return error_set_errno(err, r, "the shared directory");
 	}
-	handle_table_init(&s->handles, settings->max_fds / 2);
 	s->root_dev = s->inodes.root->id.dev;
-	s->flush_files = is_network(root);
+	s->flush_files = is_network(s->inodes.root->fd);
 	s->group_count = getgroups(0, NULL);
 	s->groups = s->group_count > 0 ? xcalloc((size_t)s->group_count, sizeof *s->groups) : NULL;
 	s->group_count = s->groups ? getgroups(s->group_count, s->groups) : 0;
@@ -108,7 +112,7 @@ int share_hide(struct share *s, const struct strv *names, struct error **err)
 static int leads_to(const struct share *s, const struct strv *names, size_t count, const struct inode *directory)
 {
 	for (; count > 0; count--, directory = directory->parent)
-		if (!directory || !directory->name || !streq(directory->name, names->items[count - 1]))
+		if (!directory || !directory->place || !streq(directory->place->name, names->items[count - 1]))
 			return 0;
 	return directory == s->inodes.root;
 }

@@ -16,6 +16,7 @@ enum {
 	REQUEST_BODY_MAX = 80 << 10, /* all of a request but a WRITE's data; an xattr's value has up to 64 KiB */
 	REPLY_MAX = 68 << 10,        /* all of a reply but a READ's data */
 	TRANSFER_MAX = 1 << 20,      /* data of one READ or WRITE */
+	SHARE_INODES_MAX = 1 << 22,  /* files that a guest of any size may know */
 };
 
 /* A path beneath the root that is not there for the guest. */

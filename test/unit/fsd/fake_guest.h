@@ -27,6 +27,7 @@ struct fake {
 	struct share share;
 	char path[64]; /* of the shared directory */
 	int directory;
+	unsigned max_fds; /* 0: few */
 	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
 	size_t reply_size;
 };
@@ -102,7 +103,7 @@ static inline void fake_start(struct fake *f, int read_only)
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.max_inodes = 1000,
-		.max_fds = 64,
+		.max_fds = f->max_fds ? f->max_fds : 64,
 		.proc_prefix = "/proc/self/fd/"};
 	int root = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(share_init(&f->share, &settings, root, NULL), 0);

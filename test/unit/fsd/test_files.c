@@ -7,6 +7,7 @@
 static int setup(void **state)
 {
 	struct fake *f = fake_new();
+	f->max_fds = 200;
 	fake_start(f, 0);
 	*state = f;
 	return 0;
@@ -313,7 +314,6 @@ static void test_directories(void **state)
 	uint64_t handles[DIRECTORY_BUFFERS + 8];
 	uint64_t offsets[DIRECTORY_BUFFERS + 8] = {0};
 	unsigned seen[DIRECTORY_BUFFERS + 8] = {0};
-	f->share.handles.max_count = 100;
 	for (size_t n = 0; n < ARRAY_SIZE(handles); n++) {
 		assert_int_equal(fuse(f, FUSE_OPENDIR, 1, PART(open)), 0);
 		handles[n] = REPLY(f, struct fuse_open_out)->fh;
