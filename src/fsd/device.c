@@ -101,13 +101,6 @@ static void on_jobs_done(struct source *source, int fd, uint32_t events, void *d
 		finish_job(d, w);
 }
 
-static void before_change(struct vhost_device *v, void *data)
-{
-	struct device *d = data;
-	for (struct work *w; (w = worker_wait(&d->worker));)
-		finish_job(d, w);
-}
-
 static void report_broken(struct vhost_queue *q)
 {
 	uint64_t one = 1;
@@ -116,10 +109,54 @@ static void report_broken(struct vhost_queue *q)
 		(void)!write(q->error, &one, sizeof one);
 }
 
+/* Carries out the request whose chain is in the slot. */
+static void serve(struct device *d, unsigned index, struct slot *s)
+{
+	s->queue = index;
+	s->request = (struct request){.share = d->share,
+		.in = s->chain.pieces,
+		.in_count = s->chain.in_count,
+		.out = s->chain.pieces + s->chain.in_count,
+		.out_count = s->chain.out_count,
+		.flight = virtqueue_flight(&d->vhost.queues[index].ring, s->chain.head)};
+	if (request_serve(&s->request) == 0)
+		complete(d, s);
+}
+
+/* Before anything else: what a worker that died took and did not answer. 0 or -EPROTO. */
+static int serve_left(struct device *d, unsigned index)
+{
+	struct vhost_queue *q = &d->vhost.queues[index];
+	for (;;) {
+		struct slot *s = slot_take(d);
+		int r = virtqueue_pop_left(&q->ring, &d->vhost.memory, &s->chain);
+		if (r <= 0) {
+			slot_give(d, s);
+			return r;
+		}
+		request_undo(d->share, virtqueue_flight(&q->ring, s->chain.head));
+		serve(d, index, s);
+	}
+}
+
+static void before_change(struct vhost_device *v, void *data)
+{
+	struct device *d = data;
+	for (unsigned n = 0; n < VHOST_QUEUES; n++)
+		if (v->queues[n].started && !v->queues[n].ring.broken)
+			(void)serve_left(d, n);
+	for (struct work *w; (w = worker_wait(&d->worker));)
+		finish_job(d, w);
+}
+
 /* Takes and carries out at most BUDGET requests. */
 static void serve_queue(struct device *d, unsigned index)
 {
 	struct vhost_queue *q = &d->vhost.queues[index];
+	if (serve_left(d, index) < 0) {
+		report_broken(q);
+		return;
+	}
 	for (int n = 0; n < BUDGET; n++) {
 		struct slot *s = slot_take(d);
 		int r = virtqueue_pop(&q->ring, &d->vhost.memory, &s->chain);
@@ -131,14 +168,7 @@ static void serve_queue(struct device *d, unsigned index)
 				return;
 			continue;
 		}
-		s->queue = index;
-		s->request = (struct request){.share = d->share,
-			.in = s->chain.pieces,
-			.in_count = s->chain.in_count,
-			.out = s->chain.pieces + s->chain.in_count,
-			.out_count = s->chain.out_count};
-		if (request_serve(&s->request) == 0)
-			complete(d, s);
+		serve(d, index, s);
 	}
 	uint64_t one = 1;
 	(void)!write(q->kick, &one, sizeof one); /* the rest in the next turn */
@@ -174,6 +204,7 @@ static void queue_changed(struct vhost_device *v, unsigned index, void *data)
 		loop_exit(d->loop, 1);
 	}
 	(void)!write(q->kick, &one, sizeof one); /* there may be requests already */
+	vhost_queue_interrupt(q);                /* and answers that nobody was told of */
 }
 
 static void on_message(struct source *source, int fd, uint32_t events, void *data)
@@ -187,11 +218,13 @@ static void on_message(struct source *source, int fd, uint32_t events, void *dat
 		loop_exit(d->loop, r < 0);
 }
 
-int device_new(struct loop *l, struct share *s, int socket, struct device **ret, struct error **err)
+int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret, struct error **err)
 {
 	struct device *d = xnew(struct device);
 	*d = (struct device){.loop = l, .share = s, .socket = socket, .worker = {.event = -1}};
 	vhost_device_init(&d->vhost);
+	if (ledger)
+		vhost_device_use_ledger(&d->vhost, ledger);
 	d->vhost.before_change = before_change;
 	d->vhost.queue_changed = queue_changed;
 	d->vhost.data = d;

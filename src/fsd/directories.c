@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/shared.h"
 
 int fuse_opendir(struct request *r)
 {
@@ -26,6 +27,7 @@ int fuse_opendir(struct request *r)
 		fd_close(fd);
 		return -ENFILE;
 	}
+	SHARED_SET(r->flight->handle, h->id);
 	struct fuse_open_out out = {.fh = h->id};
 	return request_reply(r, &out, sizeof out);
 }
@@ -35,8 +37,11 @@ int fuse_releasedir(struct request *r)
 	struct fuse_release_in in;
 	memcpy(&in, r->body, sizeof in);
 	struct handle *h = request_handle(r, in.fh);
+	if (!h && r->again)
+		return request_reply(r, NULL, 0);
 	if (!h || h->inode->type != S_IFDIR)
 		return -EBADF;
+	request_begin(r);
 	handle_free(&r->share->handles, &r->share->inodes, h);
 	return request_reply(r, NULL, 0);
 }

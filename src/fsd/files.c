@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/shared.h"
 #include "fsd/virtqueue.h"
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
@@ -71,8 +72,9 @@ static int cache_is_current(const struct inode *i, const struct statx *st)
 }
 
 /* Makes a handle of fd (taken) and fills the reply. */
-static int open_handle(struct share *s, struct inode *i, int fd, int flags, struct fuse_open_out *ret)
+static int open_handle(struct request *q, struct inode *i, int fd, int flags, struct fuse_open_out *ret)
 {
+	struct share *s = q->share;
 	struct statx st;
 	int r = inode_statx(fd, "", &st);
 	struct handle *h = r == 0 ? handle_new(&s->handles, i, fd, flags & OPEN_FLAGS) : NULL;
@@ -80,6 +82,7 @@ static int open_handle(struct share *s, struct inode *i, int fd, int flags, stru
 		fd_close(fd);
 		return r < 0 ? r : -ENFILE;
 	}
+	SHARED_SET(q->flight->handle, h->id);
 	*ret = (struct fuse_open_out){.fh = h->id};
 	if (cache_is_current(i, &st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;
@@ -131,7 +134,7 @@ int fuse_open(struct request *r)
 	/* Only now that it is sure to be the right file. */
 	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags) : 0;
 	if (result == 0)
-		result = open_handle(r->share, r->inode, TAKE_FD(fd), flags, &out);
+		result = open_handle(r, r->inode, TAKE_FD(fd), flags, &out);
 	if (result == 0 && (flags & O_TRUNC))
 		r->inode->told.valid = 0;
 	return result < 0 ? result : request_reply(r, &out, sizeof out);
@@ -144,13 +147,28 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} out;
+	SHARED_SET(r->flight->seen, i->nodeid);
 	entry_fill(r->share, i, st, &out.entry);
-	int result = open_handle(r->share, i, fd, flags, &out.open);
+	int result = open_handle(r, i, fd, flags, &out.open);
 	if (result == 0)
 		result = request_reply(r, &out, sizeof out);
-	if (result < 0)
+	if (result < 0) {
+		SHARED_SET(r->flight->seen, (uint64_t)0);
 		inode_forget(&r->share->inodes, i, 1);
+	}
 	return result;
+}
+
+/* The file to make; one that this request made before, and nobody can have written to, makes room. */
+static int create_file(struct request *r, int directory, const char *name, uint64_t how, uint32_t mode)
+{
+	struct statx st;
+	request_begin(r);
+	int fd = inode_open_name(directory, name, how, mode);
+	if ((fd == -EEXIST || fd == -EACCES) && again_made(r, directory, name, S_IFREG) && inode_statx(directory, name, &st) == 0 &&
+		st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
+		fd = inode_open_name(directory, name, how, mode);
+	return fd;
 }
 
 int fuse_create(struct request *r)
@@ -166,7 +184,7 @@ int fuse_create(struct request *r)
 	if (directory < 0)
 		return directory;
 	uint64_t how = (uint64_t)(flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
-	AUTO_FD int fd = inode_open_name(directory, name, how, mode_allowed(S_IFREG, in.mode));
+	AUTO_FD int fd = create_file(r, directory, name, how, mode_allowed(S_IFREG, in.mode));
 	if (fd < 0)
 		return fd;
 	struct statx st;
@@ -259,6 +277,20 @@ static int set_append(struct handle *h, int append)
 	return 0;
 }
 
+/* How much of an append was done by a process that died: bytes, or -errno. */
+static int64_t appended_before(struct request *r, const struct handle *h)
+{
+	struct statx st;
+	int result = inode_statx(h->fd, "", &st);
+	if (result < 0)
+		return result;
+	if (r->again)
+		return MAX((int64_t)st.stx_size - r->flight->size, 0);
+	r->flight->size = (int64_t)st.stx_size;
+	request_begin(r);
+	return 0;
+}
+
 int fuse_write(struct request *r)
 {
 	struct fuse_write_in in;
@@ -272,9 +304,15 @@ int fuse_write(struct request *r)
 	int result = set_append(h, (in.write_flags & FUSE_WRITE_CACHE) ? 0 : (int)in.flags & O_APPEND);
 	if (result < 0)
 		return result;
+	int64_t before = (h->flags & O_APPEND) ? appended_before(r, h) : 0;
+	if (before < 0)
+		return (int)before;
+	before = MIN(before, (int64_t)in.size);
 	struct iovec pieces[CHAIN_PIECES];
-	unsigned count = pieces_slice(r->in, r->in_count, head, in.size, pieces);
-	ssize_t n = transfer(h->fd, pieces, count, in.size, (off_t)in.offset, 1);
+	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
+	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, 1);
+	if (n >= 0 || before > 0)
+		n = MAX(n, 0) + before;
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
 	struct fuse_write_out out = {.size = (uint32_t)n};
 	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
@@ -285,8 +323,11 @@ int fuse_release(struct request *r)
 	struct fuse_release_in in;
 	memcpy(&in, r->body, sizeof in);
 	struct handle *h = request_handle(r, in.fh);
+	if (!h && r->again)
+		return request_reply(r, NULL, 0);
 	if (!h || h->inode->type == S_IFDIR)
 		return -EBADF;
+	request_begin(r);
 	struct statx st;
 	if ((h->flags & O_ACCMODE) != O_RDONLY && inode_statx(h->fd, "", &st) == 0)
 		cache_note(h->inode, &st); /* what the guest wrote is what it has cached */

@@ -4,6 +4,7 @@
 #include "fsd/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -100,6 +101,7 @@ void handle_table_rebuild(struct handle_table *t, struct inode_table *inodes)
 			free_slot(t, slot);
 			continue;
 		}
+		h->flags = (h->flags & ~O_APPEND) | (fcntl(h->fd, F_GETFL) & O_APPEND);
 		h->position = -1;
 		h->buffer = 0;
 		attach(t, i, h);

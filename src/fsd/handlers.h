@@ -4,6 +4,18 @@
 
 #include "fsd/request.h"
 
+/* again.c: what to make of a request that a process began and did not answer */
+/* From here on the change may be made. */
+void request_begin(struct request *r);
+/* Before that: what was found under the first (0) or second (1) name of the request; NULL: nothing. */
+void request_begin_with(struct request *r, unsigned which, const struct file_id *id);
+/* Whether the name is one that this request made before. */
+int again_made(const struct request *r, int directory, const char *name, uint32_t type);
+/* `result` of making a name; 0 when it is EEXIST because it was made before. */
+int again_result(const struct request *r, int result, int directory, const char *name, uint32_t type);
+int again_linked(const struct request *r, int directory, const char *name, const struct inode *file);
+int again_same_value(const struct request *r, const char *path, const char *name, const void *value, size_t size);
+
 /* attributes.c */
 int fuse_getattr(struct request *r);
 int fuse_setattr(struct request *r);

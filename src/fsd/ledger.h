@@ -21,7 +21,6 @@ struct flight {
 	int64_t size;      /* of the file before an append */
 	struct file_id ids[2]; /* what was found under the names that it removes or moves */
 	int32_t found[2];
-	int32_t keep; /* descriptor of a file that loses its name, or -1 */
 };
 
 struct ledger_queue {

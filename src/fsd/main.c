@@ -130,7 +130,7 @@ static int serve(const struct arguments *a, struct error **err)
 	r = loop_new(&l);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot make an event loop");
-	r = device_new(l, &s, (int)a->fd, &d, err);
+	r = device_new(l, &s, NULL, (int)a->fd, &d, err);
 	if (r == 0)
 		r = confine_calls(err);
 	if (r < 0)

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/shared.h"
 
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
 {
@@ -35,9 +36,12 @@ static int reply_entry(struct request *r, struct inode *parent, const char *name
 	int result = name_see(r->share, parent, name, &out, &i);
 	if (result < 0)
 		return result;
+	SHARED_SET(r->flight->seen, i->nodeid);
 	result = request_reply(r, &out, sizeof out);
-	if (result < 0)
+	if (result < 0) {
+		SHARED_SET(r->flight->seen, (uint64_t)0);
 		inode_forget(&r->share->inodes, i, 1);
+	}
 	return result;
 }
 
@@ -63,6 +67,9 @@ int fuse_forget(struct request *r)
 {
 	struct fuse_forget_in in;
 	memcpy(&in, r->body, sizeof in);
+	if (r->again)
+		return 0;
+	request_begin(r);
 	inode_forget(&r->share->inodes, r->inode, in.nlookup);
 	return 0;
 }
@@ -71,6 +78,9 @@ int fuse_batch_forget(struct request *r)
 {
 	struct fuse_batch_forget_in in;
 	memcpy(&in, r->body, sizeof in);
+	if (r->again)
+		return 0;
+	request_begin(r);
 	for (size_t n = 0; n < in.count; n++) {
 		struct fuse_forget_one one;
 		if (sizeof in + (n + 1) * sizeof one > r->body_size)
@@ -113,7 +123,9 @@ int fuse_symlink(struct request *r)
 	int result = directory < 0 ? directory : request_string(r, &offset, &target);
 	if (result < 0)
 		return result;
-	return symlinkat(target, directory, name) < 0 ? -errno : reply_entry(r, r->inode, name);
+	request_begin(r);
+	result = again_result(r, symlinkat(target, directory, name) < 0 ? -errno : 0, directory, name, S_IFLNK);
+	return result < 0 ? result : reply_entry(r, r->inode, name);
 }
 
 int fuse_mknod(struct request *r)
@@ -128,9 +140,10 @@ int fuse_mknod(struct request *r)
 	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
 	if (directory < 0)
 		return directory;
-	if (mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0)
-		return -errno;
-	return reply_entry(r, r->inode, name);
+	request_begin(r);
+	int result = mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0 ? -errno : 0;
+	result = again_result(r, result, directory, name, type);
+	return result < 0 ? result : reply_entry(r, r->inode, name);
 }
 
 int fuse_mkdir(struct request *r)
@@ -142,7 +155,10 @@ int fuse_mkdir(struct request *r)
 	int directory = place_for(r, &offset, &name, HIDDEN_MAKE_DIRECTORY);
 	if (directory < 0)
 		return directory;
-	return mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : reply_entry(r, r->inode, name);
+	request_begin(r);
+	int result = mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : 0;
+	result = again_result(r, result, directory, name, S_IFDIR);
+	return result < 0 ? result : reply_entry(r, r->inode, name);
 }
 
 int fuse_link(struct request *r)
@@ -163,7 +179,9 @@ int fuse_link(struct request *r)
 	if (directory < 0)
 		return directory;
 	/* By descriptor: exactly this file, whatever its name is now. */
-	if (linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0)
-		return -errno;
+	request_begin(r);
+	int result = linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	if (result < 0 && !(result == -EEXIST && again_linked(r, directory, name, from)))
+		return result;
 	return reply_entry(r, r->inode, name);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before
- * (inode.c says why). */
+ * (inode.c says why). What was found under the names is noted before they change, so that who carries the request out again can tell whether
+ * they did (again.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,6 +57,24 @@ static void named_keep(struct named *p)
 		fd_close(TAKE_FD(p->keep));
 }
 
+/* The record that was known under this name when the request began, in another process; with a descriptor to keep when it was removed. */
+static void named_recall(struct share *s, struct named *p, const struct file_id *id, int removed)
+{
+	struct inode *i = inode_with_id(&s->inodes, id);
+	p->id = *id;
+	p->exists = 1;
+	p->known = i && i != s->inodes.root && (!i->place || inode_is_named(i, p->parent, p->name)) ? i : NULL;
+	if (removed && p->known && p->known->handles)
+		p->keep = fcntl(p->known->handles->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Whether the process that began the request removed the name before it died. */
+static int was_removed(const struct request *r, const struct named *p)
+{
+	const struct flight *f = r->flight;
+	return r->again && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
+}
+
 static int remove_name(struct request *r, int flags)
 {
 	CLEANUP(named_done) struct named p = {.parent = r->inode, .keep = -1};
@@ -67,9 +86,15 @@ static int remove_name(struct request *r, int flags)
 		result = named_find(r->share, &p);
 	if (result < 0)
 		return result;
-	named_keep(&p);
-	if (unlinkat(p.directory, p.name, flags) < 0)
-		return -errno;
+	if (was_removed(r, &p))
+		named_recall(r->share, &p, &r->flight->ids[0], 1);
+	else {
+		named_keep(&p);
+		request_begin_with(r, 0, p.exists ? &p.id : NULL);
+		request_begin(r);
+		if (unlinkat(p.directory, p.name, flags) < 0)
+			return -errno;
+	}
 	if (p.known)
 		inode_unname(&r->share->inodes, p.known, TAKE_FD(p.keep));
 	return request_reply(r, NULL, 0);
@@ -117,6 +142,37 @@ static void note_rename(struct inode_table *t, struct named *from, struct named 
 		inode_rename(t, from->known, to->parent, to->name);
 }
 
+/* Whether the process that began the request moved the file before it died. */
+static int was_renamed(const struct request *r, const struct named *from, const struct named *to, uint32_t flags)
+{
+	const struct flight *f = r->flight;
+	if (!r->again || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
+		return 0;
+	if (flags & RENAME_EXCHANGE)
+		return f->found[1] && from->exists && file_id_same(&from->id, &f->ids[1]);
+	return !(from->exists && file_id_same(&from->id, &f->ids[0]));
+}
+
+/* Moves the file, unless it was: 0 or -errno. */
+static int move(struct request *r, struct named *from, struct named *to, uint32_t flags)
+{
+	struct flight *f = r->flight;
+	if (was_renamed(r, from, to, flags)) {
+		named_recall(r->share, from, &f->ids[0], 0);
+		to->exists = 0;
+		to->known = NULL;
+		if (f->found[1])
+			named_recall(r->share, to, &f->ids[1], !(flags & RENAME_EXCHANGE));
+		return 0;
+	}
+	if (!(flags & RENAME_EXCHANGE))
+		named_keep(to);
+	request_begin_with(r, 0, from->exists ? &from->id : NULL);
+	request_begin_with(r, 1, to->exists ? &to->id : NULL);
+	request_begin(r);
+	return renameat2(from->directory, from->name, to->directory, to->name, flags) < 0 ? -errno : 0;
+}
+
 static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
 {
 	struct share *s = r->share;
@@ -136,12 +192,10 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 		result = named_find(s, &from);
 	if (result == 0)
 		result = named_find(s, &to);
+	if (result == 0)
+		result = move(r, &from, &to, flags);
 	if (result < 0)
 		return result;
-	if (!(flags & RENAME_EXCHANGE))
-		named_keep(&to);
-	if (renameat2(from.directory, from.name, to.directory, to.name, flags) < 0)
-		return -errno;
 	/* The directories themselves must outlive the changes of the records in them. */
 	inode_ref(from.parent);
 	inode_ref(to.parent);

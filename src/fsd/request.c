@@ -46,7 +46,7 @@ static int fuse_init(struct request *r)
 		.time_gran = 1,
 		.max_pages = TRANSFER_MAX / 4096,
 	};
-	r->share->started = 1;
+	share_set_started(r->share, 1);
 	return request_reply(r, &out, sizeof out);
 }
 
@@ -305,9 +305,13 @@ int request_serve(struct request *r)
 	const struct operation *o = NULL;
 	r->written = 0;
 	r->inode = NULL;
+	r->own = (struct flight){0};
+	if (!r->flight)
+		r->flight = &r->own;
+	r->again = r->flight->begun;
 	int result = decode(r, &o);
 	if (result == 0)
-		result = carry_out(r, o);
+		result = ++r->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(r, o);
 	int no_reply = (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
 	if (result == REQUEST_LATER)
 		return REQUEST_LATER;

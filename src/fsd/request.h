@@ -6,6 +6,7 @@
 #include <linux/fuse.h>
 #include <sys/uio.h>
 
+#include "fsd/ledger.h"
 #include "fsd/share.h"
 
 /* Work that can take long (fsync, copies): on descriptors of its own, touching nothing else. */
@@ -27,15 +28,20 @@ struct request {
 	size_t out_space;    /* bytes that the guest left for the reply */
 	size_t written;      /* bytes of reply: what the ring is told */
 	struct inode *inode; /* header.nodeid's, where the table says that it is needed */
+	struct flight *flight; /* what is left behind if this process dies (borrowed); NULL: nothing, request_serve() sets it to `own` */
+	struct flight own;
+	int again; /* a process that died may have made the change already */
 	struct job job;      /* when a handler returned REQUEST_LATER */
 };
 
-enum { REQUEST_LATER = 1 };
+enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processes die; then it is answered with EIO */ };
 
-/* Carries out r (share, in and out are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls
+/* Carries out r (share, in, out and flight are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls
  * request_finish() when the job has run. */
 int request_serve(struct request *r);
 void request_finish(struct request *r);
+/* Before a request is carried out again: takes back what it gave to the guest, who was not told. */
+void request_undo(struct share *s, struct flight *f);
 
 /* --- for handlers; each returns 0, REQUEST_LATER or -errno --- */
 int request_reply(struct request *r, const void *data, size_t size); /* header and data; -EIO when there is no room */

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "fsd/shared.h"
 
 enum { NOBODY = 65534 };
 
@@ -46,7 +47,11 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 		root = -1; /* the table's now */
 		r = handle_table_init(&s->handles, settings->max_fds / 2);
 	}
+	s->started_shared = r == 0 ? shared_new(sizeof(int)) : NULL;
+	if (r == 0 && !s->started_shared)
+		r = -ENOMEM;
 	if (r < 0) {
+		handle_table_done(&s->handles, &s->inodes);
 		inode_table_done(&s->inodes);
 		fd_close(root);
 		return error_set_errno(err, r, "the shared directory");
@@ -61,11 +66,17 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 	return 0;
 }
 
+void share_set_started(struct share *s, int started)
+{
+	s->started = started;
+	SHARED_SET(*s->started_shared, started);
+}
+
 void share_reset(struct share *s)
 {
 	handle_table_reset(&s->handles, &s->inodes);
 	inode_table_reset(&s->inodes);
-	s->started = 0;
+	share_set_started(s, 0);
 }
 
 void share_done(struct share *s)
@@ -76,6 +87,7 @@ void share_done(struct share *s)
 		strv_done(&s->hidden[n].names);
 		fd_close(s->hidden[n].fd);
 	}
+	shared_free(s->started_shared, sizeof(int));
 	free(s->groups);
 	free(s->body);
 	free(s->reply);

@@ -46,7 +46,8 @@ struct share {
 	int group_count;
 	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
-	int started;        /* INIT was answered */
+	int started;        /* INIT was answered; in memory that outlives a worker too: */
+	int *started_shared;
 	char *body, *reply; /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
@@ -56,6 +57,7 @@ struct share {
 /* root: descriptor of the directory (taken, also on failure). 0 or -errno. */
 int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err);
 void share_done(struct share *s);
+void share_set_started(struct share *s, int started);
 /* Forgets all that the guest has (it unmounted or booted anew). */
 void share_reset(struct share *s);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "fsd/shared.h"
 
 #define BIT(n) (1ULL << (n))
 #define FEATURE_PROTOCOL BIT(30) /* VHOST_USER_F_PROTOCOL_FEATURES */
@@ -44,6 +45,14 @@ void vhost_device_init(struct vhost_device *d)
 	*d = (struct vhost_device){0};
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		d->queues[i].kick = d->queues[i].call = d->queues[i].error = -1;
+}
+
+void vhost_device_use_ledger(struct vhost_device *d, struct ledger *l)
+{
+	for (unsigned i = 0; i < VHOST_QUEUES; i++) {
+		d->queues[i].ring.ledger = &l->queues[i];
+		d->queues[i].base = (uint16_t)l->queues[i].count;
+	}
 }
 
 static void set_fd(int *slot, int fd)
@@ -101,8 +110,10 @@ static int queue_translate(const struct vhost_device *d, struct vhost_queue *q)
 
 static void queue_stop(struct vhost_queue *q)
 {
-	if (q->started)
+	if (q->started) {
 		q->base = q->ring.next_avail;
+		virtqueue_stop(&q->ring);
+	}
 	q->started = 0;
 }
 
@@ -115,7 +126,7 @@ static void queue_update(struct vhost_device *d, unsigned index)
 	if (!runs)
 		queue_stop(q);
 	else if (!q->started) {
-		virtqueue_start(&q->ring, q->base, !!(d->features & BIT(VIRTIO_RING_F_EVENT_IDX)));
+		virtqueue_start_or_resume(&q->ring, q->base, !!(d->features & BIT(VIRTIO_RING_F_EVENT_IDX)));
 		q->started = 1;
 	}
 	changed(d, index);
@@ -280,6 +291,10 @@ static int set_vring_base(struct context *c)
 	if (number > UINT16_MAX || q->started)
 		return wrong(c->err, "a start index over 65535, or of a running queue");
 	q->base = (uint16_t)number;
+	if (q->ring.ledger) {
+		virtqueue_stop(&q->ring);
+		SHARED_SET(q->ring.ledger->count, (uint64_t)number);
+	}
 	return 0;
 }
 

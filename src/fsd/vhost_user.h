@@ -45,6 +45,8 @@ struct vhost_device {
 };
 
 void vhost_device_init(struct vhost_device *d);
+/* Its queues go on as the ledger (borrowed) says, and note there what the next one has to know. */
+void vhost_device_use_ledger(struct vhost_device *d, struct ledger *l);
 void vhost_device_done(struct vhost_device *d);
 
 /* Carries out one message. fds are taken (all are closed or kept). 0: nothing to send; 1: m now holds the reply to send;

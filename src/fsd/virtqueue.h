@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "fsd/guest_memory.h"
+#include "fsd/ledger.h"
 
 enum {
 	VIRTQUEUE_MAX = 1024,                               /* entries; QEMU's own limit */
@@ -14,6 +15,7 @@ enum {
 };
 
 struct virtqueue {
+	struct ledger_queue *ledger; /* what is left behind if this process dies; borrowed; NULL: nothing */
 	unsigned size;           /* entries; a power of two; 0: not set up */
 	struct vring_desc *desc; /* in the guest's memory: it can change under our eyes */
 	struct vring_avail *avail;
@@ -24,6 +26,8 @@ struct virtqueue {
 	uint16_t signalled;  /* next_used when it was last asked whether to interrupt */
 	int signalled_valid : 1;
 	int event_idx : 1;  /* VIRTIO_RING_F_EVENT_IDX was agreed on */
+	uint64_t left;      /* requests up to this one, of those that were left behind, were taken again */
+	uint64_t left_last; /* the last of them; 0: none */
 	const char *broken; /* what the guest did wrong; nothing is taken any more until the queue is set up anew */
 };
 
@@ -41,6 +45,16 @@ struct chain {
 
 /* Starts taking at `base`; what was used so far is read from the used ring. */
 void virtqueue_start(struct virtqueue *q, uint16_t base, int event_idx);
+/* Goes on where the process stood that had this queue and died. */
+void virtqueue_resume(struct virtqueue *q, int event_idx);
+/* The same, whichever the ledger demands: `base` counts unless something was left behind. */
+void virtqueue_start_or_resume(struct virtqueue *q, uint16_t base, int event_idx);
+/* Nothing of this queue is under way any more. */
+void virtqueue_stop(struct virtqueue *q);
+/* A request that was left behind, in the order in which they were taken: 1, 0 when there is no more, -EPROTO. */
+int virtqueue_pop_left(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
+/* What is known of a request under way; NULL without a ledger. */
+struct flight *virtqueue_flight(struct virtqueue *q, uint16_t head);
 /* Takes the next request: 1, 0 when there is none, -EPROTO when the guest broke the rules (q->broken says how). */
 int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
 /* Gives a request back with `written` bytes in its out buffers: 1 when the guest wants an interrupt, else 0. */

@@ -44,7 +44,11 @@ int fuse_setxattr(struct request *r)
 	result = attribute_path(r, path, &owned);
 	if (result < 0)
 		return result;
-	return setxattr(path, name, r->body + offset, in.size, (int)in.flags) < 0 ? -errno : request_reply(r, NULL, 0);
+	request_begin(r);
+	result = setxattr(path, name, r->body + offset, in.size, (int)in.flags) < 0 ? -errno : 0;
+	if (result == -EEXIST && again_same_value(r, path, name, r->body + offset, in.size))
+		result = 0;
+	return result < 0 ? result : request_reply(r, NULL, 0);
 }
 
 /* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it asked with 0. */
@@ -107,5 +111,7 @@ int fuse_removexattr(struct request *r)
 		result = attribute_path(r, path, &owned);
 	if (result < 0)
 		return result;
-	return removexattr(path, name) < 0 ? -errno : request_reply(r, NULL, 0);
+	request_begin(r);
+	result = removexattr(path, name) < 0 ? -errno : 0;
+	return result < 0 && !(result == -ENODATA && r->again) ? result : request_reply(r, NULL, 0);
 }

@@ -93,7 +93,7 @@ static int setup(void **state)
 	m->call = eventfd(0, EFD_CLOEXEC);
 	m->error = eventfd(0, EFD_CLOEXEC);
 	assert_int_equal(loop_new(&m->loop), 0);
-	assert_int_equal(device_new(m->loop, &m->fake->share, m->served, &m->device, NULL), 0);
+	assert_int_equal(device_new(m->loop, &m->fake->share, NULL, m->served, &m->device, NULL), 0);
 	/* The queue starts at index 1, as after a saved state. */
 	m->avail->idx = 1;
 	connect_queue(m);
