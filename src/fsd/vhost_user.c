@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A table says of every message how large its payload may be and how many descriptors come with it, before its handler runs.
+ * A message's size and descriptors are checked (vhost_message.c) before its handler runs.
  *
  * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and, once protocol features are agreed on,
  * was enabled. GET_VRING_BASE stops it and says where it was; a guest that reboots goes that way. A new memory table
@@ -7,9 +7,7 @@
 #include "fsd/vhost_user.h"
 
 #include <errno.h>
-#include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -18,27 +16,7 @@
 #define BIT(n) (1ULL << (n))
 #define FEATURE_PROTOCOL BIT(30) /* VHOST_USER_F_PROTOCOL_FEATURES */
 #define OUR_FEATURES (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | FEATURE_PROTOCOL)
-#define PROTOCOL_MQ BIT(0)
-#define PROTOCOL_REPLY_ACK BIT(3)
-#define PROTOCOL_CONFIGURE_MEM_SLOTS BIT(15)
-#define OUR_PROTOCOL_FEATURES (PROTOCOL_MQ | PROTOCOL_REPLY_ACK | PROTOCOL_CONFIGURE_MEM_SLOTS)
-
-enum { FLAG_VERSION = 1, FLAG_VERSION_MASK = 3, FLAG_REPLY = 4, FLAG_NEED_REPLY = 8 };
-enum { VRING_INDEX_MASK = 0xff, VRING_NO_FD = 0x100 };
-
-enum { TABLE_REGIONS = 8 };
-struct memory_region {
-	uint64_t guest, size, user, offset;
-};
-struct memory_table {
-	uint32_t count, padding;
-	struct memory_region regions[TABLE_REGIONS];
-};
-struct memory_slot {
-	uint64_t padding;
-	struct memory_region region;
-};
-_Static_assert(sizeof(struct memory_table) <= VHOST_PAYLOAD_MAX, "the memory table fits into a message");
+#define OUR_PROTOCOL_FEATURES (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS)
 
 void vhost_device_init(struct vhost_device *d)
 {
@@ -206,7 +184,7 @@ static void memory_came(struct vhost_device *d)
 		queue_update(d, i);
 }
 
-static int map_region(struct context *c, const struct memory_region *m, int fd)
+static int map_region(struct context *c, const struct vhost_user_region *m, int fd)
 {
 	struct guest_region where = {.guest = m->guest, .user = m->user, .size = m->size};
 	return guest_memory_map(&c->d->memory, &where, fd, m->offset, c->err);
@@ -214,9 +192,9 @@ static int map_region(struct context *c, const struct memory_region *m, int fd)
 
 static int set_mem_table(struct context *c)
 {
-	struct memory_table table = {0};
+	struct vhost_user_table table = {0};
 	memcpy(&table, c->m->payload.bytes, c->m->size);
-	if (table.count > TABLE_REGIONS || table.count != c->fd_count || c->m->size != 8 + table.count * sizeof table.regions[0])
+	if (table.count > VHOST_TABLE_REGIONS || table.count != c->fd_count || c->m->size != 8 + table.count * sizeof table.regions[0])
 		return wrong(c->err, "a memory table whose size, regions and descriptors do not agree");
 	memory_goes(c->d);
 	guest_memory_done(&c->d->memory);
@@ -235,7 +213,7 @@ static int get_max_mem_slots(struct context *c)
 
 static int add_mem_region(struct context *c)
 {
-	struct memory_slot slot;
+	struct vhost_user_slot slot;
 	memcpy(&slot, c->m->payload.bytes, sizeof slot);
 	if (c->fd_count != 1)
 		return wrong(c->err, "a memory region without a descriptor");
@@ -246,7 +224,7 @@ static int add_mem_region(struct context *c)
 
 static int remove_mem_region(struct context *c)
 {
-	struct memory_slot slot;
+	struct vhost_user_slot slot;
 	memcpy(&slot, c->m->payload.bytes, sizeof slot);
 	struct guest_region which = {.guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size};
 	memory_goes(c->d);
@@ -352,10 +330,10 @@ static int set_vring_addr(struct context *c)
 static int take_vring_fd(struct context *c, unsigned *ret_index, int *ret_fd)
 {
 	uint64_t number = c->m->payload.number;
-	*ret_index = number & VRING_INDEX_MASK;
-	if (*ret_index >= VHOST_QUEUES || (number & ~(uint64_t)(VRING_INDEX_MASK | VRING_NO_FD)))
+	*ret_index = number & VHOST_VRING_INDEX_MASK;
+	if (*ret_index >= VHOST_QUEUES || (number & ~(uint64_t)(VHOST_VRING_INDEX_MASK | VHOST_VRING_NO_FD)))
 		return wrong(c->err, "a queue that does not exist");
-	if (c->fd_count != ((number & VRING_NO_FD) ? 0 : 1))
+	if (c->fd_count != ((number & VHOST_VRING_NO_FD) ? 0 : 1))
 		return wrong(c->err, "an event descriptor is missing or not expected");
 	*ret_fd = -1;
 	if (c->fd_count) {
@@ -403,45 +381,33 @@ static int set_vring_error(struct context *c)
 
 /* --- the table --- */
 
-static const struct message_kind {
-	const char *name;
-	uint16_t min_size, max_size;
-	uint8_t max_fds;
-	int (*handle)(struct context *c); /* 0, 1 with a reply in c->m, -errno */
-} kinds[] = {
-	[1] = {"GET_FEATURES", 0, 0, 0, get_features},
-	[2] = {"SET_FEATURES", 8, 8, 0, set_features},
-	[3] = {"SET_OWNER", 0, 0, 0, nothing},
-	[4] = {"RESET_OWNER", 0, 0, 0, nothing},
-	[5] = {"SET_MEM_TABLE", 8, sizeof(struct memory_table), TABLE_REGIONS, set_mem_table},
-	[8] = {"SET_VRING_NUM", 8, 8, 0, set_vring_num},
-	[9] = {"SET_VRING_ADDR", 40, 40, 0, set_vring_addr},
-	[10] = {"SET_VRING_BASE", 8, 8, 0, set_vring_base},
-	[11] = {"GET_VRING_BASE", 8, 8, 0, get_vring_base},
-	[12] = {"SET_VRING_KICK", 8, 8, 1, set_vring_kick},
-	[13] = {"SET_VRING_CALL", 8, 8, 1, set_vring_call},
-	[14] = {"SET_VRING_ERR", 8, 8, 1, set_vring_error},
-	[15] = {"GET_PROTOCOL_FEATURES", 0, 0, 0, get_protocol_features},
-	[16] = {"SET_PROTOCOL_FEATURES", 8, 8, 0, set_protocol_features},
-	[17] = {"GET_QUEUE_NUM", 0, 0, 0, get_queue_num},
-	[18] = {"SET_VRING_ENABLE", 8, 8, 0, set_vring_enable},
-	[36] = {"GET_MAX_MEM_SLOTS", 0, 0, 0, get_max_mem_slots},
-	[37] = {"ADD_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, add_mem_region},
-	[38] = {"REM_MEM_REG", sizeof(struct memory_slot), sizeof(struct memory_slot), 1, remove_mem_region},
+static int (*const handlers[VHOST_REQUESTS])(struct context *c) = {
+	/* 0, 1 with a reply in c->m, -errno */
+	[VHOST_GET_FEATURES] = get_features,
+	[VHOST_SET_FEATURES] = set_features,
+	[VHOST_SET_OWNER] = nothing,
+	[VHOST_RESET_OWNER] = nothing,
+	[VHOST_SET_MEM_TABLE] = set_mem_table,
+	[VHOST_SET_VRING_NUM] = set_vring_num,
+	[VHOST_SET_VRING_ADDR] = set_vring_addr,
+	[VHOST_SET_VRING_BASE] = set_vring_base,
+	[VHOST_GET_VRING_BASE] = get_vring_base,
+	[VHOST_SET_VRING_KICK] = set_vring_kick,
+	[VHOST_SET_VRING_CALL] = set_vring_call,
+	[VHOST_SET_VRING_ERR] = set_vring_error,
+	[VHOST_GET_PROTOCOL_FEATURES] = get_protocol_features,
+	[VHOST_SET_PROTOCOL_FEATURES] = set_protocol_features,
+	[VHOST_GET_QUEUE_NUM] = get_queue_num,
+	[VHOST_SET_VRING_ENABLE] = set_vring_enable,
+	[VHOST_GET_MAX_MEM_SLOTS] = get_max_mem_slots,
+	[VHOST_ADD_MEM_REG] = add_mem_region,
+	[VHOST_REM_MEM_REG] = remove_mem_region,
 };
-_Static_assert(sizeof(struct vhost_vring_addr) == 40 && sizeof(struct vhost_vring_state) == 8, "layout of vhost-user's payloads");
 
 static int handle(struct context *c)
 {
-	struct vhost_message *m = c->m;
-	if ((m->flags & FLAG_VERSION_MASK) != FLAG_VERSION || (m->flags & FLAG_REPLY))
-		return wrong(c->err, "a message of another protocol version");
-	const struct message_kind *k = m->request < ARRAY_SIZE(kinds) ? &kinds[m->request] : NULL;
-	if (!k || !k->handle)
-		return error_set(c->err, EPROTO, "vhost-user: message %u is not known", m->request);
-	if (m->size < k->min_size || m->size > k->max_size || c->fd_count > k->max_fds)
-		return error_set(c->err, EPROTO, "vhost-user: %s with %u bytes and %u descriptors", k->name, m->size, c->fd_count);
-	return k->handle(c);
+	int r = vhost_message_check(c->m, c->fd_count, c->err);
+	return r < 0 ? r : handlers[c->m->request](c);
 }
 
 int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fds, unsigned fd_count, struct error **err)
@@ -450,66 +416,24 @@ int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fd
 	int r = handle(&c);
 	for (unsigned i = 0; i < fd_count; i++)
 		fd_close(fds[i]);
-	int acknowledge = (m->flags & FLAG_NEED_REPLY) && (d->protocol_features & PROTOCOL_REPLY_ACK);
+	int acknowledge = (m->flags & VHOST_FLAG_NEED_REPLY) && (d->protocol_features & VHOST_PROTOCOL_REPLY_ACK);
 	if (r == 0 && acknowledge)
 		r = reply_number(&c, 0);
 	if (r == 1)
-		m->flags = FLAG_VERSION | FLAG_REPLY;
+		m->flags = VHOST_FLAG_VERSION | VHOST_FLAG_REPLY;
 	return r;
-}
-
-/* Reads the header with the descriptors that come with it. 1, 0 at the end, -errno. */
-static int receive_header(int socket, struct vhost_message *m, int *fds, unsigned *ret_count)
-{
-	union {
-		char bytes[CMSG_SPACE(VHOST_MESSAGE_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec piece = {m, VHOST_HEADER_SIZE};
-	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-	ssize_t n;
-	do
-		n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-	while (n < 0 && errno == EINTR);
-	*ret_count = 0;
-	for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL; c; c = CMSG_NXTHDR(&h, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count && *ret_count < VHOST_MESSAGE_FDS; i++)
-			memcpy(&fds[(*ret_count)++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-	}
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
-		return 0;
-	if (n < 0)
-		return -errno;
-	return n == (ssize_t)VHOST_HEADER_SIZE && !(h.msg_flags & MSG_CTRUNC) ? 1 : -EPROTO;
-}
-
-/* In one piece, without the gap that the compiler leaves between header and payload. */
-static int send_reply(int socket, const struct vhost_message *m)
-{
-	char bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
-	memcpy(bytes, m, VHOST_HEADER_SIZE);
-	memcpy(bytes + VHOST_HEADER_SIZE, m->payload.bytes, m->size);
-	return fd_write_full(socket, bytes, VHOST_HEADER_SIZE + m->size);
 }
 
 int vhost_device_receive(struct vhost_device *d, int socket, struct error **err)
 {
-	struct vhost_message m = {0};
+	struct vhost_message m;
 	int fds[VHOST_MESSAGE_FDS];
 	unsigned count;
-	int r = receive_header(socket, &m, fds, &count);
-	if (r == 1 && (m.size > VHOST_PAYLOAD_MAX || fd_read_full(socket, m.payload.bytes, m.size) != (ssize_t)m.size))
-		r = -EPROTO;
-	if (r <= 0) {
-		for (unsigned i = 0; i < count; i++)
-			fd_close(fds[i]);
+	int r = vhost_message_receive(socket, &m, fds, &count);
+	if (r <= 0)
 		return r < 0 ? error_set_errno(err, -r, "vhost-user: a message that cannot be read") : 0;
-	}
 	r = vhost_device_handle(d, &m, fds, count, err);
 	if (r == 1)
-		r = send_reply(socket, &m);
+		r = vhost_message_send(socket, &m, NULL, 0);
 	return r < 0 ? error_prefix(err, r, "the connection to QEMU") : 1;
 }

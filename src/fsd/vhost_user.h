@@ -6,22 +6,8 @@
 #include <stdint.h>
 
 #include "fsd/guest_memory.h"
+#include "fsd/vhost_message.h"
 #include "fsd/virtqueue.h"
-
-enum {
-	VHOST_QUEUES = 2, /* high priority, requests: what the Linux driver uses */
-	VHOST_MESSAGE_FDS = 8,
-	VHOST_PAYLOAD_MAX = 272 /* the memory table is the largest payload taken: 8 + 8 * 32 bytes */
-};
-
-struct vhost_message {
-	uint32_t request, flags, size; /* header as on the socket; size of the payload */
-	union {
-		uint64_t number;
-		unsigned char bytes[VHOST_PAYLOAD_MAX];
-	} payload;
-};
-#define VHOST_HEADER_SIZE (3 * sizeof(uint32_t))
 
 struct vhost_queue {
 	struct virtqueue ring;
