@@ -124,13 +124,13 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 }
 
 /* Root is the owner of its files only by these; everybody else needs none. In a user namespace there is nothing to keep. */
-static int drop_capabilities(const struct confinement *c)
+static int drop_capabilities(int keep_ownership)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct now[2] = {{0}}, wanted[2] = {{0}};
 	if (syscall(SYS_capget, &header, now) < 0)
 		return -errno;
-	if (geteuid() == 0) {
+	if (keep_ownership && geteuid() == 0) {
 		uint32_t keep = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER;
 		wanted[0].permitted = wanted[0].effective = now[0].permitted & keep;
 	}
@@ -138,6 +138,7 @@ static int drop_capabilities(const struct confinement *c)
 	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
 }
 
+/* root: -1 when nothing is allowed. */
 static int restrict_paths(int root, int read_only, struct confinement *c)
 {
 	struct {
@@ -145,7 +146,7 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 	} handled = {.fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	/* Version 1 forbids to rename and link from one directory into another. */
-	if (version < 1 || (version == 1 && !read_only))
+	if (version < 1 || (version == 1 && !read_only && root >= 0))
 		return 0;
 	handled.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? ACCESS_FS_TRUNCATE : 0) |
 		      (version >= 5 ? ACCESS_FS_IOCTL_DEV : 0);
@@ -158,7 +159,7 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 	struct landlock_path_beneath_attr rule = {.allowed_access = allowed, .parent_fd = root};
 	size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
 	AUTO_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
-	if (rules < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+	if (rules < 0 || (root >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0))
 		return -errno;
 	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		return -errno;
@@ -170,9 +171,21 @@ int confine_privileges(int root, int read_only, struct confinement *c, struct er
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "cannot give up new privileges");
-	int r = drop_capabilities(c);
+	int r = drop_capabilities(1);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot give up capabilities");
 	r = restrict_paths(root, read_only, c);
+	return r < 0 ? error_set_errno(err, r, "Landlock") : 0;
+}
+
+int confine_nothing_to_see(struct error **err)
+{
+	struct confinement c = {0};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set_errno(err, errno, "cannot give up new privileges");
+	int r = drop_capabilities(0);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot give up capabilities");
+	r = restrict_paths(-1, 1, &c);
 	return r < 0 ? error_set_errno(err, r, "Landlock") : 0;
 }

@@ -11,7 +11,7 @@ enum { LEDGER_QUEUES = 2, LEDGER_FLIGHTS = 1024 };
 
 /* A request under way. */
 struct flight {
-	uint64_t order; /* the how manieth of its queue; 0: none */
+	uint64_t order; /* the number that it was taken as; 0: none */
 	uint32_t attempts;
 	/* How far it got. What it gave to the guest is taken back before it is carried out again. */
 	uint32_t begun;    /* the change that it asks for may have been made */

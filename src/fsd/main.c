@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with
- * it. */
+ * it. It becomes three processes: the broker (this one), which talks to QEMU; the holder, which has the files; and a worker, which serves
+ * the guest and is replaced when it dies. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,10 +19,14 @@
 #include "base/options.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "fsd/broker.h"
 #include "fsd/confine.h"
 #include "fsd/device.h"
 #include "fsd/hide.h"
+#include "fsd/holder.h"
+#include "fsd/ledger.h"
 #include "fsd/share.h"
+#include "fsd/takeover.h"
 
 enum {
 	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
@@ -118,26 +125,92 @@ static int prepare(const struct arguments *a, struct share *s, struct confinemen
 	return r;
 }
 
-static int serve(const struct arguments *a, struct error **err)
+/* What a worker finds when it starts. */
+struct heritage {
+	struct share *share;
+	struct ledger *ledger;
+	int control;
+};
+
+/* A worker's life: its exit status. */
+static int work(int socket, void *data)
+{
+	const struct heritage *h = data;
+	AUTO_ERROR struct error *err = NULL;
+	CLEANUP(loop_freep) struct loop *l = NULL;
+	CLEANUP(device_freep) struct device *d = NULL;
+	int kept[] = {h->control, socket};
+	share_take_over(h->share, kept, ARRAY_SIZE(kept));
+	int r = loop_new(&l);
+	if (r < 0)
+		error_set_errno(&err, r, "cannot make an event loop");
+	if (r == 0)
+		r = device_new(l, h->share, h->ledger, socket, &d, &err);
+	if (r == 0)
+		r = confine_calls(CONFINE_WORKER, &err);
+	if (r < 0) {
+		log_error("%s", error_text(err, r));
+		return EXIT_HOLM;
+	}
+	return loop_run(l);
+}
+
+/* The holder: 0 at the broker's end. */
+static int hold(const struct arguments *a, int control, struct error **err)
 {
 	struct confinement c = {0};
 	CLEANUP(share_done) struct share s = {0};
-	CLEANUP(loop_freep) struct loop *l = NULL;
-	CLEANUP(device_freep) struct device *d = NULL;
+	struct heritage h = {.share = &s, .ledger = ledger_new(), .control = control};
+	if (!h.ledger)
+		return error_set(err, ENOMEM, "no memory for the requests under way");
 	int r = prepare(a, &s, &c, err);
-	if (r < 0)
-		return r;
-	r = loop_new(&l);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot make an event loop");
-	r = device_new(l, &s, NULL, (int)a->fd, &d, err);
 	if (r == 0)
-		r = confine_calls(err);
+		r = confine_calls(CONFINE_HOLDER, err);
 	if (r < 0)
 		return r;
 	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "", c.namespaced ? "yes" : "no",
 		c.landlock);
-	return loop_run(l);
+	return holder_run(control, work, &h, err);
+}
+
+/* Starts the holder: the other end of its socket or -errno. */
+static int start_holder(const struct arguments *a, struct error **err)
+{
+	int pair[2];
+	pid_t self = getpid();
+	int r = fd_socketpair(SOCK_SEQPACKET, pair);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot make a socket");
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_set_errno(err, errno, "cannot start a process");
+	if (pid > 0) {
+		fd_close(pair[1]);
+		return pair[0];
+	}
+	fd_close(pair[0]);
+	fd_close((int)a->fd);
+	(void)prctl(PR_SET_NAME, "holm-fsd-holder");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != self)
+		_exit(EXIT_HOLM);
+	r = hold(a, pair[1], err);
+	if (r < 0)
+		log_error("%s", error_text(err ? *err : NULL, r));
+	_exit(r < 0 ? EXIT_HOLM : 0);
+}
+
+static int confine_broker(struct error **err)
+{
+	int r = confine_nothing_to_see(err);
+	return r < 0 ? r : confine_calls(CONFINE_BROKER, err);
+}
+
+static int serve(const struct arguments *a, struct error **err)
+{
+	AUTO_FD int control = start_holder(a, err);
+	if (control < 0)
+		return control;
+	return broker_run((int)a->fd, control, confine_broker, err);
 }
 
 int main(int argc, char **argv)

@@ -313,8 +313,10 @@ int request_serve(struct request *r)
 	if (result == 0)
 		result = ++r->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(r, o);
 	int no_reply = (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
-	if (result == REQUEST_LATER)
+	if (result == REQUEST_LATER) {
+		r->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
 		return REQUEST_LATER;
+	}
 	if (no_reply)
 		r->written = 0;
 	else if (result < 0)

@@ -25,6 +25,7 @@ static unsigned touch(const struct chain *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct chain chain;
+	static struct ledger ledger;
 	if (size < 4)
 		return 0;
 	struct guest_memory m = {0};
@@ -34,14 +35,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(low, data + 4, size - 4 < MEMORY ? size - 4 : MEMORY);
 	guest_memory_add(&m, 0, 0x10000, MEMORY, low);
 	guest_memory_add(&m, MEMORY, 0x90000, 4096, high);
-	struct virtqueue q = {.size = 1U << (data[0] % 11)};
+	struct virtqueue q = {.size = 1U << (data[0] % 11), .ledger = &ledger.queues[0]};
+	ledger = (struct ledger){0};
 	q.desc = guest_memory_from_user(&m, 0x10000, VIRTQUEUE_DESC_SIZE(q.size), 16);
 	q.avail = guest_memory_from_user(&m, 0x10000 + AVAIL, VIRTQUEUE_AVAIL_SIZE(q.size), 2);
 	q.used = guest_memory_from_user(&m, 0x10000 + USED, VIRTQUEUE_USED_SIZE(q.size), 4);
 	virtqueue_start(&q, (uint16_t)(data[2] | data[3] << 8), data[1] & 1);
 	for (int n = 0; n < 64 && virtqueue_pop(&q, &m, &chain) == 1; n++) {
 		touch(&chain);
-		virtqueue_push(&q, chain.head, (uint32_t)n);
+		if (n % 5 != 3) /* some are left behind */
+			virtqueue_push(&q, chain.head, (uint32_t)n);
+	}
+	virtqueue_resume(&q, data[1] & 1);
+	while (virtqueue_pop_left(&q, &m, &chain) == 1) {
+		touch(&chain);
+		virtqueue_push(&q, chain.head, 0);
 	}
 	virtqueue_want_kick(&q);
 	free(low);

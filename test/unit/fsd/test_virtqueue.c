@@ -123,6 +123,92 @@ static void test_too_many_in_flight(void **state)
 	assert_non_null(queue.broken);
 }
 
+/* --- with a ledger: what another process finds --- */
+
+static struct ledger ledger;
+
+static int setup_ledger(void **state)
+{
+	setup(state);
+	ledger = (struct ledger){0};
+	queue.ledger = &ledger.queues[0];
+	virtqueue_start_or_resume(&queue, 65533, 1);
+	queue.avail->idx = 65533;
+	for (unsigned n = 0; n < SIZE; n++) {
+		queue.desc[n] = (struct vring_desc){GUEST + n, 1, W, 0};
+		queue.avail->ring[(65533 + n) % SIZE] = (uint16_t)n;
+	}
+	return 0;
+}
+
+/* The process is gone, and another one knows nothing but the ledger. */
+static void take_over(void)
+{
+	struct virtqueue next = {.size = SIZE, .desc = queue.desc, .avail = queue.avail, .used = queue.used, .ledger = queue.ledger};
+	queue = next;
+	virtqueue_start_or_resume(&queue, 0, 1);
+}
+
+static void test_left_behind(void **state)
+{
+	queue.avail->idx = (uint16_t)(65533 + 6);
+	for (unsigned n = 0; n < 5; n++)
+		assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	virtqueue_push(&queue, 1, 0);
+	virtqueue_push(&queue, 3, 0);
+	take_over();
+	/* In the order in which they were taken, over the wrap of the index. */
+	static const uint16_t left[] = {0, 2, 4};
+	for (size_t n = 0; n < ARRAY_SIZE(left); n++) {
+		assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 1);
+		assert_int_equal(chain.head, left[n]);
+		assert_int_equal(chain.out_count, 1);
+	}
+	assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 0);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	assert_int_equal(chain.head, 5);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 0);
+	for (size_t n = 0; n < ARRAY_SIZE(left); n++)
+		virtqueue_push(&queue, left[n], 0);
+	virtqueue_push(&queue, 5, 0);
+	assert_int_equal(queue.used->idx, 6);
+	take_over();
+	assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 0);
+}
+
+/* Between two stores. */
+static void test_torn(void **state)
+{
+	queue.avail->idx = (uint16_t)(65533 + 3);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	struct ledger_queue before = *queue.ledger;
+	virtqueue_push(&queue, 0, 0);
+	*queue.ledger = before; /* given back, but it was not noted any more */
+	queue.ledger->pushing = 0;
+	queue.ledger->flights[2].order = queue.ledger->count + 1; /* noted, but not taken */
+	take_over();
+	assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 1);
+	assert_int_equal(chain.head, 1);
+	assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 0);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	assert_int_equal(chain.head, 2);
+	/* A guest that writes the device's index. */
+	queue.used->idx += 7;
+	take_over();
+	assert_non_null(queue.broken);
+	assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), -EPROTO);
+}
+
+static void test_twice_under_way(void **state)
+{
+	queue.avail->ring[(65533 + 1) % SIZE] = 0;
+	queue.avail->idx = (uint16_t)(65533 + 2);
+	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
+	assert_true(virtqueue_pop(&queue, &memory, &chain) < 0);
+	assert_non_null(queue.broken);
+}
+
 static void test_pieces(void **state)
 {
 	queue.desc[0] = (struct vring_desc){GUEST + HALF - 10, 20, 0, 0};
@@ -214,6 +300,9 @@ int main(void)
 		cmocka_unit_test_setup(test_pieces, setup),
 		cmocka_unit_test_setup(test_too_many_in_flight, setup),
 		cmocka_unit_test_setup(test_indexes_wrap, setup),
+		cmocka_unit_test_setup(test_left_behind, setup_ledger),
+		cmocka_unit_test_setup(test_torn, setup_ledger),
+		cmocka_unit_test_setup(test_twice_under_way, setup_ledger),
 		cmocka_unit_test_setup(test_interrupts, setup),
 		cmocka_unit_test_setup(test_kicks, setup),
 		cmocka_unit_test(test_regions),

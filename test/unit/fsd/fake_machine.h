@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * QEMU and a guest's driver at the other end of a real holm-fsd: a process group of its own, a ring in shared memory, requests that are
+ * sent and waited for one by one or many at once. Every answer must be one that is due, so none comes twice. */
+#pragma once
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "fake_guest.h"
+#include "base/clock.h"
+#include "fsd/vhost_message.h"
+#include "fsd/virtqueue.h"
+
+enum { RING = 64, SLOTS = RING / 2, BUFFER = 16384, AVAIL = 4096, USED = 8192, BUFFERS = 65536 };
+enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };
+#define USER 0x7f0000000000ULL
+
+struct machine {
+	char path[64];
+	int directory, socket, memory, kick, call;
+	pid_t broker;
+	char *base;
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t seen;      /* of the used ring */
+	char due[SLOTS];    /* requests without an answer */
+};
+
+static const char *fsd_program;
+
+/* One message with an acknowledgement or a reply; -1 when the connection ended. */
+static inline int say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd, uint64_t *ret_number)
+{
+	struct vhost_message v = {.request = request, .flags = VHOST_FLAG_VERSION | VHOST_FLAG_NEED_REPLY, .size = size}, reply;
+	int fds[VHOST_MESSAGE_FDS];
+	unsigned count = 0;
+	if (size)
+		memcpy(v.payload.bytes, payload, size);
+	assert_int_equal(vhost_message_send(m->socket, &v, &fd, fd >= 0), 0);
+	assert_int_equal(fd_wait(m->socket, POLLIN, clock_deadline(WAIT_MS)), 1);
+	if (vhost_message_receive(m->socket, &reply, fds, &count) <= 0)
+		return -1;
+	assert_int_equal(reply.request, request);
+	if (ret_number)
+		*ret_number = reply.payload.number;
+	return 0;
+}
+
+static inline void say_number(struct machine *m, uint32_t request, uint64_t number, int fd)
+{
+	assert_int_equal(say(m, request, &number, sizeof number, fd, NULL), 0);
+}
+
+static inline void machine_set_up_queue(struct machine *m, uint16_t base)
+{
+	struct vhost_vring_addr address = {
+		.index = 1, .desc_user_addr = USER, .used_user_addr = USER + USED, .avail_user_addr = USER + AVAIL};
+	say_number(m, VHOST_SET_VRING_NUM, (uint64_t)RING << 32 | 1, -1);
+	say_number(m, VHOST_SET_VRING_BASE, (uint64_t)base << 32 | 1, -1);
+	assert_int_equal(say(m, VHOST_SET_VRING_ADDR, &address, sizeof address, -1, NULL), 0);
+	say_number(m, VHOST_SET_VRING_CALL, 1, m->call);
+	say_number(m, VHOST_SET_VRING_KICK, 1, m->kick);
+	say_number(m, VHOST_SET_VRING_ENABLE, 1ULL << 32 | 1, -1);
+}
+
+static inline void machine_connect(struct machine *m)
+{
+	struct vhost_user_slot slot = {.region = {.guest = 0, .size = MEMORY, .user = USER}};
+	uint64_t features = 0;
+	assert_int_equal(say(m, VHOST_GET_FEATURES, NULL, 0, -1, &features), 0);
+	assert_true(features & 1ULL << 32);
+	say_number(m, VHOST_SET_PROTOCOL_FEATURES, VHOST_PROTOCOL_REPLY_ACK | VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS, -1);
+	say_number(m, VHOST_SET_FEATURES, 1ULL << 32 | 1ULL << 30 | 1ULL << VIRTIO_RING_F_EVENT_IDX, -1);
+	assert_int_equal(say(m, VHOST_ADD_MEM_REG, &slot, sizeof slot, m->memory, NULL), 0);
+	machine_set_up_queue(m, 0);
+}
+
+static inline void machine_start_fsd(struct machine *m)
+{
+	int pair[2];
+	char fd[16];
+	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
+	m->socket = pair[0];
+	m->broker = fork();
+	if (m->broker == 0) {
+		fd_set_cloexec(pair[1], 0);
+		snprintf(fd, sizeof fd, "%d", pair[1]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl(fsd_program, fsd_program, "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", NULL);
+		_exit(99);
+	}
+	close(pair[1]);
+}
+
+static inline struct machine *machine_new(void)
+{
+	struct machine *m = xnew(struct machine);
+	snprintf(m->path, sizeof m->path, "/tmp/holm-fsd-test-XXXXXX");
+	assert_non_null(mkdtemp(m->path));
+	m->directory = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	m->memory = memfd_create("guest", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(m->memory, MEMORY), 0);
+	m->base = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, m->memory, 0);
+	assert_true(m->base != MAP_FAILED);
+	m->desc = (void *)m->base;
+	m->avail = (void *)(m->base + AVAIL);
+	m->used = (void *)(m->base + USED);
+	m->kick = eventfd(0, EFD_CLOEXEC);
+	m->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	machine_start_fsd(m);
+	machine_connect(m);
+	return m;
+}
+
+/* How the broker ended, as waitpid(2) gives it. */
+static inline int machine_wait_broker(struct machine *m)
+{
+	int status = 0, pidfd = (int)syscall(SYS_pidfd_open, m->broker, 0);
+	assert_int_equal(fd_wait(pidfd, POLLIN, clock_deadline(WAIT_MS)), 1);
+	close(pidfd);
+	assert_int_equal(waitpid(m->broker, &status, 0), m->broker);
+	m->broker = -1;
+	return status;
+}
+
+static inline void machine_free(struct machine *m)
+{
+	fd_close(m->socket);
+	if (m->broker > 0)
+		assert_int_equal(machine_wait_broker(m), 0);
+	munmap(m->base, MEMORY);
+	int all[] = {m->directory, m->memory, m->kick, m->call};
+	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
+		close(all[n]);
+	path_remove_tree(AT_FDCWD, m->path);
+	free(m);
+}
+
+/* --- requests --- */
+
+static inline char *request_buffer(struct machine *m, unsigned slot)
+{
+	return m->base + BUFFERS + (size_t)slot * 2 * BUFFER;
+}
+
+static inline char *reply_buffer(struct machine *m, unsigned slot)
+{
+	return request_buffer(m, slot) + BUFFER;
+}
+
+/* Puts a request of up to three parts into the ring, without a kick. */
+static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, struct part a, struct part b, struct part c)
+{
+	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + a.size + b.size + c.size), .opcode = opcode, .unique = slot + 1000, .nodeid = node};
+	char *in = request_buffer(m, slot);
+	assert_false(m->due[slot]);
+	memcpy(in, &h, sizeof h);
+	memcpy(in + sizeof h, a.data ? a.data : "", a.size);
+	memcpy(in + sizeof h + a.size, b.data ? b.data : "", b.size);
+	memcpy(in + sizeof h + a.size + b.size, c.data ? c.data : "", c.size);
+	memset(reply_buffer(m, slot), 0xee, sizeof(struct fuse_out_header));
+	m->desc[2 * slot] = (struct vring_desc){(uint64_t)(in - m->base), h.len, VRING_DESC_F_NEXT, (uint16_t)(2 * slot + 1)};
+	m->desc[2 * slot + 1] = (struct vring_desc){(uint64_t)(reply_buffer(m, slot) - m->base), BUFFER, VRING_DESC_F_WRITE, 0};
+	m->avail->ring[m->avail->idx % RING] = (uint16_t)(2 * slot);
+	m->due[slot] = 1;
+	__atomic_store_n(&m->avail->idx, (uint16_t)(m->avail->idx + 1), __ATOMIC_RELEASE);
+}
+
+static inline void kick(struct machine *m)
+{
+	uint64_t one = 1;
+	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+}
+
+/* Waits for the next answer: its slot. As a driver it sleeps until it is interrupted. */
+static inline unsigned reap(struct machine *m)
+{
+	uint64_t count;
+	while (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) == m->seen) {
+		m->avail->ring[RING] = m->seen; /* interrupt at the next one */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) != m->seen)
+			break;
+		assert_int_equal(fd_wait(m->call, POLLIN, clock_deadline(WAIT_MS)), 1);
+		(void)!read(m->call, &count, sizeof count);
+	}
+	unsigned slot = m->used->ring[m->seen++ % RING].id / 2;
+	assert_in_range(slot, 0, SLOTS - 1);
+	assert_true(m->due[slot]); /* nothing is answered twice */
+	m->due[slot] = 0;
+	struct fuse_out_header h;
+	memcpy(&h, reply_buffer(m, slot), sizeof h);
+	assert_int_equal(h.unique, slot + 1000);
+	return slot;
+}
+
+static inline int error_of(struct machine *m, unsigned slot)
+{
+	struct fuse_out_header h;
+	memcpy(&h, reply_buffer(m, slot), sizeof h);
+	return h.error;
+}
+
+static inline const void *data_of(struct machine *m, unsigned slot, size_t *ret_size)
+{
+	struct fuse_out_header h;
+	memcpy(&h, reply_buffer(m, slot), sizeof h);
+	if (ret_size)
+		*ret_size = h.len - sizeof h;
+	return reply_buffer(m, slot) + sizeof h;
+}
+
+/* One request by itself, in slot 0: its error. */
+static inline int call(struct machine *m, uint32_t opcode, uint64_t node, struct part a, struct part b, struct part c)
+{
+	submit(m, 0, opcode, node, a, b, c);
+	kick(m);
+	assert_int_equal(reap(m), 0);
+	return error_of(m, 0);
+}
+
+static inline void machine_init_fuse(struct machine *m)
+{
+	struct fuse_init_in in = {.major = 7, .minor = 36, .max_readahead = 131072, .flags = UINT32_MAX};
+	assert_int_equal(call(m, FUSE_INIT, 0, PART(in), NONE, NONE), 0);
+}
+
+/* --- processes --- */
+
+/* The child of a process, 0 when there is none. */
+static inline pid_t child_of(pid_t parent)
+{
+	DIR *d = opendir("/proc");
+	pid_t found = 0;
+	char path[300], text[512];
+	for (struct dirent *e; !found && (e = readdir(d));) {
+		snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+		AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+		text[n > 0 ? n : 0] = 0;
+		char *rest = strrchr(text, ')'), state = 0;
+		int ppid = 0;
+		if (rest && sscanf(rest + 1, " %c %d", &state, &ppid) == 2 && ppid == parent && state != 'Z')
+			found = (pid_t)strtol(e->d_name, NULL, 10);
+	}
+	closedir(d);
+	return found;
+}
+
+static inline pid_t holder_of(struct machine *m)
+{
+	return child_of(m->broker);
+}
+
+static inline pid_t worker_of(struct machine *m)
+{
+	return child_of(holder_of(m));
+}
+
+/* Waits until a process that is no child of ours is gone. */
+static inline void wait_gone(pid_t pid)
+{
+	AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0)
+		assert_int_equal(fd_wait(pidfd, POLLIN, clock_deadline(WAIT_MS)), 1);
+}
+
+static inline void kill_worker(struct machine *m)
+{
+	pid_t pid = worker_of(m);
+	if (pid > 0)
+		kill(pid, SIGKILL);
+}
