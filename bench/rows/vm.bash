@@ -152,7 +152,13 @@ bench_memory()
 		case $name in
 		keeper) k=$(pss "$pid") ;;
 		cli) k=$(pss $cli) ;;
-		fsd) k=$(pss "$(child "$pid" holm-fsd)") ;;
+		fsd) # the broker, and below it the holder, and below that the worker
+			k=0 part=$(child "$pid" holm-fsd)
+			while [ -n "$part" ]; do
+				k=$((k + $(pss "$part") + 0))
+				part=$(pgrep -P "$part" | head -n 1)
+			done
+			;;
 		passt) k=$(pss "$(pgrep -P "$pid" passt | head -n 1)") ;;
 		esac
 		[ -n "$k" ] || continue

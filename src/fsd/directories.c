@@ -8,7 +8,6 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
-#include "fsd/shared.h"
 
 int fuse_opendir(struct request *r)
 {
@@ -22,12 +21,11 @@ int fuse_opendir(struct request *r)
 	int fd = inode_open_name(directory, ".", O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd;
-	struct handle *h = handle_new(&r->share->handles, r->inode, fd, O_RDONLY);
+	struct handle *h = handle_new(&r->share->handles, r->inode, fd, O_RDONLY, &r->flight->handle);
 	if (!h) {
 		fd_close(fd);
 		return -ENFILE;
 	}
-	SHARED_SET(r->flight->handle, h->id);
 	struct fuse_open_out out = {.fh = h->id};
 	return request_reply(r, &out, sizeof out);
 }

@@ -77,12 +77,11 @@ static int open_handle(struct request *q, struct inode *i, int fd, int flags, st
 	struct share *s = q->share;
 	struct statx st;
 	int r = inode_statx(fd, "", &st);
-	struct handle *h = r == 0 ? handle_new(&s->handles, i, fd, flags & OPEN_FLAGS) : NULL;
+	struct handle *h = r == 0 ? handle_new(&s->handles, i, fd, flags & OPEN_FLAGS, &q->flight->handle) : NULL;
 	if (!h) {
 		fd_close(fd);
 		return r < 0 ? r : -ENFILE;
 	}
-	SHARED_SET(q->flight->handle, h->id);
 	*ret = (struct fuse_open_out){.fh = h->id};
 	if (cache_is_current(i, &st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;

@@ -41,7 +41,7 @@ static void attach(struct handle_table *t, struct inode *i, struct handle *h)
 	t->count++;
 }
 
-struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags)
+struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags, uint64_t *note)
 {
 	struct handle_records *r = t->records;
 	if (t->count >= t->max_count)
@@ -51,9 +51,10 @@ struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int f
 	*h = (struct handle){.fd = fd, .flags = flags, .nodeid = i->nodeid, .position = -1};
 	if (slot == r->used)
 		SHARED_SET(r->used, slot + 1);
-	uint64_t generation = r->generation;
+	uint64_t id = ((uint64_t)r->generation << 32) + slot + 1;
 	SHARED_SET(r->generation, r->generation + 1);
-	SHARED_SET(h->id, (generation << 32) + slot + 1);
+	SHARED_SET(*note, id);
+	SHARED_SET(h->id, id);
 	attach(t, i, h);
 	return h;
 }

@@ -51,8 +51,9 @@ void handle_table_rebuild(struct handle_table *t, struct inode_table *inodes);
 /* Closes all handles; the table stays usable. */
 void handle_table_reset(struct handle_table *t, struct inode_table *inodes);
 void handle_table_done(struct handle_table *t, struct inode_table *inodes);
-/* Takes fd when it succeeds: the handle, or NULL when there are too many (ENFILE). */
-struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags);
+/* Takes fd when it succeeds: the handle, or NULL when there are too many (ENFILE). Its id is written to *note before it exists, so that who
+ * finds the note after a death can close what was made. */
+struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags, uint64_t *note);
 /* The handle with this id, whatever it is of. */
 struct handle *handle_with_id(struct handle_table *t, uint64_t id);
 /* The handle with this id, if it is one of inode i. */

@@ -36,7 +36,7 @@ static struct place *take(struct place_store *s, unsigned class)
 {
 	struct place *p = s->unused[class];
 	if (p) {
-		s->unused[class] = (struct place *)(uintptr_t)p->parent;
+		s->unused[class] = p->next;
 		return p;
 	}
 	uint64_t end = *end_of(s);
@@ -69,7 +69,7 @@ struct place *place_new(struct place_store *s, uint32_t owner, uint64_t parent, 
 
 static void give(struct place_store *s, struct place *p)
 {
-	p->parent = (uintptr_t)s->unused[p->class];
+	p->next = s->unused[p->class];
 	s->unused[p->class] = p;
 }
 

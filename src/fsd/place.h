@@ -12,14 +12,17 @@ struct place {
 	uint32_t owner; /* slot of the record that it was made for */
 	uint16_t class; /* of PLACE_CLASSES, which says how large it is */
 	uint16_t length;
-	uint64_t parent; /* node id of the directory */
+	union {
+		uint64_t parent;    /* node id of the directory */
+		struct place *next; /* of the unused ones */
+	};
 	char name[];     /* with its NUL */
 };
 
 struct place_store {
 	char *memory;
 	size_t size;
-	struct place *unused[PLACE_CLASSES]; /* lists, linked by `parent`; this process's own knowledge */
+	struct place *unused[PLACE_CLASSES]; /* lists; this process's own knowledge */
 };
 
 /* 0 or -ENOMEM. */

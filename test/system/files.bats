@@ -181,6 +181,71 @@ teardown_file()
 	[ ! -e "$WORLD/x" ]
 }
 
+# fsd_worker NAME: the process that serves the files of a machine's home.
+fsd_worker()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1") || return 1
+	for pid in /proc/[0-9]*; do
+		[ "$(cat "$pid/comm" 2>/dev/null)" = holm-fsd-worker ] && descends "${pid#/proc/}" "$keeper" || continue
+		echo "${pid#/proc/}"
+		return 0
+	done
+	return 1
+}
+
+other_worker()
+{
+	local now
+	now=$(fsd_worker box) && [ "$now" != "$1" ]
+}
+
+copied()
+{
+	[ "$(find copy -name 'f*' 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
+@test "a share server's worker that is killed is replaced while files are copied, moved and held open" {
+	requires vm
+	local n copier reader worker
+	mkdir tree
+	for n in $(seq 1 240); do
+		head -c $((n * 97)) /dev/urandom >"tree/f$n"
+	done
+	holm machine run sh -c 'exec 3>open 4<open; echo before >&3; rm open; touch held; while [ ! -e done ]; do sleep 0.2; done; echo after >&3; cat <&4 >kept' 3>&- &
+	reader=$!
+	until_true 60 test -e held
+	holm machine run sh -c 'mkdir copy && cp -r tree/. copy/ && cd copy && for f in f1?; do mv $f new.$f && ln -s new.$f $f; done && mkdir -p a/b/c' 3>&- &
+	copier=$!
+	for n in 20 90 170; do
+		until_true 120 copied $n
+		worker=$(fsd_worker box)
+		kill -KILL "$worker"
+		until_true 20 other_worker "$worker"
+	done
+	wait "$copier"
+	touch done
+	wait "$reader"
+	equal "$(printf 'before\nafter')" "$(cat kept)"
+	diff -r --exclude='new.*' --exclude=a tree copy
+	[ -L copy/f10 ]
+	[ -d copy/a/b/c ]
+	equal "$(cat copy/f* | sha256sum)" "$(holm machine run sh -c 'cat copy/f*' | sha256sum)"
+	equal running "$(state box)"
+	holm machine run rm -r tree copy held done kept
+	[ ! -e copy ]
+}
+
+@test "without its share server the machine stops, and says why" {
+	requires vm
+	holm machine run true
+	kill -KILL "$(child_of box holm-fsd)"
+	until_true 30 is_state box stopped
+	contains "$(holm machine logs --boot box)" 'share server'
+	run ! fsd_worker box
+	holm machine run true
+}
+
 @test "freed blocks leave the host's file" {
 	requires vm
 	local disk=$XDG_DATA_HOME/holm/machines/box/disk.qcow2

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Deaths while names are looked up, made, moved and removed. */
+#include "death.h"
+
+static void lookup_request(struct run *r)
+{
+	begin(r, FUSE_LOOKUP, 1);
+	put_text(r, "f");
+}
+
+static void lookup_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_true(OUT(r, struct fuse_entry_out)->nodeid > 1);
+	assert_int_equal(r->f->share.inodes.count, 2);
+}
+
+static void mkdir_request(struct run *r)
+{
+	struct fuse_mkdir_in in = {.mode = 0750};
+	begin(r, FUSE_MKDIR, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "d");
+}
+
+static void mkdir_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_int_equal(host_stat(r->f, "d").st_mode, S_IFDIR | 0750);
+	assert_int_equal(lookup(r->f, 1, "d"), OUT(r, struct fuse_entry_out)->nodeid);
+}
+
+static void symlink_request(struct run *r)
+{
+	begin(r, FUSE_SYMLINK, 1);
+	put_text(r, "l");
+	put_text(r, "target");
+}
+
+static void symlink_check(struct run *r)
+{
+	char target[16] = "";
+	assert_int_equal(r->error, 0);
+	assert_int_equal(readlinkat(r->f->directory, "l", target, sizeof target), 6);
+	assert_string_equal(target, "target");
+}
+
+static void mknod_request(struct run *r)
+{
+	struct fuse_mknod_in in = {.mode = S_IFIFO | 0600};
+	begin(r, FUSE_MKNOD, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "p");
+}
+
+static void mknod_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_true(S_ISFIFO(host_stat(r->f, "p").st_mode));
+}
+
+static void link_request(struct run *r)
+{
+	struct fuse_link_in in = {.oldnodeid = r->node};
+	begin(r, FUSE_LINK, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "hard");
+}
+
+static void link_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_int_equal(host_stat(r->f, "hard").st_nlink, 2);
+	assert_int_equal(OUT(r, struct fuse_entry_out)->nodeid, r->node);
+}
+
+static void unlink_request(struct run *r)
+{
+	begin(r, FUSE_UNLINK, 1);
+	put_text(r, "f");
+}
+
+/* The file has no name and is as usable as before. */
+static void check_nameless(struct run *r)
+{
+	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = 0600};
+	check_content(r, r->node, r->fh, "text");
+	assert_int_equal(fuse(r->f, FUSE_SETATTR, r->node, PART(in)), 0);
+	assert_int_equal(REPLY(r->f, struct fuse_attr_out)->attr.nlink, 0);
+}
+
+static void unlink_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_int_equal(lookup(r->f, 1, "f"), 0);
+	check_nameless(r);
+}
+
+static void rmdir_prepare(struct run *r)
+{
+	mkdirat(r->f->directory, "d", 0755);
+	r->node = lookup(r->f, 1, "d");
+}
+
+static void rmdir_request(struct run *r)
+{
+	begin(r, FUSE_RMDIR, 1);
+	put_text(r, "d");
+}
+
+static void rmdir_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_int_equal(lookup(r->f, 1, "d"), 0);
+}
+
+static void rename_prepare(struct run *r)
+{
+	prepare_file(r);
+	host_write(r->f, "new", "newer");
+	mkdirat(r->f->directory, "d", 0755);
+	r->other = lookup(r->f, 1, "new");
+}
+
+static void rename_request(struct run *r)
+{
+	struct fuse_rename2_in in = {.newdir = 1};
+	begin(r, FUSE_RENAME2, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "new");
+	put_text(r, "f");
+}
+
+/* An editor's way of saving, while somebody reads the old file. */
+static void rename_check(struct run *r)
+{
+	char text[16];
+	assert_int_equal(r->error, 0);
+	assert_int_equal(lookup(r->f, 1, "new"), 0);
+	assert_int_equal(lookup(r->f, 1, "f"), r->other);
+	host_read(r->f, "f", text, sizeof text);
+	assert_string_equal(text, "newer");
+	check_nameless(r);
+}
+
+static void exchange_request(struct run *r)
+{
+	struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_EXCHANGE};
+	begin(r, FUSE_RENAME2, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "new");
+	put_text(r, "f");
+}
+
+static void exchange_check(struct run *r)
+{
+	char text[16];
+	assert_int_equal(r->error, 0);
+	host_read(r->f, "f", text, sizeof text);
+	assert_string_equal(text, "newer");
+	assert_int_equal(lookup(r->f, 1, "new"), r->node);
+	assert_int_equal(lookup(r->f, 1, "f"), r->other);
+	check_content(r, r->node, r->fh, "text");
+}
+
+static const struct scenario scenarios[] = {
+	{"lookup", prepare_closed_file, lookup_request, lookup_check},
+	{"mkdir", NULL, mkdir_request, mkdir_check},
+	{"symlink", NULL, symlink_request, symlink_check},
+	{"mknod", NULL, mknod_request, mknod_check},
+	{"link", prepare_file, link_request, link_check},
+	{"unlink of an open file", prepare_file, unlink_request, unlink_check},
+	{"rmdir", rmdir_prepare, rmdir_request, rmdir_check},
+	{"rename over an open file", rename_prepare, rename_request, rename_check},
+	{"exchange", rename_prepare, exchange_request, exchange_check},
+};
+
+static void test_deaths(void **state)
+{
+	run_scenarios(scenarios, ARRAY_SIZE(scenarios));
+}
+
+/* What was there before the request is not taken for what the request made. */
+static void test_older_names_are_kept(void **state)
+{
+	struct run r = {0};
+	start(&r);
+	mkdirat(r.f->directory, "d", 0755);
+	host_write(r.f, "f", "");
+	struct timespec past = {.tv_nsec = 120000000};
+	while (nanosleep(&past, &past) < 0)
+		;
+	for (unsigned calls = 1; calls < KILL_POINTS_MAX; calls++) {
+		int ended = 0;
+		for (int n = 0; n < 2; n++) {
+			struct fuse_out_header h;
+			r.c->flight = (struct flight){0};
+			(n ? create_request : mkdir_request)(&r);
+			int died = serve_and_die(&r, calls, 0);
+			if (died < 0) {
+				end(&r);
+				skip();
+			}
+			ended += !died;
+			if (!died)
+				continue;
+			take_over(&r);
+			serve(&r);
+			memcpy(&h, r.c->out, sizeof h);
+			assert_int_equal(h.error, -EEXIST);
+		}
+		if (ended == 2) {
+			end(&r);
+			return;
+		}
+	}
+	fail();
+}
+
+/* A request at which workers die is not tried for ever. */
+static void test_poison(void **state)
+{
+	struct run r = {0};
+	struct fuse_out_header h;
+	start(&r);
+	mkdir_request(&r);
+	for (int n = 0; n < REQUEST_ATTEMPTS; n++) {
+		if (serve_and_die(&r, 1, 0) < 0) {
+			end(&r);
+			skip();
+		}
+		take_over(&r);
+	}
+	assert_int_equal(serve(&r), sizeof h);
+	memcpy(&h, r.c->out, sizeof h);
+	assert_int_equal(h.error, -EIO);
+	assert_int_equal(h.unique, 5);
+	assert_int_equal(faccessat(r.f->directory, "d", F_OK, 0), -1);
+	end(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_deaths),
+		cmocka_unit_test(test_older_names_are_kept),
+		cmocka_unit_test(test_poison),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
