@@ -60,7 +60,14 @@ podman_machine()
 podman_end()
 {
 	[ -e "$work/peer.podman" ] || return 0
+	local pid conmons
+	# shellcheck disable=SC2046 # one word an id
+	conmons=$(as_user podman container inspect --format '{{.State.ConmonPid}}' $(as_user podman ps -a -q 2>/dev/null </dev/null) 2>/dev/null </dev/null)
 	as_user podman rm -f -a -t 0 >/dev/null 2>&1 </dev/null
+	# That of a container without process namespace (distrobox) waits for what its first process has left behind.
+	for pid in $conmons; do
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != conmon ] || as_user kill -KILL "$pid"
+	done
 	podman_pause_end
 	as_user podman unshare rm -rf "$XDG_DATA_HOME/containers" >/dev/null 2>&1 </dev/null
 	podman_pause_end
