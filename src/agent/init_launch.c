@@ -23,6 +23,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "cgroup.h"
 #include "channel.h"
 #include "inittab.h"
 #include "mounts.h"
@@ -299,6 +300,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 ||
 	    (l->start > 0 && (r = mounts_machine_run(l->platform, l->request, err)) < 0) || (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
 		return r;
+	if (l->start > 0)
+		cgroup_remove();
 	AUTO_FD int notify = bind_socket(AGENT_MACHINE_RUN "/holm/notify", SOCK_DGRAM);
 	AUTO_FD int listening = bind_socket(CONSOLE_SOCKET, SOCK_STREAM);
 	if (notify < 0 || listening < 0)

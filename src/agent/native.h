@@ -58,7 +58,6 @@ int native_container(enum init_kind kind, struct platform_container *ret, struct
 
 /* native_cgroup.c. cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group can have controllers. */
 int native_cgroup_move_aside(void);
-void native_cgroup_remove(const struct native *n); /* the machine's group, with all below; waits a moment for what is dying in it */
 
 /* native_network.c: a child that holds new user and network namespaces for the next init, unless there is one; and its end. */
 int native_network_make(struct native *n, struct error **err);

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "cgroup.h"
 #include "native.h"
 
 /* What crun is made of, on any distribution. */
@@ -209,7 +210,8 @@ int native_place_make(struct native *n, struct error **err)
 	if (n->go.delegated && moved < 0)
 		log_warning("the machine gets no cgroup: %s", strerror(-moved));
 	n->writable_cgroup = moved >= 0;
-	native_cgroup_remove(n); /* what a run that was killed has left */
+	if (n->writable_cgroup)
+		cgroup_remove(); /* what a run that was killed has left */
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "cgroup.h"
 #include "channel.h"
 #include "native.h"
 #include "orphans.h"
@@ -236,7 +237,8 @@ static int put_away(int channel, void *agent, struct error **err)
 	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
 	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
 	umount2(AGENT_ROOT, MNT_DETACH);
-	native_cgroup_remove(native_self());
+	if (native_self()->writable_cgroup)
+		cgroup_remove();
 	return a->boot && a->boot->root_machine ? measure(channel, agent, err) : 0;
 }
 

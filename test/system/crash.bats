@@ -152,7 +152,8 @@ part_of_world()
 			wait "$pid" || true
 			HOLM_TEST_TIMEOUT=60 holm machine stop box
 			until_true 20 is_state box stopped
-			leaks but-cgroups || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
+			# Nobody is left who could remove a killed keeper's cgroup, but whoever uses the machine next.
+			leaks "$([ "$name" != holm-keeper ] || echo but-cgroups)" || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
 		done
 		equal two "$(as_root box cat /root/kept)"
 	done

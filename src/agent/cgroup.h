@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Removes the machine's cgroup with all groups below it, once nothing runs in it any more; waits a moment for what is dying. None: fine. */
+void cgroup_remove(void);
