@@ -145,6 +145,10 @@ static int run(const struct command_spec *c, struct options *o)
 		output_error("export needs --output FILE; see holm machine export --help");
 		return EXIT_HOLM;
 	}
+	if (streq(file, "-")) {
+		output_error("export writes a file: give --output a name (./- for a file that is called so)");
+		return EXIT_HOLM;
+	}
 	int r = export_machine(name, file, &err);
 	if (r < 0)
 		return client_start_failure(r, err);
