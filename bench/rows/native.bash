@@ -133,18 +133,25 @@ bench_native_systemd()
 		{ echo "bench: systemd in the native machine is not running" >&2; exit 1; }
 	as_user holm machine stop systemd >/dev/null 2>&1
 	if why=$(peer nspawn); then
-		nspawn_bookworm || why="the tree could not be unpacked"
+		nspawn_bookworm && chroot "$work/nspawn/bookworm" useradd --create-home bench || why="the tree could not be unpacked"
 	fi
 	for n in $(seq "$rounds"); do
 		sample holm "${user_words[@]}" holm machine start --wait systemd
 		as_user holm machine stop systemd >/dev/null 2>&1
 		[ -n "$why" ] || sample nspawn ready "${nspawn[@]}" --notify-ready=yes -b -D "$work/nspawn/bookworm"
+		if [ -z "$why" ]; then
+			mkdir -p "$work/nspawn/bookworm/var/lib/systemd/linger"
+			touch "$work/nspawn/bookworm/var/lib/systemd/linger/bench"
+			sample lingering ready "${nspawn[@]}" --notify-ready=yes -b -D "$work/nspawn/bookworm"
+			rm "$work/nspawn/bookworm/var/lib/systemd/linger/bench"
+		fi
 		sample session "${user_words[@]}" "${holm_run[@]}" systemd true
 		as_user holm machine stop systemd >/dev/null 2>&1
 	done
 	ours=$(of holm p50)
 	[ -z "$why" ] || skipped "$what" "systemd-nspawn --boot" "$why"
 	beside "$what" nspawn "systemd-nspawn --boot until READY=1, root" p50 "$(measured nspawn && at_most "p50" "$ours" "$(of nspawn p50)")"
+	beside "$what" lingering "the same with a lingering user, as in holm" p50 "$(measured lingering && at_most "p50" "$ours" "$(of lingering p50)")"
 	row "native: bookworm, stopped to first session, p50" "$(ms "$(of session p50)")" "the same machine to running" "$(ms "$ours")" \
 		"$(ratio "$(of session p50)" "$ours")"
 	rm -rf "$work/nspawn/bookworm"
