@@ -146,6 +146,7 @@ static inline int die_once(const struct scenario *s, unsigned calls, unsigned in
 	if (died < 0) {
 		end(&r);
 		skip();
+		return 0;
 	}
 	if (died) {
 		struct fuse_out_header h = {.error = -1000};

@@ -200,6 +200,7 @@ static void test_older_names_are_kept(void **state)
 			if (died < 0) {
 				end(&r);
 				skip();
+				return;
 			}
 			ended += !died;
 			if (!died)
@@ -228,6 +229,7 @@ static void test_poison(void **state)
 		if (serve_and_die(&r, 1, 0) < 0) {
 			end(&r);
 			skip();
+			return;
 		}
 		take_over(&r);
 	}
