@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One message at a time: from QEMU to the worker, its answer back, then the message is noted (front.c). Each is sent with NEED_REPLY, so that
- * "the worker has done it" is known. When the worker dies instead of answering, the next one is told what was noted, and then this message
+ * One message at a time: from QEMU to the worker, its answer back, then the message is noted (front.c). Each is sent with NEED_REPLY, so
+ * that "the worker has done it" is known. When the worker dies instead of answering, the next one is told what was noted, and then this message
  * again: a message is noted when it is done, so either way it is done once from the point of view of a living worker.
  *
- * A worker's end is known from the holder, not from the socket: the holder has the worker's descriptors, and with them its socket, still open. */
+ * A worker's end is known from the holder, not from the socket: the holder has the worker's descriptors, and with them its socket, still
+ * open. */
 #include "fsd/broker.h"
 
 #include <errno.h>
@@ -66,15 +67,16 @@ static int worker_ended(struct broker *b, struct error **err)
 		return error_set(err, EIO, "the process that serves the files gave up");
 	uint64_t now = clock_now_ms(), *slot = &b->deaths[b->death_count++ % BROKER_RESTARTS_MAX];
 	if (b->death_count > BROKER_RESTARTS_MAX && now - *slot < BROKER_RESTARTS_MS)
-		return error_set(err, EIO, "the process that serves the files died by signal %d, for the %dth time within a minute", WTERMSIG(m.wait_status),
-			BROKER_RESTARTS_MAX + 1);
+		return error_set(err, EIO, "the process that serves the files died by signal %d, for the %dth time within a minute",
+			WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
 	*slot = now;
 	log_warning("the process that served the files died by signal %d; another one goes on", WTERMSIG(m.wait_status));
 	return 0;
 }
 
 /* Sends a message to the worker and waits for its answer: 0, WORKER_DIED, -errno. */
-static int ask_once(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+static int ask_once(
+	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
 {
 	struct vhost_message asked = *m;
 	int extra[VHOST_MESSAGE_FDS];
@@ -143,7 +145,8 @@ static int worker_start(struct broker *b, struct error **err)
 }
 
 /* The same as ask_once, of however many workers it takes: 0 or -errno. */
-static int ask(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+static int ask(
+	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
 {
 	for (;;) {
 		int r = worker_start(b, err);

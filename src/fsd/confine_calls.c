@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The system calls of a share server's three processes. All others answer ENOSYS, which libraries take for an old kernel; memory is never made executable. */
+ * The system calls of a share server's three processes. All others answer ENOSYS, which libraries take for an old kernel; memory is
+ * never made executable. */
 #include <errno.h>
 #include <seccomp.h>
 #include <sys/mman.h>

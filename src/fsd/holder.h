@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The process between broker and worker: it holds what a worker that dies leaves behind. Workers are its children and share its table of
- * descriptors (clone(2) with CLONE_FILES) and its shared memory, so an open file stays open, under the same number, when a worker is gone. It
- * never looks at either; it starts a worker when the broker sends it a socket, waits for its end and says how it ended. */
+ * descriptors (clone(2) with CLONE_FILES) and its shared memory, so an open file stays open, under the same number, when a worker is gone.
+ * It never looks at either; it starts a worker when the broker sends it a socket, waits for its end and says how it ended. */
 #pragma once
 
 #include "base/error.h"

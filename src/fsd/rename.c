@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before
- * (inode.c says why). What was found under the names is noted before they change, so that who carries the request out again can tell whether
- * they did (again.c). */
+ * (inode.c says why). What was found under the names is noted before they change, so that who carries the request out again can tell
+ * whether they did (again.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

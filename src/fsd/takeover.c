@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The descriptors are those of the dead worker, by the same numbers (holder.c); the tables say which of them mean something. All others were
- * its own affairs (an event loop, guest memory, a file about to be opened), and would be lost otherwise. */
+ * The descriptors are those of the dead worker, by the same numbers (holder.c); the tables say which of them mean something. All others
+ * were its own affairs (an event loop, guest memory, a file about to be opened), and would be lost otherwise. */
 #include "fsd/takeover.h"
 
 #include <limits.h>

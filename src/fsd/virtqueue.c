@@ -5,8 +5,8 @@
  * queue, as with a real device: the driver has to reset it.
  *
  * Exactly once: a request is noted as taken before the count that makes it so goes up, and as given back after the used index went up. Who
- * takes over finds at most one request noted too early (its number is above the count) and one noted too late (the used index is one further
- * than noted, and `pushing` says which). */
+ * takes over finds at most one request noted too early (its number is above the count) and one noted too late (the used index is one
+ * further than noted, and `pushing` says which). */
 #include "fsd/virtqueue.h"
 
 #include <errno.h>
