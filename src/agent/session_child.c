@@ -153,8 +153,9 @@ static int enter_directory(struct child *c, struct error **err)
 	int at_home = chdir(c->user.home) == 0;
 	if (!at_home && chdir("/") < 0)
 		return error_set_errno(err, errno, "cannot enter the machine's root directory");
-	if (q->cwd)
-		note(c, xasprintf("working directory %s is not shared with the machine; starting in %s", q->cwd, at_home ? c->user.home : "/"));
+	const char *here = at_home ? c->user.home : "/";
+	if (q->cwd && !streq(q->cwd, here)) /* a home of the machine's own is where the host's would be */
+		note(c, xasprintf("working directory %s is not shared with the machine; starting in %s", q->cwd, here));
 	return 0;
 }
 

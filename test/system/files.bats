@@ -84,6 +84,7 @@ teardown_file()
 	run --separate-stderr in_machine none pwd
 	equal 0 "$status"
 	equal "$HOME" "$output"
+	run ! contains "$stderr" 'not shared'
 	run ! in_machine none cat from-outside
 	run ! as_root none cat "$HOME/from-outside"
 	in_machine none sh -c 'touch mine && test -w .'
