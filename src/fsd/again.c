@@ -13,9 +13,10 @@
  *   WRITE that appends   what the file grew by since the attempt looked at its size is taken for the front of the data
  *   SETXATTR             EEXIST with the very value is success, and so is REMOVEXATTR of one that is not there
  *   RELEASE RELEASEDIR   a handle that is gone was closed
- *   FORGET BATCH_FORGET  not again: records that were forgotten once too little cost memory until the share is unmounted, one that is
+ *   FORGET BATCH_FORGET  not again: a record that is forgotten once too seldom costs memory until the share is unmounted, one that is
  *                        forgotten once too often is an error in the guest. Lookups of a READDIRPLUS that was not answered stay counted
  *                        for the same reason
+ *   FSYNC                Linux tells of a failed write-back once for each open file: if only the one that died was told, the guest is not
  *
  * The host can do the same thing to the same name in the same tenth of a second; then it is taken for the guest's. */
 #include <errno.h>
