@@ -32,6 +32,7 @@ enum {
 	CPU_PERIOD_US = 100000,
 	NAMES = 8,          /* tried, where one that is still in use has the first */
 	REMOVE_MS = 2000,   /* for processes that were killed to be gone */
+	SYSTEMD_MS = 500,   /* for systemd to remove an empty scope */
 };
 
 struct native_cgroup {
@@ -40,7 +41,7 @@ struct native_cgroup {
 	/* while it is being removed */
 	int inotify;
 	struct source *emptied, *deadline;
-	int given_up;
+	int given_up, systemds_turn;
 };
 
 static char *path_of_process(const char *who)
@@ -227,14 +228,28 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 
 /* ---- removing it ---- */
 
+/* The scope itself is left to systemd for a moment: a scope whose cgroup went away before systemd saw it empty stays "running" for good. Where
+ * it looked before we had removed what it may not remove, it does not look again, and it is ours after all. */
+static int remove_scope(struct isolation_run *r)
+{
+	struct native_cgroup *g = r->cgroup;
+	int result = cgroup_tree_empty(&r->ids, g->path);
+	if (!path_exists(g->path) || result < 0)
+		return result;
+	if (!g->systemds_turn++)
+		source_set_timer(g->deadline, clock_deadline(SYSTEMD_MS));
+	return -EBUSY;
+}
+
 static void try_remove(struct isolation_run *r)
 {
 	struct native_cgroup *g = r->cgroup;
-	int result = cgroup_tree_remove(&r->ids, g->path);
-	/* systemd removes its scope itself as soon as it is empty. */
-	if (result < 0 && !g->is_scope && !g->given_up)
+	if (!g->path)
 		return;
-	if (result < 0 && !g->is_scope)
+	int result = g->is_scope && !g->given_up ? remove_scope(r) : cgroup_tree_remove(&r->ids, g->path);
+	if (result < 0 && !g->given_up)
+		return;
+	if (result < 0)
 		log_warning("cannot remove the cgroup %s: %s", g->path, strerror(-result));
 	else
 		unlink(r->state);
@@ -262,9 +277,9 @@ static void on_deadline(struct source *s, void *data)
 static int watch_for_empty(struct isolation_run *r)
 {
 	struct native_cgroup *g = r->cgroup;
-	AUTOFREE char *events = path_join(g->path, "cgroup.events");
+	AUTOFREE char *events = path_join(g->path, "cgroup.events"), *parent = path_parent(g->path);
 	g->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0)
+	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0 || inotify_add_watch(g->inotify, parent, IN_DELETE) < 0)
 		return -errno;
 	int result = loop_add_io(r->loop, g->inotify, EPOLLIN, on_emptied, r, &g->emptied);
 	return result < 0 ? result : loop_add_timer(r->loop, clock_deadline(REMOVE_MS), on_deadline, r, &g->deadline);

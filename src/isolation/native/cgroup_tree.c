@@ -25,9 +25,10 @@ int cgroup_write(const char *directory, const char *name, const char *text)
 	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-static int remove_below(int parent, const char *name, int depth)
+/* Names come from one readdir(3) after the other; `itself`: it too, not only what is below it. */
+static int remove_below(int parent, const char *name, int depth, int itself)
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
 		int code = -errno;
@@ -35,33 +36,41 @@ static int remove_below(int parent, const char *name, int depth)
 		return code;
 	}
 	for (struct dirent *e; (e = readdir(d));) {
-		if (e->d_type == DT_DIR && !streq(e->d_name, ".") && !streq(e->d_name, "..") && depth < DEPTH_MAX)
-			remove_below(dirfd(d), e->d_name, depth + 1);
+		if (e->d_type != DT_DIR || streq(e->d_name, ".") || streq(e->d_name, "..") || depth >= DEPTH_MAX)
+			continue;
+		int removed = remove_below(dirfd(d), e->d_name, depth + 1, 1);
+		r = removed < 0 && removed != -ENOENT ? removed : r;
 	}
 	closedir(d);
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	return !itself ? r : unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-static int remove_as_mapped_root(void *data, struct error **err)
+static int empty_as_mapped_root(void *data, struct error **err)
 {
-	int r = remove_below(AT_FDCWD, data, 0);
+	int r = remove_below(AT_FDCWD, data, 0, 0);
 	return r < 0 ? error_set_errno(err, r, "%s", (char *)data) : 0;
+}
+
+int cgroup_is_populated(const char *path)
+{
+	AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL;
+	return path_read_file(events, EVENTS_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
+}
+
+int cgroup_tree_empty(const struct idmap *ids, const char *path)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *copy = xstrdup(path);
+	int r = remove_below(AT_FDCWD, path, 0, 0);
+	if (r < 0 && r != -ENOENT)
+		r = cgroup_is_populated(path) ? -EBUSY : idmap_run(ids, empty_as_mapped_root, copy, &err);
+	return r == -ENOENT ? 0 : r;
 }
 
 int cgroup_tree_remove(const struct idmap *ids, const char *path)
 {
-	int r = remove_below(AT_FDCWD, path, 0);
-	if (r == -EACCES || r == -EPERM || r == -EBUSY || r == -ENOTEMPTY) {
-		AUTO_ERROR struct error *err = NULL;
-		AUTOFREE char *events = path_join(path, "cgroup.events"), *text = NULL, *copy = xstrdup(path);
-		int populated = path_read_file(events, EVENTS_MAX, &text, NULL) >= 0 && strstr(text, "populated 1");
-		if (!populated) {
-			/* It removes what is below; for the directory itself it may lack the right that we have. */
-			idmap_run(ids, remove_as_mapped_root, copy, &err);
-			r = remove_below(AT_FDCWD, path, 0);
-		}
-	}
-	return r == -ENOENT ? 0 : r;
+	int r = cgroup_tree_empty(ids, path);
+	return r < 0 || rmdir(path) == 0 || errno == ENOENT ? r : -errno;
 }
 
 void cgroup_tree_forget(const char *state)
