@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-scope PREFIX PID: asks systemd's user manager to put the process into a delegated scope of its own, PREFIX-RANDOM.scope, and waits until
- * it is there (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION document). It is a program of its own so that
+ * holm-scope PREFIX PID: asks systemd's user manager (root: the system's) to put the process into a delegated scope of its own,
+ * PREFIX-RANDOM.scope, and waits until it is there (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION document). It is a program of its own so that
  * nothing that lives longer links libsystemd, and so that a bus that does not answer costs nobody anything: after five seconds it ends.
  * Prints nothing but errors; exit status 0: the process is in the scope. The scope goes when it is empty. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <systemd/sd-bus.h>
@@ -41,12 +42,42 @@ static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
 	return 0;
 }
 
+static int by_root(void)
+{
+	return geteuid() == 0;
+}
+
+static const char *manager(void)
+{
+	return by_root() ? "systemd" : "systemd's user manager";
+}
+
+/* Until 6.2 a process that moves to a group with a cpuset of its own forgets the processors that it was bound to; sessions move, and crun hands
+ * down whatever there is. */
+static int affinity_survives_cpuset(void)
+{
+	struct utsname u;
+	unsigned major = 0, minor = 0;
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 2));
+}
+
+static int append_delegation(sd_bus_message *m)
+{
+	if (affinity_survives_cpuset())
+		return sd_bus_message_append(m, "(sv)", "Delegate", "b", 1);
+	return sd_bus_message_append(m, "(sv)", "DelegateControllers", "as", 4, "cpu", "io", "memory", "pids");
+}
+
 static int append_properties(sd_bus_message *m, uint32_t pid)
 {
 	int r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0 && by_root())
+		r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice");
 	if (r >= 0)
-		r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "Description", "s", "holm machine", "Delegate", "b", 1, "CollectMode", "s",
-			"inactive-or-failed", "PIDs", "au", 1, pid);
+		r = append_delegation(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s", "inactive-or-failed", "PIDs",
+			"au", 1, pid);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -68,7 +99,7 @@ static int start(sd_bus *bus, const char *unit, uint32_t pid, char **ret)
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r < 0)
-		log_error("systemd's user manager makes no scope: %s", error.message ? error.message : strerror(-r));
+		log_error("%s makes no scope: %s", manager(), error.message ? error.message : strerror(-r));
 	else
 		*ret = xstrdup(path);
 	sd_bus_error_free(&error);
@@ -98,15 +129,15 @@ static int run(const char *prefix, uint32_t pid)
 	if (getrandom(&number, sizeof number, 0) != sizeof number)
 		return -EIO;
 	AUTOFREE char *unit = xasprintf("%s-%016llx.scope", prefix, (unsigned long long)number);
-	int r = sd_bus_open_user(&bus);
+	int r = by_root() ? sd_bus_open_system(&bus) : sd_bus_open_user(&bus);
 	if (r >= 0)
 		r = sd_bus_match_signal(bus, NULL, MANAGER, "JobRemoved", on_job_removed, &j);
 	if (r < 0)
-		log_error("cannot reach systemd's user manager: %s", strerror(-r));
+		log_error("cannot reach %s: %s", manager(), strerror(-r));
 	if (r >= 0)
 		r = start(bus, unit, pid, &j.path);
 	if (r >= 0 && (r = wait_for(bus, &j)) < 0)
-		log_error("systemd's user manager did not start the scope: %s", j.result ? j.result : strerror(-r));
+		log_error("%s did not start the scope: %s", manager(), j.result ? j.result : strerror(-r));
 	sd_bus_flush_close_unref(bus);
 	free(j.path);
 	free(j.removed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The machine's cgroup: a directory that the user may write to, so that the agent can make more below it, and whose limits only the keeper sets.
  *
- * Where a user bus seems to be there, holm-scope asks systemd's user manager for a delegated scope around the agent. Else the directory is made
+ * Where its bus seems to be there, holm-scope asks systemd's user manager (root: the system's) for a delegated scope around the agent. Else the directory is made
  * in the keeper's own cgroup, where that may be written. Else there is none, which is said and changes nothing but limits. The path is kept in
  * machines/NAME/native: what a killed keeper left is removed at the next start, or with the machine. Names carry the machine's hash.
  *
@@ -148,8 +148,11 @@ static void make_own(struct isolation_run *r)
 	decide(r);
 }
 
-static int user_bus_seems_there(void)
+/* Root's machines are the system manager's: they outlive root's login, and sudo gives no user manager. */
+static int bus_seems_there(void)
 {
+	if (geteuid() == 0)
+		return path_exists("/run/systemd/system") && path_exists("/run/dbus/system_bus_socket");
 	const char *address = getenv("DBUS_SESSION_BUS_ADDRESS"), *runtime = getenv("XDG_RUNTIME_DIR");
 	AUTOFREE char *usual = xasprintf("/run/user/%u/bus", (unsigned)geteuid());
 	AUTOFREE char *own = runtime ? path_join(runtime, "bus") : NULL;
@@ -175,7 +178,7 @@ void native_cgroup_begin(struct isolation_run *r)
 	r->cgroup = xnew(struct native_cgroup);
 	r->cgroup->inotify = -1;
 	cgroup_tree_forget(r->state);
-	if (!user_bus_seems_there() || start_scope(r) < 0)
+	if (!bus_seems_there() || start_scope(r) < 0)
 		make_own(r);
 }
 

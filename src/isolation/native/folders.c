@@ -2,7 +2,8 @@
  * What the agent gets to see of the host: shares, and the directories below the machine's own.
  *
  * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none of the host's ids; so each share comes
- * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP). For holm's own folders see view.c. */
+ * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP), and that is private: a clone of a shared
+ * mount is its peer (mount_namespaces(7)), and what the agent mounts in it would appear on the host. For holm's own folders see view.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -47,7 +48,7 @@ static const char *file_system_name(const char *path)
 
 static int idmapped_mount(struct isolation_run *r, const char *path, int recursive, struct error **err)
 {
-	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)r->share_mapping };
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_PRIVATE, .userns_fd = (uint64_t)r->share_mapping };
 	AUTO_FD int fd = clone_mount(path, recursive, err);
 	if (fd < 0)
 		return fd;

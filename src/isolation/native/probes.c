@@ -122,9 +122,11 @@ static int has_word(const char *words, const char *word)
 	return strv_contains(&list, word);
 }
 
-/* The user manager's own cgroup, when its bus is there to be asked. Owned, or NULL. */
+/* The cgroup of the manager whose bus is there to be asked: the user's own, for root the system's. Owned, or NULL. */
 static char *manager_cgroup(void)
 {
+	if (geteuid() == 0)
+		return path_exists("/run/systemd/system") && path_exists("/run/dbus/system_bus_socket") ? xstrdup("/sys/fs/cgroup") : NULL;
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	AUTOFREE char *bus = runtime && *runtime ? path_join(runtime, "bus") : xasprintf("/run/user/%u/bus", (unsigned)geteuid());
 	AUTOFREE char *path = xasprintf("/sys/fs/cgroup/user.slice/user-%u.slice/user@%u.service", (unsigned)geteuid(), (unsigned)geteuid());
@@ -142,11 +144,11 @@ static void probe_delegation(struct json_object *probes, const char *own)
 	}
 	AUTOFREE char *controllers = controllers_of(manager ? manager : own);
 	int enough = has_word(controllers, "memory") && has_word(controllers, "cpu");
-	const char *whose = manager ? "systemd's user manager" : own;
+	const char *whose = !manager ? own : geteuid() == 0 ? "systemd" : "systemd's user manager";
 	AUTOFREE char *detail = xasprintf("%s: %s%s", whose, *controllers ? controllers : "no controllers",
 		enough ? "" : "; limits for processors and memory need cpu and memory");
 	add(probes, "cgroup-delegation", enough, detail,
-		manager ? "sudo systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids" : "boot with systemd.unified_cgroup_hierarchy=1");
+		manager && geteuid() != 0 ? "sudo systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids" : "boot with systemd.unified_cgroup_hierarchy=1");
 }
 
 static void probe_cgroups(struct json_object *probes)

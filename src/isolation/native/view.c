@@ -75,10 +75,13 @@ static int add_folder(struct native_view *v, const char *path, struct error **er
 	char *closed = first_closed(path);
 	if (!closed)
 		return 0;
+	struct mount_attr attributes = { .propagation = MS_PRIVATE }; /* else it is a peer of the host's */
 	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (fd < 0) {
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0) {
+		int code = errno;
+		fd_close(fd);
 		free(closed);
-		return error_set_errno(err, errno, "cannot take a mount of %s", path);
+		return error_set_errno(err, code, "cannot take a mount of %s", path);
 	}
 	*f = (struct native_view_folder){ .path = xstrdup(path), .cover = closed, .mount = fd };
 	v->count++;
