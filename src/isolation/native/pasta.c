@@ -78,11 +78,17 @@ static int spawn_joined(struct isolation_run *r, char *const *argv, pid_t *ret, 
 	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !with_pid_namespace, .directory = "/", .new_group = 1,
 		.in_child = join, .in_child_data = &with_pid_namespace };
 	result = spawn(&o, ret, err);
-	if (result < 0 || !with_pid_namespace)
+	if (!with_pid_namespace)
 		return result;
-	spawn_wait(*ret, &status);
+	int in_between = result < 0 ? 0 : spawn_wait(*ret, &status) < 0 || status != 0;
 	fd_close(TAKE_FD(to));
-	if (status != 0 || fd_read_full(from, &pid, sizeof pid) != sizeof pid)
+	int known = fd_read_full(from, &pid, sizeof pid) == sizeof pid;
+	/* It is our child also when it failed; nobody else may reap it, and the agent's pid namespace does not end before that. */
+	if (result < 0 && known)
+		spawn_wait((pid_t)pid, &status);
+	if (result < 0)
+		return result;
+	if (in_between || !known)
 		return error_set(err, EIO, "cannot start pasta");
 	*ret = (pid_t)pid;
 	return 0;
