@@ -5,6 +5,10 @@
  *
  * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it. So it is started in the agent's user and
  * pid namespaces, as the latter's root: the kernel ends it with the agent, whoever is killed first. It is never root of the host.
+ *
+ * The namespaces that it serves are named by files that they are bound to, in a mount namespace of pasta's own: from a process's number it may
+ * not open them where AppArmor confines it, as on Debian, because that counts as tracing the process. Its profile lets it read
+ * /run/user/UID/netns; where there is no /run/user the files are in /tmp.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +16,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,7 +33,20 @@
 
 enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
 
-void pasta_arguments(struct strv *argv, pid_t pid, int host_access)
+#define NETNS "/0/netns"
+
+struct joining {
+	int with_pid_namespace;
+	const char *place;     /* covered by a tmpfs of pasta's own */
+	char user[64], net[64]; /* the namespaces, in /proc */
+};
+
+static const char *namespaces_place(void)
+{
+	return path_exists("/run/user") ? "/run/user" : "/tmp";
+}
+
+void pasta_arguments(struct strv *argv, const char *place, int host_access)
 {
 	strv_add(argv, "pasta");
 	strv_split(argv, "--foreground --stderr --quiet --config-net --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
@@ -34,23 +54,43 @@ void pasta_arguments(struct strv *argv, pid_t pid, int host_access)
 	strv_split(argv, "--address " VM_NETWORK_ADDRESS " --netmask 24 --gateway " VM_NETWORK_GATEWAY " --dns-forward " VM_NETWORK_DNS, " ");
 	if (!host_access)
 		strv_add(argv, "--no-map-gw");
-	strv_addf(argv, "%d", (int)pid);
+	strv_add(argv, "--no-netns-quit");
+	strv_addf(argv, "--userns=%s" NETNS "/user", place);
+	strv_addf(argv, "--netns=%s" NETNS "/net", place);
+}
+
+static int bind_file(const char *from, const char *to)
+{
+	return mknod(to, S_IFREG | 0600, 0) < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+/* In the child, as root of the agent's user namespace. */
+static int bind_namespaces(const struct joining *j)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	    mount("tmpfs", j->place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") < 0 || chdir(j->place) < 0 ||
+	    mkdir("0", 0755) < 0 || mkdir("0/netns", 0755) < 0)
+		return -errno;
+	int r = bind_file(j->user, "0/netns/user");
+	if (r >= 0)
+		r = bind_file(j->net, "0/netns/net");
+	return r < 0 || chdir("/") == 0 ? r : -errno;
 }
 
 /* In the child: enters the agent's namespaces. A pid namespace is entered by forking; the second process is the keeper's child too, and
  * tells its pid, which this one knows as the host does. */
 static int join(void *data)
 {
-	const int *with_pid_namespace = data;
+	const struct joining *j = data;
 	if (setns(JOIN_USER, CLONE_NEWUSER) < 0)
 		return -errno;
-	if (*with_pid_namespace && setns(JOIN_PID, CLONE_NEWPID) < 0)
+	if (j->with_pid_namespace && setns(JOIN_PID, CLONE_NEWPID) < 0)
 		return -errno;
 	if (setgroups(0, NULL) < 0 && errno != EPERM) /* EPERM: a mapping of one id allows it to nobody */
 		return -errno;
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return -errno;
-	if (*with_pid_namespace) {
+	if (j->with_pid_namespace) {
 		long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
 		if (pid < 0)
 			return -errno;
@@ -63,22 +103,25 @@ static int join(void *data)
 	}
 	close(JOIN_USER);
 	close(JOIN_REPORT);
-	return 0;
+	return bind_namespaces(j);
 }
 
 /* The pid of a pasta inside the agent's namespaces. The process in between ends at once. */
-static int spawn_joined(struct isolation_run *r, char *const *argv, pid_t *ret, struct error **err)
+static int spawn_joined(struct isolation_run *r, pid_t holder, char *const *argv, pid_t *ret, struct error **err)
 {
-	int ends[2], status, pid = 0, with_pid_namespace = r->pid_namespace >= 0;
+	int ends[2], status, pid = 0;
+	struct joining j = { .with_pid_namespace = r->pid_namespace >= 0, .place = namespaces_place() };
 	int result = fd_pipe(ends);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a pipe");
+	snprintf(j.user, sizeof j.user, "/proc/%d/ns/user", (int)holder);
+	snprintf(j.net, sizeof j.net, "/proc/%d/ns/net", (int)holder);
 	AUTO_FD int from = ends[0], to = ends[1];
 	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER }, { to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
-	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !with_pid_namespace, .directory = "/", .new_group = 1,
-		.in_child = join, .in_child_data = &with_pid_namespace };
+	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !j.with_pid_namespace, .directory = "/", .new_group = 1,
+		.in_child = join, .in_child_data = &j };
 	result = spawn(&o, ret, err);
-	if (!with_pid_namespace)
+	if (!j.with_pid_namespace)
 		return result;
 	int in_between = result < 0 ? 0 : spawn_wait(*ret, &status) < 0 || status != 0;
 	fd_close(TAKE_FD(to));
@@ -144,8 +187,8 @@ void native_network_start(struct isolation_run *r, pid_t holder)
 	native_network_stop(r);
 	if (!r->pasta)
 		return;
-	pasta_arguments(&argv, holder, r->machine->host_access);
-	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, strv_argv(&argv), &pid, &err);
+	pasta_arguments(&argv, namespaces_place(), r->machine->host_access);
+	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, holder, strv_argv(&argv), &pid, &err);
 	if (result >= 0 && (result = native_child_watch(r, CHILD_PASTA, pid, NULL)) < 0)
 		kill(pid, SIGKILL);
 	if (result < 0)

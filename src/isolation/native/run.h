@@ -105,7 +105,7 @@ void native_shares_done(struct isolation_run *r);
 int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 
 /* pasta.c */
-void pasta_arguments(struct strv *argv, pid_t pid, int host_access);
+void pasta_arguments(struct strv *argv, const char *place, int host_access); /* place: the folder whose 0/netns has the namespaces */
 void native_network_find(struct isolation_run *r);
 void native_network_start(struct isolation_run *r, pid_t holder); /* a process in it */
 void native_network_stop(struct isolation_run *r);

@@ -337,13 +337,13 @@ static void cgroup_paths(void **state)
 static void pasta_is_told_everything(void **state)
 {
 	AUTO_STRV struct strv argv = { 0 }, open = { 0 };
-	pasta_arguments(&argv, 42, 0);
+	pasta_arguments(&argv, "/run/user", 0);
 	AUTOFREE char *text = strv_join(&argv, " ");
 	assert_string_equal(text,
 		"pasta --foreground --stderr --quiet --config-net --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra --tcp-ports none --udp-ports none "
 		"--tcp-ns none --udp-ns none --mtu 65520 --ns-ifname eth0 --address 10.77.0.2 --netmask 24 --gateway 10.77.0.1 --dns-forward 10.77.0.3 "
-		"--no-map-gw 42");
-	pasta_arguments(&open, 42, 1);
+		"--no-map-gw --no-netns-quit --userns=/run/user/0/netns/user --netns=/run/user/0/netns/net");
+	pasta_arguments(&open, "/tmp", 1);
 	assert_false(strv_contains(&open, "--no-map-gw"));
 }
 
