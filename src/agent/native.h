@@ -18,7 +18,7 @@
 #define NATIVE_LAYERS AGENT_RUN "/layers"      /* short names of the overlay's directories */
 #define NATIVE_CONTROL 3                       /* the keeper's socket */
 
-enum { NATIVE_CPUS_MAX = 4096 };
+enum { NATIVE_CPUS_MAX = 4096, NATIVE_MTU = 65520 };
 
 struct native {
 	struct native_go go;
@@ -30,6 +30,7 @@ struct native {
 	size_t share_count;
 	uint64_t usage;
 	pid_t holder;           /* keeps the machine's user and network namespaces; 0: none */
+	int gate;               /* pidfd of the process that has the network namespace for pasta; -1: none */
 };
 
 /* There is one in a process. */
@@ -62,6 +63,11 @@ int native_cgroup_move_aside(void);
 /* native_network.c: a child that holds new user and network namespaces for the next init, unless there is one; and its end. */
 int native_network_make(struct native *n, struct error **err);
 void native_network_drop(struct native *n);
+
+/* native_gate.c: a child in a network namespace of the agent's, for pasta: moves the device from there to the holder's. The pidfd, which is
+ * n's, or -errno; and its end. */
+int native_gate_start(struct native *n, struct error **err);
+void native_gate_stop(struct native *n);
 
 /* native_cpus.c: N processors (0: all) out of those allowed, for every task in this pid namespace. */
 void native_set_cpus(struct native *n, uint64_t cpus);

@@ -27,6 +27,11 @@ static int read_string(struct json_object *o, const char *key, char **ret, struc
 	return r;
 }
 
+static int read_optional(struct json_object *o, const char *key, char **ret, struct error **err)
+{
+	return json_object_object_get_ex(o, key, NULL) ? read_string(o, key, ret, err) : 0;
+}
+
 /* An absolute path, normalized. */
 static int read_path(struct json_object *o, const char *key, char **ret, struct error **err)
 {
@@ -78,7 +83,8 @@ int native_go_parse(struct json_object *o, struct native_go *ret, struct error *
 	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.single, err))) < 0 || (r = optional(json_get_bool(o, "by_root", &g.by_root, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "delegated", &g.delegated, err))) < 0 || (r = optional(json_get_u64(o, "cpus", &g.cpus, err))) < 0 ||
 	    (r = read_extents(o, "uids", g.uids, &g.uid_count, err)) < 0 || (r = read_extents(o, "gids", g.gids, &g.gid_count, err)) < 0 ||
-	    (r = read_path(o, "crun", &g.crun, err)) < 0) {
+	    (r = read_path(o, "crun", &g.crun, err)) < 0 || (r = read_optional(o, "address", &g.address, err)) < 0 ||
+	    (r = read_optional(o, "gateway", &g.gateway, err)) < 0) {
 		native_go_done(&g);
 		return r;
 	}
@@ -89,6 +95,8 @@ int native_go_parse(struct json_object *o, struct native_go *ret, struct error *
 void native_go_done(struct native_go *g)
 {
 	free(g->crun);
+	free(g->address);
+	free(g->gateway);
 	*g = (struct native_go){ 0 };
 }
 

@@ -16,6 +16,7 @@ struct native_go {
 	struct runtime_id_mapping uids[NATIVE_EXTENTS_MAX], gids[NATIVE_EXTENTS_MAX]; /* of the outer user namespace */
 	size_t uid_count, gid_count;
 	char *crun;
+	char *address, *gateway; /* of the machine: "10.77.0.2/24", "10.77.0.1"; NULL: none */
 	uint64_t cpus; /* 0: all */
 };
 

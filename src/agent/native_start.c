@@ -33,7 +33,7 @@ enum { GO_MS = 60 * 1000 };
 
 struct native *native_self(void)
 {
-	static struct native self = { .host_view = -1 };
+	static struct native self = { .host_view = -1, .gate = -1 };
 	return &self;
 }
 

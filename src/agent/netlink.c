@@ -128,3 +128,17 @@ int network_apply(const struct boot_network *n, struct error **err)
 	r = n->gateway ? add_default_route(fd, index, gateway.s_addr) : 0;
 	return r < 0 ? error_set_errno(err, r, "cannot route by %s", n->gateway) : 0;
 }
+
+int network_move(const char *device, int netns, struct error **err)
+{
+	struct request q;
+	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
+	struct ifinfomsg m = { .ifi_family = AF_UNSPEC, .ifi_index = (int)if_nametoindex(device) };
+	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
+		return error_set_errno(err, errno, "cannot talk to the kernel about the network");
+	request_init(&q, RTM_NEWLINK, 0, &m, sizeof m);
+	request_add(&q, IFLA_NET_NS_FD, &netns, sizeof netns);
+	int r = request_do(fd, &q);
+	return r < 0 ? error_set_errno(err, r, "cannot give %s to the machine", device) : 0;
+}

@@ -117,11 +117,12 @@ static void init_starting(struct agent *a)
 	if (n->holder)
 		return;
 	int r = native_network_make(n, &err);
-	AUTO_FD int pidfd = r < 0 ? r : (int)syscall(SYS_pidfd_open, n->holder, 0);
-	if (pidfd < 0)
+	if (r >= 0)
+		r = native_gate_start(n, &err);
+	if (r < 0)
 		log_error("%s", error_text(err, r));
 	else
-		tell_flag(a, "network", 1, pidfd);
+		tell_flag(a, "network", 1, n->gate);
 }
 
 /* systemd ends the scope around the machine, as at the last logout and when the host shuts down, and gives everything in it some time. The init
@@ -180,6 +181,7 @@ static void init_started(struct agent *a)
 
 static void init_ended(struct agent *a)
 {
+	native_gate_stop(native_self());
 	native_network_drop(native_self());
 	tell_flag(a, "init", 0, -1);
 }

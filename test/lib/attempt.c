@@ -4,12 +4,14 @@
  *   attempt setattr-rw MOUNT          takes "read-only" off a mount and all below it
  *   attempt clone-rw MOUNT FILE       makes a writable copy of the mount and writes FILE in it
  *   attempt abstract NAME             connects to a unix socket in the abstract name space
+ *   attempt tcp ADDRESS PORT          connects within two seconds
  *   attempt module                    asks for loading a kernel module
  *   attempt xattr FILE NAME=VALUE     sets an extended attribute
  *   attempt xattrs FILE...            prints all of them, one a line
  *
  * Exits with 0 when it was let, with 1 and the reason when not, with 2 when the words are wrong. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -57,6 +59,18 @@ static int connect_abstract(const char *name)
 	return 0;
 }
 
+static int connect_tcp(const char *address, const char *port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+	struct timeval limit = { .tv_sec = 2 };
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
+		return 2;
+	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 || connect(s, (void *)&a, sizeof(a)) < 0)
+		return refused("connect");
+	return 0;
+}
+
 static int set_xattr(const char *file, char *pair)
 {
 	char *value = strchr(pair, '=');
@@ -90,6 +104,8 @@ int main(int argc, char **argv)
 		result = clone_rw(argv[2], argv[3]);
 	else if (!strcmp(what, "abstract") && argc == 3)
 		result = connect_abstract(argv[2]);
+	else if (!strcmp(what, "tcp") && argc == 4)
+		result = connect_tcp(argv[2], argv[3]);
 	else if (!strcmp(what, "module"))
 		result = syscall(SYS_init_module, "", 0UL, "") < 0 ? refused("init_module") : 0;
 	else if (!strcmp(what, "xattr") && argc == 4)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network: pasta(1) makes a device in the machine's network namespace, configures it, and translates between its packets and sockets of
+ * The network: pasta(1) makes a device in a network namespace of the agent's, which moves it to the machine's (agent/native_gate.c), and translates between its packets and sockets of
  * the host user, with the same addresses that a virtual machine has. Each init gets a new namespace, and so its own pasta, which starts before it.
  * It forwards no ports by itself: a machine's ports are published by the keeper, and nothing listens on the host for it.
  *
  * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it. So it is started in the agent's user and
  * pid namespaces, as the latter's root: the kernel ends it with the agent, whoever is killed first. It is never root of the host.
  *
- * The namespaces that it serves are named by files that they are bound to, in a mount namespace of pasta's own: from a process's number it may
+ * The namespace that it serves is named by a file that it is bound to, in a mount namespace of pasta's own: from a process's number it may
  * not open them where AppArmor confines it, as on Debian, because that counts as tracing the process. Its profile lets it read
  * /run/user/UID/netns; where there is no /run/user the files are in /tmp.
  */
@@ -38,7 +38,7 @@ enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
 struct joining {
 	int with_pid_namespace;
 	const char *place;     /* covered by a tmpfs of pasta's own */
-	char user[64], net[64]; /* the namespaces, in /proc */
+	char net[64]; /* the namespace, in /proc */
 };
 
 static const char *namespaces_place(void)
@@ -49,13 +49,12 @@ static const char *namespaces_place(void)
 void pasta_arguments(struct strv *argv, const char *place, int host_access)
 {
 	strv_add(argv, "pasta");
-	strv_split(argv, "--foreground --stderr --quiet --config-net --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
+	strv_split(argv, "--foreground --stderr --quiet --config-net --netns-only --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
 	strv_split(argv, "--tcp-ports none --udp-ports none --tcp-ns none --udp-ns none --mtu 65520 --ns-ifname eth0", " ");
 	strv_split(argv, "--address " VM_NETWORK_ADDRESS " --netmask 24 --gateway " VM_NETWORK_GATEWAY " --dns-forward " VM_NETWORK_DNS, " ");
 	if (!host_access)
 		strv_add(argv, "--no-map-gw");
 	strv_add(argv, "--no-netns-quit");
-	strv_addf(argv, "--userns=%s" NETNS "/user", place);
 	strv_addf(argv, "--netns=%s" NETNS "/net", place);
 }
 
@@ -71,9 +70,7 @@ static int bind_namespaces(const struct joining *j)
 	    mount("tmpfs", j->place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") < 0 || chdir(j->place) < 0 ||
 	    mkdir("0", 0755) < 0 || mkdir("0/netns", 0755) < 0)
 		return -errno;
-	int r = bind_file(j->user, "0/netns/user");
-	if (r >= 0)
-		r = bind_file(j->net, "0/netns/net");
+	int r = bind_file(j->net, "0/netns/net");
 	return r < 0 || chdir("/") == 0 ? r : -errno;
 }
 
@@ -107,15 +104,14 @@ static int join(void *data)
 }
 
 /* The pid of a pasta inside the agent's namespaces. The process in between ends at once. */
-static int spawn_joined(struct isolation_run *r, pid_t holder, char *const *argv, pid_t *ret, struct error **err)
+static int spawn_joined(struct isolation_run *r, pid_t gate, char *const *argv, pid_t *ret, struct error **err)
 {
 	int ends[2], status, pid = 0;
 	struct joining j = { .with_pid_namespace = r->pid_namespace >= 0, .place = namespaces_place() };
 	int result = fd_pipe(ends);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a pipe");
-	snprintf(j.user, sizeof j.user, "/proc/%d/ns/user", (int)holder);
-	snprintf(j.net, sizeof j.net, "/proc/%d/ns/net", (int)holder);
+	snprintf(j.net, sizeof j.net, "/proc/%d/ns/net", (int)gate);
 	AUTO_FD int from = ends[0], to = ends[1];
 	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER }, { to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
 	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !j.with_pid_namespace, .directory = "/", .new_group = 1,
@@ -179,7 +175,7 @@ void native_network_stop(struct isolation_run *r)
 	}
 }
 
-void native_network_start(struct isolation_run *r, pid_t holder)
+void native_network_start(struct isolation_run *r, pid_t gate)
 {
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_ERROR struct error *err = NULL;
@@ -188,7 +184,7 @@ void native_network_start(struct isolation_run *r, pid_t holder)
 	if (!r->pasta)
 		return;
 	pasta_arguments(&argv, namespaces_place(), r->machine->host_access);
-	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, holder, strv_argv(&argv), &pid, &err);
+	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, gate, strv_argv(&argv), &pid, &err);
 	if (result >= 0 && (result = native_child_watch(r, CHILD_PASTA, pid, NULL)) < 0)
 		kill(pid, SIGKILL);
 	if (result < 0)

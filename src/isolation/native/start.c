@@ -22,6 +22,7 @@
 #include "isolation/native/run.h"
 #include "isolation/native/view.h"
 #include "isolation/vm/find.h"
+#include "isolation/vm/network.h"
 
 enum {
 	START_MS = 20 * 1000, /* from the spawn to an agent that listens */
@@ -113,6 +114,8 @@ static char *go_message(const struct isolation_run *r)
 	json_add(go, "gids", extents(r->ids.gids, r->ids.gid_count));
 	json_add_string(go, "crun", r->crun);
 	json_add_u64(go, "cpus", r->cpus);
+	json_add_string(go, "address", VM_NETWORK_ADDRESS "/24");
+	json_add_string(go, "gateway", VM_NETWORK_GATEWAY);
 	json_add(o, "go", go);
 	return json_to_string(o, 0);
 }
