@@ -6,4 +6,4 @@
 #include "boot_request.h"
 
 /* A worker_fn; data is the struct boot_request. Sends {"stage"} and {"note"} messages; when create-user.sh fails {"log":[lines]}. */
-int prepare_run(int channel, void *request, struct error **err);
+int prepare_run(int channel, void *agent, struct error **err);

@@ -42,7 +42,7 @@ struct transport_fds_events {
 };
 int transport_fds_new(struct loop *l, int socket, const struct transport_fds_events *events, void *data, struct transport **ret);
 /* Sends a message; fd is borrowed, -1: none. -EMSGSIZE; -ENOBUFS when too many wait. */
-int transport_fds_send(struct transport *t, const char *text, int fd);
+int transport_fds_send(struct transport *base, const char *text, int fd);
 
 enum mux_role { MUX_CLIENT, MUX_SERVER };
 /* HTTP/2 with prior knowledge (RFC 9113 3.3) over fd (taken). The client opens streams, the server accepts them. At most 256

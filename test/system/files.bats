@@ -188,7 +188,8 @@ fsd_worker()
 	local keeper pid
 	keeper=$(keeper_of "$1") || return 1
 	for pid in /proc/[0-9]*; do
-		[ "$(cat "$pid/comm" 2>/dev/null)" = holm-fsd-worker ] && descends "${pid#/proc/}" "$keeper" || continue
+		[ "$(cat "$pid/comm" 2>/dev/null)" = holm-fsd-worker ] || continue
+		descends "${pid#/proc/}" "$keeper" || continue
 		echo "${pid#/proc/}"
 		return 0
 	done
@@ -213,7 +214,7 @@ copied()
 	for n in $(seq 1 240); do
 		head -c $((n * 97)) /dev/urandom >"tree/f$n"
 	done
-	holm machine run sh -c 'exec 3>open 4<open; echo before >&3; rm open; touch held; while [ ! -e done ]; do sleep 0.2; done; echo after >&3; cat <&4 >kept' 3>&- &
+	holm machine run sh -c 'exec 3>open 4<open; echo before >&3; rm open; touch held; while [ ! -e finished ]; do sleep 0.2; done; echo after >&3; cat <&4 >kept' 3>&- &
 	reader=$!
 	until_true 60 test -e held
 	holm machine run sh -c 'mkdir copy && cp -r tree/. copy/ && cd copy && for f in f1?; do mv $f new.$f && ln -s new.$f $f; done && mkdir -p a/b/c' 3>&- &
@@ -225,7 +226,7 @@ copied()
 		until_true 20 other_worker "$worker"
 	done
 	wait "$copier"
-	touch done
+	touch finished
 	wait "$reader"
 	equal "$(printf 'before\nafter')" "$(cat kept)"
 	diff -r --exclude='new.*' --exclude=a tree copy
@@ -233,7 +234,7 @@ copied()
 	[ -d copy/a/b/c ]
 	equal "$(cat copy/f* | sha256sum)" "$(holm machine run sh -c 'cat copy/f*' | sha256sum)"
 	equal running "$(state box)"
-	holm machine run rm -r tree copy held done kept
+	holm machine run rm -r tree copy held finished kept
 	[ ! -e copy ]
 }
 

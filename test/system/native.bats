@@ -250,28 +250,6 @@ writes()
 	kill "$listener"
 }
 
-@test "the host's loopback is not reached by way of the machine's network device either" {
-	requires socat pasta
-	local address port first second try
-	address=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
-	[ -n "$address" ] || skip "this host has no network"
-	port=$(free_port)
-	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
-	first=$!
-	socat "TCP4-LISTEN:$port,bind=$address,fork" /dev/null 3>&- &
-	second=$!
-	create looped busybox
-	until_true 10 "$HOME/attempt" tcp 127.0.0.1 "$port"
-	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
-	try='for f in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 >$f; done; for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done
-		ip addr del 127.0.0.1/8 dev lo; ip link set lo down; ip route replace "$4" via 10.77.0.1 dev eth0 || exit 0
-		"$1/attempt" tcp "$2" "$3"; r=$?; ip route del "$4"; ip link set lo up; ip addr add 127.0.0.1/8 dev lo 2>/dev/null; exit $r'
-	root_script looped "$try" "$HOME" "$address" "$port" "$address/32"
-	refuse looped "$try" "$HOME" 127.0.0.1 "$port" 127.0.0.0/8
-	kill "$first" "$second"
-	holm machine rm --force looped
-}
-
 @test "every namespace is the machine's own, and its user namespace is not the one that mounts" {
 	local kind init agent
 	init=$(init_of box) agent=$(agent_of box)

@@ -100,6 +100,35 @@ teardown_file()
 	equal '' "$(ss -Hltun "sport = :$TCP or sport = :$UDP or sport = :$ANY")"
 }
 
+# Root inside may route 127/8 to the network device; whoever carries the packets outside must not connect there for it.
+@test "the host's loopback is not reached by way of the machine's network device either" {
+	requires socat cc passt
+	local address port first second route attempt
+	address=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+	[ -n "$address" ] || skip "this host has no network"
+	cc -static -o "$HOME/attempt" "$BATS_TEST_DIRNAME/../lib/attempt.c"
+	port=$(free_port)
+	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
+	first=$!
+	socat "TCP4-LISTEN:$port,bind=$address,fork" /dev/null 3>&- &
+	second=$!
+	create looped busybox
+	until_true 10 "$HOME/attempt" tcp 127.0.0.1 "$port"
+	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
+	route='for f in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 >$f; done; for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done
+		ip addr del 127.0.0.1/8 dev lo; ip link set lo down; ip route replace "$1" via 10.77.0.1 dev eth0'
+	as_root looped sh -c "$route" sh "$address/32"
+	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
+	as_root looped sh -c "$route" sh 127.0.0.0/8
+	for attempt in 1 2; do
+		run as_root looped "$HOME/attempt" tcp 127.0.0.1 "$port"
+		[ "$status" != 0 ] && [ "$status" -lt 125 ]
+	done
+	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
+	kill "$first" "$second"
+	holm machine rm --force looped
+}
+
 @test "the host's loopback is not reachable from inside, unless --host-access" {
 	requires tun socat
 	local port listener

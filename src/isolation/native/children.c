@@ -106,11 +106,10 @@ void native_children_kill(struct isolation_run *r)
 void native_children_reap(struct isolation_run *r)
 {
 	int status;
-	while (r->children) {
-		struct native_child *c = r->children;
+	for (struct native_child *c = TAKE_PTR(r->children), *next; c; c = next) {
+		next = c->next;
 		source_free(TAKE_PTR(c->source));
 		spawn_wait(c->pid, &status);
-		unlink_child(c);
 		child_free(c);
 	}
 }

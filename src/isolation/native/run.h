@@ -107,7 +107,7 @@ int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 /* pasta.c */
 void pasta_arguments(struct strv *argv, const char *place, int host_access); /* place: the folder whose 0/netns has the namespaces */
 void native_network_find(struct isolation_run *r);
-void native_network_start(struct isolation_run *r, pid_t holder); /* a process in it */
+void native_network_start(struct isolation_run *r, pid_t gate); /* a process in its namespace */
 void native_network_stop(struct isolation_run *r);
 
 /* cgroup.c */

@@ -157,6 +157,7 @@ static void vm_free(struct isolation_run *r)
 		port_done(&r->ports[i]);
 	vsock_done(r);
 	user_network_done(r);
+	passt_gate_done(r);
 	qmp_free(r->qmp);
 	shares_done(r);
 	boot_log_done(&r->log);

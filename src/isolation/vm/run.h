@@ -68,6 +68,7 @@ struct isolation_run {
 	struct vm_port ports[2]; /* keeper's, agent's */
 	struct vsock *vsock;
 	struct user_network *user_network;
+	struct passt_gate *passt_gate;
 	struct vm_share *shares;
 	unsigned slots;
 	uint64_t slots_used; /* bit set */
@@ -126,6 +127,10 @@ void shares_done(struct isolation_run *r);
 /* vsock.c */
 int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err);
 void vsock_done(struct isolation_run *r);
+
+/* passt_gate.c: puts the filter between QEMU and passt. *network: passt's socket, taken; becomes QEMU's end. */
+int passt_gate_open(struct isolation_run *r, int *network, struct error **err);
+void passt_gate_done(struct isolation_run *r);
 
 /* user_network.c */
 int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd, struct error **err);

@@ -194,6 +194,8 @@ static int open_network(struct start *s, struct error **err)
 		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
 	if (r->network == VM_NETWORK_PASST) {
 		result = passt_start(r, &fd, err);
+		if (result >= 0 && !r->host_access)
+			result = passt_gate_open(r, &fd, err);
 		s->plan.network_fd = give(s, fd);
 		return result;
 	}
