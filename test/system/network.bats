@@ -103,7 +103,7 @@ teardown_file()
 # Root inside may route 127/8 to the network device; whoever carries the packets outside must not connect there for it.
 @test "the host's loopback is not reached by way of the machine's network device either" {
 	requires socat cc passt
-	local address port first second route attempt
+	local address port first second route
 	address=$(ip -4 -o addr show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
 	[ -n "$address" ] || skip "this host has no network"
 	cc -static -o "$HOME/attempt" "$BATS_TEST_DIRNAME/../lib/attempt.c"
@@ -120,7 +120,7 @@ teardown_file()
 	as_root looped sh -c "$route" sh "$address/32"
 	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
 	as_root looped sh -c "$route" sh 127.0.0.0/8
-	for attempt in 1 2; do
+	for _ in 1 2; do
 		run as_root looped "$HOME/attempt" tcp 127.0.0.1 "$port"
 		[ "$status" != 0 ] && [ "$status" -lt 125 ]
 	done
