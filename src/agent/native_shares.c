@@ -73,17 +73,27 @@ static int cover(int share, const char *relative, struct error **err)
 	return 0;
 }
 
+/* The keeper has resolved the path: a symlink on the way was put there since, by somebody who may write to a directory above. */
+static int clone_resolved(const char *host)
+{
+	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = top < 0 ? -errno : path_open_beneath(top, host[1] ? host + 1 : ".", O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	return tree < 0 ? -errno : tree;
+}
+
 static int clone_host(const struct native_share *s, struct error **err)
 {
 	int back = -1;
 	int r = native_enter_host_view(&back, err);
 	if (r < 0)
 		return r;
-	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, s->host, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	int code = errno;
+	AUTO_FD int tree = clone_resolved(s->host);
 	r = native_return(back);
 	if (tree < 0 || r < 0)
-		return error_set_errno(err, tree < 0 ? code : -r, "cannot share %s", s->host);
+		return error_set_errno(err, tree < 0 ? tree : r, "cannot share %s", s->host);
 	return TAKE_FD(tree);
 }
 

@@ -92,7 +92,7 @@ static char *find_holders(uint64_t mount)
 		if (parse_u32(e->d_name, &pid) < 0)
 			continue;
 		AUTO_FD int process = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		AUTO_FD int comm = process < 0 ? -1 : openat(process, "comm", O_RDONLY | O_CLOEXEC);
+		AUTO_FD int comm = process < 0 ? -1 : openat(process, "comm", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		AUTOFREE char *name = NULL;
 		if (process < 0 || !holds(process, mount))
 			continue;
