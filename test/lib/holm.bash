@@ -330,6 +330,14 @@ is_state()
 	[ "$(state "$1")" = "$2" ]
 }
 
+# listen ADDRESS ANSWER: socat in the background, its process id in $pid. Each connection's own process ends soon after its last byte, and none holds
+# a descriptor of bats, which would wait for it.
+listen()
+{
+	socat -T 5 "$1" "$2" >/dev/null 2>&1 3>&- &
+	pid=$!
+}
+
 # A TCP or UDP port that nobody uses now.
 free_port()
 {

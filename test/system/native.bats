@@ -236,15 +236,14 @@ writes()
 @test "abstract unix sockets and the network of the host are not there" {
 	requires socat
 	local pid port listener
-	socat "ABSTRACT-LISTEN:holm-test-$$,fork" 'SYSTEM:echo host' 3>&- &
-	pid=$!
+	listen "ABSTRACT-LISTEN:holm-test-$$,fork" 'SYSTEM:echo host'
 	until_true 10 ./attempt abstract "holm-test-$$"
 	refuse box '"$1/attempt" abstract "$2"' "$HOME" "holm-test-$$"
 	kill "$pid"
 	[ "$(readlink /proc/self/ns/net)" != "$(in_machine box readlink /proc/self/ns/net)" ]
 	port=$(free_port)
-	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
-	listener=$!
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null
+	listener=$pid
 	until_true 10 grep -q "$(printf '0100007F:%04X' "$port")" /proc/net/tcp
 	equal '' "$(as_root box sh -c 'cat /proc/net/tcp /proc/1/net/tcp' | grep "$(printf ':%04X' "$port")" || true)"
 	kill "$listener"

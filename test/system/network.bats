@@ -83,11 +83,11 @@ teardown_file()
 @test "a port that is taken is a clear error, and the machine does not linger" {
 	local port keeper
 	port=$(free_port)
-	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
-	keeper=$!
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null
+	keeper=$pid
 	create taken busybox --no-boot -p "$port:80"
 	run --separate-stderr holm machine start taken
-	kill $keeper
+	kill "$keeper"
 	[ "$status" != 0 ]
 	contains "$stderr" "$port"
 	equal stopped "$(state taken)"
@@ -108,10 +108,10 @@ teardown_file()
 	[ -n "$address" ] || skip "this host has no network"
 	cc -static -o "$HOME/attempt" "$BATS_TEST_DIRNAME/../lib/attempt.c"
 	port=$(free_port)
-	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null 3>&- &
-	first=$!
-	socat "TCP4-LISTEN:$port,bind=$address,fork" /dev/null 3>&- &
-	second=$!
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null
+	first=$pid
+	listen "TCP4-LISTEN:$port,bind=$address,fork" /dev/null
+	second=$pid
 	create looped busybox
 	until_true 10 "$HOME/attempt" tcp 127.0.0.1 "$port"
 	until_true 10 as_root looped "$HOME/attempt" tcp "$address" "$port"
@@ -133,8 +133,8 @@ teardown_file()
 	requires tun socat
 	local port listener
 	port=$(free_port)
-	socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" 'SYSTEM:echo host' 3>&- &
-	listener=$!
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" 'SYSTEM:echo host'
+	listener=$pid
 	create closed busybox --no-boot
 	create open busybox --no-boot --host-access
 	local gateway got
@@ -152,7 +152,7 @@ teardown_file()
 	}
 	# A session does not wait for the network.
 	until_true 10 from_host
-	kill $listener
+	kill "$listener"
 	holm machine rm --force closed open
 }
 
