@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# isolation: native
 # Machines in namespaces on the host's own kernel: whose files they are, and what root inside is kept from. Each attempt to get out stands
 # beside something of the same kind that is allowed, so that a tool that is missing does not look like a refusal.
 load ../lib/holm
 
 setup_file()
 {
-	requires native cc
 	holm_begin
 	cc -static -o "$WORLD/attempt" "$BATS_TEST_DIRNAME/../lib/attempt.c"
 	create box busybox --no-boot

@@ -1,12 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# isolation: native
 # A user without subordinate ids, and without a VM. Only root can be somebody else for that: `games`, whom Debian gives none.
 load ../../lib/holm
 
 setup_file()
 {
-	[ "$(id -u)" = 0 ] || skip "only as root"
-	requires native
 	getent passwd games >/dev/null || skip "there is no user games here"
 	! grep -q '^games:' /etc/subuid || skip "games has subordinate ids here"
 	holm_begin
