@@ -18,11 +18,12 @@ FUZZ_SECONDS ?= 60
 export BUILD FUZZ_SECONDS
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) $$(test -t 1 || echo --quiet)
 
 $(BUILD)/build.ninja:
 	@tools/deps --check build
-	@meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_ARGS)
+	@mkdir -p $(BUILD) && echo "configuring ($(BUILD)/configure.log)"
+	@meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_ARGS) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
 
 # The programs find their files from where they are, so another prefix changes no program: only where `install` puts them.
 install: all

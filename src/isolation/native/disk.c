@@ -192,8 +192,9 @@ static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes)
 	AUTOFREE char *path = machine_file(m->name, NATIVE "/usage"), *text = NULL;
 	int r = path_read_file(path, USAGE_MAX, &text, NULL);
 	if (r == -ENOENT) {
+		AUTOFREE char *upper = machine_file(m->name, NATIVE "/upper");
 		*ret_bytes = 0;
-		return 0;
+		return path_exists(upper) ? -ENODATA : 0; /* just started, and not measured yet */
 	}
 	if (r < 0)
 		return r;

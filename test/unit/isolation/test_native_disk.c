@@ -106,7 +106,9 @@ static void test_create(void **state)
 	assert_int_equal(create("one"), -EEXIST);
 	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
 	assert_int_equal(used, 0);
-	AUTOFREE char *usage = machine_file("one", "native/usage");
+	AUTOFREE char *upper = machine_file("one", "native/upper"), *usage = machine_file("one", "native/usage");
+	assert_int_equal(mkdir(upper, 0755), 0);
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), -ENODATA); /* it runs and was not measured yet */
 	AUTO_FD int fd = open(usage, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(fd_write_full(fd, "4096\n", 5), 0);
 	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
