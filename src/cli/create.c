@@ -56,7 +56,6 @@ static const char *const applied[] = { "cpus", "memory", "disk-size", "home-moun
 /* Everything that can be wrong without asking anybody. */
 static int configure(struct options *o, struct machine **ret, struct error **err)
 {
-	AUTO_SETTINGS struct settings settings = { 0 };
 	const char *image = options_words(o)->items[0], *given = options_string(o, "name");
 	if (!*image)
 		return error_set(err, EINVAL, "an image's name cannot be empty");
@@ -64,13 +63,7 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 	AUTO_MACHINE struct machine *m = machine_new(name);
 	int r = machine_name_free(name, err);
 	if (r == 0)
-		r = settings_load(&settings, err);
-	if (r == 0)
-		r = make_apply_settings(m, &settings, err);
-	if (r == 0)
-		r = make_apply_options(m, o, applied, err);
-	if (r == 0)
-		r = make_choose_form(m, err);
+		r = make_configure(m, o, applied, err);
 	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;

@@ -102,15 +102,8 @@ static char *choose_name(struct options *o, struct json_object *settings)
 static int choose_isolation(struct options *o, struct machine **ret, struct error **err)
 {
 	static const char *const applied[] = { "isolation", NULL };
-	AUTO_SETTINGS struct settings settings = { 0 };
 	AUTO_MACHINE struct machine *m = machine_new("import");
-	int r = settings_load(&settings, err);
-	if (r == 0)
-		r = make_apply_settings(m, &settings, err);
-	if (r == 0)
-		r = make_apply_options(m, o, applied, err);
-	if (r == 0)
-		r = make_choose_form(m, err);
+	int r = make_configure(m, o, applied, err);
 	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;

@@ -190,6 +190,17 @@ int make_choose_form(struct machine *m, struct error **err)
 	return isolation_resolve(m, &m->form, &warning, err);
 }
 
+int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err)
+{
+	AUTO_SETTINGS struct settings settings = { 0 };
+	int r = settings_load(&settings, err);
+	if (r == 0)
+		r = make_apply_settings(m, &settings, err);
+	if (r == 0)
+		r = make_apply_options(m, o, names, err);
+	return r == 0 ? make_choose_form(m, err) : r;
+}
+
 char *make_form_option(const struct machine *m)
 {
 	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);

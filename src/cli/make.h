@@ -10,6 +10,8 @@
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err);
 /* Sets what the options say: --cpus --memory ... as far as `names` (NULL-terminated; keys of machine_set) lists them, and -v, -p, -e where the command has them. */
 int make_apply_options(struct machine *m, struct options *o, const char *const *names, struct error **err);
+/* All that a new machine's settings come from: the configuration file, then the options; and make_choose_form(). */
+int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err);
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
 /* The host side of a mount must be a directory now. */
 int make_check_mount(const struct machine_mount *mount, struct error **err);
