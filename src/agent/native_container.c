@@ -12,14 +12,6 @@
 
 enum { CONTAINER_MOUNTS_MAX = 16, TTY_GROUP = 5 };
 
-static int is_mapped(const struct runtime_id_mapping *extents, size_t count, uint32_t id)
-{
-	for (size_t i = 0; i < count; i++)
-		if (id >= extents[i].inside && id - extents[i].inside < extents[i].count)
-			return 1;
-	return 0;
-}
-
 static size_t list_mounts(const struct native *n, struct runtime_mount *to)
 {
 	static const struct runtime_mount base[] = {
@@ -30,9 +22,10 @@ static size_t list_mounts(const struct native *n, struct runtime_mount *to)
 		{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
 	};
 	size_t count = 0;
+	uint32_t tty;
 	for (size_t i = 0; i < ARRAY_SIZE(base); i++)
 		to[count++] = base[i];
-	to[count++] = (struct runtime_mount){ "/dev/pts", "devpts", "devpts", is_mapped(n->go.gids, n->go.gid_count, TTY_GROUP)
+	to[count++] = (struct runtime_mount){ "/dev/pts", "devpts", "devpts", idmap_outside(n->go.ids.gids, n->go.ids.gid_count, TTY_GROUP, &tty)
 			? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" };
 	if (n->writable_cgroup)
 		to[count++] = (struct runtime_mount){ "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,rw" };

@@ -44,7 +44,7 @@ static int read_path(struct json_object *o, const char *key, char **ret, struct 
 }
 
 /* [inside, outside, count] */
-static int read_extent(struct json_object *o, struct runtime_id_mapping *ret)
+static int read_extent(struct json_object *o, struct idmap_extent *ret)
 {
 	uint64_t n[3];
 	if (!json_object_is_type(o, json_type_array) || json_object_array_length(o) != ARRAY_SIZE(n))
@@ -58,16 +58,16 @@ static int read_extent(struct json_object *o, struct runtime_id_mapping *ret)
 	}
 	if (n[2] == 0 || n[0] + n[2] > UINT32_MAX || n[1] + n[2] > UINT32_MAX)
 		return -EINVAL;
-	*ret = (struct runtime_id_mapping){ (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2] };
+	*ret = (struct idmap_extent){ (uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2] };
 	return 0;
 }
 
-static int read_extents(struct json_object *o, const char *key, struct runtime_id_mapping *ret, size_t *ret_count, struct error **err)
+static int read_extents(struct json_object *o, const char *key, struct idmap_extent *ret, size_t *ret_count, struct error **err)
 {
 	struct json_object *list = NULL;
 	int r = json_get_array(o, key, &list, err);
 	size_t n = r < 0 ? 0 : json_object_array_length(list);
-	if (n == 0 || n > NATIVE_EXTENTS_MAX)
+	if (n == 0 || n > IDMAP_EXTENTS_MAX)
 		return error_set(err, EINVAL, "the keeper's message has no usable \"%s\"", key);
 	for (size_t i = 0; i < n; i++)
 		if (read_extent(json_object_array_get_idx(list, i), &ret[i]) < 0)
@@ -80,9 +80,9 @@ int native_go_parse(struct json_object *o, struct native_go *ret, struct error *
 {
 	struct native_go g = { 0 };
 	int r = json_object_is_type(o, json_type_object) ? 0 : error_set(err, EINVAL, "the keeper's \"go\" is not an object");
-	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.single, err))) < 0 || (r = optional(json_get_bool(o, "by_root", &g.by_root, err))) < 0 ||
+	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.ids.single, err))) < 0 || (r = optional(json_get_bool(o, "by_root", &g.ids.by_root, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "delegated", &g.delegated, err))) < 0 || (r = optional(json_get_u64(o, "cpus", &g.cpus, err))) < 0 ||
-	    (r = read_extents(o, "uids", g.uids, &g.uid_count, err)) < 0 || (r = read_extents(o, "gids", g.gids, &g.gid_count, err)) < 0 ||
+	    (r = read_extents(o, "uids", g.ids.uids, &g.ids.uid_count, err)) < 0 || (r = read_extents(o, "gids", g.ids.gids, &g.ids.gid_count, err)) < 0 ||
 	    (r = read_path(o, "crun", &g.crun, err)) < 0 || (r = read_optional(o, "address", &g.address, err)) < 0 ||
 	    (r = read_optional(o, "gateway", &g.gateway, err)) < 0) {
 		native_go_done(&g);

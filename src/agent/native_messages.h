@@ -7,14 +7,13 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
-#include "oci/runtime_spec.h"
+#include "idmap/idmap.h"
 
-enum { NATIVE_EXTENTS_MAX = 32, NATIVE_HIDDEN_MAX = 256, NATIVE_SHARES_MAX = 256 };
+enum { NATIVE_HIDDEN_MAX = 256, NATIVE_SHARES_MAX = 256 };
 
 struct native_go {
-	int single, by_root, delegated;
-	struct runtime_id_mapping uids[NATIVE_EXTENTS_MAX], gids[NATIVE_EXTENTS_MAX]; /* of the outer user namespace */
-	size_t uid_count, gid_count;
+	struct idmap ids; /* of the outer user namespace; without the user's own */
+	int delegated;
 	char *crun;
 	char *address, *gateway; /* of the machine: "10.77.0.2/24", "10.77.0.1"; NULL: none */
 	uint64_t cpus; /* 0: all */

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "native.h"
@@ -51,20 +50,6 @@ static _Noreturn void holder(int socket)
 		pause();
 }
 
-/* Each range onto itself: none may span two of the parent's (user_namespaces(7)). */
-static int write_map(pid_t pid, const char *file, const struct runtime_id_mapping *extents, size_t count)
-{
-	AUTO_BUFFER struct buffer text;
-	AUTOFREE char *path = xasprintf("/proc/%d/%s", (int)pid, file);
-	buffer_init(&text, 4096);
-	for (size_t i = 0; i < count; i++)
-		buffer_appendf(&text, "%u %u %u\n", extents[i].inside, extents[i].inside, extents[i].count);
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return write(fd, text.data, text.size) < 0 ? -errno : 0;
-}
-
 static int expect(int socket, char wanted)
 {
 	char byte = 0;
@@ -76,11 +61,11 @@ static int expect(int socket, char wanted)
 
 static int converse(const struct native *n, pid_t pid, int socket)
 {
+	struct idmap nested;
+	idmap_onto_itself(&n->go.ids, &nested);
 	int r = expect(socket, 'u');
 	if (r >= 0)
-		r = write_map(pid, "gid_map", n->go.gids, n->go.gid_count);
-	if (r >= 0)
-		r = write_map(pid, "uid_map", n->go.uids, n->go.uid_count);
+		r = idmap_write(&nested, pid, NULL);
 	if (r >= 0)
 		r = fd_write_full(socket, "m", 1);
 	return r < 0 ? r : expect(socket, 'n');

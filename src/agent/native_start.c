@@ -75,10 +75,9 @@ static int receive_go(struct native_go *ret, char **ret_text, struct error **err
 static int become_root(const struct native_go *g, struct error **err)
 {
 	/* With one id the kernel forbids to drop groups: what they allow, the user is allowed anyway. */
-	if (!g->single && setgroups(0, NULL) < 0)
-		return error_set_errno(err, errno, "cannot drop the supplementary groups");
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		return error_set_errno(err, errno, "cannot become root of the user namespace");
+	int r = idmap_become_root(&g->ids);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot become root of the user namespace");
 	/* Changing ids takes both away. Only who has power over the user namespace gets past the checks of ptrace(2) all the same. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_DUMPABLE, 1);

@@ -3,16 +3,13 @@
 #include "idmap/idmap.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
-#include "base/path.h"
 #include "base/strv.h"
 
-enum { FILE_MAX_BYTES = 1 << 20, IDS_MAX = 1 << 24, FIRST_FREE = 100000 };
+enum { IDS_MAX = 1 << 24, FIRST_FREE = 100000 };
 
 struct range {
 	uint32_t start, count;
@@ -110,32 +107,6 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
 	return 0;
 }
 
-int idmap_of_user(struct idmap *ret, struct error **err)
-{
-	AUTOFREE char *subuid = NULL;
-	AUTOFREE char *subgid = NULL;
-	uid_t uid = geteuid();
-	struct passwd *p = getpwuid(uid);
-	AUTOFREE char *name = p ? xstrdup(p->pw_name) : xasprintf("%u", uid);
-	if (path_read_file("/etc/subuid", FILE_MAX_BYTES, &subuid, NULL) < 0)
-		subuid = xstrdup("");
-	if (path_read_file("/etc/subgid", FILE_MAX_BYTES, &subgid, NULL) < 0)
-		subgid = xstrdup("");
-	return idmap_make(subuid, subgid, name, uid, getegid(), ret, err);
-}
-
-int idmap_of_user_or_single(struct idmap *ret, struct error **err)
-{
-	int r = idmap_of_user(ret, err);
-	if (r != -ENOENT || geteuid() == 0)
-		return r;
-	error_clear(err);
-	*ret = (struct idmap){ .uid = geteuid(), .gid = getegid(), .single = 1, .uid_count = 1, .gid_count = 1 };
-	ret->uids[0] = (struct idmap_extent){ 0, ret->uid, 1 };
-	ret->gids[0] = (struct idmap_extent){ 0, ret->gid, 1 };
-	return 0;
-}
-
 static uint32_t hash_extents(uint32_t hash, const struct idmap_extent *extents, size_t count)
 {
 	AUTOFREE char *text = idmap_format(extents, count, ' ');
@@ -179,4 +150,14 @@ char *idmap_format(const struct idmap_extent *extents, size_t count, char betwee
 	for (size_t i = 0; i < count; i++)
 		strv_addf(&parts, "%u %u %u", extents[i].inside, extents[i].outside, extents[i].count);
 	return strv_join(&parts, separator);
+}
+
+void idmap_onto_itself(const struct idmap *m, struct idmap *ret)
+{
+	*ret = *m;
+	ret->single = ret->by_root = 0;
+	for (size_t i = 0; i < ret->uid_count; i++)
+		ret->uids[i].outside = ret->uids[i].inside;
+	for (size_t i = 0; i < ret->gid_count; i++)
+		ret->gids[i].outside = ret->gids[i].inside;
 }

@@ -40,6 +40,10 @@ int idmap_of_user_or_single(struct idmap *ret, struct error **err);
 /* The pure part: subuid(5) and subgid(5) as texts; name: the user's. A line counts for its name or its number. */
 int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_t uid, uint32_t gid, struct idmap *ret, struct error **err);
 
+/* The mapping of a user namespace below one with mapping m, in which every id is what it is there: each range onto itself, as none may span two of
+ * the parent's (user_namespaces(7)). To be written by root of the parent. */
+void idmap_onto_itself(const struct idmap *m, struct idmap *ret);
+
 /* 8 hex digits that two mappings share exactly when files have the same owners in both: part of the names of trees. Owned. */
 char *idmap_tag(const struct idmap *m);
 /* 1 and the id on the other side, or 0 when it has none. */

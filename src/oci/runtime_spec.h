@@ -14,10 +14,6 @@ struct runtime_mount {
 	const char *options; /* comma-separated */
 };
 
-struct runtime_id_mapping {
-	uint32_t inside, outside, count;
-};
-
 /* Everything is borrowed. */
 struct runtime_spec {
 	const char *root;          /* absolute path of the root file system */

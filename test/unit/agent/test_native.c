@@ -29,12 +29,12 @@ static void test_go(void **state)
 {
 	struct native_go g;
 	assert_int_equal(parse_go("{\"single\":false,\"by_root\":true,\"delegated\":true," IDS ",\"crun\":\"/usr/bin/crun\",\"cpus\":3}", &g), 0);
-	assert_int_equal(g.uid_count, 3);
-	assert_int_equal(g.uids[2].inside, 1001);
-	assert_int_equal(g.uids[2].outside, 101000);
-	assert_int_equal(g.uids[2].count, 64535);
-	assert_int_equal(g.gid_count, 1);
-	assert_true(g.by_root && g.delegated && !g.single);
+	assert_int_equal(g.ids.uid_count, 3);
+	assert_int_equal(g.ids.uids[2].inside, 1001);
+	assert_int_equal(g.ids.uids[2].outside, 101000);
+	assert_int_equal(g.ids.uids[2].count, 64535);
+	assert_int_equal(g.ids.gid_count, 1);
+	assert_true(g.ids.by_root && g.delegated && !g.ids.single);
 	assert_int_equal(g.cpus, 3);
 	assert_string_equal(g.crun, "/usr/bin/crun");
 	native_go_done(&g);

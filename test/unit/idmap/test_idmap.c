@@ -87,6 +87,15 @@ static void tags_differ_with_the_mapping(void **state)
 	assert_string_not_equal(first, other);
 }
 
+static void onto_itself_keeps_the_ranges(void **state)
+{
+	struct idmap m, nested;
+	idmap_make("alice:100000:65536", "alice:100000:65536", "alice", 1000, 1000, &m, NULL);
+	idmap_onto_itself(&m, &nested);
+	AUTOFREE char *u = uids(&nested);
+	assert_string_equal(u, "0 0 1000,1000 1000 1,1001 1001 64536");
+}
+
 static int say_map(void *data, struct error **err)
 {
 	AUTOFREE char *text = NULL;
@@ -121,6 +130,7 @@ int main(void)
 		cmocka_unit_test(no_range_names_the_command),
 		cmocka_unit_test(a_range_with_the_own_id_is_refused),
 		cmocka_unit_test(tags_differ_with_the_mapping),
+		cmocka_unit_test(onto_itself_keeps_the_ranges),
 		cmocka_unit_test(runs_inside_and_brings_the_error_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
