@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../unit/folder.h"
 #include "base/alloc.h"
 #include "base/path.h"
 #include "fsd/request.h"
@@ -25,19 +26,19 @@ struct known {
 	unsigned node_count, handle_count;
 };
 
-static void prepare(char *directory)
+static char *prepare(void)
 {
 	struct rlimit limit = {1 << 20, 1 << 20};
 	setrlimit(RLIMIT_FSIZE, &limit); /* no input fills the disk */
 	signal(SIGXFSZ, SIG_IGN);
-	if (!mkdtemp(directory))
-		abort();
+	char *directory = folder_new();
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int file = openat(fd, "a", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (write(file, "content", 7) < 0 || mkdirat(fd, "d", 0755) < 0 || mkdirat(fd, "d/h", 0755) < 0 || symlinkat("/etc", fd, "l") < 0)
 		abort();
 	close(file);
 	close(fd);
+	return directory;
 }
 
 /* Remembers what a reply gave, whatever it was a reply to. */
@@ -78,7 +79,6 @@ static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char directory[] = "/tmp/holm-fuzz-XXXXXX";
 	struct known k = {.nodes = {FUSE_ROOT_ID}};
 	struct share_settings settings = {.read_only = size > 0 && (data[0] & 1),
 		.inside_uid = 1000,
@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.proc_prefix = "/proc/self/fd/"};
 	if (size < 1)
 		return 0;
-	prepare(directory);
+	char *directory = prepare();
 	struct share s;
 	if (share_init(&s, &settings, open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL) < 0)
 		abort();
@@ -105,6 +105,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (inode_statx(s.inodes.root->fd, "d/h", &st) < 0 || s.inodes.count > 100 || s.handles.count > 32)
 		abort();
 	share_done(&s);
-	path_remove_tree(AT_FDCWD, directory);
+	folder_remove(directory);
 	return 0;
 }

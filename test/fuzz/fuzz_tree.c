@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../unit/folder.h"
 #include "base/alloc.h"
 #include "base/path.h"
 #include "image/tree_write.h"
@@ -76,11 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct tar_limits limits = { .path_max = 4095, .header_max = 65536, .entries_max = 200, .sparse_max = 100 };
-	char folder[] = "/tmp/holm-fuzz-tree-XXXXXX";
 	if (size > INPUT_MAX)
 		return 0;
-	if (!mkdtemp(folder))
-		abort();
+	char *folder = folder_new();
 	uint8_t *copy = xmemdup(data, size);
 	for (size_t at = 0; at + BLOCK <= size; at += BLOCK)
 		repair(copy + at);
@@ -97,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		error_free(err);
 	}
 	check_nothing_beside(folder);
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	close(trees[0]);
 	close(trees[1]);
 	free(copy);

@@ -15,21 +15,21 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "agent/rootfs.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
 
 struct tree {
-	char path[64];
+	char *path;
 	int root;
 };
 
 static inline int tree_setup(void **state)
 {
 	struct tree *t = xnew(struct tree);
-	snprintf(t->path, sizeof t->path, "/tmp/holm-test-XXXXXX");
-	assert_non_null(mkdtemp(t->path));
+	t->path = folder_new();
 	t->root = open(t->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_true(t->root >= 0);
 	*state = t;
@@ -40,7 +40,7 @@ static inline int tree_teardown(void **state)
 {
 	struct tree *t = *state;
 	fd_close(t->root);
-	path_remove_tree(AT_FDCWD, t->path);
+	folder_remove(t->path);
 	free(t);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/clock.h"
@@ -22,18 +23,18 @@
 #include "base/path.h"
 #include "base/spawn.h"
 
-static char directory[64];
+static char *directory;
 
 static int setup(void **state)
 {
-	stpcpy(directory, "/tmp/holm-test-XXXXXX");
-	return mkdtemp(directory) ? 0 : -1;
+	directory = folder_new();
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	int r = path_remove_tree(AT_FDCWD, directory);
-	return r == 0 && !path_exists(directory) ? 0 : -1;
+	folder_remove(directory);
+	return 0;
 }
 
 static void write_text(const char *path, const char *text)

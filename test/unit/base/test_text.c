@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -219,10 +220,9 @@ static void times(void **state)
 
 static void test_log_limit(void **state)
 {
-	char name[] = "/tmp/holm-test-XXXXXX", text[1024] = "";
-	int fd = mkstemp(name), saved = dup(STDERR_FILENO);
+	char text[1024] = "";
+	int fd = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
 	assert_true(fd >= 0 && saved >= 0);
-	unlink(name);
 	dup2(fd, STDERR_FILENO);
 	log_set_level(LOG_LEVEL_INFO);
 	log_set_limit(200);

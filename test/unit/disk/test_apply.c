@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -20,20 +21,19 @@
 #include "layers.h"
 #include "oci/layer.h"
 
-static char folder[] = "/tmp/holm-test-apply-XXXXXX";
+static char *folder;
 static char *disk_path;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	disk_path = path_join(folder, "disk.ext4");
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	free(disk_path);
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -18,13 +19,12 @@
 #include "base/spawn.h"
 #include "disk/qcow2.h"
 
-static char folder[] = "/tmp/holm-test-qcow2-XXXXXX";
+static char *folder;
 static char *base_path, *overlay_path;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	base_path = path_join(folder, "base.ext4");
 	overlay_path = path_join(folder, "disk.qcow2");
 	AUTO_FD int fd = open(base_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -35,7 +35,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	free(base_path);
 	free(overlay_path);
 	return 0;

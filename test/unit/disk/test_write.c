@@ -10,26 +10,26 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "disk/ext4.h"
 #include "layers.h"
 
-static char folder[] = "/tmp/holm-test-disk-XXXXXX";
+static char *folder;
 static char *disk_path;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	disk_path = path_join(folder, "disk.ext4");
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	free(disk_path);
 	return 0;
 }

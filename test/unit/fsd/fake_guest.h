@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -25,7 +26,7 @@ enum { INSIDE_UID = 4242, INSIDE_GID = 4243, REPLY_SIZE = 1 << 17 };
 
 struct fake {
 	struct share share;
-	char path[64]; /* of the shared directory */
+	char *path; /* of the shared directory */
 	int directory;
 	unsigned max_fds; /* 0: few */
 	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
@@ -114,8 +115,7 @@ static inline void fake_start(struct fake *f, int read_only)
 static inline struct fake *fake_new(void)
 {
 	struct fake *f = xnew(struct fake);
-	snprintf(f->path, sizeof f->path, "/tmp/holm-fsd-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
+	f->path = folder_new();
 	f->directory = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
 	return f;
@@ -126,7 +126,7 @@ static inline void fake_free(struct fake *f)
 	if (f->share.body)
 		share_done(&f->share);
 	close(f->directory);
-	path_remove_tree(AT_FDCWD, f->path);
+	folder_remove(f->path);
 	free(f);
 }
 

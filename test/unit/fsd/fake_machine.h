@@ -23,7 +23,7 @@ enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };
 #define USER 0x7f0000000000ULL
 
 struct machine {
-	char path[64];
+	char *path;
 	int directory, socket, memory, kick, call;
 	pid_t broker;
 	char *base;
@@ -103,8 +103,7 @@ static inline void machine_start_fsd(struct machine *m)
 static inline struct machine *machine_new(void)
 {
 	struct machine *m = xnew(struct machine);
-	snprintf(m->path, sizeof m->path, "/tmp/holm-fsd-test-XXXXXX");
-	assert_non_null(mkdtemp(m->path));
+	m->path = folder_new();
 	m->directory = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	m->memory = memfd_create("guest", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(m->memory, MEMORY), 0);
@@ -140,7 +139,7 @@ static inline void machine_free(struct machine *m)
 	int all[] = {m->directory, m->memory, m->kick, m->call};
 	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
 		close(all[n]);
-	path_remove_tree(AT_FDCWD, m->path);
+	folder_remove(m->path);
 	free(m);
 }
 

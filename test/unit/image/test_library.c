@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/fd.h"
@@ -26,17 +27,14 @@ static char *top;
 
 static int setup(void **state)
 {
-	char name[] = "/tmp/holm-test-library-XXXXXX";
-	top = xstrdup(mkdtemp(name));
+	top = folder_new();
 	setenv("XDG_DATA_HOME", top, 1);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	path_remove_tree(tmp, path_base(top));
-	free(top);
+	folder_remove(top);
 	return 0;
 }
 

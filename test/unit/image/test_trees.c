@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "../disk/layers.h"
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -41,8 +42,8 @@ struct stack {
 
 static int set_up(void **state)
 {
-	folder = xstrdup("/var/tmp/holm-test-trees-XXXXXX");
-	return mkdtemp(folder) ? chmod(folder, 0755) : -1;
+	folder = folder_new_below("/var/tmp"); /* on a disk */
+	return chmod(folder, 0755);
 }
 
 static int empty_folder(void *data, struct error **err)
@@ -55,8 +56,7 @@ static int tear_down(void **state)
 	struct idmap ids;
 	if (path_remove_tree(AT_FDCWD, folder) < 0 && idmap_of_user_or_single(&ids, NULL) == 0)
 		(void)idmap_run(&ids, empty_folder, folder, NULL);
-	rmdir(folder);
-	free(folder);
+	folder_remove(folder);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -37,7 +38,7 @@ static void test_order(void **state)
 	assert_int_equal(none.count, 0);
 }
 
-static char folder[] = "/tmp/holm-test-kernel-XXXXXX";
+static char *folder;
 
 static char *list_archive(int fd)
 {
@@ -69,12 +70,14 @@ static void test_archive(void **state)
 
 static int set_up(void **state)
 {
-	return mkdtemp(folder) ? 0 : -1;
+	folder = folder_new();
+	return 0;
 }
 
 static int tear_down(void **state)
 {
-	return path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
+	return 0;
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -19,13 +20,12 @@
 #include "disk/qcow2.h"
 #include "isolation/isolation.h"
 
-static char folder[] = "/tmp/holm-test-disk-XXXXXX";
+static char *folder;
 static char *image;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	setenv("XDG_DATA_HOME", folder, 1);
 	image = path_join(folder, "image.ext4");
 	AUTO_FD int fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0400);
@@ -34,7 +34,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	free(image);
 	return 0;
 }

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -368,8 +369,7 @@ static void lower_directories(void **state)
 static int become_nobody(void)
 {
 	static const char script[] = "#!/bin/sh\nexec sleep 100\n";
-	char template[] = "/tmp/holm-test-native-XXXXXX";
-	base = xstrdup(mkdtemp(template));
+	base = geteuid() == 0 ? folder_new_below("/tmp") : folder_new(); /* nobody may not get to root's TMPDIR */
 	AUTOFREE char *bin = below("bin"), *crun = below("bin/crun"), *pasta = below("bin/pasta"), *path = xasprintf("%s:/usr/bin:/bin", bin);
 	if (geteuid() == 0 && (chown(base, NOBODY, NOBODY) < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 				      setresuid(NOBODY, NOBODY, NOBODY) < 0))
@@ -425,7 +425,6 @@ int main(int argc, char **argv)
 		failed += cmocka_run_group_tests(runs, NULL, NULL);
 	else
 		printf("skip: the runs need an ordinary user without subordinate ids who can make user namespaces and read this program\n");
-	path_remove_tree(AT_FDCWD, base);
-	free(base);
+	folder_remove(base);
 	return failed;
 }

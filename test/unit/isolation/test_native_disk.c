@@ -11,19 +11,19 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "isolation/bases.h"
 #include "isolation/isolation.h"
 
-static char folder[] = "/tmp/holm-test-native-XXXXXX";
+static char *folder;
 static char *tree;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	setenv("XDG_DATA_HOME", folder, 1);
 	tree = path_join(folder, "sha256-00-0-v1");
 	return mkdir(tree, 0755);
@@ -31,7 +31,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	free(tree);
 	return 0;
 }

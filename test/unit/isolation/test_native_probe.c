@@ -10,18 +10,18 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/path.h"
 #include "isolation/isolation.h"
 #include "isolation/native/probe.h"
 
-static char folder[] = "/tmp/holm-test-native-probe-XXXXXX";
+static char *folder;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(folder))
-		return -1;
+	folder = folder_new();
 	setenv("XDG_DATA_HOME", folder, 1);
 	setenv("XDG_RUNTIME_DIR", folder, 1);
 	return 0;
@@ -29,7 +29,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 	return 0;
 }
 

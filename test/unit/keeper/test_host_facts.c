@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "keeper/host_facts.h"
@@ -57,12 +58,13 @@ static void test_text(void **state)
 
 static void test_tail(void **state)
 {
-	char path[] = "/tmp/holm-test-tail-XXXXXX";
-	AUTO_FD int fd = mkstemp(path);
+	char *folder = folder_new();
+	AUTOFREE char *path = path_join(folder, "log");
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	AUTO_STRV struct strv lines = {0};
 	assert_int_equal(fd_write_full(fd, "one\ntwo\n\nthree\nfour", 19), 0);
 	text_tail_of_file(path, 2, &lines);
-	unlink(path);
+	folder_remove(folder);
 	assert_int_equal(lines.count, 2);
 	assert_string_equal(lines.items[0], "three");
 	assert_string_equal(lines.items[1], "four");

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "api/api.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -660,9 +661,7 @@ static void test_port_in_use(void **state)
 
 int main(void)
 {
-	char name[] = "/tmp/holm-test-keeper-XXXXXX";
-	root = mkdtemp(name);
-	assert_non_null(root);
+	root = folder_new();
 	AUTOFREE char *data = path_join(root, "data"), *home = path_join(root, "home"), *own = path_join(data, "holm");
 	mkdir(home, 0700);
 	path_mkdir_all(own, 0700, NULL);
@@ -693,6 +692,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_port_in_use, setup, teardown),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	path_remove_tree(AT_FDCWD, root);
+	folder_remove(root);
 	return failed;
 }

@@ -14,24 +14,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "machine/machine.h"
 
-static char directory[] = "/tmp/holm-test-XXXXXX";
+static char *directory;
 
 static int set_up(void **state)
 {
-	if (!mkdtemp(directory))
-		return -1;
+	directory = folder_new();
 	return setenv("XDG_DATA_HOME", directory, 1) || setenv("XDG_RUNTIME_DIR", directory, 1);
 }
 
 static int tear_down(void **state)
 {
-	return path_remove_tree(AT_FDCWD, directory);
+	folder_remove(directory);
+	return 0;
 }
 
 static struct machine *new_machine(const char *name)
