@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a running machine has of the host through the keeper: limits, shares, published ports. The fake isolation is beneath. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "fixture.h"
+
+static void test_limits(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, 10000);
+	wait_ready(f);
+	struct asker *a = ask(f, "PUT", "/v1/limits", "{\"cpus\":3,\"memory\":4096}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	assert_int_equal(f->fake->cpus, 3);
+	assert_int_equal(f->fake->memory, 4096);
+	a = ask(f, "PUT", "/v1/limits", "{\"memory\":1}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EOPNOTSUPP);
+	a = ask(f, "PUT", "/v1/limits", "{\"cpus\":-1}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EINVAL);
+	assert_int_equal(f->fake->cpus, 0);
+}
+
+static void test_shares(void **state)
+{
+	struct fixture *f = *state;
+	AUTOFREE char *good = xasprintf("{\"host\":\"%s\",\"inside\":\"/srv/x\"}", root);
+	begin(f, 10000);
+	wait_ready(f);
+	struct asker *a = ask(f, "POST", "/v1/shares", good);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	a = ask(f, "POST", "/v1/shares", good);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EEXIST);
+	a = ask(f, "DELETE", "/v1/shares?inside=/srv/x", NULL);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	a = ask(f, "DELETE", "/v1/shares?inside=/srv/x", NULL);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -ENOENT);
+	a = ask(f, "POST", "/v1/shares", "{\"host\":\"/nonexistent\",\"inside\":\"/x\"}");
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -ENOENT);
+	AUTOFREE char *own = xasprintf("{\"host\":\"%s/data/holm\",\"inside\":\"/x\"}", root);
+	a = ask(f, "POST", "/v1/shares", own);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EACCES);
+	f->fake->refuse_share = 1;
+	a = ask(f, "POST", "/v1/shares", good);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, -EOPNOTSUPP);
+}
+
+static int free_port(int type)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof address;
+	AUTO_FD int fd = socket(AF_INET, type, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	return ntohs(address.sin_port);
+}
+
+static int connect_port(int port, int type)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	return fd;
+}
+
+static ssize_t receive(struct fixture *f, int fd, char *text, size_t size)
+{
+	ssize_t n = -1;
+	uint64_t deadline = clock_deadline(5000);
+	while ((n = recv(fd, text, size, MSG_DONTWAIT)) < 0 && errno == EAGAIN && clock_now_ms() < deadline)
+		loop_step(f->loop, clock_deadline(20));
+	return n;
+}
+
+static void add_publish(struct machine *m, int host, int inside, int udp)
+{
+	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
+	m->publish[m->publish_count++] = (struct machine_publish){.host = (uint16_t)host, .inside = (uint16_t)inside, .udp = udp};
+}
+
+static void test_published_ports(void **state)
+{
+	struct fixture *f = *state;
+	char text[64];
+	int tcp = free_port(SOCK_STREAM), udp = free_port(SOCK_DGRAM), closed = free_port(SOCK_STREAM);
+	add_publish(f->machine, tcp, 80, 0);
+	add_publish(f->machine, udp, 80, 1);
+	add_publish(f->machine, closed, 81, 0);
+	begin(f, 10000);
+	AUTO_FD int early = connect_port(tcp, SOCK_STREAM); /* before the machine is ready: waits */
+	assert_int_equal(receive(f, early, text, sizeof text), 7);
+	assert_memory_equal(text, "\0\5hello", 7);
+	AUTO_FD int datagram = connect_port(udp, SOCK_DGRAM);
+	assert_int_equal(send(datagram, "x", 1, 0), 1);
+	assert_int_equal(receive(f, datagram, text, sizeof text), 5);
+	assert_memory_equal(text, "hello", 5);
+	AUTO_FD int nobody = connect_port(closed, SOCK_STREAM);
+	assert_int_equal(receive(f, nobody, text, sizeof text), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static void test_port_in_use(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_ERROR struct error *err = NULL;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof address;
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	add_publish(f->machine, ntohs(address.sin_port), 80, 0);
+	assert_int_equal(try_new(f, 1000, &err), -EADDRINUSE);
+	AUTOFREE char *port = xasprintf("port %d", ntohs(address.sin_port));
+	assert_non_null(strstr(err->text, port));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		KEEPER_TEST(test_limits),
+		KEEPER_TEST(test_shares),
+		KEEPER_TEST(test_published_ports),
+		KEEPER_TEST(test_port_in_use),
+	};
+	return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
+}
