@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The way out for a program of the image's that runs before there is an init (create-user.sh): into the user and network namespaces of the init to
- * come, which have no power over what the agent mounted, and new ones of every other kind, so that neither the host's network nor the agent's
- * processes are within its reach.
+ * The way out for a program of the image's that runs before there is an init (create-user.sh): into the user and network namespaces of the
+ * init to come, which have no power over what the agent mounted, and new ones of every other kind, so that neither the host's network nor
+ * the agent's processes are within its reach.
  *
- * A pid namespace is entered by forking. The process that was started stays outside and passes the result on; process 1 inside prepares the
- * place, and forks the program (native_run_below). When process 1 ends, or whoever waits for it is killed, the kernel ends all that is left. */
+ * A pid namespace is entered by forking. The process that was started stays outside and passes the result on; process 1 inside prepares
+ * the place, and forks the program (native_run_below). When process 1 ends, or whoever waits for it is killed, the kernel ends all that is
+ * left. */
 #include <errno.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -58,7 +59,8 @@ int native_leave(void)
 	int r = join_machine();
 	if (r < 0)
 		return r;
-	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	return fork_below();
 }
