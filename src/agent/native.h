@@ -63,6 +63,8 @@ int native_cgroup_move_aside(void);
 /* native_network.c: a child that holds new user and network namespaces for the next init, unless there is one; and its end. */
 int native_network_make(struct native *n, struct error **err);
 void native_network_drop(struct native *n);
+/* One byte from a child of ours, at most 10 s later: 0; -ETIMEDOUT; -ECHILD when it ended or says another; -errno. */
+int native_expect(int socket, char wanted);
 
 /* native_gate.c: a child in a network namespace of the agent's, for pasta: moves the device from there to the holder's. The pidfd, which is
  * n's, or -errno; and its end. */

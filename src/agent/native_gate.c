@@ -170,7 +170,6 @@ static _Noreturn void gate(const struct native *n, int socket)
 int native_gate_start(struct native *n, struct error **err)
 {
 	int ends[2];
-	char byte;
 	int r = fd_socketpair(SOCK_STREAM, ends);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot make a socket");
@@ -178,11 +177,11 @@ int native_gate_start(struct native *n, struct error **err)
 	pid_t pid = fork();
 	if (pid == 0)
 		gate(n, ends[1]);
+	r = pid < 0 ? -errno : 0;
 	close(ends[1]);
-	if (pid > 0)
-		n->gate = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pid < 0 || n->gate < 0 || read(ours, &byte, 1) != 1) {
-		r = pid < 0 ? -errno : -ECHILD;
+	if (r >= 0 && (n->gate = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
+		r = -errno;
+	if (r < 0 || (r = native_expect(ours, 'g')) < 0) {
 		native_gate_stop(n);
 		return error_set_errno(err, r, "cannot make a network namespace");
 	}

@@ -50,7 +50,7 @@ static _Noreturn void holder(int socket)
 		pause();
 }
 
-static int expect(int socket, char wanted)
+int native_expect(int socket, char wanted)
 {
 	char byte = 0;
 	int r = fd_wait(socket, POLLIN, clock_deadline(STEP_MS));
@@ -63,12 +63,12 @@ static int converse(const struct native *n, pid_t pid, int socket)
 {
 	struct idmap nested;
 	idmap_onto_itself(&n->go.ids, &nested);
-	int r = expect(socket, 'u');
+	int r = native_expect(socket, 'u');
 	if (r >= 0)
 		r = idmap_write(&nested, pid, NULL);
 	if (r >= 0)
 		r = fd_write_full(socket, "m", 1);
-	return r < 0 ? r : expect(socket, 'n');
+	return r < 0 ? r : native_expect(socket, 'n');
 }
 
 int native_network_make(struct native *n, struct error **err)

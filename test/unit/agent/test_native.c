@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "agent/native.h"
 #include "agent/init_launch.h"
 #include "tree.h"
@@ -119,11 +123,53 @@ static void test_spec(void **state)
 	native_go_done(&n->go);
 }
 
+static int children_hang;
+
+static void in_child(void)
+{
+	if (children_hang)
+		_exit((int)sleep(60));
+}
+
+static int ended_by(void)
+{
+	int status = 0;
+	assert_true(waitpid(-1, &status, 0) > 0);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* Here there is no process whose network namespace it could open. */
+static void test_gate_ends(void **state)
+{
+	struct native n = { .gate = -1 };
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(native_gate_start(&n, &err), -ECHILD);
+	assert_non_null(err);
+	assert_int_equal(n.gate, -1);
+	ended_by();
+}
+
+/* One that says nothing is waited for with a deadline, and killed. */
+static void test_gate_hangs(void **state)
+{
+	struct native n = { .gate = -1 };
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(pthread_atfork(NULL, NULL, in_child), 0);
+	children_hang = 1;
+	int r = native_gate_start(&n, &err);
+	children_hang = 0;
+	assert_int_equal(r, -ETIMEDOUT);
+	assert_non_null(err);
+	assert_int_equal(n.gate, -1);
+	assert_int_equal(ended_by(), SIGKILL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go), cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares),
 		cmocka_unit_test(test_overlay_options), cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_gate_ends), cmocka_unit_test(test_gate_hangs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
