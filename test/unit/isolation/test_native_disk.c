@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "clones.h"
 #include "isolation/bases.h"
 #include "isolation/isolation.h"
 
@@ -75,7 +76,7 @@ static void write_something(const char *name)
 	assert_int_equal(chmod(work, 0), 0); /* as overlayfs makes it */
 }
 
-static size_t layers(const char *name)
+static int bases_of(const char *name)
 {
 	AUTOFREE char *file = machine_file(name, "native/bases"), *text = NULL;
 	AUTO_STRV struct strv lines = { 0 };
@@ -85,7 +86,7 @@ static size_t layers(const char *name)
 		AUTOFREE char *written = path_join(lines.items[i], "etc");
 		assert_true(path_exists(written));
 	}
-	return lines.count;
+	return (int)lines.count;
 }
 
 static int base_count(void)
@@ -128,34 +129,22 @@ static void test_lost_tree(void **state)
 	assert_non_null(strstr(err->text, lost));
 }
 
+static const struct clones clones = { create, clone, write_something, delete, bases_of, base_count };
+
 static void test_clone(void **state)
 {
+	clones_share_bases(&clones);
+}
+
+/* There is nothing to share. */
+static void test_clone_before_the_first_start(void **state)
+{
 	assert_int_equal(create("source"), 0);
-	/* Never ran: there is nothing to share. */
-	assert_int_equal(clone("source", "early"), 0);
-	assert_int_equal(layers("early"), 0);
-	delete("early");
-	write_something("source");
 	assert_int_equal(clone("source", "copy"), 0);
-	assert_int_equal(layers("source"), 1);
-	assert_int_equal(layers("copy"), 1);
-	/* Nothing written since: the same base serves again, however often. */
-	assert_int_equal(clone("source", "copy2"), 0);
-	assert_int_equal(layers("source"), 1);
-	assert_int_equal(base_count(), 1);
-	/* A clone of a clone that has written. */
-	write_something("copy");
-	assert_int_equal(clone("copy", "copy3"), 0);
-	assert_int_equal(layers("copy3"), 2);
-	assert_int_equal(base_count(), 2);
-	/* Bases go with the last machine that stands on them. */
-	delete("copy");
-	assert_int_equal(base_count(), 2);
-	delete("copy3");
-	assert_int_equal(base_count(), 1);
+	assert_int_equal(bases_of("source"), 0);
+	assert_int_equal(bases_of("copy"), 0);
 	delete("source");
-	delete("copy2");
-	assert_int_equal(base_count(), 0);
+	delete("copy");
 }
 
 /* What a clone that crashed before its one decisive step leaves: a base that nobody names. And a list that cannot be read keeps everything. */
@@ -180,16 +169,7 @@ static void test_leftovers(void **state)
 
 static void test_layers_end(void **state)
 {
-	char name[32];
-	assert_int_equal(create("m"), 0);
-	int r = 0, i;
-	for (i = 0; i < 200 && r == 0; i++) {
-		write_something("m");
-		snprintf(name, sizeof(name), "c%d", i);
-		r = clone("m", name);
-	}
-	assert_int_equal(r, -EMLINK);
-	assert_int_equal(layers("m"), 64);
+	clones_end(&clones, 64);
 }
 
 static void put(const char *path, const char *text)
@@ -221,8 +201,8 @@ static void test_killed_keepers_cgroup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone), cmocka_unit_test(test_leftovers),
-		cmocka_unit_test(test_layers_end),
+		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone),
+		cmocka_unit_test(test_clone_before_the_first_start), cmocka_unit_test(test_leftovers), cmocka_unit_test(test_layers_end),
 		cmocka_unit_test(test_killed_keepers_cgroup),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
