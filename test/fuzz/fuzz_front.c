@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the broker does with QEMU's messages: checks them, notes them, and says them again, which a device must understand. */
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/macros.h"
 #include "fsd/front.h"
 #include "fsd/vhost_user.h"
+#include "vhost_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int make_fd(unsigned kind)
-{
-	if (kind)
-		return eventfd(0, EFD_CLOEXEC);
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
-	if (fd >= 0 && ftruncate(fd, 1 << 16) < 0)
-		return -1;
-	return fd;
-}
 
 static int say(const struct vhost_message *m, int fd, void *data)
 {
@@ -34,28 +20,20 @@ static int say(const struct vhost_message *m, int fd, void *data)
 	return 0;
 }
 
-/* Input: messages of {request, flags, descriptors, size, payload}. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct vhost_input in = {data, size};
+	struct vhost_message m;
+	int fds[VHOST_MESSAGE_FDS], r = 0;
+	unsigned count;
 	struct front f;
 	front_init(&f);
-	while (size >= 4) {
-		struct vhost_message m = {.request = data[0], .flags = data[1], .size = data[3]};
-		int fds[VHOST_MESSAGE_FDS];
-		unsigned count = MIN((unsigned)data[2] & 15, (unsigned)VHOST_MESSAGE_FDS), opened = 0;
-		for (; opened < count && (fds[opened] = make_fd(data[2] & 16)) >= 0; opened++)
-			;
-		size_t payload = MIN(size - 4, (size_t)data[3]);
-		memcpy(m.payload.bytes, data + 4, payload);
-		int r = vhost_message_check(&m, opened, NULL);
+	while (r >= 0 && input_next(&in, &m, fds, &count)) {
+		r = vhost_message_check(&m, count, NULL);
 		if (r == 0)
-			r = front_note(&f, &m, fds, opened);
-		for (unsigned n = 0; n < opened; n++)
+			r = front_note(&f, &m, fds, count);
+		for (unsigned n = 0; n < count; n++)
 			fd_close(fds[n]);
-		if (r < 0)
-			break;
-		data += 4 + payload;
-		size -= 4 + payload;
 	}
 	struct vhost_device d;
 	vhost_device_init(&d);
