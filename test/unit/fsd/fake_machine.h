@@ -6,30 +6,25 @@
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fake_guest.h"
+#include "fake_ring.h"
 #include "base/clock.h"
 #include "fsd/vhost_message.h"
-#include "fsd/virtqueue.h"
 
-enum { RING = 64, SLOTS = RING / 2, BUFFER = 16384, AVAIL = 4096, USED = 8192, BUFFERS = 65536 };
+enum { SLOTS = RING / 2, BUFFER = 16384, BUFFERS = 65536 };
 enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };
 #define USER 0x7f0000000000ULL
 
 struct machine {
 	char *path;
-	int directory, socket, memory, kick, call;
+	int directory, socket;
 	pid_t broker;
-	char *base;
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	struct fake_ring ring;
 	uint16_t seen;      /* of the used ring */
 	char due[SLOTS];    /* requests without an answer */
 };
@@ -66,8 +61,8 @@ static inline void machine_set_up_queue(struct machine *m, uint16_t base)
 	say_number(m, VHOST_SET_VRING_NUM, (uint64_t)RING << 32 | 1, -1);
 	say_number(m, VHOST_SET_VRING_BASE, (uint64_t)base << 32 | 1, -1);
 	assert_int_equal(say(m, VHOST_SET_VRING_ADDR, &address, sizeof address, -1, NULL), 0);
-	say_number(m, VHOST_SET_VRING_CALL, 1, m->call);
-	say_number(m, VHOST_SET_VRING_KICK, 1, m->kick);
+	say_number(m, VHOST_SET_VRING_CALL, 1, m->ring.call);
+	say_number(m, VHOST_SET_VRING_KICK, 1, m->ring.kick);
 	say_number(m, VHOST_SET_VRING_ENABLE, 1ULL << 32 | 1, -1);
 }
 
@@ -79,7 +74,7 @@ static inline void machine_connect(struct machine *m)
 	assert_true(features & 1ULL << 32);
 	say_number(m, VHOST_SET_PROTOCOL_FEATURES, VHOST_PROTOCOL_REPLY_ACK | VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS, -1);
 	say_number(m, VHOST_SET_FEATURES, 1ULL << 32 | 1ULL << 30 | 1ULL << VIRTIO_RING_F_EVENT_IDX, -1);
-	assert_int_equal(say(m, VHOST_ADD_MEM_REG, &slot, sizeof slot, m->memory, NULL), 0);
+	assert_int_equal(say(m, VHOST_ADD_MEM_REG, &slot, sizeof slot, m->ring.memory, NULL), 0);
 	machine_set_up_queue(m, 0);
 }
 
@@ -105,15 +100,7 @@ static inline struct machine *machine_new(void)
 	struct machine *m = xnew(struct machine);
 	m->path = folder_new();
 	m->directory = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	m->memory = memfd_create("guest", MFD_CLOEXEC);
-	assert_int_equal(ftruncate(m->memory, MEMORY), 0);
-	m->base = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, m->memory, 0);
-	assert_true(m->base != MAP_FAILED);
-	m->desc = (void *)m->base;
-	m->avail = (void *)(m->base + AVAIL);
-	m->used = (void *)(m->base + USED);
-	m->kick = eventfd(0, EFD_CLOEXEC);
-	m->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ring_init(&m->ring, MEMORY);
 	machine_start_fsd(m);
 	machine_connect(m);
 	return m;
@@ -135,10 +122,8 @@ static inline void machine_free(struct machine *m)
 	fd_close(m->socket);
 	if (m->broker > 0)
 		assert_int_equal(machine_wait_broker(m), 0);
-	munmap(m->base, MEMORY);
-	int all[] = {m->directory, m->memory, m->kick, m->call};
-	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
-		close(all[n]);
+	ring_done(&m->ring);
+	close(m->directory);
 	folder_remove(m->path);
 	free(m);
 }
@@ -147,7 +132,7 @@ static inline void machine_free(struct machine *m)
 
 static inline char *request_buffer(struct machine *m, unsigned slot)
 {
-	return m->base + BUFFERS + (size_t)slot * 2 * BUFFER;
+	return m->ring.base + BUFFERS + (size_t)slot * 2 * BUFFER;
 }
 
 static inline char *reply_buffer(struct machine *m, unsigned slot)
@@ -166,32 +151,23 @@ static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uin
 	memcpy(in + sizeof h + a.size, b.data ? b.data : "", b.size);
 	memcpy(in + sizeof h + a.size + b.size, c.data ? c.data : "", c.size);
 	memset(reply_buffer(m, slot), 0xee, sizeof(struct fuse_out_header));
-	m->desc[2 * slot] = (struct vring_desc){(uint64_t)(in - m->base), h.len, VRING_DESC_F_NEXT, (uint16_t)(2 * slot + 1)};
-	m->desc[2 * slot + 1] = (struct vring_desc){(uint64_t)(reply_buffer(m, slot) - m->base), BUFFER, VRING_DESC_F_WRITE, 0};
-	m->avail->ring[m->avail->idx % RING] = (uint16_t)(2 * slot);
 	m->due[slot] = 1;
-	__atomic_store_n(&m->avail->idx, (uint16_t)(m->avail->idx + 1), __ATOMIC_RELEASE);
-}
-
-static inline void kick(struct machine *m)
-{
-	uint64_t one = 1;
-	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	ring_put(&m->ring, 2 * slot, (uint64_t)(in - m->ring.base), h.len, (uint64_t)(reply_buffer(m, slot) - m->ring.base), BUFFER);
 }
 
 /* Waits for the next answer: its slot. As a driver it sleeps until it is interrupted. */
 static inline unsigned reap(struct machine *m)
 {
 	uint64_t count;
-	while (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) == m->seen) {
-		m->avail->ring[RING] = m->seen; /* interrupt at the next one */
+	while (__atomic_load_n(&m->ring.used->idx, __ATOMIC_ACQUIRE) == m->seen) {
+		m->ring.avail->ring[RING] = m->seen; /* interrupt at the next one */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) != m->seen)
+		if (__atomic_load_n(&m->ring.used->idx, __ATOMIC_ACQUIRE) != m->seen)
 			break;
-		assert_int_equal(fd_wait(m->call, POLLIN, clock_deadline(WAIT_MS)), 1);
-		(void)!read(m->call, &count, sizeof count);
+		assert_int_equal(fd_wait(m->ring.call, POLLIN, clock_deadline(WAIT_MS)), 1);
+		(void)!read(m->ring.call, &count, sizeof count);
 	}
-	unsigned slot = m->used->ring[m->seen++ % RING].id / 2;
+	unsigned slot = m->ring.used->ring[m->seen++ % RING].id / 2;
 	assert_in_range(slot, 0, SLOTS - 1);
 	assert_true(m->due[slot]); /* nothing is answered twice */
 	m->due[slot] = 0;
@@ -221,7 +197,7 @@ static inline const void *data_of(struct machine *m, unsigned slot, size_t *ret_
 static inline int call(struct machine *m, uint32_t opcode, uint64_t node, struct part a, struct part b, struct part c)
 {
 	submit(m, 0, opcode, node, a, b, c);
-	kick(m);
+	ring_kick(&m->ring);
 	assert_int_equal(reap(m), 0);
 	return error_of(m, 0);
 }

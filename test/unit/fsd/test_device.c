@@ -2,26 +2,23 @@
  * The whole device without a machine: this test is QEMU and the guest's driver at the other end of the socket and of the memory. */
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "fake_guest.h"
+#include "fake_ring.h"
 #include "base/clock.h"
 #include "fsd/device.h"
 #include "fsd/vhost_user.h"
 
-enum { MEMORY = 1 << 20, RING = 64, AVAIL = 4096, USED = 8192, IN = 65536, OUT = 131072, WAIT_MS = 20000 };
+enum { MEMORY = 1 << 20, IN = 65536, OUT = 131072, WAIT_MS = 20000 };
 #define USER 0x7f0000000000ULL
 
 struct machine {
 	struct fake *fake;
 	struct loop *loop;
 	struct device *device;
-	int socket, served, memory, kick, call, error;
-	char *base;
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	int socket, served, error;
+	struct fake_ring ring;
 };
 
 static void say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd)
@@ -63,13 +60,13 @@ static void connect_queue(struct machine *m)
 	} address = {1, 0, USER, USER + USED, USER + AVAIL, 0};
 	say_number(m, 16, 1ULL << 15, -1);
 	say_number(m, 2, 1ULL << 32 | 1ULL << 30, -1);
-	say(m, 37, &slot, sizeof slot, m->memory);
+	say(m, 37, &slot, sizeof slot, m->ring.memory);
 	say_number(m, 8, (uint64_t)RING << 32 | 1, -1);
 	say_number(m, 10, 1ULL << 32 | 1, -1);
 	say(m, 9, &address, sizeof address, -1);
-	say_number(m, 13, 1, m->call);
+	say_number(m, 13, 1, m->ring.call);
 	say_number(m, 14, 1, m->error);
-	say_number(m, 12, 1, m->kick);
+	say_number(m, 12, 1, m->ring.kick);
 	say_number(m, 18, 1ULL << 32 | 1, -1);
 }
 
@@ -82,20 +79,12 @@ static int setup(void **state)
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
 	m->socket = pair[0];
 	m->served = pair[1];
-	m->memory = memfd_create("guest", MFD_CLOEXEC);
-	assert_int_equal(ftruncate(m->memory, MEMORY), 0);
-	m->base = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, m->memory, 0);
-	assert_true(m->base != MAP_FAILED);
-	m->desc = (void *)m->base;
-	m->avail = (void *)(m->base + AVAIL);
-	m->used = (void *)(m->base + USED);
-	m->kick = eventfd(0, EFD_CLOEXEC);
-	m->call = eventfd(0, EFD_CLOEXEC);
+	ring_init(&m->ring, MEMORY);
 	m->error = eventfd(0, EFD_CLOEXEC);
 	assert_int_equal(loop_new(&m->loop), 0);
 	assert_int_equal(device_new(m->loop, &m->fake->share, NULL, m->served, &m->device, NULL), 0);
 	/* The queue starts at index 1, as after a saved state. */
-	m->avail->idx = 1;
+	m->ring.avail->idx = 1;
 	connect_queue(m);
 	*state = m;
 	return 0;
@@ -106,10 +95,10 @@ static int teardown(void **state)
 	struct machine *m = *state;
 	device_free(m->device);
 	loop_free(m->loop);
-	int all[] = {m->socket, m->served, m->memory, m->kick, m->call, m->error};
+	ring_done(&m->ring);
+	int all[] = {m->socket, m->served, m->error};
 	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
 		close(all[n]);
-	munmap(m->base, MEMORY);
 	fake_free(m->fake);
 	free(m);
 	return 0;
@@ -120,30 +109,27 @@ static void queue_request(struct machine *m, unsigned slot, uint32_t opcode, uin
 {
 	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + size), .opcode = opcode, .unique = slot, .nodeid = node};
 	uint64_t in = IN + slot * 512, out = OUT + slot * 512;
-	memcpy(m->base + in, &h, sizeof h);
-	memcpy(m->base + in + sizeof h, body, size);
-	m->desc[slot] = (struct vring_desc){in, (uint32_t)(sizeof h + size), VRING_DESC_F_NEXT, (uint16_t)(slot + 1)};
-	m->desc[slot + 1] = (struct vring_desc){out, 512, VRING_DESC_F_WRITE, 0};
-	m->avail->ring[m->avail->idx % RING] = (uint16_t)slot;
-	__atomic_store_n(&m->avail->idx, (uint16_t)(m->avail->idx + 1), __ATOMIC_RELEASE);
+	memcpy(m->ring.base + in, &h, sizeof h);
+	memcpy(m->ring.base + in + sizeof h, body, size);
+	ring_put(&m->ring, slot, in, sizeof h + size, out, 512);
 }
 
 /* Kicks and lets the device run until so many requests are done in all. */
 static void run_until_used(struct machine *m, uint16_t count)
 {
-	uint64_t one = 1, deadline = clock_deadline(WAIT_MS);
-	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
-	while (__atomic_load_n(&m->used->idx, __ATOMIC_ACQUIRE) != count)
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	ring_kick(&m->ring);
+	while (__atomic_load_n(&m->ring.used->idx, __ATOMIC_ACQUIRE) != count)
 		assert_int_equal(loop_step(m->loop, deadline), 1);
 }
 
 static const void *answer(struct machine *m, unsigned slot, int *ret_error)
 {
 	struct fuse_out_header h;
-	memcpy(&h, m->base + OUT + slot * 512, sizeof h);
+	memcpy(&h, m->ring.base + OUT + slot * 512, sizeof h);
 	assert_int_equal(h.unique, slot);
 	*ret_error = h.error;
-	return m->base + OUT + slot * 512 + sizeof h;
+	return m->ring.base + OUT + slot * 512 + sizeof h;
 }
 
 static void test_requests(void **state)
@@ -158,9 +144,9 @@ static void test_requests(void **state)
 	memcpy(&entry, answer(m, 0, &error), sizeof entry);
 	assert_int_equal(error, 0);
 	assert_int_equal(entry.attr.size, 4);
-	assert_int_equal(m->used->ring[0].len, sizeof(struct fuse_out_header) + sizeof entry);
+	assert_int_equal(m->ring.used->ring[0].len, sizeof(struct fuse_out_header) + sizeof entry);
 	uint64_t count = 0;
-	assert_int_equal(read(m->call, &count, sizeof count), sizeof count);
+	assert_int_equal(read(m->ring.call, &count, sizeof count), sizeof count);
 	struct fuse_open_in open_in = {.flags = O_RDWR};
 	queue_request(m, 2, FUSE_OPEN, entry.nodeid, &open_in, sizeof open_in);
 	run_until_used(m, 2);
@@ -179,36 +165,35 @@ static void test_requests(void **state)
 	/* Stopped while jobs run: all are answered before the guest is told where the queue stands. */
 	for (unsigned n = 0; n < 8; n++)
 		queue_request(m, 4 + 2 * n, FUSE_FSYNC, entry.nodeid, &sync, sizeof sync);
-	uint64_t one = 1;
-	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	ring_kick(&m->ring);
 	while (loop_step(m->loop, 0) == 1)
 		;
 	say_number(m, 11, 1, -1);
 	uint32_t reply[5];
 	assert_int_equal(fd_read_full(m->socket, reply, sizeof reply), sizeof reply);
 	assert_int_equal(reply[0], 11);
-	assert_int_equal((uint16_t)(reply[4] - 1), m->used->idx);
-	assert_int_equal(m->used->idx, 30);
+	assert_int_equal((uint16_t)(reply[4] - 1), m->ring.used->idx);
+	assert_int_equal(m->ring.used->idx, 30);
 }
 
 static void test_broken_ring(void **state)
 {
 	struct machine *m = *state;
-	uint64_t one = 1, count = 0;
+	uint64_t count = 0;
 	queue_request(m, 0, FUSE_LOOKUP, 1, "f", 2);
-	m->desc[1].addr = MEMORY;
-	assert_int_equal(write(m->kick, &one, sizeof one), sizeof one);
+	m->ring.desc[1].addr = MEMORY;
+	ring_kick(&m->ring);
 	assert_int_equal(fd_wait(m->error, POLLIN, 0), 0);
 	assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
 	assert_int_equal(read(m->error, &count, sizeof count), sizeof count);
-	assert_int_equal(m->used->idx, 0);
+	assert_int_equal(m->ring.used->idx, 0);
 	/* Set up anew it works again. */
 	say_number(m, 11, 1, -1);
 	char reply[20];
 	assert_int_equal(fd_read_full(m->socket, reply, sizeof reply), sizeof reply);
-	m->desc[1].addr = OUT;
+	m->ring.desc[1].addr = OUT;
 	say_number(m, 10, 1ULL << 32 | 1, -1);
-	say_number(m, 12, 1, m->kick);
+	say_number(m, 12, 1, m->ring.kick);
 	run_until_used(m, 1);
 }
 

@@ -166,7 +166,7 @@ static void work_through(struct machine *m, struct task *tasks, const unsigned *
 	int next = 0, busy = 0;
 	for (unsigned slot = 1; slot < SLOTS; slot++, busy++)
 		task_start(m, slot, &tasks[slot], next++);
-	kick(m);
+	ring_kick(&m->ring);
 	while (busy > 0) {
 		if (killed < death_count && answers >= deaths[killed]) {
 			kill_worker(m);
@@ -181,7 +181,7 @@ static void work_through(struct machine *m, struct task *tasks, const unsigned *
 			}
 			task_start(m, slot, &tasks[slot], next++);
 		}
-		kick(m);
+		ring_kick(&m->ring);
 	}
 	assert_int_equal(killed, death_count);
 }
@@ -265,14 +265,14 @@ static void test_queue_position(void **state)
 	uint64_t node = look(m, "f");
 	kill_worker(m);
 	assert_int_equal(say(m, VHOST_GET_VRING_BASE, &which, sizeof which, -1, &number), 0);
-	assert_int_equal(number >> 32, m->avail->idx);
+	assert_int_equal(number >> 32, m->ring.avail->idx);
 	kill_worker(m);
 	machine_set_up_queue(m, (uint16_t)(number >> 32));
 	kill_worker(m);
 	assert_int_equal(look(m, "f"), node);
 	/* The driver starts over, as after a reboot. */
 	assert_int_equal(say(m, VHOST_GET_VRING_BASE, &which, sizeof which, -1, &number), 0);
-	m->avail->idx = m->used->idx = m->seen = 0;
+	m->ring.avail->idx = m->ring.used->idx = m->seen = 0;
 	machine_set_up_queue(m, 0);
 	kill_worker(m);
 	machine_init_fuse(m);
