@@ -31,6 +31,18 @@ works_again_without_keeper()
 	leaks
 }
 
+# session_ends_without keeper_of|agent_of: a session ends with a line, the last in $TMPDIR/err, when the process that this finds is killed.
+session_ends_without()
+{
+	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
+	local pid=$! got=0
+	until_true 20 grep -q up "$TMPDIR/out"
+	kill -KILL "$("$1" box)"
+	wait $pid || got=$?
+	equal 125 "$got"
+	contains "$(tail -n 1 "$TMPDIR/err")" "holm: "
+}
+
 @test "kill -9 of the keeper takes all of the machine along; data is kept" {
 	as_root box sh -c 'echo one >/root/kept; sync'
 	kill -KILL "$(keeper_of box)"
@@ -39,14 +51,8 @@ works_again_without_keeper()
 
 @test "kill -9 of the keeper while a session runs: the session ends with a line, not a hang" {
 	holm machine run true
-	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
-	local pid=$! got=0
-	until_true 20 grep -q up "$TMPDIR/out"
-	kill -KILL "$(keeper_of box)"
-	wait $pid || got=$?
-	equal 125 "$got"
+	session_ends_without keeper_of
 	equal 1 "$(wc -l <"$TMPDIR/err")"
-	contains "$(cat "$TMPDIR/err")" "holm: "
 	rm "$TMPDIR/out" "$TMPDIR/err"
 	works_again_without_keeper one
 }
@@ -126,13 +132,7 @@ part_of_world()
 
 @test "kill -9 of an agent with a session: it ends with a line" {
 	requires native
-	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
-	local pid=$! got=0
-	until_true 20 grep -q up "$TMPDIR/out"
-	kill -KILL "$(agent_of box)"
-	wait $pid || got=$?
-	equal 125 "$got"
-	contains "$(tail -n 1 "$TMPDIR/err")" "holm: "
+	session_ends_without agent_of
 	rm "$TMPDIR/out" "$TMPDIR/err"
 	works_again two
 }
