@@ -30,6 +30,8 @@ static const struct option_spec options[] = {
 	{ "kernel-modules", 0, OPTION_STRING, "DIR", "that kernel's modules", .complete = "directory" },
 	{ "init", 0, OPTION_STRING, "auto|image|holm", "the image's init, or holm's minimal one", .default_text = "auto: the image's where it has one",
 		.choices = machine_init_words },
+	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes", .default_text = "auto",
+		.choices = machine_share_cache_words },
 	{ "user", 0, OPTION_STRING, "NAME", "the user's name inside", .default_text = "yours" },
 	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
 	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
@@ -51,7 +53,7 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation", "kernel", "kernel-modules", "init",
-	"user", "env", "host-access", NULL };
+	"share-cache", "user", "env", "host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
 static int configure(struct options *o, struct machine **ret, struct error **err)

@@ -82,6 +82,8 @@ static void add_settings(struct json_object *o, const struct machine *m)
 	add_string_or_null(o, "kernel-modules", m->kernel_modules);
 	json_add_string(o, "user", m->user);
 	json_add_string(o, "init", machine_init_words[m->init]);
+	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
+		json_add_string(o, machine_share_keys[i].key, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_bool(o, "host-access", m->host_access);
 	json_add_string(o, "transport", m->transport ? m->transport : "serial");
 	for (size_t i = 0; i < m->env.count; i++) {

@@ -55,9 +55,16 @@ void attributes_note(struct inode *i, const struct statx *st)
 	i->told.valid = 1;
 }
 
+struct validity attributes_validity(const struct share *s)
+{
+	return s->settings.cache == SHARE_CACHE_STRICT ? (struct validity){.ns = 50000000} : (struct validity){.s = 1};
+}
+
 void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
-	*ret = (struct fuse_entry_out){.nodeid = i ? i->nodeid : 0, .entry_valid = VALID_S, .attr_valid = VALID_S};
+	struct validity v = attributes_validity(s);
+	*ret = (struct fuse_entry_out){
+		.nodeid = i ? i->nodeid : 0, .entry_valid = v.s, .entry_valid_nsec = v.ns, .attr_valid = v.s, .attr_valid_nsec = v.ns};
 	if (!i)
 		return;
 	attributes_fill(s, st, &ret->attr);
@@ -66,7 +73,8 @@ void entry_fill(const struct share *s, struct inode *i, const struct statx *st, 
 
 static int reply_attributes(struct request *r, const struct statx *st)
 {
-	struct fuse_attr_out out = {.attr_valid = VALID_S};
+	struct validity v = attributes_validity(r->share);
+	struct fuse_attr_out out = {.attr_valid = v.s, .attr_valid_nsec = v.ns};
 	attributes_fill(r->share, st, &out.attr);
 	attributes_note(r->inode, st);
 	return request_reply(r, &out, sizeof out);

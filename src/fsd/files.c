@@ -4,11 +4,14 @@
  * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what
  * they were when it last opened the file or closed it after writing, and when that state is old enough that a later change must have moved
  * the times (they tick in steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at
- * most VALID_S late.
+ * most attributes_validity() late.
  *
- * Attributes inside: a guest believes for VALID_S what it was told. A file that the host changed in between would be read with its old
+ * Attributes inside: a guest believes for that long what it was told. A file that the host changed in between would be read with its old
  * size, so opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the
- * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change. */
+ * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change. *
+ * With share-cache=writeback the guest also holds back what is written, and it is the one who knows the size and mtime of a file that it has: what the
+ * host changes of that file goes unnoticed. To write a part of a page it reads the rest, so what it opens for writing is opened for reading too.
+ */
 #include "fsd/files.h"
 
 #include <errno.h>
@@ -48,6 +51,12 @@ int file_open(struct share *s, struct inode *i, int flags)
 		return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
 	int r = inode_check_fd(i, fd);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int access_wanted(const struct share *s, int flags)
+{
+	int writeback = s->settings.cache == SHARE_CACHE_WRITEBACK && (flags & O_ACCMODE) == O_WRONLY;
+	return writeback ? (flags & ~O_ACCMODE) | O_RDWR : flags;
 }
 
 static int64_t nanoseconds(const struct statx_timestamp *t)
@@ -125,7 +134,9 @@ int fuse_open(struct request *r)
 	int flags = (int)in.flags;
 	if (r->share->settings.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return -EROFS;
-	AUTO_FD int fd = file_open(r->share, r->inode, flags);
+	AUTO_FD int fd = file_open(r->share, r->inode, access_wanted(r->share, flags));
+	if (fd == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
+		fd = file_open(r->share, r->inode, flags);
 	if (fd < 0)
 		return fd;
 	if (is_news(r->inode, fd))
@@ -182,7 +193,7 @@ int fuse_create(struct request *r)
 	int directory = result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
 	if (directory < 0)
 		return directory;
-	uint64_t how = (uint64_t)(flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
+	uint64_t how = (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
 	AUTO_FD int fd = create_file(r, directory, name, how, mode_allowed(S_IFREG, in.mode));
 	if (fd < 0)
 		return fd;
@@ -207,7 +218,7 @@ int fuse_tmpfile(struct request *r)
 		return directory;
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
-	uint64_t how = (uint64_t)(flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE;
+	uint64_t how = (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE;
 	AUTO_FD int fd = inode_open_name(directory, ".", how, mode_allowed(S_IFREG, in.mode));
 	if (fd < 0)
 		return fd;

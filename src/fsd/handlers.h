@@ -25,8 +25,12 @@ void attributes_fill(const struct share *s, const struct statx *st, struct fuse_
 void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */
 void attributes_note(struct inode *i, const struct statx *st);
-/* How long the guest may believe what it was told, in seconds. */
-enum { VALID_S = 1 };
+/* How long the guest may believe what it was told. */
+struct validity {
+	uint64_t s;
+	uint32_t ns;
+};
+struct validity attributes_validity(const struct share *s);
 /* What is left of a mode that the guest asks for: no setuid, no setgid except on directories, where it gives nobody power. */
 uint32_t mode_allowed(uint32_t type, uint32_t mode);
 

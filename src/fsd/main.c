@@ -34,12 +34,15 @@ enum {
 	FDS_MAX = 1 << 20,
 };
 
+static const char *const cache_words[] = {"auto", "strict", "writeback", NULL}; /* in the order of enum share_cache */
+
 static const struct option_spec options[] = {
 	{"fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL},
 	{"root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory"},
 	{"read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL},
 	{"hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory"},
 	{"inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL},
+	{"share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words, NULL},
 	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
 	{0},
 };
@@ -55,6 +58,7 @@ struct arguments {
 	uint32_t fd, uid, gid;
 	const char *root;
 	int read_only;
+	enum share_cache cache;
 	const struct strv *hide;
 };
 
@@ -64,6 +68,17 @@ static int take_number(const struct options *o, const char *name, uint32_t *ret,
 	if (!text || parse_u32(text, ret) < 0)
 		return error_set(err, EINVAL, "--%s wants a number", name);
 	return 0;
+}
+
+/* Where among its words an option's value is; 0, the default, when it is not given. The words were checked. */
+static int take_choice(const struct options *o, const char *name, const char *const *words)
+{
+	const char *value = options_string(o, name);
+	int at = 0;
+	for (int i = 0; value && words[i]; i++)
+		if (streq(words[i], value))
+			at = i;
+	return at;
 }
 
 static int take_arguments(const struct options *o, struct arguments *a, struct error **err)
@@ -77,6 +92,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 		return r;
 	a->root = options_string(o, "root");
 	a->read_only = options_given(o, "read-only");
+	a->cache = (enum share_cache)take_choice(o, "share-cache", cache_words);
 	a->hide = options_list(o, "hide");
 	if (!a->root || a->fd > INT_MAX)
 		return error_set(err, EINVAL, "--root and --fd say what to serve to whom");
@@ -100,6 +116,7 @@ static unsigned raise_fd_limit(void)
 static int prepare(const struct arguments *a, struct share *s, struct confinement *c, struct error **err)
 {
 	struct share_settings settings = {.read_only = a->read_only,
+		.cache = a->cache,
 		.inside_uid = a->uid,
 		.inside_gid = a->gid,
 		.host_uid = geteuid(),

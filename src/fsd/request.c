@@ -28,6 +28,11 @@ enum {
 			 FUSE_CACHE_SYMLINKS,
 };
 
+static uint32_t init_flags(const struct share *s)
+{
+	return OUR_INIT_FLAGS | (s->settings.cache == SHARE_CACHE_WRITEBACK ? FUSE_WRITEBACK_CACHE : 0);
+}
+
 static int fuse_init(struct request *r)
 {
 	struct fuse_init_in in = {0};
@@ -39,7 +44,7 @@ static int fuse_init(struct request *r)
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = in.max_readahead,
-		.flags = in.flags & OUR_INIT_FLAGS,
+		.flags = in.flags & init_flags(r->share),
 		.max_background = MAX_BACKGROUND,
 		.congestion_threshold = CONGESTION,
 		.max_write = TRANSFER_MAX,

@@ -26,8 +26,16 @@ struct hidden {
 	int fd;            /* keeps that inode number taken; -1 when there was nothing */
 };
 
+/* What the guest may keep of the share, and for how long without asking. */
+enum share_cache {
+	SHARE_CACHE_AUTO,      /* attributes and names for a second */
+	SHARE_CACHE_STRICT,    /* for 50 ms */
+	SHARE_CACHE_WRITEBACK, /* as auto; what is written too, until the guest finds time */
+};
+
 struct share_settings {
 	int read_only;
+	enum share_cache cache;
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
 	uint32_t host_uid, host_gid;     /* who we are */
 	size_t max_inodes;

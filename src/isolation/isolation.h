@@ -21,6 +21,7 @@ struct isolation_share {
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
 	uint32_t inside_uid, inside_gid; /* what the host user's files belong to inside */
+	const int *choices; /* MACHINE_SHARE_KEYS of them: the machine's share_choices */
 };
 
 struct isolation_events {

@@ -117,6 +117,7 @@ static void describe(const struct keeper *k, const struct keeper_share *s, struc
 		.hidden = (const char *const *)s->hidden.items,
 		.inside_uid = k->machine->uid,
 		.inside_gid = k->machine->gid,
+		.choices = k->machine->share_choices,
 	};
 }
 

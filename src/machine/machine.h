@@ -22,6 +22,9 @@ enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_I
 enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
 enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM };
 
+/* How the share server of a virtual machine behaves; in native isolation the host's own file system is what the machine sees. */
+enum machine_share_key { MACHINE_SHARE_CACHE, MACHINE_SHARE_KEYS };
+
 struct machine_mount {
 	char *host, *inside; /* absolute, normalized */
 	int read_only;
@@ -47,6 +50,7 @@ struct machine {
 	enum machine_isolation form; /* what its disk was made for, VM or NATIVE; AUTO only before it is made. It decides what AUTO means */
 	enum machine_home home_mount;
 	enum machine_init init;
+	int share_choices[MACHINE_SHARE_KEYS]; /* places among the words of machine_share_keys[] */
 	char *init_path;       /* the image's init as found when created, or NULL: none (holm's own is used) */
 	uint64_t cpus;         /* 0: half the host's, at least 1 */
 	uint64_t memory;       /* bytes; 0: half the host's, at least 1 GiB */
@@ -66,6 +70,15 @@ struct machine {
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the option tables). */
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[];
+
+/* A key of `set`, its name in machine.json, and its words, the default first; NULL-terminated (choices of the option tables). The share
+ * server has an option of the key's name. */
+struct machine_share_spec {
+	const char *key, *json;
+	const char *const *words;
+};
+extern const char *const machine_share_cache_words[];
+extern const struct machine_share_spec machine_share_keys[MACHINE_SHARE_KEYS];
 
 /* A machine with a fresh id, the time of creation, and the calling user's name, ids and home; the rest empty. Owned. */
 struct machine *machine_new(const char *name);

@@ -195,6 +195,8 @@ static int read_settings(struct machine *m, struct json_object *o, struct error 
 	m->form = form;
 	m->home_mount = home;
 	m->init = init;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(machine_share_keys); i++)
+		r = get_word(o, machine_share_keys[i].json, machine_share_keys[i].words, &m->share_choices[i], err);
 	if (r == 0)
 		r = get_number(o, "cpus", 4096, &m->cpus, err);
 	if (r == 0)
@@ -281,6 +283,8 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "home_mount", machine_home_words[m->home_mount]);
 	json_add_string(o, "init", machine_init_words[m->init]);
 	json_add_string(o, "init_path", m->init_path);
+	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
+		json_add_string(o, machine_share_keys[i].json, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_u64(o, "cpus", m->cpus);
 	json_add_u64(o, "memory", m->memory);
 	json_add_u64(o, "disk_size", m->disk_size);

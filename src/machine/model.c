@@ -18,6 +18,10 @@ enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 32, DEFAULT_DISK_GIB = 100 };
 const char *const machine_isolation_words[] = { "auto", "vm", "native", NULL };
 const char *const machine_home_words[] = { "rw", "ro", "none", NULL };
 const char *const machine_init_words[] = { "auto", "image", "holm", NULL };
+const char *const machine_share_cache_words[] = { "auto", "strict", "writeback", NULL };
+const struct machine_share_spec machine_share_keys[MACHINE_SHARE_KEYS] = {
+	[MACHINE_SHARE_CACHE] = { "share-cache", "share_cache", machine_share_cache_words },
+};
 
 static char *random_id(void)
 {

@@ -206,6 +206,8 @@ const struct machine_key machine_keys[] = {
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },
 	{ "init", "auto, image or holm; default auto" },
+	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), strict (0.1 s) or writeback "
+			 "(files that only the machine changes); default auto" },
 	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
 	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
 	{ "env.NAME", "a variable for every session" },
@@ -230,6 +232,9 @@ int machine_set(struct machine *m, const char *key, const char *value, struct er
 		}
 		return r;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
+		if (streq(machine_share_keys[i].key, key))
+			return choose(key, machine_share_keys[i].words, value, &m->share_choices[i], err);
 	AUTO_STRV struct strv keys = { 0 };
 	for (const struct machine_key *k = machine_keys; k->key; k++)
 		strv_add(&keys, k->key);

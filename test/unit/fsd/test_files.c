@@ -422,6 +422,43 @@ static void test_init(void **state)
 	assert_int_equal(fuse(f, FUSE_INIT, 0, PART(in)), -EPROTO);
 }
 
+/* share-cache: how long what the guest is told holds, and what holding back writes takes. */
+static void test_cache_choices(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX, .max_readahead = 1 << 20};
+	struct fuse_getattr_in get = {0};
+	assert_int_equal(fuse(f, FUSE_GETATTR, 1, PART(get)), 0);
+	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid, 1);
+	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid_nsec, 0);
+	f->share.settings.cache = SHARE_CACHE_STRICT;
+	assert_int_equal(fuse(f, FUSE_GETATTR, 1, PART(get)), 0);
+	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid, 0);
+	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid_nsec, 50000000);
+	host_write(f, "f", "abc");
+	assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT("f")), 0);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 0);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid_nsec, 50000000);
+	f->share.settings.cache = SHARE_CACHE_WRITEBACK;
+	assert_int_equal(fuse(f, FUSE_INIT, 0, PART(in)), 0);
+	assert_true(REPLY(f, struct fuse_init_out)->flags & FUSE_WRITEBACK_CACHE);
+	/* To write a part of a page the guest reads the rest through the same descriptor. */
+	uint64_t fh = 0, node = create(f, "new", O_WRONLY, &fh);
+	assert_int_equal(write_at(f, node, fh, 0, "hello", O_WRONLY), 5);
+	assert_int_equal(read_at(f, node, fh, 0, 10), 5);
+	assert_int_equal(release(f, node, fh), 0);
+	struct fuse_open_in o = {.flags = O_WRONLY};
+	assert_int_equal(fuse(f, FUSE_OPEN, node, PART(o)), 0);
+	fh = REPLY(f, struct fuse_open_out)->fh;
+	assert_int_equal(read_at(f, node, fh, 0, 10), 5);
+	assert_int_equal(release(f, node, fh), 0);
+	if (geteuid() == 0)
+		return; /* may read whatever its mode */
+	assert_int_equal(fchmodat(f->directory, "new", 0200, 0), 0);
+	assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT("new")), 0);
+	assert_int_equal(fuse(f, FUSE_OPEN, node, PART(o)), 0); /* but a file that may only be written can be */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +474,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_things, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cache_choices, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
