@@ -111,6 +111,7 @@ world_end()
 	cd /
 	as_user holm machine rm --force --all >/dev/null 2>&1
 	vm_end
+	share_end
 	peers_end
 	fresh_gone
 	if [ -n "$cgroup" ]; then

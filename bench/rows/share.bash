@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The shared directory: bench/fs-load.c in turn on the host, on a machine's own disk, in holm's share and in those of bench/share-peers.bash. They run as
+# whoever typed it.
+#
+# FS_LOAD says how much: full (the default with KVM), medium (without), small (a minute; only the sides that need no second VM).
+
+share_sides=()
+share_mib=0 share_operations=0 share_files=0 share_rounds=1
+
+share_sizes()
+{
+	local size=${FS_LOAD-}
+	if [ -z "$size" ]; then
+		size=medium
+		! kvm_works || size=full
+	fi
+	case "$size" in
+	# Under emulation the machine's processor is an order of magnitude slower, and so is every row.
+	small) share_mib=64 share_operations=1000 share_files=1000 ;;
+	medium) share_mib=256 share_operations=4000 share_files=3000 share_rounds=1 ;;
+	full) share_mib=1024 share_operations=20000 share_files=20000 share_rounds=3 ;;
+	*) echo "bench: FS_LOAD=$size: it is small, medium or full" >&2; exit 2 ;;
+	esac
+	echo "(share: FS_LOAD=$size: one file of $share_mib MiB, $share_operations random reads and writes, $share_files small files)"
+}
+
+kvm_works()
+{
+	holm system info --format json 2>/dev/null | jq -e 'any(.probes[]; .name == "kvm" and .ok)' >/dev/null
+}
+
+# share_place NAME SIZE: an empty ext4 at $work/share/NAME, as root; else a folder on whatever /var/tmp is on.
+share_place()
+{
+	local place=$work/share/$1
+	mkdir -p "$place"
+	[ "$(id -u)" = 0 ] || return 0
+	truncate -s "$2" "$place.img"
+	mkfs.ext4 -q -F "$place.img" && mount -o loop "$place.img" "$place"
+}
+
+share_home()
+{
+	vm_home
+	export XDG_DATA_HOME=$work/share/own/data
+}
+
+share_end()
+{
+	local place
+	[ -e "$work/share" ] || return 0
+	(share_home && holm machine rm --force --all >/dev/null 2>&1)
+	for place in "$work"/share/*; do
+		! mountpoint -q "$place" || umount "$place" || umount -l "$place"
+	done
+}
+
+share_begin()
+{
+	share_sizes
+	mkdir -p "$work/share"
+	share_place host 4G && share_place own 12G && share_place holm 4G || exit 1
+	vm_begin
+	share_home
+	mkdir -p "$XDG_DATA_HOME"
+	cc -O2 -static -std=gnu17 -D_GNU_SOURCE -o "$work/share/holm/fs-load" "$root/bench/fs-load.c" || exit 1
+	cp "$work/share/holm/fs-load" "$work/share/host/"
+	holm image load "$(archive busybox)" >/dev/null 2>&1 || exit 1
+	holm machine create busybox:test --name share --isolation vm --cpus 2 --memory 1G --home-mount none --mount "$work/share/holm:/share" >/dev/null || exit 1
+	holm machine run -n share --root -w / -- sh -c 'mkdir /own && cp /share/fs-load /own/' || exit 1
+	share_sides=(host own holm)
+}
+
+# share_run SIDE ROW...: fs-load's lines.
+share_run()
+{
+	local side=$1
+	shift
+	set -- -m "$share_mib" -n "$share_operations" -f "$share_files" "$@"
+	case "$side" in
+	host) "$work/share/host/fs-load" "${@:1:6}" "$work/share/host" "${@:7}" ;;
+	own) holm machine run -n share --root -w / -- /own/fs-load -c "${@:1:6}" /own "${@:7}" ;;
+	holm) holm machine run -n share --root -w / -- /own/fs-load -c "${@:1:6}" /share "${@:7}" ;;
+	*) share_peer_run "$side" -c "$@" ;;
+	esac </dev/null
+}
+
+share_rows=(write read reread random-read random-write create open-read stat restat list rename unlink)
+
+# All sides take turns, row by row, since later rows work on what earlier ones made. $work/share.SIDE has fs-load's lines.
+share_measure()
+{
+	local name side
+	for _ in $(seq "$share_rounds"); do
+		for name in "${share_rows[@]}" clean; do
+			for side in "${share_sides[@]}"; do
+				share_run "$side" "$name" >>"$work/share.$side" || { echo "bench: $name on $side failed" >&2; exit 1; }
+			done
+		done
+	done
+}
+
+# share_rate SIDE ROW: the median round's MiB, operations or files a second.
+share_rate()
+{
+	awk -v row="$2" '$1 == row && $2 > 0 { print $3 / $2 }' "$work/share.$1" 2>/dev/null | percentile 50
+}
+
+share_figure()
+{
+	case "$1" in
+	write | read | reread) awk -v n="$2" 'BEGIN { printf "%.0f MiB/s", n }' ;;
+	*) awk -v n="$2" 'BEGIN { printf "%.0f /s", n }' ;;
+	esac
+}
+
+# share_aim ROW SIDE RATIO: what is wished of the ratio, and whether it is so.
+share_aim()
+{
+	local least
+	case "$2:$1" in
+	own:write | own:read | own:reread) least=0.77 ;;
+	virtiofsd:create | virtiofsd:open-read | virtiofsd:stat | virtiofsd:restat | virtiofsd:list | virtiofsd:rename | virtiofsd:unlink) least=2 ;;
+	virtiofsd:*) least=1 ;;
+	*) return 0 ;;
+	esac
+	echo "at least $least: $(awk -v r="$3" -v l="$least" 'BEGIN { print(r >= l ? "met" : "MISSED") }')"
+}
+
+share_text()
+{
+	case "$1" in
+	own) echo "the machine's own disk" ;;
+	host) echo "the host" ;;
+	9p) echo "QEMU's 9p" ;;
+	virtiofsd) echo "virtiofsd" ;;
+	esac
+}
+
+share_what()
+{
+	case "$1" in
+	write | read | reread) echo "share: $1, one file of $share_mib MiB" ;;
+	random-*) echo "share: $1, 4 KiB, $share_operations" ;;
+	*) echo "share: $1, $share_files files" ;;
+	esac
+}
+
+share_table()
+{
+	local name side ours theirs times
+	for name in "${share_rows[@]}"; do
+		ours=$(share_rate holm "$name")
+		for side in own host 9p virtiofsd; do
+			theirs=$(share_rate "$side" "$name")
+			[ -n "$theirs" ] || continue
+			times=$(ratio "$ours" "$theirs")
+			row "$(share_what "$name")" "$(share_figure "$name" "$ours")" "$(share_text "$side")" "$(share_figure "$name" "$theirs")" "$times" \
+				"$(share_aim "$name" "$side" "$times")"
+		done
+	done
+}
+
+bench_share()
+{
+	share_begin
+	share_measure
+	share_table
+	holm machine rm --force share >/dev/null 2>&1
+}
