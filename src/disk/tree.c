@@ -33,13 +33,60 @@ struct disk_inode *disk_inode_new(struct disk_tree *t, enum tar_type type)
 	return inode;
 }
 
-static void inode_free(struct disk_inode *inode)
+void disk_inode_set_times(struct disk_inode *inode, const struct tar_entry *e)
+{
+	inode->mtime = e->mtime;
+	inode->atime = e->atime;
+	inode->ctime = e->ctime;
+	inode->mtime_ns = e->mtime_ns;
+	inode->atime_ns = e->atime_ns;
+	inode->ctime_ns = e->ctime_ns;
+}
+
+int disk_keep_xattr(const char *name)
+{
+	return startswith(name, "user.") || startswith(name, "trusted.") || startswith(name, "security.") ||
+	       streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
+}
+
+static void free_xattrs(struct disk_inode *inode)
 {
 	for (size_t i = 0; i < inode->xattr_count; i++) {
 		free(inode->xattrs[i].name);
 		free(inode->xattrs[i].value);
 	}
 	free(inode->xattrs);
+}
+
+static void set_xattrs(struct disk_tree *t, struct disk_inode *inode, const struct tar_entry *e)
+{
+	free_xattrs(inode);
+	inode->xattrs = NULL;
+	inode->xattr_count = 0;
+	for (size_t i = 0; i < e->xattr_count; i++) {
+		const struct tar_xattr *x = &e->xattrs[i];
+		if (!disk_keep_xattr(x->name))
+			continue;
+		inode->xattrs = xrealloc(inode->xattrs, inode->xattr_count + 1, sizeof *inode->xattrs);
+		inode->xattrs[inode->xattr_count++] = (struct tar_xattr){xstrdup(x->name), xmemdup(x->value, x->size), x->size};
+		t->bytes += sizeof *x + strlen(x->name) + x->size;
+	}
+}
+
+void disk_inode_describe(struct disk_tree *t, struct disk_inode *inode, const struct tar_entry *e)
+{
+	inode->mode = e->type == TAR_SYMLINK ? 0777 : e->mode;
+	inode->uid = e->uid;
+	inode->gid = e->gid;
+	inode->major = e->major;
+	inode->minor = e->minor;
+	disk_inode_set_times(inode, e);
+	set_xattrs(t, inode, e);
+}
+
+static void inode_free(struct disk_inode *inode)
+{
+	free_xattrs(inode);
 	free(inode->extents);
 	free(inode->target);
 	free(inode);

@@ -121,9 +121,7 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 
 int tree_keep_xattr(const char *name)
 {
-	return (startswith(name, "user.") || startswith(name, "trusted.") || startswith(name, "security.") || streq(name, "system.posix_acl_access") ||
-		       streq(name, "system.posix_acl_default")) &&
-		!startswith(name, "user.overlay.") && !startswith(name, "trusted.overlay.");
+	return disk_keep_xattr(name) && !startswith(name, "user.overlay.") && !startswith(name, "trusted.overlay.");
 }
 
 /* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not, is left out. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of the tree writer share: tree_write.c (what entries mean), tree_lower.c (what is below), tree_files.c (files made and
+ * What the parts of the tree writer share: tree_write.c (what entries do), tree_lower.c (what is below), tree_files.c (files made and
  * removed), tree_finish.c (what can be said only at the end). */
 #pragma once
 
