@@ -14,7 +14,7 @@
 #include "alloc.h"
 #include "clock.h"
 
-enum { FDS_MAX = 32, COPY_CHUNK = 1 << 20 };
+enum { COPY_CHUNK = 1 << 20 };
 
 void fd_close(int fd)
 {
@@ -161,63 +161,6 @@ int64_t fd_copy(int from, int to, uint64_t size)
 		return r < 0 ? r : (int64_t)done + r;
 	}
 	return (int64_t)done;
-}
-
-int fd_send(int socket_fd, const int *fds, size_t count)
-{
-	union {
-		char data[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.data };
-	if (count > FDS_MAX)
-		return -EINVAL;
-	message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-	ssize_t n;
-	do
-		n = sendmsg(socket_fd, &message, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-int fd_receive(int socket_fd, int *fds, size_t max, size_t *ret_count)
-{
-	union {
-		char data[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = sizeof control.data };
-	ssize_t n;
-	do
-		n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	size_t count = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < got; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-			if (count < max)
-				fds[count++] = fd;
-			else
-				close(fd);
-		}
-	}
-	*ret_count = count;
-	return n == 0 ? -ECONNRESET : 0;
 }
 
 void fd_close_from(int first, const int *except, size_t count)

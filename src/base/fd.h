@@ -28,7 +28,19 @@ int fd_wait(int fd, short events, uint64_t deadline_ms);
 int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
 /* Copies size bytes (UINT64_MAX: until the end) with copy_file_range/sendfile/read+write as the files allow: bytes or -errno. */
 int64_t fd_copy(int from, int to, uint64_t size);
-/* Passes descriptors over a unix socket with one byte of data (SCM_RIGHTS). */
+/* Bytes with descriptors over a unix socket (SCM_RIGHTS, unix(7)); flags as for sendmsg(2) and recvmsg(2). Returns the bytes moved or
+ * -errno (-EPIPE without a signal); 0 at the end of a connection and for an empty packet, with which no descriptors come. */
+enum { FD_PASS_MAX = 32 };
+struct fd_pass {
+	int fds[FD_PASS_MAX]; /* owned by the receiver, close-on-exec */
+	size_t count;
+	int truncated; /* there was more, which the kernel dropped: bytes of the packet; descriptors past `max`, or past what this process may have */
+};
+ssize_t fd_send_bytes(int socket, const void *data, size_t size, const int *fds, size_t count, int flags); /* fds are borrowed */
+/* At most `max` descriptors, FD_PASS_MAX at the utmost; more are never opened here. *ret is written in any case. */
+ssize_t fd_receive_bytes(int socket, void *data, size_t size, size_t max, struct fd_pass *ret, int flags);
+void fd_pass_close(struct fd_pass *p); /* all of them, which leaves it empty */
+/* Passes descriptors with one byte of data: 0 or -errno. Those past `max` (FD_PASS_MAX) are dropped without a word. -ECONNRESET: the end. */
 int fd_send(int socket, const int *fds, size_t count);
 int fd_receive(int socket, int *fds, size_t max, size_t *ret_count); /* received ones are close-on-exec */
 /* Closes every descriptor from `first` up, except those listed (ascending). */

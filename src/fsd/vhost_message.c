@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -49,34 +48,16 @@ int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct
 	return 0;
 }
 
-union control {
-	char bytes[CMSG_SPACE(VHOST_MESSAGE_FDS * sizeof(int))];
-	struct cmsghdr align;
-};
-
 /* Reads the header with the descriptors that come with it. 1, 0 at the end, -errno. */
 static int receive_header(int socket, struct vhost_message *m, int *fds, unsigned *ret_count)
 {
-	union control control;
-	struct iovec piece = {m, VHOST_HEADER_SIZE};
-	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-	ssize_t n;
-	do
-		n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-	while (n < 0 && errno == EINTR);
-	*ret_count = 0;
-	for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL; c; c = CMSG_NXTHDR(&h, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count && *ret_count < VHOST_MESSAGE_FDS; i++)
-			memcpy(&fds[(*ret_count)++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-	}
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
-		return 0;
-	if (n < 0)
-		return -errno;
-	return n == (ssize_t)VHOST_HEADER_SIZE && !(h.msg_flags & MSG_CTRUNC) ? 1 : -EPROTO;
+	struct fd_pass p;
+	ssize_t n = fd_receive_bytes(socket, m, VHOST_HEADER_SIZE, VHOST_MESSAGE_FDS, &p, MSG_WAITALL);
+	memcpy(fds, p.fds, p.count * sizeof(int));
+	*ret_count = (unsigned)p.count;
+	if (n <= 0)
+		return n == -ECONNRESET ? 0 : (int)n;
+	return n == (ssize_t)VHOST_HEADER_SIZE && !p.truncated ? 1 : -EPROTO;
 }
 
 int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count)
@@ -97,23 +78,11 @@ int vhost_message_send(int socket, const struct vhost_message *m, const int *fds
 {
 	/* In one piece, without the gap that the compiler leaves between header and payload. */
 	char bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
-	union control control = {{0}};
 	memcpy(bytes, m, VHOST_HEADER_SIZE);
 	memcpy(bytes + VHOST_HEADER_SIZE, m->payload.bytes, m->size);
-	struct iovec piece = {bytes, VHOST_HEADER_SIZE + m->size};
-	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1};
-	if (count > 0) {
-		h.msg_control = &control;
-		h.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-	}
-	ssize_t n;
-	do
-		n = sendmsg(socket, &h, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	size_t size = VHOST_HEADER_SIZE + m->size;
+	ssize_t n = fd_send_bytes(socket, bytes, size, fds, count, 0);
 	if (n < 0)
-		return -errno;
-	return fd_write_full(socket, bytes + n, piece.iov_len - (size_t)n);
+		return (int)n;
+	return fd_write_full(socket, bytes + n, size - (size_t)n);
 }

@@ -14,13 +14,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "http/transport_table.h"
 
-enum { WAITING_MAX = 1024, FDS_RECEIVED_MAX = 4 };
+enum { WAITING_MAX = 1024 };
 
 struct packet {
 	struct packet *next;
@@ -65,26 +64,8 @@ static void die(struct transport_fds *t, int code, const char *why)
 
 static int send_packet(struct transport_fds *t, const struct packet *p)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec part = { .iov_base = (void *)p->bytes, .iov_len = p->size };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	if (p->fd >= 0) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof control;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &p->fd, sizeof p->fd);
-	}
-	ssize_t n;
-	do
-		n = sendmsg(t->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	ssize_t n = fd_send_bytes(t->socket, p->bytes, p->size, &p->fd, p->fd >= 0, MSG_DONTWAIT);
+	return n < 0 ? (int)n : 0;
 }
 
 static void packet_free(struct packet *p)
@@ -156,48 +137,22 @@ static void handle(struct transport_fds *t, size_t size, int fd)
 	}
 }
 
-/* The number of descriptors that came; only the first is kept. */
-static size_t take_fds(struct msghdr *message, int *ret)
-{
-	size_t count = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (count++ == 0)
-				*ret = fd;
-			else
-				fd_close(fd);
-		}
-	}
-	return count;
-}
-
 static void on_readable(struct transport_fds *t)
 {
-	union {
-		char space[CMSG_SPACE(FDS_RECEIVED_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = { .iov_base = t->buffer, .iov_len = sizeof t->buffer - 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-	ssize_t n = recvmsg(t->socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	struct fd_pass p;
+	ssize_t n = fd_receive_bytes(t->socket, t->buffer, sizeof t->buffer - 1, 1, &p, MSG_DONTWAIT);
+	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
-		die(t, n < 0 ? -errno : -ECONNRESET, "the other side is gone");
+		die(t, n < 0 ? (int)n : -ECONNRESET, "the other side is gone");
 		return;
 	}
-	int fd = -1;
-	if (take_fds(&message, &fd) > 1 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		fd_close(fd);
+	if (p.truncated) {
+		fd_pass_close(&p);
 		die(t, -EPROTO, "the other side does not keep the protocol");
 		return;
 	}
-	handle(t, (size_t)n, fd);
+	handle(t, (size_t)n, p.count ? p.fds[0] : -1);
 }
 
 static void on_socket(struct source *s, int fd, uint32_t events, void *data)

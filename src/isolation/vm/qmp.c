@@ -84,33 +84,12 @@ static void fail(struct qmp *q, int code, const char *why)
 	loop_add_deferred(q->loop, on_closing, q, &q->closing);
 }
 
-static ssize_t send_message(int fd, struct message *m)
-{
-	struct iovec iov = { .iov_base = m->text + m->sent, .iov_len = m->size - m->sent };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (m->fd >= 0) {
-		h.msg_control = control.bytes;
-		h.msg_controllen = sizeof(control.bytes);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &m->fd, sizeof(int));
-	}
-	ssize_t n = sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return n < 0 ? -errno : n;
-}
-
 static void flush(struct qmp *q)
 {
 	while (q->fd >= 0 && q->first) {
 		struct message *m = q->first;
-		ssize_t n = send_message(q->fd, m);
-		if (n == -EAGAIN || n == -EINTR)
+		ssize_t n = fd_send_bytes(q->fd, m->text + m->sent, m->size - m->sent, &m->fd, m->fd >= 0, MSG_DONTWAIT);
+		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
 			fail(q, (int)n, "cannot write to QEMU's monitor");

@@ -169,20 +169,6 @@ static void captures_have_limits(void **state)
 	assert_int_equal(spawn_capture(flood, 100, clock_deadline(10000), NULL, NULL), -EFBIG);
 }
 
-static void descriptors_travel(void **state)
-{
-	int pair[2], got[4];
-	size_t count = 0;
-	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
-	assert_int_equal(fd_send(pair[0], pair, 2), 0);
-	assert_int_equal(fd_receive(pair[1], got, 1, &count), 0);
-	assert_int_equal(count, 1);
-	assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
-	close(got[0]);
-	close(pair[0]);
-	close(pair[1]);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -191,7 +177,6 @@ int main(void)
 		TEST(files_are_replaced_whole),  TEST(the_sweep_leaves_living_writers_alone), TEST(locks_exclude_and_can_be_asked), TEST(trees_are_removed_without_following_links),
 		TEST(a_very_deep_tree_is_removed),
 		TEST(links_cannot_leave_a_root), TEST(programs_that_cannot_start_say_so),     TEST(children_get_only_what_is_named), TEST(captures_have_limits),
-		TEST(descriptors_travel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,22 +25,10 @@ static void say(struct machine *m, uint32_t request, const void *payload, uint32
 {
 	uint32_t header[3] = {request, 1, size};
 	char bytes[12 + 256];
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
 	memcpy(bytes, header, sizeof header);
 	if (size)
 		memcpy(bytes + sizeof header, payload, size);
-	struct iovec piece = {bytes, sizeof header + size};
-	struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1};
-	if (fd >= 0) {
-		h.msg_control = &control;
-		h.msg_controllen = sizeof control;
-		*CMSG_FIRSTHDR(&h) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &fd, sizeof fd);
-	}
-	assert_int_equal(sendmsg(m->socket, &h, 0), piece.iov_len);
+	assert_int_equal(fd_send_bytes(m->socket, bytes, sizeof header + size, &fd, fd >= 0, 0), sizeof header + size);
 	assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
 }
 

@@ -158,6 +158,35 @@ static void test_acknowledge(void **state)
 	assert_int_equal(message.flags, 5);
 }
 
+/* Over a socket: the descriptors that a message may have at the most, and one more, of which nothing stays open. */
+static void test_receive(void **state)
+{
+	int pair[2], watched[2], sent[VHOST_MESSAGE_FDS + 1], got[VHOST_MESSAGE_FDS];
+	unsigned count = 0;
+	char byte;
+	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
+	assert_int_equal(fd_socketpair(SOCK_STREAM, watched), 0);
+	for (size_t n = 0; n < ARRAY_SIZE(sent); n++)
+		sent[n] = watched[1];
+	struct vhost_message m = {.request = VHOST_SET_VRING_NUM, .flags = 1, .size = 8, .payload.number = 77};
+	assert_int_equal(vhost_message_send(pair[0], &m, sent, VHOST_MESSAGE_FDS), 0);
+	assert_int_equal(vhost_message_receive(pair[1], &message, got, &count), 1);
+	assert_int_equal(message.payload.number, 77);
+	assert_int_equal(count, VHOST_MESSAGE_FDS);
+	for (size_t n = 0; n < count; n++)
+		close(got[n]);
+	assert_int_equal(vhost_message_send(pair[0], &m, sent, VHOST_MESSAGE_FDS + 1), 0);
+	close(watched[1]);
+	assert_int_equal(vhost_message_receive(pair[1], &message, got, &count), -EPROTO);
+	assert_int_equal(count, 0);
+	assert_int_equal(recv(watched[0], &byte, 1, MSG_DONTWAIT), 0); /* its other end is closed everywhere */
+	close(pair[0]);
+	assert_int_equal(read(pair[1], got, sizeof got), 8); /* the refused one's payload */
+	assert_int_equal(vhost_message_receive(pair[1], &message, got, &count), 0);
+	close(pair[1]);
+	close(watched[0]);
+}
+
 static void test_refused(void **state)
 {
 	negotiate();
@@ -250,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_conversation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_acknowledge, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_rings, setup, teardown),

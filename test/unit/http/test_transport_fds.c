@@ -159,6 +159,28 @@ static void nonsense_ends_it(void **state)
 	}
 }
 
+/* Nothing of what comes too many stays open. */
+static void one_descriptor_at_most(void **state)
+{
+	static const char *const packets[] = { "Mtext", "S", "" };
+	for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
+		struct pair p;
+		int watched[2], two[2];
+		char byte;
+		begin(&p, 0);
+		assert_int_equal(fd_socketpair(SOCK_STREAM, watched), 0);
+		two[0] = two[1] = watched[1];
+		size_t size = strlen(packets[i]);
+		assert_int_equal(fd_send_bytes(p.raw, packets[i], size, two, 2, 0), size);
+		close(watched[1]);
+		turn(&p);
+		assert_int_equal(p.a.closed, size ? -EPROTO : -ECONNRESET);
+		assert_int_equal(recv(watched[0], &byte, 1, MSG_DONTWAIT), 0); /* its other end is closed everywhere */
+		close(watched[0]);
+		end(&p);
+	}
+}
+
 static void the_other_end_gone(void **state)
 {
 	struct pair p;
@@ -177,6 +199,7 @@ int main(void)
 		cmocka_unit_test(many_at_once_wait_in_line),
 		cmocka_unit_test(connections_are_given_and_messages_keep_their_order),
 		cmocka_unit_test(nonsense_ends_it),
+		cmocka_unit_test(one_descriptor_at_most),
 		cmocka_unit_test(the_other_end_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,23 +36,8 @@ enum { CONTROL = 3, NOBODY = 65534, WAIT_MS = 20000 };
 
 static void say(const char *text, int fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
 	AUTOFREE char *packet = xasprintf("M%s", text);
-	struct iovec part = { .iov_base = packet, .iov_len = strlen(packet) };
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof control;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	if (sendmsg(CONTROL, &m, MSG_NOSIGNAL) < 0)
+	if (fd_send_bytes(CONTROL, packet, strlen(packet), &fd, fd >= 0, 0) < 0)
 		_exit(9);
 }
 

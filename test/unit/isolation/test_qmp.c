@@ -143,18 +143,13 @@ static void test_descriptor_goes_along(void **state)
 	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(qmp_execute(peer.qmp, "getfd", NULL, fd, NULL, NULL), 0);
 	run();
-	char text[512], control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { text, sizeof(text) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-	assert_true(recvmsg(peer.fd, &h, MSG_CMSG_CLOEXEC) > 0);
-	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-	assert_non_null(c);
-	int received;
-	memcpy(&received, CMSG_DATA(c), sizeof(received));
-	char byte = 1;
-	assert_int_equal(read(received, &byte, 1), 1);
+	char text[512], byte = 1;
+	struct fd_pass p;
+	assert_true(fd_receive_bytes(peer.fd, text, sizeof text, 1, &p, 0) > 0);
+	assert_int_equal(p.count, 1);
+	assert_int_equal(read(p.fds[0], &byte, 1), 1);
 	assert_int_equal(byte, 0);
-	fd_close(received);
+	fd_pass_close(&p);
 }
 
 static void test_end_answers_what_is_pending(void **state)
