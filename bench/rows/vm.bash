@@ -152,11 +152,15 @@ bench_memory()
 		case $name in
 		keeper) k=$(pss "$pid") ;;
 		cli) k=$(pss $cli) ;;
-		fsd) # the broker, and below it the holder, and below that the worker
-			k=0 part=$(child "$pid" holm-fsd)
-			while [ -n "$part" ]; do
-				k=$((k + $(pss "$part") + 0))
-				part=$(pgrep -P "$part" | head -n 1)
+		fsd) # the broker, and below it the holder, and below that the worker and who knows whose files are
+			k=0
+			local part parts
+			parts=$(child "$pid" holm-fsd)
+			while [ -n "$parts" ]; do
+				for part in $parts; do
+					k=$((k + $(pss "$part") + 0))
+				done
+				parts=$(pgrep -P "${parts//$'\n'/,}")
 			done
 			;;
 		passt) k=$(pss "$(pgrep -P "$pid" passt | head -n 1)") ;;

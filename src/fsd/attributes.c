@@ -6,8 +6,8 @@
  * is done as the host user, with the host user's rights.
  *
  * chown: the host user cannot give files away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
- * machine's user, root (who would own a file that root unpacks or copies), or the owner that is shown. A group is changed when the
- * host user is a member. Everything else is EPERM, as it would be for the user on the host. */
+ * machine's user, root (who would own a file that root unpacks or copies), or the owner that is shown. The group of an own file is changed to
+ * the host user's, or another that the host user is a member of. Everything else is EPERM, as it would be for the user on the host. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -24,8 +24,9 @@ uint32_t mode_allowed(uint32_t type, uint32_t mode)
 	return mode & (type == S_IFDIR ? 03777 : 01777);
 }
 
-void attributes_fill(const struct share *s, const struct statx *st, struct fuse_attr *ret)
+static void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
 {
+	struct owner owner = share_owner(s, i, -1, st);
 	uint64_t dev = file_id_of(st).dev;
 	*ret = (struct fuse_attr){
 		/* The guest sees one file system: keep the numbers of another one mounted beneath apart. */
@@ -40,8 +41,8 @@ void attributes_fill(const struct share *s, const struct statx *st, struct fuse_
 		.ctimensec = st->stx_ctime.tv_nsec,
 		.mode = st->stx_mode,
 		.nlink = st->stx_nlink,
-		.uid = share_uid_inside(s, st->stx_uid),
-		.gid = share_gid_inside(s, st->stx_gid),
+		.uid = share_uid_inside(s, owner.uid),
+		.gid = share_gid_inside(s, owner.gid),
 		.rdev = (uint32_t)makedev(st->stx_rdev_major, st->stx_rdev_minor),
 		.blksize = st->stx_blksize,
 	};
@@ -60,14 +61,14 @@ struct validity attributes_validity(const struct share *s)
 	return s->settings.cache == SHARE_CACHE_STRICT ? (struct validity){.ns = 50000000} : (struct validity){.s = 1};
 }
 
-void entry_fill(const struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
+void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
 	struct validity v = attributes_validity(s);
 	*ret = (struct fuse_entry_out){
 		.nodeid = i ? i->nodeid : 0, .entry_valid = v.s, .entry_valid_nsec = v.ns, .attr_valid = v.s, .attr_valid_nsec = v.ns};
 	if (!i)
 		return;
-	attributes_fill(s, st, &ret->attr);
+	attributes_fill(s, i, st, &ret->attr);
 	attributes_note(i, st);
 }
 
@@ -75,7 +76,7 @@ static int reply_attributes(struct request *r, const struct statx *st)
 {
 	struct validity v = attributes_validity(r->share);
 	struct fuse_attr_out out = {.attr_valid = v.s, .attr_valid_nsec = v.ns};
-	attributes_fill(r->share, st, &out.attr);
+	attributes_fill(r->share, r->inode, st, &out.attr);
 	attributes_note(r->inode, st);
 	return request_reply(r, &out, sizeof out);
 }
@@ -89,32 +90,45 @@ int fuse_getattr(struct request *r)
 
 static int is_our_group(const struct share *s, uint32_t gid)
 {
-	for (int n = 0; n < s->group_count; n++)
+	for (size_t n = 0; n < s->settings.group_count; n++)
 		if (s->groups[n] == gid)
 			return 1;
 	return 0;
 }
 
-static int change_owner(struct request *r, const struct fuse_setattr_in *in, const struct statx *st, const char *path)
+/* Gives a file to the group that is `gid` inside: 0 or -errno. */
+static int change_group(struct share *s, uint32_t gid, struct owner owner, int fd)
 {
-	const struct share *s = r->share;
-	int ours = st->stx_uid == s->settings.host_uid;
+	int ours = owner.uid == s->settings.host_uid;
+	uint32_t wanted = gid == s->settings.inside_gid ? s->settings.host_gid : gid;
+	if (gid == share_gid_inside(s, owner.gid) || (ours && (gid == 0 || wanted == owner.gid)))
+		return 0;
+	if (!ours || !(gid == s->settings.inside_gid || is_our_group(s, gid)))
+		return -EPERM;
+	int r = share_change_group(s, fd, wanted);
+	return r == -EROFS ? r : r < 0 ? -EPERM : 0;
+}
+
+static int change_owner(struct request *r, const struct fuse_setattr_in *in, const struct statx *st, int fd)
+{
+	struct share *s = r->share;
+	char path[PROC_PATH_SIZE];
+	struct owner owner = share_owner(s, r->inode, fd, st);
+	int ours = owner.uid == s->settings.host_uid;
 	if (in->valid & FATTR_UID) {
-		int same = in->uid == share_uid_inside(s, st->stx_uid) || (ours && in->uid == 0);
+		int same = in->uid == share_uid_inside(s, owner.uid) || (ours && in->uid == 0);
 		if (!same)
 			return -EPERM;
 	}
 	if (in->valid & FATTR_GID) {
-		int same = in->gid == share_gid_inside(s, st->stx_gid) || (ours && (in->gid == 0 || in->gid == s->settings.inside_gid));
-		if (!same && !(ours && is_our_group(s, in->gid)))
-			return -EPERM;
-		if (!same && chown(path, (uid_t)-1, in->gid) < 0)
-			return -EPERM; /* a group that this process's namespace does not have */
+		int result = change_group(s, in->gid, owner, fd);
+		if (result < 0)
+			return result;
 	}
 	/* Linux takes these bits away from a file that changes hands. */
 	int privileged = S_ISREG(st->stx_mode) && (st->stx_mode & 06000);
 	if (privileged && ours && (in->valid & (FATTR_UID | FATTR_GID)) && !(in->valid & FATTR_MODE))
-		return chmod(path, st->stx_mode & 01777) < 0 ? -errno : 0;
+		return chmod(share_proc_path(s, fd, path), st->stx_mode & 01777) < 0 ? -errno : 0;
 	return 0;
 }
 
@@ -162,7 +176,7 @@ static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
 		struct statx st;
 		result = inode_statx(fd, "", &st);
 		if (result == 0)
-			result = change_owner(r, in, &st, path);
+			result = change_owner(r, in, &st, fd);
 	}
 	if (result == 0 && (in->valid & FATTR_MODE) && chmod(path, mode_allowed(r->inode->type, in->mode)) < 0)
 		result = -errno;

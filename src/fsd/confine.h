@@ -20,7 +20,9 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 int confine_privileges(int root, int read_only, struct confinement *c, struct error **err);
 /* 3. Between the two: start threads. 4. The system calls that are needed, and no others, in all threads. The holder's include those of the
  * workers that it starts, who drop what they need no longer. */
-enum confine_role { CONFINE_BROKER = 1, CONFINE_HOLDER = 2, CONFINE_WORKER = 4 };
+enum confine_role { CONFINE_BROKER = 1, CONFINE_HOLDER = 2, CONFINE_WORKER = 4, CONFINE_OWNERS = 8 };
 int confine_calls(enum confine_role role, struct error **err);
+/* CONFINE_OWNERS, with the one call that changes a file's group, by descriptor. */
+int confine_calls_changing_groups(struct error **err);
 /* Steps 1 and 2 for a process that needs no files: no new privileges, no capabilities at all, a Landlock in which nothing is allowed. */
 int confine_nothing_to_see(struct error **err);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The system calls of a share server's three processes. All others answer ENOSYS, which libraries take for an old kernel; memory is
+ * The system calls of a share server's processes. All others answer ENOSYS, which libraries take for an old kernel; memory is
  * never made executable. */
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <sys/mman.h>
 
 #include "base/macros.h"
 #include "fsd/confine.h"
+#include "fsd/owners.h"
 
-enum { B = CONFINE_BROKER, H = CONFINE_HOLDER, W = CONFINE_WORKER };
+enum { B = CONFINE_BROKER, H = CONFINE_HOLDER, W = CONFINE_WORKER, O = CONFINE_OWNERS };
 
 static const struct {
 	const char *name;
@@ -29,7 +32,7 @@ static const struct {
 	{"pwritev2", H | W},
 	{"lseek", H | W},
 	{"statx", H | W},
-	{"fstat", B | H | W},
+	{"fstat", B | H | W | O},
 	{"newfstatat", B | H | W},
 	{"fstatat64", H | W},
 	{"fstatfs", H | W},
@@ -71,12 +74,12 @@ static const struct {
 	{"epoll_pwait2", B | H | W},
 	{"epoll_ctl", B | H | W},
 	{"timerfd_settime", H | W},
-	{"poll", B | H | W},
-	{"ppoll", B | H | W},
+	{"poll", B | H | W | O},
+	{"ppoll", B | H | W | O},
 	{"recvmsg", B | H | W},
 	{"sendmsg", B | H | W},
-	{"recvfrom", B | H | W},
-	{"sendto", B | H | W},
+	{"recvfrom", B | H | W | O},
+	{"sendto", B | H | W | O},
 	{"futex", B | H | W},
 	{"madvise", B | H | W},
 	{"munmap", B | H | W},
@@ -85,9 +88,9 @@ static const struct {
 	{"clock_gettime", B | H | W},
 	{"gettimeofday", B | H | W},
 	{"clock_nanosleep", H | W},
-	{"restart_syscall", B | H | W},
+	{"restart_syscall", B | H | W | O},
 	{"sched_yield", H | W},
-	{"rt_sigreturn", B | H | W},
+	{"rt_sigreturn", B | H | W | O},
 	{"rt_sigprocmask", B | H | W},
 	{"getpid", B | H | W},
 	{"gettid", B | H | W},
@@ -96,7 +99,7 @@ static const struct {
 	{"set_robust_list", H | W},
 	{"rseq", H | W},
 	{"exit", B | H | W},
-	{"exit_group", B | H | W},
+	{"exit_group", B | H | W | O},
 	/* to start workers, and what these do before they serve */
 	{"clone", H},
 	{"clone3", H},
@@ -115,7 +118,21 @@ static const struct {
 	{"socketpair", B}, /* for the next worker */
 };
 
-int confine_calls(enum confine_role role, struct error **err)
+static int allow_memory(scmp_filter_ctx filter)
+{
+	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return r < 0 ? r : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+/* fchownat(2) of a descriptor itself, to a group: no other path than the empty one at this address, which nothing can write to. */
+static int allow_group_change(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fchownat), 3,
+		SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)owners_no_path), SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, UINT32_MAX),
+		SCMP_A4(SCMP_CMP_EQ, AT_EMPTY_PATH));
+}
+
+static int load(enum confine_role role, int changes_groups, struct error **err)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (!filter)
@@ -126,12 +143,22 @@ int confine_calls(enum confine_role role, struct error **err)
 		if (number >= 0 && (allowed[n].roles & role)) /* negative: not on this architecture */
 			r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
 	}
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r == 0 && role != CONFINE_OWNERS)
+		r = allow_memory(filter);
+	if (r == 0 && changes_groups)
+		r = allow_group_change(filter);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
 	return r < 0 ? error_set_errno(err, r, "cannot restrict system calls") : 0;
+}
+
+int confine_calls(enum confine_role role, struct error **err)
+{
+	return load(role, 0, err);
+}
+
+int confine_calls_changing_groups(struct error **err)
+{
+	return load(CONFINE_OWNERS, 1, err);
 }

@@ -302,7 +302,7 @@ static void recover_record(struct inode_table *t, struct inode *i)
 	i->refs = 0;
 	i->parent = i->older = i->newer = NULL;
 	i->handles = NULL;
-	i->cached.valid = i->told.valid = 0;
+	i->cached.valid = i->told.valid = i->owner.valid = 0;
 	i->stale_pending = 0;
 	if (i->place && (!place_is_valid(&t->places, i->place) || i->place->owner != SLOT(i->nodeid)))
 		i->place = NULL;

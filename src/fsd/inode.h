@@ -36,6 +36,11 @@ struct inode {
 		int valid;
 	} cached; /* the state that the guest's page cache is known to be of */
 	struct {
+		int64_t ctime_ns;
+		uint32_t uid, gid;
+		int valid;
+	} owner; /* on the host, where it had to be asked for (share.c) */
+	struct {
 		int64_t mtime_ns;
 		uint64_t size, at_ms;
 		int valid;      /* not after a write of the guest's own */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with
- * it. It becomes three processes: the broker (this one), which talks to QEMU; the holder, which has the files; and a worker, which serves
- * the guest and is replaced when it dies. */
+ * it. It becomes several processes: the broker (this one), which talks to QEMU; the holder, which has the files; a worker, which serves the
+ * guest and is replaced when it dies; and, for an ordinary user, one that knows whose files are (owners.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,6 +25,7 @@
 #include "fsd/hide.h"
 #include "fsd/holder.h"
 #include "fsd/ledger.h"
+#include "fsd/owners.h"
 #include "fsd/share.h"
 #include "fsd/takeover.h"
 
@@ -32,6 +33,7 @@ enum {
 	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
+	GROUPS_MAX = 1 << 16, /* the kernel's NGROUPS_MAX */
 };
 
 static const char *const cache_words[] = {"auto", "strict", "writeback", NULL}; /* in the order of enum share_cache */
@@ -112,15 +114,37 @@ static unsigned raise_fd_limit(void)
 	return (unsigned)MIN(MAX(usable, (rlim_t)FDS_MIN), (rlim_t)FDS_MAX);
 }
 
-/* Makes the share, confined to its directory. */
-static int prepare(const struct arguments *a, struct share *s, struct confinement *c, struct error **err)
+static int confine_owners(int may_change, struct error **err)
 {
+	int r = confine_nothing_to_see(err);
+	return r < 0 ? r : may_change ? confine_calls_changing_groups(err) : confine_calls(CONFINE_OWNERS, err);
+}
+
+/* Confines this process to the directory; an ordinary user who loses sight of owners by it has somebody to ask. */
+static int enter_directory(const struct arguments *a, int *root, struct owners *owners, struct confinement *c, struct error **err)
+{
+	int ordinary = geteuid() != 0;
+	int r = ordinary ? owners_start(owners, !a->read_only, confine_owners, err) : 0;
+	if (r == 0)
+		r = confine_to_directory(root, a->read_only, c, err);
+	if (ordinary && (r < 0 || !c->namespaced))
+		owners_stop(owners);
+	return r;
+}
+
+/* Makes the share, confined to its directory. */
+static int prepare(const struct arguments *a, struct share *s, struct owners *owners, struct confinement *c, struct error **err)
+{
+	gid_t groups[GROUPS_MAX];
+	int count = getgroups(ARRAY_SIZE(groups), groups); /* by their numbers on the host: before a namespace is entered */
 	struct share_settings settings = {.read_only = a->read_only,
 		.cache = a->cache,
 		.inside_uid = a->uid,
 		.inside_gid = a->gid,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
+		.groups = groups,
+		.group_count = count > 0 ? (size_t)count : 0,
 		.max_inodes = SHARE_INODES_MAX,
 		.max_fds = raise_fd_limit(),
 		.proc_prefix = ""};
@@ -130,10 +154,11 @@ static int prepare(const struct arguments *a, struct share *s, struct confinemen
 		return error_set_errno(err, errno, "the shared directory %s", a->root);
 	int r = hide_list_resolve(&hidden, a->root, a->hide, err);
 	if (r == 0)
-		r = confine_to_directory(&root, a->read_only, c, err);
+		r = enter_directory(a, &root, owners, c, err);
 	if (r < 0)
 		return r;
 	int kept = root;
+	settings.owners = owners->pid > 0 ? owners : NULL;
 	r = share_init(s, &settings, TAKE_FD(root), err);
 	for (size_t n = 0; n < hidden.count && r == 0; n++)
 		r = share_hide(s, &hidden.paths[n], err);
@@ -146,6 +171,7 @@ static int prepare(const struct arguments *a, struct share *s, struct confinemen
 struct heritage {
 	struct share *share;
 	struct ledger *ledger;
+	const struct owners *owners;
 	int control;
 };
 
@@ -156,7 +182,8 @@ static int work(int socket, void *data)
 	AUTO_ERROR struct error *err = NULL;
 	CLEANUP(loop_freep) struct loop *l = NULL;
 	CLEANUP(device_freep) struct device *d = NULL;
-	int kept[] = {h->control, socket};
+	const struct owners *o = h->owners;
+	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent};
 	share_take_over(h->share, kept, ARRAY_SIZE(kept));
 	int r = loop_new(&l);
 	if (r < 0)
@@ -177,10 +204,11 @@ static int hold(const struct arguments *a, int control, struct error **err)
 {
 	struct confinement c = {0};
 	CLEANUP(share_done) struct share s = {0};
-	struct heritage h = {.share = &s, .ledger = ledger_new(), .control = control};
+	struct owners owners = {.asking = -1, .answering = -1, .process = -1, .parent = -1};
+	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .control = control};
 	if (!h.ledger)
 		return error_set(err, ENOMEM, "no memory for the requests under way");
-	int r = prepare(a, &s, &c, err);
+	int r = prepare(a, &s, &owners, &c, err);
 	if (r == 0)
 		r = confine_calls(CONFINE_HOLDER, err);
 	if (r < 0)

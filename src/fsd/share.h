@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "fsd/handle.h"
 #include "fsd/inode.h"
+#include "fsd/owners.h"
 
 enum {
 	HIDDEN_MAX = 32,
@@ -38,6 +39,9 @@ struct share_settings {
 	enum share_cache cache;
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
 	uint32_t host_uid, host_gid;     /* who we are */
+	const gid_t *groups;             /* our supplementary groups, by their numbers on the host (copied) */
+	size_t group_count;
+	struct owners *owners; /* whom to ask about files of others; NULL: all ids have a meaning here (borrowed) */
 	size_t max_inodes;
 	unsigned max_fds;        /* descriptors in all that may be used; the caller keeps some in reserve */
 	const char *proc_prefix; /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
@@ -50,8 +54,7 @@ struct share {
 	struct handle_table handles;
 	struct hidden hidden[HIDDEN_MAX];
 	unsigned hidden_count;
-	gid_t *groups; /* the host user's supplementary groups */
-	int group_count;
+	gid_t *groups; /* settings.groups */
 	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
 	int started;        /* INIT was answered; in memory that outlives a worker too: */
@@ -80,6 +83,11 @@ enum hidden_use {
 int share_check_name(const struct share *s, const struct inode *directory, const char *name, enum hidden_use use);
 int share_is_hidden(const struct share *s, const struct statx *st);
 
+/* Whose a file is on the host; st is its state. fd is a descriptor of it, or -1: record i leads to it, and remembers the answer (i may be NULL
+ * when there is an fd). */
+struct owner share_owner(struct share *s, struct inode *i, int fd, const struct statx *st);
+/* Gives the file of a descriptor to a group of the host's: 0 or -errno. */
+int share_change_group(struct share *s, int fd, uint32_t gid);
 /* The host's owner as the guest sees it. */
 uint32_t share_uid_inside(const struct share *s, uint32_t uid);
 uint32_t share_gid_inside(const struct share *s, uint32_t gid);

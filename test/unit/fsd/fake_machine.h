@@ -30,6 +30,8 @@ struct machine {
 };
 
 static const char *fsd_program;
+/* In the process that becomes holm-fsd, before it does; NULL: nothing to do. */
+static void (*fsd_prepare)(struct machine *m);
 
 /* One message with an acknowledgement or a reply; -1 when the connection ended. */
 static inline int say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd, uint64_t *ret_number)
@@ -84,12 +86,16 @@ static inline void machine_start_fsd(struct machine *m)
 	char fd[16];
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
 	m->socket = pair[0];
+	AUTO_FD int program = open(fsd_program, O_RDONLY | O_CLOEXEC); /* whoever it runs as may not get there by its path */
 	m->broker = fork();
 	if (m->broker == 0) {
+		if (fsd_prepare)
+			fsd_prepare(m);
 		fd_set_cloexec(pair[1], 0);
 		snprintf(fd, sizeof fd, "%d", pair[1]);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(fsd_program, fsd_program, "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", NULL);
+		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", NULL};
+		syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
 		_exit(99);
 	}
 	close(pair[1]);
@@ -210,8 +216,8 @@ static inline void machine_init_fuse(struct machine *m)
 
 /* --- processes --- */
 
-/* The child of a process, 0 when there is none. */
-static inline pid_t child_of(pid_t parent)
+/* The child of a process that has this name, 0 when there is none. */
+static inline pid_t child_of(pid_t parent, const char *name)
 {
 	DIR *d = opendir("/proc");
 	pid_t found = 0;
@@ -221,9 +227,9 @@ static inline pid_t child_of(pid_t parent)
 		AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 		ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
 		text[n > 0 ? n : 0] = 0;
-		char *rest = strrchr(text, ')'), state = 0;
-		int ppid = 0;
-		if (rest && sscanf(rest + 1, " %c %d", &state, &ppid) == 2 && ppid == parent && state != 'Z')
+		char *start = strchr(text, '('), *rest = strrchr(text, ')'), state = 0;
+		int ppid = 0, named = start && rest && (size_t)(rest - start - 1) == strlen(name) && startswith(start + 1, name);
+		if (named && sscanf(rest + 1, " %c %d", &state, &ppid) == 2 && ppid == parent && state != 'Z')
 			found = (pid_t)strtol(e->d_name, NULL, 10);
 	}
 	closedir(d);
@@ -232,12 +238,12 @@ static inline pid_t child_of(pid_t parent)
 
 static inline pid_t holder_of(struct machine *m)
 {
-	return child_of(m->broker);
+	return child_of(m->broker, "holm-fsd-holder");
 }
 
 static inline pid_t worker_of(struct machine *m)
 {
-	return child_of(holder_of(m));
+	return child_of(holder_of(m), "holm-fsd-worker");
 }
 
 /* Waits until a process that is no child of ours is gone. */
