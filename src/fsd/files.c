@@ -9,14 +9,16 @@
  * Attributes inside: a guest believes for that long what it was told. A file that the host changed in between would be read with its old
  * size, so opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the
  * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change. *
- * With share-cache=writeback the guest also holds back what is written, and it is the one who knows the size and mtime of a file that it has: what the
- * host changes of that file goes unnoticed. To write a part of a page it reads the rest, so what it opens for writing is opened for reading too.
+ * With share-cache=writeback the guest also holds back what is written, and it is the one who knows the size and mtime of a file that it has:
+ * what the host changes of that file goes unnoticed. To write a part of a page it reads the rest, so what it opens for writing is opened for
+ * reading too.
  */
 #include "fsd/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -234,8 +236,10 @@ int fuse_tmpfile(struct request *r)
 	return reply_created(r, i, &st, TAKE_FD(fd), flags);
 }
 
+enum { READING, READING_AT_ONCE, WRITING }; /* at once: -EAGAIN instead of waiting for a disk */
+
 /* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as IOV_MAX demands. Bytes or -errno. */
-static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int writing)
+static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int how)
 {
 	size_t done = 0;
 	while (done < size) {
@@ -245,7 +249,8 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 		unsigned n = MIN(pieces_slice(pieces, count, done, size - done, rest), (unsigned)IOV_MAX);
 		memcpy(part, rest, n * sizeof *part);
 		size_t wanted = pieces_size(part, n);
-		ssize_t moved = writing ? pwritev(fd, part, (int)n, offset + (off_t)done) : preadv(fd, part, (int)n, offset + (off_t)done);
+		ssize_t moved = how == WRITING ? pwritev(fd, part, (int)n, offset + (off_t)done)
+					       : preadv2(fd, part, (int)n, offset + (off_t)done, how == READING_AT_ONCE ? RWF_NOWAIT : 0);
 		if (moved < 0 && errno == EINTR)
 			continue;
 		if (moved < 0 && done == 0)
@@ -259,6 +264,29 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 	return (ssize_t)done;
 }
 
+static ssize_t read_reply(const struct request *r, int fd, size_t size, off_t offset, int how)
+{
+	struct iovec pieces[CHAIN_PIECES];
+	unsigned count = pieces_slice(r->out, r->out_count, sizeof(struct fuse_out_header), size, pieces);
+	return transfer(fd, pieces, count, size, offset, how);
+}
+
+static int64_t run_read(const struct job *j)
+{
+	return read_reply(j->request, j->fds[0], (size_t)j->arguments[0], j->arguments[1], READING);
+}
+
+/* Whether a read that was not to wait got n bytes (or -errno) because it would have had to. Some file systems cannot say: those in memory
+ * need not, those behind a network always may. */
+static int would_wait(const struct request *r, int fd, ssize_t n, size_t size, off_t offset)
+{
+	struct stat st;
+	if (n < 0)
+		return n == -EAGAIN || (n == -EOPNOTSUPP && r->share->flush_files);
+	return (size_t)n < size && fstat(fd, &st) == 0 && offset + n < st.st_size;
+}
+
+/* What the host has in memory is read at once; for the rest a thread waits, not everybody. */
 int fuse_read(struct request *r)
 {
 	struct fuse_read_in in;
@@ -269,9 +297,15 @@ int fuse_read(struct request *r)
 	if (r->out_space < sizeof(struct fuse_out_header) || in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
 	size_t size = MIN(MIN((size_t)in.size, (size_t)TRANSFER_MAX), r->out_space - sizeof(struct fuse_out_header));
-	struct iovec pieces[CHAIN_PIECES];
-	unsigned count = pieces_slice(r->out, r->out_count, sizeof(struct fuse_out_header), size, pieces);
-	ssize_t n = transfer(h->fd, pieces, count, size, (off_t)in.offset, 0);
+	off_t offset = (off_t)in.offset;
+	ssize_t n = read_reply(r, h->fd, size, offset, READING_AT_ONCE);
+	if (would_wait(r, h->fd, n, size, offset)) {
+		r->job.arguments[0] = (int64_t)size;
+		r->job.arguments[1] = offset;
+		return request_defer(r, run_read, h->fd, -1);
+	}
+	if (n == -EOPNOTSUPP)
+		n = read_reply(r, h->fd, size, offset, READING);
 	return n < 0 ? (int)n : request_reply_in_place(r, (size_t)n);
 }
 
@@ -320,7 +354,7 @@ int fuse_write(struct request *r)
 	before = MIN(before, (int64_t)in.size);
 	struct iovec pieces[CHAIN_PIECES];
 	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
-	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, 1);
+	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, WRITING);
 	if (n >= 0 || before > 0)
 		n = MAX(n, 0) + before;
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */

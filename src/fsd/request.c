@@ -214,6 +214,7 @@ static void reply_error(struct request *r, int error)
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second)
 {
 	r->job.run = run;
+	r->job.request = r;
 	r->job.fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	r->job.fds[1] = second >= 0 ? fcntl(second, F_DUPFD_CLOEXEC, 0) : -1;
 	if (r->job.fds[0] < 0 || (second >= 0 && r->job.fds[1] < 0)) {
@@ -233,10 +234,13 @@ int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd
 void request_finish(struct request *r)
 {
 	struct fuse_write_out out = {.size = (uint32_t)r->job.result};
-	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE;
+	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
 	fd_close(r->job.fds[0]);
 	fd_close(r->job.fds[1]);
-	int error = r->job.result < 0 ? (int)r->job.result : request_reply(r, &out, has_count ? sizeof out : 0);
+	if (error == 0 && r->header.opcode == FUSE_READ)
+		error = request_reply_in_place(r, (size_t)r->job.result);
+	else if (error == 0)
+		error = request_reply(r, &out, has_count ? sizeof out : 0);
 	if (error < 0)
 		reply_error(r, error);
 }

@@ -9,9 +9,13 @@
 #include "fsd/ledger.h"
 #include "fsd/share.h"
 
-/* Work that can take long (fsync, copies): on descriptors of its own, touching nothing else. */
+struct request;
+
+/* Work that can take long (fsync, copies, data that is not in memory): on descriptors of its own, touching nothing else but the pieces of
+ * its request. */
 struct job {
 	int64_t (*run)(const struct job *j); /* result or -errno */
+	const struct request *request;
 	int fds[2];                          /* owned */
 	int64_t arguments[4];
 	int64_t result;

@@ -264,6 +264,52 @@ static void test_slow_operations(void **state)
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(seek)), -ENXIO);
 }
 
+static unsigned deferred;
+
+static void count_deferred(struct share *s, struct request *r)
+{
+	deferred++;
+	r->job.result = r->job.run(&r->job);
+	request_finish(r);
+}
+
+/* Whether the host had to ask its disk for what is at the start of this file. */
+static int is_cold(int fd)
+{
+	char byte;
+	struct iovec one = {&byte, 1};
+	return preadv2(fd, &one, 1, 0, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+/* What the host has in memory is read at once; the rest by a thread. */
+static void test_cold_reads(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct fake *f = *state;
+	uint64_t fh = 0, node = create(f, "f", O_RDWR, &fh);
+	AUTOFREE char *data = xmalloc(SIZE);
+	memset(data, 'x', SIZE);
+	AUTO_FD int fd = openat(f->directory, "f", O_RDWR | O_CLOEXEC);
+	assert_int_equal(fd_write_full(fd, data, SIZE), 0);
+	f->share.defer = count_deferred;
+	deferred = 0;
+	assert_int_equal(read_at(f, node, fh, SIZE - 10, 100), 10); /* the end of the file is no reason to wait */
+	assert_int_equal(read_at(f, node, fh, SIZE, 100), 0);
+	assert_int_equal(deferred, 0);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	if (!is_cold(fd)) {
+		f->share.defer = NULL;
+		skip(); /* this file system has all in memory, or cannot say */
+	}
+	assert_int_equal(read_at(f, node, fh, 0, 4096), 4096);
+	assert_memory_equal(f->reply, data, 4096);
+	assert_int_equal(deferred, 1);
+	assert_int_equal(read_at(f, node, fh, 0, 4096), 4096); /* now it is in memory */
+	assert_int_equal(deferred, 1);
+	f->share.defer = NULL;
+}
+
 /* Lists a directory in small pieces; calls back nothing: counts, and sums what must be seen once each. */
 static unsigned list(struct fake *f, uint64_t node, uint32_t size, int plus, int change)
 {
@@ -470,6 +516,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unlinked_but_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tmpfile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_operations, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cold_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_things, setup, teardown),
