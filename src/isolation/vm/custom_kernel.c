@@ -23,9 +23,9 @@
 
 enum { NAME_LENGTH_MAX = 128, MKE2FS_MS = 60 * 1000 };
 
-/* As in guest/modules, and the file system of the disk. */
-static const char *const wanted[] = { "virtio_pci", "virtio_console", "virtio_blk", "ext4", "virtio_net", "fuse", "virtiofs", "virtio_balloon",
-	"virtio_rng" };
+/* As in guest/modules, and the file system of the disk, with the checksum that it asks the kernel for by name only. */
+static const char *const wanted[] = { "virtio_pci", "virtio_console", "virtio_blk", "crc32c_generic", "ext4", "virtio_net", "fuse", "virtiofs",
+	"virtio_balloon", "virtio_rng" };
 
 /* Whether "kernel/drivers/x/virtio-rng.ko.xz" is the module virtio_rng. */
 static int is_module(const char *file, size_t size, const char *name)

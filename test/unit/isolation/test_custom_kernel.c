@@ -23,7 +23,8 @@ static const char modules_dep[] = "kernel/fs/fuse/fuse.ko:\n"
 				  "kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko\n"
 				  "kernel/net/my_virtio_net.ko:\n"
 				  "a line without a colon\n"
-				  "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko";
+				  "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko\n"
+				  "kernel/crypto/crc32c_generic.ko:";
 
 static void test_order(void **state)
 {
@@ -31,8 +32,9 @@ static void test_order(void **state)
 	custom_kernel_modules(modules_dep, &files);
 	AUTOFREE char *joined = strv_join(&files, " ");
 	assert_string_equal(joined,
-		"kernel/lib/crc16.ko kernel/fs/ext4/ext4.ko kernel/fs/fuse/fuse.ko kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko "
-		"kernel/fs/fuse/virtiofs.ko kernel/drivers/char/hw_random/virtio-rng.ko.xz");
+		"kernel/crypto/crc32c_generic.ko kernel/lib/crc16.ko kernel/fs/ext4/ext4.ko kernel/fs/fuse/fuse.ko "
+		"kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko kernel/fs/fuse/virtiofs.ko "
+		"kernel/drivers/char/hw_random/virtio-rng.ko.xz");
 	AUTO_STRV struct strv none = { 0 };
 	custom_kernel_modules("", &none);
 	assert_int_equal(none.count, 0);
