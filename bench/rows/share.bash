@@ -18,10 +18,11 @@ share_sizes()
 	case "$size" in
 	# Under emulation the machine's processor is an order of magnitude slower, and so is every row.
 	small) share_mib=64 share_operations=1000 share_files=1000 ;;
-	medium) share_mib=256 share_operations=4000 share_files=3000 share_rounds=1 ;;
+	medium) share_mib=128 share_operations=1500 share_files=1000 share_rounds=3 ;;
 	full) share_mib=1024 share_operations=20000 share_files=20000 share_rounds=3 ;;
 	*) echo "bench: FS_LOAD=$size: it is small, medium or full" >&2; exit 2 ;;
 	esac
+	share_size=$size
 	echo "(share: FS_LOAD=$size: one file of $share_mib MiB, $share_operations random reads and writes, $share_files small files)"
 }
 
@@ -51,6 +52,7 @@ share_end()
 	local place
 	[ -e "$work/share" ] || return 0
 	(share_home && holm machine rm --force --all >/dev/null 2>&1)
+	share_peers_end
 	for place in "$work"/share/*; do
 		! mountpoint -q "$place" || umount "$place" || umount -l "$place"
 	done
@@ -58,18 +60,25 @@ share_end()
 
 share_begin()
 {
+	local kernel="" others=()
 	share_sizes
 	mkdir -p "$work/share"
 	share_place host 4G && share_place own 12G && share_place holm 4G || exit 1
 	vm_begin
 	share_home
 	mkdir -p "$XDG_DATA_HOME"
-	cc -O2 -static -std=gnu17 -D_GNU_SOURCE -o "$work/share/holm/fs-load" "$root/bench/fs-load.c" || exit 1
-	cp "$work/share/holm/fs-load" "$work/share/host/"
+	cc -O2 -static -std=gnu17 -D_GNU_SOURCE -o "$work/share/fs-load" "$root/bench/fs-load.c" && cp "$work/share/fs-load" "$work/share/holm/" || exit 1
 	holm image load "$(archive busybox)" >/dev/null 2>&1 || exit 1
-	holm machine create busybox:test --name share --isolation vm --cpus 2 --memory 1G --home-mount none --mount "$work/share/holm:/share" >/dev/null || exit 1
+	if [ "$share_size" != small ]; then
+		kernel=$(bench_kernel) || exit 1
+		others=(--kernel "$(echo "$kernel"/boot/vmlinuz-*)" --kernel-modules "$(echo "$kernel"/lib/modules/*)")
+	fi
+	holm machine create busybox:test --name share --isolation vm --cpus 2 --memory 1G --home-mount none --mount "$work/share/holm:/share" "${others[@]}" \
+		>/dev/null || exit 1
 	holm machine run -n share --root -w / -- sh -c 'mkdir /own && cp /share/fs-load /own/' || exit 1
 	share_sides=(host own holm)
+	[ -z "$kernel" ] || share_peers_begin "$kernel" || exit 1
+	share_sides+=("${share_peers[@]}")
 }
 
 # share_run SIDE ROW...: fs-load's lines.
@@ -79,10 +88,10 @@ share_run()
 	shift
 	set -- -m "$share_mib" -n "$share_operations" -f "$share_files" "$@"
 	case "$side" in
-	host) "$work/share/host/fs-load" "${@:1:6}" "$work/share/host" "${@:7}" ;;
+	host) "$work/share/fs-load" "${@:1:6}" "$work/share/host" "${@:7}" ;;
 	own) holm machine run -n share --root -w / -- /own/fs-load -c "${@:1:6}" /own "${@:7}" ;;
 	holm) holm machine run -n share --root -w / -- /own/fs-load -c "${@:1:6}" /share "${@:7}" ;;
-	*) share_peer_run "$side" -c "$@" ;;
+	*) peer_tells "fs-load -c ${*:1:6} /$side ${*:7}" ;;
 	esac </dev/null
 }
 
