@@ -226,6 +226,12 @@ static int has_name(const char *text, const char *name)
 	return find_line(&lines, NAME, name) >= 0;
 }
 
+/* A name for a new group of this number; owned. */
+static char *free_group_name(const struct strv *groups, const char *name, uint32_t gid)
+{
+	return find_line(groups, NAME, name) < 0 ? xstrdup(name) : xasprintf("%s-%u", name, gid);
+}
+
 static void apply_group(struct account_files *f, const struct boot_user *u)
 {
 	AUTO_STRV struct strv lines = { 0 };
@@ -233,7 +239,7 @@ static void apply_group(struct account_files *f, const struct boot_user *u)
 	split_lines(&lines, f->group ? f->group : "");
 	if (find_line(&lines, GROUP_GID, gid) >= 0)
 		return;
-	AUTOFREE char *name = find_line(&lines, NAME, u->group) < 0 ? xstrdup(u->group) : xasprintf("%s-%u", u->group, u->gid);
+	AUTOFREE char *name = free_group_name(&lines, u->group, u->gid);
 	add_line(&f->group, xasprintf("%s:x:%u:", name, u->gid));
 	if (f->gshadow && !has_name(f->gshadow, name))
 		add_line(&f->gshadow, xasprintf("%s:!::", name));
@@ -306,9 +312,64 @@ static void apply_subids(char **text, const struct boot_user *u)
 		add_line(text, xasprintf("%s:%llu:%d", u->name, (unsigned long long)start, SUBID_COUNT));
 }
 
+/* Adds a member to the list in this field of a line, which gets the fields that it lacks. 0 when it was there. */
+static int add_member(char **line, size_t field, const char *member)
+{
+	AUTO_STRV struct strv f = { 0 };
+	split_fields(&f, *line, strlen(*line));
+	while (f.count <= field)
+		strv_add(&f, "");
+	if (list_has(f.items[field], member))
+		return 0;
+	char *list = *f.items[field] ? xasprintf("%s,%s", f.items[field], member) : xstrdup(member);
+	free(f.items[field]);
+	f.items[field] = list;
+	free(*line);
+	*line = strv_join(&f, ":");
+	return 1;
+}
+
+/* gshadow(5) lists members too, in its last field; a file that lacks the group stays without it. */
+static void join_shadow_group(char **text, const char *group, const char *member)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	split_lines(&lines, *text);
+	ssize_t at = find_line(&lines, NAME, group);
+	if (at >= 0 && add_member(&lines.items[at], GROUP_MEMBERS, member))
+		join_lines(text, &lines);
+}
+
+static void join_group(struct account_files *f, const struct boot_group *g, const char *member)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	AUTOFREE char *gid = xasprintf("%u", g->gid);
+	split_lines(&lines, f->group ? f->group : "");
+	ssize_t at = find_line(&lines, GROUP_GID, gid);
+	if (at < 0) {
+		AUTOFREE char *name = free_group_name(&lines, g->name, g->gid);
+		add_line(&f->group, xasprintf("%s:x:%u:%s", name, g->gid, member));
+		if (f->gshadow && !has_name(f->gshadow, name))
+			add_line(&f->gshadow, xasprintf("%s:!::%s", name, member));
+		return;
+	}
+	AUTOFREE char *name = xstrndup(lines.items[at], strcspn(lines.items[at], ":"));
+	if (add_member(&lines.items[at], GROUP_MEMBERS, member))
+		join_lines(&f->group, &lines);
+	if (f->gshadow)
+		join_shadow_group(&f->gshadow, name, member);
+}
+
+void accounts_join_groups(struct account_files *f, const struct boot_user *u)
+{
+	for (size_t i = 0; i < u->group_count; i++)
+		if (u->groups[i].gid != u->gid)
+			join_group(f, &u->groups[i], u->name);
+}
+
 void accounts_apply(struct account_files *f, const struct boot_user *u, const char *shell)
 {
 	apply_group(f, u);
+	accounts_join_groups(f, u);
 	apply_passwd(f, u, shell);
 	if (f->shadow && !has_name(f->shadow, u->name))
 		add_line(&f->shadow, xasprintf("%s:!:19000:0:99999:7:::", u->name));

@@ -28,5 +28,8 @@ struct account_files {
 	char *passwd, *group, *shadow, *gshadow, *subuid, *subgid; /* owned; replaced in place */
 };
 void account_files_done(struct account_files *f);
-/* Makes user `u` exist with exactly this name, uid, gid and home. Idempotent. shell: of a new entry, and of one whose own is empty. */
+/* Makes the user a member of its groups: of the group that has the number inside, else of a new one with the name, or one made of name and number
+ * where the name is taken. Touches group and gshadow. Idempotent. */
+void accounts_join_groups(struct account_files *f, const struct boot_user *u);
+/* Makes user `u` exist with exactly this name, uid, gid, home and groups. Idempotent. shell: of a new entry, and of one whose own is empty. */
 void accounts_apply(struct account_files *f, const struct boot_user *u, const char *shell);

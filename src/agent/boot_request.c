@@ -134,6 +134,36 @@ static int normalize(char **path, const char *what, struct error **err)
 	return 0;
 }
 
+/* A name that cannot be a group's inside is replaced by one made of the number. */
+static int read_group(struct boot_group *g, struct json_object *o, struct error **err)
+{
+	const struct string_member members[] = { { "name", &g->name, 1 } };
+	int r = json_object_is_type(o, json_type_object) ? read_strings(o, "groups", members, ARRAY_SIZE(members), err)
+							  : error_set(err, EINVAL, "a group is not an object");
+	if (r >= 0 && (r = read_u32(o, "gid", &g->gid, err)) == -ENOENT)
+		r = error_set(err, EINVAL, "boot request: a group has no gid");
+	if (r >= 0 && !account_name_is_valid(g->name)) {
+		free(g->name);
+		g->name = xasprintf("g%u", g->gid);
+	}
+	return r;
+}
+
+static int read_groups(struct boot_user *u, struct json_object *o, struct error **err)
+{
+	struct json_object *list = NULL;
+	int r = json_get_array(o, "groups", &list, err);
+	if (r < 0)
+		return optional(r);
+	size_t n = json_object_array_length(list);
+	if (n > BOOT_GROUPS_MAX)
+		return error_set(err, EINVAL, "boot request: more than %d groups", BOOT_GROUPS_MAX);
+	u->groups = xcalloc(n + 1, sizeof *u->groups);
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = read_group(&u->groups[u->group_count++], json_object_array_get_idx(list, i), err);
+	return r;
+}
+
 static int read_user(struct boot_user *u, struct json_object *o, struct error **err)
 {
 	struct json_object *m = NULL;
@@ -151,6 +181,8 @@ static int read_user(struct boot_user *u, struct json_object *o, struct error **
 		free(u->group);
 		u->group = xstrdup(u->name);
 	}
+	if ((r = read_groups(u, m, err)) < 0)
+		return r;
 	return normalize(&u->home, "the home", err);
 }
 
@@ -312,6 +344,9 @@ void boot_request_free(struct boot_request *b)
 	strv_done(&b->root_lower);
 	strv_done(&b->env);
 	resolv_done(&b->resolv);
+	for (size_t i = 0; i < b->user.group_count; i++)
+		free(b->user.groups[i].name);
+	free(b->user.groups);
 	for (size_t i = 0; i < b->share_count; i++)
 		boot_share_done(&b->shares[i]);
 	free(b->shares);

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-enum { BOOT_SHARES_MAX = 128, BOOT_LAYERS_MAX = 500, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
+enum { BOOT_SHARES_MAX = 128, BOOT_GROUPS_MAX = 256, BOOT_LAYERS_MAX = 500, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
 
 struct boot_share {
 	char *tag, *inside;
@@ -26,10 +26,18 @@ struct boot_network {
 	uint32_t mtu;
 };
 
+/* A group that the user is in on the host, where its number means the same inside. */
+struct boot_group {
+	char *name;
+	uint32_t gid;
+};
+
 struct boot_user {
 	char *name, *group, *home; /* name NULL: none */
 	uint32_t uid, gid;
 	int home_shared;
+	struct boot_group *groups;
+	size_t group_count;
 };
 
 struct boot_request {

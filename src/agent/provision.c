@@ -121,6 +121,29 @@ int provision_subids(int root, const struct boot_user *u, struct error **err)
 	return f.subgid ? rootfs_write(root, "/etc/subgid", 0, f.subgid, err) : 0;
 }
 
+/* Replaces a file whose text is not what it was. */
+static int write_changed(int root, const char *path, const char *before, const char *text, struct error **err)
+{
+	if (!text || (before && streq(before, text)))
+		return 0;
+	return rootfs_write(root, path, 0, text, err);
+}
+
+int provision_groups(int root, const struct boot_user *u, struct error **err)
+{
+	CLEANUP(account_files_done) struct account_files f = { 0 };
+	int r;
+	if (!u->name || u->uid == 0 || u->group_count == 0)
+		return 0;
+	if ((r = optional_read(root, "/etc/group", &f.group, err)) < 0 || (r = optional_read(root, "/etc/gshadow", &f.gshadow, err)) < 0)
+		return r;
+	AUTOFREE char *group = f.group ? xstrdup(f.group) : NULL;
+	AUTOFREE char *gshadow = f.gshadow ? xstrdup(f.gshadow) : NULL;
+	accounts_join_groups(&f, u);
+	r = write_changed(root, "/etc/group", group, f.group, err);
+	return r < 0 ? r : write_changed(root, "/etc/gshadow", gshadow, f.gshadow, err);
+}
+
 static int step_accounts(int root, const struct boot_user *u, struct error **err)
 {
 	CLEANUP(account_files_done) struct account_files f = { 0 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The boot request: the machine's configuration and the host's facts; the isolation adds what only it knows. */
+#include <unistd.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "keeper/host_facts.h"
@@ -33,6 +35,26 @@ static struct json_object *machine_object(const struct keeper *k)
 	return o;
 }
 
+/* The host user's supplementary groups. */
+static struct json_object *groups_array(const struct machine *m)
+{
+	enum { GROUPS_MAX = 256 };
+	struct json_object *a = json_object_new_array();
+	int count = getgroups(0, NULL);
+	AUTOFREE gid_t *groups = xcalloc(count > 0 ? (size_t)count : 1, sizeof *groups);
+	count = getgroups(count > 0 ? count : 0, groups);
+	for (int i = 0; i < count && json_object_array_length(a) < GROUPS_MAX; i++) {
+		if (groups[i] == m->gid)
+			continue;
+		struct json_object *o = json_object_new_object();
+		AUTOFREE char *name = host_group_name(groups[i]);
+		json_add_string(o, "name", name);
+		json_add_u64(o, "gid", groups[i]);
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
 static struct json_object *user_object(const struct machine *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -43,6 +65,7 @@ static struct json_object *user_object(const struct machine *m)
 	json_add_string(o, "group", group);
 	json_add_string(o, "home", m->home);
 	json_add_bool(o, "home_shared", m->home_mount != MACHINE_HOME_NONE);
+	json_add(o, "groups", groups_array(m));
 	return o;
 }
 

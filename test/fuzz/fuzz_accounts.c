@@ -10,7 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct boot_user u = { .name = (char *)"alice", .group = (char *)"alice", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };
+	static struct boot_group joined[] = { { (char *)"users", 100 }, { (char *)"alice", 2000 } };
+	static struct boot_user u = { .name = (char *)"alice", .group = (char *)"alice", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000,
+		.groups = joined, .group_count = ARRAY_SIZE(joined) };
 	AUTOFREE char *text = xstrndup((const char *)data, size);
 	char **parts[6];
 	CLEANUP(account_files_done) struct account_files f = { 0 };
@@ -26,6 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	gid_t groups[8];
 	assert(passwd_find(f.passwd, "alice", 0, &p) == 0 && p.uid == 1000 && p.gid == 1000);
 	passwd_entry_done(&p);
-	assert(group_list(f.group, "alice", 1000, groups, ARRAY_SIZE(groups)) >= 1);
+	assert(group_list(f.group, "alice", 1000, groups, ARRAY_SIZE(groups)) >= 3);
+	AUTOFREE char *before = xstrdup(f.group);
+	accounts_join_groups(&f, &u);
+	assert(streq(before, f.group));
 	return 0;
 }

@@ -228,7 +228,10 @@ static void native_describe(struct isolation_run *r, struct json_object *boot)
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
 		native_resolv(r, resolv);
-	if (r->ids.single && json_get_object(boot, "user", &user, NULL) == 0)
+	if (json_get_object(boot, "user", &user, NULL) < 0)
+		return;
+	json_object_object_del(user, "groups"); /* numbers of the host's, which mean others inside */
+	if (r->ids.single)
 		describe_single_user(user);
 }
 

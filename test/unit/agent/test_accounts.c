@@ -110,6 +110,29 @@ static void test_groups(void **state)
 	assert_int_equal(group_find(text, "z", &gid), -ENOENT);
 }
 
+/* The groups that the user is in on the host. */
+static void test_join_groups(void **state)
+{
+	struct boot_group groups[] = { { (char *)"video", 44 }, { (char *)"shared", 2000 }, { (char *)"audio", 2001 }, { (char *)"own", 1000 }, { (char *)"odd", 7 } };
+	struct boot_user u = alice;
+	u.groups = groups;
+	u.group_count = ARRAY_SIZE(groups);
+	CLEANUP(account_files_done) struct account_files f = files("", "grafik:x:44:bob\naudio:x:29:\nstaff:x:1000:\nshort:x:7\n");
+	f.gshadow = xstrdup("grafik:!::bob\nstaff:!::\n");
+	for (int n = 0; n < 2; n++) {
+		accounts_join_groups(&f, &u);
+		assert_string_equal(f.group, "grafik:x:44:bob,alice\naudio:x:29:\nstaff:x:1000:\nshort:x:7:alice\nshared:x:2000:alice\naudio-2001:x:2001:alice\n");
+		assert_string_equal(f.gshadow, "grafik:!::bob,alice\nstaff:!::\nshared:!::alice\naudio-2001:!::alice\n");
+	}
+	accounts_apply(&f, &u, "/bin/sh");
+	assert_non_null(strstr(f.group, "shared:x:2000:alice\n"));
+	/* An image without any. */
+	CLEANUP(account_files_done) struct account_files none = { 0 };
+	accounts_join_groups(&none, &u);
+	assert_string_equal(none.group, "video:x:44:alice\nshared:x:2000:alice\naudio:x:2001:alice\nodd:x:7:alice\n");
+	assert_null(none.gshadow);
+}
+
 static void expect_fit(const char *before, uint32_t own, const char *map, const char *after)
 {
 	AUTOFREE char *text = xstrdup(before);
@@ -142,7 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_new_user), cmocka_unit_test(test_idempotent), cmocka_unit_test(test_uid_is_taken),
 		cmocka_unit_test(test_name_and_uid_are_taken), cmocka_unit_test(test_name_has_other_uid),
-		cmocka_unit_test(test_strange_lines_stay), cmocka_unit_test(test_find), cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_strange_lines_stay), cmocka_unit_test(test_find), cmocka_unit_test(test_groups), cmocka_unit_test(test_join_groups),
 		cmocka_unit_test(test_subordinate_ids_exist),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

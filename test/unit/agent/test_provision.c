@@ -47,6 +47,28 @@ static void test_steps(void **state)
 	assert_false(provision_is_done(t->root, &u));
 }
 
+/* Also those that the user joined after the machine was made. */
+static void test_groups(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(1);
+	struct boot_group groups[] = { { (char *)"shared", 54321 }, { (char *)"late", 54322 } };
+	tree_put(t, "/etc/group", 0644, "root:x:0:\n");
+	u.groups = groups;
+	u.group_count = 1;
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+	AUTOFREE char *first = NULL;
+	assert_int_equal(rootfs_read(t->root, "/etc/group", &first), 0);
+	assert_non_null(strstr(first, "\nshared:x:54321:alice\n"));
+	u.group_count = 2;
+	assert_int_equal(provision_groups(t->root, &u, NULL), 0);
+	AUTOFREE char *expected = xasprintf("%slate:x:54322:alice\n", first);
+	tree_expect(t, "/etc/group", expected);
+	assert_int_equal(provision_groups(t->root, &u, NULL), 0);
+	tree_expect(t, "/etc/group", expected);
+	assert_false(rootfs_exists(t->root, "/etc/gshadow"));
+}
+
 /* "set home-mount=none" on a machine whose home was shared: the mount point becomes the home, anything else stays as it is. */
 static void test_home_after_a_shared_one(void **state)
 {
@@ -110,7 +132,7 @@ static void test_shell(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_steps), TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
+		TREE_TEST(test_steps), TREE_TEST(test_groups), TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,26 @@ static void test_boot(void **state)
 	assert_true(b->shares[0].read_only);
 	assert_string_equal(b->init, "/sbin/init");
 	assert_null(b->network.device);
+	assert_int_equal(b->user.group_count, 0);
+}
+
+static void test_boot_groups(void **state)
+{
+	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
+	assert_int_equal(parse_boot(BOOT("", ",\"groups\":[{\"name\":\"shared\",\"gid\":2000},{\"name\":\"domain users\",\"gid\":3000}]"), &b), 0);
+	assert_int_equal(b->user.group_count, 2);
+	assert_string_equal(b->user.groups[0].name, "shared");
+	assert_int_equal(b->user.groups[0].gid, 2000);
+	assert_string_equal(b->user.groups[1].name, "g3000");
+	AUTOFREE char *list = xstrdup("");
+	for (int i = 0; i <= BOOT_GROUPS_MAX; i++) {
+		char *longer = xasprintf("%s%s{\"name\":\"g\",\"gid\":%d}", list, i ? "," : "", i);
+		free(list);
+		list = longer;
+	}
+	AUTOFREE char *text = xasprintf(BOOT("", ",\"groups\":[%s]"), list);
+	CLEANUP(boot_request_freep) struct boot_request *many = NULL;
+	assert_true(parse_boot(text, &many) < 0);
 }
 
 static void test_boot_refused(void **state)
@@ -40,6 +60,10 @@ static void test_boot_refused(void **state)
 		BOOT("", ",\"uid\":4294967295"),
 		BOOT("", ",\"name\":\"a:b\""),
 		BOOT("", ",\"home\":\"home\""),
+		BOOT("", ",\"groups\":[1]"),
+		BOOT("", ",\"groups\":[{\"name\":\"a\"}]"),
+		BOOT("", ",\"groups\":[{\"gid\":1}]"),
+		BOOT("", ",\"groups\":[{\"name\":\"a\",\"gid\":4294967295}]"),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CLEANUP(boot_request_freep) struct boot_request *b = NULL;
@@ -95,7 +119,7 @@ static void test_cidr(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session), cmocka_unit_test(test_session_refused),
+		cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session), cmocka_unit_test(test_session_refused),
 		cmocka_unit_test(test_cidr),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
