@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "isolation/bases.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
 #include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/path.h"
 #include "machine/machine.h"
@@ -36,4 +38,46 @@ char *bases_new_id(struct error **err)
 		return xasprintf("%016llx", (unsigned long long)id);
 	error_set(err, EIO, "no random numbers");
 	return NULL;
+}
+
+static int collect_used(const struct bases_kind *kind, struct strv *used)
+{
+	AUTOFREE char *machines = machine_list_dir();
+	DIR *d = opendir(machines);
+	if (!d)
+		return -errno;
+	int r = 0;
+	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES_FOLDER))
+			continue;
+		AUTOFREE char *directory = path_join(machines, e->d_name);
+		r = kind->collect(directory, used);
+	}
+	closedir(d);
+	return r;
+}
+
+int bases_sweep(const struct bases_kind *kind, struct error **err)
+{
+	AUTOFREE char *bases = bases_folder();
+	AUTO_STRV struct strv used = { 0 };
+	if (!path_exists(bases))
+		return 0;
+	AUTO_FD int lock = bases_lock(bases, err);
+	if (lock < 0)
+		return lock;
+	if (collect_used(kind, &used) < 0)
+		return 0;
+	int r = 0;
+	DIR *d = opendir(bases);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (!kind->is_base(e->d_name) || strv_contains(&used, e->d_name))
+			continue;
+		AUTOFREE char *base = path_join(bases, e->d_name);
+		int erased = kind->erase(base, r < 0 ? NULL : err);
+		r = r < 0 ? r : erased;
+	}
+	if (d)
+		closedir(d);
+	return r;
 }

@@ -133,25 +133,15 @@ static int native_clone(const struct machine *from, const struct machine *to, co
 	return r < 0 ? r : make_folder(target, &list, err);
 }
 
-/* The ids of all bases that some machine's list has. Directories that are being made or deleted count too. */
-static int collect_used(const char *machines, struct strv *used, struct error **err)
+static int collect_listed(const char *directory, struct strv *used)
 {
-	DIR *d = opendir(machines);
-	if (!d)
-		return error_set_errno(err, errno, "cannot read %s", machines);
-	int r = 0;
-	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
-		AUTO_STRV struct strv lines = { 0 };
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES_FOLDER))
-			continue;
-		AUTOFREE char *folder = xasprintf("%s/%s/" NATIVE, machines, e->d_name);
-		r = read_bases(folder, &lines, err);
-		for (size_t i = 0; i < lines.count; i++) {
-			AUTOFREE char *base = path_parent(lines.items[i]);
-			strv_add(used, path_base(base));
-		}
+	AUTO_STRV struct strv lines = { 0 };
+	AUTOFREE char *folder = path_join(directory, NATIVE);
+	int r = read_bases(folder, &lines, NULL);
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTOFREE char *base = path_parent(lines.items[i]);
+		strv_add(used, path_base(base));
 	}
-	closedir(d);
 	return r;
 }
 
@@ -162,29 +152,8 @@ static int is_base(const char *name)
 
 static int native_remove(const struct machine *m, struct error **err)
 {
-	AUTOFREE char *machines = machine_list_dir();
-	AUTOFREE char *bases = bases_folder();
-	AUTO_STRV struct strv used = { 0 };
-	if (!path_exists(bases))
-		return 0;
-	AUTO_FD int lock = bases_lock(bases, err);
-	if (lock < 0)
-		return lock;
-	/* Where a list cannot be read nobody knows what that machine stands on: all bases stay, until a removal without it. */
-	if (collect_used(machines, &used, NULL) < 0)
-		return 0;
-	int r = 0;
-	DIR *d = opendir(bases);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		if (!is_base(e->d_name) || strv_contains(&used, e->d_name))
-			continue;
-		AUTOFREE char *base = path_join(bases, e->d_name);
-		int removed = native_tree_remove(base, r < 0 ? NULL : err);
-		r = r < 0 ? r : removed;
-	}
-	if (d)
-		closedir(d);
-	return r;
+	static const struct bases_kind folders = { .is_base = is_base, .collect = collect_listed, .erase = native_tree_remove };
+	return bases_sweep(&folders, err);
 }
 
 static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes)

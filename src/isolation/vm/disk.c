@@ -7,7 +7,6 @@
  * template can be cloned any number of times without the chain growing.
  * remove: bases that no chain names any more are deleted. Both hold machines/.bases/lock.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -115,59 +114,34 @@ static int disk_clone(const struct machine *from, const struct machine *to, cons
 	return qcow2_create(target, base, "qcow2", MAX(info.virtual_size, machine_disk_size(to)), err);
 }
 
-static int collect_base(const char *backing, const char *format, void *data)
+static int add_base(const char *backing, const char *format, void *data)
 {
 	if (strstr(backing, "/" BASES_FOLDER "/"))
 		strv_add(data, path_base(backing));
 	return 0;
 }
 
-/* The names of all bases that some machine's disk stands on. Directories that are being made or deleted count too; one that is gone meanwhile
- * needs nothing any more. */
-static int collect_used(const char *machines, struct strv *used, struct error **err)
+static int collect_chain(const char *directory, struct strv *used)
 {
-	DIR *d = opendir(machines);
-	if (!d)
-		return error_set_errno(err, errno, "cannot read %s", machines);
-	int r = 0;
-	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, BASES_FOLDER))
-			continue;
-		AUTOFREE char *disk = xasprintf("%s/%s/" DISK, machines, e->d_name);
-		if (!path_exists(disk))
-			continue;
-		r = qcow2_walk_chain(disk, collect_base, used, err);
-		if (r < 0 && !path_exists(disk)) {
-			error_clear(err);
-			r = 0;
-		}
-	}
-	closedir(d);
-	return r;
+	AUTOFREE char *disk = path_join(directory, DISK);
+	int r = path_exists(disk) ? qcow2_walk_chain(disk, add_base, used, NULL) : 0;
+	return r < 0 && !path_exists(disk) ? 0 : r; /* one that is gone meanwhile needs nothing any more */
+}
+
+static int is_base(const char *name)
+{
+	return endswith(name, ".qcow2");
+}
+
+static int erase_base(const char *path, struct error **err)
+{
+	return unlink(path) < 0 ? error_set_errno(err, errno, "cannot delete %s", path) : 0;
 }
 
 static int disk_remove(const struct machine *m, struct error **err)
 {
-	AUTOFREE char *machines = machine_list_dir();
-	AUTOFREE char *bases = bases_folder();
-	AUTO_STRV struct strv used = { 0 };
-	if (!path_exists(bases))
-		return 0;
-	AUTO_FD int lock = bases_lock(bases, err);
-	if (lock < 0)
-		return lock;
-	/* Where a machine's disk is damaged nobody knows what it stands on: all bases stay, until a removal without it. */
-	if (collect_used(machines, &used, NULL) < 0)
-		return 0;
-	int r = 0;
-	DIR *d = opendir(bases);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		if (endswith(e->d_name, ".qcow2") && !strv_contains(&used, e->d_name) && unlinkat(dirfd(d), e->d_name, 0) < 0)
-			r = error_set_errno(err, errno, "cannot delete %s/%s", bases, e->d_name);
-	}
-	if (d)
-		closedir(d);
-	return r;
+	static const struct bases_kind disks = { .is_base = is_base, .collect = collect_chain, .erase = erase_base };
+	return bases_sweep(&disks, err);
 }
 
 static int disk_usage(const struct machine *m, uint64_t *ret_bytes)
