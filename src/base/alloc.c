@@ -52,10 +52,16 @@ void *xmemdup(const void *p, size_t n)
 
 char *xasprintf(const char *format, ...)
 {
-	char *s = NULL;
 	va_list arguments;
 	va_start(arguments, format);
-	int r = vasprintf(&s, format, arguments);
+	char *s = xvasprintf(format, arguments);
 	va_end(arguments);
+	return s;
+}
+
+char *xvasprintf(const char *format, va_list arguments)
+{
+	char *s = NULL;
+	int r = vasprintf(&s, format, arguments);
 	return checked(r < 0 ? NULL : s);
 }

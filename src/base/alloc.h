@@ -3,6 +3,8 @@
  * before it gets here, so running out is a fault of the host, not something a caller could answer. */
 #pragma once
 
+#include <stdarg.h>
+
 #include "macros.h"
 
 #define NEVER_NULL __attribute__((returns_nonnull))
@@ -14,5 +16,6 @@ char *xstrdup(const char *s);                       /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
 void *xmemdup(const void *p, size_t n);
 char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2) NEVER_NULL; /* owned by the caller */
+char *xvasprintf(const char *format, va_list arguments) PRINTF_LIKE(1, 0) NEVER_NULL;
 
 #define xnew(type) ((type *)xcalloc(1, sizeof(type)))

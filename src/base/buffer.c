@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -70,15 +69,11 @@ int buffer_append_string(struct buffer *b, const char *s)
 
 int buffer_appendf(struct buffer *b, const char *format, ...)
 {
-	char *s = NULL;
 	va_list arguments;
 	va_start(arguments, format);
-	int n = vasprintf(&s, format, arguments);
+	AUTOFREE char *text = xvasprintf(format, arguments);
 	va_end(arguments);
-	if (n < 0)
-		abort();
-	AUTOFREE char *text = s;
-	return buffer_append(b, text, (size_t)n);
+	return buffer_append_string(b, text);
 }
 
 const char *buffer_string(struct buffer *b)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "alloc.h"
 
@@ -13,14 +12,6 @@ static void flatten(char *text)
 	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 127)
 			*c = ' ';
-}
-
-static char *format_text(const char *format, va_list arguments)
-{
-	char *text = NULL;
-	if (vasprintf(&text, format, arguments) < 0)
-		abort();
-	return text;
 }
 
 static int store(struct error **err, int code, char *text)
@@ -42,7 +33,7 @@ int error_set(struct error **err, int code, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	char *text = format_text(format, arguments);
+	char *text = xvasprintf(format, arguments);
 	va_end(arguments);
 	return store(err, code, text);
 }
@@ -51,7 +42,7 @@ int error_set_errno(struct error **err, int code, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	AUTOFREE char *text = format_text(format, arguments);
+	AUTOFREE char *text = xvasprintf(format, arguments);
 	va_end(arguments);
 	return store(err, code, xasprintf("%s: %s", text, strerror(code < 0 ? -code : code)));
 }
@@ -62,7 +53,7 @@ int error_prefix(struct error **err, int code, const char *format, ...)
 		return code;
 	va_list arguments;
 	va_start(arguments, format);
-	AUTOFREE char *text = format_text(format, arguments);
+	AUTOFREE char *text = xvasprintf(format, arguments);
 	va_end(arguments);
 	flatten(text);
 	char *whole = xasprintf("%s: %s", text, (*err)->text);

@@ -2,7 +2,6 @@
 #include "strv.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "alloc.h"
 
@@ -30,13 +29,10 @@ void strv_add(struct strv *v, const char *s)
 
 void strv_addf(struct strv *v, const char *format, ...)
 {
-	char *s = NULL;
 	va_list arguments;
 	va_start(arguments, format);
-	if (vasprintf(&s, format, arguments) < 0)
-		abort();
+	strv_take(v, xvasprintf(format, arguments));
 	va_end(arguments);
-	strv_take(v, s);
 }
 
 void strv_add_all(struct strv *v, const struct strv *other)
