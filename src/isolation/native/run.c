@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -55,13 +54,10 @@ static void end(struct isolation_run *r, int code, char *why)
 
 void native_fail(struct isolation_run *r, int code, const char *format, ...)
 {
-	char *why = NULL;
 	va_list arguments;
 	va_start(arguments, format);
-	if (vasprintf(&why, format, arguments) < 0)
-		abort();
+	end(r, code, xvasprintf(format, arguments));
 	va_end(arguments);
-	end(r, code, why);
 }
 
 /* Process 1 of the namespaces is gone, and with it everything inside. */
@@ -193,14 +189,7 @@ static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t me
 
 static void native_resolv(struct isolation_run *r, struct json_object *resolv)
 {
-	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
-	json_get_strv(resolv, "nameservers", &servers, NULL);
-	for (size_t i = 0; i < servers.count; i++) {
-		const char *server = vm_network_must_forward(servers.items[i], r->forwarded_dns) ? VM_NETWORK_DNS : servers.items[i];
-		if (!strv_contains(&inside, server))
-			strv_add(&inside, server);
-	}
-	json_add_strv(resolv, "nameservers", &inside);
+	vm_network_resolv(resolv, r->forwarded_dns);
 }
 
 /* With a single id there is nobody inside but root, and that is the user. */

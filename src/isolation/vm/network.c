@@ -58,3 +58,15 @@ int vm_network_must_forward(const char *address, const char *forwarded)
 	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") || streq(address, "::") ||
 	       (forwarded && streq(address, forwarded));
 }
+
+void vm_network_resolv(struct json_object *resolv, const char *forwarded)
+{
+	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
+	json_get_strv(resolv, "nameservers", &servers, NULL);
+	for (size_t i = 0; i < servers.count; i++) {
+		const char *server = vm_network_must_forward(servers.items[i], forwarded) ? VM_NETWORK_DNS : servers.items[i];
+		if (!strv_contains(&inside, server))
+			strv_add(&inside, server);
+	}
+	json_add_strv(resolv, "nameservers", &inside);
+}

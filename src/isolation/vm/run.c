@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -62,13 +61,10 @@ static void end(struct isolation_run *r, int code, char *why)
 
 void run_fail(struct isolation_run *r, int code, const char *format, ...)
 {
-	char *why = NULL;
-	va_list ap;
-	va_start(ap, format);
-	if (vasprintf(&why, format, ap) < 0)
-		abort();
-	va_end(ap);
-	end(r, code, why);
+	va_list arguments;
+	va_start(arguments, format);
+	end(r, code, xvasprintf(format, arguments));
+	va_end(arguments);
 }
 
 static void qemu_gone(struct isolation_run *r, int wait_status)
@@ -203,14 +199,7 @@ static void vm_kill(struct isolation_run *r)
 
 static void vm_resolv(struct isolation_run *r, struct json_object *resolv)
 {
-	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
-	json_get_strv(resolv, "nameservers", &servers, NULL);
-	for (size_t i = 0; i < servers.count; i++) {
-		const char *server = vm_network_must_forward(servers.items[i], r->forwarded_dns) ? VM_NETWORK_DNS : servers.items[i];
-		if (!strv_contains(&inside, server))
-			strv_add(&inside, server);
-	}
-	json_add_strv(resolv, "nameservers", &inside);
+	vm_network_resolv(resolv, r->forwarded_dns);
 }
 
 static void describe_network(struct isolation_run *r, struct json_object *boot)

@@ -118,6 +118,14 @@ static void test_resolvers(void **state)
 	assert_true(vm_network_must_forward("192.168.1.1", first));
 	assert_false(vm_network_must_forward("192.168.1.1", NULL));
 	assert_false(vm_network_must_forward("2001:db8::1", first));
+	static const char text[] = "{\"nameservers\":[\"127.0.0.53\",\"9.9.9.9\",\"192.168.1.1\",\"9.9.9.9\"]}";
+	AUTO_JSON struct json_object *resolv = NULL;
+	AUTO_STRV struct strv servers = { 0 };
+	assert_int_equal(json_parse(text, strlen(text), "a test", &resolv, NULL), 0);
+	vm_network_resolv(resolv, first);
+	assert_int_equal(json_get_strv(resolv, "nameservers", &servers, NULL), 0);
+	AUTOFREE char *rewritten = strv_join(&servers, " ");
+	assert_string_equal(rewritten, VM_NETWORK_DNS " 9.9.9.9");
 }
 
 static void test_default_route(void **state)
