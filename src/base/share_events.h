@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the server of a VM's share (holm-fsd) and the agent inside say to each other, so that a change made on the host raises inotify inside: the agent
- * says which inodes somebody inside watches, the server says what happened to them, and the agent does the same inside; the server answers that
- * operation without touching the host. The keeper relays and looks into nothing (ARCHITECTURE.md, "Events of shares").
+ * What the server of a VM's share (holm-fsd) and the agent inside say to each other, so that a change made on the host raises inotify
+ * inside: the agent says which inodes somebody inside watches, the server says what happened to them, and the agent does the same
+ * inside; the server answers that operation without touching the host. The keeper relays and looks into nothing (ARCHITECTURE.md,
+ * "Events of shares").
  *
- * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket (SOCK_SEQPACKET) a packet is one payload; on the
- * agent's stream a payload follows its size, a uint32_t. Each side takes the other for an attacker. */
+ * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket (SOCK_SEQPACKET) a packet is one
+ * payload; on the agent's stream a payload follows its size, a uint32_t. Each side takes the other for an attacker. */
 #pragma once
 
 #include <assert.h>
 #include <stdint.h>
 
+#include "buffer.h"
 
 enum {
 	SHARE_EVENTS_VERSION = 1,
@@ -41,7 +43,8 @@ enum share_operation {
 struct share_hello {
 	uint8_t type, version;
 	uint16_t zero;
-	uint32_t pid; /* of the replayer, as the guest's FUSE requests carry it; 0: nobody replays (the keeper says so when the agent's stream ends) */
+	/* Of the replayer, as the guest's FUSE requests carry it; 0: nobody replays (the keeper says so when the agent's stream ends). */
+	uint32_t pid;
 };
 
 /* WATCH and UNWATCH (mask 0). */
@@ -73,7 +76,14 @@ struct share_reset {
 	uint8_t type, zero[7];
 };
 
-static_assert(sizeof(struct share_hello) == 8 && sizeof(struct share_watch) == 16 && sizeof(struct share_done) == 16 && sizeof(struct share_event) == 40 &&
-		      sizeof(struct share_reset) == 8,
+static_assert(sizeof(struct share_hello) == 8 && sizeof(struct share_watch) == 16 && sizeof(struct share_done) == 16 &&
+		      sizeof(struct share_event) == 40 && sizeof(struct share_reset) == 8,
 	"the layout on the wire");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures go as they are");
+
+/* The first payload in what came on a stream: its size, and where it is (borrowed until the buffer changes; share_frame_drop()
+ * consumes it); 0: not all of it is there yet; -EBADMSG for a size that is not allowed. */
+ssize_t share_frame_next(const struct buffer *b, const void **ret);
+void share_frame_drop(struct buffer *b, size_t size);
+/* Adds a payload with its size in front: 0, or -ENOBUFS. */
+int share_frame_append(struct buffer *b, const void *payload, size_t size);

@@ -32,6 +32,8 @@ static const struct option_spec options[] = {
 		.choices = machine_init_words },
 	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes", .default_text = "auto",
 		.choices = machine_share_cache_words },
+	{ "share-events", 0, OPTION_STRING, "on|off", "whether inotify in a VM tells what the host changes", .default_text = "on",
+		.choices = machine_share_events_words },
 	{ "user", 0, OPTION_STRING, "NAME", "the user's name inside", .default_text = "yours" },
 	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
 	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
@@ -53,7 +55,7 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation", "kernel", "kernel-modules", "init",
-	"share-cache", "user", "env", "host-access", NULL };
+	"share-cache", "share-events", "user", "env", "host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
 static int configure(struct options *o, struct machine **ret, struct error **err)

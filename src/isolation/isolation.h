@@ -21,6 +21,9 @@ struct isolation_share {
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
 	uint32_t inside_uid, inside_gid; /* what the host user's files belong to inside */
+	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server says there what the host changes. -1: nobody
+	 * wants to know. */
+	int events;
 	const int *choices; /* MACHINE_SHARE_KEYS of them: the machine's share_choices */
 };
 
@@ -53,6 +56,7 @@ struct isolation_disk_ops {
 /* A running machine: used by the keeper. */
 struct isolation_ops {
 	const char *name; /* "vm" */
+	int tells_changes; /* inotify inside does not see what the host changes in a share unless the share's server says so */
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this process. */
 	int (*start)(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,

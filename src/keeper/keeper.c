@@ -237,6 +237,7 @@ static void enter_isolation(struct keeper *k)
 	if (r == 0)
 		r = k->ops->start(k->loop, k->machine, k->options.runtime_dir, shares, count, &events, k, &k->run, &err);
 	free(shares);
+	shares_given(k);
 	if (r < 0)
 		keeper_fail(k, r, &(struct strv){0}, "%s", error_text(err, r));
 }

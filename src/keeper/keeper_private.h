@@ -18,6 +18,8 @@ struct keeper_share {
 	char *tag, *host, *inside;
 	int read_only;
 	struct strv hidden;
+	struct share_events *events; /* NULL: its server tells none */
+	int events_server;           /* the server's end, until it has it; -1 after */
 };
 
 struct keeper_waiter {
@@ -98,6 +100,9 @@ struct json_object *boot_request_new(struct keeper *k); /* owned */
 int shares_collect(struct keeper *k, struct error **err); /* from the machine's configuration; missing directories become warnings */
 struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count); /* owned array, strings borrowed */
 void share_free(struct keeper_share *s);
+
+void shares_given(struct keeper *k); /* the isolation has taken what it was given with the shares */
+struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: there is none */
 
 /* relays.c */
 void relays_free(struct keeper *k);

@@ -8,9 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "keeper/keeper_private.h"
+#include "keeper/share_events.h"
 
 enum { SHARES_MAX = 64, AGENT_SHARE_MS = 30 * 1000 };
 
@@ -22,6 +24,8 @@ void share_free(struct keeper_share *s)
 	free(s->host);
 	free(s->inside);
 	strv_done(&s->hidden);
+	share_events_free(s->events);
+	fd_close(s->events_server);
 	free(s);
 }
 DEFINE_CLEANUP(struct keeper_share, share_free)
@@ -50,10 +54,20 @@ static int hide_own_folders(struct keeper_share *s, struct error **err)
 	return 0;
 }
 
-static int share_new(const char *tag, const char *host, const char *inside, int read_only, struct keeper_share **ret, struct error **err)
+/* A machine that holds back its writes has its shares for itself. */
+static int has_events(const struct keeper *k)
+{
+	const int *choices = k->machine->share_choices;
+	return k->ops->tells_changes && streq(machine_share_events_words[choices[MACHINE_SHARE_EVENTS]], "on") &&
+	       !streq(machine_share_cache_words[choices[MACHINE_SHARE_CACHE]], "writeback");
+}
+
+static int share_new(struct keeper *k, const char *tag, const char *host, const char *inside, int read_only, struct keeper_share **ret,
+	struct error **err)
 {
 	struct stat st;
 	CLEANUP(share_freep) struct keeper_share *s = xnew(struct keeper_share);
+	s->events_server = -1;
 	s->tag = xstrdup(tag);
 	s->host = real_path(host);
 	s->inside = path_normalize(inside);
@@ -65,6 +79,8 @@ static int share_new(const char *tag, const char *host, const char *inside, int 
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ENOTDIR, "share %s: not a directory", host);
 	int r = hide_own_folders(s, err);
+	if (r == 0 && has_events(k) && (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)
+		return error_set_errno(err, r, "share %s", host);
 	if (r == 0)
 		*ret = TAKE_PTR(s);
 	return r;
@@ -93,14 +109,14 @@ int shares_collect(struct keeper *k, struct error **err)
 	if (k->options.rescue)
 		return 0;
 	if (m->home_mount != MACHINE_HOME_NONE) {
-		int r = share_new("home", m->home, m->home, m->home_mount == MACHINE_HOME_RO, &s, err);
+		int r = share_new(k, "home", m->home, m->home, m->home_mount == MACHINE_HOME_RO, &s, err);
 		if (r < 0)
 			return r;
 		append(k, s);
 	}
 	for (size_t i = 0; i < m->mount_count; i++) {
 		AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
-		int r = share_new(tag, m->mounts[i].host, m->mounts[i].inside, m->mounts[i].read_only, &s, err);
+		int r = share_new(k, tag, m->mounts[i].host, m->mounts[i].inside, m->mounts[i].read_only, &s, err);
 		if (r < 0)
 			return r;
 		append(k, s);
@@ -114,6 +130,7 @@ static void describe(const struct keeper *k, const struct keeper_share *s, struc
 		.tag = s->tag,
 		.host = s->host,
 		.read_only = s->read_only,
+		.events = s->events_server,
 		.hidden = (const char *const *)s->hidden.items,
 		.inside_uid = k->machine->uid,
 		.inside_gid = k->machine->gid,
@@ -129,6 +146,20 @@ struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_coun
 		describe(k, s, &array[i++]);
 	*ret_count = count;
 	return array;
+}
+
+void shares_given(struct keeper *k)
+{
+	for (struct keeper_share *s = k->shares; s; s = s->next)
+		fd_close(TAKE_FD(s->events_server));
+}
+
+struct keeper_share *share_find(struct keeper *k, const char *tag)
+{
+	struct keeper_share *s = k->shares;
+	while (s && !streq(s->tag, tag))
+		s = s->next;
+	return s;
 }
 
 /* ---- live ---- */
@@ -197,6 +228,7 @@ static void on_attached(int code, const char *why, void *data)
 		json_add_string(body, "tag", c->share->tag);
 		json_add_string(body, "inside", c->share->inside);
 		json_add_bool(body, "read_only", c->share->read_only);
+		json_add_bool(body, "events", c->share->events != NULL);
 		code = call_shares(c, "POST", "/v1/shares", body, on_mounted, &err);
 		if (code < 0)
 			undo(c);
@@ -219,7 +251,7 @@ void keeper_add_share(struct keeper *k, const char *host, const char *inside, in
 	AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
 	struct keeper_share *s = NULL;
 	struct isolation_share described;
-	int r = share_new(tag, host, inside, read_only, &s, &err);
+	int r = share_new(k, tag, host, inside, read_only, &s, &err);
 	if (r == 0 && (!k->session_ready || k->options.rescue))
 		r = error_set(&err, EOPNOTSUPP, "machine \"%s\" is not running yet", k->machine->name);
 	if (r == 0 && find_inside(k, s->inside))
@@ -230,6 +262,8 @@ void keeper_add_share(struct keeper *k, const char *host, const char *inside, in
 		struct share_change *c = xnew(struct share_change);
 		*c = (struct share_change){.keeper = k, .share = s, .done = done, .data = data};
 		describe(k, s, &described);
+		AUTO_FD int given = TAKE_FD(s->events_server);
+		described.events = given;
 		r = k->ops->add_share(k->run, &described, on_attached, c, &err);
 		if (r == 0)
 			return;

@@ -208,6 +208,7 @@ const struct machine_key machine_keys[] = {
 	{ "init", "auto, image or holm; default auto" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), strict (0.1 s) or writeback "
 			 "(files that only the machine changes); default auto" },
+	{ "share-events", "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on" },
 	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
 	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
 	{ "env.NAME", "a variable for every session" },

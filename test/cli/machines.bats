@@ -149,6 +149,22 @@ quiet" "$(holm machine ls -q)"
 	holm machine rm m
 }
 
+@test "share-events: on unless said otherwise, by create and by set" {
+	holm machine create m --no-boot >/dev/null
+	equal on "$(field m '"share-events"')"
+	holm machine set share-events=off
+	equal off "$(field m '"share-events"')"
+	fails 125 holm machine set share-events=sometimes
+	contains "$stderr" 'on'
+	equal off "$(field m '"share-events"')"
+	holm machine set share-events=
+	equal on "$(field m '"share-events"')"
+	holm machine create quiet --no-boot --share-events off >/dev/null
+	equal off "$(field quiet '"share-events"')"
+	fails 125 holm machine create loud --no-boot --share-events loud
+	holm machine rm m quiet
+}
+
 @test "damaged and half-made machines: named, listed, removable" {
 	holm machine create hurt --no-boot >/dev/null
 	truncate -s 50 "$XDG_DATA_HOME/holm/machines/hurt/machine.json"

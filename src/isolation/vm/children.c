@@ -144,8 +144,12 @@ int share_server_start(struct isolation_run *r, const struct isolation_share *s,
 	strv_add(&argv, "--inside-gid");
 	strv_addf(&argv, "%u", s->inside_gid);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
-		if (s->choices[i] != 0)
+		if (machine_share_keys[i].is_option && s->choices[i] != 0)
 			strv_addf(&argv, "--%s=%s", machine_share_keys[i].key, machine_share_keys[i].words[s->choices[i]]);
+	if (s->events >= 0) {
+		strv_add(&argv, "--events");
+		strv_addf(&argv, "%d", child_fds_give(&fds, s->events));
+	}
 	result = child_start(r, strv_argv(&argv), &fds, STDERR_FILENO, SIGKILL, xasprintf("the share server of %s", s->host), ret, err);
 	child_fds_done(&fds);
 	if (result < 0)

@@ -2,6 +2,7 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -209,12 +210,19 @@ static void on_started(struct source *s, void *data)
 	fake_return_agent(f);
 }
 
+static void keep_events(struct fake *f, const struct isolation_share *s)
+{
+	fd_close(f->share_events);
+	f->share_events = s && s->events >= 0 ? fcntl(s->events, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
 static int start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
 	const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err)
 {
 	if (fake->start_fails)
 		return error_set(err, ENOENT, "there is no fake program; install it");
 	fake->starts++;
+	keep_events(fake, share_count ? &shares[share_count - 1] : NULL);
 	fake->events = events;
 	fake->data = data;
 	*ret = (struct isolation_run *)fake;
@@ -231,6 +239,7 @@ static int add_share(struct isolation_run *r, const struct isolation_share *s, v
 {
 	if (((struct fake *)r)->refuse_share)
 		return error_set(err, EOPNOTSUPP, "takes effect at the next start");
+	keep_events((struct fake *)r, s);
 	done(0, NULL, data);
 	return 0;
 }
@@ -268,6 +277,7 @@ static void free_run(struct isolation_run *r)
 
 const struct isolation_ops fake_isolation = {
 	.name = "fake",
+	.tells_changes = 1,
 	.start = start,
 	.describe = describe,
 	.add_share = add_share,
@@ -283,6 +293,7 @@ struct fake *fake_new(struct loop *l)
 	fake = xnew(struct fake);
 	fake->loop = l;
 	fake->protocol = 1;
+	fake->share_events = -1;
 	fake->boot_lines = "{\"stage\":\"mounting\"}\n{\"ready\":\"session\"}\n{\"ready\":\"init\"}";
 	return fake;
 }
@@ -296,5 +307,6 @@ void fake_free(struct fake *f)
 	free(f->session_request);
 	for (int i = 0; i < f->sessions; i++)
 		fd_close(f->session_fds[i]);
+	fd_close(f->share_events);
 	free(f);
 }

@@ -20,6 +20,7 @@ struct fake {
 	uint64_t stop_timeout_ms;
 	int session_fds[FAKE_SESSIONS_MAX];
 	char *boot_request, *session_request;
+	int share_events; /* of the share that came last; -1 none */
 	/* inside */
 	const struct isolation_events *events;
 	void *data;
