@@ -29,6 +29,7 @@ struct session;
 struct console;
 struct readiness;
 struct inittab_watch;
+struct share_events;
 
 struct agent {
 	const struct platform *platform;
@@ -51,6 +52,7 @@ struct agent {
 	struct console *console;
 	struct readiness *readiness;
 	struct inittab_watch *inittab;
+	struct share_events *share_events; /* NULL: no share has any */
 
 	struct http_exchange *stop_answer;
 	struct source *stop_timer;

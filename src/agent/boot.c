@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "platform.h"
 #include "prepare.h"
+#include "share_events.h"
 #include "worker.h"
 
 struct boot {
@@ -32,8 +33,10 @@ void boot_mark_ready(struct agent *a, int init)
 		return;
 	*flag = 1;
 	boot_line(a, "ready", init ? "init" : "session");
-	if (!init)
+	if (!init) {
 		a->platform->is_ready(a);
+		share_events_start(a);
+	}
 	state_save(a);
 }
 

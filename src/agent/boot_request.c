@@ -211,6 +211,8 @@ int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error
 							  : error_set(err, EINVAL, "a share is not an object");
 	if (r >= 0)
 		r = optional(json_get_bool(o, "read_only", &s.read_only, err));
+	if (r >= 0)
+		r = optional(json_get_bool(o, "events", &s.events, err));
 	if (r >= 0 && (strlen(s.tag) > 31 || s.tag[0] == '\0' || strspn(s.tag, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s.tag)))
 		r = error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s.tag);
 	if (r >= 0)

@@ -15,6 +15,7 @@ enum { BOOT_SHARES_MAX = 128, BOOT_GROUPS_MAX = 256, BOOT_LAYERS_MAX = 500, BOOT
 struct boot_share {
 	char *tag, *inside;
 	int read_only;
+	int events; /* its server can say what the host changes */
 };
 
 struct resolv {

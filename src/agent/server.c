@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "platform.h"
+#include "share_events.h"
 
 enum { FILES_SOFT = 1024, FILES_HARD = 524288 };
 
@@ -79,5 +80,7 @@ int agent_run(const struct platform *p)
 		log_error("%s", error_text(err, r));
 		return 1;
 	}
+	if (a->phase == PHASE_RUNNING)
+		share_events_start(a); /* an agent that was started again */
 	return loop_run(a->loop);
 }

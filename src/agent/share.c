@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "mounts.h"
 #include "platform.h"
+#include "share_events.h"
 #include "worker.h"
 
 enum { HOLDERS_MAX = 5, MOUNTINFO_MAX = 4 * 1024 * 1024 };
@@ -149,11 +150,13 @@ static void remember(struct agent *a, struct share_change *c)
 		b->shares = xrealloc(b->shares, b->share_count + 1, sizeof *b->shares);
 		b->shares[b->share_count++] = c->share;
 		c->share = (struct boot_share){ 0 };
+		share_events_add(a, &b->shares[b->share_count - 1]);
 		return;
 	}
 	for (size_t i = 0; i < b->share_count; i++) {
 		if (!streq(b->shares[i].inside, c->share.inside))
 			continue;
+		share_events_remove(a, b->shares[i].tag);
 		drop_own_mount(b->shares[i].tag);
 		boot_share_done(&b->shares[i]);
 		b->shares[i] = b->shares[--b->share_count];
