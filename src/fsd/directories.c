@@ -15,12 +15,14 @@ int fuse_opendir(struct request *r)
 	memcpy(&in, r->body, sizeof in);
 	if ((in.flags & O_ACCMODE) != O_RDONLY)
 		return -EISDIR;
+	char path[PROC_PATH_SIZE];
 	int directory = inode_directory_fd(&r->share->inodes, r->inode);
 	if (directory < 0)
 		return directory;
-	int fd = inode_open_name(directory, ".", O_RDONLY | O_DIRECTORY, 0);
+	/* Not ".", which only who may search the directory can open. */
+	int fd = open(share_proc_path(r->share, directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return fd;
+		return -errno;
 	struct handle *h = handle_new(&r->share->handles, r->inode, fd, O_RDONLY, &r->flight->handle);
 	if (!h) {
 		fd_close(fd);
@@ -76,8 +78,11 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 	if (size > room)
 		return 0;
 	struct fuse_direntplus e = {.dirent = {.ino = d->d_ino, .off = (uint64_t)d->d_off, .namelen = (uint32_t)length, .type = d->d_type}};
-	if (is_dot(d->d_name))
-		e.dirent.ino = r->inode->id.ino; /* what is above the root is nobody's business */
+	if (is_dot(d->d_name)) {
+		/* What is above the root is nobody's business. */
+		const struct inode *of = d->d_name[1] && r->inode->parent ? r->inode->parent : r->inode;
+		e.dirent.ino = of->id.ino;
+	}
 	else if (share_check_name(r->share, r->inode, d->d_name, HIDDEN_LOOK) < 0)
 		return -ENOENT;
 	else if (plus) {

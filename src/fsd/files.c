@@ -236,11 +236,12 @@ int fuse_tmpfile(struct request *r)
 	return reply_created(r, i, &st, TAKE_FD(fd), flags);
 }
 
-enum { READING, READING_AT_ONCE, WRITING }; /* at once: -EAGAIN instead of waiting for a disk */
+enum { READING, READING_AT_ONCE, WRITING, APPENDING }; /* at once: -EAGAIN instead of waiting for a disk */
 
 /* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as IOV_MAX demands. Bytes or -errno. */
 static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int how)
 {
+	int flags = how == READING_AT_ONCE ? RWF_NOWAIT : how == APPENDING ? RWF_APPEND : 0;
 	size_t done = 0;
 	while (done < size) {
 		struct iovec part[IOV_MAX];
@@ -249,8 +250,8 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 		unsigned n = MIN(pieces_slice(pieces, count, done, size - done, rest), (unsigned)IOV_MAX);
 		memcpy(part, rest, n * sizeof *part);
 		size_t wanted = pieces_size(part, n);
-		ssize_t moved = how == WRITING ? pwritev(fd, part, (int)n, offset + (off_t)done)
-					       : preadv2(fd, part, (int)n, offset + (off_t)done, how == READING_AT_ONCE ? RWF_NOWAIT : 0);
+		off_t at = offset + (off_t)done;
+		ssize_t moved = how >= WRITING ? pwritev2(fd, part, (int)n, at, flags) : preadv2(fd, part, (int)n, at, flags);
 		if (moved < 0 && errno == EINTR)
 			continue;
 		if (moved < 0 && done == 0)
@@ -309,15 +310,14 @@ int fuse_read(struct request *r)
 	return n < 0 ? (int)n : request_reply_in_place(r, (size_t)n);
 }
 
-/* The guest says with each write whether it is one that appends: fcntl(2) can change that after open. */
-static int set_append(struct handle *h, int append)
+int handle_no_append(struct handle *h)
 {
-	if (append == (h->flags & O_APPEND))
+	if (!(h->flags & O_APPEND))
 		return 0;
 	int flags = fcntl(h->fd, F_GETFL);
-	if (flags < 0 || fcntl(h->fd, F_SETFL, (flags & ~O_APPEND) | append) < 0)
+	if (flags < 0 || fcntl(h->fd, F_SETFL, flags & ~O_APPEND) < 0)
 		return -errno;
-	h->flags = (h->flags & ~O_APPEND) | append;
+	h->flags &= ~O_APPEND;
 	return 0;
 }
 
@@ -345,16 +345,18 @@ int fuse_write(struct request *r)
 	size_t head = sizeof r->header + sizeof in;
 	if (in.size > TRANSFER_MAX || in.size > pieces_size(r->in, r->in_count) - head || in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
-	int result = set_append(h, (in.write_flags & FUSE_WRITE_CACHE) ? 0 : (int)in.flags & O_APPEND);
+	/* The guest says with each write whether it is one that appends: fcntl(2) can change that after open. */
+	int append = !(in.write_flags & FUSE_WRITE_CACHE) && (in.flags & O_APPEND);
+	int result = append ? 0 : handle_no_append(h);
 	if (result < 0)
 		return result;
-	int64_t before = (h->flags & O_APPEND) ? appended_before(r, h) : 0;
+	int64_t before = append ? appended_before(r, h) : 0;
 	if (before < 0)
 		return (int)before;
 	before = MIN(before, (int64_t)in.size);
 	struct iovec pieces[CHAIN_PIECES];
 	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
-	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, WRITING);
+	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
 	if (n >= 0 || before > 0)
 		n = MAX(n, 0) + before;
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */

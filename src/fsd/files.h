@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Opening regular files of the share. */
+ * Regular files of the share that are open. */
 #pragma once
 
 #include "fsd/share.h"
@@ -7,3 +7,5 @@
 /* A real descriptor of a regular file, checked to be the very file that i stands for. flags: O_RDONLY, O_WRONLY or O_RDWR, with O_APPEND,
  * O_SYNC, O_DSYNC; others are left out. fd (owned) or -errno; -ESTALE when the file is no longer where it was. */
 int file_open(struct share *s, struct inode *i, int flags);
+/* What is done with an open file from here on happens where it is asked for, however it was opened: 0 or -errno. */
+int handle_no_append(struct handle *h);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "fsd/files.h"
 #include "fsd/handlers.h"
 
 enum { COPY_MAX = 64 << 20 }; /* of one COPY_FILE_RANGE: the guest's caller goes on from there */
@@ -103,6 +104,9 @@ int fuse_copy_file_range(struct request *r)
 		return -EBADF;
 	if (in.flags || in.off_in > INT64_MAX || in.off_out > INT64_MAX)
 		return -EINVAL;
+	int result = handle_no_append(to);
+	if (result < 0)
+		return result;
 	to->inode->told.valid = 0;
 	r->job.arguments[0] = (int64_t)in.off_in;
 	r->job.arguments[1] = (int64_t)in.off_out;

@@ -254,6 +254,19 @@ static void test_slow_operations(void **state)
 	assert_int_equal(REPLY(f, struct fuse_write_out)->size, 7);
 	assert_int_equal(read_at(f, node2, to, 10, 7), 7);
 	assert_memory_equal(f->reply, "copy me", 7);
+	/* A descriptor can have appended before. */
+	uint64_t appending = 0;
+	assert_int_equal(open_file(f, node2, O_WRONLY | O_APPEND, &appending), 0);
+	assert_int_equal(write_at(f, node2, appending, 0, "end", O_APPEND), 3);
+	copy.fh_out = appending;
+	assert_int_equal(fuse(f, FUSE_COPY_FILE_RANGE, node, PART(copy)), 0);
+	assert_int_equal(write_at(f, node2, to, 0, "end", O_APPEND), 3);
+	copy.fh_out = to;
+	assert_int_equal(fuse(f, FUSE_COPY_FILE_RANGE, node, PART(copy)), 0);
+	assert_int_equal(write_at(f, node2, to, 0, "start", 0), 5);
+	assert_int_equal(read_at(f, node2, to, 0, 100), 23);
+	assert_memory_equal(f->reply, "start", 5);
+	assert_memory_equal(f->reply + 10, "copy meendend", 13);
 	copy.nodeid_out = node;
 	assert_int_equal(fuse(f, FUSE_COPY_FILE_RANGE, node, PART(copy)), -EBADF);
 	struct fuse_lseek_in seek = {.fh = fh, .offset = 0, .whence = SEEK_DATA};
@@ -380,6 +393,33 @@ static void test_directories(void **state)
 	}
 	for (size_t n = 0; n < ARRAY_SIZE(handles); n++)
 		assert_int_equal(seen[n], 900);
+}
+
+/* The number of an entry, 0 when there is none. */
+static uint64_t entry_number(struct fake *f, uint64_t node, const char *name)
+{
+	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
+	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), 0);
+	for (size_t at = 0; at < f->reply_size;) {
+		const struct fuse_dirent *d = (const void *)(f->reply + at);
+		if (d->namelen == strlen(name) && memcmp(d->name, name, d->namelen) == 0)
+			return d->ino;
+		at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + d->namelen);
+	}
+	return 0;
+}
+
+static void test_dots(void **state)
+{
+	struct fake *f = *state;
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	uint64_t top = host_stat(f, ".").st_ino, node = lookup(f, 1, "d");
+	assert_int_equal(entry_number(f, node, "."), host_stat(f, "d").st_ino);
+	assert_int_equal(entry_number(f, node, ".."), top);
+	assert_int_equal(entry_number(f, 1, "."), top);
+	assert_int_equal(entry_number(f, 1, ".."), top); /* what is above is not told */
 }
 
 static int set_attribute(struct fake *f, uint64_t node, const char *name, const char *value)
@@ -518,6 +558,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_operations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cold_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_things, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init, setup, teardown),
