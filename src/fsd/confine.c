@@ -55,15 +55,16 @@ static int set_working_directory(int proc)
 
 /* In a new mount namespace, with the directory as working directory: makes it the root. The old root is let go; what is mounted
  * beneath the directory later, on the host, still appears, and can be unmounted there. */
-static int change_root(int read_only, int *ret_root)
+static int change_root(int read_only, int *ret_root, int *ret_proc)
 {
 	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)};
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
 	/* A mount of its own, from which no ".." leads anywhere. */
 	AUTO_FD int proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	AUTO_FD int all_of_proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (proc < 0 || tree < 0)
+	if (proc < 0 || all_of_proc < 0 || tree < 0)
 		return -errno;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
 		return -errno;
@@ -75,21 +76,23 @@ static int change_root(int read_only, int *ret_root)
 	if (root < 0)
 		return -errno;
 	int r = set_working_directory(proc);
-	if (r == 0)
+	if (r == 0) {
 		*ret_root = TAKE_FD(root);
+		*ret_proc = TAKE_FD(all_of_proc);
+	}
 	return r;
 }
 
 /* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine_to_directory() notices. */
-static int enter(int *root, int read_only)
+static int enter(int *root, int read_only, struct confinement *c)
 {
 	struct stat before, after;
-	AUTO_FD int inside = -1;
+	AUTO_FD int inside = -1, proc = -1;
 	if (fstat(*root, &before) < 0 || fchdir(*root) < 0)
 		return -errno;
 	int r = geteuid() == 0 ? (unshare(CLONE_NEWNS) < 0 ? -errno : 0) : enter_user_namespace();
 	if (r == 0)
-		r = change_root(read_only, &inside);
+		r = change_root(read_only, &inside, &proc);
 	if (r == 0 && fstat(inside, &after) < 0)
 		r = -errno;
 	if (r == 0 && (before.st_dev != after.st_dev || before.st_ino != after.st_ino))
@@ -98,6 +101,8 @@ static int enter(int *root, int read_only)
 		return r;
 	fd_close(*root);
 	*root = TAKE_FD(inside);
+	if (geteuid() != 0)
+		c->proc = TAKE_FD(proc);
 	return 0;
 }
 
@@ -111,7 +116,7 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 	pid_t parent = getppid();
 	(void)prctl(PR_GET_PDEATHSIG, &death_signal);
 	if (geteuid() == 0 || st.st_uid == geteuid()) {
-		int r = enter(root, read_only);
+		int r = enter(root, read_only, c);
 		c->namespaced = r == 0;
 		if (r < 0)
 			log_debug("no namespace of its own: %s", strerror(-r));
@@ -123,7 +128,8 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 	return r < 0 ? error_set_errno(err, r, "/proc/self/fd") : 0;
 }
 
-/* Root is the owner of its files only by these; everybody else needs none. In a user namespace there is nothing to keep. */
+/* Root is the owner of its files only by three of them. A user has one in the user namespace, in reserve, which counts for files whose
+ * owner and group that namespace knows: the user's own. */
 static int drop_capabilities(int keep_ownership)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -133,8 +139,24 @@ static int drop_capabilities(int keep_ownership)
 	if (keep_ownership && geteuid() == 0) {
 		uint32_t keep = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER;
 		wanted[0].permitted = wanted[0].effective = now[0].permitted & keep;
-	}
+	} else if (keep_ownership)
+		wanted[0].permitted = now[0].permitted & 1U << CAP_DAC_OVERRIDE;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
+}
+
+int confine_own_descriptors(const struct confinement *c)
+{
+	if (c->proc < 0)
+		return 0;
+	AUTO_FD int own = openat(c->proc, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return own < 0 ? -errno : set_working_directory(own);
+}
+
+int confine_ignore_modes(int on)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct wanted[2] = {{.permitted = 1U << CAP_DAC_OVERRIDE, .effective = on ? 1U << CAP_DAC_OVERRIDE : 0}, {0}};
 	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
 }
 
@@ -180,7 +202,7 @@ int confine_privileges(int root, int read_only, struct confinement *c, struct er
 
 int confine_nothing_to_see(struct error **err)
 {
-	struct confinement c = {0};
+	struct confinement c = {.proc = -1};
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "cannot give up new privileges");
 	int r = drop_capabilities(0);

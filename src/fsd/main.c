@@ -164,6 +164,7 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		r = share_hide(s, &hidden.paths[n], err);
 	if (r == 0)
 		r = confine_privileges(kept, a->read_only, c, err);
+	s->settings.ignore_modes = r == 0 && c->namespaced && geteuid() != 0 ? confine_ignore_modes : NULL;
 	return r;
 }
 
@@ -172,6 +173,7 @@ struct heritage {
 	struct share *share;
 	struct ledger *ledger;
 	const struct owners *owners;
+	const struct confinement *confinement;
 	int control;
 };
 
@@ -183,10 +185,12 @@ static int work(int socket, void *data)
 	CLEANUP(loop_freep) struct loop *l = NULL;
 	CLEANUP(device_freep) struct device *d = NULL;
 	const struct owners *o = h->owners;
-	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent};
+	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc};
 	share_take_over(h->share, kept, ARRAY_SIZE(kept));
-	int r = loop_new(&l);
+	int r = confine_own_descriptors(h->confinement);
 	if (r < 0)
+		error_set_errno(&err, r, "/proc/self/fd");
+	else if ((r = loop_new(&l)) < 0)
 		error_set_errno(&err, r, "cannot make an event loop");
 	if (r == 0)
 		r = device_new(l, h->share, h->ledger, socket, &d, &err);
@@ -202,10 +206,10 @@ static int work(int socket, void *data)
 /* The holder: 0 at the broker's end. */
 static int hold(const struct arguments *a, int control, struct error **err)
 {
-	struct confinement c = {0};
+	struct confinement c = {.proc = -1};
 	CLEANUP(share_done) struct share s = {0};
 	struct owners owners = {.asking = -1, .answering = -1, .process = -1, .parent = -1};
-	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .control = control};
+	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .confinement = &c, .control = control};
 	if (!h.ledger)
 		return error_set(err, ENOMEM, "no memory for the requests under way");
 	int r = prepare(a, &s, &owners, &c, err);

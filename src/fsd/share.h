@@ -45,6 +45,8 @@ struct share_settings {
 	size_t max_inodes;
 	unsigned max_fds;        /* descriptors in all that may be used; the caller keeps some in reserve */
 	const char *proc_prefix; /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
+	/* Makes the modes of the host user's files no obstacle, until it is called with 0: 0 or -errno. NULL: they always are one. */
+	int (*ignore_modes)(int on);
 };
 
 struct request;
