@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# isolation: vm
+# A share in a virtual machine beside the same file system on the host: what programs see when they do the same things (test/lib/fs-check),
+# whether random work on a file gives what it should (test/lib/fsx.c), and whether both sides can change one tree at once (test/lib/churn.c).
+load ../lib/holm
+
+setup_file()
+{
+	holm_begin
+	cc -O1 -static -o "$HOME/fs-check" "$BATS_TEST_DIRNAME"/../lib/fs-check/*.c
+	cc -O1 -static -o "$HOME/fsx" "$BATS_TEST_DIRNAME/../lib/fsx.c"
+	cc -O1 -static -o "$HOME/churn" "$BATS_TEST_DIRNAME/../lib/churn.c"
+	create box busybox
+	holm machine set-default box
+	mkdir host user root
+	./fs-check host >host.seen
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+# What is seen inside whatever the host's file system says (it may lack the same things), and why; all else is the same.
+differences()
+{
+	cat <<-'END'
+		owners.set-uid-is: -0755 links 1 size 1             # these bits never get to the host
+		owners.set-gid-is: -0755 links 1 size 1
+		direct.unaligned: 100                               # O_DIRECT is the machine's own affair
+		rename.whiteout: EINVAL
+		xattrs.acl-read: EOPNOTSUPP                         # attributes other than user.*
+		xattrs.acl-set: EOPNOTSUPP
+		fallocate.collapse: EOPNOTSUPP                      # the guest's kernel does not ask the server
+		fallocate.insert: EOPNOTSUPP
+		pipes.ioctl-flags: ENOTTY
+	END
+}
+
+# Root may what you may not, as on Linux everywhere; its files are yours.
+differences_of_root()
+{
+	cat <<-'END'
+		owners.mine: no
+		owners.group-mine: no
+		owners.still-mine: no
+		permissions.read-only-write: ok
+		permissions.read-only-truncate: ok
+		permissions.read-only-truncate-by-name: 0
+		permissions.read-only-read: 1 bytes, sum 050c5d1f   # it was truncated
+		permissions.read-only-access: 0
+		permissions.none-read: ok
+		permissions.none-write: ok
+		permissions.closed-create: ok
+		permissions.closed-remove: 0
+		permissions.closed-rename: ENOENT                   # it was removed
+		permissions.closed-write: ENOENT
+		permissions.no-x-open: ENOENT
+		permissions.no-x-list: 3 names, sum f77ad60f
+		permissions.no-r-open: ENOENT
+		permissions.no-r-list: ok
+		xattrs.trusted: EOPNOTSUPP
+		xattrs.trusted-read: EOPNOTSUPP
+	END
+}
+
+# same_but HOST INSIDE: with the differences on stdin.
+same_but()
+{
+	local line
+	sed 's/ *#.*//' >"$WORLD/differences"
+	[ -s "$2" ]
+	while IFS= read -r line; do
+		grep -qxF -- "$line" "$2" || { echo "not seen inside: $line; but: $(grep -F -- "${line%%:*}:" "$2")" >&2; return 1; }
+		echo "^${line%%:*}:"
+	done <"$WORLD/differences" >"$WORLD/checks"
+	diff <(grep -v -f "$WORLD/checks" "$1") <(grep -v -f "$WORLD/checks" "$2")
+}
+
+@test "the user finds in the share what programs find on the host, but for a short list" {
+	[ "$(wc -l <host.seen)" -gt 500 ]
+	holm machine run ./fs-check user >user.seen
+	differences | same_but host.seen user.seen
+}
+
+@test "and so does root, who may do more" {
+	as_root box "$HOME/fs-check" "$HOME/root" >root.seen
+	{ differences; differences_of_root; } | same_but host.seen root.seen
+	# What root made is the user's, and nothing has another mode than on the host.
+	equal "" "$(find root ! -user "$ME" | head)"
+	equal "$(cd host && find . -name 'made*' -printf '%p %m\n' | sort)" "$(cd root && find . -name 'made*' -printf '%p %m\n' | sort)"
+}
+
+@test "a directory of 100 000 names is read while it changes" {
+	mkdir many
+	(cd many && seq -f 'k%06g' 100000 | xargs touch)
+	mkdir a b
+	./fs-check a big >a.seen
+	holm machine run ./fs-check b big >b.seen
+	diff a.seen b.seen
+	equal 100000 "$(holm machine run sh -c 'ls many | wc -l')"
+	rm -r many
+}
+
+@test "random work on one file, by user and root" {
+	local seed=$RANDOM
+	holm machine run ./fsx fsx.file $seed 3000
+	as_root box "$HOME/fsx" "$HOME/fsx.root" $((seed + 1)) 3000
+}
+
+@test "guest and host change one tree at once" {
+	local seed=$RANDOM other
+	mkdir churning
+	./churn churning host $seed 100000 >churn.host 3>&- &
+	other=$!
+	holm machine run ./churn churning inside $((seed + 1)) 1500
+	wait $other || { cat churn.host >&2; return 1; }
+	equal "$(find churning -name 'inside-*' | wc -l)" "$(holm machine run sh -c 'find churning -name "inside-*" | wc -l')"
+	holm machine run rm -r churning
+	[ ! -e churning ]
+}
