@@ -34,6 +34,8 @@ static const struct option_spec options[] = {
 		.choices = machine_share_cache_words },
 	{ "share-events", 0, OPTION_STRING, "on|off", "whether inotify in a VM tells what the host changes", .default_text = "on",
 		.choices = machine_share_events_words },
+	{ "owner-map", 0, OPTION_STRING, "user|root|record", "whose your files in shares are inside a VM", .default_text = "user",
+		.choices = machine_owner_map_words },
 	{ "user", 0, OPTION_STRING, "NAME", "the user's name inside", .default_text = "yours" },
 	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
 	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
@@ -55,7 +57,7 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation", "kernel", "kernel-modules", "init",
-	"share-cache", "share-events", "user", "env", "host-access", NULL };
+	"share-cache", "share-events", "owner-map", "user", "env", "host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
 static int configure(struct options *o, struct machine **ret, struct error **err)

@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attributes, and what a change of owner or mode means.
- *
- * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount always has default_permissions), so
- * what matters is that they make sense inside: the machine's user owns the host user's files and root passes anyway. Whatever gets through
- * is done as the host user, with the host user's rights.
- *
- * chown: the host user cannot give files away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
- * machine's user, root (who would own a file that root unpacks or copies), or the owner that is shown. The group of an own file is changed to
- * the host user's, or another that the host user is a member of. Everything else is EPERM, as it would be for the user on the host. */
+ * Attributes. What owners and modes mean, and what changing them comes to, is in ownership.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -18,15 +10,11 @@
 #include "base/fd.h"
 #include "fsd/files.h"
 #include "fsd/handlers.h"
-
-uint32_t mode_allowed(uint32_t type, uint32_t mode)
-{
-	return mode & (type == S_IFDIR ? 03777 : 01777);
-}
+#include "fsd/ownership.h"
 
 static void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
 {
-	struct owner owner = share_owner(s, i, -1, st);
+	struct ownership o = ownership_of(s, i, -1, st);
 	uint64_t dev = file_id_of(st).dev;
 	*ret = (struct fuse_attr){
 		/* The guest sees one file system: keep the numbers of another one mounted beneath apart. */
@@ -39,10 +27,10 @@ static void attributes_fill(struct share *s, struct inode *i, const struct statx
 		.atimensec = st->stx_atime.tv_nsec,
 		.mtimensec = st->stx_mtime.tv_nsec,
 		.ctimensec = st->stx_ctime.tv_nsec,
-		.mode = st->stx_mode,
+		.mode = ownership_mode(&o, st),
 		.nlink = st->stx_nlink,
-		.uid = share_uid_inside(s, owner.uid),
-		.gid = share_gid_inside(s, owner.gid),
+		.uid = ownership_uid(s, &o),
+		.gid = ownership_gid(s, &o),
 		.rdev = (uint32_t)makedev(st->stx_rdev_major, st->stx_rdev_minor),
 		.blksize = st->stx_blksize,
 	};
@@ -88,50 +76,6 @@ int fuse_getattr(struct request *r)
 	return result < 0 ? result : reply_attributes(r, &st);
 }
 
-static int is_our_group(const struct share *s, uint32_t gid)
-{
-	for (size_t n = 0; n < s->settings.group_count; n++)
-		if (s->groups[n] == gid)
-			return 1;
-	return 0;
-}
-
-/* Gives a file to the group that is `gid` inside: 0 or -errno. */
-static int change_group(struct share *s, uint32_t gid, struct owner owner, int fd)
-{
-	int ours = owner.uid == s->settings.host_uid;
-	uint32_t wanted = gid == s->settings.inside_gid ? s->settings.host_gid : gid;
-	if (gid == share_gid_inside(s, owner.gid) || (ours && (gid == 0 || wanted == owner.gid)))
-		return 0;
-	if (!ours || !(gid == s->settings.inside_gid || is_our_group(s, gid)))
-		return -EPERM;
-	int r = share_change_group(s, fd, wanted);
-	return r == -EROFS ? r : r < 0 ? -EPERM : 0;
-}
-
-static int change_owner(struct request *r, const struct fuse_setattr_in *in, const struct statx *st, int fd)
-{
-	struct share *s = r->share;
-	char path[PROC_PATH_SIZE];
-	struct owner owner = share_owner(s, r->inode, fd, st);
-	int ours = owner.uid == s->settings.host_uid;
-	if (in->valid & FATTR_UID) {
-		int same = in->uid == share_uid_inside(s, owner.uid) || (ours && in->uid == 0);
-		if (!same)
-			return -EPERM;
-	}
-	if (in->valid & FATTR_GID) {
-		int result = change_group(s, in->gid, owner, fd);
-		if (result < 0)
-			return result;
-	}
-	/* Linux takes these bits away from a file that changes hands. */
-	int privileged = S_ISREG(st->stx_mode) && (st->stx_mode & 06000);
-	if (privileged && ours && (in->valid & (FATTR_UID | FATTR_GID)) && !(in->valid & FATTR_MODE))
-		return chmod(share_proc_path(s, fd, path), st->stx_mode & 01777) < 0 ? -errno : 0;
-	return 0;
-}
-
 static int change_size(struct request *r, const struct fuse_setattr_in *in)
 {
 	struct handle *h = (in->valid & FATTR_FH) ? request_handle(r, in->fh) : NULL;
@@ -143,6 +87,7 @@ static int change_size(struct request *r, const struct fuse_setattr_in *in)
 	int fd = h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY));
 	if (fd < 0)
 		return fd;
+	ownership_written(r->share, fd);
 	return ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
 }
 
@@ -171,15 +116,7 @@ static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
 	if (fd < 0)
 		return fd;
 	share_proc_path(r->share, fd, path);
-	int result = 0;
-	if (in->valid & (FATTR_UID | FATTR_GID)) {
-		struct statx st;
-		result = inode_statx(fd, "", &st);
-		if (result == 0)
-			result = change_owner(r, in, &st, fd);
-	}
-	if (result == 0 && (in->valid & FATTR_MODE) && chmod(path, mode_allowed(r->inode->type, in->mode)) < 0)
-		result = -errno;
+	int result = (in->valid & (FATTR_UID | FATTR_GID | FATTR_MODE)) ? ownership_change(r, fd, in) : 0;
 	if (result == 0 && (in->valid & FATTR_SIZE))
 		result = change_size(r, in);
 	if (result == 0 && (in->valid & (FATTR_ATIME | FATTR_MTIME)))

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/ownership.h"
 #include "fsd/shared.h"
 #include "fsd/virtqueue.h"
 
@@ -125,6 +126,7 @@ static int truncate_opened(struct share *s, struct inode *i, int fd, int flags)
 	AUTO_FD int writable = -1;
 	if ((flags & O_ACCMODE) == O_RDONLY && (fd = writable = file_open(s, i, O_WRONLY)) < 0)
 		return fd;
+	ownership_written(s, fd);
 	return ftruncate(fd, 0) < 0 ? -errno : 0;
 }
 
@@ -171,16 +173,18 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 	return result;
 }
 
-/* The file to make; one that this request made before, and nobody can have written to, makes room. */
+/* The file to make; one that this request made before, and nobody can have written to, makes room. Without O_EXCL an older one is opened. */
 static int create_file(struct request *r, int directory, const char *name, uint64_t how, uint32_t mode)
 {
 	struct statx st;
 	request_begin(r);
-	int fd = inode_open_name(directory, name, how, mode);
+	int fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
 	if ((fd == -EEXIST || fd == -EACCES) && again_made(r, directory, name, S_IFREG) && inode_statx(directory, name, &st) == 0 &&
 		st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
-		fd = inode_open_name(directory, name, how, mode);
-	return fd;
+		fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
+	if (fd >= 0)
+		ownership_created(r, fd, mode);
+	return fd == -EEXIST && !(how & O_EXCL) ? inode_open_name(directory, name, how, mode_allowed(S_IFREG, mode)) : fd;
 }
 
 int fuse_create(struct request *r)
@@ -196,7 +200,7 @@ int fuse_create(struct request *r)
 	if (directory < 0)
 		return directory;
 	uint64_t how = (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
-	AUTO_FD int fd = create_file(r, directory, name, how, mode_allowed(S_IFREG, in.mode));
+	AUTO_FD int fd = create_file(r, directory, name, how, in.mode);
 	if (fd < 0)
 		return fd;
 	struct statx st;
@@ -204,8 +208,10 @@ int fuse_create(struct request *r)
 	result = inode_statx(fd, "", &st);
 	if (result == 0 && (!S_ISREG(st.stx_mode) || share_is_hidden(r->share, &st)))
 		result = -EEXIST; /* something else was quicker */
-	if (result == 0 && (flags & O_TRUNC) && st.stx_size > 0 && (flags & O_ACCMODE) != O_RDONLY)
+	if (result == 0 && (flags & O_TRUNC) && st.stx_size > 0 && (flags & O_ACCMODE) != O_RDONLY) {
+		ownership_written(r->share, fd);
 		result = ftruncate(fd, 0) < 0 ? -errno : inode_statx(fd, "", &st);
+	}
 	if (result == 0)
 		result = inode_see(&r->share->inodes, r->inode, name, &st, &i);
 	return result < 0 ? result : reply_created(r, i, &st, TAKE_FD(fd), flags);
@@ -224,6 +230,7 @@ int fuse_tmpfile(struct request *r)
 	AUTO_FD int fd = inode_open_name(directory, ".", how, mode_allowed(S_IFREG, in.mode));
 	if (fd < 0)
 		return fd;
+	ownership_created(r, fd, in.mode);
 	struct statx st;
 	struct inode *i;
 	AUTO_FD int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -354,6 +361,7 @@ int fuse_write(struct request *r)
 	if (before < 0)
 		return (int)before;
 	before = MIN(before, (int64_t)in.size);
+	ownership_written(r->share, h->fd);
 	struct iovec pieces[CHAIN_PIECES];
 	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
 	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);

@@ -30,8 +30,6 @@ struct validity {
 	uint32_t ns;
 };
 struct validity attributes_validity(const struct share *s);
-/* What is left of a mode that the guest asks for: no setuid, no setgid except on directories, where it gives nobody power. */
-uint32_t mode_allowed(uint32_t type, uint32_t mode);
 
 /* names.c */
 int fuse_lookup(struct request *r);

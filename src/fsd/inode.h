@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include "base/macros.h"
+#include "fsd/owners.h"
 #include "fsd/place.h"
+#include "fsd/record.h"
 
 struct handle;
 
@@ -37,9 +39,10 @@ struct inode {
 	} cached; /* the state that the guest's page cache is known to be of */
 	struct {
 		int64_t ctime_ns;
-		uint32_t uid, gid;
+		struct owner host;
+		struct record record;
 		int valid;
-	} owner; /* on the host, where it had to be asked for (share.c) */
+	} owner; /* what stat does not say of it (ownership.c) */
 	struct {
 		int64_t mtime_ns;
 		uint64_t size, at_ms;

@@ -36,6 +36,7 @@ enum {
 	GROUPS_MAX = 1 << 16, /* the kernel's NGROUPS_MAX */
 };
 
+static const char *const owner_map_words[] = {"user", "root", "record", NULL}; /* in the order of enum owner_map */
 static const char *const cache_words[] = {"auto", "strict", "writeback", NULL}; /* in the order of enum share_cache */
 
 static const struct option_spec options[] = {
@@ -44,6 +45,7 @@ static const struct option_spec options[] = {
 	{"read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL},
 	{"hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory"},
 	{"inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL},
+	{"owner-map", 0, OPTION_STRING, "user|root|record", "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL},
 	{"share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words, NULL},
 	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
 	{0},
@@ -56,11 +58,14 @@ static const struct command_spec command = {
 	.options = options,
 };
 
+enum owner_map { OWNER_MAP_USER, OWNER_MAP_ROOT, OWNER_MAP_RECORD };
+
 struct arguments {
 	uint32_t fd, uid, gid;
 	const char *root;
 	int read_only;
 	enum share_cache cache;
+	enum owner_map owner_map;
 	const struct strv *hide;
 };
 
@@ -95,6 +100,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	a->root = options_string(o, "root");
 	a->read_only = options_given(o, "read-only");
 	a->cache = (enum share_cache)take_choice(o, "share-cache", cache_words);
+	a->owner_map = (enum owner_map)take_choice(o, "owner-map", owner_map_words);
 	a->hide = options_list(o, "hide");
 	if (!a->root || a->fd > INT_MAX)
 		return error_set(err, EINVAL, "--root and --fd say what to serve to whom");
@@ -139,8 +145,9 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 	int count = getgroups(ARRAY_SIZE(groups), groups); /* by their numbers on the host: before a namespace is entered */
 	struct share_settings settings = {.read_only = a->read_only,
 		.cache = a->cache,
-		.inside_uid = a->uid,
-		.inside_gid = a->gid,
+		.inside_uid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->uid,
+		.inside_gid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->gid,
+		.keep_records = a->owner_map == OWNER_MAP_RECORD,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.groups = groups,

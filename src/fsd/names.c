@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/ownership.h"
 #include "fsd/shared.h"
 
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
@@ -143,6 +144,8 @@ int fuse_mknod(struct request *r)
 	request_begin(r);
 	int result = mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0 ? -errno : 0;
 	result = again_result(r, result, directory, name, type);
+	if (result == 0)
+		ownership_created_name(r, directory, name, in.mode);
 	return result < 0 ? result : reply_entry(r, r->inode, name);
 }
 
@@ -158,6 +161,8 @@ int fuse_mkdir(struct request *r)
 	request_begin(r);
 	int result = mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : 0;
 	result = again_result(r, result, directory, name, S_IFDIR);
+	if (result == 0)
+		ownership_created_name(r, directory, name, in.mode);
 	return result < 0 ? result : reply_entry(r, r->inode, name);
 }
 

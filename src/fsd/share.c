@@ -17,12 +17,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "fsd/shared.h"
 
 enum { NOBODY = 65534 };
-#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
 /* File systems on which data can be refused as late as at close(2). */
 static int is_network(int fd)
@@ -157,47 +155,6 @@ int share_is_hidden(const struct share *s, const struct statx *st)
 		if (s->hidden[n].fd >= 0 && file_id_same(&s->hidden[n].id, &id))
 			return 1;
 	return 0;
-}
-
-static int64_t nanoseconds(const struct statx_timestamp *t)
-{
-	return t->tv_sec * 1000000000LL + t->tv_nsec;
-}
-
-/* Asks for the owner of a file that is nobody's as far as the kernel tells this process; such an answer is good as long as ctime stays. */
-static struct owner ask_owner(struct share *s, struct inode *i, int fd, const struct statx *st)
-{
-	struct owner o = {st->stx_uid, st->stx_gid};
-	int64_t ctime = nanoseconds(&st->stx_ctime);
-	AUTO_FD int owned = -1;
-	if (i && i->owner.valid && i->owner.ctime_ns == ctime)
-		return (struct owner){i->owner.uid, i->owner.gid};
-	if (fd < 0 && i)
-		fd = i->handles ? i->handles->fd : inode_path_fd(&s->inodes, i, &owned);
-	if (fd < 0 || owners_ask(s->settings.owners, fd, &o) < 0 || !i)
-		return o;
-	i->owner.uid = o.uid;
-	i->owner.gid = o.gid;
-	i->owner.ctime_ns = ctime;
-	/* A state that is as young as the clock is coarse can change once more without a new time. */
-	i->owner.valid = clock_realtime_ns() - ctime > TICK_NS;
-	return o;
-}
-
-struct owner share_owner(struct share *s, struct inode *i, int fd, const struct statx *st)
-{
-	const struct owners *o = s->settings.owners;
-	if (o && (st->stx_uid == o->overflow_uid || st->stx_gid == o->overflow_gid))
-		return ask_owner(s, i, fd, st);
-	return (struct owner){st->stx_uid, st->stx_gid};
-}
-
-int share_change_group(struct share *s, int fd, uint32_t gid)
-{
-	char path[PROC_PATH_SIZE];
-	if (s->settings.owners)
-		return owners_change_group(s->settings.owners, fd, gid);
-	return chown(share_proc_path(s, fd, path), (uid_t)-1, gid) < 0 ? -errno : 0;
 }
 
 uint32_t share_uid_inside(const struct share *s, uint32_t uid)

@@ -38,6 +38,7 @@ struct share_settings {
 	int read_only;
 	enum share_cache cache;
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
+	int keep_records;                /* of owners and modes that the host user cannot set (ownership.h) */
 	uint32_t host_uid, host_gid;     /* who we are */
 	const gid_t *groups;             /* our supplementary groups, by their numbers on the host (copied) */
 	size_t group_count;
@@ -85,11 +86,6 @@ enum hidden_use {
 int share_check_name(const struct share *s, const struct inode *directory, const char *name, enum hidden_use use);
 int share_is_hidden(const struct share *s, const struct statx *st);
 
-/* Whose a file is on the host; st is its state. fd is a descriptor of it, or -1: record i leads to it, and remembers the answer (i may be NULL
- * when there is an fd). */
-struct owner share_owner(struct share *s, struct inode *i, int fd, const struct statx *st);
-/* Gives the file of a descriptor to a group of the host's: 0 or -errno. */
-int share_change_group(struct share *s, int fd, uint32_t gid);
 /* The host's owner as the guest sees it. */
 uint32_t share_uid_inside(const struct share *s, uint32_t uid);
 uint32_t share_gid_inside(const struct share *s, uint32_t gid);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "fsd/files.h"
 #include "fsd/handlers.h"
+#include "fsd/ownership.h"
 
 enum { COPY_MAX = 64 << 20 }; /* of one COPY_FILE_RANGE: the guest's caller goes on from there */
 
@@ -81,6 +82,7 @@ int fuse_fallocate(struct request *r)
 	if (in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EFBIG;
 	h->inode->told.valid = 0;
+	ownership_written(r->share, h->fd);
 	r->job.arguments[0] = in.mode;
 	r->job.arguments[1] = (int64_t)in.offset;
 	r->job.arguments[2] = (int64_t)in.length;
@@ -108,6 +110,7 @@ int fuse_copy_file_range(struct request *r)
 	if (result < 0)
 		return result;
 	to->inode->told.valid = 0;
+	ownership_written(r->share, to->fd);
 	r->job.arguments[0] = (int64_t)in.off_in;
 	r->job.arguments[1] = (int64_t)in.off_out;
 	r->job.arguments[2] = (int64_t)MIN(in.len, (uint64_t)COPY_MAX);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Extended attributes: the user's own ("user.*"). What a root inside could make of the others (file capabilities, ACLs, security labels)
+ * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security labels)
  * has no place on the host, and the host's are not shown: "not supported", as on a file system without them. */
 #include <errno.h>
 #include <sys/xattr.h>
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/record.h"
 
 /* The path to use for the file's attributes: 0 or -errno; *owned is to be closed. */
 static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *owned)
@@ -22,6 +23,8 @@ static int attribute_name(const struct request *r, size_t *offset, const char **
 	int result = request_string(r, offset, ret);
 	if (result < 0)
 		return result;
+	if (startswith(*ret, RECORD_PREFIX))
+		return -ENODATA;
 	if (startswith(*ret, "user."))
 		return 0;
 	/* Linux asks for this one whenever a program is started or a file written. */
@@ -31,14 +34,14 @@ static int attribute_name(const struct request *r, size_t *offset, const char **
 int fuse_setxattr(struct request *r)
 {
 	struct fuse_setxattr_in in = {0};
-	const char *name;
+	const char *name = "";
 	size_t offset = FUSE_COMPAT_SETXATTR_IN_SIZE;
 	memcpy(&in, r->body, FUSE_COMPAT_SETXATTR_IN_SIZE);
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
 	int result = attribute_name(r, &offset, &name);
 	if (result < 0)
-		return -EOPNOTSUPP;
+		return startswith(name, RECORD_PREFIX) ? -EPERM : -EOPNOTSUPP;
 	if (in.size > r->body_size - offset)
 		return -EINVAL;
 	result = attribute_path(r, path, &owned);
@@ -92,7 +95,7 @@ int fuse_listxattr(struct request *r)
 	size_t kept = 0;
 	for (size_t at = 0, length; at < (size_t)n; at += length) {
 		length = strnlen(list + at, (size_t)n - at) + 1;
-		if (!startswith(list + at, "user."))
+		if (!startswith(list + at, "user.") || startswith(list + at, RECORD_PREFIX))
 			continue;
 		memmove(list + kept, list + at, length);
 		kept += length;

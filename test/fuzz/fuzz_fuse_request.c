@@ -83,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct share_settings settings = {.read_only = size > 0 && (data[0] & 1),
 		.inside_uid = 1000,
 		.inside_gid = 1000,
+		.keep_records = size > 0 && (data[0] & 2),
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.max_inodes = 100,

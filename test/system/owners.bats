@@ -67,3 +67,92 @@ other_group()
 	esac
 	rm -r team
 }
+
+# with_map WORD: starts the machine with that owner-map.
+with_map()
+{
+	holm machine stop box
+	holm machine set -n box "owner-map=$1"
+	equal "$1" "$(field box '"owner-map"')"
+	holm machine start box
+}
+
+@test "owner-map=root: your files are root's inside" {
+	requires vm
+	mkdir -m 755 served
+	echo page >served/page
+	chmod 600 served/page
+	with_map root
+	equal "0 0 600" "$(as_root box stat -c '%u %g %a' "$HOME/served/page")"
+	equal page "$(as_root box cat "$HOME/served/page")"
+	as_root box sh -c 'cd "$1/served" && echo more >more && chown 0:0 more page' - "$HOME"
+	equal "$UID_ME $GID_ME" "$(stat -c '%u %g' served/more)"
+	# The machine's user has the rights of others.
+	run ! holm machine run cat "$HOME/served/page"
+	equal more "$(holm machine run cat "$HOME/served/more")"
+	run ! as_root box chown "$UID_ME" "$HOME/served/page"
+	rm -r served
+}
+
+@test "owner-map=record: what is made inside belongs to who made it, and stays yours outside" {
+	requires vm
+	with_map record
+	mkdir -m 1777 drop
+	echo outside >drop/mine
+	equal "$UID_ME $GID_ME" "$(holm machine run stat -c '%u %g' drop/mine)"
+	holm machine run sh -c 'echo inside >drop/own'
+	equal "$UID_ME $GID_ME" "$(holm machine run stat -c '%u %g' drop/own)"
+	# Root, and an id that is nobody's.
+	as_root box sh -c 'umask 077; echo root >"$1/drop/root"' - "$HOME"
+	equal "0 0 600" "$(holm machine run stat -c '%u %g %a' drop/root)"
+	run ! holm machine run cat drop/root
+	equal "1234 4321 600 secret" "$(holm machine run --user 1234:4321 -w "$HOME" sh -c 'umask 077; echo secret >drop/other; echo $(stat -c "%u %g %a" drop/other) $(cat drop/other)')"
+	run ! holm machine run cat drop/other
+	run ! holm machine run --user 1234:4321 rm "$HOME/drop/root"
+	equal "$UID_ME $GID_ME $UID_ME $GID_ME secret" "$(stat -c '%u %g' drop/root drop/other | xargs) $(cat drop/other)"
+	# It is as it was after a restart.
+	with_map record
+	equal "0 0 600" "$(holm machine run stat -c '%u %g %a' drop/root)"
+	equal "1234 4321 600" "$(holm machine run stat -c '%u %g %a' drop/other)"
+	rm -r drop
+}
+
+@test "owner-map=record: a tree that root unpacks is as it was packed" {
+	requires vm
+	as_root box sh -ec '
+		rm -rf /root/tree; mkdir -p /root/tree/data /root/tree/team; cd /root/tree
+		echo a >data/a; echo b >data/b; echo c >team/c; echo none >none; cp /bin/busybox su
+		chown 33:44 data data/a; chown 999:0 data/b; chmod 700 data; chmod 640 data/a; chmod 400 data/b
+		chown 0:50 team team/c; chmod 2775 team; chmod 0 none; chown 7:7 none; chmod 4755 su
+		ln -s data/a link; ln data/a hard
+		mkdir "$1/unpacked"; tar cf - . | tar xpf - -C "$1/unpacked"' - "$HOME"
+	as_root box sh -ec 'cd "$1"; find . ! -type l -exec stat -c "%n %u %g %a %h" {} + | sort' - /root/tree >packed
+	as_root box sh -ec 'cd "$1"; find . ! -type l -exec stat -c "%n %u %g %a %h" {} + | sort' - "$HOME/unpacked" >unpacked.list
+	diff packed unpacked.list
+	contains "$(cat packed)" "./su 0 0 4755"
+	as_root box sh -ec 'cd "$1"; cmp data/a /root/tree/data/a; cat data/b none; echo more >>data/b' - "$HOME/unpacked"
+	# On the host: yours, without setuid.
+	equal "$UID_ME" "$(find unpacked -exec stat -c %u {} + | sort -u)"
+	equal "" "$(find unpacked -type f -perm /6000)"
+	equal "b more" "$(xargs <unpacked/data/b)"
+	# In a directory with setgid new files are the group's.
+	as_root box sh -c 'cd "$1/unpacked/team" && : >new && stat -c "%u %g" new' - "$HOME" >new
+	equal "0 50" "$(cat new)"
+	# Who may not change owners inside may not here.
+	run ! holm machine run chown 0 "$HOME/unpacked/none"
+	run ! holm machine run chmod 644 "$HOME/unpacked/none"
+	chmod -R u+rwX unpacked
+	rm -r unpacked unpacked.list packed new
+}
+
+@test "owner-map=record: the record is nobody's to see or to write inside" {
+	requires vm
+	requires cc
+	cc -static -o attempt "$BATS_TEST_DIRNAME/../lib/attempt.c"
+	as_root box sh -c ': >"$1/recorded"' - "$HOME"
+	run ! as_root box "$HOME/attempt" xattr "$HOME/recorded" user.holm.owner=33:33:-:-
+	equal "" "$(as_root box "$HOME/attempt" xattrs "$HOME/recorded")"
+	equal "0 0" "$(holm machine run stat -c '%u %g' recorded)"
+	as_root box "$HOME/attempt" xattr "$HOME/recorded" user.colour=green
+	rm recorded attempt
+}

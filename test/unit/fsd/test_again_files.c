@@ -166,6 +166,45 @@ static void truncate_check(struct run *r)
 	check_content(r, r->node, r->fh, "te");
 }
 
+static void record_prepare(struct run *r)
+{
+	prepare_file(r);
+	r->f->share.settings.keep_records = 1;
+}
+
+static void record_request(struct run *r)
+{
+	struct fuse_setattr_in in = {.valid = FATTR_UID | FATTR_GID | FATTR_MODE, .uid = 33, .gid = 44, .mode = 04555};
+	begin(r, FUSE_SETATTR, r->node);
+	put(r, &in, sizeof in);
+}
+
+static void record_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	struct fuse_attr a = OUT(r, struct fuse_attr_out)->attr;
+	assert_int_equal(a.uid, 33);
+	assert_int_equal(a.gid, 44);
+	assert_int_equal(a.mode & 07777, 04555);
+	assert_int_equal(host_stat(r->f, "f").st_mode & 07777, 0755);
+}
+
+static void create_recorded_prepare(struct run *r)
+{
+	r->f->share.settings.keep_records = 1;
+}
+
+static void create_recorded_check(struct run *r)
+{
+	struct fuse_entry_out e;
+	assert_int_equal(r->error, 0);
+	memcpy(&e, r->c->out + sizeof(struct fuse_out_header), sizeof e);
+	assert_int_equal(e.attr.uid, 0);
+	assert_int_equal(e.attr.gid, 0);
+	assert_int_equal(e.attr.mode & 07777, 0400);
+	assert_int_equal(host_stat(r->f, "f").st_mode & 07777, 0600);
+}
+
 static void fsync_request(struct run *r)
 {
 	struct fuse_fsync_in in = {.fh = r->fh};
@@ -245,6 +284,8 @@ static const struct scenario scenarios[] = {
 	{"removexattr", removexattr_prepare, removexattr_request, removexattr_check},
 	{"release", prepare_file, release_request, release_check},
 	{"truncate and chmod", prepare_file, truncate_request, truncate_check},
+	{"owner and mode recorded", record_prepare, record_request, record_check},
+	{"create, recorded", create_recorded_prepare, create_request, create_recorded_check},
 	{"fsync", prepare_file, fsync_request, fsync_check},
 	{"copy_file_range", prepare_file, copy_request, copy_check},
 	{"readdirplus", readdir_prepare, readdir_request, readdir_check},

@@ -49,12 +49,14 @@ static void settings_are_checked(void **state)
 		{ "cpus", "4" }, { "memory", "8G" }, { "memory", "512MiB" }, { "disk-size", "200g" }, { "home-mount", "ro" },
 		{ "isolation", "vm" }, { "user", "alice" }, { "user", "a.b-c_D" }, { "env.A", "1" }, { "env._x9", "a=b" }, { "kernel", "/proc/self/exe" },
 		{ "host-access", "yes" }, { "transport", "vsock" }, { "init", "holm" }, { "share-cache", "strict" }, { "share-events", "off" },
+		{ "owner-map", "record" },
 	};
 	static const char *const bad[][2] = {
 		{ "bogus", "1" }, { "cpus", "0" }, { "cpus", "-1" }, { "cpus", "x" }, { "cpus", "100000" }, { "memory", "10" }, { "memory", "1x" },
 		{ "memory", "99999999999999999999G" }, { "disk-size", "1" }, { "home-mount", "bad" }, { "isolation", "docker" }, { "user", "a:b" },
 		{ "user", "12" }, { "user", "-a" }, { "user", "a/b" }, { "env.", "1" }, { "env.1", "1" }, { "env.A B", "1" }, { "kernel", "/nonexistent" },
-		{ "kernel", "/" }, { "kernel-modules", "/proc/self/exe" }, { "host-access", "2" }, { "transport", "tcp" }, { "share-cache", "never" }, { "share-events", "yes" }, { "", "1" },
+		{ "kernel", "/" }, { "kernel-modules", "/proc/self/exe" }, { "host-access", "2" }, { "transport", "tcp" }, { "share-cache", "never" }, { "share-events", "yes" },
+		{ "owner-map", "nobody" }, { "", "1" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("m");
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -65,6 +67,7 @@ static void settings_are_checked(void **state)
 	assert_int_equal(m->home_mount, MACHINE_HOME_RO);
 	assert_int_equal(m->share_choices[MACHINE_SHARE_CACHE], 1);
 	assert_int_equal(m->share_choices[MACHINE_SHARE_EVENTS], 1);
+	assert_int_equal(m->share_choices[MACHINE_OWNER_MAP], 2);
 	assert_string_equal(strv_getenv(&m->env, "_x9"), "a=b");
 	AUTO_JSON struct json_object *before = machine_to_json(m);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -80,6 +83,7 @@ static void settings_are_checked(void **state)
 	assert_int_equal(m->cpus, 0);
 	assert_int_equal(m->share_choices[MACHINE_SHARE_CACHE], 0);
 	assert_int_equal(m->share_choices[MACHINE_SHARE_EVENTS], 0);
+	assert_int_equal(m->share_choices[MACHINE_OWNER_MAP], 0);
 	assert_int_equal(m->memory, 0);
 	assert_int_equal(m->env.count, 0);
 	assert_null(m->kernel);
