@@ -12,7 +12,7 @@
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
 
-static void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
+void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
 {
 	struct ownership o = ownership_of(s, i, -1, st);
 	uint64_t dev = file_id_of(st).dev;

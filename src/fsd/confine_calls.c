@@ -68,6 +68,10 @@ static const struct {
 	{"fcntl64", B | H | W},
 	{"open", H | W},
 	{"openat", H | W}, /* by /proc/self/fd/N, of files without a name */
+	/* the host's changes */
+	{"inotify_init1", H | W},
+	{"inotify_add_watch", H | W},
+	{"inotify_rm_watch", H | W},
 	/* the loop, the socket, the threads */
 	{"epoll_wait", B | H | W},
 	{"epoll_pwait", B | H | W},

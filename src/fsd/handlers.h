@@ -21,6 +21,7 @@ int fuse_getattr(struct request *r);
 int fuse_setattr(struct request *r);
 int fuse_access(struct request *r);
 int fuse_statfs(struct request *r);
+void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret);
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */
 void attributes_note(struct inode *i, const struct statx *st);

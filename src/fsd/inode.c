@@ -191,6 +191,8 @@ static struct inode *record_new(struct inode_table *t, const struct statx *st)
 static void record_free(struct inode_table *t, struct inode *i)
 {
 	uint32_t slot = SLOT(i->nodeid);
+	if (i->watch)
+		t->watched_gone(i->watch, t->watched_data);
 	hash_remove(t, i);
 	drop_fd(t, i);
 	SHARED_SET(i->nodeid, 0);
@@ -304,6 +306,7 @@ static void recover_record(struct inode_table *t, struct inode *i)
 	i->handles = NULL;
 	i->cached.valid = i->told.valid = i->owner.valid = 0;
 	i->stale_pending = 0;
+	i->watch = NULL;
 	if (i->place && (!place_is_valid(&t->places, i->place) || i->place->owner != SLOT(i->nodeid)))
 		i->place = NULL;
 	if (i == t->root)
@@ -400,6 +403,11 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 	}
 }
 
+void inode_see_again(struct inode *i)
+{
+	SHARED_SET(i->lookups, i->lookups + 1);
+}
+
 int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st, struct inode **ret)
 {
 	struct inode *i = inode_known(t, st);
@@ -413,7 +421,7 @@ int inode_see(struct inode_table *t, struct inode *parent, const char *name, con
 		record_free(t, i); /* no room for its name */
 		return -ENFILE;
 	}
-	SHARED_SET(i->lookups, i->lookups + 1);
+	inode_see_again(i);
 	*ret = i;
 	return 0;
 }

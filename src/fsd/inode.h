@@ -11,6 +11,7 @@
 #include "fsd/record.h"
 
 struct handle;
+struct watch;
 
 /* A file's identity on the host. The birth time tells a new file from a deleted one whose inode number it got; 0 where unknown. */
 struct file_id {
@@ -49,6 +50,7 @@ struct inode {
 		int valid;      /* not after a write of the guest's own */
 	} told;                 /* the attributes that the guest was given last */
 	unsigned stale_pending; /* OPENs that were answered with ESTALE, and will come again */
+	struct watch *watch;    /* somebody inside wants to know what happens to it (watch.h) */
 };
 
 struct inode_records {
@@ -68,6 +70,8 @@ struct inode_table {
 	struct inode *oldest, *newest;
 	unsigned cached_fds, nameless_fds, max_fds;
 	struct inode *root;
+	void (*watched_gone)(struct watch *w, void *data); /* a record that is watched is about to go; NULL when none is */
+	void *watched_data;
 };
 
 /* root is a descriptor of the shared directory (taken). There is room for max_count records, or fewer where the host has not that much
@@ -97,6 +101,8 @@ struct inode *inode_with_id(struct inode_table *t, const struct file_id *id);
 /* Notes that the guest is told of the file that st describes, named `name` in `parent`: 0 and its record, with one lookup more;
  * -ENFILE when the guest holds more than it can honestly know. */
 int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st, struct inode **ret);
+/* The guest is told once more of a record that stays where it is. */
+void inode_see_again(struct inode *i);
 /* The same for a file without a name; takes fd when it succeeds. */
 int inode_see_nameless(struct inode_table *t, int fd, const struct statx *st, struct inode **ret);
 void inode_forget(struct inode_table *t, struct inode *i, uint64_t lookups); /* i may be gone after */

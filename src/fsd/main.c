@@ -22,6 +22,7 @@
 #include "fsd/broker.h"
 #include "fsd/confine.h"
 #include "fsd/device.h"
+#include "fsd/events.h"
 #include "fsd/hide.h"
 #include "fsd/holder.h"
 #include "fsd/ledger.h"
@@ -47,6 +48,7 @@ static const struct option_spec options[] = {
 	{"inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL},
 	{"owner-map", 0, OPTION_STRING, "user|root|record", "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL},
 	{"share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words, NULL},
+	{"events", 0, OPTION_STRING, "N", "Socket to the machine's agent, which is told of changes", NULL, NULL, NULL},
 	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
 	{0},
 };
@@ -62,6 +64,7 @@ enum owner_map { OWNER_MAP_USER, OWNER_MAP_ROOT, OWNER_MAP_RECORD };
 
 struct arguments {
 	uint32_t fd, uid, gid;
+	int events; /* -1: none */
 	const char *root;
 	int read_only;
 	enum share_cache cache;
@@ -88,6 +91,20 @@ static int take_choice(const struct options *o, const char *name, const char *co
 	return at;
 }
 
+/* A descriptor that need not be given: 0 with -1 then. */
+static int take_socket(const struct options *o, const char *name, int *ret, struct error **err)
+{
+	uint32_t n = 0;
+	*ret = -1;
+	if (!options_given(o, name))
+		return 0;
+	int r = take_number(o, name, &n, err);
+	if (r < 0 || n > INT_MAX)
+		return r < 0 ? r : error_set(err, EINVAL, "--%s %u is no descriptor", name, n);
+	*ret = (int)n;
+	return 0;
+}
+
 static int take_arguments(const struct options *o, struct arguments *a, struct error **err)
 {
 	int r = take_number(o, "fd", &a->fd, err);
@@ -95,6 +112,8 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 		r = take_number(o, "inside-uid", &a->uid, err);
 	if (r == 0)
 		r = take_number(o, "inside-gid", &a->gid, err);
+	if (r == 0)
+		r = take_socket(o, "events", &a->events, err);
 	if (r < 0)
 		return r;
 	a->root = options_string(o, "root");
@@ -181,7 +200,7 @@ struct heritage {
 	struct ledger *ledger;
 	const struct owners *owners;
 	const struct confinement *confinement;
-	int control;
+	int control, events; /* events: -1 none */
 };
 
 /* A worker's life: its exit status. */
@@ -190,15 +209,18 @@ static int work(int socket, void *data)
 	const struct heritage *h = data;
 	AUTO_ERROR struct error *err = NULL;
 	CLEANUP(loop_freep) struct loop *l = NULL;
+	CLEANUP(events_freep) struct events *e = NULL;
 	CLEANUP(device_freep) struct device *d = NULL;
 	const struct owners *o = h->owners;
-	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc};
+	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc, h->events};
 	share_take_over(h->share, kept, ARRAY_SIZE(kept));
 	int r = confine_own_descriptors(h->confinement);
 	if (r < 0)
 		error_set_errno(&err, r, "/proc/self/fd");
 	else if ((r = loop_new(&l)) < 0)
 		error_set_errno(&err, r, "cannot make an event loop");
+	if (r == 0 && h->events >= 0 && (r = events_new(l, h->share, h->events, &e)) < 0)
+		error_set_errno(&err, r, "descriptor %d does not lead to an agent", h->events);
 	if (r == 0)
 		r = device_new(l, h->share, h->ledger, socket, &d, &err);
 	if (r == 0)
@@ -216,7 +238,7 @@ static int hold(const struct arguments *a, int control, struct error **err)
 	struct confinement c = {.proc = -1};
 	CLEANUP(share_done) struct share s = {0};
 	struct owners owners = {.asking = -1, .answering = -1, .process = -1, .parent = -1};
-	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .confinement = &c, .control = control};
+	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .confinement = &c, .control = control, .events = a->events};
 	if (!h.ledger)
 		return error_set(err, ENOMEM, "no memory for the requests under way");
 	int r = prepare(a, &s, &owners, &c, err);
@@ -242,6 +264,7 @@ static int start_holder(const struct arguments *a, struct error **err)
 		return error_set_errno(err, errno, "cannot start a process");
 	if (pid > 0) {
 		fd_close(pair[1]);
+		fd_close(a->events);
 		return pair[0];
 	}
 	fd_close(pair[0]);

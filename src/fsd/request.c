@@ -2,8 +2,8 @@
  * Decoding, the table of operations, and replies.
  *
  * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
- * runs, and OPEN checks its flags itself. What is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll,
- * for instance, stay within the guest). */
+ * runs, and OPEN checks its flags itself. It is also where the process that replays the host's changes (replay.h) is kept from making any. What
+ * is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll, for instance, stay within the guest). */
 #include "fsd/request.h"
 
 #include <errno.h>
@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "fsd/echo.h"
 #include "fsd/handlers.h"
+#include "fsd/replay.h"
+#include "fsd/shared.h"
 
 enum {
 	NO_REPLY = 1, /* there is none, whatever happens */
@@ -51,7 +54,7 @@ static int fuse_init(struct request *r)
 		.time_gran = 1,
 		.max_pages = TRANSFER_MAX / 4096,
 	};
-	share_set_started(r->share, 1);
+	SHARED_SET(r->share->state->started, 1);
 	return request_reply(r, &out, sizeof out);
 }
 
@@ -237,6 +240,7 @@ void request_finish(struct request *r)
 	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
 	fd_close(r->job.fds[0]);
 	fd_close(r->job.fds[1]);
+	echo_job_end(r);
 	if (error == 0 && r->header.opcode == FUSE_READ)
 		error = request_reply_in_place(r, (size_t)r->job.result);
 	else if (error == 0)
@@ -266,6 +270,35 @@ int request_name(const struct request *r, size_t *offset, const char **ret)
 	if (!**ret || strchr(*ret, '/') || streq(*ret, ".") || streq(*ret, ".."))
 		return -EINVAL;
 	return 0;
+}
+
+void request_names(const struct request *r, struct request_names *ret)
+{
+	static const struct {
+		uint8_t count, offset;
+	} places[] = {
+		[FUSE_LOOKUP] = {1, 0},
+		[FUSE_SYMLINK] = {1, 0},
+		[FUSE_MKNOD] = {1, sizeof(struct fuse_mknod_in)},
+		[FUSE_MKDIR] = {1, sizeof(struct fuse_mkdir_in)},
+		[FUSE_UNLINK] = {1, 0},
+		[FUSE_RMDIR] = {1, 0},
+		[FUSE_RENAME] = {2, sizeof(struct fuse_rename_in)},
+		[FUSE_LINK] = {1, sizeof(struct fuse_link_in)},
+		[FUSE_CREATE] = {1, sizeof(struct fuse_create_in)},
+		[FUSE_RENAME2] = {2, sizeof(struct fuse_rename2_in)},
+	};
+	struct request_names names = {.nodes = {r->header.nodeid}};
+	*ret = (struct request_names){0};
+	if (r->header.opcode >= ARRAY_SIZE(places))
+		return;
+	size_t offset = places[r->header.opcode].offset;
+	for (; names.count < places[r->header.opcode].count; names.count++)
+		if (request_name(r, &offset, &names.names[names.count]) < 0)
+			return;
+	if (names.count == 2)
+		memcpy(&names.nodes[1], r->body, sizeof names.nodes[1]); /* newdir is the first of both */
+	*ret = names;
 }
 
 struct handle *request_handle(const struct request *r, uint64_t id)
@@ -309,17 +342,26 @@ static int carry_out_for_root(struct request *r, const struct operation *o)
 	return result;
 }
 
+static int run(struct request *r)
+{
+	const struct operation *o = &operations[r->header.opcode];
+	int result = o->handle(r);
+	return result == -EACCES ? carry_out_for_root(r, o) : result;
+}
+
 static int carry_out(struct request *r, const struct operation *o)
 {
 	struct share *s = r->share;
-	if (!s->started && r->header.opcode != FUSE_INIT)
+	if (!s->state->started && r->header.opcode != FUSE_INIT)
 		return -EIO;
-	if ((o->flags & MUTATES) && s->settings.read_only)
+	int observed = share_is_observed(s), replayed = observed && share_is_replayer(s, r->header.pid);
+	if ((o->flags & MUTATES) && s->settings.read_only && !replayed)
 		return -EROFS;
 	if (!(o->flags & NO_INODE) && !(r->inode = inode_find(&s->inodes, r->header.nodeid)))
 		return -ESTALE;
-	int result = o->handle(r);
-	return result == -EACCES ? carry_out_for_root(r, o) : result;
+	if (!observed)
+		return run(r);
+	return replayed ? replay_serve(r, run, !!(o->flags & MUTATES)) : echo_serve(r, run);
 }
 
 int request_serve(struct request *r)

@@ -21,6 +21,20 @@ struct job {
 	int64_t result;
 };
 
+/* A file that a job changes (echo.h). */
+struct echo_job {
+	struct file_id id;
+	struct watch_table *table; /* NULL: nobody needs to know */
+	struct echo_job *next;
+};
+
+/* The names in a request, with their directories. */
+struct request_names {
+	unsigned count;
+	uint64_t nodes[2];
+	const char *names[2]; /* in its body */
+};
+
 struct request {
 	struct share *share;
 	const struct iovec *in, *out; /* pieces of the guest's memory */
@@ -36,6 +50,7 @@ struct request {
 	struct flight own;
 	int again; /* a process that died may have made the change already */
 	struct job job;      /* when a handler returned REQUEST_LATER */
+	struct echo_job changing;
 };
 
 enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processes die; then it is answered with EIO */ };
@@ -55,6 +70,8 @@ int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd
 /* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end.
  */
 int request_name(const struct request *r, size_t *offset, const char **ret);
+/* All names that a request asks for, makes, moves or removes; none when it has none, or one of them is no name. */
+void request_names(const struct request *r, struct request_names *ret);
 /* A string of any content. */
 int request_string(const struct request *r, size_t *offset, const char **ret);
 /* The bytes of pieces from `skip` on, at most `size`, as pieces: how many, with neighbours joined. ret has room for count. */

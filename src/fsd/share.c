@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
+#include "fsd/events.h"
 #include "fsd/shared.h"
 
-enum { NOBODY = 65534 };
+enum { NOBODY = 65534, BEFORE_MS = 10000 /* a request of a process that has died comes much sooner */ };
 
 /* File systems on which data can be refused as late as at close(2). */
 static int is_network(int fd)
@@ -47,8 +49,8 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 		root = -1; /* the table's now */
 		r = handle_table_init(&s->handles, settings->max_fds / 2);
 	}
-	s->started_shared = r == 0 ? shared_new(sizeof(int)) : NULL;
-	if (r == 0 && !s->started_shared)
+	s->state = r == 0 ? shared_new(sizeof *s->state) : NULL;
+	if (r == 0 && !s->state)
 		r = -ENOMEM;
 	if (r < 0) {
 		handle_table_done(&s->handles, &s->inodes);
@@ -67,17 +69,34 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 	return 0;
 }
 
-void share_set_started(struct share *s, int started)
-{
-	s->started = started;
-	SHARED_SET(*s->started_shared, started);
-}
-
 void share_reset(struct share *s)
 {
+	/* Another guest's processes may have these numbers. */
+	SHARED_SET(s->state->replayer, 0U);
+	SHARED_SET(s->state->replayer_before, 0U);
+	if (s->events)
+		events_reset(s->events);
 	handle_table_reset(&s->handles, &s->inodes);
 	inode_table_reset(&s->inodes);
-	share_set_started(s, 0);
+	SHARED_SET(s->state->started, 0);
+}
+
+void share_set_replayer(struct share *s, uint32_t pid)
+{
+	struct share_state *state = s->state;
+	if (state->replayer && state->replayer != pid) {
+		state->before_until_ms = clock_deadline(BEFORE_MS);
+		SHARED_SET(state->replayer_before, state->replayer);
+	}
+	SHARED_SET(state->replayer, pid);
+}
+
+int share_is_replayer(struct share *s, uint32_t pid)
+{
+	struct share_state *state = s->state;
+	if (state->replayer_before && clock_now_ms() >= state->before_until_ms)
+		SHARED_SET(state->replayer_before, 0U);
+	return pid && (pid == state->replayer || pid == state->replayer_before);
 }
 
 void share_done(struct share *s)
@@ -88,7 +107,7 @@ void share_done(struct share *s)
 		strv_done(&s->hidden[n].names);
 		fd_close(s->hidden[n].fd);
 	}
-	shared_free(s->started_shared, sizeof(int));
+	shared_free(s->state, sizeof *s->state);
 	free(s->groups);
 	free(s->body);
 	free(s->reply);

@@ -50,7 +50,17 @@ struct share_settings {
 	int (*ignore_modes)(int on);
 };
 
+/* What the next worker must know of the guest as a whole. In memory that outlives a worker. */
+struct share_state {
+	int started; /* INIT was answered */
+	/* The process inside that replays the host's changes (events.h), 0 none: whatever it asks for, it changes nothing here. And the one that
+	 * did so before, whose last request may still be on its way, until a time (monotonic ms). */
+	uint32_t replayer, replayer_before;
+	uint64_t before_until_ms;
+};
+
 struct request;
+struct events;
 struct share {
 	struct share_settings settings;
 	struct inode_table inodes;
@@ -60,8 +70,8 @@ struct share {
 	gid_t *groups; /* settings.groups */
 	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
-	int started;        /* INIT was answered; in memory that outlives a worker too: */
-	int *started_shared;
+	struct share_state *state;
+	struct events *events; /* of the host, told to the guest; NULL: they are not */
 	char *body, *reply; /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
@@ -71,9 +81,17 @@ struct share {
 /* root: descriptor of the directory (taken, also on failure). 0 or -errno. */
 int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err);
 void share_done(struct share *s);
-void share_set_started(struct share *s, int started);
 /* Forgets all that the guest has (it unmounted or booted anew). */
 void share_reset(struct share *s);
+
+/* Whether the host's changes are being told to the guest, as far as requests are concerned. */
+static inline int share_is_observed(const struct share *s)
+{
+	return (s->state->replayer | s->state->replayer_before) != 0;
+}
+/* The process that replays from now on; 0: none. */
+void share_set_replayer(struct share *s, uint32_t pid);
+int share_is_replayer(struct share *s, uint32_t pid);
 
 /* Hides a path given by its components from the root. */
 int share_hide(struct share *s, const struct strv *names, struct error **err);

@@ -53,7 +53,6 @@ static void close_others(struct fd_list *l)
 void share_take_over(struct share *s, const int *fds, size_t count)
 {
 	struct fd_list kept = {0};
-	s->started = *s->started_shared;
 	inode_table_rebuild(&s->inodes);
 	handle_table_rebuild(&s->handles, &s->inodes);
 	inode_table_settle(&s->inodes);

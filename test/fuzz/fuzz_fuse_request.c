@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	strv_add(&hidden, "d");
 	strv_add(&hidden, "h");
 	share_hide(&s, &hidden, NULL);
-	s.started = 1;
+	s.state->started = 1;
 	for (size_t at = 1; size - at >= 4;)
 		at += serve(&s, &k, data + at, size - at);
 	struct statx st; /* what is hidden stays where it is, and the root is the root */

@@ -29,7 +29,7 @@ struct fake {
 	char *path; /* of the shared directory */
 	int directory;
 	unsigned max_fds; /* 0: few */
-	uint32_t uid, gid; /* inside, of who asks */
+	uint32_t uid, gid, pid; /* inside, of who asks */
 	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
 	size_t reply_size;
 };
@@ -60,7 +60,13 @@ static inline int fuse3(struct fake *f, uint32_t opcode, uint64_t nodeid, struct
 {
 	size_t size = sizeof(struct fuse_in_header) + a.size + b.size + c.size;
 	char *in = xmalloc(size), *out = xmalloc(REPLY_SIZE);
-	struct fuse_in_header h = {.len = (uint32_t)size, .opcode = opcode, .unique = 77, .nodeid = nodeid, .uid = f->uid, .gid = f->gid};
+	struct fuse_in_header h = {.len = (uint32_t)size,
+		.opcode = opcode,
+		.unique = 77,
+		.nodeid = nodeid,
+		.uid = f->uid,
+		.gid = f->gid,
+		.pid = f->pid};
 	memcpy(in, &h, sizeof h);
 	if (a.size)
 		memcpy(in + sizeof h, a.data, a.size);

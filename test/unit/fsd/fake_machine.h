@@ -22,11 +22,12 @@ enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };
 
 struct machine {
 	char *path;
-	int directory, socket;
+	int directory, socket, agent; /* agent: the other end of --events */
 	pid_t broker;
 	struct fake_ring ring;
 	uint16_t seen;      /* of the used ring */
 	char due[SLOTS];    /* requests without an answer */
+	uint32_t pid;       /* of who asks inside */
 };
 
 static const char *fsd_program;
@@ -82,23 +83,28 @@ static inline void machine_connect(struct machine *m)
 
 static inline void machine_start_fsd(struct machine *m)
 {
-	int pair[2];
-	char fd[16];
+	int pair[2], events[2];
+	char fd[16], events_fd[16];
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
+	assert_int_equal(fd_socketpair(SOCK_SEQPACKET, events), 0);
 	m->socket = pair[0];
+	m->agent = events[0];
 	AUTO_FD int program = open(fsd_program, O_RDONLY | O_CLOEXEC); /* whoever it runs as may not get there by its path */
 	m->broker = fork();
 	if (m->broker == 0) {
 		if (fsd_prepare)
 			fsd_prepare(m);
 		fd_set_cloexec(pair[1], 0);
+		fd_set_cloexec(events[1], 0);
 		snprintf(fd, sizeof fd, "%d", pair[1]);
+		snprintf(events_fd, sizeof events_fd, "%d", events[1]);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", NULL};
+		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", "--events", events_fd, NULL};
 		syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
 		_exit(99);
 	}
 	close(pair[1]);
+	close(events[1]);
 }
 
 static inline struct machine *machine_new(void)
@@ -126,6 +132,7 @@ static inline int machine_wait_broker(struct machine *m)
 static inline void machine_free(struct machine *m)
 {
 	fd_close(m->socket);
+	close(m->agent);
 	if (m->broker > 0)
 		assert_int_equal(machine_wait_broker(m), 0);
 	ring_done(&m->ring);
@@ -149,7 +156,11 @@ static inline char *reply_buffer(struct machine *m, unsigned slot)
 /* Puts a request of up to three parts into the ring, without a kick. */
 static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, struct part a, struct part b, struct part c)
 {
-	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + a.size + b.size + c.size), .opcode = opcode, .unique = slot + 1000, .nodeid = node};
+	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + a.size + b.size + c.size),
+		.opcode = opcode,
+		.unique = slot + 1000,
+		.nodeid = node,
+		.pid = m->pid};
 	char *in = request_buffer(m, slot);
 	assert_false(m->due[slot]);
 	memcpy(in, &h, sizeof h);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm-fsd as it is installed, with its processes being killed: the guest must get every answer once, and find its files as if nothing had
  * happened. */
+#include <sys/inotify.h>
+
+#include "base/share_events.h"
 #include "fake_machine.h"
 #include "fsd/broker.h"
 
@@ -254,6 +257,105 @@ static void test_directory(void **state)
 	assert_int_equal(seen, 900);
 }
 
+/* --- the host's changes --- */
+
+enum { REPLAYER = 501 };
+
+/* The next packet that the agent gets; what is not due is an error. */
+static void agent_next(struct machine *m, uint8_t type, struct share_event *ret)
+{
+	char packet[SHARE_PAYLOAD_MAX] = {0};
+	assert_int_equal(fd_wait(m->agent, POLLIN, clock_deadline(WAIT_MS)), 1);
+	assert_true(recv(m->agent, packet, sizeof packet, 0) > 0);
+	assert_int_equal(packet[0], type);
+	memcpy(ret, packet, sizeof *ret);
+}
+
+static void agent_say(struct machine *m, const void *payload, size_t size)
+{
+	assert_int_equal(send(m->agent, payload, size, 0), size);
+}
+
+static int watches_something(pid_t pid)
+{
+	char text[1024];
+	int found = 0;
+	for (int fd = 3; fd < 64 && !found; fd++) {
+		snprintf(text, sizeof text, "/proc/%d/fdinfo/%d", pid, fd);
+		AUTO_FD int info = open(text, O_RDONLY | O_CLOEXEC);
+		ssize_t size = info >= 0 ? fd_read_full(info, text, sizeof text - 1) : 0;
+		text[size > 0 ? size : 0] = 0;
+		found = strstr(text, "inotify wd:") != NULL;
+	}
+	return found;
+}
+
+static void agent_watch_root(struct machine *m)
+{
+	struct share_hello hello = {.type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = REPLAYER};
+	struct share_watch watch = {.type = SHARE_WATCH, .mask = IN_CREATE | IN_DELETE, .node = 1};
+	agent_say(m, &hello, sizeof hello);
+	agent_say(m, &watch, sizeof watch);
+	for (int n = 0; n < WAIT_MS && !watches_something(worker_of(m)); n++)
+		usleep(1000);
+	assert_true(watches_something(worker_of(m)));
+}
+
+static void test_events(void **state)
+{
+	struct machine *m = *state;
+	struct share_event event;
+	struct fuse_mknod_in in = {.mode = S_IFREG | 0644};
+	agent_next(m, SHARE_RESET, &event); /* the first worker knows nothing either */
+	agent_watch_root(m);
+	if (fd_wait(m->agent, POLLIN, 0) > 0)
+		agent_next(m, SHARE_RESET, &event); /* and a guest that starts is told so, perhaps in one with that */
+	for (int n = 0; n < 3; n++) {
+		char name[32];
+		snprintf(name, sizeof name, "file%d", n);
+		host_file(m, name, "text");
+		agent_next(m, SHARE_EVENT, &event);
+		assert_int_equal(event.operation, SHARE_CREATE);
+		m->pid = REPLAYER;
+		if (n < 2)
+			assert_int_equal(call(m, FUSE_MKNOD, 1, PART(in), TEXT(name), NONE), 0);
+		pid_t before = worker_of(m);
+		kill(before, SIGKILL);
+		wait_gone(before);
+		/* What the replayer asks for is still its own affair, before anybody tells the new worker who it is. */
+		assert_int_equal(call(m, FUSE_UNLINK, 1, TEXT(name), NONE, NONE), -EPERM);
+		assert_int_equal(call(m, FUSE_MKNOD, 1, PART(in), TEXT(name), NONE), -EPERM);
+		struct fuse_setattr_in size = {.valid = FATTR_SIZE};
+		uint64_t node = look(m, name);
+		assert_int_equal(call(m, FUSE_SETATTR, node, PART(size), NONE, NONE), -EPERM);
+		struct stat st;
+		assert_int_equal(fstatat(m->directory, name, &st, 0), 0);
+		assert_int_equal(st.st_size, 4);
+		m->pid = 0;
+		struct share_done done = {.type = SHARE_DONE, .token = event.token}; /* of an event that nobody knows any more */
+		agent_say(m, &done, sizeof done);
+		agent_next(m, SHARE_RESET, &event);
+		agent_watch_root(m);
+	}
+	assert_int_equal(call(m, FUSE_UNLINK, 1, TEXT("file0"), NONE, NONE), 0);
+	assert_int_equal(unlinkat(m->directory, "file1", 0), 0);
+	agent_next(m, SHARE_EVENT, &event);
+	assert_int_equal(event.operation, SHARE_REMOVE); /* of the host's, not the guest's */
+}
+
+/* The keeper's end of the agent's connection goes: the share is served. */
+static void test_events_end(void **state)
+{
+	struct machine *m = *state;
+	agent_watch_root(m);
+	close(m->agent);
+	m->agent = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	host_file(m, "f", "text");
+	assert_true(look(m, "f") > 1);
+	kill_worker(m);
+	assert_true(look(m, "f") > 1);
+}
+
 /* --- what QEMU sees --- */
 
 static void test_queue_position(void **state)
@@ -373,6 +475,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_what_is_open, setup, teardown),
 		cmocka_unit_test(test_under_load),
 		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue_position, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_often, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broker_dies, setup, teardown),

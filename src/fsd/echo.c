@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * While something is watched, what the host has done is taken in before each request that changes something, and after it; of what comes
+ * after, the request itself explains the events of its kind about its names and its files. A file is recognised by its identity, since it may
+ * have more names than the guest knows. What the host does to the same file at the same instant is taken for the guest's.
+ *
+ * A job that a thread carries out (echo_job) explains what happens to its file as long as it runs, and the closing of its descriptors. */
+#include "fsd/echo.h"
+
+#include "fsd/events.h"
+
+static const struct {
+	uint32_t names, states;
+} changes[] = {
+	/* IN_ATTRIB with what makes and writes files: whose they are is set, and setuid goes (ownership.c) */
+	[FUSE_SETATTR] = {0, WATCH_STATES}, /* a new size: opens, truncates, closes */
+	[FUSE_SYMLINK] = {IN_CREATE, IN_ATTRIB},
+	[FUSE_MKNOD] = {IN_CREATE, IN_ATTRIB},
+	[FUSE_MKDIR] = {IN_CREATE, IN_ATTRIB},
+	[FUSE_UNLINK] = {IN_DELETE, IN_ATTRIB}, /* the number of links */
+	[FUSE_RMDIR] = {IN_DELETE, 0},
+	[FUSE_RENAME] = {IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB},
+	[FUSE_RENAME2] = {IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB},
+	[FUSE_LINK] = {IN_CREATE, IN_ATTRIB},
+	[FUSE_OPEN] = {0, WATCH_STATES}, /* one that fails closes again */
+	[FUSE_WRITE] = {0, IN_MODIFY | IN_ATTRIB},
+	[FUSE_RELEASE] = {0, IN_CLOSE_WRITE},
+	[FUSE_SETXATTR] = {0, IN_ATTRIB},
+	[FUSE_REMOVEXATTR] = {0, IN_ATTRIB},
+	[FUSE_CREATE] = {IN_CREATE, WATCH_STATES},
+	[FUSE_FALLOCATE] = {0, IN_MODIFY | IN_ATTRIB},
+	[FUSE_COPY_FILE_RANGE] = {0, IN_MODIFY | IN_ATTRIB},
+};
+
+static void add_id(struct echo_change *c, const struct file_id *id)
+{
+	if (c->id_count < ARRAY_SIZE(c->ids))
+		c->ids[c->id_count++] = *id;
+}
+
+/* The file that the request names besides its own. */
+static const struct inode *other_file(const struct request *r)
+{
+	uint64_t node = 0;
+	if (r->header.opcode == FUSE_LINK)
+		memcpy(&node, r->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
+	else if (r->header.opcode == FUSE_COPY_FILE_RANGE)
+		memcpy(&node, r->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
+	return inode_find(&r->share->inodes, node);
+}
+
+int echo_serve(struct request *r, int (*handle)(struct request *r))
+{
+	uint32_t opcode = r->header.opcode;
+	struct watch_table *t = r->share->events ? &r->share->events->watches : NULL;
+	if (!t || t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
+		return handle(r);
+	watch_read(t);
+	struct echo_change c = {.states = changes[opcode].states};
+	request_names(r, &c.at);
+	if (c.at.count == 0)
+		add_id(&c, &r->inode->id);
+	const struct inode *other = other_file(r);
+	if (other)
+		add_id(&c, &other->id);
+	int result = handle(r);
+	if (result >= 0)
+		c.names = changes[opcode].names; /* what failed was somebody else's doing */
+	for (unsigned n = 0; n < ARRAY_SIZE(r->flight->ids); n++)
+		if (r->flight->found[n])
+			add_id(&c, &r->flight->ids[n]);
+	t->own = &c;
+	watch_read(t);
+	t->own = NULL;
+	events_wake(r->share->events);
+	return result;
+}
+
+static int is_one_of(const struct echo_change *c, const struct file_id *id)
+{
+	for (unsigned n = 0; n < c->id_count; n++)
+		if (file_id_same(&c->ids[n], id))
+			return 1;
+	return 0;
+}
+
+static int has_name(const struct echo_change *c, uint64_t node, const char *name)
+{
+	for (unsigned n = 0; name && n < c->at.count; n++)
+		if (c->at.nodes[n] == node && streq(c->at.names[n], name))
+			return 1;
+	return 0;
+}
+
+/* The file that an event is about: 1, 0 when it is gone. */
+static int identify(struct watch_table *t, const struct watch *w, const char *name, struct file_id *ret)
+{
+	struct statx st;
+	*ret = w->inode->id;
+	if (!name)
+		return 1;
+	int directory = inode_directory_fd(&t->share->inodes, w->inode);
+	if (directory < 0 || inode_statx(directory, name, &st) < 0)
+		return 0;
+	*ret = file_id_of(&st);
+	return 1;
+}
+
+int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name)
+{
+	const struct echo_change *c = t->own;
+	if (mask & WATCH_NAMES)
+		return c && (mask & c->names) && has_name(c, w->inode->nodeid, name);
+	if (!(mask & WATCH_STATES) || !(t->jobs || (c && (mask & c->states))))
+		return 0;
+	if (c && (mask & c->states) && has_name(c, w->inode->nodeid, name))
+		return 1;
+	struct file_id id;
+	if (!identify(t, w, name, &id))
+		return 0;
+	if (c && (mask & c->states) && is_one_of(c, &id))
+		return 1;
+	for (const struct echo_job *j = t->jobs; j; j = j->next)
+		if (file_id_same(&j->id, &id))
+			return 1;
+	return 0;
+}
+
+void echo_job_begin(struct request *r, const struct inode *changed)
+{
+	if (!r->share->events)
+		return;
+	struct watch_table *t = &r->share->events->watches;
+	r->changing = (struct echo_job){.id = changed->id, .table = t, .next = t->jobs};
+	t->jobs = &r->changing;
+}
+
+void echo_job_end(struct request *r)
+{
+	struct watch_table *t = r->changing.table;
+	if (!t)
+		return;
+	watch_read(t);
+	for (struct echo_job **p = &t->jobs; *p; p = &(*p)->next)
+		if (*p == &r->changing) {
+			*p = r->changing.next;
+			break;
+		}
+	r->changing.table = NULL;
+	events_wake(r->share->events);
+}
+
+void echo_jobs_forget(struct watch_table *t)
+{
+	for (struct echo_job *j = t->jobs, *next; j; j = next) {
+		next = j->next;
+		*j = (struct echo_job){0};
+	}
+	t->jobs = NULL;
+}

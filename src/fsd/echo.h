@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Telling what the guest does itself from what the host does: the guest's own kernel has told of the former. */
+#pragma once
+
+#include "fsd/request.h"
+#include "fsd/watch.h"
+
+/* What a request of the guest's changes. */
+struct echo_change {
+	uint32_t names, states; /* events of inotify(7) that it makes: for its names, for its files */
+	struct request_names at;
+	struct file_id ids[4];
+	unsigned id_count;
+};
+
+/* Carries out a request, and takes in what happened before it and with it. */
+int echo_serve(struct request *r, int (*handle)(struct request *r));
+/* Whether the event is one that the guest caused. */
+int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name);
+/* From now on until echo_job_end() a thread changes this file. */
+void echo_job_begin(struct request *r, const struct inode *changed);
+void echo_job_end(struct request *r); /* fine without a beginning */
+/* The table goes. */
+void echo_jobs_forget(struct watch_table *t);
