@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 #include "rootfs.h"
 
 enum { PLUG_MS = 5000 };
+#define READ_AHEAD_KIB "1024" /* one request of the largest size; Linux's own 128 for a file that is read from its start to its end are eight */
 
 static int fs_set(int fs, const char *key, const char *value)
 {
@@ -49,6 +51,20 @@ static int open_uevents(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : TAKE_FD(fd);
 }
 
+/* The kernel lowers it to what it was when the share's server answers to the mount, which is some time later: asking for attributes waits for that.
+ * Where the kernel does not let itself be told, it stays as it is. */
+static void set_read_ahead(int mount)
+{
+	struct statx st;
+	char path[64];
+	if (statx(mount, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) < 0)
+		return;
+	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major, st.stx_dev_minor);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, READ_AHEAD_KIB, sizeof READ_AHEAD_KIB - 1);
+}
+
 int mounts_open_virtiofs(const struct boot_share *s, struct error **err)
 {
 	char event[4096];
@@ -65,7 +81,10 @@ int mounts_open_virtiofs(const struct boot_share *s, struct error **err)
 		return error_set_errno(err, fs, "cannot mount the share \"%s\" for %s", s->tag, s->inside);
 	unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (s->read_only ? MOUNT_ATTR_RDONLY : 0);
 	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
-	return mount < 0 ? error_set_errno(err, errno, "cannot mount the share \"%s\"", s->tag) : mount;
+	if (mount < 0)
+		return error_set_errno(err, errno, "cannot mount the share \"%s\"", s->tag);
+	set_read_ahead(mount);
+	return mount;
 }
 
 int mounts_clone(const char *path, struct error **err)

@@ -70,6 +70,11 @@ teardown_file()
 	run ! holm machine run cat changing
 }
 
+@test "a long file is read ahead by whole requests" {
+	requires vm
+	equal 1024 "$(as_root box sh -c 'cat "/sys/class/bdi/0:$(stat -c %d "$1")/read_ahead_kb"' sh "$HOME")"
+}
+
 @test "what is written with sync survives a kill of the keeper" {
 	as_root box sh -c 'echo durable >/root/durable; sync'
 	local keeper
