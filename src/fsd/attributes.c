@@ -83,8 +83,9 @@ static int change_size(struct request *r, const struct fuse_setattr_in *in)
 		return r->inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (in->size > INT64_MAX)
 		return -EFBIG;
+	struct statx st;
 	AUTO_FD int opened = -1;
-	int fd = h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY));
+	int fd = h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY, &st));
 	if (fd < 0)
 		return fd;
 	ownership_written(r->share, fd);

@@ -32,27 +32,33 @@ enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
 enum { TOLD_JUST_NOW_MS = 20 };
 #define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
-int file_open(struct share *s, struct inode *i, int flags)
+/* Opens it by its name; as yet it may be another file. */
+static int open_by_name(struct share *s, struct inode *i, int flags)
+{
+	if (!i->parent)
+		return -ESTALE;
+	int directory = inode_directory_fd(&s->inodes, i->parent);
+	int fd = directory < 0 ? directory : inode_open_name(directory, inode_name(i), (uint64_t)flags, 0);
+	return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
+}
+
+int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
 {
 	if (i->type != S_IFREG)
 		return i->type == S_IFDIR ? -EISDIR : i->type == S_IFLNK ? -ELOOP : -ENXIO;
 	/* O_NONBLOCK: whatever the name has become, opening it must not wait. */
 	flags = (flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	char path[PROC_PATH_SIZE];
 	AUTO_FD int fd = -1;
-	if (i->fd >= 0) {
-		char path[PROC_PATH_SIZE];
-		fd = open(share_proc_path(s, i->fd, path), flags);
-		return fd < 0 ? -errno : TAKE_FD(fd);
-	}
-	if (!i->parent)
-		return -ESTALE;
-	int directory = inode_directory_fd(&s->inodes, i->parent);
-	if (directory < 0)
-		return directory;
-	fd = inode_open_name(directory, inode_name(i), (uint64_t)flags, 0);
+	if (i->fd < 0)
+		fd = open_by_name(s, i, flags);
+	else if ((fd = open(share_proc_path(s, i->fd, path), flags)) < 0)
+		fd = -errno;
 	if (fd < 0)
-		return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
-	int r = inode_check_fd(i, fd);
+		return fd;
+	int r = inode_statx(fd, "", ret);
+	if (r == 0)
+		r = inode_check(i, ret);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -83,51 +89,48 @@ static int cache_is_current(const struct inode *i, const struct statx *st)
 	       i->cached.ctime_ns == nanoseconds(&st->stx_ctime);
 }
 
-/* Makes a handle of fd (taken) and fills the reply. */
-static int open_handle(struct request *q, struct inode *i, int fd, int flags, struct fuse_open_out *ret)
+/* Makes a handle of fd (taken), whose attributes are st, and fills the reply. */
+static int open_handle(struct request *q, struct inode *i, int fd, int flags, const struct statx *st, struct fuse_open_out *ret)
 {
 	struct share *s = q->share;
-	struct statx st;
-	int r = inode_statx(fd, "", &st);
-	struct handle *h = r == 0 ? handle_new(&s->handles, i, fd, flags & OPEN_FLAGS, &q->flight->handle) : NULL;
+	struct handle *h = handle_new(&s->handles, i, fd, flags & OPEN_FLAGS, &q->flight->handle);
 	if (!h) {
 		fd_close(fd);
-		return r < 0 ? r : -ENFILE;
+		return -ENFILE;
 	}
 	*ret = (struct fuse_open_out){.fh = h->id};
-	if (cache_is_current(i, &st))
+	if (cache_is_current(i, st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;
 	if (!s->flush_files)
 		ret->open_flags |= FOPEN_NOFLUSH;
-	cache_note(i, &st);
+	cache_note(i, st);
 	return 0;
 }
 
 /* Whether the guest should look again before it opens this file. Never twice in a row, so that a file that changes all the time can be
  * opened. */
-static int is_news(struct inode *i, int fd)
+static int is_news(struct inode *i, const struct statx *st)
 {
-	struct statx st;
 	uint64_t now = clock_now_ms();
 	if (i->stale_pending) {
 		i->stale_pending--;
 		return 0;
 	}
-	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS || inode_statx(fd, "", &st) < 0)
+	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS)
 		return 0;
-	if (i->told.size == st.stx_size && i->told.mtime_ns == nanoseconds(&st.stx_mtime))
+	if (i->told.size == st->stx_size && i->told.mtime_ns == nanoseconds(&st->stx_mtime))
 		return 0;
 	i->stale_pending = 1;
 	return 1;
 }
 
-static int truncate_opened(struct share *s, struct inode *i, int fd, int flags)
+static int truncate_opened(struct share *s, struct inode *i, int fd, int flags, struct statx *st)
 {
 	AUTO_FD int writable = -1;
-	if ((flags & O_ACCMODE) == O_RDONLY && (fd = writable = file_open(s, i, O_WRONLY)) < 0)
+	if ((flags & O_ACCMODE) == O_RDONLY && (fd = writable = file_open(s, i, O_WRONLY, st)) < 0)
 		return fd;
 	ownership_written(s, fd);
-	return ftruncate(fd, 0) < 0 ? -errno : 0;
+	return ftruncate(fd, 0) < 0 ? -errno : inode_statx(fd, "", st);
 }
 
 int fuse_open(struct request *r)
@@ -138,17 +141,18 @@ int fuse_open(struct request *r)
 	int flags = (int)in.flags;
 	if (r->share->settings.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return -EROFS;
-	AUTO_FD int fd = file_open(r->share, r->inode, access_wanted(r->share, flags));
+	struct statx st;
+	AUTO_FD int fd = file_open(r->share, r->inode, access_wanted(r->share, flags), &st);
 	if (fd == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
-		fd = file_open(r->share, r->inode, flags);
+		fd = file_open(r->share, r->inode, flags, &st);
 	if (fd < 0)
 		return fd;
-	if (is_news(r->inode, fd))
+	if (is_news(r->inode, &st))
 		return -ESTALE;
 	/* Only now that it is sure to be the right file. */
-	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags) : 0;
+	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags, &st) : 0;
 	if (result == 0)
-		result = open_handle(r, r->inode, TAKE_FD(fd), flags, &out);
+		result = open_handle(r, r->inode, TAKE_FD(fd), flags, &st, &out);
 	if (result == 0 && (flags & O_TRUNC))
 		r->inode->told.valid = 0;
 	return result < 0 ? result : request_reply(r, &out, sizeof out);
@@ -163,7 +167,7 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 	} out;
 	SHARED_SET(r->flight->seen, i->nodeid);
 	entry_fill(r->share, i, st, &out.entry);
-	int result = open_handle(r, i, fd, flags, &out.open);
+	int result = open_handle(r, i, fd, flags, st, &out.open);
 	if (result == 0)
 		result = request_reply(r, &out, sizeof out);
 	if (result < 0) {

@@ -66,14 +66,17 @@ int inode_open_name(int directory, const char *name, uint64_t flags, uint32_t mo
 	}
 }
 
+int inode_check(const struct inode *i, const struct statx *st)
+{
+	struct file_id id = file_id_of(st);
+	return file_id_same(&id, &i->id) && i->type == (st->stx_mode & S_IFMT) ? 0 : -ESTALE;
+}
+
 int inode_check_fd(const struct inode *i, int fd)
 {
 	struct statx st;
 	int r = inode_statx(fd, "", &st);
-	if (r < 0)
-		return r;
-	struct file_id id = file_id_of(&st);
-	return file_id_same(&id, &i->id) && i->type == (st.stx_mode & S_IFMT) ? 0 : -ESTALE;
+	return r < 0 ? r : inode_check(i, &st);
 }
 
 /* --- cached descriptors, by last use --- */
@@ -561,6 +564,5 @@ int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
 	int r = inode_statx(directory, inode_name(i), st);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
-	struct file_id id = file_id_of(st);
-	return file_id_same(&id, &i->id) && i->type == (st->stx_mode & S_IFMT) ? 0 : -ESTALE;
+	return inode_check(i, st);
 }

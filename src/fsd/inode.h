@@ -115,7 +115,8 @@ int inode_directory_fd(struct inode_table *t, struct inode *i);
 int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
 /* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0 or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
-/* Checks that a descriptor is this very file: 0, -ESTALE, -errno. */
+/* Checks that st, or a descriptor, is of this very file: 0, -ESTALE, -errno. */
+int inode_check(const struct inode *i, const struct statx *st);
 int inode_check_fd(const struct inode *i, int fd);
 /* The file has another name now. */
 void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, const char *name);
