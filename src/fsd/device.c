@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the parts meet: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
  *
- * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Most requests are done at once; a job (fsync
+ * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Before it sleeps it looks for the next one for a
+ * moment, where that pays (pace.h); as long as it has not said that it sleeps, the guest does not kick. Most requests are done at once; a job (fsync
  * and the like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before a queue stops or
  * the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
 #include "fsd/device.h"
@@ -9,17 +10,21 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "fsd/pace.h"
 #include "fsd/request.h"
 #include "fsd/vhost_user.h"
 #include "fsd/worker.h"
 
 enum {
 	BUDGET = 32,           /* requests of one queue in a row */
+	REQUESTS = 1,          /* the queue that a guest waits for */
+	LOOKS = 32,            /* between two looks at the clock */
 	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
@@ -42,6 +47,7 @@ struct device {
 	struct worker worker;
 	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
 	struct slot *free_slots;
+	struct pace pace;
 };
 
 static struct slot *slot_take(struct device *d)
@@ -149,6 +155,35 @@ static void before_change(struct vhost_device *v, void *data)
 		finish_job(d, w);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* Whether another request comes within a moment. */
+static int look(struct device *d, const struct virtqueue *ring)
+{
+	if (!pace_may_look(&d->pace))
+		return 0;
+	int found = 0;
+	for (uint64_t end = now_ns() + PACE_LOOK_NS; !found && now_ns() < end;)
+		for (int n = 0; n < LOOKS && !(found = virtqueue_has_more(ring)); n++)
+			relax();
+	pace_found(&d->pace, found);
+	return found;
+}
+
 /* Takes and carries out at most BUDGET requests. */
 static void serve_queue(struct device *d, unsigned index)
 {
@@ -164,7 +199,7 @@ static void serve_queue(struct device *d, unsigned index)
 			slot_give(d, s);
 			if (r < 0)
 				report_broken(q);
-			if (r < 0 || !virtqueue_want_kick(&q->ring))
+			if (r < 0 || !((n > 0 && index == REQUESTS && look(d, &q->ring)) || virtqueue_want_kick(&q->ring)))
 				return;
 			continue;
 		}
@@ -177,9 +212,8 @@ static void serve_queue(struct device *d, unsigned index)
 static void on_kick(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct device *d = data;
-	uint64_t count;
 	unsigned index = source == d->kick_sources[1];
-	if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+	if (events & (EPOLLERR | EPOLLHUP)) {
 		(void)source_set_events(source, 0);
 		return;
 	}
@@ -198,7 +232,8 @@ static void queue_changed(struct vhost_device *v, unsigned index, void *data)
 	inode_table_set_max(&d->share->inodes, MIN(MAX(inodes, (uint64_t)INODES_MIN), (uint64_t)SHARE_INODES_MAX));
 	if (!q->started)
 		return;
-	int r = loop_add_io(d->loop, q->kick, EPOLLIN, on_kick, d, &d->kick_sources[index]);
+	/* Every kick is an edge: nobody need read how many there were. */
+	int r = loop_add_io(d->loop, q->kick, EPOLLIN | EPOLLET, on_kick, d, &d->kick_sources[index]);
 	if (r < 0) {
 		log_error("cannot watch a queue of the guest: %s", strerror(-r));
 		loop_exit(d->loop, 1);

@@ -220,10 +220,15 @@ int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
 	return wanted;
 }
 
+int virtqueue_has_more(const struct virtqueue *q)
+{
+	return !q->broken && LOAD_ACQUIRE(&q->avail->idx) != q->next_avail;
+}
+
 int virtqueue_want_kick(struct virtqueue *q)
 {
 	if (q->event_idx)
 		STORE((uint16_t *)&q->used->ring[q->size], q->next_avail);
 	BARRIER();
-	return !q->broken && LOAD_ACQUIRE(&q->avail->idx) != q->next_avail;
+	return virtqueue_has_more(q);
 }

@@ -59,5 +59,7 @@ struct flight *virtqueue_flight(struct virtqueue *q, uint16_t head);
 int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
 /* Gives a request back with `written` bytes in its out buffers: 1 when the guest wants an interrupt, else 0. */
 int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written);
+/* Whether a request is there to be taken; asks for nothing. */
+int virtqueue_has_more(const struct virtqueue *q);
 /* Asks for a kick at the next request: 1 when one has come meanwhile and must be taken first. */
 int virtqueue_want_kick(struct virtqueue *q);
