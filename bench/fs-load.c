@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 20, PAGE = 4096, SMALL = 2048, IN_FOLDER = 256, SETTLE_US = 300000 };
+enum { BLOCK = 1 << 20, PAGE = 4096, SMALL = 2048, IN_FOLDER = 256, IN_PACKAGE = 12, DEEP = 4, SETTLE_US = 300000 };
 
 static long mib = 64, operations = 2000, files = 1000;
 static int make_cold;
@@ -219,12 +220,86 @@ static long row_unlink(void)
 	return files;
 }
 
+/* --- a tree as npm install leaves it: packages in packages, a dozen files each, in folders of two kinds --- */
+
+static void make_folder(const char *path)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		die(path);
+}
+
+/* The folder of a package: three of four lie in the node_modules of the one before. */
+static const char *package_name(long n)
+{
+	static char path[256];
+	int size = snprintf(path, sizeof path, "packages/node_modules");
+	make_folder(path);
+	for (long at = n / DEEP * DEEP; at <= n; at++) {
+		size += snprintf(path + size, sizeof path - (size_t)size, "%s/package-%ld", at % DEEP ? "/node_modules" : "", at);
+		if (at < n) {
+			char inner[300];
+			snprintf(inner, sizeof inner, "%s/node_modules", path);
+			make_folder(inner);
+		}
+	}
+	make_folder(path);
+	return path;
+}
+
+static void make_package_file(const char *package, long n)
+{
+	static const char *const names[IN_PACKAGE] = {"package.json", "README.md", "LICENSE", "index.js", "lib/a.js", "lib/b.js", "lib/c.js", "lib/d.js",
+		"dist/a.js", "dist/b.js", "dist/a.d.ts", "dist/b.d.ts"};
+	struct timespec times[2] = {{.tv_sec = 499162500}, {.tv_sec = 499162500}};
+	char path[300];
+	size_t size = 200 + next_random() % 8000;
+	snprintf(path, sizeof path, "%s/%s", package, names[n]);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, block + next_random() % PAGE, size) != (ssize_t)size || futimens(fd, times) < 0 || close(fd) < 0)
+		die(path);
+}
+
+static long row_packages(void)
+{
+	make_folder("packages");
+	for (long n = 0; n < files; n++) {
+		static char package[256];
+		if (n % IN_PACKAGE == 0) {
+			char inner[300];
+			snprintf(package, sizeof package, "%s", package_name(n / IN_PACKAGE));
+			snprintf(inner, sizeof inner, "%s/lib", package);
+			make_folder(inner);
+			snprintf(inner, sizeof inner, "%s/dist", package);
+			make_folder(inner);
+		}
+		make_package_file(package, n % IN_PACKAGE);
+	}
+	return files;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static long row_remove_packages(void)
+{
+	if (nftw("packages", remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
+		die("removing packages");
+	return files;
+}
+
 static long row_clean(void)
 {
 	if (unlink("big") < 0 && errno != ENOENT)
 		die("big");
 	if (access("small", F_OK) == 0)
 		row_unlink();
+	if (access("packages", F_OK) == 0)
+		row_remove_packages();
 	return 0;
 }
 
@@ -245,6 +320,8 @@ static const struct row {
 	{"list", 1, row_list},
 	{"rename", 1, row_rename},
 	{"unlink", 1, row_unlink},
+	{"packages", 1, row_packages},
+	{"remove-packages", 1, row_remove_packages},
 	{"clean", 0, row_clean},
 };
 

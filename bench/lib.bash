@@ -41,6 +41,12 @@ at_most()
 	echo "$1 at most $(ms "$3"): $(ms "$2"), $([ "$2" -le "$3" ] && echo met || echo MISSED)"
 }
 
+# at_least N RATIO: the same for a ratio that is wished to be that or more.
+at_least()
+{
+	echo "at least $1: $(awk -v r="$2" -v l="$1" 'BEGIN { print(r >= l ? "met" : "MISSED") }')"
+}
+
 # row WHAT HOLM BESIDE VALUE RATIO [AIM]
 row()
 {
@@ -150,7 +156,8 @@ beside()
 
 # --- images ---------------------------------------------------------------------------------------------------------------------------
 
-# archive NAME: the path of an image archive, made when it is not there yet. bookworm comes from the tests' cache, or is made and kept there.
+# archive NAME: the path of an image archive, made when it is not there yet. bookworm comes from the tests' cache, or is made and kept there; work (bookworm
+# with git and a C compiler) is kept there as well.
 archive()
 {
 	local file=$work/images/$1.tar cached
@@ -159,9 +166,9 @@ archive()
 		return
 	fi
 	case "$1" in
-	bookworm)
-		cached=$(find "$root/build/test-images" "$build/test-images" -name 'bookworm-*.tar' 2>/dev/null | head -n 1)
-		[ -n "$cached" ] || cached=$(make_bookworm) || return 1
+	bookworm | work)
+		cached=$(find "$root/build/test-images" "$build/test-images" -name "$1-*.tar" 2>/dev/null | head -n 1)
+		[ -n "$cached" ] || cached=$(make_debian "$1") || return 1
 		ln "$cached" "$file" 2>/dev/null || cp "$cached" "$file" || return 1
 		chmod a+r "$file"
 		;;
@@ -174,17 +181,21 @@ archive()
 	echo "$file"
 }
 
-# Kept under the name by which tools/run-tests looks for it.
-make_bookworm()
+# Kept under the name by which tools/run-tests looks for bookworm.
+make_debian()
 {
-	local key to
+	local key to more=()
 	key=$(cat "$root"/src/image/*debootstrap* | sha256sum | cut -c1-12)
-	to=$build/test-images/bookworm-$key.tar
-	echo "(making an image of Debian bookworm)" >&2
+	to=$build/test-images/$1-$key.tar
+	[ "$1" != work ] || more=(--include "git,gcc,libc6-dev,make")
+	echo "(making an image of Debian bookworm, $1)" >&2
 	mkdir -p "$build/test-images"
-	as_user env XDG_DATA_HOME="$world/debootstrap" holm image debootstrap bookworm -t bookworm:test >&2 </dev/null &&
-		skopeo copy --quiet --insecure-policy "oci:$world/debootstrap/holm/images:docker.io/library/bookworm:test" \
-			"oci-archive:$to.new:docker.io/library/bookworm:test" >&2 && mv "$to.new" "$to" && rm -rf "$world/debootstrap" && echo "$to"
+	as_user env XDG_DATA_HOME="$world/debootstrap" holm image debootstrap bookworm -t "$1:test" "${more[@]}" >&2 </dev/null || return 1
+	mkdir -p "$work/debootstrap"
+	skopeo copy --quiet --insecure-policy "oci:$world/debootstrap/holm/images:docker.io/library/$1:test" \
+		"oci-archive:$work/debootstrap/new.tar:docker.io/library/$1:test" >&2 && mv "$work/debootstrap/new.tar" "$to" || return 1
+	rm -rf "$world/debootstrap" "$work/debootstrap"
+	echo "$to"
 }
 
 # layers ARCHIVE LAYOUT: unpacks the archive to an OCI layout; prints its layers' files, lowest first.

@@ -27,10 +27,10 @@ peer_initramfs()
 {
 	local dir=$work/share/initramfs release module
 	release=$(ls "$1/lib/modules")
-	mkdir -p "$dir"/{bin,dev,proc,sys,modules,9p,virtiofsd}
+	mkdir -p "$dir"/{bin,dev,proc,sys,modules,9p,virtiofsd,image}
 	cp "$(command -v busybox)" "$dir/bin/busybox" && cp "$work/share/fs-load" "$dir/bin/" || return 1
 	: >"$dir/modules/order"
-	for module in virtio_pci 9p 9pnet_virtio virtiofs; do
+	for module in virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio virtiofs; do
 		modprobe --show-depends -d "$1" -S "$release" "$module" | sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r module; do
 			cp "$module" "$dir/modules/" && echo "/modules/${module##*/}" >>"$dir/modules/order"
 		done
@@ -41,6 +41,7 @@ peer_initramfs()
 		export PATH=/bin
 		mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 		for file in $(cat /modules/order); do insmod $file 2>/dev/null; done
+		in_image() { chroot /image env PATH=/usr/bin:/bin "$@"; }
 		exec </dev/ttyS0 >/dev/ttyS0 2>&1
 		stty -echo -onlcr
 		echo ready
@@ -76,12 +77,14 @@ start_virtiofsd()
 # share_peers_begin: starts the VM with holm's own words for accelerator, processor and memory; sets share_peers.
 share_peers_begin()
 {
-	local kernel=$1 pid qemu why devices=()
+	local kernel=$1 pid qemu why name devices=()
 	pid=$(keeper share)
 	qemu=$(pgrep -P "$pid" qemu-system | head -n 1)
 	share_place 9p 4G || return 1
 	share_peers=(9p)
-	devices=(-fsdev "local,id=fs9p,path=$work/share/9p,security_model=none" -device "virtio-9p-pci,fsdev=fs9p,mount_tag=9p")
+	# shellcheck disable=SC2054 # QEMU's
+	devices=(-fsdev "local,id=fs9p,path=$work/share/9p,security_model=none" -device "virtio-9p-pci,fsdev=fs9p,mount_tag=9p"
+		-drive "if=none,id=image,format=raw,snapshot=on,file=$(holm machine inspect share | jq -r '.[0].image_disk // .image_disk')" -device virtio-blk-pci,drive=image)
 	if why=$(start_virtiofsd); then
 		share_peers+=(virtiofsd)
 		devices+=(-chardev "socket,id=fsd,path=$work/share/virtiofsd.socket" -device "vhost-user-fs-pci,chardev=fsd,tag=virtiofsd,queue-size=1024")
@@ -97,7 +100,11 @@ share_peers_begin()
 	echo $! >>"$work/share/pids"
 	exec {peer_in}<>"$work/share/console.in" {peer_out}<>"$work/share/console.out"
 	peer_reads ready && peer_tells "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 9p /9p" || return 1
-	[ ${#share_peers[@]} = 1 ] || peer_tells "mount -t virtiofs virtiofsd /virtiofsd"
+	[ ${#share_peers[@]} = 1 ] || peer_tells "mount -t virtiofs virtiofsd /virtiofsd" || return 1
+	peer_tells "mount -t ext4 /dev/vda /image" || return 1
+	for name in dev proc "${share_peers[@]}"; do
+		peer_tells "mkdir -p /image/$name && mount --bind /$name /image/$name" || return 1
+	done
 }
 
 # peer_reads WORD: prints lines of the console until one that begins with this word.
