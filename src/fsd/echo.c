@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * While something is watched, what the host has done is taken in before each request that changes something, and after it; of what comes
- * after, the request itself explains the events of its kind about its names and its files. A file is recognised by its identity, since it may
- * have more names than the guest knows. What the host does to the same file at the same instant is taken for the guest's.
+ * While something is watched, what the host has done is taken in before each request that changes something, and after it; of what
+ * comes after, the request itself explains the events of its kind about its names and its files. A file is recognised by its identity,
+ * since it may have more names than the guest knows. What the host does to the same file at the same instant is taken for the guest's.
  *
  * A job that a thread carries out (echo_job) explains what happens to its file as long as it runs, and the closing of its descriptors. */
 #include "fsd/echo.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Telling the guest what happens on the host to files that somebody inside watches: a connection to the agent inside, in the words of
  * base/share_events.h. The agent says what is watched; it is told of one event at a time, which is "armed" then: a process inside, the
- * replayer, does the same once more, and that one operation is answered without touching the host (replay.h), so that the guest's own kernel
- * tells whoever watches. */
+ * replayer, does the same once more, and that one operation is answered without touching the host (replay.h), so that the guest's own
+ * kernel tells whoever watches. */
 #pragma once
 
 #include "base/loop.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linux looks names up before it changes them. So that the operation gets as far as the server, the replayer is shown the directory as it was
- * before the host's change: a new name is not there yet, one that is gone still is. What stands for the latter is the record that
+ * Linux looks names up before it changes them. So that the operation gets as far as the server, the replayer is shown the directory as it
+ * was before the host's change: a new name is not there yet, one that is gone still is. What stands for the latter is the record that
  * the guest knows, where the host still has the file or somebody watches it; otherwise one that is made for it and goes with the guest's
  * FORGET, of an identity that no file has. Nothing that the replayer is told is to be believed for long (valid 0).
  *
- * Content and attributes: the guest drops what it has cached of a file when it hears of another mtime. That must come from the next GETATTR,
- * not from the answer to the replay, after which Linux does not compare; so this one repeats the mtime that the guest was told last. */
+ * Content and attributes: the guest drops what it has cached of a file when it hears of another mtime. That must come from the next
+ * GETATTR, not from the answer to the replay, after which Linux does not compare; so this one repeats the mtime that the guest was told
+ * last. */
 #include "fsd/replay.h"
 
 #include <errno.h>

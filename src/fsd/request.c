@@ -2,8 +2,8 @@
  * Decoding, the table of operations, and replies.
  *
  * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
- * runs, and OPEN checks its flags itself. It is also where the process that replays the host's changes (replay.h) is kept from making any. What
- * is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll, for instance, stay within the guest). */
+ * runs, and OPEN checks its flags itself. It is also where the process that replays the host's changes (replay.h) is kept from making any.
+ * What is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll, for instance, stay within the guest). */
 #include "fsd/request.h"
 
 #include <errno.h>

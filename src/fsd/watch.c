@@ -345,9 +345,8 @@ static void take_in(struct watch_table *t, const struct inotify_event *e)
 	struct watch *w = find(t, e->wd);
 	if (!w)
 		return;
-	if (e->mask & IN_IGNORED) {
-		set_wd(t, w, -1); /* the host has taken it away, with the file */
-		drop(t, w);
+	if (e->mask & IN_IGNORED) { /* the file is gone; that is still to be told, of what the guest has of it */
+		set_wd(t, w, -1);
 		return;
 	}
 	const char *name = e->len > 0 && *e->name ? e->name : NULL;

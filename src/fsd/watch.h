@@ -16,7 +16,7 @@ enum {
 
 /* An inode that is watched: inside, or because one beneath it is and would not learn of its own removal. */
 struct watch {
-	int wd;
+	int wd; /* -1: the host has the file no longer */
 	uint32_t mask; /* what is wanted inside; 0: nothing */
 	struct inode *inode;
 	struct watch *parent; /* leans on this one, for what happens to its own name */

@@ -111,7 +111,8 @@ static void serve(struct world *w, uint32_t opcode, uint64_t node, const void *b
 /* By somebody who cannot change anything anyhow, or by the replayer, who must not. */
 static size_t ask(struct world *w, const uint8_t *data, size_t size)
 {
-	static const uint8_t harmless[] = {FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_OPENDIR, FUSE_READDIRPLUS, FUSE_RELEASE, FUSE_BATCH_FORGET};
+	static const uint8_t harmless[] = {
+		FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_OPENDIR, FUSE_READDIRPLUS, FUSE_RELEASE, FUSE_BATCH_FORGET};
 	int by_replayer = !(data[1] & 128);
 	size_t body = MIN(size - 4, (size_t)data[3]);
 	uint32_t opcode = by_replayer ? data[2] : harmless[data[2] % ARRAY_SIZE(harmless)];

@@ -189,6 +189,18 @@ static void test_watched_itself(void **state)
 	struct fuse_read_in in = {.fh = fh, .size = 100};
 	assert_int_equal(fuse(f, FUSE_READ, file, PART(in)), 0);
 	assert_int_equal(f->reply_size, 3);
+	/* The same with one that nobody has open, so that the host has nothing of it any more. */
+	uint64_t second = lookup(f, u, "f");
+	agent_watch(w->a, second, EVERYTHING);
+	host_write(f, "unwatched/f.new", "edited again");
+	host_rename(f, "unwatched/f.new", "unwatched/f");
+	agent_expect(w->a, SHARE_RENAME, u, "f.new");
+	f->pid = REPLAYER;
+	assert_int_equal(kernel_lookup(w->a, u, "f", &replaced), 0);
+	assert_int_equal(replaced.nodeid, second);
+	f->pid = 0;
+	assert_int_equal(agent_replay(w->a), 0);
+	agent_done(w->a, 0);
 	/* The directory itself. */
 	agent_watch(w->a, u, IN_DELETE_SELF);
 	assert_int_equal(unlinkat(f->directory, "unwatched/other", 0), 0);

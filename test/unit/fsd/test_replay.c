@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What must not happen while the host's changes are replayed: that the guest hears of what it did itself, that the replayer changes anything
- * on the host, that the guest makes the host keep more than it may. */
+ * What must not happen while the host's changes are replayed: that the guest hears of what it did itself, that the replayer changes
+ * anything on the host, that the guest makes the host keep more than it may. */
 #include <dirent.h>
 
 #include "fake_agent.h"
@@ -116,7 +116,7 @@ static void test_own_names(void **state)
 	assert_int_equal(fuse(f, FUSE_UNLINK, w->d, TEXT("sub")), 0);
 	assert_int_equal(fuse(f, FUSE_RMDIR, w->d, TEXT("renamed")), 0);
 	agent_quiet(w->a);
-	/* What fails was not the guest's doing. */
+	/* What the host did just before is not taken for it. */
 	host_write(f, "d/hosts", "");
 	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(mknod_in), TEXT("hosts"), NONE), -EEXIST);
 	agent_see(w->a, SHARE_CREATE, w->d, "hosts");
@@ -468,8 +468,10 @@ static void test_forget(void **state)
 	assert_int_equal(w->a->events->watches.count, 3);
 	assert_int_equal(unlinkat(f->directory, "d/sub", AT_REMOVEDIR), 0);
 	agent_see(w->a, SHARE_REMOVE, w->d, "sub");
-	agent_turn(w->a);
+	assert_int_equal(w->a->events->watches.count, 3);
+	fuse(f, FUSE_FORGET, w->a->shown.nodeid, PART(forget));
 	assert_int_equal(w->a->events->watches.count, 2);
+	assert_int_equal(host_watches(w), 2);
 	/* Nobody watches any more. */
 	agent_watch(w->a, w->d, 0);
 	assert_int_equal(w->a->events->watches.count, 0);
