@@ -32,6 +32,8 @@ static const struct option_spec options[] = {
 		.choices = machine_init_words },
 	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes", .default_text = "auto",
 		.choices = machine_share_cache_words },
+	{ "share-locks", 0, OPTION_STRING, "guest|host", "where locks of a VM on files in shares hold", .default_text = "guest",
+		.choices = machine_share_locks_words },
 	{ "share-events", 0, OPTION_STRING, "on|off", "whether inotify in a VM tells what the host changes", .default_text = "on",
 		.choices = machine_share_events_words },
 	{ "owner-map", 0, OPTION_STRING, "user|root|record", "whose your files in shares are inside a VM", .default_text = "user",
@@ -57,7 +59,7 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation", "kernel", "kernel-modules", "init",
-	"share-cache", "share-events", "owner-map", "user", "env", "host-access", NULL };
+	"share-cache", "share-events", "share-locks", "owner-map", "user", "env", "host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
 static int configure(struct options *o, struct machine **ret, struct error **err)

@@ -24,8 +24,8 @@ const struct command_spec command_set = {
 	.name = "set",
 	.synopsis = "KEY=VALUE...",
 	.summary = "change settings of a machine, mostly for its next start",
-	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, share-cache, share-events, owner-map, "
-		   "host-access, transport and env.NAME. An empty value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
+	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, share-cache, share-events, share-locks, "
+		   "owner-map, host-access, transport and env.NAME. An empty value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
 		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; "
 		   "isolation=auto leaves it as it is.",
 	.options = options,

@@ -64,6 +64,7 @@ static const struct {
 	{"removexattr", H | W},
 	{"faccessat", H | W},
 	{"faccessat2", H | W},
+	{"flock", H | W},
 	{"fcntl", B | H | W},
 	{"fcntl64", B | H | W},
 	{"open", H | W},

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "fsd/pace.h"
@@ -27,6 +28,8 @@ enum {
 	LOOKS = 32,            /* between two looks at the clock */
 	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
+	RETRY_FIRST_MS = 2,    /* for a lock that somebody on the host has: longer each time, since nobody tells when it is free */
+	RETRY_LAST_MS = 100,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
 };
 
@@ -48,6 +51,11 @@ struct device {
 	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
 	struct slot *free_slots;
 	struct pace pace;
+	/* Requests for locks that others have, the longest waiting first. */
+	struct slot *waiting, **waiting_end;
+	unsigned waiting_count, lock_releases; /* as the share counted them when the waiting were tried last */
+	uint64_t retry_ms;
+	struct source *retry;
 };
 
 static struct slot *slot_take(struct device *d)
@@ -107,6 +115,66 @@ static void on_jobs_done(struct source *source, int fd, uint32_t events, void *d
 		finish_job(d, w);
 }
 
+/* --- waiting for locks --- */
+
+static int wait_for_lock(struct share *s, struct request *r)
+{
+	struct device *d = s->defer_data;
+	struct slot *slot = CONTAINER(r, struct slot, request);
+	if (d->waiting_count == LOCK_WAITERS_MAX)
+		return -ENOLCK;
+	slot->next = NULL;
+	*d->waiting_end = slot;
+	d->waiting_end = &slot->next;
+	d->waiting_count++;
+	d->retry_ms = RETRY_FIRST_MS;
+	(void)source_set_timer(d->retry, clock_now_ms() + d->retry_ms);
+	return REQUEST_LATER;
+}
+
+/* Tries them in turn; with `last` all are answered. */
+static void retry_locks(struct device *d, int last)
+{
+	struct slot **p = &d->waiting;
+	d->lock_releases = d->share->locks.released;
+	while (*p) {
+		struct slot *s = *p;
+		if (request_try_lock(&s->request, last) < 0) {
+			p = &s->next;
+			continue;
+		}
+		*p = s->next;
+		d->waiting_count--;
+		complete(d, s);
+	}
+	d->waiting_end = p;
+}
+
+/* Lets go of their buffers; they are taken from the queues anew. */
+static void leave_waiting(struct device *d)
+{
+	uint64_t one = 1;
+	for (struct slot *s = d->waiting, *next; s; s = next) {
+		next = s->next;
+		struct vhost_queue *q = &d->vhost.queues[s->queue];
+		virtqueue_leave(&q->ring);
+		(void)!write(q->kick, &one, sizeof one);
+		slot_give(d, s);
+	}
+	d->waiting = NULL;
+	d->waiting_end = &d->waiting;
+	d->waiting_count = 0;
+}
+
+static void on_retry(struct source *source, void *data)
+{
+	struct device *d = data;
+	retry_locks(d, 0);
+	d->retry_ms = MIN(d->retry_ms * 2, (uint64_t)RETRY_LAST_MS);
+	if (d->waiting)
+		(void)source_set_timer(source, clock_now_ms() + d->retry_ms);
+}
+
 static void report_broken(struct vhost_queue *q)
 {
 	uint64_t one = 1;
@@ -127,6 +195,8 @@ static void serve(struct device *d, unsigned index, struct slot *s)
 		.flight = virtqueue_flight(&d->vhost.queues[index].ring, s->chain.head)};
 	if (request_serve(&s->request) == 0)
 		complete(d, s);
+	if (d->waiting && d->lock_releases != d->share->locks.released)
+		retry_locks(d, 0);
 }
 
 /* Before anything else: what a worker that died took and did not answer. 0 or -EPROTO. */
@@ -153,6 +223,10 @@ static void before_change(struct vhost_device *v, void *data)
 			(void)serve_left(d, n);
 	for (struct work *w; (w = worker_wait(&d->worker));)
 		finish_job(d, w);
+	if (v->stopping || !v->queues[0].ring.ledger)
+		retry_locks(d, 1);
+	else
+		leave_waiting(d);
 }
 
 static uint64_t now_ns(void)
@@ -257,6 +331,7 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 {
 	struct device *d = xnew(struct device);
 	*d = (struct device){.loop = l, .share = s, .socket = socket, .worker = {.event = -1}};
+	d->waiting_end = &d->waiting;
 	vhost_device_init(&d->vhost);
 	if (ledger)
 		vhost_device_use_ledger(&d->vhost, ledger);
@@ -275,6 +350,8 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 	if (r == 0)
 		r = loop_add_io(l, socket, EPOLLIN, on_message, d, &d->socket_source);
 	if (r == 0)
+		r = loop_add_timer(l, UINT64_MAX, on_retry, d, &d->retry);
+	if (r == 0)
 		r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source);
 	if (r < 0) {
 		device_free(d);
@@ -282,6 +359,7 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 	}
 	s->defer = defer;
 	s->defer_data = d;
+	s->wait = wait_for_lock;
 	*ret = d;
 	return 0;
 }
@@ -295,6 +373,7 @@ void device_free(struct device *d)
 		worker_done(&d->worker);
 	source_free(d->socket_source);
 	source_free(d->worker_source);
+	source_free(d->retry);
 	for (unsigned n = 0; n < VHOST_QUEUES; n++)
 		source_free(d->kick_sources[n]);
 	vhost_device_done(&d->vhost);
@@ -303,5 +382,6 @@ void device_free(struct device *d)
 		free(s);
 	}
 	d->share->defer = NULL;
+	d->share->wait = NULL;
 	free(d);
 }

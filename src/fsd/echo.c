@@ -24,6 +24,8 @@ static const struct {
 	[FUSE_OPEN] = {0, WATCH_STATES}, /* one that fails closes again */
 	[FUSE_WRITE] = {0, IN_MODIFY | IN_ATTRIB},
 	[FUSE_RELEASE] = {0, IN_CLOSE_WRITE},
+	[FUSE_FLUSH] = {0, IN_CLOSE_WRITE}, /* of the descriptor that an owner's locks had */
+	[FUSE_SETLK] = {0, IN_CLOSE_WRITE},
 	[FUSE_SETXATTR] = {0, IN_ATTRIB},
 	[FUSE_REMOVEXATTR] = {0, IN_ATTRIB},
 	[FUSE_CREATE] = {IN_CREATE, WATCH_STATES},

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,7 +102,7 @@ static int open_handle(struct request *q, struct inode *i, int fd, int flags, co
 	*ret = (struct fuse_open_out){.fh = h->id};
 	if (cache_is_current(i, st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;
-	if (!s->flush_files)
+	if (!s->flush_files && !s->settings.host_locks)
 		ret->open_flags |= FOPEN_NOFLUSH;
 	cache_note(i, st);
 	return 0;
@@ -389,6 +390,11 @@ int fuse_release(struct request *r)
 	struct statx st;
 	if ((h->flags & O_ACCMODE) != O_RDONLY && inode_statx(h->fd, "", &st) == 0)
 		cache_note(h->inode, &st); /* what the guest wrote is what it has cached */
+	locks_release_handle(&r->share->locks, h->id);
+	if (in.release_flags & FUSE_RELEASE_FLOCK_UNLOCK) {
+		(void)flock(h->fd, LOCK_UN); /* a job may have a copy of the descriptor */
+		r->share->locks.released++;
+	}
 	handle_free(&r->share->handles, &r->share->inodes, h);
 	return request_reply(r, NULL, 0);
 }

@@ -67,6 +67,13 @@ int fuse_syncfs(struct request *r);
 int fuse_fallocate(struct request *r);
 int fuse_copy_file_range(struct request *r);
 
+/* locks.c */
+int fuse_getlk(struct request *r);
+int fuse_setlk(struct request *r);
+int fuse_setlkw(struct request *r);
+/* The owner has closed a descriptor of the file. */
+void locks_flush(struct share *s, uint64_t nodeid, uint64_t owner);
+
 /* directories.c */
 int fuse_opendir(struct request *r);
 int fuse_readdir(struct request *r);

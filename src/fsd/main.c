@@ -40,6 +40,8 @@ enum {
 static const char *const owner_map_words[] = {"user", "root", "record", NULL}; /* in the order of enum owner_map */
 static const char *const cache_words[] = {"auto", "strict", "writeback", NULL}; /* in the order of enum share_cache */
 
+static const char *const lock_words[] = {"guest", "host", NULL};
+
 static const struct option_spec options[] = {
 	{"fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL},
 	{"root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory"},
@@ -49,6 +51,7 @@ static const struct option_spec options[] = {
 	{"owner-map", 0, OPTION_STRING, "user|root|record", "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL},
 	{"share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words, NULL},
 	{"events", 0, OPTION_STRING, "N", "Socket to the machine's agent, which is told of changes", NULL, NULL, NULL},
+	{"share-locks", 0, OPTION_STRING, "guest|host", "Where the machine's locks hold", "guest", lock_words, NULL},
 	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
 	{0},
 };
@@ -69,6 +72,7 @@ struct arguments {
 	int read_only;
 	enum share_cache cache;
 	enum owner_map owner_map;
+	int host_locks;
 	const struct strv *hide;
 };
 
@@ -120,6 +124,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	a->read_only = options_given(o, "read-only");
 	a->cache = (enum share_cache)take_choice(o, "share-cache", cache_words);
 	a->owner_map = (enum owner_map)take_choice(o, "owner-map", owner_map_words);
+	a->host_locks = take_choice(o, "share-locks", lock_words);
 	a->hide = options_list(o, "hide");
 	if (!a->root || a->fd > INT_MAX)
 		return error_set(err, EINVAL, "--root and --fd say what to serve to whom");
@@ -167,6 +172,7 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		.inside_uid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->uid,
 		.inside_gid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->gid,
 		.keep_records = a->owner_map == OWNER_MAP_RECORD,
+		.host_locks = a->host_locks,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.groups = groups,

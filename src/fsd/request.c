@@ -3,7 +3,7 @@
  *
  * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
  * runs, and OPEN checks its flags itself. It is also where the process that replays the host's changes (replay.h) is kept from making any.
- * What is not in the table is answered with ENOSYS, upon which Linux does without (locks and poll, for instance, stay within the guest). */
+ * What is not in the table is answered with ENOSYS, upon which Linux does without (poll, for instance, stays within the guest). */
 #include "fsd/request.h"
 
 #include <errno.h>
@@ -33,7 +33,8 @@ enum {
 
 static uint32_t init_flags(const struct share *s)
 {
-	return OUR_INIT_FLAGS | (s->settings.cache == SHARE_CACHE_WRITEBACK ? FUSE_WRITEBACK_CACHE : 0);
+	uint32_t locks = s->settings.host_locks ? FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS : 0;
+	return OUR_INIT_FLAGS | (s->settings.cache == SHARE_CACHE_WRITEBACK ? FUSE_WRITEBACK_CACHE : 0) | locks;
 }
 
 static int fuse_init(struct request *r)
@@ -109,6 +110,9 @@ static const struct operation {
 	[FUSE_READDIR] = {sizeof(struct fuse_read_in), 0, fuse_readdir},
 	[FUSE_RELEASEDIR] = {sizeof(struct fuse_release_in), 0, fuse_releasedir},
 	[FUSE_FSYNCDIR] = {sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir},
+	[FUSE_GETLK] = {0, 0, fuse_getlk},
+	[FUSE_SETLK] = {0, 0, fuse_setlk},
+	[FUSE_SETLKW] = {0, 0, fuse_setlkw},
 	[FUSE_ACCESS] = {sizeof(struct fuse_access_in), 0, fuse_access},
 	[FUSE_CREATE] = {sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create},
 	[FUSE_INTERRUPT] = {0, NO_REPLY | NO_INODE, fuse_interrupt},
@@ -212,6 +216,14 @@ int request_reply_in_place(struct request *r, size_t size)
 static void reply_error(struct request *r, int error)
 {
 	(void)write_header(r, error > -512 ? error : -EIO, 0);
+}
+
+void request_answer(struct request *r, int result)
+{
+	if (result == 0)
+		result = request_reply(r, NULL, 0);
+	if (result < 0)
+		reply_error(r, result);
 }
 
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second)

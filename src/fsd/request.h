@@ -51,6 +51,7 @@ struct request {
 	int again; /* a process that died may have made the change already */
 	struct job job;      /* when a handler returned REQUEST_LATER */
 	struct echo_job changing;
+	struct fuse_lk_in lock; /* of a request for one */
 };
 
 enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processes die; then it is answered with EIO */ };
@@ -59,12 +60,16 @@ enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processe
  * request_finish() when the job has run. */
 int request_serve(struct request *r);
 void request_finish(struct request *r);
+/* Tries once more to get the lock that r waits for: 0 when it is answered, -EAGAIN; with `last` it is answered in any case. */
+int request_try_lock(struct request *r, int last);
 /* Before a request is carried out again: takes back what it gave to the guest, who was not told. */
 void request_undo(struct share *s, struct flight *f);
 
 /* --- for handlers; each returns 0, REQUEST_LATER or -errno --- */
 int request_reply(struct request *r, const void *data, size_t size); /* header and data; -EIO when there is no room */
 int request_reply_in_place(struct request *r, size_t size);          /* the data is behind the header already */
+/* The answer, 0 or -errno and no data, to a request that was put off. */
+void request_answer(struct request *r, int result);
 /* Runs job r->job with copies of one or two descriptors (second -1: none). */
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
 /* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end.

@@ -47,12 +47,16 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 		r = inode_table_init(&s->inodes, root, settings->max_inodes, settings->max_fds / 2);
 	if (r == 0) {
 		root = -1; /* the table's now */
-		r = handle_table_init(&s->handles, settings->max_fds / 2);
+		unsigned for_locks = settings->host_locks ? settings->max_fds / 8 : 0;
+		r = handle_table_init(&s->handles, settings->max_fds / 2 - for_locks);
+		if (r == 0 && for_locks)
+			r = lock_table_init(&s->locks, for_locks);
 	}
 	s->state = r == 0 ? shared_new(sizeof *s->state) : NULL;
 	if (r == 0 && !s->state)
 		r = -ENOMEM;
 	if (r < 0) {
+		lock_table_done(&s->locks);
 		handle_table_done(&s->handles, &s->inodes);
 		inode_table_done(&s->inodes);
 		fd_close(root);
@@ -76,6 +80,7 @@ void share_reset(struct share *s)
 	SHARED_SET(s->state->replayer_before, 0U);
 	if (s->events)
 		events_reset(s->events);
+	lock_table_reset(&s->locks);
 	handle_table_reset(&s->handles, &s->inodes);
 	inode_table_reset(&s->inodes);
 	SHARED_SET(s->state->started, 0);
@@ -101,6 +106,7 @@ int share_is_replayer(struct share *s, uint32_t pid)
 
 void share_done(struct share *s)
 {
+	lock_table_done(&s->locks);
 	handle_table_done(&s->handles, &s->inodes);
 	inode_table_done(&s->inodes);
 	for (unsigned n = 0; n < s->hidden_count; n++) {

@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "fsd/handle.h"
 #include "fsd/inode.h"
+#include "fsd/locks.h"
 #include "fsd/owners.h"
 
 enum {
@@ -37,6 +38,7 @@ enum share_cache {
 struct share_settings {
 	int read_only;
 	enum share_cache cache;
+	int host_locks; /* locks are taken on the host too */
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
 	int keep_records;                /* of owners and modes that the host user cannot set (ownership.h) */
 	uint32_t host_uid, host_gid;     /* who we are */
@@ -65,6 +67,7 @@ struct share {
 	struct share_settings settings;
 	struct inode_table inodes;
 	struct handle_table handles;
+	struct lock_table locks;
 	struct hidden hidden[HIDDEN_MAX];
 	unsigned hidden_count;
 	gid_t *groups; /* settings.groups */
@@ -76,6 +79,9 @@ struct share {
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
 	void *defer_data;
+	/* Keeps a request for a lock that another has, to be tried again (request_try_lock): REQUEST_LATER, or -ENOLCK when too many wait. NULL:
+	 * nobody can wait. */
+	int (*wait)(struct share *s, struct request *r);
 };
 
 /* root: descriptor of the directory (taken, also on failure). 0 or -errno. */

@@ -26,6 +26,7 @@ int fuse_flush(struct request *r)
 	struct handle *h = request_handle(r, in.fh);
 	if (!h)
 		return -EBADF;
+	locks_flush(r->share, h->nodeid, in.lock_owner);
 	return r->share->flush_files ? request_defer(r, run_close, h->fd, -1) : request_reply(r, NULL, 0);
 }
 

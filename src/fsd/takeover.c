@@ -55,6 +55,7 @@ void share_take_over(struct share *s, const int *fds, size_t count)
 	struct fd_list kept = {0};
 	inode_table_rebuild(&s->inodes);
 	handle_table_rebuild(&s->handles, &s->inodes);
+	lock_table_rebuild(&s->locks, &s->handles);
 	inode_table_settle(&s->inodes);
 	for (size_t n = 0; n < count; n++)
 		add(&kept, fds[n]);
@@ -66,6 +67,9 @@ void share_take_over(struct share *s, const int *fds, size_t count)
 	for (uint32_t slot = 0; slot < s->handles.records->used; slot++)
 		if (s->handles.records->items[slot].id)
 			add(&kept, s->handles.records->items[slot].fd);
+	for (uint32_t slot = 0; s->locks.records && slot < s->locks.records->used; slot++)
+		if (s->locks.records->items[slot].handle)
+			add(&kept, s->locks.records->items[slot].fd);
 	close_others(&kept);
 	free(kept.items);
 }

@@ -95,6 +95,16 @@ static void queue_stop(struct vhost_queue *q)
 	q->started = 0;
 }
 
+/* For a while in which nothing is lost: what the ledger knows to be under way still is afterwards. */
+static void queue_pause(struct vhost_queue *q)
+{
+	if (!q->ring.ledger)
+		queue_stop(q);
+	if (q->started)
+		q->base = q->ring.next_avail;
+	q->started = 0;
+}
+
 /* Starts or stops a queue as its settings demand. */
 static void queue_update(struct vhost_device *d, unsigned index)
 {
@@ -175,7 +185,7 @@ static void memory_goes(struct vhost_device *d)
 {
 	before_change(d);
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
-		queue_stop(&d->queues[i]);
+		queue_pause(&d->queues[i]);
 }
 
 static void memory_came(struct vhost_device *d)
@@ -283,7 +293,9 @@ static int get_vring_base(struct context *c)
 	int index = state_queue(c, &q, &number);
 	if (index < 0)
 		return index;
+	c->d->stopping = 1;
 	before_change(c->d);
+	c->d->stopping = 0;
 	queue_stop(q);
 	set_kick(c->d, (unsigned)index, -1);
 	set_fd(&q->call, -1);

@@ -24,6 +24,7 @@ struct vhost_device {
 	struct vhost_queue queues[VHOST_QUEUES];
 	uint64_t features, protocol_features; /* agreed on */
 	/* Before a queue stops or memory goes away: whoever holds requests of it must be done with them when this returns. */
+	int stopping; /* in before_change: a queue comes to its end, so all requests are to be answered, those that wait for something as well */
 	void (*before_change)(struct vhost_device *d, void *data);
 	/* A queue was started, stopped or has another kick descriptor. */
 	void (*queue_changed)(struct vhost_device *d, unsigned index, void *data);

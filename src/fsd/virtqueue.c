@@ -75,6 +75,13 @@ void virtqueue_resume(struct virtqueue *q, int event_idx)
 		break_queue(q, "a used index that is not the device's");
 }
 
+void virtqueue_leave(struct virtqueue *q)
+{
+	q->left = q->left_last = 0;
+	for (unsigned n = 0; q->ledger && n < LEDGER_FLIGHTS; n++)
+		q->left_last = MAX(q->left_last, q->ledger->flights[n].order);
+}
+
 void virtqueue_start_or_resume(struct virtqueue *q, uint16_t base, int event_idx)
 {
 	if (q->ledger && q->ledger->running)

@@ -49,6 +49,8 @@ void virtqueue_start(struct virtqueue *q, uint16_t base, int event_idx);
 void virtqueue_resume(struct virtqueue *q, int event_idx);
 /* The same, whichever the ledger demands: `base` counts unless something was left behind. */
 void virtqueue_start_or_resume(struct virtqueue *q, uint16_t base, int event_idx);
+/* What is under way is left behind, by this process as if by another: it is taken again by virtqueue_pop_left(). */
+void virtqueue_leave(struct virtqueue *q);
 /* Nothing of this queue is under way any more. */
 void virtqueue_stop(struct virtqueue *q);
 /* A request that was left behind, in the order in which they were taken: 1, 0 when there is no more, -EPROTO. */

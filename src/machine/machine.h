@@ -23,7 +23,7 @@ enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
 enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM };
 
 /* How the share server of a virtual machine behaves; in native isolation the host's own file system is what the machine sees. */
-enum machine_share_key { MACHINE_SHARE_CACHE, MACHINE_SHARE_EVENTS, MACHINE_OWNER_MAP, MACHINE_SHARE_KEYS };
+enum machine_share_key { MACHINE_SHARE_CACHE, MACHINE_SHARE_EVENTS, MACHINE_SHARE_LOCKS, MACHINE_OWNER_MAP, MACHINE_SHARE_KEYS };
 
 struct machine_mount {
 	char *host, *inside; /* absolute, normalized */
@@ -77,7 +77,8 @@ struct machine_share_spec {
 	const char *const *words;
 	int is_option; /* the share server has an option of the key's name */
 };
-extern const char *const machine_share_cache_words[], *const machine_share_events_words[], *const machine_owner_map_words[];
+extern const char *const machine_share_cache_words[], *const machine_share_events_words[], *const machine_owner_map_words[],
+	*const machine_share_locks_words[];
 extern const struct machine_share_spec machine_share_keys[MACHINE_SHARE_KEYS];
 
 /* A machine with a fresh id, the time of creation, and the calling user's name, ids and home; the rest empty. Owned. */

@@ -21,10 +21,12 @@ const char *const machine_init_words[] = { "auto", "image", "holm", NULL };
 const char *const machine_share_cache_words[] = { "auto", "strict", "writeback", NULL };
 const char *const machine_share_events_words[] = { "on", "off", NULL };
 const char *const machine_owner_map_words[] = { "user", "root", "record", NULL };
+const char *const machine_share_locks_words[] = { "guest", "host", NULL };
 const struct machine_share_spec machine_share_keys[MACHINE_SHARE_KEYS] = {
 	[MACHINE_SHARE_CACHE] = { "share-cache", "share_cache", machine_share_cache_words, 1 },
 	[MACHINE_SHARE_EVENTS] = { "share-events", "share_events", machine_share_events_words, 0 },
 	[MACHINE_OWNER_MAP] = { "owner-map", "owner_map", machine_owner_map_words, 1 },
+	[MACHINE_SHARE_LOCKS] = { "share-locks", "share_locks", machine_share_locks_words, 1 },
 };
 
 static char *random_id(void)

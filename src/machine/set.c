@@ -208,6 +208,7 @@ const struct machine_key machine_keys[] = {
 	{ "init", "auto, image or holm; default auto" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), strict (0.1 s) or writeback "
 			 "(files that only the machine changes); default auto" },
+	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both sides); default guest" },
 	{ "share-events", "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on" },
 	{ "owner-map", "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like user, and owners "
 		       "and modes that are set inside are kept beside the file); default user" },

@@ -149,6 +149,20 @@ quiet" "$(holm machine ls -q)"
 	holm machine rm m
 }
 
+@test "share-locks: the guest's unless said otherwise, by create and by set" {
+	holm machine create m --no-boot >/dev/null
+	equal guest "$(field m '"share-locks"')"
+	holm machine set share-locks=host
+	equal host "$(field m '"share-locks"')"
+	fails 125 holm machine set share-locks=nowhere
+	contains "$stderr" 'guest, host'
+	holm machine set share-locks=
+	equal guest "$(field m '"share-locks"')"
+	holm machine create both --no-boot --share-locks host >/dev/null
+	equal host "$(field both '"share-locks"')"
+	holm machine rm m both
+}
+
 @test "share-events: on unless said otherwise, by create and by set" {
 	holm machine create m --no-boot >/dev/null
 	equal on "$(field m '"share-events"')"

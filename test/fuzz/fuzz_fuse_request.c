@@ -84,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.inside_uid = 1000,
 		.inside_gid = 1000,
 		.keep_records = size > 0 && (data[0] & 2),
+		.host_locks = size > 0 && (data[0] & 4),
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.max_inodes = 100,

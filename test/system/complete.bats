@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # isolation: vm
 # A share in a virtual machine beside the same file system on the host: what programs see when they do the same things (test/lib/fs-check),
-# whether random work on a file gives what it should (test/lib/fsx.c), and whether both sides can change one tree at once (test/lib/churn.c).
+# whether random work on a file gives what it should (test/lib/fsx.c), whether both sides can change one tree at once (test/lib/churn.c), and
+# where locks hold (test/lib/lock.c).
 load ../lib/holm
 
 setup_file()
@@ -11,6 +12,7 @@ setup_file()
 	cc -O1 -static -o "$HOME/fs-check" "$BATS_TEST_DIRNAME"/../lib/fs-check/*.c
 	cc -O1 -static -o "$HOME/fsx" "$BATS_TEST_DIRNAME/../lib/fsx.c"
 	cc -O1 -static -o "$HOME/churn" "$BATS_TEST_DIRNAME/../lib/churn.c"
+	cc -O1 -static -o "$HOME/lock" "$BATS_TEST_DIRNAME/../lib/lock.c"
 	create box busybox
 	holm machine set-default box
 	mkdir host user root
@@ -119,4 +121,71 @@ same_but()
 	equal "$(find churning -name 'inside-*' | wc -l)" "$(holm machine run sh -c 'find churning -name "inside-*" | wc -l')"
 	holm machine run rm -r churning
 	[ ! -e churning ]
+}
+
+# is_locked FILE START: whether somebody has a lock there, as the host sees it.
+is_locked()
+{
+	local status=0
+	./lock "$1" w "$2" 1 true || status=$?
+	[ $status = 75 ]
+}
+
+whole_is_locked()
+{
+	local status=0
+	./lock "$1" f 0 0 true || status=$?
+	[ $status = 75 ]
+}
+
+is_free()
+{
+	./lock "$1" w "$2" 1 true
+}
+
+@test "locks are the machine's own affair unless it is told otherwise" {
+	touch own
+	./lock own w 0 0 holm machine run ./lock own w 0 0 true
+	./lock own f 0 0 holm machine run ./lock own f 0 0 true
+}
+
+@test "with share-locks=host they hold on both sides" {
+	touch db
+	create locks busybox --share-locks host
+	# Ranges that the host has.
+	./lock db w 10 5 sleep 1000 3>&- &
+	local holder=$!
+	until_true 10 is_locked db 12
+	run in_machine locks ./lock db w 14 1 true
+	equal 75 "$status"
+	in_machine locks ./lock db w 15 1 true
+	in_machine locks ./lock -w db r 14 1 touch waited 3>&- &
+	local waiter=$!
+	in_machine locks sh -c 'sleep 1; ls >/dev/null; echo x >>others'
+	[ ! -e waited ]
+	kill "$holder"
+	wait "$waiter"
+	[ -e waited ]
+	# Ranges that somebody inside has, until the process ends.
+	in_machine locks sh -c 'echo $$ >pid; exec ./lock db w 0 10 sleep 1000' 3>&- &
+	waiter=$!
+	until_true 60 is_locked db 9
+	is_free db 10
+	as_root locks kill -KILL "$(cat pid)"
+	until_true 20 is_free db 9
+	wait "$waiter" || true
+	# Whole files, and a wait for the host.
+	run ! ./lock db f 0 0 holm machine run -n locks ./lock db f 0 0 true
+	in_machine locks sh -c 'echo $$ >pid; exec ./lock db f 0 0 sleep 1000' 3>&- &
+	waiter=$!
+	until_true 60 whole_is_locked db
+	as_root locks kill -KILL "$(cat pid)"
+	until_true 20 ./lock db f 0 0 true
+	wait "$waiter" || true
+	# Inside they are what they are on the host.
+	mkdir lock.host lock.inside
+	./fs-check lock.host fcntl flock >a.seen
+	in_machine locks ./fs-check lock.inside fcntl flock >b.seen
+	diff a.seen b.seen
+	holm machine rm --force locks
 }

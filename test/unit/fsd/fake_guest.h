@@ -30,6 +30,7 @@ struct fake {
 	int directory;
 	unsigned max_fds; /* 0: few */
 	uint32_t uid, gid, pid; /* inside, of who asks */
+	int host_locks;
 	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
 	size_t reply_size;
 };
@@ -107,6 +108,7 @@ static inline int fuse(struct fake *f, uint32_t opcode, uint64_t nodeid, struct 
 static inline void fake_start(struct fake *f, int read_only)
 {
 	struct share_settings settings = {.read_only = read_only,
+		.host_locks = f->host_locks,
 		.inside_uid = INSIDE_UID,
 		.inside_gid = INSIDE_GID,
 		.host_uid = geteuid(),

@@ -30,7 +30,7 @@ struct machine {
 	uint32_t pid;       /* of who asks inside */
 };
 
-static const char *fsd_program;
+static const char *fsd_program, *fsd_option; /* NULL: no more than must be */
 /* In the process that becomes holm-fsd, before it does; NULL: nothing to do. */
 static void (*fsd_prepare)(struct machine *m);
 
@@ -99,7 +99,8 @@ static inline void machine_start_fsd(struct machine *m)
 		snprintf(fd, sizeof fd, "%d", pair[1]);
 		snprintf(events_fd, sizeof events_fd, "%d", events[1]);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", "--events", events_fd, NULL};
+		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", "--events", events_fd, (char *)fsd_option,
+			NULL};
 		syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
 		_exit(99);
 	}
