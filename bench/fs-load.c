@@ -285,10 +285,15 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+static void remove_tree(const char *path)
+{
+	if (access(path, F_OK) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
+		die(path);
+}
+
 static long row_remove_packages(void)
 {
-	if (nftw("packages", remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
-		die("removing packages");
+	remove_tree("packages");
 	return files;
 }
 
@@ -296,10 +301,8 @@ static long row_clean(void)
 {
 	if (unlink("big") < 0 && errno != ENOENT)
 		die("big");
-	if (access("small", F_OK) == 0)
-		row_unlink();
-	if (access("packages", F_OK) == 0)
-		row_remove_packages();
+	remove_tree("small");
+	remove_tree("packages");
 	return 0;
 }
 

@@ -44,8 +44,8 @@ peer_initramfs()
 		in_image() { chroot /image env PATH=/usr/bin:/bin "$@"; }
 		exec </dev/ttyS0 >/dev/ttyS0 2>&1
 		stty -echo -onlcr
-		echo ready
-		while read -r line; do eval "$line"; echo "status $?"; done
+		echo :ready
+		while read -r line; do eval "$line"; echo ":exit $?"; done
 	END
 	chmod 755 "$dir/init"
 	(cd "$dir" && find . | cpio --quiet -o -H newc >"$2")
@@ -99,7 +99,7 @@ share_peers_begin()
 		>"$work/share/qemu.log" 2>&1 </dev/null &
 	echo $! >>"$work/share/pids"
 	exec {peer_in}<>"$work/share/console.in" {peer_out}<>"$work/share/console.out"
-	peer_reads ready && peer_tells "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 9p /9p" || return 1
+	peer_reads :ready && peer_tells "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 9p /9p" || return 1
 	[ ${#share_peers[@]} = 1 ] || peer_tells "mount -t virtiofs virtiofsd /virtiofsd" || return 1
 	peer_tells "mount -t ext4 /dev/vda /image" || return 1
 	for name in dev proc "${share_peers[@]}"; do
@@ -127,7 +127,7 @@ peer_reads()
 peer_tells()
 {
 	printf '%s\n' "$1" >&"$peer_in"
-	peer_reads status && [ "$peer_said" = "status 0" ]
+	peer_reads :exit && [ "$peer_said" = ":exit 0" ]
 }
 
 share_peers_end()

@@ -58,9 +58,9 @@ work_table()
 {
 	local name side ours theirs
 	for name in "${share_rows[@]}"; do
-		ours=$(awk -v row="$name" '$1 == row { print $2 * 1000000 }' "$work/share.holm")
+		ours=$(awk -v row="$name" '$1 == row { printf "%d", $2 * 1000000 }' "$work/share.holm")
 		for side in own host 9p virtiofsd; do
-			theirs=$(awk -v row="$name" '$1 == row { print $2 * 1000000 }' "$work/share.$side" 2>/dev/null)
+			theirs=$(awk -v row="$name" '$1 == row { printf "%d", $2 * 1000000 }' "$work/share.$side" 2>/dev/null)
 			[ -n "$theirs" ] || continue
 			row "share: $(work_what "$name")" "$(ms "$ours")" "$(share_text "$side")" "$(ms "$theirs")" "$(ratio "$ours" "$theirs")" \
 				"$([ "$side" != virtiofsd ] || at_most "virtiofsd," "$ours" "$theirs")"
