@@ -26,7 +26,7 @@ enum {
 	AGAIN_MS = 5000,  /* known watchers */
 	SCAN_MS = 2000,   /* everybody, without a probe */
 	REST_MS = 10,     /* of the probe, at least */
-	REST_FACTOR = 10, /* and this many times what the looks took */
+	REST_FACTOR = 4,  /* and this many times what the looks took */
 	PROCESSES_MAX = 1024,
 	WATCHES_MAX = 65536, /* of all of them */
 	QUEUE_MAX = 65536,

@@ -288,6 +288,22 @@ child_of()
 	return 1
 }
 
+# fsd_workers NAME: the processes that serve the files of a machine's shares; fsd_worker NAME: one of them.
+fsd_workers()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1") || return 1
+	for pid in /proc/[0-9]*; do
+		[ "$(cat "$pid/comm" 2>/dev/null)" = holm-fsd-worker ] || continue
+		! descends "${pid#/proc/}" "$keeper" || echo "${pid#/proc/}"
+	done
+}
+
+fsd_worker()
+{
+	fsd_workers "$1" | grep -m 1 .
+}
+
 # agent_of NAME, init_of NAME: of a machine without a VM. The agent is the first process of a pid namespace below ours, the init of one below that.
 agent_of()
 {

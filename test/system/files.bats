@@ -187,20 +187,6 @@ teardown_file()
 	[ ! -e "$WORLD/x" ]
 }
 
-# fsd_worker NAME: the process that serves the files of a machine's home.
-fsd_worker()
-{
-	local keeper pid
-	keeper=$(keeper_of "$1") || return 1
-	for pid in /proc/[0-9]*; do
-		[ "$(cat "$pid/comm" 2>/dev/null)" = holm-fsd-worker ] || continue
-		descends "${pid#/proc/}" "$keeper" || continue
-		echo "${pid#/proc/}"
-		return 0
-	done
-	return 1
-}
-
 other_worker()
 {
 	local now

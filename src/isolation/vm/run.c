@@ -248,6 +248,7 @@ static void vm_statistics(struct isolation_run *r, struct json_object *into)
 
 const struct isolation_ops isolation_vm = {
 	.name = "vm",
+	.tells_changes = 1,
 	.start = vm_start,
 	.describe = vm_describe,
 	.resolv = vm_resolv,
