@@ -149,11 +149,12 @@ is_free()
 	./lock own f 0 0 holm machine run ./lock own f 0 0 true
 }
 
+# Who takes a lock waits for it, as who looks whether it is taken has it for a moment.
 @test "with share-locks=host they hold on both sides" {
 	touch db
 	create locks busybox --share-locks host
 	# Ranges that the host has.
-	./lock db w 10 5 sleep 1000 3>&- &
+	./lock -w db w 10 5 sleep 1000 3>&- &
 	local holder=$!
 	until_true 10 is_locked db 12
 	run in_machine locks ./lock db w 14 1 true
@@ -167,7 +168,7 @@ is_free()
 	wait "$waiter"
 	[ -e waited ]
 	# Ranges that somebody inside has, until the process ends.
-	in_machine locks sh -c 'echo $$ >pid; exec ./lock db w 0 10 sleep 1000' 3>&- &
+	in_machine locks sh -c 'echo $$ >pid; exec ./lock -w db w 0 10 sleep 1000' 3>&- &
 	waiter=$!
 	until_true 60 is_locked db 9
 	is_free db 10
@@ -176,7 +177,7 @@ is_free()
 	wait "$waiter" || true
 	# Whole files, and a wait for the host.
 	run ! ./lock db f 0 0 holm machine run -n locks ./lock db f 0 0 true
-	in_machine locks sh -c 'echo $$ >pid; exec ./lock db f 0 0 sleep 1000' 3>&- &
+	in_machine locks sh -c 'echo $$ >pid; exec ./lock -w db f 0 0 sleep 1000' 3>&- &
 	waiter=$!
 	until_true 60 whole_is_locked db
 	as_root locks kill -KILL "$(cat pid)"
