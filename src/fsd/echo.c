@@ -54,6 +54,11 @@ int echo_serve(struct request *r, int (*handle)(struct request *r))
 {
 	uint32_t opcode = r->header.opcode;
 	struct watch_table *t = r->share->events ? &r->share->events->watches : NULL;
+	/* What it is about to be told of names must not get in the way of what has happened to them (names.c). */
+	if (t && (opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && r->inode->watch) {
+		watch_read(t);
+		events_wake(r->share->events);
+	}
 	if (!t || t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
 		return handle(r);
 	watch_read(t);

@@ -34,9 +34,22 @@ static int is_state(const struct event *e)
 	return e->operation == SHARE_MODIFY || e->operation == SHARE_ATTRIB || e->operation == SHARE_CLOSE_WRITE;
 }
 
+int event_is_about(const struct event *e, uint64_t node, const char *name)
+{
+	return (e->node == node && streq(e->name, name)) || (e->name2 && e->node2 == node && streq(e->name2, name));
+}
+
 static int is_about(const struct event *e, const struct event *other)
 {
-	return (e->node == other->node && streq(e->name, other->name)) || (e->name2 && e->node2 == other->node && streq(e->name2, other->name));
+	return event_is_about(e, other->node, other->name);
+}
+
+int event_queue_has(const struct event_queue *q, uint64_t node, const char *name)
+{
+	const struct event *e = q->first;
+	while (e && !event_is_about(e, node, name))
+		e = e->next;
+	return e != NULL;
 }
 
 /* Whether e, a state or a removal, waits already. */

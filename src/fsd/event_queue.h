@@ -32,4 +32,7 @@ int event_queue_add(struct event_queue *q, struct event *e);
 void event_queue_put_back(struct event_queue *q, struct event *e);
 /* The oldest one, for free(3); NULL when there is none. */
 struct event *event_queue_take(struct event_queue *q);
+int event_is_about(const struct event *e, uint64_t node, const char *name);
+/* Whether an event about this name waits. */
+int event_queue_has(const struct event_queue *q, uint64_t node, const char *name);
 void event_queue_clear(struct event_queue *q);

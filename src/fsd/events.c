@@ -52,6 +52,14 @@ void events_add(struct events *e, struct event *event)
 	events_wake(e);
 }
 
+int events_are_pending(const struct events *e, uint64_t node, const char *name)
+{
+	const struct event *armed = e->armed.event;
+	const struct watch_moved *moved = &e->watches.moved;
+	return (armed && event_is_about(armed, node, name)) || event_queue_has(&e->queue, node, name) ||
+	       (moved->cookie && moved->node == node && streq(moved->name, name));
+}
+
 static void on_happened(struct event *event, void *data)
 {
 	events_add(data, event);

@@ -52,5 +52,7 @@ void events_reset(struct events *e);
 void events_receive(struct events *e, const void *payload, size_t size);
 /* Something has changed: goes on in the loop's turn. */
 void events_wake(struct events *e);
+/* Whether something is still to be told of a name in a directory: the guest should not keep what it is told of it now. */
+int events_are_pending(const struct events *e, uint64_t node, const char *name);
 /* Another event; taken. */
 void events_add(struct events *e, struct event *event);

@@ -7,9 +7,17 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "fsd/events.h"
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
 #include "fsd/shared.h"
+
+/* What the host has changed and the guest has not been told of would not be told any more if the guest kept what it saw of the name. */
+static void shorten(const struct share *s, const struct inode *parent, const char *name, struct fuse_entry_out *out)
+{
+	if (parent->watch && s->events && events_are_pending(s->events, parent->nodeid, name))
+		out->entry_valid = out->entry_valid_nsec = 0;
+}
 
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
 {
@@ -24,6 +32,7 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	if (r < 0)
 		return r;
 	entry_fill(s, i, &st, ret);
+	shorten(s, parent, name, ret);
 	if (ret_inode)
 		*ret_inode = i;
 	return 0;
@@ -61,6 +70,7 @@ int fuse_lookup(struct request *r)
 	/* The guest may remember for a while that there is nothing. */
 	struct fuse_entry_out none;
 	entry_fill(r->share, NULL, NULL, &none);
+	shorten(r->share, r->inode, name, &none);
 	return request_reply(r, &none, sizeof none);
 }
 

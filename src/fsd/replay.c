@@ -29,13 +29,14 @@ struct present {
 static int look(struct share *s, uint64_t node, const char *name, struct present *ret)
 {
 	*ret = (struct present){.directory = inode_find(&s->inodes, node), .name = name};
-	int directory = ret->directory ? inode_directory_fd(&s->inodes, ret->directory) : -ESTALE;
-	int r = directory < 0 ? directory : share_check_name(s, ret->directory, name, HIDDEN_LOOK);
+	int r = ret->directory ? share_check_name(s, ret->directory, name, HIDDEN_LOOK) : -ESTALE;
 	if (r < 0)
 		return r;
-	r = inode_statx(directory, name, &ret->st);
+	/* A directory that has gone has nothing in it: that is still to be told of what was. */
+	int directory = inode_directory_fd(&s->inodes, ret->directory);
+	r = directory < 0 ? directory : inode_statx(directory, name, &ret->st);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r == -ENOENT || r == -ESTALE ? 0 : r;
 	if (share_is_hidden(s, &ret->st))
 		return -ENOENT;
 	ret->exists = 1;
@@ -357,6 +358,19 @@ static int replay_open(struct request *r, struct armed *a)
 	return request_reply(r, &out, sizeof out);
 }
 
+/* The directory of the event may be gone by now. */
+static int replay_getattr(struct request *r, const struct armed *a, int (*handle)(struct request *r))
+{
+	int result = handle(r);
+	if (result != -ESTALE || (r->header.nodeid != a->event->node && r->header.nodeid != a->event->node2))
+		return result;
+	struct fuse_attr_out out = {0};
+	struct statx st;
+	describe(r->share, r->inode, &st);
+	attributes_fill(r->share, r->inode, &st, &out.attr);
+	return request_reply(r, &out, sizeof out);
+}
+
 static int is_writing(const struct request *r)
 {
 	struct fuse_open_in in;
@@ -378,6 +392,8 @@ int replay_serve(struct request *r, int (*handle)(struct request *r), int mutate
 	switch (r->header.opcode) {
 	case FUSE_LOOKUP:
 		return a ? replay_lookup(r, a, handle) : handle(r);
+	case FUSE_GETATTR:
+		return a ? replay_getattr(r, a, handle) : handle(r);
 	case FUSE_OPEN:
 		if (!is_writing(r))
 			return handle(r);

@@ -211,6 +211,63 @@ static void test_watched_itself(void **state)
 	agent_quiet(w->a);
 }
 
+/* A tree that is watched goes while it is still being told of: every part of it is. */
+static void test_tree_removed(void **state)
+{
+	struct world *w = *state;
+	struct fake *f = w->f;
+	struct fuse_getattr_in get = {0};
+	f->share.inodes.max_fds = 0; /* nothing keeps a directory that has gone */
+	assert_int_equal(mkdirat(f->directory, "d/sub", 0755), 0);
+	agent_see(w->a, SHARE_CREATE, w->d, "sub");
+	uint64_t sub = lookup(f, w->d, "sub");
+	agent_watch(w->a, sub, EVERYTHING);
+	assert_int_equal(mkdirat(f->directory, "d/sub/deep", 0755), 0);
+	agent_see(w->a, SHARE_CREATE, sub, "deep");
+	agent_watch(w->a, lookup(f, sub, "deep"), EVERYTHING);
+	assert_int_equal(unlinkat(f->directory, "d/sub/deep", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(f->directory, "d/sub", AT_REMOVEDIR), 0);
+	agent_expect(w->a, SHARE_REMOVE, sub, "deep");
+	assert_int_equal(fuse(f, FUSE_GETATTR, sub, PART(get)), -ESTALE);
+	f->pid = REPLAYER;
+	assert_int_equal(fuse(f, FUSE_GETATTR, sub, PART(get)), 0);
+	assert_true(S_ISDIR(REPLY(f, struct fuse_attr_out)->attr.mode));
+	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid, 0);
+	f->pid = 0;
+	assert_int_equal(agent_replay(w->a), 0);
+	agent_done(w->a, 0);
+	agent_see(w->a, SHARE_REMOVE, w->d, "sub");
+	assert_int_equal(w->a->shown.nodeid, sub);
+	agent_quiet(w->a);
+}
+
+/* What is still to be told is not to be kept: neither that a name is not there any more, nor that it is. */
+static void test_not_kept(void **state)
+{
+	struct world *w = *state;
+	struct fake *f = w->f;
+	assert_int_equal(mkdirat(f->directory, "d/sub", 0755), 0);
+	assert_true(lookup(f, w->d, "sub") > 1); /* before the loop has seen anything */
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 0);
+	agent_see(w->a, SHARE_CREATE, w->d, "sub");
+	assert_true(lookup(f, w->d, "sub") > 1);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 1);
+	assert_int_equal(unlinkat(f->directory, "d/sub", AT_REMOVEDIR), 0);
+	assert_int_equal(lookup(f, w->d, "sub"), 0);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 0);
+	agent_see(w->a, SHARE_REMOVE, w->d, "sub");
+	assert_int_equal(lookup(f, w->d, "sub"), 0);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 1);
+	host_write(f, "unwatched/x", "");
+	host_rename(f, "unwatched/x", "d/x");
+	agent_see(w->a, SHARE_CREATE, w->d, "x");
+	host_rename(f, "d/x", "unwatched/x");
+	assert_int_equal(lookup(f, w->d, "x"), 0); /* one half of a rename, so far */
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->entry_valid, 0);
+	agent_see(w->a, SHARE_REMOVE, w->d, "x");
+	agent_quiet(w->a);
+}
+
 static void test_rename(void **state)
 {
 	struct world *w = *state;
@@ -422,6 +479,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watched_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tree_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_races, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
