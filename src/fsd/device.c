@@ -49,6 +49,8 @@ struct device {
 	struct vhost_device vhost;
 	struct worker worker;
 	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
+	struct source *pins_source; /* armed while files are held */
+	int pins_armed;
 	struct slot *free_slots;
 	struct pace pace;
 	/* Requests for locks that others have, the longest waiting first. */
@@ -183,6 +185,24 @@ static void report_broken(struct vhost_queue *q)
 		(void)!write(q->error, &one, sizeof one);
 }
 
+/* Nothing is held longer than it should be only because the guest asks for nothing more. */
+static void on_pins_due(struct source *source, void *data)
+{
+	struct device *d = data;
+	uint64_t next = pins_trim(&d->share->inodes.pins);
+	d->pins_armed = next != 0;
+	if (next)
+		(void)source_set_timer(source, next);
+}
+
+static void watch_pins(struct device *d)
+{
+	if (d->pins_armed || !d->share->inodes.pins.count)
+		return;
+	d->pins_armed = 1;
+	(void)source_set_timer(d->pins_source, clock_now_ms() + PINS_MS);
+}
+
 /* Carries out the request whose chain is in the slot. */
 static void serve(struct device *d, unsigned index, struct slot *s)
 {
@@ -197,6 +217,7 @@ static void serve(struct device *d, unsigned index, struct slot *s)
 		complete(d, s);
 	if (d->waiting && d->lock_releases != d->share->locks.released)
 		retry_locks(d, 0);
+	watch_pins(d);
 }
 
 /* Before anything else: what a worker that died took and did not answer. 0 or -EPROTO. */
@@ -353,6 +374,8 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 		r = loop_add_timer(l, UINT64_MAX, on_retry, d, &d->retry);
 	if (r == 0)
 		r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source);
+	if (r == 0)
+		r = loop_add_timer(l, UINT64_MAX, on_pins_due, d, &d->pins_source);
 	if (r < 0) {
 		device_free(d);
 		return r;
@@ -374,6 +397,7 @@ void device_free(struct device *d)
 	source_free(d->socket_source);
 	source_free(d->worker_source);
 	source_free(d->retry);
+	source_free(d->pins_source);
 	for (unsigned n = 0; n < VHOST_QUEUES; n++)
 		source_free(d->kick_sources[n]);
 	vhost_device_done(&d->vhost);

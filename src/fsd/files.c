@@ -33,14 +33,33 @@ enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
 enum { TOLD_JUST_NOW_MS = 20 };
 #define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
-/* Opens it by its name; as yet it may be another file. */
-static int open_by_name(struct share *s, struct inode *i, int flags)
+static int open_by_name(struct share *s, struct inode *i, int flags, struct statx *ret)
 {
 	if (!i->parent)
 		return -ESTALE;
 	int directory = inode_directory_fd(&s->inodes, i->parent);
-	int fd = directory < 0 ? directory : inode_open_name(directory, inode_name(i), (uint64_t)flags, 0);
-	return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
+	if (directory < 0)
+		return directory;
+	AUTO_FD int fd = inode_open_name(directory, inode_name(i), (uint64_t)flags, 0);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
+	int r = inode_statx(fd, "", ret);
+	if (r == 0)
+		r = inode_check(i, ret);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* By an O_PATH descriptor of the very file. */
+static int open_held(struct share *s, const struct inode *i, int held, int flags, struct statx *ret)
+{
+	char path[PROC_PATH_SIZE];
+	AUTO_FD int fd = open(share_proc_path(s, held, path), flags);
+	if (fd < 0)
+		return -errno;
+	int r = inode_statx(fd, "", ret);
+	if (r == 0)
+		r = inode_check(i, ret);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
@@ -49,18 +68,10 @@ int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
 		return i->type == S_IFDIR ? -EISDIR : i->type == S_IFLNK ? -ELOOP : -ENXIO;
 	/* O_NONBLOCK: whatever the name has become, opening it must not wait. */
 	flags = (flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	char path[PROC_PATH_SIZE];
-	AUTO_FD int fd = -1;
-	if (i->fd < 0)
-		fd = open_by_name(s, i, flags);
-	else if ((fd = open(share_proc_path(s, i->fd, path), flags)) < 0)
-		fd = -errno;
-	if (fd < 0)
-		return fd;
-	int r = inode_statx(fd, "", ret);
-	if (r == 0)
-		r = inode_check(i, ret);
-	return r < 0 ? r : TAKE_FD(fd);
+	if (i->fd >= 0)
+		return open_held(s, i, i->fd, flags, ret);
+	int fd = open_by_name(s, i, flags, ret), held = fd < 0 ? pins_find(&s->inodes.pins, i->nodeid) : -1;
+	return held < 0 ? fd : open_held(s, i, held, flags, ret);
 }
 
 static int access_wanted(const struct share *s, int flags)

@@ -41,7 +41,7 @@ int fuse_symlink(struct request *r);
 int fuse_mknod(struct request *r);
 int fuse_mkdir(struct request *r);
 int fuse_link(struct request *r);
-/* Notes a name that exists now and fills the entry; the guest has one lookup more. */
+/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row. */
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);
 
 /* rename.c */

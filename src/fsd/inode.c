@@ -121,6 +121,7 @@ void inode_table_trim(struct inode_table *t)
 {
 	while (t->cached_fds > t->max_fds)
 		drop_fd(t, t->oldest);
+	(void)pins_trim(&t->pins);
 }
 
 /* --- records --- */
@@ -259,6 +260,7 @@ void inode_table_set_max(struct inode_table *t, size_t max_count)
 void inode_table_reset(struct inode_table *t)
 {
 	struct inode_records *r = t->records;
+	pins_clear(&t->pins);
 	for (uint32_t slot = 1; slot < r->used; slot++)
 		if (r->items[slot].nodeid)
 			record_free(t, &r->items[slot]);
@@ -528,6 +530,18 @@ int inode_directory_fd(struct inode_table *t, struct inode *i)
 	return i->fd;
 }
 
+void inode_hold(struct inode_table *t, struct inode *i, int fd)
+{
+	if (i->fd >= 0)
+		fd_close(fd);
+	else if (i->type == S_IFDIR && i->place) {
+		i->fd = fd;
+		t->cached_fds++;
+		lru_add(t, i);
+	} else
+		pins_add(&t->pins, i->nodeid, fd);
+}
+
 int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
 {
 	*ret_owned = -1;
@@ -542,9 +556,9 @@ int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
 		return directory;
 	/* O_PATH with O_NOFOLLOW opens a symlink itself, which RESOLVE_NO_SYMLINKS allows for the last component. */
 	AUTO_FD int fd = inode_open_name(directory, inode_name(i), O_PATH, 0);
-	if (fd < 0)
-		return fd == -ENOENT ? -ESTALE : fd;
-	int r = inode_check_fd(i, fd);
+	int r = fd < 0 ? fd : inode_check_fd(i, fd);
+	if (r == -ENOENT || r == -ESTALE)
+		return pins_find(&t->pins, i->nodeid);
 	if (r < 0)
 		return r;
 	return *ret_owned = TAKE_FD(fd);
@@ -562,7 +576,10 @@ int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
 	if (directory < 0)
 		return directory;
 	int r = inode_statx(directory, inode_name(i), st);
-	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r;
-	return inode_check(i, st);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && inode_check(i, st) == 0)
+		return 0;
+	int pinned = pins_find(&t->pins, i->nodeid);
+	return pinned < 0 ? pinned : inode_statx(pinned, "", st);
 }

@@ -7,6 +7,7 @@
 
 #include "base/macros.h"
 #include "fsd/owners.h"
+#include "fsd/pins.h"
 #include "fsd/place.h"
 #include "fsd/record.h"
 
@@ -72,6 +73,7 @@ struct inode_table {
 	struct inode *root;
 	void (*watched_gone)(struct watch *w, void *data); /* a record that is watched is about to go; NULL when none is */
 	void *watched_data;
+	struct pins pins;
 };
 
 /* root is a descriptor of the shared directory (taken). There is room for max_count records, or fewer where the host has not that much
@@ -115,6 +117,8 @@ int inode_directory_fd(struct inode_table *t, struct inode *i);
 int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
 /* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0 or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
+/* Keeps a descriptor of the file (O_PATH; taken) for a moment, so that it can be used without its name (pins.h). */
+void inode_hold(struct inode_table *t, struct inode *i, int fd);
 /* Checks that st, or a descriptor, is of this very file: 0, -ESTALE, -errno. */
 int inode_check(const struct inode *i, const struct statx *st);
 int inode_check_fd(const struct inode *i, int fd);

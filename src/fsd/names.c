@@ -19,12 +19,24 @@ static void shorten(const struct share *s, const struct inode *parent, const cha
 		out->entry_valid = out->entry_valid_nsec = 0;
 }
 
+/* What a name stands for now; *ret_held is a descriptor of that very file when there should be one, else negative. */
+static int look(struct share *s, struct inode *parent, const char *name, int hold, struct statx *st, int *ret_held)
+{
+	int directory = inode_directory_fd(&s->inodes, parent);
+	if (directory < 0)
+		return directory;
+	*ret_held = hold && pins_are_wanted(&s->inodes.pins) ? inode_open_name(directory, name, O_PATH, 0) : -EBADF;
+	if (*ret_held == -ENOENT)
+		return -ENOENT;
+	return *ret_held >= 0 ? inode_statx(*ret_held, "", st) : inode_statx(directory, name, st);
+}
+
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
 {
 	struct statx st;
 	struct inode *i;
-	int directory = inode_directory_fd(&s->inodes, parent);
-	int r = directory < 0 ? directory : inode_statx(directory, name, &st);
+	AUTO_FD int held = -1;
+	int r = look(s, parent, name, ret_inode != NULL, &st, &held);
 	if (r == 0 && share_is_hidden(s, &st))
 		r = -ENOENT;
 	if (r == 0)
@@ -33,6 +45,8 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 		return r;
 	entry_fill(s, i, &st, ret);
 	shorten(s, parent, name, ret);
+	if (held >= 0)
+		inode_hold(&s->inodes, i, TAKE_FD(held));
 	if (ret_inode)
 		*ret_inode = i;
 	return 0;

@@ -397,6 +397,8 @@ int request_serve(struct request *r)
 		r->written = 0;
 	else if (result < 0)
 		reply_error(r, result);
+	if (result == -ESTALE)
+		pins_want(&r->share->inodes.pins);
 	inode_table_trim(&r->share->inodes);
 	return 0;
 }

@@ -300,6 +300,16 @@ static void test_times_and_size(void **state)
 	assert_int_equal(change(f, 1, (struct fuse_setattr_in){.valid = FATTR_SIZE}), -EISDIR);
 }
 
+/* As if more than two seconds had passed. */
+static void forget_pins(struct fake *f)
+{
+	struct pins *p = &f->share.inodes.pins;
+	p->wanted_until_ms = 0;
+	for (int n = 0; n < PINS_MAX; n++)
+		p->items[n].until_ms = 0;
+	assert_int_equal(pins_trim(p), 0);
+}
+
 /* The host replaces a file behind the guest's back: the guest is told to look again, and never gets the wrong one. */
 static void test_host_changes(void **state)
 {
@@ -316,12 +326,69 @@ static void test_host_changes(void **state)
 	assert_int_equal(host_stat(f, "f").st_size, 5);
 	uint64_t again = lookup(f, 1, "f");
 	assert_true(again && again != node);
+	forget_pins(f);
 	/* Moved: found at its new place after a lookup there, under the same id. */
 	mkdirat(f->directory, "d", 0755);
 	renameat(f->directory, "f", f->directory, "d/g");
 	assert_int_equal(fuse(f, FUSE_GETATTR, again, PART(in)), -ESTALE);
 	assert_int_equal(lookup(f, lookup(f, 1, "d"), "g"), again);
 	assert_int_equal(attributes(f, again).size, 5);
+}
+
+static void host_replace(struct fake *f, const char *name, const char *text)
+{
+	host_write(f, "new", text);
+	assert_int_equal(renameat(f->directory, "new", f->directory, name), 0);
+}
+
+/* The host gives a name to another file between any two requests: the guest is sent back once, then it can use what it looked up. */
+static void test_host_changes_all_the_time(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_getattr_in in = {0};
+	uint64_t fh = 0;
+	host_write(f, "f", "1");
+	uint64_t node = lookup(f, 1, "f");
+	host_replace(f, "f", "22");
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), -ESTALE);
+	node = lookup(f, 1, "f");
+	host_replace(f, "f", "333");
+	assert_int_equal(attributes(f, node).size, 2);
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
+	struct fuse_read_in read = {.fh = fh, .size = 100};
+	assert_int_equal(fuse(f, FUSE_READ, node, PART(read)), 0);
+	assert_int_equal(f->reply_size, 2);
+	assert_memory_equal(f->reply, "22", 2);
+	/* Not what it is now either: that is another file. */
+	assert_int_equal(change(f, node, (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600}), 0);
+	assert_int_equal(host_stat(f, "f").st_mode & 0777, 0644);
+	/* A symlink, a file that became a directory, a directory that was replaced. */
+	assert_int_equal(symlinkat("target", f->directory, "f.link"), 0);
+	uint64_t link = lookup(f, 1, "f.link");
+	unlinkat(f->directory, "f.link", 0);
+	assert_int_equal(fuse(f, FUSE_READLINK, link, NONE), 0);
+	node = lookup(f, 1, "f");
+	unlinkat(f->directory, "f", 0);
+	mkdirat(f->directory, "f", 0755);
+	assert_int_equal(open_file(f, node, O_RDWR, &fh), 0);
+	uint64_t directory = lookup(f, 1, "f");
+	unlinkat(f->directory, "f", AT_REMOVEDIR);
+	mkdirat(f->directory, "f", 0755);
+	assert_int_equal(make_directory(f, directory, "x", 0755), -ENOENT);
+	/* Only for a moment, and no more than so many. */
+	host_write(f, "f2", "1");
+	node = lookup(f, 1, "f2");
+	unlinkat(f->directory, "f2", 0);
+	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
+	for (int n = 0; n < PINS_MAX; n++) {
+		host_write(f, "other", "");
+		assert_true(lookup(f, 1, "other") > 1);
+		unlinkat(f->directory, "other", 0);
+	}
+	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), -ESTALE);
+	assert_int_equal(f->share.inodes.pins.count, PINS_MAX);
+	forget_pins(f);
+	assert_int_equal(f->share.inodes.pins.count, 0);
 }
 
 static struct strv components(const char *path)
@@ -430,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_and_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_changes_all_the_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_not_there_yet, setup, teardown),
 	};
