@@ -176,8 +176,8 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 	handled.scoped = version >= 6 ? SCOPE_ALL : 0;
 	uint64_t allowed = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	if (!read_only)
-		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
-						ACCESS_FS_IOCTL_DEV);
+		/* Of character devices 0:0 can be made without a capability, and no other. */
+		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
 	struct landlock_path_beneath_attr rule = {.allowed_access = allowed, .parent_fd = root};
 	size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
 	AUTO_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);

@@ -160,8 +160,10 @@ int fuse_mknod(struct request *r)
 	size_t offset = sizeof in;
 	memcpy(&in, r->body, sizeof in);
 	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
-	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
-		return -EPERM; /* devices are the host's business */
+	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was removed, and everybody may make it. */
+	int whiteout = type == S_IFCHR && in.rdev == 0;
+	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && !whiteout)
+		return -EPERM;
 	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
 	if (directory < 0)
 		return directory;

@@ -176,7 +176,7 @@ static int move(struct request *r, struct named *from, struct named *to, uint32_
 static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
 {
 	struct share *s = r->share;
-	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return -EINVAL;
 	CLEANUP(named_done)
 	struct named from = {.parent = r->inode, .keep = -1},

@@ -343,11 +343,12 @@ static int decode(struct request *r, const struct operation **ret)
 }
 
 /* Root inside may open a file of mode 0444 for writing, as root may everywhere. The guest's kernel let it; what is in the way is that the
- * host user may not. Nobody else's request gets this far, unless the mode changed on the host a moment ago. */
+ * host user may not. Nobody else's request gets this far, unless the mode changed on the host a moment ago; or the guest has user
+ * namespaces with roots of their own (rootless containers), for which a share with records is meant. */
 static int carry_out_for_root(struct request *r, const struct operation *o)
 {
 	const struct share_settings *s = &r->share->settings;
-	if (r->header.uid != 0 || !s->ignore_modes || s->ignore_modes(1) < 0)
+	if ((r->header.uid != 0 && !s->keep_records) || !s->ignore_modes || s->ignore_modes(1) < 0)
 		return -EACCES;
 	int result = o->handle(r);
 	(void)s->ignore_modes(0);

@@ -163,6 +163,23 @@ static void exchange_check(struct run *r)
 	check_content(r, r->node, r->fh, "text");
 }
 
+static void whiteout_request(struct run *r)
+{
+	struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_WHITEOUT};
+	begin(r, FUSE_RENAME2, 1);
+	put(r, &in, sizeof in);
+	put_text(r, "new");
+	put_text(r, "f");
+}
+
+static void whiteout_check(struct run *r)
+{
+	assert_int_equal(r->error, 0);
+	assert_true(S_ISCHR(host_stat(r->f, "new").st_mode));
+	assert_int_equal(lookup(r->f, 1, "f"), r->other);
+	check_nameless(r);
+}
+
 static const struct scenario scenarios[] = {
 	{"lookup", prepare_closed_file, lookup_request, lookup_check},
 	{"mkdir", NULL, mkdir_request, mkdir_check},
@@ -173,6 +190,7 @@ static const struct scenario scenarios[] = {
 	{"rmdir", rmdir_prepare, rmdir_request, rmdir_check},
 	{"rename over an open file", rename_prepare, rename_request, rename_check},
 	{"exchange", rename_prepare, exchange_request, exchange_check},
+	{"rename leaving a whiteout", rename_prepare, whiteout_request, whiteout_check},
 };
 
 static void test_deaths(void **state)

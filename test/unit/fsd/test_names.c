@@ -161,6 +161,14 @@ static void test_make_and_remove(void **state)
 	assert_int_equal(make_node(f, d, "sock", S_IFSOCK | 0640), 0);
 	assert_int_equal(make_node(f, d, "chr", S_IFCHR | 0640), -EPERM);
 	assert_int_equal(make_node(f, d, "blk", S_IFBLK | 0640), -EPERM);
+	struct fuse_mknod_in whiteout = {.mode = S_IFCHR};
+	assert_int_equal(fuse3(f, FUSE_MKNOD, d, PART(whiteout), TEXT("whiteout"), NONE), 0);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->attr.mode, S_IFCHR);
+	assert_int_equal(REPLY(f, struct fuse_entry_out)->attr.rdev, 0);
+	assert_true(S_ISCHR(host_stat(f, "d/whiteout").st_mode));
+	assert_int_equal(fuse(f, FUSE_UNLINK, d, TEXT("whiteout")), 0);
+	whiteout.mode = S_IFBLK;
+	assert_int_equal(fuse3(f, FUSE_MKNOD, d, PART(whiteout), TEXT("blk"), NONE), -EPERM);
 	assert_true(S_ISFIFO(host_stat(f, "d/fifo").st_mode));
 	uint64_t fh, fifo = lookup(f, d, "fifo");
 	assert_int_equal(open_file(f, fifo, O_RDONLY, &fh), -ENXIO); /* and does not wait for a writer */
@@ -209,7 +217,14 @@ static void test_rename(void **state)
 	assert_int_equal(attributes(f, y).size, 4);
 	assert_int_equal(lookup(f, lookup(f, a, "b2"), "y"), y);
 	assert_int_equal(rename_name(f, 1, "a", b, "loop", 0), -EINVAL);
-	assert_int_equal(rename_name(f, 1, "a", 1, "w", 4), -EINVAL); /* RENAME_WHITEOUT makes a device */
+	assert_int_equal(rename_name(f, 1, "a", 1, "w", 6), -EINVAL); /* with RENAME_EXCHANGE there is nothing to mark */
+	assert_int_equal(rename_name(f, 1, "a", 1, "w", 8), -EINVAL);
+	host_write(f, "z", "zzz");
+	uint64_t z = lookup(f, 1, "z");
+	assert_int_equal(rename_name(f, 1, "z", 1, "z2", 4), 0); /* RENAME_WHITEOUT */
+	assert_int_equal(lookup(f, 1, "z2"), z);
+	assert_int_equal(attributes(f, lookup(f, 1, "z")).mode & S_IFMT, S_IFCHR);
+	assert_true(lookup(f, 1, "z") != z);
 	assert_int_equal(rename_name(f, 1, "none", 1, "w", 0), -ENOENT);
 	struct fuse_rename_in in = {.newdir = 12345};
 	assert_int_equal(fuse3(f, FUSE_RENAME, 1, PART(in), TEXT("a"), TEXT("c")), -ESTALE);
