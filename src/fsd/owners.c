@@ -25,6 +25,7 @@
 
 const char owners_no_path[1] = "";
 
+enum { START_MS = 30000 };
 enum question_kind { WHOSE = 1, CHANGE_GROUP = 2 };
 
 struct question {
@@ -90,15 +91,37 @@ static void answer_questions(const struct owners *o, int may_change)
 static void run(const struct owners *o, pid_t parent, int may_change, int (*confine)(int may_change, struct error **err))
 {
 	AUTO_ERROR struct error *err = NULL;
+	const struct answer ready = {0};
 	(void)prctl(PR_SET_NAME, "holm-fsd-owners");
 	int r = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ? -ESRCH : 0;
 	if (r == 0 && confine)
 		r = confine(may_change, &err);
+	if (r == 0 && send(o->answering, &ready, sizeof ready, MSG_NOSIGNAL) < 0)
+		r = -errno;
 	if (r < 0)
 		log_error("the process that knows whose files are: %s", error_text(err, r));
 	else
 		answer_questions(o, may_change);
 	_exit(r < 0 ? EXIT_HOLM : 0);
+}
+
+/* The answer to the last question: 0, -ETIMEDOUT, -ESRCH when the process is gone. */
+static int wait_for_answer(const struct owners *o, uint64_t in_ms, struct answer *ret)
+{
+	struct pollfd wait[2] = {{.fd = o->asking, .events = POLLIN}, {.fd = o->process, .events = POLLIN}};
+	for (uint64_t deadline = clock_deadline(in_ms);;) {
+		int r = poll(wait, 2, clock_left_ms(deadline));
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r > 0 && wait[0].revents) {
+			ssize_t n = recv(o->asking, ret, sizeof *ret, MSG_DONTWAIT);
+			if (n == (ssize_t)sizeof *ret && ret->sequence == o->shared->sequence)
+				return 0;
+		} else if (r > 0)
+			return -ESRCH;
+		if (clock_left_ms(deadline) == 0)
+			return -ETIMEDOUT;
+	}
 }
 
 static uint32_t read_id(const char *path)
@@ -139,6 +162,13 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 		owners_stop(o);
 		return error_set_errno(err, r, "cannot start a process");
 	}
+	/* Until then it opens and closes descriptors of its own, and in a common table their numbers could become those of others'. */
+	struct answer ready;
+	r = wait_for_answer(o, START_MS, &ready);
+	if (r < 0) {
+		owners_stop(o);
+		return error_set_errno(err, r, "the process that knows whose files are");
+	}
 	return 0;
 }
 
@@ -170,25 +200,6 @@ static int give_up(struct owners *o, int error)
 	return error;
 }
 
-/* The answer to the last question: 0, -ETIMEDOUT, -ESRCH when the process is gone. */
-static int wait_for_answer(struct owners *o, struct answer *ret)
-{
-	struct pollfd wait[2] = {{.fd = o->asking, .events = POLLIN}, {.fd = o->process, .events = POLLIN}};
-	for (uint64_t deadline = clock_deadline(OWNERS_TIMEOUT_MS);;) {
-		int r = poll(wait, 2, clock_left_ms(deadline));
-		if (r < 0 && errno != EINTR)
-			return -errno;
-		if (r > 0 && wait[0].revents) {
-			ssize_t n = recv(o->asking, ret, sizeof *ret, MSG_DONTWAIT);
-			if (n == (ssize_t)sizeof *ret && ret->sequence == o->shared->sequence)
-				return 0;
-		} else if (r > 0)
-			return -ESRCH;
-		if (clock_left_ms(deadline) == 0)
-			return -ETIMEDOUT;
-	}
-}
-
 static int ask(struct owners *o, struct question *q, struct answer *ret)
 {
 	struct owners_shared *s = o->shared;
@@ -196,7 +207,7 @@ static int ask(struct owners *o, struct question *q, struct answer *ret)
 		return -ESRCH;
 	q->sequence = ++s->sequence;
 	ssize_t n = send(o->asking, q, sizeof *q, MSG_NOSIGNAL | MSG_DONTWAIT);
-	int r = n < 0 ? -errno : wait_for_answer(o, ret);
+	int r = n < 0 ? -errno : wait_for_answer(o, OWNERS_TIMEOUT_MS, ret);
 	return r < 0 ? give_up(o, r) : ret->result;
 }
 

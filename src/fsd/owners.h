@@ -28,8 +28,8 @@ struct owners {
 /* A path of no letters, the only one that the process can name. */
 extern const char owners_no_path[1];
 
-/* Starts the process, before a user namespace is entered; with may_change it can change groups. `confine` is called in it (NULL: not at all).
- * 0 or -errno. The process ends with its parent. */
+/* Starts the process, before a user namespace is entered, and waits until it has no descriptors of its own in the common table. With
+ * may_change it can change groups. `confine` is called in it (NULL: not at all). 0 or -errno. The process ends with its parent. */
 int owners_start(struct owners *o, int may_change, int (*confine)(int may_change, struct error **err), struct error **err);
 void owners_stop(struct owners *o);
 /* Whose the file of a descriptor (of any kind) is: 0; -errno when nobody answers in time, which is logged once. */

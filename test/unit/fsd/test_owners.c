@@ -2,6 +2,7 @@
  * Whose the files are that an ordinary user shares: holm-fsd as it is installed, started by root as somebody else, who is in one more group.
  * In its user namespace all ids but two mean nothing. */
 #include <grp.h>
+#include <time.h>
 
 #include "fake_machine.h"
 #include "fsd/owners.h"
@@ -231,6 +232,42 @@ static void test_no_answer(void **state)
 	check_owner(m, "mine", 4242, 4243);
 }
 
+static unsigned count_descriptors(void)
+{
+	unsigned count = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static int confine_slowly(int may_change, struct error **err)
+{
+	struct timespec wait = {.tv_nsec = 100000000};
+	AUTO_FD int fd = open("/", O_PATH | O_CLOEXEC);
+	nanosleep(&wait, NULL);
+	return fd < 0 ? -errno : 0;
+}
+
+/* What it opens while it confines itself is in the common table: nobody may go on before it is gone, and take the number for something else. */
+static void test_start(void **state)
+{
+	struct owners o;
+	struct owner owner = {1, 1};
+	unsigned before = count_descriptors();
+	assert_int_equal(owners_start(&o, 0, confine_slowly, NULL), 0);
+	assert_int_equal(count_descriptors(), before + 4);
+	AUTO_FD int fd = open("/", O_PATH | O_CLOEXEC);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(owners_ask(&o, fd, &owner), 0);
+	assert_int_equal(owner.uid, st.st_uid);
+	assert_int_equal(owner.gid, st.st_gid);
+	assert_int_equal(owners_ask(&o, 1023, &owner), -EBADF);
+	assert_int_equal(owners_change_group(&o, fd, st.st_gid), -EINVAL); /* it was not asked for */
+	owners_stop(&o);
+	assert_int_equal(count_descriptors(), before + 1);
+}
+
 static void test_confinement(void **state)
 {
 	struct machine *m = wanted(state);
@@ -262,6 +299,7 @@ static void test_confinement(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_start),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_change_of_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaths, setup, teardown),
