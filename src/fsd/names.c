@@ -45,8 +45,11 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 		return r;
 	entry_fill(s, i, &st, ret);
 	shorten(s, parent, name, ret);
-	if (held >= 0)
+	if (held >= 0) {
+		/* For whoever looks it up now; the next one must look again, or it would still open what is no longer there. */
+		ret->entry_valid = ret->entry_valid_nsec = 0;
 		inode_hold(&s->inodes, i, TAKE_FD(held));
+	}
 	if (ret_inode)
 		*ret_inode = i;
 	return 0;

@@ -4,7 +4,7 @@
  * A record holds no descriptor (inode.c): when its name goes to another file before the guest has used what it looked up, the answer is
  * ESTALE. Linux looks up once more then, and reports a second ESTALE to the program, which expects no such thing of open(2). So for two
  * seconds after each ESTALE the files that are looked up are held by a descriptor (O_PATH), the latest ones, and can be used whatever
- * becomes of their names. */
+ * becomes of their names. The guest is not to believe such a name (its validity is 0), so it is used only by who has just looked it up. */
 #pragma once
 
 #include <stdint.h>

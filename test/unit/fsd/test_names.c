@@ -367,6 +367,7 @@ static void test_host_changes_all_the_time(void **state)
 	host_replace(f, "f", "22");
 	assert_int_equal(open_file(f, node, O_RDONLY, &fh), -ESTALE);
 	node = lookup(f, 1, "f");
+	assert_true(REPLY(f, struct fuse_entry_out)->entry_valid == 0 && REPLY(f, struct fuse_entry_out)->entry_valid_nsec == 0);
 	host_replace(f, "f", "333");
 	assert_int_equal(attributes(f, node).size, 2);
 	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
