@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attributes. What owners and modes mean, and what changing them comes to, is in ownership.c. */
+ * Attributes. What owners and modes mean, and what changing them comes to, is in ownership.c.
+ *
+ * Where locks hold on the host too, what is read under a lock must be what was written under the last one, on whichever side. The guest's page cache is
+ * thrown away when it is told of another mtime or size, before each read whose attributes are out of date: so those of regular files always
+ * are, and a locked file whose mtime might stay the same at a further change (it ticks in steps of milliseconds) is told with another one each time, by less
+ * than a microsecond. A database also asks whether a journal is there: what is not there is not believed either. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -11,6 +16,17 @@
 #include "fsd/files.h"
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
+
+#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
+
+static uint32_t mtime_told(struct share *s, const struct statx *st)
+{
+	uint32_t ns = st->stx_mtime.tv_nsec;
+	int64_t age = clock_realtime_ns() - (st->stx_mtime.tv_sec * 1000000000LL + ns);
+	if (age > TICK_NS || age < -TICK_NS)
+		return ns;
+	return ns - ns % 1000 + (ns + 1 + s->told_count++ % 999) % 1000; /* never the true one, which it settles to */
+}
 
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
 {
@@ -34,6 +50,8 @@ void attributes_fill(struct share *s, struct inode *i, const struct statx *st, s
 		.rdev = (uint32_t)makedev(st->stx_rdev_major, st->stx_rdev_minor),
 		.blksize = st->stx_blksize,
 	};
+	if (s->settings.host_locks && i && i->locked)
+		ret->mtimensec = mtime_told(s, st);
 }
 
 void attributes_note(struct inode *i, const struct statx *st)
@@ -44,16 +62,22 @@ void attributes_note(struct inode *i, const struct statx *st)
 	i->told.valid = 1;
 }
 
-struct validity attributes_validity(const struct share *s)
+struct validity names_validity(const struct share *s)
 {
 	return s->settings.cache == SHARE_CACHE_STRICT ? (struct validity){.ns = 50000000} : (struct validity){.s = 1};
 }
 
+struct validity attributes_validity(const struct share *s, uint32_t type)
+{
+	return s->settings.host_locks && type == S_IFREG ? (struct validity){0} : names_validity(s);
+}
+
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
-	struct validity v = attributes_validity(s);
+	struct validity name = i || !s->settings.host_locks ? names_validity(s) : (struct validity){0};
+	struct validity v = attributes_validity(s, i ? i->type : 0);
 	*ret = (struct fuse_entry_out){
-		.nodeid = i ? i->nodeid : 0, .entry_valid = v.s, .entry_valid_nsec = v.ns, .attr_valid = v.s, .attr_valid_nsec = v.ns};
+		.nodeid = i ? i->nodeid : 0, .entry_valid = name.s, .entry_valid_nsec = name.ns, .attr_valid = v.s, .attr_valid_nsec = v.ns};
 	if (!i)
 		return;
 	attributes_fill(s, i, st, &ret->attr);
@@ -62,7 +86,7 @@ void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct
 
 static int reply_attributes(struct request *r, const struct statx *st)
 {
-	struct validity v = attributes_validity(r->share);
+	struct validity v = attributes_validity(r->share, r->inode->type);
 	struct fuse_attr_out out = {.attr_valid = v.s, .attr_valid_nsec = v.ns};
 	attributes_fill(r->share, r->inode, st, &out.attr);
 	attributes_note(r->inode, st);

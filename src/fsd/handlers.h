@@ -25,12 +25,13 @@ void attributes_fill(struct share *s, struct inode *i, const struct statx *st, s
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */
 void attributes_note(struct inode *i, const struct statx *st);
-/* How long the guest may believe what it was told. */
+/* How long the guest may believe what it was told of names, and of attributes of a file of this type. */
 struct validity {
 	uint64_t s;
 	uint32_t ns;
 };
-struct validity attributes_validity(const struct share *s);
+struct validity names_validity(const struct share *s);
+struct validity attributes_validity(const struct share *s, uint32_t type);
 
 /* names.c */
 int fuse_lookup(struct request *r);

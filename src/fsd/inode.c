@@ -311,6 +311,7 @@ static void recover_record(struct inode_table *t, struct inode *i)
 	i->handles = NULL;
 	i->cached.valid = i->told.valid = i->owner.valid = 0;
 	i->stale_pending = 0;
+	i->locked = 1; /* perhaps */
 	i->watch = NULL;
 	if (i->place && (!place_is_valid(&t->places, i->place) || i->place->owner != SLOT(i->nodeid)))
 		i->place = NULL;

@@ -50,6 +50,7 @@ struct inode {
 		uint64_t size, at_ms;
 		int valid;      /* not after a write of the guest's own */
 	} told;                 /* the attributes that the guest was given last */
+	int locked;             /* the guest has had a lock on it, with share-locks=host */
 	unsigned stale_pending; /* OPENs that were answered with ESTALE, and will come again */
 	struct watch *watch;    /* somebody inside wants to know what happens to it (watch.h) */
 };

@@ -113,6 +113,7 @@ static int take_request(struct request *r, struct handle **ret)
 
 static int set_lock(struct request *r, const struct handle *h)
 {
+	h->inode->locked = 1;
 	return (r->lock.lk_flags & FUSE_LK_FLOCK) ? set_whole(r, h) : set_range(r, h);
 }
 

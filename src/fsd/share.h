@@ -68,6 +68,7 @@ struct share {
 	struct inode_table inodes;
 	struct handle_table handles;
 	struct lock_table locks;
+	unsigned told_count; /* for attributes of files that are locked (attributes.c) */
 	struct hidden hidden[HIDDEN_MAX];
 	unsigned hidden_count;
 	gid_t *groups; /* settings.groups */

@@ -71,6 +71,37 @@ static uint64_t opened(struct fake *f, uint64_t node, int flags)
 	return fh;
 }
 
+static struct fuse_attr_out told(struct fake *f, uint64_t node)
+{
+	struct fuse_getattr_in in = {0};
+	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
+	return *REPLY(f, struct fuse_attr_out);
+}
+
+/* A guest that is told of another mtime throws away what it has of the file; it asks before each read when nothing is believed. */
+static void test_what_is_locked_is_read_anew(void **state)
+{
+	struct fake *f = *state;
+	uint64_t node = lookup(f, 1, "f"), fh = opened(f, node, O_RDWR);
+	struct fuse_attr_out first = told(f, node);
+	assert_true(first.attr_valid == 0 && first.attr_valid_nsec == 0);
+	assert_int_equal(set(f, node, fh, 1, F_WRLCK, 0, 1), 0);
+	host_write(f, "f", "9876543210");
+	struct stat st = host_stat(f, "f");
+	first = told(f, node);
+	struct fuse_attr_out second = told(f, node);
+	assert_int_equal(first.attr.mtime, st.st_mtim.tv_sec);
+	assert_int_not_equal(first.attr.mtimensec, second.attr.mtimensec);
+	assert_int_not_equal(first.attr.mtimensec, st.st_mtim.tv_nsec);
+	assert_int_equal(first.attr.mtimensec / 1000, st.st_mtim.tv_nsec / 1000);
+	/* Long ago: a further change would show. */
+	struct timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 7}, {.tv_sec = 1000, .tv_nsec = 7}};
+	assert_int_equal(utimensat(f->directory, "f", times, 0), 0);
+	assert_int_equal(told(f, node).attr.mtimensec, 7);
+	assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT("f-journal")), 0);
+	assert_true(REPLY(f, struct fuse_entry_out)->nodeid == 0 && REPLY(f, struct fuse_entry_out)->entry_valid == 0);
+}
+
 static void test_not_asked_for(void **state)
 {
 	struct fake *f = start(0, 0);
@@ -243,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_not_asked_for),
+		cmocka_unit_test_setup_teardown(test_what_is_locked_is_read_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asking, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole_files, setup, teardown),
