@@ -286,7 +286,7 @@ static void count_deferred(struct share *s, struct request *r)
 	request_finish(r);
 }
 
-/* Whether the host had to ask its disk for what is at the start of this file. */
+/* Whether the host has to ask its disk for what is at the start of this file, which it does by this. */
 static int is_cold(int fd)
 {
 	char byte;
@@ -311,14 +311,14 @@ static void test_cold_reads(void **state)
 	assert_int_equal(deferred, 0);
 	assert_int_equal(fsync(fd), 0);
 	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-	if (!is_cold(fd)) {
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) != 0 || !is_cold(fd)) { /* and nothing behind it is read along */
 		f->share.defer = NULL;
 		skip(); /* this file system has all in memory, or cannot say */
 	}
-	assert_int_equal(read_at(f, node, fh, 0, 4096), 4096);
+	assert_int_equal(read_at(f, node, fh, SIZE / 2, 4096), 4096);
 	assert_memory_equal(f->reply, data, 4096);
 	assert_int_equal(deferred, 1);
-	assert_int_equal(read_at(f, node, fh, 0, 4096), 4096); /* now it is in memory */
+	assert_int_equal(read_at(f, node, fh, SIZE / 2, 4096), 4096); /* now it is in memory */
 	assert_int_equal(deferred, 1);
 	f->share.defer = NULL;
 }
