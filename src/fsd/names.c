@@ -163,8 +163,8 @@ int fuse_mknod(struct request *r)
 	size_t offset = sizeof in;
 	memcpy(&in, r->body, sizeof in);
 	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
-	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was removed, and everybody may make it. */
-	int whiteout = type == S_IFCHR && in.rdev == 0;
+	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was removed. Only who asked for containers' storage gets it. */
+	int whiteout = type == S_IFCHR && in.rdev == 0 && r->share->settings.keep_records;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && !whiteout)
 		return -EPERM;
 	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);

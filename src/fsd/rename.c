@@ -176,7 +176,8 @@ static int move(struct request *r, struct named *from, struct named *to, uint32_
 static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
 {
 	struct share *s = r->share;
-	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
+	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0); /* which makes a device, see MKNOD */
+	if (flags & ~known)
 		return -EINVAL;
 	CLEANUP(named_done)
 	struct named from = {.parent = r->inode, .keep = -1},

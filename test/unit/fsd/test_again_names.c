@@ -163,6 +163,12 @@ static void exchange_check(struct run *r)
 	check_content(r, r->node, r->fh, "text");
 }
 
+static void whiteout_prepare(struct run *r)
+{
+	r->f->share.settings.keep_records = 1;
+	rename_prepare(r);
+}
+
 static void whiteout_request(struct run *r)
 {
 	struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_WHITEOUT};
@@ -190,7 +196,7 @@ static const struct scenario scenarios[] = {
 	{"rmdir", rmdir_prepare, rmdir_request, rmdir_check},
 	{"rename over an open file", rename_prepare, rename_request, rename_check},
 	{"exchange", rename_prepare, exchange_request, exchange_check},
-	{"rename leaving a whiteout", rename_prepare, whiteout_request, whiteout_check},
+	{"rename leaving a whiteout", whiteout_prepare, whiteout_request, whiteout_check},
 };
 
 static void test_deaths(void **state)

@@ -162,6 +162,8 @@ static void test_make_and_remove(void **state)
 	assert_int_equal(make_node(f, d, "chr", S_IFCHR | 0640), -EPERM);
 	assert_int_equal(make_node(f, d, "blk", S_IFBLK | 0640), -EPERM);
 	struct fuse_mknod_in whiteout = {.mode = S_IFCHR};
+	assert_int_equal(fuse3(f, FUSE_MKNOD, d, PART(whiteout), TEXT("whiteout"), NONE), -EPERM);
+	f->share.settings.keep_records = 1;
 	assert_int_equal(fuse3(f, FUSE_MKNOD, d, PART(whiteout), TEXT("whiteout"), NONE), 0);
 	assert_int_equal(REPLY(f, struct fuse_entry_out)->attr.mode, S_IFCHR);
 	assert_int_equal(REPLY(f, struct fuse_entry_out)->attr.rdev, 0);
@@ -221,7 +223,9 @@ static void test_rename(void **state)
 	assert_int_equal(rename_name(f, 1, "a", 1, "w", 8), -EINVAL);
 	host_write(f, "z", "zzz");
 	uint64_t z = lookup(f, 1, "z");
-	assert_int_equal(rename_name(f, 1, "z", 1, "z2", 4), 0); /* RENAME_WHITEOUT */
+	assert_int_equal(rename_name(f, 1, "z", 1, "z2", 4), -EINVAL); /* RENAME_WHITEOUT */
+	f->share.settings.keep_records = 1;
+	assert_int_equal(rename_name(f, 1, "z", 1, "z2", 4), 0);
 	assert_int_equal(lookup(f, 1, "z2"), z);
 	assert_int_equal(attributes(f, lookup(f, 1, "z")).mode & S_IFMT, S_IFCHR);
 	assert_true(lookup(f, 1, "z") != z);
