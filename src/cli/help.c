@@ -61,7 +61,7 @@ void help_print_all(FILE *out)
 		print_commands(out, g, NULL);
 	}
 	fputs("\nholm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), holm-image(1),\n"
-	      "holm-images(7), holm-security(7) and holm-config(5).\n",
+	      "holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).\n",
 		out);
 }
 
