@@ -350,6 +350,8 @@ static void take_in(struct watch_table *t, const struct inotify_event *e)
 		return;
 	}
 	const char *name = e->len > 0 && *e->name ? e->name : NULL;
+	if (name && strnlen(name, e->len) > SHARE_NAME_MAX)
+		return; /* the guest cannot know it either (place.h) */
 	if (echo_explains(t, w, e->mask, name))
 		return;
 	if (e->mask & WATCH_STATES)

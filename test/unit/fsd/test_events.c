@@ -452,6 +452,35 @@ static void test_overflow(void **state)
 	agent_see(w->a, SHARE_CREATE, w->e, "later");
 }
 
+/* One event as the kernel writes it, of a file system whose names are longer than most. */
+static void say_long_name(struct watch_table *t, int fd, int wd, uint32_t mask, uint32_t cookie)
+{
+	char bytes[sizeof(struct inotify_event) + 1024] = {0};
+	struct inotify_event e = {.wd = wd, .mask = mask, .cookie = cookie, .len = 1024};
+	memcpy(bytes, &e, sizeof e);
+	memset(bytes + sizeof e, 'x', 765);
+	assert_int_equal(write(fd, bytes, sizeof bytes), sizeof bytes);
+	watch_read(t);
+}
+
+/* Names that are too long to be told of are not: some file systems have names of more than SHARE_NAME_MAX bytes. */
+static void test_long_names(void **state)
+{
+	static const uint32_t masks[] = {IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE};
+	struct world *w = *state;
+	struct watch_table *t = &w->a->events->watches;
+	int pair[2], wd = inode_find(&w->f->share.inodes, w->d)->watch->wd;
+	assert_int_equal(pipe2(pair, O_NONBLOCK | O_CLOEXEC), 0);
+	assert_true(dup3(pair[0], t->inotify, O_CLOEXEC) >= 0);
+	for (size_t n = 0; n < ARRAY_SIZE(masks); n++) {
+		say_long_name(t, pair[1], wd, masks[n], (masks[n] & (IN_MOVED_FROM | IN_MOVED_TO)) ? 7 : 0);
+		assert_int_equal(w->a->events->queue.count, 0);
+		assert_int_equal(t->moved.cookie, 0);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
 /* A file that is written all the time is not told of all the time. */
 static void test_pace(void **state)
 {
@@ -486,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
