@@ -76,6 +76,14 @@ static void before_change(struct vhost_device *d)
 		d->before_change(d, d->data);
 }
 
+/* The same where a queue comes to its end: what waits for something is answered as well, since nobody takes it up again. */
+static void before_end(struct vhost_device *d)
+{
+	d->stopping = 1;
+	before_change(d);
+	d->stopping = 0;
+}
+
 /* Finds the ring's parts in the memory that is mapped now. */
 static int queue_translate(const struct vhost_device *d, struct vhost_queue *q)
 {
@@ -293,9 +301,7 @@ static int get_vring_base(struct context *c)
 	int index = state_queue(c, &q, &number);
 	if (index < 0)
 		return index;
-	c->d->stopping = 1;
-	before_change(c->d);
-	c->d->stopping = 0;
+	before_end(c->d);
 	queue_stop(q);
 	set_kick(c->d, (unsigned)index, -1);
 	set_fd(&q->call, -1);
@@ -313,7 +319,10 @@ static int set_vring_enable(struct context *c)
 	int index = state_queue(c, &q, &number);
 	if (index < 0)
 		return index;
-	before_change(c->d);
+	if (number)
+		before_change(c->d);
+	else
+		before_end(c->d);
 	q->enabled = number != 0;
 	queue_update(c->d, (unsigned)index);
 	return 0;
@@ -366,7 +375,7 @@ static int set_vring_kick(struct context *c)
 	int fd, r = take_vring_fd(c, &index, &fd);
 	if (r < 0)
 		return r;
-	before_change(c->d);
+	before_end(c->d);
 	queue_stop(&c->d->queues[index]);
 	set_kick(c->d, index, fd);
 	queue_update(c->d, index);
