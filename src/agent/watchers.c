@@ -31,6 +31,7 @@ enum {
 	WATCHES_MAX = 65536, /* of all of them */
 	QUEUE_MAX = 65536,
 	DESCRIPTORS_MAX = 65536, /* of a process */
+	BYTES_MAX = 8 << 20,     /* of their fdinfo, which is read at once: whoever has many of them has the same ones many times */
 	DEVICES_MAX = 128,
 };
 
@@ -77,14 +78,15 @@ static void keep_devices(struct watch_list *l, const uint32_t *devices, size_t d
 	l->count = kept;
 }
 
-/* Twice the limit is read before what belongs to other file systems is dropped. */
-static void read_descriptor(int infos, const char *name, const uint32_t *devices, size_t device_count, struct watch_list *into)
+/* Twice the limit is read before what belongs to other file systems is dropped; no more than *left bytes, which become fewer. */
+static void read_descriptor(int infos, const char *name, const uint32_t *devices, size_t device_count, size_t *left, struct watch_list *into)
 {
 	char piece[16 * 1024];
 	struct watch_reader reader = { .size = 0 };
 	AUTO_FD int fd = openat(infos, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t n;
-	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0) {
+	while (fd >= 0 && *left > 0 && (n = read(fd, piece, MIN(*left, sizeof piece))) > 0) {
+		*left -= (size_t)n;
 		int r = watch_read(&reader, piece, (size_t)n, into, 2 * (size_t)SHARE_WATCHES_MAX);
 		keep_devices(into, devices, device_count);
 		if (r < 0)
@@ -102,10 +104,10 @@ int watchers_look(const char *process, const uint32_t *devices, size_t device_co
 		fd_close(fds);
 		return -ESRCH;
 	}
-	size_t seen = 0;
-	for (struct dirent *e; infos >= 0 && seen < DESCRIPTORS_MAX && (e = readdir(d)); seen++)
+	size_t seen = 0, left = BYTES_MAX;
+	for (struct dirent *e; infos >= 0 && left > 0 && seen < DESCRIPTORS_MAX && (e = readdir(d)); seen++)
 		if (e->d_name[0] != '.' && is_inotify(fds, e->d_name))
-			read_descriptor(infos, e->d_name, devices, device_count, into);
+			read_descriptor(infos, e->d_name, devices, device_count, &left, into);
 	closedir(d);
 	watch_list_settle(into);
 	return 0;

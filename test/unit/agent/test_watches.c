@@ -143,6 +143,27 @@ static void test_a_process(void **state)
 	assert_int_equal(l.items[1].mask, 8);
 }
 
+/* Whoever has one inotify descriptor with many watches a thousand times keeps the agent busy for no longer than anybody else. */
+static void test_a_process_with_much(void **state)
+{
+	static const uint32_t devices[] = { 0x17 };
+	enum { DESCRIPTORS = 64, SIZE = 1 << 20 };
+	struct tree *t = *state;
+	AUTOFREE char *process = xasprintf("%s/7", t->path), *fds = xasprintf("%s/7/fd", t->path), *infos = xasprintf("%s/7/fdinfo", t->path);
+	AUTO_WATCH_LIST struct watch_list l = { 0 };
+	assert_int_equal(path_mkdir_all(fds, 0700, NULL), 0);
+	assert_int_equal(path_mkdir_all(infos, 0700, NULL), 0);
+	for (unsigned n = 0; n < DESCRIPTORS; n++) {
+		AUTOFREE char *name = xasprintf("%u", n), *path = xasprintf("%s/%u", infos, n);
+		AUTOFREE char *line = xasprintf("\ninotify wd:1 ino:1 sdev:17 mask:2 ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:00000000%02x00000000000000\n", n);
+		describe_process(t, name, "anon_inode:inotify", "");
+		AUTO_FD int file = open(path, O_WRONLY | O_CLOEXEC);
+		assert_int_equal(pwrite(file, line, strlen(line), SIZE), strlen(line));
+	}
+	assert_int_equal(watchers_look(process, devices, 1, &l), 0);
+	assert_in_range(l.count, 1, 8);
+}
+
 /* ---- the ring ---- */
 
 struct record {
@@ -244,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test_setup_teardown(test_a_process, tree_setup, tree_teardown),
+		cmocka_unit_test_setup_teardown(test_a_process_with_much, tree_setup, tree_teardown),
 		cmocka_unit_test(test_the_ring),
 		cmocka_unit_test(test_events),
 	};
