@@ -38,7 +38,8 @@ static void forget(struct events *e)
 static void end(struct events *e)
 {
 	forget(e);
-	share_set_replayer(e->share, 0);
+	share_set_replayer(e->share, 0, e->owed != 0);
+	e->owed = 0;
 	source_free(e->socket_source);
 	e->socket_source = NULL;
 }
@@ -151,6 +152,7 @@ static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 	a.event = event;
 	a.until_ms = now + EVENT_TIMEOUT_MS;
 	e->armed = a;
+	e->owed = a.token;
 	return 0;
 }
 
@@ -201,7 +203,10 @@ static void on_hello(struct events *e, const void *payload)
 	struct share_hello hello;
 	memcpy(&hello, payload, sizeof hello);
 	forget(e);
-	share_set_replayer(e->share, hello.version == SHARE_EVENTS_VERSION ? hello.pid : 0);
+	uint32_t pid = hello.version == SHARE_EVENTS_VERSION ? hello.pid : 0, before = e->share->state->replayer;
+	share_set_replayer(e->share, pid, e->owed != 0);
+	if (pid != before)
+		e->owed = 0;
 }
 
 static void on_wish(struct events *e, const void *payload)
@@ -238,6 +243,8 @@ static void on_done(struct events *e, const void *payload)
 {
 	struct share_done done;
 	memcpy(&done, payload, sizeof done);
+	if (done.token == e->owed && done.result != -EBUSY) /* which the agent says while the replayer is stuck */
+		e->owed = 0;
 	struct armed a = e->armed;
 	if (!a.event || a.token != done.token)
 		return;
@@ -294,7 +301,7 @@ void events_reset(struct events *e)
 int events_new(struct loop *l, struct share *s, int socket, struct events **ret)
 {
 	struct events *e = xnew(struct events);
-	*e = (struct events){.loop = l, .share = s, .socket = socket, .resetting = 1};
+	*e = (struct events){.loop = l, .share = s, .socket = socket, .resetting = 1, .owed = s->state->replayer};
 	watch_table_init(&e->watches, s, on_happened, e);
 	int r = loop_add_timer(l, 0, on_timer, e, &e->timer);
 	if (r == 0)

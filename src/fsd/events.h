@@ -36,6 +36,7 @@ struct events {
 	struct watch_table watches;
 	struct event_queue queue;
 	struct armed armed;
+	uint64_t owed; /* token of what the replayer was told last and did not say that it has done; 0: nothing. Anything else: perhaps something */
 	struct {
 		uint64_t what, at_ms;
 	} past[EVENT_PAST];

@@ -367,7 +367,7 @@ static int carry_out(struct request *r, const struct operation *o)
 	struct share *s = r->share;
 	if (!s->state->started && r->header.opcode != FUSE_INIT)
 		return -EIO;
-	int observed = share_is_observed(s), replayed = observed && share_is_replayer(s, r->header.pid);
+	int observed = share_is_observed(s), replayed = observed && share_is_replayer(s, r->header.pid, r->header.uid);
 	if ((o->flags & MUTATES) && s->settings.read_only && !replayed)
 		return -EROFS;
 	if (!(o->flags & NO_INODE) && !(r->inode = inode_find(&s->inodes, r->header.nodeid)))

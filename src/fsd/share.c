@@ -22,7 +22,11 @@
 #include "fsd/events.h"
 #include "fsd/shared.h"
 
-enum { NOBODY = 65534, BEFORE_MS = 10000 /* a request of a process that has died comes much sooner */ };
+enum {
+	NOBODY = 65534,
+	BEFORE_MS = 10 * 1000, /* a request of a process that has died comes much sooner */
+	OWING_MS = 600 * 1000, /* one that waits inside, for whoever holds a lock on the directory, can come late */
+};
 
 /* File systems on which data can be refused as late as at close(2). */
 static int is_network(int fd)
@@ -77,7 +81,8 @@ void share_reset(struct share *s)
 {
 	/* Another guest's processes may have these numbers. */
 	SHARED_SET(s->state->replayer, 0U);
-	SHARED_SET(s->state->replayer_before, 0U);
+	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
+		SHARED_SET(s->state->before[n].pid, 0U);
 	if (s->events)
 		events_reset(s->events);
 	lock_table_reset(&s->locks);
@@ -86,22 +91,41 @@ void share_reset(struct share *s)
 	SHARED_SET(s->state->started, 0);
 }
 
-void share_set_replayer(struct share *s, uint32_t pid)
+/* The one that is forgotten for another: an unused one, or that of the earliest end. */
+static unsigned before_to_use(const struct share_state *state, uint32_t pid)
+{
+	unsigned found = 0;
+	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++) {
+		if (state->before[n].pid == pid)
+			return n;
+		if (state->before[found].pid && (!state->before[n].pid || state->before[n].until_ms < state->before[found].until_ms))
+			found = n;
+	}
+	return found;
+}
+
+void share_set_replayer(struct share *s, uint32_t pid, int owes)
 {
 	struct share_state *state = s->state;
 	if (state->replayer && state->replayer != pid) {
-		state->before_until_ms = clock_deadline(BEFORE_MS);
-		SHARED_SET(state->replayer_before, state->replayer);
+		unsigned n = before_to_use(state, state->replayer);
+		state->before[n].until_ms = clock_deadline(owes ? OWING_MS : BEFORE_MS);
+		SHARED_SET(state->before[n].pid, state->replayer);
 	}
 	SHARED_SET(state->replayer, pid);
 }
 
-int share_is_replayer(struct share *s, uint32_t pid)
+/* Those before were root as well, which whoever has their number by now mostly is not. */
+int share_is_replayer(struct share *s, uint32_t pid, uint32_t uid)
 {
 	struct share_state *state = s->state;
-	if (state->replayer_before && clock_now_ms() >= state->before_until_ms)
-		SHARED_SET(state->replayer_before, 0U);
-	return pid && (pid == state->replayer || pid == state->replayer_before);
+	int found = pid && pid == state->replayer;
+	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++) {
+		if (state->before[n].pid && clock_now_ms() >= state->before[n].until_ms)
+			SHARED_SET(state->before[n].pid, 0U);
+		found |= pid && uid == 0 && pid == state->before[n].pid;
+	}
+	return found;
 }
 
 void share_done(struct share *s)

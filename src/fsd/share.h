@@ -19,6 +19,7 @@ enum {
 	REPLY_MAX = 68 << 10,        /* all of a reply but a READ's data */
 	TRANSFER_MAX = 1 << 20,      /* data of one READ or WRITE */
 	SHARE_INODES_MAX = 1 << 22,  /* files that a guest of any size may know */
+	SHARE_REPLAYERS_BEFORE = 4,
 };
 
 /* A path beneath the root that is not there for the guest. */
@@ -55,10 +56,13 @@ struct share_settings {
 /* What the next worker must know of the guest as a whole. In memory that outlives a worker. */
 struct share_state {
 	int started; /* INIT was answered */
-	/* The process inside that replays the host's changes (events.h), 0 none: whatever it asks for, it changes nothing here. And the one that
+	/* The process inside that replays the host's changes (events.h), 0 none: whatever it asks for, it changes nothing here. And those that
 	 * did so before, whose last request may still be on its way, until a time (monotonic ms). */
-	uint32_t replayer, replayer_before;
-	uint64_t before_until_ms;
+	uint32_t replayer;
+	struct {
+		uint32_t pid; /* 0: unused */
+		uint64_t until_ms;
+	} before[SHARE_REPLAYERS_BEFORE];
 };
 
 struct request;
@@ -94,11 +98,14 @@ void share_reset(struct share *s);
 /* Whether the host's changes are being told to the guest, as far as requests are concerned. */
 static inline int share_is_observed(const struct share *s)
 {
-	return (s->state->replayer | s->state->replayer_before) != 0;
+	uint32_t any = s->state->replayer;
+	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
+		any |= s->state->before[n].pid;
+	return any != 0;
 }
-/* The process that replays from now on; 0: none. */
-void share_set_replayer(struct share *s, uint32_t pid);
-int share_is_replayer(struct share *s, uint32_t pid);
+/* The process that replays from now on; 0: none. owes: the one so far was told of something that it did not say it had done. */
+void share_set_replayer(struct share *s, uint32_t pid, int owes);
+int share_is_replayer(struct share *s, uint32_t pid, uint32_t uid);
 
 /* Hides a path given by its components from the root. */
 int share_hide(struct share *s, const struct strv *names, struct error **err);

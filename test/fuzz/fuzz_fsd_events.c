@@ -82,7 +82,7 @@ static void start(struct world *w, int read_only, char *path)
 /* Whether something changed that must not. To a guest that starts over nobody is the replayer. */
 static void check(struct world *w, uint64_t before)
 {
-	if ((share_is_replayer(&w->share, REPLAYER) || w->share.settings.read_only) && fingerprint(w) != before)
+	if ((share_is_replayer(&w->share, REPLAYER, 0) || w->share.settings.read_only) && fingerprint(w) != before)
 		abort();
 }
 
