@@ -191,6 +191,9 @@ void owners_stop(struct owners *o)
 
 static int give_up(struct owners *o, int error)
 {
+	struct question q;
+	/* Back from who has not taken it: later the number of its descriptor may be another file's. */
+	(void)!recv(o->answering, &q, sizeof q, MSG_DONTWAIT);
 	o->shared->ended |= error == -ESRCH;
 	o->shared->pause_until_ms = clock_now_ms() + OWNERS_PAUSE_MS;
 	if (!o->shared->said)

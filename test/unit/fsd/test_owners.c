@@ -296,10 +296,26 @@ static void test_confinement(void **state)
 	wait_gone(pid);
 }
 
+/* A question that nobody took in time is not answered later, when the descriptor's number stands for another file. */
+static void test_too_late(void **state)
+{
+	struct owners o;
+	struct stat st;
+	assert_int_equal(owners_start(&o, 1, NULL, NULL), 0);
+	AUTO_FD int fd = open("/", O_PATH | O_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	kill(o.pid, SIGSTOP);
+	assert_int_equal(owners_change_group(&o, fd, st.st_gid), -ETIMEDOUT);
+	kill(o.pid, SIGCONT);
+	assert_int_equal(fd_wait(o.asking, POLLIN, clock_deadline(500)), 0);
+	owners_stop(&o);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_start),
+		cmocka_unit_test(test_too_late),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_change_of_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaths, setup, teardown),
