@@ -452,6 +452,30 @@ static void test_overflow(void **state)
 	agent_see(w->a, SHARE_CREATE, w->e, "later");
 }
 
+/* A replayer that waits inside for a lock, while the connection ends and others come and go. */
+static void test_late(void **state)
+{
+	struct world *w = *state;
+	struct fake *f = w->f;
+	host_write(f, "d/x", "");
+	agent_expect(w->a, SHARE_CREATE, w->d, "x");
+	for (uint32_t pid = REPLAYER; pid < REPLAYER + 3; pid++) {
+		agent_hello(w->a, pid + 1);
+		agent_hello(w->a, 0);
+		agent_turn(w->a);
+	}
+	uint64_t until = 0;
+	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
+		if (f->share.state->before[n].pid == REPLAYER)
+			until = f->share.state->before[n].until_ms;
+	assert_true(until >= clock_now_ms() + 300 * 1000);
+	f->pid = REPLAYER;
+	assert_int_equal(fuse(f, FUSE_UNLINK, w->d, TEXT("x")), -EPERM);
+	f->uid = 1000; /* somebody else who has the number by now */
+	assert_int_equal(fuse(f, FUSE_UNLINK, w->d, TEXT("x")), 0);
+	f->pid = f->uid = 0;
+}
+
 /* One event as the kernel writes it, of a file system whose names are longer than most. */
 static void say_long_name(struct watch_table *t, int fd, int wd, uint32_t mask, uint32_t cookie)
 {
@@ -515,6 +539,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
 	};

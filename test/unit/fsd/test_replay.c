@@ -342,30 +342,6 @@ static void test_unarmed(void **state)
 	w->f->pid = 0;
 }
 
-/* A replayer that waits inside for a lock, while the connection ends and others come and go. */
-static void test_late(void **state)
-{
-	struct world *w = *state;
-	struct fake *f = w->f;
-	host_write(f, "d/x", "");
-	agent_expect(w->a, SHARE_CREATE, w->d, "x");
-	for (uint32_t pid = REPLAYER; pid < REPLAYER + 3; pid++) {
-		agent_hello(w->a, pid + 1);
-		agent_hello(w->a, 0);
-		agent_turn(w->a);
-	}
-	uint64_t until = 0;
-	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
-		if (f->share.state->before[n].pid == REPLAYER)
-			until = f->share.state->before[n].until_ms;
-	assert_true(until >= clock_now_ms() + 300 * 1000);
-	f->pid = REPLAYER;
-	assert_int_equal(fuse(f, FUSE_UNLINK, w->d, TEXT("x")), -EPERM);
-	f->uid = 1000; /* somebody else who has the number by now */
-	assert_int_equal(fuse(f, FUSE_UNLINK, w->d, TEXT("x")), 0);
-	f->pid = f->uid = 0;
-}
-
 /* Only the armed operation, of this process, once. */
 static void test_tokens(void **state)
 {
@@ -612,7 +588,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_jobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_job_outlives_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unarmed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
 		cmocka_unit_test_setup_teardown(test_writeback, setup, teardown),
