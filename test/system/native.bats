@@ -378,10 +378,11 @@ machine_cgroup()
 	rm -r "$WORLD/live"
 }
 
-# All that is below /srv and /etc, with owners, modes, names, contents and extended attributes. (A directory of overlayfs has always one name.)
+# All that is below /srv and /etc, with owners, modes, names, contents and extended attributes. (A directory of overlayfs has always one name; a boot as
+# a VM adds the groups that the user is in on the host.)
 contents()
 {
-	root_script "$1" 'cd /; find srv etc ! -name resolv.conf ! -name mtab | sort >/tmp/list
+	root_script "$1" 'cd /; find srv etc ! -name resolv.conf ! -name mtab ! -name group ! -name gshadow | sort >/tmp/list
 		while read -r f; do
 			stat -c "%n %F %u %g %a" "$f"
 			test -d "$f" || stat -c "%h" "$f"
