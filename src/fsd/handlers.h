@@ -42,6 +42,8 @@ int fuse_symlink(struct request *r);
 int fuse_mknod(struct request *r);
 int fuse_mkdir(struct request *r);
 int fuse_link(struct request *r);
+/* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that is taken back when the answer does not fit. */
+int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out);
 /* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row. */
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);
 

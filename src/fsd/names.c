@@ -55,16 +55,10 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	return 0;
 }
 
-/* Answers with the entry of a name; the lookup is taken back when the answer does not fit. */
-static int reply_entry(struct request *r, struct inode *parent, const char *name)
+int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out)
 {
-	struct fuse_entry_out out;
-	struct inode *i;
-	int result = name_see(r->share, parent, name, &out, &i);
-	if (result < 0)
-		return result;
 	SHARED_SET(r->flight->seen, i->nodeid);
-	result = request_reply(r, &out, sizeof out);
+	int result = request_reply(r, out, sizeof *out);
 	if (result < 0) {
 		SHARED_SET(r->flight->seen, (uint64_t)0);
 		inode_forget(&r->share->inodes, i, 1);
@@ -72,11 +66,42 @@ static int reply_entry(struct request *r, struct inode *parent, const char *name
 	return result;
 }
 
+/* Answers with the entry of a name. */
+static int reply_entry(struct request *r, struct inode *parent, const char *name)
+{
+	struct fuse_entry_out out;
+	struct inode *i;
+	int result = name_see(r->share, parent, name, &out, &i);
+	if (result < 0)
+		return result;
+	return reply_counted(r, i, &out);
+}
+
+/* "." and "..", which the guest asks for where it has a file by handle and no name of it (FUSE_EXPORT_SUPPORT): open_by_handle_at(2), by
+ * which the agent finds what is watched. A directory that has gone has nothing above it. */
+static int reply_relative(struct request *r, const char *name)
+{
+	struct inode_table *t = &r->share->inodes;
+	struct inode *i = streq(name, ".") || r->inode == t->root ? r->inode : r->inode->parent;
+	struct fuse_entry_out out;
+	struct statx st;
+	int result = i ? inode_stat(t, i, &st) : -ESTALE;
+	if (result < 0)
+		return result;
+	inode_see_again(i);
+	entry_fill(r->share, i, &st, &out);
+	return reply_counted(r, i, &out);
+}
+
 int fuse_lookup(struct request *r)
 {
 	const char *name;
 	size_t offset = 0;
-	int result = request_name(r, &offset, &name);
+	int result = request_string(r, &offset, &name);
+	if (result == 0 && (streq(name, ".") || streq(name, "..")))
+		return reply_relative(r, name);
+	offset = 0;
+	result = request_name(r, &offset, &name);
 	if (result < 0)
 		return result;
 	result = share_check_name(r->share, r->inode, name, HIDDEN_LOOK);

@@ -14,7 +14,6 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
-#include "fsd/shared.h"
 
 /* A name on the host now. */
 struct present {
@@ -128,18 +127,6 @@ int replay_prepare(struct events *e, const struct event *event, struct armed *re
 }
 
 /* --- the replayer's requests --- */
-
-/* The guest has been told of i once more, or for the first time; taken back when the answer does not fit. */
-static int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out)
-{
-	SHARED_SET(r->flight->seen, i->nodeid);
-	int result = request_reply(r, out, sizeof *out);
-	if (result < 0) {
-		SHARED_SET(r->flight->seen, (uint64_t)0);
-		inode_forget(&r->share->inodes, i, 1);
-	}
-	return result;
-}
 
 /* Attributes of a file that may be gone. */
 static void describe(const struct share *s, const struct inode *i, struct statx *st)

@@ -501,7 +501,8 @@ static void test_init(void **state)
 	assert_int_equal(out->max_write, 1 << 20);
 	assert_int_equal(out->max_pages, 256);
 	assert_true(out->flags & FUSE_DO_READDIRPLUS && out->flags & FUSE_PARALLEL_DIROPS && out->flags & FUSE_HANDLE_KILLPRIV_V2);
-	assert_false(out->flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_ACL | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_EXPORT_SUPPORT));
+	assert_false(out->flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_ACL | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
+	assert_true(out->flags & FUSE_EXPORT_SUPPORT);
 	assert_int_equal(f->share.inodes.count, 1);
 	assert_int_equal(f->share.handles.count, 0);
 	in.minor = 8;

@@ -84,7 +84,8 @@ static void test_names_that_are_none(void **state)
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
 		struct fuse_create_in create = {.flags = O_RDWR, .mode = 0644};
 		struct fuse_link_in link = {.oldnodeid = a};
-		assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT(names[n])), -EINVAL);
+		int relative = streq(names[n], ".") || streq(names[n], "..");
+		assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT(names[n])), relative ? 0 : -EINVAL);
 		assert_int_equal(make_directory(f, 1, names[n], 0755), -EINVAL);
 		assert_int_equal(make_node(f, 1, names[n], S_IFREG | 0644), -EINVAL);
 		assert_int_equal(fuse(f, FUSE_UNLINK, 1, TEXT(names[n])), -EINVAL);
@@ -104,6 +105,29 @@ static void test_names_that_are_none(void **state)
 	/* No end of the name inside the request. */
 	assert_int_equal(fuse(f, FUSE_LOOKUP, 1, (struct part){"abc", 3}), -EINVAL);
 	assert_int_equal(fuse3(f, FUSE_SYMLINK, 1, TEXT("s"), (struct part){"abc", 3}, NONE), -EINVAL);
+}
+
+/* What open_by_handle_at(2) inside asks for when the machine's kernel has a file and no name of it. */
+static void test_relative_names(void **state)
+{
+	struct fake *f = *state;
+	assert_int_equal(make_directory(f, 1, "d", 0755), 0);
+	uint64_t d = REPLY(f, struct fuse_entry_out)->nodeid;
+	assert_int_equal(make_directory(f, d, "e", 0755), 0);
+	uint64_t e = REPLY(f, struct fuse_entry_out)->nodeid;
+	struct fuse_forget_in once = {.nlookup = 1};
+	assert_int_equal(lookup(f, e, "."), e);
+	assert_int_equal(lookup(f, e, ".."), d);
+	assert_int_equal(lookup(f, d, ".."), 1);
+	assert_int_equal(lookup(f, 1, ".."), 1); /* nothing is above the root */
+	assert_int_equal(lookup(f, 1, "."), 1);
+	assert_int_equal(fuse(f, FUSE_RMDIR, d, TEXT("e")), 0);
+	assert_int_equal(fuse(f, FUSE_LOOKUP, e, TEXT("..")), -ESTALE);
+	/* Each counted as a lookup: e is known until all are forgotten. */
+	fuse(f, FUSE_FORGET, e, PART(once));
+	assert_non_null(inode_find(&f->share.inodes, e));
+	fuse(f, FUSE_FORGET, e, PART(once));
+	assert_null(inode_find(&f->share.inodes, e));
 }
 
 static void test_every_byte_in_names(void **state)
@@ -509,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_lookup, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_that_are_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relative_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_byte_in_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_symlinks_are_not_followed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_make_and_remove, setup, teardown),
