@@ -23,7 +23,14 @@ setup()
 	cd "$HOME" || return 1
 	rm -rf w
 	mkdir w
+	until_true 20 is_seen_inside
 	seen=$BATS_TEST_TMPDIR/seen host_seen=$BATS_TEST_TMPDIR/host
+}
+
+# For a second the machine may take the folder for the one that was there before.
+is_seen_inside()
+{
+	[ "$(stat -c %i w)" = "$(holm machine run stat -c %i w 2>/dev/null 3>&-)" ]
 }
 
 # watch OUTSIDE PATH...: watches inside, until `enough` is made OUTSIDE, which is one of them. A watch counts from some moment after it was added.
