@@ -86,7 +86,7 @@ bench_share_work()
 		command -v "$name" >/dev/null || { skipped "share-work" "" "there is no $name here"; return 0; }
 	done
 	work_begin
-	share_rows=(untar clone status build remove)
+	share_turns=(untar clone status build remove) share_rows=("${share_turns[@]}")
 	share_measure work_run
 	work_table
 	share_end

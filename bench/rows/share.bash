@@ -100,19 +100,22 @@ share_run()
 	esac </dev/null
 }
 
-share_rows=(write read reread random-read random-write create open-read stat restat list rename unlink packages remove-packages)
+# What a side does in one turn: what is timed again must follow at once, before what the machine keeps has expired.
+share_turns=(write "read reread" random-read random-write create open-read "stat restat" list rename unlink packages remove-packages)
+read -ra share_rows <<<"${share_turns[*]}"
 
-# share_measure COMMAND: all sides take turns, row by row, since later rows work on what earlier ones made; 9p only once,
+# share_measure COMMAND: all sides take turns, since later rows work on what earlier ones made; 9p only once,
 # as it takes longer than all others together. $work/share.SIDE has fs-load's lines.
 share_measure()
 {
-	local round name side
+	local round turn side
 	rm -f "$work"/share.*
 	for round in $(seq "$share_rounds"); do
-		for name in "${share_rows[@]}" clean; do
+		for turn in "${share_turns[@]}" clean; do
 			for side in "${share_sides[@]}"; do
 				[ "$side" != 9p ] || [ "$round" = 1 ] || continue
-				"$1" "$side" "$name" >"$work/measured" || share_failed "$side" "$name"
+				# shellcheck disable=SC2086 # the words of a turn
+				"$1" "$side" $turn >"$work/measured" || share_failed "$side" "$turn"
 				cat "$work/measured" >>"$work/share.$side"
 			done
 		done
