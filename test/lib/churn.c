@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "random.h"
+
 enum { NAMES = 60, FOLDERS = 3 };
 enum kind { NOTHING, A_FILE, A_FOLDER, A_LINK };
 
@@ -21,21 +23,12 @@ static struct name {
 	unsigned content;
 } names[FOLDERS][NAMES];
 static const char *prefix;
-static uint64_t state;
 static unsigned long operation, seed;
 
 static void fail(const char *what, const char *name)
 {
 	printf("churn: prefix %s, seed %lu, operation %lu: %s %s (%s)\n", prefix, seed, operation, what, name, strerror(errno));
 	exit(1);
-}
-
-static uint32_t number(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 20) % below;
 }
 
 static const char *path_of(int folder, int n)
@@ -131,9 +124,15 @@ static void list(int folder)
 	DIR *d = opendir(path);
 	if (!d)
 		fail("open", path);
-	for (struct dirent *e; (e = readdir(d));)
-		if (strncmp(e->d_name, prefix, length) == 0 && e->d_name[length] == '-')
-			seen[atoi(e->d_name + length + 1)]++;
+	for (struct dirent *e; (e = readdir(d));) {
+		if (strncmp(e->d_name, prefix, length) != 0 || e->d_name[length] != '-')
+			continue;
+		char *end;
+		unsigned long n = strtoul(e->d_name + length + 1, &end, 10);
+		if (*end || n >= NAMES)
+			fail("a name that nobody made:", e->d_name);
+		seen[n]++;
+	}
 	closedir(d);
 	errno = 0;
 	for (int n = 0; n < NAMES; n++)
@@ -149,7 +148,7 @@ int main(int argc, char **argv)
 	}
 	prefix = argv[2];
 	seed = strtoul(argv[3], NULL, 10);
-	state = 88172645463325252ULL ^ seed * 0x9e3779b97f4a7c15ULL;
+	seed_random(seed);
 	unsigned long count = strtoul(argv[4], NULL, 10);
 	for (int n = 0; n < FOLDERS; n++) {
 		char path[16];

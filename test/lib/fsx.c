@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "random.h"
+
 enum { SIZE_MAX_OF_FILE = 400000, PIECE_MAX = 70000, PAGE = 4096, LOG_LINES = 24 };
 
 static const char *path;
 static int fd, reader; /* of the same file */
-static uint64_t state;
 static unsigned long operation, seed;
 static size_t size;
 static unsigned char model[SIZE_MAX_OF_FILE], buffer[SIZE_MAX_OF_FILE];
@@ -40,14 +41,6 @@ static void fail(const char *what)
 	for (unsigned long n = operation < LOG_LINES ? 0 : operation - LOG_LINES + 1; n <= operation; n++)
 		printf("  %s\n", lines[n % LOG_LINES]);
 	exit(1);
-}
-
-static uint32_t number(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 20) % below;
 }
 
 /* Most are odd, some stand on pages. */
@@ -258,7 +251,7 @@ int main(int argc, char **argv)
 	}
 	path = argv[1];
 	seed = strtoul(argv[2], NULL, 10);
-	state = 88172645463325252ULL ^ seed * 0x9e3779b97f4a7c15ULL;
+	seed_random(seed);
 	unsigned long count = strtoul(argv[3], NULL, 10);
 	close(open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644));
 	open_both();
