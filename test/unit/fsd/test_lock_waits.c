@@ -125,6 +125,19 @@ static void test_worker_dies(void **state)
 	assert_int_equal(call(m, FUSE_SETLK, node, PART(in), NONE, NONE), 0);
 }
 
+static void wait_in_all_slots(struct machine *m, uint64_t node, uint64_t fh)
+{
+	for (unsigned n = 1; n < SLOTS; n++)
+		wait_for(m, n, node, fh, n, 0);
+	assert_int_equal(look(m), node); /* by now all have been taken */
+}
+
+static void all_have_ended(struct machine *m)
+{
+	for (unsigned n = 1; n < SLOTS; n++)
+		assert_int_equal(error_of(m, reap(m)), -ENOLCK);
+}
+
 /* The machine ends a queue: all is answered before. */
 static void test_queue_ends(void **state)
 {
@@ -132,12 +145,9 @@ static void test_queue_ends(void **state)
 	struct vhost_vring_state which = {.index = 1};
 	uint64_t node = look(m), fh = open_node(m, node), number = 0;
 	int host = host_lock(m);
-	for (unsigned n = 1; n < SLOTS; n++)
-		wait_for(m, n, node, fh, n, 0);
-	assert_int_equal(look(m), node);
+	wait_in_all_slots(m, node, fh);
 	assert_int_equal(say(m, VHOST_GET_VRING_BASE, &which, sizeof which, -1, &number), 0);
-	for (unsigned n = 1; n < SLOTS; n++)
-		assert_int_equal(error_of(m, reap(m)), -ENOLCK);
+	all_have_ended(m);
 	close(host);
 	machine_set_up_queue(m, (uint16_t)(number >> 32));
 	assert_int_equal(look(m), node);
@@ -150,14 +160,11 @@ static void test_queue_is_disabled(void **state)
 	struct vhost_vring_state which = {.index = 1};
 	uint64_t node = look(m), fh = open_node(m, node), number = 0;
 	int host = host_lock(m);
-	for (unsigned n = 1; n < SLOTS; n++)
-		wait_for(m, n, node, fh, n, 0);
-	assert_int_equal(look(m), node);
+	wait_in_all_slots(m, node, fh);
 	say_number(m, VHOST_SET_VRING_ENABLE, 1, -1);
 	assert_int_equal(say(m, VHOST_GET_VRING_BASE, &which, sizeof which, -1, &number), 0);
 	machine_set_up_queue(m, (uint16_t)(number >> 32));
-	for (unsigned n = 1; n < SLOTS; n++)
-		assert_int_equal(error_of(m, reap(m)), -ENOLCK);
+	all_have_ended(m);
 	close(host);
 	assert_int_equal(look(m), node);
 }
