@@ -149,34 +149,30 @@ quiet" "$(holm machine ls -q)"
 	holm machine rm m
 }
 
-@test "share-locks: the guest's unless said otherwise, by create and by set" {
+# KEY, its default, another word, by create and by set.
+chooses()
+{
 	holm machine create m --no-boot >/dev/null
-	equal guest "$(field m '"share-locks"')"
-	holm machine set share-locks=host
-	equal host "$(field m '"share-locks"')"
-	fails 125 holm machine set share-locks=nowhere
-	contains "$stderr" 'guest, host'
-	holm machine set share-locks=
-	equal guest "$(field m '"share-locks"')"
-	holm machine create both --no-boot --share-locks host >/dev/null
-	equal host "$(field both '"share-locks"')"
-	holm machine rm m both
+	equal "$2" "$(field m "\"$1\"")"
+	holm machine set "$1=$3"
+	equal "$3" "$(field m "\"$1\"")"
+	fails 125 holm machine set "$1=nonsense"
+	contains "$stderr" "$2, "
+	contains "$stderr" "$3"
+	equal "$3" "$(field m "\"$1\"")"
+	holm machine set "$1="
+	equal "$2" "$(field m "\"$1\"")"
+	holm machine create other --no-boot "--$1" "$3" >/dev/null
+	equal "$3" "$(field other "\"$1\"")"
+	fails 125 holm machine create third --no-boot "--$1" nonsense
+	holm machine rm m other
 }
 
-@test "share-events: on unless said otherwise, by create and by set" {
-	holm machine create m --no-boot >/dev/null
-	equal on "$(field m '"share-events"')"
-	holm machine set share-events=off
-	equal off "$(field m '"share-events"')"
-	fails 125 holm machine set share-events=sometimes
-	contains "$stderr" 'on'
-	equal off "$(field m '"share-events"')"
-	holm machine set share-events=
-	equal on "$(field m '"share-events"')"
-	holm machine create quiet --no-boot --share-events off >/dev/null
-	equal off "$(field quiet '"share-events"')"
-	fails 125 holm machine create loud --no-boot --share-events loud
-	holm machine rm m quiet
+@test "what shares are like is chosen by create and by set" {
+	chooses share-cache auto writeback
+	chooses share-events on off
+	chooses owner-map user record
+	chooses share-locks guest host
 }
 
 @test "damaged and half-made machines: named, listed, removable" {
