@@ -111,6 +111,19 @@ same_but()
 	as_root box "$HOME/fsx" "$HOME/fsx.root" $((seed + 1)) 3000
 }
 
+# The file as the host has it then is the file as the machine has it.
+@test "random work with the other kinds of cache" {
+	local kind
+	for kind in writeback strict; do
+		create $kind busybox --share-cache $kind
+		in_machine $kind "$HOME/fsx" "$HOME/fsx.$kind" $RANDOM 1500
+		equal "$(md5sum "$HOME/fsx.$kind")" "$(in_machine $kind md5sum "$HOME/fsx.$kind")"
+		echo host >"fsx.$kind.host"
+		equal host "$(in_machine $kind cat "$HOME/fsx.$kind.host")"
+		holm machine stop $kind
+	done
+}
+
 @test "guest and host change one tree at once" {
 	local seed=$RANDOM other
 	mkdir churning
