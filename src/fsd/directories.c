@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -46,12 +47,19 @@ int fuse_releasedir(struct request *r)
 	return request_reply(r, NULL, 0);
 }
 
+/* Linux's word for reading a directory that has been removed; some file systems (ext4) refuse to seek in it first. */
+static int seek_error(const struct handle *h, int error)
+{
+	struct stat st;
+	return error == EINVAL && fstat(h->fd, &st) == 0 && st.st_nlink == 0 ? -ENOENT : -error;
+}
+
 /* Makes b stand at the offset, with at least one entry unless the directory ends: 1, 0 at the end, -errno. */
 static int fill_buffer(struct handle *h, struct directory_buffer *b, int64_t offset)
 {
 	if (h->position != offset) {
 		if (lseek(h->fd, offset, SEEK_SET) < 0)
-			return -errno;
+			return seek_error(h, errno);
 		h->position = offset;
 		b->start = b->end = 0;
 	}

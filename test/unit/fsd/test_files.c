@@ -88,7 +88,7 @@ static void test_write_sizes(void **state)
 	in.size = UINT32_MAX;
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("x"), NONE), -EINVAL);
 	in.size = 1;
-	in.offset = UINT64_MAX;
+	in.offset = UINT64_MAX - 1;
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("x"), NONE), -EINVAL);
 	in = (struct fuse_write_in){.fh = fh, .size = 2};
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("longer than it says"), NONE), 0);
@@ -422,6 +422,29 @@ static void test_dots(void **state)
 	assert_int_equal(entry_number(f, 1, ".."), top); /* what is above is not told */
 }
 
+/* Some file systems (ext4) do not even seek in a directory that has been removed. */
+static void test_directory_removed_while_read(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	host_write(f, "d/one", "");
+	host_write(f, "d/two", "");
+	uint64_t node = lookup(f, 1, "d");
+	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
+	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), 0);
+	in.offset = ((const struct fuse_dirent *)(const void *)f->reply)->off;
+	assert_int_equal(unlinkat(f->directory, "d/one", 0), 0);
+	assert_int_equal(unlinkat(f->directory, "d/two", 0), 0);
+	assert_int_equal(unlinkat(f->directory, "d", AT_REMOVEDIR), 0);
+	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), -ENOENT);
+	in.offset = UINT64_MAX - 1;
+	assert_int_equal(fuse(f, FUSE_OPENDIR, 1, PART(open)), 0);
+	in.fh = REPLY(f, struct fuse_open_out)->fh;
+	assert_int_equal(fuse(f, FUSE_READDIR, 1, PART(in)), -EINVAL);
+}
+
 static int set_attribute(struct fake *f, uint64_t node, const char *name, const char *value)
 {
 	uint32_t in[2] = {(uint32_t)strlen(value), 0};
@@ -560,6 +583,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cold_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dots, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_things, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init, setup, teardown),
