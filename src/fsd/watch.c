@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "fsd/echo.h"
+#include "fsd/events.h"
 
 enum { BUFFER_SIZE = 64 << 10, READS_MAX = 64 /* in a row, lest a busy host keep the guest waiting */ };
 #define EVENT_SIZE_MAX (sizeof(struct inotify_event) + SHARE_NAME_MAX + 1)
@@ -201,6 +202,29 @@ static void unset(struct watch_table *t, struct watch *w)
 		drop(t, w);
 }
 
+static void tell(struct watch_table *t, enum share_operation operation, int directory, uint64_t node, const char *name)
+{
+	struct event *e = event_new(operation, node, name, 0, NULL);
+	e->directory = directory;
+	t->happened(e, t->data);
+}
+
+/* The guest believes a name for a while (attributes.c), and what is watched now may have lost it before: nothing will ever happen to that. */
+static void tell_if_gone(struct watch_table *t, const struct watch *w)
+{
+	struct inode *i = w->inode, *above = i->parent;
+	struct statx st;
+	if (!above || !i->place || share_check_name(t->share, above, inode_name(i), HIDDEN_LOOK) < 0)
+		return;
+	int directory = inode_directory_fd(&t->share->inodes, above), r = directory < 0 ? directory : inode_statx(directory, inode_name(i), &st);
+	int replaced = r == 0 && inode_check(i, &st) < 0;
+	if ((!replaced && r != -ENOENT && r != -ESTALE) || events_are_pending(t->share->events, above->nodeid, inode_name(i)))
+		return;
+	tell(t, SHARE_REMOVE, i->type == S_IFDIR, above->nodeid, inode_name(i));
+	if (replaced && above->watch && (above->watch->mask & WATCH_NAMES))
+		tell(t, SHARE_CREATE, S_ISDIR(st.stx_mode), above->nodeid, inode_name(i));
+}
+
 void watch_set(struct watch_table *t, uint64_t node, uint32_t mask)
 {
 	struct inode *i = inode_find(&t->share->inodes, node);
@@ -220,13 +244,16 @@ void watch_set(struct watch_table *t, uint64_t node, uint32_t mask)
 	}
 	w->mask = mask;
 	r = apply(t, w);
-	if (r < 0) {
+	if (r == -ESTALE)
+		set_wd(t, w, -1);
+	else if (r < 0) {
 		if (r == -ENOSPC)
 			say_limit(t, r);
 		drop(t, w);
 		return;
 	}
 	lean(t, w);
+	tell_if_gone(t, w);
 }
 
 struct inode *watch_named(const struct watch_table *t, const struct inode *directory, const char *name)
@@ -240,13 +267,6 @@ struct inode *watch_named(const struct watch_table *t, const struct inode *direc
 }
 
 /* --- from the host's words to events --- */
-
-static void tell(struct watch_table *t, enum share_operation operation, int directory, uint64_t node, const char *name)
-{
-	struct event *e = event_new(operation, node, name, 0, NULL);
-	e->directory = directory;
-	t->happened(e, t->data);
-}
 
 /* Content or attributes, of the inode itself or of one in it. */
 static void on_state(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name)

@@ -23,14 +23,16 @@ setup()
 	cd "$HOME" || return 1
 	rm -rf w
 	mkdir w
+	: >w/here
 	until_true 20 is_seen_inside
+	rm w/here
 	seen=$BATS_TEST_TMPDIR/seen host_seen=$BATS_TEST_TMPDIR/host
 }
 
-# For a second the machine may take the folder for the one that was there before.
+# For a second the machine may take the folder for the one that was there before; their inode numbers may be the same.
 is_seen_inside()
 {
-	[ "$(stat -c %i w)" = "$(holm machine run stat -c %i w 2>/dev/null 3>&-)" ]
+	holm machine run test -e w/here 2>/dev/null 3>&-
 }
 
 # watch OUTSIDE PATH...: watches inside, until `enough` is made OUTSIDE, which is one of them. A watch counts from some moment after it was added.
@@ -202,6 +204,26 @@ told_again()
 {
 	mktemp w/again.XXXX >/dev/null
 	grep -q '^CREATE w/again' "$seen"
+}
+
+# Either the machine knows by then, or it watches what has gone, and says so.
+@test "who begins to watch what the host has just replaced hears of the new one or that the old one is gone" {
+	: >w/old
+	holm machine run stat w/old >/dev/null
+	rm -r w
+	mkdir w
+	command timeout 200 holm machine run -- "$HOME/watcher" w >"$seen" 2>&1 3>&- </dev/null &
+	watcher=$!
+	until_true 60 grep -qx ready "$seen"
+	until_true 60 poked_or_gone
+	kill "$watcher"
+	wait "$watcher" || true
+	[ "$ISOLATION" = vm ] || sees '^CREATE w/poke '
+}
+
+poked_or_gone()
+{
+	poked || grep -q '^DELETE_SELF w ' "$seen"
 }
 
 @test "share-events=off tells nothing, and everything else is as before" {

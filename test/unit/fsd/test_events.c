@@ -241,6 +241,48 @@ static void test_tree_removed(void **state)
 	agent_quiet(w->a);
 }
 
+/* For a while the guest believes what it has seen of a name. Who watches it then, though the host has another file there, is told that it is gone. */
+static void test_replaced_before_watched(void **state)
+{
+	struct world *w = *state;
+	struct fake *f = w->f;
+	uint64_t u = lookup(f, 1, "unwatched");
+	for (int replaced = 0; replaced <= 1; replaced++) {
+		assert_int_equal(mkdirat(f->directory, "unwatched/sub", 0755), 0);
+		uint64_t sub = lookup(f, u, "sub");
+		host_write(f, "unwatched/file", "old");
+		uint64_t file = lookup(f, u, "file");
+		assert_int_equal(unlinkat(f->directory, "unwatched/sub", AT_REMOVEDIR), 0);
+		assert_int_equal(unlinkat(f->directory, "unwatched/file", 0), 0);
+		if (replaced) {
+			assert_int_equal(mkdirat(f->directory, "unwatched/sub", 0755), 0);
+			host_write(f, "unwatched/file", "new");
+		}
+		agent_watch(w->a, sub, EVERYTHING);
+		agent_watch(w->a, sub, EVERYTHING & ~(uint32_t)IN_ATTRIB); /* said once */
+		agent_see(w->a, SHARE_REMOVE, u, "sub");
+		assert_int_equal(w->a->shown.nodeid, sub);
+		agent_watch(w->a, file, IN_MODIFY | IN_DELETE_SELF);
+		agent_see(w->a, SHARE_REMOVE, u, "file");
+		assert_int_equal(w->a->shown.nodeid, file);
+		agent_watch(w->a, sub, EVERYTHING);
+		agent_quiet(w->a);
+		for (int n = 0; replaced && n < 2; n++)
+			assert_int_equal(unlinkat(f->directory, n ? "unwatched/file" : "unwatched/sub", n ? 0 : AT_REMOVEDIR), 0);
+	}
+	/* Who watches the directory as well is told what is there instead. */
+	assert_int_equal(mkdirat(f->directory, "unwatched/sub", 0755), 0);
+	uint64_t sub = lookup(f, u, "sub");
+	assert_int_equal(unlinkat(f->directory, "unwatched/sub", AT_REMOVEDIR), 0);
+	assert_int_equal(mkdirat(f->directory, "unwatched/sub", 0755), 0);
+	agent_watch(w->a, u, EVERYTHING);
+	agent_watch(w->a, sub, EVERYTHING);
+	agent_see(w->a, SHARE_REMOVE, u, "sub");
+	agent_see(w->a, SHARE_CREATE, u, "sub");
+	assert_true(w->a->shown.nodeid != sub);
+	agent_quiet(w->a);
+}
+
 /* What is still to be told is not to be kept: neither that a name is not there any more, nor that it is. */
 static void test_not_kept(void **state)
 {
@@ -533,6 +575,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watched_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tree_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaced_before_watched, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_races, setup, teardown),
