@@ -51,18 +51,44 @@ peer_initramfs()
 	(cd "$dir" && find . | cpio --quiet -o -H newc >"$2")
 }
 
-# The Rust one of later distributions, for anybody; that of QEMU 7.2 works for root only. Sets virtiofsd_words.
+# rust_virtiofsd: the one of Debian 13 with the libraries that it wants, in $build/cache/virtiofsd, fetched once; prints its folder. apt checks the
+# signatures with the keys that Debian 12 has.
+rust_virtiofsd()
+{
+	local cache=$build/cache/virtiofsd apt
+	if [ ! -e "$cache/root/usr/libexec/virtiofsd" ]; then
+		rm -rf "$cache"
+		mkdir -p "$cache"/apt/{lists,archives}/partial
+		: >"$cache/apt/status"
+		printf '%s\n' "Types: deb" "URIs: http://deb.debian.org/debian" "Suites: trixie" "Components: main" \
+			"Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg" >"$cache/apt/trixie.sources"
+		apt=(apt-get -qq -o "Dir::Etc::sourcelist=$cache/apt/trixie.sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$cache/apt/lists"
+			-o "Dir::State::status=$cache/apt/status" -o "Dir::Cache=$cache/apt" -o APT::Sandbox::User=root)
+		(cd "$cache" && "${apt[@]}" update && "${apt[@]}" download virtiofsd libc6 libgcc-s1 libcap-ng0 libseccomp2 &&
+			for package in *.deb; do dpkg-deb -x "$package" root || exit; done && rm -rf apt ./*.deb) >&2 || { rm -rf "$cache"; return 1; }
+	fi
+	echo "$cache/root"
+}
+
+# An installed one, that of Debian 13, or that of QEMU 7.2, which works for root only. Sets virtiofsd_words.
 find_virtiofsd()
 {
-	local program
+	local program found="" libraries
 	for program in "$(command -v virtiofsd)" /usr/libexec/virtiofsd /usr/lib/virtiofsd; do
-		[ -x "$program" ] || continue
-		virtiofsd_words=("$program" --socket-path "$work/share/virtiofsd.socket" --shared-dir "$work/share/virtiofsd")
-		[ "$(id -u)" = 0 ] || virtiofsd_words+=(--sandbox none)
-		return 0
+		[ ! -x "$program" ] || { found=$program; break; }
 	done
-	[ "$(id -u)" = 0 ] && [ -x /usr/lib/qemu/virtiofsd ] || return 1
-	virtiofsd_words=(/usr/lib/qemu/virtiofsd "--socket-path=$work/share/virtiofsd.socket" -o "source=$work/share/virtiofsd")
+	if [ -n "$found" ]; then
+		virtiofsd_words=("$found")
+	elif found=$(rust_virtiofsd); then
+		libraries=$found/usr/lib/x86_64-linux-gnu
+		virtiofsd_words=("$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$found/usr/libexec/virtiofsd")
+	else
+		[ "$(id -u)" = 0 ] && [ -x /usr/lib/qemu/virtiofsd ] || return 1
+		virtiofsd_words=(/usr/lib/qemu/virtiofsd "--socket-path=$work/share/virtiofsd.socket" -o "source=$work/share/virtiofsd")
+		return 0
+	fi
+	virtiofsd_words+=(--socket-path "$work/share/virtiofsd.socket" --shared-dir "$work/share/virtiofsd")
+	[ "$(id -u)" = 0 ] || virtiofsd_words+=(--sandbox none)
 }
 
 start_virtiofsd()

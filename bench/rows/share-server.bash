@@ -13,7 +13,7 @@ server_run()
 	holm) words=("$(dirname "$(command -v holm)")/../libexec/holm/holm-fsd" --fd '{}' --root "$work/share/holm" --inside-uid "$(id -u)" --inside-gid "$(id -g)") ;;
 	virtiofsd)
 		options=(-l)
-		words=("${virtiofsd_words[0]}" '--fd={}' "${virtiofsd_words[@]:1}")
+		words=("${virtiofsd_words[@]}" '--fd={}')
 		;;
 	esac
 	"$work/share/fs-requests" -n $server_files -m $server_mib "${options[@]}" "${words[@]}" 2>"$work/share/server.log" || { cat "$work/share/server.log" >&2; return 1; }
