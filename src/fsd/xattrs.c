@@ -2,6 +2,7 @@
  * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security labels)
  * has no place on the host, and the host's are not shown: "not supported", as on a file system without them. */
 #include <errno.h>
+#include <strings.h>
 #include <sys/xattr.h>
 
 #include "base/fd.h"
@@ -18,12 +19,18 @@ static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *own
 	return 0;
 }
 
+/* Whether holm keeps something there. Some file systems (CIFS, ntfs3) do not tell capital letters from small ones. */
+static int is_kept(const char *name)
+{
+	return strncasecmp(name, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0;
+}
+
 static int attribute_name(const struct request *r, size_t *offset, const char **ret)
 {
 	int result = request_string(r, offset, ret);
 	if (result < 0)
 		return result;
-	if (startswith(*ret, RECORD_PREFIX))
+	if (is_kept(*ret))
 		return -ENODATA;
 	if (startswith(*ret, "user."))
 		return 0;
@@ -41,7 +48,7 @@ int fuse_setxattr(struct request *r)
 	char path[PROC_PATH_SIZE];
 	int result = attribute_name(r, &offset, &name);
 	if (result < 0)
-		return startswith(name, RECORD_PREFIX) ? -EPERM : -EOPNOTSUPP;
+		return is_kept(name) ? -EPERM : -EOPNOTSUPP;
 	if (in.size > r->body_size - offset)
 		return -EINVAL;
 	result = attribute_path(r, path, &owned);
@@ -95,7 +102,7 @@ int fuse_listxattr(struct request *r)
 	size_t kept = 0;
 	for (size_t at = 0, length; at < (size_t)n; at += length) {
 		length = strnlen(list + at, (size_t)n - at) + 1;
-		if (!startswith(list + at, "user.") || startswith(list + at, RECORD_PREFIX))
+		if (!startswith(list + at, "user.") || is_kept(list + at))
 			continue;
 		memmove(list + kept, list + at, length);
 		kept += length;
