@@ -8,7 +8,7 @@
  *
  * Attributes inside: a guest believes for that long what it was told. A file that the host changed in between would be read with its old
  * size, so opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the
- * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change. *
+ * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change.
  * With share-cache=writeback the guest also holds back what is written, and it is the one who knows the size and mtime of a file that it has:
  * what the host changes of that file goes unnoticed. To write a part of a page it reads the rest, so what it opens for writing is opened for
  * reading too.
@@ -189,7 +189,8 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 	return result;
 }
 
-/* The file to make; one that this request made before, and nobody can have written to, makes room. Without O_EXCL an older one is opened. */
+/* The file to make, or -errno; one that this request made before, and nobody can have written to, makes room. Where the host was quicker the
+ * guest does not know yet what there is: unless it wants none, it is sent to look again, so that it follows a symlink and checks permissions. */
 static int create_file(struct request *r, int directory, const char *name, uint64_t how, uint32_t mode)
 {
 	struct statx st;
@@ -200,7 +201,9 @@ static int create_file(struct request *r, int directory, const char *name, uint6
 		fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
 	if (fd >= 0)
 		ownership_created(r, fd, mode);
-	return fd == -EEXIST && !(how & O_EXCL) ? inode_open_name(directory, name, how, mode_allowed(S_IFREG, mode)) : fd;
+	if (fd != -EEXIST || (how & O_EXCL))
+		return fd;
+	return inode_statx(directory, name, &st) == 0 && share_is_hidden(r->share, &st) ? -EEXIST : -ESTALE;
 }
 
 int fuse_create(struct request *r)
@@ -222,12 +225,6 @@ int fuse_create(struct request *r)
 	struct statx st;
 	struct inode *i;
 	result = inode_statx(fd, "", &st);
-	if (result == 0 && (!S_ISREG(st.stx_mode) || share_is_hidden(r->share, &st)))
-		result = -EEXIST; /* something else was quicker */
-	if (result == 0 && (flags & O_TRUNC) && st.stx_size > 0 && (flags & O_ACCMODE) != O_RDONLY) {
-		ownership_written(r->share, fd);
-		result = ftruncate(fd, 0) < 0 ? -errno : inode_statx(fd, "", &st);
-	}
 	if (result == 0)
 		result = inode_see(&r->share->inodes, r->inode, name, &st, &i);
 	return result < 0 ? result : reply_created(r, i, &st, TAKE_FD(fd), flags);

@@ -2,7 +2,7 @@
  * Deaths while files are made, opened, written and closed, and directories read. */
 #include "death.h"
 
-static void create_again_request(struct run *r)
+static void create_any_request(struct run *r)
 {
 	create(r, O_RDWR | O_TRUNC, 0644);
 }
@@ -22,6 +22,14 @@ static void created_check(struct run *r)
 	assert_int_equal(r->f->share.handles.count, 1);
 	/* A lookup that was counted in the last instruction stays counted, of a file that is gone. */
 	assert_in_range(r->f->share.inodes.count, 2, 3);
+}
+
+/* The host's file stays as it is. */
+static void not_created_check(struct run *r)
+{
+	assert_int_equal(r->error, -ESTALE);
+	assert_int_equal(host_stat(r->f, "f").st_size, 4);
+	assert_int_equal(r->f->share.handles.count, 0);
 }
 
 static void tmpfile_request(struct run *r)
@@ -274,7 +282,8 @@ static void readdir_check(struct run *r)
 
 static const struct scenario scenarios[] = {
 	{"create", NULL, create_request, created_check},
-	{"create over a file", prepare_closed_file, create_again_request, created_check},
+	{"create, or open", NULL, create_any_request, created_check},
+	{"create over a file", open_prepare, create_any_request, not_created_check},
 	{"tmpfile", NULL, tmpfile_request, created_check},
 	{"open", open_prepare, open_request, open_check},
 	{"opendir", NULL, opendir_request, opendir_check},

@@ -288,9 +288,11 @@ static void test_creation(void **state)
 	f->uid = f->gid = 0;
 	expect(f, create(f, d, "in", O_RDWR, 0644), 0, SUPPLEMENTARY, 0644);
 	expect(f, make_directory(f, d, "sub", 0755), 0, SUPPLEMENTARY, 02755);
-	/* A file that the host made a moment before is only opened. */
+	/* A file that the host made a moment before stays its own. */
+	struct fuse_create_in there = {.flags = O_RDWR, .mode = S_IFREG | 0600};
 	host_write(f, "there", "text");
-	expect(f, create(f, 1, "there", O_RDWR, 0600), INSIDE_UID, INSIDE_GID, 0644);
+	assert_int_equal(fuse3(f, FUSE_CREATE, 1, PART(there), TEXT("there"), NONE), -ESTALE);
+	expect(f, lookup(f, 1, "there"), INSIDE_UID, INSIDE_GID, 0644);
 	struct fuse_create_in tmpfile = {.flags = O_RDWR, .mode = S_IFREG | 0600};
 	if (fuse(f, FUSE_TMPFILE, 1, PART(tmpfile)) != 0)
 		return; /* not every file system has these */
