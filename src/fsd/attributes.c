@@ -137,7 +137,7 @@ static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
 {
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
 	if (fd < 0)
 		return fd;
 	share_proc_path(r->share, fd, path);
@@ -168,7 +168,7 @@ int fuse_access(struct request *r)
 		return -EROFS;
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
 	if (fd < 0)
 		return fd;
 	if (faccessat(AT_FDCWD, share_proc_path(r->share, fd, path), (int)in.mask, AT_EACCESS) < 0)
@@ -180,7 +180,7 @@ int fuse_statfs(struct request *r)
 {
 	struct statfs fs;
 	AUTO_FD int owned = -1;
-	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
 	if (fstatfs(fd >= 0 ? fd : r->share->inodes.root->fd, &fs) < 0)
 		return -errno;
 	struct fuse_statfs_out out = {.st = {

@@ -565,6 +565,12 @@ int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
 	return *ret_owned = TAKE_FD(fd);
 }
 
+int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned)
+{
+	int fd = inode_path_fd(t, i, ret_owned);
+	return fd < 0 && i->handles ? i->handles->fd : fd;
+}
+
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
 {
 	if (i->fd >= 0)

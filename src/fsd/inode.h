@@ -116,6 +116,9 @@ void inode_unref(struct inode_table *t, struct inode *i);
 int inode_directory_fd(struct inode_table *t, struct inode *i);
 /* An O_PATH descriptor of any file: *ret_owned is the same one when the caller has to close it, else -1. Or -errno. */
 int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
+/* The same for what programs do to a file that they have open (fchmod(2)), which FUSE does not tell from what they do by name: where the name
+ * does not lead to it any more, or no one may go that way, a descriptor (borrowed) of whatever kind that the guest has open. */
+int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned);
 /* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0 or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
 /* Keeps a descriptor of the file (O_PATH; taken) for a moment, so that it can be used without its name (pins.h). */

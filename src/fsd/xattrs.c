@@ -12,7 +12,7 @@
 /* The path to use for the file's attributes: 0 or -errno; *owned is to be closed. */
 static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *owned)
 {
-	int fd = inode_path_fd(&r->share->inodes, r->inode, owned);
+	int fd = inode_reach(&r->share->inodes, r->inode, owned);
 	if (fd < 0)
 		return fd;
 	share_proc_path(r->share, fd, path);

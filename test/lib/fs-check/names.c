@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 
 void open_group(void)
 {
@@ -290,4 +291,16 @@ void permissions_group(void)
 	see_and_close("no-r-open", open("closed/file", O_RDONLY));
 	see_and_close("no-r-list", open("closed", O_RDONLY | O_DIRECTORY));
 	must("chmod", chmod("closed", 0755));
+	must("mkdir", mkdir("shut", 0755));
+	fd = must("open", open("shut/open", O_CREAT | O_RDWR, 0644));
+	must("chmod", chmod("shut", 0));
+	see_stat("shut-stat", fd);
+	see("shut-chmod", fchmod(fd, 0600));
+	see("shut-utime", futimens(fd, NULL));
+	see("shut-truncate", ftruncate(fd, 10));
+	see("shut-xattr", fsetxattr(fd, "user.x", "1", 1, 0));
+	see("shut-xattr-read", fgetxattr(fd, "user.x", NULL, 0));
+	close(fd);
+	must("chmod", chmod("shut", 0755));
+	see_file("shut-file", "shut/open");
 }

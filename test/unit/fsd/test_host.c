@@ -41,10 +41,64 @@ static void test_made_meanwhile(void **state)
 	assert_int_equal(f->share.handles.count, 1);
 }
 
+static int set_mode(struct fake *f, uint64_t node, uint32_t mode)
+{
+	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = S_IFREG | mode};
+	return fuse(f, FUSE_SETATTR, node, PART(in));
+}
+
+static int set_attribute(struct fake *f, uint64_t node)
+{
+	uint32_t in[2] = {1, 0};
+	return fuse3(f, FUSE_SETXATTR, node, PART(in), TEXT("user.x"), (struct part){"1", 1});
+}
+
+/* Whether what a program does by descriptor (fchmod, futimens, fsetxattr, fgetxattr, fremovexattr) is done to the file that it has open. */
+static void expect_usable(struct fake *f, uint64_t node, int host, int has_attributes)
+{
+	struct stat st;
+	struct fuse_getxattr_in get = {.size = 10};
+	struct fuse_setattr_in times = {.valid = FATTR_ATIME | FATTR_MTIME, .mtime = 77};
+	assert_int_equal(set_mode(f, node, 0640), 0);
+	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(times)), 0);
+	assert_int_equal(fstat(host, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(st.st_mtime, 77);
+	if (!has_attributes)
+		return;
+	assert_int_equal(set_attribute(f, node), 0);
+	assert_int_equal(fuse3(f, FUSE_GETXATTR, node, PART(get), TEXT("user.x"), NONE), 0);
+	assert_int_equal(fuse(f, FUSE_LISTXATTR, node, PART(get)), 0);
+	assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.x")), 0);
+}
+
+/* An open file is used whatever the host has made of its name; once it is closed, the name alone counts. */
+static void test_open_without_its_name(void **state)
+{
+	struct fake *f = *state;
+	host_write(f, "f", "text");
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	AUTO_FD int host = openat(f->directory, "f", O_RDWR | O_CLOEXEC);
+	uint64_t node = lookup(f, 1, "f"), fh = 0;
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
+	int has_attributes = set_attribute(f, node) == 0;
+	assert_int_equal(renameat(f->directory, "f", f->directory, "d/moved"), 0);
+	expect_usable(f, node, host, has_attributes);
+	host_write(f, "f", "another");
+	expect_usable(f, node, host, has_attributes);
+	assert_int_equal(unlinkat(f->directory, "d/moved", 0), 0);
+	expect_usable(f, node, host, has_attributes);
+	assert_int_equal(host_stat(f, "f").st_mode & 07777, 0644);
+	struct fuse_release_in in = {.fh = fh};
+	assert_int_equal(fuse(f, FUSE_RELEASE, node, PART(in)), 0);
+	assert_int_equal(set_mode(f, node, 0600), -ESTALE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_without_its_name, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
