@@ -28,13 +28,16 @@ static uint32_t mtime_told(struct share *s, const struct statx *st)
 	return ns - ns % 1000 + (ns + 1 + s->told_count++ % 999) % 1000; /* never the true one, which it settles to */
 }
 
+uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino)
+{
+	return dev == s->root_dev ? ino : ino ^ (dev * 0x9e3779b97f4a7c15ULL & 0xffff000000000000ULL);
+}
+
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret)
 {
 	struct ownership o = ownership_of(s, i, -1, st);
-	uint64_t dev = file_id_of(st).dev;
 	*ret = (struct fuse_attr){
-		/* The guest sees one file system: keep the numbers of another one mounted beneath apart. */
-		.ino = dev == s->root_dev ? st->stx_ino : st->stx_ino ^ (dev * 0x9e3779b97f4a7c15ULL & 0xffff000000000000ULL),
+		.ino = attributes_number(s, file_id_of(st).dev, st->stx_ino),
 		.size = st->stx_size,
 		.blocks = st->stx_blocks,
 		.atime = (uint64_t)st->stx_atime.tv_sec,

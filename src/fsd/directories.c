@@ -85,13 +85,15 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 	size_t size = FUSE_DIRENT_ALIGN(head + length);
 	if (size > room)
 		return 0;
-	struct fuse_direntplus e = {.dirent = {.ino = d->d_ino, .off = (uint64_t)d->d_off, .namelen = (uint32_t)length, .type = d->d_type}};
+	struct fuse_direntplus e = {.dirent = {.ino = attributes_number(r->share, r->inode->id.dev, d->d_ino),
+					    .off = (uint64_t)d->d_off,
+					    .namelen = (uint32_t)length,
+					    .type = d->d_type}};
 	if (is_dot(d->d_name)) {
 		/* What is above the root is nobody's business. */
 		const struct inode *of = d->d_name[1] && r->inode->parent ? r->inode->parent : r->inode;
-		e.dirent.ino = of->id.ino;
-	}
-	else if (share_check_name(r->share, r->inode, d->d_name, HIDDEN_LOOK) < 0)
+		e.dirent.ino = attributes_number(r->share, of->id.dev, of->id.ino);
+	} else if (share_check_name(r->share, r->inode, d->d_name, HIDDEN_LOOK) < 0)
 		return -ENOENT;
 	else if (plus) {
 		int result = name_see(r->share, r->inode, d->d_name, &e.entry_out, NULL);

@@ -21,6 +21,8 @@ int fuse_getattr(struct request *r);
 int fuse_setattr(struct request *r);
 int fuse_access(struct request *r);
 int fuse_statfs(struct request *r);
+/* The inode number inside. The guest sees one file system: those of another one that is mounted beneath are kept apart. */
+uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino);
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret);
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */

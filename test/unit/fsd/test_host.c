@@ -94,11 +94,35 @@ static void test_open_without_its_name(void **state)
 	assert_int_equal(set_mode(f, node, 0600), -ESTALE);
 }
 
+/* Some file systems (ext4) do not even seek in a directory that has been removed. */
+static void test_directory_removed_while_read(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	host_write(f, "d/one", "");
+	host_write(f, "d/two", "");
+	uint64_t node = lookup(f, 1, "d");
+	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
+	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), 0);
+	in.offset = ((const struct fuse_dirent *)(const void *)f->reply)->off;
+	assert_int_equal(unlinkat(f->directory, "d/one", 0), 0);
+	assert_int_equal(unlinkat(f->directory, "d/two", 0), 0);
+	assert_int_equal(unlinkat(f->directory, "d", AT_REMOVEDIR), 0);
+	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), -ENOENT);
+	in.offset = UINT64_MAX - 1;
+	assert_int_equal(fuse(f, FUSE_OPENDIR, 1, PART(open)), 0);
+	in.fh = REPLY(f, struct fuse_open_out)->fh;
+	assert_int_equal(fuse(f, FUSE_READDIR, 1, PART(in)), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_without_its_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
