@@ -29,6 +29,12 @@ setup()
 	seen=$BATS_TEST_TMPDIR/seen host_seen=$BATS_TEST_TMPDIR/host
 }
 
+# What was told is shown with what failed.
+teardown()
+{
+	[ -n "$BATS_TEST_COMPLETED" ] || { cat "$seen"; holm machine logs --boot box | tail -n 20; } >&2
+}
+
 # For a second the machine may take the folder for the one that was there before; their inode numbers may be the same.
 is_seen_inside()
 {
@@ -170,6 +176,8 @@ DELETE w/newer -1' "$(grep -E ' w/newe?r? ' "$host_seen" | sed 's/ w\/new [0-9]*
 }
 
 @test "a share that was added to the running machine tells too, and goes while it is watched" {
+	local keeper
+	keeper=$(keeper_of box)
 	run --separate-stderr holm machine mount add "$WORLD/late:/mnt/late"
 	equal 0 "$status"
 	if grep -q 'next start' <<<"$stderr"; then
@@ -184,6 +192,8 @@ DELETE w/newer -1' "$(grep -E ' w/newe?r? ' "$host_seen" | sed 's/ w\/new [0-9]*
 	kill "$watcher"
 	wait "$watcher" || true
 	run ! holm machine run ls /mnt/late/folder
+	# It is the same machine still.
+	equal "$keeper" "$(keeper_of box)"
 }
 
 @test "a share server's worker that is killed is replaced by one that tells as before" {

@@ -145,9 +145,13 @@ static void on_unchardev(int code, struct json_object *result, const char *why, 
 	finish(c, c->adding ? c->code : code, c->adding ? c->why : why);
 }
 
+/* QEMU closes its end, upon which the server ends, perhaps before QEMU's answer is here. */
 static void remove_chardev(struct share_change *c)
 {
 	struct json_object *arguments = json_object_new_object();
+	struct vm_share *s = find(c->run, c->tag);
+	if (s && s->server)
+		s->server->leaving = 1;
 	add_name(arguments, "id", "share", c->tag);
 	if (qmp_execute(c->run->qmp, "chardev-remove", arguments, -1, on_unchardev, c) < 0)
 		finish(c, -EPIPE, "the virtual machine has ended");
