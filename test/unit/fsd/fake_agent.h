@@ -110,6 +110,26 @@ static inline void agent_free(struct agent *a)
 	free(a);
 }
 
+/* --- a test's own world --- */
+
+#define EVERYTHING ((uint32_t)IN_ALL_EVENTS)
+
+struct world {
+	struct fake *f;
+	struct agent *a;
+	uint64_t d, e;            /* directories */
+	struct request *deferred; /* the job that was given away last */
+};
+
+static inline int world_free(void **state)
+{
+	struct world *w = *state;
+	agent_free(w->a);
+	fake_free(w->f);
+	free(w);
+	return 0;
+}
+
 /* --- events --- */
 
 static inline void agent_take(struct agent *a)

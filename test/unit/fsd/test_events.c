@@ -2,14 +2,6 @@
  * What the host does comes to the guest as operations that change nothing on the host. */
 #include "fake_agent.h"
 
-#define EVERYTHING ((uint32_t)IN_ALL_EVENTS)
-
-struct world {
-	struct fake *f;
-	struct agent *a;
-	uint64_t d, e; /* two directories that are watched, as the root is */
-};
-
 static int setup(void **state)
 {
 	struct world *w = xnew(struct world);
@@ -24,15 +16,6 @@ static int setup(void **state)
 	agent_watch(w->a, w->d, EVERYTHING);
 	agent_watch(w->a, w->e, EVERYTHING);
 	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-	agent_free(w->a);
-	fake_free(w->f);
-	free(w);
 	return 0;
 }
 
@@ -570,21 +553,21 @@ static void test_pace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_create, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watched_itself, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tree_removed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_replaced_before_watched, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_kept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_races, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_create, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_states, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_remove, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_watched_itself, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_tree_removed, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_replaced_before_watched, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_not_kept, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_rename, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_races, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_hidden, setup, world_free),
 		cmocka_unit_test(test_queue),
-		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overflow, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_late, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_long_names, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_pace, setup, world_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,15 +7,6 @@
 #include "fsd/echo.h"
 #include "fsd/takeover.h"
 
-#define EVERYTHING ((uint32_t)IN_ALL_EVENTS)
-
-struct world {
-	struct fake *f;
-	struct agent *a;
-	uint64_t d;
-	struct request *deferred; /* the job that was given away last */
-};
-
 static int setup_with(void **state, int read_only)
 {
 	struct world *w = xnew(struct world);
@@ -48,15 +39,6 @@ static int setup_records(void **state)
 	struct world *w = *state;
 	w->f->share.settings.keep_records = 1;
 	w->f->uid = 1234;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-	agent_free(w->a);
-	fake_free(w->f);
-	free(w);
 	return 0;
 }
 
@@ -578,21 +560,21 @@ static void test_blocked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_own_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_names, setup_records, teardown),
-		cmocka_unit_test_setup_teardown(test_own_content, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_content, setup_records, teardown),
-		cmocka_unit_test_setup_teardown(test_own_by_another_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_jobs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_job_outlives_events, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unarmed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
-		cmocka_unit_test_setup_teardown(test_writeback, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_caps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_blocked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_names, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_own_names, setup_records, world_free),
+		cmocka_unit_test_setup_teardown(test_own_content, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_own_content, setup_records, world_free),
+		cmocka_unit_test_setup_teardown(test_own_by_another_name, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_own_jobs, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_job_outlives_events, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_unarmed, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_tokens, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, world_free),
+		cmocka_unit_test_setup_teardown(test_writeback, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_forget, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_caps, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_reset, setup, world_free),
+		cmocka_unit_test_setup_teardown(test_blocked, setup, world_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
