@@ -403,6 +403,8 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 	SHARED_SET(i->place, p);
 	i->parent = parent;
 	place_free(&t->places, before);
+	if (i->watch && parent != old)
+		t->watched_moved(i->watch, t->watched_data);
 	if (old) {
 		old->refs--;
 		release(t, old);

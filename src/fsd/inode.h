@@ -72,7 +72,8 @@ struct inode_table {
 	struct inode *oldest, *newest;
 	unsigned cached_fds, nameless_fds, max_fds;
 	struct inode *root;
-	void (*watched_gone)(struct watch *w, void *data); /* a record that is watched is about to go; NULL when none is */
+	/* A record that is watched is about to go, or has come to another directory; NULL when none is watched. */
+	void (*watched_gone)(struct watch *w, void *data), (*watched_moved)(struct watch *w, void *data);
 	void *watched_data;
 	struct pins pins;
 };

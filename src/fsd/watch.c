@@ -55,15 +55,34 @@ static void set_wd(struct watch_table *t, struct watch *w, int wd)
 	}
 }
 
+/* w hears of its name by way of parent. */
+static void lean_on(struct watch *w, struct watch *parent)
+{
+	w->parent = parent;
+	w->next_leaner = parent->leaners;
+	parent->leaners = w;
+}
+
+/* It hears of its name no more. What it leaned on, if that is not needed any longer, NULL otherwise. */
+static struct watch *stand_alone(struct watch *w)
+{
+	struct watch *parent = w->parent;
+	if (!parent)
+		return NULL;
+	struct watch **p = &parent->leaners;
+	while (*p != w)
+		p = &(*p)->next_leaner;
+	*p = w->next_leaner;
+	w->parent = NULL;
+	return !parent->leaners && parent->mask == 0 ? parent : NULL;
+}
+
 /* Takes it out of the table; who leans on it stands alone then. What it leaned on, if that is not needed any more, NULL otherwise. */
 static struct watch *detach(struct watch_table *t, struct watch *w)
 {
-	struct watch *parent = w->parent;
-	for (size_t n = 0; w->leaning > 0 && n < t->count; n++)
-		if (t->items[n]->parent == w) {
-			t->items[n]->parent = NULL;
-			w->leaning--;
-		}
+	struct watch *parent = stand_alone(w);
+	while (w->leaners)
+		(void)stand_alone(w->leaners);
 	if (w->wd > 0)
 		(void)inotify_rm_watch(t->inotify, w->wd); /* the kernel may have done so */
 	set_wd(t, w, -1);
@@ -71,7 +90,7 @@ static struct watch *detach(struct watch_table *t, struct watch *w)
 	t->items[w->index] = t->items[--t->count];
 	t->items[w->index]->index = w->index;
 	free(w);
-	return parent && --parent->leaning == 0 && parent->mask == 0 ? parent : NULL;
+	return parent;
 }
 
 static void drop(struct watch_table *t, struct watch *w)
@@ -83,6 +102,16 @@ static void drop(struct watch_table *t, struct watch *w)
 static void on_inode_gone(struct watch *w, void *data)
 {
 	drop(data, w);
+}
+
+static void lean(struct watch_table *t, struct watch *w);
+
+/* What happens to its name is heard of in another directory now. */
+static void on_inode_moved(struct watch *w, void *data)
+{
+	drop(data, stand_alone(w));
+	if (w->mask)
+		lean(data, w);
 }
 
 void watch_table_clear(struct watch_table *t)
@@ -117,6 +146,7 @@ static int start(struct watch_table *t)
 	if (!t->buffer)
 		t->buffer = xmalloc(BUFFER_SIZE);
 	t->share->inodes.watched_gone = on_inode_gone;
+	t->share->inodes.watched_moved = on_inode_moved;
 	t->share->inodes.watched_data = t;
 	return 0;
 }
@@ -126,7 +156,7 @@ static uint32_t host_mask(const struct watch *w)
 	uint32_t mask = w->mask & WATCH_STATES;
 	if (w->mask & WATCH_NAMES)
 		mask |= WATCH_NAMES;
-	if (w->leaning > 0)
+	if (w->leaners)
 		mask |= IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 	return mask ? mask | IN_EXCL_UNLINK : 0;
 }
@@ -147,9 +177,8 @@ static int apply(struct watch_table *t, struct watch *w)
 	if (other != w) {
 		if (other) { /* two records of one file: the older one was of another file, which is gone */
 			set_wd(t, other, -1);
-			w->leaning++; /* whatever goes with the other, this one stays */
-			drop(t, other);
-			w->leaning--;
+			while (other && other != w) /* whatever goes with the other, this one stays */
+				other = detach(t, other);
 		}
 		set_wd(t, w, wd);
 	}
@@ -180,12 +209,10 @@ static void lean(struct watch_table *t, struct watch *w)
 	struct watch *p = above->watch ? above->watch : add(t, above);
 	if (!p)
 		return;
-	w->parent = p;
-	if (p->leaning++ == 0 && apply(t, p) < 0) {
-		w->parent = NULL;
-		if (--p->leaning == 0 && p->mask == 0)
-			drop(t, p);
-	}
+	int is_first = !p->leaners;
+	lean_on(w, p);
+	if (is_first && apply(t, p) < 0)
+		drop(t, stand_alone(w));
 }
 
 static void say_limit(struct watch_table *t, int error)
@@ -198,7 +225,7 @@ static void say_limit(struct watch_table *t, int error)
 static void unset(struct watch_table *t, struct watch *w)
 {
 	w->mask = 0;
-	if (w->leaning == 0 || apply(t, w) < 0)
+	if (!w->leaners || apply(t, w) < 0)
 		drop(t, w);
 }
 
@@ -258,12 +285,21 @@ void watch_set(struct watch_table *t, uint64_t node, uint32_t mask)
 
 struct inode *watch_named(const struct watch_table *t, const struct inode *directory, const char *name)
 {
-	if (!directory->watch || directory->watch->leaning == 0)
+	if (!directory->watch || !directory->watch->leaners)
 		return NULL;
 	for (size_t n = 0; n < t->count; n++)
 		if (inode_is_named(t->items[n]->inode, directory, name))
 			return t->items[n]->inode;
 	return NULL;
+}
+
+/* The one that leans on its directory's watch: the quicker way for events, of which there are many. */
+static const struct inode *leaner_named(const struct watch *directory, const char *name)
+{
+	const struct watch *w = directory->leaners;
+	while (w && !inode_is_named(w->inode, directory->inode, name))
+		w = w->next_leaner;
+	return w ? w->inode : NULL;
 }
 
 /* --- from the host's words to events --- */
@@ -327,7 +363,7 @@ static void on_moved_to(struct watch_table *t, const struct watch *w, const stru
 		return;
 	}
 	if (!is_pair) {
-		const struct inode *replaced = watch_named(t, w->inode, e->name);
+		const struct inode *replaced = leaner_named(w, e->name);
 		if (replaced)
 			tell(t, SHARE_REMOVE, replaced->type == S_IFDIR, w->inode->nodeid, e->name);
 		if (w->mask & WATCH_NAMES)
@@ -345,7 +381,7 @@ static void on_moved_to(struct watch_table *t, const struct watch *w, const stru
 
 static void on_name(struct watch_table *t, const struct watch *w, const struct inotify_event *e)
 {
-	int directory = !!(e->mask & IN_ISDIR), wanted = (w->mask & WATCH_NAMES) || watch_named(t, w->inode, e->name);
+	int directory = !!(e->mask & IN_ISDIR), wanted = (w->mask & WATCH_NAMES) || leaner_named(w, e->name);
 	if (e->mask & IN_MOVED_FROM)
 		on_moved_from(t, w, e, wanted);
 	else if (e->mask & IN_MOVED_TO)

@@ -20,7 +20,7 @@ struct watch {
 	uint32_t mask; /* what is wanted inside; 0: nothing */
 	struct inode *inode;
 	struct watch *parent; /* leans on this one, for what happens to its own name */
-	unsigned leaning;     /* that lean on it */
+	struct watch *leaners, *next_leaner; /* that lean on it; on the same one */
 	size_t index;
 	struct watch *next; /* of its bucket */
 };
