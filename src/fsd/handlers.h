@@ -13,6 +13,7 @@ void request_begin_with(struct request *r, unsigned which, const struct file_id 
 int again_made(const struct request *r, int directory, const char *name, uint32_t type);
 /* `result` of making a name; 0 when it is EEXIST because it was made before. */
 int again_result(const struct request *r, int result, int directory, const char *name, uint32_t type);
+/* Whether the name is a link to this file that this request made before; whether the attribute has the value that it sets. */
 int again_linked(const struct request *r, int directory, const char *name, const struct inode *file);
 int again_same_value(const struct request *r, const char *path, const char *name, const void *value, size_t size);
 
@@ -23,7 +24,9 @@ int fuse_access(struct request *r);
 int fuse_statfs(struct request *r);
 /* The inode number inside. The guest sees one file system: those of another one that is mounted beneath are kept apart. */
 uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino);
+/* What the guest is shown of the file i, whose state on the host is st. */
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret);
+/* The same with node id and validity, noted in i; without i (NULL; st is not looked at) the entry of a name that is not there. */
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */
 void attributes_note(struct inode *i, const struct statx *st);
@@ -46,7 +49,8 @@ int fuse_mkdir(struct request *r);
 int fuse_link(struct request *r);
 /* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that is taken back when the answer does not fit. */
 int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out);
-/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row. */
+/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row.
+ * 0 or -errno: -ENOENT also of a name that is hidden. */
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);
 
 /* rename.c */

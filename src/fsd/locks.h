@@ -39,9 +39,11 @@ void lock_table_done(struct lock_table *t);
 void lock_table_rebuild(struct lock_table *t, struct handle_table *handles);
 /* Releases all. */
 void lock_table_reset(struct lock_table *t);
+/* The record of an owner's locks on a file (borrowed), or NULL. */
 struct lock_owner *lock_owner_find(struct lock_table *t, uint64_t nodeid, uint64_t owner);
 /* Takes fd when it succeeds; NULL when there are too many. */
 struct lock_owner *lock_owner_new(struct lock_table *t, uint64_t nodeid, uint64_t owner, uint64_t handle, int fd);
+/* Closes its descriptor, which gives its locks up. */
 void lock_owner_free(struct lock_table *t, struct lock_owner *o);
 /* What was locked through this open file and is locked still. */
 void locks_release_handle(struct lock_table *t, uint64_t handle);

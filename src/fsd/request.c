@@ -73,7 +73,7 @@ static int fuse_ioctl(struct request *r)
 
 static int fuse_interrupt(struct request *r)
 {
-	return 0; /* no request waits for anything that could be interrupted */
+	return 0; /* Linux's virtiofs sends none, so who waits for a lock (locks.c) cannot be interrupted */
 }
 
 static const struct operation {
