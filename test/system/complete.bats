@@ -124,6 +124,41 @@ same_but()
 	done
 }
 
+# Inside somebody has the files open, and the names looked up, before the host changes them.
+@test "what the host changes is seen by who goes on looking" {
+	local kind looker
+	for kind in auto strict; do
+		create looks-$kind busybox --share-cache $kind
+		mkdir seen
+		touch seen/gone seen/moved
+		echo first | tee seen/lines >seen/changed
+		# shellcheck disable=SC2016
+		in_machine looks-$kind sh -euc 'cd seen
+			exec 3<lines
+			read -r line <&3
+			stat changed gone moved >/dev/null
+			test ! -e new
+			test "$(ls | xargs)" = "changed gone lines moved"
+			: >../looking
+			until test "$(stat -c %s changed)" = 14; do sleep 0.02; done
+			test "$(cat changed)" = "changed since"
+			until read -r line <&3; do sleep 0.02; done
+			test "$line" = second
+			while test -e gone || test -e moved || ! test -e new || ! test -e renamed; do sleep 0.02; done
+			until test "$(ls | xargs)" = "changed lines new renamed"; do sleep 0.02; done' 3>&- &
+		looker=$!
+		until_true 60 test -e looking
+		echo "changed since" >seen/changed
+		echo second >>seen/lines
+		rm seen/gone
+		mv seen/moved seen/renamed
+		touch seen/new
+		wait $looker
+		rm -r seen looking
+		holm machine stop looks-$kind
+	done
+}
+
 @test "guest and host change one tree at once" {
 	local seed=$RANDOM other
 	mkdir churning

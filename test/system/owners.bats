@@ -48,6 +48,40 @@ other_group()
 	rm -r team plain
 }
 
+# somebody_elses FILE MODE: made by a subordinate id of ours; in a directory with setgid its group is the directory's.
+somebody_elses()
+{
+	# shellcheck disable=SC2016
+	(cd "${1%/*}" && inside_mapping setpriv --reuid 5 --regid 5 --clear-groups sh -c 'umask 0; echo text >"$1"; chmod "$2" "$1"' sh "${1##*/}" "$2")
+}
+
+@test "other people's files that only a group may use: of the host user's groups, not of others" {
+	requires vm setpriv
+	other_group
+	inside_mapping true || skip "no subordinate ids here"
+	mkdir ours others
+	chgrp "$group" ours
+	chmod 2777 ours
+	chmod 777 others
+	somebody_elses ours/read 040
+	somebody_elses ours/write 060
+	somebody_elses others/closed 060
+	equal "$group $group 60" "$(stat -c %g ours/read) $(stat -c '%g %a' ours/write)"
+	run ! test -O ours/write
+	run ! cat others/closed
+	equal text "$(holm machine run cat ours/read)"
+	run ! holm machine run sh -c 'echo no >>ours/read'
+	holm machine run sh -c 'echo more >>ours/write'
+	as_root box sh -c 'echo root >>"$1/ours/write"' - "$HOME"
+	equal "text more root" "$(holm machine run cat ours/write | xargs)"
+	equal "text more root" "$(xargs <ours/write)"
+	run ! holm machine run cat others/closed
+	run ! holm machine run sh -c 'echo no >>others/closed'
+	run ! as_root box cat "$HOME/others/closed"
+	run ! as_root box sh -c 'echo no >>"$1/others/closed"' - "$HOME"
+	rm -rf ours others
+}
+
 @test "natively such a group has no number inside: it gives no right there" {
 	requires native
 	other_group
@@ -155,4 +189,62 @@ with_map()
 	equal "0 0" "$(holm machine run stat -c '%u %g' recorded)"
 	as_root box "$HOME/attempt" xattr "$HOME/recorded" user.colour=green
 	rm recorded attempt
+}
+
+# In the user namespace that rootless containers have: its root is the machine's user, its other ids are subordinate ones. (Made by root, as the
+# image has no newuidmap.)
+in_container()
+{
+	# shellcheck disable=SC2016
+	as_root containers sh -euc '
+		uid=$1 gid=$2
+		shift 2
+		setpriv --reuid "$uid" --regid "$gid" --clear-groups unshare --user sleep 1000 &
+		pid=$!
+		until [ "$(cat "/proc/$pid/comm")" = sleep ]; do sleep 0.05; done
+		printf "0 $uid 1\n1 100000 65535\n" >"/proc/$pid/uid_map"
+		printf "0 $gid 1\n1 100000 65535\n" >"/proc/$pid/gid_map"
+		nsenter --user --target "$pid" --setuid 0 --setgid 0 "$@"
+		kill "$pid"' sh "$UID_ME" "$GID_ME" "$@"
+}
+
+# What a tree's files are, to root inside.
+described()
+{
+	as_root containers sh -euc 'cd "$1"; find . -exec stat -c "%n %u %g %a" {} + | sort; tar --sort=name --numeric-owner -cf - . | tar --numeric-owner -tvf -' sh "$1"
+}
+
+@test "owner-map=record: what rootless containers make has their owners, also after a restart" {
+	requires vm
+	create containers bookworm --init holm --owner-map record
+	# shellcheck disable=SC2016
+	in_container sh -euc '
+		mkdir "$1/layer" && cd "$1/layer"
+		mkdir data web; echo secret >data/db; echo page >web/page; echo mine >own; cp /bin/true su; ln web/page hard
+		chown 999:998 data data/db; chmod 700 data; chmod 600 data/db
+		chown -R 33:33 web; chown 0:42 own; chmod 4755 su; chmod 2775 web
+		test "$(stat -c "%u %g" data/db web/page own | xargs)" = "999 998 33 33 0 42"
+		# Who has another id there may what the mode says, no more.
+		setpriv --reuid 33 --regid 33 --clear-groups sh -euc "echo more >>web/page; if cat data/db; then exit 1; fi; : >web/new"
+		mkdir ../copy; tar --numeric-owner -cf - . | tar --numeric-owner -xpf - -C ../copy' sh "$HOME" 2>refused
+	contains "$(cat refused)" "data/db"
+	described "$HOME/layer" >before
+	contains "$(cat before)" "./data/db 100998 100997 600"
+	contains "$(cat before)" "./own $UID_ME 100041 644"
+	contains "$(cat before)" "./su $UID_ME $GID_ME 4755"
+	contains "$(cat before)" "./web 100032 100032 2775"
+	contains "$(cat before)" "./web/new 100032 100032"
+	# On the host they are all the host user's, and none has setuid.
+	equal "$UID_ME $GID_ME" "$(find layer copy -exec stat -c '%u %g' {} + | sort -u)"
+	equal "" "$(find layer copy -type f -perm /6000)"
+	described "$HOME/copy" >copied
+	diff before copied
+	holm machine stop containers
+	described "$HOME/layer" >after
+	diff before after
+	# shellcheck disable=SC2016
+	in_container sh -euc 'cd "$1"; test "$(cat layer/data/db)" = secret; test "$(stat -c "%u %g" layer/data/db)" = "999 998"; rm -r layer copy' sh "$HOME"
+	[ ! -e layer ]
+	rm refused before copied after
+	holm machine rm --force containers
 }
