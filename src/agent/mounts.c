@@ -141,6 +141,17 @@ static int add_init(const struct platform *p)
 	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0 ? -errno : 0;
 }
 
+uint32_t mounts_share_device(const char *tag)
+{
+	struct statx here, above;
+	AUTOFREE char *path = path_join(AGENT_SHARES, tag);
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &here) < 0 ||
+	    statx(AT_FDCWD, AGENT_SHARES, AT_STATX_DONT_SYNC, STATX_TYPE, &above) < 0)
+		return 0;
+	uint32_t device = here.stx_dev_major << 20 | here.stx_dev_minor;
+	return device == (above.stx_dev_major << 20 | above.stx_dev_minor) ? 0 : device;
+}
+
 int mounts_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
 {
 	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);

@@ -9,10 +9,8 @@
 #include "share_events.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,6 +18,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/share_events.h"
+#include "mounts.h"
 #include "share_replay.h"
 #include "upcall.h"
 #include "watchers.h"
@@ -302,18 +301,6 @@ static void on_changed(void *data)
 	}
 }
 
-/* The share's file system, as the kernel writes it in fdinfo; the server is not asked. 0: nothing is mounted. */
-static uint32_t device_of(const char *tag)
-{
-	struct statx here, above;
-	AUTOFREE char *path = path_join(AGENT_SHARES, tag);
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &here) < 0 ||
-	    statx(AT_FDCWD, AGENT_SHARES, AT_STATX_DONT_SYNC, STATX_TYPE, &above) < 0)
-		return 0;
-	uint32_t device = here.stx_dev_major << 20 | here.stx_dev_minor;
-	return device == (above.stx_dev_major << 20 | above.stx_dev_minor) ? 0 : device;
-}
-
 static void on_begin(struct source *source, void *data)
 {
 	struct share_events *e = data;
@@ -343,7 +330,7 @@ static struct share_events *get(struct agent *a)
 
 void share_events_add(struct agent *a, const struct boot_share *share)
 {
-	uint32_t device = share->events ? device_of(share->tag) : 0;
+	uint32_t device = share->events ? mounts_share_device(share->tag) : 0;
 	struct share_events *e = device ? get(a) : NULL;
 	if (!e)
 		return;
