@@ -27,8 +27,6 @@
 #include "fsd/handlers.h"
 #include "fsd/shared.h"
 
-#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
-
 void request_begin(struct request *r)
 {
 	if (r->flight->begun)
@@ -49,7 +47,7 @@ void request_begin_with(struct request *r, unsigned which, const struct file_id 
 static int64_t born(const struct statx *st)
 {
 	const struct statx_timestamp *t = (st->stx_mask & STATX_BTIME) ? &st->stx_btime : &st->stx_ctime;
-	return t->tv_sec * 1000000000LL + t->tv_nsec;
+	return statx_ns(t);
 }
 
 int again_made(const struct request *r, int directory, const char *name, uint32_t type)

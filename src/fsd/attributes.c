@@ -17,12 +17,10 @@
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
 
-#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
-
 static uint32_t mtime_told(struct share *s, const struct statx *st)
 {
 	uint32_t ns = st->stx_mtime.tv_nsec;
-	int64_t age = clock_realtime_ns() - (st->stx_mtime.tv_sec * 1000000000LL + ns);
+	int64_t age = (int64_t)((uint64_t)clock_realtime_ns() - (uint64_t)statx_ns(&st->stx_mtime));
 	if (age > TICK_NS || age < -TICK_NS)
 		return ns;
 	return ns - ns % 1000 + (ns + 1 + s->told_count++ % 999) % 1000; /* never the true one, which it settles to */
@@ -59,7 +57,7 @@ void attributes_fill(struct share *s, struct inode *i, const struct statx *st, s
 
 void attributes_note(struct inode *i, const struct statx *st)
 {
-	i->told.mtime_ns = st->stx_mtime.tv_sec * 1000000000LL + st->stx_mtime.tv_nsec;
+	i->told.mtime_ns = statx_ns(&st->stx_mtime);
 	i->told.size = st->stx_size;
 	i->told.at_ms = clock_now_ms();
 	i->told.valid = 1;

@@ -31,7 +31,6 @@
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
 enum { TOLD_JUST_NOW_MS = 20 };
-#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 
 static int open_by_name(struct share *s, struct inode *i, int flags, struct statx *ret)
 {
@@ -80,16 +79,11 @@ static int access_wanted(const struct share *s, int flags)
 	return writeback ? (flags & ~O_ACCMODE) | O_RDWR : flags;
 }
 
-static int64_t nanoseconds(const struct statx_timestamp *t)
-{
-	return t->tv_sec * 1000000000LL + t->tv_nsec;
-}
-
 /* Notes the state that the guest's cache will be of. */
 static void cache_note(struct inode *i, const struct statx *st)
 {
-	int64_t now = clock_realtime_ns(), ctime = nanoseconds(&st->stx_ctime);
-	i->cached.mtime_ns = nanoseconds(&st->stx_mtime);
+	int64_t now = clock_realtime_ns(), ctime = statx_ns(&st->stx_ctime);
+	i->cached.mtime_ns = statx_ns(&st->stx_mtime);
 	i->cached.ctime_ns = ctime;
 	i->cached.size = st->stx_size;
 	i->cached.valid = now - ctime > TICK_NS;
@@ -97,8 +91,8 @@ static void cache_note(struct inode *i, const struct statx *st)
 
 static int cache_is_current(const struct inode *i, const struct statx *st)
 {
-	return i->cached.valid && i->cached.size == st->stx_size && i->cached.mtime_ns == nanoseconds(&st->stx_mtime) &&
-	       i->cached.ctime_ns == nanoseconds(&st->stx_ctime);
+	return i->cached.valid && i->cached.size == st->stx_size && i->cached.mtime_ns == statx_ns(&st->stx_mtime) &&
+	       i->cached.ctime_ns == statx_ns(&st->stx_ctime);
 }
 
 /* Makes a handle of fd (taken), whose attributes are st, and fills the reply. */
@@ -130,7 +124,7 @@ static int is_news(struct inode *i, const struct statx *st)
 	}
 	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS)
 		return 0;
-	if (i->told.size == st->stx_size && i->told.mtime_ns == nanoseconds(&st->stx_mtime))
+	if (i->told.size == st->stx_size && i->told.mtime_ns == statx_ns(&st->stx_mtime))
 		return 0;
 	i->stale_pending = 1;
 	return 1;

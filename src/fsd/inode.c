@@ -37,7 +37,7 @@ struct file_id file_id_of(const struct statx *st)
 {
 	struct file_id id = {.dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino};
 	if (st->stx_mask & STATX_BTIME)
-		id.birth_ns = st->stx_btime.tv_sec * 1000000000LL + st->stx_btime.tv_nsec;
+		id.birth_ns = statx_ns(&st->stx_btime);
 	return id;
 }
 

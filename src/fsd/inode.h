@@ -136,6 +136,13 @@ int inode_is_named(const struct inode *i, const struct inode *parent, const char
 /* Closes cached descriptors over the limit, the longest unused first. Between requests only. */
 void inode_table_trim(struct inode_table *t);
 
+enum { TICK_NS = 50 * 1000 * 1000 }; /* longer than the coarsest clock that stamps files ticks */
+/* Nanoseconds since 1970. Some file systems keep times that have none: these come out as others, always the same. */
+static inline int64_t statx_ns(const struct statx_timestamp *t)
+{
+	return (int64_t)((uint64_t)t->tv_sec * 1000000000U + t->tv_nsec);
+}
+
 /* statx of one name in a directory, never following a symlink. 0 or -errno. */
 int inode_statx(int directory, const char *name, struct statx *st);
 struct file_id file_id_of(const struct statx *st);

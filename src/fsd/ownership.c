@@ -25,7 +25,6 @@
 #include "base/fd.h"
 #include "fsd/handlers.h"
 
-#define TICK_NS 50000000 /* longer than the coarsest clock that stamps files */
 enum { SETID = S_ISUID | S_ISGID };
 
 uint32_t mode_allowed(uint32_t type, uint32_t mode)
@@ -62,7 +61,7 @@ struct ownership ownership_of(struct share *s, struct inode *i, int fd, const st
 	struct ownership o = {.host = {st->stx_uid, st->stx_gid}, .record = RECORD_EMPTY};
 	if (!is_unknown(s, st) && !has_record(s, &o.host, st->stx_mode & S_IFMT))
 		return o;
-	int64_t ctime = st->stx_ctime.tv_sec * 1000000000LL + st->stx_ctime.tv_nsec;
+	int64_t ctime = statx_ns(&st->stx_ctime);
 	AUTO_FD int owned = -1;
 	if (i && i->owner.valid && i->owner.ctime_ns == ctime)
 		return (struct ownership){i->owner.host, i->owner.record};

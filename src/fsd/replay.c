@@ -319,7 +319,7 @@ static int replay_setattr(struct request *r, struct armed *a)
 		return result;
 	struct fuse_attr_out out = {0};
 	attributes_fill(r->share, r->inode, &st, &out.attr);
-	int64_t mtime = st.stx_mtime.tv_sec * 1000000000LL + st.stx_mtime.tv_nsec;
+	int64_t mtime = statx_ns(&st.stx_mtime);
 	mtime = r->inode->told.valid ? r->inode->told.mtime_ns : mtime - 1; /* any other one */
 	out.attr.mtime = (uint64_t)(mtime / 1000000000);
 	out.attr.mtimensec = (uint32_t)(mtime % 1000000000);

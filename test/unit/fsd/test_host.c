@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the host does to a name that the guest knows, or knows to be free, and to files that somebody inside has open. */
+#include <time.h>
+
 #include "fake_guest.h"
 
-static int setup(void **state)
+static int setup_with(void **state, int host_locks)
 {
 	struct fake *f = fake_new();
+	f->host_locks = host_locks;
 	fake_start(f, 0);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, 0);
+}
+
+static int setup_locks(void **state)
+{
+	return setup_with(state, 1);
 }
 
 static int teardown(void **state)
@@ -117,11 +130,30 @@ static void test_directory_removed_while_read(void **state)
 	assert_int_equal(fuse(f, FUSE_READDIR, 1, PART(in)), -EINVAL);
 }
 
+/* The latest time that ext4 knows has more nanoseconds than 64 bits hold. */
+static void test_times_far_away(void **state)
+{
+	static const time_t seconds[] = {15032385535, INT64_MAX, -1, INT64_MIN};
+	struct fake *f = *state;
+	uint64_t fh = 0;
+	host_write(f, "f", "text");
+	for (size_t n = 0; n < ARRAY_SIZE(seconds); n++) {
+		const struct timespec times[2] = {{.tv_sec = seconds[n], .tv_nsec = 999999999}, {.tv_sec = seconds[n], .tv_nsec = 999999999}};
+		assert_int_equal(utimensat(f->directory, "f", times, 0), 0);
+		uint64_t node = lookup(f, 1, "f");
+		inode_find(&f->share.inodes, node)->locked = 1;
+		assert_int_equal((time_t)REPLY(f, struct fuse_entry_out)->attr.mtime, host_stat(f, "f").st_mtime);
+		assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_without_its_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_times_far_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_times_far_away, setup_locks, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
