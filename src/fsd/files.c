@@ -48,7 +48,7 @@ static int open_by_name(struct share *s, struct inode *i, int flags, struct stat
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-/* By an O_PATH descriptor of the very file. */
+/* By a descriptor, O_PATH or not, of the very file. */
 static int open_held(struct share *s, const struct inode *i, int held, int flags, struct statx *ret)
 {
 	char path[PROC_PATH_SIZE];
@@ -70,6 +70,9 @@ int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
 	if (i->fd >= 0)
 		return open_held(s, i, i->fd, flags, ret);
 	int fd = open_by_name(s, i, flags, ret), held = fd < 0 ? pins_find(&s->inodes.pins, i->nodeid) : -1;
+	/* Below a directory that nobody may search, /proc/self/fd inside still leads to what is open. */
+	if (held < 0 && fd == -EACCES && i->handles)
+		held = i->handles->fd;
 	return held < 0 ? fd : open_held(s, i, held, flags, ret);
 }
 

@@ -13,9 +13,8 @@
  *
  * Records lie in memory that outlives the process (shared.h), descriptors in a table that does (holder.c). A process that takes them over
  * believes of each record its identity, its lookups, its place and, where it has no name, its descriptor, and rebuilds everything else.
- *
- * The number of records is bounded by max_count, which the caller derives from the guest's memory: an honest kernel spends more than a KiB
- * of its own memory on each file it remembers, so only one that lies meets -ENFILE. */
+ * The caller derives max_count, which bounds the records, from the guest's memory: an honest kernel spends more than a KiB of its own on
+ * each file it remembers, so only one that lies meets -ENFILE. */
 #include "fsd/inode.h"
 
 #include <errno.h>
@@ -260,13 +259,13 @@ void inode_table_set_max(struct inode_table *t, size_t max_count)
 void inode_table_reset(struct inode_table *t)
 {
 	struct inode_records *r = t->records;
+	uint32_t used = r->used;
 	pins_clear(&t->pins);
-	for (uint32_t slot = 1; slot < r->used; slot++)
+	for (uint32_t slot = 1; slot < used; slot++)
 		if (r->items[slot].nodeid)
 			record_free(t, &r->items[slot]);
 	t->root->refs = 0;
 	t->root->cached.valid = 0;
-	uint32_t used = r->used;
 	SHARED_SET(r->used, 1U);
 	shared_forget(&r->items[1], (used - 1) * sizeof r->items[0]);
 	place_store_reset(&t->places);
@@ -571,6 +570,13 @@ int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned)
 {
 	int fd = inode_path_fd(t, i, ret_owned);
 	return fd < 0 && i->handles ? i->handles->fd : fd;
+}
+
+int inode_is_shut(struct inode_table *t, struct inode *i)
+{
+	struct statx st;
+	int directory = i->parent ? inode_directory_fd(t, i->parent) : -ESTALE;
+	return directory == -EACCES || (directory >= 0 && inode_statx(directory, inode_name(i), &st) == -EACCES);
 }
 
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)

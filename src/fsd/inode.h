@@ -120,6 +120,8 @@ int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
 /* The same for what programs do to a file that they have open (fchmod(2)), which FUSE does not tell from what they do by name: where the name
  * does not lead to it any more, or no one may go that way, a descriptor (borrowed) of whatever kind that the guest has open. */
 int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned);
+/* Whether the place where the file was seen last is in a directory that we may not search. */
+int inode_is_shut(struct inode_table *t, struct inode *i);
 /* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0 or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
 /* Keeps a descriptor of the file (O_PATH; taken) for a moment, so that it can be used without its name (pins.h). */

@@ -355,11 +355,20 @@ static int carry_out_for_root(struct request *r, const struct operation *o)
 	return result;
 }
 
+/* A file of which the name that was seen last lies in a directory that is shut by now may have another one, by which the guest came: it is
+ * sent to look again, as the way there was open. */
 static int run(struct request *r)
 {
 	const struct operation *o = &operations[r->header.opcode];
 	int result = o->handle(r);
-	return result == -EACCES ? carry_out_for_root(r, o) : result;
+	if (result == -EACCES)
+		result = carry_out_for_root(r, o);
+	if (result != -EACCES)
+		return result;
+	struct inode *i = r->inode;
+	if (r->header.opcode == FUSE_LINK)
+		i = inode_find(&r->share->inodes, ((const struct fuse_link_in *)(const void *)r->body)->oldnodeid);
+	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i) ? -ESTALE : result;
 }
 
 static int carry_out(struct request *r, const struct operation *o)

@@ -62,6 +62,7 @@ differences_of_root()
 		permissions.no-x-list: 3 names, sum f77ad60f
 		permissions.no-r-open: ENOENT
 		permissions.no-r-list: ok
+		permissions.shut-open: ok
 		xattrs.trusted: EOPNOTSUPP
 		xattrs.trusted-read: EOPNOTSUPP
 	END

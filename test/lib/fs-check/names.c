@@ -253,6 +253,7 @@ void owners_group(void)
 
 void permissions_group(void)
 {
+	char path[32];
 	make("read-only", "content");
 	must("chmod", chmod("read-only", 0444));
 	see_and_close("read-only-write", open("read-only", O_WRONLY));
@@ -300,6 +301,9 @@ void permissions_group(void)
 	see("shut-truncate", ftruncate(fd, 10));
 	see("shut-xattr", fsetxattr(fd, "user.x", "1", 1, 0));
 	see("shut-xattr-read", fgetxattr(fd, "user.x", NULL, 0));
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	see_and_close("shut-open-again", open(path, O_RDWR));
+	see_and_close("shut-open", open("shut/open", O_RDWR));
 	close(fd);
 	must("chmod", chmod("shut", 0755));
 	see_file("shut-file", "shut/open");

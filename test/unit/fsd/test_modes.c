@@ -69,6 +69,34 @@ static int open_as(struct fake *f, uint32_t uid, uint64_t node, uint32_t flags)
 	return r;
 }
 
+/* What was opened before its directory was shut, and what has another name elsewhere. */
+static void test_directory_shut_later(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_getattr_in get = {0};
+	struct fuse_setattr_in set = {.valid = FATTR_MODE, .mode = S_IFREG | 0600};
+	assert_int_equal(mkdirat(f->directory, "d", 0700), 0);
+	host_write(f, "d/opened", "text");
+	host_write(f, "f", "text");
+	assert_int_equal(linkat(f->directory, "f", f->directory, "d/linked", 0), 0);
+	uint64_t d = lookup(f, 1, "d"), opened = lookup(f, d, "opened"), linked = lookup(f, 1, "f");
+	assert_int_equal(lookup(f, d, "linked"), linked);
+	assert_int_equal(open_as(f, 1, opened, O_RDWR), 0);
+	assert_int_equal(fchmodat(f->directory, "d", 0, 0), 0);
+	assert_int_equal(fuse(f, FUSE_SETATTR, opened, PART(set)), 0);
+	assert_int_equal(open_as(f, 1, opened, O_RDWR), 0);
+	/* Linux looks again, by the name that it came by. */
+	struct fuse_link_in link = {.oldnodeid = linked};
+	assert_int_equal(fuse(f, FUSE_GETATTR, linked, PART(get)), -ESTALE);
+	assert_int_equal(fuse(f, FUSE_SETATTR, linked, PART(set)), -ESTALE);
+	assert_int_equal(open_as(f, 1, linked, O_RDWR), -ESTALE);
+	assert_int_equal(fuse3(f, FUSE_LINK, 1, PART(link), TEXT("third"), NONE), -ESTALE);
+	assert_int_equal(lookup(f, 1, "f"), linked);
+	assert_int_equal(fuse(f, FUSE_SETATTR, linked, PART(set)), 0);
+	assert_int_equal(open_as(f, 1, linked, O_RDWR), 0);
+	assert_int_equal(fchmodat(f->directory, "d", 0700, 0), 0);
+}
+
 static void test_only_root_and_only_then(void **state)
 {
 	struct fake *f = *state;
@@ -165,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_directory_without_x, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory_shut_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_root_and_only_then, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
 	};
