@@ -413,6 +413,9 @@ int fuse_lseek(struct request *r)
 		return -EBADF;
 	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
 		return -EINVAL;
+	/* What the guest holds back would be a hole, and cp(1) would not copy it. Without an answer Linux takes all of a file for data. */
+	if (r->share->settings.cache == SHARE_CACHE_WRITEBACK)
+		return -ENOSYS;
 	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
 	struct fuse_lseek_out out = {.offset = (uint64_t)at};
 	return at < 0 ? -errno : request_reply(r, &out, sizeof out);

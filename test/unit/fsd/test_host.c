@@ -147,12 +147,27 @@ static void test_times_far_away(void **state)
 	}
 }
 
+/* What the guest holds back is data of which the host has nothing yet: it had better not ask where data is. */
+static void test_data_held_back(void **state)
+{
+	struct fake *f = *state;
+	uint64_t fh = 0;
+	host_write(f, "f", "text");
+	uint64_t node = lookup(f, 1, "f");
+	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
+	struct fuse_lseek_in in = {.fh = fh, .offset = 2, .whence = SEEK_DATA};
+	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(in)), 0);
+	f->share.settings.cache = SHARE_CACHE_WRITEBACK;
+	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(in)), -ENOSYS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_without_its_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_data_held_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup_locks, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
 	};
