@@ -20,6 +20,8 @@ int fuse_opendir(struct request *r)
 	int directory = inode_directory_fd(&r->share->inodes, r->inode);
 	if (directory < 0)
 		return directory;
+	if (directory_was_replaced(r))
+		return -ESTALE;
 	/* Not ".", which only who may search the directory can open. */
 	int fd = open(share_proc_path(r->share, directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -49,6 +49,9 @@ int fuse_mkdir(struct request *r);
 int fuse_link(struct request *r);
 /* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that is taken back when the answer does not fit. */
 int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out);
+/* Whether the host has removed the directory (r->inode) and this process has not been told so: the answer is ESTALE then, as another one may be there
+ * by its name, which is found when the guest looks from the start. It is told once, as it may be in that directory and then comes again. */
+int directory_was_replaced(const struct request *r);
 /* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row.
  * 0 or -errno: -ENOENT also of a name that is hidden. */
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);

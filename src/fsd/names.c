@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -93,6 +94,16 @@ static int reply_relative(struct request *r, const char *name)
 	return reply_counted(r, i, &out);
 }
 
+int directory_was_replaced(const struct request *r)
+{
+	struct share *s = r->share;
+	struct stat st;
+	int fd = inode_directory_fd(&s->inodes, r->inode);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_have_told(&s->inodes.pins, r->header.pid))
+		return 0;
+	return !share_is_observed(s) || !share_is_replayer(s, r->header.pid, r->header.uid);
+}
+
 int fuse_lookup(struct request *r)
 {
 	const char *name;
@@ -109,6 +120,8 @@ int fuse_lookup(struct request *r)
 		result = reply_entry(r, r->inode, name);
 	if (result != -ENOENT)
 		return result;
+	if (directory_was_replaced(r))
+		return -ESTALE;
 	/* The guest may remember for a while that there is nothing. */
 	struct fuse_entry_out none;
 	entry_fill(r->share, NULL, NULL, &none);

@@ -8,9 +8,21 @@
 #include "base/fd.h"
 #include "base/macros.h"
 
-void pins_want(struct pins *p)
+void pins_want(struct pins *p, uint32_t pid)
 {
 	p->wanted_until_ms = clock_now_ms() + PINS_MS;
+	p->told[p->next_told].pid = pid;
+	p->told[p->next_told].until_ms = p->wanted_until_ms;
+	p->next_told = (p->next_told + 1) % PINS_PROCESSES;
+}
+
+int pins_have_told(const struct pins *p, uint32_t pid)
+{
+	uint64_t now = pins_are_wanted(p) ? clock_now_ms() : UINT64_MAX;
+	for (unsigned n = 0; n < PINS_PROCESSES; n++)
+		if (p->told[n].pid == pid && now < p->told[n].until_ms)
+			return 1;
+	return 0;
 }
 
 int pins_are_wanted(const struct pins *p)

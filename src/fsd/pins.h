@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { PINS_MAX = 32, PINS_MS = 2000 };
+enum { PINS_MAX = 32, PINS_MS = 2000, PINS_PROCESSES = 16 };
 
 struct pins {
 	struct {
@@ -19,10 +19,17 @@ struct pins {
 	} items[PINS_MAX];
 	unsigned next, count;
 	uint64_t wanted_until_ms;
+	struct {
+		uint32_t pid;
+		uint64_t until_ms;
+	} told[PINS_PROCESSES]; /* the last ones that were answered with ESTALE */
+	unsigned next_told;
 };
 
-/* The guest was answered with ESTALE. */
-void pins_want(struct pins *p);
+/* This process inside was answered with ESTALE. */
+void pins_want(struct pins *p, uint32_t pid);
+/* Whether it was, not long ago, so that it may be looking once more just now. */
+int pins_have_told(const struct pins *p, uint32_t pid);
 int pins_are_wanted(const struct pins *p);
 /* Holds fd (taken) for PINS_MS; node ids are never used for another file. */
 void pins_add(struct pins *p, uint64_t nodeid, int fd);

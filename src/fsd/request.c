@@ -408,7 +408,7 @@ int request_serve(struct request *r)
 	else if (result < 0)
 		reply_error(r, result);
 	if (result == -ESTALE)
-		pins_want(&r->share->inodes.pins);
+		pins_want(&r->share->inodes.pins, r->header.pid);
 	inode_table_trim(&r->share->inodes);
 	return 0;
 }

@@ -70,6 +70,19 @@ teardown_file()
 	run ! holm machine run cat changing
 }
 
+@test "a directory that was made anew outside is the new one inside at once" {
+	local n
+	for n in 1 2 3 4 5; do
+		mkdir made
+		echo $n >made/file-$n
+		equal $n "$(holm machine run cat made/file-$n)"
+		rm -r made
+		mkdir made
+		equal "" "$(holm machine run ls made)"
+		rmdir made
+	done
+}
+
 @test "a long file is read ahead by whole requests" {
 	requires vm
 	equal 1024 "$(as_root box sh -c 'cat "/sys/class/bdi/0:$(stat -c %d "$1")/read_ahead_kb"' sh "$HOME")"

@@ -107,6 +107,37 @@ static void test_names_that_are_none(void **state)
 	assert_int_equal(fuse3(f, FUSE_SYMLINK, 1, TEXT("s"), (struct part){"abc", 3}, NONE), -EINVAL);
 }
 
+/* The host may have made another directory of that name, which the guest finds when it looks from the start. Who is in the directory finds it empty. */
+static void test_replaced_directory(void **state)
+{
+	struct fake *f = *state;
+	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	host_write(f, "d/old", "");
+	uint64_t d = lookup(f, 1, "d");
+	assert_true(lookup(f, d, "old"));
+	f->pid = 5;
+	assert_int_equal(lookup(f, d, "new"), 0);
+	assert_int_equal(unlinkat(f->directory, "d/old", 0), 0);
+	assert_int_equal(unlinkat(f->directory, "d", AT_REMOVEDIR), 0);
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	host_write(f, "d/new", "");
+	assert_int_equal(fuse(f, FUSE_LOOKUP, d, TEXT("new")), -ESTALE);
+	assert_int_equal(lookup(f, d, "new"), 0);
+	assert_int_equal(fuse(f, FUSE_OPENDIR, d, PART(open)), 0);
+	f->pid = 6;
+	assert_int_equal(fuse(f, FUSE_OPENDIR, d, PART(open)), -ESTALE);
+	assert_int_equal(fuse(f, FUSE_OPENDIR, d, PART(open)), 0);
+	assert_int_equal(lookup(f, d, "new"), 0);
+	uint64_t again = lookup(f, 1, "d");
+	assert_true(again != d);
+	assert_true(lookup(f, again, "new"));
+	/* After a while the process is one like any other. */
+	f->share.inodes.pins.told[0].until_ms = f->share.inodes.pins.told[1].until_ms = 0;
+	assert_int_equal(fuse(f, FUSE_LOOKUP, d, TEXT("new")), -ESTALE);
+	f->pid = 0;
+}
+
 /* What open_by_handle_at(2) inside asks for when the machine's kernel has a file and no name of it. */
 static void test_relative_names(void **state)
 {
@@ -534,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lookup, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relative_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaced_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_byte_in_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_symlinks_are_not_followed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_make_and_remove, setup, teardown),
