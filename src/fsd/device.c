@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the parts meet: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
  *
- * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Before it sleeps it looks for the next one for a
- * moment, where that pays (pace.h); as long as it has not said that it sleeps, the guest does not kick. Most requests are done at once; a job (fsync
- * and the like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before a queue stops or
- * the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
+ * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Before it sleeps it looks for the next one
+ * for a moment, where that pays (pace.h); as long as it has not said that it sleeps, the guest does not kick. Nobody waits for what is in
+ * the other queue, what the guest forgets: after a kick there no more are asked for until nothing has come for a moment, and each turn
+ * there ends with one interrupt, because each kick and each interrupt takes the guest's time from who works. Most requests are done at
+ * once; a job (fsync and the like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before
+ * a queue stops or the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
 #include "fsd/device.h"
 
 #include <errno.h>
@@ -24,7 +26,10 @@
 
 enum {
 	BUDGET = 32,           /* requests of one queue in a row */
+	FORGETS = 0,           /* the queue of what is only told */
 	REQUESTS = 1,          /* the queue that a guest waits for */
+	FORGETS_MS = 10,       /* between two turns for the former while there are some */
+	FORGETS_MANY = 64,     /* in one turn: the next is sooner, lest the queue be full */
 	LOOKS = 32,            /* between two looks at the clock */
 	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
@@ -49,7 +54,10 @@ struct device {
 	struct vhost_device vhost;
 	struct worker worker;
 	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
-	struct source *pins_source; /* armed while files are held */
+	struct source *forgets_source;          /* armed while no kick was asked for */
+	unsigned forgets;                       /* since the last turn */
+	int gathers_interrupts, owes_interrupt; /* while what was forgotten is gone through */
+	struct source *pins_source;             /* armed while files are held */
 	int pins_armed;
 	struct slot *free_slots;
 	struct pace pace;
@@ -79,7 +87,10 @@ static void slot_give(struct device *d, struct slot *s)
 static void complete(struct device *d, struct slot *s)
 {
 	struct vhost_queue *q = &d->vhost.queues[s->queue];
-	if (virtqueue_push(&q->ring, s->chain.head, (uint32_t)s->request.written))
+	int wanted = virtqueue_push(&q->ring, s->chain.head, (uint32_t)s->request.written);
+	if (wanted && d->gathers_interrupts && s->queue == FORGETS)
+		d->owes_interrupt = 1;
+	else if (wanted)
 		vhost_queue_interrupt(q);
 	slot_give(d, s);
 }
@@ -279,6 +290,18 @@ static int look(struct device *d, const struct virtqueue *ring)
 	return found;
 }
 
+/* The queue is empty after n requests in this turn: whether to go on with it at once. */
+static int stay(struct device *d, unsigned index, int n)
+{
+	struct virtqueue *ring = &d->vhost.queues[index].ring;
+	if (index == FORGETS && d->forgets > 0) {
+		(void)source_set_timer(d->forgets_source, clock_now_ms() + (d->forgets > FORGETS_MANY ? 1 : FORGETS_MS));
+		d->forgets = 0;
+		return 0;
+	}
+	return (n > 0 && index == REQUESTS && look(d, ring)) || virtqueue_want_kick(ring);
+}
+
 /* Takes and carries out at most BUDGET requests. */
 static void serve_queue(struct device *d, unsigned index)
 {
@@ -294,14 +317,34 @@ static void serve_queue(struct device *d, unsigned index)
 			slot_give(d, s);
 			if (r < 0)
 				report_broken(q);
-			if (r < 0 || !((n > 0 && index == REQUESTS && look(d, &q->ring)) || virtqueue_want_kick(&q->ring)))
+			if (r < 0 || !stay(d, index, n))
 				return;
 			continue;
 		}
+		d->forgets += index == FORGETS;
 		serve(d, index, s);
 	}
 	uint64_t one = 1;
 	(void)!write(q->kick, &one, sizeof one); /* the rest in the next turn */
+}
+
+static void serve_forgets(struct device *d)
+{
+	struct vhost_queue *q = &d->vhost.queues[FORGETS];
+	d->gathers_interrupts = 1;
+	serve_queue(d, FORGETS);
+	d->gathers_interrupts = 0;
+	if (d->owes_interrupt)
+		vhost_queue_interrupt(q);
+	d->owes_interrupt = 0;
+}
+
+static void on_forgets_due(struct source *source, void *data)
+{
+	struct device *d = data;
+	const struct vhost_queue *q = &d->vhost.queues[FORGETS];
+	if (q->started && !q->ring.broken)
+		serve_forgets(d);
 }
 
 static void on_kick(struct source *source, int fd, uint32_t events, void *data)
@@ -313,7 +356,11 @@ static void on_kick(struct source *source, int fd, uint32_t events, void *data)
 		return;
 	}
 	struct vhost_queue *q = &d->vhost.queues[index];
-	if (q->started && !q->ring.broken)
+	if (!q->started || q->ring.broken)
+		return;
+	if (index == FORGETS)
+		serve_forgets(d);
+	else
 		serve_queue(d, index);
 }
 
@@ -376,6 +423,8 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 		r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source);
 	if (r == 0)
 		r = loop_add_timer(l, UINT64_MAX, on_pins_due, d, &d->pins_source);
+	if (r == 0)
+		r = loop_add_timer(l, UINT64_MAX, on_forgets_due, d, &d->forgets_source);
 	if (r < 0) {
 		device_free(d);
 		return r;
@@ -398,6 +447,7 @@ void device_free(struct device *d)
 	source_free(d->worker_source);
 	source_free(d->retry);
 	source_free(d->pins_source);
+	source_free(d->forgets_source);
 	for (unsigned n = 0; n < VHOST_QUEUES; n++)
 		source_free(d->kick_sources[n]);
 	vhost_device_done(&d->vhost);

@@ -17,7 +17,7 @@ struct machine {
 	struct fake *fake;
 	struct loop *loop;
 	struct device *device;
-	int socket, served, error;
+	int socket, served, error, event_idx;
 	struct fake_ring ring;
 };
 
@@ -37,7 +37,7 @@ static void say_number(struct machine *m, uint32_t request, uint64_t number, int
 	say(m, request, &number, sizeof number, fd);
 }
 
-static void connect_queue(struct machine *m)
+static void connect_queue(struct machine *m, unsigned index)
 {
 	struct {
 		uint64_t padding, guest, size, user, offset;
@@ -45,22 +45,23 @@ static void connect_queue(struct machine *m)
 	struct {
 		uint32_t index, flags;
 		uint64_t desc, used, avail, log;
-	} address = {1, 0, USER, USER + USED, USER + AVAIL, 0};
+	} address = {index, 0, USER, USER + USED, USER + AVAIL, 0};
 	say_number(m, 16, 1ULL << 15, -1);
-	say_number(m, 2, 1ULL << 32 | 1ULL << 30, -1);
+	say_number(m, 2, 1ULL << 32 | 1ULL << 30 | (uint64_t)m->event_idx << VIRTIO_RING_F_EVENT_IDX, -1);
 	say(m, 37, &slot, sizeof slot, m->ring.memory);
-	say_number(m, 8, (uint64_t)RING << 32 | 1, -1);
-	say_number(m, 10, 1ULL << 32 | 1, -1);
+	say_number(m, 8, (uint64_t)RING << 32 | index, -1);
+	say_number(m, 10, 1ULL << 32 | index, -1);
 	say(m, 9, &address, sizeof address, -1);
-	say_number(m, 13, 1, m->ring.call);
-	say_number(m, 14, 1, m->error);
-	say_number(m, 12, 1, m->ring.kick);
-	say_number(m, 18, 1ULL << 32 | 1, -1);
+	say_number(m, 13, index, m->ring.call);
+	say_number(m, 14, index, m->error);
+	say_number(m, 12, index, m->ring.kick);
+	say_number(m, 18, 1ULL << 32 | index, -1);
 }
 
-static int setup(void **state)
+static int setup_queue(void **state, unsigned index, int event_idx)
 {
 	struct machine *m = xnew(struct machine);
+	m->event_idx = event_idx;
 	int pair[2];
 	m->fake = fake_new();
 	fake_start(m->fake, 0);
@@ -73,9 +74,19 @@ static int setup(void **state)
 	assert_int_equal(device_new(m->loop, &m->fake->share, NULL, m->served, &m->device, NULL), 0);
 	/* The queue starts at index 1, as after a saved state. */
 	m->ring.avail->idx = 1;
-	connect_queue(m);
+	connect_queue(m, index);
 	*state = m;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_queue(state, 1, 0);
+}
+
+static int setup_forgets(void **state)
+{
+	return setup_queue(state, 0, 1);
 }
 
 static int teardown(void **state)
@@ -185,6 +196,76 @@ static void test_broken_ring(void **state)
 	run_until_used(m, 1);
 }
 
+static void queue_forget(struct machine *m, unsigned slot)
+{
+	struct fuse_forget_in forget = {.nlookup = 0};
+	queue_request(m, slot, FUSE_FORGET, 1, &forget, sizeof forget);
+}
+
+/* Up to which request the device has asked for a kick (VIRTIO 1.2, 2.7.10). */
+static uint16_t kick_wanted_at(struct machine *m)
+{
+	uint16_t at;
+	memcpy(&at, &m->ring.used->ring[RING], sizeof at);
+	return at;
+}
+
+/* Lets the device run for so long; how many interrupts it raised. */
+static uint64_t interrupts_within(struct machine *m, unsigned ms)
+{
+	uint64_t count = 0, deadline = clock_deadline(ms);
+	while (clock_now_ms() < deadline)
+		assert_true(loop_step(m->loop, deadline) >= 0);
+	return read(m->ring.call, &count, sizeof count) < 0 ? 0 : count;
+}
+
+/* As the driver does when it has seen all: the next answer is to interrupt it. */
+static void want_interrupt(struct machine *m)
+{
+	m->ring.avail->ring[RING] = m->ring.used->idx;
+}
+
+/* What follows what was forgotten with a kick is found without one, a turn at a time; then kicks are asked for again. */
+static void test_forgets(void **state)
+{
+	struct machine *m = *state;
+	interrupts_within(m, 50);
+	assert_int_equal(kick_wanted_at(m), 1); /* where the queue starts */
+	want_interrupt(m);
+	queue_forget(m, 0);
+	run_until_used(m, 1);
+	queue_forget(m, 2);
+	queue_forget(m, 4);
+	queue_forget(m, 6);
+	assert_int_equal(kick_wanted_at(m), 1);
+	assert_int_equal(interrupts_within(m, 0), 1);
+	want_interrupt(m);
+	while (m->ring.used->idx != 4)
+		assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
+	assert_int_equal(interrupts_within(m, 0), 1);
+	while (kick_wanted_at(m) != 5)
+		assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
+	assert_int_equal(loop_step(m->loop, clock_deadline(50)), 0); /* and sleeps */
+	want_interrupt(m);
+	queue_forget(m, 8);
+	run_until_used(m, 5);
+	assert_int_equal(interrupts_within(m, 0), 1);
+}
+
+/* More at once than one turn takes, and than are waited for. */
+static void test_many_forgets(void **state)
+{
+	struct machine *m = *state;
+	for (unsigned round = 0; round < 8; round++) {
+		for (unsigned n = 0; n < RING / 2; n++)
+			queue_forget(m, 2 * n);
+		if (round == 0)
+			ring_kick(&m->ring);
+		while (m->ring.used->idx != (round + 1) * RING / 2)
+			assert_int_equal(loop_step(m->loop, clock_deadline(WAIT_MS)), 1);
+	}
+}
+
 static void test_end(void **state)
 {
 	struct machine *m = *state;
@@ -197,6 +278,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forgets, setup_forgets, teardown),
+		cmocka_unit_test_setup_teardown(test_many_forgets, setup_forgets, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
