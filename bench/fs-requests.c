@@ -27,9 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One region of memory: rings, then a buffer of one request for each slot. */
-enum { QUEUE_SIZE = 128, RING_BYTES = 16384, SLOTS = 8, DATA = 1 << 20, SLOT_BYTES = 16384 + DATA, MEMORY = 2 * RING_BYTES + 2 * SLOTS * SLOT_BYTES };
-enum { PARTS = 6, SMALL = 2048, ENTRIES = 4096, WAIT_MS = 30000 };
+/* One region of memory: rings, then a buffer of one request for each slot. Linux never waits until what it forgets is taken, so there are many slots for that. */
+enum { QUEUE_SIZE = 1024, RING_BYTES = 32768, SLOTS = 8, DATA = 1 << 20, SLOT_BYTES = 16384 + DATA, PARTS = 6, FORGET_PARTS = 2 };
+enum { FORGET_SLOTS = QUEUE_SIZE / FORGET_PARTS, FORGET_BYTES = 256, MEMORY = 2 * RING_BYTES + SLOTS * SLOT_BYTES + FORGET_SLOTS * FORGET_BYTES };
+enum { SMALL = 2048, ENTRIES = 4096, WAIT_MS = 30000 };
 #define USER 0x100000ULL /* where the region is for the front end, and for the guest, as far as the server knows */
 
 struct queue {
@@ -146,26 +147,27 @@ struct part {
 
 static char *slot_memory(const struct queue *q, unsigned slot)
 {
-	return memory + 2 * RING_BYTES + ((size_t)(q - queues) * SLOTS + slot) * SLOT_BYTES;
+	char *first = memory + 2 * RING_BYTES;
+	return q == &queues[0] ? first + SLOTS * SLOT_BYTES + (size_t)slot * FORGET_BYTES : first + (size_t)slot * SLOT_BYTES;
 }
 
 /* Puts a request of these parts into the ring (data of the readable ones is copied) and tells the server, where it wants to be told. */
 static void submit(struct queue *q, struct part *parts, unsigned count)
 {
-	unsigned slot = q->slot++ % SLOTS;
+	unsigned forgets = q == &queues[0], slot = q->slot++ % (forgets ? FORGET_SLOTS : SLOTS), first = slot * (forgets ? FORGET_PARTS : PARTS);
 	char *at = slot_memory(q, slot);
 	for (unsigned n = 0; n < count; n++) {
-		struct vring_desc *d = &q->ring.desc[slot * PARTS + n];
+		struct vring_desc *d = &q->ring.desc[first + n];
 		if (!parts[n].reply && parts[n].data)
 			memcpy(at, parts[n].data, parts[n].size);
 		*d = (struct vring_desc){.addr = USER + (uint64_t)(at - memory), .len = parts[n].size,
 			.flags = (uint16_t)((parts[n].reply ? VRING_DESC_F_WRITE : 0) | (n + 1 < count ? VRING_DESC_F_NEXT : 0)),
-			.next = (uint16_t)(slot * PARTS + n + 1)};
+			.next = (uint16_t)(first + n + 1)};
 		parts[n].data = at;
 		at += (parts[n].size + 63) / 64 * 64;
 	}
 	uint16_t old = q->ring.avail->idx;
-	q->ring.avail->ring[old % QUEUE_SIZE] = (uint16_t)(slot * PARTS);
+	q->ring.avail->ring[old % QUEUE_SIZE] = (uint16_t)first;
 	__atomic_store_n(&q->ring.avail->idx, (uint16_t)(old + 1), __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	uint16_t event = __atomic_load_n((uint16_t *)&vring_avail_event(&q->ring), __ATOMIC_RELAXED);
@@ -279,7 +281,7 @@ static void forget(uint64_t node)
 	struct fuse_forget_in in = {1};
 	struct fuse_in_header h = header(FUSE_FORGET, node, sizeof in);
 	struct part parts[] = {{&h, sizeof h, 0}, PART(in)};
-	if ((uint16_t)(queues[0].ring.avail->idx - __atomic_load_n(&queues[0].ring.used->idx, __ATOMIC_ACQUIRE)) >= SLOTS)
+	if ((uint16_t)(queues[0].ring.avail->idx - __atomic_load_n(&queues[0].ring.used->idx, __ATOMIC_ACQUIRE)) >= FORGET_SLOTS)
 		finish(&queues[0]);
 	submit(&queues[0], parts, 2);
 }

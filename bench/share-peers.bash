@@ -70,7 +70,8 @@ rust_virtiofsd()
 	echo "$cache/root"
 }
 
-# An installed one, that of Debian 13, or that of QEMU 7.2, which works for root only. Sets virtiofsd_words.
+# An installed one, that of Debian 13, or that of QEMU 7.2, which works for root only; all with extended attributes, as
+# holm's share and 9p have them, and Linux asks for one at the first write to a file. Sets virtiofsd_words.
 find_virtiofsd()
 {
 	local program found="" libraries
@@ -84,10 +85,10 @@ find_virtiofsd()
 		virtiofsd_words=("$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$found/usr/libexec/virtiofsd")
 	else
 		[ "$(id -u)" = 0 ] && [ -x /usr/lib/qemu/virtiofsd ] || return 1
-		virtiofsd_words=(/usr/lib/qemu/virtiofsd "--socket-path=$work/share/virtiofsd.socket" -o "source=$work/share/virtiofsd")
+		virtiofsd_words=(/usr/lib/qemu/virtiofsd "--socket-path=$work/share/virtiofsd.socket" -o "source=$work/share/virtiofsd" -o xattr)
 		return 0
 	fi
-	virtiofsd_words+=(--socket-path "$work/share/virtiofsd.socket" --shared-dir "$work/share/virtiofsd")
+	virtiofsd_words+=(--socket-path "$work/share/virtiofsd.socket" --shared-dir "$work/share/virtiofsd" --xattr)
 	[ "$(id -u)" = 0 ] || virtiofsd_words+=(--sandbox none)
 }
 
