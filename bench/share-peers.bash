@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What holm's share is measured beside: QEMU's 9p and a system virtiofsd, two devices of one VM of our own. Its kernel is Debian's for all machines, since
-# the one for clouds, which holm boots, has no 9p; holm's machine is started with the same then. Its init is a shell that reads commands from the serial
-# console.
+# What holm's share is measured beside: QEMU's 9p and a system virtiofsd, two devices of one VM of our own; and holm-fsd once more as a third one, so that
+# nothing but the server differs. Its kernel is Debian's for all machines, since the one for clouds, which holm boots, has no 9p; holm's machine is started
+# with the same then. Its init is a shell that reads commands from the serial console.
 
 share_peers=()
 
@@ -27,7 +27,7 @@ peer_initramfs()
 {
 	local dir=$work/share/initramfs release module
 	release=$(ls "$1/lib/modules")
-	mkdir -p "$dir"/{bin,dev,proc,sys,modules,9p,virtiofsd,image}
+	mkdir -p "$dir"/{bin,dev,proc,sys,modules,9p,virtiofsd,holm-fsd,image}
 	cp "$(command -v busybox)" "$dir/bin/busybox" && cp "$work/share/fs-load" "$dir/bin/" || return 1
 	: >"$dir/modules/order"
 	for module in virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio virtiofs; do
@@ -101,20 +101,43 @@ start_virtiofsd()
 	wait_for 10 test -S "$work/share/virtiofsd.socket" || { tail -n 1 "$work/share/virtiofsd.log"; return 1; }
 }
 
+# QEMU connects to a path; holm-fsd takes a connected socket.
+start_holm_fsd()
+{
+	share_place holm-fsd 4G || return 1
+	python3 -c 'import os, socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+connection = listening.accept()[0].detach()
+os.set_inheritable(connection, True)
+os.execv(sys.argv[2], sys.argv[2:] + ["--fd", str(connection)])' "$work/share/holm-fsd.socket" "$(dirname "$(command -v holm)")/../libexec/holm/holm-fsd" \
+		--root "$work/share/holm-fsd" --inside-uid "$(id -u)" --inside-gid "$(id -g)" >"$work/share/holm-fsd.log" 2>&1 </dev/null &
+	echo $! >>"$work/share/pids"
+	wait_for 10 test -S "$work/share/holm-fsd.socket" || { cat "$work/share/holm-fsd.log" >&2; return 1; }
+}
+
+# virtiofs_device NAME: QEMU's words for it, appended to `devices`.
+virtiofs_device()
+{
+	devices+=(-chardev "socket,id=$1,path=$work/share/$1.socket" -device "vhost-user-fs-pci,chardev=$1,tag=$1,queue-size=1024")
+}
+
 # share_peers_begin: starts the VM with holm's own words for accelerator, processor and memory; sets share_peers.
 share_peers_begin()
 {
 	local kernel=$1 pid qemu why name devices=()
 	pid=$(keeper share)
 	qemu=$(pgrep -P "$pid" qemu-system | head -n 1)
-	share_place 9p 4G || return 1
-	share_peers=(9p)
+	share_place 9p 4G && start_holm_fsd || return 1
+	share_peers=(holm-fsd 9p)
 	# shellcheck disable=SC2054 # QEMU's
 	devices=(-fsdev "local,id=fs9p,path=$work/share/9p,security_model=none" -device "virtio-9p-pci,fsdev=fs9p,mount_tag=9p"
 		-drive "if=none,id=image,format=raw,snapshot=on,file=$(holm machine inspect share | jq -r '.[0].image_disk // .image_disk')" -device virtio-blk-pci,drive=image)
+	virtiofs_device holm-fsd
 	if why=$(start_virtiofsd); then
 		share_peers+=(virtiofsd)
-		devices+=(-chardev "socket,id=fsd,path=$work/share/virtiofsd.socket" -device "vhost-user-fs-pci,chardev=fsd,tag=virtiofsd,queue-size=1024")
+		virtiofs_device virtiofsd
 	else
 		skipped "share" "virtiofsd" "$why"
 	fi
@@ -127,7 +150,9 @@ share_peers_begin()
 	echo $! >>"$work/share/pids"
 	exec {peer_in}<>"$work/share/console.in" {peer_out}<>"$work/share/console.out"
 	peer_reads :ready && peer_tells "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 9p /9p" || return 1
-	[ ${#share_peers[@]} = 1 ] || peer_tells "mount -t virtiofs virtiofsd /virtiofsd" || return 1
+	for name in "${share_peers[@]}"; do
+		[ "$name" = 9p ] || peer_tells "mount -t virtiofs $name /$name" || return 1
+	done
 	peer_tells "mount -t ext4 /dev/vda /image" || return 1
 	for name in dev proc "${share_peers[@]}"; do
 		peer_tells "mkdir -p /image/$name && mount --bind /$name /image/$name" || return 1

@@ -54,15 +54,21 @@ work_run()
 	esac </dev/null 2>"$work/share/work.log" || { cat "$work/share/work.log" >&2; return 1; }
 }
 
+# work_time SIDE ROW: microseconds.
+work_time()
+{
+	awk -v row="$2" '$1 == row { printf "%d", $2 * 1000000 }' "$work/share.$1" 2>/dev/null
+}
+
 work_table()
 {
 	local name side ours theirs
 	for name in "${share_rows[@]}"; do
-		ours=$(awk -v row="$name" '$1 == row { printf "%d", $2 * 1000000 }' "$work/share.holm")
 		for side in own host 9p virtiofsd; do
-			theirs=$(awk -v row="$name" '$1 == row { printf "%d", $2 * 1000000 }' "$work/share.$side" 2>/dev/null)
+			ours=$(work_time "$(share_ours "$side")" "$name")
+			theirs=$(work_time "$side" "$name")
 			[ -n "$theirs" ] || continue
-			row "share: $(work_what "$name")" "$(ms "$ours")" "$(share_text "$side")" "$(ms "$theirs")" "$(ratio "$ours" "$theirs")" \
+			row "share: $(work_what "$name")$(share_where "$side")" "$(ms "$ours")" "$(share_text "$side")" "$(ms "$theirs")" "$(ratio "$ours" "$theirs")" \
 				"$([ "$side" != virtiofsd ] || at_most "virtiofsd," "$ours" "$theirs")"
 		done
 	done

@@ -169,6 +169,23 @@ share_text()
 	esac
 }
 
+# share_ours SIDE: the side that is holm's beside it, in the same VM; share_where: what the table says of it.
+share_ours()
+{
+	case "$1" in
+	own | host) echo holm ;;
+	*) echo holm-fsd ;;
+	esac
+}
+
+share_where()
+{
+	case "$1" in
+	own | host) ;;
+	*) echo ", in one VM" ;;
+	esac
+}
+
 share_what()
 {
 	case "$1" in
@@ -182,12 +199,12 @@ share_table()
 {
 	local name side ours theirs times
 	for name in "${share_rows[@]}"; do
-		ours=$(share_rate holm "$name")
 		for side in own host 9p virtiofsd; do
+			ours=$(share_rate "$(share_ours "$side")" "$name")
 			theirs=$(share_rate "$side" "$name")
 			[ -n "$theirs" ] || continue
 			times=$(ratio "$ours" "$theirs")
-			row "$(share_what "$name")" "$(share_figure "$name" "$ours")" "$(share_text "$side")" "$(share_figure "$name" "$theirs")" "$times" \
+			row "$(share_what "$name")$(share_where "$side")" "$(share_figure "$name" "$ours")" "$(share_text "$side")" "$(share_figure "$name" "$theirs")" "$times" \
 				"$(share_aim "$name" "$side" "$times")"
 		done
 	done
