@@ -23,9 +23,9 @@ setup()
 	cd "$HOME" || return 1
 	rm -rf w
 	mkdir w
-	: >w/here
+	: >"w/$BATS_TEST_NUMBER"
 	until_true 20 is_seen_inside
-	rm w/here
+	rm "w/$BATS_TEST_NUMBER"
 	seen=$BATS_TEST_TMPDIR/seen host_seen=$BATS_TEST_TMPDIR/host
 }
 
@@ -35,10 +35,10 @@ teardown()
 	[ -n "$BATS_TEST_COMPLETED" ] || { cat "$seen"; holm machine logs --boot box | tail -n 20; } >&2
 }
 
-# For a second the machine may take the folder for the one that was there before; their inode numbers may be the same.
+# For a second the machine may take the folder for the one that was there before, and believe in what was in that; their inode numbers may be the same.
 is_seen_inside()
 {
-	holm machine run test -e w/here 2>/dev/null 3>&-
+	holm machine run test -e "w/$BATS_TEST_NUMBER" 2>/dev/null 3>&-
 }
 
 # watch OUTSIDE PATH...: watches inside, until `enough` is made OUTSIDE, which is one of them. A watch counts from some moment after it was added.
