@@ -152,7 +152,8 @@ share_aim()
 	local least
 	case "$2:$1" in
 	own:write | own:read | own:reread) least=0.77 ;;
-	virtiofsd:create | virtiofsd:open-read | virtiofsd:stat | virtiofsd:restat | virtiofsd:list | virtiofsd:rename | virtiofsd:unlink | virtiofsd:*packages) least=2 ;;
+	virtiofsd:create | virtiofsd:open-read | virtiofsd:stat | virtiofsd:list | virtiofsd:rename | virtiofsd:unlink | virtiofsd:*packages) least=2 ;;
+	virtiofsd:reread | virtiofsd:restat) return 0 ;; # which no server is asked for
 	virtiofsd:*) least=1 ;;
 	*) return 0 ;;
 	esac
