@@ -222,6 +222,7 @@ told_again()
 	holm machine run stat w/old >/dev/null
 	rm -r w
 	mkdir w
+	outside=w
 	command timeout 200 holm machine run -- "$HOME/watcher" w >"$seen" 2>&1 3>&- </dev/null &
 	watcher=$!
 	until_true 60 grep -qx ready "$seen"
