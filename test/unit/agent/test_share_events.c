@@ -220,6 +220,8 @@ static int tear_down(void **state)
 		wait_for_end(world.streams[i].replayer);
 		end_stream(&world.streams[i]);
 	}
+	while (loop_step(world.agent.loop, 0) > 0) /* a replayer has gone when its channel has ended, too */
+		;
 	transport_free(world.agent.to_keeper);
 	loop_free(world.agent.loop);
 	close(world.listener);
