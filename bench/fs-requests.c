@@ -506,7 +506,7 @@ static pid_t start(char **argv, int fd)
 
 int main(int argc, char **argv)
 {
-	int listening = 0, status;
+	int listening = 0;
 	struct sockaddr_un name;
 	for (int option; (option = getopt(argc, argv, "+n:m:l")) != -1;)
 		switch (option) {
@@ -525,14 +525,17 @@ int main(int argc, char **argv)
 	if (memory == MAP_FAILED || !nodes)
 		die("memory");
 	int fd = make_socket(listening, &name);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	pid_t pid = start(argv + optind, fd);
 	close(fd);
 	connect_device();
 	init();
 	run_all();
 	close(connection);
-	usleep(200000);
 	kill(pid, SIGTERM);
-	waitpid(pid, &status, 0);
+	/* All of its processes: the file system is unmounted next. */
+	alarm(WAIT_MS / 1000);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
 	return 0;
 }

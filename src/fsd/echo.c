@@ -39,17 +39,6 @@ static void add_id(struct echo_change *c, const struct file_id *id)
 		c->ids[c->id_count++] = *id;
 }
 
-/* The file that the request names besides its own. */
-static const struct inode *other_file(const struct request *r)
-{
-	uint64_t node = 0;
-	if (r->header.opcode == FUSE_LINK)
-		memcpy(&node, r->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
-	else if (r->header.opcode == FUSE_COPY_FILE_RANGE)
-		memcpy(&node, r->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
-	return inode_find(&r->share->inodes, node);
-}
-
 int echo_serve(struct request *r, int (*handle)(struct request *r))
 {
 	uint32_t opcode = r->header.opcode;
@@ -66,7 +55,7 @@ int echo_serve(struct request *r, int (*handle)(struct request *r))
 	request_names(r, &c.at);
 	if (c.at.count == 0)
 		add_id(&c, &r->inode->id);
-	const struct inode *other = other_file(r);
+	const struct inode *other = request_other_inode(r);
 	if (other)
 		add_id(&c, &other->id);
 	int result = handle(r);

@@ -31,7 +31,7 @@ struct events {
 	struct share *share;
 	int socket; /* borrowed */
 	struct source *socket_source, *watch_source, *timer;
-	int blocked;   /* the socket takes no more for now */
+	int blocked;   /* the socket is full; what is to be said waits until it is writable */
 	int resetting; /* that nothing is known has still to be said */
 	struct watch_table watches;
 	struct event_queue queue;

@@ -313,6 +313,16 @@ void request_names(const struct request *r, struct request_names *ret)
 	*ret = names;
 }
 
+struct inode *request_other_inode(const struct request *r)
+{
+	uint64_t node = 0;
+	if (r->header.opcode == FUSE_LINK)
+		memcpy(&node, r->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
+	else if (r->header.opcode == FUSE_COPY_FILE_RANGE)
+		memcpy(&node, r->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
+	return inode_find(&r->share->inodes, node);
+}
+
 struct handle *request_handle(const struct request *r, uint64_t id)
 {
 	return handle_find(&r->share->handles, id, r->inode);
@@ -355,6 +365,11 @@ static int carry_out_for_root(struct request *r, const struct operation *o)
 	return result;
 }
 
+static int is_shut(const struct request *r, struct inode *i)
+{
+	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i);
+}
+
 /* A file of which the name that was seen last lies in a directory that is shut by now may have another one, by which the guest came: it is
  * sent to look again, as the way there was open. */
 static int run(struct request *r)
@@ -365,10 +380,7 @@ static int run(struct request *r)
 		result = carry_out_for_root(r, o);
 	if (result != -EACCES)
 		return result;
-	struct inode *i = r->inode;
-	if (r->header.opcode == FUSE_LINK)
-		i = inode_find(&r->share->inodes, ((const struct fuse_link_in *)(const void *)r->body)->oldnodeid);
-	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i) ? -ESTALE : result;
+	return is_shut(r, r->inode) || is_shut(r, request_other_inode(r)) ? -ESTALE : result;
 }
 
 static int carry_out(struct request *r, const struct operation *o)

@@ -77,6 +77,8 @@ int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd
 int request_name(const struct request *r, size_t *offset, const char **ret);
 /* All names that a request asks for, makes, moves or removes; none when it has none, or one of them is no name. */
 void request_names(const struct request *r, struct request_names *ret);
+/* The file that a request names besides its own: the one that gets a link, the one that is copied to. NULL: there is none. */
+struct inode *request_other_inode(const struct request *r);
 /* A string of any content. */
 int request_string(const struct request *r, size_t *offset, const char **ret);
 /* The bytes of pieces from `skip` on, at most `size`, as pieces: how many, with neighbours joined. ret has room for count. */

@@ -293,7 +293,7 @@ struct inode *watch_named(const struct watch_table *t, const struct inode *direc
 	return NULL;
 }
 
-/* The one that leans on its directory's watch: the quicker way for events, of which there are many. */
+/* As watch_named(), but for directories that are watched only because of what is in them: nobody inside wants to hear of those. Events are many. */
 static const struct inode *leaner_named(const struct watch *directory, const char *name)
 {
 	const struct watch *w = directory->leaners;
