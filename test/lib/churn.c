@@ -60,7 +60,7 @@ static void check(int folder, int n)
 	enum kind kind = r < 0 ? NOTHING : S_ISREG(st.st_mode) ? A_FILE : S_ISDIR(st.st_mode) ? A_FOLDER : A_LINK;
 	if (kind != m->kind)
 		fail("is another kind of thing:", path);
-	if (kind == A_LINK && (readlink(path, text, sizeof text - 1) < 0 || atoi(text) != (int)m->content))
+	if (kind == A_LINK && (readlink(path, text, sizeof text - 1) < 0 || strtoul(text, NULL, 10) != m->content))
 		fail("leads elsewhere:", path);
 	if (kind != A_FILE)
 		return;

@@ -207,7 +207,7 @@ void long_names_group(void)
 	see_and_close("path-4095", open(path, O_CREAT | O_WRONLY, 0644));
 	see_file("path-4095-is", path);
 	see("path-4095-remove", unlink(path));
-	strcat(path, "f");
+	memcpy(path + PATH_MAX - 1, "f", sizeof "f");
 	see_and_close("path-4096", open(path, O_CREAT | O_WRONLY, 0644));
 	static char cwd[3 * PATH_MAX];
 	int depth = 0;

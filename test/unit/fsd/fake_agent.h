@@ -121,6 +121,20 @@ struct world {
 	struct request *deferred; /* the job that was given away last */
 };
 
+/* f (taken) has no directories yet. */
+static inline struct world *world_new(struct fake *f, int read_only)
+{
+	struct world *w = xnew(struct world);
+	*w = (struct world){.f = f};
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	assert_int_equal(mkdirat(f->directory, "e", 0755), 0);
+	fake_start(f, read_only);
+	w->a = agent_new(f);
+	w->d = lookup(f, 1, "d");
+	w->e = lookup(f, 1, "e");
+	return w;
+}
+
 static inline int world_free(void **state)
 {
 	struct world *w = *state;

@@ -4,15 +4,8 @@
 
 static int setup(void **state)
 {
-	struct world *w = xnew(struct world);
-	w->f = fake_new();
-	fake_start(w->f, 0);
-	assert_int_equal(mkdirat(w->f->directory, "d", 0755), 0);
-	assert_int_equal(mkdirat(w->f->directory, "e", 0755), 0);
+	struct world *w = world_new(fake_new(), 0);
 	assert_int_equal(mkdirat(w->f->directory, "unwatched", 0755), 0);
-	w->a = agent_new(w->f);
-	w->d = lookup(w->f, 1, "d");
-	w->e = lookup(w->f, 1, "e");
 	agent_watch(w->a, w->d, EVERYTHING);
 	agent_watch(w->a, w->e, EVERYTHING);
 	*state = w;

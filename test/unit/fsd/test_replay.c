@@ -9,14 +9,10 @@
 
 static int setup_with(void **state, int read_only)
 {
-	struct world *w = xnew(struct world);
-	w->f = fake_new();
-	w->f->max_fds = 400;
-	host_write(w->f, "outside", "text");
-	assert_int_equal(mkdirat(w->f->directory, "d", 0755), 0);
-	fake_start(w->f, read_only);
-	w->a = agent_new(w->f);
-	w->d = lookup(w->f, 1, "d");
+	struct fake *f = fake_new();
+	f->max_fds = 400;
+	host_write(f, "outside", "text");
+	struct world *w = world_new(f, read_only);
 	agent_watch(w->a, w->d, EVERYTHING);
 	*state = w;
 	return 0;
@@ -130,7 +126,7 @@ static void test_own_content(void **state)
 	release(f, node, fh);
 	/* An open that is refused closes what it opened. */
 	uint64_t outside = lookup(f, 1, "outside");
-	usleep(30000);
+	usleep(30000); /* told just now counts as new */
 	host_write(f, "outside", "changed");
 	agent_watch(w->a, outside, IN_CLOSE_WRITE);
 	assert_int_equal(open_file(f, outside, O_RDWR, &fh), -ESTALE);

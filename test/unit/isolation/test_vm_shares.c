@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -48,7 +49,7 @@ static int hear(struct world *w, const char *word)
 		for (const char *next = id; next; next = strstr(next + 1, "\"id\":"))
 			id = next;
 		if (strstr(text, word) && id)
-			return atoi(id + strlen("\"id\":"));
+			return (int)strtol(id + strlen("\"id\":"), NULL, 10);
 	}
 	fail_msg("no %s", word);
 	return -1;
