@@ -6,7 +6,7 @@
 #   make test       what is missing from Debian, then every test
 #   make bench      the figures of bench/README.md
 #   make install    PREFIX=/usr/local DESTDIR=
-#   make lint       clang-tidy, shellcheck, manual pages, layers
+#   make lint       clang-tidy, shellcheck, manual pages, layers, paths in documents, words
 #   make asan       unit tests and fuzz corpora under ASan and UBSan
 #   make fuzz       libFuzzer on every target, FUZZ_SECONDS each
 #   make deps       only installs what is missing

@@ -77,3 +77,169 @@ tree()
 	equal 2 "$status"
 	contains "$output" nonsense
 }
+
+# repository: one commit, the base of check-words; its subject, comments and words are old.
+repository()
+{
+	export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.org
+	export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
+	git -C "$TREE" init -q -b main
+	mkdir "$TREE/src"
+	old >"$TREE/src/old.c"
+	commit 'whatever: the subject of the base is not looked at'
+	HOLM_WORDS_BASE=$(git -C "$TREE" rev-parse HEAD)
+	export HOLM_WORDS_BASE
+}
+
+# check-words: off
+old()
+{
+	printf '/* What is old stays, lest history be rewritten anew by whoever comes by and finds that it is much too long */\n'
+}
+# check-words: on
+
+commit()
+{
+	git -C "$TREE" add -A && git -C "$TREE" commit -q --allow-empty -m "$1"
+}
+
+words()
+{
+	run "$TOOLS/check-words" "$TREE"
+}
+
+@test "check-words accepts a subject that says area, verb and object" {
+	repository
+	commit 'fsd: keep a watch until the guest forgets the inode'
+	commit 'cli, man: add --pull to create'
+	words
+	equal '' "$output"
+	equal 0 "$status"
+}
+
+@test "check-words refuses a subject that is too long, has no area, or opens with a clause" {
+	repository
+	commit "fsd: keep $(printf 'x%.0s' {1..63})"
+	commit 'Keep a watch'
+	commit 'fsd: what is watched stays watched'
+	commit 'fsd: Whoever looks gets ESTALE'
+	commit 'test: the wait for a folder is short'
+	words
+	equal 1 "$status"
+	equal 5 "${#lines[@]}"
+	contains "$output" 'a subject of 73 characters, more than 72'
+	contains "$output" 'not "area: verb object": Keep a watch'
+	contains "$output" '"what" is no verb'
+	contains "$output" '"Whoever" is no verb'
+	contains "$output" '"the" is no verb'
+}
+
+# check-words: off
+@test "check-words refuses a new comment that opens with a clause, in C and in scripts" {
+	repository
+	printf '/* SPDX-License-Identifier: Apache-2.0\n * What the guest asks for. */\nint fd; // who has it\n' >"$TREE/src/new.c"
+	printf '#!/bin/bash\n# Where it lies.\necho "# What is no comment"\n' >"$TREE/tool"
+	words
+	equal 1 "$status"
+	equal 3 "${#lines[@]}"
+	contains "$output" 'src/new.c:2: the comment opens with a clause: "What the guest asks for."'
+	contains "$output" 'src/new.c:3: the comment opens with a clause: "who has it"'
+	contains "$output" 'tool:2: the comment opens with a clause: "Where it lies."'
+}
+
+@test "check-words refuses private words in comments, strings, tests and pages" {
+	repository
+	printf '/* The worker reads\n * it anew. */\nconst char *s = "the share leans on it";\nint shut, is_so;\n' >"$TREE/src/new.c"
+	printf 'The guest is told\nof a change. In the host it is so.\n' >"$TREE/page.md"
+	printf '@test "a watch is kept, lest it end" {\n' >"$TREE/a.bats"
+	words
+	equal 1 "$status"
+	equal 5 "${#lines[@]}"
+	contains "$output" 'src/new.c:2: "anew"'
+	contains "$output" 'src/new.c:3: "leans on"'
+	contains "$output" 'page.md:1: "told of"'
+	contains "$output" 'page.md:2: "is so"'
+	contains "$output" 'a.bats:1: "lest"'
+}
+
+@test "check-words has no finding in words that only look like private ones" {
+	repository
+	printf '/* Shut down and shutdown(2), so small that it is so easy; unless it is retold often. */\n' >"$TREE/src/new.c"
+	words
+	equal '' "$output"
+	equal 0 "$status"
+}
+# check-words: on
+
+@test "check-words refuses a new comment of more than 100 columns, not code or a long name" {
+	repository
+	local long
+	long=$(printf 'word %.0s' {1..20})
+	printf '\t/* %s */\n\tcall("%s %s");\n/* %s */\n' "$long" "$long" "$long" "https://$(printf 'x%.0s' {1..120})" >"$TREE/src/new.c"
+	words
+	equal 'src/new.c:1: a comment of more than 100 columns' "$output"
+	equal 1 "$status"
+}
+
+@test "check-words takes text that has only moved, or was wrapped at another column, for old" {
+	repository
+	mkdir "$TREE/src/room"
+	old | fold -s -w 40 | sed '2,$s/^/ * /' >"$TREE/src/room/renamed.c"
+	rm "$TREE/src/old.c"
+	commit 'project: move a file'
+	words
+	equal '' "$output"
+	equal 0 "$status"
+}
+
+# check-words: off
+@test "check-words looks at what is not committed yet, and between its marks at nothing" {
+	repository
+	printf '<!-- check-words: %s -->\nanew\n' off on >"$TREE/page.md"
+	words
+	equal 'page.md:4: "anew": rather again' "$output"
+	equal 1 "$status"
+}
+
+# check-words: on
+
+@test "check-words is skipped, with the reason, where there is no history or no base" {
+	words
+	equal 77 "$status"
+	contains "$output" 'skipped: this folder'
+	repository
+	HOLM_WORDS_BASE=0123456789012345678901234567890123456789 words
+	equal 77 "$status"
+	contains "$output" 'skipped: the history lacks the base 0123456789'
+}
+
+@test "check-words takes the merge base with origin/main, then the last tag, when its own base is not in the history" {
+	repository
+	unset HOLM_WORDS_BASE
+	git -C "$TREE" tag v1
+	commit 'fsd: what is after the tag'
+	words
+	equal 1 "$status"
+	contains "$output" '"what" is no verb'
+	git -C "$TREE" update-ref refs/remotes/origin/main HEAD
+	words
+	equal '' "$output"
+	equal 0 "$status"
+}
+
+@test "check-paths names what a document names and nobody has" {
+	mkdir -p "$TREE/src/room/sub" "$TREE/man" "$TREE/build/docs"
+	touch "$TREE/src/room/sub/here.c"
+	echo 'See `src/room/sub/gone.c`.' >"$TREE/build/docs/a.md"
+	printf 'There: `src/room/sub/here.c`, src/room/, `here.c`, `src/room/sub/h*.c`, `src/{room,room/sub}`, src/room/NAME/here.c, /usr/src/x.\n' >"$TREE/a.md"
+	run "$TOOLS/check-paths" "$TREE"
+	equal '' "$output"
+	equal 0 "$status"
+	printf 'One line.\nIt is in src/room/gone.c.\n`src/{room,cellar}` and `gone.h`\n' >"$TREE/man/b.7.scd"
+	run "$TOOLS/check-paths" "$TREE"
+	equal 1 "$status"
+	equal 3 "${#lines[@]}"
+	contains "$output" 'man/b.7.scd:2: src/room/gone.c: there is no such file'
+	contains "$output" 'man/b.7.scd:3: src/{room,cellar}: '
+	contains "$output" 'man/b.7.scd:3: gone.h: '
+}
