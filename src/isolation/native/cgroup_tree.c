@@ -73,16 +73,39 @@ int cgroup_tree_remove(const struct idmap *ids, const char *path)
 	return r < 0 || rmdir(path) == 0 || errno == ENOENT ? r : -errno;
 }
 
+/* First as the user: what the machine's ids own in it needs their mapping, and only that does. */
+static int remove_left_over(const char *path, struct error **err)
+{
+	struct idmap ids;
+	int r = remove_below(AT_FDCWD, path, 0, 1);
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	if (cgroup_is_populated(path))
+		return error_set(err, EBUSY, "processes still run in it");
+	r = idmap_of_user_or_single(&ids, err);
+	if (r < 0)
+		return r;
+	r = cgroup_tree_remove(&ids, path);
+	return r < 0 ? error_set_errno(err, r, "it cannot be removed") : 0;
+}
+
+static int is_of_a_machine(const char *path)
+{
+	return path[0] == '/' && !strstr(path, "/../") && startswith(path_base(path), "holm-");
+}
+
 void cgroup_tree_forget(const char *state)
 {
 	AUTOFREE char *path = NULL;
-	struct idmap ids;
+	AUTO_ERROR struct error *err = NULL;
 	if (path_read_file(state, PATH_MAX, &path, NULL) < 0)
 		return;
+	if (is_of_a_machine(path) && path_exists(path)) {
+		cgroup_write(path, "cgroup.kill", "1");
+		if (remove_left_over(path, &err) < 0) {
+			log_warning("cgroup \"%s\" of an earlier run stays behind: %s", path, err->text);
+			return;
+		}
+	}
 	unlink(state);
-	if (path[0] != '/' || strstr(path, "/../") || !startswith(path_base(path), "holm-") || !path_exists(path) || idmap_of_user_or_single(&ids, NULL) < 0)
-		return;
-	cgroup_write(path, "cgroup.kill", "1");
-	if (cgroup_tree_remove(&ids, path) < 0)
-		log_warning("a cgroup of an earlier run stays behind: %s", path);
 }

@@ -16,5 +16,5 @@ int cgroup_tree_empty(const struct idmap *ids, const char *path);
 /* The same, and the cgroup itself. */
 int cgroup_tree_remove(const struct idmap *ids, const char *path);
 /* The file `state` holds the path of a cgroup whose machine is gone: kills what is left in it, and removes it and the file. A missing file is
- * fine; a path that no machine of holm's can have is left alone. */
+ * fine; a path that no machine of holm's can have is left alone. A cgroup that cannot be removed is logged with the reason, and the file stays. */
 void cgroup_tree_forget(const char *state);

@@ -198,12 +198,45 @@ static void test_killed_keepers_cgroup(void **state)
 	assert_true(path_exists(foreign));
 }
 
+/* What erasing a machine says on stderr. Owned. */
+static char *warnings_of_erasing(const char *directory)
+{
+	AUTOFREE char *path = path_join(folder, "stderr");
+	char *text = NULL;
+	AUTO_FD int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(saved >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+	int r = isolation_native_disk.erase(directory, NULL);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	assert_int_equal(r, 0);
+	assert_true(path_read_file(path, 4096, &text, NULL) >= 0);
+	return text;
+}
+
+/* A cgroup has no files that somebody made: one with such a file cannot be removed, whichever ids the user has. */
+static void test_cgroup_that_stays_is_named(void **state)
+{
+	AUTOFREE char *directory = machine_dir("killed"), *file = path_join(directory, "native/cgroup");
+	AUTOFREE char *group = path_join(folder, "holm-killed-2.scope"), *inside = path_join(group, "file");
+	assert_int_equal(create("killed"), 0);
+	assert_int_equal(mkdir(group, 0700), 0);
+	put(inside, "");
+	put(file, group);
+	AUTOFREE char *said = warnings_of_erasing(directory);
+	assert_true(path_exists(group));
+	assert_non_null(strstr(said, group));
+	assert_non_null(strstr(said, "stays behind: "));
+	assert_int_equal(create("killed"), 0);
+	put(file, "/nonexistent/holm-killed.scope");
+	AUTOFREE char *nothing = warnings_of_erasing(directory);
+	assert_string_equal(nothing, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_clone_before_the_first_start), cmocka_unit_test(test_leftovers), cmocka_unit_test(test_layers_end),
-		cmocka_unit_test(test_killed_keepers_cgroup),
+		cmocka_unit_test(test_killed_keepers_cgroup), cmocka_unit_test(test_cgroup_that_stays_is_named),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
