@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -23,7 +24,7 @@ static int ignore_modes(int on)
 static int setup(void **state)
 {
 	struct fake *f = fake_new();
-	if (geteuid() == 0 && (chown(f->path, NOBODY, NOBODY) < 0 || seteuid(NOBODY) < 0))
+	if (geteuid() == 0 && (chown(f->path, NOBODY, NOBODY) < 0 || setegid(NOBODY) < 0 || seteuid(NOBODY) < 0))
 		return -1;
 	fake_start(f, 0);
 	times_ignored = 0;
@@ -33,7 +34,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	if (getuid() == 0 && seteuid(0) < 0)
+	if (getuid() == 0 && (seteuid(0) < 0 || setegid(0) < 0))
 		return -1;
 	fake_free(*state);
 	return 0;
@@ -137,6 +138,9 @@ static int confined(const char *path)
 	struct confinement c = {.proc = -1};
 	char path_of[32];
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+		return __LINE__;
+	/* As after an execve(2): else /proc/self stays root's. */
+	if (prctl(PR_SET_DUMPABLE, 1) < 0)
 		return __LINE__;
 	int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || confine_to_directory(&root, 0, &c, NULL) < 0 || confine_privileges(root, 0, &c, NULL) < 0)
