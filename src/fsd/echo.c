@@ -3,10 +3,8 @@
  * comes after, the request itself explains the events of its kind about its names and its files. A file is recognised by its identity,
  * since it may have more names than the guest knows. What the host does to the same file at the same instant is taken for the guest's.
  *
- * A job that a thread carries out (echo_job) explains what happens to its file as long as it runs, and the closing of its descriptors. */
+ * A job that changes a file (share->changes) explains what happens to that file as long as it runs, and the closing of its descriptors. */
 #include "fsd/echo.h"
-
-#include "fsd/events.h"
 
 static const struct {
 	uint32_t names, states;
@@ -39,16 +37,16 @@ static void add_id(struct echo_change *c, const struct file_id *id)
 		c->ids[c->id_count++] = *id;
 }
 
-int echo_serve(struct request *r, int (*handle)(struct request *r))
+int echo_serve(struct events *e, struct request *r, int (*handle)(struct request *r))
 {
 	uint32_t opcode = r->header.opcode;
-	struct watch_table *t = r->share->events ? &r->share->events->watches : NULL;
+	struct watch_table *t = &e->watches;
 	/* What it is about to be told of names must not get in the way of what has happened to them (names.c). */
-	if (t && (opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && r->inode->watch) {
+	if ((opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && r->inode->watch) {
 		watch_read(t);
-		events_wake(r->share->events);
+		events_wake(e);
 	}
-	if (!t || t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
+	if (t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
 		return handle(r);
 	watch_read(t);
 	struct echo_change c = {.states = changes[opcode].states};
@@ -67,7 +65,7 @@ int echo_serve(struct request *r, int (*handle)(struct request *r))
 	t->own = &c;
 	watch_read(t);
 	t->own = NULL;
-	events_wake(r->share->events);
+	events_wake(e);
 	return result;
 }
 
@@ -106,7 +104,7 @@ int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, c
 	const struct echo_change *c = t->own;
 	if (mask & WATCH_NAMES)
 		return c && (mask & c->names) && has_name(c, w->inode->nodeid, name);
-	if (!(mask & WATCH_STATES) || !(t->jobs || (c && (mask & c->states))))
+	if (!(mask & WATCH_STATES) || !(t->share->changes || (c && (mask & c->states))))
 		return 0;
 	if (c && (mask & c->states) && has_name(c, w->inode->nodeid, name))
 		return 1;
@@ -115,41 +113,8 @@ int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, c
 		return 0;
 	if (c && (mask & c->states) && is_one_of(c, &id))
 		return 1;
-	for (const struct echo_job *j = t->jobs; j; j = j->next)
+	for (const struct job_change *j = t->share->changes; j; j = j->next)
 		if (file_id_same(&j->id, &id))
 			return 1;
 	return 0;
-}
-
-void echo_job_begin(struct request *r, const struct inode *changed)
-{
-	if (!r->share->events)
-		return;
-	struct watch_table *t = &r->share->events->watches;
-	r->changing = (struct echo_job){.id = changed->id, .table = t, .next = t->jobs};
-	t->jobs = &r->changing;
-}
-
-void echo_job_end(struct request *r)
-{
-	struct watch_table *t = r->changing.table;
-	if (!t)
-		return;
-	watch_read(t);
-	for (struct echo_job **p = &t->jobs; *p; p = &(*p)->next)
-		if (*p == &r->changing) {
-			*p = r->changing.next;
-			break;
-		}
-	r->changing.table = NULL;
-	events_wake(r->share->events);
-}
-
-void echo_jobs_forget(struct watch_table *t)
-{
-	for (struct echo_job *j = t->jobs, *next; j; j = next) {
-		next = j->next;
-		*j = (struct echo_job){0};
-	}
-	t->jobs = NULL;
 }

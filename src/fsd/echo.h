@@ -2,8 +2,8 @@
  * Telling what the guest does itself from what the host does: the guest's own kernel has told of the former. */
 #pragma once
 
+#include "fsd/events.h"
 #include "fsd/request.h"
-#include "fsd/watch.h"
 
 /* What a request of the guest's changes. */
 struct echo_change {
@@ -14,11 +14,6 @@ struct echo_change {
 };
 
 /* Carries out a request, and takes in what happened before it and with it. */
-int echo_serve(struct request *r, int (*handle)(struct request *r));
+int echo_serve(struct events *e, struct request *r, int (*handle)(struct request *r));
 /* Whether the event is one that the guest caused. */
 int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name);
-/* From now on until echo_job_end() a thread changes this file. */
-void echo_job_begin(struct request *r, const struct inode *changed);
-void echo_job_end(struct request *r); /* fine without a beginning */
-/* The table goes. */
-void echo_jobs_forget(struct watch_table *t);

@@ -14,7 +14,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "fsd/echo.h"
 #include "fsd/replay.h"
+#include "fsd/replayer.h"
 
 enum { PAYLOADS_PER_TURN = 64 };
 
@@ -34,11 +36,23 @@ static void forget(struct events *e)
 	watch_table_clear(&e->watches);
 }
 
+/* Requests are observed only while a replayer exists: nothing is watched without one. */
+static void observe(struct events *e)
+{
+	e->share->observer = replayer_exists(e->share->state) ? &e->observer : NULL;
+}
+
+static void set_replayer(struct events *e, uint32_t pid)
+{
+	replayer_set(e->share->state, pid, e->owed != 0);
+	observe(e);
+}
+
 /* The other side is gone. */
 static void end(struct events *e)
 {
 	forget(e);
-	share_set_replayer(e->share, 0, e->owed != 0);
+	set_replayer(e, 0);
 	e->owed = 0;
 	source_free(e->socket_source);
 	e->socket_source = NULL;
@@ -53,8 +67,9 @@ void events_add(struct events *e, struct event *event)
 	events_wake(e);
 }
 
-int events_are_pending(const struct events *e, uint64_t node, const char *name)
+static int is_pending(uint64_t node, const char *name, const void *data)
 {
+	const struct events *e = data;
 	const struct event *armed = e->armed.event;
 	const struct watch_moved *moved = &e->watches.moved;
 	return (armed && event_is_about(armed, node, name)) || event_queue_has(&e->queue, node, name) ||
@@ -204,7 +219,7 @@ static void on_hello(struct events *e, const void *payload)
 	memcpy(&hello, payload, sizeof hello);
 	forget(e);
 	uint32_t pid = hello.version == SHARE_EVENTS_VERSION ? hello.pid : 0, before = e->share->state->replayer;
-	share_set_replayer(e->share, pid, e->owed != 0);
+	set_replayer(e, pid);
 	if (pid != before)
 		e->owed = 0;
 }
@@ -291,18 +306,60 @@ static void on_socket(struct source *source, int fd, uint32_t events, void *data
 	go_on(e);
 }
 
-void events_reset(struct events *e)
+/* --- the observer --- */
+
+static int is_replayer(const struct request *r, void *data)
 {
+	struct events *e = data;
+	int found = replayer_is(e->share->state, r->header.pid, r->header.uid);
+	observe(e); /* the last one may have been forgotten just now */
+	return found;
+}
+
+static int replay(struct request *r, int (*handle)(struct request *r), int mutates, void *data)
+{
+	return replay_serve(data, r, handle, mutates);
+}
+
+static int serve(struct request *r, int (*handle)(struct request *r), void *data)
+{
+	return echo_serve(data, r, handle);
+}
+
+static void on_job_has_run(void *data)
+{
+	struct events *e = data;
+	watch_read(&e->watches);
+	events_wake(e);
+}
+
+/* The guest starts over: nothing is watched, and the agent hears so. */
+static void reset(void *data)
+{
+	struct events *e = data;
+	replayer_forget(e->share->state);
+	observe(e);
 	forget(e);
 	e->resetting = 1;
 	events_wake(e);
 }
 
+static const struct share_observer observer = {
+	.is_replayer = is_replayer,
+	.replay = replay,
+	.serve = serve,
+	.job_has_run = on_job_has_run,
+	.is_pending = is_pending,
+	.reset = reset,
+};
+
 int events_new(struct loop *l, struct share *s, int socket, struct events **ret)
 {
 	struct events *e = xnew(struct events);
 	*e = (struct events){.loop = l, .share = s, .socket = socket, .resetting = 1, .owed = s->state->replayer};
-	watch_table_init(&e->watches, s, on_happened, e);
+	e->observer = observer;
+	e->observer.data = e;
+	watch_table_init(&e->watches, s, on_happened, is_pending, e);
 	int r = loop_add_timer(l, 0, on_timer, e, &e->timer);
 	if (r == 0)
 		r = loop_add_io(l, socket, EPOLLIN, on_socket, e, &e->socket_source);
@@ -310,7 +367,8 @@ int events_new(struct loop *l, struct share *s, int socket, struct events **ret)
 		events_free(e);
 		return r;
 	}
-	*ret = s->events = e;
+	observe(e);
+	*ret = e;
 	return 0;
 }
 
@@ -322,6 +380,6 @@ void events_free(struct events *e)
 	watch_table_done(&e->watches);
 	source_free(e->socket_source);
 	source_free(e->timer);
-	e->share->events = NULL;
+	e->share->observer = NULL;
 	free(e);
 }

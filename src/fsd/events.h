@@ -29,6 +29,7 @@ struct armed {
 struct events {
 	struct loop *loop;
 	struct share *share;
+	struct share_observer observer;
 	int socket; /* borrowed */
 	struct source *socket_source, *watch_source, *timer;
 	int blocked;   /* the socket is full; what is to be said waits until it is writable */
@@ -43,17 +44,13 @@ struct events {
 	int said_full;
 };
 
-/* socket (borrowed; SOCK_SEQPACKET) leads to the agent. Becomes s->events. 0 or -errno. */
+/* socket (borrowed; SOCK_SEQPACKET) leads to the agent. Becomes s->observer while a replayer exists. 0 or -errno. */
 int events_new(struct loop *l, struct share *s, int socket, struct events **ret);
 void events_free(struct events *e);
 DEFINE_CLEANUP(struct events, events_free)
-/* The guest starts over: nothing is watched, and the agent is told so. */
-void events_reset(struct events *e);
 /* One payload from the agent, of any content. */
 void events_receive(struct events *e, const void *payload, size_t size);
 /* Something has changed: goes on in the loop's turn. */
 void events_wake(struct events *e);
-/* Whether something is still to be told of a name in a directory: the guest should not keep what it is told of it now. */
-int events_are_pending(const struct events *e, uint64_t node, const char *name);
 /* Another event; taken. */
 void events_add(struct events *e, struct event *event);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "fsd/events.h"
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
 #include "fsd/shared.h"
@@ -16,7 +15,7 @@
 /* What the host has changed and the guest has not been told of would not be told any more if the guest kept what it saw of the name. */
 static void shorten(const struct share *s, const struct inode *parent, const char *name, struct fuse_entry_out *out)
 {
-	if (parent->watch && s->events && events_are_pending(s->events, parent->nodeid, name))
+	if (parent->watch && s->observer && s->observer->is_pending(parent->nodeid, name, s->observer->data))
 		out->entry_valid = out->entry_valid_nsec = 0;
 }
 
@@ -97,11 +96,12 @@ static int reply_relative(struct request *r, const char *name)
 int directory_was_replaced(const struct request *r)
 {
 	struct share *s = r->share;
+	const struct share_observer *o = s->observer;
 	struct stat st;
 	int fd = inode_directory_fd(&s->inodes, r->inode);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_have_told(&s->inodes.pins, r->header.pid))
 		return 0;
-	return !share_is_replayer(s, r->header.pid, r->header.uid);
+	return !o || !o->is_replayer(r, o->data);
 }
 
 int fuse_lookup(struct request *r)

@@ -372,10 +372,9 @@ static int opens_only(const struct request *r)
 	return ((int)in.flags & (O_ACCMODE | O_TRUNC)) == O_WRONLY;
 }
 
-int replay_serve(struct request *r, int (*handle)(struct request *r), int mutates)
+int replay_serve(struct events *e, struct request *r, int (*handle)(struct request *r), int mutates)
 {
-	struct events *e = r->share->events;
-	struct armed *a = e && e->armed.event && !e->armed.used ? &e->armed : NULL;
+	struct armed *a = e->armed.event && !e->armed.used ? &e->armed : NULL;
 	switch (r->header.opcode) {
 	case FUSE_LOOKUP:
 		return a ? replay_lookup(r, a, handle) : handle(r);

@@ -11,4 +11,4 @@
  * nothing to tell any more. */
 int replay_prepare(struct events *e, const struct event *event, struct armed *ret);
 /* Answers a request of the replayer's; handle is what answers it for everybody else. */
-int replay_serve(struct request *r, int (*handle)(struct request *r), int mutates);
+int replay_serve(struct events *e, struct request *r, int (*handle)(struct request *r), int mutates);

@@ -2,7 +2,8 @@
  * Decoding, the table of operations, and replies.
  *
  * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
- * runs, and OPEN checks its flags itself. It is also where the process that replays the host's changes (replay.h) is kept from making any.
+ * runs, and OPEN checks its flags itself. While somebody watches, requests go by way of the observer (share.h), which keeps the process
+ * that replays the host's changes from making any.
  * What is not in the table is answered with ENOSYS, upon which Linux does without (poll, for instance, stays within the guest). */
 #include "fsd/request.h"
 
@@ -11,9 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "fsd/echo.h"
 #include "fsd/handlers.h"
-#include "fsd/replay.h"
 #include "fsd/shared.h"
 
 enum {
@@ -246,13 +245,37 @@ int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd
 	return 0;
 }
 
+/* The job of r is no longer among those that change a file. */
+static void end_change(struct request *r)
+{
+	struct share *s = r->share;
+	struct job_change **p = &s->changes;
+	while (*p && *p != &r->change)
+		p = &(*p)->next;
+	if (!*p)
+		return;
+	if (s->observer)
+		s->observer->job_has_run(s->observer->data);
+	*p = r->change.next;
+}
+
+int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second)
+{
+	r->change = (struct job_change){.id = changed->id, .next = r->share->changes};
+	r->share->changes = &r->change;
+	int result = request_defer(r, run, fd, second);
+	if (result < 0)
+		end_change(r);
+	return result;
+}
+
 void request_finish(struct request *r)
 {
 	struct fuse_write_out out = {.size = (uint32_t)r->job.result};
 	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
 	fd_close(r->job.fds[0]);
 	fd_close(r->job.fds[1]);
-	echo_job_end(r);
+	end_change(r);
 	if (error == 0 && r->header.opcode == FUSE_READ)
 		error = request_reply_in_place(r, (size_t)r->job.result);
 	else if (error == 0)
@@ -388,14 +411,15 @@ static int carry_out(struct request *r, const struct operation *o)
 	struct share *s = r->share;
 	if (!s->state->started && r->header.opcode != FUSE_INIT)
 		return -EIO;
-	int observed = share_is_observed(s), replayed = observed && share_is_replayer(s, r->header.pid, r->header.uid);
+	const struct share_observer *watcher = s->observer;
+	int replayed = watcher && watcher->is_replayer(r, watcher->data);
 	if ((o->flags & MUTATES) && s->settings.read_only && !replayed)
 		return -EROFS;
 	if (!(o->flags & NO_INODE) && !(r->inode = inode_find(&s->inodes, r->header.nodeid)))
 		return -ESTALE;
-	if (!observed)
+	if (!watcher)
 		return run(r);
-	return replayed ? replay_serve(r, run, !!(o->flags & MUTATES)) : echo_serve(r, run);
+	return replayed ? watcher->replay(r, run, !!(o->flags & MUTATES), watcher->data) : watcher->serve(r, run, watcher->data);
 }
 
 int request_serve(struct request *r)

@@ -21,11 +21,10 @@ struct job {
 	int64_t result;
 };
 
-/* A file that a job changes (echo.h). */
-struct echo_job {
+/* A file that a job changes; in share->changes until the job has run. */
+struct job_change {
 	struct file_id id;
-	struct watch_table *table; /* NULL: nobody needs to know */
-	struct echo_job *next;
+	struct job_change *next;
 };
 
 /* The names in a request, with their directories. */
@@ -50,7 +49,7 @@ struct request {
 	struct flight own;
 	int again; /* a process that died may have made the change already */
 	struct job job;      /* when a handler returned REQUEST_LATER */
-	struct echo_job changing;
+	struct job_change change;
 	struct fuse_lk_in lock; /* of a request for one */
 };
 
@@ -72,6 +71,8 @@ int request_reply_in_place(struct request *r, size_t size);          /* the data
 void request_answer(struct request *r, int result);
 /* Runs job r->job with copies of one or two descriptors (second -1: none). */
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
+/* The same for a job that changes a file. */
+int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second);
 /* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end.
  */
 int request_name(const struct request *r, size_t *offset, const char **ret);

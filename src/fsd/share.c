@@ -17,16 +17,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
-#include "fsd/events.h"
 #include "fsd/shared.h"
 
-enum {
-	NOBODY = 65534,
-	BEFORE_MS = 10 * 1000, /* a request of a process that has died comes much sooner */
-	OWING_MS = 600 * 1000, /* one that waits inside, for whoever holds a lock on the directory, can come late */
-};
+enum { NOBODY = 65534 };
 
 /* File systems on which data can be refused as late as at close(2). */
 static int is_network(int fd)
@@ -79,53 +73,12 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 
 void share_reset(struct share *s)
 {
-	/* Another guest's processes may have these numbers. */
-	SHARED_SET(s->state->replayer, 0U);
-	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
-		SHARED_SET(s->state->before[n].pid, 0U);
-	if (s->events)
-		events_reset(s->events);
+	if (s->observer)
+		s->observer->reset(s->observer->data);
 	lock_table_reset(&s->locks);
 	handle_table_reset(&s->handles, &s->inodes);
 	inode_table_reset(&s->inodes);
 	SHARED_SET(s->state->started, 0);
-}
-
-/* The one that is forgotten for another: an unused one, or that of the earliest end. */
-static unsigned before_to_use(const struct share_state *state, uint32_t pid)
-{
-	unsigned found = 0;
-	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++) {
-		if (state->before[n].pid == pid)
-			return n;
-		if (state->before[found].pid && (!state->before[n].pid || state->before[n].until_ms < state->before[found].until_ms))
-			found = n;
-	}
-	return found;
-}
-
-void share_set_replayer(struct share *s, uint32_t pid, int owes)
-{
-	struct share_state *state = s->state;
-	if (state->replayer && state->replayer != pid) {
-		unsigned n = before_to_use(state, state->replayer);
-		state->before[n].until_ms = clock_deadline(owes ? OWING_MS : BEFORE_MS);
-		SHARED_SET(state->before[n].pid, state->replayer);
-	}
-	SHARED_SET(state->replayer, pid);
-}
-
-/* Those before were root as well, which whoever has their number by now mostly is not. */
-int share_is_replayer(struct share *s, uint32_t pid, uint32_t uid)
-{
-	struct share_state *state = s->state;
-	int found = pid && pid == state->replayer;
-	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++) {
-		if (state->before[n].pid && clock_now_ms() >= state->before[n].until_ms)
-			SHARED_SET(state->before[n].pid, 0U);
-		found |= pid && uid == 0 && pid == state->before[n].pid;
-	}
-	return found;
 }
 
 void share_done(struct share *s)

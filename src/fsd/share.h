@@ -66,7 +66,24 @@ struct share_state {
 };
 
 struct request;
-struct events;
+struct job_change;
+
+/* Follows the guest's requests while somebody inside watches files (events.h): functions and their data. */
+struct share_observer {
+	/* Whether r comes from the replayer, who changes nothing here. */
+	int (*is_replayer)(const struct request *r, void *data);
+	/* Answers a request of the replayer's, and anybody else's; handle answers it when nobody watches. As handle(). */
+	int (*replay)(struct request *r, int (*handle)(struct request *r), int mutates, void *data);
+	int (*serve)(struct request *r, int (*handle)(struct request *r), void *data);
+	/* A job that is in share->changes has run. */
+	void (*job_has_run)(void *data);
+	/* Whether the guest has still to hear of a name in a directory: it should not keep what it sees of that name now. */
+	int (*is_pending)(uint64_t node, const char *name, const void *data);
+	/* The guest starts over. */
+	void (*reset)(void *data);
+	void *data;
+};
+
 struct share {
 	struct share_settings settings;
 	struct inode_table inodes;
@@ -79,7 +96,8 @@ struct share {
 	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
 	struct share_state *state;
-	struct events *events; /* of the host, told to the guest; NULL: they are not */
+	const struct share_observer *observer; /* NULL: nobody watches */
+	struct job_change *changes;            /* by jobs that run now */
 	char *body, *reply; /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
@@ -94,18 +112,6 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 void share_done(struct share *s);
 /* Forgets all that the guest has (it unmounted or booted anew). */
 void share_reset(struct share *s);
-
-/* Whether the host's changes are being told to the guest, as far as requests are concerned. */
-static inline int share_is_observed(const struct share *s)
-{
-	uint32_t any = s->state->replayer;
-	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++)
-		any |= s->state->before[n].pid;
-	return any != 0;
-}
-/* The process that replays from now on; 0: none. owes: the one so far was told of something that it did not say it had done. */
-void share_set_replayer(struct share *s, uint32_t pid, int owes);
-int share_is_replayer(struct share *s, uint32_t pid, uint32_t uid);
 
 /* Hides a path given by its components from the root. */
 int share_hide(struct share *s, const struct strv *names, struct error **err);

@@ -8,7 +8,6 @@
 #include "base/fd.h"
 #include "fsd/files.h"
 #include "fsd/handlers.h"
-#include "fsd/echo.h"
 #include "fsd/ownership.h"
 
 enum { COPY_MAX = 64 << 20 }; /* of one COPY_FILE_RANGE: the guest's caller goes on from there */
@@ -67,16 +66,6 @@ int fuse_syncfs(struct request *r)
 	return request_defer(r, run_syncfs, r->share->inodes.root->fd, -1);
 }
 
-/* The same for a job that changes a file. */
-static int defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second)
-{
-	echo_job_begin(r, changed);
-	int result = request_defer(r, run, fd, second);
-	if (result < 0)
-		echo_job_end(r);
-	return result;
-}
-
 static int64_t run_fallocate(const struct job *j)
 {
 	return fallocate(j->fds[0], (int)j->arguments[0], j->arguments[1], j->arguments[2]) < 0 ? -errno : 0;
@@ -98,7 +87,7 @@ int fuse_fallocate(struct request *r)
 	r->job.arguments[0] = in.mode;
 	r->job.arguments[1] = (int64_t)in.offset;
 	r->job.arguments[2] = (int64_t)in.length;
-	return defer_change(r, run_fallocate, h->inode, h->fd, -1);
+	return request_defer_change(r, run_fallocate, h->inode, h->fd, -1);
 }
 
 static int64_t run_copy(const struct job *j)
@@ -126,5 +115,5 @@ int fuse_copy_file_range(struct request *r)
 	r->job.arguments[0] = (int64_t)in.off_in;
 	r->job.arguments[1] = (int64_t)in.off_out;
 	r->job.arguments[2] = (int64_t)MIN(in.len, (uint64_t)COPY_MAX);
-	return defer_change(r, run_copy, to->inode, from->fd, to->fd);
+	return request_defer_change(r, run_copy, to->inode, from->fd, to->fd);
 }

@@ -14,14 +14,14 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "fsd/echo.h"
-#include "fsd/events.h"
 
 enum { BUFFER_SIZE = 64 << 10, READS_MAX = 64 /* in a row, lest a busy host keep the guest waiting */ };
 #define EVENT_SIZE_MAX (sizeof(struct inotify_event) + SHARE_NAME_MAX + 1)
 
-void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data), void *data)
+void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
+	int (*is_pending)(uint64_t node, const char *name, const void *data), void *data)
 {
-	*t = (struct watch_table){.share = s, .inotify = -1, .happened = happened, .data = data};
+	*t = (struct watch_table){.share = s, .inotify = -1, .happened = happened, .is_pending = is_pending, .data = data};
 }
 
 /* --- the table --- */
@@ -130,7 +130,6 @@ void watch_table_clear(struct watch_table *t)
 void watch_table_done(struct watch_table *t)
 {
 	watch_table_clear(t);
-	echo_jobs_forget(t);
 	free(t->items);
 	free(t->buffer);
 }
@@ -245,7 +244,7 @@ static void tell_if_gone(struct watch_table *t, const struct watch *w)
 		return;
 	int directory = inode_directory_fd(&t->share->inodes, above), r = directory < 0 ? directory : inode_statx(directory, inode_name(i), &st);
 	int replaced = r == 0 && inode_check(i, &st) < 0;
-	if ((!replaced && r != -ENOENT && r != -ESTALE) || events_are_pending(t->share->events, above->nodeid, inode_name(i)))
+	if ((!replaced && r != -ENOENT && r != -ESTALE) || t->is_pending(above->nodeid, inode_name(i), t->data))
 		return;
 	tell(t, SHARE_REMOVE, i->type == S_IFDIR, above->nodeid, inode_name(i));
 	if (replaced && above->watch && (above->watch->mask & WATCH_NAMES))

@@ -34,7 +34,6 @@ struct watch_moved {
 };
 
 struct echo_change;
-struct echo_job;
 
 struct watch_table {
 	struct share *share; /* borrowed */
@@ -45,13 +44,14 @@ struct watch_table {
 	size_t count, room;
 	struct watch_moved moved;
 	const struct echo_change *own; /* what the guest is doing right now */
-	struct echo_job *jobs;         /* and what threads do for it */
 	void (*happened)(struct event *e, void *data); /* takes the event */
+	int (*is_pending)(uint64_t node, const char *name, const void *data); /* whether an event about the name waits */
 	void *data;
 	int said_overflow, said_limit;
 };
 
-void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data), void *data);
+void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
+	int (*is_pending)(uint64_t node, const char *name, const void *data), void *data);
 /* Watches nothing any more. */
 void watch_table_clear(struct watch_table *t);
 void watch_table_done(struct watch_table *t);

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "fsd/events.h"
+#include "fsd/replayer.h"
 #include "fsd/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -82,7 +83,7 @@ static void start(struct world *w, int read_only, char *path)
 /* Whether something changed that must not. To a guest that starts over nobody is the replayer. */
 static void check(struct world *w, uint64_t before)
 {
-	if ((share_is_replayer(&w->share, REPLAYER, 0) || w->share.settings.read_only) && fingerprint(w) != before)
+	if ((replayer_is(w->share.state, REPLAYER, 0) || w->share.settings.read_only) && fingerprint(w) != before)
 		abort();
 }
 
