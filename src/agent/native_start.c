@@ -1,12 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two processes, one after the other. The first makes the user namespace, waits for its mapping, becomes root in it, and makes the others (a pid
- * namespace holds only its maker's children); the second, a child of the keeper by CLONE_PARENT, is process 1 inside and the agent. Until then
- * the socket is spoken directly, one packet a message (http/transport.h); then it is the transport.
+ * The start of a native agent: from a process of the user to process 1 of the machine's
+ * namespaces.
  *
- * Process 1 executes this program once more, from a mount that is read-only and that nobody inside can change: a session may execute
- * /proc/self/exe, and then its /proc/PID/exe leads to the agent's own file on the host, which may belong to the user.
+ * Problem. The agent must be root of a user namespace with the user's subordinate ids, and process
+ * 1 of a pid namespace, and still be a child of the keeper. A process cannot do this to itself:
+ * only the keeper can write its mapping, and a pid namespace holds only its maker's children.
  *
- * Process 1 needs no look at getppid(), which is 0 inside a pid namespace: when the keeper is gone the socket has ended. */
+ * Idea. Two processes, one after the other, which speak with the keeper on descriptor 3, one
+ * packet a message (docs/native.md). The socket becomes the transport when the second one is
+ * ready.
+ *
+ * Steps:
+ * 1. The first process makes the user namespace and reports it ("user").
+ * 2. The keeper moves it into the machine's cgroup, has its mapping written and answers "go".
+ * 3. The first process becomes root inside and makes the other namespaces.
+ * 4. It forks the second with CLONE_PARENT, so that the keeper is the parent, and exits.
+ * 5. The second, process 1, covers the agent's own file by a read-only mount of it and executes it
+ *    again from there, with the text of "go" as argument. native_first_main() makes the mounts
+ *    (native_place.c), and platform_native.c reports "ready".
+ *
+ * Failures. A session may execute /proc/self/exe, and /proc/PID/exe of that leads to the agent's
+ * file on the host, which may belong to the user: hence step 5. A change of ids clears the
+ * parent-death signal and the dumpable mark; become_root() sets both again. The keeper needs the
+ * latter: it opens the agent's namespaces for pasta. Still only a process with power over the user
+ * namespace passes the checks of ptrace(2). Process 1 cannot check getppid(2), which is 0 in a pid
+ * namespace: if the keeper died before the signal was armed, the socket has ended. */
 #include "native_start.h"
 
 #include <errno.h>

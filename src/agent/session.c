@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The life of a session: request, fork, messages of the child until it runs the command, bytes (session_io.c), the end. It is over when
- * the process has ended, its output is delivered and the last frame is written; or, when the client went away, when the process has ended. */
+ * A session, from request to exit status: POST /v1/sessions, two forks (session_child.c), messages
+ * of the child until it executes the command, bytes (session_io.c), the end.
+ *
+ * A session ends when its process has ended, its output is delivered and the last frame is
+ * written. If the client has gone away, a session ends with its process. A background process that
+ * keeps the terminal open delays the end for SESSION_DRAIN_MS.
+ *
+ * A session has a cgroup of its own: a leaf beside what the init manages, inside the machine's
+ * cgroup namespace. When a session ends, all leaves without a process are removed. */
 #include "session.h"
 
 #include <dirent.h>

@@ -1,13 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two forks. The first child is born in the session's cgroup (clone3, so that no task has to be moved, which costs milliseconds), joins the
- * namespaces of the machine's init, and makes the second: only a child is in the joined pid namespace. With CLONE_PARENT the second is the
- * agent's own child, so the agent waits for it like for any other. The second one reads the image's files, becomes the user and executes;
- * nothing of the image is looked at by the agent itself.
+ * A session's processes: how a command gets into the machine.
  *
- * Where the machine has a user namespace of its own (plan.confined), joining it takes nothing away by itself: the first child confines
- * itself as the init is, before the second is made. Until the command is executed both are copies of the agent, with its memory and, at
- * /proc/PID/exe, its file; not dumpable, they are out of reach of everybody inside (ptrace(2), "Ptrace access mode checking": what would
- * be needed is CAP_SYS_PTRACE in the user namespace in which the agent was executed). execve(2) makes the command an ordinary process. */
+ * Problem. A command must run in all namespaces of the machine's init, in a cgroup of its own, as
+ * its user, and as confined as the init is. A runtime (crun exec) takes 0.2 s for that in a VM
+ * under emulation. And the agent, which has more rights than the machine, must read nothing of the
+ * image.
+ *
+ * Idea. Two forks by the agent itself, and no runtime. All that depends on the image happens in
+ * the second child, which is inside already.
+ *
+ * Steps:
+ * 1. The agent forks the first child into the session's cgroup (clone3(2), CLONE_INTO_CGROUP:
+ *    moving a task later costs milliseconds).
+ * 2. The first child hides (below), joins the namespaces of the init's pidfd with setns(2), and
+ *    confines itself (confine.c) if the machine has a user namespace of its own. Joining takes no
+ *    rights away.
+ * 3. The first child forks the second: only a child is in the pid namespace that was joined. By
+ *    CLONE_PARENT the second is the agent's child, and the agent waits for it like for any other.
+ * 4. The second child reads the image's account files, opens a terminal or takes its pipes,
+ *    becomes the user, enters the working directory and executes the command. On a channel it
+ *    reports descriptors, notes, "started", or an error with the exit status that the error means
+ *    (125 to 127).
+ *
+ * Failures. Until execve(2) both children are copies of the agent, with its memory and, at
+ * /proc/PID/exe, its file. So they are not dumpable, and everybody inside would need
+ * CAP_SYS_PTRACE in the user namespace in which the agent was executed (ptrace(2), "Ptrace access
+ * mode checking"). A change of credentials sets the mark to the host's fs.suid_dumpable, so hide()
+ * follows each one. execve(2) makes the command an ordinary process. If the channel ends without
+ * an error, the command runs. */
 #include "session_child.h"
 
 #include <errno.h>

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * For each share: a stream to the keeper and a replayer (share_replay.h), both only as long as somebody inside watches something of
- * it.
+ * Events of shares: the agent's half. docs/share-events.md has the whole way of an event.
  *
- * The server's events go to the replayer as they come, its answers back; between them the stream carries what is watched. The server
- * is told what has changed since it was told last; when it or the connection was lost, all of it. Only when all of that is written is
- * the next looked at, so what waits is bounded whatever the watchers do. Anything that goes wrong ends stream and replayer; they are
- * begun anew a while later. */
+ * Problem. The server of a share must know what somebody inside watches, and somebody inside must
+ * make the host's changes again. Most machines watch nothing, and must not pay for either.
+ *
+ * Idea. For each share of which something is watched there is a stream to the keeper and a
+ * replayer (share_replay.c). Both end when nothing has been watched for IDLE_MS.
+ *
+ * Steps:
+ * 1. watchers.c reports that the watches of a share may have changed.
+ * 2. The agent opens the stream and starts the replayer, whose HELLO carries its process id.
+ * 3. The agent sends the difference between the watches that the server knows and the present
+ *    ones. It computes the next difference only when the last one is written. So the bytes that
+ *    wait are bounded, whatever programs inside do.
+ * 4. The server's events go to the replayer as they come, its DONE goes back.
+ *
+ * Failures. After a RESET of the server, or on a new stream, the agent sends HELLO and all watches
+ * again. If the replayer is stuck and takes no more events, the agent answers them with EBUSY. Any
+ * error ends stream and replayer; RETRY_MS later both begin again. */
 #include "share_events.h"
 
 #include <errno.h>

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A process of its own, because a request to a share's server may take its time, and because the server knows a replay by its process
- * id. It holds a mount of the share that nobody else sees and that can be written to, also where the share is read-only: the server
- * decides what is answered, and without an event under way it refuses this process every change.
+ * The replayer: a process that makes the host's changes once more, inside.
  *
- * Directories are named by their FUSE node: the handle of name_to_handle_at(2) without a path. The kernel has them, as somebody
- * watches them. */
+ * It is a process of its own for two reasons: a request to the share's server may block, and the
+ * server knows a replay by its process id. It makes one change at a time.
+ *
+ * Its mount of the share is its own, is in no place of the file system, and can be written to even
+ * if the share is read-only. The server decides what is answered: unless an event is armed, it
+ * refuses this process every change (fsd's replay.c).
+ *
+ * Directories are opened by their FUSE node id: the handle of name_to_handle_at(2) without a path.
+ * The guest's kernel has these nodes, because somebody watches them. A file is opened once and
+ * touched by its descriptor, so that nothing else is touched if its name changes meanwhile. */
 #include "share_replay.h"
 
 #include <errno.h>

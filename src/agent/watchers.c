@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A probe in the kernel tells which process has just added a watch (watch_probe.h); then that process's inotify descriptors are read.
- * What a watch ends with is told by nobody, so processes that are known to watch something of a share are read again from time to
- * time; when one of them is gone, or watches less, everybody is looked at once, because a child may have inherited the descriptor.
- * While nothing is watched nothing is looked at.
+ * Watchers: the watches on shares inside, found without polling every process.
  *
- * After each time the probe is left alone for a while that grows with what reading took, so that a program which does nothing but add
- * watches cannot keep the agent busy. Where the kernel has no such probe, everybody is looked at every two seconds. */
+ * Problem. Linux has no list of all inotify watches, and does not report when a watch is added or
+ * ends.
+ *
+ * Idea. Three sources, each cheaper than looking at everybody. A return probe on
+ * inotify_add_watch(2) names the process that has just added a watch (watch_probe.c).
+ * /proc/PID/fdinfo of that process names the inodes: for a share these are FUSE node ids. Known
+ * watchers are read again every AGAIN_MS, for the watches that end.
+ *
+ * Steps:
+ * 1. The probe reports a process. The agent reads its inotify descriptors and keeps the watches on
+ *    shares.
+ * 2. After each turn the probe rests, for a time that grows with the time that reading took
+ *    (REST_FACTOR). So a program that does nothing but add watches cannot keep the agent busy.
+ * 3. If a known watcher has ended or watches less, the agent looks at all processes once: a child
+ *    may have inherited the descriptor.
+ * 4. While no share is watched, the agent looks at nothing.
+ *
+ * Failures. If the kernel has no such probe, the agent looks at all processes every SCAN_MS. A
+ * lost record of the probe means a look at everybody. Numbers of processes, watches and bytes are
+ * capped. */
 #include "watchers.h"
 
 #include <dirent.h>

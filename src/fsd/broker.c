@@ -1,10 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One message at a time: from QEMU to the worker, its answer back, then the message is noted (front.c). Each is sent with NEED_REPLY, so
- * that "the worker has done it" is known. When the worker dies instead of answering, the next one is told what was noted, and then this message
- * again: a message is noted when it is done, so either way it is done once from the point of view of a living worker.
+ * The broker: one vhost-user connection to QEMU that outlives the workers behind it.
  *
- * A worker's end is known from the holder, not from the socket: the holder has the worker's descriptors, and with them its socket, still
- * open. */
+ * Problem. QEMU's vhost-user-fs device does not reconnect. If the process at the other end of its
+ * socket dies, each program inside that touches the share hangs until the machine ends. But the
+ * process that serves FUSE requests is large and reads what an attacker writes: it may die.
+ *
+ * Idea. holm-fsd is three processes, and a fourth for an ordinary user (owners.c). The broker owns
+ * QEMU's socket and does next to nothing. The holder (holder.c) owns the open files and uses none
+ * of them. The worker (device.c) serves the guest and can be replaced. The broker can open no file
+ * (Landlock without a rule), leaves the guest's memory unmapped, and has no capability and some
+ * thirty system calls.
+ *
+ * Steps, for each message of QEMU:
+ * 1. The broker checks the message (vhost_message.c) and sends it to the worker with NEED_REPLY.
+ * 2. The worker carries the message out and replies.
+ * 3. The broker notes the message (front.c), and answers QEMU if QEMU wants an answer.
+ *
+ * If the worker dies instead of replying, the holder starts another one. The broker repeats all
+ * noted messages to it, then sends the unanswered one again. The broker notes a message only after
+ * a worker has carried it out, so each living worker carries out each message once.
+ *
+ * Failures. The broker learns of a worker's end from the holder. The socket does not tell: the
+ * holder shares the worker's descriptors, so the socket stays open. The broker replaces a worker
+ * that a signal killed, BROKER_RESTARTS_MAX times within BROKER_RESTARTS_MS. The next death ends
+ * all processes of the share; so does a worker that exits by itself, or the end of holder or
+ * broker. The keeper then stops the machine and says why. A request that kills workers does not
+ * get that far: REQUEST_ATTEMPTS workers have died at it when request.c answers it with EIO. */
 #include "fsd/broker.h"
 
 #include <errno.h>

@@ -1,12 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the parts meet: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
+ * The device: transport (vhost_user.c) | rings (virtqueue.c) | requests (request.c) | handlers.
+ * Each part knows only the next one, and this file ties them to the worker's loop.
  *
- * A kick makes the loop take up to BUDGET requests of that queue, then others have their turn. Before it sleeps it looks for the next one
- * for a moment, where that pays (pace.h); as long as it has not said that it sleeps, the guest does not kick. Nobody waits for what is in
- * the other queue, what the guest forgets: after a kick there no more are asked for until nothing has come for a moment, and each turn
- * there ends with one interrupt, because each kick and each interrupt takes the guest's time from who works. Most requests are done at
- * once; a job (fsync and the like) keeps its request, with the pieces of guest memory that it points to, until a thread has done it. Before
- * a queue stops or the memory changes, all jobs are waited for and answered, so no request outlives the memory that it points to. */
+ * Problem. The guest waits for most answers, so each kick, interrupt and sleep counts. Some
+ * requests (fsync, copies) take long and must not hold up the others. The guest's memory can
+ * change, and a queue can stop, while requests are under way.
+ *
+ * Idea. A request is served at once, in the loop, unless it can take long. Then it becomes a job
+ * for a thread, and the loop finishes it later. Handlers see a request and pieces of memory, never
+ * a ring.
+ *
+ * Steps:
+ * 1. A kick makes the loop take up to BUDGET requests of that queue; then other events have their
+ *    turn.
+ * 2. Before it sleeps, the worker looks for the next request for a moment, if looking has paid
+ *    lately (pace.h). The guest sends no kick until the worker has announced that it sleeps.
+ * 3. FORGETs have their own queue, and the guest waits for none of them. After a kick the worker
+ *    polls that queue every FORGETS_MS until it is empty, and sends one interrupt for each turn:
+ *    each kick and each interrupt would take the guest's time.
+ * 4. A job keeps its request, with the pieces of guest memory that it points to, until a thread is
+ *    done.
+ * 5. A request for a lock that somebody else holds waits in a list. The worker tries it again when
+ *    this guest gives up a lock, and every RETRY_FIRST_MS to RETRY_LAST_MS: nobody reports the
+ *    host's locks.
+ *
+ * Failures. Before a queue stops or the memory changes, the worker waits for all jobs and answers
+ * them, so no request outlives the memory that it points to. Requests that wait for locks go back
+ * to the queue if the memory changes, and get ENOLCK if the queue ends. A guest that breaks the
+ * rules of a ring gets no more service from that queue until it resets the device. The worker
+ * first serves what a dead worker took and did not answer (takeover.c). */
 #include "fsd/device.h"
 
 #include <errno.h>

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * While something is watched, what the host has done is taken in before each request that changes something, and after it; of what
- * comes after, the request itself explains the events of its kind about its names and its files. A file is recognised by its identity,
- * since it may have more names than the guest knows. What the host does to the same file at the same instant is taken for the guest's.
+ * Echoes: the difference between the guest's changes and the host's.
  *
- * A job that changes a file (share->changes) explains what happens to that file as long as it runs, and the closing of its descriptors. */
+ * Problem. The guest's own changes reach the host's file system through this server, so inotify
+ * reports them as well. The guest's kernel has reported them already.
+ *
+ * Idea. A request explains the events that it causes. Events have no author, so the server reads
+ * the inotify queue before and after each request that changes something, while anything is
+ * watched.
+ *
+ * Steps:
+ * 1. Everything that is in the queue before the request is the host's.
+ * 2. Of what comes with the request, events of the request's kind about its names or its files are
+ *    the guest's. The server drops them. It compares files by identity: a file may have names that
+ *    the guest does not know.
+ * 3. A job that changes a file (share->changes: fallocate, copies) explains what happens to that
+ *    file until its descriptors are closed.
+ *
+ * Failures. The server takes a change that the host makes to the same file at the same instant for
+ * the guest's. The guest misses that event. */
 #include "fsd/echo.h"
 
 static const struct {

@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One worker at a time. waitpid(2) returns when all threads of the old one are gone, so nothing that it began is still being done when
- * the next one starts. */
+ * The holder: keeps what a dead worker leaves behind.
+ *
+ * Problem. The guest's open files are descriptors. The kernel closes the descriptors of a process
+ * that dies, and a file that the host has deleted meanwhile cannot be opened again.
+ *
+ * Idea. A worker is a child with the holder's own table of descriptors (clone(2), CLONE_FILES) and
+ * with the holder's shared memory (shared.h). The holder never uses either; it only has to stay
+ * alive.
+ *
+ * Steps. The broker sends a socket. The holder forks a worker that serves it, waits for the
+ * worker's end, and tells the broker how the worker ended. Then it takes the next socket.
+ *
+ * Failures. Two workers would spoil each other's files. waitpid(2) returns when all threads of the
+ * old worker are gone, so nothing that the old one began is under way when the next one starts.
+ * The next worker sorts out the descriptors (takeover.c). The holder closes no socket of a worker:
+ * the worker may have closed it, and the number may belong to another file by now. */
 #include "fsd/holder.h"
 
 #include <errno.h>

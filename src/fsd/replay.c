@@ -1,12 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linux looks names up before it changes them. So that the operation gets as far as the server, the replayer is shown the directory as it
- * was before the host's change: a new name is not there yet, one that is gone still is. What stands for the latter is the record that
- * the guest knows, where the host still has the file or somebody watches it; otherwise one that is made for it and goes with the guest's
- * FORGET, of an identity that no file has. Nothing that the replayer is told is to be believed for long (valid 0).
+ * Replays: the server's answers to the replayer, the process inside that makes the host's changes
+ * again.
  *
- * Content and attributes: the guest drops what it has cached of a file when it hears of another mtime. That must come from the next
- * GETATTR, not from the answer to the replay, after which Linux does not compare; so this one repeats the mtime that the guest was told
- * last. */
+ * Problem. The replayer's operation must succeed, or the guest's VFS raises no event. It must not
+ * touch the host: the host has changed already. And the replayer is a process of the guest, so it
+ * can lie.
+ *
+ * Idea. The server shows the replayer the share as it was before the change, and everybody else as
+ * it is. The one request that matches the armed event in operation, directory and name succeeds,
+ * once. Everything else that would change something fails with EPERM for this process, on
+ * read-only shares too. The process id in the request tells who it is. A forged one gains a false
+ * success for a change that the host has made itself, and no more.
+ *
+ * Steps, by operation:
+ * 1. Linux looks names up before it changes them. LOOKUP shows the replayer the old directory: a
+ *    new name is not there yet, one that is gone still is. The record behind a gone name is the
+ *    one that the guest knows, if the host still has the file or somebody watches it. Otherwise
+ *    the server makes a record with an identity that no file has; it goes with the guest's FORGET.
+ * 2. Creating answers with the host's file. Removing and renaming unname or move the records, as
+ *    the real operation would.
+ * 3. MODIFY and ATTRIB arrive as SETATTR. The answer has the present size and mode, but the mtime
+ *    that the guest was told last. The guest drops its cached data when it hears of another mtime,
+ *    and it compares only in the next GETATTR, not after its own SETATTR.
+ * 4. CLOSE_WRITE arrives as an OPEN for writing. Its handle is O_PATH, and closing it raises the
+ *    event.
+ *
+ * Failures. Before an event is armed, replay_prepare() looks at the host: a file that has come and
+ * gone is not reported. The answers to the replayer are valid for 0 s. So are those to everybody
+ * else about a name that an event waits for (is_pending()); otherwise a fresh LOOKUP could spoil
+ * the replay. A directory that the host has deleted is shown to the replayer until its names are
+ * reported. */
 #include "fsd/replay.h"
 
 #include <errno.h>

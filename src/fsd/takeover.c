@@ -1,6 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The descriptors are those of the dead worker, by the same numbers (holder.c); the tables say which of them mean something. All others
- * were its own affairs (an event loop, guest memory, a file about to be opened), and would be lost otherwise. */
+ * The takeover: a new worker continues where a dead one stopped, and the guest notices nothing.
+ *
+ * Problem. The guest relies on state of the worker: node ids, handles, files that have no name any
+ * more, positions in directories, locks, and requests without an answer.
+ *
+ * Idea. All of it lies in memory and descriptors that outlive the worker (holder.c). Records of
+ * inodes, places, handles and locks are in shared memory, at the same address in each worker. A
+ * writer changes a record by one store of a word, after everything that the word leads to
+ * (shared.h). So a death between any two instructions leaves the old state or the new one, both of
+ * them whole.
+ *
+ * Steps, before the new worker serves:
+ * 1. inode_table_rebuild(), handle_table_rebuild() and lock_table_rebuild() find out from the
+ *    records what the old worker knew: hash chains, references, parents.
+ * 2. inode_table_settle() frees the records that nobody refers to.
+ * 3. All other descriptors are closed. They were the dead worker's own: an event loop, guest
+ *    memory, a file that it was about to hand out.
+ * 4. device.c takes the requests that were taken and not answered from the ledger (ledger.h), in
+ *    their order. request_undo() takes back what such a request has already given to the guest.
+ * 5. again.c carries the request out again, or finds that the change was made.
+ *
+ * Failures. A record that does not fit its descriptor is dropped (a lock whose file is another
+ * one). A node id with too many lookups costs memory until the guest unmounts; one with too few
+ * would be an error in the guest. So each doubtful count stays high. All this is right for the
+ * first worker, too: its tables are empty. */
 #include "fsd/takeover.h"
 
 #include <limits.h>

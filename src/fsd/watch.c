@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One inotify instance, made when the first inode is watched. An inode is watched by way of its descriptor ("/proc/self/fd/N"), never of a
- * name. What happens to a file is told by its directory and name, also where the file itself is watched; that is why
- * the directory above is watched too, for names alone, and of what happens there only the names of watched files count.
+ * Watches: changes of the host, from inotify(7) to events for the guest.
  *
- * A rename comes in two halves, tied together by a cookie. Where only one of the directories is watched it is a removal, or a new file. */
+ * The first watched inode opens the inotify instance. A watch names its inode by a descriptor
+ * ("/proc/self/fd/N"), never by a path, and goes with the guest's FORGET. An event reports
+ * directory and name, for a watched file too. So the directory above a watched inode is watched as
+ * well, for names alone, and only the names of watched files count there.
+ *
+ * inotify reports a rename in two halves that share a cookie. If only one of the two directories
+ * is watched, the rename is a removal, or a new file.
+ *
+ * The guest may watch an inode whose name leads to another file by then, because it believes a
+ * name for a while (attributes.c). Nothing would ever happen to that inode, so the server reports
+ * its removal at once. Names that the share hides are never reported. With share-cache=writeback,
+ * content and attributes are not reported: a guest that looks at a file again could lose the data
+ * that it has not written yet. */
 #include "fsd/watch.h"
 
 #include <errno.h>

@@ -1,12 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The trees of an image.
+ * The layer trees of an image: unpacked directories for native machines, one for each layer, made
+ * once.
  *
- * Each tree is made in a directory of a temporary name beside the others, and gets its own when it is whole and on the disk: one sync of the file
- * system for all. Directories are made and named by us, as only we may write to the folder that they are in; what is inside belongs to the
- * mapping and is made there (tree_jobs.c). One lock for all trees of the library: images share layers.
+ * Problem. overlayfs takes directories, and unpacking an image for each machine would make a
+ * machine as expensive as its image. Their files belong to subordinate ids, so only a process
+ * inside the user's mapping can make or delete them. A process can be killed at any time, and
+ * other processes use the same layers.
  *
- * image-sha256-HEX-TAG-v1.json says which trees an image has and what was looked up in them: {"init":"/sbin/init"|null,"trees":[names]}. Handing
- * trees out sets the time of their own .json files: the sweep leaves them alone for a minute, until the machine that they are for has been written. */
+ * Idea. The library has a directory of trees beside its blobs. A tree's name says all on which its
+ * content depends: the layer's digest, the layers below it if it needs them, the mapping, the
+ * version of the writer (docs/images.md). A tree with a name is whole, on the disk, and never
+ * changes.
+ *
+ * Steps:
+ * 1. If the image's facts (image-sha256-HEX-TAG-v1.json) name trees that are all there, they are
+ *    the answer.
+ * 2. Else one lock for all trees of the library is taken: images share layers.
+ * 3. Each missing tree gets an empty directory of a temporary name (TREE_TEMPORARY) that root of
+ *    the mapping may write to. We make and name directories, since only we may write to the folder
+ *    that they lie in.
+ * 4. Processes inside the mapping fill them (tree_jobs.c) and find the image's init in the whole.
+ * 5. One syncfs(2) for all; then each tree's .json is written and the tree gets its name.
+ * 6. The image's facts are written. Handing trees out sets the time of their .json files: the
+ *    sweep (tree_sweep.c) spares them for a minute, until the machine that they are for has been
+ *    written.
+ *
+ * Failures. A temporary name belongs to a process at work, or is garbage if nobody has the library
+ * open; the sweep deletes it. After an error the trees that are whole keep their names, so the
+ * next try has less to do. A layer that an image has twice is made twice at worst; the second tree
+ * finds its name taken and goes. */
 #include "image/tree_cache.h"
 
 #include <errno.h>

@@ -1,7 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who works when. As many layers at once as there are processors, the largest first; one that waits for those below does not count, so all
- * are started in the end and the lowest that waits can always go on. The workers are children of a server inside the mapping
- * (tree_server.c), and each speaks with us over its own socket, whose end is the worker's end. */
+ * The work on layer trees: a process for each layer, as many at once as there are processors.
+ *
+ * Problem. Layers take seconds to unpack, and most of them depend on no other. Some do: a layer
+ * that needs a file of those below must wait until they are finished.
+ *
+ * Idea. A server inside the user's mapping (tree_server.c) forks a worker for each layer
+ * (tree_worker.c). This process decides which layer starts and which may continue, and stays
+ * outside of the mapping.
+ *
+ * Steps:
+ * 1. The largest layers start first, one for each processor.
+ * 2. A worker that turns out to need the layers below reports WAITING and does not count as
+ *    running. So all layers are started in the end.
+ * 3. When everything below a waiting layer is finished, its worker gets GO. The lowest unfinished
+ *    layer can always continue, so there is no deadlock.
+ * 4. After the last layer the server looks the image's init up in all trees together.
+ *
+ * Failures. Each worker has a socket of its own, whose end is the worker's end. After an error the
+ * server kills the others and empties the directories that are not whole: only root of the mapping
+ * can. */
 #include "image/tree_jobs.h"
 
 #include <errno.h>

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: the names of the layer's own tree are in memory as well (disk/tree.h), and paths are looked up there, never by the
- * kernel, by the same walk as when a disk is written (disk/walk.c: what entries mean). Files are written at once; folders get their metadata
- * at the end, and whiteouts are made at the end, when it is known which of them hide anything.
+ * The writer of a layer tree: the entries of a tar stream become a directory for overlayfs.
  *
- * A name that the layer does not have itself may be below. Most layers never ask: they describe the folders that they write to. One that
- * asks waits for the trees below (tree_lower.c) and then fits those only.
- */
+ * Problem. A layer comes from a stranger. Its paths may lead through symlinks, its whiteouts may
+ * come before or after the entries that they hide, and it may refer to files of layers below.
+ *
+ * Idea. The names of the layer's own tree are in memory as well (disk/tree.h), and paths are
+ * looked up there, never by the kernel. It is the same walk as for a disk (disk/walk.c says what
+ * entries mean).
+ *
+ * Steps:
+ * 1. Files are written at once, each by one name in a directory that is open (tree_files.c).
+ * 2. A name that the layer does not have may be below (tree_lower.c). Most layers never ask: they
+ *    describe the directories that they write to. A layer that asks waits for the trees below and
+ *    fits only those.
+ * 3. At the end come the whiteouts, of which only those are made that hide something, and the
+ *    metadata of directories (tree_finish.c).
+ *
+ * Failures. Device nodes cannot be made in a user namespace: they are skipped and recorded. Files
+ * of owners that the mapping does not have become nobody's, without set-id bits, and are counted.
+ * After an error the directory is of no use, and the caller empties it. */
 #include "image/tree_write.h"
 
 #include <errno.h>

@@ -1,17 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The state machine of a running machine.
+ * The life of a running machine, as the keeper sees it: one state machine.
  *
- *   NEW -> ISOLATION -> VERSION -> BOOT -> READY -> RUNNING -> STOPPING -> GONE
- *                          ^         ^        |         |
- *                          |         +--------+---------+   the init restarts
- *                          +------ AWAY <-----+---------+   the agent was lost and comes back
+ *     NEW -> ISOLATION -> VERSION -> BOOT -> READY -> RUNNING -> STOPPING -> GONE
+ *                            ^         ^        |         |
+ *                            |         +--------+---------+   the init restarts
+ *                            +------ AWAY <-----+---------+   the agent was lost and comes back
  *
- * Each stage is a row of one table: what state it is for a client, what people read, what is done on entering, and how long it
- * may last. What drives it are the isolation's events, the agent's answers (agent_calls.c) and the deadline. Every way out of
- * a running isolation is the same: kill it (or let it end), and its `ended` event finishes the keeper.
+ * Problem. A start has a dozen steps in other processes, each of which can fail, stall or end at
+ * any time, and clients ask, wait and stop meanwhile.
  *
- * A failure before the machine was ready is kept: those who wait are told, and for a moment also those who come late, because
- * whoever started us may not have asked yet. */
+ * Idea. Each stage is a row of one table: its state for a client, its text for people, and the
+ * function that enters it. Three things drive the machine: the isolation's events, the agent's
+ * answers (agent_calls.c) and the deadline. No code waits.
+ *
+ * Steps:
+ * 1. ISOLATION starts the isolation's processes with the machine's shares.
+ * 2. VERSION begins when the isolation has a transport to the agent. The keeper asks for the
+ *    protocol.
+ * 3. BOOT sends the boot request. Its answer stays open while the machine runs.
+ * 4. READY: sessions may start; ports accept connections, the host's clock and resolver are
+ *    followed.
+ * 5. RUNNING: the init has finished booting, or never reports it.
+ * 6. STOPPING asks the agent to stop the init, and kills the isolation at the deadline.
+ * 7. GONE answers those who wait for the end, and ends the keeper.
+ *
+ * Failures. There is one way out of a running isolation: kill it or let it end, and its `ended`
+ * event brings GONE. If the agent is lost, a VM's agent is started again by its reaper, and AWAY
+ * waits AGENT_RETURN_MS for it. A failure before READY is kept: it answers the waiting clients
+ * and, for LINGER_MS, those who come late, because the client that started the keeper may not have
+ * asked yet. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
