@@ -152,3 +152,6 @@ struct relay;
 int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data,
 	struct relay **ret);
 void relay_free(struct relay *r);
+/* Calls `parted`, with the relay's own data, once one side is gone or b sends no more; bytes may still be on their way, as long as a side that
+ * takes none of them likes. At most once, before `ended`; it may free other relays, not this one. */
+void relay_on_parted(struct relay *r, void (*parted)(void *data));

@@ -30,6 +30,7 @@ struct relay {
 	struct side sides[2];
 	struct source *deferred;
 	void (*ended)(struct relay *r, void *data);
+	void (*parted)(void *data); /* NULL: nobody wants to know, or does already */
 	void *data;
 };
 
@@ -108,11 +109,21 @@ static void side_set_events(struct side *s, struct side *other)
 		source_set_events(s->source, events);
 }
 
+static void tell_parted(struct relay *r)
+{
+	void (*parted)(void *data) = r->parted;
+	if (!parted || !(r->sides[0].hung_up || r->sides[1].hung_up || r->sides[1].read_ended))
+		return;
+	r->parted = NULL;
+	parted(r->data);
+}
+
 static void relay_run(struct relay *r)
 {
 	struct side *a = &r->sides[0], *b = &r->sides[1];
 	pump(a, b);
 	pump(b, a);
+	tell_parted(r);
 	if (direction_ended(a, b) && direction_ended(b, a)) {
 		if (r->ended)
 			r->ended(r, r->data);
@@ -146,6 +157,11 @@ void relay_free(struct relay *r)
 		buffer_done(&r->sides[i].to);
 	}
 	free(r);
+}
+
+void relay_on_parted(struct relay *r, void (*parted)(void *data))
+{
+	r->parted = parted;
 }
 
 int relay_new(

@@ -28,7 +28,7 @@ static void handle_ssh_agent(struct http_exchange *x, void *data)
 	int fd;
 	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
 		return;
-	keeper_relay(k, fd, TAKE_FD(agent), &early, 0);
+	relays_lend(k, id, fd, TAKE_FD(agent), &early);
 	buffer_done(&early);
 }
 

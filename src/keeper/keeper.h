@@ -64,10 +64,12 @@ int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err);
 int keeper_can_give(const struct keeper *k, size_t size);
 /* Gives it (fd, taken when it succeeds) with what was read of it. It ends with the agent then, whatever becomes of the keeper's stages. */
 int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error **err);
-/* Keeps a relay between two descriptors (taken) until it ends. ssh_agent: an id of keeper_add_ssh_agent() to forget then, or 0. */
+/* Keeps a relay between a client's and a stream's descriptor (taken) until it ends. ssh_agent: an id of keeper_add_ssh_agent() to forget once either
+ * is gone, or 0. */
 int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent);
 /* Lets the agent reach the ssh-agent at this socket path by the id returned (never 0). */
 uint32_t keeper_add_ssh_agent(struct keeper *k, const char *path);
+/* Ends the connections that the inside has to it, too. */
 void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
 
 /* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). -EOPNOTSUPP: at the next start. */

@@ -11,6 +11,7 @@ enum {
 	KEEPER_LOG_LINES_MAX = 50,
 	KEEPER_TEXT_MAX = 400,
 	KEEPER_RELAYS_MAX = 1024,
+	KEEPER_LENT_MAX = 16, /* connections at once to one session's ssh-agent, as inside (agent/ssh_agent.c) */
 };
 
 struct keeper_share {
@@ -106,3 +107,7 @@ struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: the
 
 /* relays.c */
 void relays_free(struct keeper *k);
+int relays_may_lend(const struct keeper *k, uint32_t id); /* whether there may be one more connection to the ssh-agent of this id */
+/* A connection (a: the inside's end, b: the ssh-agent's; both taken) that ends with the session that lends the ssh-agent. 0, -errno or -EBUSY. */
+int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *first_to_b);
+void relays_end_lent(struct keeper *k, uint32_t id);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The relays that the keeper runs between clients and the agent, so that they can be counted, capped and ended. */
+ * The relays that the keeper runs between clients and the agent, so that they can be counted, capped and ended.
+ *
+ * A session may lend its caller's ssh-agent. What was connected to that agent ends when the session's client or its stream is gone, not when the session's
+ * relay has delivered everything: the inside may leave its bytes lying as long as it likes. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -10,7 +13,8 @@ struct relay_entry {
 	struct relay_entry *next, **link;
 	struct keeper *keeper;
 	struct relay *relay;
-	uint32_t ssh_agent;
+	uint32_t lends;  /* a session: the id of the ssh-agent that is forgotten with it; 0: none */
+	uint32_t lent; /* a connection to the ssh-agent of this id; 0: it is none */
 };
 
 struct relays {
@@ -21,13 +25,21 @@ struct relays {
 static void entry_free(struct relay_entry *e)
 {
 	relay_free(e->relay);
-	if (e->ssh_agent)
-		keeper_remove_ssh_agent(e->keeper, e->ssh_agent);
 	*e->link = e->next;
 	if (e->next)
 		e->next->link = e->link;
 	e->keeper->relays->count--;
+	if (e->lends)
+		keeper_remove_ssh_agent(e->keeper, e->lends);
 	free(e);
+}
+
+static void on_parted(void *data)
+{
+	struct relay_entry *e = data;
+	if (e->lends)
+		keeper_remove_ssh_agent(e->keeper, e->lends);
+	e->lends = 0;
 }
 
 static void on_ended(struct relay *r, void *data)
@@ -35,7 +47,29 @@ static void on_ended(struct relay *r, void *data)
 	entry_free(data);
 }
 
-int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent)
+static size_t count_lent(const struct keeper *k, uint32_t id)
+{
+	size_t n = 0;
+	for (const struct relay_entry *e = k->relays ? k->relays->first : NULL; e; e = e->next)
+		n += e->lent == id;
+	return n;
+}
+
+int relays_may_lend(const struct keeper *k, uint32_t id)
+{
+	return count_lent(k, id) < KEEPER_LENT_MAX;
+}
+
+void relays_end_lent(struct keeper *k, uint32_t id)
+{
+	for (struct relay_entry *e = k->relays ? k->relays->first : NULL, *next; e; e = next) {
+		next = e->next;
+		if (e->lent == id)
+			entry_free(e);
+	}
+}
+
+static int add(struct keeper *k, int a, int b, struct buffer *first_to_b, struct relay_entry **ret)
 {
 	if (!k->relays)
 		k->relays = xnew(struct relays);
@@ -48,27 +82,46 @@ int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint
 		fd_close(b);
 	}
 	if (r < 0) {
-		if (ssh_agent)
-			keeper_remove_ssh_agent(k, ssh_agent);
 		free(e);
 		return r;
 	}
 	e->keeper = k;
-	e->ssh_agent = ssh_agent;
 	e->next = k->relays->first;
 	e->link = &k->relays->first;
 	if (e->next)
 		e->next->link = &e->next;
 	k->relays->first = e;
 	k->relays->count++;
+	*ret = e;
 	return 0;
+}
+
+int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent)
+{
+	struct relay_entry *e;
+	int r = add(k, a, b, first_to_b, &e);
+	if (r < 0) {
+		if (ssh_agent)
+			keeper_remove_ssh_agent(k, ssh_agent);
+		return r;
+	}
+	e->lends = ssh_agent;
+	relay_on_parted(e->relay, on_parted);
+	return 0;
+}
+
+int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *first_to_b)
+{
+	struct relay_entry *e;
+	int r = add(k, a, b, first_to_b, &e);
+	if (r == 0)
+		e->lent = id;
+	return r;
 }
 
 void relays_free(struct keeper *k)
 {
-	for (struct relay_entry *e = k->relays ? k->relays->first : NULL, *next; e; e = next) {
-		next = e->next;
-		entry_free(e);
-	}
+	while (k->relays && k->relays->first)
+		entry_free(k->relays->first); /* and, of a session, what it lends */
 	free(TAKE_PTR(k->relays));
 }

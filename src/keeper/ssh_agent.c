@@ -39,6 +39,7 @@ void keeper_remove_ssh_agent(struct keeper *k, uint32_t id)
 		*at = a->next;
 		free(a->path);
 		free(a);
+		relays_end_lent(k, id);
 		return;
 	}
 }
@@ -61,6 +62,8 @@ int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd)
 		a = a->next;
 	if (!a || strlen(a->path) >= sizeof address.sun_path)
 		return -ENOENT;
+	if (!relays_may_lend(k, id))
+		return -EBUSY;
 	memcpy(address.sun_path, a->path, strlen(a->path));
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)

@@ -6,5 +6,5 @@
 
 struct ssh_agents;
 void ssh_agents_free(struct ssh_agents *a);
-/* Connects to the socket of this id: *ret_fd, or -ENOENT for an id that no session has. */
+/* Connects to the socket of this id: *ret_fd, -ENOENT for an id that no session has, or -EBUSY when it has as many connections as it may. */
 int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd);

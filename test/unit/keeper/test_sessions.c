@@ -38,49 +38,169 @@ static void test_a_connection_is_given_where_that_is_possible(void **state)
 	assert_non_null(strstr(f->fake->session_request, "false"));
 }
 
-static void test_ssh_agent_is_relayed(void **state)
+/* ---- ssh-agent ---- */
+
+/* A caller's agent, and a session that lends it. */
+struct lent {
+	char *path;
+	int listener;
+	struct asker *session;
+	char *target; /* of the agent's request */
+};
+
+static struct sockaddr_un address_of(const char *path)
 {
-	struct fixture *f = *state;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	begin(f, 10000);
-	snprintf(address.sun_path, sizeof address.sun_path, "%s/ssh", root);
-	AUTO_FD int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	unlink(address.sun_path);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(listen(listener, 5), 0);
-	AUTOFREE char *body = xasprintf("{\"argv\":null,\"ssh_auth_sock\":\"%s\"}", address.sun_path);
-	struct asker *a = ask(f, "POST", "/v1/sessions", body);
-	expect_welcome(f, a);
-	AUTO_JSON struct json_object *seen = json_tokener_parse(f->fake->session_request), *relay = NULL;
+	assert_true(strlen(path) < sizeof address.sun_path);
+	memcpy(address.sun_path, path, strlen(path));
+	return address;
+}
+
+static int listen_at(const char *path)
+{
+	const struct sockaddr_un address = address_of(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unlink(path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	return fd;
+}
+
+static uint64_t relay_id(struct fixture *f)
+{
+	AUTO_JSON struct json_object *seen = json_tokener_parse(f->fake->session_request);
+	struct json_object *relay = NULL;
 	uint64_t id = 0;
 	assert_null(strstr(f->fake->session_request, "ssh_auth_sock"));
 	assert_int_equal(json_get_object(seen, "relay", &relay, NULL), 0);
 	assert_int_equal(json_get_u64(relay, "id", &id, NULL), 0);
-	relay = NULL; /* borrowed */
-	/* The inside connects. */
-	struct asker *inside = &f->askers[ASKERS - 1], *other = &f->askers[ASKERS - 2];
-	AUTOFREE char *target = xasprintf("/v1/relay/ssh-agent?id=%llu", (unsigned long long)id);
-	const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
-	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, inside, NULL);
-	run_until(f, &inside->done);
+	return id;
+}
+
+static void lend(struct fixture *f, struct lent *l)
+{
+	l->path = path_join(root, "ssh");
+	l->listener = listen_at(l->path);
+	AUTOFREE char *body = xasprintf("{\"argv\":null,\"ssh_auth_sock\":\"%s\"}", l->path);
+	l->session = ask(f, "POST", "/v1/sessions", body);
+	expect_welcome(f, l->session);
+	l->target = xasprintf("/v1/relay/ssh-agent?id=%llu", (unsigned long long)relay_id(f));
+}
+
+static void lent_done(struct lent *l)
+{
+	fd_close(l->listener);
+	free(l->path);
+	free(l->target);
+}
+
+/* The agent inside asks for a connection. */
+static struct asker *connect_inside(struct fixture *f, const char *target)
+{
+	static const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
+	struct asker *a = f->askers;
+	while (a->taken)
+		a++;
+	assert_true(a < f->askers + ASKERS);
+	a->taken = 1;
+	assert_int_equal(http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, a, NULL), 0);
+	run_until(f, &a->done);
+	return a;
+}
+
+static void expect_refused(struct fixture *f, const char *target, int code)
+{
+	assert_int_equal(connect_inside(f, target)->code, code);
+}
+
+static int has_ended(int fd)
+{
+	char byte;
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void test_ssh_agent_is_relayed(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(lent_done) struct lent l = {0};
+	begin(f, 10000);
+	lend(f, &l);
+	struct asker *inside = connect_inside(f, l.target);
 	assert_true(inside->fd >= 0);
-	AUTO_FD int accepted = accept(listener, NULL, NULL);
+	AUTO_FD int accepted = accept(l.listener, NULL, NULL);
 	assert_int_equal(fd_write_full(accepted, "key", 3), 0);
 	settle(f);
 	char text[8] = "";
 	assert_int_equal(recv(inside->fd, text, 7, MSG_DONTWAIT), 3);
 	/* Another id is nobody's. */
-	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", "/v1/relay/ssh-agent?id=1", NULL, UINT64_MAX, &events, other, NULL);
-	run_until(f, &other->done);
-	assert_int_equal(other->code, -ENOENT);
-	/* The session ends: its id is gone. */
-	fd_close(TAKE_FD(a->fd));
+	expect_refused(f, "/v1/relay/ssh-agent?id=1", -ENOENT);
+	/* One connection ends alone. */
+	fd_close(TAKE_FD(inside->fd));
 	settle(f);
-	free(TAKE_PTR(other->error));
-	other->done = 0;
-	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, other, NULL);
-	run_until(f, &other->done);
-	assert_int_equal(other->code, -ENOENT);
+	assert_true(has_ended(accepted));
+	assert_true(connect_inside(f, l.target)->fd >= 0);
+}
+
+/* What is open ends with the session, whichever side ends it, and of what was lent to another session nothing does. */
+static void test_ssh_agent_ends_with_the_session(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, 10000);
+	for (int by_agent = 0; by_agent < 2; by_agent++) {
+		CLEANUP(lent_done) struct lent other = {0}, l = {0};
+		lend(f, &other);
+		int others = connect_inside(f, other.target)->fd;
+		AUTO_FD int others_accepted = accept(other.listener, NULL, NULL);
+		lend(f, &l);
+		int inside = connect_inside(f, l.target)->fd;
+		AUTO_FD int accepted = accept(l.listener, NULL, NULL);
+		assert_true(others >= 0 && inside >= 0);
+		fd_close(by_agent ? TAKE_FD(f->fake->session_fds[f->fake->sessions - 1]) : TAKE_FD(l.session->fd));
+		settle(f);
+		assert_true(has_ended(inside));
+		assert_true(has_ended(accepted));
+		expect_refused(f, l.target, -ENOENT);
+		assert_false(has_ended(others));
+		assert_false(has_ended(others_accepted));
+	}
+}
+
+/* An agent inside that takes none of the session's bytes cannot prolong it. */
+static void test_ssh_agent_ends_though_the_agent_reads_nothing(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(lent_done) struct lent l = {0};
+	char *block = xcalloc(1, 65536);
+	begin(f, 10000);
+	lend(f, &l);
+	int inside = connect_inside(f, l.target)->fd;
+	AUTO_FD int accepted = accept(l.listener, NULL, NULL);
+	for (int i = 0; i < 64; i++) {
+		send(l.session->fd, block, 65536, MSG_DONTWAIT | MSG_NOSIGNAL);
+		settle(f);
+	}
+	free(block);
+	fd_close(TAKE_FD(l.session->fd));
+	settle(f);
+	assert_true(has_ended(inside));
+	assert_true(has_ended(accepted));
+	expect_refused(f, l.target, -ENOENT);
+}
+
+/* The caller's agent has few descriptors of its own. */
+static void test_ssh_agent_connections_are_few(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(lent_done) struct lent l = {0};
+	struct asker *opened = NULL;
+	begin(f, 10000);
+	lend(f, &l);
+	for (int i = 0; i < 16; i++)
+		assert_true((opened = connect_inside(f, l.target))->fd >= 0);
+	expect_refused(f, l.target, -EBUSY);
+	fd_close(TAKE_FD(opened->fd));
+	settle(f);
+	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
 static void test_archive_is_handed_over(void **state)
@@ -127,6 +247,9 @@ int main(void)
 		KEEPER_TEST(test_twenty_sessions_on_a_starting_machine),
 		KEEPER_TEST(test_a_connection_is_given_where_that_is_possible),
 		KEEPER_TEST(test_ssh_agent_is_relayed),
+		KEEPER_TEST(test_ssh_agent_ends_with_the_session),
+		KEEPER_TEST(test_ssh_agent_ends_though_the_agent_reads_nothing),
+		KEEPER_TEST(test_ssh_agent_connections_are_few),
 		KEEPER_TEST(test_archive_is_handed_over),
 		KEEPER_TEST(test_console_log),
 	};
