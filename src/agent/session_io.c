@@ -92,6 +92,7 @@ void session_io_stream_lost(struct session *s)
 	buffer_consume(&s->out, s->out.size);
 	s->stream_ended = 1;
 	s->input_ended = 1;
+	session_agent_free(TAKE_PTR(s->ssh));
 	/* As if a terminal's line were cut: programs that were told to go on (nohup) do. */
 	session_signal(s, SIGHUP);
 	session_signal(s, SIGCONT);

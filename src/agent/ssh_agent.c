@@ -85,25 +85,6 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 	upcall_start(o->session->agent, target, on_opened, c, &c->call);
 }
 
-/* It came from inside: it must be a socket that listens. */
-static int is_listening(int fd)
-{
-	int listening = 0;
-	socklen_t size = sizeof listening;
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
-}
-
-void session_agent_start(struct session *s, int listening)
-{
-	if (s->ssh || s->request->relay < 0 || !is_listening(listening) || fd_set_nonblocking(listening, 1) < 0) {
-		fd_close(listening);
-		return;
-	}
-	struct session_agent *o = s->ssh = xnew(struct session_agent);
-	*o = (struct session_agent){ .session = s, .listening = listening };
-	loop_add_io(s->agent->loop, listening, EPOLLIN, on_connection, o, &o->source);
-}
-
 /* The newest other session of the same user that relays an agent; the stable name goes to it. */
 static const struct session *heir(const struct session *s)
 {
@@ -134,6 +115,28 @@ static void remove_names(const struct session *s)
 		unlinkat(directory, stable, 0);
 	else if (symlinkat(other, directory, temporary) == 0)
 		renameat(directory, temporary, directory, stable);
+}
+
+/* It came from inside: it must be a socket that listens. */
+static int is_listening(int fd)
+{
+	int listening = 0;
+	socklen_t size = sizeof listening;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+void session_agent_start(struct session *s, int listening)
+{
+	/* A client that has gone already lends nothing. */
+	if (s->stream < 0 && s->machine >= 0)
+		remove_names(s);
+	if (s->ssh || s->stream < 0 || s->request->relay < 0 || !is_listening(listening) || fd_set_nonblocking(listening, 1) < 0) {
+		fd_close(listening);
+		return;
+	}
+	struct session_agent *o = s->ssh = xnew(struct session_agent);
+	*o = (struct session_agent){ .session = s, .listening = listening };
+	loop_add_io(s->agent->loop, listening, EPOLLIN, on_connection, o, &o->source);
 }
 
 void session_agent_free(struct session_agent *o)

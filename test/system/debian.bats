@@ -150,6 +150,66 @@ teardown_file()
 	unset SSH_AUTH_SOCK
 }
 
+# An agent of the caller's, with a process inside that has connected to it and outlives its session. Its words go to $HOME/held.
+begin_lending()
+{
+	rm -f "$HOME/held"
+	cat >"$HOME/hold.pl" <<-'END'
+		use IO::Socket::UNIX;
+		$SIG{HUP} = "IGNORE";
+		my $s = IO::Socket::UNIX->new(Peer => $ENV{SSH_AUTH_SOCK}) or die "no agent: $!";
+		my $path = readlink $ENV{SSH_AUTH_SOCK};
+		my $pid = fork;
+		if (!$pid) {
+			open STDOUT, ">>", "$ENV{HOME}/held"; open STDERR, ">&", STDOUT; close STDIN;
+			$| = 1;
+			alarm 60;
+			syswrite $s, pack("NC", 1, 11);
+			sysread $s, my $answer, 4 or die;
+			print "answered\n";
+			print sysread($s, $answer, 65536) ? "" : "ended\n" for 1 .. 2;
+			print IO::Socket::UNIX->new(Peer => $path) ? "open\n" : "refused\n";
+			exit;
+		}
+		my $said = "";
+		until ($said =~ /answered/) { select undef, undef, undef, 0.1; open my $f, "<", "$ENV{HOME}/held"; $said = <$f> // "" }
+		waitpid $pid, 0 if @ARGV;
+	END
+	eval "$(ssh-agent -a "$WORLD/agent.lent" 3>&-)" >/dev/null
+}
+
+has_said()
+{
+	grep -qx "$1" "$HOME/held" 2>/dev/null
+}
+
+@test "what a session left behind loses the caller's ssh agent" {
+	requires ssh-agent
+	local agent
+	begin_lending
+	agent=$SSH_AGENT_PID
+	run in_machine deb perl hold.pl
+	equal 0 "$status"
+	until_true 20 has_said refused
+	has_said ended
+	kill "$agent"
+	unset SSH_AUTH_SOCK
+}
+
+@test "a session whose command line was killed loses the caller's ssh agent, though its command goes on" {
+	requires ssh-agent
+	local pid agent
+	begin_lending
+	agent=$SSH_AGENT_PID
+	background holm machine run -n deb -- perl hold.pl stay
+	until_true 40 has_said answered
+	kill -KILL "$pid"
+	until_true 20 has_said refused
+	has_said ended
+	kill "$agent"
+	unset SSH_AUTH_SOCK
+}
+
 @test "a package from the archive installs inside" {
 	requires archive
 	# Through whatever way this host reaches Debian; without a way out of the host it says so.
