@@ -260,6 +260,8 @@ static _Noreturn void session_main(struct child *c)
 		give_up(c, STATUS_FAILED, err, r);
 	if (q->relay >= 0 && !(ssh = make_ssh_socket(c)))
 		note(c, xstrdup("the ssh agent cannot be relayed into the machine"));
+	if (q->relay_refused)
+		note(c, xstrdup(q->relay_refused));
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
 	reset_signals();
 	if ((r = become_user(c, &err)) < 0 || (r = enter_directory(c, &err)) < 0)

@@ -76,19 +76,33 @@ static int read_terminal(struct session_request *q, struct json_object *o, struc
 	return 0;
 }
 
+static int read_relay(struct session_request *q, struct json_object *o, struct error **err)
+{
+	struct json_object *relay = NULL;
+	const char *refused = NULL;
+	int r = json_get_object(o, "relay", &relay, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if ((r = read_id(relay, "id", &q->relay, err)) < 0)
+		return r;
+	r = json_get_string(relay, "refused", &refused, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	q->relay_refused = xstrdup(refused);
+	return 0;
+}
+
 int session_request_parse(struct json_object *o, struct session_request **ret, struct error **err)
 {
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "the session request is not an object");
 	CLEANUP(session_request_freep) struct session_request *q = xnew(struct session_request);
-	struct json_object *relay = NULL;
 	q->uid = q->gid = q->relay = -1;
 	int r;
 	if ((r = read_list(o, "argv", &q->argv, err)) < 0 || (r = read_list(o, "env", &q->env, err)) < 0 || (r = read_terminal(q, o, err)) < 0 ||
 	    (r = read_user(q, o, err)) < 0 || (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
 		return r;
-	r = json_get_object(o, "relay", &relay, err);
-	if ((r < 0 && r != -ENOENT) || (relay && (r = read_id(relay, "id", &q->relay, err)) < 0))
+	if ((r = read_relay(q, o, err)) < 0)
 		return r;
 	if (q->argv.count && !*q->argv.items[0])
 		return error_set(err, EINVAL, "the command is an empty word");
@@ -105,5 +119,6 @@ void session_request_free(struct session_request *q)
 	free(q->user);
 	free(q->workdir);
 	free(q->cwd);
+	free(q->relay_refused);
 	free(q);
 }

@@ -20,6 +20,7 @@ struct session_request {
 	char *workdir;    /* explicit, or NULL */
 	char *cwd;        /* wished, or NULL */
 	int64_t relay;    /* id of the relayed ssh-agent; -1: none */
+	char *relay_refused; /* why there is none, for the user; NULL */
 };
 
 int session_request_parse(struct json_object *o, struct session_request **ret, struct error **err);

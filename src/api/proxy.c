@@ -21,9 +21,24 @@ struct proxy {
 	int is_session;
 };
 
-/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". Where none was named there
- * is nothing to replace. */
-static int rewrite_session(struct buffer *raw, struct json_object *body, uint32_t id)
+/* The caller's ssh-agent, as the request inside has it. */
+struct lending {
+	uint32_t id;           /* 0: none */
+	struct error *refused; /* why it is none, where the user should know */
+};
+
+static void add_relay(struct json_object *body, const struct lending *l)
+{
+	struct json_object *relay = json_object_new_object();
+	if (l->id)
+		json_add_u64(relay, "id", l->id);
+	if (l->refused)
+		json_add_string(relay, "refused", l->refused->text);
+	json_add(body, "relay", relay);
+}
+
+/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". */
+static int rewrite_session(struct buffer *raw, struct json_object *body, const struct lending *l)
 {
 	AUTO_HTTP_HEAD struct http_head head = {0};
 	AUTO_BUFFER struct buffer out = {0};
@@ -31,11 +46,8 @@ static int rewrite_session(struct buffer *raw, struct json_object *body, uint32_
 	if (head_size < 0 || head.chunked || head.content_length < 0 || (uint64_t)head.content_length > raw->size - (size_t)head_size)
 		return -EINVAL;
 	json_object_object_del(body, "ssh_auth_sock");
-	if (id) {
-		struct json_object *relay = json_object_new_object();
-		json_add_u64(relay, "id", id);
-		json_add(body, "relay", relay);
-	}
+	if (l->id || l->refused)
+		add_relay(body, l);
 	buffer_init(&out, raw->size + HTTP_BODY_MAX);
 	const char *upgrade = head.upgrade ? http_head_get(&head, "upgrade") : NULL;
 	int r = http_append_request(&out, head.method, head.target, upgrade, body);
@@ -84,38 +96,62 @@ static void connect_client(struct proxy *p, int client, int stream, struct buffe
 	buffer_done(raw);
 }
 
+/* A socket that is not there, or no socket, is no reason to say anything: sessions without an agent are usual. */
+static void lend(struct keeper *k, const char *path, struct lending *ret)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = keeper_add_ssh_agent(k, path, &ret->id, &err);
+	if (r < 0)
+		log_info("%s", error_text(err, r));
+	if (r == -EPERM)
+		ret->refused = TAKE_PTR(err);
+}
+
+/* Sends the request inside. Takes stream. */
+static void send_session(struct proxy *p, struct json_object *body, int rewrite, int stream, const struct lending *l)
+{
+	struct buffer raw;
+	AUTO_JSON struct json_object *owned = json_object_get(body);
+	AUTO_FD int to_agent = stream;
+	int client;
+	if (http_exchange_take(p->exchange, &client, &raw) < 0) {
+		keeper_remove_ssh_agent(p->keeper, l->id);
+		return;
+	}
+	if (!rewrite || rewrite_session(&raw, owned, l) == 0) {
+		connect_client(p, client, TAKE_FD(to_agent), &raw, l->id);
+		return;
+	}
+	fd_close(client);
+	keeper_remove_ssh_agent(p->keeper, l->id);
+	buffer_done(&raw);
+}
+
 static int connect_session(struct proxy *p, struct error **err)
 {
 	struct json_object *body = http_exchange_json(p->exchange, err);
+	struct lending l = {0};
 	const char *path;
-	struct buffer raw;
-	AUTO_FD int stream = -1;
-	int client;
+	int stream = -1;
 	if (!body)
 		return -EINVAL;
 	int64_t size = http_exchange_head(p->exchange)->content_length;
 	int r = session_ssh_path(body, &path, err);
 	if (r == 0 && size < 0)
 		r = error_set(err, EINVAL, "a session needs a Content-Length");
-	/* With an ssh-agent to relay, the keeper has to know when the session ends. */
-	if (r == 0 && (path || !keeper_can_give(p->keeper, (size_t)size + HTTP_HEAD_MAX)))
-		r = keeper_open_stream(p->keeper, &stream, err);
 	if (r < 0)
 		return r;
-	uint32_t id = path ? keeper_add_ssh_agent(p->keeper, path) : 0;
-	AUTO_JSON struct json_object *owned = json_object_get(body);
-	if (http_exchange_take(p->exchange, &client, &raw) < 0) {
-		keeper_remove_ssh_agent(p->keeper, id);
-		return 0;
-	}
-	if (path && (r = rewrite_session(&raw, owned, id)) < 0) {
-		fd_close(client);
-		keeper_remove_ssh_agent(p->keeper, id);
-		buffer_done(&raw);
-	} else {
-		connect_client(p, client, TAKE_FD(stream), &raw, id);
-	}
-	return 0;
+	if (path)
+		lend(p->keeper, path, &l);
+	/* With an ssh-agent to relay, the keeper has to know when the session ends. */
+	if (l.id || !keeper_can_give(p->keeper, (size_t)size + HTTP_HEAD_MAX))
+		r = keeper_open_stream(p->keeper, &stream, err);
+	if (r < 0)
+		keeper_remove_ssh_agent(p->keeper, l.id);
+	else
+		send_session(p, body, path != NULL, stream, &l);
+	error_free(l.refused);
+	return r;
 }
 
 static int connect_raw(struct proxy *p, struct error **err)

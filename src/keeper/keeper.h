@@ -67,8 +67,9 @@ int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error
 /* Keeps a relay between a client's and a stream's descriptor (taken) until it ends. ssh_agent: an id of keeper_add_ssh_agent() to forget once either
  * is gone, or 0. */
 int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent);
-/* Lets the agent reach the ssh-agent at this socket path by the id returned (never 0). */
-uint32_t keeper_add_ssh_agent(struct keeper *k, const char *path);
+/* Lets the agent reach the ssh-agent whose socket is at this path now, by the id returned (never 0). -EPERM and a text for the user: a symlink that the
+ * machine can change is on the way. */
+int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err);
 /* Ends the connections that the inside has to it, too. */
 void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
 

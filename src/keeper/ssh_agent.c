@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ssh-agent sockets of callers. A session that names one gets a random id; the inside names that id when a program there connects,
- * and is connected to that socket and no other, as long as the session lives. */
+ * and is connected to the socket that was there when the session began and to no other, as long as the session lives. */
 #include "keeper/ssh_agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,19 +16,29 @@
 struct ssh_agents {
 	struct ssh_agents *next;
 	uint32_t id;
-	char *path;
+	int socket; /* O_PATH */
 };
 
-uint32_t keeper_add_ssh_agent(struct keeper *k, const char *path)
+static void agent_free(struct ssh_agents *a)
 {
+	fd_close(a->socket);
+	free(a);
+}
+
+int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err)
+{
+	int socket = ssh_socket_open(k, path, err);
+	if (socket < 0)
+		return socket;
 	struct ssh_agents *a = xnew(struct ssh_agents);
 	while (a->id == 0)
 		if (getrandom(&a->id, sizeof a->id, 0) != sizeof a->id)
 			abort();
-	a->path = xstrdup(path);
+	a->socket = socket;
 	a->next = k->ssh_agents;
 	k->ssh_agents = a;
-	return a->id;
+	*ret_id = a->id;
+	return 0;
 }
 
 void keeper_remove_ssh_agent(struct keeper *k, uint32_t id)
@@ -37,8 +48,7 @@ void keeper_remove_ssh_agent(struct keeper *k, uint32_t id)
 		if (a->id != id)
 			continue;
 		*at = a->next;
-		free(a->path);
-		free(a);
+		agent_free(a);
 		relays_end_lent(k, id);
 		return;
 	}
@@ -48,8 +58,7 @@ void ssh_agents_free(struct ssh_agents *a)
 {
 	while (a) {
 		struct ssh_agents *next = a->next;
-		free(a->path);
-		free(a);
+		agent_free(a);
 		a = next;
 	}
 }
@@ -60,11 +69,11 @@ int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd)
 	struct ssh_agents *a = k->ssh_agents;
 	while (a && a->id != id)
 		a = a->next;
-	if (!a || strlen(a->path) >= sizeof address.sun_path)
+	if (!a)
 		return -ENOENT;
 	if (!relays_may_lend(k, id))
 		return -EBUSY;
-	memcpy(address.sun_path, a->path, strlen(a->path));
+	snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", a->socket);
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
 		return -errno;

@@ -83,13 +83,14 @@ static void test_session(void **state)
 {
 	CLEANUP(session_request_freep) struct session_request *q = NULL;
 	assert_int_equal(parse_session("{\"argv\":[\"echo\",\"a b\"],\"tty\":true,\"rows\":30,\"columns\":99999,\"stdin\":true,\"user\":{\"uid\":1234,\"gid\":5},"
-				       "\"env\":[\"A=1\"],\"workdir\":\"/x\",\"cwd\":null,\"relay\":{\"id\":7}}", &q), 0);
+				       "\"env\":[\"A=1\"],\"workdir\":\"/x\",\"cwd\":null,\"relay\":{\"id\":7,\"refused\":\"no\"}}", &q), 0);
 	assert_string_equal(q->argv.items[1], "a b");
 	assert_int_equal(q->rows, 30);
 	assert_int_equal(q->columns, 10000);
 	assert_int_equal(q->uid, 1234);
 	assert_int_equal(q->gid, 5);
 	assert_int_equal(q->relay, 7);
+	assert_string_equal(q->relay_refused, "no");
 	assert_string_equal(q->workdir, "/x");
 	assert_null(q->cwd);
 }
@@ -97,7 +98,7 @@ static void test_session(void **state)
 static void test_session_refused(void **state)
 {
 	static const char *const bad[] = { "[]", "{\"argv\":[\"\"]}", "{\"argv\":[1]}", "{\"workdir\":\"x\"}", "{\"user\":{}}", "{\"user\":{\"uid\":4294967295}}",
-		"{\"tty\":1}", "{\"relay\":{\"id\":-1}}" };
+		"{\"tty\":1}", "{\"relay\":{\"id\":-1}}", "{\"relay\":{\"refused\":1}}" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CLEANUP(session_request_freep) struct session_request *q = NULL;
 		assert_true(parse_session(bad[i], &q) < 0);

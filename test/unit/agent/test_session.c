@@ -333,6 +333,19 @@ static void test_directories(void **state)
 	run_done(&r);
 }
 
+/* What the keeper has to say of the caller's ssh-agent, where there is none inside. */
+static void test_refused_ssh_agent(void **state)
+{
+	struct session_request *q = shell("echo \"<$SSH_AUTH_SOCK>\"");
+	struct run r;
+	q->relay_refused = xstrdup("ssh agent \"/a\": no");
+	run_start(&r, q);
+	run_until_end(&r);
+	assert_string_equal(r.note, "ssh agent \"/a\": no");
+	assert_string_equal(buffer_string(&r.out), "<>\n");
+	run_done(&r);
+}
+
 static void test_bad_client(void **state)
 {
 	struct run r;
@@ -397,7 +410,7 @@ int main(void)
 		cmocka_unit_test(test_streams_apart), cmocka_unit_test(test_stdin), cmocka_unit_test(test_stdin_nobody_reads),
 		cmocka_unit_test(test_signal_overtakes_stdin), cmocka_unit_test(test_hangup_reaches_the_group),
 		cmocka_unit_test(test_background_does_not_hang), cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal),
-		cmocka_unit_test(test_directories), cmocka_unit_test(test_bad_client), cmocka_unit_test(test_client_goes_away),
+		cmocka_unit_test(test_directories), cmocka_unit_test(test_refused_ssh_agent), cmocka_unit_test(test_bad_client), cmocka_unit_test(test_client_goes_away),
 		cmocka_unit_test(test_early_end_and_signal), cmocka_unit_test(test_slow_client),
 	};
 	signal(SIGPIPE, SIG_IGN);

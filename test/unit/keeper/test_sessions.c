@@ -19,25 +19,6 @@ static void test_twenty_sessions_on_a_starting_machine(void **state)
 	assert_int_equal(f->fake->sessions, 20);
 }
 
-static void test_a_connection_is_given_where_that_is_possible(void **state)
-{
-	struct fixture *f = *state;
-	f->fake->takes_connections = 1;
-	begin(f, 10000);
-	wait_ready(f);
-	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"]}"));
-	assert_int_equal(f->fake->given, 1);
-	assert_non_null(strstr(f->fake->session_request, "true"));
-	/* With an ssh-agent the keeper has to see the end. */
-	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"],\"ssh_auth_sock\":\"/nowhere\"}"));
-	assert_int_equal(f->fake->given, 1);
-	/* A transport that changes its mind costs nothing but a stream. */
-	f->fake->takes_connections = 0;
-	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"false\"]}"));
-	assert_int_equal(f->fake->sessions, 3);
-	assert_non_null(strstr(f->fake->session_request, "false"));
-}
-
 /* ---- ssh-agent ---- */
 
 /* A caller's agent, and a session that lends it. */
@@ -117,6 +98,29 @@ static int has_ended(int fd)
 {
 	char byte;
 	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void test_a_connection_is_given_where_that_is_possible(void **state)
+{
+	struct fixture *f = *state;
+	f->fake->takes_connections = 1;
+	begin(f, 10000);
+	wait_ready(f);
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"]}"));
+	assert_int_equal(f->fake->given, 1);
+	assert_non_null(strstr(f->fake->session_request, "true"));
+	/* With an ssh-agent the keeper has to see the end; with none that it could lend it has not. */
+	CLEANUP(lent_done) struct lent l = {0};
+	lend(f, &l);
+	assert_int_equal(f->fake->given, 1);
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"],\"ssh_auth_sock\":\"/nowhere\"}"));
+	assert_int_equal(f->fake->given, 2);
+	assert_string_equal(f->fake->session_request, "{\"argv\":[\"true\"]}");
+	/* A transport that changes its mind costs nothing but a stream. */
+	f->fake->takes_connections = 0;
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"false\"]}"));
+	assert_int_equal(f->fake->sessions, 4);
+	assert_non_null(strstr(f->fake->session_request, "false"));
 }
 
 static void test_ssh_agent_is_relayed(void **state)
@@ -203,6 +207,81 @@ static void test_ssh_agent_connections_are_few(void **state)
 	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
+/* Whatever the path means later. */
+static void test_ssh_agent_stays_the_same(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(lent_done) struct lent l = {0};
+	begin(f, 10000);
+	lend(f, &l);
+	AUTO_FD int other = listen_at(l.path);
+	assert_int_equal(fd_set_nonblocking(other, 1), 0);
+	assert_true(connect_inside(f, l.target)->fd >= 0);
+	AUTO_FD int accepted = accept(l.listener, NULL, NULL);
+	assert_true(accepted >= 0);
+	assert_int_equal(accept(other, NULL, NULL), -1);
+}
+
+/* A session with this agent: what the request inside says of it, "" for nothing. Owned. */
+static char *relay_of(struct fixture *f, const char *path)
+{
+	AUTOFREE char *body = xasprintf("{\"argv\":null,\"ssh_auth_sock\":\"%s\"}", path);
+	expect_welcome(f, ask(f, "POST", "/v1/sessions", body));
+	AUTO_JSON struct json_object *seen = json_tokener_parse(f->fake->session_request);
+	struct json_object *relay = NULL;
+	return json_get_object(seen, "relay", &relay, NULL) == 0 ? json_to_string(relay, 0) : xstrdup("");
+}
+
+static void expect_relay(struct fixture *f, const char *path, const char *part)
+{
+	AUTOFREE char *full = path_join(root, path), *relay = relay_of(f, full);
+	if (*part ? !strstr(relay, part) : *relay)
+		fail_msg("%s: \"%s\" instead of \"%s\"", path, relay, part);
+}
+
+/* The home belongs to the machine: symlinks in it are not followed, though what is in it may be meant. */
+static void test_ssh_agent_behind_symlinks(void **state)
+{
+	static const char *const links[][2] = {
+		{"link", "ssh"}, {"to-home", "home/agent"}, {"home/link", "../ssh"}, {"home/folder", ".."}, {"home/round", "round"}, {"round", "round"}, {"twice", "home/link"},
+	};
+	struct fixture *f = *state;
+	AUTOFREE char *path = path_join(root, "ssh"), *inside = path_join(root, "home/agent");
+	AUTO_FD int listener = listen_at(path), other = listen_at(inside);
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		AUTOFREE char *link = path_join(root, links[i][0]);
+		unlink(link);
+		assert_int_equal(symlink(links[i][1], link), 0);
+	}
+	f->machine->home_mount = MACHINE_HOME_RW;
+	begin(f, 10000);
+	expect_relay(f, "ssh", "\"id\"");
+	expect_relay(f, "link", "\"id\"");
+	expect_relay(f, "to-home", "\"id\"");
+	expect_relay(f, "home/agent", "\"id\"");
+	expect_relay(f, "home/../ssh", "\"id\"");
+	expect_relay(f, "home/link", "\"refused\"");
+	expect_relay(f, "home/folder/ssh", "\"refused\"");
+	expect_relay(f, "home/round", "\"refused\"");
+	expect_relay(f, "twice", "\"refused\"");
+	expect_relay(f, "round", "");
+	expect_relay(f, "missing", "");
+	expect_relay(f, "home", "");
+	expect_relay(f, "ssh/below", "");
+}
+
+static void test_ssh_agent_behind_a_read_only_home(void **state)
+{
+	struct fixture *f = *state;
+	AUTOFREE char *path = path_join(root, "ssh"), *link = path_join(root, "home/link");
+	AUTO_FD int listener = listen_at(path);
+	unlink(link);
+	assert_int_equal(symlink("../ssh", link), 0);
+	f->machine->home_mount = MACHINE_HOME_RO;
+	begin(f, 10000);
+	expect_relay(f, "home/link", "\"id\"");
+}
+
 static void test_archive_is_handed_over(void **state)
 {
 	struct fixture *f = *state;
@@ -250,6 +329,9 @@ int main(void)
 		KEEPER_TEST(test_ssh_agent_ends_with_the_session),
 		KEEPER_TEST(test_ssh_agent_ends_though_the_agent_reads_nothing),
 		KEEPER_TEST(test_ssh_agent_connections_are_few),
+		KEEPER_TEST(test_ssh_agent_stays_the_same),
+		KEEPER_TEST(test_ssh_agent_behind_symlinks),
+		KEEPER_TEST(test_ssh_agent_behind_a_read_only_home),
 		KEEPER_TEST(test_archive_is_handed_over),
 		KEEPER_TEST(test_console_log),
 	};
