@@ -94,6 +94,7 @@ static const struct option_spec pack_options[] = {
 
 static const struct option_spec unpack_options[] = {
 	OPTION_FORM,
+	{ .name = "taken", .kind = OPTION_LIST, .argument = "NAME", .help = "a name that its machine cannot have" },
 	OPTION_PROGRESS,
 	{ 0 },
 };

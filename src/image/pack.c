@@ -226,7 +226,7 @@ int command_unpack(struct options *o, struct error **err)
 {
 	AUTO_PROGRESS struct progress *p = command_progress(o);
 	AUTO_JSON struct json_object *answer = NULL;
-	const struct prepare_wish wish = { .form = prepare_form(o), .with_machine = 1 };
+	const struct prepare_wish wish = { .form = prepare_form(o), .with_machine = 1, .taken = options_list(o, "taken") };
 	struct library *l = NULL;
 	int r = library_open(&l, err);
 	if (r == 0)

@@ -13,13 +13,17 @@
 #include "image/pull.h"
 #include "image/tree_cache.h"
 
-static void add_machine(struct json_object *answer, const struct image *i)
+/* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
+ * NULL if the archive has none), -EBADMSG: no JSON, -EEXIST: the machine's name is taken. */
+static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
 {
-	struct json_object *machine = NULL;
-	const char *text = NULL;
-	if (i->manifest->annotations && json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, NULL) == 0)
-		(void)json_parse(text, strlen(text), PREPARE_ANNOTATION, &machine, NULL);
-	json_object_object_add(answer, "machine", machine);
+	const char *text = NULL, *name = NULL;
+	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) : -ENOENT;
+	if (r == 0)
+		r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
+	if (r == 0 && taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
+		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name", name);
+	return r == -ENOENT ? 0 : r;
 }
 
 static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees, const char *init)
@@ -53,15 +57,18 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 {
 	AUTO_IMAGE struct image *i = NULL;
 	AUTO_STRV struct strv trees = { 0 };
+	AUTO_JSON struct json_object *machine = NULL;
 	AUTOFREE char *disk = NULL, *init = NULL;
 	int r = image_load(l, name, digest, &i, err);
+	if (r == 0 && wish->with_machine)
+		r = read_machine(i, wish->taken, &machine, err);
 	if (r == 0)
 		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) : disk_cache_prepare(l, i, p, &disk, &init, err);
 	if (r < 0)
 		return r;
 	*ret = make_answer(i, disk, wish->form == PREPARE_TREES ? &trees : NULL, init);
 	if (wish->with_machine)
-		add_machine(*ret, i);
+		json_object_object_add(*ret, "machine", TAKE_PTR(machine));
 	return 0;
 }
 

@@ -11,6 +11,7 @@ enum prepare_form { PREPARE_DISK, PREPARE_TREES };
 struct prepare_wish {
 	enum prepare_form form;
 	int with_machine; /* adds the member "machine" from the manifest's annotation */
+	const struct strv *taken; /* names of other machines, or NULL */
 };
 int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
 	struct error **err);

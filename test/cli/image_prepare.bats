@@ -153,6 +153,23 @@ replace_blob()
 	[ ! -e "$WORLD/none.oci" ]
 	tar -C "$WORLD/tree" -cf - . | fails 125 inner pack --config "$WORLD/settings" --output "$WORLD/not-there/x.oci"
 	fails 125 inner unpack "$WORLD/settings"
+	# A name that is taken is said before the disk is made.
+	rm "$(jq -r .disk <<<"$answer")"
+	fails 125 inner unpack --taken other --taken dev "$WORLD/out.oci"
+	contains "$stderr" '"dev"'
+	[ ! -e "$(jq -r .disk <<<"$answer")" ]
+	# Settings that are no JSON are no settings.
+	local layout="$WORLD/annotated" manifest new
+	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/out.oci" "oci:$layout:x"
+	manifest=$(jq -r '.manifests[0].digest | ltrimstr("sha256:")' "$layout/index.json")
+	jq -c '.annotations["org.holm.machine"] = "{\"name\":"' "$layout/blobs/sha256/$manifest" >"$WORLD/manifest.json"
+	new=$(sha256sum "$WORLD/manifest.json" | cut -d' ' -f1)
+	cp "$WORLD/manifest.json" "$layout/blobs/sha256/$new"
+	jq -c --arg d "sha256:$new" --argjson s "$(stat -c %s "$WORLD/manifest.json")" '.manifests[0].digest = $d | .manifests[0].size = $s' \
+		"$layout/index.json" >"$WORLD/index.json"
+	cp "$WORLD/index.json" "$layout/index.json"
+	fails 125 inner unpack "$layout"
+	contains "$stderr" org.holm.machine
 }
 
 @test "a full disk while the image's disk is made: one line, nothing left" {
