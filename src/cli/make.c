@@ -98,6 +98,30 @@ int make_apply_options(struct machine *m, struct options *o, const char *const *
 	return 0;
 }
 
+int make_asked(struct options *o, struct machine **ret, struct error **err)
+{
+	static const char *const names[] = { "mount", "publish", NULL };
+	AUTO_MACHINE struct machine *m = machine_new("asked");
+	int r = make_apply_options(m, o, names, err);
+	if (r == 0)
+		*ret = TAKE_PTR(m);
+	return r;
+}
+
+int make_take(struct machine *m, struct machine *asked, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < asked->mount_count; i++) {
+		machine_mount_remove(m, asked->mounts[i].inside, NULL);
+		r = machine_mount_add(m, &asked->mounts[i], err);
+	}
+	for (size_t i = 0; r == 0 && i < asked->publish_count; i++) {
+		machine_publish_remove(m, &asked->publish[i]);
+		r = machine_publish_add(m, &asked->publish[i], err);
+	}
+	return r;
+}
+
 static int copy_text(struct json_object *o, const char *key, char **place, int required, struct error **err)
 {
 	const char *text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Making a machine: what `create`, `init` and `import` share. */
+ * Making a machine: what `create`, `init`, `import` and `clone` share. */
 #pragma once
 
 #include "base/options.h"
@@ -13,6 +13,11 @@ int make_apply_options(struct machine *m, struct options *o, const char *const *
 /* All that a new machine's settings come from: the configuration file, then the options; and make_choose_form(). */
 int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err);
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
+/* Checks the options --mount and --publish; *ret has their mounts and ports for make_take(). 0
+ * or -errno. */
+int make_asked(struct options *o, struct machine **ret, struct error **err);
+/* Moves mounts and ports to m; each replaces the one of the same place or port. 0 or -errno. */
+int make_take(struct machine *m, struct machine *asked, struct error **err);
 /* The host side of a mount must be a directory now. */
 int make_check_mount(const struct machine_mount *mount, struct error **err);
 /* Takes over what `holm-image prepare` (or unpack) printed for the form m->form, and checks the settings against it. */

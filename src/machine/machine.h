@@ -69,7 +69,14 @@ struct machine {
 };
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the option tables). */
-extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[];
+extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[], *const machine_transport_words[];
+
+/* Bounds of `set` and of machine.json. */
+#define MACHINE_CPUS_MAX 512
+#define MACHINE_MEMORY_MIN (UINT64_C(64) << 20)
+#define MACHINE_MEMORY_MAX (UINT64_C(16) << 40)
+#define MACHINE_DISK_MIN (UINT64_C(64) << 20)
+#define MACHINE_DISK_MAX (UINT64_C(64) << 40)
 
 /* A key of `set`, its name in machine.json, and its words, the default first; NULL-terminated (choices of the option tables). */
 struct machine_share_spec {
@@ -92,6 +99,29 @@ int machine_name_free(const char *name, struct error **err);          /* and no 
 char *machine_name_from_image(const char *reference);                 /* "docker.io/library/alpine:3.22" -> "alpine-3-22"; owned */
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err);
 struct json_object *machine_to_json(const struct machine *m);
+
+/* Members of machine.json by what they open on the host. Every member has a line in
+ * machine_members. */
+enum machine_member_kind {
+	MACHINE_MEMBER_HERE = 1, /* of this host, this machine or the image; the file's is ignored */
+	MACHINE_MEMBER_INSIDE,   /* opens nothing; the file's counts */
+	MACHINE_MEMBER_HOME,     /* the stricter of both counts */
+	MACHINE_MEMBER_AMOUNT,   /* the smaller of both counts */
+	MACHINE_MEMBER_OPENING,  /* opens the host; the file's counts only if the caller trusts it */
+};
+struct machine_member {
+	const char *json, *key; /* the member; the key of `set`, or the word for a list */
+	enum machine_member_kind kind;
+	uint64_t (*amount)(const struct machine *m); /* of MACHINE_MEMBER_AMOUNT: with its default */
+};
+extern const struct machine_member machine_members[]; /* ends with a NULL json */
+
+/* Makes a machine of `here`, a new machine by this host's configuration without mounts and
+ * ports, and of a file's settings as far as their kinds let them. Checks all settings, but not
+ * whether mounts and kernel exist. 0 or -errno; left_out gets a text for each member that it
+ * left out. */
+int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret, struct strv *left_out,
+	struct error **err);
 
 int machine_load(const char *name, struct machine **ret, struct error **err); /* -ENOENT: `no machine "x"; see "holm machine ls"` */
 int machine_save(const struct machine *m, struct error **err);                /* atomic; caller holds the configuration lock */
@@ -131,12 +161,17 @@ extern const struct machine_key machine_keys[];
 int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
 int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err);     /* HOST[:INSIDE[:ro]] */
 int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err); /* [IP:]HOST:INSIDE[/udp] */
+/* Checks a mount as machine_mount_parse() does: normalized places, the one inside not
+ * reserved. 0 or -EINVAL. */
+int machine_mount_check(const struct machine_mount *mount, struct error **err);
 char *machine_mount_format(const struct machine_mount *mount);       /* the way back; owned */
 char *machine_publish_format(const struct machine_publish *publish); /* the way back; owned */
 /* Adds to m what was parsed (contents taken). -EEXIST: something is at that place or port already. */
 int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err);
 int machine_mount_remove(struct machine *m, const char *inside, struct error **err); /* -ENOENT */
 int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err);
+/* Removes the entry of the same host port, if there is one. */
+void machine_publish_remove(struct machine *m, const struct machine_publish *publish);
 void machine_mount_done(struct machine_mount *mount);
 void machine_publish_done(struct machine_publish *publish);
 int machine_user_check(const char *user, struct error **err); /* a name that can stand in /etc/passwd */

@@ -67,6 +67,18 @@ static int get_number(struct json_object *o, const char *key, uint64_t most, uin
 	return r;
 }
 
+/* Reads an amount within the bounds of `set`, or 0 for the default. 0 or -errno. */
+static int get_amount(struct json_object *o, const char *key, uint64_t least, uint64_t most, uint64_t *ret, struct error **err)
+{
+	uint64_t n = 0;
+	int r = get_number(o, key, most, &n, err);
+	if (r == 0 && n > 0 && n < least)
+		return error_set(err, EINVAL, "\"%s\" is too small", key);
+	if (r == 0)
+		*ret = n;
+	return r;
+}
+
 static int get_id(struct json_object *o, const char *key, uint32_t *ret, struct error **err)
 {
 	uint64_t n = *ret;
@@ -90,6 +102,8 @@ static int read_mounts(struct machine *m, struct json_object *o, struct error **
 			r = get_path(item, "inside", 1, &mount.inside, err);
 		if (r == 0 && (r = json_get_bool(item, "read_only", &mount.read_only, err)) == -ENOENT)
 			r = 0;
+		if (r == 0)
+			r = machine_mount_check(&mount, err);
 		if (r == 0)
 			r = machine_mount_add(m, &mount, err);
 		machine_mount_done(&mount);
@@ -183,7 +197,7 @@ static int read_trees(struct machine *m, struct json_object *o, struct error **e
 
 static int read_settings(struct machine *m, struct json_object *o, struct error **err)
 {
-	int isolation = 0, form = MACHINE_ISOLATION_VM, home = 0, init = 0;
+	int isolation = 0, form = MACHINE_ISOLATION_VM, home = 0, init = 0, transport = 0;
 	int r = get_word(o, "isolation", machine_isolation_words, &isolation, err);
 	if (r == 0)
 		r = get_word(o, "form", machine_isolation_words, &form, err);
@@ -198,17 +212,19 @@ static int read_settings(struct machine *m, struct json_object *o, struct error 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(machine_share_keys); i++)
 		r = get_word(o, machine_share_keys[i].json, machine_share_keys[i].words, &m->share_choices[i], err);
 	if (r == 0)
-		r = get_number(o, "cpus", 4096, &m->cpus, err);
+		r = get_amount(o, "cpus", 1, MACHINE_CPUS_MAX, &m->cpus, err);
 	if (r == 0)
-		r = get_number(o, "memory", UINT64_C(1) << 48, &m->memory, err);
+		r = get_amount(o, "memory", MACHINE_MEMORY_MIN, MACHINE_MEMORY_MAX, &m->memory, err);
 	if (r == 0)
-		r = get_number(o, "disk_size", UINT64_C(1) << 50, &m->disk_size, err);
+		r = get_amount(o, "disk_size", MACHINE_DISK_MIN, MACHINE_DISK_MAX, &m->disk_size, err);
 	if (r == 0)
 		r = get_path(o, "kernel", 0, &m->kernel, err);
 	if (r == 0)
 		r = get_path(o, "kernel_modules", 0, &m->kernel_modules, err);
 	if (r == 0)
-		r = get_text(o, "transport", 0, &m->transport, err);
+		r = get_word(o, "transport", machine_transport_words, &transport, err);
+	if (r == 0 && transport > 0)
+		m->transport = xstrdup(machine_transport_words[transport]);
 	if (r == 0 && (r = json_get_bool(o, "host_access", &m->host_access, err)) == -ENOENT)
 		r = 0;
 	return r;

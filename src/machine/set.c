@@ -12,15 +12,14 @@
 #include "base/parse.h"
 #include "base/path.h"
 
-enum { CPUS_MAX = 512, MOUNTS_MAX = 64, PUBLISH_MAX = 256, ENV_MAX = 1024, ENV_VALUE_MAX = 128 * 1024 };
+enum { MOUNTS_MAX = 64, PUBLISH_MAX = 256, ENV_MAX = 1024, ENV_VALUE_MAX = 128 * 1024 };
 #define MIB (UINT64_C(1) << 20)
-#define TIB (UINT64_C(1) << 40)
 
 static int set_cpus(struct machine *m, const char *value, struct error **err)
 {
 	uint64_t n = 0;
-	if (*value && (parse_u64(value, &n) < 0 || n < 1 || n > CPUS_MAX))
-		return error_set(err, EINVAL, "cpus=%.40s: give a number from 1 to %d", value, CPUS_MAX);
+	if (*value && (parse_u64(value, &n) < 0 || n < 1 || n > MACHINE_CPUS_MAX))
+		return error_set(err, EINVAL, "cpus=%.40s: give a number from 1 to %d", value, MACHINE_CPUS_MAX);
 	m->cpus = n;
 	return 0;
 }
@@ -42,7 +41,7 @@ static int parse_bounded_size(const char *key, const char *value, uint64_t least
 static int set_memory(struct machine *m, const char *value, struct error **err)
 {
 	uint64_t n;
-	int r = parse_bounded_size("memory", value, 64 * MIB, 16 * TIB, &n, err);
+	int r = parse_bounded_size("memory", value, MACHINE_MEMORY_MIN, MACHINE_MEMORY_MAX, &n, err);
 	if (r == 0)
 		m->memory = (n + MIB - 1) / MIB * MIB;
 	return r;
@@ -51,7 +50,7 @@ static int set_memory(struct machine *m, const char *value, struct error **err)
 static int set_disk_size(struct machine *m, const char *value, struct error **err)
 {
 	uint64_t n;
-	int r = parse_bounded_size("disk-size", value, 64 * MIB, 64 * TIB, &n, err);
+	int r = parse_bounded_size("disk-size", value, MACHINE_DISK_MIN, MACHINE_DISK_MAX, &n, err);
 	if (r == 0)
 		m->disk_size = (n + MIB - 1) / MIB * MIB;
 	return r;
@@ -103,12 +102,11 @@ static int set_init(struct machine *m, const char *value, struct error **err)
 
 static int set_transport(struct machine *m, const char *value, struct error **err)
 {
-	static const char *const words[] = { "serial", "vsock", NULL };
-	int at, r = choose("transport", words, value, &at, err);
+	int at, r = choose("transport", machine_transport_words, value, &at, err);
 	if (r < 0)
 		return r;
 	free(m->transport);
-	m->transport = at == 0 ? NULL : xstrdup(words[at]);
+	m->transport = at == 0 ? NULL : xstrdup(machine_transport_words[at]);
 	return 0;
 }
 
@@ -281,6 +279,16 @@ int machine_mount_parse(const char *text, struct machine_mount *ret, struct erro
 	return 0;
 }
 
+int machine_mount_check(const struct machine_mount *mount, struct error **err)
+{
+	AUTOFREE char *host = path_normalize(mount->host), *inside = path_normalize(mount->inside);
+	if (!streq(host, mount->host) || !streq(inside, mount->inside))
+		return error_set(err, EINVAL, "mount \"%.200s:%.200s\": write absolute paths without . and ..", mount->host, mount->inside);
+	if (inside_is_reserved(inside))
+		return error_set(err, EINVAL, "mount \"%.200s\": \"%.200s\" inside belongs to the machine", host, inside);
+	return 0;
+}
+
 char *machine_mount_format(const struct machine_mount *mount)
 {
 	return xasprintf("%s:%s%s", mount->host, mount->inside, mount->read_only ? ":ro" : "");
@@ -376,4 +384,17 @@ int machine_publish_add(struct machine *m, struct machine_publish *publish, stru
 	m->publish[m->publish_count++] = *publish;
 	*publish = (struct machine_publish){ 0 };
 	return 0;
+}
+
+void machine_publish_remove(struct machine *m, const struct machine_publish *publish)
+{
+	for (size_t i = 0; i < m->publish_count; i++) {
+		struct machine_publish *p = &m->publish[i];
+		if (p->host != publish->host || p->udp != publish->udp || !streq(p->ip, publish->ip))
+			continue;
+		machine_publish_done(p);
+		m->publish_count--;
+		memmove(p, p + 1, (m->publish_count - i) * sizeof *p);
+		return;
+	}
 }

@@ -51,7 +51,7 @@ teardown_file()
 }
 
 @test "import makes the machine again, with its files and its settings" {
-	equal again "$(holm machine import "$WORLD/src.tar" --name again)"
+	equal again "$(holm machine import "$WORLD/src.tar" --name again --trust-settings)"
 	equal "mine" "$(as_root again cat /srv/mine)"
 	equal "12 34" "$(as_root again stat -c '%u %g' /srv/deep)"
 	equal 4755 "$(as_root again stat -c %a /srv/mine)"
@@ -61,6 +61,33 @@ teardown_file()
 	equal green "$(in_machine again sh -c 'echo $COLOUR')"
 	equal 536870912 "$(field again memory)"
 	holm machine rm --force again
+}
+
+@test "import leaves the openings of an archive out, and its options give them" {
+	mkdir -p "$WORLD/data" "$XDG_CONFIG_HOME/holm"
+	echo outside >"$WORLD/data/file"
+	echo secret >"$HOME/secret"
+	holm machine clone src open -v "$WORLD/data:/srv/data" -p 18080:80
+	holm machine set -n open host-access=true env.LD_PRELOAD=/x
+	holm machine export open -o "$WORLD/open.tar"
+	holm machine rm open
+	printf '[machine]\nhome-mount = none\n' >"$XDG_CONFIG_HOME/holm/config"
+	run --separate-stderr holm machine import "$WORLD/open.tar" --name closed
+	equal 0 "$status"
+	contains "$stderr" "home-mount=rw (none here)"
+	contains "$stderr" "mount $WORLD/data:/srv/data"
+	contains "$stderr" "publish 18080:80"
+	contains "$stderr" host-access=true
+	contains "$stderr" "env COLOUR, LD_PRELOAD"
+	as_root closed sh -c '[ ! -e "$1/secret" ] && [ ! -e /srv/data/file ] && [ -z "$LD_PRELOAD$COLOUR" ] && ! grep host.holm.internal /etc/hosts' - "$HOME"
+	equal mine "$(as_root closed cat /srv/mine)"
+	run ! bash -c ': <>/dev/tcp/127.0.0.1/18080' 2>/dev/null
+	holm machine rm --force closed
+	holm machine import "$WORLD/open.tar" --name open --home-mount ro -v "$WORLD/data:/mnt:ro"
+	equal "secret outside" "$(in_machine open sh -c 'echo $(cat "$1/secret" /mnt/file)' - "$HOME")"
+	run ! in_machine open sh -c ': >"$1/new"' - "$HOME"
+	holm machine rm --force open
+	rm "$XDG_CONFIG_HOME/holm/config" "$WORLD/open.tar"
 }
 
 @test "an archive that is cut or no archive is refused and leaves nothing" {
