@@ -7,13 +7,16 @@
 
 #include "macros.h"
 
+enum { LOG_BURST = 10, LOG_MINUTE_MS = 60 * 1000 };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void log_set_program(const char *name); /* borrowed; put in front of every line */
 void log_set_level(enum log_level max); /* default INFO; HOLM_DEBUG=1 in the environment makes it DEBUG */
 void log_set_kmsg(int fd);              /* lines go to this descriptor instead of stderr, as "<N>program: text" */
 int log_descriptor(void);                /* that descriptor, or -1: whoever closes what it does not know must spare it */
-void log_set_limit(size_t bytes);       /* of info and debug lines altogether, for a process whose lines others cause; without: no limit */
+/* For a process whose lines others cause, and for those that it forks: at most so many bytes of info and debug lines, and as many of warnings
+ * and errors. Of the latter each call gets LOG_BURST a minute; its next line says how many were left out. SIZE_MAX, and before the first call: no limit. */
+void log_set_limit(size_t bytes);
 void log_at(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -31,6 +31,7 @@
 #include "fsd/takeover.h"
 
 enum {
+	LOG_MAX = 1024 * 1024, /* of what a guest can make us say */
 	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
@@ -305,6 +306,7 @@ int main(int argc, char **argv)
 	struct arguments a = {0};
 	fd_fix_standard();
 	log_set_program("holm-fsd");
+	log_set_limit(LOG_MAX);
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an errno, not an end */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -218,24 +219,85 @@ static void times(void **state)
 	assert_string_equal(text, "2026-11-22T07:33:57.500000000Z");
 }
 
-static void test_log_limit(void **state)
+/* What `say` logs within this limit. Owned. */
+static char *logged(size_t limit, void (*say)(void))
 {
-	char text[1024] = "";
 	int fd = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);
 	assert_true(fd >= 0 && saved >= 0);
 	dup2(fd, STDERR_FILENO);
 	log_set_level(LOG_LEVEL_INFO);
-	log_set_limit(200);
+	log_set_limit(limit);
+	say();
+	log_set_limit(SIZE_MAX);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *text = xcalloc(1, (size_t)size + 1);
+	assert_int_equal(pread(fd, text, (size_t)size, 0), size);
+	close(fd);
+	return text;
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t n = 0;
+	for (; (text = strchr(text, '\n')); text++)
+		n++;
+	return n;
+}
+
+static void say_much(void)
+{
 	for (int i = 0; i < 1000; i++)
 		log_info("a line that somebody else causes");
 	log_warning("the warning");
-	log_set_limit(SIZE_MAX);
-	dup2(saved, STDERR_FILENO);
-	assert_true(pread(fd, text, sizeof text - 1, 0) < 400);
-	assert_non_null(strstr(text, "the log is full"));
-	assert_non_null(strstr(text, "the warning"));
-	close(fd);
-	close(saved);
+}
+
+static void warn(int i)
+{
+	log_warning("warning %d that somebody else causes", i);
+}
+
+static void warn_much(void)
+{
+	for (int i = 0; i < 1000; i++)
+		warn(i);
+	log_error("another one");
+}
+
+/* Of one place after the other, so that no rate stands in the way. */
+static void warn_everywhere(void)
+{
+#define TEN(x) x x x x x x x x x x
+	TEN(log_warning("a warning"); log_error("an error");)
+}
+
+/* As a process that dies and is started again does. */
+static void warn_in_children(void)
+{
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			warn(i);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+}
+
+static void test_log_limit(void **state)
+{
+	AUTOFREE char *much = logged(200, say_much), *warnings = logged(1 << 20, warn_much), *everywhere = logged(100, warn_everywhere);
+	AUTOFREE char *children = logged(1 << 20, warn_in_children), *unlimited = logged(SIZE_MAX, warn_much);
+	assert_true(strlen(much) < 400);
+	assert_non_null(strstr(much, "the log is full"));
+	assert_non_null(strstr(much, "the warning"));
+	assert_int_equal(count_lines(warnings), LOG_BURST + 1);
+	assert_non_null(strstr(warnings, "another one"));
+	assert_true(strlen(everywhere) < 200);
+	assert_non_null(strstr(everywhere, "nothing more is written"));
+	assert_int_equal(count_lines(children), LOG_BURST);
+	assert_int_equal(count_lines(unlimited), 1001);
 }
 
 int main(void)
