@@ -133,13 +133,15 @@ static int load_named(struct loading *g, const struct oci_index *index, const ch
 	struct oci_index same = { .manifests = list };
 	const struct oci_descriptor *chosen;
 	AUTOFREE char *canonical = g->options->tag ? load_image_name(g->path, g->options->tag, err) : load_image_name(g->path, name, err);
-	if (!canonical)
+	if (!canonical && !g->options->unnamed)
 		return -EINVAL;
+	if (!canonical && err)
+		error_clear(err);
 	for (size_t k = 0; k < index->count; k++)
 		if (streq(index->manifests[k].name, name))
 			list[same.count++] = index->manifests[k]; /* borrowed */
-	int r = oci_index_choose(&same, g->platform, canonical, &chosen, err);
-	return r < 0 ? r : load_descriptor(g, chosen, canonical, err);
+	int r = oci_index_choose(&same, g->platform, canonical ? canonical : g->path, &chosen, err);
+	return r < 0 ? r : load_descriptor(g, chosen, canonical ? canonical : chosen->digest, err);
 }
 
 static int load_layout(struct loading *g, const char *data, size_t size, struct error **err)

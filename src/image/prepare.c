@@ -14,13 +14,16 @@
 #include "image/tree_cache.h"
 
 /* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
- * NULL if the archive has none), -EBADMSG: no JSON, -EEXIST: the machine's name is taken. */
+ * NULL if the archive has none), -EBADMSG, -EINVAL: no JSON object, -EEXIST: the machine's
+ * name is taken. */
 static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
 {
 	const char *text = NULL, *name = NULL;
 	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) : -ENOENT;
 	if (r == 0)
 		r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
+	if (r == 0 && *ret && !json_object_is_type(*ret, json_type_object))
+		return error_set(err, EINVAL, "annotation \"" PREPARE_ANNOTATION "\" is no JSON object");
 	if (r == 0 && taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
 		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name", name);
 	return r == -ENOENT ? 0 : r;

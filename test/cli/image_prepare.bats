@@ -10,7 +10,8 @@ setup_file()
 	holm_begin empty
 	mkdir "$WORLD/images"
 	export HOLM_TEST_BIG_MIB=40
-	image_from_tree busybox "$WORLD/images" --config.env GREETING=hello --config.workingdir /srv
+	image_from_tree busybox "$WORLD/images" --config.env GREETING=hello --config.workingdir /srv --config.volume /etc --config.exposedports 80/tcp \
+		--config.user 0 --config.label org.holm.machine=x
 	image_from_tree no-init "$WORLD/images"
 	image_from_tree big "$WORLD/images"
 	rm -rf "$WORLD/tmp"/*
@@ -55,6 +56,9 @@ disks()
 	equal /sbin/init "$(jq -r .init <<<"$answer")"
 	equal GREETING=hello "$(jq -r '.config.Env[] | select(startswith("GREETING"))' <<<"$answer")"
 	equal /srv "$(jq -r .config.WorkingDir <<<"$answer")"
+	# Volumes and ports of an image are none of the machine's.
+	equal '["Env","Labels","User","WorkingDir"]' "$(jq -c '.config | keys' <<<"$answer")"
+	equal null "$(jq -c .machine <<<"$answer")"
 	equal 1 "$(jq -r .layers <<<"$answer")"
 	[ -f "$(jq -r .disk <<<"$answer")" ]
 	[ ! -w "$(jq -r .disk <<<"$answer")" ] || [ "$(id -u)" = 0 ]
@@ -132,6 +136,21 @@ replace_blob()
 	cp "$WORLD/index.json" "$1/index.json"
 }
 
+# annotate LAYOUT TEXT [NAME]: gives the image of an OCI layout this annotation, and a name.
+annotate()
+{
+	local manifest new
+	manifest=$(jq -r '.manifests[0].digest | ltrimstr("sha256:")' "$1/index.json")
+	jq -c --arg text "$2" '.annotations["org.holm.machine"] = $text' "$1/blobs/sha256/$manifest" >"$WORLD/manifest.json"
+	new=$(sha256sum "$WORLD/manifest.json" | cut -d' ' -f1)
+	cp "$WORLD/manifest.json" "$1/blobs/sha256/$new"
+	jq -c --arg d "sha256:$new" --argjson s "$(stat -c %s "$WORLD/manifest.json")" --arg name "${3-}" \
+		'.manifests[0].digest = $d | .manifests[0].size = $s
+			| if $name == "" then . else .manifests[0].annotations["org.opencontainers.image.ref.name"] = $name end' \
+		"$1/index.json" >"$WORLD/index.json"
+	cp "$WORLD/index.json" "$1/index.json"
+}
+
 @test "pack and unpack: the tree, the configuration and the machine's settings come back" {
 	local answer
 	mkdir -p "$WORLD/tree/sbin"
@@ -159,17 +178,18 @@ replace_blob()
 	contains "$stderr" '"dev"'
 	[ ! -e "$(jq -r .disk <<<"$answer")" ]
 	# Settings that are no JSON are no settings.
-	local layout="$WORLD/annotated" manifest new
+	local layout="$WORLD/annotated"
 	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/out.oci" "oci:$layout:x"
-	manifest=$(jq -r '.manifests[0].digest | ltrimstr("sha256:")' "$layout/index.json")
-	jq -c '.annotations["org.holm.machine"] = "{\"name\":"' "$layout/blobs/sha256/$manifest" >"$WORLD/manifest.json"
-	new=$(sha256sum "$WORLD/manifest.json" | cut -d' ' -f1)
-	cp "$WORLD/manifest.json" "$layout/blobs/sha256/$new"
-	jq -c --arg d "sha256:$new" --argjson s "$(stat -c %s "$WORLD/manifest.json")" '.manifests[0].digest = $d | .manifests[0].size = $s' \
-		"$layout/index.json" >"$WORLD/index.json"
-	cp "$WORLD/index.json" "$layout/index.json"
+	annotate "$layout" '{"name":'
 	fails 125 inner unpack "$layout"
 	contains "$stderr" org.holm.machine
+	# Nor are a number, and a name of the archive that no image can have is not needed.
+	annotate "$layout" 7 ../../x
+	fails 125 inner unpack "$layout"
+	contains "$stderr" 'no JSON object'
+	annotate "$layout" '{"name":"other"}' ../../x
+	answer=$(inner unpack --progress none "$layout")
+	equal "other $(jq -r .digest <<<"$answer")" "$(jq -r '"\(.machine.name) \(.reference)"' <<<"$answer")"
 }
 
 @test "a full disk while the image's disk is made: one line, nothing left" {
