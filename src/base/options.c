@@ -15,7 +15,7 @@ struct options {
 	const struct command_spec *command;
 	size_t count;
 	struct option_value *values;
-	struct strv words;
+	struct strv words, targets;
 	int help;
 };
 
@@ -34,6 +34,7 @@ void options_free(struct options *o)
 		strv_done(&o->values[i].values);
 	free(o->values);
 	strv_done(&o->words);
+	strv_done(&o->targets);
 	free(o);
 }
 
@@ -189,6 +190,27 @@ const struct strv *options_list(const struct options *o, const char *name)
 const struct strv *options_words(const struct options *o)
 {
 	return &o->words;
+}
+
+void options_set_targets(struct options *o, const struct strv *names, size_t words)
+{
+	struct strv rest = { 0 };
+	for (size_t i = words; i < o->words.count; i++)
+		strv_add(&rest, o->words.items[i]);
+	strv_done(&o->words);
+	strv_done(&o->targets);
+	o->words = rest;
+	strv_add_all(&o->targets, names);
+}
+
+const char *options_target(const struct options *o)
+{
+	return o->targets.items[0];
+}
+
+const struct strv *options_targets(const struct options *o)
+{
+	return &o->targets;
 }
 
 int options_help(const struct options *o)

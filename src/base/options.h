@@ -24,6 +24,17 @@ struct option_spec {
 	const char *complete;        /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
 };
 
+/* What a command is about. The command line resolves it before the command runs (cli/target.h). */
+enum command_target {
+	TARGET_NONE,
+	TARGET_MACHINE,             /* the machine that the first word names */
+	TARGET_MACHINE_OR_DEFAULT,  /* the same; the default machine without a word */
+	TARGET_NAMED_OR_DEFAULT,    /* the machine of --name, or the default one: the words are something else */
+	TARGET_MACHINE_OR_COMMAND,  /* the machine that the first word names; when it names none, the default one, and the word stays */
+	TARGET_MACHINES,            /* all words, which need not exist, or every machine with --all */
+	TARGET_MACHINES_OR_DEFAULT, /* the machine of the word, every machine with --all, or the default one */
+};
+
 struct options; /* what was parsed */
 
 struct command_spec {
@@ -35,6 +46,7 @@ struct command_spec {
 	const struct option_spec *options; /* ends with an all-zero entry; or NULL */
 	int min_arguments, max_arguments;  /* max -1: any number */
 	int stop_at_first;                 /* options end at the first word that is not one */
+	enum command_target target;
 	const char *complete;              /* for positional words, as in option_spec */
 	int (*run)(const struct command_spec *c, struct options *o); /* exit status */
 };
@@ -48,6 +60,10 @@ int options_given(const struct options *o, const char *name);            /* how 
 const char *options_string(const struct options *o, const char *name);   /* borrowed, or NULL */
 const struct strv *options_list(const struct options *o, const char *name); /* never NULL */
 const struct strv *options_words(const struct options *o);                /* the positional words; never NULL */
+/* The names that the command is about take the place of its first `words` words. */
+void options_set_targets(struct options *o, const struct strv *names, size_t words);
+const char *options_target(const struct options *o);          /* the first of them; for a command with a target that is one machine */
+const struct strv *options_targets(const struct options *o);  /* never NULL */
 int options_help(const struct options *o);                               /* --help was given */
 /* "Usage: PREFIX name [OPTIONS] SYNOPSIS", summary, options with defaults; wrapped at width columns. */
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c);

@@ -20,19 +20,6 @@
 
 enum { STOP_EXTRA_MS = 30 * 1000, GONE_MS = 15 * 1000, CONFIG_LOCK_MS = 5 * 1000, STOPPING_MS = 1000, REVIVE_MS = 200, COMM_MAX = 64 };
 
-int client_pick(const char *given, char **ret, struct error **err)
-{
-	AUTOFREE char *name = xstrdup(given);
-	AUTO_MACHINE struct machine *m = NULL;
-	int r = name ? 0 : machine_default_get(&name, err);
-	if (r == 0)
-		r = machine_load(name, &m, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(name);
-	return 0;
-}
-
 static int connect_once(const char *path, struct error **err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

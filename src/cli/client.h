@@ -8,9 +8,6 @@
 #include "base/json.h"
 #include "machine/machine.h"
 
-/* The machine a command is about: `given`, or the default one when NULL. Owned name of a machine that exists. */
-int client_pick(const char *given, char **ret, struct error **err);
-
 /* A connection to the machine's keeper: descriptor, or -ESRCH (no text) when none answers there. */
 int client_connect(const char *name, struct error **err);
 

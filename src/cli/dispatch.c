@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/target.h"
 
 static int is_help(const char *word)
 {
@@ -57,7 +58,8 @@ static int run_command(const struct command_group *g, const struct command_spec 
 		options_print_help(stdout, prefix, c);
 		return 0;
 	}
-	return c->run(c, o);
+	r = target_resolve(c, o, &err);
+	return r < 0 ? output_failure(r, err) : c->run(c, o);
 }
 
 /* Becomes the program that has this group's commands. */

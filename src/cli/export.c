@@ -36,6 +36,7 @@ const struct command_spec command_export = {
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = 1,
+	.target = TARGET_MACHINE,
 	.complete = "machine",
 	.run = run,
 };
@@ -140,7 +141,7 @@ int export_machine(const char *name, const char *file, struct error **err)
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	const char *name = options_words(o)->items[0], *file = options_string(o, "output");
+	const char *name = options_target(o), *file = options_string(o, "output");
 	if (!file || !*file) {
 		output_error("export needs --output FILE; see holm machine export --help");
 		return EXIT_HOLM;

@@ -23,6 +23,7 @@ const struct command_spec command_inspect = {
 	.summary = "show everything about a machine, as JSON: an array of one",
 	.options = options,
 	.max_arguments = 1,
+	.target = TARGET_MACHINE_OR_DEFAULT,
 	.complete = "machine",
 	.run = run,
 };
@@ -32,10 +33,8 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *list = json_object_new_array();
-	AUTOFREE char *name = NULL, *default_name = NULL;
-	int r = client_pick(options_words(o)->count ? options_words(o)->items[0] : NULL, &name, &err);
-	if (r == 0)
-		r = machine_load(name, &m, &err);
+	AUTOFREE char *default_name = NULL;
+	int r = machine_load(options_target(o), &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	machine_default_get(&default_name, NULL);

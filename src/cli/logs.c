@@ -33,6 +33,7 @@ const struct command_spec command_logs = {
 	.summary = "show what a machine's init printed on its console",
 	.options = options,
 	.max_arguments = 1,
+	.target = TARGET_MACHINE_OR_DEFAULT,
 	.complete = "machine",
 	.run = run,
 };
@@ -134,9 +135,6 @@ static int show(const char *name, struct options *o, struct error **err)
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *name = NULL;
-	int r = client_pick(options_words(o)->count ? options_words(o)->items[0] : NULL, &name, &err);
-	if (r == 0)
-		r = show(name, o, &err);
+	int r = show(options_target(o), o, &err);
 	return r < 0 ? output_failure(r, err) : 0;
 }

@@ -34,6 +34,7 @@ const struct command_spec command_mount_ls = {
 	.aliases = (const char *const[]){ "mount list", NULL },
 	.summary = "list the directories of the host that a machine sees",
 	.options = ls_options,
+	.target = TARGET_NAMED_OR_DEFAULT,
 	.run = run_ls,
 };
 const struct command_spec command_mount_add = {
@@ -43,6 +44,7 @@ const struct command_spec command_mount_add = {
 	.options = name_option,
 	.min_arguments = 1,
 	.max_arguments = 1,
+	.target = TARGET_NAMED_OR_DEFAULT,
 	.complete = "directory",
 	.run = run_add,
 };
@@ -54,6 +56,7 @@ const struct command_spec command_mount_rm = {
 	.options = name_option,
 	.min_arguments = 1,
 	.max_arguments = 1,
+	.target = TARGET_NAMED_OR_DEFAULT,
 	.run = run_rm,
 };
 
@@ -89,10 +92,7 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *rows = json_object_new_array();
-	AUTOFREE char *name = NULL;
-	int r = client_pick(options_string(o, "name"), &name, &err);
-	if (r == 0)
-		r = machine_load(name, &m, &err);
+	int r = machine_load(options_target(o), &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (m->home_mount != MACHINE_HOME_NONE)
@@ -131,12 +131,10 @@ static int apply_add(struct machine *m, void *data, struct error **err)
 static int run_add(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL, *live = NULL;
-	AUTOFREE char *name = NULL;
+	const char *name = options_target(o);
 	AUTO_JSON struct json_object *body = json_object_new_object();
 	struct machine_mount mount = { 0 };
-	int r = client_pick(options_string(o, "name"), &name, &err);
-	if (r == 0)
-		r = machine_mount_parse(options_words(o)->items[0], &mount, &err);
+	int r = machine_mount_parse(options_words(o)->items[0], &mount, &err);
 	if (r == 0)
 		r = make_check_mount(&mount, &err);
 	if (r == 0)
@@ -164,11 +162,8 @@ static int apply_rm(struct machine *m, void *data, struct error **err)
 static int run_rm(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL, *live = NULL;
-	AUTOFREE char *name = NULL;
-	const char *inside = options_words(o)->items[0];
-	int r = client_pick(options_string(o, "name"), &name, &err);
-	if (r == 0)
-		r = change_machine(name, apply_rm, (void *)inside, &err);
+	const char *name = options_target(o), *inside = options_words(o)->items[0];
+	int r = change_machine(name, apply_rm, (void *)inside, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	AUTOFREE char *encoded = http_encode_query(inside), *target = xasprintf("/v1/shares?inside=%s", encoded);

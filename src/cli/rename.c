@@ -14,6 +14,7 @@ const struct command_spec command_rename = {
 	.summary = "give a stopped machine another name; inside, its host name follows",
 	.min_arguments = 2,
 	.max_arguments = 2,
+	.target = TARGET_MACHINE,
 	.complete = "machine",
 	.run = run,
 };
@@ -22,14 +23,14 @@ static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
-	char **words = options_words(o)->items;
-	int r = machine_name_check(words[1], &err);
+	const char *name = options_target(o), *new_name = options_words(o)->items[0];
+	int r = machine_name_check(new_name, &err);
 	if (r == 0)
-		r = client_lock_stopped(words[0], &locks, &err);
+		r = client_lock_stopped(name, &locks, &err);
 	if (r == 0)
-		r = machine_rename(words[0], words[1], &err);
+		r = machine_rename(name, new_name, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	puts(words[1]);
+	puts(new_name);
 	return 0;
 }

@@ -26,6 +26,7 @@ const struct command_spec command_rm = {
 	.summary = "remove machines and their disks; your home is not touched",
 	.options = options,
 	.max_arguments = -1,
+	.target = TARGET_MACHINES,
 	.complete = "machine",
 	.run = run,
 };
@@ -55,26 +56,15 @@ static int remove_machine(const char *name, int force, struct error **err)
 
 static int run(const struct command_spec *c, struct options *o)
 {
-	AUTO_STRV struct strv names = { 0 };
-	AUTO_ERROR struct error *listing = NULL;
-	int status = 0, all = options_given(o, "all"), r = 0;
-	if (all ? options_words(o)->count > 0 : options_words(o)->count == 0) {
-		output_error(all ? "--all and names exclude each other" : "rm needs NAME... or --all; see holm machine rm --help");
-		return EXIT_HOLM;
-	}
-	if (all)
-		r = machine_list(&names, &listing);
-	else
-		strv_add_all(&names, options_words(o));
-	if (r < 0)
-		return output_failure(r, listing);
-	for (size_t i = 0; i < names.count; i++) {
+	const struct strv *names = options_targets(o);
+	int status = 0;
+	for (size_t i = 0; i < names->count; i++) {
 		AUTO_ERROR struct error *err = NULL;
-		r = remove_machine(names.items[i], options_given(o, "force"), &err);
+		int r = remove_machine(names->items[i], options_given(o, "force"), &err);
 		if (r < 0)
 			status = output_failure(r, err);
 		else
-			puts(names.items[i]);
+			puts(names->items[i]);
 	}
 	return status;
 }

@@ -52,6 +52,7 @@ const struct command_spec command_run = {
 	.options = run_options,
 	.max_arguments = -1,
 	.stop_at_first = 1,
+	.target = TARGET_NAMED_OR_DEFAULT,
 	.complete = "command-inside",
 	.run = run,
 };
@@ -150,17 +151,18 @@ static int wants_terminal(struct options *o, size_t argc)
 	return options_given(o, "tty") || (argc == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 }
 
-static int build_request(struct options *o, char *const *argv, size_t argc, struct json_object **ret, struct error **err)
+static int build_request(struct options *o, struct json_object **ret, struct error **err)
 {
 	AUTO_JSON struct json_object *q = json_object_new_object();
-	AUTO_STRV struct strv words = { 0 }, env = { 0 };
+	AUTO_STRV struct strv env = { 0 };
+	const struct strv *words = options_words(o);
 	struct json_object *user = NULL;
 	unsigned rows = DEFAULT_ROWS, columns = DEFAULT_COLUMNS;
 	AUTOFREE char *cwd = getcwd(NULL, 0);
 	const char *workdir = options_string(o, "workdir");
 	if (workdir && workdir[0] != '/')
 		return error_set(err, EINVAL, "--workdir \"%s\" must be an absolute path inside the machine", workdir);
-	if (options_given(o, "detach") && argc == 0)
+	if (options_given(o, "detach") && words->count == 0)
 		return error_set(err, EINVAL, "--detach needs a command");
 	int r = parse_user(o, &user, err);
 	if (r < 0)
@@ -169,11 +171,9 @@ static int build_request(struct options *o, char *const *argv, size_t argc, stru
 	r = collect_env(o, &env, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < argc; i++)
-		strv_add(&words, argv[i]);
-	if (argc)
-		json_add_strv(q, "argv", &words);
-	int tty = wants_terminal(o, argc);
+	if (words->count)
+		json_add_strv(q, "argv", words);
+	int tty = wants_terminal(o, words->count);
 	if (tty && terminal_size(STDOUT_FILENO, &rows, &columns) < 0)
 		terminal_size(STDIN_FILENO, &rows, &columns);
 	json_add_bool(q, "tty", tty);
@@ -192,11 +192,12 @@ static int build_request(struct options *o, char *const *argv, size_t argc, stru
 	return 0;
 }
 
-int run_in_machine(struct options *o, const char *machine, char *const *argv, size_t argc)
+int run_in_machine(struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *request = NULL;
-	int r = build_request(o, argv, argc, &request, &err);
+	const char *machine = options_target(o);
+	int r = build_request(o, &request, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
@@ -208,9 +209,5 @@ int run_in_machine(struct options *o, const char *machine, char *const *argv, si
 
 static int run(const struct command_spec *c, struct options *o)
 {
-	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *name = NULL;
-	const struct strv *words = options_words(o);
-	int r = client_pick(options_string(o, "name"), &name, &err);
-	return r < 0 ? output_failure(r, err) : run_in_machine(o, name, words->items, words->count);
+	return run_in_machine(o);
 }

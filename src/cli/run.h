@@ -5,5 +5,5 @@
 #include "base/options.h"
 
 extern const struct option_spec run_options[], ssh_options[];
-/* Boots the machine when it is stopped and runs argv (empty: a login shell) in it; the exit status. */
-int run_in_machine(struct options *o, const char *machine, char *const *argv, size_t argc);
+/* Boots the command's target when it is stopped and runs the words (none: a login shell) in it; the exit status. */
+int run_in_machine(struct options *o);

@@ -31,6 +31,7 @@ const struct command_spec command_set = {
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = -1,
+	.target = TARGET_NAMED_OR_DEFAULT,
 	.complete = "key",
 	.run = run,
 };
@@ -97,12 +98,10 @@ static void tell_running(const char *name, const struct strv *pairs)
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *name = NULL;
+	const char *name = options_target(o);
 	enum machine_isolation form = MACHINE_ISOLATION_AUTO;
-	int move = 0, r = client_pick(options_string(o, "name"), &name, &err);
 	void *pairs = (void *)options_words(o);
-	if (r == 0)
-		r = wanted_form(name, pairs, &form, &move, &err);
+	int move = 0, r = wanted_form(name, pairs, &form, &move, &err);
 	if (r == 0)
 		r = move ? convert_machine(name, form, apply, pairs, &err) : change_machine(name, apply, pairs, &err);
 	if (r > 0)

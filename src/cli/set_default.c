@@ -14,6 +14,7 @@ const struct command_spec command_set_default = {
 	.summary = "make a machine the one that commands mean when none is named",
 	.min_arguments = 1,
 	.max_arguments = 1,
+	.target = TARGET_MACHINE,
 	.complete = "machine",
 	.run = run,
 };
@@ -21,11 +22,8 @@ const struct command_spec command_set_default = {
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_MACHINE struct machine *m = NULL;
-	const char *name = options_words(o)->items[0];
-	int r = machine_load(name, &m, &err);
-	if (r == 0)
-		r = machine_default_set(name, &err);
+	const char *name = options_target(o);
+	int r = machine_default_set(name, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	puts(name);

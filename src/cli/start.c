@@ -20,6 +20,7 @@ const struct command_spec command_start = {
 	.summary = "boot a machine",
 	.options = options,
 	.max_arguments = 1,
+	.target = TARGET_MACHINE_OR_DEFAULT,
 	.complete = "machine",
 	.run = run,
 };
@@ -27,12 +28,9 @@ const struct command_spec command_start = {
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *name = NULL;
-	int started, r = client_pick(options_words(o)->count ? options_words(o)->items[0] : NULL, &name, &err);
-	if (r < 0)
-		return output_failure(r, err);
+	const char *name = options_target(o);
 	uint64_t begin = clock_now_ms();
-	r = client_start(name, options_given(o, "wait") ? CLIENT_INIT : CLIENT_SESSION, 0, &started, &err);
+	int started, r = client_start(name, options_given(o, "wait") ? CLIENT_INIT : CLIENT_SESSION, 0, &started, &err);
 	if (r < 0)
 		return client_start_failure(r, err);
 	if (started)

@@ -25,6 +25,7 @@ const struct command_spec command_stop = {
 	.summary = "stop a machine as its init understands; a stopped one is fine",
 	.options = options,
 	.max_arguments = 1,
+	.target = TARGET_MACHINES_OR_DEFAULT,
 	.complete = "machine",
 	.run = run,
 };
@@ -42,36 +43,18 @@ static int stop_one(const char *name, uint64_t seconds)
 	return 0;
 }
 
-static int stop_all(uint64_t seconds)
-{
-	AUTO_ERROR struct error *err = NULL;
-	AUTO_STRV struct strv names = { 0 };
-	int status = 0, r = machine_list(&names, &err);
-	if (r < 0)
-		return output_failure(r, err);
-	for (size_t i = 0; i < names.count; i++)
-		if (machine_is_running(names.items[i]) == 1 && stop_one(names.items[i], seconds) != 0)
-			status = EXIT_HOLM;
-	return status;
-}
-
 static int run(const struct command_spec *c, struct options *o)
 {
-	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *name = NULL;
-	const struct strv *words = options_words(o);
+	const struct strv *names = options_targets(o);
+	int status = 0, all = options_given(o, "all");
 	uint64_t seconds = DEFAULT_SECONDS;
 	const char *time = options_string(o, "time");
 	if (time && (parse_u64(time, &seconds) < 0 || seconds > SECONDS_MAX)) {
 		output_error("--time %.40s: give seconds, at most %d", time, SECONDS_MAX);
 		return EXIT_HOLM;
 	}
-	if (options_given(o, "all") && words->count) {
-		output_error("--all and a name exclude each other");
-		return EXIT_HOLM;
-	}
-	if (options_given(o, "all"))
-		return stop_all(seconds);
-	int r = client_pick(words->count ? words->items[0] : NULL, &name, &err);
-	return r < 0 ? output_failure(r, err) : stop_one(name, seconds);
+	for (size_t i = 0; i < names->count; i++)
+		if ((!all || machine_is_running(names->items[i]) == 1) && stop_one(names->items[i], seconds) != 0)
+			status = EXIT_HOLM;
+	return status;
 }

@@ -24,9 +24,6 @@ teardown_file()
 	contains "$stderr" --help
 	fails 125 holm machine frobnicate
 	fails 125 holm --no-such-option
-	fails 125 holm machine export box --output -
-	contains "$stderr" ./-
-	run ! test -e -
 }
 
 @test "every command of machine and image has help with its options" {

@@ -44,6 +44,32 @@ fake_libexec()
 	fails 125 holm help frobnicate
 }
 
+@test "a command is about the machine that it names, the default one, or all" {
+	fails 125 holm machine stop
+	contains "$stderr" "holm machine create"
+	fails 125 holm machine rm
+	contains "$stderr" "rm needs NAME... or --all"
+	fails 125 holm machine ssh nobody
+	contains "$stderr" '"nobody"'
+	holm machine create one --name one --no-boot >/dev/null
+	holm machine create two --name two --no-boot >/dev/null
+	equal one "$(holm machine inspect | jq -r '.[0].name')"
+	equal two "$(holm machine inspect two | jq -r '.[0].name')"
+	equal one "$(holm machine set cpus=1)"
+	equal two "$(holm machine set -n two cpus=1)"
+	equal one "$(holm machine stop)"
+	equal two "$(holm machine stop two)"
+	equal '' "$(holm machine stop --all)"
+	for verb in stop rm; do
+		fails 125 holm machine "$verb" --all two
+		contains "$stderr" "--all and names exclude each other"
+	done
+	fails 125 holm machine export one --output -
+	contains "$stderr" ./-
+	run ! test -e -
+	equal "one two" "$(holm machine rm --all | tr '\n' ' ' | sed 's/ $//')"
+}
+
 @test "help is the same by every way" {
 	equal "$(holm machine run --help)" "$(holm help machine run)"
 	equal "$(holm machine run --help)" "$(holm help run)"

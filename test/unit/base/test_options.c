@@ -68,6 +68,20 @@ static void what_is_wrong_is_named(void **state)
 	}
 }
 
+static void targets_take_the_place_of_words(void **state)
+{
+	CLEANUP(options_freep) struct options *o = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	assert_int_equal(parse(&run, "dev ls -l", &o, NULL), 0);
+	assert_int_equal(options_targets(o)->count, 0);
+	strv_add(&names, "dev");
+	options_set_targets(o, &names, 1);
+	assert_string_equal(options_target(o), "dev");
+	assert_int_equal(options_targets(o)->count, 1);
+	assert_int_equal(options_words(o)->count, 2);
+	assert_string_equal(options_words(o)->items[0], "ls");
+}
+
 static void help_needs_nothing_else(void **state)
 {
 	CLEANUP(options_freep) struct options *o = NULL;
@@ -86,6 +100,7 @@ static void help_needs_nothing_else(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(options_come_in_every_spelling), cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(help_needs_nothing_else) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(options_come_in_every_spelling), cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(targets_take_the_place_of_words),
+		cmocka_unit_test(help_needs_nothing_else) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

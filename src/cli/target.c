@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A resolver for each enum command_target. It adds names to a list and returns how many words it took, or -errno. */
+#include "cli/target.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "machine/machine.h"
+
+/* Adds the machine, or the default one for NULL; it exists. */
+static int add_machine(const char *given, struct strv *names, struct error **err)
+{
+	AUTOFREE char *name = xstrdup(given);
+	AUTO_MACHINE struct machine *m = NULL;
+	int r = name ? 0 : machine_default_get(&name, err);
+	if (r == 0)
+		r = machine_load(name, &m, err);
+	if (r < 0)
+		return r;
+	strv_take(names, TAKE_PTR(name));
+	return 0;
+}
+
+static int machine_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	const struct strv *words = options_words(o);
+	int r = add_machine(words->count ? words->items[0] : NULL, names, err);
+	return r < 0 ? r : words->count > 0;
+}
+
+static int named_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	return add_machine(options_string(o, "name"), names, err);
+}
+
+static int machine_or_command(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	AUTO_ERROR struct error *unknown = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	const struct strv *words = options_words(o);
+	const char *word = words->count ? words->items[0] : NULL;
+	int is_machine = word && machine_name_check(word, NULL) == 0 && machine_load(word, &m, &unknown) != -ENOENT;
+	int r = add_machine(is_machine ? word : NULL, names, err);
+	/* Without a default machine, a single word was most likely meant as a name. */
+	if (r == -ENOENT && words->count == 1 && unknown) {
+		error_clear(err);
+		return error_set(err, ENOENT, "%s", error_text(unknown, -ENOENT));
+	}
+	return r < 0 ? r : is_machine;
+}
+
+static int machines(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	const struct strv *words = options_words(o);
+	int all = options_given(o, "all");
+	if (all && words->count)
+		return error_set(err, EINVAL, "--all and names exclude each other");
+	if (all)
+		return machine_list(names, err);
+	if (!words->count)
+		return error_set(err, EINVAL, "%s needs NAME... or --all; see holm machine %s --help", c->name, c->name);
+	strv_add_all(names, words);
+	return (int)words->count;
+}
+
+static int machines_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	return options_given(o, "all") ? machines(c, o, names, err) : machine_or_default(c, o, names, err);
+}
+
+int target_resolve(const struct command_spec *c, struct options *o, struct error **err)
+{
+	static int (*const resolvers[])(const struct command_spec *c, struct options *o, struct strv *names, struct error **err) = {
+		[TARGET_MACHINE] = machine_or_default, /* there is a word: min_arguments */
+		[TARGET_MACHINE_OR_DEFAULT] = machine_or_default,
+		[TARGET_NAMED_OR_DEFAULT] = named_or_default,
+		[TARGET_MACHINE_OR_COMMAND] = machine_or_command,
+		[TARGET_MACHINES] = machines,
+		[TARGET_MACHINES_OR_DEFAULT] = machines_or_default,
+	};
+	AUTO_STRV struct strv names = { 0 };
+	if (!resolvers[c->target])
+		return 0;
+	int r = resolvers[c->target](c, o, &names, err);
+	if (r < 0)
+		return r;
+	options_set_targets(o, &names, (size_t)r);
+	return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which machines a command is about. */
+#pragma once
+
+#include "base/options.h"
+
+/* Resolves the command's target: options_target() and options_targets() give the names afterwards, options_words() what is left. 0 or
+ * -errno: the machine does not exist, there is no default one, or words and options contradict each other. */
+int target_resolve(const struct command_spec *c, struct options *o, struct error **err);
