@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -115,6 +114,15 @@ static int post(struct transport_fds *t, char kind, const void *data, size_t siz
 	return t->dead ? -EPIPE : 0;
 }
 
+/* Asked of the socket alone: fstat(2) of a file that the other side serves (FUSE) could keep us for good. */
+static int is_stream_socket(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t domain_size = sizeof domain, type_size = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 && type == SOCK_STREAM;
+}
+
 static void handle(struct transport_fds *t, size_t size, int fd)
 {
 	t->buffer[size] = '\0';
@@ -125,8 +133,7 @@ static void handle(struct transport_fds *t, size_t size, int fd)
 			fd_close(fd);
 		return;
 	}
-	struct stat st;
-	int is_stream = fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && fd_set_nonblocking(fd, 1) >= 0;
+	int is_stream = fd >= 0 && is_stream_socket(fd) && fd_set_nonblocking(fd, 1) >= 0;
 	if (is_stream && t->buffer[0] == 'S' && size == 1 && t->events.accept) {
 		t->events.accept(fd, t->data);
 	} else if (is_stream && t->buffer[0] == 'G' && t->events.given) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Two transports over one socket pair, and what a peer that keeps no protocol gets. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -159,6 +160,22 @@ static void nonsense_ends_it(void **state)
 	}
 }
 
+static void only_stream_sockets_are_streams(void **state)
+{
+	static const int kinds[][2] = { { AF_UNIX, SOCK_DGRAM }, { AF_UNIX, SOCK_SEQPACKET }, { AF_INET, SOCK_STREAM }, { AF_INET, SOCK_DGRAM }, { -1, 0 } };
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct pair p;
+		begin(&p, 0);
+		int fd = kinds[i][0] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : socket(kinds[i][0], kinds[i][1] | SOCK_CLOEXEC, 0);
+		assert_true(fd >= 0);
+		assert_int_equal(fd_send_bytes(p.raw, "S", 1, &fd, 1, 0), 1);
+		close(fd);
+		turn(&p);
+		assert_int_equal(p.a.closed, -EPROTO);
+		end(&p);
+	}
+}
+
 /* Nothing of what comes too many stays open. */
 static void one_descriptor_at_most(void **state)
 {
@@ -199,6 +216,7 @@ int main(void)
 		cmocka_unit_test(many_at_once_wait_in_line),
 		cmocka_unit_test(connections_are_given_and_messages_keep_their_order),
 		cmocka_unit_test(nonsense_ends_it),
+		cmocka_unit_test(only_stream_sockets_are_streams),
 		cmocka_unit_test(one_descriptor_at_most),
 		cmocka_unit_test(the_other_end_gone),
 	};
