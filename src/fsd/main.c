@@ -127,8 +127,8 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	a->owner_map = (enum owner_map)take_choice(o, "owner-map", owner_map_words);
 	a->host_locks = take_choice(o, "share-locks", lock_words);
 	a->hide = options_list(o, "hide");
-	if (!a->root || a->fd > INT_MAX)
-		return error_set(err, EINVAL, "--root and --fd say what to serve to whom");
+	if (!a->root || a->root[0] != '/' || a->fd > INT_MAX)
+		return error_set(err, EINVAL, "--root (an absolute path) and --fd say what to serve to whom");
 	return 0;
 }
 
@@ -182,9 +182,11 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		.max_fds = raise_fd_limit(),
 		.proc_prefix = ""};
 	CLEANUP(hide_list_done) struct hide_list hidden = {0};
-	AUTO_FD int root = open(a->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The keeper has resolved the path: a link on the way came into being since. */
+	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int root = path_open_beneath(top, a->root[1] ? a->root + 1 : ".", O_RDONLY | O_DIRECTORY, 0);
 	if (root < 0)
-		return error_set_errno(err, errno, "the shared directory %s", a->root);
+		return error_set_errno(err, root, "the shared directory %s", a->root);
 	int r = hide_list_resolve(&hidden, a->root, a->hide, err);
 	if (r == 0)
 		r = enter_directory(a, &root, owners, c, err);

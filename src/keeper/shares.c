@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "keeper/keeper_private.h"
 #include "keeper/share_events.h"
+#include "keeper/share_source.h"
 
 enum { SHARES_MAX = 64, AGENT_SHARE_MS = 30 * 1000 };
 
@@ -62,23 +63,45 @@ static int has_events(const struct keeper *k)
 	       !streq(machine_share_cache_words[choices[MACHINE_SHARE_CACHE]], "writeback");
 }
 
+/* Lists the host's directories that the machine may write to, by its settings and by live mounts:
+ * as they are spelled, and resolved. The home is left out: a machine that may write to it is
+ * trusted with the account (holm-security(7)), and links in a home are the user's. */
+static void list_writable(const struct keeper *k, struct strv *to)
+{
+	const struct machine *m = k->machine;
+	for (size_t i = 0; i < m->mount_count; i++) {
+		char *spelled = m->mounts[i].read_only ? NULL : path_normalize(m->mounts[i].host);
+		if (!spelled)
+			continue;
+		strv_take(to, real_path(spelled));
+		strv_take(to, spelled);
+	}
+	for (const struct keeper_share *s = k->shares; s; s = s->next)
+		if (!s->read_only && !streq(s->tag, "home"))
+			strv_add(to, s->host);
+}
+
 static int share_new(struct keeper *k, const char *tag, const char *host, const char *inside, int read_only, struct keeper_share **ret,
 	struct error **err)
 {
 	struct stat st;
+	AUTO_STRV struct strv writable = {0};
 	CLEANUP(share_freep) struct keeper_share *s = xnew(struct keeper_share);
 	s->events_server = -1;
 	s->tag = xstrdup(tag);
-	s->host = real_path(host);
 	s->inside = path_normalize(inside);
 	s->read_only = read_only;
 	if (host[0] != '/' || !s->inside)
 		return error_set(err, EINVAL, "share %s: both paths must be absolute", host);
-	if (stat(s->host, &st) < 0)
+	list_writable(k, &writable);
+	int r = share_source_resolve(host, &writable, &s->host, err);
+	if (r < 0)
+		return r;
+	if (lstat(s->host, &st) < 0)
 		return error_set_errno(err, errno, "share %s", host);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ENOTDIR, "share %s: not a directory", host);
-	int r = hide_own_folders(s, err);
+	r = hide_own_folders(s, err);
 	if (r == 0 && has_events(k) && (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)
 		return error_set_errno(err, r, "share %s", host);
 	if (r == 0)
