@@ -3,7 +3,6 @@
  * read and written in the machine's mount namespace (root=machine) or on its disk alone (root=rootfs). */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,11 +17,13 @@
 #include "base/path.h"
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
+#include "platform.h"
 #include "worker.h"
 
 enum { STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };
 
 struct archive {
+	const struct platform *platform;
 	int stream, machine; /* machine: pidfd, -1 none */
 	struct buffer raw;   /* request head and what came with it */
 	char *path, *name;
@@ -134,8 +135,9 @@ static ssize_t body_read(void *data, const void **ret, struct error **err)
 /* The tree that the request is about. */
 static int open_root(const struct archive *a, struct error **err)
 {
-	if (!a->rootfs && setns(a->machine, CLONE_NEWNS) < 0)
-		return error_set_errno(err, errno, "cannot enter the machine");
+	int r = a->rootfs ? 0 : a->platform->enter(a->machine);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot enter the machine");
 	int fd = open(a->rootfs ? AGENT_ROOT : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? error_set_errno(err, errno, "cannot open the machine's root directory") : fd;
 }
@@ -269,6 +271,7 @@ static void start(struct http_exchange *x, struct agent *agent, worker_fn fn)
 	AUTO_ERROR struct error *err = NULL;
 	struct archive *a = xnew(struct archive);
 	a->stream = -1;
+	a->platform = agent->platform;
 	int r = parse(agent, http_exchange_head(x)->target, a, &err);
 	if (r < 0)
 		http_respond_error(x, r, err);

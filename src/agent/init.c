@@ -61,9 +61,8 @@ static void restart_or_end(struct agent *a, int status, int known)
 			json_add_bool(o, "rebooting", 1);
 			http_stream_json(a->boot_answer, o);
 		}
-		/* The next one has to say again that it is there; what the last one left in /run must not say it in its place. */
+		/* The next init reports again: its /run is new, without the last one's sockets. */
 		a->ready_session = a->ready_init = 0;
-		unlink(AGENT_MACHINE_RUN "/systemd/private");
 		init_start(a);
 		return;
 	}

@@ -26,6 +26,7 @@
 #include "cgroup.h"
 #include "channel.h"
 #include "inittab.h"
+#include "machine_run.h"
 #include "mounts.h"
 #include "oci/runtime_spec.h"
 #include "rootfs.h"
@@ -158,24 +159,23 @@ static int prepare_inittab(int root, enum init_kind kind)
 static int mask_units(void)
 {
 	static const char *const units[] = { "console-getty.service", "getty@tty1.service" };
-	const char *directory = AGENT_MACHINE_RUN "/systemd/system";
-	int r = path_mkdir_all(directory, 0755, NULL);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(units); i++) {
-		AUTOFREE char *path = path_join(directory, units[i]);
-		if (symlink("/dev/null", path) < 0 && errno != EEXIST)
-			r = -errno;
-	}
-	return r;
+	AUTO_FD int directory = machine_run_mkdir("systemd/system", 0755, NULL);
+	if (directory < 0)
+		return directory;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (symlinkat("/dev/null", directory, units[i]) < 0 && errno != EEXIST)
+			return -errno;
+	return 0;
 }
 
-/* A bound (and for streams listening) unix socket at a path of ours. */
-static int bind_socket(const char *path, int type)
+/* A listening unix socket at a path of ours. */
+static int listen_at(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
 	unlink(path);
-	AUTO_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (type == SOCK_STREAM && listen(fd, 1) < 0))
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -289,6 +289,13 @@ static int find_kind(const struct boot_request *b, int root, enum init_kind *ret
 	return 0;
 }
 
+/* An init that is started again gets a new /run, and finds the shares as the first one did. */
+static int renew(const struct init_launch *l, struct error **err)
+{
+	int r = l->start > 0 ? machine_run_make(l->platform, l->request, err) : 0;
+	return r < 0 || !l->platform->check_shares ? r : l->platform->check_shares(l->request, err);
+}
+
 int init_launch_run(int channel, void *launch, struct error **err)
 {
 	const struct init_launch *l = launch;
@@ -297,13 +304,13 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") : find_kind(l->request, root, &kind, err);
 	struct platform_container container;
-	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 ||
-	    (l->start > 0 && (r = mounts_machine_run(l->platform, l->request, err)) < 0) || (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
+	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 || (r = renew(l, err)) < 0 ||
+	    (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
 		return r;
 	if (l->start > 0)
 		cgroup_remove();
-	AUTO_FD int notify = bind_socket(AGENT_MACHINE_RUN "/holm/notify", SOCK_DGRAM);
-	AUTO_FD int listening = bind_socket(CONSOLE_SOCKET, SOCK_STREAM);
+	AUTO_FD int notify = machine_run_bind("holm", "notify");
+	AUTO_FD int listening = listen_at(CONSOLE_SOCKET);
 	if (notify < 0 || listening < 0)
 		return error_set_errno(err, notify < 0 ? notify : listening, "cannot make the sockets of the init");
 	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(&container, l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "platform.h"
 #include "worker.h"
 
 struct inittab_watch {
@@ -20,9 +21,11 @@ struct inittab_watch {
 
 static int work_unmount(int channel, void *data, struct error **err)
 {
-	if (setns(*(int *)data, CLONE_NEWNS) < 0 || umount2("/etc/inittab", MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-		return error_set_errno(err, errno, "cannot unmount the inittab");
-	return 0;
+	const struct agent *a = data;
+	int r = a->platform->enter(a->init_pidfd);
+	if (r >= 0 && umount2("/etc/inittab", MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		r = -errno;
+	return r < 0 ? error_set_errno(err, r, "cannot unmount the inittab") : 0;
 }
 
 static void on_read(struct source *s, int fd, uint32_t events, void *data)
@@ -31,7 +34,7 @@ static void on_read(struct source *s, int fd, uint32_t events, void *data)
 	struct inittab_watch *w = data;
 	struct agent *a = w->agent;
 	source_free(TAKE_PTR(w->source));
-	if (a->init_pidfd >= 0 && worker_start(a->loop, work_unmount, &a->init_pidfd, &a->init_pidfd, 1, &none, NULL, NULL) < 0)
+	if (a->init_pidfd >= 0 && worker_start(a->loop, work_unmount, a, &a->init_pidfd, 1, &none, NULL, NULL) < 0)
 		log_warning("/etc/inittab stays read-only in the machine");
 }
 

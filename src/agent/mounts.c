@@ -19,7 +19,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "etcfiles.h"
 #include "platform.h"
 #include "rootfs.h"
 
@@ -125,22 +124,6 @@ int mounts_shares(const struct platform *p, const struct boot_request *b, struct
 	return 0;
 }
 
-static int write_file(const char *path, const char *text)
-{
-	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
-}
-
-/* holm's own init, visible inside as /run/holm/holm-init. */
-static int add_init(const struct platform *p)
-{
-	const char *path = AGENT_MACHINE_RUN "/holm/holm-init";
-	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	if (fd < 0 || mount(p->own_program, path, NULL, MS_BIND, NULL) < 0)
-		return -errno;
-	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0 ? -errno : 0;
-}
-
 uint32_t mounts_share_device(const char *tag)
 {
 	struct statx here, above;
@@ -150,23 +133,4 @@ uint32_t mounts_share_device(const char *tag)
 		return 0;
 	uint32_t device = here.stx_dev_major << 20 | here.stx_dev_minor;
 	return device == (above.stx_dev_major << 20 | above.stx_dev_minor) ? 0 : device;
-}
-
-int mounts_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
-{
-	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
-	int r = path_mkdir_all(AGENT_MACHINE_RUN, 0755, err);
-	if (r < 0)
-		return r;
-	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
-	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
-	if (mount("tmpfs", AGENT_MACHINE_RUN, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=25%") < 0)
-		return error_set_errno(err, errno, "cannot make the machine's /run");
-	if ((r = path_mkdir_all(AGENT_MACHINE_RUN "/holm", 0755, err)) < 0 || (r = path_mkdir_all(AGENT_MACHINE_RUN "/lock", 01777, err)) < 0 ||
-	    (r = path_mkdir_all(AGENT_MACHINE_RUN "/systemd/resolved.conf.d", 0755, err)) < 0)
-		return r;
-	chmod(AGENT_MACHINE_RUN "/lock", 01777);
-	if ((r = write_file(AGENT_MACHINE_RUN "/systemd/resolved.conf.d/holm.conf", resolved)) < 0 || (r = add_init(p)) < 0)
-		return error_set_errno(err, r, "cannot fill the machine's /run");
-	return 0;
 }

@@ -19,5 +19,3 @@ int mounts_share_at_home(const struct platform *p, const struct boot_share *s, s
 /* The file system that is mounted at AGENT_SHARES/TAG, as the kernel writes it in fdinfo (major << 20 | minor); its server is not asked.
  * 0: nothing is mounted. */
 uint32_t mounts_share_device(const char *tag);
-/* A new tmpfs at AGENT_MACHINE_RUN: what becomes the machine's /run. */
-int mounts_machine_run(const struct platform *p, const struct boot_request *b, struct error **err);

@@ -50,8 +50,11 @@ int native_place_share(struct native *n, const char *tag, int tree, struct error
 void native_share_drop(struct native *n, const char *tag);
 int native_mount_share(const struct boot_share *s, const char *path, struct error **err);
 int native_take_share(int machine, const char *path, struct error **err);
+int native_check_shares(const struct boot_request *b, struct error **err);
 
 int native_leave(void); /* native_leave.c */
+int native_enter(int machine);
+int native_become_machine(int machine); /* its user namespace for good: the rights of root inside; again: fine */
 int native_mount_kernel(int root);
 int native_run_below(void);
 

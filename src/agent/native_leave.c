@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
+ * How a process of the agent gives up its rights over the agent's mounts, before it looks at
+ * anything that the machine can change.
+ *
+ * Into a running machine: a worker joins the init's user namespace first, and from there on has
+ * the rights of root inside. The worker stays in the agent's pid namespace, so that nobody inside
+ * can name it; it is not dumpable all the same.
+ *
  * The way out for a program of the image's that runs before there is an init (create-user.sh): into the user and network namespaces of the
  * init to come, which have no power over what the agent mounted, and new ones of every other kind, so that neither the host's network nor
  * the agent's processes are within its reach.
@@ -22,6 +29,24 @@
 #include "native.h"
 
 enum { STATUS_LOST = 125 };
+
+int native_become_machine(int machine)
+{
+	static int done; /* a worker does this for one machine, and the kernel refuses a second time */
+	if (done)
+		return 0;
+	fd_close(TAKE_FD(native_self()->host_view));
+	if (setns(machine, CLONE_NEWUSER) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -errno;
+	done = 1;
+	return 0;
+}
+
+int native_enter(int machine)
+{
+	int r = native_become_machine(machine);
+	return r < 0 || setns(machine, CLONE_NEWNS) == 0 ? r : -errno;
+}
 
 static int join_machine(void)
 {

@@ -6,10 +6,12 @@
  * cover stays where it is. A runtime that takes clones along from outside, as crun does with bind mounts, would lose that. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,11 +63,20 @@ static int make_cover(void)
 	return mount < 0 ? -errno : mount;
 }
 
+/* Whether a directory is a cover: the root of a mount, of a tmpfs, that lets nobody in. */
+static int is_cover(int directory)
+{
+	struct statx st;
+	struct statfs fs;
+	return statx(directory, "", AT_EMPTY_PATH, STATX_MODE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT && (st.stx_mode & 07777) == 0 &&
+	       fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 /* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out of the share, to nothing that shows inside. */
 static int cover(int share, const char *relative, struct error **err)
 {
 	AUTO_FD int target = path_open_in_root(share, relative, O_PATH | O_DIRECTORY, 0);
-	if (target == -ENOENT || target == -ENOTDIR)
+	if (target == -ENOENT || target == -ENOTDIR || (target >= 0 && is_cover(target)))
 		return 0;
 	AUTO_FD int mount = target < 0 ? target : make_cover();
 	if (mount < 0 || syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -97,6 +108,14 @@ static int clone_host(const struct native_share *s, struct error **err)
 	return TAKE_FD(tree);
 }
 
+static int hide(const struct native_share *s, int share, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < s->hidden.count; i++)
+		r = cover(share, s->hidden.items[i] + strlen(s->host), err);
+	return r;
+}
+
 /* Makes a detached mount as strict as the share is and mounts it. */
 static int place(const struct native_share *from, int tree, int read_only, const char *path, struct error **err)
 {
@@ -105,11 +124,9 @@ static int place(const struct native_share *from, int tree, int read_only, const
 		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_set_errno(err, errno, "cannot mount the share of %s", from->host);
-	int r = 0;
-	for (size_t i = 0; r >= 0 && i < from->hidden.count; i++)
-		r = cover(tree, from->hidden.items[i] + strlen(from->host), err);
+	int r = hide(from, tree, err);
 	if (r < 0)
-		umount2(path, MNT_DETACH);
+		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	return r;
 }
 
@@ -130,10 +147,26 @@ int native_place_share(struct native *n, const char *tag, int tree, struct error
 	return r < 0 ? r : place(s, tree, 0, path, err);
 }
 
+/* Covers each hidden folder that has none: one that is new since the share was mounted. */
+int native_check_shares(const struct boot_request *b, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < b->share_count; i++) {
+		const struct native_share *s = find(native_self(), b->shares[i].tag);
+		AUTOFREE char *path = path_join(AGENT_SHARES, b->shares[i].tag);
+		AUTO_FD int share = s ? open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		if (share < 0)
+			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted", b->shares[i].inside);
+		r = hide(s, share, err);
+	}
+	return r;
+}
+
 int native_take_share(int machine, const char *path, struct error **err)
 {
-	if (setns(machine, CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNS) < 0)
-		return error_set_errno(err, errno, "cannot enter the machine");
+	int r = native_become_machine(machine);
+	if (r < 0 || unshare(CLONE_NEWNS) < 0)
+		return error_set_errno(err, r < 0 ? -r : errno, "cannot enter the machine");
 	return mounts_clone(path, err);
 }
 

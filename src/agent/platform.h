@@ -51,8 +51,17 @@ struct platform {
 	int (*network)(const struct boot_network *n, struct error **err);       /* (worker) */
 	/* (worker) Mounts the share at `path`, an empty directory below AGENT_SHARES. */
 	int (*mount_share)(const struct boot_share *s, const char *path, struct error **err);
-	/* (worker) A detached copy of that mount, which can be attached inside the machine (pidfd of its init) and cannot be made writable there. */
+	/* (worker) A detached copy of that mount, which can be attached inside the machine (pidfd
+	 * of its init) and cannot be made writable there. The worker may have given up its rights over
+	 * everything outside of the machine by then, as after enter(). */
 	int (*take_share)(int machine, const char *path, struct error **err);
+	/* (worker) Covers each hidden folder of the shares that is not covered. 0 or -errno. NULL:
+	 * the share server hides them. */
+	int (*check_shares)(const struct boot_request *b, struct error **err);
+	/* (worker) Enters the mount namespace of the machine (pidfd of its init) for good, with the
+	 * rights of root inside and no more: the machine decides where a path leads there. 0 or
+	 * -errno. */
+	int (*enter)(int machine);
 	/* (worker, in a child that will run something of the image outside of the init's container) Leaves the agent's mount namespace, and
 	 * whatever else gives power over it, behind. 0 or -errno. It may return in another process, which the one that called waits for. */
 	int (*leave)(void);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cgroup.h"
 #include "channel.h"
+#include "machine_run.h"
 #include "native.h"
 #include "orphans.h"
 #include "worker.h"
@@ -236,8 +237,7 @@ static int put_away(int channel, void *agent, struct error **err)
 	if (root >= 0)
 		syncfs(root);
 	fd_close(TAKE_FD(root));
-	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
-	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
+	machine_run_drop();
 	umount2(AGENT_ROOT, MNT_DETACH);
 	if (native_self()->writable_cgroup)
 		cgroup_remove();
@@ -267,6 +267,8 @@ const struct platform platform_native = {
 	.network = set_network,
 	.mount_share = native_mount_share,
 	.take_share = native_take_share,
+	.check_shares = native_check_shares,
+	.enter = native_enter,
 	.leave = native_leave,
 	.mount_kernel = native_mount_kernel,
 	.run_below = native_run_below,

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "disk.h"
+#include "machine_run.h"
 #include "mounts.h"
 #include "netlink.h"
 #include "platform.h"
@@ -66,6 +67,11 @@ static int vm_take_share(int machine, const char *path, struct error **err)
 	return mounts_clone(path, err);
 }
 
+static int vm_enter(int machine)
+{
+	return setns(machine, CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
 static int vm_leave(void)
 {
 	return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
@@ -97,8 +103,7 @@ static void vm_nothing(struct agent *a)
 static int vm_put_away(int channel, void *agent, struct error **err)
 {
 	sync();
-	umount2(AGENT_MACHINE_RUN "/holm/holm-init", MNT_DETACH);
-	umount2(AGENT_MACHINE_RUN, MNT_DETACH);
+	machine_run_drop();
 	umount2(AGENT_MODULES, MNT_DETACH);
 	if (umount2(AGENT_ROOT, 0) < 0 && errno != EINVAL && errno != ENOENT) {
 		mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT | MS_RDONLY, NULL);
@@ -134,6 +139,7 @@ const struct platform platform_vm = {
 	.network = network_apply,
 	.mount_share = vm_mount_share,
 	.take_share = vm_take_share,
+	.enter = vm_enter,
 	.leave = vm_leave,
 	.container = vm_container,
 	.init_starting = vm_nothing,

@@ -15,6 +15,7 @@
 #include "channel.h"
 #include "createuser.h"
 #include "etcfiles.h"
+#include "machine_run.h"
 #include "mounts.h"
 #include "platform.h"
 #include "provision.h"
@@ -62,7 +63,7 @@ static int step_shares(struct prepare *p, struct error **err)
 
 static int step_run(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : mounts_machine_run(p->platform, p->request, err);
+	return p->request->rescue ? 0 : machine_run_make(p->platform, p->request, err);
 }
 
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
@@ -106,8 +107,8 @@ static int run_script(struct prepare *p, struct error **err)
 		json_add_strv(o, "log", &lines);
 		channel_send(p->channel, o, -1);
 	}
-	/* The script had the machine's /run, where the agent works by path: nothing of what it made there stays. */
-	return r < 0 ? r : mounts_machine_run(p->platform, p->request, err);
+	/* The script had the machine's /run: nothing of what it made there stays. */
+	return r < 0 ? r : machine_run_make(p->platform, p->request, err);
 }
 
 static int step_user(struct prepare *p, struct error **err)

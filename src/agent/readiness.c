@@ -15,10 +15,11 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/path.h"
+#include "machine_run.h"
 
-#define PRIVATE_SOCKET AGENT_MACHINE_RUN "/systemd/private"
-#define BUS_DIRECTORY AGENT_MACHINE_RUN "/dbus"
+/* Below the machine's /run. */
+#define PRIVATE_SOCKET "systemd/private"
+#define BUS_DIRECTORY "dbus"
 #define BUS_SOCKET BUS_DIRECTORY "/system_bus_socket"
 
 enum { PRIVATE_WAIT_MS = 10 * 1000, BUS_WAIT_MS = 30 * 1000, DATAGRAM_MAX = 4096 };
@@ -52,15 +53,15 @@ static void stop_watching(struct readiness *r)
 /* Looks at what is there; sessions may start when it is enough. */
 static void look(struct readiness *r)
 {
-	if (!r->control && path_exists(PRIVATE_SOCKET)) {
+	if (!r->control && machine_run_exists(PRIVATE_SOCKET)) {
 		r->control = 1;
 		source_set_timer(r->timer, clock_deadline(BUS_WAIT_MS));
 	}
 	if (!r->control)
 		return;
 	if (r->agent->init_has_bus) {
-		inotify_add_watch(r->watch, BUS_DIRECTORY, IN_CREATE | IN_MOVED_TO);
-		if (!path_exists(BUS_SOCKET))
+		machine_run_watch(r->watch, BUS_DIRECTORY, IN_CREATE | IN_MOVED_TO);
+		if (!machine_run_exists(BUS_SOCKET))
 			return;
 	}
 	stop_watching(r);
@@ -112,8 +113,8 @@ void readiness_start(struct agent *a, int notify)
 	struct readiness *r = a->readiness = xnew(struct readiness);
 	*r = (struct readiness){ .agent = a, .notify = notify, .watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK) };
 	if (loop_add_io(a->loop, notify, EPOLLIN, on_notify, r, &r->notify_source) < 0 || r->watch < 0 ||
-	    inotify_add_watch(r->watch, AGENT_MACHINE_RUN, IN_CREATE | IN_MOVED_TO) < 0 ||
-	    inotify_add_watch(r->watch, AGENT_MACHINE_RUN "/systemd", IN_CREATE | IN_MOVED_TO) < 0 ||
+	    machine_run_watch(r->watch, ".", IN_CREATE | IN_MOVED_TO) < 0 ||
+	    machine_run_watch(r->watch, "systemd", IN_CREATE | IN_MOVED_TO) < 0 ||
 	    loop_add_io(a->loop, r->watch, EPOLLIN, on_watch, r, &r->watch_source) < 0)
 		log_warning("cannot watch systemd's start: %s", strerror(errno));
 	loop_add_timer(a->loop, clock_deadline(PRIVATE_WAIT_MS), on_timer, r, &r->timer);

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "etcfiles.h"
+#include "machine_run.h"
 #include "platform.h"
 #include "worker.h"
 
@@ -127,9 +128,7 @@ static int work_resolv(int channel, void *data, struct error **err)
 	struct change *c = data;
 	AUTOFREE char *text = etc_resolved_text(&c->resolv);
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int run = open(AGENT_MACHINE_RUN, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int drop_in =
-		run < 0 ? -1 : path_open_in_root(run, "/systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0);
+	AUTO_FD int drop_in = machine_run_open("systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY);
 	if (drop_in >= 0)
 		(void)fd_write_full(drop_in, text, strlen(text));
 	return root < 0 ? -errno : etc_write_resolv(root, &c->resolv, 0, err);

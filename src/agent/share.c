@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -51,8 +50,8 @@ static int work_add(int channel, void *data, struct error **err)
 	AUTO_FD int mount = c->agent->platform->take_share(c->machine, own, err);
 	if (mount < 0)
 		return mount;
-	if (setns(c->machine, CLONE_NEWNS) < 0)
-		return error_set_errno(err, errno, "cannot enter the machine");
+	if ((r = c->agent->platform->enter(c->machine)) < 0)
+		return error_set_errno(err, r, "cannot enter the machine");
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") : mounts_attach(mount, root, c->share.inside, err);
 }
@@ -118,8 +117,9 @@ static int has_mounts_below(const char *path)
 static int work_remove(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
-	if (setns(c->machine, CLONE_NEWNS) < 0)
-		return error_set_errno(err, errno, "cannot enter the machine");
+	int r = c->agent->platform->enter(c->machine);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot enter the machine");
 	AUTOFREE char *parent = path_parent(c->share.inside);
 	uint64_t here = mount_of(AT_FDCWD, c->share.inside, AT_SYMLINK_NOFOLLOW), above = mount_of(AT_FDCWD, parent, 0);
 	if (here == 0 || here == above)

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "machine_run.h"
 #include "session.h"
 #include "upcall.h"
 
@@ -96,7 +97,7 @@ static const struct session *heir(const struct session *s)
 
 static void remove_names(const struct session *s)
 {
-	AUTO_FD int directory = open(AGENT_MACHINE_RUN "/holm", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int directory = machine_run_open("holm", O_RDONLY | O_DIRECTORY);
 	AUTOFREE char *name = xasprintf("ssh-agent-%llu", (unsigned long long)s->number);
 	AUTOFREE char *inside = xasprintf("/run/holm/%s", name);
 	AUTOFREE char *stable = xasprintf("ssh-agent.%u", s->uid);

@@ -198,6 +198,22 @@ rootfs_create_user_waits()
 	sed -i '2a while [ ! -e "$CONTAINER_HOME/go" ]; do sleep 0.1; done' etc/machine/create-user.sh
 }
 
+# Replaces /run/holm by symbolic links to the place where the agent has covered holm's folders.
+rootfs_create_user_lures()
+{
+	rootfs_create_user
+	cat >>etc/machine/create-user.sh <<-'END'
+		mkdir -p /run/x2
+		for name in holm-init notify; do
+			ln -sfn /run/holm/shares/home/.local/share/holm "/run/x2/$name"
+		done
+		mv /run/holm /run/holm.old
+		ln -s x2 /run/holm
+		ln -sfn x2 /run/systemd
+		echo lured >/var/log/lured
+	END
+}
+
 # --- Debian with somebody else's user ----------------------------------------------------------------------------------------------
 
 # image_ubuntu_like BASE.tar UID DIR: BASE whose user UID is `ubuntu`, with a home, groups and a sudo rule.
