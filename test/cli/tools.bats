@@ -50,6 +50,28 @@ tree()
 	contains "$output" "src/new is not in the table"
 }
 
+@test "check-guest-paths names each path into a tree of the guest, and each way into its namespaces" {
+	mkdir -p "$TREE/src/agent/core"
+	{
+		echo '	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);'
+		echo '	AUTOFREE char *own = path_join(AGENT_SHARES, tag);'
+	} >"$TREE/src/agent/fine.c"
+	printf '\tumount2(AGENT_MACHINE_RUN, MNT_DETACH | UMOUNT_NOFOLLOW);\n' >"$TREE/src/agent/core/machine_run.c"
+	run "$TOOLS/check-guest-paths" "$TREE"
+	equal 0 "$status"
+	equal '' "$output"
+	printf '\n\tunlink(AGENT_MACHINE_RUN "/systemd/private");\n' >"$TREE/src/agent/core/machine_run.c"
+	printf '\tint fd = open(AGENT_MACHINE_RUN, O_PATH);\n\tpath_join(AGENT_ROOT, name);\n' >"$TREE/src/agent/core/other.c"
+	printf '\tif (setns(c->machine, CLONE_NEWNS) < 0)\n' >"$TREE/src/agent/core/share.c"
+	run "$TOOLS/check-guest-paths" "$TREE"
+	equal 1 "$status"
+	contains "$output" 'src/agent/core/machine_run.c:2: a name below a tree of the guest'
+	contains "$output" "src/agent/core/other.c:1: the machine's /run is opened by machine_run_*() only"
+	contains "$output" 'src/agent/core/other.c:2: a name below a tree of the guest'
+	contains "$output" 'src/agent/core/share.c:1: a worker enters a machine by platform->enter()'
+	equal 4 "${#lines[@]}"
+}
+
 @test "deps lists its groups and is silent when nothing is missing" {
 	contains "$("$TOOLS/deps" --list build run)" passt
 	run "$TOOLS/deps" no-such-group
