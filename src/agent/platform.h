@@ -55,7 +55,7 @@ struct platform {
 	 * of its init) and cannot be made writable there. The worker may have given up its rights over
 	 * everything outside of the machine by then, as after enter(). */
 	int (*take_share)(int machine, const char *path, struct error **err);
-	/* (worker) Covers each hidden folder of the shares that is not covered. 0 or -errno. NULL:
+	/* (worker) Covers each hidden folder of the shares that is bare. 0 or -errno. NULL:
 	 * the share server hides them. */
 	int (*check_shares)(const struct boot_request *b, struct error **err);
 	/* (worker) Enters the mount namespace of the machine (pidfd of its init) for good, with the

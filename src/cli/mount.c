@@ -117,7 +117,6 @@ static void tell_running(const char *name, int r, const struct error *err)
 		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s", name, error_text(err, r));
 }
 
-
 static int apply_add(struct machine *m, void *data, struct error **err)
 {
 	struct machine_mount *mount = data, copy = { xstrdup(mount->host), xstrdup(mount->inside), mount->read_only };
@@ -128,25 +127,43 @@ static int apply_add(struct machine *m, void *data, struct error **err)
 	return r;
 }
 
+static int apply_undo(struct machine *m, void *inside, struct error **err)
+{
+	return machine_mount_remove(m, inside, err);
+}
+
+/* Attaches the mount to the running machine. -EACCES: the keeper refuses it for good, and the
+ * settings lose it again; whatever else prevents it now is a note. */
+static int add_live(const char *name, struct machine_mount *mount, struct error **err)
+{
+	AUTO_ERROR struct error *live = NULL;
+	AUTO_JSON struct json_object *body = json_object_new_object();
+	json_add_string(body, "host", mount->host);
+	json_add_string(body, "inside", mount->inside);
+	json_add_bool(body, "read_only", mount->read_only);
+	int r = client_call(name, "POST", "/v1/shares", body, clock_deadline(SHARE_MS), &live);
+	if (r != -EACCES) {
+		tell_running(name, r, live);
+		return 0;
+	}
+	change_machine(name, apply_undo, mount->inside, NULL);
+	return error_set(err, EACCES, "%s", error_text(live, r));
+}
+
 static int run_add(const struct command_spec *c, struct options *o)
 {
-	AUTO_ERROR struct error *err = NULL, *live = NULL;
+	AUTO_ERROR struct error *err = NULL;
 	const char *name = options_target(o);
-	AUTO_JSON struct json_object *body = json_object_new_object();
 	struct machine_mount mount = { 0 };
 	int r = machine_mount_parse(options_words(o)->items[0], &mount, &err);
 	if (r == 0)
 		r = make_check_mount(&mount, &err);
 	if (r == 0)
 		r = change_machine(name, apply_add, &mount, &err);
-	if (r == 0) {
-		json_add_string(body, "host", mount.host);
-		json_add_string(body, "inside", mount.inside);
-		json_add_bool(body, "read_only", mount.read_only);
-		int done = client_call(name, "POST", "/v1/shares", body, clock_deadline(SHARE_MS), &live);
-		tell_running(name, done, live);
+	if (r == 0)
+		r = add_live(name, &mount, &err);
+	if (r == 0)
 		puts(mount.inside);
-	}
 	machine_mount_done(&mount);
 	return r < 0 ? output_failure(r, err) : 0;
 }

@@ -120,6 +120,7 @@ restarts()
 	in_machine one sh -c 'rmdir /proj/data && ln -s ../elsewhere /proj/data && ln -s / /proj/all'
 	fails 125 holm machine mount add -n one "$PWD/proj/all:/all"
 	contains "$stderr" 'is a symbolic link in a folder that the machine can write to'
+	equal '' "$(holm machine mount ls -n one | grep all)"
 	holm machine stop one
 	fails 125 holm machine start one
 	contains "$stderr" "\"$PWD/proj/data\" is a symbolic link in a folder that the machine can write to"
