@@ -148,6 +148,24 @@ teardown_file()
 	cd "$HOME"
 }
 
+# The home is the machine's to change: a symlink there could name any socket of ours.
+@test "an ssh agent behind a symlink in the home is not lent, and the session says so" {
+	requires socat
+	local pid
+	listen "UNIX-LISTEN:$WORLD/agent,fork" EXEC:true
+	until_true 5 test -S "$WORLD/agent"
+	ln -s "$WORLD/agent" "$HOME/agent"
+	equal '</run/holm/ssh-agent.'"$UID_ME>" "$(SSH_AUTH_SOCK=$WORLD/agent holm machine run sh -c 'echo "<$SSH_AUTH_SOCK>"')"
+	export SSH_AUTH_SOCK=$HOME/agent
+	run --separate-stderr holm machine run sh -c 'echo "<$SSH_AUTH_SOCK>"'
+	unset SSH_AUTH_SOCK
+	equal '<>' "$output"
+	contains "$stderr" "ssh agent \"$HOME/agent\""
+	contains "$stderr" "set SSH_AUTH_SOCK to the socket itself"
+	kill "$pid"
+	rm -f "$HOME/agent" "$WORLD/agent"
+}
+
 @test "ssh is the same session in its spelling" {
 	equal hello "$(holm machine ssh box echo hello)"
 	equal "$ME" "$(holm machine ssh box whoami)"
