@@ -6,6 +6,7 @@
 #   make test       what is missing from Debian, then every test
 #   make bench      the figures of bench/README.md
 #   make install    PREFIX=/usr/local DESTDIR=
+#   make deb        a Debian package of the build, in build/deb/
 #   make lint       clang-tidy, shellcheck, manual pages, layers, paths in documents, words
 #   make asan       unit tests and fuzz corpora under ASan and UBSan
 #   make fuzz       libFuzzer on every target, FUZZ_SECONDS each
@@ -31,8 +32,13 @@ install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
+deb:
+	@tools/deps build package
+	@$(MAKE) --no-print-directory all
+	@tools/deb $(BUILD)/deb
+
 deps:
-	@tools/deps build run test bench
+	@tools/deps build run test bench package
 
 demo:
 	@tools/deps build run
@@ -40,7 +46,7 @@ demo:
 	@tools/demo
 
 test:
-	@tools/deps build run test
+	@tools/deps build run test package
 	@tools/run-tests
 
 bench:
@@ -63,4 +69,4 @@ fuzz:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
-.PHONY: all install deps demo test bench lint asan fuzz clean
+.PHONY: all install deb deps demo test bench lint asan fuzz clean

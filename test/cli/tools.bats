@@ -79,7 +79,7 @@ tree()
 	mkdir "$TREE/bin"
 	printf '#!/bin/sh\nshift 2\nfor p; do printf "%%s installed " "$p"; done\n' >"$TREE/bin/dpkg-query"
 	chmod 755 "$TREE/bin/dpkg-query"
-	PATH=$TREE/bin:$PATH run "$TOOLS/deps" build run test bench
+	PATH=$TREE/bin:$PATH run "$TOOLS/deps" build run test bench package
 	equal 0 "$status"
 	equal '' "$output"
 }
