@@ -5,14 +5,7 @@
 #include <stdarg.h>
 
 #include "alloc.h"
-
-/* One line whatever the parts held: an error may quote what came from outside. */
-static void flatten(char *text)
-{
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = ' ';
-}
+#include "printable.h"
 
 static int store(struct error **err, int code, char *text)
 {
@@ -22,10 +15,9 @@ static int store(struct error **err, int code, char *text)
 		free(text);
 		return -code;
 	}
-	flatten(text);
 	*err = xnew(struct error);
 	(*err)->code = code;
-	(*err)->text = text;
+	(*err)->text = printable(text); /* it may quote what came from outside */
 	return -code;
 }
 
@@ -55,8 +47,7 @@ int error_prefix(struct error **err, int code, const char *format, ...)
 	va_start(arguments, format);
 	AUTOFREE char *text = xvasprintf(format, arguments);
 	va_end(arguments);
-	flatten(text);
-	char *whole = xasprintf("%s: %s", text, (*err)->text);
+	char *whole = xasprintf("%s: %s", printable(text), (*err)->text);
 	free((*err)->text);
 	(*err)->text = whole;
 	return code;

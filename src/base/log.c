@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "printable.h"
 
 static const char *program = "holm";
 static int max_level = -1;
@@ -139,12 +140,11 @@ void log_at(enum log_level level, const char *format, ...)
 	va_start(arguments, format);
 	int m = vsnprintf(line + n, sizeof line - NOTE_MAX - n - 1, format, arguments);
 	va_end(arguments);
-	n += MIN(MAX(m, 0), (int)sizeof line - NOTE_MAX - n - 2);
+	if (m < 0)
+		line[n] = '\0';
+	n = (int)strlen(printable(line));
 	if (left_out)
 		n += snprintf(line + n, NOTE_MAX, " (%u like this were left out)", left_out);
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)line[i] < ' ')
-			line[i] = ' ';
 	line[n++] = '\n';
 	if (!is_within_limit(level, (size_t)n))
 		return;

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/printable.h"
 #include "http/internal.h"
 
 ssize_t http_send_some(int fd, struct buffer *b)
@@ -89,14 +91,11 @@ int http_answer_has_body(const struct http_head *h)
 	return h->status >= 200 && h->status != 204 && h->status != 304 && h->content_length != 0;
 }
 
-/* One line without control characters, whatever the other side sent. */
+/* Bounded, whatever the other side sent. */
 static void set_error_line(int code, const char *text, struct error **err)
 {
-	char line[4096];
-	size_t n = 0;
-	for (; text[n] && n < sizeof line - 1; n++)
-		line[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? ' ' : text[n];
-	line[n] = 0;
+	enum { TEXT_MAX = 4095 };
+	AUTOFREE char *line = printable_copy(text, strlen(text), TEXT_MAX);
 	error_set(err, code, "%s", line);
 }
 

@@ -15,9 +15,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "base/terminal.h"
 
-enum { DRAW_EVERY_MS = 100, SCREEN_MAX = 1 << 18, LABEL_WIDTH = 14, BAR_MAX = 40 };
+enum { DRAW_EVERY_MS = 100, SCREEN_MAX = 1 << 18, LABEL_WIDTH = 14, STATE_WIDTH = 60, BAR_MAX = 40 };
 
 struct bar {
 	char *label, *state;
@@ -64,11 +65,11 @@ static void draw_bar(struct buffer *out, const struct bar *b, unsigned columns)
 {
 	AUTOFREE char *done = format_size(b->done), *total = b->total ? format_size(b->total) : NULL;
 	unsigned width = columns > 60 ? MIN(columns - 44, BAR_MAX) : 0;
-	buffer_appendf(out, "  %-*.*s ", LABEL_WIDTH, LABEL_WIDTH, b->label);
+	buffer_appendf(out, "  %-*s ", LABEL_WIDTH, b->label);
 	if (b->word) {
 		buffer_appendf(out, "%8s  %s", done, b->word);
 	} else if (b->state) {
-		buffer_appendf(out, "%8s  %.60s", done, b->state);
+		buffer_appendf(out, "%8s  %s", done, b->state);
 	} else {
 		unsigned full = b->total ? (unsigned)(MIN(b->done, b->total) * width / b->total) : 0;
 		if (width > 0 && b->total) {
@@ -141,10 +142,7 @@ void progress_note(struct progress *p, const char *format, ...)
 	va_end(arguments);
 	if (n < 0 || (!p->bars_wanted && !p->plain))
 		return;
-	/* Some of it comes from outside: nothing in it may steer the terminal. */
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
-			s[i] = '?';
+	printable(s); /* some of it comes from outside */
 	if (p->bars_wanted) {
 		draw(p, s);
 		return;
@@ -156,7 +154,7 @@ void progress_note(struct progress *p, const char *format, ...)
 int progress_add(struct progress *p, const char *label, uint64_t total)
 {
 	p->bars = xrealloc(p->bars, p->count + 1, sizeof *p->bars);
-	p->bars[p->count] = (struct bar){ .label = xstrdup(label), .total = total };
+	p->bars[p->count] = (struct bar){ .label = printable_copy(label, strlen(label), LABEL_WIDTH), .total = total };
 	p->count++;
 	maybe_draw(p);
 	return p->count - 1;
@@ -175,7 +173,7 @@ void progress_state(struct progress *p, int bar, const char *state)
 	if (bar < 0)
 		return;
 	free(p->bars[bar].state);
-	p->bars[bar].state = xstrdup(state);
+	p->bars[bar].state = state ? printable_copy(state, strlen(state), STATE_WIDTH) : NULL;
 	if (p->bars_wanted)
 		draw(p, NULL);
 }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "image/interrupt.h"
 #include "oci/reference.h"
 
@@ -210,10 +211,7 @@ char *request_error_message(struct request *q)
 	}
 	if (!message || !*message)
 		return xstrdup("");
-	AUTOFREE char *text = xstrndup(message, MESSAGE_MAX);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
+	AUTOFREE char *text = printable_copy(message, strlen(message), MESSAGE_MAX);
 	return xasprintf(" (%s)", text);
 }
 

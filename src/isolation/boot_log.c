@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/printable.h"
 #include "machine/machine.h"
 
 static void keep_tail(struct boot_log *log, const char *data, size_t size)
@@ -97,12 +98,8 @@ char *boot_log_reason(struct boot_log *log)
 	}
 	if (!best)
 		return NULL;
-	char *reason = xstrndup(best, strcspn(best, "\r\n"));
-	for (char *c = reason; *c; c++) {
-		if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
-			*c = '?';
-	}
-	return reason;
+	size_t size = strcspn(best, "\r\n");
+	return printable_copy(best, size, size);
 }
 
 void boot_log_done(struct boot_log *log)

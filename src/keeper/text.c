@@ -6,27 +6,13 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/printable.h"
 
 enum { TEXT_MAX = 400, LINES_MAX = 50, TAIL_BYTES = 8192 };
 
-static char *clean(const char *text, size_t size)
-{
-	size_t n = MIN(size, (size_t)TEXT_MAX);
-	/* Not in the middle of a UTF-8 sequence. */
-	while (n < size && n && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
-	char *line = xstrndup(text, n);
-	for (char *c = line; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = ' ';
-		else if ((unsigned char)*c == 0xc2 && (unsigned char)c[1] < 0xa0) /* C1 controls, which some terminals obey */
-			c[0] = c[1] ? ' ' : '?', c[1] = c[1] ? ' ' : 0;
-	return line;
-}
-
 char *text_clean(const char *text)
 {
-	return clean(text ? text : "", text ? strlen(text) : 0);
+	return printable_copy(text ? text : "", text ? strlen(text) : 0, TEXT_MAX);
 }
 
 void text_clean_lines(struct json_object *array, struct strv *lines)
@@ -54,7 +40,7 @@ void text_tail_of_file(const char *path, size_t count, struct strv *lines)
 		const char *newline = memchr(data + at, '\n', (size_t)(n - at));
 		size_t length = newline ? (size_t)(newline - (data + at)) : (size_t)(n - at);
 		if (length)
-			strv_take(&all, clean(data + at, length));
+			strv_take(&all, printable_copy(data + at, length, TEXT_MAX));
 		at += (ssize_t)length + 1;
 	}
 	for (size_t i = all.count > count ? all.count - count : 0; i < all.count; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Text that comes from inside is shown on a person's terminal: no control characters, bounded. */
+ * Text from inside on its way to a person: printable (base/printable.h) and bounded. */
 #pragma once
 
 #include "base/json.h"

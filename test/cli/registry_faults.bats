@@ -168,6 +168,19 @@ asked()
 	refused token:1 login
 }
 
+@test "what a registry says is printable" {
+	local repository
+	for repository in says says-code says-token says-type says-digest; do
+		fails 125 holm image pull --progress none "$REGISTRY/$repository"
+		printable "$stderr"
+		fails 125 holm image pull --progress plain "$REGISTRY/$repository"
+		printable "$stderr"
+	done
+	fails 125 holm image pull --progress none "$REGISTRY/says"
+	contains "$stderr" 'no  ]52;c;aGk=  2J?? ?x'
+	equal '' "$(holm image ls -q)"
+}
+
 @test "a mirror that fails: the registry itself is asked" {
 	mkdir -p "$XDG_CONFIG_HOME/holm"
 	printf '[registry "%s"]\nmirror = 127.0.0.1:1\nmirror = %s/nothing\n' "$REGISTRY" "${REGISTRY/localhost/127.0.0.1}" >"$XDG_CONFIG_HOME/holm/config"

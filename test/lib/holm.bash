@@ -263,6 +263,23 @@ contains()
 	esac
 }
 
+# printable TEXT: UTF-8 without control and format characters and separators of lines (Unicode's Cc,
+# Cf, Zl, Zp) except newlines.
+printable()
+{
+	python3 - "$1" <<-'E' || { printf 'not printable: %q\n' "$1" >&2; return 1; }
+	import os, sys, unicodedata
+	text = os.fsencode(sys.argv[1]).decode("utf-8", "strict").replace("\n", "")
+	sys.exit(any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in text))
+	E
+}
+
+# on_terminal COMMAND: runs a line of sh with a terminal as stdout and stderr; prints its output.
+on_terminal()
+{
+	command timeout --kill-after=10 "${HOLM_TEST_TIMEOUT:-180}" script -qec "stty -onlcr; $1" /dev/null </dev/null
+}
+
 # keeper_of NAME, child_of NAME PROGRAM: process ids.
 keeper_of()
 {

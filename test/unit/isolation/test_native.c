@@ -224,7 +224,7 @@ static void what_it_said_is_the_reason(void **state)
 	struct watched w;
 	finish(&w, start(&w, m, "says"));
 	assert_true(w.code < 0);
-	assert_non_null(strstr(w.why, "no ?namespaces here"));
+	assert_non_null(strstr(w.why, "no  namespaces here"));
 }
 
 static void an_agent_that_lies_is_ended(void **state)

@@ -46,7 +46,7 @@ static void test_text(void **state)
 		      *d = text_clean("bl\xc3\xa5");
 	assert_string_equal(a, "a [31m b ");
 	assert_string_equal(b, "");
-	assert_string_equal(c, "x  31m");
+	assert_string_equal(c, "x 31m");
 	assert_string_equal(d, "bl\xc3\xa5");
 	char *large = xmalloc(100001);
 	memset(large, 'x', 100000);
