@@ -40,6 +40,49 @@ static int get_string(struct json_object *o, const char *key, char **ret, struct
 	return 0;
 }
 
+static int get_word(struct json_object *o, const char *key, char **ret, struct error **err)
+{
+	int r = get_string(o, key, ret, err);
+	if (r == 0 && *ret && !oci_platform_word(*ret))
+		return error_set(err, EINVAL, "\"%s\" is \"%.64s\", not a word of letters, digits, \".\", \"_\" and \"-\"", key, *ret);
+	return r;
+}
+
+/* Matches the beginning of text with a form, in which `0` is any digit, `T` also t, `+` also -.
+ * Returns the rest of text, or NULL. */
+static const char *after_form(const char *text, const char *form)
+{
+	for (; *form; form++, text++) {
+		int fits = *form == '0' ? *text >= '0' && *text <= '9' : *form == 'T' ? *text == 'T' || *text == 't' :
+			   *form == '+' ? *text == '+' || *text == '-' : *text == *form;
+		if (!fits)
+			return NULL;
+	}
+	return text;
+}
+
+/* Matches RFC 3339, section 5.6, with any number for a day: Go writes year 1 for "not known". */
+static int is_time(const char *text)
+{
+	const char *rest = after_form(text, "0000-00-00T00:00:00");
+	if (rest && *rest == '.') {
+		size_t digits = strspn(rest + 1, "0123456789");
+		rest = digits ? rest + 1 + digits : NULL;
+	}
+	if (rest && (*rest == 'Z' || *rest == 'z'))
+		return rest[1] == '\0';
+	rest = rest ? after_form(rest, "+00:00") : NULL;
+	return rest && *rest == '\0';
+}
+
+static int get_time(struct json_object *o, const char *key, char **ret, struct error **err)
+{
+	int r = get_string(o, key, ret, err);
+	if (r == 0 && *ret && !is_time(*ret))
+		return error_set(err, EINVAL, "\"%s\" is \"%.40s\", not a time such as 2025-01-31T12:00:00Z (RFC 3339)", key, *ret);
+	return r;
+}
+
 static int get_list(struct json_object *o, const char *key, struct strv *ret, struct error **err)
 {
 	int r = json_get_strv(o, key, ret, err);
@@ -117,13 +160,13 @@ static int parse_config(struct json_object *o, struct oci_config *c, struct erro
 {
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "not a JSON object");
-	int r = get_string(o, "os", &c->platform.os, err);
+	int r = get_word(o, "os", &c->platform.os, err);
 	if (r == 0)
-		r = get_string(o, "architecture", &c->platform.architecture, err);
+		r = get_word(o, "architecture", &c->platform.architecture, err);
 	if (r == 0)
-		r = get_string(o, "variant", &c->platform.variant, err);
+		r = get_word(o, "variant", &c->platform.variant, err);
 	if (r == 0)
-		r = get_string(o, "created", &c->created, err);
+		r = get_time(o, "created", &c->created, err);
 	if (r == 0)
 		r = parse_execution(o, c, err);
 	return r == 0 ? parse_rootfs(o, c, err) : r;

@@ -63,6 +63,11 @@ static int copy_string(struct json_object *o, const char *key, char **ret, struc
 	return 0;
 }
 
+static int is_word_or_empty(const char *text)
+{
+	return !text || !*text || oci_platform_word(text);
+}
+
 static int parse_platform(struct json_object *o, struct oci_platform *ret, struct error **err)
 {
 	struct json_object *p = NULL;
@@ -75,6 +80,9 @@ static int parse_platform(struct json_object *o, struct oci_platform *ret, struc
 		r = copy_string(p, "architecture", &ret->architecture, err);
 	if (r == 0)
 		r = copy_string(p, "variant", &ret->variant, err);
+	/* Not an error: the other descriptors of the document can be used. */
+	if (!is_word_or_empty(ret->os) || !is_word_or_empty(ret->architecture) || !is_word_or_empty(ret->variant))
+		oci_platform_done(ret);
 	return r;
 }
 

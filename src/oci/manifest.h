@@ -24,14 +24,17 @@ enum {
 #define OCI_LAYER_SIZE_MAX ((uint64_t)1 << 40)
 
 struct oci_platform {
-	char *os, *architecture, *variant; /* variant may be NULL; "unknown/unknown" marks attestations */
+	char *os, *architecture, *variant; /* words or NULL; "unknown/unknown" marks attestations */
 };
+
+/* Returns whether text can be one of them: 1 to 64 letters, digits, `.`, `_` and `-`. */
+int oci_platform_word(const char *text);
 
 struct oci_descriptor {
 	char *media_type; /* never NULL, may be "" */
 	char *digest;     /* valid */
 	uint64_t size;
-	struct oci_platform platform; /* all NULL when not said */
+	struct oci_platform platform; /* all NULL when not said, or not in words */
 	char *name;                   /* OCI_ANNOTATION_NAME or io.containerd.image.name, or NULL */
 };
 

@@ -9,6 +9,8 @@
 #include "base/buffer.h"
 #include "base/strv.h"
 
+enum { WORD_MAX = 64 };
+
 static const struct {
 	const char *alias, *architecture, *variant;
 } aliases[] = {
@@ -30,6 +32,12 @@ void oci_platform_done(struct oci_platform *p)
 	free(p->architecture);
 	free(p->variant);
 	*p = (struct oci_platform){ 0 };
+}
+
+int oci_platform_word(const char *text)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	return n > 0 && n <= WORD_MAX && text[n] == '\0';
 }
 
 static void set_architecture(struct oci_platform *p, const char *name)

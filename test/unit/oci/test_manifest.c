@@ -209,6 +209,51 @@ static void configs(void **state)
 	}
 }
 
+/* Fields of a configuration that people see have a grammar. */
+static void config_words(void **state)
+{
+	static const struct {
+		const char *members;
+		int result;
+	} rows[] = {
+		{ "\"os\":\"linux\",\"architecture\":\"x86_64\",\"variant\":\"v8.1-a\"", 0 },
+		{ "\"os\":\"\",\"architecture\":\"\",\"variant\":\"\",\"created\":\"\"", 0 },
+		{ "\"created\":\"0001-01-01T00:00:00Z\"", 0 },
+		{ "\"created\":\"2024-02-03t04:05:06.123456789+02:00\"", 0 },
+		{ "\"os\":\"lin\\u001b[2Jux\"", -EINVAL },
+		{ "\"architecture\":\"amd64\\u009b2J\"", -EINVAL },
+		{ "\"architecture\":\"amd 64\"", -EINVAL },
+		{ "\"variant\":\"\\u202ev8\"", -EINVAL },
+		{ "\"os\":\"aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg\"", -EINVAL },
+		{ "\"created\":\"yesterday\"", -EINVAL },
+		{ "\"created\":\"2024-02-03\"", -EINVAL },
+		{ "\"created\":\"2024-02-03T04:05:06\"", -EINVAL },
+		{ "\"created\":\"2024-02-03T04:05:06.Z\"", -EINVAL },
+		{ "\"created\":\"2024-02-03T04:05:06+02\"", -EINVAL },
+		{ "\"created\":\"2024-02-03T04:05:06Z\\u001b[2J\"", -EINVAL },
+		{ "\"created\":\"\\u001b[2J2024-02-03T04:05:06Z\"", -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_OCI_CONFIG struct oci_config *c = NULL;
+		AUTOFREE char *text = xasprintf("{%s,\"rootfs\":{\"diff_ids\":[]}}", rows[i].members);
+		assert_int_equal(config(text, &c), rows[i].result);
+	}
+}
+
+/* A descriptor with a bad platform counts as one without, and its index stays usable. */
+static void index_words(void **state)
+{
+	static const char text[] = "{\"manifests\":["
+		"{\"digest\":\"" A "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"\\u001b]0;x\\u0007\"}},"
+		"{\"digest\":\"" B "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}";
+	AUTO_OCI_INDEX struct oci_index *i = NULL;
+	assert_int_equal(oci_index_parse(text, strlen(text), "test", &i, NULL), 0);
+	assert_int_equal(i->count, 2);
+	assert_null(i->manifests[0].platform.os);
+	assert_null(i->manifests[0].platform.architecture);
+	assert_string_equal(i->manifests[1].platform.architecture, "amd64");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,7 +264,7 @@ int main(void)
 		cmocka_unit_test(kinds),
 		cmocka_unit_test(choices),
 		cmocka_unit_test(platforms),
-		cmocka_unit_test(configs),
+		cmocka_unit_test(configs), cmocka_unit_test(config_words), cmocka_unit_test(index_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
