@@ -105,6 +105,6 @@ static int run(const struct command_spec *c, struct options *o)
 	int r = clone_machine(words[0], words[1], o, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	puts(words[1]);
+	output_line("%s", words[1]);
 	return 0;
 }

@@ -110,6 +110,6 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_init(m);
 	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
 	if (status == 0)
-		puts(m->name);
+		output_line("%s", m->name);
 	return status;
 }

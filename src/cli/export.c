@@ -154,6 +154,6 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return client_start_failure(r, err);
 	if (r == 0)
-		puts(name);
+		output_line("%s", name);
 	return r;
 }

@@ -195,6 +195,6 @@ static int run(const struct command_spec *c, struct options *o)
 	int r = fix_owner(words->count ? words->items[0] : ".", &fixed, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	printf("%llu\n", (unsigned long long)fixed);
+	output_line("%llu", (unsigned long long)fixed);
 	return 0;
 }

@@ -208,6 +208,6 @@ static int run(const struct command_spec *c, struct options *o)
 		r = make(o, here, asked, unpacked, &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	puts(m->name);
+	output_line("%s", m->name);
 	return 0;
 }

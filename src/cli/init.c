@@ -104,7 +104,7 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_init(m);
 	int status = options_given(o, "now") ? make_boot(m) : 0;
 	if (status == 0)
-		printf("Machine \"%s\" is %s. Next: holm machine %s %s\n", m->name, options_given(o, "now") ? "running" : "made",
+		output_line("Machine \"%s\" is %s. Next: holm machine %s %s", m->name, options_given(o, "now") ? "running" : "made",
 			options_given(o, "now") ? "ssh" : "start", m->name);
 	return status;
 }

@@ -77,7 +77,7 @@ static int run(const struct command_spec *c, struct options *o)
 		return output_failure(r, err);
 	if (options_given(o, "quiet")) {
 		for (size_t i = 0; i < names.count; i++)
-			puts(names.items[i]);
+			output_line("%s", names.items[i]);
 		return 0;
 	}
 	machine_default_get(&default_name, NULL);

@@ -163,7 +163,7 @@ static int run_add(const struct command_spec *c, struct options *o)
 	if (r == 0)
 		r = add_live(name, &mount, &err);
 	if (r == 0)
-		puts(mount.inside);
+		output_line("%s", mount.inside);
 	machine_mount_done(&mount);
 	return r < 0 ? output_failure(r, err) : 0;
 }
@@ -186,6 +186,6 @@ static int run_rm(const struct command_spec *c, struct options *o)
 	AUTOFREE char *encoded = http_encode_query(inside), *target = xasprintf("/v1/shares?inside=%s", encoded);
 	r = client_call(name, "DELETE", target, NULL, clock_deadline(SHARE_MS), &live);
 	tell_running(name, r == -ENOENT ? 0 : r, live);
-	puts(inside);
+	output_line("%s", inside);
 	return 0;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/output.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/printable.h"
 #include "base/terminal.h"
 
 static int progress_shown;
@@ -22,13 +22,9 @@ enum { LINE_SIZE = 4096 };
 
 static void print_line(char *text)
 {
-	/* One line, and nothing that a terminal could take for a command: texts may quote what came from outside. */
-	for (char *p = text; *p; p++)
-		if (iscntrl((unsigned char)*p))
-			*p = ' ';
 	output_progress_clear();
 	fflush(stdout);
-	fprintf(stderr, "holm: %s\n", text);
+	fprintf(stderr, "holm: %s\n", printable(text));
 }
 
 void output_error(const char *format, ...)
@@ -59,8 +55,24 @@ int output_failure(int code, const struct error *err)
 
 void output_json(struct json_object *o)
 {
-	AUTOFREE char *text = json_to_string(o, 1);
-	puts(text);
+	AUTOFREE char *text = json_to_string(o, 1), *shown = printable_json(text);
+	puts(shown);
+}
+
+void output_line(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	AUTOFREE char *text = xvasprintf(format, arguments);
+	va_end(arguments);
+	puts(printable(text));
+}
+
+void output_quote(const char *text)
+{
+	AUTOFREE char *line = printable_copy(text, strlen(text), SIZE_MAX);
+	output_progress_clear();
+	fprintf(stderr, "  | %s\n", line);
 }
 
 int output_finish(int status)
@@ -101,6 +113,8 @@ static void print_cell(const char *text, size_t width, int last)
 void output_table_print(struct output_table *t)
 {
 	enum { COLUMNS_MAX = 16 };
+	for (size_t i = 0; i < t->cells.count; i++)
+		printable(t->cells.items[i]);
 	size_t columns = 0, widths[COLUMNS_MAX] = { 0 };
 	for (; t->headers[columns] && columns < COLUMNS_MAX; columns++)
 		widths[columns] = text_width(t->headers[columns]);
@@ -136,10 +150,7 @@ void output_progress(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, MIN(sizeof text, MAX(columns, 2)), format, arguments);
 	va_end(arguments);
-	for (char *p = text; *p; p++)
-		if (iscntrl((unsigned char)*p))
-			*p = ' ';
-	fprintf(stderr, "\r\033[K%s", text);
+	fprintf(stderr, "\r\033[K%s", printable(text));
 	fflush(stderr);
 	progress_shown = 1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a person sees: errors and notes on stderr, tables and JSON on stdout, the progress of a boot. */
+ * Output of the commands: errors and notes on stderr, tables and JSON on stdout, the progress of a
+ * boot. Each function makes its text printable (base/printable.h). */
 #pragma once
 
 #include <stdio.h>
@@ -13,7 +14,9 @@ void output_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void output_note(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Shows err (or strerror of code) and returns EXIT_HOLM, for `return output_failure(r, err)`. */
 int output_failure(int code, const struct error *err);
-void output_json(struct json_object *o); /* pretty, on stdout */
+void output_json(struct json_object *o); /* pretty, on stdout; what is not printable as \uXXXX */
+void output_line(const char *format, ...) PRINTF_LIKE(1, 2); /* one line on stdout */
+void output_quote(const char *text); /* one line on stderr of what another program said, marked as such */
 /* Last thing in main(): flushes stdout; a failure to write makes a good status EXIT_HOLM. */
 int output_finish(int status);
 

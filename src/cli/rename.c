@@ -31,6 +31,6 @@ static int run(const struct command_spec *c, struct options *o)
 		r = machine_rename(name, new_name, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	puts(new_name);
+	output_line("%s", new_name);
 	return 0;
 }

@@ -64,7 +64,7 @@ static int run(const struct command_spec *c, struct options *o)
 		if (r < 0)
 			status = output_failure(r, err);
 		else
-			puts(names->items[i]);
+			output_line("%s", names->items[i]);
 	}
 	return status;
 }

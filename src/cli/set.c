@@ -109,6 +109,6 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return client_start_failure(r, err);
 	tell_running(name, pairs);
-	puts(name);
+	output_line("%s", name);
 	return 0;
 }

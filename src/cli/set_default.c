@@ -26,6 +26,6 @@ static int run(const struct command_spec *c, struct options *o)
 	int r = machine_default_set(name, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	puts(name);
+	output_line("%s", name);
 	return 0;
 }

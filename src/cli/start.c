@@ -34,8 +34,8 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return client_start_failure(r, err);
 	if (started)
-		printf("Machine \"%s\" is ready after %.1f s.\n", name, (double)(clock_now_ms() - begin) / 1000);
+		output_line("Machine \"%s\" is ready after %.1f s.", name, (double)(clock_now_ms() - begin) / 1000);
 	else
-		printf("Machine \"%s\" is running already.\n", name);
+		output_line("Machine \"%s\" is running already.", name);
 	return 0;
 }

@@ -162,13 +162,8 @@ static void show_log(struct json_object *line)
 	AUTO_STRV struct strv log = { 0 };
 	if (json_get_strv(line, "log", &log, NULL) < 0)
 		return;
-	output_progress_clear();
-	for (size_t i = 0; i < log.count; i++) {
-		for (char *p = log.items[i]; *p; p++)
-			if ((unsigned char)*p < ' ' && *p != '\t')
-				*p = ' ';
-		fprintf(stderr, "  | %s\n", log.items[i]);
-	}
+	for (size_t i = 0; i < log.count; i++)
+		output_quote(log.items[i]);
 }
 
 /* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed: -ESTALE (no text) when it is on its way down. */

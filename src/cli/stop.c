@@ -38,7 +38,7 @@ static int stop_one(const char *name, uint64_t seconds)
 	output_progress_clear();
 	if (r < 0)
 		return output_failure(r, err);
-	puts(name);
+	output_line("%s", name);
 	fflush(stdout);
 	return 0;
 }

@@ -173,14 +173,16 @@ static void print_text(struct json_object *o)
 	json_get_u64(o, "machines", &machines, NULL);
 	json_get_u64(o, "running", &running, NULL);
 	AUTOFREE char *size = format_size(memory);
-	printf("version:    %s\n", text_of(o, "version"));
-	printf("host:       Linux %s, %s, %llu processors, %s of memory\n", text_of(host, "kernel"), text_of(host, "arch"), (unsigned long long)cpus, size);
-	printf("isolation:  %s\n", text_of(o, "isolation"));
-	printf("machines:   %llu, %llu running, default %s\n", (unsigned long long)machines, (unsigned long long)running, text_of(o, "default_machine"));
-	printf("data:       %s\nconfig:     %s\nruntime:    %s\n", text_of(places, "data"), text_of(places, "config"), text_of(places, "runtime"));
+	output_line("version:    %s", text_of(o, "version"));
+	output_line("host:       Linux %s, %s, %llu processors, %s of memory", text_of(host, "kernel"), text_of(host, "arch"), (unsigned long long)cpus, size);
+	output_line("isolation:  %s", text_of(o, "isolation"));
+	output_line("machines:   %llu, %llu running, default %s", (unsigned long long)machines, (unsigned long long)running, text_of(o, "default_machine"));
+	output_line("data:       %s", text_of(places, "data"));
+	output_line("config:     %s", text_of(places, "config"));
+	output_line("runtime:    %s", text_of(places, "runtime"));
 	if (!streq(text_of(o, "warning"), "-"))
-		printf("note:       %s\n", text_of(o, "warning"));
-	putchar('\n');
+		output_line("note:       %s", text_of(o, "warning"));
+	output_line("%s", "");
 	print_probes(probes);
 }
 

@@ -31,7 +31,7 @@ static int run(const struct command_spec *c, struct options *o)
 		json_add_string(version, "arch", host.machine);
 		output_json(version);
 	} else {
-		puts("holm " HOLM_VERSION);
+		output_line("holm " HOLM_VERSION);
 	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/printable.h"
 
 struct progress *command_progress(const struct options *o)
 {
@@ -33,9 +34,21 @@ int command_platform(const struct options *o, struct oci_platform *ret, int *ret
 	return text ? oci_platform_parse(text, ret, err) : 0;
 }
 
-int command_print(const char *text, struct error **err)
+static int print(const char *text, struct error **err)
 {
 	AUTOFREE char *line = xasprintf("%s\n", text);
 	int r = fd_write_full(STDOUT_FILENO, line, strlen(line));
 	return r < 0 ? error_set_errno(err, r, "cannot write to standard output") : 0;
+}
+
+int command_print(const char *text, struct error **err)
+{
+	AUTOFREE char *shown = printable_copy(text, strlen(text), SIZE_MAX);
+	return print(shown, err);
+}
+
+int command_print_json(struct json_object *o, int pretty, struct error **err)
+{
+	AUTOFREE char *text = json_to_string(o, pretty), *shown = printable_json(text);
+	return print(shown, err);
 }

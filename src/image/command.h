@@ -2,6 +2,7 @@
  * What the commands of holm-image share. Each command is one function: 0, or -errno with a text; main() prints it. */
 #pragma once
 
+#include "base/json.h"
 #include "base/options.h"
 #include "image/library.h"
 #include "image/progress.h"
@@ -23,5 +24,6 @@ extern mode_t command_umask;
 struct progress *command_progress(const struct options *o);
 int command_insecure(const struct options *o, int *ret, struct error **err);
 int command_platform(const struct options *o, struct oci_platform *ret, int *ret_given, struct error **err);
-/* Writes a line to stdout; a closed or full stdout is an error. */
+/* Write a line, or a document, to stdout, made printable; a closed or full stdout is an error. */
 int command_print(const char *text, struct error **err);
+int command_print_json(struct json_object *o, int pretty, struct error **err);

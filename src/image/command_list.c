@@ -14,7 +14,7 @@
 #include "image/tree_cache.h"
 #include "oci/digest.h"
 
-enum { COLUMNS = 5, OUTPUT_MAX = 64 << 20 };
+enum { COLUMNS = 5, ROW_MAX = 1 << 20 };
 
 struct row {
 	char *cells[COLUMNS];
@@ -40,25 +40,27 @@ static struct row make_row(const struct library_entry *e, const struct image *i)
 	return r;
 }
 
+static int print_row(const char *const *cells, const int *widths, struct error **err)
+{
+	AUTO_BUFFER struct buffer line;
+	buffer_init(&line, ROW_MAX);
+	for (int c = 0; c < COLUMNS; c++)
+		buffer_appendf(&line, c + 1 < COLUMNS ? "%-*s  " : "%.*s", c + 1 < COLUMNS ? widths[c] : 64, cells[c]);
+	return command_print(buffer_string(&line), err);
+}
+
 static int print_table(struct row *rows, size_t count, struct error **err)
 {
-	AUTO_BUFFER struct buffer out;
 	int widths[COLUMNS];
-	buffer_init(&out, OUTPUT_MAX);
 	for (int c = 0; c < COLUMNS; c++) {
 		widths[c] = (int)strlen(titles[c]);
 		for (size_t k = 0; k < count; k++)
 			widths[c] = MAX(widths[c], (int)strlen(rows[k].cells[c]));
 	}
-	for (size_t k = 0; k <= count; k++) {
-		if (k > 0)
-			buffer_append_string(&out, "\n");
-		for (int c = 0; c < COLUMNS; c++) {
-			const char *text = k == 0 ? titles[c] : rows[k - 1].cells[c];
-			buffer_appendf(&out, c + 1 < COLUMNS ? "%-*s  " : "%.*s", c + 1 < COLUMNS ? widths[c] : 64, text);
-		}
-	}
-	return command_print(buffer_string(&out), err);
+	int r = print_row(titles, widths, err);
+	for (size_t k = 0; k < count && r == 0; k++)
+		r = print_row((const char *const *)rows[k].cells, widths, err);
+	return r;
 }
 
 static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
@@ -89,8 +91,7 @@ static int print_entries(struct library *l, const struct library_index *index, i
 		else
 			rows[k] = make_row(e, i);
 	}
-	AUTOFREE char *text = json ? json_to_string(array, 1) : NULL;
-	int r = json ? command_print(text, err) : print_table(rows, index->count, err);
+	int r = json ? command_print_json(array, 1, err) : print_table(rows, index->count, err);
 	for (size_t k = 0; k < index->count; k++)
 		for (int c = 0; c < COLUMNS; c++)
 			free(rows[k].cells[c]);
@@ -173,6 +174,5 @@ int command_inspect(struct options *o, struct error **err)
 		r = inspect_one(l, words->items[k], given ? &platform : NULL, array, err);
 	if (r < 0)
 		return r;
-	AUTOFREE char *text = json_to_string(array, 1);
-	return command_print(text, err);
+	return command_print_json(array, 1, err);
 }

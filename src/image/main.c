@@ -48,15 +48,23 @@ static void print_commands(FILE *out)
 	fprintf(out, "\n\"holm image COMMAND --help\" tells more.\n");
 }
 
+/* Says on stderr what went wrong, and which command's help has more. Returns EXIT_HOLM. */
+static int fail(int code, const struct error *err, const char *command)
+{
+	const char *text = error_text(err, code);
+	if (command)
+		fprintf(stderr, "holm: %s; see \"holm image %s --help\"\n", text, command);
+	else
+		fprintf(stderr, "holm: %s\n", text);
+	return EXIT_HOLM;
+}
+
 static int run(const struct command_spec *c, int argc, char **argv, struct error **err)
 {
 	struct options *o = NULL;
 	int r = options_parse(c, argc, argv, &o, err);
-	if (r < 0) {
-		if (err && *err)
-			fprintf(stderr, "holm: %s; see \"holm image %s --help\"\n", (*err)->text, c->name);
-		return EXIT_HOLM;
-	}
+	if (r < 0)
+		return *err ? fail(r, *err, c->name) : EXIT_HOLM;
 	if (options_help(o)) {
 		options_print_help(stdout, "holm image", c);
 		options_free(o);
@@ -67,9 +75,7 @@ static int run(const struct command_spec *c, int argc, char **argv, struct error
 		if (streq(handlers[i].name, c->name))
 			r = handlers[i].run(o, err);
 	options_free(o);
-	if (r < 0)
-		fprintf(stderr, "holm: %s\n", error_text(err ? *err : NULL, r));
-	return r < 0 ? EXIT_HOLM : 0;
+	return r < 0 ? fail(r, *err, NULL) : 0;
 }
 
 mode_t command_umask;
@@ -87,8 +93,8 @@ int main(int argc, char **argv)
 	if (!c)
 		c = find_in(image_inner_commands, argv[1]);
 	if (!c) {
-		fprintf(stderr, "holm: no command \"image %.40s\"; see \"holm image --help\"\n", argv[1]);
-		return EXIT_HOLM;
+		int r = error_set(&err, EINVAL, "no command \"image %.40s\"; see \"holm image --help\"", argv[1]);
+		return fail(r, err, NULL);
 	}
 	if (interrupt_setup() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		fprintf(stderr, "holm: cannot start\n");

@@ -233,8 +233,7 @@ int command_unpack(struct options *o, struct error **err)
 		r = unpack(l, options_words(o)->items[0], &wish, p, &answer, err);
 	if (r == 0) {
 		progress_free(TAKE_PTR(p));
-		AUTOFREE char *text = json_to_string(answer, 0);
-		r = command_print(text, err);
+		r = command_print_json(answer, 0, err);
 	}
 	library_free_and_sweep(l, 0);
 	return r;

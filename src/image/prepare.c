@@ -123,8 +123,7 @@ static int prepare(struct library *l, const struct wish *w, struct options *o, s
 	if (r < 0)
 		return r;
 	progress_free(TAKE_PTR(p));
-	AUTOFREE char *text = json_to_string(answer, 0);
-	return command_print(text, err);
+	return command_print_json(answer, 0, err);
 }
 
 int command_prepare(struct options *o, struct error **err)

@@ -140,6 +140,66 @@ teardown_file()
 	done
 }
 
+# made CONFIG [DESCRIPTOR [FILE]]: an image with these members, in $WORLD/made.
+made()
+{
+	rm -rf "$WORLD/made"
+	"$BATS_TEST_DIRNAME/../lib/make-layout" "$WORLD/made" "$@"
+}
+
+@test "an image whose fields would steer the terminal is refused, in one printable line" {
+	requires python3
+	local members
+	for members in '"os": "linux\u001b]52;c;aGk=\u0007"' '"architecture": "amd64\u009b2J"' '"variant": "\u202ev8"' \
+		'"created": "2024-01-01T00:00:00Z\u001b[2J"' '"created": "yesterday"' '"rootfs": {"diff_ids": ["\u009b2J\u200b"]}'; do
+		made "{$members}"
+		fails 125 holm image load "$WORLD/made"
+		contains "$stderr" 'image "'
+		printable "$stderr"
+		equal 1 "$(grep -c '^holm: ' <<<"$stderr")"
+	done
+	equal '' "$(holm image ls -q | grep made)"
+}
+
+@test "a platform of other words in an index is none" {
+	requires python3
+	made '{}' '{"platform": {"os": "linux", "architecture": "\u001b]0;title\u0007\u009b2J"}}'
+	holm image load "$WORLD/made"
+	printable "$(holm image ls)"
+	equal linux/amd64 "$(holm image ls --format json | jq -r '.[] | select(.name | endswith("made:1")).platform')"
+	holm image rm made:1
+}
+
+@test "a layer's names are printable in errors" {
+	requires python3
+	made '{}' '{}' $'x\302\2332J\342\200\256\2332J\033[2J'
+	holm image load "$WORLD/made"
+	fails 125 holm image prepare made:1
+	contains "$stderr" 2J
+	printable "$stderr"
+	holm image rm made:1
+}
+
+@test "JSON is printable too, and loses nothing" {
+	requires python3
+	made '{"config": {"Labels": {"l": "\u001b]52;\u0007\u007f\u009b2J\u202e\u200b\udb40\udc01 bl\u00e5"}}}'
+	holm image load "$WORLD/made"
+	printable "$(holm image inspect made:1)"
+	contains "$(holm image inspect made:1)" '\u009b2J\u202e'
+	equal '"\u001b]52;\u0007\u007f\u009b2J\u202e\u200b\udb40\udc01 bl\u00e5"' "$(holm image inspect made:1 | jq -ca '.[0].config.config.Labels.l')"
+	holm image rm made:1
+}
+
+@test "a name, a word or a path that is typed comes back printable" {
+	requires python3
+	local text=$'\302\2332J\342\200\256\233\033[2J'
+	for words in "image inspect" "image nothing" "image pull" "image load" "image ls --format" "machine inspect" "machine start" nothing "machine nothing" "machine ls --x"; do
+		# shellcheck disable=SC2086
+		fails 125 holm $words "$text"
+		printable "$stderr"
+	done
+}
+
 @test "debootstrap of a suite that does not exist is one line" {
 	requires mmdebstrap archive
 	HOLM_TEST_TIMEOUT=120 fails 125 holm image debootstrap nosuchsuite -t x:1

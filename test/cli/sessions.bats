@@ -173,6 +173,19 @@ request()
 	until_true 3 is_state box stopped
 }
 
+@test "what a keeper says of a machine is printable" {
+	requires python3
+	holm machine stop box
+	local said=$'\302\2332J\342\200\256\342\200\213\033]0;x\007'
+	FAKE_BOOT_WARNING="$said" FAKE_BOOT_ERROR="no $said" run --separate-stderr holm machine run true
+	equal 125 "$status"
+	printable "$stderr"
+	contains "$stderr" "holm:  2J?? ]0;x"
+	contains "$stderr" "did not start: no  2J??"
+	contains "$stderr" "  | last line  2J"
+	until_true 3 is_state box stopped
+}
+
 @test "a keeper that is killed: the next command says so or boots again" {
 	holm machine run true
 	kill -KILL "$(holm machine inspect | jq -r '.[0].keeper.pid')"
