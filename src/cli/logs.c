@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine logs`: the machine's log files, which the keeper writes. -f follows by inotify, through rotation (the file is replaced
- * by a new one of the same name); the last line of a boot stays readable when the machine is stopped. */
+ * by a new one of the same name); the last line of a boot stays readable when the machine is stopped.
+ *
+ * The machine decides what is in them. A terminal gets text and colours alone, a file or a pipe
+ * every byte. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -23,6 +27,7 @@ static int run(const struct command_spec *c, struct options *o);
 static const struct option_spec options[] = {
 	{ "follow", 'f', OPTION_FLAG, NULL, "go on showing what is added" },
 	{ "tail", 'n', OPTION_STRING, "LINES", "only the last lines", .default_text = "all" },
+	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, also to a terminal" },
 	{ "boot", 0, OPTION_FLAG, NULL, "what holm, the kernel and the agent said, instead of the init's console" },
 	{ 0 },
 };
@@ -63,14 +68,37 @@ static int seek_tail(int fd, uint64_t lines)
 	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
-static int copy_rest(int fd)
+struct log {
+	int fd;
+	int raw;
+	struct printable_stream stream; /* unless raw */
+};
+
+static int write_block(struct log *l, const char *block, size_t size)
+{
+	char shown[BLOCK + PRINTABLE_HELD];
+	if (l->raw)
+		return fd_write_full(STDOUT_FILENO, block, size);
+	return fd_write_full(STDOUT_FILENO, shown, printable_stream(&l->stream, block, size, shown));
+}
+
+static int copy_rest(struct log *l)
 {
 	char block[BLOCK];
 	ssize_t n;
-	while ((n = read(fd, block, sizeof block)) > 0)
-		if (fd_write_full(STDOUT_FILENO, block, (size_t)n) < 0)
-			return -errno;
+	while ((n = read(l->fd, block, sizeof block)) > 0) {
+		int r = write_block(l, block, (size_t)n);
+		if (r < 0)
+			return r;
+	}
 	return n < 0 ? -errno : 0;
+}
+
+/* Ends a colour or half a sequence that the file leaves open. */
+static int end_file(struct log *l)
+{
+	const char *end = printable_stream_end(&l->stream);
+	return fd_write_full(STDOUT_FILENO, end, strlen(end));
 }
 
 static int same_file(int fd, const char *path)
@@ -80,7 +108,7 @@ static int same_file(int fd, const char *path)
 }
 
 /* Shows what is added until nobody reads any more, or the machine is removed. */
-static int follow(int *fd, const char *directory, const char *path)
+static int follow(struct log *l, const char *directory, const char *path)
 {
 	AUTO_FD int watch = inotify_init1(IN_CLOEXEC);
 	char events[BLOCK] __attribute__((aligned(8)));
@@ -88,12 +116,13 @@ static int follow(int *fd, const char *directory, const char *path)
 		return -errno;
 	for (;;) {
 		struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = STDOUT_FILENO, .events = 0 } };
-		int r = copy_rest(*fd);
-		if (r == 0 && !same_file(*fd, path)) {
+		int r = copy_rest(l);
+		if (r == 0 && !same_file(l->fd, path)) {
 			int next = open(path, O_RDONLY | O_CLOEXEC);
 			if (next >= 0) {
-				fd_close(*fd);
-				*fd = next;
+				fd_close(l->fd);
+				l->fd = next;
+				end_file(l);
 				continue;
 			}
 			if (access(directory, F_OK) < 0)
@@ -110,6 +139,16 @@ static int follow(int *fd, const char *directory, const char *path)
 	}
 }
 
+static int show_log(struct log *l, struct options *o, uint64_t tail, const char *directory, const char *path)
+{
+	int r = tail != UINT64_MAX ? seek_tail(l->fd, tail) : 0;
+	if (r == 0)
+		r = copy_rest(l);
+	if (r == 0 && options_given(o, "follow"))
+		r = follow(l, directory, path);
+	return r == 0 ? end_file(l) : r;
+}
+
 static int show(const char *name, struct options *o, struct error **err)
 {
 	AUTOFREE char *directory = machine_dir(name), *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
@@ -117,18 +156,16 @@ static int show(const char *name, struct options *o, struct error **err)
 	uint64_t lines = UINT64_MAX;
 	if (tail && !streq(tail, "all") && parse_u64(tail, &lines) < 0)
 		return error_set(err, EINVAL, "--tail %.40s: give a number of lines", tail);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && options_given(o, "follow"))
-		fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == ENOENT)
+	struct log l = { .raw = options_given(o, "raw") || !isatty(STDOUT_FILENO) };
+	l.fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (l.fd < 0 && errno == ENOENT && options_given(o, "follow"))
+		l.fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (l.fd < 0 && errno == ENOENT)
 		return 0; /* it has not been booted yet */
-	if (fd < 0)
+	if (l.fd < 0)
 		return error_set_errno(err, errno, "%s", path);
-	int r = tail && !streq(tail, "all") ? seek_tail(fd, lines) : 0;
-	if (r == 0)
-		r = copy_rest(fd);
-	if (r == 0 && options_given(o, "follow"))
-		r = follow(&fd, directory, path);
+	int r = show_log(&l, o, lines, directory, path);
+	fd_close(l.fd);
 	return r < 0 && r != -EPIPE ? error_set_errno(err, r, "%s", path) : 0;
 }
 

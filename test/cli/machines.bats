@@ -245,6 +245,45 @@ chooses()
 	holm machine rm m
 }
 
+@test "logs: a terminal gets text and colours alone, a file and --raw all" {
+	requires script python3
+	holm machine create m --no-boot >/dev/null
+	local file shown=$'\033[1;31mred\033[0m bl\303\245 ab?2J?c'
+	for file in console.log boot.log; do
+		printf '\033[1;31mred\033[0m bl\303\245 a\033]52;c;aGVsbG8=\007b\302\2332J\342\200\256c\033]0;title\033\\\033[2J\n\033]0;never ended\nlast\n' >"$XDG_DATA_HOME/holm/machines/m/$file"
+	done
+	for file in '' --boot; do
+		equal "$shown"$'\n\nlast' "$(on_terminal "holm machine logs $file m")"
+		equal "$(cat "$XDG_DATA_HOME/holm/machines/m/console.log")" "$(holm machine logs $file m)"
+		equal "$(cat "$XDG_DATA_HOME/holm/machines/m/console.log")" "$(on_terminal "holm machine logs --raw $file m")"
+		equal last "$(on_terminal "holm machine logs -n 1 $file m")"
+	done
+	holm machine rm m
+}
+
+@test "logs -f: what is added is clean on a terminal, however it is cut" {
+	requires script python3
+	holm machine create m --no-boot >/dev/null
+	local log="$XDG_DATA_HOME/holm/machines/m/console.log"
+	printf 'one\033]52;c' >"$log"
+	background script -qefc "stty -onlcr; exec holm machine logs -f m" /dev/null >"$WORLD/seen" </dev/null
+	until_true 10 grep -q one "$WORLD/seen"
+	printf ';aGk=\007two\303' >>"$log"
+	until_true 10 grep -q two "$WORLD/seen"
+	printf '\245\033[3' >>"$log"
+	until_true 10 grep -q $'two\303\245' "$WORLD/seen"
+	printf '2mgreen\n' >>"$log"
+	until_true 10 grep -q green "$WORLD/seen"
+	# The next boot's log: half a sequence of the last one is none of it.
+	printf '\033]0;half' >>"$log"
+	printf 'next\n' >"$log.new"
+	mv "$log.new" "$log"
+	until_true 10 grep -q next "$WORLD/seen"
+	equal $'onetwo\303\245\033[32mgreen\n\033[mnext' "$(cat "$WORLD/seen")"
+	holm machine rm m
+	wait "$pid"
+}
+
 @test "two creations of one name: one wins, one names it" {
 	holm machine create a --no-boot -n same >"$WORLD/one" 2>&1 &
 	local first=$!
