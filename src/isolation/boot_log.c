@@ -102,6 +102,13 @@ char *boot_log_reason(struct boot_log *log)
 	return printable_copy(best, size, size);
 }
 
+char *boot_log_last_words(struct boot_log *log)
+{
+	boot_log_drain(log);
+	char *reason = boot_log_reason(log);
+	return reason ? reason : xstrdup("it said nothing");
+}
+
 void boot_log_done(struct boot_log *log)
 {
 	for (size_t i = 0; i < BOOT_LOG_SOURCES; i++) {

@@ -31,4 +31,5 @@ int boot_log_open(struct boot_log *log, const char *machine, struct error **err)
 int boot_log_add(struct boot_log *log, struct loop *l, int fd);
 void boot_log_drain(struct boot_log *log);    /* reads what is still there */
 char *boot_log_reason(struct boot_log *log); /* the line that says why, owned, printable; or NULL */
+char *boot_log_last_words(struct boot_log *log); /* drains it; the same, "it said nothing" when there is none */
 void boot_log_done(struct boot_log *log);

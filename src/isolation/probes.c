@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "isolation/find.h"
 #include "isolation/isolation.h"
-#include "isolation/vm/find.h"
 
 void probe_add(struct json_object *probes, const char *group, const char *name, int ok, const char *detail, const char *fix)
 {
@@ -22,7 +22,7 @@ void probe_add(struct json_object *probes, const char *group, const char *name, 
 
 void probe_add_program(struct json_object *probes, const char *group, const char *name, const char *package, const char *without)
 {
-	AUTOFREE char *path = vm_find_program(name);
+	AUTOFREE char *path = isolation_find_program(name);
 	AUTOFREE char *missing = xasprintf("not installed: %s", without);
 	AUTOFREE char *fix = xasprintf("sudo apt-get install %s", package);
 	probe_add(probes, group, name, path != NULL, path ? path : missing, fix);

@@ -4,9 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "isolation/find.h"
 #include "isolation/isolation.h"
 #include "isolation/native/probe.h"
-#include "isolation/vm/find.h"
 #include "isolation/vm/probe.h"
 
 static const struct isolation_disk_ops *const disk_tables[] = {
@@ -16,7 +16,7 @@ static const struct isolation_disk_ops *const disk_tables[] = {
 
 static int check_vm(char **ret_warning, struct error **err)
 {
-	AUTOFREE char *qemu = vm_find_program("qemu-system-x86_64");
+	AUTOFREE char *qemu = isolation_find_program("qemu-system-x86_64");
 	if (!qemu)
 		return error_set(err, ENOENT, "qemu-system-x86_64 is missing; install the package qemu-system-x86");
 	struct probe_result p;

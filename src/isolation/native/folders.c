@@ -131,7 +131,7 @@ static void drop(struct native_share **at)
 
 int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err)
 {
-	int result = r->stage == NATIVE_CONNECTED && !r->ending ? native_share_announce(r, s, err) : error_set(err, EOPNOTSUPP, "the machine is not running yet");
+	int result = r->stage == NATIVE_CONNECTED && !r->end.begun ? native_share_announce(r, s, err) : error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	if (result < 0) {
 		if (*find(r, s->tag))
 			drop(find(r, s->tag));

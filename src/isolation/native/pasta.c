@@ -26,10 +26,10 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "isolation/find.h"
 #include "isolation/native/run.h"
 #include "isolation/native/tun.h"
-#include "isolation/vm/find.h"
-#include "isolation/vm/network.h"
+#include "isolation/network.h"
 
 enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
 
@@ -49,12 +49,8 @@ static const char *namespaces_place(void)
 void pasta_arguments(struct strv *argv, const char *place, int host_access)
 {
 	strv_add(argv, "pasta");
-	strv_split(argv, "--foreground --stderr --quiet --config-net --netns-only --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
-	strv_split(argv, "--tcp-ports none --udp-ports none --tcp-ns none --udp-ns none --mtu 65520 --ns-ifname eth0", " ");
-	strv_split(argv, "--address " VM_NETWORK_ADDRESS " --netmask 24 --gateway " VM_NETWORK_GATEWAY " --dns-forward " VM_NETWORK_DNS, " ");
-	if (!host_access)
-		strv_add(argv, "--no-map-gw");
-	strv_add(argv, "--no-netns-quit");
+	network_arguments(argv, host_access);
+	strv_split(argv, "--config-net --netns-only --tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit", " ");
 	strv_addf(argv, "--netns=%s" NETNS "/net", place);
 }
 
@@ -150,18 +146,18 @@ static void say_no_tun(struct isolation_run *r, int code)
 void native_network_find(struct isolation_run *r)
 {
 	AUTOFREE char *routes = NULL, *resolv_conf = NULL;
-	AUTOFREE char *program = vm_find_program("pasta");
+	AUTOFREE char *program = isolation_find_program("pasta");
 	int tun = native_tun_check(r->ids.single);
 	if (!program)
 		say_no_network(r, "pasta is missing; install the package passt");
-	else if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) < 0 || !vm_network_has_default_route(routes))
+	else if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) < 0 || !network_has_default_route(routes))
 		say_no_network(r, "the host has no default route");
 	else if (tun < 0)
 		say_no_tun(r, tun);
 	else
 		r->pasta = TAKE_PTR(program);
 	if (path_read_file("/etc/resolv.conf", TEXT_MAX, &resolv_conf, NULL) >= 0)
-		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
+		r->forwarded_dns = network_first_nameserver(resolv_conf);
 }
 
 void native_network_stop(struct isolation_run *r)

@@ -23,9 +23,9 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "base/strv.h"
+#include "isolation/find.h"
 #include "isolation/native/probe_inside.h"
 #include "isolation/native/tree.h"
-#include "isolation/vm/find.h"
 
 enum { SETTING_MAX = 128, CACHE_MAX = 2048 };
 
@@ -173,7 +173,7 @@ void native_explain(const struct native_facts *facts, enum native_fact f, char *
 
 char *native_find_program(const char *name, const char *package, struct error **err)
 {
-	char *path = vm_find_program(name);
+	char *path = isolation_find_program(name);
 	if (!path)
 		error_set(err, ENOENT, "%s is missing; install the package %s", name, package);
 	return path;

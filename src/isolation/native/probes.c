@@ -14,11 +14,11 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "isolation/find.h"
 #include "isolation/native/cgroup_path.h"
 #include "isolation/native/probe.h"
 #include "isolation/native/tun.h"
 #include "isolation/probes.h"
-#include "isolation/vm/find.h"
 
 enum { MOUNTS_MAX = 1 << 20, CGROUP_TEXT_MAX = 4096 };
 
@@ -49,7 +49,7 @@ static void probe_ids(struct json_object *probes, struct idmap *map, int *ret)
 /* They work with the setuid bit or with a file capability. */
 static void probe_helper(struct json_object *probes, const char *name)
 {
-	AUTOFREE char *path = vm_find_program(name);
+	AUTOFREE char *path = isolation_find_program(name);
 	struct stat st;
 	if (!path || stat(path, &st) < 0)
 		return probe_add_program(probes, "native", name, "uidmap", "no subordinate ids for ordinary users");

@@ -20,33 +20,19 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "isolation/native/cgroup_tree.h"
-#include "isolation/vm/network.h"
-
-static void on_ended(struct source *s, void *data)
-{
-	struct isolation_run *r = data;
-	source_free(TAKE_PTR(r->end_source));
-	r->ended = 1;
-	r->events.ended(r->end_code, r->end_why, r->data);
-}
+#include "isolation/network.h"
 
 void native_finish_if_alone(struct isolation_run *r)
 {
-	if (!r->ending || r->children || r->end_source || r->ended || !native_cgroup_remove(r))
-		return;
-	loop_add_deferred(r->loop, on_ended, r, &r->end_source);
+	if (r->end.begun && !r->children && !r->end.source && !r->end.told && native_cgroup_remove(r))
+		run_end_tell(&r->end);
 }
 
 /* From here on everything only ends. Takes why. */
 static void end(struct isolation_run *r, int code, char *why)
 {
-	if (r->ending) {
-		free(why);
+	if (!run_end_begin(&r->end, code, why))
 		return;
-	}
-	r->ending = 1;
-	r->end_code = code;
-	r->end_why = why;
 	source_free(TAKE_PTR(r->start_timer));
 	native_children_kill(r);
 	native_finish_if_alone(r);
@@ -63,15 +49,14 @@ void native_fail(struct isolation_run *r, int code, const char *format, ...)
 /* Process 1 of the namespaces is gone, and with it everything inside. */
 static void agent_gone(struct isolation_run *r, int wait_status)
 {
-	boot_log_drain(&r->log);
-	AUTOFREE char *reason = boot_log_reason(&r->log);
+	AUTOFREE char *reason = boot_log_last_words(&r->log);
 	r->agent = 0;
 	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
 		end(r, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
 		native_fail(r, -EIO, "the agent was killed by signal %d; see \"holm machine logs --boot %s\"", WTERMSIG(wait_status), r->machine->name);
 	else
-		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason ? reason : "it said nothing", r->machine->name);
+		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
 }
 
 static void first_gone(struct isolation_run *r, int wait_status)
@@ -79,9 +64,8 @@ static void first_gone(struct isolation_run *r, int wait_status)
 	r->first = 0;
 	if (r->stage == NATIVE_CONNECTED || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
 		return;
-	boot_log_drain(&r->log);
-	AUTOFREE char *reason = boot_log_reason(&r->log);
-	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason ? reason : "it said nothing", r->machine->name);
+	AUTOFREE char *reason = boot_log_last_words(&r->log);
+	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
 }
 
 void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status)
@@ -91,7 +75,7 @@ void native_child_gone(struct isolation_run *r, struct native_child *c, int wait
 		agent_gone(r, wait_status);
 	else if (c->kind == CHILD_FIRST)
 		first_gone(r, wait_status);
-	else if (r->ending)
+	else if (r->end.begun)
 		log_debug("it ends with the machine");
 	else if (c->kind == CHILD_SCOPE)
 		native_cgroup_scope_gone(r, spawn_exit_status(wait_status));
@@ -111,6 +95,7 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	r->machine = m;
 	r->events = *events;
 	r->data = data;
+	r->end = (struct run_end){ .loop = l, .events = &r->events, .data = data };
 	r->hash = xstrdup(path_base(runtime_dir));
 	r->folder = machine_file(m->name, "native");
 	r->state = path_join(r->folder, NATIVE_CGROUP_STATE);
@@ -130,7 +115,6 @@ static void native_free(struct isolation_run *r)
 	native_cgroup_done(r);
 	boot_log_done(&r->log);
 	source_free(r->start_timer);
-	source_free(r->end_source);
 	fd_close(r->words);
 	fd_close(r->agent_pidfd);
 	fd_close(r->user_namespace);
@@ -141,7 +125,7 @@ static void native_free(struct isolation_run *r)
 	free(r->crun);
 	free(r->pasta);
 	free(r->forwarded_dns);
-	free(r->end_why);
+	run_end_done(&r->end);
 	free(r);
 }
 
@@ -153,7 +137,7 @@ static int native_start(struct loop *l, const struct machine *m, const char *run
 	for (size_t i = 0; result >= 0 && i < share_count; i++)
 		result = native_share_announce(r, &shares[i], err);
 	if (result < 0) {
-		r->ending = r->ended = 1;
+		run_end_silence(&r->end);
 		native_children_kill(r);
 		native_children_reap(r);
 		native_free(r);
@@ -171,7 +155,7 @@ static void native_kill(struct isolation_run *r)
 
 static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
 {
-	if (r->ending || r->stage != NATIVE_CONNECTED)
+	if (r->end.begun || r->stage != NATIVE_CONNECTED)
 		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	cpus = cpus ? cpus : machine_cpus(r->machine);
 	/* What may be refused comes first, so that it is all or nothing; the same as before needs no limit that the host does not have. */
@@ -189,7 +173,7 @@ static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t me
 
 static void native_resolv(struct isolation_run *r, struct json_object *resolv)
 {
-	vm_network_resolv(resolv, r->forwarded_dns);
+	network_resolv(resolv, r->forwarded_dns);
 }
 
 /* With a single id there is nobody inside but root, and that is the user. */
@@ -213,7 +197,7 @@ static void native_describe(struct isolation_run *r, struct json_object *boot)
 	json_add_string(root, "machine", r->folder);
 	json_add(boot, "root", root);
 	json_add_string(network, "kind", "outside");
-	json_add_string(network, "host", r->machine->host_access && r->pasta ? VM_NETWORK_GATEWAY : NULL);
+	json_add_string(network, "host", r->machine->host_access && r->pasta ? NETWORK_GATEWAY : NULL);
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
 		native_resolv(r, resolv);
@@ -224,16 +208,6 @@ static void native_describe(struct isolation_run *r, struct json_object *boot)
 		describe_single_user(user);
 }
 
-static void add_process(struct json_object *processes, const char *what, pid_t pid)
-{
-	if (!pid)
-		return;
-	struct json_object *process = json_object_new_object();
-	json_add_string(process, "what", what);
-	json_add_i64(process, "pid", pid);
-	json_object_array_add(processes, process);
-}
-
 static void native_statistics(struct isolation_run *r, struct json_object *into)
 {
 	struct json_object *processes = json_object_new_array();
@@ -241,8 +215,8 @@ static void native_statistics(struct isolation_run *r, struct json_object *into)
 	json_add_string(into, "transport", "descriptors");
 	json_add_string(into, "cgroup", native_cgroup_path(r));
 	for (struct native_child *c = r->children; c; c = c->next)
-		add_process(processes, native_child_name(c->kind), c->pid);
-	add_process(processes, "init", r->init);
+		run_describe_process(processes, native_child_name(c->kind), c->pid);
+	run_describe_process(processes, "init", r->init);
 	json_add(into, "processes", processes);
 }
 

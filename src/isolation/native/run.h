@@ -20,6 +20,7 @@
 #include "idmap/idmap.h"
 #include "isolation/boot_log.h"
 #include "isolation/isolation.h"
+#include "isolation/run_end.h"
 
 enum native_child_kind { CHILD_FIRST, CHILD_AGENT, CHILD_UIDS, CHILD_GIDS, CHILD_SCOPE, CHILD_PASTA };
 
@@ -69,10 +70,7 @@ struct isolation_run {
 	/* cgroup */
 	struct native_cgroup *cgroup;
 	/* ending */
-	int ending, ended;
-	int end_code;
-	char *end_why;
-	struct source *end_source;
+	struct run_end end;
 };
 
 /* Ends the run for this reason (the first one counts). */

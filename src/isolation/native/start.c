@@ -18,11 +18,11 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "isolation/find.h"
 #include "isolation/native/messages.h"
 #include "isolation/native/run.h"
 #include "isolation/native/view.h"
-#include "isolation/vm/find.h"
-#include "isolation/vm/network.h"
+#include "isolation/network.h"
 
 enum {
 	START_MS = 20 * 1000, /* from the spawn to an agent that listens */
@@ -114,15 +114,15 @@ static char *go_message(const struct isolation_run *r)
 	json_add(go, "gids", extents(r->ids.gids, r->ids.gid_count));
 	json_add_string(go, "crun", r->crun);
 	json_add_u64(go, "cpus", r->cpus);
-	json_add_string(go, "address", VM_NETWORK_ADDRESS "/24");
-	json_add_string(go, "gateway", VM_NETWORK_GATEWAY);
+	json_add_string(go, "address", NETWORK_ADDRESS "/24");
+	json_add_string(go, "gateway", NETWORK_GATEWAY);
 	json_add(o, "go", go);
 	return json_to_string(o, 0);
 }
 
 void native_go_if_ready(struct isolation_run *r)
 {
-	if (r->stage != NATIVE_MAPPING || r->ending || !native_cgroup_decided(r) || native_child_find(r, CHILD_UIDS) || native_child_find(r, CHILD_GIDS))
+	if (r->stage != NATIVE_MAPPING || r->end.begun || !native_cgroup_decided(r) || native_child_find(r, CHILD_UIDS) || native_child_find(r, CHILD_GIDS))
 		return;
 	AUTOFREE char *text = go_message(r);
 	r->stage = NATIVE_GO;
@@ -214,7 +214,7 @@ static void on_message(const char *text, int given, void *data)
 	struct isolation_run *r = data;
 	AUTO_FD int fd = given;
 	struct native_message m;
-	if (r->ending)
+	if (r->end.begun)
 		return;
 	if (native_message_parse(text, &m) < 0) {
 		native_fail(r, -EPROTO, "the agent does not keep the protocol");
@@ -246,7 +246,7 @@ static void on_message(const char *text, int given, void *data)
 static void on_accepted(int fd, void *data)
 {
 	struct isolation_run *r = data;
-	if (r->stage == NATIVE_CONNECTED && !r->ending)
+	if (r->stage == NATIVE_CONNECTED && !r->end.begun)
 		r->events.accepted(fd, r->data);
 	else
 		fd_close(fd);
@@ -258,7 +258,7 @@ static void on_closed(int code, const char *why, void *data)
 	struct isolation_run *r = data;
 	AUTOFREE char *text = xstrdup(why);
 	transport_free(TAKE_PTR(r->transport));
-	if (r->ending)
+	if (r->end.begun)
 		return;
 	if (r->stage == NATIVE_CONNECTED) {
 		source_set_timer(r->start_timer, clock_deadline(EXIT_MS));
@@ -361,7 +361,7 @@ int native_begin(struct isolation_run *r, struct error **err)
 	int result = idmap_of_user_or_single(&r->ids, err);
 	if (result < 0)
 		return result;
-	r->crun = vm_find_program("crun");
+	r->crun = isolation_find_program("crun");
 	if (!r->crun)
 		return error_set(err, ENOENT, "crun is missing; install the package crun");
 	native_network_find(r);

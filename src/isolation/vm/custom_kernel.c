@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
-#include "isolation/vm/find.h"
+#include "isolation/find.h"
 
 #define MODULES_IN_RAMFS "lib/holm/modules/"
 
@@ -174,7 +174,7 @@ static int make_disk(const char *modules, const char *path, struct error **err)
 {
 	AUTOFREE char *temporary = xasprintf("%s.new", path);
 	AUTOFREE char *output = NULL;
-	AUTOFREE char *found = vm_find_program("mke2fs");
+	AUTOFREE char *found = isolation_find_program("mke2fs");
 	uint64_t blocks = 0;
 	int r = measure(modules, &blocks, err);
 	if (r < 0)

@@ -51,7 +51,7 @@ static void on_closed(int code, const char *why, void *data)
 static void port_opened(struct vm_port *p)
 {
 	struct isolation_run *r = p->run;
-	if (p->mux || p->fd < 0 || r->ending)
+	if (p->mux || p->fd < 0 || r->end.begun)
 		return;
 	source_free(p->readable);
 	p->readable = NULL;
@@ -124,7 +124,7 @@ static void port_reset(struct vm_port *p)
 	if (had_mux && is_keepers(p))
 		r->events.lost(p->why ? p->why : "the agent closed its port", r->data);
 	drop(p);
-	if (r->ending || r->powered_off)
+	if (r->end.begun || r->powered_off)
 		return;
 	if (had_mux && ++p->losses > PORT_LOSSES_MAX) {
 		run_fail(r, -EPROTO, "the machine's agent keeps breaking its protocol");

@@ -22,8 +22,8 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "isolation/find.h"
 #include "isolation/vm/kvm_guest.h"
-#include "isolation/vm/find.h"
 
 enum { CACHE_MAX = 512, ATTEMPTS = 2 };
 
@@ -130,7 +130,7 @@ int probe_cache_parse(const char *line, const char *key, struct probe_result *re
 static char *cache_key(void)
 {
 	AUTOFREE char *boot = NULL;
-	AUTOFREE char *qemu = vm_find_program("qemu-system-x86_64");
+	AUTOFREE char *qemu = isolation_find_program("qemu-system-x86_64");
 	struct stat st = { 0 };
 	if (path_read_file("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) < 0)
 		return NULL;

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "isolation/network.h"
 
 /* Plain x86-64-v2: newer distributions ask for no less, and emulated wider vectors only make programs choose slower code. */
 #define EMULATED_CPU "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf-lm,+rdrand"
@@ -143,8 +144,8 @@ static void add_network(const struct qemu_plan *p, struct strv *argv)
 	if (p->network == VM_NETWORK_PASST) {
 		strv_addf(argv, "stream,id=network,server=off,addr.type=fd,addr.str=%d", p->network_fd);
 	} else {
-		strv_add(argv, "user,id=network,ipv6=off,net=10.77.0.0/24,host=" VM_NETWORK_GATEWAY ",dhcpstart=" VM_NETWORK_ADDRESS
-			       ",dns=" VM_NETWORK_DNS);
+		strv_add(argv, "user,id=network,ipv6=off,net=10.77.0.0/24,host=" NETWORK_GATEWAY ",dhcpstart=" NETWORK_ADDRESS
+			       ",dns=" NETWORK_DNS);
 	}
 	add_option(argv, "-device", "virtio-net-pci,netdev=network,mac=52:54:00:0a:4d:02,romfile=");
 	if (p->network == VM_NETWORK_USER && p->filter_fd >= 0) {

@@ -6,12 +6,6 @@
 
 #include "base/strv.h"
 
-/* Addresses inside a virtual machine's network; the same in each, they never meet. */
-#define VM_NETWORK_ADDRESS "10.77.0.2"
-#define VM_NETWORK_GATEWAY "10.77.0.1"
-#define VM_NETWORK_DNS     "10.77.0.3" /* answered by the host's resolver, also where that one listens on loopback */
-#define VM_NETWORK_PREFIX  24
-
 #define VM_PORT_KEEPER "org.holm.keeper" /* virtio-serial port on which the keeper opens streams */
 #define VM_PORT_AGENT  "org.holm.agent"  /* and the one on which the agent does */
 

@@ -19,19 +19,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "isolation/vm/network.h"
+#include "isolation/network.h"
 
 enum { DISK_LOCK_MS = 5000 };
-
-static void on_ended(struct source *s, void *data)
-{
-	struct isolation_run *r = data;
-	source_free(r->end_source);
-	r->end_source = NULL;
-	r->ended = 1;
-	shares_cancel(r);
-	r->events.ended(r->end_code, r->end_why, r->data);
-}
 
 static void on_kill(struct source *s, void *data)
 {
@@ -40,20 +30,15 @@ static void on_kill(struct source *s, void *data)
 
 static void finish_if_alone(struct isolation_run *r)
 {
-	if (!r->children && !r->end_source && !r->ended)
-		loop_add_deferred(r->loop, on_ended, r, &r->end_source);
+	if (!r->children)
+		run_end_tell(&r->end);
 }
 
 /* From here on everything only ends. */
 static void end(struct isolation_run *r, int code, char *why)
 {
-	if (r->ending) {
-		free(why);
+	if (!run_end_begin(&r->end, code, why))
 		return;
-	}
-	r->ending = 1;
-	r->end_code = code;
-	r->end_why = why;
 	loop_add_timer(r->loop, clock_deadline(VM_KILL_MS), on_kill, r, &r->kill_timer);
 	children_kill(r, SIGTERM);
 	finish_if_alone(r);
@@ -69,15 +54,13 @@ void run_fail(struct isolation_run *r, int code, const char *format, ...)
 
 static void qemu_gone(struct isolation_run *r, int wait_status)
 {
-	boot_log_drain(&r->log);
-	AUTOFREE char *reason = boot_log_reason(&r->log);
+	AUTOFREE char *reason = boot_log_last_words(&r->log);
 	if (r->powered_off)
 		end(r, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
 		run_fail(r, -EIO, "QEMU was killed by signal %d", WTERMSIG(wait_status));
 	else
-		run_fail(r, -EIO, "the virtual machine ended: %s; see \"holm machine logs --boot %s\"", reason ? reason : "it said nothing",
-			r->machine->name);
+		run_fail(r, -EIO, "the virtual machine ended: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
 }
 
 void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status)
@@ -85,7 +68,7 @@ void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status
 	log_debug("%s ended, status %d", c->what, spawn_exit_status(wait_status));
 	if (c->is_qemu) {
 		qemu_gone(r, wait_status);
-	} else if (!c->leaving && !r->ending && !r->powered_off) {
+	} else if (!c->leaving && !r->end.begun && !r->powered_off) {
 		/* A mount whose server is gone would hang for ever; without passt there is only no network. */
 		if (startswith(c->what, "passt"))
 			r->events.warning("passt has ended; the machine has no network until it is started again", r->data);
@@ -138,6 +121,7 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	r->machine = m;
 	r->events = *events;
 	r->data = data;
+	r->end = (struct run_end){ .loop = l, .events = &r->events, .data = data, .before = shares_cancel, .run = r };
 	r->host_access = m->host_access;
 	r->disk_lock = -1;
 	r->log = BOOT_LOG_NONE;
@@ -157,18 +141,17 @@ static void vm_free(struct isolation_run *r)
 	qmp_free(r->qmp);
 	shares_done(r);
 	boot_log_done(&r->log);
-	source_free(r->end_source);
 	source_free(r->kill_timer);
 	fd_close(r->disk_lock);
 	free(r->forwarded_dns);
-	free(r->end_why);
+	run_end_done(&r->end);
 	free(r);
 }
 
 /* A start that failed half way: what runs already is killed and reaped here, a matter of milliseconds. */
 static void abandon(struct isolation_run *r)
 {
-	r->ending = r->ended = 1;
+	run_end_silence(&r->end);
 	children_kill(r, SIGKILL);
 	while (r->children)
 		child_reap(r->children);
@@ -199,17 +182,17 @@ static void vm_kill(struct isolation_run *r)
 
 static void vm_resolv(struct isolation_run *r, struct json_object *resolv)
 {
-	vm_network_resolv(resolv, r->forwarded_dns);
+	network_resolv(resolv, r->forwarded_dns);
 }
 
 static void describe_network(struct isolation_run *r, struct json_object *boot)
 {
 	struct json_object *network = json_object_new_object();
 	json_add_string(network, "device", "eth0");
-	json_add_string(network, "address", VM_NETWORK_ADDRESS "/24");
-	json_add_string(network, "gateway", VM_NETWORK_GATEWAY);
-	json_add_u64(network, "mtu", r->network == VM_NETWORK_PASST ? 65520 : 1500);
-	json_add_string(network, "host", r->host_access ? VM_NETWORK_GATEWAY : NULL);
+	json_add_string(network, "address", NETWORK_ADDRESS "/24");
+	json_add_string(network, "gateway", NETWORK_GATEWAY);
+	json_add_u64(network, "mtu", r->network == VM_NETWORK_PASST ? NETWORK_MTU : 1500);
+	json_add_string(network, "host", r->host_access ? NETWORK_GATEWAY : NULL);
 	json_add(boot, "network", network);
 }
 
@@ -237,12 +220,8 @@ static void vm_statistics(struct isolation_run *r, struct json_object *into)
 	json_add_string(into, "network", r->network == VM_NETWORK_PASST ? "passt" : "qemu-user");
 	json_add_string(into, "transport", r->vsock ? "vsock" : "serial");
 	struct json_object *processes = json_object_new_array();
-	for (struct vm_child *c = r->children; c; c = c->next) {
-		struct json_object *process = json_object_new_object();
-		json_add_string(process, "what", c->what);
-		json_add_i64(process, "pid", c->pid);
-		json_object_array_add(processes, process);
-	}
+	for (struct vm_child *c = r->children; c; c = c->next)
+		run_describe_process(processes, c->what, c->pid);
 	json_add(into, "processes", processes);
 }
 

@@ -16,6 +16,7 @@
 
 #include "isolation/boot_log.h"
 #include "isolation/isolation.h"
+#include "isolation/run_end.h"
 #include "isolation/vm/qemu_arguments.h"
 #include "isolation/vm/qmp.h"
 
@@ -61,7 +62,7 @@ struct isolation_run {
 	const struct machine *machine; /* borrowed for as long as the run lives */
 	int kvm;
 	enum vm_network network;
-	char *forwarded_dns; /* the host's server behind VM_NETWORK_DNS, or NULL */
+	char *forwarded_dns; /* the host's server behind NETWORK_DNS, or NULL */
 	int host_access;
 	struct vm_child *children;
 	struct qmp *qmp;
@@ -76,10 +77,9 @@ struct isolation_run {
 	struct boot_log log;
 	int disk_lock; /* held by QEMU too, so that the next run waits for it to be gone */
 	/* ending */
-	int powered_off, ending, ended;
-	int end_code;
-	char *end_why;
-	struct source *end_source, *kill_timer;
+	int powered_off;
+	struct run_end end;
+	struct source *kill_timer;
 };
 
 /* Ends the run for this reason (the first one counts). */

@@ -211,7 +211,7 @@ static void add_chardev(struct share_change *c, int qemu_fd)
 
 int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err)
 {
-	if (r->ending || !r->qmp)
+	if (r->end.begun || !r->qmp)
 		return error_set(err, ESRCH, "the machine is stopping");
 	if (find(r, s->tag))
 		return error_set(err, EEXIST, "there is a share \"%s\" already", s->tag);
@@ -247,7 +247,7 @@ int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, 
 		return error_set(err, ENOENT, "there is no share \"%s\"", tag);
 	if (s->slot < 0)
 		return error_set(err, EOPNOTSUPP, "the share of %s stays until the machine stops", s->host);
-	if (s->removing || r->ending || !r->qmp)
+	if (s->removing || r->end.begun || !r->qmp)
 		return error_set(err, EBUSY, "the share of %s is going already", s->host);
 	s->removing = 1;
 	struct share_change *c = change_new(r, tag, 0, done, data);

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "disk/qcow2.h"
+#include "isolation/network.h"
 #include "isolation/vm/custom_kernel.h"
 #include "isolation/vm/network.h"
 #include "isolation/vm/probe.h"
@@ -191,7 +192,7 @@ static int open_network(struct start *s, struct error **err)
 	AUTOFREE char *resolv_conf = NULL;
 	r->network = s->plan.network = vm_network_choose();
 	if (path_read_file("/etc/resolv.conf", RESOLV_MAX, &resolv_conf, NULL) >= 0)
-		r->forwarded_dns = vm_network_first_nameserver(resolv_conf);
+		r->forwarded_dns = network_first_nameserver(resolv_conf);
 	if (r->network == VM_NETWORK_PASST) {
 		result = passt_start(r, &fd, err);
 		if (result >= 0 && !r->host_access)

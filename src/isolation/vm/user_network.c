@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fd.h"
+#include "isolation/network.h"
 #include "isolation/vm/run.h"
 #include "isolation/vm/user_network.h"
 
@@ -42,7 +43,7 @@ static int local_packet_allowed(const uint8_t *ip, size_t size, uint32_t destina
 {
 	size_t header = (size_t)(ip[0] & 15) * 4;
 	int fragment = (be16(ip + 6) & 0x3fff) != 0;
-	if (header < 20 || size < header + 4 || fragment || destination != ntohl(inet_addr(VM_NETWORK_DNS)))
+	if (header < 20 || size < header + 4 || fragment || destination != ntohl(inet_addr(NETWORK_DNS)))
 		return 0;
 	return (ip[9] == IPPROTO_UDP || ip[9] == IPPROTO_TCP) && be16(ip + header + 2) == DNS_PORT;
 }
@@ -57,7 +58,7 @@ int user_network_allows(const uint8_t *frame, size_t size)
 	if (type != 0x0800 || size < ETHERNET + 20 || frame[ETHERNET] >> 4 != 4)
 		return 0;
 	const uint8_t *ip = frame + ETHERNET;
-	uint32_t destination = be32(ip + 16), network = ntohl(inet_addr(VM_NETWORK_GATEWAY)) & 0xffffff00;
+	uint32_t destination = be32(ip + 16), network = ntohl(inet_addr(NETWORK_GATEWAY)) & 0xffffff00;
 	if ((destination & 0xffffff00) == network)
 		return local_packet_allowed(ip, size - ETHERNET, destination);
 	return destination >> 24 != 127 && destination >> 24 != 0 && destination >> 28 != 14 && destination != 0xffffffff;

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/path.h"
+#include "isolation/network.h"
 #include "isolation/vm/network.h"
 #include "isolation/vm/qemu_arguments.h"
 
@@ -110,22 +111,22 @@ static void test_passt(void **state)
 
 static void test_resolvers(void **state)
 {
-	AUTOFREE char *first = vm_network_first_nameserver("# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
+	AUTOFREE char *first = network_first_nameserver("# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
 	assert_string_equal(first, "192.168.1.1");
-	assert_null(vm_network_first_nameserver("options edns0\n"));
-	assert_true(vm_network_must_forward("127.0.0.53", NULL));
-	assert_true(vm_network_must_forward("::1", first));
-	assert_true(vm_network_must_forward("192.168.1.1", first));
-	assert_false(vm_network_must_forward("192.168.1.1", NULL));
-	assert_false(vm_network_must_forward("2001:db8::1", first));
+	assert_null(network_first_nameserver("options edns0\n"));
+	assert_true(network_must_forward("127.0.0.53", NULL));
+	assert_true(network_must_forward("::1", first));
+	assert_true(network_must_forward("192.168.1.1", first));
+	assert_false(network_must_forward("192.168.1.1", NULL));
+	assert_false(network_must_forward("2001:db8::1", first));
 	static const char text[] = "{\"nameservers\":[\"127.0.0.53\",\"9.9.9.9\",\"192.168.1.1\",\"9.9.9.9\"]}";
 	AUTO_JSON struct json_object *resolv = NULL;
 	AUTO_STRV struct strv servers = { 0 };
 	assert_int_equal(json_parse(text, strlen(text), "a test", &resolv, NULL), 0);
-	vm_network_resolv(resolv, first);
+	network_resolv(resolv, first);
 	assert_int_equal(json_get_strv(resolv, "nameservers", &servers, NULL), 0);
 	AUTOFREE char *rewritten = strv_join(&servers, " ");
-	assert_string_equal(rewritten, VM_NETWORK_DNS " 9.9.9.9");
+	assert_string_equal(rewritten, NETWORK_DNS " 9.9.9.9");
 }
 
 static void test_default_route(void **state)
@@ -133,10 +134,10 @@ static void test_default_route(void **state)
 	static const char head[] = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
 	AUTOFREE char *with = xasprintf("%seth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", head);
 	AUTOFREE char *without = xasprintf("%seth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", head);
-	assert_true(vm_network_has_default_route(with));
-	assert_false(vm_network_has_default_route(without));
-	assert_false(vm_network_has_default_route(head));
-	assert_false(vm_network_has_default_route(""));
+	assert_true(network_has_default_route(with));
+	assert_false(network_has_default_route(without));
+	assert_false(network_has_default_route(head));
+	assert_false(network_has_default_route(""));
 }
 
 int main(void)

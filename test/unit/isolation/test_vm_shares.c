@@ -88,6 +88,7 @@ static int set_up(void **state)
 	w->monitor = pair[1];
 	r->data = w;
 	r->events.ended = on_ended;
+	r->end = (struct run_end){ .loop = r->loop, .events = &r->events, .data = w };
 	r->slots = 2;
 	assert_int_equal(qmp_new(r->loop, pair[0], &(struct qmp_events){ .event = run_qmp_events.event, .closed = run_qmp_events.closed }, r, &r->qmp), 0);
 	struct vm_share *s = share_new(r, &share, share_slot_take(r));
@@ -104,15 +105,14 @@ static int tear_down(void **state)
 {
 	struct world *w = *state;
 	struct isolation_run *r = &w->run;
-	r->ending = r->ended = 1;
+	run_end_silence(&r->end);
 	children_kill(r, SIGKILL);
 	while (r->children)
 		child_reap(r->children);
 	qmp_free(r->qmp);
 	shares_done(r);
-	source_free(r->end_source);
 	source_free(r->kill_timer);
-	free(r->end_why);
+	run_end_done(&r->end);
 	fd_close(w->monitor);
 	loop_free(r->loop);
 	free(w);
@@ -129,7 +129,7 @@ static void test_a_server_that_ends_before_the_answer(void **state)
 	say(w, "{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"device-share1\"}}\r\n");
 	int id = hear(w, "chardev-remove");
 	end_server(w);
-	assert_false(r->ending);
+	assert_false(r->end.begun);
 	assert_int_equal(w->answers, 0);
 	answer(w, id);
 	while (w->answers == 0 && loop_step(r->loop, clock_deadline(WAIT_MS)) > 0)
@@ -138,7 +138,7 @@ static void test_a_server_that_ends_before_the_answer(void **state)
 	assert_int_equal(w->code, 0);
 	assert_null(r->shares);
 	assert_int_equal(r->slots_used, 0);
-	assert_false(r->ending);
+	assert_false(r->end.begun);
 }
 
 /* While the guest has the device a server that ends takes the machine along. */
@@ -149,7 +149,7 @@ static void test_a_server_that_ends_before_the_guest_lets_go(void **state)
 	assert_int_equal(vm_remove_share(r, "share1", on_done, w, NULL), 0);
 	answer(w, hear(w, "device_del"));
 	end_server(w);
-	assert_true(r->ending);
+	assert_true(r->end.begun);
 }
 
 int main(void)

@@ -3,4 +3,4 @@
 #pragma once
 
 /* The program's path as execvp(3) would find it, owned; NULL: not installed. */
-char *vm_find_program(const char *name);
+char *isolation_find_program(const char *name);

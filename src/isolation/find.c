@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Programs of the host, as execvp(3) would find them. */
-#include "isolation/vm/find.h"
+#include "isolation/find.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 
-char *vm_find_program(const char *name)
+char *isolation_find_program(const char *name)
 {
 	AUTO_STRV struct strv places = { 0 };
 	const char *path = getenv("PATH");
