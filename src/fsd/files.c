@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "fsd/handlers.h"
 #include "fsd/ownership.h"
+#include "fsd/pieces.h"
 #include "fsd/shared.h"
 #include "fsd/virtqueue.h"
 

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "fsd/handlers.h"
+#include "fsd/pieces.h"
 #include "fsd/shared.h"
 
 enum {
@@ -126,66 +127,6 @@ static const struct operation {
 	[FUSE_TMPFILE] = {sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile},
 };
 
-/* --- pieces of memory --- */
-
-size_t pieces_size(const struct iovec *pieces, unsigned count)
-{
-	size_t sum = 0;
-	for (unsigned n = 0; n < count; n++)
-		sum += pieces[n].iov_len; /* at most 1024 pieces of 32-bit length */
-	return sum;
-}
-
-unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, size_t size, struct iovec *ret)
-{
-	unsigned made = 0;
-	for (unsigned n = 0; n < count && size > 0; n++) {
-		if (skip >= pieces[n].iov_len) {
-			skip -= pieces[n].iov_len;
-			continue;
-		}
-		char *base = (char *)pieces[n].iov_base + skip;
-		size_t part = MIN(pieces[n].iov_len - skip, size);
-		skip = 0;
-		size -= part;
-		if (made && (char *)ret[made - 1].iov_base + ret[made - 1].iov_len == base)
-			ret[made - 1].iov_len += part;
-		else
-			ret[made++] = (struct iovec){base, part};
-	}
-	return made;
-}
-
-static void copy_from(const struct iovec *pieces, unsigned count, size_t skip, char *to, size_t size)
-{
-	for (unsigned n = 0; n < count && size > 0; n++) {
-		if (skip >= pieces[n].iov_len) {
-			skip -= pieces[n].iov_len;
-			continue;
-		}
-		size_t part = MIN(pieces[n].iov_len - skip, size);
-		memcpy(to, (char *)pieces[n].iov_base + skip, part);
-		skip = 0;
-		to += part;
-		size -= part;
-	}
-}
-
-static void copy_to(const struct iovec *pieces, unsigned count, size_t skip, const char *from, size_t size)
-{
-	for (unsigned n = 0; n < count && size > 0; n++) {
-		if (skip >= pieces[n].iov_len) {
-			skip -= pieces[n].iov_len;
-			continue;
-		}
-		size_t part = MIN(pieces[n].iov_len - skip, size);
-		memcpy((char *)pieces[n].iov_base + skip, from, part);
-		skip = 0;
-		from += part;
-		size -= part;
-	}
-}
-
 /* --- replies --- */
 
 static int write_header(struct request *r, int error, size_t size)
@@ -193,7 +134,7 @@ static int write_header(struct request *r, int error, size_t size)
 	struct fuse_out_header h = {.len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique};
 	if (r->out_space < sizeof h + size)
 		return -EIO;
-	copy_to(r->out, r->out_count, 0, (const char *)&h, sizeof h);
+	pieces_copy_to(r->out, r->out_count, 0, &h, sizeof h);
 	r->written = sizeof h + size;
 	return 0;
 }
@@ -202,7 +143,7 @@ int request_reply(struct request *r, const void *data, size_t size)
 {
 	if (r->out_space < sizeof(struct fuse_out_header) + size)
 		return -EIO;
-	copy_to(r->out, r->out_count, sizeof(struct fuse_out_header), data, size);
+	pieces_copy_to(r->out, r->out_count, sizeof(struct fuse_out_header), data, size);
 	return write_header(r, 0, size);
 }
 
@@ -359,7 +300,7 @@ static int decode(struct request *r, const struct operation **ret)
 	r->header = (struct fuse_in_header){0};
 	if (in_size < sizeof r->header)
 		return -EINVAL;
-	copy_from(r->in, r->in_count, 0, (char *)&r->header, sizeof r->header);
+	pieces_copy_from(r->in, r->in_count, 0, &r->header, sizeof r->header);
 	if (r->header.len < sizeof r->header || r->header.len > in_size)
 		return -EINVAL;
 	const struct operation *o = r->header.opcode < ARRAY_SIZE(operations) ? &operations[r->header.opcode] : NULL;
@@ -371,7 +312,7 @@ static int decode(struct request *r, const struct operation **ret)
 		return -EINVAL;
 	r->body_size = (o->flags & HAS_DATA) ? o->min_size : size;
 	r->body = r->share->body;
-	copy_from(r->in, r->in_count, sizeof r->header, r->share->body, r->body_size);
+	pieces_copy_from(r->in, r->in_count, sizeof r->header, r->share->body, r->body_size);
 	return 0;
 }
 

@@ -82,8 +82,5 @@ void request_names(const struct request *r, struct request_names *ret);
 struct inode *request_other_inode(const struct request *r);
 /* A string of any content. */
 int request_string(const struct request *r, size_t *offset, const char **ret);
-/* The bytes of pieces from `skip` on, at most `size`, as pieces: how many, with neighbours joined. ret has room for count. */
-unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, size_t size, struct iovec *ret);
-size_t pieces_size(const struct iovec *pieces, unsigned count);
 /* The handle that a request names, checked to be of its inode; NULL: answer -EBADF. */
 struct handle *request_handle(const struct request *r, uint64_t id);
