@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the tar reader share: tar.c (bytes, headers, iteration), tar_pax.c (extended headers), tar_sparse.c (maps),
- * tar_acl.c (access control lists as text). */
+ * What the files of the tar reader share: tar.c (bytes, iteration, content), tar_header.c (headers), tar_pax.c (extended
+ * headers), tar_sparse.c (maps), tar_acl.c (access control lists as text). */
 #pragma once
 
 #include "oci/tar.h"
@@ -62,6 +62,14 @@ struct tar_reader {
 
 int tar_broken(struct tar_reader *t, struct error **err, const char *format, ...) PRINTF_LIKE(3, 4); /* -EBADMSG, says where */
 int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err);                       /* exactly size bytes: 0 or -errno */
+int tar_skip(struct tar_reader *t, uint64_t size, struct error **err);                               /* the same, dropped */
+
+char tar_header_type(const struct tar_reader *t);
+int tar_check_header(struct tar_reader *t, struct error **err); /* its sum: 0 or -EBADMSG */
+/* Takes the content of an extended header into t->pax. */
+int tar_read_extension(struct tar_reader *t, char type, struct error **err);
+/* Fills t->entry, and how much content follows, from t->header and t->pax. */
+int tar_make_entry(struct tar_reader *t, struct error **err);
 /* A number field of a header: octal text, or base 256. 0 or -ERANGE/-EINVAL. */
 int tar_parse_number(const unsigned char *field, size_t size, int64_t *ret);
 
