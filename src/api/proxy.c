@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "http/internal.h"
+#include "http/http.h"
 #include "keeper/keeper.h"
 
 enum { SSH_PATH_MAX = 107 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -119,6 +120,19 @@ ssize_t buffer_write(struct buffer *b, int fd)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
+	buffer_consume(b, (size_t)n);
+	return n;
+}
+
+ssize_t buffer_send(struct buffer *b, int fd)
+{
+	if (b->size == 0)
+		return 0;
+	ssize_t n = send(fd, b->data, b->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && errno == ENOTSOCK)
+		n = write(fd, b->data, b->size);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	buffer_consume(b, (size_t)n);
 	return n;
 }

@@ -34,3 +34,6 @@ char *buffer_take_string(struct buffer *b); /* owned by the caller; the buffer i
 ssize_t buffer_read(struct buffer *b, int fd, size_t size);
 /* One write(2) from the front, consumed: bytes written or -errno. */
 ssize_t buffer_write(struct buffer *b, int fd);
+/* One send(2) (write(2) where fd is no socket) from the front, consumed, without waiting and without SIGPIPE: bytes, 0 when the descriptor
+ * is full, -errno. */
+ssize_t buffer_send(struct buffer *b, int fd);

@@ -225,7 +225,7 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 	struct http_call *c = data;
 	if (events & EPOLLOUT && c->out.size) {
 		/* A failure to send shows as end of file, behind an answer that may have come already. */
-		if (http_send_some(c->fd, &c->out) < 0)
+		if (buffer_send(&c->out, c->fd) < 0)
 			buffer_done(&c->out);
 		if (c->out.size == 0)
 			source_set_events(c->io, EPOLLIN);

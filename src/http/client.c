@@ -29,7 +29,7 @@ static int send_all(int fd, struct buffer *out, uint64_t deadline_ms, struct err
 {
 	while (out->size) {
 		int r = wait_for(fd, POLLOUT, deadline_ms, err);
-		ssize_t n = r < 0 ? r : http_send_some(fd, out);
+		ssize_t n = r < 0 ? r : buffer_send(out, fd);
 		if (r < 0)
 			return r;
 		/* A server that has answered (refused) already may have closed: its answer is still there to be read. */

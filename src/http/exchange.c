@@ -50,7 +50,7 @@ void http_exchange_on_closed(struct http_exchange *x, void (*fn)(void *data), vo
 static void push(struct http_exchange *x)
 {
 	if (x->fd >= 0 && x->out.size)
-		(void)http_send_some(x->fd, &x->out);
+		(void)buffer_send(&x->out, x->fd);
 	connection_kick(x);
 }
 
@@ -179,7 +179,7 @@ int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, str
 		return -EBADMSG;
 	}
 	int r = buffer_appendf(&x->out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol);
-	if (r < 0 || http_send_some(x->fd, &x->out) < 0 || x->out.size) {
+	if (r < 0 || buffer_send(&x->out, x->fd) < 0 || x->out.size) {
 		connection_drop(x);
 		return -EPIPE;
 	}

@@ -46,6 +46,8 @@ const char *http_head_get(const struct http_head *h, const char *name); /* borro
  * or conflicts with itself (RFC 9112 6.3: both lengths, several different lengths), -EMSGSIZE past HTTP_HEAD_MAX. */
 ssize_t http_parse_request(const char *data, size_t size, struct http_head *ret, struct error **err);
 ssize_t http_parse_response(const char *data, size_t size, struct http_head *ret, struct error **err);
+/* Appends a request with its body (borrowed JSON, or NULL). -EINVAL when the target cannot be sent. */
+int http_append_request(struct buffer *out, const char *method, const char *target, const char *upgrade, struct json_object *body);
 
 /* Chunked decoding (RFC 9112 7.1), incremental and in place. Zeroed to begin. */
 struct http_chunks {

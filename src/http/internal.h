@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of this folder share: writing messages, and sending without SIGPIPE. */
+ * What the files of this folder share: writing messages. */
 #pragma once
 
 #include "http/http.h"
 
-/* One send(2) (write(2) where fd is no socket) from the front of b, consumed. Bytes, 0 when the descriptor is full, or -errno. */
-ssize_t http_send_some(int fd, struct buffer *b);
-/* Appends a request with its body (borrowed JSON, or NULL). -EINVAL when the target cannot be sent. */
-int http_append_request(struct buffer *out, const char *method, const char *target, const char *upgrade, struct json_object *body);
 const char *http_status_text(int status);
 /* "ENOENT" for 2, and back: 0 for a name that is none. */
 const char *http_code_name(int code);

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What server and clients write, and how a failed answer becomes an error again. */
 #include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/printable.h"
 #include "http/internal.h"
-
-ssize_t http_send_some(int fd, struct buffer *b)
-{
-	if (b->size == 0)
-		return 0;
-	ssize_t n = send(fd, b->data, b->size, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno == ENOTSOCK)
-		n = write(fd, b->data, b->size);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	buffer_consume(b, (size_t)n);
-	return n;
-}
 
 static int is_sendable(const char *target)
 {

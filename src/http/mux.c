@@ -13,7 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "http/internal.h"
 #include "http/mux.h"
 
 enum { INPUT_SIZE = 64 * 1024, READS_A_TURN = 8 };
@@ -153,7 +152,7 @@ static void mux_flush(struct mux *m)
 		int r = make_frames(m);
 		if (r < 0)
 			mux_fail(m, EPROTO, nghttp2_strerror(r));
-		n = r < 0 ? 0 : http_send_some(m->fd, &m->out);
+		n = r < 0 ? 0 : buffer_send(&m->out, m->fd);
 		if (n < 0)
 			mux_fail(m, (int)n, strerror((int)-n));
 	}

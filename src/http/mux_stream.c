@@ -15,7 +15,6 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "http/internal.h"
 #include "http/mux.h"
 
 static void update_events(struct mux_stream *s)
@@ -59,7 +58,7 @@ static void hang_up(struct mux_stream *s)
 static void deliver(struct mux_stream *s)
 {
 	while (s->pending.size) {
-		ssize_t n = http_send_some(s->fd, &s->pending);
+		ssize_t n = buffer_send(&s->pending, s->fd);
 		if (n < 0)
 			hang_up(s);
 		if (n <= 0)

@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "http/internal.h"
+#include "http/http.h"
 
 enum { RELAY_BUFFER = 64 * 1024, TURN_MAX = 16 };
 
@@ -70,7 +70,7 @@ static void side_read(struct side *from, struct side *to)
 			return;
 		if (n <= 0)
 			from->read_ended = 1;
-		ssize_t sent = http_send_some(to->fd, &to->to);
+		ssize_t sent = buffer_send(&to->to, to->fd);
 		if (sent < 0)
 			side_stop_writing(to);
 	}
@@ -78,7 +78,7 @@ static void side_read(struct side *from, struct side *to)
 
 static void pump(struct side *from, struct side *to)
 {
-	if (to->to.size && http_send_some(to->fd, &to->to) < 0)
+	if (to->to.size && buffer_send(&to->to, to->fd) < 0)
 		side_stop_writing(to);
 	side_read(from, to);
 	if (from->read_ended && to->to.size == 0 && !to->write_ended) {

@@ -262,7 +262,7 @@ static void run_head(struct http_exchange *x)
 static int flush(struct http_exchange *x)
 {
 	while (x->out.size) {
-		ssize_t n = http_send_some(x->fd, &x->out);
+		ssize_t n = buffer_send(&x->out, x->fd);
 		if (n <= 0)
 			return n < 0 ? (int)n : 1;
 	}

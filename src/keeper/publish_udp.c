@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "http/internal.h"
 #include "keeper/keeper_private.h"
 #include "keeper/publish.h"
 
@@ -48,7 +47,7 @@ static void flow_flush(struct udp_flow *f)
 	if (!f->source)
 		return;
 	while (f->out.size) {
-		ssize_t n = http_send_some(f->fd, &f->out);
+		ssize_t n = buffer_send(&f->out, f->fd);
 		if (n <= 0)
 			break;
 	}
