@@ -185,7 +185,7 @@ archive()
 make_debian()
 {
 	local key to more=()
-	key=$(cat "$root"/src/image/*debootstrap* | sha256sum | cut -c1-12)
+	key=$(cat "$root"/src/image/*/*debootstrap* | sha256sum | cut -c1-12)
 	to=$build/test-images/$1-$key.tar
 	[ "$1" != work ] || more=(--include "git,gcc,libc6-dev,make")
 	echo "(making an image of Debian bookworm, $1)" >&2

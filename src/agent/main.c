@@ -3,14 +3,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/life/minimal_init.h"
+#include "agent/platform/native/start.h"
+#include "agent/platform/vm/modules.h"
+#include "agent/platform/vm/reaper.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "minimal_init.h"
-#include "modules.h"
-#include "native_start.h"
-#include "platform.h"
-#include "reaper.h"
 
 int main(int argc, char **argv)
 {

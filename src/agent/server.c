@@ -7,12 +7,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/share/events.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "platform.h"
-#include "share_events.h"
 
 enum { FILES_SOFT = 1024, FILES_HARD = 524288 };
 

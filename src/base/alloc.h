@@ -5,7 +5,7 @@
 
 #include <stdarg.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 #define NEVER_NULL __attribute__((returns_nonnull))
 

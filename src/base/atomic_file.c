@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A writer holds a lock on its ".tmp-*" file, so the sweep can tell what a crash left from what is being written. */
-#include "atomic_file.h"
+#include "base/atomic_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "fd.h"
-#include "path.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
 
 #define PREFIX ".tmp-"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "error.h"
+#include "base/error.h"
 
 int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "buffer.h"
+#include "base/buffer.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 void buffer_init(struct buffer *b, size_t max)
 {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 struct buffer {
 	char *data;      /* the bytes not consumed yet; not NUL-terminated unless buffer_string() was called */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <time.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 enum { MS_PER_S = 1000, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 

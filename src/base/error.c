@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "error.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <stdarg.h>
 
-#include "alloc.h"
-#include "printable.h"
+#include "base/alloc.h"
+#include "base/printable.h"
 
 static int store(struct error **err, int code, char *text)
 {

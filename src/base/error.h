@@ -4,7 +4,7 @@
  * logged or shown once, by the outermost caller. err may be NULL everywhere: then only the code travels. */
 #pragma once
 
-#include "macros.h"
+#include "base/macros.h"
 
 struct error {
 	int code;   /* positive errno */

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "buffer.h"
-#include "macros.h"
+#include "base/buffer.h"
+#include "base/macros.h"
 
 void fd_close(int fd); /* keeps errno; -1 is fine */
 static inline void fd_closep(int *fd)

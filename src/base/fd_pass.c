@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "fd.h"
-#include "macros.h"
+#include "base/fd.h"
+#include "base/macros.h"
 
 union control {
 	char space[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];

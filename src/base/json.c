@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <limits.h>
 
-#include "alloc.h"
-#include "path.h"
+#include "base/alloc.h"
+#include "base/path.h"
 
 enum { DEPTH_MAX = 32 };
 

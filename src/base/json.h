@@ -5,8 +5,8 @@
 #include <json-c/json.h>
 #include <stdint.h>
 
-#include "error.h"
-#include "strv.h"
+#include "base/error.h"
+#include "base/strv.h"
 
 static inline void json_putp(struct json_object **o)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * F_OFD_SETLKW has no time limit, so a wait with a deadline asks again at growing intervals: there is no event for "unlocked". */
-#include "lock.h"
+#include "base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "fd.h"
+#include "base/clock.h"
+#include "base/fd.h"
 
 enum { WAIT_FIRST_MS = 2, WAIT_MOST_MS = 50 };
 

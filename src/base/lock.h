@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "error.h"
+#include "base/error.h"
 
 enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
 

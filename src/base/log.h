@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 enum { LOG_BURST = 10, LOG_MINUTE_MS = 60 * 1000 };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };

@@ -2,7 +2,7 @@
  * epoll for descriptors, a list of timers (the nearest bounds epoll_wait), signalfd and pidfd as ordinary
  * descriptors. A source that is freed while events of the same turn are still to be handed out is only marked dead and freed at
  * the end of the turn, so callbacks may free anything. */
-#include "loop.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "clock.h"
-#include "fd.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
 
 enum { EVENTS_PER_TURN = 64 };
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 struct loop;
 struct source;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The values lie in an array parallel to the table, found by name: commands have a dozen options, and run once. */
-#include "options.h"
+#include "base/options.h"
 
 #include <errno.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 struct option_value {
 	int given;

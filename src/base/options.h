@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "error.h"
-#include "strv.h"
+#include "base/error.h"
+#include "base/strv.h"
 
 enum option_kind {
 	OPTION_FLAG,   /* no value */

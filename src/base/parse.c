@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parse.h"
+#include "base/parse.h"
 
 #include <errno.h>
 #include <strings.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 static int parse_digits(const char *s, unsigned base, uint64_t max, uint64_t *ret, const char **end)
 {

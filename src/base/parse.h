@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 /* All return 0 or -EINVAL / -ERANGE and leave *ret alone on failure. No sign, no blanks, no leading '+'. */
 int parse_u64(const char *s, uint64_t *ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "path.h"
+#include "base/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "fd.h"
-#include "strv.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/strv.h"
 
 enum { TREE_DEPTH_MAX = 64 };
 

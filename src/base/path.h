@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "error.h"
-#include "macros.h"
+#include "base/error.h"
+#include "base/macros.h"
 
 char *path_join(const char *directory, const char *name); /* owned; one slash between; an absolute name replaces */
 char *path_parent(const char *path);                      /* owned; "/" and "." as dirname(3) */

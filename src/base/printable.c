@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "printable.h"
+#include "base/printable.h"
 
 #include <stdint.h>
 #include <stdio.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 enum { CHARACTER_MAX = 4 };
 

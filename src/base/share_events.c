@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "share_events.h"
+#include "base/share_events.h"
 
 #include <errno.h>
 

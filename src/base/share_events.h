@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "buffer.h"
+#include "base/buffer.h"
 
 enum {
 	SHARE_EVENTS_VERSION = 1,

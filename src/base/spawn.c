@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fork and execve with everything that a child must not inherit taken away. The child reports a failure of its own set-up or of
  * execve through a close-on-exec pipe, so the caller knows whether the program runs before spawn() returns. */
-#include "spawn.h"
+#include "base/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "buffer.h"
-#include "clock.h"
-#include "fd.h"
-#include "strv.h"
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/strv.h"
 
 extern char **environ;
 

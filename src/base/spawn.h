@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "error.h"
-#include "macros.h"
+#include "base/error.h"
+#include "base/macros.h"
 
 struct spawn_fd {
 	int from; /* descriptor here */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "strv.h"
+#include "base/strv.h"
 
 #include <stdarg.h>
 
-#include "alloc.h"
+#include "base/alloc.h"
 
 void strv_done(struct strv *v)
 {

@@ -2,7 +2,7 @@
  * A vector of owned strings, always NULL-terminated, so that .items is an argv. */
 #pragma once
 
-#include "macros.h"
+#include "base/macros.h"
 
 struct strv {
 	char **items; /* NULL while empty; use strv_argv() where an argv is needed */

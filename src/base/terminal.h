@@ -4,7 +4,7 @@
 
 #include <termios.h>
 
-#include "macros.h"
+#include "base/macros.h"
 
 struct terminal_state {
 	int fd; /* -1: not in raw mode */

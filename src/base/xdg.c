@@ -5,8 +5,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include "alloc.h"
-#include "path.h"
+#include "base/alloc.h"
+#include "base/path.h"
 
 char *path_home_dir(void)
 {

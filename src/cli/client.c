@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Requests to a keeper, and the end of a machine. The truth about a machine is its lock and then the keeper's own answer, never a word in
- * a file. Starting one is in start_keeper.c. */
+ * a file. Starting one is in client_start.c. */
 #include "cli/client.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
  * is 4 TiB; past that Linux switches to meta_bg by itself. Tables that hold nothing are holes in the file, which read as zeros,
  * so they are marked as zeroed and no kernel writes them again. For those that growing adds there is the default mount option
  * noinit_itable: they stay unwritten too, as a machine's disk reads as zeros where nobody wrote. (Growing itself should be done with
- * init_itable, or the kernel zeroes them at once: agent/disk.c.)
+ * init_itable, or the kernel zeroes them at once: agent/platform/vm/disk.c.)
  */
 #include "disk/ext4_make.h"
 

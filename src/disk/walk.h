@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the entries of a layer mean in a tree, and where their paths lead in it: the same for a disk (apply.c) and for a directory
- * (image/tree_write.c), which only carry it out. */
+ * (image/trees/write.c), which only carry it out. */
 #pragma once
 
 #include "base/error.h"

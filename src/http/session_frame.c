@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Session frames: see session_frame.h. One table says which types there are and how long each may be. */
-#include "session_frame.h"
+#include "http/session_frame.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
 #include <curl/curl.h>
 
 #include "base/fd.h"
-#include "image/command.h"
-#include "image/interrupt.h"
+#include "image/commands/command.h"
+#include "image/common/interrupt.h"
 #include "image/options.h"
 
 static const struct {

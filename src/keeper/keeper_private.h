@@ -11,7 +11,7 @@ enum {
 	KEEPER_LOG_LINES_MAX = 50,
 	KEEPER_TEXT_MAX = 400,
 	KEEPER_RELAYS_MAX = 1024,
-	KEEPER_LENT_MAX = 16, /* connections at once to one session's ssh-agent, as inside (agent/ssh_agent.c) */
+	KEEPER_LENT_MAX = 16, /* connections at once to one session's ssh-agent, as inside (agent/session/ssh_agent.c) */
 };
 
 struct keeper_share {
@@ -83,7 +83,7 @@ void waiters_tell_stage(struct keeper *k);
 void waiters_tell_warning(struct keeper *k, const char *text);
 void waiters_settle(struct keeper *k); /* tells everybody for whom it is decided */
 
-/* agent_calls.c: what the keeper asks of the agent in the course of the machine's life */
+/* agent/calls.c: what the keeper asks of the agent in the course of the machine's life */
 void agent_ask_version(struct keeper *k);
 void agent_boot(struct keeper *k);
 void agent_stop(struct keeper *k, uint64_t timeout_ms);
@@ -91,7 +91,7 @@ void agent_forget_calls(struct keeper *k);
 /* A short request whose answer matters little (clock, resolv): logged when it fails. Takes body. */
 void agent_tell(struct keeper *k, const char *method, const char *target, struct json_object *body);
 
-/* agent_requests.c: what the agent asks of the keeper */
+/* agent/requests.c: what the agent asks of the keeper */
 extern const struct http_route agent_routes[];
 
 /* boot_request.c */

@@ -13,15 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/api.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "http/http.h"
+#include "keeper/api/api.h"
+#include "keeper/api/listen.h"
 #include "keeper/keeper.h"
-#include "keeper/listen.h"
 
 enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000, LOG_MAX = 1024 * 1024 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See runtime_spec.h. What differs from machine to machine are parameters; the rest is tables. */
-#include "runtime_spec.h"
+#include "oci/runtime_spec.h"
 
 static const char *const all_capabilities[] = {
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",

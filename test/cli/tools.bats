@@ -75,15 +75,15 @@ tree()
 @test "check-output names what writes to people elsewhere" {
 	mkdir -p "$TREE/src/cli" "$TREE/src/image" "$TREE/src/base"
 	printf 'void a(void)\n{\n\tputs(buffer);\n\tfprintf(stderr, "x");\n\twrite(STDOUT_FILENO, x, 1);\n}\n' >"$TREE/src/cli/output.c"
-	printf 'snprintf(a, b);\nAUTOFREE char *x = xasprintf("x");\ninputs(x);\nfprintf(stderr, "%%s", error_text(err, r));\n' >"$TREE/src/cli/ls.c"
+	printf 'snprintf(a, b);\nAUTOFREE char *x = xasprintf("x");\ninputs(x);\nfprintf(stderr, "%%s", error_text(err, r));\n' >"$TREE/src/cli/machine/ls.c"
 	run "$TOOLS/check-output" "$TREE"
 	equal 0 "$status"
 	equal '' "$output"
-	printf 'puts(name);\n\t\tfprintf(stderr, "%%s", text);\nfd_write_full(STDOUT_FILENO, text, size);\n' >"$TREE/src/cli/ls.c"
+	printf 'puts(name);\n\t\tfprintf(stderr, "%%s", text);\nfd_write_full(STDOUT_FILENO, text, size);\n' >"$TREE/src/cli/machine/ls.c"
 	run "$TOOLS/check-output" "$TREE"
 	equal 1 "$status"
 	equal 3 "$(wc -l <<<"$output")"
-	contains "$output" 'src/cli/ls.c:1:puts(name);'
+	contains "$output" 'src/cli/machine/ls.c:1:puts(name);'
 }
 
 @test "deps lists its groups and is silent when nothing is missing" {

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "agent/accounts.h"
+#include "agent/provision/accounts.h"
 #include "base/alloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

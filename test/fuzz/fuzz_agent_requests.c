@@ -2,8 +2,8 @@
  * Boot and session requests. */
 #include <stdint.h>
 
-#include "agent/boot_request.h"
-#include "agent/session_request.h"
+#include "agent/core/boot_request.h"
+#include "agent/session/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "fsd/front.h"
-#include "fsd/vhost_user.h"
+#include "fsd/process/front.h"
+#include "fsd/vhost/vhost_user.h"
 #include "vhost_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

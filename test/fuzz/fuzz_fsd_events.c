@@ -15,9 +15,9 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "fsd/events.h"
-#include "fsd/replayer.h"
-#include "fsd/request.h"
+#include "fsd/events/events.h"
+#include "fsd/events/replayer.h"
+#include "fsd/request/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

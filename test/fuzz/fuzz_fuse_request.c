@@ -15,7 +15,7 @@
 #include "../unit/folder.h"
 #include "base/alloc.h"
 #include "base/path.h"
-#include "fsd/request.h"
+#include "fsd/request/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

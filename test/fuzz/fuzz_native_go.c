@@ -2,7 +2,7 @@
  * What the keeper tells a native machine's agent. */
 #include <stdint.h>
 
-#include "agent/native_messages.h"
+#include "agent/platform/native/messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

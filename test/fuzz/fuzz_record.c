@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "fsd/record.h"
+#include "fsd/files/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "agent/share_replay.h"
+#include "agent/share/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "../unit/folder.h"
-#include "image/tree_write.h"
+#include "image/trees/write.h"
 #include "layers.h"
 
 enum { INPUT_MAX = 1 << 18 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Messages of the vhost-user protocol, one after the other, with descriptors; a queue that starts is used. */
-#include "fsd/vhost_user.h"
+#include "fsd/vhost/vhost_user.h"
 #include "vhost_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsd/virtqueue.h"
+#include "fsd/vhost/virtqueue.h"
 
 enum { MEMORY = 1 << 16, AVAIL = 16384, USED = 24576 };
 

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "agent/watch_list.h"
-#include "agent/watch_probe.h"
+#include "agent/share/watch_list.h"
+#include "agent/share/watch_probe.h"
 
 enum { WATCHES_MAX = 16, RING = 256 };
 

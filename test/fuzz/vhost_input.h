@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "fsd/vhost_message.h"
+#include "fsd/vhost/vhost_message.h"
 
 struct vhost_input {
 	const uint8_t *data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network: pasta(1) makes a device in a network namespace of the agent's, which moves it to the machine's (agent/native_gate.c), and translates between its packets and sockets of
+ * The network: pasta(1) makes a device in a network namespace of the agent's, which moves it to the machine's (agent/platform/native/gate.c), and translates between its packets and sockets of
  * the host user, with the same addresses that a virtual machine has. Each init gets a new namespace, and so its own pasta, which starts before it.
  * It forwards no ports by itself: a machine's ports are published by the keeper, and nothing listens on the host for it.
  *

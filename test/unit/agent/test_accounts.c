@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/accounts.h"
-#include "agent/subids.h"
+#include "agent/provision/accounts.h"
+#include "agent/provision/subids.h"
 #include "tree.h"
 
 static struct boot_user alice = { .name = (char *)"alice", .group = (char *)"staff", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "agent/channel.h"
+#include "agent/core/channel.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 

@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "agent/confine.h"
-#include "agent/confine_calls.h"
+#include "agent/confine/calls.h"
+#include "agent/confine/confine.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/strv.h"

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "agent/agent.h"
-#include "agent/console.h"
-#include "agent/platform.h"
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/life/console.h"
 #include "base/clock.h"
 #include "base/fd.h"
 

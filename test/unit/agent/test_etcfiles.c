@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/etcfiles.h"
+#include "agent/provision/etcfiles.h"
 #include "tree.h"
 
 static void test_hosts(void **state)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 
-#include "agent/init_launch.h"
-#include "agent/inittab.h"
+#include "agent/life/init_launch.h"
+#include "agent/life/inittab.h"
 #include "tree.h"
 
 static int exists(const char *program, void *data)

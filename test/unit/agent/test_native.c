@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "agent/native.h"
-#include "agent/init_launch.h"
+#include "agent/life/init_launch.h"
+#include "agent/platform/native/native.h"
 #include "tree.h"
 
 static int parse_go(const char *text, struct native_go *ret)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/provision.h"
+#include "agent/provision/provision.h"
 #include "tree.h"
 
 /* Ids are the tester's own, so that files can be given to the user without being root. */

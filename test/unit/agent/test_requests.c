@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/boot_request.h"
-#include "agent/netlink.h"
-#include "agent/session_request.h"
+#include "agent/core/boot_request.h"
+#include "agent/core/netlink.h"
+#include "agent/session/request.h"
 #include "tree.h"
 
 #define BOOT(machine, user)                                                                                                                   \

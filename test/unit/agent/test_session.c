@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "agent/session.h"
+#include "agent/session/session.h"
 #include "base/clock.h"
 #include "http/session_frame.h"
 #include "tree.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/session_user.h"
+#include "agent/session/user.h"
 #include "tree.h"
 
 static struct boot_user machine_user = { .name = (char *)"alice", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };

@@ -14,15 +14,15 @@
 
 #include <cmocka.h>
 
-#include "agent/agent.h"
-#include "agent/mounts.h"
-#include "agent/share_events.h"
-#include "agent/share_replay.h"
-#include "agent/watchers.h"
+#include "../folder.h"
+#include "agent/core/agent.h"
+#include "agent/core/mounts.h"
+#include "agent/share/events.h"
+#include "agent/share/replay.h"
+#include "agent/share/watchers.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "../folder.h"
 
 enum { WAIT_MS = 20 * 1000, WATCHED = 3 };
 

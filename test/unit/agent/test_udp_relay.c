@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "agent/udp_relay.h"
+#include "agent/service/udp_relay.h"
 #include "base/clock.h"
 #include "tree.h"
 

@@ -3,10 +3,10 @@
 #include <linux/perf_event.h>
 #include <sys/inotify.h>
 
-#include "agent/share_replay.h"
-#include "agent/watch_list.h"
-#include "agent/watch_probe.h"
-#include "agent/watchers.h"
+#include "agent/share/replay.h"
+#include "agent/share/watch_list.h"
+#include "agent/share/watch_probe.h"
+#include "agent/share/watchers.h"
 #include "tree.h"
 
 #define HANDLE " fhandle-bytes:c fhandle-type:81 f_handle:020000000300000000000000"

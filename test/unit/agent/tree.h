@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "../folder.h"
-#include "agent/rootfs.h"
+#include "agent/core/rootfs.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"

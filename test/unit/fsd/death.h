@@ -14,8 +14,8 @@
 #include <time.h>
 
 #include "fake_guest.h"
-#include "fsd/shared.h"
-#include "fsd/takeover.h"
+#include "fsd/files/shared.h"
+#include "fsd/process/takeover.h"
 
 enum { BUFFER = 1 << 16, KILL_POINTS_MAX = 500 };
 

@@ -6,9 +6,9 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 
-#include "fake_guest.h"
 #include "base/clock.h"
-#include "fsd/events.h"
+#include "fake_guest.h"
+#include "fsd/events/events.h"
 
 enum { REPLAYER = 501, EVENT_WAIT_MS = 10000, QUIET_MS = 40 };
 

@@ -20,7 +20,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "fsd/handlers.h"
+#include "fsd/request/handlers.h"
 
 enum { INSIDE_UID = 4242, INSIDE_GID = 4243, REPLY_SIZE = 1 << 17 };
 

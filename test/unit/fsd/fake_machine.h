@@ -11,10 +11,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "fake_guest.h"
 #include "fake_ring.h"
-#include "base/clock.h"
-#include "fsd/vhost_message.h"
+#include "fsd/vhost/vhost_message.h"
 
 enum { SLOTS = RING / 2, BUFFER = 16384, BUFFERS = 65536 };
 enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };

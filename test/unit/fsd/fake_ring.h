@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "fsd/virtqueue.h"
+#include "fsd/vhost/virtqueue.h"
 
 enum { RING = 64, AVAIL = 4096, USED = 8192 };
 

@@ -4,11 +4,11 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "fake_guest.h"
 #include "fake_ring.h"
-#include "base/clock.h"
-#include "fsd/device.h"
-#include "fsd/vhost_user.h"
+#include "fsd/vhost/device.h"
+#include "fsd/vhost/vhost_user.h"
 
 enum { MEMORY = 1 << 20, IN = 65536, OUT = 131072, WAIT_MS = 20000 };
 #define USER 0x7f0000000000ULL

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a guest cannot do: write to a read-only share, fill the host's tables, or send requests that do not add up. */
 #include "fake_guest.h"
-#include "fsd/hide.h"
+#include "fsd/files/hide.h"
 
 static int setup(void **state)
 {

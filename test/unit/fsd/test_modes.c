@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "fake_guest.h"
-#include "fsd/confine.h"
+#include "fsd/process/confine.h"
 
 enum { NOBODY = 65534, SKIPPED = 77 };
 

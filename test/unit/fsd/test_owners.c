@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "fake_machine.h"
-#include "fsd/owners.h"
+#include "fsd/files/owners.h"
 
 enum { UID = 41000, GID = 41001, GROUP = 41002, OTHER_UID = 777, OTHER_GROUP = 888, INSIDE = 4242 };
 

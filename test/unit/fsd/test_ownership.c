@@ -3,8 +3,8 @@
 #include <sys/xattr.h>
 
 #include "fake_guest.h"
-#include "fsd/ownership.h"
-#include "fsd/record.h"
+#include "fsd/files/record.h"
+#include "fsd/request/ownership.h"
 
 enum { WWW = 33, MAIL = 44, SUPPLEMENTARY = 45 };
 

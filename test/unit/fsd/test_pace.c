@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "fsd/pace.h"
+#include "fsd/vhost/pace.h"
 
 /* How many sleeps until the next look. */
 static unsigned sleeps(struct pace *p)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fsd/pieces.h"
+#include "fsd/request/pieces.h"
 
 static char memory[] = "abcdefghij";
 /* "abc", "", "def", "hij": the first and the third lie side by side. */

@@ -4,7 +4,7 @@
 #include <dirent.h>
 
 #include "fake_agent.h"
-#include "fsd/takeover.h"
+#include "fsd/process/takeover.h"
 
 static int setup_with(void **state, int read_only)
 {

@@ -5,7 +5,7 @@
 
 #include "base/share_events.h"
 #include "fake_machine.h"
-#include "fsd/broker.h"
+#include "fsd/process/broker.h"
 
 enum { ROUNDS = 6, FILES = 96, PIECES = 4, PIECE = 1500 };
 

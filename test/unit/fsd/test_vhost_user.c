@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "fsd/vhost_user.h"
+#include "fsd/vhost/vhost_user.h"
 
 enum { MEMORY = 1 << 16 };
 #define USER 0x7f0000000000ULL

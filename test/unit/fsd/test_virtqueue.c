@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/macros.h"
-#include "fsd/virtqueue.h"
+#include "fsd/vhost/virtqueue.h"
 
 enum { SIZE = 8, HALF = 1 << 16 };
 #define GUEST 0x100000ULL

@@ -18,10 +18,10 @@
 #include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "image/blob.h"
-#include "image/compose.h"
-#include "image/image.h"
-#include "image/pull.h"
+#include "image/archive/compose.h"
+#include "image/library/blob.h"
+#include "image/library/image.h"
+#include "image/registry/pull.h"
 
 static char *top;
 

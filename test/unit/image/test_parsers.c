@@ -9,12 +9,12 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "image/challenge.h"
-#include "image/credentials.h"
-#include "image/load.h"
-#include "image/mirror.h"
-#include "image/request.h"
-#include "image/settings.h"
+#include "image/archive/load.h"
+#include "image/debian/mirror.h"
+#include "image/registry/challenge.h"
+#include "image/registry/credentials.h"
+#include "image/registry/request.h"
+#include "image/registry/settings.h"
 
 static void challenges(void **state)
 {

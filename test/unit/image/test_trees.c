@@ -27,8 +27,8 @@
 #include "base/spawn.h"
 #include "base/strv.h"
 #include "idmap/idmap.h"
-#include "image/tree_jobs.h"
-#include "image/tree_write.h"
+#include "image/trees/jobs.h"
+#include "image/trees/write.h"
 
 enum { LAYERS_MAX = 4, OUTPUT_MAX = 8 << 20 };
 

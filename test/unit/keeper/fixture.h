@@ -14,12 +14,12 @@
 
 #include <cmocka.h>
 
-#include "api/api.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "fake.h"
+#include "keeper/api/api.h"
 #include "keeper/keeper.h"
 
 enum { ASKERS = 24 };

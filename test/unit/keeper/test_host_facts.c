@@ -11,8 +11,8 @@
 #include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "keeper/host_facts.h"
-#include "keeper/text.h"
+#include "keeper/agent/host_facts.h"
+#include "keeper/agent/text.h"
 
 static void test_resolv(void **state)
 {

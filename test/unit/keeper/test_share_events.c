@@ -2,7 +2,7 @@
  * The relay between a share's server and the agent, and who gets one. */
 #include "base/share_events.h"
 #include "fixture.h"
-#include "keeper/share_events.h"
+#include "keeper/shares/events.h"
 
 enum { FLOOD = 4096 };
 

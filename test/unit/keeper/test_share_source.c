@@ -11,7 +11,7 @@
 
 #include "../folder.h"
 #include "base/alloc.h"
-#include "keeper/share_source.h"
+#include "keeper/shares/source.h"
 
 struct world {
 	char *folder, *real; /* real: as the kernel knows it */

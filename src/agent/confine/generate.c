@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-confine-generate: makes C of the table in calls.c, at build time, on standard output: a seccomp(2) filter program, and the
+ * same bytes in base64.
+ *
+ * libseccomp gives the names of the numbers, for this architecture and for the 32-bit programs that run on it too. The program is made
+ * here: numbers in a row with the same verdict are one range, and the ranges are found by a binary search. The kernel translates a filter
+ * and tries every number on it each time that it is loaded, that is once a session; libseccomp's own program, a step for every number,
+ * takes three times as long there. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "agent/confine/calls.h"
+#include "base/macros.h"
+
+enum { NUMBERS_MAX = 1024, PROGRAM_MAX = 1024, JUMP_MAX = 255 };
+
+/* What a number means; nothing, beyond the table or not in it: ENOSYS. */
+enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET };
+
+struct range {
+	unsigned first; /* ends where the next one begins */
+	enum meaning meaning;
+};
+
+struct program {
+	struct sock_filter steps[PROGRAM_MAX];
+	unsigned count;
+	int failed;
+};
+
+static const struct {
+	uint32_t native, other; /* other: of 32-bit programs */
+} pairs[] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86 }, { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM } };
+
+static void emit(struct program *p, unsigned code, unsigned yes, unsigned no, uint32_t value)
+{
+	if (p->count == PROGRAM_MAX || yes > JUMP_MAX || no > JUMP_MAX) {
+		p->failed = 1;
+		return;
+	}
+	p->steps[p->count++] = (struct sock_filter){ (uint16_t)code, (uint8_t)yes, (uint8_t)no, value };
+}
+
+static void emit_verdict(struct program *p, enum meaning m)
+{
+	static const uint32_t results[] = {
+		[UNKNOWN] = SECCOMP_RET_ERRNO | ENOSYS, [ALLOWED] = SECCOMP_RET_ALLOW, [REFUSED] = SECCOMP_RET_ERRNO | EPERM,
+	};
+	if (m == IS_SOCKET) {
+		/* AF_VSOCK has no namespace: it leads to the hypervisor of a host that is a virtual machine itself, and to what listens there
+		 * (systemd's sshd would bind it). A 32-bit program has socketcall(2), into whose arguments no filter sees. The family is an int:
+		 * the lower half is all the kernel looks at. */
+		emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, AF_VSOCK);
+		emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
+		m = ALLOWED;
+	}
+	emit(p, BPF_RET | BPF_K, 0, 0, results[m]);
+}
+
+/* The number is in the accumulator, and in one of the ranges. */
+static void emit_search(struct program *p, const struct range *ranges, size_t count)
+{
+	size_t half = count / 2;
+	unsigned at = p->count;
+	if (count == 1) {
+		emit_verdict(p, ranges[0].meaning);
+		return;
+	}
+	emit(p, BPF_JMP | BPF_JGE | BPF_K, 0, 0, ranges[half].first);
+	emit_search(p, ranges, half);
+	unsigned distance = p->count - at - 1;
+	if (p->failed || distance > JUMP_MAX)
+		p->failed = 1;
+	else
+		p->steps[at].jt = (uint8_t)distance;
+	emit_search(p, ranges + half, count - half);
+}
+
+static enum meaning meaning_of(const char *name)
+{
+	if (streq(name, "socket"))
+		return IS_SOCKET;
+	for (size_t i = 0; i < confine_group_count; i++)
+		for (const char *const *known = confine_groups[i].names; *known; known++)
+			if (streq(*known, name))
+				return confine_groups[i].verdict == CONFINE_ALLOWED ? ALLOWED : REFUSED;
+	return UNKNOWN;
+}
+
+static int emit_architecture(struct program *p, uint32_t architecture)
+{
+	struct range ranges[NUMBERS_MAX];
+	size_t count = 0;
+	for (unsigned n = 0; n < NUMBERS_MAX; n++) {
+		/* By number, because for names that 32-bit x86 also has in socketcall(2) and ipc(2) the library gives numbers of its own. */
+		AUTOFREE char *name = seccomp_syscall_resolve_num_arch(architecture, (int)n);
+		enum meaning m = name ? meaning_of(name) : UNKNOWN;
+		if (n == 0 || ranges[count - 1].meaning != m)
+			ranges[count++] = (struct range){ n, m };
+	}
+	if (ranges[count - 1].meaning != UNKNOWN)
+		return -ERANGE;
+	unsigned at = p->count;
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, architecture);
+	emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr));
+	emit_search(p, ranges, count);
+	p->steps[at + 1].k = p->count - at - 2;
+	return p->failed ? -EFBIG : 0;
+}
+
+static int make(struct program *p)
+{
+	size_t i = 0;
+	while (i < ARRAY_SIZE(pairs) && pairs[i].native != seccomp_arch_native())
+		i++;
+	if (i == ARRAY_SIZE(pairs))
+		return -ENOTSUP;
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
+	int r = emit_architecture(p, pairs[i].native);
+	if (r == 0)
+		r = emit_architecture(p, pairs[i].other);
+	emit_verdict(p, UNKNOWN);
+	return r;
+}
+
+static void print_base64(const unsigned char *p, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	for (size_t i = 0; i < size; i += 3) {
+		size_t n = MIN(size - i, (size_t)3);
+		unsigned v = (unsigned)p[i] << 16 | (n > 1 ? (unsigned)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
+		if (i % 96 == 0)
+			printf("%s\n\t\"", i ? "\"" : "");
+		printf("%c%c%c%c", digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '=');
+	}
+	printf("\";\n");
+}
+
+int main(void)
+{
+	static struct program p;
+	int r = make(&p);
+	if (r < 0) {
+		fprintf(stderr, "holm-confine-generate: %s\n", strerror(-r));
+		return 1;
+	}
+	printf("/* Made by holm-confine-generate. */\nstatic struct sock_filter filter[] = {\n");
+	for (unsigned i = 0; i < p.count; i++)
+		printf("\t{ 0x%x, %u, %u, 0x%x },\n", p.steps[i].code, p.steps[i].jt, p.steps[i].jf, p.steps[i].k);
+	printf("};\nstatic const char filter_base64[] =");
+	print_base64((const unsigned char *)p.steps, p.count * sizeof p.steps[0]);
+	return fflush(stdout) < 0;
+}

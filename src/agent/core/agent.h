@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The agent: what is inside a machine's kernel on holm's side. One process, one loop; blocking work is done in forked workers
+ * (worker.h), sessions are forked children. This header is the state that the parts share, and where things lie. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "agent/core/boot_request.h"
+#include "base/loop.h"
+#include "http/http.h"
+#include "http/transport.h"
+
+/* The agent's own files, outside of the machine: none of these paths exist inside it. */
+#define AGENT_RUN "/run/holm"
+#define AGENT_ROOT AGENT_RUN "/root"               /* the machine's disk */
+#define AGENT_MACHINE_RUN AGENT_RUN "/machine-run" /* the tmpfs that is /run inside the machine */
+#define AGENT_SHARES AGENT_RUN "/shares"           /* TAG: a share's own mount */
+#define AGENT_MODULES AGENT_RUN "/modules"         /* the modules disk */
+#define AGENT_BUNDLE AGENT_RUN "/bundle"           /* crun's bundle */
+#define AGENT_STATE AGENT_RUN "/state.json"        /* what a respawned agent needs to go on */
+#define AGENT_CGROUP "/sys/fs/cgroup/holm-machine" /* the root of the machine's cgroup namespace */
+
+enum agent_phase { PHASE_IDLE, PHASE_BOOTING, PHASE_RUNNING, PHASE_STOPPING };
+
+enum init_kind { INIT_NONE, INIT_OWN, INIT_SYSTEMD, INIT_BUSYBOX, INIT_OTHER };
+
+struct platform;
+struct session;
+struct console;
+struct readiness;
+struct inittab_watch;
+struct share_events;
+
+struct agent {
+	const struct platform *platform;
+	struct loop *loop;
+	struct http_server *server;
+	struct transport *to_keeper;   /* streams that we open; NULL while there is none */
+	struct transport *from_keeper; /* streams that the keeper opens */
+	enum agent_phase phase;
+	struct boot_request *boot;     /* NULL before the first boot request */
+	struct http_exchange *boot_answer; /* the open answer to it, or NULL */
+	int ready_session, ready_init;
+
+	pid_t init_pid;                /* as this process sees it; 0: none */
+	int init_pidfd;                /* -1: none */
+	enum init_kind init_kind;
+	int init_has_bus;              /* the image has a system message bus */
+	unsigned init_starts, quick_starts;
+	uint64_t init_started_ms;
+	struct source *init_source;
+	struct console *console;
+	struct readiness *readiness;
+	struct inittab_watch *inittab;
+	struct share_events *share_events; /* NULL: no share has any */
+
+	struct http_exchange *stop_answer;
+	struct source *stop_timer;
+	const char *ended_how; /* for the last line of the boot's answer */
+	int ended_status;
+	struct session *sessions;      /* a list */
+	uint64_t session_counter;
+};
+
+/* Serves until the machine is over; the process's exit status. (server.c) */
+int agent_run(const struct platform *p);
+
+/* boot.c: POST /v1/boot, and what the parts of a boot report to it. */
+void boot_handle(struct http_exchange *x, void *agent);
+void boot_line(struct agent *a, const char *key, const char *value); /* {"key":"value"} to the keeper, where it listens */
+void boot_mark_ready(struct agent *a, int init);                     /* 0: sessions may start; 1: the init has finished booting */
+void boot_fail(struct agent *a, int code, const char *text, struct json_object *log); /* ends the answer; log: taken, may be NULL */
+void boot_ended(struct agent *a, const char *how, int status);       /* last line of the answer */
+
+/* init.c: starts the machine's init and watches it. */
+void init_start(struct agent *a);
+void init_adopt(struct agent *a, pid_t pid, int pidfd, enum init_kind kind, int console); /* console: taken, -1 none */
+int init_stop_signal(const struct agent *a);
+
+/* stop.c */
+void stop_handle(struct http_exchange *x, void *agent);
+void stop_begin(struct agent *a, uint64_t timeout_ms);
+void stop_init_ended(struct agent *a, const char *how, int status); /* the init is gone: ends the machine */
+
+/* state.c: the state file. */
+void state_save(const struct agent *a);
+void state_adopt(struct agent *a);
+
+/* resources.c: version, memory, clock, resolv, timezone. */
+void version_handle(struct http_exchange *x, void *agent);
+void memory_handle(struct http_exchange *x, void *agent);
+void clock_handle(struct http_exchange *x, void *agent);
+void resolv_handle(struct http_exchange *x, void *agent);
+void timezone_handle(struct http_exchange *x, void *agent);
+
+void share_add_handle(struct http_exchange *x, void *agent);
+void share_remove_handle(struct http_exchange *x, void *agent);
+void dial_handle(struct http_exchange *x, void *agent);
+void archive_get_handle(struct http_exchange *x, void *agent);
+void archive_put_handle(struct http_exchange *x, void *agent);
+void session_handle(struct http_exchange *x, void *agent);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POST /v1/boot. The answer stays open while the machine runs; when the keeper's connection is lost the machine goes on, and a second
+ * boot request (of a keeper that came back, or to an agent that was respawned) is answered with what is so. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/core/worker.h"
+#include "agent/life/prepare.h"
+#include "agent/share/events.h"
+#include "base/alloc.h"
+#include "base/log.h"
+
+struct boot {
+	struct agent *agent;
+	struct json_object *log; /* last lines of create-user.sh */
+};
+
+void boot_line(struct agent *a, const char *key, const char *value)
+{
+	if (!a->boot_answer)
+		return;
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, key, value);
+	http_stream_json(a->boot_answer, o);
+}
+
+void boot_mark_ready(struct agent *a, int init)
+{
+	int *flag = init ? &a->ready_init : &a->ready_session;
+	if (*flag)
+		return;
+	*flag = 1;
+	boot_line(a, "ready", init ? "init" : "session");
+	if (!init) {
+		a->platform->is_ready(a);
+		share_events_start(a);
+	}
+	state_save(a);
+}
+
+void boot_fail(struct agent *a, int code, const char *text, struct json_object *log)
+{
+	AUTO_JSON struct json_object *lines = log;
+	log_error("boot failed: %s", text);
+	a->phase = PHASE_IDLE;
+	if (!a->boot_answer)
+		return;
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "error", text);
+	json_add_string(o, "code", strerrorname_np(code) ? strerrorname_np(code) : "EIO");
+	if (lines)
+		json_add(o, "log", json_object_get(lines));
+	http_stream_json(a->boot_answer, o);
+	http_stream_end(TAKE_PTR(a->boot_answer));
+}
+
+void boot_ended(struct agent *a, const char *how, int status)
+{
+	if (!a->boot_answer)
+		return;
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "ended", how);
+	json_add_i64(o, "status", status);
+	http_stream_json(a->boot_answer, o);
+	http_stream_end(TAKE_PTR(a->boot_answer));
+}
+
+static void on_prepare_message(struct json_object *o, int fd, void *data)
+{
+	struct boot *b = data;
+	const char *text = NULL;
+	struct json_object *log = NULL;
+	if (json_get_string(o, "stage", &text, NULL) >= 0)
+		boot_line(b->agent, "stage", text);
+	else if (json_get_string(o, "note", &text, NULL) >= 0)
+		boot_line(b->agent, "note", text);
+	else if (json_get_array(o, "log", &log, NULL) >= 0 && !b->log)
+		b->log = json_object_get(log);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_prepared(int code, const char *text, void *data)
+{
+	struct boot *b = data;
+	struct agent *a = b->agent;
+	if (code < 0) {
+		boot_fail(a, -code, text, TAKE_PTR(b->log));
+	} else if (a->boot->rescue) {
+		a->phase = PHASE_RUNNING;
+		boot_mark_ready(a, 0);
+		boot_mark_ready(a, 1);
+	} else {
+		init_start(a);
+	}
+	json_object_put(b->log);
+	free(b);
+}
+
+static void on_answer_closed(void *agent)
+{
+	struct agent *a = agent;
+	a->boot_answer = NULL;
+}
+
+/* What is so already, for a boot request that is not the first. */
+static void tell_state(struct agent *a)
+{
+	if (a->ready_session)
+		boot_line(a, "ready", "session");
+	if (a->ready_init)
+		boot_line(a, "ready", "init");
+}
+
+static void begin(struct agent *a)
+{
+	static const struct worker_events events = { .message = on_prepare_message, .done = on_prepared };
+	struct boot *b = xnew(struct boot);
+	b->agent = a;
+	a->phase = PHASE_BOOTING;
+	a->ready_session = a->ready_init = 0;
+	int r = worker_start(a->loop, prepare_run, a, NULL, 0, &events, b, NULL);
+	if (r < 0) {
+		free(b);
+		boot_fail(a, -r, "cannot start a process", NULL);
+	}
+}
+
+void boot_handle(struct http_exchange *x, void *agent)
+{
+	struct agent *a = agent;
+	AUTO_ERROR struct error *err = NULL;
+	CLEANUP(boot_request_freep) struct boot_request *request = NULL;
+	struct json_object *body = http_exchange_json(x, &err);
+	int r = body ? boot_request_parse(body, &request, &err) : -EINVAL;
+	if (r >= 0 && a->phase == PHASE_STOPPING)
+		r = error_set(&err, EBUSY, "the machine is stopping");
+	if (r >= 0 && a->boot_answer)
+		r = error_set(&err, EBUSY, "the machine is being booted already");
+	if (r >= 0 && a->phase != PHASE_IDLE && !streq(a->boot->id, request->id))
+		r = error_set(&err, EINVAL, "this is machine %s, not %s", a->boot->name, request->name);
+	if (r < 0) {
+		http_respond_error(x, r, err);
+		return;
+	}
+	a->boot_answer = x;
+	http_exchange_on_closed(x, on_answer_closed, a);
+	http_stream_begin(x, 200);
+	if (a->phase != PHASE_IDLE) {
+		tell_state(a);
+		return;
+	}
+	boot_request_free(a->boot);
+	a->boot = TAKE_PTR(request);
+	begin(a);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A table of steps, done in a worker: what they mount stays, because a worker shares the agent's mount namespace. Each step may find that an
+ * earlier attempt has done it. */
+#include "agent/life/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/channel.h"
+#include "agent/core/machine_run.h"
+#include "agent/core/mounts.h"
+#include "agent/core/platform.h"
+#include "agent/core/rootfs.h"
+#include "agent/provision/createuser.h"
+#include "agent/provision/etcfiles.h"
+#include "agent/provision/provision.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+struct prepare {
+	const struct platform *platform;
+	const struct boot_request *request;
+	int channel;
+	int root; /* the machine's tree */
+};
+
+static int step_clock(struct prepare *p, struct error **err)
+{
+	uint64_t ns = p->request->realtime_ns;
+	return ns ? p->platform->set_clock(ns, err) : 0;
+}
+
+static int step_disk(struct prepare *p, struct error **err)
+{
+	int r = p->platform->mount_root(p->request, err);
+	if (r < 0)
+		return r;
+	p->root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return p->root < 0 ? error_set_errno(err, errno, "cannot open the machine's disk") : 0;
+}
+
+static int step_modules(struct prepare *p, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	if (!p->request->rescue && p->platform->mount_modules(p->request, &why) < 0)
+		channel_send_string(p->channel, "note", why->text);
+	return 0;
+}
+
+static int step_network(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : p->platform->network(&p->request->network, err);
+}
+
+static int step_shares(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : mounts_shares(p->platform, p->request, err);
+}
+
+static int step_run(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? 0 : machine_run_make(p->platform, p->request, err);
+}
+
+/* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
+static int step_mount_points(struct prepare *p, struct error **err)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+	} points[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 }, { "/tmp", 01777 } };
+	for (size_t i = 0; !p->request->rescue && i < ARRAY_SIZE(points); i++) {
+		AUTO_FD int fd = rootfs_exists(p->root, points[i].path) ? -1 : rootfs_mkdir(p->root, points[i].path, points[i].mode, err);
+		if (fd >= 0 && points[i].mode == 01777)
+			(void)!fchmodat(p->root, "tmp", 01777, 0);
+	}
+	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++) {
+		const char *inside = p->request->shares[i].inside;
+		int hidden = 0; /* below something that is mounted there anyway */
+		for (size_t j = 0; j < ARRAY_SIZE(points); j++)
+			hidden |= path_is_below(inside, points[j].path);
+		AUTO_FD int fd = hidden ? -1 : rootfs_mkdir(p->root, inside, 0755, err);
+		if (!hidden && fd < 0)
+			return fd;
+	}
+	return 0;
+}
+
+static int step_files(struct prepare *p, struct error **err)
+{
+	if (p->request->rescue)
+		return 0;
+	return etc_apply(p->root, p->request, !rootfs_exists(p->root, "/var/lib/holm/provisioned"), err);
+}
+
+static int run_script(struct prepare *p, struct error **err)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	channel_send_string(p->channel, "stage", "running " CREATE_USER_SCRIPT);
+	int r = createuser_run(p->platform, p->root, p->request, &lines, err);
+	if (r < 0) {
+		struct json_object *o = json_object_new_object();
+		json_add_strv(o, "log", &lines);
+		channel_send(p->channel, o, -1);
+	}
+	/* The script had the machine's /run: nothing of what it made there stays. */
+	return r < 0 ? r : machine_run_make(p->platform, p->request, err);
+}
+
+static int step_user(struct prepare *p, struct error **err)
+{
+	const struct boot_user *u = &p->request->user;
+	int scripted = rootfs_is_program(p->root, CREATE_USER_SCRIPT);
+	if (p->request->rescue)
+		return 0;
+	int r;
+	if (provision_is_done(p->root, u)) {
+		if (scripted || (r = provision_subids(p->root, u, err)) < 0 || (r = provision_groups(p->root, u, err)) < 0)
+			return scripted ? 0 : r;
+		return provision_home(p->root, u, err); /* it may have been shared until now */
+	}
+	r = scripted ? run_script(p, err) : provision_apply(p->root, u, err);
+	return r < 0 ? r : provision_mark_done(p->root, u, err);
+}
+
+static const struct {
+	const char *stage; /* shown to people; NULL: too quick to tell */
+	int (*run)(struct prepare *p, struct error **err);
+} steps[] = {
+	{ NULL, step_clock },
+	{ "mounting the disk", step_disk },
+	{ NULL, step_modules },
+	{ NULL, step_network },
+	{ "mounting the shares", step_shares },
+	{ NULL, step_run },
+	{ NULL, step_mount_points },
+	{ NULL, step_files },
+	{ "setting up the user", step_user },
+};
+
+int prepare_run(int channel, void *agent, struct error **err)
+{
+	const struct agent *a = agent;
+	struct prepare p = { .platform = a->platform, .request = a->boot, .channel = channel, .root = -1 };
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++) {
+		if (steps[i].stage)
+			channel_send_string(channel, "stage", steps[i].stage);
+		r = steps[i].run(&p, err);
+	}
+	fd_close(p.root);
+	return r;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The end of a machine: the init is asked, then killed; what is left is killed, unmounted and synced by a worker; the answers are given;
+ * the platform does the rest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/core/worker.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum { STOP_DEFAULT_MS = 30 * 1000, STOP_MAX_MS = 24 * 3600 * 1000 };
+
+static void on_time_limit(struct source *s, void *data)
+{
+	struct agent *a = data;
+	log_warning("the init did not stop in time and is killed");
+	if (a->init_pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, a->init_pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_stop_closed(void *agent)
+{
+	((struct agent *)agent)->stop_answer = NULL;
+}
+
+void stop_begin(struct agent *a, uint64_t timeout_ms)
+{
+	if (a->phase != PHASE_STOPPING) {
+		a->phase = PHASE_STOPPING;
+		boot_line(a, "stage", "stopping");
+		if (a->init_pidfd >= 0)
+			syscall(SYS_pidfd_send_signal, a->init_pidfd, init_stop_signal(a), NULL, 0);
+		else
+			stop_init_ended(a, "poweroff", 0);
+	}
+	/* A later request may shorten the time, or lengthen it. */
+	uint64_t at = clock_deadline(MIN(timeout_ms, (uint64_t)STOP_MAX_MS));
+	if (a->stop_timer)
+		source_set_timer(a->stop_timer, at);
+	else
+		loop_add_timer(a->loop, at, on_time_limit, a, &a->stop_timer);
+}
+
+void stop_handle(struct http_exchange *x, void *agent)
+{
+	struct agent *a = agent;
+	AUTO_ERROR struct error *err = NULL;
+	uint64_t timeout = STOP_DEFAULT_MS;
+	struct json_object *body = http_exchange_json(x, &err);
+	int r = body ? json_get_u64(body, "timeout_ms", &timeout, &err) : -EINVAL;
+	if (r < 0 && r != -ENOENT) {
+		http_respond_error(x, r, err);
+		return;
+	}
+	/* Whoever asks last is heard: it may be in more of a hurry, and who asked before may have gone away unnoticed. */
+	if (a->stop_answer) {
+		error_set(&err, EBUSY, "another request to stop the machine came");
+		http_respond_error(TAKE_PTR(a->stop_answer), EBUSY, err);
+	}
+	a->stop_answer = x;
+	http_exchange_on_closed(x, on_stop_closed, a);
+	stop_begin(a, timeout);
+}
+
+/* Everything that is left of the machine, in its cgroup, whatever it escaped from. */
+static void kill_rest(void)
+{
+	AUTO_FD int fd = open(AGENT_CGROUP "/cgroup.kill", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)fd_write_full(fd, "1", 1);
+}
+
+/* In the worker. */
+static int put_away(int channel, void *agent, struct error **err)
+{
+	kill_rest();
+	return ((struct agent *)agent)->platform->put_away(channel, agent, err);
+}
+
+static void on_message(struct json_object *o, int fd, void *agent)
+{
+	struct agent *a = agent;
+	fd_close(fd);
+	if (a->platform->put_away_message)
+		a->platform->put_away_message(o, a);
+}
+
+static void on_put_away(int code, const char *text, void *data)
+{
+	struct agent *a = data;
+	boot_ended(a, a->ended_how, a->ended_status);
+	if (a->stop_answer)
+		http_respond_json(TAKE_PTR(a->stop_answer), 200, NULL);
+	a->platform->end(a);
+}
+
+void stop_init_ended(struct agent *a, const char *how, int status)
+{
+	static const struct worker_events events = { .message = on_message, .done = on_put_away };
+	a->phase = PHASE_STOPPING;
+	a->ended_how = how;
+	a->ended_status = status;
+	if (a->stop_timer)
+		source_set_timer(a->stop_timer, UINT64_MAX);
+	if (worker_start(a->loop, put_away, a, NULL, 0, &events, a, NULL) < 0) {
+		put_away(-1, a, NULL);
+		on_put_away(0, NULL, a);
+	}
+}

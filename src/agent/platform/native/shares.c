@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on following the host's mounts, made as strict as it has
+ * to be, and mounted in the agent's own namespace; there, what is to be hidden is covered. The machine gets clones only, which are made in a mount
+ * namespace of the machine's user namespace: at the start in the init's (native_attach_main), of a live share in one made for it. On the way into
+ * such a namespace the kernel locks what it finds (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a
+ * cover stays where it is. A runtime that takes clones along from outside, as crun does with bind mounts, would lose that. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/core/mounts.h"
+#include "agent/platform/native/native.h"
+#include "agent/platform/native/start.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+static struct native_share *find(struct native *n, const char *tag)
+{
+	for (size_t i = 0; i < n->share_count; i++)
+		if (streq(n->shares[i].tag, tag))
+			return &n->shares[i];
+	return NULL;
+}
+
+void native_share_drop(struct native *n, const char *tag)
+{
+	struct native_share *s = find(n, tag);
+	if (!s)
+		return;
+	native_share_done(s);
+	*s = n->shares[--n->share_count];
+}
+
+int native_share_put(struct native *n, struct native_share *s, struct error **err)
+{
+	native_share_drop(n, s->tag);
+	if (n->share_count >= NATIVE_SHARES_MAX) {
+		native_share_done(s);
+		return error_set(err, EBUSY, "the machine has %d shares, which is the most", NATIVE_SHARES_MAX);
+	}
+	n->shares = xrealloc(n->shares, n->share_count + 1, sizeof *n->shares);
+	n->shares[n->share_count++] = *s;
+	*s = (struct native_share){ 0 };
+	return 0;
+}
+
+/* An empty directory that nobody may enter, detached. */
+static int make_cover(void)
+{
+	AUTO_FD int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0000", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return mount < 0 ? -errno : mount;
+}
+
+/* Whether a directory is a cover: the root of a mount, of a tmpfs, that lets nobody in. */
+static int is_cover(int directory)
+{
+	struct statx st;
+	struct statfs fs;
+	return statx(directory, "", AT_EMPTY_PATH, STATX_MODE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT && (st.stx_mode & 07777) == 0 &&
+	       fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out of the share, to nothing that shows inside. */
+static int cover(int share, const char *relative, struct error **err)
+{
+	AUTO_FD int target = path_open_in_root(share, relative, O_PATH | O_DIRECTORY, 0);
+	if (target == -ENOENT || target == -ENOTDIR || (target >= 0 && is_cover(target)))
+		return 0;
+	AUTO_FD int mount = target < 0 ? target : make_cover();
+	if (mount < 0 || syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_set_errno(err, mount < 0 ? -mount : errno, "cannot hide %s in a share", relative);
+	return 0;
+}
+
+/* The keeper has resolved the path: a symlink on the way was put there since, by somebody who may write to a directory above. */
+static int clone_resolved(const char *host)
+{
+	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = top < 0 ? -errno : path_open_beneath(top, host[1] ? host + 1 : ".", O_PATH | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	return tree < 0 ? -errno : tree;
+}
+
+static int clone_host(const struct native_share *s, struct error **err)
+{
+	int back = -1;
+	int r = native_enter_host_view(&back, err);
+	if (r < 0)
+		return r;
+	AUTO_FD int tree = clone_resolved(s->host);
+	r = native_return(back);
+	if (tree < 0 || r < 0)
+		return error_set_errno(err, tree < 0 ? tree : r, "cannot share %s", s->host);
+	return TAKE_FD(tree);
+}
+
+static int hide(const struct native_share *s, int share, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < s->hidden.count; i++)
+		r = cover(share, s->hidden.items[i] + strlen(s->host), err);
+	return r;
+}
+
+/* Makes a detached mount as strict as the share is and mounts it. */
+static int place(const struct native_share *from, int tree, int read_only, const char *path, struct error **err)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only || from->read_only ? MOUNT_ATTR_RDONLY : 0) };
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
+		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot mount the share of %s", from->host);
+	int r = hide(from, tree, err);
+	if (r < 0)
+		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return r;
+}
+
+int native_mount_share(const struct boot_share *s, const char *path, struct error **err)
+{
+	const struct native_share *from = find(native_self(), s->tag);
+	if (!from)
+		return error_set(err, ENOENT, "the keeper did not say where the share \"%s\" comes from", s->tag);
+	AUTO_FD int tree = clone_host(from, err);
+	return tree < 0 ? tree : place(from, tree, s->read_only, path, err);
+}
+
+int native_place_share(struct native *n, const char *tag, int tree, struct error **err)
+{
+	const struct native_share *s = find(n, tag);
+	AUTOFREE char *path = path_join(AGENT_SHARES, tag);
+	int r = path_mkdir_all(path, 0755, err);
+	return r < 0 ? r : place(s, tree, 0, path, err);
+}
+
+/* Covers each hidden folder that has none: one that is new since the share was mounted. */
+int native_check_shares(const struct boot_request *b, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < b->share_count; i++) {
+		const struct native_share *s = find(native_self(), b->shares[i].tag);
+		AUTOFREE char *path = path_join(AGENT_SHARES, b->shares[i].tag);
+		AUTO_FD int share = s ? open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		if (share < 0)
+			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted", b->shares[i].inside);
+		r = hide(s, share, err);
+	}
+	return r;
+}
+
+int native_take_share(int machine, const char *path, struct error **err)
+{
+	int r = native_become_machine(machine);
+	if (r < 0 || unshare(CLONE_NEWNS) < 0)
+		return error_set_errno(err, r < 0 ? -r : errno, "cannot enter the machine");
+	return mounts_clone(path, err);
+}
+
+int native_attach_main(int argc, char **argv)
+{
+	AUTO_ERROR struct error *err = NULL;
+	char state[4096];
+	/* The container's state is not needed, but whoever writes it must not meet a closed pipe. */
+	while (read(STDIN_FILENO, state, sizeof state) > 0)
+		;
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = root < 0 ? error_set_errno(&err, errno, "cannot open the machine's root") : 0;
+	for (int i = 2; r >= 0 && i + 1 < argc; i += 2) {
+		AUTO_FD int tree = mounts_clone(argv[i], &err);
+		r = tree < 0 ? tree : mounts_attach(tree, root, argv[i + 1], &err);
+	}
+	if (r < 0)
+		fprintf(stderr, "%s\n", error_text(err, r));
+	return r < 0;
+}

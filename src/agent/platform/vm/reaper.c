@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * PID 1 of the VM does as little as possible, because when it dies the kernel does. The agent proper is its child: a crash of the agent
+ * loses open sessions, but neither the machine's init nor its mounts, and the next agent adopts them (state.c).
+ *
+ * Descriptors that must survive a crash (the master of the console's terminal) are kept here: the agent sends them over a socket pair, its
+ * descriptor 3, and gets them back there when it is started again. */
+#include "agent/platform/vm/reaper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/platform/vm/early.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum {
+	RESPAWN_PERIOD_MS = 60 * 1000,
+	RESPAWN_MAX = 5, /* starts within the period; more means that it cannot work */
+};
+
+struct reaper {
+	pid_t agent;
+	int socket; /* our end of the agent's descriptor 3 */
+	int kept;   /* the descriptor kept for it, -1 none */
+	uint64_t starts[RESPAWN_MAX];
+	unsigned count;
+};
+
+/* Whether one more start is within the limit; counts it. */
+static int may_start(struct reaper *r)
+{
+	uint64_t now = clock_now_ms(), *oldest = &r->starts[r->count % RESPAWN_MAX];
+	if (r->count >= RESPAWN_MAX && now - *oldest < RESPAWN_PERIOD_MS)
+		return 0;
+	*oldest = now;
+	r->count++;
+	return 1;
+}
+
+static _Noreturn void agent_child(int socket)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (socket == 3)
+		fd_set_cloexec(3, 0);
+	else
+		dup2(socket, 3);
+	fd_close_from(4, NULL, 0);
+	char *argv[] = { (char *)"holm-agent", NULL };
+	char *environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	execve("/init", argv, environment);
+	_exit(127);
+}
+
+static int start_agent(struct reaper *r)
+{
+	int ends[2];
+	int e = fd_socketpair(SOCK_STREAM, ends);
+	if (e < 0)
+		return e;
+	fd_close(r->socket);
+	r->socket = ends[0];
+	if (r->kept >= 0)
+		fd_send(r->socket, &r->kept, 1);
+	r->agent = fork();
+	if (r->agent == 0)
+		agent_child(ends[1]);
+	fd_close(ends[1]);
+	return r->agent < 0 ? -errno : 0;
+}
+
+static void receive_kept(struct reaper *r)
+{
+	int fd = -1;
+	size_t count = 0;
+	if (fd_receive(r->socket, &fd, 1, &count) < 0 || count != 1) {
+		/* The agent's end is closed: its death comes as a signal. */
+		fd_close(TAKE_FD(r->socket));
+		return;
+	}
+	fd_close(r->kept);
+	r->kept = fd;
+}
+
+/* Reaps everything that has ended; whether the agent was among it. */
+static int reap(struct reaper *r)
+{
+	int agent_ended = 0, status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (pid != r->agent)
+			continue;
+		agent_ended = 1;
+		if (WIFSIGNALED(status))
+			log_error("the agent was killed by signal %d", WTERMSIG(status));
+		else
+			log_error("the agent ended with status %d", WEXITSTATUS(status));
+	}
+	return agent_ended;
+}
+
+static int serve(struct reaper *r, int signals)
+{
+	int e = start_agent(r);
+	while (e >= 0) {
+		struct pollfd fds[2] = { { .fd = signals, .events = POLLIN }, { .fd = r->socket, .events = POLLIN } };
+		struct signalfd_siginfo info;
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents)
+			receive_kept(r);
+		if (!(fds[0].revents & POLLIN) || read(signals, &info, sizeof info) < 0)
+			continue;
+		if (!reap(r))
+			continue;
+		if (!may_start(r)) {
+			log_error("the agent keeps dying; powering off");
+			return -EIO;
+		}
+		e = start_agent(r);
+	}
+	return e;
+}
+
+int reaper_run(void)
+{
+	struct reaper r = { .socket = -1, .kept = -1 };
+	sigset_t set;
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	int e = early_prepare();
+	may_start(&r);
+	if (e >= 0 && signals >= 0)
+		serve(&r, signals);
+	sync();
+	reboot(RB_POWER_OFF);
+	return 1;
+}

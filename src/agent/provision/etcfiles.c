@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What holm writes is marked, and what is not marked is somebody's own work and stays: a whole file begins with MARK_FILE, a line ends
+ * with MARK_LINE. */
+#include "agent/provision/etcfiles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "agent/core/rootfs.h"
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+#define MARK_FILE "# This file follows the host's; written by holm. Remove this line to keep your own.\n"
+#define MARK_LINE " # holm"
+
+enum { TEXT_MAX = 1 << 20 };
+
+int etc_write_hostname(int root, const char *hostname, struct error **err)
+{
+	AUTOFREE char *text = xasprintf("%s\n", hostname);
+	return rootfs_write(root, "/etc/hostname", 0, text, err);
+}
+
+static const char hosts_default[] = "127.0.0.1\tlocalhost\n"
+				    "::1\tlocalhost ip6-localhost ip6-loopback\n"
+				    "ff02::1\tip6-allnodes\n"
+				    "ff02::2\tip6-allrouters\n";
+
+int etc_write_hosts(int root, const char *hostname, const char *host_address, struct error **err)
+{
+	AUTOFREE char *old = NULL;
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, ROOTFS_FILE_MAX);
+	int r = rootfs_read(root, "/etc/hosts", &old);
+	if (r < 0 && r != -ENOENT)
+		return error_set_errno(err, r, "cannot read /etc/hosts in the machine");
+	for (const char *line = old ? old : ""; *line;) {
+		size_t n = strcspn(line, "\n");
+		size_t mark = strlen(MARK_LINE);
+		if (n < mark || memcmp(line + n - mark, MARK_LINE, mark) != 0) {
+			buffer_append(&b, line, n);
+			buffer_append(&b, "\n", 1);
+		}
+		line += n + (line[n] == '\n');
+	}
+	if (b.size == 0)
+		buffer_append_string(&b, hosts_default);
+	buffer_appendf(&b, "127.0.1.1\t%s%s\n", hostname, MARK_LINE);
+	if (host_address)
+		buffer_appendf(&b, "%s\thost.holm.internal%s\n", host_address, MARK_LINE);
+	return rootfs_write(root, "/etc/hosts", 0, buffer_string(&b), err);
+}
+
+static void append_words(struct buffer *b, const char *key, const struct strv *words)
+{
+	AUTOFREE char *joined = strv_join(words, " ");
+	if (words->count)
+		buffer_appendf(b, "%s%s\n", key, joined);
+}
+
+int etc_write_resolv(int root, const struct resolv *r, int take, struct error **err)
+{
+	static const char path[] = "/etc/resolv.conf";
+	char target[4096];
+	AUTOFREE char *old = NULL;
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, TEXT_MAX);
+	AUTO_FD int etc = path_open_in_root(root, "/etc", O_PATH | O_DIRECTORY, 0);
+	int is_link = etc >= 0 && readlinkat(etc, "resolv.conf", target, sizeof target) >= 0;
+	int found = rootfs_read(root, path, &old);
+	/* A symlink was made by something inside that manages the file (systemd-resolved, resolvconf); only the first boot replaces it. */
+	if (!take && (is_link || (found >= 0 && *old && !startswith(old, MARK_FILE))))
+		return 0;
+	buffer_append_string(&b, MARK_FILE);
+	for (size_t i = 0; i < r->nameservers.count; i++)
+		buffer_appendf(&b, "nameserver %s\n", r->nameservers.items[i]);
+	append_words(&b, "search ", &r->search);
+	append_words(&b, "options ", &r->options);
+	return rootfs_write(root, path, 0644, buffer_string(&b), err);
+}
+
+char *etc_resolved_text(const struct resolv *r)
+{
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, TEXT_MAX);
+	buffer_append_string(&b, MARK_FILE "[Resolve]\n");
+	append_words(&b, "DNS=", &r->nameservers);
+	append_words(&b, "Domains=", &r->search);
+	return buffer_take_string(&b);
+}
+
+int etc_write_machine_id(int root, const char *id, struct error **err)
+{
+	AUTOFREE char *old = NULL;
+	AUTOFREE char *text = xasprintf("%s\n", id);
+	int r = rootfs_read(root, "/etc/machine-id", &old);
+	if (r < 0 && r != -ENOENT)
+		return 0; /* whatever it is, it is not ours to judge */
+	if (r >= 0 && strcspn(old, "\n") == 32)
+		return 0;
+	return rootfs_write(root, "/etc/machine-id", 0444, text, err);
+}
+
+int etc_write_timezone(int root, const char *zone, struct error **err)
+{
+	AUTOFREE char *inside = xasprintf("/usr/share/zoneinfo/%s", zone);
+	AUTOFREE char *text = xasprintf("%s\n", zone);
+	if (!timezone_is_valid(zone) || !rootfs_exists(root, inside))
+		return 0;
+	int r = rootfs_symlink(root, "/etc/localtime", inside, err);
+	return r >= 0 && rootfs_exists(root, "/etc/timezone") ? rootfs_write(root, "/etc/timezone", 0, text, err) : r;
+}
+
+int etc_apply(int root, const struct boot_request *b, int first_boot, struct error **err)
+{
+	int r;
+	if ((r = etc_write_hostname(root, b->hostname, err)) < 0 ||
+	    (r = etc_write_hosts(root, b->hostname, b->host_access ? b->network.host : NULL, err)) < 0 ||
+	    (r = etc_write_resolv(root, &b->resolv, first_boot, err)) < 0 || (r = etc_write_machine_id(root, b->id, err)) < 0)
+		return r;
+	return b->timezone ? etc_write_timezone(root, b->timezone, err) : 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * GET and PUT /v1/archive. The whole exchange is handed to a worker, which speaks the rest of HTTP on the stream itself, blocking: the tree is
+ * read and written in the machine's mount namespace (root=machine) or on its disk alone (root=rootfs). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/platform.h"
+#include "agent/core/worker.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "oci/tar_unpack.h"
+#include "oci/tar_write.h"
+
+enum { STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };
+
+struct archive {
+	const struct platform *platform;
+	int stream, machine; /* machine: pidfd, -1 none */
+	struct buffer raw;   /* request head and what came with it */
+	char *path, *name;
+	int rootfs;
+	int64_t uid, gid;
+};
+
+/* ---- the worker's side of HTTP ---- */
+
+struct body_out {
+	int stream, begun;
+	struct buffer chunk;
+};
+
+static int send_text(int stream, char *text)
+{
+	AUTOFREE char *owned = text;
+	return fd_write_full(stream, owned, strlen(owned));
+}
+
+static int respond(int stream, int status, struct json_object *body)
+{
+	AUTO_JSON struct json_object *owned = body;
+	AUTOFREE char *text = json_to_string(owned, 0);
+	return send_text(stream, xasprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", status,
+				 status == 200 ? "OK" : "Error", strlen(text), text));
+}
+
+static void respond_error(int stream, int code, const struct error *err)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "error", error_text(err, code));
+	respond(stream, error_http_status(code), o);
+}
+
+static int flush_chunk(struct body_out *o)
+{
+	int r = 0;
+	if (!o->begun) {
+		r = send_text(o->stream, xstrdup("HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+		o->begun = 1;
+	}
+	if (r < 0 || !o->chunk.size)
+		return r;
+	if ((r = send_text(o->stream, xasprintf("%zx\r\n", o->chunk.size))) < 0 || (r = fd_write_full(o->stream, o->chunk.data, o->chunk.size)) < 0)
+		return r;
+	buffer_consume(&o->chunk, o->chunk.size);
+	return fd_write_full(o->stream, "\r\n", 2);
+}
+
+static int sink(void *data, const void *bytes, size_t size)
+{
+	struct body_out *o = data;
+	int r = o->chunk.size + size > CHUNK ? flush_chunk(o) : 0;
+	return r < 0 ? r : buffer_append(&o->chunk, bytes, size);
+}
+
+/* The request's body as the tar reader wants it. */
+struct body_in {
+	int stream;
+	struct buffer in;
+	size_t used; /* of the buffer's front, by the last piece given out */
+	int chunked, ended;
+	uint64_t left;
+	struct http_chunks chunks;
+};
+
+/* One piece of what is in the buffer: bytes given, 0 when more must be read. */
+static ssize_t take_piece(struct body_in *b, const void **ret, struct error **err)
+{
+	const char *data = b->in.data;
+	size_t used = b->in.size, size = b->in.size;
+	if (!b->chunked) {
+		used = size = (size_t)MIN((uint64_t)b->in.size, b->left);
+		b->left -= size;
+		b->ended = b->left == 0;
+	} else if (b->in.size) {
+		int r = http_chunks_feed(&b->chunks, b->in.data, b->in.size, &used, &data, &size);
+		if (r < 0)
+			return error_set(err, EBADMSG, "the request's body is broken");
+		b->ended = r > 0;
+	}
+	b->used = used;
+	*ret = data;
+	return (ssize_t)size;
+}
+
+static ssize_t body_read(void *data, const void **ret, struct error **err)
+{
+	struct body_in *b = data;
+	for (;;) {
+		buffer_consume(&b->in, b->used);
+		b->used = 0;
+		if (b->ended)
+			return 0;
+		ssize_t n = take_piece(b, ret, err);
+		if (n != 0)
+			return n;
+		if (b->used || b->ended)
+			continue;
+		n = buffer_read(&b->in, b->stream, CHUNK);
+		if (n <= 0)
+			return error_set(err, n < 0 ? (int)-n : EPIPE, "the archive ended early");
+	}
+}
+
+/* ---- the work ---- */
+
+/* The tree that the request is about. */
+static int open_root(const struct archive *a, struct error **err)
+{
+	int r = a->rootfs ? 0 : a->platform->enter(a->machine);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot enter the machine");
+	int fd = open(a->rootfs ? AGENT_ROOT : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? error_set_errno(err, errno, "cannot open the machine's root directory") : fd;
+}
+
+static void prepare_stream(int stream)
+{
+	struct timeval limit = { .tv_sec = STALL_S };
+	fd_set_nonblocking(stream, 0);
+	setsockopt(stream, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+}
+
+static int work_get(int channel, void *data, struct error **err)
+{
+	const struct archive *a = data;
+	struct body_out out = { .stream = a->stream };
+	buffer_init(&out.chunk, 2 * CHUNK);
+	prepare_stream(a->stream);
+	AUTO_FD int root = open_root(a, err);
+	int r = root < 0 ? root : tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), sink, &out, err);
+	if (r >= 0 && (r = flush_chunk(&out)) >= 0)
+		r = fd_write_full(a->stream, "0\r\n\r\n", 5);
+	else if (!out.begun)
+		respond_error(a->stream, r, err ? *err : NULL);
+	/* A stream that broke in the middle ends without its last chunk: the reader knows. */
+	buffer_done(&out.chunk);
+	return r;
+}
+
+/* Where it goes: into path, or, like cp does, into path/name where that is a directory already (then the names of the stream stay). */
+static int open_target(int root, const struct archive *a, const char **ret_name, struct error **err)
+{
+	*ret_name = a->name;
+	if (a->name) {
+		AUTOFREE char *full = path_join(a->path, a->name);
+		int inner = path_open_in_root(root, full, O_RDONLY | O_DIRECTORY, 0);
+		if (inner >= 0) {
+			*ret_name = NULL;
+			return inner;
+		}
+	}
+	int fd = path_open_in_root(root, a->path, O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? error_set_errno(err, fd, "cannot open the directory %s in the machine", a->path) : fd;
+}
+
+static int receive(const struct archive *a, struct body_in *body, struct error **err)
+{
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	ssize_t n = http_parse_request(a->raw.data, a->raw.size, &head, err);
+	if (n < 0)
+		return (int)n;
+	buffer_init(&body->in, RAW_MAX);
+	buffer_append(&body->in, a->raw.data + n, a->raw.size - (size_t)n);
+	body->stream = a->stream;
+	body->chunked = head.chunked;
+	body->left = head.content_length > 0 ? (uint64_t)head.content_length : 0;
+	body->ended = !head.chunked && body->left == 0;
+	AUTO_FD int root = open_root(a, err);
+	if (root < 0)
+		return root;
+	struct tar_unpack u = { .uid = a->uid, .gid = a->gid };
+	AUTO_FD int directory = open_target(root, a, &u.name, err);
+	if (directory < 0)
+		return directory;
+	u.directory = directory;
+	return tar_unpack_run(&u, body_read, body, err);
+}
+
+static int work_put(int channel, void *data, struct error **err)
+{
+	const struct archive *a = data;
+	struct body_in body = { 0 };
+	prepare_stream(a->stream);
+	int r = receive(a, &body, err);
+	if (r >= 0)
+		r = respond(a->stream, 200, json_object_new_object());
+	else
+		respond_error(a->stream, r, err ? *err : NULL);
+	shutdown(a->stream, SHUT_WR);
+	/* Whoever still sends must not lose the answer to a reset. */
+	while (r < 0 && buffer_read(&body.in, a->stream, CHUNK) > 0)
+		buffer_consume(&body.in, body.in.size);
+	buffer_done(&body.in);
+	return r;
+}
+
+static void archive_free(struct archive *a)
+{
+	fd_close(a->stream);
+	buffer_done(&a->raw);
+	free(a->path);
+	free(a->name);
+	free(a);
+}
+
+static void on_done(int code, const char *text, void *data)
+{
+	if (code < 0)
+		log_info("archive: %s", text);
+}
+
+static int64_t query_id(const char *target, const char *key)
+{
+	AUTOFREE char *text = http_target_query(target, key);
+	uint32_t id;
+	return text && parse_u32(text, &id) >= 0 && id != UINT32_MAX ? (int64_t)id : -1;
+}
+
+static int parse(struct agent *agent, const char *target, struct archive *a, struct error **err)
+{
+	AUTOFREE char *root = http_target_query(target, "root");
+	AUTOFREE char *path = http_target_query(target, "path");
+	a->name = http_target_query(target, "name");
+	a->uid = query_id(target, "uid");
+	a->gid = query_id(target, "gid");
+	a->path = path ? path_normalize(path) : NULL;
+	a->rootfs = streq(root, "rootfs") || agent->init_pidfd < 0;
+	a->machine = agent->init_pidfd;
+	if (!a->path)
+		return error_set(err, EINVAL, "\"path\" must be an absolute path in the machine");
+	if (a->name && (!*a->name || strchr(a->name, '/') || streq(a->name, ".") || streq(a->name, "..")))
+		return error_set(err, EINVAL, "\"%.100s\" is not a file name", a->name);
+	if (agent->phase != PHASE_RUNNING)
+		return error_set(err, EAGAIN, "the machine is not running");
+	return 0;
+}
+
+static void start(struct http_exchange *x, struct agent *agent, worker_fn fn)
+{
+	static const struct worker_events events = { .done = on_done };
+	AUTO_ERROR struct error *err = NULL;
+	struct archive *a = xnew(struct archive);
+	a->stream = -1;
+	a->platform = agent->platform;
+	int r = parse(agent, http_exchange_head(x)->target, a, &err);
+	if (r < 0)
+		http_respond_error(x, r, err);
+	else if (http_exchange_take(x, &a->stream, &a->raw) >= 0) {
+		int keep[] = { a->stream, a->machine };
+		if (worker_start(agent->loop, fn, a, keep, ARRAY_SIZE(keep), &events, NULL, NULL) < 0)
+			log_error("cannot start a process for an archive");
+	}
+	archive_free(a);
+}
+
+void archive_get_handle(struct http_exchange *x, void *agent)
+{
+	start(x, agent, work_get);
+}
+
+void archive_put_handle(struct http_exchange *x, void *agent)
+{
+	start(x, agent, work_put);
+}

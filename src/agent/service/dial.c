@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POST /v1/dial: a connection to a port inside, for published ports. The machine shares the network namespace of the agent, so plain
+ * sockets reach its services. A service may listen on one family or address only: they are tried in turn. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/netlink.h"
+#include "agent/service/udp_relay.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum { CONNECT_MS = 10 * 1000, ADDRESSES = 3 };
+
+struct dial {
+	struct agent *agent;
+	struct http_exchange *exchange;
+	int udp, next;
+	uint16_t port;
+	int fd, last_error;
+	struct source *io, *timer;
+};
+
+static void dial_free(struct dial *d)
+{
+	source_free(d->io);
+	source_free(d->timer);
+	fd_close(d->fd);
+	free(d);
+}
+
+static void on_closed(void *data)
+{
+	dial_free(data);
+}
+
+static void dial_fail(struct dial *d)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = error_set_errno(&err, d->last_error ? d->last_error : ECONNREFUSED, "cannot connect to port %u in the machine", d->port);
+	http_respond_error(d->exchange, r, err);
+	dial_free(d);
+}
+
+static void dial_done(struct dial *d)
+{
+	AUTO_BUFFER struct buffer early = { 0 };
+	int stream = -1, fd = TAKE_FD(d->fd);
+	struct loop *l = d->agent->loop;
+	int udp = d->udp;
+	struct http_exchange *x = d->exchange;
+	source_free(TAKE_PTR(d->io));
+	dial_free(d);
+	http_exchange_on_closed(x, NULL, NULL);
+	if (http_upgrade(x, "holm-stream", &stream, &early) < 0) {
+		fd_close(fd);
+		return;
+	}
+	if (udp)
+		udp_relay_start(l, stream, fd, &early);
+	else
+		relay_new(l, stream, fd, &early, NULL, NULL, NULL);
+}
+
+/* The next address to try: 127.0.0.1, ::1, the machine's own. Its size, 0 when there is none. */
+static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *four = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)ret;
+	uint8_t prefix = 0;
+	memset(ret, 0, sizeof *ret);
+	switch (d->next++) {
+	case 0:
+		*four = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(d->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		return sizeof *four;
+	case 1:
+		*six = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(d->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+		return sizeof *six;
+	case 2:
+		*four = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(d->port) };
+		if (!d->agent->boot->network.address || network_parse_cidr(d->agent->boot->network.address, &four->sin_addr.s_addr, &prefix) < 0)
+			return 0;
+		return sizeof *four;
+	default:
+		return 0;
+	}
+}
+
+static void try_next(struct dial *d);
+
+static void on_io(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct dial *d = data;
+	int code = 0;
+	socklen_t size = sizeof code;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
+		code = errno;
+	if (code == 0) {
+		dial_done(d);
+		return;
+	}
+	d->last_error = d->last_error ? d->last_error : code;
+	try_next(d);
+}
+
+static void try_next(struct dial *d)
+{
+	struct sockaddr_storage address;
+	for (socklen_t size; (size = next_address(d, &address)) > 0 || d->next <= ADDRESSES;) {
+		source_free(TAKE_PTR(d->io));
+		fd_close(TAKE_FD(d->fd));
+		if (size == 0)
+			continue;
+		d->fd = socket(address.ss_family, (d->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (d->fd >= 0 && connect(d->fd, (struct sockaddr *)&address, size) == 0) {
+			dial_done(d);
+			return;
+		}
+		if (d->fd >= 0 && errno == EINPROGRESS && loop_add_io(d->agent->loop, d->fd, EPOLLOUT, on_io, d, &d->io) >= 0)
+			return;
+		d->last_error = d->last_error ? d->last_error : errno;
+	}
+	dial_fail(d);
+}
+
+static void on_timer(struct source *s, void *data)
+{
+	struct dial *d = data;
+	d->last_error = ETIMEDOUT;
+	dial_fail(d);
+}
+
+void dial_handle(struct http_exchange *x, void *agent)
+{
+	struct agent *a = agent;
+	AUTO_ERROR struct error *err = NULL;
+	const char *protocol = NULL;
+	uint64_t port = 0;
+	struct json_object *body = http_exchange_json(x, &err);
+	int r = body ? 0 : -EINVAL;
+	if (r >= 0 && (r = json_get_string(body, "protocol", &protocol, &err)) >= 0)
+		r = json_get_u64(body, "port", &port, &err);
+	if (r >= 0 && ((!streq(protocol, "tcp") && !streq(protocol, "udp")) || port == 0 || port > 65535))
+		r = error_set(&err, EINVAL, "not a port that can be connected to");
+	if (r >= 0 && a->phase != PHASE_RUNNING)
+		r = error_set(&err, EAGAIN, "the machine is not running");
+	if (r < 0) {
+		http_respond_error(x, r == -ENOENT ? -EINVAL : r, err);
+		return;
+	}
+	struct dial *d = xnew(struct dial);
+	*d = (struct dial){ .agent = a, .exchange = x, .udp = streq(protocol, "udp"), .port = (uint16_t)port, .fd = -1 };
+	http_exchange_on_closed(x, on_closed, d);
+	loop_add_timer(a->loop, clock_deadline(CONNECT_MS), on_timer, d, &d->timer);
+	try_next(d);
+}

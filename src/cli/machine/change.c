@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/machine/change.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum { LOCK_MS = 5000 };
+
+int change_machine(const char *name, int (*change)(struct machine *m, void *data, struct error **err), void *data, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_FD int lock = machine_config_lock(name, clock_deadline(LOCK_MS), err);
+	if (lock < 0)
+		return lock;
+	int r = machine_load(name, &m, err);
+	if (r == 0)
+		r = change(m, data, err);
+	return r < 0 ? r : machine_save(m, err);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine create`: check, prepare the image, make the machine, boot it. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "cli/commands.h"
+#include "cli/image/program.h"
+#include "cli/machine/make.h"
+#include "cli/output.h"
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const char *const pull_words[] = { "missing", "always", "never", NULL };
+static const char *const progress_words[] = { "auto", "plain", "none", NULL };
+
+static const struct option_spec options[] = {
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine's name", .default_text = "made from the image's" },
+	{ "set-default", 0, OPTION_FLAG, NULL, "make it the default machine", .default_text = "when it is the first" },
+	{ "no-boot", 0, OPTION_FLAG, NULL, "leave it stopped" },
+	{ "cpus", 0, OPTION_STRING, "N", "processors", .default_text = "half the host's" },
+	{ "memory", 0, OPTION_STRING, "SIZE", "memory", .default_text = "half the host's, at least 1G" },
+	{ "disk-size", 0, OPTION_STRING, "SIZE", "what the disk may grow to", .default_text = "100G" },
+	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "rw", .choices = machine_home_words },
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too", .complete = "directory" },
+	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
+	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host", .default_text = "auto", .choices = machine_isolation_words },
+	{ "platform", 0, OPTION_STRING, "OS/ARCH", "which of an image's platforms", .default_text = "the host's" },
+	{ "kernel", 0, OPTION_STRING, "FILE", "another kernel", .default_text = "the one that comes with holm", .complete = "file" },
+	{ "kernel-modules", 0, OPTION_STRING, "DIR", "that kernel's modules", .complete = "directory" },
+	{ "init", 0, OPTION_STRING, "auto|image|holm", "the image's init, or holm's minimal one", .default_text = "auto: the image's where it has one",
+		.choices = machine_init_words },
+	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes", .default_text = "auto",
+		.choices = machine_share_cache_words },
+	{ "share-locks", 0, OPTION_STRING, "guest|host", "where locks of a VM on files in shares hold", .default_text = "guest",
+		.choices = machine_share_locks_words },
+	{ "share-events", 0, OPTION_STRING, "on|off", "whether inotify in a VM tells what the host changes", .default_text = "on",
+		.choices = machine_share_events_words },
+	{ "owner-map", 0, OPTION_STRING, "user|root|record", "whose your files in shares are inside a VM", .default_text = "user",
+		.choices = machine_owner_map_words },
+	{ "user", 0, OPTION_STRING, "NAME", "the user's name inside", .default_text = "yours" },
+	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
+	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
+	{ "pull", 0, OPTION_STRING, "missing|always|never", "when to fetch the image", .default_text = "missing", .choices = pull_words },
+	{ "progress", 0, OPTION_STRING, "auto|plain|none", "how progress is shown", .default_text = "auto", .choices = progress_words },
+	{ 0 },
+};
+
+const struct command_spec command_create = {
+	.name = "create",
+	.synopsis = "IMAGE",
+	.summary = "make a machine from an image and boot it",
+	.details = "The image is fetched when it is missing. Prints the machine's name. Sizes are written 512M, 2G and so on; a bare number is bytes.",
+	.options = options,
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.complete = "image",
+	.run = run,
+};
+
+static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation", "kernel", "kernel-modules", "init",
+	"share-cache", "share-events", "share-locks", "owner-map", "user", "env", "host-access", NULL };
+
+/* Everything that can be wrong without asking anybody. */
+static int configure(struct options *o, struct machine **ret, struct error **err)
+{
+	const char *image = options_words(o)->items[0], *given = options_string(o, "name");
+	if (!*image)
+		return error_set(err, EINVAL, "an image's name cannot be empty");
+	AUTOFREE char *name = given ? xstrdup(given) : machine_name_from_image(image);
+	AUTO_MACHINE struct machine *m = machine_new(name);
+	int r = machine_name_free(name, err);
+	if (r == 0)
+		r = make_configure(m, o, applied, err);
+	if (r == 0)
+		*ret = TAKE_PTR(m);
+	return r;
+}
+
+static int prepare(const struct machine *m, struct options *o, struct json_object **ret, struct error **err)
+{
+	static const char *const passed[] = { "pull", "platform", "progress", NULL };
+	AUTO_STRV struct strv words = { 0 };
+	strv_add(&words, "prepare");
+	strv_take(&words, make_form_option(m));
+	for (const char *const *p = passed; *p; p++)
+		if (options_given(o, *p))
+			strv_addf(&words, "--%s=%s", *p, options_string(o, *p));
+	strv_add(&words, "--");
+	strv_add(&words, options_words(o)->items[0]);
+	return image_program_run(&words, -1, -1, ret, err);
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *prepared = NULL;
+	int r = configure(o, &m, &err);
+	if (r == 0)
+		r = prepare(m, o, &prepared, &err);
+	if (r > 0)
+		return r;
+	if (r == 0)
+		r = make_apply_image(m, prepared, &err);
+	if (r == 0)
+		r = make_store(m, options_given(o, "set-default"), &err);
+	if (r < 0)
+		return output_failure(r, err);
+	make_note_init(m);
+	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
+	if (status == 0)
+		output_line("%s", m->name);
+	return status;
+}

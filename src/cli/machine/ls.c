@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine ls`. It never waits: a keeper that does not answer at once is shown as running. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "cli/commands.h"
+#include "cli/machine/describe.h"
+#include "cli/output.h"
+
+enum { ANSWER_MS = 500 };
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const char *const formats[] = { "table", "json", NULL };
+static const struct option_spec options[] = {
+	{ "format", 0, OPTION_STRING, "table|json", "how to show it", .default_text = "table", .choices = formats },
+	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
+	{ 0 },
+};
+
+const struct command_spec command_ls = {
+	.name = "ls",
+	.aliases = (const char *const[]){ "list", NULL },
+	.summary = "list the machines",
+	.options = options,
+	.run = run,
+};
+
+static void add_text(struct output_table *t, struct json_object *row, const char *key)
+{
+	const char *text;
+	strv_add(&t->cells, json_get_string(row, key, &text, NULL) == 0 ? text : "-");
+}
+
+static void add_size(struct output_table *t, struct json_object *row, const char *key)
+{
+	uint64_t n;
+	strv_take(&t->cells, json_get_u64(row, key, &n, NULL) == 0 ? format_size(n) : xstrdup("-"));
+}
+
+static void add_row(struct output_table *t, struct json_object *row)
+{
+	uint64_t cpus;
+	const char *created;
+	int is_default = 0;
+	add_text(t, row, "name");
+	add_text(t, row, "image");
+	add_text(t, row, "state");
+	add_text(t, row, "isolation");
+	strv_take(&t->cells, json_get_u64(row, "cpus", &cpus, NULL) == 0 ? xasprintf("%llu", (unsigned long long)cpus) : xstrdup("-"));
+	add_size(t, row, "memory");
+	add_size(t, row, "disk_used");
+	strv_take(&t->cells, json_get_string(row, "created", &created, NULL) == 0 ? output_age(created) : xstrdup("-"));
+	json_get_bool(row, "default", &is_default, NULL);
+	strv_add(&t->cells, is_default ? "*" : "");
+}
+
+static void print_table(struct json_object *rows)
+{
+	static const char *const headers[] = { "NAME", "IMAGE", "STATE", "ISOLATION", "CPUS", "MEMORY", "DISK", "CREATED", "DEFAULT", NULL };
+	AUTO_TABLE struct output_table t = { .headers = headers };
+	for (size_t i = 0; i < json_object_array_length(rows); i++)
+		add_row(&t, json_object_array_get_idx(rows, i));
+	output_table_print(&t);
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_JSON struct json_object *rows = json_object_new_array();
+	AUTOFREE char *default_name = NULL;
+	int r = machine_list(&names, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	if (options_given(o, "quiet")) {
+		for (size_t i = 0; i < names.count; i++)
+			output_line("%s", names.items[i]);
+		return 0;
+	}
+	machine_default_get(&default_name, NULL);
+	uint64_t deadline = clock_deadline(ANSWER_MS);
+	for (size_t i = 0; i < names.count; i++)
+		json_object_array_add(rows, describe_short(names.items[i], default_name, deadline));
+	if (streq(options_string(o, "format"), "json"))
+		output_json(rows);
+	else
+		print_table(rows);
+	return 0;
+}

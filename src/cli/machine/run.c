@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine run`: from options to a session request. Exactly these words become the command's argv; no shell is in between. */
+#include "cli/machine/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "base/terminal.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/machine/session.h"
+#include "cli/output.h"
+
+enum { ENV_FILE_MAX = 1 << 20, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80, SSH_PATH_MAX = 107 };
+
+extern char **environ;
+
+static int run(const struct command_spec *c, struct options *o);
+
+#define SESSION_OPTIONS \
+	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" }, \
+	{ "interactive", 'i', OPTION_FLAG, NULL, "pass stdin on; this is always so, the option is there for habit's sake" }, \
+	{ "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = "only for a shell on a terminal" }, \
+	{ "root", 0, OPTION_FLAG, NULL, "run as root" }, \
+	{ "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" }, \
+	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
+	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
+	{ "workdir", 'w', OPTION_STRING, "DIR", "directory inside to run in", .default_text = "the current one where it is shared, else the home" }
+
+const struct option_spec run_options[] = {
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine", .complete = "machine" },
+	SESSION_OPTIONS,
+	{ 0 },
+};
+const struct option_spec ssh_options[] = {
+	SESSION_OPTIONS,
+	{ 0 },
+};
+
+const struct command_spec command_run = {
+	.name = "run",
+	.aliases = (const char *const[]){ "exec", NULL },
+	.synopsis = "[CMD...]",
+	.summary = "run a command, or a shell, in a machine; it is booted when it is stopped",
+	.details = "Options of holm end at the first word of the command, or at \"--\". Without a command you get a login shell. The words are the "
+		   "command's own: no shell looks at them again. The exit status is the command's, 128+N when signal N ended it, 125 when holm "
+		   "itself failed, 126 and 127 when the command cannot be run or is not there.",
+	.options = run_options,
+	.max_arguments = -1,
+	.stop_at_first = 1,
+	.target = TARGET_NAMED_OR_DEFAULT,
+	.complete = "command-inside",
+	.run = run,
+};
+
+/* ---- environment ---- */
+
+/* What of the caller's environment has a meaning inside. */
+static int is_passed(const char *variable)
+{
+	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy",
+		"no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY" };
+	size_t n = strcspn(variable, "=");
+	if (startswith(variable, "LC_"))
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == n && strncmp(names[i], variable, n) == 0)
+			return 1;
+	return 0;
+}
+
+/* K=V as it is; K with the caller's value, or left out where the caller has none. */
+static int add_variable(struct strv *env, const char *text, struct error **err)
+{
+	AUTOFREE char *key = xstrndup(text, strcspn(text, "="));
+	if (!*key || strpbrk(key, " \t"))
+		return error_set(err, EINVAL, "environment \"%.80s\": write K=V or K", text);
+	const char *value = strchr(text, '=') ? strchr(text, '=') + 1 : getenv(key);
+	if (value)
+		strv_setenv(env, key, value);
+	return 0;
+}
+
+static int add_env_file(struct strv *env, const char *file, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	AUTO_STRV struct strv lines = { 0 };
+	int r = path_read_file(file, ENV_FILE_MAX, &text, NULL);
+	if (r < 0)
+		return error_set_errno(err, r, "%s", file);
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; r == 0 && i < lines.count; i++) {
+		const char *line = lines.items[i] + strspn(lines.items[i], " \t\r");
+		if (*line && *line != '#')
+			r = add_variable(env, line, err);
+	}
+	return r < 0 ? error_prefix(err, r, "%s", file) : 0;
+}
+
+static int collect_env(struct options *o, struct strv *env, struct error **err)
+{
+	int r = 0;
+	for (char **e = environ; *e; e++)
+		if (is_passed(*e))
+			strv_add(env, *e);
+	const struct strv *files = options_list(o, "env-file"), *given = options_list(o, "env");
+	for (size_t i = 0; r == 0 && i < files->count; i++)
+		r = add_env_file(env, files->items[i], err);
+	for (size_t i = 0; r == 0 && i < given->count; i++)
+		r = add_variable(env, given->items[i], err);
+	return r;
+}
+
+/* ---- the request ---- */
+
+static int parse_user(struct options *o, struct json_object **ret, struct error **err)
+{
+	const char *text = options_string(o, "user");
+	AUTO_JSON struct json_object *user = json_object_new_object();
+	uint32_t id;
+	if (options_given(o, "root") && text)
+		return error_set(err, EINVAL, "--root and --user exclude each other");
+	if (options_given(o, "root"))
+		text = "root";
+	if (!text)
+		return 0;
+	AUTOFREE char *name = xstrndup(text, strcspn(text, ":"));
+	const char *group = strchr(text, ':');
+	if (group && (parse_u32(group + 1, &id) < 0 || id == UINT32_MAX))
+		return error_set(err, EINVAL, "user \"%.80s\": write NAME, UID or UID:GID with numbers below 4294967295", text);
+	if (group)
+		json_add_u64(user, "gid", id);
+	if (parse_u32(name, &id) == 0 && id != UINT32_MAX)
+		json_add_u64(user, "uid", id);
+	else if (machine_user_check(name, err) < 0)
+		return -EINVAL;
+	else
+		json_add_string(user, "name", name);
+	*ret = TAKE_PTR(user);
+	return 0;
+}
+
+static int wants_terminal(struct options *o, size_t argc)
+{
+	if (options_given(o, "detach"))
+		return 0;
+	return options_given(o, "tty") || (argc == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+}
+
+static int build_request(struct options *o, struct json_object **ret, struct error **err)
+{
+	AUTO_JSON struct json_object *q = json_object_new_object();
+	AUTO_STRV struct strv env = { 0 };
+	const struct strv *words = options_words(o);
+	struct json_object *user = NULL;
+	unsigned rows = DEFAULT_ROWS, columns = DEFAULT_COLUMNS;
+	AUTOFREE char *cwd = getcwd(NULL, 0);
+	const char *workdir = options_string(o, "workdir");
+	if (workdir && workdir[0] != '/')
+		return error_set(err, EINVAL, "--workdir \"%s\" must be an absolute path inside the machine", workdir);
+	if (options_given(o, "detach") && words->count == 0)
+		return error_set(err, EINVAL, "--detach needs a command");
+	int r = parse_user(o, &user, err);
+	if (r < 0)
+		return r;
+	json_add(q, "user", user);
+	r = collect_env(o, &env, err);
+	if (r < 0)
+		return r;
+	if (words->count)
+		json_add_strv(q, "argv", words);
+	int tty = wants_terminal(o, words->count);
+	if (tty && terminal_size(STDOUT_FILENO, &rows, &columns) < 0)
+		terminal_size(STDIN_FILENO, &rows, &columns);
+	json_add_bool(q, "tty", tty);
+	json_add_u64(q, "rows", rows);
+	json_add_u64(q, "columns", columns);
+	json_add_bool(q, "stdin", !options_given(o, "detach"));
+	json_add_strv(q, "env", &env);
+	json_add_string(q, "workdir", workdir);
+	json_add_string(q, "cwd", workdir ? NULL : cwd);
+	json_add_bool(q, "detach", options_given(o, "detach") > 0);
+	const char *ssh = getenv("SSH_AUTH_SOCK");
+	/* What cannot be a socket's path is no reason to refuse the command. */
+	if (!options_given(o, "detach") && ssh && *ssh == '/' && strlen(ssh) <= SSH_PATH_MAX)
+		json_add_string(q, "ssh_auth_sock", ssh);
+	*ret = TAKE_PTR(q);
+	return 0;
+}
+
+int run_in_machine(struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *request = NULL;
+	const char *machine = options_target(o);
+	int r = build_request(o, &request, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
+	if (r < 0)
+		return client_start_failure(r, err);
+	r = session_run(machine, request, &err);
+	return r < 0 ? output_failure(r, err) : r;
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	return run_in_machine(o);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine set KEY=VALUE...`: all of them or none. machine.json is changed first, then a running machine is asked to follow. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/machine/change.h"
+#include "cli/machine/convert.h"
+#include "cli/output.h"
+
+enum { LIMITS_MS = 10 * 1000 };
+
+static int run(const struct command_spec *c, struct options *o);
+
+static const struct option_spec options[] = {
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine", .complete = "machine" },
+	{ 0 },
+};
+
+const struct command_spec command_set = {
+	.name = "set",
+	.synopsis = "KEY=VALUE...",
+	.summary = "change settings of a machine, mostly for its next start",
+	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, share-cache, share-events, share-locks, "
+		   "owner-map, host-access, transport and env.NAME. An empty value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
+		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; "
+		   "isolation=auto leaves it as it is.",
+	.options = options,
+	.min_arguments = 1,
+	.max_arguments = -1,
+	.target = TARGET_NAMED_OR_DEFAULT,
+	.complete = "key",
+	.run = run,
+};
+
+static int apply(struct machine *m, void *data, struct error **err)
+{
+	const struct strv *pairs = data;
+	for (size_t i = 0; i < pairs->count; i++) {
+		const char *equals = strchr(pairs->items[i], '=');
+		if (!equals || equals == pairs->items[i])
+			return error_set(err, EINVAL, "\"%.80s\": write KEY=VALUE, such as memory=2G", pairs->items[i]);
+		AUTOFREE char *key = xstrndup(pairs->items[i], (size_t)(equals - pairs->items[i]));
+		int r = machine_set(m, key, equals + 1, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The form that the machine's disk gets by these settings, its present one mostly: auto is what the disk is made for. */
+static int wanted_form(const char *name, const struct strv *pairs, enum machine_isolation *ret, int *ret_move, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	int r = machine_load(name, &m, err);
+	if (r == 0)
+		r = apply(m, (void *)pairs, err);
+	if (r < 0)
+		return r;
+	*ret_move = m->isolation != MACHINE_ISOLATION_AUTO && m->isolation != m->form;
+	*ret = m->isolation;
+	return 0;
+}
+
+static int ask_limits(const char *name, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *limits = json_object_new_object();
+	int r = machine_load(name, &m, err);
+	if (r < 0)
+		return r;
+	json_add_u64(limits, "cpus", machine_cpus(m));
+	json_add_u64(limits, "memory", machine_memory(m));
+	return client_call(name, "PUT", "/v1/limits", limits, clock_deadline(LIMITS_MS), err);
+}
+
+/* Limits change at once where the isolation can; everything else waits for the next start. */
+static void tell_running(const char *name, const struct strv *pairs)
+{
+	AUTO_ERROR struct error *err = NULL;
+	size_t limits = 0;
+	if (machine_is_running(name) != 1)
+		return;
+	for (size_t i = 0; i < pairs->count; i++)
+		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
+	int r = limits ? ask_limits(name, &err) : 0;
+	if (r == -ESRCH)
+		return;
+	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits < pairs->count))
+		output_note("machine \"%s\" is running: this takes effect at its next start", name);
+	else if (r < 0)
+		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s", name, error_text(err, r));
+}
+
+static int run(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	const char *name = options_target(o);
+	enum machine_isolation form = MACHINE_ISOLATION_AUTO;
+	void *pairs = (void *)options_words(o);
+	int move = 0, r = wanted_form(name, pairs, &form, &move, &err);
+	if (r == 0)
+		r = move ? convert_machine(name, form, apply, pairs, &err) : change_machine(name, apply, pairs, &err);
+	if (r > 0)
+		return r;
+	if (r < 0)
+		return client_start_failure(r, err);
+	tell_running(name, pairs);
+	output_line("%s", name);
+	return 0;
+}

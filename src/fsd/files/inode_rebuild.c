@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table after the death of another process that used it. */
+#include "fsd/files/inode_internal.h"
+
+static int place_is_used(const struct place *p, void *data)
+{
+	const struct inode_table *t = data;
+	return p->owner < t->records->used && t->records->items[p->owner].nodeid && t->records->items[p->owner].place == p;
+}
+
+/* What there is to know about a record without its parent. */
+static void recover_record(struct inode_table *t, struct inode *i)
+{
+	i->refs = 0;
+	i->parent = i->older = i->newer = NULL;
+	i->handles = NULL;
+	i->cached.valid = i->told.valid = i->owner.valid = 0;
+	i->stale_pending = 0;
+	i->locked = 1; /* perhaps */
+	i->watch = NULL;
+	if (i->place && (!place_is_valid(&t->places, i->place) || i->place->owner != INODE_SLOT(i->nodeid)))
+		i->place = NULL;
+	if (i == t->root)
+		i->place = NULL;
+	else if (i->place || (i->fd >= 0 && inode_check_fd(i, i->fd) < 0))
+		i->fd = -1;
+	t->nameless_fds += inode_is_nameless(t, i) && i->fd >= 0;
+	inode_hash_add(t, i);
+}
+
+void inode_table_rebuild(struct inode_table *t)
+{
+	struct inode_records *r = t->records;
+	free(t->buckets);
+	t->buckets = NULL;
+	t->bucket_count = t->count = t->free_count = 0;
+	t->cached_fds = t->nameless_fds = 0;
+	t->oldest = t->newest = NULL;
+	for (uint32_t slot = 0; slot < r->used; slot++) {
+		struct inode *i = &r->items[slot];
+		if (i->nodeid && INODE_SLOT(i->nodeid) == slot)
+			recover_record(t, i);
+		else {
+			i->nodeid = 0;
+			inode_free_slot(t, slot);
+		}
+	}
+	for (uint32_t slot = 1; slot < r->used; slot++) {
+		struct inode *i = &r->items[slot];
+		if (!i->nodeid || !i->place)
+			continue;
+		i->parent = inode_find(t, i->place->parent);
+		if (i->parent)
+			i->parent->refs++;
+		else
+			i->place = NULL; /* stale: the guest looks again */
+	}
+	place_store_rebuild(&t->places, place_is_used, t);
+}
+
+void inode_table_settle(struct inode_table *t)
+{
+	for (uint32_t slot = 1; slot < t->records->used; slot++)
+		if (t->records->items[slot].nodeid)
+			inode_release(t, &t->records->items[slot]);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The broker: one vhost-user connection to QEMU that outlives the workers behind it.
+ *
+ * Problem. QEMU's vhost-user-fs device does not reconnect. If the process at the other end of its
+ * socket dies, each program inside that touches the share hangs until the machine ends. But the
+ * process that serves FUSE requests is large and reads what an attacker writes: it may die.
+ *
+ * Idea. holm-fsd is three processes, and a fourth for an ordinary user (owners.c). The broker owns
+ * QEMU's socket and does next to nothing. The holder (holder.c) owns the open files and uses none
+ * of them. The worker (device.c) serves the guest and can be replaced. The broker can open no file
+ * (Landlock without a rule), leaves the guest's memory unmapped, and has no capability and some
+ * thirty system calls.
+ *
+ * Steps, for each message of QEMU:
+ * 1. The broker checks the message (vhost_message.c) and sends it to the worker with NEED_REPLY.
+ * 2. The worker carries the message out and replies.
+ * 3. The broker notes the message (front.c), and answers QEMU if QEMU wants an answer.
+ *
+ * If the worker dies instead of replying, the holder starts another one. The broker repeats all
+ * noted messages to it, then sends the unanswered one again. The broker notes a message only after
+ * a worker has carried it out, so each living worker carries out each message once.
+ *
+ * Failures. The broker learns of a worker's end from the holder. The socket does not tell: the
+ * holder shares the worker's descriptors, so the socket stays open. The broker replaces a worker
+ * that a signal killed, BROKER_RESTARTS_MAX times within BROKER_RESTARTS_MS. The next death ends
+ * all processes of the share; so does a worker that exits by itself, or the end of holder or
+ * broker. The keeper then stops the machine and says why. A request that kills workers does not
+ * get that far: REQUEST_ATTEMPTS workers have died at it when request.c answers it with EIO. */
+#include "fsd/process/broker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "fsd/process/front.h"
+#include "fsd/process/holder.h"
+
+enum {
+	SOCKET_TIMEOUT_S = 30,      /* for the rest of a message that has begun */
+	ANSWER_TIMEOUT_MS = 600000, /* a queue stops when its last fsync is done, and a process ends when its system calls are */
+	END_TIMEOUT_MS = 5000,
+};
+
+/* What asking a worker comes to, besides 0 and -errno. */
+enum { WORKER_DIED = 1 };
+
+struct broker {
+	struct loop *loop;
+	int socket, control;
+	int worker; /* -1: none */
+	struct front front;
+	uint64_t deaths[BROKER_RESTARTS_MAX]; /* when, monotonic ms; a ring */
+	unsigned death_count;
+};
+
+/* The holder's next word: 1, 0 when it is gone. */
+static int holder_says(struct broker *b, struct holder_message *ret)
+{
+	ssize_t n;
+	do
+		n = recv(b->control, ret, sizeof *ret, 0);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof *ret;
+}
+
+static void worker_close(struct broker *b)
+{
+	fd_close(b->worker);
+	b->worker = -1;
+}
+
+/* Reads why the worker ended: 0 when another one may be started, -errno when it is to end. */
+static int worker_ended(struct broker *b, struct error **err)
+{
+	struct holder_message m;
+	worker_close(b);
+	if (!holder_says(b, &m) || m.kind != HOLDER_ENDED)
+		return error_set(err, EIO, "the process that holds the open files has ended");
+	if (!WIFSIGNALED(m.wait_status))
+		return error_set(err, EIO, "the process that serves the files gave up");
+	uint64_t now = clock_now_ms(), *slot = &b->deaths[b->death_count++ % BROKER_RESTARTS_MAX];
+	if (b->death_count > BROKER_RESTARTS_MAX && now - *slot < BROKER_RESTARTS_MS)
+		return error_set(err, EIO, "the process that serves the files died by signal %d, for the %dth time within a minute",
+			WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
+	*slot = now;
+	log_warning("the process that served the files died by signal %d; another one goes on", WTERMSIG(m.wait_status));
+	return 0;
+}
+
+/* Sends a message to the worker and waits for its answer: 0, WORKER_DIED, -errno. */
+static int ask_once(
+	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+{
+	struct vhost_message asked = *m;
+	int extra[VHOST_MESSAGE_FDS];
+	unsigned extra_count = 0;
+	asked.flags |= VHOST_FLAG_NEED_REPLY;
+	if (asked.request == VHOST_SET_PROTOCOL_FEATURES)
+		asked.payload.number |= VHOST_PROTOCOL_REPLY_ACK; /* between the two of us, whatever QEMU wants */
+	int r = vhost_message_send(b->worker, &asked, fds, count);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write to the process that serves the files");
+	struct pollfd wait[2] = {{.fd = b->worker, .events = POLLIN}, {.fd = b->control, .events = POLLIN}};
+	for (uint64_t deadline = clock_deadline(ANSWER_TIMEOUT_MS);;) {
+		uint64_t now = clock_now_ms();
+		r = poll(wait, 2, now < deadline ? (int)(deadline - now) : 0);
+		if (r == 0)
+			return error_set(err, ETIMEDOUT, "the process that serves the files does not answer");
+		if (r > 0)
+			break;
+		if (errno != EINTR)
+			return error_set_errno(err, errno, "poll");
+	}
+	if (!wait[0].revents)
+		return WORKER_DIED;
+	r = vhost_message_receive(b->worker, ret, extra, &extra_count);
+	for (unsigned n = 0; r > 0 && n < extra_count; n++)
+		fd_close(extra[n]);
+	if (r <= 0)
+		return WORKER_DIED; /* or on its way to it: the holder says how */
+	int right = ret->request == m->request && (ret->flags & VHOST_FLAG_REPLY) && ret->size >= sizeof ret->payload.number;
+	return right ? 0 : error_set(err, EPROTO, "the process that serves the files answers something else");
+}
+
+struct repeat {
+	struct broker *b;
+	struct error **err;
+};
+
+static int repeat_one(const struct vhost_message *m, int fd, void *data)
+{
+	struct repeat *p = data;
+	struct vhost_message reply;
+	return ask_once(p->b, m, &fd, fd >= 0, &reply, p->err);
+}
+
+/* Makes sure that a worker runs and knows all: 0 or -errno. */
+static int worker_start(struct broker *b, struct error **err)
+{
+	while (b->worker < 0) {
+		int pair[2];
+		int r = fd_socketpair(SOCK_STREAM, pair);
+		if (r < 0)
+			return error_set_errno(err, r, "cannot make a socket");
+		b->worker = pair[0];
+		r = fd_send(b->control, &pair[1], 1);
+		fd_close(pair[1]);
+		if (r < 0)
+			return error_set_errno(err, r, "the process that holds the open files");
+		struct repeat p = {b, err};
+		r = front_repeat(&b->front, repeat_one, &p);
+		if (r == WORKER_DIED)
+			r = worker_ended(b, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The same as ask_once, of however many workers it takes: 0 or -errno. */
+static int ask(
+	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+{
+	for (;;) {
+		int r = worker_start(b, err);
+		if (r == 0)
+			r = ask_once(b, m, fds, count, ret, err);
+		if (r != WORKER_DIED)
+			return r;
+		r = worker_ended(b, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int has_reply_of_its_own(uint32_t request)
+{
+	return request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES || request == VHOST_GET_QUEUE_NUM ||
+	       request == VHOST_GET_VRING_BASE || request == VHOST_GET_MAX_MEM_SLOTS;
+}
+
+/* One message of QEMU's: 1, 0 at the end of the connection, -errno. */
+static int serve_message(struct broker *b, struct error **err)
+{
+	struct vhost_message m, reply;
+	int fds[VHOST_MESSAGE_FDS];
+	unsigned count = 0;
+	int r = vhost_message_receive(b->socket, &m, fds, &count);
+	if (r == 0)
+		return 0;
+	if (r < 0)
+		return error_set_errno(err, -r, "vhost-user: a message that cannot be read");
+	r = vhost_message_check(&m, count, err);
+	if (r == 0)
+		r = ask(b, &m, fds, count, &reply, err);
+	if (r == 0)
+		r = front_note(&b->front, &m, fds, count);
+	for (unsigned n = 0; n < count; n++)
+		fd_close(fds[n]);
+	int acknowledge = (m.flags & VHOST_FLAG_NEED_REPLY) && (b->front.protocol_features & VHOST_PROTOCOL_REPLY_ACK);
+	if (r == 0 && (has_reply_of_its_own(m.request) || acknowledge))
+		r = vhost_message_send(b->socket, &reply, NULL, 0);
+	return r < 0 ? error_prefix(err, r, "the connection to QEMU") : 1;
+}
+
+static void end(struct broker *b, int r, struct error *err)
+{
+	if (r < 0)
+		log_error("%s", error_text(err, r));
+	loop_exit(b->loop, r < 0);
+}
+
+static void on_qemu(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct broker *b = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r = serve_message(b, &err);
+	if (r <= 0)
+		end(b, r, err);
+}
+
+/* Nobody was asking the worker anything: it died over its requests. */
+static void on_holder(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct broker *b = data;
+	AUTO_ERROR struct error *err = NULL;
+	struct pollfd still = {.fd = fd, .events = POLLIN};
+	if (poll(&still, 1, 0) == 0)
+		return; /* an ask() of the same turn has taken it */
+	int r = worker_ended(b, &err);
+	if (r == 0)
+		r = worker_start(b, &err);
+	if (r < 0)
+		end(b, r, err);
+}
+
+static int wait_for_holder(struct broker *b, struct error **err)
+{
+	struct holder_message m;
+	if (!holder_says(b, &m) || m.kind != HOLDER_READY)
+		return error_set(err, ECANCELED, "the share cannot be served"); /* it has said why */
+	return 0;
+}
+
+/* QEMU is gone: lets the worker finish what it does. */
+static void stop_worker(struct broker *b)
+{
+	struct holder_message m;
+	if (b->worker < 0)
+		return;
+	worker_close(b);
+	if (fd_wait(b->control, POLLIN, clock_deadline(END_TIMEOUT_MS)) > 0)
+		(void)holder_says(b, &m);
+}
+
+static int set_up(struct broker *b, struct error **err)
+{
+	struct timeval limit = {.tv_sec = SOCKET_TIMEOUT_S}, answer = {.tv_sec = ANSWER_TIMEOUT_MS / 1000};
+	int r = fd_set_nonblocking(b->socket, 0);
+	if (r == 0 && (setsockopt(b->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+			      setsockopt(b->socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
+			      setsockopt(b->control, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof answer) < 0))
+		r = -errno;
+	if (r < 0)
+		return error_set_errno(err, r, "descriptor %d is no connection to QEMU", b->socket);
+	r = loop_new(&b->loop);
+	return r < 0 ? error_set_errno(err, r, "cannot make an event loop") : 0;
+}
+
+int broker_run(int socket, int control, int (*before_loop)(struct error **err), struct error **err)
+{
+	struct broker b = {.socket = socket, .control = control, .worker = -1};
+	CLEANUP(source_freep) struct source *qemu = NULL, *holder = NULL;
+	front_init(&b.front);
+	int r = set_up(&b, err);
+	if (r == 0)
+		r = wait_for_holder(&b, err);
+	if (r == 0)
+		r = loop_add_io(b.loop, socket, EPOLLIN, on_qemu, &b, &qemu);
+	if (r == 0)
+		r = loop_add_io(b.loop, control, EPOLLIN, on_holder, &b, &holder);
+	if (r == 0 && before_loop)
+		r = before_loop(err);
+	if (r == 0)
+		r = worker_start(&b, err);
+	if (r == 0)
+		r = loop_run(b.loop);
+	if (r == 0)
+		stop_worker(&b);
+	worker_close(&b);
+	front_done(&b.front);
+	source_free(TAKE_PTR(qemu));
+	source_free(TAKE_PTR(holder));
+	loop_free(b.loop);
+	return r;
+}

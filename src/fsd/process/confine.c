@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Namespaces, capabilities, Landlock. The system calls are in confine_calls.c. */
+#include "fsd/process/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+/* Of later kernels than the headers that this is built with. */
+#define ACCESS_FS_TRUNCATE (1ULL << 14)  /* since version 3 */
+#define ACCESS_FS_IOCTL_DEV (1ULL << 15) /* since version 5 */
+#define ACCESS_NET_ALL 3ULL              /* since version 4: bind and connect, TCP */
+#define SCOPE_ALL 3ULL                   /* since version 6: abstract sockets, signals */
+
+static int write_file(const char *path, const char *format, unsigned id)
+{
+	char text[64];
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return fd_write_full(fd, text, (size_t)snprintf(text, sizeof text, format, id, id));
+}
+
+/* A user namespace in which we are who we are, and only that. */
+static int enter_user_namespace(void)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return -errno;
+	int r = write_file("/proc/self/setgroups", "deny", 0);
+	if (r == 0)
+		r = write_file("/proc/self/uid_map", "%u %u 1\n", uid);
+	if (r == 0)
+		r = write_file("/proc/self/gid_map", "%u %u 1\n", gid);
+	return r;
+}
+
+static int set_working_directory(int proc)
+{
+	return proc < 0 || fchdir(proc) < 0 ? -errno : 0;
+}
+
+/* In a new mount namespace, with the directory as working directory: makes it the root. The old root is let go; what is mounted
+ * beneath the directory later, on the host, still appears, and can be unmounted there. */
+static int change_root(int read_only, int *ret_root, int *ret_proc)
+{
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)};
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return -errno;
+	/* A mount of its own, from which no ".." leads anywhere. */
+	AUTO_FD int proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	AUTO_FD int all_of_proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (proc < 0 || all_of_proc < 0 || tree < 0)
+		return -errno;
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
+		return -errno;
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0)
+		return -errno;
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return -errno;
+	AUTO_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	int r = set_working_directory(proc);
+	if (r == 0) {
+		*ret_root = TAKE_FD(root);
+		*ret_proc = TAKE_FD(all_of_proc);
+	}
+	return r;
+}
+
+/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine_to_directory() notices. */
+static int enter(int *root, int read_only, struct confinement *c)
+{
+	struct stat before, after;
+	AUTO_FD int inside = -1, proc = -1;
+	if (fstat(*root, &before) < 0 || fchdir(*root) < 0)
+		return -errno;
+	int r = geteuid() == 0 ? (unshare(CLONE_NEWNS) < 0 ? -errno : 0) : enter_user_namespace();
+	if (r == 0)
+		r = change_root(read_only, &inside, &proc);
+	if (r == 0 && fstat(inside, &after) < 0)
+		r = -errno;
+	if (r == 0 && (before.st_dev != after.st_dev || before.st_ino != after.st_ino))
+		r = -ESTALE;
+	if (r < 0)
+		return r;
+	fd_close(*root);
+	*root = TAKE_FD(inside);
+	if (geteuid() != 0)
+		c->proc = TAKE_FD(proc);
+	return 0;
+}
+
+int confine_to_directory(int *root, int read_only, struct confinement *c, struct error **err)
+{
+	struct stat st;
+	AUTO_FD int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0 || fstat(*root, &st) < 0)
+		return error_set_errno(err, errno, "/proc/self/fd or the shared directory");
+	int death_signal = 0;
+	pid_t parent = getppid();
+	(void)prctl(PR_GET_PDEATHSIG, &death_signal);
+	if (geteuid() == 0 || st.st_uid == geteuid()) {
+		int r = enter(root, read_only, c);
+		c->namespaced = r == 0;
+		if (r < 0)
+			log_debug("no namespace of its own: %s", strerror(-r));
+	}
+	/* A change of credentials clears it. */
+	if (death_signal && (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || getppid() != parent))
+		return error_set(err, ESRCH, "the keeper is gone");
+	int r = c->namespaced ? 0 : set_working_directory(proc);
+	return r < 0 ? error_set_errno(err, r, "/proc/self/fd") : 0;
+}
+
+/* Root is the owner of its files only by three of them. A user has one in the user namespace, in reserve, which counts for files whose
+ * owner and group that namespace knows: the user's own. */
+static int drop_capabilities(int keep_ownership)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct now[2] = {{0}}, wanted[2] = {{0}};
+	if (syscall(SYS_capget, &header, now) < 0)
+		return -errno;
+	if (keep_ownership && geteuid() == 0) {
+		uint32_t keep = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER;
+		wanted[0].permitted = wanted[0].effective = now[0].permitted & keep;
+	} else if (keep_ownership)
+		wanted[0].permitted = now[0].permitted & 1U << CAP_DAC_OVERRIDE;
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
+}
+
+int confine_own_descriptors(const struct confinement *c)
+{
+	if (c->proc < 0)
+		return 0;
+	AUTO_FD int own = openat(c->proc, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return own < 0 ? -errno : set_working_directory(own);
+}
+
+int confine_ignore_modes(int on)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct wanted[2] = {{.permitted = 1U << CAP_DAC_OVERRIDE, .effective = on ? 1U << CAP_DAC_OVERRIDE : 0}, {0}};
+	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
+}
+
+/* root: -1 when nothing is allowed. */
+static int restrict_paths(int root, int read_only, struct confinement *c)
+{
+	struct {
+		uint64_t fs, net, scoped;
+	} handled = {.fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	/* Version 1 forbids to rename and link from one directory into another. */
+	if (version < 1 || (version == 1 && !read_only && root >= 0))
+		return 0;
+	handled.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? ACCESS_FS_TRUNCATE : 0) |
+		      (version >= 5 ? ACCESS_FS_IOCTL_DEV : 0);
+	handled.net = version >= 4 ? ACCESS_NET_ALL : 0;
+	handled.scoped = version >= 6 ? SCOPE_ALL : 0;
+	uint64_t allowed = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	if (!read_only)
+		/* Of character devices 0:0 can be made without a capability, and no other. */
+		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
+	struct landlock_path_beneath_attr rule = {.allowed_access = allowed, .parent_fd = root};
+	size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
+	AUTO_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
+	if (rules < 0 || (root >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0))
+		return -errno;
+	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		return -errno;
+	c->landlock = (int)version;
+	return 0;
+}
+
+int confine_privileges(int root, int read_only, struct confinement *c, struct error **err)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set_errno(err, errno, "cannot give up new privileges");
+	int r = drop_capabilities(1);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot give up capabilities");
+	r = restrict_paths(root, read_only, c);
+	return r < 0 ? error_set_errno(err, r, "Landlock") : 0;
+}
+
+int confine_nothing_to_see(struct error **err)
+{
+	struct confinement c = {.proc = -1};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set_errno(err, errno, "cannot give up new privileges");
+	int r = drop_capabilities(0);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot give up capabilities");
+	r = restrict_paths(-1, 1, &c);
+	return r < 0 ? error_set_errno(err, r, "Landlock") : 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Locks on the host (share-locks=host). Without that setting the guest's kernel keeps them to itself and asks for none of this.
+ *
+ * flock(2) belongs to an open file, and each of the guest's has a descriptor here. fcntl(2) locks belong to a process, and an own lock is
+ * never in its own way; the process inside is none here, so each owner has a descriptor of the file of its own, with locks of the kind that
+ * belongs to the open file description (F_OFD_SETLK). The guest says when an owner's locks end: it unlocks, closes (FLUSH), or closes the
+ * last descriptor (RELEASE), as its kernel also does for a process that ends.
+ *
+ * Waiting: nothing here waits in the kernel. The request stays where it is (share.h, wait), and is tried again when this guest gives up a
+ * lock, and from time to time, since nobody tells when the host does. The guest's driver has no way to interrupt a request, so a process
+ * that waits cannot be killed until it has the lock. Deadlocks are not found. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fsd/request/handlers.h"
+
+static int is_valid(const struct fuse_file_lock *l)
+{
+	return (l->type == F_RDLCK || l->type == F_WRLCK || l->type == F_UNLCK) && l->start <= l->end && l->end <= INT64_MAX;
+}
+
+static struct flock range_of(const struct fuse_file_lock *l)
+{
+	off_t start = (off_t)l->start;
+	return (struct flock){
+		.l_type = (short)l->type, .l_whence = SEEK_SET, .l_start = start, .l_len = l->end == INT64_MAX ? 0 : (off_t)l->end - start + 1};
+}
+
+/* A descriptor for an owner's locks: 0 or more, or -errno. A lock for writing needs one that is open for writing, and the owner may come to
+ * want one later; who finds that it cannot be had by then is told ENOLCK. */
+static int open_for_locks(struct share *s, const struct handle *h, const struct fuse_file_lock *l)
+{
+	char path[PROC_PATH_SIZE];
+	int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC, fd = -1;
+	share_proc_path(s, h->fd, path);
+	int read_only = s->settings.read_only;
+	if (!read_only)
+		fd = open(path, O_RDWR | flags);
+	if (fd < 0)
+		fd = open(path, (l->type == F_WRLCK && !read_only ? O_WRONLY : O_RDONLY) | flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static struct lock_owner *find_or_make(struct request *r, const struct handle *h, int *ret_made, int *ret_error)
+{
+	struct lock_table *t = &r->share->locks;
+	struct lock_owner *o = lock_owner_find(t, h->nodeid, r->lock.owner);
+	*ret_made = !o;
+	if (o)
+		return o;
+	AUTO_FD int fd = open_for_locks(r->share, h, &r->lock.lk);
+	*ret_error = fd < 0 ? fd : -ENOLCK;
+	o = fd < 0 ? NULL : lock_owner_new(t, h->nodeid, r->lock.owner, h->id, fd);
+	if (o)
+		(void)TAKE_FD(fd);
+	return o;
+}
+
+static int set_range(struct request *r, const struct handle *h)
+{
+	struct lock_table *t = &r->share->locks;
+	struct flock range = range_of(&r->lock.lk);
+	int made, error = 0;
+	if (range.l_type == F_UNLCK) {
+		struct lock_owner *o = lock_owner_find(t, h->nodeid, r->lock.owner);
+		if (o && range.l_start == 0 && range.l_len == 0)
+			lock_owner_free(t, o);
+		else if (o && fcntl(o->fd, F_OFD_SETLK, &range) < 0)
+			return -errno;
+		t->released++;
+		return 0;
+	}
+	struct lock_owner *o = find_or_make(r, h, &made, &error);
+	if (!o)
+		return error;
+	if (fcntl(o->fd, F_OFD_SETLK, &range) < 0) {
+		error = errno == EACCES ? -EAGAIN : errno == EBADF ? -ENOLCK : -errno;
+		if (made && r->header.opcode != FUSE_SETLKW) /* who waits keeps it for the next attempt */
+			lock_owner_free(t, o);
+		return error;
+	}
+	o->pid = r->lock.lk.pid;
+	o->handle = h->id;
+	t->released += range.l_type == F_RDLCK; /* it may have been one for writing */
+	return 0;
+}
+
+static int set_whole(struct request *r, const struct handle *h)
+{
+	int how = r->lock.lk.type == F_UNLCK ? LOCK_UN : r->lock.lk.type == F_RDLCK ? LOCK_SH : LOCK_EX;
+	if (flock(h->fd, how | LOCK_NB) < 0)
+		return -errno;
+	r->share->locks.released += how != LOCK_EX;
+	return 0;
+}
+
+/* The request, copied and checked, and its open file. */
+static int take_request(struct request *r, struct handle **ret)
+{
+	if (!r->share->locks.records)
+		return -ENOSYS;
+	if (r->body_size < sizeof r->lock)
+		return -EINVAL;
+	memcpy(&r->lock, r->body, sizeof r->lock);
+	*ret = request_handle(r, r->lock.fh);
+	if (!*ret || (*ret)->inode->type != S_IFREG)
+		return -EBADF;
+	return is_valid(&r->lock.lk) ? 0 : -EINVAL;
+}
+
+static int set_lock(struct request *r, const struct handle *h)
+{
+	h->inode->locked = 1;
+	return (r->lock.lk_flags & FUSE_LK_FLOCK) ? set_whole(r, h) : set_range(r, h);
+}
+
+int fuse_setlk(struct request *r)
+{
+	struct handle *h;
+	int result = take_request(r, &h);
+	if (result == 0)
+		result = set_lock(r, h);
+	return result < 0 ? result : request_reply(r, NULL, 0);
+}
+
+int fuse_setlkw(struct request *r)
+{
+	struct handle *h;
+	int result = take_request(r, &h);
+	if (result == 0)
+		result = set_lock(r, h);
+	if (result == -EAGAIN)
+		return r->share->wait ? r->share->wait(r->share, r) : -EAGAIN;
+	return result < 0 ? result : request_reply(r, NULL, 0);
+}
+
+int request_try_lock(struct request *r, int last)
+{
+	r->inode = inode_find(&r->share->inodes, r->header.nodeid);
+	struct handle *h = r->inode ? request_handle(r, r->lock.fh) : NULL;
+	int result = h ? set_lock(r, h) : -EBADF;
+	if (result == -EAGAIN && !last)
+		return -EAGAIN;
+	request_answer(r, result == -EAGAIN ? -ENOLCK : result);
+	return 0;
+}
+
+/* The process inside that has the lock in the way; 0 when it is nobody there. */
+static uint32_t who_has(struct lock_table *t, uint64_t nodeid, struct flock range)
+{
+	range.l_type = F_WRLCK;
+	range.l_pid = 0;
+	for (uint32_t n = 0; n < t->records->used; n++) {
+		struct lock_owner *o = &t->records->items[n];
+		struct flock other = range;
+		if (o->handle && o->nodeid == nodeid && fcntl(o->fd, F_OFD_GETLK, &other) == 0 && other.l_type == F_UNLCK)
+			return o->pid; /* nothing is in its way there, so what is there is its own */
+	}
+	return 0;
+}
+
+int fuse_getlk(struct request *r)
+{
+	struct handle *h;
+	int result = take_request(r, &h);
+	if (result < 0)
+		return result;
+	struct lock_owner *o = lock_owner_find(&r->share->locks, h->nodeid, r->lock.owner);
+	struct flock range = range_of(&r->lock.lk);
+	struct fuse_lk_out out = {.lk = {.type = F_UNLCK}};
+	if (range.l_type == F_UNLCK)
+		return -EINVAL;
+	if (fcntl(o ? o->fd : h->fd, F_OFD_GETLK, &range) < 0)
+		return -errno;
+	if (range.l_type != F_UNLCK) {
+		uint64_t start = (uint64_t)range.l_start;
+		out.lk = (struct fuse_file_lock){.start = start, .end = range.l_len ? start + (uint64_t)range.l_len - 1 : INT64_MAX,
+			.type = (uint32_t)range.l_type, .pid = who_has(&r->share->locks, h->nodeid, range)};
+	}
+	return request_reply(r, &out, sizeof out);
+}
+
+void locks_flush(struct share *s, uint64_t nodeid, uint64_t owner)
+{
+	struct lock_owner *o = s->locks.records ? lock_owner_find(&s->locks, nodeid, owner) : NULL;
+	if (o)
+		lock_owner_free(&s->locks, o);
+}

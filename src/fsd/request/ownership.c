@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount always has default_permissions), so
+ * what matters is that they make sense inside. Whatever gets through is done as the host user, with the host user's rights.
+ *
+ * owner-map=user: the host user's files are the machine user's. The host user cannot give files away. Asking for an owner that comes to the
+ * same thing succeeds and changes nothing: the machine's user, root (who would own a file that root unpacks or copies), or the owner that is
+ * shown. The group of an own file is changed to the host user's, or another that the host user is a member of. Everything else is EPERM,
+ * as it would be for the user on the host. owner-map=root: the same, with root in the place of the machine's user.
+ *
+ * owner-map=record: what the host user could not set is written down with the file (record.h) and shown from there. It is
+ *  - the owner and group of an own file or directory, also those that a process inside has when it makes one;
+ *  - setuid and setgid of a file. They are shown and never set; the next write takes them away, whoever writes;
+ *  - a mode without the owner's right to read and write a file that has a record: the host's mode keeps it, so that the host user, as whom this
+ *    process works, can reach file and record. That is also what lets root inside open such a file.
+ * Records of files that are not the host user's are not believed: who may write their attributes is nobody's business here. What has no
+ * such attributes (symlinks, sockets, some file systems) is as with owner-map=user. A record is written after the host's mode and
+ * removed with the last thing in it; a death between leaves the host's owner the rights to read and write, no more. */
+#include "fsd/request/ownership.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "fsd/request/handlers.h"
+
+enum { SETID = S_ISUID | S_ISGID };
+
+uint32_t mode_allowed(uint32_t type, uint32_t mode)
+{
+	return mode & (type == S_IFDIR ? 03777 : 01777);
+}
+
+/* --- what is so --- */
+
+static int has_record(const struct share *s, const struct owner *host, uint32_t type)
+{
+	return s->settings.keep_records && host->uid == s->settings.host_uid && (type == S_IFREG || type == S_IFDIR);
+}
+
+/* Whether the kernel says "nobody" because the owner or the group has no number in this process's namespace. */
+static int is_unknown(const struct share *s, const struct statx *st)
+{
+	const struct owners *o = s->settings.owners;
+	return o && (st->stx_uid == o->overflow_uid || st->stx_gid == o->overflow_gid);
+}
+
+/* Finds out what stat does not say. */
+static int find_out(struct share *s, int fd, const struct statx *st, struct ownership *ret)
+{
+	int r = is_unknown(s, st) ? owners_ask(s->settings.owners, fd, &ret->host) : 0;
+	char path[PROC_PATH_SIZE];
+	if (has_record(s, &ret->host, st->stx_mode & S_IFMT))
+		ret->record = record_load(share_proc_path(s, fd, path));
+	return r;
+}
+
+struct ownership ownership_of(struct share *s, struct inode *i, int fd, const struct statx *st)
+{
+	struct ownership o = {.host = {st->stx_uid, st->stx_gid}, .record = RECORD_EMPTY};
+	if (!is_unknown(s, st) && !has_record(s, &o.host, st->stx_mode & S_IFMT))
+		return o;
+	int64_t ctime = statx_ns(&st->stx_ctime);
+	AUTO_FD int owned = -1;
+	if (i && i->owner.valid && i->owner.ctime_ns == ctime)
+		return (struct ownership){i->owner.host, i->owner.record};
+	if (fd < 0 && i)
+		fd = i->handles ? i->handles->fd : inode_path_fd(&s->inodes, i, &owned);
+	if (fd < 0 || find_out(s, fd, st, &o) < 0 || !i)
+		return o;
+	i->owner.host = o.host;
+	i->owner.record = o.record;
+	i->owner.ctime_ns = ctime;
+	/* A state that is as young as the clock is coarse can change once more without a new time. */
+	i->owner.valid = clock_realtime_ns() - ctime > TICK_NS;
+	return o;
+}
+
+uint32_t ownership_uid(const struct share *s, const struct ownership *o)
+{
+	return o->record.uid != RECORD_NONE ? o->record.uid : share_uid_inside(s, o->host.uid);
+}
+
+uint32_t ownership_gid(const struct share *s, const struct ownership *o)
+{
+	return o->record.gid != RECORD_NONE ? o->record.gid : share_gid_inside(s, o->host.gid);
+}
+
+uint32_t ownership_mode(const struct ownership *o, const struct statx *st)
+{
+	int counts = o->record.mode != RECORD_NONE && o->record.host_mode == (st->stx_mode & 07777U);
+	return counts ? (st->stx_mode & S_IFMT) | o->record.mode : st->stx_mode;
+}
+
+/* --- groups --- */
+
+static int is_our_group(const struct share *s, uint32_t gid)
+{
+	for (size_t n = 0; n < s->settings.group_count; n++)
+		if (s->groups[n] == gid)
+			return 1;
+	return 0;
+}
+
+static int give_to_group(struct share *s, int fd, uint32_t gid)
+{
+	char path[PROC_PATH_SIZE];
+	if (s->settings.owners)
+		return owners_change_group(s->settings.owners, fd, gid);
+	return chown(share_proc_path(s, fd, path), (uid_t)-1, gid) < 0 ? -errno : 0;
+}
+
+/* Gives an own file to the group that is `gid` inside, where the host user can: 0 (*host_gid is it) or -errno. */
+static int change_group(struct share *s, uint32_t gid, int fd, uint32_t *host_gid)
+{
+	uint32_t wanted = gid == s->settings.inside_gid ? s->settings.host_gid : gid;
+	if (gid == share_gid_inside(s, *host_gid) || wanted == *host_gid)
+		return 0;
+	if (gid != s->settings.inside_gid && !is_our_group(s, gid))
+		return -EPERM;
+	int r = give_to_group(s, fd, wanted);
+	if (r == 0)
+		*host_gid = wanted;
+	return r == -EROFS ? r : r < 0 ? -EPERM : 0;
+}
+
+/* --- changes, without records --- */
+
+static int change_owner(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct owner host)
+{
+	char path[PROC_PATH_SIZE];
+	int ours = host.uid == s->settings.host_uid;
+	if ((in->valid & FATTR_UID) && in->uid != share_uid_inside(s, host.uid) && !(ours && in->uid == 0))
+		return -EPERM;
+	if ((in->valid & FATTR_GID) && in->gid != share_gid_inside(s, host.gid) && !(ours && in->gid == 0)) {
+		int r = ours ? change_group(s, in->gid, fd, &host.gid) : -EPERM;
+		if (r < 0)
+			return r;
+	}
+	/* Linux takes these bits away from a file that changes hands. */
+	if (S_ISREG(st->stx_mode) && (st->stx_mode & SETID) && ours && !(in->valid & FATTR_MODE))
+		return chmod(share_proc_path(s, fd, path), st->stx_mode & 01777) < 0 ? -errno : 0;
+	return 0;
+}
+
+static int change_plainly(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct owner host)
+{
+	char path[PROC_PATH_SIZE];
+	int r = (in->valid & (FATTR_UID | FATTR_GID)) ? change_owner(s, fd, in, st, host) : 0;
+	if (r == 0 && (in->valid & FATTR_MODE) && chmod(share_proc_path(s, fd, path), mode_allowed(st->stx_mode & S_IFMT, in->mode)) < 0)
+		r = -errno;
+	return r;
+}
+
+/* --- changes, with records --- */
+
+/* How a file is to look inside. */
+struct wanted {
+	uint32_t uid, gid, mode;
+};
+
+/* Sets the host's mode: 0 (*ret is what it has become, which may be less) or -errno. */
+static int set_mode(const char *path, int fd, uint32_t mode, uint32_t *ret)
+{
+	struct statx st;
+	if (mode != *ret && chmod(path, mode) < 0)
+		return -errno;
+	int r = inode_statx(fd, "", &st);
+	*ret = st.stx_mode & 07777U;
+	return r;
+}
+
+/* Makes an own file or directory look so: 0, -EOPNOTSUPP where nothing can be recorded (and nothing has changed), -errno. */
+static int change_with_record(struct share *s, int fd, const struct wanted *w, const struct statx *st, const struct ownership *o)
+{
+	char path[PROC_PATH_SIZE];
+	int directory = S_ISDIR(st->stx_mode);
+	struct record record = RECORD_EMPTY;
+	uint32_t before = st->stx_mode & 07777U, mode = before, setid = directory ? 0 : w->mode & SETID;
+	share_proc_path(s, fd, path);
+	record.uid = w->uid != share_uid_inside(s, o->host.uid) ? w->uid : RECORD_NONE;
+	record.gid = w->gid != share_gid_inside(s, o->host.gid) ? w->gid : RECORD_NONE;
+	int needed = setid || !record_is_empty(&record);
+	int r = set_mode(path, fd, mode_allowed(st->stx_mode & S_IFMT, w->mode) | (!needed ? 0 : directory ? 0700U : 0600U), &mode);
+	if (r == 0 && needed && mode != w->mode) {
+		record.mode = w->mode;
+		record.host_mode = mode;
+	}
+	if (r == 0 && (!record_is_empty(&record) || !record_is_empty(&o->record)))
+		r = record_store(path, &record);
+	if (r < 0)
+		(void)set_mode(path, fd, before, &mode);
+	return r;
+}
+
+static int change_recording(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct ownership o)
+{
+	struct wanted w = {ownership_uid(s, &o), ownership_gid(s, &o), ownership_mode(&o, st) & 07777U};
+	if (in->valid & FATTR_UID)
+		w.uid = in->uid;
+	if (in->valid & FATTR_GID) {
+		w.gid = in->gid;
+		(void)change_group(s, w.gid, fd, &o.host.gid); /* else it is recorded */
+	}
+	if (in->valid & FATTR_MODE)
+		w.mode = in->mode & 07777U;
+	else if (S_ISREG(st->stx_mode) && (in->valid & (FATTR_UID | FATTR_GID)))
+		w.mode &= ~(uint32_t)SETID;
+	int r = change_with_record(s, fd, &w, st, &o);
+	return r == -EOPNOTSUPP ? change_plainly(s, fd, in, st, o.host) : r;
+}
+
+int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in)
+{
+	struct share *s = r->share;
+	struct statx st;
+	int result = inode_statx(fd, "", &st);
+	if (result < 0)
+		return result;
+	struct ownership o = ownership_of(s, r->inode, fd, &st);
+	if (has_record(s, &o.host, st.stx_mode & S_IFMT))
+		return change_recording(s, fd, in, &st, o);
+	return change_plainly(s, fd, in, &st, o.host);
+}
+
+/* --- what else changes them --- */
+
+/* The group of what is made in a directory: the maker's, or the directory's where that has setgid. */
+static uint32_t group_for(struct request *r, uint32_t *ret_setgid)
+{
+	struct statx st;
+	*ret_setgid = 0;
+	if (inode_stat(&r->share->inodes, r->inode, &st) < 0)
+		return r->header.gid;
+	struct ownership o = ownership_of(r->share, r->inode, -1, &st);
+	*ret_setgid = ownership_mode(&o, &st) & S_ISGID;
+	return *ret_setgid ? ownership_gid(r->share, &o) : r->header.gid;
+}
+
+void ownership_created(struct request *r, int fd, uint32_t mode)
+{
+	struct share *s = r->share;
+	struct statx st;
+	uint32_t setgid;
+	int records = s->settings.keep_records, group = r->header.gid != s->settings.inside_gid && is_our_group(s, r->header.gid);
+	if ((!records && !group) || inode_statx(fd, "", &st) < 0)
+		return;
+	struct wanted w = {.uid = r->header.uid, .gid = group_for(r, &setgid)};
+	struct ownership o = ownership_of(s, NULL, fd, &st);
+	if (o.host.uid != s->settings.host_uid)
+		return;
+	if (group && !setgid)
+		(void)change_group(s, w.gid, fd, &o.host.gid);
+	w.mode = (st.stx_mode & 07777U) | (S_ISREG(st.stx_mode) ? mode & SETID : 0);
+	if (has_record(s, &o.host, st.stx_mode & S_IFMT) && w.uid != RECORD_NONE && w.gid != RECORD_NONE)
+		(void)change_with_record(s, fd, &w, &st, &o);
+}
+
+void ownership_created_name(struct request *r, int directory, const char *name, uint32_t mode)
+{
+	const struct share *s = r->share;
+	if (!s->settings.keep_records && (r->header.gid == s->settings.inside_gid || !is_our_group(s, r->header.gid)))
+		return;
+	AUTO_FD int fd = inode_open_name(directory, name, O_PATH, 0);
+	if (fd >= 0)
+		ownership_created(r, fd, mode);
+}
+
+void ownership_written(struct share *s, int fd)
+{
+	char path[PROC_PATH_SIZE];
+	if (!s->settings.keep_records)
+		return;
+	struct record record = record_load(share_proc_path(s, fd, path));
+	if (record.mode == RECORD_NONE || !(record.mode & SETID))
+		return;
+	record.mode &= ~(uint32_t)SETID;
+	if (record.mode == record.host_mode)
+		record.mode = record.host_mode = RECORD_NONE;
+	(void)record_store(path, &record);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before
+ * (inode.c says why). What was found under the names is noted before they change, so that who carries the request out again can tell
+ * whether they did (again.c). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fsd/request/handlers.h"
+
+/* A name, what it stands for, and what the guest knows of that. */
+struct named {
+	struct inode *parent;
+	const char *name;
+	int directory;
+	struct file_id id;
+	int exists;
+	struct inode *known; /* named so, or NULL */
+	int keep;            /* O_PATH descriptor of known, owned */
+};
+
+static void named_done(struct named *p)
+{
+	fd_close(p->keep);
+}
+
+/* Finds out about a name. 0 also when there is nothing (exists is 0); -ENOENT when it is hidden. */
+static int named_find(struct share *s, struct named *p)
+{
+	struct statx st;
+	p->directory = inode_directory_fd(&s->inodes, p->parent);
+	int r = p->directory < 0 ? p->directory : inode_statx(p->directory, p->name, &st);
+	if (r == -ENOENT && p->directory >= 0)
+		return 0;
+	if (r == 0 && share_is_hidden(s, &st))
+		r = -ENOENT;
+	if (r < 0)
+		return r;
+	p->exists = 1;
+	p->id = file_id_of(&st);
+	p->known = inode_known(&s->inodes, &st);
+	if (p->known && !inode_is_named(p->known, p->parent, p->name))
+		p->known = NULL;
+	if (p->known && (p->known == s->inodes.root))
+		p->known = NULL;
+	return 0;
+}
+
+/* Holds on to the file, which is about to lose its name. */
+static void named_keep(struct named *p)
+{
+	if (p->known)
+		p->keep = inode_open_name(p->directory, p->name, O_PATH, 0); /* without one the file goes stale, no worse */
+	if (p->keep >= 0 && inode_check_fd(p->known, p->keep) < 0)
+		fd_close(TAKE_FD(p->keep));
+}
+
+/* The record that was known under this name when the request began, in another process; with a descriptor to keep when it was removed. */
+static void named_recall(struct share *s, struct named *p, const struct file_id *id, int removed)
+{
+	struct inode *i = inode_with_id(&s->inodes, id);
+	p->id = *id;
+	p->exists = 1;
+	p->known = i && i != s->inodes.root && (!i->place || inode_is_named(i, p->parent, p->name)) ? i : NULL;
+	if (removed && p->known && p->known->handles)
+		p->keep = fcntl(p->known->handles->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Whether the process that began the request removed the name before it died. */
+static int was_removed(const struct request *r, const struct named *p)
+{
+	const struct flight *f = r->flight;
+	return r->again && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
+}
+
+static int remove_name(struct request *r, int flags)
+{
+	CLEANUP(named_done) struct named p = {.parent = r->inode, .keep = -1};
+	size_t offset = 0;
+	int result = request_name(r, &offset, &p.name);
+	if (result == 0)
+		result = share_check_name(r->share, r->inode, p.name, HIDDEN_REMOVE);
+	if (result == 0)
+		result = named_find(r->share, &p);
+	if (result < 0)
+		return result;
+	if (was_removed(r, &p))
+		named_recall(r->share, &p, &r->flight->ids[0], 1);
+	else {
+		named_keep(&p);
+		request_begin_with(r, 0, p.exists ? &p.id : NULL);
+		request_begin(r);
+		if (unlinkat(p.directory, p.name, flags) < 0)
+			return -errno;
+	}
+	if (p.known)
+		inode_unname(&r->share->inodes, p.known, TAKE_FD(p.keep));
+	return request_reply(r, NULL, 0);
+}
+
+int fuse_unlink(struct request *r)
+{
+	return remove_name(r, 0);
+}
+
+int fuse_rmdir(struct request *r)
+{
+	return remove_name(r, AT_REMOVEDIR);
+}
+
+static int check_rename(const struct share *s, const struct named *from, const struct named *to, uint32_t flags)
+{
+	int r = share_check_name(s, from->parent, from->name, HIDDEN_REMOVE);
+	if (r == 0)
+		r = share_check_name(s, to->parent, to->name, HIDDEN_MAKE);
+	if (r == 0 && (flags & RENAME_EXCHANGE)) {
+		r = share_check_name(s, to->parent, to->name, HIDDEN_REMOVE);
+		if (r == 0)
+			r = share_check_name(s, from->parent, from->name, HIDDEN_MAKE);
+	}
+	return r;
+}
+
+/* Brings the records up to date after a rename that worked. */
+static void note_rename(struct inode_table *t, struct named *from, struct named *to, uint32_t flags)
+{
+	if (to->exists && file_id_same(&from->id, &to->id))
+		return; /* two names of one file: nothing moved */
+	if (flags & RENAME_EXCHANGE) {
+		/* Both records are held while each is moved: the one's move must not free the other's parent. */
+		if (from->known)
+			inode_rename(t, from->known, to->parent, to->name);
+		if (to->known)
+			inode_rename(t, to->known, from->parent, from->name);
+		return;
+	}
+	if (to->known)
+		inode_unname(t, to->known, TAKE_FD(to->keep));
+	if (from->known)
+		inode_rename(t, from->known, to->parent, to->name);
+}
+
+/* Whether the process that began the request moved the file before it died. */
+static int was_renamed(const struct request *r, const struct named *from, const struct named *to, uint32_t flags)
+{
+	const struct flight *f = r->flight;
+	if (!r->again || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
+		return 0;
+	if (flags & RENAME_EXCHANGE)
+		return f->found[1] && from->exists && file_id_same(&from->id, &f->ids[1]);
+	return !(from->exists && file_id_same(&from->id, &f->ids[0]));
+}
+
+/* Moves the file, unless it was: 0 or -errno. */
+static int move(struct request *r, struct named *from, struct named *to, uint32_t flags)
+{
+	struct flight *f = r->flight;
+	if (was_renamed(r, from, to, flags)) {
+		named_recall(r->share, from, &f->ids[0], 0);
+		to->exists = 0;
+		to->known = NULL;
+		if (f->found[1])
+			named_recall(r->share, to, &f->ids[1], !(flags & RENAME_EXCHANGE));
+		return 0;
+	}
+	if (!(flags & RENAME_EXCHANGE))
+		named_keep(to);
+	request_begin_with(r, 0, from->exists ? &from->id : NULL);
+	request_begin_with(r, 1, to->exists ? &to->id : NULL);
+	request_begin(r);
+	return renameat2(from->directory, from->name, to->directory, to->name, flags) < 0 ? -errno : 0;
+}
+
+static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
+{
+	struct share *s = r->share;
+	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0); /* which makes a device, see MKNOD */
+	if (flags & ~known)
+		return -EINVAL;
+	CLEANUP(named_done)
+	struct named from = {.parent = r->inode, .keep = -1},
+		     to = {.parent = inode_find(&s->inodes, newdir), .keep = -1};
+	if (!to.parent)
+		return -ESTALE;
+	int result = request_name(r, &offset, &from.name);
+	if (result == 0)
+		result = request_name(r, &offset, &to.name);
+	if (result == 0)
+		result = check_rename(s, &from, &to, flags);
+	if (result == 0)
+		result = named_find(s, &from);
+	if (result == 0)
+		result = named_find(s, &to);
+	if (result == 0)
+		result = move(r, &from, &to, flags);
+	if (result < 0)
+		return result;
+	/* The directories themselves must outlive the changes of the records in them. */
+	inode_ref(from.parent);
+	inode_ref(to.parent);
+	note_rename(&s->inodes, &from, &to, flags);
+	inode_unref(&s->inodes, from.parent);
+	inode_unref(&s->inodes, to.parent);
+	return request_reply(r, NULL, 0);
+}
+
+int fuse_rename(struct request *r)
+{
+	struct fuse_rename_in in;
+	memcpy(&in, r->body, sizeof in);
+	return rename_names(r, in.newdir, 0, sizeof in);
+}
+
+int fuse_rename2(struct request *r)
+{
+	struct fuse_rename2_in in;
+	memcpy(&in, r->body, sizeof in);
+	return rename_names(r, in.newdir, in.flags, sizeof in);
+}

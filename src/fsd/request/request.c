@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Decoding, the table of operations, and replies.
+ *
+ * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
+ * runs, and OPEN checks its flags itself. While somebody watches, requests go by way of the observer (share.h), which keeps the process
+ * that replays the host's changes from making any.
+ * What is not in the table is answered with ENOSYS, upon which Linux does without (poll, for instance, stays within the guest). */
+#include "fsd/request/request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fsd/files/shared.h"
+#include "fsd/request/handlers.h"
+#include "fsd/request/pieces.h"
+
+enum {
+	NO_REPLY = 1, /* there is none, whatever happens */
+	NO_INODE = 2, /* the node id of the header means nothing */
+	MUTATES = 4,
+	HAS_DATA = 8, /* behind min_size comes data that stays where it is */
+};
+
+enum {
+	MAX_BACKGROUND = 64,
+	CONGESTION = 48,
+	OUR_INIT_FLAGS = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |
+			 FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
+			 FUSE_CACHE_SYMLINKS | FUSE_EXPORT_SUPPORT,
+};
+
+static uint32_t init_flags(const struct share *s)
+{
+	uint32_t locks = s->settings.host_locks ? FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS : 0;
+	return OUR_INIT_FLAGS | (s->settings.cache == SHARE_CACHE_WRITEBACK ? FUSE_WRITEBACK_CACHE : 0) | locks;
+}
+
+static int fuse_init(struct request *r)
+{
+	struct fuse_init_in in = {0};
+	memcpy(&in, r->body, MIN(sizeof in, r->body_size));
+	if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < 31))
+		return -EPROTO; /* Linux 5.4, the first with virtiofs */
+	share_reset(r->share);
+	struct fuse_init_out out = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = FUSE_KERNEL_MINOR_VERSION,
+		.max_readahead = in.max_readahead,
+		.flags = in.flags & init_flags(r->share),
+		.max_background = MAX_BACKGROUND,
+		.congestion_threshold = CONGESTION,
+		.max_write = TRANSFER_MAX,
+		.time_gran = 1,
+		.max_pages = TRANSFER_MAX / 4096,
+	};
+	SHARED_SET(r->share->state->started, 1);
+	return request_reply(r, &out, sizeof out);
+}
+
+static int fuse_destroy(struct request *r)
+{
+	share_reset(r->share);
+	return request_reply(r, NULL, 0);
+}
+
+/* Operations that Linux has another way for when the server has none, and those that nothing here needs. */
+static int fuse_ioctl(struct request *r)
+{
+	return -ENOTTY;
+}
+
+static int fuse_interrupt(struct request *r)
+{
+	return 0; /* Linux's virtiofs sends none, so who waits for a lock (locks.c) cannot be interrupted */
+}
+
+static const struct operation {
+	uint32_t min_size; /* of the body */
+	uint32_t flags;
+	int (*handle)(struct request *r);
+} operations[] = {
+	[FUSE_LOOKUP] = {1, 0, fuse_lookup},
+	[FUSE_FORGET] = {sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget},
+	[FUSE_GETATTR] = {sizeof(struct fuse_getattr_in), 0, fuse_getattr},
+	[FUSE_SETATTR] = {sizeof(struct fuse_setattr_in), MUTATES, fuse_setattr},
+	[FUSE_READLINK] = {0, 0, fuse_readlink},
+	[FUSE_SYMLINK] = {2, MUTATES, fuse_symlink},
+	[FUSE_MKNOD] = {sizeof(struct fuse_mknod_in) + 1, MUTATES, fuse_mknod},
+	[FUSE_MKDIR] = {sizeof(struct fuse_mkdir_in) + 1, MUTATES, fuse_mkdir},
+	[FUSE_UNLINK] = {1, MUTATES, fuse_unlink},
+	[FUSE_RMDIR] = {1, MUTATES, fuse_rmdir},
+	[FUSE_RENAME] = {sizeof(struct fuse_rename_in) + 2, MUTATES, fuse_rename},
+	[FUSE_RENAME2] = {sizeof(struct fuse_rename2_in) + 2, MUTATES, fuse_rename2},
+	[FUSE_LINK] = {sizeof(struct fuse_link_in) + 1, MUTATES, fuse_link},
+	[FUSE_OPEN] = {sizeof(struct fuse_open_in), 0, fuse_open},
+	[FUSE_READ] = {sizeof(struct fuse_read_in), 0, fuse_read},
+	[FUSE_WRITE] = {sizeof(struct fuse_write_in), MUTATES | HAS_DATA, fuse_write},
+	[FUSE_STATFS] = {0, 0, fuse_statfs},
+	[FUSE_RELEASE] = {sizeof(struct fuse_release_in), 0, fuse_release},
+	[FUSE_FSYNC] = {sizeof(struct fuse_fsync_in), 0, fuse_fsync},
+	[FUSE_SETXATTR] = {FUSE_COMPAT_SETXATTR_IN_SIZE + 1, MUTATES, fuse_setxattr},
+	[FUSE_GETXATTR] = {sizeof(struct fuse_getxattr_in) + 1, 0, fuse_getxattr},
+	[FUSE_LISTXATTR] = {sizeof(struct fuse_getxattr_in), 0, fuse_listxattr},
+	[FUSE_REMOVEXATTR] = {1, MUTATES, fuse_removexattr},
+	[FUSE_FLUSH] = {sizeof(struct fuse_flush_in), 0, fuse_flush},
+	[FUSE_INIT] = {16, NO_INODE, fuse_init},
+	[FUSE_OPENDIR] = {sizeof(struct fuse_open_in), 0, fuse_opendir},
+	[FUSE_READDIR] = {sizeof(struct fuse_read_in), 0, fuse_readdir},
+	[FUSE_RELEASEDIR] = {sizeof(struct fuse_release_in), 0, fuse_releasedir},
+	[FUSE_FSYNCDIR] = {sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir},
+	[FUSE_GETLK] = {0, 0, fuse_getlk},
+	[FUSE_SETLK] = {0, 0, fuse_setlk},
+	[FUSE_SETLKW] = {0, 0, fuse_setlkw},
+	[FUSE_ACCESS] = {sizeof(struct fuse_access_in), 0, fuse_access},
+	[FUSE_CREATE] = {sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create},
+	[FUSE_INTERRUPT] = {0, NO_REPLY | NO_INODE, fuse_interrupt},
+	[FUSE_DESTROY] = {0, NO_INODE, fuse_destroy},
+	[FUSE_IOCTL] = {0, NO_INODE, fuse_ioctl},
+	[FUSE_BATCH_FORGET] = {sizeof(struct fuse_batch_forget_in), NO_REPLY | NO_INODE, fuse_batch_forget},
+	[FUSE_FALLOCATE] = {sizeof(struct fuse_fallocate_in), MUTATES, fuse_fallocate},
+	[FUSE_READDIRPLUS] = {sizeof(struct fuse_read_in), 0, fuse_readdirplus},
+	[FUSE_LSEEK] = {sizeof(struct fuse_lseek_in), 0, fuse_lseek},
+	[FUSE_COPY_FILE_RANGE] = {sizeof(struct fuse_copy_file_range_in), MUTATES, fuse_copy_file_range},
+	[FUSE_SYNCFS] = {sizeof(struct fuse_syncfs_in), 0, fuse_syncfs},
+	[FUSE_TMPFILE] = {sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile},
+};
+
+/* --- replies --- */
+
+static int write_header(struct request *r, int error, size_t size)
+{
+	struct fuse_out_header h = {.len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique};
+	if (r->out_space < sizeof h + size)
+		return -EIO;
+	pieces_copy_to(r->out, r->out_count, 0, &h, sizeof h);
+	r->written = sizeof h + size;
+	return 0;
+}
+
+int request_reply(struct request *r, const void *data, size_t size)
+{
+	if (r->out_space < sizeof(struct fuse_out_header) + size)
+		return -EIO;
+	pieces_copy_to(r->out, r->out_count, sizeof(struct fuse_out_header), data, size);
+	return write_header(r, 0, size);
+}
+
+int request_reply_in_place(struct request *r, size_t size)
+{
+	return write_header(r, 0, size);
+}
+
+/* Linux takes errors of 1 to 511 from a server. */
+static void reply_error(struct request *r, int error)
+{
+	(void)write_header(r, error > -512 ? error : -EIO, 0);
+}
+
+void request_answer(struct request *r, int result)
+{
+	if (result == 0)
+		result = request_reply(r, NULL, 0);
+	if (result < 0)
+		reply_error(r, result);
+}
+
+int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second)
+{
+	r->job.run = run;
+	r->job.request = r;
+	r->job.fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	r->job.fds[1] = second >= 0 ? fcntl(second, F_DUPFD_CLOEXEC, 0) : -1;
+	if (r->job.fds[0] < 0 || (second >= 0 && r->job.fds[1] < 0)) {
+		int error = errno;
+		fd_close(r->job.fds[0]);
+		return -error;
+	}
+	if (r->share->defer) {
+		r->share->defer(r->share, r);
+		return REQUEST_LATER;
+	}
+	r->job.result = run(&r->job);
+	request_finish(r);
+	return 0;
+}
+
+/* The job of r is no longer among those that change a file. */
+static void end_change(struct request *r)
+{
+	struct share *s = r->share;
+	struct job_change **p = &s->changes;
+	while (*p && *p != &r->change)
+		p = &(*p)->next;
+	if (!*p)
+		return;
+	if (s->observer)
+		s->observer->job_has_run(s->observer->data);
+	*p = r->change.next;
+}
+
+int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second)
+{
+	r->change = (struct job_change){.id = changed->id, .next = r->share->changes};
+	r->share->changes = &r->change;
+	int result = request_defer(r, run, fd, second);
+	if (result < 0)
+		end_change(r);
+	return result;
+}
+
+void request_finish(struct request *r)
+{
+	struct fuse_write_out out = {.size = (uint32_t)r->job.result};
+	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
+	fd_close(r->job.fds[0]);
+	fd_close(r->job.fds[1]);
+	end_change(r);
+	if (error == 0 && r->header.opcode == FUSE_READ)
+		error = request_reply_in_place(r, (size_t)r->job.result);
+	else if (error == 0)
+		error = request_reply(r, &out, has_count ? sizeof out : 0);
+	if (error < 0)
+		reply_error(r, error);
+}
+
+/* --- decoding --- */
+
+int request_string(const struct request *r, size_t *offset, const char **ret)
+{
+	const char *s = r->body + *offset;
+	const char *end = *offset < r->body_size ? memchr(s, 0, r->body_size - *offset) : NULL;
+	if (!end)
+		return -EINVAL;
+	*offset += (size_t)(end - s) + 1;
+	*ret = s;
+	return 0;
+}
+
+int request_name(const struct request *r, size_t *offset, const char **ret)
+{
+	int result = request_string(r, offset, ret);
+	if (result < 0)
+		return result;
+	if (!**ret || strchr(*ret, '/') || streq(*ret, ".") || streq(*ret, ".."))
+		return -EINVAL;
+	return 0;
+}
+
+void request_names(const struct request *r, struct request_names *ret)
+{
+	static const struct {
+		uint8_t count, offset;
+	} places[] = {
+		[FUSE_LOOKUP] = {1, 0},
+		[FUSE_SYMLINK] = {1, 0},
+		[FUSE_MKNOD] = {1, sizeof(struct fuse_mknod_in)},
+		[FUSE_MKDIR] = {1, sizeof(struct fuse_mkdir_in)},
+		[FUSE_UNLINK] = {1, 0},
+		[FUSE_RMDIR] = {1, 0},
+		[FUSE_RENAME] = {2, sizeof(struct fuse_rename_in)},
+		[FUSE_LINK] = {1, sizeof(struct fuse_link_in)},
+		[FUSE_CREATE] = {1, sizeof(struct fuse_create_in)},
+		[FUSE_RENAME2] = {2, sizeof(struct fuse_rename2_in)},
+	};
+	struct request_names names = {.nodes = {r->header.nodeid}};
+	*ret = (struct request_names){0};
+	if (r->header.opcode >= ARRAY_SIZE(places))
+		return;
+	size_t offset = places[r->header.opcode].offset;
+	for (; names.count < places[r->header.opcode].count; names.count++)
+		if (request_name(r, &offset, &names.names[names.count]) < 0)
+			return;
+	if (names.count == 2)
+		memcpy(&names.nodes[1], r->body, sizeof names.nodes[1]); /* newdir is the first of both */
+	*ret = names;
+}
+
+struct inode *request_other_inode(const struct request *r)
+{
+	uint64_t node = 0;
+	if (r->header.opcode == FUSE_LINK)
+		memcpy(&node, r->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
+	else if (r->header.opcode == FUSE_COPY_FILE_RANGE)
+		memcpy(&node, r->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
+	return inode_find(&r->share->inodes, node);
+}
+
+struct handle *request_handle(const struct request *r, uint64_t id)
+{
+	return handle_find(&r->share->handles, id, r->inode);
+}
+
+/* Copies the request out of the guest's memory and finds its operation. */
+static int decode(struct request *r, const struct operation **ret)
+{
+	size_t in_size = pieces_size(r->in, r->in_count);
+	r->out_space = pieces_size(r->out, r->out_count);
+	r->header = (struct fuse_in_header){0};
+	if (in_size < sizeof r->header)
+		return -EINVAL;
+	pieces_copy_from(r->in, r->in_count, 0, &r->header, sizeof r->header);
+	if (r->header.len < sizeof r->header || r->header.len > in_size)
+		return -EINVAL;
+	const struct operation *o = r->header.opcode < ARRAY_SIZE(operations) ? &operations[r->header.opcode] : NULL;
+	if (!o || !o->handle)
+		return -ENOSYS;
+	*ret = o;
+	size_t size = r->header.len - sizeof r->header;
+	if (size < o->min_size || (!(o->flags & HAS_DATA) && size > REQUEST_BODY_MAX))
+		return -EINVAL;
+	r->body_size = (o->flags & HAS_DATA) ? o->min_size : size;
+	r->body = r->share->body;
+	pieces_copy_from(r->in, r->in_count, sizeof r->header, r->share->body, r->body_size);
+	return 0;
+}
+
+/* Root inside may open a file of mode 0444 for writing, as root may everywhere. The guest's kernel let it; what is in the way is that the
+ * host user may not. Nobody else's request gets this far, unless the mode changed on the host a moment ago; or the guest has user
+ * namespaces with roots of their own (rootless containers), for which a share with records is meant. */
+static int carry_out_for_root(struct request *r, const struct operation *o)
+{
+	const struct share_settings *s = &r->share->settings;
+	if ((r->header.uid != 0 && !s->keep_records) || !s->ignore_modes || s->ignore_modes(1) < 0)
+		return -EACCES;
+	int result = o->handle(r);
+	(void)s->ignore_modes(0);
+	return result;
+}
+
+static int is_shut(const struct request *r, struct inode *i)
+{
+	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i);
+}
+
+/* A file of which the name that was seen last lies in a directory that is shut by now may have another one, by which the guest came: it is
+ * sent to look again, as the way there was open. */
+static int run(struct request *r)
+{
+	const struct operation *o = &operations[r->header.opcode];
+	int result = o->handle(r);
+	if (result == -EACCES)
+		result = carry_out_for_root(r, o);
+	if (result != -EACCES)
+		return result;
+	return is_shut(r, r->inode) || is_shut(r, request_other_inode(r)) ? -ESTALE : result;
+}
+
+static int carry_out(struct request *r, const struct operation *o)
+{
+	struct share *s = r->share;
+	if (!s->state->started && r->header.opcode != FUSE_INIT)
+		return -EIO;
+	const struct share_observer *watcher = s->observer;
+	int replayed = watcher && watcher->is_replayer(r, watcher->data);
+	if ((o->flags & MUTATES) && s->settings.read_only && !replayed)
+		return -EROFS;
+	if (!(o->flags & NO_INODE) && !(r->inode = inode_find(&s->inodes, r->header.nodeid)))
+		return -ESTALE;
+	if (!watcher)
+		return run(r);
+	return replayed ? watcher->replay(r, run, !!(o->flags & MUTATES), watcher->data) : watcher->serve(r, run, watcher->data);
+}
+
+int request_serve(struct request *r)
+{
+	const struct operation *o = NULL;
+	r->written = 0;
+	r->inode = NULL;
+	r->own = (struct flight){0};
+	if (!r->flight)
+		r->flight = &r->own;
+	r->again = r->flight->begun;
+	int result = decode(r, &o);
+	if (result == 0)
+		result = ++r->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(r, o);
+	int no_reply = (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
+	if (result == REQUEST_LATER) {
+		r->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
+		return REQUEST_LATER;
+	}
+	if (no_reply)
+		r->written = 0;
+	else if (result < 0)
+		reply_error(r, result);
+	if (result == -ESTALE)
+		pins_want(&r->share->inodes.pins, r->header.pid);
+	inode_table_trim(&r->share->inodes);
+	return 0;
+}

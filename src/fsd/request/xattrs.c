@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security labels)
+ * has no place on the host, and the host's are not shown: "not supported", as on a file system without them. */
+#include <errno.h>
+#include <strings.h>
+#include <sys/xattr.h>
+
+#include "base/fd.h"
+#include "fsd/files/record.h"
+#include "fsd/request/handlers.h"
+
+/* The path to use for the file's attributes: 0 or -errno; *owned is to be closed. */
+static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *owned)
+{
+	int fd = inode_reach(&r->share->inodes, r->inode, owned);
+	if (fd < 0)
+		return fd;
+	share_proc_path(r->share, fd, path);
+	return 0;
+}
+
+/* Whether holm keeps something there. Some file systems (CIFS, ntfs3) do not tell capital letters from small ones. */
+static int is_kept(const char *name)
+{
+	return strncasecmp(name, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0;
+}
+
+static int attribute_name(const struct request *r, size_t *offset, const char **ret)
+{
+	int result = request_string(r, offset, ret);
+	if (result < 0)
+		return result;
+	if (is_kept(*ret))
+		return -ENODATA;
+	if (startswith(*ret, "user."))
+		return 0;
+	/* Linux asks for this one whenever a program is started or a file written. */
+	return streq(*ret, "security.capability") ? -ENODATA : -EOPNOTSUPP;
+}
+
+int fuse_setxattr(struct request *r)
+{
+	struct fuse_setxattr_in in = {0};
+	const char *name = "";
+	size_t offset = FUSE_COMPAT_SETXATTR_IN_SIZE;
+	memcpy(&in, r->body, FUSE_COMPAT_SETXATTR_IN_SIZE);
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int result = attribute_name(r, &offset, &name);
+	if (result < 0)
+		return is_kept(name) ? -EPERM : -EOPNOTSUPP;
+	if (in.size > r->body_size - offset)
+		return -EINVAL;
+	result = attribute_path(r, path, &owned);
+	if (result < 0)
+		return result;
+	request_begin(r);
+	result = setxattr(path, name, r->body + offset, in.size, (int)in.flags) < 0 ? -errno : 0;
+	if (result == -EEXIST && again_same_value(r, path, name, r->body + offset, in.size))
+		result = 0;
+	return result < 0 ? result : request_reply(r, NULL, 0);
+}
+
+/* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it asked with 0. */
+static int reply_sized(struct request *r, size_t size, uint32_t asked)
+{
+	struct fuse_getxattr_out out = {.size = (uint32_t)size};
+	if (asked == 0)
+		return request_reply(r, &out, sizeof out);
+	return size > asked ? -ERANGE : request_reply(r, r->share->reply, size);
+}
+
+int fuse_getxattr(struct request *r)
+{
+	struct fuse_getxattr_in in;
+	const char *name;
+	size_t offset = sizeof in;
+	memcpy(&in, r->body, sizeof in);
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int result = attribute_name(r, &offset, &name);
+	if (result == 0)
+		result = attribute_path(r, path, &owned);
+	if (result < 0)
+		return result;
+	ssize_t n = getxattr(path, name, r->share->reply, REPLY_MAX);
+	return n < 0 ? -errno : reply_sized(r, (size_t)n, in.size);
+}
+
+int fuse_listxattr(struct request *r)
+{
+	struct fuse_getxattr_in in;
+	memcpy(&in, r->body, sizeof in);
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE], *list = r->share->reply;
+	int result = attribute_path(r, path, &owned);
+	if (result < 0)
+		return result;
+	ssize_t n = listxattr(path, list, REPLY_MAX);
+	if (n < 0)
+		return -errno;
+	size_t kept = 0;
+	for (size_t at = 0, length; at < (size_t)n; at += length) {
+		length = strnlen(list + at, (size_t)n - at) + 1;
+		if (!startswith(list + at, "user.") || is_kept(list + at))
+			continue;
+		memmove(list + kept, list + at, length);
+		kept += length;
+	}
+	return reply_sized(r, kept, in.size);
+}
+
+int fuse_removexattr(struct request *r)
+{
+	const char *name;
+	size_t offset = 0;
+	AUTO_FD int owned = -1;
+	char path[PROC_PATH_SIZE];
+	int result = attribute_name(r, &offset, &name);
+	if (result == 0)
+		result = attribute_path(r, path, &owned);
+	if (result < 0)
+		return result;
+	request_begin(r);
+	result = removexattr(path, name) < 0 ? -errno : 0;
+	return result < 0 && !(result == -ENODATA && r->again) ? result : request_reply(r, NULL, 0);
+}

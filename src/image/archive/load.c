@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Taking images from archives and directories. Which of the forms it is, its files say: "index.json" is an OCI layout (of which
+ * newer docker archives are one too), "manifest.json" alone a docker archive (load_docker.c). */
+#include "image/archive/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "image/archive/load_docker.h"
+#include "image/archive/source.h"
+#include "image/commands/command.h"
+#include "image/library/blob.h"
+#include "image/registry/pull.h"
+#include "oci/reference.h"
+
+enum { NESTED_MAX = 4 };
+
+/* "debian-12" of "/tmp/Debian-12.tar.gz". */
+static char *base_name(const char *path)
+{
+	static const char *const endings[] = { ".gz", ".zst", ".xz", ".bz2", ".tgz", ".tar", ".oci", ".img", ".docker" };
+	AUTOFREE char *absolute = realpath(path, NULL);
+	char *name = xstrdup(path_base(absolute ? absolute : path));
+	for (int again = 1; again;) {
+		again = 0;
+		for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+			if (endswith(name, endings[i]) && strlen(name) > strlen(endings[i])) {
+				name[strlen(name) - strlen(endings[i])] = '\0';
+				again = 1;
+			}
+	}
+	for (char *p = name; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p += 'a' - 'A';
+	return name;
+}
+
+char *load_image_name(const char *path, const char *name, struct error **err)
+{
+	AUTO_REFERENCE struct reference *r = NULL;
+	AUTOFREE char *base = base_name(path), *text = NULL;
+	if (name && strpbrk(name, ":/"))
+		text = xstrdup(name);
+	else if (!streq(path, "-"))
+		text = name ? xasprintf("%s:%s", base, name) : xstrdup(base);
+	if (!text || reference_parse(text, &r, NULL) < 0) {
+		error_set(err, EINVAL, "the image in %s has no name that can be used; give it one with -t NAME", streq(path, "-") ? "standard input" : path);
+		return NULL;
+	}
+	return reference_to_string(r);
+}
+
+struct loading {
+	struct source *source;
+	const char *path;
+	const struct load_options *options;
+	const struct oci_platform *platform;
+	struct strv *names, *digests;
+};
+
+static int import_blob(struct loading *g, const char *what, const struct oci_descriptor *d, struct error **err)
+{
+	char digest[DIGEST_TEXT_SIZE + 1];
+	uint64_t size;
+	AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(d->digest)), *label = xstrndup(digest_hex(d->digest), 12);
+	int bar = what ? progress_add(g->options->progress, label, d->size) : -1;
+	int r = source_import(g->source, path, d->digest, d->size, digest, &size, err);
+	if (r == 0)
+		progress_finish(g->options->progress, bar, what);
+	return r;
+}
+
+static int import_manifest(struct loading *g, const struct oci_descriptor *d, const char *name, struct error **err)
+{
+	AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+	AUTOFREE char *data = NULL;
+	size_t size;
+	int r = library_read_blob(g->source->library, d->digest, &data, &size, err);
+	if (r == 0)
+		r = oci_manifest_parse(data, size, name, &m, err);
+	if (r == 0)
+		r = import_blob(g, NULL, &m->config, err);
+	for (size_t k = 0; r == 0 && k < m->layer_count; k++)
+		r = import_blob(g, "loaded", &m->layers[k], err);
+	return r;
+}
+
+/* Follows indexes down to the platform's manifest. */
+static int load_descriptor(struct loading *g, const struct oci_descriptor *d, const char *name, struct error **err)
+{
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	for (int depth = 0; depth < NESTED_MAX; depth++) {
+		AUTOFREE char *data = NULL;
+		size_t size;
+		enum oci_document kind;
+		int r = import_blob(g, NULL, d, err);
+		if (r == 0)
+			r = library_read_blob(g->source->library, d->digest, &data, &size, err);
+		if (r == 0)
+			r = oci_document_kind(data, size, d->media_type, name, &kind, err);
+		if (r < 0)
+			return r;
+		if (kind == OCI_DOCUMENT_MANIFEST) {
+			r = import_manifest(g, d, name, err);
+			if (r == 0)
+				r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest, g->options->platform, err);
+			if (r == 0) {
+				strv_add(g->names, name);
+				strv_add(g->digests, d->digest);
+			}
+			return r;
+		}
+		struct oci_index *inner = NULL;
+		r = oci_index_parse(data, size, name, &inner, err);
+		if (r < 0)
+			return r;
+		oci_index_free(index);
+		index = inner;
+		r = oci_index_choose(index, g->platform, name, &d, err);
+		if (r < 0)
+			return r;
+	}
+	return error_set(err, ELOOP, "image \"%s\": its indexes name each other", name);
+}
+
+/* Loads the best of those entries that carry this name (which may be none). */
+static int load_named(struct loading *g, const struct oci_index *index, const char *name, struct error **err)
+{
+	AUTOFREE struct oci_descriptor *list = xcalloc(index->count + 1, sizeof *list);
+	struct oci_index same = { .manifests = list };
+	const struct oci_descriptor *chosen;
+	AUTOFREE char *canonical = g->options->tag ? load_image_name(g->path, g->options->tag, err) : load_image_name(g->path, name, err);
+	if (!canonical && !g->options->unnamed)
+		return -EINVAL;
+	if (!canonical && err)
+		error_clear(err);
+	for (size_t k = 0; k < index->count; k++)
+		if (streq(index->manifests[k].name, name))
+			list[same.count++] = index->manifests[k]; /* borrowed */
+	int r = oci_index_choose(&same, g->platform, canonical ? canonical : g->path, &chosen, err);
+	return r < 0 ? r : load_descriptor(g, chosen, canonical ? canonical : chosen->digest, err);
+}
+
+static int load_layout(struct loading *g, const char *data, size_t size, struct error **err)
+{
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	int r = oci_index_parse(data, size, g->path, &index, err);
+	if (r < 0)
+		return r;
+	if (index->count == 0)
+		return error_set(err, ENOENT, "%s holds no image", g->path);
+	size_t names = 0;
+	for (size_t k = 0; k < index->count; k++) {
+		int seen = 0;
+		for (size_t j = 0; j < k && !seen; j++)
+			seen = streq(index->manifests[j].name, index->manifests[k].name);
+		if (seen)
+			continue;
+		if (++names > 1 && g->options->tag)
+			return error_set(err, EINVAL, "%s holds more than one image; load it without -t", g->path);
+	}
+	for (size_t k = 0; k < index->count; k++) {
+		int seen = 0;
+		for (size_t j = 0; j < k && !seen; j++)
+			seen = streq(index->manifests[j].name, index->manifests[k].name);
+		r = seen ? 0 : load_named(g, index, index->manifests[k].name, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int load_source(struct loading *g, struct error **err)
+{
+	AUTOFREE char *data = NULL;
+	size_t size;
+	int r = source_read_file(g->source, "index.json", &data, &size, err);
+	if (r == 0)
+		return load_layout(g, data, size, err);
+	if (r != -ENOENT)
+		return r;
+	r = source_read_file(g->source, "manifest.json", &data, &size, err);
+	if (r == 0)
+		return load_docker(g->source, g->path, data, size, g->options, g->names, g->digests, err);
+	if (r != -ENOENT)
+		return r;
+	return error_set(err, EINVAL, "%s is not an image: it has neither index.json (OCI) nor manifest.json (docker)",
+		streq(g->path, "-") ? "standard input" : g->path);
+}
+
+int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names, struct strv *ret_digests, struct error **err)
+{
+	AUTO_SOURCE struct source source = SOURCE_NONE;
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	struct loading g = {
+		.source = &source,
+		.path = path,
+		.options = o,
+		.platform = o->platform ? o->platform : &host,
+		.names = ret_names,
+		.digests = ret_digests,
+	};
+	int r = source_open(l, path, &source, err);
+	return r < 0 ? r : load_source(&g, err);
+}
+
+/* Takes the progress of the options, which must be off the screen before the names are printed. */
+static int load_and_print(struct library *l, const char *path, const struct load_options *o, struct error **err)
+{
+	AUTO_STRV struct strv names = { 0 }, digests = { 0 };
+	int r = load_images(l, path, o, &names, &digests, err);
+	progress_free(o->progress);
+	for (size_t k = 0; r == 0 && k < names.count; k++)
+		r = command_print(names.items[k], err);
+	return r;
+}
+
+int command_load(struct options *o, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	AUTO_PROGRESS struct progress *progress = command_progress(o);
+	struct library *l = NULL;
+	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	struct load_options options = { .tag = options_string(o, "tag"), .platform = given ? &platform : NULL };
+	if (r == 0) {
+		options.progress = TAKE_PTR(progress);
+		r = load_and_print(l, options_words(o)->items[0], &options, err);
+	}
+	library_free_and_sweep(l, 0);
+	return r;
+}

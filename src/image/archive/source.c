@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where images are loaded from.
+ *
+ * An archive is unpacked flat: each file under the hash of its path, each link as a symlink to the hash of its target's path. So no
+ * path of the archive is ever a path here, whatever it says, and nothing can lead out of the folder. Blobs then become hard links of these
+ * files, without a copy. The index of an archive may come last, so it is unpacked whole before it is read. */
+#include "image/archive/source.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "image/common/interrupt.h"
+#include "image/library/blob.h"
+
+enum { ENTRIES_MAX = 100000, PIECE = 1 << 18 };
+
+/* The name of a file of the archive in the flat folder: the hash of its path in normal form. Owned. */
+static char *flat_name(const char *path)
+{
+	char digest[DIGEST_TEXT_SIZE + 1];
+	AUTOFREE char *absolute = xasprintf("/%s", path), *normal = path_normalize(absolute);
+	hash_memory(normal, strlen(normal), digest);
+	return xstrdup(digest_hex(digest));
+}
+
+static int copy_data(struct archive *a, int fd, const char *what, struct error **err)
+{
+	const void *data;
+	size_t size;
+	la_int64_t offset;
+	for (;;) {
+		int r = archive_read_data_block(a, &data, &size, &offset);
+		if (r == ARCHIVE_EOF)
+			return 0;
+		if (r != ARCHIVE_OK)
+			return error_set(err, EINVAL, "%s: %s", what, archive_error_string(a));
+		r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		if (lseek(fd, offset, SEEK_SET) < 0)
+			return error_set_errno(err, errno, "cannot unpack %s", what);
+		r = fd_write_full(fd, data, size);
+		if (r < 0)
+			return error_set_errno(err, r, "cannot unpack %s", what);
+	}
+}
+
+static int unpack_entry(struct source *s, struct archive *a, struct archive_entry *e, const char *what, struct error **err)
+{
+	const char *path = archive_entry_pathname(e), *hard = archive_entry_hardlink(e), *soft = archive_entry_symlink(e);
+	if (!path)
+		return error_set(err, EINVAL, "%s has an entry whose name cannot be read", what);
+	AUTOFREE char *name = flat_name(path);
+	if (hard || (archive_entry_filetype(e) == AE_IFLNK && soft)) {
+		AUTOFREE char *parent = path_parent(path);
+		AUTOFREE char *target = hard ? xstrdup(hard) : soft[0] == '/' ? xstrdup(soft) : xasprintf("%s/%s", parent, soft);
+		AUTOFREE char *target_name = flat_name(target);
+		unlinkat(s->directory, name, 0);
+		return symlinkat(target_name, s->directory, name) < 0 ? error_set_errno(err, errno, "cannot unpack %s", what) : 0;
+	}
+	if (archive_entry_filetype(e) != AE_IFREG)
+		return 0;
+	unlinkat(s->directory, name, 0);
+	AUTO_FD int fd = openat(s->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_set_errno(err, errno, "cannot unpack %s", what);
+	return copy_data(a, fd, what, err);
+}
+
+static int unpack_all(struct source *s, struct archive *a, const char *what, struct error **err)
+{
+	struct archive_entry *e;
+	for (int count = 0;; count++) {
+		int r = archive_read_next_header(a, &e);
+		if (r == ARCHIVE_EOF)
+			return count > 0 ? 0 : error_set(err, EINVAL, "%s is empty", what);
+		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+			return error_set(err, EINVAL, "%s is not an image archive: %s", what, archive_error_string(a));
+		if (count >= ENTRIES_MAX)
+			return error_set(err, EFBIG, "%s has more than %d entries", what, ENTRIES_MAX);
+		r = unpack_entry(s, a, e, what, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int make_folder(struct source *s, struct error **err)
+{
+	uint64_t random = 0;
+	ssize_t n UNUSED = getrandom(&random, sizeof random, 0);
+	s->unpacked = xasprintf("unpacked-%016llx", (unsigned long long)random);
+	if (mkdirat(s->library->root, s->unpacked, 0700) < 0)
+		return error_set_errno(err, errno, "cannot create a folder in %s", s->library->path);
+	s->directory = openat(s->library->root, s->unpacked, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return s->directory < 0 ? error_set_errno(err, errno, "cannot open a folder in %s", s->library->path) : 0;
+}
+
+static int unpack(struct source *s, int fd, const char *what, struct error **err)
+{
+	int r = make_folder(s, err);
+	if (r < 0)
+		return r;
+	struct archive *a = archive_read_new();
+	archive_read_support_filter_all(a);
+	archive_read_support_format_tar(a);
+	if (archive_read_open_fd(a, fd, PIECE) != ARCHIVE_OK)
+		r = error_set(err, EINVAL, "%s is not an image archive: %s", what, archive_error_string(a));
+	else
+		r = unpack_all(s, a, what, err);
+	archive_read_free(a);
+	return r;
+}
+
+int source_open(struct library *l, const char *path, struct source *ret, struct error **err)
+{
+	struct stat st;
+	int from_stdin = streq(path, "-");
+	*ret = SOURCE_NONE;
+	ret->library = l;
+	AUTO_FD int fd = from_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_errno(err, errno, "cannot open %s", path);
+	if (from_stdin && isatty(fd))
+		return error_set(err, EINVAL, "standard input is a terminal; give it an archive: holm image load - < FILE");
+	int r = 0;
+	if (S_ISDIR(st.st_mode))
+		ret->directory = TAKE_FD(fd);
+	else
+		r = unpack(ret, fd, from_stdin ? "standard input" : path, err);
+	if (r < 0)
+		source_done(ret);
+	return r;
+}
+
+void source_done(struct source *s)
+{
+	fd_close(TAKE_FD(s->directory));
+	if (s->unpacked)
+		path_remove_tree(s->library->root, s->unpacked);
+	free(TAKE_PTR(s->unpacked));
+}
+
+int source_open_file(const struct source *s, const char *path)
+{
+	if (!s->unpacked)
+		return path_open_in_root(s->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	AUTOFREE char *name = flat_name(path);
+	return path_open_in_root(s->directory, name, O_RDONLY | O_CLOEXEC, 0);
+}
+
+int source_read_file(const struct source *s, const char *path, char **ret, size_t *ret_size, struct error **err)
+{
+	AUTO_FD int fd = source_open_file(s, path);
+	if (fd == -ENOENT)
+		return fd;
+	int r = fd < 0 ? fd : fd_read_all(fd, OCI_DOCUMENT_MAX, ret, ret_size);
+	return r < 0 ? error_set_errno(err, r, "cannot read %s", path) : 0;
+}
+
+/* Copies an open file into a blob. */
+static int import_copy(const struct source *s, int fd, const char *digest, uint64_t size, char *ret_digest, struct error **err)
+{
+	AUTO_BLOB_WRITER struct blob_writer w = BLOB_WRITER_NONE;
+	AUTOFREE char *piece = xmalloc(PIECE);
+	int r = digest ? blob_writer_open(s->library, digest, size, 0, &w, err) : blob_writer_open_new(s->library, &w, err);
+	while (r == 0) {
+		ssize_t n = fd_read_full(fd, piece, PIECE);
+		r = n < 0 ? error_set_errno(err, (int)n, "cannot read it") : interrupt_check(err);
+		if (r == 0 && n > 0)
+			r = blob_writer_write(&w, piece, n, err);
+		if (r < 0 || n == 0)
+			break;
+	}
+	return r == 0 ? blob_writer_commit(&w, ret_digest, err) : r;
+}
+
+/* An unpacked file becomes the blob itself. */
+static int import_link(const struct source *s, int fd, const char *path, const char *digest, char *ret_digest, struct error **err)
+{
+	AUTOFREE char *name = flat_name(path), *piece = xmalloc(PIECE);
+	AUTO_HASH struct hash h;
+	ssize_t n;
+	int r = 0;
+	hash_init(&h);
+	while (r == 0 && (n = fd_read_full(fd, piece, PIECE)) != 0) {
+		r = n < 0 ? error_set_errno(err, (int)n, "cannot read it") : interrupt_check(err);
+		if (r == 0)
+			hash_update(&h, piece, n);
+	}
+	if (r < 0)
+		return r;
+	hash_text(&h, ret_digest);
+	if (digest && !streq(digest, ret_digest))
+		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", digest, ret_digest);
+	if (library_has_blob(s->library, ret_digest, UINT64_MAX))
+		return 0;
+	if (fsync(fd) < 0 || (linkat(s->directory, name, s->library->blobs, digest_hex(ret_digest), 0) < 0 && errno != EEXIST) ||
+		fsync(s->library->blobs) < 0)
+		return error_set_errno(err, errno, "cannot write to %s", s->library->path);
+	return 0;
+}
+
+int source_import(const struct source *s, const char *path, const char *digest, uint64_t size, char *ret_digest, uint64_t *ret_size, struct error **err)
+{
+	struct stat st, own;
+	if (digest && library_has_blob(s->library, digest, size)) {
+		memcpy(ret_digest, digest, DIGEST_TEXT_SIZE + 1);
+		*ret_size = size;
+		return 0;
+	}
+	AUTO_FD int fd = source_open_file(s, path);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "the image has no file %s, which it names", path);
+	*ret_size = st.st_size;
+	if (size != UINT64_MAX && *ret_size != size)
+		return error_set(err, EBADMSG, "%s has %llu bytes, not %llu", path, (unsigned long long)st.st_size, (unsigned long long)size);
+	AUTOFREE char *name = flat_name(path);
+	int plain = s->unpacked && fstatat(s->directory, name, &own, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(own.st_mode);
+	int r = plain ? import_link(s, fd, path, digest, ret_digest, err) : import_copy(s, fd, digest, *ret_size, ret_digest, err);
+	return r < 0 ? error_prefix(err, r, "%s", path) : 0;
+}

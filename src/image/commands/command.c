@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the commands of holm-image share. */
+#include "image/commands/command.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/printable.h"
+
+struct progress *command_progress(const struct options *o)
+{
+	enum progress_mode mode = PROGRESS_AUTO;
+	(void)progress_mode_parse(options_string(o, "progress"), &mode); /* options_parse has checked the choice */
+	return progress_new(mode);
+}
+
+int command_insecure(const struct options *o, int *ret, struct error **err)
+{
+	const char *text = options_string(o, "tls-verify");
+	int verify = 1;
+	if (text && parse_bool(text, &verify) < 0)
+		return error_set(err, EINVAL, "--tls-verify cannot be \"%.20s\"; write true or false", text);
+	*ret = !verify;
+	return 0;
+}
+
+int command_platform(const struct options *o, struct oci_platform *ret, int *ret_given, struct error **err)
+{
+	const char *text = options_string(o, "platform");
+	*ret_given = text != NULL;
+	return text ? oci_platform_parse(text, ret, err) : 0;
+}
+
+static int print(const char *text, struct error **err)
+{
+	AUTOFREE char *line = xasprintf("%s\n", text);
+	int r = fd_write_full(STDOUT_FILENO, line, strlen(line));
+	return r < 0 ? error_set_errno(err, r, "cannot write to standard output") : 0;
+}
+
+int command_print(const char *text, struct error **err)
+{
+	AUTOFREE char *shown = printable_copy(text, strlen(text), SIZE_MAX);
+	return print(shown, err);
+}
+
+int command_print_json(struct json_object *o, int pretty, struct error **err)
+{
+	AUTOFREE char *text = json_to_string(o, pretty), *shown = printable_json(text);
+	return print(shown, err);
+}

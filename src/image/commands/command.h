@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the commands of holm-image share. Each command is one function: 0, or -errno with a text; main() prints it. */
+#pragma once
+
+#include "base/json.h"
+#include "base/options.h"
+#include "image/common/progress.h"
+#include "image/library/library.h"
+
+int command_pull(struct options *o, struct error **err);
+int command_load(struct options *o, struct error **err);
+int command_ls(struct options *o, struct error **err);
+int command_inspect(struct options *o, struct error **err);
+int command_rm(struct options *o, struct error **err);
+int command_tag(struct options *o, struct error **err);
+int command_debootstrap(struct options *o, struct error **err);
+int command_prepare(struct options *o, struct error **err);
+int command_pack(struct options *o, struct error **err);
+int command_unpack(struct options *o, struct error **err);
+
+/* The caller's file mode mask, for what is written for him; the library is nobody else's business. */
+extern mode_t command_umask;
+/* --progress, --tls-verify and --platform as they were given. */
+struct progress *command_progress(const struct options *o);
+int command_insecure(const struct options *o, int *ret, struct error **err);
+int command_platform(const struct options *o, struct oci_platform *ret, int *ret_given, struct error **err);
+/* Write a line, or a document, to stdout, made printable; a closed or full stdout is an error. */
+int command_print(const char *text, struct error **err);
+int command_print_json(struct json_object *o, int pretty, struct error **err);

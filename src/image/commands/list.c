@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm image ls, holm image inspect. They take no lock that anybody waits for. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "image/commands/command.h"
+#include "image/library/disk_cache.h"
+#include "image/library/image.h"
+#include "image/trees/cache.h"
+#include "oci/digest.h"
+
+enum { COLUMNS = 5, ROW_MAX = 1 << 20 };
+
+struct row {
+	char *cells[COLUMNS];
+};
+
+static const char *const titles[COLUMNS] = { "NAME", "PLATFORM", "DIGEST", "CREATED", "SIZE" };
+
+static char *short_digest(const char *digest)
+{
+	return xstrndup(digest_hex(digest), 12);
+}
+
+/* An image whose documents cannot be read is still listed: it can be removed. */
+static struct row make_row(const struct library_entry *e, const struct image *i)
+{
+	struct row r;
+	const char *created = i && i->config->created ? i->config->created : "";
+	r.cells[0] = xstrdup(e->name ? e->name : "<none>");
+	r.cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	r.cells[2] = short_digest(e->descriptor.digest);
+	r.cells[3] = xstrndup(created, strcspn(created, "T"));
+	r.cells[4] = i ? format_size(i->size) : xstrdup("damaged");
+	return r;
+}
+
+static int print_row(const char *const *cells, const int *widths, struct error **err)
+{
+	AUTO_BUFFER struct buffer line;
+	buffer_init(&line, ROW_MAX);
+	for (int c = 0; c < COLUMNS; c++)
+		buffer_appendf(&line, c + 1 < COLUMNS ? "%-*s  " : "%.*s", c + 1 < COLUMNS ? widths[c] : 64, cells[c]);
+	return command_print(buffer_string(&line), err);
+}
+
+static int print_table(struct row *rows, size_t count, struct error **err)
+{
+	int widths[COLUMNS];
+	for (int c = 0; c < COLUMNS; c++) {
+		widths[c] = (int)strlen(titles[c]);
+		for (size_t k = 0; k < count; k++)
+			widths[c] = MAX(widths[c], (int)strlen(rows[k].cells[c]));
+	}
+	int r = print_row(titles, widths, err);
+	for (size_t k = 0; k < count && r == 0; k++)
+		r = print_row((const char *const *)rows[k].cells, widths, err);
+	return r;
+}
+
+static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
+{
+	struct json_object *o = json_object_new_object();
+	AUTOFREE char *platform = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	json_add_string(o, "name", e->name);
+	json_add_string(o, "digest", e->descriptor.digest);
+	json_add_string(o, "platform", platform);
+	if (i) {
+		json_add_string(o, "created", i->config->created);
+		json_add_u64(o, "size", i->size);
+		json_add_u64(o, "layers", i->manifest->layer_count);
+	}
+	return o;
+}
+
+static int print_entries(struct library *l, const struct library_index *index, int json, struct error **err)
+{
+	AUTOFREE struct row *rows = xcalloc(index->count + 1, sizeof *rows);
+	AUTO_JSON struct json_object *array = json_object_new_array();
+	for (size_t k = 0; k < index->count; k++) {
+		AUTO_IMAGE struct image *i = NULL;
+		const struct library_entry *e = &index->entries[k];
+		(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
+		if (json)
+			json_object_array_add(array, entry_to_json(e, i));
+		else
+			rows[k] = make_row(e, i);
+	}
+	int r = json ? command_print_json(array, 1, err) : print_table(rows, index->count, err);
+	for (size_t k = 0; k < index->count; k++)
+		for (int c = 0; c < COLUMNS; c++)
+			free(rows[k].cells[c]);
+	return r;
+}
+
+static int print_names(const struct library_index *index, struct error **err)
+{
+	const char *last = NULL;
+	int r = 0;
+	for (size_t k = 0; k < index->count && r == 0; k++) {
+		const char *name = index->entries[k].name ? index->entries[k].name : index->entries[k].descriptor.digest;
+		if (!streq(last, name)) /* one name for several platforms */
+			r = command_print(name, err);
+		last = name;
+	}
+	return r;
+}
+
+int command_ls(struct options *o, struct error **err)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	int r = library_open(&l, err);
+	if (r == 0)
+		r = library_read_index(l, &index, err);
+	if (r < 0)
+		return r;
+	if (options_given(o, "quiet"))
+		return print_names(&index, err);
+	return print_entries(l, &index, streq(options_string(o, "format"), "json"), err);
+}
+
+static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key, struct error **err)
+{
+	AUTOFREE char *data = NULL;
+	size_t size;
+	struct json_object *value = NULL;
+	int r = library_read_blob(l, digest, &data, &size, err);
+	if (r == 0)
+		r = json_parse(data, size, key, &value, err);
+	if (r == 0)
+		json_add(o, key, value);
+	return r;
+}
+
+static int inspect_one(struct library *l, const char *text, const struct oci_platform *platform, struct json_object *array, struct error **err)
+{
+	AUTOFREE char *name = NULL, *digest = NULL;
+	AUTO_IMAGE struct image *i = NULL;
+	AUTO_STRV struct strv trees = { 0 };
+	int r = image_find(l, text, platform, &name, &digest, err);
+	if (r == 0)
+		r = image_load(l, name, digest, &i, err);
+	if (r < 0)
+		return r;
+	struct library_entry e = { .name = name, .descriptor.digest = digest };
+	struct json_object *o = entry_to_json(&e, i);
+	json_object_array_add(array, o);
+	AUTOFREE char *disk = disk_cache_path(l, digest);
+	if (path_exists(disk))
+		json_add_string(o, "disk", disk);
+	tree_cache_list(l, i, &trees);
+	if (trees.count > 0)
+		json_add_strv(o, "trees", &trees);
+	r = blob_to_json(l, i->manifest->config.digest, o, "config", err);
+	return r == 0 ? blob_to_json(l, digest, o, "manifest", err) : r;
+}
+
+int command_inspect(struct options *o, struct error **err)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	AUTO_JSON struct json_object *array = json_object_new_array();
+	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	const struct strv *words = options_words(o);
+	for (size_t k = 0; k < words->count && r == 0; k++)
+		r = inspect_one(l, words->items[k], given ? &platform : NULL, array, err);
+	if (r < 0)
+		return r;
+	return command_print_json(array, 1, err);
+}

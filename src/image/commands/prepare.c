@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-image prepare. */
+#include "image/commands/prepare.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "image/commands/command.h"
+#include "image/library/disk_cache.h"
+#include "image/library/image.h"
+#include "image/registry/pull.h"
+#include "image/trees/cache.h"
+
+/* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
+ * NULL if the archive has none), -EBADMSG, -EINVAL: no JSON object, -EEXIST: the machine's
+ * name is taken. */
+static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
+{
+	const char *text = NULL, *name = NULL;
+	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) : -ENOENT;
+	if (r == 0)
+		r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
+	if (r == 0 && *ret && !json_object_is_type(*ret, json_type_object))
+		return error_set(err, EINVAL, "annotation \"" PREPARE_ANNOTATION "\" is no JSON object");
+	if (r == 0 && taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
+		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name", name);
+	return r == -ENOENT ? 0 : r;
+}
+
+static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees, const char *init)
+{
+	struct json_object *o = json_object_new_object();
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	AUTOFREE char *platform = oci_platform_to_string(i->config->platform.architecture ? &i->config->platform : &host);
+	json_add_string(o, "reference", i->name ? i->name : i->digest);
+	json_add_string(o, "digest", i->digest);
+	json_object_object_add(o, "disk", disk ? json_object_new_string(disk) : NULL);
+	if (trees)
+		json_add_strv(o, "trees", trees);
+	else
+		json_object_object_add(o, "trees", NULL);
+	json_add_string(o, "platform", platform);
+	json_object_object_add(o, "init", init ? json_object_new_string(init) : NULL);
+	json_add(o, "config", oci_config_to_machine_json(i->config));
+	json_add_u64(o, "layers", i->manifest->layer_count);
+	json_add_u64(o, "size", i->size);
+	return o;
+}
+
+enum prepare_form prepare_form(struct options *o)
+{
+	return streq(options_string(o, "form"), "trees") ? PREPARE_TREES : PREPARE_DISK;
+}
+
+int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
+	struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	AUTO_STRV struct strv trees = { 0 };
+	AUTO_JSON struct json_object *machine = NULL;
+	AUTOFREE char *disk = NULL, *init = NULL;
+	int r = image_load(l, name, digest, &i, err);
+	if (r == 0 && wish->with_machine)
+		r = read_machine(i, wish->taken, &machine, err);
+	if (r == 0)
+		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) : disk_cache_prepare(l, i, p, &disk, &init, err);
+	if (r < 0)
+		return r;
+	*ret = make_answer(i, disk, wish->form == PREPARE_TREES ? &trees : NULL, init);
+	if (wish->with_machine)
+		json_object_object_add(*ret, "machine", TAKE_PTR(machine));
+	return 0;
+}
+
+struct wish {
+	const char *reference, *when;
+	const struct oci_platform *platform;
+	int insecure;
+	enum prepare_form form;
+};
+
+/* Whether the library's copy is whole: an interrupted disk or a damaged library may have lost layers, which a pull brings back. */
+static int is_usable(struct library *l, const char *name, const char *digest, enum prepare_form form)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	if (form == PREPARE_TREES)
+		return image_load_whole(l, name, digest, &i, NULL) == 0 || (image_load(l, name, digest, &i, NULL) == 0 && tree_cache_is_whole(l, i));
+	AUTOFREE char *disk = disk_cache_path(l, digest);
+	return path_exists(disk) ? image_load(l, name, digest, &i, NULL) == 0 : image_load_whole(l, name, digest, &i, NULL) == 0;
+}
+
+/* Finds the image as --pull says. */
+static int obtain(struct library *l, const struct wish *w, struct progress *p, char **ret_name, char **ret_digest, struct error **err)
+{
+	int r = -ENOENT;
+	if (!streq(w->when, "always")) {
+		r = image_find(l, w->reference, w->platform, ret_name, ret_digest, err);
+		if (r == 0 && (streq(w->when, "never") || is_usable(l, *ret_name, *ret_digest, w->form)))
+			return 0;
+		if (r < 0 && (r != -ENOENT || streq(w->when, "never")))
+			return r;
+		if (err)
+			error_clear(err);
+		free(TAKE_PTR(*ret_name));
+		free(TAKE_PTR(*ret_digest));
+	}
+	struct pull_options o = { .platform = w->platform, .insecure = w->insecure, .progress = p };
+	return image_pull(l, w->reference, &o, ret_name, ret_digest, err);
+}
+
+static int prepare(struct library *l, const struct wish *w, struct options *o, struct error **err)
+{
+	AUTO_PROGRESS struct progress *p = command_progress(o);
+	AUTOFREE char *name = NULL, *digest = NULL;
+	AUTO_JSON struct json_object *answer = NULL;
+	const struct prepare_wish wish = { .form = w->form };
+	int r = obtain(l, w, p, &name, &digest, err);
+	if (r == 0)
+		r = prepare_image(l, name, digest, &wish, p, &answer, err);
+	if (r < 0)
+		return r;
+	progress_free(TAKE_PTR(p));
+	return command_print_json(answer, 0, err);
+}
+
+int command_prepare(struct options *o, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	const char *when = options_string(o, "pull");
+	struct wish w = { .reference = options_words(o)->items[0], .when = when ? when : "missing", .form = prepare_form(o) };
+	struct library *l = NULL;
+	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = command_insecure(o, &w.insecure, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	if (r == 0) {
+		w.platform = given ? &platform : NULL;
+		r = prepare(l, &w, o, err);
+	}
+	library_free_and_sweep(l, 0);
+	return r;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Deleting what nothing refers to. Runs with use.lock held exclusively: nobody else reads or writes the library.
+ *
+ * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all blobs stay. Disks and trees are referred to
+ * by those manifests and by "image_disk" and "image_trees" of every machine.json, those of machines just being made included; if one of
+ * those cannot be read, all of them stay. One that was handed out within the last minute stays too: its machine may not be written yet. */
+#include "image/library/library.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "image/library/image.h"
+#include "image/trees/cache.h"
+#include "oci/digest.h"
+
+enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 << 20 };
+#define PARTIAL_TOTAL_MAX ((uint64_t)8 << 30)
+
+struct references {
+	struct strv blobs, disks; /* file names to keep */
+	struct strv trees;        /* names without their end, of the images' */
+	struct strv used_trees;   /* whole names, of the machines' */
+	int keep_blobs, keep_disks, keep_trees;
+};
+
+static void add_image(struct library *l, const struct oci_descriptor *d, struct references *keep)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	AUTOFREE char *disk = library_file_name(d->digest, "");
+	strv_add(&keep->blobs, digest_hex(d->digest));
+	strv_add(&keep->disks, disk);
+	if (image_load(l, NULL, d->digest, &i, NULL) < 0) {
+		keep->keep_blobs = keep->keep_trees = 1;
+		return;
+	}
+	strv_add(&keep->blobs, digest_hex(i->manifest->config.digest));
+	for (size_t k = 0; k < i->manifest->layer_count; k++) {
+		strv_add(&keep->blobs, digest_hex(i->manifest->layers[k].digest));
+		strv_take(&keep->trees, tree_cache_name(i, k));
+		strv_take(&keep->trees, tree_cache_chained_name(i, k));
+	}
+}
+
+static void add_machine(const char *machines, const char *name, struct references *keep)
+{
+	AUTOFREE char *directory = path_join(machines, name), *path = path_join(directory, "machine.json");
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_STRV struct strv trees = { 0 };
+	const char *disk = NULL;
+	if (!path_exists(path))
+		return;
+	int r = json_parse_file(path, MACHINE_JSON_MAX, &o, NULL);
+	if (r == 0)
+		r = json_get_strv(o, "image_trees", &trees, NULL);
+	if (r < 0 && r != -ENOENT) {
+		keep->keep_disks = 1;
+		return;
+	}
+	for (size_t k = 0; k < trees.count; k++)
+		strv_add(&keep->used_trees, path_base(trees.items[k]));
+	r = json_get_string(o, "image_disk", &disk, NULL);
+	if (r < 0) {
+		keep->keep_disks |= r != -ENOENT || trees.count == 0;
+		return;
+	}
+	const char *base = path_base(disk);
+	size_t n = strlen("sha256-") + DIGEST_HEX_SIZE;
+	if (strlen(base) >= n)
+		strv_take(&keep->disks, xstrndup(base, n));
+}
+
+static void add_machines(struct library *l, struct references *keep)
+{
+	AUTOFREE char *data = path_parent(l->path), *machines = path_join(data, "machines");
+	DIR *d = opendir(machines);
+	if (!d) {
+		keep->keep_disks |= errno != ENOENT;
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d));)
+		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+			add_machine(machines, e->d_name, keep);
+	closedir(d);
+}
+
+/* Calls fn for every plain name in a directory. */
+static void each_file(int directory, void (*fn)(int directory, const char *name, const struct stat *st, void *data), void *data)
+{
+	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		fd_close(copy);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		struct stat st;
+		if (e->d_name[0] != '.' && fstatat(directory, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			fn(directory, e->d_name, &st, data);
+	}
+	closedir(d);
+}
+
+static void sweep_blob(int directory, const char *name, const struct stat *st, void *data)
+{
+	const struct references *keep = data;
+	if (!strv_contains(&keep->blobs, name))
+		unlinkat(directory, name, 0);
+}
+
+static void sweep_disk(int directory, const char *name, const struct stat *st, void *data)
+{
+	const struct references *keep = data;
+	AUTOFREE char *image = xstrndup(name, strlen("sha256-") + DIGEST_HEX_SIZE);
+	if (strv_contains(&keep->disks, image) || st->st_mtime > time(NULL) - DISK_GRACE_S)
+		return;
+	unlinkat(directory, name, 0);
+}
+
+static void sweep_lock(int directory, const char *name, const struct stat *st, void *data)
+{
+	unlinkat(directory, name, 0);
+}
+
+struct partial_total {
+	uint64_t bytes;
+	time_t oldest;
+	char *oldest_name;
+};
+
+static void sweep_partial(int directory, const char *name, const struct stat *st, void *data)
+{
+	struct partial_total *total = data;
+	if (st->st_mtime < time(NULL) - PARTIAL_AGE_S) {
+		unlinkat(directory, name, 0);
+		return;
+	}
+	total->bytes += (uint64_t)st->st_blocks * 512;
+	if (!total->oldest_name || st->st_mtime < total->oldest) {
+		free(total->oldest_name);
+		total->oldest_name = xstrdup(name);
+		total->oldest = st->st_mtime;
+	}
+}
+
+/* Too old ones, then the oldest until the rest is within bounds. */
+static void sweep_partials(struct library *l)
+{
+	for (int i = 0; i < OCI_LAYERS_MAX; i++) {
+		struct partial_total total = { 0 };
+		each_file(l->partial, sweep_partial, &total);
+		AUTOFREE char *oldest = total.oldest_name;
+		if (total.bytes <= PARTIAL_TOTAL_MAX || !oldest)
+			return;
+		unlinkat(l->partial, oldest, 0);
+	}
+}
+
+/* Folders that a load was unpacked into by a process that is gone: nobody else is here. */
+static void sweep_folders(struct library *l)
+{
+	int copy = openat(l->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		fd_close(copy);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d));)
+		if (startswith(e->d_name, "unpacked-"))
+			path_remove_tree(l->root, e->d_name);
+	closedir(d);
+}
+
+void library_sweep(struct library *l)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	struct references keep = { 0 };
+	keep.keep_blobs = keep.keep_disks = keep.keep_trees = library_read_index(l, &index, NULL) < 0;
+	for (size_t k = 0; k < index.count; k++)
+		add_image(l, &index.entries[k].descriptor, &keep);
+	add_machines(l, &keep);
+	if (!keep.keep_blobs)
+		each_file(l->blobs, sweep_blob, &keep);
+	if (!keep.keep_disks)
+		each_file(l->disks, sweep_disk, &keep);
+	if (!keep.keep_disks && !keep.keep_trees)
+		tree_cache_sweep(l, &keep.trees, &keep.used_trees, &keep.disks);
+	sweep_partials(l);
+	sweep_folders(l);
+	AUTO_FD int locks = openat(l->root, "locks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (locks >= 0)
+		each_file(locks, sweep_lock, NULL);
+	atomic_file_sweep(l->root);
+	atomic_file_sweep(l->blobs);
+	atomic_file_sweep(l->disks);
+	strv_done(&keep.blobs);
+	strv_done(&keep.disks);
+	strv_done(&keep.trees);
+	strv_done(&keep.used_trees);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One image of the library. */
+#include "image/library/image.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "oci/digest.h"
+
+enum { ID_MIN = 12 };
+
+void image_free(struct image *i)
+{
+	if (!i)
+		return;
+	free(i->name);
+	free(i->digest);
+	oci_manifest_free(i->manifest);
+	oci_config_free(i->config);
+	free(i);
+}
+
+static int read_documents(struct library *l, struct image *i, struct error **err)
+{
+	AUTOFREE char *manifest = NULL, *config = NULL;
+	size_t manifest_size, config_size;
+	const char *name = i->name ? i->name : i->digest;
+	int r = library_read_blob(l, i->digest, &manifest, &manifest_size, err);
+	if (r == 0)
+		r = oci_manifest_parse(manifest, manifest_size, name, &i->manifest, err);
+	if (r == 0)
+		r = library_read_blob(l, i->manifest->config.digest, &config, &config_size, err);
+	if (r == 0)
+		r = oci_config_parse(config, config_size, name, &i->config, err);
+	if (r < 0)
+		return r;
+	if (i->config->diff_ids.count != i->manifest->layer_count)
+		return error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name, i->manifest->layer_count,
+			i->config->diff_ids.count);
+	i->size = manifest_size + config_size;
+	for (size_t k = 0; k < i->manifest->layer_count; k++)
+		i->size += i->manifest->layers[k].size;
+	return 0;
+}
+
+int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
+{
+	AUTO_IMAGE struct image *i = xnew(struct image);
+	i->name = xstrdup(name);
+	i->digest = xstrdup(digest);
+	int r = read_documents(l, i, err);
+	if (r == 0)
+		*ret = TAKE_PTR(i);
+	return r;
+}
+
+int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	int r = image_load(l, name, digest, &i, err);
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < i->manifest->layer_count; k++)
+		if (!library_has_blob(l, i->manifest->layers[k].digest, i->manifest->layers[k].size))
+			return error_set(err, ENOENT, "image \"%s\": layer %zu is missing in %s; pull it again", name ? name : digest, k + 1, l->path);
+	*ret = TAKE_PTR(i);
+	return 0;
+}
+
+static int find_by_name(const struct library_index *index, const char *name, const struct oci_platform *platform, int strict,
+	const struct library_entry **ret)
+{
+	const struct library_entry *best = NULL;
+	int best_score = 0;
+	for (size_t k = 0; k < index->count; k++) {
+		const struct library_entry *e = &index->entries[k];
+		if (!streq(e->name, name))
+			continue;
+		int score = oci_platform_match(platform, &e->descriptor.platform);
+		/* Without a wish, an image for another platform is still the one that has this name. */
+		if (score == 0 && !strict)
+			score = 1;
+		if (score > best_score) {
+			best = e;
+			best_score = score;
+		}
+	}
+	*ret = best;
+	return best ? 0 : -ENOENT;
+}
+
+static int find_by_digest(const struct library_index *index, const char *text, const struct library_entry **ret, struct error **err)
+{
+	const char *hex = startswith(text, "sha256:") ? text + 7 : text;
+	size_t n = strlen(hex);
+	if (n < ID_MIN || n > DIGEST_HEX_SIZE || strspn(hex, "0123456789abcdef") != n)
+		return -ENOENT;
+	*ret = NULL;
+	for (size_t k = 0; k < index->count; k++) {
+		const struct library_entry *e = &index->entries[k];
+		if (!startswith(digest_hex(e->descriptor.digest), hex))
+			continue;
+		if (*ret && !streq((*ret)->descriptor.digest, e->descriptor.digest))
+			return error_set(err, EINVAL, "\"%s\" is the beginning of more than one image; write more of it", text);
+		*ret = e;
+	}
+	return *ret ? 0 : -ENOENT;
+}
+
+int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name, char **ret_digest, struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	AUTO_REFERENCE struct reference *reference = NULL;
+	const struct library_entry *e = NULL;
+	oci_platform_host(&host);
+	int r = library_read_index(l, &index, err);
+	if (r < 0)
+		return r;
+	r = find_by_digest(&index, text, &e, err);
+	if (r == -ENOENT) {
+		r = reference_parse(text, &reference, err);
+		if (r < 0)
+			return r;
+		AUTOFREE char *name = reference_to_string(reference);
+		r = find_by_name(&index, name, platform ? platform : &host, platform != NULL, &e);
+		if (r < 0) {
+			AUTOFREE char *wish = platform ? oci_platform_to_string(platform) : NULL;
+			return error_set(err, ENOENT, "no image \"%s\"%s%s in the library; get it with \"holm image pull\", or see \"holm image ls\"", name,
+				wish ? " for " : "", wish ? wish : "");
+		}
+	}
+	if (r < 0)
+		return r;
+	*ret_name = xstrdup(e->name);
+	*ret_digest = xstrdup(e->descriptor.digest);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One image of the library with its documents read and checked. */
+#pragma once
+
+#include "image/library/library.h"
+#include "oci/config.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+
+struct image {
+	char *name;   /* canonical reference; NULL when it was found by its digest and has none */
+	char *digest; /* of the manifest */
+	struct oci_manifest *manifest;
+	struct oci_config *config;
+	uint64_t size; /* of all blobs, bytes */
+};
+
+void image_free(struct image *i);
+DEFINE_CLEANUP(struct image, image_free)
+#define AUTO_IMAGE CLEANUP(image_freep)
+
+/* Reads manifest and configuration of the manifest with this digest. name may be NULL. The number of layers and of diff_ids must agree. */
+int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
+/* Like image_load, and every layer must be there with its size: -ENOENT else. */
+int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
+
+/* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in front) the beginning of an image's digest.
+ * platform NULL: this machine's if there is one, else whatever there is. ret_digest: of the manifest; ret_name: the canonical
+ * name, both owned. -ENOENT with a text that says how to get it. */
+int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name, char **ret_digest, struct error **err);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * index.json: which names there are. Read as a list, changed under index.lock, written whole. */
+#include "image/library/library.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/lock.h"
+#include "base/path.h"
+
+enum { LOCK_WAIT_MS = 10000, INDEX_MAX = 16 << 20 };
+
+void library_index_done(struct library_index *i)
+{
+	for (size_t k = 0; k < i->count; k++) {
+		free(i->entries[k].name);
+		oci_descriptor_done(&i->entries[k].descriptor);
+	}
+	free(i->entries);
+	*i = (struct library_index){ 0 };
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct library_entry *x = a, *y = b;
+	int r = strcmp(x->name ? x->name : "", y->name ? y->name : "");
+	if (r != 0)
+		return r;
+	AUTOFREE char *p = oci_platform_to_string(&x->descriptor.platform), *q = oci_platform_to_string(&y->descriptor.platform);
+	return strcmp(p, q);
+}
+
+static int parse(struct json_object *o, struct library_index *ret, struct error **err)
+{
+	struct json_object *array = NULL;
+	int r = json_get_array(o, "manifests", &array, err);
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "no manifests") : r;
+	size_t count = json_object_array_length(array);
+	if (count > OCI_MANIFESTS_MAX)
+		return error_set(err, EFBIG, "more than %d images", OCI_MANIFESTS_MAX);
+	ret->entries = xcalloc(count + 1, sizeof *ret->entries);
+	for (size_t k = 0; k < count; k++) {
+		struct library_entry *e = &ret->entries[k];
+		AUTOFREE char *what = xasprintf("entry %zu", k + 1);
+		r = oci_descriptor_parse(json_object_array_get_idx(array, k), what, &e->descriptor, err);
+		if (r < 0)
+			return r;
+		e->name = xstrdup(e->descriptor.name);
+		ret->count++;
+	}
+	qsort(ret->entries, ret->count, sizeof *ret->entries, compare);
+	return 0;
+}
+
+int library_read_index(struct library *l, struct library_index *ret, struct error **err)
+{
+	AUTOFREE char *path = path_join(l->path, "index.json");
+	AUTO_JSON struct json_object *o = NULL;
+	*ret = (struct library_index){ 0 };
+	if (!path_exists(path))
+		return 0;
+	int r = json_parse_file(path, INDEX_MAX, &o, err);
+	if (r == 0 && !json_object_is_type(o, json_type_object))
+		r = error_set(err, EINVAL, "%s is not a JSON object", path);
+	if (r == 0) {
+		r = parse(o, ret, err);
+		if (r < 0)
+			error_prefix(err, r, "%s", path);
+	}
+	if (r < 0)
+		library_index_done(ret);
+	return r;
+}
+
+static struct json_object *entry_to_json(const struct library_entry *e)
+{
+	struct json_object *o = json_object_new_object(), *p = json_object_new_object(), *a = json_object_new_object();
+	json_add_string(o, "mediaType", *e->descriptor.media_type ? e->descriptor.media_type : OCI_TYPE_MANIFEST);
+	json_add_string(o, "digest", e->descriptor.digest);
+	json_add_u64(o, "size", e->descriptor.size);
+	json_add_string(p, "architecture", e->descriptor.platform.architecture);
+	json_add_string(p, "os", e->descriptor.platform.os);
+	json_add_string(p, "variant", e->descriptor.platform.variant);
+	json_add(o, "platform", p);
+	json_add_string(a, OCI_ANNOTATION_NAME, e->name);
+	json_add(o, "annotations", a);
+	return o;
+}
+
+static int write_index(struct library *l, const struct library_index *i, struct error **err)
+{
+	AUTOFREE char *path = path_join(l->path, "index.json");
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+	for (size_t k = 0; k < i->count; k++)
+		json_object_array_add(array, entry_to_json(&i->entries[k]));
+	json_add_u64(o, "schemaVersion", 2);
+	json_add_string(o, "mediaType", OCI_TYPE_INDEX);
+	json_add(o, "manifests", array);
+	AUTOFREE char *text = json_to_string(o, 1);
+	return atomic_file_write(path, 0600, text, strlen(text), err);
+}
+
+static int lock_index(struct library *l, struct error **err)
+{
+	AUTOFREE char *path = path_join(l->path, "index.lock");
+	return lock_file(path, LOCK_EXCLUSIVE, clock_deadline(LOCK_WAIT_MS), err);
+}
+
+/* Drops the entries for which drop() says so; returns how many. */
+static size_t filter(struct library_index *i, int (*drop)(const struct library_entry *e, const void *data), const void *data)
+{
+	size_t kept = 0, count = i->count;
+	for (size_t k = 0; k < count; k++) {
+		struct library_entry *e = &i->entries[k];
+		if (drop(e, data)) {
+			free(e->name);
+			oci_descriptor_done(&e->descriptor);
+		} else {
+			i->entries[kept++] = *e;
+		}
+	}
+	i->count = kept;
+	return count - kept;
+}
+
+static int is_same_slot(const struct library_entry *e, const void *data)
+{
+	const struct library_entry *other = data;
+	const struct oci_platform *p = &e->descriptor.platform, *q = &other->descriptor.platform;
+	return streq(e->name, other->name) && streq(p->os, q->os) && streq(p->architecture, q->architecture) && streq(p->variant, q->variant);
+}
+
+static int has_name(const struct library_entry *e, const void *name)
+{
+	return streq(e->name, name);
+}
+
+static int has_digest(const struct library_entry *e, const void *digest)
+{
+	return streq(e->descriptor.digest, digest);
+}
+
+int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
+	AUTO_FD int lock = lock_index(l, err);
+	if (lock < 0)
+		return lock;
+	int r = library_read_index(l, &i, err);
+	if (r < 0)
+		return r;
+	struct library_entry e = { .name = (char *)name, .descriptor = *d };
+	filter(&i, is_same_slot, &e);
+	/* The new entry borrows what it points to, so it is taken out again before the list is freed. */
+	i.entries = xrealloc(i.entries, i.count + 1, sizeof *i.entries);
+	i.entries[i.count++] = e;
+	r = write_index(l, &i, err);
+	i.count--;
+	return r;
+}
+
+static int remove_entries(struct library *l, int (*drop)(const struct library_entry *e, const void *data), const char *data, struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
+	AUTO_FD int lock = lock_index(l, err);
+	if (lock < 0)
+		return lock;
+	int r = library_read_index(l, &i, err);
+	if (r < 0)
+		return r;
+	return filter(&i, drop, data) == 0 ? -ENOENT : write_index(l, &i, err);
+}
+
+int library_remove_name(struct library *l, const char *name, struct error **err)
+{
+	return remove_entries(l, has_name, name, err);
+}
+
+int library_remove_digest(struct library *l, const char *digest, struct error **err)
+{
+	return remove_entries(l, has_digest, digest, err);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bringing an image from its registry into the library: index, manifest, configuration, layers, and last the name. */
+#include "image/registry/pull.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "image/library/blob.h"
+#include "image/library/image.h"
+#include "image/registry/registry.h"
+
+struct pull {
+	struct library *library;
+	const struct pull_options *options;
+	const char *name;
+	struct registry *registry;
+	struct document manifest;
+	struct oci_manifest *parsed;
+};
+
+/* Gets the manifest for the platform into p->manifest, by way of an index where there is one. */
+static int get_manifest(struct pull *p, const struct reference *r, const struct oci_platform *wanted, struct error **err)
+{
+	AUTO_DOCUMENT struct document first = { 0 };
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	const struct oci_descriptor *chosen;
+	enum oci_document kind;
+	int result = registry_get_manifest(p->registry, r->digest ? r->digest : r->tag, &first, err);
+	if (result == 0)
+		result = oci_document_kind(first.data, first.size, first.media_type, p->name, &kind, err);
+	if (result == 0 && kind == OCI_DOCUMENT_INDEX) {
+		result = oci_index_parse(first.data, first.size, p->name, &index, err);
+		if (result == 0)
+			result = oci_index_choose(index, wanted, p->name, &chosen, err);
+		if (result == 0)
+			result = registry_get_manifest(p->registry, chosen->digest, &p->manifest, err);
+	} else if (result == 0) {
+		p->manifest = first;
+		first = (struct document){ 0 };
+	}
+	if (result < 0)
+		return result;
+	return oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &p->parsed, err);
+}
+
+static void tell_waiting(void *data)
+{
+	struct pull *p = data;
+	progress_note(p->options->progress, "another process is getting %s; waiting for it", p->name);
+}
+
+static int get_blobs(struct pull *p, struct error **err)
+{
+	size_t count = p->parsed->layer_count + 1;
+	AUTOFREE const struct oci_descriptor **list = xcalloc(count, sizeof(void *));
+	list[0] = &p->parsed->config;
+	for (size_t i = 0; i + 1 < count; i++)
+		list[i + 1] = &p->parsed->layers[i];
+	AUTO_FD int lock = library_lock_image(p->library, p->manifest.digest, tell_waiting, p, err);
+	return lock < 0 ? lock : registry_get_blobs(p->registry, p->library, list, count, err);
+}
+
+static int pull(struct pull *p, const struct reference *r, const struct oci_platform *wanted, struct error **err)
+{
+	char digest[DIGEST_TEXT_SIZE + 1];
+	int result = registry_open(r, p->options->insecure, p->options->progress, &p->registry, err);
+	if (result == 0) {
+		progress_note(p->options->progress, "pulling %s", p->name);
+		result = get_manifest(p, r, wanted, err);
+	}
+	if (result == 0)
+		result = get_blobs(p, err);
+	if (result == 0)
+		result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err);
+	return result == 0 ? image_register(p->library, p->name, digest, p->options->platform, err) : result;
+}
+
+int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest, struct error **err)
+{
+	AUTO_REFERENCE struct reference *reference = NULL;
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	int r = reference_parse(text, &reference, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *name = reference_to_string(reference);
+	struct pull p = { .library = l, .options = o, .name = name };
+	r = pull(&p, reference, o->platform ? o->platform : &host, err);
+	if (r == 0) {
+		*ret_digest = xstrdup(p.manifest.digest);
+		*ret_name = TAKE_PTR(name);
+	}
+	registry_free(p.registry);
+	document_done(&p.manifest);
+	oci_manifest_free(p.parsed);
+	return r;
+}
+
+int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	struct oci_descriptor d = { .digest = (char *)digest };
+	AUTOFREE char *data = NULL;
+	size_t size;
+	int r = image_load_whole(l, name, digest, &i, err);
+	if (r < 0)
+		return r;
+	if (wanted && i->config->platform.architecture && !oci_platform_match(wanted, &i->config->platform)) {
+		AUTOFREE char *is = oci_platform_to_string(&i->config->platform), *wish = oci_platform_to_string(wanted);
+		return error_set(err, ENOENT, "image \"%s\" is for %s, not for %s", name ? name : digest, is, wish);
+	}
+	if (!name)
+		return 0;
+	r = library_read_blob(l, digest, &data, &size, err);
+	if (r < 0)
+		return r;
+	d.size = size;
+	d.media_type = i->manifest->media_type ? i->manifest->media_type : (char *)OCI_TYPE_MANIFEST;
+	d.platform = i->config->platform;
+	return library_set_name(l, name, &d, err);
+}

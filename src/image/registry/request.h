@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One HTTP exchange by libcurl: no redirects followed, nothing retried, no policy. What a registry answers is read with caps. */
+#pragma once
+
+#include <curl/curl.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "image/registry/challenge.h"
+
+enum { REQUEST_ERROR_BODY_MAX = 16 << 10, REQUEST_HEADER_MAX = 16 << 10 };
+
+struct request {
+	CURL *easy;
+	struct curl_slist *headers;
+	/* What the body of a 200 or 206 goes to. -errno ends the exchange. */
+	int (*on_body)(struct request *q, const void *data, size_t size, struct error **err);
+	void *data;
+	/* The answer */
+	long status;
+	char *location, *content_type, *content_digest; /* or NULL */
+	int64_t retry_after_ms;                         /* -1: not said */
+	uint64_t range_start;                           /* of Content-Range; UINT64_MAX: not said */
+	struct challenge challenge;
+	struct buffer error_body; /* of any other status: its beginning */
+	struct error *error;      /* what on_body or the caps had to say */
+	char curl_error[CURL_ERROR_SIZE];
+};
+
+struct request_options {
+	const char *url;
+	const char *authorization; /* "Bearer ...", or NULL */
+	const char *accept;        /* or NULL */
+	const char *post;          /* a form to send, or NULL: GET */
+	uint64_t offset;           /* > 0: Range from here */
+	int timeout_s;             /* of the whole exchange; 0: only silence for a minute ends it */
+	int insecure;              /* certificates are not verified */
+	const char *ca_file;       /* or NULL */
+};
+
+/* Makes the exchange ready in q (zeroed, or done): run it with request_perform, or add q->easy to a multi handle. CURLINFO_PRIVATE is q. */
+int request_init(struct request *q, const struct request_options *o, struct error **err);
+void request_done(struct request *q);
+#define AUTO_REQUEST CLEANUP(request_done)
+CURLcode request_perform(struct request *q); /* ends early when the person interrupts */
+
+/* The registry's own words from an error body ({"errors":[{"code","message"}]}), made fit for one line; "" when there are none. Owned. */
+char *request_error_message(struct request *q);
+/* Whether two URLs have the same scheme, host and port. */
+int request_same_origin(const char *a, const char *b);
+/* Resolves a Location against the URL it came from. Owned; NULL when it is no http(s) URL. */
+char *request_resolve(const char *base, const char *location);
+/* Host and scheme of a URL, owned; NULL when it is none. */
+char *request_url_part(const char *url, CURLUPart part);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Registry settings from the INI file, by inih. */
+#include "image/registry/settings.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "base/path.h"
+
+enum { FILE_MAX = 1 << 20, MIRRORS_MAX = 16 };
+
+struct reading {
+	char *section; /* registry "NAME" */
+	struct registry_settings *settings;
+	const char *path;
+	struct error **err;
+	int result;
+};
+
+void registry_settings_done(struct registry_settings *s)
+{
+	strv_done(&s->mirrors);
+	*s = (struct registry_settings){ 0 };
+}
+
+static int mirror_is_valid(const char *s)
+{
+	return *s && strlen(s) < 256 && !strstr(s, "//") && !strstr(s, "..") &&
+		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_/[]") == strlen(s);
+}
+
+static int fail(struct reading *r, const char *name, const char *value, const char *expected)
+{
+	r->result = error_set(r->err, EINVAL, "%s: %s = %.80s in [%s]: %s", r->path, name, value, r->section, expected);
+	return 0;
+}
+
+/* inih's callback: 1 is success. */
+static int handle(void *data, const char *section, const char *name, const char *value)
+{
+	struct reading *r = data;
+	int verify;
+	if (!streq(section, r->section) || r->result < 0)
+		return 1;
+	if (streq(name, "mirror")) {
+		const char *plain = startswith(value, "https://");
+		AUTOFREE char *mirror = xstrdup(plain ? plain : value);
+		while (endswith(mirror, "/"))
+			mirror[strlen(mirror) - 1] = '\0';
+		if (!mirror_is_valid(mirror) || r->settings->mirrors.count >= MIRRORS_MAX)
+			return fail(r, name, value, "a mirror is HOST[:PORT][/PATH], at most 16");
+		strv_add(&r->settings->mirrors, mirror);
+	} else if (streq(name, "tls-verify")) {
+		if (parse_bool(value, &verify) < 0)
+			return fail(r, name, value, "write true or false");
+		r->settings->insecure = !verify;
+	} else {
+		return fail(r, name, value, "there are \"mirror\" and \"tls-verify\" only");
+	}
+	return 1;
+}
+
+int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret, struct error **err)
+{
+	AUTOFREE char *section = xasprintf("registry \"%s\"", registry);
+	*ret = (struct registry_settings){ 0 };
+	struct reading r = { .section = section, .settings = ret, .path = path, .err = err };
+	int line = ini_parse_string(text, handle, &r);
+	if (r.result == 0 && line != 0)
+		r.result = error_set(err, EINVAL, "%s:%d: cannot be understood; it has lines [SECTION] and NAME = VALUE", path, line);
+	if (r.result < 0)
+		registry_settings_done(ret);
+	return r.result;
+}
+
+int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err)
+{
+	AUTOFREE char *directory = path_config_dir(), *path = path_join(directory, "config"), *text = NULL;
+	*ret = (struct registry_settings){ 0 };
+	int r = path_read_file(path, FILE_MAX, &text, NULL);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_set_errno(err, r, "cannot read %s", path);
+	return registry_settings_parse(text, path, registry, ret, err);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The writer's hands. Every file is made by its own name in a directory that is open, never by a path: the kernel follows nothing that a
+ * layer said. Directories' descriptors are kept in a ring, as most entries lie beside the one before. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "image/trees/internal.h"
+
+enum { SPECIAL_BITS = 07000, SET_ID_BITS = 06000, NOBODY = 65534 };
+
+struct tree_folder *tree_folder_of(struct tree_writer *w, const struct disk_inode *directory)
+{
+	return &w->folders[directory->number];
+}
+
+void tree_folder_add(struct tree_writer *w, struct disk_inode *directory, struct disk_name *name)
+{
+	if ((w->folder_count & (w->folder_count - 1)) == 0)
+		w->folders = xrealloc(w->folders, MAX(w->folder_count * 2, (size_t)1), sizeof *w->folders);
+	directory->number = (uint32_t)w->folder_count;
+	w->folders[w->folder_count++] = (struct tree_folder){ .name = name, .fd = -1 };
+}
+
+/* The root's place in the ring is its own: it is never in it. */
+static void remember(struct tree_writer *w, uint32_t number, int fd)
+{
+	struct tree_folder *old = &w->folders[w->open[w->open_at]];
+	if (w->open[w->open_at] != 0)
+		fd_close(TAKE_FD(old->fd));
+	w->open[w->open_at] = number;
+	w->open_at = (w->open_at + 1) % TREE_OPEN_MAX;
+	w->folders[number].fd = fd;
+}
+
+static int open_step(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int tree_folder_open(struct tree_writer *w, const struct disk_inode *directory, struct error **err)
+{
+	struct tree_folder *f = tree_folder_of(w, directory);
+	const struct disk_inode *above = directory;
+	size_t depth = 0;
+	if (f->fd >= 0)
+		return f->fd;
+	while (tree_folder_of(w, above)->fd < 0) {
+		above = above->parent;
+		depth++;
+	}
+	AUTOFREE const char **names = xcalloc(depth, sizeof *names);
+	const struct disk_inode *at = directory;
+	for (size_t i = depth; i > 0; i--, at = at->parent)
+		names[i - 1] = tree_folder_of(w, at)->name->text;
+	int fd = tree_folder_of(w, above)->fd;
+	for (size_t i = 0; i < depth; i++) {
+		int next = open_step(fd, names[i]);
+		if (i > 0)
+			fd_close(fd);
+		if (next < 0)
+			return error_set_errno(err, next, "cannot open its folder");
+		fd = next;
+	}
+	remember(w, directory->number, fd);
+	return fd;
+}
+
+void tree_folder_open_above(struct tree_writer *w, const struct disk_inode *directory)
+{
+	const struct tree_folder *f = tree_folder_of(w, directory);
+	if (f->fd < 0 || tree_folder_of(w, directory->parent)->fd >= 0)
+		return;
+	int fd = open_step(f->fd, "..");
+	if (fd >= 0)
+		remember(w, directory->parent->number, fd);
+}
+
+int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+{
+	int parent = tree_folder_open(w, directory, err);
+	if (parent < 0)
+		return parent;
+	struct disk_inode *inode = disk_inode_new(&w->tree, TAR_DIRECTORY);
+	*ret = disk_tree_add(&w->tree, directory, name, length, inode);
+	(*ret)->layer = TREE_OWN;
+	tree_folder_add(w, inode, *ret);
+	/* No set-group-id bit and no default list of access yet, which files made inside would inherit. */
+	return mkdirat(parent, (*ret)->text, 0700) < 0 ? error_set_errno(err, errno, "cannot make a folder") : 0;
+}
+
+static int chown_at(int fd, const char *name, uid_t uid, gid_t gid)
+{
+	int r = name ? fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) : fchown(fd, uid, gid);
+	return r < 0 ? -errno : 0;
+}
+
+int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid, uint32_t gid, uint32_t *mode)
+{
+	if (uid == 0 && gid == 0)
+		return 0;
+	int r = chown_at(fd, name, uid, gid);
+	if (r != -EINVAL && r != -EPERM)
+		return r;
+	/* Not all of them are ours to give (EINVAL: not in the mapping). A set-id bit must not come to mean somebody else. */
+	int moved = 0;
+	if (chown_at(fd, name, uid, (gid_t)-1) < 0)
+		moved |= chown_at(fd, name, NOBODY, (gid_t)-1) == 0;
+	if (chown_at(fd, name, (uid_t)-1, gid) < 0)
+		moved |= chown_at(fd, name, (uid_t)-1, NOBODY) == 0;
+	if (moved)
+		*mode &= ~(uint32_t)SET_ID_BITS;
+	w->options->strangers++;
+	return 0;
+}
+
+int tree_keep_xattr(const char *name)
+{
+	return disk_keep_xattr(name) && !startswith(name, "user.overlay.") && !startswith(name, "trusted.overlay.");
+}
+
+/* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not, is left out. */
+int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tree_keep_xattr(xattrs[i].name) && fsetxattr(fd, xattrs[i].name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
+			errno != EOPNOTSUPP && errno != EINVAL && errno != EACCES)
+			return -errno;
+	return 0;
+}
+
+static int write_content(int fd, struct tar_reader *reader, uint64_t size, struct error **err)
+{
+	const void *data;
+	size_t n;
+	uint64_t offset, end = 0;
+	int r;
+	while ((r = tar_reader_read(reader, &data, &n, &offset, err)) > 0) {
+		for (size_t done = 0; done < n;) {
+			ssize_t written = pwrite(fd, (const char *)data + done, n - done, (off_t)(offset + done));
+			if (written < 0 && errno != EINTR)
+				return -errno;
+			done += written > 0 ? (size_t)written : 0;
+		}
+		end = offset + n;
+	}
+	if (r < 0)
+		return r;
+	return end < size && ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
+static void times_of(const struct tar_entry *e, struct timespec ret[2])
+{
+	ret[0] = (struct timespec){ .tv_sec = (time_t)e->atime, .tv_nsec = e->atime_ns };
+	ret[1] = (struct timespec){ .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns };
+}
+
+/* Changing the owner takes special bits and capabilities away, and writing them too: so content, owner, mode, attributes, times. */
+static int make_regular(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e, struct tar_reader *reader, struct error **err)
+{
+	struct timespec times[2];
+	uint32_t mode = e->mode;
+	AUTO_FD int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode & 0777);
+	if (fd < 0)
+		return -errno;
+	int r = write_content(fd, reader, e->size, err);
+	if (r == 0)
+		r = tree_set_owner(w, fd, NULL, e->uid, e->gid, &mode);
+	if (r == 0 && (mode & SPECIAL_BITS) != 0 && fchmod(fd, mode) < 0)
+		r = -errno;
+	if (r == 0)
+		r = tree_set_xattrs(fd, e->xattrs, e->xattr_count);
+	times_of(e, times);
+	return r == 0 && futimens(fd, times) < 0 ? -errno : r;
+}
+
+static int make_other(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e)
+{
+	struct timespec times[2];
+	uint32_t mode = e->mode;
+	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name) : mknodat(parent, name, S_IFIFO | (mode & 0777), 0);
+	if (r < 0)
+		return -errno;
+	r = tree_set_owner(w, parent, name, e->uid, e->gid, &mode);
+	if (r == 0 && e->type != TAR_SYMLINK && (mode & SPECIAL_BITS) != 0 && fchmodat(parent, name, mode, 0) < 0)
+		r = -errno;
+	times_of(e, times);
+	return r == 0 && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : r;
+}
+
+int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e, struct tar_reader *reader, struct error **err)
+{
+	int r = e->type == TAR_FILE ? make_regular(w, parent, name, e, reader, err) : make_other(w, parent, name, e);
+	return r < 0 ? error_set_errno(err, r, "cannot write it") : 0;
+}
+
+/* Descriptors of what is below a folder that goes away. */
+static void forget(struct tree_writer *w, struct disk_inode *directory)
+{
+	struct tree_folder *f = tree_folder_of(w, directory);
+	fd_close(TAKE_FD(f->fd));
+	f->name = NULL;
+	for (struct disk_name *n = directory->first; n; n = n->after)
+		if (n->inode->type == TAR_DIRECTORY)
+			forget(w, n->inode);
+}
+
+static int remove_folder(int parent, const char *name)
+{
+	AUTO_FD int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 ? -errno : tree_empty(fd);
+	return r < 0 ? r : unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **err)
+{
+	int parent = tree_folder_open(w, name->directory, err), r = 0;
+	if (parent < 0)
+		return parent;
+	if (name->inode->type == TAR_DIRECTORY) {
+		forget(w, name->inode);
+		r = remove_folder(parent, name->text);
+	} else if (!tree_is_device(name->inode) && !tree_is_below(name) && unlinkat(parent, name->text, 0) < 0) {
+		r = -errno;
+	}
+	if (w->lower_of) {
+		tree_directory_done(&w->lower_directory);
+		w->lower_of = NULL;
+	}
+	disk_tree_remove(&w->tree, name);
+	return r < 0 ? error_set_errno(err, r, "cannot replace what was there") : 0;
+}

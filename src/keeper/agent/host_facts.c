@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/agent/host_facts.h"
+
+#include <arpa/inet.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+
+enum { RESOLV_MAX = 64 * 1024, WORDS_MAX = 32, ZONE_MAX = 64 };
+
+static int is_address(const char *word)
+{
+	unsigned char address[16];
+	AUTOFREE char *plain = xstrndup(word, strcspn(word, "%")); /* fe80::1%eth0: the scope means nothing inside */
+	return inet_pton(AF_INET, word, address) == 1 || (inet_pton(AF_INET6, plain, address) == 1 && !strchr(word, '%'));
+}
+
+static int is_plain_word(const char *word)
+{
+	return strlen(word) < 256 && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:") == strlen(word);
+}
+
+static void add_words(struct strv *to, const struct strv *words)
+{
+	for (size_t i = 1; i < words->count; i++)
+		if (is_plain_word(words->items[i]) && to->count < WORDS_MAX)
+			strv_add(to, words->items[i]);
+}
+
+struct json_object *host_parse_resolv(const char *text)
+{
+	AUTO_STRV struct strv lines = {0}, servers = {0}, search = {0}, options = {0};
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		AUTO_STRV struct strv words = {0};
+		lines.items[i][strcspn(lines.items[i], "#;")] = 0;
+		strv_split(&words, lines.items[i], " \t\r");
+		const char *key = words.count > 1 ? words.items[0] : "";
+		if (streq(key, "nameserver") && servers.count < WORDS_MAX && is_address(words.items[1]))
+			strv_add(&servers, words.items[1]);
+		if (streq(key, "search") || streq(key, "domain")) {
+			strv_done(&search); /* the last one counts */
+			add_words(&search, &words);
+		}
+		if (streq(key, "options"))
+			add_words(&options, &words);
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_strv(o, "nameservers", &servers);
+	json_add_strv(o, "search", &search);
+	json_add_strv(o, "options", &options);
+	return o;
+}
+
+static int is_loopback_only(struct json_object *resolv)
+{
+	AUTO_STRV struct strv servers = {0};
+	json_get_strv(resolv, "nameservers", &servers, NULL);
+	for (size_t i = 0; i < servers.count; i++)
+		if (!startswith(servers.items[i], "127.") && !streq(servers.items[i], "::1"))
+			return 0;
+	return servers.count > 0;
+}
+
+struct json_object *host_resolv(void)
+{
+	AUTOFREE char *text = NULL, *behind = NULL;
+	path_read_file("/etc/resolv.conf", RESOLV_MAX, &text, NULL);
+	struct json_object *o = host_parse_resolv(text ? text : "");
+	if (!is_loopback_only(o) || path_read_file("/run/systemd/resolve/resolv.conf", RESOLV_MAX, &behind, NULL) < 0)
+		return o;
+	json_object_put(o);
+	return host_parse_resolv(behind);
+}
+
+const char *host_zone_of_path(const char *path)
+{
+	const char *zone = strstr(path, "zoneinfo/");
+	if (!zone)
+		return NULL;
+	zone += strlen("zoneinfo/");
+	if (startswith(zone, "posix/") || startswith(zone, "right/"))
+		zone += 6;
+	size_t n = strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/+-_");
+	return *zone && *zone != '/' && zone[n] == 0 && n < ZONE_MAX ? zone : NULL;
+}
+
+char *host_timezone(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/etc/localtime", path, sizeof path - 1);
+	AUTOFREE char *text = NULL;
+	if (n > 0) {
+		path[n] = 0;
+		const char *zone = host_zone_of_path(path);
+		if (zone)
+			return xstrdup(zone);
+	}
+	if (path_read_file("/etc/timezone", 256, &text, NULL) < 0)
+		return NULL;
+	text[strcspn(text, " \t\r\n")] = 0;
+	AUTOFREE char *as_path = xasprintf("zoneinfo/%s", text);
+	return xstrdup(host_zone_of_path(as_path));
+}
+
+char *host_group_name(gid_t g)
+{
+	struct group *group = getgrgid(g);
+	return group ? xstrdup(group->gr_name) : xasprintf("g%u", (unsigned)g);
+}

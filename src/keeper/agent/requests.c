@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the agent may ask of the keeper: a caller's ssh-agent, to keep what the console prints, and to hear of
+ * what the host changes in shares. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "keeper/agent/console.h"
+#include "keeper/agent/ssh_agent.h"
+#include "keeper/keeper_private.h"
+#include "keeper/shares/events.h"
+
+static void handle_ssh_agent(struct http_exchange *x, void *data)
+{
+	struct keeper *k = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_FD int agent = -1;
+	AUTOFREE char *text = http_target_query(http_exchange_head(x)->target, "id");
+	uint32_t id = 0;
+	int r = text && parse_u32(text, &id) == 0 ? ssh_agent_connect(k, id, &agent) : -EINVAL;
+	if (r < 0) {
+		error_set_errno(&err, r, "the caller's ssh-agent");
+		http_respond_error(x, r, err);
+		return;
+	}
+	struct buffer early;
+	int fd;
+	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
+		return;
+	relays_lend(k, id, fd, TAKE_FD(agent), &early);
+	buffer_done(&early);
+}
+
+static void handle_console(struct http_exchange *x, void *data)
+{
+	struct keeper *k = data;
+	struct buffer early;
+	int fd;
+	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
+		return;
+	console_attach(k->console, fd, &early);
+	buffer_done(&early);
+}
+
+static void handle_share_events(struct http_exchange *x, void *data)
+{
+	struct keeper *k = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *tag = http_target_query(http_exchange_head(x)->target, "tag");
+	struct keeper_share *s = tag ? share_find(k, tag) : NULL;
+	if (!s || !s->events) {
+		error_set(&err, ENOENT, "there is no share of that name with events");
+		http_respond_error(x, ENOENT, err);
+		return;
+	}
+	struct buffer early;
+	int fd;
+	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
+		return;
+	share_events_attach(s->events, fd, &early);
+	buffer_done(&early);
+}
+
+const struct http_route agent_routes[] = {
+	{"POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0},
+	{"POST", "/v1/console", handle_console, 0},
+	{"POST", "/v1/share-events", handle_share_events, 0},
+	{0},
+};
