@@ -75,7 +75,6 @@ void boot_ended(struct agent *a, const char *how, int status);       /* last lin
 /* init.c: starts the machine's init and watches it. */
 void init_start(struct agent *a);
 void init_adopt(struct agent *a, pid_t pid, int pidfd, enum init_kind kind, int console); /* console: taken, -1 none */
-int init_stop_signal(const struct agent *a);
 
 /* stop.c */
 void stop_handle(struct http_exchange *x, void *agent);

@@ -14,13 +14,13 @@
 #include "agent/core/worker.h"
 #include "agent/life/console.h"
 #include "agent/life/init_launch.h"
+#include "agent/life/init_signal.h"
 #include "agent/life/inittab_watch.h"
 #include "agent/life/readiness.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -170,47 +170,5 @@ void init_start(struct agent *a)
 	if (r < 0) {
 		launch_free(l);
 		boot_fail(a, -r, "cannot start a process", NULL);
-	}
-}
-
-static const struct {
-	const char *name;
-	int number;
-} signal_names[] = {
-	{ "HUP", SIGHUP }, { "INT", SIGINT }, { "QUIT", SIGQUIT }, { "KILL", SIGKILL }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
-	{ "TERM", SIGTERM }, { "PWR", SIGPWR }, { "WINCH", SIGWINCH }, { "ABRT", SIGABRT },
-};
-
-/* "SIGRTMIN+3", "RTMIN+3", "SIGTERM", "15" as images write it; 0: not understood. */
-static int signal_number(const char *text)
-{
-	uint32_t n = 0;
-	const char *name = startswith(text, "SIG");
-	name = name ? name : text;
-	const char *offset = startswith(name, "RTMIN");
-	if (parse_u32(name, &n) >= 0)
-		return n > 0 && n < 65 ? (int)n : 0;
-	if (offset && (*offset == '\0' || (*offset == '+' && parse_u32(offset + 1, &n) >= 0 && n <= 30)))
-		return SIGRTMIN + (int)n;
-	for (size_t i = 0; i < ARRAY_SIZE(signal_names); i++)
-		if (streq(name, signal_names[i].name))
-			return signal_names[i].number;
-	return 0;
-}
-
-/* What an init that we know understands comes first: an image's STOPSIGNAL is often meant for the program that the image was made for,
- * and busybox's init takes SIGTERM as "reboot". */
-int init_stop_signal(const struct agent *a)
-{
-	int wanted = a->boot && a->boot->stop_signal ? signal_number(a->boot->stop_signal) : 0;
-	switch (a->init_kind) {
-	case INIT_SYSTEMD:
-		return SIGRTMIN + 3;
-	case INIT_BUSYBOX:
-		return SIGUSR2;
-	case INIT_OWN:
-		return SIGTERM;
-	default:
-		return wanted ? wanted : SIGTERM;
 	}
 }

@@ -10,6 +10,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
+#include "agent/life/init_signal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"

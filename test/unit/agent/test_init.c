@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "agent/life/init_launch.h"
+#include "agent/life/init_signal.h"
 #include "agent/life/inittab.h"
 #include "tree.h"
 
