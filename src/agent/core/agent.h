@@ -65,12 +65,8 @@ struct agent {
 /* Serves until the machine is over; the process's exit status. (server.c) */
 int agent_run(const struct platform *p);
 
-/* boot.c: POST /v1/boot, and what the parts of a boot report to it. */
+/* boot.c: POST /v1/boot. */
 void boot_handle(struct http_exchange *x, void *agent);
-void boot_line(struct agent *a, const char *key, const char *value); /* {"key":"value"} to the keeper, where it listens */
-void boot_mark_ready(struct agent *a, int init);                     /* 0: sessions may start; 1: the init has finished booting */
-void boot_fail(struct agent *a, int code, const char *text, struct json_object *log); /* ends the answer; log: taken, may be NULL */
-void boot_ended(struct agent *a, const char *how, int status);       /* last line of the answer */
 
 /* init.c: starts the machine's init and watches it. */
 void init_start(struct agent *a);

@@ -17,6 +17,7 @@
 #include "agent/life/init_signal.h"
 #include "agent/life/inittab_watch.h"
 #include "agent/life/readiness.h"
+#include "agent/life/report.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"

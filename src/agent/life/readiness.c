@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/core/machine_run.h"
+#include "agent/life/report.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"

@@ -11,6 +11,7 @@
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
 #include "agent/life/init_signal.h"
+#include "agent/life/report.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
