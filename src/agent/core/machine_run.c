@@ -16,7 +16,6 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
-#include "agent/provision/etcfiles.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -119,9 +118,8 @@ static int add_init(const struct platform *p, int holm)
 	return syscall(SYS_move_mount, tree, "", target, "", by_descriptor) < 0 ? -errno : 0;
 }
 
-static int fill(const struct platform *p, const struct boot_request *b, struct error **err)
+static int fill(const struct platform *p, const char *resolved, struct error **err)
 {
-	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
 	AUTO_FD int holm = machine_run_mkdir("holm", 0755, err);
 	if (holm < 0)
 		return holm;
@@ -142,12 +140,12 @@ void machine_run_drop(void)
 	umount2(AGENT_MACHINE_RUN, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
-int machine_run_make(const struct platform *p, const struct boot_request *b, struct error **err)
+int machine_run_make(const struct platform *p, const char *resolved, struct error **err)
 {
 	int r = path_mkdir_all(AGENT_MACHINE_RUN, 0755, err);
 	if (r < 0)
 		return r;
 	machine_run_drop();
 	r = mount_tmpfs();
-	return r < 0 ? error_set_errno(err, r, "cannot make the machine's /run") : fill(p, b, err);
+	return r < 0 ? error_set_errno(err, r, "cannot make the machine's /run") : fill(p, resolved, err);
 }

@@ -6,16 +6,17 @@
  * AGENT_MACHINE_RUN is handed to the kernel, but that of the mount itself. */
 #pragma once
 
+#include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/core/boot_request.h"
 #include "base/error.h"
 
 struct platform;
 
 /* (worker) Replaces the mount at AGENT_MACHINE_RUN by a new tmpfs and fills it: holm's own init
- * at holm/holm-init, lock/, a drop-in for systemd-resolved. 0 or -errno. */
-int machine_run_make(const struct platform *p, const struct boot_request *b, struct error **err);
+ * at holm/holm-init, lock/, a drop-in for systemd-resolved with this text. 0
+ * or -errno. */
+int machine_run_make(const struct platform *p, const char *resolved, struct error **err);
 void machine_run_drop(void); /* unmounts it, with all that is mounted in it; nothing mounted: fine */
 
 /* `path` is relative to the machine's /run, "." names /run itself. A descriptor (owned) or

@@ -22,6 +22,7 @@
 #include "agent/core/mounts.h"
 #include "agent/core/rootfs.h"
 #include "agent/life/inittab.h"
+#include "agent/provision/etcfiles.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -292,7 +293,8 @@ static int find_kind(const struct boot_request *b, int root, enum init_kind *ret
 /* An init that is started again gets a new /run, and finds the shares as the first one did. */
 static int renew(const struct init_launch *l, struct error **err)
 {
-	int r = l->start > 0 ? machine_run_make(l->platform, l->request, err) : 0;
+	AUTOFREE char *resolved = etc_resolved_text(&l->request->resolv);
+	int r = l->start > 0 ? machine_run_make(l->platform, resolved, err) : 0;
 	return r < 0 || !l->platform->check_shares ? r : l->platform->check_shares(l->request, err);
 }
 

@@ -61,9 +61,15 @@ static int step_shares(struct prepare *p, struct error **err)
 	return p->request->rescue ? 0 : mounts_shares(p->platform, p->request, err);
 }
 
+static int make_run(const struct prepare *p, struct error **err)
+{
+	AUTOFREE char *resolved = etc_resolved_text(&p->request->resolv);
+	return machine_run_make(p->platform, resolved, err);
+}
+
 static int step_run(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : machine_run_make(p->platform, p->request, err);
+	return p->request->rescue ? 0 : make_run(p, err);
 }
 
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
@@ -108,7 +114,7 @@ static int run_script(struct prepare *p, struct error **err)
 		channel_send(p->channel, o, -1);
 	}
 	/* The script had the machine's /run: nothing of what it made there stays. */
-	return r < 0 ? r : machine_run_make(p->platform, p->request, err);
+	return r < 0 ? r : make_run(p, err);
 }
 
 static int step_user(struct prepare *p, struct error **err)
