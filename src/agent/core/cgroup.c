@@ -10,8 +10,12 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/strv.h"
 
 enum { EMPTY_MS = 2000, DEPTH_MAX = 128 };
 
@@ -53,4 +57,19 @@ void cgroup_remove(void)
 	if (fd >= 0)
 		remove_below(fd, 0);
 	rmdir(AGENT_CGROUP);
+}
+
+void cgroup_enable_controllers(void)
+{
+	AUTOFREE char *text = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	if (path_read_file("/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL) < 0)
+		return;
+	strv_split(&names, text, " \n");
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO_FD int fd = open("/sys/fs/cgroup/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
+		AUTOFREE char *word = xasprintf("+%s", names.items[i]);
+		if (fd >= 0 && fd_write_full(fd, word, strlen(word)) < 0)
+			log_debug("the cgroup controller %s cannot be enabled", names.items[i]);
+	}
 }

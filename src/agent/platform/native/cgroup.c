@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "agent/core/cgroup.h"
 #include "agent/platform/native/native.h"
-#include "agent/platform/vm/early.h"
 #include "base/fd.h"
 
 #define OWN_GROUP "/sys/fs/cgroup/holm-agent"
@@ -17,6 +17,6 @@ int native_cgroup_move_aside(void)
 	AUTO_FD int fd = open(OWN_GROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : fd_write_full(fd, "0", 1);
 	if (r >= 0)
-		early_enable_controllers();
+		cgroup_enable_controllers();
 	return r;
 }

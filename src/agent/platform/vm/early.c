@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/core/cgroup.h"
 #include "agent/platform/vm/modules.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -63,21 +64,6 @@ static void open_log(void)
 		log_set_kmsg(fd);
 }
 
-void early_enable_controllers(void)
-{
-	AUTOFREE char *text = NULL;
-	AUTO_STRV struct strv names = { 0 };
-	if (path_read_file("/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL) < 0)
-		return;
-	strv_split(&names, text, " \n");
-	for (size_t i = 0; i < names.count; i++) {
-		AUTO_FD int fd = open("/sys/fs/cgroup/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
-		AUTOFREE char *word = xasprintf("+%s", names.items[i]);
-		if (fd >= 0 && fd_write_full(fd, word, strlen(word)) < 0)
-			log_debug("the cgroup controller %s cannot be enabled", names.items[i]);
-	}
-}
-
 char *early_option(const char *key)
 {
 	AUTOFREE char *text = NULL;
@@ -109,7 +95,7 @@ int early_prepare(void)
 	mkdir("/sbin", 0755);
 	if (symlink("/init", "/sbin/modprobe") < 0 && errno != EEXIST)
 		log_warning("kernel modules will not be loaded on demand: %s", strerror(errno));
-	early_enable_controllers();
+	cgroup_enable_controllers();
 	path_mkdir_all(AGENT_RUN, 0700, NULL);
 	return r < 0 ? r : mounted < 0 ? mounted : loaded == -ENOENT ? 0 : loaded;
 }

@@ -3,6 +3,5 @@
 #pragma once
 
 int early_prepare(void); /* 0 or -errno; what went wrong is in the log */
-void early_enable_controllers(void); /* every controller that there is, for everything below the root of our cgroup namespace */
 /* The value of "key=value" on the kernel's command line, owned, or NULL. */
 char *early_option(const char *key);
