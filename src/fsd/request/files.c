@@ -28,7 +28,6 @@
 #include "fsd/request/handlers.h"
 #include "fsd/request/ownership.h"
 #include "fsd/request/pieces.h"
-#include "fsd/vhost/virtqueue.h"
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
 enum { TOLD_JUST_NOW_MS = 20 };
@@ -263,8 +262,8 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 	size_t done = 0;
 	while (done < size) {
 		struct iovec part[IOV_MAX];
-		/* Joined pieces never outnumber the originals, and both fit because a chain has at most CHAIN_PIECES. */
-		struct iovec rest[CHAIN_PIECES];
+		/* Joined pieces never outnumber the originals, and both fit because a request has at most REQUEST_PIECES_MAX. */
+		struct iovec rest[REQUEST_PIECES_MAX];
 		unsigned n = MIN(pieces_slice(pieces, count, done, size - done, rest), (unsigned)IOV_MAX);
 		memcpy(part, rest, n * sizeof *part);
 		size_t wanted = pieces_size(part, n);
@@ -285,7 +284,7 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 
 static ssize_t read_reply(const struct request *r, int fd, size_t size, off_t offset, int how)
 {
-	struct iovec pieces[CHAIN_PIECES];
+	struct iovec pieces[REQUEST_PIECES_MAX];
 	unsigned count = pieces_slice(r->out, r->out_count, sizeof(struct fuse_out_header), size, pieces);
 	return transfer(fd, pieces, count, size, offset, how);
 }
@@ -373,7 +372,7 @@ int fuse_write(struct request *r)
 		return (int)before;
 	before = MIN(before, (int64_t)in.size);
 	ownership_written(r->share, h->fd);
-	struct iovec pieces[CHAIN_PIECES];
+	struct iovec pieces[REQUEST_PIECES_MAX];
 	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
 	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
 	if (n >= 0 || before > 0)

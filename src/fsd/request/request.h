@@ -54,6 +54,7 @@ struct request {
 };
 
 enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processes die; then it is answered with EIO */ };
+enum { REQUEST_PIECES_MAX = 1088 }; /* of the guest's memory, to read and to write together */
 
 /* Carries out r (share, in, out and flight are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls
  * request_finish() when the job has run. */

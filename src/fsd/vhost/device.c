@@ -59,6 +59,7 @@ enum {
 	RETRY_LAST_MS = 100,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
 };
+_Static_assert((int)CHAIN_PIECES <= (int)REQUEST_PIECES_MAX, "a chain is one request");
 
 /* A request with its buffers; kept for reuse. */
 struct slot {
