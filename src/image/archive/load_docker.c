@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "image/archive/compose.h"
-#include "image/registry/pull.h"
+#include "image/library/image.h"
 
 enum { IMAGES_MAX = 256 };
 

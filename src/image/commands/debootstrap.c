@@ -7,7 +7,7 @@
 #include "image/archive/compose.h"
 #include "image/commands/command.h"
 #include "image/debian/mmdebstrap.h"
-#include "image/registry/pull.h"
+#include "image/library/image.h"
 #include "oci/reference.h"
 
 static int suite_is_valid(const char *s)

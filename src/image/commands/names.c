@@ -5,7 +5,6 @@
 #include "base/alloc.h"
 #include "image/commands/command.h"
 #include "image/library/image.h"
-#include "image/registry/pull.h"
 
 enum { SWEEP_WAIT_MS = 2000 }; /* for an "image ls" that is just ending; a pull takes longer, and sweeps itself */
 

@@ -136,3 +136,27 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 	*ret_digest = xstrdup(e->descriptor.digest);
 	return 0;
 }
+
+int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	struct oci_descriptor d = { .digest = (char *)digest };
+	AUTOFREE char *data = NULL;
+	size_t size;
+	int r = image_load_whole(l, name, digest, &i, err);
+	if (r < 0)
+		return r;
+	if (wanted && i->config->platform.architecture && !oci_platform_match(wanted, &i->config->platform)) {
+		AUTOFREE char *is = oci_platform_to_string(&i->config->platform), *wish = oci_platform_to_string(wanted);
+		return error_set(err, ENOENT, "image \"%s\" is for %s, not for %s", name ? name : digest, is, wish);
+	}
+	if (!name)
+		return 0;
+	r = library_read_blob(l, digest, &data, &size, err);
+	if (r < 0)
+		return r;
+	d.size = size;
+	d.media_type = i->manifest->media_type ? i->manifest->media_type : (char *)OCI_TYPE_MANIFEST;
+	d.platform = i->config->platform;
+	return library_set_name(l, name, &d, err);
+}

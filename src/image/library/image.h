@@ -28,3 +28,6 @@ int image_load_whole(struct library *l, const char *name, const char *digest, st
  * platform NULL: this machine's if there is one, else whatever there is. ret_digest: of the manifest; ret_name: the canonical
  * name, both owned. -ENOENT with a text that says how to get it. */
 int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name, char **ret_digest, struct error **err);
+
+/* Names a manifest that is already a blob, after checking that all of it is there and that it is for this platform. name may be NULL to check only. */
+int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err);

@@ -14,6 +14,3 @@ struct pull_options {
 /* Pulls, verifies and names it. ret_name: the canonical reference, ret_digest: of the platform's manifest; both owned. When it fails, the library
  * has what it had before (downloads that can be resumed are kept aside). */
 int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest, struct error **err);
-
-/* Names a manifest that is already a blob, after checking that all of it is there and that it is for this platform. name may be NULL to check only. */
-int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err);
