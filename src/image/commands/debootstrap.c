@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "image/archive/compose.h"
 #include "image/commands/command.h"
+#include "image/commands/sweep.h"
 #include "image/debian/mmdebstrap.h"
 #include "image/library/image.h"
 #include "oci/reference.h"

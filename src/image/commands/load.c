@@ -3,6 +3,7 @@
 #include "image/archive/load.h"
 
 #include "image/commands/command.h"
+#include "image/commands/sweep.h"
 
 /* Takes the progress of the options, which must be off the screen before the names are printed. */
 static int load_and_print(struct library *l, const char *path, const struct load_options *o, struct error **err)

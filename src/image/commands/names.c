@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "image/commands/command.h"
+#include "image/commands/sweep.h"
 #include "image/library/image.h"
 
 enum { SWEEP_WAIT_MS = 2000 }; /* for an "image ls" that is just ending; a pull takes longer, and sweeps itself */

@@ -16,6 +16,7 @@
 #include "image/archive/load.h"
 #include "image/commands/command.h"
 #include "image/commands/prepare.h"
+#include "image/commands/sweep.h"
 #include "image/common/interrupt.h"
 #include "image/library/image.h"
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "image/commands/command.h"
+#include "image/commands/sweep.h"
 #include "image/library/disk_cache.h"
 #include "image/library/image.h"
 #include "image/registry/pull.h"

@@ -2,6 +2,7 @@
  * holm image pull: prints the canonical name. */
 #include "base/alloc.h"
 #include "image/commands/command.h"
+#include "image/commands/sweep.h"
 #include "image/registry/pull.h"
 
 static int pull(struct library *l, struct options *o, const struct oci_platform *platform, struct error **err)

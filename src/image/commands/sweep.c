@@ -4,7 +4,7 @@
  * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all blobs stay. Disks and trees are referred to
  * by those manifests and by "image_disk" and "image_trees" of every machine.json, those of machines just being made included; if one of
  * those cannot be read, all of them stay. One that was handed out within the last minute stays too: its machine may not be written yet. */
-#include "image/library/library.h"
+#include "image/commands/sweep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +17,10 @@
 
 #include "base/alloc.h"
 #include "base/atomic_file.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "image/library/image.h"
 #include "image/trees/cache.h"
@@ -181,7 +183,7 @@ static void sweep_folders(struct library *l)
 	closedir(d);
 }
 
-void library_sweep(struct library *l)
+static void sweep(struct library *l)
 {
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
 	struct references keep = { 0 };
@@ -207,4 +209,16 @@ void library_sweep(struct library *l)
 	strv_done(&keep.disks);
 	strv_done(&keep.trees);
 	strv_done(&keep.used_trees);
+}
+
+void library_free_and_sweep(struct library *l, unsigned wait_ms)
+{
+	if (!l)
+		return;
+	AUTOFREE char *lock = path_join(l->path, "use.lock");
+	fd_close(TAKE_FD(l->use_lock));
+	l->use_lock = lock_file(lock, LOCK_EXCLUSIVE, wait_ms > 0 ? clock_deadline(wait_ms) : 0, NULL);
+	if (l->use_lock >= 0)
+		sweep(l);
+	library_free(l);
 }

@@ -82,18 +82,6 @@ void library_free(struct library *l)
 	free(l);
 }
 
-void library_free_and_sweep(struct library *l, unsigned wait_ms)
-{
-	if (!l)
-		return;
-	AUTOFREE char *lock = path_join(l->path, "use.lock");
-	fd_close(TAKE_FD(l->use_lock));
-	l->use_lock = lock_file(lock, LOCK_EXCLUSIVE, wait_ms > 0 ? clock_deadline(wait_ms) : 0, NULL);
-	if (l->use_lock >= 0)
-		library_sweep(l);
-	library_free(l);
-}
-
 char *library_file_name(const char *digest, const char *suffix)
 {
 	return xasprintf("sha256-%s%s", digest_hex(digest), suffix);

@@ -30,11 +30,6 @@ int library_open(struct library **ret, struct error **err);
 void library_free(struct library *l);
 DEFINE_CLEANUP(struct library, library_free)
 #define AUTO_LIBRARY CLEANUP(library_freep)
-/* Closes the library and, if nobody else has it open (or closes it within wait_ms), deletes what nothing refers to: blobs of no name, disks of no name and no
- * machine, temporary files of dead processes, partial downloads that are old or too many. Failures are not errors: the next one tries again. */
-void library_free_and_sweep(struct library *l, unsigned wait_ms);
-/* The sweep itself, for callers that hold use.lock exclusively. */
-void library_sweep(struct library *l);
 
 struct library_entry {
 	char *name;                       /* canonical reference; NULL for a descriptor without a name */

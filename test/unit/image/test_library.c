@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/archive/compose.h"
+#include "image/commands/sweep.h"
 #include "image/library/blob.h"
 #include "image/library/image.h"
 #include "image/registry/pull.h"
