@@ -16,11 +16,11 @@ static const struct command_spec *const machine_commands[] = {
 static const struct command_spec *const system_commands[] = { &command_system_info, NULL };
 
 const struct command_group command_groups[] = {
-	{ .name = "machine", .alias = "m", .summary = "machines: persistent Linux environments made from images", .commands = machine_commands },
-	{ .name = "image", .summary = "images that machines are made from", .flat = image_commands, .program = "holm-image" },
-	{ .name = "system", .summary = "this host and this installation", .commands = system_commands },
-	{ .name = "", .summary = "about holm", .commands = plain_commands },
-	{ .name = NULL },
+	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
+	{ "image", NULL, "images that machines are made from", .flat = image_commands, .program = "holm-image" },
+	{ "system", NULL, "this host and this installation", .commands = system_commands },
+	{ "", NULL, "about holm", .commands = plain_commands },
+	{ 0 },
 };
 
 const struct command_spec *command_at(const struct command_group *g, size_t i)

@@ -10,50 +10,47 @@ static const char *const list_aliases[] = { "list", NULL };
 static const char *const remove_aliases[] = { "delete", NULL };
 
 #define OPTION_PROGRESS \
-	{ .name = "progress", .kind = OPTION_STRING, .argument = "MODE", .help = "bars on a terminal (auto), lines (plain), or none", \
-	  .default_text = "auto", .choices = progress_choices }
+	"progress", 0, OPTION_STRING, "MODE", "bars on a terminal (auto), lines (plain), or none", .default_text = "auto", .choices = progress_choices
 #define OPTION_PLATFORM \
-	{ .name = "platform", .kind = OPTION_STRING, .argument = "OS/ARCH[/VARIANT]", .help = "for this platform", .default_text = "this machine's" }
+	"platform", 0, OPTION_STRING, "OS/ARCH[/VARIANT]", "for this platform", .default_text = "this machine's"
 #define OPTION_TLS_VERIFY \
-	{ .name = "tls-verify", .kind = OPTION_STRING, .argument = "BOOL", \
-	  .help = "false: accept any certificate, and plain HTTP", .default_text = "true" }
+	"tls-verify", 0, OPTION_STRING, "BOOL", "false: accept any certificate, and plain HTTP", .default_text = "true"
 #define OPTION_FORM \
-	{ .name = "form", .kind = OPTION_STRING, .argument = "FORM", .help = "disk, or the trees of its layers", .default_text = "disk", \
-	  .choices = form_choices }
+	"form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers", .default_text = "disk", .choices = form_choices
 #define OPTION_TAG(text) \
-	{ .name = "tag", .letter = 't', .kind = OPTION_STRING, .argument = "NAME", .help = (text) }
+	"tag", 't', OPTION_STRING, "NAME", (text)
 
 static const struct option_spec pull_options[] = {
-	OPTION_PLATFORM,
-	OPTION_TLS_VERIFY,
-	OPTION_PROGRESS,
+	{ OPTION_PLATFORM },
+	{ OPTION_TLS_VERIFY },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
 static const struct option_spec load_options[] = {
-	OPTION_TAG("the name it gets, where there is one image in it"),
-	OPTION_PLATFORM,
-	OPTION_PROGRESS,
+	{ OPTION_TAG("the name it gets, where there is one image in it") },
+	{ OPTION_PLATFORM },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
 static const struct option_spec ls_options[] = {
-	{ .name = "format", .kind = OPTION_STRING, .argument = "FORMAT", .help = "table or json", .default_text = "table", .choices = format_choices },
-	{ .name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .help = "names only" },
+	{ "format", 0, OPTION_STRING, "FORMAT", "table or json", .default_text = "table", .choices = format_choices },
+	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
 	{ 0 },
 };
 
 static const struct option_spec inspect_options[] = {
-	{ .name = "format", .kind = OPTION_STRING, .argument = "FORMAT", .help = "json", .default_text = "json", .choices = format_choices + 1 },
-	OPTION_PLATFORM,
+	{ "format", 0, OPTION_STRING, "FORMAT", "json", .default_text = "json", .choices = format_choices + 1 },
+	{ OPTION_PLATFORM },
 	{ 0 },
 };
 
 static const struct option_spec debootstrap_options[] = {
-	OPTION_TAG("the image's name (debian:SUITE)"),
-	{ .name = "mirror", .kind = OPTION_STRING, .argument = "URL", .help = "Debian's package archive", .default_text = "the one that apt uses here" },
-	{ .name = "include", .kind = OPTION_LIST, .argument = "PACKAGE[,PACKAGE...]", .help = "more packages; may be repeated" },
-	OPTION_PROGRESS,
+	{ OPTION_TAG("the image's name (debian:SUITE)") },
+	{ "mirror", 0, OPTION_STRING, "URL", "Debian's package archive", .default_text = "the one that apt uses here" },
+	{ "include", 0, OPTION_LIST, "PACKAGE[,PACKAGE...]", "more packages; may be repeated" },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
@@ -78,24 +75,24 @@ const struct command_spec image_commands[] = {
 };
 
 static const struct option_spec prepare_options[] = {
-	OPTION_FORM,
-	{ .name = "pull", .kind = OPTION_STRING, .argument = "WHEN", .help = "missing, always or never", .default_text = "missing", .choices = pull_choices },
-	OPTION_PLATFORM,
-	OPTION_TLS_VERIFY,
-	OPTION_PROGRESS,
+	{ OPTION_FORM },
+	{ "pull", 0, OPTION_STRING, "WHEN", "missing, always or never", .default_text = "missing", .choices = pull_choices },
+	{ OPTION_PLATFORM },
+	{ OPTION_TLS_VERIFY },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
 static const struct option_spec pack_options[] = {
-	{ .name = "config", .kind = OPTION_STRING, .argument = "FILE", .help = "JSON: config, machine, reference" },
-	{ .name = "output", .kind = OPTION_STRING, .argument = "FILE", .help = "the OCI archive" },
+	{ "config", 0, OPTION_STRING, "FILE", "JSON: config, machine, reference" },
+	{ "output", 0, OPTION_STRING, "FILE", "the OCI archive" },
 	{ 0 },
 };
 
 static const struct option_spec unpack_options[] = {
-	OPTION_FORM,
-	{ .name = "taken", .kind = OPTION_LIST, .argument = "NAME", .help = "a name that its machine cannot have" },
-	OPTION_PROGRESS,
+	{ OPTION_FORM },
+	{ "taken", 0, OPTION_LIST, "NAME", "a name that its machine cannot have" },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
