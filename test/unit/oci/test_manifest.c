@@ -114,15 +114,20 @@ static void kinds(void **state)
 	}
 }
 
-static const char index_text[] =
-	"{\"manifests\":["
-	"{\"digest\":\"" D(11111111) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\"}},"
-	"{\"digest\":\"" D(22222222) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}},"
-	"{\"digest\":\"" D(33333333) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\",\"variant\":\"v8\"}},"
-	"{\"digest\":\"" D(44444444) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
-	"{\"digest\":\"" D(55555555) "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"v3\"}},"
-	"{\"digest\":\"" D(66666666) "\",\"size\":1,\"platform\":{\"os\":\"windows\",\"architecture\":\"amd64\"}},"
-	"{\"digest\":\"" D(77777777) "\",\"size\":1,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}}]}";
+/* clang-format off */
+#define ON(digits, os, architecture, more) \
+	"{\"digest\":\"" D(digits) "\",\"size\":1,\"platform\":{" \
+	"\"os\":\"" os "\",\"architecture\":\"" architecture "\"" more "}}"
+#define VARIANT(name) ",\"variant\":\"" name "\""
+static const char index_text[] = "{\"manifests\":["
+	ON(11111111, "linux", "arm", VARIANT("v6")) ","
+	ON(22222222, "linux", "arm", VARIANT("v7")) ","
+	ON(33333333, "linux", "arm64", VARIANT("v8")) ","
+	ON(44444444, "linux", "amd64", "") ","
+	ON(55555555, "linux", "amd64", VARIANT("v3")) ","
+	ON(66666666, "windows", "amd64", "") ","
+	ON(77777777, "unknown", "unknown", "") "]}";
+/* clang-format on */
 
 static void choices(void **state)
 {
