@@ -14,40 +14,97 @@ teardown()
 	rm -rf "$TREE"
 }
 
+# low below high, which has the folders near, far and deep/down.
 tree()
 {
-	mkdir -p "$TREE/src/low" "$TREE/src/high/part"
-	printf '| folder | is | may include |\n|---|---|---|\n| `src/low` | x | low |\n| `src/high` | y | low, and `third/one.h` |\n' >"$TREE/ARCHITECTURE.md"
-	echo '#include "low/a.h"' >"$TREE/src/high/a.c"
+	mkdir -p "$TREE/src/low" "$TREE/src/third" "$TREE/src/high/near" "$TREE/src/high/far" "$TREE/src/high/deep/down"
+	cat >"$TREE/ARCHITECTURE.md" <<-'END'
+		| folder | is | may include |
+		|---|---|---|
+		| `src/low` | x | |
+		| `src/third` | x | |
+		| `src/high` | `main high` | low, and `third/one.h` |
+		| `src/high/near` | y | `deep/down/x.h` high |
+		| `src/high/far` | `not a file` | near |
+		| `src/high/deep/down` | y | near |
+	END
+	touch "$TREE/src/low/a.h" "$TREE/src/third/one.h" "$TREE/src/high/main.c" "$TREE/src/high/high.h" "$TREE/src/high/deep/down/x.h"
+}
+
+# source_file FILE HEADER...: a file of the tree that includes them.
+source_file()
+{
+	local file=$1
+	shift
+	printf '#include "%s"\n' "$@" >"$TREE/src/$file"
+}
+
+# refused TEXT...: check-layers fails, and says nothing but these.
+refused()
+{
+	run "$TOOLS/check-layers" "$TREE"
+	equal 1 "$status"
+	equal $# ${#lines[@]}
+	for text in "$@"; do
+		contains "$output" "$text"
+	done
 }
 
 @test "check-layers accepts what the table allows" {
 	tree
-	printf '#include <stdio.h>\n#include "b.h"\n#include "low/b.h"\n' >"$TREE/src/low/a.c"
-	printf '#include "third/one.h"\n' >"$TREE/src/high/part/b.c"
+	printf '#include <stdio.h>\n#include "low/b.h"\n' >"$TREE/src/low/a.c"
+	source_file high/main.c low/a.h third/one.h high/near/a.h high/deep/down/x.h high/high.h
+	source_file high/near/a.c high/near/a.h high/high.h low/a.h third/one.h high/deep/down/x.h
+	source_file high/far/b.c high/near/a.h high/far/b.h
 	run "$TOOLS/check-layers" "$TREE"
-	equal 0 "$status"
 	equal '' "$output"
+	equal 0 "$status"
 }
 
 @test "check-layers names each include that the table does not allow" {
 	tree
-	printf '\n  #  include "high/a.h"\n' >"$TREE/src/low/a.c"
-	printf '#include "third/two.h"\n#include "../low/a.h"\n' >"$TREE/src/high/b.c"
-	run "$TOOLS/check-layers" "$TREE"
-	equal 1 "$status"
-	contains "$output" 'src/low/a.c:2: src/low may not include "high/a.h"'
-	contains "$output" 'src/high/b.c:1: src/high may not include "third/two.h"'
-	contains "$output" 'src/high/b.c:2'
+	printf '\n  #  include "high/high.h"\n' >"$TREE/src/low/a.c"
+	source_file high/near/b.c low/a.h third/two.h high/far/b.h
+	source_file high/far/b.c high/deep/down/x.h high/high.h
+	refused 'src/low/a.c:2: src/low may not include "high/high.h"' \
+		'src/high/near/b.c:2: src/high may not include "third/two.h"' \
+		'src/high/near/b.c:3: src/high/near may not include "high/far/b.h"' \
+		'src/high/far/b.c:1: src/high/far may not include "high/deep/down/x.h"' \
+		'src/high/far/b.c:2: src/high/far may not include "high/high.h"'
 }
 
-@test "check-layers wants every folder in the table" {
+@test "check-layers wants headers with their folder" {
 	tree
-	mkdir "$TREE/src/new"
-	echo '#include "low/a.h"' >"$TREE/src/new/a.c"
-	run "$TOOLS/check-layers" "$TREE"
-	equal 1 "$status"
-	contains "$output" "src/new is not in the table"
+	source_file low/a.c a.h ../low/a.h low/a.h
+	refused 'src/low/a.c:1: "a.h" is not named from src/ on' 'src/low/a.c:2: "../low/a.h" is not named from src/ on'
+}
+
+@test "check-layers keeps private headers in their folder" {
+	tree
+	source_file low/a.c low/internal.h
+	source_file high/near/a.c high/high_private.h high/near/a_internal.h
+	source_file high/main.c low/internal.h high/near/private.h high/near/not_so_private_at_all.h
+	source_file high/far/b.c high/near/a_internal.h
+	refused 'src/high/main.c:1: "low/internal.h" is private to src/low' \
+		'src/high/main.c:2: "high/near/private.h" is private to src/high/near' \
+		'src/high/far/b.c:1: "high/near/a_internal.h" is private to src/high/near'
+}
+
+@test "check-layers wants every folder in the table, and every file in a folder" {
+	tree
+	mkdir "$TREE/src/new" "$TREE/src/high/new"
+	touch "$TREE/src/new/a.c" "$TREE/src/high/new/a.c" "$TREE/src/high/more.c" "$TREE/src/main.c"
+	refused "src/new/a.c: src/new is not in the table" "src/high/new/a.c: src/high/new is not in the table" \
+		"src/high/more.c: lies in no folder of src/high" "src/main.c: src/ is not in the table"
+}
+
+@test "check-layers wants a table that is true, and leads down" {
+	tree
+	rm "$TREE/src/high/main.c"
+	sed -i -e 's/^| `src.third` | x | |/| `src\/third` | x | low |/' -e 's/^| `src.low` | x | |/| `src\/low` | x | third gone |/' "$TREE/ARCHITECTURE.md"
+	echo '| `src/away` | z | |' >>"$TREE/ARCHITECTURE.md"
+	refused "there is no file src/high/main.[ch]" "src/low may include src/gone, which is not there" "there is no folder src/away" \
+		"these may include each other: src/low src/third"
 }
 
 @test "check-guest-paths names each path into a tree of the guest, and each way into its namespaces" {
