@@ -43,28 +43,27 @@ static int get_word(struct json_object *o, const char *key, const char *const *w
 {
 	const char *text;
 	int r = json_get_string(o, key, &text, err);
-	if (r == -ENOENT)
-		return 0;
-	for (int i = 0; r == 0 && words[i]; i++) {
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (int i = 0; words[i]; i++) {
 		if (streq(words[i], text)) {
 			*ret = i;
 			return 0;
 		}
 	}
-	return r < 0 ? r : error_set(err, EINVAL, "\"%s\" is \"%.40s\", which this version of holm does not know", key, text);
+	return error_set(err, EINVAL, "\"%s\" is \"%.40s\", which this version of holm does not know", key, text);
 }
 
 static int get_number(struct json_object *o, const char *key, uint64_t most, uint64_t *ret, struct error **err)
 {
 	uint64_t n;
 	int r = json_get_u64(o, key, &n, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0 && n > most)
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (n > most)
 		return error_set(err, EINVAL, "\"%s\" is too large", key);
-	if (r == 0)
-		*ret = n;
-	return r;
+	*ret = n;
+	return 0;
 }
 
 /* Reads an amount within the bounds of `set`, or 0 for the default. 0 or -errno. */
@@ -72,11 +71,12 @@ static int get_amount(struct json_object *o, const char *key, uint64_t least, ui
 {
 	uint64_t n = 0;
 	int r = get_number(o, key, most, &n, err);
-	if (r == 0 && n > 0 && n < least)
+	if (r < 0)
+		return r;
+	if (n > 0 && n < least)
 		return error_set(err, EINVAL, "\"%s\" is too small", key);
-	if (r == 0)
-		*ret = n;
-	return r;
+	*ret = n;
+	return 0;
 }
 
 static int get_id(struct json_object *o, const char *key, uint32_t *ret, struct error **err)
@@ -87,30 +87,43 @@ static int get_id(struct json_object *o, const char *key, uint32_t *ret, struct 
 	return r;
 }
 
+static int get_flag(struct json_object *o, const char *key, int *ret, struct error **err)
+{
+	int r = json_get_bool(o, key, ret, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Fills a mount (zeroed) from its object. 0 or -errno. */
+static int read_mount(struct json_object *o, struct machine_mount *mount, struct error **err)
+{
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "\"mounts\" holds something else than objects");
+	int r = get_path(o, "host", 1, &mount->host, err);
+	if (r < 0)
+		return r;
+	r = get_path(o, "inside", 1, &mount->inside, err);
+	if (r < 0)
+		return r;
+	r = get_flag(o, "read_only", &mount->read_only, err);
+	return r < 0 ? r : machine_mount_check(mount, err);
+}
+
 static int read_mounts(struct machine *m, struct json_object *o, struct error **err)
 {
 	struct json_object *list;
 	int r = json_get_array(o, "mounts", &list, err);
-	size_t count = r < 0 ? 0 : json_object_array_length(list);
-	for (size_t i = 0; i < count; i++) {
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct machine_mount mount = { 0 };
-		struct json_object *item = json_object_array_get_idx(list, i);
-		r = json_object_is_type(item, json_type_object) ? 0 : error_set(err, EINVAL, "\"mounts\" holds something else than objects");
-		if (r == 0)
-			r = get_path(item, "host", 1, &mount.host, err);
-		if (r == 0)
-			r = get_path(item, "inside", 1, &mount.inside, err);
-		if (r == 0 && (r = json_get_bool(item, "read_only", &mount.read_only, err)) == -ENOENT)
-			r = 0;
-		if (r == 0)
-			r = machine_mount_check(&mount, err);
+		r = read_mount(json_object_array_get_idx(list, i), &mount, err);
 		if (r == 0)
 			r = machine_mount_add(m, &mount, err);
 		machine_mount_done(&mount);
 		if (r < 0)
 			return r;
 	}
-	return r == -ENOENT ? 0 : r;
+	return 0;
 }
 
 static int read_publish(struct machine *m, struct json_object *o, struct error **err)
@@ -146,36 +159,105 @@ static int read_env(struct machine *m, struct json_object *o, struct error **err
 	return r;
 }
 
-static int read_identity(struct machine *m, struct json_object *o, struct error **err)
+enum kind { TEXT, PATH, WORD, AMOUNT, ID, FLAG };
+
+/* Members with a field of struct machine that has the same meaning. A missing one leaves the field as it is. */
+static const struct field {
+	const char *key;
+	enum kind kind;
+	size_t offset;
+	int required;             /* TEXT, PATH */
+	const char *const *words; /* WORD */
+	uint64_t least, most;     /* AMOUNT; 0 is the default and always fine */
+} fields[] = {
+#define AT(member) offsetof(struct machine, member)
+	{ "name", TEXT, AT(name), 1 },
+	{ "id", TEXT, AT(id), 1 },
+	{ "created", TEXT, AT(created), 1 },
+	{ "image", TEXT, AT(image), 1 },
+	{ "image_digest", TEXT, AT(image_digest) },
+	{ "image_disk", PATH, AT(image_disk) },
+	{ "platform", TEXT, AT(platform) },
+	{ "init_path", PATH, AT(init_path) },
+	{ "isolation", WORD, AT(isolation), .words = machine_isolation_words },
+	{ "form", WORD, AT(form), .words = machine_isolation_words },
+	{ "home_mount", WORD, AT(home_mount), .words = machine_home_words },
+	{ "init", WORD, AT(init), .words = machine_init_words },
+	{ "cpus", AMOUNT, AT(cpus), .least = 1, .most = MACHINE_CPUS_MAX },
+	{ "memory", AMOUNT, AT(memory), .least = MACHINE_MEMORY_MIN, .most = MACHINE_MEMORY_MAX },
+	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
+	{ "kernel", PATH, AT(kernel) },
+	{ "kernel_modules", PATH, AT(kernel_modules) },
+	{ "host_access", FLAG, AT(host_access) },
+	{ "home", PATH, AT(home), 1 },
+	{ "user", TEXT, AT(user), 1 },
+	{ "uid", ID, AT(uid) },
+	{ "gid", ID, AT(gid) },
+#undef AT
+};
+
+static int read_field(struct machine *m, struct json_object *o, const struct field *f, struct error **err)
 {
-	int r = get_text(o, "name", 1, &m->name, err);
-	if (r == 0)
-		r = machine_name_check(m->name, err);
-	if (r == 0)
-		r = get_text(o, "id", 1, &m->id, err);
-	if (r == 0 && (strlen(m->id) != 32 || strspn(m->id, "0123456789abcdef") != 32))
-		r = error_set(err, EINVAL, "\"id\" is not 32 hexadecimal digits");
-	if (r == 0)
-		r = get_text(o, "created", 1, &m->created, err);
+	void *place = (char *)m + f->offset;
+	switch (f->kind) {
+	case TEXT:
+		return get_text(o, f->key, f->required, place, err);
+	case PATH:
+		return get_path(o, f->key, f->required, place, err);
+	case WORD:
+		return get_word(o, f->key, f->words, place, err);
+	case AMOUNT:
+		return get_amount(o, f->key, f->least, f->most, place, err);
+	case ID:
+		return get_id(o, f->key, place, err);
+	default:
+		return get_flag(o, f->key, place, err);
+	}
+}
+
+static int read_fields(struct machine *m, struct json_object *o, struct error **err)
+{
+	m->form = MACHINE_ISOLATION_VM; /* before there was another, there was no such member */
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		int r = read_field(m, o, &fields[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int check_fields(struct machine *m, struct json_object *o, struct error **err)
+{
 	int64_t when;
-	if (r == 0 && clock_parse_rfc3339(m->created, &when) < 0)
-		r = error_set(err, EINVAL, "\"created\" is no time");
+	int r = machine_name_check(m->name, err);
+	if (r < 0)
+		return r;
+	if (strlen(m->id) != 32 || strspn(m->id, "0123456789abcdef") != 32)
+		return error_set(err, EINVAL, "\"id\" is not 32 hexadecimal digits");
+	if (clock_parse_rfc3339(m->created, &when) < 0)
+		return error_set(err, EINVAL, "\"created\" is no time");
+	return machine_user_check(m->user, err);
+}
+
+static int read_choices(struct machine *m, struct json_object *o, struct error **err)
+{
+	int transport = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++) {
+		int r = get_word(o, machine_share_keys[i].json, machine_share_keys[i].words, &m->share_choices[i], err);
+		if (r < 0)
+			return r;
+	}
+	int r = get_word(o, "transport", machine_transport_words, &transport, err);
+	if (r == 0 && transport > 0)
+		m->transport = xstrdup(machine_transport_words[transport]);
 	return r;
 }
 
-static int read_image(struct machine *m, struct json_object *o, struct error **err)
+static int read_image_config(struct machine *m, struct json_object *o, struct error **err)
 {
 	struct json_object *config;
-	int r = get_text(o, "image", 1, &m->image, err);
+	int r = json_get_object(o, "image_config", &config, err);
 	if (r == 0)
-		r = get_text(o, "image_digest", 0, &m->image_digest, err);
-	if (r == 0)
-		r = get_path(o, "image_disk", 0, &m->image_disk, err);
-	if (r == 0)
-		r = get_text(o, "platform", 0, &m->platform, err);
-	if (r == 0)
-		r = get_path(o, "init_path", 0, &m->init_path, err);
-	if (r == 0 && (r = json_get_object(o, "image_config", &config, err)) == 0)
 		m->image_config = json_object_get(config);
 	return r == -ENOENT ? 0 : r;
 }
@@ -183,84 +265,39 @@ static int read_image(struct machine *m, struct json_object *o, struct error **e
 static int read_trees(struct machine *m, struct json_object *o, struct error **err)
 {
 	int r = json_get_strv(o, "image_trees", &m->image_trees, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0 && m->image_trees.count > TREES_MAX)
-		r = error_set(err, EINVAL, "\"image_trees\" has more than %d entries", TREES_MAX);
-	for (size_t i = 0; r == 0 && i < m->image_trees.count; i++) {
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (m->image_trees.count > TREES_MAX)
+		return error_set(err, EINVAL, "\"image_trees\" has more than %d entries", TREES_MAX);
+	for (size_t i = 0; i < m->image_trees.count; i++) {
 		AUTOFREE char *clean = path_normalize(m->image_trees.items[i]);
 		if (!clean || !streq(clean, m->image_trees.items[i]))
-			r = error_set(err, EINVAL, "\"image_trees\" has \"%.200s\", which is no absolute path", m->image_trees.items[i]);
+			return error_set(err, EINVAL, "\"image_trees\" has \"%.200s\", which is no absolute path", m->image_trees.items[i]);
 	}
-	return r;
-}
-
-static int read_settings(struct machine *m, struct json_object *o, struct error **err)
-{
-	int isolation = 0, form = MACHINE_ISOLATION_VM, home = 0, init = 0, transport = 0;
-	int r = get_word(o, "isolation", machine_isolation_words, &isolation, err);
-	if (r == 0)
-		r = get_word(o, "form", machine_isolation_words, &form, err);
-	if (r == 0)
-		r = get_word(o, "home_mount", machine_home_words, &home, err);
-	if (r == 0)
-		r = get_word(o, "init", machine_init_words, &init, err);
-	m->isolation = isolation;
-	m->form = form;
-	m->home_mount = home;
-	m->init = init;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(machine_share_keys); i++)
-		r = get_word(o, machine_share_keys[i].json, machine_share_keys[i].words, &m->share_choices[i], err);
-	if (r == 0)
-		r = get_amount(o, "cpus", 1, MACHINE_CPUS_MAX, &m->cpus, err);
-	if (r == 0)
-		r = get_amount(o, "memory", MACHINE_MEMORY_MIN, MACHINE_MEMORY_MAX, &m->memory, err);
-	if (r == 0)
-		r = get_amount(o, "disk_size", MACHINE_DISK_MIN, MACHINE_DISK_MAX, &m->disk_size, err);
-	if (r == 0)
-		r = get_path(o, "kernel", 0, &m->kernel, err);
-	if (r == 0)
-		r = get_path(o, "kernel_modules", 0, &m->kernel_modules, err);
-	if (r == 0)
-		r = get_word(o, "transport", machine_transport_words, &transport, err);
-	if (r == 0 && transport > 0)
-		m->transport = xstrdup(machine_transport_words[transport]);
-	if (r == 0 && (r = json_get_bool(o, "host_access", &m->host_access, err)) == -ENOENT)
-		r = 0;
-	return r;
-}
-
-static int read_user(struct machine *m, struct json_object *o, struct error **err)
-{
-	int r = get_path(o, "home", 1, &m->home, err);
-	if (r == 0)
-		r = get_text(o, "user", 1, &m->user, err);
-	if (r == 0)
-		r = machine_user_check(m->user, err);
-	if (r == 0)
-		r = get_id(o, "uid", &m->uid, err);
-	if (r == 0)
-		r = get_id(o, "gid", &m->gid, err);
-	return r;
+	return 0;
 }
 
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err)
 {
 	static int (*const readers[])(struct machine *m, struct json_object *o, struct error **err) = {
-		read_identity, read_image, read_trees, read_settings, read_user, read_mounts, read_publish, read_env,
+		read_fields, check_fields, read_choices, read_trees, read_image_config, read_mounts, read_publish, read_env,
 	};
 	AUTO_MACHINE struct machine *m = xnew(struct machine);
 	uint64_t version = VERSION;
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "not a JSON object");
 	int r = get_number(o, "version", UINT64_MAX, &version, err);
-	if (r == 0 && version != VERSION)
-		r = error_set(err, EINVAL, "written by another version of holm (format %llu)", (unsigned long long)version);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(readers); i++)
+	if (r < 0)
+		return r;
+	if (version != VERSION)
+		return error_set(err, EINVAL, "written by another version of holm (format %llu)", (unsigned long long)version);
+	for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
 		r = readers[i](m, o, err);
-	if (r == 0)
-		*ret = TAKE_PTR(m);
-	return r;
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(m);
+	return 0;
 }
 
 static struct json_object *mounts_to_json(const struct machine *m)
