@@ -119,26 +119,17 @@ static int parse_execution(struct json_object *o, struct oci_config *c, struct e
 {
 	struct json_object *config = NULL;
 	int r = json_get_object(o, "config", &config, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = get_list(config, "Env", &c->env, err);
-	if (r == 0)
-		r = get_list(config, "Entrypoint", &c->entrypoint, err);
-	if (r == 0)
-		r = get_list(config, "Cmd", &c->cmd, err);
-	if (r == 0)
-		r = get_string(config, "WorkingDir", &c->working_dir, err);
-	if (r == 0)
-		r = get_string(config, "User", &c->user, err);
-	if (r == 0)
-		r = get_string(config, "StopSignal", &c->stop_signal, err);
-	if (r == 0)
-		r = get_labels(config, c->labels, err);
-	for (size_t i = 0; r == 0 && i < c->env.count; i++)
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if ((r = get_list(config, "Env", &c->env, err)) < 0 || (r = get_list(config, "Entrypoint", &c->entrypoint, err)) < 0 ||
+	    (r = get_list(config, "Cmd", &c->cmd, err)) < 0 || (r = get_string(config, "WorkingDir", &c->working_dir, err)) < 0 ||
+	    (r = get_string(config, "User", &c->user, err)) < 0 || (r = get_string(config, "StopSignal", &c->stop_signal, err)) < 0 ||
+	    (r = get_labels(config, c->labels, err)) < 0)
+		return r;
+	for (size_t i = 0; i < c->env.count; i++)
 		if (!strchr(c->env.items[i], '=') || c->env.items[i][0] == '=')
-			r = error_set(err, EINVAL, "environment entry \"%.40s\" is not NAME=VALUE", c->env.items[i]);
-	return r;
+			return error_set(err, EINVAL, "environment entry \"%.40s\" is not NAME=VALUE", c->env.items[i]);
+	return 0;
 }
 
 static int parse_rootfs(struct json_object *o, struct oci_config *c, struct error **err)
@@ -147,9 +138,9 @@ static int parse_rootfs(struct json_object *o, struct oci_config *c, struct erro
 	int r = json_get_object(o, "rootfs", &rootfs, err);
 	if (r == 0)
 		r = json_get_strv(rootfs, "diff_ids", &c->diff_ids, err);
-	if (r == -ENOENT)
-		return error_set(err, EINVAL, "no rootfs.diff_ids");
-	if (r == 0 && c->diff_ids.count > OCI_LAYERS_MAX)
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "no rootfs.diff_ids") : r;
+	if (c->diff_ids.count > OCI_LAYERS_MAX)
 		return error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
 	for (size_t i = 0; r == 0 && i < c->diff_ids.count; i++)
 		r = digest_check(c->diff_ids.items[i], "an entry of rootfs.diff_ids", err);
@@ -160,16 +151,12 @@ static int parse_config(struct json_object *o, struct oci_config *c, struct erro
 {
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "not a JSON object");
-	int r = get_word(o, "os", &c->platform.os, err);
-	if (r == 0)
-		r = get_word(o, "architecture", &c->platform.architecture, err);
-	if (r == 0)
-		r = get_word(o, "variant", &c->platform.variant, err);
-	if (r == 0)
-		r = get_time(o, "created", &c->created, err);
-	if (r == 0)
-		r = parse_execution(o, c, err);
-	return r == 0 ? parse_rootfs(o, c, err) : r;
+	int r;
+	if ((r = get_word(o, "os", &c->platform.os, err)) < 0 || (r = get_word(o, "architecture", &c->platform.architecture, err)) < 0 ||
+	    (r = get_word(o, "variant", &c->platform.variant, err)) < 0 || (r = get_time(o, "created", &c->created, err)) < 0 ||
+	    (r = parse_execution(o, c, err)) < 0)
+		return r;
+	return parse_rootfs(o, c, err);
 }
 
 int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err)

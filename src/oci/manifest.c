@@ -72,31 +72,26 @@ static int parse_platform(struct json_object *o, struct oci_platform *ret, struc
 {
 	struct json_object *p = NULL;
 	int r = json_get_object(o, "platform", &p, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = copy_string(p, "os", &ret->os, err);
-	if (r == 0)
-		r = copy_string(p, "architecture", &ret->architecture, err);
-	if (r == 0)
-		r = copy_string(p, "variant", &ret->variant, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if ((r = copy_string(p, "os", &ret->os, err)) < 0 || (r = copy_string(p, "architecture", &ret->architecture, err)) < 0 ||
+	    (r = copy_string(p, "variant", &ret->variant, err)) < 0)
+		return r;
 	/* Not an error: the other descriptors of the document can be used. */
 	if (!is_word_or_empty(ret->os) || !is_word_or_empty(ret->architecture) || !is_word_or_empty(ret->variant))
 		oci_platform_done(ret);
-	return r;
+	return 0;
 }
 
 static int parse_names(struct json_object *o, char **ret, struct error **err)
 {
 	struct json_object *annotations = NULL;
 	int r = json_get_object(o, "annotations", &annotations, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = copy_string(annotations, OCI_ANNOTATION_NAME, ret, err);
-	if (r == 0) /* containerd keeps the whole name here and only the tag in the other */
-		r = copy_string(annotations, "io.containerd.image.name", ret, err);
-	return r;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = copy_string(annotations, OCI_ANNOTATION_NAME, ret, err);
+	/* containerd keeps the whole name here and only the tag in the other */
+	return r < 0 ? r : copy_string(annotations, "io.containerd.image.name", ret, err);
 }
 
 static int parse_descriptor(struct json_object *o, const char *what, struct oci_descriptor *d, struct error **err)
@@ -113,15 +108,12 @@ static int parse_descriptor(struct json_object *o, const char *what, struct oci_
 	if (!d->media_type)
 		d->media_type = xstrdup("");
 	r = json_get_u64(o, "size", &d->size, err);
-	if (r == -ENOENT)
-		return error_set(err, EINVAL, "%s has no size", what);
-	if (r == 0 && d->size > OCI_LAYER_SIZE_MAX)
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "%s has no size", what) : r;
+	if (d->size > OCI_LAYER_SIZE_MAX)
 		return error_set(err, EFBIG, "%s says that it is bigger than 1 TiB", what);
-	if (r == 0)
-		r = parse_platform(o, &d->platform, err);
-	if (r == 0)
-		r = parse_names(o, &d->name, err);
-	return r;
+	r = parse_platform(o, &d->platform, err);
+	return r < 0 ? r : parse_names(o, &d->name, err);
 }
 
 int oci_descriptor_parse(struct json_object *o, const char *what, struct oci_descriptor *ret, struct error **err)
@@ -236,28 +228,27 @@ static int parse_manifest(struct json_object *o, struct oci_manifest *m, struct 
 {
 	struct json_object *config = NULL, *layers = NULL, *annotations = NULL;
 	int r = copy_string(o, "mediaType", &m->media_type, err);
-	if (r == 0)
-		r = json_get_object(o, "config", &config, err);
-	if (r == -ENOENT)
-		return error_set(err, EINVAL, "no configuration is named");
-	if (r == 0)
-		r = oci_descriptor_parse(config, "the configuration", &m->config, err);
-	if (r == 0 && m->config.size > OCI_DOCUMENT_MAX)
+	if (r < 0)
+		return r;
+	r = json_get_object(o, "config", &config, err);
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "no configuration is named") : r;
+	r = oci_descriptor_parse(config, "the configuration", &m->config, err);
+	if (r < 0)
+		return r;
+	if (m->config.size > OCI_DOCUMENT_MAX)
 		return error_set(err, EFBIG, "the configuration is bigger than %d MiB", OCI_DOCUMENT_MAX >> 20);
-	if (r == 0)
-		r = json_get_array(o, "layers", &layers, err);
-	if (r == -ENOENT)
-		return error_set(err, EINVAL, "no layers are listed");
-	if (r == 0)
-		r = parse_descriptors(layers, "layer", OCI_LAYERS_MAX, &m->layers, &m->layer_count, err);
+	r = json_get_array(o, "layers", &layers, err);
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "no layers are listed") : r;
+	r = parse_descriptors(layers, "layer", OCI_LAYERS_MAX, &m->layers, &m->layer_count, err);
 	for (size_t i = 0; r == 0 && i < m->layer_count; i++)
 		r = check_layer(&m->layers[i], i + 1, err);
-	if (r == 0) {
-		r = json_get_object(o, "annotations", &annotations, err);
-		m->annotations = r == 0 ? json_object_get(annotations) : NULL;
-		r = r == -ENOENT ? 0 : r;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	r = json_get_object(o, "annotations", &annotations, err);
+	m->annotations = r == 0 ? json_object_get(annotations) : NULL;
+	return r == -ENOENT ? 0 : r;
 }
 
 int oci_manifest_parse(const char *data, size_t size, const char *name, struct oci_manifest **ret, struct error **err)

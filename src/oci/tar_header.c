@@ -227,23 +227,18 @@ static int set_numbers(struct tar_reader *t, struct error **err)
 	struct tar_entry *e = &t->entry;
 	struct tar_pax *p = &t->pax;
 	uint32_t mode = 0;
-	int r = number32(t, AT_MODE, &mode, err);
-	e->mode = mode & 07777;
+	int is_device = e->type == TAR_CHAR || e->type == TAR_BLOCK, r;
 	e->uid = p->uid;
 	e->gid = p->gid;
-	if (r == 0 && !(p->has & PAX_UID))
-		r = number32(t, AT_UID, &e->uid, err);
-	if (r == 0 && !(p->has & PAX_GID))
-		r = number32(t, AT_GID, &e->gid, err);
-	if (r == 0 && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) {
-		e->major = p->major;
-		e->minor = p->minor;
-		if (!(p->has & PAX_MAJOR))
-			r = number32(t, AT_MAJOR, &e->major, err);
-		if (r == 0 && !(p->has & PAX_MINOR))
-			r = number32(t, AT_MINOR, &e->minor, err);
-	}
-	return r < 0 ? r : set_times(t, err);
+	e->major = is_device ? p->major : 0;
+	e->minor = is_device ? p->minor : 0;
+	if ((r = number32(t, AT_MODE, &mode, err)) < 0 || (!(p->has & PAX_UID) && (r = number32(t, AT_UID, &e->uid, err)) < 0) ||
+	    (!(p->has & PAX_GID) && (r = number32(t, AT_GID, &e->gid, err)) < 0) ||
+	    (is_device && !(p->has & PAX_MAJOR) && (r = number32(t, AT_MAJOR, &e->major, err)) < 0) ||
+	    (is_device && !(p->has & PAX_MINOR) && (r = number32(t, AT_MINOR, &e->minor, err)) < 0))
+		return r;
+	e->mode = mode & 07777;
+	return set_times(t, err);
 }
 
 /* How much content follows, and where it belongs. */

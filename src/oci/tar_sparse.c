@@ -95,20 +95,23 @@ static int read_map(struct tar_reader *t, struct error **err)
 {
 	uint64_t count = 0, used = 0;
 	int r = take_number(t, &count, &used, err);
-	for (uint64_t i = 0; r == 0 && i < count; i++) {
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; i < count; i++) {
 		struct tar_piece piece = {0};
-		if ((r = take_number(t, &piece.offset, &used, err)) == 0 && (r = take_number(t, &piece.size, &used, err)) == 0)
-			r = tar_sparse_add(t, &t->pieces, &t->piece_count, piece, err);
+		if ((r = take_number(t, &piece.offset, &used, err)) < 0 || (r = take_number(t, &piece.size, &used, err)) < 0 ||
+		    (r = tar_sparse_add(t, &t->pieces, &t->piece_count, piece, err)) < 0)
+			return r;
 	}
 	unsigned char rest[TAR_BLOCK_SIZE];
 	uint64_t padding = -used & (TAR_BLOCK_SIZE - 1);
-	if (r == 0 && padding > t->content_left - used)
-		r = tar_broken(t, err, "the map of a sparse file is cut off");
-	if (r == 0)
-		r = tar_take(t, rest, (size_t)padding, err);
-	if (r == 0)
-		t->content_left -= used + padding;
-	return r;
+	if (padding > t->content_left - used)
+		return tar_broken(t, err, "the map of a sparse file is cut off");
+	r = tar_take(t, rest, (size_t)padding, err);
+	if (r < 0)
+		return r;
+	t->content_left -= used + padding;
+	return 0;
 }
 
 int tar_sparse_pax(struct tar_reader *t, struct error **err)

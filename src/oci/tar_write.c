@@ -143,32 +143,39 @@ static int pax_add_xattrs(struct buffer *b, int fd)
 	return r;
 }
 
-/* The entry's headers; fd: of files and directories, for their attributes, -1 none. */
+/* What does not fit into the entry's header; fd: of files and directories, for their attributes, -1 none. 0 or -errno. */
+static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size, int fd)
+{
+	int r = 0;
+	if ((strlen(name) > NAME_SIZE && (r = pax_add(b, "path", name, strlen(name))) < 0) ||
+	    (strlen(link) > NAME_SIZE && (r = pax_add(b, "linkpath", link, strlen(link))) < 0) ||
+	    (size > OCTAL_MAX_11 && (r = pax_add_number(b, "size", size)) < 0) ||
+	    (st->st_uid > OCTAL_MAX_7 && (r = pax_add_number(b, "uid", st->st_uid)) < 0) ||
+	    (st->st_gid > OCTAL_MAX_7 && (r = pax_add_number(b, "gid", st->st_gid)) < 0) ||
+	    ((st->st_mtim.tv_nsec || st->st_mtim.tv_sec < 0) && (r = pax_add_time(b, &st->st_mtim)) < 0))
+		return r;
+	return fd >= 0 ? pax_add_xattrs(b, fd) : 0;
+}
+
+static int put_pax(struct writer *w, const struct buffer *b)
+{
+	static const struct stat plain = { .st_mode = 0644 };
+	int r = put_header(w, 'x', "././@PaxHeader", "", &plain, b->size);
+	if (r < 0)
+		return r;
+	r = put(w, b->data, b->size);
+	return r < 0 ? r : put_padding(w, b->size);
+}
+
+/* The entry's headers; fd as above. */
 static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *st, int fd)
 {
 	AUTO_BUFFER struct buffer b;
 	uint64_t size = type == '0' ? (uint64_t)st->st_size : 0;
-	int r = 0;
 	buffer_init(&b, PAX_MAX);
-	if (strlen(name) > NAME_SIZE)
-		r = pax_add(&b, "path", name, strlen(name));
-	if (r >= 0 && strlen(link) > NAME_SIZE)
-		r = pax_add(&b, "linkpath", link, strlen(link));
-	if (r >= 0 && size > OCTAL_MAX_11)
-		r = pax_add_number(&b, "size", size);
-	if (r >= 0 && st->st_uid > OCTAL_MAX_7)
-		r = pax_add_number(&b, "uid", st->st_uid);
-	if (r >= 0 && st->st_gid > OCTAL_MAX_7)
-		r = pax_add_number(&b, "gid", st->st_gid);
-	if (r >= 0 && (st->st_mtim.tv_nsec || st->st_mtim.tv_sec < 0))
-		r = pax_add_time(&b, &st->st_mtim);
-	if (r >= 0 && fd >= 0)
-		r = pax_add_xattrs(&b, fd);
-	if (r >= 0 && b.size) {
-		struct stat plain = { .st_mode = 0644 };
-		if ((r = put_header(w, 'x', "././@PaxHeader", "", &plain, b.size)) >= 0 && (r = put(w, b.data, b.size)) >= 0)
-			r = put_padding(w, b.size);
-	}
+	int r = pax_add_all(&b, name, link, st, size, fd);
+	if (r >= 0 && b.size)
+		r = put_pax(w, &b);
 	return r < 0 ? r : put_header(w, type, name, link, st, size);
 }
 
