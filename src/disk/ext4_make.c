@@ -178,21 +178,19 @@ void disk_mark_extents(struct disk_maker *m, const struct disk_inode *inode)
 
 static int write_tree(struct disk_maker *m, struct error **err)
 {
-	int r = 0;
 	for (uint32_t i = 1; i < m->first_inode; i++)
 		ext2fs_inode_alloc_stats2(m->fs, i, 1, i == EXT2_ROOT_INO);
 	for (size_t i = 0; i < m->count; i++) {
 		ext2fs_inode_alloc_stats2(m->fs, m->inodes[i]->number, 1, m->inodes[i]->type == TAR_DIRECTORY);
 		disk_mark_extents(m, m->inodes[i]);
 	}
-	r = disk_directory_write(m, m->tree->root, err);
+	int r = disk_directory_write(m, m->tree->root, err);
 	for (size_t i = 0; r == 0 && i < m->count; i++)
 		if (m->inodes[i]->type == TAR_DIRECTORY)
 			r = disk_directory_write(m, m->inodes[i], err);
-	if (r == 0)
-		r = disk_space_flush(m->space, err);
-	if (r == 0)
-		r = disk_inode_write(m, m->tree->root, err);
+	if (r < 0 || (r = disk_space_flush(m->space, err)) < 0)
+		return r;
+	r = disk_inode_write(m, m->tree->root, err);
 	for (size_t i = 0; r == 0 && i < m->count; i++)
 		r = disk_inode_write(m, m->inodes[i], err);
 	return r;

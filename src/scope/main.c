@@ -70,15 +70,13 @@ static int append_delegation(sd_bus_message *m)
 
 static int append_properties(sd_bus_message *m, uint32_t pid)
 {
-	int r = sd_bus_message_open_container(m, 'a', "(sv)");
-	if (r >= 0 && by_root())
-		r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice");
-	if (r >= 0)
-		r = append_delegation(m);
-	if (r >= 0)
-		r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s", "inactive-or-failed", "PIDs",
-			"au", 1, pid);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	int r;
+	if ((r = sd_bus_message_open_container(m, 'a', "(sv)")) < 0 ||
+	    (by_root() && (r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice")) < 0) || (r = append_delegation(m)) < 0 ||
+	    (r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s", "inactive-or-failed", "PIDs",
+		     "au", 1, pid)) < 0)
+		return r;
+	return sd_bus_message_close_container(m);
 }
 
 /* Asks; *ret is the job's path, owned. */
@@ -87,18 +85,11 @@ static int start(sd_bus *bus, const char *unit, uint32_t pid, char **ret)
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *m = NULL, *reply = NULL;
 	const char *path = NULL;
-	int r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit");
-	if (r >= 0)
-		r = sd_bus_message_append(m, "ss", unit, "fail");
-	if (r >= 0)
-		r = append_properties(m, pid);
-	if (r >= 0)
-		r = sd_bus_message_append(m, "a(sa(sv))", 0);
-	if (r >= 0)
-		r = sd_bus_call(bus, m, (uint64_t)DEADLINE_S * 1000000, &error, &reply);
-	if (r >= 0)
-		r = sd_bus_message_read(reply, "o", &path);
-	if (r < 0)
+	int r;
+	if ((r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit")) < 0 ||
+	    (r = sd_bus_message_append(m, "ss", unit, "fail")) < 0 || (r = append_properties(m, pid)) < 0 ||
+	    (r = sd_bus_message_append(m, "a(sa(sv))", 0)) < 0 ||
+	    (r = sd_bus_call(bus, m, (uint64_t)DEADLINE_S * 1000000, &error, &reply)) < 0 || (r = sd_bus_message_read(reply, "o", &path)) < 0)
 		log_error("%s makes no scope: %s", manager(), error.message ? error.message : strerror(-r));
 	else
 		*ret = xstrdup(path);

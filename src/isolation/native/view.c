@@ -103,13 +103,11 @@ int native_view_prepare(const struct isolation_run *r, struct native_view *v, st
 {
 	AUTO_STRV struct strv lower = { 0 };
 	AUTOFREE char *program = path_libexec("holm-agent"), *programs = path_parent(program);
-	int result = open_up_machine(r, err);
-	if (result >= 0)
-		result = add_folder(v, programs, err); /* a checkout may lie in /root as well */
-	if (result >= 0)
-		result = add_folder(v, r->folder, err);
-	if (result >= 0)
-		result = native_lower(r->machine, &lower, err);
+	int result;
+	/* The programs, too: a checkout may lie in /root as well. */
+	if ((result = open_up_machine(r, err)) < 0 || (result = add_folder(v, programs, err)) < 0 ||
+	    (result = add_folder(v, r->folder, err)) < 0 || (result = native_lower(r->machine, &lower, err)) < 0)
+		return result;
 	for (size_t i = 0; result >= 0 && i < lower.count; i++)
 		result = add_lower(v, lower.items[i], err);
 	return result;

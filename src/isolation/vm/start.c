@@ -24,6 +24,8 @@ enum { DISK_LOCK_MS = 5000, RESOLV_MAX = 64 * 1024, ENDS_MAX = 12 };
 
 struct start {
 	struct isolation_run *run;
+	const struct isolation_share *wanted;
+	size_t wanted_count;
 	struct qemu_plan plan;
 	struct child_fds fds;
 	struct strv argv;
@@ -61,13 +63,6 @@ static int give(struct start *s, int fd)
 	return child_fds_give(&s->fds, fd);
 }
 
-static int check_file(const char *path, const char *what, struct error **err)
-{
-	if (access(path, R_OK) < 0)
-		return error_set_errno(err, errno, "cannot read %s %s", what, path);
-	return 0;
-}
-
 static int find_files(struct start *s, struct error **err)
 {
 	const struct machine *m = s->run->machine;
@@ -75,16 +70,19 @@ static int find_files(struct start *s, struct error **err)
 	s->initramfs = path_share("guest/initramfs.cpio");
 	s->modules = m->kernel ? NULL : path_share("guest/modules.ext4");
 	s->disk = machine_file(m->name, "disk.qcow2");
-	int r = check_file(s->kernel, m->kernel ? "the machine's kernel" : "the guest bundle's kernel", err);
-	if (r >= 0)
-		r = check_file(s->initramfs, "the guest bundle's initramfs", err);
-	if (r >= 0 && s->modules)
-		r = check_file(s->modules, "the guest bundle's modules disk", err);
-	if (r >= 0)
-		r = check_file(s->disk, "the machine's disk", err);
-	if (r >= 0 && m->image_disk)
-		r = check_file(m->image_disk, "the image's disk", err);
-	return r;
+	const struct {
+		const char *path, *what; /* no path: not needed */
+	} files[] = {
+		{ s->kernel, m->kernel ? "the machine's kernel" : "the guest bundle's kernel" },
+		{ s->initramfs, "the guest bundle's initramfs" },
+		{ s->modules, "the guest bundle's modules disk" },
+		{ s->disk, "the machine's disk" },
+		{ m->image_disk, "the image's disk" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (files[i].path && access(files[i].path, R_OK) < 0)
+			return error_set_errno(err, errno, "cannot read %s %s", files[i].what, files[i].path);
+	return 0;
 }
 
 /* Another kernel cannot use the bundle's modules: it gets its own, in the initramfs and as a disk, or none. */
@@ -209,9 +207,11 @@ static int open_network(struct start *s, struct error **err)
 }
 
 /* The home stays for as long as the machine runs; the others can be taken away. */
-static int open_shares(struct start *s, const struct isolation_share *shares, size_t count, struct error **err)
+static int open_shares(struct start *s, struct error **err)
 {
 	struct isolation_run *r = s->run;
+	const struct isolation_share *shares = s->wanted;
+	size_t count = s->wanted_count;
 	s->shares = xcalloc(count + 1, sizeof(s->shares[0]));
 	s->share_ends = xcalloc(count + 1, sizeof(int));
 	size_t removable = 0;
@@ -242,7 +242,7 @@ static int start_qemu(struct start *s, struct error **err)
 	s->plan.modules = s->modules;
 	s->plan.disk = s->disk;
 	s->plan.machine = r->machine->name;
-	s->plan.kvm = r->kvm;
+	s->plan.kvm = r->kvm = vm_kvm_works(NULL);
 	s->plan.cpus = (unsigned)machine_cpus(r->machine);
 	s->plan.memory = machine_memory(r->machine);
 	qemu_arguments(&s->plan, &s->argv);
@@ -258,24 +258,16 @@ static int start_qemu(struct start *s, struct error **err)
 
 int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err)
 {
-	struct start s = { .run = r, .errors_fd = -1 };
+	static int (*const steps[])(struct start *s, struct error **err) = {
+		find_files, lock_disk, replace_modules, open_channels, open_network, open_shares, start_qemu,
+	};
+	struct start s = { .run = r, .wanted = shares, .wanted_count = share_count, .errors_fd = -1 };
 	struct qemu_plan *p = &s.plan;
 	p->qmp_fd = p->boot_log_fd = p->keeper_fd = p->agent_fd = p->network_fd = p->filter_fd = p->filter_back_fd = p->vsock_secret_fd = -1;
 	child_fds_init(&s.fds);
-	int result = find_files(&s, err);
-	r->kvm = result >= 0 && vm_kvm_works(NULL);
-	if (result >= 0)
-		result = lock_disk(&s, err);
-	if (result >= 0)
-		result = replace_modules(&s, err);
-	if (result >= 0)
-		result = open_channels(&s, err);
-	if (result >= 0)
-		result = open_network(&s, err);
-	if (result >= 0)
-		result = open_shares(&s, shares, share_count, err);
-	if (result >= 0)
-		result = start_qemu(&s, err);
+	int result = 0;
+	for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(steps); i++)
+		result = steps[i](&s, err);
 	start_done(&s);
 	return result;
 }
