@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loads a file system and times it: one static program for the host, for a machine's own disk and for shared directories of any kind.
+ * Loads a file system and times it: one static program for the host, for a machine's own disk and
+ * for shared directories of any kind.
  *
  *   fs-load [-c] [-m MIB] [-n OPERATIONS] [-f FILES] DIR ROW...
  *
- * Carries out the rows, in the order given, in DIR/load, and prints a line each: `ROW SECONDS COUNT`. COUNT is how many MiB, operations or files
- * were gone through. Later rows work on what earlier ones made; `clean` removes everything. A failure ends it with status 1.
- *   -c   as root: before a cold row, outside of its time, everything is synced and this kernel's caches (pages, names, attributes) are dropped
+ * Carries out the rows, in the order given, in DIR/load, and prints a line each: `ROW SECONDS
+ * COUNT`. COUNT is how many MiB, operations or files were gone through. Later rows work on what
+ * earlier ones made; `clean` removes everything. A failure ends it with status 1.
+ *   -c   as root: before a cold row, outside of its time, everything is synced and this kernel's
+ *        caches (pages, names, attributes) are dropped
  *   -m   MiB of the one big file (64)
  *   -n   random reads and writes (2000)
  *   -f   small files (1000): 2 KiB each, 256 in a folder */
@@ -49,7 +52,8 @@ static uint64_t next_random(void)
 	return x ^= x << 17;
 }
 
-/* Only what is clean can be dropped. A shared directory's server is told of what was forgotten; that is not part of the row either. */
+/* Only what is clean can be dropped. A shared directory's server is told of what was forgotten;
+ * that is not part of the row either. */
 static void drop_caches(void)
 {
 	sync();
@@ -220,7 +224,8 @@ static long row_unlink(void)
 	return files;
 }
 
-/* --- a tree as npm install leaves it: packages in packages, a dozen files each, in folders of two kinds --- */
+/* --- a tree as npm install leaves it: packages in packages, a dozen files each, in folders of two
+ * kinds --- */
 
 static void make_folder(const char *path)
 {
@@ -235,7 +240,8 @@ static const char *package_name(long n)
 	int size = snprintf(path, sizeof path, "packages/node_modules");
 	make_folder(path);
 	for (long at = n / DEEP * DEEP; at <= n; at++) {
-		size += snprintf(path + size, sizeof path - (size_t)size, "%s/package-%ld", at % DEEP ? "/node_modules" : "", at);
+		size += snprintf(path + size, sizeof path - (size_t)size, "%s/package-%ld",
+		    at % DEEP ? "/node_modules" : "", at);
 		if (at < n) {
 			char inner[300];
 			snprintf(inner, sizeof inner, "%s/node_modules", path);
@@ -248,14 +254,15 @@ static const char *package_name(long n)
 
 static void make_package_file(const char *package, long n)
 {
-	static const char *const names[IN_PACKAGE] = {"package.json", "README.md", "LICENSE", "index.js", "lib/a.js", "lib/b.js", "lib/c.js", "lib/d.js",
-		"dist/a.js", "dist/b.js", "dist/a.d.ts", "dist/b.d.ts"};
-	struct timespec times[2] = {{.tv_sec = 499162500}, {.tv_sec = 499162500}};
+	static const char *const names[IN_PACKAGE] = { "package.json", "README.md", "LICENSE", "index.js", "lib/a.js",
+		"lib/b.js", "lib/c.js", "lib/d.js", "dist/a.js", "dist/b.js", "dist/a.d.ts", "dist/b.d.ts" };
+	struct timespec times[2] = { { .tv_sec = 499162500 }, { .tv_sec = 499162500 } };
 	char path[300];
 	size_t size = 200 + next_random() % 8000;
 	snprintf(path, sizeof path, "%s/%s", package, names[n]);
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, block + next_random() % PAGE, size) != (ssize_t)size || futimens(fd, times) < 0 || close(fd) < 0)
+	if (fd < 0 || write(fd, block + next_random() % PAGE, size) != (ssize_t)size || futimens(fd, times) < 0 ||
+	    close(fd) < 0)
 		die(path);
 }
 
@@ -312,21 +319,21 @@ static const struct row {
 	long (*run)(void);
 	int passes; /* each cold; 0: one */
 } rows[] = {
-	{"write", 1, row_write},
-	{"read", 1, row_read},
-	{"reread", 0, row_read},
-	{"random-read", 1, row_random_read},
-	{"random-write", 1, row_random_write},
-	{"create", 1, row_create},
-	{"open-read", 1, row_open_read},
-	{"stat", 1, row_stat},
-	{"restat", 0, row_stat},
-	{"list", 1, row_list, 5}, /* one takes too little time */
-	{"rename", 1, row_rename},
-	{"unlink", 1, row_unlink},
-	{"packages", 1, row_packages},
-	{"remove-packages", 1, row_remove_packages},
-	{"clean", 0, row_clean},
+	{ "write", 1, row_write },
+	{ "read", 1, row_read },
+	{ "reread", 0, row_read },
+	{ "random-read", 1, row_random_read },
+	{ "random-write", 1, row_random_write },
+	{ "create", 1, row_create },
+	{ "open-read", 1, row_open_read },
+	{ "stat", 1, row_stat },
+	{ "restat", 0, row_stat },
+	{ "list", 1, row_list, 5 }, /* one takes too little time */
+	{ "rename", 1, row_rename },
+	{ "unlink", 1, row_unlink },
+	{ "packages", 1, row_packages },
+	{ "remove-packages", 1, row_remove_packages },
+	{ "clean", 0, row_clean },
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -371,11 +378,20 @@ int main(int argc, char **argv)
 {
 	for (int option; (option = getopt(argc, argv, "cm:n:f:")) != -1;)
 		switch (option) {
-		case 'c': make_cold = 1; break;
-		case 'm': mib = number(optarg); break;
-		case 'n': operations = number(optarg); break;
-		case 'f': files = number(optarg); break;
-		default: return 2;
+		case 'c':
+			make_cold = 1;
+			break;
+		case 'm':
+			mib = number(optarg);
+			break;
+		case 'n':
+			operations = number(optarg);
+			break;
+		case 'f':
+			files = number(optarg);
+			break;
+		default:
+			return 2;
 		}
 	if (argc - optind < 2)
 		return 2;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Times the server of a shared directory alone, without a virtual machine: this program is QEMU (vhost-user's front end) and the guest's driver at
- * once. It asks for what Linux 6.1 asks for when a program creates, lists, reads and removes small files, one request after the other; it sleeps
+ * Times the server of a shared directory alone, without a virtual machine: this program is QEMU
+ * (vhost-user's front end) and the guest's driver at once. It asks for what Linux 6.1 asks for when
+ * a program creates, lists, reads and removes small files, one request after the other; it sleeps
  * until the server interrupts it, as a guest does.
  *
  *   fs-requests [-n FILES] [-m MIB] [-l] COMMAND...
  *
- * COMMAND is the server, of an empty directory; `{}` in its words is the number of the descriptor that it gets: a connected socket, or with -l one that
- * listens. A line each is printed: `ROW SECONDS COUNT`. */
+ * COMMAND is the server, of an empty directory; `{}` in its words is the number of the descriptor
+ * that it gets: a connected socket, or with -l one that listens. A line each is printed: `ROW
+ * SECONDS COUNT`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -27,9 +29,22 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One region of memory: rings, then a buffer of one request for each slot. Linux never waits until what it forgets is taken, so there are many slots for that. */
-enum { QUEUE_SIZE = 1024, RING_BYTES = 32768, SLOTS = 8, DATA = 1 << 20, SLOT_BYTES = 16384 + DATA, PARTS = 6, FORGET_PARTS = 2 };
-enum { FORGET_SLOTS = QUEUE_SIZE / FORGET_PARTS, FORGET_BYTES = 256, MEMORY = 2 * RING_BYTES + SLOTS * SLOT_BYTES + FORGET_SLOTS * FORGET_BYTES };
+/* One region of memory: rings, then a buffer of one request for each slot. Linux never waits until
+ * what it forgets is taken, so there are many slots for that. */
+enum {
+	QUEUE_SIZE = 1024,
+	RING_BYTES = 32768,
+	SLOTS = 8,
+	DATA = 1 << 20,
+	SLOT_BYTES = 16384 + DATA,
+	PARTS = 6,
+	FORGET_PARTS = 2,
+};
+enum {
+	FORGET_SLOTS = QUEUE_SIZE / FORGET_PARTS,
+	FORGET_BYTES = 256,
+	MEMORY = 2 * RING_BYTES + SLOTS * SLOT_BYTES + FORGET_SLOTS * FORGET_BYTES,
+};
 enum { SMALL = 2048, ENTRIES = 4096, WAIT_MS = 30000 };
 #define USER 0x100000ULL /* where the region is for the front end, and for the guest, as far as the server knows */
 
@@ -64,13 +79,13 @@ static double now(void)
 static void say(uint32_t request, const void *payload, uint32_t size, int fd)
 {
 	char bytes[12 + 256];
-	uint32_t header[3] = {request, 1, size};
+	uint32_t header[3] = { request, 1, size };
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {bytes, sizeof header + size};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	} control = { 0 };
+	struct iovec iov = { bytes, sizeof header + size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 	memcpy(bytes, header, sizeof header);
 	if (size)
 		memcpy(bytes + sizeof header, payload, size);
@@ -78,7 +93,11 @@ static void say(uint32_t request, const void *payload, uint32_t size, int fd)
 		m.msg_control = control.bytes;
 		m.msg_controllen = sizeof control.bytes;
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		*c = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof fd),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		};
 		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
 	if (sendmsg(connection, &m, MSG_NOSIGNAL) != (ssize_t)iov.iov_len)
@@ -106,11 +125,12 @@ static void start_queue(uint32_t index)
 	struct queue *q = &queues[index];
 	uint64_t at = USER + index * RING_BYTES;
 	vring_init(&q->ring, QUEUE_SIZE, memory + index * RING_BYTES, 4096);
-	uint32_t size[2] = {index, QUEUE_SIZE}, base[2] = {index, 0}, enable[2] = {index, 1};
+	uint32_t size[2] = { index, QUEUE_SIZE }, base[2] = { index, 0 }, enable[2] = { index, 1 };
 	struct {
 		uint32_t index, flags;
 		uint64_t desc, used, avail, log;
-	} address = {index, 0, at, at + (uint64_t)((char *)q->ring.used - (char *)q->ring.desc), at + (uint64_t)((char *)q->ring.avail - (char *)q->ring.desc), 0};
+	} address = { index, 0, at, at + (uint64_t)((char *)q->ring.used - (char *)q->ring.desc),
+		at + (uint64_t)((char *)q->ring.avail - (char *)q->ring.desc), 0 };
 	q->kick = eventfd(0, EFD_CLOEXEC);
 	q->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	say(8, size, sizeof size, -1);
@@ -126,7 +146,7 @@ static void connect_device(void)
 	struct {
 		uint32_t count, padding;
 		uint64_t guest, size, user, offset;
-	} table = {1, 0, USER, MEMORY, USER, 0};
+	} table = { 1, 0, USER, MEMORY, USER, 0 };
 	features = ask_number(1) & (1ULL << 32 | 1ULL << 30 | 1ULL << VIRTIO_RING_F_EVENT_IDX);
 	say(3, NULL, 0, -1);
 	(void)ask_number(15);
@@ -148,21 +168,28 @@ struct part {
 static char *slot_memory(const struct queue *q, unsigned slot)
 {
 	char *first = memory + 2 * RING_BYTES;
-	return q == &queues[0] ? first + SLOTS * SLOT_BYTES + (size_t)slot * FORGET_BYTES : first + (size_t)slot * SLOT_BYTES;
+	return q == &queues[0] ? first + SLOTS * SLOT_BYTES + (size_t)slot * FORGET_BYTES :
+				 first + (size_t)slot * SLOT_BYTES;
 }
 
-/* Puts a request of these parts into the ring (data of the readable ones is copied) and tells the server, where it wants to be told. */
+/* Puts a request of these parts into the ring (data of the readable ones is copied) and tells the
+ * server, where it wants to be told. */
 static void submit(struct queue *q, struct part *parts, unsigned count)
 {
-	unsigned forgets = q == &queues[0], slot = q->slot++ % (forgets ? FORGET_SLOTS : SLOTS), first = slot * (forgets ? FORGET_PARTS : PARTS);
+	unsigned forgets = q == &queues[0], slot = q->slot++ % (forgets ? FORGET_SLOTS : SLOTS),
+		 first = slot * (forgets ? FORGET_PARTS : PARTS);
 	char *at = slot_memory(q, slot);
 	for (unsigned n = 0; n < count; n++) {
 		struct vring_desc *d = &q->ring.desc[first + n];
 		if (!parts[n].reply && parts[n].data)
 			memcpy(at, parts[n].data, parts[n].size);
-		*d = (struct vring_desc){.addr = USER + (uint64_t)(at - memory), .len = parts[n].size,
-			.flags = (uint16_t)((parts[n].reply ? VRING_DESC_F_WRITE : 0) | (n + 1 < count ? VRING_DESC_F_NEXT : 0)),
-			.next = (uint16_t)(first + n + 1)};
+		*d = (struct vring_desc){
+			.addr = USER + (uint64_t)(at - memory),
+			.len = parts[n].size,
+			.flags = (uint16_t)((parts[n].reply ? VRING_DESC_F_WRITE : 0) |
+					    (n + 1 < count ? VRING_DESC_F_NEXT : 0)),
+			.next = (uint16_t)(first + n + 1),
+		};
 		parts[n].data = at;
 		at += (parts[n].size + 63) / 64 * 64;
 	}
@@ -171,8 +198,8 @@ static void submit(struct queue *q, struct part *parts, unsigned count)
 	__atomic_store_n(&q->ring.avail->idx, (uint16_t)(old + 1), __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	uint16_t event = __atomic_load_n((uint16_t *)&vring_avail_event(&q->ring), __ATOMIC_RELAXED);
-	int wanted = (features & 1ULL << VIRTIO_RING_F_EVENT_IDX) ? vring_need_event(event, (uint16_t)(old + 1), old)
-								    : !(q->ring.used->flags & VRING_USED_F_NO_NOTIFY);
+	int wanted = (features & 1ULL << VIRTIO_RING_F_EVENT_IDX) ? vring_need_event(event, (uint16_t)(old + 1), old) :
+								    !(q->ring.used->flags & VRING_USED_F_NO_NOTIFY);
 	uint64_t one = 1;
 	if (wanted && write(q->kick, &one, sizeof one) < 0)
 		die("a kick");
@@ -190,7 +217,7 @@ static void finish(struct queue *q)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE) != used)
 			continue;
-		struct pollfd p = {q->call, POLLIN, 0};
+		struct pollfd p = { q->call, POLLIN, 0 };
 		if (poll(&p, 1, WAIT_MS) != 1)
 			die("the server does not answer");
 		if (read(q->call, &count, sizeof count) < 0 && errno != EAGAIN)
@@ -200,23 +227,29 @@ static void finish(struct queue *q)
 
 static struct fuse_in_header header(uint32_t opcode, uint64_t node, size_t body)
 {
-	return (struct fuse_in_header){.len = (uint32_t)(sizeof(struct fuse_in_header) + body), .opcode = opcode, .unique = unique += 2, .nodeid = node};
+	return (struct fuse_in_header){
+		.len = (uint32_t)(sizeof(struct fuse_in_header) + body),
+		.opcode = opcode,
+		.unique = unique += 2,
+		.nodeid = node,
+	};
 }
 
-/* A request with up to two parts of body; the reply's data is copied to `reply`. How many bytes they are, or -errno of the answer. */
+/* A request with up to two parts of body; the reply's data is copied to `reply`. How many bytes
+ * they are, or -errno of the answer. */
 static int ask(uint32_t opcode, uint64_t node, struct part first, struct part second, struct part reply)
 {
 	struct fuse_in_header h = header(opcode, node, first.size + second.size);
-	struct part parts[PARTS] = {{&h, sizeof h, 0}};
+	struct part parts[PARTS] = { { &h, sizeof h, 0 } };
 	unsigned count = 1;
 	if (first.size)
 		parts[count++] = first;
 	if (second.size)
 		parts[count++] = second;
 	unsigned out = count;
-	parts[count++] = (struct part){NULL, sizeof(struct fuse_out_header), 1};
+	parts[count++] = (struct part){ NULL, sizeof(struct fuse_out_header), 1 };
 	if (reply.size)
-		parts[count++] = (struct part){NULL, reply.size, 1};
+		parts[count++] = (struct part){ NULL, reply.size, 1 };
 	submit(&queues[1], parts, count);
 	finish(&queues[1]);
 	struct fuse_out_header *answer = parts[out].data;
@@ -228,9 +261,9 @@ static int ask(uint32_t opcode, uint64_t node, struct part first, struct part se
 	return answer->error < 0 ? answer->error : (int)(answer->len - sizeof *answer);
 }
 
-#define NONE ((struct part){0})
-#define PART(value) ((struct part){&(value), sizeof(value), 0})
-#define TEXT(string) ((struct part){(void *)(string), (uint32_t)strlen(string) + 1, 0})
+#define NONE ((struct part){ 0 })
+#define PART(value) ((struct part){ &(value), sizeof(value), 0 })
+#define TEXT(string) ((struct part){ (void *)(string), (uint32_t)strlen(string) + 1, 0 })
 
 static int must(int result, const char *what)
 {
@@ -241,9 +274,14 @@ static int must(int result, const char *what)
 
 static void init(void)
 {
-	struct fuse_init_in in = {.major = FUSE_KERNEL_VERSION, .minor = 36, .max_readahead = 131072,
-		.flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_AUTO_INVAL_DATA |
-			 FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES | FUSE_ASYNC_DIO};
+	struct fuse_init_in in = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = 36,
+		.max_readahead = 131072,
+		.flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
+			 FUSE_READDIRPLUS_AUTO | FUSE_AUTO_INVAL_DATA | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
+			 FUSE_MAX_PAGES | FUSE_ASYNC_DIO,
+	};
 	struct fuse_init_out out;
 	must(ask(FUSE_INIT, 0, PART(in), NONE, PART(out)), "INIT");
 }
@@ -260,7 +298,7 @@ static uint64_t *nodes;
 
 static struct fuse_entry_out look_up(long n, int expected)
 {
-	struct fuse_entry_out entry = {0};
+	struct fuse_entry_out entry = { 0 };
 	int r = ask(FUSE_LOOKUP, parent, TEXT(file_name(n)), NONE, PART(entry));
 	if ((r < 0 || !entry.nodeid) == expected)
 		die("LOOKUP");
@@ -271,17 +309,18 @@ static struct fuse_entry_out look_up(long n, int expected)
 /* virtiofs waits for it. */
 static void close_file(uint32_t opcode, uint64_t node, uint64_t fh)
 {
-	struct fuse_release_in in = {.fh = fh};
+	struct fuse_release_in in = { .fh = fh };
 	must(ask(opcode, node, PART(in), NONE, NONE), "RELEASE");
 }
 
 /* By way of the other queue, without an answer. */
 static void forget(uint64_t node)
 {
-	struct fuse_forget_in in = {1};
+	struct fuse_forget_in in = { 1 };
 	struct fuse_in_header h = header(FUSE_FORGET, node, sizeof in);
-	struct part parts[] = {{&h, sizeof h, 0}, PART(in)};
-	if ((uint16_t)(queues[0].ring.avail->idx - __atomic_load_n(&queues[0].ring.used->idx, __ATOMIC_ACQUIRE)) >= FORGET_SLOTS)
+	struct part parts[] = { { &h, sizeof h, 0 }, PART(in) };
+	if ((uint16_t)(queues[0].ring.avail->idx - __atomic_load_n(&queues[0].ring.used->idx, __ATOMIC_ACQUIRE)) >=
+	    FORGET_SLOTS)
 		finish(&queues[0]);
 	submit(&queues[0], parts, 2);
 }
@@ -297,19 +336,19 @@ static long row_create(void)
 {
 	static char data[SMALL];
 	struct fuse_attr_out attributes;
-	struct fuse_getattr_in get = {0};
+	struct fuse_getattr_in get = { 0 };
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} made;
-	struct fuse_create_in create = {.flags = O_WRONLY | O_CREAT | O_EXCL, .mode = S_IFREG | 0600};
+	struct fuse_create_in create = { .flags = O_WRONLY | O_CREAT | O_EXCL, .mode = S_IFREG | 0600 };
 	struct fuse_write_out written;
 	for (long n = 0; n < files; n++) {
 		must(ask(FUSE_GETATTR, parent, PART(get), NONE, PART(attributes)), "GETATTR");
 		look_up(n, 0);
 		must(ask(FUSE_CREATE, parent, PART(create), TEXT(file_name(n)), PART(made)), "CREATE");
 		nodes[n] = made.entry.nodeid;
-		struct fuse_write_in write = {.fh = made.open.fh, .size = SMALL};
+		struct fuse_write_in write = { .fh = made.open.fh, .size = SMALL };
 		must(ask(FUSE_WRITE, nodes[n], PART(write), PART(data), PART(written)), "WRITE");
 		close_file(FUSE_RELEASE, nodes[n], made.open.fh);
 	}
@@ -328,10 +367,10 @@ static long row_open_read(void)
 	static char data[4096];
 	struct fuse_open_out opened;
 	for (long n = 0; n < files; n++) {
-		struct fuse_open_in in = {.flags = O_RDONLY};
+		struct fuse_open_in in = { .flags = O_RDONLY };
 		look_up(n, 1);
 		must(ask(FUSE_OPEN, nodes[n], PART(in), NONE, PART(opened)), "OPEN");
-		struct fuse_read_in read = {.fh = opened.fh, .size = sizeof data};
+		struct fuse_read_in read = { .fh = opened.fh, .size = sizeof data };
 		if (ask(FUSE_READ, nodes[n], PART(read), NONE, PART(data)) != SMALL)
 			die("READ");
 		close_file(FUSE_RELEASE, nodes[n], opened.fh);
@@ -342,13 +381,14 @@ static long row_open_read(void)
 static long row_list(void)
 {
 	static _Alignas(8) char data[ENTRIES];
-	struct fuse_open_in in = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in in = { .flags = O_RDONLY | O_DIRECTORY };
 	struct fuse_open_out opened;
 	long seen = 0;
 	must(ask(FUSE_OPENDIR, parent, PART(in), NONE, PART(opened)), "OPENDIR");
-	struct fuse_read_in read = {.fh = opened.fh, .size = sizeof data};
+	struct fuse_read_in read = { .fh = opened.fh, .size = sizeof data };
 	for (int size; (size = must(ask(FUSE_READDIRPLUS, parent, PART(read), NONE, PART(data)), "READDIRPLUS")) > 0;)
-		for (struct fuse_direntplus *e = (void *)data; (char *)e < data + size; e = (void *)((char *)e + FUSE_DIRENTPLUS_SIZE(e))) {
+		for (struct fuse_direntplus *e = (void *)data; (char *)e < data + size;
+		     e = (void *)((char *)e + FUSE_DIRENTPLUS_SIZE(e))) {
 			read.offset = e->dirent.off;
 			if (e->dirent.name[0] != '.')
 				nodes[seen++ % files] = e->entry_out.nodeid;
@@ -362,15 +402,19 @@ static long row_list(void)
 static long row_rename(void)
 {
 	struct fuse_attr_out attributes;
-	struct fuse_getattr_in get = {0};
+	struct fuse_getattr_in get = { 0 };
 	char names[64];
 	for (long n = 0; n < files; n++)
 		for (int back = 0; back < 2; back++) {
-			struct fuse_rename2_in in = {.newdir = parent};
+			struct fuse_rename2_in in = { .newdir = parent };
 			int first = snprintf(names, sizeof names, "%s", back ? "renamed" : file_name(n)) + 1;
-			int size = first + snprintf(names + first, sizeof names - (size_t)first, "%s", back ? file_name(n) : "renamed") + 1;
+			int size = first +
+				   snprintf(names + first, sizeof names - (size_t)first, "%s",
+				       back ? file_name(n) : "renamed") +
+				   1;
 			must(ask(FUSE_GETATTR, parent, PART(get), NONE, PART(attributes)), "GETATTR");
-			must(ask(FUSE_RENAME2, parent, PART(in), (struct part){names, (uint32_t)size, 0}, NONE), "RENAME2");
+			must(ask(FUSE_RENAME2, parent, PART(in), (struct part){ names, (uint32_t)size, 0 }, NONE),
+			    "RENAME2");
 		}
 	return files;
 }
@@ -378,7 +422,7 @@ static long row_rename(void)
 static long row_unlink(void)
 {
 	struct fuse_attr_out attributes;
-	struct fuse_getattr_in get = {0};
+	struct fuse_getattr_in get = { 0 };
 	for (long n = 0; n < files; n++) {
 		must(ask(FUSE_GETATTR, parent, PART(get), NONE, PART(attributes)), "GETATTR");
 		look_up(n, 1);
@@ -394,7 +438,7 @@ static uint64_t big_node;
 
 static long row_write(void)
 {
-	struct fuse_create_in create = {.flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0600};
+	struct fuse_create_in create = { .flags = O_RDWR | O_CREAT, .mode = S_IFREG | 0600 };
 	struct fuse_write_out written;
 	struct {
 		struct fuse_entry_out entry;
@@ -406,7 +450,7 @@ static long row_write(void)
 	big = made.open;
 	big_node = made.entry.nodeid;
 	for (long n = 0; n < mib; n++) {
-		struct fuse_write_in write = {.fh = big.fh, .offset = (uint64_t)n * DATA, .size = DATA};
+		struct fuse_write_in write = { .fh = big.fh, .offset = (uint64_t)n * DATA, .size = DATA };
 		must(ask(FUSE_WRITE, big_node, PART(write), PART(data), PART(written)), "WRITE");
 	}
 	return mib;
@@ -416,8 +460,8 @@ static long row_write(void)
 static long read_big(uint32_t size)
 {
 	for (uint64_t at = 0; at < (uint64_t)mib * DATA; at += size) {
-		struct fuse_read_in read = {.fh = big.fh, .offset = at, .size = size};
-		if (ask(FUSE_READ, big_node, PART(read), NONE, (struct part){NULL, size, 0}) != (int)size)
+		struct fuse_read_in read = { .fh = big.fh, .offset = at, .size = size };
+		if (ask(FUSE_READ, big_node, PART(read), NONE, (struct part){ NULL, size, 0 }) != (int)size)
 			die("READ");
 	}
 	return mib;
@@ -443,7 +487,7 @@ static void run(const char *name, long (*row)(void))
 
 static void run_all(void)
 {
-	struct fuse_mkdir_in in = {.mode = 0700};
+	struct fuse_mkdir_in in = { .mode = 0700 };
 	struct fuse_entry_out entry;
 	must(ask(FUSE_MKDIR, FUSE_ROOT_ID, PART(in), TEXT(folder), PART(entry)), "MKDIR");
 	parent = entry.nodeid;
@@ -476,9 +520,9 @@ static int make_socket(int listening, struct sockaddr_un *name)
 	}
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof *name;
-	*name = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (fd < 0 || bind(fd, (struct sockaddr *)name, sizeof name->sun_family) < 0 || getsockname(fd, (struct sockaddr *)name, &size) < 0 ||
-		listen(fd, 1) < 0)
+	*name = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (fd < 0 || bind(fd, (struct sockaddr *)name, sizeof name->sun_family) < 0 ||
+	    getsockname(fd, (struct sockaddr *)name, &size) < 0 || listen(fd, 1) < 0)
 		die("a socket");
 	connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connection < 0 || connect(connection, (struct sockaddr *)name, size) < 0)
@@ -510,10 +554,17 @@ int main(int argc, char **argv)
 	struct sockaddr_un name;
 	for (int option; (option = getopt(argc, argv, "+n:m:l")) != -1;)
 		switch (option) {
-		case 'n': files = atol(optarg); break;
-		case 'm': mib = atol(optarg); break;
-		case 'l': listening = 1; break;
-		default: return 2;
+		case 'n':
+			files = atol(optarg);
+			break;
+		case 'm':
+			mib = atol(optarg);
+			break;
+		case 'l':
+			listening = 1;
+			break;
+		default:
+			return 2;
 		}
 	if (argc - optind < 1 || files < 1 || files > 1000000 || mib < 1 || mib > 100000)
 		return 2;

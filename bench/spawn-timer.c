@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Times whole processes: from before vfork to after wait, without a shell's noise; several commands in turn, so that what disturbs one disturbs all.
+ * Times whole processes: from before vfork to after wait, without a shell's noise; several commands
+ * in turn, so that what disturbs one disturbs all.
  *
  *   spawn-timer [-n ROUNDS] [-t SECONDS] [-a] ::: [OPTION]... COMMAND... [::: …]
  *
- * In every round each command (a side) runs once, in the order given, stdin and stdout on /dev/null. One line a side is printed: `COUNT MIN P50 P99
- * MAX`, microseconds. A side that fails or takes longer than SECONDS (60) ends the run with status 1 and says which it was.
- *   -a          all rounds at once instead of one after the other (one side only); `{}` in an argument is the number of the round, from 1
+ * In every round each command (a side) runs once, in the order given, stdin and stdout on
+ * /dev/null. One line a side is printed: `COUNT MIN P50 P99 MAX`, microseconds. A side that fails
+ * or takes longer than SECONDS (60) ends the run with status 1 and says which it was.
+ *   -a          all rounds at once instead of one after the other (one side only); `{}` in an
+ *               argument is the number of the round, from 1
  *   user=NAME   the side runs as this user (for root)
  *   every=K     the side takes part in each K-th round only: for slow ones beside quick ones
- *   ready       until the command says READY=1 to $NOTIFY_SOCKET (sd_notify(3)) instead of until it ends; then it is asked to end with SIGTERM and waited for */
+ *   ready       until the command says READY=1 to $NOTIFY_SOCKET (sd_notify(3)) instead of until it
+ *               ends; then it is asked to end with SIGTERM and waited for */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -56,12 +60,14 @@ static long now_us(void)
 	return t.tv_sec * 1000000L + t.tv_nsec / 1000;
 }
 
-/* The system calls themselves: between vfork and exec glibc's wrappers, which tell other threads, have no business. */
+/* The system calls themselves: between vfork and exec glibc's wrappers, which tell other threads,
+ * have no business. */
 static void become(const struct side *s)
 {
 	if (!s->user)
 		return;
-	if (syscall(SYS_setgroups, s->n_groups, s->groups) || syscall(SYS_setresgid, s->user->pw_gid, s->user->pw_gid, s->user->pw_gid) ||
+	if (syscall(SYS_setgroups, s->n_groups, s->groups) ||
+	    syscall(SYS_setresgid, s->user->pw_gid, s->user->pw_gid, s->user->pw_gid) ||
 	    syscall(SYS_setresuid, s->user->pw_uid, s->user->pw_uid, s->user->pw_uid))
 		_exit(126);
 }
@@ -251,7 +257,8 @@ static void print_side(struct side *s)
 {
 	qsort(s->us, s->count, sizeof(*s->us), smaller);
 	size_t last = s->count - 1;
-	printf("%zu %ld %ld %ld %ld\n", s->count, s->us[0], s->us[(last + 1) / 2], s->us[(last * 99 + 50) / 100], s->us[last]);
+	printf("%zu %ld %ld %ld %ld\n", s->count, s->us[0], s->us[(last + 1) / 2], s->us[(last * 99 + 50) / 100],
+	    s->us[last]);
 }
 
 /* Options of a side stand before its command. */
@@ -269,7 +276,9 @@ static void parse_side(char **words)
 			struct passwd *copy = malloc(sizeof(*copy));
 			if (!copy)
 				die("memory", NULL);
-			*copy = *s->user; /* its numbers stay when getpwnam is used again; nobody looks at its texts later */
+			/* its numbers stay when getpwnam is used again; nobody looks at its texts
+			 * later */
+			*copy = *s->user;
 			s->user = copy;
 			s->n_groups = (int)(sizeof(s->groups) / sizeof(*s->groups));
 			if (getgrouplist(*words + 5, copy->pw_gid, s->groups, &s->n_groups) < 0)
@@ -295,10 +304,17 @@ static void parse(int argc, char **argv)
 	int option;
 	while ((option = getopt(argc, argv, "+n:t:a")) != -1) {
 		switch (option) {
-		case 'n': rounds = strtol(optarg, NULL, 10); break;
-		case 't': limit_s = strtol(optarg, NULL, 10); break;
-		case 'a': at_once = 1; break;
-		default: exit(2);
+		case 'n':
+			rounds = strtol(optarg, NULL, 10);
+			break;
+		case 't':
+			limit_s = strtol(optarg, NULL, 10);
+			break;
+		case 'a':
+			at_once = 1;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	if (rounds < 1 || rounds > ROUNDS_MAX || limit_s < 1)

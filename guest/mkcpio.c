@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mkcpio: writes an initramfs (cpio "newc", Documentation/driver-api/early-userspace/buffer-format.rst of the kernel) from a list on
- * stdin to stdout, without root: owners are 0:0, device nodes are only records. The same list gives the same bytes.
+ * mkcpio: writes an initramfs (cpio "newc",
+ * Documentation/driver-api/early-userspace/buffer-format.rst of the kernel) from a list on stdin to
+ * stdout, without root: owners are 0:0, device nodes are only records. The same list gives the same
+ * bytes.
  *
  *   dir  PATH MODE
  *   file PATH MODE SOURCE
@@ -43,8 +45,8 @@ static int pad(size_t written)
 static int write_entry(const struct entry *e)
 {
 	size_t name = strlen(e->path) + 1;
-	int n = printf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", next_inode++, e->mode, 0U, 0U, e->links, 0U,
-		(unsigned)e->size, 0U, 0U, e->major, e->minor, (unsigned)name, 0U);
+	int n = printf("070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", next_inode++, e->mode, 0U, 0U,
+	    e->links, 0U, (unsigned)e->size, 0U, 0U, e->major, e->minor, (unsigned)name, 0U);
 	if (n != 110 || fwrite(e->path, 1, name, stdout) != name || pad(110 + name) < 0)
 		return die("cannot write", e->path);
 	if (e->size > 0 && fwrite(e->data, 1, e->size, stdout) != e->size)
@@ -114,7 +116,8 @@ static int handle_line(char **field, int count)
 		return write_entry(&e);
 	}
 	if (count == 5 && strcmp(field[0], "char") == 0) {
-		if (number(field[2], 8, &e.mode) < 0 || number(field[3], 10, &e.major) < 0 || number(field[4], 10, &e.minor) < 0)
+		if (number(field[2], 8, &e.mode) < 0 || number(field[3], 10, &e.major) < 0 ||
+		    number(field[4], 10, &e.minor) < 0)
 			return -1;
 		e.mode |= S_IFCHR;
 		return write_entry(&e);

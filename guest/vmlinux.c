@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vmlinux: takes the uncompressed kernel out of a bzImage, so that QEMU can start it directly (PVH) and the guest need not
- * decompress itself, which costs 0.4 s under emulation.
+ * vmlinux: takes the uncompressed kernel out of a bzImage, so that QEMU can start it directly (PVH)
+ * and the guest need not decompress itself, which costs 0.4 s under emulation.
  *
  * Usage: vmlinux BZIMAGE OUTPUT
  *
- * The boot protocol (Documentation/arch/x86/boot.rst of the kernel) says where: setup_sects at 0x1f1, payload_offset at 0x248 and
- * payload_length at 0x24c, counted from the end of the setup sectors. The payload is one compressed ELF file; its last four
- * bytes are its length unpacked. Understood: LZ4 in the "legacy" frame (magic 0x184c2102, blocks of at most 8 MiB) and zstd,
- * which are what Debian's cloud kernels use. The ELF file must carry the PVH entry note (XEN_ELFNOTE_PHYS32_ENTRY, 18).
+ * The boot protocol (Documentation/arch/x86/boot.rst of the kernel) says where: setup_sects at
+ * 0x1f1, payload_offset at 0x248 and payload_length at 0x24c, counted from the end of the setup
+ * sectors. The payload is one compressed ELF file; its last four bytes are its length unpacked.
+ * Understood: LZ4 in the "legacy" frame (magic 0x184c2102, blocks of at most 8 MiB) and zstd, which
+ * are what Debian's cloud kernels use. The ELF file must carry the PVH entry note
+ * (XEN_ELFNOTE_PHYS32_ENTRY, 18).
  */
 #include <elf.h>
 #include <errno.h>
@@ -106,7 +108,8 @@ static int unpack_lz4(const uint8_t *in, size_t size, struct bytes *out)
 		used += 4;
 		if (block > size - used)
 			return die("LZ4 block is cut off");
-		ssize_t n = lz4_block(in + used, block, out->data + at, out->size - at < LZ4_BLOCK ? out->size - at : LZ4_BLOCK);
+		ssize_t n = lz4_block(in + used, block, out->data + at,
+		    out->size - at < LZ4_BLOCK ? out->size - at : LZ4_BLOCK);
 		if (n < 0)
 			return die("LZ4 block is broken");
 		at += (size_t)n;
@@ -136,20 +139,22 @@ static int unpack(const uint8_t *payload, size_t size, struct bytes *ret)
 static int has_pvh_note(const struct bytes *kernel)
 {
 	const Elf64_Ehdr *h = (const void *)kernel->data;
-	if (kernel->size < sizeof(*h) || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_ident[EI_CLASS] != ELFCLASS64 ||
-		h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phoff > kernel->size ||
-		(kernel->size - h->e_phoff) / sizeof(Elf64_Phdr) < h->e_phnum)
+	if (kernel->size < sizeof(*h) || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phoff > kernel->size ||
+	    (kernel->size - h->e_phoff) / sizeof(Elf64_Phdr) < h->e_phnum)
 		return 0;
 	const Elf64_Phdr *p = (const void *)(kernel->data + h->e_phoff);
 	for (unsigned i = 0; i < h->e_phnum; i++) {
-		if (p[i].p_type != PT_NOTE || p[i].p_offset > kernel->size || p[i].p_filesz > kernel->size - p[i].p_offset)
+		if (p[i].p_type != PT_NOTE || p[i].p_offset > kernel->size ||
+		    p[i].p_filesz > kernel->size - p[i].p_offset)
 			continue;
 		size_t at = 0;
 		while (p[i].p_filesz - at >= sizeof(Elf64_Nhdr)) {
 			const Elf64_Nhdr *n = (const void *)(kernel->data + p[i].p_offset + at);
 			if (n->n_type == PVH_NOTE && n->n_namesz == 4 && memcmp(n + 1, "Xen", 4) == 0)
 				return 1;
-			size_t step = sizeof(*n) + (((size_t)n->n_namesz + 3) & ~(size_t)3) + (((size_t)n->n_descsz + 3) & ~(size_t)3);
+			size_t step = sizeof(*n) + (((size_t)n->n_namesz + 3) & ~(size_t)3) +
+				      (((size_t)n->n_descsz + 3) & ~(size_t)3);
 			if (step > p[i].p_filesz - at)
 				break;
 			at += step;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One static program, several lives: the name that it is called by says which. As first process of a VM it is the reaper. */
+ * One static program, several lives: the name that it is called by says which. As first process of
+ * a VM it is the reaper. */
 #include <stdio.h>
 #include <unistd.h>
 

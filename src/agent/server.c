@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent's process: one loop, one table of resources, two transports. When a transport breaks the process ends, and the reaper
- * starts the next one, which adopts the running machine: that is the one way to recover, whatever went wrong. */
+ * The agent's process: one loop, one table of resources, two transports. When a transport breaks
+ * the process ends, and the reaper starts the next one, which adopts the running machine: that is
+ * the one way to recover, whatever went wrong. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -48,7 +49,8 @@ static void on_transport_closed(int code, const char *why, void *data)
 	loop_exit(a->loop, 1);
 }
 
-/* The kernel's hard limit for its first process is 4096 files; what runs inside expects what a distribution's systemd gives. */
+/* The kernel's hard limit for its first process is 4096 files; what runs inside expects what a
+ * distribution's systemd gives. */
 static void raise_limits(void)
 {
 	struct rlimit files = { .rlim_cur = FILES_SOFT, .rlim_max = FILES_HARD };

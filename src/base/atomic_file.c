@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A writer holds a lock on its ".tmp-*" file, so the sweep can tell what a crash left from what is being written. */
+ * A writer holds a lock on its ".tmp-*" file, so the sweep can tell what a crash left from what is
+ * being written. */
 #include "base/atomic_file.h"
 
 #include <dirent.h>

@@ -9,16 +9,18 @@
 
 int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err);
 
-/* The same for a directory descriptor and for content that is streamed: open gives an unnamed or temporary file in the
- * directory, commit names it, abort drops it. A crash leaves at most a ".tmp-*" file, which atomic_file_sweep deletes. */
+/* The same for a directory descriptor and for content that is streamed: open gives an unnamed or
+ * temporary file in the directory, commit names it, abort drops it. A crash leaves at most a
+ * ".tmp-*" file, which atomic_file_sweep deletes. */
 struct atomic_file {
 	int fd;        /* write here */
 	int directory; /* owned duplicate */
 	char *temporary;
 };
 int atomic_file_open(struct atomic_file *f, int directory, mode_t mode, struct error **err);
-int atomic_file_commit(struct atomic_file *f, const char *name, struct error **err); /* replaces name; f is done after */
-void atomic_file_abort(struct atomic_file *f);                                      /* fine after commit and on a zeroed f */
+/* replaces name; f is done after */
+int atomic_file_commit(struct atomic_file *f, const char *name, struct error **err);
+void atomic_file_abort(struct atomic_file *f); /* fine after commit and on a zeroed f */
 #define AUTO_ATOMIC_FILE CLEANUP(atomic_file_abort)
 #define ATOMIC_FILE_NONE ((struct atomic_file){ .fd = -1, .directory = -1 })
 /* Deletes temporary files of writers that are gone (they hold a lock on theirs while they live). */

@@ -78,10 +78,30 @@ static const struct {
 	int code, status;
 } http_codes[] = {
 	/* The first row of a status is the way back. */
-	{ EINVAL, 400 },     { EBADMSG, 400 },  { ERANGE, 400 }, { EACCES, 403 },    { EPERM, 403 },    { EROFS, 403 },
-	{ ENOENT, 404 },     { ENODEV, 404 },   { ESRCH, 404 },  { EOPNOTSUPP, 405 }, { EEXIST, 409 },  { EBUSY, 409 },
-	{ EALREADY, 409 },   { EFBIG, 413 },    { EMSGSIZE, 413 }, { EIO, 500 },     { EPROTO, 502 },   { ECONNREFUSED, 502 },
-	{ ECONNRESET, 502 }, { ENOTCONN, 503 }, { EAGAIN, 503 }, { ETIMEDOUT, 504 }, { ENOSPC, 507 },   { EDQUOT, 507 },
+	{ EINVAL, 400 },
+	{ EBADMSG, 400 },
+	{ ERANGE, 400 },
+	{ EACCES, 403 },
+	{ EPERM, 403 },
+	{ EROFS, 403 },
+	{ ENOENT, 404 },
+	{ ENODEV, 404 },
+	{ ESRCH, 404 },
+	{ EOPNOTSUPP, 405 },
+	{ EEXIST, 409 },
+	{ EBUSY, 409 },
+	{ EALREADY, 409 },
+	{ EFBIG, 413 },
+	{ EMSGSIZE, 413 },
+	{ EIO, 500 },
+	{ EPROTO, 502 },
+	{ ECONNREFUSED, 502 },
+	{ ECONNRESET, 502 },
+	{ ENOTCONN, 503 },
+	{ EAGAIN, 503 },
+	{ ETIMEDOUT, 504 },
+	{ ENOSPC, 507 },
+	{ EDQUOT, 507 },
 };
 
 int error_http_status(int code)

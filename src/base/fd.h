@@ -19,31 +19,41 @@ int fd_set_nonblocking(int fd, int on);
 int fd_set_cloexec(int fd, int on);
 int fd_socketpair(int type, int ret[2]); /* AF_UNIX, close-on-exec; 0 or -errno */
 int fd_pipe(int ret[2]);                 /* close-on-exec; 0 or -errno */
-/* Loops over short reads/writes and EINTR. fd_read_full returns the bytes read (short only at end of file) or -errno. */
+/* Loops over short reads/writes and EINTR. fd_read_full returns the bytes read (short only at end
+ * of file) or -errno. */
 ssize_t fd_read_full(int fd, void *data, size_t size);
 int fd_write_full(int fd, const void *data, size_t size);
-/* Waits for poll(2) events until the deadline (monotonic ms; 0 = now, UINT64_MAX = for ever): 1 ready, 0 deadline, -errno. */
+/* Waits for poll(2) events until the deadline (monotonic ms; 0 = now, UINT64_MAX = for ever): 1
+ * ready, 0 deadline, -errno. */
 int fd_wait(int fd, short events, uint64_t deadline_ms);
 /* Reads the rest of fd, at most max bytes (-EFBIG past it) into a NUL-terminated, owned string. */
 int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
-/* Copies size bytes (UINT64_MAX: until the end) with copy_file_range/sendfile/read+write as the files allow: bytes or -errno. */
+/* Copies size bytes (UINT64_MAX: until the end) with copy_file_range/sendfile/read+write as the
+ * files allow: bytes or -errno. */
 int64_t fd_copy(int from, int to, uint64_t size);
-/* Bytes with descriptors over a unix socket (SCM_RIGHTS, unix(7)); flags as for sendmsg(2) and recvmsg(2). Returns the bytes moved or
- * -errno (-EPIPE without a signal); 0 at the end of a connection and for an empty packet, with which no descriptors come. */
+/* Bytes with descriptors over a unix socket (SCM_RIGHTS, unix(7)); flags as for sendmsg(2) and
+ * recvmsg(2). Returns the bytes moved or -errno (-EPIPE without a signal); 0 at the end of a
+ * connection and for an empty packet, with which no descriptors come. */
 enum { FD_PASS_MAX = 32 };
 struct fd_pass {
 	int fds[FD_PASS_MAX]; /* owned by the receiver, close-on-exec */
 	size_t count;
-	int truncated; /* there was more, which the kernel dropped: bytes of the packet; descriptors past `max`, or past what this process may have */
+	/* there was more, which the kernel dropped: bytes of the packet; descriptors past `max`, or
+	 * past what this process may have */
+	int truncated;
 };
-ssize_t fd_send_bytes(int socket, const void *data, size_t size, const int *fds, size_t count, int flags); /* fds are borrowed */
-/* At most `max` descriptors, FD_PASS_MAX at the utmost; more are never opened here. *ret is written in any case. */
+/* fds are borrowed */
+ssize_t fd_send_bytes(int socket, const void *data, size_t size, const int *fds, size_t count, int flags);
+/* At most `max` descriptors, FD_PASS_MAX at the utmost; more are never opened here. *ret is written
+ * in any case. */
 ssize_t fd_receive_bytes(int socket, void *data, size_t size, size_t max, struct fd_pass *ret, int flags);
 void fd_pass_close(struct fd_pass *p); /* all of them, which leaves it empty */
-/* Passes descriptors with one byte of data: 0 or -errno. Those past `max` (FD_PASS_MAX) are dropped without a word. -ECONNRESET: the end. */
+/* Passes descriptors with one byte of data: 0 or -errno. Those past `max` (FD_PASS_MAX) are dropped
+ * without a word. -ECONNRESET: the end. */
 int fd_send(int socket, const int *fds, size_t count);
 int fd_receive(int socket, int *fds, size_t max, size_t *ret_count); /* received ones are close-on-exec */
 /* Closes every descriptor from `first` up, except those listed (ascending). */
 void fd_close_from(int first, const int *except, size_t count);
-/* Moves fd above stderr when the process was started with 0-2 closed. Call first thing in main(): opens /dev/null on missing 0-2. */
+/* Moves fd above stderr when the process was started with 0-2 closed. Call first thing in main():
+ * opens /dev/null on missing 0-2. */
 void fd_fix_standard(void);

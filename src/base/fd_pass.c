@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Descriptors over unix sockets (unix(7), cmsg(3)): the one place that knows how control messages are laid out. */
+ * Descriptors over unix sockets (unix(7), cmsg(3)): the one place that knows how control messages
+ * are laid out. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,7 +36,8 @@ ssize_t fd_send_bytes(int socket_fd, const void *data, size_t size, const int *f
 	return n < 0 ? -errno : n;
 }
 
-/* The descriptors of one control message. There was room for no more than max; should there be more all the same, they are closed. */
+/* The descriptors of one control message. There was room for no more than max; should there be more
+ * all the same, they are closed. */
 static void take(const struct cmsghdr *c, size_t max, struct fd_pass *ret)
 {
 	size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -55,7 +57,8 @@ ssize_t fd_receive_bytes(int socket_fd, void *data, size_t size, size_t max, str
 	struct iovec part = { .iov_base = data, .iov_len = size };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control };
 	max = MIN(max, (size_t)FD_PASS_MAX);
-	/* Not CMSG_SPACE: the kernel would put a descriptor into the padding of an odd number of them. */
+	/* Not CMSG_SPACE: the kernel would put a descriptor into the padding of an odd number of
+	 * them. */
 	message.msg_controllen = CMSG_LEN(max * sizeof(int));
 	ssize_t n;
 	do

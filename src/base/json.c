@@ -17,7 +17,8 @@ static int only_blanks(const char *s, size_t size)
 	return 1;
 }
 
-/* json-c checks UTF-8 and commas in strict mode, but still takes NaN and Infinity, which no document of ours may hold. */
+/* json-c checks UTF-8 and commas in strict mode, but still takes NaN and Infinity, which no
+ * document of ours may hold. */
 static int has_special_number(struct json_object *o)
 {
 	if (json_object_is_type(o, json_type_double)) {
@@ -39,7 +40,8 @@ static int has_special_number(struct json_object *o)
 	return 0;
 }
 
-static int parse(const char *data, size_t size, const char *name, int flags, struct json_object **ret, struct error **err)
+static int parse(const char *data, size_t size, const char *name, int flags, struct json_object **ret,
+    struct error **err)
 {
 	if (size > INT_MAX)
 		return error_set(err, EFBIG, "%s is too large", name);
@@ -60,7 +62,8 @@ static int parse(const char *data, size_t size, const char *name, int flags, str
 	if (e != json_tokener_success)
 		return error_set(err, EBADMSG, "%s is not valid JSON (%s)", name, json_tokener_error_desc(e));
 	/* The second call above counts its own bytes: then everything was used by the first. */
-	if (used && !only_blanks(data + used, size - used) && !json_object_is_type(o, json_type_int) && !json_object_is_type(o, json_type_double))
+	if (used && !only_blanks(data + used, size - used) && !json_object_is_type(o, json_type_int) &&
+	    !json_object_is_type(o, json_type_double))
 		return error_set(err, EBADMSG, "%s has something behind its JSON value", name);
 	if (has_special_number(o))
 		return error_set(err, EBADMSG, "%s is not valid JSON (not a number)", name);
@@ -88,7 +91,8 @@ int json_parse_file(const char *path, size_t max, struct json_object **ret, stru
 	return json_parse(text, size, path, ret, err);
 }
 
-static int get(struct json_object *o, const char *key, enum json_type type, const char *wanted, struct json_object **ret, struct error **err)
+static int get(struct json_object *o, const char *key, enum json_type type, const char *wanted,
+    struct json_object **ret, struct error **err)
 {
 	struct json_object *member = NULL;
 	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &member) || !member)
@@ -210,7 +214,8 @@ void json_add_strv(struct json_object *o, const char *key, const struct strv *v)
 	json_add(o, key, array);
 }
 
-/* json-c breaks the line in an empty array or object: [] and {} are what everybody else prints. In place. */
+/* json-c breaks the line in an empty array or object: [] and {} are what everybody else prints. In
+ * place. */
 static void join_empty(char *s)
 {
 	char *to = s;
@@ -232,7 +237,8 @@ static void join_empty(char *s)
 
 char *json_to_string(struct json_object *o, int pretty)
 {
-	int flags = JSON_C_TO_STRING_NOSLASHESCAPE | (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN);
+	int flags = JSON_C_TO_STRING_NOSLASHESCAPE |
+		    (pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : JSON_C_TO_STRING_PLAIN);
 	char *text = xstrdup(json_object_to_json_string_ext(o, flags));
 	if (pretty)
 		join_empty(text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * json-c made strict and short. Objects are json-c's, reference counted; "borrowed" results live as long as their parent. */
+ * json-c made strict and short. Objects are json-c's, reference counted; "borrowed" results live as
+ * long as their parent. */
 #pragma once
 
 #include <json-c/json.h>
@@ -14,21 +15,26 @@ static inline void json_putp(struct json_object **o)
 }
 #define AUTO_JSON CLEANUP(json_putp)
 
-/* Strict RFC 8259: UTF-8 checked, nothing behind the value, depth at most 32 (json-c's one liberty stays: single-quoted strings). name is for the error ("machine.json"). */
+/* Strict RFC 8259: UTF-8 checked, nothing behind the value, depth at most 32 (json-c's one liberty
+ * stays: single-quoted strings). name is for the error ("machine.json"). */
 int json_parse(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err);
-/* The same, but strings may hold any bytes: for what programs of ours say to each other, as arguments, paths and environment have no encoding. */
+/* The same, but strings may hold any bytes: for what programs of ours say to each other, as
+ * arguments, paths and environment have no encoding. */
 int json_parse_bytes(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err);
 int json_parse_file(const char *path, size_t max, struct json_object **ret, struct error **err);
 
-/* Members of an object: a missing or null member is -ENOENT with *ret untouched and no error text, so `if (r < 0 && r != -ENOENT)`
- * is the test for an optional one; a wrong type is -EINVAL with a text that names the key. Strings are borrowed. */
+/* Members of an object: a missing or null member is -ENOENT with *ret untouched and no error text,
+ * so `if (r < 0 && r != -ENOENT)` is the test for an optional one; a wrong type is -EINVAL with a
+ * text that names the key. Strings are borrowed. */
 int json_get_string(struct json_object *o, const char *key, const char **ret, struct error **err);
-int json_get_u64(struct json_object *o, const char *key, uint64_t *ret, struct error **err); /* no negatives, no fractions */
+/* no negatives, no fractions */
+int json_get_u64(struct json_object *o, const char *key, uint64_t *ret, struct error **err);
 int json_get_i64(struct json_object *o, const char *key, int64_t *ret, struct error **err);
 int json_get_bool(struct json_object *o, const char *key, int *ret, struct error **err);
 int json_get_object(struct json_object *o, const char *key, struct json_object **ret, struct error **err);
 int json_get_array(struct json_object *o, const char *key, struct json_object **ret, struct error **err);
-int json_get_strv(struct json_object *o, const char *key, struct strv *ret, struct error **err); /* array of strings, appended */
+/* array of strings, appended */
+int json_get_strv(struct json_object *o, const char *key, struct strv *ret, struct error **err);
 
 /* Builders; value NULL leaves the key out. */
 void json_add_string(struct json_object *o, const char *key, const char *value);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * F_OFD_SETLKW has no time limit, so a wait with a deadline asks again at growing intervals: there is no event for "unlocked". */
+ * F_OFD_SETLKW has no time limit, so a wait with a deadline asks again at growing intervals: there
+ * is no event for "unlocked". */
 #include "base/lock.h"
 
 #include <errno.h>

@@ -23,12 +23,12 @@ struct site {
 	unsigned count, left_out;
 };
 
-/* Shared with forked processes: each life of one that a guest can end would have a budget of its own. Two that write at once may say a line
- * more or less. */
+/* Shared with forked processes: each life of one that a guest can end would have a budget of its
+ * own. Two that write at once may say a line more or less. */
 static struct budget {
-	size_t quiet, urgent; /* bytes left */
+	size_t quiet, urgent;             /* bytes left */
 	struct site sites[SITES_MAX + 1]; /* the last: of all that find no place */
-} *budget;
+} * budget;
 
 void log_set_program(const char *name)
 {
@@ -65,7 +65,8 @@ static int is_urgent(enum log_level level)
 /* Takes a line's bytes off its budget; the last line that fits says that it is the last. */
 static int is_within_limit(enum log_level level, size_t size)
 {
-	static const char quiet_full[] = "[the log is full: only warnings and errors from here on]\n", full[] = "[the log is full: nothing more is written]\n";
+	static const char quiet_full[] = "[the log is full: only warnings and errors from here on]\n",
+			  full[] = "[the log is full: nothing more is written]\n";
 	if (!budget)
 		return 1;
 	size_t *left = is_urgent(level) ? &budget->urgent : &budget->quiet;
@@ -123,14 +124,16 @@ static int level_from_environment(void)
 void log_at(enum log_level level, const char *format, ...)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
-	/* A quiet kernel shows its console what is more urgent than 4: all that the agent says belongs there, in the machine's boot log. */
+	/* A quiet kernel shows its console what is more urgent than 4: all that the agent says
+	 * belongs there, in the machine's boot log. */
 	static const int priorities[] = { 3, 3, 3, 7 };
 	char line[1024 + NOTE_MAX];
 	unsigned left_out = 0;
 	int n;
 	if (max_level < 0)
 		max_level = level_from_environment();
-	if ((int)level > max_level || (budget && is_urgent(level) && !is_within_rate(__builtin_return_address(0), &left_out)))
+	if ((int)level > max_level ||
+	    (budget && is_urgent(level) && !is_within_rate(__builtin_return_address(0), &left_out)))
 		return;
 	if (kmsg >= 0)
 		n = snprintf(line, sizeof line, "<%d>%s: ", priorities[level], program);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * epoll for descriptors, a list of timers (the nearest bounds epoll_wait), signalfd and pidfd as ordinary
- * descriptors. A source that is freed while events of the same turn are still to be handed out is only marked dead and freed at
- * the end of the turn, so callbacks may free anything. */
+ * epoll for descriptors, a list of timers (the nearest bounds epoll_wait), signalfd and pidfd as
+ * ordinary descriptors. A source that is freed while events of the same turn are still to be handed
+ * out is only marked dead and freed at the end of the turn, so callbacks may free anything. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -279,8 +279,9 @@ static int run_timers(struct loop *l)
 {
 	uint64_t now = clock_now_ms();
 	int ran = 0;
-	/* A callback may change the list, so the search begins again after each. A timer that its callback arms for a time already past is
-	 * moved to the next millisecond and so waits for the next turn. */
+	/* A callback may change the list, so the search begins again after each. A timer that its
+	 * callback arms for a time already past is moved to the next millisecond and so waits for
+	 * the next turn. */
 	for (struct source *s = l->timers; s;) {
 		if (s->at_ms > now) {
 			s = s->next;
@@ -296,7 +297,8 @@ static int run_timers(struct loop *l)
 	return ran;
 }
 
-/* Oldest first (new ones go to the front of the list), and only those that were there when the turn began. */
+/* Oldest first (new ones go to the front of the list), and only those that were there when the turn
+ * began. */
 static int run_deferred(struct loop *l)
 {
 	int ran = 0;

@@ -13,25 +13,27 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define UNUSED __attribute__((unused))
 
-/* Gives the value of a cleanup variable away: the variable is left empty, the scope no longer frees it. */
-#define TAKE_PTR(p)                    \
-	({                             \
-		__typeof__(p) take_ = (p); \
-		(p) = NULL;            \
-		take_;                 \
+/* Gives the value of a cleanup variable away: the variable is left empty, the scope no longer frees
+ * it. */
+#define TAKE_PTR(p)                                                                                                    \
+	({                                                                                                             \
+		__typeof__(p) take_ = (p);                                                                             \
+		(p) = NULL;                                                                                            \
+		take_;                                                                                                 \
 	})
-#define TAKE_FD(fd)               \
-	({                        \
-		int take_ = (fd); \
-		(fd) = -1;        \
-		take_;            \
+#define TAKE_FD(fd)                                                                                                    \
+	({                                                                                                             \
+		int take_ = (fd);                                                                                      \
+		(fd) = -1;                                                                                             \
+		take_;                                                                                                 \
 	})
 
-/* Defines NAMEp(), usable with CLEANUP(), for a destructor NAME that takes a pointer and accepts NULL. */
-#define DEFINE_CLEANUP(type, name)              \
-	static inline void name##p(type **p) /* NOLINT(bugprone-macro-parentheses): a type */ \
-	{                                       \
-		name(*p);                       \
+/* Defines NAMEp(), usable with CLEANUP(), for a destructor NAME that takes a pointer and accepts
+ * NULL. */
+#define DEFINE_CLEANUP(type, name)                                                                                     \
+	static inline void name##p(type **p) /* NOLINT(bugprone-macro-parentheses): a type */                          \
+	{                                                                                                              \
+		name(*p);                                                                                              \
 	}
 
 static inline void freep(void *p)

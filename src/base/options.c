@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The values lie in an array parallel to the table, found by name: commands have a dozen options, and run once. */
+ * The values lie in an array parallel to the table, found by name: commands have a dozen options,
+ * and run once. */
 #include "base/options.h"
 
 #include <errno.h>
@@ -70,11 +71,13 @@ struct cursor {
 };
 
 /* value: what follows in the same word, or NULL. */
-static int take_value(struct options *o, const struct option_spec *s, struct cursor *c, const char *value, struct error **err)
+static int take_value(struct options *o, const struct option_spec *s, struct cursor *c, const char *value,
+    struct error **err)
 {
 	if (!value) {
 		if (c->at >= c->argc)
-			return error_set(err, EINVAL, "--%s needs a value (%s)", s->name, s->argument ? s->argument : "VALUE");
+			return error_set(err, EINVAL, "--%s needs a value (%s)", s->name,
+			    s->argument ? s->argument : "VALUE");
 		value = c->argv[c->at++];
 	}
 	return store(o, s, value, err);
@@ -247,9 +250,10 @@ static void print_wrapped(FILE *out, const char *text, int at, int indent)
 
 static void print_option(FILE *out, const struct option_spec *s)
 {
-	AUTOFREE char *left = xasprintf("%c%c%s --%s%s%s", s->letter ? '-' : ' ', s->letter ? s->letter : ' ', s->letter ? "," : " ", s->name,
-		s->argument ? " " : "", s->argument ? s->argument : "");
-	AUTOFREE char *right = s->default_text ? xasprintf("%s (default: %s)", s->help, s->default_text) : xstrdup(s->help);
+	AUTOFREE char *left = xasprintf("%c%c%s --%s%s%s", s->letter ? '-' : ' ', s->letter ? s->letter : ' ',
+	    s->letter ? "," : " ", s->name, s->argument ? " " : "", s->argument ? s->argument : "");
+	AUTOFREE char *right =
+	    s->default_text ? xasprintf("%s (default: %s)", s->help, s->default_text) : xstrdup(s->help);
 	int width = (int)strlen(left) + 2;
 	fprintf(out, "  %s", left);
 	if (width + 2 > HELP_COLUMN)
@@ -262,8 +266,8 @@ static void print_option(FILE *out, const struct option_spec *s)
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c)
 {
 	int has_options = table(c)->name != NULL;
-	fprintf(out, "Usage: %s%s%s%s%s%s\n\n", prefix, *prefix ? " " : "", c->name, has_options ? " [OPTIONS]" : "", c->synopsis && *c->synopsis ? " " : "",
-		c->synopsis ? c->synopsis : "");
+	fprintf(out, "Usage: %s%s%s%s%s%s\n\n", prefix, *prefix ? " " : "", c->name, has_options ? " [OPTIONS]" : "",
+	    c->synopsis && *c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
 	print_wrapped(out, c->summary, 0, 0);
 	if (c->details) {
 		fputc('\n', out);

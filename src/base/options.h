@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Command-line options from tables: one table gives parser, help, man-page synopsis and completion. */
+ * Command-line options from tables: one table gives parser, help, man-page synopsis and
+ * completion. */
 #pragma once
 
 #include <stdio.h>
@@ -14,23 +15,25 @@ enum option_kind {
 };
 
 struct option_spec {
-	const char *name;            /* without "--" */
-	char letter;                 /* 0: none */
+	const char *name; /* without "--" */
+	char letter;      /* 0: none */
 	enum option_kind kind;
-	const char *argument;        /* "SIZE"; for help; NULL for flags */
-	const char *help;            /* one line */
-	const char *default_text;    /* what holds when it is not given, for help; or NULL */
-	const char *const *choices;  /* NULL-terminated; checked; or NULL */
-	const char *complete;        /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
+	const char *argument;       /* "SIZE"; for help; NULL for flags */
+	const char *help;           /* one line */
+	const char *default_text;   /* what holds when it is not given, for help; or NULL */
+	const char *const *choices; /* NULL-terminated; checked; or NULL */
+	const char *complete; /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
 };
 
 /* What a command is about. The command line resolves it before the command runs (cli/target.h). */
 enum command_target {
 	TARGET_NONE,
-	TARGET_MACHINE,             /* the machine that the first word names */
-	TARGET_MACHINE_OR_DEFAULT,  /* the same; the default machine without a word */
-	TARGET_NAMED_OR_DEFAULT,    /* the machine of --name, or the default one: the words are something else */
-	TARGET_MACHINE_OR_COMMAND,  /* the machine that the first word names; when it names none, the default one, and the word stays */
+	TARGET_MACHINE,            /* the machine that the first word names */
+	TARGET_MACHINE_OR_DEFAULT, /* the same; the default machine without a word */
+	TARGET_NAMED_OR_DEFAULT,   /* the machine of --name, or the default one: the words are something else */
+	/* the machine that the first word names; when it names none, the default one, and the word
+	 * stays */
+	TARGET_MACHINE_OR_COMMAND,
 	TARGET_MACHINES,            /* all words, which need not exist, or every machine with --all */
 	TARGET_MACHINES_OR_DEFAULT, /* the machine of the word, every machine with --all, or the default one */
 };
@@ -47,23 +50,26 @@ struct command_spec {
 	int min_arguments, max_arguments;  /* max -1: any number */
 	int stop_at_first;                 /* options end at the first word that is not one */
 	enum command_target target;
-	const char *complete;              /* for positional words, as in option_spec */
+	const char *complete;                                        /* for positional words, as in option_spec */
 	int (*run)(const struct command_spec *c, struct options *o); /* exit status */
 };
 
-/* GNU style: --name=value, --name value, -nvalue, -n value, clustered flags, "--" ends. Unknown options, missing values, wrong
- * choices, too few or many words: -EINVAL and a text. -h/--help is always known (options_help). */
+/* GNU style: --name=value, --name value, -nvalue, -n value, clustered flags, "--" ends. Unknown
+ * options, missing values, wrong choices, too few or many words: -EINVAL and a text. -h/--help is
+ * always known (options_help). */
 int options_parse(const struct command_spec *c, int argc, char *const *argv, struct options **ret, struct error **err);
 void options_free(struct options *o);
 DEFINE_CLEANUP(struct options, options_free)
-int options_given(const struct options *o, const char *name);            /* how often */
-const char *options_string(const struct options *o, const char *name);   /* borrowed, or NULL */
+int options_given(const struct options *o, const char *name);               /* how often */
+const char *options_string(const struct options *o, const char *name);      /* borrowed, or NULL */
 const struct strv *options_list(const struct options *o, const char *name); /* never NULL */
-const struct strv *options_words(const struct options *o);                /* the positional words; never NULL */
+const struct strv *options_words(const struct options *o);                  /* the positional words; never NULL */
 /* The names that the command is about take the place of its first `words` words. */
 void options_set_targets(struct options *o, const struct strv *names, size_t words);
-const char *options_target(const struct options *o);          /* the first of them; for a command with a target that is one machine */
-const struct strv *options_targets(const struct options *o);  /* never NULL */
-int options_help(const struct options *o);                               /* --help was given */
-/* "Usage: PREFIX name [OPTIONS] SYNOPSIS", summary, options with defaults; wrapped at width columns. */
+/* the first of them; for a command with a target that is one machine */
+const char *options_target(const struct options *o);
+const struct strv *options_targets(const struct options *o); /* never NULL */
+int options_help(const struct options *o);                   /* --help was given */
+/* "Usage: PREFIX name [OPTIONS] SYNOPSIS", summary, options with defaults; wrapped at width
+ * columns. */
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c);

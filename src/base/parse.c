@@ -11,7 +11,8 @@ static int parse_digits(const char *s, unsigned base, uint64_t max, uint64_t *re
 	uint64_t value = 0;
 	const char *c = s;
 	for (; *c >= '0' && *c < (char)('0' + base); c++) {
-		if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value) || value > max)
+		if (__builtin_mul_overflow(value, base, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value) || value > max)
 			return -ERANGE;
 	}
 	if (c == s || (!end && *c))
@@ -107,7 +108,8 @@ char *format_size(uint64_t bytes)
 			continue;
 		uint64_t tenths = (bytes % unit) * 10 / unit;
 		if (tenths)
-			return xasprintf("%llu.%llu%c", (unsigned long long)(bytes / unit), (unsigned long long)tenths, units[i].letter - 0x20);
+			return xasprintf("%llu.%llu%c", (unsigned long long)(bytes / unit), (unsigned long long)tenths,
+			    units[i].letter - 0x20);
 		return xasprintf("%llu%c", (unsigned long long)(bytes / unit), units[i].letter - 0x20);
 	}
 	return xasprintf("%lluB", (unsigned long long)bytes);

@@ -107,7 +107,11 @@ int path_exists(const char *path)
 
 static int open_how(int directory, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0, .resolve = resolve };
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC),
+		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+		.resolve = resolve,
+	};
 	long fd;
 	do
 		fd = syscall(SYS_openat2, directory, path, &how, sizeof how);
@@ -125,7 +129,8 @@ int path_open_beneath(int directory, const char *path, int flags, mode_t mode)
 	return open_how(directory, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-/* A tree may be deeper than a process can have descriptors: what lies too deep is moved up to the top and deleted from there. */
+/* A tree may be deeper than a process can have descriptors: what lies too deep is moved up to the
+ * top and deleted from there. */
 struct removal {
 	int top; /* the tree's own directory */
 	dev_t device;
@@ -142,7 +147,8 @@ static int move_up(struct removal *x, int directory, const char *name)
 		if (renameat2(directory, name, x->top, place, RENAME_NOREPLACE) == 0)
 			return 0;
 		/* A directory that takes another parent must be writable itself. */
-		if (errno != EEXIST && (errno != EACCES || fchmodat(directory, name, 0700, 0) < 0 || renameat2(directory, name, x->top, place, RENAME_NOREPLACE) < 0))
+		if (errno != EEXIST && (errno != EACCES || fchmodat(directory, name, 0700, 0) < 0 ||
+					   renameat2(directory, name, x->top, place, RENAME_NOREPLACE) < 0))
 			return -errno;
 	}
 }
@@ -187,7 +193,8 @@ static int remove_children(struct removal *x, int fd, int depth)
 		fd_close(copy);
 		return result;
 	}
-	/* A directory without write permission keeps its children: it is about to go, so make it writable. */
+	/* A directory without write permission keeps its children: it is about to go, so make it
+	 * writable. */
 	fchmod(fd, 0700);
 	rewinddir(d); /* the top is read again when something was moved there */
 	for (struct dirent *e; (e = readdir(d));) {

@@ -14,26 +14,30 @@ char *path_parent(const char *path);                      /* owned; "/" and "." 
 const char *path_base(const char *path);                  /* borrowed: behind the last slash */
 /* Lexical clean-up of an absolute path: no "//", ".", ".."; owned. NULL when not absolute. */
 char *path_normalize(const char *path);
-int path_is_below(const char *path, const char *directory); /* both normalized; equal counts */
+int path_is_below(const char *path, const char *directory);            /* both normalized; equal counts */
 int path_mkdir_all(const char *path, mode_t mode, struct error **err); /* mkdir -p; existing is fine */
 int path_exists(const char *path);
-/* Opens inside `root` as if root were "/" (openat2 RESOLVE_IN_ROOT, no magic links): symlinks cannot leave it. fd or -errno. */
+/* Opens inside `root` as if root were "/" (openat2 RESOLVE_IN_ROOT, no magic links): symlinks
+ * cannot leave it. fd or -errno. */
 int path_open_in_root(int root, const char *path, int flags, mode_t mode);
-/* Opens beneath `directory` following no symlink at all (RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS). fd or -errno. */
+/* Opens beneath `directory` following no symlink at all (RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS). fd
+ * or -errno. */
 int path_open_beneath(int directory, const char *path, int flags, mode_t mode);
-/* Deletes a tree below directory without following symlinks or crossing mounts; a missing name is fine. 0 or -errno of the first failure. */
+/* Deletes a tree below directory without following symlinks or crossing mounts; a missing name is
+ * fine. 0 or -errno of the first failure. */
 int path_remove_tree(int directory, const char *name);
 /* Reads a small file (at most max bytes) into an owned NUL-terminated string. */
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 
 /* Where holm keeps things (owned strings; never NULL). Created 0700 on demand by path_mkdir_all. */
-char *path_data_dir(void);    /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
-char *path_config_dir(void);  /* $XDG_CONFIG_HOME/holm, else ~/.config/holm */
-char *path_cache_dir(void);   /* $XDG_CACHE_HOME/holm, else ~/.cache/holm */
+char *path_data_dir(void);   /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
+char *path_config_dir(void); /* $XDG_CONFIG_HOME/holm, else ~/.config/holm */
+char *path_cache_dir(void);  /* $XDG_CACHE_HOME/holm, else ~/.cache/holm */
 /* $XDG_RUNTIME_DIR/holm, else /tmp/holm-UID; made 0700 and its owner and mode checked. */
 int path_runtime_dir(char **ret, struct error **err);
 char *path_home_dir(void); /* $HOME when absolute, else the password database's */
-/* libexec/holm and share/holm beside the running program, so that an uninstalled build and any PREFIX work;
- * HOLM_LIBEXEC and HOLM_SHARE override. Owned. See ARCHITECTURE.md, "Finding our own files". */
+/* libexec/holm and share/holm beside the running program, so that an uninstalled build and any
+ * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See ARCHITECTURE.md, "Finding our own
+ * files". */
 char *path_libexec(const char *program);
 char *path_share(const char *name);

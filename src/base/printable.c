@@ -12,9 +12,15 @@ enum { CHARACTER_MAX = 4 };
 static const struct {
 	unsigned char first, last, size, next_min, next_max;
 } sequences[] = {
-	{ 0x00, 0x7f, 1, 0, 0 },       { 0xc2, 0xdf, 2, 0x80, 0xbf }, { 0xe0, 0xe0, 3, 0xa0, 0xbf },
-	{ 0xe1, 0xec, 3, 0x80, 0xbf }, { 0xed, 0xed, 3, 0x80, 0x9f }, { 0xee, 0xef, 3, 0x80, 0xbf },
-	{ 0xf0, 0xf0, 4, 0x90, 0xbf }, { 0xf1, 0xf3, 4, 0x80, 0xbf }, { 0xf4, 0xf4, 4, 0x80, 0x8f },
+	{ 0x00, 0x7f, 1, 0, 0 },
+	{ 0xc2, 0xdf, 2, 0x80, 0xbf },
+	{ 0xe0, 0xe0, 3, 0xa0, 0xbf },
+	{ 0xe1, 0xec, 3, 0x80, 0xbf },
+	{ 0xed, 0xed, 3, 0x80, 0x9f },
+	{ 0xee, 0xef, 3, 0x80, 0xbf },
+	{ 0xf0, 0xf0, 4, 0x90, 0xbf },
+	{ 0xf1, 0xf3, 4, 0x80, 0xbf },
+	{ 0xf4, 0xf4, 4, 0x80, 0x8f },
 };
 
 /* Invisible characters, and those that move visible ones. Variation selectors stay: they belong to
@@ -22,8 +28,16 @@ static const struct {
 static const struct {
 	uint32_t first, last;
 } formats[] = {
-	{ 0xad, 0xad },     { 0x61c, 0x61c },   { 0x180e, 0x180e }, { 0x200b, 0x200f },   { 0x2028, 0x202e },
-	{ 0x2060, 0x206f }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0x1d173, 0x1d17a }, { 0xe0000, 0xe0fff },
+	{ 0xad, 0xad },
+	{ 0x61c, 0x61c },
+	{ 0x180e, 0x180e },
+	{ 0x200b, 0x200f },
+	{ 0x2028, 0x202e },
+	{ 0x2060, 0x206f },
+	{ 0xfeff, 0xfeff },
+	{ 0xfff9, 0xfffb },
+	{ 0x1d173, 0x1d17a },
+	{ 0xe0000, 0xe0fff },
 };
 
 /* Decodes the character at p, where `left` bytes are. Returns its size, 0 if the text ends in the
@@ -106,7 +120,8 @@ char *printable_json(const char *text)
 		uint32_t c = 0xfffd;
 		int n = decode((const unsigned char *)text, left, &c);
 		size_t used = (size_t)MAX(n, 1);
-		if (n > 0 && (c < ' ' || is_kept(c))) { /* the white space of the document: others are escaped in JSON */
+		/* the white space of the document: others are escaped in JSON */
+		if (n > 0 && (c < ' ' || is_kept(c))) {
 			memcpy(copy + size, text, used);
 			size += used;
 		} else {
@@ -249,8 +264,13 @@ static size_t on_string_escape(struct printable_stream *s, unsigned char byte, c
 size_t printable_stream(struct printable_stream *s, const void *data, size_t size, char *out)
 {
 	static size_t (*const on[STATES])(struct printable_stream *, unsigned char, char *) = {
-		[TEXT] = on_text,         [ESCAPE] = on_escape, [ESCAPE_MORE] = on_escape_more,     [SEQUENCE] = on_sequence,
-		[SEQUENCE_OTHER] = on_sequence_other, [STRING] = on_string, [STRING_ESCAPE] = on_string_escape,
+		[TEXT] = on_text,
+		[ESCAPE] = on_escape,
+		[ESCAPE_MORE] = on_escape_more,
+		[SEQUENCE] = on_sequence,
+		[SEQUENCE_OTHER] = on_sequence_other,
+		[STRING] = on_string,
+		[STRING_ESCAPE] = on_string_escape,
 	};
 	const unsigned char *bytes = data;
 	size_t written = 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the server of a VM's share (holm-fsd) and the agent inside say to each other, so that a change made on the host raises inotify
- * inside: the agent says which inodes somebody inside watches, the server says what happened to them, and the agent does the same
- * inside; the server answers that operation without touching the host. The keeper relays and looks into nothing (ARCHITECTURE.md,
- * "Events of shares").
+ * What the server of a VM's share (holm-fsd) and the agent inside say to each other, so that a
+ * change made on the host raises inotify inside: the agent says which inodes somebody inside
+ * watches, the server says what happened to them, and the agent does the same inside; the server
+ * answers that operation without touching the host. The keeper relays and looks into nothing
+ * (ARCHITECTURE.md, "Events of shares").
  *
- * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket (SOCK_SEQPACKET) a packet is one
- * payload; on the agent's stream a payload follows its size, a uint32_t. Each side takes the other for an attacker. */
+ * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket
+ * (SOCK_SEQPACKET) a packet is one payload; on the agent's stream a payload follows its size, a
+ * uint32_t. Each side takes the other for an attacker. */
 #pragma once
 
 #include <assert.h>
@@ -22,19 +24,19 @@ enum {
 
 enum share_payload {
 	/* agent to server */
-	SHARE_HELLO = 1,   /* first of a connection: forgets what was there before */
+	SHARE_HELLO = 1, /* first of a connection: forgets what was there before */
 	SHARE_WATCH = 2,
 	SHARE_UNWATCH = 3,
 	SHARE_DONE = 4,
 	/* server to agent */
 	SHARE_EVENT = 16,
-	SHARE_RESET = 17,  /* the server knows nothing: HELLO and the watches again */
+	SHARE_RESET = 17, /* the server knows nothing: HELLO and the watches again */
 };
 
 enum share_operation {
-	SHARE_CREATE = 1,  /* mode: S_IFMT and permissions of what is new */
-	SHARE_REMOVE = 2,  /* mode: a directory, or not */
-	SHARE_RENAME = 3,  /* node, name to node2, name2 */
+	SHARE_CREATE = 1, /* mode: S_IFMT and permissions of what is new */
+	SHARE_REMOVE = 2, /* mode: a directory, or not */
+	SHARE_RENAME = 3, /* node, name to node2, name2 */
 	SHARE_MODIFY = 4,
 	SHARE_ATTRIB = 5,
 	SHARE_CLOSE_WRITE = 6,
@@ -43,7 +45,8 @@ enum share_operation {
 struct share_hello {
 	uint8_t type, version;
 	uint16_t zero;
-	/* Of the replayer, as the guest's FUSE requests carry it; 0: nobody replays (the keeper says so when the agent's stream ends). */
+	/* Of the replayer, as the guest's FUSE requests carry it; 0: nobody replays (the keeper
+	 * says so when the agent's stream ends). */
 	uint32_t pid;
 };
 
@@ -77,12 +80,13 @@ struct share_reset {
 };
 
 static_assert(sizeof(struct share_hello) == 8 && sizeof(struct share_watch) == 16 && sizeof(struct share_done) == 16 &&
-		      sizeof(struct share_event) == 40 && sizeof(struct share_reset) == 8,
-	"the layout on the wire");
+		  sizeof(struct share_event) == 40 && sizeof(struct share_reset) == 8,
+    "the layout on the wire");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures go as they are");
 
-/* The first payload in what came on a stream: its size, and where it is (borrowed until the buffer changes; share_frame_drop()
- * consumes it); 0: not all of it is there yet; -EBADMSG for a size that is not allowed. */
+/* The first payload in what came on a stream: its size, and where it is (borrowed until the buffer
+ * changes; share_frame_drop() consumes it); 0: not all of it is there yet; -EBADMSG for a size that
+ * is not allowed. */
 ssize_t share_frame_next(const struct buffer *b, const void **ret);
 void share_frame_drop(struct buffer *b, size_t size);
 /* Adds a payload with its size in front: 0, or -ENOBUFS. */

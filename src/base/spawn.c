@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fork and execve with everything that a child must not inherit taken away. The child reports a failure of its own set-up or of
- * execve through a close-on-exec pipe, so the caller knows whether the program runs before spawn() returns. */
+ * fork and execve with everything that a child must not inherit taken away. The child reports a
+ * failure of its own set-up or of execve through a close-on-exec pipe, so the caller knows whether
+ * the program runs before spawn() returns. */
 #include "base/spawn.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Lifts every source above the highest target, so that dup2 cannot overwrite one that is still needed. Returns the new highest. */
+/* Lifts every source above the highest target, so that dup2 cannot overwrite one that is still
+ * needed. Returns the new highest. */
 static int lift_fds(const struct spawn_options *o, int *lifted, int *report)
 {
 	int top = 3;
@@ -110,7 +112,8 @@ static int prepare_child(const struct spawn_options *o, pid_t parent, int *repor
 }
 
 /* In the child; the path was looked up before the fork. */
-static void child_main(const struct spawn_options *o, const char *path, pid_t parent, int report) __attribute__((noreturn));
+static void child_main(const struct spawn_options *o, const char *path, pid_t parent, int report)
+    __attribute__((noreturn));
 static void child_main(const struct spawn_options *o, const char *path, pid_t parent, int report)
 {
 	reset_signals();
@@ -131,7 +134,8 @@ static char *find_program(const char *name)
 	const char *path = getenv("PATH");
 	AUTO_STRV struct strv directories = { 0 };
 	strv_split(&directories, path ? path : "/usr/local/bin:/usr/bin:/bin", ":");
-	/* System directories hold what ordinary users run too (e2fsck), but are not on everyone's PATH. */
+	/* System directories hold what ordinary users run too (e2fsck), but are not on everyone's
+	 * PATH. */
 	strv_add(&directories, "/usr/sbin");
 	strv_add(&directories, "/sbin");
 	for (size_t i = 0; i < directories.count; i++) {
@@ -156,7 +160,8 @@ int spawn(const struct spawn_options *o, pid_t *ret, struct error **err)
 		return error_set_errno(err, r, "cannot start %s", o->argv[0]);
 	AUTO_FD int from_child = report[0];
 	AUTO_FD int to_parent = report[1];
-	/* Signals stay blocked over the fork, so that no handler of this program runs in the child. */
+	/* Signals stay blocked over the fork, so that no handler of this program runs in the
+	 * child. */
 	sigset_t all, before;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
@@ -253,7 +258,8 @@ int spawn_capture(char *const *argv, size_t max, uint64_t deadline_ms, char **re
 	AUTO_FD int errors_read = errors[0];
 	AUTO_FD int errors_write = errors[1];
 	struct spawn_fd fds[] = { { out_write, 1 }, { errors_write, 2 } };
-	r = spawn(&(struct spawn_options){ .argv = argv, .fds = fds, .fd_count = 2, .death_signal = SIGKILL }, &pid, err);
+	r = spawn(&(struct spawn_options){ .argv = argv, .fds = fds, .fd_count = 2, .death_signal = SIGKILL }, &pid,
+	    err);
 	if (r < 0)
 		return r;
 	fd_close(TAKE_FD(out_write));

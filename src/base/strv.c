@@ -86,7 +86,8 @@ void strv_setenv(struct strv *v, const char *key, const char *value)
 			placed = 1;
 		}
 	}
-	/* Removing may leave the array larger than its count asks for; strv_take() sizes by count alone, so shrink in step. */
+	/* Removing may leave the array larger than its count asks for; strv_take() sizes by count
+	 * alone, so shrink in step. */
 	if (kept < v->count) {
 		struct strv smaller = { 0 };
 		for (size_t i = 0; i < kept; i++)

@@ -11,8 +11,8 @@ struct strv {
 
 void strv_done(struct strv *v);
 #define AUTO_STRV CLEANUP(strv_done)
-void strv_add(struct strv *v, const char *s);  /* copies */
-void strv_take(struct strv *v, char *s);       /* takes ownership */
+void strv_add(struct strv *v, const char *s); /* copies */
+void strv_take(struct strv *v, char *s);      /* takes ownership */
 void strv_addf(struct strv *v, const char *format, ...) PRINTF_LIKE(2, 3);
 void strv_add_all(struct strv *v, const struct strv *other);
 char **strv_argv(struct strv *v); /* never NULL */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where holm keeps things, after the XDG Base Directory Specification, and where it finds its own parts. A file of its own because
- * the password database cannot be linked statically: the agent must not pull this in. */
+ * Where holm keeps things, after the XDG Base Directory Specification, and where it finds its own
+ * parts. A file of its own because the password database cannot be linked statically: the agent
+ * must not pull this in. */
 #include <errno.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ char *path_cache_dir(void)
 int path_runtime_dir(char **ret, struct error **err)
 {
 	const char *value = getenv("XDG_RUNTIME_DIR");
-	AUTOFREE char *path = value && *value == '/' ? path_join(value, "holm") : xasprintf("/tmp/holm-%u", (unsigned)getuid());
+	AUTOFREE char *path =
+	    value && *value == '/' ? path_join(value, "holm") : xasprintf("/tmp/holm-%u", (unsigned)getuid());
 	struct stat st;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make the runtime directory %s", path);

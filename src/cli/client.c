@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests to a keeper, and the end of a machine. The truth about a machine is its lock and then the keeper's own answer, never a word in
- * a file. Starting one is in client_start.c. */
+ * Requests to a keeper, and the end of a machine. The truth about a machine is its lock and then
+ * the keeper's own answer, never a word in a file. Starting one is in client_start.c. */
 #include "cli/client.h"
 
 #include <errno.h>
@@ -18,7 +18,14 @@
 #include "base/path.h"
 #include "http/http.h"
 
-enum { STOP_EXTRA_MS = 30 * 1000, GONE_MS = 15 * 1000, CONFIG_LOCK_MS = 5 * 1000, STOPPING_MS = 1000, REVIVE_MS = 200, COMM_MAX = 64 };
+enum {
+	STOP_EXTRA_MS = 30 * 1000,
+	GONE_MS = 15 * 1000,
+	CONFIG_LOCK_MS = 5 * 1000,
+	STOPPING_MS = 1000,
+	REVIVE_MS = 200,
+	COMM_MAX = 64,
+};
 
 static int connect_once(const char *path, struct error **err)
 {
@@ -43,8 +50,9 @@ int client_watch_socket(const char *path)
 	return TAKE_FD(fd);
 }
 
-/* The keeper lives (it holds the lock) and its socket is gone: the runtime folder was deleted, as logind does at the last logout. Asks it
- * to open the socket again and waits for that a moment: 1 when there is hope. Only a keeper understands that signal. */
+/* The keeper lives (it holds the lock) and its socket is gone: the runtime folder was deleted, as
+ * logind does at the last logout. Asks it to open the socket again and waits for that a moment: 1
+ * when there is hope. Only a keeper understands that signal. */
 static int revive_socket(const char *name, const char *path)
 {
 	pid_t owner = machine_lock_owner(name);
@@ -82,7 +90,8 @@ const char *client_state_word(const char *name, uint64_t deadline_ms, struct jso
 	if (machine_is_running(name) != 1)
 		return "stopped";
 	int r = client_state(name, deadline_ms, &state, NULL);
-	/* Locked without a socket: the keeper is between the two, at one end or the other; or rm, clone and the like hold a stopped machine. */
+	/* Locked without a socket: the keeper is between the two, at one end or the other; or rm,
+	 * clone and the like hold a stopped machine. */
 	if (r == -ESRCH)
 		return machine_is_running(name) == 1 ? "starting" : "stopped";
 	if (r < 0 || json_get_string(state, "state", &word, NULL) < 0)
@@ -97,7 +106,8 @@ const char *client_state_word(const char *name, uint64_t deadline_ms, struct jso
 	return "running";
 }
 
-int client_call(const char *name, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms, struct error **err)
+int client_call(const char *name, const char *method, const char *target, struct json_object *body,
+    uint64_t deadline_ms, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	AUTO_JSON struct json_object *answer = NULL;
@@ -113,7 +123,8 @@ int client_wait_gone(const char *name, struct error **err)
 	AUTO_ERROR struct error *why = NULL;
 	AUTO_FD int lock = machine_lock(name, clock_deadline(GONE_MS), &why);
 	if (lock == -EWOULDBLOCK)
-		return error_set(err, ETIMEDOUT, "machine \"%s\" does not stop; see holm machine logs --boot %s", name, name);
+		return error_set(err, ETIMEDOUT, "machine \"%s\" does not stop; see holm machine logs --boot %s", name,
+		    name);
 	if (lock < 0 && lock != -ENOENT)
 		return error_set(err, -lock, "%s", error_text(why, lock));
 	return 0;
@@ -144,7 +155,8 @@ int client_lock_stopped(const char *name, struct client_locks *ret, struct error
 	int stopping = streq(client_state_word(name, clock_deadline(STOPPING_MS), NULL), "stopping");
 	l.machine = machine_lock(name, stopping ? clock_deadline(GONE_MS) : clock_deadline(STOPPING_MS / 10), &why);
 	if (l.machine == -EWOULDBLOCK)
-		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name, name);
+		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name,
+		    name);
 	if (l.machine < 0)
 		return error_set(err, -l.machine, "%s", error_text(why, l.machine));
 	*ret = l;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands ask of a machine's keeper, and how a keeper is started when there is none. See ARCHITECTURE.md, "The keeper's API". */
+ * What the commands ask of a machine's keeper, and how a keeper is started when there is none. See
+ * ARCHITECTURE.md, "The keeper's API". */
 #pragma once
 
 #include <stdint.h>
@@ -15,26 +16,32 @@ enum client_level { CLIENT_SESSION, CLIENT_INIT };
 enum client_flag {
 	CLIENT_RESCUE = 1, /* without the image's init */
 };
-/* Makes sure that the machine runs and has got as far as `level`: starts a keeper when there is none. Shows progress, warnings and, when
- * the boot fails, the last lines of its log. SIGINT, SIGTERM and SIGHUP during a boot that this call began stop the machine and give
- * -ECANCELED. *ret_started (may be NULL): this call booted it. */
+/* Makes sure that the machine runs and has got as far as `level`: starts a keeper when there is
+ * none. Shows progress, warnings and, when the boot fails, the last lines of its log. SIGINT,
+ * SIGTERM and SIGHUP during a boot that this call began stop the machine and give -ECANCELED.
+ * *ret_started (may be NULL): this call booted it. */
 int client_start(const char *name, enum client_level level, unsigned flags, int *ret_started, struct error **err);
-/* The exit status for client_start's failure: 130 when a signal ended it (nothing is shown then), else EXIT_HOLM with the error shown. */
+/* The exit status for client_start's failure: 130 when a signal ended it (nothing is shown then),
+ * else EXIT_HOLM with the error shown. */
 int client_start_failure(int code, const struct error *err);
 
-/* The keeper's /v1/state, or -ESRCH (no text) when the machine is stopped. Never waits past the deadline. */
+/* The keeper's /v1/state, or -ESRCH (no text) when the machine is stopped. Never waits past the
+ * deadline. */
 int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err);
-/* "stopped", "starting", "running" or "stopping"; *ret_state (may be NULL) is set when the keeper answered (owned). */
+/* "stopped", "starting", "running" or "stopping"; *ret_state (may be NULL) is set when the keeper
+ * answered (owned). */
 const char *client_state_word(const char *name, uint64_t deadline_ms, struct json_object **ret_state);
 
 /* Asks the machine to stop and waits until it is gone; a stopped one is fine. */
 int client_stop(const char *name, uint64_t timeout_ms, struct error **err);
 /* Waits (not for ever) until nobody holds the machine's lock any more. */
 int client_wait_gone(const char *name, struct error **err);
-/* Watches the folder of the keeper's socket: a descriptor that becomes readable when one appears there, or -1. */
+/* Watches the folder of the keeper's socket: a descriptor that becomes readable when one appears
+ * there, or -1. */
 int client_watch_socket(const char *path);
 /* One request with a JSON answer, for a running machine (-ESRCH when it is not). */
-int client_call(const char *name, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms, struct error **err);
+int client_call(const char *name, const char *method, const char *target, struct json_object *body,
+    uint64_t deadline_ms, struct error **err);
 
 /* Both locks of a stopped machine, for commands that need it to stay stopped. */
 struct client_locks {

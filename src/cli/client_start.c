@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Booting a machine: whoever needs it starts its keeper and then waits for the keeper's word, as everybody else does.
+ * Booting a machine: whoever needs it starts its keeper and then waits for the keeper's word, as
+ * everybody else does.
  *
- * Several commands may want the same stopped machine at once. Each tries to connect; where nobody listens it starts a keeper, and the
- * machine's lock decides: one keeper says `ready`, the others say `busy` and end, and their commands connect to the first one's socket
- * as soon as it is there (inotify). The lock may also be held for a moment by rm, clone and the like; so the whole is tried again until
- * the time is up.
+ * Several commands may want the same stopped machine at once. Each tries to connect; where nobody
+ * listens it starts a keeper, and the machine's lock decides: one keeper says `ready`, the others
+ * say `busy` and end, and their commands connect to the first one's socket as soon as it is there
+ * (inotify). The lock may also be held for a moment by rm, clone and the like; so the whole is
+ * tried again until the time is up.
  *
- * A signal during a boot that we began shuts the waiting connection down, which ends the wait; the machine is stopped then. */
+ * A signal during a boot that we began shuts the waiting connection down, which ends the wait; the
+ * machine is stopped then. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -51,7 +54,8 @@ static int understand(const char *name, const char *said, enum keeper_word *ret,
 	text = text ? strchr(text, ' ') : NULL;
 	if (text)
 		return error_set(err, EIO, "%s", text + 1);
-	return error_set(err, EIO, "the keeper of machine \"%s\" ended before it began; see holm machine logs --boot %s", name, name);
+	return error_set(err, EIO,
+	    "the keeper of machine \"%s\" ended before it began; see holm machine logs --boot %s", name, name);
 }
 
 /* The read end of a pipe whose other end stays open here as long as this process lives. */
@@ -76,8 +80,13 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	char *with_rescue[] = { program, "--rescue", own_name, NULL }, *plain[] = { program, own_name, NULL };
 	AUTO_FD int leash = flags & CLIENT_RESCUE ? make_leash() : -1;
 	struct spawn_fd fds[] = { { .from = writing, .to = 3 }, { .from = leash, .to = 4 } };
-	struct spawn_options o = { .argv = flags & CLIENT_RESCUE ? with_rescue : plain, .fds = fds, .fd_count = leash < 0 ? 1 : 2, .directory = "/",
-		.new_session = 1 };
+	struct spawn_options o = {
+		.argv = flags & CLIENT_RESCUE ? with_rescue : plain,
+		.fds = fds,
+		.fd_count = leash < 0 ? 1 : 2,
+		.directory = "/",
+		.new_session = 1,
+	};
 	pid_t pid;
 	r = spawn(&o, &pid, NULL);
 	if (r < 0)
@@ -88,7 +97,8 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	while (line.size < LINE_MAX_BYTES && !memchr(line.data ? line.data : "", '\n', line.size)) {
 		r = fd_wait(reading, POLLIN, deadline);
 		if (r == 0)
-			return error_set(err, ETIMEDOUT, "the keeper of machine \"%s\" does not answer (process %d)", name, (int)pid);
+			return error_set(err, ETIMEDOUT, "the keeper of machine \"%s\" does not answer (process %d)",
+			    name, (int)pid);
 		ssize_t n = r < 0 ? r : buffer_read(&line, reading, LINE_MAX_BYTES - line.size);
 		if (n <= 0 && n != -EINTR)
 			break;
@@ -122,10 +132,12 @@ static int connect_or_start(const char *name, unsigned flags, int *ret_started, 
 		if (fd != -ESRCH)
 			return fd;
 		if (*ret_started)
-			return error_set(err, EIO, "the keeper of machine \"%s\" is gone again; see holm machine logs --boot %s", name, name);
+			return error_set(err, EIO,
+			    "the keeper of machine \"%s\" is gone again; see holm machine logs --boot %s", name, name);
 		fd_wait(watch, POLLIN, clock_deadline(SOCKET_APPEARS_MS));
 	} while (clock_left_ms(deadline) > 0);
-	return error_set(err, EBUSY, "machine \"%s\" is in use by another command, or its socket was deleted; see holm machine ls", name);
+	return error_set(err, EBUSY,
+	    "machine \"%s\" is in use by another command, or its socket was deleted; see holm machine ls", name);
 }
 
 /* ---- waiting for the boot ---- */
@@ -166,7 +178,8 @@ static void show_log(struct json_object *line)
 		output_quote(log.items[i]);
 }
 
-/* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed: -ESTALE (no text) when it is on its way down. */
+/* One line of /v1/ready: 1 the machine is there, 0 go on, negative it failed: -ESTALE (no text)
+ * when it is on its way down. */
 static int handle_line(const char *name, struct json_object *line, int started, struct error **err)
 {
 	const char *text, *code;
@@ -189,7 +202,8 @@ static int handle_line(const char *name, struct json_object *line, int started, 
 
 static int keeper_gone(const char *name, struct error **err)
 {
-	return error_set(err, ECONNRESET, "machine \"%s\" ended while it was starting; see holm machine logs --boot %s", name, name);
+	return error_set(err, ECONNRESET, "machine \"%s\" ended while it was starting; see holm machine logs --boot %s",
+	    name, name);
 }
 
 static int wait_ready(const char *name, int fd, enum client_level level, int started, struct error **err)
@@ -210,15 +224,19 @@ static int wait_ready(const char *name, int fd, enum client_level level, int sta
 	if (r == -ECONNRESET)
 		return keeper_gone(name, err);
 	if (r == -ETIMEDOUT && level == CLIENT_INIT)
-		return error_set(err, ETIMEDOUT, "machine \"%s\" takes commands, but its init has not finished booting after %d s; see holm machine logs %s",
-			name, INIT_MS / 1000, name);
+		return error_set(err, ETIMEDOUT,
+		    "machine \"%s\" takes commands, but its init has not finished booting after %d s; see holm machine "
+		    "logs %s",
+		    name, INIT_MS / 1000, name);
 	if (why)
 		error_set(err, -r, "%s", why->text);
 	return r < 0 ? r : 0;
 }
 
-/* A connection to a machine that is there. One that is being stopped, by somebody else or by itself, is waited for and started again. */
-static int start_and_wait(const char *name, enum client_level level, unsigned flags, int *ret_started, struct error **err)
+/* A connection to a machine that is there. One that is being stopped, by somebody else or by
+ * itself, is waited for and started again. */
+static int start_and_wait(const char *name, enum client_level level, unsigned flags, int *ret_started,
+    struct error **err)
 {
 	for (int i = 0;; i++) {
 		AUTO_ERROR struct error *why = NULL;
@@ -231,7 +249,10 @@ static int start_and_wait(const char *name, enum client_level level, unsigned fl
 		}
 		int again = r == -ESTALE || (r == -ECONNRESET && !*ret_started);
 		if (!again || cancelled || i == START_ATTEMPTS)
-			return r < 0 ? error_set(err, -r, "%s", r == -ESTALE ? "the machine is being stopped; try again" : error_text(why, r)) : r;
+			return r < 0 ?
+				   error_set(err, -r, "%s",
+				       r == -ESTALE ? "the machine is being stopped; try again" : error_text(why, r)) :
+				   r;
 		output_progress("%s: waiting until it has stopped ...", name);
 		int lock = machine_lock(name, clock_deadline(STOPPING_MS), NULL);
 		if (lock >= 0)

@@ -7,11 +7,10 @@
 
 static const struct command_spec *const plain_commands[] = { &command_help, &command_version, NULL };
 
-static const struct command_spec *const machine_commands[] = {
-	&command_create, &command_init, &command_start, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
-	&command_set_default, &command_mount_ls, &command_mount_add, &command_mount_rm, &command_stop, &command_rm, &command_logs, &command_cp,
-	&command_rename, &command_clone, &command_export, &command_import, &command_fix_owner, NULL,
-};
+static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
+	&command_run, &command_ssh, &command_ls, &command_inspect, &command_set, &command_set_default,
+	&command_mount_ls, &command_mount_add, &command_mount_rm, &command_stop, &command_rm, &command_logs,
+	&command_cp, &command_rename, &command_clone, &command_export, &command_import, &command_fix_owner, NULL };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, NULL };
 
@@ -71,7 +70,8 @@ char *command_prefix(const struct command_group *g)
 
 enum { WORD_MAX = 24, NEAR = 2 };
 
-/* How many letters must be put in, left out, changed or swapped with their neighbour to make b of a (optimal string alignment). */
+/* How many letters must be put in, left out, changed or swapped with their neighbour to make b of a
+ * (optimal string alignment). */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned d[WORD_MAX + 1][WORD_MAX + 1];

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of all commands, and how one is found. A command is a constant at the top of its own file; a name of two words ("mount add")
- * is a command below a command. */
+ * The table of all commands, and how one is found. A command is a constant at the top of its own
+ * file; a name of two words ("mount add") is a command below a command. */
 #pragma once
 
 #include "base/options.h"
 
 struct command_group {
-	const char *name;    /* "machine"; "" for commands that stand directly behind `holm` */
-	const char *alias;   /* "m", or NULL */
+	const char *name;  /* "machine"; "" for commands that stand directly behind `holm` */
+	const char *alias; /* "m", or NULL */
 	const char *summary;
 	const struct command_spec *const *commands; /* NULL-terminated; or NULL and: */
 	const struct command_spec *flat;            /* ends with a NULL name */
@@ -19,12 +19,14 @@ const struct command_spec *command_at(const struct command_group *g, size_t i);
 
 extern const struct command_group command_groups[]; /* ends with a NULL name */
 
-extern const struct command_spec command_clone, command_cp, command_create, command_export, command_fix_owner, command_import, command_init, command_inspect, command_logs,
-	command_ls, command_mount_add, command_mount_ls, command_mount_rm, command_rename, command_rm, command_run, command_set, command_set_default,
-	command_ssh, command_start, command_stop;
+extern const struct command_spec command_clone, command_cp, command_create, command_export, command_fix_owner,
+    command_import, command_init, command_inspect, command_logs, command_ls, command_mount_add, command_mount_ls,
+    command_mount_rm, command_rename, command_rm, command_run, command_set, command_set_default, command_ssh,
+    command_start, command_stop;
 extern const struct command_spec command_help, command_system_info, command_version;
 
-/* Finds the command that argv[0] (and argv[1], for names of two words) names in the group: *ret_words says how many words its name took. */
+/* Finds the command that argv[0] (and argv[1], for names of two words) names in the group:
+ * *ret_words says how many words its name took. */
 const struct command_spec *command_find(const struct command_group *g, int argc, char *const *argv, int *ret_words);
 const struct command_group *command_group_find(const char *name); /* by name or alias; never the "" group */
 /* The known word nearest to a mistyped one, or NULL when none is near. */

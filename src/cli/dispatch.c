@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From the words of the command line to one command's function. `holm image ...` is another program with the same words: its tables are
- * here for help and completion only. */
+ * From the words of the command line to one command's function. `holm image ...` is another program
+ * with the same words: its tables are here for help and completion only. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -34,11 +34,13 @@ static int unknown_command(const struct command_group *g, const char *word)
 	const char *near = command_suggest(g, word);
 	const struct command_group *other = *g->name ? NULL : group_of_command(word);
 	if (other)
-		output_error("there is no command \"holm %s\"; did you mean \"holm %s %s\"? See holm --help", word, other->name, word);
+		output_error("there is no command \"holm %s\"; did you mean \"holm %s %s\"? See holm --help", word,
+		    other->name, word);
 	else if (word[0] == '-')
 		output_error("unknown option %s; see %s --help", word, prefix);
 	else if (near)
-		output_error("there is no command \"%s %s\"; did you mean \"%s %s\"? See %s --help", prefix, word, prefix, near, prefix);
+		output_error("there is no command \"%s %s\"; did you mean \"%s %s\"? See %s --help", prefix, word,
+		    prefix, near, prefix);
 	else
 		output_error("there is no command \"%s %s\"; see %s --help", prefix, word, prefix);
 	return EXIT_HOLM;
@@ -101,7 +103,8 @@ static int run_in_group(const struct command_group *g, int argc, char *const *ar
 	if (!is_stem(g, argv[0]))
 		return unknown_command(g, argv[0]);
 	if (argc > 1 && !is_help(argv[1])) {
-		output_error("there is no command \"holm %s %s %s\"; see holm %s %s --help", g->name, argv[0], argv[1], g->name, argv[0]);
+		output_error("there is no command \"holm %s %s %s\"; see holm %s %s --help", g->name, argv[0], argv[1],
+		    g->name, argv[0]);
 		return EXIT_HOLM;
 	}
 	help_print_group(stdout, g, argv[0]);

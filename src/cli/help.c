@@ -54,15 +54,17 @@ void help_print_all(FILE *out)
 	      "  holm machine create debian:12 --name dev    make a machine from an image, and boot it\n"
 	      "  holm machine run -n dev                     your shell in it\n"
 	      "  holm machine run -n dev make test           one command in it\n",
-		out);
+	    out);
 	for (const struct command_group *g = command_groups; g->name; g++) {
 		AUTOFREE char *prefix = command_prefix(g);
-		fprintf(out, "\n%s - %s%s%s%s\n", prefix, g->summary, g->alias ? " (also: holm " : "", g->alias ? g->alias : "", g->alias ? ")" : "");
+		fprintf(out, "\n%s - %s%s%s%s\n", prefix, g->summary, g->alias ? " (also: holm " : "",
+		    g->alias ? g->alias : "", g->alias ? ")" : "");
 		print_commands(out, g, NULL);
 	}
-	fputs("\nholm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), holm-image(1),\n"
+	fputs("\nholm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), "
+	      "holm-image(1),\n"
 	      "holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).\n",
-		out);
+	    out);
 }
 
 static int run(const struct command_spec *spec, struct options *o)
@@ -98,7 +100,7 @@ static int run(const struct command_spec *spec, struct options *o)
 	}
 	AUTOFREE char *text = strv_join(&words, " ");
 	const char *near = command_suggest(g ? g : &command_groups[0], words.items[first]);
-	output_error("there is no command \"holm %s\"%s%s%s; see holm --help", text, near ? "; did you mean \"" : "", near ? near : "",
-		near ? "\"?" : "");
+	output_error("there is no command \"holm %s\"%s%s%s; see holm --help", text, near ? "; did you mean \"" : "",
+	    near ? near : "", near ? "\"?" : "");
 	return EXIT_HOLM;
 }

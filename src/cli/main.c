@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm: the command line. It is short-lived and links little (libc and json-c): what pulls images, keeps machines and shares
- * directories are programs of their own below libexec/holm. */
+ * holm: the command line. It is short-lived and links little (libc and json-c): what pulls images,
+ * keeps machines and shares directories are programs of their own below libexec/holm. */
 #include <signal.h>
 
 #include "base/fd.h"

@@ -160,7 +160,8 @@ char *output_age(const char *rfc3339)
 	static const struct {
 		int64_t seconds;
 		const char *name;
-	} units[] = { { 86400 * 365, "year" }, { 86400 * 30, "month" }, { 86400 * 7, "week" }, { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+	} units[] = { { 86400 * 365, "year" }, { 86400 * 30, "month" }, { 86400 * 7, "week" }, { 86400, "day" },
+		{ 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
 	int64_t then;
 	if (clock_parse_rfc3339(rfc3339, &then) < 0)
 		return xstrdup(rfc3339);

@@ -14,7 +14,7 @@ void output_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void output_note(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Shows err (or strerror of code) and returns EXIT_HOLM, for `return output_failure(r, err)`. */
 int output_failure(int code, const struct error *err);
-void output_json(struct json_object *o); /* pretty, on stdout; what is not printable as \uXXXX */
+void output_json(struct json_object *o);                     /* pretty, on stdout; what is not printable as \uXXXX */
 void output_line(const char *format, ...) PRINTF_LIKE(1, 2); /* one line on stdout */
 void output_quote(const char *text); /* one line on stderr of what another program said, marked as such */
 /* Last thing in main(): flushes stdout; a failure to write makes a good status EXIT_HOLM. */
@@ -31,5 +31,5 @@ void output_table_done(struct output_table *t);
 /* One line on stderr that is replaced and at last cleared; nothing where stderr is no terminal. */
 void output_progress(const char *format, ...) PRINTF_LIKE(1, 2);
 void output_progress_clear(void);
-int output_on_terminal(void); /* stderr is a terminal */
+int output_on_terminal(void);          /* stderr is a terminal */
 char *output_age(const char *rfc3339); /* "3 days ago"; owned */

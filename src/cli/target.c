@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A resolver for each enum command_target. It adds names to a list and returns how many words it took, or -errno. */
+ * A resolver for each enum command_target. It adds names to a list and returns how many words it
+ * took, or -errno. */
 #include "cli/target.h"
 
 #include <errno.h>
@@ -58,7 +59,8 @@ static int machines(const struct command_spec *c, struct options *o, struct strv
 	if (all)
 		return machine_list(names, err);
 	if (!words->count)
-		return error_set(err, EINVAL, "%s needs NAME... or --all; see holm machine %s --help", c->name, c->name);
+		return error_set(err, EINVAL, "%s needs NAME... or --all; see holm machine %s --help", c->name,
+		    c->name);
 	strv_add_all(names, words);
 	return (int)words->count;
 }
@@ -70,7 +72,8 @@ static int machines_or_default(const struct command_spec *c, struct options *o, 
 
 int target_resolve(const struct command_spec *c, struct options *o, struct error **err)
 {
-	static int (*const resolvers[])(const struct command_spec *c, struct options *o, struct strv *names, struct error **err) = {
+	static int (*const resolvers[])(const struct command_spec *c, struct options *o, struct strv *names,
+	    struct error **err) = {
 		[TARGET_MACHINE] = machine_or_default, /* there is a word: min_arguments */
 		[TARGET_MACHINE_OR_DEFAULT] = machine_or_default,
 		[TARGET_NAMED_OR_DEFAULT] = named_or_default,

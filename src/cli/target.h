@@ -4,6 +4,7 @@
 
 #include "base/options.h"
 
-/* Resolves the command's target: options_target() and options_targets() give the names afterwards, options_words() what is left. 0 or
- * -errno: the machine does not exist, there is no default one, or words and options contradict each other. */
+/* Resolves the command's target: options_target() and options_targets() give the names afterwards,
+ * options_words() what is left. 0 or -errno: the machine does not exist, there is no default one,
+ * or words and options contradict each other. */
 int target_resolve(const struct command_spec *c, struct options *o, struct error **err);

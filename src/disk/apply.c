@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A layer's entries (walk.c says what they mean) put into a disk: their content into its blocks, all else into the tree. */
+ * A layer's entries (walk.c says what they mean) put into a disk: their content into its blocks,
+ * all else into the tree. */
 #include "disk/apply.h"
 
 #include <errno.h>
@@ -9,15 +10,15 @@
 
 enum { SYMLINK_MAX = 4095 };
 
-static int find(
-	const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+static int find(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	*ret = disk_tree_find(w->tree, directory, name, length);
 	return 0;
 }
 
-static int make_folder(
-	const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+static int make_folder(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	const struct disk_apply *a = w->data;
 	*ret = disk_tree_add(w->tree, directory, name, length, disk_inode_new(w->tree, TAR_DIRECTORY));
@@ -46,8 +47,8 @@ static int add_target(struct disk_apply *a, struct disk_inode *inode, const char
 	struct disk_content content;
 	inode->size = strlen(target);
 	if (inode->size == 0 || inode->size > SYMLINK_MAX)
-		return error_set(
-			err, EINVAL, "its target has %llu bytes (1 to %d are possible)", (unsigned long long)inode->size, SYMLINK_MAX);
+		return error_set(err, EINVAL, "its target has %llu bytes (1 to %d are possible)",
+		    (unsigned long long)inode->size, SYMLINK_MAX);
 	inode->target = xstrdup(target);
 	a->tree->bytes += inode->size;
 	if (inode->size < 60)
@@ -68,8 +69,8 @@ static int check_entry(const struct tar_entry *e, struct error **err)
 }
 
 /* A new inode of the entry's, with its content. */
-static int make_inode(
-	struct disk_apply *a, const struct tar_entry *e, struct tar_reader *reader, struct disk_inode **ret, struct error **err)
+static int make_inode(struct disk_apply *a, const struct tar_entry *e, struct tar_reader *reader,
+    struct disk_inode **ret, struct error **err)
 {
 	int r = check_entry(e, err);
 	if (r < 0)
@@ -90,7 +91,8 @@ static int make_inode(
 }
 
 /* A hard link's inode, which can get one more name. */
-static int find_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_inode **ret, struct error **err)
+static int find_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_inode **ret,
+    struct error **err)
 {
 	struct disk_name *n;
 	int r = disk_walk_link_target(w, e, &n, err);
@@ -102,7 +104,8 @@ static int find_target(const struct disk_walk *w, const struct tar_entry *e, str
 	return 0;
 }
 
-/* Puts the inode (which carries one link for the time being) under the name, in the place of what is there. */
+/* Puts the inode (which carries one link for the time being) under the name, in the place of what
+ * is there. */
 static void put_name(struct disk_apply *a, const struct disk_place *p, struct disk_name *old, struct disk_inode *inode)
 {
 	if (old && old->inode == inode) {
@@ -115,8 +118,8 @@ static void put_name(struct disk_apply *a, const struct disk_place *p, struct di
 	inode->links--;
 }
 
-static int put(
-	const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader, const struct disk_place *p, struct error **err)
+static int put(const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader,
+    const struct disk_place *p, struct error **err)
 {
 	struct disk_apply *a = w->data;
 	struct disk_name *old = disk_tree_find(a->tree, p->directory, p->name, p->length);
@@ -150,10 +153,10 @@ static int hide_all(const struct disk_walk *w, struct disk_inode *directory, str
 	return 0;
 }
 
-static const struct disk_walk_rules rules = {"image", find, make_folder, put, hide, hide_all};
+static const struct disk_walk_rules rules = { "image", find, make_folder, put, hide, hide_all };
 
 int disk_apply_layer(struct disk_apply *a, struct tar_reader *reader, struct error **err)
 {
-	const struct disk_walk w = {.tree = a->tree, .rules = &rules, .data = a};
+	const struct disk_walk w = { .tree = a->tree, .rules = &rules, .data = a };
 	return disk_walk_layer(&w, reader, err);
 }

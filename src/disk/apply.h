@@ -12,5 +12,6 @@ struct disk_apply {
 	uint32_t layer; /* number of the layer being applied, from 1 */
 };
 
-/* Applies all entries of one layer (OCI image-spec 1.0, layer.md): 0 or -errno with a text that names the entry. */
+/* Applies all entries of one layer (OCI image-spec 1.0, layer.md): 0 or -errno with a text that
+ * names the entry. */
 int disk_apply_layer(struct disk_apply *a, struct tar_reader *reader, struct error **err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: content comes in pieces of any size. Whole blocks are taken where they lie; the block at a piece's edge is put
- * together in `partial`. Blocks of zeros are counted and not written: when data follows, a short run is written after all (a file in few
- * extents is worth more than the space), a long run and one at the end become a hole.
+ * Theory of operation: content comes in pieces of any size. Whole blocks are taken where they lie;
+ * the block at a piece's edge is put together in `partial`. Blocks of zeros are counted and not
+ * written: when data follows, a short run is written after all (a file in few extents is worth more
+ * than the space), a long run and one at the end become a hole.
  */
 #include <errno.h>
 
@@ -28,8 +29,10 @@ static void add_extent(struct disk_inode *inode, uint64_t logical, struct disk_r
 		return;
 	}
 	if ((inode->extent_count & (inode->extent_count - 1)) == 0)
-		inode->extents = xrealloc(inode->extents, inode->extent_count ? inode->extent_count * 2 : 1, sizeof *inode->extents);
-	inode->extents[inode->extent_count++] = (struct disk_extent){run.start, (uint32_t)logical, (uint32_t)run.count};
+		inode->extents =
+		    xrealloc(inode->extents, inode->extent_count ? inode->extent_count * 2 : 1, sizeof *inode->extents);
+	inode->extents[inode->extent_count++] =
+	    (struct disk_extent){ run.start, (uint32_t)logical, (uint32_t)run.count };
 }
 
 /* Gives blocks a place and writes them. */
@@ -65,7 +68,8 @@ static int settle_zeros(struct disk_content *c, uint64_t block, struct error **e
 	return put(c, c->zeros_at, zeros, count, err);
 }
 
-static int add_blocks(struct disk_content *c, uint64_t block, const unsigned char *data, uint64_t count, struct error **err)
+static int add_blocks(struct disk_content *c, uint64_t block, const unsigned char *data, uint64_t count,
+    struct error **err)
 {
 	for (uint64_t i = 0; i < count;) {
 		uint64_t start = i;

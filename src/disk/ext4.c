@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Layers to disk, the outline: each layer's stream (oci/layer.h) goes through the tar reader (oci/tar.h) into the tree (apply.c), content
- * being written as it comes (content.c, space.c); its digest is compared; at the end the file system is put around it (ext4_make.c).
+ * Layers to disk, the outline: each layer's stream (oci/layer.h) goes through the tar reader
+ * (oci/tar.h) into the tree (apply.c), content being written as it comes (content.c, space.c); its
+ * digest is compared; at the end the file system is put around it (ext4_make.c).
  */
 #include "disk/ext4.h"
 
@@ -43,13 +44,13 @@ static void writer_done(struct writer *w)
 
 static int writer_init(struct writer *w, int fd, const struct disk_options *o, struct error **err)
 {
-	*w = (struct writer){.options = o, .digests = EVP_MD_CTX_new()};
+	*w = (struct writer){ .options = o, .digests = EVP_MD_CTX_new() };
 	disk_space_init(&w->space, fd, (uint64_t)(DISK_DESCRIPTORS - 1) * 64 * DISK_GROUP_BLOCKS);
 	disk_tree_init(&w->tree);
 	w->tree.release = release_blocks;
 	w->tree.data = &w->space;
 	w->tree.root->mtime = w->tree.root->atime = w->tree.root->ctime = DISK_TIME;
-	w->apply = (struct disk_apply){.tree = &w->tree, .space = &w->space};
+	w->apply = (struct disk_apply){ .tree = &w->tree, .space = &w->space };
 	if (!w->digests || EVP_DigestInit_ex(w->digests, EVP_sha256(), NULL) != 1)
 		return error_set(err, ENOTSUP, "libcrypto has no SHA-256");
 	return 0;
@@ -66,7 +67,7 @@ static ssize_t read_layer(void *data, const void **ret, struct error **err)
 	w->bytes += (uint64_t)n;
 	if (w->bytes > (o->max_bytes ? o->max_bytes : BYTES_MAX))
 		return error_set(err, E2BIG, "the layers expand to more than %llu bytes",
-			(unsigned long long)(o->max_bytes ? o->max_bytes : BYTES_MAX));
+		    (unsigned long long)(o->max_bytes ? o->max_bytes : BYTES_MAX));
 	int r = o->progress ? o->progress(w->done + layer_reader_position(w->layer), w->total, o->data) : 0;
 	return r < 0 ? r : n;
 }
@@ -78,8 +79,9 @@ static int check_digest(struct writer *w, const struct disk_layer *l, struct err
 		return error_set(err, EIO, "libcrypto cannot hash");
 	if (l->diff_id && !streq(l->diff_id, digest))
 		return error_set(err, EBADMSG,
-			"its content is not what the image says it is (%s instead of %s); remove the image and pull it again", digest,
-			l->diff_id);
+		    "its content is not what the image says it is (%s instead of %s); remove the image and pull it "
+		    "again",
+		    digest, l->diff_id);
 	return 0;
 }
 
@@ -135,7 +137,8 @@ static int write_all(struct writer *w, const struct disk_layer *layers, size_t c
 	return r < 0 ? r : disk_make(&w->tree, &w->space, uuid, err);
 }
 
-int disk_write(int out_fd, const struct disk_layer *layers, size_t count, const struct disk_options *o, struct error **err)
+int disk_write(int out_fd, const struct disk_layer *layers, size_t count, const struct disk_options *o,
+    struct error **err)
 {
 	static const struct disk_options defaults;
 	struct writer w;
@@ -151,6 +154,6 @@ int disk_write(int out_fd, const struct disk_layer *layers, size_t count, const 
 
 int disk_write_tar(int tar_fd, int out_fd, const struct disk_options *o, struct error **err)
 {
-	struct disk_layer layer = {.fd = tar_fd, .name = "the tar archive"};
+	struct disk_layer layer = { .fd = tar_fd, .name = "the tar archive" };
 	return disk_write(out_fd, &layer, 1, o, err);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Directories as ext4 has them on disk (kernel: Documentation/filesystems/ext4/directory.rst).
  *
- * Theory of operation: one that fits into a block is that block. A larger one gets its hash tree at once, as e2fsck -D would build it:
- * names sorted by hash into leaf blocks that are filled to LEAF_FILL (so that the first new name does not split one), a root with one entry
- * a leaf, and between them, past 507 leaves, one level of nodes. Hence looking a name up is quick however many there are. A directory is
- * built as one buffer and goes through the same path as a file's content. Fields are written little-endian by the host being so.
+ * Theory of operation: one that fits into a block is that block. A larger one gets its hash tree at
+ * once, as e2fsck -D would build it: names sorted by hash into leaf blocks that are filled to
+ * LEAF_FILL (so that the first new name does not split one), a root with one entry a leaf, and
+ * between them, past 507 leaves, one level of nodes. Hence looking a name up is quick however many
+ * there are. A directory is built as one buffer and goes through the same path as a file's content.
+ * Fields are written little-endian by the host being so.
  */
 #include <assert.h>
 #include <errno.h>
@@ -123,8 +125,8 @@ static int sort_items(struct builder *b, struct error **err)
 {
 	for (size_t i = 0; i < b->count; i++) {
 		const struct disk_name *n = b->items[i].name;
-		errcode_t code = ext2fs_dirhash(
-			EXT2_HASH_HALF_MD4, n->text, n->length, b->maker->fs->super->s_hash_seed, &b->items[i].hash, &b->items[i].minor);
+		errcode_t code = ext2fs_dirhash(EXT2_HASH_HALF_MD4, n->text, n->length,
+		    b->maker->fs->super->s_hash_seed, &b->items[i].hash, &b->items[i].minor);
 		if (code)
 			return disk_ext2_error(code, err, "the hash of a name");
 	}
@@ -132,7 +134,8 @@ static int sort_items(struct builder *b, struct error **err)
 	return 0;
 }
 
-/* Deals the names out. A leaf that starts with the hash that the one before ends with says so in the lowest bit. */
+/* Deals the names out. A leaf that starts with the hash that the one before ends with says so in
+ * the lowest bit. */
 static void make_leaves(struct builder *b)
 {
 	size_t used = 0;
@@ -143,7 +146,7 @@ static void make_leaves(struct builder *b)
 			uint32_t hash = b->items[i].hash;
 			if (i > 0 && b->items[i - 1].hash == hash)
 				hash |= 1;
-			b->leaves[b->leaf_count++] = (struct leaf){i, 0, i == 0 ? 0 : hash};
+			b->leaves[b->leaf_count++] = (struct leaf){ i, 0, i == 0 ? 0 : hash };
 			used = 0;
 		}
 		b->leaves[b->leaf_count - 1].count++;
@@ -151,12 +154,15 @@ static void make_leaves(struct builder *b)
 	}
 }
 
-/* `count` entries of a root or node at `at`: the first has limit and count in the place of its hash. */
-static void put_index(unsigned char *at, size_t limit, size_t count, const struct leaf *leaves, size_t step, uint32_t first_block)
+/* `count` entries of a root or node at `at`: the first has limit and count in the place of its
+ * hash. */
+static void put_index(unsigned char *at, size_t limit, size_t count, const struct leaf *leaves, size_t step,
+    uint32_t first_block)
 {
 	struct ext2_dx_entry *entries = (struct ext2_dx_entry *)at;
 	for (size_t i = 0; i < count; i++)
-		entries[i] = (struct ext2_dx_entry){.hash = leaves[i * step].hash, .block = first_block + (uint32_t)i};
+		entries[i] =
+		    (struct ext2_dx_entry){ .hash = leaves[i * step].hash, .block = first_block + (uint32_t)i };
 	struct ext2_dx_countlimit *c = (struct ext2_dx_countlimit *)at;
 	c->limit = (uint16_t)limit;
 	c->count = (uint16_t)count;
@@ -166,7 +172,11 @@ static void put_root(struct builder *b)
 {
 	struct ext2_dx_root_info *info = (struct ext2_dx_root_info *)(b->blocks + DOTS);
 	put_dots(b, b->blocks, DISK_BLOCK - 12);
-	*info = (struct ext2_dx_root_info){.hash_version = EXT2_HASH_HALF_MD4, .info_length = 8, .indirect_levels = b->node_count > 0};
+	*info = (struct ext2_dx_root_info){
+		.hash_version = EXT2_HASH_HALF_MD4,
+		.info_length = 8,
+		.indirect_levels = b->node_count > 0,
+	};
 	if (b->node_count > 0)
 		put_index(b->blocks + ROOT_AT, ROOT_LIMIT, b->node_count, b->leaves, NODE_LIMIT, 1);
 	else
@@ -189,11 +199,12 @@ static int build_tree(struct builder *b, struct error **err)
 		unsigned char *node = b->blocks + (1 + i) * DISK_BLOCK;
 		size_t first = i * NODE_LIMIT;
 		((struct ext2_dir_entry *)node)->rec_len = DISK_BLOCK;
-		put_index(node + NODE_AT, NODE_LIMIT, MIN((size_t)NODE_LIMIT, b->leaf_count - first), b->leaves + first, 1,
-			(uint32_t)(1 + b->node_count + first));
+		put_index(node + NODE_AT, NODE_LIMIT, MIN((size_t)NODE_LIMIT, b->leaf_count - first), b->leaves + first,
+		    1, (uint32_t)(1 + b->node_count + first));
 	}
 	for (size_t i = 0; i < b->leaf_count; i++)
-		fill_block(b, b->blocks + (1 + b->node_count + i) * DISK_BLOCK, 0, b->items + b->leaves[i].first, b->leaves[i].count);
+		fill_block(b, b->blocks + (1 + b->node_count + i) * DISK_BLOCK, 0, b->items + b->leaves[i].first,
+		    b->leaves[i].count);
 	b->directory->indexed = 1;
 	return 0;
 }
@@ -210,8 +221,8 @@ static int write_blocks(struct builder *b, struct error **err)
 {
 	struct disk_content content;
 	for (size_t i = 0; i < b->block_count; i++) {
-		errcode_t code = ext2fs_dir_block_csum_set(
-			b->maker->fs, b->directory->number, (struct ext2_dir_entry *)(b->blocks + i * DISK_BLOCK));
+		errcode_t code = ext2fs_dir_block_csum_set(b->maker->fs, b->directory->number,
+		    (struct ext2_dir_entry *)(b->blocks + i * DISK_BLOCK));
 		if (code)
 			return disk_ext2_error(code, err, "a directory's checksum");
 	}
@@ -227,7 +238,7 @@ static int write_blocks(struct builder *b, struct error **err)
 
 int disk_directory_write(struct disk_maker *m, struct disk_inode *directory, struct error **err)
 {
-	struct builder b = {.maker = m, .directory = directory};
+	struct builder b = { .maker = m, .directory = directory };
 	for (const struct disk_name *n = directory->first; n; n = n->after)
 		b.count++;
 	b.items = xcalloc(b.count, sizeof *b.items);

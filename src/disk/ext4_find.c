@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Looking for a program in a disk that is not mounted: libext2fs resolves the path, symlinks included. */
+ * Looking for a program in a disk that is not mounted: libext2fs resolves the path, symlinks
+ * included. */
 #include <errno.h>
 #include <ext2fs/ext2fs.h>
 #include <sys/stat.h>
@@ -10,7 +11,8 @@ static int is_program(ext2_filsys fs, const char *path)
 {
 	ext2_ino_t number = 0;
 	struct ext2_inode inode;
-	if (ext2fs_namei_follow(fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &number) != 0 || ext2fs_read_inode(fs, number, &inode) != 0)
+	if (ext2fs_namei_follow(fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &number) != 0 ||
+	    ext2fs_read_inode(fs, number, &inode) != 0)
 		return 0;
 	return LINUX_S_ISREG(inode.i_mode) && (inode.i_mode & 0111) != 0;
 }

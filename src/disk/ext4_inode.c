@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inodes of the disk, with extents and extended attributes (kernel: Documentation/filesystems/ext4/).
+ * Inodes of the disk, with extents and extended attributes (kernel:
+ * Documentation/filesystems/ext4/).
  *
- * Up to four extents are in the inode itself, which is nearly every file; more become a tree by libext2fs. Attributes are libext2fs's
- * work too: in the inode as far as they fit, else in a block. Times are 34 bits of seconds and 30 of nanoseconds; what
- * lies outside (before 1901, after 2446) becomes the nearest that can be said.
+ * Up to four extents are in the inode itself, which is nearly every file; more become a tree by
+ * libext2fs. Attributes are libext2fs's work too: in the inode as far as they fit, else in a block.
+ * Times are 34 bits of seconds and 30 of nanoseconds; what lies outside (before 1901, after 2446)
+ * becomes the nearest that can be said.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -64,7 +66,7 @@ static int put_extents(const struct disk_inode *inode, struct ext2_inode_large *
 	struct ext3_extent_header *header = (struct ext3_extent_header *)i->i_block;
 	struct ext3_extent *to = (struct ext3_extent *)(header + 1);
 	uint64_t count = count_extents(inode);
-	*header = (struct ext3_extent_header){.eh_magic = EXT3_EXT_MAGIC, .eh_max = EXTENTS_IN_INODE};
+	*header = (struct ext3_extent_header){ .eh_magic = EXT3_EXT_MAGIC, .eh_max = EXTENTS_IN_INODE };
 	i->i_flags |= EXT4_EXTENTS_FL;
 	if (count > EXTENTS_IN_INODE)
 		return 0;
@@ -73,10 +75,12 @@ static int put_extents(const struct disk_inode *inode, struct ext2_inode_large *
 		struct disk_extent e = inode->extents[n];
 		while (e.count > 0) {
 			uint32_t part = MIN(e.count, (uint32_t)EXTENT_BLOCKS_MAX);
-			*to++ = (struct ext3_extent){.ee_block = e.logical,
+			*to++ = (struct ext3_extent){
+				.ee_block = e.logical,
 				.ee_len = (uint16_t)part,
 				.ee_start = (uint32_t)e.physical,
-				.ee_start_hi = (uint16_t)(e.physical >> 32)};
+				.ee_start_hi = (uint16_t)(e.physical >> 32),
+			};
 			e.logical += part;
 			e.physical += part;
 			e.count -= part;
@@ -100,7 +104,8 @@ static uint16_t link_count(const struct disk_inode *inode)
 	return inode->subdirectories + 2 > DISK_LINKS_MAX ? 1 : (uint16_t)(inode->subdirectories + 2); /* dir_nlink */
 }
 
-/* Everything but extents that do not fit and attributes. Returns 0 when the extents are still to be written. */
+/* Everything but extents that do not fit and attributes. Returns 0 when the extents are still to be
+ * written. */
 static int fill_inode(const struct disk_inode *inode, struct ext2_inode_large *i)
 {
 	static const uint16_t types[] = {
@@ -145,7 +150,7 @@ static errcode_t insert_extents(ext2_extent_handle_t handle, const struct disk_i
 		struct disk_extent e = inode->extents[n];
 		while (e.count > 0) {
 			uint32_t part = MIN(e.count, (uint32_t)EXTENT_BLOCKS_MAX);
-			struct ext2fs_extent to = {.e_pblk = e.physical, .e_lblk = e.logical, .e_len = part};
+			struct ext2fs_extent to = { .e_pblk = e.physical, .e_lblk = e.logical, .e_len = part };
 			errcode_t code = ext2fs_extent_insert(handle, EXT2_EXTENT_INSERT_AFTER, &to);
 			if (code == 0)
 				code = ext2fs_extent_fix_parents(handle);
@@ -186,9 +191,10 @@ static int write_xattrs(struct disk_maker *m, const struct disk_inode *inode, st
 		return 0;
 	AUTOFREE char *path = disk_tree_path(m->tree, inode);
 	if (code == EXT2_ET_EA_NO_SPACE)
-		return error_set(
-			err, E2BIG, "the extended attributes of \"%.200s\" do not fit into a disk (about 4000 bytes a file)", path);
-	return error_set(err, EINVAL, "an extended attribute of \"%.200s\" cannot be stored: %s", path, error_message(code));
+		return error_set(err, E2BIG,
+		    "the extended attributes of \"%.200s\" do not fit into a disk (about 4000 bytes a file)", path);
+	return error_set(err, EINVAL, "an extended attribute of \"%.200s\" cannot be stored: %s", path,
+	    error_message(code));
 }
 
 int disk_inode_write(struct disk_maker *m, struct disk_inode *inode, struct error **err)
@@ -196,9 +202,10 @@ int disk_inode_write(struct disk_maker *m, struct disk_inode *inode, struct erro
 	union {
 		struct ext2_inode_large inode;
 		unsigned char bytes[DISK_INODE_SIZE];
-	} buffer = {0};
+	} buffer = { 0 };
 	int complete = fill_inode(inode, &buffer.inode);
-	errcode_t code = ext2fs_write_inode_full(m->fs, inode->number, (struct ext2_inode *)&buffer.inode, sizeof buffer);
+	errcode_t code =
+	    ext2fs_write_inode_full(m->fs, inode->number, (struct ext2_inode *)&buffer.inode, sizeof buffer);
 	if (code)
 		return disk_ext2_error(code, err, "its inodes");
 	int r = complete ? 0 : write_extents(m, inode, err);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: when all layers were read, the content lies in the file where space.c put it, and the tree is in memory. Now every
- * inode gets a number, the number of groups is chosen so that blocks and inodes fit with some room, libext2fs lays out an
- * empty file system of that size with the tables in the places that space.c kept free, the content's blocks are marked as used, directories
- * and inodes are written, and what is left (resize inode, journal, blocks of attributes and extents) is allocated by libext2fs.
+ * Theory of operation: when all layers were read, the content lies in the file where space.c put
+ * it, and the tree is in memory. Now every inode gets a number, the number of groups is chosen so
+ * that blocks and inodes fit with some room, libext2fs lays out an empty file system of that size
+ * with the tables in the places that space.c kept free, the content's blocks are marked as used,
+ * directories and inodes are written, and what is left (resize inode, journal, blocks of attributes
+ * and extents) is allocated by libext2fs.
  *
- * The file system is small, and grown online by whoever boots a machine from it: 513 blocks are kept for descriptors, which
- * is 4 TiB; past that Linux switches to meta_bg by itself. Tables that hold nothing are holes in the file, which read as zeros,
- * so they are marked as zeroed and no kernel writes them again. For those that growing adds there is the default mount option
- * noinit_itable: they stay unwritten too, as a machine's disk reads as zeros where nobody wrote. (Growing itself should be done with
- * init_itable, or the kernel zeroes them at once: agent/platform/vm/disk.c.)
+ * The file system is small, and grown online by whoever boots a machine from it: 513 blocks are
+ * kept for descriptors, which is 4 TiB; past that Linux switches to meta_bg by itself. Tables that
+ * hold nothing are holes in the file, which read as zeros, so they are marked as zeroed and no
+ * kernel writes them again. For those that growing adds there is the default mount option
+ * noinit_itable: they stay unwritten too, as a machine's disk reads as zeros where nobody wrote.
+ * (Growing itself should be done with init_itable, or the kernel zeroes them at once:
+ * agent/platform/vm/disk.c.)
  */
 #include "disk/ext4_make.h"
 
@@ -74,8 +78,8 @@ static void number_all(struct disk_maker *m)
 /* How many groups hold what there is, and what is still to be written at the most, with room. */
 static uint64_t count_groups(struct disk_maker *m)
 {
-	uint64_t more =
-		JOURNAL_BLOCKS + 2 * DISK_DESCRIPTORS + disk_directory_blocks_max(m->tree->root) + disk_inode_blocks_max(m->tree->root);
+	uint64_t more = JOURNAL_BLOCKS + 2 * DISK_DESCRIPTORS + disk_directory_blocks_max(m->tree->root) +
+			disk_inode_blocks_max(m->tree->root);
 	for (size_t i = 0; i < m->count; i++) {
 		if (m->inodes[i]->type == TAR_DIRECTORY)
 			more += disk_directory_blocks_max(m->inodes[i]);
@@ -103,12 +107,13 @@ static void set_parameters(struct ext2_super_block *p, uint64_t groups)
 	p->s_desc_size = EXT2_MIN_DESC_SIZE_64BIT;
 	p->s_reserved_gdt_blocks = (uint16_t)(DISK_DESCRIPTORS - (groups + 63) / 64);
 	p->s_inodes_count = (uint32_t)(groups * DISK_INODES);
-	p->s_feature_compat = EXT2_FEATURE_COMPAT_EXT_ATTR | EXT2_FEATURE_COMPAT_DIR_INDEX | EXT2_FEATURE_COMPAT_RESIZE_INODE;
-	p->s_feature_incompat = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_64BIT |
-				EXT4_FEATURE_INCOMPAT_FLEX_BG;
+	p->s_feature_compat =
+	    EXT2_FEATURE_COMPAT_EXT_ATTR | EXT2_FEATURE_COMPAT_DIR_INDEX | EXT2_FEATURE_COMPAT_RESIZE_INODE;
+	p->s_feature_incompat = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS |
+				EXT4_FEATURE_INCOMPAT_64BIT | EXT4_FEATURE_INCOMPAT_FLEX_BG;
 	p->s_feature_ro_compat = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE |
-				 EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_DIR_NLINK | EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE |
-				 EXT4_FEATURE_RO_COMPAT_METADATA_CSUM;
+				 EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_DIR_NLINK |
+				 EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE | EXT4_FEATURE_RO_COMPAT_METADATA_CSUM;
 	ext2fs_blocks_count_set(p, groups * DISK_GROUP_BLOCKS);
 }
 
@@ -145,7 +150,7 @@ static void place_tables(struct disk_maker *m)
 
 static int open_new(struct disk_maker *m, uint64_t groups, struct error **err)
 {
-	struct ext2_super_block parameters = {0};
+	struct ext2_super_block parameters = { 0 };
 	char name[16];
 	int fd = fcntl(m->space->fd, F_DUPFD_CLOEXEC, 3); /* libext2fs closes it */
 	if (fd < 0 || ftruncate(fd, (off_t)(groups * DISK_GROUP_BLOCKS * DISK_BLOCK)) < 0) {
@@ -162,8 +167,8 @@ static int open_new(struct disk_maker *m, uint64_t groups, struct error **err)
 		return disk_ext2_error(code, err, "its layout");
 	}
 	if (m->fs->group_desc_count != groups || m->fs->super->s_inodes_per_group != DISK_INODES ||
-		m->fs->inode_blocks_per_group != DISK_TABLE_BLOCKS ||
-		m->fs->desc_blocks + m->fs->super->s_reserved_gdt_blocks != DISK_DESCRIPTORS)
+	    m->fs->inode_blocks_per_group != DISK_TABLE_BLOCKS ||
+	    m->fs->desc_blocks + m->fs->super->s_reserved_gdt_blocks != DISK_DESCRIPTORS)
 		return error_set(err, EIO, "this libext2fs lays disks out in another way than is expected");
 	set_super(m);
 	place_tables(m);
@@ -203,7 +208,8 @@ static int finish(struct disk_maker *m, struct error **err)
 	if (code == 0)
 		code = ext2fs_create_resize_inode(fs);
 	if (code == 0)
-		code = ext2fs_add_journal_inode(fs, JOURNAL_BLOCKS, EXT2_MKJOURNAL_NO_MNT_CHECK | EXT2_MKJOURNAL_LAZYINIT);
+		code =
+		    ext2fs_add_journal_inode(fs, JOURNAL_BLOCKS, EXT2_MKJOURNAL_NO_MNT_CHECK | EXT2_MKJOURNAL_LAZYINIT);
 	if (code)
 		return disk_ext2_error(code, err, "its journal");
 	for (dgrp_t g = 0; g < fs->group_desc_count; g++) {
@@ -221,7 +227,7 @@ static int finish(struct disk_maker *m, struct error **err)
 
 int disk_make(struct disk_tree *tree, struct disk_space *space, const unsigned char uuid[16], struct error **err)
 {
-	struct disk_maker m = {.tree = tree, .space = space, .uuid = uuid};
+	struct disk_maker m = { .tree = tree, .space = space, .uuid = uuid };
 	add_lost_found(&m);
 	number_all(&m);
 	uint64_t groups = count_groups(&m);

@@ -7,7 +7,8 @@
 #include "disk/space.h"
 #include "disk/tree.h"
 
-#define DISK_TIME 1577836800U /* of what no layer has a time for: 2020-01-01, so that the same layers give the same bytes */
+/* of what no layer has a time for: 2020-01-01, so that the same layers give the same bytes */
+#define DISK_TIME 1577836800U
 
 struct disk_maker {
 	ext2_filsys fs;
@@ -27,10 +28,12 @@ int disk_ext2_error(errcode_t code, struct error **err, const char *what);
 /* Marks an inode's blocks as used. */
 void disk_mark_extents(struct disk_maker *m, const struct disk_inode *inode);
 
-/* ext4_dir.c: at most how many blocks a directory takes; writes it, setting its size and extents. */
+/* ext4_dir.c: at most how many blocks a directory takes; writes it, setting its size and
+ * extents. */
 uint64_t disk_directory_blocks_max(const struct disk_inode *directory);
 int disk_directory_write(struct disk_maker *m, struct disk_inode *directory, struct error **err);
 
-/* ext4_inode.c: at most how many blocks an inode takes for its extents and attributes; writes it. */
+/* ext4_inode.c: at most how many blocks an inode takes for its extents and attributes; writes
+ * it. */
 uint64_t disk_inode_blocks_max(const struct disk_inode *inode);
 int disk_inode_write(struct disk_maker *m, struct disk_inode *inode, struct error **err);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * qcow2 version 3, by the layout in QEMU's docs/interop/qcow2.txt.
  *
- * Theory of operation: an overlay that nobody wrote to yet is five things, each in clusters of its own (64 KiB):
+ * Theory of operation: an overlay that nobody wrote to yet is five things, each in clusters of its
+ * own (64 KiB):
  *
  *   cluster 0        header, header extensions (backing format), the backing file's name
  *   cluster 1        refcount table, one entry: where the refcount block is
  *   cluster 2        refcount block: 16-bit counters, 1 for each of the clusters listed here
- *   cluster 3...     first-level table, all zeros: nothing is allocated, every read goes to the backing file
+ *   cluster 3...     first-level table, all zeros: nothing is allocated, every read goes to the
+ *                    backing file
  *
- * All but the header, one table entry and a few counters is zeros, so the file is made by two writes and an ftruncate. The
- * first-level table has room for QCOW2_GROW_MAX whatever the size (256 KiB of hole), so growing changes one number in the header.
+ * All but the header, one table entry and a few counters is zeros, so the file is made by two
+ * writes and an ftruncate. The first-level table has room for QCOW2_GROW_MAX whatever the size (256
+ * KiB of hole), so growing changes one number in the header.
  *
- * Files that are read may come from a stranger: every offset and length is checked against the first cluster before use.
+ * Files that are read may come from a stranger: every offset and length is checked against the
+ * first cluster before use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +83,8 @@ static uint64_t get64(const unsigned char *p)
 	return (uint64_t)get32(p) << 32 | get32(p + 4);
 }
 
-/* Writes the extension and the name of the backing file behind the header and points the header at it. */
+/* Writes the extension and the name of the backing file behind the header and points the header at
+ * it. */
 static int put_backing(unsigned char *cluster, const char *backing, const char *format, struct error **err)
 {
 	size_t at = HEADER_SIZE;
@@ -92,8 +97,8 @@ static int put_backing(unsigned char *cluster, const char *backing, const char *
 		return error_set(err, EINVAL, "disk format \"%s\" is neither raw nor qcow2", format ? format : "");
 	size_t name = strlen(backing);
 	if (name == 0 || name > BACKING_MAX)
-		return error_set(
-			err, ENAMETOOLONG, "the path of the disk below has %zu bytes; a qcow2 file holds 1 to %d", name, BACKING_MAX);
+		return error_set(err, ENAMETOOLONG,
+		    "the path of the disk below has %zu bytes; a qcow2 file holds 1 to %d", name, BACKING_MAX);
 	put32(cluster + at, EXTENSION_BACKING_FORMAT);
 	put32(cluster + at + 4, (uint32_t)strlen(format));
 	memcpy(cluster + at + 8, format, strlen(format));
@@ -108,7 +113,8 @@ static int put_backing(unsigned char *cluster, const char *backing, const char *
 static int check_size(uint64_t virtual_size, struct error **err)
 {
 	if (virtual_size == 0 || virtual_size > QCOW2_SIZE_MAX)
-		return error_set(err, EINVAL, "a disk of %llu bytes cannot be made (1 byte to 64 TiB)", (unsigned long long)virtual_size);
+		return error_set(err, EINVAL, "a disk of %llu bytes cannot be made (1 byte to 64 TiB)",
+		    (unsigned long long)virtual_size);
 	return 0;
 }
 
@@ -136,13 +142,14 @@ static int write_new(int fd, const char *backing, const char *format, uint64_t s
 		tables[CLUSTER_SIZE + 2 * i + 1] = 1;
 	/* Pieces rather than three whole clusters: the rest stays a hole. */
 	if (ftruncate(fd, (off_t)((3 + l1_clusters) * CLUSTER_SIZE)) < 0 || pwrite(fd, head, 4096, 0) != 4096 ||
-		pwrite(fd, tables, 512, CLUSTER_SIZE) != 512 || pwrite(fd, tables + CLUSTER_SIZE, 512, 2 * CLUSTER_SIZE) != 512 ||
-		fsync(fd) < 0)
+	    pwrite(fd, tables, 512, CLUSTER_SIZE) != 512 ||
+	    pwrite(fd, tables + CLUSTER_SIZE, 512, 2 * CLUSTER_SIZE) != 512 || fsync(fd) < 0)
 		return -(errno ? errno : EIO);
 	return 0;
 }
 
-int qcow2_create(const char *path, const char *backing, const char *backing_format, uint64_t virtual_size, struct error **err)
+int qcow2_create(const char *path, const char *backing, const char *backing_format, uint64_t virtual_size,
+    struct error **err)
 {
 	int r = check_size(virtual_size, err);
 	if (r < 0)
@@ -163,7 +170,7 @@ void qcow2_info_done(struct qcow2_info *i)
 {
 	free(i->backing);
 	free(i->backing_format);
-	*i = (struct qcow2_info){0};
+	*i = (struct qcow2_info){ 0 };
 }
 
 /* Finds the backing format among the header extensions: `size` bytes of the file are in head. */
@@ -245,12 +252,12 @@ int qcow2_read_fd(int fd, const char *name, struct qcow2_info *ret, struct error
 	ssize_t n = read_head(fd, &head);
 	if (n < 0)
 		return error_set_errno(err, (int)n, "cannot read the disk \"%s\"", name);
-	AUTO_QCOW2_INFO struct qcow2_info info = {0};
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 	int r = parse_header(head, (size_t)n, &info);
 	if (r < 0)
 		return error_set(err, -r, "\"%s\" is not a qcow2 disk, or it is damaged", name);
 	*ret = info;
-	info = (struct qcow2_info){0};
+	info = (struct qcow2_info){ 0 };
 	return 0;
 }
 
@@ -262,8 +269,10 @@ int qcow2_read(const char *path, struct qcow2_info *ret, struct error **err)
 	return qcow2_read_fd(fd, path, ret, err);
 }
 
-/* Opens an image for a change of its header: the first cluster, checked to be of the shape that qcow2_create makes. */
-static int open_own(const char *path, unsigned char **ret_head, int *ret_fd, struct qcow2_info *info, struct error **err)
+/* Opens an image for a change of its header: the first cluster, checked to be of the shape that
+ * qcow2_create makes. */
+static int open_own(const char *path, unsigned char **ret_head, int *ret_fd, struct qcow2_info *info,
+    struct error **err)
 {
 	AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
@@ -273,15 +282,17 @@ static int open_own(const char *path, unsigned char **ret_head, int *ret_fd, str
 	if (n < 0)
 		return error_set_errno(err, (int)n, "cannot read the disk \"%s\"", path);
 	int r = parse_header(head, (size_t)n, info);
-	if (r < 0 || n < CLUSTER_SIZE || get32(head + AT_VERSION) != 3 || get32(head + AT_CLUSTER_BITS) != CLUSTER_BITS ||
-		get32(head + AT_HEADER_LENGTH) != HEADER_SIZE || get32(head + AT_SNAPSHOTS) != 0)
+	if (r < 0 || n < CLUSTER_SIZE || get32(head + AT_VERSION) != 3 ||
+	    get32(head + AT_CLUSTER_BITS) != CLUSTER_BITS || get32(head + AT_HEADER_LENGTH) != HEADER_SIZE ||
+	    get32(head + AT_SNAPSHOTS) != 0)
 		return error_set(err, EINVAL, "\"%s\" is not a disk that was made here, or it is damaged", path);
 	*ret_head = TAKE_PTR(head);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-/* One write within one block of the host's file system, so that a crash leaves the old or the new header. */
+/* One write within one block of the host's file system, so that a crash leaves the old or the new
+ * header. */
 static int write_own(int fd, const unsigned char *head, size_t size, const char *path, struct error **err)
 {
 	errno = 0;
@@ -292,7 +303,7 @@ static int write_own(int fd, const unsigned char *head, size_t size, const char 
 
 int qcow2_grow(const char *path, uint64_t virtual_size, struct error **err)
 {
-	AUTO_QCOW2_INFO struct qcow2_info info = {0};
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 	AUTOFREE unsigned char *head = NULL;
 	AUTO_FD int fd = -1;
 	int r = check_size(virtual_size, err);
@@ -300,18 +311,18 @@ int qcow2_grow(const char *path, uint64_t virtual_size, struct error **err)
 		return r;
 	virtual_size = (virtual_size + 511) & ~511ULL;
 	if (virtual_size < info.virtual_size)
-		return error_set(
-			err, EINVAL, "the disk \"%s\" has %llu bytes and cannot shrink", path, (unsigned long long)info.virtual_size);
+		return error_set(err, EINVAL, "the disk \"%s\" has %llu bytes and cannot shrink", path,
+		    (unsigned long long)info.virtual_size);
 	if (virtual_size > get32(head + AT_L1_SIZE) * L1_ENTRY_SPAN)
 		return error_set(err, EFBIG, "the disk \"%s\" can grow to %llu bytes, not more", path,
-			(unsigned long long)(get32(head + AT_L1_SIZE) * L1_ENTRY_SPAN));
+		    (unsigned long long)(get32(head + AT_L1_SIZE) * L1_ENTRY_SPAN));
 	put64(head + AT_SIZE, virtual_size);
 	return write_own(fd, head, 512, path, err);
 }
 
 int qcow2_set_backing(const char *path, const char *backing, const char *backing_format, struct error **err)
 {
-	AUTO_QCOW2_INFO struct qcow2_info info = {0};
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 	AUTOFREE unsigned char *head = NULL;
 	AUTO_FD int fd = -1;
 	int r = open_own(path, &head, &fd, &info, err);
@@ -320,11 +331,12 @@ int qcow2_set_backing(const char *path, const char *backing, const char *backing
 	return write_own(fd, head, 4096, path, err);
 }
 
-int qcow2_walk_chain(const char *path, int (*each)(const char *backing, const char *format, void *data), void *data, struct error **err)
+int qcow2_walk_chain(const char *path, int (*each)(const char *backing, const char *format, void *data), void *data,
+    struct error **err)
 {
 	AUTOFREE char *at = xstrdup(path);
 	for (int depth = 0; depth < QCOW2_CHAIN_MAX; depth++) {
-		AUTO_QCOW2_INFO struct qcow2_info info = {0};
+		AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 		int r = qcow2_read(at, &info, err);
 		if (r < 0)
 			return r;

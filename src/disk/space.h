@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where things lie in the disk: the fixed places of the file system's tables, who gets which blocks, and writing them. */
+ * Where things lie in the disk: the fixed places of the file system's tables, who gets which
+ * blocks, and writing them. */
 #pragma once
 
 #include <stdint.h>
@@ -57,7 +58,8 @@ void disk_space_give(struct disk_space *s, uint64_t start, uint64_t count);
 int disk_space_write(struct disk_space *s, uint64_t block, const void *data, uint64_t count, struct error **err);
 int disk_space_flush(struct disk_space *s, struct error **err);
 
-/* Content: pieces of a file, offsets going up, into extents of the inode. Runs of zeros become holes. */
+/* Content: pieces of a file, offsets going up, into extents of the inode. Runs of zeros become
+ * holes. */
 struct disk_content {
 	struct disk_space *space;
 	struct disk_inode *inode;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: names are in one chained hash table (directory and text are the key, a random seed keeps an image from choosing
- * collisions; the order of the table decides nothing that is written) and in a list per directory, in the order of their making, which is
- * the order that everything is written in. Recursion goes as deep as directories do: DISK_DEPTH_MAX.
+ * Theory of operation: names are in one chained hash table (directory and text are the key, a
+ * random seed keeps an image from choosing collisions; the order of the table decides nothing that
+ * is written) and in a list per directory, in the order of their making, which is the order that
+ * everything is written in. Recursion goes as deep as directories do: DISK_DEPTH_MAX.
  */
 #include "disk/tree.h"
 
@@ -13,7 +14,7 @@ enum { TABLE_START = 1024 };
 
 void disk_tree_init(struct disk_tree *t)
 {
-	*t = (struct disk_tree){0};
+	*t = (struct disk_tree){ 0 };
 	if (getrandom(&t->seed, sizeof t->seed, GRND_NONBLOCK) < 0)
 		t->seed = 0x9e3779b97f4a7c15ULL;
 	t->table_size = TABLE_START;
@@ -68,7 +69,8 @@ static void set_xattrs(struct disk_tree *t, struct disk_inode *inode, const stru
 		if (!disk_keep_xattr(x->name))
 			continue;
 		inode->xattrs = xrealloc(inode->xattrs, inode->xattr_count + 1, sizeof *inode->xattrs);
-		inode->xattrs[inode->xattr_count++] = (struct tar_xattr){xstrdup(x->name), xmemdup(x->value, x->size), x->size};
+		inode->xattrs[inode->xattr_count++] =
+		    (struct tar_xattr){ xstrdup(x->name), xmemdup(x->value, x->size), x->size };
 		t->bytes += sizeof *x + strlen(x->name) + x->size;
 	}
 }
@@ -115,10 +117,11 @@ void disk_tree_done(struct disk_tree *t)
 	free(t->table);
 	if (t->root)
 		inode_free(t->root);
-	*t = (struct disk_tree){0};
+	*t = (struct disk_tree){ 0 };
 }
 
-static uint32_t hash_name(const struct disk_tree *t, const struct disk_inode *directory, const char *name, size_t length)
+static uint32_t hash_name(const struct disk_tree *t, const struct disk_inode *directory, const char *name,
+    size_t length)
 {
 	uint64_t h = t->seed ^ ((uintptr_t)directory * 0x9e3779b97f4a7c15ULL);
 	for (size_t i = 0; i < length; i++)
@@ -128,11 +131,13 @@ static uint32_t hash_name(const struct disk_tree *t, const struct disk_inode *di
 	return (uint32_t)(h >> 32);
 }
 
-struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_inode *directory, const char *name, size_t length)
+struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_inode *directory, const char *name,
+    size_t length)
 {
 	uint32_t hash = hash_name(t, directory, name, length);
 	struct disk_name *n = t->table[hash & (t->table_size - 1)];
-	while (n && (n->hash != hash || n->directory != directory || n->length != length || memcmp(n->text, name, length) != 0))
+	while (n && (n->hash != hash || n->directory != directory || n->length != length ||
+			memcmp(n->text, name, length) != 0))
 		n = n->chain;
 	return n;
 }
@@ -153,13 +158,18 @@ static void grow_table(struct disk_tree *t)
 	t->table_size = size;
 }
 
-struct disk_name *disk_tree_add(
-	struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode)
+struct disk_name *disk_tree_add(struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_inode *inode)
 {
 	if (t->names >= t->table_size)
 		grow_table(t);
 	struct disk_name *n = xmalloc(sizeof *n + length + 1);
-	*n = (struct disk_name){.directory = directory, .inode = inode, .before = directory->last, .length = (uint8_t)length};
+	*n = (struct disk_name){
+		.directory = directory,
+		.inode = inode,
+		.before = directory->last,
+		.length = (uint8_t)length,
+	};
 	memcpy(n->text, name, length);
 	n->text[length] = 0;
 	n->hash = hash_name(t, directory, name, length);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tree of a disk that is being written, in memory: what the layers so far add up to, without the files' content, which is in
- * the disk already. One hash table over all names makes every step of a path one look-up, whatever the directory's size. */
+ * The tree of a disk that is being written, in memory: what the layers so far add up to, without
+ * the files' content, which is in the disk already. One hash table over all names makes every step
+ * of a path one look-up, whatever the directory's size. */
 #pragma once
 
 #include <stdint.h>
@@ -51,7 +52,8 @@ struct disk_tree {
 	size_t inodes;
 	uint64_t bytes; /* of memory, roughly */
 	uint64_t seed;
-	/* Called before an inode that has content is freed, so that its blocks can be used again. */
+	/* Called before an inode that has content is freed, so that its blocks can be used
+	 * again. */
 	void (*release)(struct disk_inode *inode, void *data);
 	void *data;
 };
@@ -61,21 +63,24 @@ enum { DISK_DEPTH_MAX = 4096, DISK_LINKS_MAX = 65000, DISK_NAME_MAX = 255 };
 void disk_tree_init(struct disk_tree *t);
 void disk_tree_done(struct disk_tree *t);
 struct disk_inode *disk_inode_new(struct disk_tree *t, enum tar_type type);
-/* What an entry says of an inode, in the place of what it had: its times; and mode, owner, device and extended attributes too (copied; those
- * that disk_keep_xattr does not keep are left out). */
+/* What an entry says of an inode, in the place of what it had: its times; and mode, owner, device
+ * and extended attributes too (copied; those that disk_keep_xattr does not keep are left out). */
 void disk_inode_set_times(struct disk_inode *inode, const struct tar_entry *e);
 void disk_inode_describe(struct disk_tree *t, struct disk_inode *inode, const struct tar_entry *e);
-/* Attributes that a Linux file system has; others (macOS's, NFS's) are dropped, as nothing could read them. */
+/* Attributes that a Linux file system has; others (macOS's, NFS's) are dropped, as nothing could
+ * read them. */
 int disk_keep_xattr(const char *name);
 /* Frees an inode that no name leads to. */
 void disk_inode_drop(struct disk_tree *t, struct disk_inode *inode);
-struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_inode *directory, const char *name, size_t length);
+struct disk_name *disk_tree_find(const struct disk_tree *t, const struct disk_inode *directory, const char *name,
+    size_t length);
 /* A new name (which must not be there yet) for an inode. */
-struct disk_name *disk_tree_add(
-	struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length, struct disk_inode *inode);
+struct disk_name *disk_tree_add(struct disk_tree *t, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_inode *inode);
 /* Takes a name away, and with a directory everything below it. */
 void disk_tree_remove(struct disk_tree *t, struct disk_name *name);
-/* Takes away what layers before `layer` put below a directory; what this layer made stays, with the directories that lead there. */
+/* Takes away what layers before `layer` put below a directory; what this layer made stays, with the
+ * directories that lead there. */
 void disk_tree_remove_lower(struct disk_tree *t, struct disk_inode *directory, uint32_t layer);
 /* The same for one name and all below it. */
 void disk_tree_hide(struct disk_tree *t, struct disk_name *name, uint32_t layer);

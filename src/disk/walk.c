@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: an entry's parent folder is looked up in the tree, never on the host, so nothing in a layer can reach outside: a
- * symlink on the way is followed inside the image (".." in its target stops at the root), as container tools do. Names with ".." and hard
- * links to what is not in the image are errors. Missing folders on the way are made.
+ * Theory of operation: an entry's parent folder is looked up in the tree, never on the host, so
+ * nothing in a layer can reach outside: a symlink on the way is followed inside the image (".." in
+ * its target stops at the root), as container tools do. Names with ".." and hard links to what is
+ * not in the image are errors. Missing folders on the way are made.
  *
- * Of two entries for one name the later wins; only a directory over a directory merges. A whiteout ".wh.NAME" takes away what
- * lower layers have under that name, ".wh..wh..opq" all that they have in its folder; both leave alone what their own layer
- * adds, wherever in the layer they stand. Other names with ".wh..wh." in front are AUFS's own books and are passed over.
+ * Of two entries for one name the later wins; only a directory over a directory merges. A whiteout
+ * ".wh.NAME" takes away what lower layers have under that name, ".wh..wh..opq" all that they have
+ * in its folder; both leave alone what their own layer adds, wherever in the layer they stand.
+ * Other names with ".wh..wh." in front are AUFS's own books and are passed over.
  */
 #include "disk/walk.h"
 
@@ -21,8 +23,10 @@ static const char whiteout[] = ".wh.", opaque[] = ".wh..wh..opq", aufs[] = ".wh.
 struct way {
 	const struct disk_walk *walk;
 	const struct tar_entry
-		*entry; /* missing folders are made with its time; NULL: those, and files on the way, are -ENOENT without a text */
-	int symlinks;   /* followed so far */
+	    /* missing folders are made with its time; NULL: those, and files on the way, are
+	     * -ENOENT without a text */
+	    *entry;
+	int symlinks; /* followed so far */
 };
 
 static int is_dots(const char *name, size_t length)
@@ -35,12 +39,13 @@ static int check_room(const struct disk_walk *w, const struct disk_inode *direct
 	if (directory->depth >= DISK_DEPTH_MAX)
 		return error_set(err, ENAMETOOLONG, "it lies more than %d folders deep", DISK_DEPTH_MAX);
 	if (w->tree->bytes > TREE_BYTES_MAX)
-		return error_set(err, E2BIG, "the %s has too many files: their names and attributes fill %llu bytes", w->rules->whole,
-			(unsigned long long)TREE_BYTES_MAX);
+		return error_set(err, E2BIG, "the %s has too many files: their names and attributes fill %llu bytes",
+		    w->rules->whole, (unsigned long long)TREE_BYTES_MAX);
 	return 0;
 }
 
-static int make_missing(const struct way *way, struct disk_inode **directory, const char *name, size_t length, struct error **err)
+static int make_missing(const struct way *way, struct disk_inode **directory, const char *name, size_t length,
+    struct error **err)
 {
 	struct disk_name *n;
 	if (!way->entry)
@@ -56,15 +61,17 @@ static int make_missing(const struct way *way, struct disk_inode **directory, co
 	return 0;
 }
 
-static int walk_path(struct way *way, struct disk_inode **directory, const char *path, size_t length, struct error **err);
+static int walk_path(struct way *way, struct disk_inode **directory, const char *path, size_t length,
+    struct error **err);
 
 /* One step down from *directory. */
-static int walk_step(struct way *way, struct disk_inode **directory, const char *name, size_t length, struct error **err)
+static int walk_step(struct way *way, struct disk_inode **directory, const char *name, size_t length,
+    struct error **err)
 {
 	struct disk_name *n;
 	if (length > DISK_NAME_MAX)
-		return error_set(
-			err, ENAMETOOLONG, "the name \"%.40s...\" has %zu bytes (at most %d are possible)", name, length, DISK_NAME_MAX);
+		return error_set(err, ENAMETOOLONG, "the name \"%.40s...\" has %zu bytes (at most %d are possible)",
+		    name, length, DISK_NAME_MAX);
 	int r = way->walk->rules->find(way->walk, *directory, name, length, &n, err);
 	if (r < 0)
 		return r;
@@ -87,7 +94,8 @@ static int walk_step(struct way *way, struct disk_inode **directory, const char 
 }
 
 /* From *directory along path to a directory. */
-static int walk_path(struct way *way, struct disk_inode **directory, const char *path, size_t length, struct error **err)
+static int walk_path(struct way *way, struct disk_inode **directory, const char *path, size_t length,
+    struct error **err)
 {
 	for (size_t i = 0; i < length;) {
 		size_t start = i;
@@ -112,7 +120,8 @@ static int check_no_dots(const char *path, struct error **err)
 	for (const char *at = path; *at; at += *at == '/') {
 		size_t n = strcspn(at, "/");
 		if (n == 2 && is_dots(at, n))
-			return error_set(err, EINVAL, "the path \"%.200s\" has \"..\" in it, which no layer may have", path);
+			return error_set(err, EINVAL, "the path \"%.200s\" has \"..\" in it, which no layer may have",
+			    path);
 		at += n;
 	}
 	return 0;
@@ -132,11 +141,12 @@ static size_t start_of_last(const char *path, size_t end)
 	return end;
 }
 
-/* Where an entry's (or a hard link's) path leads, with no name: to the root itself. Parents are made when there is an entry. */
-static int find_place(
-	const struct disk_walk *w, const struct tar_entry *entry, const char *path, struct disk_place *ret, struct error **err)
+/* Where an entry's (or a hard link's) path leads, with no name: to the root itself. Parents are
+ * made when there is an entry. */
+static int find_place(const struct disk_walk *w, const struct tar_entry *entry, const char *path,
+    struct disk_place *ret, struct error **err)
 {
-	struct way way = {.walk = w, .entry = entry};
+	struct way way = { .walk = w, .entry = entry };
 	int r = check_no_dots(path, err);
 	if (r < 0)
 		return r;
@@ -151,13 +161,15 @@ static int find_place(
 	ret->directory = w->tree->root;
 	ret->length = end - start;
 	if (ret->length > DISK_NAME_MAX)
-		return error_set(err, ENAMETOOLONG, "its name has %zu bytes (at most %d are possible)", ret->length, DISK_NAME_MAX);
+		return error_set(err, ENAMETOOLONG, "its name has %zu bytes (at most %d are possible)", ret->length,
+		    DISK_NAME_MAX);
 	memcpy(ret->name, path + start, ret->length);
 	ret->name[ret->length] = '\0';
 	return walk_path(&way, &ret->directory, path, start, err);
 }
 
-int disk_walk_link_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_name **ret, struct error **err)
+int disk_walk_link_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_name **ret,
+    struct error **err)
 {
 	struct disk_place p;
 	int r = find_place(w, NULL, e->target, &p, err);
@@ -167,7 +179,8 @@ int disk_walk_link_target(const struct disk_walk *w, const struct tar_entry *e, 
 	if (r == 0 && p.length > 0 && (r = w->rules->find(w, p.directory, p.name, p.length, ret, err)) < 0)
 		return r;
 	if (!*ret)
-		return error_set(err, ENOENT, "it is a hard link to \"%.200s\", which the image does not have", e->target);
+		return error_set(err, ENOENT, "it is a hard link to \"%.200s\", which the image does not have",
+		    e->target);
 	if ((*ret)->inode->type == TAR_DIRECTORY)
 		return error_set(err, EPERM, "it is a hard link to the directory \"%.200s\"", e->target);
 	return 0;
@@ -191,8 +204,9 @@ static int walk_whiteout(const struct disk_walk *w, const char *path, struct err
 	struct disk_place p;
 	int r = find_place(w, NULL, path, &p, err);
 	if (r < 0)
-		return r == -ENOENT ? 0
-				    : r; /* nothing there to hide; umoci whites out what was in a directory that it replaces by a file */
+		/* nothing there to hide; umoci whites out what was in a directory that it replaces
+		 * by a file */
+		return r == -ENOENT ? 0 : r;
 	if (streq(p.name, opaque))
 		return w->rules->hide_all(w, p.directory, err);
 	if (startswith(p.name, aufs))
@@ -204,7 +218,8 @@ static int walk_whiteout(const struct disk_walk *w, const char *path, struct err
 	return w->rules->hide(w, &p, err);
 }
 
-static int walk_entry(const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader, struct error **err)
+static int walk_entry(const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader,
+    struct error **err)
 {
 	struct disk_place p;
 	if (is_whiteout(e->path))

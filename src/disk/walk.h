@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the entries of a layer mean in a tree, and where their paths lead in it: the same for a disk (apply.c) and for a directory
- * (image/trees/write.c), which only carry it out. */
+ * What the entries of a layer mean in a tree, and where their paths lead in it: the same for a disk
+ * (apply.c) and for a directory (image/trees/write.c), which only carry it out. */
 #pragma once
 
 #include "base/error.h"
@@ -20,24 +20,28 @@ struct disk_walk {
 	void *data; /* the rules' own */
 };
 
-/* All return 0 or -errno with a text. What they are given is valid during the call, what they return belongs to the tree. */
+/* All return 0 or -errno with a text. What they are given is valid during the call, what they
+ * return belongs to the tree. */
 struct disk_walk_rules {
 	const char *whole; /* what the tree is of, for texts: "image", "layer" */
 	/* The name in a directory; *ret NULL: nothing is to be seen there. */
-	int (*find)(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret,
-		struct error **err);
+	int (*find)(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length,
+	    struct disk_name **ret, struct error **err);
 	/* Makes a folder where `find` sees nothing; its mode and times are set by the walk. */
 	int (*make_folder)(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length,
-		struct disk_name **ret, struct error **err);
-	/* An entry that is neither the root nor a whiteout. It takes the place of what is there; only a folder over a folder merges. */
-	int (*put)(const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader, const struct disk_place *p,
-		struct error **err);
+	    struct disk_name **ret, struct error **err);
+	/* An entry that is neither the root nor a whiteout. It takes the place of what is there;
+	 * only a folder over a folder merges. */
+	int (*put)(const struct disk_walk *w, const struct tar_entry *e, struct tar_reader *reader,
+	    const struct disk_place *p, struct error **err);
 	/* Whiteouts: take away what lower layers have at a place, and in a directory. */
 	int (*hide)(const struct disk_walk *w, const struct disk_place *p, struct error **err);
 	int (*hide_all)(const struct disk_walk *w, struct disk_inode *directory, struct error **err);
 };
 
-/* Goes through all entries of one layer (OCI image-spec 1.0, layer.md): 0 or -errno with a text that names the entry. */
+/* Goes through all entries of one layer (OCI image-spec 1.0, layer.md): 0 or -errno with a text
+ * that names the entry. */
 int disk_walk_layer(const struct disk_walk *w, struct tar_reader *reader, struct error **err);
 /* The name that a hard link leads to, never a directory's: 0 or -errno with a text. */
-int disk_walk_link_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_name **ret, struct error **err);
+int disk_walk_link_target(const struct disk_walk *w, const struct tar_entry *e, struct disk_name **ret,
+    struct error **err);

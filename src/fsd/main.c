@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that QEMU holds the other end of; ends with
- * it. It becomes several processes: the broker (this one), which talks to QEMU; the holder, which has the files; a worker, which serves the
- * guest and is replaced when it dies; and, for an ordinary user, one that knows whose files are (owners.h). */
+ * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that
+ * QEMU holds the other end of; ends with it. It becomes several processes: the broker (this one),
+ * which talks to QEMU; the holder, which has the files; a worker, which serves the guest and is
+ * replaced when it dies; and, for an ordinary user, one that knows whose files are (owners.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -32,29 +33,33 @@
 
 enum {
 	LOG_MAX = 1024 * 1024, /* of what a guest can make us say */
-	FDS_RESERVE = 64,            /* for everything but the share's inodes and handles */
+	FDS_RESERVE = 64,      /* for everything but the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
 	GROUPS_MAX = 1 << 16, /* the kernel's NGROUPS_MAX */
 };
 
-static const char *const owner_map_words[] = {"user", "root", "record", NULL}; /* in the order of enum owner_map */
-static const char *const cache_words[] = {"auto", "strict", "writeback", NULL}; /* in the order of enum share_cache */
+static const char *const owner_map_words[] = { "user", "root", "record", NULL };  /* in the order of enum owner_map */
+static const char *const cache_words[] = { "auto", "strict", "writeback", NULL }; /* in the order of enum share_cache */
 
-static const char *const lock_words[] = {"guest", "host", NULL};
+static const char *const lock_words[] = { "guest", "host", NULL };
 
 static const struct option_spec options[] = {
-	{"fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL},
-	{"root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory"},
-	{"read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL},
-	{"hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL, "directory"},
-	{"inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL},
-	{"owner-map", 0, OPTION_STRING, "user|root|record", "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL},
-	{"share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words, NULL},
-	{"events", 0, OPTION_STRING, "N", "Socket to the machine's agent, which is told of changes", NULL, NULL, NULL},
-	{"share-locks", 0, OPTION_STRING, "guest|host", "Where the machine's locks hold", "guest", lock_words, NULL},
-	{"inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL},
-	{0},
+	{ "fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL },
+	{ "root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory" },
+	{ "read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL },
+	{ "hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL,
+	    "directory" },
+	{ "inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL },
+	{ "owner-map", 0, OPTION_STRING, "user|root|record",
+	    "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL },
+	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "What the machine may keep", "auto", cache_words,
+	    NULL },
+	{ "events", 0, OPTION_STRING, "N", "Socket to the machine's agent, which is told of changes", NULL, NULL,
+	    NULL },
+	{ "share-locks", 0, OPTION_STRING, "guest|host", "Where the machine's locks hold", "guest", lock_words, NULL },
+	{ "inside-gid", 0, OPTION_STRING, "G", "Group inside of the files of your group", NULL, NULL, NULL },
+	{ 0 },
 };
 
 static const struct command_spec command = {
@@ -85,7 +90,8 @@ static int take_number(const struct options *o, const char *name, uint32_t *ret,
 	return 0;
 }
 
-/* Where among its words an option's value is; 0, the default, when it is not given. The words were checked. */
+/* Where among its words an option's value is; 0, the default, when it is not given. The words were
+ * checked. */
 static int take_choice(const struct options *o, const char *name, const char *const *words)
 {
 	const char *value = options_string(o, name);
@@ -135,7 +141,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 /* As many descriptors as we may have. */
 static unsigned raise_fd_limit(void)
 {
-	struct rlimit limit = {0};
+	struct rlimit limit = { 0 };
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
@@ -151,8 +157,10 @@ static int confine_owners(int may_change, struct error **err)
 	return r < 0 ? r : may_change ? confine_calls_changing_groups(err) : confine_calls(CONFINE_OWNERS, err);
 }
 
-/* Confines this process to the directory; an ordinary user who loses sight of owners by it has somebody to ask. */
-static int enter_directory(const struct arguments *a, int *root, struct owners *owners, struct confinement *c, struct error **err)
+/* Confines this process to the directory; an ordinary user who loses sight of owners by it has
+ * somebody to ask. */
+static int enter_directory(const struct arguments *a, int *root, struct owners *owners, struct confinement *c,
+    struct error **err)
 {
 	int ordinary = geteuid() != 0;
 	int r = ordinary ? owners_start(owners, !a->read_only, confine_owners, err) : 0;
@@ -164,11 +172,14 @@ static int enter_directory(const struct arguments *a, int *root, struct owners *
 }
 
 /* Makes the share, confined to its directory. */
-static int prepare(const struct arguments *a, struct share *s, struct owners *owners, struct confinement *c, struct error **err)
+static int prepare(const struct arguments *a, struct share *s, struct owners *owners, struct confinement *c,
+    struct error **err)
 {
 	gid_t groups[GROUPS_MAX];
-	int count = getgroups(ARRAY_SIZE(groups), groups); /* by their numbers on the host: before a namespace is entered */
-	struct share_settings settings = {.read_only = a->read_only,
+	/* by their numbers on the host: before a namespace is entered */
+	int count = getgroups(ARRAY_SIZE(groups), groups);
+	struct share_settings settings = {
+		.read_only = a->read_only,
 		.cache = a->cache,
 		.inside_uid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->uid,
 		.inside_gid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->gid,
@@ -180,8 +191,9 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		.group_count = count > 0 ? (size_t)count : 0,
 		.max_inodes = SHARE_INODES_MAX,
 		.max_fds = raise_fd_limit(),
-		.proc_prefix = ""};
-	CLEANUP(hide_list_done) struct hide_list hidden = {0};
+		.proc_prefix = "",
+	};
+	CLEANUP(hide_list_done) struct hide_list hidden = { 0 };
 	/* The keeper has resolved the path: a link on the way came into being since. */
 	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_FD int root = path_open_beneath(top, a->root[1] ? a->root + 1 : ".", O_RDONLY | O_DIRECTORY, 0);
@@ -221,7 +233,8 @@ static int work(int socket, void *data)
 	CLEANUP(events_freep) struct events *e = NULL;
 	CLEANUP(device_freep) struct device *d = NULL;
 	const struct owners *o = h->owners;
-	int kept[] = {h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc, h->events};
+	int kept[] = { h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc,
+		h->events };
 	share_take_over(h->share, kept, ARRAY_SIZE(kept));
 	int r = confine_own_descriptors(h->confinement);
 	if (r < 0)
@@ -244,10 +257,17 @@ static int work(int socket, void *data)
 /* The holder: 0 at the broker's end. */
 static int hold(const struct arguments *a, int control, struct error **err)
 {
-	struct confinement c = {.proc = -1};
-	CLEANUP(share_done) struct share s = {0};
-	struct owners owners = {.asking = -1, .answering = -1, .process = -1, .parent = -1};
-	struct heritage h = {.share = &s, .ledger = ledger_new(), .owners = &owners, .confinement = &c, .control = control, .events = a->events};
+	struct confinement c = { .proc = -1 };
+	CLEANUP(share_done) struct share s = { 0 };
+	struct owners owners = { .asking = -1, .answering = -1, .process = -1, .parent = -1 };
+	struct heritage h = {
+		.share = &s,
+		.ledger = ledger_new(),
+		.owners = &owners,
+		.confinement = &c,
+		.control = control,
+		.events = a->events,
+	};
 	if (!h.ledger)
 		return error_set(err, ENOMEM, "no memory for the requests under way");
 	int r = prepare(a, &s, &owners, &c, err);
@@ -255,8 +275,8 @@ static int hold(const struct arguments *a, int control, struct error **err)
 		r = confine_calls(CONFINE_HOLDER, err);
 	if (r < 0)
 		return r;
-	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "", c.namespaced ? "yes" : "no",
-		c.landlock);
+	log_debug("serving %s%s: namespace %s, Landlock %d", a->root, a->read_only ? " read-only" : "",
+	    c.namespaced ? "yes" : "no", c.landlock);
 	return holder_run(control, work, &h, err);
 }
 
@@ -305,7 +325,7 @@ int main(int argc, char **argv)
 {
 	AUTO_ERROR struct error *err = NULL;
 	CLEANUP(options_freep) struct options *o = NULL;
-	struct arguments a = {0};
+	struct arguments a = { 0 };
 	fd_fix_standard();
 	log_set_program("holm-fsd");
 	log_set_limit(LOG_MAX);

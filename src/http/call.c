@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The loop's client: one call on one stream. The call owns its descriptor, timer and buffers, and frees itself just before
- * its last callback, so that the callback may do anything. What the other side sends is capped: head, line and body. */
+ * The loop's client: one call on one stream. The call owns its descriptor, timer and buffers, and
+ * frees itself just before its last callback, so that the callback may do anything. What the other
+ * side sends is capped: head, line and body. */
 #include <errno.h>
 #include <sys/epoll.h>
 
@@ -80,7 +81,8 @@ static void complete(struct http_call *c)
 		fail_with_answer(c);
 		return;
 	}
-	int r = c->body.size && !c->events.line ? json_parse_bytes(c->body.data, c->body.size, c->target, &body, &err) : 0;
+	int r =
+	    c->body.size && !c->events.line ? json_parse_bytes(c->body.data, c->body.size, c->target, &body, &err) : 0;
 	finish(c, r, body, err);
 }
 
@@ -198,7 +200,8 @@ static void at_end_of_file(struct http_call *c)
 		complete(c);
 	else
 		fail(c, ECONNRESET,
-			c->have_head ? "the stream ended in the middle of the answer" : "the stream ended before an answer came");
+		    c->have_head ? "the stream ended in the middle of the answer" :
+				   "the stream ended before an answer came");
 }
 
 static void on_readable(struct http_call *c)
@@ -224,7 +227,8 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct http_call *c = data;
 	if (events & EPOLLOUT && c->out.size) {
-		/* A failure to send shows as end of file, behind an answer that may have come already. */
+		/* A failure to send shows as end of file, behind an answer that may have come
+		 * already. */
 		if (buffer_send(&c->out, c->fd) < 0)
 			buffer_done(&c->out);
 		if (c->out.size == 0)
@@ -239,8 +243,8 @@ static void on_timer(struct source *s, void *data)
 	fail(data, ETIMEDOUT, "no answer in time");
 }
 
-int http_call(struct loop *l, int fd, const char *method, const char *target, struct json_object *body, uint64_t deadline_ms,
-	const struct http_call_events *events, void *data, struct http_call **ret)
+int http_call(struct loop *l, int fd, const char *method, const char *target, struct json_object *body,
+    uint64_t deadline_ms, const struct http_call_events *events, void *data, struct http_call **ret)
 {
 	AUTO_JSON struct json_object *owned_body = body;
 	struct http_call *c = xnew(struct http_call);

@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The chunked transfer coding (RFC 9112 7.1), decoded in place by a small state machine. Extensions and trailers are skipped.
- * `state` holds the step in its low byte and, above it, how many bytes the present line (or all trailers) took so far. */
+ * The chunked transfer coding (RFC 9112 7.1), decoded in place by a small state machine. Extensions
+ * and trailers are skipped. `state` holds the step in its low byte and, above it, how many bytes
+ * the present line (or all trailers) took so far. */
 #include <errno.h>
 
 #include "http/http.h"
 
-enum step { SIZE_FIRST, SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER_FIRST, TRAILER, TRAILER_LF, END_LF, DONE };
+enum step {
+	SIZE_FIRST,
+	SIZE,
+	EXTENSION,
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	TRAILER_FIRST,
+	TRAILER,
+	TRAILER_LF,
+	END_LF,
+	DONE,
+};
 
 static int hex_value(char c)
 {
@@ -60,7 +74,8 @@ static int step_byte(struct http_chunks *c, int step, char in)
 	}
 }
 
-int http_chunks_feed(struct http_chunks *c, const char *in, size_t in_size, size_t *ret_used, const char **ret_data, size_t *ret_data_size)
+int http_chunks_feed(struct http_chunks *c, const char *in, size_t in_size, size_t *ret_used, const char **ret_data,
+    size_t *ret_data_size)
 {
 	size_t at = 0;
 	int step = c->state & 0xff, line = c->state >> 8;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The blocking client: one request on a connected socket, then its answer as JSON, lines or bytes. Every wait has the
- * caller's deadline. `early` holds raw bytes that were read but not decoded yet. */
+ * The blocking client: one request on a connected socket, then its answer as JSON, lines or bytes.
+ * Every wait has the caller's deadline. `early` holds raw bytes that were read but not decoded
+ * yet. */
 #include <errno.h>
 #include <poll.h>
 
@@ -32,7 +33,8 @@ static int send_all(int fd, struct buffer *out, uint64_t deadline_ms, struct err
 		ssize_t n = r < 0 ? r : buffer_send(out, fd);
 		if (r < 0)
 			return r;
-		/* A server that has answered (refused) already may have closed: its answer is still there to be read. */
+		/* A server that has answered (refused) already may have closed: its answer is still
+		 * there to be read. */
 		if (n == -EPIPE || n == -ECONNRESET)
 			return 0;
 		if (n < 0)
@@ -102,8 +104,8 @@ static int read_failure(struct http_response *r, uint64_t deadline_ms, struct er
 
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
-	AUTO_HTTP_RESPONSE struct http_response r = {.fd = fd};
-	*ret = (struct http_response){.fd = -1};
+	AUTO_HTTP_RESPONSE struct http_response r = { .fd = fd };
+	*ret = (struct http_response){ .fd = -1 };
 	buffer_init(&ret->early, 0);
 	buffer_init(&ret->lines, 0);
 	buffer_init(&r.early, EARLY_MAX);
@@ -118,15 +120,15 @@ int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct 
 	if (r.head.status >= 300)
 		return error_set(err, EPROTO, "answered with HTTP status %d", r.head.status);
 	*ret = r;
-	r = (struct http_response){.fd = -1};
+	r = (struct http_response){ .fd = -1 };
 	return 0;
 }
 
-int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body, uint64_t deadline_ms,
-	struct http_response *ret, struct error **err)
+int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body,
+    uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
 	AUTO_BUFFER struct buffer out;
-	*ret = (struct http_response){.fd = -1};
+	*ret = (struct http_response){ .fd = -1 };
 	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
 	int result = http_append_request(&out, method, target, upgrade, body);
 	if (result < 0)
@@ -135,7 +137,8 @@ int http_request(int fd, const char *method, const char *target, const char *upg
 	return result < 0 ? result : http_answer(fd, deadline_ms, ret, err);
 }
 
-/* Decodes from early into data: bytes, 0 when more must be read (or the body ended: r->ended), -EBADMSG. */
+/* Decodes from early into data: bytes, 0 when more must be read (or the body ended: r->ended),
+ * -EBADMSG. */
 static ssize_t decode_early(struct http_response *r, char *data, size_t size)
 {
 	const char *run = r->early.data;

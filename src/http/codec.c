@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parser of request and response heads (RFC 9112 2-6). Pure: bytes in, a struct out.
  *
- * It is strict where leniency has a history of smuggling: lines end in CRLF, no folding, no blank before a colon, one
- * length only, and no transfer coding but "chunked". */
+ * It is strict where leniency has a history of smuggling: lines end in CRLF, no folding, no blank
+ * before a colon, one length only, and no transfer coding but "chunked". */
 #include <errno.h>
 #include <strings.h>
 
@@ -18,7 +18,7 @@ void http_head_done(struct http_head *h)
 		free(h->headers[i].name);
 		free(h->headers[i].value);
 	}
-	*h = (struct http_head){.content_length = -1};
+	*h = (struct http_head){ .content_length = -1 };
 }
 
 const char *http_head_get(const struct http_head *h, const char *name)
@@ -31,7 +31,8 @@ const char *http_head_get(const struct http_head *h, const char *name)
 
 static int is_token_character(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static size_t token_length(const char *s, size_t size)
@@ -96,7 +97,8 @@ static int parse_header_line(const char *line, size_t size, struct http_head *h,
 	for (size_t i = 0; i < n; i++)
 		if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
 			return error_set(err, EBADMSG, "control character in an HTTP header");
-	h->headers[h->header_count++] = (struct http_header){.name = xstrndup(line, name), .value = xstrndup(value, n)};
+	h->headers[h->header_count++] =
+	    (struct http_header){ .name = xstrndup(line, name), .value = xstrndup(value, n) };
 	return 0;
 }
 
@@ -175,16 +177,18 @@ static int parse_lines(const char *data, size_t size, first_line_fn first, struc
 static ssize_t parse_head(const char *data, size_t size, first_line_fn first, struct http_head *ret, struct error **err)
 {
 	const char *end = memmem(data, MIN(size, (size_t)HTTP_HEAD_MAX), "\r\n\r\n", 4);
-	*ret = (struct http_head){.content_length = -1};
+	*ret = (struct http_head){ .content_length = -1 };
 	if (!end)
-		return size < HTTP_HEAD_MAX ? -EAGAIN : error_set(err, EMSGSIZE, "an HTTP head of more than %d bytes", HTTP_HEAD_MAX);
+		return size < HTTP_HEAD_MAX ?
+			   -EAGAIN :
+			   error_set(err, EMSGSIZE, "an HTTP head of more than %d bytes", HTTP_HEAD_MAX);
 	size_t taken = (size_t)(end - data) + 4;
-	AUTO_HTTP_HEAD struct http_head h = {.content_length = -1};
+	AUTO_HTTP_HEAD struct http_head h = { .content_length = -1 };
 	int r = parse_lines(data, taken - 2, first, &h, err);
 	if (r < 0)
 		return r;
 	*ret = h;
-	h = (struct http_head){.content_length = -1};
+	h = (struct http_head){ .content_length = -1 };
 	return (ssize_t)taken;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a handler can do with an exchange: look at the request, answer it, stream lines, or take the connection over.
- * Nothing here frees: answers are tried at once (so that one written just before the process ends still arrives), the
- * rest is connection_run()'s. */
+ * What a handler can do with an exchange: look at the request, answer it, stream lines, or take the
+ * connection over. Nothing here frees: answers are tried at once (so that one written just before
+ * the process ends still arrives), the rest is connection_run()'s. */
 #include <errno.h>
 #include <strings.h>
 
@@ -84,11 +84,12 @@ void http_respond_json(struct http_exchange *x, int status, struct json_object *
 	if (x->state == CONNECTION_DEAD)
 		return;
 	size_t size;
-	const char *text = json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	const char *text =
+	    json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 	close_if_body_is_left(x);
-	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n", status,
-		    http_status_text(status), size, connection_header(x)) < 0 ||
-		buffer_append(&x->out, text, size) < 0) {
+	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
+		status, http_status_text(status), size, connection_header(x)) < 0 ||
+	    buffer_append(&x->out, text, size) < 0) {
 		connection_drop(x);
 		return;
 	}
@@ -111,8 +112,9 @@ void http_stream_begin(struct http_exchange *x, int status)
 	close_if_body_is_left(x);
 	x->close_after |= x->head.minor == 0;
 	x->state = CONNECTION_STREAM;
-	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/x-ndjson\r\n%s%s\r\n", status, http_status_text(status),
-		    x->head.minor ? "Transfer-Encoding: chunked\r\n" : "", x->close_after ? "Connection: close\r\n" : "") < 0)
+	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/x-ndjson\r\n%s%s\r\n", status,
+		http_status_text(status), x->head.minor ? "Transfer-Encoding: chunked\r\n" : "",
+		x->close_after ? "Connection: close\r\n" : "") < 0)
 		connection_drop(x);
 	else
 		push(x);
@@ -124,7 +126,8 @@ void http_stream_json(struct http_exchange *x, struct json_object *line)
 	if (x->state == CONNECTION_DEAD)
 		return;
 	size_t size;
-	const char *text = json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	const char *text =
+	    json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 	int chunked = x->head.minor > 0, r = 0;
 	if (x->out.size > STREAM_BEHIND_MAX)
 		r = -ENOBUFS;
@@ -178,7 +181,8 @@ int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, str
 		http_respond_error(x, EINVAL, err);
 		return -EBADMSG;
 	}
-	int r = buffer_appendf(&x->out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol);
+	int r = buffer_appendf(&x->out,
+	    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol);
 	if (r < 0 || buffer_send(&x->out, x->fd) < 0 || x->out.size) {
 		connection_drop(x);
 		return -EPIPE;

@@ -14,11 +14,13 @@ static int is_sendable(const char *target)
 	return target[0] == '/';
 }
 
-int http_append_request(struct buffer *out, const char *method, const char *target, const char *upgrade, struct json_object *body)
+int http_append_request(struct buffer *out, const char *method, const char *target, const char *upgrade,
+    struct json_object *body)
 {
 	if (!is_sendable(target))
 		return -EINVAL;
-	const char *text = body ? json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+	const char *text =
+	    body ? json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
 	int r = buffer_appendf(out, "%s %s HTTP/1.1\r\nHost: holm\r\n", method, target);
 	if (r == 0 && upgrade)
 		r = buffer_appendf(out, "Connection: Upgrade\r\nUpgrade: %s\r\n", upgrade);
@@ -33,20 +35,20 @@ static const struct {
 	int status;
 	const char *text;
 } status_texts[] = {
-	{101, "Switching Protocols"},
-	{200, "OK"},
-	{400, "Bad Request"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{408, "Request Timeout"},
-	{409, "Conflict"},
-	{413, "Content Too Large"},
-	{431, "Request Header Fields Too Large"},
-	{500, "Internal Server Error"},
-	{501, "Not Implemented"},
-	{503, "Service Unavailable"},
-	{504, "Gateway Timeout"},
+	{ 101, "Switching Protocols" },
+	{ 200, "OK" },
+	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 413, "Content Too Large" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
 };
 
 const char *http_status_text(int status)

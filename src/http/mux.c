@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The multiplexed transport: HTTP/2 with prior knowledge (RFC 9113 3.3) over one pipe, each stream a CONNECT (8.5).
+ * The multiplexed transport: HTTP/2 with prior knowledge (RFC 9113 3.3) over one pipe, each stream
+ * a CONNECT (8.5).
  *
- * nghttp2 does frames, flow control and scheduling between streams; this file moves its bytes through the pipe and says what
- * is allowed. The other side may be hostile, so memory is bounded whatever it sends: streams by number, each stream by its
- * window, headers by size, queued control frames by count; there is no header table, no continuation, no push. What breaks
- * the protocol ends the mux: streams see end of file, and `closed` is called from the loop, where the owner may free it.
+ * nghttp2 does frames, flow control and scheduling between streams; this file moves its bytes
+ * through the pipe and says what is allowed. The other side may be hostile, so memory is bounded
+ * whatever it sends: streams by number, each stream by its window, headers by size, queued control
+ * frames by count; there is no header table, no continuation, no push. What breaks the protocol
+ * ends the mux: streams see end of file, and `closed` is called from the loop, where the owner may
+ * free it.
  *
- * Who opens a stream writes at once, without waiting for the 200: a refusal shows as end of file. */
+ * Who opens a stream writes at once, without waiting for the 200: a refusal shows as end of
+ * file. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -44,7 +48,8 @@ static void close_streams(struct mux *m)
 
 /* ---- what nghttp2 calls ---- */
 
-/* Frames that a holm program never sends are the end: there is no version of this protocol that needs them. */
+/* Frames that a holm program never sends are the end: there is no version of this protocol that
+ * needs them. */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *data)
 {
 	if (hd->type == NGHTTP2_CONTINUATION || hd->type == NGHTTP2_PUSH_PROMISE)
@@ -52,8 +57,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	return hd->type == NGHTTP2_HEADERS && hd->length > MUX_HEADERS_MAX ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
-	size_t value_size, uint8_t flags, void *data)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
+    const uint8_t *value, size_t value_size, uint8_t flags, void *data)
 {
 	int is_method = name_size == 7 && memcmp(name, ":method", 7) == 0;
 	int is_connect = value_size == 7 && memcmp(value, "CONNECT", 7) == 0;
@@ -62,7 +67,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void accept_stream(struct mux *m, int32_t id)
 {
-	static const nghttp2_nv answer = {(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE};
+	static const nghttp2_nv answer = { (uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE };
 	struct mux_stream *s = NULL;
 	int fd = -1;
 	if (m->stream_count >= MUX_STREAMS_MAX || mux_stream_new(m, &s, &fd) < 0) {
@@ -70,7 +75,7 @@ static void accept_stream(struct mux *m, int32_t id)
 		return;
 	}
 	s->id = id;
-	nghttp2_data_provider provider = {.source.ptr = s, .read_callback = mux_stream_read};
+	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = mux_stream_read };
 	nghttp2_session_set_stream_user_data(m->session, id, s);
 	nghttp2_submit_response(m->session, id, &answer, 1, &provider);
 	m->accept(fd, m->data);
@@ -107,7 +112,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
 	struct mux_stream *s;
 	if (frame->hd.type == NGHTTP2_DATA && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
-		(s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id)))
+	    (s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id)))
 		mux_stream_end_sent(s);
 	return 0;
 }
@@ -120,8 +125,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
 	return 0;
 }
 
-static ssize_t data_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t connection_window, int32_t stream_window,
-	uint32_t frame_max, void *data)
+static ssize_t data_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t connection_window,
+    int32_t stream_window, uint32_t frame_max, void *data)
 {
 	int64_t n = MIN(connection_window, stream_window);
 	n = MIN(n, (int64_t)frame_max);
@@ -212,8 +217,8 @@ static int mux_open(struct transport *t, int *ret_fd, struct error **err)
 {
 	struct mux *m = (struct mux *)t;
 	static const nghttp2_nv request[] = {
-		{(uint8_t *)":method", (uint8_t *)"CONNECT", 7, 7, NGHTTP2_NV_FLAG_NONE},
-		{(uint8_t *)":authority", (uint8_t *)"holm", 10, 4, NGHTTP2_NV_FLAG_NONE},
+		{ (uint8_t *)":method", (uint8_t *)"CONNECT", 7, 7, NGHTTP2_NV_FLAG_NONE },
+		{ (uint8_t *)":authority", (uint8_t *)"holm", 10, 4, NGHTTP2_NV_FLAG_NONE },
 	};
 	struct mux_stream *s;
 	AUTO_FD int fd = -1;
@@ -222,11 +227,12 @@ static int mux_open(struct transport *t, int *ret_fd, struct error **err)
 	if (m->role != MUX_CLIENT)
 		return error_set(err, EINVAL, "this side of the transport accepts streams only");
 	if (m->stream_count >= MUX_STREAMS_MAX)
-		return error_set(err, EBUSY, "%d streams into the machine are open already; try again when one has ended", MUX_STREAMS_MAX);
+		return error_set(err, EBUSY,
+		    "%d streams into the machine are open already; try again when one has ended", MUX_STREAMS_MAX);
 	int r = mux_stream_new(m, &s, &fd);
 	if (r < 0)
 		return error_set_errno(err, r, "opening a stream into the machine");
-	nghttp2_data_provider provider = {.source.ptr = s, .read_callback = mux_stream_read};
+	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = mux_stream_read };
 	s->id = nghttp2_submit_request(m->session, NULL, request, ARRAY_SIZE(request), &provider, s);
 	if (s->id < 0) {
 		mux_stream_free(s);
@@ -254,16 +260,17 @@ static void mux_free(struct transport *t)
 static int submit_settings(struct mux *m)
 {
 	nghttp2_settings_entry settings[] = {
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, MUX_STREAM_WINDOW},
-		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MUX_STREAMS_MAX},
-		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MUX_FRAME_MAX},
-		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MUX_HEADERS_MAX},
-		{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0},
-		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, MUX_STREAM_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MUX_STREAMS_MAX },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MUX_FRAME_MAX },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MUX_HEADERS_MAX },
+		{ NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};
 	size_t count = ARRAY_SIZE(settings) - (m->role == MUX_SERVER ? 1 : 0);
 	int r = nghttp2_submit_settings(m->session, NGHTTP2_FLAG_NONE, settings, count);
-	return r < 0 ? r : nghttp2_session_set_local_window_size(m->session, NGHTTP2_FLAG_NONE, 0, MUX_CONNECTION_WINDOW);
+	return r < 0 ? r :
+		       nghttp2_session_set_local_window_size(m->session, NGHTTP2_FLAG_NONE, 0, MUX_CONNECTION_WINDOW);
 }
 
 static int new_session(struct mux *m)
@@ -285,17 +292,17 @@ static int new_session(struct mux *m)
 	nghttp2_option_set_no_closed_streams(option, 1);
 	/* Sessions that end early are resets, and a loop of short commands makes many. */
 	nghttp2_option_set_stream_reset_rate_limit(option, 100000, 10000);
-	int r = m->role == MUX_CLIENT ? nghttp2_session_client_new2(&m->session, callbacks, m, option)
-				      : nghttp2_session_server_new2(&m->session, callbacks, m, option);
+	int r = m->role == MUX_CLIENT ? nghttp2_session_client_new2(&m->session, callbacks, m, option) :
+					nghttp2_session_server_new2(&m->session, callbacks, m, option);
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);
 	return r;
 }
 
-int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept, transport_closed_fn closed, void *data,
-	struct transport **ret)
+int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept,
+    transport_closed_fn closed, void *data, struct transport **ret)
 {
-	static const struct transport_ops ops = {.open = mux_open, .free = mux_free};
+	static const struct transport_ops ops = { .open = mux_open, .free = mux_free };
 	struct mux *m = xnew(struct mux);
 	m->base.ops = &ops;
 	m->loop = l;

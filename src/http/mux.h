@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Private to the multiplexed transport: the session over one pipe (mux.c) and its streams (mux_stream.c). */
+ * Private to the multiplexed transport: the session over one pipe (mux.c) and its streams
+ * (mux_stream.c). */
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -64,5 +65,5 @@ void mux_stream_end_received(struct mux_stream *s);
 void mux_stream_end_sent(struct mux_stream *s);
 void mux_stream_closed(struct mux_stream *s);
 /* nghttp2's source of DATA: reads from the application straight into the frame. */
-ssize_t mux_stream_read(
-	nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source, void *data);
+ssize_t mux_stream_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
+    nghttp2_data_source *source, void *data);

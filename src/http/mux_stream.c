@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One stream of the multiplexed transport: a socketpair whose other end the application has.
  *
- * Towards the wire nothing is stored: nghttp2 asks for bytes when the window and the pipe have room (mux_stream_read), and
- * while there is no room the application's socket fills up. From the wire, what the application does not take waits in
- * `pending`; the window is opened again only as bytes leave it, so a reader that stalls stops its own stream and no other.
+ * Towards the wire nothing is stored: nghttp2 asks for bytes when the window and the pipe have room
+ * (mux_stream_read), and while there is no room the application's socket fills up. From the wire,
+ * what the application does not take waits in `pending`; the window is opened again only as bytes
+ * leave it, so a reader that stalls stops its own stream and no other.
  *
- * The application closes its end: what it wrote still goes out with END_STREAM; if the other side has not ended by then, the
- * stream is reset, which is how that side learns that nobody reads. A descriptor that hung up leaves the loop (epoll would report
- * it for ever); reading it never blocks any more. */
+ * The application closes its end: what it wrote still goes out with END_STREAM; if the other side
+ * has not ended by then, the stream is reset, which is how that side learns that nobody reads. A
+ * descriptor that hung up leaves the loop (epoll would report it for ever); reading it never blocks
+ * any more. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -71,7 +73,8 @@ static void deliver(struct mux_stream *s)
 	}
 }
 
-/* Frees a stream that is over and has handed out everything; otherwise waits for what is missing. */
+/* Frees a stream that is over and has handed out everything; otherwise waits for what is
+ * missing. */
 static void settle(struct mux_stream *s)
 {
 	if (s->closed && s->pending.size == 0)
@@ -178,8 +181,8 @@ void mux_stream_closed(struct mux_stream *s)
 	settle(s);
 }
 
-ssize_t mux_stream_read(
-	nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags, nghttp2_data_source *source, void *data)
+ssize_t mux_stream_read(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
+    nghttp2_data_source *source, void *data)
 {
 	struct mux_stream *s = source->ptr;
 	ssize_t n;

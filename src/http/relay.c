@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copies bytes both ways between two descriptors.
  *
- * Each direction is a pipe of its own: a buffer, an end on either side. End of file on one side becomes shutdown(2) on the
- * other once the buffer is empty. A side that hung up (EPOLLHUP: it neither reads nor writes any more) leaves the loop,
- * because level-triggered epoll would report it for ever; what it wrote before is still read, driven by the other side. When
- * nothing can reach anybody any more the relay ends: a session whose command line was killed ends inside, too. */
+ * Each direction is a pipe of its own: a buffer, an end on either side. End of file on one side
+ * becomes shutdown(2) on the other once the buffer is empty. A side that hung up (EPOLLHUP: it
+ * neither reads nor writes any more) leaves the loop, because level-triggered epoll would report it
+ * for ever; what it wrote before is still read, driven by the other side. When nothing can reach
+ * anybody any more the relay ends: a session whose command line was killed ends inside, too. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -164,11 +165,11 @@ void relay_on_parted(struct relay *r, void (*parted)(void *data))
 	r->parted = parted;
 }
 
-int relay_new(
-	struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data), void *data, struct relay **ret)
+int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data),
+    void *data, struct relay **ret)
 {
 	struct relay *r = xnew(struct relay);
-	int fds[2] = {a, b}, result = 0;
+	int fds[2] = { a, b }, result = 0;
 	size_t first = first_to_b ? first_to_b->size : 0;
 	r->loop = l;
 	r->ended = ended;

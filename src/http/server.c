@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The server: accepts connections, reads requests, finds their route, and moves answers out.
  *
- * A connection is a small state machine (server_connection.h) that only connection_run() drives: from the descriptor's
- * events, or at the end of a turn after a handler did something (connection_kick). So a handler may answer, take over or
- * lose an exchange at any time without the ground going away beneath a caller: freeing happens in connection_run() alone,
- * and calling a handler is the last thing it does. */
+ * A connection is a small state machine (server_connection.h) that only connection_run() drives:
+ * from the descriptor's events, or at the end of a turn after a handler did something
+ * (connection_kick). So a handler may answer, take over or lose an exchange at any time without the
+ * ground going away beneath a caller: freeing happens in connection_run() alone, and calling a
+ * handler is the last thing it does. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -43,7 +44,7 @@ static void exchange_reset(struct http_exchange *x)
 	free(TAKE_PTR(x->raw));
 	free(TAKE_PTR(x->path));
 	json_object_put(TAKE_PTR(x->json));
-	x->chunks = (struct http_chunks){0};
+	x->chunks = (struct http_chunks){ 0 };
 	x->body_left = 0;
 	x->closed = NULL;
 }
@@ -335,7 +336,9 @@ void http_server_free(struct http_server *s)
 	if (!s)
 		return;
 	while (s->connections) {
-		tell_closed(s->connections); /* NOLINT(clang-analyzer-unix.Malloc): freeing one takes it off the list by its link */
+		/* NOLINT(clang-analyzer-unix.Malloc): freeing one takes it off the list by its
+		 * link */
+		tell_closed(s->connections);
 		connection_free(s->connections);
 	}
 	while (s->listeners) {

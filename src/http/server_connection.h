@@ -42,7 +42,8 @@ struct http_server {
 	size_t bodies; /* bytes held in bodies of all connections */
 };
 
-/* Something changed: write, go on to the next request, or free, at the end of this turn of the loop. */
+/* Something changed: write, go on to the next request, or free, at the end of this turn of the
+ * loop. */
 void connection_kick(struct http_exchange *x);
 /* The connection is lost: its closed callback will run. */
 void connection_drop(struct http_exchange *x);

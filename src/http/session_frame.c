@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Session frames: see session_frame.h. One table says which types there are and how long each may be. */
+ * Session frames: see session_frame.h. One table says which types there are and how long each may
+ * be. */
 #include "http/session_frame.h"
 
 #include <endian.h>
@@ -12,16 +13,16 @@ struct frame_rule {
 };
 
 static const struct frame_rule rules[] = {
-	[SESSION_STDIN] = {0, SESSION_FRAME_MAX, 1},
-	[SESSION_STDOUT] = {0, SESSION_FRAME_MAX, 1},
-	[SESSION_STDERR] = {0, SESSION_FRAME_MAX, 1},
-	[SESSION_RESIZE] = {4, 4, 1},
-	[SESSION_SIGNAL] = {1, 1, 1},
-	[SESSION_STDIN_END] = {0, 0, 1},
-	[SESSION_EXIT] = {4, 4, 1},
-	[SESSION_ERROR] = {4, SESSION_FRAME_MAX, 1},
-	[SESSION_NOTE] = {0, SESSION_FRAME_MAX, 1},
-	[SESSION_WINDOW] = {4, 4, 1},
+	[SESSION_STDIN] = { 0, SESSION_FRAME_MAX, 1 },
+	[SESSION_STDOUT] = { 0, SESSION_FRAME_MAX, 1 },
+	[SESSION_STDERR] = { 0, SESSION_FRAME_MAX, 1 },
+	[SESSION_RESIZE] = { 4, 4, 1 },
+	[SESSION_SIGNAL] = { 1, 1, 1 },
+	[SESSION_STDIN_END] = { 0, 0, 1 },
+	[SESSION_EXIT] = { 4, 4, 1 },
+	[SESSION_ERROR] = { 4, SESSION_FRAME_MAX, 1 },
+	[SESSION_NOTE] = { 0, SESSION_FRAME_MAX, 1 },
+	[SESSION_WINDOW] = { 4, 4, 1 },
 };
 
 static const struct frame_rule *rule_of(uint8_t type)
@@ -43,7 +44,7 @@ int session_frame_next(const struct buffer *b, struct session_frame *ret)
 		return -EBADMSG;
 	if (b->size - SESSION_HEADER_SIZE < size)
 		return 0;
-	*ret = (struct session_frame){.type = header[0], .data = b->data + SESSION_HEADER_SIZE, .size = size};
+	*ret = (struct session_frame){ .type = header[0], .data = b->data + SESSION_HEADER_SIZE, .size = size };
 	return 1;
 }
 

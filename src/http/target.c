@@ -27,7 +27,8 @@ static char *decode(const char *s, size_t size)
 			out[n++] = s[i];
 			continue;
 		}
-		if (i + 2 >= size || (high = hex_digit(s[i + 1])) < 0 || (low = hex_digit(s[i + 2])) < 0 || !(high | low)) {
+		if (i + 2 >= size || (high = hex_digit(s[i + 1])) < 0 || (low = hex_digit(s[i + 2])) < 0 ||
+		    !(high | low)) {
 			free(out);
 			return NULL;
 		}

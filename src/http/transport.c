@@ -15,7 +15,8 @@ int transport_open(struct transport *t, int *ret_fd, struct error **err)
 
 int transport_give(struct transport *t, int fd, const void *data, size_t size, struct error **err)
 {
-	return t->ops->give ? t->ops->give(t, fd, data, size, err) : error_set(err, EOPNOTSUPP, "this transport carries no descriptors");
+	return t->ops->give ? t->ops->give(t, fd, data, size, err) :
+			      error_set(err, EOPNOTSUPP, "this transport carries no descriptors");
 }
 
 int transport_can_give(const struct transport *t, size_t size)
@@ -53,7 +54,7 @@ static void unix_free(struct transport *t)
 
 int transport_unix_new(const char *path, struct transport **ret)
 {
-	static const struct transport_ops ops = {.open = unix_open, .free = unix_free};
+	static const struct transport_ops ops = { .open = unix_open, .free = unix_free };
 	struct transport_unix *u;
 	if (strlen(path) >= sizeof u->address.sun_path)
 		return -ENAMETOOLONG;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The transport between two processes of one kernel. Packets over a SOCK_SEQPACKET pair: the first byte says what it is, SCM_RIGHTS (unix(7))
- * carries the descriptor. The bytes of streams never pass through here, so there is no copying, and a stream costs one packet.
+ * The transport between two processes of one kernel. Packets over a SOCK_SEQPACKET pair: the first
+ * byte says what it is, SCM_RIGHTS (unix(7)) carries the descriptor. The bytes of streams never
+ * pass through here, so there is no copying, and a stream costs one packet.
  *
  *   'S'        a stream: the descriptor is its other end
  *   'G' bytes  a stream whose first bytes were read already
  *   'M' text   a message of the two programs, with or without a descriptor
  *
- * The other side may be taken over by what it runs, so a packet that is none of these, is too long or has more than one descriptor ends the
- * transport. Packets that do not fit into the socket wait in a list and go out when it drains.
+ * The other side may be taken over by what it runs, so a packet that is none of these, is too long
+ * or has more than one descriptor ends the transport. Packets that do not fit into the socket wait
+ * in a list and go out when it drains.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -114,7 +116,8 @@ static int post(struct transport_fds *t, char kind, const void *data, size_t siz
 	return t->dead ? -EPIPE : 0;
 }
 
-/* Asked of the socket alone: fstat(2) of a file that the other side serves (FUSE) could keep us for good. */
+/* Asked of the socket alone: fstat(2) of a file that the other side serves (FUSE) could keep us for
+ * good. */
 static int is_stream_socket(int fd)
 {
 	int domain = 0, type = 0;
@@ -225,7 +228,8 @@ int transport_fds_send(struct transport *base, const char *text, int fd)
 	return post((struct transport_fds *)base, 'M', text, strlen(text), TAKE_FD(copy));
 }
 
-int transport_fds_new(struct loop *l, int socket, const struct transport_fds_events *events, void *data, struct transport **ret)
+int transport_fds_new(struct loop *l, int socket, const struct transport_fds_events *events, void *data,
+    struct transport **ret)
 {
 	static const struct transport_ops ops = { .open = fds_open, .give = fds_give, .free = fds_free };
 	struct transport_fds *t = xnew(struct transport_fds);

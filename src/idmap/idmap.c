@@ -25,7 +25,8 @@ struct ranges {
 static int parse_line(const char *line, struct strv *words, struct range *ret)
 {
 	strv_split(words, line, ":");
-	if (words->count != 3 || parse_u32(words->items[1], &ret->start) < 0 || parse_u32(words->items[2], &ret->count) < 0)
+	if (words->count != 3 || parse_u32(words->items[1], &ret->start) < 0 ||
+	    parse_u32(words->items[2], &ret->count) < 0)
 		return -EINVAL;
 	return ret->count == 0 || ret->start == 0 || (uint64_t)ret->start + ret->count > UINT32_MAX ? -EINVAL : 0;
 }
@@ -41,7 +42,8 @@ static void collect(const char *text, const char *name, uint32_t number, struct 
 		if (parse_line(lines.items[i], &words, &r) < 0)
 			continue;
 		ret->highest = MAX(ret->highest, (uint64_t)r.start + r.count);
-		if ((!streq(words.items[0], name) && !streq(words.items[0], as_number)) || ret->count == ARRAY_SIZE(ret->items) - 3)
+		if ((!streq(words.items[0], name) && !streq(words.items[0], as_number)) ||
+		    ret->count == ARRAY_SIZE(ret->items) - 3)
 			continue;
 		r.count = (uint32_t)MIN((uint64_t)r.count, IDS_MAX - ret->total);
 		ret->total += r.count;
@@ -56,7 +58,8 @@ static void add(struct idmap_extent *extents, size_t *count, uint32_t inside, ui
 		extents[(*count)++] = (struct idmap_extent){ inside, outside, n };
 }
 
-/* Lays the ranges end to end from id 0 on and leaves the place of `own` (unless it is 0) to itself. */
+/* Lays the ranges end to end from id 0 on and leaves the place of `own` (unless it is 0) to
+ * itself. */
 static size_t lay_out(const struct ranges *ranges, uint32_t own, struct idmap_extent *extents)
 {
 	size_t count = 0;
@@ -88,7 +91,8 @@ static int contains(const struct ranges *ranges, uint32_t id)
 	return 0;
 }
 
-int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_t uid, uint32_t gid, struct idmap *ret, struct error **err)
+int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_t uid, uint32_t gid, struct idmap *ret,
+    struct error **err)
 {
 	struct ranges uids = { .highest = FIRST_FREE }, gids = { .highest = FIRST_FREE };
 	collect(subuid, name, uid, &uids);
@@ -96,11 +100,14 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
 	if (uids.total < IDMAP_IDS_MIN || gids.total < IDMAP_IDS_MIN) {
 		unsigned long long from = MAX(uids.highest, gids.highest), to = from + IDMAP_IDS_MIN - 1;
 		return error_set(err, ENOENT,
-			"user %s has no range of %d subordinate ids in %s; to add one: %susermod --add-subuids %llu-%llu --add-subgids %llu-%llu %s", name,
-			IDMAP_IDS_MIN, uids.total < IDMAP_IDS_MIN ? "/etc/subuid" : "/etc/subgid", uid ? "sudo " : "", from, to, from, to, name);
+		    "user %s has no range of %d subordinate ids in %s; to add one: %susermod --add-subuids %llu-%llu "
+		    "--add-subgids %llu-%llu %s",
+		    name, IDMAP_IDS_MIN, uids.total < IDMAP_IDS_MIN ? "/etc/subuid" : "/etc/subgid", uid ? "sudo " : "",
+		    from, to, from, to, name);
 	}
 	if (contains(&uids, uid) || contains(&gids, gid))
-		return error_set(err, EINVAL, "the subordinate ids of user %s in /etc/subuid and /etc/subgid contain the user's own", name);
+		return error_set(err, EINVAL,
+		    "the subordinate ids of user %s in /etc/subuid and /etc/subgid contain the user's own", name);
 	*ret = (struct idmap){ .uid = uid, .gid = gid, .by_root = uid == 0 };
 	ret->uid_count = lay_out(&uids, uid, ret->uids);
 	ret->gid_count = lay_out(&gids, uid ? gid : 0, ret->gids);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The calling user's mapping. A file of its own, because it asks for the user's name, which nothing static can. */
+ * The calling user's mapping. A file of its own, because it asks for the user's name, which nothing
+ * static can. */
 #include <errno.h>
 #include <pwd.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Processes inside a mapping. The child makes its user namespace and says so; the parent writes the maps and says so; then the child becomes
- * root of it. Both words are single bytes on a socket pair, which carries fn's result back too. */
+ * Processes inside a mapping. The child makes its user namespace and says so; the parent writes the
+ * maps and says so; then the child becomes root of it. Both words are single bytes on a socket
+ * pair, which carries fn's result back too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -35,7 +36,8 @@ static int write_map(pid_t pid, const char *file, const struct idmap_extent *ext
 	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* One id that is the user's own needs no help, once groups cannot be dropped any more (user_namespaces(7)). */
+/* One id that is the user's own needs no help, once groups cannot be dropped any more
+ * (user_namespaces(7)). */
 static int write_single(const struct idmap *m, pid_t pid)
 {
 	AUTOFREE char *path = xasprintf("/proc/%d/setgroups", (int)pid);
@@ -53,7 +55,8 @@ int idmap_needs_programs(const struct idmap *m)
 
 void idmap_program_arguments(const struct idmap *m, int for_gids, pid_t pid, struct strv *argv)
 {
-	AUTOFREE char *numbers = for_gids ? idmap_format(m->gids, m->gid_count, ' ') : idmap_format(m->uids, m->uid_count, ' ');
+	AUTOFREE char *numbers =
+	    for_gids ? idmap_format(m->gids, m->gid_count, ' ') : idmap_format(m->uids, m->uid_count, ' ');
 	strv_add(argv, for_gids ? "newgidmap" : "newuidmap");
 	strv_addf(argv, "%d", (int)pid);
 	strv_split(argv, numbers, " ");
@@ -76,8 +79,11 @@ static int wait_helper(const char *program, pid_t pid, struct error **err)
 	int status = 0, r = spawn_wait(pid, &status);
 	if (r < 0)
 		return error_set_errno(err, r, "%s", program);
-	return status == 0 ? 0 : error_set(err, EPERM,
-		"%s refused the ranges of /etc/subuid and /etc/subgid; has it lost its setuid bit or file capability?", program);
+	return status == 0 ? 0 :
+			     error_set(err, EPERM,
+				 "%s refused the ranges of /etc/subuid and /etc/subgid; has it lost its setuid bit or "
+				 "file capability?",
+				 program);
 }
 
 static int apply_by_helpers(const struct idmap *m, pid_t pid, struct error **err)
@@ -131,7 +137,8 @@ static int child_enter(const struct idmap *m, pid_t parent, int socket, struct e
 	return 0;
 }
 
-static _Noreturn void child_main(const struct idmap *m, pid_t parent, int socket, int (*fn)(void *data, struct error **err), void *data, int detached)
+static _Noreturn void child_main(const struct idmap *m, pid_t parent, int socket,
+    int (*fn)(void *data, struct error **err), void *data, int detached)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct answer a = { 0 };
@@ -160,7 +167,8 @@ static void reap(pid_t pid)
 }
 
 /* Forks and maps; the parent's end of the socket, or -errno with nothing left behind. */
-static int begin(const struct idmap *m, int (*fn)(void *data, struct error **err), void *data, int detached, pid_t *ret, struct error **err)
+static int begin(const struct idmap *m, int (*fn)(void *data, struct error **err), void *data, int detached, pid_t *ret,
+    struct error **err)
 {
 	int ends[2];
 	char byte = 0;
@@ -188,7 +196,8 @@ static int begin(const struct idmap *m, int (*fn)(void *data, struct error **err
 		reap(pid);
 		return error_set(err, EPERM, "cannot make a user namespace (see \"holm system info\")");
 	}
-	/* Where it could not even begin, the answer lies in the socket, but for the byte that was read. */
+	/* Where it could not even begin, the answer lies in the socket, but for the byte that was
+	 * read. */
 	*ret = pid;
 	return TAKE_FD(ours);
 }
@@ -211,7 +220,8 @@ int idmap_run(const struct idmap *m, int (*fn)(void *data, struct error **err), 
 	return a.code < 0 ? error_set(err, -a.code, "%s", a.text) : 0;
 }
 
-int idmap_start(const struct idmap *m, int (*fn)(void *data, struct error **err), void *data, pid_t *ret, struct error **err)
+int idmap_start(const struct idmap *m, int (*fn)(void *data, struct error **err), void *data, pid_t *ret,
+    struct error **err)
 {
 	int socket = begin(m, fn, data, 1, ret, err);
 	fd_close(socket);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-image: all that needs libcurl, libarchive, libcrypto or libext2fs, so that `holm` itself starts fast. `holm image ...` executes it
- * with the same words. */
+ * holm-image: all that needs libcurl, libarchive, libcrypto or libext2fs, so that `holm` itself
+ * starts fast. `holm image ...` executes it with the same words. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -9,16 +9,21 @@ static const char *const form_choices[] = { "disk", "trees", NULL };
 static const char *const list_aliases[] = { "list", NULL };
 static const char *const remove_aliases[] = { "delete", NULL };
 
+/* clang-format off */
 #define OPTION_PROGRESS \
-	"progress", 0, OPTION_STRING, "MODE", "bars on a terminal (auto), lines (plain), or none", .default_text = "auto", .choices = progress_choices
+	"progress", 0, OPTION_STRING, "MODE", "bars on a terminal (auto), lines (plain), or none", \
+	.default_text = "auto", .choices = progress_choices
 #define OPTION_PLATFORM \
 	"platform", 0, OPTION_STRING, "OS/ARCH[/VARIANT]", "for this platform", .default_text = "this machine's"
 #define OPTION_TLS_VERIFY \
-	"tls-verify", 0, OPTION_STRING, "BOOL", "false: accept any certificate, and plain HTTP", .default_text = "true"
+	"tls-verify", 0, OPTION_STRING, "BOOL", "false: accept any certificate, and plain HTTP", \
+	.default_text = "true"
 #define OPTION_FORM \
-	"form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers", .default_text = "disk", .choices = form_choices
+	"form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers", \
+	.default_text = "disk", .choices = form_choices
 #define OPTION_TAG(text) \
 	"tag", 't', OPTION_STRING, "NAME", (text)
+/* clang-format on */
 
 static const struct option_spec pull_options[] = {
 	{ OPTION_PLATFORM },
@@ -55,28 +60,72 @@ static const struct option_spec debootstrap_options[] = {
 };
 
 const struct command_spec image_commands[] = {
-	{ .name = "pull", .synopsis = "NAME", .summary = "get an image from a registry", .options = pull_options, .min_arguments = 1, .max_arguments = 1,
-	  .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is docker.io/library/alpine:latest. Logins are those of \"podman login\" and "
-		     "\"docker login\". An interrupted download goes on where it stopped." },
-	{ .name = "load", .synopsis = "FILE|DIRECTORY|-", .summary = "take an image from an archive or an OCI layout", .options = load_options, .min_arguments = 1,
-	  .max_arguments = 1, .complete = "file",
-	  .details = "Reads what \"docker save\" and \"podman save\" write, OCI archives and OCI layout directories, compressed or not; - is standard input." },
+	{
+	    .name = "pull",
+	    .synopsis = "NAME",
+	    .summary = "get an image from a registry",
+	    .options = pull_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is "
+		       "docker.io/library/alpine:latest. Logins are those of \"podman login\" and \"docker login\". An "
+		       "interrupted download goes on where it stopped.",
+	},
+	{
+	    .name = "load",
+	    .synopsis = "FILE|DIRECTORY|-",
+	    .summary = "take an image from an archive or an OCI layout",
+	    .options = load_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .complete = "file",
+	    .details = "Reads what \"docker save\" and \"podman save\" write, OCI archives and OCI layout directories, "
+		       "compressed or not; - is standard input.",
+	},
 	{ .name = "ls", .aliases = list_aliases, .synopsis = "", .summary = "list the images", .options = ls_options },
-	{ .name = "inspect", .synopsis = "NAME...", .summary = "print all about images", .options = inspect_options, .min_arguments = 1, .max_arguments = -1,
-	  .complete = "image" },
-	{ .name = "rm", .aliases = remove_aliases, .synopsis = "NAME...", .summary = "remove images; machines made from them keep working", .min_arguments = 1,
-	  .max_arguments = -1, .complete = "image" },
-	{ .name = "tag", .synopsis = "NAME NEW", .summary = "give an image another name", .min_arguments = 2, .max_arguments = 2, .complete = "image" },
-	{ .name = "debootstrap", .synopsis = "SUITE", .summary = "make a bootable image from Debian's packages", .options = debootstrap_options,
-	  .min_arguments = 1, .max_arguments = 1,
-	  .details = "Makes a small Debian with systemd, dbus, sudo and iproute2 from Debian's package archive by mmdebstrap(1), without root. SUITE is "
-		     "bookworm, trixie, ..." },
+	{
+	    .name = "inspect",
+	    .synopsis = "NAME...",
+	    .summary = "print all about images",
+	    .options = inspect_options,
+	    .min_arguments = 1,
+	    .max_arguments = -1,
+	    .complete = "image",
+	},
+	{
+	    .name = "rm",
+	    .aliases = remove_aliases,
+	    .synopsis = "NAME...",
+	    .summary = "remove images; machines made from them keep working",
+	    .min_arguments = 1,
+	    .max_arguments = -1,
+	    .complete = "image",
+	},
+	{
+	    .name = "tag",
+	    .synopsis = "NAME NEW",
+	    .summary = "give an image another name",
+	    .min_arguments = 2,
+	    .max_arguments = 2,
+	    .complete = "image",
+	},
+	{
+	    .name = "debootstrap",
+	    .synopsis = "SUITE",
+	    .summary = "make a bootable image from Debian's packages",
+	    .options = debootstrap_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .details = "Makes a small Debian with systemd, dbus, sudo and iproute2 from Debian's package archive by "
+		       "mmdebstrap(1), without root. SUITE is bookworm, trixie, ...",
+	},
 	{ 0 },
 };
 
 static const struct option_spec prepare_options[] = {
 	{ OPTION_FORM },
-	{ "pull", 0, OPTION_STRING, "WHEN", "missing, always or never", .default_text = "missing", .choices = pull_choices },
+	{ "pull", 0, OPTION_STRING, "WHEN", "missing, always or never", .default_text = "missing",
+	    .choices = pull_choices },
 	{ OPTION_PLATFORM },
 	{ OPTION_TLS_VERIFY },
 	{ OPTION_PROGRESS },
@@ -97,10 +146,22 @@ static const struct option_spec unpack_options[] = {
 };
 
 const struct command_spec image_inner_commands[] = {
-	{ .name = "prepare", .synopsis = "NAME", .summary = "make sure that an image and its disk or trees exist", .options = prepare_options, .min_arguments = 1,
-	  .max_arguments = 1 },
+	{
+	    .name = "prepare",
+	    .synopsis = "NAME",
+	    .summary = "make sure that an image and its disk or trees exist",
+	    .options = prepare_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
 	{ .name = "pack", .synopsis = "", .summary = "make an OCI archive of a tar stream", .options = pack_options },
-	{ .name = "unpack", .synopsis = "FILE", .summary = "load such an archive and make its disk or trees", .options = unpack_options, .min_arguments = 1,
-	  .max_arguments = 1 },
+	{
+	    .name = "unpack",
+	    .synopsis = "FILE",
+	    .summary = "load such an archive and make its disk or trees",
+	    .options = unpack_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
 	{ 0 },
 };

@@ -84,7 +84,8 @@ int boot_log_add(struct boot_log *log, struct loop *l, int fd)
 	return r < 0 ? r : loop_add_io(l, fd, EPOLLIN, on_data, log, &log->sources[i]);
 }
 
-/* The last line with a panic in it, else the last line of all. What the guest wrote is shown to a person: printable characters only. */
+/* The last line with a panic in it, else the last line of all. What the guest wrote is shown to a
+ * person: printable characters only. */
 char *boot_log_reason(struct boot_log *log)
 {
 	const char *best = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a run's first program and the kernel inside say, into the machine's boot.log: it comes to the keeper by sockets or pipes and not to the
- * file directly, because the inside decides what is written and how much. So it is capped; and the last lines are kept, to say why a
- * machine ended. */
+ * What a run's first program and the kernel inside say, into the machine's boot.log: it comes to
+ * the keeper by sockets or pipes and not to the file directly, because the inside decides what is
+ * written and how much. So it is capped; and the last lines are kept, to say why a machine
+ * ended. */
 #pragma once
 
 #include <stdint.h>
@@ -16,7 +17,7 @@ enum {
 };
 
 struct boot_log {
-	int file; /* boot.log, or -1 */
+	int file;                  /* boot.log, or -1 */
 	int fds[BOOT_LOG_SOURCES]; /* what is read, -1: none */
 	struct source *sources[BOOT_LOG_SOURCES];
 	uint64_t written;
@@ -29,7 +30,7 @@ struct boot_log {
 int boot_log_open(struct boot_log *log, const char *machine, struct error **err);
 /* Reads fd (taken, also when it fails) from now on. At most BOOT_LOG_SOURCES of them. */
 int boot_log_add(struct boot_log *log, struct loop *l, int fd);
-void boot_log_drain(struct boot_log *log);    /* reads what is still there */
-char *boot_log_reason(struct boot_log *log); /* the line that says why, owned, printable; or NULL */
+void boot_log_drain(struct boot_log *log);       /* reads what is still there */
+char *boot_log_reason(struct boot_log *log);     /* the line that says why, owned, printable; or NULL */
 char *boot_log_last_words(struct boot_log *log); /* drains it; the same, "it said nothing" when there is none */
 void boot_log_done(struct boot_log *log);

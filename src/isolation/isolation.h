@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of functions behind which a machine runs: a virtual machine (vm/) or namespaces (native/). Nothing above this
- * header asks which one it is. There are two tables: one for a
+ * The table of functions behind which a machine runs: a virtual machine (vm/) or namespaces
+ * (native/). Nothing above this header asks which one it is. There are two tables: one for a
  * stopped machine's disk (CLI), one for running it (keeper).
  */
 #pragma once
@@ -16,39 +16,43 @@
 struct isolation_run; /* a machine that is being run, private to the implementation */
 
 struct isolation_share {
-	const char *tag;    /* "home", "share1": unique among the machine's shares, [a-z0-9-]{1,31} */
-	const char *host;   /* absolute directory on the host */
+	const char *tag;  /* "home", "share1": unique among the machine's shares, [a-z0-9-]{1,31} */
+	const char *host; /* absolute directory on the host */
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
 	uint32_t inside_uid, inside_gid; /* what the host user's files belong to inside */
-	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server says there what the host changes. -1: nobody
-	 * wants to know. */
+	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server says
+	 * there what the host changes. -1: nobody wants to know. */
 	int events;
 	const int *choices; /* MACHINE_SHARE_KEYS of them: the machine's share_choices */
 };
 
 struct isolation_events {
-	void (*stage)(const char *text, void *data);                        /* for people: "starting the virtual machine" */
-	void (*warning)(const char *text, void *data);                      /* one line, shown on stderr by whoever waits for the start */
-	void (*connected)(struct transport *to_agent, void *data);          /* streams can be opened; borrowed until `lost` */
-	void (*accepted)(int fd, void *data);                               /* the agent opened a stream to us; takes fd */
-	void (*lost)(const char *why, void *data);                          /* the transport ended (agent died, port closed) */
-	/* Last: everything of this run is gone. code 0: the machine powered itself off; -errno and why otherwise. */
+	void (*stage)(const char *text, void *data);   /* for people: "starting the virtual machine" */
+	void (*warning)(const char *text, void *data); /* one line, shown on stderr by whoever waits for the start */
+	void (*connected)(struct transport *to_agent, void *data); /* streams can be opened; borrowed until `lost` */
+	void (*accepted)(int fd, void *data);                      /* the agent opened a stream to us; takes fd */
+	void (*lost)(const char *why, void *data);                 /* the transport ended (agent died, port closed) */
+	/* Last: everything of this run is gone. code 0: the machine powered itself off; -errno and
+	 * why otherwise. */
 	void (*ended)(int code, const char *why, void *data);
 };
 
 /* A stopped machine: used by the CLI (links nothing but libc and json-c). */
 struct isolation_disk_ops {
 	const char *name; /* "vm" */
-	/* Makes what the machine needs on disk inside `directory` (m's new one) over the prepared image that m->image_disk or m->image_trees
-	 * names. O(1). */
+	/* Makes what the machine needs on disk inside `directory` (m's new one) over the prepared
+	 * image that m->image_disk or m->image_trees names. O(1). */
 	int (*create)(const struct machine *m, const char *directory, struct error **err);
-	/* Drops what create made beyond the machine's own directory (shared bases that nobody names any more); m's directory is gone already. */
+	/* Drops what create made beyond the machine's own directory (shared bases that nobody names
+	 * any more); m's directory is gone already. */
 	int (*remove)(const struct machine *m, struct error **err);
 	/* Copy-on-write; `from` is stopped and locked, `directory` is the new machine's. */
 	int (*clone)(const struct machine *from, const struct machine *to, const char *directory, struct error **err);
-	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes); /* allocated on the host by this machine alone; quick (`ls` asks for all) */
-	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing there is fine. */
+	/* allocated on the host by this machine alone; quick (`ls` asks for all) */
+	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes);
+	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing
+	 * there is fine. */
 	int (*erase)(const char *directory, struct error **err);
 	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 };
@@ -56,40 +60,56 @@ struct isolation_disk_ops {
 /* A running machine: used by the keeper. */
 struct isolation_ops {
 	const char *name; /* "vm" */
-	int tells_changes; /* inotify inside does not see what the host changes in a share unless the share's server says so */
+	/* inotify inside does not see what the host changes in a share unless the share's server
+	 * says so */
+	int tells_changes;
 
-	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this process. */
-	int (*start)(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
-		     const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err);
-	/* Adds to the agent's boot request what only the isolation knows: "root", "modules", "network", "shares" (see ARCHITECTURE.md). */
+	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this
+	 * process. */
+	int (*start)(struct loop *l, const struct machine *m, const char *runtime_dir,
+	    const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
+	    struct isolation_run **ret, struct error **err);
+	/* Adds to the agent's boot request what only the isolation knows: "root", "modules",
+	 * "network", "shares" (see ARCHITECTURE.md). */
 	void (*describe)(struct isolation_run *r, struct json_object *boot);
-	/* Rewrites nameservers ({"nameservers":[…]}, the host's) that cannot be reached as they are from inside. describe does it for "resolv". */
+	/* Rewrites nameservers ({"nameservers":[…]}, the host's) that cannot be reached as they are
+	 * from inside. describe does it for "resolv". */
 	void (*resolv)(struct isolation_run *r, struct json_object *resolv);
-	/* Live shares; done is called once. -EOPNOTSUPP where it takes effect at the next start only. */
-	int (*add_share)(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data), void *data, struct error **err);
-	int (*remove_share)(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data, struct error **err);
-	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or -EOPNOTSUPP: at the next start. */
+	/* Live shares; done is called once. -EOPNOTSUPP where it takes effect at the next start
+	 * only. */
+	int (*add_share)(struct isolation_run *r, const struct isolation_share *s,
+	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
+	int (*remove_share)(struct isolation_run *r, const char *tag,
+	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
+	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or
+	 * -EOPNOTSUPP: at the next start. */
 	int (*set_limits)(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);
-	void (*kill)(struct isolation_run *r);      /* at once; `ended` follows */
-	void (*statistics)(struct isolation_run *r, struct json_object *into); /* pids and parts, for inspect and the benchmark */
-	void (*free)(struct isolation_run *r);      /* after `ended` */
+	void (*kill)(struct isolation_run *r); /* at once; `ended` follows */
+	/* pids and parts, for inspect and the benchmark */
+	void (*statistics)(struct isolation_run *r, struct json_object *into);
+	void (*free)(struct isolation_run *r); /* after `ended` */
 };
 
-extern const struct isolation_ops isolation_vm, isolation_native; /* isolation_lib */
+extern const struct isolation_ops isolation_vm, isolation_native;                /* isolation_lib */
 extern const struct isolation_disk_ops isolation_vm_disk, isolation_native_disk; /* isolation_disk_lib */
 
-/* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has, or, for a machine that is not made yet (and
- * m NULL), what the probes say: vm where hardware virtualization really works, else native where that works, else vm under emulation.
- * An isolation that cannot work here is an error that says what is missing and what to do. *ret_warning (owned, may stay NULL): one line to
- * show, e.g. that the machine runs under emulation. Costs a few small files to read once the host was probed since its boot.
- * (isolation_disk_lib) */
+/* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has,
+ * or, for a machine that is not made yet (and m NULL), what the probes say: vm where hardware
+ * virtualization really works, else native where that works, else vm under emulation. An isolation
+ * that cannot work here is an error that says what is missing and what to do. *ret_warning (owned,
+ * may stay NULL): one line to show, e.g. that the machine runs under emulation. Costs a few small
+ * files to read once the host was probed since its boot. (isolation_disk_lib) */
 int isolation_resolve(const struct machine *m, enum machine_isolation *ret, char **ret_warning, struct error **err);
 /* Whether this host has one of the two; texts as above. */
 int isolation_check(enum machine_isolation which, char **ret_warning, struct error **err);
-/* The tables of a resolved isolation, or of a machine's form. NULL and an error where this build has none. */
-const struct isolation_ops *isolation_table(enum machine_isolation resolved, struct error **err);           /* isolation_lib */
-const struct isolation_disk_ops *isolation_disk_table(enum machine_isolation resolved, struct error **err); /* isolation_disk_lib */
-/* Before a machine's directory is deleted: deletes in it what the caller could not (files of other owners), whatever its form. */
+/* The tables of a resolved isolation, or of a machine's form. NULL and an error where this build
+ * has none. */
+const struct isolation_ops *isolation_table(enum machine_isolation resolved, struct error **err); /* isolation_lib */
+/* isolation_disk_lib */
+const struct isolation_disk_ops *isolation_disk_table(enum machine_isolation resolved, struct error **err);
+/* Before a machine's directory is deleted: deletes in it what the caller could not (files of other
+ * owners), whatever its form. */
 int isolation_erase(const char *directory, struct error **err); /* isolation_disk_lib */
-/* `holm system info`: adds an array "probes" of {"name","for":"vm"|"native"|"both","ok","detail","fix"}. */
+/* `holm system info`: adds an array "probes" of
+ * {"name","for":"vm"|"native"|"both","ok","detail","fix"}. */
 void isolation_probe_all(struct json_object *into); /* isolation_disk_lib */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * passt and pasta take the same arguments, but for how they meet the machine. Without --no-map-gw the gateway's address would be the host's
- * loopback: that is what host access means, and nothing else opens it. */
+ * passt and pasta take the same arguments, but for how they meet the machine. Without --no-map-gw
+ * the gateway's address would be the host's loopback: that is what host access means, and nothing
+ * else opens it. */
 #include "isolation/network.h"
 
 #include <stdio.h>
@@ -12,7 +13,8 @@ void network_arguments(struct strv *argv, int host_access)
 	strv_split(argv, "--foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
 	strv_split(argv, "--tcp-ports none --udp-ports none --mtu", " ");
 	strv_addf(argv, "%d", NETWORK_MTU);
-	strv_split(argv, "--address " NETWORK_ADDRESS " --netmask 24 --gateway " NETWORK_GATEWAY " --dns-forward " NETWORK_DNS, " ");
+	strv_split(argv,
+	    "--address " NETWORK_ADDRESS " --netmask 24 --gateway " NETWORK_GATEWAY " --dns-forward " NETWORK_DNS, " ");
 	if (!host_access)
 		strv_add(argv, "--no-map-gw");
 }
@@ -21,7 +23,8 @@ int network_has_default_route(const char *proc_net_route)
 {
 	for (const char *line = proc_net_route; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		unsigned destination, gateway, flags, mask;
-		if (sscanf(line, "%*15s %x %x %x %*s %*s %*s %x", &destination, &gateway, &flags, &mask) == 4 && destination == 0 && mask == 0)
+		if (sscanf(line, "%*15s %x %x %x %*s %*s %*s %x", &destination, &gateway, &flags, &mask) == 4 &&
+		    destination == 0 && mask == 0)
 			return 1;
 	}
 	return 0;
@@ -39,8 +42,8 @@ char *network_first_nameserver(const char *resolv_conf)
 
 int network_must_forward(const char *address, const char *forwarded)
 {
-	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") || streq(address, "::") ||
-	       (forwarded && streq(address, forwarded));
+	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") ||
+	       streq(address, "::") || (forwarded && streq(address, forwarded));
 }
 
 void network_resolv(struct json_object *resolv, const char *forwarded)

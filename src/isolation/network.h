@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network of a machine as both isolations make it: its addresses, the resolver that it asks, and what passt and pasta have to know. */
+ * The network of a machine as both isolations make it: its addresses, the resolver that it asks,
+ * and what passt and pasta have to know. */
 #pragma once
 
 #include "base/json.h"
@@ -8,17 +9,20 @@
 /* Addresses inside, the same in each machine: they never meet. */
 #define NETWORK_ADDRESS "10.77.0.2"
 #define NETWORK_GATEWAY "10.77.0.1"
-#define NETWORK_DNS     "10.77.0.3" /* answered by the host's resolver, also where that one listens on loopback */
-enum { NETWORK_MTU = 65520 }; /* of passt and pasta */
+#define NETWORK_DNS "10.77.0.3" /* answered by the host's resolver, also where that one listens on loopback */
+enum { NETWORK_MTU = 65520 };   /* of passt and pasta */
 
 /* What passt and pasta are both told. */
 void network_arguments(struct strv *argv, int host_access);
-/* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of resolv.conf's text, owned; NULL: none. */
+/* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of
+ * resolv.conf's text, owned; NULL: none. */
 char *network_first_nameserver(const char *resolv_conf);
-/* Whether a machine has to ask NETWORK_DNS instead of this address: the host's loopback; or `forwarded` (may be NULL), because passt takes
- * that server's answers for answers to a forwarded question and changes their sender. */
+/* Whether a machine has to ask NETWORK_DNS instead of this address: the host's loopback; or
+ * `forwarded` (may be NULL), because passt takes that server's answers for answers to a forwarded
+ * question and changes their sender. */
 int network_must_forward(const char *address, const char *forwarded);
 /* Rewrites the nameservers of the agent's "resolv" so, each server once. */
 void network_resolv(struct json_object *resolv, const char *forwarded);
-/* Whether /proc/net/route (its text) has a default route: passt and pasta cannot start on a host that is not connected to anything. */
+/* Whether /proc/net/route (its text) has a default route: passt and pasta cannot start on a host
+ * that is not connected to anything. */
 int network_has_default_route(const char *proc_net_route);

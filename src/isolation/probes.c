@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm system info` says: each part that is needed, whether it is there, and how to get it. */
+ * What `holm system info` says: each part that is needed, whether it is there, and how to get
+ * it. */
 #include "isolation/probes.h"
 
 #include <unistd.h>
@@ -9,7 +10,8 @@
 #include "isolation/find.h"
 #include "isolation/isolation.h"
 
-void probe_add(struct json_object *probes, const char *group, const char *name, int ok, const char *detail, const char *fix)
+void probe_add(struct json_object *probes, const char *group, const char *name, int ok, const char *detail,
+    const char *fix)
 {
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "name", name);
@@ -20,7 +22,8 @@ void probe_add(struct json_object *probes, const char *group, const char *name, 
 	json_object_array_add(probes, o);
 }
 
-void probe_add_program(struct json_object *probes, const char *group, const char *name, const char *package, const char *without)
+void probe_add_program(struct json_object *probes, const char *group, const char *name, const char *package,
+    const char *without)
 {
 	AUTOFREE char *path = isolation_find_program(name);
 	AUTOFREE char *missing = xasprintf("not installed: %s", without);
@@ -32,7 +35,8 @@ static void add_own_programs(struct json_object *probes)
 {
 	static const struct {
 		const char *name, *group;
-	} own[] = { { "holm-keeper", "both" }, { "holm-image", "both" }, { "holm-fsd", "vm" }, { "holm-agent", "native" } };
+	} own[] = { { "holm-keeper", "both" }, { "holm-image", "both" }, { "holm-fsd", "vm" },
+		{ "holm-agent", "native" } };
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		AUTOFREE char *path = path_libexec(own[i].name);
 		probe_add(probes, own[i].group, own[i].name, access(path, X_OK) == 0, path, "install holm again");

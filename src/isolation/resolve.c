@@ -22,7 +22,8 @@ static int check_vm(char **ret_warning, struct error **err)
 	struct probe_result p;
 	if (!vm_kvm_works(&p) && ret_warning) {
 		const char *fix = probe_fix(p.verdict);
-		*ret_warning = xasprintf("machines run slowly, under emulation: %s%s%s", probe_text(p.verdict), fix ? "; " : "", fix ? fix : "");
+		*ret_warning = xasprintf("machines run slowly, under emulation: %s%s%s", probe_text(p.verdict),
+		    fix ? "; " : "", fix ? fix : "");
 	}
 	return 0;
 }
@@ -37,7 +38,8 @@ static int check_native(char **ret_warning, int *ret_single, struct error **err)
 	*ret_single = map.single;
 	if (map.single && ret_warning) {
 		int missing = idmap_of_user(&map, &why);
-		*ret_warning = xasprintf("only one user id is there inside, which most images cannot live with: %s", error_text(why, missing));
+		*ret_warning = xasprintf("only one user id is there inside, which most images cannot live with: %s",
+		    error_text(why, missing));
 	}
 	return 0;
 }
@@ -65,7 +67,8 @@ static int choose(enum machine_isolation *ret, char **ret_warning, struct error 
 	return 0;
 }
 
-/* The image's files belong to ids of the mapping that they were unpacked with: with another one they would belong to strangers. */
+/* The image's files belong to ids of the mapping that they were unpacked with: with another one
+ * they would belong to strangers. */
 static int check_mapping(const struct machine *m, struct error **err)
 {
 	struct idmap map;
@@ -78,7 +81,9 @@ static int check_mapping(const struct machine *m, struct error **err)
 	for (size_t i = 0; i < m->image_trees.count; i++)
 		if (!strstr(path_base(m->image_trees.items[i]), part))
 			return error_set(err, EPERM,
-				"machine \"%s\" was made with other subordinate ids than /etc/subuid and /etc/subgid give you now; put the old ranges back", m->name);
+			    "machine \"%s\" was made with other subordinate ids than /etc/subuid and /etc/subgid give "
+			    "you now; put the old ranges back",
+			    m->name);
 	return 0;
 }
 
@@ -87,8 +92,9 @@ int isolation_resolve(const struct machine *m, enum machine_isolation *ret, char
 	enum machine_isolation wanted = m ? m->isolation : MACHINE_ISOLATION_AUTO;
 	if (m && m->form != MACHINE_ISOLATION_AUTO) {
 		if (wanted != MACHINE_ISOLATION_AUTO && wanted != m->form)
-			return error_set(err, EINVAL, "machine \"%s\" has a disk for isolation=%s; holm machine set -n %s isolation=%s moves it", m->name,
-				machine_isolation_words[m->form], m->name, machine_isolation_words[wanted]);
+			return error_set(err, EINVAL,
+			    "machine \"%s\" has a disk for isolation=%s; holm machine set -n %s isolation=%s moves it",
+			    m->name, machine_isolation_words[m->form], m->name, machine_isolation_words[wanted]);
 		wanted = m->form;
 	}
 	if (wanted == MACHINE_ISOLATION_AUTO)

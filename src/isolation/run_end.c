@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The keeper frees a run when it hears of the end, so that never happens inside one of the run's own calls. */
+ * The keeper frees a run when it hears of the end, so that never happens inside one of the run's
+ * own calls. */
 #include "isolation/run_end.h"
 
 #include "base/alloc.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of a run, of whichever isolation: the first reason counts, and the keeper hears of it once, when nothing of the run is left. */
+ * The end of a run, of whichever isolation: the first reason counts, and the keeper hears of it
+ * once, when nothing of the run is left. */
 #pragma once
 
 #include "isolation/isolation.h"
@@ -10,7 +11,7 @@ struct run_end {
 	void *data;
 	int begun, told;
 	int code;
-	char *why; /* NULL with code 0 */
+	char *why;                                 /* NULL with code 0 */
 	void (*before)(struct isolation_run *run); /* called just before the keeper hears of the end; or NULL */
 	struct isolation_run *run;
 	struct source *source;

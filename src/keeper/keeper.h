@@ -19,11 +19,12 @@ struct keeper_options {
 	const char *warning;                   /* of isolation_resolve(), or NULL */
 	int rescue;                            /* boot without the image's init */
 	uint64_t boot_timeout_ms;              /* from the start to the first possible session */
-	void (*ended)(int code, void *data);   /* the machine is gone: last callback; the owner frees the keeper after */
+	void (*ended)(int code, void *data); /* the machine is gone: last callback; the owner frees the keeper after */
 	void *data;
 };
 
-/* Copies what it keeps of the options. Opens the published ports: -EADDRINUSE and an error that names the port. */
+/* Copies what it keeps of the options. Opens the published ports: -EADDRINUSE and an error that
+ * names the port. */
 int keeper_new(struct loop *l, const struct keeper_options *o, struct keeper **ret, struct error **err);
 void keeper_free(struct keeper *k);
 DEFINE_CLEANUP(struct keeper, keeper_free)
@@ -48,35 +49,41 @@ struct keeper_wait_events {
 	/* Once, last: NULL when the level is reached. Borrowed. */
 	void (*done)(const struct keeper_failure *failure, void *data);
 };
-/* Tells the present stage and all warnings at once, `done` too where it is decided already (then NULL is returned). */
-struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, const struct keeper_wait_events *events, void *data);
+/* Tells the present stage and all warnings at once, `done` too where it is decided already (then
+ * NULL is returned). */
+struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, const struct keeper_wait_events *events,
+    void *data);
 void keeper_wait_cancel(struct keeper_waiter *w); /* done is not called */
 
 /* ---- what the API asks for ---- */
 struct json_object *keeper_state(struct keeper *k); /* the answer of GET /v1/state; owned */
-/* Asks the inside to stop, kills at the deadline. May be called again to shorten the time. `gone` is called when the machine is gone;
- * cancel with keeper_stop_cancel(data). */
+/* Asks the inside to stop, kills at the deadline. May be called again to shorten the time. `gone`
+ * is called when the machine is gone; cancel with keeper_stop_cancel(data). */
 void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data), void *data);
 void keeper_stop_cancel(struct keeper *k, void *data);
 /* A stream to the agent, for sessions and archives: -EAGAIN and a text when there is none now. */
 int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err);
-/* Whether a connection of which `size` bytes were read can be given to the agent, so that nothing of it goes through the keeper any more. */
+/* Whether a connection of which `size` bytes were read can be given to the agent, so that nothing
+ * of it goes through the keeper any more. */
 int keeper_can_give(const struct keeper *k, size_t size);
-/* Gives it (fd, taken when it succeeds) with what was read of it. It ends with the agent then, whatever becomes of the keeper's stages. */
+/* Gives it (fd, taken when it succeeds) with what was read of it. It ends with the agent then,
+ * whatever becomes of the keeper's stages. */
 int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error **err);
-/* Keeps a relay between a client's and a stream's descriptor (taken) until it ends. ssh_agent: an id of keeper_add_ssh_agent() to forget once either
- * is gone, or 0. */
+/* Keeps a relay between a client's and a stream's descriptor (taken) until it ends. ssh_agent: an
+ * id of keeper_add_ssh_agent() to forget once either is gone, or 0. */
 int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent);
-/* Lets the agent reach the ssh-agent whose socket is at this path now, by the id returned (never 0). -EPERM and a text for the user: a symlink that the
- * machine can change is on the way. */
+/* Lets the agent reach the ssh-agent whose socket is at this path now, by the id returned (never
+ * 0). -EPERM and a text for the user: a symlink that the machine can change is on the way. */
 int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err);
 /* Ends the connections that the inside has to it, too. */
 void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
 
-/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). -EOPNOTSUPP: at the next start. */
+/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). -EOPNOTSUPP: at
+ * the next start. */
 int keeper_set_limits(struct keeper *k, uint64_t cpus, uint64_t memory, struct error **err);
 
 /* Live shares. done is called once, also for errors. */
 typedef void (*keeper_done_fn)(int code, const char *text, void *data);
-void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done, void *data);
+void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done,
+    void *data);
 void keeper_remove_share(struct keeper *k, const char *inside, keeper_done_fn done, void *data);

@@ -11,7 +11,8 @@ enum {
 	KEEPER_LOG_LINES_MAX = 50,
 	KEEPER_TEXT_MAX = 400,
 	KEEPER_RELAYS_MAX = 1024,
-	KEEPER_LENT_MAX = 16, /* connections at once to one session's ssh-agent, as inside (agent/session/ssh_agent.c) */
+	/* connections at once to one session's ssh-agent, as inside (agent/session/ssh_agent.c) */
+	KEEPER_LENT_MAX = 16,
 };
 
 struct keeper_share {
@@ -98,7 +99,8 @@ extern const struct http_route agent_routes[];
 struct json_object *boot_request_new(struct keeper *k); /* owned */
 
 /* shares.c */
-int shares_collect(struct keeper *k, struct error **err); /* from the machine's configuration; missing directories become warnings */
+/* from the machine's configuration; missing directories become warnings */
+int shares_collect(struct keeper *k, struct error **err);
 struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count); /* owned array, strings borrowed */
 void share_free(struct keeper_share *s);
 
@@ -107,7 +109,9 @@ struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: the
 
 /* relays.c */
 void relays_free(struct keeper *k);
-int relays_may_lend(const struct keeper *k, uint32_t id); /* whether there may be one more connection to the ssh-agent of this id */
-/* A connection (a: the inside's end, b: the ssh-agent's; both taken) that ends with the session that lends the ssh-agent. 0, -errno or -EBUSY. */
+/* whether there may be one more connection to the ssh-agent of this id */
+int relays_may_lend(const struct keeper *k, uint32_t id);
+/* A connection (a: the inside's end, b: the ssh-agent's; both taken) that ends with the session
+ * that lends the ssh-agent. 0, -errno or -EBUSY. */
 int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *first_to_b);
 void relays_end_lent(struct keeper *k, uint32_t id);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm-keeper NAME [--rescue]: the process of one running machine.
  *
- * It is started by whoever needs the machine, and reports on descriptor 3, in one line, whether it can be talked to: see
- * ARCHITECTURE.md, "The keeper's API". It shares nothing with its starter after that: no descriptors, own session. The lock
- * on the machine is what "running" means; everything else is done while holding it, the configuration is read under it. */
+ * It is started by whoever needs the machine, and reports on descriptor 3, in one line, whether it
+ * can be talked to: see ARCHITECTURE.md, "The keeper's API". It shares nothing with its starter
+ * after that: no descriptors, own session. The lock on the machine is what "running" means;
+ * everything else is done while holding it, the configuration is read under it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -118,7 +119,8 @@ static void on_signal(struct source *s, int number, void *data)
 	keeper_stop(p->keeper, p->stops++ ? 0 : SIGNAL_STOP_MS, NULL, NULL);
 }
 
-/* Nobody writes to it: it ends with the process that holds the other end. Else a rescue that was given up would run for ever. */
+/* Nobody writes to it: it ends with the process that holds the other end. Else a rescue that was
+ * given up would run for ever. */
 static void on_leash(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct program *p = data;
@@ -140,7 +142,7 @@ static int resolve_isolation(struct program *p, struct error **err)
 
 static int make_keeper(struct program *p, struct error **err)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 	int r = loop_new(&p->loop);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(signals); i++)
 		r = loop_add_signal(p->loop, signals[i], on_signal, p, NULL);
@@ -162,8 +164,8 @@ static int make_keeper(struct program *p, struct error **err)
 	return keeper_new(p->loop, &options, &p->keeper, err);
 }
 
-/* A client found nobody at the socket's place while the lock was held: the runtime folder was deleted (logind does that at the last
- * logout). Connections that exist are not touched. */
+/* A client found nobody at the socket's place while the lock was held: the runtime folder was
+ * deleted (logind does that at the last logout). Connections that exist are not touched. */
 static void on_socket_lost(struct source *s, int number, void *data)
 {
 	struct program *p = data;
@@ -244,7 +246,7 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.report = -1, .leash = -1, .lock = -1};
+	struct program p = { .report = -1, .leash = -1, .lock = -1 };
 	AUTO_ERROR struct error *err = NULL;
 	log_set_program("holm-keeper");
 	int understood = parse_arguments(&p, argc, argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The stages of a machine's life, in order. A stage is left for a later one only, with two exceptions: the agent comes back
- * after it was lost (VERSION again), and the init restarts (BOOT again). */
+ * The stages of a machine's life, in order. A stage is left for a later one only, with two
+ * exceptions: the agent comes back after it was lost (VERSION again), and the init restarts (BOOT
+ * again). */
 #pragma once
 
 enum keeper_stage {

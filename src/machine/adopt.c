@@ -41,7 +41,8 @@ const struct machine_member machine_members[] = {
 	{ "host_access", "host-access", MACHINE_MEMBER_OPENING, NULL },
 	{ "env", "env", MACHINE_MEMBER_OPENING, NULL }, /* its sessions have the caller's agent, proxies and home */
 	{ "owner_map", "owner-map", MACHINE_MEMBER_OPENING, NULL }, /* writes attributes into the host's files */
-	{ "share_locks", "share-locks", MACHINE_MEMBER_OPENING, NULL }, /* locks files of the host for its other programs */
+	/* locks files of the host for its other programs */
+	{ "share_locks", "share-locks", MACHINE_MEMBER_OPENING, NULL },
 	{ "transport", "transport", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel", "kernel", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel_modules", "kernel-modules", MACHINE_MEMBER_OPENING, NULL },
@@ -70,7 +71,8 @@ static void take_stricter_home(const struct adoption *a, const struct machine_me
 	if (a->trust || a->file->home_mount >= a->here->home_mount)
 		take(a, m, value);
 	else
-		strv_addf(a->left_out, "%s=%s (%s here)", m->key, machine_home_words[a->file->home_mount], machine_home_words[a->here->home_mount]);
+		strv_addf(a->left_out, "%s=%s (%s here)", m->key, machine_home_words[a->file->home_mount],
+		    machine_home_words[a->here->home_mount]);
 }
 
 static char *amount_text(const struct machine_member *m, uint64_t amount)
@@ -151,8 +153,8 @@ static int read_file(struct json_object *own, struct json_object *settings, stru
 	return machine_from_json(o, ret, err);
 }
 
-int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret, struct strv *left_out,
-	struct error **err)
+int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret,
+    struct strv *left_out, struct error **err)
 {
 	AUTO_MACHINE struct machine *file = NULL;
 	AUTO_JSON struct json_object *into = machine_to_json(here), *theirs = NULL;

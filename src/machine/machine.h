@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The model of a machine: what machine.json says, where its files are, who holds its lock. No processes here.
+ * The model of a machine: what machine.json says, where its files are, who holds its lock. No
+ * processes here.
  *
  *   $DATA/machines/NAME/machine.json   the configuration, replaced whole
- *   $DATA/machines/NAME/lock           held (exclusive) by the keeper while it lives: the machine's liveness
- *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by rm/rename/clone/export
+ *   $DATA/machines/NAME/lock           held (exclusive) by the keeper while it lives: the machine's
+ *                                      liveness
+ *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by
+ *                                      rm/rename/clone/export
  *   $DATA/machines/NAME/{console,boot}.log   init's console; keeper's, kernel's and agent's lines
  *   $DATA/machines/NAME/disk.qcow2     vm isolation
- *   $DATA/machines/NAME/native/        native isolation: upper/ (what the machine wrote), work/, bases (src/isolation/native/disk.c)
+ *   $DATA/machines/NAME/native/        native isolation: upper/ (what the machine wrote), work/,
+ *                                      bases (src/isolation/native/disk.c)
  *   $DATA/default                      the default machine's name
  */
 #pragma once
@@ -22,8 +26,15 @@ enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_I
 enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
 enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM };
 
-/* How the share server of a virtual machine behaves; in native isolation the host's own file system is what the machine sees. */
-enum machine_share_key { MACHINE_SHARE_CACHE, MACHINE_SHARE_EVENTS, MACHINE_SHARE_LOCKS, MACHINE_OWNER_MAP, MACHINE_SHARE_KEYS };
+/* How the share server of a virtual machine behaves; in native isolation the host's own file system
+ * is what the machine sees. */
+enum machine_share_key {
+	MACHINE_SHARE_CACHE,
+	MACHINE_SHARE_EVENTS,
+	MACHINE_SHARE_LOCKS,
+	MACHINE_OWNER_MAP,
+	MACHINE_SHARE_KEYS,
+};
 
 struct machine_mount {
 	char *host, *inside; /* absolute, normalized */
@@ -38,38 +49,44 @@ struct machine_publish {
 
 struct machine {
 	char *name;
-	char *id;              /* 32 hex digits, random, for ever: the machine id given to the inside */
-	char *created;         /* RFC 3339 */
-	char *image;           /* canonical reference as created from */
-	char *image_digest;    /* "sha256:..." of the image's manifest */
-	char *image_disk;      /* absolute path of the image's read-only ext4 file */
+	char *id;                         /* 32 hex digits, random, for ever: the machine id given to the inside */
+	char *created;                    /* RFC 3339 */
+	char *image;                      /* canonical reference as created from */
+	char *image_digest;               /* "sha256:..." of the image's manifest */
+	char *image_disk;                 /* absolute path of the image's read-only ext4 file */
 	struct json_object *image_config; /* Env, WorkingDir, User, StopSignal, Labels of the image's configuration */
-	char *platform;        /* "linux/amd64" */
-	struct strv image_trees; /* native form: the image's layers as directories (absolute), lowest first; empty in vm form */
+	char *platform;                   /* "linux/amd64" */
+	/* native form: the image's layers as directories (absolute), lowest first; empty in vm
+	 * form */
+	struct strv image_trees;
 	enum machine_isolation isolation; /* as the user set it */
-	enum machine_isolation form; /* what its disk was made for, VM or NATIVE; AUTO only before it is made. It decides what AUTO means */
+	/* what its disk was made for, VM or NATIVE; AUTO only before it is made. It decides what
+	 * AUTO means */
+	enum machine_isolation form;
 	enum machine_home home_mount;
 	enum machine_init init;
 	int share_choices[MACHINE_SHARE_KEYS]; /* places among the words of machine_share_keys[] */
-	char *init_path;       /* the image's init as found when created, or NULL: none (holm's own is used) */
-	uint64_t cpus;         /* 0: half the host's, at least 1 */
-	uint64_t memory;       /* bytes; 0: half the host's, at least 1 GiB */
-	uint64_t disk_size;    /* bytes; 0: 100 GiB */
-	char *home;            /* absolute host path of the home */
-	char *user;            /* name inside; default the host's */
+	char *init_path;    /* the image's init as found when created, or NULL: none (holm's own is used) */
+	uint64_t cpus;      /* 0: half the host's, at least 1 */
+	uint64_t memory;    /* bytes; 0: half the host's, at least 1 GiB */
+	uint64_t disk_size; /* bytes; 0: 100 GiB */
+	char *home;         /* absolute host path of the home */
+	char *user;         /* name inside; default the host's */
 	uint32_t uid, gid;
 	char *kernel, *kernel_modules; /* NULL: the bundle's */
-	struct strv env;       /* K=V for every session */
+	struct strv env;               /* K=V for every session */
 	struct machine_mount *mounts;
 	size_t mount_count;
 	struct machine_publish *publish;
 	size_t publish_count;
 	int host_access;
-	char *transport;       /* NULL: "serial"; "vsock" by setting */
+	char *transport; /* NULL: "serial"; "vsock" by setting */
 };
 
-/* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the option tables). */
-extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[], *const machine_transport_words[];
+/* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the
+ * option tables). */
+extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
+										     *const machine_transport_words[];
 
 /* Bounds of `set` and of machine.json. */
 #define MACHINE_CPUS_MAX 512
@@ -78,25 +95,27 @@ extern const char *const machine_isolation_words[], *const machine_home_words[],
 #define MACHINE_DISK_MIN (UINT64_C(64) << 20)
 #define MACHINE_DISK_MAX (UINT64_C(64) << 40)
 
-/* A key of `set`, its name in machine.json, and its words, the default first; NULL-terminated (choices of the option tables). */
+/* A key of `set`, its name in machine.json, and its words, the default first; NULL-terminated
+ * (choices of the option tables). */
 struct machine_share_spec {
 	const char *key, *json;
 	const char *const *words;
 	int is_option; /* the share server has an option of the key's name */
 };
-extern const char *const machine_share_cache_words[], *const machine_share_events_words[], *const machine_owner_map_words[],
-	*const machine_share_locks_words[];
+extern const char *const machine_share_cache_words[],
+    *const machine_share_events_words[], *const machine_owner_map_words[], *const machine_share_locks_words[];
 extern const struct machine_share_spec machine_share_keys[MACHINE_SHARE_KEYS];
 
-/* A machine with a fresh id, the time of creation, and the calling user's name, ids and home; the rest empty. Owned. */
+/* A machine with a fresh id, the time of creation, and the calling user's name, ids and home; the
+ * rest empty. Owned. */
 struct machine *machine_new(const char *name);
 void machine_free(struct machine *m);
 DEFINE_CLEANUP(struct machine, machine_free)
 #define AUTO_MACHINE CLEANUP(machine_freep)
 
-int machine_name_check(const char *name, struct error **err);         /* [a-z0-9][a-z0-9-]{0,62} */
-int machine_name_free(const char *name, struct error **err);          /* and no machine has it: -EEXIST */
-char *machine_name_from_image(const char *reference);                 /* "docker.io/library/alpine:3.22" -> "alpine-3-22"; owned */
+int machine_name_check(const char *name, struct error **err); /* [a-z0-9][a-z0-9-]{0,62} */
+int machine_name_free(const char *name, struct error **err);  /* and no machine has it: -EEXIST */
+char *machine_name_from_image(const char *reference); /* "docker.io/library/alpine:3.22" -> "alpine-3-22"; owned */
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err);
 struct json_object *machine_to_json(const struct machine *m);
 
@@ -120,53 +139,66 @@ extern const struct machine_member machine_members[]; /* ends with a NULL json *
  * ports, and of a file's settings as far as their kinds let them. Checks all settings, but not
  * whether mounts and kernel exist. 0 or -errno; left_out gets a text for each member that it
  * left out. */
-int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret, struct strv *left_out,
-	struct error **err);
+int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret,
+    struct strv *left_out, struct error **err);
 
-int machine_load(const char *name, struct machine **ret, struct error **err); /* -ENOENT: `no machine "x"; see "holm machine ls"` */
-int machine_save(const struct machine *m, struct error **err);                /* atomic; caller holds the configuration lock */
-int machine_list(struct strv *names, struct error **err);                     /* sorted; broken ones are left in: load tells */
-/* Makes the machine's directory with machine.json and whatever `fill` adds, under its name at once (rename of a temporary directory).
- * -EEXIST when the name is taken. */
-int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data, struct error **err);
-/* Deletes in a machine's directory what the caller could not (files of other owners): isolation_erase(). */
+/* -ENOENT: `no machine "x"; see "holm machine ls"` */
+int machine_load(const char *name, struct machine **ret, struct error **err);
+int machine_save(const struct machine *m, struct error **err); /* atomic; caller holds the configuration lock */
+int machine_list(struct strv *names, struct error **err);      /* sorted; broken ones are left in: load tells */
+/* Makes the machine's directory with machine.json and whatever `fill` adds, under its name at once
+ * (rename of a temporary directory). -EEXIST when the name is taken. */
+int machine_create(const struct machine *m,
+    int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data,
+    struct error **err);
+/* Deletes in a machine's directory what the caller could not (files of other owners):
+ * isolation_erase(). */
 typedef int machine_erase(const char *directory, struct error **err);
-/* Caller holds both locks. erase (may be NULL) is asked when the machine is gone from its name and before its directory is deleted. */
+/* Caller holds both locks. erase (may be NULL) is asked when the machine is gone from its name and
+ * before its directory is deleted. */
 int machine_delete(const char *name, machine_erase *erase, struct error **err);
-/* Deletes what creations and deletions that crashed have left. Whoever creates, clones or deletes calls it first; failures wait for the next. */
+/* Deletes what creations and deletions that crashed have left. Whoever creates, clones or deletes
+ * calls it first; failures wait for the next. */
 void machine_sweep(machine_erase *erase);
-int machine_rename(const char *from, const char *to, struct error **err); /* caller holds both locks; the default follows */
+/* caller holds both locks; the default follows */
+int machine_rename(const char *from, const char *to, struct error **err);
 
-char *machine_list_dir(void);                                 /* $DATA/machines; owned */
-char *machine_dir(const char *name);                          /* owned */
-char *machine_file(const char *name, const char *file);       /* owned */
-char *machine_socket_path(const char *name, struct error **err); /* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
-int machine_lock(const char *name, uint64_t deadline_ms, struct error **err);        /* keeper's lock: fd or -EWOULDBLOCK */
-/* The same for a process that has had it before: -ESTALE (no text) when another has had it since. */
+char *machine_list_dir(void);                           /* $DATA/machines; owned */
+char *machine_dir(const char *name);                    /* owned */
+char *machine_file(const char *name, const char *file); /* owned */
+/* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
+char *machine_socket_path(const char *name, struct error **err);
+int machine_lock(const char *name, uint64_t deadline_ms, struct error **err); /* keeper's lock: fd or -EWOULDBLOCK */
+/* The same for a process that has had it before: -ESTALE (no text) when another has had it
+ * since. */
 int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **err);
 int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err); /* fd */
 pid_t machine_lock_owner(const char *name); /* the process that took the keeper's lock; 0 when nobody holds it */
-int machine_is_running(const char *name); /* 1, 0, -errno: somebody holds the keeper's lock */
+int machine_is_running(const char *name);   /* 1, 0, -errno: somebody holds the keeper's lock */
 
-int machine_default_get(char **ret, struct error **err); /* -ENOENT with a text that says how to set one */
+int machine_default_get(char **ret, struct error **err);       /* -ENOENT with a text that says how to set one */
 int machine_default_set(const char *name, struct error **err); /* NULL clears */
 
-/* The keys of `set` with one line of help each; ends with a NULL key. "env.NAME" stands for all of its kind. */
+/* The keys of `set` with one line of help each; ends with a NULL key. "env.NAME" stands for all of
+ * its kind. */
 struct machine_key {
 	const char *key, *help;
 };
 extern const struct machine_key machine_keys[];
 
-/* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of it takes effect at the next start. */
+/* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of
+ * it takes effect at the next start. */
 int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
-int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err);     /* HOST[:INSIDE[:ro]] */
-int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err); /* [IP:]HOST:INSIDE[/udp] */
+int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err); /* HOST[:INSIDE[:ro]] */
+/* [IP:]HOST:INSIDE[/udp] */
+int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err);
 /* Checks a mount as machine_mount_parse() does: normalized places, the one inside not
  * reserved. 0 or -EINVAL. */
 int machine_mount_check(const struct machine_mount *mount, struct error **err);
 char *machine_mount_format(const struct machine_mount *mount);       /* the way back; owned */
 char *machine_publish_format(const struct machine_publish *publish); /* the way back; owned */
-/* Adds to m what was parsed (contents taken). -EEXIST: something is at that place or port already. */
+/* Adds to m what was parsed (contents taken). -EEXIST: something is at that place or port
+ * already. */
 int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err);
 int machine_mount_remove(struct machine *m, const char *inside, struct error **err); /* -ENOENT */
 int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err);
@@ -175,6 +207,6 @@ void machine_publish_remove(struct machine *m, const struct machine_publish *pub
 void machine_mount_done(struct machine_mount *mount);
 void machine_publish_done(struct machine_publish *publish);
 int machine_user_check(const char *user, struct error **err); /* a name that can stand in /etc/passwd */
-uint64_t machine_cpus(const struct machine *m);      /* defaults resolved */
+uint64_t machine_cpus(const struct machine *m);               /* defaults resolved */
 uint64_t machine_memory(const struct machine *m);
 uint64_t machine_disk_size(const struct machine *m);

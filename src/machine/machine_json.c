@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * machine.json: reading and writing. The file is the user's own, but it is read as if it came from outside: every member's type,
- * length and range is checked, unknown members are ignored (a newer holm may have written them). */
+ * machine.json: reading and writing. The file is the user's own, but it is read as if it came from
+ * outside: every member's type, length and range is checked, unknown members are ignored (a newer
+ * holm may have written them). */
 #include "machine/machine.h"
 
 #include <ctype.h>
@@ -12,7 +13,8 @@
 
 enum { STRING_MAX = 4096, TREES_MAX = 512, VERSION = 1 };
 
-/* A string of at most STRING_MAX bytes without control characters, copied. A missing one is an error when required. */
+/* A string of at most STRING_MAX bytes without control characters, copied. A missing one is an
+ * error when required. */
 static int get_text(struct json_object *o, const char *key, int required, char **place, struct error **err)
 {
 	const char *text;
@@ -67,7 +69,8 @@ static int get_number(struct json_object *o, const char *key, uint64_t most, uin
 }
 
 /* Reads an amount within the bounds of `set`, or 0 for the default. 0 or -errno. */
-static int get_amount(struct json_object *o, const char *key, uint64_t least, uint64_t most, uint64_t *ret, struct error **err)
+static int get_amount(struct json_object *o, const char *key, uint64_t least, uint64_t most, uint64_t *ret,
+    struct error **err)
 {
 	uint64_t n = 0;
 	int r = get_number(o, key, most, &n, err);
@@ -161,7 +164,8 @@ static int read_env(struct machine *m, struct json_object *o, struct error **err
 
 enum kind { TEXT, PATH, WORD, AMOUNT, ID, FLAG };
 
-/* Members with a field of struct machine that has the same meaning. A missing one leaves the field as it is. */
+/* Members with a field of struct machine that has the same meaning. A missing one leaves the field
+ * as it is. */
 static const struct field {
 	const char *key;
 	enum kind kind;
@@ -272,16 +276,16 @@ static int read_trees(struct machine *m, struct json_object *o, struct error **e
 	for (size_t i = 0; i < m->image_trees.count; i++) {
 		AUTOFREE char *clean = path_normalize(m->image_trees.items[i]);
 		if (!clean || !streq(clean, m->image_trees.items[i]))
-			return error_set(err, EINVAL, "\"image_trees\" has \"%.200s\", which is no absolute path", m->image_trees.items[i]);
+			return error_set(err, EINVAL, "\"image_trees\" has \"%.200s\", which is no absolute path",
+			    m->image_trees.items[i]);
 	}
 	return 0;
 }
 
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err)
 {
-	static int (*const readers[])(struct machine *m, struct json_object *o, struct error **err) = {
-		read_fields, check_fields, read_choices, read_trees, read_image_config, read_mounts, read_publish, read_env,
-	};
+	static int (*const readers[])(struct machine * m, struct json_object * o, struct error * *err) = { read_fields,
+		check_fields, read_choices, read_trees, read_image_config, read_mounts, read_publish, read_env };
 	AUTO_MACHINE struct machine *m = xnew(struct machine);
 	uint64_t version = VERSION;
 	if (!json_object_is_type(o, json_type_object))
@@ -290,7 +294,8 @@ int machine_from_json(struct json_object *o, struct machine **ret, struct error 
 	if (r < 0)
 		return r;
 	if (version != VERSION)
-		return error_set(err, EINVAL, "written by another version of holm (format %llu)", (unsigned long long)version);
+		return error_set(err, EINVAL, "written by another version of holm (format %llu)",
+		    (unsigned long long)version);
 	for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
 		r = readers[i](m, o, err);
 		if (r < 0)

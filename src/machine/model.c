@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine in memory: a new one, its end, what its empty settings mean, and how a machine may be called. */
+ * The machine in memory: a new one, its end, what its empty settings mean, and how a machine may be
+ * called. */
 #include "machine/machine.h"
 
 #include <ctype.h>
@@ -52,7 +53,8 @@ static char *random_id(void)
 	return id;
 }
 
-/* The name of the calling user: the password database's, else $USER, else one made of the number. */
+/* The name of the calling user: the password database's, else $USER, else one made of the
+ * number. */
 static char *own_user_name(void)
 {
 	struct passwd *entry = getpwuid(getuid());
@@ -93,8 +95,8 @@ void machine_free(struct machine *m)
 	if (!m)
 		return;
 	strv_done(&m->image_trees);
-	char *strings[] = { m->name, m->id, m->created, m->image, m->image_digest, m->image_disk, m->platform, m->init_path,
-			    m->home, m->user, m->kernel, m->kernel_modules, m->transport };
+	char *strings[] = { m->name, m->id, m->created, m->image, m->image_digest, m->image_disk, m->platform,
+		m->init_path, m->home, m->user, m->kernel, m->kernel_modules, m->transport };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	json_object_put(m->image_config);
@@ -116,20 +118,23 @@ int machine_name_check(const char *name, struct error **err)
 		good = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '-';
 	if (good)
 		return 0;
-	return error_set(err, EINVAL, "\"%.80s\" is no name for a machine: use a-z, 0-9 and -, not - first, at most %d characters", name,
-		NAME_MAX_LENGTH);
+	return error_set(err, EINVAL,
+	    "\"%.80s\" is no name for a machine: use a-z, 0-9 and -, not - first, at most %d characters", name,
+	    NAME_MAX_LENGTH);
 }
 
 int machine_user_check(const char *user, struct error **err)
 {
 	size_t n = strlen(user), digits = strspn(user, "0123456789");
-	int good = n > 0 && n <= USER_MAX_LENGTH && digits < n && user[0] != '-' && !streq(user, ".") && !streq(user, "..");
+	int good =
+	    n > 0 && n <= USER_MAX_LENGTH && digits < n && user[0] != '-' && !streq(user, ".") && !streq(user, "..");
 	for (size_t i = 0; good && i < n; i++)
 		good = isalnum((unsigned char)user[i]) || (user[i] && strchr("_.-", user[i]));
 	if (good)
 		return 0;
-	return error_set(err, EINVAL, "\"%.80s\" is no user name: use letters, digits, _ . and -, not only digits, at most %d characters", user,
-		USER_MAX_LENGTH);
+	return error_set(err, EINVAL,
+	    "\"%.80s\" is no user name: use letters, digits, _ . and -, not only digits, at most %d characters", user,
+	    USER_MAX_LENGTH);
 }
 
 char *machine_name_from_image(const char *reference)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Settings of a machine as people write them: `set KEY=VALUE` by a table of keys, mounts and published ports.
- * Everything is checked before anything is changed. */
+ * Settings of a machine as people write them: `set KEY=VALUE` by a table of keys, mounts and
+ * published ports. Everything is checked before anything is changed. */
 #include "machine/machine.h"
 
 #include <arpa/inet.h>
@@ -24,7 +24,8 @@ static int set_cpus(struct machine *m, const char *value, struct error **err)
 	return 0;
 }
 
-static int parse_bounded_size(const char *key, const char *value, uint64_t least, uint64_t most, uint64_t *ret, struct error **err)
+static int parse_bounded_size(const char *key, const char *value, uint64_t least, uint64_t most, uint64_t *ret,
+    struct error **err)
 {
 	uint64_t n = 0;
 	int r = *value ? parse_size(value, 1, &n) : 0;
@@ -32,7 +33,8 @@ static int parse_bounded_size(const char *key, const char *value, uint64_t least
 		return error_set(err, EINVAL, "%s=%.40s: give a size such as 512M or 2G", key, value);
 	if (*value && (n < least || n > most)) {
 		AUTOFREE char *from = format_size(least), *to = format_size(most);
-		return error_set(err, EINVAL, "%s=%.40s: give a size from %s to %s, such as 2G (a bare number is bytes)", key, value, from, to);
+		return error_set(err, EINVAL,
+		    "%s=%.40s: give a size from %s to %s, such as 2G (a bare number is bytes)", key, value, from, to);
 	}
 	*ret = n;
 	return 0;
@@ -129,7 +131,8 @@ static int set_path(char **place, const char *key, const char *value, int direct
 		if (!path || stat(path, &st) < 0)
 			return error_set_errno(err, errno, "%s=%.200s", key, value);
 		if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
-			return error_set(err, EINVAL, "%s=%.200s: not a %s", key, value, directory ? "directory" : "file");
+			return error_set(err, EINVAL, "%s=%.200s: not a %s", key, value,
+			    directory ? "directory" : "file");
 		if (access(path, R_OK) < 0)
 			return error_set_errno(err, errno, "%s=%.200s", key, value);
 	}
@@ -199,17 +202,21 @@ const struct machine_key machine_keys[] = {
 	{ "memory", "size of memory, such as 2G; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },
-	{ "isolation", "vm or native: moves the disk of a stopped machine there; auto: whichever the disk is made for; default auto" },
+	{ "isolation", "vm or native: moves the disk of a stopped machine there; auto: whichever the disk is made for; "
+		       "default auto" },
 	{ "kernel", "file of another kernel; default the one that comes with holm" },
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },
 	{ "init", "auto, image or holm; default auto" },
-	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), strict (0.1 s) or writeback "
-			 "(files that only the machine changes); default auto" },
-	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both sides); default guest" },
-	{ "share-events", "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on" },
-	{ "owner-map", "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like user, and owners "
-		       "and modes that are set inside are kept beside the file); default user" },
+	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
+			 "strict (0.1 s) or writeback (files that only the machine changes); default auto" },
+	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "
+			 "sides); default guest" },
+	{ "share-events",
+	    "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on" },
+	{ "owner-map",
+	    "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like "
+	    "user, and owners and modes that are set inside are kept beside the file); default user" },
 	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
 	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
 	{ "env.NAME", "a variable for every session" },
@@ -226,11 +233,13 @@ int machine_set(struct machine *m, const char *key, const char *value, struct er
 		if (!streq(setters[i].key, key))
 			continue;
 		int r = setters[i].set(m, value, err);
-		/* A machine that exists has a file system of that size inside; a new one has no disk yet. */
+		/* A machine that exists has a file system of that size inside; a new one has no
+		 * disk yet. */
 		if (r == 0 && m->image_disk && machine_disk_size(m) < disk) {
 			m->disk_size = disk_setting;
 			AUTOFREE char *now = format_size(disk);
-			return error_set(err, EINVAL, "disk-size=%.40s: the disk has %s and can only be made larger", value, now);
+			return error_set(err, EINVAL, "disk-size=%.40s: the disk has %s and can only be made larger",
+			    value, now);
 		}
 		return r;
 	}
@@ -249,7 +258,8 @@ int machine_set(struct machine *m, const char *key, const char *value, struct er
 /* Places that belong to the machine itself: a directory of the host there would break its boot. */
 static int inside_is_reserved(const char *inside)
 {
-	static const char *const reserved[] = { "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64" };
+	static const char *const reserved[] = { "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin", "/sbin",
+		"/lib", "/lib64" };
 	if (streq(inside, "/"))
 		return 1;
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
@@ -264,7 +274,7 @@ int machine_mount_parse(const char *text, struct machine_mount *ret, struct erro
 	strv_split(&parts, text, ":");
 	const char *mode = parts.count == 3 ? parts.items[2] : "rw";
 	if (parts.count < 1 || parts.count > 3 || text[0] == ':' || endswith(text, ":") || strstr(text, "::") ||
-		(!streq(mode, "ro") && !streq(mode, "rw")))
+	    (!streq(mode, "ro") && !streq(mode, "rw")))
 		return error_set(err, EINVAL, "mount \"%.200s\": write HOST[:INSIDE[:ro]]", text);
 	AUTOFREE char *directory = getcwd(NULL, 0), *joined = path_join(directory ? directory : "/", parts.items[0]);
 	AUTOFREE char *host = path_normalize(joined);
@@ -274,8 +284,13 @@ int machine_mount_parse(const char *text, struct machine_mount *ret, struct erro
 	if (!inside)
 		return error_set(err, EINVAL, "mount \"%.200s\": the place inside must be an absolute path", text);
 	if (inside_is_reserved(inside))
-		return error_set(err, EINVAL, "mount \"%.200s\": \"%s\" inside belongs to the machine; choose another place", text, inside);
-	*ret = (struct machine_mount){ .host = TAKE_PTR(host), .inside = TAKE_PTR(inside), .read_only = streq(mode, "ro") };
+		return error_set(err, EINVAL,
+		    "mount \"%.200s\": \"%s\" inside belongs to the machine; choose another place", text, inside);
+	*ret = (struct machine_mount){
+		.host = TAKE_PTR(host),
+		.inside = TAKE_PTR(inside),
+		.read_only = streq(mode, "ro"),
+	};
 	return 0;
 }
 
@@ -283,9 +298,11 @@ int machine_mount_check(const struct machine_mount *mount, struct error **err)
 {
 	AUTOFREE char *host = path_normalize(mount->host), *inside = path_normalize(mount->inside);
 	if (!streq(host, mount->host) || !streq(inside, mount->inside))
-		return error_set(err, EINVAL, "mount \"%.200s:%.200s\": write absolute paths without . and ..", mount->host, mount->inside);
+		return error_set(err, EINVAL, "mount \"%.200s:%.200s\": write absolute paths without . and ..",
+		    mount->host, mount->inside);
 	if (inside_is_reserved(inside))
-		return error_set(err, EINVAL, "mount \"%.200s\": \"%.200s\" inside belongs to the machine", host, inside);
+		return error_set(err, EINVAL, "mount \"%.200s\": \"%.200s\" inside belongs to the machine", host,
+		    inside);
 	return 0;
 }
 
@@ -300,8 +317,8 @@ int machine_mount_add(struct machine *m, struct machine_mount *mount, struct err
 		return error_set(err, E2BIG, "a machine can have %d mounts at most", MOUNTS_MAX);
 	for (size_t i = 0; i < m->mount_count; i++)
 		if (streq(m->mounts[i].inside, mount->inside))
-			return error_set(err, EEXIST, "\"%s\" is already mounted at %s; holm machine mount rm %s", m->mounts[i].host,
-				mount->inside, mount->inside);
+			return error_set(err, EEXIST, "\"%s\" is already mounted at %s; holm machine mount rm %s",
+			    m->mounts[i].host, mount->inside, mount->inside);
 	m->mounts = xrealloc(m->mounts, m->mount_count + 1, sizeof *m->mounts);
 	m->mounts[m->mount_count++] = *mount;
 	*mount = (struct machine_mount){ 0 };
@@ -319,7 +336,8 @@ int machine_mount_remove(struct machine *m, const char *inside, struct error **e
 		memmove(&m->mounts[i], &m->mounts[i + 1], (m->mount_count - i) * sizeof *m->mounts);
 		return 0;
 	}
-	return error_set(err, ENOENT, "nothing is mounted at \"%.200s\" in machine \"%s\"; see holm machine mount ls", inside, m->name);
+	return error_set(err, ENOENT, "nothing is mounted at \"%.200s\" in machine \"%s\"; see holm machine mount ls",
+	    inside, m->name);
 }
 
 /* ---- published ports ---- */
@@ -359,7 +377,9 @@ int machine_publish_parse(const char *text, struct machine_publish *ret, struct 
 		}
 	}
 	if (!good)
-		return error_set(err, EINVAL, "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80", text);
+		return error_set(err, EINVAL,
+		    "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80",
+		    text);
 	p.ip = TAKE_PTR(ip);
 	*ret = p;
 	return 0;

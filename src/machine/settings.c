@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A small INI reader: sections, `key = value` or `key: value`, comments from # or ; at the start
- * of a line, or from a semicolon behind a blank. The command line must start
- * quickly, so it does not link a library for these few lines; the subset is what inih, which reads the file elsewhere, agrees with. */
+ * A small INI reader: sections, `key = value` or `key: value`, comments from # or ; at the start of
+ * a line, or from a semicolon behind a blank. The command line must start quickly, so it does not
+ * link a library for these few lines; the subset is what inih, which reads the file elsewhere,
+ * agrees with. */
 #include "machine/settings.h"
 
 #include <assert.h>
@@ -65,7 +66,8 @@ static int parse_pair(char *line, const char *name, unsigned number, struct sett
 		ret->values[i] = *value ? xstrdup(value) : NULL;
 		return 0;
 	}
-	return error_set(err, EINVAL, "%s:%u: unknown key \"%.40s\" in [machine]; see holm-config(5)", name, number, key);
+	return error_set(err, EINVAL, "%s:%u: unknown key \"%.40s\" in [machine]; see holm-config(5)", name, number,
+	    key);
 }
 
 int settings_parse(const char *text, const char *name, struct settings *ret, struct error **err)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Defaults for new machines: the section [machine] of $XDG_CONFIG_HOME/holm/config; see holm-config(5). */
+ * Defaults for new machines: the section [machine] of $XDG_CONFIG_HOME/holm/config; see
+ * holm-config(5). */
 #pragma once
 
 #include "base/error.h"
 
 enum settings_key {
-	SETTING_IMAGE,      /* for `machine init` */
+	SETTING_IMAGE, /* for `machine init` */
 	SETTING_CPUS,
 	SETTING_MEMORY,
 	SETTING_DISK_SIZE,
@@ -21,8 +22,8 @@ struct settings {
 void settings_done(struct settings *s);
 #define AUTO_SETTINGS CLEANUP(settings_done)
 const char *settings_key_name(enum settings_key key); /* "home-mount" */
-/* Reads the file; a missing one gives empty settings. An unknown key in [machine] is an error that names file and line; values are checked
- * where they are used. Other sections are not looked at. */
+/* Reads the file; a missing one gives empty settings. An unknown key in [machine] is an error that
+ * names file and line; values are checked where they are used. Other sections are not looked at. */
 int settings_load(struct settings *ret, struct error **err);
 /* The reader itself, for tests: name is for errors. */
 int settings_parse(const char *text, const char *name, struct settings *ret, struct error **err);

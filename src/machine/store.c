@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Machines on disk. A machine's directory appears and vanishes whole: it is built as ".new-XXXXXX" and renamed into place, and renamed
- * to ".old-XXXXXX" before its files are deleted. Whoever builds or deletes one of those holds its config.lock, so a sweep at the next
- * creation knows which of them a crash has left behind.
+ * Machines on disk. A machine's directory appears and vanishes whole: it is built as ".new-XXXXXX"
+ * and renamed into place, and renamed to ".old-XXXXXX" before its files are deleted. Whoever builds
+ * or deletes one of those holds its config.lock, so a sweep at the next creation knows which of
+ * them a crash has left behind.
  *
- * A lock is taken on a file that may just be deleted or renamed with its machine: after taking it, the file must still be the one of that name. */
+ * A lock is taken on a file that may just be deleted or renamed with its machine: after taking it,
+ * the file must still be the one of that name. */
 #include "machine/machine.h"
 
 #include <dirent.h>
@@ -80,7 +82,8 @@ static int check_readable(const char *text, struct error **err)
 	AUTO_JSON struct json_object *o = NULL;
 	size_t size = strlen(text);
 	if (size > MACHINE_JSON_MAX)
-		return error_set(err, E2BIG, "the machine's settings are larger than %d MiB; set less environment", MACHINE_JSON_MAX >> 20);
+		return error_set(err, E2BIG, "the machine's settings are larger than %d MiB; set less environment",
+		    MACHINE_JSON_MAX >> 20);
 	if (json_parse(text, size, "settings", &o, NULL) < 0)
 		return error_set(err, EINVAL, "the machine's settings can only hold text in UTF-8");
 	int r = machine_from_json(o, &copy, err);
@@ -90,7 +93,8 @@ static int check_readable(const char *text, struct error **err)
 static int save_into(const struct machine *m, const char *directory, struct error **err)
 {
 	AUTO_JSON struct json_object *o = machine_to_json(m);
-	AUTOFREE char *text = json_to_string(o, 1), *line = xasprintf("%s\n", text), *file = path_join(directory, "machine.json");
+	AUTOFREE char *text = json_to_string(o, 1), *line = xasprintf("%s\n", text),
+		      *file = path_join(directory, "machine.json");
 	int r = check_readable(line, err);
 	return r < 0 ? r : atomic_file_write(file, 0600, line, strlen(line), err);
 }
@@ -126,8 +130,8 @@ static int take_lock(const char *name, const char *file, uint64_t deadline_ms, s
 		return r;
 	AUTOFREE char *path = machine_file(name, file);
 	AUTO_FD int fd = lock_file(path, LOCK_EXCLUSIVE, deadline_ms, &why);
-	if (fd == -ENOENT ||
-		(fd >= 0 && (fstat(fd, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
+	if (fd == -ENOENT || (fd >= 0 && (fstat(fd, &mine) < 0 || stat(path, &there) < 0 ||
+					     mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
 		return no_such_machine(name, err);
 	if (fd == -EWOULDBLOCK)
 		return error_set(err, EWOULDBLOCK, "machine \"%s\" is in use by another command", name);
@@ -161,7 +165,8 @@ int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 	int fd = take_lock(name, "lock", deadline_ms, err);
 	if (fd < 0)
 		return fd;
-	/* Who holds it, for machine_lock_owner(): open file descriptions, and so these locks, have no process. */
+	/* Who holds it, for machine_lock_owner(): open file descriptions, and so these locks, have
+	 * no process. */
 	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length) {
 		int code = errno;
@@ -189,7 +194,8 @@ int machine_is_running(const char *name)
 
 /* ---- the keeper's socket ---- */
 
-/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's lock. */
+/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's
+ * lock. */
 static uint64_t hash_string(uint64_t hash, const char *s)
 {
 	for (; *s; s++)
@@ -234,7 +240,8 @@ void machine_sweep(machine_erase *erase)
 			continue;
 		AUTOFREE char *lock = xasprintf("%s/%s/config.lock", path, e->d_name);
 		/* One without a lock file is just being made, unless it is old. */
-		int young = fstatat(dirfd(directory), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_mtime < HALF_MADE_SECONDS;
+		int young = fstatat(dirfd(directory), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    time(NULL) - st.st_mtime < HALF_MADE_SECONDS;
 		if (!path_exists(lock) && young)
 			continue;
 		AUTO_FD int fd = lock_file(lock, LOCK_EXCLUSIVE, 0, NULL);
@@ -269,7 +276,8 @@ static int open_machines(char **ret_path, struct error **err)
 
 static int name_taken(const char *name, struct error **err)
 {
-	return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name, or remove it: holm machine rm %s", name, name);
+	return error_set(err, EEXIST,
+	    "there is a machine \"%s\" already; choose another name, or remove it: holm machine rm %s", name, name);
 }
 
 int machine_name_free(const char *name, struct error **err)
@@ -281,8 +289,9 @@ int machine_name_free(const char *name, struct error **err)
 	return path_exists(directory) ? name_taken(name, err) : 0;
 }
 
-int machine_create(const struct machine *m, int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err),
-	void *data, struct error **err)
+int machine_create(const struct machine *m,
+    int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data,
+    struct error **err)
 {
 	AUTOFREE char *path = NULL, *temporary = temporary_name(".new-");
 	int r = machine_name_check(m->name, err);
@@ -313,7 +322,8 @@ int machine_create(const struct machine *m, int (*fill)(const struct machine *m,
 	return 0;
 }
 
-/* The socket's folder of a machine that is gone; the socket itself is there when its keeper was killed. */
+/* The socket's folder of a machine that is gone; the socket itself is there when its keeper was
+ * killed. */
 static void remove_socket(const char *name)
 {
 	AUTOFREE char *socket = machine_socket_path(name, NULL), *directory = socket ? path_parent(socket) : NULL;
@@ -379,7 +389,8 @@ static char *default_file(void)
 
 int machine_default_get(char **ret, struct error **err)
 {
-	static const char none[] = "there is no default machine; name one, set one (holm machine set-default NAME), or make one (holm machine create IMAGE)";
+	static const char none[] = "there is no default machine; name one, set one (holm machine set-default NAME), or "
+				   "make one (holm machine create IMAGE)";
 	AUTOFREE char *file = default_file(), *text = NULL;
 	int r = path_read_file(file, DEFAULT_FILE_MAX, &text, NULL);
 	if (r == -ENOENT)
@@ -395,7 +406,8 @@ int machine_default_get(char **ret, struct error **err)
 
 int machine_default_set(const char *name, struct error **err)
 {
-	AUTOFREE char *file = default_file(), *line = xasprintf("%s\n", name ? name : ""), *directory = path_parent(file);
+	AUTOFREE char *file = default_file(), *line = xasprintf("%s\n", name ? name : ""),
+		      *directory = path_parent(file);
 	if (!name)
 		return unlink(file) < 0 && errno != ENOENT ? error_set_errno(err, errno, "%s", file) : 0;
 	int r = path_mkdir_all(directory, 0700, err);

@@ -44,7 +44,8 @@ static int get_word(struct json_object *o, const char *key, char **ret, struct e
 {
 	int r = get_string(o, key, ret, err);
 	if (r == 0 && *ret && !oci_platform_word(*ret))
-		return error_set(err, EINVAL, "\"%s\" is \"%.64s\", not a word of letters, digits, \".\", \"_\" and \"-\"", key, *ret);
+		return error_set(err, EINVAL,
+		    "\"%s\" is \"%.64s\", not a word of letters, digits, \".\", \"_\" and \"-\"", key, *ret);
 	return r;
 }
 
@@ -53,8 +54,10 @@ static int get_word(struct json_object *o, const char *key, char **ret, struct e
 static const char *after_form(const char *text, const char *form)
 {
 	for (; *form; form++, text++) {
-		int fits = *form == '0' ? *text >= '0' && *text <= '9' : *form == 'T' ? *text == 'T' || *text == 't' :
-			   *form == '+' ? *text == '+' || *text == '-' : *text == *form;
+		int fits = *form == '0' ? *text >= '0' && *text <= '9' :
+			   *form == 'T' ? *text == 'T' || *text == 't' :
+			   *form == '+' ? *text == '+' || *text == '-' :
+					  *text == *form;
 		if (!fits)
 			return NULL;
 	}
@@ -79,7 +82,8 @@ static int get_time(struct json_object *o, const char *key, char **ret, struct e
 {
 	int r = get_string(o, key, ret, err);
 	if (r == 0 && *ret && !is_time(*ret))
-		return error_set(err, EINVAL, "\"%s\" is \"%.40s\", not a time such as 2025-01-31T12:00:00Z (RFC 3339)", key, *ret);
+		return error_set(err, EINVAL, "\"%s\" is \"%.40s\", not a time such as 2025-01-31T12:00:00Z (RFC 3339)",
+		    key, *ret);
 	return r;
 }
 
@@ -108,9 +112,8 @@ static int get_labels(struct json_object *o, struct json_object *labels, struct 
 		return r;
 	if (json_object_object_length(from) > LABELS_MAX)
 		return error_set(err, EFBIG, "more than %d labels", LABELS_MAX);
-	json_object_object_foreach(from, key, value)
-		if (json_object_is_type(value, json_type_string))
-			json_add(labels, key, json_object_get(value));
+	json_object_object_foreach(from, key, value) if (json_object_is_type(value, json_type_string))
+	    json_add(labels, key, json_object_get(value));
 	return 0;
 }
 
@@ -121,9 +124,12 @@ static int parse_execution(struct json_object *o, struct oci_config *c, struct e
 	int r = json_get_object(o, "config", &config, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if ((r = get_list(config, "Env", &c->env, err)) < 0 || (r = get_list(config, "Entrypoint", &c->entrypoint, err)) < 0 ||
-	    (r = get_list(config, "Cmd", &c->cmd, err)) < 0 || (r = get_string(config, "WorkingDir", &c->working_dir, err)) < 0 ||
-	    (r = get_string(config, "User", &c->user, err)) < 0 || (r = get_string(config, "StopSignal", &c->stop_signal, err)) < 0 ||
+	if ((r = get_list(config, "Env", &c->env, err)) < 0 ||
+	    (r = get_list(config, "Entrypoint", &c->entrypoint, err)) < 0 ||
+	    (r = get_list(config, "Cmd", &c->cmd, err)) < 0 ||
+	    (r = get_string(config, "WorkingDir", &c->working_dir, err)) < 0 ||
+	    (r = get_string(config, "User", &c->user, err)) < 0 ||
+	    (r = get_string(config, "StopSignal", &c->stop_signal, err)) < 0 ||
 	    (r = get_labels(config, c->labels, err)) < 0)
 		return r;
 	for (size_t i = 0; i < c->env.count; i++)
@@ -152,9 +158,10 @@ static int parse_config(struct json_object *o, struct oci_config *c, struct erro
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "not a JSON object");
 	int r;
-	if ((r = get_word(o, "os", &c->platform.os, err)) < 0 || (r = get_word(o, "architecture", &c->platform.architecture, err)) < 0 ||
-	    (r = get_word(o, "variant", &c->platform.variant, err)) < 0 || (r = get_time(o, "created", &c->created, err)) < 0 ||
-	    (r = parse_execution(o, c, err)) < 0)
+	if ((r = get_word(o, "os", &c->platform.os, err)) < 0 ||
+	    (r = get_word(o, "architecture", &c->platform.architecture, err)) < 0 ||
+	    (r = get_word(o, "variant", &c->platform.variant, err)) < 0 ||
+	    (r = get_time(o, "created", &c->created, err)) < 0 || (r = parse_execution(o, c, err)) < 0)
 		return r;
 	return parse_rootfs(o, c, err);
 }
@@ -162,7 +169,8 @@ static int parse_config(struct json_object *o, struct oci_config *c, struct erro
 int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err)
 {
 	if (size > OCI_DOCUMENT_MAX)
-		return error_set(err, EFBIG, "configuration of image \"%s\" is bigger than %d MiB", name, OCI_DOCUMENT_MAX >> 20);
+		return error_set(err, EFBIG, "configuration of image \"%s\" is bigger than %d MiB", name,
+		    OCI_DOCUMENT_MAX >> 20);
 	AUTOFREE char *what = xasprintf("configuration of image \"%s\"", name);
 	AUTO_JSON struct json_object *o = NULL;
 	int r = json_parse(data, size, what, &o, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An image's configuration (OCI image specification 1.1, config.md; Docker's is the same): what a machine takes from it. */
+ * An image's configuration (OCI image specification 1.1, config.md; Docker's is the same): what a
+ * machine takes from it. */
 #pragma once
 
 #include "base/error.h"
@@ -16,7 +17,8 @@ struct oci_config {
 	struct strv diff_ids;                   /* digests of the uncompressed layers, first applied first */
 };
 
-/* Checks everything it takes: sizes and counts are capped, environment entries are K=V without NUL, digests are valid. */
+/* Checks everything it takes: sizes and counts are capped, environment entries are K=V without NUL,
+ * digests are valid. */
 int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err);
 void oci_config_free(struct oci_config *c);
 DEFINE_CLEANUP(struct oci_config, oci_config_free)

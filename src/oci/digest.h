@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Digests as they are written in manifests and references: "sha256:" and 64 lower-case hexadecimal digits
- * (OCI image specification, descriptor.md, "Digests"). Other algorithms are not read. Computing them is image/common/hash.h. */
+ * Digests as they are written in manifests and references: "sha256:" and 64 lower-case hexadecimal
+ * digits (OCI image specification, descriptor.md, "Digests"). Other algorithms are not read.
+ * Computing them is image/common/hash.h. */
 #pragma once
 
 #include "base/error.h"

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: a thread reads the blob and decodes it into a ring of buffers; the caller takes them out, hashes them and
- * gives them to the tar reader, which works in place. Nothing is copied between the decoder's output and the page cache.
+ * Theory of operation: a thread reads the blob and decodes it into a ring of buffers; the caller
+ * takes them out, hashes them and gives them to the tar reader, which works in place. Nothing is
+ * copied between the decoder's output and the page cache.
  *
- * Why a thread, where the rule is one loop per process: decoding takes most of the time of making a disk, and writing it most of the rest,
- * so doing both at once nearly halves it. A process in the thread's place would cost a copy of every byte through a pipe and the start of a
- * program for each layer. The thread has no part in anything but its decoder and the ring: all that both sides touch is under `mutex`, and
- * it ends before layer_reader_free() returns. It blocks nowhere but on the ring and in poll(2) on the blob and `stop_fd`.
+ * Why a thread, where the rule is one loop per process: decoding takes most of the time of making a
+ * disk, and writing it most of the rest, so doing both at once nearly halves it. A process in the
+ * thread's place would cost a copy of every byte through a pipe and the start of a program for each
+ * layer. The thread has no part in anything but its decoder and the ring: all that both sides touch
+ * is under `mutex`, and it ends before layer_reader_free() returns. It blocks nowhere but on the
+ * ring and in poll(2) on the blob and `stop_fd`.
  *
  * A blob is a stranger's: what it expands to is capped, in bytes and against its own size.
  */
@@ -71,7 +74,7 @@ struct layer_reader {
 /* One read of the blob, waiting for it or for the order to stop: bytes, 0 at the end, -errno. */
 static ssize_t read_blob(struct layer_reader *l, unsigned char *to, size_t size, struct error **err)
 {
-	struct pollfd polls[] = {{.fd = l->fd, .events = POLLIN}, {.fd = l->stop_fd, .events = POLLIN}};
+	struct pollfd polls[] = { { .fd = l->fd, .events = POLLIN }, { .fd = l->stop_fd, .events = POLLIN } };
 	for (;;) {
 		if (poll(polls, 2, -1) < 0 && errno != EINTR)
 			return error_set_errno(err, errno, "cannot wait for the layer's data");
@@ -120,10 +123,11 @@ static int check_limits(struct layer_reader *l, struct error **err)
 {
 	uint64_t in = l->position > 0 ? l->position : 1; /* only this thread changes it */
 	if (l->made > l->limits.max_bytes)
-		return error_set(err, E2BIG, "it expands to more than %llu bytes", (unsigned long long)l->limits.max_bytes);
+		return error_set(err, E2BIG, "it expands to more than %llu bytes",
+		    (unsigned long long)l->limits.max_bytes);
 	if (l->made > l->limits.ratio_from && l->made / in > l->limits.max_ratio)
-		return error_set(err, E2BIG, "%llu bytes expand to more than %llu: that is a compression bomb", (unsigned long long)in,
-			(unsigned long long)l->made);
+		return error_set(err, E2BIG, "%llu bytes expand to more than %llu: that is a compression bomb",
+		    (unsigned long long)in, (unsigned long long)l->made);
 	return 0;
 }
 
@@ -138,7 +142,8 @@ static int fill_slot(struct layer_reader *l, struct slot *s, struct error **err)
 				return r;
 		}
 		size_t before = l->input_left;
-		ssize_t n = l->codec->decode(l->decoder, &l->input_at, &l->input_left, s->data + s->size, SLOT_SIZE - s->size, err);
+		ssize_t n = l->codec->decode(l->decoder, &l->input_at, &l->input_left, s->data + s->size,
+		    SLOT_SIZE - s->size, err);
 		if (n < 0)
 			return (int)n;
 		s->size += (size_t)n;
@@ -147,7 +152,8 @@ static int fill_slot(struct layer_reader *l, struct slot *s, struct error **err)
 			continue;
 		/* No step was made though all that there is was offered. */
 		if (l->input_left > 0 || !l->codec->complete(l->decoder))
-			return error_set(err, EBADMSG, "the %s stream ends in the middle: the layer is cut off", l->codec->name);
+			return error_set(err, EBADMSG, "the %s stream ends in the middle: the layer is cut off",
+			    l->codec->name);
 		break;
 	}
 	return check_limits(l, err);
@@ -205,14 +211,16 @@ static int start_thread(struct layer_reader *l)
 
 static int known_media_type(const char *type)
 {
-	static const char *const ends[] = {".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd", "tar+gzip", "/x-tar", "/gzip"};
+	static const char *const ends[] = { ".tar", ".tar+gzip", ".tar+zstd", ".tar.gzip", ".tar.zstd", "tar+gzip",
+		"/x-tar", "/gzip" };
 	for (size_t i = 0; type && i < ARRAY_SIZE(ends); i++)
 		if (endswith(type, ends[i]))
 			return 1;
 	return !type;
 }
 
-int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret, struct error **err)
+int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret,
+    struct error **err)
 {
 	if (!known_media_type(media_type))
 		return error_set(err, EOPNOTSUPP, "layers of the type \"%s\" cannot be read", media_type);
@@ -268,7 +276,8 @@ void layer_reader_free(struct layer_reader *l)
 	free(l);
 }
 
-/* Gives the slot in hand back and waits for the next: NULL at the end (l->code says how it ended). */
+/* Gives the slot in hand back and waits for the next: NULL at the end (l->code says how it
+ * ended). */
 static struct slot *take_slot(struct layer_reader *l)
 {
 	pthread_mutex_lock(&l->mutex);

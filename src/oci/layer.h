@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A layer blob's uncompressed bytes: plain, gzip (several members too) or zstd, hashed while they are read. (layer_lib) */
+ * A layer blob's uncompressed bytes: plain, gzip (several members too) or zstd, hashed while they
+ * are read. (layer_lib) */
 #pragma once
 
 #include <stdint.h>
@@ -15,14 +16,18 @@ struct layer_limits {
 extern const struct layer_limits layer_default_limits;
 
 struct layer_reader;
-/* Decodes fd (borrowed; from its current position; a pipe will do). The first bytes decide how, as in other tools: there are registries
- * whose media types are wrong, and the digests catch everything else. media_type may be NULL; one that no layer has is -EOPNOTSUPP
- * (encrypted ones). limits NULL: the defaults. Starts a thread that decodes ahead and touches fd until the reader is freed. */
-int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret, struct error **err);
+/* Decodes fd (borrowed; from its current position; a pipe will do). The first bytes decide how, as
+ * in other tools: there are registries whose media types are wrong, and the digests catch
+ * everything else. media_type may be NULL; one that no layer has is -EOPNOTSUPP (encrypted ones).
+ * limits NULL: the defaults. Starts a thread that decodes ahead and touches fd until the reader is
+ * freed. */
+int layer_reader_open(int fd, const char *media_type, const struct layer_limits *limits, struct layer_reader **ret,
+    struct error **err);
 void layer_reader_free(struct layer_reader *l);
 DEFINE_CLEANUP(struct layer_reader, layer_reader_free)
 
-/* The next piece (a tar_source, data being the reader): borrowed until the next call. Bytes, 0 at the end, -errno. */
+/* The next piece (a tar_source, data being the reader): borrowed until the next call. Bytes, 0 at
+ * the end, -errno. */
 ssize_t layer_reader_read(void *reader, const void **ret, struct error **err);
 /* Bytes of the blob decoded so far. */
 uint64_t layer_reader_position(struct layer_reader *l);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gzip by zlib (RFC 1952: members one after the other, zeros behind them ignored as gzip(1) does), zstd (RFC 8878: frames one after the
- * other; windows up to 128 MiB, the library's own limit), and no compression at all.
+ * gzip by zlib (RFC 1952: members one after the other, zeros behind them ignored as gzip(1) does),
+ * zstd (RFC 8878: frames one after the other; windows up to 128 MiB, the library's own limit), and
+ * no compression at all.
  */
 #include "oci/layer_decode.h"
 
@@ -29,8 +30,8 @@ static void plain_free(struct layer_decoder *d)
 	free(d);
 }
 
-static ssize_t plain_decode(
-	struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out, size_t out_size, struct error **err)
+static ssize_t plain_decode(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out,
+    size_t out_size, struct error **err)
 {
 	size_t n = MIN(*in_size, out_size);
 	memcpy(out, *in, n);
@@ -58,8 +59,8 @@ static void gzip_free(struct layer_decoder *d)
 	free(d);
 }
 
-static ssize_t gzip_decode(
-	struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out, size_t out_size, struct error **err)
+static ssize_t gzip_decode(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out,
+    size_t out_size, struct error **err)
 {
 	if (d->between) {
 		for (; *in_size > 0 && **in == 0; ++*in)
@@ -98,11 +99,11 @@ static void zstd_free(struct layer_decoder *d)
 	free(d);
 }
 
-static ssize_t zstd_decode(
-	struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out, size_t out_size, struct error **err)
+static ssize_t zstd_decode(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out,
+    size_t out_size, struct error **err)
 {
-	ZSTD_inBuffer from = {*in, *in_size, 0};
-	ZSTD_outBuffer to = {out, out_size, 0};
+	ZSTD_inBuffer from = { *in, *in_size, 0 };
+	ZSTD_outBuffer to = { out, out_size, 0 };
 	size_t r = ZSTD_decompressStream(d->zstd, &to, &from);
 	if (ZSTD_isError(r))
 		return error_set(err, EBADMSG, "the zstd stream is damaged (%s)", ZSTD_getErrorName(r));
@@ -114,12 +115,13 @@ static ssize_t zstd_decode(
 }
 
 static const struct layer_codec codecs[] = {
-	{"gzip", {0x1f, 0x8b}, 2, gzip_new, gzip_free, gzip_decode, decoder_complete},
-	{"zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4, zstd_new, zstd_free, zstd_decode, decoder_complete},
-	/* A zstd stream may start with a skippable frame, as estargz and zstd:chunked tools write them (0x184D2A50 to 5F, little-endian).
+	{ "gzip", { 0x1f, 0x8b }, 2, gzip_new, gzip_free, gzip_decode, decoder_complete },
+	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, zstd_new, zstd_free, zstd_decode, decoder_complete },
+	/* A zstd stream may start with a skippable frame, as estargz and zstd:chunked tools write
+	 * them (0x184D2A50 to 5F, little-endian).
 	 */
-	{"zstd", {0x50, 0x2a, 0x4d, 0x18}, 4, zstd_new, zstd_free, zstd_decode, decoder_complete},
-	{"tar", {0}, 0, plain_new, plain_free, plain_decode, decoder_complete},
+	{ "zstd", { 0x50, 0x2a, 0x4d, 0x18 }, 4, zstd_new, zstd_free, zstd_decode, decoder_complete },
+	{ "tar", { 0 }, 0, plain_new, plain_free, plain_decode, decoder_complete },
 };
 
 const struct layer_codec *layer_codec_find(const unsigned char *start, size_t size)

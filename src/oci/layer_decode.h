@@ -16,10 +16,10 @@ struct layer_codec {
 	size_t magic_size;
 	struct layer_decoder *(*new)(void);
 	void (*free)(struct layer_decoder *d);
-	/* Decodes from *in (advanced, *in_size taken down) into out: bytes made, which may be 0 when more input is needed. -errno with err
-	 * set. */
-	ssize_t (*decode)(
-		struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out, size_t out_size, struct error **err);
+	/* Decodes from *in (advanced, *in_size taken down) into out: bytes made, which may be 0
+	 * when more input is needed. -errno with err set. */
+	ssize_t (*decode)(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out,
+	    size_t out_size, struct error **err);
 	/* Whether the input may end here. */
 	int (*complete)(struct layer_decoder *d);
 };

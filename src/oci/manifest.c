@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Manifests and indexes.
  *
- * Docker's and OCI's forms have the same members; only the media types differ. So they are told apart by shape ("manifests" or
- * "layers"), after the document's own mediaType and the server's Content-Type had their say, and read by the same code. */
+ * Docker's and OCI's forms have the same members; only the media types differ. So they are told
+ * apart by shape ("manifests" or "layers"), after the document's own mediaType and the server's
+ * Content-Type had their say, and read by the same code. */
 #include "oci/manifest.h"
 
 #include <errno.h>
@@ -74,7 +75,8 @@ static int parse_platform(struct json_object *o, struct oci_platform *ret, struc
 	int r = json_get_object(o, "platform", &p, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if ((r = copy_string(p, "os", &ret->os, err)) < 0 || (r = copy_string(p, "architecture", &ret->architecture, err)) < 0 ||
+	if ((r = copy_string(p, "os", &ret->os, err)) < 0 ||
+	    (r = copy_string(p, "architecture", &ret->architecture, err)) < 0 ||
 	    (r = copy_string(p, "variant", &ret->variant, err)) < 0)
 		return r;
 	/* Not an error: the other descriptors of the document can be used. */
@@ -119,8 +121,8 @@ static int parse_descriptor(struct json_object *o, const char *what, struct oci_
 int oci_descriptor_parse(struct json_object *o, const char *what, struct oci_descriptor *ret, struct error **err)
 {
 	struct oci_descriptor d = { 0 };
-	int r = json_object_is_type(o, json_type_object) ? parse_descriptor(o, what, &d, err)
-							 : error_set(err, EINVAL, "%s is not a JSON object", what);
+	int r = json_object_is_type(o, json_type_object) ? parse_descriptor(o, what, &d, err) :
+							   error_set(err, EINVAL, "%s is not a JSON object", what);
 	if (r < 0)
 		oci_descriptor_done(&d);
 	else
@@ -129,19 +131,24 @@ int oci_descriptor_parse(struct json_object *o, const char *what, struct oci_des
 }
 
 /* What a document is by its own mediaType and members. */
-static int kind_of_object(struct json_object *o, const char *media_type, const char *name, enum oci_document *ret, struct error **err)
+static int kind_of_object(struct json_object *o, const char *media_type, const char *name, enum oci_document *ret,
+    struct error **err)
 {
 	uint64_t version = 2;
 	struct json_object *member = NULL;
 	(void)json_get_u64(o, "schemaVersion", &version, NULL);
 	if (version == 1)
-		return error_set(err, EINVAL, "image \"%s\" has a manifest of Docker's schema 1, which is not supported; push it again with a current tool",
-			name);
+		return error_set(err, EINVAL,
+		    "image \"%s\" has a manifest of Docker's schema 1, which is not supported; push it again with a "
+		    "current tool",
+		    name);
 	const char *own = NULL;
 	if (json_get_string(o, "mediaType", &own, NULL) == 0)
 		media_type = own;
-	int has_manifests = json_get_array(o, "manifests", &member, NULL) == 0, has_layers = json_get_array(o, "layers", &member, NULL) == 0;
-	/* A document that could be read as both is a known trick: two readers would see two images. */
+	int has_manifests = json_get_array(o, "manifests", &member, NULL) == 0,
+	    has_layers = json_get_array(o, "layers", &member, NULL) == 0;
+	/* A document that could be read as both is a known trick: two readers would see two
+	 * images. */
 	if (has_manifests && has_layers)
 		return error_set(err, EINVAL, "image \"%s\": its manifest has both layers and manifests", name);
 	if (has_manifests)
@@ -149,14 +156,16 @@ static int kind_of_object(struct json_object *o, const char *media_type, const c
 	else if (has_layers)
 		*ret = OCI_DOCUMENT_MANIFEST;
 	else
-		return error_set(err, EINVAL, "image \"%s\": neither a manifest nor an index (type \"%.80s\")", name, media_type ? media_type : "");
+		return error_set(err, EINVAL, "image \"%s\": neither a manifest nor an index (type \"%.80s\")", name,
+		    media_type ? media_type : "");
 	return 0;
 }
 
 static int parse_document(const char *data, size_t size, const char *name, struct json_object **ret, struct error **err)
 {
 	if (size > OCI_DOCUMENT_MAX)
-		return error_set(err, EFBIG, "image \"%s\": its manifest is bigger than %d MiB", name, OCI_DOCUMENT_MAX >> 20);
+		return error_set(err, EFBIG, "image \"%s\": its manifest is bigger than %d MiB", name,
+		    OCI_DOCUMENT_MAX >> 20);
 	AUTOFREE char *what = xasprintf("manifest of image \"%s\"", name);
 	AUTO_JSON struct json_object *o = NULL;
 	int r = json_parse(data, size, what, &o, err);
@@ -168,7 +177,8 @@ static int parse_document(const char *data, size_t size, const char *name, struc
 	return 0;
 }
 
-int oci_document_kind(const char *data, size_t size, const char *media_type, const char *name, enum oci_document *ret, struct error **err)
+int oci_document_kind(const char *data, size_t size, const char *media_type, const char *name, enum oci_document *ret,
+    struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
 	int r = parse_document(data, size, name, &o, err);
@@ -176,8 +186,8 @@ int oci_document_kind(const char *data, size_t size, const char *media_type, con
 }
 
 /* An array of descriptors, at most max of them. */
-static int parse_descriptors(struct json_object *array, const char *what, size_t max, struct oci_descriptor **ret, size_t *ret_count,
-	struct error **err)
+static int parse_descriptors(struct json_object *array, const char *what, size_t max, struct oci_descriptor **ret,
+    size_t *ret_count, struct error **err)
 {
 	size_t count = json_object_array_length(array);
 	if (count > max)
@@ -218,7 +228,8 @@ int oci_index_parse(const char *data, size_t size, const char *name, struct oci_
 static int check_layer(const struct oci_descriptor *d, size_t number, struct error **err)
 {
 	if (strstr(d->media_type, "foreign") || strstr(d->media_type, "nondistributable"))
-		return error_set(err, ENOTSUP, "layer %zu is not distributed with the image (Windows base layers are not)", number);
+		return error_set(err, ENOTSUP,
+		    "layer %zu is not distributed with the image (Windows base layers are not)", number);
 	if (strstr(d->media_type, "encrypted"))
 		return error_set(err, ENOTSUP, "layer %zu is encrypted, which is not supported", number);
 	return 0;

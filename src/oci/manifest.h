@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Manifests and indexes: OCI image specification 1.1 (manifest.md, image-index.md, descriptor.md) and the Docker forms that mean the
- * same (image manifest version 2 schema 2, manifest list). Every count and size in them is capped here, so whoever uses them need not. */
+ * Manifests and indexes: OCI image specification 1.1 (manifest.md, image-index.md, descriptor.md)
+ * and the Docker forms that mean the same (image manifest version 2 schema 2, manifest list). Every
+ * count and size in them is capped here, so whoever uses them need not. */
 #pragma once
 
 #include <stdint.h>
@@ -53,9 +54,11 @@ struct oci_manifest {
 
 enum oci_document { OCI_DOCUMENT_INDEX, OCI_DOCUMENT_MANIFEST };
 
-/* Which of the two a document is. media_type (from the server, may be NULL) is believed only where the document says nothing itself.
- * -EINVAL for anything else; schema 1 is told by name. `name` names the image in errors, here and below. */
-int oci_document_kind(const char *data, size_t size, const char *media_type, const char *name, enum oci_document *ret, struct error **err);
+/* Which of the two a document is. media_type (from the server, may be NULL) is believed only where
+ * the document says nothing itself. -EINVAL for anything else; schema 1 is told by name. `name`
+ * names the image in errors, here and below. */
+int oci_document_kind(const char *data, size_t size, const char *media_type, const char *name, enum oci_document *ret,
+    struct error **err);
 
 int oci_index_parse(const char *data, size_t size, const char *name, struct oci_index **ret, struct error **err);
 void oci_index_free(struct oci_index *i);
@@ -76,8 +79,10 @@ void oci_platform_host(struct oci_platform *ret); /* this machine's, os always l
 void oci_platform_done(struct oci_platform *p);
 #define AUTO_OCI_PLATFORM CLEANUP(oci_platform_done)
 char *oci_platform_to_string(const struct oci_platform *p); /* "linux/amd64"; owned */
-/* How well `offered` serves `wanted`: 0 not at all, else higher is better. arm variants run older ones (v7 runs v6); nothing said is the base. */
+/* How well `offered` serves `wanted`: 0 not at all, else higher is better. arm variants run older
+ * ones (v7 runs v6); nothing said is the base. */
 int oci_platform_match(const struct oci_platform *wanted, const struct oci_platform *offered);
-/* The best manifest of an index for a platform; borrowed. -ENOENT with a text that lists what there is. */
-int oci_index_choose(const struct oci_index *i, const struct oci_platform *wanted, const char *name, const struct oci_descriptor **ret,
-	struct error **err);
+/* The best manifest of an index for a platform; borrowed. -ENOENT with a text that lists what there
+ * is. */
+int oci_index_choose(const struct oci_index *i, const struct oci_platform *wanted, const char *name,
+    const struct oci_descriptor **ret, struct error **err);

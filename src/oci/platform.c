@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Platforms: which of an index's manifests runs here (OCI image specification, image-index.md, "platform"). */
+ * Platforms: which of an index's manifests runs here (OCI image specification, image-index.md,
+ * "platform"). */
 #include "oci/manifest.h"
 
 #include <errno.h>
@@ -59,10 +60,13 @@ int oci_platform_parse(const char *text, struct oci_platform *ret, struct error 
 	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-./");
 	strv_split(&parts, text, "/");
 	if (text[n] != '\0' || n > 64 || parts.count == 0 || parts.count > 3)
-		return error_set(err, EINVAL, "platform \"%.64s\" is not OS/ARCHITECTURE[/VARIANT], for instance linux/amd64 or linux/arm64", text);
+		return error_set(err, EINVAL,
+		    "platform \"%.64s\" is not OS/ARCHITECTURE[/VARIANT], for instance linux/amd64 or linux/arm64",
+		    text);
 	const char *architecture = parts.count == 1 ? parts.items[0] : parts.items[1];
 	if (parts.count > 1 && !streq(parts.items[0], "linux"))
-		return error_set(err, EINVAL, "platform \"%s\": machines run linux only; write linux/%s", text, architecture);
+		return error_set(err, EINVAL, "platform \"%s\": machines run linux only; write linux/%s", text,
+		    architecture);
 	*ret = (struct oci_platform){ .os = xstrdup("linux") };
 	set_architecture(ret, architecture);
 	if (parts.count == 3) {
@@ -86,8 +90,8 @@ void oci_platform_host(struct oci_platform *ret)
 
 char *oci_platform_to_string(const struct oci_platform *p)
 {
-	return xasprintf("%s/%s%s%s", p->os ? p->os : "unknown", p->architecture ? p->architecture : "unknown", p->variant ? "/" : "",
-		p->variant ? p->variant : "");
+	return xasprintf("%s/%s%s%s", p->os ? p->os : "unknown", p->architecture ? p->architecture : "unknown",
+	    p->variant ? "/" : "", p->variant ? p->variant : "");
 }
 
 /* "v7" is 7; what an architecture starts with when nothing is said: arm v7, arm64 v8, amd64 v1. */
@@ -95,14 +99,16 @@ static int variant_number(const struct oci_platform *p)
 {
 	if (!p->variant || !*p->variant)
 		return streq(p->architecture, "arm64") ? 8 : streq(p->architecture, "arm") ? 7 : 1;
-	return p->variant[0] == 'v' && p->variant[1] >= '1' && p->variant[1] <= '9' && (p->variant[2] == '\0' || p->variant[2] == '.')
-		? p->variant[1] - '0'
-		: 0;
+	return p->variant[0] == 'v' && p->variant[1] >= '1' && p->variant[1] <= '9' &&
+		       (p->variant[2] == '\0' || p->variant[2] == '.') ?
+		   p->variant[1] - '0' :
+		   0;
 }
 
 int oci_platform_match(const struct oci_platform *wanted, const struct oci_platform *offered)
 {
-	if (!offered->os || !offered->architecture || !streq(wanted->os, offered->os) || !streq(wanted->architecture, offered->architecture))
+	if (!offered->os || !offered->architecture || !streq(wanted->os, offered->os) ||
+	    !streq(wanted->architecture, offered->architecture))
 		return 0;
 	int want = variant_number(wanted), have = variant_number(offered);
 	if (streq(wanted->variant, offered->variant) || want == have)
@@ -126,15 +132,16 @@ static void list_platforms(const struct oci_index *i, struct buffer *b)
 	}
 }
 
-int oci_index_choose(const struct oci_index *i, const struct oci_platform *wanted, const char *name, const struct oci_descriptor **ret,
-	struct error **err)
+int oci_index_choose(const struct oci_index *i, const struct oci_platform *wanted, const char *name,
+    const struct oci_descriptor **ret, struct error **err)
 {
 	const struct oci_descriptor *best = NULL;
 	int best_score = 0;
 	for (size_t k = 0; k < i->count; k++) {
 		const struct oci_descriptor *d = &i->manifests[k];
 		int score = oci_platform_match(wanted, &d->platform);
-		/* A layout with one image that does not say its platform: its configuration will. */
+		/* A layout with one image that does not say its platform: its configuration
+		 * will. */
 		if (!d->platform.architecture && i->count == 1)
 			score = 1;
 		if (score > best_score) {
@@ -151,5 +158,5 @@ int oci_index_choose(const struct oci_index *i, const struct oci_platform *wante
 	list_platforms(i, &there);
 	AUTOFREE char *text = oci_platform_to_string(wanted);
 	return error_set(err, ENOENT, "image \"%s\" is not made for %s (it is for %s); see --platform", name, text,
-		there.size ? buffer_string(&there) : "none that is named");
+	    there.size ? buffer_string(&there) : "none that is named");
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names of images.
  *
- * The text is taken apart from its ends: "@digest" from the right, then ":tag" (a colon behind the last slash), then the registry,
- * which is the first path part if it looks like a host: it has a dot, a colon or a capital letter, is "localhost", or is an address in brackets.
- * Each part is then checked against its own grammar, so that what is left over can name the part that is wrong. */
+ * The text is taken apart from its ends: "@digest" from the right, then ":tag" (a colon behind the
+ * last slash), then the registry, which is the first path part if it looks like a host: it has a
+ * dot, a colon or a capital letter, is "localhost", or is an address in brackets. Each part is then
+ * checked against its own grammar, so that what is left over can name the part that is wrong. */
 #include "oci/reference.h"
 
 #include <ctype.h>
@@ -36,7 +37,8 @@ static int tag_is_valid(const char *s)
 	return n > 0 && n <= TAG_MAX && s[n] == '\0' && s[0] != '.' && s[0] != '-';
 }
 
-/* One part of a path: runs of [a-z0-9], separated by ".", "_", "__" or any number of "-". Returns its length, 0 when invalid. */
+/* One part of a path: runs of [a-z0-9], separated by ".", "_", "__" or any number of "-". Returns
+ * its length, 0 when invalid. */
 static size_t component_length(const char *s)
 {
 	size_t n = 0;
@@ -105,7 +107,8 @@ static void split_registry(char *name, struct reference *r)
 	if (slash) {
 		*slash = '\0';
 		if (looks_like_host(name)) {
-			r->registry = xstrdup(streq(name, "index.docker.io") || streq(name, "registry-1.docker.io") ? "docker.io" : name);
+			r->registry = xstrdup(
+			    streq(name, "index.docker.io") || streq(name, "registry-1.docker.io") ? "docker.io" : name);
 			name = slash + 1;
 		} else {
 			*slash = '/';
@@ -124,15 +127,19 @@ static int check_parts(const char *text, const struct reference *r, struct error
 	if (r->digest && !digest_is_valid(r->digest))
 		return error_set(err, EINVAL, "image name \"%.80s\": what follows \"@\" is not a sha256 digest", text);
 	if (r->tag && !tag_is_valid(r->tag))
-		return error_set(err, EINVAL, "image name \"%.80s\": the tag has letters, digits, \"_\", \".\" and \"-\" only, at most %d", text, TAG_MAX);
+		return error_set(err, EINVAL,
+		    "image name \"%.80s\": the tag has letters, digits, \"_\", \".\" and \"-\" only, at most %d", text,
+		    TAG_MAX);
 	if (!host_is_valid(r->registry))
-		return error_set(err, EINVAL, "image name \"%.80s\": \"%.80s\" is not a registry's HOST or HOST:PORT", text, r->registry);
+		return error_set(err, EINVAL, "image name \"%.80s\": \"%.80s\" is not a registry's HOST or HOST:PORT",
+		    text, r->registry);
 	if (strlen(r->repository) > NAME_MAX_SIZE)
 		return error_set(err, EINVAL, "image name \"%.80s...\" is longer than %d", text, NAME_MAX_SIZE);
 	if (strpbrk(r->repository, UPPER))
 		return error_set(err, EINVAL, "image name \"%.80s\" has capital letters; use lower case", text);
 	if (!repository_is_valid(r->repository))
-		return error_set(err, EINVAL, "\"%.80s\" is not an image name; write NAME[:TAG] or REGISTRY/NAME[:TAG]", text);
+		return error_set(err, EINVAL, "\"%.80s\" is not an image name; write NAME[:TAG] or REGISTRY/NAME[:TAG]",
+		    text);
 	return 0;
 }
 
@@ -144,7 +151,9 @@ int reference_parse(const char *text, struct reference **ret, struct error **err
 		return error_set(err, EINVAL, "image name \"%.40s...\" is longer than %d", text, REFERENCE_MAX);
 	for (const char *p = text; *p; p++)
 		if (*p <= ' ' || *p >= 0x7f)
-			return error_set(err, EINVAL, "an image name has blanks or characters that are not ASCII; write NAME[:TAG] or REGISTRY/NAME[:TAG]");
+			return error_set(err, EINVAL,
+			    "an image name has blanks or characters that are not ASCII; write NAME[:TAG] or "
+			    "REGISTRY/NAME[:TAG]");
 
 	const char *plain = startswith(text, "docker://");
 	AUTOFREE char *name = xstrdup(plain ? plain : text);
@@ -171,8 +180,8 @@ int reference_parse(const char *text, struct reference **ret, struct error **err
 
 char *reference_to_string(const struct reference *r)
 {
-	return xasprintf("%s/%s%s%s%s%s", r->registry, r->repository, r->tag ? ":" : "", r->tag ? r->tag : "", r->digest ? "@" : "",
-		r->digest ? r->digest : "");
+	return xasprintf("%s/%s%s%s%s%s", r->registry, r->repository, r->tag ? ":" : "", r->tag ? r->tag : "",
+	    r->digest ? "@" : "", r->digest ? r->digest : "");
 }
 
 int reference_registry_is_loopback(const char *registry)

@@ -2,27 +2,33 @@
  * See runtime_spec.h. What differs from machine to machine are parameters; the rest is tables. */
 #include "oci/runtime_spec.h"
 
-static const char *const all_capabilities[] = {
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
-	"CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
-	"CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
-	"CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP",
-	"CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
-	"CAP_CHECKPOINT_RESTORE", NULL,
-};
+static const char *const all_capabilities[] = { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
+	"CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE",
+	"CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
+	"CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",
+	"CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN",
+	"CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
+	"CAP_CHECKPOINT_RESTORE", NULL };
 
 static const struct {
 	enum runtime_namespace bit;
 	const char *name;
 } namespace_names[] = {
-	{ RUNTIME_PID, "pid" }, { RUNTIME_MOUNT, "mount" }, { RUNTIME_UTS, "uts" },
-	{ RUNTIME_IPC, "ipc" }, { RUNTIME_CGROUP, "cgroup" }, { RUNTIME_NETWORK, "network" }, { RUNTIME_USER, "user" },
+	{ RUNTIME_PID, "pid" },
+	{ RUNTIME_MOUNT, "mount" },
+	{ RUNTIME_UTS, "uts" },
+	{ RUNTIME_IPC, "ipc" },
+	{ RUNTIME_CGROUP, "cgroup" },
+	{ RUNTIME_NETWORK, "network" },
+	{ RUNTIME_USER, "user" },
 };
 
 static struct json_object *process_new(const struct runtime_spec *s)
 {
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
-	struct json_object *process = json_object_new_object(), *user = json_object_new_object(), *all = json_object_new_object();
+	struct json_object *process = json_object_new_object(), *user = json_object_new_object(),
+			   *all = json_object_new_object();
 	json_add_bool(process, "terminal", s->terminal);
 	json_add_u64(user, "uid", 0);
 	json_add_u64(user, "gid", 0);
@@ -75,7 +81,9 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 			continue;
 		struct json_object *one = json_object_new_object();
 		json_add_string(one, "type", namespace_names[i].name);
-		const char *path = namespace_names[i].bit == RUNTIME_USER ? s->user_namespace : namespace_names[i].bit == RUNTIME_NETWORK ? s->network_namespace : NULL;
+		const char *path = namespace_names[i].bit == RUNTIME_USER    ? s->user_namespace :
+				   namespace_names[i].bit == RUNTIME_NETWORK ? s->network_namespace :
+									       NULL;
 		if (path)
 			json_add_string(one, "path", path);
 		json_object_array_add(list, one);
@@ -83,7 +91,8 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	json_add(o, "namespaces", list);
 	json_add_string(o, "cgroupsPath", s->cgroups_path);
 	json_add_string(o, "rootfsPropagation", "rshared");
-	struct json_object *resources = json_object_new_object(), *devices = json_object_new_array(), *every = json_object_new_object();
+	struct json_object *resources = json_object_new_object(), *devices = json_object_new_array(),
+			   *every = json_object_new_object();
 	json_add_bool(every, "allow", 1);
 	json_add_string(every, "access", "rwm");
 	json_object_array_add(devices, every);
@@ -96,7 +105,8 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 
 static void add_hook(struct json_object *o, char *const *argv)
 {
-	struct json_object *hooks = json_object_new_object(), *list = json_object_new_array(), *hook = json_object_new_object();
+	struct json_object *hooks = json_object_new_object(), *list = json_object_new_array(),
+			   *hook = json_object_new_object();
 	struct json_object *arguments = json_object_new_array();
 	json_add_string(hook, "path", argv[0]);
 	for (; *argv; argv++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writes config.json of the OCI runtime specification 1.0 (config.md, config-linux.md) for one process in its own namespaces. */
+ * Writes config.json of the OCI runtime specification 1.0 (config.md, config-linux.md) for one
+ * process in its own namespaces. */
 #pragma once
 
 #include <stdint.h>
@@ -7,7 +8,15 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-enum runtime_namespace { RUNTIME_PID = 1, RUNTIME_MOUNT = 2, RUNTIME_UTS = 4, RUNTIME_IPC = 8, RUNTIME_CGROUP = 16, RUNTIME_NETWORK = 32, RUNTIME_USER = 64 };
+enum runtime_namespace {
+	RUNTIME_PID = 1,
+	RUNTIME_MOUNT = 2,
+	RUNTIME_UTS = 4,
+	RUNTIME_IPC = 8,
+	RUNTIME_CGROUP = 16,
+	RUNTIME_NETWORK = 32,
+	RUNTIME_USER = 64,
+};
 
 struct runtime_mount {
 	const char *destination, *type, *source;
@@ -16,22 +25,26 @@ struct runtime_mount {
 
 /* Everything is borrowed. */
 struct runtime_spec {
-	const char *root;          /* absolute path of the root file system */
+	const char *root; /* absolute path of the root file system */
 	const char *hostname;
 	const struct strv *arguments, *environment;
 	const char *working_directory;
 	const char *cgroups_path;
-	unsigned namespaces;       /* runtime_namespace bits: the new ones; the others are shared */
-	const char *user_namespace, *network_namespace; /* of those bits: paths of namespaces to join instead of new ones, or NULL */
+	unsigned namespaces; /* runtime_namespace bits: the new ones; the others are shared */
+	/* of those bits: paths of namespaces to join instead of new ones, or NULL */
+	const char *user_namespace, *network_namespace;
 	int terminal;
 	const struct runtime_mount *mounts;
 	size_t mount_count;
-	const char *const *capabilities; /* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
+	/* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
+	const char *const *capabilities;
 	const char *const *masked_paths, *const *readonly_paths; /* NULL-terminated, or NULL: none */
-	/* A program and its arguments (the first: its name) that runs in the container's namespaces before they become its own root
-	 * ("createContainer"); NULL-terminated, or NULL: none. */
+	/* A program and its arguments (the first: its name) that runs in the container's namespaces
+	 * before they become its own root ("createContainer"); NULL-terminated, or NULL: none. */
 	char *const *create_hook;
-	const char *seccomp_filter; /* base64 of a filter program (struct sock_filter[]), for crun's annotation run.oci.seccomp_bpf_data; NULL: none */
+	/* base64 of a filter program (struct sock_filter[]), for crun's annotation
+	 * run.oci.seccomp_bpf_data; NULL: none */
+	const char *seccomp_filter;
 };
 
 /* Every device is allowed. Owned. */

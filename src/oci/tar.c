@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: the source hands out windows of the archive; headers (tar_header.c) are copied out of them block by block, content
- * is given on as it lies there, never copied.
+ * Theory of operation: the source hands out windows of the archive; headers (tar_header.c) are
+ * copied out of them block by block, content is given on as it lies there, never copied.
  *
- * This is our own reader rather than libarchive's for three reasons: it links statically into the agent; names stay the bytes that they are
- * (libarchive converts them to the locale, and in the C locale loses those that are not ASCII); and every length has its cap
- * where it is read.
+ * This is our own reader rather than libarchive's for three reasons: it links statically into the
+ * agent; names stay the bytes that they are (libarchive converts them to the locale, and in the C
+ * locale loses those that are not ASCII); and every length has its cap where it is read.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ void tar_pax_done(struct tar_pax *p)
 	free(p->sparse_name);
 	free(p->pieces);
 	free_xattrs(p->xattrs, p->xattr_count);
-	*p = (struct tar_pax){0};
+	*p = (struct tar_pax){ 0 };
 }
 
 static void entry_done(struct tar_reader *t)
@@ -58,7 +58,7 @@ static void entry_done(struct tar_reader *t)
 	free(e->user);
 	free(e->group);
 	free_xattrs(e->xattrs, e->xattr_count);
-	*e = (struct tar_entry){0};
+	*e = (struct tar_entry){ 0 };
 	free(t->pieces);
 	t->pieces = NULL;
 	t->piece_count = t->piece_at = 0;
@@ -82,7 +82,8 @@ int tar_broken(struct tar_reader *t, struct error **err, const char *format, ...
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	return error_set(err, EBADMSG, "the tar archive is damaged near byte %llu: %s", (unsigned long long)t->position, text);
+	return error_set(err, EBADMSG, "the tar archive is damaged near byte %llu: %s", (unsigned long long)t->position,
+	    text);
 }
 
 /* Makes the window hold something: 1, 0 at the end of the source, -errno. */
@@ -137,7 +138,8 @@ int tar_skip(struct tar_reader *t, uint64_t size, struct error **err)
 	return 0;
 }
 
-/* To the next block. Some writers leave the last file's padding out, as they do with the end mark: nothing is lost by it. */
+/* To the next block. Some writers leave the last file's padding out, as they do with the end mark:
+ * nothing is lost by it. */
 static int skip_padding(struct tar_reader *t, struct error **err)
 {
 	while (t->padding > 0) {
@@ -205,8 +207,8 @@ int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct e
 		if ((r = next_header(t, err)) <= 0)
 			return r;
 		if (++t->entries > t->limits.entries_max)
-			return error_set(
-				err, E2BIG, "the tar archive has more than %llu entries", (unsigned long long)t->limits.entries_max);
+			return error_set(err, E2BIG, "the tar archive has more than %llu entries",
+			    (unsigned long long)t->limits.entries_max);
 		char type = tar_header_type(t);
 		if (type != 0 && strchr("xXgLK", type)) {
 			if ((r = tar_read_extension(t, type, err)) < 0)
@@ -233,13 +235,15 @@ static int find_piece(struct tar_reader *t, struct tar_piece *ret)
 	}
 	if (t->piece_at == t->piece_count)
 		return 0;
-	*ret = (struct tar_piece){t->pieces[t->piece_at].offset + t->piece_done, t->pieces[t->piece_at].size - t->piece_done};
+	*ret = (struct tar_piece){ t->pieces[t->piece_at].offset + t->piece_done,
+		t->pieces[t->piece_at].size - t->piece_done };
 	return 1;
 }
 
-int tar_reader_read(struct tar_reader *t, const void **ret_data, size_t *ret_size, uint64_t *ret_offset, struct error **err)
+int tar_reader_read(struct tar_reader *t, const void **ret_data, size_t *ret_size, uint64_t *ret_offset,
+    struct error **err)
 {
-	struct tar_piece piece = {t->entry.size - t->content_left, t->content_left};
+	struct tar_piece piece = { t->entry.size - t->content_left, t->content_left };
 	if (t->entry.type != TAR_FILE || t->content_left == 0 || (t->sparse && !find_piece(t, &piece)))
 		return 0;
 	int r = fill(t, err);

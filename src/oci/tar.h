@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A reader of tar streams that come from strangers: ustar, GNU and pax (POSIX.1-2017 "pax Interchange Format"), sparse files of all four
- * kinds. Needs libc only, so that the agent can use it too. Names are bytes: nothing is converted to a locale. */
+ * A reader of tar streams that come from strangers: ustar, GNU and pax (POSIX.1-2017 "pax
+ * Interchange Format"), sparse files of all four kinds. Needs libc only, so that the agent can use
+ * it too. Names are bytes: nothing is converted to a locale. */
 #pragma once
 
 #include <stdint.h>
@@ -39,8 +40,8 @@ struct tar_limits {
 };
 extern const struct tar_limits tar_default_limits;
 
-/* Where the bytes come from: *ret points to at least one byte that stays valid until the next call. Bytes, 0 at the end, -errno (with err
- * set). */
+/* Where the bytes come from: *ret points to at least one byte that stays valid until the next call.
+ * Bytes, 0 at the end, -errno (with err set). */
 typedef ssize_t tar_source(void *data, const void **ret, struct error **err);
 
 struct tar_reader;
@@ -49,11 +50,13 @@ struct tar_reader *tar_reader_new(tar_source *source, void *data, const struct t
 void tar_reader_free(struct tar_reader *t);
 DEFINE_CLEANUP(struct tar_reader, tar_reader_free)
 
-/* The next entry, what was not read of the last one's content being skipped. 1 and *ret (borrowed until the next call), 0 at the end
- * of the archive (everything behind it is read and dropped, so that a digest of the stream is whole), -errno: -EBADMSG for an archive that
- * is broken. */
+/* The next entry, what was not read of the last one's content being skipped. 1 and *ret (borrowed
+ * until the next call), 0 at the end of the archive (everything behind it is read and dropped, so
+ * that a digest of the stream is whole), -errno: -EBADMSG for an archive that is broken. */
 int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct error **err);
 
-/* The next piece of the entry's content: *ret_data (borrowed until the next call), *ret_size and where it belongs. Offsets
- * only go up; what lies between the pieces and up to the size is a hole. 1, 0 at the end of the content, -errno. */
-int tar_reader_read(struct tar_reader *t, const void **ret_data, size_t *ret_size, uint64_t *ret_offset, struct error **err);
+/* The next piece of the entry's content: *ret_data (borrowed until the next call), *ret_size and
+ * where it belongs. Offsets only go up; what lies between the pieces and up to the size is a hole.
+ * 1, 0 at the end of the content, -errno. */
+int tar_reader_read(struct tar_reader *t, const void **ret_data, size_t *ret_size, uint64_t *ret_offset,
+    struct error **err);

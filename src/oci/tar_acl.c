@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Access control lists as star and GNU tar write them ("user::rw-,user:joe:r--:1000,mask::r--", commas or newlines; the number may also
- * stand in place of the name) turned into the value of a system.posix_acl_access attribute (linux/posix_acl_xattr.h):
- * a version, then tag, permissions and id, little-endian. A list that names somebody without a number cannot be
- * kept: the whole list is dropped then, as the tools of containers drop all of this kind.
+ * Access control lists as star and GNU tar write them ("user::rw-,user:joe:r--:1000,mask::r--",
+ * commas or newlines; the number may also stand in place of the name) turned into the value of a
+ * system.posix_acl_access attribute (linux/posix_acl_xattr.h): a version, then tag, permissions and
+ * id, little-endian. A list that names somebody without a number cannot be kept: the whole list is
+ * dropped then, as the tools of containers drop all of this kind.
  */
 #include <stdio.h>
 
@@ -11,7 +12,15 @@
 #include "base/strv.h"
 #include "oci/tar_internal.h"
 
-enum { ENTRIES_MAX = 512, TAG_USER_OBJ = 1, TAG_USER = 2, TAG_GROUP_OBJ = 4, TAG_GROUP = 8, TAG_MASK = 16, TAG_OTHER = 32 };
+enum {
+	ENTRIES_MAX = 512,
+	TAG_USER_OBJ = 1,
+	TAG_USER = 2,
+	TAG_GROUP_OBJ = 4,
+	TAG_GROUP = 8,
+	TAG_MASK = 16,
+	TAG_OTHER = 32,
+};
 #define ID_NONE UINT32_MAX
 
 struct acl_entry {
@@ -43,7 +52,7 @@ static int parse_tag(const char *word, int named)
 
 static int parse_entry(char *text, struct acl_entry *e)
 {
-	char *parts[4] = {0};
+	char *parts[4] = { 0 };
 	size_t count = split(text, parts);
 	if (count < 3)
 		return -1;
@@ -51,7 +60,7 @@ static int parse_entry(char *text, struct acl_entry *e)
 	int tag = parse_tag(parts[0], named);
 	if (tag < 0)
 		return -1;
-	*e = (struct acl_entry){.tag = (unsigned)tag, .id = ID_NONE};
+	*e = (struct acl_entry){ .tag = (unsigned)tag, .id = ID_NONE };
 	for (const char *p = parts[2]; *p && *p != '\t' && *p != ' '; p++)
 		e->permissions |= *p == 'r' ? 4 : *p == 'w' ? 2 : *p == 'x' ? 1 : 0;
 	if (!named)
@@ -76,7 +85,7 @@ static void put_le(unsigned char *p, uint32_t value, int size)
 
 unsigned char *tar_acl_from_text(const char *text, size_t *ret_size)
 {
-	AUTO_STRV struct strv lines = {0};
+	AUTO_STRV struct strv lines = { 0 };
 	struct acl_entry entries[ENTRIES_MAX];
 	strv_split(&lines, text, ",\n");
 	if (lines.count < 3 || lines.count > ENTRIES_MAX)

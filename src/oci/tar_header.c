@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Headers become an entry. Extended headers ('x', and GNU's 'L' and 'K') are collected in `pax` until the header of the entry itself comes,
- * and override it. Global headers ('g') are skipped, as the tools of containers do.
+ * Headers become an entry. Extended headers ('x', and GNU's 'L' and 'K') are collected in `pax`
+ * until the header of the entry itself comes, and override it. Global headers ('g') are skipped, as
+ * the tools of containers do.
  *
- * Sizes of links, directories and devices are ignored (no content follows them), as Go's reader does, which wrote most images.
+ * Sizes of links, directories and devices are ignored (no content follows them), as Go's reader
+ * does, which wrote most images.
  */
 #include <errno.h>
 
@@ -112,8 +114,9 @@ static int read_special(struct tar_reader *t, char **ret, size_t *ret_size, stru
 	if (r < 0)
 		return r;
 	if (size > t->limits.header_max)
-		return error_set(err, ENAMETOOLONG, "an extended header in the tar archive has %llu bytes (at most %zu are taken)",
-			(unsigned long long)size, t->limits.header_max);
+		return error_set(err, ENAMETOOLONG,
+		    "an extended header in the tar archive has %llu bytes (at most %zu are taken)",
+		    (unsigned long long)size, t->limits.header_max);
 	AUTOFREE char *text = xmalloc((size_t)size + 1);
 	if ((r = tar_take(t, text, (size_t)size, err)) < 0 || (r = tar_skip(t, -size & (TAR_BLOCK_SIZE - 1), err)) < 0)
 		return r;
@@ -157,7 +160,8 @@ static char *header_path(const struct tar_reader *t)
 	const char *h = (const char *)t->header;
 	if (memcmp(h + AT_MAGIC, "ustar", 6) == 0 && h[AT_PREFIX] != 0) {
 		int star = memcmp(h + AT_STAR_TRAILER, "tar", 4) == 0;
-		return xasprintf("%.*s/%.*s", star ? PREFIX_SIZE_STAR : PREFIX_SIZE, h + AT_PREFIX, NAME_SIZE, h + AT_NAME);
+		return xasprintf("%.*s/%.*s", star ? PREFIX_SIZE_STAR : PREFIX_SIZE, h + AT_PREFIX, NAME_SIZE,
+		    h + AT_NAME);
 	}
 	return field_text(t, AT_NAME, NAME_SIZE);
 }
@@ -166,15 +170,16 @@ static int set_type(struct tar_reader *t, struct error **err)
 {
 	static const char letters[] = "0172345"
 				      "6SD";
-	static const enum tar_type types[] = {
-		TAR_FILE, TAR_LINK, TAR_FILE, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DIRECTORY, TAR_FIFO, TAR_FILE, TAR_DIRECTORY};
+	static const enum tar_type types[] = { TAR_FILE, TAR_LINK, TAR_FILE, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK,
+		TAR_DIRECTORY, TAR_FIFO, TAR_FILE, TAR_DIRECTORY };
 	char type = tar_header_type(t);
 	struct tar_entry *e = &t->entry;
 	if (type == 0)
 		type = '0';
 	const char *at = strchr(letters, type);
 	if (!at)
-		return error_set(err, EBADMSG, "\"%.200s\" has the type %d, which no tar archive of an image has", e->path, type);
+		return error_set(err, EBADMSG, "\"%.200s\" has the type %d, which no tar archive of an image has",
+		    e->path, type);
 	e->type = types[at - letters];
 	return 0;
 }
@@ -190,11 +195,12 @@ static int check_names(struct tar_reader *t, struct error **err)
 	struct tar_entry *e = &t->entry;
 	if (!e->path[0])
 		return tar_broken(t, err, "an entry has no name");
-	const char *names[] = {e->path, e->target};
+	const char *names[] = { e->path, e->target };
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i] && strlen(names[i]) > t->limits.path_max)
-			return error_set(err, ENAMETOOLONG, "the name \"%.60s...\" has %zu bytes (at most %zu are possible)", names[i],
-				strlen(names[i]), t->limits.path_max);
+			return error_set(err, ENAMETOOLONG,
+			    "the name \"%.60s...\" has %zu bytes (at most %zu are possible)", names[i],
+			    strlen(names[i]), t->limits.path_max);
 	return 0;
 }
 
@@ -232,7 +238,8 @@ static int set_numbers(struct tar_reader *t, struct error **err)
 	e->gid = p->gid;
 	e->major = is_device ? p->major : 0;
 	e->minor = is_device ? p->minor : 0;
-	if ((r = number32(t, AT_MODE, &mode, err)) < 0 || (!(p->has & PAX_UID) && (r = number32(t, AT_UID, &e->uid, err)) < 0) ||
+	if ((r = number32(t, AT_MODE, &mode, err)) < 0 ||
+	    (!(p->has & PAX_UID) && (r = number32(t, AT_UID, &e->uid, err)) < 0) ||
 	    (!(p->has & PAX_GID) && (r = number32(t, AT_GID, &e->gid, err)) < 0) ||
 	    (is_device && !(p->has & PAX_MAJOR) && (r = number32(t, AT_MAJOR, &e->major, err)) < 0) ||
 	    (is_device && !(p->has & PAX_MINOR) && (r = number32(t, AT_MINOR, &e->minor, err)) < 0))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the tar reader share: tar.c (bytes, iteration, content), tar_header.c (headers), tar_pax.c (extended
- * headers), tar_sparse.c (maps), tar_acl.c (access control lists as text). */
+ * What the files of the tar reader share: tar.c (bytes, iteration, content), tar_header.c
+ * (headers), tar_pax.c (extended headers), tar_sparse.c (maps), tar_acl.c (access control lists as
+ * text). */
 #pragma once
 
 #include "oci/tar.h"
@@ -60,9 +61,10 @@ struct tar_reader {
 	int sparse;
 };
 
-int tar_broken(struct tar_reader *t, struct error **err, const char *format, ...) PRINTF_LIKE(3, 4); /* -EBADMSG, says where */
-int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err);                       /* exactly size bytes: 0 or -errno */
-int tar_skip(struct tar_reader *t, uint64_t size, struct error **err);                               /* the same, dropped */
+/* -EBADMSG, says where */
+int tar_broken(struct tar_reader *t, struct error **err, const char *format, ...) PRINTF_LIKE(3, 4);
+int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err); /* exactly size bytes: 0 or -errno */
+int tar_skip(struct tar_reader *t, uint64_t size, struct error **err);         /* the same, dropped */
 
 char tar_header_type(const struct tar_reader *t);
 int tar_check_header(struct tar_reader *t, struct error **err); /* its sum: 0 or -EBADMSG */
@@ -81,8 +83,9 @@ int tar_pax_parse(struct tar_reader *t, const char *data, size_t size, struct er
 int tar_sparse_old(struct tar_reader *t, struct error **err); /* type 'S' */
 int tar_sparse_pax(struct tar_reader *t, struct error **err); /* 0.0, 0.1 and 1.0 */
 /* Adds a piece: -EBADMSG when there are too many. */
-int tar_sparse_add(struct tar_reader *t, struct tar_piece **pieces, size_t *count, struct tar_piece piece, struct error **err);
+int tar_sparse_add(struct tar_reader *t, struct tar_piece **pieces, size_t *count, struct tar_piece piece,
+    struct error **err);
 
-/* A POSIX access control list as star and GNU tar write it, as the value of a system.posix_acl_* attribute; owned. NULL when it is not one,
- * or names a user without a number. */
+/* A POSIX access control list as star and GNU tar write it, as the value of a system.posix_acl_*
+ * attribute; owned. NULL when it is not one, or names a user without a number. */
 unsigned char *tar_acl_from_text(const char *text, size_t *ret_size);

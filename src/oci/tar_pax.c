@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pax extended headers (POSIX.1-2017, pax, "pax Extended Header"): records "LENGTH KEY=VALUE\n". A table says what each key sets;
- * keys that nobody here needs are passed over. Extended attributes come as SCHILY.xattr.NAME (raw bytes) and as LIBARCHIVE.xattr.NAME
- * (name in URL encoding, value in base64); access control lists also as SCHILY.acl.* (text).
+ * pax extended headers (POSIX.1-2017, pax, "pax Extended Header"): records "LENGTH KEY=VALUE\n". A
+ * table says what each key sets; keys that nobody here needs are passed over. Extended attributes
+ * come as SCHILY.xattr.NAME (raw bytes) and as LIBARCHIVE.xattr.NAME (name in URL encoding, value
+ * in base64); access control lists also as SCHILY.acl.* (text).
  */
 #include <ctype.h>
 #include <errno.h>
@@ -48,7 +49,8 @@ static int set_u32(struct tar_reader *t, size_t offset, const char *value, size_
 	return 0;
 }
 
-/* "-12.5" is 12.5 seconds before 1970: seconds -13, nanoseconds 500000000. The second field follows the first by a fixed distance. */
+/* "-12.5" is 12.5 seconds before 1970: seconds -13, nanoseconds 500000000. The second field follows
+ * the first by a fixed distance. */
 static int parse_time(const char *s, int64_t *ret, uint32_t *ret_ns)
 {
 	int negative = *s == '-';
@@ -104,7 +106,8 @@ static int set_sparse_length(struct tar_reader *t, size_t offset, const char *va
 	if (parse_u64(value, &length) < 0 || length > INT64_MAX)
 		return tar_broken(t, err, "the map of a sparse file makes no sense");
 	t->pax.has_pieces = 1;
-	return tar_sparse_add(t, &t->pax.pieces, &t->pax.piece_count, (struct tar_piece){t->pax.sparse_offset, length}, err);
+	return tar_sparse_add(t, &t->pax.pieces, &t->pax.piece_count,
+	    (struct tar_piece){ t->pax.sparse_offset, length }, err);
 }
 
 static int set_sparse_count(struct tar_reader *t, size_t offset, const char *value, size_t size, struct error **err)
@@ -133,7 +136,8 @@ static int set_sparse_map(struct tar_reader *t, size_t offset, const char *value
 		if (++have < 2)
 			continue;
 		have = 0;
-		int r = tar_sparse_add(t, &t->pax.pieces, &t->pax.piece_count, (struct tar_piece){numbers[0], numbers[1]}, err);
+		int r = tar_sparse_add(t, &t->pax.pieces, &t->pax.piece_count,
+		    (struct tar_piece){ numbers[0], numbers[1] }, err);
 		if (r < 0)
 			return r;
 	}
@@ -147,7 +151,8 @@ static int add_xattr(struct tar_reader *t, char *name, unsigned char *value, siz
 	if (!name[0] || strlen(name) > XATTR_NAME_MAX || size > XATTR_VALUE_MAX || p->xattr_count >= XATTRS_MAX) {
 		free(name);
 		free(value);
-		return error_set(err, E2BIG, "an entry of the tar archive has too many or too long extended attributes");
+		return error_set(err, E2BIG,
+		    "an entry of the tar archive has too many or too long extended attributes");
 	}
 	for (size_t i = 0; i < p->xattr_count; i++) {
 		if (!streq(p->xattrs[i].name, name))
@@ -159,13 +164,16 @@ static int add_xattr(struct tar_reader *t, char *name, unsigned char *value, siz
 		return 0;
 	}
 	p->xattrs = xrealloc(p->xattrs, p->xattr_count + 1, sizeof *p->xattrs);
-	p->xattrs[p->xattr_count++] = (struct tar_xattr){name, value, size};
+	p->xattrs[p->xattr_count++] = (struct tar_xattr){ name, value, size };
 	return 0;
 }
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= '0' && c <= '9' ? c - '0' :
+	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
+	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+				      -1;
 }
 
 static char *decode_url(const char *s)
@@ -226,26 +234,26 @@ static int set_attribute(struct tar_reader *t, const char *key, const char *valu
 
 #define FIELD(name) offsetof(struct tar_pax, name)
 static const struct record records[] = {
-	{"path", set_text, FIELD(path), 0},
-	{"linkpath", set_text, FIELD(target), 0},
-	{"uname", set_text, FIELD(user), 0},
-	{"gname", set_text, FIELD(group), 0},
-	{"size", set_u64, FIELD(size), PAX_SIZE},
-	{"uid", set_u32, FIELD(uid), PAX_UID},
-	{"gid", set_u32, FIELD(gid), PAX_GID},
-	{"mtime", set_time, FIELD(mtime), PAX_MTIME},
-	{"atime", set_time, FIELD(atime), PAX_ATIME},
-	{"ctime", set_time, FIELD(ctime), PAX_CTIME},
-	{"SCHILY.devmajor", set_u32, FIELD(major), PAX_MAJOR},
-	{"SCHILY.devminor", set_u32, FIELD(minor), PAX_MINOR},
-	{"GNU.sparse.name", set_text, FIELD(sparse_name), 0},
-	{"GNU.sparse.size", set_u64, FIELD(real_size), PAX_REAL_SIZE},
-	{"GNU.sparse.realsize", set_u64, FIELD(real_size), PAX_REAL_SIZE},
-	{"GNU.sparse.major", set_sparse_version, 0, PAX_SPARSE_1_0},
-	{"GNU.sparse.numblocks", set_sparse_count, 0, 0},
-	{"GNU.sparse.offset", set_sparse_offset, 0, 0},
-	{"GNU.sparse.numbytes", set_sparse_length, 0, 0},
-	{"GNU.sparse.map", set_sparse_map, 0, 0},
+	{ "path", set_text, FIELD(path), 0 },
+	{ "linkpath", set_text, FIELD(target), 0 },
+	{ "uname", set_text, FIELD(user), 0 },
+	{ "gname", set_text, FIELD(group), 0 },
+	{ "size", set_u64, FIELD(size), PAX_SIZE },
+	{ "uid", set_u32, FIELD(uid), PAX_UID },
+	{ "gid", set_u32, FIELD(gid), PAX_GID },
+	{ "mtime", set_time, FIELD(mtime), PAX_MTIME },
+	{ "atime", set_time, FIELD(atime), PAX_ATIME },
+	{ "ctime", set_time, FIELD(ctime), PAX_CTIME },
+	{ "SCHILY.devmajor", set_u32, FIELD(major), PAX_MAJOR },
+	{ "SCHILY.devminor", set_u32, FIELD(minor), PAX_MINOR },
+	{ "GNU.sparse.name", set_text, FIELD(sparse_name), 0 },
+	{ "GNU.sparse.size", set_u64, FIELD(real_size), PAX_REAL_SIZE },
+	{ "GNU.sparse.realsize", set_u64, FIELD(real_size), PAX_REAL_SIZE },
+	{ "GNU.sparse.major", set_sparse_version, 0, PAX_SPARSE_1_0 },
+	{ "GNU.sparse.numblocks", set_sparse_count, 0, 0 },
+	{ "GNU.sparse.offset", set_sparse_offset, 0, 0 },
+	{ "GNU.sparse.numbytes", set_sparse_length, 0, 0 },
+	{ "GNU.sparse.map", set_sparse_map, 0, 0 },
 };
 
 static int set_record(struct tar_reader *t, const char *key, const char *value, size_t size, struct error **err)
@@ -265,7 +273,8 @@ static int set_record(struct tar_reader *t, const char *key, const char *value, 
 	return r > 0 ? 0 : r;
 }
 
-/* data[size] is NUL. Keys and values are NUL-terminated in a copy as they are found; a value may have NULs inside. */
+/* data[size] is NUL. Keys and values are NUL-terminated in a copy as they are found; a value may
+ * have NULs inside. */
 int tar_pax_parse(struct tar_reader *t, const char *data, size_t size, struct error **err)
 {
 	AUTOFREE char *copy = xmemdup(data, size + 1);
@@ -275,7 +284,7 @@ int tar_pax_parse(struct tar_reader *t, const char *data, size_t size, struct er
 		for (; p < end && isdigit((unsigned char)*p) && length <= size; p++)
 			length = length * 10 + (size_t)(*p - '0');
 		if (p == at || p >= end || *p != ' ' || length > (size_t)(end - at) || length < (size_t)(p - at) + 4 ||
-			at[length - 1] != '\n')
+		    at[length - 1] != '\n')
 			return tar_broken(t, err, "an extended header has a record that makes no sense");
 		char *key = p + 1, *next = at + length;
 		char *equals = memchr(key, '=', (size_t)(next - 1 - key));

@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sparse files in tar archives, by the GNU tar manual, "Storing Sparse Files": the old GNU type 'S' (map in the header and in blocks behind
- * it), pax 0.0 (a record for each number), 0.1 (one record with all) and 1.0 (text in front of the content).
+ * Sparse files in tar archives, by the GNU tar manual, "Storing Sparse Files": the old GNU type 'S'
+ * (map in the header and in blocks behind it), pax 0.0 (a record for each number), 0.1 (one record
+ * with all) and 1.0 (text in front of the content).
  *
- * A map must go upwards, stay within the apparent size, and add up to what is stored: so content never runs out or is left over.
+ * A map must go upwards, stay within the apparent size, and add up to what is stored: so content
+ * never runs out or is left over.
  */
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "oci/tar_internal.h"
 
-enum { AT_OLD_MAP = 386, AT_OLD_EXTENDED = 482, AT_OLD_REAL_SIZE = 483, OLD_IN_HEADER = 4, OLD_IN_BLOCK = 21, OLD_ENTRY = 24 };
+enum {
+	AT_OLD_MAP = 386,
+	AT_OLD_EXTENDED = 482,
+	AT_OLD_REAL_SIZE = 483,
+	OLD_IN_HEADER = 4,
+	OLD_IN_BLOCK = 21,
+	OLD_ENTRY = 24,
+};
 
-int tar_sparse_add(struct tar_reader *t, struct tar_piece **pieces, size_t *count, struct tar_piece piece, struct error **err)
+int tar_sparse_add(struct tar_reader *t, struct tar_piece **pieces, size_t *count, struct tar_piece piece,
+    struct error **err)
 {
 	if (*count >= t->limits.sparse_max)
-		return error_set(err, E2BIG, "a sparse file in the tar archive has more than %u pieces", t->limits.sparse_max);
+		return error_set(err, E2BIG, "a sparse file in the tar archive has more than %u pieces",
+		    t->limits.sparse_max);
 	if ((*count & (*count - 1)) == 0) /* at powers of two, and at 0 */
 		*pieces = xrealloc(*pieces, *count ? *count * 2 : 1, sizeof **pieces);
 	(*pieces)[(*count)++] = piece;
@@ -43,10 +54,11 @@ static int add_old(struct tar_reader *t, const unsigned char *at, int count, str
 {
 	for (int i = 0; i < count && at[i * OLD_ENTRY] != 0; i++) {
 		int64_t offset = 0, size = 0;
-		if (tar_parse_number(at + i * OLD_ENTRY, 12, &offset) < 0 || tar_parse_number(at + i * OLD_ENTRY + 12, 12, &size) < 0 ||
-			offset < 0 || size < 0)
+		if (tar_parse_number(at + i * OLD_ENTRY, 12, &offset) < 0 ||
+		    tar_parse_number(at + i * OLD_ENTRY + 12, 12, &size) < 0 || offset < 0 || size < 0)
 			return tar_broken(t, err, "the map of a sparse file makes no sense");
-		int r = tar_sparse_add(t, &t->pieces, &t->piece_count, (struct tar_piece){(uint64_t)offset, (uint64_t)size}, err);
+		int r = tar_sparse_add(t, &t->pieces, &t->piece_count,
+		    (struct tar_piece){ (uint64_t)offset, (uint64_t)size }, err);
 		if (r < 0)
 			return r;
 	}
@@ -98,8 +110,9 @@ static int read_map(struct tar_reader *t, struct error **err)
 	if (r < 0)
 		return r;
 	for (uint64_t i = 0; i < count; i++) {
-		struct tar_piece piece = {0};
-		if ((r = take_number(t, &piece.offset, &used, err)) < 0 || (r = take_number(t, &piece.size, &used, err)) < 0 ||
+		struct tar_piece piece = { 0 };
+		if ((r = take_number(t, &piece.offset, &used, err)) < 0 ||
+		    (r = take_number(t, &piece.size, &used, err)) < 0 ||
 		    (r = tar_sparse_add(t, &t->pieces, &t->piece_count, piece, err)) < 0)
 			return r;
 	}

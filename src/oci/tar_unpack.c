@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Entry by entry: the parent is opened beneath the directory without following symlinks, so neither "..", nor absolute names, nor
- * a symlink made by an earlier entry lead out. A directory's mode and time are set at the end, when nothing is written into it any more. */
+ * Entry by entry: the parent is opened beneath the directory without following symlinks, so neither
+ * "..", nor absolute names, nor a symlink made by an earlier entry lead out. A directory's mode and
+ * time are set at the end, when nothing is written into it any more. */
 #include "oci/tar_unpack.h"
 
 #include <errno.h>
@@ -30,7 +31,8 @@ struct unpack {
 	size_t late_count;
 };
 
-/* The entry's place relative to the directory: owned, "" for the directory itself; NULL when it would lead out. */
+/* The entry's place relative to the directory: owned, "" for the directory itself; NULL when it
+ * would lead out. */
 static char *place_of(const struct tar_unpack *u, const char *path)
 {
 	AUTO_STRV struct strv parts = { 0 };
@@ -125,7 +127,8 @@ static int make_file(struct unpack *p, const struct tar_entry *e, int parent, co
 	if ((fchown(fd, uid, gid) < 0 && !is_harmless(errno)) || fchmod(fd, mode_of(p, e)) < 0)
 		return -errno;
 	for (size_t i = 0; i < xattrs_of(p, e); i++)
-		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 && !is_harmless(errno))
+		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 &&
+		    !is_harmless(errno))
 			return -errno;
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
@@ -137,7 +140,8 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	gid_t gid;
 	owner_of(p, e, &uid, &gid);
 	int made = mkdirat(parent, name, 0700) == 0;
-	AUTO_FD int fd = made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	AUTO_FD int fd =
+	    made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return errno == ENOTDIR || errno == ELOOP ? -EEXIST : -errno;
 	if (!made)
@@ -145,14 +149,18 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	if (fchown(fd, uid, gid) < 0 && !is_harmless(errno))
 		return -errno;
 	for (size_t i = 0; i < xattrs_of(p, e); i++)
-		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 && !is_harmless(errno))
+		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 &&
+		    !is_harmless(errno))
 			return -errno;
 	if (p->late_count >= DIRECTORIES_MAX)
 		return -E2BIG;
 	if ((p->late_count & (p->late_count - 1)) == 0)
 		p->late = xrealloc(p->late, MAX(p->late_count * 2, (size_t)1), sizeof *p->late);
-	p->late[p->late_count++] = (struct late_directory){ .path = xstrdup(place), .mode = mode_of(p, e),
-		.mtime = { .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns } };
+	p->late[p->late_count++] = (struct late_directory){
+		.path = xstrdup(place),
+		.mode = mode_of(p, e),
+		.mtime = { .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns },
+	};
 	return 0;
 }
 
@@ -177,8 +185,8 @@ static int make_special(struct unpack *p, const struct tar_entry *e, int parent,
 		return 0;
 	owner_of(p, e, &uid, &gid);
 	unlinkat(parent, name, 0);
-	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name)
-				       : mknodat(parent, name, type | mode_of(p, e), makedev(e->major, e->minor));
+	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name) :
+					 mknodat(parent, name, type | mode_of(p, e), makedev(e->major, e->minor));
 	if (r < 0)
 		return -errno;
 	return fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && !is_harmless(errno) ? -errno : 0;

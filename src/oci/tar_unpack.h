@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Unpacks a tar stream beneath a directory: the agent into a machine, the command line out of one. */
+ * Unpacks a tar stream beneath a directory: the agent into a machine, the command line out of
+ * one. */
 #pragma once
 
 #include <stdint.h>
@@ -8,10 +9,12 @@
 #include "oci/tar.h"
 
 struct tar_unpack {
-	int directory;       /* everything lands beneath; symlinks found there are not followed */
-	const char *name;    /* takes the place of the first part of every entry's path; NULL: as in the stream */
-	int64_t uid, gid;    /* owner of everything; -1: as in the stream */
-	int foreign;         /* the stream comes from a machine: no setuid and setgid bits, no extended attributes, devices are left out */
+	int directory;    /* everything lands beneath; symlinks found there are not followed */
+	const char *name; /* takes the place of the first part of every entry's path; NULL: as in the stream */
+	int64_t uid, gid; /* owner of everything; -1: as in the stream */
+	/* the stream comes from a machine: no setuid and setgid bits, no extended attributes,
+	 * devices are left out */
+	int foreign;
 };
 
 int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, struct error **err);

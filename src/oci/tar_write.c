@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See tar_write.h. Each entry is a ustar header; what does not fit there goes into an extended header in front of it. A file that changes its
- * size while it is read is cut or filled with zeros, because its header has been written. */
+ * See tar_write.h. Each entry is a ustar header; what does not fit there goes into an extended
+ * header in front of it. A file that changes its size while it is read is cut or filled with zeros,
+ * because its header has been written. */
 #include "oci/tar_write.h"
 
 #include <dirent.h>
@@ -29,8 +30,8 @@ enum {
 	LINKS_MAX = 1 << 20,
 	LINK_BUCKETS = 4096,
 };
-#define OCTAL_MAX_7 2097151U      /* 7 digits: ids */
-#define OCTAL_MAX_11 8589934591U  /* 11 digits: sizes, times */
+#define OCTAL_MAX_7 2097151U     /* 7 digits: ids */
+#define OCTAL_MAX_11 8589934591U /* 11 digits: sizes, times */
 
 struct link {
 	ino_t inode;
@@ -48,8 +49,8 @@ struct writer {
 
 /* The fields of one ustar header (POSIX.1-2017, pax, "ustar Interchange Format"). */
 struct header {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2], user[32], group[32],
-		major[8], minor[8], prefix[155], pad[12];
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
+	    version[2], user[32], group[32], major[8], minor[8], prefix[155], pad[12];
 };
 _Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
 
@@ -77,7 +78,8 @@ static void fill(char *field, size_t size, const char *text)
 	memcpy(field, text, n);
 }
 
-static int put_header(struct writer *w, char type, const char *name, const char *link, const struct stat *st, uint64_t size)
+static int put_header(struct writer *w, char type, const char *name, const char *link, const struct stat *st,
+    uint64_t size)
 {
 	struct header h = { .type = type };
 	unsigned sum = 0;
@@ -87,7 +89,8 @@ static int put_header(struct writer *w, char type, const char *name, const char 
 	octal(h.uid, sizeof h.uid, MIN(st->st_uid, OCTAL_MAX_7));
 	octal(h.gid, sizeof h.gid, MIN(st->st_gid, OCTAL_MAX_7));
 	octal(h.size, sizeof h.size, MIN(size, (uint64_t)OCTAL_MAX_11));
-	octal(h.mtime, sizeof h.mtime, st->st_mtim.tv_sec < 0 ? 0 : MIN((uint64_t)st->st_mtim.tv_sec, (uint64_t)OCTAL_MAX_11));
+	octal(h.mtime, sizeof h.mtime,
+	    st->st_mtim.tv_sec < 0 ? 0 : MIN((uint64_t)st->st_mtim.tv_sec, (uint64_t)OCTAL_MAX_11));
 	octal(h.major, sizeof h.major, type == '3' || type == '4' ? major(st->st_rdev) : 0);
 	octal(h.minor, sizeof h.minor, type == '3' || type == '4' ? minor(st->st_rdev) & OCTAL_MAX_7 : 0);
 	memcpy(h.magic, "ustar", 6);
@@ -121,9 +124,9 @@ static int pax_add_number(struct buffer *b, const char *key, uint64_t value)
 static int pax_add_time(struct buffer *b, const struct timespec *t)
 {
 	char text[48];
-	int n = t->tv_sec >= 0 || t->tv_nsec == 0
-			? snprintf(text, sizeof text, "%lld.%09ld", (long long)t->tv_sec, t->tv_nsec)
-			: snprintf(text, sizeof text, "-%lld.%09ld", (long long)-(t->tv_sec + 1), 1000000000L - t->tv_nsec);
+	int n = t->tv_sec >= 0 || t->tv_nsec == 0 ?
+		    snprintf(text, sizeof text, "%lld.%09ld", (long long)t->tv_sec, t->tv_nsec) :
+		    snprintf(text, sizeof text, "-%lld.%09ld", (long long)-(t->tv_sec + 1), 1000000000L - t->tv_nsec);
 	return pax_add(b, "mtime", text, (size_t)n);
 }
 
@@ -143,8 +146,10 @@ static int pax_add_xattrs(struct buffer *b, int fd)
 	return r;
 }
 
-/* What does not fit into the entry's header; fd: of files and directories, for their attributes, -1 none. 0 or -errno. */
-static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size, int fd)
+/* What does not fit into the entry's header; fd: of files and directories, for their attributes, -1
+ * none. 0 or -errno. */
+static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size,
+    int fd)
 {
 	int r = 0;
 	if ((strlen(name) > NAME_SIZE && (r = pax_add(b, "path", name, strlen(name))) < 0) ||
@@ -179,7 +184,8 @@ static int put_entry(struct writer *w, char type, const char *name, const char *
 	return r < 0 ? r : put_header(w, type, name, link, st, size);
 }
 
-/* The name under which this file was written before, or NULL; then it is remembered under this one. */
+/* The name under which this file was written before, or NULL; then it is remembered under this
+ * one. */
 static const char *link_lookup(struct writer *w, const struct stat *st, const char *name)
 {
 	struct link **bucket = &w->links[st->st_ino % LINK_BUCKETS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writes a file or tree as a pax tar stream (POSIX.1-2017, "pax Interchange Format"): numeric ids, times to the nanosecond, hard links, extended
- * attributes as SCHILY.xattr records. */
+ * Writes a file or tree as a pax tar stream (POSIX.1-2017, "pax Interchange Format"): numeric ids,
+ * times to the nanosecond, hard links, extended attributes as SCHILY.xattr records. */
 #pragma once
 
 #include <stddef.h>
@@ -10,6 +10,7 @@
 /* Takes the stream's bytes: 0 or -errno, which ends the work. */
 typedef int (*tar_sink)(void *data, const void *bytes, size_t size);
 
-/* Writes what `path` is in the tree at `root`, symlinks on the way resolved inside, the last one not. Names in the stream begin with `name`
- * ("": the contents of a directory, and "./" for itself). Stays on the file system where it starts: a mount point is an empty directory. */
+/* Writes what `path` is in the tree at `root`, symlinks on the way resolved inside, the last one
+ * not. Names in the stream begin with `name` ("": the contents of a directory, and "./" for
+ * itself). Stays on the file system where it starts: a mount point is an empty directory. */
 int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err);

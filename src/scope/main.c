@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-scope PREFIX PID: asks systemd's user manager (root: the system's) to put the process into a delegated scope of its own,
- * PREFIX-RANDOM.scope, and waits until it is there (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION document). It is a program of its own so that
- * nothing that lives longer links libsystemd, and so that a bus that does not answer costs nobody anything: after five seconds it ends.
- * Prints nothing but errors; exit status 0: the process is in the scope. The scope goes when it is empty. */
+ * holm-scope PREFIX PID: asks systemd's user manager (root: the system's) to put the process into a
+ * delegated scope of its own, PREFIX-RANDOM.scope, and waits until it is there
+ * (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION document). It is a
+ * program of its own so that nothing that lives longer links libsystemd, and so that a bus that
+ * does not answer costs nobody anything: after five seconds it ends. Prints nothing but errors;
+ * exit status 0: the process is in the scope. The scope goes when it is empty. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,13 +54,14 @@ static const char *manager(void)
 	return by_root() ? "systemd" : "systemd's user manager";
 }
 
-/* Until 6.2 a process that moves to a group with a cpuset of its own forgets the processors that it was bound to; sessions move, and crun hands
- * down whatever there is. */
+/* Until 6.2 a process that moves to a group with a cpuset of its own forgets the processors that it
+ * was bound to; sessions move, and crun hands down whatever there is. */
 static int affinity_survives_cpuset(void)
 {
 	struct utsname u;
 	unsigned major = 0, minor = 0;
-	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 2));
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 2));
 }
 
 static int append_delegation(sd_bus_message *m)
@@ -72,9 +75,10 @@ static int append_properties(sd_bus_message *m, uint32_t pid)
 {
 	int r;
 	if ((r = sd_bus_message_open_container(m, 'a', "(sv)")) < 0 ||
-	    (by_root() && (r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice")) < 0) || (r = append_delegation(m)) < 0 ||
-	    (r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s", "inactive-or-failed", "PIDs",
-		     "au", 1, pid)) < 0)
+	    (by_root() && (r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice")) < 0) ||
+	    (r = append_delegation(m)) < 0 ||
+	    (r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s",
+		 "inactive-or-failed", "PIDs", "au", 1, pid)) < 0)
 		return r;
 	return sd_bus_message_close_container(m);
 }
@@ -89,7 +93,8 @@ static int start(sd_bus *bus, const char *unit, uint32_t pid, char **ret)
 	if ((r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit")) < 0 ||
 	    (r = sd_bus_message_append(m, "ss", unit, "fail")) < 0 || (r = append_properties(m, pid)) < 0 ||
 	    (r = sd_bus_message_append(m, "a(sa(sv))", 0)) < 0 ||
-	    (r = sd_bus_call(bus, m, (uint64_t)DEADLINE_S * 1000000, &error, &reply)) < 0 || (r = sd_bus_message_read(reply, "o", &path)) < 0)
+	    (r = sd_bus_call(bus, m, (uint64_t)DEADLINE_S * 1000000, &error, &reply)) < 0 ||
+	    (r = sd_bus_message_read(reply, "o", &path)) < 0)
 		log_error("%s makes no scope: %s", manager(), error.message ? error.message : strerror(-r));
 	else
 		*ret = xstrdup(path);
@@ -99,7 +104,8 @@ static int start(sd_bus *bus, const char *unit, uint32_t pid, char **ret)
 	return r;
 }
 
-/* The job may be done before its number is known: then its removal lies among the messages that were queued meanwhile. */
+/* The job may be done before its number is known: then its removal lies among the messages that
+ * were queued meanwhile. */
 static int wait_for(sd_bus *bus, struct job *j)
 {
 	while (!streq(j->removed, j->path)) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the broker does with QEMU's messages: checks them, notes them, and says them again, which a device must understand. */
+ * What the broker does with QEMU's messages: checks them, notes them, and says them again, which a
+ * device must understand. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static int say(const struct vhost_message *m, int fd, void *data)
 {
 	struct vhost_message copy = *m;
-	int fds[1] = {fd >= 0 ? dup(fd) : -1};
+	int fds[1] = { fd >= 0 ? dup(fd) : -1 };
 	if (vhost_message_check(m, fd >= 0, NULL) < 0)
 		abort();
 	(void)vhost_device_handle(data, &copy, fds, fd >= 0, NULL);
@@ -22,7 +23,7 @@ static int say(const struct vhost_message *m, int fd, void *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vhost_input in = {data, size};
+	struct vhost_input in = { data, size };
 	struct vhost_message m;
 	int fds[VHOST_MESSAGE_FDS], r = 0;
 	unsigned count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host's changes told to a guest that lies: the agent's payloads, the replayer's requests and a host that changes files, in any order.
- * Whatever the replayer asks for, the host's files stay as they are. */
+ * The host's changes told to a guest that lies: the agent's payloads, the replayer's requests and a
+ * host that changes files, in any order. Whatever the replayer asks for, the host's files stay as
+ * they are. */
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { REPLAYER = 501, KNOWN = 8, OUT_MAX = 8192 };
 
-static const char *const names[] = {"a", "b", "d", "d/a", "d/b", "d/h", "d/c", "l"};
+static const char *const names[] = { "a", "b", "d", "d/a", "d/b", "d/h", "d/c", "l" };
 
 struct world {
 	struct share share;
@@ -41,9 +42,10 @@ static uint64_t fingerprint(struct world *w)
 {
 	uint64_t sum = 0;
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
-		struct stat st = {0};
+		struct stat st = { 0 };
 		(void)fstatat(w->directory, names[n], &st, AT_SYMLINK_NOFOLLOW);
-		uint64_t parts[] = {st.st_ino, st.st_mode, st.st_nlink, (uint64_t)st.st_size, (uint64_t)st.st_ctim.tv_nsec, (uint64_t)st.st_ctim.tv_sec};
+		uint64_t parts[] = { st.st_ino, st.st_mode, st.st_nlink, (uint64_t)st.st_size,
+			(uint64_t)st.st_ctim.tv_nsec, (uint64_t)st.st_ctim.tv_sec };
 		for (size_t p = 0; p < ARRAY_SIZE(parts); p++)
 			sum = (sum ^ parts[p]) * 0x100000001b3ULL;
 	}
@@ -52,30 +54,34 @@ static uint64_t fingerprint(struct world *w)
 
 static void start(struct world *w, int read_only, char *path)
 {
-	struct share_settings settings = {.read_only = read_only,
+	struct share_settings settings = {
+		.read_only = read_only,
 		.inside_uid = 1000,
 		.inside_gid = 1000,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.max_inodes = 100,
 		.max_fds = 32,
-		.proc_prefix = "/proc/self/fd/"};
+		.proc_prefix = "/proc/self/fd/",
+	};
 	int pair[2];
 	w->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (mkdirat(w->directory, "d", 0755) < 0 || mkdirat(w->directory, "d/h", 0755) < 0 || symlinkat("/etc", w->directory, "l") < 0 ||
-		share_init(&w->share, &settings, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL) < 0 || loop_new(&w->loop) < 0 ||
-		fd_socketpair(SOCK_SEQPACKET, pair) < 0 || events_new(w->loop, &w->share, pair[1], &w->events) < 0)
+	if (mkdirat(w->directory, "d", 0755) < 0 || mkdirat(w->directory, "d/h", 0755) < 0 ||
+	    symlinkat("/etc", w->directory, "l") < 0 ||
+	    share_init(&w->share, &settings, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL) < 0 ||
+	    loop_new(&w->loop) < 0 || fd_socketpair(SOCK_SEQPACKET, pair) < 0 ||
+	    events_new(w->loop, &w->share, pair[1], &w->events) < 0)
 		abort();
 	w->agent = pair[0];
 	w->served = pair[1];
-	AUTO_STRV struct strv hidden = {0};
+	AUTO_STRV struct strv hidden = { 0 };
 	strv_add(&hidden, "d");
 	strv_add(&hidden, "h");
 	share_hide(&w->share, &hidden, NULL);
 	w->share.state->started = 1;
 	w->nodes[0] = FUSE_ROOT_ID;
-	struct share_hello hello = {.type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = REPLAYER};
-	struct share_watch watch = {.type = SHARE_WATCH, .mask = IN_ALL_EVENTS, .node = FUSE_ROOT_ID};
+	struct share_hello hello = { .type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = REPLAYER };
+	struct share_watch watch = { .type = SHARE_WATCH, .mask = IN_ALL_EVENTS, .node = FUSE_ROOT_ID };
 	events_receive(w->events, &hello, sizeof hello);
 	events_receive(w->events, &watch, sizeof watch);
 }
@@ -90,21 +96,25 @@ static void check(struct world *w, uint64_t before)
 /* One request. */
 static void serve(struct world *w, uint32_t opcode, uint64_t node, const void *body, size_t size, int by_replayer)
 {
-	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + size),
+	struct fuse_in_header h = {
+		.len = (uint32_t)(sizeof h + size),
 		.opcode = opcode,
 		.unique = 1,
 		.nodeid = node,
-		.pid = by_replayer ? REPLAYER : 0};
+		.pid = by_replayer ? REPLAYER : 0,
+	};
 	char *in = xmalloc(h.len), *out = xmalloc(OUT_MAX);
 	memcpy(in, &h, sizeof h);
 	if (size)
 		memcpy(in + sizeof h, body, size);
-	struct iovec ins = {in, h.len}, outs = {out, OUT_MAX};
-	struct request r = {.share = &w->share, .in = &ins, .in_count = 1, .out = &outs, .out_count = 1};
+	struct iovec ins = { in, h.len }, outs = { out, OUT_MAX };
+	struct request r = { .share = &w->share, .in = &ins, .in_count = 1, .out = &outs, .out_count = 1 };
 	request_serve(&r);
 	size_t head = sizeof(struct fuse_out_header);
 	if (r.written >= head + 8)
-		memcpy((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) ? &w->handle : &w->nodes[++w->node_count % KNOWN], out + head, 8);
+		memcpy((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) ? &w->handle :
+									 &w->nodes[++w->node_count % KNOWN],
+		    out + head, 8);
 	free(in);
 	free(out);
 }
@@ -112,8 +122,8 @@ static void serve(struct world *w, uint32_t opcode, uint64_t node, const void *b
 /* By somebody who cannot change anything anyhow, or by the replayer, who must not. */
 static size_t ask(struct world *w, const uint8_t *data, size_t size)
 {
-	static const uint8_t harmless[] = {
-		FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_OPENDIR, FUSE_READDIRPLUS, FUSE_RELEASE, FUSE_BATCH_FORGET};
+	static const uint8_t harmless[] = { FUSE_LOOKUP, FUSE_FORGET, FUSE_GETATTR, FUSE_OPENDIR, FUSE_READDIRPLUS,
+		FUSE_RELEASE, FUSE_BATCH_FORGET };
 	int by_replayer = !(data[1] & 128);
 	size_t body = MIN(size - 4, (size_t)data[3]);
 	uint32_t opcode = by_replayer ? data[2] : harmless[data[2] % ARRAY_SIZE(harmless)];
@@ -134,13 +144,13 @@ static size_t ask(struct world *w, const uint8_t *data, size_t size)
 /* What the event asks for. */
 static void replay(struct world *w)
 {
-	char body[1024] = {0};
+	char body[1024] = { 0 };
 	size_t head = 0, length = strlen(w->name) + 1, length2 = strlen(w->name2) + 1;
-	uint32_t opcode = w->event.operation == SHARE_RENAME   ? FUSE_RENAME
-			  : w->event.operation == SHARE_REMOVE ? (S_ISDIR(w->event.mode) ? FUSE_RMDIR : FUSE_UNLINK)
-			  : S_ISDIR(w->event.mode)             ? FUSE_MKDIR
-			  : S_ISLNK(w->event.mode)             ? FUSE_SYMLINK
-							       : FUSE_MKNOD;
+	uint32_t opcode = w->event.operation == SHARE_RENAME ? FUSE_RENAME :
+			  w->event.operation == SHARE_REMOVE ? (S_ISDIR(w->event.mode) ? FUSE_RMDIR : FUSE_UNLINK) :
+			  S_ISDIR(w->event.mode)             ? FUSE_MKDIR :
+			  S_ISLNK(w->event.mode)             ? FUSE_SYMLINK :
+							       FUSE_MKNOD;
 	if (opcode == FUSE_RENAME)
 		memcpy(body, &w->event.node2, head = sizeof(struct fuse_rename_in));
 	else if (opcode == FUSE_MKDIR)
@@ -151,8 +161,8 @@ static void replay(struct world *w)
 	memcpy(body + head + length, w->name2, length2);
 	uint64_t before = fingerprint(w);
 	serve(w, FUSE_LOOKUP, w->event.node, w->name, length, 1);
-	struct fuse_setattr_in setattr = {.valid = w->event.operation == SHARE_MODIFY ? FATTR_SIZE : FATTR_MODE};
-	struct fuse_open_in open_in = {.flags = O_WRONLY};
+	struct fuse_setattr_in setattr = { .valid = w->event.operation == SHARE_MODIFY ? FATTR_SIZE : FATTR_MODE };
+	struct fuse_open_in open_in = { .flags = O_WRONLY };
 	uint64_t file = w->nodes[w->node_count % KNOWN];
 	if (w->event.operation < SHARE_MODIFY)
 		serve(w, opcode, w->event.node, body, head + length + length2, 1);
@@ -161,11 +171,12 @@ static void replay(struct world *w)
 	else
 		serve(w, FUSE_SETATTR, file, &setattr, sizeof setattr, 1);
 	check(w, before);
-	struct share_done done = {.type = SHARE_DONE, .token = w->event.token};
+	struct share_done done = { .type = SHARE_DONE, .token = w->event.token };
 	events_receive(w->events, &done, sizeof done);
 }
 
-/* One payload of the agent's, with a node id or a token that mean something where the input says so. */
+/* One payload of the agent's, with a node id or a token that mean something where the input says
+ * so. */
 static size_t say(struct world *w, const uint8_t *data, size_t size)
 {
 	size_t length = MIN(size - 3, (size_t)data[2]);
@@ -223,10 +234,12 @@ static void listen_to(struct world *w)
 		if (*packet != SHARE_EVENT || n < (ssize_t)sizeof w->event)
 			abort();
 		memcpy(&w->event, packet, sizeof w->event);
-		if ((size_t)n != sizeof w->event + w->event.size + w->event.size2 || w->event.size > SHARE_NAME_MAX || w->event.size2 > SHARE_NAME_MAX)
+		if ((size_t)n != sizeof w->event + w->event.size + w->event.size2 || w->event.size > SHARE_NAME_MAX ||
+		    w->event.size2 > SHARE_NAME_MAX)
 			abort();
 		snprintf(w->name, sizeof w->name, "%.*s", (int)w->event.size, packet + sizeof w->event);
-		snprintf(w->name2, sizeof w->name2, "%.*s", (int)w->event.size2, packet + sizeof w->event + w->event.size);
+		snprintf(w->name2, sizeof w->name2, "%.*s", (int)w->event.size2,
+		    packet + sizeof w->event + w->event.size);
 		if (streq(w->name, "h") || streq(w->name2, "h")) /* the hidden one */
 			abort();
 	}
@@ -258,7 +271,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		listen_to(w);
 	}
-	if (w->events->watches.count > SHARE_WATCHES_MAX || w->events->queue.count > EVENT_QUEUE_MAX || w->share.inodes.count > 100)
+	if (w->events->watches.count > SHARE_WATCHES_MAX || w->events->queue.count > EVENT_QUEUE_MAX ||
+	    w->share.inodes.count > 100)
 		abort();
 	events_free(w->events);
 	loop_free(w->loop);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * FUSE requests, one after the other, on a small directory of its own. Node ids and handles are taken from the replies, so that inputs get
- * somewhere; some of the files change on the host meanwhile. */
+ * FUSE requests, one after the other, on a small directory of its own. Node ids and handles are
+ * taken from the replies, so that inputs get somewhere; some of the files change on the host
+ * meanwhile. */
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <signal.h>
@@ -28,13 +29,14 @@ struct known {
 
 static char *prepare(void)
 {
-	struct rlimit limit = {1 << 20, 1 << 20};
+	struct rlimit limit = { 1 << 20, 1 << 20 };
 	setrlimit(RLIMIT_FSIZE, &limit); /* no input fills the disk */
 	signal(SIGXFSZ, SIG_IGN);
 	char *directory = folder_new();
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int file = openat(fd, "a", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	if (write(file, "content", 7) < 0 || mkdirat(fd, "d", 0755) < 0 || mkdirat(fd, "d/h", 0755) < 0 || symlinkat("/etc", fd, "l") < 0)
+	if (write(file, "content", 7) < 0 || mkdirat(fd, "d", 0755) < 0 || mkdirat(fd, "d/h", 0755) < 0 ||
+	    symlinkat("/etc", fd, "l") < 0)
 		abort();
 	close(file);
 	close(fd);
@@ -49,23 +51,25 @@ static void learn(struct known *k, const struct request *r, const char *out)
 	else
 		memcpy(&k->nodes[k->node_count++ % KNOWN], out + sizeof(struct fuse_out_header), 8);
 	if (r->header.opcode == FUSE_CREATE)
-		memcpy(&k->handles[k->handle_count++ % KNOWN], out + sizeof(struct fuse_out_header) + sizeof(struct fuse_entry_out), 8);
+		memcpy(&k->handles[k->handle_count++ % KNOWN],
+		    out + sizeof(struct fuse_out_header) + sizeof(struct fuse_entry_out), 8);
 }
 
 /* One request of {opcode, node and handle to use, size of the reply, size, body}: bytes used. */
 static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_t size)
 {
-	size_t body = MIN(size - 4, (size_t)data[3]), in_size = sizeof(struct fuse_in_header) + body, out_size = (size_t)data[2] * 32;
-	struct fuse_in_header h = {.len = (uint32_t)in_size, .opcode = data[0], .unique = 1};
+	size_t body = MIN(size - 4, (size_t)data[3]), in_size = sizeof(struct fuse_in_header) + body,
+	       out_size = (size_t)data[2] * 32;
+	struct fuse_in_header h = { .len = (uint32_t)in_size, .opcode = data[0], .unique = 1 };
 	h.nodeid = (data[1] & 15) < KNOWN ? k->nodes[data[1] & 7] : data[1] & 7;
 	char *in = xmalloc(in_size), *out = xmalloc(OUT_MAX);
 	memcpy(in, &h, sizeof h);
 	memcpy(in + sizeof h, data + 4, body);
 	if ((data[1] & 128) && body >= 8)
 		memcpy(in + sizeof h, &k->handles[data[1] >> 4 & 7], 8);
-	struct iovec ins[2] = {{in, in_size / 2}, {in + in_size / 2, in_size - in_size / 2}};
-	struct iovec outs[2] = {{out, out_size / 3}, {out + out_size / 3, out_size - out_size / 3}};
-	struct request r = {.share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2};
+	struct iovec ins[2] = { { in, in_size / 2 }, { in + in_size / 2, in_size - in_size / 2 } };
+	struct iovec outs[2] = { { out, out_size / 3 }, { out + out_size / 3, out_size - out_size / 3 } };
+	struct request r = { .share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2 };
 	if (data[0] != FUSE_SYNCFS && data[0] != FUSE_FSYNC && data[0] != FUSE_FSYNCDIR) /* the disk's business */
 		request_serve(&r);
 	if (r.written > out_size)
@@ -79,8 +83,9 @@ static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct known k = {.nodes = {FUSE_ROOT_ID}};
-	struct share_settings settings = {.read_only = size > 0 && (data[0] & 1),
+	struct known k = { .nodes = { FUSE_ROOT_ID } };
+	struct share_settings settings = {
+		.read_only = size > 0 && (data[0] & 1),
 		.inside_uid = 1000,
 		.inside_gid = 1000,
 		.keep_records = size > 0 && (data[0] & 2),
@@ -89,14 +94,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.host_gid = getegid(),
 		.max_inodes = 100,
 		.max_fds = 32,
-		.proc_prefix = "/proc/self/fd/"};
+		.proc_prefix = "/proc/self/fd/",
+	};
 	if (size < 1)
 		return 0;
 	char *directory = prepare();
 	struct share s;
 	if (share_init(&s, &settings, open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), NULL) < 0)
 		abort();
-	AUTO_STRV struct strv hidden = {0};
+	AUTO_STRV struct strv hidden = { 0 };
 	strv_add(&hidden, "d");
 	strv_add(&hidden, "h");
 	share_hide(&s, &hidden, NULL);

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void feed_chunks(const char *data, size_t size, size_t piece)
 {
-	struct http_chunks c = {0};
+	struct http_chunks c = { 0 };
 	int r = 0;
 	for (size_t at = 0; at < size && r == 0;) {
 		const char *run;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * machine.json as the command line and the keeper read it; what was read must survive being written again. */
+ * machine.json as the command line and the keeper read it; what was read must survive being written
+ * again. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,9 +18,10 @@ static void adopt(struct json_object *settings)
 	here->cpus = 2;
 	if (machine_adopt(here, settings, 0, &m, &left_out, NULL) < 0)
 		return;
-	if (m->mount_count || m->publish_count || m->host_access || m->env.count || m->transport || m->kernel || m->kernel_modules ||
-		m->home_mount < here->home_mount || m->cpus > here->cpus || m->memory > machine_memory(here) || m->disk_size > machine_disk_size(here) ||
-		m->uid != here->uid || !streq(m->home, here->home) || m->image_disk || m->image_trees.count)
+	if (m->mount_count || m->publish_count || m->host_access || m->env.count || m->transport || m->kernel ||
+	    m->kernel_modules || m->home_mount < here->home_mount || m->cpus > here->cpus ||
+	    m->memory > machine_memory(here) || m->disk_size > machine_disk_size(here) || m->uid != here->uid ||
+	    !streq(m->home, here->home) || m->image_disk || m->image_trees.count)
 		abort();
 }
 

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		use_index(index);
 	if (oci_manifest_parse(text, size, "fuzz", &manifest, NULL) == 0)
 		for (size_t i = 0; i < manifest->layer_count; i++)
-			if (!digest_is_valid(manifest->layers[i].digest) || manifest->layers[i].size > OCI_LAYER_SIZE_MAX)
+			if (!digest_is_valid(manifest->layers[i].digest) ||
+			    manifest->layers[i].size > OCI_LAYER_SIZE_MAX)
 				abort();
 	if (oci_config_parse(text, size, "fuzz", &config, NULL) == 0) {
 		AUTO_JSON struct json_object *o = oci_config_to_machine_json(config);

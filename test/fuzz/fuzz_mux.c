@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The multiplexed transport fed by a hostile other side. The first byte says which role we have (bit 0) and whether the preface
- * and SETTINGS come for free (bit 1); what a server accepts is closed at once or kept (bit 2). */
+ * The multiplexed transport fed by a hostile other side. The first byte says which role we have
+ * (bit 0) and whether the preface and SETTINGS come for free (bit 1); what a server accepts is
+ * closed at once or kept (bit 2). */
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 	static const char settings[] = "\0\0\0\4\0\0\0\0\0";
-	struct fuzz f = {.keep = size && data[0] & 4};
+	struct fuzz f = { .keep = size && data[0] & 4 };
 	struct loop *loop;
 	struct transport *t;
 	int pair[2], stream = -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent of a native machine says: the first byte chooses the parser. 'c': /proc/PID/cgroup behind a mountinfo, separated by a NUL. */
+ * What the agent of a native machine says: the first byte chooses the parser. 'c': /proc/PID/cgroup
+ * behind a mountinfo, separated by a NUL. */
 #include <stdint.h>
 
 #include "base/alloc.h"

@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t written = filter(data, size, MAX(size, 1), whole);
 	check(filter(data, size, 1, pieces) == written && memcmp(whole, pieces, written) == 0);
 	check_stream(whole, written);
-	AUTOFREE char *line = printable_copy((const char *)data, size, SIZE_MAX), *again = xstrdup(line), *json = printable_json(line);
+	AUTOFREE char *line = printable_copy((const char *)data, size, SIZE_MAX), *again = xstrdup(line),
+		      *json = printable_json(line);
 	check(streq(printable(again), line) && streq(json, line));
 	AUTOFREE char *text = xstrndup((const char *)data, size), *escaped = printable_json(text);
 	AUTOFREE char *twice = printable_json(escaped);

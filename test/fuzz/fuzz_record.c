@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What stands in a file's attribute as a record of its owner: whatever is taken for one says the same when it is written again. */
+ * What stands in a file's attribute as a record of its owner: whatever is taken for one says the
+ * same when it is written again. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

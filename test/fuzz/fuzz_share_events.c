@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A stream of frames about shares, cut at every place that the input says, and each payload as an event. */
+ * A stream of frames about shares, cut at every place that the input says, and each payload as an
+ * event. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -22,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			struct share_replay r;
 			assert(n <= SHARE_PAYLOAD_MAX && (const char *)payload + n <= b.data + b.size);
 			if (share_replay_parse(payload, (size_t)n, &r) == 0)
-				assert(r.name[0] && strlen(r.name) == r.event.size && strlen(r.name2) == r.event.size2 && !strchr(r.name, '/'));
+				assert(r.name[0] && strlen(r.name) == r.event.size &&
+				       strlen(r.name2) == r.event.size2 && !strchr(r.name, '/'));
 			share_frame_drop(&b, (size_t)n);
 		}
 		if (n < 0)

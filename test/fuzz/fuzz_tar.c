@@ -14,7 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > INPUT_MAX)
 		return 0;
-	static const struct tar_limits limits = { .path_max = 4095, .header_max = 65536, .entries_max = 1000, .sparse_max = 1000 };
+	static const struct tar_limits limits = {
+		.path_max = 4095,
+		.header_max = 65536,
+		.entries_max = 1000,
+		.sparse_max = 1000,
+	};
 	struct disk_tree tree;
 	struct disk_space space;
 	int fd = memfd_create("disk", MFD_CLOEXEC);

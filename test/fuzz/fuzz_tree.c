@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two layers written as directories one over the other, in a temporary folder and as whoever runs this. Whatever they say, nothing appears
- * beside their directories. */
+ * Two layers written as directories one over the other, in a temporary folder and as whoever runs
+ * this. Whatever they say, nothing appears beside their directories. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -44,7 +44,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct tar_limits limits = { .path_max = 4095, .header_max = 65536, .entries_max = 200, .sparse_max = 100 };
+	static const struct tar_limits limits = {
+		.path_max = 4095,
+		.header_max = 65536,
+		.entries_max = 200,
+		.sparse_max = 100,
+	};
 	if (size > INPUT_MAX)
 		return 0;
 	struct layers layers;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages of the vhost-user protocol, one after the other, with descriptors; a queue that starts is used. */
+ * Messages of the vhost-user protocol, one after the other, with descriptors; a queue that starts
+ * is used. */
 #include "fsd/vhost/vhost_user.h"
 #include "vhost_input.h"
 
@@ -15,7 +16,7 @@ static void changed(struct vhost_device *d, unsigned index, void *unused)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vhost_input in = {data, size};
+	struct vhost_input in = { data, size };
 	struct vhost_message m;
 	int fds[VHOST_MESSAGE_FDS];
 	unsigned count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A ring in 64 KiB of guest memory that the input fills: takes chains as the device does and touches every byte that they name. */
+ * A ring in 64 KiB of guest memory that the input fills: takes chains as the device does and
+ * touches every byte that they name. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,15 +29,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct ledger ledger;
 	if (size < 4)
 		return 0;
-	struct guest_memory m = {0};
+	struct guest_memory m = { 0 };
 	char *low = aligned_alloc(16, MEMORY), *high = malloc(4096);
 	memset(low, 0, MEMORY);
 	memset(high, 0, 4096);
 	memcpy(low, data + 4, size - 4 < MEMORY ? size - 4 : MEMORY);
 	guest_memory_add(&m, 0, 0x10000, MEMORY, low);
 	guest_memory_add(&m, MEMORY, 0x90000, 4096, high);
-	struct virtqueue q = {.size = 1U << (data[0] % 11), .ledger = &ledger.queues[0]};
-	ledger = (struct ledger){0};
+	struct virtqueue q = { .size = 1U << (data[0] % 11), .ledger = &ledger.queues[0] };
+	ledger = (struct ledger){ 0 };
 	q.desc = guest_memory_from_user(&m, 0x10000, VIRTQUEUE_DESC_SIZE(q.size), 16);
 	q.avail = guest_memory_from_user(&m, 0x10000 + AVAIL, VIRTQUEUE_AVAIL_SIZE(q.size), 2);
 	q.used = guest_memory_from_user(&m, 0x10000 + USED, VIRTQUEUE_USED_SIZE(q.size), 4);

@@ -28,14 +28,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(l.count <= WATCHES_MAX);
 	watch_list_settle(&l);
 	for (size_t i = 0; i < l.count; i++)
-		assert(l.items[i].mask && (i == 0 || l.items[i - 1].device < l.items[i].device || l.items[i - 1].node < l.items[i].node));
+		assert(l.items[i].mask &&
+		       (i == 0 || l.items[i - 1].device < l.items[i].device || l.items[i - 1].node < l.items[i].node));
 	/* The first two bytes are the positions. */
 	if (size < 2)
 		return 0;
 	uint64_t ring[RING / 8] = { 0 };
 	size_t records = 0;
 	memcpy(ring, data + 2, MIN(size - 2, sizeof ring));
-	watch_ring_read(ring, sizeof ring, (uint64_t)data[0] * 8, (uint64_t)data[0] * 8 + data[1] * UINT64_C(2), count, &records);
+	watch_ring_read(ring, sizeof ring, (uint64_t)data[0] * 8, (uint64_t)data[0] * 8 + data[1] * UINT64_C(2), count,
+	    &records);
 	assert(records <= RING / 16);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An input as two layers over one another, its halves, for what is made of tar. Headers get right checksums first, or no mutation would
- * come past them. */
+ * An input as two layers over one another, its halves, for what is made of tar. Headers get right
+ * checksums first, or no mutation would come past them. */
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a fuzz target over every file of the folders given, so that the corpora are part of each ordinary test run. */
+ * Runs a fuzz target over every file of the folders given, so that the corpora are part of each
+ * ordinary test run. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

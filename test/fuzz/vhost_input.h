@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An input as messages of the vhost-user protocol with descriptors: {request, flags, descriptors, size, payload}. Bit 4 of descriptors
- * says of what kind they are, the bits below how many. */
+ * An input as messages of the vhost-user protocol with descriptors: {request, flags, descriptors,
+ * size, payload}. Bit 4 of descriptors says of what kind they are, the bits below how many. */
 #pragma once
 
 #include <stdint.h>
@@ -28,7 +28,8 @@ static inline int input_fd(unsigned kind)
 }
 
 /* Takes the next message off the input: 1, with descriptors that are the caller's; 0 at its end. */
-static inline int input_next(struct vhost_input *in, struct vhost_message *ret, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count)
+static inline int input_next(struct vhost_input *in, struct vhost_message *ret, int fds[VHOST_MESSAGE_FDS],
+    unsigned *ret_count)
 {
 	const uint8_t *h = in->data;
 	if (in->size < 4)
@@ -37,7 +38,7 @@ static inline int input_next(struct vhost_input *in, struct vhost_message *ret, 
 	for (; opened < count && (fds[opened] = input_fd(h[2] & 16)) >= 0; opened++)
 		;
 	size_t payload = MIN(in->size - 4, (size_t)h[3]);
-	*ret = (struct vhost_message){.request = h[0], .flags = h[1], .size = h[3]};
+	*ret = (struct vhost_message){ .request = h[0], .flags = h[1], .size = h[3] };
 	memcpy(ret->payload.bytes, h + 4, payload);
 	*ret_count = opened;
 	in->data += 4 + payload;

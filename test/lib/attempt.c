@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attempts of somebody inside a machine that busybox has no program for (test/system/native.bats; static, so that it runs in any image):
+ * Attempts of somebody inside a machine that busybox has no program for (test/system/native.bats;
+ * static, so that it runs in any image):
  *
  *   attempt setattr-rw MOUNT          takes "read-only" off a mount and all below it
  *   attempt clone-rw MOUNT FILE       makes a writable copy of the mount and writes FILE in it
@@ -66,7 +67,8 @@ static int connect_tcp(const char *address, const char *port)
 	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
 		return 2;
-	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 || connect(s, (void *)&a, sizeof(a)) < 0)
+	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(s, (void *)&a, sizeof(a)) < 0)
 		return refused("connect");
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * churn DIR PREFIX SEED COUNT: makes, fills, moves, lists and removes names that start with PREFIX in a few folders of DIR, and compares
- * what is there with what should be. Several may work in one DIR, on one side of a share or on both, each with a prefix of its own. At the
- * first difference it says so and ends with 1. */
+ * churn DIR PREFIX SEED COUNT: makes, fills, moves, lists and removes names that start with PREFIX
+ * in a few folders of DIR, and compares what is there with what should be. Several may work in one
+ * DIR, on one side of a share or on both, each with a prefix of its own. At the first difference it
+ * says so and ends with 1. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,8 @@ static unsigned long operation, seed;
 
 static void fail(const char *what, const char *name)
 {
-	printf("churn: prefix %s, seed %lu, operation %lu: %s %s (%s)\n", prefix, seed, operation, what, name, strerror(errno));
+	printf("churn: prefix %s, seed %lu, operation %lu: %s %s (%s)\n", prefix, seed, operation, what, name,
+	    strerror(errno));
 	exit(1);
 }
 
@@ -117,7 +119,7 @@ static void move(int folder, int n)
 
 static void list(int folder)
 {
-	int seen[NAMES] = {0};
+	int seen[NAMES] = { 0 };
 	size_t length = strlen(prefix);
 	char path[16];
 	snprintf(path, sizeof path, "d%d", folder);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fsx FILE SEED COUNT: does COUNT random things to one file, through descriptors and mapped memory, and compares with a copy of its content
- * in memory. The same seed does the same things. At the first difference it says where, with the last things done, and ends with 1. */
+ * fsx FILE SEED COUNT: does COUNT random things to one file, through descriptors and mapped memory,
+ * and compares with a copy of its content in memory. The same seed does the same things. At the
+ * first difference it says where, with the last things done, and ends with 1. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,8 @@ static void compare(const unsigned char *seen, size_t at, size_t count, const ch
 	char text[120];
 	for (size_t n = 0; n < count; n++)
 		if (seen[n] != model[at + n]) {
-			snprintf(text, sizeof text, "%s: byte %zu is %02x instead of %02x", where, at + n, seen[n], model[at + n]);
+			snprintf(text, sizeof text, "%s: byte %zu is %02x instead of %02x", where, at + n, seen[n],
+			    model[at + n]);
 			errno = 0;
 			fail(text);
 		}
@@ -136,8 +138,8 @@ static void do_map(int writing)
 	size_t at = place(size), count = 1 + number(PIECE_MAX), skip = at % PAGE;
 	count = count < size - at ? count : size - at;
 	doing("%s %zu at %zu by a map", writing ? "write" : "read", count, at);
-	unsigned char *map =
-		mmap(NULL, skip + count, writing ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, writing ? fd : reader, (off_t)(at - skip));
+	unsigned char *map = mmap(NULL, skip + count, writing ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+	    writing ? fd : reader, (off_t)(at - skip));
 	if (map == MAP_FAILED)
 		fail("mmap");
 	compare(map + skip, at, count, "map");
@@ -179,9 +181,11 @@ static void do_allocate(void)
 	static const struct {
 		int mode;
 		const char *name;
-	} modes[] = {{0, "allocate"}, {FALLOC_FL_KEEP_SIZE, "allocate, keep"}, {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, "punch"},
-		{FALLOC_FL_ZERO_RANGE, "zero"}, {FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, "zero, keep"}};
-	size_t at = place(SIZE_MAX_OF_FILE - PIECE_MAX), count = 1 + number(PIECE_MAX), which = number(sizeof modes / sizeof *modes);
+	} modes[] = { { 0, "allocate" }, { FALLOC_FL_KEEP_SIZE, "allocate, keep" },
+		{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, "punch" }, { FALLOC_FL_ZERO_RANGE, "zero" },
+		{ FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, "zero, keep" } };
+	size_t at = place(SIZE_MAX_OF_FILE - PIECE_MAX), count = 1 + number(PIECE_MAX),
+	       which = number(sizeof modes / sizeof *modes);
 	int mode = modes[which].mode;
 	doing("%s %zu at %zu", modes[which].name, count, at);
 	if (fallocate(fd, mode, (off_t)at, (off_t)count) < 0) {
@@ -199,7 +203,8 @@ static void do_copy(void)
 {
 	if (size < 2)
 		return;
-	size_t count = 1 + number((uint32_t)(size < PIECE_MAX ? size / 2 : PIECE_MAX / 2)), from = place(size - count + 1);
+	size_t count = 1 + number((uint32_t)(size < PIECE_MAX ? size / 2 : PIECE_MAX / 2)),
+	       from = place(size - count + 1);
 	size_t to = place(SIZE_MAX_OF_FILE - count);
 	if (from < to + count && to < from + count)
 		return; /* overlapping is an error */
@@ -243,8 +248,8 @@ static void do_sync(void)
 
 int main(int argc, char **argv)
 {
-	static void (*const what[])(void) = {do_read, do_read, do_write, do_write, do_append, do_map_read, do_map_write, do_truncate, do_allocate,
-		do_allocate, do_copy, do_reopen, do_sync};
+	static void (*const what[])(void) = { do_read, do_read, do_write, do_write, do_append, do_map_read,
+		do_map_write, do_truncate, do_allocate, do_allocate, do_copy, do_reopen, do_sync };
 	if (argc != 4) {
 		fprintf(stderr, "usage: fsx FILE SEED COUNT\n");
 		return 2;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A temporary folder, for tests and fuzz targets. What cannot be made or removed ends the program: the result of a group's teardown does not
- * count for cmocka. */
+ * A temporary folder, for tests and fuzz targets. What cannot be made or removed ends the program:
+ * the result of a group's teardown does not count for cmocka. */
 #pragma once
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The system calls of a native machine, by name: one table. The program that makes the filter out of it (generate.c) runs at build
- * time, so a start costs nothing and the agent does not carry libseccomp. */
+ * The system calls of a native machine, by name: one table. The program that makes the filter out
+ * of it (generate.c) runs at build time, so a start costs nothing and the agent does not carry
+ * libseccomp. */
 #pragma once
 
 #include <stddef.h>
@@ -9,7 +10,9 @@ enum confine_verdict { CONFINE_ALLOWED, CONFINE_REFUSED /* EPERM */ };
 
 struct confine_group {
 	enum confine_verdict verdict;
-	const char *const *names; /* NULL-terminated; a call that an architecture, or the library of the build, does not know is left out there */
+	/* NULL-terminated; a call that an architecture, or the library of the build, does not know
+	 * is left out there */
+	const char *const *names;
 };
 
 extern const struct confine_group confine_groups[];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See confine.h. The list of capabilities is what systemd-nspawn gives a machine with a network of its own. Missing are those that the
- * kernel asks of the first user namespace only, and that would have a service believe that it may (CAP_SYS_TIME starts time
- * synchronization), or that no machine needs: SYS_MODULE, SYS_RAWIO, SYS_TIME, SYS_PACCT, SYSLOG, MAC_*, AUDIT_READ, BPF, PERFMON,
+ * See confine.h. The list of capabilities is what systemd-nspawn gives a machine with a network of
+ * its own. Missing are those that the kernel asks of the first user namespace only, and that would
+ * have a service believe that it may (CAP_SYS_TIME starts time synchronization), or that no machine
+ * needs: SYS_MODULE, SYS_RAWIO, SYS_TIME, SYS_PACCT, SYSLOG, MAC_*, AUDIT_READ, BPF, PERFMON,
  * WAKE_ALARM, BLOCK_SUSPEND, IPC_LOCK, CHECKPOINT_RESTORE. */
 #include "agent/confine/confine.h"
 
@@ -16,10 +17,13 @@
 
 #include "agent/confine/filter.h" /* filter, filter_base64: made by generate.c */
 
-#define CAPABILITIES(X)                                                                                                      \
-	X(CHOWN) X(DAC_OVERRIDE) X(DAC_READ_SEARCH) X(FOWNER) X(FSETID) X(KILL) X(SETGID) X(SETUID) X(SETPCAP) X(LINUX_IMMUTABLE) \
-	X(NET_BIND_SERVICE) X(NET_BROADCAST) X(NET_ADMIN) X(NET_RAW) X(IPC_OWNER) X(SYS_CHROOT) X(SYS_PTRACE) X(SYS_ADMIN) X(SYS_BOOT) \
-	X(SYS_NICE) X(SYS_RESOURCE) X(SYS_TTY_CONFIG) X(MKNOD) X(LEASE) X(AUDIT_WRITE) X(AUDIT_CONTROL) X(SETFCAP)
+/* clang-format off */
+#define CAPABILITIES(X) \
+	X(CHOWN) X(DAC_OVERRIDE) X(DAC_READ_SEARCH) X(FOWNER) X(FSETID) X(KILL) X(SETGID) X(SETUID) X(SETPCAP) \
+	X(LINUX_IMMUTABLE) X(NET_BIND_SERVICE) X(NET_BROADCAST) X(NET_ADMIN) X(NET_RAW) X(IPC_OWNER) \
+	X(SYS_CHROOT) X(SYS_PTRACE) X(SYS_ADMIN) X(SYS_BOOT) X(SYS_NICE) X(SYS_RESOURCE) X(SYS_TTY_CONFIG) \
+	X(MKNOD) X(LEASE) X(AUDIT_WRITE) X(AUDIT_CONTROL) X(SETFCAP)
+/* clang-format on */
 #define NAME(x) "CAP_" #x,
 #define BIT(x) | 1ULL << CAP_##x
 

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a native machine may do: root inside has these capabilities in the machine's own user namespace, and everybody these system calls.
- * The init gets both through crun, sessions through confine_apply(): the same lists, the same program. */
+ * What a native machine may do: root inside has these capabilities in the machine's own user
+ * namespace, and everybody these system calls. The init gets both through crun, sessions through
+ * confine_apply(): the same lists, the same program. */
 #pragma once
 
 #include "base/error.h"
 
 /* For the runtime's specification: NULL-terminated, static. */
 const char *const *confine_capabilities(void);
-/* The filter's program (struct sock_filter[]) in base64, for crun's annotation run.oci.seccomp_bpf_data. Static. */
+/* The filter's program (struct sock_filter[]) in base64, for crun's annotation
+ * run.oci.seccomp_bpf_data. Static. */
 const char *confine_filter_base64(void);
 
-/* Confines the calling process for good, and what it executes: the filter, the bounding set, its own capabilities; none are inherited or
- * ambient. no_new_privs stays as it is, so that sudo works. To be called as root of the machine's user namespace (with CAP_SYS_ADMIN and
- * CAP_SETPCAP in it), before becoming another user. seccomp(2), capabilities(7). */
+/* Confines the calling process for good, and what it executes: the filter, the bounding set, its
+ * own capabilities; none are inherited or ambient. no_new_privs stays as it is, so that sudo works.
+ * To be called as root of the machine's user namespace (with CAP_SYS_ADMIN and CAP_SETPCAP in it),
+ * before becoming another user. seccomp(2), capabilities(7). */
 int confine_apply(struct error **err);

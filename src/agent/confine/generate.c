@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-confine-generate: makes C of the table in calls.c, at build time, on standard output: a seccomp(2) filter program, and the
- * same bytes in base64.
+ * holm-confine-generate: makes C of the table in calls.c, at build time, on standard output: a
+ * seccomp(2) filter program, and the same bytes in base64.
  *
- * libseccomp gives the names of the numbers, for this architecture and for the 32-bit programs that run on it too. The program is made
- * here: numbers in a row with the same verdict are one range, and the ranges are found by a binary search. The kernel translates a filter
- * and tries every number on it each time that it is loaded, that is once a session; libseccomp's own program, a step for every number,
- * takes three times as long there. */
+ * libseccomp gives the names of the numbers, for this architecture and for the 32-bit programs that
+ * run on it too. The program is made here: numbers in a row with the same verdict are one range,
+ * and the ranges are found by a binary search. The kernel translates a filter and tries every
+ * number on it each time that it is loaded, that is once a session; libseccomp's own program, a
+ * step for every number, takes three times as long there. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -50,12 +51,15 @@ static void emit(struct program *p, unsigned code, unsigned yes, unsigned no, ui
 static void emit_verdict(struct program *p, enum meaning m)
 {
 	static const uint32_t results[] = {
-		[UNKNOWN] = SECCOMP_RET_ERRNO | ENOSYS, [ALLOWED] = SECCOMP_RET_ALLOW, [REFUSED] = SECCOMP_RET_ERRNO | EPERM,
+		[UNKNOWN] = SECCOMP_RET_ERRNO | ENOSYS,
+		[ALLOWED] = SECCOMP_RET_ALLOW,
+		[REFUSED] = SECCOMP_RET_ERRNO | EPERM,
 	};
 	if (m == IS_SOCKET) {
-		/* AF_VSOCK has no namespace: it leads to the hypervisor of a host that is a virtual machine itself, and to what listens there
-		 * (systemd's sshd would bind it). A 32-bit program has socketcall(2), into whose arguments no filter sees. The family is an int:
-		 * the lower half is all the kernel looks at. */
+		/* AF_VSOCK has no namespace: it leads to the hypervisor of a host that is a virtual
+		 * machine itself, and to what listens there (systemd's sshd would bind it). A
+		 * 32-bit program has socketcall(2), into whose arguments no filter sees. The family
+		 * is an int: the lower half is all the kernel looks at. */
 		emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
 		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, AF_VSOCK);
 		emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
@@ -99,7 +103,8 @@ static int emit_architecture(struct program *p, uint32_t architecture)
 	struct range ranges[NUMBERS_MAX];
 	size_t count = 0;
 	for (unsigned n = 0; n < NUMBERS_MAX; n++) {
-		/* By number, because for names that 32-bit x86 also has in socketcall(2) and ipc(2) the library gives numbers of its own. */
+		/* By number, because for names that 32-bit x86 also has in socketcall(2) and ipc(2)
+		 * the library gives numbers of its own. */
 		AUTOFREE char *name = seccomp_syscall_resolve_num_arch(architecture, (int)n);
 		enum meaning m = name ? meaning_of(name) : UNKNOWN;
 		if (n == 0 || ranges[count - 1].meaning != m)
@@ -139,7 +144,8 @@ static void print_base64(const unsigned char *p, size_t size)
 		unsigned v = (unsigned)p[i] << 16 | (n > 1 ? (unsigned)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
 		if (i % 96 == 0)
 			printf("%s\n\t\"", i ? "\"" : "");
-		printf("%c%c%c%c", digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '=');
+		printf("%c%c%c%c", digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+		    n > 2 ? digits[v & 63] : '=');
 	}
 	printf("\";\n");
 }

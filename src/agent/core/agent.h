@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent: what is inside a machine's kernel on holm's side. One process, one loop; blocking work is done in forked workers
- * (worker.h), sessions are forked children. This header is the state that the parts share, and where things lie. */
+ * The agent: what is inside a machine's kernel on holm's side. One process, one loop; blocking work
+ * is done in forked workers (worker.h), sessions are forked children. This header is the state that
+ * the parts share, and where things lie. */
 #pragma once
 
 #include <sys/types.h>
@@ -38,14 +39,14 @@ struct agent {
 	struct transport *to_keeper;   /* streams that we open; NULL while there is none */
 	struct transport *from_keeper; /* streams that the keeper opens */
 	enum agent_phase phase;
-	struct boot_request *boot;     /* NULL before the first boot request */
+	struct boot_request *boot;         /* NULL before the first boot request */
 	struct http_exchange *boot_answer; /* the open answer to it, or NULL */
 	int ready_session, ready_init;
 
-	pid_t init_pid;                /* as this process sees it; 0: none */
-	int init_pidfd;                /* -1: none */
+	pid_t init_pid; /* as this process sees it; 0: none */
+	int init_pidfd; /* -1: none */
 	enum init_kind init_kind;
-	int init_has_bus;              /* the image has a system message bus */
+	int init_has_bus; /* the image has a system message bus */
 	unsigned init_starts, quick_starts;
 	uint64_t init_started_ms;
 	struct source *init_source;
@@ -58,7 +59,7 @@ struct agent {
 	struct source *stop_timer;
 	const char *ended_how; /* for the last line of the boot's answer */
 	int ended_status;
-	struct session *sessions;      /* a list */
+	struct session *sessions; /* a list */
 	uint64_t session_counter;
 };
 

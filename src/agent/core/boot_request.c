@@ -49,7 +49,8 @@ static int hostname_is_valid(const char *s)
 	return 1;
 }
 
-static int read_strings(struct json_object *o, const char *where, const struct string_member *members, size_t count, struct error **err)
+static int read_strings(struct json_object *o, const char *where, const struct string_member *members, size_t count,
+    struct error **err)
 {
 	for (size_t i = 0; i < count; i++) {
 		const char *s = NULL;
@@ -102,13 +103,16 @@ static int read_machine(struct boot_request *b, struct json_object *o, struct er
 	if (r < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "boot request has no \"machine\"") : r;
 	const struct string_member members[] = {
-		{ "name", &b->name, 1 },      { "id", &b->id, 1 },
-		{ "hostname", &b->hostname, 1 }, { "init", &b->init, 0 },
-		{ "stop_signal", &b->stop_signal, 0 }, { "timezone", &b->timezone, 0 },
+		{ "name", &b->name, 1 },
+		{ "id", &b->id, 1 },
+		{ "hostname", &b->hostname, 1 },
+		{ "init", &b->init, 0 },
+		{ "stop_signal", &b->stop_signal, 0 },
+		{ "timezone", &b->timezone, 0 },
 	};
 	r = read_strings(m, "machine", members, ARRAY_SIZE(members), err);
-	if (r < 0 || (r = optional(json_get_bool(m, "rescue", &b->rescue, err))) < 0 || (r = read_strv(m, "image_env", &b->image_env, err)) < 0 ||
-	    (r = read_strv(m, "env", &b->env, err)) < 0)
+	if (r < 0 || (r = optional(json_get_bool(m, "rescue", &b->rescue, err))) < 0 ||
+	    (r = read_strv(m, "image_env", &b->image_env, err)) < 0 || (r = read_strv(m, "env", &b->env, err)) < 0)
 		return r;
 	if (!hostname_is_valid(b->hostname))
 		return error_set(err, EINVAL, "boot request: \"%s\" is not a host name", b->hostname);
@@ -125,7 +129,7 @@ static int read_machine(struct boot_request *b, struct json_object *o, struct er
 static int normalize(char **path, const char *what, struct error **err)
 {
 	char *clean = path_normalize(*path);
-	if (!clean || strpbrk(clean, "\n:"))  {
+	if (!clean || strpbrk(clean, "\n:")) {
 		free(clean);
 		return error_set(err, EINVAL, "boot request: %s \"%s\" is not a usable absolute path", what, *path);
 	}
@@ -138,8 +142,9 @@ static int normalize(char **path, const char *what, struct error **err)
 static int read_group(struct boot_group *g, struct json_object *o, struct error **err)
 {
 	const struct string_member members[] = { { "name", &g->name, 1 } };
-	int r = json_object_is_type(o, json_type_object) ? read_strings(o, "groups", members, ARRAY_SIZE(members), err)
-							  : error_set(err, EINVAL, "a group is not an object");
+	int r = json_object_is_type(o, json_type_object) ?
+		    read_strings(o, "groups", members, ARRAY_SIZE(members), err) :
+		    error_set(err, EINVAL, "a group is not an object");
 	if (r >= 0 && (r = read_u32(o, "gid", &g->gid, err)) == -ENOENT)
 		r = error_set(err, EINVAL, "boot request: a group has no gid");
 	if (r >= 0 && !account_name_is_valid(g->name)) {
@@ -170,13 +175,15 @@ static int read_user(struct boot_user *u, struct json_object *o, struct error **
 	int r = json_get_object(o, "user", &m, err);
 	if (r < 0)
 		return optional(r);
-	const struct string_member members[] = { { "name", &u->name, 1 }, { "group", &u->group, 0 }, { "home", &u->home, 1 } };
+	const struct string_member members[] = { { "name", &u->name, 1 }, { "group", &u->group, 0 },
+		{ "home", &u->home, 1 } };
 	r = read_strings(m, "user", members, ARRAY_SIZE(members), err);
 	if (r < 0 || (r = read_u32(m, "uid", &u->uid, err)) < 0 || (r = read_u32(m, "gid", &u->gid, err)) < 0 ||
 	    (r = optional(json_get_bool(m, "home_shared", &u->home_shared, err))) < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "boot request: the user has no uid or gid") : r;
 	if (!account_name_is_valid(u->name))
-		return error_set(err, EINVAL, "\"%s\" cannot be a user name inside; see \"holm machine set user=NAME\"", u->name);
+		return error_set(err, EINVAL, "\"%s\" cannot be a user name inside; see \"holm machine set user=NAME\"",
+		    u->name);
 	if (!u->group || !account_name_is_valid(u->group)) {
 		free(u->group);
 		u->group = xstrdup(u->name);
@@ -196,9 +203,8 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	if ((r = optional(json_get_string(m, "kind", &kind, err))) < 0)
 		return r;
 	int outside = streq(kind, "outside");
-	const struct string_member members[] = {
-		{ "device", &n->device, !outside }, { "address", &n->address, !outside }, { "gateway", &n->gateway, 0 }, { "host", &n->host, 0 }
-	};
+	const struct string_member members[] = { { "device", &n->device, !outside },
+		{ "address", &n->address, !outside }, { "gateway", &n->gateway, 0 }, { "host", &n->host, 0 } };
 	r = read_strings(m, "network", members, ARRAY_SIZE(members), err);
 	return r < 0 ? r : optional(read_u32(m, "mtu", &n->mtu, err));
 }
@@ -207,13 +213,15 @@ int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error
 {
 	struct boot_share s = { 0 };
 	const struct string_member members[] = { { "tag", &s.tag, 1 }, { "inside", &s.inside, 1 } };
-	int r = json_object_is_type(o, json_type_object) ? read_strings(o, "shares", members, ARRAY_SIZE(members), err)
-							  : error_set(err, EINVAL, "a share is not an object");
+	int r = json_object_is_type(o, json_type_object) ?
+		    read_strings(o, "shares", members, ARRAY_SIZE(members), err) :
+		    error_set(err, EINVAL, "a share is not an object");
 	if (r >= 0)
 		r = optional(json_get_bool(o, "read_only", &s.read_only, err));
 	if (r >= 0)
 		r = optional(json_get_bool(o, "events", &s.events, err));
-	if (r >= 0 && (strlen(s.tag) > 31 || s.tag[0] == '\0' || strspn(s.tag, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s.tag)))
+	if (r >= 0 && (strlen(s.tag) > 31 || s.tag[0] == '\0' ||
+			  strspn(s.tag, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s.tag)))
 		r = error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s.tag);
 	if (r >= 0)
 		r = normalize(&s.inside, "the mount point", err);
@@ -256,7 +264,8 @@ static int read_shares(struct boot_request *b, struct json_object *o, struct err
 int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err)
 {
 	int r;
-	if ((r = read_strv(o, "nameservers", &ret->nameservers, err)) < 0 || (r = read_strv(o, "search", &ret->search, err)) < 0 ||
+	if ((r = read_strv(o, "nameservers", &ret->nameservers, err)) < 0 ||
+	    (r = read_strv(o, "search", &ret->search, err)) < 0 ||
 	    (r = read_strv(o, "options", &ret->options, err)) < 0)
 		return r;
 	struct strv *lists[] = { &ret->nameservers, &ret->search, &ret->options };
@@ -264,7 +273,8 @@ int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err)
 		for (size_t j = 0; j < lists[i]->count; j++)
 			for (const char *p = lists[i]->items[j]; *p; p++)
 				if ((unsigned char)*p <= ' ')
-					return error_set(err, EINVAL, "resolver settings contain a blank or control character");
+					return error_set(err, EINVAL,
+					    "resolver settings contain a blank or control character");
 	return 0;
 }
 
@@ -282,11 +292,15 @@ static int read_overlay(struct boot_request *b, struct json_object *m, struct er
 	if (r < 0 || (r = read_strv(m, "lower", &b->root_lower, err)) < 0)
 		return r;
 	if (b->root_lower.count > BOOT_LAYERS_MAX)
-		return error_set(err, EINVAL, "the image has %zu layers; the kernel takes %d at most", b->root_lower.count, BOOT_LAYERS_MAX);
+		return error_set(err, EINVAL, "the image has %zu layers; the kernel takes %d at most",
+		    b->root_lower.count, BOOT_LAYERS_MAX);
 	for (size_t i = 0; i < b->root_lower.count; i++)
 		if (b->root_lower.items[i][0] != '/')
-			return error_set(err, EINVAL, "boot request: the layer \"%s\" is not an absolute path", b->root_lower.items[i]);
-	return b->root_machine[0] == '/' ? 0 : error_set(err, EINVAL, "boot request: \"%s\" is not an absolute path", b->root_machine);
+			return error_set(err, EINVAL, "boot request: the layer \"%s\" is not an absolute path",
+			    b->root_lower.items[i]);
+	return b->root_machine[0] == '/' ?
+		   0 :
+		   error_set(err, EINVAL, "boot request: \"%s\" is not an absolute path", b->root_machine);
 }
 
 static int read_devices(struct boot_request *b, struct json_object *o, struct error **err)
@@ -319,8 +333,9 @@ int boot_request_parse(struct json_object *o, struct boot_request **ret, struct 
 	CLEANUP(boot_request_freep) struct boot_request *b = xnew(struct boot_request);
 	struct json_object *resolv = NULL;
 	int r;
-	if ((r = read_machine(b, o, err)) < 0 || (r = read_user(&b->user, o, err)) < 0 || (r = read_network(&b->network, o, err)) < 0 ||
-	    (r = read_shares(b, o, err)) < 0 || (r = read_devices(b, o, err)) < 0 ||
+	if ((r = read_machine(b, o, err)) < 0 || (r = read_user(&b->user, o, err)) < 0 ||
+	    (r = read_network(&b->network, o, err)) < 0 || (r = read_shares(b, o, err)) < 0 ||
+	    (r = read_devices(b, o, err)) < 0 ||
 	    (r = optional(json_get_u64(o, "realtime_ns", &b->realtime_ns, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "host_access", &b->host_access, err))) < 0)
 		return r;
@@ -338,8 +353,9 @@ void boot_request_free(struct boot_request *b)
 {
 	if (!b)
 		return;
-	char *strings[] = { b->name, b->id, b->hostname, b->init, b->stop_signal, b->timezone, b->user.name, b->user.group, b->user.home,
-			    b->root_device, b->root_machine, b->modules_device, b->network.device, b->network.address, b->network.gateway, b->network.host };
+	char *strings[] = { b->name, b->id, b->hostname, b->init, b->stop_signal, b->timezone, b->user.name,
+		b->user.group, b->user.home, b->root_device, b->root_machine, b->modules_device, b->network.device,
+		b->network.address, b->network.gateway, b->network.host };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	strv_done(&b->image_env);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The boot request (ARCHITECTURE.md, "The agent's API") as a structure. Everything in it has been checked: names are usable in
- * passwd(5), paths are absolute and normalized. */
+ * The boot request (ARCHITECTURE.md, "The agent's API") as a structure. Everything in it has been
+ * checked: names are usable in passwd(5), paths are absolute and normalized. */
 #pragma once
 
 #include <stdint.h>
@@ -10,7 +10,13 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-enum { BOOT_SHARES_MAX = 128, BOOT_GROUPS_MAX = 256, BOOT_LAYERS_MAX = 500, BOOT_STRINGS_MAX = 4096, BOOT_STRING_MAX = 128 * 1024 };
+enum {
+	BOOT_SHARES_MAX = 128,
+	BOOT_GROUPS_MAX = 256,
+	BOOT_LAYERS_MAX = 500,
+	BOOT_STRINGS_MAX = 4096,
+	BOOT_STRING_MAX = 128 * 1024,
+};
 
 struct boot_share {
 	char *tag, *inside;
@@ -23,7 +29,8 @@ struct resolv {
 };
 
 struct boot_network {
-	char *device, *address, *gateway, *host; /* device NULL: none, or set up from outside; host: NULL without host access */
+	/* device NULL: none, or set up from outside; host: NULL without host access */
+	char *device, *address, *gateway, *host;
 	uint32_t mtu;
 };
 
@@ -48,8 +55,8 @@ struct boot_request {
 	struct boot_user user;
 	struct resolv resolv;
 	uint64_t realtime_ns;
-	/* The root file system: a block device, or an overlay over these directories of the host, topmost first; root_machine is the one that is
-	 * written to. One of the two is NULL. */
+	/* The root file system: a block device, or an overlay over these directories of the host,
+	 * topmost first; root_machine is the one that is written to. One of the two is NULL. */
 	char *root_device, *root_machine;
 	struct strv root_lower;
 	char *modules_device; /* may be NULL */
@@ -67,7 +74,9 @@ int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error
 void boot_share_done(struct boot_share *s);
 int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err);
 void resolv_done(struct resolv *r);
-/* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',', '/', blanks; not "-x", ".", "..". */
+/* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',',
+ * '/', blanks; not "-x", ".", "..". */
 int account_name_is_valid(const char *s);
-/* Whether s is like "Europe/Oslo": letters, digits, "_+-", parts that are not dots; at most 64 bytes. */
+/* Whether s is like "Europe/Oslo": letters, digits, "_+-", parts that are not dots; at most 64
+ * bytes. */
 int timezone_is_valid(const char *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's cgroup (cgroups(7)). It is made anew for every init: what an init has set up in it (systemd enables controllers for the groups
- * below, and then no process may be in it itself) is in the way of the next one, and a child that is born into a group (clone3) which was
- * killed once is killed by some kernels, too. */
+ * The machine's cgroup (cgroups(7)). It is made anew for every init: what an init has set up in it
+ * (systemd enables controllers for the groups below, and then no process may be in it itself) is in
+ * the way of the next one, and a child that is born into a group (clone3) which was killed once is
+ * killed by some kernels, too. */
 #include "agent/core/cgroup.h"
 
 #include <dirent.h>
@@ -28,7 +29,9 @@ static void remove_below(int directory, unsigned depth)
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;
-		int below = depth < DEPTH_MAX ? openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		int below = depth < DEPTH_MAX ?
+				openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) :
+				-1;
 		if (below >= 0)
 			remove_below(below, depth + 1);
 		unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);

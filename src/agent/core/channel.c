@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Packets over a SOCK_SEQPACKET pair: the kernel keeps the borders, SCM_RIGHTS carries descriptors. A child that was forked to read
- * what an image holds may have been taken over by it, so what comes is parsed as strictly as anything from outside. */
+ * Packets over a SOCK_SEQPACKET pair: the kernel keeps the borders, SCM_RIGHTS carries descriptors.
+ * A child that was forked to read what an image holds may have been taken over by it, so what comes
+ * is parsed as strictly as anything from outside. */
 #include "agent/core/channel.h"
 
 #include <errno.h>

@@ -101,7 +101,10 @@ static int mount_tmpfs(void)
 	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	AUTO_FD int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	return mount < 0 || syscall(SYS_move_mount, mount, "", AT_FDCWD, AGENT_MACHINE_RUN, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+	return mount < 0 ||
+		       syscall(SYS_move_mount, mount, "", AT_FDCWD, AGENT_MACHINE_RUN, MOVE_MOUNT_F_EMPTY_PATH) < 0 ?
+		   -errno :
+		   0;
 }
 
 /* holm's own init, visible inside as /run/holm/holm-init. */

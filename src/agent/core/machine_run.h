@@ -22,7 +22,8 @@ void machine_run_drop(void); /* unmounts it, with all that is mounted in it; not
 /* `path` is relative to the machine's /run, "." names /run itself. A descriptor (owned) or
  * -errno; -ELOOP: there is a symlink in the path. */
 int machine_run_open(const char *path, int flags);
-int machine_run_mkdir(const char *path, mode_t mode, struct error **err); /* mkdir -p; the last directory (O_PATH, owned) or -errno */
+/* mkdir -p; the last directory (O_PATH, owned) or -errno */
+int machine_run_mkdir(const char *path, mode_t mode, struct error **err);
 int machine_run_exists(const char *path);
 /* A datagram socket that is bound to a new name there, in place of what had it. Owned; -errno. */
 int machine_run_bind(const char *directory, const char *name);

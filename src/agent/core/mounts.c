@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The new mount API (fsopen, fsmount, open_tree, move_mount; Linux 5.2) through syscall(2), as the C library of Debian 12 has the
- * numbers and constants. */
+ * The new mount API (fsopen, fsmount, open_tree, move_mount; Linux 5.2) through syscall(2), as the
+ * C library of Debian 12 has the numbers and constants. */
 #include "agent/core/mounts.h"
 
 #include <errno.h>
@@ -23,7 +23,9 @@
 #include "base/path.h"
 
 enum { PLUG_MS = 5000 };
-#define READ_AHEAD_KIB "1024" /* one request of the largest size; Linux's own 128 for a file that is read from its start to its end are eight */
+/* one request of the largest size; Linux's own 128 for a file that is read from its start to its
+ * end are eight */
+#define READ_AHEAD_KIB "1024"
 
 static int fs_set(int fs, const char *key, const char *value)
 {
@@ -50,8 +52,9 @@ static int open_uevents(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : TAKE_FD(fd);
 }
 
-/* The kernel lowers it to what it was when the share's server answers to the mount, which is some time later: asking for attributes waits for that.
- * Where the kernel does not let itself be told, it stays as it is. */
+/* The kernel lowers it to what it was when the share's server answers to the mount, which is some
+ * time later: asking for attributes waits for that. Where the kernel does not let itself be told,
+ * it stays as it is. */
 static void set_read_ahead(int mount)
 {
 	struct statx st;

@@ -22,7 +22,9 @@ struct request {
 
 static void request_init(struct request *q, uint16_t type, uint16_t flags, const void *message, size_t size)
 {
-	*q = (struct request){ .header = { .nlmsg_len = NLMSG_LENGTH(size), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags } };
+	*q = (struct request){ .header = { .nlmsg_len = NLMSG_LENGTH(size),
+				   .nlmsg_type = type,
+				   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags, }, };
 	memcpy(NLMSG_DATA(&q->header), message, size);
 }
 
@@ -47,7 +49,8 @@ static int request_do(int fd, const struct request *q)
 	if (n < 0)
 		return -errno;
 	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
-	if (!NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+	if (!NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR ||
+	    h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
 		return -EPROTO;
 	return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
 }
@@ -75,7 +78,12 @@ static int add_address(int fd, int index, uint32_t address, uint8_t prefix)
 static int add_default_route(int fd, int index, uint32_t gateway)
 {
 	struct request q;
-	struct rtmsg m = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST };
+	struct rtmsg m = {
+		.rtm_family = AF_INET,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_type = RTN_UNICAST,
+	};
 	request_init(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof m);
 	request_add(&q, RTA_GATEWAY, &gateway, sizeof gateway);
 	request_add(&q, RTA_OIF, &index, sizeof index);
@@ -115,8 +123,10 @@ int network_apply(const struct boot_network *n, struct error **err)
 	int index = (int)if_nametoindex(n->device);
 	if (!index)
 		return error_set(err, ENODEV, "there is no network interface %s", n->device);
-	if (network_parse_cidr(n->address, &address, &prefix) < 0 || (n->gateway && inet_pton(AF_INET, n->gateway, &gateway) != 1))
-		return error_set(err, EINVAL, "\"%s\" via \"%s\" is not a usable network address", n->address, n->gateway ? n->gateway : "");
+	if (network_parse_cidr(n->address, &address, &prefix) < 0 ||
+	    (n->gateway && inet_pton(AF_INET, n->gateway, &gateway) != 1))
+		return error_set(err, EINVAL, "\"%s\" via \"%s\" is not a usable network address", n->address,
+		    n->gateway ? n->gateway : "");
 	r = link_up(fd, index, n->mtu);
 	if (r < 0 && n->mtu)
 		r = link_up(fd, index, 0); /* a driver may refuse a large mtu; the network works without */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's network, set up without any tool: loopback, one interface, its address and the default route. */
+ * The machine's network, set up without any tool: loopback, one interface, its address and the
+ * default route. */
 #pragma once
 
 #include "agent/core/boot_request.h"
 #include "base/error.h"
 
 int network_apply(const struct boot_network *n, struct error **err); /* n->device NULL: only loopback */
-int network_move(const char *device, int netns, struct error **err); /* to another network namespace, where it keeps its name */
+/* to another network namespace, where it keeps its name */
+int network_move(const char *device, int netns, struct error **err);
 /* Parses "10.77.0.2/24" (network byte order): 0 or -EINVAL. */
 int network_parse_cidr(const char *text, uint32_t *ret_address, uint8_t *ret_prefix);

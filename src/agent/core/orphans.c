@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Children of our own are waited for by their pidfds, and some are known by number only a moment after they were born, or after they have ended.
- * So what ended is not reaped at once: a child that is a zombie in two looks, some seconds apart, and that nobody waits for, is an orphan.
- * The machine's own orphans never come here: they are its init's. */
+ * Children of our own are waited for by their pidfds, and some are known by number only a moment
+ * after they were born, or after they have ended. So what ended is not reaped at once: a child that
+ * is a zombie in two looks, some seconds apart, and that nobody waits for, is an orphan. The
+ * machine's own orphans never come here: they are its init's. */
 #include "agent/core/orphans.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What differs between the inside of a VM and the inside of namespaces on the host's kernel: a table of functions, chosen once, when the agent
- * starts. Nothing else in the agent asks which of the two it is.
+ * What differs between the inside of a VM and the inside of namespaces on the host's kernel: a
+ * table of functions, chosen once, when the agent starts. Nothing else in the agent asks which of
+ * the two it is.
  *
  * Functions marked (worker) run in a forked worker and may block. */
 #pragma once
@@ -20,25 +21,27 @@ struct platform_streams {
 	void *data;
 };
 
-/* The container of the init, as far as it depends on the platform. Everything in it is borrowed and lives as long as the agent. */
+/* The container of the init, as far as it depends on the platform. Everything in it is borrowed and
+ * lives as long as the agent. */
 struct platform_container {
 	const struct runtime_mount *mounts; /* the kernel's file systems and devices, in order */
 	size_t mount_count;
-	unsigned namespaces; /* runtime_namespace bits */
+	unsigned namespaces;                            /* runtime_namespace bits */
 	const char *user_namespace, *network_namespace; /* paths of those that are made already, or NULL */
-	const char *cgroups_path; /* NULL: no cgroup of its own */
+	const char *cgroups_path;                       /* NULL: no cgroup of its own */
 	const char *const *capabilities, *const *masked_paths, *const *readonly_paths;
 	const char *seccomp_filter;
-	/* The program that attaches the machine's /run and the shares, called with "--attach" and pairs of their paths here and inside, in the
-	 * container's namespaces, where the kernel has locked what it finds. NULL: the runtime mounts them. */
+	/* The program that attaches the machine's /run and the shares, called with "--attach" and
+	 * pairs of their paths here and inside, in the container's namespaces, where the kernel has
+	 * locked what it finds. NULL: the runtime mounts them. */
 	const char *attach_program;
-	const char *crun; /* the program */
+	const char *crun;                /* the program */
 	const char *const *crun_options; /* in front of its command, NULL-terminated */
 };
 
 struct platform {
-	int is_respawned; /* an agent that ends is started again and adopts the running machine */
-	int joined;       /* CLONE_NEW* bits: the init's namespaces, which sessions join */
+	int is_respawned;        /* an agent that ends is started again and adopts the running machine */
+	int joined;              /* CLONE_NEW* bits: the init's namespaces, which sessions join */
 	const char *own_program; /* a path by which this program can be bind-mounted */
 
 	void (*open_log)(void);
@@ -46,14 +49,16 @@ struct platform {
 	int (*open_streams)(struct agent *a, const struct platform_streams *s, struct error **err);
 	int (*set_clock)(uint64_t realtime_ns, struct error **err);
 
-	int (*mount_root)(const struct boot_request *b, struct error **err);    /* (worker) at AGENT_ROOT; mounted already: fine */
-	int (*mount_modules)(const struct boot_request *b, struct error **err); /* (worker) at AGENT_MODULES, where the request has them */
-	int (*network)(const struct boot_network *n, struct error **err);       /* (worker) */
+	/* (worker) at AGENT_ROOT; mounted already: fine */
+	int (*mount_root)(const struct boot_request *b, struct error **err);
+	/* (worker) at AGENT_MODULES, where the request has them */
+	int (*mount_modules)(const struct boot_request *b, struct error **err);
+	int (*network)(const struct boot_network *n, struct error **err); /* (worker) */
 	/* (worker) Mounts the share at `path`, an empty directory below AGENT_SHARES. */
 	int (*mount_share)(const struct boot_share *s, const char *path, struct error **err);
 	/* (worker) A detached copy of that mount, which can be attached inside the machine (pidfd
-	 * of its init) and cannot be made writable there. The worker may have given up its rights over
-	 * everything outside of the machine by then, as after enter(). */
+	 * of its init) and cannot be made writable there. The worker may have given up its rights
+	 * over everything outside of the machine by then, as after enter(). */
 	int (*take_share)(int machine, const char *path, struct error **err);
 	/* (worker) Covers each hidden folder of the shares that is bare. 0 or -errno. NULL:
 	 * the share server hides them. */
@@ -62,8 +67,9 @@ struct platform {
 	 * rights of root inside and no more: the machine decides where a path leads there. 0 or
 	 * -errno. */
 	int (*enter)(int machine);
-	/* (worker, in a child that will run something of the image outside of the init's container) Leaves the agent's mount namespace, and
-	 * whatever else gives power over it, behind. 0 or -errno. It may return in another process, which the one that called waits for. */
+	/* (worker, in a child that will run something of the image outside of the init's container)
+	 * Leaves the agent's mount namespace, and whatever else gives power over it, behind. 0 or
+	 * -errno. It may return in another process, which the one that called waits for. */
 	int (*leave)(void);
 	/* (there) Mounts /proc and /sys of that place below root. NULL: the agent's own will do. */
 	int (*mount_kernel)(int root);
@@ -72,7 +78,7 @@ struct platform {
 
 	int (*container)(enum init_kind kind, struct platform_container *ret, struct error **err); /* (worker) */
 	void (*init_starting)(struct agent *a); /* before every launch */
-	void (*init_started)(struct agent *a); /* a->init_pidfd is set */
+	void (*init_started)(struct agent *a);  /* a->init_pidfd is set */
 	void (*init_ended)(struct agent *a);
 	void (*is_ready)(struct agent *a); /* sessions may start */
 	/* (worker) Everything that is left of the machine is killed, written out and unmounted. */

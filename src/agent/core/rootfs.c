@@ -35,7 +35,8 @@ int rootfs_read(int root, const char *path, char **ret)
 	return 0;
 }
 
-/* One component below an open directory, following a symlink inside the root only when the plain mkdir says that something is there. */
+/* One component below an open directory, following a symlink inside the root only when the plain
+ * mkdir says that something is there. */
 int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
 {
 	AUTOFREE char *clean = path_normalize(path);
@@ -81,7 +82,8 @@ static int is_same(int directory, const char *name, mode_t mode, const char *tex
 	size_t size = 0;
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (mode && (st.st_mode & 07777) != mode))
 		return 0;
-	return fd_read_all(fd, ROOTFS_FILE_MAX, &old, &size) >= 0 && size == strlen(text) && memcmp(old, text, size) == 0;
+	return fd_read_all(fd, ROOTFS_FILE_MAX, &old, &size) >= 0 && size == strlen(text) &&
+	       memcmp(old, text, size) == 0;
 }
 
 int rootfs_write(int root, const char *path, mode_t mode, const char *text, struct error **err)
@@ -147,7 +149,8 @@ int rootfs_is_program(int root, const char *path)
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
-/* The kernel tells where an open file is through /proc; both sides are asked the same way so that the prefix always matches. */
+/* The kernel tells where an open file is through /proc; both sides are asked the same way so that
+ * the prefix always matches. */
 static int path_of(int fd, char **ret)
 {
 	AUTOFREE char *link = xasprintf("/proc/self/fd/%d", fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files of the machine's own file system, which may be hostile: every path is resolved with the tree's root as "/" (openat2), nothing
- * but regular files is read, and never more than a cap. */
+ * Files of the machine's own file system, which may be hostile: every path is resolved with the
+ * tree's root as "/" (openat2), nothing but regular files is read, and never more than a cap. */
 #pragma once
 
 #include <sys/types.h>
@@ -9,14 +9,17 @@
 
 enum { ROOTFS_FILE_MAX = 4 * 1024 * 1024 };
 
-/* The text of a regular file, owned and NUL-terminated; -ENOENT and other -errno without text in err. NUL bytes inside: -EINVAL. */
+/* The text of a regular file, owned and NUL-terminated; -ENOENT and other -errno without text in
+ * err. NUL bytes inside: -EINVAL. */
 int rootfs_read(int root, const char *path, char **ret);
-/* Replaces the file atomically. An existing regular file keeps its owner and, with mode 0, its mode (0644 for a new one). Missing
- * parents are made (0755). Nothing is written when it has this content already. */
+/* Replaces the file atomically. An existing regular file keeps its owner and, with mode 0, its mode
+ * (0644 for a new one). Missing parents are made (0755). Nothing is written when it has this
+ * content already. */
 int rootfs_write(int root, const char *path, mode_t mode, const char *text, struct error **err);
 /* mkdir -p; a descriptor (O_PATH) of the directory, or -errno. */
 int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err);
-int rootfs_symlink(int root, const char *path, const char *target, struct error **err); /* replaces what is not a directory */
+/* replaces what is not a directory */
+int rootfs_symlink(int root, const char *path, const char *target, struct error **err);
 int rootfs_exists(int root, const char *path);     /* whatever it is, symlinks followed inside the root */
 int rootfs_is_program(int root, const char *path); /* a regular file that somebody may execute */
 /* The path that symlinks lead to, inside the root ("/usr/lib/systemd/systemd"), owned; -errno. */

@@ -80,10 +80,14 @@ void upcall_start(struct agent *a, const char *target, upcall_fn fn, void *data,
 	*u = (struct upcall){ .fd = -1, .fn = fn, .data = data };
 	buffer_init(&u->in, 2 * HTTP_HEAD_MAX);
 	buffer_init(&u->out, HTTP_HEAD_MAX);
-	buffer_appendf(&u->out, "POST %s HTTP/1.1\r\nHost: holm\r\nConnection: Upgrade\r\nUpgrade: holm-stream\r\nContent-Length: 0\r\n\r\n", target);
+	buffer_appendf(&u->out,
+	    "POST %s HTTP/1.1\r\nHost: holm\r\nConnection: Upgrade\r\nUpgrade: holm-stream\r\nContent-Length: "
+	    "0\r\n\r\n",
+	    target);
 	if (ret)
 		*ret = u;
-	int failed = !a->to_keeper || transport_open(a->to_keeper, &u->fd, NULL) < 0 || fd_set_nonblocking(u->fd, 1) < 0 ||
+	int failed = !a->to_keeper || transport_open(a->to_keeper, &u->fd, NULL) < 0 ||
+		     fd_set_nonblocking(u->fd, 1) < 0 ||
 		     loop_add_io(a->loop, u->fd, EPOLLOUT | EPOLLIN, on_io, u, &u->io) < 0;
 	loop_add_timer(a->loop, failed ? 0 : clock_deadline(UPCALL_MS), on_timer, u, &u->timer);
 }

@@ -5,7 +5,8 @@
 #include "agent/core/agent.h"
 
 struct upcall;
-/* fd: taken, -1 when the keeper refused or there is none; early: bytes that came with the answer, borrowed. */
+/* fd: taken, -1 when the keeper refused or there is none; early: bytes that came with the answer,
+ * borrowed. */
 typedef void (*upcall_fn)(int fd, struct buffer *early, void *data);
 /* fn is always called, once, later. target is borrowed. */
 void upcall_start(struct agent *a, const char *target, upcall_fn fn, void *data, struct upcall **ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A worker is a fork without exec: it has the agent's memory as it was, so requests need no serialising, and its death, whatever the
- * reason, is an error of that one request. Its last message is {"done":code,"text":...}; an end without it is an error too. */
+ * A worker is a fork without exec: it has the agent's memory as it was, so requests need no
+ * serialising, and its death, whatever the reason, is an error of that one request. Its last
+ * message is {"done":code,"text":...}; an end without it is an error too. */
 #include "agent/core/worker.h"
 
 #include <errno.h>
@@ -47,7 +48,8 @@ static int compare_fds(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void *fn_data, const int *keep, size_t keep_count)
+static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void *fn_data, const int *keep,
+    size_t keep_count)
 {
 	sigset_t none;
 	sigemptyset(&none);
@@ -84,7 +86,8 @@ static void worker_conclude(struct worker *w)
 	struct worker_events events = w->events;
 	void *data = w->data;
 	int code = w->finished ? w->code : -EIO;
-	AUTOFREE char *text = w->finished ? TAKE_PTR(w->text) : xstrdup("a helper of the agent ended without an answer");
+	AUTOFREE char *text =
+	    w->finished ? TAKE_PTR(w->text) : xstrdup("a helper of the agent ended without an answer");
 	worker_free(w);
 	if (events.done)
 		events.done(code, text, data);
@@ -132,8 +135,8 @@ static void on_child(struct source *s, pid_t pid, int status, void *data)
 	worker_conclude(w);
 }
 
-int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count, const struct worker_events *events,
-		 void *data, struct worker **ret)
+int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count,
+    const struct worker_events *events, void *data, struct worker **ret)
 {
 	int ends[2];
 	int r = channel_new(ends);
@@ -153,7 +156,8 @@ int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, s
 	struct worker *w = xnew(struct worker);
 	*w = (struct worker){ .events = *events, .data = data, .pid = pid, .channel = ends[0] };
 	fd_set_nonblocking(w->channel, 1);
-	if ((r = loop_add_io(l, w->channel, EPOLLIN, on_channel, w, &w->io)) < 0 || (r = loop_add_child(l, pid, on_child, w, &w->child)) < 0) {
+	if ((r = loop_add_io(l, w->channel, EPOLLIN, on_channel, w, &w->io)) < 0 ||
+	    (r = loop_add_child(l, pid, on_child, w, &w->child)) < 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		worker_free(w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Workers: forked copies of the agent that do what may block or reads what an image holds, and report by messages. */
+ * Workers: forked copies of the agent that do what may block or reads what an image holds, and
+ * report by messages. */
 #pragma once
 
 #include "base/error.h"
@@ -8,16 +9,18 @@
 
 struct worker;
 
-/* Runs in the child, with all descriptors closed but 0-2, `channel` and those kept. Messages sent on the channel arrive at `message`. */
+/* Runs in the child, with all descriptors closed but 0-2, `channel` and those kept. Messages sent
+ * on the channel arrive at `message`. */
 typedef int (*worker_fn)(int channel, void *data, struct error **err);
 
 struct worker_events {
-	void (*message)(struct json_object *o, int fd, void *data);    /* o: borrowed; fd: taken, -1 none; may be NULL */
-	void (*done)(int code, const char *text, void *data);          /* once, last; the worker frees itself after. code 0 or -errno */
+	void (*message)(struct json_object *o, int fd, void *data); /* o: borrowed; fd: taken, -1 none; may be NULL */
+	/* once, last; the worker frees itself after. code 0 or -errno */
+	void (*done)(int code, const char *text, void *data);
 };
 
 /* keep: descriptors that the child needs (any order), borrowed. *ret may be NULL. */
-int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count, const struct worker_events *events,
-		 void *data, struct worker **ret);
-void worker_keep(int fd); /* every worker from now on has this descriptor, too; one in a process */
+int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count,
+    const struct worker_events *events, void *data, struct worker **ret);
+void worker_keep(int fd);             /* every worker from now on has this descriptor, too; one in a process */
 void worker_cancel(struct worker *w); /* kills it; done is not called. NULL is fine */

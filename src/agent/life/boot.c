@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST /v1/boot. The answer stays open while the machine runs; when the keeper's connection is lost the machine goes on, and a second
- * boot request (of a keeper that came back, or to an agent that was respawned) is answered with what is so. */
+ * POST /v1/boot. The answer stays open while the machine runs; when the keeper's connection is lost
+ * the machine goes on, and a second boot request (of a keeper that came back, or to an agent that
+ * was respawned) is answered with what is so. */
 #include <errno.h>
 #include <unistd.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The master side of the init's terminal is always read, so that nothing inside ever blocks on its console; what the keeper has not
- * taken waits in a bounded buffer, of which the oldest part is dropped. The keeper's stream is opened when there is something to say, and
- * again, a moment later, when it broke. */
+ * The master side of the init's terminal is always read, so that nothing inside ever blocks on its
+ * console; what the keeper has not taken waits in a bounded buffer, of which the oldest part is
+ * dropped. The keeper's stream is opened when there is something to say, and again, a moment later,
+ * when it broke. */
 #include "agent/life/console.h"
 
 #include <errno.h>
@@ -101,8 +102,9 @@ static void on_master(struct source *s, int fd, uint32_t events, void *data)
 	int more = 1;
 	for (int i = 0; more && i < READS_MAX; i++)
 		more = read_some(c);
-	/* While nobody has the terminal open the master only hangs up, again and again; a new opener is noticed at the next write of
-	 * the init's, so the watch goes on edge-triggered. Setting it tells the present state once more: not without a reason. */
+	/* While nobody has the terminal open the master only hangs up, again and again; a new
+	 * opener is noticed at the next write of the init's, so the watch goes on edge-triggered.
+	 * Setting it tells the present state once more: not without a reason. */
 	if (more ? c->edge : !c->edge && (events & EPOLLHUP)) {
 		c->edge = 1;
 		source_set_events(s, EPOLLIN | EPOLLET);

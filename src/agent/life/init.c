@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The life of the machine's init as the agent sees it: launched by a worker, watched by a pidfd, started again when it asked for a reboot.
+ * The life of the machine's init as the agent sees it: launched by a worker, watched by a pidfd,
+ * started again when it asked for a reboot.
  *
- * In a pid namespace reboot(2) kills the init instead of the kernel: SIGHUP means "restart", SIGINT "halt or power off" (pid_namespaces(7)). */
+ * In a pid namespace reboot(2) kills the init instead of the kernel: SIGHUP means "restart", SIGINT
+ * "halt or power off" (pid_namespaces(7)). */
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -92,8 +94,10 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	inittab_watch_free(TAKE_PTR(a->inittab));
 	state_save(a);
 	if (!a->ready_session && a->phase != PHASE_STOPPING) {
-		AUTOFREE char *text = xasprintf("the machine's init %s ended (%s %d) before it was up; \"holm machine logs\" shows what it said",
-			a->boot->init ? a->boot->init : "of holm", WIFEXITED(status) ? "status" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		AUTOFREE char *text = xasprintf("the machine's init %s ended (%s %d) before it was up; \"holm machine "
+						"logs\" shows what it said",
+		    a->boot->init ? a->boot->init : "of holm", WIFEXITED(status) ? "status" : "signal",
+		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 		boot_fail(a, EIO, text, NULL);
 		return;
 	}
@@ -163,7 +167,13 @@ static void on_launched(int code, const char *text, void *data)
 void init_start(struct agent *a)
 {
 	struct launch *l = xnew(struct launch);
-	*l = (struct launch){ .agent = a, .request = { .platform = a->platform, .request = a->boot, .start = a->init_starts }, .console = -1, .notify = -1, .inittab = -1 };
+	*l = (struct launch){
+		.agent = a,
+		.request = { .platform = a->platform, .request = a->boot, .start = a->init_starts },
+		.console = -1,
+		.notify = -1,
+		.inittab = -1,
+	};
 	static const struct worker_events events = { .message = on_launch_message, .done = on_launched };
 	a->platform->init_starting(a);
 	boot_line(a, "stage", "starting the init");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Order: the machine's /run (anew for every start), the inittab where it needs help, sockets, config.json, crun. crun makes the
- * terminal in the machine's own devpts and passes its master over the console socket; it is detached, so that the init becomes
- * the agent's child (the agent is a subreaper). */
+ * Order: the machine's /run (anew for every start), the inittab where it needs help, sockets,
+ * config.json, crun. crun makes the terminal in the machine's own devpts and passes its master over
+ * the console socket; it is detached, so that the init becomes the agent's child (the agent is a
+ * subreaper). */
 #include "agent/life/init_launch.h"
 
 #include <errno.h>
@@ -73,7 +74,8 @@ static void init_environment(const struct boot_request *b, enum init_kind kind, 
 		strv_setenv(env, "NOTIFY_SOCKET", "/run/holm/notify");
 }
 
-/* The share's own mount, read-only where it is: the attribute of the source mount is not inherited by a bind mount made by crun. */
+/* The share's own mount, read-only where it is: the attribute of the source mount is not inherited
+ * by a bind mount made by crun. */
 static size_t add_shares(const struct boot_request *b, struct runtime_mount *mounts, size_t n, struct strv *sources)
 {
 	for (size_t i = 0; i < b->share_count; i++)
@@ -97,8 +99,8 @@ static void attach_arguments(const struct platform_container *c, const struct bo
 	}
 }
 
-struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b, enum init_kind kind,
-	const char *kernel_release, int filter_inittab)
+struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b,
+    enum init_kind kind, const char *kernel_release, int filter_inittab)
 {
 	struct runtime_mount mounts[MOUNTS_MAX];
 	AUTO_STRV struct strv sources = { 0 };
@@ -125,11 +127,22 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : b->init);
 	init_environment(b, kind, &environment);
 	struct runtime_spec spec = {
-		.root = AGENT_ROOT, .hostname = b->hostname, .arguments = &arguments, .environment = &environment, .working_directory = "/",
-		.cgroups_path = c->cgroups_path, .terminal = 1, .mounts = mounts, .mount_count = n, .namespaces = c->namespaces,
-		.user_namespace = c->user_namespace, .network_namespace = c->network_namespace,
-		.capabilities = c->capabilities, .masked_paths = c->masked_paths,
-		.readonly_paths = c->readonly_paths, .seccomp_filter = c->seccomp_filter,
+		.root = AGENT_ROOT,
+		.hostname = b->hostname,
+		.arguments = &arguments,
+		.environment = &environment,
+		.working_directory = "/",
+		.cgroups_path = c->cgroups_path,
+		.terminal = 1,
+		.mounts = mounts,
+		.mount_count = n,
+		.namespaces = c->namespaces,
+		.user_namespace = c->user_namespace,
+		.network_namespace = c->network_namespace,
+		.capabilities = c->capabilities,
+		.masked_paths = c->masked_paths,
+		.readonly_paths = c->readonly_paths,
+		.seccomp_filter = c->seccomp_filter,
 		.create_hook = c->attach_program ? strv_argv(&hook) : NULL,
 	};
 	return runtime_spec_new(&spec);
@@ -197,7 +210,8 @@ static int watch_inittab(int channel)
 	return send_fd(channel, "inittab", watch);
 }
 
-static int write_bundle(const struct init_launch *l, const struct platform_container *c, enum init_kind kind, int root, int channel, struct error **err)
+static int write_bundle(const struct init_launch *l, const struct platform_container *c, enum init_kind kind, int root,
+    int channel, struct error **err)
 {
 	struct utsname u;
 	uname(&u);
@@ -219,8 +233,10 @@ static int receive_console(int listening, uint64_t deadline, int channel, struct
 {
 	int master = -1;
 	size_t count = 0;
-	AUTO_FD int connection = fd_wait(listening, POLLIN, deadline) > 0 ? accept4(listening, NULL, NULL, SOCK_CLOEXEC) : -1;
-	if (connection < 0 || fd_wait(connection, POLLIN, deadline) <= 0 || fd_receive(connection, &master, 1, &count) < 0 || count != 1)
+	AUTO_FD int connection =
+	    fd_wait(listening, POLLIN, deadline) > 0 ? accept4(listening, NULL, NULL, SOCK_CLOEXEC) : -1;
+	if (connection < 0 || fd_wait(connection, POLLIN, deadline) <= 0 ||
+	    fd_receive(connection, &master, 1, &count) < 0 || count != 1)
 		return error_set(err, EIO, "crun gave no console");
 	int r = send_fd(channel, "console", master);
 	fd_close(master);
@@ -231,7 +247,8 @@ static int receive_console(int listening, uint64_t deadline, int channel, struct
 static int run_crun(const struct platform_container *c, unsigned start, struct error **err)
 {
 	AUTO_STRV struct strv argv = { 0 };
-	static const char *const words[] = { "run", "--detach", "--bundle", AGENT_BUNDLE, "--console-socket", CONSOLE_SOCKET, "--pid-file", PID_FILE };
+	static const char *const words[] = { "run", "--detach", "--bundle", AGENT_BUNDLE, "--console-socket",
+		CONSOLE_SOCKET, "--pid-file", PID_FILE };
 	strv_add(&argv, c->crun);
 	for (const char *const *option = c->crun_options; *option; option++)
 		strv_add(&argv, *option);
@@ -284,8 +301,10 @@ static int find_kind(const struct boot_request *b, int root, enum init_kind *ret
 		return 0;
 	int r = rootfs_resolve(root, b->init, &resolved);
 	if (r < 0 || !rootfs_is_program(root, b->init))
-		return error_set(err, r < 0 ? -r : EACCES, "the image's init %s is missing or cannot be executed; \"holm machine create --init holm\" does without",
-			b->init);
+		return error_set(err, r < 0 ? -r : EACCES,
+		    "the image's init %s is missing or cannot be executed; \"holm machine create --init holm\" does "
+		    "without",
+		    b->init);
 	*ret = init_kind_of(resolved);
 	return 0;
 }
@@ -304,7 +323,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	enum init_kind kind = INIT_OWN;
 	uint64_t pid = 0;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") : find_kind(l->request, root, &kind, err);
+	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") :
+			   find_kind(l->request, root, &kind, err);
 	struct platform_container container;
 	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 || (r = renew(l, err)) < 0 ||
 	    (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
@@ -315,7 +335,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	AUTO_FD int listening = listen_at(CONSOLE_SOCKET);
 	if (notify < 0 || listening < 0)
 		return error_set_errno(err, notify < 0 ? notify : listening, "cannot make the sockets of the init");
-	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(&container, l->start, err)) < 0 || (r = read_pid(&pid, err)) < 0)
+	if ((r = send_fd(channel, "notify", notify)) < 0 || (r = run_crun(&container, l->start, err)) < 0 ||
+	    (r = read_pid(&pid, err)) < 0)
 		return r;
 	r = receive_console(listening, clock_deadline(CRUN_MS), channel, err);
 	unlink(CONSOLE_SOCKET);
@@ -324,6 +345,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	struct json_object *o = json_object_new_object();
 	json_add_u64(o, "pid", pid);
 	json_add_u64(o, "kind", kind);
-	json_add_bool(o, "bus", rootfs_exists(root, "/usr/lib/systemd/system/dbus.socket") || rootfs_exists(root, "/lib/systemd/system/dbus.socket"));
+	json_add_bool(o, "bus",
+	    rootfs_exists(root, "/usr/lib/systemd/system/dbus.socket") ||
+		rootfs_exists(root, "/lib/systemd/system/dbus.socket"));
 	return channel_send(channel, o, -1);
 }

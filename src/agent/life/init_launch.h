@@ -11,13 +11,16 @@ struct init_launch {
 	unsigned start; /* how many inits this machine had before */
 };
 
-/* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with their descriptors,
- * then {"pid":N,"kind":K,"bus":bool}. */
+/* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with
+ * their descriptors, then {"pid":N,"kind":K,"bus":bool}. */
 int init_launch_run(int channel, void *launch, struct error **err);
-/* A worker_fn: cgroup2 allows no processes beside child groups with controllers, so an init that does not sort itself gets a leaf of its own.
- * Nobody waits for it: moving a process costs milliseconds. */
+/* A worker_fn: cgroup2 allows no processes beside child groups with controllers, so an init that
+ * does not sort itself gets a leaf of its own. Nobody waits for it: moving a process costs
+ * milliseconds. */
 int init_launch_settle(int channel, void *data, struct error **err);
 /* Which init a (resolved) path is. */
 enum init_kind init_kind_of(const char *resolved);
-/* config.json for this request: owned. filter_inittab: the bundle has an inittab to put over the machine's. */
-struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b, enum init_kind kind, const char *kernel_release, int filter_inittab);
+/* config.json for this request: owned. filter_inittab: the bundle has an inittab to put over the
+ * machine's. */
+struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b,
+    enum init_kind kind, const char *kernel_release, int filter_inittab);

@@ -13,8 +13,16 @@ static const struct {
 	const char *name;
 	int number;
 } signal_names[] = {
-	{ "HUP", SIGHUP }, { "INT", SIGINT }, { "QUIT", SIGQUIT }, { "KILL", SIGKILL }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
-	{ "TERM", SIGTERM }, { "PWR", SIGPWR }, { "WINCH", SIGWINCH }, { "ABRT", SIGABRT },
+	{ "HUP", SIGHUP },
+	{ "INT", SIGINT },
+	{ "QUIT", SIGQUIT },
+	{ "KILL", SIGKILL },
+	{ "USR1", SIGUSR1 },
+	{ "USR2", SIGUSR2 },
+	{ "TERM", SIGTERM },
+	{ "PWR", SIGPWR },
+	{ "WINCH", SIGWINCH },
+	{ "ABRT", SIGABRT },
 };
 
 /* "SIGRTMIN+3", "RTMIN+3", "SIGTERM", "15" as images write it; 0: not understood. */
@@ -34,8 +42,8 @@ static int signal_number(const char *text)
 	return 0;
 }
 
-/* What an init that we know understands comes first: an image's STOPSIGNAL is often meant for the program that the image was made for,
- * and busybox's init takes SIGTERM as "reboot". */
+/* What an init that we know understands comes first: an image's STOPSIGNAL is often meant for the
+ * program that the image was made for, and busybox's init takes SIGTERM as "reboot". */
 int init_stop_signal(const struct agent *a)
 {
 	int wanted = a->boot && a->boot->stop_signal ? signal_number(a->boot->stop_signal) : 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The file is bound over the machine's; inotify tells when it was read and closed, and a worker unmounts it in the machine's namespace. */
+ * The file is bound over the machine's; inotify tells when it was read and closed, and a worker
+ * unmounts it in the machine's namespace. */
 #include "agent/life/inittab_watch.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Takes the changed inittab away once the init has read it, so that /etc/inittab inside is the machine's own file again, to be edited. */
+ * Takes the changed inittab away once the init has read it, so that /etc/inittab inside is the
+ * machine's own file again, to be edited. */
 #pragma once
 
 #include "agent/core/agent.h"

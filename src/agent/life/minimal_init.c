@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The init of last resort. As pid 1 of a pid namespace it gets only the signals it asks for, so the ones that mean "stop" are waited for:
- * SIGTERM from the agent, SIGUSR2 and SIGPWR for people used to other inits. It then asks all to end, gives them a
- * moment, and powers off, which in a pid namespace ends this process and kills the rest. SIGINT and SIGHUP restart. */
+ * The init of last resort. As pid 1 of a pid namespace it gets only the signals it asks for, so the
+ * ones that mean "stop" are waited for: SIGTERM from the agent, SIGUSR2 and SIGPWR for people used
+ * to other inits. It then asks all to end, gives them a moment, and powers off, which in a pid
+ * namespace ends this process and kills the rest. SIGINT and SIGHUP restart. */
 #include "agent/life/minimal_init.h"
 
 #include <errno.h>

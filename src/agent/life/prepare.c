@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A table of steps, done in a worker: what they mount stays, because a worker shares the agent's mount namespace. Each step may find that an
- * earlier attempt has done it. */
+ * A table of steps, done in a worker: what they mount stays, because a worker shares the agent's
+ * mount namespace. Each step may find that an earlier attempt has done it. */
 #include "agent/life/prepare.h"
 
 #include <errno.h>
@@ -72,7 +72,8 @@ static int step_run(struct prepare *p, struct error **err)
 	return p->request->rescue ? 0 : make_run(p, err);
 }
 
-/* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes itself is oddly sticky. */
+/* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes
+ * itself is oddly sticky. */
 static int step_mount_points(struct prepare *p, struct error **err)
 {
 	static const struct {
@@ -80,7 +81,9 @@ static int step_mount_points(struct prepare *p, struct error **err)
 		mode_t mode;
 	} points[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 }, { "/tmp", 01777 } };
 	for (size_t i = 0; !p->request->rescue && i < ARRAY_SIZE(points); i++) {
-		AUTO_FD int fd = rootfs_exists(p->root, points[i].path) ? -1 : rootfs_mkdir(p->root, points[i].path, points[i].mode, err);
+		AUTO_FD int fd = rootfs_exists(p->root, points[i].path) ?
+				     -1 :
+				     rootfs_mkdir(p->root, points[i].path, points[i].mode, err);
 		if (fd >= 0 && points[i].mode == 01777)
 			(void)!fchmodat(p->root, "tmp", 01777, 0);
 	}
@@ -125,7 +128,8 @@ static int step_user(struct prepare *p, struct error **err)
 		return 0;
 	int r;
 	if (provision_is_done(p->root, u)) {
-		if (scripted || (r = provision_subids(p->root, u, err)) < 0 || (r = provision_groups(p->root, u, err)) < 0)
+		if (scripted || (r = provision_subids(p->root, u, err)) < 0 ||
+		    (r = provision_groups(p->root, u, err)) < 0)
 			return scripted ? 0 : r;
 		return provision_home(p->root, u, err); /* it may have been shared until now */
 	}

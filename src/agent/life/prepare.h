@@ -5,5 +5,6 @@
 #include "agent/core/boot_request.h"
 #include "base/error.h"
 
-/* A worker_fn; data is the struct boot_request. Sends {"stage"} and {"note"} messages; when create-user.sh fails {"log":[lines]}. */
+/* A worker_fn; data is the struct boot_request. Sends {"stage"} and {"note"} messages; when
+ * create-user.sh fails {"log":[lines]}. */
 int prepare_run(int channel, void *agent, struct error **err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent's voice: lines of the open answer to the keeper's boot request. Nobody reads them while the keeper is away. */
+ * The agent's voice: lines of the open answer to the keeper's boot request. Nobody reads them while
+ * the keeper is away. */
 #include "agent/life/report.h"
 
 #include <errno.h>

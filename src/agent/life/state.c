@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The state file: enough for a respawned agent to go on with a machine that is running. A pid alone could be somebody else's by then, so the
- * process's start time is kept with it. */
+ * The state file: enough for a respawned agent to go on with a machine that is running. A pid alone
+ * could be somebody else's by then, so the process's start time is kept with it. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,7 +18,8 @@
 
 enum { STATE_MAX = 8 * 1024 * 1024, KEEP_SOCKET = 3, KEPT_MS = 200 };
 
-/* Field 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold blanks and brackets; 0 when there is no such process. */
+/* Field 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold blanks and
+ * brackets; 0 when there is no such process. */
 static uint64_t start_time(pid_t pid)
 {
 	AUTOFREE char *path = xasprintf("/proc/%d/stat", (int)pid);
@@ -27,7 +28,9 @@ static uint64_t start_time(pid_t pid)
 	if (pid <= 0 || path_read_file(path, 4096, &text, NULL) < 0)
 		return 0;
 	const char *rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &value) != 1)
+	if (!rest ||
+	    sscanf(rest + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+		&value) != 1)
 		return 0;
 	return value;
 }
@@ -57,7 +60,8 @@ static int take_kept(void)
 {
 	int fd = -1;
 	size_t count = 0;
-	if (fd_wait(KEEP_SOCKET, POLLIN, clock_deadline(KEPT_MS)) <= 0 || fd_receive(KEEP_SOCKET, &fd, 1, &count) < 0 || count != 1)
+	if (fd_wait(KEEP_SOCKET, POLLIN, clock_deadline(KEPT_MS)) <= 0 || fd_receive(KEEP_SOCKET, &fd, 1, &count) < 0 ||
+	    count != 1)
 		return -1;
 	return fd;
 }

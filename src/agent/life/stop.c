@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of a machine: the init is asked, then killed; what is left is killed, unmounted and synced by a worker; the answers are given;
- * the platform does the rest. */
+ * The end of a machine: the init is asked, then killed; what is left is killed, unmounted and
+ * synced by a worker; the answers are given; the platform does the rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -61,7 +61,8 @@ void stop_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, r, err);
 		return;
 	}
-	/* Whoever asks last is heard: it may be in more of a hurry, and who asked before may have gone away unnoticed. */
+	/* Whoever asks last is heard: it may be in more of a hurry, and who asked before may have
+	 * gone away unnoticed. */
 	if (a->stop_answer) {
 		error_set(&err, EBUSY, "another request to stop the machine came");
 		http_respond_error(TAKE_PTR(a->stop_answer), EBUSY, err);

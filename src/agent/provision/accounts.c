@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Every file is split into lines, a line into fields at ':'. Edits replace single fields, so that comments, NIS lines and fields that we
- * know nothing of survive. A name that other files list as a group member is renamed there too. */
+ * Every file is split into lines, a line into fields at ':'. Edits replace single fields, so that
+ * comments, NIS lines and fields that we know nothing of survive. A name that other files list as a
+ * group member is renamed there too. */
 #include "agent/provision/accounts.h"
 
 #include <errno.h>
@@ -55,12 +56,18 @@ int passwd_find(const char *text, const char *name, uint32_t uid, struct passwd_
 		AUTO_STRV struct strv f = { 0 };
 		uint32_t u, g;
 		split_fields(&f, line, size);
-		if (f.count < PASSWD_FIELDS || !*f.items[NAME] || parse_u32(f.items[UID], &u) < 0 || parse_u32(f.items[GID], &g) < 0)
+		if (f.count < PASSWD_FIELDS || !*f.items[NAME] || parse_u32(f.items[UID], &u) < 0 ||
+		    parse_u32(f.items[GID], &g) < 0)
 			continue;
 		if (name ? !streq(f.items[NAME], name) : u != uid)
 			continue;
-		*ret = (struct passwd_entry){ .name = xstrdup(f.items[NAME]), .home = xstrdup(f.items[HOME]),
-			.shell = xstrdup(f.items[SHELL]), .uid = u, .gid = g };
+		*ret = (struct passwd_entry){
+			.name = xstrdup(f.items[NAME]),
+			.home = xstrdup(f.items[HOME]),
+			.shell = xstrdup(f.items[SHELL]),
+			.uid = u,
+			.gid = g,
+		};
 		return 0;
 	}
 	return -ENOENT;
@@ -99,7 +106,8 @@ size_t group_list(const char *text, const char *member, uint32_t first, gid_t *l
 		AUTO_STRV struct strv f = { 0 };
 		uint32_t gid;
 		split_fields(&f, line, size);
-		if (f.count < GROUP_FIELDS || parse_u32(f.items[GROUP_GID], &gid) < 0 || !list_has(f.items[GROUP_MEMBERS], member))
+		if (f.count < GROUP_FIELDS || parse_u32(f.items[GROUP_GID], &gid) < 0 ||
+		    !list_has(f.items[GROUP_MEMBERS], member))
 			continue;
 		size_t i = 0;
 		while (i < n && list[i] != gid)
@@ -192,7 +200,8 @@ static void rename_members(char **text, size_t first, size_t last, const char *o
 	join_lines(text, &lines);
 }
 
-/* Renames the line of `old`; an older line of the new name goes away, so that the name stays unique. */
+/* Renames the line of `old`; an older line of the new name goes away, so that the name stays
+ * unique. */
 static void rename_line(char **text, const char *old, const char *new)
 {
 	AUTO_STRV struct strv lines = { 0 };
@@ -285,7 +294,8 @@ static void apply_passwd(struct account_files *f, const struct boot_user *u, con
 	set_field(&lines.items[at], UID, uid);
 	set_field(&lines.items[at], GID, gid);
 	set_field(&lines.items[at], HOME, u->home);
-	if (passwd_find(lines.items[at], u->name, 0, &own) < 0 || !*own.shell || endswith(own.shell, "/nologin") || endswith(own.shell, "/false"))
+	if (passwd_find(lines.items[at], u->name, 0, &own) < 0 || !*own.shell || endswith(own.shell, "/nologin") ||
+	    endswith(own.shell, "/false"))
 		set_field(&lines.items[at], SHELL, shell);
 	passwd_entry_done(&own);
 	join_lines(&f->passwd, &lines);
@@ -312,7 +322,8 @@ static void apply_subids(char **text, const struct boot_user *u)
 		add_line(text, xasprintf("%s:%llu:%d", u->name, (unsigned long long)start, SUBID_COUNT));
 }
 
-/* Adds a member to the list in this field of a line, which gets the fields that it lacks. 0 when it was there. */
+/* Adds a member to the list in this field of a line, which gets the fields that it lacks. 0 when it
+ * was there. */
 static int add_member(char **line, size_t field, const char *member)
 {
 	AUTO_STRV struct strv f = { 0 };

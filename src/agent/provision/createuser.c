@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The script runs before the init, in a mount namespace of its own: the machine's disk as root, the kernel's file systems, /run, and the
- * shares where they will be. */
+ * The script runs before the init, in a mount namespace of its own: the machine's disk as root, the
+ * kernel's file systems, /run, and the shares where they will be. */
 #include "agent/provision/createuser.h"
 
 #include <errno.h>
@@ -56,15 +56,16 @@ static int attach_kernel(const struct platform *p, int root)
 	return 0;
 }
 
-/* In the child: makes the place and enters it; nothing outside of it is left to see. Where the machine has a user namespace of its own, the
- * script is confined as its sessions are. */
+/* In the child: makes the place and enters it; nothing outside of it is left to see. Where the
+ * machine has a user namespace of its own, the script is confined as its sessions are. */
 static int enter(void *data)
 {
 	const struct place *p = data;
 	int left = p->platform->leave();
 	if (left < 0)
 		return left;
-	/* A clone of our own can become the root; the mount that was there before need not be ours to move. */
+	/* A clone of our own can become the root; the mount that was there before need not be ours
+	 * to move. */
 	left = clone_root();
 	if (left < 0)
 		return left;
@@ -106,7 +107,8 @@ static int read_some(int fd, struct buffer *b, struct strv *lines)
 		ssize_t n = buffer_read(b, fd, LINE_MAX_BYTES);
 		if (n <= 0)
 			return n == -EAGAIN;
-		for (const char *end; b->size && ((end = memchr(b->data, '\n', b->size)) || b->size >= LINE_MAX_BYTES);) {
+		for (const char *end;
+		     b->size && ((end = memchr(b->data, '\n', b->size)) || b->size >= LINE_MAX_BYTES);) {
 			size_t size = end ? (size_t)(end - b->data) : b->size;
 			keep_line(lines, b->data, size);
 			buffer_consume(b, size + (end != NULL));
@@ -115,8 +117,9 @@ static int read_some(int fd, struct buffer *b, struct strv *lines)
 	return 1;
 }
 
-/* Reads the output until the script has ended, or the deadline. A process that it left behind may hold the output open, and a script may
- * close it and go on: neither says anything about the end. */
+/* Reads the output until the script has ended, or the deadline. A process that it left behind may
+ * hold the output open, and a script may close it and go on: neither says anything about the
+ * end. */
 static int read_lines(int fd, pid_t pid, uint64_t deadline, struct strv *lines)
 {
 	AUTO_BUFFER struct buffer b;
@@ -151,7 +154,8 @@ static void script_environment(struct strv *env, int root, const struct boot_req
 	strv_addf(env, "CONTAINER_SHELL=%s", shell);
 }
 
-int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines, struct error **err)
+int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines,
+    struct error **err)
 {
 	AUTO_STRV struct strv env = { 0 };
 	struct place place = { .platform = p, .request = b, .root = root };
@@ -164,8 +168,17 @@ int createuser_run(const struct platform *p, int root, const struct boot_request
 	AUTO_FD int output = ends[0];
 	script_environment(&env, root, b);
 	struct spawn_fd fds[] = { { ends[1], 1 }, { ends[1], 2 } };
-	struct spawn_options o = { .argv = argv, .environment = strv_argv(&env), .fds = fds, .fd_count = 2, .death_signal = p->run_below ? 0 : SIGKILL, .new_session = 1, /* else the platform's business */
-		.in_child = enter, .in_child_data = &place };
+	/* else the platform's business */
+	struct spawn_options o = {
+		.argv = argv,
+		.environment = strv_argv(&env),
+		.fds = fds,
+		.fd_count = 2,
+		.death_signal = p->run_below ? 0 : SIGKILL,
+		.new_session = 1,
+		.in_child = enter,
+		.in_child_data = &place,
+	};
 	r = spawn(&o, &pid, err);
 	fd_close(ends[1]);
 	if (r < 0)
@@ -180,6 +193,6 @@ int createuser_run(const struct platform *p, int root, const struct boot_request
 		return error_set(err, ETIMEDOUT, "%s did not end within %d s", CREATE_USER_SCRIPT, SCRIPT_MS / 1000);
 	if (status != 0)
 		return error_set(err, EIO, "%s in the image ended with status %d: %s", CREATE_USER_SCRIPT, status,
-			ret_lines->count ? ret_lines->items[ret_lines->count - 1] : "no output");
+		    ret_lines->count ? ret_lines->items[ret_lines->count - 1] : "no output");
 	return 0;
 }

@@ -7,8 +7,10 @@
 
 #define CREATE_USER_SCRIPT "/etc/machine/create-user.sh"
 
-/* Runs it inside the machine's root with the CONTAINER_ variables. Its output goes to the log and, the last lines, to *ret_lines. A status that
- * is not zero is an error that shows the last line. Blocks: for workers. */
+/* Runs it inside the machine's root with the CONTAINER_ variables. Its output goes to the log and,
+ * the last lines, to *ret_lines. A status that is not zero is an error that shows the last line.
+ * Blocks: for workers. */
 struct platform;
 
-int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines, struct error **err);
+int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines,
+    struct error **err);

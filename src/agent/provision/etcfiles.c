@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What holm writes is marked, and what is not marked is somebody's own work and stays: a whole file begins with MARK_FILE, a line ends
- * with MARK_LINE. */
+ * What holm writes is marked, and what is not marked is somebody's own work and stays: a whole file
+ * begins with MARK_FILE, a line ends with MARK_LINE. */
 #include "agent/provision/etcfiles.h"
 
 #include <errno.h>
@@ -71,7 +71,8 @@ int etc_write_resolv(int root, const struct resolv *r, int take, struct error **
 	AUTO_FD int etc = path_open_in_root(root, "/etc", O_PATH | O_DIRECTORY, 0);
 	int is_link = etc >= 0 && readlinkat(etc, "resolv.conf", target, sizeof target) >= 0;
 	int found = rootfs_read(root, path, &old);
-	/* A symlink was made by something inside that manages the file (systemd-resolved, resolvconf); only the first boot replaces it. */
+	/* A symlink was made by something inside that manages the file (systemd-resolved,
+	 * resolvconf); only the first boot replaces it. */
 	if (!take && (is_link || (found >= 0 && *old && !startswith(old, MARK_FILE))))
 		return 0;
 	buffer_append_string(&b, MARK_FILE);
@@ -119,7 +120,8 @@ int etc_apply(int root, const struct boot_request *b, int first_boot, struct err
 	int r;
 	if ((r = etc_write_hostname(root, b->hostname, err)) < 0 ||
 	    (r = etc_write_hosts(root, b->hostname, b->host_access ? b->network.host : NULL, err)) < 0 ||
-	    (r = etc_write_resolv(root, &b->resolv, first_boot, err)) < 0 || (r = etc_write_machine_id(root, b->id, err)) < 0)
+	    (r = etc_write_resolv(root, &b->resolv, first_boot, err)) < 0 ||
+	    (r = etc_write_machine_id(root, b->id, err)) < 0)
 		return r;
 	return b->timezone ? etc_write_timezone(root, b->timezone, err) : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files of the machine that follow the host or the machine's settings. All work on the tree at `root`. */
+ * Files of the machine that follow the host or the machine's settings. All work on the tree at
+ * `root`. */
 #pragma once
 
 #include "agent/core/boot_request.h"
@@ -7,7 +8,8 @@
 
 int etc_apply(int root, const struct boot_request *b, int first_boot, struct error **err); /* all of these */
 int etc_write_hostname(int root, const char *hostname, struct error **err);
-int etc_write_hosts(int root, const char *hostname, const char *host_address, struct error **err); /* host_address: of host.holm.internal, or NULL */
+/* host_address: of host.holm.internal, or NULL */
+int etc_write_hosts(int root, const char *hostname, const char *host_address, struct error **err);
 /* Where resolv.conf is ours (or missing, or `take`: whatever it is). */
 int etc_write_resolv(int root, const struct resolv *r, int take, struct error **err);
 int etc_write_machine_id(int root, const char *id, struct error **err);

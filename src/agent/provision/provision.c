@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of the contract, as a table. Nothing is run inside: the image may have no tools at all. A crash between two steps is repaired
- * by the next boot, because the marker comes last and every step may run twice. */
+ * The steps of the contract, as a table. Nothing is run inside: the image may have no tools at all.
+ * A crash between two steps is repaired by the next boot, because the marker comes last and every
+ * step may run twice. */
 #include "agent/provision/provision.h"
 
 #include <dirent.h>
@@ -64,7 +65,8 @@ char *provision_shell(int root)
 		if (rootfs_read(root, places[i].file, &text) < 0)
 			continue;
 		AUTOFREE char *shell = shell_variable(text, places[i].key);
-		/* useradd's own default is /bin/sh everywhere, also where people expect bash: then the rule below decides. */
+		/* useradd's own default is /bin/sh everywhere, also where people expect bash: then
+		 * the rule below decides. */
 		if (shell && *shell == '/' && !streq(shell, "/bin/sh") && rootfs_is_program(root, shell))
 			return TAKE_PTR(shell);
 	}
@@ -77,7 +79,8 @@ static int optional_read(int root, const char *path, char **ret, struct error **
 	return r < 0 && r != -ENOENT ? error_set_errno(err, r, "cannot read %s in the machine", path) : 0;
 }
 
-/* Rootless containers need ranges where there is a newuidmap, also when the files were never made. */
+/* Rootless containers need ranges where there is a newuidmap, also when the files were never
+ * made. */
 static void want_subids(int root, struct account_files *f)
 {
 	if (!rootfs_is_program(root, "/usr/bin/newuidmap"))
@@ -113,8 +116,8 @@ int provision_subids(int root, const struct boot_user *u, struct error **err)
 	int r;
 	if (!u->name || u->uid == 0)
 		return 0;
-	if ((r = optional_read(root, "/etc/subuid", &f.subuid, err)) < 0 || (r = optional_read(root, "/etc/subgid", &f.subgid, err)) < 0 ||
-		(r = fit_subids(&f, u, err)) < 0)
+	if ((r = optional_read(root, "/etc/subuid", &f.subuid, err)) < 0 ||
+	    (r = optional_read(root, "/etc/subgid", &f.subgid, err)) < 0 || (r = fit_subids(&f, u, err)) < 0)
 		return r;
 	if (f.subuid && (r = rootfs_write(root, "/etc/subuid", 0, f.subuid, err)) < 0)
 		return r;
@@ -135,7 +138,8 @@ int provision_groups(int root, const struct boot_user *u, struct error **err)
 	int r;
 	if (!u->name || u->uid == 0 || u->group_count == 0)
 		return 0;
-	if ((r = optional_read(root, "/etc/group", &f.group, err)) < 0 || (r = optional_read(root, "/etc/gshadow", &f.gshadow, err)) < 0)
+	if ((r = optional_read(root, "/etc/group", &f.group, err)) < 0 ||
+	    (r = optional_read(root, "/etc/gshadow", &f.gshadow, err)) < 0)
 		return r;
 	AUTOFREE char *group = f.group ? xstrdup(f.group) : NULL;
 	AUTOFREE char *gshadow = f.gshadow ? xstrdup(f.gshadow) : NULL;
@@ -151,7 +155,7 @@ static int step_accounts(int root, const struct boot_user *u, struct error **err
 		const char *path;
 		char **text;
 	} files[] = { { "/etc/group", &f.group }, { "/etc/gshadow", &f.gshadow }, { "/etc/shadow", &f.shadow },
-		      { "/etc/subuid", &f.subuid }, { "/etc/subgid", &f.subgid }, { "/etc/passwd", &f.passwd } };
+		{ "/etc/subuid", &f.subuid }, { "/etc/subgid", &f.subgid }, { "/etc/passwd", &f.passwd } };
 	int r;
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		if ((r = optional_read(root, files[i].path, files[i].text, err)) < 0)
@@ -171,8 +175,11 @@ static int step_accounts(int root, const struct boot_user *u, struct error **err
 /* By number: a name may have characters that mean something to sudoers(5). */
 static int step_sudo(int root, const struct boot_user *u, struct error **err)
 {
-	AUTOFREE char *text = xasprintf("# The host's user may do everything here; written by holm.\n#%u ALL=(ALL:ALL) NOPASSWD: ALL\n", u->uid);
-	AUTO_FD int directory = rootfs_exists(root, "/etc/sudoers.d") ? -1 : rootfs_mkdir(root, "/etc/sudoers.d", 0750, err);
+	AUTOFREE char *text =
+	    xasprintf("# The host's user may do everything here; written by holm.\n#%u ALL=(ALL:ALL) NOPASSWD: ALL\n",
+		u->uid);
+	AUTO_FD int directory =
+	    rootfs_exists(root, "/etc/sudoers.d") ? -1 : rootfs_mkdir(root, "/etc/sudoers.d", 0750, err);
 	if (directory < 0 && err && *err)
 		return -(*err)->code;
 	return rootfs_write(root, "/etc/sudoers.d/holm", 0440, text, err);
@@ -189,7 +196,8 @@ static int step_doas(int root, const struct boot_user *u, struct error **err)
 	int r = optional_read(root, "/etc/doas.conf", &old, err);
 	if (r < 0 || (old && strstr(old, line)))
 		return r;
-	AUTOFREE char *text = xasprintf("%s%s%s", old ? old : "", old && *old && !endswith(old, "\n") ? "\n" : "", line);
+	AUTOFREE char *text =
+	    xasprintf("%s%s%s", old ? old : "", old && *old && !endswith(old, "\n") ? "\n" : "", line);
 	return rootfs_write(root, "/etc/doas.conf", old ? 0 : 0600, text, err);
 }
 
@@ -207,14 +215,15 @@ static int is_empty(int directory)
 	return empty;
 }
 
-/* A home of the machine's own is made and filled once; a shared one is never touched. An empty directory of root's is what a home that was
- * shared until now was mounted on. */
+/* A home of the machine's own is made and filled once; a shared one is never touched. An empty
+ * directory of root's is what a home that was shared until now was mounted on. */
 static int step_home(int root, const struct boot_user *u, struct error **err)
 {
 	struct stat st;
 	if (u->home_shared || streq(u->home, "/"))
 		return 0;
-	AUTO_FD int there = rootfs_exists(root, u->home) ? path_open_in_root(root, u->home, O_PATH | O_DIRECTORY, 0) : -ENOENT;
+	AUTO_FD int there =
+	    rootfs_exists(root, u->home) ? path_open_in_root(root, u->home, O_PATH | O_DIRECTORY, 0) : -ENOENT;
 	if (there != -ENOENT && (there < 0 || fstat(there, &st) < 0 || st.st_uid != geteuid() || !is_empty(there)))
 		return 0;
 	AUTO_FD int home = rootfs_mkdir(root, u->home, 0755, err);
@@ -231,10 +240,12 @@ int provision_home(int root, const struct boot_user *u, struct error **err)
 	return u->name && u->uid != 0 ? step_home(root, u, err) : 0;
 }
 
-/* Where there is logind, the user's manager runs from boot on, so that sessions find their XDG_RUNTIME_DIR. */
+/* Where there is logind, the user's manager runs from boot on, so that sessions find their
+ * XDG_RUNTIME_DIR. */
 static int step_linger(int root, const struct boot_user *u, struct error **err)
 {
-	if (!rootfs_exists(root, "/usr/lib/systemd/systemd-logind") && !rootfs_exists(root, "/lib/systemd/systemd-logind"))
+	if (!rootfs_exists(root, "/usr/lib/systemd/systemd-logind") &&
+	    !rootfs_exists(root, "/lib/systemd/systemd-logind"))
 		return 0;
 	AUTOFREE char *path = xasprintf("/var/lib/systemd/linger/%s", u->name);
 	return rootfs_write(root, path, 0644, "", err);
@@ -242,9 +253,8 @@ static int step_linger(int root, const struct boot_user *u, struct error **err)
 
 int provision_apply(int root, const struct boot_user *u, struct error **err)
 {
-	static int (*const steps[])(int root, const struct boot_user *u, struct error **err) = {
-		step_accounts, step_sudo, step_doas, step_home, step_linger,
-	};
+	static int (*const steps[])(int root, const struct boot_user *u, struct error **err) = { step_accounts,
+		step_sudo, step_doas, step_home, step_linger };
 	/* root is in every image, with its own home. */
 	for (size_t i = 0; u->name && u->uid != 0 && i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](root, u, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A small recursive copy by descriptors, which follows no symlink and is bounded in every direction. */
+ * A small recursive copy by descriptors, which follows no symlink and is bounded in every
+ * direction. */
 #include "agent/provision/skel.h"
 
 #include <dirent.h>

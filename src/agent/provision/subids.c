@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See subids.h. The kernel maps a range only when one line of the parent's map has all of it, so a range never spans two. */
+ * See subids.h. The kernel maps a range only when one line of the parent's map has all of it, so a
+ * range never spans two. */
 #include "agent/provision/subids.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * GET and PUT /v1/archive. The whole exchange is handed to a worker, which speaks the rest of HTTP on the stream itself, blocking: the tree is
- * read and written in the machine's mount namespace (root=machine) or on its disk alone (root=rootfs). */
+ * GET and PUT /v1/archive. The whole exchange is handed to a worker, which speaks the rest of HTTP
+ * on the stream itself, blocking: the tree is read and written in the machine's mount namespace
+ * (root=machine) or on its disk alone (root=rootfs). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,8 +49,9 @@ static int respond(int stream, int status, struct json_object *body)
 {
 	AUTO_JSON struct json_object *owned = body;
 	AUTOFREE char *text = json_to_string(owned, 0);
-	return send_text(stream, xasprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", status,
-				 status == 200 ? "OK" : "Error", strlen(text), text));
+	return send_text(stream, xasprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: "
+					   "%zu\r\nConnection: close\r\n\r\n%s",
+				     status, status == 200 ? "OK" : "Error", strlen(text), text));
 }
 
 static void respond_error(int stream, int code, const struct error *err)
@@ -63,12 +65,15 @@ static int flush_chunk(struct body_out *o)
 {
 	int r = 0;
 	if (!o->begun) {
-		r = send_text(o->stream, xstrdup("HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+		r = send_text(o->stream,
+		    xstrdup("HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: "
+			    "chunked\r\nConnection: close\r\n\r\n"));
 		o->begun = 1;
 	}
 	if (r < 0 || !o->chunk.size)
 		return r;
-	if ((r = send_text(o->stream, xasprintf("%zx\r\n", o->chunk.size))) < 0 || (r = fd_write_full(o->stream, o->chunk.data, o->chunk.size)) < 0)
+	if ((r = send_text(o->stream, xasprintf("%zx\r\n", o->chunk.size))) < 0 ||
+	    (r = fd_write_full(o->stream, o->chunk.data, o->chunk.size)) < 0)
 		return r;
 	buffer_consume(&o->chunk, o->chunk.size);
 	return fd_write_full(o->stream, "\r\n", 2);
@@ -157,7 +162,9 @@ static int work_get(int channel, void *data, struct error **err)
 	buffer_init(&out.chunk, 2 * CHUNK);
 	prepare_stream(a->stream);
 	AUTO_FD int root = open_root(a, err);
-	int r = root < 0 ? root : tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), sink, &out, err);
+	int r = root < 0 ?
+		    root :
+		    tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), sink, &out, err);
 	if (r >= 0 && (r = flush_chunk(&out)) >= 0)
 		r = fd_write_full(a->stream, "0\r\n\r\n", 5);
 	else if (!out.begun)
@@ -167,7 +174,8 @@ static int work_get(int channel, void *data, struct error **err)
 	return r;
 }
 
-/* Where it goes: into path, or, like cp does, into path/name where that is a directory already (then the names of the stream stay). */
+/* Where it goes: into path, or, like cp does, into path/name where that is a directory already
+ * (then the names of the stream stay). */
 static int open_target(int root, const struct archive *a, const char **ret_name, struct error **err)
 {
 	*ret_name = a->name;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST /v1/dial: a connection to a port inside, for published ports. The machine shares the network namespace of the agent, so plain
- * sockets reach its services. A service may listen on one family or address only: they are tried in turn. */
+ * POST /v1/dial: a connection to a port inside, for published ports. The machine shares the network
+ * namespace of the agent, so plain sockets reach its services. A service may listen on one family
+ * or address only: they are tried in turn. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -42,7 +43,8 @@ static void on_closed(void *data)
 static void dial_fail(struct dial *d)
 {
 	AUTO_ERROR struct error *err = NULL;
-	int r = error_set_errno(&err, d->last_error ? d->last_error : ECONNREFUSED, "cannot connect to port %u in the machine", d->port);
+	int r = error_set_errno(&err, d->last_error ? d->last_error : ECONNREFUSED,
+	    "cannot connect to port %u in the machine", d->port);
 	http_respond_error(d->exchange, r, err);
 	dial_free(d);
 }
@@ -76,14 +78,23 @@ static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
 	memset(ret, 0, sizeof *ret);
 	switch (d->next++) {
 	case 0:
-		*four = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(d->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		*four = (struct sockaddr_in){
+			.sin_family = AF_INET,
+			.sin_port = htons(d->port),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		};
 		return sizeof *four;
 	case 1:
-		*six = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(d->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+		*six = (struct sockaddr_in6){
+			.sin6_family = AF_INET6,
+			.sin6_port = htons(d->port),
+			.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+		};
 		return sizeof *six;
 	case 2:
 		*four = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(d->port) };
-		if (!d->agent->boot->network.address || network_parse_cidr(d->agent->boot->network.address, &four->sin_addr.s_addr, &prefix) < 0)
+		if (!d->agent->boot->network.address ||
+		    network_parse_cidr(d->agent->boot->network.address, &four->sin_addr.s_addr, &prefix) < 0)
 			return 0;
 		return sizeof *four;
 	default:
@@ -116,12 +127,14 @@ static void try_next(struct dial *d)
 		fd_close(TAKE_FD(d->fd));
 		if (size == 0)
 			continue;
-		d->fd = socket(address.ss_family, (d->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		d->fd =
+		    socket(address.ss_family, (d->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (d->fd >= 0 && connect(d->fd, (struct sockaddr *)&address, size) == 0) {
 			dial_done(d);
 			return;
 		}
-		if (d->fd >= 0 && errno == EINPROGRESS && loop_add_io(d->agent->loop, d->fd, EPOLLOUT, on_io, d, &d->io) >= 0)
+		if (d->fd >= 0 && errno == EINPROGRESS &&
+		    loop_add_io(d->agent->loop, d->fd, EPOLLOUT, on_io, d, &d->io) >= 0)
 			return;
 		d->last_error = d->last_error ? d->last_error : errno;
 	}
@@ -154,7 +167,8 @@ void dial_handle(struct http_exchange *x, void *agent)
 		return;
 	}
 	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .agent = a, .exchange = x, .udp = streq(protocol, "udp"), .port = (uint16_t)port, .fd = -1 };
+	*d =
+	    (struct dial){ .agent = a, .exchange = x, .udp = streq(protocol, "udp"), .port = (uint16_t)port, .fd = -1 };
 	http_exchange_on_closed(x, on_closed, d);
 	loop_add_timer(a->loop, clock_deadline(CONNECT_MS), on_timer, d, &d->timer);
 	try_next(d);

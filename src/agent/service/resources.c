@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The small resources: version, memory, clock, resolver, time zone. Those that write into the machine do it in a worker, on its disk: what lies
- * there is not to be trusted by the agent itself. */
+ * The small resources: version, memory, clock, resolver, time zone. Those that write into the
+ * machine do it in a worker, on its disk: what lies there is not to be trusted by the agent
+ * itself. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ enum { PROTOCOL = 1 };
 /* A change that a worker makes for an exchange. */
 struct change {
 	struct agent *agent;
-	struct json_object *source; /* the resolver's settings as they came, or NULL */
+	struct json_object *source;     /* the resolver's settings as they came, or NULL */
 	struct http_exchange *exchange; /* NULL when the asker is gone */
 	struct resolv resolv;
 	char *timezone;
@@ -87,7 +88,8 @@ void version_handle(struct http_exchange *x, void *agent)
 	http_respond_json(x, 200, o);
 }
 
-/* What the agent itself keeps in memory: the second figure of /proc/self/statm, proc(5), in pages. */
+/* What the agent itself keeps in memory: the second figure of /proc/self/statm, proc(5), in
+ * pages. */
 void memory_handle(struct http_exchange *x, void *agent)
 {
 	AUTOFREE char *text = NULL;
@@ -128,7 +130,8 @@ static int work_resolv(int channel, void *data, struct error **err)
 	struct change *c = data;
 	AUTOFREE char *text = etc_resolved_text(&c->resolv);
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int drop_in = machine_run_open("systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY);
+	AUTO_FD int drop_in =
+	    machine_run_open("systemd/resolved.conf.d/holm.conf", O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY);
 	if (drop_in >= 0)
 		(void)fd_write_full(drop_in, text, strlen(text));
 	return root < 0 ? -errno : etc_write_resolv(root, &c->resolv, 0, err);

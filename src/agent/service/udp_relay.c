@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A connected UDP socket on one side, a stream on the other. A datagram that finds the stream full is dropped, as a network would. */
+ * A connected UDP socket on one side, a stream on the other. A datagram that finds the stream full
+ * is dropped, as a network would. */
 #include "agent/service/udp_relay.h"
 
 #include <arpa/inet.h>
@@ -114,7 +115,8 @@ void udp_relay_start(struct loop *l, int stream, int udp, const struct buffer *e
 	buffer_init(&r->out, OUT_MAX);
 	if (buffer_append(&r->in, early->data, early->size) < 0 ||
 	    loop_add_timer(l, clock_deadline(UDP_IDLE_MS), on_timer, r, &r->timer) < 0 ||
-	    loop_add_io(l, stream, EPOLLIN, on_stream, r, &r->stream_source) < 0 || loop_add_io(l, udp, EPOLLIN, on_udp, r, &r->udp_source) < 0) {
+	    loop_add_io(l, stream, EPOLLIN, on_stream, r, &r->stream_source) < 0 ||
+	    loop_add_io(l, udp, EPOLLIN, on_udp, r, &r->udp_source) < 0) {
 		udp_relay_free(r);
 		return;
 	}

@@ -7,7 +7,9 @@
 
 enum { UDP_DATAGRAM_MAX = 65535, UDP_IDLE_MS = 180 * 1000 };
 
-/* Both descriptors are taken; early: bytes of the stream that were read already. Ends with the stream, or when idle for long. */
+/* Both descriptors are taken; early: bytes of the stream that were read already. Ends with the
+ * stream, or when idle for long. */
 void udp_relay_start(struct loop *l, int stream, int udp, const struct buffer *early);
-/* Looks at the front of b: 1 and the datagram inside b (consume 2 + *ret_size after), 0 when more is needed. */
+/* Looks at the front of b: 1 and the datagram inside b (consume 2 + *ret_size after), 0 when more
+ * is needed. */
 int udp_relay_next(const struct buffer *b, const char **ret, size_t *ret_size);

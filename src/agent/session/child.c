@@ -73,10 +73,13 @@ static _Noreturn void give_up(struct child *c, int status, struct error *err, in
 	_exit(status);
 }
 
-/* A change of credentials sets the mark to what the host's fs.suid_dumpable says, so this is done after each. */
+/* A change of credentials sets the mark to what the host's fs.suid_dumpable says, so this is done
+ * after each. */
 static int hide(const struct session_plan *p, struct error **err)
 {
-	return p->confined && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? error_set_errno(err, errno, "cannot protect the session's process") : 0;
+	return p->confined && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ?
+		   error_set_errno(err, errno, "cannot protect the session's process") :
+		   0;
 }
 
 static int send_fd(int channel, const char *name, int fd)
@@ -86,7 +89,8 @@ static int send_fd(int channel, const char *name, int fd)
 	return channel_send(channel, o, fd);
 }
 
-/* A new terminal of the machine's own devpts; the slave becomes the controlling terminal and 0-2. */
+/* A new terminal of the machine's own devpts; the slave becomes the controlling terminal and
+ * 0-2. */
 static int open_terminal(struct child *c, struct error **err)
 {
 	const struct session_request *q = c->plan->request;
@@ -123,7 +127,8 @@ static int place_standard(struct child *c, struct error **err)
 	return 0;
 }
 
-/* A socket for this session, and the stable name by which every session of the user finds the latest one. */
+/* A socket for this session, and the stable name by which every session of the user finds the
+ * latest one. */
 static char *make_ssh_socket(struct child *c)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -135,8 +140,8 @@ static char *make_ssh_socket(struct child *c)
 	mode_t mask = umask(0177);
 	int bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
 	umask(mask);
-	if (!bound || listen(fd, 16) < 0 || lchown(path, c->user.uid, c->user.gid) < 0 || symlink(path, temporary) < 0 ||
-	    rename(temporary, stable) < 0 || send_fd(c->channel, "ssh", fd) < 0)
+	if (!bound || listen(fd, 16) < 0 || lchown(path, c->user.uid, c->user.gid) < 0 ||
+	    symlink(path, temporary) < 0 || rename(temporary, stable) < 0 || send_fd(c->channel, "ssh", fd) < 0)
 		return NULL;
 	return TAKE_PTR(stable);
 }
@@ -144,12 +149,15 @@ static char *make_ssh_socket(struct child *c)
 static int become_user(struct child *c, struct error **err)
 {
 	const struct session_user *u = &c->user;
-	/* In a machine of a single id no process may set groups (user_namespaces(7), /proc/PID/setgroups), and there is only root. */
+	/* In a machine of a single id no process may set groups (user_namespaces(7),
+	 * /proc/PID/setgroups), and there is only root. */
 	int groups = setgroups(u->group_count, u->groups) == 0 || (errno == EPERM && c->plan->confined && u->uid == 0);
 	if (!groups || setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0) {
 		/* EPERM: of groups, where there is a single id. */
 		if ((errno == EINVAL || errno == EPERM) && c->plan->confined)
-			return error_set(err, EINVAL, "user %s (uid %u, gid %u) cannot be used: this machine does not have these ids", u->name, u->uid, u->gid);
+			return error_set(err, EINVAL,
+			    "user %s (uid %u, gid %u) cannot be used: this machine does not have these ids", u->name,
+			    u->uid, u->gid);
 		/* Tests run as one ordinary user. */
 		if (c->plan->machine >= 0 || geteuid() == 0 || u->uid != geteuid())
 			return error_set_errno(err, errno, "cannot become user %s", u->name);
@@ -167,7 +175,10 @@ static int enter_directory(struct child *c, struct error **err)
 {
 	const struct session_request *q = c->plan->request;
 	if (q->workdir)
-		return chdir(q->workdir) < 0 ? error_set_errno(err, errno, "cannot use the working directory \"%s\" in the machine", q->workdir) : 0;
+		return chdir(q->workdir) < 0 ?
+			   error_set_errno(err, errno, "cannot use the working directory \"%s\" in the machine",
+			       q->workdir) :
+			   0;
 	if (q->cwd && session_path_is_shared(c->plan->boot, q->cwd) && chdir(q->cwd) == 0)
 		return 0;
 	int at_home = chdir(c->user.home) == 0;
@@ -179,7 +190,8 @@ static int enter_directory(struct child *c, struct error **err)
 	return 0;
 }
 
-/* Executes argv[0] by the PATH of the new environment, as the user. Returns only on failure: the status that it means. */
+/* Executes argv[0] by the PATH of the new environment, as the user. Returns only on failure: the
+ * status that it means. */
 static int execute(struct child *c, const char *program, char **argv, struct error **err)
 {
 	char **env = strv_argv(&c->env);

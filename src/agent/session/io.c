@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A session's bytes. From the client come frames: stdin is buffered no further than the window that the client keeps to, and each
- * byte that the command has taken is told back, so that a signal or a new window size is never stuck behind stdin. To the client
- * go frames made of what stdout and stderr gave; while the client is slow nothing is read from them.
+ * A session's bytes. From the client come frames: stdin is buffered no further than the window that
+ * the client keeps to, and each byte that the command has taken is told back, so that a signal or a
+ * new window size is never stuck behind stdin. To the client go frames made of what stdout and
+ * stderr gave; while the client is slow nothing is read from them.
  *
- * When the command has ended, what lies in its pipes at that moment is still delivered, and no more: a process that it left behind may
- * hold them open for ever. A terminal is read until the kernel hangs it up. */
+ * When the command has ended, what lies in its pipes at that moment is still delivered, and no
+ * more: a process that it left behind may hold them open for ever. A terminal is read until the
+ * kernel hangs it up. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -44,7 +46,8 @@ static void output_read(struct session *s, struct session_output *o)
 	char data[SESSION_READ];
 	enum session_frame_type type = o == &s->outputs[0] ? SESSION_STDOUT : SESSION_STDERR;
 	while (o->fd >= 0 && s->out.size < SESSION_OUT_FULL) {
-		size_t want = o->left >= 0 && !is_terminal(s) ? (size_t)MIN(o->left, (int64_t)sizeof data) : sizeof data;
+		size_t want =
+		    o->left >= 0 && !is_terminal(s) ? (size_t)MIN(o->left, (int64_t)sizeof data) : sizeof data;
 		ssize_t n = want ? read(o->fd, data, want) : 0;
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -73,7 +76,8 @@ static void input_write(struct session *s)
 		if (s->input < 0)
 			buffer_consume(&s->input_buffer, s->input_buffer.size);
 		if (n < 0) {
-			/* The command does not read any more; the rest is dropped, and counted as taken. */
+			/* The command does not read any more; the rest is dropped, and counted as
+			 * taken. */
 			session_io_close_input(s);
 			continue;
 		}
@@ -121,7 +125,10 @@ static void stream_write(struct session *s)
 static void frame_resize(struct session *s, const struct session_frame *f)
 {
 	const unsigned char *p = (const unsigned char *)f->data;
-	struct winsize size = { .ws_row = (unsigned short)(p[0] << 8 | p[1]), .ws_col = (unsigned short)(p[2] << 8 | p[3]) };
+	struct winsize size = {
+		.ws_row = (unsigned short)(p[0] << 8 | p[1]),
+		.ws_col = (unsigned short)(p[2] << 8 | p[3]),
+	};
 	s->request->rows = size.ws_row;
 	s->request->columns = size.ws_col;
 	if (is_terminal(s) && s->outputs[0].fd >= 0)
@@ -138,7 +145,8 @@ static int handle_frame(struct session *s, const struct session_frame *f)
 		return buffer_append(&s->input_buffer, f->data, f->size) < 0 ? -EBADMSG : 0;
 	case SESSION_STDIN_END:
 		s->input_ended = 1;
-		/* A terminal has no end; the character that means it does the same for who reads lines. */
+		/* A terminal has no end; the character that means it does the same for who reads
+		 * lines. */
 		return is_terminal(s) && buffer_append(&s->input_buffer, "\004", 1) < 0 ? -EBADMSG : 0;
 	case SESSION_RESIZE:
 		frame_resize(s, f);
@@ -165,7 +173,8 @@ void session_io_frames(struct session *s)
 		session_io_stream_lost(s);
 }
 
-/* Moves on what no event will tell of, the outputs that nobody writes any more or whose process has ended; and to the client. */
+/* Moves on what no event will tell of, the outputs that nobody writes any more or whose process has
+ * ended; and to the client. */
 static void output_rest(struct session *s)
 {
 	for (int more = 1; more;) {
@@ -209,7 +218,8 @@ static void on_output(struct source *source, int fd, uint32_t events, void *data
 		if (o->fd != fd || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 			continue;
 		output_read(s, o);
-		/* A hang-up is reported again and again, whatever is asked for, while a slow client leaves no room for the rest. */
+		/* A hang-up is reported again and again, whatever is asked for, while a slow client
+		 * leaves no room for the rest. */
 		if (o->fd >= 0 && (events & (EPOLLHUP | EPOLLERR)))
 			source_free(TAKE_PTR(o->source));
 	}
@@ -263,7 +273,8 @@ void session_io_drain(struct session *s)
 			available = 0;
 		s->outputs[i].left = available;
 	}
-	/* The master of a terminal reports the hang-up once all is read; a background process that re-opened the terminal delays it. */
+	/* The master of a terminal reports the hang-up once all is read; a background process that
+	 * re-opened the terminal delays it. */
 	if (is_terminal(s) && s->outputs[0].fd >= 0)
 		loop_add_timer(s->agent->loop, clock_deadline(SESSION_DRAIN_MS), on_drain_timer, s, &s->drain_timer);
 	session_io_update(s);

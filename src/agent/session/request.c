@@ -69,7 +69,8 @@ static int read_terminal(struct session_request *q, struct json_object *o, struc
 	if (((r = json_get_bool(o, "tty", &q->tty, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_bool(o, "stdin", &q->use_stdin, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_bool(o, "detach", &q->detach, err)) < 0 && r != -ENOENT) ||
-	    ((r = json_get_u64(o, "rows", &rows, err)) < 0 && r != -ENOENT) || ((r = json_get_u64(o, "columns", &columns, err)) < 0 && r != -ENOENT))
+	    ((r = json_get_u64(o, "rows", &rows, err)) < 0 && r != -ENOENT) ||
+	    ((r = json_get_u64(o, "columns", &columns, err)) < 0 && r != -ENOENT))
 		return r;
 	q->rows = (uint16_t)MIN(rows, side_max);
 	q->columns = (uint16_t)MIN(columns, side_max);
@@ -99,8 +100,9 @@ int session_request_parse(struct json_object *o, struct session_request **ret, s
 	CLEANUP(session_request_freep) struct session_request *q = xnew(struct session_request);
 	q->uid = q->gid = q->relay = -1;
 	int r;
-	if ((r = read_list(o, "argv", &q->argv, err)) < 0 || (r = read_list(o, "env", &q->env, err)) < 0 || (r = read_terminal(q, o, err)) < 0 ||
-	    (r = read_user(q, o, err)) < 0 || (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
+	if ((r = read_list(o, "argv", &q->argv, err)) < 0 || (r = read_list(o, "env", &q->env, err)) < 0 ||
+	    (r = read_terminal(q, o, err)) < 0 || (r = read_user(q, o, err)) < 0 ||
+	    (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
 		return r;
 	if ((r = read_relay(q, o, err)) < 0)
 		return r;

@@ -15,11 +15,11 @@ struct session_request {
 	struct strv env;
 	int tty, use_stdin, detach;
 	uint16_t rows, columns;
-	char *user;       /* name, or NULL */
-	int64_t uid, gid; /* -1: not given */
-	char *workdir;    /* explicit, or NULL */
-	char *cwd;        /* wished, or NULL */
-	int64_t relay;    /* id of the relayed ssh-agent; -1: none */
+	char *user;          /* name, or NULL */
+	int64_t uid, gid;    /* -1: not given */
+	char *workdir;       /* explicit, or NULL */
+	char *cwd;           /* wished, or NULL */
+	int64_t relay;       /* id of the relayed ssh-agent; -1: none */
 	char *relay_refused; /* why there is none, for the user; NULL */
 };
 

@@ -45,7 +45,8 @@ static void sweep_cgroups(void)
 		closedir(d);
 }
 
-/* A leaf beside what the init manages, inside of the machine's cgroup namespace. -1: none, the session stays in the agent's. */
+/* A leaf beside what the init manages, inside of the machine's cgroup namespace. -1: none, the
+ * session stays in the agent's. */
 static int make_cgroup(uint64_t number)
 {
 	AUTOFREE char *path = xasprintf(SESSIONS_CGROUP "/%llu", (unsigned long long)number);
@@ -56,8 +57,8 @@ static int make_cgroup(uint64_t number)
 
 void session_free(struct session *s)
 {
-	struct source *sources[] = { s->stream_source, s->channel_source, s->helper_source, s->child_source, s->input_source, s->drain_timer,
-				     s->outputs[0].source, s->outputs[1].source };
+	struct source *sources[] = { s->stream_source, s->channel_source, s->helper_source, s->child_source,
+		s->input_source, s->drain_timer, s->outputs[0].source, s->outputs[1].source };
 	for (struct session **at = &s->agent->sessions; *at; at = &(*at)->next) {
 		if (*at == s) {
 			*at = s->next;
@@ -69,7 +70,8 @@ void session_free(struct session *s)
 	session_agent_free(s->ssh);
 	if (s->input != s->outputs[0].fd)
 		fd_close(s->input);
-	int fds[] = { s->stream, s->channel, s->outputs[0].fd, s->outputs[1].fd, s->child_ends[0], s->child_ends[1], s->child_ends[2] };
+	int fds[] = { s->stream, s->channel, s->outputs[0].fd, s->outputs[1].fd, s->child_ends[0], s->child_ends[1],
+		s->child_ends[2] };
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fd_close(fds[i]);
 	buffer_done(&s->in);
@@ -82,14 +84,16 @@ void session_free(struct session *s)
 
 void session_signal(struct session *s, int number)
 {
-	int from_terminal = number == SIGINT || number == SIGQUIT || number == SIGHUP || number == SIGCONT || number == SIGTSTP;
+	int from_terminal =
+	    number == SIGINT || number == SIGQUIT || number == SIGHUP || number == SIGCONT || number == SIGTSTP;
 	if (number <= 0 || number >= NSIG)
 		return;
 	if (s->pid <= 0 || !s->inside_pid) {
 		s->early_signals |= 1ULL << (number - 1);
 		return;
 	}
-	/* What a terminal would send goes to the foreground's process group, or, without one, to the command's. */
+	/* What a terminal would send goes to the foreground's process group, or, without one, to
+	 * the command's. */
 	if (from_terminal && s->request->tty && s->outputs[0].fd >= 0 && ioctl(s->outputs[0].fd, TIOCSIG, number) == 0)
 		return;
 	kill(from_terminal ? -s->pid : s->pid, number);
@@ -177,7 +181,8 @@ static void take_terminal(struct session *s, int fd)
 {
 	struct stat st;
 	/* It was opened inside: make sure that it is a terminal and not something that blocks. */
-	if (s->input >= 0 || !s->request->tty || fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || fd_set_nonblocking(fd, 1) < 0) {
+	if (s->input >= 0 || !s->request->tty || fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) ||
+	    fd_set_nonblocking(fd, 1) < 0) {
 		fd_close(fd);
 		return;
 	}
@@ -211,7 +216,8 @@ static void on_message(struct session *s, struct json_object *o, int fd)
 		deliver_early(s);
 	} else if (json_get_string(o, "error", &text, NULL) >= 0 && !s->error) {
 		s->error = xstrdup(text);
-		s->error_status = json_get_i64(o, "status", &n, NULL) >= 0 && n >= 125 && n <= 127 ? (int)n : STATUS_FAILED;
+		s->error_status =
+		    json_get_i64(o, "status", &n, NULL) >= 0 && n >= 125 && n <= 127 ? (int)n : STATUS_FAILED;
 	}
 }
 
@@ -223,7 +229,9 @@ static void answer_detached(struct session *s)
 	if (!x)
 		return;
 	if (s->error) {
-		int code = s->error_status == EXIT_NOT_FOUND ? ENOENT : s->error_status == EXIT_NOT_EXECUTABLE ? EACCES : EIO;
+		int code = s->error_status == EXIT_NOT_FOUND      ? ENOENT :
+			   s->error_status == EXIT_NOT_EXECUTABLE ? EACCES :
+								    EIO;
 		error_set(&err, code, "%s", s->error);
 		http_respond_error(x, code, err);
 		return;
@@ -303,8 +311,14 @@ static int launch(struct session *s)
 	if (r < 0)
 		return r;
 	AUTO_FD int cgroup = s->machine >= 0 ? make_cgroup(s->number) : -1;
-	struct session_plan plan = { .request = s->request, .boot = s->agent->boot, .machine = s->machine, .cgroup = cgroup, .number = s->number,
-		.standard = { s->child_ends[0], s->child_ends[1], s->child_ends[2] } };
+	struct session_plan plan = {
+		.request = s->request,
+		.boot = s->agent->boot,
+		.machine = s->machine,
+		.cgroup = cgroup,
+		.number = s->number,
+		.standard = { s->child_ends[0], s->child_ends[1], s->child_ends[2] },
+	};
 	if (s->machine >= 0) {
 		plan.join = s->agent->platform->joined;
 		plan.confined = (plan.join & CLONE_NEWUSER) != 0;
@@ -318,11 +332,22 @@ static int launch(struct session *s)
 	return s->stream >= 0 ? loop_add_io(l, s->stream, EPOLLIN, on_stream, s, &s->stream_source) : 0;
 }
 
-int session_start(struct agent *a, struct session_request *q, int machine, int stream, struct buffer *early, struct http_exchange *x)
+int session_start(struct agent *a, struct session_request *q, int machine, int stream, struct buffer *early,
+    struct http_exchange *x)
 {
 	struct session *s = xnew(struct session);
-	*s = (struct session){ .agent = a, .number = ++a->session_counter, .request = q, .exchange = x, .machine = machine, .stream = stream,
-		.channel = -1, .input = -1, .outputs = { { .fd = -1, .left = -1 }, { .fd = -1, .left = -1 } }, .child_ends = { -1, -1, -1 } };
+	*s = (struct session){
+		.agent = a,
+		.number = ++a->session_counter,
+		.request = q,
+		.exchange = x,
+		.machine = machine,
+		.stream = stream,
+		.channel = -1,
+		.input = -1,
+		.outputs = { { .fd = -1, .left = -1 }, { .fd = -1, .left = -1 } },
+		.child_ends = { -1, -1, -1 },
+	};
 	buffer_init(&s->in, SESSION_STDIN_WINDOW + 2 * (SESSION_FRAME_MAX + SESSION_HEADER_SIZE));
 	buffer_init(&s->out, SESSION_OUT_MAX);
 	buffer_init(&s->input_buffer, SESSION_STDIN_WINDOW + 1);

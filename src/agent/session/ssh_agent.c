@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The relayed ssh-agent: a socket inside, made by the session's child; each connection to it becomes a stream to the keeper, which connects
- * to the caller's agent. */
+ * The relayed ssh-agent: a socket inside, made by the session's child; each connection to it
+ * becomes a stream to the keeper, which connects to the caller's agent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,7 +64,8 @@ static void on_opened(int fd, struct buffer *early, void *data)
 	struct connection *c = data;
 	c->call = NULL;
 	/* a: the keeper's side, so that its early bytes go first to the client inside (b). */
-	if (fd < 0 || relay_new(c->owner->session->agent->loop, fd, TAKE_FD(c->fd), early, on_relay_ended, c, &c->relay) < 0)
+	if (fd < 0 ||
+	    relay_new(c->owner->session->agent->loop, fd, TAKE_FD(c->fd), early, on_relay_ended, c, &c->relay) < 0)
 		connection_free(c);
 }
 
@@ -131,7 +132,8 @@ void session_agent_start(struct session *s, int listening)
 	/* A client that has gone already lends nothing. */
 	if (s->stream < 0 && s->machine >= 0)
 		remove_names(s);
-	if (s->ssh || s->stream < 0 || s->request->relay < 0 || !is_listening(listening) || fd_set_nonblocking(listening, 1) < 0) {
+	if (s->ssh || s->stream < 0 || s->request->relay < 0 || !is_listening(listening) ||
+	    fd_set_nonblocking(listening, 1) < 0) {
 		fd_close(listening);
 		return;
 	}

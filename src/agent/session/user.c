@@ -21,13 +21,20 @@ void session_user_done(struct session_user *u)
 }
 
 /* An account of that name or number, or one made up for a number that nobody has. */
-static int find_account(const char *passwd, const char *name, uint32_t uid, struct passwd_entry *ret, struct error **err)
+static int find_account(const char *passwd, const char *name, uint32_t uid, struct passwd_entry *ret,
+    struct error **err)
 {
 	if (passwd_find(passwd, name, uid, ret) == 0)
 		return 0;
 	if (name)
 		return error_set(err, ENOENT, "the machine has no user \"%s\"", name);
-	*ret = (struct passwd_entry){ .name = xasprintf("%u", uid), .home = xstrdup(uid ? "/" : "/root"), .shell = xstrdup("/bin/sh"), .uid = uid, .gid = uid };
+	*ret = (struct passwd_entry){
+		.name = xasprintf("%u", uid),
+		.home = xstrdup(uid ? "/" : "/root"),
+		.shell = xstrdup("/bin/sh"),
+		.uid = uid,
+		.gid = uid,
+	};
 	return 0;
 }
 
@@ -38,11 +45,18 @@ static int default_account(const char *passwd, const struct boot_user *m, struct
 	if (passwd_find(passwd, m->name, 0, ret) == 0)
 		return 0;
 	/* create-user.sh, or somebody inside, made no such entry. */
-	*ret = (struct passwd_entry){ .name = xstrdup(m->name), .home = xstrdup(m->home), .shell = xstrdup("/bin/sh"), .uid = m->uid, .gid = m->gid };
+	*ret = (struct passwd_entry){
+		.name = xstrdup(m->name),
+		.home = xstrdup(m->home),
+		.shell = xstrdup("/bin/sh"),
+		.uid = m->uid,
+		.gid = m->gid,
+	};
 	return 0;
 }
 
-int session_user_resolve(int root, const struct session_request *q, const struct boot_user *machine_user, struct session_user *ret, struct error **err)
+int session_user_resolve(int root, const struct session_request *q, const struct boot_user *machine_user,
+    struct session_user *ret, struct error **err)
 {
 	AUTOFREE char *passwd = NULL;
 	AUTOFREE char *group = NULL;
@@ -86,8 +100,8 @@ static void set_all(struct strv *env, const struct strv *from, int keep_account)
 	}
 }
 
-void session_environment(const struct session_request *q, const struct boot_request *b, const struct session_user *u, const char *ssh_auth_sock,
-			 struct strv *ret)
+void session_environment(const struct session_request *q, const struct boot_request *b, const struct session_user *u,
+    const char *ssh_auth_sock, struct strv *ret)
 {
 	strv_setenv(ret, "HOME", u->home);
 	strv_setenv(ret, "USER", u->name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who a session is and what is around it: user, environment, working directory. All from the machine's own files, read with its root at
- * `root`. Used in the session's child, after it has joined the machine. */
+ * Who a session is and what is around it: user, environment, working directory. All from the
+ * machine's own files, read with its root at `root`. Used in the session's child, after it has
+ * joined the machine. */
 #pragma once
 
 #include <stdint.h>
@@ -21,10 +22,13 @@ struct session_user {
 };
 void session_user_done(struct session_user *u);
 
-/* The user that the request names, else the machine's. -ENOENT for a name that is not there; a number need not be in passwd. */
-int session_user_resolve(int root, const struct session_request *q, const struct boot_user *machine_user, struct session_user *ret, struct error **err);
+/* The user that the request names, else the machine's. -ENOENT for a name that is not there; a
+ * number need not be in passwd. */
+int session_user_resolve(int root, const struct session_request *q, const struct boot_user *machine_user,
+    struct session_user *ret, struct error **err);
 /* The whole environment. ssh_auth_sock: path inside, or NULL. */
-void session_environment(const struct session_request *q, const struct boot_request *b, const struct session_user *u, const char *ssh_auth_sock,
-			 struct strv *ret);
-/* Whether `path` lies in one of the machine's shares, so that it means the same inside as outside. */
+void session_environment(const struct session_request *q, const struct boot_request *b, const struct session_user *u,
+    const char *ssh_auth_sock, struct strv *ret);
+/* Whether `path` lies in one of the machine's shares, so that it means the same inside as
+ * outside. */
 int session_path_is_shared(const struct boot_request *b, const char *path);

@@ -53,8 +53,8 @@ struct share_stream {
 	struct upcall *call;
 	int stream, replayer; /* -1: none */
 	struct source *stream_source, *replayer_source, *timer;
-	struct buffer in, out; /* of the stream */
-	uint32_t pid;          /* the replayer's; 0: it is not ready */
+	struct buffer in, out;                             /* of the stream */
+	uint32_t pid;                                      /* the replayer's; 0: it is not ready */
 	enum { TIMER_OFF, TIMER_IDLE, TIMER_RETRY } waits; /* what the timer runs for */
 };
 
@@ -103,7 +103,11 @@ static void stream_free(struct share_stream *s)
 static void append_watch(const struct watch *w, void *data)
 {
 	struct share_stream *s = data;
-	const struct share_watch payload = { .type = w->mask ? SHARE_WATCH : SHARE_UNWATCH, .mask = w->mask, .node = w->node };
+	const struct share_watch payload = {
+		.type = w->mask ? SHARE_WATCH : SHARE_UNWATCH,
+		.mask = w->mask,
+		.node = w->node,
+	};
 	share_frame_append(&s->out, &payload, sizeof payload);
 }
 
@@ -186,7 +190,8 @@ static int start_replayer(struct share_stream *s)
 static void hand_over(struct share_stream *s, const void *payload, size_t size)
 {
 	struct share_event event;
-	if (s->replayer < 0 || send(s->replayer, payload, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || size < sizeof event)
+	if (s->replayer < 0 || send(s->replayer, payload, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+	    size < sizeof event)
 		return;
 	memcpy(&event, payload, sizeof event);
 	const struct share_done busy = { .type = SHARE_DONE, .result = -EBUSY, .token = event.token };
@@ -347,7 +352,14 @@ void share_events_add(struct agent *a, const struct boot_share *share)
 	if (!e)
 		return;
 	struct share_stream *s = xnew(struct share_stream);
-	*s = (struct share_stream){ .owner = e, .next = e->streams, .tag = xstrdup(share->tag), .device = device, .stream = -1, .replayer = -1 };
+	*s = (struct share_stream){
+		.owner = e,
+		.next = e->streams,
+		.tag = xstrdup(share->tag),
+		.device = device,
+		.stream = -1,
+		.replayer = -1,
+	};
 	buffer_init(&s->in, IN_MAX);
 	buffer_init(&s->out, OUT_MAX);
 	if (loop_add_timer(a->loop, UINT64_MAX, on_timer, s, &s->timer) < 0) {
@@ -361,7 +373,8 @@ void share_events_add(struct agent *a, const struct boot_share *share)
 
 void share_events_remove(struct agent *a, const char *tag)
 {
-	for (struct share_stream **at = a->share_events ? &a->share_events->streams : NULL; at && *at; at = &(*at)->next) {
+	for (struct share_stream **at = a->share_events ? &a->share_events->streams : NULL; at && *at;
+	     at = &(*at)->next) {
 		struct share_stream *s = *at;
 		if (!streq(s->tag, tag))
 			continue;

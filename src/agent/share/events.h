@@ -4,7 +4,8 @@
 
 #include "agent/core/agent.h"
 
-/* Begins, a moment after the machine is ready, where one of the machine's shares has events; again does nothing. */
+/* Begins, a moment after the machine is ready, where one of the machine's shares has events; again
+ * does nothing. */
 void share_events_start(struct agent *a);
 /* A share that came (mounted at AGENT_SHARES) or is about to go, while the machine runs. */
 void share_events_add(struct agent *a, const struct boot_share *s);

@@ -46,7 +46,8 @@ int share_replay_parse(const void *payload, size_t size, struct share_replay *re
 	if (r.event.type != SHARE_EVENT || r.event.operation < SHARE_CREATE || r.event.operation > SHARE_CLOSE_WRITE ||
 	    size - sizeof r.event != (size_t)r.event.size + r.event.size2 || (r.event.size2 != 0) != is_rename)
 		return -EBADMSG;
-	if (take_name(names, r.event.size, r.name) < 0 || (is_rename && take_name(names + r.event.size, r.event.size2, r.name2) < 0))
+	if (take_name(names, r.event.size, r.name) < 0 ||
+	    (is_rename && take_name(names + r.event.size, r.event.size2, r.name2) < 0))
 		return -EBADMSG;
 	*ret = r;
 	return 0;
@@ -60,7 +61,8 @@ static int open_node(int root, uint64_t node)
 	struct {
 		struct file_handle head;
 		uint32_t words[3];
-	} handle = { { .handle_bytes = sizeof handle.words, .handle_type = HANDLE_TYPE_FUSE }, { (uint32_t)(node >> 32), (uint32_t)node, 0 } };
+	} handle = { { .handle_bytes = sizeof handle.words, .handle_type = HANDLE_TYPE_FUSE },
+		{ (uint32_t)(node >> 32), (uint32_t)node, 0 } };
 	int fd = open_by_handle_at(root, &handle.head, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -88,7 +90,8 @@ static int create(int directory, const struct share_replay *r)
 	}
 }
 
-/* The file itself, by a descriptor, so that nothing else is touched whatever becomes of the name meanwhile. */
+/* The file itself, by a descriptor, so that nothing else is touched whatever becomes of the name
+ * meanwhile. */
 static int touch(int root, int directory, const struct share_replay *r)
 {
 	char path[64];
@@ -150,13 +153,21 @@ int share_replay_run(int channel, void *data, struct error **err)
 	if (root < 0)
 		return root;
 	umask(0);
-	const struct share_hello hello = { .type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = (uint32_t)getpid() };
+	const struct share_hello hello = {
+		.type = SHARE_HELLO,
+		.version = SHARE_EVENTS_VERSION,
+		.pid = (uint32_t)getpid(),
+	};
 	ssize_t n = send(replayer->socket, &hello, sizeof hello, MSG_NOSIGNAL);
 	while (n > 0 && (n = recv(replayer->socket, payload, sizeof payload, 0)) > 0) {
 		int r = share_replay_parse(payload, (size_t)n, &replay);
 		if (r < 0)
 			return error_set(err, -r, "the share's server says what is not understood");
-		const struct share_done done = { .type = SHARE_DONE, .result = share_replay_do(root, &replay), .token = replay.event.token };
+		const struct share_done done = {
+			.type = SHARE_DONE,
+			.result = share_replay_do(root, &replay),
+			.token = replay.event.token,
+		};
 		n = send(replayer->socket, &done, sizeof done, MSG_NOSIGNAL);
 	}
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shares that come and go while the machine runs. The work is done by a worker that joins the machine's mount namespace: the share is
- * mounted in the agent's, and a copy of that mount is moved to its place inside by descriptor. */
+ * Shares that come and go while the machine runs. The work is done by a worker that joins the
+ * machine's mount namespace: the share is mounted in the agent's, and a copy of that mount is moved
+ * to its place inside by descriptor. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,8 @@ static int work_add(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
 	AUTOFREE char *own = path_join(AGENT_SHARES, c->share.tag);
-	/* A mount of the agent's own first, as at boot: an init that is started again gets its share from there. */
+	/* A mount of the agent's own first, as at boot: an init that is started again gets its
+	 * share from there. */
 	int r = mounts_share_at_home(c->agent->platform, &c->share, err);
 	if (r < 0)
 		return r;
@@ -53,10 +55,12 @@ static int work_add(int channel, void *data, struct error **err)
 	if ((r = c->agent->platform->enter(c->machine)) < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") : mounts_attach(mount, root, c->share.inside, err);
+	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") :
+			  mounts_attach(mount, root, c->share.inside, err);
 }
 
-/* The mount that a path is on (statx(2)); a share may be of the same file system as what it is mounted on. 0: unknown. */
+/* The mount that a path is on (statx(2)); a share may be of the same file system as what it is
+ * mounted on. 0: unknown. */
 static uint64_t mount_of(int directory, const char *path, int flags)
 {
 	struct statx st;
@@ -82,7 +86,8 @@ static int holds(int process, uint64_t mount)
 	return found;
 }
 
-/* "bash (12), vim (40)": who keeps the mount busy, by the machine's own numbers. Owned; NULL: nobody. */
+/* "bash (12), vim (40)": who keeps the mount busy, by the machine's own numbers. Owned; NULL:
+ * nobody. */
 static char *find_holders(uint64_t mount)
 {
 	AUTO_STRV struct strv names = { 0 };
@@ -106,7 +111,8 @@ static char *find_holders(uint64_t mount)
 	return names.count ? strv_join(&names, ", ") : NULL;
 }
 
-/* Whether other mounts are below this one, so that it looks busy without anybody in it: what the share hides, what the host has mounted there. */
+/* Whether other mounts are below this one, so that it looks busy without anybody in it: what the
+ * share hides, what the host has mounted there. */
 static int has_mounts_below(const char *path)
 {
 	AUTOFREE char *text = NULL;
@@ -129,9 +135,11 @@ static int work_remove(int channel, void *data, struct error **err)
 	if (errno != EBUSY)
 		return error_set_errno(err, errno, "cannot unmount %s in the machine", c->share.inside);
 	AUTOFREE char *holders = find_holders(here);
-	if (!holders && has_mounts_below(c->share.inside) && umount2(c->share.inside, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+	if (!holders && has_mounts_below(c->share.inside) &&
+	    umount2(c->share.inside, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
 		return 0;
-	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside, holders ? holders : "something");
+	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside,
+	    holders ? holders : "something");
 }
 
 /* The agent's own mount of a share would keep its device busy. */

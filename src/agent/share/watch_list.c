@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The line of a watch (fs/notify/fdinfo.c in Linux; numbers in hex), in one line:
  *
- *     inotify wd:1 ino:a72096 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:020000000300000000000000
+ *     inotify wd:1 ino:a72096 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81
+ *     f_handle:020000000300000000000000
  *
- * The handle's bytes are the file system's own. FUSE's (fuse_encode_fh(), type 0x81) are three words of the machine's byte order: the
- * high half of the node id, the low half, the generation. */
+ * The handle's bytes are the file system's own. FUSE's (fuse_encode_fh(), type 0x81) are three
+ * words of the machine's byte order: the high half of the node id, the low half, the generation. */
 #include "agent/share/watch_list.h"
 
 #include <errno.h>
@@ -68,8 +69,8 @@ int watch_list_equal(const struct watch_list *a, const struct watch_list *b)
 	return 1;
 }
 
-void watch_list_compare(const struct watch_list *from, const struct watch_list *to, void (*fn)(const struct watch *w, void *data),
-	void *data)
+void watch_list_compare(const struct watch_list *from, const struct watch_list *to,
+    void (*fn)(const struct watch *w, void *data), void *data)
 {
 	size_t i = 0, j = 0;
 	while (i < from->count || j < to->count) {
@@ -134,13 +135,17 @@ int watch_parse_line(const char *line, size_t size, struct watch *ret)
 	uint32_t device, mask, count, type, words[3];
 	if (size < sizeof begin - 1 || memcmp(line, begin, sizeof begin - 1) != 0)
 		return 0;
-	if (!field(line, size, " sdev:", &device) || !field(line, size, " mask:", &mask) || !field(line, size, " fhandle-bytes:", &count) ||
-	    !field(line, size, " fhandle-type:", &type))
+	if (!field(line, size, " sdev:", &device) || !field(line, size, " mask:", &mask) ||
+	    !field(line, size, " fhandle-bytes:", &count) || !field(line, size, " fhandle-type:", &type))
 		return 0;
 	if (count != HANDLE_BYTES || type != HANDLE_TYPE_FUSE || !handle(line, size, bytes))
 		return 0;
 	memcpy(words, bytes, sizeof words);
-	*ret = (struct watch){ .node = (uint64_t)words[0] << 32 | words[1], .device = device, .mask = mask & IN_ALL_EVENTS };
+	*ret = (struct watch){
+		.node = (uint64_t)words[0] << 32 | words[1],
+		.device = device,
+		.mask = mask & IN_ALL_EVENTS,
+	};
 	return ret->mask != 0;
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A return probe (kretprobe) on inotify_add_watch(2), one perf event for each processor and each of the two ways into the kernel, the
- * 64-bit one and the 32-bit one; the two of a processor share a ring of one page. Only that system call becomes slower by it; a
- * tracepoint of system calls would slow down all.
+ * A return probe (kretprobe) on inotify_add_watch(2), one perf event for each processor and each of
+ * the two ways into the kernel, the 64-bit one and the 32-bit one; the two of a processor share a
+ * ring of one page. Only that system call becomes slower by it; a tracepoint of system calls would
+ * slow down all.
  *
- * The events are opened by a worker: the kernel takes its time, in which it waits for all processors. */
+ * The events are opened by a worker: the kernel takes its time, in which it waits for all
+ * processors. */
 #include "agent/share/watch_probe.h"
 
 #include <errno.h>
@@ -26,7 +28,7 @@ enum { PAGE = 4096, PROCESSORS_MAX = 256, RETURN_PROBE = 1 };
 static const char *const functions[] = { "__x64_sys_inotify_add_watch", "__ia32_sys_inotify_add_watch" };
 
 struct processor {
-	int fds[ARRAY_SIZE(functions)]; /* -1: none */
+	int fds[ARRAY_SIZE(functions)];    /* -1: none */
 	struct perf_event_mmap_page *page; /* and the ring behind it; NULL: none */
 	struct source *source;
 };
@@ -54,8 +56,15 @@ static int probe_type(uint32_t *ret)
 
 static int open_event(uint32_t type, const char *function, int processor)
 {
-	struct perf_event_attr a = { .size = sizeof a, .type = type, .config = RETURN_PROBE, .sample_period = 1, .sample_type = PERF_SAMPLE_TID,
-		.wakeup_events = 1, .kprobe_func = (uint64_t)(uintptr_t)function };
+	struct perf_event_attr a = {
+		.size = sizeof a,
+		.type = type,
+		.config = RETURN_PROBE,
+		.sample_period = 1,
+		.sample_type = PERF_SAMPLE_TID,
+		.wakeup_events = 1,
+		.kprobe_func = (uint64_t)(uintptr_t)function,
+	};
 	int fd = (int)syscall(SYS_perf_event_open, &a, -1, processor, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -101,8 +110,9 @@ static void on_opened(struct json_object *o, int fd, void *data)
 	struct watch_probe *p = data;
 	AUTO_FD int event = fd;
 	uint64_t cpu = 0, function = 0;
-	if (event < 0 || json_get_u64(o, "processor", &cpu, NULL) < 0 || json_get_u64(o, "function", &function, NULL) < 0 ||
-	    cpu >= PROCESSORS_MAX || function >= ARRAY_SIZE(functions))
+	if (event < 0 || json_get_u64(o, "processor", &cpu, NULL) < 0 ||
+	    json_get_u64(o, "function", &function, NULL) < 0 || cpu >= PROCESSORS_MAX ||
+	    function >= ARRAY_SIZE(functions))
 		return;
 	while (p->count <= cpu)
 		p->processors[p->count++] = (struct processor){ .fds = { -1, -1 } };
@@ -133,14 +143,16 @@ static void on_done(int code, const char *text, void *data)
 	p->events.ready(code, p->data);
 }
 
-int watch_ring_read(const void *ring, size_t size, uint64_t tail, uint64_t head, void (*fn)(pid_t pid, void *data), void *data)
+int watch_ring_read(const void *ring, size_t size, uint64_t tail, uint64_t head, void (*fn)(pid_t pid, void *data),
+    void *data)
 {
 	struct perf_event_header header;
 	uint32_t pid;
 	if (head - tail > size)
 		return 1;
 	while (tail != head) {
-		/* Records are of whole words, so neither a header nor the word behind it is ever cut by the ring's end. */
+		/* Records are of whole words, so neither a header nor the word behind it is ever
+		 * cut by the ring's end. */
 		const char *at = (const char *)ring + (tail & (size - 1));
 		if (tail % 8 || head - tail < sizeof header)
 			return 1;

@@ -38,15 +38,17 @@
 #include "base/share_events.h"
 
 enum {
-	AGAIN_MS = 5000,  /* known watchers */
-	SCAN_MS = 2000,   /* everybody, without a probe */
-	REST_MS = 10,     /* of the probe, at least */
-	REST_FACTOR = 4,  /* and this many times what the looks took */
+	AGAIN_MS = 5000, /* known watchers */
+	SCAN_MS = 2000,  /* everybody, without a probe */
+	REST_MS = 10,    /* of the probe, at least */
+	REST_FACTOR = 4, /* and this many times what the looks took */
 	PROCESSES_MAX = 1024,
 	WATCHES_MAX = 65536, /* of all of them */
 	QUEUE_MAX = 65536,
 	DESCRIPTORS_MAX = 65536, /* of a process */
-	BYTES_MAX = 8 << 20,     /* of their fdinfo, which is read at once: whoever has many of them has the same ones many times */
+	/* of their fdinfo, which is read at once: whoever has many of them has the same ones many
+	 * times */
+	BYTES_MAX = 8 << 20,
 	DEVICES_MAX = 128,
 };
 
@@ -93,8 +95,10 @@ static void keep_devices(struct watch_list *l, const uint32_t *devices, size_t d
 	l->count = kept;
 }
 
-/* Twice the limit is read before what belongs to other file systems is dropped; no more than *left bytes, which become fewer. */
-static void read_descriptor(int infos, const char *name, const uint32_t *devices, size_t device_count, size_t *left, struct watch_list *into)
+/* Twice the limit is read before what belongs to other file systems is dropped; no more than *left
+ * bytes, which become fewer. */
+static void read_descriptor(int infos, const char *name, const uint32_t *devices, size_t device_count, size_t *left,
+    struct watch_list *into)
 {
 	char piece[16 * 1024];
 	struct watch_reader reader = { .size = 0 };
@@ -344,7 +348,8 @@ void watchers_collect(const struct watchers *w, uint32_t device, struct watch_li
 				watch_list_add(into, &w->known[i].list.items[j], SIZE_MAX);
 	watch_list_settle(into);
 	if (into->count > SHARE_WATCHES_MAX) {
-		log_debug("more than %d files and directories of a share are watched; the rest is not heard of", SHARE_WATCHES_MAX);
+		log_debug("more than %d files and directories of a share are watched; the rest is not heard of",
+		    SHARE_WATCHES_MAX);
 		into->count = SHARE_WATCHES_MAX;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who inside watches what of the file systems that shares are: found without asking again and again. */
+ * Who inside watches what of the file systems that shares are: found without asking again and
+ * again. */
 #pragma once
 
 #include "agent/share/watch_list.h"
@@ -13,9 +14,10 @@ void watchers_free(struct watchers *w); /* NULL is fine */
 /* File systems (major << 20 | minor) whose watches count, and no others. */
 void watchers_add_device(struct watchers *w, uint32_t device);
 void watchers_remove_device(struct watchers *w, uint32_t device);
-/* What is watched of one of them, settled, at most SHARE_WATCHES_MAX; added to *into, which is empty. */
+/* What is watched of one of them, settled, at most SHARE_WATCHES_MAX; added to *into, which is
+ * empty. */
 void watchers_collect(const struct watchers *w, uint32_t device, struct watch_list *into);
 
-/* The watches of a process (its folder of /proc) on these devices, settled; added to *into, which is empty. 0, or -errno: there is no
- * such process. */
+/* The watches of a process (its folder of /proc) on these devices, settled; added to *into, which
+ * is empty. 0, or -errno: there is no such process. */
 int watchers_look(const char *process, const uint32_t *devices, size_t device_count, struct watch_list *into);

@@ -15,7 +15,9 @@ char *generate_value_of(const struct option_spec *s)
 	return strv_join(&words, " ");
 }
 
-void generate_each(void (*fn)(FILE *out, const char *full_name, const struct command_group *g, const struct command_spec *c), FILE *out)
+void generate_each(void (*fn)(FILE *out, const char *full_name, const struct command_group *g,
+		       const struct command_spec *c),
+    FILE *out)
 {
 	const struct command_spec *c;
 	for (const struct command_group *g = command_groups; g->name; g++) {

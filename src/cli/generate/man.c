@@ -38,7 +38,8 @@ static void put_option(const struct option_spec *s)
 		putchar('_');
 	}
 	fputs("\n\t", stdout);
-	AUTOFREE char *text = s->default_text ? xasprintf("%s (default: %s)", s->help, s->default_text) : xstrdup(s->help);
+	AUTOFREE char *text =
+	    s->default_text ? xasprintf("%s (default: %s)", s->help, s->default_text) : xstrdup(s->help);
 	put_sentence(text);
 	putchar('\n');
 }
@@ -46,7 +47,8 @@ static void put_option(const struct option_spec *s)
 static void put_command(const struct command_group *g, const struct command_spec *c)
 {
 	AUTOFREE char *prefix = command_prefix(g);
-	printf("## %s %s\n\n*%s %s*%s", *g->name ? g->name : "holm", c->name, prefix, c->name, c->options && c->options->name ? " [_OPTIONS_]" : "");
+	printf("## %s %s\n\n*%s %s*%s", *g->name ? g->name : "holm", c->name, prefix, c->name,
+	    c->options && c->options->name ? " [_OPTIONS_]" : "");
 	if (c->synopsis && *c->synopsis) {
 		fputs(" _", stdout);
 		put_text(c->synopsis);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Completion for three shells. What needs an answer of this moment (names of machines and images) is asked of holm itself when it is
- * needed; the rest is in the files. */
+ * Completion for three shells. What needs an answer of this moment (names of machines and images)
+ * is asked of holm itself when it is needed; the rest is in the files. */
 #include "cli/generate/generate.h"
 
 #include "base/alloc.h"
@@ -89,7 +89,8 @@ static void put_positionals(FILE *out, const char *name, const struct command_gr
 		fprintf(out, "\t'%s') echo '%s' ;;\n", name, c->complete);
 }
 
-static void put_function(FILE *out, const char *name, void (*put)(FILE *, const char *, const struct command_group *, const struct command_spec *))
+static void put_function(FILE *out, const char *name,
+    void (*put)(FILE *, const char *, const struct command_group *, const struct command_spec *))
 {
 	fprintf(out, "%s()\n{\n\tcase \"$1\" in\n", name);
 	generate_each(put, out);
@@ -130,7 +131,7 @@ static void put_tables(FILE *out)
 	      "\t\twanted=$(_holm_words \"$command\")\n"
 	      "\tfi\n"
 	      "}\n\n",
-		out);
+	    out);
 }
 
 void generate_bash(FILE *out)
@@ -143,7 +144,8 @@ void generate_bash(FILE *out)
 	      "\tline=${COMP_LINE:0:COMP_POINT}\n"
 	      "\tread -ra words <<<\"$line\"\n"
 	      "\tcurrent=''\n"
-	      "\tcase \"$line\" in *[[:space:]]) ;; *) current=${words[${#words[@]}-1]}; unset \"words[${#words[@]}-1]\" ;; esac\n"
+	      "\tcase \"$line\" in *[[:space:]]) ;; *) current=${words[${#words[@]}-1]}; unset "
+	      "\"words[${#words[@]}-1]\" ;; esac\n"
 	      "\t_holm_parse \"${words[@]:1}\"\n"
 	      "\tcase \"$current\" in\n"
 	      "\t--*=*) option=${current%%=*}; wanted=$(_holm_value \"$command $option\"); current=${current#*=} ;;\n"
@@ -152,15 +154,17 @@ void generate_bash(FILE *out)
 	      "\tCOMPREPLY=()\n"
 	      "\tcase \"$wanted\" in\n"
 	      "\t'choices '*) mapfile -t COMPREPLY < <(compgen -W \"${wanted#choices }\" -- \"$current\") ;;\n"
-	      "\tmachine) mapfile -t COMPREPLY < <(compgen -W \"$(holm machine ls -q 2>/dev/null)\" -- \"$current\") ;;\n"
+	      "\tmachine) mapfile -t COMPREPLY < <(compgen -W \"$(holm machine ls -q 2>/dev/null)\" -- \"$current\") "
+	      ";;\n"
 	      "\timage) mapfile -t COMPREPLY < <(compgen -W \"$(holm image ls -q 2>/dev/null)\" -- \"$current\") ;;\n"
 	      "\tkey) compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(compgen -S = -W '",
-		out);
+	    out);
 	put_keys(out);
 	fputs("' -- \"$current\") ;;\n"
 	      "\tdirectory) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- \"$current\") ;;\n"
 	      "\tfile) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n"
-	      "\tcommand) mapfile -t COMPREPLY < <(compgen -W \"$(_holm_below '') $(_holm_below machine)\" -- \"$current\") ;;\n"
+	      "\tcommand) mapfile -t COMPREPLY < <(compgen -W \"$(_holm_below '') $(_holm_below machine)\" -- "
+	      "\"$current\") ;;\n"
 	      "\tesac\n"
 	      "\t# bash takes : and = for ends of words: what stands before the last one is there already.\n"
 	      "\tcase \"$current\" in *:*)\n"
@@ -169,7 +173,7 @@ void generate_bash(FILE *out)
 	      "\tesac\n"
 	      "}\n\n"
 	      "complete -F _holm holm\n",
-		out);
+	    out);
 }
 
 /* ---- zsh ---- */
@@ -206,7 +210,7 @@ void generate_zsh(FILE *out)
 	      "\tmachine) compadd -- ${(f)\"$(holm machine ls -q 2>/dev/null)\"} ;;\n"
 	      "\timage) compadd -- ${(f)\"$(holm image ls -q 2>/dev/null)\"} ;;\n"
 	      "\tkey) compadd -S = -- ",
-		out);
+	    out);
 	put_keys(out);
 	fputs(" ;;\n"
 	      "\tdirectory) _files -/ ;;\n"
@@ -215,7 +219,7 @@ void generate_zsh(FILE *out)
 	      "\tesac\n"
 	      "}\n\n"
 	      "if [ \"$funcstack[1]\" = _holm ]; then _holm \"$@\"; else compdef _holm holm; fi\n",
-		out);
+	    out);
 }
 
 /* ---- fish ---- */
@@ -259,7 +263,8 @@ static void put_fish_command(FILE *out, const char *name, const struct command_g
 	if (streq(c->complete, "key")) {
 		fprintf(out, "complete -c holm -f -n \"__holm_in '%s'\" -a '", name);
 		for (const struct machine_key *k = machine_keys; k->key; k++)
-			fprintf(out, "%s%s ", endswith(k->key, ".NAME") ? "env." : k->key, endswith(k->key, ".NAME") ? "" : "=");
+			fprintf(out, "%s%s ", endswith(k->key, ".NAME") ? "env." : k->key,
+			    endswith(k->key, ".NAME") ? "" : "=");
 		fputs("'\n", out);
 	} else if (*fish_source(c->complete)) {
 		fprintf(out, "complete -c holm -f -n \"__holm_in '%s'\" -a '%s'\n", name, fish_source(c->complete));
@@ -278,11 +283,13 @@ void generate_fish(FILE *out)
 	      "\tend\n"
 	      "end\n\n"
 	      "# Exactly these words so far: the next is the rest of the command's name.\n"
-	      "function __holm_at\n\tset -l line (string join ' ' (__holm_words))\n\ttest \"$line\" = \"$argv[1]\"\nend\n\n"
+	      "function __holm_at\n\tset -l line (string join ' ' (__holm_words))\n\ttest \"$line\" = "
+	      "\"$argv[1]\"\nend\n\n"
 	      "# In this command.\n"
-	      "function __holm_in\n\tset -l line (string join ' ' (__holm_words))\n\ttest \"$line\" = \"$argv[1]\"; or string match -q -- \"$argv[1] *\" $line\nend\n\n"
+	      "function __holm_in\n\tset -l line (string join ' ' (__holm_words))\n\ttest \"$line\" = \"$argv[1]\"; or "
+	      "string match -q -- \"$argv[1] *\" $line\nend\n\n"
 	      "complete -c holm -f\n",
-		out);
+	    out);
 	for (const struct command_group *g = command_groups; g->name; g++) {
 		if (!*g->name)
 			continue;

@@ -24,7 +24,13 @@ static int spawn_image(const struct strv *words, int input, int extra, int outpu
 		fds[count++] = (struct spawn_fd){ .from = input, .to = STDIN_FILENO };
 	if (extra >= 0)
 		fds[count++] = (struct spawn_fd){ .from = extra, .to = 3 };
-	struct spawn_options o = { .argv = (void *)strv_argv(&argv), .fds = fds, .fd_count = count, .death_signal = SIGTERM, .inherit_standard = 1 };
+	struct spawn_options o = {
+		.argv = (void *)strv_argv(&argv),
+		.fds = fds,
+		.fd_count = count,
+		.death_signal = SIGTERM,
+		.inherit_standard = 1,
+	};
 	return spawn(&o, ret, err);
 }
 

@@ -26,11 +26,14 @@ static char *make_target(const char *path, const char *query)
 	return xasprintf("/v1/archive?path=%s%s", encoded, query);
 }
 
-int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query, struct error **err)
+int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query,
+    struct error **err)
 {
 	AUTOFREE char *target = make_target(path, query);
 	d->fd = connect_running(machine, err);
-	return d->fd < 0 ? d->fd : http_request(d->fd, "GET", target, NULL, NULL, clock_deadline(STALL_S * 1000), &d->response, err);
+	return d->fd < 0 ?
+		   d->fd :
+		   http_request(d->fd, "GET", target, NULL, NULL, clock_deadline(STALL_S * 1000), &d->response, err);
 }
 
 ssize_t archive_download_read(void *download, const void **ret, struct error **err)
@@ -47,7 +50,8 @@ void archive_download_done(struct archive_download *d)
 	d->fd = -1;
 }
 
-int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query, struct error **err)
+int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
+    struct error **err)
 {
 	static const struct timeval limit = { .tv_sec = STALL_S };
 	AUTOFREE char *target = make_target(path, query);
@@ -56,7 +60,9 @@ int archive_upload_begin(struct archive_upload *u, const char *machine, const ch
 		return u->fd;
 	setsockopt(u->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	/* The body goes out in chunks (RFC 9112 7.1), as its length is not known before. */
-	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: holm\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-tar\r\n\r\n", target);
+	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: holm\r\nTransfer-Encoding: chunked\r\nContent-Type: "
+					"application/x-tar\r\n\r\n",
+	    target);
 	int r = fd_write_full(u->fd, head, strlen(head));
 	return r < 0 ? error_set_errno(err, r, "machine \"%s\"", machine) : 0;
 }

@@ -12,8 +12,10 @@ struct archive_download {
 	struct http_response response;
 	char block[64 * 1024];
 };
-/* Asks for `path` inside; query: what follows "path=" ("&root=rootfs"), or "". done also after a failure. */
-int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query, struct error **err);
+/* Asks for `path` inside; query: what follows "path=" ("&root=rootfs"), or "". done also after a
+ * failure. */
+int archive_download_begin(struct archive_download *d, const char *machine, const char *path, const char *query,
+    struct error **err);
 /* The next piece (a tar_source, data being the download). */
 ssize_t archive_download_read(void *download, const void **ret, struct error **err);
 void archive_download_done(struct archive_download *d);
@@ -25,7 +27,8 @@ struct archive_upload {
 	int fd;
 	int broken; /* the machine does not take more: its answer says why */
 };
-int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query, struct error **err);
+int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
+    struct error **err);
 int archive_upload_write(void *upload, const void *data, size_t size); /* a tar_sink */
 int archive_upload_end(struct archive_upload *u, struct error **err);  /* waits for the answer */
 void archive_upload_done(struct archive_upload *u);

@@ -6,7 +6,8 @@
 
 enum { LOCK_MS = 5000 };
 
-int change_machine(const char *name, int (*change)(struct machine *m, void *data, struct error **err), void *data, struct error **err)
+int change_machine(const char *name, int (*change)(struct machine *m, void *data, struct error **err), void *data,
+    struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_FD int lock = machine_config_lock(name, clock_deadline(LOCK_MS), err);

@@ -6,4 +6,5 @@
 #include "machine/machine.h"
 
 /* change gets the machine as it is now; when it returns 0 the result is written. */
-int change_machine(const char *name, int (*change)(struct machine *m, void *data, struct error **err), void *data, struct error **err);
+int change_machine(const char *name, int (*change)(struct machine *m, void *data, struct error **err), void *data,
+    struct error **err);

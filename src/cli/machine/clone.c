@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine clone NAME NEW`: a copy-on-write copy of a stopped machine, with an identity of its own. */
+ * `holm machine clone NAME NEW`: a copy-on-write copy of a stopped machine, with an identity of its
+ * own. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -13,8 +14,10 @@
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "as in NAME", .choices = machine_home_words },
-	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too", .complete = "directory" },
+	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "as in NAME",
+	    .choices = machine_home_words },
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too",
+	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ 0 },
 };
@@ -23,7 +26,8 @@ const struct command_spec command_clone = {
 	.name = "clone",
 	.synopsis = "NAME NEW",
 	.summary = "copy a stopped machine; disk space is used only for what changes later",
-	.details = "The copy has the settings of its original, except the published ports: two machines cannot have the same port.",
+	.details = "The copy has the settings of its original, except the published ports: two machines cannot have "
+		   "the same port.",
 	.options = options,
 	.min_arguments = 2,
 	.max_arguments = 2,
@@ -50,13 +54,16 @@ static void leave_ports(const struct machine *from, struct json_object *settings
 		strv_take(&ports, machine_publish_format(&from->publish[i]));
 	AUTOFREE char *list = strv_join(&ports, ", ");
 	if (ports.count)
-		output_note("left out: publish %s, which machine \"%s\" has; --publish gives the clone ports of its own", list, from->name);
+		output_note("left out: publish %s, which machine \"%s\" has; --publish gives the clone ports of its "
+			    "own",
+		    list, from->name);
 	json_object_object_del(settings, "publish");
 }
 
 /* Makes the clone's settings: a copy with a name, id and time of its own, then the options. 0
  * or -errno. */
-static int copy_settings(const struct machine *from, const char *name, struct options *o, struct machine **ret, struct error **err)
+static int copy_settings(const struct machine *from, const char *name, struct options *o, struct machine **ret,
+    struct error **err)
 {
 	static const char *const applied[] = { "home-mount", NULL };
 	AUTO_JSON struct json_object *settings = machine_to_json(from);

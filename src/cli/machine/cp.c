@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine cp SRC DST`, one of them NAME:PATH. As cp -R does: into DST where that is a directory, else as DST. A symlink that is
- * named itself is followed, those below are copied as they are. What comes out of a machine is not trusted: it lands beneath the one
- * name that was asked for (oci/tar_unpack.h). */
+ * `holm machine cp SRC DST`, one of them NAME:PATH. As cp -R does: into DST where that is a
+ * directory, else as DST. A symlink that is named itself is followed, those below are copied as
+ * they are. What comes out of a machine is not trusted: it lands beneath the one name that was
+ * asked for (oci/tar_unpack.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,8 +28,9 @@ const struct command_spec command_cp = {
 	.aliases = (const char *const[]){ "copy", NULL },
 	.synopsis = "SRC DST",
 	.summary = "copy files between the host and a machine; NAME:PATH is a place inside",
-	.details = "Directories are copied whole. Where DST is a directory the copy goes into it under its own name. A relative path inside counts "
-		   "from your home. Inside, the copies belong to the machine's user. A stopped machine is booted.",
+	.details = "Directories are copied whole. Where DST is a directory the copy goes into it under its own name. A "
+		   "relative path inside counts from your home. Inside, the copies belong to the machine's user. A "
+		   "stopped machine is booted.",
 	.min_arguments = 2,
 	.max_arguments = 2,
 	.complete = "file",
@@ -70,16 +72,19 @@ static int parse_place(const char *text, struct place *ret, struct error **err)
 
 /* ---- into a machine ---- */
 
-static int send_tree(const struct place *to, const char *from, const char *query, const char *directory, const char *name, struct error **err)
+static int send_tree(const struct place *to, const char *from, const char *query, const char *directory,
+    const char *name, struct error **err)
 {
 	AUTO_UPLOAD struct archive_upload upload = { .fd = -1 };
 	AUTO_ERROR struct error *reading = NULL;
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int r = root < 0 ? error_set_errno(err, errno, "/") : archive_upload_begin(&upload, to->machine, directory, query, err);
+	int r = root < 0 ? error_set_errno(err, errno, "/") :
+			   archive_upload_begin(&upload, to->machine, directory, query, err);
 	if (r < 0)
 		return r;
 	r = tar_write_tree(root, from, name, archive_upload_write, &upload, &reading);
-	/* A source that cannot be read ends the stream short, so that the other side knows; a machine that takes no more says why. */
+	/* A source that cannot be read ends the stream short, so that the other side knows; a
+	 * machine that takes no more says why. */
 	if (r < 0 && !upload.broken)
 		return error_set(err, -r, "%s", error_text(reading, r));
 	return archive_upload_end(&upload, err);
@@ -102,10 +107,12 @@ static int copy_in(const struct place *from, const struct place *to, struct erro
 	int r = machine_load(to->machine, &m, err);
 	if (r < 0)
 		return r;
-	/* The agent looks whether there is a directory of that name; a place with a slash behind it has to be one. */
+	/* The agent looks whether there is a directory of that name; a place with a slash behind it
+	 * has to be one. */
 	int into = to->slash || streq(to->path, "/");
 	AUTOFREE char *name = http_encode_query(path_base(to->path));
-	AUTOFREE char *query = into ? xasprintf("&uid=%u&gid=%u", m->uid, m->gid) : xasprintf("&name=%s&uid=%u&gid=%u", name, m->uid, m->gid);
+	AUTOFREE char *query = into ? xasprintf("&uid=%u&gid=%u", m->uid, m->gid) :
+				      xasprintf("&name=%s&uid=%u&gid=%u", name, m->uid, m->gid);
 	return send_tree(to, real, query, into ? to->path : directory, own, err);
 }
 
@@ -164,7 +171,13 @@ static int copy_out(const struct place *from, const struct place *to, struct err
 	r = archive_download_begin(&d, from->machine, path, "", err);
 	if (r < 0)
 		return r;
-	const struct tar_unpack u = { .directory = directory, .name = name, .uid = getuid(), .gid = getgid(), .foreign = 1 };
+	const struct tar_unpack u = {
+		.directory = directory,
+		.name = name,
+		.uid = getuid(),
+		.gid = getgid(),
+		.foreign = 1,
+	};
 	return tar_unpack_run(&u, archive_download_read, &d, err);
 }
 
@@ -172,11 +185,14 @@ static int copy(const struct place *from, const struct place *to, struct error *
 {
 	const char *machine = from->machine ? from->machine : to->machine;
 	if (!machine)
-		return error_set(err, EINVAL, "neither \"%s\" nor \"%s\" is in a machine; write NAME:PATH for one of them", from->path, to->path);
+		return error_set(err, EINVAL,
+		    "neither \"%s\" nor \"%s\" is in a machine; write NAME:PATH for one of them", from->path, to->path);
 	if (from->machine && to->machine)
-		return error_set(err, EINVAL, "copying from machine to machine goes by way of the host: copy out, then in");
+		return error_set(err, EINVAL,
+		    "copying from machine to machine goes by way of the host: copy out, then in");
 	if (from->machine && streq(from->path, "/"))
-		return error_set(err, EINVAL, "a machine's whole root cannot be copied; holm machine export writes it to a file");
+		return error_set(err, EINVAL,
+		    "a machine's whole root cannot be copied; holm machine export writes it to a file");
 	if (!from->machine && access(from->path, F_OK) < 0)
 		return error_set_errno(err, errno, "%s", from->path);
 	int r = client_start(machine, CLIENT_SESSION, 0, NULL, err);

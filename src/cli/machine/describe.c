@@ -5,7 +5,8 @@
 #include "cli/client.h"
 #include "isolation/isolation.h"
 
-/* The isolation that the machine's disk is made for: what it runs in, whether this host can do that now or not. */
+/* The isolation that the machine's disk is made for: what it runs in, whether this host can do that
+ * now or not. */
 static const struct isolation_disk_ops *disk_ops(const struct machine *m)
 {
 	return isolation_disk_table(m->form, NULL);
@@ -96,7 +97,8 @@ static void add_settings(struct json_object *o, const struct machine *m)
 
 static void copy_members(struct json_object *o, const struct machine *m)
 {
-	static const char *const keys[] = { "image", "image_digest", "image_disk", "image_trees", "image_config", "platform", "home", "uid", "gid", "mounts", "publish" };
+	static const char *const keys[] = { "image", "image_digest", "image_disk", "image_trees", "image_config",
+		"platform", "home", "uid", "gid", "mounts", "publish" };
 	AUTO_JSON struct json_object *all = machine_to_json(m);
 	struct json_object *value;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

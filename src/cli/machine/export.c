@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine export NAME -o FILE`: the machine is booted without its init, the agent sends its root file system as a tar stream, and
- * holm-image makes an OCI archive of it, with the machine's settings as an annotation. */
+ * `holm machine export NAME -o FILE`: the machine is booted without its init, the agent sends its
+ * root file system as a tar stream, and holm-image makes an OCI archive of it, with the machine's
+ * settings as an annotation. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ const struct command_spec command_export = {
 	.name = "export",
 	.synopsis = "NAME -o FILE",
 	.summary = "write a stopped machine to a file: an OCI archive with holm's settings",
-	.details = "Any tool that reads OCI archives can load it as an image; holm machine import makes a machine of it again.",
+	.details = "Any tool that reads OCI archives can load it as an image; holm machine import makes a machine of "
+		   "it again.",
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = 1,
@@ -66,7 +68,13 @@ static int spawn_pack(int config, int input, const char *file, pid_t *ret, struc
 	AUTOFREE char *program = path_libexec("holm-image");
 	const char *const argv[] = { program, "pack", "--config", "/dev/fd/3", "--output", file, NULL };
 	struct spawn_fd fds[] = { { .from = input, .to = STDIN_FILENO }, { .from = config, .to = 3 } };
-	struct spawn_options o = { .argv = (void *)argv, .fds = fds, .fd_count = ARRAY_SIZE(fds), .death_signal = SIGTERM, .inherit_standard = 1 };
+	struct spawn_options o = {
+		.argv = (void *)argv,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds),
+		.death_signal = SIGTERM,
+		.inherit_standard = 1,
+	};
 	return spawn(&o, ret, err);
 }
 
@@ -83,7 +91,8 @@ static int copy_stream(const char *machine, int output, struct error **err)
 	return (int)n;
 }
 
-/* From the running agent through a pipe into holm-image. A positive result is holm-image's exit status; it has said why. */
+/* From the running agent through a pipe into holm-image. A positive result is holm-image's exit
+ * status; it has said why. */
 static int stream(const struct machine *m, const char *file, struct error **err)
 {
 	AUTO_FD int config = write_config(m, err);
@@ -121,13 +130,17 @@ int export_machine(const char *name, const char *file, struct error **err)
 	if (r < 0)
 		return r;
 	/* One that is being stopped, perhaps by the end of another export, is waited for. */
-	if (streq(client_state_word(name, clock_deadline(STATE_MS), NULL), "stopping") && (r = client_wait_gone(name, err)) < 0)
+	if (streq(client_state_word(name, clock_deadline(STATE_MS), NULL), "stopping") &&
+	    (r = client_wait_gone(name, err)) < 0)
 		return r;
 	if (machine_is_running(name) == 1)
-		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name, name);
+		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name,
+		    name);
 	r = client_start(name, CLIENT_SESSION, CLIENT_RESCUE, &started, err);
 	if (r == 0 && !started)
-		return error_set(err, EBUSY, "machine \"%s\" was started by another command just now; stop it first: holm machine stop %s", name, name);
+		return error_set(err, EBUSY,
+		    "machine \"%s\" was started by another command just now; stop it first: holm machine stop %s", name,
+		    name);
 	if (r < 0)
 		return r;
 	output_progress("%s: writing %s ...", name, file);

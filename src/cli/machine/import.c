@@ -15,13 +15,16 @@ static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
 	{ "name", 'n', OPTION_STRING, "NAME", "the machine's name", .default_text = "as it was exported" },
-	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host, whatever it was exported from", .default_text = "auto",
-		.choices = machine_isolation_words },
-	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "the stricter of the file's and holm/config's",
-		.choices = machine_home_words },
-	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too", .complete = "directory" },
+	{ "isolation", 0, OPTION_STRING, "auto|vm|native",
+	    "how it is kept apart from the host, whatever it was exported from", .default_text = "auto",
+	    .choices = machine_isolation_words },
+	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside",
+	    .default_text = "the stricter of the file's and holm/config's", .choices = machine_home_words },
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too",
+	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
-	{ "trust-settings", 0, OPTION_FLAG, NULL, "take all of the file's settings: its mounts, ports, variables, home, sizes, ..." },
+	{ "trust-settings", 0, OPTION_FLAG, NULL,
+	    "take all of the file's settings: its mounts, ports, variables, home, sizes, ..." },
 	{ 0 },
 };
 
@@ -70,14 +73,16 @@ static void drop_missing_kernel(struct machine *m)
 static void tell_openings(const struct machine *m)
 {
 	for (size_t i = 0; i < m->mount_count; i++)
-		output_note("as the file says, %s of this host is mounted at %s%s", m->mounts[i].host, m->mounts[i].inside,
-			m->mounts[i].read_only ? ", read-only" : "");
+		output_note("as the file says, %s of this host is mounted at %s%s", m->mounts[i].host,
+		    m->mounts[i].inside, m->mounts[i].read_only ? ", read-only" : "");
 	for (size_t i = 0; i < m->publish_count; i++) {
 		AUTOFREE char *text = machine_publish_format(&m->publish[i]);
 		output_note("as the file says, the port %s is published", text);
 	}
 	if (m->host_access)
-		output_note("as the file says, it can reach the host's loopback; holm machine set -n %s host-access=false takes that back", m->name);
+		output_note("as the file says, it can reach the host's loopback; holm machine set -n %s "
+			    "host-access=false takes that back",
+		    m->name);
 }
 
 static void tell_left_out(const struct strv *left_out)
@@ -90,7 +95,8 @@ static void tell_left_out(const struct strv *left_out)
 
 /* Makes the machine of the exported settings, which are empty if the archive has none, and
  * names the settings that it leaves out. 0 or -errno. */
-static int adopt(struct options *o, struct json_object *settings, struct machine *here, struct machine **ret, struct error **err)
+static int adopt(struct options *o, struct json_object *settings, struct machine *here, struct machine **ret,
+    struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_STRV struct strv left_out = { 0 };
@@ -147,7 +153,8 @@ static int unpack(struct options *o, const struct machine *here, struct json_obj
 	return image_program_run(&words, -1, -1, ret, err);
 }
 
-/* It was set up for one isolation by name and gets another, as this host or the command line says. */
+/* It was set up for one isolation by name and gets another, as this host or the command line
+ * says. */
 static void tell_isolation(struct json_object *settings, const struct machine *here)
 {
 	const char *word;
@@ -155,12 +162,13 @@ static void tell_isolation(struct json_object *settings, const struct machine *h
 		return;
 	for (int i = MACHINE_ISOLATION_VM; machine_isolation_words[i]; i++)
 		if (streq(machine_isolation_words[i], word) && i != (int)here->form)
-			output_note("it was exported with isolation=%s, and is made with isolation=%s here; see --isolation", word,
-				machine_isolation_words[here->form]);
+			output_note("it was exported with isolation=%s, and is made with isolation=%s here; see "
+				    "--isolation",
+			    word, machine_isolation_words[here->form]);
 }
 
-static int make(struct options *o, struct machine *here, struct machine *asked, struct json_object *unpacked, struct machine **ret,
-	struct error **err)
+static int make(struct options *o, struct machine *here, struct machine *asked, struct json_object *unpacked,
+    struct machine **ret, struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *none = json_object_new_object();

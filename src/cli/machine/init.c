@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine init`: create in Podman's spelling. Bare numbers are MiB of memory and GiB of disk there, and nothing is booted
- * without --now. */
+ * `holm machine init`: create in Podman's spelling. Bare numbers are MiB of memory and GiB of disk
+ * there, and nothing is booted without --now. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -15,10 +15,14 @@ static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
 	{ "cpus", 'c', OPTION_STRING, "N", "processors", .default_text = "half the host's" },
-	{ "memory", 'm', OPTION_STRING, "MIB", "memory; a bare number is MiB", .default_text = "half the host's, at least 1G" },
-	{ "disk-size", 'd', OPTION_STRING, "GIB", "what the disk may grow to; a bare number is GiB", .default_text = "100" },
-	{ "volume", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too", .complete = "directory" },
-	{ "image", 0, OPTION_STRING, "IMAGE", "the image to make it from", .default_text = "image in [machine] of holm/config", .complete = "image" },
+	{ "memory", 'm', OPTION_STRING, "MIB", "memory; a bare number is MiB",
+	    .default_text = "half the host's, at least 1G" },
+	{ "disk-size", 'd', OPTION_STRING, "GIB", "what the disk may grow to; a bare number is GiB",
+	    .default_text = "100" },
+	{ "volume", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too",
+	    .complete = "directory" },
+	{ "image", 0, OPTION_STRING, "IMAGE", "the image to make it from",
+	    .default_text = "image in [machine] of holm/config", .complete = "image" },
 	{ "now", 0, OPTION_FLAG, NULL, "boot it at once" },
 	{ 0 },
 };
@@ -55,7 +59,9 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 		return r;
 	const char *image = options_string(o, "image") ? options_string(o, "image") : settings.values[SETTING_IMAGE];
 	if (!image || !*image)
-		return error_set(err, EINVAL, "no image: name one with --image, or write image = NAME below [machine] in holm/config; see holm-config(5)");
+		return error_set(err, EINVAL,
+		    "no image: name one with --image, or write image = NAME below [machine] in holm/config; see "
+		    "holm-config(5)");
 	AUTOFREE char *name = words->count ? xstrdup(words->items[0]) : machine_name_from_image(image);
 	AUTO_MACHINE struct machine *m = machine_new(name);
 	r = machine_name_free(name, err);
@@ -104,7 +110,7 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_init(m);
 	int status = options_given(o, "now") ? make_boot(m) : 0;
 	if (status == 0)
-		output_line("Machine \"%s\" is %s. Next: holm machine %s %s", m->name, options_given(o, "now") ? "running" : "made",
-			options_given(o, "now") ? "ssh" : "start", m->name);
+		output_line("Machine \"%s\" is %s. Next: holm machine %s %s", m->name,
+		    options_given(o, "now") ? "running" : "made", options_given(o, "now") ? "ssh" : "start", m->name);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine logs`: the machine's log files, which the keeper writes. -f follows by inotify, through rotation (the file is replaced
- * by a new one of the same name); the last line of a boot stays readable when the machine is stopped.
+ * `holm machine logs`: the machine's log files, which the keeper writes. -f follows by inotify,
+ * through rotation (the file is replaced by a new one of the same name); the last line of a boot
+ * stays readable when the machine is stopped.
  *
  * The machine decides what is in them. A terminal gets text and colours alone, a file or a pipe
  * every byte. */
@@ -104,7 +105,8 @@ static int end_file(struct log *l)
 static int same_file(int fd, const char *path)
 {
 	struct stat here, there;
-	return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+	return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
+	       here.st_dev == there.st_dev;
 }
 
 /* Shows what is added until nobody reads any more, or the machine is removed. */
@@ -112,7 +114,8 @@ static int follow(struct log *l, const char *directory, const char *path)
 {
 	AUTO_FD int watch = inotify_init1(IN_CLOEXEC);
 	char events[BLOCK] __attribute__((aligned(8)));
-	if (watch < 0 || inotify_add_watch(watch, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
+	if (watch < 0 || inotify_add_watch(watch, directory,
+			     IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
 		return -errno;
 	for (;;) {
 		struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = STDOUT_FILENO, .events = 0 } };
@@ -151,7 +154,8 @@ static int show_log(struct log *l, struct options *o, uint64_t tail, const char 
 
 static int show(const char *name, struct options *o, struct error **err)
 {
-	AUTOFREE char *directory = machine_dir(name), *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
+	AUTOFREE char *directory = machine_dir(name),
+		      *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
 	const char *tail = options_string(o, "tail");
 	uint64_t lines = UINT64_MAX;
 	if (tail && !streq(tail, "all") && parse_u64(tail, &lines) < 0)

@@ -49,7 +49,8 @@ static void add_row(struct output_table *t, struct json_object *row)
 	add_text(t, row, "image");
 	add_text(t, row, "state");
 	add_text(t, row, "isolation");
-	strv_take(&t->cells, json_get_u64(row, "cpus", &cpus, NULL) == 0 ? xasprintf("%llu", (unsigned long long)cpus) : xstrdup("-"));
+	strv_take(&t->cells,
+	    json_get_u64(row, "cpus", &cpus, NULL) == 0 ? xasprintf("%llu", (unsigned long long)cpus) : xstrdup("-"));
 	add_size(t, row, "memory");
 	add_size(t, row, "disk_used");
 	strv_take(&t->cells, json_get_string(row, "created", &created, NULL) == 0 ? output_age(created) : xstrdup("-"));
@@ -59,7 +60,8 @@ static void add_row(struct output_table *t, struct json_object *row)
 
 static void print_table(struct json_object *rows)
 {
-	static const char *const headers[] = { "NAME", "IMAGE", "STATE", "ISOLATION", "CPUS", "MEMORY", "DISK", "CREATED", "DEFAULT", NULL };
+	static const char *const headers[] = { "NAME", "IMAGE", "STATE", "ISOLATION", "CPUS", "MEMORY", "DISK",
+		"CREATED", "DEFAULT", NULL };
 	AUTO_TABLE struct output_table t = { .headers = headers };
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		add_row(&t, json_object_array_get_idx(rows, i));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The order matters: everything that can be wrong is checked before anything is fetched, and the machine appears under its name whole or
- * not at all (machine_create). */
+ * The order matters: everything that can be wrong is checked before anything is fetched, and the
+ * machine appears under its name whole or not at all (machine_create). */
 #include "cli/machine/make.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@
 
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err)
 {
-	static const enum settings_key keys[] = { SETTING_CPUS, SETTING_MEMORY, SETTING_DISK_SIZE, SETTING_HOME_MOUNT, SETTING_ISOLATION };
+	static const enum settings_key keys[] = { SETTING_CPUS, SETTING_MEMORY, SETTING_DISK_SIZE, SETTING_HOME_MOUNT,
+		SETTING_ISOLATION };
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		const char *value = s->values[keys[i]];
 		int r = value ? machine_set(m, settings_key_name(keys[i]), value, err) : 0;
@@ -127,7 +128,9 @@ static int copy_text(struct json_object *o, const char *key, char **place, int r
 	const char *text;
 	int r = json_get_string(o, key, &text, err);
 	if (r == -ENOENT)
-		return required ? error_set(err, EPROTO, "holm-image does not say \"%s\"; is holm installed completely?", key) : 0;
+		return required ? error_set(err, EPROTO,
+				      "holm-image does not say \"%s\"; is holm installed completely?", key) :
+				  0;
 	if (r < 0)
 		return r;
 	free(*place);
@@ -135,7 +138,8 @@ static int copy_text(struct json_object *o, const char *key, char **place, int r
 	return 0;
 }
 
-/* A disk cannot be smaller than the image's file system it is laid over. Trees have no size of their own. */
+/* A disk cannot be smaller than the image's file system it is laid over. Trees have no size of
+ * their own. */
 static int check_disk_size(const struct machine *m, struct error **err)
 {
 	struct stat st;
@@ -149,16 +153,19 @@ static int check_disk_size(const struct machine *m, struct error **err)
 	return error_set(err, EINVAL, "disk-size=%s: image \"%s\" needs %s", wanted, m->image, needed);
 }
 
-/* Another processor's programs do not run here; better said now than by a boot that fails. A platform that says nothing is not judged. */
+/* Another processor's programs do not run here; better said now than by a boot that fails. A
+ * platform that says nothing is not judged. */
 static int check_platform(const struct machine *m, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 }, image = { 0 };
 	oci_platform_host(&host);
-	if (!m->platform || oci_platform_parse(m->platform, &image, NULL) < 0 || streq(image.architecture, host.architecture) ||
-		streq(image.architecture, "unknown") || (streq(host.architecture, "amd64") && streq(image.architecture, "386")))
+	if (!m->platform || oci_platform_parse(m->platform, &image, NULL) < 0 ||
+	    streq(image.architecture, host.architecture) || streq(image.architecture, "unknown") ||
+	    (streq(host.architecture, "amd64") && streq(image.architecture, "386")))
 		return 0;
-	return error_set(err, ENOTSUP, "image \"%s\" is for %s, which machines on this host (%s) cannot run; choose another image or --platform", m->image,
-		m->platform, host.architecture);
+	return error_set(err, ENOTSUP,
+	    "image \"%s\" is for %s, which machines on this host (%s) cannot run; choose another image or --platform",
+	    m->image, m->platform, host.architecture);
 }
 
 /* What the machine's disk will stand on. */
@@ -203,8 +210,10 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 		m->image_config = json_object_get(config);
 	}
 	if (m->init == MACHINE_INIT_IMAGE && !m->init_path)
-		return error_set(err, ENOENT, "image \"%s\" has no init (looked for /sbin/init, /lib/systemd/systemd and others); leave --init image out, or see holm-images(7)",
-			m->image);
+		return error_set(err, ENOENT,
+		    "image \"%s\" has no init (looked for /sbin/init, /lib/systemd/systemd and others); leave --init "
+		    "image out, or see holm-images(7)",
+		    m->image);
 	return check_disk_size(m, err);
 }
 
@@ -257,7 +266,8 @@ int make_boot(const struct machine *m)
 	AUTO_ERROR struct error *err = NULL;
 	int r = client_start(m->name, CLIENT_SESSION, 0, NULL, &err);
 	if (r == 0) {
-		/* The first commands after this one are often about services: let the init finish. One that does not is no failure here. */
+		/* The first commands after this one are often about services: let the init finish.
+		 * One that does not is no failure here. */
 		r = client_start(m->name, CLIENT_INIT, 0, NULL, &err);
 		if (r == -ETIMEDOUT)
 			output_note("%s", error_text(err, r));
@@ -272,6 +282,7 @@ int make_boot(const struct machine *m)
 void make_note_init(const struct machine *m)
 {
 	if (!m->init_path && m->init == MACHINE_INIT_AUTO)
-		output_note("image \"%s\" has no init: holm's own runs no services; to have them, add an init such as systemd to the image, see holm-images(7)",
-			m->image);
+		output_note("image \"%s\" has no init: holm's own runs no services; to have them, add an init such as "
+			    "systemd to the image, see holm-images(7)",
+		    m->image);
 }

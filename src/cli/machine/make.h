@@ -8,9 +8,11 @@
 
 /* Sets what the configuration file's [machine] section says. */
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err);
-/* Sets what the options say: --cpus --memory ... as far as `names` (NULL-terminated; keys of machine_set) lists them, and -v, -p, -e where the command has them. */
+/* Sets what the options say: --cpus --memory ... as far as `names` (NULL-terminated; keys of
+ * machine_set) lists them, and -v, -p, -e where the command has them. */
 int make_apply_options(struct machine *m, struct options *o, const char *const *names, struct error **err);
-/* All that a new machine's settings come from: the configuration file, then the options; and make_choose_form(). */
+/* All that a new machine's settings come from: the configuration file, then the options; and
+ * make_choose_form(). */
 int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err);
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
 /* Checks the options --mount and --publish; *ret has their mounts and ports for make_take(). 0
@@ -20,7 +22,8 @@ int make_asked(struct options *o, struct machine **ret, struct error **err);
 int make_take(struct machine *m, struct machine *asked, struct error **err);
 /* The host side of a mount must be a directory now. */
 int make_check_mount(const struct machine_mount *mount, struct error **err);
-/* Takes over what `holm-image prepare` (or unpack) printed for the form m->form, and checks the settings against it. */
+/* Takes over what `holm-image prepare` (or unpack) printed for the form m->form, and checks the
+ * settings against it. */
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err);
 /* Puts the machine on disk and makes it the default when it is the first, or when asked. */
 int make_store(struct machine *m, int set_default, struct error **err);
@@ -28,7 +31,8 @@ int make_store(struct machine *m, int set_default, struct error **err);
 int make_boot(const struct machine *m);
 /* One line about an image without an init, where that matters. */
 void make_note_init(const struct machine *m);
-/* Decides what the isolation that a new machine asks for means on this host, and with it m->form; to be asked before anything is fetched. */
+/* Decides what the isolation that a new machine asks for means on this host, and with it m->form;
+ * to be asked before anything is fetched. */
 int make_choose_form(struct machine *m, struct error **err);
 /* The argument --form=... for holm-image: what it has to make of the image for m->form. Owned. */
 char *make_form_option(const struct machine *m);

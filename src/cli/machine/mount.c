@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine mount ls|add|rm`: machine.json is changed first, then a running machine is asked to follow at once; where it cannot, a
- * note says that it will at its next start. */
+ * `holm machine mount ls|add|rm`: machine.json is changed first, then a running machine is asked to
+ * follow at once; where it cannot, a note says that it will at its next start. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -19,7 +19,11 @@ static int run_ls(const struct command_spec *c, struct options *o);
 static int run_add(const struct command_spec *c, struct options *o);
 static int run_rm(const struct command_spec *c, struct options *o);
 
-#define NAME_OPTION { "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine", .complete = "machine" }
+#define NAME_OPTION                                                                                                    \
+	{                                                                                                              \
+		"name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",              \
+								   .complete = "machine"                               \
+	}
 
 static const char *const formats[] = { "table", "json", NULL };
 static const struct option_spec ls_options[] = {
@@ -106,7 +110,8 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	return 0;
 }
 
-/* How a running machine took the change. Only the home of errors that mean "not while it runs" is a note. */
+/* How a running machine took the change. Only the home of errors that mean "not while it runs" is a
+ * note. */
 static void tell_running(const char *name, int r, const struct error *err)
 {
 	if (r == 0 || r == -ESRCH)
@@ -114,15 +119,16 @@ static void tell_running(const char *name, int r, const struct error *err)
 	if (r == -EOPNOTSUPP)
 		output_note("machine \"%s\" is running: this takes effect at its next start", name);
 	else
-		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s", name, error_text(err, r));
+		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s",
+		    name, error_text(err, r));
 }
 
 static int apply_add(struct machine *m, void *data, struct error **err)
 {
 	struct machine_mount *mount = data, copy = { xstrdup(mount->host), xstrdup(mount->inside), mount->read_only };
-	int r = streq(mount->inside, m->home) && m->home_mount != MACHINE_HOME_NONE
-			? error_set(err, EEXIST, "\"%s\" is your home inside already", mount->inside)
-			: machine_mount_add(m, &copy, err);
+	int r = streq(mount->inside, m->home) && m->home_mount != MACHINE_HOME_NONE ?
+		    error_set(err, EEXIST, "\"%s\" is your home inside already", mount->inside) :
+		    machine_mount_add(m, &copy, err);
 	machine_mount_done(&copy);
 	return r;
 }
@@ -172,7 +178,8 @@ static int apply_rm(struct machine *m, void *data, struct error **err)
 {
 	const char *inside = data;
 	if (streq(inside, m->home) && m->home_mount != MACHINE_HOME_NONE)
-		return error_set(err, EINVAL, "\"%s\" is your home; holm machine set home-mount=none takes it away", inside);
+		return error_set(err, EINVAL, "\"%s\" is your home; holm machine set home-mount=none takes it away",
+		    inside);
 	return machine_mount_remove(m, inside, err);
 }
 

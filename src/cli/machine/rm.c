@@ -40,7 +40,8 @@ static int remove_machine(const char *name, int force, struct error **err)
 		r = client_lock_stopped(name, &locks, err);
 	if (r == -EBUSY && !force) {
 		error_clear(err);
-		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first (holm machine stop %s), or use rm --force", name, name);
+		return error_set(err, EBUSY,
+		    "machine \"%s\" is running; stop it first (holm machine stop %s), or use rm --force", name, name);
 	}
 	if (r < 0)
 		return r;

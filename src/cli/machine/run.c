@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine run`: from options to a session request. Exactly these words become the command's argv; no shell is in between. */
+ * `holm machine run`: from options to a session request. Exactly these words become the command's
+ * argv; no shell is in between. */
 #include "cli/machine/run.h"
 
 #include <errno.h>
@@ -21,18 +22,25 @@ extern char **environ;
 
 static int run(const struct command_spec *c, struct options *o);
 
-#define SESSION_OPTIONS \
-	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" }, \
-	{ "interactive", 'i', OPTION_FLAG, NULL, "pass stdin on; this is always so, the option is there for habit's sake" }, \
-	{ "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = "only for a shell on a terminal" }, \
-	{ "root", 0, OPTION_FLAG, NULL, "run as root" }, \
-	{ "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" }, \
-	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
-	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
-	{ "workdir", 'w', OPTION_STRING, "DIR", "directory inside to run in", .default_text = "the current one where it is shared, else the home" }
+#define SESSION_OPTIONS                                                                                                \
+	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" },                   \
+	    { "interactive", 'i', OPTION_FLAG, NULL,                                                                   \
+		    "pass stdin on; this is always so, the option is there for habit's sake" },                        \
+	    { "tty", 't', OPTION_FLAG, NULL, "give the command a terminal",                                            \
+		    .default_text = "only for a shell on a terminal" },                                                \
+	    { "root", 0, OPTION_FLAG, NULL, "run as root" },                                                           \
+	    { "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" },          \
+	    { "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" },                 \
+	    { "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line",                   \
+		    .complete = "file" },                                                                              \
+	{                                                                                                              \
+		"workdir", 'w', OPTION_STRING, "DIR", "directory inside to run in",                                    \
+		    .default_text = "the current one where it is shared, else the home"                                \
+	}
 
 const struct option_spec run_options[] = {
-	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine", .complete = "machine" },
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",
+	    .complete = "machine" },
 	SESSION_OPTIONS,
 	{ 0 },
 };
@@ -46,9 +54,10 @@ const struct command_spec command_run = {
 	.aliases = (const char *const[]){ "exec", NULL },
 	.synopsis = "[CMD...]",
 	.summary = "run a command, or a shell, in a machine; it is booted when it is stopped",
-	.details = "Options of holm end at the first word of the command, or at \"--\". Without a command you get a login shell. The words are the "
-		   "command's own: no shell looks at them again. The exit status is the command's, 128+N when signal N ended it, 125 when holm "
-		   "itself failed, 126 and 127 when the command cannot be run or is not there.",
+	.details = "Options of holm end at the first word of the command, or at \"--\". Without a command you get a "
+		   "login shell. The words are the command's own: no shell looks at them again. The exit status is the "
+		   "command's, 128+N when signal N ended it, 125 when holm itself failed, 126 and 127 when the command "
+		   "cannot be run or is not there.",
 	.options = run_options,
 	.max_arguments = -1,
 	.stop_at_first = 1,
@@ -62,8 +71,9 @@ const struct command_spec command_run = {
 /* What of the caller's environment has a meaning inside. */
 static int is_passed(const char *variable)
 {
-	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy",
-		"no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY" };
+	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "http_proxy",
+		"https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
+		"ALL_PROXY", "NO_PROXY" };
 	size_t n = strcspn(variable, "=");
 	if (startswith(variable, "LC_"))
 		return 1;
@@ -131,7 +141,8 @@ static int parse_user(struct options *o, struct json_object **ret, struct error 
 	AUTOFREE char *name = xstrndup(text, strcspn(text, ":"));
 	const char *group = strchr(text, ':');
 	if (group && (parse_u32(group + 1, &id) < 0 || id == UINT32_MAX))
-		return error_set(err, EINVAL, "user \"%.80s\": write NAME, UID or UID:GID with numbers below 4294967295", text);
+		return error_set(err, EINVAL,
+		    "user \"%.80s\": write NAME, UID or UID:GID with numbers below 4294967295", text);
 	if (group)
 		json_add_u64(user, "gid", id);
 	if (parse_u32(name, &id) == 0 && id != UINT32_MAX)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The client's side of a session: one poll(2) loop over the connection, stdin, stdout, stderr and a signalfd. poll and not epoll,
- * because any of the three standard descriptors may be a file, which epoll refuses and poll reports as ready.
+ * The client's side of a session: one poll(2) loop over the connection, stdin, stdout, stderr and a
+ * signalfd. poll and not epoll, because any of the three standard descriptors may be a file, which
+ * epoll refuses and poll reports as ready.
  *
- * Flow control. stdin: as many bytes as the agent's window allows are in flight; WINDOW frames open it again; so a command that does
- * not read never blocks SIGNAL and RESIZE behind its input. stdout and stderr: what a slow reader has not taken is kept up to
- * OUTPUT_KEPT, then the connection is not read until it is. The standard descriptors are shared with other programs, so they stay
+ * Flow control. stdin: as many bytes as the agent's window allows are in flight; WINDOW frames open
+ * it again; so a command that does not read never blocks SIGNAL and RESIZE behind its input. stdout
+ * and stderr: what a slow reader has not taken is kept up to OUTPUT_KEPT, then the connection is
+ * not read until it is. The standard descriptors are shared with other programs, so they stay
  * blocking: a write after poll(2) is at most PIPE_BUF bytes where it could block. */
 #include "cli/machine/session.h"
 
@@ -44,10 +46,10 @@ struct output {
 struct session {
 	const char *machine;
 	int socket, signals;
-	int tty;               /* the command has a terminal */
-	int input_open;        /* stdin has not ended */
-	uint32_t window;       /* bytes of stdin that may be sent now */
-	int status;            /* -1: not ended */
+	int tty;         /* the command has a terminal */
+	int input_open;  /* stdin has not ended */
+	uint32_t window; /* bytes of stdin that may be sent now */
+	int status;      /* -1: not ended */
 	int connection_open;
 	struct buffer sending, received;
 	struct output outputs[2]; /* stdout, stderr */
@@ -76,7 +78,8 @@ static void read_input(struct session *s)
 		session_frame_append(&s->sending, SESSION_STDIN, data, (size_t)n);
 		return;
 	}
-	/* The end, or a stdin that cannot be read (a directory, a terminal that hung up): the command sees an end. */
+	/* The end, or a stdin that cannot be read (a directory, a terminal that hung up): the
+	 * command sees an end. */
 	s->input_open = 0;
 	session_frame_append(&s->sending, SESSION_STDIN_END, NULL, 0);
 }
@@ -101,7 +104,8 @@ static void send_frames(struct session *s)
 	if (n >= 0)
 		buffer_consume(&s->sending, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)
-		buffer_consume(&s->sending, s->sending.size); /* the other side is gone; what it said last is still to be read */
+		/* the other side is gone; what it said last is still to be read */
+		buffer_consume(&s->sending, s->sending.size);
 }
 
 /* ---- from the agent ---- */
@@ -149,8 +153,12 @@ static const struct {
 	enum session_frame_type type;
 	void (*take)(struct session *s, const struct session_frame *f);
 } takers[] = {
-	{ SESSION_STDOUT, take_output }, { SESSION_STDERR, take_output }, { SESSION_WINDOW, take_window },
-	{ SESSION_EXIT, take_exit }, { SESSION_ERROR, take_error }, { SESSION_NOTE, take_note },
+	{ SESSION_STDOUT, take_output },
+	{ SESSION_STDERR, take_output },
+	{ SESSION_WINDOW, take_window },
+	{ SESSION_EXIT, take_exit },
+	{ SESSION_ERROR, take_error },
+	{ SESSION_NOTE, take_note },
 };
 
 /* 0, or -EBADMSG for something that is no frame from an agent. */
@@ -208,7 +216,8 @@ static void wanted(const struct session *s, struct pollfd *p)
 	p[AT_SIGNALS] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
 	p[AT_STDIN] = (struct pollfd){ .fd = input ? STDIN_FILENO : -1, .events = POLLIN };
 	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
-		p[AT_OUTPUTS + i] = (struct pollfd){ .fd = s->outputs[i].pending.size ? s->outputs[i].fd : -1, .events = POLLOUT };
+		p[AT_OUTPUTS + i] =
+		    (struct pollfd){ .fd = s->outputs[i].pending.size ? s->outputs[i].fd : -1, .events = POLLOUT };
 }
 
 static int is_done(const struct session *s)
@@ -248,7 +257,10 @@ static int run_loop(struct session *s, struct error **err)
 	while (r == 0 && !is_done(s))
 		r = step(s);
 	if (r < 0)
-		return error_set(err, -r, "machine \"%s\" sent something that is no session; holm inside and outside may be of different versions", s->machine);
+		return error_set(err, -r,
+		    "machine \"%s\" sent something that is no session; holm inside and outside may be of different "
+		    "versions",
+		    s->machine);
 	if (s->outputs[0].broken)
 		return s->outputs[0].broken;
 	if (s->status < 0)
@@ -283,8 +295,16 @@ static void output_init(struct output *o, int fd)
 
 static int session_talk(const char *machine, struct http_response *response, int tty, int input, struct error **err)
 {
-	struct session s = { .machine = machine, .socket = response->fd, .tty = tty, .input_open = input, .window = SESSION_STDIN_WINDOW, .status = -1,
-		.connection_open = 1, .terminal = TERMINAL_STATE_NONE };
+	struct session s = {
+		.machine = machine,
+		.socket = response->fd,
+		.tty = tty,
+		.input_open = input,
+		.window = SESSION_STDIN_WINDOW,
+		.status = -1,
+		.connection_open = 1,
+		.terminal = TERMINAL_STATE_NONE,
+	};
 	sigset_t old;
 	int r = fd_set_nonblocking(s.socket, 1);
 	s.signals = open_signals(&old);
@@ -324,7 +344,8 @@ int session_run(const char *machine, struct json_object *request, struct error *
 	if (fd < 0)
 		return fd;
 	uint64_t deadline = clock_deadline(REQUEST_MS);
-	int r = http_request(fd, "POST", "/v1/sessions", detached ? NULL : "holm-session", request, deadline, &response, err);
+	int r = http_request(fd, "POST", "/v1/sessions", detached ? NULL : "holm-session", request, deadline, &response,
+	    err);
 	if (r < 0)
 		return r;
 	/* A detached session was answered when it had started. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine set KEY=VALUE...`: all of them or none. machine.json is changed first, then a running machine is asked to follow. */
+ * `holm machine set KEY=VALUE...`: all of them or none. machine.json is changed first, then a
+ * running machine is asked to follow. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -16,7 +17,8 @@ enum { LIMITS_MS = 10 * 1000 };
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine", .complete = "machine" },
+	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",
+	    .complete = "machine" },
 	{ 0 },
 };
 
@@ -24,10 +26,11 @@ const struct command_spec command_set = {
 	.name = "set",
 	.synopsis = "KEY=VALUE...",
 	.summary = "change settings of a machine, mostly for its next start",
-	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, share-cache, share-events, share-locks, "
-		   "owner-map, host-access, transport and env.NAME. An empty value goes back to the default. inspect shows what is set. In native isolation cpus and memory count at once. isolation=vm and "
-		   "isolation=native move the disk of a stopped machine when it is made for the other, which takes as long as export and import; "
-		   "isolation=auto leaves it as it is.",
+	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, "
+		   "share-cache, share-events, share-locks, owner-map, host-access, transport and env.NAME. An empty "
+		   "value goes back to the default. inspect shows what is set. In native isolation cpus and memory "
+		   "count at once. isolation=vm and isolation=native move the disk of a stopped machine when it is "
+		   "made for the other, which takes as long as export and import; isolation=auto leaves it as it is.",
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = -1,
@@ -51,8 +54,10 @@ static int apply(struct machine *m, void *data, struct error **err)
 	return 0;
 }
 
-/* The form that the machine's disk gets by these settings, its present one mostly: auto is what the disk is made for. */
-static int wanted_form(const char *name, const struct strv *pairs, enum machine_isolation *ret, int *ret_move, struct error **err)
+/* The form that the machine's disk gets by these settings, its present one mostly: auto is what the
+ * disk is made for. */
+static int wanted_form(const char *name, const struct strv *pairs, enum machine_isolation *ret, int *ret_move,
+    struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;
 	int r = machine_load(name, &m, err);
@@ -92,7 +97,8 @@ static void tell_running(const char *name, const struct strv *pairs)
 	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits < pairs->count))
 		output_note("machine \"%s\" is running: this takes effect at its next start", name);
 	else if (r < 0)
-		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s", name, error_text(err, r));
+		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s",
+		    name, error_text(err, r));
 }
 
 static int run(const struct command_spec *c, struct options *o)

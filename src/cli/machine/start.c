@@ -10,7 +10,8 @@
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "wait", 0, OPTION_FLAG, NULL, "wait until its init says that booting is done", .default_text = "until commands can run" },
+	{ "wait", 0, OPTION_FLAG, NULL, "wait until its init says that booting is done",
+	    .default_text = "until commands can run" },
 	{ 0 },
 };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine fix-owner [PATH]`: what root (or another user) inside a native machine made in a share belongs to one of your subordinate
- * ids; only as root of a user namespace with them can it be given back.
+ * `holm machine fix-owner [PATH]`: what root (or another user) inside a native machine made in a
+ * share belongs to one of your subordinate ids; only as root of a user namespace with them can it
+ * be given back.
  *
- * Any path will do, as nothing but files of ids that are yours is touched. Left alone are folders in which such files belong: holm's own, and
- * those of other programs that keep containers under the same ids. Symbolic links are changed, not followed; other file systems are not
- * entered. A machine that runs may change the tree meanwhile: fts(3) goes down and up by directories that it checks, and files are named
- * within them. */
+ * Any path will do, as nothing but files of ids that are yours is touched. Left alone are folders
+ * in which such files belong: holm's own, and those of other programs that keep containers under
+ * the same ids. Symbolic links are changed, not followed; other file systems are not entered. A
+ * machine that runs may change the tree meanwhile: fts(3) goes down and up by directories that it
+ * checks, and files are named within them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -27,9 +29,10 @@ const struct command_spec command_fix_owner = {
 	.name = "fix-owner",
 	.synopsis = "[PATH]",
 	.summary = "give files that root inside made in a share back to you",
-	.details = "In native isolation what other users inside make in your home belongs to your subordinate ids, and you cannot delete it. This "
-		   "gives all of it at PATH and below (the current directory when left out) back to you and prints how many files that were. In "
-		   "virtual machines they are yours from the beginning.",
+	.details =
+	    "In native isolation what other users inside make in your home belongs to your subordinate ids, and you "
+	    "cannot delete it. This gives all of it at PATH and below (the current directory when left out) back to "
+	    "you and prints how many files that were. In virtual machines they are yours from the beginning.",
 	.max_arguments = 1,
 	.complete = "directory",
 	.run = run,
@@ -68,7 +71,8 @@ static int is_skipped(const struct walk *w, const struct stat *st)
 static void collect_skipped(struct walk *w)
 {
 	static const char *const others[] = { "containers", "docker", "lxc", "incus" };
-	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *cache = path_cache_dir(), *runtime = NULL, *parent = path_parent(data);
+	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *cache = path_cache_dir(), *runtime = NULL,
+		      *parent = path_parent(data);
 	skip(w, data);
 	skip(w, config);
 	skip(w, cache);
@@ -96,7 +100,8 @@ static int is_below_skipped(const struct walk *w, const char *path)
 	}
 }
 
-/* Which id a file gets: yours where it is another of the mapping, else it keeps it (-1). Root's own walk sees ids as they are outside. */
+/* Which id a file gets: yours where it is another of the mapping, else it keeps it (-1). Root's own
+ * walk sees ids as they are outside. */
 static uint32_t new_id(uint32_t id, uint32_t own, const struct idmap_extent *extents, size_t count, int outside)
 {
 	uint32_t other;
@@ -118,7 +123,8 @@ static int fix(struct walk *w, const FTSENT *entry, struct error **err)
 		++*w->fixed;
 		return 0;
 	}
-	/* Inside, what is not mapped at all shows as nobody: other people's. And what is gone needs nothing. */
+	/* Inside, what is not mapped at all shows as nobody: other people's. And what is gone needs
+	 * nothing. */
 	int strange = errno == EPERM && !w->map->by_root && (st->st_uid == NOBODY || st->st_gid == NOBODY);
 	return strange || errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", entry->fts_path);
 }
@@ -138,7 +144,9 @@ static int visit(struct walk *w, FTS *tree, FTSENT *entry, struct error **err)
 	case FTS_ERR:
 	case FTS_NS:
 		/* Other people's, which cannot be entered; or gone meanwhile. */
-		return entry->fts_errno == EACCES || entry->fts_errno == ENOENT ? 0 : error_set_errno(err, entry->fts_errno, "%s", entry->fts_path);
+		return entry->fts_errno == EACCES || entry->fts_errno == ENOENT ?
+			   0 :
+			   error_set_errno(err, entry->fts_errno, "%s", entry->fts_path);
 	default:
 		return fix(w, entry, err);
 	}
@@ -169,7 +177,9 @@ static int fix_owner(const char *given, uint64_t *ret, struct error **err)
 		return error_set_errno(err, errno, "\"%s\"", given);
 	collect_skipped(&w);
 	if (is_below_skipped(&w, path))
-		return error_set(err, EINVAL, "\"%s\" belongs to holm or to another program's containers, whose files need the owners they have", path);
+		return error_set(err, EINVAL,
+		    "\"%s\" belongs to holm or to another program's containers, whose files need the owners they have",
+		    path);
 	int r = idmap_of_user(&map, err);
 	if (r == -ENOENT) { /* no ranges, no such files */
 		error_clear(err);

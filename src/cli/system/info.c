@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm system info`: what was probed on this host, which parts of holm are there, and what to install where something is missing. */
+ * `holm system info`: what was probed on this host, which parts of holm are there, and what to
+ * install where something is missing. */
 #include <stdio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ const struct command_spec command_system_info = {
 	.run = run,
 };
 
-/* ---- programs of the host that only some commands need; the isolation's probes tell of the rest ---- */
+/* ---- programs of the host that only some commands need; the isolation's probes tell of the rest
+ * ---- */
 
 static void add_probe(struct json_object *probes, const char *name, int ok, const char *detail, const char *fix)
 {
@@ -44,7 +46,8 @@ static int has_probe(struct json_object *probes, const char *name)
 {
 	for (size_t i = 0; i < json_object_array_length(probes); i++) {
 		const char *text;
-		if (json_get_string(json_object_array_get_idx(probes, i), "name", &text, NULL) == 0 && streq(text, name))
+		if (json_get_string(json_object_array_get_idx(probes, i), "name", &text, NULL) == 0 &&
+		    streq(text, name))
 			return 1;
 	}
 	return 0;
@@ -74,7 +77,8 @@ static void add_host_programs(struct json_object *probes)
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		AUTOFREE char *found = find_program(programs[i].name);
 		if (!has_probe(probes, programs[i].name))
-			add_probe(probes, programs[i].name, found != NULL, found ? found : programs[i].purpose, programs[i].fix);
+			add_probe(probes, programs[i].name, found != NULL, found ? found : programs[i].purpose,
+			    programs[i].fix);
 	}
 }
 
@@ -95,7 +99,8 @@ static void add_host(struct json_object *o)
 static void add_places(struct json_object *o)
 {
 	struct json_object *places = json_object_new_object();
-	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *file = path_join(config, "config"), *runtime = NULL;
+	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *file = path_join(config, "config"),
+		      *runtime = NULL;
 	path_runtime_dir(&runtime, NULL);
 	json_add_string(places, "data", data);
 	json_add_string(places, "config", file);
@@ -156,7 +161,8 @@ static void print_probes(struct json_object *probes)
 		strv_add(&t.cells, text_of(probe, "name"));
 		strv_add(&t.cells, text_of(probe, "for"));
 		strv_add(&t.cells, ok ? "yes" : "no");
-		strv_addf(&t.cells, "%s%s%s", text_of(probe, "detail"), fix && !ok ? "; to have it: " : "", fix && !ok ? fix : "");
+		strv_addf(&t.cells, "%s%s%s", text_of(probe, "detail"), fix && !ok ? "; to have it: " : "",
+		    fix && !ok ? fix : "");
 	}
 	output_table_print(&t);
 }
@@ -174,9 +180,11 @@ static void print_text(struct json_object *o)
 	json_get_u64(o, "running", &running, NULL);
 	AUTOFREE char *size = format_size(memory);
 	output_line("version:    %s", text_of(o, "version"));
-	output_line("host:       Linux %s, %s, %llu processors, %s of memory", text_of(host, "kernel"), text_of(host, "arch"), (unsigned long long)cpus, size);
+	output_line("host:       Linux %s, %s, %llu processors, %s of memory", text_of(host, "kernel"),
+	    text_of(host, "arch"), (unsigned long long)cpus, size);
 	output_line("isolation:  %s", text_of(o, "isolation"));
-	output_line("machines:   %llu, %llu running, default %s", (unsigned long long)machines, (unsigned long long)running, text_of(o, "default_machine"));
+	output_line("machines:   %llu, %llu running, default %s", (unsigned long long)machines,
+	    (unsigned long long)running, text_of(o, "default_machine"));
 	output_line("data:       %s", text_of(places, "data"));
 	output_line("config:     %s", text_of(places, "config"));
 	output_line("runtime:    %s", text_of(places, "runtime"));

@@ -23,26 +23,27 @@
 static const struct {
 	uint32_t names, states;
 } changes[] = {
-	/* IN_ATTRIB with what makes and writes files: whose they are is set, and setuid goes (ownership.c) */
-	[FUSE_SETATTR] = {0, WATCH_STATES}, /* a new size: opens, truncates, closes */
-	[FUSE_SYMLINK] = {IN_CREATE, IN_ATTRIB},
-	[FUSE_MKNOD] = {IN_CREATE, IN_ATTRIB},
-	[FUSE_MKDIR] = {IN_CREATE, IN_ATTRIB},
-	[FUSE_UNLINK] = {IN_DELETE, IN_ATTRIB}, /* the number of links */
-	[FUSE_RMDIR] = {IN_DELETE, 0},
-	[FUSE_RENAME] = {IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB},
-	[FUSE_RENAME2] = {IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB},
-	[FUSE_LINK] = {IN_CREATE, IN_ATTRIB},
-	[FUSE_OPEN] = {0, WATCH_STATES}, /* one that fails closes again */
-	[FUSE_WRITE] = {0, IN_MODIFY | IN_ATTRIB},
-	[FUSE_RELEASE] = {0, IN_CLOSE_WRITE},
-	[FUSE_FLUSH] = {0, IN_CLOSE_WRITE}, /* of the descriptor that an owner's locks had */
-	[FUSE_SETLK] = {0, IN_CLOSE_WRITE},
-	[FUSE_SETXATTR] = {0, IN_ATTRIB},
-	[FUSE_REMOVEXATTR] = {0, IN_ATTRIB},
-	[FUSE_CREATE] = {IN_CREATE, WATCH_STATES},
-	[FUSE_FALLOCATE] = {0, IN_MODIFY | IN_ATTRIB},
-	[FUSE_COPY_FILE_RANGE] = {0, IN_MODIFY | IN_ATTRIB},
+	/* IN_ATTRIB with what makes and writes files: whose they are is set, and setuid goes
+	 * (ownership.c) */
+	[FUSE_SETATTR] = { 0, WATCH_STATES }, /* a new size: opens, truncates, closes */
+	[FUSE_SYMLINK] = { IN_CREATE, IN_ATTRIB },
+	[FUSE_MKNOD] = { IN_CREATE, IN_ATTRIB },
+	[FUSE_MKDIR] = { IN_CREATE, IN_ATTRIB },
+	[FUSE_UNLINK] = { IN_DELETE, IN_ATTRIB }, /* the number of links */
+	[FUSE_RMDIR] = { IN_DELETE, 0 },
+	[FUSE_RENAME] = { IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB },
+	[FUSE_RENAME2] = { IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB },
+	[FUSE_LINK] = { IN_CREATE, IN_ATTRIB },
+	[FUSE_OPEN] = { 0, WATCH_STATES }, /* one that fails closes again */
+	[FUSE_WRITE] = { 0, IN_MODIFY | IN_ATTRIB },
+	[FUSE_RELEASE] = { 0, IN_CLOSE_WRITE },
+	[FUSE_FLUSH] = { 0, IN_CLOSE_WRITE }, /* of the descriptor that an owner's locks had */
+	[FUSE_SETLK] = { 0, IN_CLOSE_WRITE },
+	[FUSE_SETXATTR] = { 0, IN_ATTRIB },
+	[FUSE_REMOVEXATTR] = { 0, IN_ATTRIB },
+	[FUSE_CREATE] = { IN_CREATE, WATCH_STATES },
+	[FUSE_FALLOCATE] = { 0, IN_MODIFY | IN_ATTRIB },
+	[FUSE_COPY_FILE_RANGE] = { 0, IN_MODIFY | IN_ATTRIB },
 };
 
 static void add_id(struct echo_change *c, const struct file_id *id)
@@ -55,7 +56,8 @@ int echo_serve(struct events *e, struct request *r, int (*handle)(struct request
 {
 	uint32_t opcode = r->header.opcode;
 	struct watch_table *t = &e->watches;
-	/* What it is about to be told of names must not get in the way of what has happened to them (names.c). */
+	/* What it is about to be told of names must not get in the way of what has happened to them
+	 * (names.c). */
 	if ((opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && r->inode->watch) {
 		watch_read(t);
 		events_wake(e);
@@ -63,7 +65,7 @@ int echo_serve(struct events *e, struct request *r, int (*handle)(struct request
 	if (t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
 		return handle(r);
 	watch_read(t);
-	struct echo_change c = {.states = changes[opcode].states};
+	struct echo_change c = { .states = changes[opcode].states };
 	request_names(r, &c.at);
 	if (c.at.count == 0)
 		add_id(&c, &r->inode->id);

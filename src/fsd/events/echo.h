@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Telling what the guest does itself from what the host does: the guest's own kernel has told of the former. */
+ * Telling what the guest does itself from what the host does: the guest's own kernel has told of
+ * the former. */
 #pragma once
 
 #include "fsd/events/events.h"

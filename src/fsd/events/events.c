@@ -49,7 +49,7 @@ enum { PAYLOADS_PER_TURN = 64 };
 static void disarm(struct events *e)
 {
 	free(e->armed.event);
-	e->armed = (struct armed){0};
+	e->armed = (struct armed){ 0 };
 }
 
 /* Forgets what was said on a connection. */
@@ -125,7 +125,8 @@ static int say(struct events *e, const void *payload, size_t size)
 
 /* --- the next event --- */
 
-/* Where an event is noted when it is told, and what as; NULL for those that may come at any rate. */
+/* Where an event is noted when it is told, and what as; NULL for those that may come at any
+ * rate. */
 static uint64_t *past_of(struct events *e, const struct event *event, uint64_t *ret_what)
 {
 	if (event->operation < SHARE_MODIFY)
@@ -147,7 +148,12 @@ static int tell(struct events *e, const struct event *event, struct armed *a)
 	struct {
 		struct share_event head;
 		char names[2 * SHARE_NAME_MAX];
-	} p = {{.type = SHARE_EVENT, .operation = (uint8_t)event->operation, .node = event->node, .node2 = event->node2}};
+	} p = { {
+	    .type = SHARE_EVENT,
+	    .operation = (uint8_t)event->operation,
+	    .node = event->node,
+	    .node2 = event->node2,
+	} };
 	p.head.mode = a->type;
 	p.head.token = a->token;
 	p.head.size = (uint16_t)strlen(event->name);
@@ -159,11 +165,12 @@ static int tell(struct events *e, const struct event *event, struct armed *a)
 	return say(e, &p, offsetof(__typeof__(p), names) + p.head.size + p.head.size2);
 }
 
-/* Arms the next event, if one may be: 1 when there may be more to do, else 0. *ret_at is lowered to when to come back. */
+/* Arms the next event, if one may be: 1 when there may be more to do, else 0. *ret_at is lowered to
+ * when to come back. */
 static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 {
 	struct event *event = e->queue.first;
-	struct armed a = {0};
+	struct armed a = { 0 };
 	uint64_t what, *past;
 	if (e->armed.event || e->blocked || !event)
 		return 0;
@@ -200,7 +207,7 @@ static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 /* Does what is due, and sets the timer to when there is more. */
 static void go_on(struct events *e)
 {
-	static const struct share_reset reset = {.type = SHARE_RESET};
+	static const struct share_reset reset = { .type = SHARE_RESET };
 	uint64_t now = clock_now_ms(), at = UINT64_MAX;
 	if (e->resetting && say(e, &reset, sizeof reset) != 0)
 		e->resetting = 0;
@@ -267,7 +274,8 @@ static void add_state(struct events *e, enum share_operation operation, uint64_t
 	events_add(e, event);
 }
 
-/* The replay did not come to its operation, because somebody inside had been quicker: at least whoever watches wakes up. */
+/* The replay did not come to its operation, because somebody inside had been quicker: at least
+ * whoever watches wakes up. */
 static void make_up(struct events *e, const struct event *event, int result)
 {
 	if (event->operation == SHARE_CREATE && result == -EEXIST)
@@ -289,7 +297,7 @@ static void on_done(struct events *e, const void *payload)
 	struct armed a = e->armed;
 	if (!a.event || a.token != done.token)
 		return;
-	e->armed = (struct armed){0};
+	e->armed = (struct armed){ 0 };
 	if (!a.used)
 		make_up(e, a.event, done.result);
 	free(a.event);
@@ -302,10 +310,10 @@ void events_receive(struct events *e, const void *payload, size_t size)
 		size_t size;
 		void (*handle)(struct events *e, const void *payload);
 	} kinds[] = {
-		[SHARE_HELLO] = {sizeof(struct share_hello), on_hello},
-		[SHARE_WATCH] = {sizeof(struct share_watch), on_wish},
-		[SHARE_UNWATCH] = {sizeof(struct share_watch), on_wish},
-		[SHARE_DONE] = {sizeof(struct share_done), on_done},
+		[SHARE_HELLO] = { sizeof(struct share_hello), on_hello },
+		[SHARE_WATCH] = { sizeof(struct share_watch), on_wish },
+		[SHARE_UNWATCH] = { sizeof(struct share_watch), on_wish },
+		[SHARE_DONE] = { sizeof(struct share_done), on_done },
 	};
 	unsigned kind = size > 0 ? *(const uint8_t *)payload : 0;
 	if (kind < ARRAY_SIZE(kinds) && kinds[kind].handle && kinds[kind].size == size)
@@ -382,7 +390,7 @@ static const struct share_observer observer = {
 int events_new(struct loop *l, struct share *s, int socket, struct events **ret)
 {
 	struct events *e = xnew(struct events);
-	*e = (struct events){.loop = l, .share = s, .socket = socket, .resetting = 1, .owed = s->state->replayer};
+	*e = (struct events){ .loop = l, .share = s, .socket = socket, .resetting = 1, .owed = s->state->replayer };
 	e->observer = observer;
 	e->observer.data = e;
 	watch_table_init(&e->watches, s, on_happened, is_pending, e);

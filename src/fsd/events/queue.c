@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two kinds of events: names (made, removed, renamed), whose order matters, and states (content, attributes), of which it is enough to tell
- * the last: the guest looks at the file when it is told. A state that waits already is not added again, unless the name has come to mean
- * another file since. */
+ * Two kinds of events: names (made, removed, renamed), whose order matters, and states (content,
+ * attributes), of which it is enough to tell the last: the guest looks at the file when it is told.
+ * A state that waits already is not added again, unless the name has come to mean another file
+ * since. */
 #include "fsd/events/queue.h"
 
 #include <errno.h>
@@ -10,11 +11,12 @@
 #include "base/alloc.h"
 #include "base/macros.h"
 
-struct event *event_new(enum share_operation operation, uint64_t node, const char *name, uint64_t node2, const char *name2)
+struct event *event_new(enum share_operation operation, uint64_t node, const char *name, uint64_t node2,
+    const char *name2)
 {
 	size_t size = strlen(name) + 1, size2 = name2 ? strlen(name2) + 1 : 0;
 	struct event *e = xmalloc(sizeof *e + size + size2);
-	*e = (struct event){.operation = operation, .node = node, .node2 = node2};
+	*e = (struct event){ .operation = operation, .node = node, .node2 = node2 };
 	memcpy(e->text, name, size);
 	e->name = e->text;
 	if (name2)

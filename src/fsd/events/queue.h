@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What happened on the host and is still to be told to the guest, in order, without what need not be told any more. */
+ * What happened on the host and is still to be told to the guest, in order, without what need not
+ * be told any more. */
 #pragma once
 
 #include <stdint.h>
@@ -10,9 +11,9 @@ enum { EVENT_QUEUE_MAX = 1024 };
 
 struct event {
 	enum share_operation operation;
-	int directory;      /* it happened to a directory */
+	int directory; /* it happened to a directory */
 	uint64_t node, node2;
-	uint64_t file;      /* SHARE_MODIFY, _ATTRIB, _CLOSE_WRITE of a file that is watched itself: its node id; else 0 */
+	uint64_t file; /* SHARE_MODIFY, _ATTRIB, _CLOSE_WRITE of a file that is watched itself: its node id; else 0 */
 	const char *name, *name2; /* name2, node2: SHARE_RENAME only */
 	struct event *next, *previous;
 	char text[]; /* the names */
@@ -24,9 +25,10 @@ struct event_queue {
 };
 
 /* Copies the names, of at most SHARE_NAME_MAX bytes. For free(3), or event_queue_add(). */
-struct event *event_new(enum share_operation operation, uint64_t node, const char *name, uint64_t node2, const char *name2);
-/* Takes the event. 0, also when it says nothing new, or undoes what has not been told yet (a file that came and went); -ENOBUFS: the queue
- * is full, the event is lost. */
+struct event *event_new(enum share_operation operation, uint64_t node, const char *name, uint64_t node2,
+    const char *name2);
+/* Takes the event. 0, also when it says nothing new, or undoes what has not been told yet (a file
+ * that came and went); -ENOBUFS: the queue is full, the event is lost. */
 int event_queue_add(struct event_queue *q, struct event *e);
 /* Puts an event back where it was taken from. */
 void event_queue_put_back(struct event_queue *q, struct event *e);

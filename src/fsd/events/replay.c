@@ -50,7 +50,7 @@ struct present {
 /* 0, or -errno when the guest must not hear of it. */
 static int look(struct share *s, uint64_t node, const char *name, struct present *ret)
 {
-	*ret = (struct present){.directory = inode_find(&s->inodes, node), .name = name};
+	*ret = (struct present){ .directory = inode_find(&s->inodes, node), .name = name };
 	int r = ret->directory ? share_check_name(s, ret->directory, name, HIDDEN_LOOK) : -ESTALE;
 	if (r < 0)
 		return r;
@@ -156,26 +156,30 @@ static void describe(const struct share *s, const struct inode *i, struct statx 
 {
 	if (i->handles && inode_statx(i->handles->fd, "", st) == 0)
 		return;
-	*st = (struct statx){.stx_mode = (uint16_t)(i->type | 0600),
+	*st = (struct statx){
+		.stx_mode = (uint16_t)(i->type | 0600),
 		.stx_nlink = 1,
 		.stx_uid = s->settings.host_uid,
 		.stx_gid = s->settings.host_gid,
 		.stx_size = i->told.valid ? i->told.size : 0,
 		.stx_ino = i->id.ino,
 		.stx_dev_major = (uint32_t)(i->id.dev >> 32),
-		.stx_dev_minor = (uint32_t)i->id.dev};
+		.stx_dev_minor = (uint32_t)i->id.dev,
+	};
 }
 
 /* A record for something that is gone and that the guest need not have known. */
 static int make_record(struct request *r, const struct armed *a, const char *name, struct inode **ret)
 {
-	struct statx st = {.stx_mode = (uint16_t)(a->type | 0600),
+	struct statx st = {
+		.stx_mode = (uint16_t)(a->type | 0600),
 		.stx_nlink = 1,
 		.stx_uid = r->share->settings.host_uid,
 		.stx_gid = r->share->settings.host_gid,
 		.stx_ino = a->token,
 		.stx_dev_major = UINT32_MAX,
-		.stx_dev_minor = UINT32_MAX};
+		.stx_dev_minor = UINT32_MAX,
+	};
 	return inode_see(&r->share->inodes, r->inode, name, &st, ret);
 }
 
@@ -184,9 +188,10 @@ static int show_old(struct request *r, struct armed *a, const char *name)
 {
 	struct inode_table *t = &r->share->inodes;
 	struct inode *i = inode_find(t, a->file);
-	struct present to = {0};
+	struct present to = { 0 };
 	int result = 0;
-	if (a->event->operation == SHARE_RENAME && look(r->share, a->event->node2, a->event->name2, &to) == 0 && to.known)
+	if (a->event->operation == SHARE_RENAME && look(r->share, a->event->node2, a->event->name2, &to) == 0 &&
+	    to.known)
 		i = to.known;
 	if (i)
 		inode_see_again(i);
@@ -196,7 +201,7 @@ static int show_old(struct request *r, struct armed *a, const char *name)
 		result = make_record(r, a, name, &i);
 	if (result < 0)
 		return result;
-	struct fuse_entry_out out = {.nodeid = i->nodeid};
+	struct fuse_entry_out out = { .nodeid = i->nodeid };
 	struct statx st;
 	describe(r->share, i, &st);
 	attributes_fill(r->share, i, to.exists ? &to.st : &st, &out.attr);
@@ -211,7 +216,7 @@ static int show_replaced(struct request *r, const struct armed *a)
 	struct inode *i = inode_find(&r->share->inodes, a->replaced);
 	if (!i)
 		return -ENOENT;
-	struct fuse_entry_out out = {.nodeid = i->nodeid};
+	struct fuse_entry_out out = { .nodeid = i->nodeid };
 	struct statx st;
 	describe(r->share, i, &st);
 	attributes_fill(r->share, i, &st, &out.attr);
@@ -247,7 +252,8 @@ static int replay_create(struct request *r, struct armed *a)
 	if (r->header.opcode == FUSE_MKNOD)
 		memcpy(&mode, r->body + offsetof(struct fuse_mknod_in, mode), sizeof mode);
 	request_names(r, &n);
-	if (a->event->operation != SHARE_CREATE || (mode & S_IFMT) != a->type || !is_name(&n, 0, a->event->node, a->event->name))
+	if (a->event->operation != SHARE_CREATE || (mode & S_IFMT) != a->type ||
+	    !is_name(&n, 0, a->event->node, a->event->name))
 		return -EPERM;
 	a->used = 1;
 	int result = look(r->share, n.nodes[0], n.names[0], &p);
@@ -340,7 +346,7 @@ static int replay_setattr(struct request *r, struct armed *a)
 	int result = inode_stat(&r->share->inodes, r->inode, &st);
 	if (result < 0)
 		return result;
-	struct fuse_attr_out out = {0};
+	struct fuse_attr_out out = { 0 };
 	attributes_fill(r->share, r->inode, &st, &out.attr);
 	int64_t mtime = statx_ns(&st.stx_mtime);
 	mtime = r->inode->told.valid ? r->inode->told.mtime_ns : mtime - 1; /* any other one */
@@ -364,7 +370,7 @@ static int replay_open(struct request *r, struct armed *a)
 	if (!h)
 		return -ENFILE;
 	(void)TAKE_FD(copy);
-	struct fuse_open_out out = {.fh = h->id, .open_flags = s->flush_files ? 0 : FOPEN_NOFLUSH};
+	struct fuse_open_out out = { .fh = h->id, .open_flags = s->flush_files ? 0 : FOPEN_NOFLUSH };
 	return request_reply(r, &out, sizeof out);
 }
 
@@ -374,7 +380,7 @@ static int replay_getattr(struct request *r, const struct armed *a, int (*handle
 	int result = handle(r);
 	if (result != -ESTALE || (r->header.nodeid != a->event->node && r->header.nodeid != a->event->node2))
 		return result;
-	struct fuse_attr_out out = {0};
+	struct fuse_attr_out out = { 0 };
 	struct statx st;
 	describe(r->share, r->inode, &st);
 	attributes_fill(r->share, r->inode, &st, &out.attr);

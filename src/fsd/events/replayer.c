@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A replayer that was lost may have a request on its way yet, so its number stays refused for a time. */
+ * A replayer that was lost may have a request on its way yet, so its number stays refused for a
+ * time. */
 #include "fsd/events/replayer.h"
 
 #include "base/clock.h"
@@ -32,7 +33,8 @@ static unsigned before_to_use(const struct share_state *state, uint32_t pid)
 	for (unsigned n = 0; n < SHARE_REPLAYERS_BEFORE; n++) {
 		if (state->before[n].pid == pid)
 			return n;
-		if (state->before[found].pid && (!state->before[n].pid || state->before[n].until_ms < state->before[found].until_ms))
+		if (state->before[found].pid &&
+		    (!state->before[n].pid || state->before[n].until_ms < state->before[found].until_ms))
 			found = n;
 	}
 	return found;

@@ -29,9 +29,15 @@ enum { BUFFER_SIZE = 64 << 10, READS_MAX = 64 /* in a row, lest a busy host keep
 #define EVENT_SIZE_MAX (sizeof(struct inotify_event) + SHARE_NAME_MAX + 1)
 
 void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
-	int (*is_pending)(uint64_t node, const char *name, const void *data), void *data)
+    int (*is_pending)(uint64_t node, const char *name, const void *data), void *data)
 {
-	*t = (struct watch_table){.share = s, .inotify = -1, .happened = happened, .is_pending = is_pending, .data = data};
+	*t = (struct watch_table){
+		.share = s,
+		.inotify = -1,
+		.happened = happened,
+		.is_pending = is_pending,
+		.data = data,
+	};
 }
 
 /* --- the table --- */
@@ -73,7 +79,8 @@ static void lean_on(struct watch *w, struct watch *parent)
 	parent->leaners = w;
 }
 
-/* It hears of its name no more. What it leaned on, if that is not needed any longer, NULL otherwise. */
+/* It hears of its name no more. What it leaned on, if that is not needed any longer, NULL
+ * otherwise. */
 static struct watch *stand_alone(struct watch *w)
 {
 	struct watch *parent = w->parent;
@@ -87,7 +94,8 @@ static struct watch *stand_alone(struct watch *w)
 	return !parent->leaners && parent->mask == 0 ? parent : NULL;
 }
 
-/* Takes it out of the table; who leans on it stands alone then. What it leaned on, if that is not needed any more, NULL otherwise. */
+/* Takes it out of the table; who leans on it stands alone then. What it leaned on, if that is not
+ * needed any more, NULL otherwise. */
 static struct watch *detach(struct watch_table *t, struct watch *w)
 {
 	struct watch *parent = stand_alone(w);
@@ -203,7 +211,7 @@ static struct watch *add(struct watch_table *t, struct inode *i)
 		t->items = xrealloc(t->items, t->room, sizeof(struct watch *));
 	}
 	struct watch *w = xnew(struct watch);
-	*w = (struct watch){.wd = -1, .inode = i, .index = t->count};
+	*w = (struct watch){ .wd = -1, .inode = i, .index = t->count };
 	t->items[t->count++] = w;
 	i->watch = w;
 	return w;
@@ -227,7 +235,8 @@ static void lean(struct watch_table *t, struct watch *w)
 static void say_limit(struct watch_table *t, int error)
 {
 	if (!t->said_limit)
-		log_debug("not every change of the host is told to the machine: %s", error < 0 ? strerror(-error) : "too much is watched inside");
+		log_debug("not every change of the host is told to the machine: %s",
+		    error < 0 ? strerror(-error) : "too much is watched inside");
 	t->said_limit = 1;
 }
 
@@ -245,14 +254,16 @@ static void tell(struct watch_table *t, enum share_operation operation, int dire
 	t->happened(e, t->data);
 }
 
-/* The guest believes a name for a while (attributes.c), and what is watched now may have lost it before: nothing will ever happen to that. */
+/* The guest believes a name for a while (attributes.c), and what is watched now may have lost it
+ * before: nothing will ever happen to that. */
 static void tell_if_gone(struct watch_table *t, const struct watch *w)
 {
 	struct inode *i = w->inode, *above = i->parent;
 	struct statx st;
 	if (!above || !i->place || share_check_name(t->share, above, inode_name(i), HIDDEN_LOOK) < 0)
 		return;
-	int directory = inode_directory_fd(&t->share->inodes, above), r = directory < 0 ? directory : inode_statx(directory, inode_name(i), &st);
+	int directory = inode_directory_fd(&t->share->inodes, above),
+	    r = directory < 0 ? directory : inode_statx(directory, inode_name(i), &st);
 	int replaced = r == 0 && inode_check(i, &st) < 0;
 	if ((!replaced && r != -ENOENT && r != -ESTALE) || t->is_pending(above->nodeid, inode_name(i), t->data))
 		return;
@@ -302,7 +313,8 @@ struct inode *watch_named(const struct watch_table *t, const struct inode *direc
 	return NULL;
 }
 
-/* As watch_named(), but for directories that are watched only because of what is in them: nobody inside wants to hear of those. Events are many. */
+/* As watch_named(), but for directories that are watched only because of what is in them: nobody
+ * inside wants to hear of those. Events are many. */
 static const struct inode *leaner_named(const struct watch *directory, const char *name)
 {
 	const struct watch *w = directory->leaners;
@@ -322,11 +334,15 @@ static void on_state(struct watch_table *t, const struct watch *w, uint32_t mask
 		return;
 	if (!name)
 		name = inode_name(w->inode);
-	/* The guest holds back what it writes: whatever would make it look at the file anew could make it lose that. */
-	if (t->share->settings.cache == SHARE_CACHE_WRITEBACK || share_check_name(t->share, directory, name, HIDDEN_LOOK) < 0)
+	/* The guest holds back what it writes: whatever would make it look at the file anew could
+	 * make it lose that. */
+	if (t->share->settings.cache == SHARE_CACHE_WRITEBACK ||
+	    share_check_name(t->share, directory, name, HIDDEN_LOOK) < 0)
 		return;
-	struct event *e = event_new((mask & IN_MODIFY) ? SHARE_MODIFY : (mask & IN_ATTRIB) ? SHARE_ATTRIB : SHARE_CLOSE_WRITE,
-		directory->nodeid, name, 0, NULL);
+	struct event *e = event_new((mask & IN_MODIFY) ? SHARE_MODIFY :
+				    (mask & IN_ATTRIB) ? SHARE_ATTRIB :
+							 SHARE_CLOSE_WRITE,
+	    directory->nodeid, name, 0, NULL);
 	e->directory = !!(mask & IN_ISDIR);
 	e->file = file;
 	t->happened(e, t->data);
@@ -355,11 +371,13 @@ static void on_moved_from(struct watch_table *t, const struct watch *w, const st
 	watch_expire(t);
 	if (is_hidden(t, w->inode, e->name) || e->cookie == 0)
 		return;
-	t->moved = (struct watch_moved){.cookie = e->cookie,
+	t->moved = (struct watch_moved){
+		.cookie = e->cookie,
 		.node = w->inode->nodeid,
 		.until_ms = clock_deadline(WATCH_PAIR_MS),
 		.directory = !!(e->mask & IN_ISDIR),
-		.wanted = wanted};
+		.wanted = wanted,
+	};
 	memcpy(t->moved.name, e->name, strnlen(e->name, SHARE_NAME_MAX));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the host does to files that somebody inside watches, from inotify(7). A worker's own: the next one starts without any. */
+ * What the host does to files that somebody inside watches, from inotify(7). A worker's own: the
+ * next one starts without any. */
 #pragma once
 
 #include <sys/inotify.h>
@@ -14,12 +15,13 @@ enum {
 	WATCH_PAIR_MS = 10, /* how long the second half of a rename may be late; the kernel makes both halves at once */
 };
 
-/* An inode that is watched: inside, or because one beneath it is and would not learn of its own removal. */
+/* An inode that is watched: inside, or because one beneath it is and would not learn of its own
+ * removal. */
 struct watch {
-	int wd; /* -1: the host has the file no longer */
+	int wd;        /* -1: the host has the file no longer */
 	uint32_t mask; /* what is wanted inside; 0: nothing */
 	struct inode *inode;
-	struct watch *parent; /* leans on this one, for what happens to its own name */
+	struct watch *parent;                /* leans on this one, for what happens to its own name */
 	struct watch *leaners, *next_leaner; /* that lean on it; on the same one */
 	size_t index;
 	struct watch *next; /* of its bucket */
@@ -43,24 +45,26 @@ struct watch_table {
 	struct watch **items;
 	size_t count, room;
 	struct watch_moved moved;
-	const struct echo_change *own; /* what the guest is doing right now */
+	const struct echo_change *own;                 /* what the guest is doing right now */
 	void (*happened)(struct event *e, void *data); /* takes the event */
-	int (*is_pending)(uint64_t node, const char *name, const void *data); /* whether an event about the name waits */
+	/* whether an event about the name waits */
+	int (*is_pending)(uint64_t node, const char *name, const void *data);
 	void *data;
 	int said_overflow, said_limit;
 };
 
 void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
-	int (*is_pending)(uint64_t node, const char *name, const void *data), void *data);
+    int (*is_pending)(uint64_t node, const char *name, const void *data), void *data);
 /* Watches nothing any more. */
 void watch_table_clear(struct watch_table *t);
 void watch_table_done(struct watch_table *t);
-/* What is wanted of an inode from now on (bits of inotify(7); 0: nothing). A node id that means nothing is ignored, and so is one that the
- * host lets nobody watch. */
+/* What is wanted of an inode from now on (bits of inotify(7); 0: nothing). A node id that means
+ * nothing is ignored, and so is one that the host lets nobody watch. */
 void watch_set(struct watch_table *t, uint64_t node, uint32_t mask);
 /* Takes in what has happened. */
 void watch_read(struct watch_table *t);
-/* When the other half of a rename is not waited for any longer, monotonic ms; UINT64_MAX: there is none. */
+/* When the other half of a rename is not waited for any longer, monotonic ms; UINT64_MAX: there is
+ * none. */
 uint64_t watch_deadline(const struct watch_table *t);
 void watch_expire(struct watch_table *t); /* does not wait for it */
 /* The watched inode that was last seen under this name; NULL: none. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of open files: slots with generations, so that an id of a closed handle finds nothing. An id is written when all else is in
- * the record and erased before the descriptor is closed, so whoever finds one after a death finds an open file with it. */
+ * The table of open files: slots with generations, so that an id of a closed handle finds nothing.
+ * An id is written when all else is in the record and erased before the descriptor is closed, so
+ * whoever finds one after a death finds an open file with it. */
 #include "fsd/files/handle.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@ static size_t records_size(size_t count)
 
 int handle_table_init(struct handle_table *t, size_t max_count)
 {
-	*t = (struct handle_table){.max_count = max_count, .records = shared_new(records_size(max_count))};
+	*t = (struct handle_table){ .max_count = max_count, .records = shared_new(records_size(max_count)) };
 	return t->records ? 0 : -ENOMEM;
 }
 
@@ -48,7 +49,7 @@ struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int f
 		return NULL;
 	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : r->used;
 	struct handle *h = &r->items[slot];
-	*h = (struct handle){.fd = fd, .flags = flags, .nodeid = i->nodeid, .position = -1};
+	*h = (struct handle){ .fd = fd, .flags = flags, .nodeid = i->nodeid, .position = -1 };
 	if (slot == r->used)
 		SHARED_SET(r->used, slot + 1);
 	uint64_t id = ((uint64_t)r->generation << 32) + slot + 1;
@@ -124,7 +125,7 @@ void handle_table_done(struct handle_table *t, struct inode_table *inodes)
 		free(t->buffers[b].data);
 	free(t->free_slots);
 	shared_free(t->records, records_size(t->max_count));
-	*t = (struct handle_table){0};
+	*t = (struct handle_table){ 0 };
 }
 
 struct directory_buffer *handle_buffer(struct handle_table *t, struct handle *h)

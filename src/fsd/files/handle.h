@@ -9,7 +9,8 @@
 
 enum { DIRECTORY_BUFFERS = 32, DIRECTORY_BUFFER_SIZE = 32 << 10 };
 
-/* In memory that outlives a worker; the next one believes the first group and finds out the rest again. */
+/* In memory that outlives a worker; the next one believes the first group and finds out the rest
+ * again. */
 struct handle {
 	uint64_t id;     /* what the guest calls it; never used again; 0: an unused record */
 	uint64_t nodeid; /* of the inode */
@@ -28,7 +29,8 @@ struct handle_records {
 	struct handle items[];
 };
 
-/* What getdents gave and the guest has not asked for yet. There are few of these; a handle whose buffer was taken by another reads again.
+/* What getdents gave and the guest has not asked for yet. There are few of these; a handle whose
+ * buffer was taken by another reads again.
  */
 struct directory_buffer {
 	uint64_t owner; /* a handle's id, 0: free */
@@ -46,13 +48,15 @@ struct handle_table {
 };
 
 int handle_table_init(struct handle_table *t, size_t max_count); /* 0 or -ENOMEM */
-/* Finds out anew what is open after the death of another process that used the table; behind inode_table_rebuild(). */
+/* Finds out anew what is open after the death of another process that used the table; behind
+ * inode_table_rebuild(). */
 void handle_table_rebuild(struct handle_table *t, struct inode_table *inodes);
 /* Closes all handles; the table stays usable. */
 void handle_table_reset(struct handle_table *t, struct inode_table *inodes);
 void handle_table_done(struct handle_table *t, struct inode_table *inodes);
-/* Takes fd when it succeeds: the handle, or NULL when there are too many (ENFILE). Its id is written to *note before it exists, so that who
- * finds the note after a death can close what was made. */
+/* Takes fd when it succeeds: the handle, or NULL when there are too many (ENFILE). Its id is
+ * written to *note before it exists, so that who finds the note after a death can close what was
+ * made. */
 struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags, uint64_t *note);
 /* The handle with this id, whatever it is of. */
 struct handle *handle_with_id(struct handle_table *t, uint64_t id);

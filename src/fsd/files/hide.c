@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Resolving hidden paths. Done once, at the start, before the process is confined: it looks at the host's whole tree. */
+ * Resolving hidden paths. Done once, at the start, before the process is confined: it looks at the
+ * host's whole tree. */
 #include "fsd/files/hide.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@ void hide_list_done(struct hide_list *l)
 	for (size_t n = 0; n < l->count; n++)
 		strv_done(&l->paths[n]);
 	free(l->paths);
-	*l = (struct hide_list){0};
+	*l = (struct hide_list){ 0 };
 }
 
 /* The real path of what exists of a path, with the rest behind it. Owned. */
@@ -47,7 +48,7 @@ static int strv_same(const struct strv *a, const struct strv *b)
 /* Lists `path` if it is at or beneath `root`, or above it (both normalized). */
 static void add(struct hide_list *l, const char *root, const char *path)
 {
-	struct strv names = {0};
+	struct strv names = { 0 };
 	if (path_is_below(path, root))
 		strv_split(&names, path + strlen(root), "/");
 	else if (!path_is_below(root, path))

@@ -10,7 +10,7 @@ struct hide_list {
 	size_t count;
 };
 
-/* Paths that are not beneath root are left out. A path may lead through symlinks: both the names as they are written and the
- * place they lead to are listed. What does not exist (yet) counts too. */
+/* Paths that are not beneath root are left out. A path may lead through symlinks: both the names as
+ * they are written and the place they lead to are listed. What does not exist (yet) counts too. */
 int hide_list_resolve(struct hide_list *l, const char *root, const struct strv *paths, struct error **err);
 void hide_list_done(struct hide_list *l);

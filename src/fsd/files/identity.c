@@ -10,7 +10,7 @@
 
 struct file_id file_id_of(const struct statx *st)
 {
-	struct file_id id = {.dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino};
+	struct file_id id = { .dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor, .ino = st->stx_ino };
 	if (st->stx_mask & STATX_BTIME)
 		id.birth_ns = statx_ns(&st->stx_btime);
 	return id;
@@ -29,14 +29,17 @@ int inode_statx(int directory, const char *name, struct statx *st)
 
 int inode_open_name(int directory, const char *name, uint64_t flags, uint32_t mode)
 {
-	struct open_how how = {.flags = flags | O_CLOEXEC | O_NOFOLLOW,
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
 		.mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
 	for (int tries = 0;; tries++) {
 		long fd = syscall(SYS_openat2, directory, name, &how, sizeof how);
 		if (fd >= 0)
 			return (int)fd;
-		if (errno != EINTR && !(errno == EAGAIN && tries < 64)) /* EAGAIN: a rename somewhere raced with RESOLVE_BENEATH */
+		/* EAGAIN: a rename somewhere raced with RESOLVE_BENEATH */
+		if (errno != EINTR && !(errno == EAGAIN && tries < 64))
 			return -errno;
 	}
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The table of files that the guest knows.
  *
- * A record does not hold its file open. It remembers the last directory (a record, kept while it has children) and name under which it was
- * seen, and the file's identity; whoever needs the file goes by name from the parent's descriptor and checks that it is still the same
- * file, else -ESTALE, upon which Linux looks the path up again (inode_cache.c). So a guest that has read a tree of a million files costs a
- * million small records and no descriptors.
+ * A record does not hold its file open. It remembers the last directory (a record, kept while it
+ * has children) and name under which it was seen, and the file's identity; whoever needs the file
+ * goes by name from the parent's descriptor and checks that it is still the same file, else
+ * -ESTALE, upon which Linux looks the path up again (inode_cache.c). So a guest that has read a
+ * tree of a million files costs a million small records and no descriptors.
  *
- * Records lie in memory that outlives the process (shared.h), descriptors in a table that does (holder.c). A process that takes them over
- * believes of each record its identity, its lookups, its place and, where it has no name, its descriptor, and rebuilds everything else.
- * The caller derives max_count, which bounds the records, from the guest's memory: an honest kernel spends more than a KiB of its own on
- * each file it remembers, so only one that lies meets -ENFILE. */
+ * Records lie in memory that outlives the process (shared.h), descriptors in a table that does
+ * (holder.c). A process that takes them over believes of each record its identity, its lookups, its
+ * place and, where it has no name, its descriptor, and rebuilds everything else. The caller derives
+ * max_count, which bounds the records, from the guest's memory: an honest kernel spends more than a
+ * KiB of its own on each file it remembers, so only one that lies meets -ENFILE. */
 #include "fsd/files/inode_internal.h"
 
 #include <errno.h>
@@ -76,7 +78,7 @@ static struct inode *record_new(struct inode_table *t, const struct statx *st)
 	struct inode_records *r = t->records;
 	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : r->used;
 	struct inode *i = &r->items[slot];
-	*i = (struct inode){.id = file_id_of(st), .type = st->stx_mode & S_IFMT, .fd = -1};
+	*i = (struct inode){ .id = file_id_of(st), .type = st->stx_mode & S_IFMT, .fd = -1 };
 	if (slot == r->used)
 		SHARED_SET(r->used, slot + 1);
 	uint64_t generation = r->generation;
@@ -131,7 +133,7 @@ static int map_records(struct inode_table *t, size_t count)
 int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds)
 {
 	struct statx st;
-	*t = (struct inode_table){.max_count = max_count, .max_fds = max_fds};
+	*t = (struct inode_table){ .max_count = max_count, .max_fds = max_fds };
 	int r = inode_statx(root, "", &st);
 	if (r == 0)
 		r = map_records(t, MAX(max_count, (size_t)RECORDS_MIN));
@@ -176,7 +178,7 @@ void inode_table_done(struct inode_table *t)
 	free(t->buckets);
 	place_store_done(&t->places);
 	shared_free(t->records, records_size(t->reserved));
-	*t = (struct inode_table){0};
+	*t = (struct inode_table){ 0 };
 }
 
 struct inode *inode_find(struct inode_table *t, uint64_t nodeid)
@@ -218,7 +220,8 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 {
 	if (i == t->root || inode_is_named(i, parent, name))
 		return;
-	/* The host can move directories so that what the guest last saw would be a circle: such a record keeps its old place. */
+	/* The host can move directories so that what the guest last saw would be a circle: such a
+	 * record keeps its old place. */
 	if (i->refs && is_ancestor(i, parent))
 		return;
 	struct place *p = place_new(&t->places, INODE_SLOT(i->nodeid), parent->nodeid, name), *before = i->place;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From records to files. Descriptors are kept for
  *  - the root;
- *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests, reopened from the nearest ancestor
- *    that has one, each step checked;
- *  - files whose last known name the guest removed while it still uses them: they can be reached no other way, and as long as one is held
- *    the host does not give the inode number to another file. These are bounded by max_fds too; over it such a file goes stale. */
+ *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests,
+ *    reopened from the nearest ancestor that has one, each step checked;
+ *  - files whose last known name the guest removed while it still uses them: they can be reached no
+ *    other way, and as long as one is held the host does not give the inode number to another file.
+ *    These are bounded by max_fds too; over it such a file goes stale. */
 #include "fsd/files/inode_internal.h"
 
 #include <errno.h>
@@ -132,7 +133,8 @@ int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned)
 	int directory = inode_directory_fd(t, i->parent);
 	if (directory < 0)
 		return directory;
-	/* O_PATH with O_NOFOLLOW opens a symlink itself, which RESOLVE_NO_SYMLINKS allows for the last component. */
+	/* O_PATH with O_NOFOLLOW opens a symlink itself, which RESOLVE_NO_SYMLINKS allows for the
+	 * last component. */
 	AUTO_FD int fd = inode_open_name(directory, inode_name(i), O_PATH, 0);
 	int r = fd < 0 ? fd : inode_check_fd(i, fd);
 	if (r == -ENOENT || r == -ESTALE)

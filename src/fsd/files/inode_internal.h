@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the inode table share: inode.c (records), inode_cache.c (descriptors), inode_rebuild.c (after a process that died). */
+ * What the files of the inode table share: inode.c (records), inode_cache.c (descriptors),
+ * inode_rebuild.c (after a process that died). */
 #pragma once
 
 #include "fsd/files/inode.h"
 
-enum { INODE_DEPTH_MAX = 4096 }; /* directories between a file and the nearest open ancestor */
+enum { INODE_DEPTH_MAX = 4096 };                  /* directories between a file and the nearest open ancestor */
 #define INODE_SLOT(nodeid) ((uint32_t)(nodeid)-1) /* node id 0 is nobody and 1 the root, so slots are counted from 1 */
 
 /* inode.c */

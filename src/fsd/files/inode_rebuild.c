@@ -5,7 +5,8 @@
 static int place_is_used(const struct place *p, void *data)
 {
 	const struct inode_table *t = data;
-	return p->owner < t->records->used && t->records->items[p->owner].nodeid && t->records->items[p->owner].place == p;
+	return p->owner < t->records->used && t->records->items[p->owner].nodeid &&
+	       t->records->items[p->owner].place == p;
 }
 
 /* What there is to know about a record without its parent. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Few and short-lived, so they are looked for one by one. A record counts from the moment its handle is written, and its descriptor is
- * closed when it counts no more: who finds it after a death finds a descriptor with all its locks. */
+ * Few and short-lived, so they are looked for one by one. A record counts from the moment its
+ * handle is written, and its descriptor is closed when it counts no more: who finds it after a
+ * death finds a descriptor with all its locks. */
 #include "fsd/files/lock_table.h"
 
 #include <errno.h>
@@ -12,7 +13,10 @@
 
 int lock_table_init(struct lock_table *t, unsigned max_fds)
 {
-	*t = (struct lock_table){.records = shared_new(sizeof(struct lock_records)), .max = MIN(max_fds, (unsigned)LOCK_OWNERS_MAX)};
+	*t = (struct lock_table){
+		.records = shared_new(sizeof(struct lock_records)),
+		.max = MIN(max_fds, (unsigned)LOCK_OWNERS_MAX),
+	};
 	return t->records ? 0 : -ENOMEM;
 }
 
@@ -36,7 +40,7 @@ void lock_table_done(struct lock_table *t)
 {
 	lock_table_reset(t);
 	shared_free(t->records, sizeof *t->records);
-	*t = (struct lock_table){0};
+	*t = (struct lock_table){ 0 };
 }
 
 void lock_table_rebuild(struct lock_table *t, struct handle_table *handles)
@@ -69,7 +73,7 @@ struct lock_owner *lock_owner_new(struct lock_table *t, uint64_t nodeid, uint64_
 	if (n >= t->max)
 		return NULL;
 	struct lock_owner *o = &t->records->items[n];
-	*o = (struct lock_owner){.nodeid = nodeid, .owner = owner, .fd = fd};
+	*o = (struct lock_owner){ .nodeid = nodeid, .owner = owner, .fd = fd };
 	if (n == t->records->used)
 		SHARED_SET(t->records->used, n + 1);
 	SHARED_SET(o->handle, handle);

@@ -10,12 +10,15 @@ struct handle_table;
 struct inode;
 struct inode_table;
 
-enum { LOCK_OWNERS_MAX = 1024, LOCK_WAITERS_MAX = 64 /* at once; more would fill the queue that all requests come through */ };
+enum {
+	LOCK_OWNERS_MAX = 1024,
+	LOCK_WAITERS_MAX = 64, /* at once; more would fill the queue that all requests come through */
+};
 
-/* The fcntl(2) locks that one owner inside (a process, or an open file) has on one file are open-file-description locks of a descriptor
- * made for them. In memory that outlives a worker. */
+/* The fcntl(2) locks that one owner inside (a process, or an open file) has on one file are
+ * open-file-description locks of a descriptor made for them. In memory that outlives a worker. */
 struct lock_owner {
-	uint64_t handle; /* of the share, that a lock was asked for through last; 0: an unused record */
+	uint64_t handle;        /* of the share, that a lock was asked for through last; 0: an unused record */
 	uint64_t nodeid, owner; /* what the guest calls them */
 	uint32_t pid;           /* inside */
 	int fd;                 /* owned */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One question at a time, one packet each way, with a number: an answer that comes too late is not taken for that of the next question.
- * As the descriptors are everybody's, no socket ends when a process does: the end is seen by the pidfd. What a later worker must know lies in
- * shared memory. */
+ * One question at a time, one packet each way, with a number: an answer that comes too late is not
+ * taken for that of the next question. As the descriptors are everybody's, no socket ends when a
+ * process does: the end is seen by the pidfd. What a later worker must know lies in shared
+ * memory. */
 #include "fsd/files/owners.h"
 
 #include <errno.h>
@@ -53,12 +54,15 @@ static int32_t carry_out(const struct question *q, int may_change, struct owner 
 {
 	struct stat st;
 	if (q->kind == CHANGE_GROUP && may_change)
-		return syscall(SYS_fchownat, q->fd, owners_no_path, (long)(uid_t)-1, (long)q->gid, (long)AT_EMPTY_PATH) < 0 ? -errno : 0;
+		return syscall(SYS_fchownat, q->fd, owners_no_path, (long)(uid_t)-1, (long)q->gid,
+			   (long)AT_EMPTY_PATH) < 0 ?
+			   -errno :
+			   0;
 	if (q->kind != WHOSE)
 		return -EINVAL;
 	if (syscall(SYS_fstat, q->fd, &st) < 0)
 		return -errno;
-	*ret = (struct owner){st.st_uid, st.st_gid};
+	*ret = (struct owner){ st.st_uid, st.st_gid };
 	return 0;
 }
 
@@ -67,15 +71,16 @@ static void answer(int socket, int may_change)
 	struct question q;
 	if (recv(socket, &q, sizeof q, MSG_DONTWAIT) != (ssize_t)sizeof q)
 		return;
-	struct answer a = {.sequence = q.sequence};
+	struct answer a = { .sequence = q.sequence };
 	a.result = carry_out(&q, may_change, &a.owner);
 	(void)!send(socket, &a, sizeof a, MSG_NOSIGNAL | MSG_DONTWAIT); /* who does not read it has stopped waiting */
 }
 
-/* Until the parent is gone. Its signal of death does not come where it has confined itself more than this process (Landlock's scopes). */
+/* Until the parent is gone. Its signal of death does not come where it has confined itself more
+ * than this process (Landlock's scopes). */
 static void answer_questions(const struct owners *o, int may_change)
 {
-	struct pollfd wait[2] = {{.fd = o->answering, .events = POLLIN}, {.fd = o->parent, .events = POLLIN}};
+	struct pollfd wait[2] = { { .fd = o->answering, .events = POLLIN }, { .fd = o->parent, .events = POLLIN } };
 	for (;;) {
 		int r = poll(wait, 2, -1);
 		if (r < 0 && errno != EINTR)
@@ -88,10 +93,11 @@ static void answer_questions(const struct owners *o, int may_change)
 }
 
 /* Never returns. */
-static void run(const struct owners *o, pid_t parent, int may_change, int (*confine)(int may_change, struct error **err))
+static void run(const struct owners *o, pid_t parent, int may_change,
+    int (*confine)(int may_change, struct error **err))
 {
 	AUTO_ERROR struct error *err = NULL;
-	const struct answer ready = {0};
+	const struct answer ready = { 0 };
 	(void)prctl(PR_SET_NAME, "holm-fsd-owners");
 	int r = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ? -ESRCH : 0;
 	if (r == 0 && confine)
@@ -108,7 +114,7 @@ static void run(const struct owners *o, pid_t parent, int may_change, int (*conf
 /* The answer to the last question: 0, -ETIMEDOUT, -ESRCH when the process is gone. */
 static int wait_for_answer(const struct owners *o, uint64_t in_ms, struct answer *ret)
 {
-	struct pollfd wait[2] = {{.fd = o->asking, .events = POLLIN}, {.fd = o->process, .events = POLLIN}};
+	struct pollfd wait[2] = { { .fd = o->asking, .events = POLLIN }, { .fd = o->process, .events = POLLIN } };
 	for (uint64_t deadline = clock_deadline(in_ms);;) {
 		int r = poll(wait, 2, clock_left_ms(deadline));
 		if (r < 0 && errno != EINTR)
@@ -134,11 +140,18 @@ static uint32_t read_id(const char *path)
 	return parse_u32(text, &id) < 0 ? 65534 : id;
 }
 
-int owners_start(struct owners *o, int may_change, int (*confine)(int may_change, struct error **err), struct error **err)
+int owners_start(struct owners *o, int may_change, int (*confine)(int may_change, struct error **err),
+    struct error **err)
 {
 	int pair[2];
 	pid_t self = getpid();
-	*o = (struct owners){.asking = -1, .answering = -1, .process = -1, .parent = -1, .shared = shared_new(sizeof(struct owners_shared))};
+	*o = (struct owners){
+		.asking = -1,
+		.answering = -1,
+		.process = -1,
+		.parent = -1,
+		.shared = shared_new(sizeof(struct owners_shared)),
+	};
 	if (!o->shared)
 		return error_set(err, ENOMEM, "no memory for the questions about owners");
 	o->overflow_uid = read_id("/proc/sys/kernel/overflowuid");
@@ -151,7 +164,8 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 	o->asking = pair[0];
 	o->answering = pair[1];
 	o->parent = (int)syscall(SYS_pidfd_open, self, 0);
-	/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can be held. */
+	/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can
+	 * be held. */
 	o->pid = o->parent < 0 ? -1 : (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (o->pid == 0)
 		run(o, self, may_change, confine);
@@ -162,7 +176,8 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 		owners_stop(o);
 		return error_set_errno(err, r, "cannot start a process");
 	}
-	/* Until then it opens and closes descriptors of its own, and in a common table their numbers could become those of others'. */
+	/* Until then it opens and closes descriptors of its own, and in a common table their
+	 * numbers could become those of others'. */
 	struct answer ready;
 	r = wait_for_answer(o, START_MS, &ready);
 	if (r < 0) {
@@ -184,7 +199,7 @@ void owners_stop(struct owners *o)
 	fd_close(o->process);
 	fd_close(o->parent);
 	shared_free(o->shared, sizeof *o->shared);
-	*o = (struct owners){.asking = -1, .answering = -1, .process = -1, .parent = -1};
+	*o = (struct owners){ .asking = -1, .answering = -1, .process = -1, .parent = -1 };
 }
 
 /* --- asking it --- */
@@ -192,13 +207,14 @@ void owners_stop(struct owners *o)
 static int give_up(struct owners *o, int error)
 {
 	struct question q;
-	/* Back from who has not taken it: later the number of its descriptor may be another file's. */
+	/* Back from who has not taken it: later the number of its descriptor may be another
+	 * file's. */
 	(void)!recv(o->answering, &q, sizeof q, MSG_DONTWAIT);
 	o->shared->ended |= error == -ESRCH;
 	o->shared->pause_until_ms = clock_now_ms() + OWNERS_PAUSE_MS;
 	if (!o->shared->said)
 		log_warning("the process that knows whose files are %s: files of others show as nobody's",
-			error == -ESRCH ? "has ended" : "does not answer");
+		    error == -ESRCH ? "has ended" : "does not answer");
 	o->shared->said = 1;
 	return error;
 }
@@ -216,7 +232,7 @@ static int ask(struct owners *o, struct question *q, struct answer *ret)
 
 int owners_ask(struct owners *o, int fd, struct owner *ret)
 {
-	struct question q = {.kind = WHOSE, .fd = fd};
+	struct question q = { .kind = WHOSE, .fd = fd };
 	struct answer a;
 	int r = ask(o, &q, &a);
 	if (r == 0)
@@ -226,7 +242,7 @@ int owners_ask(struct owners *o, int fd, struct owner *ret)
 
 int owners_change_group(struct owners *o, int fd, uint32_t gid)
 {
-	struct question q = {.kind = CHANGE_GROUP, .fd = fd, .gid = gid};
+	struct question q = { .kind = CHANGE_GROUP, .fd = fd, .gid = gid };
 	struct answer a;
 	return ask(o, &q, &a);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Places come in four sizes, each cut from the end of what was used so far and never joined again, so that the whole memory can be walked
- * from place to place. The first word says how far it is used. */
+ * Places come in four sizes, each cut from the end of what was used so far and never joined again,
+ * so that the whole memory can be walked from place to place. The first word says how far it is
+ * used. */
 #include "fsd/files/place.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include "fsd/files/shared.h"
 
 enum { UNIT = 16 };
-static const size_t sizes[PLACE_CLASSES] = {32, 64, 128, 288};
+static const size_t sizes[PLACE_CLASSES] = { 32, 64, 128, 288 };
 _Static_assert(sizeof(struct place) == UNIT && UNIT + PLACE_NAME_MAX + 1 <= 288, "every name has a class");
 
 static uint64_t *end_of(const struct place_store *s)
@@ -19,7 +20,7 @@ static uint64_t *end_of(const struct place_store *s)
 
 int place_store_init(struct place_store *s, size_t size)
 {
-	*s = (struct place_store){.memory = shared_new(size), .size = size};
+	*s = (struct place_store){ .memory = shared_new(size), .size = size };
 	if (!s->memory)
 		return -ENOMEM;
 	*end_of(s) = UNIT;
@@ -29,7 +30,7 @@ int place_store_init(struct place_store *s, size_t size)
 void place_store_done(struct place_store *s)
 {
 	shared_free(s->memory, s->size);
-	*s = (struct place_store){0};
+	*s = (struct place_store){ 0 };
 }
 
 static struct place *take(struct place_store *s, unsigned class)
@@ -43,7 +44,7 @@ static struct place *take(struct place_store *s, unsigned class)
 	if (sizes[class] > s->size - end)
 		return NULL;
 	p = (struct place *)(void *)(s->memory + end);
-	p->class = (uint16_t)class;
+	p->class = (uint16_t) class;
 	p->owner = UINT32_MAX;
 	SHARED_SET(*end_of(s), end + sizes[class]);
 	return p;
@@ -56,7 +57,7 @@ struct place *place_new(struct place_store *s, uint32_t owner, uint64_t parent, 
 	if (length > PLACE_NAME_MAX)
 		return NULL;
 	while (sizes[class] < sizeof(struct place) + length + 1)
-		class++;
+		class ++;
 	struct place *p = take(s, class);
 	if (!p)
 		return NULL;
@@ -89,7 +90,8 @@ void place_store_reset(struct place_store *s)
 int place_is_valid(const struct place_store *s, const struct place *p)
 {
 	uintptr_t offset = (uintptr_t)p - (uintptr_t)s->memory;
-	if (offset % UNIT || offset < UNIT || offset >= *end_of(s) || p->class >= PLACE_CLASSES || sizes[p->class] > *end_of(s) - offset)
+	if (offset % UNIT || offset < UNIT || offset >= *end_of(s) || p->class >= PLACE_CLASSES ||
+	    sizes[p->class] > *end_of(s) - offset)
 		return 0;
 	return p->length < sizes[p->class] - sizeof *p && strnlen(p->name, p->length + 1U) == p->length;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the guest saw a file last: a directory and a name, in memory that outlives a worker. A record changes its place by one store of a
- * pointer, so a worker that dies leaves the old place or the new one. */
+ * Where the guest saw a file last: a directory and a name, in memory that outlives a worker. A
+ * record changes its place by one store of a pointer, so a worker that dies leaves the old place or
+ * the new one. */
 #pragma once
 
 #include <stddef.h>
@@ -16,7 +17,7 @@ struct place {
 		uint64_t parent;    /* node id of the directory */
 		struct place *next; /* of the unused ones */
 	};
-	char name[];     /* with its NUL */
+	char name[]; /* with its NUL */
 };
 
 struct place_store {

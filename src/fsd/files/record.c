@@ -41,7 +41,7 @@ int record_parse(const char *text, size_t size, struct record *ret)
 	}
 	if ((fields[2] == RECORD_NONE) != (fields[3] == RECORD_NONE))
 		return -EINVAL;
-	*ret = (struct record){fields[0], fields[1], fields[2], fields[3]};
+	*ret = (struct record){ fields[0], fields[1], fields[2], fields[3] };
 	return 0;
 }
 
@@ -66,7 +66,7 @@ static void format_field(char *text, size_t size, int octal, uint32_t value)
 size_t record_format(const struct record *r, char text[RECORD_TEXT_MAX])
 {
 	char words[FIELDS][16];
-	const uint32_t fields[FIELDS] = {r->uid, r->gid, r->mode, r->host_mode};
+	const uint32_t fields[FIELDS] = { r->uid, r->gid, r->mode, r->host_mode };
 	for (int n = 0; n < FIELDS; n++)
 		format_field(words[n], sizeof words[n], n >= 2, fields[n]);
 	return (size_t)snprintf(text, RECORD_TEXT_MAX, "%s:%s:%s:%s", words[0], words[1], words[2], words[3]);

@@ -24,7 +24,9 @@ void shared_free(void *p, size_t size)
 
 void shared_forget(void *from, size_t size)
 {
-	uintptr_t start = ((uintptr_t)from + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)from + size) & ~(uintptr_t)(PAGE - 1);
+	uintptr_t start = ((uintptr_t)from + PAGE - 1) & ~(uintptr_t)(PAGE - 1),
+		  end = ((uintptr_t)from + size) & ~(uintptr_t)(PAGE - 1);
 	if (end > start)
-		(void)madvise((char *)from + (start - (uintptr_t)from), end - start, MADV_REMOVE); /* without it, it is used again later */
+		/* without it, it is used again later */
+		(void)madvise((char *)from + (start - (uintptr_t)from), end - start, MADV_REMOVE);
 }

@@ -44,8 +44,10 @@
 #include "fsd/process/holder.h"
 
 enum {
-	SOCKET_TIMEOUT_S = 30,      /* for the rest of a message that has begun */
-	ANSWER_TIMEOUT_MS = 600000, /* a queue stops when its last fsync is done, and a process ends when its system calls are */
+	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
+	/* a queue stops when its last fsync is done, and a process ends when its system calls
+	 * are */
+	ANSWER_TIMEOUT_MS = 600000,
 	END_TIMEOUT_MS = 5000,
 };
 
@@ -88,16 +90,18 @@ static int worker_ended(struct broker *b, struct error **err)
 		return error_set(err, EIO, "the process that serves the files gave up");
 	uint64_t now = clock_now_ms(), *slot = &b->deaths[b->death_count++ % BROKER_RESTARTS_MAX];
 	if (b->death_count > BROKER_RESTARTS_MAX && now - *slot < BROKER_RESTARTS_MS)
-		return error_set(err, EIO, "the process that serves the files died by signal %d, for the %dth time within a minute",
-			WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
+		return error_set(err, EIO,
+		    "the process that serves the files died by signal %d, for the %dth time within a minute",
+		    WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
 	*slot = now;
-	log_warning("the process that served the files died by signal %d; another one goes on", WTERMSIG(m.wait_status));
+	log_warning("the process that served the files died by signal %d; another one goes on",
+	    WTERMSIG(m.wait_status));
 	return 0;
 }
 
 /* Sends a message to the worker and waits for its answer: 0, WORKER_DIED, -errno. */
-static int ask_once(
-	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+static int ask_once(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count,
+    struct vhost_message *ret, struct error **err)
 {
 	struct vhost_message asked = *m;
 	int extra[VHOST_MESSAGE_FDS];
@@ -108,7 +112,7 @@ static int ask_once(
 	int r = vhost_message_send(b->worker, &asked, fds, count);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write to the process that serves the files");
-	struct pollfd wait[2] = {{.fd = b->worker, .events = POLLIN}, {.fd = b->control, .events = POLLIN}};
+	struct pollfd wait[2] = { { .fd = b->worker, .events = POLLIN }, { .fd = b->control, .events = POLLIN } };
 	for (uint64_t deadline = clock_deadline(ANSWER_TIMEOUT_MS);;) {
 		uint64_t now = clock_now_ms();
 		r = poll(wait, 2, now < deadline ? (int)(deadline - now) : 0);
@@ -126,7 +130,8 @@ static int ask_once(
 		fd_close(extra[n]);
 	if (r <= 0)
 		return WORKER_DIED; /* or on its way to it: the holder says how */
-	int right = ret->request == m->request && (ret->flags & VHOST_FLAG_REPLY) && ret->size >= sizeof ret->payload.number;
+	int right =
+	    ret->request == m->request && (ret->flags & VHOST_FLAG_REPLY) && ret->size >= sizeof ret->payload.number;
 	return right ? 0 : error_set(err, EPROTO, "the process that serves the files answers something else");
 }
 
@@ -155,7 +160,7 @@ static int worker_start(struct broker *b, struct error **err)
 		fd_close(pair[1]);
 		if (r < 0)
 			return error_set_errno(err, r, "the process that holds the open files");
-		struct repeat p = {b, err};
+		struct repeat p = { b, err };
 		r = front_repeat(&b->front, repeat_one, &p);
 		if (r == WORKER_DIED)
 			r = worker_ended(b, err);
@@ -166,8 +171,8 @@ static int worker_start(struct broker *b, struct error **err)
 }
 
 /* The same as ask_once, of however many workers it takes: 0 or -errno. */
-static int ask(
-	struct broker *b, const struct vhost_message *m, const int *fds, unsigned count, struct vhost_message *ret, struct error **err)
+static int ask(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count,
+    struct vhost_message *ret, struct error **err)
 {
 	for (;;) {
 		int r = worker_start(b, err);
@@ -183,8 +188,8 @@ static int ask(
 
 static int has_reply_of_its_own(uint32_t request)
 {
-	return request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES || request == VHOST_GET_QUEUE_NUM ||
-	       request == VHOST_GET_VRING_BASE || request == VHOST_GET_MAX_MEM_SLOTS;
+	return request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES ||
+	       request == VHOST_GET_QUEUE_NUM || request == VHOST_GET_VRING_BASE || request == VHOST_GET_MAX_MEM_SLOTS;
 }
 
 /* One message of QEMU's: 1, 0 at the end of the connection, -errno. */
@@ -232,7 +237,7 @@ static void on_holder(struct source *source, int fd, uint32_t events, void *data
 {
 	struct broker *b = data;
 	AUTO_ERROR struct error *err = NULL;
-	struct pollfd still = {.fd = fd, .events = POLLIN};
+	struct pollfd still = { .fd = fd, .events = POLLIN };
 	if (poll(&still, 1, 0) == 0)
 		return; /* an ask() of the same turn has taken it */
 	int r = worker_ended(b, &err);
@@ -263,11 +268,11 @@ static void stop_worker(struct broker *b)
 
 static int set_up(struct broker *b, struct error **err)
 {
-	struct timeval limit = {.tv_sec = SOCKET_TIMEOUT_S}, answer = {.tv_sec = ANSWER_TIMEOUT_MS / 1000};
+	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S }, answer = { .tv_sec = ANSWER_TIMEOUT_MS / 1000 };
 	int r = fd_set_nonblocking(b->socket, 0);
 	if (r == 0 && (setsockopt(b->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-			      setsockopt(b->socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
-			      setsockopt(b->control, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof answer) < 0))
+			  setsockopt(b->socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
+			  setsockopt(b->control, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof answer) < 0))
 		r = -errno;
 	if (r < 0)
 		return error_set_errno(err, r, "descriptor %d is no connection to QEMU", b->socket);
@@ -277,7 +282,7 @@ static int set_up(struct broker *b, struct error **err)
 
 int broker_run(int socket, int control, int (*before_loop)(struct error **err), struct error **err)
 {
-	struct broker b = {.socket = socket, .control = control, .worker = -1};
+	struct broker b = { .socket = socket, .control = control, .worker = -1 };
 	CLEANUP(source_freep) struct source *qemu = NULL, *holder = NULL;
 	front_init(&b.front);
 	int r = set_up(&b, err);

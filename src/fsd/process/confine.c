@@ -53,17 +53,21 @@ static int set_working_directory(int proc)
 	return proc < 0 || fchdir(proc) < 0 ? -errno : 0;
 }
 
-/* In a new mount namespace, with the directory as working directory: makes it the root. The old root is let go; what is mounted
- * beneath the directory later, on the host, still appears, and can be unmounted there. */
+/* In a new mount namespace, with the directory as working directory: makes it the root. The old
+ * root is let go; what is mounted beneath the directory later, on the host, still appears, and can
+ * be unmounted there. */
 static int change_root(int read_only, int *ret_root, int *ret_proc)
 {
-	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)};
+	struct mount_attr attributes = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0),
+	};
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
 	/* A mount of its own, from which no ".." leads anywhere. */
 	AUTO_FD int proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	AUTO_FD int all_of_proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	AUTO_FD int tree =
+	    (int)syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (proc < 0 || all_of_proc < 0 || tree < 0)
 		return -errno;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
@@ -83,7 +87,8 @@ static int change_root(int read_only, int *ret_root, int *ret_proc)
 	return r;
 }
 
-/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine_to_directory() notices. */
+/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine_to_directory()
+ * notices. */
 static int enter(int *root, int read_only, struct confinement *c)
 {
 	struct stat before, after;
@@ -128,12 +133,12 @@ int confine_to_directory(int *root, int read_only, struct confinement *c, struct
 	return r < 0 ? error_set_errno(err, r, "/proc/self/fd") : 0;
 }
 
-/* Root is the owner of its files only by three of them. A user has one in the user namespace, in reserve, which counts for files whose
- * owner and group that namespace knows: the user's own. */
+/* Root is the owner of its files only by three of them. A user has one in the user namespace, in
+ * reserve, which counts for files whose owner and group that namespace knows: the user's own. */
 static int drop_capabilities(int keep_ownership)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct now[2] = {{0}}, wanted[2] = {{0}};
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct now[2] = { { 0 } }, wanted[2] = { { 0 } };
 	if (syscall(SYS_capget, &header, now) < 0)
 		return -errno;
 	if (keep_ownership && geteuid() == 0) {
@@ -155,8 +160,10 @@ int confine_own_descriptors(const struct confinement *c)
 
 int confine_ignore_modes(int on)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct wanted[2] = {{.permitted = 1U << CAP_DAC_OVERRIDE, .effective = on ? 1U << CAP_DAC_OVERRIDE : 0}, {0}};
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct wanted[2] = {
+		{ .permitted = 1U << CAP_DAC_OVERRIDE, .effective = on ? 1U << CAP_DAC_OVERRIDE : 0 }, { 0 }
+	};
 	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
 }
 
@@ -165,7 +172,7 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 {
 	struct {
 		uint64_t fs, net, scoped;
-	} handled = {.fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
+	} handled = { .fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1 };
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	/* Version 1 forbids to rename and link from one directory into another. */
 	if (version < 1 || (version == 1 && !read_only && root >= 0))
@@ -177,8 +184,9 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 	uint64_t allowed = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	if (!read_only)
 		/* Of character devices 0:0 can be made without a capability, and no other. */
-		allowed |= handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
-	struct landlock_path_beneath_attr rule = {.allowed_access = allowed, .parent_fd = root};
+		allowed |=
+		    handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
+	struct landlock_path_beneath_attr rule = { .allowed_access = allowed, .parent_fd = root };
 	size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
 	AUTO_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
 	if (rules < 0 || (root >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0))
@@ -202,7 +210,7 @@ int confine_privileges(int root, int read_only, struct confinement *c, struct er
 
 int confine_nothing_to_see(struct error **err)
 {
-	struct confinement c = {.proc = -1};
+	struct confinement c = { .proc = -1 };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, errno, "cannot give up new privileges");
 	int r = drop_capabilities(0);

@@ -9,7 +9,7 @@
 
 void front_init(struct front *f)
 {
-	*f = (struct front){0};
+	*f = (struct front){ 0 };
 	for (unsigned n = 0; n < VHOST_QUEUES; n++)
 		f->queues[n].kick = f->queues[n].call = f->queues[n].error = -1;
 }
@@ -75,7 +75,9 @@ static int note_event(struct front *f, const struct vhost_message *m, int *fds, 
 	if (index >= VHOST_QUEUES)
 		return -EPROTO;
 	struct front_queue *q = &f->queues[index];
-	int *slot = m->request == VHOST_SET_VRING_KICK ? &q->kick : m->request == VHOST_SET_VRING_CALL ? &q->call : &q->error;
+	int *slot = m->request == VHOST_SET_VRING_KICK ? &q->kick :
+		    m->request == VHOST_SET_VRING_CALL ? &q->call :
+							 &q->error;
 	set_fd(slot, count > 0 ? TAKE_FD(fds[0]) : -1);
 	return 0;
 }
@@ -146,7 +148,7 @@ struct speaker {
 
 static int say(const struct speaker *s, uint32_t request, const void *payload, uint32_t size, int fd)
 {
-	struct vhost_message m = {.request = request, .flags = VHOST_FLAG_VERSION, .size = size};
+	struct vhost_message m = { .request = request, .flags = VHOST_FLAG_VERSION, .size = size };
 	memcpy(m.payload.bytes, payload, size);
 	return s->say(&m, fd, s->data);
 }
@@ -158,11 +160,12 @@ static int say_number(const struct speaker *s, uint32_t request, uint64_t number
 
 static int say_state(const struct speaker *s, uint32_t request, uint32_t index, uint32_t number)
 {
-	struct vhost_vring_state state = {.index = index, .num = number};
+	struct vhost_vring_state state = { .index = index, .num = number };
 	return say(s, request, &state, sizeof state, -1);
 }
 
-/* A queue that does not run is set up by QEMU once more before it does; its rings may lie in memory that is gone. */
+/* A queue that does not run is set up by QEMU once more before it does; its rings may lie in memory
+ * that is gone. */
 static int repeat_queue(const struct speaker *s, const struct front_queue *q, uint32_t index)
 {
 	int r = q->sized ? say_state(s, VHOST_SET_VRING_NUM, index, q->size) : 0;
@@ -181,12 +184,12 @@ static int repeat_queue(const struct speaker *s, const struct front_queue *q, ui
 
 int front_repeat(const struct front *f, int (*say_it)(const struct vhost_message *m, int fd, void *data), void *data)
 {
-	struct speaker s = {say_it, data};
+	struct speaker s = { say_it, data };
 	int r = say_number(&s, VHOST_SET_PROTOCOL_FEATURES, f->protocol_features, -1);
 	if (r == 0 && f->has_features)
 		r = say_number(&s, VHOST_SET_FEATURES, f->features, -1);
 	for (unsigned n = 0; n < f->region_count && r == 0; n++) {
-		struct vhost_user_slot slot = {.region = f->regions[n].where};
+		struct vhost_user_slot slot = { .region = f->regions[n].where };
 		r = say(&s, VHOST_ADD_MEM_REG, &slot, sizeof slot, f->regions[n].fd);
 	}
 	for (uint32_t n = 0; n < VHOST_QUEUES && r == 0; n++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What QEMU has told so far of the machine and its queues, so that a worker who was not there can be told the same: memory with its
- * descriptors, the queues' set-up, their event descriptors. It is data: nothing here maps memory or looks into a ring. */
+ * What QEMU has told so far of the machine and its queues, so that a worker who was not there can
+ * be told the same: memory with its descriptors, the queues' set-up, their event descriptors. It is
+ * data: nothing here maps memory or looks into a ring. */
 #pragma once
 
 #include "fsd/vhost/guest_memory.h"
@@ -26,7 +27,9 @@ struct front {
 
 void front_init(struct front *f);
 void front_done(struct front *f);
-/* Notes a checked message that a worker has carried out. Descriptors that are kept are set to -1 in fds. 0 or -EPROTO. */
+/* Notes a checked message that a worker has carried out. Descriptors that are kept are set to -1 in
+ * fds. 0 or -EPROTO. */
 int front_note(struct front *f, const struct vhost_message *m, int *fds, unsigned count);
-/* Says all of it again, in an order in which queues start last. `say` returns 0 or -errno, which ends it. */
+/* Says all of it again, in an order in which queues start last. `say` returns 0 or -errno, which
+ * ends it. */
 int front_repeat(const struct front *f, int (*say)(const struct vhost_message *m, int fd, void *data), void *data);

@@ -30,7 +30,7 @@
 
 static int say(int control, int32_t kind, int32_t wait_status)
 {
-	struct holder_message m = {.kind = kind, .wait_status = wait_status};
+	struct holder_message m = { .kind = kind, .wait_status = wait_status };
 	ssize_t n;
 	do
 		n = send(control, &m, sizeof m, MSG_NOSIGNAL);
@@ -38,7 +38,8 @@ static int say(int control, int32_t kind, int32_t wait_status)
 	return n < 0 ? -errno : 0;
 }
 
-/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can be held. */
+/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can be
+ * held. */
 static pid_t clone_worker(void)
 {
 	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -68,7 +69,8 @@ int holder_run(int control, int (*work)(int socket, void *data), void *data, str
 		while (waitpid(pid, &status, 0) < 0)
 			if (errno != EINTR)
 				return error_set_errno(err, errno, "cannot wait for the process that serves files");
-		/* The socket is the next worker's to close: this one may have closed it, and the number mean something else. */
+		/* The socket is the next worker's to close: this one may have closed it, and the
+		 * number mean something else. */
 		r = say(control, HOLDER_ENDED, status);
 	}
 	return 0;

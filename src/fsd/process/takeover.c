@@ -75,7 +75,7 @@ static void close_others(struct fd_list *l)
 
 void share_take_over(struct share *s, const int *fds, size_t count)
 {
-	struct fd_list kept = {0};
+	struct fd_list kept = { 0 };
 	inode_table_rebuild(&s->inodes);
 	handle_table_rebuild(&s->handles, &s->inodes);
 	lock_table_rebuild(&s->locks, &s->handles);

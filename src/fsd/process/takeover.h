@@ -4,6 +4,7 @@
 
 #include "fsd/request/share.h"
 
-/* Rebuilds what the guest has of the share from what was left in shared memory, and closes every descriptor above stderr that is neither
- * part of that nor in fds (what the caller needs): the dead worker's. Also right for the first worker. */
+/* Rebuilds what the guest has of the share from what was left in shared memory, and closes every
+ * descriptor above stderr that is neither part of that nor in fds (what the caller needs): the dead
+ * worker's. Also right for the first worker. */
 void share_take_over(struct share *s, const int *fds, size_t count);

@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Carrying out a request that another process began and did not answer, because it died.
  *
- * Most requests can simply be carried out once more: the guest has no answer yet, so it cannot have built on one, and its buffers are
- * untouched. What the first attempt gave to the guest (a lookup, an open file) is taken back before. The rest decides by operation:
+ * Most requests can simply be carried out once more: the guest has no answer yet, so it cannot have
+ * built on one, and its buffers are untouched. What the first attempt gave to the guest (a lookup,
+ * an open file) is taken back before. The rest decides by operation:
  *
- *   MKDIR MKNOD SYMLINK  a name that is there now, of this type and not older than the attempt, is the one that was made
- *   CREATE               the same; a file that was made, and is still empty, is removed and made again, since the mode that was asked
- *                        for may not let it be opened again. Without O_EXCL an older one is opened, as asked
+ *   MKDIR MKNOD SYMLINK  a name that is there now, of this type and not older than the attempt, is
+ *                        the one that was made
+ *   CREATE               the same; a file that was made, and is still empty, is removed and made
+ *                        again, since the mode that was asked for may not let it be opened again.
+ *                        Without O_EXCL an older one is opened, as asked
  *   LINK                 a name that is there now and is the file that was to be linked
- *   UNLINK RMDIR         a name that is gone, or stands for another file than the attempt found, was removed
- *   RENAME               the file that the attempt found under the old name is under the new one, and not under the old one
- *   WRITE that appends   what the file grew by since the attempt looked at its size is taken for the front of the data
- *   SETXATTR             EEXIST with the very value is success, and so is REMOVEXATTR of one that is not there
+ *   UNLINK RMDIR         a name that is gone, or stands for another file than the attempt found,
+ *                        was removed
+ *   RENAME               the file that the attempt found under the old name is under the new one,
+ *                        and not under the old one
+ *   WRITE that appends   what the file grew by since the attempt looked at its size is taken for
+ *                        the front of the data
+ *   SETXATTR             EEXIST with the very value is success, and so is REMOVEXATTR of one that
+ *                        is not there
  *   RELEASE RELEASEDIR   a handle that is gone was closed
- *   FORGET BATCH_FORGET  not again: a record that is forgotten once too seldom costs memory until the share is unmounted, one that is
- *                        forgotten once too often is an error in the guest. Lookups of a READDIRPLUS that was not answered stay counted
+ *   FORGET BATCH_FORGET  not again: a record that is forgotten once too seldom costs memory until
+ *                        the share is unmounted, one that is forgotten once too often is an error
+ *                        in the guest. Lookups of a READDIRPLUS that was not answered stay counted
  *                        for the same reason
- *   FSYNC                Linux tells of a failed write-back once for each open file: if only the one that died was told, the guest is not
+ *   FSYNC                Linux tells of a failed write-back once for each open file: if only the
+ *                        one that died was told, the guest is not
  *
- * The host can do the same thing to the same name in the same tenth of a second; then it is taken for the guest's. */
+ * The host can do the same thing to the same name in the same tenth of a second; then it is taken
+ * for the guest's. */
 #include <errno.h>
 #include <sys/xattr.h>
 #include <unistd.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attributes. What owners and modes mean, and what changing them comes to, is in ownership.c.
  *
- * Where locks hold on the host too, what is read under a lock must be what was written under the last one, on whichever side. The guest's page cache is
- * thrown away when it is told of another mtime or size, before each read whose attributes are out of date: so those of regular files always
- * are, and a locked file whose mtime might stay the same at a further change (it ticks in steps of milliseconds) is told with another one each time, by less
- * than a microsecond. A database also asks whether a journal is there: what is not there is not believed either. */
+ * Where locks hold on the host too, what is read under a lock must be what was written under the
+ * last one, on whichever side. The guest's page cache is thrown away when it is told of another
+ * mtime or size, before each read whose attributes are out of date: so those of regular files
+ * always are, and a locked file whose mtime might stay the same at a further change (it ticks in
+ * steps of milliseconds) is told with another one each time, by less than a microsecond. A database
+ * also asks whether a journal is there: what is not there is not believed either. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -65,20 +67,26 @@ void attributes_note(struct inode *i, const struct statx *st)
 
 struct validity names_validity(const struct share *s)
 {
-	return s->settings.cache == SHARE_CACHE_STRICT ? (struct validity){.ns = 50000000} : (struct validity){.s = 1};
+	return s->settings.cache == SHARE_CACHE_STRICT ? (struct validity){ .ns = 50000000 } :
+							 (struct validity){ .s = 1 };
 }
 
 struct validity attributes_validity(const struct share *s, uint32_t type)
 {
-	return s->settings.host_locks && type == S_IFREG ? (struct validity){0} : names_validity(s);
+	return s->settings.host_locks && type == S_IFREG ? (struct validity){ 0 } : names_validity(s);
 }
 
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)
 {
-	struct validity name = i || !s->settings.host_locks ? names_validity(s) : (struct validity){0};
+	struct validity name = i || !s->settings.host_locks ? names_validity(s) : (struct validity){ 0 };
 	struct validity v = attributes_validity(s, i ? i->type : 0);
 	*ret = (struct fuse_entry_out){
-		.nodeid = i ? i->nodeid : 0, .entry_valid = name.s, .entry_valid_nsec = name.ns, .attr_valid = v.s, .attr_valid_nsec = v.ns};
+		.nodeid = i ? i->nodeid : 0,
+		.entry_valid = name.s,
+		.entry_valid_nsec = name.ns,
+		.attr_valid = v.s,
+		.attr_valid_nsec = v.ns,
+	};
 	if (!i)
 		return;
 	attributes_fill(s, i, st, &ret->attr);
@@ -88,7 +96,7 @@ void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct
 static int reply_attributes(struct request *r, const struct statx *st)
 {
 	struct validity v = attributes_validity(r->share, r->inode->type);
-	struct fuse_attr_out out = {.attr_valid = v.s, .attr_valid_nsec = v.ns};
+	struct fuse_attr_out out = { .attr_valid = v.s, .attr_valid_nsec = v.ns };
 	attributes_fill(r->share, r->inode, st, &out.attr);
 	attributes_note(r->inode, st);
 	return request_reply(r, &out, sizeof out);
@@ -110,7 +118,8 @@ static int change_size(struct request *r, const struct fuse_setattr_in *in)
 		return -EFBIG;
 	struct statx st;
 	AUTO_FD int opened = -1;
-	int fd = h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY, &st));
+	int fd =
+	    h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY, &st));
 	if (fd < 0)
 		return fd;
 	ownership_written(r->share, fd);
@@ -120,20 +129,24 @@ static int change_size(struct request *r, const struct fuse_setattr_in *in)
 static struct timespec time_wanted(uint32_t valid, uint32_t set, uint32_t now, uint64_t seconds, uint32_t nanoseconds)
 {
 	if (!(valid & set))
-		return (struct timespec){.tv_nsec = UTIME_OMIT};
+		return (struct timespec){ .tv_nsec = UTIME_OMIT };
 	if (valid & now)
-		return (struct timespec){.tv_nsec = UTIME_NOW};
-	return (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds < 1000000000 ? nanoseconds : 999999999};
+		return (struct timespec){ .tv_nsec = UTIME_NOW };
+	return (struct timespec){
+		.tv_sec = (time_t)seconds,
+		.tv_nsec = nanoseconds < 1000000000 ? nanoseconds : 999999999,
+	};
 }
 
 static int change_times(const struct fuse_setattr_in *in, const char *path)
 {
-	struct timespec times[2] = {time_wanted(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
-		time_wanted(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec)};
+	struct timespec times[2] = { time_wanted(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
+		time_wanted(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec) };
 	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
-/* Everything but the size, on exactly this file: by way of a descriptor, never of a name that could be another file by now. */
+/* Everything but the size, on exactly this file: by way of a descriptor, never of a name that could
+ * be another file by now. */
 static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
 {
 	AUTO_FD int owned = -1;
@@ -193,6 +206,6 @@ int fuse_statfs(struct request *r)
 					      .bsize = (uint32_t)fs.f_bsize,
 					      .namelen = (uint32_t)fs.f_namelen,
 					      .frsize = (uint32_t)fs.f_frsize,
-				      }};
+				      },};
 	return request_reply(r, &out, sizeof out);
 }

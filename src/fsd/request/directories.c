@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading directories. The guest's offsets are the host file system's own cookies, so a directory can change while it is read, as on the
- * host. The guest asks for a page at a time; getdents(2) is asked for more, and the rest is kept for the next request (handle.h). */
+ * Reading directories. The guest's offsets are the host file system's own cookies, so a directory
+ * can change while it is read, as on the host. The guest asks for a page at a time; getdents(2) is
+ * asked for more, and the rest is kept for the next request (handle.h). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ int fuse_opendir(struct request *r)
 		fd_close(fd);
 		return -ENFILE;
 	}
-	struct fuse_open_out out = {.fh = h->id};
+	struct fuse_open_out out = { .fh = h->id };
 	return request_reply(r, &out, sizeof out);
 }
 
@@ -49,14 +50,16 @@ int fuse_releasedir(struct request *r)
 	return request_reply(r, NULL, 0);
 }
 
-/* Linux's word for reading a directory that has been removed; some file systems (ext4) refuse to seek in it first. */
+/* Linux's word for reading a directory that has been removed; some file systems (ext4) refuse to
+ * seek in it first. */
 static int seek_error(const struct handle *h, int error)
 {
 	struct stat st;
 	return error == EINVAL && fstat(h->fd, &st) == 0 && st.st_nlink == 0 ? -ENOENT : -error;
 }
 
-/* Makes b stand at the offset, with at least one entry unless the directory ends: 1, 0 at the end, -errno. */
+/* Makes b stand at the offset, with at least one entry unless the directory ends: 1, 0 at the end,
+ * -errno. */
 static int fill_buffer(struct handle *h, struct directory_buffer *b, int64_t offset)
 {
 	if (h->position != offset) {
@@ -80,7 +83,8 @@ static int is_dot(const char *name)
 	return streq(name, ".") || streq(name, "..");
 }
 
-/* Adds an entry: its size in the reply, 0 when there is no room, -ENOENT when the guest must not see it. */
+/* Adds an entry: its size in the reply, 0 when there is no room, -ENOENT when the guest must not
+ * see it. */
 static int add_entry(struct request *r, const struct dirent64 *d, char *to, size_t room, int plus)
 {
 	size_t length = strlen(d->d_name), head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
@@ -90,7 +94,7 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 	struct fuse_direntplus e = {.dirent = {.ino = attributes_number(r->share, r->inode->id.dev, d->d_ino),
 					    .off = (uint64_t)d->d_off,
 					    .namelen = (uint32_t)length,
-					    .type = d->d_type}};
+					    .type = d->d_type,},};
 	if (is_dot(d->d_name)) {
 		/* What is above the root is nobody's business. */
 		const struct inode *of = d->d_name[1] && r->inode->parent ? r->inode->parent : r->inode;
@@ -102,7 +106,7 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 		if (result == -ENOENT)
 			return -ENOENT; /* gone meanwhile, or hidden */
 		if (result < 0)
-			e.entry_out = (struct fuse_entry_out){0}; /* the name alone */
+			e.entry_out = (struct fuse_entry_out){ 0 }; /* the name alone */
 	}
 	memset(to, 0, size);
 	if (plus)
@@ -122,7 +126,8 @@ static int read_directory(struct request *r, int plus)
 		return -EBADF;
 	if (r->out_space < sizeof(struct fuse_out_header))
 		return -EINVAL;
-	size_t room = MIN(MIN((size_t)in.size, (size_t)REPLY_MAX), r->out_space - sizeof(struct fuse_out_header)), used = 0;
+	size_t room = MIN(MIN((size_t)in.size, (size_t)REPLY_MAX), r->out_space - sizeof(struct fuse_out_header)),
+	       used = 0;
 	struct directory_buffer *b = handle_buffer(&r->share->handles, h);
 	int64_t offset = (int64_t)in.offset;
 	int result;

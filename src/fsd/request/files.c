@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Open files: open, create, read, write, close. Data goes straight between the file and the guest's memory.
+ * Open files: open, create, read, write, close. Data goes straight between the file and the guest's
+ * memory.
  *
- * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE) only when size, mtime and ctime are what
- * they were when it last opened the file or closed it after writing, and when that state is old enough that a later change must have moved
- * the times (they tick in steps of milliseconds). While a file is open the guest's own check of mtime and size (AUTO_INVAL_DATA) works, at
- * most attributes_validity() late.
+ * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE)
+ * only when size, mtime and ctime are what they were when it last opened the file or closed it
+ * after writing, and when that state is old enough that a later change must have moved the times
+ * (they tick in steps of milliseconds). While a file is open the guest's own check of mtime and
+ * size (AUTO_INVAL_DATA) works, at most attributes_validity() late.
  *
- * Attributes inside: a guest believes for that long what it was told. A file that the host changed in between would be read with its old
- * size, so opening it is answered with ESTALE once, upon which Linux looks the name up again, learns the new attributes and repeats the
- * OPEN. Thus what was saved on the host is there at the next open inside, at no cost for files that did not change.
- * With share-cache=writeback the guest also holds back what is written, and it is the one who knows the size and mtime of a file that it has:
- * what the host changes of that file goes unnoticed. To write a part of a page it reads the rest, so what it opens for writing is opened for
- * reading too.
+ * Attributes inside: a guest believes for that long what it was told. A file that the host changed
+ * in between would be read with its old size, so opening it is answered with ESTALE once, upon
+ * which Linux looks the name up again, learns the new attributes and repeats the OPEN. Thus what
+ * was saved on the host is there at the next open inside, at no cost for files that did not change.
+ * With share-cache=writeback the guest also holds back what is written, and it is the one who knows
+ * the size and mtime of a file that it has: what the host changes of that file goes unnoticed. To
+ * write a part of a page it reads the rest, so what it opens for writing is opened for reading too.
  */
 #include "fsd/request/files.h"
 
@@ -70,7 +73,8 @@ int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
 	if (i->fd >= 0)
 		return open_held(s, i, i->fd, flags, ret);
 	int fd = open_by_name(s, i, flags, ret), held = fd < 0 ? pins_find(&s->inodes.pins, i->nodeid) : -1;
-	/* Below a directory that nobody may search, /proc/self/fd inside still leads to what is open. */
+	/* Below a directory that nobody may search, /proc/self/fd inside still leads to what is
+	 * open. */
 	if (held < 0 && fd == -EACCES && i->handles)
 		held = i->handles->fd;
 	return held < 0 ? fd : open_held(s, i, held, flags, ret);
@@ -99,7 +103,8 @@ static int cache_is_current(const struct inode *i, const struct statx *st)
 }
 
 /* Makes a handle of fd (taken), whose attributes are st, and fills the reply. */
-static int open_handle(struct request *q, struct inode *i, int fd, int flags, const struct statx *st, struct fuse_open_out *ret)
+static int open_handle(struct request *q, struct inode *i, int fd, int flags, const struct statx *st,
+    struct fuse_open_out *ret)
 {
 	struct share *s = q->share;
 	struct handle *h = handle_new(&s->handles, i, fd, flags & OPEN_FLAGS, &q->flight->handle);
@@ -107,7 +112,7 @@ static int open_handle(struct request *q, struct inode *i, int fd, int flags, co
 		fd_close(fd);
 		return -ENFILE;
 	}
-	*ret = (struct fuse_open_out){.fh = h->id};
+	*ret = (struct fuse_open_out){ .fh = h->id };
 	if (cache_is_current(i, st))
 		ret->open_flags |= FOPEN_KEEP_CACHE;
 	if (!s->flush_files && !s->settings.host_locks)
@@ -116,8 +121,8 @@ static int open_handle(struct request *q, struct inode *i, int fd, int flags, co
 	return 0;
 }
 
-/* Whether the guest should look again before it opens this file. Never twice in a row, so that a file that changes all the time can be
- * opened. */
+/* Whether the guest should look again before it opens this file. Never twice in a row, so that a
+ * file that changes all the time can be opened. */
 static int is_news(struct inode *i, const struct statx *st)
 {
 	uint64_t now = clock_now_ms();
@@ -167,7 +172,8 @@ int fuse_open(struct request *r)
 	return result < 0 ? result : request_reply(r, &out, sizeof out);
 }
 
-/* Replies to CREATE and TMPFILE: the entry, then the handle. fd is taken; the record has its lookup already. */
+/* Replies to CREATE and TMPFILE: the entry, then the handle. fd is taken; the record has its lookup
+ * already. */
 static int reply_created(struct request *r, struct inode *i, const struct statx *st, int fd, int flags)
 {
 	struct {
@@ -186,15 +192,16 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 	return result;
 }
 
-/* The file to make, or -errno; one that this request made before, and nobody can have written to, makes room. Where the host was quicker the
- * guest does not know yet what there is: unless it wants none, it is sent to look again, so that it follows a symlink and checks permissions. */
+/* The file to make, or -errno; one that this request made before, and nobody can have written to,
+ * makes room. Where the host was quicker the guest does not know yet what there is: unless it wants
+ * none, it is sent to look again, so that it follows a symlink and checks permissions. */
 static int create_file(struct request *r, int directory, const char *name, uint64_t how, uint32_t mode)
 {
 	struct statx st;
 	request_begin(r);
 	int fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
-	if ((fd == -EEXIST || fd == -EACCES) && again_made(r, directory, name, S_IFREG) && inode_statx(directory, name, &st) == 0 &&
-		st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
+	if ((fd == -EEXIST || fd == -EACCES) && again_made(r, directory, name, S_IFREG) &&
+	    inode_statx(directory, name, &st) == 0 && st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
 		fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
 	if (fd >= 0)
 		ownership_created(r, fd, mode);
@@ -215,7 +222,8 @@ int fuse_create(struct request *r)
 	int directory = result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
 	if (directory < 0)
 		return directory;
-	uint64_t how = (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
+	uint64_t how =
+	    (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
 	AUTO_FD int fd = create_file(r, directory, name, how, in.mode);
 	if (fd < 0)
 		return fd;
@@ -255,20 +263,23 @@ int fuse_tmpfile(struct request *r)
 
 enum { READING, READING_AT_ONCE, WRITING, APPENDING }; /* at once: -EAGAIN instead of waiting for a disk */
 
-/* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as IOV_MAX demands. Bytes or -errno. */
+/* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as
+ * IOV_MAX demands. Bytes or -errno. */
 static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int how)
 {
 	int flags = how == READING_AT_ONCE ? RWF_NOWAIT : how == APPENDING ? RWF_APPEND : 0;
 	size_t done = 0;
 	while (done < size) {
 		struct iovec part[IOV_MAX];
-		/* Joined pieces never outnumber the originals, and both fit because a request has at most REQUEST_PIECES_MAX. */
+		/* Joined pieces never outnumber the originals, and both fit because a request has
+		 * at most REQUEST_PIECES_MAX. */
 		struct iovec rest[REQUEST_PIECES_MAX];
 		unsigned n = MIN(pieces_slice(pieces, count, done, size - done, rest), (unsigned)IOV_MAX);
 		memcpy(part, rest, n * sizeof *part);
 		size_t wanted = pieces_size(part, n);
 		off_t at = offset + (off_t)done;
-		ssize_t moved = how >= WRITING ? pwritev2(fd, part, (int)n, at, flags) : preadv2(fd, part, (int)n, at, flags);
+		ssize_t moved =
+		    how >= WRITING ? pwritev2(fd, part, (int)n, at, flags) : preadv2(fd, part, (int)n, at, flags);
 		if (moved < 0 && errno == EINTR)
 			continue;
 		if (moved < 0 && done == 0)
@@ -294,8 +305,8 @@ static int64_t run_read(const struct job *j)
 	return read_reply(j->request, j->fds[0], (size_t)j->arguments[0], j->arguments[1], READING);
 }
 
-/* Whether a read that was not to wait got n bytes (or -errno) because it would have had to. Some file systems cannot say: those in memory
- * need not, those behind a network always may. */
+/* Whether a read that was not to wait got n bytes (or -errno) because it would have had to. Some
+ * file systems cannot say: those in memory need not, those behind a network always may. */
 static int would_wait(const struct request *r, int fd, ssize_t n, size_t size, off_t offset)
 {
 	struct stat st;
@@ -360,9 +371,11 @@ int fuse_write(struct request *r)
 	if (!h || h->inode->type != S_IFREG)
 		return -EBADF;
 	size_t head = sizeof r->header + sizeof in;
-	if (in.size > TRANSFER_MAX || in.size > pieces_size(r->in, r->in_count) - head || in.offset > INT64_MAX - TRANSFER_MAX)
+	if (in.size > TRANSFER_MAX || in.size > pieces_size(r->in, r->in_count) - head ||
+	    in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
-	/* The guest says with each write whether it is one that appends: fcntl(2) can change that after open. */
+	/* The guest says with each write whether it is one that appends: fcntl(2) can change that
+	 * after open. */
 	int append = !(in.write_flags & FUSE_WRITE_CACHE) && (in.flags & O_APPEND);
 	int result = append ? 0 : handle_no_append(h);
 	if (result < 0)
@@ -374,11 +387,12 @@ int fuse_write(struct request *r)
 	ownership_written(r->share, h->fd);
 	struct iovec pieces[REQUEST_PIECES_MAX];
 	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
-	ssize_t n = transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
+	ssize_t n =
+	    transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
 	if (n >= 0 || before > 0)
 		n = MAX(n, 0) + before;
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
-	struct fuse_write_out out = {.size = (uint32_t)n};
+	struct fuse_write_out out = { .size = (uint32_t)n };
 	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
 }
 
@@ -413,10 +427,11 @@ int fuse_lseek(struct request *r)
 		return -EBADF;
 	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
 		return -EINVAL;
-	/* What the guest holds back would be a hole, and cp(1) would not copy it. Without an answer Linux takes all of a file for data. */
+	/* What the guest holds back would be a hole, and cp(1) would not copy it. Without an answer
+	 * Linux takes all of a file for data. */
 	if (r->share->settings.cache == SHARE_CACHE_WRITEBACK)
 		return -ENOSYS;
 	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
-	struct fuse_lseek_out out = {.offset = (uint64_t)at};
+	struct fuse_lseek_out out = { .offset = (uint64_t)at };
 	return at < 0 ? -errno : request_reply(r, &out, sizeof out);
 }

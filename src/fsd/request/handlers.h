@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The handlers of request.c's table, one per FUSE operation, and what they share. r->body holds at least as much as the table says. */
+ * The handlers of request.c's table, one per FUSE operation, and what they share. r->body holds at
+ * least as much as the table says. */
 #pragma once
 
 #include "fsd/request/request.h"
@@ -7,13 +8,15 @@
 /* again.c: what to make of a request that a process began and did not answer */
 /* From here on the change may be made. */
 void request_begin(struct request *r);
-/* Before that: what was found under the first (0) or second (1) name of the request; NULL: nothing. */
+/* Before that: what was found under the first (0) or second (1) name of the request; NULL:
+ * nothing. */
 void request_begin_with(struct request *r, unsigned which, const struct file_id *id);
 /* Whether the name is one that this request made before. */
 int again_made(const struct request *r, int directory, const char *name, uint32_t type);
 /* `result` of making a name; 0 when it is EEXIST because it was made before. */
 int again_result(const struct request *r, int result, int directory, const char *name, uint32_t type);
-/* Whether the name is a link to this file that this request made before; whether the attribute has the value that it sets. */
+/* Whether the name is a link to this file that this request made before; whether the attribute has
+ * the value that it sets. */
 int again_linked(const struct request *r, int directory, const char *name, const struct inode *file);
 int again_same_value(const struct request *r, const char *path, const char *name, const void *value, size_t size);
 
@@ -22,15 +25,18 @@ int fuse_getattr(struct request *r);
 int fuse_setattr(struct request *r);
 int fuse_access(struct request *r);
 int fuse_statfs(struct request *r);
-/* The inode number inside. The guest sees one file system: those of another one that is mounted beneath are kept apart. */
+/* The inode number inside. The guest sees one file system: those of another one that is mounted
+ * beneath are kept apart. */
 uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino);
 /* What the guest is shown of the file i, whose state on the host is st. */
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret);
-/* The same with node id and validity, noted in i; without i (NULL; st is not looked at) the entry of a name that is not there. */
+/* The same with node id and validity, noted in i; without i (NULL; st is not looked at) the entry
+ * of a name that is not there. */
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
 /* Notes what the guest is told of a file. */
 void attributes_note(struct inode *i, const struct statx *st);
-/* How long the guest may believe what it was told of names, and of attributes of a file of this type. */
+/* How long the guest may believe what it was told of names, and of attributes of a file of this
+ * type. */
 struct validity {
 	uint64_t s;
 	uint32_t ns;
@@ -47,14 +53,17 @@ int fuse_symlink(struct request *r);
 int fuse_mknod(struct request *r);
 int fuse_mkdir(struct request *r);
 int fuse_link(struct request *r);
-/* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that is taken back when the answer does not fit. */
+/* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that
+ * is taken back when the answer does not fit. */
 int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out);
-/* Whether the host has removed the directory (r->inode) and this process has not been told so: the answer is ESTALE then, as another one may be there
- * by its name, which is found when the guest looks from the start. It is told once, as it may be in that directory and then comes again. */
+/* Whether the host has removed the directory (r->inode) and this process has not been told so: the
+ * answer is ESTALE then, as another one may be there by its name, which is found when the guest
+ * looks from the start. It is told once, as it may be in that directory and then comes again. */
 int directory_was_replaced(const struct request *r);
-/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be NULL, when many names are noted in a row.
- * 0 or -errno: -ENOENT also of a name that is hidden. */
-int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode);
+/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be
+ * NULL, when many names are noted in a row. 0 or -errno: -ENOENT also of a name that is hidden. */
+int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret,
+    struct inode **ret_inode);
 
 /* rename.c */
 int fuse_unlink(struct request *r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a worker that dies leaves to the next one about requests: where each queue stands, which requests were taken and not given back,
- * and how far each got. The file tables (inode.c, handle.c) are left in the same way. */
+ * What a worker that dies leaves to the next one about requests: where each queue stands, which
+ * requests were taken and not given back, and how far each got. The file tables (inode.c, handle.c)
+ * are left in the same way. */
 #pragma once
 
 #include <stdint.h>
@@ -13,12 +14,13 @@ enum { LEDGER_QUEUES = 2, LEDGER_FLIGHTS = 1024 };
 struct flight {
 	uint64_t order; /* the number that it was taken as; 0: none */
 	uint32_t attempts;
-	/* How far it got. What it gave to the guest is taken back before it is carried out again. */
-	uint32_t begun;    /* the change that it asks for may have been made */
-	int64_t since_ns;  /* the host's time before that */
-	uint64_t handle;   /* an open file that it made, 0 none */
-	uint64_t seen;     /* node id of which it counted a lookup, 0 none */
-	int64_t size;      /* of the file before an append */
+	/* How far it got. What it gave to the guest is taken back before it is carried out
+	 * again. */
+	uint32_t begun;        /* the change that it asks for may have been made */
+	int64_t since_ns;      /* the host's time before that */
+	uint64_t handle;       /* an open file that it made, 0 none */
+	uint64_t seen;         /* node id of which it counted a lookup, 0 none */
+	int64_t size;          /* of the file before an append */
 	struct file_id ids[2]; /* what was found under the names that it removes or moves */
 	int32_t found[2];
 };

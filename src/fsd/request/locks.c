@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Locks on the host (share-locks=host). Without that setting the guest's kernel keeps them to itself and asks for none of this.
+ * Locks on the host (share-locks=host). Without that setting the guest's kernel keeps them to
+ * itself and asks for none of this.
  *
- * flock(2) belongs to an open file, and each of the guest's has a descriptor here. fcntl(2) locks belong to a process, and an own lock is
- * never in its own way; the process inside is none here, so each owner has a descriptor of the file of its own, with locks of the kind that
- * belongs to the open file description (F_OFD_SETLK). The guest says when an owner's locks end: it unlocks, closes (FLUSH), or closes the
- * last descriptor (RELEASE), as its kernel also does for a process that ends.
+ * flock(2) belongs to an open file, and each of the guest's has a descriptor here. fcntl(2) locks
+ * belong to a process, and an own lock is never in its own way; the process inside is none here, so
+ * each owner has a descriptor of the file of its own, with locks of the kind that belongs to the
+ * open file description (F_OFD_SETLK). The guest says when an owner's locks end: it unlocks, closes
+ * (FLUSH), or closes the last descriptor (RELEASE), as its kernel also does for a process that
+ * ends.
  *
- * Waiting: nothing here waits in the kernel. The request stays where it is (share.h, wait), and is tried again when this guest gives up a
- * lock, and from time to time, since nobody tells when the host does. The guest's driver has no way to interrupt a request, so a process
- * that waits cannot be killed until it has the lock. Deadlocks are not found. */
+ * Waiting: nothing here waits in the kernel. The request stays where it is (share.h, wait), and is
+ * tried again when this guest gives up a lock, and from time to time, since nobody tells when the
+ * host does. The guest's driver has no way to interrupt a request, so a process that waits cannot
+ * be killed until it has the lock. Deadlocks are not found. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -19,18 +23,24 @@
 
 static int is_valid(const struct fuse_file_lock *l)
 {
-	return (l->type == F_RDLCK || l->type == F_WRLCK || l->type == F_UNLCK) && l->start <= l->end && l->end <= INT64_MAX;
+	return (l->type == F_RDLCK || l->type == F_WRLCK || l->type == F_UNLCK) && l->start <= l->end &&
+	       l->end <= INT64_MAX;
 }
 
 static struct flock range_of(const struct fuse_file_lock *l)
 {
 	off_t start = (off_t)l->start;
 	return (struct flock){
-		.l_type = (short)l->type, .l_whence = SEEK_SET, .l_start = start, .l_len = l->end == INT64_MAX ? 0 : (off_t)l->end - start + 1};
+		.l_type = (short)l->type,
+		.l_whence = SEEK_SET,
+		.l_start = start,
+		.l_len = l->end == INT64_MAX ? 0 : (off_t)l->end - start + 1,
+	};
 }
 
-/* A descriptor for an owner's locks: 0 or more, or -errno. A lock for writing needs one that is open for writing, and the owner may come to
- * want one later; who finds that it cannot be had by then is told ENOLCK. */
+/* A descriptor for an owner's locks: 0 or more, or -errno. A lock for writing needs one that is
+ * open for writing, and the owner may come to want one later; who finds that it cannot be had by
+ * then is told ENOLCK. */
 static int open_for_locks(struct share *s, const struct handle *h, const struct fuse_file_lock *l)
 {
 	char path[PROC_PATH_SIZE];
@@ -156,7 +166,8 @@ static uint32_t who_has(struct lock_table *t, uint64_t nodeid, struct flock rang
 	for (uint32_t n = 0; n < t->records->used; n++) {
 		struct lock_owner *o = &t->records->items[n];
 		struct flock other = range;
-		if (o->handle && o->nodeid == nodeid && fcntl(o->fd, F_OFD_GETLK, &other) == 0 && other.l_type == F_UNLCK)
+		if (o->handle && o->nodeid == nodeid && fcntl(o->fd, F_OFD_GETLK, &other) == 0 &&
+		    other.l_type == F_UNLCK)
 			return o->pid; /* nothing is in its way there, so what is there is its own */
 	}
 	return 0;
@@ -170,15 +181,19 @@ int fuse_getlk(struct request *r)
 		return result;
 	struct lock_owner *o = lock_owner_find(&r->share->locks, h->nodeid, r->lock.owner);
 	struct flock range = range_of(&r->lock.lk);
-	struct fuse_lk_out out = {.lk = {.type = F_UNLCK}};
+	struct fuse_lk_out out = { .lk = { .type = F_UNLCK } };
 	if (range.l_type == F_UNLCK)
 		return -EINVAL;
 	if (fcntl(o ? o->fd : h->fd, F_OFD_GETLK, &range) < 0)
 		return -errno;
 	if (range.l_type != F_UNLCK) {
 		uint64_t start = (uint64_t)range.l_start;
-		out.lk = (struct fuse_file_lock){.start = start, .end = range.l_len ? start + (uint64_t)range.l_len - 1 : INT64_MAX,
-			.type = (uint32_t)range.l_type, .pid = who_has(&r->share->locks, h->nodeid, range)};
+		out.lk = (struct fuse_file_lock){
+			.start = start,
+			.end = range.l_len ? start + (uint64_t)range.l_len - 1 : INT64_MAX,
+			.type = (uint32_t)range.l_type,
+			.pid = who_has(&r->share->locks, h->nodeid, range),
+		};
 	}
 	return request_reply(r, &out, sizeof out);
 }

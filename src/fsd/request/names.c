@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Looking names up and making them. Each handler works with one directory descriptor and one name without a slash, so nothing outside
- * the directory can be named. */
+ * Looking names up and making them. Each handler works with one directory descriptor and one name
+ * without a slash, so nothing outside the directory can be named. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,14 +12,16 @@
 #include "fsd/request/handlers.h"
 #include "fsd/request/ownership.h"
 
-/* What the host has changed and the guest has not been told of would not be told any more if the guest kept what it saw of the name. */
+/* What the host has changed and the guest has not been told of would not be told any more if the
+ * guest kept what it saw of the name. */
 static void shorten(const struct share *s, const struct inode *parent, const char *name, struct fuse_entry_out *out)
 {
 	if (parent->watch && s->observer && s->observer->is_pending(parent->nodeid, name, s->observer->data))
 		out->entry_valid = out->entry_valid_nsec = 0;
 }
 
-/* What a name stands for now; *ret_held is a descriptor of that very file when there should be one, else negative. */
+/* What a name stands for now; *ret_held is a descriptor of that very file when there should be one,
+ * else negative. */
 static int look(struct share *s, struct inode *parent, const char *name, int hold, struct statx *st, int *ret_held)
 {
 	int directory = inode_directory_fd(&s->inodes, parent);
@@ -31,7 +33,8 @@ static int look(struct share *s, struct inode *parent, const char *name, int hol
 	return *ret_held >= 0 ? inode_statx(*ret_held, "", st) : inode_statx(directory, name, st);
 }
 
-int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret, struct inode **ret_inode)
+int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret,
+    struct inode **ret_inode)
 {
 	struct statx st;
 	struct inode *i;
@@ -46,7 +49,8 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	entry_fill(s, i, &st, ret);
 	shorten(s, parent, name, ret);
 	if (held >= 0) {
-		/* For whoever looks it up now; the next one must look again, or it would still open what is no longer there. */
+		/* For whoever looks it up now; the next one must look again, or it would still open
+		 * what is no longer there. */
 		ret->entry_valid = ret->entry_valid_nsec = 0;
 		inode_hold(&s->inodes, i, TAKE_FD(held));
 	}
@@ -77,8 +81,9 @@ static int reply_entry(struct request *r, struct inode *parent, const char *name
 	return reply_counted(r, i, &out);
 }
 
-/* "." and "..", which the guest asks for where it has a file by handle and no name of it (FUSE_EXPORT_SUPPORT): open_by_handle_at(2), by
- * which the agent finds what is watched. A directory that has gone has nothing above it. */
+/* "." and "..", which the guest asks for where it has a file by handle and no name of it
+ * (FUSE_EXPORT_SUPPORT): open_by_handle_at(2), by which the agent finds what is watched. A
+ * directory that has gone has nothing above it. */
 static int reply_relative(struct request *r, const char *name)
 {
 	struct inode_table *t = &r->share->inodes;
@@ -172,7 +177,8 @@ int fuse_readlink(struct request *r)
 	return n < 0 ? -errno : request_reply(r, target, (size_t)n);
 }
 
-/* The directory in which a new name is made, after the name was checked: its descriptor or -errno. */
+/* The directory in which a new name is made, after the name was checked: its descriptor or
+ * -errno. */
 static int place_for(struct request *r, size_t *offset, const char **ret_name, enum hidden_use use)
 {
 	int result = request_name(r, offset, ret_name);
@@ -201,7 +207,8 @@ int fuse_mknod(struct request *r)
 	size_t offset = sizeof in;
 	memcpy(&in, r->body, sizeof in);
 	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
-	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was removed. Only who asked for containers' storage gets it. */
+	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was
+	 * removed. Only who asked for containers' storage gets it. */
 	int whiteout = type == S_IFCHR && in.rdev == 0 && r->share->settings.keep_records;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && !whiteout)
 		return -EPERM;
@@ -252,7 +259,8 @@ int fuse_link(struct request *r)
 		return directory;
 	/* By descriptor: exactly this file, whatever its name is now. */
 	request_begin(r);
-	int result = linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	int result =
+	    linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 	if (result < 0 && !(result == -EEXIST && again_linked(r, directory, name, from)))
 		return result;
 	return reply_entry(r, r->inode, name);

@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount always has default_permissions), so
- * what matters is that they make sense inside. Whatever gets through is done as the host user, with the host user's rights.
+ * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount
+ * always has default_permissions), so what matters is that they make sense inside. Whatever gets
+ * through is done as the host user, with the host user's rights.
  *
- * owner-map=user: the host user's files are the machine user's. The host user cannot give files away. Asking for an owner that comes to the
- * same thing succeeds and changes nothing: the machine's user, root (who would own a file that root unpacks or copies), or the owner that is
- * shown. The group of an own file is changed to the host user's, or another that the host user is a member of. Everything else is EPERM,
- * as it would be for the user on the host. owner-map=root: the same, with root in the place of the machine's user.
+ * owner-map=user: the host user's files are the machine user's. The host user cannot give files
+ * away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
+ * machine's user, root (who would own a file that root unpacks or copies), or the owner that is
+ * shown. The group of an own file is changed to the host user's, or another that the host user is a
+ * member of. Everything else is EPERM, as it would be for the user on the host. owner-map=root: the
+ * same, with root in the place of the machine's user.
  *
- * owner-map=record: what the host user could not set is written down with the file (record.h) and shown from there. It is
- *  - the owner and group of an own file or directory, also those that a process inside has when it makes one;
- *  - setuid and setgid of a file. They are shown and never set; the next write takes them away, whoever writes;
- *  - a mode without the owner's right to read and write a file that has a record: the host's mode keeps it, so that the host user, as whom this
- *    process works, can reach file and record. That is also what lets root inside open such a file.
- * Records of files that are not the host user's are not believed: who may write their attributes is nobody's business here. What has no
- * such attributes (symlinks, sockets, some file systems) is as with owner-map=user. A record is written after the host's mode and
- * removed with the last thing in it; a death between leaves the host's owner the rights to read and write, no more. */
+ * owner-map=record: what the host user could not set is written down with the file (record.h) and
+ * shown from there. It is
+ *  - the owner and group of an own file or directory, also those that a process inside has when it
+ *    makes one;
+ *  - setuid and setgid of a file. They are shown and never set; the next write takes them away,
+ *    whoever writes;
+ *  - a mode without the owner's right to read and write a file that has a record: the host's mode
+ *    keeps it, so that the host user, as whom this process works, can reach file and record. That
+ *    is also what lets root inside open such a file.
+ * Records of files that are not the host user's are not believed: who may write their attributes is
+ * nobody's business here. What has no such attributes (symlinks, sockets, some file systems) is as
+ * with owner-map=user. A record is written after the host's mode and removed with the last thing in
+ * it; a death between leaves the host's owner the rights to read and write, no more. */
 #include "fsd/request/ownership.h"
 
 #include <errno.h>
@@ -39,7 +47,8 @@ static int has_record(const struct share *s, const struct owner *host, uint32_t 
 	return s->settings.keep_records && host->uid == s->settings.host_uid && (type == S_IFREG || type == S_IFDIR);
 }
 
-/* Whether the kernel says "nobody" because the owner or the group has no number in this process's namespace. */
+/* Whether the kernel says "nobody" because the owner or the group has no number in this process's
+ * namespace. */
 static int is_unknown(const struct share *s, const struct statx *st)
 {
 	const struct owners *o = s->settings.owners;
@@ -58,13 +67,13 @@ static int find_out(struct share *s, int fd, const struct statx *st, struct owne
 
 struct ownership ownership_of(struct share *s, struct inode *i, int fd, const struct statx *st)
 {
-	struct ownership o = {.host = {st->stx_uid, st->stx_gid}, .record = RECORD_EMPTY};
+	struct ownership o = { .host = { st->stx_uid, st->stx_gid }, .record = RECORD_EMPTY };
 	if (!is_unknown(s, st) && !has_record(s, &o.host, st->stx_mode & S_IFMT))
 		return o;
 	int64_t ctime = statx_ns(&st->stx_ctime);
 	AUTO_FD int owned = -1;
 	if (i && i->owner.valid && i->owner.ctime_ns == ctime)
-		return (struct ownership){i->owner.host, i->owner.record};
+		return (struct ownership){ i->owner.host, i->owner.record };
 	if (fd < 0 && i)
 		fd = i->handles ? i->handles->fd : inode_path_fd(&s->inodes, i, &owned);
 	if (fd < 0 || find_out(s, fd, st, &o) < 0 || !i)
@@ -72,7 +81,8 @@ struct ownership ownership_of(struct share *s, struct inode *i, int fd, const st
 	i->owner.host = o.host;
 	i->owner.record = o.record;
 	i->owner.ctime_ns = ctime;
-	/* A state that is as young as the clock is coarse can change once more without a new time. */
+	/* A state that is as young as the clock is coarse can change once more without a new
+	 * time. */
 	i->owner.valid = clock_realtime_ns() - ctime > TICK_NS;
 	return o;
 }
@@ -111,7 +121,8 @@ static int give_to_group(struct share *s, int fd, uint32_t gid)
 	return chown(share_proc_path(s, fd, path), (uid_t)-1, gid) < 0 ? -errno : 0;
 }
 
-/* Gives an own file to the group that is `gid` inside, where the host user can: 0 (*host_gid is it) or -errno. */
+/* Gives an own file to the group that is `gid` inside, where the host user can: 0 (*host_gid is it)
+ * or -errno. */
 static int change_group(struct share *s, uint32_t gid, int fd, uint32_t *host_gid)
 {
 	uint32_t wanted = gid == s->settings.inside_gid ? s->settings.host_gid : gid;
@@ -127,7 +138,8 @@ static int change_group(struct share *s, uint32_t gid, int fd, uint32_t *host_gi
 
 /* --- changes, without records --- */
 
-static int change_owner(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct owner host)
+static int change_owner(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st,
+    struct owner host)
 {
 	char path[PROC_PATH_SIZE];
 	int ours = host.uid == s->settings.host_uid;
@@ -144,11 +156,13 @@ static int change_owner(struct share *s, int fd, const struct fuse_setattr_in *i
 	return 0;
 }
 
-static int change_plainly(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct owner host)
+static int change_plainly(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st,
+    struct owner host)
 {
 	char path[PROC_PATH_SIZE];
 	int r = (in->valid & (FATTR_UID | FATTR_GID)) ? change_owner(s, fd, in, st, host) : 0;
-	if (r == 0 && (in->valid & FATTR_MODE) && chmod(share_proc_path(s, fd, path), mode_allowed(st->stx_mode & S_IFMT, in->mode)) < 0)
+	if (r == 0 && (in->valid & FATTR_MODE) &&
+	    chmod(share_proc_path(s, fd, path), mode_allowed(st->stx_mode & S_IFMT, in->mode)) < 0)
 		r = -errno;
 	return r;
 }
@@ -171,8 +185,10 @@ static int set_mode(const char *path, int fd, uint32_t mode, uint32_t *ret)
 	return r;
 }
 
-/* Makes an own file or directory look so: 0, -EOPNOTSUPP where nothing can be recorded (and nothing has changed), -errno. */
-static int change_with_record(struct share *s, int fd, const struct wanted *w, const struct statx *st, const struct ownership *o)
+/* Makes an own file or directory look so: 0, -EOPNOTSUPP where nothing can be recorded (and nothing
+ * has changed), -errno. */
+static int change_with_record(struct share *s, int fd, const struct wanted *w, const struct statx *st,
+    const struct ownership *o)
 {
 	char path[PROC_PATH_SIZE];
 	int directory = S_ISDIR(st->stx_mode);
@@ -182,7 +198,11 @@ static int change_with_record(struct share *s, int fd, const struct wanted *w, c
 	record.uid = w->uid != share_uid_inside(s, o->host.uid) ? w->uid : RECORD_NONE;
 	record.gid = w->gid != share_gid_inside(s, o->host.gid) ? w->gid : RECORD_NONE;
 	int needed = setid || !record_is_empty(&record);
-	int r = set_mode(path, fd, mode_allowed(st->stx_mode & S_IFMT, w->mode) | (!needed ? 0 : directory ? 0700U : 0600U), &mode);
+	int r = set_mode(path, fd,
+	    mode_allowed(st->stx_mode & S_IFMT, w->mode) | (!needed      ? 0 :
+							       directory ? 0700U :
+									   0600U),
+	    &mode);
 	if (r == 0 && needed && mode != w->mode) {
 		record.mode = w->mode;
 		record.host_mode = mode;
@@ -194,9 +214,10 @@ static int change_with_record(struct share *s, int fd, const struct wanted *w, c
 	return r;
 }
 
-static int change_recording(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st, struct ownership o)
+static int change_recording(struct share *s, int fd, const struct fuse_setattr_in *in, const struct statx *st,
+    struct ownership o)
 {
-	struct wanted w = {ownership_uid(s, &o), ownership_gid(s, &o), ownership_mode(&o, st) & 07777U};
+	struct wanted w = { ownership_uid(s, &o), ownership_gid(s, &o), ownership_mode(&o, st) & 07777U };
 	if (in->valid & FATTR_UID)
 		w.uid = in->uid;
 	if (in->valid & FATTR_GID) {
@@ -226,7 +247,8 @@ int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in
 
 /* --- what else changes them --- */
 
-/* The group of what is made in a directory: the maker's, or the directory's where that has setgid. */
+/* The group of what is made in a directory: the maker's, or the directory's where that has
+ * setgid. */
 static uint32_t group_for(struct request *r, uint32_t *ret_setgid)
 {
 	struct statx st;
@@ -243,10 +265,11 @@ void ownership_created(struct request *r, int fd, uint32_t mode)
 	struct share *s = r->share;
 	struct statx st;
 	uint32_t setgid;
-	int records = s->settings.keep_records, group = r->header.gid != s->settings.inside_gid && is_our_group(s, r->header.gid);
+	int records = s->settings.keep_records,
+	    group = r->header.gid != s->settings.inside_gid && is_our_group(s, r->header.gid);
 	if ((!records && !group) || inode_statx(fd, "", &st) < 0)
 		return;
-	struct wanted w = {.uid = r->header.uid, .gid = group_for(r, &setgid)};
+	struct wanted w = { .uid = r->header.uid, .gid = group_for(r, &setgid) };
 	struct ownership o = ownership_of(s, NULL, fd, &st);
 	if (o.host.uid != s->settings.host_uid)
 		return;

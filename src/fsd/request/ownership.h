@@ -12,8 +12,8 @@ struct ownership {
 	struct record record; /* empty unless the share keeps records and the file is the host user's */
 };
 
-/* st is the file's state. fd is a descriptor of it, or -1: record i leads to it. What had to be found out is remembered in i (NULL: it is
- * not, and there is an fd). */
+/* st is the file's state. fd is a descriptor of it, or -1: record i leads to it. What had to be
+ * found out is remembered in i (NULL: it is not, and there is an fd). */
 struct ownership ownership_of(struct share *s, struct inode *i, int fd, const struct statx *st);
 /* As the guest sees it. */
 uint32_t ownership_uid(const struct share *s, const struct ownership *o);
@@ -22,11 +22,13 @@ uint32_t ownership_mode(const struct ownership *o, const struct statx *st); /* w
 
 /* The uid, gid and mode of a SETATTR, of a file by its descriptor: 0 or -errno. */
 int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in);
-/* A file was made in directory r->inode, with this mode (07777) asked for: gives it to whoever made it, as far as that can be. */
+/* A file was made in directory r->inode, with this mode (07777) asked for: gives it to whoever made
+ * it, as far as that can be. */
 void ownership_created(struct request *r, int fd, uint32_t mode);
 /* The same by its name in an open directory. */
 void ownership_created_name(struct request *r, int directory, const char *name, uint32_t mode);
 /* Something is about to be written to the file of this descriptor: setuid and setgid go. */
 void ownership_written(struct share *s, int fd);
-/* What the host gets of a mode that the guest asks for: no setuid, no setgid except on directories, where it gives nobody power. */
+/* What the host gets of a mode that the guest asks for: no setuid, no setgid except on directories,
+ * where it gives nobody power. */
 uint32_t mode_allowed(uint32_t type, uint32_t mode);

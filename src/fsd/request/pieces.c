@@ -19,7 +19,7 @@ static int next(struct walk *w, struct iovec *ret)
 		w->skip -= w->pieces->iov_len;
 	if (w->count == 0 || w->size == 0)
 		return 0;
-	*ret = (struct iovec){(char *)w->pieces->iov_base + w->skip, MIN(w->pieces->iov_len - w->skip, w->size)};
+	*ret = (struct iovec){ (char *)w->pieces->iov_base + w->skip, MIN(w->pieces->iov_len - w->skip, w->size) };
 	w->skip += ret->iov_len;
 	w->size -= ret->iov_len;
 	return 1;
@@ -35,7 +35,7 @@ size_t pieces_size(const struct iovec *pieces, unsigned count)
 
 unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, size_t size, struct iovec *ret)
 {
-	struct walk w = {pieces, count, skip, size};
+	struct walk w = { pieces, count, skip, size };
 	struct iovec part;
 	unsigned made = 0;
 	while (next(&w, &part)) {
@@ -50,7 +50,7 @@ unsigned pieces_slice(const struct iovec *pieces, unsigned count, size_t skip, s
 
 void pieces_copy_from(const struct iovec *pieces, unsigned count, size_t skip, void *to, size_t size)
 {
-	struct walk w = {pieces, count, skip, size};
+	struct walk w = { pieces, count, skip, size };
 	struct iovec part;
 	for (char *at = to; next(&w, &part); at += part.iov_len)
 		memcpy(at, part.iov_base, part.iov_len);
@@ -58,7 +58,7 @@ void pieces_copy_from(const struct iovec *pieces, unsigned count, size_t skip, v
 
 void pieces_copy_to(const struct iovec *pieces, unsigned count, size_t skip, const void *from, size_t size)
 {
-	struct walk w = {pieces, count, skip, size};
+	struct walk w = { pieces, count, skip, size };
 	struct iovec part;
 	for (const char *at = from; next(&w, &part); at += part.iov_len)
 		memcpy(part.iov_base, at, part.iov_len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Removing and moving names. A file that loses its last known name while the guest may still use it keeps a descriptor, opened before
- * (inode.c says why). What was found under the names is noted before they change, so that who carries the request out again can tell
- * whether they did (again.c). */
+ * Removing and moving names. A file that loses its last known name while the guest may still use it
+ * keeps a descriptor, opened before (inode.c says why). What was found under the names is noted
+ * before they change, so that who carries the request out again can tell whether they did
+ * (again.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,12 +53,14 @@ static int named_find(struct share *s, struct named *p)
 static void named_keep(struct named *p)
 {
 	if (p->known)
-		p->keep = inode_open_name(p->directory, p->name, O_PATH, 0); /* without one the file goes stale, no worse */
+		/* without one the file goes stale, no worse */
+		p->keep = inode_open_name(p->directory, p->name, O_PATH, 0);
 	if (p->keep >= 0 && inode_check_fd(p->known, p->keep) < 0)
 		fd_close(TAKE_FD(p->keep));
 }
 
-/* The record that was known under this name when the request began, in another process; with a descriptor to keep when it was removed. */
+/* The record that was known under this name when the request began, in another process; with a
+ * descriptor to keep when it was removed. */
 static void named_recall(struct share *s, struct named *p, const struct file_id *id, int removed)
 {
 	struct inode *i = inode_with_id(&s->inodes, id);
@@ -77,7 +80,7 @@ static int was_removed(const struct request *r, const struct named *p)
 
 static int remove_name(struct request *r, int flags)
 {
-	CLEANUP(named_done) struct named p = {.parent = r->inode, .keep = -1};
+	CLEANUP(named_done) struct named p = { .parent = r->inode, .keep = -1 };
 	size_t offset = 0;
 	int result = request_name(r, &offset, &p.name);
 	if (result == 0)
@@ -129,7 +132,8 @@ static void note_rename(struct inode_table *t, struct named *from, struct named 
 	if (to->exists && file_id_same(&from->id, &to->id))
 		return; /* two names of one file: nothing moved */
 	if (flags & RENAME_EXCHANGE) {
-		/* Both records are held while each is moved: the one's move must not free the other's parent. */
+		/* Both records are held while each is moved: the one's move must not free the
+		 * other's parent. */
 		if (from->known)
 			inode_rename(t, from->known, to->parent, to->name);
 		if (to->known)
@@ -176,12 +180,13 @@ static int move(struct request *r, struct named *from, struct named *to, uint32_
 static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
 {
 	struct share *s = r->share;
-	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0); /* which makes a device, see MKNOD */
+	/* which makes a device, see MKNOD */
+	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0);
 	if (flags & ~known)
 		return -EINVAL;
 	CLEANUP(named_done)
-	struct named from = {.parent = r->inode, .keep = -1},
-		     to = {.parent = inode_find(&s->inodes, newdir), .keep = -1};
+	struct named from = { .parent = r->inode, .keep = -1 },
+		     to = { .parent = inode_find(&s->inodes, newdir), .keep = -1 };
 	if (!to.parent)
 		return -ESTALE;
 	int result = request_name(r, &offset, &from.name);

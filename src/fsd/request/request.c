@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Decoding, the table of operations, and replies.
  *
- * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is refused with EROFS before its handler
- * runs, and OPEN checks its flags itself. While somebody watches, requests go by way of the observer (share.h), which keeps the process
- * that replays the host's changes from making any.
- * What is not in the table is answered with ENOSYS, upon which Linux does without (poll, for instance, stays within the guest). */
+ * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is
+ * refused with EROFS before its handler runs, and OPEN checks its flags itself. While somebody
+ * watches, requests go by way of the observer (share.h), which keeps the process that replays the
+ * host's changes from making any. What is not in the table is answered with ENOSYS, upon which
+ * Linux does without (poll, for instance, stays within the guest). */
 #include "fsd/request/request.h"
 
 #include <errno.h>
@@ -26,9 +27,9 @@ enum {
 enum {
 	MAX_BACKGROUND = 64,
 	CONGESTION = 48,
-	OUR_INIT_FLAGS = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |
-			 FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
-			 FUSE_CACHE_SYMLINKS | FUSE_EXPORT_SUPPORT,
+	OUR_INIT_FLAGS = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA |
+			 FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
+			 FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_EXPORT_SUPPORT,
 };
 
 static uint32_t init_flags(const struct share *s)
@@ -39,7 +40,7 @@ static uint32_t init_flags(const struct share *s)
 
 static int fuse_init(struct request *r)
 {
-	struct fuse_init_in in = {0};
+	struct fuse_init_in in = { 0 };
 	memcpy(&in, r->body, MIN(sizeof in, r->body_size));
 	if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < 31))
 		return -EPROTO; /* Linux 5.4, the first with virtiofs */
@@ -65,7 +66,8 @@ static int fuse_destroy(struct request *r)
 	return request_reply(r, NULL, 0);
 }
 
-/* Operations that Linux has another way for when the server has none, and those that nothing here needs. */
+/* Operations that Linux has another way for when the server has none, and those that nothing here
+ * needs. */
 static int fuse_ioctl(struct request *r)
 {
 	return -ENOTTY;
@@ -81,57 +83,57 @@ static const struct operation {
 	uint32_t flags;
 	int (*handle)(struct request *r);
 } operations[] = {
-	[FUSE_LOOKUP] = {1, 0, fuse_lookup},
-	[FUSE_FORGET] = {sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget},
-	[FUSE_GETATTR] = {sizeof(struct fuse_getattr_in), 0, fuse_getattr},
-	[FUSE_SETATTR] = {sizeof(struct fuse_setattr_in), MUTATES, fuse_setattr},
-	[FUSE_READLINK] = {0, 0, fuse_readlink},
-	[FUSE_SYMLINK] = {2, MUTATES, fuse_symlink},
-	[FUSE_MKNOD] = {sizeof(struct fuse_mknod_in) + 1, MUTATES, fuse_mknod},
-	[FUSE_MKDIR] = {sizeof(struct fuse_mkdir_in) + 1, MUTATES, fuse_mkdir},
-	[FUSE_UNLINK] = {1, MUTATES, fuse_unlink},
-	[FUSE_RMDIR] = {1, MUTATES, fuse_rmdir},
-	[FUSE_RENAME] = {sizeof(struct fuse_rename_in) + 2, MUTATES, fuse_rename},
-	[FUSE_RENAME2] = {sizeof(struct fuse_rename2_in) + 2, MUTATES, fuse_rename2},
-	[FUSE_LINK] = {sizeof(struct fuse_link_in) + 1, MUTATES, fuse_link},
-	[FUSE_OPEN] = {sizeof(struct fuse_open_in), 0, fuse_open},
-	[FUSE_READ] = {sizeof(struct fuse_read_in), 0, fuse_read},
-	[FUSE_WRITE] = {sizeof(struct fuse_write_in), MUTATES | HAS_DATA, fuse_write},
-	[FUSE_STATFS] = {0, 0, fuse_statfs},
-	[FUSE_RELEASE] = {sizeof(struct fuse_release_in), 0, fuse_release},
-	[FUSE_FSYNC] = {sizeof(struct fuse_fsync_in), 0, fuse_fsync},
-	[FUSE_SETXATTR] = {FUSE_COMPAT_SETXATTR_IN_SIZE + 1, MUTATES, fuse_setxattr},
-	[FUSE_GETXATTR] = {sizeof(struct fuse_getxattr_in) + 1, 0, fuse_getxattr},
-	[FUSE_LISTXATTR] = {sizeof(struct fuse_getxattr_in), 0, fuse_listxattr},
-	[FUSE_REMOVEXATTR] = {1, MUTATES, fuse_removexattr},
-	[FUSE_FLUSH] = {sizeof(struct fuse_flush_in), 0, fuse_flush},
-	[FUSE_INIT] = {16, NO_INODE, fuse_init},
-	[FUSE_OPENDIR] = {sizeof(struct fuse_open_in), 0, fuse_opendir},
-	[FUSE_READDIR] = {sizeof(struct fuse_read_in), 0, fuse_readdir},
-	[FUSE_RELEASEDIR] = {sizeof(struct fuse_release_in), 0, fuse_releasedir},
-	[FUSE_FSYNCDIR] = {sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir},
-	[FUSE_GETLK] = {0, 0, fuse_getlk},
-	[FUSE_SETLK] = {0, 0, fuse_setlk},
-	[FUSE_SETLKW] = {0, 0, fuse_setlkw},
-	[FUSE_ACCESS] = {sizeof(struct fuse_access_in), 0, fuse_access},
-	[FUSE_CREATE] = {sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create},
-	[FUSE_INTERRUPT] = {0, NO_REPLY | NO_INODE, fuse_interrupt},
-	[FUSE_DESTROY] = {0, NO_INODE, fuse_destroy},
-	[FUSE_IOCTL] = {0, NO_INODE, fuse_ioctl},
-	[FUSE_BATCH_FORGET] = {sizeof(struct fuse_batch_forget_in), NO_REPLY | NO_INODE, fuse_batch_forget},
-	[FUSE_FALLOCATE] = {sizeof(struct fuse_fallocate_in), MUTATES, fuse_fallocate},
-	[FUSE_READDIRPLUS] = {sizeof(struct fuse_read_in), 0, fuse_readdirplus},
-	[FUSE_LSEEK] = {sizeof(struct fuse_lseek_in), 0, fuse_lseek},
-	[FUSE_COPY_FILE_RANGE] = {sizeof(struct fuse_copy_file_range_in), MUTATES, fuse_copy_file_range},
-	[FUSE_SYNCFS] = {sizeof(struct fuse_syncfs_in), 0, fuse_syncfs},
-	[FUSE_TMPFILE] = {sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile},
+	[FUSE_LOOKUP] = { 1, 0, fuse_lookup },
+	[FUSE_FORGET] = { sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget },
+	[FUSE_GETATTR] = { sizeof(struct fuse_getattr_in), 0, fuse_getattr },
+	[FUSE_SETATTR] = { sizeof(struct fuse_setattr_in), MUTATES, fuse_setattr },
+	[FUSE_READLINK] = { 0, 0, fuse_readlink },
+	[FUSE_SYMLINK] = { 2, MUTATES, fuse_symlink },
+	[FUSE_MKNOD] = { sizeof(struct fuse_mknod_in) + 1, MUTATES, fuse_mknod },
+	[FUSE_MKDIR] = { sizeof(struct fuse_mkdir_in) + 1, MUTATES, fuse_mkdir },
+	[FUSE_UNLINK] = { 1, MUTATES, fuse_unlink },
+	[FUSE_RMDIR] = { 1, MUTATES, fuse_rmdir },
+	[FUSE_RENAME] = { sizeof(struct fuse_rename_in) + 2, MUTATES, fuse_rename },
+	[FUSE_RENAME2] = { sizeof(struct fuse_rename2_in) + 2, MUTATES, fuse_rename2 },
+	[FUSE_LINK] = { sizeof(struct fuse_link_in) + 1, MUTATES, fuse_link },
+	[FUSE_OPEN] = { sizeof(struct fuse_open_in), 0, fuse_open },
+	[FUSE_READ] = { sizeof(struct fuse_read_in), 0, fuse_read },
+	[FUSE_WRITE] = { sizeof(struct fuse_write_in), MUTATES | HAS_DATA, fuse_write },
+	[FUSE_STATFS] = { 0, 0, fuse_statfs },
+	[FUSE_RELEASE] = { sizeof(struct fuse_release_in), 0, fuse_release },
+	[FUSE_FSYNC] = { sizeof(struct fuse_fsync_in), 0, fuse_fsync },
+	[FUSE_SETXATTR] = { FUSE_COMPAT_SETXATTR_IN_SIZE + 1, MUTATES, fuse_setxattr },
+	[FUSE_GETXATTR] = { sizeof(struct fuse_getxattr_in) + 1, 0, fuse_getxattr },
+	[FUSE_LISTXATTR] = { sizeof(struct fuse_getxattr_in), 0, fuse_listxattr },
+	[FUSE_REMOVEXATTR] = { 1, MUTATES, fuse_removexattr },
+	[FUSE_FLUSH] = { sizeof(struct fuse_flush_in), 0, fuse_flush },
+	[FUSE_INIT] = { 16, NO_INODE, fuse_init },
+	[FUSE_OPENDIR] = { sizeof(struct fuse_open_in), 0, fuse_opendir },
+	[FUSE_READDIR] = { sizeof(struct fuse_read_in), 0, fuse_readdir },
+	[FUSE_RELEASEDIR] = { sizeof(struct fuse_release_in), 0, fuse_releasedir },
+	[FUSE_FSYNCDIR] = { sizeof(struct fuse_fsync_in), 0, fuse_fsyncdir },
+	[FUSE_GETLK] = { 0, 0, fuse_getlk },
+	[FUSE_SETLK] = { 0, 0, fuse_setlk },
+	[FUSE_SETLKW] = { 0, 0, fuse_setlkw },
+	[FUSE_ACCESS] = { sizeof(struct fuse_access_in), 0, fuse_access },
+	[FUSE_CREATE] = { sizeof(struct fuse_create_in) + 1, MUTATES, fuse_create },
+	[FUSE_INTERRUPT] = { 0, NO_REPLY | NO_INODE, fuse_interrupt },
+	[FUSE_DESTROY] = { 0, NO_INODE, fuse_destroy },
+	[FUSE_IOCTL] = { 0, NO_INODE, fuse_ioctl },
+	[FUSE_BATCH_FORGET] = { sizeof(struct fuse_batch_forget_in), NO_REPLY | NO_INODE, fuse_batch_forget },
+	[FUSE_FALLOCATE] = { sizeof(struct fuse_fallocate_in), MUTATES, fuse_fallocate },
+	[FUSE_READDIRPLUS] = { sizeof(struct fuse_read_in), 0, fuse_readdirplus },
+	[FUSE_LSEEK] = { sizeof(struct fuse_lseek_in), 0, fuse_lseek },
+	[FUSE_COPY_FILE_RANGE] = { sizeof(struct fuse_copy_file_range_in), MUTATES, fuse_copy_file_range },
+	[FUSE_SYNCFS] = { sizeof(struct fuse_syncfs_in), 0, fuse_syncfs },
+	[FUSE_TMPFILE] = { sizeof(struct fuse_create_in), MUTATES, fuse_tmpfile },
 };
 
 /* --- replies --- */
 
 static int write_header(struct request *r, int error, size_t size)
 {
-	struct fuse_out_header h = {.len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique};
+	struct fuse_out_header h = { .len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique };
 	if (r->out_space < sizeof h + size)
 		return -EIO;
 	pieces_copy_to(r->out, r->out_count, 0, &h, sizeof h);
@@ -200,9 +202,10 @@ static void end_change(struct request *r)
 	*p = r->change.next;
 }
 
-int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second)
+int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
+    int second)
 {
-	r->change = (struct job_change){.id = changed->id, .next = r->share->changes};
+	r->change = (struct job_change){ .id = changed->id, .next = r->share->changes };
 	r->share->changes = &r->change;
 	int result = request_defer(r, run, fd, second);
 	if (result < 0)
@@ -212,7 +215,7 @@ int request_defer_change(struct request *r, int64_t (*run)(const struct job *j),
 
 void request_finish(struct request *r)
 {
-	struct fuse_write_out out = {.size = (uint32_t)r->job.result};
+	struct fuse_write_out out = { .size = (uint32_t)r->job.result };
 	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
 	fd_close(r->job.fds[0]);
 	fd_close(r->job.fds[1]);
@@ -253,19 +256,19 @@ void request_names(const struct request *r, struct request_names *ret)
 	static const struct {
 		uint8_t count, offset;
 	} places[] = {
-		[FUSE_LOOKUP] = {1, 0},
-		[FUSE_SYMLINK] = {1, 0},
-		[FUSE_MKNOD] = {1, sizeof(struct fuse_mknod_in)},
-		[FUSE_MKDIR] = {1, sizeof(struct fuse_mkdir_in)},
-		[FUSE_UNLINK] = {1, 0},
-		[FUSE_RMDIR] = {1, 0},
-		[FUSE_RENAME] = {2, sizeof(struct fuse_rename_in)},
-		[FUSE_LINK] = {1, sizeof(struct fuse_link_in)},
-		[FUSE_CREATE] = {1, sizeof(struct fuse_create_in)},
-		[FUSE_RENAME2] = {2, sizeof(struct fuse_rename2_in)},
+		[FUSE_LOOKUP] = { 1, 0 },
+		[FUSE_SYMLINK] = { 1, 0 },
+		[FUSE_MKNOD] = { 1, sizeof(struct fuse_mknod_in) },
+		[FUSE_MKDIR] = { 1, sizeof(struct fuse_mkdir_in) },
+		[FUSE_UNLINK] = { 1, 0 },
+		[FUSE_RMDIR] = { 1, 0 },
+		[FUSE_RENAME] = { 2, sizeof(struct fuse_rename_in) },
+		[FUSE_LINK] = { 1, sizeof(struct fuse_link_in) },
+		[FUSE_CREATE] = { 1, sizeof(struct fuse_create_in) },
+		[FUSE_RENAME2] = { 2, sizeof(struct fuse_rename2_in) },
 	};
-	struct request_names names = {.nodes = {r->header.nodeid}};
-	*ret = (struct request_names){0};
+	struct request_names names = { .nodes = { r->header.nodeid } };
+	*ret = (struct request_names){ 0 };
 	if (r->header.opcode >= ARRAY_SIZE(places))
 		return;
 	size_t offset = places[r->header.opcode].offset;
@@ -297,7 +300,7 @@ static int decode(struct request *r, const struct operation **ret)
 {
 	size_t in_size = pieces_size(r->in, r->in_count);
 	r->out_space = pieces_size(r->out, r->out_count);
-	r->header = (struct fuse_in_header){0};
+	r->header = (struct fuse_in_header){ 0 };
 	if (in_size < sizeof r->header)
 		return -EINVAL;
 	pieces_copy_from(r->in, r->in_count, 0, &r->header, sizeof r->header);
@@ -316,9 +319,10 @@ static int decode(struct request *r, const struct operation **ret)
 	return 0;
 }
 
-/* Root inside may open a file of mode 0444 for writing, as root may everywhere. The guest's kernel let it; what is in the way is that the
- * host user may not. Nobody else's request gets this far, unless the mode changed on the host a moment ago; or the guest has user
- * namespaces with roots of their own (rootless containers), for which a share with records is meant. */
+/* Root inside may open a file of mode 0444 for writing, as root may everywhere. The guest's kernel
+ * let it; what is in the way is that the host user may not. Nobody else's request gets this far,
+ * unless the mode changed on the host a moment ago; or the guest has user namespaces with roots of
+ * their own (rootless containers), for which a share with records is meant. */
 static int carry_out_for_root(struct request *r, const struct operation *o)
 {
 	const struct share_settings *s = &r->share->settings;
@@ -334,8 +338,8 @@ static int is_shut(const struct request *r, struct inode *i)
 	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i);
 }
 
-/* A file of which the name that was seen last lies in a directory that is shut by now may have another one, by which the guest came: it is
- * sent to look again, as the way there was open. */
+/* A file of which the name that was seen last lies in a directory that is shut by now may have
+ * another one, by which the guest came: it is sent to look again, as the way there was open. */
 static int run(struct request *r)
 {
 	const struct operation *o = &operations[r->header.opcode];
@@ -360,7 +364,8 @@ static int carry_out(struct request *r, const struct operation *o)
 		return -ESTALE;
 	if (!watcher)
 		return run(r);
-	return replayed ? watcher->replay(r, run, !!(o->flags & MUTATES), watcher->data) : watcher->serve(r, run, watcher->data);
+	return replayed ? watcher->replay(r, run, !!(o->flags & MUTATES), watcher->data) :
+			  watcher->serve(r, run, watcher->data);
 }
 
 int request_serve(struct request *r)
@@ -368,14 +373,15 @@ int request_serve(struct request *r)
 	const struct operation *o = NULL;
 	r->written = 0;
 	r->inode = NULL;
-	r->own = (struct flight){0};
+	r->own = (struct flight){ 0 };
 	if (!r->flight)
 		r->flight = &r->own;
 	r->again = r->flight->begun;
 	int result = decode(r, &o);
 	if (result == 0)
 		result = ++r->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(r, o);
-	int no_reply = (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
+	int no_reply =
+	    (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
 	if (result == REQUEST_LATER) {
 		r->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
 		return REQUEST_LATER;

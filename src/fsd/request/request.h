@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One FUSE request, from the guest's buffers to the reply in them. The transport fills in `in` and `out`; handlers see a private copy of
- * the request, taken once, since the guest can change its memory at any time; only file data is moved in place. */
+ * One FUSE request, from the guest's buffers to the reply in them. The transport fills in `in` and
+ * `out`; handlers see a private copy of the request, taken once, since the guest can change its
+ * memory at any time; only file data is moved in place. */
 #pragma once
 
 #include <linux/fuse.h>
@@ -11,12 +12,12 @@
 
 struct request;
 
-/* Work that can take long (fsync, copies, data that is not in memory): on descriptors of its own, touching nothing else but the pieces of
- * its request. */
+/* Work that can take long (fsync, copies, data that is not in memory): on descriptors of its own,
+ * touching nothing else but the pieces of its request. */
 struct job {
 	int64_t (*run)(const struct job *j); /* result or -errno */
 	const struct request *request;
-	int fds[2];                          /* owned */
+	int fds[2]; /* owned */
 	int64_t arguments[4];
 	int64_t result;
 };
@@ -45,22 +46,28 @@ struct request {
 	size_t out_space;    /* bytes that the guest left for the reply */
 	size_t written;      /* bytes of reply: what the ring is told */
 	struct inode *inode; /* header.nodeid's, where the table says that it is needed */
-	struct flight *flight; /* what is left behind if this process dies (borrowed); NULL: nothing, request_serve() sets it to `own` */
+	/* what is left behind if this process dies (borrowed); NULL: nothing, request_serve() sets
+	 * it to `own` */
+	struct flight *flight;
 	struct flight own;
-	int again; /* a process that died may have made the change already */
-	struct job job;      /* when a handler returned REQUEST_LATER */
+	int again;      /* a process that died may have made the change already */
+	struct job job; /* when a handler returned REQUEST_LATER */
 	struct job_change change;
 	struct fuse_lk_in lock; /* of a request for one */
 };
 
-enum { REQUEST_LATER = 1, REQUEST_ATTEMPTS = 3 /* of a request at which processes die; then it is answered with EIO */ };
+enum {
+	REQUEST_LATER = 1,
+	REQUEST_ATTEMPTS = 3, /* of a request at which processes die; then it is answered with EIO */
+};
 enum { REQUEST_PIECES_MAX = 1088 }; /* of the guest's memory, to read and to write together */
 
-/* Carries out r (share, in, out and flight are set). 0: done, r->written is valid; REQUEST_LATER: given to share->defer, which calls
- * request_finish() when the job has run. */
+/* Carries out r (share, in, out and flight are set). 0: done, r->written is valid; REQUEST_LATER:
+ * given to share->defer, which calls request_finish() when the job has run. */
 int request_serve(struct request *r);
 void request_finish(struct request *r);
-/* Tries once more to get the lock that r waits for: 0 when it is answered, -EAGAIN; with `last` it is answered in any case. */
+/* Tries once more to get the lock that r waits for: 0 when it is answered, -EAGAIN; with `last` it
+ * is answered in any case. */
 int request_try_lock(struct request *r, int last);
 /* Before a request is carried out again: takes back what it gave to the guest, who was not told. */
 void request_undo(struct share *s, struct flight *f);
@@ -73,13 +80,17 @@ void request_answer(struct request *r, int result);
 /* Runs job r->job with copies of one or two descriptors (second -1: none). */
 int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
 /* The same for a job that changes a file. */
-int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd, int second);
-/* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty, ".", "..", has a slash or does not end.
+int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
+    int second);
+/* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty,
+ * ".", "..", has a slash or does not end.
  */
 int request_name(const struct request *r, size_t *offset, const char **ret);
-/* All names that a request asks for, makes, moves or removes; none when it has none, or one of them is no name. */
+/* All names that a request asks for, makes, moves or removes; none when it has none, or one of them
+ * is no name. */
 void request_names(const struct request *r, struct request_names *ret);
-/* The file that a request names besides its own: the one that gets a link, the one that is copied to. NULL: there is none. */
+/* The file that a request names besides its own: the one that gets a link, the one that is copied
+ * to. NULL: there is none. */
 struct inode *request_other_inode(const struct request *r);
 /* A string of any content. */
 int request_string(const struct request *r, size_t *offset, const char **ret);

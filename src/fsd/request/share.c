@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Settings, hidden paths and owners.
  *
- * Hidden paths are known in two ways. What exists at the start is known by its identity, wherever the host moves it. What does not is known
- * by its names from the root: nothing can be made under that name, and directories on the way to it can be neither removed nor renamed nor
- * replaced by a symlink, so that the host's own view of the path cannot be led to something of the guest's making.
+ * Hidden paths are known in two ways. What exists at the start is known by its identity, wherever
+ * the host moves it. What does not is known by its names from the root: nothing can be made under
+ * that name, and directories on the way to it can be neither removed nor renamed nor replaced by a
+ * symlink, so that the host's own view of the path cannot be led to something of the guest's
+ * making.
  *
- * Owners: files of the host user belong to the machine's user inside. Others appear as they are, except that nobody else's
- * file appears as the machine user's: such an id shows as 65534. */
+ * Owners: files of the host user belong to the machine's user inside. Others appear as they are,
+ * except that nobody else's file appears as the machine user's: such an id shows as 65534. */
 #include "fsd/request/share.h"
 
 #include <errno.h>
@@ -25,8 +27,8 @@ enum { NOBODY = 65534 };
 /* File systems on which data can be refused as late as at close(2). */
 static int is_network(int fd)
 {
-	static const uint32_t types[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC, V9FS_MAGIC,
-		AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, CODA_SUPER_MAGIC};
+	static const uint32_t types[] = { NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+		FUSE_SUPER_MAGIC, V9FS_MAGIC, AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, CODA_SUPER_MAGIC };
 	struct statfs fs;
 	for (size_t n = 0; fstatfs(fd, &fs) == 0 && n < ARRAY_SIZE(types); n++)
 		if ((uint32_t)fs.f_type == types[n])
@@ -36,7 +38,7 @@ static int is_network(int fd)
 
 int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err)
 {
-	*s = (struct share){.settings = *settings};
+	*s = (struct share){ .settings = *settings };
 	struct statx st;
 	int r = inode_statx(root, "", &st);
 	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR)
@@ -94,17 +96,18 @@ void share_done(struct share *s)
 	free(s->groups);
 	free(s->body);
 	free(s->reply);
-	*s = (struct share){0};
+	*s = (struct share){ 0 };
 }
 
 int share_hide(struct share *s, const struct strv *names, struct error **err)
 {
 	if (names->count == 0)
-		return error_set(err, EINVAL, "the shared directory lies in a folder that no machine may see; share another one");
+		return error_set(err, EINVAL,
+		    "the shared directory lies in a folder that no machine may see; share another one");
 	if (s->hidden_count == HIDDEN_MAX)
 		return error_set(err, E2BIG, "more than %d hidden paths", HIDDEN_MAX);
 	struct hidden *h = &s->hidden[s->hidden_count++];
-	*h = (struct hidden){.fd = -1};
+	*h = (struct hidden){ .fd = -1 };
 	strv_add_all(&h->names, names);
 	AUTO_FD int fd = -1;
 	for (size_t n = 0; n < names->count; n++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A shared directory as it is served: its settings, what must not be seen of it, and what the guest has of it. */
+ * A shared directory as it is served: its settings, what must not be seen of it, and what the guest
+ * has of it. */
 #pragma once
 
 #include <stdint.h>
@@ -39,7 +40,7 @@ enum share_cache {
 struct share_settings {
 	int read_only;
 	enum share_cache cache;
-	int host_locks; /* locks are taken on the host too */
+	int host_locks;                  /* locks are taken on the host too */
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
 	int keep_records;                /* of owners and modes that the host user cannot set (ownership.h) */
 	uint32_t host_uid, host_gid;     /* who we are */
@@ -49,15 +50,17 @@ struct share_settings {
 	size_t max_inodes;
 	unsigned max_fds;        /* descriptors in all that may be used; the caller keeps some in reserve */
 	const char *proc_prefix; /* "/proc/self/fd/", or "" when that is the working directory (borrowed) */
-	/* Makes the modes of the host user's files no obstacle, until it is called with 0: 0 or -errno. NULL: they always are one. */
+	/* Makes the modes of the host user's files no obstacle, until it is called with 0: 0 or
+	 * -errno. NULL: they always are one. */
 	int (*ignore_modes)(int on);
 };
 
 /* What the next worker must know of the guest as a whole. In memory that outlives a worker. */
 struct share_state {
 	int started; /* INIT was answered */
-	/* The process inside that replays the host's changes (events.h), 0 none: whatever it asks for, it changes nothing here. And those that
-	 * did so before, whose last request may still be on its way, until a time (monotonic ms). */
+	/* The process inside that replays the host's changes (events.h), 0 none: whatever it asks
+	 * for, it changes nothing here. And those that did so before, whose last request may still
+	 * be on its way, until a time (monotonic ms). */
 	uint32_t replayer;
 	struct {
 		uint32_t pid; /* 0: unused */
@@ -68,16 +71,19 @@ struct share_state {
 struct request;
 struct job_change;
 
-/* Follows the guest's requests while somebody inside watches files (events.h): functions and their data. */
+/* Follows the guest's requests while somebody inside watches files (events.h): functions and their
+ * data. */
 struct share_observer {
 	/* Whether r comes from the replayer, who changes nothing here. */
 	int (*is_replayer)(const struct request *r, void *data);
-	/* Answers a request of the replayer's, and anybody else's; handle answers it when nobody watches. As handle(). */
+	/* Answers a request of the replayer's, and anybody else's; handle answers it when nobody
+	 * watches. As handle(). */
 	int (*replay)(struct request *r, int (*handle)(struct request *r), int mutates, void *data);
 	int (*serve)(struct request *r, int (*handle)(struct request *r), void *data);
 	/* A job that is in share->changes has run. */
 	void (*job_has_run)(void *data);
-	/* Whether the guest has still to hear of a name in a directory: it should not keep what it sees of that name now. */
+	/* Whether the guest has still to hear of a name in a directory: it should not keep what it
+	 * sees of that name now. */
 	int (*is_pending)(uint64_t node, const char *name, const void *data);
 	/* The guest starts over. */
 	void (*reset)(void *data);
@@ -92,18 +98,18 @@ struct share {
 	unsigned told_count; /* for attributes of files that are locked (attributes.c) */
 	struct hidden hidden[HIDDEN_MAX];
 	unsigned hidden_count;
-	gid_t *groups; /* settings.groups */
+	gid_t *groups;   /* settings.groups */
 	int flush_files; /* close(2) can fail here (a network file system): report it at each close inside */
 	uint64_t root_dev;
 	struct share_state *state;
 	const struct share_observer *observer; /* NULL: nobody watches */
 	struct job_change *changes;            /* by jobs that run now */
-	char *body, *reply; /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
+	char *body, *reply;                    /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
 	void (*defer)(struct share *s, struct request *r);
 	void *defer_data;
-	/* Keeps a request for a lock that another has, to be tried again (request_try_lock): REQUEST_LATER, or -ENOLCK when too many wait. NULL:
-	 * nobody can wait. */
+	/* Keeps a request for a lock that another has, to be tried again (request_try_lock):
+	 * REQUEST_LATER, or -ENOLCK when too many wait. NULL: nobody can wait. */
 	int (*wait)(struct share *s, struct request *r);
 };
 

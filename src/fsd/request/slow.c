@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Operations that can take long: they become jobs on copies of the descriptors, so that other requests go on meanwhile. */
+ * Operations that can take long: they become jobs on copies of the descriptors, so that other
+ * requests go on meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -102,7 +103,8 @@ int fuse_copy_file_range(struct request *r)
 	struct fuse_copy_file_range_in in;
 	memcpy(&in, r->body, sizeof in);
 	struct inode *other = inode_find(&r->share->inodes, in.nodeid_out);
-	struct handle *from = request_handle(r, in.fh_in), *to = other ? handle_find(&r->share->handles, in.fh_out, other) : NULL;
+	struct handle *from = request_handle(r, in.fh_in),
+		      *to = other ? handle_find(&r->share->handles, in.fh_out, other) : NULL;
 	if (!from || !to || from->inode->type != S_IFREG || to->inode->type != S_IFREG)
 		return -EBADF;
 	if (in.flags || in.off_in > INT64_MAX || in.off_out > INT64_MAX)

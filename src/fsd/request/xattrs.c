@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security labels)
- * has no place on the host, and the host's are not shown: "not supported", as on a file system without them. */
+ * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something
+ * ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security
+ * labels) has no place on the host, and the host's are not shown: "not supported", as on a file
+ * system without them. */
 #include <errno.h>
 #include <strings.h>
 #include <sys/xattr.h>
@@ -19,7 +21,8 @@ static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *own
 	return 0;
 }
 
-/* Whether holm keeps something there. Some file systems (CIFS, ntfs3) do not tell capital letters from small ones. */
+/* Whether holm keeps something there. Some file systems (CIFS, ntfs3) do not tell capital letters
+ * from small ones. */
 static int is_kept(const char *name)
 {
 	return strncasecmp(name, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0;
@@ -40,7 +43,7 @@ static int attribute_name(const struct request *r, size_t *offset, const char **
 
 int fuse_setxattr(struct request *r)
 {
-	struct fuse_setxattr_in in = {0};
+	struct fuse_setxattr_in in = { 0 };
 	const char *name = "";
 	size_t offset = FUSE_COMPAT_SETXATTR_IN_SIZE;
 	memcpy(&in, r->body, FUSE_COMPAT_SETXATTR_IN_SIZE);
@@ -61,10 +64,11 @@ int fuse_setxattr(struct request *r)
 	return result < 0 ? result : request_reply(r, NULL, 0);
 }
 
-/* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it asked with 0. */
+/* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it
+ * asked with 0. */
 static int reply_sized(struct request *r, size_t size, uint32_t asked)
 {
-	struct fuse_getxattr_out out = {.size = (uint32_t)size};
+	struct fuse_getxattr_out out = { .size = (uint32_t)size };
 	if (asked == 0)
 		return request_reply(r, &out, sizeof out);
 	return size > asked ? -ERANGE : request_reply(r, r->share->reply, size);

@@ -55,7 +55,9 @@ enum {
 	LOOKS = 32,            /* between two looks at the clock */
 	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
 	INODES_MIN = 1 << 16,
-	RETRY_FIRST_MS = 2,    /* for a lock that somebody on the host has: longer each time, since nobody tells when it is free */
+	/* for a lock that somebody on the host has: longer each time, since nobody tells when it is
+	 * free */
+	RETRY_FIRST_MS = 2,
 	RETRY_LAST_MS = 100,
 	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
 };
@@ -214,7 +216,8 @@ static void on_retry(struct source *source, void *data)
 static void report_broken(struct vhost_queue *q)
 {
 	uint64_t one = 1;
-	log_error("the guest broke the rules of the queue: %s; no more is served until the machine resets it", q->ring.broken);
+	log_error("the guest broke the rules of the queue: %s; no more is served until the machine resets it",
+	    q->ring.broken);
 	if (q->error >= 0)
 		(void)!write(q->error, &one, sizeof one);
 }
@@ -241,12 +244,14 @@ static void watch_pins(struct device *d)
 static void serve(struct device *d, unsigned index, struct slot *s)
 {
 	s->queue = index;
-	s->request = (struct request){.share = d->share,
+	s->request = (struct request){
+		.share = d->share,
 		.in = s->chain.pieces,
 		.in_count = s->chain.in_count,
 		.out = s->chain.pieces + s->chain.in_count,
 		.out_count = s->chain.out_count,
-		.flight = virtqueue_flight(&d->vhost.queues[index].ring, s->chain.head)};
+		.flight = virtqueue_flight(&d->vhost.queues[index].ring, s->chain.head),
+	};
 	if (request_serve(&s->request) == 0)
 		complete(d, s);
 	if (d->waiting && d->lock_releases != d->share->locks.released)
@@ -318,7 +323,8 @@ static int stay(struct device *d, unsigned index, int n)
 {
 	struct virtqueue *ring = &d->vhost.queues[index].ring;
 	if (index == FORGETS && d->forgets > 0) {
-		(void)source_set_timer(d->forgets_source, clock_now_ms() + (d->forgets > FORGETS_MANY ? 1 : FORGETS_MS));
+		(void)source_set_timer(d->forgets_source,
+		    clock_now_ms() + (d->forgets > FORGETS_MANY ? 1 : FORGETS_MS));
 		d->forgets = 0;
 		return 0;
 	}
@@ -418,10 +424,11 @@ static void on_message(struct source *source, int fd, uint32_t events, void *dat
 		loop_exit(d->loop, r < 0);
 }
 
-int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret, struct error **err)
+int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret,
+    struct error **err)
 {
 	struct device *d = xnew(struct device);
-	*d = (struct device){.loop = l, .share = s, .socket = socket, .worker = {.event = -1}};
+	*d = (struct device){ .loop = l, .share = s, .socket = socket, .worker = { .event = -1 } };
 	d->waiting_end = &d->waiting;
 	vhost_device_init(&d->vhost);
 	if (ledger)
@@ -429,10 +436,10 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 	d->vhost.before_change = before_change;
 	d->vhost.queue_changed = queue_changed;
 	d->vhost.data = d;
-	struct timeval limit = {.tv_sec = SOCKET_TIMEOUT_S};
+	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
 	int r = fd_set_nonblocking(socket, 0);
 	if (r == 0 && (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-			      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0))
+			  setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0))
 		r = -errno;
 	if (r < 0)
 		error_set_errno(err, r, "descriptor %d is no connection to QEMU", socket);

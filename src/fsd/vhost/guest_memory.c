@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The memory table. Regions are few (a dozen for a PC), so lookup is a walk; each comparison is written as
- * "offset < size" after a subtraction that cannot wrap, never as a sum that could. */
+ * The memory table. Regions are few (a dozen for a PC), so lookup is a walk; each comparison is
+ * written as "offset < size" after a subtraction that cannot wrap, never as a sum that could. */
 #include "fsd/vhost/guest_memory.h"
 
 #include <errno.h>
@@ -23,11 +23,12 @@ int guest_memory_add(struct guest_memory *m, uint64_t guest, uint64_t user, uint
 	}
 	if (m->count == GUEST_MEMORY_REGIONS)
 		return -ENOSPC;
-	m->regions[m->count++] = (struct guest_region){.guest = guest, .user = user, .size = size, .host = host};
+	m->regions[m->count++] = (struct guest_region){ .guest = guest, .user = user, .size = size, .host = host };
 	return 0;
 }
 
-int guest_memory_map(struct guest_memory *m, const struct guest_region *where, int fd, uint64_t offset, struct error **err)
+int guest_memory_map(struct guest_memory *m, const struct guest_region *where, int fd, uint64_t offset,
+    struct error **err)
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)
@@ -35,14 +36,18 @@ int guest_memory_map(struct guest_memory *m, const struct guest_region *where, i
 	/* Memory behind the end of the file would be a SIGBUS later. */
 	if (S_ISREG(st.st_mode) && (offset > (uint64_t)st.st_size || where->size > (uint64_t)st.st_size - offset))
 		return error_set(err, EINVAL, "a memory region of %llu bytes at %llu is larger than its file",
-			(unsigned long long)where->size, (unsigned long long)offset);
-	/* The start of a mapping must be a multiple of the file's page size (huge pages report theirs as the block size). */
-	uint64_t block = st.st_blksize > 4096 && (st.st_blksize & (st.st_blksize - 1)) == 0 ? (uint64_t)st.st_blksize : 4096;
+		    (unsigned long long)where->size, (unsigned long long)offset);
+	/* The start of a mapping must be a multiple of the file's page size (huge pages report
+	 * theirs as the block size). */
+	uint64_t block =
+	    st.st_blksize > 4096 && (st.st_blksize & (st.st_blksize - 1)) == 0 ? (uint64_t)st.st_blksize : 4096;
 	uint64_t slack = offset & (block - 1);
 	if (where->size > SIZE_MAX / 2 || slack > SIZE_MAX / 2)
-		return error_set(err, EINVAL, "a memory region of %llu bytes is too large", (unsigned long long)where->size);
+		return error_set(err, EINVAL, "a memory region of %llu bytes is too large",
+		    (unsigned long long)where->size);
 	size_t map_size = where->size + slack;
-	char *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)(offset - slack));
+	char *map =
+	    mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)(offset - slack));
 	if (map == MAP_FAILED)
 		return error_set_errno(err, errno, "cannot map the guest's memory");
 	int r = guest_memory_add(m, where->guest, where->user, where->size, map + slack);
@@ -100,7 +105,8 @@ void *guest_memory_from_user(const struct guest_memory *m, uint64_t user, uint64
 	return NULL;
 }
 
-int guest_memory_describe(const struct guest_memory *m, uint64_t guest, uint64_t size, struct iovec *pieces, unsigned max)
+int guest_memory_describe(const struct guest_memory *m, uint64_t guest, uint64_t size, struct iovec *pieces,
+    unsigned max)
 {
 	unsigned count = 0;
 	while (size > 0) {
@@ -113,7 +119,7 @@ int guest_memory_describe(const struct guest_memory *m, uint64_t guest, uint64_t
 		if (count == max)
 			return -E2BIG;
 		uint64_t offset = guest - found->guest, part = MIN(size, found->size - offset);
-		pieces[count++] = (struct iovec){.iov_base = found->host + offset, .iov_len = part};
+		pieces[count++] = (struct iovec){ .iov_base = found->host + offset, .iov_len = part };
 		guest += part; /* no wrap: at most the region's end */
 		size -= part;
 	}

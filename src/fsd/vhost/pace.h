@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whether looking for the next request for a moment pays. A guest that waits for each answer asks again within microseconds; to see that costs less
- * than to sleep and be woken, and the guest need not leave its virtual processor to wake anybody. But where it does not ask that soon, or cannot because
- * we hold the processor that it needs, looking is a loss. So a look without success is followed by sleeping without one: once, then twice, four times
- * and so on, at most PACE_SLEEPS_MAX times. */
+ * Whether looking for the next request for a moment pays. A guest that waits for each answer asks
+ * again within microseconds; to see that costs less than to sleep and be woken, and the guest need
+ * not leave its virtual processor to wake anybody. But where it does not ask that soon, or cannot
+ * because we hold the processor that it needs, looking is a loss. So a look without success is
+ * followed by sleeping without one: once, then twice, four times and so on, at most PACE_SLEEPS_MAX
+ * times. */
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A table says of every message how large its payload may be and how many descriptors come with it. */
+ * A table says of every message how large its payload may be and how many descriptors come with
+ * it. */
 #include "fsd/vhost/vhost_message.h"
 
 #include <errno.h>
@@ -8,32 +9,33 @@
 #include "base/fd.h"
 
 _Static_assert(sizeof(struct vhost_user_table) <= VHOST_PAYLOAD_MAX, "the memory table fits into a message");
-_Static_assert(sizeof(struct vhost_vring_addr) == 40 && sizeof(struct vhost_vring_state) == 8, "layout of vhost-user's payloads");
+_Static_assert(sizeof(struct vhost_vring_addr) == 40 && sizeof(struct vhost_vring_state) == 8,
+    "layout of vhost-user's payloads");
 
 static const struct message_kind {
 	const char *name;
 	uint16_t min_size, max_size;
 	uint8_t max_fds;
 } kinds[VHOST_REQUESTS] = {
-	[VHOST_GET_FEATURES] = {"GET_FEATURES", 0, 0, 0},
-	[VHOST_SET_FEATURES] = {"SET_FEATURES", 8, 8, 0},
-	[VHOST_SET_OWNER] = {"SET_OWNER", 0, 0, 0},
-	[VHOST_RESET_OWNER] = {"RESET_OWNER", 0, 0, 0},
-	[VHOST_SET_MEM_TABLE] = {"SET_MEM_TABLE", 8, sizeof(struct vhost_user_table), VHOST_TABLE_REGIONS},
-	[VHOST_SET_VRING_NUM] = {"SET_VRING_NUM", 8, 8, 0},
-	[VHOST_SET_VRING_ADDR] = {"SET_VRING_ADDR", 40, 40, 0},
-	[VHOST_SET_VRING_BASE] = {"SET_VRING_BASE", 8, 8, 0},
-	[VHOST_GET_VRING_BASE] = {"GET_VRING_BASE", 8, 8, 0},
-	[VHOST_SET_VRING_KICK] = {"SET_VRING_KICK", 8, 8, 1},
-	[VHOST_SET_VRING_CALL] = {"SET_VRING_CALL", 8, 8, 1},
-	[VHOST_SET_VRING_ERR] = {"SET_VRING_ERR", 8, 8, 1},
-	[VHOST_GET_PROTOCOL_FEATURES] = {"GET_PROTOCOL_FEATURES", 0, 0, 0},
-	[VHOST_SET_PROTOCOL_FEATURES] = {"SET_PROTOCOL_FEATURES", 8, 8, 0},
-	[VHOST_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", 0, 0, 0},
-	[VHOST_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", 8, 8, 0},
-	[VHOST_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", 0, 0, 0},
-	[VHOST_ADD_MEM_REG] = {"ADD_MEM_REG", sizeof(struct vhost_user_slot), sizeof(struct vhost_user_slot), 1},
-	[VHOST_REM_MEM_REG] = {"REM_MEM_REG", sizeof(struct vhost_user_slot), sizeof(struct vhost_user_slot), 1},
+	[VHOST_GET_FEATURES] = { "GET_FEATURES", 0, 0, 0 },
+	[VHOST_SET_FEATURES] = { "SET_FEATURES", 8, 8, 0 },
+	[VHOST_SET_OWNER] = { "SET_OWNER", 0, 0, 0 },
+	[VHOST_RESET_OWNER] = { "RESET_OWNER", 0, 0, 0 },
+	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", 8, sizeof(struct vhost_user_table), VHOST_TABLE_REGIONS },
+	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", 8, 8, 0 },
+	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", 40, 40, 0 },
+	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", 8, 8, 0 },
+	[VHOST_GET_VRING_BASE] = { "GET_VRING_BASE", 8, 8, 0 },
+	[VHOST_SET_VRING_KICK] = { "SET_VRING_KICK", 8, 8, 1 },
+	[VHOST_SET_VRING_CALL] = { "SET_VRING_CALL", 8, 8, 1 },
+	[VHOST_SET_VRING_ERR] = { "SET_VRING_ERR", 8, 8, 1 },
+	[VHOST_GET_PROTOCOL_FEATURES] = { "GET_PROTOCOL_FEATURES", 0, 0, 0 },
+	[VHOST_SET_PROTOCOL_FEATURES] = { "SET_PROTOCOL_FEATURES", 8, 8, 0 },
+	[VHOST_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", 0, 0, 0 },
+	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", 8, 8, 0 },
+	[VHOST_GET_MAX_MEM_SLOTS] = { "GET_MAX_MEM_SLOTS", 0, 0, 0 },
+	[VHOST_ADD_MEM_REG] = { "ADD_MEM_REG", sizeof(struct vhost_user_slot), sizeof(struct vhost_user_slot), 1 },
+	[VHOST_REM_MEM_REG] = { "REM_MEM_REG", sizeof(struct vhost_user_slot), sizeof(struct vhost_user_slot), 1 },
 };
 
 int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct error **err)
@@ -44,7 +46,8 @@ int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct
 	if (!k || !k->name)
 		return error_set(err, EPROTO, "vhost-user: message %u is not known", m->request);
 	if (m->size < k->min_size || m->size > k->max_size || fd_count > k->max_fds)
-		return error_set(err, EPROTO, "vhost-user: %s with %u bytes and %u descriptors", k->name, m->size, fd_count);
+		return error_set(err, EPROTO, "vhost-user: %s with %u bytes and %u descriptors", k->name, m->size,
+		    fd_count);
 	return 0;
 }
 
@@ -62,9 +65,10 @@ static int receive_header(int socket, struct vhost_message *m, int *fds, unsigne
 
 int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count)
 {
-	*m = (struct vhost_message){0};
+	*m = (struct vhost_message){ 0 };
 	int r = receive_header(socket, m, fds, ret_count);
-	if (r == 1 && (m->size > VHOST_PAYLOAD_MAX || fd_read_full(socket, m->payload.bytes, m->size) != (ssize_t)m->size))
+	if (r == 1 &&
+	    (m->size > VHOST_PAYLOAD_MAX || fd_read_full(socket, m->payload.bytes, m->size) != (ssize_t)m->size))
 		r = -EPROTO;
 	if (r <= 0) {
 		for (unsigned i = 0; i < *ret_count; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) on a socket, with the descriptors that come with them, and what
- * each kind may hold. The broker passes them on, the device carries them out. */
+ * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) on a socket, with the
+ * descriptors that come with them, and what each kind may hold. The broker passes them on, the
+ * device carries them out. */
 #pragma once
 
 #include <linux/vhost_types.h>
@@ -35,12 +36,13 @@ enum vhost_request {
 	VHOST_GET_MAX_MEM_SLOTS = 36,
 	VHOST_ADD_MEM_REG = 37,
 	VHOST_REM_MEM_REG = 38,
-	VHOST_REQUESTS
+	VHOST_REQUESTS,
 };
 
 /* In a message's flags. */
 enum { VHOST_FLAG_VERSION = 1, VHOST_FLAG_VERSION_MASK = 3, VHOST_FLAG_REPLY = 4, VHOST_FLAG_NEED_REPLY = 8 };
-/* In the number of SET_VRING_KICK, _CALL and _ERR: {u64: bits 0-7 the queue, bit 8: without descriptor}. */
+/* In the number of SET_VRING_KICK, _CALL and _ERR: {u64: bits 0-7 the queue, bit 8: without
+ * descriptor}. */
 enum { VHOST_VRING_INDEX_MASK = 0xff, VHOST_VRING_NO_FD = 0x100 };
 #define VHOST_PROTOCOL_MQ (1ULL << 0)
 #define VHOST_PROTOCOL_REPLY_ACK (1ULL << 3)
@@ -71,9 +73,11 @@ struct vhost_message {
 };
 #define VHOST_HEADER_SIZE (3 * sizeof(uint32_t))
 
-/* Receives one message with its descriptors (owned by the caller): 1, 0 at the end of the connection, -errno. */
+/* Receives one message with its descriptors (owned by the caller): 1, 0 at the end of the
+ * connection, -errno. */
 int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count);
 /* Sends one, with descriptors (borrowed): 0 or -errno. */
 int vhost_message_send(int socket, const struct vhost_message *m, const int *fds, unsigned count);
-/* Whether this is a request that is known, of a size and with as many descriptors as its kind may have: 0 or -EPROTO. */
+/* Whether this is a request that is known, of a size and with as many descriptors as its kind may
+ * have: 0 or -EPROTO. */
 int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct error **err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A message's size and descriptors are checked (vhost_message.c) before its handler runs.
  *
- * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and, once protocol features are agreed on,
- * was enabled. GET_VRING_BASE stops it and says where it was; a guest that reboots goes that way. A new memory table
- * (memory was plugged in) unmaps the old one, so the addresses of all queues are translated again. */
+ * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and,
+ * once protocol features are agreed on, was enabled. GET_VRING_BASE stops it and says where it was;
+ * a guest that reboots goes that way. A new memory table (memory was plugged in) unmaps the old
+ * one, so the addresses of all queues are translated again. */
 #include "fsd/vhost/vhost_user.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 
 void vhost_device_init(struct vhost_device *d)
 {
-	*d = (struct vhost_device){0};
+	*d = (struct vhost_device){ 0 };
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		d->queues[i].kick = d->queues[i].call = d->queues[i].error = -1;
 }
@@ -62,8 +63,8 @@ static void changed(struct vhost_device *d, unsigned index)
 		d->queue_changed(d, index, d->data);
 }
 
-/* Gives a stopped queue another kick descriptor. Nobody may watch the old one when it is closed: the other side has it too, so it would
- * stay in an epoll set for ever. */
+/* Gives a stopped queue another kick descriptor. Nobody may watch the old one when it is closed:
+ * the other side has it too, so it would stay in an epoll set for ever. */
 static void set_kick(struct vhost_device *d, unsigned index, int fd)
 {
 	changed(d, index);
@@ -76,7 +77,8 @@ static void before_change(struct vhost_device *d)
 		d->before_change(d, d->data);
 }
 
-/* The same where a queue comes to its end: what waits for something is answered as well, since nobody takes it up again. */
+/* The same where a queue comes to its end: what waits for something is answered as well, since
+ * nobody takes it up again. */
 static void before_end(struct vhost_device *d)
 {
 	d->stopping = 1;
@@ -103,7 +105,8 @@ static void queue_stop(struct vhost_queue *q)
 	q->started = 0;
 }
 
-/* For a while in which nothing is lost: what the ledger knows to be under way still is afterwards. */
+/* For a while in which nothing is lost: what the ledger knows to be under way still is
+ * afterwards. */
 static void queue_pause(struct vhost_queue *q)
 {
 	if (!q->ring.ledger)
@@ -188,7 +191,8 @@ static int nothing(struct context *c)
 	return 0;
 }
 
-/* Around a change of memory: nobody uses it meanwhile, and the queues are found again in what there is then. */
+/* Around a change of memory: nobody uses it meanwhile, and the queues are found again in what there
+ * is then. */
 static void memory_goes(struct vhost_device *d)
 {
 	before_change(d);
@@ -204,15 +208,16 @@ static void memory_came(struct vhost_device *d)
 
 static int map_region(struct context *c, const struct vhost_user_region *m, int fd)
 {
-	struct guest_region where = {.guest = m->guest, .user = m->user, .size = m->size};
+	struct guest_region where = { .guest = m->guest, .user = m->user, .size = m->size };
 	return guest_memory_map(&c->d->memory, &where, fd, m->offset, c->err);
 }
 
 static int set_mem_table(struct context *c)
 {
-	struct vhost_user_table table = {0};
+	struct vhost_user_table table = { 0 };
 	memcpy(&table, c->m->payload.bytes, c->m->size);
-	if (table.count > VHOST_TABLE_REGIONS || table.count != c->fd_count || c->m->size != 8 + table.count * sizeof table.regions[0])
+	if (table.count > VHOST_TABLE_REGIONS || table.count != c->fd_count ||
+	    c->m->size != 8 + table.count * sizeof table.regions[0])
 		return wrong(c->err, "a memory table whose size, regions and descriptors do not agree");
 	memory_goes(c->d);
 	guest_memory_done(&c->d->memory);
@@ -244,7 +249,7 @@ static int remove_mem_region(struct context *c)
 {
 	struct vhost_user_slot slot;
 	memcpy(&slot, c->m->payload.bytes, sizeof slot);
-	struct guest_region which = {.guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size};
+	struct guest_region which = { .guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size };
 	memory_goes(c->d);
 	int r = guest_memory_unmap(&c->d->memory, &which);
 	memory_came(c->d);
@@ -306,7 +311,7 @@ static int get_vring_base(struct context *c)
 	set_kick(c->d, (unsigned)index, -1);
 	set_fd(&q->call, -1);
 	queue_update(c->d, (unsigned)index);
-	struct vhost_vring_state s = {.index = (unsigned)index, .num = q->base};
+	struct vhost_vring_state s = { .index = (unsigned)index, .num = q->base };
 	memcpy(c->m->payload.bytes, &s, sizeof s);
 	c->m->size = sizeof s;
 	return 1;
@@ -336,7 +341,8 @@ static int set_vring_addr(struct context *c)
 		return wrong(c->err, "a queue that does not exist");
 	struct vhost_queue *q = &c->d->queues[a.index];
 	if (q->ring.size == 0 || q->started || a.flags)
-		return wrong(c->err, "addresses of a queue that runs or has no size, or logging that was not agreed on");
+		return wrong(c->err,
+		    "addresses of a queue that runs or has no size, or logging that was not agreed on");
 	q->user_desc = a.desc_user_addr;
 	q->user_avail = a.avail_user_addr;
 	q->user_used = a.used_user_addr;
@@ -431,9 +437,10 @@ static int handle(struct context *c)
 	return r < 0 ? r : handlers[c->m->request](c);
 }
 
-int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fds, unsigned fd_count, struct error **err)
+int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fds, unsigned fd_count,
+    struct error **err)
 {
-	struct context c = {d, m, fds, fd_count, err};
+	struct context c = { d, m, fds, fd_count, err };
 	int r = handle(&c);
 	for (unsigned i = 0; i < fd_count; i++)
 		fd_close(fds[i]);

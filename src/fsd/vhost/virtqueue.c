@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ring. The guest is an attacker and writes to the same memory while we read: every field is read once, into a local, by an atomic
- * load, and checked there. A chain can have at most as many descriptors as the queue has entries, which also ends loops; readable
- * buffers come before writable ones; every buffer lies inside the memory table. Whoever breaks that gets no further service from this
- * queue, as with a real device: the driver has to reset it.
+ * The ring. The guest is an attacker and writes to the same memory while we read: every field is
+ * read once, into a local, by an atomic load, and checked there. A chain can have at most as many
+ * descriptors as the queue has entries, which also ends loops; readable buffers come before
+ * writable ones; every buffer lies inside the memory table. Whoever breaks that gets no further
+ * service from this queue, as with a real device: the driver has to reset it.
  *
- * Exactly once: a request is noted as taken before the count that makes it so goes up, and as given back after the used index went up. Who
- * takes over finds at most one request noted too early (its number is above the count) and one noted too late (the used index is one
- * further than noted, and `pushing` says which). */
+ * Exactly once: a request is noted as taken before the count that makes it so goes up, and as given
+ * back after the used index went up. Who takes over finds at most one request noted too early (its
+ * number is above the count) and one noted too late (the used index is one further than noted, and
+ * `pushing` says which). */
 #include "fsd/vhost/virtqueue.h"
 
 #include <errno.h>
@@ -113,7 +115,8 @@ static int chain_add(struct virtqueue *q, const struct guest_memory *m, const st
 		return break_queue(q, "a buffer to read behind one to write");
 	int n = guest_memory_describe(m, d->addr, d->len, c->pieces + count, CHAIN_PIECES - count);
 	if (n < 0)
-		return break_queue(q, n == -E2BIG ? "a chain of too many pieces" : "a buffer outside the guest's memory");
+		return break_queue(q,
+		    n == -E2BIG ? "a chain of too many pieces" : "a buffer outside the guest's memory");
 	if (d->flags & VRING_DESC_F_WRITE)
 		c->out_count += (unsigned)n;
 	else
@@ -128,7 +131,7 @@ static int chain_read(struct virtqueue *q, const struct guest_memory *m, uint16_
 		if (index >= q->size)
 			return break_queue(q, "a descriptor outside the table");
 		const struct vring_desc *from = &q->desc[index];
-		struct vring_desc d = {LOAD(&from->addr), LOAD(&from->len), LOAD(&from->flags), LOAD(&from->next)};
+		struct vring_desc d = { LOAD(&from->addr), LOAD(&from->len), LOAD(&from->flags), LOAD(&from->next) };
 		int r = chain_add(q, m, &d, c);
 		if (r < 0)
 			return r;
@@ -164,7 +167,7 @@ static int note_taken(struct virtqueue *q, uint16_t head)
 		return 0;
 	if (f->order)
 		return break_queue(q, "a request that is under way already");
-	*f = (struct flight){0};
+	*f = (struct flight){ 0 };
 	SHARED_SET(f->order, q->ledger->count + 1);
 	SHARED_SET(q->ledger->count, q->ledger->count + 1);
 	return 0;
@@ -187,7 +190,8 @@ int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chai
 		return 0;
 	if (pending > q->size)
 		return break_queue(q, "an available index that jumps");
-	/* Each takes a descriptor at least: who has more under way uses some twice, and would make us remember requests without end. */
+	/* Each takes a descriptor at least: who has more under way uses some twice, and would make
+	 * us remember requests without end. */
 	if (q->in_flight >= q->size)
 		return break_queue(q, "more requests at once than there are descriptors");
 	c->head = LOAD(&q->avail->ring[q->next_avail & (q->size - 1)]);
@@ -201,7 +205,8 @@ int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chai
 	return 1;
 }
 
-/* Whether the guest asked to be interrupted when the used index passes from `old` to `new` (virtio 1.1, 2.6.7.2). */
+/* Whether the guest asked to be interrupted when the used index passes from `old` to `new` (virtio
+ * 1.1, 2.6.7.2). */
 static int event_passed(uint16_t event, uint16_t new, uint16_t old)
 {
 	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);

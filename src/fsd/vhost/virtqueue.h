@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A split virtqueue from the device's side (virtio 1.1, section 2.6), without indirect descriptors. */
+ * A split virtqueue from the device's side (virtio 1.1, section 2.6), without indirect
+ * descriptors. */
 #pragma once
 
 #include <linux/virtio_ring.h>
@@ -10,14 +11,14 @@
 #include "fsd/vhost/guest_memory.h"
 
 enum {
-	VIRTQUEUE_MAX = 1024,                               /* entries; QEMU's own limit */
-	CHAIN_PIECES = VIRTQUEUE_MAX + GUEST_MEMORY_REGIONS /* a buffer can cross from one region into the next */
+	VIRTQUEUE_MAX = 1024,                                /* entries; QEMU's own limit */
+	CHAIN_PIECES = VIRTQUEUE_MAX + GUEST_MEMORY_REGIONS, /* a buffer can cross from one region into the next */
 };
 
 struct virtqueue {
 	struct ledger_queue *ledger; /* what is left behind if this process dies; borrowed; NULL: nothing */
-	unsigned size;           /* entries; a power of two; 0: not set up */
-	struct vring_desc *desc; /* in the guest's memory: it can change under our eyes */
+	unsigned size;               /* entries; a power of two; 0: not set up */
+	struct vring_desc *desc;     /* in the guest's memory: it can change under our eyes */
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t next_avail; /* the next entry of the available ring to take */
@@ -49,17 +50,21 @@ void virtqueue_start(struct virtqueue *q, uint16_t base, int event_idx);
 void virtqueue_resume(struct virtqueue *q, int event_idx);
 /* The same, whichever the ledger demands: `base` counts unless something was left behind. */
 void virtqueue_start_or_resume(struct virtqueue *q, uint16_t base, int event_idx);
-/* What is under way is left behind, by this process as if by another: it is taken again by virtqueue_pop_left(). */
+/* What is under way is left behind, by this process as if by another: it is taken again by
+ * virtqueue_pop_left(). */
 void virtqueue_leave(struct virtqueue *q);
 /* Nothing of this queue is under way any more. */
 void virtqueue_stop(struct virtqueue *q);
-/* A request that was left behind, in the order in which they were taken: 1, 0 when there is no more, -EPROTO. */
+/* A request that was left behind, in the order in which they were taken: 1, 0 when there is no
+ * more, -EPROTO. */
 int virtqueue_pop_left(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
 /* What is known of a request under way; NULL without a ledger. */
 struct flight *virtqueue_flight(struct virtqueue *q, uint16_t head);
-/* Takes the next request: 1, 0 when there is none, -EPROTO when the guest broke the rules (q->broken says how). */
+/* Takes the next request: 1, 0 when there is none, -EPROTO when the guest broke the rules
+ * (q->broken says how). */
 int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
-/* Gives a request back with `written` bytes in its out buffers: 1 when the guest wants an interrupt, else 0. */
+/* Gives a request back with `written` bytes in its out buffers: 1 when the guest wants an
+ * interrupt, else 0. */
 int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written);
 /* Whether a request is there to be taken; asks for nothing. */
 int virtqueue_has_more(const struct virtqueue *q);

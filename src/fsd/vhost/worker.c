@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Threads in a process with a loop: because fsync(2) and its like have no other form that does not stop everybody's reads. The threads
- * share two lists with the loop, under one lock, and nothing else. */
+ * Threads in a process with a loop: because fsync(2) and its like have no other form that does not
+ * stop everybody's reads. The threads share two lists with the loop, under one lock, and nothing
+ * else. */
 #include "fsd/vhost/worker.h"
 
 #include <errno.h>
@@ -38,7 +39,11 @@ static void *worker_main(void *data)
 
 int worker_init(struct worker *w, struct error **err)
 {
-	*w = (struct worker){.lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
+	*w = (struct worker){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.wanted = PTHREAD_COND_INITIALIZER,
+		.finished = PTHREAD_COND_INITIALIZER,
+	};
 	w->last = &w->first;
 	w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->event < 0)

@@ -25,11 +25,13 @@ struct worker {
 	pthread_t threads[WORKER_THREADS];
 };
 
-/* Starts the threads: they inherit the caller's confinement, so start them after landlock and the loss of capabilities. */
+/* Starts the threads: they inherit the caller's confinement, so start them after landlock and the
+ * loss of capabilities. */
 int worker_init(struct worker *w, struct error **err);
 void worker_done(struct worker *w); /* waits for what runs */
 void worker_submit(struct worker *w, struct work *item);
 /* One finished item, or NULL. */
 struct work *worker_take(struct worker *w);
-/* Waits until an item is finished; NULL when none is pending. As long as the kernel takes: what it does cannot be taken back. */
+/* Waits until an item is finished; NULL when none is pending. As long as the kernel takes: what it
+ * does cannot be taken back. */
 struct work *worker_wait(struct worker *w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Making images. gzip where others shall read them, zstd where only this library will: it is several times faster at the same size. */
+ * Making images. gzip where others shall read them, zstd where only this library will: it is
+ * several times faster at the same size. */
 #include "image/archive/compose.h"
 
 #include <errno.h>
@@ -114,8 +115,8 @@ struct json_object *compose_descriptor(const char *media_type, const char *diges
 	return o;
 }
 
-int compose_manifest(struct library *l, struct json_object *config, struct json_object *layers, struct json_object *annotations, char *ret_digest,
-	struct error **err)
+int compose_manifest(struct library *l, struct json_object *config, struct json_object *layers,
+    struct json_object *annotations, char *ret_digest, struct error **err)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	json_add_u64(o, "schemaVersion", 2);
@@ -147,8 +148,8 @@ static char *config_text(const struct composed_layer *layer, struct json_object 
 	return json_to_string(o, 0);
 }
 
-int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config, struct json_object *annotations, char *ret_digest,
-	struct error **err)
+int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config,
+    struct json_object *annotations, char *ret_digest, struct error **err)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
 	AUTOFREE char *text = config_text(layer, config);
@@ -157,5 +158,6 @@ int compose_image(struct library *l, const struct composed_layer *layer, struct 
 		return r;
 	struct json_object *layers = json_object_new_array();
 	json_object_array_add(layers, compose_descriptor(layer->media_type, layer->digest, layer->size));
-	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, annotations, ret_digest, err);
+	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, annotations,
+	    ret_digest, err);
 }

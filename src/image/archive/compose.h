@@ -12,10 +12,11 @@ struct layer_writer {
 	struct blob_writer blob;
 	struct hash diff;
 	enum layer_compression compression;
-	void *stream; /* z_stream or ZSTD_CCtx */
+	void *stream;  /* z_stream or ZSTD_CCtx */
 	uint64_t size; /* of the tar stream */
 };
-int layer_writer_open(struct library *l, enum layer_compression compression, struct layer_writer *w, struct error **err);
+int layer_writer_open(struct library *l, enum layer_compression compression, struct layer_writer *w,
+    struct error **err);
 int layer_writer_write(struct layer_writer *w, const void *data, size_t size, struct error **err);
 void layer_writer_abort(struct layer_writer *w);
 
@@ -27,12 +28,13 @@ struct composed_layer {
 /* Ends the stream; w is done after, also when it fails. */
 int layer_writer_finish(struct layer_writer *w, struct composed_layer *ret, struct error **err);
 
-/* Writes configuration and manifest of an image with one layer. config: the inner "config" object (Env, Labels, ...), borrowed; annotations: of the
- * manifest, borrowed, or NULL. ret_digest: of the manifest, DIGEST_TEXT_SIZE + 1 bytes. */
-int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config, struct json_object *annotations, char *ret_digest,
-	struct error **err);
+/* Writes configuration and manifest of an image with one layer. config: the inner "config" object
+ * (Env, Labels, ...), borrowed; annotations: of the manifest, borrowed, or NULL. ret_digest: of the
+ * manifest, DIGEST_TEXT_SIZE + 1 bytes. */
+int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config,
+    struct json_object *annotations, char *ret_digest, struct error **err);
 /* A descriptor as JSON. Owned. */
 struct json_object *compose_descriptor(const char *media_type, const char *digest, uint64_t size);
 /* Writes a manifest around the configuration and the layers (an array of descriptors, taken). */
-int compose_manifest(struct library *l, struct json_object *config, struct json_object *layers, struct json_object *annotations, char *ret_digest,
-	struct error **err);
+int compose_manifest(struct library *l, struct json_object *config, struct json_object *layers,
+    struct json_object *annotations, char *ret_digest, struct error **err);

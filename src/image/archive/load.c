@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Taking images from archives and directories. Which of the forms it is, its files say: "index.json" is an OCI layout (of which
- * newer docker archives are one too), "manifest.json" alone a docker archive (load_docker.c). */
+ * Taking images from archives and directories. Which of the forms it is, its files say:
+ * "index.json" is an OCI layout (of which newer docker archives are one too), "manifest.json" alone
+ * a docker archive (load_docker.c). */
 #include "image/archive/load.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ enum { NESTED_MAX = 4 };
 /* "debian-12" of "/tmp/Debian-12.tar.gz". */
 static char *base_name(const char *path)
 {
-	static const char *const endings[] = { ".gz", ".zst", ".xz", ".bz2", ".tgz", ".tar", ".oci", ".img", ".docker" };
+	static const char *const endings[] = { ".gz", ".zst", ".xz", ".bz2", ".tgz", ".tar", ".oci", ".img",
+		".docker" };
 	AUTOFREE char *absolute = realpath(path, NULL);
 	char *name = xstrdup(path_base(absolute ? absolute : path));
 	for (int again = 1; again;) {
@@ -46,7 +48,8 @@ char *load_image_name(const char *path, const char *name, struct error **err)
 	else if (!streq(path, "-"))
 		text = name ? xasprintf("%s:%s", base, name) : xstrdup(base);
 	if (!text || reference_parse(text, &r, NULL) < 0) {
-		error_set(err, EINVAL, "the image in %s has no name that can be used; give it one with -t NAME", streq(path, "-") ? "standard input" : path);
+		error_set(err, EINVAL, "the image in %s has no name that can be used; give it one with -t NAME",
+		    streq(path, "-") ? "standard input" : path);
 		return NULL;
 	}
 	return reference_to_string(r);
@@ -64,7 +67,8 @@ static int import_blob(struct loading *g, const char *what, const struct oci_des
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
 	uint64_t size;
-	AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(d->digest)), *label = xstrndup(digest_hex(d->digest), 12);
+	AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(d->digest)),
+		      *label = xstrndup(digest_hex(d->digest), 12);
 	int bar = what ? progress_add(g->options->progress, label, d->size) : -1;
 	int r = source_import(g->source, path, d->digest, d->size, digest, &size, err);
 	if (r == 0)
@@ -105,7 +109,8 @@ static int load_descriptor(struct loading *g, const struct oci_descriptor *d, co
 		if (kind == OCI_DOCUMENT_MANIFEST) {
 			r = import_manifest(g, d, name, err);
 			if (r == 0)
-				r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest, g->options->platform, err);
+				r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest,
+				    g->options->platform, err);
 			if (r == 0) {
 				strv_add(g->names, name);
 				strv_add(g->digests, d->digest);
@@ -131,7 +136,8 @@ static int load_named(struct loading *g, const struct oci_index *index, const ch
 	AUTOFREE struct oci_descriptor *list = xcalloc(index->count + 1, sizeof *list);
 	struct oci_index same = { .manifests = list };
 	const struct oci_descriptor *chosen;
-	AUTOFREE char *canonical = g->options->tag ? load_image_name(g->path, g->options->tag, err) : load_image_name(g->path, name, err);
+	AUTOFREE char *canonical =
+	    g->options->tag ? load_image_name(g->path, g->options->tag, err) : load_image_name(g->path, name, err);
 	if (!canonical && !g->options->unnamed)
 		return -EINVAL;
 	if (!canonical && err)
@@ -187,10 +193,11 @@ static int load_source(struct loading *g, struct error **err)
 	if (r != -ENOENT)
 		return r;
 	return error_set(err, EINVAL, "%s is not an image: it has neither index.json (OCI) nor manifest.json (docker)",
-		streq(g->path, "-") ? "standard input" : g->path);
+	    streq(g->path, "-") ? "standard input" : g->path);
 }
 
-int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names, struct strv *ret_digests, struct error **err)
+int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names,
+    struct strv *ret_digests, struct error **err)
 {
 	AUTO_SOURCE struct source source = SOURCE_NONE;
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };

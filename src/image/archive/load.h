@@ -10,11 +10,14 @@ struct load_options {
 	const char *tag;                     /* the name to give, or NULL: those inside */
 	const struct oci_platform *platform; /* NULL: this machine's */
 	struct progress *progress;
-	int unnamed;                         /* checked, but not given its name: whoever calls keeps the library open as long as it is needed */
+	int unnamed; /* checked, but not given its name: whoever calls keeps the library open as long as it is needed */
 };
 
-/* Loads all images of path ("-": stdin). Names and manifest digests, in the same order, are added to the two lists. */
-int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names, struct strv *ret_digests, struct error **err);
+/* Loads all images of path ("-": stdin). Names and manifest digests, in the same order, are added
+ * to the two lists. */
+int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names,
+    struct strv *ret_digests, struct error **err);
 
-/* The canonical name for an image that calls itself `name` (NULL, a tag, or a reference) in a file or directory `path`. Owned; NULL with an error. */
+/* The canonical name for an image that calls itself `name` (NULL, a tag, or a reference) in a file
+ * or directory `path`. Owned; NULL with an error. */
 char *load_image_name(const char *path, const char *name, struct error **err);

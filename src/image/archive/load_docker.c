@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Docker archives.
  *
- * manifest.json lists images: [{"Config":"HEX.json","RepoTags":["alpine:3"],"Layers":["HEX/layer.tar",...]}]. There is no manifest
- * as registries have it, so one is made: the configuration as it is, the layers as they are (mostly not compressed). */
+ * manifest.json lists images:
+ * [{"Config":"HEX.json","RepoTags":["alpine:3"],"Layers":["HEX/layer.tar",...]}]. There is no
+ * manifest as registries have it, so one is made: the configuration as it is, the layers as they
+ * are (mostly not compressed). */
 #include "image/archive/load_docker.h"
 
 #include <errno.h>
@@ -26,7 +28,8 @@ static const char *layer_media_type(const struct source *s, const char *path)
 	return memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 ? OCI_TYPE_LAYER_ZSTD : OCI_TYPE_LAYER;
 }
 
-static int import_layers(const struct source *s, const struct strv *paths, struct progress *p, struct json_object *layers, struct error **err)
+static int import_layers(const struct source *s, const struct strv *paths, struct progress *p,
+    struct json_object *layers, struct error **err)
 {
 	for (size_t k = 0; k < paths->count; k++) {
 		char digest[DIGEST_TEXT_SIZE + 1];
@@ -44,7 +47,8 @@ static int import_layers(const struct source *s, const struct strv *paths, struc
 }
 
 /* Makes the manifest of one image. */
-static int import_image(const struct source *s, struct json_object *o, struct progress *p, char *ret_digest, struct error **err)
+static int import_image(const struct source *s, struct json_object *o, struct progress *p, char *ret_digest,
+    struct error **err)
 {
 	AUTO_STRV struct strv paths = { 0 };
 	AUTO_JSON struct json_object *layers = json_object_new_array();
@@ -64,11 +68,12 @@ static int import_image(const struct source *s, struct json_object *o, struct pr
 		r = import_layers(s, &paths, p, layers, err);
 	if (r < 0)
 		return r;
-	return compose_manifest(s->library, compose_descriptor(OCI_TYPE_CONFIG, config_digest, config_size), json_object_get(layers), NULL, ret_digest, err);
+	return compose_manifest(s->library, compose_descriptor(OCI_TYPE_CONFIG, config_digest, config_size),
+	    json_object_get(layers), NULL, ret_digest, err);
 }
 
-static int load_one(const struct source *s, const char *path, struct json_object *o, const struct load_options *l, struct strv *ret_names,
-	struct strv *ret_digests, struct error **err)
+static int load_one(const struct source *s, const char *path, struct json_object *o, const struct load_options *l,
+    struct strv *ret_names, struct strv *ret_digests, struct error **err)
 {
 	AUTO_STRV struct strv tags = { 0 };
 	char digest[DIGEST_TEXT_SIZE + 1];
@@ -81,7 +86,11 @@ static int load_one(const struct source *s, const char *path, struct json_object
 	if (r < 0)
 		return r;
 	for (size_t k = 0; k < MAX(tags.count, 1UL); k++) {
-		AUTOFREE char *name = load_image_name(path, l->tag ? l->tag : k < tags.count ? tags.items[k] : NULL, err);
+		AUTOFREE char *name = load_image_name(path,
+		    l->tag         ? l->tag :
+		    k < tags.count ? tags.items[k] :
+				     NULL,
+		    err);
 		r = name ? image_register(s->library, l->unnamed ? NULL : name, digest, l->platform, err) : -EINVAL;
 		if (r < 0)
 			return r;
@@ -93,8 +102,8 @@ static int load_one(const struct source *s, const char *path, struct json_object
 	return 0;
 }
 
-int load_docker(const struct source *s, const char *path, const char *data, size_t size, const struct load_options *o, struct strv *ret_names,
-	struct strv *ret_digests, struct error **err)
+int load_docker(const struct source *s, const char *path, const char *data, size_t size, const struct load_options *o,
+    struct strv *ret_names, struct strv *ret_digests, struct error **err)
 {
 	AUTO_JSON struct json_object *list = NULL;
 	int r = json_parse(data, size, "manifest.json", &list, err);

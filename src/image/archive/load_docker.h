@@ -6,5 +6,5 @@
 #include "image/archive/source.h"
 
 /* data: manifest.json. The rest as load_images(). */
-int load_docker(const struct source *s, const char *path, const char *data, size_t size, const struct load_options *o, struct strv *ret_names,
-	struct strv *ret_digests, struct error **err);
+int load_docker(const struct source *s, const char *path, const char *data, size_t size, const struct load_options *o,
+    struct strv *ret_names, struct strv *ret_digests, struct error **err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where images are loaded from.
  *
- * An archive is unpacked flat: each file under the hash of its path, each link as a symlink to the hash of its target's path. So no
- * path of the archive is ever a path here, whatever it says, and nothing can lead out of the folder. Blobs then become hard links of these
- * files, without a copy. The index of an archive may come last, so it is unpacked whole before it is read. */
+ * An archive is unpacked flat: each file under the hash of its path, each link as a symlink to the
+ * hash of its target's path. So no path of the archive is ever a path here, whatever it says, and
+ * nothing can lead out of the folder. Blobs then become hard links of these files, without a copy.
+ * The index of an archive may come last, so it is unpacked whole before it is read. */
 #include "image/archive/source.h"
 
 #include <archive.h>
@@ -23,7 +24,8 @@
 
 enum { ENTRIES_MAX = 100000, PIECE = 1 << 18 };
 
-/* The name of a file of the archive in the flat folder: the hash of its path in normal form. Owned. */
+/* The name of a file of the archive in the flat folder: the hash of its path in normal form.
+ * Owned. */
 static char *flat_name(const char *path)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
@@ -54,18 +56,24 @@ static int copy_data(struct archive *a, int fd, const char *what, struct error *
 	}
 }
 
-static int unpack_entry(struct source *s, struct archive *a, struct archive_entry *e, const char *what, struct error **err)
+static int unpack_entry(struct source *s, struct archive *a, struct archive_entry *e, const char *what,
+    struct error **err)
 {
-	const char *path = archive_entry_pathname(e), *hard = archive_entry_hardlink(e), *soft = archive_entry_symlink(e);
+	const char *path = archive_entry_pathname(e), *hard = archive_entry_hardlink(e),
+		   *soft = archive_entry_symlink(e);
 	if (!path)
 		return error_set(err, EINVAL, "%s has an entry whose name cannot be read", what);
 	AUTOFREE char *name = flat_name(path);
 	if (hard || (archive_entry_filetype(e) == AE_IFLNK && soft)) {
 		AUTOFREE char *parent = path_parent(path);
-		AUTOFREE char *target = hard ? xstrdup(hard) : soft[0] == '/' ? xstrdup(soft) : xasprintf("%s/%s", parent, soft);
+		AUTOFREE char *target = hard           ? xstrdup(hard) :
+					soft[0] == '/' ? xstrdup(soft) :
+							 xasprintf("%s/%s", parent, soft);
 		AUTOFREE char *target_name = flat_name(target);
 		unlinkat(s->directory, name, 0);
-		return symlinkat(target_name, s->directory, name) < 0 ? error_set_errno(err, errno, "cannot unpack %s", what) : 0;
+		return symlinkat(target_name, s->directory, name) < 0 ?
+			   error_set_errno(err, errno, "cannot unpack %s", what) :
+			   0;
 	}
 	if (archive_entry_filetype(e) != AE_IFREG)
 		return 0;
@@ -130,7 +138,8 @@ int source_open(struct library *l, const char *path, struct source *ret, struct 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "cannot open %s", path);
 	if (from_stdin && isatty(fd))
-		return error_set(err, EINVAL, "standard input is a terminal; give it an archive: holm image load - < FILE");
+		return error_set(err, EINVAL,
+		    "standard input is a terminal; give it an archive: holm image load - < FILE");
 	int r = 0;
 	if (S_ISDIR(st.st_mode))
 		ret->directory = TAKE_FD(fd);
@@ -167,11 +176,13 @@ int source_read_file(const struct source *s, const char *path, char **ret, size_
 }
 
 /* Copies an open file into a blob. */
-static int import_copy(const struct source *s, int fd, const char *digest, uint64_t size, char *ret_digest, struct error **err)
+static int import_copy(const struct source *s, int fd, const char *digest, uint64_t size, char *ret_digest,
+    struct error **err)
 {
 	AUTO_BLOB_WRITER struct blob_writer w = BLOB_WRITER_NONE;
 	AUTOFREE char *piece = xmalloc(PIECE);
-	int r = digest ? blob_writer_open(s->library, digest, size, 0, &w, err) : blob_writer_open_new(s->library, &w, err);
+	int r =
+	    digest ? blob_writer_open(s->library, digest, size, 0, &w, err) : blob_writer_open_new(s->library, &w, err);
 	while (r == 0) {
 		ssize_t n = fd_read_full(fd, piece, PIECE);
 		r = n < 0 ? error_set_errno(err, (int)n, "cannot read it") : interrupt_check(err);
@@ -184,7 +195,8 @@ static int import_copy(const struct source *s, int fd, const char *digest, uint6
 }
 
 /* An unpacked file becomes the blob itself. */
-static int import_link(const struct source *s, int fd, const char *path, const char *digest, char *ret_digest, struct error **err)
+static int import_link(const struct source *s, int fd, const char *path, const char *digest, char *ret_digest,
+    struct error **err)
 {
 	AUTOFREE char *name = flat_name(path), *piece = xmalloc(PIECE);
 	AUTO_HASH struct hash h;
@@ -203,13 +215,15 @@ static int import_link(const struct source *s, int fd, const char *path, const c
 		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", digest, ret_digest);
 	if (library_has_blob(s->library, ret_digest, UINT64_MAX))
 		return 0;
-	if (fsync(fd) < 0 || (linkat(s->directory, name, s->library->blobs, digest_hex(ret_digest), 0) < 0 && errno != EEXIST) ||
-		fsync(s->library->blobs) < 0)
+	if (fsync(fd) < 0 ||
+	    (linkat(s->directory, name, s->library->blobs, digest_hex(ret_digest), 0) < 0 && errno != EEXIST) ||
+	    fsync(s->library->blobs) < 0)
 		return error_set_errno(err, errno, "cannot write to %s", s->library->path);
 	return 0;
 }
 
-int source_import(const struct source *s, const char *path, const char *digest, uint64_t size, char *ret_digest, uint64_t *ret_size, struct error **err)
+int source_import(const struct source *s, const char *path, const char *digest, uint64_t size, char *ret_digest,
+    uint64_t *ret_size, struct error **err)
 {
 	struct stat st, own;
 	if (digest && library_has_blob(s->library, digest, size)) {
@@ -222,9 +236,11 @@ int source_import(const struct source *s, const char *path, const char *digest, 
 		return error_set(err, EINVAL, "the image has no file %s, which it names", path);
 	*ret_size = st.st_size;
 	if (size != UINT64_MAX && *ret_size != size)
-		return error_set(err, EBADMSG, "%s has %llu bytes, not %llu", path, (unsigned long long)st.st_size, (unsigned long long)size);
+		return error_set(err, EBADMSG, "%s has %llu bytes, not %llu", path, (unsigned long long)st.st_size,
+		    (unsigned long long)size);
 	AUTOFREE char *name = flat_name(path);
 	int plain = s->unpacked && fstatat(s->directory, name, &own, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(own.st_mode);
-	int r = plain ? import_link(s, fd, path, digest, ret_digest, err) : import_copy(s, fd, digest, *ret_size, ret_digest, err);
+	int r = plain ? import_link(s, fd, path, digest, ret_digest, err) :
+			import_copy(s, fd, digest, *ret_size, ret_digest, err);
 	return r < 0 ? error_prefix(err, r, "%s", path) : 0;
 }

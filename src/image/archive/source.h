@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where images are loaded from: a directory, or an archive that is unpacked beside the library first. */
+ * Where images are loaded from: a directory, or an archive that is unpacked beside the library
+ * first. */
 #pragma once
 
 #include "image/library/library.h"
@@ -10,7 +11,8 @@ struct source {
 	char *unpacked; /* name of the folder in the library that an archive was unpacked into; NULL for a directory */
 };
 
-/* path: a directory, an archive (tar, compressed with whatever libarchive knows), or "-" for such an archive on stdin. */
+/* path: a directory, an archive (tar, compressed with whatever libarchive knows), or "-" for such
+ * an archive on stdin. */
 int source_open(struct library *l, const char *path, struct source *ret, struct error **err);
 void source_done(struct source *s); /* deletes what was unpacked */
 #define AUTO_SOURCE CLEANUP(source_done)
@@ -20,5 +22,7 @@ void source_done(struct source *s); /* deletes what was unpacked */
 int source_open_file(const struct source *s, const char *path);
 /* A small file whole, NUL-terminated. -ENOENT without a text. */
 int source_read_file(const struct source *s, const char *path, char **ret, size_t *ret_size, struct error **err);
-/* Takes a file into the library as a blob. digest: what it must be, or NULL; size: the same, or UINT64_MAX. ret_digest: DIGEST_TEXT_SIZE + 1 bytes. */
-int source_import(const struct source *s, const char *path, const char *digest, uint64_t size, char *ret_digest, uint64_t *ret_size, struct error **err);
+/* Takes a file into the library as a blob. digest: what it must be, or NULL; size: the same, or
+ * UINT64_MAX. ret_digest: DIGEST_TEXT_SIZE + 1 bytes. */
+int source_import(const struct source *s, const char *path, const char *digest, uint64_t size, char *ret_digest,
+    uint64_t *ret_size, struct error **err);

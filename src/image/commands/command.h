@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands of holm-image share. Each command is one function: 0, or -errno with a text; main() prints it. */
+ * What the commands of holm-image share. Each command is one function: 0, or -errno with a text;
+ * main() prints it. */
 #pragma once
 
 #include "base/json.h"
@@ -18,7 +19,8 @@ int command_prepare(struct options *o, struct error **err);
 int command_pack(struct options *o, struct error **err);
 int command_unpack(struct options *o, struct error **err);
 
-/* The caller's file mode mask, for what is written for him; the library is nobody else's business. */
+/* The caller's file mode mask, for what is written for him; the library is nobody else's
+ * business. */
 extern mode_t command_umask;
 /* --progress, --tls-verify and --platform as they were given. */
 struct progress *command_progress(const struct options *o);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm image debootstrap: a bootable Debian from its package archive. mmdebstrap does the work and writes one tar stream, which becomes the image's one layer
- * while it comes. */
+ * holm image debootstrap: a bootable Debian from its package archive. mmdebstrap does the work and
+ * writes one tar stream, which becomes the image's one layer while it comes. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -37,7 +37,8 @@ static int on_output(const void *tar, size_t size, void *data, struct error **er
 	return layer_writer_write(data, tar, size, err);
 }
 
-static int make_layer(struct library *l, struct options *o, struct progress *p, struct composed_layer *ret, struct error **err)
+static int make_layer(struct library *l, struct options *o, struct progress *p, struct composed_layer *ret,
+    struct error **err)
 {
 	struct layer_writer w;
 	int r = layer_writer_open(l, LAYER_ZSTD, &w, err);
@@ -88,7 +89,8 @@ int command_debootstrap(struct options *o, struct error **err)
 	AUTO_REFERENCE struct reference *reference = NULL;
 	struct library *l = NULL;
 	if (!suite_is_valid(suite))
-		return error_set(err, EINVAL, "\"%.40s\" is not the name of a Debian suite; write bookworm or trixie", suite);
+		return error_set(err, EINVAL, "\"%.40s\" is not the name of a Debian suite; write bookworm or trixie",
+		    suite);
 	int r = reference_parse(text, &reference, err);
 	if (r == 0)
 		r = library_open(&l, err);

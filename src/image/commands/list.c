@@ -103,7 +103,8 @@ static int print_names(const struct library_index *index, struct error **err)
 	const char *last = NULL;
 	int r = 0;
 	for (size_t k = 0; k < index->count && r == 0; k++) {
-		const char *name = index->entries[k].name ? index->entries[k].name : index->entries[k].descriptor.digest;
+		const char *name =
+		    index->entries[k].name ? index->entries[k].name : index->entries[k].descriptor.digest;
 		if (!streq(last, name)) /* one name for several platforms */
 			r = command_print(name, err);
 		last = name;
@@ -125,7 +126,8 @@ int command_ls(struct options *o, struct error **err)
 	return print_entries(l, &index, streq(options_string(o, "format"), "json"), err);
 }
 
-static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key, struct error **err)
+static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key,
+    struct error **err)
 {
 	AUTOFREE char *data = NULL;
 	size_t size;
@@ -138,7 +140,8 @@ static int blob_to_json(struct library *l, const char *digest, struct json_objec
 	return r;
 }
 
-static int inspect_one(struct library *l, const char *text, const struct oci_platform *platform, struct json_object *array, struct error **err)
+static int inspect_one(struct library *l, const char *text, const struct oci_platform *platform,
+    struct json_object *array, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
 	AUTO_IMAGE struct image *i = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm image rm, holm image tag: names come and go; what they named goes with the last of them (sweep.c). */
+ * holm image rm, holm image tag: names come and go; what they named goes with the last of them
+ * (sweep.c). */
 #include <errno.h>
 
 #include "base/alloc.h"

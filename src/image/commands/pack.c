@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-image pack, holm-image unpack: a machine as an OCI archive and back (ARCHITECTURE.md, "holm-image").
+ * holm-image pack, holm-image unpack: a machine as an OCI archive and back (ARCHITECTURE.md,
+ * "holm-image").
  *
- * The layer passes through the library, because an archive's entry starts with its size; nothing names it there, so it goes with the sweep. */
+ * The layer passes through the library, because an archive's entry starts with its size; nothing
+ * names it there, so it goes with the sweep. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -45,7 +47,8 @@ static int read_settings(const char *path, struct settings *ret, struct error **
 		AUTOFREE char *text = json_to_string(machine, 0);
 		json_add_string(ret->annotations, PREPARE_ANNOTATION, text);
 	}
-	if (json_get_string(ret->root, "reference", &reference, NULL) == 0 && reference_parse(reference, &parsed, NULL) == 0)
+	if (json_get_string(ret->root, "reference", &reference, NULL) == 0 &&
+	    reference_parse(reference, &parsed, NULL) == 0)
 		ret->reference = reference_to_string(parsed);
 	return 0;
 }
@@ -78,7 +81,8 @@ static int read_layer(struct library *l, struct composed_layer *ret, struct erro
 	return r;
 }
 
-/* Entries are the user's own and folders are told of: tools that unpack as an ordinary user give each entry its owner. */
+/* Entries are the user's own and folders are told of: tools that unpack as an ordinary user give
+ * each entry its owner. */
 static int write_entry(struct archive *a, const char *path, uint64_t size, struct error **err)
 {
 	struct archive_entry *e = archive_entry_new();
@@ -90,7 +94,9 @@ static int write_entry(struct archive *a, const char *path, uint64_t size, struc
 	archive_entry_set_gid(e, getgid());
 	archive_entry_set_size(e, (la_int64_t)size);
 	archive_entry_set_mtime(e, time(NULL), 0);
-	int r = archive_write_header(a, e) == ARCHIVE_OK ? 0 : error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
+	int r = archive_write_header(a, e) == ARCHIVE_OK ?
+		    0 :
+		    error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
 	archive_entry_free(e);
 	return r;
 }
@@ -121,7 +127,8 @@ static int write_blob(struct archive *a, struct library *l, const char *digest, 
 static char *index_text(const struct image *i, uint64_t manifest_size)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
-	struct json_object *list = json_object_new_array(), *d = compose_descriptor(OCI_TYPE_MANIFEST, i->digest, manifest_size);
+	struct json_object *list = json_object_new_array(),
+			   *d = compose_descriptor(OCI_TYPE_MANIFEST, i->digest, manifest_size);
 	struct json_object *annotations = json_object_new_object();
 	json_add_string(annotations, OCI_ANNOTATION_NAME, i->name);
 	if (i->name)
@@ -161,7 +168,9 @@ static int write_archive(struct library *l, const struct image *i, int fd, struc
 {
 	struct archive *a = archive_write_new();
 	archive_write_set_format_pax_restricted(a);
-	int r = archive_write_open_fd(a, fd) == ARCHIVE_OK ? 0 : error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
+	int r = archive_write_open_fd(a, fd) == ARCHIVE_OK ?
+		    0 :
+		    error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
 	if (r == 0)
 		r = write_image(a, l, i, err);
 	if (archive_write_close(a) != ARCHIVE_OK && r == 0)
@@ -212,10 +221,12 @@ int command_pack(struct options *o, struct error **err)
 	return r;
 }
 
-static int unpack(struct library *l, const char *path, const struct prepare_wish *wish, struct progress *p, struct json_object **ret, struct error **err)
+static int unpack(struct library *l, const char *path, const struct prepare_wish *wish, struct progress *p,
+    struct json_object **ret, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 }, digests = { 0 };
-	/* The name inside is the one that the machine was made from: it must not go over to what became of it. */
+	/* The name inside is the one that the machine was made from: it must not go over to what
+	 * became of it. */
 	struct load_options options = { .progress = p, .unnamed = 1 };
 	int r = load_images(l, path, &options, &names, &digests, err);
 	if (r == 0 && names.count != 1)
@@ -227,7 +238,11 @@ int command_unpack(struct options *o, struct error **err)
 {
 	AUTO_PROGRESS struct progress *p = command_progress(o);
 	AUTO_JSON struct json_object *answer = NULL;
-	const struct prepare_wish wish = { .form = prepare_form(o), .with_machine = 1, .taken = options_list(o, "taken") };
+	const struct prepare_wish wish = {
+		.form = prepare_form(o),
+		.with_machine = 1,
+		.taken = options_list(o, "taken"),
+	};
 	struct library *l = NULL;
 	int r = library_open(&l, err);
 	if (r == 0)

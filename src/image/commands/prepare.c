@@ -20,22 +20,26 @@
 static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
 {
 	const char *text = NULL, *name = NULL;
-	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) : -ENOENT;
+	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) :
+					   -ENOENT;
 	if (r == 0)
 		r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
 	if (r == 0 && *ret && !json_object_is_type(*ret, json_type_object))
 		return error_set(err, EINVAL, "annotation \"" PREPARE_ANNOTATION "\" is no JSON object");
 	if (r == 0 && taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
-		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name", name);
+		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name",
+		    name);
 	return r == -ENOENT ? 0 : r;
 }
 
-static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees, const char *init)
+static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees,
+    const char *init)
 {
 	struct json_object *o = json_object_new_object();
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
 	oci_platform_host(&host);
-	AUTOFREE char *platform = oci_platform_to_string(i->config->platform.architecture ? &i->config->platform : &host);
+	AUTOFREE char *platform =
+	    oci_platform_to_string(i->config->platform.architecture ? &i->config->platform : &host);
 	json_add_string(o, "reference", i->name ? i->name : i->digest);
 	json_add_string(o, "digest", i->digest);
 	json_object_object_add(o, "disk", disk ? json_object_new_string(disk) : NULL);
@@ -56,8 +60,8 @@ enum prepare_form prepare_form(struct options *o)
 	return streq(options_string(o, "form"), "trees") ? PREPARE_TREES : PREPARE_DISK;
 }
 
-int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
-	struct error **err)
+int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish,
+    struct progress *p, struct json_object **ret, struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
 	AUTO_STRV struct strv trees = { 0 };
@@ -67,7 +71,8 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 	if (r == 0 && wish->with_machine)
 		r = read_machine(i, wish->taken, &machine, err);
 	if (r == 0)
-		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) : disk_cache_prepare(l, i, p, &disk, &init, err);
+		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) :
+						  disk_cache_prepare(l, i, p, &disk, &init, err);
 	if (r < 0)
 		return r;
 	*ret = make_answer(i, disk, wish->form == PREPARE_TREES ? &trees : NULL, init);
@@ -83,18 +88,22 @@ struct wish {
 	enum prepare_form form;
 };
 
-/* Whether the library's copy is whole: an interrupted disk or a damaged library may have lost layers, which a pull brings back. */
+/* Whether the library's copy is whole: an interrupted disk or a damaged library may have lost
+ * layers, which a pull brings back. */
 static int is_usable(struct library *l, const char *name, const char *digest, enum prepare_form form)
 {
 	AUTO_IMAGE struct image *i = NULL;
 	if (form == PREPARE_TREES)
-		return image_load_whole(l, name, digest, &i, NULL) == 0 || (image_load(l, name, digest, &i, NULL) == 0 && tree_cache_is_whole(l, i));
+		return image_load_whole(l, name, digest, &i, NULL) == 0 ||
+		       (image_load(l, name, digest, &i, NULL) == 0 && tree_cache_is_whole(l, i));
 	AUTOFREE char *disk = disk_cache_path(l, digest);
-	return path_exists(disk) ? image_load(l, name, digest, &i, NULL) == 0 : image_load_whole(l, name, digest, &i, NULL) == 0;
+	return path_exists(disk) ? image_load(l, name, digest, &i, NULL) == 0 :
+				   image_load_whole(l, name, digest, &i, NULL) == 0;
 }
 
 /* Finds the image as --pull says. */
-static int obtain(struct library *l, const struct wish *w, struct progress *p, char **ret_name, char **ret_digest, struct error **err)
+static int obtain(struct library *l, const struct wish *w, struct progress *p, char **ret_name, char **ret_digest,
+    struct error **err)
 {
 	int r = -ENOENT;
 	if (!streq(w->when, "always")) {
@@ -131,7 +140,11 @@ int command_prepare(struct options *o, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	const char *when = options_string(o, "pull");
-	struct wish w = { .reference = options_words(o)->items[0], .when = when ? when : "missing", .form = prepare_form(o) };
+	struct wish w = {
+		.reference = options_words(o)->items[0],
+		.when = when ? when : "missing",
+		.form = prepare_form(o),
+	};
 	struct library *l = NULL;
 	int given, r = command_platform(o, &platform, &given, err);
 	if (r == 0)

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm machine create` and `import` need of an image, as one JSON line on stdout (ARCHITECTURE.md, "holm-image"). */
+ * What `holm machine create` and `import` need of an image, as one JSON line on stdout
+ * (ARCHITECTURE.md, "holm-image"). */
 #pragma once
 
 #include "image/commands/command.h"
 #include "image/common/progress.h"
 #include "image/library/library.h"
 
-/* Makes sure that the disk of this image exists, or the trees of its layers, and returns the answer. */
+/* Makes sure that the disk of this image exists, or the trees of its layers, and returns the
+ * answer. */
 enum prepare_form { PREPARE_DISK, PREPARE_TREES };
 struct prepare_wish {
 	enum prepare_form form;
-	int with_machine; /* adds the member "machine" from the manifest's annotation */
+	int with_machine;         /* adds the member "machine" from the manifest's annotation */
 	const struct strv *taken; /* names of other machines, or NULL */
 };
-int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish, struct progress *p, struct json_object **ret,
-	struct error **err);
+int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish,
+    struct progress *p, struct json_object **ret, struct error **err);
 /* What --form says; "disk" where it says nothing. */
 enum prepare_form prepare_form(struct options *o);
 #define PREPARE_ANNOTATION "org.holm.machine"

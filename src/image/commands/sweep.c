@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Deleting what nothing refers to. Runs with use.lock held exclusively: nobody else reads or writes the library.
+ * Deleting what nothing refers to. Runs with use.lock held exclusively: nobody else reads or writes
+ * the library.
  *
- * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all blobs stay. Disks and trees are referred to
- * by those manifests and by "image_disk" and "image_trees" of every machine.json, those of machines just being made included; if one of
- * those cannot be read, all of them stay. One that was handed out within the last minute stays too: its machine may not be written yet. */
+ * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all
+ * blobs stay. Disks and trees are referred to by those manifests and by "image_disk" and
+ * "image_trees" of every machine.json, those of machines just being made included; if one of those
+ * cannot be read, all of them stay. One that was handed out within the last minute stays too: its
+ * machine may not be written yet. */
 #include "image/commands/sweep.h"
 
 #include <dirent.h>
@@ -97,7 +100,8 @@ static void add_machines(struct library *l, struct references *keep)
 }
 
 /* Calls fn for every plain name in a directory. */
-static void each_file(int directory, void (*fn)(int directory, const char *name, const struct stat *st, void *data), void *data)
+static void each_file(int directory, void (*fn)(int directory, const char *name, const struct stat *st, void *data),
+    void *data)
 {
 	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -107,7 +111,8 @@ static void each_file(int directory, void (*fn)(int directory, const char *name,
 	}
 	for (struct dirent *e; (e = readdir(d));) {
 		struct stat st;
-		if (e->d_name[0] != '.' && fstatat(directory, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		if (e->d_name[0] != '.' && fstatat(directory, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
 			fn(directory, e->d_name, &st, data);
 	}
 	closedir(d);

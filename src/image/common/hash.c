@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SHA-256 by libcrypto. Its functions fail only when memory is out, which aborts here like everywhere. */
+ * SHA-256 by libcrypto. Its functions fail only when memory is out, which aborts here like
+ * everywhere. */
 #include "image/common/hash.h"
 
 #include <openssl/evp.h>

@@ -13,7 +13,8 @@ struct hash {
 
 void hash_init(struct hash *h);
 void hash_update(struct hash *h, const void *data, size_t size);
-/* Writes "sha256:..." of all so far; text has room for DIGEST_TEXT_SIZE + 1. The hash can go on after. */
+/* Writes "sha256:..." of all so far; text has room for DIGEST_TEXT_SIZE + 1. The hash can go on
+ * after. */
 void hash_text(const struct hash *h, char *text);
 void hash_done(struct hash *h); /* fine on a zeroed one */
 #define AUTO_HASH CLEANUP(hash_done)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The handler sets a flag and writes to a pipe. Handlers do not restart system calls, so waits end too. */
+ * The handler sets a flag and writes to a pipe. Handlers do not restart system calls, so waits end
+ * too. */
 #include "image/common/interrupt.h"
 
 #include <errno.h>

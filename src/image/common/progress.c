@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Progress.
  *
- * On a terminal the bars are the last lines of the screen: each drawing moves the cursor up over the earlier one. Never more lines than
- * the screen has: finished bars are left out first. Notes go above the bars. */
+ * On a terminal the bars are the last lines of the screen: each drawing moves the cursor up over
+ * the earlier one. Never more lines than the screen has: finished bars are left out first. Notes go
+ * above the bars. */
 #include "image/common/progress.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which Debian archive this host uses. apt itself is asked (apt-get indextargets), because its configuration has many forms and places. */
+ * Which Debian archive this host uses. apt itself is asked (apt-get indextargets), because its
+ * configuration has many forms and places. */
 #include "image/debian/mirror.h"
 
 #include "base/alloc.h"
@@ -24,7 +25,8 @@ static int is_of_suite(const char *release, const char *suite)
 /* Whether Debian has updates and security fixes in suites of their own for it. */
 static int is_released(const char *suite)
 {
-	return !streq(suite, "sid") && !streq(suite, "unstable") && !streq(suite, "experimental") && !streq(suite, "rc-buggy");
+	return !streq(suite, "sid") && !streq(suite, "unstable") && !streq(suite, "experimental") &&
+	       !streq(suite, "rc-buggy");
 }
 
 static int is_safe(const char *s)
@@ -47,7 +49,8 @@ void mirror_from_targets(const char *targets, const char *suite, struct strv *re
 	for (size_t i = 0; i < lines.count; i++) {
 		AUTO_STRV struct strv f = { 0 };
 		split_target(lines.items[i], &f);
-		if (f.count != 4 || !streq(f.items[3], "Debian") || !is_safe(f.items[0]) || !is_safe(f.items[1]) || !is_safe(f.items[2]))
+		if (f.count != 4 || !streq(f.items[3], "Debian") || !is_safe(f.items[0]) || !is_safe(f.items[1]) ||
+		    !is_safe(f.items[2]))
 			continue;
 		if (is_of_suite(f.items[1], suite))
 			add_line(ret_lines, f.items[0], f.items[1], f.items[2]);
@@ -73,7 +76,8 @@ void mirror_from_targets(const char *targets, const char *suite, struct strv *re
 
 void mirror_find(const char *suite, struct strv *ret_lines)
 {
-	static const char *const argv[] = { "apt-get", "indextargets", "--format", "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)", "Created-By: Packages", NULL };
+	static const char *const argv[] = { "apt-get", "indextargets", "--format",
+		"$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)", "Created-By: Packages", NULL };
 	AUTOFREE char *targets = NULL;
 	if (spawn_capture((char *const *)argv, TARGETS_MAX, clock_deadline(TIMEOUT_MS), &targets, NULL) == 0 && targets)
 		mirror_from_targets(targets, suite, ret_lines);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Running mmdebstrap.
  *
- * An ordinary user needs either a user namespace with subordinate ids (newuidmap) or fakechroot; root needs neither. It is interrupted as a
- * terminal would do it, by SIGINT to its process group, because then it cleans up after itself. A parent-death signal reaches only
- * its first process, which waits for the others; so a small watcher holds the end of a pipe that closes when we are gone, and interrupts
- * the group then. */
+ * An ordinary user needs either a user namespace with subordinate ids (newuidmap) or fakechroot;
+ * root needs neither. It is interrupted as a terminal would do it, by SIGINT to its process group,
+ * because then it cleans up after itself. A parent-death signal reaches only its first process,
+ * which waits for the others; so a small watcher holds the end of a pipe that closes when we are
+ * gone, and interrupts the group then. */
 #include "image/debian/mmdebstrap.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@
 
 enum { TIMEOUT_MS = 2 * 3600 * 1000, STOP_MS = 30000, PIECE = 1 << 18, LINE_MAX_SIZE = 8192, SUBID_MAX = 1 << 20 };
 
-static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,kmod,netbase,ca-certificates,procps,tzdata,less";
+static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,kmod,"
+			       "netbase,ca-certificates,procps,tzdata,less";
 
 struct run {
 	const struct mmdebstrap *m;
@@ -35,7 +37,7 @@ struct run {
 	int alive;            /* end of the watcher's pipe: closes with us */
 	struct buffer line;
 	uint64_t received;
-	char *complaint;      /* first "E:" line: the later ones only say that what needed it failed too */
+	char *complaint; /* first "E:" line: the later ones only say that what needed it failed too */
 };
 
 static int is_in_path(const char *program)
@@ -81,13 +83,18 @@ static int choose_mode(const char **ret, struct error **err)
 	else if (is_in_path("fakechroot") && is_in_path("fakeroot"))
 		*ret = "--mode=fakechroot";
 	else if (!is_in_path("newuidmap"))
-		return error_set(err, ENOENT, "newuidmap is not installed; install the package uidmap (or fakechroot and fakeroot)");
+		return error_set(err, ENOENT,
+		    "newuidmap is not installed; install the package uidmap (or fakechroot and fakeroot)");
 	else
-		return error_set(err, EPERM, "%s has no subordinate ids; as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s", user, user);
+		return error_set(err, EPERM,
+		    "%s has no subordinate ids; as root: usermod --add-subuids 100000-165535 --add-subgids "
+		    "100000-165535 %s",
+		    user, user);
 	return 0;
 }
 
-/* mmdebstrap works there with other ids than ours, so every folder on the way must let others through. */
+/* mmdebstrap works there with other ids than ours, so every folder on the way must let others
+ * through. */
 static int others_may_enter(const char *path)
 {
 	AUTOFREE char *at = realpath(path, NULL);
@@ -151,7 +158,13 @@ static int start_watcher(struct run *d, struct error **err)
 	AUTO_FD int theirs = ends[0];
 	struct spawn_fd fds[] = { { .from = theirs, .to = 0 } };
 	/* In a group of its own: what interrupts us must not reach it. */
-	struct spawn_options s = { .argv = (char *const *)argv, .fds = fds, .fd_count = 1, .directory = "/", .new_group = 1 };
+	struct spawn_options s = {
+		.argv = (char *const *)argv,
+		.fds = fds,
+		.fd_count = 1,
+		.directory = "/",
+		.new_group = 1,
+	};
 	return spawn(&s, &d->watcher, err);
 }
 
@@ -183,8 +196,15 @@ static int start(struct run *d, const char *mode, struct error **err)
 	d->messages = messages[0];
 	AUTO_FD int their_messages = messages[1];
 	struct spawn_fd fds[] = { { .from = their_output, .to = 1 }, { .from = their_messages, .to = 2 } };
-	struct spawn_options s = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = 2, .directory = "/",
-		.new_group = 1, .in_child = set_umask };
+	struct spawn_options s = {
+		.argv = strv_argv(&argv),
+		.environment = strv_argv(&environment),
+		.fds = fds,
+		.fd_count = 2,
+		.directory = "/",
+		.new_group = 1,
+		.in_child = set_umask,
+	};
 	return spawn(&s, &d->pid, err);
 }
 
@@ -205,7 +225,8 @@ static ssize_t read_messages(struct run *d)
 {
 	ssize_t n = buffer_read(&d->line, d->messages, LINE_MAX_SIZE - d->line.size);
 	char *end;
-	while (d->line.size > 0 && ((end = memchr(d->line.data, '\n', d->line.size)) || d->line.size == LINE_MAX_SIZE)) {
+	while (
+	    d->line.size > 0 && ((end = memchr(d->line.data, '\n', d->line.size)) || d->line.size == LINE_MAX_SIZE)) {
 		size_t length = end ? (size_t)(end - d->line.data) : d->line.size;
 		AUTOFREE char *line = xstrndup(d->line.data, length);
 		buffer_consume(&d->line, length + (end ? 1 : 0));
@@ -218,7 +239,8 @@ static int read_output(struct run *d, char *piece, struct error **err)
 {
 	ssize_t n = read(d->output, piece, PIECE);
 	if (n < 0)
-		return errno == EINTR || errno == EAGAIN ? 1 : error_set_errno(err, errno, "cannot read from mmdebstrap");
+		return errno == EINTR || errno == EAGAIN ? 1 :
+							   error_set_errno(err, errno, "cannot read from mmdebstrap");
 	if (n == 0)
 		return 0;
 	if (d->received == 0)
@@ -235,12 +257,14 @@ static int pump(struct run *d, struct error **err)
 	AUTOFREE char *piece = xmalloc(PIECE);
 	uint64_t deadline = clock_deadline(TIMEOUT_MS);
 	while (d->output >= 0 || d->messages >= 0) {
-		struct pollfd fds[] = { { .fd = d->output, .events = POLLIN }, { .fd = d->messages, .events = POLLIN }, { .fd = interrupt_fd(), .events = POLLIN } };
+		struct pollfd fds[] = { { .fd = d->output, .events = POLLIN }, { .fd = d->messages, .events = POLLIN },
+			{ .fd = interrupt_fd(), .events = POLLIN } };
 		int n = poll(fds, ARRAY_SIZE(fds), clock_left_ms(deadline)), r = interrupt_check(err);
 		if (r < 0)
 			return r;
 		if (n == 0)
-			return error_set(err, ETIMEDOUT, "mmdebstrap has not finished after two hours; is the mirror reachable?");
+			return error_set(err, ETIMEDOUT,
+			    "mmdebstrap has not finished after two hours; is the mirror reachable?");
 		if (fds[1].revents && read_messages(d) <= 0)
 			fd_close(TAKE_FD(d->messages));
 		if (fds[0].revents) {
@@ -254,7 +278,8 @@ static int pump(struct run *d, struct error **err)
 	return 0;
 }
 
-/* Ends it as Ctrl-C on a terminal does, and by force when it does not listen. Its messages are read on, or it would block on them. */
+/* Ends it as Ctrl-C on a terminal does, and by force when it does not listen. Its messages are read
+ * on, or it would block on them. */
 static void stop(struct run *d)
 {
 	uint64_t deadline = clock_deadline(STOP_MS);
@@ -280,7 +305,8 @@ static int run(struct run *d, const char *mode, struct error **err)
 	spawn_wait(d->pid, &status);
 	stop_watcher(d);
 	if (r == 0 && status != 0)
-		r = error_set(err, EIO, "cannot make %s: mmdebstrap: %.400s", d->m->suite, d->complaint ? d->complaint : "failed");
+		r = error_set(err, EIO, "cannot make %s: mmdebstrap: %.400s", d->m->suite,
+		    d->complaint ? d->complaint : "failed");
 	return r;
 }
 

@@ -6,14 +6,15 @@
 #include "image/common/progress.h"
 
 struct mmdebstrap {
-	const char *suite, *mirror;  /* mirror NULL: the one that apt uses here */
-	const struct strv *include;  /* more packages */
-	struct progress *progress;   /* its messages and, on this bar, the bytes that it gave */
+	const char *suite, *mirror; /* mirror NULL: the one that apt uses here */
+	const struct strv *include; /* more packages */
+	struct progress *progress;  /* its messages and, on this bar, the bytes that it gave */
 	int bar;
 	int (*on_output)(const void *tar, size_t size, void *data, struct error **err);
 	void *data;
 };
 
-/* Runs it to the end. -ENOENT, -EPERM: what it needs is not there, with a text that says what to install; -ECANCELED: interrupted. Whatever
- * happens, also when this process is killed, it ends and cleans up after itself. */
+/* Runs it to the end. -ENOENT, -EPERM: what it needs is not there, with a text that says what to
+ * install; -ECANCELED: interrupted. Whatever happens, also when this process is killed, it ends and
+ * cleans up after itself. */
 int mmdebstrap_run(const struct mmdebstrap *m, struct error **err);

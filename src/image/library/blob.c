@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing blobs into the library.
  *
- * A resumable blob is written under partial/sha256-HEX with a lock on the file itself. Whoever gets the lock looks again whether the
- * name still is this file: the one before may have finished it (renamed it into blobs/) or thrown it away. */
+ * A resumable blob is written under partial/sha256-HEX with a lock on the file itself. Whoever gets
+ * the lock looks again whether the name still is this file: the one before may have finished it
+ * (renamed it into blobs/) or thrown it away. */
 #include "image/library/blob.h"
 
 #include <errno.h>
@@ -41,7 +42,8 @@ static int resume(struct blob_writer *w, struct error **err)
 	AUTOFREE char *piece = xmalloc(PIECE);
 	for (;;) {
 		ssize_t n = fd_read_full(w->partial, piece, PIECE);
-		int r = n < 0 ? error_set_errno(err, (int)n, "cannot read partial download of %s", w->digest) : interrupt_check(err);
+		int r = n < 0 ? error_set_errno(err, (int)n, "cannot read partial download of %s", w->digest) :
+				interrupt_check(err);
 		if (r < 0)
 			return r;
 		hash_update(&w->hash, piece, n);
@@ -52,7 +54,8 @@ static int resume(struct blob_writer *w, struct error **err)
 	return w->size > w->expected_size ? blob_writer_restart(w, err) : 0;
 }
 
-int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w, struct error **err)
+int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w,
+    struct error **err)
 {
 	*w = BLOB_WRITER_NONE;
 	w->library = l;
@@ -91,7 +94,8 @@ static int writer_fd(const struct blob_writer *w)
 int blob_writer_write(struct blob_writer *w, const void *data, size_t size, struct error **err)
 {
 	if (size > w->expected_size - w->size)
-		return error_set(err, EFBIG, "%s is longer than the %llu bytes that its manifest says", w->digest, (unsigned long long)w->expected_size);
+		return error_set(err, EFBIG, "%s is longer than the %llu bytes that its manifest says", w->digest,
+		    (unsigned long long)w->expected_size);
 	int r = fd_write_full(writer_fd(w), data, size);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write to %s", w->library->path);
@@ -114,8 +118,8 @@ int blob_writer_restart(struct blob_writer *w, struct error **err)
 static int check(struct blob_writer *w, const char *actual, struct error **err)
 {
 	if (w->expected_size != UINT64_MAX && w->size != w->expected_size)
-		return error_set(err, EBADMSG, "%s ends after %llu of %llu bytes", w->digest, (unsigned long long)w->size,
-			(unsigned long long)w->expected_size);
+		return error_set(err, EBADMSG, "%s ends after %llu of %llu bytes", w->digest,
+		    (unsigned long long)w->size, (unsigned long long)w->expected_size);
 	if (w->digest && !streq(w->digest, actual))
 		return error_set(err, EBADMSG, "wrong digest: it should be %s and is %s", w->digest, actual);
 	return 0;
@@ -130,8 +134,9 @@ static void discard_partial(struct blob_writer *w)
 static int commit_partial(struct blob_writer *w, struct error **err)
 {
 	AUTOFREE char *name = library_file_name(w->digest, "");
-	if (fsync(w->partial) < 0 || renameat(w->library->partial, name, w->library->blobs, digest_hex(w->digest)) < 0 ||
-		fsync(w->library->blobs) < 0)
+	if (fsync(w->partial) < 0 ||
+	    renameat(w->library->partial, name, w->library->blobs, digest_hex(w->digest)) < 0 ||
+	    fsync(w->library->blobs) < 0)
 		return error_set_errno(err, errno, "cannot write to %s", w->library->path);
 	return 0;
 }

@@ -17,16 +17,18 @@ struct blob_writer {
 };
 #define BLOB_WRITER_NONE ((struct blob_writer){ .partial = -1, .file = ATOMIC_FILE_NONE })
 
-/* A blob with a known digest and size. When `resumable`, bytes of an earlier attempt are kept and hashed again (w->size says how many; a second
- * process that fetches the same blob gets a file of its own and starts at 0). */
-int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w, struct error **err);
+/* A blob with a known digest and size. When `resumable`, bytes of an earlier attempt are kept and
+ * hashed again (w->size says how many; a second process that fetches the same blob gets a file of
+ * its own and starts at 0). */
+int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w,
+    struct error **err);
 /* A blob that is only now being made. */
 int blob_writer_open_new(struct library *l, struct blob_writer *w, struct error **err);
 /* -EFBIG past the expected size. */
 int blob_writer_write(struct blob_writer *w, const void *data, size_t size, struct error **err);
 int blob_writer_restart(struct blob_writer *w, struct error **err); /* forgets what was written */
-/* Checks size and digest, syncs, gives the blob its name. ret_digest: DIGEST_TEXT_SIZE + 1 bytes, or NULL. w is done after.
- * A wrong digest is -EBADMSG, and nothing stays. */
+/* Checks size and digest, syncs, gives the blob its name. ret_digest: DIGEST_TEXT_SIZE + 1 bytes,
+ * or NULL. w is done after. A wrong digest is -EBADMSG, and nothing stays. */
 int blob_writer_commit(struct blob_writer *w, char *ret_digest, struct error **err);
 /* Gives up; what can be resumed stays in partial/. Fine after commit. */
 void blob_writer_abort(struct blob_writer *w);

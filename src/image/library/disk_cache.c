@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The read-only disk of an image.
  *
- * The file is written under a temporary name and gets its own when it is whole, under the image's lock. What was looked up inside is kept in a
- * small file beside it, because opening a file system takes longer than reading a line. Handing a disk out sets its time:
- * the sweep leaves it alone for a minute, until the machine that it is for has been written. */
+ * The file is written under a temporary name and gets its own when it is whole, under the image's
+ * lock. What was looked up inside is kept in a small file beside it, because opening a file system
+ * takes longer than reading a line. Handing a disk out sets its time: the sweep leaves it alone for
+ * a minute, until the machine that it is for has been written. */
 #include "image/library/disk_cache.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@
 
 enum { FACTS_MAX = 4096 };
 
-const char *const disk_init_paths[] = { "/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/init", "/bin/init", NULL };
+const char *const disk_init_paths[] = { "/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd",
+	"/usr/lib/systemd/systemd", "/init", "/bin/init", NULL };
 
 char *disk_cache_path(struct library *l, const char *digest)
 {
@@ -53,14 +55,16 @@ static void close_layers(struct disk_layer *layers, size_t count)
 	free(layers);
 }
 
-static int open_layers(struct library *l, const struct image *i, struct disk_layer **ret, uint64_t *ret_total, struct error **err)
+static int open_layers(struct library *l, const struct image *i, struct disk_layer **ret, uint64_t *ret_total,
+    struct error **err)
 {
 	size_t count = i->manifest->layer_count;
 	struct disk_layer *layers = xcalloc(count + 1, sizeof *layers);
 	*ret_total = 0;
 	for (size_t k = 0; k < count; k++) {
 		const struct oci_descriptor *d = &i->manifest->layers[k];
-		/* Docker's "tar.gzip" and whatever else is said: the first bytes tell better than the many names there are. */
+		/* Docker's "tar.gzip" and whatever else is said: the first bytes tell better than
+		 * the many names there are. */
 		layers[k] = (struct disk_layer){ .diff_id = i->config->diff_ids.items[k], .size = d->size };
 		layers[k].name = xasprintf("layer %zu (%.19s)", k + 1, d->digest);
 		layers[k].fd = library_open_blob(l, d->digest, NULL, err);
@@ -98,7 +102,8 @@ static int make_disk(struct library *l, const struct image *i, struct progress *
 	if (r < 0)
 		return error_prefix(err, r, "cannot make the disk of image \"%s\"", i->name ? i->name : i->digest);
 	if (fchmod(f.fd, 0400) < 0)
-		return error_set_errno(err, errno, "cannot protect the disk of image \"%s\"", i->name ? i->name : i->digest);
+		return error_set_errno(err, errno, "cannot protect the disk of image \"%s\"",
+		    i->name ? i->name : i->digest);
 	r = atomic_file_commit(&f, name, err);
 	if (r == 0)
 		progress_finish(p, m.bar, "made");
@@ -114,7 +119,7 @@ static int read_facts(struct library *l, const struct image *i, char **ret_init)
 	size_t size;
 	AUTO_FD int fd = openat(l->disks, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fd_read_all(fd, FACTS_MAX, &text, &size) < 0 || json_parse(text, size, name, &o, NULL) < 0 ||
-		!json_object_is_type(o, json_type_object))
+	    !json_object_is_type(o, json_type_object))
 		return 0;
 	if (json_get_string(o, "init", &init, NULL) == 0)
 		*ret_init = xstrdup(init);
@@ -148,7 +153,8 @@ static void tell_waiting(void *data)
 	progress_note(data, "another process is making the image's disk; waiting for it");
 }
 
-int disk_cache_prepare(struct library *l, const struct image *i, struct progress *p, char **ret_path, char **ret_init, struct error **err)
+int disk_cache_prepare(struct library *l, const struct image *i, struct progress *p, char **ret_path, char **ret_init,
+    struct error **err)
 {
 	AUTOFREE char *path = disk_cache_path(l, i->digest);
 	*ret_init = NULL;

@@ -10,6 +10,8 @@ extern const char *const disk_init_paths[];
 
 /* Where the disk of the image with this manifest digest is or will be. Owned. */
 char *disk_cache_path(struct library *l, const char *digest);
-/* Makes the disk unless it is there, and finds the image's init in it. Two processes make it once. ret_path, ret_init (NULL: the image has none): owned.
- * The layers are verified against the configuration's diff_ids while they are read. */
-int disk_cache_prepare(struct library *l, const struct image *i, struct progress *p, char **ret_path, char **ret_init, struct error **err);
+/* Makes the disk unless it is there, and finds the image's init in it. Two processes make it once.
+ * ret_path, ret_init (NULL: the image has none): owned. The layers are verified against the
+ * configuration's diff_ids while they are read. */
+int disk_cache_prepare(struct library *l, const struct image *i, struct progress *p, char **ret_path, char **ret_init,
+    struct error **err);

@@ -35,8 +35,8 @@ static int read_documents(struct library *l, struct image *i, struct error **err
 	if (r < 0)
 		return r;
 	if (i->config->diff_ids.count != i->manifest->layer_count)
-		return error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name, i->manifest->layer_count,
-			i->config->diff_ids.count);
+		return error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name,
+		    i->manifest->layer_count, i->config->diff_ids.count);
 	i->size = manifest_size + config_size;
 	for (size_t k = 0; k < i->manifest->layer_count; k++)
 		i->size += i->manifest->layers[k].size;
@@ -62,13 +62,14 @@ int image_load_whole(struct library *l, const char *name, const char *digest, st
 		return r;
 	for (size_t k = 0; k < i->manifest->layer_count; k++)
 		if (!library_has_blob(l, i->manifest->layers[k].digest, i->manifest->layers[k].size))
-			return error_set(err, ENOENT, "image \"%s\": layer %zu is missing in %s; pull it again", name ? name : digest, k + 1, l->path);
+			return error_set(err, ENOENT, "image \"%s\": layer %zu is missing in %s; pull it again",
+			    name ? name : digest, k + 1, l->path);
 	*ret = TAKE_PTR(i);
 	return 0;
 }
 
-static int find_by_name(const struct library_index *index, const char *name, const struct oci_platform *platform, int strict,
-	const struct library_entry **ret)
+static int find_by_name(const struct library_index *index, const char *name, const struct oci_platform *platform,
+    int strict, const struct library_entry **ret)
 {
 	const struct library_entry *best = NULL;
 	int best_score = 0;
@@ -77,7 +78,8 @@ static int find_by_name(const struct library_index *index, const char *name, con
 		if (!streq(e->name, name))
 			continue;
 		int score = oci_platform_match(platform, &e->descriptor.platform);
-		/* Without a wish, an image for another platform is still the one that has this name. */
+		/* Without a wish, an image for another platform is still the one that has this
+		 * name. */
 		if (score == 0 && !strict)
 			score = 1;
 		if (score > best_score) {
@@ -89,7 +91,8 @@ static int find_by_name(const struct library_index *index, const char *name, con
 	return best ? 0 : -ENOENT;
 }
 
-static int find_by_digest(const struct library_index *index, const char *text, const struct library_entry **ret, struct error **err)
+static int find_by_digest(const struct library_index *index, const char *text, const struct library_entry **ret,
+    struct error **err)
 {
 	const char *hex = startswith(text, "sha256:") ? text + 7 : text;
 	size_t n = strlen(hex);
@@ -101,13 +104,15 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 		if (!startswith(digest_hex(e->descriptor.digest), hex))
 			continue;
 		if (*ret && !streq((*ret)->descriptor.digest, e->descriptor.digest))
-			return error_set(err, EINVAL, "\"%s\" is the beginning of more than one image; write more of it", text);
+			return error_set(err, EINVAL,
+			    "\"%s\" is the beginning of more than one image; write more of it", text);
 		*ret = e;
 	}
 	return *ret ? 0 : -ENOENT;
 }
 
-int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name, char **ret_digest, struct error **err)
+int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
+    char **ret_digest, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
@@ -126,8 +131,10 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 		r = find_by_name(&index, name, platform ? platform : &host, platform != NULL, &e);
 		if (r < 0) {
 			AUTOFREE char *wish = platform ? oci_platform_to_string(platform) : NULL;
-			return error_set(err, ENOENT, "no image \"%s\"%s%s in the library; get it with \"holm image pull\", or see \"holm image ls\"", name,
-				wish ? " for " : "", wish ? wish : "");
+			return error_set(err, ENOENT,
+			    "no image \"%s\"%s%s in the library; get it with \"holm image pull\", or see \"holm image "
+			    "ls\"",
+			    name, wish ? " for " : "", wish ? wish : "");
 		}
 	}
 	if (r < 0)
@@ -137,7 +144,8 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 	return 0;
 }
 
-int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err)
+int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted,
+    struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
 	struct oci_descriptor d = { .digest = (char *)digest };
@@ -147,7 +155,8 @@ int image_register(struct library *l, const char *name, const char *digest, cons
 	if (r < 0)
 		return r;
 	if (wanted && i->config->platform.architecture && !oci_platform_match(wanted, &i->config->platform)) {
-		AUTOFREE char *is = oci_platform_to_string(&i->config->platform), *wish = oci_platform_to_string(wanted);
+		AUTOFREE char *is = oci_platform_to_string(&i->config->platform),
+			      *wish = oci_platform_to_string(wanted);
 		return error_set(err, ENOENT, "image \"%s\" is for %s, not for %s", name ? name : digest, is, wish);
 	}
 	if (!name)

@@ -19,15 +19,20 @@ void image_free(struct image *i);
 DEFINE_CLEANUP(struct image, image_free)
 #define AUTO_IMAGE CLEANUP(image_freep)
 
-/* Reads manifest and configuration of the manifest with this digest. name may be NULL. The number of layers and of diff_ids must agree. */
+/* Reads manifest and configuration of the manifest with this digest. name may be NULL. The number
+ * of layers and of diff_ids must agree. */
 int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
 /* Like image_load, and every layer must be there with its size: -ENOENT else. */
 int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
 
-/* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in front) the beginning of an image's digest.
- * platform NULL: this machine's if there is one, else whatever there is. ret_digest: of the manifest; ret_name: the canonical
- * name, both owned. -ENOENT with a text that says how to get it. */
-int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name, char **ret_digest, struct error **err);
+/* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in
+ * front) the beginning of an image's digest. platform NULL: this machine's if there is one, else
+ * whatever there is. ret_digest: of the manifest; ret_name: the canonical name, both owned. -ENOENT
+ * with a text that says how to get it. */
+int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
+    char **ret_digest, struct error **err);
 
-/* Names a manifest that is already a blob, after checking that all of it is there and that it is for this platform. name may be NULL to check only. */
-int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted, struct error **err);
+/* Names a manifest that is already a blob, after checking that all of it is there and that it is
+ * for this platform. name may be NULL to check only. */
+int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted,
+    struct error **err);

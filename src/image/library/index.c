@@ -31,7 +31,8 @@ static int compare(const void *a, const void *b)
 	int r = strcmp(x->name ? x->name : "", y->name ? y->name : "");
 	if (r != 0)
 		return r;
-	AUTOFREE char *p = oci_platform_to_string(&x->descriptor.platform), *q = oci_platform_to_string(&y->descriptor.platform);
+	AUTOFREE char *p = oci_platform_to_string(&x->descriptor.platform),
+		      *q = oci_platform_to_string(&y->descriptor.platform);
 	return strcmp(p, q);
 }
 
@@ -114,7 +115,8 @@ static int lock_index(struct library *l, struct error **err)
 }
 
 /* Drops the entries for which drop() says so; returns how many. */
-static size_t filter(struct library_index *i, int (*drop)(const struct library_entry *e, const void *data), const void *data)
+static size_t filter(struct library_index *i, int (*drop)(const struct library_entry *e, const void *data),
+    const void *data)
 {
 	size_t kept = 0, count = i->count;
 	for (size_t k = 0; k < count; k++) {
@@ -134,7 +136,8 @@ static int is_same_slot(const struct library_entry *e, const void *data)
 {
 	const struct library_entry *other = data;
 	const struct oci_platform *p = &e->descriptor.platform, *q = &other->descriptor.platform;
-	return streq(e->name, other->name) && streq(p->os, q->os) && streq(p->architecture, q->architecture) && streq(p->variant, q->variant);
+	return streq(e->name, other->name) && streq(p->os, q->os) && streq(p->architecture, q->architecture) &&
+	       streq(p->variant, q->variant);
 }
 
 static int has_name(const struct library_entry *e, const void *name)
@@ -158,7 +161,8 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 		return r;
 	struct library_entry e = { .name = (char *)name, .descriptor = *d };
 	filter(&i, is_same_slot, &e);
-	/* The new entry borrows what it points to, so it is taken out again before the list is freed. */
+	/* The new entry borrows what it points to, so it is taken out again before the list is
+	 * freed. */
 	i.entries = xrealloc(i.entries, i.count + 1, sizeof *i.entries);
 	i.entries[i.count++] = e;
 	r = write_index(l, &i, err);
@@ -166,7 +170,8 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 	return r;
 }
 
-static int remove_entries(struct library *l, int (*drop)(const struct library_entry *e, const void *data), const char *data, struct error **err)
+static int remove_entries(struct library *l, int (*drop)(const struct library_entry *e, const void *data),
+    const char *data, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
 	AUTO_FD int lock = lock_index(l, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The image library on disk: opening, locks, blobs. index.json is index.c, the sweep commands/sweep.c. */
+ * The image library on disk: opening, locks, blobs. index.json is index.c, the sweep
+ * commands/sweep.c. */
 #include "image/library/library.h"
 
 #include <errno.h>
@@ -59,8 +60,15 @@ int library_open(struct library **ret, struct error **err)
 {
 	AUTOFREE char *data = path_data_dir();
 	AUTO_LIBRARY struct library *l = xnew(struct library);
-	*l = (struct library){ .path = path_join(data, "images"), .root = -1, .blobs = -1, .partial = -1, .disks = -1, .trees = -1,
-		.use_lock = -1 };
+	*l = (struct library){
+		.path = path_join(data, "images"),
+		.root = -1,
+		.blobs = -1,
+		.partial = -1,
+		.disks = -1,
+		.trees = -1,
+		.use_lock = -1,
+	};
 	int r = open_all(l, err);
 	if (r < 0)
 		return r;
@@ -91,7 +99,7 @@ int library_has_blob(struct library *l, const char *digest, uint64_t size)
 {
 	struct stat st;
 	return fstatat(l->blobs, digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-		(size == UINT64_MAX || (uint64_t)st.st_size == size);
+	       (size == UINT64_MAX || (uint64_t)st.st_size == size);
 }
 
 int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size, struct error **err)
@@ -118,7 +126,8 @@ int library_read_blob(struct library *l, const char *digest, char **ret, size_t 
 		return error_set_errno(err, r, "cannot read blob %s in %s", digest, l->path);
 	hash_memory(data, size, actual);
 	if (!streq(actual, digest))
-		return error_set(err, EBADMSG, "blob %s in %s is damaged; remove the image and pull it again", digest, l->path);
+		return error_set(err, EBADMSG, "blob %s in %s is damaged; remove the image and pull it again", digest,
+		    l->path);
 	*ret = TAKE_PTR(data);
 	*ret_size = size;
 	return 0;
@@ -145,7 +154,8 @@ int library_lock(struct library *l, const char *name, void (*on_wait)(void *data
 	return fd < 0 ? error_set_errno(err, fd, "cannot lock %s", path) : fd;
 }
 
-int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data, struct error **err)
+int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data,
+    struct error **err)
 {
 	AUTOFREE char *name = library_file_name(digest, "");
 	return library_lock(l, name, on_wait, data, err);

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The image library on disk: an OCI image layout (image-layout.md) that all machines share.
  *
- *   index.json            names: one descriptor per name and platform, with org.opencontainers.image.ref.name
- *   blobs/sha256/HEX      manifests, configurations, layers; each is whole and verified before it has its name
+ *   index.json            names: one descriptor per name and platform, with
+ *                         org.opencontainers.image.ref.name
+ *   blobs/sha256/HEX      manifests, configurations, layers; each is whole and verified before it
+ *                         has its name
  *   partial/sha256-HEX    downloads that can be resumed; locked while somebody writes
  *   disks/                sha256-HEX-v1.ext4 per image, and .json with what was found in it
- *   trees/                sha256-HEX-TAG-v1/ per layer and mapping of ids, .json beside it, image-sha256-HEX-TAG-v1.json per image (trees/cache.h)
- *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two processes do the work once; locks/trees while any tree is made
- *   use.lock              shared while a library is open, exclusive while unreferenced files are deleted
+ *   trees/                sha256-HEX-TAG-v1/ per layer and mapping of ids, .json beside it,
+ *                         image-sha256-HEX-TAG-v1.json per image (trees/cache.h)
+ *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two
+ *                         processes do the work once; locks/trees while any tree is made
+ *   use.lock              shared while a library is open, exclusive while unreferenced files are
+ *                         deleted
  *   index.lock            exclusive while index.json is changed
  *
- * Readers of index.json take no lock, because it is replaced whole. Nothing is deleted while anybody else has the library open, so
- * whoever holds a struct library can rely on every blob it has seen. */
+ * Readers of index.json take no lock, because it is replaced whole. Nothing is deleted while
+ * anybody else has the library open, so whoever holds a struct library can rely on every blob it
+ * has seen. */
 #pragma once
 
 #include <stdint.h>
@@ -25,7 +31,8 @@ struct library {
 	int use_lock;
 };
 
-/* Opens the library, making it when it is not there. Waits for a cleaning process at most some seconds. */
+/* Opens the library, making it when it is not there. Waits for a cleaning process at most some
+ * seconds. */
 int library_open(struct library **ret, struct error **err);
 void library_free(struct library *l);
 DEFINE_CLEANUP(struct library, library_free)
@@ -43,7 +50,8 @@ int library_read_index(struct library *l, struct library_index *ret, struct erro
 void library_index_done(struct library_index *i);
 #define AUTO_LIBRARY_INDEX CLEANUP(library_index_done)
 
-/* Gives the manifest d (its platform must be set) this name, taking it from another manifest for the same platform. */
+/* Gives the manifest d (its platform must be set) this name, taking it from another manifest for
+ * the same platform. */
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err);
 /* Takes a name away from all its manifests. -ENOENT without a text when there is none. */
 int library_remove_name(struct library *l, const char *name, struct error **err);
@@ -55,8 +63,10 @@ int library_has_blob(struct library *l, const char *digest, uint64_t size);
 int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size, struct error **err); /* descriptor */
 /* A small blob, its digest verified; owned, NUL-terminated. */
 int library_read_blob(struct library *l, const char *digest, char **ret, size_t *ret_size, struct error **err);
-/* The lock of the image with this manifest digest. on_wait (may be NULL) is called when somebody else has it. The lock's descriptor. */
-int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data, struct error **err);
+/* The lock of the image with this manifest digest. on_wait (may be NULL) is called when somebody
+ * else has it. The lock's descriptor. */
+int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data,
+    struct error **err);
 
 /* The same for a lock of this name. */
 int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err);

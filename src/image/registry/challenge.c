@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The WWW-Authenticate header.
  *
- * challenges = scheme [ param *( "," param ) ] *( "," challenge ). A comma separates both parameters and challenges, so a token that is
- * followed by "=" is a parameter of the current challenge, and one that is not begins the next. token68 credentials do not occur here. */
+ * challenges = scheme [ param *( "," param ) ] *( "," challenge ). A comma separates both
+ * parameters and challenges, so a token that is followed by "=" is a parameter of the current
+ * challenge, and one that is not begins the next. token68 credentials do not occur here. */
 #include "image/registry/challenge.h"
 
 #include <strings.h>
@@ -16,7 +17,8 @@ struct cursor {
 
 static int is_token(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~/", c));
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~/", c));
 }
 
 static void skip(struct cursor *c, const char *set)
@@ -33,7 +35,8 @@ static char *take_token(struct cursor *c)
 	return c->p > start ? xstrndup(start, c->p - start) : NULL;
 }
 
-/* A quoted string with its escapes resolved; NULL when it does not end or holds control characters. */
+/* A quoted string with its escapes resolved; NULL when it does not end or holds control
+ * characters. */
 static char *take_quoted(struct cursor *c)
 {
 	AUTO_BUFFER struct buffer b;
@@ -61,15 +64,17 @@ void challenge_done(struct challenge *c)
 
 static enum challenge_scheme scheme_of(const char *name)
 {
-	return strcasecmp(name, "bearer") == 0 ? CHALLENGE_BEARER : strcasecmp(name, "basic") == 0 ? CHALLENGE_BASIC : CHALLENGE_NONE;
+	return strcasecmp(name, "bearer") == 0 ? CHALLENGE_BEARER :
+	       strcasecmp(name, "basic") == 0  ? CHALLENGE_BASIC :
+						 CHALLENGE_NONE;
 }
 
 static void set_parameter(struct challenge *c, const char *name, char *value)
 {
-	char **slot = strcasecmp(name, "realm") == 0 ? &c->realm
-		: strcasecmp(name, "service") == 0   ? &c->service
-		: strcasecmp(name, "scope") == 0     ? &c->scope
-						     : NULL;
+	char **slot = strcasecmp(name, "realm") == 0   ? &c->realm :
+		      strcasecmp(name, "service") == 0 ? &c->service :
+		      strcasecmp(name, "scope") == 0   ? &c->scope :
+							 NULL;
 	if (slot && !*slot)
 		*slot = value;
 	else

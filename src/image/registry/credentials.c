@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Credentials from docker's and podman's files and helpers.
  *
- * Keys of "auths" are hosts, hosts with a path (containers-auth.json(5): the longest that fits wins), or old URLs
- * ("https://index.docker.io/v1/" is docker.io). A helper is a program docker-credential-NAME: "get" with the server's name on stdin
- * prints JSON; it has some seconds, and its output is capped. */
+ * Keys of "auths" are hosts, hosts with a path (containers-auth.json(5): the longest that fits
+ * wins), or old URLs ("https://index.docker.io/v1/" is docker.io). A helper is a program
+ * docker-credential-NAME: "get" with the server's name on stdin prints JSON; it has some seconds,
+ * and its output is capped. */
 #include "image/registry/credentials.h"
 
 #include <errno.h>
@@ -68,7 +69,8 @@ static int from_entry(struct json_object *o, struct credentials *ret, struct err
 		ret->identity_token = xstrdup(token);
 	if (json_get_string(o, "auth", &auth, NULL) == 0 && *auth)
 		return decode_auth(auth, ret, err);
-	if (json_get_string(o, "username", &user, NULL) == 0 && *user && json_get_string(o, "password", &password, NULL) == 0) {
+	if (json_get_string(o, "username", &user, NULL) == 0 && *user &&
+	    json_get_string(o, "password", &password, NULL) == 0) {
 		ret->user = xstrdup(user);
 		ret->password = xstrdup(password);
 	}
@@ -84,15 +86,19 @@ static size_t key_match(const char *key, const char *full, const char *registry)
 	if (streq(name, registry))
 		return strlen(registry);
 	const char *rest = startswith(full, name);
-	return rest && *rest == '/' && strlen(name) > strlen(registry) ? strlen(name) : rest && *rest == '\0' ? strlen(name) : 0;
+	return rest && *rest == '/' && strlen(name) > strlen(registry) ? strlen(name) :
+	       rest && *rest == '\0'                                   ? strlen(name) :
+									 0;
 }
 
-static int from_auths(struct json_object *auths, const char *registry, const char *repository, struct credentials *ret, struct error **err)
+static int from_auths(struct json_object *auths, const char *registry, const char *repository, struct credentials *ret,
+    struct error **err)
 {
 	AUTOFREE char *full = xasprintf("%s/%s", registry, repository);
 	struct json_object *best = NULL;
 	size_t best_length = 0;
-	json_object_object_foreach(auths, key, value) {
+	json_object_object_foreach(auths, key, value)
+	{
 		size_t n = key_match(key, full, registry);
 		if (n > best_length) {
 			best_length = n;
@@ -134,7 +140,10 @@ static int run_helper(const char *program, const char *server, struct buffer *ou
 	ssize_t n;
 	do {
 		r = fd_wait(output, POLLIN, deadline);
-		n = r == 1 ? buffer_read(out, output, HELPER_OUTPUT_MAX) : r == 0 ? -ETIMEDOUT : r == -EINTR ? -ECANCELED : r;
+		n = r == 1      ? buffer_read(out, output, HELPER_OUTPUT_MAX) :
+		    r == 0      ? -ETIMEDOUT :
+		    r == -EINTR ? -ECANCELED :
+				  r;
 	} while (n > 0);
 	if (n < 0)
 		kill(pid, SIGKILL);
@@ -160,15 +169,18 @@ static int parse_helper_output(struct buffer *out, const char *program, struct c
 
 static int from_helper(const char *name, const char *registry, struct credentials *ret, struct error **err)
 {
-	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name) || !*name || strlen(name) > 100)
+	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name) ||
+	    !*name || strlen(name) > 100)
 		return error_set(err, EINVAL, "\"%.40s\" is not the name of a credential helper", name);
 	AUTOFREE char *program = xasprintf("docker-credential-%s", name);
 	AUTO_BUFFER struct buffer out;
 	int status = 0;
 	buffer_init(&out, HELPER_OUTPUT_MAX);
-	int r = run_helper(program, streq(registry, "docker.io") ? "https://index.docker.io/v1/" : registry, &out, &status, err);
+	int r = run_helper(program, streq(registry, "docker.io") ? "https://index.docker.io/v1/" : registry, &out,
+	    &status, err);
 	if (r == -ENOENT) {
-		/* A configuration from another machine names it: what needs no login still works. */
+		/* A configuration from another machine names it: what needs no login still
+		 * works. */
 		error_clear(err);
 		return 0;
 	}
@@ -185,14 +197,16 @@ static int from_helper(const char *name, const char *registry, struct credential
 	return r;
 }
 
-int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret, struct error **err)
+int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,
+    struct error **err)
 {
 	struct json_object *auths = NULL, *helpers = NULL;
 	const char *helper = NULL;
 	int r = 0;
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "not a JSON object");
-	if (json_get_object(o, "credHelpers", &helpers, NULL) == 0 && json_get_string(helpers, registry, &helper, NULL) == 0)
+	if (json_get_object(o, "credHelpers", &helpers, NULL) == 0 &&
+	    json_get_string(helpers, registry, &helper, NULL) == 0)
 		return from_helper(helper, registry, ret, err);
 	if (json_get_object(o, "auths", &auths, NULL) == 0)
 		r = from_auths(auths, registry, repository, ret, err);
@@ -201,7 +215,8 @@ int credentials_from_json(struct json_object *o, const char *registry, const cha
 	return r;
 }
 
-static int from_file(const char *path, const char *registry, const char *repository, struct credentials *ret, struct error **err)
+static int from_file(const char *path, const char *registry, const char *repository, struct credentials *ret,
+    struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
 	if (!path_exists(path))
@@ -231,12 +246,10 @@ static char *file_below(const char *variable, const char *fallback, const char *
 
 int credentials_find(const char *registry, const char *repository, struct credentials *ret, struct error **err)
 {
-	char *paths[] = {
-		xstrdup(getenv("REGISTRY_AUTH_FILE")),
+	char *paths[] = { xstrdup(getenv("REGISTRY_AUTH_FILE")),
 		file_below("XDG_RUNTIME_DIR", NULL, "containers/auth.json"),
 		file_below("XDG_CONFIG_HOME", ".config", "containers/auth.json"),
-		file_below("DOCKER_CONFIG", ".docker", "config.json"),
-	};
+		file_below("DOCKER_CONFIG", ".docker", "config.json") };
 	int r = 0;
 	*ret = (struct credentials){ 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the person has logged in with: the files and helpers that docker and podman keep credentials in. Read only. */
+ * What the person has logged in with: the files and helpers that docker and podman keep credentials
+ * in. Read only. */
 #pragma once
 
 #include "base/error.h"
@@ -12,10 +13,12 @@ struct credentials {
 void credentials_done(struct credentials *c); /* wipes */
 #define AUTO_CREDENTIALS CLEANUP(credentials_done)
 
-/* For a repository ("docker.io", "library/alpine"), the first that has some:
- * $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, $XDG_CONFIG_HOME/containers/auth.json, $DOCKER_CONFIG/config.json or
- * ~/.docker/config.json; in each a helper for the registry (credHelpers), an entry (auths), then the general helper (credsStore).
- * 1 found, 0 none, or an error: a file that cannot be read, a helper that fails. */
+/* For a repository ("docker.io", "library/alpine"), the first that has some: $REGISTRY_AUTH_FILE,
+ * $XDG_RUNTIME_DIR/containers/auth.json, $XDG_CONFIG_HOME/containers/auth.json,
+ * $DOCKER_CONFIG/config.json or ~/.docker/config.json; in each a helper for the registry
+ * (credHelpers), an entry (auths), then the general helper (credsStore). 1 found, 0 none, or an
+ * error: a file that cannot be read, a helper that fails. */
 int credentials_find(const char *registry, const char *repository, struct credentials *ret, struct error **err);
 /* One such file's content, as credentials_find uses it: 1, 0, -errno. */
-int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret, struct error **err);
+int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,
+    struct error **err);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Endpoints and logging in.
  *
- * A Bearer challenge names a token service (distribution specification, "token authentication"): it is asked with basic credentials,
- * or with none for public images; with an identity token by OAuth2's refresh grant. The credentials go to the service that the registry
- * names, but never over plain HTTP unless the registry itself may be spoken to that way. */
+ * A Bearer challenge names a token service (distribution specification, "token authentication"): it
+ * is asked with basic credentials, or with none for public images; with an identity token by
+ * OAuth2's refresh grant. The credentials go to the service that the registry names, but never over
+ * plain HTTP unless the registry itself may be spoken to that way. */
 #include "image/registry/endpoint.h"
 
 #include <errno.h>
@@ -18,7 +19,13 @@
 #include "image/common/interrupt.h"
 #include "image/registry/request.h"
 
-enum { TOKEN_ANSWER_MAX = 256 << 10, TOKEN_TIMEOUT_S = 30, TOKEN_ATTEMPTS = 3, TOKEN_PAUSE_MS = 1000, CREDENTIAL_MAX = 16 << 10 };
+enum {
+	TOKEN_ANSWER_MAX = 256 << 10,
+	TOKEN_TIMEOUT_S = 30,
+	TOKEN_ATTEMPTS = 3,
+	TOKEN_PAUSE_MS = 1000,
+	CREDENTIAL_MAX = 16 << 10,
+};
 
 /* An own certificate authority for this registry, where podman and docker keep it. */
 static char *find_ca_file(const char *registry)
@@ -36,7 +43,8 @@ static char *find_ca_file(const char *registry)
 static void set_base(struct endpoint *e, const char *scheme)
 {
 	free(e->base);
-	e->base = xasprintf("%s://%s/v2/%s", scheme, streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry, e->repository);
+	e->base = xasprintf("%s://%s/v2/%s", scheme,
+	    streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry, e->repository);
 }
 
 struct endpoint *endpoint_new(const char *name, const char *repository, int insecure)
@@ -93,7 +101,9 @@ static char *basic_value(const struct credentials *c)
 
 static int collect(struct request *q, const void *data, size_t size, struct error **err)
 {
-	return buffer_append(q->data, data, size) < 0 ? error_set(err, EFBIG, "the token service's answer is too long") : 0;
+	return buffer_append(q->data, data, size) < 0 ?
+		   error_set(err, EFBIG, "the token service's answer is too long") :
+		   0;
 }
 
 static void append_query(struct buffer *b, const char *key, const char *value)
@@ -112,11 +122,13 @@ static int parse_token(struct endpoint *e, struct buffer *answer, struct error *
 	if (r < 0)
 		return r;
 	if (!json_object_is_type(o, json_type_object) ||
-		(json_get_string(o, "token", &token, NULL) < 0 && json_get_string(o, "access_token", &token, NULL) < 0) || !*token)
+	    (json_get_string(o, "token", &token, NULL) < 0 && json_get_string(o, "access_token", &token, NULL) < 0) ||
+	    !*token)
 		return error_set(err, EPROTO, "the token service of registry %s gave no token", e->registry);
 	for (const char *p = token; *p; p++)
 		if (*p <= ' ' || *p >= 0x7f)
-			return error_set(err, EPROTO, "the token service of registry %s gave a broken token", e->registry);
+			return error_set(err, EPROTO, "the token service of registry %s gave a broken token",
+			    e->registry);
 	set_authorization(e, xasprintf("Bearer %s", token));
 	return 0;
 }
@@ -139,12 +151,13 @@ static int ask_once(struct endpoint *e, const struct request_options *o, int las
 		return parse_token(e, &answer, err);
 	AUTOFREE char *host = request_url_part(o->url, CURLUPART_HOST), *message = request_error_message(&q);
 	if (q.status == 401 || q.status == 403)
-		return error_set(err, EACCES, "registry %s refuses the login for %s%s; log in with \"podman login\" or \"docker login\"", e->registry,
-			e->repository, message);
+		return error_set(err, EACCES,
+		    "registry %s refuses the login for %s%s; log in with \"podman login\" or \"docker login\"",
+		    e->registry, e->repository, message);
 	if (!last)
 		return -EAGAIN;
 	return error_set(err, EIO, "the token service %s of registry %s: %s%s", host ? host : "", e->registry,
-		code != CURLE_OK ? curl_easy_strerror(code) : "does not answer properly", message);
+	    code != CURLE_OK ? curl_easy_strerror(code) : "does not answer properly", message);
 }
 
 /* Asks for a token for pulling from this repository. */
@@ -161,7 +174,9 @@ static int get_token(struct endpoint *e, const struct challenge *c, struct error
 		append_query(&query, "client_id", "holm");
 		append_query(&query, "refresh_token", e->credentials.identity_token);
 	}
-	AUTOFREE char *url = refresh ? xstrdup(c->realm) : xasprintf("%s%s%s", c->realm, strchr(c->realm, '?') ? "&" : "?", buffer_string(&query));
+	AUTOFREE char *url =
+	    refresh ? xstrdup(c->realm) :
+		      xasprintf("%s%s%s", c->realm, strchr(c->realm, '?') ? "&" : "?", buffer_string(&query));
 	AUTOFREE char *basic = !refresh && e->credentials.user ? basic_value(&e->credentials) : NULL;
 	struct request_options o = {
 		.url = url,
@@ -182,12 +197,15 @@ static int get_token(struct endpoint *e, const struct challenge *c, struct error
 
 static int check_realm(const struct endpoint *e, const char *realm, struct error **err)
 {
-	AUTOFREE char *scheme = request_url_part(realm, CURLUPART_SCHEME), *host = request_url_part(realm, CURLUPART_HOST);
+	AUTOFREE char *scheme = request_url_part(realm, CURLUPART_SCHEME),
+		      *host = request_url_part(realm, CURLUPART_HOST);
 	if (!scheme || !host || (!streq(scheme, "https") && !streq(scheme, "http")))
 		return error_set(err, EPROTO, "registry %s names a token service that is no URL", e->registry);
 	if (streq(scheme, "http") && !e->insecure && !reference_registry_is_loopback(host))
-		return error_set(err, EACCES, "registry %s wants the login sent to http://%s without encryption; allow it with --tls-verify=false",
-			e->registry, host);
+		return error_set(err, EACCES,
+		    "registry %s wants the login sent to http://%s without encryption; allow it with "
+		    "--tls-verify=false",
+		    e->registry, host);
 	return 0;
 }
 
@@ -208,6 +226,7 @@ int endpoint_authenticate(struct endpoint *e, const struct challenge *c, struct 
 		set_authorization(e, basic_value(&e->credentials));
 		return 0;
 	}
-	return error_set(err, EACCES, "registry %s wants a login for %s; log in with \"podman login %s\" or \"docker login %s\"", e->registry,
-		e->repository, e->registry, e->registry);
+	return error_set(err, EACCES,
+	    "registry %s wants a login for %s; log in with \"podman login %s\" or \"docker login %s\"", e->registry,
+	    e->repository, e->registry, e->registry);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One place that an image can be had from: the registry itself or a mirror, with how to log in there. */
+ * One place that an image can be had from: the registry itself or a mirror, with how to log in
+ * there. */
 #pragma once
 
 #include "image/registry/challenge.h"
@@ -25,5 +26,6 @@ void endpoint_free(struct endpoint *e);
 DEFINE_CLEANUP(struct endpoint, endpoint_free)
 /* Goes over to plain HTTP where that is allowed: 1 when it did. */
 int endpoint_use_plain(struct endpoint *e);
-/* Answers a 401: gets a token or sets basic credentials. -EACCES when there is nothing (more) to try. */
+/* Answers a 401: gets a token or sets basic credentials. -EACCES when there is nothing (more) to
+ * try. */
 int endpoint_authenticate(struct endpoint *e, const struct challenge *c, struct error **err);

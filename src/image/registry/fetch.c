@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Getting things from a registry.
  *
- * Each fetch goes round: start an exchange, judge how it ended (fetch_judge.c), and then it is finished, starts again now or
- * later, or fails. One libcurl multi handle runs all of them; it keeps connections, so a new exchange rarely opens one.
- * The loop waits for sockets, the earliest retry and Ctrl-C in one poll. */
+ * Each fetch goes round: start an exchange, judge how it ended (fetch_judge.c), and then it is
+ * finished, starts again now or later, or fails. One libcurl multi handle runs all of them; it
+ * keeps connections, so a new exchange rarely opens one. The loop waits for sockets, the earliest
+ * retry and Ctrl-C in one poll. */
 #include "image/registry/fetch.h"
 
 #include <errno.h>
@@ -28,7 +29,8 @@ static int on_body(struct request *q, const void *data, size_t size, struct erro
 {
 	struct fetch *f = q->data;
 	if (!f->fresh) {
-		/* A server that does not know ranges, or answers with another one, sends all from the beginning. */
+		/* A server that does not know ranges, or answers with another one, sends all from
+		 * the beginning. */
 		uint64_t offset = f->offset(f);
 		f->fresh = 1;
 		if (q->status == 206 && q->range_start != offset)
@@ -169,7 +171,8 @@ static int run_loop(struct run *run, struct error **err)
 			continue; /* something can start right away */
 		struct curl_waitfd extra = { .fd = interrupt_fd(), .events = CURL_WAIT_POLLIN };
 		int left = clock_left_ms(next);
-		curl_multi_poll(run->multi, &extra, extra.fd >= 0, left < 0 ? POLL_MAX_MS : MIN(left, POLL_MAX_MS), NULL);
+		curl_multi_poll(run->multi, &extra, extra.fd >= 0, left < 0 ? POLL_MAX_MS : MIN(left, POLL_MAX_MS),
+		    NULL);
 		r = interrupt_check(err);
 		if (r < 0)
 			return r;
@@ -178,7 +181,13 @@ static int run_loop(struct run *run, struct error **err)
 
 int fetch_run(struct fetch_context *c, struct fetch **list, size_t count, int parallel, struct error **err)
 {
-	struct run run = { .context = c, .list = list, .count = count, .parallel = parallel, .multi = curl_multi_init() };
+	struct run run = {
+		.context = c,
+		.list = list,
+		.count = count,
+		.parallel = parallel,
+		.multi = curl_multi_init(),
+	};
 	if (!run.multi)
 		return error_set(err, ENOMEM, "libcurl cannot start");
 	int r = run_loop(&run, err);

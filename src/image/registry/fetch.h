@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Getting things from a registry, through as many exchanges as it takes: logging in, redirects, retries, mirrors, several at once. */
+ * Getting things from a registry, through as many exchanges as it takes: logging in, redirects,
+ * retries, mirrors, several at once. */
 #pragma once
 
 #include "image/common/progress.h"
 #include "image/registry/endpoint.h"
 #include "image/registry/request.h"
 
-/* One thing to get. The embedder fills the first part and keeps it at one address until fetch_run() has returned. */
+/* One thing to get. The embedder fills the first part and keeps it at one address until fetch_run()
+ * has returned. */
 struct fetch {
-	const char *path;    /* below the endpoint's base: "blobs/sha256:..." */
-	const char *accept;  /* or NULL */
-	const char *what;    /* for errors: "layer ab12cd34ef56" */
+	const char *path;   /* below the endpoint's base: "blobs/sha256:..." */
+	const char *accept; /* or NULL */
+	const char *what;   /* for errors: "layer ab12cd34ef56" */
 	int timeout_s;
-	int bar;             /* of the progress, or -1 */
+	int bar; /* of the progress, or -1 */
 	void *data;
-	/* Called once, when its turn has come: 1 when there is nothing to get any more, 0, -errno. */
+	/* Called once, when its turn has come: 1 when there is nothing to get any more, 0,
+	 * -errno. */
 	int (*begin)(struct fetch *f, struct error **err);
-	uint64_t (*offset)(struct fetch *f);                                  /* bytes that are there already */
-	int (*restart)(struct fetch *f, struct error **err);                  /* forget them */
+	uint64_t (*offset)(struct fetch *f);                 /* bytes that are there already */
+	int (*restart)(struct fetch *f, struct error **err); /* forget them */
 	int (*body)(struct fetch *f, const void *data, size_t size, struct error **err);
-	/* The whole is there. -EBADMSG: not what it should be; then another endpoint may have the right one. */
+	/* The whole is there. -EBADMSG: not what it should be; then another endpoint may have the
+	 * right one. */
 	int (*complete)(struct fetch *f, struct error **err);
 
 	/* fetch.c's own */
@@ -34,7 +38,7 @@ struct fetch {
 struct fetch_context {
 	struct endpoint **endpoints; /* tried in this order */
 	size_t endpoint_count;
-	size_t preferred;            /* the one that answered first: later fetches start there */
+	size_t preferred; /* the one that answered first: later fetches start there */
 	struct progress *progress;
 };
 

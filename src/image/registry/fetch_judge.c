@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What to do after one exchange of a fetch.
  *
- * A table says for each status what it means. Retries are bounded: a number of attempts that starts anew only when bytes have come
- * in, waits that double, and Retry-After is followed up to a limit. What fails at a mirror goes on at the next endpoint; what fails at a redirect's
- * target goes back to the registry, because such addresses expire. */
+ * A table says for each status what it means. Retries are bounded: a number of attempts that starts
+ * anew only when bytes have come in, waits that double, and Retry-After is followed up to a limit.
+ * What fails at a mirror goes on at the next endpoint; what fails at a redirect's target goes back
+ * to the registry, because such addresses expire. */
 #include "image/registry/fetch_judge.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ static int next_endpoint(struct fetch_context *c, struct fetch *f, int code, str
 {
 	if (f->endpoint + 1 >= c->endpoint_count || interrupt_check(NULL) < 0)
 		return code;
-	progress_note(c->progress, "mirror %s: %s; going on with the next", endpoint_of(c, f)->registry, error_text(err ? *err : NULL, code));
+	progress_note(c->progress, "mirror %s: %s; going on with the next", endpoint_of(c, f)->registry,
+	    error_text(err ? *err : NULL, code));
 	if (err)
 		error_clear(err);
 	drop_redirect(f);
@@ -58,20 +60,27 @@ static uint64_t pause_ms(int attempt)
 }
 
 /* Tries again later, if there are attempts left; else fails with the text given. */
-static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wait_ms, const char *why, struct error **err)
+static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wait_ms, const char *why,
+    struct error **err)
 {
 	if (f->offset(f) > f->progress_mark)
 		f->attempts = 0;
 	f->attempts++;
 	drop_redirect(f);
 	if (f->attempts >= most)
-		return next_endpoint(c, f, error_set(err, EIO, "registry %s: %s: %s; tried %d times", endpoint_of(c, f)->registry, f->what, why, f->attempts), err);
+		return next_endpoint(c, f,
+		    error_set(err, EIO, "registry %s: %s: %s; tried %d times", endpoint_of(c, f)->registry, f->what,
+			why, f->attempts),
+		    err);
 	if (wait_ms > RETRY_AFTER_MAX_MS)
 		return next_endpoint(c, f,
-			error_set(err, EBUSY, "registry %s: %s; it asks to come back in %lld s", endpoint_of(c, f)->registry, why, (long long)wait_ms / 1000), err);
+		    error_set(err, EBUSY, "registry %s: %s; it asks to come back in %lld s",
+			endpoint_of(c, f)->registry, why, (long long)wait_ms / 1000),
+		    err);
 	uint64_t wait = wait_ms >= 0 ? (uint64_t)wait_ms : pause_ms(f->attempts);
 	f->not_before = clock_deadline(wait);
-	AUTOFREE char *text = xasprintf("%s, again in %llu.%llu s", why, (unsigned long long)wait / 1000, (unsigned long long)wait % 1000 / 100);
+	AUTOFREE char *text = xasprintf("%s, again in %llu.%llu s", why, (unsigned long long)wait / 1000,
+	    (unsigned long long)wait % 1000 / 100);
 	progress_state(c->progress, f->bar, text);
 	if (wait >= 1000 && (f->bar < 0 || !progress_has_bars(c->progress)))
 		progress_note(c->progress, "registry %s: %s: %s", endpoint_of(c, f)->registry, f->what, text);
@@ -101,8 +110,10 @@ static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode co
 		return later(c, f, ATTEMPTS_MAX, -1, text, err);
 	case CURLE_PEER_FAILED_VERIFICATION:
 		return next_endpoint(c, f,
-			error_set(err, EACCES, "registry %s: %s; put its authority's certificate into ~/.config/containers/certs.d/%s/ca.crt", e->registry,
-				text, e->registry), err);
+		    error_set(err, EACCES,
+			"registry %s: %s; put its authority's certificate into ~/.config/containers/certs.d/%s/ca.crt",
+			e->registry, text, e->registry),
+		    err);
 	default:
 		return next_endpoint(c, f, error_set(err, EIO, "registry %s: %s: %s", e->registry, f->what, text), err);
 	}
@@ -112,7 +123,8 @@ static int judge_complete(struct fetch_context *c, struct fetch *f, struct error
 {
 	int r = f->complete(f, err);
 	if (r == -EBADMSG)
-		return next_endpoint(c, f, error_prefix(err, r, "registry %s: %s", endpoint_of(c, f)->registry, f->what), err);
+		return next_endpoint(c, f,
+		    error_prefix(err, r, "registry %s: %s", endpoint_of(c, f)->registry, f->what), err);
 	return r < 0 ? r : FETCH_DONE;
 }
 
@@ -123,11 +135,16 @@ static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error
 	const char *from = f->redirect ? f->redirect : own;
 	AUTOFREE char *to = f->request.location ? request_resolve(from, f->request.location) : NULL;
 	if (!to || ++f->redirects > REDIRECTS_MAX)
-		return next_endpoint(c, f, error_set(err, EPROTO, "registry %s: %s: %s", e->registry, f->what,
-			to ? "redirected too often" : "redirected to nowhere"), err);
+		return next_endpoint(c, f,
+		    error_set(err, EPROTO, "registry %s: %s: %s", e->registry, f->what,
+			to ? "redirected too often" : "redirected to nowhere"),
+		    err);
 	if (startswith(from, "https://") && startswith(to, "http://") && !e->insecure)
-		return next_endpoint(c, f, error_set(err, EACCES, "registry %s: %s: redirected to plain HTTP; allow it with --tls-verify=false", e->registry,
-			f->what), err);
+		return next_endpoint(c, f,
+		    error_set(err, EACCES,
+			"registry %s: %s: redirected to plain HTTP; allow it with --tls-verify=false", e->registry,
+			f->what),
+		    err);
 	free(f->redirect);
 	f->redirect = TAKE_PTR(to);
 	f->not_before = 0;
@@ -144,8 +161,12 @@ static int judge_unauthorized(struct fetch_context *c, struct fetch *f, struct e
 		return FETCH_AGAIN;
 	if (++f->logins > LOGINS_MAX || (e->authorization && f->request.challenge.scheme == CHALLENGE_BASIC)) {
 		AUTOFREE char *message = request_error_message(&f->request);
-		return next_endpoint(c, f, error_set(err, EACCES, "registry %s: access to %s is denied%s; check the name, or log in with \"podman login %s\" or \"docker login %s\"",
-			e->registry, e->repository, message, e->registry, e->registry), err);
+		return next_endpoint(c, f,
+		    error_set(err, EACCES,
+			"registry %s: access to %s is denied%s; check the name, or log in with \"podman login %s\" or "
+			"\"docker login %s\"",
+			e->registry, e->repository, message, e->registry, e->registry),
+		    err);
 	}
 	int r = endpoint_authenticate(e, &f->request.challenge, err);
 	return r < 0 ? next_endpoint(c, f, r, err) : FETCH_AGAIN;
@@ -157,7 +178,10 @@ static int judge_denied(struct fetch_context *c, struct fetch *f, struct error *
 	if (f->redirect)
 		return later(c, f, CONNECT_ATTEMPTS_MAX, -1, "its storage refuses access", err);
 	AUTOFREE char *message = request_error_message(&f->request);
-	return next_endpoint(c, f, error_set(err, EACCES, "registry %s: access to %s is denied%s; check the name and the login", e->registry, e->repository, message), err);
+	return next_endpoint(c, f,
+	    error_set(err, EACCES, "registry %s: access to %s is denied%s; check the name and the login", e->registry,
+		e->repository, message),
+	    err);
 }
 
 static int judge_missing(struct fetch_context *c, struct fetch *f, struct error **err)
@@ -165,7 +189,9 @@ static int judge_missing(struct fetch_context *c, struct fetch *f, struct error 
 	struct endpoint *e = endpoint_of(c, f);
 	AUTOFREE char *message = request_error_message(&f->request);
 	return next_endpoint(c, f,
-		error_set(err, ENOENT, "registry %s has no %s of \"%s\"%s; check the name", e->registry, f->what, e->repository, message), err);
+	    error_set(err, ENOENT, "registry %s has no %s of \"%s\"%s; check the name", e->registry, f->what,
+		e->repository, message),
+	    err);
 }
 
 static int judge_range(struct fetch_context *c, struct fetch *f, struct error **err)
@@ -176,7 +202,8 @@ static int judge_range(struct fetch_context *c, struct fetch *f, struct error **
 
 static int judge_busy(struct fetch_context *c, struct fetch *f, struct error **err)
 {
-	AUTOFREE char *text = xasprintf(f->request.status == 429 ? "too many requests" : "it answers %ld", f->request.status);
+	AUTOFREE char *text =
+	    xasprintf(f->request.status == 429 ? "too many requests" : "it answers %ld", f->request.status);
 	return later(c, f, ATTEMPTS_MAX, f->request.retry_after_ms, text, err);
 }
 
@@ -213,7 +240,8 @@ int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct 
 	if (q->error) {
 		struct error *own = TAKE_PTR(q->error);
 		r = error_set(err, own->code, "%s", own->text);
-		/* What is wrong with the bytes may be right elsewhere; what is wrong here (a full disk) is not. */
+		/* What is wrong with the bytes may be right elsewhere; what is wrong here (a full
+		 * disk) is not. */
 		int theirs = own->code == EFBIG || own->code == EPROTO;
 		error_free(own);
 		if (theirs && f->restart(f, NULL) < 0)
@@ -226,5 +254,8 @@ int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct 
 		if (verdicts[i].status == q->status)
 			return verdicts[i].judge(c, f, err);
 	AUTOFREE char *message = request_error_message(q);
-	return next_endpoint(c, f, error_set(err, EIO, "registry %s: %s: it answers %ld%s", endpoint_of(c, f)->registry, f->what, q->status, message), err);
+	return next_endpoint(c, f,
+	    error_set(err, EIO, "registry %s: %s: it answers %ld%s", endpoint_of(c, f)->registry, f->what, q->status,
+		message),
+	    err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bringing an image from its registry into the library: index, manifest, configuration, layers, and last the name. */
+ * Bringing an image from its registry into the library: index, manifest, configuration, layers, and
+ * last the name. */
 #include "image/registry/pull.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ struct pull {
 };
 
 /* Gets the manifest for the platform into p->manifest, by way of an index where there is one. */
-static int get_manifest(struct pull *p, const struct reference *r, const struct oci_platform *wanted, struct error **err)
+static int get_manifest(struct pull *p, const struct reference *r, const struct oci_platform *wanted,
+    struct error **err)
 {
 	AUTO_DOCUMENT struct document first = { 0 };
 	AUTO_OCI_INDEX struct oci_index *index = NULL;
@@ -76,7 +78,8 @@ static int pull(struct pull *p, const struct reference *r, const struct oci_plat
 	return result == 0 ? image_register(p->library, p->name, digest, p->options->platform, err) : result;
 }
 
-int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest, struct error **err)
+int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest,
+    struct error **err)
 {
 	AUTO_REFERENCE struct reference *reference = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };

@@ -11,6 +11,8 @@ struct pull_options {
 	struct progress *progress;
 };
 
-/* Pulls, verifies and names it. ret_name: the canonical reference, ret_digest: of the platform's manifest; both owned. When it fails, the library
- * has what it had before (downloads that can be resumed are kept aside). */
-int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest, struct error **err);
+/* Pulls, verifies and names it. ret_name: the canonical reference, ret_digest: of the platform's
+ * manifest; both owned. When it fails, the library has what it had before (downloads that can be
+ * resumed are kept aside). */
+int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest,
+    struct error **err);

@@ -23,7 +23,8 @@ static void add_endpoint(struct registry *g, const char *name, const char *repos
 		g->endpoints[g->context.endpoint_count++] = endpoint_new(name, repository, insecure);
 }
 
-int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret, struct error **err)
+int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret,
+    struct error **err)
 {
 	AUTO_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	int result = registry_settings_load(r->registry, &settings, err);
@@ -79,9 +80,9 @@ static int document_restart(struct fetch *f, struct error **err)
 static int document_body(struct fetch *f, const void *data, size_t size, struct error **err)
 {
 	struct document_fetch *d = f->data;
-	return buffer_append(&d->buffer, data, size) < 0
-		? error_set(err, EFBIG, "%s is bigger than %d MiB", f->what, OCI_DOCUMENT_MAX >> 20)
-		: 0;
+	return buffer_append(&d->buffer, data, size) < 0 ?
+		   error_set(err, EFBIG, "%s is bigger than %d MiB", f->what, OCI_DOCUMENT_MAX >> 20) :
+		   0;
 }
 
 static int document_complete(struct fetch *f, struct error **err)
@@ -101,12 +102,14 @@ static int document_complete(struct fetch *f, struct error **err)
 
 int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct document *ret, struct error **err)
 {
-	AUTOFREE char *path = xasprintf("manifests/%s", tag_or_digest), *what = xasprintf("manifest \"%s\"", tag_or_digest);
+	AUTOFREE char *path = xasprintf("manifests/%s", tag_or_digest),
+		      *what = xasprintf("manifest \"%s\"", tag_or_digest);
 	struct document_fetch d = {
 		.fetch = {
 			.path = path,
 			.what = what,
-			.accept = OCI_TYPE_INDEX ", " OCI_TYPE_MANIFEST ", application/vnd.docker.distribution.manifest.list.v2+json, "
+			.accept = OCI_TYPE_INDEX ", " OCI_TYPE_MANIFEST ", "
+"application/vnd.docker.distribution.manifest.list.v2+json, "
 						 "application/vnd.docker.distribution.manifest.v2+json",
 			.timeout_s = DOCUMENT_TIMEOUT_S,
 			.bar = -1,
@@ -198,10 +201,16 @@ static int blob_complete(struct fetch *f, struct error **err)
 	return r;
 }
 
-static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, struct library *l, const struct oci_descriptor *d)
+static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, struct library *l,
+    const struct oci_descriptor *d)
 {
 	AUTOFREE char *label = xstrndup(digest_hex(d->digest), 12);
-	*b = (struct blob_fetch){ .library = l, .progress = g->context.progress, .descriptor = d, .writer = BLOB_WRITER_NONE };
+	*b = (struct blob_fetch){
+		.library = l,
+		.progress = g->context.progress,
+		.descriptor = d,
+		.writer = BLOB_WRITER_NONE,
+	};
 	b->path = xasprintf("blobs/%s", d->digest);
 	b->what = xasprintf("blob %s", label);
 	b->fetch = (struct fetch){
@@ -218,7 +227,8 @@ static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, s
 	return &b->fetch;
 }
 
-int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count, struct error **err)
+int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count,
+    struct error **err)
 {
 	AUTOFREE struct blob_fetch *blobs = xcalloc(count + 1, sizeof *blobs);
 	AUTOFREE struct fetch **fetches = xcalloc(count + 1, sizeof(void *));

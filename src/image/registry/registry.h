@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A client of one repository in a registry (OCI distribution specification 1.1, "Pull"), its mirrors included. */
+ * A client of one repository in a registry (OCI distribution specification 1.1, "Pull"), its
+ * mirrors included. */
 #pragma once
 
 #include "image/common/progress.h"
@@ -8,7 +9,8 @@
 
 struct registry;
 /* insecure: --tls-verify=false. Nothing is sent yet. */
-int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret, struct error **err);
+int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret,
+    struct error **err);
 void registry_free(struct registry *g);
 DEFINE_CLEANUP(struct registry, registry_free)
 #define AUTO_REGISTRY CLEANUP(registry_freep)
@@ -25,4 +27,5 @@ void document_done(struct document *d);
 /* The manifest or index that a tag or digest names; a digest is verified. */
 int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct document *ret, struct error **err);
 /* Brings the blobs that the library lacks, several at once; each is verified. */
-int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count, struct error **err);
+int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count,
+    struct error **err);

@@ -14,7 +14,13 @@
 #include "image/common/interrupt.h"
 #include "oci/reference.h"
 
-enum { CONNECT_TIMEOUT_MS = 15000, SILENCE_S = 60, BUFFER_SIZE = 256 << 10, MESSAGE_MAX = 200, RETRY_AFTER_MAX_S = 86400 };
+enum {
+	CONNECT_TIMEOUT_MS = 15000,
+	SILENCE_S = 60,
+	BUFFER_SIZE = 256 << 10,
+	MESSAGE_MAX = 200,
+	RETRY_AFTER_MAX_S = 86400,
+};
 
 static char *header_value(const char *line, size_t size, const char *name)
 {
@@ -200,10 +206,10 @@ char *request_error_message(struct request *q)
 	struct json_object *errors = NULL, *first;
 	const char *message = NULL;
 	if (q->error_body.size == 0 || json_parse(q->error_body.data, q->error_body.size, "answer", &o, NULL) < 0 ||
-		!json_object_is_type(o, json_type_object))
+	    !json_object_is_type(o, json_type_object))
 		return xstrdup("");
 	if (json_get_array(o, "errors", &errors, NULL) == 0 && (first = json_object_array_get_idx(errors, 0)) &&
-		json_object_is_type(first, json_type_object)) {
+	    json_object_is_type(first, json_type_object)) {
 		if (json_get_string(first, "message", &message, NULL) < 0)
 			(void)json_get_string(first, "code", &message, NULL);
 	} else if (json_get_string(o, "details", &message, NULL) < 0) {
@@ -219,7 +225,8 @@ char *request_url_part(const char *url, CURLUPart part)
 {
 	char *value = NULL, *copy = NULL;
 	CURLU *u = curl_url();
-	if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, part, &value, CURLU_DEFAULT_PORT) == CURLUE_OK)
+	if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(u, part, &value, CURLU_DEFAULT_PORT) == CURLUE_OK)
 		copy = xstrdup(value);
 	curl_free(value);
 	curl_url_cleanup(u);
@@ -241,8 +248,10 @@ char *request_resolve(const char *base, const char *location)
 {
 	char *value = NULL, *copy = NULL;
 	CURLU *u = curl_url();
-	if (curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
-		curl_url_get(u, CURLUPART_URL, &value, 0) == CURLUE_OK && (startswith(value, "https://") || startswith(value, "http://")))
+	if (curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
+	    curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_URL, &value, 0) == CURLUE_OK &&
+	    (startswith(value, "https://") || startswith(value, "http://")))
 		copy = xstrdup(value);
 	curl_free(value);
 	curl_url_cleanup(u);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One HTTP exchange by libcurl: no redirects followed, nothing retried, no policy. What a registry answers is read with caps. */
+ * One HTTP exchange by libcurl: no redirects followed, nothing retried, no policy. What a registry
+ * answers is read with caps. */
 #pragma once
 
 #include <curl/curl.h>
@@ -39,13 +40,15 @@ struct request_options {
 	const char *ca_file;       /* or NULL */
 };
 
-/* Makes the exchange ready in q (zeroed, or done): run it with request_perform, or add q->easy to a multi handle. CURLINFO_PRIVATE is q. */
+/* Makes the exchange ready in q (zeroed, or done): run it with request_perform, or add q->easy to a
+ * multi handle. CURLINFO_PRIVATE is q. */
 int request_init(struct request *q, const struct request_options *o, struct error **err);
 void request_done(struct request *q);
 #define AUTO_REQUEST CLEANUP(request_done)
 CURLcode request_perform(struct request *q); /* ends early when the person interrupts */
 
-/* The registry's own words from an error body ({"errors":[{"code","message"}]}), made fit for one line; "" when there are none. Owned. */
+/* The registry's own words from an error body ({"errors":[{"code","message"}]}), made fit for one
+ * line; "" when there are none. Owned. */
 char *request_error_message(struct request *q);
 /* Whether two URLs have the same scheme, host and port. */
 int request_same_origin(const char *a, const char *b);

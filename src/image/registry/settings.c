@@ -29,7 +29,7 @@ void registry_settings_done(struct registry_settings *s)
 static int mirror_is_valid(const char *s)
 {
 	return *s && strlen(s) < 256 && !strstr(s, "//") && !strstr(s, "..") &&
-		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_/[]") == strlen(s);
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_/[]") == strlen(s);
 }
 
 static int fail(struct reading *r, const char *name, const char *value, const char *expected)
@@ -63,14 +63,16 @@ static int handle(void *data, const char *section, const char *name, const char 
 	return 1;
 }
 
-int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret, struct error **err)
+int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret,
+    struct error **err)
 {
 	AUTOFREE char *section = xasprintf("registry \"%s\"", registry);
 	*ret = (struct registry_settings){ 0 };
 	struct reading r = { .section = section, .settings = ret, .path = path, .err = err };
 	int line = ini_parse_string(text, handle, &r);
 	if (r.result == 0 && line != 0)
-		r.result = error_set(err, EINVAL, "%s:%d: cannot be understood; it has lines [SECTION] and NAME = VALUE", path, line);
+		r.result = error_set(err, EINVAL,
+		    "%s:%d: cannot be understood; it has lines [SECTION] and NAME = VALUE", path, line);
 	if (r.result < 0)
 		registry_settings_done(ret);
 	return r.result;

@@ -2,7 +2,8 @@
  * What $XDG_CONFIG_HOME/holm/config says about registries:
  *
  *   [registry "docker.io"]
- *   mirror = mirror.example.com/docker    ; tried first, in this order; a path in front of the repository is allowed
+ *   mirror = mirror.example.com/docker    ; tried first, in this order; a path in front of the
+ *                                         repository is allowed
  *   mirror = localhost:5000
  *   tls-verify = false                    ; for the registry itself and its mirrors
  */
@@ -18,6 +19,8 @@ struct registry_settings {
 void registry_settings_done(struct registry_settings *s);
 #define AUTO_REGISTRY_SETTINGS CLEANUP(registry_settings_done)
 
-/* For one registry; a missing file gives the defaults. -EINVAL names file and line. Sections of other names are others' business. */
+/* For one registry; a missing file gives the defaults. -EINVAL names file and line. Sections of
+ * other names are others' business. */
 int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err);
-int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret, struct error **err);
+int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret,
+    struct error **err);

@@ -72,7 +72,8 @@ char *tree_cache_name(const struct image *i, size_t k)
 	return library_file_name(i->config->diff_ids.items[k], "");
 }
 
-/* The chain below is named as image-spec's config.md does (ChainID); nothing is below the first layer. */
+/* The chain below is named as image-spec's config.md does (ChainID); nothing is below the first
+ * layer. */
 char *tree_cache_chained_name(const struct image *i, size_t k)
 {
 	char chain[DIGEST_TEXT_SIZE + 1] = "";
@@ -114,7 +115,8 @@ static int read_facts(struct making *m, struct strv *ret_names, char **ret_init)
 	const char *init = NULL;
 	size_t size;
 	AUTO_FD int fd = openat(m->library->trees, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fd_read_all(fd, FACTS_MAX, &text, &size) < 0 || json_parse(text, size, name, &o, NULL) < 0 || json_get_strv(o, "trees", &names, NULL) < 0)
+	if (fd < 0 || fd_read_all(fd, FACTS_MAX, &text, &size) < 0 || json_parse(text, size, name, &o, NULL) < 0 ||
+	    json_get_strv(o, "trees", &names, NULL) < 0)
 		return 0;
 	for (size_t k = 0; k < names.count; k++)
 		if (strchr(names.items[k], '/') || !is_there(m->library, names.items[k]))
@@ -156,9 +158,11 @@ static int make_temporary(struct making *m, size_t k, struct error **err)
 	if (mkdirat(m->library->trees, name, 0700) < 0)
 		return error_set_errno(err, errno, "cannot make a folder in %s/trees", m->library->path);
 	m->temporary[k] = TAKE_PTR(name);
-	if (m->ids.by_root && idmap_outside(m->ids.uids, m->ids.uid_count, 0, &owner) && idmap_outside(m->ids.gids, m->ids.gid_count, 0, &group) &&
-		fchownat(m->library->trees, m->temporary[k], owner, group, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set_errno(err, errno, "cannot give a folder in %s/trees to the machines' root", m->library->path);
+	if (m->ids.by_root && idmap_outside(m->ids.uids, m->ids.uid_count, 0, &owner) &&
+	    idmap_outside(m->ids.gids, m->ids.gid_count, 0, &group) &&
+	    fchownat(m->library->trees, m->temporary[k], owner, group, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set_errno(err, errno, "cannot give a folder in %s/trees to the machines' root",
+		    m->library->path);
 	return 0;
 }
 
@@ -180,10 +184,16 @@ static int plan(struct making *m, struct error **err)
 {
 	size_t count = m->image->manifest->layer_count;
 	for (size_t k = 0; k < count; k++)
-		m->layers[k] = (struct tree_layer){ .tree = -1, .blob = -1, .facts = -1, .diff_id = m->image->config->diff_ids.items[k] };
+		m->layers[k] = (struct tree_layer){
+			.tree = -1,
+			.blob = -1,
+			.facts = -1,
+			.diff_id = m->image->config->diff_ids.items[k],
+		};
 	for (size_t k = 0; k < count; k++) {
 		struct tree_layer *l = &m->layers[k];
-		char *alone = whole_name(m, tree_cache_name(m->image, k), ""), *chained = whole_name(m, tree_cache_chained_name(m->image, k), "");
+		char *alone = whole_name(m, tree_cache_name(m->image, k), ""),
+		     *chained = whole_name(m, tree_cache_chained_name(m->image, k), "");
 		l->name = xasprintf("layer %zu (%.19s)", k + 1, m->image->manifest->layers[k].digest);
 		if (is_there(m->library, alone))
 			m->names[k] = TAKE_PTR(alone);
@@ -194,7 +204,8 @@ static int plan(struct making *m, struct error **err)
 		int r = m->names[k] ? 0 : plan_new(m, k, err);
 		if (r < 0)
 			return r;
-		l->tree = openat(m->library->trees, m->names[k] ? m->names[k] : m->temporary[k], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		l->tree = openat(m->library->trees, m->names[k] ? m->names[k] : m->temporary[k],
+		    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (l->tree < 0)
 			return error_set_errno(err, errno, "cannot open a tree in %s/trees", m->library->path);
 	}
@@ -208,7 +219,8 @@ static int commit_one(struct making *m, size_t k, struct error **err)
 	AUTO_JSON struct json_object *o = NULL;
 	int alone = 0;
 	size_t size;
-	int r = lseek(m->layers[k].facts, 0, SEEK_SET) < 0 ? -errno : fd_read_all(m->layers[k].facts, FACTS_MAX, &text, &size);
+	int r = lseek(m->layers[k].facts, 0, SEEK_SET) < 0 ? -errno :
+							     fd_read_all(m->layers[k].facts, FACTS_MAX, &text, &size);
 	/* Names of devices are any bytes. */
 	if (r == 0)
 		r = json_parse_bytes(text, size, "facts", &o, NULL);
@@ -222,7 +234,9 @@ static int commit_one(struct making *m, size_t k, struct error **err)
 	if (r < 0)
 		return r;
 	if (renameat2(m->library->trees, m->temporary[k], m->library->trees, m->names[k], RENAME_NOREPLACE) < 0)
-		return errno == EEXIST ? 0 : error_set_errno(err, errno, "cannot name a tree in %s/trees", m->library->path);
+		return errno == EEXIST ?
+			   0 :
+			   error_set_errno(err, errno, "cannot name a tree in %s/trees", m->library->path);
 	free(TAKE_PTR(m->temporary[k]));
 	return 0;
 }
@@ -242,7 +256,8 @@ static int commit(struct making *m, struct error **err)
 	return r;
 }
 
-/* What is left under a temporary name: empty where it was not finished, else one that was there already (a layer that an image has twice). */
+/* What is left under a temporary name: empty where it was not finished, else one that was there
+ * already (a layer that an image has twice). */
 static void making_done(struct making *m)
 {
 	AUTOFREE int *full = xcalloc(m->image->manifest->layer_count + 1, sizeof *full);
@@ -273,7 +288,8 @@ static void on_progress(uint64_t done, void *data)
 	progress_update(m->progress, m->bar, done);
 }
 
-/* overlayfs does not take a directory twice, and its upper place says all: what it has hides what it would show in the lower one. */
+/* overlayfs does not take a directory twice, and its upper place says all: what it has hides what
+ * it would show in the lower one. */
 static void collect(struct making *m, size_t shown, struct strv *ret)
 {
 	size_t count = m->image->manifest->layer_count;
@@ -295,14 +311,22 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 		missing |= m->temporary[k] != NULL;
 	}
 	m->bar = missing ? progress_add(m->progress, "trees", total) : -1;
-	struct tree_jobs jobs = { .ids = &m->ids, .layers = m->layers, .count = m->image->manifest->layer_count, .progress = on_progress, .data = m,
-		.programs = disk_init_paths };
+	struct tree_jobs jobs = {
+		.ids = &m->ids,
+		.layers = m->layers,
+		.count = m->image->manifest->layer_count,
+		.progress = on_progress,
+		.data = m,
+		.programs = disk_init_paths,
+	};
 	if (r == 0)
 		r = tree_jobs_run(&jobs, err);
 	int committed = commit(m, r < 0 ? NULL : err);
 	r = r < 0 ? r : committed;
 	if (r < 0)
-		return r == -ECANCELED ? r : error_prefix(err, r, "cannot unpack image \"%s\"", m->image->name ? m->image->name : m->image->digest);
+		return r == -ECANCELED ? r :
+					 error_prefix(err, r, "cannot unpack image \"%s\"",
+					     m->image->name ? m->image->name : m->image->digest);
 	progress_finish(m->progress, m->bar, "made");
 	*ret_init = xstrdup(jobs.program);
 	collect(m, jobs.shown, ret_names);
@@ -338,7 +362,8 @@ static void hand_out(struct making *m, const struct strv *names, struct strv *re
 	}
 }
 
-int tree_cache_prepare(struct library *l, const struct image *i, struct progress *p, struct strv *ret_trees, char **ret_init, struct error **err)
+int tree_cache_prepare(struct library *l, const struct image *i, struct progress *p, struct strv *ret_trees,
+    char **ret_init, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
 	struct making m = { .library = l, .image = i, .progress = p };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Emptying a directory whose depth a stranger chose, with few descriptors: what lies too deep is moved up to the top, and the top is gone through
- * until nothing is left in it. */
+ * Emptying a directory whose depth a stranger chose, with few descriptors: what lies too deep is
+ * moved up to the top, and the top is gone through until nothing is left in it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,8 @@ static int move_up(struct emptying *e, int at, const char *name)
 		snprintf(to, sizeof to, ".wh..wh.gone-%llu", e->moved++);
 		if (renameat2(at, name, e->top, to, RENAME_NOREPLACE) == 0)
 			return 0;
-		if (errno == EACCES && fchmodat(at, name, 0700, 0) == 0 && renameat2(at, name, e->top, to, RENAME_NOREPLACE) == 0)
+		if (errno == EACCES && fchmodat(at, name, 0700, 0) == 0 &&
+		    renameat2(at, name, e->top, to, RENAME_NOREPLACE) == 0)
 			return 0;
 		if (errno != EEXIST)
 			return -errno;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The writer's hands. Every file is made by its own name in a directory that is open, never by a path: the kernel follows nothing that a
- * layer said. Directories' descriptors are kept in a ring, as most entries lie beside the one before. */
+ * The writer's hands. Every file is made by its own name in a directory that is open, never by a
+ * path: the kernel follows nothing that a layer said. Directories' descriptors are kept in a ring,
+ * as most entries lie beside the one before. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -81,7 +82,8 @@ void tree_folder_open_above(struct tree_writer *w, const struct disk_inode *dire
 		remember(w, directory->parent->number, fd);
 }
 
-int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	int parent = tree_folder_open(w, directory, err);
 	if (parent < 0)
@@ -90,7 +92,8 @@ int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const 
 	*ret = disk_tree_add(&w->tree, directory, name, length, inode);
 	(*ret)->layer = TREE_OWN;
 	tree_folder_add(w, inode, *ret);
-	/* No set-group-id bit and no default list of access yet, which files made inside would inherit. */
+	/* No set-group-id bit and no default list of access yet, which files made inside would
+	 * inherit. */
 	return mkdirat(parent, (*ret)->text, 0700) < 0 ? error_set_errno(err, errno, "cannot make a folder") : 0;
 }
 
@@ -107,7 +110,8 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 	int r = chown_at(fd, name, uid, gid);
 	if (r != -EINVAL && r != -EPERM)
 		return r;
-	/* Not all of them are ours to give (EINVAL: not in the mapping). A set-id bit must not come to mean somebody else. */
+	/* Not all of them are ours to give (EINVAL: not in the mapping). A set-id bit must not come
+	 * to mean somebody else. */
 	int moved = 0;
 	if (chown_at(fd, name, uid, (gid_t)-1) < 0)
 		moved |= chown_at(fd, name, NOBODY, (gid_t)-1) == 0;
@@ -124,12 +128,14 @@ int tree_keep_xattr(const char *name)
 	return disk_keep_xattr(name) && !startswith(name, "user.overlay.") && !startswith(name, "trusted.overlay.");
 }
 
-/* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not, is left out. */
+/* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not,
+ * is left out. */
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (tree_keep_xattr(xattrs[i].name) && fsetxattr(fd, xattrs[i].name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
-			errno != EOPNOTSUPP && errno != EINVAL && errno != EACCES)
+		if (tree_keep_xattr(xattrs[i].name) &&
+		    fsetxattr(fd, xattrs[i].name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
+		    errno != EOPNOTSUPP && errno != EINVAL && errno != EACCES)
 			return -errno;
 	return 0;
 }
@@ -160,8 +166,10 @@ static void times_of(const struct tar_entry *e, struct timespec ret[2])
 	ret[1] = (struct timespec){ .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns };
 }
 
-/* Changing the owner takes special bits and capabilities away, and writing them too: so content, owner, mode, attributes, times. */
-static int make_regular(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e, struct tar_reader *reader, struct error **err)
+/* Changing the owner takes special bits and capabilities away, and writing them too: so content,
+ * owner, mode, attributes, times. */
+static int make_regular(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
+    struct tar_reader *reader, struct error **err)
 {
 	struct timespec times[2];
 	uint32_t mode = e->mode;
@@ -183,7 +191,8 @@ static int make_other(struct tree_writer *w, int parent, const char *name, const
 {
 	struct timespec times[2];
 	uint32_t mode = e->mode;
-	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name) : mknodat(parent, name, S_IFIFO | (mode & 0777), 0);
+	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name) :
+					 mknodat(parent, name, S_IFIFO | (mode & 0777), 0);
 	if (r < 0)
 		return -errno;
 	r = tree_set_owner(w, parent, name, e->uid, e->gid, &mode);
@@ -193,7 +202,8 @@ static int make_other(struct tree_writer *w, int parent, const char *name, const
 	return r == 0 && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : r;
 }
 
-int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e, struct tar_reader *reader, struct error **err)
+int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
+    struct tar_reader *reader, struct error **err)
 {
 	int r = e->type == TAR_FILE ? make_regular(w, parent, name, e, reader, err) : make_other(w, parent, name, e);
 	return r < 0 ? error_set_errno(err, r, "cannot write it") : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of a layer. A whiteout is made only where something is below it: overlayfs shows others as names without files where a directory is
- * in one tree only. A folder is finished when nothing is made in it any more, as that would change its time, and its mode may shut us out. */
+ * The end of a layer. A whiteout is made only where something is below it: overlayfs shows others
+ * as names without files where a directory is in one tree only. A folder is finished when nothing
+ * is made in it any more, as that would change its time, and its mode may shut us out. */
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -17,19 +18,24 @@ static int make_whiteout(struct tree_writer *w, const struct disk_name *n, struc
 	parent = tree_folder_open(w, n->directory, err);
 	if (parent < 0)
 		return parent;
-	return mknodat(parent, n->text, S_IFCHR, makedev(0, 0)) < 0 ? error_set_errno(err, errno, "cannot make a whiteout for \"%.200s\"", n->text) : 0;
+	return mknodat(parent, n->text, S_IFCHR, makedev(0, 0)) < 0 ?
+		   error_set_errno(err, errno, "cannot make a whiteout for \"%.200s\"", n->text) :
+		   0;
 }
 
 static int finish_folder(struct tree_writer *w, struct disk_inode *d, struct error **err)
 {
-	struct timespec times[2] = { { .tv_sec = (time_t)d->atime, .tv_nsec = d->atime_ns }, { .tv_sec = (time_t)d->mtime, .tv_nsec = d->mtime_ns } };
+	struct timespec times[2] = { { .tv_sec = (time_t)d->atime, .tv_nsec = d->atime_ns },
+		{ .tv_sec = (time_t)d->mtime, .tv_nsec = d->mtime_ns } };
 	int fd = tree_folder_open(w, d, err);
 	if (fd < 0)
 		return fd;
 	int r = tree_set_owner(w, fd, NULL, d->uid, d->gid, &d->mode);
 	/* Before the mode: where we are not root, it may take the right to do this away. */
 	if (r == 0 && tree_folder_of(w, d)->opaque && fsetxattr(fd, TREE_XATTR_OPAQUE, "y", 1, 0) < 0)
-		return error_set_errno(err, errno, "cannot set extended attributes, which native machines need of the file system that holds the images");
+		return error_set_errno(err, errno,
+		    "cannot set extended attributes, which native machines need of the file system that holds the "
+		    "images");
 	if (r == 0)
 		r = tree_set_xattrs(fd, d->xattrs, d->xattr_count);
 	if (r == 0 && fchmod(fd, d->mode) < 0)
@@ -37,7 +43,8 @@ static int finish_folder(struct tree_writer *w, struct disk_inode *d, struct err
 	if (r == 0 && futimens(fd, times) < 0)
 		r = -errno;
 	const struct tree_folder *f = tree_folder_of(w, d);
-	return r < 0 ? error_set_errno(err, r, "cannot finish the folder \"%.200s\"", f->name ? f->name->text : "/") : 0;
+	return r < 0 ? error_set_errno(err, r, "cannot finish the folder \"%.200s\"", f->name ? f->name->text : "/") :
+		       0;
 }
 
 static int finish_below(struct tree_writer *w, struct disk_inode *d, struct error **err)

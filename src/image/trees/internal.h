@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of the tree writer share: write.c (what entries do), lower.c (what is below), files.c (files made and
- * removed), finish.c (what can be said only at the end). */
+ * What the parts of the tree writer share: write.c (what entries do), lower.c (what is below),
+ * files.c (files made and removed), finish.c (what can be said only at the end). */
 #pragma once
 
 #include "disk/tree.h"
 #include "image/trees/write.h"
 
 /* The names in memory are those of src/disk, with other meanings for two members:
- *   disk_name.layer     OWN: this layer has an entry for it; LOWER: it was taken over from below, because the layer needs it. Folders then are
- *                       in the layer's tree, other files are not
- *   disk_inode.number   of directories: the index of their tree_folder; of devices: WHITEOUT or SKIPPED, as none is ever made */
+ *   disk_name.layer     OWN: this layer has an entry for it; LOWER: it was taken over from below,
+ *                       because the layer needs it. Folders then are in the layer's tree, other
+ *                       files are not
+ *   disk_inode.number   of directories: the index of their tree_folder; of devices: WHITEOUT or
+ *                       SKIPPED, as none is ever made */
 enum { TREE_LOWER = 0, TREE_OWN = 1 };
 enum { TREE_WHITEOUT = 1, TREE_SKIPPED = 2 };
 enum { TREE_OPEN_MAX = 192 };
@@ -45,17 +47,21 @@ static inline int tree_is_below(const struct disk_name *n)
 
 /* files.c. Descriptors of folders are borrowed; valid until TREE_OPEN_MAX others were asked for. */
 int tree_folder_open(struct tree_writer *w, const struct disk_inode *directory, struct error **err);
-/* Opens the folder that this one, open now, is in: one step where the way from the root may be thousands. */
+/* Opens the folder that this one, open now, is in: one step where the way from the root may be
+ * thousands. */
 void tree_folder_open_above(struct tree_writer *w, const struct disk_inode *directory);
 struct tree_folder *tree_folder_of(struct tree_writer *w, const struct disk_inode *directory);
 void tree_folder_add(struct tree_writer *w, struct disk_inode *directory, struct disk_name *name);
 /* Makes a folder that nobody but us can enter until the end. *ret: its inode, with no metadata. */
-int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err);
+int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err);
 /* Makes a file, fifo or symlink with everything that belongs to it. The name must be free. */
-int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e, struct tar_reader *reader, struct error **err);
+int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
+    struct tar_reader *reader, struct error **err);
 /* Takes a name away, in memory and on disk, and with a folder all that is in it. */
 int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **err);
-/* What folders and files get: owners (with owners the mapping does not have counted, and their special bits taken), extended attributes. */
+/* What folders and files get: owners (with owners the mapping does not have counted, and their
+ * special bits taken), extended attributes. */
 int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid, uint32_t gid, uint32_t *mode);
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count);
 int tree_keep_xattr(const char *name);
@@ -63,10 +69,14 @@ int tree_keep_xattr(const char *name);
 /* lower.c. */
 /* Learns what is below, once; waits for it. */
 int tree_need_lower(struct tree_writer *w, struct error **err);
-/* What is below `name` in a folder of ours: 1 and a borrowed descriptor of the directory that has it, 0 nothing, -errno. */
-int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret, int *ret_parent, struct error **err);
-/* Takes a name over from below: a folder with its metadata, a symlink's target, that there is a file. *ret NULL: nothing is there. */
-int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err);
+/* What is below `name` in a folder of ours: 1 and a borrowed descriptor of the directory that has
+ * it, 0 nothing, -errno. */
+int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret,
+    int *ret_parent, struct error **err);
+/* Takes a name over from below: a folder with its metadata, a symlink's target, that there is a
+ * file. *ret NULL: nothing is there. */
+int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err);
 /* The directory where the file of this name is, in the layer's tree or below; borrowed. */
 int tree_open_parent(struct tree_writer *w, const struct disk_name *name, struct error **err);
 /* Whether the folder, or one that it is in, hides all that is below. */

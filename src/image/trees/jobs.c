@@ -118,12 +118,14 @@ static void start_some(struct run *run)
 	for (size_t running = count_running(run); running < run->processors; running++) {
 		size_t best = run->jobs->count;
 		for (size_t i = 0; i < run->jobs->count; i++)
-			if (run->states[i] == PENDING && (best == run->jobs->count || layers[i].size > layers[best].size))
+			if (run->states[i] == PENDING &&
+			    (best == run->jobs->count || layers[i].size > layers[best].size))
 				best = i;
 		if (best == run->jobs->count)
 			return;
 		run->states[best] = RUNNING;
-		(void)tree_send(run->server.control[0], TREE_START, (int64_t)best); /* a server that is gone closes all sockets */
+		/* a server that is gone closes all sockets */
+		(void)tree_send(run->server.control[0], TREE_START, (int64_t)best);
 	}
 }
 
@@ -180,14 +182,18 @@ static int all_finished(const struct run *run)
 	return 1;
 }
 
-/* One round: starts what can start, waits for words. No deadline: work that goes on is shown, and Ctrl-C ends it. */
+/* One round: starts what can start, waits for words. No deadline: work that goes on is shown, and
+ * Ctrl-C ends it. */
 static int turn(struct run *run, struct pollfd *polls, struct error **err)
 {
 	size_t count = run->jobs->count;
 	let_go(run);
 	start_some(run);
 	for (size_t i = 0; i < count; i++)
-		polls[i] = (struct pollfd){ .fd = run->states[i] == RUNNING || run->states[i] == WAITING ? run->server.ends[i][0] : -1, .events = POLLIN };
+		polls[i] = (struct pollfd){
+			.fd = run->states[i] == RUNNING || run->states[i] == WAITING ? run->server.ends[i][0] : -1,
+			.events = POLLIN,
+		};
 	polls[count] = (struct pollfd){ .fd = interrupt_fd(), .events = POLLIN };
 	if (poll(polls, count + 1, -1) < 0 && errno != EINTR)
 		return error_set_errno(err, errno, "cannot wait for the layers");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is said between the three kinds of processes that make trees. Packets on SOCK_SEQPACKET pairs. */
+ * What is said between the three kinds of processes that make trees. Packets on SOCK_SEQPACKET
+ * pairs. */
 #pragma once
 
 #include <sys/types.h>
@@ -41,7 +42,8 @@ struct tree_server {
 	pid_t *workers; /* of each layer; the server's */
 };
 
-/* The server: root of the mapping; starts a worker for each layer when it is told to, and never returns but at the end of the control socket. */
+/* The server: root of the mapping; starts a worker for each layer when it is told to, and never
+ * returns but at the end of the control socket. */
 int tree_server_main(void *server, struct error **err);
 /* The worker of one layer: 0 or -errno, after saying so. */
 int tree_worker_run(const struct tree_jobs *j, size_t layer, int socket);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a layer needs of those below it: folders that it does not describe keep what they were there, hard links lead to files there, and symlinks
- * there are followed. Folders are taken over into the layer's own tree; of other files only the name in memory, so that they are looked for once. */
+ * What a layer needs of those below it: folders that it does not describe keep what they were
+ * there, hard links lead to files there, and symlinks there are followed. Folders are taken over
+ * into the layer's own tree; of other files only the name in memory, so that they are looked for
+ * once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -60,7 +62,8 @@ static int find_directory(struct tree_writer *w, const struct disk_inode *direct
 	return 0;
 }
 
-int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret, int *ret_parent, struct error **err)
+int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret,
+    int *ret_parent, struct error **err)
 {
 	if (tree_is_hidden(w, directory))
 		return 0;
@@ -101,14 +104,15 @@ static int take_xattrs(struct tree_writer *w, struct disk_inode *inode, int fd)
 		ssize_t n = tree_keep_xattr(at) ? fgetxattr(fd, at, value, XATTR_VALUE_MAX) : -1;
 		if (n < 0)
 			continue;
-		inode->xattrs[inode->xattr_count++] = (struct tar_xattr){ xstrdup(at), xmemdup(value, (size_t)n), (size_t)n };
+		inode->xattrs[inode->xattr_count++] =
+		    (struct tar_xattr){ xstrdup(at), xmemdup(value, (size_t)n), (size_t)n };
 		w->tree.bytes += sizeof(struct tar_xattr) + strlen(at) + (size_t)n;
 	}
 	return 0;
 }
 
-static int take_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, const struct stat *st, int parent,
-	struct disk_name **ret, struct error **err)
+static int take_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    const struct stat *st, int parent, struct disk_name **ret, struct error **err)
 {
 	AUTOFREE char *text = xstrndup(name, length);
 	AUTO_FD int fd = openat(parent, text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -125,11 +129,15 @@ static int take_folder(struct tree_writer *w, struct disk_inode *directory, cons
 
 static enum tar_type type_of(mode_t mode)
 {
-	return S_ISLNK(mode) ? TAR_SYMLINK : S_ISFIFO(mode) ? TAR_FIFO : S_ISCHR(mode) ? TAR_CHAR : S_ISBLK(mode) ? TAR_BLOCK : TAR_FILE;
+	return S_ISLNK(mode)  ? TAR_SYMLINK :
+	       S_ISFIFO(mode) ? TAR_FIFO :
+	       S_ISCHR(mode)  ? TAR_CHAR :
+	       S_ISBLK(mode)  ? TAR_BLOCK :
+				TAR_FILE;
 }
 
-static int take_file(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, const struct stat *st, int parent,
-	struct disk_name **ret, struct error **err)
+static int take_file(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    const struct stat *st, int parent, struct disk_name **ret, struct error **err)
 {
 	char target[TARGET_MAX];
 	AUTOFREE char *text = xstrndup(name, length);
@@ -151,10 +159,13 @@ int tree_open_parent(struct tree_writer *w, const struct disk_name *name, struct
 	if (!tree_is_below(name))
 		return tree_folder_open(w, name->directory, err);
 	int r = tree_lower_look(w, name->directory, name->text, &st, &parent, err);
-	return r == 0 ? error_set(err, ENOENT, "\"%.200s\" is not in the layers below any more", name->text) : r < 0 ? r : parent;
+	return r == 0 ? error_set(err, ENOENT, "\"%.200s\" is not in the layers below any more", name->text) :
+	       r < 0  ? r :
+			parent;
 }
 
-int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+int tree_lower_take(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	AUTOFREE char *text = xstrndup(name, length);
 	struct stat st;

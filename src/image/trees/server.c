@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The server of workers. One user namespace for all layers, as making one takes two programs' time; forked off before there is any thread,
- * it forks the workers, which make threads. It also empties directories, which only root of the mapping can. */
+ * The server of workers. One user namespace for all layers, as making one takes two programs' time;
+ * forked off before there is any thread, it forks the workers, which make threads. It also empties
+ * directories, which only root of the mapping can. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Deleting trees. One is first given a temporary name, so that no half of it is ever taken for a whole; then it is emptied inside the mapping, all at
- * once, and the empty directory goes. What could not be deleted keeps its temporary name, for the next sweep. */
+ * Deleting trees. One is first given a temporary name, so that no half of it is ever taken for a
+ * whole; then it is emptied inside the mapping, all at once, and the empty directory goes. What
+ * could not be deleted keeps its temporary name, for the next sweep. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +31,13 @@ static int is_young(int trees, const char *name)
 static int is_wanted(int trees, const char *tree, const struct strv *names, const struct strv *whole_names)
 {
 	size_t n = strlen(tree);
-	AUTOFREE char *name = xstrndup(tree, n > TREE_NAME_TAIL ? n - TREE_NAME_TAIL : n), *json = xasprintf("%s.json", tree);
+	AUTOFREE char *name = xstrndup(tree, n > TREE_NAME_TAIL ? n - TREE_NAME_TAIL : n),
+		      *json = xasprintf("%s.json", tree);
 	return strv_contains(names, name) || strv_contains(whole_names, tree) || is_young(trees, json);
 }
 
-static void sweep_file(int trees, const char *name, const struct strv *names, const struct strv *whole_names, const struct strv *images)
+static void sweep_file(int trees, const char *name, const struct strv *names, const struct strv *whole_names,
+    const struct strv *images)
 {
 	size_t n = strlen(name);
 	const char *image = startswith(name, IMAGE_PREFIX);
@@ -45,7 +48,8 @@ static void sweep_file(int trees, const char *name, const struct strv *names, co
 	} else if (startswith(name, "sha256-") && endswith(name, ".json")) {
 		AUTOFREE char *tree = xstrndup(name, n - strlen(".json"));
 		struct stat st;
-		if (!is_wanted(trees, tree, names, whole_names) || (fstatat(trees, tree, &st, AT_SYMLINK_NOFOLLOW) < 0 && !is_young(trees, name)))
+		if (!is_wanted(trees, tree, names, whole_names) ||
+		    (fstatat(trees, tree, &st, AT_SYMLINK_NOFOLLOW) < 0 && !is_young(trees, name)))
 			unlinkat(trees, name, 0);
 	}
 }
@@ -58,7 +62,8 @@ struct doomed {
 
 static void doom(int trees, const char *name, struct doomed *d)
 {
-	AUTOFREE char *temporary = startswith(name, TREE_TEMPORARY) ? xstrdup(name) : xasprintf(TREE_TEMPORARY "%s", name);
+	AUTOFREE char *temporary =
+	    startswith(name, TREE_TEMPORARY) ? xstrdup(name) : xasprintf(TREE_TEMPORARY "%s", name);
 	if (d->count == AT_ONCE || (!streq(name, temporary) && renameat(trees, name, trees, temporary) < 0))
 		return;
 	int fd = openat(trees, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -68,7 +73,8 @@ static void doom(int trees, const char *name, struct doomed *d)
 	strv_add(&d->names, temporary);
 }
 
-static void sweep_entries(int trees, struct doomed *d, const struct strv *names, const struct strv *whole_names, const struct strv *images)
+static void sweep_entries(int trees, struct doomed *d, const struct strv *names, const struct strv *whole_names,
+    const struct strv *images)
 {
 	int copy = openat(trees, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -82,8 +88,9 @@ static void sweep_entries(int trees, struct doomed *d, const struct strv *names,
 			continue;
 		if (S_ISREG(st.st_mode))
 			sweep_file(trees, e->d_name, names, whole_names, images);
-		else if (S_ISDIR(st.st_mode) && (startswith(e->d_name, TREE_TEMPORARY) ||
-				(startswith(e->d_name, "sha256-") && !is_wanted(trees, e->d_name, names, whole_names))))
+		else if (S_ISDIR(st.st_mode) &&
+			 (startswith(e->d_name, TREE_TEMPORARY) ||
+			     (startswith(e->d_name, "sha256-") && !is_wanted(trees, e->d_name, names, whole_names))))
 			doom(trees, e->d_name, d);
 	}
 	closedir(dir);
@@ -96,7 +103,8 @@ static void empty(struct doomed *d)
 		(void)tree_jobs_empty(&ids, d->fds, d->count, NULL);
 }
 
-void tree_cache_sweep(struct library *l, const struct strv *names, const struct strv *whole_names, const struct strv *images)
+void tree_cache_sweep(struct library *l, const struct strv *names, const struct strv *whole_names,
+    const struct strv *images)
 {
 	struct doomed d = { 0 };
 	sweep_entries(l->trees, &d, names, whole_names, images);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A directory of the view is opened in every tree that has it, until a tree hides the rest. Symlinks are followed by writing their target
- * into the path and starting again at the root; ".." goes lexically, as all that lies before it is known to be directories. */
+ * A directory of the view is opened in every tree that has it, until a tree hides the rest.
+ * Symlinks are followed by writing their target into the path and starting again at the root; ".."
+ * goes lexically, as all that lies before it is known to be directories. */
 #include "image/trees/view.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ static int is_opaque(int fd)
 	return fgetxattr(fd, TREE_XATTR_OPAQUE, value, sizeof value) == 1 && value[0] == 'y';
 }
 
-/* Adds the directory `name` of one tree: 1 to go on with the trees below, 0 when this one hides them, -errno. */
+/* Adds the directory `name` of one tree: 1 to go on with the trees below, 0 when this one hides
+ * them, -errno. */
 static int add(struct tree_directory *d, int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -86,7 +88,8 @@ static void split(struct strv *parts, const char *path)
 			strv_add(parts, all.items[i]);
 }
 
-/* The path with part `at` (which lies in a real directory) replaced by target; an absolute target drops all in front. Owned. */
+/* The path with part `at` (which lies in a real directory) replaced by target; an absolute target
+ * drops all in front. Owned. */
 static char *replace(const struct strv *parts, size_t at, const char *target)
 {
 	AUTO_STRV struct strv all = { 0 };

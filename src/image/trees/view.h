@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Several layer trees seen as overlayfs will show them (kernel: Documentation/filesystems/overlayfs.rst): directories merge, other files hide
- * what is below, a character device 0:0 is a whiteout, "user.overlay.opaque" ends a directory. One component at a time and never
- * through a symlink, so that a tree's own symlinks lead nowhere. */
+ * Several layer trees seen as overlayfs will show them (kernel:
+ * Documentation/filesystems/overlayfs.rst): directories merge, other files hide what is below, a
+ * character device 0:0 is a whiteout, "user.overlay.opaque" ends a directory. One component at a
+ * time and never through a symlink, so that a tree's own symlinks lead nowhere. */
 #pragma once
 
 #include <sys/stat.h>
@@ -28,9 +29,11 @@ void tree_directory_done(struct tree_directory *d);
 int tree_view_root(const struct tree_view *v, struct tree_directory *ret);
 /* The directory `name` in d: 0, -ENOENT, -ENOTDIR (symlinks too), -errno. */
 int tree_view_enter(const struct tree_directory *d, const char *name, struct tree_directory *ret);
-/* What `name` in d is: 0, its stat and the (borrowed) descriptor of the directory that has it; -ENOENT, -errno. */
+/* What `name` in d is: 0, its stat and the (borrowed) descriptor of the directory that has it;
+ * -ENOENT, -errno. */
 int tree_view_look(const struct tree_directory *d, const char *name, struct stat *ret, int *ret_parent);
 
-/* The first of paths (NULL-terminated list, absolute) that is, with symlinks followed inside the view, a regular file that somebody may
- * execute. *ret borrowed from paths. 0, -ENOENT when none is, -errno. */
+/* The first of paths (NULL-terminated list, absolute) that is, with symlinks followed inside the
+ * view, a regular file that somebody may execute. *ret borrowed from paths. 0, -ENOENT when none
+ * is, -errno. */
 int tree_view_find_program(const struct tree_view *v, const char *const *paths, const char **ret);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One process per layer: reads the blob, checks its digest, writes the tree. A layer that needs those below says so, and waits for the word. */
+ * One process per layer: reads the blob, checks its digest, writes the tree. A layer that needs
+ * those below says so, and waits for the word. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -74,7 +75,8 @@ static int wait_for_lower(void *data, struct tree_view *ret, struct error **err)
 {
 	struct worker *w = data;
 	struct tree_message m;
-	if (w->layer > 0 && (tree_send(w->socket, TREE_WAITING, 0) < 0 || tree_receive(w->socket, &m) != 1 || m.word != TREE_GO))
+	if (w->layer > 0 &&
+	    (tree_send(w->socket, TREE_WAITING, 0) < 0 || tree_receive(w->socket, &m) != 1 || m.word != TREE_GO))
 		return error_set(err, ECANCELED, "interrupted");
 	w->lower = xcalloc(w->layer + 1, sizeof *w->lower);
 	for (size_t i = 0; i < w->layer; i++)
@@ -106,8 +108,10 @@ static int write_tree(struct worker *w, struct tree_write *t, struct error **err
 		return r;
 	const char *digest = layer_reader_digest(w->reader);
 	if (!streq(digest, l->diff_id))
-		return error_set(err, EBADMSG, "its content is not what the image says it is (%s instead of %s); remove the image and pull it again", digest,
-			l->diff_id);
+		return error_set(err, EBADMSG,
+		    "its content is not what the image says it is (%s instead of %s); remove the image and pull it "
+		    "again",
+		    digest, l->diff_id);
 	return write_facts(l, t, err);
 }
 

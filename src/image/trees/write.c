@@ -43,8 +43,8 @@ static int is_whiteout(const struct disk_name *n)
 }
 
 /* The name in a directory, own or from below. A whiteout counts as none. */
-static int find(
-	const struct disk_walk *walk, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+static int find(const struct disk_walk *walk, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	*ret = disk_tree_find(walk->tree, directory, name, length);
 	int r = *ret ? 0 : tree_lower_take(walk->data, directory, name, length, ret, err);
@@ -54,8 +54,8 @@ static int find(
 }
 
 /* One in a whiteout's place is opaque. */
-static int make_folder(
-	const struct disk_walk *walk, struct disk_inode *directory, const char *name, size_t length, struct disk_name **ret, struct error **err)
+static int make_folder(const struct disk_walk *walk, struct disk_inode *directory, const char *name, size_t length,
+    struct disk_name **ret, struct error **err)
 {
 	struct tree_writer *w = walk->data;
 	struct disk_name *hidden = disk_tree_find(&w->tree, directory, name, length);
@@ -85,9 +85,10 @@ static void skip_device(struct tree_writer *w, const struct disk_place *p, const
 	add_whiteout(w, p, TREE_SKIPPED);
 }
 
-/* A folder: merges with a folder, takes the place of anything else, and then nothing that is below shows in it. */
-static int apply_folder(
-	struct tree_writer *w, const struct tar_entry *e, const struct disk_place *p, struct disk_name *old, struct error **err)
+/* A folder: merges with a folder, takes the place of anything else, and then nothing that is below
+ * shows in it. */
+static int apply_folder(struct tree_writer *w, const struct tar_entry *e, const struct disk_place *p,
+    struct disk_name *old, struct error **err)
 {
 	int replaces = old && old->inode->type != TAR_DIRECTORY, r = 0;
 	if (replaces) {
@@ -113,8 +114,8 @@ static int check_symlink(const struct tar_entry *e, struct error **err)
 	return 0;
 }
 
-static int apply_file(
-	struct tree_writer *w, const struct tar_entry *e, struct tar_reader *reader, const struct disk_place *p, struct error **err)
+static int apply_file(struct tree_writer *w, const struct tar_entry *e, struct tar_reader *reader,
+    const struct disk_place *p, struct error **err)
 {
 	int r = e->type == TAR_SYMLINK ? check_symlink(e, err) : 0;
 	int parent = r == 0 ? tree_folder_open(w, p->directory, err) : r;
@@ -132,9 +133,11 @@ static int apply_file(
 	return 0;
 }
 
-/* The old name may be a folder that the target is in: the link is made beside it first, by a name that no layer can have. A file below gets another
- * name in this tree: trees are never written to again, so one inode can be in several, and is one file in the machine too. */
-static int apply_link(const struct disk_walk *walk, const struct tar_entry *e, const struct disk_place *p, struct error **err)
+/* The old name may be a folder that the target is in: the link is made beside it first, by a name
+ * that no layer can have. A file below gets another name in this tree: trees are never written to
+ * again, so one inode can be in several, and is one file in the machine too. */
+static int apply_link(const struct disk_walk *walk, const struct tar_entry *e, const struct disk_place *p,
+    struct error **err)
 {
 	struct tree_writer *w = walk->data;
 	struct disk_name *target;
@@ -165,7 +168,8 @@ static int apply_link(const struct disk_walk *walk, const struct tar_entry *e, c
 	return r;
 }
 
-/* What was taken over from below goes away again; folders stay while something of the layer's own is in them. */
+/* What was taken over from below goes away again; folders stay while something of the layer's own
+ * is in them. */
 static int hide_inside(struct tree_writer *w, struct disk_inode *directory, struct error **err)
 {
 	int r = 0;
@@ -199,8 +203,8 @@ static int hide(const struct disk_walk *walk, const struct disk_place *p, struct
 	return r;
 }
 
-static int put(
-	const struct disk_walk *walk, const struct tar_entry *e, struct tar_reader *reader, const struct disk_place *p, struct error **err)
+static int put(const struct disk_walk *walk, const struct tar_entry *e, struct tar_reader *reader,
+    const struct disk_place *p, struct error **err)
 {
 	struct tree_writer *w = walk->data;
 	if (e->type == TAR_LINK)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's cgroup: a directory that the user may write to, so that the agent can make more below it, and whose limits only the keeper sets.
+ * The machine's cgroup: a directory that the user may write to, so that the agent can make more
+ * below it, and whose limits only the keeper sets.
  *
- * Where its bus seems to be there, holm-scope asks systemd's user manager (root: the system's) for a delegated scope around the agent. Else the directory is made
- * in the keeper's own cgroup, where that may be written. Else there is none, which is said and changes nothing but limits. The path is kept in
- * machines/NAME/native: what a killed keeper left is removed at the next start, or with the machine. Names carry the machine's hash.
+ * Where its bus seems to be there, holm-scope asks systemd's user manager (root: the system's) for
+ * a delegated scope around the agent. Else the directory is made in the keeper's own cgroup, where
+ * that may be written. Else there is none, which is said and changes nothing but limits. The path
+ * is kept in machines/NAME/native: what a killed keeper left is removed at the next start, or with
+ * the machine. Names carry the machine's hash.
  *
- * That there are no limits is said once per machine: the text that was said last is kept beside it, until there are limits again.
+ * That there are no limits is said once per machine: the text that was said last is kept beside it,
+ * until there are limits again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,9 +34,9 @@
 enum {
 	TEXT_MAX = 1024 * 1024,
 	CPU_PERIOD_US = 100000,
-	NAMES = 8,          /* tried, where one that is still in use has the first */
-	REMOVE_MS = 2000,   /* for processes that were killed to be gone */
-	SYSTEMD_MS = 500,   /* for systemd to remove an empty scope */
+	NAMES = 8,        /* tried, where one that is still in use has the first */
+	REMOVE_MS = 2000, /* for processes that were killed to be gone */
+	SYSTEMD_MS = 500, /* for systemd to remove an empty scope */
 };
 
 struct native_cgroup {
@@ -48,7 +52,8 @@ static char *path_of_process(const char *who)
 {
 	AUTOFREE char *file = xasprintf("/proc/%s/cgroup", who);
 	AUTOFREE char *mounts = NULL, *cgroup = NULL;
-	if (path_read_file("/proc/self/mountinfo", TEXT_MAX, &mounts, NULL) < 0 || path_read_file(file, TEXT_MAX, &cgroup, NULL) < 0)
+	if (path_read_file("/proc/self/mountinfo", TEXT_MAX, &mounts, NULL) < 0 ||
+	    path_read_file(file, TEXT_MAX, &cgroup, NULL) < 0)
 		return NULL;
 	return cgroup_path_of(mounts, cgroup);
 }
@@ -62,7 +67,8 @@ static void remember(struct isolation_run *r)
 		log_warning("cannot write %s", r->state);
 }
 
-/* Its files belong to whoever made it. Root's agent is nobody in there, unless what is needed for more below it is its own. */
+/* Its files belong to whoever made it. Root's agent is nobody in there, unless what is needed for
+ * more below it is its own. */
 static int hand_to_agent(struct isolation_run *r, const char *path)
 {
 	static const char *const files[] = { "", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
@@ -93,7 +99,8 @@ static int make_in(struct isolation_run *r, const char *parent)
 		return made;
 	/* The umask of the keeper is strict; the agent's own ids may look at it. */
 	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(r, path);
-	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the root, limits become possible. */
+	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the
+	 * root, limits become possible. */
 	cgroup_write(parent, "cgroup.subtree_control", "+memory");
 	cgroup_write(parent, "cgroup.subtree_control", "+cpu");
 	if (result >= 0)
@@ -132,8 +139,9 @@ static void decide(struct isolation_run *r)
 		int result = native_cgroup_limits(r, r->cpus, r->memory, &err);
 		say_once(r, result < 0 ? error_text(err, result) : NULL);
 	} else {
-		say_once(r, "no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only bind it to processors; "
-			"in a session of systemd (\"systemd-run --user --scope holm …\", or a login) it has both");
+		say_once(r, "no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only "
+			    "bind it to processors; in a session of systemd (\"systemd-run --user --scope holm …\", or "
+			    "a login) it has both");
 	}
 	native_go_if_ready(r);
 }
@@ -148,7 +156,8 @@ static void make_own(struct isolation_run *r)
 	decide(r);
 }
 
-/* Root's machines are the system manager's: they outlive root's login, and sudo gives no user manager. */
+/* Root's machines are the system manager's: they outlive root's login, and sudo gives no user
+ * manager. */
 static int bus_seems_there(void)
 {
 	if (geteuid() == 0)
@@ -219,10 +228,12 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 	AUTOFREE char *bytes = xasprintf("%llu", (unsigned long long)memory);
 	int result = memory ? path ? cgroup_write(path, "memory.max", bytes) : -ENOENT : 0;
 	if (result == -ENOENT || result == -EACCES || result == -EPERM)
-		return error_set(err, EOPNOTSUPP, "the memory controller of cgroups is not delegated to you: the machine's memory has no limit");
+		return error_set(err, EOPNOTSUPP,
+		    "the memory controller of cgroups is not delegated to you: the machine's memory has no limit");
 	if (result < 0)
 		return error_set_errno(err, result, "cannot limit the machine's memory");
-	/* The processors that the inside is bound to are a limit as well: nothing is lost without the controller. */
+	/* The processors that the inside is bound to are a limit as well: nothing is lost without
+	 * the controller. */
 	result = path ? cgroup_write(path, "cpu.max", quota) : -ENOENT;
 	if (result < 0)
 		log_debug("cpu.max: %s", strerror(-result));
@@ -231,8 +242,9 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 
 /* ---- removing it ---- */
 
-/* The scope itself is left to systemd for a moment: a scope whose cgroup went away before systemd saw it empty stays "running" for good. Where
- * it looked before we had removed what it may not remove, it does not look again, and it is ours after all. */
+/* The scope itself is left to systemd for a moment: a scope whose cgroup went away before systemd
+ * saw it empty stays "running" for good. Where it looked before we had removed what it may not
+ * remove, it does not look again, and it is ours after all. */
 static int remove_scope(struct isolation_run *r)
 {
 	struct native_cgroup *g = r->cgroup;
@@ -282,7 +294,8 @@ static int watch_for_empty(struct isolation_run *r)
 	struct native_cgroup *g = r->cgroup;
 	AUTOFREE char *events = path_join(g->path, "cgroup.events"), *parent = path_parent(g->path);
 	g->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0 || inotify_add_watch(g->inotify, parent, IN_DELETE) < 0)
+	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0 ||
+	    inotify_add_watch(g->inotify, parent, IN_DELETE) < 0)
 		return -errno;
 	int result = loop_add_io(r->loop, g->inotify, EPOLLIN, on_emptied, r, &g->emptied);
 	return result < 0 ? result : loop_add_timer(r->loop, clock_deadline(REMOVE_MS), on_deadline, r, &g->deadline);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A machine's cgroup is the user's, those below it belong to ids that the user has on loan: systemd's user manager, too, cannot remove them when
- * the agent was killed before it did. So whoever starts or deletes the machine next does, by the path that the keeper left in machines/NAME/native. */
+ * A machine's cgroup is the user's, those below it belong to ids that the user has on loan:
+ * systemd's user manager, too, cannot remove them when the agent was killed before it did. So
+ * whoever starts or deletes the machine next does, by the path that the keeper left in
+ * machines/NAME/native. */
 #include "isolation/native/cgroup_tree.h"
 
 #include <dirent.h>

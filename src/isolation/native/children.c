@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The keeper's processes in a native run. All are bound to the keeper's death, but for pasta where it lives in the agent's pid namespace: that
- * dies with the agent, and the agent with the keeper. */
+ * The keeper's processes in a native run. All are bound to the keeper's death, but for pasta where
+ * it lives in the agent's pid namespace: that dies with the agent, and the agent with the
+ * keeper. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -65,7 +66,8 @@ int native_child_watch(struct isolation_run *r, enum native_child_kind kind, pid
 	return 0;
 }
 
-int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o, struct native_child **ret, struct error **err)
+int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o,
+    struct native_child **ret, struct error **err)
 {
 	struct spawn_options options = *o;
 	struct spawn_fd fds[CHILD_FDS_MAX + 1] = { { .from = r->words, .to = STDERR_FILENO } };

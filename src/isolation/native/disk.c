@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A stopped machine's disk: the folder native/, from which the agent makes an overlay over the trees of the image's layers.
+ * A stopped machine's disk: the folder native/, from which the agent makes an overlay over the
+ * trees of the image's layers.
  *
- *   native/upper, native/work   what the machine wrote, overlayfs's own; made by the agent at the first start, owned by subordinate ids
- *   native/bases                what lies between upper and the image: absolute directories, topmost first, one a line; missing: nothing
- *   native/usage                bytes that upper takes, decimal; written by the keeper after each start and before each end
+ *   native/upper, native/work   what the machine wrote, overlayfs's own; made by the agent at the
+ *                               first start, owned by subordinate ids
+ *   native/bases                what lies between upper and the image: absolute directories,
+ *                               topmost first, one a line; missing: nothing
+ *   native/usage                bytes that upper takes, decimal; written by the keeper after each
+ *                               start and before each end
  *
- * clone: what the source has written so far becomes a base that nobody writes any more, machines/.bases/ID/upper, and both machines get an
- * empty folder over it. An empty folder that names the base is made as .bases/ID and then exchanged with the source's, in one step
- * (renameat2(2)): a crash leaves the source with the one or the other, and at most a base that nobody names. A source that has written
- * nothing since it was last cloned keeps its bases, so a template can be cloned any number of times without the list growing.
- * remove: bases that no machine names any more are deleted. Both hold machines/.bases/lock.
+ * clone: what the source has written so far becomes a base that nobody writes any more,
+ * machines/.bases/ID/upper, and both machines get an empty folder over it. An empty folder that
+ * names the base is made as .bases/ID and then exchanged with the source's, in one step
+ * (renameat2(2)): a crash leaves the source with the one or the other, and at most a base that
+ * nobody names. A source that has written nothing since it was last cloned keeps its bases, so a
+ * template can be cloned any number of times without the list growing. remove: bases that no
+ * machine names any more are deleted. Both hold machines/.bases/lock.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +45,8 @@ static int make_folder(const char *path, const struct strv *bases, struct error 
 		return error_set_errno(err, errno, "%s", path);
 	int r = 0;
 	if (bases->count) {
-		AUTOFREE char *lines = strv_join(bases, "\n"), *text = xasprintf("%s\n", lines), *file = path_join(path, "bases");
+		AUTOFREE char *lines = strv_join(bases, "\n"), *text = xasprintf("%s\n", lines),
+			      *file = path_join(path, "bases");
 		r = atomic_file_write(file, 0644, text, strlen(text), err);
 	}
 	if (r >= 0)
@@ -75,7 +82,8 @@ static int native_create(const struct machine *m, const char *directory, struct 
 	return make_folder(path, &none, err);
 }
 
-/* Nothing was written: there is no upper directory, or an empty one. One that cannot be read was made by a machine that ran. */
+/* Nothing was written: there is no upper directory, or an empty one. One that cannot be read was
+ * made by a machine that ran. */
 static int is_unwritten(const char *folder)
 {
 	AUTOFREE char *upper = path_join(folder, "upper");
@@ -89,7 +97,8 @@ static int is_unwritten(const char *folder)
 	return empty;
 }
 
-/* Puts the source's folder aside as a base, which goes to the top of `list`, and gives the source an empty one over it. */
+/* Puts the source's folder aside as a base, which goes to the top of `list`, and gives the source
+ * an empty one over it. */
 static int freeze(const char *source, const char *bases, struct strv *list, struct error **err)
 {
 	AUTOFREE char *id = bases_new_id(err);
@@ -120,14 +129,16 @@ static int native_clone(const struct machine *from, const struct machine *to, co
 	AUTOFREE char *target = path_join(directory, NATIVE);
 	AUTO_STRV struct strv list = { 0 };
 	if (strchr(bases, '\n'))
-		return error_set(err, EINVAL, "%s: the path has a line break in it; machines there cannot be cloned", bases);
+		return error_set(err, EINVAL, "%s: the path has a line break in it; machines there cannot be cloned",
+		    bases);
 	AUTO_FD int lock = bases_lock(bases, err);
 	if (lock < 0)
 		return lock;
 	int r = read_bases(source, &list, err);
 	if (r >= 0 && !is_unwritten(source)) {
 		if (list.count >= LAYERS_MAX)
-			return error_set(err, EMLINK, "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
+			return error_set(err, EMLINK,
+			    "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
 		r = freeze(source, bases, &list, err);
 	}
 	return r < 0 ? r : make_folder(target, &list, err);
@@ -152,7 +163,11 @@ static int is_base(const char *name)
 
 static int native_remove(const struct machine *m, struct error **err)
 {
-	static const struct bases_kind folders = { .is_base = is_base, .collect = collect_listed, .erase = native_tree_remove };
+	static const struct bases_kind folders = {
+		.is_base = is_base,
+		.collect = collect_listed,
+		.erase = native_tree_remove,
+	};
 	return bases_sweep(&folders, err);
 }
 

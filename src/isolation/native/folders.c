@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the agent gets to see of the host: shares, and the directories below the machine's own.
  *
- * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none of the host's ids; so each share comes
- * as a detached mount that shows id 0 of the disk as id 0 inside (mount_setattr(2), MOUNT_ATTR_IDMAP), and that is private: a clone of a shared
- * mount is its peer (mount_namespaces(7)), and what the agent mounts in it would appear on the host. For holm's own folders see view.c. */
+ * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none
+ * of the host's ids; so each share comes as a detached mount that shows id 0 of the disk as id 0
+ * inside (mount_setattr(2), MOUNT_ATTR_IDMAP), and that is private: a clone of a shared mount is
+ * its peer (mount_namespaces(7)), and what the agent mounts in it would appear on the host. For
+ * holm's own folders see view.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -37,7 +39,12 @@ static const char *file_system_name(const char *path)
 		long type;
 		const char *name;
 	} names[] = {
-		{ 0x794c7630, "overlayfs" }, { 0x65735546, "FUSE" }, { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" }, { 0x2fc12fc1, "ZFS" },
+		{ 0x794c7630, "overlayfs" },
+		{ 0x65735546, "FUSE" },
+		{ 0x6969, "NFS" },
+		{ 0x01021997, "9p" },
+		{ 0xff534d42, "CIFS" },
+		{ 0x2fc12fc1, "ZFS" },
 	};
 	struct statfs fs;
 	for (size_t i = 0; statfs(path, &fs) == 0 && i < ARRAY_SIZE(names); i++)
@@ -48,13 +55,19 @@ static const char *file_system_name(const char *path)
 
 static int idmapped_mount(struct isolation_run *r, const char *path, int recursive, struct error **err)
 {
-	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_PRIVATE, .userns_fd = (uint64_t)r->share_mapping };
+	struct mount_attr attributes = {
+		.attr_set = MOUNT_ATTR_IDMAP,
+		.propagation = MS_PRIVATE,
+		.userns_fd = (uint64_t)r->share_mapping,
+	};
 	AUTO_FD int fd = clone_mount(path, recursive, err);
 	if (fd < 0)
 		return fd;
 	if (mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes, sizeof attributes) < 0)
-		return error_set(err, EOPNOTSUPP, "%s cannot be shared by root: %s refuses idmapped mounts (%s); start the machine as an ordinary user, "
-			"or with --home none and directories on another file system", path, file_system_name(path), strerror(errno));
+		return error_set(err, EOPNOTSUPP,
+		    "%s cannot be shared by root: %s refuses idmapped mounts (%s); start the machine as an ordinary "
+		    "user, or with --home none and directories on another file system",
+		    path, file_system_name(path), strerror(errno));
 	return TAKE_FD(fd);
 }
 
@@ -129,9 +142,12 @@ static void drop(struct native_share **at)
 	share_free(s);
 }
 
-int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err)
+int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+    void *data, struct error **err)
 {
-	int result = r->stage == NATIVE_CONNECTED && !r->end.begun ? native_share_announce(r, s, err) : error_set(err, EOPNOTSUPP, "the machine is not running yet");
+	int result = r->stage == NATIVE_CONNECTED && !r->end.begun ?
+			 native_share_announce(r, s, err) :
+			 error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	if (result < 0) {
 		if (*find(r, s->tag))
 			drop(find(r, s->tag));
@@ -141,7 +157,8 @@ int native_add_share(struct isolation_run *r, const struct isolation_share *s, v
 	return 0;
 }
 
-int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err)
+int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+    struct error **err)
 {
 	struct native_share **at = find(r, tag);
 	AUTO_JSON struct json_object *o = json_object_new_object();

@@ -5,7 +5,8 @@
 
 #include "base/json.h"
 
-static int parse_flag(struct json_object *o, const char *key, enum native_message_kind on, int off, struct native_message *ret)
+static int parse_flag(struct json_object *o, const char *key, enum native_message_kind on, int off,
+    struct native_message *ret)
 {
 	int value = 0;
 	if (json_get_bool(o, key, &value, NULL) < 0 || (!value && off < 0))
@@ -28,7 +29,8 @@ int native_message_parse(const char *text, struct native_message *ret)
 	};
 	AUTO_JSON struct json_object *o = NULL;
 	*ret = (struct native_message){ 0 };
-	if (json_parse(text, strlen(text), "message", &o, NULL) < 0 || !json_object_is_type(o, json_type_object) || json_object_object_length(o) != 1)
+	if (json_parse(text, strlen(text), "message", &o, NULL) < 0 || !json_object_is_type(o, json_type_object) ||
+	    json_object_object_length(o) != 1)
 		return -EPROTO;
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		if (json_object_object_get_ex(o, flags[i].key, NULL))

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent of a native machine says on its socket besides streams (ARCHITECTURE.md, "Native isolation"). It runs next to what the
- * machine runs, so nothing of it is believed before it is checked. */
+ * What the agent of a native machine says on its socket besides streams (ARCHITECTURE.md, "Native
+ * isolation"). It runs next to what the machine runs, so nothing of it is believed before it is
+ * checked. */
 #pragma once
 
 #include <stdint.h>
 
 enum native_message_kind {
-	NATIVE_MESSAGE_USER,          /* the user namespace is made and waits for its mapping */
-	NATIVE_MESSAGE_READY,         /* + pidfd of process 1 */
-	NATIVE_MESSAGE_NETWORK,       /* + pidfd of a process in the network namespace of the next init */
-	NATIVE_MESSAGE_INIT,          /* + pidfd of the init */
+	NATIVE_MESSAGE_USER,    /* the user namespace is made and waits for its mapping */
+	NATIVE_MESSAGE_READY,   /* + pidfd of process 1 */
+	NATIVE_MESSAGE_NETWORK, /* + pidfd of a process in the network namespace of the next init */
+	NATIVE_MESSAGE_INIT,    /* + pidfd of the init */
 	NATIVE_MESSAGE_INIT_ENDED,
-	NATIVE_MESSAGE_USAGE,         /* bytes */
+	NATIVE_MESSAGE_USAGE, /* bytes */
 };
 
 struct native_message {

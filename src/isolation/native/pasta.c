@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network: pasta(1) makes a device in a network namespace of the agent's, which moves it to the machine's (agent/platform/native/gate.c), and translates between its packets and sockets of
- * the host user, with the same addresses that a virtual machine has. Each init gets a new namespace, and so its own pasta, which starts before it.
- * It forwards no ports by itself: a machine's ports are published by the keeper, and nothing listens on the host for it.
+ * The network: pasta(1) makes a device in a network namespace of the agent's, which moves it to the
+ * machine's (agent/platform/native/gate.c), and translates between its packets and sockets of the
+ * host user, with the same addresses that a virtual machine has. Each init gets a new namespace,
+ * and so its own pasta, which starts before it. It forwards no ports by itself: a machine's ports
+ * are published by the keeper, and nothing listens on the host for it.
  *
- * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it. So it is started in the agent's user and
- * pid namespaces, as the latter's root: the kernel ends it with the agent, whoever is killed first. It is never root of the host.
+ * pasta outlives the namespace that it serves and loses the parent-death signal when it enters it.
+ * So it is started in the agent's user and pid namespaces, as the latter's root: the kernel ends it
+ * with the agent, whoever is killed first. It is never root of the host.
  *
- * The namespace that it serves is named by a file that it is bound to, in a mount namespace of pasta's own: from a process's number it may
- * not open them where AppArmor confines it, as on Debian, because that counts as tracing the process. Its profile lets it read
- * /run/user/UID/netns; where there is no /run/user the files are in /tmp.
+ * The namespace that it serves is named by a file that it is bound to, in a mount namespace of
+ * pasta's own: from a process's number it may not open them where AppArmor confines it, as on
+ * Debian, because that counts as tracing the process. Its profile lets it read /run/user/UID/netns;
+ * where there is no /run/user the files are in /tmp.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +41,8 @@ enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
 
 struct joining {
 	int with_pid_namespace;
-	const char *place;     /* covered by a tmpfs of pasta's own */
-	char net[64]; /* the namespace, in /proc */
+	const char *place; /* covered by a tmpfs of pasta's own */
+	char net[64];      /* the namespace, in /proc */
 };
 
 static const char *namespaces_place(void)
@@ -63,15 +67,15 @@ static int bind_file(const char *from, const char *to)
 static int bind_namespaces(const struct joining *j)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-	    mount("tmpfs", j->place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") < 0 || chdir(j->place) < 0 ||
-	    mkdir("0", 0755) < 0 || mkdir("0/netns", 0755) < 0)
+	    mount("tmpfs", j->place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") < 0 ||
+	    chdir(j->place) < 0 || mkdir("0", 0755) < 0 || mkdir("0/netns", 0755) < 0)
 		return -errno;
 	int r = bind_file(j->net, "0/netns/net");
 	return r < 0 || chdir("/") == 0 ? r : -errno;
 }
 
-/* In the child: enters the agent's namespaces. A pid namespace is entered by forking; the second process is the keeper's child too, and
- * tells its pid, which this one knows as the host does. */
+/* In the child: enters the agent's namespaces. A pid namespace is entered by forking; the second
+ * process is the keeper's child too, and tells its pid, which this one knows as the host does. */
 static int join(void *data)
 {
 	const struct joining *j = data;
@@ -109,16 +113,25 @@ static int spawn_joined(struct isolation_run *r, pid_t gate, char *const *argv, 
 		return error_set_errno(err, result, "cannot make a pipe");
 	snprintf(j.net, sizeof j.net, "/proc/%d/ns/net", (int)gate);
 	AUTO_FD int from = ends[0], to = ends[1];
-	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER }, { to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
-	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds) - !j.with_pid_namespace, .directory = "/", .new_group = 1,
-		.in_child = join, .in_child_data = &j };
+	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER },
+		{ to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
+	const struct spawn_options o = {
+		.argv = argv,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds) - !j.with_pid_namespace,
+		.directory = "/",
+		.new_group = 1,
+		.in_child = join,
+		.in_child_data = &j,
+	};
 	result = spawn(&o, ret, err);
 	if (!j.with_pid_namespace)
 		return result;
 	int in_between = result < 0 ? 0 : spawn_wait(*ret, &status) < 0 || status != 0;
 	fd_close(TAKE_FD(to));
 	int known = fd_read_full(from, &pid, sizeof pid) == sizeof pid;
-	/* It is our child also when it failed; nobody else may reap it, and the agent's pid namespace does not end before that. */
+	/* It is our child also when it failed; nobody else may reap it, and the agent's pid
+	 * namespace does not end before that. */
 	if (result < 0 && known)
 		spawn_wait((pid_t)pid, &status);
 	if (result < 0)
@@ -139,7 +152,8 @@ static void say_no_network(struct isolation_run *r, const char *why)
 
 static void say_no_tun(struct isolation_run *r, int code)
 {
-	AUTOFREE char *why = xasprintf("/dev/net/tun cannot be opened (%s); to have it: %s", strerror(-code), native_tun_fix(code));
+	AUTOFREE char *why =
+	    xasprintf("/dev/net/tun cannot be opened (%s); to have it: %s", strerror(-code), native_tun_fix(code));
 	say_no_network(r, why);
 }
 

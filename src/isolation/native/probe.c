@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Trying costs some ten milliseconds and a few processes, so that it worked is kept in the runtime folder, with a key of what it depends on: this
- * boot, the kernel's settings, the mapping, the programs, the data folder's file system. That it did not work is not kept: whoever
- * follows the advice sees it at once. */
+ * Trying costs some ten milliseconds and a few processes, so that it worked is kept in the runtime
+ * folder, with a key of what it depends on: this boot, the kernel's settings, the mapping, the
+ * programs, the data folder's file system. That it did not work is not kept: whoever follows the
+ * advice sees it at once. */
 #include "isolation/native/probe.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ const char *const native_fact_names[NATIVE_FACT_COUNT] = {
 
 /* ---- trying ---- */
 
-/* The nearest folder on the way to the data folder that is there: what is tried there counts for the data folder. */
+/* The nearest folder on the way to the data folder that is there: what is tried there counts for
+ * the data folder. */
 static char *existing_data_dir(void)
 {
 	char *path = path_data_dir();
@@ -88,7 +90,8 @@ void native_try(const struct idmap *map, struct native_facts *ret)
 	*ret = (struct native_facts){ 0 };
 	for (size_t i = 0; i < NATIVE_FACT_COUNT; i++)
 		ret->codes[i] = i == NATIVE_USERNS ? ETIMEDOUT : ECANCELED;
-	struct native_facts *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct native_facts *shared =
+	    mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return;
 	*shared = *ret;
@@ -125,7 +128,8 @@ static const struct {
 } switches[] = {
 	{ "kernel/unprivileged_userns_clone", "0", "sudo sysctl -w kernel.unprivileged_userns_clone=1" },
 	{ "user/max_user_namespaces", "0", "sudo sysctl -w user.max_user_namespaces=15000" },
-	{ "kernel/apparmor_restrict_unprivileged_userns", "1", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" },
+	{ "kernel/apparmor_restrict_unprivileged_userns", "1",
+	    "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" },
 };
 
 static char *userns_fix(void)
@@ -136,13 +140,14 @@ static char *userns_fix(void)
 		if (streq(value, switches[i].bad) && (geteuid() != 0 || i == 1))
 			return xasprintf("%s (a file in /etc/sysctl.d keeps it over a reboot)", switches[i].fix);
 	}
-	return xstrdup("in a container, let it make user namespaces (a seccomp profile that allows them); else a kernel with CONFIG_USER_NS");
+	return xstrdup("in a container, let it make user namespaces (a seccomp profile that allows them); else a "
+		       "kernel with CONFIG_USER_NS");
 }
 
 void native_explain(const struct native_facts *facts, enum native_fact f, char **ret_detail, char **ret_fix)
 {
-	static const char *const works[] = { "can be made, with the mapping of your ids", "can be made", "works in the data folder", "can be mounted",
-		"can be mounted" };
+	static const char *const works[] = { "can be made, with the mapping of your ids", "can be made",
+		"works in the data folder", "can be mounted", "can be mounted" };
 	int code = facts->codes[f];
 	AUTOFREE char *data = f == NATIVE_OVERLAY ? path_data_dir() : NULL;
 	*ret_fix = NULL;
@@ -152,20 +157,25 @@ void native_explain(const struct native_facts *facts, enum native_fact f, char *
 	} else if (code == ECANCELED) {
 		*ret_detail = xstrdup("not tried, as what it stands on does not work");
 	} else if (f == NATIVE_USERNS || f == NATIVE_NESTED) {
-		*ret_detail = xasprintf("cannot be made: %s", f == NATIVE_USERNS && *facts->text ? facts->text : strerror(code));
+		*ret_detail =
+		    xasprintf("cannot be made: %s", f == NATIVE_USERNS && *facts->text ? facts->text : strerror(code));
 		*ret_fix = userns_fix();
 	} else if (f == NATIVE_OVERLAY && code == EXDEV) {
 		*ret_detail = xasprintf("the data folder %s is on overlayfs itself, which cannot carry another", data);
-		*ret_fix = xstrdup("set XDG_DATA_HOME to a folder on another file system (in a container: on a volume)");
+		*ret_fix =
+		    xstrdup("set XDG_DATA_HOME to a folder on another file system (in a container: on a volume)");
 	} else if (f == NATIVE_OVERLAY && code == EOPNOTSUPP) {
 		*ret_detail = xasprintf("the file system of the data folder %s has no user.* attributes", data);
 		*ret_fix = xstrdup("set XDG_DATA_HOME to a folder on ext4, xfs or btrfs");
 	} else if (f == NATIVE_OVERLAY) {
-		*ret_detail = xasprintf("cannot be mounted in a user namespace, with the data folder %s: %s", data, strerror(code));
+		*ret_detail = xasprintf("cannot be mounted in a user namespace, with the data folder %s: %s", data,
+		    strerror(code));
 		*ret_fix = xstrdup("a kernel of 5.11 or newer with overlayfs, and a data folder on ext4, xfs or btrfs");
 	} else {
-		*ret_detail = xasprintf("cannot be mounted: %s, as in containers that hide parts of it", strerror(code));
-		*ret_fix = xstrdup("start the container around holm with an unmasked /proc and /sys (podman: --security-opt unmask=ALL), or use the host");
+		*ret_detail =
+		    xasprintf("cannot be mounted: %s, as in containers that hide parts of it", strerror(code));
+		*ret_fix = xstrdup("start the container around holm with an unmasked /proc and /sys (podman: "
+				   "--security-opt unmask=ALL), or use the host");
 	}
 }
 
@@ -215,7 +225,8 @@ static int judge(const struct native_facts *facts, struct error **err)
 		if (facts->codes[i] == 0)
 			continue;
 		native_explain(facts, (enum native_fact)i, &detail, &fix);
-		return error_set(err, EOPNOTSUPP, "%s: %s%s%s", native_fact_names[i], detail, fix ? "; to have it: " : "", fix ? fix : "");
+		return error_set(err, EOPNOTSUPP, "%s: %s%s%s", native_fact_names[i], detail,
+		    fix ? "; to have it: " : "", fix ? fix : "");
 	}
 	return 0;
 }

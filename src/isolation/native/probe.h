@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Do namespaces really work here? Distributions and containers forbid them in half a dozen ways, so it is tried: a user namespace
- * with the user's mapping, one in it, an overlay in the data folder, new /proc and /sys. */
+ * Do namespaces really work here? Distributions and containers forbid them in half a dozen ways, so
+ * it is tried: a user namespace with the user's mapping, one in it, an overlay in the data folder,
+ * new /proc and /sys. */
 #pragma once
 
 #include <stdint.h>
@@ -23,8 +24,9 @@ extern const char *const native_fact_names[NATIVE_FACT_COUNT]; /* as `holm syste
 void native_try(const struct idmap *map, struct native_facts *ret);
 /* What is wrong with a fact, and what to do about it; both owned, *ret_fix may be NULL. */
 void native_explain(const struct native_facts *facts, enum native_fact f, char **ret_detail, char **ret_fix);
-/* Whether machines can run natively here: 0, or an error that names what is missing and the fix. Once it worked it is believed until the host
- * reboots or one of its parts changes. *ret_map (may be NULL): the user's mapping, single where the user has no ranges. HOLM_NATIVE=0 in the
+/* Whether machines can run natively here: 0, or an error that names what is missing and the fix.
+ * Once it worked it is believed until the host reboots or one of its parts changes. *ret_map (may
+ * be NULL): the user's mapping, single where the user has no ranges. HOLM_NATIVE=0 in the
  * environment says no without looking. */
 int native_works(struct idmap *ret_map, struct error **err);
 /* The program as a path, owned; NULL and an error with the package's name. */

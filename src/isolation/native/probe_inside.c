@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Each step that takes a namespace for good runs in a process of its own, which says what became of it by its exit status or in the shared
- * memory. Everything that is mounted goes with the namespaces. */
+ * Each step that takes a namespace for good runs in a process of its own, which says what became of
+ * it by its exit status or in the shared memory. Everything that is mounted goes with the
+ * namespaces. */
 #include "isolation/native/probe_inside.h"
 
 #include <errno.h>
@@ -44,8 +45,10 @@ static int mount_overlay(void)
 			return errno;
 	if (setxattr("upper", "user.overlay.probe", "y", 1, 0) < 0)
 		return errno == ENOTSUP ? EOPNOTSUPP : errno;
-	/* volatile: its end does not write out the whole file system below it, which takes seconds on a busy host. */
-	if (mount("overlay", "place", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile") < 0)
+	/* volatile: its end does not write out the whole file system below it, which takes seconds
+	 * on a busy host. */
+	if (mount("overlay", "place", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile") <
+	    0)
 		return errno;
 	int code = mkdir("place/written", 0755) < 0 || rmdir("place/written") < 0 ? errno : 0;
 	umount2("place", MNT_DETACH);
@@ -60,14 +63,18 @@ static int mount_kernel_views(struct probe_inside *p)
 	} views[] = { { "proc", NATIVE_PROC }, { "sysfs", NATIVE_SYSFS } };
 	mkdir("place", 0755);
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++)
-		p->facts->codes[views[i].fact] = mount(views[i].type, "place", views[i].type, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? errno : 0;
+		p->facts->codes[views[i].fact] =
+		    mount(views[i].type, "place", views[i].type, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? errno :
+													       0;
 	return 0;
 }
 
 static int mount_all(struct probe_inside *p)
 {
-	/* In this order: unshare takes the current directory along into the new mount namespace, and overlayfs wants directories of its own. */
-	if (fchdir(p->folder) < 0 || unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	/* In this order: unshare takes the current directory along into the new mount namespace,
+	 * and overlayfs wants directories of its own. */
+	if (fchdir(p->folder) < 0 || unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return errno;
 	p->facts->codes[NATIVE_OVERLAY] = mount_overlay();
 	in_child(mount_kernel_views, p); /* the first process of the new pid namespace */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One run of a machine in namespaces.
  *
- * start: one process is spawned, everything else comes as events on the loop (start.c).
- * end: the agent, process 1 of the machine's namespaces, exits by itself when the machine has stopped, or native_fail() kills it; either way
- * the kernel ends with it whatever runs inside. When no child is left and the cgroup is removed, `ended` is told, from the loop.
+ * start: one process is spawned, everything else comes as events on the loop (start.c). end: the
+ * agent, process 1 of the machine's namespaces, exits by itself when the machine has stopped, or
+ * native_fail() kills it; either way the kernel ends with it whatever runs inside. When no child is
+ * left and the cgroup is removed, `ended` is told, from the loop.
  */
 #include "isolation/native/run.h"
 
@@ -54,18 +55,22 @@ static void agent_gone(struct isolation_run *r, int wait_status)
 	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
 		end(r, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
-		native_fail(r, -EIO, "the agent was killed by signal %d; see \"holm machine logs --boot %s\"", WTERMSIG(wait_status), r->machine->name);
+		native_fail(r, -EIO, "the agent was killed by signal %d; see \"holm machine logs --boot %s\"",
+		    WTERMSIG(wait_status), r->machine->name);
 	else
-		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
+		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason,
+		    r->machine->name);
 }
 
 static void first_gone(struct isolation_run *r, int wait_status)
 {
 	r->first = 0;
-	if (r->stage == NATIVE_CONNECTED || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
+	if (r->stage == NATIVE_CONNECTED ||
+	    (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
 		return;
 	AUTOFREE char *reason = boot_log_last_words(&r->log);
-	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
+	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason,
+	    r->machine->name);
 }
 
 void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status)
@@ -88,7 +93,8 @@ void native_child_gone(struct isolation_run *r, struct native_child *c, int wait
 
 /* ---- the table's functions ---- */
 
-static struct isolation_run *run_new(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_events *events, void *data)
+static struct isolation_run *run_new(struct loop *l, const struct machine *m, const char *runtime_dir,
+    const struct isolation_events *events, void *data)
 {
 	struct isolation_run *r = xnew(struct isolation_run);
 	r->loop = l;
@@ -129,8 +135,9 @@ static void native_free(struct isolation_run *r)
 	free(r);
 }
 
-static int native_start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
-	const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err)
+static int native_start(struct loop *l, const struct machine *m, const char *runtime_dir,
+    const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
+    struct isolation_run **ret, struct error **err)
 {
 	struct isolation_run *r = run_new(l, m, runtime_dir, events, data);
 	int result = native_begin(r, err);
@@ -158,7 +165,8 @@ static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t me
 	if (r->end.begun || r->stage != NATIVE_CONNECTED)
 		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	cpus = cpus ? cpus : machine_cpus(r->machine);
-	/* What may be refused comes first, so that it is all or nothing; the same as before needs no limit that the host does not have. */
+	/* What may be refused comes first, so that it is all or nothing; the same as before needs
+	 * no limit that the host does not have. */
 	int result = native_cgroup_limits(r, cpus, memory == r->memory ? 0 : memory, err);
 	if (result < 0)
 		return result;
@@ -187,7 +195,8 @@ static void describe_single_user(struct json_object *user)
 
 static void native_describe(struct isolation_run *r, struct json_object *boot)
 {
-	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL, *user = NULL;
+	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL,
+			   *user = NULL;
 	AUTO_STRV struct strv lower = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	if (native_lower(r->machine, &lower, &err) < 0)

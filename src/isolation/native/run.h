@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parts of a machine that runs in namespaces, shared between the files of this folder. See ARCHITECTURE.md, "Native isolation".
+ * The parts of a machine that runs in namespaces, shared between the files of this folder. See
+ * ARCHITECTURE.md, "Native isolation".
  *
  *   run.c       the end, what the agent and people are told, the table of functions
  *   start.c     from the spawn to a connected agent: cgroup, mapping, messages
@@ -10,8 +11,8 @@
  *   pasta.c     the network of each init
  *   cgroup.c, cgroup_path.c   the machine's cgroup and its limits
  *
- * Everything ends in one place: native_fail() (or the agent's exit) kills all children, and when the last one is reaped and the cgroup
- * is gone `ended` is told.
+ * Everything ends in one place: native_fail() (or the agent's exit) kills all children, and when
+ * the last one is reaped and the cgroup is gone `ended` is told.
  */
 #pragma once
 
@@ -54,11 +55,11 @@ struct isolation_run {
 	enum native_stage stage;
 	struct transport *transport;
 	struct native_child *children;
-	pid_t first, agent; /* 0: none */
+	pid_t first, agent;                             /* 0: none */
 	int agent_pidfd, user_namespace, pid_namespace; /* -1: none */
 	struct source *start_timer;
 	struct boot_log log;
-	int words; /* the pipe into it that every child has as stderr */
+	int words;             /* the pipe into it that every child has as stderr */
 	uint64_t cpus, memory; /* as they are now, or were wished where there is no limit */
 	/* shares */
 	struct native_share *shares;
@@ -85,7 +86,8 @@ void native_mapped(struct isolation_run *r, const struct native_child *c, int wa
 
 /* children.c */
 struct spawn_options;
-int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o, struct native_child **ret, struct error **err);
+int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o,
+    struct native_child **ret, struct error **err);
 /* Watches a child that was not started here. */
 int native_child_watch(struct isolation_run *r, enum native_child_kind kind, pid_t pid, struct native_child **ret);
 struct native_child *native_child_find(struct isolation_run *r, enum native_child_kind kind);
@@ -94,22 +96,27 @@ void native_children_reap(struct isolation_run *r); /* waits for those that were
 const char *native_child_name(enum native_child_kind kind);
 
 /* folders.c */
-int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err); /* before the agent listens: kept for then */
-int native_shares_send(struct isolation_run *r, struct error **err);                                    /* what was kept, to the agent */
-int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
-int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
+/* before the agent listens: kept for then */
+int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err);
+int native_shares_send(struct isolation_run *r, struct error **err); /* what was kept, to the agent */
+int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+    void *data, struct error **err);
+int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+    struct error **err);
 void native_shares_done(struct isolation_run *r);
 /* The directories below the machine's own, topmost first; -errno when they cannot be read. */
 int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 
 /* pasta.c */
-void pasta_arguments(struct strv *argv, const char *place, int host_access); /* place: the folder whose 0/netns has the namespaces */
+/* place: the folder whose 0/netns has the namespaces */
+void pasta_arguments(struct strv *argv, const char *place, int host_access);
 void native_network_find(struct isolation_run *r);
 void native_network_start(struct isolation_run *r, pid_t gate); /* a process in its namespace */
 void native_network_stop(struct isolation_run *r);
 
 /* cgroup.c */
-/* Finds or makes the machine's cgroup and moves the agent's first process into it, by events: native_go_if_ready() when that is decided. */
+/* Finds or makes the machine's cgroup and moves the agent's first process into it, by events:
+ * native_go_if_ready() when that is decided. */
 void native_cgroup_begin(struct isolation_run *r);
 int native_cgroup_decided(const struct isolation_run *r);
 int native_cgroup_exists(const struct isolation_run *r);

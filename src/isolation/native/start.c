@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From the spawn to a connected agent. The agent says that its user namespace is made; then cgroup and mapping come about at the same time,
- * each by events; then it is told to go on, and says when it is process 1 of its namespaces. Every step is counted against one deadline. */
+ * From the spawn to a connected agent. The agent says that its user namespace is made; then cgroup
+ * and mapping come about at the same time, each by events; then it is told to go on, and says when
+ * it is process 1 of its namespaces. Every step is counted against one deadline. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -33,7 +34,8 @@ enum {
 	INIT_DEPTH = 3,
 };
 
-/* The process behind a pidfd as this process sees it, and how many pid namespaces deep it is (pidfd_open(2), proc(5)). */
+/* The process behind a pidfd as this process sees it, and how many pid namespaces deep it is
+ * (pidfd_open(2), proc(5)). */
 static int pidfd_process(int pidfd, pid_t *ret, int *ret_depth)
 {
 	AUTOFREE char *path = xasprintf("/proc/self/fdinfo/%d", pidfd);
@@ -82,8 +84,10 @@ static int start_mapping(struct isolation_run *r, struct error **err)
 void native_mapped(struct isolation_run *r, const struct native_child *c, int wait_status)
 {
 	if (spawn_exit_status(wait_status) != 0)
-		native_fail(r, -EPERM, "%s refused the ranges of /etc/subuid and /etc/subgid; has it lost its setuid bit or file capability?",
-			native_child_name(c->kind));
+		native_fail(r, -EPERM,
+		    "%s refused the ranges of /etc/subuid and /etc/subgid; has it lost its setuid bit or file "
+		    "capability?",
+		    native_child_name(c->kind));
 	else
 		native_go_if_ready(r);
 }
@@ -122,7 +126,8 @@ static char *go_message(const struct isolation_run *r)
 
 void native_go_if_ready(struct isolation_run *r)
 {
-	if (r->stage != NATIVE_MAPPING || r->end.begun || !native_cgroup_decided(r) || native_child_find(r, CHILD_UIDS) || native_child_find(r, CHILD_GIDS))
+	if (r->stage != NATIVE_MAPPING || r->end.begun || !native_cgroup_decided(r) ||
+	    native_child_find(r, CHILD_UIDS) || native_child_find(r, CHILD_GIDS))
 		return;
 	AUTOFREE char *text = go_message(r);
 	r->stage = NATIVE_GO;
@@ -139,7 +144,8 @@ static void on_user(struct isolation_run *r)
 	AUTOFREE char *path = xasprintf("/proc/%d/ns/user", (int)r->first);
 	if (r->stage != NATIVE_SPAWNED || !r->first)
 		return;
-	/* Now, while it still is this user: once it changes ids it cannot be looked into any more. */
+	/* Now, while it still is this user: once it changes ids it cannot be looked into any
+	 * more. */
 	r->user_namespace = open(path, O_RDONLY | O_CLOEXEC);
 	r->stage = NATIVE_MAPPING;
 	int result = start_mapping(r, &err);
@@ -158,7 +164,7 @@ static void on_ready(struct isolation_run *r, int fd)
 	pid_t pid = 0;
 	int depth;
 	if (r->stage != NATIVE_GO || pidfd_process(fd, &pid, &depth) < 0 || pid == r->first || !is_our_child(fd) ||
-		native_child_watch(r, CHILD_AGENT, pid, NULL) < 0) {
+	    native_child_watch(r, CHILD_AGENT, pid, NULL) < 0) {
 		fd_close(fd);
 		native_fail(r, -EPROTO, "the agent does not keep the protocol");
 		return;
@@ -267,7 +273,8 @@ static void on_closed(int code, const char *why, void *data)
 	}
 	boot_log_drain(&r->log);
 	AUTOFREE char *reason = boot_log_reason(&r->log);
-	native_fail(r, code, "the agent ended while it was starting: %s; see \"holm machine logs --boot %s\"", reason ? reason : text, r->machine->name);
+	native_fail(r, code, "the agent ended while it was starting: %s; see \"holm machine logs --boot %s\"",
+	    reason ? reason : text, r->machine->name);
 }
 
 static void on_deadline(struct source *s, void *data)
@@ -279,7 +286,8 @@ static void on_deadline(struct source *s, void *data)
 		[NATIVE_GO] = "did not get ready",
 		[NATIVE_CONNECTED] = "closed its socket and did not end",
 	};
-	native_fail(r, -ETIMEDOUT, "the agent %s in time; see \"holm machine logs --boot %s\"", waiting[r->stage], r->machine->name);
+	native_fail(r, -ETIMEDOUT, "the agent %s in time; see \"holm machine logs --boot %s\"", waiting[r->stage],
+	    r->machine->name);
 }
 
 /* ---- spawning ---- */
@@ -298,7 +306,8 @@ static int open_log(struct isolation_run *r, struct error **err)
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent's messages") : 0;
 }
 
-/* In the child. The keeper's umask is strict for the sake of its own files; what the agent makes belongs to the machine. */
+/* In the child. The keeper's umask is strict for the sake of its own files; what the agent makes
+ * belongs to the machine. */
 static int prepare_agent(void *data)
 {
 	umask(022);
@@ -317,8 +326,14 @@ static int spawn_first(struct isolation_run *r, int socket, struct native_view *
 	strv_setenv(&environment, "HOLM_DEBUG", getenv("HOLM_DEBUG"));
 	for (size_t i = 0; i < view->count; i++)
 		fds[i + 1] = (struct spawn_fd){ .from = view->folders[i].mount, .to = AGENT_SOCKET + 1 + (int)i };
-	const struct spawn_options o = { .argv = strv_argv(&argv), .environment = strv_argv(&environment), .fds = fds, .fd_count = 1 + view->count,
-		.in_child = prepare_agent, .in_child_data = view };
+	const struct spawn_options o = {
+		.argv = strv_argv(&argv),
+		.environment = strv_argv(&environment),
+		.fds = fds,
+		.fd_count = 1 + view->count,
+		.in_child = prepare_agent,
+		.in_child_data = view,
+	};
 	int result = native_child_start(r, CHILD_FIRST, &o, &first, err);
 	if (result >= 0)
 		r->first = first->pid;
@@ -327,7 +342,11 @@ static int spawn_first(struct isolation_run *r, int socket, struct native_view *
 
 static int spawn_agent(struct isolation_run *r, struct error **err)
 {
-	static const struct transport_fds_events events = { .accept = on_accepted, .message = on_message, .closed = on_closed };
+	static const struct transport_fds_events events = {
+		.accept = on_accepted,
+		.message = on_message,
+		.closed = on_closed,
+	};
 	struct native_view view = { 0 };
 	int ends[2];
 	int result = fd_socketpair(SOCK_SEQPACKET, ends);
@@ -346,7 +365,8 @@ static int spawn_agent(struct isolation_run *r, struct error **err)
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent") : 0;
 }
 
-/* Idmapped mounts show the user's files as root's: id 0 on disk and id 0 inside are one, no other id of the host is anybody inside. */
+/* Idmapped mounts show the user's files as root's: id 0 on disk and id 0 inside are one, no other
+ * id of the host is anybody inside. */
 static int open_share_mapping(struct isolation_run *r, struct error **err)
 {
 	struct idmap one = { .by_root = 1, .uid_count = 1, .gid_count = 1 };
@@ -370,7 +390,8 @@ int native_begin(struct isolation_run *r, struct error **err)
 		result = open_share_mapping(r, err);
 	if (result >= 0)
 		result = spawn_agent(r, err);
-	if (result >= 0 && (result = loop_add_timer(r->loop, clock_deadline(START_MS), on_deadline, r, &r->start_timer)) < 0)
+	if (result >= 0 &&
+	    (result = loop_add_timer(r->loop, clock_deadline(START_MS), on_deadline, r, &r->start_timer)) < 0)
 		error_set_errno(err, result, "cannot set a timer");
 	return result;
 }

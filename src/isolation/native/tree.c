@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a machine wrote belongs to ids that the user has on loan: the kernel lets the user delete it only as root of a user namespace
- * in which they are mapped. The folder is opened outside, as the way to it may lead through directories that nobody may enter in there. */
+ * What a machine wrote belongs to ids that the user has on loan: the kernel lets the user delete it
+ * only as root of a user namespace in which they are mapped. The folder is opened outside, as the
+ * way to it may lead through directories that nobody may enter in there. */
 #include "isolation/native/tree.h"
 
 #include <dirent.h>
@@ -70,6 +71,7 @@ int native_tree_hand_over(const char *path, struct error **err)
 	if (idmap_of_user(&map, NULL) < 0)
 		return 0;
 	if (!idmap_outside(map.uids, map.uid_count, 0, &uid) || !idmap_outside(map.gids, map.gid_count, 0, &gid))
-		return error_set(err, EINVAL, "the subordinate ids of root in /etc/subuid and /etc/subgid have no place for root inside");
+		return error_set(err, EINVAL,
+		    "the subordinate ids of root in /etc/subuid and /etc/subgid have no place for root inside");
 	return chown(path, uid, gid) < 0 ? error_set_errno(err, errno, "%s", path) : 0;
 }

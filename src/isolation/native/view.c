@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Root's agent has none of the host's ids, so it cannot walk to holm's own folders: /root is closed to it. It gets them all the same, at the same
- * paths, and nothing else opens up: before it starts, its process gets a copy of the mount namespace in which the first directory on the way that is
- * closed is covered by an empty one, and holm's folders are mounted below that. What is in them belongs to mapped ids; the folders themselves
- * stay root's and let others pass through. */
+ * Root's agent has none of the host's ids, so it cannot walk to holm's own folders: /root is closed
+ * to it. It gets them all the same, at the same paths, and nothing else opens up: before it starts,
+ * its process gets a copy of the mount namespace in which the first directory on the way that is
+ * closed is covered by an empty one, and holm's folders are mounted below that. What is in them
+ * belongs to mapped ids; the folders themselves stay root's and let others pass through. */
 #include "isolation/native/view.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static int open_up(const char *path, struct error **err)
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "cannot open %s", path);
-	if (st.st_uid == geteuid() && !(st.st_mode & S_IXOTH) && fchmod(fd, (st.st_mode & 07777) | S_IXGRP | S_IXOTH) < 0)
+	if (st.st_uid == geteuid() && !(st.st_mode & S_IXOTH) &&
+	    fchmod(fd, (st.st_mode & 07777) | S_IXGRP | S_IXOTH) < 0)
 		return error_set_errno(err, errno, "cannot open %s for the machine", path);
 	return 0;
 }
@@ -43,9 +45,11 @@ static int open_up_machine(const struct isolation_run *r, struct error **err)
 		int made = mkdirat(folder, parts[i], 0755) == 0;
 		failed = !made && errno != EEXIST;
 		if (made)
-			failed = fchmodat(folder, parts[i], 0755, 0) < 0; /* the umask is strict, and upper's mode is that of "/" inside */
+			/* the umask is strict, and upper's mode is that of "/" inside */
+			failed = fchmodat(folder, parts[i], 0755, 0) < 0;
 		if (!failed && fstatat(folder, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0)
-			failed = fchownat(folder, parts[i], r->ids.uids[0].outside, r->ids.gids[0].outside, AT_SYMLINK_NOFOLLOW) < 0;
+			failed = fchownat(folder, parts[i], r->ids.uids[0].outside, r->ids.gids[0].outside,
+				     AT_SYMLINK_NOFOLLOW) < 0;
 	}
 	return failed ? error_set_errno(err, errno, "cannot prepare %s", r->folder) : open_up(r->folder, err);
 }
@@ -91,7 +95,8 @@ static int add_folder(struct native_view *v, const char *path, struct error **er
 /* The folder that holds a lower directory: all bases of clones lie in one, a folder each. */
 static int add_lower(struct native_view *v, const char *path, struct error **err)
 {
-	AUTOFREE char *machines = machine_list_dir(), *bases = path_join(machines, ".bases"), *parent = path_parent(path);
+	AUTOFREE char *machines = machine_list_dir(), *bases = path_join(machines, ".bases"),
+		      *parent = path_parent(path);
 	const char *folder = path_is_below(path, bases) ? bases : parent;
 	int r = open_up(parent, err);
 	if (r >= 0 && folder == bases)
@@ -147,7 +152,10 @@ static int cover(const struct native_view *v, size_t which)
 	for (size_t i = 0; i < which; i++)
 		if (streq(v->folders[i].cover, v->folders[which].cover))
 			return 0;
-	return mount("holm", v->folders[which].cover, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") < 0 ? -errno : 0;
+	return mount("holm", v->folders[which].cover, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") <
+		       0 ?
+		   -errno :
+		   0;
 }
 
 int native_view_enter(const struct native_view *v, int first_fd)

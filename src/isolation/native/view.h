@@ -16,8 +16,10 @@ struct native_view {
 	size_t count;
 };
 
-/* Takes mounts of what this machine's agent needs; the rights of the folders are set on the way. v is zeroed before. */
+/* Takes mounts of what this machine's agent needs; the rights of the folders are set on the way. v
+ * is zeroed before. */
 int native_view_prepare(const struct isolation_run *r, struct native_view *v, struct error **err);
-/* In the child, where the mounts are the descriptors from first_fd on, which it closes. 0 or -errno. */
+/* In the child, where the mounts are the descriptors from first_fd on, which it closes. 0 or
+ * -errno. */
 int native_view_enter(const struct native_view *v, int first_fd);
 void native_view_done(struct native_view *v);

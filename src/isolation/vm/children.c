@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The processes of a virtual machine. All are children of the keeper and bound to its death; QEMU gets SIGTERM then, which makes it
- * write back its own metadata and exit, the others SIGKILL. passt loses the parent-death signal when it enters its namespace, but it
- * serves one connection and ends with it. */
+ * The processes of a virtual machine. All are children of the keeper and bound to its death; QEMU
+ * gets SIGTERM then, which makes it write back its own metadata and exit, the others SIGKILL. passt
+ * loses the parent-death signal when it enters its namespace, but it serves one connection and ends
+ * with it. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -78,8 +79,8 @@ void child_reap(struct vm_child *c)
 	child_free(c);
 }
 
-int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd, int death_signal, char *what, struct vm_child **ret,
-	struct error **err)
+int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd,
+    int death_signal, char *what, struct vm_child **ret, struct error **err)
 {
 	struct vm_child *c = xnew(struct vm_child);
 	c->run = r;
@@ -91,7 +92,12 @@ int child_start(struct isolation_run *r, char *const *argv, const struct child_f
 	if (errors_fd >= 0)
 		given[count++] = (struct spawn_fd){ .from = errors_fd, .to = STDERR_FILENO };
 	const struct spawn_options o = {
-		.argv = argv, .fds = given, .fd_count = count, .death_signal = death_signal, .new_group = 1, .directory = "/"
+		.argv = argv,
+		.fds = given,
+		.fd_count = count,
+		.death_signal = death_signal,
+		.new_group = 1,
+		.directory = "/",
 	};
 	int status, result = spawn(&o, &c->pid, err);
 	if (result >= 0) {
@@ -118,7 +124,8 @@ void children_kill(struct isolation_run *r, int qemu_signal)
 		kill(c->pid, c->is_qemu ? qemu_signal : SIGKILL);
 }
 
-int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd, struct error **err)
+int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
+    struct error **err)
 {
 	int pair[2];
 	int result = fd_socketpair(SOCK_STREAM, pair);
@@ -145,12 +152,14 @@ int share_server_start(struct isolation_run *r, const struct isolation_share *s,
 	strv_addf(&argv, "%u", s->inside_gid);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		if (machine_share_keys[i].is_option && s->choices[i] != 0)
-			strv_addf(&argv, "--%s=%s", machine_share_keys[i].key, machine_share_keys[i].words[s->choices[i]]);
+			strv_addf(&argv, "--%s=%s", machine_share_keys[i].key,
+			    machine_share_keys[i].words[s->choices[i]]);
 	if (s->events >= 0) {
 		strv_add(&argv, "--events");
 		strv_addf(&argv, "%d", child_fds_give(&fds, s->events));
 	}
-	result = child_start(r, strv_argv(&argv), &fds, STDERR_FILENO, SIGKILL, xasprintf("the share server of %s", s->host), ret, err);
+	result = child_start(r, strv_argv(&argv), &fds, STDERR_FILENO, SIGKILL,
+	    xasprintf("the share server of %s", s->host), ret, err);
 	child_fds_done(&fds);
 	if (result < 0)
 		return result;

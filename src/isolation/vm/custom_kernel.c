@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernel unpacks several cpio archives that follow each other, later files replacing earlier ones: so the bundle's initramfs stays as
- * it is, and a second archive with /lib/holm/modules.list and the modules it names is put behind it, in a memfd that QEMU reads.
- * The whole modules directory becomes a disk as the bundle's does; that takes mke2fs about a second, once for a set of modules.
+ * The kernel unpacks several cpio archives that follow each other, later files replacing earlier
+ * ones: so the bundle's initramfs stays as it is, and a second archive with /lib/holm/modules.list
+ * and the modules it names is put behind it, in a memfd that QEMU reads. The whole modules
+ * directory becomes a disk as the bundle's does; that takes mke2fs about a second, once for a set
+ * of modules.
  */
 #include "isolation/vm/custom_kernel.h"
 
@@ -23,9 +25,10 @@
 
 enum { NAME_LENGTH_MAX = 128, MKE2FS_MS = 60 * 1000 };
 
-/* As in guest/modules, and the file system of the disk, with the checksum that it asks the kernel for by name only. */
-static const char *const wanted[] = { "virtio_pci", "virtio_console", "virtio_blk", "crc32c_generic", "ext4", "virtio_net", "fuse", "virtiofs",
-	"virtio_balloon", "virtio_rng" };
+/* As in guest/modules, and the file system of the disk, with the checksum that it asks the kernel
+ * for by name only. */
+static const char *const wanted[] = { "virtio_pci", "virtio_console", "virtio_blk", "crc32c_generic", "ext4",
+	"virtio_net", "fuse", "virtiofs", "virtio_balloon", "virtio_rng" };
 
 /* Whether "kernel/drivers/x/virtio-rng.ko.xz" is the module virtio_rng. */
 static int is_module(const char *file, size_t size, const char *name)
@@ -75,8 +78,8 @@ static int pad(struct buffer *b)
 
 static int append_entry(struct buffer *b, const char *path, unsigned mode, const void *data, size_t size)
 {
-	int r = buffer_appendf(b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 0U, mode, 0U, 0U, 1U, 0U, (unsigned)size, 0U, 0U, 0U, 0U,
-		(unsigned)strlen(path) + 1, 0U);
+	int r = buffer_appendf(b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 0U, mode, 0U, 0U, 1U,
+	    0U, (unsigned)size, 0U, 0U, 0U, 0U, (unsigned)strlen(path) + 1, 0U);
 	if (r >= 0)
 		r = buffer_append(b, path, strlen(path) + 1);
 	if (r >= 0)
@@ -99,7 +102,8 @@ int cpio_end(struct buffer *b)
 	return append_entry(b, "TRAILER!!!", 0, "", 0);
 }
 
-static int append_module(struct buffer *b, const char *modules, const char *file, struct buffer *list, struct error **err)
+static int append_module(struct buffer *b, const char *modules, const char *file, struct buffer *list,
+    struct error **err)
 {
 	AUTOFREE char *source = path_join(modules, file);
 	AUTOFREE char *target = xasprintf(MODULES_IN_RAMFS "%s", path_base(file));
@@ -181,8 +185,8 @@ static int make_disk(const char *modules, const char *path, struct error **err)
 		return r;
 	AUTOFREE char *size = xasprintf("%llu", (unsigned long long)blocks);
 	unlink(temporary);
-	const char *argv[] = { found ? found : "/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-O", "^has_journal", "-E",
-		"root_owner=0:0", "-d", modules, temporary, size, NULL };
+	const char *argv[] = { found ? found : "/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-O",
+		"^has_journal", "-E", "root_owner=0:0", "-d", modules, temporary, size, NULL };
 	r = spawn_capture((char *const *)argv, 64 * 1024, clock_deadline(MKE2FS_MS), &output, err);
 	if (r == 0 && rename(temporary, path) < 0)
 		r = error_set_errno(err, errno, "cannot make %s", path);

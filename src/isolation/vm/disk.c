@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A stopped machine's disk: disk.qcow2, an overlay over the image's read-only disk.
  *
- * clone: what the source has written so far becomes a base that nobody writes any more, machines/.bases/ID.qcow2, and both machines get
- * an empty overlay over it. The order makes a crash harmless: the base is a second name (hard link) of the source's disk until the
- * source's new overlay is renamed into place. A source that has written nothing since it was last cloned keeps its base, so a
- * template can be cloned any number of times without the chain growing.
- * remove: bases that no chain names any more are deleted. Both hold machines/.bases/lock.
+ * clone: what the source has written so far becomes a base that nobody writes any more,
+ * machines/.bases/ID.qcow2, and both machines get an empty overlay over it. The order makes a crash
+ * harmless: the base is a second name (hard link) of the source's disk until the source's new
+ * overlay is renamed into place. A source that has written nothing since it was last cloned keeps
+ * its base, so a template can be cloned any number of times without the chain growing. remove:
+ * bases that no chain names any more are deleted. Both hold machines/.bases/lock.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ static int disk_create(const struct machine *m, const char *directory, struct er
 	if (stat(m->image_disk, &st) < 0)
 		return error_set_errno(err, errno, "cannot read the image's disk %s", m->image_disk);
 	if (size < (uint64_t)st.st_size)
-		return error_set(err, EINVAL, "disk-size is too small: the image alone needs %llu MiB", (unsigned long long)(st.st_size >> 20) + 1);
+		return error_set(err, EINVAL, "disk-size is too small: the image alone needs %llu MiB",
+		    (unsigned long long)(st.st_size >> 20) + 1);
 	AUTOFREE char *path = path_join(directory, DISK);
 	return qcow2_create(path, m->image_disk, "raw", size, err);
 }
@@ -41,14 +43,16 @@ static int count_link(const char *backing, const char *format, void *data)
 	return 0;
 }
 
-/* The overlay at `path` has nothing of its own: it is as long as `fresh`, a new one of the same size over the same base. */
+/* The overlay at `path` has nothing of its own: it is as long as `fresh`, a new one of the same
+ * size over the same base. */
 static int is_unwritten(const char *path, const char *fresh)
 {
 	struct stat a, b;
 	return stat(path, &a) == 0 && stat(fresh, &b) == 0 && a.st_size == b.st_size;
 }
 
-/* Puts the source's disk aside as a base and gives the source an empty overlay over it; *ret: the base's name as overlays store it. */
+/* Puts the source's disk aside as a base and gives the source an empty overlay over it; *ret: the
+ * base's name as overlays store it. */
 static int freeze(const char *source, const char *bases, uint64_t size, char **ret, struct error **err)
 {
 	AUTOFREE char *id = bases_new_id(err);
@@ -73,7 +77,8 @@ static int freeze(const char *source, const char *bases, uint64_t size, char **r
 	return 0;
 }
 
-/* The source's base can serve the clone too when the source has written nothing since: 1 done, 0 not so, -errno. */
+/* The source's base can serve the clone too when the source has written nothing since: 1 done, 0
+ * not so, -errno. */
 static int share_base(const char *source, const char *target, const struct qcow2_info *info, struct error **err)
 {
 	if (!info->backing || !startswith(info->backing, "../" BASES_FOLDER "/"))
@@ -107,7 +112,8 @@ static int disk_clone(const struct machine *from, const struct machine *to, cons
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (links >= CHAIN_MAX)
-		return error_set(err, EMLINK, "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
+		return error_set(err, EMLINK,
+		    "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
 	r = freeze(source, bases, info.virtual_size, &base, err);
 	if (r < 0)
 		return r;

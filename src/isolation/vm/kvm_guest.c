@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A guest of thirty bytes: 64-bit mode with paging, as every kernel uses it; it adds up 1..n and halts.
- * The interface is Documentation/virt/kvm/api.rst of the kernel. Memory: 2 MiB from address 0, mapped one to one by one large page.
+ * A guest of thirty bytes: 64-bit mode with paging, as every kernel uses it; it adds up 1..n and
+ * halts. The interface is Documentation/virt/kvm/api.rst of the kernel. Memory: 2 MiB from address
+ * 0, mapped one to one by one large page.
  */
 #include "isolation/vm/kvm_guest.h"
 
@@ -38,7 +39,7 @@ static const uint8_t code[] = {
 	0x48, 0x01, 0xc8, /* 1: add %rcx, %rax */
 	0x48, 0xff, 0xc9, /*    dec %rcx */
 	0x75, 0xf8,       /*    jnz 1b */
-	0xf4,             /*    hlt */
+	0xf4              /*    hlt */
 };
 
 static void write_tables(uint8_t *memory)
@@ -95,9 +96,13 @@ static int run_vcpu(int vcpu, const struct kvm_run *run, uint64_t *ret_result, u
 	return 0;
 }
 
-static int run_vm(int vm, uint8_t *memory, size_t run_size, uint64_t iterations, uint64_t *ret_result, uint64_t *ret_microseconds)
+static int run_vm(int vm, uint8_t *memory, size_t run_size, uint64_t iterations, uint64_t *ret_result,
+    uint64_t *ret_microseconds)
 {
-	const struct kvm_userspace_memory_region region = { .memory_size = MEMORY, .userspace_addr = (uintptr_t)memory };
+	const struct kvm_userspace_memory_region region = {
+		.memory_size = MEMORY,
+		.userspace_addr = (uintptr_t)memory,
+	};
 	if (ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000) < 0 || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		return -errno;
 	AUTO_FD int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * passt translates between the guest's packets and sockets of the host user. It gets a connected socket, never a path (its AppArmor
- * profile allows few), and fixed addresses, so that the agent configures the device without DHCP. */
+ * passt translates between the guest's packets and sockets of the host user. It gets a connected
+ * socket, never a path (its AppArmor profile allows few), and fixed addresses, so that the agent
+ * configures the device without DHCP. */
 #include "isolation/vm/network.h"
 
 #include "base/alloc.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network of a virtual machine: passt where it is installed, QEMU's user network behind a filter where not. */
+ * The network of a virtual machine: passt where it is installed, QEMU's user network behind a
+ * filter where not. */
 #pragma once
 
 #include "base/strv.h"

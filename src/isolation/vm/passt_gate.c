@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * passt connects to whatever address a packet has, so root in the guest who routes 127.0.0.0/8 to the network device would reach what listens on the
- * host's loopback. So QEMU's socket does not lead to passt but to us: frames (32-bit big-endian length in front, as QEMU's stream and passt
- * write them) pass from one to the other, and those that are meant for the host itself are left out on the way (user_network_allows()).
+ * passt connects to whatever address a packet has, so root in the guest who routes 127.0.0.0/8 to
+ * the network device would reach what listens on the host's loopback. So QEMU's socket does not
+ * lead to passt but to us: frames (32-bit big-endian length in front, as QEMU's stream and passt
+ * write them) pass from one to the other, and those that are meant for the host itself are left out
+ * on the way (user_network_allows()).
  *
- * The guest's frames are looked at where they lie and written on from there, as many as are whole, so the detour costs one copy. What comes
- * from passt is not looked at. */
+ * The guest's frames are looked at where they lie and written on from there, as many as are whole,
+ * so the detour costs one copy. What comes from passt is not looked at. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -39,7 +41,8 @@ static uint32_t frame_size(const char *p)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Moves `passed` past every whole frame that may go on. A refused one is dropped once all before it are written. -EPROTO. */
+/* Moves `passed` past every whole frame that may go on. A refused one is dropped once all before it
+ * are written. -EPROTO. */
 static int judge(struct direction *d)
 {
 	if (!d->filtered) {

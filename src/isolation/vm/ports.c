@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The two virtio-serial ports. QEMU holds one end of a socket pair for each, we the other; a multiplexer (HTTP/2 streams) is put on
- * ours when the agent has the port open: QEMU says so, or the first bytes do. QEMU's event is limited to one a second for a
- * port, which is why both are watched.
+ * The two virtio-serial ports. QEMU holds one end of a socket pair for each, we the other; a
+ * multiplexer (HTTP/2 streams) is put on ours when the agent has the port open: QEMU says so, or
+ * the first bytes do. QEMU's event is limited to one a second for a port, which is why both are
+ * watched.
  *
- * When the agent dies (its port closes, or the multiplexer finds something that is not its protocol), bytes of the old conversation may sit
- * in the socket. So the pair is thrown away: QEMU gets the end of a new one (getfd, chardev-change) and the next agent starts clean.
+ * When the agent dies (its port closes, or the multiplexer finds something that is not its
+ * protocol), bytes of the old conversation may sit in the socket. So the pair is thrown away: QEMU
+ * gets the end of a new one (getfd, chardev-change) and the next agent starts clean.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +94,8 @@ static int make_pair(struct vm_port *p, int *ret_qemu_fd)
 	return 0;
 }
 
-int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role, int *ret_qemu_fd)
+int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role,
+    int *ret_qemu_fd)
 {
 	*p = (struct vm_port){ .run = r, .chardev = chardev, .device = device, .role = role, .fd = -1 };
 	return make_pair(p, ret_qemu_fd);
@@ -138,8 +141,9 @@ static void port_reset(struct vm_port *p)
 	struct json_object *name = json_object_new_object();
 	json_add_string(name, "fdname", p->chardev);
 	qmp_execute(r->qmp, "getfd", name, qemu_fd, NULL, NULL);
-	struct json_object *address_data = json_object_new_object(), *address = json_object_new_object(), *data = json_object_new_object(),
-			   *backend = json_object_new_object(), *arguments = json_object_new_object();
+	struct json_object *address_data = json_object_new_object(), *address = json_object_new_object(),
+			   *data = json_object_new_object(), *backend = json_object_new_object(),
+			   *arguments = json_object_new_object();
 	json_add_string(address_data, "str", p->chardev);
 	json_add_string(address, "type", "fd");
 	json_add(address, "data", address_data);
@@ -156,7 +160,8 @@ void port_event(struct isolation_run *r, struct json_object *event_data)
 {
 	const char *id;
 	int open;
-	if (!event_data || json_get_string(event_data, "id", &id, NULL) < 0 || json_get_bool(event_data, "open", &open, NULL) < 0)
+	if (!event_data || json_get_string(event_data, "id", &id, NULL) < 0 ||
+	    json_get_bool(event_data, "open", &open, NULL) < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(r->ports); i++) {
 		struct vm_port *p = &r->ports[i];

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The probe forks once: the child may hang in KVM, so the parent waits for its answer on a pipe until a deadline and kills it. What is
- * measured is processor time, so a busy host does not look like a slow one. An answer about the hardware is kept for as long as
- * the host runs, in the runtime folder; what an administrator can change at any time (the device, its permissions) is looked at anew.
+ * The probe forks once: the child may hang in KVM, so the parent waits for its answer on a pipe
+ * until a deadline and kills it. What is measured is processor time, so a busy host does not look
+ * like a slow one. An answer about the hardware is kept for as long as the host runs, in the
+ * runtime folder; what an administrator can change at any time (the device, its permissions) is
+ * looked at anew.
  */
 #include "isolation/vm/probe.h"
 
@@ -33,8 +35,10 @@ struct verdict_text {
 
 static const struct verdict_text verdicts[] = {
 	[PROBE_WORKS] = { "works", "a test guest ran at full speed", NULL },
-	[PROBE_NO_DEVICE] = { "no-device", "there is no /dev/kvm", "switch on virtualization in the firmware, or load the kernel module kvm_intel or kvm_amd" },
-	[PROBE_NO_PERMISSION] = { "no-permission", "no permission for /dev/kvm", "sudo usermod -aG kvm $USER, then log in again" },
+	[PROBE_NO_DEVICE] = { "no-device", "there is no /dev/kvm",
+	    "switch on virtualization in the firmware, or load the kernel module kvm_intel or kvm_amd" },
+	[PROBE_NO_PERMISSION] = { "no-permission", "no permission for /dev/kvm",
+	    "sudo usermod -aG kvm $USER, then log in again" },
 	[PROBE_BROKEN] = { "broken", "/dev/kvm is there but cannot run a guest", NULL },
 	[PROBE_WRONG] = { "wrong", "/dev/kvm runs a test guest with a wrong result", NULL },
 	[PROBE_SLOW] = { "slow", "/dev/kvm runs a test guest, but far too slowly", NULL },
@@ -98,7 +102,9 @@ struct probe_result probe_run(void)
 		return (struct probe_result){ .verdict = PROBE_NO_DEVICE };
 	AUTO_FD int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return (struct probe_result){ .verdict = errno == EACCES || errno == EPERM ? PROBE_NO_PERMISSION : PROBE_BROKEN };
+		return (struct probe_result){
+			.verdict = errno == EACCES || errno == EPERM ? PROBE_NO_PERMISSION : PROBE_BROKEN,
+		};
 	struct probe_result p = run_once();
 	/* A verdict lasts until the next boot: one moment of bad luck must not make it. */
 	for (int i = 1; i < ATTEMPTS && p.verdict == PROBE_SLOW; i++)

@@ -15,10 +15,12 @@ enum { BUNDLE_JSON_MAX = 64 * 1024 };
 static void probe_kvm(struct json_object *probes)
 {
 	struct probe_result p = probe_cached();
-	AUTOFREE char *detail = p.microseconds > 0 ? xasprintf("%s (%llu us)", probe_text(p.verdict), (unsigned long long)p.microseconds) :
-						     xasprintf("%s", probe_text(p.verdict));
+	AUTOFREE char *detail =
+	    p.microseconds > 0 ? xasprintf("%s (%llu us)", probe_text(p.verdict), (unsigned long long)p.microseconds) :
+				 xasprintf("%s", probe_text(p.verdict));
 	const char *fix = probe_fix(p.verdict);
-	probe_add(probes, "vm", "kvm", p.verdict == PROBE_WORKS, detail, fix ? fix : "a host, or an outer virtual machine, with hardware virtualization that works");
+	probe_add(probes, "vm", "kvm", p.verdict == PROBE_WORKS, detail,
+	    fix ? fix : "a host, or an outer virtual machine, with hardware virtualization that works");
 }
 
 static void probe_bundle(struct json_object *probes)
@@ -38,8 +40,10 @@ static void probe_bundle(struct json_object *probes)
 		if (access(path, R_OK) < 0)
 			r = error_set_errno(&err, errno, "%s", path);
 	}
-	AUTOFREE char *detail = r >= 0 ? xasprintf("kernel %s, agent %s, crun", kernel, agent) : xstrdup(error_text(err, r));
-	probe_add(probes, "vm", "guest-bundle", r >= 0 && streq(agent, HOLM_VERSION), detail, "build or install holm again");
+	AUTOFREE char *detail =
+	    r >= 0 ? xasprintf("kernel %s, agent %s, crun", kernel, agent) : xstrdup(error_text(err, r));
+	probe_add(probes, "vm", "guest-bundle", r >= 0 && streq(agent, HOLM_VERSION), detail,
+	    "build or install holm again");
 }
 
 static void probe_memory(struct json_object *probes)

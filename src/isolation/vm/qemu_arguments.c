@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The virtual machine: a q35 without anything that a paravirtual guest has no use for. Each group of arguments is one function.
+ * The virtual machine: a q35 without anything that a paravirtual guest has no use for. Each group
+ * of arguments is one function.
  *
  * - The kernel is started directly (PVH when it is an uncompressed ELF file with that note).
- * - Memory is a shared memfd: the share servers map it, free-page reporting gives pages back, and a later saved state can use it.
- * - File names go in as JSON (-blockdev), where a comma means nothing; everything else that QEMU opens comes as a descriptor.
+ * - Memory is a shared memfd: the share servers map it, free-page reporting gives pages back, and a
+ *   later saved state can use it.
+ * - File names go in as JSON (-blockdev), where a comma means nothing; everything else that QEMU
+ *   opens comes as a descriptor.
  * - Device order is fixed, so the disk is /dev/vda and the modules are /dev/vdb.
  */
 #include "isolation/vm/qemu_arguments.h"
@@ -12,17 +15,21 @@
 #include "base/json.h"
 #include "isolation/network.h"
 
-/* Plain x86-64-v2: newer distributions ask for no less, and emulated wider vectors only make programs choose slower code. */
+/* Plain x86-64-v2: newer distributions ask for no less, and emulated wider vectors only make
+ * programs choose slower code. */
 #define EMULATED_CPU "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf-lm,+rdrand"
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 char *qemu_kernel_options(const struct qemu_plan *p)
 {
 	struct strv words = { 0 };
-	/* A kernel that panics ends (panic=-1 with -no-reboot ends QEMU); what it says at the end is on the serial console. */
+	/* A kernel that panics ends (panic=-1 with -no-reboot ends QEMU); what it says at the end
+	 * is on the serial console. */
 	strv_split(&words, "console=ttyS0 8250.nr_uarts=1 quiet loglevel=4 panic=-1", " ");
-	strv_split(&words, "random.trust_cpu=on nowatchdog audit=0 cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1", " ");
-	/* Nobody shares an emulated processor's caches with the guest: these only cost time there. Under KVM they stay as the kernel has them. */
+	strv_split(&words,
+	    "random.trust_cpu=on nowatchdog audit=0 cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1", " ");
+	/* Nobody shares an emulated processor's caches with the guest: these only cost time there.
+	 * Under KVM they stay as the kernel has them. */
 	if (!p->kvm)
 		strv_split(&words, "mitigations=off init_on_alloc=0 nokaslr tsc=reliable", " ");
 	strv_addf(&words, "holm.transport=%s", p->vsock_cid != 0 ? "vsock" : "serial");
@@ -45,7 +52,8 @@ static void add_machine(const struct qemu_plan *p, struct strv *argv)
 	strv_addf(argv, "guest=holm-%s,debug-threads=on", p->machine);
 	strv_split(argv, "-nodefaults -no-user-config -no-reboot -display none", " ");
 	add_option(argv, "-sandbox", SANDBOX);
-	add_option(argv, "-machine", "q35,memory-backend=ram,usb=off,vmport=off,smbus=off,sata=off,hpet=off,i8042=off,dump-guest-core=off");
+	add_option(argv, "-machine",
+	    "q35,memory-backend=ram,usb=off,vmport=off,smbus=off,sata=off,hpet=off,i8042=off,dump-guest-core=off");
 	if (p->kvm) {
 		add_option(argv, "-accel", "kvm");
 		add_option(argv, "-cpu", "host");
@@ -91,7 +99,8 @@ static void add_channels(const struct qemu_plan *p, struct strv *argv)
 	}
 	add_option(argv, "-device", "virtio-serial-pci,id=serial,max_ports=3");
 	add_socket(argv, "keeper", p->keeper_fd);
-	add_option(argv, "-device", "virtserialport,bus=serial.0,nr=1,id=keeper-port,chardev=keeper,name=" VM_PORT_KEEPER);
+	add_option(argv, "-device",
+	    "virtserialport,bus=serial.0,nr=1,id=keeper-port,chardev=keeper,name=" VM_PORT_KEEPER);
 	add_socket(argv, "agent", p->agent_fd);
 	add_option(argv, "-device", "virtserialport,bus=serial.0,nr=2,id=agent-port,chardev=agent,name=" VM_PORT_AGENT);
 }
@@ -144,15 +153,17 @@ static void add_network(const struct qemu_plan *p, struct strv *argv)
 	if (p->network == VM_NETWORK_PASST) {
 		strv_addf(argv, "stream,id=network,server=off,addr.type=fd,addr.str=%d", p->network_fd);
 	} else {
-		strv_add(argv, "user,id=network,ipv6=off,net=10.77.0.0/24,host=" NETWORK_GATEWAY ",dhcpstart=" NETWORK_ADDRESS
-			       ",dns=" NETWORK_DNS);
+		strv_add(argv, "user,id=network,ipv6=off,net=10.77.0.0/24,host=" NETWORK_GATEWAY
+			       ",dhcpstart=" NETWORK_ADDRESS ",dns=" NETWORK_DNS);
 	}
 	add_option(argv, "-device", "virtio-net-pci,netdev=network,mac=52:54:00:0a:4d:02,romfile=");
 	if (p->network == VM_NETWORK_USER && p->filter_fd >= 0) {
-		/* What the guest sends goes through the keeper's filter (user_network.c) and comes back from it. */
+		/* What the guest sends goes through the keeper's filter (user_network.c) and comes
+		 * back from it. */
 		add_socket(argv, "filter-out", p->filter_fd);
 		add_socket(argv, "filter-in", p->filter_back_fd);
-		/* Frames of the guest pass the filters from the last to the first: what comes back must not meet the way out again. */
+		/* Frames of the guest pass the filters from the last to the first: what comes back
+		 * must not meet the way out again. */
 		add_option(argv, "-object", "filter-redirector,id=from-filter,netdev=network,queue=rx,indev=filter-in");
 		add_option(argv, "-object", "filter-redirector,id=to-filter,netdev=network,queue=rx,outdev=filter-out");
 	}
@@ -170,8 +181,8 @@ static void add_shares(const struct qemu_plan *p, struct strv *argv)
 		strv_addf(argv, "socket,id=share-%s,fd=%d", s->tag, s->fd);
 		strv_add(argv, "-device");
 		AUTOFREE char *bus = s->slot >= 0 ? xasprintf(",bus=slot%d", s->slot) : xstrdup("");
-		strv_addf(argv, "vhost-user-fs-pci,id=device-%s,chardev=share-%s,tag=%s,queue-size=%d%s", s->tag, s->tag, s->tag,
-			VM_SHARE_QUEUE_SIZE, bus);
+		strv_addf(argv, "vhost-user-fs-pci,id=device-%s,chardev=share-%s,tag=%s,queue-size=%d%s", s->tag,
+		    s->tag, s->tag, VM_SHARE_QUEUE_SIZE, bus);
 	}
 }
 

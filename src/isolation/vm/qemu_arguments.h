@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * QEMU's command line as pure data: a plan goes in, an argument vector comes out. Nothing here looks at the host. */
+ * QEMU's command line as pure data: a plan goes in, an argument vector comes out. Nothing here
+ * looks at the host. */
 #pragma once
 
 #include <stdint.h>
@@ -7,7 +8,7 @@
 #include "base/strv.h"
 
 #define VM_PORT_KEEPER "org.holm.keeper" /* virtio-serial port on which the keeper opens streams */
-#define VM_PORT_AGENT  "org.holm.agent"  /* and the one on which the agent does */
+#define VM_PORT_AGENT "org.holm.agent"   /* and the one on which the agent does */
 
 enum {
 	VM_SLOTS_SPARE = 4,         /* shares that can be added while a machine runs */
@@ -19,8 +20,10 @@ enum vm_network { VM_NETWORK_NONE, VM_NETWORK_PASST, VM_NETWORK_USER };
 
 struct qemu_share {
 	const char *tag;
-	int fd;   /* QEMU's end of the vhost-user connection */
-	int slot; /* the root port that it sits in, where it can be unplugged; -1: on the root bus, for as long as the machine runs */
+	int fd; /* QEMU's end of the vhost-user connection */
+	/* the root port that it sits in, where it can be unplugged; -1: on the root bus, for as
+	 * long as the machine runs */
+	int slot;
 };
 
 /* Everything is borrowed. Descriptors are numbers in QEMU's own table; -1: none. */
@@ -29,14 +32,16 @@ struct qemu_plan {
 	const char *machine; /* name of the machine, for ps(1) */
 	int kvm;             /* 0: emulation */
 	unsigned cpus;
-	uint64_t memory;     /* bytes */
+	uint64_t memory; /* bytes */
 	const char *kernel, *initramfs;
 	const char *disk;    /* qcow2, read-write */
 	const char *modules; /* raw, read-only; NULL: none */
 	int qmp_fd, boot_log_fd, keeper_fd, agent_fd;
 	enum vm_network network;
-	int network_fd;                /* for VM_NETWORK_PASST */
-	int filter_fd, filter_back_fd; /* for VM_NETWORK_USER: what the guest sends goes out of the one and comes back by the other */
+	int network_fd; /* for VM_NETWORK_PASST */
+	/* for VM_NETWORK_USER: what the guest sends goes out of the one and comes back by the
+	 * other */
+	int filter_fd, filter_back_fd;
 	const struct qemu_share *shares;
 	size_t share_count;
 	unsigned slots;      /* root ports for hot-plug */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Theory of operation: one connected socket, two directions.
  *
- * Out: a list of messages, each perhaps with a descriptor, written as the socket takes them. Until the greeting has come and
- * qmp_capabilities is answered only that one command goes out; the others wait in the list.
- * In: bytes gather in a capped buffer; each complete line is parsed and is a greeting, an event, or an answer to a pending
- * command by its id. An answer to nothing we asked (any more) is dropped; a line that is no JSON object ends the connection.
+ * Out: a list of messages, each perhaps with a descriptor, written as the socket takes them. Until
+ * the greeting has come and qmp_capabilities is answered only that one command goes out; the others
+ * wait in the list. In: bytes gather in a capped buffer; each complete line is parsed and is a
+ * greeting, an event, or an answer to a pending command by its id. An answer to nothing we asked
+ * (any more) is dropped; a line that is no JSON object ends the connection.
  */
 #include "isolation/vm/qmp.h"
 
@@ -88,7 +89,8 @@ static void flush(struct qmp *q)
 {
 	while (q->fd >= 0 && q->first) {
 		struct message *m = q->first;
-		ssize_t n = fd_send_bytes(q->fd, m->text + m->sent, m->size - m->sent, &m->fd, m->fd >= 0, MSG_DONTWAIT);
+		ssize_t n =
+		    fd_send_bytes(q->fd, m->text + m->sent, m->size - m->sent, &m->fd, m->fd >= 0, MSG_DONTWAIT);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
@@ -138,7 +140,10 @@ static struct pending *pending_new(struct qmp *q, qmp_done_fn done, void *data)
 	for (size_t i = 0; i < QMP_PENDING_MAX; i++) {
 		if (q->pending[i].id == 0) {
 			q->pending[i] = (struct pending){
-				.id = q->next_id++, .deadline_ms = clock_deadline(QMP_TIMEOUT_MS), .done = done, .data = data
+				.id = q->next_id++,
+				.deadline_ms = clock_deadline(QMP_TIMEOUT_MS),
+				.done = done,
+				.data = data,
 			};
 			return &q->pending[i];
 		}
@@ -146,7 +151,8 @@ static struct pending *pending_new(struct qmp *q, qmp_done_fn done, void *data)
 	return NULL;
 }
 
-static void queue_command(struct qmp *q, const char *command, struct json_object *arguments, int pass_fd, const struct pending *p)
+static void queue_command(struct qmp *q, const char *command, struct json_object *arguments, int pass_fd,
+    const struct pending *p)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	json_add_string(o, "execute", command);
@@ -163,7 +169,8 @@ static void queue_command(struct qmp *q, const char *command, struct json_object
 	arm_timer(q);
 }
 
-int qmp_execute(struct qmp *q, const char *command, struct json_object *arguments, int pass_fd, qmp_done_fn done, void *data)
+int qmp_execute(struct qmp *q, const char *command, struct json_object *arguments, int pass_fd, qmp_done_fn done,
+    void *data)
 {
 	struct pending *p = q->fd >= 0 ? pending_new(q, done, data) : NULL;
 	if (!p) {
@@ -190,7 +197,8 @@ static void on_capabilities(int code, struct json_object *result, const char *wh
 		q->events.ready(q->data);
 }
 
-/* Only the first command may go out before it is answered: the list behind it is put aside for one flush. */
+/* Only the first command may go out before it is answered: the list behind it is put aside for one
+ * flush. */
 static void handle_greeting(struct qmp *q)
 {
 	struct pending *p = pending_new(q, on_capabilities, q);
@@ -263,7 +271,8 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n <= 0) {
-		fail(q, n == -ENOBUFS ? -EPROTO : (int)n, n == 0 ? "end of QEMU's monitor" : "QEMU's monitor sends an endless line");
+		fail(q, n == -ENOBUFS ? -EPROTO : (int)n,
+		    n == 0 ? "end of QEMU's monitor" : "QEMU's monitor sends an endless line");
 		return;
 	}
 	const char *end;

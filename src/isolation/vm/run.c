@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One run of a virtual machine.
  *
- * start: the plan is made (probe, network, bundle), share servers and passt are started, then QEMU with all its descriptors. Nothing is
- * waited for: the monitor's greeting, the agent's ports and the end come as events on the loop.
- * end: QEMU exits by itself when the guest powers off (the monitor tells us first that it was so), or run_fail() ends it. QEMU gets
- * SIGTERM, and SIGKILL after a time limit. When no child is left, `ended` is told, from the loop.
+ * start: the plan is made (probe, network, bundle), share servers and passt are started, then QEMU
+ * with all its descriptors. Nothing is waited for: the monitor's greeting, the agent's ports and
+ * the end come as events on the loop. end: QEMU exits by itself when the guest powers off (the
+ * monitor tells us first that it was so), or run_fail() ends it. QEMU gets SIGTERM, and SIGKILL
+ * after a time limit. When no child is left, `ended` is told, from the loop.
  */
 #include "isolation/vm/run.h"
 
@@ -60,7 +61,8 @@ static void qemu_gone(struct isolation_run *r, int wait_status)
 	else if (WIFSIGNALED(wait_status))
 		run_fail(r, -EIO, "QEMU was killed by signal %d", WTERMSIG(wait_status));
 	else
-		run_fail(r, -EIO, "the virtual machine ended: %s; see \"holm machine logs --boot %s\"", reason, r->machine->name);
+		run_fail(r, -EIO, "the virtual machine ended: %s; see \"holm machine logs --boot %s\"", reason,
+		    r->machine->name);
 }
 
 void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status)
@@ -69,9 +71,11 @@ void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status
 	if (c->is_qemu) {
 		qemu_gone(r, wait_status);
 	} else if (!c->leaving && !r->end.begun && !r->powered_off) {
-		/* A mount whose server is gone would hang for ever; without passt there is only no network. */
+		/* A mount whose server is gone would hang for ever; without passt there is only no
+		 * network. */
 		if (startswith(c->what, "passt"))
-			r->events.warning("passt has ended; the machine has no network until it is started again", r->data);
+			r->events.warning("passt has ended; the machine has no network until it is started again",
+			    r->data);
 		else
 			run_fail(r, -EIO, "%s has ended; the machine cannot go on", c->what);
 	}
@@ -114,7 +118,8 @@ const struct qmp_events run_qmp_events = { .ready = on_qmp_ready, .event = on_qm
 
 /* ---- the table's functions ---- */
 
-static struct isolation_run *run_new(struct loop *l, const struct machine *m, const struct isolation_events *events, void *data)
+static struct isolation_run *run_new(struct loop *l, const struct machine *m, const struct isolation_events *events,
+    void *data)
 {
 	struct isolation_run *r = xnew(struct isolation_run);
 	r->loop = l;
@@ -148,7 +153,8 @@ static void vm_free(struct isolation_run *r)
 	free(r);
 }
 
-/* A start that failed half way: what runs already is killed and reaped here, a matter of milliseconds. */
+/* A start that failed half way: what runs already is killed and reaped here, a matter of
+ * milliseconds. */
 static void abandon(struct isolation_run *r)
 {
 	run_end_silence(&r->end);
@@ -158,8 +164,9 @@ static void abandon(struct isolation_run *r)
 	vm_free(r);
 }
 
-static int vm_start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
-	const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err)
+static int vm_start(struct loop *l, const struct machine *m, const char *runtime_dir,
+    const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
+    struct isolation_run **ret, struct error **err)
 {
 	struct isolation_run *r = run_new(l, m, events, data);
 	int result = run_start(r, shares, share_count, err);

@@ -8,7 +8,8 @@
  *   vsock.c     the other transport
  *   shares.c    shares that come and go while the machine runs
  *
- * Everything ends in one place: run_fail() (or QEMU's exit) kills all children, and when the last one is reaped `ended` is told.
+ * Everything ends in one place: run_fail() (or QEMU's exit) kills all children, and when the last
+ * one is reaped `ended` is told.
  */
 #pragma once
 
@@ -21,8 +22,8 @@
 #include "isolation/vm/qmp.h"
 
 enum {
-	PORT_LOSSES_MAX = 16,       /* an agent that breaks its protocol again and again ends the machine */
-	VM_KILL_MS = 10 * 1000,     /* from SIGTERM to SIGKILL for QEMU when the run ends */
+	PORT_LOSSES_MAX = 16,   /* an agent that breaks its protocol again and again ends the machine */
+	VM_KILL_MS = 10 * 1000, /* from SIGTERM to SIGKILL for QEMU when the run ends */
 	UNPLUG_TIMEOUT_MS = 15 * 1000,
 };
 
@@ -40,7 +41,7 @@ struct vm_port {
 	struct isolation_run *run;
 	const char *chardev, *device; /* QEMU's ids */
 	enum mux_role role;
-	int fd;                  /* our end while nothing has come through it yet; else -1 and mux owns it */
+	int fd; /* our end while nothing has come through it yet; else -1 and mux owns it */
 	struct source *readable, *broken;
 	struct transport *mux;
 	char *why;
@@ -72,7 +73,7 @@ struct isolation_run {
 	struct passt_gate *passt_gate;
 	struct vm_share *shares;
 	unsigned slots;
-	uint64_t slots_used; /* bit set */
+	uint64_t slots_used;          /* bit set */
 	struct share_change *changes; /* shares being added or removed */
 	struct boot_log log;
 	int disk_lock; /* held by QEMU too, so that the next run waits for it to be gone */
@@ -99,27 +100,31 @@ struct child_fds {
 	int next; /* number of the next one in the child */
 };
 void child_fds_init(struct child_fds *f);
-void child_fds_done(struct child_fds *f); /* the descriptors stay the caller's */
+void child_fds_done(struct child_fds *f);        /* the descriptors stay the caller's */
 int child_fds_give(struct child_fds *f, int fd); /* its number in the child, -1 for -1 */
-int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd, int death_signal, char *what, struct vm_child **ret,
-		struct error **err); /* takes what */
+int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd,
+    int death_signal, char *what, struct vm_child **ret, struct error **err); /* takes what */
 void child_reap(struct vm_child *c); /* waits for one that was killed; drops it without a word */
 void children_kill(struct isolation_run *r, int qemu_signal);
 /* Starts the share server of s; *ret_fd: QEMU's end of its connection, owned. */
-int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd, struct error **err);
+int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
+    struct error **err);
 /* Starts passt; *ret_fd: QEMU's end. */
 int passt_start(struct isolation_run *r, int *ret_fd, struct error **err);
 
 /* ports.c */
-int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role, int *ret_qemu_fd);
+int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role,
+    int *ret_qemu_fd);
 void port_event(struct isolation_run *r, struct json_object *event_data); /* VSERPORT_CHANGE */
 void port_done(struct vm_port *p);
 
 /* shares.c */
 struct vm_share *share_new(struct isolation_run *r, const struct isolation_share *s, int slot);
 int share_slot_take(struct isolation_run *r); /* a free slot, or -1 */
-int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err);
-int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err);
+int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+    void *data, struct error **err);
+int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+    struct error **err);
 void share_event_deleted(struct isolation_run *r, struct json_object *event_data); /* DEVICE_DELETED */
 void shares_cancel(struct isolation_run *r); /* answers the changes that will not come to an end */
 void shares_done(struct isolation_run *r);
@@ -128,7 +133,8 @@ void shares_done(struct isolation_run *r);
 int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err);
 void vsock_done(struct isolation_run *r);
 
-/* passt_gate.c: puts the filter between QEMU and passt. *network: passt's socket, taken; becomes QEMU's end. */
+/* passt_gate.c: puts the filter between QEMU and passt. *network: passt's socket, taken; becomes
+ * QEMU's end. */
 int passt_gate_open(struct isolation_run *r, int *network, struct error **err);
 void passt_gate_done(struct isolation_run *r);
 

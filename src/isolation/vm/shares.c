@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shares that come and go while the machine runs: a share server is started and its device plugged into a spare root port; or the
- * device is unplugged, and once the guest has let go of it (DEVICE_DELETED) the server is ended. Each change is a list of steps,
- * every step one QMP command; a step that fails undoes nothing but what it must: the server is killed, the slot is free again.
+ * Shares that come and go while the machine runs: a share server is started and its device plugged
+ * into a spare root port; or the device is unplugged, and once the guest has let go of it
+ * (DEVICE_DELETED) the server is ended. Each change is a list of steps, every step one QMP command;
+ * a step that fails undoes nothing but what it must: the server is killed, the slot is free again.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +17,7 @@ struct share_change {
 	struct share_change *next;
 	struct isolation_run *run;
 	char *tag;
-	int adding, plugged; /* plugged: the guest may see the device */
+	int adding, plugged;     /* plugged: the guest may see the device */
 	struct source *deadline; /* removing: for the guest to let go */
 	struct source *finish;
 	int code;
@@ -99,7 +100,8 @@ static void on_finish(struct source *s, void *data)
 {
 	struct share_change *c = data;
 	struct vm_share *share = find(c->run, c->tag);
-	/* A device that the guest has seen keeps its server and slot when the guest does not let go of it. */
+	/* A device that the guest has seen keeps its server and slot when the guest does not let go
+	 * of it. */
 	if (share && (c->adding ? c->code < 0 : c->code >= 0))
 		share_drop(c->run, c->tag);
 	else if (share)
@@ -119,7 +121,8 @@ static void finish(struct share_change *c, int code, const char *why)
 	loop_add_deferred(c->run->loop, on_finish, c, &c->finish);
 }
 
-static struct share_change *change_new(struct isolation_run *r, const char *tag, int adding, void (*done)(int, const char *, void *), void *data)
+static struct share_change *change_new(struct isolation_run *r, const char *tag, int adding,
+    void (*done)(int, const char *, void *), void *data)
 {
 	struct share_change *c = xnew(struct share_change);
 	c->run = r;
@@ -189,11 +192,13 @@ static void on_chardev(int code, struct json_object *result, const char *why, vo
 		finish(c, -EPIPE, "the virtual machine has ended");
 }
 
-/* getfd and chardev-add with the descriptor's name: QEMU answers in order, so only the second answer matters. */
+/* getfd and chardev-add with the descriptor's name: QEMU answers in order, so only the second
+ * answer matters. */
 static void add_chardev(struct share_change *c, int qemu_fd)
 {
-	struct json_object *name = json_object_new_object(), *arguments = json_object_new_object(), *backend = json_object_new_object(),
-			   *data = json_object_new_object(), *address = json_object_new_object(), *address_data = json_object_new_object();
+	struct json_object *name = json_object_new_object(), *arguments = json_object_new_object(),
+			   *backend = json_object_new_object(), *data = json_object_new_object(),
+			   *address = json_object_new_object(), *address_data = json_object_new_object();
 	add_name(name, "fdname", "share", c->tag);
 	qmp_execute(c->run->qmp, "getfd", name, qemu_fd, NULL, NULL);
 	add_name(address_data, "str", "share", c->tag);
@@ -209,7 +214,8 @@ static void add_chardev(struct share_change *c, int qemu_fd)
 		finish(c, -EPIPE, "the virtual machine has ended");
 }
 
-int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *), void *data, struct error **err)
+int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+    void *data, struct error **err)
 {
 	if (r->end.begun || !r->qmp)
 		return error_set(err, ESRCH, "the machine is stopping");
@@ -217,7 +223,8 @@ int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void 
 		return error_set(err, EEXIST, "there is a share \"%s\" already", s->tag);
 	int slot = share_slot_take(r), qemu_fd = -1;
 	if (slot < 0)
-		return error_set(err, EOPNOTSUPP, "no place for another share in the running machine; it takes effect at the next start");
+		return error_set(err, EOPNOTSUPP,
+		    "no place for another share in the running machine; it takes effect at the next start");
 	struct vm_share *share = share_new(r, s, slot);
 	int result = share_server_start(r, s, &share->server, &qemu_fd, err);
 	if (result < 0) {
@@ -240,7 +247,8 @@ static void on_unplug_asked(int code, struct json_object *result, const char *wh
 		finish(c, code, why);
 }
 
-int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data, struct error **err)
+int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+    struct error **err)
 {
 	struct vm_share *s = find(r, tag);
 	if (!s)
@@ -268,7 +276,8 @@ int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, 
 void share_event_deleted(struct isolation_run *r, struct json_object *event_data)
 {
 	const char *device, *tag;
-	if (!event_data || json_get_string(event_data, "device", &device, NULL) < 0 || !(tag = startswith(device, "device-")))
+	if (!event_data || json_get_string(event_data, "device", &device, NULL) < 0 ||
+	    !(tag = startswith(device, "device-")))
 		return;
 	for (struct share_change *c = r->changes; c; c = c->next) {
 		if (!c->adding && !c->finish && streq(c->tag, tag)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a machine to a running QEMU: the files, the disk's lock, the channels, the network, the shares, and last the command line with the
- * numbers that all those descriptors have in QEMU's table. */
+ * From a machine to a running QEMU: the files, the disk's lock, the channels, the network, the
+ * shares, and last the command line with the numbers that all those descriptors have in QEMU's
+ * table. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -85,7 +86,8 @@ static int find_files(struct start *s, struct error **err)
 	return 0;
 }
 
-/* Another kernel cannot use the bundle's modules: it gets its own, in the initramfs and as a disk, or none. */
+/* Another kernel cannot use the bundle's modules: it gets its own, in the initramfs and as a disk,
+ * or none. */
 static int replace_modules(struct start *s, struct error **err)
 {
 	const struct machine *m = s->run->machine;
@@ -102,7 +104,8 @@ static int replace_modules(struct start *s, struct error **err)
 	return custom_modules_disk(m->kernel_modules, s->modules, err);
 }
 
-/* "set disk-size": the overlay takes the new size here, the file system inside when the agent mounts it. */
+/* "set disk-size": the overlay takes the new size here, the file system inside when the agent
+ * mounts it. */
 static int grow_disk(struct start *s, struct error **err)
 {
 	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
@@ -113,7 +116,8 @@ static int grow_disk(struct start *s, struct error **err)
 	return r;
 }
 
-/* A QEMU that was left behind by a killed keeper may still write: it holds this lock too, and is gone in a moment. */
+/* A QEMU that was left behind by a killed keeper may still write: it holds this lock too, and is
+ * gone in a moment. */
 static int lock_disk(struct start *s, struct error **err)
 {
 	struct isolation_run *r = s->run;
@@ -122,7 +126,8 @@ static int lock_disk(struct start *s, struct error **err)
 	if (r->disk_lock == -EWOULDBLOCK) {
 		r->disk_lock = -1;
 		error_clear(err);
-		return error_set(err, EBUSY, "the disk %s is still in use by another process; try again when it has ended", s->disk);
+		return error_set(err, EBUSY,
+		    "the disk %s is still in use by another process; try again when it has ended", s->disk);
 	}
 	if (r->disk_lock < 0)
 		return r->disk_lock;
@@ -225,7 +230,8 @@ static int open_shares(struct start *s, struct error **err)
 		if (result < 0)
 			return result;
 		s->share_ends[s->share_end_count++] = fd;
-		s->shares[i] = (struct qemu_share){ .tag = share->tag, .fd = child_fds_give(&s->fds, fd), .slot = slot };
+		s->shares[i] =
+		    (struct qemu_share){ .tag = share->tag, .fd = child_fds_give(&s->fds, fd), .slot = slot };
 	}
 	s->plan.shares = s->shares;
 	s->plan.share_count = count;
@@ -258,12 +264,12 @@ static int start_qemu(struct start *s, struct error **err)
 
 int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err)
 {
-	static int (*const steps[])(struct start *s, struct error **err) = {
-		find_files, lock_disk, replace_modules, open_channels, open_network, open_shares, start_qemu,
-	};
+	static int (*const steps[])(struct start * s, struct error * *err) = { find_files, lock_disk, replace_modules,
+		open_channels, open_network, open_shares, start_qemu };
 	struct start s = { .run = r, .wanted = shares, .wanted_count = share_count, .errors_fd = -1 };
 	struct qemu_plan *p = &s.plan;
-	p->qmp_fd = p->boot_log_fd = p->keeper_fd = p->agent_fd = p->network_fd = p->filter_fd = p->filter_back_fd = p->vsock_secret_fd = -1;
+	p->qmp_fd = p->boot_log_fd = p->keeper_fd = p->agent_fd = p->network_fd = p->filter_fd = p->filter_back_fd =
+	    p->vsock_secret_fd = -1;
 	child_fds_init(&s.fds);
 	int result = 0;
 	for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(steps); i++)

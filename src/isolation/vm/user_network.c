@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * QEMU's user network is what a host without passt (or without any network) gets. It turns every address of its own network, and 127.0.0.1
- * itself, into the host's loopback, and has no option against that. So what the guest sends takes a detour through us: QEMU's
- * filter-redirector writes each frame to one socket (32-bit big-endian length in front) and takes from another what may go on.
+ * QEMU's user network is what a host without passt (or without any network) gets. It turns every
+ * address of its own network, and 127.0.0.1 itself, into the host's loopback, and has no option
+ * against that. So what the guest sends takes a detour through us: QEMU's filter-redirector writes
+ * each frame to one socket (32-bit big-endian length in front) and takes from another what may go
+ * on.
  *
- * Refused: whatever is meant for the host itself (127/8, 0/8, the virtual network) except name lookups at the network's DNS
- * address; multicast and broadcast; and everything that is neither IPv4 nor ARP. Fragments for the virtual network are refused whole.
+ * Refused: whatever is meant for the host itself (127/8, 0/8, the virtual network) except name
+ * lookups at the network's DNS address; multicast and broadcast; and everything that is neither
+ * IPv4 nor ARP. Fragments for the virtual network are refused whole.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,7 +64,8 @@ int user_network_allows(const uint8_t *frame, size_t size)
 	uint32_t destination = be32(ip + 16), network = ntohl(inet_addr(NETWORK_GATEWAY)) & 0xffffff00;
 	if ((destination & 0xffffff00) == network)
 		return local_packet_allowed(ip, size - ETHERNET, destination);
-	return destination >> 24 != 127 && destination >> 24 != 0 && destination >> 28 != 14 && destination != 0xffffffff;
+	return destination >> 24 != 127 && destination >> 24 != 0 && destination >> 28 != 14 &&
+	       destination != 0xffffffff;
 }
 
 static void pass_on(struct user_network *n)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The transport "vsock", by setting only; it needs /dev/vhost-vsock and has not been tried on hardware.
+ * The transport "vsock", by setting only; it needs /dev/vhost-vsock and has not been tried on
+ * hardware.
  *
- * We listen on a port of our choice, which the kernel's command line names (holm.vsock-port); the agent connects twice. Any local process
- * and any guest of this host can connect there too, so a connection must come from our guest's context id and begin with a line
- * "keeper SECRET" or "agent SECRET": which direction it serves, and a secret made for this boot that only the guest gets
- * (fw_cfg, by a descriptor). After that line it is what a serial port is: a pipe with a multiplexer on it.
+ * We listen on a port of our choice, which the kernel's command line names (holm.vsock-port); the
+ * agent connects twice. Any local process and any guest of this host can connect there too, so a
+ * connection must come from our guest's context id and begin with a line "keeper SECRET" or "agent
+ * SECRET": which direction it serves, and a secret made for this boot that only the guest gets
+ * (fw_cfg, by a descriptor). After that line it is what a serial port is: a pipe with a multiplexer
+ * on it.
  */
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -79,7 +82,8 @@ static void on_closed(int code, const char *why, void *data)
 		loop_add_deferred(d->owner->run->loop, on_broken, d, &d->broken);
 }
 
-/* The length of the first line including its end, 0 while it is not complete. The rest stays in the socket: it is the multiplexer's. */
+/* The length of the first line including its end, 0 while it is not complete. The rest stays in the
+ * socket: it is the multiplexer's. */
 static ssize_t peek_line(int fd, char *line)
 {
 	ssize_t n = recv(fd, line, HELLO_MAX, MSG_PEEK | MSG_DONTWAIT);
@@ -109,7 +113,8 @@ static void serve(struct vsock *v, int which, int fd)
 		fd_close(fd);
 		return;
 	}
-	int result = transport_mux_new(r->loop, fd, which == 0 ? MUX_CLIENT : MUX_SERVER, on_accept, on_closed, d, &d->mux);
+	int result =
+	    transport_mux_new(r->loop, fd, which == 0 ? MUX_CLIENT : MUX_SERVER, on_accept, on_closed, d, &d->mux);
 	if (result < 0)
 		run_fail(r, result, "cannot talk to the machine's agent: %s", strerror(-result));
 	else if (which == 0)
@@ -160,7 +165,7 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 			continue;
 		g->fd = TAKE_FD(connection);
 		if (loop_add_io(v->run->loop, g->fd, EPOLLIN, on_guest, g, &g->source) < 0 ||
-			loop_add_timer(v->run->loop, clock_deadline(HELLO_MS), on_guest_late, g, &g->timer) < 0)
+		    loop_add_timer(v->run->loop, clock_deadline(HELLO_MS), on_guest_late, g, &g->timer) < 0)
 			guest_drop(g);
 		return;
 	}
@@ -188,7 +193,7 @@ static int listen_anywhere(struct vsock *v, uint32_t *ret_port)
 	socklen_t size = sizeof(address);
 	v->fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (v->fd < 0 || bind(v->fd, (struct sockaddr *)&address, size) < 0 || listen(v->fd, GUESTS_MAX) < 0 ||
-		getsockname(v->fd, (struct sockaddr *)&address, &size) < 0)
+	    getsockname(v->fd, (struct sockaddr *)&address, &size) < 0)
 		return -errno;
 	*ret_port = address.svm_port;
 	return loop_add_io(v->run->loop, v->fd, EPOLLIN, on_connection, v, &v->source);
@@ -197,8 +202,9 @@ static int listen_anywhere(struct vsock *v, uint32_t *ret_port)
 int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err)
 {
 	if (access("/dev/vhost-vsock", R_OK | W_OK) < 0)
-		return error_set_errno(err, errno, "the transport \"vsock\" needs /dev/vhost-vsock (load vhost_vsock, join the group kvm), or set "
-						   "transport=serial");
+		return error_set_errno(err, errno,
+		    "the transport \"vsock\" needs /dev/vhost-vsock (load vhost_vsock, join the group kvm), or set "
+		    "transport=serial");
 	struct vsock *v = r->vsock = xnew(struct vsock);
 	v->run = r;
 	v->fd = -1;

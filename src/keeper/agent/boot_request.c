@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The boot request: the machine's configuration and the host's facts; the isolation adds what only it knows. */
+ * The boot request: the machine's configuration and the host's facts; the isolation adds what only
+ * it knows. */
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -10,7 +11,7 @@
 static void add_from_image(struct json_object *o, const struct machine *m)
 {
 	const char *stop_signal = NULL;
-	AUTO_STRV struct strv env = {0};
+	AUTO_STRV struct strv env = { 0 };
 	if (json_object_is_type(m->image_config, json_type_object)) {
 		json_get_string(m->image_config, "StopSignal", &stop_signal, NULL);
 		json_get_strv(m->image_config, "Env", &env, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the keeper asks of the agent: who it is, to boot, to stop, and small news. The boot's answer stays open while the
- * machine runs; its lines are a table of handlers. An agent that comes back after a crash is asked the same and answers that the
- * machine runs already. Everything here comes from inside and is checked. */
+ * What the keeper asks of the agent: who it is, to boot, to stop, and small news. The boot's answer
+ * stays open while the machine runs; its lines are a table of handlers. An agent that comes back
+ * after a crash is asked the same and answers that the machine runs already. Everything here comes
+ * from inside and is checked. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -13,8 +14,8 @@
 enum { AGENT_PROTOCOL = 1, TELL_TIMEOUT_MS = 30 * 1000, POWER_OFF_MS = 30 * 1000 };
 
 /* A call on a new stream. Takes body. */
-static int call(struct keeper *k, const char *method, const char *target, struct json_object *body, const struct http_call_events *events,
-	uint64_t deadline_ms, struct http_call **ret, struct error **err)
+static int call(struct keeper *k, const char *method, const char *target, struct json_object *body,
+    const struct http_call_events *events, uint64_t deadline_ms, struct http_call **ret, struct error **err)
 {
 	AUTO_JSON struct json_object *owned = body;
 	int fd;
@@ -45,10 +46,10 @@ static void on_version(int code, struct json_object *body, const struct error *e
 		json_get_string(body, "version", &version, NULL);
 	AUTOFREE char *shown = text_clean(version ? version : "unknown");
 	if (protocol != AGENT_PROTOCOL) {
-		keeper_fail(k, EPROTO, &(struct strv){0},
-			"the agent inside (version %s) speaks protocol %llu, this holm (%s) speaks %d: the guest bundle is not of this "
-			"installation; install both anew",
-			shown, (unsigned long long)protocol, HOLM_VERSION, AGENT_PROTOCOL);
+		keeper_fail(k, EPROTO, &(struct strv){ 0 },
+		    "the agent inside (version %s) speaks protocol %llu, this holm (%s) speaks %d: the guest bundle is "
+		    "not of this installation; install both anew",
+		    shown, (unsigned long long)protocol, HOLM_VERSION, AGENT_PROTOCOL);
 		return;
 	}
 	log_info("agent %s", shown);
@@ -57,7 +58,7 @@ static void on_version(int code, struct json_object *body, const struct error *e
 
 void agent_ask_version(struct keeper *k)
 {
-	static const struct http_call_events events = {.done = on_version};
+	static const struct http_call_events events = { .done = on_version };
 	AUTO_ERROR struct error *err = NULL;
 	/* The stage's deadline bounds it. */
 	int r = call(k, "GET", "/v1/version", NULL, &events, UINT64_MAX, &k->call, &err);
@@ -90,7 +91,7 @@ static void on_ready_line(struct keeper *k, struct json_object *line, const char
 
 static void on_error_line(struct keeper *k, struct json_object *line, const char *text)
 {
-	AUTO_STRV struct strv log = {0};
+	AUTO_STRV struct strv log = { 0 };
 	AUTOFREE char *clean = text_clean(text);
 	struct json_object *lines = NULL;
 	const char *code = NULL;
@@ -126,14 +127,15 @@ static void on_rebooting_line(struct keeper *k, struct json_object *line, const 
 
 static const struct {
 	const char *key;
-	void (*handle)(struct keeper *k, struct json_object *line, const char *text); /* text: the key's value, "" where it is no string */
+	/* text: the key's value, "" where it is no string */
+	void (*handle)(struct keeper *k, struct json_object *line, const char *text);
 } boot_lines[] = {
-	{"stage", on_stage_line},
-	{"note", on_note_line},
-	{"ready", on_ready_line},
-	{"error", on_error_line},
-	{"ended", on_ended_line},
-	{"rebooting", on_rebooting_line},
+	{ "stage", on_stage_line },
+	{ "note", on_note_line },
+	{ "ready", on_ready_line },
+	{ "error", on_error_line },
+	{ "ended", on_ended_line },
+	{ "rebooting", on_rebooting_line },
 };
 
 static void on_boot_line(struct json_object *line, void *data)
@@ -141,9 +143,11 @@ static void on_boot_line(struct json_object *line, void *data)
 	struct keeper *k = data;
 	struct json_object *value;
 	for (size_t i = 0; i < ARRAY_SIZE(boot_lines); i++) {
-		if (!json_object_is_type(line, json_type_object) || !json_object_object_get_ex(line, boot_lines[i].key, &value))
+		if (!json_object_is_type(line, json_type_object) ||
+		    !json_object_object_get_ex(line, boot_lines[i].key, &value))
 			continue;
-		boot_lines[i].handle(k, line, json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "");
+		boot_lines[i].handle(k, line,
+		    json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "");
 		return;
 	}
 }
@@ -161,7 +165,7 @@ static void on_boot_done(int code, struct json_object *body, const struct error 
 
 void agent_boot(struct keeper *k)
 {
-	static const struct http_call_events events = {.line = on_boot_line, .done = on_boot_done};
+	static const struct http_call_events events = { .line = on_boot_line, .done = on_boot_done };
 	AUTO_ERROR struct error *err = NULL;
 	int r = call(k, "POST", "/v1/boot", boot_request_new(k), &events, UINT64_MAX, &k->call, &err);
 	if (r < 0)
@@ -180,7 +184,7 @@ static void on_stop_done(int code, struct json_object *body, const struct error 
 
 void agent_stop(struct keeper *k, uint64_t timeout_ms)
 {
-	static const struct http_call_events events = {.done = on_stop_done};
+	static const struct http_call_events events = { .done = on_stop_done };
 	AUTO_ERROR struct error *err = NULL;
 	struct json_object *body = json_object_new_object();
 	json_add_u64(body, "timeout_ms", timeout_ms);
@@ -204,7 +208,7 @@ static void on_told(int code, struct json_object *body, const struct error *err,
 
 void agent_tell(struct keeper *k, const char *method, const char *target, struct json_object *body)
 {
-	static const struct http_call_events events = {.done = on_told};
+	static const struct http_call_events events = { .done = on_told };
 	AUTO_JSON struct json_object *owned = body;
 	if (k->transport && k->session_ready)
 		call(k, method, target, TAKE_PTR(owned), &events, clock_deadline(TELL_TIMEOUT_MS), NULL, NULL);

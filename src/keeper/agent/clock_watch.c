@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A timerfd for a time far away is cancelled by the kernel when the wall clock is set (TFD_TIMER_CANCEL_ON_SET; resuming from
- * sleep counts). Where the kernel does not say so, CLOCK_BOOTTIME running ahead of CLOCK_MONOTONIC does: the time spent asleep. */
+ * A timerfd for a time far away is cancelled by the kernel when the wall clock is set
+ * (TFD_TIMER_CANCEL_ON_SET; resuming from sleep counts). Where the kernel does not say so,
+ * CLOCK_BOOTTIME running ahead of CLOCK_MONOTONIC does: the time spent asleep. */
 #include "keeper/agent/clock_watch.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static void push(struct host_clock *c, const char *why)
 
 static void arm(struct host_clock *c)
 {
-	struct itimerspec far = {.it_value.tv_sec = time(NULL) + 10L * 365 * 24 * 3600};
+	struct itimerspec far = { .it_value.tv_sec = time(NULL) + 10L * 365 * 24 * 3600 };
 	timerfd_settime(c->fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL);
 }
 
@@ -74,7 +75,7 @@ int clock_watch_new(struct keeper *k, struct host_clock **ret)
 	c->asleep_ms = asleep_ms();
 	c->fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (c->fd < 0 || loop_add_io(k->loop, c->fd, EPOLLIN, on_timerfd, c, &c->source) < 0 ||
-		loop_add_timer(k->loop, clock_deadline(CHECK_MS), on_check, c, &c->timer) < 0) {
+	    loop_add_timer(k->loop, clock_deadline(CHECK_MS), on_check, c, &c->timer) < 0) {
 		clock_watch_free(c);
 		return -EIO;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Private to the keeper: notices that the host's clock jumped, by hand or because the host slept, and tells the agent. */
+ * Private to the keeper: notices that the host's clock jumped, by hand or because the host slept,
+ * and tells the agent. */
 #pragma once
 
 #include "keeper/keeper.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the init's console prints goes to console.log, byte for byte. At 1 MiB the file becomes console.log.1, so a machine that
- * prints for ever takes 2 MiB. */
+ * What the init's console prints goes to console.log, byte for byte. At 1 MiB the file becomes
+ * console.log.1, so a machine that prints for ever takes 2 MiB. */
 #include "keeper/agent/console.h"
 
 #include <errno.h>

@@ -16,12 +16,14 @@ static int is_address(const char *word)
 {
 	unsigned char address[16];
 	AUTOFREE char *plain = xstrndup(word, strcspn(word, "%")); /* fe80::1%eth0: the scope means nothing inside */
-	return inet_pton(AF_INET, word, address) == 1 || (inet_pton(AF_INET6, plain, address) == 1 && !strchr(word, '%'));
+	return inet_pton(AF_INET, word, address) == 1 ||
+	       (inet_pton(AF_INET6, plain, address) == 1 && !strchr(word, '%'));
 }
 
 static int is_plain_word(const char *word)
 {
-	return strlen(word) < 256 && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:") == strlen(word);
+	return strlen(word) < 256 &&
+	       strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:") == strlen(word);
 }
 
 static void add_words(struct strv *to, const struct strv *words)
@@ -33,10 +35,10 @@ static void add_words(struct strv *to, const struct strv *words)
 
 struct json_object *host_parse_resolv(const char *text)
 {
-	AUTO_STRV struct strv lines = {0}, servers = {0}, search = {0}, options = {0};
+	AUTO_STRV struct strv lines = { 0 }, servers = { 0 }, search = { 0 }, options = { 0 };
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; i < lines.count; i++) {
-		AUTO_STRV struct strv words = {0};
+		AUTO_STRV struct strv words = { 0 };
 		lines.items[i][strcspn(lines.items[i], "#;")] = 0;
 		strv_split(&words, lines.items[i], " \t\r");
 		const char *key = words.count > 1 ? words.items[0] : "";
@@ -58,7 +60,7 @@ struct json_object *host_parse_resolv(const char *text)
 
 static int is_loopback_only(struct json_object *resolv)
 {
-	AUTO_STRV struct strv servers = {0};
+	AUTO_STRV struct strv servers = { 0 };
 	json_get_strv(resolv, "nameservers", &servers, NULL);
 	for (size_t i = 0; i < servers.count; i++)
 		if (!startswith(servers.items[i], "127.") && !streq(servers.items[i], "::1"))

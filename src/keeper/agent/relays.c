@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The relays that the keeper runs between clients and the agent, so that they can be counted, capped and ended.
+ * The relays that the keeper runs between clients and the agent, so that they can be counted,
+ * capped and ended.
  *
- * A session may lend its caller's ssh-agent. What was connected to that agent ends when the session's client or its stream is gone, not when the session's
- * relay has delivered everything: the inside may leave its bytes lying as long as it likes. */
+ * A session may lend its caller's ssh-agent. What was connected to that agent ends when the
+ * session's client or its stream is gone, not when the session's relay has delivered everything:
+ * the inside may leave its bytes lying as long as it likes. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -13,8 +15,8 @@ struct relay_entry {
 	struct relay_entry *next, **link;
 	struct keeper *keeper;
 	struct relay *relay;
-	uint32_t lends;  /* a session: the id of the ssh-agent that is forgotten with it; 0: none */
-	uint32_t lent; /* a connection to the ssh-agent of this id; 0: it is none */
+	uint32_t lends; /* a session: the id of the ssh-agent that is forgotten with it; 0: none */
+	uint32_t lent;  /* a connection to the ssh-agent of this id; 0: it is none */
 };
 
 struct relays {
@@ -122,6 +124,8 @@ int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *firs
 void relays_free(struct keeper *k)
 {
 	while (k->relays && k->relays->first)
-		entry_free(k->relays->first); /* NOLINT(clang-analyzer-unix.Malloc): freeing one, and what it lends, takes it off the list by its link */
+		/* NOLINT(clang-analyzer-unix.Malloc): freeing one, and what it lends, takes it off
+		 * the list by its link */
+		entry_free(k->relays->first);
 	free(TAKE_PTR(k->relays));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent may ask of the keeper: a caller's ssh-agent, to keep what the console prints, and to hear of
- * what the host changes in shares. */
+ * What the agent may ask of the keeper: a caller's ssh-agent, to keep what the console prints, and
+ * to hear of what the host changes in shares. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -63,8 +63,8 @@ static void handle_share_events(struct http_exchange *x, void *data)
 }
 
 const struct http_route agent_routes[] = {
-	{"POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0},
-	{"POST", "/v1/console", handle_console, 0},
-	{"POST", "/v1/share-events", handle_share_events, 0},
-	{0},
+	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
+	{ "POST", "/v1/console", handle_console, 0 },
+	{ "POST", "/v1/share-events", handle_share_events, 0 },
+	{ 0 },
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host's resolv.conf is replaced, rewritten in place, or a link that is pointed elsewhere: so its directory and that of
- * its target are watched, and a change is looked at a moment later, when whoever writes has finished. The time zone, in the same
- * directory, is followed in the same way. */
+ * The host's resolv.conf is replaced, rewritten in place, or a link that is pointed elsewhere: so
+ * its directory and that of its target are watched, and a change is looked at a moment later, when
+ * whoever writes has finished. The time zone, in the same directory, is followed in the same
+ * way. */
 #include "keeper/agent/resolv.h"
 
 #include <errno.h>
@@ -79,7 +80,8 @@ static void on_change(struct source *s, int fd, uint32_t events, void *data)
 	ssize_t n = read(fd, bytes, sizeof bytes);
 	for (ssize_t at = 0; n > 0 && at < n;) {
 		struct inotify_event *e = (void *)(bytes + at);
-		if (e->len && (startswith(e->name, "resolv") || streq(e->name, "localtime") || streq(e->name, "timezone")))
+		if (e->len &&
+		    (startswith(e->name, "resolv") || streq(e->name, "localtime") || streq(e->name, "timezone")))
 			source_set_timer(w->timer, clock_deadline(SETTLE_MS));
 		at += (ssize_t)(sizeof *e + e->len);
 	}
@@ -94,7 +96,7 @@ int resolv_watch_new(struct keeper *k, struct resolv_watch **ret)
 	w->told_zone = host_timezone();
 	w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->fd < 0 || loop_add_io(k->loop, w->fd, EPOLLIN, on_change, w, &w->source) < 0 ||
-		loop_add_timer(k->loop, UINT64_MAX, on_settled, w, &w->timer) < 0) {
+	    loop_add_timer(k->loop, UINT64_MAX, on_settled, w, &w->timer) < 0) {
 		resolv_watch_free(w);
 		return -EIO;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ssh-agent sockets of callers. A session that names one gets a random id; the inside names that id when a program there connects,
- * and is connected to the socket that was there when the session began and to no other, as long as the session lives. */
+ * ssh-agent sockets of callers. A session that names one gets a random id; the inside names that id
+ * when a program there connects, and is connected to the socket that was there when the session
+ * began and to no other, as long as the session lives. */
 #include "keeper/agent/ssh_agent.h"
 
 #include <errno.h>
@@ -65,7 +66,7 @@ void ssh_agents_free(struct ssh_agents *a)
 
 int ssh_agent_connect(struct keeper *k, uint32_t id, int *ret_fd)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct ssh_agents *a = k->ssh_agents;
 	while (a && a->id != id)
 		a = a->next;

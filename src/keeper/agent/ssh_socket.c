@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The way to a caller's ssh-agent socket, one component after the other. The path may lead through a share that the machine writes to (a home): there a
- * symlink is the machine's word, and could name the socket of anything that answers the user. So none is followed from such a directory. What
- * comes of it is a descriptor: whatever the path means later, the session's connections go to this socket. */
+ * The way to a caller's ssh-agent socket, one component after the other. The path may lead through
+ * a share that the machine writes to (a home): there a symlink is the machine's word, and could
+ * name the socket of anything that answers the user. So none is followed from such a directory.
+ * What comes of it is a descriptor: whatever the path means later, the session's connections go to
+ * this socket. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -92,6 +94,8 @@ int ssh_socket_open(const struct keeper *k, const char *path, struct error **err
 	int r = walk(k, path);
 	if (r == -EPERM)
 		return error_set(err, EPERM,
-			"ssh agent \"%s\": a symlink on the way is in a folder that the machine can write to; set SSH_AUTH_SOCK to the socket itself", path);
+		    "ssh agent \"%s\": a symlink on the way is in a folder that the machine can write to; set "
+		    "SSH_AUTH_SOCK to the socket itself",
+		    path);
 	return r < 0 ? error_set_errno(err, r, "ssh agent \"%s\"", path) : r;
 }

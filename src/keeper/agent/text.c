@@ -35,7 +35,7 @@ void text_tail_of_file(const char *path, size_t count, struct strv *lines)
 		return;
 	off_t size = lseek(fd, 0, SEEK_END);
 	ssize_t n = pread(fd, data, sizeof data, size > (off_t)sizeof data ? size - (off_t)sizeof data : 0);
-	AUTO_STRV struct strv all = {0};
+	AUTO_STRV struct strv all = { 0 };
 	for (ssize_t at = 0; at < n;) {
 		const char *newline = memchr(data + at, '\n', (size_t)(n - at));
 		size_t length = newline ? (size_t)(newline - (data + at)) : (size_t)(n - at);

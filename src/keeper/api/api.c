@@ -11,15 +11,15 @@ void api_get_state(struct http_exchange *x, void *data)
 }
 
 const struct http_route api_routes[] = {
-	{"GET", "/v1/state", api_get_state, 0},
-	{"GET", "/v1/ready", api_get_ready, 0},
-	{"POST", "/v1/sessions", api_post_session, 0},
-	{"POST", "/v1/stop", api_post_stop, 0},
-	{"PUT", "/v1/limits", api_put_limits, 0},
-	{"POST", "/v1/shares", api_post_share, 0},
-	{"DELETE", "/v1/shares", api_delete_share, 0},
-	{"GET", "/v1/archive", api_hand_over, 1},
-	{"PUT", "/v1/archive", api_hand_over, 1},
-	{"GET", "/v1/memory", api_hand_over, 1},
-	{0},
+	{ "GET", "/v1/state", api_get_state, 0 },
+	{ "GET", "/v1/ready", api_get_ready, 0 },
+	{ "POST", "/v1/sessions", api_post_session, 0 },
+	{ "POST", "/v1/stop", api_post_stop, 0 },
+	{ "PUT", "/v1/limits", api_put_limits, 0 },
+	{ "POST", "/v1/shares", api_post_share, 0 },
+	{ "DELETE", "/v1/shares", api_delete_share, 0 },
+	{ "GET", "/v1/archive", api_hand_over, 1 },
+	{ "PUT", "/v1/archive", api_hand_over, 1 },
+	{ "GET", "/v1/memory", api_hand_over, 1 },
+	{ 0 },
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The HTTP resources that a keeper serves to the command line: see ARCHITECTURE.md, "The keeper's API". */
+ * The HTTP resources that a keeper serves to the command line: see ARCHITECTURE.md, "The keeper's
+ * API". */
 #pragma once
 
 #include "http/http.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * PUT /v1/limits {"cpus","memory"}: what "set" changed takes effect in the running machine, where its isolation can do that. */
+ * PUT /v1/limits {"cpus","memory"}: what "set" changed takes effect in the running machine, where
+ * its isolation can do that. */
 #include <errno.h>
 
 #include "keeper/api/resources.h"

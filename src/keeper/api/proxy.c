@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sessions and archives: the connection is handed over to the agent as it is, or to a stream to it. Of a session's request one thing is
- * the keeper's: the path of the caller's ssh-agent never goes inside; a number that stands for it does.
+ * Sessions and archives: the connection is handed over to the agent as it is, or to a stream to it.
+ * Of a session's request one thing is the keeper's: the path of the caller's ssh-agent never goes
+ * inside; a number that stands for it does.
  *
  * Both wait until sessions may start, so a client that asks early need not ask twice. */
 #include <errno.h>
@@ -37,13 +38,15 @@ static void add_relay(struct json_object *body, const struct lending *l)
 	json_add(body, "relay", relay);
 }
 
-/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay" instead of "ssh_auth_sock". */
+/* Replaces the body of the raw request (with the same head otherwise) by one that has "relay"
+ * instead of "ssh_auth_sock". */
 static int rewrite_session(struct buffer *raw, struct json_object *body, const struct lending *l)
 {
-	AUTO_HTTP_HEAD struct http_head head = {0};
-	AUTO_BUFFER struct buffer out = {0};
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	AUTO_BUFFER struct buffer out = { 0 };
 	ssize_t head_size = http_parse_request(raw->data, raw->size, &head, NULL);
-	if (head_size < 0 || head.chunked || head.content_length < 0 || (uint64_t)head.content_length > raw->size - (size_t)head_size)
+	if (head_size < 0 || head.chunked || head.content_length < 0 ||
+	    (uint64_t)head.content_length > raw->size - (size_t)head_size)
 		return -EINVAL;
 	json_object_object_del(body, "ssh_auth_sock");
 	if (l->id || l->refused)
@@ -74,8 +77,9 @@ static int session_ssh_path(struct json_object *body, const char **ret, struct e
 	return r;
 }
 
-/* The connection itself goes to the agent where that is possible, so that we are not in the way of its bytes: nobody need hear of its end.
- * Else, or with a stream opened already, a relay carries them. Takes client, stream and what is in raw. */
+/* The connection itself goes to the agent where that is possible, so that we are not in the way of
+ * its bytes: nobody need hear of its end. Else, or with a stream opened already, a relay carries
+ * them. Takes client, stream and what is in raw. */
 static void connect_client(struct proxy *p, int client, int stream, struct buffer *raw, uint32_t ssh_agent)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -96,7 +100,8 @@ static void connect_client(struct proxy *p, int client, int stream, struct buffe
 	buffer_done(raw);
 }
 
-/* A socket that is not there, or no socket, is no reason to say anything: sessions without an agent are usual. */
+/* A socket that is not there, or no socket, is no reason to say anything: sessions without an agent
+ * are usual. */
 static void lend(struct keeper *k, const char *path, struct lending *ret)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -130,7 +135,7 @@ static void send_session(struct proxy *p, struct json_object *body, int rewrite,
 static int connect_session(struct proxy *p, struct error **err)
 {
 	struct json_object *body = http_exchange_json(p->exchange, err);
-	struct lending l = {0};
+	struct lending l = { 0 };
 	const char *path;
 	int stream = -1;
 	if (!body)
@@ -192,9 +197,9 @@ static void on_closed(void *data)
 
 static void proxy(struct http_exchange *x, struct keeper *k, int is_session)
 {
-	static const struct keeper_wait_events events = {.done = on_ready};
+	static const struct keeper_wait_events events = { .done = on_ready };
 	struct proxy *p = xnew(struct proxy);
-	*p = (struct proxy){.keeper = k, .exchange = x, .is_session = is_session};
+	*p = (struct proxy){ .keeper = k, .exchange = x, .is_session = is_session };
 	http_exchange_on_closed(x, on_closed, p);
 	struct keeper_waiter *w = keeper_wait(k, KEEPER_LEVEL_SESSION, &events, p);
 	if (w)

@@ -53,7 +53,7 @@ static void on_closed(void *data)
 
 void api_get_ready(struct http_exchange *x, void *data)
 {
-	static const struct keeper_wait_events events = {.stage = on_stage, .warning = on_warning, .done = on_done};
+	static const struct keeper_wait_events events = { .stage = on_stage, .warning = on_warning, .done = on_done };
 	AUTOFREE char *level = http_target_query(http_exchange_head(x)->target, "level");
 	AUTO_ERROR struct error *err = NULL;
 	if (level && !streq(level, "session") && !streq(level, "init")) {
@@ -65,7 +65,8 @@ void api_get_ready(struct http_exchange *x, void *data)
 	r->exchange = x;
 	http_stream_begin(x, 200);
 	http_exchange_on_closed(x, on_closed, r);
-	struct keeper_waiter *w = keeper_wait(data, streq(level, "init") ? KEEPER_LEVEL_INIT : KEEPER_LEVEL_SESSION, &events, r);
+	struct keeper_waiter *w =
+	    keeper_wait(data, streq(level, "init") ? KEEPER_LEVEL_INIT : KEEPER_LEVEL_SESSION, &events, r);
 	if (w)
 		r->waiter = w;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST and DELETE /v1/shares. A client that goes away in the middle changes nothing: the work goes on, its answer is dropped. */
+ * POST and DELETE /v1/shares. A client that goes away in the middle changes nothing: the work goes
+ * on, its answer is dropped. */
 #include <errno.h>
 
 #include "base/alloc.h"

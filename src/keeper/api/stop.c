@@ -38,7 +38,7 @@ void api_post_stop(struct http_exchange *x, void *data)
 		return;
 	}
 	struct stop *s = xnew(struct stop);
-	*s = (struct stop){.keeper = data, .exchange = x};
+	*s = (struct stop){ .keeper = data, .exchange = x };
 	http_exchange_on_closed(x, on_closed, s);
 	keeper_stop(data, timeout_ms, on_gone, s);
 }

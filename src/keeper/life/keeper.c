@@ -67,15 +67,15 @@ static void enter_stopping(struct keeper *k);
 static void enter_gone(struct keeper *k);
 
 static const struct stage stages[] = {
-	[STAGE_NEW] = {"starting", "starting", NULL},
-	[STAGE_ISOLATION] = {"starting", "starting the machine", enter_isolation},
-	[STAGE_VERSION] = {"starting", "talking to the agent", agent_ask_version},
-	[STAGE_BOOT] = {"starting", "booting", agent_boot},
-	[STAGE_READY] = {"running", "ready for commands", enter_ready},
-	[STAGE_RUNNING] = {"running", "running", enter_running},
-	[STAGE_AWAY] = {"running", "waiting for the agent", enter_away},
-	[STAGE_STOPPING] = {"stopping", "stopping", enter_stopping},
-	[STAGE_GONE] = {"stopping", "stopped", enter_gone},
+	[STAGE_NEW] = { "starting", "starting", NULL },
+	[STAGE_ISOLATION] = { "starting", "starting the machine", enter_isolation },
+	[STAGE_VERSION] = { "starting", "talking to the agent", agent_ask_version },
+	[STAGE_BOOT] = { "starting", "booting", agent_boot },
+	[STAGE_READY] = { "running", "ready for commands", enter_ready },
+	[STAGE_RUNNING] = { "running", "running", enter_running },
+	[STAGE_AWAY] = { "running", "waiting for the agent", enter_away },
+	[STAGE_STOPPING] = { "stopping", "stopping", enter_stopping },
+	[STAGE_GONE] = { "stopping", "stopped", enter_gone },
 };
 
 /* ---- telling ---- */
@@ -152,7 +152,7 @@ void keeper_fail(struct keeper *k, int code, const struct strv *log, const char 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	AUTO_STRV struct strv lines = {0};
+	AUTO_STRV struct strv lines = { 0 };
 	AUTOFREE char *boot_log = path_join(k->options.log_dir, "boot.log");
 	if (log)
 		strv_add_all(&lines, log);
@@ -173,10 +173,12 @@ static void on_deadline(struct source *s, void *data)
 	if (k->stage == STAGE_STOPPING)
 		kill_isolation(k);
 	else if (k->stage == STAGE_AWAY)
-		keeper_fail(k, ETIMEDOUT, NULL, "the agent inside was lost and did not come back; the machine was ended");
+		keeper_fail(k, ETIMEDOUT, NULL,
+		    "the agent inside was lost and did not come back; the machine was ended");
 	else
-		keeper_fail(k, ETIMEDOUT, NULL, "it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
-			(unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, k->machine->name);
+		keeper_fail(k, ETIMEDOUT, NULL,
+		    "it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
+		    (unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, k->machine->name);
 }
 
 /* ---- entering stages ---- */
@@ -229,7 +231,8 @@ static void on_ended(int code, const char *why, void *data)
 	k->transport = NULL;
 	agent_forget_calls(k);
 	if (k->stage < STAGE_READY)
-		keeper_fail(k, code ? code : ECONNRESET, NULL, "%s", why ? why : "it powered off while it was starting");
+		keeper_fail(k, code ? code : ECONNRESET, NULL, "%s",
+		    why ? why : "it powered off while it was starting");
 	else if (code < 0 && k->stage != STAGE_STOPPING)
 		log_error("the machine ended: %s", why ? why : strerror(-code));
 	if (k->stage != STAGE_GONE)
@@ -252,11 +255,12 @@ static void enter_isolation(struct keeper *k)
 	int r = shares_collect(k, &err);
 	struct isolation_share *shares = r < 0 ? NULL : shares_describe(k, &count);
 	if (r == 0)
-		r = k->ops->start(k->loop, k->machine, k->options.runtime_dir, shares, count, &events, k, &k->run, &err);
+		r = k->ops->start(k->loop, k->machine, k->options.runtime_dir, shares, count, &events, k, &k->run,
+		    &err);
 	free(shares);
 	shares_given(k);
 	if (r < 0)
-		keeper_fail(k, r, &(struct strv){0}, "%s", error_text(err, r));
+		keeper_fail(k, r, &(struct strv){ 0 }, "%s", error_text(err, r));
 }
 
 static void enter_ready(struct keeper *k)
@@ -327,7 +331,7 @@ void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data)
 {
 	if (gone) {
 		struct stop_waiter *w = xnew(struct stop_waiter);
-		*w = (struct stop_waiter){.next = k->stop_waiters, .gone = gone, .data = data};
+		*w = (struct stop_waiter){ .next = k->stop_waiters, .gone = gone, .data = data };
 		k->stop_waiters = w;
 	}
 	if (k->stage == STAGE_GONE)
@@ -367,7 +371,8 @@ void keeper_stop_cancel(struct keeper *k, void *data)
 int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err)
 {
 	if (!k->transport || !k->session_ready)
-		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name, k->stage_text);
+		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name,
+		    k->stage_text);
 	return transport_open(k->transport, ret_fd, err);
 }
 
@@ -379,7 +384,8 @@ int keeper_can_give(const struct keeper *k, size_t size)
 int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error **err)
 {
 	if (!k->transport || !k->session_ready)
-		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name, k->stage_text);
+		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name,
+		    k->stage_text);
 	return transport_give(k->transport, fd, raw->data, raw->size, err);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Those who wait until the machine is ready. A callback may cancel any waiter, so each walk begins again after one was told. */
+ * Those who wait until the machine is ready. A callback may cancel any waiter, so each walk begins
+ * again after one was told. */
 #include "base/alloc.h"
 #include "keeper/keeper_private.h"
 
@@ -44,7 +45,8 @@ void waiters_settle(struct keeper *k)
 	}
 }
 
-struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, const struct keeper_wait_events *events, void *data)
+struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, const struct keeper_wait_events *events,
+    void *data)
 {
 	if (events->stage && !is_decided(k, level))
 		events->stage(k->stage_text, data);

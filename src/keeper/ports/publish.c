@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Published ports. Every port is bound before the machine starts, so that a port in use is an error of the start; connections
- * are accepted once sessions may start, and wait in the backlog until then. Each one is a stream to the agent, which connects
- * inside. Where nobody listens inside the client's connection is reset. The number of dials that are under way is capped: sessions
- * need streams, too. */
+ * Published ports. Every port is bound before the machine starts, so that a port in use is an error
+ * of the start; connections are accepted once sessions may start, and wait in the backlog until
+ * then. Each one is a stream to the agent, which connects inside. Where nobody listens inside the
+ * client's connection is reset. The number of dials that are under way is capped: sessions need
+ * streams, too. */
 #include "keeper/ports/publish.h"
 
 #include <arpa/inet.h>
@@ -39,7 +40,7 @@ struct dial {
 
 static void reset_connection(int fd)
 {
-	struct linger at_once = {.l_onoff = 1};
+	struct linger at_once = { .l_onoff = 1 };
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 	fd_close(fd);
 }
@@ -67,9 +68,10 @@ static void on_dial_failed(int code, struct json_object *body, const struct erro
 }
 
 int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
-	void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data, struct http_call **ret)
+    void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data,
+    struct http_call **ret)
 {
-	const struct http_call_events events = {.done = done, .upgrade = "holm-stream", .upgraded = upgraded};
+	const struct http_call_events events = { .done = done, .upgrade = "holm-stream", .upgraded = upgraded };
 	int fd;
 	int r = keeper_open_stream(p->keeper, &fd, NULL);
 	if (r < 0)
@@ -77,7 +79,8 @@ int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *ea
 	struct json_object *body = json_object_new_object();
 	json_add_string(body, "protocol", p->udp ? "udp" : "tcp");
 	json_add_u64(body, "port", p->inside);
-	return http_call(p->keeper->loop, fd, "POST", "/v1/dial", body, clock_deadline(DIAL_TIMEOUT_MS), &events, data, ret);
+	return http_call(p->keeper->loop, fd, "POST", "/v1/dial", body, clock_deadline(DIAL_TIMEOUT_MS), &events, data,
+	    ret);
 }
 
 static void on_connection(struct published *p)
@@ -86,7 +89,7 @@ static void on_connection(struct published *p)
 	if (fd < 0)
 		return;
 	struct dial *d = xnew(struct dial);
-	*d = (struct dial){.port = p, .client = fd};
+	*d = (struct dial){ .port = p, .client = fd };
 	p->connections++;
 	if (p->connections > DIALS_MAX || publish_dial(p, on_dialled, on_dial_failed, d, NULL) < 0)
 		dial_free(d);
@@ -105,7 +108,7 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
 
 static int parse_address(const char *ip, uint16_t port, union address *ret, socklen_t *ret_size)
 {
-	*ret = (union address){0};
+	*ret = (union address){ 0 };
 	if (inet_pton(AF_INET, ip, &ret->v4.sin_addr) == 1) {
 		ret->v4.sin_family = AF_INET;
 		ret->v4.sin_port = htons(port);
@@ -127,7 +130,8 @@ static int bind_port(const char *ip, const struct machine_publish *m, int *ret_f
 	int one = 1;
 	if (parse_address(ip, m->host, &address, &size) < 0)
 		return -EINVAL;
-	AUTO_FD int fd = socket(address.any.sa_family, (m->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_FD int fd =
+	    socket(address.any.sa_family, (m->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (!m->udp)
@@ -144,16 +148,18 @@ static int bind_error(int code, const char *ip, const struct machine_publish *m,
 {
 	const char *kind = m->udp ? "UDP" : "TCP";
 	if (code == -EADDRINUSE)
-		return error_set(err, EADDRINUSE, "%s port %u on %s is in use by another program; stop that, or publish on another port",
-			kind, m->host, ip);
+		return error_set(err, EADDRINUSE,
+		    "%s port %u on %s is in use by another program; stop that, or publish on another port", kind,
+		    m->host, ip);
 	if (code == -EACCES)
-		return error_set(err, EACCES, "%s port %u on %s needs privileges that you do not have; publish on a port from 1024 up",
-			kind, m->host, ip);
+		return error_set(err, EACCES,
+		    "%s port %u on %s needs privileges that you do not have; publish on a port from 1024 up", kind,
+		    m->host, ip);
 	return error_set_errno(err, code, "%s port %u on %s cannot be published", kind, m->host, ip);
 }
 
-static int add_port(
-	struct publisher *p, struct keeper *k, const char *ip, const struct machine_publish *m, int optional, struct error **err)
+static int add_port(struct publisher *p, struct keeper *k, const char *ip, const struct machine_publish *m,
+    int optional, struct error **err)
 {
 	int fd = -1;
 	int r = bind_port(ip, m, &fd);
@@ -162,7 +168,7 @@ static int add_port(
 	if (r < 0)
 		return bind_error(r, ip, m, err);
 	struct published *port = xnew(struct published);
-	*port = (struct published){.next = p->ports, .keeper = k, .fd = fd, .inside = m->inside, .udp = m->udp};
+	*port = (struct published){ .next = p->ports, .keeper = k, .fd = fd, .inside = m->inside, .udp = m->udp };
 	p->ports = port;
 	return 0;
 }
@@ -187,7 +193,8 @@ int publisher_new(struct keeper *k, struct publisher **ret, struct error **err)
 void publisher_open(struct publisher *p)
 {
 	for (struct published *port = p ? p->ports : NULL; port; port = port->next)
-		if (!port->source && loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
+		if (!port->source &&
+		    loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
 			log_error("publishing port %u failed", port->inside);
 }
 

@@ -6,7 +6,8 @@
 #include "keeper/keeper.h"
 
 struct publisher;
-/* Binds all ports of the machine: -EADDRINUSE and an error that names the port. Nothing is accepted before publisher_open(). */
+/* Binds all ports of the machine: -EADDRINUSE and an error that names the port. Nothing is accepted
+ * before publisher_open(). */
 int publisher_new(struct keeper *k, struct publisher **ret, struct error **err);
 void publisher_open(struct publisher *p); /* the machine is ready; again is fine; NULL is fine */
 void publisher_free(struct publisher *p);
@@ -25,6 +26,7 @@ struct published {
 };
 /* A stream to POST /v1/dial; `done` and `upgraded` as http_call(). */
 int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
-	void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data, struct http_call **ret);
+    void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data,
+    struct http_call **ret);
 void publish_udp_readable(struct published *p);
 void publish_udp_free(struct published *p);

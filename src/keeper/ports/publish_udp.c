@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Published UDP ports. Each client address is a flow with a stream of its own, on which every datagram has a 2-byte big-endian
- * length in front. A flow ends after a minute without a datagram. Datagrams that find no room are dropped, as networks do. */
+ * Published UDP ports. Each client address is a flow with a stream of its own, on which every
+ * datagram has a 2-byte big-endian length in front. A flow ends after a minute without a datagram.
+ * Datagrams that find no room are dropped, as networks do. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -62,7 +63,8 @@ static void deliver(struct udp_flow *f)
 		size_t size = (size_t)head[0] << 8 | head[1];
 		if (f->in.size < size + 2)
 			return;
-		sendto(f->port->fd, f->in.data + 2, size, MSG_DONTWAIT, (const struct sockaddr *)&f->client, f->client_size);
+		sendto(f->port->fd, f->in.data + 2, size, MSG_DONTWAIT, (const struct sockaddr *)&f->client,
+		    f->client_size);
 		buffer_consume(&f->in, size + 2);
 	}
 }
@@ -98,7 +100,7 @@ static void on_dialled(int fd, struct buffer *early, void *data)
 	f->call = NULL;
 	f->fd = fd;
 	if (buffer_append(&f->in, early->data, early->size) < 0 ||
-		loop_add_io(f->port->keeper->loop, fd, EPOLLIN, on_stream, f, &f->source) < 0) {
+	    loop_add_io(f->port->keeper->loop, fd, EPOLLIN, on_stream, f, &f->source) < 0) {
 		flow_free(f);
 		return;
 	}
@@ -136,7 +138,7 @@ static struct udp_flow *new_flow(struct published *p, const struct sockaddr_stor
 	p->flows = f;
 	p->flow_count++;
 	if (loop_add_timer(p->keeper->loop, UINT64_MAX, on_idle, f, &f->timer) < 0 ||
-		publish_dial(p, on_dialled, on_dial_failed, f, &f->call) < 0) {
+	    publish_dial(p, on_dialled, on_dial_failed, f, &f->call) < 0) {
 		flow_free(f);
 		return NULL;
 	}
@@ -145,7 +147,7 @@ static struct udp_flow *new_flow(struct published *p, const struct sockaddr_stor
 
 static void queue_datagram(struct udp_flow *f, const char *bytes, size_t size)
 {
-	unsigned char head[2] = {(unsigned char)(size >> 8), (unsigned char)size};
+	unsigned char head[2] = { (unsigned char)(size >> 8), (unsigned char)size };
 	if (f->out.size + size + sizeof head > QUEUE_MAX)
 		return;
 	buffer_append(&f->out, head, sizeof head);
@@ -158,7 +160,7 @@ void publish_udp_readable(struct published *p)
 {
 	static char bytes[DATAGRAM_MAX];
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-		struct sockaddr_storage client = {0};
+		struct sockaddr_storage client = { 0 };
 		socklen_t size = sizeof client;
 		ssize_t n = recvfrom(p->fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&client, &size);
 		if (n < 0)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A packet of the server's becomes a frame on the agent's stream, and the other way round; what a payload says is none of the keeper's
- * business, but for one thing: when the agent's stream ends, the server is told that nobody replays any more, because then the
- * replayer's process id may become somebody else's.
+ * A packet of the server's becomes a frame on the agent's stream, and the other way round; what a
+ * payload says is none of the keeper's business, but for one thing: when the agent's stream ends,
+ * the server is told that nobody replays any more, because then the replayer's process id may
+ * become somebody else's.
  *
- * Nothing is read from a side while the other one takes nothing. A packet without an agent to hear it is dropped: an agent that comes
- * begins with what it knows. */
+ * Nothing is read from a side while the other one takes nothing. A packet without an agent to hear
+ * it is dropped: an agent that comes begins with what it knows. */
 #include "keeper/shares/events.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which directories a machine sees: the home as its setting says, and its mounts. In every share holm's own folders are
- * hidden: a machine must not reach the library, other machines' disks or anybody's sockets through a directory. */
+ * Which directories a machine sees: the home as its setting says, and its mounts. In every share
+ * holm's own folders are hidden: a machine must not reach the library, other machines' disks or
+ * anybody's sockets through a directory. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static int hide_own_folders(struct keeper_share *s, struct error **err)
 {
 	AUTOFREE char *data = path_data_dir(), *runtime = NULL;
 	path_runtime_dir(&runtime, NULL);
-	const char *own[] = {data, runtime};
+	const char *own[] = { data, runtime };
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (!own[i])
 			continue;
@@ -81,11 +82,11 @@ static void list_writable(const struct keeper *k, struct strv *to)
 			strv_add(to, s->host);
 }
 
-static int share_new(struct keeper *k, const char *tag, const char *host, const char *inside, int read_only, struct keeper_share **ret,
-	struct error **err)
+static int share_new(struct keeper *k, const char *tag, const char *host, const char *inside, int read_only,
+    struct keeper_share **ret, struct error **err)
 {
 	struct stat st;
-	AUTO_STRV struct strv writable = {0};
+	AUTO_STRV struct strv writable = { 0 };
 	CLEANUP(share_freep) struct keeper_share *s = xnew(struct keeper_share);
 	s->events_server = -1;
 	s->tag = xstrdup(tag);
@@ -229,14 +230,15 @@ static void on_mounted(int code, struct json_object *body, const struct error *e
 }
 
 static int call_shares(struct share_change *c, const char *method, const char *target, struct json_object *body,
-	void (*done)(int, struct json_object *, const struct error *, void *), struct error **err)
+    void (*done)(int, struct json_object *, const struct error *, void *), struct error **err)
 {
 	AUTO_JSON struct json_object *owned = body;
-	const struct http_call_events events = {.done = done};
+	const struct http_call_events events = { .done = done };
 	int fd;
 	int r = keeper_open_stream(c->keeper, &fd, err);
-	return r < 0 ? r
-		     : http_call(c->keeper->loop, fd, method, target, TAKE_PTR(owned), clock_deadline(AGENT_SHARE_MS), &events, c, NULL);
+	return r < 0 ? r :
+		       http_call(c->keeper->loop, fd, method, target, TAKE_PTR(owned), clock_deadline(AGENT_SHARE_MS),
+			   &events, c, NULL);
 }
 
 static void on_attached(int code, const char *why, void *data)
@@ -268,7 +270,8 @@ static struct keeper_share *find_inside(struct keeper *k, const char *inside)
 	return s;
 }
 
-void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done, void *data)
+void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done,
+    void *data)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
@@ -283,7 +286,7 @@ void keeper_add_share(struct keeper *k, const char *host, const char *inside, in
 		r = error_set(&err, EBUSY, "more than %d shares", SHARES_MAX);
 	if (r == 0) {
 		struct share_change *c = xnew(struct share_change);
-		*c = (struct share_change){.keeper = k, .share = s, .done = done, .data = data};
+		*c = (struct share_change){ .keeper = k, .share = s, .done = done, .data = data };
 		describe(k, s, &described);
 		AUTO_FD int given = TAKE_FD(s->events_server);
 		described.events = given;
@@ -332,7 +335,7 @@ void keeper_remove_share(struct keeper *k, const char *inside, keeper_done_fn do
 		return;
 	}
 	struct share_change *c = xnew(struct share_change);
-	*c = (struct share_change){.keeper = k, .tag = xstrdup(s->tag), .done = done, .data = data};
+	*c = (struct share_change){ .keeper = k, .tag = xstrdup(s->tag), .done = done, .data = data };
 	int r = call_shares(c, "DELETE", target, NULL, on_unmounted, &err);
 	if (r < 0)
 		change_done(c, r, error_text(err, r));

@@ -80,8 +80,10 @@ int share_source_resolve(const char *path, const struct strv *writable, char **r
 			continue;
 		}
 		if (is_writable(at, writable))
-			return error_set(err, EACCES, "share \"%s\": \"%s\" is a symbolic link in a folder that the machine can write to; "
-				"share the folder that it leads to instead", path, here);
+			return error_set(err, EACCES,
+			    "share \"%s\": \"%s\" is a symbolic link in a folder that the machine can write to; share "
+			    "the folder that it leads to instead",
+			    path, here);
 		int r = ++links > LINKS_MAX ? -ELOOP : follow(here, &at, &rest);
 		if (r < 0)
 			return error_set_errno(err, r, "share \"%s\"", path);

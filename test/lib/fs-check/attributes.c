@@ -13,7 +13,8 @@ static void see_times(const char *check, const char *path)
 {
 	struct stat st;
 	must("stat", lstat(path, &st));
-	note(check, "%lld.%09ld %lld.%09ld", (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	note(check, "%lld.%09ld %lld.%09ld", (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec,
+	    (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 static int later(const struct timespec *a, const struct timespec *b)
@@ -21,14 +22,16 @@ static int later(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
-/* Which of mtime and ctime went on since the last time this was asked about the file; waits so that clocks tick before the next change. */
+/* Which of mtime and ctime went on since the last time this was asked about the file; waits so that
+ * clocks tick before the next change. */
 static void see_moved(const char *check, const char *path, struct stat *last)
 {
 	struct stat now;
 	must("stat", lstat(path, &now));
-	note(check, "%s%s", later(&now.st_mtim, &last->st_mtim) ? "mtime " : "", later(&now.st_ctim, &last->st_ctim) ? "ctime" : "");
+	note(check, "%s%s", later(&now.st_mtim, &last->st_mtim) ? "mtime " : "",
+	    later(&now.st_ctim, &last->st_ctim) ? "ctime" : "");
 	*last = now;
-	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
 }
 
 static void see_what_moves(void)
@@ -38,7 +41,7 @@ static void see_what_moves(void)
 	int fd = open_new("dir/file", O_RDWR);
 	must("stat", stat("dir/file", &file));
 	must("stat", stat("dir", &dir));
-	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
 	must("write", (int)write(fd, "x", 1));
 	see_moved("write", "dir/file", &file);
 	must("chmod", fchmod(fd, 0600));
@@ -74,29 +77,30 @@ void times_group(void)
 		const char *check;
 		struct timespec at, mt;
 	} values[] = {
-		{"exact", {1234567890, 123456789}, {987654321, 999999999}},
-		{"zero", {0, 0}, {0, 1}},
-		{"before-1970", {-1, 5}, {-1000000000, 999999999}},
-		{"after-2038", {2147483648, 1}, {5000000000, 2}},
-		{"only-mtime", {0, UTIME_OMIT}, {77, 7}},
-		{"only-atime", {88, 8}, {0, UTIME_OMIT}},
-		{"none", {0, UTIME_OMIT}, {0, UTIME_OMIT}},
+		{ "exact", { 1234567890, 123456789 }, { 987654321, 999999999 } },
+		{ "zero", { 0, 0 }, { 0, 1 } },
+		{ "before-1970", { -1, 5 }, { -1000000000, 999999999 } },
+		{ "after-2038", { 2147483648, 1 }, { 5000000000, 2 } },
+		{ "only-mtime", { 0, UTIME_OMIT }, { 77, 7 } },
+		{ "only-atime", { 88, 8 }, { 0, UTIME_OMIT } },
+		{ "none", { 0, UTIME_OMIT }, { 0, UTIME_OMIT } },
 	};
 	struct stat st;
 	make("file", "x");
 	for (size_t n = 0; n < sizeof values / sizeof *values; n++) {
-		struct timespec t[2] = {values[n].at, values[n].mt};
+		struct timespec t[2] = { values[n].at, values[n].mt };
 		must(values[n].check, utimensat(AT_FDCWD, "file", t, 0));
 		see_times(values[n].check, "file");
 	}
-	struct timespec now[2] = {{0, UTIME_NOW}, {55, 5}}, odd[2] = {{0, 1000000000}, {0, 0}};
+	struct timespec now[2] = { { 0, UTIME_NOW }, { 55, 5 } }, odd[2] = { { 0, 1000000000 }, { 0, 0 } };
 	see("now", utimensat(AT_FDCWD, "file", now, 0));
 	must("stat", stat("file", &st));
-	note("now-is", "%s %lld.%09ld", st.st_atim.tv_sec > 1600000000 ? "recent" : "old", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	note("now-is", "%s %lld.%09ld", st.st_atim.tv_sec > 1600000000 ? "recent" : "old", (long long)st.st_mtim.tv_sec,
+	    st.st_mtim.tv_nsec);
 	see("odd", utimensat(AT_FDCWD, "file", odd, 0));
 	see("missing", utimensat(AT_FDCWD, "none", NULL, 0));
 	must("symlink", symlink("file", "link"));
-	struct timespec of_link[2] = {{333, 3}, {444, 4}};
+	struct timespec of_link[2] = { { 333, 3 }, { 444, 4 } };
 	see("symlink", utimensat(AT_FDCWD, "link", of_link, AT_SYMLINK_NOFOLLOW));
 	must("lstat", lstat("link", &st));
 	note("symlink-is", "%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
@@ -106,7 +110,7 @@ void times_group(void)
 	note("directory-is", "%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	int fd = must("open", open("file", O_RDWR));
 	must("write", (int)write(fd, "y", 1));
-	struct timespec set[2] = {{11, 1}, {22, 2}};
+	struct timespec set[2] = { { 11, 1 }, { 22, 2 } };
 	see("after-write", futimens(fd, set));
 	close(fd);
 	see_times("after-close", "file");
@@ -219,7 +223,7 @@ struct lock_try {
 
 static struct flock lock_of(short type, off_t start, off_t length)
 {
-	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+	return (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length };
 }
 
 /* In another process: 0, an errno, or for F_GETLK the type that is in the way. */
@@ -237,9 +241,14 @@ static int try_lock(void *data)
 
 static void see_other(const char *check, int command, short type, off_t start, off_t length)
 {
-	struct lock_try t = {"file", O_RDWR, command, type, start, length};
+	struct lock_try t = { "file", O_RDWR, command, type, start, length };
 	int r = in_child(try_lock, &t);
-	note(check, "%s", r >= 100 ? (r == 100 ? "free" : r == 101 ? "write lock" : "read lock") : r ? strerrorname_np(r) : "ok");
+	note(check, "%s",
+	    r >= 100 ? (r == 100    ? "free" :
+			   r == 101 ? "write lock" :
+				      "read lock") :
+	    r        ? strerrorname_np(r) :
+		       "ok");
 }
 
 static long set_lock(int fd, int command, short type, off_t start, off_t length)

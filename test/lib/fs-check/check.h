@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Checks of a file system: each prints one line, "group.check: what was seen", without anything that differs from run to run, so that the
- * lines seen on two file systems can be compared. */
+ * Checks of a file system: each prints one line, "group.check: what was seen", without anything
+ * that differs from run to run, so that the lines seen on two file systems can be compared. */
 #pragma once
 
 #define _GNU_SOURCE

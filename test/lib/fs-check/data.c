@@ -12,18 +12,19 @@
 /* A limit counts for standard output as well, so nothing is printed meanwhile. */
 static int over_limit(void *fd)
 {
-	struct rlimit limit = {100, 100};
+	struct rlimit limit = { 100, 100 };
 	signal(SIGXFSZ, SIG_IGN);
 	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
 		return 9;
-	int up_to = pwrite(*(int *)fd, "0123456789", 10, 95) == 5, over = pwrite(*(int *)fd, "0123456789", 10, 100) == -1 && errno == EFBIG;
+	int up_to = pwrite(*(int *)fd, "0123456789", 10, 95) == 5,
+	    over = pwrite(*(int *)fd, "0123456789", 10, 100) == -1 && errno == EFBIG;
 	return up_to + 2 * over + 4 * (ftruncate(*(int *)fd, 101) < 0 && errno == EFBIG);
 }
 
 void data_group(void)
 {
 	char a[16] = "", b[16] = "", *volatile nowhere = (char *)8;
-	struct iovec pieces[2] = {{a, 4}, {b, 12}};
+	struct iovec pieces[2] = { { a, 4 }, { b, 12 } };
 	int fd = open_new("file", O_RDWR);
 	see("write", write(fd, "0123456789", 10));
 	see("position", lseek(fd, 0, SEEK_CUR));
@@ -81,7 +82,7 @@ void append_group(void)
 	must("fcntl", fcntl(two, F_SETFL, O_APPEND));
 	see("still", write(two, "END", 3));
 	see_content("both", "file");
-	struct iovec piece = {"by-call", 7};
+	struct iovec piece = { "by-call", 7 };
 	see("flag-of-one-call", pwritev2(one, &piece, 1, 0, RWF_APPEND));
 	see_content("of-one-call", "file");
 	close(one);
@@ -195,7 +196,8 @@ void sync_group(void)
 	fill(fd, 0, 100000, 6);
 	see("fsync", fsync(fd));
 	see("fdatasync", fdatasync(fd));
-	see("range", sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+	see("range", sync_file_range(fd, 0, 0,
+			 SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
 	see("whole", syncfs(fd));
 	close(fd);
 	fd = must("open", open("file", O_RDONLY));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fs-check DIR [GROUP]...: performs what programs do with files, in a new folder of DIR for each group, and prints what it saw
- * (test/system/complete.bats compares that between a share inside and the same file system on the host). Static, so that it runs in any
- * image: cc -static -o fs-check fs-check/[a-z]*.c */
+ * fs-check DIR [GROUP]...: performs what programs do with files, in a new folder of DIR for each
+ * group, and prints what it saw (test/system/complete.bats compares that between a share inside and
+ * the same file system on the host). Static, so that it runs in any image: cc -static -o fs-check
+ * fs-check/[a-z]*.c */
 #include "check.h"
 
 #include <stdarg.h>
@@ -11,13 +12,37 @@ static const struct {
 	const char *name;
 	group_function *run;
 } groups[] = {
-	{"open", open_group}, {"special", special_group}, {"access", access_group}, {"names", names_group}, {"long-names", long_names_group},
-	{"owners", owners_group}, {"permissions", permissions_group}, {"data", data_group}, {"append", append_group},
-	{"truncate", truncate_group}, {"large", large_group}, {"direct", direct_group}, {"sync", sync_group}, {"mmap", mmap_group},
-	{"exec", exec_group}, {"links", links_group}, {"directories", directories_group}, {"rename", rename_group}, {"removed", removed_group},
-	{"reading", reading_group}, {"big", big_group}, {"tmpfile", tmpfile_group}, {"times", times_group}, {"xattrs", xattrs_group},
-	{"statfs", statfs_group}, {"fcntl", fcntl_group}, {"flock", flock_group}, {"fallocate", fallocate_group}, {"holes", holes_group},
-	{"copy", copy_group}, {"pipes", pipes_group},
+	{ "open", open_group },
+	{ "special", special_group },
+	{ "access", access_group },
+	{ "names", names_group },
+	{ "long-names", long_names_group },
+	{ "owners", owners_group },
+	{ "permissions", permissions_group },
+	{ "data", data_group },
+	{ "append", append_group },
+	{ "truncate", truncate_group },
+	{ "large", large_group },
+	{ "direct", direct_group },
+	{ "sync", sync_group },
+	{ "mmap", mmap_group },
+	{ "exec", exec_group },
+	{ "links", links_group },
+	{ "directories", directories_group },
+	{ "rename", rename_group },
+	{ "removed", removed_group },
+	{ "reading", reading_group },
+	{ "big", big_group },
+	{ "tmpfile", tmpfile_group },
+	{ "times", times_group },
+	{ "xattrs", xattrs_group },
+	{ "statfs", statfs_group },
+	{ "fcntl", fcntl_group },
+	{ "flock", flock_group },
+	{ "fallocate", fallocate_group },
+	{ "holes", holes_group },
+	{ "copy", copy_group },
+	{ "pipes", pipes_group },
 };
 static const char *group;
 
@@ -70,8 +95,8 @@ static void show(const char *check, const struct stat *st)
 	if (S_ISDIR(st->st_mode)) /* a directory's size is the file system's business */
 		note(check, "d%04o links %lu", st->st_mode & 07777, (unsigned long)st->st_nlink);
 	else
-		note(check, "%c%04o links %lu size %lld", types[st->st_mode >> 12], st->st_mode & 07777, (unsigned long)st->st_nlink,
-			(long long)st->st_size);
+		note(check, "%c%04o links %lu size %lld", types[st->st_mode >> 12], st->st_mode & 07777,
+		    (unsigned long)st->st_nlink, (long long)st->st_size);
 }
 
 void see_file(const char *check, const char *path)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Opening and making files, what names may be, whose files they are and what may be done with them. */
+ * Opening and making files, what names may be, whose files they are and what may be done with
+ * them. */
 #include "check.h"
 
 #include <dirent.h>
@@ -68,8 +69,9 @@ void special_group(void)
 	see("fifo-read", read(fd, buffer, sizeof buffer));
 	see("fifo-seek", lseek(fd, 0, SEEK_SET));
 	close(fd);
-	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
-	int listener = must("socket", socket(AF_UNIX, SOCK_STREAM, 0)), client = must("socket", socket(AF_UNIX, SOCK_STREAM, 0));
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "socket" };
+	int listener = must("socket", socket(AF_UNIX, SOCK_STREAM, 0)),
+	    client = must("socket", socket(AF_UNIX, SOCK_STREAM, 0));
 	see("bind", bind(listener, (struct sockaddr *)&address, sizeof address));
 	see_file("socket-is", "socket");
 	see("bind-again", bind(client, (struct sockaddr *)&address, sizeof address));
@@ -141,8 +143,8 @@ void names_group(void)
 	must("chdir", chdir(".."));
 	note("every-byte", "%d made, %d found, %d opened", made, found, opened);
 	see_names("every-byte-listed", "bytes");
-	static const char *const odd[] = {
-		" ", "...", "..x", "-", "\\", "\n", "a\tb", "~", "\xff\xfe", "*", "CON", "file:stream", "\xc3\xa9", "e\xcc\x81"};
+	static const char *const odd[] = { " ", "...", "..x", "-", "\\", "\n", "a\tb", "~", "\xff\xfe", "*", "CON",
+		"file:stream", "\xc3\xa9", "e\xcc\x81" };
 	must("mkdir", mkdir("odd", 0755));
 	must("chdir", chdir("odd"));
 	for (size_t n = 0; n < sizeof odd / sizeof *odd; n++)
@@ -161,7 +163,8 @@ void names_group(void)
 	see_and_close("dots", open("odd/../odd/./sub/../case", O_RDONLY));
 }
 
-/* Folders with names of 200 bytes, so that the path has `size` bytes with a last name "/f" in it. */
+/* Folders with names of 200 bytes, so that the path has `size` bytes with a last name "/f" in
+ * it. */
 static void make_path(char *path, size_t size)
 {
 	size_t length = 0;

@@ -156,7 +156,7 @@ void rename_group(void)
 void removed_group(void)
 {
 	char back[16] = "", path[64];
-	struct timespec times[2] = {{1000, 1}, {2000, 2}};
+	struct timespec times[2] = { { 1000, 1 }, { 2000, 2 } };
 	struct stat st;
 	make("file", "content");
 	int fd = must("open", open("file", O_RDWR));
@@ -168,7 +168,8 @@ void removed_group(void)
 	see("chmod", fchmod(fd, 0600));
 	see("times", futimens(fd, times));
 	must("fstat", fstat(fd, &st));
-	note("times-are", "%ld.%09ld %ld.%09ld", st.st_atim.tv_sec, st.st_atim.tv_nsec, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	note("times-are", "%ld.%09ld %ld.%09ld", st.st_atim.tv_sec, st.st_atim.tv_nsec, st.st_mtim.tv_sec,
+	    st.st_mtim.tv_nsec);
 	see("allocate", fallocate(fd, 0, 0, 20));
 	see("sync", fsync(fd));
 	see_stat("then", fd);
@@ -200,7 +201,8 @@ void removed_group(void)
 	int good = 0;
 	for (int n = 0; n < 40; n++) {
 		snprintf(name, sizeof name, "t%d", n);
-		good += pread(kept[n], back, sizeof back, 0) == (ssize_t)strlen(name) && memcmp(back, name, strlen(name)) == 0;
+		good += pread(kept[n], back, sizeof back, 0) == (ssize_t)strlen(name) &&
+			memcmp(back, name, strlen(name)) == 0;
 		close(kept[n]);
 	}
 	note("forty-at-once", "%d", good);
@@ -208,11 +210,12 @@ void removed_group(void)
 
 enum { STABLE = 400, MOVING = 200 };
 
-/* Names are made and removed while others, which stay, are read: each of these must be seen once. */
+/* Names are made and removed while others, which stay, are read: each of these must be seen
+ * once. */
 static void read_while_changing(void)
 {
 	char name[32];
-	int seen[STABLE] = {0}, number, twice = 0, missing = 0, read = 0;
+	int seen[STABLE] = { 0 }, number, twice = 0, missing = 0, read = 0;
 	must("mkdir", mkdir("changing", 0755));
 	for (int n = 0; n < STABLE; n++) {
 		snprintf(name, sizeof name, "changing/s%04d", n);
@@ -283,7 +286,8 @@ void reading_group(void)
 	read_while_changing();
 }
 
-/* A directory with many names, if one was prepared as ../../many: all are there, also when some are removed and made while it is read. */
+/* A directory with many names, if one was prepared as ../../many: all are there, also when some are
+ * removed and made while it is read. */
 void big_group(void)
 {
 	DIR *d = opendir("../../many");

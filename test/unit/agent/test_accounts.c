@@ -3,7 +3,13 @@
 #include "agent/provision/subids.h"
 #include "tree.h"
 
-static struct boot_user alice = { .name = (char *)"alice", .group = (char *)"staff", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };
+static struct boot_user alice = {
+	.name = (char *)"alice",
+	.group = (char *)"staff",
+	.home = (char *)"/home/alice",
+	.uid = 1000,
+	.gid = 1000,
+};
 
 static struct account_files files(const char *passwd, const char *group)
 {
@@ -31,8 +37,13 @@ static void test_idempotent(void **state)
 	f.shadow = xstrdup("");
 	f.subuid = xstrdup("");
 	accounts_apply(&f, &alice, "/bin/bash");
-	CLEANUP(account_files_done) struct account_files again = { .passwd = xstrdup(f.passwd), .group = xstrdup(f.group), .shadow = xstrdup(f.shadow),
-		.subuid = xstrdup(f.subuid) };
+	CLEANUP(account_files_done)
+	struct account_files again = {
+		.passwd = xstrdup(f.passwd),
+		.group = xstrdup(f.group),
+		.shadow = xstrdup(f.shadow),
+		.subuid = xstrdup(f.subuid),
+	};
 	accounts_apply(&again, &alice, "/bin/bash");
 	assert_string_equal(again.passwd, f.passwd);
 	assert_string_equal(again.group, f.group);
@@ -42,8 +53,9 @@ static void test_idempotent(void **state)
 
 static void test_uid_is_taken(void **state)
 {
-	CLEANUP(account_files_done) struct account_files f =
-		files("ubuntu:x:1000:1000:Ubuntu,,,:/home/ubuntu:/bin/zsh\n", "adm:x:4:syslog,ubuntu\nubuntu:x:1000:\nsudo:x:27:ubuntu,xubuntu\n");
+	CLEANUP(account_files_done)
+	struct account_files f = files("ubuntu:x:1000:1000:Ubuntu,,,:/home/ubuntu:/bin/zsh\n",
+	    "adm:x:4:syslog,ubuntu\nubuntu:x:1000:\nsudo:x:27:ubuntu,xubuntu\n");
 	f.shadow = xstrdup("ubuntu:!:19000:0:99999:7:::\n");
 	f.gshadow = xstrdup("adm:*:ubuntu:syslog,ubuntu\n");
 	f.subuid = xstrdup("ubuntu:100000:65536\n");
@@ -57,8 +69,10 @@ static void test_uid_is_taken(void **state)
 
 static void test_name_and_uid_are_taken(void **state)
 {
-	CLEANUP(account_files_done) struct account_files f =
-		files("ubuntu:x:1000:1000::/home/ubuntu:/bin/sh\nalice:x:1001:1001::/home/alice:/bin/sh\n", "staff:x:50:\n");
+	CLEANUP(account_files_done)
+	struct account_files f =
+	    files("ubuntu:x:1000:1000::/home/ubuntu:/bin/sh\nalice:x:1001:1001::/home/alice:/bin/sh\n",
+		"staff:x:50:\n");
 	accounts_apply(&f, &alice, "/bin/bash");
 	assert_string_equal(f.passwd, "alice:x:1000:1000::/home/alice:/bin/sh\n");
 	assert_string_equal(f.group, "staff:x:50:\nstaff-1000:x:1000:\n");
@@ -113,16 +127,20 @@ static void test_groups(void **state)
 /* The groups that the user is in on the host. */
 static void test_join_groups(void **state)
 {
-	struct boot_group groups[] = { { (char *)"video", 44 }, { (char *)"shared", 2000 }, { (char *)"audio", 2001 }, { (char *)"own", 1000 }, { (char *)"odd", 7 } };
+	struct boot_group groups[] = { { (char *)"video", 44 }, { (char *)"shared", 2000 }, { (char *)"audio", 2001 },
+		{ (char *)"own", 1000 }, { (char *)"odd", 7 } };
 	struct boot_user u = alice;
 	u.groups = groups;
 	u.group_count = ARRAY_SIZE(groups);
-	CLEANUP(account_files_done) struct account_files f = files("", "grafik:x:44:bob\naudio:x:29:\nstaff:x:1000:\nshort:x:7\n");
+	CLEANUP(account_files_done)
+	struct account_files f = files("", "grafik:x:44:bob\naudio:x:29:\nstaff:x:1000:\nshort:x:7\n");
 	f.gshadow = xstrdup("grafik:!::bob\nstaff:!::\n");
 	for (int n = 0; n < 2; n++) {
 		accounts_join_groups(&f, &u);
-		assert_string_equal(f.group, "grafik:x:44:bob,alice\naudio:x:29:\nstaff:x:1000:\nshort:x:7:alice\nshared:x:2000:alice\naudio-2001:x:2001:alice\n");
-		assert_string_equal(f.gshadow, "grafik:!::bob,alice\nstaff:!::\nshared:!::alice\naudio-2001:!::alice\n");
+		assert_string_equal(f.group, "grafik:x:44:bob,alice\naudio:x:29:\nstaff:x:1000:\nshort:x:7:"
+					     "alice\nshared:x:2000:alice\naudio-2001:x:2001:alice\n");
+		assert_string_equal(f.gshadow,
+		    "grafik:!::bob,alice\nstaff:!::\nshared:!::alice\naudio-2001:!::alice\n");
 	}
 	accounts_apply(&f, &u, "/bin/sh");
 	assert_non_null(strstr(f.group, "shared:x:2000:alice\n"));
@@ -146,27 +164,30 @@ static void test_subordinate_ids_exist(void **state)
 	const char *usual = "bob:165536:65536\nalice:100000:65536\n";
 	/* A VM has all ids. */
 	expect_fit(usual, 1000, "         0          0 4294967295\n", usual);
-	/* One range of 65536 on the host: all of it but root and alice herself, no line across two of the map. */
-	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n", "bob:165536:65536\nalice:1:999\nalice:1001:64536\n");
+	/* One range of 65536 on the host: all of it but root and alice herself, no line across two
+	 * of the map. */
+	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n",
+	    "bob:165536:65536\nalice:1:999\nalice:1001:64536\n");
 	expect_fit(usual, 1000, "0 0 65536\n", "bob:165536:65536\nalice:1:999\nalice:1001:64535\n");
 	/* As many again behind them. */
-	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n65537 65537 65536\n", "bob:165536:65536\nalice:65537:65536\n");
+	expect_fit(usual, 1000, "0 0 1000\n1000 1000 1\n1001 1001 64536\n65537 65537 65536\n",
+	    "bob:165536:65536\nalice:65537:65536\n");
 	expect_fit(usual, 1000, "0 0 200000\n", usual);
 	expect_fit("alice:300000:65536\n", 70000, "0 0 140000\n", "alice:1:65536\n");
 	/* Only what does not exist is touched; nothing is given to who has nothing. */
 	expect_fit("alice:2000:10\n", 1000, "0 0 65536\n", "alice:2000:10\n");
-	expect_fit("alice\nalice:x:y\n#alice:1:1\nalice2:1000000:1\n", 1000, "0 0 3\n", "alice\n#alice:1:1\nalice2:1000000:1\nalice:1:2\n");
+	expect_fit("alice\nalice:x:y\n#alice:1:1\nalice2:1000000:1\n", 1000, "0 0 3\n",
+	    "alice\n#alice:1:1\nalice2:1000000:1\nalice:1:2\n");
 	expect_fit("bob:100000:65536\n", 1000, "0 0 65536\n", "bob:100000:65536\n");
 	expect_fit(usual, 1000, "", usual);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_new_user), cmocka_unit_test(test_idempotent), cmocka_unit_test(test_uid_is_taken),
-		cmocka_unit_test(test_name_and_uid_are_taken), cmocka_unit_test(test_name_has_other_uid),
-		cmocka_unit_test(test_strange_lines_stay), cmocka_unit_test(test_find), cmocka_unit_test(test_groups), cmocka_unit_test(test_join_groups),
-		cmocka_unit_test(test_subordinate_ids_exist),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_new_user), cmocka_unit_test(test_idempotent),
+		cmocka_unit_test(test_uid_is_taken), cmocka_unit_test(test_name_and_uid_are_taken),
+		cmocka_unit_test(test_name_has_other_uid), cmocka_unit_test(test_strange_lines_stay),
+		cmocka_unit_test(test_find), cmocka_unit_test(test_groups), cmocka_unit_test(test_join_groups),
+		cmocka_unit_test(test_subordinate_ids_exist) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a native machine may do: the tables, and the filter and the capabilities as a process has them. The processes are children in a
- * user namespace of their own, which is where machines are. */
+ * What a native machine may do: the tables, and the filter and the capabilities as a process has
+ * them. The processes are children in a user namespace of their own, which is where machines
+ * are. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -30,12 +31,10 @@
 #include "oci/runtime_spec.h"
 
 /* In the table because kernels have them, and newer than some library that this is built with. */
-static const char *const newer[] = {
-	"cachestat", "fchmodat2", "file_getattr", "file_setattr", "futex_requeue", "futex_wait", "futex_waitv", "futex_wake",
-	"getxattrat", "listmount",
-	"listns", "listxattrat", "lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr", "map_shadow_stack", "mseal", "open_tree_attr",
-	"removexattrat", "set_mempolicy_home_node", "setxattrat", "statmount", "uretprobe",
-};
+static const char *const newer[] = { "cachestat", "fchmodat2", "file_getattr", "file_setattr", "futex_requeue",
+	"futex_wait", "futex_waitv", "futex_wake", "getxattrat", "listmount", "listns", "listxattrat",
+	"lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr", "map_shadow_stack", "mseal", "open_tree_attr",
+	"removexattrat", "set_mempolicy_home_node", "setxattrat", "statmount", "uretprobe" };
 
 static int is_newer(const char *name)
 {
@@ -119,14 +118,16 @@ static uint32_t expected(const char *name)
 	for (size_t i = 0; i < confine_group_count; i++)
 		for (const char *const *at = confine_groups[i].names; *at; at++)
 			if (streq(*at, name))
-				return confine_groups[i].verdict == CONFINE_ALLOWED ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM;
+				return confine_groups[i].verdict == CONFINE_ALLOWED ? SECCOMP_RET_ALLOW :
+										      SECCOMP_RET_ERRNO | EPERM;
 	return SECCOMP_RET_ERRNO | ENOSYS;
 }
 
 /* Every number of both architectures: the program says what the table says. */
 static void test_program_is_the_table(void **state)
 {
-	static const uint32_t architectures[][2] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86 }, { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM } };
+	static const uint32_t architectures[][2] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86 },
+		{ SCMP_ARCH_AARCH64, SCMP_ARCH_ARM } };
 	const uint32_t *two = architectures[seccomp_arch_native() == SCMP_ARCH_AARCH64];
 	AUTOFREE unsigned char *bytes = xmalloc(strlen(confine_filter_base64()));
 	size_t count = decode(confine_filter_base64(), bytes) / sizeof(struct sock_filter), allowed = 0;
@@ -141,7 +142,8 @@ static void test_program_is_the_table(void **state)
 		}
 	assert_true(allowed > 600);
 	struct seccomp_data foreign = { .nr = 1, .arch = SCMP_ARCH_PPC64LE };
-	assert_int_equal(evaluate((const struct sock_filter *)(const void *)bytes, count, &foreign), SECCOMP_RET_ERRNO | ENOSYS);
+	assert_int_equal(evaluate((const struct sock_filter *)(const void *)bytes, count, &foreign),
+	    SECCOMP_RET_ERRNO | ENOSYS);
 }
 
 /* As crun does it. */
@@ -150,7 +152,10 @@ static int apply_decoded(void)
 	const char *text = confine_filter_base64();
 	unsigned char *bytes = xmalloc(strlen(text));
 	size_t size = decode(text, bytes);
-	struct sock_fprog program = { .len = (unsigned short)(size / sizeof(struct sock_filter)), .filter = (struct sock_filter *)bytes };
+	struct sock_fprog program = {
+		.len = (unsigned short)(size / sizeof(struct sock_filter)),
+		.filter = (struct sock_filter *)bytes,
+	};
 	if (size % sizeof(struct sock_filter))
 		return -EINVAL;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) < 0 ? -errno : 0;
@@ -174,7 +179,8 @@ static int enter_user_namespace(void)
 	return r < 0 ? r : write_proc("/proc/self/gid_map", gids);
 }
 
-/* Runs check() in a child that is confined; what it returns as exit status. -1: this host has no user namespaces. */
+/* Runs check() in a child that is confined; what it returns as exit status. -1: this host has no
+ * user namespaces. */
 static int in_confined_child(int decoded, int (*check)(void))
 {
 	int status = 0;
@@ -248,7 +254,10 @@ static void test_verdicts(void **state)
 static long call32(long number, long first)
 {
 	long result;
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(0L), "d"(0L) : "memory", "r8", "r9", "r10", "r11");
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(first), "c"(0L), "d"(0L)
+			 : "memory", "r8", "r9", "r10", "r11");
 	if (result < 0 && result > -4096) {
 		errno = (int)-result;
 		return -1;
@@ -314,21 +323,36 @@ static uint64_t specified(void)
 		const char *name;
 		int number;
 	} known[] = {
-		{ "CAP_CHOWN", CAP_CHOWN }, { "CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE },
-		{ "CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH }, { "CAP_FOWNER", CAP_FOWNER },
-		{ "CAP_FSETID", CAP_FSETID }, { "CAP_KILL", CAP_KILL }, { "CAP_SETGID", CAP_SETGID },
-		{ "CAP_SETUID", CAP_SETUID }, { "CAP_SETPCAP", CAP_SETPCAP },
-		{ "CAP_LINUX_IMMUTABLE", CAP_LINUX_IMMUTABLE }, { "CAP_NET_BIND_SERVICE", CAP_NET_BIND_SERVICE },
+		{ "CAP_CHOWN", CAP_CHOWN },
+		{ "CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE },
+		{ "CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH },
+		{ "CAP_FOWNER", CAP_FOWNER },
+		{ "CAP_FSETID", CAP_FSETID },
+		{ "CAP_KILL", CAP_KILL },
+		{ "CAP_SETGID", CAP_SETGID },
+		{ "CAP_SETUID", CAP_SETUID },
+		{ "CAP_SETPCAP", CAP_SETPCAP },
+		{ "CAP_LINUX_IMMUTABLE", CAP_LINUX_IMMUTABLE },
+		{ "CAP_NET_BIND_SERVICE", CAP_NET_BIND_SERVICE },
 		{ "CAP_NET_BROADCAST", CAP_NET_BROADCAST },
-		{ "CAP_NET_ADMIN", CAP_NET_ADMIN }, { "CAP_NET_RAW", CAP_NET_RAW },
-		{ "CAP_IPC_OWNER", CAP_IPC_OWNER }, { "CAP_SYS_CHROOT", CAP_SYS_CHROOT },
-		{ "CAP_SYS_PTRACE", CAP_SYS_PTRACE }, { "CAP_SYS_ADMIN", CAP_SYS_ADMIN },
-		{ "CAP_SYS_BOOT", CAP_SYS_BOOT }, { "CAP_SYS_NICE", CAP_SYS_NICE },
-		{ "CAP_SYS_RESOURCE", CAP_SYS_RESOURCE }, { "CAP_SYS_TTY_CONFIG", CAP_SYS_TTY_CONFIG },
-		{ "CAP_MKNOD", CAP_MKNOD }, { "CAP_LEASE", CAP_LEASE },
-		{ "CAP_AUDIT_WRITE", CAP_AUDIT_WRITE }, { "CAP_AUDIT_CONTROL", CAP_AUDIT_CONTROL }, { "CAP_SETFCAP", CAP_SETFCAP },
+		{ "CAP_NET_ADMIN", CAP_NET_ADMIN },
+		{ "CAP_NET_RAW", CAP_NET_RAW },
+		{ "CAP_IPC_OWNER", CAP_IPC_OWNER },
+		{ "CAP_SYS_CHROOT", CAP_SYS_CHROOT },
+		{ "CAP_SYS_PTRACE", CAP_SYS_PTRACE },
+		{ "CAP_SYS_ADMIN", CAP_SYS_ADMIN },
+		{ "CAP_SYS_BOOT", CAP_SYS_BOOT },
+		{ "CAP_SYS_NICE", CAP_SYS_NICE },
+		{ "CAP_SYS_RESOURCE", CAP_SYS_RESOURCE },
+		{ "CAP_SYS_TTY_CONFIG", CAP_SYS_TTY_CONFIG },
+		{ "CAP_MKNOD", CAP_MKNOD },
+		{ "CAP_LEASE", CAP_LEASE },
+		{ "CAP_AUDIT_WRITE", CAP_AUDIT_WRITE },
+		{ "CAP_AUDIT_CONTROL", CAP_AUDIT_CONTROL },
+		{ "CAP_SETFCAP", CAP_SETFCAP },
 	};
-	if (json_get_object(spec, "process", &process, NULL) < 0 || json_get_object(process, "capabilities", &sets, NULL) < 0 ||
+	if (json_get_object(spec, "process", &process, NULL) < 0 ||
+	    json_get_object(process, "capabilities", &sets, NULL) < 0 ||
 	    !json_object_object_get_ex(sets, "bounding", &list))
 		return 0;
 	for (size_t i = 0; i < json_object_array_length(list); i++)
@@ -350,9 +374,9 @@ static int expect_field(const char *key, int base, uint64_t expected)
 static int check_status(void)
 {
 	uint64_t bits = specified();
-	return (bits == 0) + expect_field("CapBnd:", 16, bits) + expect_field("CapPrm:", 16, bits) + expect_field("CapEff:", 16, bits) +
-	       expect_field("CapInh:", 16, 0) + expect_field("CapAmb:", 16, 0) + expect_field("NoNewPrivs:", 10, 0) +
-	       expect_field("Seccomp:", 10, 2) +
+	return (bits == 0) + expect_field("CapBnd:", 16, bits) + expect_field("CapPrm:", 16, bits) +
+	       expect_field("CapEff:", 16, bits) + expect_field("CapInh:", 16, 0) + expect_field("CapAmb:", 16, 0) +
+	       expect_field("NoNewPrivs:", 10, 0) + expect_field("Seccomp:", 10, 2) +
 	       expect_field("Seccomp_filters:", 10, 1) + (prctl(PR_GET_SECUREBITS) != 0);
 }
 

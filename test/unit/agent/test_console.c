@@ -30,7 +30,8 @@ static int turns(struct loop *l)
 	return count;
 }
 
-/* An init that closes its console is no reason to be busy, and what the next opener writes is still read. */
+/* An init that closes its console is no reason to be busy, and what the next opener writes is still
+ * read. */
 static void nobody_at_the_terminal(void **state)
 {
 	struct agent a = { .platform = &platform_native };

@@ -13,7 +13,7 @@ static void test_hosts(void **state)
 	tree_put(t, "/etc/hosts", 0, "127.0.0.1 localhost\n10.0.0.1 mine\n127.0.1.1\told # holm\n");
 	assert_int_equal(etc_write_hosts(t->root, "new", "10.77.0.1", NULL), 0);
 	tree_expect(t, "/etc/hosts",
-		"127.0.0.1 localhost\n10.0.0.1 mine\n127.0.1.1\tnew # holm\n10.77.0.1\thost.holm.internal # holm\n");
+	    "127.0.0.1 localhost\n10.0.0.1 mine\n127.0.1.1\tnew # holm\n10.77.0.1\thost.holm.internal # holm\n");
 }
 
 static void test_resolv(void **state)
@@ -43,7 +43,8 @@ static void test_resolv_symlink(void **state)
 	struct resolv r = { 0 };
 	struct stat st;
 	AUTOFREE char *path = path_join(t->path, "etc/resolv.conf");
-	assert_int_equal(rootfs_symlink(t->root, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf", NULL), 0);
+	assert_int_equal(rootfs_symlink(t->root, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf", NULL),
+	    0);
 	assert_int_equal(etc_write_resolv(t->root, &r, 0, NULL), 0);
 	assert_int_equal(lstat(path, &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
@@ -85,8 +86,7 @@ static void test_timezone(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_hosts), TREE_TEST(test_resolv), TREE_TEST(test_resolv_symlink), TREE_TEST(test_machine_id), TREE_TEST(test_timezone),
-	};
+	const struct CMUnitTest tests[] = { TREE_TEST(test_hosts), TREE_TEST(test_resolv),
+		TREE_TEST(test_resolv_symlink), TREE_TEST(test_machine_id), TREE_TEST(test_timezone) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,16 +13,18 @@ static int exists(const char *program, void *data)
 
 static void test_alpine(void **state)
 {
-	AUTOFREE char *result = inittab_filter("# stock\n\n::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n"
-					       "tty1::respawn:/sbin/getty 38400 tty1\nttyS0::respawn:/sbin/getty -L ttyS0\n"
-					       "::ctrlaltdel:/sbin/reboot\n::shutdown:/sbin/openrc shutdown\n",
+	AUTOFREE char *result =
+	    inittab_filter("# stock\n\n::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n"
+			   "tty1::respawn:/sbin/getty 38400 tty1\nttyS0::respawn:/sbin/getty -L ttyS0\n"
+			   "::ctrlaltdel:/sbin/reboot\n::shutdown:/sbin/openrc shutdown\n",
 		exists, NULL);
 	assert_string_equal(result, "# stock\n\nttyS0::respawn:/sbin/getty -L ttyS0\n::ctrlaltdel:/sbin/reboot\n");
 }
 
 static void test_nothing_to_do(void **state)
 {
-	assert_null(inittab_filter("::ctrlaltdel:/sbin/reboot\n::once:sh -c true\nnonsense\n::respawn:-/sbin/getty x", exists, NULL));
+	assert_null(inittab_filter("::ctrlaltdel:/sbin/reboot\n::once:sh -c true\nnonsense\n::respawn:-/sbin/getty x",
+	    exists, NULL));
 	assert_null(inittab_filter("", exists, NULL));
 }
 
@@ -42,8 +44,14 @@ static void test_stop_signals(void **state)
 		const char *wanted;
 		int expected;
 	} cases[] = {
-		{ INIT_SYSTEMD, "SIGQUIT", 37 }, { INIT_BUSYBOX, "SIGTERM", SIGUSR2 }, { INIT_OWN, NULL, SIGTERM }, { INIT_OTHER, NULL, SIGTERM },
-		{ INIT_OTHER, "SIGRTMIN+3", 37 }, { INIT_OTHER, "QUIT", SIGQUIT }, { INIT_OTHER, "15", 15 }, { INIT_OTHER, "nonsense", SIGTERM },
+		{ INIT_SYSTEMD, "SIGQUIT", 37 },
+		{ INIT_BUSYBOX, "SIGTERM", SIGUSR2 },
+		{ INIT_OWN, NULL, SIGTERM },
+		{ INIT_OTHER, NULL, SIGTERM },
+		{ INIT_OTHER, "SIGRTMIN+3", 37 },
+		{ INIT_OTHER, "QUIT", SIGQUIT },
+		{ INIT_OTHER, "15", 15 },
+		{ INIT_OTHER, "nonsense", SIGTERM },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		a.init_kind = cases[i].kind;
@@ -68,22 +76,29 @@ static struct json_object *find_mount(struct json_object *spec, const char *dest
 static void test_spec(void **state)
 {
 	struct boot_share share = { .tag = (char *)"home", .inside = (char *)"/home/alice", .read_only = 1 };
-	struct boot_request b = { .hostname = (char *)"dev", .init = (char *)"/sbin/init", .id = (char *)"0", .modules_device = (char *)"/dev/vdb",
-		.shares = &share, .share_count = 1 };
+	struct boot_request b = {
+		.hostname = (char *)"dev",
+		.init = (char *)"/sbin/init",
+		.id = (char *)"0",
+		.modules_device = (char *)"/dev/vdb",
+		.shares = &share,
+		.share_count = 1,
+	};
 	struct platform_container container;
 	assert_int_equal(platform_vm.container(INIT_SYSTEMD, &container, NULL), 0);
 	AUTO_JSON struct json_object *o = init_launch_spec(&container, &b, INIT_SYSTEMD, "6.1.0", 0);
 	AUTOFREE char *text = json_to_string(o, 0);
 	assert_non_null(strstr(text, "\"args\":[\"/sbin/init\"]"));
-	assert_non_null(strstr(text, "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"cgroup\"}]"));
+	assert_non_null(strstr(text, "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{"
+				     "\"type\":\"ipc\"},{\"type\":\"cgroup\"}]"));
 	assert_non_null(strstr(text, "\"container=holm\""));
 	assert_non_null(strstr(text, "\"NOTIFY_SOCKET=/run/holm/notify\""));
 	assert_non_null(strstr(text, "\"bounding\":[\"CAP_CHOWN\""));
 	assert_non_null(strstr(text, "\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]"));
 	assert_null(strstr(text, "seccomp"));
 	AUTOFREE char *home = json_to_string(find_mount(o, "/home/alice"), 0);
-	assert_string_equal(home, "{\"destination\":\"/home/alice\",\"type\":\"bind\",\"source\":\"/run/holm/shares/home\","
-				  "\"options\":[\"rbind\",\"nosuid\",\"nodev\",\"ro\"]}");
+	assert_string_equal(home, "{\"destination\":\"/home/alice\",\"type\":\"bind\",\"source\":\"/run/holm/shares/"
+				  "home\",\"options\":[\"rbind\",\"nosuid\",\"nodev\",\"ro\"]}");
 	assert_non_null(find_mount(o, "/run/lock"));
 	assert_non_null(find_mount(o, "/tmp"));
 	assert_non_null(find_mount(o, "/lib/modules/6.1.0"));
@@ -98,9 +113,7 @@ static void test_spec(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alpine), cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_kinds), cmocka_unit_test(test_stop_signals),
-		cmocka_unit_test(test_spec),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_alpine), cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_kinds), cmocka_unit_test(test_stop_signals), cmocka_unit_test(test_spec) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

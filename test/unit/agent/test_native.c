@@ -32,7 +32,10 @@ static int parse_share(const char *text, struct native_share *ret)
 static void test_go(void **state)
 {
 	struct native_go g;
-	assert_int_equal(parse_go("{\"single\":false,\"by_root\":true,\"delegated\":true," IDS ",\"crun\":\"/usr/bin/crun\",\"cpus\":3}", &g), 0);
+	assert_int_equal(parse_go("{\"single\":false,\"by_root\":true,\"delegated\":true," IDS
+				  ",\"crun\":\"/usr/bin/crun\",\"cpus\":3}",
+			     &g),
+	    0);
 	assert_int_equal(g.ids.uid_count, 3);
 	assert_int_equal(g.ids.uids[2].inside, 1001);
 	assert_int_equal(g.ids.uids[2].outside, 101000);
@@ -46,13 +49,15 @@ static void test_go(void **state)
 
 static void test_bad_go(void **state)
 {
-	static const char *const bad[] = {
-		"{}", "[]", "{" IDS "}", "{" IDS ",\"crun\":\"crun\"}", "{" IDS ",\"crun\":\"\"}", "{" IDS ",\"crun\":\"/c\",\"cpus\":-1}",
-		"{\"uids\":[],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[0,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
-		"{\"uids\":[[0,1,0]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[0,4294967295,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
-		"{\"uids\":[[-1,1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}", "{\"uids\":[[\"0\",1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
-		"{\"uids\":5,\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
-	};
+	static const char *const bad[] = { "{}", "[]", "{" IDS "}", "{" IDS ",\"crun\":\"crun\"}",
+		"{" IDS ",\"crun\":\"\"}", "{" IDS ",\"crun\":\"/c\",\"cpus\":-1}",
+		"{\"uids\":[],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[0,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[0,1,0]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[0,4294967295,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[-1,1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":[[\"0\",1,1]],\"gids\":[[0,1,1]],\"crun\":\"/c\"}",
+		"{\"uids\":5,\"gids\":[[0,1,1]],\"crun\":\"/c\"}" };
 	struct native_go g;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(parse_go(bad[i], &g), -EINVAL);
@@ -61,7 +66,10 @@ static void test_bad_go(void **state)
 static void test_share(void **state)
 {
 	struct native_share s;
-	assert_int_equal(parse_share("{\"tag\":\"home\",\"host\":\"/home//alice/\",\"read_only\":true,\"hidden\":[\"/home/alice/.local/./share/holm\"]}", &s), 0);
+	assert_int_equal(parse_share("{\"tag\":\"home\",\"host\":\"/home//alice/\",\"read_only\":true,\"hidden\":[\"/"
+				     "home/alice/.local/./share/holm\"]}",
+			     &s),
+	    0);
 	assert_string_equal(s.tag, "home");
 	assert_string_equal(s.host, "/home/alice");
 	assert_true(s.read_only);
@@ -74,12 +82,12 @@ static void test_share(void **state)
 
 static void test_bad_shares(void **state)
 {
-	static const char *const bad[] = {
-		"{}", "{\"tag\":\"a\"}", "{\"tag\":\"../a\",\"host\":\"/a\"}", "{\"tag\":\"A\",\"host\":\"/a\"}", "{\"tag\":\"a\",\"host\":\"a\"}",
-		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/b\"]}", "{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a/../b\"]}",
+	static const char *const bad[] = { "{}", "{\"tag\":\"a\"}", "{\"tag\":\"../a\",\"host\":\"/a\"}",
+		"{\"tag\":\"A\",\"host\":\"/a\"}", "{\"tag\":\"a\",\"host\":\"a\"}",
+		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/b\"]}",
+		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a/../b\"]}",
 		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a\"]}", "{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[1]}",
-		"{\"tag\":\"a123456789a123456789a123456789ab\",\"host\":\"/a\"}",
-	};
+		"{\"tag\":\"a123456789a123456789a123456789ab\",\"host\":\"/a\"}" };
 	struct native_share s;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(parse_share(bad[i], &s), -EINVAL);
@@ -96,11 +104,18 @@ static void test_overlay_options(void **state)
 	assert_true(strlen(many) < 4096);
 }
 
-/* Everything that root inside must have no power over comes by the program that attaches it, in the init's own namespaces. */
+/* Everything that root inside must have no power over comes by the program that attaches it, in the
+ * init's own namespaces. */
 static void test_spec(void **state)
 {
 	struct boot_share share = { .tag = (char *)"home", .inside = (char *)"/home/alice", .read_only = 1 };
-	struct boot_request b = { .hostname = (char *)"dev", .init = (char *)"/sbin/init", .id = (char *)"0", .shares = &share, .share_count = 1 };
+	struct boot_request b = {
+		.hostname = (char *)"dev",
+		.init = (char *)"/sbin/init",
+		.id = (char *)"0",
+		.shares = &share,
+		.share_count = 1,
+	};
 	struct native *n = native_self();
 	struct platform_container c;
 	AUTO_ERROR struct error *err = NULL;
@@ -114,9 +129,11 @@ static void test_spec(void **state)
 	assert_int_equal(native_container(INIT_SYSTEMD, &c, NULL), 0);
 	AUTO_JSON struct json_object *o = init_launch_spec(&c, &b, INIT_SYSTEMD, "6.1.0", 0);
 	AUTOFREE char *text = json_to_string(o, 0);
-	assert_non_null(strstr(text, "{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"},{\"type\":\"user\",\"path\":\"/proc/7/ns/user\"}]"));
-	assert_non_null(strstr(text, "\"createContainer\":[{\"path\":\"/run/holm/holm-agent\",\"args\":[\"/run/holm/holm-agent\",\"--attach\","
-				     "\"/run/holm/machine-run\",\"/run\",\"/run/holm/shares/home\",\"/home/alice\"]}]"));
+	assert_non_null(strstr(text,
+	    "{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"},{\"type\":\"user\",\"path\":\"/proc/7/ns/user\"}]"));
+	assert_non_null(strstr(text, "\"createContainer\":[{\"path\":\"/run/holm/holm-agent\",\"args\":[\"/run/holm/"
+				     "holm-agent\",\"--attach\",\"/run/holm/machine-run\",\"/run\",\"/run/holm/shares/"
+				     "home\",\"/home/alice\"]}]"));
 	assert_null(strstr(text, "\"destination\":\"/home/alice\""));
 	assert_null(strstr(text, "\"destination\":\"/run"));
 	assert_non_null(strstr(text, "run.oci.seccomp_bpf_data"));
@@ -166,10 +183,8 @@ static void test_gate_hangs(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go), cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares),
-		cmocka_unit_test(test_overlay_options), cmocka_unit_test(test_spec),
-		cmocka_unit_test(test_gate_ends), cmocka_unit_test(test_gate_hangs),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go),
+		cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares), cmocka_unit_test(test_overlay_options),
+		cmocka_unit_test(test_spec), cmocka_unit_test(test_gate_ends), cmocka_unit_test(test_gate_hangs) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

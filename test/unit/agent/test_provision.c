@@ -5,8 +5,14 @@
 /* Ids are the tester's own, so that files can be given to the user without being root. */
 static struct boot_user user(int home_shared)
 {
-	return (struct boot_user){ .name = (char *)"alice", .group = (char *)"alice", .home = (char *)"/home/alice", .uid = getuid() ? getuid() : 1000,
-		.gid = getuid() ? getgid() : 1000, .home_shared = home_shared };
+	return (struct boot_user){
+		.name = (char *)"alice",
+		.group = (char *)"alice",
+		.home = (char *)"/home/alice",
+		.uid = getuid() ? getuid() : 1000,
+		.gid = getuid() ? getgid() : 1000,
+		.home_shared = home_shared,
+	};
 }
 
 static mode_t mode_of(struct tree *t, const char *path)
@@ -69,7 +75,8 @@ static void test_groups(void **state)
 	assert_false(rootfs_exists(t->root, "/etc/gshadow"));
 }
 
-/* "set home-mount=none" on a machine whose home was shared: the mount point becomes the home, anything else stays as it is. */
+/* "set home-mount=none" on a machine whose home was shared: the mount point becomes the home,
+ * anything else stays as it is. */
 static void test_home_after_a_shared_one(void **state)
 {
 	struct tree *t = *state;
@@ -104,7 +111,8 @@ static void test_hostile_links_stay_inside(void **state)
 	AUTOFREE char *victim = path_join(outside, "passwd");
 	assert_int_equal(mkdir(outside, 0755), 0);
 	assert_int_equal(symlink(outside, etc), 0);
-	/* "/etc" points to a path that does not exist inside: an error, and nothing outside is written. */
+	/* "/etc" points to a path that does not exist inside: an error, and nothing outside is
+	 * written. */
 	assert_true(provision_apply(t->root, &u, NULL) < 0);
 	assert_false(path_exists(victim));
 	assert_int_equal(rmdir(outside), 0);
@@ -131,8 +139,8 @@ static void test_shell(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_steps), TREE_TEST(test_groups), TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell),
-	};
+	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_groups),
+		TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched),
+		TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

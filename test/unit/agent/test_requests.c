@@ -4,9 +4,11 @@
 #include "agent/session/request.h"
 #include "tree.h"
 
-#define BOOT(machine, user)                                                                                                                   \
-	"{\"machine\":{\"name\":\"dev\",\"id\":\"0123456789abcdef0123456789abcdef\",\"hostname\":\"dev\"" machine "},\"user\":{\"name\":\"alice\"," \
-	"\"uid\":1000,\"gid\":100,\"home\":\"/home/alice/\"" user "},\"root\":{\"kind\":\"block\",\"device\":\"/dev/vda\",\"size\":1}," \
+#define BOOT(machine, user)                                                                                            \
+	"{\"machine\":{\"name\":\"dev\",\"id\":\"0123456789abcdef0123456789abcdef\",\"hostname\":\"dev\"" machine      \
+	"},\"user\":{\"name\":\"alice\","                                                                              \
+	"\"uid\":1000,\"gid\":100,\"home\":\"/home/alice/\"" user                                                      \
+	"},\"root\":{\"kind\":\"block\",\"device\":\"/dev/vda\",\"size\":1},"                                          \
 	"\"shares\":[{\"tag\":\"home\",\"inside\":\"/home//alice\",\"read_only\":true}]}"
 
 static int parse_boot(const char *text, struct boot_request **ret)
@@ -19,7 +21,9 @@ static int parse_boot(const char *text, struct boot_request **ret)
 static void test_boot(void **state)
 {
 	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
-	assert_int_equal(parse_boot(BOOT(",\"init\":\"/sbin/init\",\"image_env\":[\"A=1\"]", ",\"home_shared\":true"), &b), 0);
+	assert_int_equal(parse_boot(BOOT(",\"init\":\"/sbin/init\",\"image_env\":[\"A=1\"]", ",\"home_shared\":true"),
+			     &b),
+	    0);
 	assert_string_equal(b->user.home, "/home/alice");
 	assert_string_equal(b->user.group, "alice");
 	assert_int_equal(b->user.gid, 100);
@@ -34,7 +38,10 @@ static void test_boot(void **state)
 static void test_boot_groups(void **state)
 {
 	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
-	assert_int_equal(parse_boot(BOOT("", ",\"groups\":[{\"name\":\"shared\",\"gid\":2000},{\"name\":\"domain users\",\"gid\":3000}]"), &b), 0);
+	assert_int_equal(parse_boot(BOOT("", ",\"groups\":[{\"name\":\"shared\",\"gid\":2000},{\"name\":\"domain "
+					     "users\",\"gid\":3000}]"),
+			     &b),
+	    0);
 	assert_int_equal(b->user.group_count, 2);
 	assert_string_equal(b->user.groups[0].name, "shared");
 	assert_int_equal(b->user.groups[0].gid, 2000);
@@ -52,19 +59,12 @@ static void test_boot_groups(void **state)
 
 static void test_boot_refused(void **state)
 {
-	static const char *const bad[] = {
-		"{}",
+	static const char *const bad[] = { "{}",
 		"{\"machine\":{\"name\":\"a\",\"id\":\"x\",\"hostname\":\"a\"},\"root\":{\"device\":\"/dev/vda\"}}",
-		BOOT(",\"timezone\":\"../x\"", ""),
-		BOOT(",\"init\":\"sbin/init\"", ""),
-		BOOT("", ",\"uid\":4294967295"),
-		BOOT("", ",\"name\":\"a:b\""),
-		BOOT("", ",\"home\":\"home\""),
-		BOOT("", ",\"groups\":[1]"),
-		BOOT("", ",\"groups\":[{\"name\":\"a\"}]"),
-		BOOT("", ",\"groups\":[{\"gid\":1}]"),
-		BOOT("", ",\"groups\":[{\"name\":\"a\",\"gid\":4294967295}]"),
-	};
+		BOOT(",\"timezone\":\"../x\"", ""), BOOT(",\"init\":\"sbin/init\"", ""),
+		BOOT("", ",\"uid\":4294967295"), BOOT("", ",\"name\":\"a:b\""), BOOT("", ",\"home\":\"home\""),
+		BOOT("", ",\"groups\":[1]"), BOOT("", ",\"groups\":[{\"name\":\"a\"}]"),
+		BOOT("", ",\"groups\":[{\"gid\":1}]"), BOOT("", ",\"groups\":[{\"name\":\"a\",\"gid\":4294967295}]") };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CLEANUP(boot_request_freep) struct boot_request *b = NULL;
 		assert_true(parse_boot(bad[i], &b) < 0);
@@ -82,8 +82,12 @@ static int parse_session(const char *text, struct session_request **ret)
 static void test_session(void **state)
 {
 	CLEANUP(session_request_freep) struct session_request *q = NULL;
-	assert_int_equal(parse_session("{\"argv\":[\"echo\",\"a b\"],\"tty\":true,\"rows\":30,\"columns\":99999,\"stdin\":true,\"user\":{\"uid\":1234,\"gid\":5},"
-				       "\"env\":[\"A=1\"],\"workdir\":\"/x\",\"cwd\":null,\"relay\":{\"id\":7,\"refused\":\"no\"}}", &q), 0);
+	assert_int_equal(parse_session("{\"argv\":[\"echo\",\"a "
+				       "b\"],\"tty\":true,\"rows\":30,\"columns\":99999,\"stdin\":true,\"user\":{"
+				       "\"uid\":1234,\"gid\":5},\"env\":[\"A=1\"],\"workdir\":\"/"
+				       "x\",\"cwd\":null,\"relay\":{\"id\":7,\"refused\":\"no\"}}",
+			     &q),
+	    0);
 	assert_string_equal(q->argv.items[1], "a b");
 	assert_int_equal(q->rows, 30);
 	assert_int_equal(q->columns, 10000);
@@ -97,8 +101,9 @@ static void test_session(void **state)
 
 static void test_session_refused(void **state)
 {
-	static const char *const bad[] = { "[]", "{\"argv\":[\"\"]}", "{\"argv\":[1]}", "{\"workdir\":\"x\"}", "{\"user\":{}}", "{\"user\":{\"uid\":4294967295}}",
-		"{\"tty\":1}", "{\"relay\":{\"id\":-1}}", "{\"relay\":{\"refused\":1}}" };
+	static const char *const bad[] = { "[]", "{\"argv\":[\"\"]}", "{\"argv\":[1]}", "{\"workdir\":\"x\"}",
+		"{\"user\":{}}", "{\"user\":{\"uid\":4294967295}}", "{\"tty\":1}", "{\"relay\":{\"id\":-1}}",
+		"{\"relay\":{\"refused\":1}}" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CLEANUP(session_request_freep) struct session_request *q = NULL;
 		assert_true(parse_session(bad[i], &q) < 0);
@@ -119,9 +124,8 @@ static void test_cidr(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session), cmocka_unit_test(test_session_refused),
-		cmocka_unit_test(test_cidr),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_groups),
+		cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
+		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

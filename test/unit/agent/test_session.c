@@ -15,13 +15,13 @@ enum { WAIT_MS = 20000, OUTPUT_MAX = 8 * 1024 * 1024 };
 struct run {
 	struct agent agent;
 	struct boot_request boot;
-	int fd;             /* the client's end */
-	struct buffer in;   /* frames that came */
+	int fd;                   /* the client's end */
+	struct buffer in;         /* frames that came */
 	struct buffer out, error; /* stdout, stderr */
 	char *note, *text;
-	int ended, status;  /* status -1: the command did not start, see error_status */
+	int ended, status; /* status -1: the command did not start, see error_status */
 	int error_status;
-	uint32_t window;    /* bytes of stdin taken */
+	uint32_t window; /* bytes of stdin taken */
 };
 
 static struct session_request *request(const char *const *argv)
@@ -182,7 +182,8 @@ static void test_not_found(void **state)
 	static const struct {
 		const char *program;
 		int status;
-	} cases[] = { { "no-such-program", 127 }, { "/no/such/program", 127 }, { "/etc/passwd", 126 }, { "/etc", 126 } };
+	} cases[] = { { "no-such-program", 127 }, { "/no/such/program", 127 }, { "/etc/passwd", 126 },
+		{ "/etc", 126 } };
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *argv[] = { cases[i].program, NULL };
 		struct run r;
@@ -405,14 +406,14 @@ static void test_slow_client(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_statuses), cmocka_unit_test(test_argv_is_argv), cmocka_unit_test(test_not_found),
-		cmocka_unit_test(test_streams_apart), cmocka_unit_test(test_stdin), cmocka_unit_test(test_stdin_nobody_reads),
-		cmocka_unit_test(test_signal_overtakes_stdin), cmocka_unit_test(test_hangup_reaches_the_group),
-		cmocka_unit_test(test_background_does_not_hang), cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal),
-		cmocka_unit_test(test_directories), cmocka_unit_test(test_refused_ssh_agent), cmocka_unit_test(test_bad_client), cmocka_unit_test(test_client_goes_away),
-		cmocka_unit_test(test_early_end_and_signal), cmocka_unit_test(test_slow_client),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_statuses), cmocka_unit_test(test_argv_is_argv),
+		cmocka_unit_test(test_not_found), cmocka_unit_test(test_streams_apart), cmocka_unit_test(test_stdin),
+		cmocka_unit_test(test_stdin_nobody_reads), cmocka_unit_test(test_signal_overtakes_stdin),
+		cmocka_unit_test(test_hangup_reaches_the_group), cmocka_unit_test(test_background_does_not_hang),
+		cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal), cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_refused_ssh_agent), cmocka_unit_test(test_bad_client),
+		cmocka_unit_test(test_client_goes_away), cmocka_unit_test(test_early_end_and_signal),
+		cmocka_unit_test(test_slow_client) };
 	signal(SIGPIPE, SIG_IGN);
 	/* What a test leaves in the background is reaped when this process ends. */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,12 @@
 #include "agent/session/user.h"
 #include "tree.h"
 
-static struct boot_user machine_user = { .name = (char *)"alice", .home = (char *)"/home/alice", .uid = 1000, .gid = 1000 };
+static struct boot_user machine_user = {
+	.name = (char *)"alice",
+	.home = (char *)"/home/alice",
+	.uid = 1000,
+	.gid = 1000,
+};
 
 static struct session_request plain(void)
 {
@@ -26,8 +31,10 @@ static void test_users(void **state)
 		const char *expected, *home, *shell;
 		uint32_t expected_uid, expected_gid;
 	} cases[] = {
-		{ NULL, -1, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 }, { "root", -1, -1, "root", "/root", "/bin/bash", 0, 0 },
-		{ NULL, 1000, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 }, { NULL, 1000, 7, "alice", "/home/alice", "/bin/bash", 1000, 7 },
+		{ NULL, -1, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 },
+		{ "root", -1, -1, "root", "/root", "/bin/bash", 0, 0 },
+		{ NULL, 1000, -1, "alice", "/home/alice", "/bin/bash", 1000, 1000 },
+		{ NULL, 1000, 7, "alice", "/home/alice", "/bin/bash", 1000, 7 },
 		{ NULL, 1234, 1234, "1234", "/", "/bin/sh", 1234, 1234 },
 	};
 	fill(t);
@@ -94,9 +101,17 @@ static void test_environment(void **state)
 	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
 	session_environment(&q, &b, &u, "/run/holm/ssh-agent.1000", &env);
 	static const char *const expected[][2] = {
-		{ "HOME", "/home/alice" }, { "USER", "alice" }, { "LOGNAME", "alice" }, { "SHELL", "/bin/bash" }, { "PATH", "/opt/bin:/bin" },
-		{ "LANG", "nb_NO.UTF-8" }, { "EDITOR", "vi" }, { "TERM", "xterm" }, { "XDG_RUNTIME_DIR", "/run/user/1000" },
-		{ "DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/1000/bus" }, { "SSH_AUTH_SOCK", "/run/holm/ssh-agent.1000" },
+		{ "HOME", "/home/alice" },
+		{ "USER", "alice" },
+		{ "LOGNAME", "alice" },
+		{ "SHELL", "/bin/bash" },
+		{ "PATH", "/opt/bin:/bin" },
+		{ "LANG", "nb_NO.UTF-8" },
+		{ "EDITOR", "vi" },
+		{ "TERM", "xterm" },
+		{ "XDG_RUNTIME_DIR", "/run/user/1000" },
+		{ "DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/1000/bus" },
+		{ "SSH_AUTH_SOCK", "/run/holm/ssh-agent.1000" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
 		assert_string_equal(strv_getenv(&env, expected[i][0]), expected[i][1]);
@@ -118,9 +133,7 @@ static void test_shared_paths(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_users), TREE_TEST(test_unknown_and_empty), TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment),
-		cmocka_unit_test(test_shared_paths),
-	};
+	const struct CMUnitTest tests[] = { TREE_TEST(test_users), TREE_TEST(test_unknown_and_empty),
+		TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment), cmocka_unit_test(test_shared_paths) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

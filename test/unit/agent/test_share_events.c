@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent's side of the events of shares against a keeper that is played here: when the replayer dies, the stream ends or the server says that
- * it knows nothing, all that is watched is told anew. Who watches, what is mounted, and what the replayer does is played, too. */
+ * The agent's side of the events of shares against a keeper that is played here: when the replayer
+ * dies, the stream ends or the server says that it knows nothing, all that is watched is told anew.
+ * Who watches, what is mounted, and what the replayer does is played, too. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -68,7 +69,11 @@ uint32_t mounts_share_device(const char *tag)
 int share_replay_run(int channel, void *data, struct error **err)
 {
 	const struct share_replayer *replayer = data;
-	const struct share_hello hello = { .type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = (uint32_t)getpid() };
+	const struct share_hello hello = {
+		.type = SHARE_HELLO,
+		.version = SHARE_EVENTS_VERSION,
+		.pid = (uint32_t)getpid(),
+	};
 	struct share_event event;
 	ssize_t n = send(replayer->socket, &hello, sizeof hello, MSG_NOSIGNAL);
 	while (n > 0 && recv(replayer->socket, &event, sizeof event, 0) == sizeof event) {
@@ -109,10 +114,12 @@ static int read_more(struct stream *s, uint64_t deadline)
 	return n > 0;
 }
 
-/* Takes the connection that the agent makes next, answers its request, and finds which share it is for: its place in `streams`. */
+/* Takes the connection that the agent makes next, answers its request, and finds which share it is
+ * for: its place in `streams`. */
 static size_t accept_stream(void)
 {
-	static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: holm-stream\r\n\r\n";
+	static const char answer[] =
+	    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: holm-stream\r\n\r\n";
 	struct stream s = { .fd = -1 };
 	char *end = NULL;
 	uint64_t deadline = clock_deadline(WAIT_MS);

@@ -115,7 +115,10 @@ static void test_nothing_leads_out(void **state)
 	static const struct {
 		const char *first, *target, *second;
 	} cases[] = {
-		{ NULL, NULL, "../escaped" }, { NULL, NULL, "a/../../escaped" }, { "link", "/tmp", "link/escaped" }, { "link", "..", "link/escaped" },
+		{ NULL, NULL, "../escaped" },
+		{ NULL, NULL, "a/../../escaped" },
+		{ "link", "/tmp", "link/escaped" },
+		{ "link", "..", "link/escaped" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO_BUFFER struct buffer archive;
@@ -152,8 +155,7 @@ static void test_hard_link_out(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TREE_TEST(test_there_and_back), TREE_TEST(test_one_file), TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out),
-	};
+	const struct CMUnitTest tests[] = { TREE_TEST(test_there_and_back), TREE_TEST(test_one_file),
+		TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

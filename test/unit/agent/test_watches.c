@@ -23,22 +23,32 @@ static void test_lines(void **state)
 	assert_true(w.node == UINT64_C(0x200000003));
 	assert_int_equal(w.device, 0x17);
 	assert_int_equal(w.mask, IN_ALL_EVENTS);
-	/* Linux 5.19 and before put a blank in front of the handle's fields; flags are no events. */
-	assert_int_equal(parse("inotify wd:2 ino:1 sdev:800010 mask:84000002 ignored_mask:0  fhandle-bytes:c fhandle-type:81 f_handle:000000001100000000000000", &w), 1);
+	/* Linux 5.19 and before put a blank in front of the handle's fields; flags are no
+	 * events. */
+	assert_int_equal(parse("inotify wd:2 ino:1 sdev:800010 mask:84000002 ignored_mask:0  fhandle-bytes:c "
+			       "fhandle-type:81 f_handle:000000001100000000000000",
+			     &w),
+	    1);
 	assert_true(w.node == 0x11);
 	assert_int_equal(w.device, 0x800010);
 	assert_int_equal(w.mask, IN_MODIFY);
-	static const char *const others[] = {
-		"", "pos:\t0", "inotify wd:1", "inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 ",
-		"inotify wd:1 ino:2 sdev:fd00000 mask:2 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:0200000000000000",
-		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:02000000030000000000000",
-		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:0200000003000000000000000",
-		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:02000000030000000000000g",
-		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:82 f_handle:020000000300000000000000",
-		"inotify wd:1 ino:1 sdev:117171717 mask:fff ignored_mask:0" HANDLE, "inotify wd:1 ino:1 sdev: mask:fff ignored_mask:0" HANDLE,
-		"inotify wd:1 ino:1 sdev:17 ignored_mask:0" HANDLE, "inotify wd:1 ino:1 sdev:17 mask:80000000 ignored_mask:0" HANDLE,
-		"fanotify ino:1 sdev:17 mflags:0 mask:fff ignored_mask:0" HANDLE,
-	};
+	static const char *const others[] = { "", "pos:\t0", "inotify wd:1",
+		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 ",
+		"inotify wd:1 ino:2 sdev:fd00000 mask:2 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 "
+		"f_handle:0200000000000000",
+		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 "
+		"f_handle:02000000030000000000000",
+		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 "
+		"f_handle:0200000003000000000000000",
+		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:81 "
+		"f_handle:02000000030000000000000g",
+		"inotify wd:1 ino:1 sdev:17 mask:fff ignored_mask:0 fhandle-bytes:c fhandle-type:82 "
+		"f_handle:020000000300000000000000",
+		"inotify wd:1 ino:1 sdev:117171717 mask:fff ignored_mask:0" HANDLE,
+		"inotify wd:1 ino:1 sdev: mask:fff ignored_mask:0" HANDLE,
+		"inotify wd:1 ino:1 sdev:17 ignored_mask:0" HANDLE,
+		"inotify wd:1 ino:1 sdev:17 mask:80000000 ignored_mask:0" HANDLE,
+		"fanotify ino:1 sdev:17 mflags:0 mask:fff ignored_mask:0" HANDLE };
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		assert_int_equal(parse(others[i], &w), 0);
 }
@@ -125,13 +135,16 @@ static void test_a_process(void **state)
 {
 	static const uint32_t devices[] = { 0x17, 0x20 };
 	struct tree *t = *state;
-	AUTOFREE char *process = xasprintf("%s/7", t->path), *fds = xasprintf("%s/7/fd", t->path), *infos = xasprintf("%s/7/fdinfo", t->path);
+	AUTOFREE char *process = xasprintf("%s/7", t->path), *fds = xasprintf("%s/7/fd", t->path),
+		      *infos = xasprintf("%s/7/fdinfo", t->path);
 	AUTO_WATCH_LIST struct watch_list l = { 0 };
 	assert_int_equal(watchers_look(process, devices, 2, &l), -ESRCH);
 	assert_int_equal(path_mkdir_all(fds, 0700, NULL), 0);
 	assert_int_equal(path_mkdir_all(infos, 0700, NULL), 0);
 	describe_process(t, "0", "/dev/null", "inotify wd:1 ino:1 sdev:17 mask:1 ignored_mask:0" HANDLE "\n");
-	describe_process(t, "3", "anon_inode:inotify", "inotify wd:1 ino:1 sdev:17 mask:2 ignored_mask:0" HANDLE "\ninotify wd:2 ino:1 sdev:99 mask:2 ignored_mask:0" HANDLE "\n");
+	describe_process(t, "3", "anon_inode:inotify",
+	    "inotify wd:1 ino:1 sdev:17 mask:2 ignored_mask:0" HANDLE
+	    "\ninotify wd:2 ino:1 sdev:99 mask:2 ignored_mask:0" HANDLE "\n");
 	describe_process(t, "4", "anon_inode:inotify", "inotify wd:1 ino:1 sdev:20 mask:8 ignored_mask:0" HANDLE "\n");
 	describe_process(t, "5", "anon_inode:inotify2", "inotify wd:1 ino:1 sdev:20 mask:1 ignored_mask:0" HANDLE "\n");
 	describe_process(t, "6", "anon_inode:inotify", "inotify wd:1 ino:1 sdev:17 mask:4 ignored_mask:0" HANDLE "\n");
@@ -143,19 +156,23 @@ static void test_a_process(void **state)
 	assert_int_equal(l.items[1].mask, 8);
 }
 
-/* Whoever has one inotify descriptor with many watches a thousand times keeps the agent busy for no longer than anybody else. */
+/* Whoever has one inotify descriptor with many watches a thousand times keeps the agent busy for no
+ * longer than anybody else. */
 static void test_a_process_with_much(void **state)
 {
 	static const uint32_t devices[] = { 0x17 };
 	enum { DESCRIPTORS = 64, SIZE = 1 << 20 };
 	struct tree *t = *state;
-	AUTOFREE char *process = xasprintf("%s/7", t->path), *fds = xasprintf("%s/7/fd", t->path), *infos = xasprintf("%s/7/fdinfo", t->path);
+	AUTOFREE char *process = xasprintf("%s/7", t->path), *fds = xasprintf("%s/7/fd", t->path),
+		      *infos = xasprintf("%s/7/fdinfo", t->path);
 	AUTO_WATCH_LIST struct watch_list l = { 0 };
 	assert_int_equal(path_mkdir_all(fds, 0700, NULL), 0);
 	assert_int_equal(path_mkdir_all(infos, 0700, NULL), 0);
 	for (unsigned n = 0; n < DESCRIPTORS; n++) {
 		AUTOFREE char *name = xasprintf("%u", n), *path = xasprintf("%s/%u", infos, n);
-		AUTOFREE char *line = xasprintf("\ninotify wd:1 ino:1 sdev:17 mask:2 ignored_mask:0 fhandle-bytes:c fhandle-type:81 f_handle:00000000%02x00000000000000\n", n);
+		AUTOFREE char *line = xasprintf("\ninotify wd:1 ino:1 sdev:17 mask:2 ignored_mask:0 fhandle-bytes:c "
+						"fhandle-type:81 f_handle:00000000%02x00000000000000\n",
+		    n);
 		describe_process(t, name, "anon_inode:inotify", "");
 		AUTO_FD int file = open(path, O_WRONLY | O_CLOEXEC);
 		assert_int_equal(pwrite(file, line, strlen(line), SIZE), strlen(line));
@@ -210,8 +227,15 @@ static void test_the_ring(void **state)
 
 static size_t event(char *into, uint8_t operation, const char *name, const char *name2)
 {
-	const struct share_event e = { .type = SHARE_EVENT, .operation = operation, .token = 7, .node = 1, .node2 = 2, .size = (uint16_t)strlen(name),
-		.size2 = (uint16_t)strlen(name2) };
+	const struct share_event e = {
+		.type = SHARE_EVENT,
+		.operation = operation,
+		.token = 7,
+		.node = 1,
+		.node2 = 2,
+		.size = (uint16_t)strlen(name),
+		.size2 = (uint16_t)strlen(name2),
+	};
 	memcpy(into, &e, sizeof e);
 	memcpy(into + sizeof e, name, strlen(name));
 	memcpy(into + sizeof e + strlen(name), name2, strlen(name2));
@@ -260,14 +284,10 @@ static void test_events(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_pieces),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test_setup_teardown(test_a_process, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_a_process_with_much, tree_setup, tree_teardown),
-		cmocka_unit_test(test_the_ring),
-		cmocka_unit_test(test_events),
-	};
+		cmocka_unit_test(test_the_ring), cmocka_unit_test(test_events) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

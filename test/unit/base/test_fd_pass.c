@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Descriptors over unix sockets: a peer decides how many come, so every test counts what is open before and after. */
+ * Descriptors over unix sockets: a peer decides how many come, so every test counts what is open
+ * before and after. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -92,7 +93,8 @@ static void none_come_along(void **state)
 	assert_false(p.truncated);
 }
 
-/* Whatever the number is: what is too many is never opened, not even where the alignment of control messages leaves room for one more. */
+/* Whatever the number is: what is too many is never opened, not even where the alignment of control
+ * messages leaves room for one more. */
 static void too_many_are_not_opened(void **state)
 {
 	for (size_t sent = 1; sent <= FD_PASS_MAX; sent++)
@@ -124,7 +126,8 @@ static void there_is_a_most(void **state)
 	fd_pass_close(&p);
 }
 
-/* A process that may open no more: the kernel delivers those that it can and cuts the control message. */
+/* A process that may open no more: the kernel delivers those that it can and cuts the control
+ * message. */
 static void a_full_process_is_told(void **state)
 {
 	struct rlimit old, tight;
@@ -199,20 +202,17 @@ static void one_byte_carries_them(void **state)
 }
 
 #define PACKETS(f) cmocka_unit_test_setup_teardown(f, begin_packets, end)
-#define STREAM(f) { #f " (stream)", f, begin_stream, end, NULL }
+#define STREAM(f)                                                                                                      \
+	{                                                                                                              \
+#f " (stream)", f, begin_stream, end, NULL                                                             \
+	}
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		PACKETS(they_travel), STREAM(they_travel),
-		PACKETS(none_come_along), STREAM(none_come_along),
-		PACKETS(too_many_are_not_opened), STREAM(too_many_are_not_opened),
-		PACKETS(there_is_a_most),
-		PACKETS(a_full_process_is_told),
-		PACKETS(a_long_packet_is_cut),
-		PACKETS(an_empty_packet_brings_none),
-		PACKETS(the_end), STREAM(the_end),
-		STREAM(one_byte_carries_them),
-	};
+	const struct CMUnitTest tests[] = { PACKETS(they_travel), STREAM(they_travel), PACKETS(none_come_along),
+		STREAM(none_come_along), PACKETS(too_many_are_not_opened), STREAM(too_many_are_not_opened),
+		PACKETS(there_is_a_most), PACKETS(a_full_process_is_told), PACKETS(a_long_packet_is_cut),
+		PACKETS(an_empty_packet_brings_none), PACKETS(the_end), STREAM(the_end),
+		STREAM(one_byte_carries_them) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,8 @@ static void locks_exclude_and_can_be_asked(void **state)
 
 static void trees_are_removed_without_following_links(void **state)
 {
-	AUTOFREE char *outside = path_join(directory, "outside"), *deep = path_join(directory, "tree/a/b"), *link_path = path_join(directory, "tree/a/l");
+	AUTOFREE char *outside = path_join(directory, "outside"), *deep = path_join(directory, "tree/a/b"),
+		      *link_path = path_join(directory, "tree/a/l");
 	AUTOFREE char *locked = path_join(directory, "tree/a");
 	assert_int_equal(path_mkdir_all(outside, 0700, NULL), 0);
 	assert_int_equal(path_mkdir_all(deep, 0700, NULL), 0);
@@ -98,7 +99,8 @@ static void trees_are_removed_without_following_links(void **state)
 /* As deep as nothing can be opened at once, with a name that the removal itself might choose. */
 static void a_very_deep_tree_is_removed(void **state)
 {
-	AUTO_FD int top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		    at = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(mkdirat(top, "abyss", 0700), 0);
 	AUTO_FD int abyss = openat(top, "abyss", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(mkdirat(abyss, ".deep-0", 0), 0);
@@ -116,7 +118,8 @@ static void a_very_deep_tree_is_removed(void **state)
 
 static void links_cannot_leave_a_root(void **state)
 {
-	AUTOFREE char *root = path_join(directory, "root"), *secret = path_join(directory, "secret"), *link_path = path_join(directory, "root/l");
+	AUTOFREE char *root = path_join(directory, "root"), *secret = path_join(directory, "secret"),
+		      *link_path = path_join(directory, "root/l");
 	assert_int_equal(path_mkdir_all(root, 0700, NULL), 0);
 	write_text(secret, "x");
 	assert_int_equal(symlink("../secret", link_path), 0);
@@ -146,7 +149,10 @@ static void children_get_only_what_is_named(void **state)
 	char line[64] = { 0 };
 	AUTO_FD UNUSED int stray = open("/dev/null", O_RDONLY); /* deliberately not close-on-exec */
 	assert_int_equal(fd_pipe(pair), 0);
-	char *const argv[] = { "sh", "-c", "exec 2>/dev/null; for i in 0 1 2 3 4 5 6 7 8 9 20; do [ -e /proc/self/fd/$i ] && printf '%s ' $i; done >&7", NULL };
+	char *const argv[] = { "sh", "-c",
+		"exec 2>/dev/null; for i in 0 1 2 3 4 5 6 7 8 9 20; do [ -e /proc/self/fd/$i ] && printf '%s ' $i; "
+		"done >&7",
+		NULL };
 	struct spawn_fd fds[] = { { pair[1], 7 }, { pair[1], 20 } };
 	assert_int_equal(spawn(&(struct spawn_options){ .argv = argv, .fds = fds, .fd_count = 2 }, &pid, NULL), 0);
 	close(pair[1]);
@@ -158,7 +164,8 @@ static void children_get_only_what_is_named(void **state)
 
 static void captures_have_limits(void **state)
 {
-	char *const ok[] = { "sh", "-c", "echo out; echo problem >&2; exit 3", NULL }, *const hang[] = { "sleep", "60", NULL };
+	char *const ok[] = { "sh", "-c", "echo out; echo problem >&2; exit 3", NULL }, *const hang[] = { "sleep", "60",
+		NULL };
 	char *const flood[] = { "sh", "-c", "head -c 100000 /dev/zero", NULL };
 	AUTOFREE char *text = NULL;
 	AUTO_ERROR struct error *err = NULL;
@@ -173,10 +180,10 @@ static void captures_have_limits(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(files_are_replaced_whole),  TEST(the_sweep_leaves_living_writers_alone), TEST(locks_exclude_and_can_be_asked), TEST(trees_are_removed_without_following_links),
-		TEST(a_very_deep_tree_is_removed),
-		TEST(links_cannot_leave_a_root), TEST(programs_that_cannot_start_say_so),     TEST(children_get_only_what_is_named), TEST(captures_have_limits),
-	};
+	const struct CMUnitTest tests[] = { TEST(files_are_replaced_whole), TEST(the_sweep_leaves_living_writers_alone),
+		TEST(locks_exclude_and_can_be_asked), TEST(trees_are_removed_without_following_links),
+		TEST(a_very_deep_tree_is_removed), TEST(links_cannot_leave_a_root),
+		TEST(programs_that_cannot_start_say_so), TEST(children_get_only_what_is_named),
+		TEST(captures_have_limits) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

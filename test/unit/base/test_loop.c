@@ -142,12 +142,10 @@ static void signals_arrive(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(timers_run_in_their_time, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(timers_run_in_their_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_freed_source_gets_no_more_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(deferred_ones_run_once_a_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(children_are_reaped, setup, teardown),
-		cmocka_unit_test_setup_teardown(signals_arrive, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(signals_arrive, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

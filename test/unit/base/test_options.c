@@ -20,9 +20,21 @@ static const struct option_spec table[] = {
 	{ 0 },
 };
 static const struct command_spec run = {
-	.name = "run", .synopsis = "[CMD...]", .summary = "Runs a command.", .options = table, .max_arguments = -1, .stop_at_first = 1,
+	.name = "run",
+	.synopsis = "[CMD...]",
+	.summary = "Runs a command.",
+	.options = table,
+	.max_arguments = -1,
+	.stop_at_first = 1,
 };
-static const struct command_spec one = { .name = "one", .synopsis = "NAME", .summary = "Takes one.", .options = table, .min_arguments = 1, .max_arguments = 1 };
+static const struct command_spec one = {
+	.name = "one",
+	.synopsis = "NAME",
+	.summary = "Takes one.",
+	.options = table,
+	.min_arguments = 1,
+	.max_arguments = 1,
+};
 
 static int parse(const struct command_spec *c, const char *line, struct options **ret, struct error **err)
 {
@@ -33,7 +45,9 @@ static int parse(const struct command_spec *c, const char *line, struct options 
 
 static void options_come_in_every_spelling(void **state)
 {
-	static const char *const lines[] = { "-n dev -it -e A=1 -e B=2 ls -l", "--name dev -ti --env=A=1 --env B=2 ls -l", "-ndev -i -t -eA=1 -eB=2 -- ls -l", "--name=x --name=dev -it -e A=1 -e B=2 ls -l" };
+	static const char *const lines[] = { "-n dev -it -e A=1 -e B=2 ls -l",
+		"--name dev -ti --env=A=1 --env B=2 ls -l", "-ndev -i -t -eA=1 -eB=2 -- ls -l",
+		"--name=x --name=dev -it -e A=1 -e B=2 ls -l" };
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		CLEANUP(options_freep) struct options *o = NULL;
 		assert_int_equal(parse(&run, lines[i], &o, NULL), 0);
@@ -100,7 +114,8 @@ static void help_needs_nothing_else(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(options_come_in_every_spelling), cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(targets_take_the_place_of_words),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(options_come_in_every_spelling),
+		cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(targets_take_the_place_of_words),
 		cmocka_unit_test(help_needs_nothing_else) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

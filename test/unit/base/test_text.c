@@ -30,10 +30,22 @@ static void sizes(void **state)
 		uint64_t unit, bytes;
 		int result;
 	} rows[] = {
-		{ "512M", 1, 512 << 20, 0 },      { "2g", 1, UINT64_C(2) << 30, 0 }, { "2GiB", 1, UINT64_C(2) << 30, 0 }, { "2GB", 1, UINT64_C(2) << 30, 0 },
-		{ "10", 1, 10, 0 },               { "10", 1 << 20, 10 << 20, 0 },    { "7b", 1 << 20, 7, 0 },              { "", 1, 0, -EINVAL },
-		{ "M", 1, 0, -EINVAL },           { "-1", 1, 0, -EINVAL },           { "1.5G", 1, 0, -EINVAL },            { "1Gx", 1, 0, -EINVAL },
-		{ "99999999999999999999", 1, 0, -ERANGE }, { "20000000000000T", 1, 0, -ERANGE }, { " 1", 1, 0, -EINVAL }, { "1 G", 1, 0, -EINVAL },
+		{ "512M", 1, 512 << 20, 0 },
+		{ "2g", 1, UINT64_C(2) << 30, 0 },
+		{ "2GiB", 1, UINT64_C(2) << 30, 0 },
+		{ "2GB", 1, UINT64_C(2) << 30, 0 },
+		{ "10", 1, 10, 0 },
+		{ "10", 1 << 20, 10 << 20, 0 },
+		{ "7b", 1 << 20, 7, 0 },
+		{ "", 1, 0, -EINVAL },
+		{ "M", 1, 0, -EINVAL },
+		{ "-1", 1, 0, -EINVAL },
+		{ "1.5G", 1, 0, -EINVAL },
+		{ "1Gx", 1, 0, -EINVAL },
+		{ "99999999999999999999", 1, 0, -ERANGE },
+		{ "20000000000000T", 1, 0, -ERANGE },
+		{ " 1", 1, 0, -EINVAL },
+		{ "1 G", 1, 0, -EINVAL },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		uint64_t value = 0;
@@ -65,7 +77,8 @@ static void numbers(void **state)
 
 static void paths(void **state)
 {
-	static const char *const rows[][2] = { { "/a//b/./c", "/a/b/c" }, { "/a/../../b", "/b" }, { "/", "/" }, { "/..", "/" }, { "/a/b/..", "/a" } };
+	static const char *const rows[][2] = { { "/a//b/./c", "/a/b/c" }, { "/a/../../b", "/b" }, { "/", "/" },
+		{ "/..", "/" }, { "/a/b/..", "/a" } };
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		AUTOFREE char *p = path_normalize(rows[i][0]);
 		assert_string_equal(p, rows[i][1]);
@@ -118,7 +131,8 @@ static void buffers_keep_their_cap(void **state)
 
 static void json_is_strict(void **state)
 {
-	static const char *const bad[] = { "", "{", "{\"a\":1,}", "[1] x", "{\"a\":NaN}", "\"\xff\"", "{\"a\":01}", "nul" };
+	static const char *const bad[] = { "", "{", "{\"a\":1,}", "[1] x", "{\"a\":NaN}", "\"\xff\"", "{\"a\":01}",
+		"nul" };
 	static const char *const good[] = { "{}", " [1, 2] \n", "12", "\"x\"", "true", "{\"a\":{\"b\":null}}" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_JSON struct json_object *o = NULL;
@@ -157,13 +171,15 @@ static void json_empty_is_short(void **state)
 	AUTO_JSON struct json_object *o = NULL, *none = json_object_new_array();
 	assert_int_equal(json_parse(text, sizeof text - 1, "x", &o, NULL), 0);
 	AUTOFREE char *pretty = json_to_string(o, 1), *empty = json_to_string(none, 1);
-	assert_string_equal(pretty, "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    {}\n  ],\n  \"d\": \"[ ]\\\"{ }\"\n}");
+	assert_string_equal(pretty,
+	    "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    {}\n  ],\n  \"d\": \"[ ]\\\"{ }\"\n}");
 	assert_string_equal(empty, "[]");
 }
 
 static void json_members(void **state)
 {
-	static const char text[] = "{\"s\":\"x\",\"n\":-5,\"u\":18446744073709551615,\"b\":true,\"z\":null,\"a\":[\"p\",\"q\"],\"m\":[1]}";
+	static const char text[] =
+	    "{\"s\":\"x\",\"n\":-5,\"u\":18446744073709551615,\"b\":true,\"z\":null,\"a\":[\"p\",\"q\"],\"m\":[1]}";
 	AUTO_JSON struct json_object *o = NULL;
 	AUTO_STRV struct strv v = { 0 };
 	AUTO_ERROR struct error *err = NULL;
@@ -204,8 +220,10 @@ static void times(void **state)
 	static const struct {
 		const char *text;
 		int64_t ns;
-	} rows[] = { { "1970-01-01T00:00:00Z", 0 }, { "2026-11-22T07:33:57.5Z", 1795332837500000000 }, { "2026-11-22T09:33:57.500000000+02:00", 1795332837500000000 } };
-	static const char *const bad[] = { "", "2026-11-22", "2026-11-22T07:33:57", "2026-11-22T07:33:57.Z", "2026-11-22T07:33:57+2", "2026-13-22T07:33:57Z", "2026-11-22T07:33:57Zx" };
+	} rows[] = { { "1970-01-01T00:00:00Z", 0 }, { "2026-11-22T07:33:57.5Z", 1795332837500000000 },
+		{ "2026-11-22T09:33:57.500000000+02:00", 1795332837500000000 } };
+	static const char *const bad[] = { "", "2026-11-22", "2026-11-22T07:33:57", "2026-11-22T07:33:57.Z",
+		"2026-11-22T07:33:57+2", "2026-13-22T07:33:57Z", "2026-11-22T07:33:57Zx" };
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		int64_t ns = -1;
 		assert_int_equal(clock_parse_rfc3339(rows[i].text, &ns), 0);
@@ -287,7 +305,8 @@ static void warn_in_children(void)
 
 static void test_log_limit(void **state)
 {
-	AUTOFREE char *much = logged(200, say_much), *warnings = logged(1 << 20, warn_much), *everywhere = logged(100, warn_everywhere);
+	AUTOFREE char *much = logged(200, say_much), *warnings = logged(1 << 20, warn_much),
+		      *everywhere = logged(100, warn_everywhere);
 	AUTOFREE char *children = logged(1 << 20, warn_in_children), *unlimited = logged(SIZE_MAX, warn_much);
 	assert_true(strlen(much) < 400);
 	assert_non_null(strstr(much, "the log is full"));
@@ -302,11 +321,11 @@ static void test_log_limit(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_limit),
-		cmocka_unit_test(sizes),     cmocka_unit_test(numbers),          cmocka_unit_test(paths),
-		cmocka_unit_test(environment_lists), cmocka_unit_test(buffers_keep_their_cap), cmocka_unit_test(json_is_strict),
-		cmocka_unit_test(json_members), cmocka_unit_test(json_of_any_bytes), cmocka_unit_test(json_empty_is_short), cmocka_unit_test(errors_collect_context), cmocka_unit_test(times),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_log_limit), cmocka_unit_test(sizes),
+		cmocka_unit_test(numbers), cmocka_unit_test(paths), cmocka_unit_test(environment_lists),
+		cmocka_unit_test(buffers_keep_their_cap), cmocka_unit_test(json_is_strict),
+		cmocka_unit_test(json_members), cmocka_unit_test(json_of_any_bytes),
+		cmocka_unit_test(json_empty_is_short), cmocka_unit_test(errors_collect_context),
+		cmocka_unit_test(times) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

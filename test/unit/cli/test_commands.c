@@ -60,6 +60,7 @@ static void tables_are_whole(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(finding), cmocka_unit_test(suggesting), cmocka_unit_test(tables_are_whole) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(finding), cmocka_unit_test(suggesting),
+		cmocka_unit_test(tables_are_whole) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

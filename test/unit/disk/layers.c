@@ -19,7 +19,7 @@
 
 void layer_start(struct test_layer *l)
 {
-	*l = (struct test_layer){.data = xmalloc(LAYER_MAX), .archive = archive_write_new()};
+	*l = (struct test_layer){ .data = xmalloc(LAYER_MAX), .archive = archive_write_new() };
 	archive_write_set_format_pax(l->archive);
 	archive_write_set_bytes_per_block(l->archive, 512);
 	assert_int_equal(archive_write_open_memory(l->archive, l->data, LAYER_MAX, &l->size), ARCHIVE_OK);
@@ -83,7 +83,7 @@ void layer_done(struct test_layer *l)
 {
 	layer_end(l);
 	free(l->data);
-	*l = (struct test_layer){0};
+	*l = (struct test_layer){ 0 };
 }
 
 int write_disk(const char *path, struct test_layer *layers, size_t count, struct error **err)
@@ -91,7 +91,7 @@ int write_disk(const char *path, struct test_layer *layers, size_t count, struct
 	AUTOFREE struct disk_layer *d = xcalloc(count, sizeof *d);
 	for (size_t i = 0; i < count; i++) {
 		layer_end(&layers[i]);
-		d[i] = (struct disk_layer){.fd = memfd_create("layer", MFD_CLOEXEC), .size = layers[i].size};
+		d[i] = (struct disk_layer){ .fd = memfd_create("layer", MFD_CLOEXEC), .size = layers[i].size };
 		assert_int_equal(fd_write_full(d[i].fd, layers[i].data, layers[i].size), 0);
 		assert_int_equal(lseek(d[i].fd, 0, SEEK_SET), 0);
 		layer_done(&layers[i]);
@@ -106,7 +106,7 @@ int write_disk(const char *path, struct test_layer *layers, size_t count, struct
 
 void assert_fsck(const char *path)
 {
-	char *argv[] = {(char *)"/sbin/e2fsck", (char *)"-fn", (char *)path, NULL};
+	char *argv[] = { (char *)"/sbin/e2fsck", (char *)"-fn", (char *)path, NULL };
 	AUTOFREE char *output = NULL;
 	int r = spawn_capture(argv, 1 << 20, clock_deadline(60000), &output, NULL);
 	if (r == -ENOENT)
@@ -129,7 +129,7 @@ ext2_ino_t disk_inode(ext2_filsys fs, const char *path, struct ext2_inode_large 
 	union {
 		struct ext2_inode_large inode;
 		char bytes[256];
-	} buffer = {0};
+	} buffer = { 0 };
 	if (ext2fs_namei(fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &number) != 0)
 		return 0;
 	assert_int_equal(ext2fs_read_inode_full(fs, number, (struct ext2_inode *)&buffer, sizeof buffer), 0);

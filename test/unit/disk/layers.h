@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Layers made in memory by libarchive (pax), and disks looked into by libext2fs, for the tests of the disk writer. */
+ * Layers made in memory by libarchive (pax), and disks looked into by libext2fs, for the tests of
+ * the disk writer. */
 #pragma once
 
 #include <archive.h>
@@ -18,7 +19,8 @@ struct test_layer {
 };
 
 void layer_start(struct test_layer *l);
-/* Starts an entry of defaults: type AE_IFREG and so on, mode 0644 or 0755, owner 0, time 1000000000. */
+/* Starts an entry of defaults: type AE_IFREG and so on, mode 0644 or 0755, owner 0, time
+ * 1000000000. */
 struct archive_entry *layer_entry(unsigned type, const char *path);
 void layer_add(struct test_layer *l, struct archive_entry *e, const void *data, size_t size); /* frees e */
 /* The common kinds in one call. */

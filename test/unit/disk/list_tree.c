@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * list-tree DIR | list-tree --disk FILE: one line for each path below, with everything about it, in the same words for a folder on the
- * host and for the inside of an ext4 file, so that the two can be compared with diff(1) after sort(1). A disk's own lost+found is left out.
+ * list-tree DIR | list-tree --disk FILE: one line for each path below, with everything about it, in
+ * the same words for a folder on the host and for the inside of an ext4 file, so that the two can
+ * be compared with diff(1) after sort(1). A disk's own lost+found is left out.
  *
- * PATH TYPE MODE UID GID LINKS SIZE DEVICE MTIME TARGET SHA256 XATTR=HEX...
- * (links of directories, sizes of what has no content, and times of symlinks are as file systems like them: "-") */
+ * PATH TYPE MODE UID GID LINKS SIZE DEVICE MTIME TARGET SHA256 XATTR=HEX... (links of directories,
+ * sizes of what has no content, and times of symlinks are as file systems like them: "-") */
 #include <errno.h>
 #include <ext2fs/ext2fs.h>
 #include <fcntl.h>
@@ -133,7 +134,7 @@ static void read_host_xattrs(struct item *i, const char *path)
 static int visit(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	static char target[PATH_SIZE];
-	struct item i = {.path = path + root_length, .st = *st, .hash = hash};
+	struct item i = { .path = path + root_length, .st = *st, .hash = hash };
 	EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
 	if (S_ISREG(st->st_mode))
 		read_host_file(path);
@@ -195,7 +196,7 @@ static int each_xattr(char *name, char *raw, size_t raw_size, void *attributes)
 
 static void read_disk_xattrs(struct item *i, ext2_ino_t number)
 {
-	struct attributes a = {.item = i};
+	struct attributes a = { .item = i };
 	check(ext2fs_xattrs_open(fs, number, &a.handle), "xattrs");
 	check(ext2fs_xattrs_read(a.handle), "xattrs");
 	check(ext2fs_xattrs_iterate(a.handle, each_xattr, &a), "xattrs");
@@ -219,7 +220,8 @@ static void stat_disk(ext2_ino_t number, struct item *i, char *target)
 	i->st.st_mtim.tv_sec = (int32_t)n->i_mtime + ((int64_t)(n->i_mtime_extra & 3) << 32);
 	i->st.st_mtim.tv_nsec = n->i_mtime_extra >> 2;
 	uint32_t old = n->i_block[0], wide = n->i_block[1];
-	i->st.st_rdev = old ? makedev(old >> 8 & 0xff, old & 0xff) : makedev(wide >> 8 & 0xfff, (wide & 0xff) | (wide >> 12 & 0xfff00));
+	i->st.st_rdev = old ? makedev(old >> 8 & 0xff, old & 0xff) :
+			      makedev(wide >> 8 & 0xfff, (wide & 0xff) | (wide >> 12 & 0xfff00));
 	if (LINUX_S_ISLNK(n->i_mode) && i->st.st_size < 60)
 		memcpy(target, n->i_block, (size_t)i->st.st_size);
 }
@@ -232,7 +234,8 @@ struct where {
 	ext2_ino_t *numbers;
 };
 
-static int each_name(ext2_ino_t directory, int entry, struct ext2_dir_entry *e, int offset, int size, char *buffer, void *where)
+static int each_name(ext2_ino_t directory, int entry, struct ext2_dir_entry *e, int offset, int size, char *buffer,
+    void *where)
 {
 	struct where *w = where;
 	if (entry != DIRENT_OTHER_FILE)
@@ -246,7 +249,7 @@ static int each_name(ext2_ino_t directory, int entry, struct ext2_dir_entry *e, 
 static void list_disk(ext2_ino_t number, const char *path)
 {
 	static char target[PATH_SIZE];
-	struct item i = {.path = path, .hash = hash};
+	struct item i = { .path = path, .hash = hash };
 	if (streq(path, "/lost+found"))
 		return;
 	memset(target, 0, sizeof target);
@@ -263,7 +266,7 @@ static void list_disk(ext2_ino_t number, const char *path)
 	print_item(&i);
 	if (!S_ISDIR(i.st.st_mode))
 		return;
-	struct where w = {.path = path};
+	struct where w = { .path = path };
 	check(ext2fs_dir_iterate2(fs, number, 0, NULL, each_name, &w), "directory");
 	for (size_t n = 0; n < w.names.count; n++)
 		list_disk(w.numbers[n], w.names.items[n]);

@@ -255,7 +255,8 @@ static int memory_fd(const void *data, size_t size)
 	return fd;
 }
 
-static int write_blob(const void *data, size_t size, const struct disk_layer *like, const struct disk_options *o, struct error **err)
+static int write_blob(const void *data, size_t size, const struct disk_layer *like, const struct disk_options *o,
+    struct error **err)
 {
 	struct disk_layer layer = *like;
 	AUTO_FD int blob = memory_fd(data, size);
@@ -266,7 +267,7 @@ static int write_blob(const void *data, size_t size, const struct disk_layer *li
 
 static void *gzip(const void *data, size_t size, size_t *ret_size)
 {
-	z_stream z = {0};
+	z_stream z = { 0 };
 	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
 	size_t max = deflateBound(&z, size) + 64;
 	unsigned char *out = xmalloc(max);
@@ -282,7 +283,7 @@ static void *gzip(const void *data, size_t size, size_t *ret_size)
 
 static void test_codecs(void **state)
 {
-	static const struct disk_layer like = {.media_type = "application/vnd.oci.image.layer.v1.tar+gzip"};
+	static const struct disk_layer like = { .media_type = "application/vnd.oci.image.layer.v1.tar+gzip" };
 	struct test_layer l;
 	layer_start(&l);
 	layer_file(&l, "etc/motd", "hello");
@@ -309,18 +310,24 @@ static void test_codecs(void **state)
 	assert_non_null(strstr(cut->text, "cut off"));
 	gz[zipped / 2] ^= 0xff;
 	assert_int_equal(write_blob(gz, zipped, &like, NULL, &damaged), -EBADMSG);
-	assert_int_equal(write_blob(z, zsize, &(struct disk_layer){.media_type = "application/x+encrypted"}, NULL, &type), -EOPNOTSUPP);
-	assert_int_equal(write_blob(l.data, 512 + 2, &like, NULL, &plain), -EBADMSG); /* in the content; padding may be missing */
+	assert_int_equal(write_blob(z, zsize, &(struct disk_layer){ .media_type = "application/x+encrypted" }, NULL,
+			     &type),
+	    -EOPNOTSUPP);
+	/* in the content; padding may be missing */
+	assert_int_equal(write_blob(l.data, 512 + 2, &like, NULL, &plain), -EBADMSG);
 	layer_done(&l);
 }
 
 static void test_diff_id(void **state)
 {
-	static const char zeros[1024], empty[] = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+	static const char zeros[1024],
+	    empty[] = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 	AUTO_ERROR struct error *err = NULL;
-	assert_int_equal(write_blob(zeros, sizeof zeros, &(struct disk_layer){.diff_id = empty}, NULL, NULL), 0);
+	assert_int_equal(write_blob(zeros, sizeof zeros, &(struct disk_layer){ .diff_id = empty }, NULL, NULL), 0);
 	struct disk_layer wrong = {
-		.diff_id = "sha256:0000000000000000000000000000000000000000000000000000000000000000", .name = "layer 7 (x)"};
+		.diff_id = "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+		.name = "layer 7 (x)",
+	};
 	assert_int_equal(write_blob(zeros, sizeof zeros, &wrong, NULL, &err), -EBADMSG);
 	assert_non_null(startswith(err->text, "layer 7 (x): "));
 }
@@ -333,7 +340,7 @@ static void test_bomb(void **state)
 	size_t zipped = 0;
 	AUTOFREE unsigned char *gz = gzip(zeros, SIZE, &zipped);
 	AUTO_ERROR struct error *err = NULL;
-	struct disk_options o = {.max_bytes = 8 << 20};
+	struct disk_options o = { .max_bytes = 8 << 20 };
 	assert_int_equal(write_blob(gz, zipped, &like, &o, &err), -E2BIG);
 	assert_non_null(strstr(err->text, "expand"));
 	print_message("%s\n", err->text);
@@ -342,7 +349,7 @@ static void test_bomb(void **state)
 static void test_bomb_by_ratio(void **state)
 {
 	enum { SIZE = 64 << 20 };
-	static const struct layer_limits limits = {.max_bytes = UINT64_MAX, .max_ratio = 100, .ratio_from = 1 << 20};
+	static const struct layer_limits limits = { .max_bytes = UINT64_MAX, .max_ratio = 100, .ratio_from = 1 << 20 };
 	AUTOFREE char *zeros = xcalloc(1, SIZE);
 	size_t zipped = 0;
 	AUTOFREE unsigned char *gz = gzip(zeros, SIZE, &zipped);
@@ -368,8 +375,8 @@ static void test_cancel(void **state)
 {
 	static const struct disk_layer like;
 	int calls = 0;
-	char zeros[4096] = {0};
-	struct disk_options o = {.progress = cancel, .data = &calls};
+	char zeros[4096] = { 0 };
+	struct disk_options o = { .progress = cancel, .data = &calls };
 	assert_int_equal(write_blob(zeros, sizeof zeros, &like, &o, NULL), -ECANCELED);
 	assert_int_equal(calls, 1);
 }
@@ -386,7 +393,8 @@ static void test_pipe(void **state)
 	assert_int_equal(fd_write_full(pipe[1], l.data, l.size), 0);
 	layer_done(&l);
 	AUTO_FD int fd = open(disk_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	/* The decoder fills whole slots, so that the entry comes only with the end of the pipe or enough data. */
+	/* The decoder fills whole slots, so that the entry comes only with the end of the pipe or
+	 * enough data. */
 	AUTOFREE char *more = xcalloc(1, 65536);
 	fd_set_nonblocking(pipe[1], 1);
 	(void)!write(pipe[1], more, 32768);
@@ -405,7 +413,8 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_codecs),
 		cmocka_unit_test(test_diff_id),
-		cmocka_unit_test(test_bomb), cmocka_unit_test(test_bomb_by_ratio),
+		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_bomb_by_ratio),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_pipe),
 	};

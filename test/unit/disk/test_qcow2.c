@@ -50,7 +50,7 @@ static int remove_overlay(void **state)
 /* Runs qemu-img where it is installed: its status and output. */
 static int qemu_img(char **output, const char *verb, const char *format, const char *path)
 {
-	char *argv[] = {(char *)"qemu-img", (char *)verb, (char *)"--output=json", (char *)path, NULL};
+	char *argv[] = { (char *)"qemu-img", (char *)verb, (char *)"--output=json", (char *)path, NULL };
 	return spawn_capture(argv, 1 << 20, clock_deadline(30000), output, NULL);
 }
 
@@ -74,11 +74,11 @@ static void assert_clean(const char *path, uint64_t size)
 
 static void test_create(void **state)
 {
-	static const uint64_t sizes[] = {512, 5 << 20, 100ULL << 30, 4ULL << 40, 20ULL << 40};
+	static const uint64_t sizes[] = { 512, 5 << 20, 100ULL << 30, 4ULL << 40, 20ULL << 40 };
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		assert_int_equal(qcow2_create(overlay_path, base_path, "raw", sizes[i], NULL), 0);
 		assert_clean(overlay_path, sizes[i]);
-		AUTO_QCOW2_INFO struct qcow2_info info = {0};
+		AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 		assert_int_equal(qcow2_read(overlay_path, &info, NULL), 0);
 		assert_int_equal(info.virtual_size, sizes[i]);
 		assert_string_equal(info.backing, base_path);
@@ -119,9 +119,9 @@ static void test_grow(void **state)
 static void test_written(void **state)
 {
 	assert_int_equal(qcow2_create(overlay_path, base_path, "raw", 1 << 30, NULL), 0);
-	char *write_argv[] = {(char *)"qemu-io", (char *)"-c", (char *)"write -P 7 512M 1M", overlay_path, NULL};
-	char *read_argv[] = {
-		(char *)"qemu-io", (char *)"-c", (char *)"read -P 7 512M 1M", (char *)"-c", (char *)"read -P 98 1M 1", overlay_path, NULL};
+	char *write_argv[] = { (char *)"qemu-io", (char *)"-c", (char *)"write -P 7 512M 1M", overlay_path, NULL };
+	char *read_argv[] = { (char *)"qemu-io", (char *)"-c", (char *)"read -P 7 512M 1M", (char *)"-c",
+		(char *)"read -P 98 1M 1", overlay_path, NULL };
 	AUTOFREE char *output = NULL;
 	int r = spawn_capture(write_argv, 1 << 16, clock_deadline(30000), &output, NULL);
 	if (r == -ENOENT)
@@ -174,26 +174,26 @@ static void test_damaged(void **state)
 		unsigned char bytes[8];
 		size_t size;
 	} damages[] = {
-		{0, "QFJ", 3},
-		{4, {0, 0, 0, 9}, 4},
-		{8, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 8},
-		{16, {0xff, 0xff, 0xff, 0xff}, 4},
-		{16, {0, 0, 0, 0}, 4},
-		{20, {0, 0, 0, 63}, 4},
-		{24, {0xff}, 1},
-		{100, {0xff, 0xff, 0xff, 0xf8}, 4},
-		{116, {0, 0, 0xff, 0}, 4},
+		{ 0, "QFJ", 3 },
+		{ 4, { 0, 0, 0, 9 }, 4 },
+		{ 8, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, 8 },
+		{ 16, { 0xff, 0xff, 0xff, 0xff }, 4 },
+		{ 16, { 0, 0, 0, 0 }, 4 },
+		{ 20, { 0, 0, 0, 63 }, 4 },
+		{ 24, { 0xff }, 1 },
+		{ 100, { 0xff, 0xff, 0xff, 0xf8 }, 4 },
+		{ 116, { 0, 0, 0xff, 0 }, 4 },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
 		assert_int_equal(qcow2_create(overlay_path, base_path, "raw", 1 << 30, NULL), 0);
 		poke(overlay_path, damages[i].at, damages[i].bytes, damages[i].size);
-		AUTO_QCOW2_INFO struct qcow2_info info = {0};
+		AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 		AUTO_ERROR struct error *err = NULL;
 		assert_int_equal(qcow2_read(overlay_path, &info, &err), -EINVAL);
 		assert_non_null(strstr(err->text, overlay_path));
 		unlink(overlay_path);
 	}
-	AUTO_QCOW2_INFO struct qcow2_info info = {0};
+	AUTO_QCOW2_INFO struct qcow2_info info = { 0 };
 	assert_int_equal(qcow2_read(base_path, &info, NULL), -EINVAL);
 	assert_int_equal(qcow2_read("/dev/null", &info, NULL), -EINVAL);
 	assert_int_equal(qcow2_read(overlay_path, &info, NULL), -ENOENT);
@@ -212,14 +212,12 @@ static void test_fast(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_create, remove_overlay),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_teardown(test_create, remove_overlay),
 		cmocka_unit_test_teardown(test_refused, remove_overlay),
 		cmocka_unit_test_teardown(test_grow, remove_overlay),
 		cmocka_unit_test_teardown(test_written, remove_overlay),
 		cmocka_unit_test_teardown(test_chain, remove_overlay),
 		cmocka_unit_test_teardown(test_damaged, remove_overlay),
-		cmocka_unit_test_teardown(test_fast, remove_overlay),
-	};
+		cmocka_unit_test_teardown(test_fast, remove_overlay) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -165,7 +165,7 @@ static void assert_xattr(ext2_filsys fs, const char *path, const char *name, con
 
 static void test_xattrs(void **state)
 {
-	static const unsigned char capability[20] = {1, 0, 0, 2, 0, 4};
+	static const unsigned char capability[20] = { 1, 0, 0, 2, 0, 4 };
 	char large[3000];
 	struct test_layer l;
 	memset(large, 'v', sizeof large);
@@ -194,8 +194,8 @@ static void test_xattrs(void **state)
 	assert_xattr(fs, "/large", "user.large", large, sizeof large);
 	assert_xattr(fs, "/large", "trusted.overlay.x", "y", 1);
 	/* libext2fs gives entries that have no number on disk the number 0. */
-	static const unsigned char acl[44] = {
-		2, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 2, 0, 4, 0, 0xd2, 4, 0, 0, 4, 0, 4, 0, 0, 0, 0, 0, 16, 0, 4, 0, 0, 0, 0, 0, 32};
+	static const unsigned char acl[44] = { 2, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 2, 0, 4, 0, 0xd2, 4, 0, 0, 4, 0, 4,
+		0, 0, 0, 0, 0, 16, 0, 4, 0, 0, 0, 0, 0, 32 };
 	assert_xattr(fs, "/acl", "system.posix_acl_access", acl, sizeof acl);
 	ext2fs_free(fs);
 }
@@ -233,9 +233,9 @@ static void test_names(void **state)
 	layer_file(&l, "/absolute", "inside");
 	layer_file(&l, "./with space\n\xff\xfe", "bytes");
 	layer_file(&l,
-		"stra\xc3\x9f"
-		"e",
-		"umlaut");
+	    "stra\xc3\x9f"
+	    "e",
+	    "umlaut");
 	ext2_filsys fs = write_one(&l);
 	AUTOFREE char *slashed = xasprintf("/%s", name);
 	assert_content(fs, slashed, "longest");
@@ -244,16 +244,16 @@ static void test_names(void **state)
 	assert_content(fs, "/absolute", "inside");
 	assert_content(fs, "/with space\n\xff\xfe", "bytes");
 	assert_content(fs,
-		"/stra\xc3\x9f"
-		"e",
-		"umlaut");
+	    "/stra\xc3\x9f"
+	    "e",
+	    "umlaut");
 	ext2fs_free(fs);
 }
 
 /* Directories of one block, of one level of leaves and of two. */
 static void test_large_directories(void **state)
 {
-	static const int counts[] = {100, 5000, 60000};
+	static const int counts[] = { 100, 5000, 60000 };
 	struct test_layer l;
 	layer_start(&l);
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
@@ -357,7 +357,7 @@ static void test_same_bytes(void **state)
 
 static void test_find_first(void **state)
 {
-	static const char *const paths[] = {"/sbin/init", "/usr/sbin/init", "/init", NULL};
+	static const char *const paths[] = { "/sbin/init", "/usr/sbin/init", "/init", NULL };
 	struct test_layer l;
 	const char *found = NULL;
 	layer_start(&l);

@@ -20,7 +20,7 @@ int main(int argc, char **argv)
 	size_t count = (size_t)argc - 2;
 	AUTOFREE struct disk_layer *layers = xcalloc(count + 1, sizeof *layers);
 	for (size_t i = 0; i < count; i++) {
-		layers[i] = (struct disk_layer){.fd = open(argv[i + 2], O_RDONLY | O_CLOEXEC), .name = argv[i + 2]};
+		layers[i] = (struct disk_layer){ .fd = open(argv[i + 2], O_RDONLY | O_CLOEXEC), .name = argv[i + 2] };
 		if (layers[i].fd < 0) {
 			fprintf(stderr, "%s: %s\n", argv[i + 2], strerror(errno));
 			return 1;

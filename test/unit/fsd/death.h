@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A worker dies in the middle of a request and another one carries it out again. Each operation is begun in a process of its own, which is
- * killed at one point: at each system call, before and after it, and at some instructions behind it. Then this process takes the share over, as
- * the next worker does, and the guest must get the one right answer and find the one right state. */
+ * A worker dies in the middle of a request and another one carries it out again. Each operation is
+ * begun in a process of its own, which is killed at one point: at each system call, before and
+ * after it, and at some instructions behind it. Then this process takes the share over, as the next
+ * worker does, and the guest must get the one right answer and find the one right state. */
 #pragma once
 
 #include <sched.h>
@@ -56,7 +57,7 @@ static inline void put_text(struct run *r, const char *text)
 /* Starts a request; its arguments follow by put(). */
 static inline void begin(struct run *r, uint32_t opcode, uint64_t nodeid)
 {
-	struct fuse_in_header h = {.opcode = opcode, .unique = 5, .nodeid = nodeid};
+	struct fuse_in_header h = { .opcode = opcode, .unique = 5, .nodeid = nodeid };
 	r->c->in_size = 0;
 	put(r, &h, sizeof h);
 }
@@ -66,8 +67,15 @@ static inline size_t serve(struct run *r)
 {
 	uint32_t size = (uint32_t)r->c->in_size;
 	memcpy(r->c->in, &size, sizeof size);
-	struct iovec in = {r->c->in, r->c->in_size}, out = {r->c->out, BUFFER};
-	struct request q = {.share = &r->f->share, .in = &in, .in_count = 1, .out = &out, .out_count = 1, .flight = &r->c->flight};
+	struct iovec in = { r->c->in, r->c->in_size }, out = { r->c->out, BUFFER };
+	struct request q = {
+		.share = &r->f->share,
+		.in = &in,
+		.in_count = 1,
+		.out = &out,
+		.out_count = 1,
+		.flight = &r->c->flight,
+	};
 	assert_int_equal(request_serve(&q), 0);
 	return q.written;
 }
@@ -83,8 +91,9 @@ static inline int step(pid_t pid, enum __ptrace_request how)
 	return WIFSTOPPED(status);
 }
 
-/* Serves the request in a process that shares descriptors and shared memory with this one, and kills it at the stop after `calls` system call
- * stops and `instructions` more: 1, 0 when it was done before. -1: tracing is not allowed here. */
+/* Serves the request in a process that shares descriptors and shared memory with this one, and
+ * kills it at the stop after `calls` system call stops and `instructions` more: 1, 0 when it was
+ * done before. -1: tracing is not allowed here. */
 static inline int serve_and_die(struct run *r, unsigned calls, unsigned instructions)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -115,7 +124,7 @@ static inline int serve_and_die(struct run *r, unsigned calls, unsigned instruct
 
 static inline void take_over(struct run *r)
 {
-	int kept[] = {r->f->directory};
+	int kept[] = { r->f->directory };
 	share_take_over(&r->f->share, kept, 1);
 	request_undo(&r->f->share, &r->c->flight);
 }
@@ -137,7 +146,7 @@ static inline void end(struct run *r)
 /* One death: 0 when the request was done before it. */
 static inline int die_once(const struct scenario *s, unsigned calls, unsigned instructions)
 {
-	struct run r = {0};
+	struct run r = { 0 };
 	start(&r);
 	if (s->prepare)
 		s->prepare(&r);
@@ -149,7 +158,7 @@ static inline int die_once(const struct scenario *s, unsigned calls, unsigned in
 		return 0;
 	}
 	if (died) {
-		struct fuse_out_header h = {.error = -1000};
+		struct fuse_out_header h = { .error = -1000 };
 		memset(r.c->out, 0xee, sizeof r.c->out);
 		take_over(&r);
 		r.again = 1;
@@ -160,7 +169,7 @@ static inline int die_once(const struct scenario *s, unsigned calls, unsigned in
 		s->check(&r);
 		/* Another one finds the same. */
 		size_t inodes = r.f->share.inodes.count, handles = r.f->share.handles.count;
-		r.c->flight = (struct flight){0};
+		r.c->flight = (struct flight){ 0 };
 		take_over(&r);
 		assert_int_equal(r.f->share.inodes.count, inodes);
 		assert_int_equal(r.f->share.handles.count, handles);
@@ -171,7 +180,7 @@ static inline int die_once(const struct scenario *s, unsigned calls, unsigned in
 
 static inline void run_scenario(const struct scenario *s)
 {
-	static const unsigned further[] = {0, 25, 60, 110, 180, 300, 500};
+	static const unsigned further[] = { 0, 25, 60, 110, 180, 300, 500 };
 	unsigned deaths = 0;
 	for (unsigned calls = 1; calls < KILL_POINTS_MAX; calls++)
 		for (size_t n = 0; n < ARRAY_SIZE(further); n++) {
@@ -185,8 +194,9 @@ static inline void run_scenario(const struct scenario *s)
 	fail_msg("%s does not end", s->name);
 }
 
-#define OUT(r, type) (assert_int_equal((r)->reply_size, sizeof(struct fuse_out_header) + sizeof(type)), \
-	(const type *)(const void *)((r)->c->out + sizeof(struct fuse_out_header)))
+#define OUT(r, type)                                                                                                   \
+	(assert_int_equal((r)->reply_size, sizeof(struct fuse_out_header) + sizeof(type)),                             \
+	    (const type *)(const void *)((r)->c->out + sizeof(struct fuse_out_header)))
 
 static inline void prepare_file(struct run *r)
 {
@@ -198,7 +208,7 @@ static inline void prepare_file(struct run *r)
 /* What a handle reads. */
 static inline void check_content(struct run *r, uint64_t node, uint64_t fh, const char *text)
 {
-	struct fuse_read_in in = {.fh = fh, .size = 100};
+	struct fuse_read_in in = { .fh = fh, .size = 100 };
 	assert_int_equal(fuse(r->f, FUSE_READ, node, PART(in)), 0);
 	assert_int_equal(r->f->reply_size, strlen(text));
 	assert_memory_equal(r->f->reply, text, strlen(text));
@@ -206,7 +216,7 @@ static inline void check_content(struct run *r, uint64_t node, uint64_t fh, cons
 
 static inline void create(struct run *r, uint32_t flags, uint32_t mode)
 {
-	struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | mode};
+	struct fuse_create_in in = { .flags = flags, .mode = S_IFREG | mode };
 	begin(r, FUSE_CREATE, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "f");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent and its replayer at the other end of the events of a share: takes an event, does what the guest's kernel does for the operation
- * that it asks for (look the names up, carry it out), and says that it is done. */
+ * The agent and its replayer at the other end of the events of a share: takes an event, does what
+ * the guest's kernel does for the operation that it asks for (look the names up, carry it out), and
+ * says that it is done. */
 #pragma once
 
 #include <sys/inotify.h>
@@ -29,7 +30,7 @@ static inline void agent_say(struct agent *a, const void *payload, size_t size)
 
 static inline void agent_hello(struct agent *a, uint32_t pid)
 {
-	struct share_hello hello = {.type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = pid};
+	struct share_hello hello = { .type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = pid };
 	agent_say(a, &hello, sizeof hello);
 }
 
@@ -42,14 +43,14 @@ static inline void agent_turn(struct agent *a)
 
 static inline void agent_watch(struct agent *a, uint64_t node, uint32_t mask)
 {
-	struct share_watch watch = {.type = mask ? SHARE_WATCH : SHARE_UNWATCH, .mask = mask, .node = node};
+	struct share_watch watch = { .type = mask ? SHARE_WATCH : SHARE_UNWATCH, .mask = mask, .node = node };
 	agent_say(a, &watch, sizeof watch);
 	agent_turn(a);
 }
 
 static inline void agent_done(struct agent *a, int result)
 {
-	struct share_done done = {.type = SHARE_DONE, .result = result, .token = a->event.token};
+	struct share_done done = { .type = SHARE_DONE, .result = result, .token = a->event.token };
 	agent_say(a, &done, sizeof done);
 	agent_turn(a);
 }
@@ -81,7 +82,8 @@ static inline void agent_quiet(struct agent *a)
 	size_t size = agent_receive(a, packet, QUIET_MS);
 	if (size > 0) {
 		memcpy(&a->event, packet, MIN(size, sizeof a->event));
-		fail_msg("told of operation %u, name %.*s", a->event.operation, (int)(size - sizeof a->event), packet + sizeof a->event);
+		fail_msg("told of operation %u, name %.*s", a->event.operation, (int)(size - sizeof a->event),
+		    packet + sizeof a->event);
 	}
 }
 
@@ -125,7 +127,7 @@ struct world {
 static inline struct world *world_new(struct fake *f, int read_only)
 {
 	struct world *w = xnew(struct world);
-	*w = (struct world){.f = f};
+	*w = (struct world){ .f = f };
 	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
 	assert_int_equal(mkdirat(f->directory, "e", 0755), 0);
 	fake_start(f, read_only);
@@ -174,7 +176,7 @@ static inline void agent_expect(struct agent *a, enum share_operation operation,
 
 static inline int kernel_lookup(struct agent *a, uint64_t node, const char *name, struct fuse_entry_out *ret)
 {
-	*ret = (struct fuse_entry_out){0};
+	*ret = (struct fuse_entry_out){ 0 };
 	int r = fuse(a->f, FUSE_LOOKUP, node, TEXT(name));
 	if (r == 0)
 		*ret = *REPLY(a->f, struct fuse_entry_out);
@@ -183,15 +185,15 @@ static inline int kernel_lookup(struct agent *a, uint64_t node, const char *name
 
 static inline int kernel_make(struct agent *a, uint64_t node, const char *name, uint32_t mode)
 {
-	struct fuse_mknod_in mknod_in = {.mode = mode};
-	struct fuse_mkdir_in mkdir_in = {.mode = mode & 07777};
+	struct fuse_mknod_in mknod_in = { .mode = mode };
+	struct fuse_mkdir_in mkdir_in = { .mode = mode & 07777 };
 	struct fuse_entry_out entry;
 	int r = kernel_lookup(a, node, name, &entry);
 	if (r != -ENOENT)
 		return r == 0 ? -EEXIST : r;
-	r = S_ISDIR(mode)   ? fuse3(a->f, FUSE_MKDIR, node, PART(mkdir_in), TEXT(name), NONE)
-	    : S_ISLNK(mode) ? fuse3(a->f, FUSE_SYMLINK, node, TEXT(name), TEXT("holm"), NONE)
-			    : fuse3(a->f, FUSE_MKNOD, node, PART(mknod_in), TEXT(name), NONE);
+	r = S_ISDIR(mode) ? fuse3(a->f, FUSE_MKDIR, node, PART(mkdir_in), TEXT(name), NONE) :
+	    S_ISLNK(mode) ? fuse3(a->f, FUSE_SYMLINK, node, TEXT(name), TEXT("holm"), NONE) :
+			    fuse3(a->f, FUSE_MKNOD, node, PART(mknod_in), TEXT(name), NONE);
 	if (r == 0) {
 		a->shown = *REPLY(a->f, struct fuse_entry_out);
 		assert_int_equal(a->shown.attr.mode & S_IFMT, mode & S_IFMT);
@@ -211,7 +213,7 @@ static inline int kernel_remove(struct agent *a, uint64_t node, const char *name
 
 static inline int kernel_rename(struct agent *a, uint64_t node, const char *name, uint64_t node2, const char *name2)
 {
-	struct fuse_rename2_in in = {.newdir = node2};
+	struct fuse_rename2_in in = { .newdir = node2 };
 	struct fuse_entry_out to;
 	int r = kernel_lookup(a, node, name, &a->shown);
 	if (r < 0)
@@ -226,13 +228,13 @@ static inline int kernel_rename(struct agent *a, uint64_t node, const char *name
 
 static inline int kernel_truncate(struct agent *a, uint64_t file, uint64_t size)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_LOCKOWNER, .size = size};
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_LOCKOWNER, .size = size };
 	return fuse(a->f, FUSE_SETATTR, file, PART(in));
 }
 
 static inline int kernel_chmod(struct agent *a, uint64_t file, uint32_t mode)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = mode};
+	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = mode };
 	return fuse(a->f, FUSE_SETATTR, file, PART(in));
 }
 
@@ -242,12 +244,13 @@ static inline int kernel_open_and_close(struct agent *a, uint64_t file)
 	int r = open_file(a->f, file, O_WRONLY | O_NONBLOCK, &fh);
 	if (r < 0)
 		return r;
-	struct fuse_write_in write_in = {.fh = fh, .size = 1};
-	struct fuse_release_in release = {.fh = fh, .flags = O_WRONLY};
+	struct fuse_write_in write_in = { .fh = fh, .size = 1 };
+	struct fuse_release_in release = { .fh = fh, .flags = O_WRONLY };
 	uint32_t pid = a->f->pid;
 	a->f->pid = 0;
 	int refused = a->f->share.settings.read_only ? -EROFS : -EBADF;
-	assert_int_equal(fuse3(a->f, FUSE_WRITE, file, PART(write_in), TEXT(""), NONE), refused); /* it can do nothing, for nobody */
+	/* it can do nothing, for nobody */
+	assert_int_equal(fuse3(a->f, FUSE_WRITE, file, PART(write_in), TEXT(""), NONE), refused);
 	assert_int_equal(fuse(a->f, FUSE_RELEASE, file, PART(release)), 0); /* which is nobody's */
 	a->f->pid = pid;
 	return 0;
@@ -272,9 +275,11 @@ static inline int agent_replay(struct agent *a)
 	default:
 		r = kernel_lookup(a, e->node, a->name, &a->shown);
 		if (r == 0)
-			r = e->operation == SHARE_MODIFY   ? kernel_truncate(a, a->shown.nodeid, a->shown.attr.size)
-			    : e->operation == SHARE_ATTRIB ? kernel_chmod(a, a->shown.nodeid, a->shown.attr.mode & 07777)
-							   : kernel_open_and_close(a, a->shown.nodeid);
+			r = e->operation == SHARE_MODIFY ?
+				kernel_truncate(a, a->shown.nodeid, a->shown.attr.size) :
+			    e->operation == SHARE_ATTRIB ?
+				kernel_chmod(a, a->shown.nodeid, a->shown.attr.mode & 07777) :
+				kernel_open_and_close(a, a->shown.nodeid);
 	}
 	a->f->pid = 0;
 	return r;

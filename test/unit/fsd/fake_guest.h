@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A guest made of memory: builds FUSE requests as the kernel does, gives them to request_serve() and takes the reply apart. */
+ * A guest made of memory: builds FUSE requests as the kernel does, gives them to request_serve()
+ * and takes the reply apart. */
 #pragma once
 
 #include <errno.h>
@@ -28,7 +29,7 @@ struct fake {
 	struct share share;
 	char *path; /* of the shared directory */
 	int directory;
-	unsigned max_fds; /* 0: few */
+	unsigned max_fds;       /* 0: few */
 	uint32_t uid, gid, pid; /* inside, of who asks */
 	int host_locks;
 	_Alignas(16) char reply[REPLY_SIZE]; /* behind the header */
@@ -40,20 +41,20 @@ struct part {
 	const void *data;
 	size_t size;
 };
-#define PART(value)                                                                                                                        \
-	(struct part)                                                                                                                      \
-	{                                                                                                                                  \
-		&(value), sizeof(value)                                                                                                    \
+#define PART(value)                                                                                                    \
+	(struct part)                                                                                                  \
+	{                                                                                                              \
+		&(value), sizeof(value)                                                                                \
 	}
-#define TEXT(s)                                                                                                                            \
-	(struct part)                                                                                                                      \
-	{                                                                                                                                  \
-		(s), strlen(s) + 1                                                                                                         \
+#define TEXT(s)                                                                                                        \
+	(struct part)                                                                                                  \
+	{                                                                                                              \
+		(s), strlen(s) + 1                                                                                     \
 	}
-#define NONE                                                                                                                               \
-	(struct part)                                                                                                                      \
-	{                                                                                                                                  \
-		NULL, 0                                                                                                                    \
+#define NONE                                                                                                           \
+	(struct part)                                                                                                  \
+	{                                                                                                              \
+		NULL, 0                                                                                                \
 	}
 
 /* The error (0 or negative) of one operation; -1000 when there was no reply. */
@@ -61,13 +62,15 @@ static inline int fuse3(struct fake *f, uint32_t opcode, uint64_t nodeid, struct
 {
 	size_t size = sizeof(struct fuse_in_header) + a.size + b.size + c.size;
 	char *in = xmalloc(size), *out = xmalloc(REPLY_SIZE);
-	struct fuse_in_header h = {.len = (uint32_t)size,
+	struct fuse_in_header h = {
+		.len = (uint32_t)size,
 		.opcode = opcode,
 		.unique = 77,
 		.nodeid = nodeid,
 		.uid = f->uid,
 		.gid = f->gid,
-		.pid = f->pid};
+		.pid = f->pid,
+	};
 	memcpy(in, &h, sizeof h);
 	if (a.size)
 		memcpy(in + sizeof h, a.data, a.size);
@@ -76,8 +79,9 @@ static inline int fuse3(struct fake *f, uint32_t opcode, uint64_t nodeid, struct
 	if (c.size)
 		memcpy(in + sizeof h + a.size + b.size, c.data, c.size);
 	/* Awkward pieces: nothing may depend on how the guest cuts its buffers. */
-	struct iovec ins[2] = {{in, 7}, {in + 7, size - 7}}, outs[3] = {{out, 3}, {out + 3, 50}, {out + 53, REPLY_SIZE - 53}};
-	struct request r = {.share = &f->share, .in = ins, .in_count = 2, .out = outs, .out_count = 3};
+	struct iovec ins[2] = { { in, 7 }, { in + 7, size - 7 } },
+		     outs[3] = { { out, 3 }, { out + 3, 50 }, { out + 53, REPLY_SIZE - 53 } };
+	struct request r = { .share = &f->share, .in = ins, .in_count = 2, .out = outs, .out_count = 3 };
 	int served = request_serve(&r);
 	assert_int_equal(served, f->share.defer && r.job.run ? REQUEST_LATER : 0);
 	int error = -1000;
@@ -107,7 +111,8 @@ static inline int fuse(struct fake *f, uint32_t opcode, uint64_t nodeid, struct 
 
 static inline void fake_start(struct fake *f, int read_only)
 {
-	struct share_settings settings = {.read_only = read_only,
+	struct share_settings settings = {
+		.read_only = read_only,
 		.host_locks = f->host_locks,
 		.inside_uid = INSIDE_UID,
 		.inside_gid = INSIDE_GID,
@@ -115,10 +120,11 @@ static inline void fake_start(struct fake *f, int read_only)
 		.host_gid = getegid(),
 		.max_inodes = 1000,
 		.max_fds = f->max_fds ? f->max_fds : 64,
-		.proc_prefix = "/proc/self/fd/"};
+		.proc_prefix = "/proc/self/fd/",
+	};
 	int root = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(share_init(&f->share, &settings, root, NULL), 0);
-	struct fuse_init_in in = {.major = 7, .minor = 36, .max_readahead = 131072, .flags = UINT32_MAX};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .max_readahead = 131072, .flags = UINT32_MAX };
 	assert_int_equal(fuse(f, FUSE_INIT, 0, PART(in)), 0);
 }
 
@@ -173,7 +179,7 @@ static inline uint64_t lookup(struct fake *f, uint64_t parent, const char *name)
 
 static inline int open_file(struct fake *f, uint64_t node, int flags, uint64_t *ret)
 {
-	struct fuse_open_in in = {.flags = (uint32_t)flags};
+	struct fuse_open_in in = { .flags = (uint32_t)flags };
 	int r = fuse(f, FUSE_OPEN, node, PART(in));
 	if (r == 0)
 		*ret = REPLY(f, struct fuse_open_out)->fh;

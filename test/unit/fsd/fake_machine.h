@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * QEMU and a guest's driver at the other end of a real holm-fsd: a process group of its own, a ring in shared memory, requests that are
- * sent and waited for one by one or many at once. Every answer must be one that is due, so none comes twice. */
+ * QEMU and a guest's driver at the other end of a real holm-fsd: a process group of its own, a ring
+ * in shared memory, requests that are sent and waited for one by one or many at once. Every answer
+ * must be one that is due, so none comes twice. */
 #pragma once
 
 #include <dirent.h>
@@ -25,9 +26,9 @@ struct machine {
 	int directory, socket, agent; /* agent: the other end of --events */
 	pid_t broker;
 	struct fake_ring ring;
-	uint16_t seen;      /* of the used ring */
-	char due[SLOTS];    /* requests without an answer */
-	uint32_t pid;       /* of who asks inside */
+	uint16_t seen;   /* of the used ring */
+	char due[SLOTS]; /* requests without an answer */
+	uint32_t pid;    /* of who asks inside */
 };
 
 static const char *fsd_program, *fsd_option; /* NULL: no more than must be */
@@ -35,9 +36,13 @@ static const char *fsd_program, *fsd_option; /* NULL: no more than must be */
 static void (*fsd_prepare)(struct machine *m);
 
 /* One message with an acknowledgement or a reply; -1 when the connection ended. */
-static inline int say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd, uint64_t *ret_number)
+static inline int say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd,
+    uint64_t *ret_number)
 {
-	struct vhost_message v = {.request = request, .flags = VHOST_FLAG_VERSION | VHOST_FLAG_NEED_REPLY, .size = size}, reply;
+	struct vhost_message v = { .request = request,
+		.flags = VHOST_FLAG_VERSION | VHOST_FLAG_NEED_REPLY,
+		.size = size, },
+			     reply;
 	int fds[VHOST_MESSAGE_FDS];
 	unsigned count = 0;
 	if (size)
@@ -60,7 +65,11 @@ static inline void say_number(struct machine *m, uint32_t request, uint64_t numb
 static inline void machine_set_up_queue(struct machine *m, uint16_t base)
 {
 	struct vhost_vring_addr address = {
-		.index = 1, .desc_user_addr = USER, .used_user_addr = USER + USED, .avail_user_addr = USER + AVAIL};
+		.index = 1,
+		.desc_user_addr = USER,
+		.used_user_addr = USER + USED,
+		.avail_user_addr = USER + AVAIL,
+	};
 	say_number(m, VHOST_SET_VRING_NUM, (uint64_t)RING << 32 | 1, -1);
 	say_number(m, VHOST_SET_VRING_BASE, (uint64_t)base << 32 | 1, -1);
 	assert_int_equal(say(m, VHOST_SET_VRING_ADDR, &address, sizeof address, -1, NULL), 0);
@@ -71,7 +80,7 @@ static inline void machine_set_up_queue(struct machine *m, uint16_t base)
 
 static inline void machine_connect(struct machine *m)
 {
-	struct vhost_user_slot slot = {.region = {.guest = 0, .size = MEMORY, .user = USER}};
+	struct vhost_user_slot slot = { .region = { .guest = 0, .size = MEMORY, .user = USER } };
 	uint64_t features = 0;
 	assert_int_equal(say(m, VHOST_GET_FEATURES, NULL, 0, -1, &features), 0);
 	assert_true(features & 1ULL << 32);
@@ -89,7 +98,8 @@ static inline void machine_start_fsd(struct machine *m)
 	assert_int_equal(fd_socketpair(SOCK_SEQPACKET, events), 0);
 	m->socket = pair[0];
 	m->agent = events[0];
-	AUTO_FD int program = open(fsd_program, O_RDONLY | O_CLOEXEC); /* whoever it runs as may not get there by its path */
+	/* whoever it runs as may not get there by its path */
+	AUTO_FD int program = open(fsd_program, O_RDONLY | O_CLOEXEC);
 	m->broker = fork();
 	if (m->broker == 0) {
 		if (fsd_prepare)
@@ -99,8 +109,8 @@ static inline void machine_start_fsd(struct machine *m)
 		snprintf(fd, sizeof fd, "%d", pair[1]);
 		snprintf(events_fd, sizeof events_fd, "%d", events[1]);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		char *argv[] = {"holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid", "4243", "--events", events_fd, (char *)fsd_option,
-			NULL};
+		char *argv[] = { "holm-fsd", "--fd", fd, "--root", m->path, "--inside-uid", "4242", "--inside-gid",
+			"4243", "--events", events_fd, (char *)fsd_option, NULL };
 		syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
 		_exit(99);
 	}
@@ -155,13 +165,16 @@ static inline char *reply_buffer(struct machine *m, unsigned slot)
 }
 
 /* Puts a request of up to three parts into the ring, without a kick. */
-static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, struct part a, struct part b, struct part c)
+static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, struct part a,
+    struct part b, struct part c)
 {
-	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + a.size + b.size + c.size),
+	struct fuse_in_header h = {
+		.len = (uint32_t)(sizeof h + a.size + b.size + c.size),
 		.opcode = opcode,
 		.unique = slot + 1000,
 		.nodeid = node,
-		.pid = m->pid};
+		.pid = m->pid,
+	};
 	char *in = request_buffer(m, slot);
 	assert_false(m->due[slot]);
 	memcpy(in, &h, sizeof h);
@@ -170,7 +183,8 @@ static inline void submit(struct machine *m, unsigned slot, uint32_t opcode, uin
 	memcpy(in + sizeof h + a.size + b.size, c.data ? c.data : "", c.size);
 	memset(reply_buffer(m, slot), 0xee, sizeof(struct fuse_out_header));
 	m->due[slot] = 1;
-	ring_put(&m->ring, 2 * slot, (uint64_t)(in - m->ring.base), h.len, (uint64_t)(reply_buffer(m, slot) - m->ring.base), BUFFER);
+	ring_put(&m->ring, 2 * slot, (uint64_t)(in - m->ring.base), h.len,
+	    (uint64_t)(reply_buffer(m, slot) - m->ring.base), BUFFER);
 }
 
 /* Waits for the next answer: its slot. As a driver it sleeps until it is interrupted. */
@@ -222,7 +236,7 @@ static inline int call(struct machine *m, uint32_t opcode, uint64_t node, struct
 
 static inline void machine_init_fuse(struct machine *m)
 {
-	struct fuse_init_in in = {.major = 7, .minor = 36, .max_readahead = 131072, .flags = UINT32_MAX};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .max_readahead = 131072, .flags = UINT32_MAX };
 	assert_int_equal(call(m, FUSE_INIT, 0, PART(in), NONE, NONE), 0);
 }
 
@@ -240,7 +254,8 @@ static inline pid_t child_of(pid_t parent, const char *name)
 		ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
 		text[n > 0 ? n : 0] = 0;
 		char *start = strchr(text, '('), *rest = strrchr(text, ')'), state = 0;
-		int ppid = 0, named = start && rest && (size_t)(rest - start - 1) == strlen(name) && startswith(start + 1, name);
+		int ppid = 0,
+		    named = start && rest && (size_t)(rest - start - 1) == strlen(name) && startswith(start + 1, name);
 		if (named && sscanf(rest + 1, " %c %d", &state, &ppid) == 2 && ppid == parent && state != 'Z')
 			found = (pid_t)strtol(e->d_name, NULL, 10);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A guest's memory with one split virtqueue (VIRTIO 1.2, 2.7) at its beginning, and the eventfds of that queue. */
+ * A guest's memory with one split virtqueue (VIRTIO 1.2, 2.7) at its beginning, and the eventfds of
+ * that queue. */
 #pragma once
 
 #include <setjmp.h>
@@ -47,12 +48,13 @@ static inline void ring_done(struct fake_ring *r)
 	close(r->call);
 }
 
-/* Makes a request available, the chain of two descriptors from `head` on: what the device reads, and what it may write, as offsets in the
- * memory. */
-static inline void ring_put(struct fake_ring *r, unsigned head, uint64_t in, size_t in_size, uint64_t out, size_t out_size)
+/* Makes a request available, the chain of two descriptors from `head` on: what the device reads,
+ * and what it may write, as offsets in the memory. */
+static inline void ring_put(struct fake_ring *r, unsigned head, uint64_t in, size_t in_size, uint64_t out,
+    size_t out_size)
 {
-	r->desc[head] = (struct vring_desc){in, (uint32_t)in_size, VRING_DESC_F_NEXT, (uint16_t)(head + 1)};
-	r->desc[head + 1] = (struct vring_desc){out, (uint32_t)out_size, VRING_DESC_F_WRITE, 0};
+	r->desc[head] = (struct vring_desc){ in, (uint32_t)in_size, VRING_DESC_F_NEXT, (uint16_t)(head + 1) };
+	r->desc[head + 1] = (struct vring_desc){ out, (uint32_t)out_size, VRING_DESC_F_WRITE, 0 };
 	r->avail->ring[r->avail->idx % RING] = (uint16_t)head;
 	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + 1), __ATOMIC_RELEASE);
 }

@@ -16,11 +16,12 @@ static void created_check(struct run *r)
 	} out;
 	assert_int_equal(r->error, 0);
 	memcpy(&out, r->c->out + sizeof(struct fuse_out_header), sizeof out);
-	struct fuse_write_in in = {.fh = out.open.fh, .size = 3};
-	assert_int_equal(fuse3(r->f, FUSE_WRITE, out.entry.nodeid, PART(in), (struct part){"new", 3}, NONE), 0);
+	struct fuse_write_in in = { .fh = out.open.fh, .size = 3 };
+	assert_int_equal(fuse3(r->f, FUSE_WRITE, out.entry.nodeid, PART(in), (struct part){ "new", 3 }, NONE), 0);
 	check_content(r, out.entry.nodeid, out.open.fh, "new");
 	assert_int_equal(r->f->share.handles.count, 1);
-	/* A lookup that was counted in the last instruction stays counted, of a file that is gone. */
+	/* A lookup that was counted in the last instruction stays counted, of a file that is
+	 * gone. */
 	assert_in_range(r->f->share.inodes.count, 2, 3);
 }
 
@@ -34,7 +35,7 @@ static void not_created_check(struct run *r)
 
 static void tmpfile_request(struct run *r)
 {
-	struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+	struct fuse_create_in in = { .flags = O_RDWR, .mode = S_IFREG | 0600 };
 	begin(r, FUSE_TMPFILE, 1);
 	put(r, &in, sizeof in);
 }
@@ -47,7 +48,7 @@ static void open_prepare(struct run *r)
 
 static void open_request(struct run *r)
 {
-	struct fuse_open_in in = {.flags = O_RDWR};
+	struct fuse_open_in in = { .flags = O_RDWR };
 	begin(r, FUSE_OPEN, r->node);
 	put(r, &in, sizeof in);
 }
@@ -61,7 +62,7 @@ static void open_check(struct run *r)
 
 static void opendir_request(struct run *r)
 {
-	struct fuse_open_in in = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in in = { .flags = O_RDONLY | O_DIRECTORY };
 	begin(r, FUSE_OPENDIR, 1);
 	put(r, &in, sizeof in);
 }
@@ -74,7 +75,7 @@ static void opendir_check(struct run *r)
 
 static void write_some(struct run *r, uint64_t offset, uint32_t flags)
 {
-	struct fuse_write_in in = {.fh = r->fh, .offset = offset, .size = 4, .flags = flags};
+	struct fuse_write_in in = { .fh = r->fh, .offset = offset, .size = 4, .flags = flags };
 	begin(r, FUSE_WRITE, r->node);
 	put(r, &in, sizeof in);
 	put(r, "MORE", 4);
@@ -103,14 +104,14 @@ static void append_check(struct run *r)
 	assert_int_equal(OUT(r, struct fuse_write_out)->size, 4);
 	check_content(r, r->node, r->fh, "textMORE");
 	/* And one that does not append goes where it says. */
-	struct fuse_write_in in = {.fh = r->fh, .size = 1, .flags = O_RDWR};
-	assert_int_equal(fuse3(r->f, FUSE_WRITE, r->node, PART(in), (struct part){"T", 1}, NONE), 0);
+	struct fuse_write_in in = { .fh = r->fh, .size = 1, .flags = O_RDWR };
+	assert_int_equal(fuse3(r->f, FUSE_WRITE, r->node, PART(in), (struct part){ "T", 1 }, NONE), 0);
 	check_content(r, r->node, r->fh, "TextMORE");
 }
 
 static void setxattr_request(struct run *r)
 {
-	uint32_t in[2] = {4, XATTR_CREATE};
+	uint32_t in[2] = { 4, XATTR_CREATE };
 	begin(r, FUSE_SETXATTR, r->node);
 	put(r, in, sizeof in);
 	put_text(r, "user.colour");
@@ -119,7 +120,7 @@ static void setxattr_request(struct run *r)
 
 static void setxattr_check(struct run *r)
 {
-	struct fuse_getxattr_in in = {.size = 16};
+	struct fuse_getxattr_in in = { .size = 16 };
 	if (r->error == -EOPNOTSUPP)
 		return; /* as the file system wants it */
 	assert_int_equal(r->error, 0);
@@ -129,9 +130,9 @@ static void setxattr_check(struct run *r)
 
 static void removexattr_prepare(struct run *r)
 {
-	uint32_t in[2] = {1, 0};
+	uint32_t in[2] = { 1, 0 };
 	prepare_file(r);
-	r->other = fuse3(r->f, FUSE_SETXATTR, r->node, PART(in), TEXT("user.x"), (struct part){"1", 1}) == 0;
+	r->other = fuse3(r->f, FUSE_SETXATTR, r->node, PART(in), TEXT("user.x"), (struct part){ "1", 1 }) == 0;
 }
 
 static void removexattr_request(struct run *r)
@@ -148,7 +149,7 @@ static void removexattr_check(struct run *r)
 
 static void release_request(struct run *r)
 {
-	struct fuse_release_in in = {.fh = r->fh};
+	struct fuse_release_in in = { .fh = r->fh };
 	begin(r, FUSE_RELEASE, r->node);
 	put(r, &in, sizeof in);
 }
@@ -161,7 +162,7 @@ static void release_check(struct run *r)
 
 static void truncate_request(struct run *r)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_MODE, .size = 2, .mode = 0640};
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_MODE, .size = 2, .mode = 0640 };
 	begin(r, FUSE_SETATTR, r->node);
 	put(r, &in, sizeof in);
 }
@@ -182,7 +183,12 @@ static void record_prepare(struct run *r)
 
 static void record_request(struct run *r)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_UID | FATTR_GID | FATTR_MODE, .uid = 33, .gid = 44, .mode = 04555};
+	struct fuse_setattr_in in = {
+		.valid = FATTR_UID | FATTR_GID | FATTR_MODE,
+		.uid = 33,
+		.gid = 44,
+		.mode = 04555,
+	};
 	begin(r, FUSE_SETATTR, r->node);
 	put(r, &in, sizeof in);
 }
@@ -215,7 +221,7 @@ static void create_recorded_check(struct run *r)
 
 static void fsync_request(struct run *r)
 {
-	struct fuse_fsync_in in = {.fh = r->fh};
+	struct fuse_fsync_in in = { .fh = r->fh };
 	begin(r, FUSE_FSYNC, r->node);
 	put(r, &in, sizeof in);
 }
@@ -228,7 +234,13 @@ static void fsync_check(struct run *r)
 
 static void copy_request(struct run *r)
 {
-	struct fuse_copy_file_range_in in = {.fh_in = r->fh, .fh_out = r->fh, .nodeid_out = r->node, .off_out = 4, .len = 4};
+	struct fuse_copy_file_range_in in = {
+		.fh_in = r->fh,
+		.fh_out = r->fh,
+		.nodeid_out = r->node,
+		.off_out = 4,
+		.len = 4,
+	};
 	begin(r, FUSE_COPY_FILE_RANGE, r->node);
 	put(r, &in, sizeof in);
 }
@@ -247,11 +259,11 @@ static void readdir_prepare(struct run *r)
 		snprintf(name, sizeof name, "file%d", n);
 		host_write(r->f, name, "");
 	}
-	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in open = { .flags = O_RDONLY | O_DIRECTORY };
 	assert_int_equal(fuse(r->f, FUSE_OPENDIR, 1, PART(open)), 0);
 	r->fh = REPLY(r->f, struct fuse_open_out)->fh;
 	/* The first half was read by a worker that is dead. */
-	struct fuse_read_in in = {.fh = r->fh, .size = 400};
+	struct fuse_read_in in = { .fh = r->fh, .size = 400 };
 	assert_int_equal(fuse(r->f, FUSE_READDIR, 1, PART(in)), 0);
 	for (size_t at = 0; at < r->f->reply_size;) {
 		const struct fuse_dirent *d = (const void *)(r->f->reply + at);
@@ -263,7 +275,7 @@ static void readdir_prepare(struct run *r)
 
 static void readdir_request(struct run *r)
 {
-	struct fuse_read_in in = {.fh = r->fh, .size = 32768, .offset = r->node};
+	struct fuse_read_in in = { .fh = r->fh, .size = 32768, .offset = r->node };
 	begin(r, FUSE_READDIRPLUS, 1);
 	put(r, &in, sizeof in);
 }
@@ -281,23 +293,23 @@ static void readdir_check(struct run *r)
 }
 
 static const struct scenario scenarios[] = {
-	{"create", NULL, create_request, created_check},
-	{"create, or open", NULL, create_any_request, created_check},
-	{"create over a file", open_prepare, create_any_request, not_created_check},
-	{"tmpfile", NULL, tmpfile_request, created_check},
-	{"open", open_prepare, open_request, open_check},
-	{"opendir", NULL, opendir_request, opendir_check},
-	{"write", prepare_file, write_request, write_check},
-	{"append", prepare_file, append_request, append_check},
-	{"setxattr", prepare_file, setxattr_request, setxattr_check},
-	{"removexattr", removexattr_prepare, removexattr_request, removexattr_check},
-	{"release", prepare_file, release_request, release_check},
-	{"truncate and chmod", prepare_file, truncate_request, truncate_check},
-	{"owner and mode recorded", record_prepare, record_request, record_check},
-	{"create, recorded", create_recorded_prepare, create_request, create_recorded_check},
-	{"fsync", prepare_file, fsync_request, fsync_check},
-	{"copy_file_range", prepare_file, copy_request, copy_check},
-	{"readdirplus", readdir_prepare, readdir_request, readdir_check},
+	{ "create", NULL, create_request, created_check },
+	{ "create, or open", NULL, create_any_request, created_check },
+	{ "create over a file", open_prepare, create_any_request, not_created_check },
+	{ "tmpfile", NULL, tmpfile_request, created_check },
+	{ "open", open_prepare, open_request, open_check },
+	{ "opendir", NULL, opendir_request, opendir_check },
+	{ "write", prepare_file, write_request, write_check },
+	{ "append", prepare_file, append_request, append_check },
+	{ "setxattr", prepare_file, setxattr_request, setxattr_check },
+	{ "removexattr", removexattr_prepare, removexattr_request, removexattr_check },
+	{ "release", prepare_file, release_request, release_check },
+	{ "truncate and chmod", prepare_file, truncate_request, truncate_check },
+	{ "owner and mode recorded", record_prepare, record_request, record_check },
+	{ "create, recorded", create_recorded_prepare, create_request, create_recorded_check },
+	{ "fsync", prepare_file, fsync_request, fsync_check },
+	{ "copy_file_range", prepare_file, copy_request, copy_check },
+	{ "readdirplus", readdir_prepare, readdir_request, readdir_check },
 };
 
 static void test_deaths(void **state)
@@ -305,10 +317,11 @@ static void test_deaths(void **state)
 	run_scenarios(scenarios, ARRAY_SIZE(scenarios));
 }
 
-/* Everything that the guest has is there for the next worker, however often, and nothing of the dead one's own stays open. */
+/* Everything that the guest has is there for the next worker, however often, and nothing of the
+ * dead one's own stays open. */
 static void test_descriptors(void **state)
 {
-	struct run r = {0};
+	struct run r = { 0 };
 	start(&r);
 	prepare_file(&r);
 	unlinkat(r.f->directory, "f", 0);
@@ -321,7 +334,8 @@ static void test_descriptors(void **state)
 		check_content(&r, r.node, r.fh, "text");
 	}
 	/* Memory that makes no sense is not followed. */
-	r.f->share.inodes.records->items[1].place = (struct place *)(void *)((char *)r.f->share.inodes.places.memory + 24);
+	r.f->share.inodes.records->items[1].place =
+	    (struct place *)(void *)((char *)r.f->share.inodes.places.memory + 24);
 	take_over(&r);
 	check_content(&r, r.node, r.fh, "text");
 	end(&r);

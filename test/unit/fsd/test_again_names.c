@@ -17,7 +17,7 @@ static void lookup_check(struct run *r)
 
 static void mkdir_request(struct run *r)
 {
-	struct fuse_mkdir_in in = {.mode = 0750};
+	struct fuse_mkdir_in in = { .mode = 0750 };
 	begin(r, FUSE_MKDIR, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "d");
@@ -47,7 +47,7 @@ static void symlink_check(struct run *r)
 
 static void mknod_request(struct run *r)
 {
-	struct fuse_mknod_in in = {.mode = S_IFIFO | 0600};
+	struct fuse_mknod_in in = { .mode = S_IFIFO | 0600 };
 	begin(r, FUSE_MKNOD, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "p");
@@ -61,7 +61,7 @@ static void mknod_check(struct run *r)
 
 static void link_request(struct run *r)
 {
-	struct fuse_link_in in = {.oldnodeid = r->node};
+	struct fuse_link_in in = { .oldnodeid = r->node };
 	begin(r, FUSE_LINK, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "hard");
@@ -83,7 +83,7 @@ static void unlink_request(struct run *r)
 /* The file has no name and is as usable as before. */
 static void check_nameless(struct run *r)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = 0600};
+	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = 0600 };
 	check_content(r, r->node, r->fh, "text");
 	assert_int_equal(fuse(r->f, FUSE_SETATTR, r->node, PART(in)), 0);
 	assert_int_equal(REPLY(r->f, struct fuse_attr_out)->attr.nlink, 0);
@@ -124,7 +124,7 @@ static void rename_prepare(struct run *r)
 
 static void rename_request(struct run *r)
 {
-	struct fuse_rename2_in in = {.newdir = 1};
+	struct fuse_rename2_in in = { .newdir = 1 };
 	begin(r, FUSE_RENAME2, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "new");
@@ -145,7 +145,7 @@ static void rename_check(struct run *r)
 
 static void exchange_request(struct run *r)
 {
-	struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_EXCHANGE};
+	struct fuse_rename2_in in = { .newdir = 1, .flags = RENAME_EXCHANGE };
 	begin(r, FUSE_RENAME2, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "new");
@@ -171,7 +171,7 @@ static void whiteout_prepare(struct run *r)
 
 static void whiteout_request(struct run *r)
 {
-	struct fuse_rename2_in in = {.newdir = 1, .flags = RENAME_WHITEOUT};
+	struct fuse_rename2_in in = { .newdir = 1, .flags = RENAME_WHITEOUT };
 	begin(r, FUSE_RENAME2, 1);
 	put(r, &in, sizeof in);
 	put_text(r, "new");
@@ -187,16 +187,16 @@ static void whiteout_check(struct run *r)
 }
 
 static const struct scenario scenarios[] = {
-	{"lookup", prepare_closed_file, lookup_request, lookup_check},
-	{"mkdir", NULL, mkdir_request, mkdir_check},
-	{"symlink", NULL, symlink_request, symlink_check},
-	{"mknod", NULL, mknod_request, mknod_check},
-	{"link", prepare_file, link_request, link_check},
-	{"unlink of an open file", prepare_file, unlink_request, unlink_check},
-	{"rmdir", rmdir_prepare, rmdir_request, rmdir_check},
-	{"rename over an open file", rename_prepare, rename_request, rename_check},
-	{"exchange", rename_prepare, exchange_request, exchange_check},
-	{"rename leaving a whiteout", whiteout_prepare, whiteout_request, whiteout_check},
+	{ "lookup", prepare_closed_file, lookup_request, lookup_check },
+	{ "mkdir", NULL, mkdir_request, mkdir_check },
+	{ "symlink", NULL, symlink_request, symlink_check },
+	{ "mknod", NULL, mknod_request, mknod_check },
+	{ "link", prepare_file, link_request, link_check },
+	{ "unlink of an open file", prepare_file, unlink_request, unlink_check },
+	{ "rmdir", rmdir_prepare, rmdir_request, rmdir_check },
+	{ "rename over an open file", rename_prepare, rename_request, rename_check },
+	{ "exchange", rename_prepare, exchange_request, exchange_check },
+	{ "rename leaving a whiteout", whiteout_prepare, whiteout_request, whiteout_check },
 };
 
 static void test_deaths(void **state)
@@ -207,18 +207,18 @@ static void test_deaths(void **state)
 /* What was there before the request is not taken for what the request made. */
 static void test_older_names_are_kept(void **state)
 {
-	struct run r = {0};
+	struct run r = { 0 };
 	start(&r);
 	mkdirat(r.f->directory, "d", 0755);
 	host_write(r.f, "f", "");
-	struct timespec past = {.tv_nsec = 120000000};
+	struct timespec past = { .tv_nsec = 120000000 };
 	while (nanosleep(&past, &past) < 0)
 		;
 	for (unsigned calls = 1; calls < KILL_POINTS_MAX; calls++) {
 		int ended = 0;
 		for (int n = 0; n < 2; n++) {
 			struct fuse_out_header h;
-			r.c->flight = (struct flight){0};
+			r.c->flight = (struct flight){ 0 };
 			(n ? create_request : mkdir_request)(&r);
 			int died = serve_and_die(&r, calls, 0);
 			if (died < 0) {
@@ -245,7 +245,7 @@ static void test_older_names_are_kept(void **state)
 /* A request at which workers die is not tried for ever. */
 static void test_poison(void **state)
 {
-	struct run r = {0};
+	struct run r = { 0 };
 	struct fuse_out_header h;
 	start(&r);
 	mkdir_request(&r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The whole device without a machine: this test is QEMU and the guest's driver at the other end of the socket and of the memory. */
+ * The whole device without a machine: this test is QEMU and the guest's driver at the other end of
+ * the socket and of the memory. */
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ struct machine {
 
 static void say(struct machine *m, uint32_t request, const void *payload, uint32_t size, int fd)
 {
-	uint32_t header[3] = {request, 1, size};
+	uint32_t header[3] = { request, 1, size };
 	char bytes[12 + 256];
 	memcpy(bytes, header, sizeof header);
 	if (size)
@@ -41,11 +42,11 @@ static void connect_queue(struct machine *m, unsigned index)
 {
 	struct {
 		uint64_t padding, guest, size, user, offset;
-	} slot = {0, 0, MEMORY, USER, 0};
+	} slot = { 0, 0, MEMORY, USER, 0 };
 	struct {
 		uint32_t index, flags;
 		uint64_t desc, used, avail, log;
-	} address = {index, 0, USER, USER + USED, USER + AVAIL, 0};
+	} address = { index, 0, USER, USER + USED, USER + AVAIL, 0 };
 	say_number(m, 16, 1ULL << 15, -1);
 	say_number(m, 2, 1ULL << 32 | 1ULL << 30 | (uint64_t)m->event_idx << VIRTIO_RING_F_EVENT_IDX, -1);
 	say(m, 37, &slot, sizeof slot, m->ring.memory);
@@ -95,7 +96,7 @@ static int teardown(void **state)
 	device_free(m->device);
 	loop_free(m->loop);
 	ring_done(&m->ring);
-	int all[] = {m->socket, m->served, m->error};
+	int all[] = { m->socket, m->served, m->error };
 	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
 		close(all[n]);
 	fake_free(m->fake);
@@ -104,9 +105,15 @@ static int teardown(void **state)
 }
 
 /* Puts a request into the ring: two descriptors from `slot` on. */
-static void queue_request(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, const void *body, size_t size)
+static void queue_request(struct machine *m, unsigned slot, uint32_t opcode, uint64_t node, const void *body,
+    size_t size)
 {
-	struct fuse_in_header h = {.len = (uint32_t)(sizeof h + size), .opcode = opcode, .unique = slot, .nodeid = node};
+	struct fuse_in_header h = {
+		.len = (uint32_t)(sizeof h + size),
+		.opcode = opcode,
+		.unique = slot,
+		.nodeid = node,
+	};
 	uint64_t in = IN + slot * 512, out = OUT + slot * 512;
 	memcpy(m->ring.base + in, &h, sizeof h);
 	memcpy(m->ring.base + in + sizeof h, body, size);
@@ -146,13 +153,13 @@ static void test_requests(void **state)
 	assert_int_equal(m->ring.used->ring[0].len, sizeof(struct fuse_out_header) + sizeof entry);
 	uint64_t count = 0;
 	assert_int_equal(read(m->ring.call, &count, sizeof count), sizeof count);
-	struct fuse_open_in open_in = {.flags = O_RDWR};
+	struct fuse_open_in open_in = { .flags = O_RDWR };
 	queue_request(m, 2, FUSE_OPEN, entry.nodeid, &open_in, sizeof open_in);
 	run_until_used(m, 2);
 	memcpy(&open, answer(m, 2, &error), sizeof open);
 	assert_int_equal(error, 0);
 	/* Many at once, more than one turn's worth, with jobs for the threads between them. */
-	struct fuse_fsync_in sync = {.fh = open.fh};
+	struct fuse_fsync_in sync = { .fh = open.fh };
 	for (unsigned n = 0; n < 20; n++) {
 		queue_request(m, 4 + 2 * n, n % 4 ? FUSE_GETATTR : FUSE_FSYNC, entry.nodeid, &sync, sizeof sync);
 	}
@@ -161,7 +168,8 @@ static void test_requests(void **state)
 		answer(m, 4 + 2 * n, &error);
 		assert_int_equal(error, 0);
 	}
-	/* Stopped while jobs run: all are answered before the guest is told where the queue stands. */
+	/* Stopped while jobs run: all are answered before the guest is told where the queue
+	 * stands. */
 	for (unsigned n = 0; n < 8; n++)
 		queue_request(m, 4 + 2 * n, FUSE_FSYNC, entry.nodeid, &sync, sizeof sync);
 	ring_kick(&m->ring);
@@ -198,7 +206,7 @@ static void test_broken_ring(void **state)
 
 static void queue_forget(struct machine *m, unsigned slot)
 {
-	struct fuse_forget_in forget = {.nlookup = 0};
+	struct fuse_forget_in forget = { .nlookup = 0 };
 	queue_request(m, slot, FUSE_FORGET, 1, &forget, sizeof forget);
 }
 
@@ -225,7 +233,8 @@ static void want_interrupt(struct machine *m)
 	m->ring.avail->ring[RING] = m->ring.used->idx;
 }
 
-/* What follows what was forgotten with a kick is found without one, a turn at a time; then kicks are asked for again. */
+/* What follows what was forgotten with a kick is found without one, a turn at a time; then kicks
+ * are asked for again. */
 static void test_forgets(void **state)
 {
 	struct machine *m = *state;
@@ -275,12 +284,10 @@ static void test_end(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgets, setup_forgets, teardown),
 		cmocka_unit_test_setup_teardown(test_many_forgets, setup_forgets, teardown),
-		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_end, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

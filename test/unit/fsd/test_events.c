@@ -71,7 +71,8 @@ static void test_states(void **state)
 	usleep(20000); /* the clock that stamps files moves on */
 	host_write(f, "d/file", "longer text");
 	agent_expect(w->a, SHARE_MODIFY, w->d, "file");
-	/* The replay is told the new size, but not yet the new mtime, which makes the guest look again. */
+	/* The replay is told the new size, but not yet the new mtime, which makes the guest look
+	 * again. */
 	f->pid = REPLAYER;
 	assert_int_equal(kernel_truncate(w->a, node, 3), 0);
 	f->pid = 0;
@@ -116,8 +117,8 @@ static void test_remove(void **state)
 	agent_see(w->a, SHARE_REMOVE, w->d, "unknown");
 	/* A record was made for it, of no file, and goes when the guest forgets. */
 	assert_int_equal(f->share.inodes.count, before + 1);
-	struct fuse_getattr_in get = {0};
-	struct fuse_forget_in forget = {.nlookup = 1};
+	struct fuse_getattr_in get = { 0 };
+	struct fuse_forget_in forget = { .nlookup = 1 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, w->a->shown.nodeid, PART(get)), -ESTALE);
 	fuse(f, FUSE_FORGET, w->a->shown.nodeid, PART(forget));
 	assert_int_equal(f->share.inodes.count, before);
@@ -132,7 +133,8 @@ static void test_remove(void **state)
 	agent_quiet(w->a);
 }
 
-/* What was watched itself and is removed is shown as what it was, so that its own watchers hear of it. */
+/* What was watched itself and is removed is shown as what it was, so that its own watchers hear of
+ * it. */
 static void test_watched_itself(void **state)
 {
 	struct world *w = *state;
@@ -162,7 +164,7 @@ static void test_watched_itself(void **state)
 	assert_int_equal(agent_replay(w->a), 0);
 	agent_done(w->a, 0);
 	assert_true(lookup(f, u, "f") != file);
-	struct fuse_read_in in = {.fh = fh, .size = 100};
+	struct fuse_read_in in = { .fh = fh, .size = 100 };
 	assert_int_equal(fuse(f, FUSE_READ, file, PART(in)), 0);
 	assert_int_equal(f->reply_size, 3);
 	/* The same with one that nobody has open, so that the host has nothing of it any more. */
@@ -192,7 +194,7 @@ static void test_tree_removed(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	struct fuse_getattr_in get = {0};
+	struct fuse_getattr_in get = { 0 };
 	f->share.inodes.max_fds = 0; /* nothing keeps a directory that has gone */
 	assert_int_equal(mkdirat(f->directory, "d/sub", 0755), 0);
 	agent_see(w->a, SHARE_CREATE, w->d, "sub");
@@ -217,7 +219,8 @@ static void test_tree_removed(void **state)
 	agent_quiet(w->a);
 }
 
-/* For a while the guest believes what it has seen of a name. Who watches it then, though the host has another file there, is told that it is gone. */
+/* For a while the guest believes what it has seen of a name. Who watches it then, though the host
+ * has another file there, is told that it is gone. */
 static void test_replaced_before_watched(void **state)
 {
 	struct world *w = *state;
@@ -244,7 +247,9 @@ static void test_replaced_before_watched(void **state)
 		agent_watch(w->a, sub, EVERYTHING);
 		agent_quiet(w->a);
 		for (int n = 0; replaced && n < 2; n++)
-			assert_int_equal(unlinkat(f->directory, n ? "unwatched/file" : "unwatched/sub", n ? 0 : AT_REMOVEDIR), 0);
+			assert_int_equal(unlinkat(f->directory, n ? "unwatched/file" : "unwatched/sub",
+					     n ? 0 : AT_REMOVEDIR),
+			    0);
 	}
 	/* Who watches the directory as well is told what is there instead. */
 	assert_int_equal(mkdirat(f->directory, "unwatched/sub", 0755), 0);
@@ -259,7 +264,8 @@ static void test_replaced_before_watched(void **state)
 	agent_quiet(w->a);
 }
 
-/* What is still to be told is not to be kept: neither that a name is not there any more, nor that it is. */
+/* What is still to be told is not to be kept: neither that a name is not there any more, nor that
+ * it is. */
 static void test_not_kept(void **state)
 {
 	struct world *w = *state;
@@ -321,9 +327,10 @@ static void test_rename(void **state)
 	uint64_t deep = lookup(f, sub, "deep");
 	host_rename(f, "d/sub", "e/moved");
 	agent_see_rename(w->a, w->d, "sub", w->e, "moved");
-	struct fuse_getattr_in get = {0};
+	struct fuse_getattr_in get = { 0 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, deep, PART(get)), 0);
-	/* One that the guest does not know, and one that is moved on before the first move is told. */
+	/* One that the guest does not know, and one that is moved on before the first move is
+	 * told. */
 	agent_watch(w->a, w->d, 0);
 	host_write(f, "d/x", "text");
 	agent_watch(w->a, w->d, EVERYTHING);
@@ -354,7 +361,8 @@ static void test_races(void **state)
 	assert_int_equal(agent_replay(w->a), -ENOENT);
 	agent_done(w->a, -ENOENT);
 	agent_see(w->a, SHARE_REMOVE, w->d, "sub");
-	/* Removed, made again, and the guest has looked at the new one: that one is not removed inside. */
+	/* Removed, made again, and the guest has looked at the new one: that one is not removed
+	 * inside. */
 	assert_int_equal(unlinkat(f->directory, "d/x", 0), 0);
 	agent_expect(w->a, SHARE_REMOVE, w->d, "x");
 	host_write(f, "d/x", "again");
@@ -384,7 +392,7 @@ static void test_hidden(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	AUTO_STRV struct strv by_name = {0}, by_id = {0};
+	AUTO_STRV struct strv by_name = { 0 }, by_id = { 0 };
 	strv_add(&by_name, "d");
 	strv_add(&by_name, "secret");
 	strv_add(&by_id, "unwatched");
@@ -405,7 +413,7 @@ static void test_hidden(void **state)
 
 static void test_queue(void **state)
 {
-	struct event_queue q = {0};
+	struct event_queue q = { 0 };
 	char name[16];
 	assert_int_equal(event_queue_add(&q, event_new(SHARE_MODIFY, 1, "x", 0, NULL)), 0);
 	assert_int_equal(event_queue_add(&q, event_new(SHARE_ATTRIB, 1, "x", 0, NULL)), 0);
@@ -497,18 +505,20 @@ static void test_late(void **state)
 /* One event as the kernel writes it, of a file system whose names are longer than most. */
 static void say_long_name(struct watch_table *t, int fd, int wd, uint32_t mask, uint32_t cookie)
 {
-	char bytes[sizeof(struct inotify_event) + 1024] = {0};
-	struct inotify_event e = {.wd = wd, .mask = mask, .cookie = cookie, .len = 1024};
+	char bytes[sizeof(struct inotify_event) + 1024] = { 0 };
+	struct inotify_event e = { .wd = wd, .mask = mask, .cookie = cookie, .len = 1024 };
 	memcpy(bytes, &e, sizeof e);
 	memset(bytes + sizeof e, 'x', 765);
 	assert_int_equal(write(fd, bytes, sizeof bytes), sizeof bytes);
 	watch_read(t);
 }
 
-/* Names that are too long to be told of are not: some file systems have names of more than SHARE_NAME_MAX bytes. */
+/* Names that are too long to be told of are not: some file systems have names of more than
+ * SHARE_NAME_MAX bytes. */
 static void test_long_names(void **state)
 {
-	static const uint32_t masks[] = {IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE};
+	static const uint32_t masks[] = { IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO, IN_MODIFY, IN_ATTRIB,
+		IN_CLOSE_WRITE };
 	struct world *w = *state;
 	struct watch_table *t = &w->a->events->watches;
 	int pair[2], wd = inode_find(&w->f->share.inodes, w->d)->watch->wd;
@@ -545,8 +555,7 @@ static void test_pace(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_create, setup, world_free),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_create, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_states, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_remove, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_watched_itself, setup, world_free),
@@ -555,12 +564,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_kept, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_rename, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_races, setup, world_free),
-		cmocka_unit_test_setup_teardown(test_hidden, setup, world_free),
-		cmocka_unit_test(test_queue),
+		cmocka_unit_test_setup_teardown(test_hidden, setup, world_free), cmocka_unit_test(test_queue),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_late, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_long_names, setup, world_free),
-		cmocka_unit_test_setup_teardown(test_pace, setup, world_free),
-	};
+		cmocka_unit_test_setup_teardown(test_pace, setup, world_free) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static int teardown(void **state)
 
 static uint64_t create(struct fake *f, const char *name, int flags, uint64_t *ret_fh)
 {
-	struct fuse_create_in in = {.flags = (uint32_t)flags, .mode = S_IFREG | 0644};
+	struct fuse_create_in in = { .flags = (uint32_t)flags, .mode = S_IFREG | 0644 };
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
@@ -35,21 +35,21 @@ static uint64_t create(struct fake *f, const char *name, int flags, uint64_t *re
 
 static int write_at(struct fake *f, uint64_t node, uint64_t fh, uint64_t offset, const char *text, uint32_t flags)
 {
-	struct fuse_write_in in = {.fh = fh, .offset = offset, .size = (uint32_t)strlen(text), .flags = flags};
-	int r = fuse3(f, FUSE_WRITE, node, PART(in), (struct part){text, strlen(text)}, NONE);
+	struct fuse_write_in in = { .fh = fh, .offset = offset, .size = (uint32_t)strlen(text), .flags = flags };
+	int r = fuse3(f, FUSE_WRITE, node, PART(in), (struct part){ text, strlen(text) }, NONE);
 	return r < 0 ? r : (int)REPLY(f, struct fuse_write_out)->size;
 }
 
 static int read_at(struct fake *f, uint64_t node, uint64_t fh, uint64_t offset, uint32_t size)
 {
-	struct fuse_read_in in = {.fh = fh, .offset = offset, .size = size};
+	struct fuse_read_in in = { .fh = fh, .offset = offset, .size = size };
 	int r = fuse(f, FUSE_READ, node, PART(in));
 	return r < 0 ? r : (int)f->reply_size;
 }
 
 static int release(struct fake *f, uint64_t node, uint64_t fh)
 {
-	struct fuse_release_in in = {.fh = fh};
+	struct fuse_release_in in = { .fh = fh };
 	return fuse(f, FUSE_RELEASE, node, PART(in));
 }
 
@@ -83,14 +83,14 @@ static void test_write_sizes(void **state)
 {
 	struct fake *f = *state;
 	uint64_t fh, node = create(f, "f", O_RDWR, &fh);
-	struct fuse_write_in in = {.fh = fh, .size = 100};
+	struct fuse_write_in in = { .fh = fh, .size = 100 };
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("less than it says"), NONE), -EINVAL);
 	in.size = UINT32_MAX;
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("x"), NONE), -EINVAL);
 	in.size = 1;
 	in.offset = UINT64_MAX - 1;
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("x"), NONE), -EINVAL);
-	in = (struct fuse_write_in){.fh = fh, .size = 2};
+	in = (struct fuse_write_in){ .fh = fh, .size = 2 };
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), TEXT("longer than it says"), NONE), 0);
 	assert_int_equal(host_stat(f, "f").st_size, 2);
 }
@@ -114,20 +114,20 @@ static void test_append_and_truncate(void **state)
 	assert_int_equal(open_file(f, node, O_WRONLY | O_TRUNC, &fh), 0);
 	assert_int_equal(host_stat(f, "f").st_size, 0);
 	write_at(f, node, fh, 0, "abcdef", 0);
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_FH, .fh = fh, .size = 3};
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_FH, .fh = fh, .size = 3 };
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), 0);
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr.size, 3);
 }
 
 static void pause_ms(long ms)
 {
-	for (struct timespec pause = {.tv_nsec = ms * 1000000}; nanosleep(&pause, &pause) < 0;)
+	for (struct timespec pause = { .tv_nsec = ms * 1000000 }; nanosleep(&pause, &pause) < 0;)
 		;
 }
 
 static uint32_t open_flags(struct fake *f, uint64_t node, uint64_t *fh)
 {
-	struct fuse_open_in in = {.flags = O_RDONLY};
+	struct fuse_open_in in = { .flags = O_RDONLY };
 	assert_int_equal(fuse(f, FUSE_OPEN, node, PART(in)), 0);
 	*fh = REPLY(f, struct fuse_open_out)->fh;
 	return REPLY(f, struct fuse_open_out)->open_flags;
@@ -143,8 +143,9 @@ static void test_keep_cache(void **state)
 	release(f, node, fh);
 	assert_false(open_flags(f, node, &fh) & FOPEN_KEEP_CACHE); /* it was too fresh to be sure */
 	release(f, node, fh);
-	/* Let the clock that stamps files move on: the state noted at the next open is then sure. */
-	struct fuse_getattr_in in = {0};
+	/* Let the clock that stamps files move on: the state noted at the next open is then
+	 * sure. */
+	struct fuse_getattr_in in = { 0 };
 	pause_ms(80);
 	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
 	open_flags(f, node, &fh);
@@ -155,7 +156,8 @@ static void test_keep_cache(void **state)
 	assert_false(open_flags(f, node, &fh) & FOPEN_KEEP_CACHE);
 }
 
-/* What the host saved is there at the next open, although the guest may still believe old attributes. */
+/* What the host saved is there at the next open, although the guest may still believe old
+ * attributes. */
 static void test_open_sees_changes(void **state)
 {
 	struct fake *f = *state;
@@ -186,7 +188,7 @@ static void test_unlinked_but_open(void **state)
 	assert_int_equal(fuse(f, FUSE_UNLINK, 1, TEXT("f")), 0);
 	assert_int_equal(write_at(f, node, fh, 4, "more", 0), 4);
 	assert_int_equal(read_at(f, node, fh, 0, 10), 8);
-	struct fuse_getattr_in in = {0};
+	struct fuse_getattr_in in = { 0 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr.nlink, 0);
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr.size, 8);
@@ -196,7 +198,7 @@ static void test_unlinked_but_open(void **state)
 	/* The same name again is another file. */
 	uint64_t fh2, again = create(f, "f", O_RDWR, &fh2);
 	assert_true(again != node);
-	struct fuse_forget_in forget = {.nlookup = 1};
+	struct fuse_forget_in forget = { .nlookup = 1 };
 	release(f, node, fh);
 	release(f, node, second);
 	fuse(f, FUSE_FORGET, node, PART(forget));
@@ -210,7 +212,7 @@ static void test_unlinked_but_open(void **state)
 static void test_tmpfile(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 04600};
+	struct fuse_create_in in = { .flags = O_RDWR, .mode = S_IFREG | 04600 };
 	int r = fuse3(f, FUSE_TMPFILE, 1, PART(in), NONE, NONE);
 	if (r == -EOPNOTSUPP || r == -EISDIR)
 		skip(); /* the file system of /tmp has none */
@@ -222,7 +224,7 @@ static void test_tmpfile(void **state)
 	assert_int_equal(entry.attr.nlink, 0);
 	assert_int_equal(entry.attr.mode & 07777, 0600);
 	assert_int_equal(write_at(f, entry.nodeid, open.fh, 0, "temporary", 0), 9);
-	struct fuse_link_in link = {.oldnodeid = entry.nodeid};
+	struct fuse_link_in link = { .oldnodeid = entry.nodeid };
 	assert_int_equal(fuse3(f, FUSE_LINK, 1, PART(link), TEXT("named"), NONE), 0);
 	assert_int_equal(REPLY(f, struct fuse_entry_out)->nodeid, entry.nodeid);
 	assert_int_equal(host_stat(f, "named").st_size, 9);
@@ -233,23 +235,30 @@ static void test_slow_operations(void **state)
 {
 	struct fake *f = *state;
 	uint64_t fh, to, node = create(f, "f", O_RDWR, &fh), node2 = create(f, "g", O_RDWR, &to);
-	struct fuse_fsync_in sync = {.fh = fh, .fsync_flags = FUSE_FSYNC_FDATASYNC};
+	struct fuse_fsync_in sync = { .fh = fh, .fsync_flags = FUSE_FSYNC_FDATASYNC };
 	assert_int_equal(fuse(f, FUSE_FSYNC, node, PART(sync)), 0);
 	sync.fh = 99;
 	assert_int_equal(fuse(f, FUSE_FSYNC, node, PART(sync)), -EBADF);
-	struct fuse_flush_in flush = {.fh = fh};
+	struct fuse_flush_in flush = { .fh = fh };
 	assert_int_equal(fuse(f, FUSE_FLUSH, node, PART(flush)), 0);
-	struct fuse_syncfs_in syncfs_in = {0};
+	struct fuse_syncfs_in syncfs_in = { 0 };
 	assert_int_equal(fuse(f, FUSE_SYNCFS, 1, PART(syncfs_in)), 0);
-	struct fuse_fallocate_in allocate = {.fh = fh, .offset = 0, .length = 100000};
+	struct fuse_fallocate_in allocate = { .fh = fh, .offset = 0, .length = 100000 };
 	assert_int_equal(fuse(f, FUSE_FALLOCATE, node, PART(allocate)), 0);
 	assert_int_equal(host_stat(f, "f").st_size, 100000);
 	allocate.mode = 0x40; /* FALLOC_FL_UNSHARE_RANGE and whatever comes */
 	assert_int_equal(fuse(f, FUSE_FALLOCATE, node, PART(allocate)), -EOPNOTSUPP);
-	allocate = (struct fuse_fallocate_in){.fh = fh, .offset = UINT64_MAX, .length = 1};
+	allocate = (struct fuse_fallocate_in){ .fh = fh, .offset = UINT64_MAX, .length = 1 };
 	assert_int_equal(fuse(f, FUSE_FALLOCATE, node, PART(allocate)), -EFBIG);
 	write_at(f, node, fh, 50000, "copy me", 0);
-	struct fuse_copy_file_range_in copy = {.fh_in = fh, .off_in = 50000, .nodeid_out = node2, .fh_out = to, .off_out = 10, .len = 7};
+	struct fuse_copy_file_range_in copy = {
+		.fh_in = fh,
+		.off_in = 50000,
+		.nodeid_out = node2,
+		.fh_out = to,
+		.off_out = 10,
+		.len = 7,
+	};
 	assert_int_equal(fuse(f, FUSE_COPY_FILE_RANGE, node, PART(copy)), 0);
 	assert_int_equal(REPLY(f, struct fuse_write_out)->size, 7);
 	assert_int_equal(read_at(f, node2, to, 10, 7), 7);
@@ -269,11 +278,11 @@ static void test_slow_operations(void **state)
 	assert_memory_equal(f->reply + 10, "copy meendend", 13);
 	copy.nodeid_out = node;
 	assert_int_equal(fuse(f, FUSE_COPY_FILE_RANGE, node, PART(copy)), -EBADF);
-	struct fuse_lseek_in seek = {.fh = fh, .offset = 0, .whence = SEEK_DATA};
+	struct fuse_lseek_in seek = { .fh = fh, .offset = 0, .whence = SEEK_DATA };
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(seek)), 0);
 	seek.whence = SEEK_END;
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(seek)), -EINVAL);
-	seek = (struct fuse_lseek_in){.fh = fh, .offset = 200000, .whence = SEEK_DATA};
+	seek = (struct fuse_lseek_in){ .fh = fh, .offset = 200000, .whence = SEEK_DATA };
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(seek)), -ENXIO);
 }
 
@@ -286,11 +295,12 @@ static void count_deferred(struct share *s, struct request *r)
 	request_finish(r);
 }
 
-/* Whether the host has to ask its disk for what is at the start of this file, which it does by this. */
+/* Whether the host has to ask its disk for what is at the start of this file, which it does by
+ * this. */
 static int is_cold(int fd)
 {
 	char byte;
-	struct iovec one = {&byte, 1};
+	struct iovec one = { &byte, 1 };
 	return preadv2(fd, &one, 1, 0, RWF_NOWAIT) < 0 && errno == EAGAIN;
 }
 
@@ -323,12 +333,13 @@ static void test_cold_reads(void **state)
 	f->share.defer = NULL;
 }
 
-/* Lists a directory in small pieces; calls back nothing: counts, and sums what must be seen once each. */
+/* Lists a directory in small pieces; calls back nothing: counts, and sums what must be seen once
+ * each. */
 static unsigned list(struct fake *f, uint64_t node, uint32_t size, int plus, int change)
 {
-	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in open = { .flags = O_RDONLY | O_DIRECTORY };
 	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
-	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = size};
+	struct fuse_read_in in = { .fh = REPLY(f, struct fuse_open_out)->fh, .size = size };
 	unsigned count = 0;
 	char name[300];
 	for (int round = 0;; round++) {
@@ -336,7 +347,8 @@ static unsigned list(struct fake *f, uint64_t node, uint32_t size, int plus, int
 		if (f->reply_size == 0)
 			break;
 		size_t head = plus ? offsetof(struct fuse_direntplus, dirent) : 0, at = 0;
-		for (struct fuse_dirent *d; at < f->reply_size; at += FUSE_DIRENT_ALIGN(head + FUSE_NAME_OFFSET + d->namelen)) {
+		for (struct fuse_dirent *d; at < f->reply_size;
+		     at += FUSE_DIRENT_ALIGN(head + FUSE_NAME_OFFSET + d->namelen)) {
 			d = (struct fuse_dirent *)(void *)(f->reply + at + head);
 			in.offset = d->off;
 			memcpy(name, d->name, d->namelen);
@@ -348,7 +360,7 @@ static unsigned list(struct fake *f, uint64_t node, uint32_t size, int plus, int
 			host_write(f, name, "");
 		}
 	}
-	struct fuse_release_in release_in = {.fh = in.fh};
+	struct fuse_release_in release_in = { .fh = in.fh };
 	assert_int_equal(fuse(f, FUSE_RELEASEDIR, node, PART(release_in)), 0);
 	return count;
 }
@@ -367,12 +379,12 @@ static void test_directories(void **state)
 	assert_int_equal(list(f, 1, 65536, 0, 0), 900);
 	assert_int_equal(list(f, 1, 4096, 0, 1), 900); /* while it grows */
 	uint64_t node = lookup(f, 1, "file001");
-	struct fuse_open_in open = {.flags = O_RDONLY};
+	struct fuse_open_in open = { .flags = O_RDONLY };
 	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), -ENOTDIR);
 	/* More directories being read than there are buffers. */
 	uint64_t handles[DIRECTORY_BUFFERS + 8];
-	uint64_t offsets[DIRECTORY_BUFFERS + 8] = {0};
-	unsigned seen[DIRECTORY_BUFFERS + 8] = {0};
+	uint64_t offsets[DIRECTORY_BUFFERS + 8] = { 0 };
+	unsigned seen[DIRECTORY_BUFFERS + 8] = { 0 };
 	for (size_t n = 0; n < ARRAY_SIZE(handles); n++) {
 		assert_int_equal(fuse(f, FUSE_OPENDIR, 1, PART(open)), 0);
 		handles[n] = REPLY(f, struct fuse_open_out)->fh;
@@ -380,10 +392,11 @@ static void test_directories(void **state)
 	for (int more = 1; more;) {
 		more = 0;
 		for (size_t n = 0; n < ARRAY_SIZE(handles); n++) {
-			struct fuse_read_in in = {.fh = handles[n], .offset = offsets[n], .size = 8000};
+			struct fuse_read_in in = { .fh = handles[n], .offset = offsets[n], .size = 8000 };
 			assert_int_equal(fuse(f, FUSE_READDIR, 1, PART(in)), 0);
 			size_t at = 0;
-			for (struct fuse_dirent *d; at < f->reply_size; at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + d->namelen)) {
+			for (struct fuse_dirent *d; at < f->reply_size;
+			     at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + d->namelen)) {
 				d = (struct fuse_dirent *)(void *)(f->reply + at);
 				offsets[n] = d->off;
 				seen[n] += memcmp(d->name, "file", 4) == 0;
@@ -398,9 +411,9 @@ static void test_directories(void **state)
 /* The number of an entry, 0 when there is none. */
 static uint64_t entry_number(struct fake *f, uint64_t node, const char *name)
 {
-	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in open = { .flags = O_RDONLY | O_DIRECTORY };
 	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
-	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	struct fuse_read_in in = { .fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096 };
 	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), 0);
 	for (size_t at = 0; at < f->reply_size;) {
 		const struct fuse_dirent *d = (const void *)(f->reply + at);
@@ -434,13 +447,13 @@ static void test_dots(void **state)
 
 static int set_attribute(struct fake *f, uint64_t node, const char *name, const char *value)
 {
-	uint32_t in[2] = {(uint32_t)strlen(value), 0};
-	return fuse3(f, FUSE_SETXATTR, node, PART(in), TEXT(name), (struct part){value, strlen(value)});
+	uint32_t in[2] = { (uint32_t)strlen(value), 0 };
+	return fuse3(f, FUSE_SETXATTR, node, PART(in), TEXT(name), (struct part){ value, strlen(value) });
 }
 
 static int get_attribute(struct fake *f, uint64_t node, const char *name, uint32_t size)
 {
-	struct fuse_getxattr_in in = {.size = size};
+	struct fuse_getxattr_in in = { .size = size };
 	return fuse3(f, FUSE_GETXATTR, node, PART(in), TEXT(name), NONE);
 }
 
@@ -460,19 +473,19 @@ static void test_xattrs(void **state)
 	assert_int_equal(f->reply_size, 4);
 	assert_memory_equal(f->reply, "blue", 4);
 	assert_int_equal(get_attribute(f, node, "user.none", 100), -ENODATA);
-	struct fuse_getxattr_in in = {.size = 100};
+	struct fuse_getxattr_in in = { .size = 100 };
 	assert_int_equal(fuse(f, FUSE_LISTXATTR, node, PART(in)), 0);
 	assert_int_equal(f->reply_size, 11);
 	assert_memory_equal(f->reply, "user.color", 11);
-	static const char *const others[] = {
-		"security.capability", "security.selinux", "trusted.overlay.opaque", "system.posix_acl_access", "", "user"};
+	static const char *const others[] = { "security.capability", "security.selinux", "trusted.overlay.opaque",
+		"system.posix_acl_access", "", "user" };
 	for (size_t n = 0; n < ARRAY_SIZE(others); n++) {
 		assert_int_equal(set_attribute(f, node, others[n], "x"), -EOPNOTSUPP);
 		assert_true(get_attribute(f, node, others[n], 100) < 0);
 		assert_true(fuse(f, FUSE_REMOVEXATTR, node, TEXT(others[n])) < 0);
 	}
 	assert_int_equal(get_attribute(f, node, "security.capability", 0), -ENODATA);
-	uint32_t lie[2] = {1000, 0};
+	uint32_t lie[2] = { 1000, 0 };
 	assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(lie), TEXT("user.x"), TEXT("short")), -EINVAL);
 	assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.color")), 0);
 	assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.color")), -ENODATA);
@@ -485,14 +498,14 @@ static void test_small_things(void **state)
 	uint64_t node = lookup(f, 1, "f");
 	assert_int_equal(fuse(f, FUSE_STATFS, 1, NONE), 0);
 	assert_true(REPLY(f, struct fuse_statfs_out)->st.blocks > 0);
-	struct fuse_access_in in = {.mask = R_OK};
+	struct fuse_access_in in = { .mask = R_OK };
 	assert_int_equal(fuse(f, FUSE_ACCESS, node, PART(in)), 0);
 	in.mask = 64;
 	assert_int_equal(fuse(f, FUSE_ACCESS, node, PART(in)), -EINVAL);
 	assert_int_equal(fuse(f, FUSE_IOCTL, node, NONE), -ENOTTY);
 	assert_int_equal(fuse(f, FUSE_INTERRUPT, 0, NONE), -1000);
-	static const uint32_t unknown[] = {0, 7, 19, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_BMAP, FUSE_POLL, FUSE_NOTIFY_REPLY,
-		FUSE_SETUPMAPPING, FUSE_REMOVEMAPPING, 52, 1000, CUSE_INIT, UINT32_MAX};
+	static const uint32_t unknown[] = { 0, 7, 19, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_BMAP, FUSE_POLL,
+		FUSE_NOTIFY_REPLY, FUSE_SETUPMAPPING, FUSE_REMOVEMAPPING, 52, 1000, CUSE_INIT, UINT32_MAX };
 	for (size_t n = 0; n < ARRAY_SIZE(unknown); n++)
 		assert_int_equal(fuse(f, unknown[n], node, NONE), -ENOSYS);
 	assert_int_equal(fuse(f, FUSE_DESTROY, 0, NONE), 0);
@@ -503,14 +516,15 @@ static void test_small_things(void **state)
 static void test_init(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX, .max_readahead = 1 << 20};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .flags = UINT32_MAX, .max_readahead = 1 << 20 };
 	uint64_t fh;
 	create(f, "f", O_RDWR, &fh);
 	assert_int_equal(fuse(f, FUSE_INIT, 0, PART(in)), 0); /* the guest booted anew: it knows nothing */
 	const struct fuse_init_out *out = REPLY(f, struct fuse_init_out);
 	assert_int_equal(out->max_write, 1 << 20);
 	assert_int_equal(out->max_pages, 256);
-	assert_true(out->flags & FUSE_DO_READDIRPLUS && out->flags & FUSE_PARALLEL_DIROPS && out->flags & FUSE_HANDLE_KILLPRIV_V2);
+	assert_true(out->flags & FUSE_DO_READDIRPLUS && out->flags & FUSE_PARALLEL_DIROPS &&
+		    out->flags & FUSE_HANDLE_KILLPRIV_V2);
 	assert_false(out->flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_ACL | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
 	assert_true(out->flags & FUSE_EXPORT_SUPPORT);
 	assert_int_equal(f->share.inodes.count, 1);
@@ -523,8 +537,8 @@ static void test_init(void **state)
 static void test_cache_choices(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX, .max_readahead = 1 << 20};
-	struct fuse_getattr_in get = {0};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .flags = UINT32_MAX, .max_readahead = 1 << 20 };
+	struct fuse_getattr_in get = { 0 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, 1, PART(get)), 0);
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid, 1);
 	assert_int_equal(REPLY(f, struct fuse_attr_out)->attr_valid_nsec, 0);
@@ -544,7 +558,7 @@ static void test_cache_choices(void **state)
 	assert_int_equal(write_at(f, node, fh, 0, "hello", O_WRONLY), 5);
 	assert_int_equal(read_at(f, node, fh, 0, 10), 5);
 	assert_int_equal(release(f, node, fh), 0);
-	struct fuse_open_in o = {.flags = O_WRONLY};
+	struct fuse_open_in o = { .flags = O_WRONLY };
 	assert_int_equal(fuse(f, FUSE_OPEN, node, PART(o)), 0);
 	fh = REPLY(f, struct fuse_open_out)->fh;
 	assert_int_equal(read_at(f, node, fh, 0, 10), 5);
@@ -558,8 +572,7 @@ static void test_cache_choices(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_read_and_write, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_read_and_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append_and_truncate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keep_cache, setup, teardown),
@@ -573,7 +586,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_things, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_init, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cache_choices, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_cache_choices, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

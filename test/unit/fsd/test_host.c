@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the host does to a name that the guest knows, or knows to be free, and to files that somebody inside has open. */
+ * What the host does to a name that the guest knows, or knows to be free, and to files that
+ * somebody inside has open. */
 #include <time.h>
 
 #include "fake_guest.h"
@@ -31,15 +32,16 @@ static int teardown(void **state)
 
 static int create(struct fake *f, const char *name, int flags)
 {
-	struct fuse_create_in in = {.flags = (uint32_t)flags, .mode = S_IFREG | 0644};
+	struct fuse_create_in in = { .flags = (uint32_t)flags, .mode = S_IFREG | 0644 };
 	return fuse3(f, FUSE_CREATE, 1, PART(in), TEXT(name), NONE);
 }
 
-/* Linux, sent back, looks the name up, follows a symlink, checks permissions, and opens what there is. */
+/* Linux, sent back, looks the name up, follows a symlink, checks permissions, and opens what there
+ * is. */
 static void test_made_meanwhile(void **state)
 {
 	struct fake *f = *state;
-	static const char *const names[] = {"file", "link", "pipe", "directory"};
+	static const char *const names[] = { "file", "link", "pipe", "directory" };
 	host_write(f, "file", "of the host");
 	assert_int_equal(symlinkat("elsewhere", f->directory, "link"), 0);
 	assert_int_equal(mkfifoat(f->directory, "pipe", 0644), 0);
@@ -56,22 +58,23 @@ static void test_made_meanwhile(void **state)
 
 static int set_mode(struct fake *f, uint64_t node, uint32_t mode)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = S_IFREG | mode};
+	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = S_IFREG | mode };
 	return fuse(f, FUSE_SETATTR, node, PART(in));
 }
 
 static int set_attribute(struct fake *f, uint64_t node)
 {
-	uint32_t in[2] = {1, 0};
-	return fuse3(f, FUSE_SETXATTR, node, PART(in), TEXT("user.x"), (struct part){"1", 1});
+	uint32_t in[2] = { 1, 0 };
+	return fuse3(f, FUSE_SETXATTR, node, PART(in), TEXT("user.x"), (struct part){ "1", 1 });
 }
 
-/* Whether what a program does by descriptor (fchmod, futimens, fsetxattr, fgetxattr, fremovexattr) is done to the file that it has open. */
+/* Whether what a program does by descriptor (fchmod, futimens, fsetxattr, fgetxattr, fremovexattr)
+ * is done to the file that it has open. */
 static void expect_usable(struct fake *f, uint64_t node, int host, int has_attributes)
 {
 	struct stat st;
-	struct fuse_getxattr_in get = {.size = 10};
-	struct fuse_setattr_in times = {.valid = FATTR_ATIME | FATTR_MTIME, .mtime = 77};
+	struct fuse_getxattr_in get = { .size = 10 };
+	struct fuse_setattr_in times = { .valid = FATTR_ATIME | FATTR_MTIME, .mtime = 77 };
 	assert_int_equal(set_mode(f, node, 0640), 0);
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(times)), 0);
 	assert_int_equal(fstat(host, &st), 0);
@@ -85,7 +88,8 @@ static void expect_usable(struct fake *f, uint64_t node, int host, int has_attri
 	assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.x")), 0);
 }
 
-/* An open file is used whatever the host has made of its name; once it is closed, the name alone counts. */
+/* An open file is used whatever the host has made of its name; once it is closed, the name alone
+ * counts. */
 static void test_open_without_its_name(void **state)
 {
 	struct fake *f = *state;
@@ -102,7 +106,7 @@ static void test_open_without_its_name(void **state)
 	assert_int_equal(unlinkat(f->directory, "d/moved", 0), 0);
 	expect_usable(f, node, host, has_attributes);
 	assert_int_equal(host_stat(f, "f").st_mode & 07777, 0644);
-	struct fuse_release_in in = {.fh = fh};
+	struct fuse_release_in in = { .fh = fh };
 	assert_int_equal(fuse(f, FUSE_RELEASE, node, PART(in)), 0);
 	assert_int_equal(set_mode(f, node, 0600), -ESTALE);
 }
@@ -111,13 +115,13 @@ static void test_open_without_its_name(void **state)
 static void test_directory_removed_while_read(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_open_in open = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in open = { .flags = O_RDONLY | O_DIRECTORY };
 	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
 	host_write(f, "d/one", "");
 	host_write(f, "d/two", "");
 	uint64_t node = lookup(f, 1, "d");
 	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(open)), 0);
-	struct fuse_read_in in = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	struct fuse_read_in in = { .fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096 };
 	assert_int_equal(fuse(f, FUSE_READDIR, node, PART(in)), 0);
 	in.offset = ((const struct fuse_dirent *)(const void *)f->reply)->off;
 	assert_int_equal(unlinkat(f->directory, "d/one", 0), 0);
@@ -133,12 +137,13 @@ static void test_directory_removed_while_read(void **state)
 /* The latest time that ext4 knows has more nanoseconds than 64 bits hold. */
 static void test_times_far_away(void **state)
 {
-	static const time_t seconds[] = {15032385535, INT64_MAX, -1, INT64_MIN};
+	static const time_t seconds[] = { 15032385535, INT64_MAX, -1, INT64_MIN };
 	struct fake *f = *state;
 	uint64_t fh = 0;
 	host_write(f, "f", "text");
 	for (size_t n = 0; n < ARRAY_SIZE(seconds); n++) {
-		const struct timespec times[2] = {{.tv_sec = seconds[n], .tv_nsec = 999999999}, {.tv_sec = seconds[n], .tv_nsec = 999999999}};
+		const struct timespec times[2] = { { .tv_sec = seconds[n], .tv_nsec = 999999999 },
+			{ .tv_sec = seconds[n], .tv_nsec = 999999999 } };
 		assert_int_equal(utimensat(f->directory, "f", times, 0), 0);
 		uint64_t node = lookup(f, 1, "f");
 		inode_find(&f->share.inodes, node)->locked = 1;
@@ -147,7 +152,8 @@ static void test_times_far_away(void **state)
 	}
 }
 
-/* What the guest holds back is data of which the host has nothing yet: it had better not ask where data is. */
+/* What the guest holds back is data of which the host has nothing yet: it had better not ask where
+ * data is. */
 static void test_data_held_back(void **state)
 {
 	struct fake *f = *state;
@@ -155,7 +161,7 @@ static void test_data_held_back(void **state)
 	host_write(f, "f", "text");
 	uint64_t node = lookup(f, 1, "f");
 	assert_int_equal(open_file(f, node, O_RDONLY, &fh), 0);
-	struct fuse_lseek_in in = {.fh = fh, .offset = 2, .whence = SEEK_DATA};
+	struct fuse_lseek_in in = { .fh = fh, .offset = 2, .whence = SEEK_DATA };
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(in)), 0);
 	f->share.settings.cache = SHARE_CACHE_WRITEBACK;
 	assert_int_equal(fuse(f, FUSE_LSEEK, node, PART(in)), -ENOSYS);
@@ -163,13 +169,11 @@ static void test_data_held_back(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_made_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_without_its_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_data_held_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup_locks, teardown),
-		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

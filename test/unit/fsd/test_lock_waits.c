@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Waiting for locks in holm-fsd as it is installed: others are served meanwhile, whoever gives the lock up, and also when the worker
- * dies. */
+ * Waiting for locks in holm-fsd as it is installed: others are served meanwhile, whoever gives the
+ * lock up, and also when the worker dies. */
 #include <sys/file.h>
 
 #include "fake_machine.h"
@@ -30,14 +30,19 @@ static uint64_t look(struct machine *m)
 
 static uint64_t open_node(struct machine *m, uint64_t node)
 {
-	struct fuse_open_in in = {.flags = O_RDWR};
+	struct fuse_open_in in = { .flags = O_RDWR };
 	assert_int_equal(call(m, FUSE_OPEN, node, PART(in), NONE, NONE), 0);
 	return ((const struct fuse_open_out *)data_of(m, 0, NULL))->fh;
 }
 
 static struct fuse_lk_in lock_of(uint64_t fh, uint64_t owner, uint32_t type, uint32_t flags)
 {
-	return (struct fuse_lk_in){.fh = fh, .owner = owner, .lk = {.start = 5, .end = 9, .type = type}, .lk_flags = flags};
+	return (struct fuse_lk_in){
+		.fh = fh,
+		.owner = owner,
+		.lk = { .start = 5, .end = 9, .type = type },
+		.lk_flags = flags,
+	};
 }
 
 static void wait_for(struct machine *m, unsigned slot, uint64_t node, uint64_t fh, uint64_t owner, uint32_t flags)
@@ -50,7 +55,7 @@ static void wait_for(struct machine *m, unsigned slot, uint64_t node, uint64_t f
 static int host_lock(struct machine *m)
 {
 	int fd = openat(m->directory, "f", O_RDWR | O_CLOEXEC);
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
 	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
 	return fd;
@@ -69,7 +74,7 @@ static void test_for_the_host(void **state)
 		assert_int_equal(reap(m), 1);
 		assert_int_equal(error_of(m, 1), 0);
 		host = openat(m->directory, "f", O_RDWR | O_CLOEXEC);
-		struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+		struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 		assert_int_equal(flags ? flock(host, LOCK_EX | LOCK_NB) : fcntl(host, F_OFD_SETLK, &l), -1);
 		close(host);
 		struct fuse_lk_in in = lock_of(fh, 1, F_UNLCK, flags);
@@ -87,7 +92,7 @@ static void test_for_each_other(void **state)
 	for (unsigned n = 1; n <= 5; n++)
 		wait_for(m, n, node, fh, n, 0);
 	for (unsigned n = 1; n <= 5; n++) {
-		struct fuse_flush_in flush = {.fh = fh, .lock_owner = n == 1 ? 100 : n - 1};
+		struct fuse_flush_in flush = { .fh = fh, .lock_owner = n == 1 ? 100 : n - 1 };
 		submit(m, 0, FUSE_FLUSH, node, PART(flush), NONE, NONE);
 		ring_kick(&m->ring);
 		assert_int_equal(reap(m), 0);
@@ -142,7 +147,7 @@ static void all_have_ended(struct machine *m)
 static void test_queue_ends(void **state)
 {
 	struct machine *m = *state;
-	struct vhost_vring_state which = {.index = 1};
+	struct vhost_vring_state which = { .index = 1 };
 	uint64_t node = look(m), fh = open_node(m, node), number = 0;
 	int host = host_lock(m);
 	wait_in_all_slots(m, node, fh);
@@ -153,11 +158,12 @@ static void test_queue_ends(void **state)
 	assert_int_equal(look(m), node);
 }
 
-/* Nor is anything lost when the machine pauses, for which QEMU disables a queue before it asks where it was. */
+/* Nor is anything lost when the machine pauses, for which QEMU disables a queue before it asks
+ * where it was. */
 static void test_queue_is_disabled(void **state)
 {
 	struct machine *m = *state;
-	struct vhost_vring_state which = {.index = 1};
+	struct vhost_vring_state which = { .index = 1 };
 	uint64_t node = look(m), fh = open_node(m, node), number = 0;
 	int host = host_lock(m);
 	wait_in_all_slots(m, node, fh);
@@ -171,13 +177,11 @@ static void test_queue_is_disabled(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_for_the_host, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_for_the_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_for_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue_ends, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_queue_is_disabled, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_queue_is_disabled, setup, teardown) };
 	if (argc != 2)
 		return 2;
 	fsd_program = argv[1];

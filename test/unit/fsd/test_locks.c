@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Locks that hold on the host too, through FUSE requests, against a program on the host: this one. */
+ * Locks that hold on the host too, through FUSE requests, against a program on the host: this
+ * one. */
 #include <sys/file.h>
 
 #include "fake_guest.h"
@@ -28,7 +29,11 @@ static int teardown(void **state)
 
 static struct fuse_lk_in lock_of(uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
 {
-	return (struct fuse_lk_in){.fh = fh, .owner = owner, .lk = {.start = start, .end = end, .type = type, .pid = (uint32_t)owner + 1000}};
+	return (struct fuse_lk_in){
+		.fh = fh,
+		.owner = owner,
+		.lk = { .start = start, .end = end, .type = type, .pid = (uint32_t)owner + 1000 },
+	};
 }
 
 static int set(struct fake *f, uint64_t node, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end)
@@ -48,19 +53,19 @@ static int set_flock(struct fake *f, uint64_t node, uint64_t fh, uint32_t type)
 static int host_try(struct fake *f, short type, off_t start, off_t length)
 {
 	AUTO_FD int fd = openat(f->directory, "f", O_RDWR | O_CLOEXEC);
-	struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length };
 	return fcntl(fd, F_OFD_SETLK, &l) < 0 ? errno : 0;
 }
 
 static int flush(struct fake *f, uint64_t node, uint64_t fh, uint64_t owner)
 {
-	struct fuse_flush_in in = {.fh = fh, .lock_owner = owner};
+	struct fuse_flush_in in = { .fh = fh, .lock_owner = owner };
 	return fuse(f, FUSE_FLUSH, node, PART(in));
 }
 
 static int release(struct fake *f, uint64_t node, uint64_t fh, uint32_t flags)
 {
-	struct fuse_release_in in = {.fh = fh, .release_flags = flags};
+	struct fuse_release_in in = { .fh = fh, .release_flags = flags };
 	return fuse(f, FUSE_RELEASE, node, PART(in));
 }
 
@@ -73,12 +78,13 @@ static uint64_t opened(struct fake *f, uint64_t node, int flags)
 
 static struct fuse_attr_out told(struct fake *f, uint64_t node)
 {
-	struct fuse_getattr_in in = {0};
+	struct fuse_getattr_in in = { 0 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
 	return *REPLY(f, struct fuse_attr_out);
 }
 
-/* A guest that is told of another mtime throws away what it has of the file; it asks before each read when nothing is believed. */
+/* A guest that is told of another mtime throws away what it has of the file; it asks before each
+ * read when nothing is believed. */
 static void test_what_is_locked_is_read_anew(void **state)
 {
 	struct fake *f = *state;
@@ -95,7 +101,7 @@ static void test_what_is_locked_is_read_anew(void **state)
 	assert_int_not_equal(first.attr.mtimensec, st.st_mtim.tv_nsec);
 	assert_int_equal(first.attr.mtimensec / 1000, st.st_mtim.tv_nsec / 1000);
 	/* Long ago: a further change would show. */
-	struct timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 7}, {.tv_sec = 1000, .tv_nsec = 7}};
+	struct timespec times[2] = { { .tv_sec = 1000, .tv_nsec = 7 }, { .tv_sec = 1000, .tv_nsec = 7 } };
 	assert_int_equal(utimensat(f->directory, "f", times, 0), 0);
 	assert_int_equal(told(f, node).attr.mtimensec, 7);
 	assert_int_equal(fuse(f, FUSE_LOOKUP, 1, TEXT("f-journal")), 0);
@@ -105,7 +111,7 @@ static void test_what_is_locked_is_read_anew(void **state)
 static void test_not_asked_for(void **state)
 {
 	struct fake *f = start(0, 0);
-	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .flags = UINT32_MAX };
 	uint64_t node = lookup(f, 1, "f"), fh = opened(f, node, O_RDWR);
 	assert_true(REPLY(f, struct fuse_open_out)->open_flags & FOPEN_NOFLUSH || f->share.flush_files);
 	assert_int_equal(set(f, node, fh, 1, F_WRLCK, 0, 1), -ENOSYS);
@@ -117,7 +123,8 @@ static void test_not_asked_for(void **state)
 	fh = opened(f, node, O_RDWR);
 	assert_false(REPLY(f, struct fuse_open_out)->open_flags & FOPEN_NOFLUSH); /* closing ends locks */
 	assert_int_equal(fuse(f, FUSE_INIT, 0, PART(in)), 0);
-	assert_int_equal(REPLY(f, struct fuse_init_out)->flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS), FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS);
+	assert_int_equal(REPLY(f, struct fuse_init_out)->flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS),
+	    FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS);
 	fake_free(f);
 }
 
@@ -131,7 +138,8 @@ static void test_ranges(void **state)
 	assert_int_equal(set(f, node, two, 2, F_WRLCK, 19, INT64_MAX), -EAGAIN);
 	assert_int_equal(f->share.locks.records->items[1].handle, 0); /* nothing is left of who got none */
 	assert_int_equal(set(f, node, two, 2, F_RDLCK, 20, INT64_MAX), 0);
-	assert_int_equal(set(f, node, one, 2, F_RDLCK, 19, 20), -EAGAIN); /* an owner is one through whatever descriptor */
+	/* an owner is one through whatever descriptor */
+	assert_int_equal(set(f, node, one, 2, F_RDLCK, 19, 20), -EAGAIN);
 	assert_int_equal(set(f, node, two, 1, F_RDLCK, 10, 14), 0);
 	assert_int_equal(host_try(f, F_RDLCK, 10, 5), 0);
 	assert_int_equal(host_try(f, F_WRLCK, 10, 5), EAGAIN);
@@ -159,7 +167,8 @@ static void test_ranges(void **state)
 	assert_int_equal(host_try(f, F_WRLCK, 0, 0), 0);
 }
 
-static const struct fuse_file_lock *ask(struct fake *f, uint64_t node, uint64_t fh, uint64_t owner, uint64_t start, uint64_t end)
+static const struct fuse_file_lock *ask(struct fake *f, uint64_t node, uint64_t fh, uint64_t owner, uint64_t start,
+    uint64_t end)
 {
 	struct fuse_lk_in in = lock_of(fh, owner, F_WRLCK, start, end);
 	assert_int_equal(fuse(f, FUSE_GETLK, node, PART(in)), 0);
@@ -180,7 +189,7 @@ static void test_asking(void **state)
 	assert_int_equal(l->pid, 1001);
 	assert_int_equal(ask(f, node, fh, 2, 20, INT64_MAX)->type, F_UNLCK);
 	AUTO_FD int fd = openat(f->directory, "f", O_RDWR | O_CLOEXEC);
-	struct flock host = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 30};
+	struct flock host = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 30 };
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &host), 0);
 	l = ask(f, node, fh, 1, 0, INT64_MAX);
 	assert_int_equal(l->type, F_RDLCK);
@@ -222,7 +231,8 @@ static void test_read_only(void **state)
 	assert_int_equal(set(f, node, fh, 2, F_WRLCK, 0, 5), -ENOLCK);
 	assert_int_equal(set(f, node, fh, 1, F_RDLCK, 0, 5), 0);
 	assert_int_equal(host_try(f, F_WRLCK, 0, 1), EAGAIN);
-	assert_int_equal(set(f, node, fh, 1, F_WRLCK, 0, 5), -ENOLCK); /* which the guest's kernel does not let anybody ask for */
+	/* which the guest's kernel does not let anybody ask for */
+	assert_int_equal(set(f, node, fh, 1, F_WRLCK, 0, 5), -ENOLCK);
 	assert_int_equal(host_try(f, F_RDLCK, 0, 1), 0);
 	assert_int_equal(set_flock(f, node, fh, F_WRLCK), 0);
 	fake_free(f);
@@ -272,15 +282,12 @@ static void test_taken_over(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_not_asked_for),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_not_asked_for),
 		cmocka_unit_test_setup_teardown(test_what_is_locked_is_read_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asking, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_whole_files, setup, teardown),
-		cmocka_unit_test(test_read_only),
+		cmocka_unit_test_setup_teardown(test_whole_files, setup, teardown), cmocka_unit_test(test_read_only),
 		cmocka_unit_test_setup_teardown(test_bounds_and_nonsense, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the modes of the host user's files forbid, and to whom. Run by root, it is nobody that serves. */
+ * What the modes of the host user's files forbid, and to whom. Run by root, it is nobody that
+ * serves. */
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
@@ -44,13 +45,13 @@ static int teardown(void **state)
 static void test_directory_without_x(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_open_in in = {.flags = O_RDONLY};
+	struct fuse_open_in in = { .flags = O_RDONLY };
 	assert_int_equal(mkdirat(f->directory, "d", 0700), 0);
 	host_write(f, "d/file", "");
 	assert_int_equal(fchmodat(f->directory, "d", 0400, 0), 0);
 	uint64_t node = lookup(f, 1, "d");
 	assert_int_equal(fuse(f, FUSE_OPENDIR, node, PART(in)), 0);
-	struct fuse_read_in read = {.fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096};
+	struct fuse_read_in read = { .fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096 };
 	assert_int_equal(fuse(f, FUSE_READDIRPLUS, node, PART(read)), 0);
 	unsigned count = 0;
 	for (size_t at = 0; at < f->reply_size; count++) {
@@ -63,7 +64,7 @@ static void test_directory_without_x(void **state)
 
 static int open_as(struct fake *f, uint32_t uid, uint64_t node, uint32_t flags)
 {
-	struct fuse_open_in in = {.flags = flags};
+	struct fuse_open_in in = { .flags = flags };
 	f->uid = uid;
 	int r = fuse(f, FUSE_OPEN, node, PART(in));
 	f->uid = 0;
@@ -74,8 +75,8 @@ static int open_as(struct fake *f, uint32_t uid, uint64_t node, uint32_t flags)
 static void test_directory_shut_later(void **state)
 {
 	struct fake *f = *state;
-	struct fuse_getattr_in get = {0};
-	struct fuse_setattr_in set = {.valid = FATTR_MODE, .mode = S_IFREG | 0600};
+	struct fuse_getattr_in get = { 0 };
+	struct fuse_setattr_in set = { .valid = FATTR_MODE, .mode = S_IFREG | 0600 };
 	assert_int_equal(mkdirat(f->directory, "d", 0700), 0);
 	host_write(f, "d/opened", "text");
 	host_write(f, "f", "text");
@@ -87,7 +88,7 @@ static void test_directory_shut_later(void **state)
 	assert_int_equal(fuse(f, FUSE_SETATTR, opened, PART(set)), 0);
 	assert_int_equal(open_as(f, 1, opened, O_RDWR), 0);
 	/* Linux looks again, by the name that it came by. */
-	struct fuse_link_in link = {.oldnodeid = linked};
+	struct fuse_link_in link = { .oldnodeid = linked };
 	assert_int_equal(fuse(f, FUSE_GETATTR, linked, PART(get)), -ESTALE);
 	assert_int_equal(fuse(f, FUSE_SETATTR, linked, PART(set)), -ESTALE);
 	assert_int_equal(open_as(f, 1, linked, O_RDWR), -ESTALE);
@@ -112,7 +113,8 @@ static void test_only_root_and_only_then(void **state)
 	assert_int_equal(open_as(f, 1000, closed, O_RDONLY), -EACCES);
 	assert_int_equal(open_as(f, 0, readable, O_RDONLY), 0);
 	assert_int_equal(times_ignored, 0);
-	assert_int_equal(open_as(f, 0, readable, O_WRONLY), -EACCES); /* ours does nothing, so the second attempt fails as well */
+	/* ours does nothing, so the second attempt fails as well */
+	assert_int_equal(open_as(f, 0, readable, O_WRONLY), -EACCES);
 	assert_int_equal(times_ignored, 1);
 	assert_int_equal(open_as(f, 0, closed, O_RDONLY), -EACCES);
 	assert_int_equal(times_ignored, 2);
@@ -135,9 +137,10 @@ static int open_path(int root, const char *name)
 /* As holm-fsd does it: 0, a line's number, or SKIPPED. */
 static int confined(const char *path)
 {
-	struct confinement c = {.proc = -1};
+	struct confinement c = { .proc = -1 };
 	char path_of[32];
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+	if (geteuid() == 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
 		return __LINE__;
 	/* As after an execve(2): else /proc/self stays root's. */
 	if (prctl(PR_SET_DUMPABLE, 1) < 0)
@@ -155,12 +158,14 @@ static int confined(const char *path)
 		return __LINE__;
 	if (confine_ignore_modes(0) < 0 || opens(root, "readable", O_WRONLY) || opens(root, "closed", O_RDONLY))
 		return __LINE__;
-	/* Another process with the same descriptors opens them by number, and needs no capability for that. */
+	/* Another process with the same descriptors opens them by number, and needs no capability
+	 * for that. */
 	int status, fd = open_path(root, "d");
 	snprintf(path_of, sizeof path_of, "%d", fd);
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
-		_exit(confine_own_descriptors(&c) < 0 || chmod(path_of, 0700) < 0 || !opens(AT_FDCWD, path_of, O_RDONLY | O_DIRECTORY));
+		_exit(confine_own_descriptors(&c) < 0 || chmod(path_of, 0700) < 0 ||
+		      !opens(AT_FDCWD, path_of, O_RDONLY | O_DIRECTORY));
 	return fd >= 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : __LINE__;
 }
 
@@ -175,7 +180,7 @@ static void test_confined(void **state)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} modes[] = {{"readable", 0444}, {"closed", 0}, {"d", 0}};
+	} modes[] = { { "readable", 0444 }, { "closed", 0 }, { "d", 0 } };
 	for (size_t n = 0; n < ARRAY_SIZE(modes); n++)
 		assert_int_equal(fchmodat(f->directory, modes[n].name, modes[n].mode, 0), 0);
 	if (getuid() == 0)
@@ -195,11 +200,9 @@ static void test_confined(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_directory_without_x, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_directory_without_x, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_shut_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_root_and_only_then, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_confined, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

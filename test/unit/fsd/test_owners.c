@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whose the files are that an ordinary user shares: holm-fsd as it is installed, started by root as somebody else, who is in one more group.
- * In its user namespace all ids but two mean nothing. */
+ * Whose the files are that an ordinary user shares: holm-fsd as it is installed, started by root as
+ * somebody else, who is in one more group. In its user namespace all ids but two mean nothing. */
 #include <grp.h>
 #include <time.h>
 
@@ -12,7 +12,8 @@ enum { UID = 41000, GID = 41001, GROUP = 41002, OTHER_UID = 777, OTHER_GROUP = 8
 static void become_user(struct machine *m)
 {
 	gid_t group = GROUP;
-	if (chown(m->path, UID, GID) < 0 || setgroups(1, &group) < 0 || setresgid(GID, GID, GID) < 0 || setresuid(UID, UID, UID) < 0)
+	if (chown(m->path, UID, GID) < 0 || setgroups(1, &group) < 0 || setresgid(GID, GID, GID) < 0 ||
+	    setresuid(UID, UID, UID) < 0)
 		_exit(98);
 }
 
@@ -45,8 +46,9 @@ static struct machine *wanted(void **state)
 
 static void make(struct machine *m, const char *name, mode_t type, uid_t uid, gid_t gid)
 {
-	int r = type == S_IFDIR ? mkdirat(m->directory, name, 0755) : type == S_IFLNK ? symlinkat("target", m->directory, name)
-										      : mknodat(m->directory, name, S_IFREG | 0640, 0);
+	int r = type == S_IFDIR ? mkdirat(m->directory, name, 0755) :
+		type == S_IFLNK ? symlinkat("target", m->directory, name) :
+				  mknodat(m->directory, name, S_IFREG | 0640, 0);
 	assert_int_equal(r, 0);
 	assert_int_equal(fchownat(m->directory, name, uid, gid, AT_SYMLINK_NOFOLLOW), 0);
 }
@@ -59,7 +61,7 @@ static struct fuse_entry_out look(struct machine *m, uint64_t parent, const char
 
 static struct fuse_attr attributes(struct machine *m, uint64_t node)
 {
-	struct fuse_getattr_in in = {0};
+	struct fuse_getattr_in in = { 0 };
 	assert_int_equal(call(m, FUSE_GETATTR, node, PART(in), NONE, NONE), 0);
 	return ((const struct fuse_attr_out *)data_of(m, 0, NULL))->attr;
 }
@@ -76,7 +78,7 @@ static void check_owner(struct machine *m, const char *name, uint32_t uid, uint3
 
 static int give(struct machine *m, uint64_t node, uint32_t valid, uint32_t uid, uint32_t gid)
 {
-	struct fuse_setattr_in in = {.valid = valid, .uid = uid, .gid = gid};
+	struct fuse_setattr_in in = { .valid = valid, .uid = uid, .gid = gid };
 	return call(m, FUSE_SETATTR, node, PART(in), NONE, NONE);
 }
 
@@ -137,9 +139,9 @@ static void test_owners(void **state)
 		assert_int_equal(fchownat(m->directory, "other", OTHER_UID + n, OTHER_GROUP, 0), 0);
 		check_owner(m, "other", OTHER_UID + n, OTHER_GROUP);
 	}
-	struct fuse_open_in open_in = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in open_in = { .flags = O_RDONLY | O_DIRECTORY };
 	assert_int_equal(call(m, FUSE_OPENDIR, 1, PART(open_in), NONE, NONE), 0);
-	struct fuse_read_in in = {.fh = ((const struct fuse_open_out *)data_of(m, 0, NULL))->fh, .size = 8192};
+	struct fuse_read_in in = { .fh = ((const struct fuse_open_out *)data_of(m, 0, NULL))->fh, .size = 8192 };
 	assert_int_equal(call(m, FUSE_READDIRPLUS, 1, PART(in), NONE, NONE), 0);
 	size_t size = 0, seen = 0;
 	const char *data = data_of(m, 0, &size);
@@ -176,8 +178,8 @@ static void test_change_of_group(void **state)
 	make(m, "shared", S_IFDIR, UID, GROUP);
 	assert_int_equal(fchmodat(m->directory, "shared", 02775, 0), 0);
 	uint64_t shared = look(m, 1, "shared").nodeid;
-	struct fuse_create_in create_in = {.flags = O_RDWR, .mode = S_IFREG | 0664};
-	struct fuse_mkdir_in mkdir_in = {.mode = 0775};
+	struct fuse_create_in create_in = { .flags = O_RDWR, .mode = S_IFREG | 0664 };
+	struct fuse_mkdir_in mkdir_in = { .mode = 0775 };
 	assert_int_equal(call(m, FUSE_CREATE, shared, PART(create_in), TEXT("new"), NONE), 0);
 	const struct fuse_entry_out *e = data_of(m, 0, NULL);
 	assert_int_equal(e->attr.uid, 4242);
@@ -188,7 +190,7 @@ static void test_change_of_group(void **state)
 	assert_int_equal(e->attr.gid, GROUP);
 	assert_int_equal(e->attr.mode, S_IFDIR | 02775);
 	/* Its setgid bit survives a change of mode inside. */
-	struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = S_IFDIR | 02770};
+	struct fuse_setattr_in mode = { .valid = FATTR_MODE, .mode = S_IFDIR | 02770 };
 	assert_int_equal(call(m, FUSE_SETATTR, shared, PART(mode), NONE, NONE), 0);
 	assert_int_equal(attributes(m, shared).mode, S_IFDIR | 02770);
 }
@@ -242,17 +244,18 @@ static unsigned count_descriptors(void)
 
 static int confine_slowly(int may_change, struct error **err)
 {
-	struct timespec wait = {.tv_nsec = 100000000};
+	struct timespec wait = { .tv_nsec = 100000000 };
 	AUTO_FD int fd = open("/", O_PATH | O_CLOEXEC);
 	nanosleep(&wait, NULL);
 	return fd < 0 ? -errno : 0;
 }
 
-/* What it opens while it confines itself is in the common table: nobody may go on before it is gone, and take the number for something else. */
+/* What it opens while it confines itself is in the common table: nobody may go on before it is
+ * gone, and take the number for something else. */
 static void test_start(void **state)
 {
 	struct owners o;
-	struct owner owner = {1, 1};
+	struct owner owner = { 1, 1 };
 	unsigned before = count_descriptors();
 	assert_int_equal(owners_start(&o, 0, confine_slowly, NULL), 0);
 	assert_int_equal(count_descriptors(), before + 4);
@@ -296,7 +299,8 @@ static void test_confinement(void **state)
 	wait_gone(pid);
 }
 
-/* A question that nobody took in time is not answered later, when the descriptor's number stands for another file. */
+/* A question that nobody took in time is not answered later, when the descriptor's number stands
+ * for another file. */
 static void test_too_late(void **state)
 {
 	struct owners o;
@@ -313,15 +317,12 @@ static void test_too_late(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_start),
-		cmocka_unit_test(test_too_late),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_start), cmocka_unit_test(test_too_late),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_change_of_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_confinement, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_confinement, setup, teardown) };
 	if (argc != 2)
 		return 2;
 	fsd_program = argv[1];

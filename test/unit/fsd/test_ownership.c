@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Owners, groups and modes that the host user cannot set and a share keeps records of; and that nobody but the server writes these. */
+ * Owners, groups and modes that the host user cannot set and a share keeps records of; and that
+ * nobody but the server writes these. */
 #include <sys/xattr.h>
 
 #include "fake_guest.h"
@@ -30,7 +31,8 @@ static char *path_of(struct fake *f, const char *name)
 	return path_join(f->path, name);
 }
 
-/* The test's file systems have these attributes nearly everywhere; where they have not, nothing can be recorded. */
+/* The test's file systems have these attributes nearly everywhere; where they have not, nothing can
+ * be recorded. */
 static void needs_attributes(struct fake *f)
 {
 	if (setxattr(f->path, "user.test", "1", 1, 0) < 0 && errno == EOPNOTSUPP)
@@ -55,7 +57,7 @@ static void write_record(struct fake *f, const char *name, const char *text)
 
 static int change(struct fake *f, uint64_t node, uint32_t valid, uint32_t uid, uint32_t gid, uint32_t mode)
 {
-	struct fuse_setattr_in in = {.valid = valid, .uid = uid, .gid = gid, .mode = mode};
+	struct fuse_setattr_in in = { .valid = valid, .uid = uid, .gid = gid, .mode = mode };
 	return fuse(f, FUSE_SETATTR, node, PART(in));
 }
 
@@ -71,7 +73,7 @@ static int set_mode(struct fake *f, uint64_t node, uint32_t mode)
 
 static struct fuse_attr attributes(struct fake *f, uint64_t node)
 {
-	struct fuse_getattr_in in = {0};
+	struct fuse_getattr_in in = { 0 };
 	assert_int_equal(fuse(f, FUSE_GETATTR, node, PART(in)), 0);
 	return REPLY(f, struct fuse_attr_out)->attr;
 }
@@ -171,13 +173,13 @@ static void write_to(struct fake *f, uint64_t node)
 {
 	uint64_t fh = 0;
 	assert_int_equal(open_file(f, node, O_WRONLY, &fh), 0);
-	struct fuse_write_in in = {.fh = fh, .size = 1};
-	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), (struct part){"x", 1}, NONE), 0);
+	struct fuse_write_in in = { .fh = fh, .size = 1 };
+	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), (struct part){ "x", 1 }, NONE), 0);
 }
 
 static void truncate_it(struct fake *f, uint64_t node)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE, .size = 2};
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = 2 };
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), 0);
 }
 
@@ -191,7 +193,7 @@ static void allocate(struct fake *f, uint64_t node)
 {
 	uint64_t fh = 0;
 	assert_int_equal(open_file(f, node, O_WRONLY, &fh), 0);
-	struct fuse_fallocate_in in = {.fh = fh, .length = 10};
+	struct fuse_fallocate_in in = { .fh = fh, .length = 10 };
 	fuse(f, FUSE_FALLOCATE, node, PART(in)); /* whether or not the file system can */
 }
 
@@ -200,7 +202,7 @@ static void copy_into(struct fake *f, uint64_t node)
 	uint64_t fh = 0, from_fh = 0, from = lookup(f, 1, "other");
 	assert_int_equal(open_file(f, node, O_WRONLY, &fh), 0);
 	assert_int_equal(open_file(f, from, O_RDONLY, &from_fh), 0);
-	struct fuse_copy_file_range_in in = {.fh_in = from_fh, .fh_out = fh, .nodeid_out = node, .len = 2};
+	struct fuse_copy_file_range_in in = { .fh_in = from_fh, .fh_out = fh, .nodeid_out = node, .len = 2 };
 	fuse(f, FUSE_COPY_FILE_RANGE, from, PART(in));
 }
 
@@ -209,10 +211,12 @@ static void change_hands(struct fake *f, uint64_t node)
 	assert_int_equal(change(f, node, FATTR_GID, 0, MAIL, 0), 0);
 }
 
-/* setuid is shown where root inside set it, never set on the host, and gone with whatever could make the file another program. */
+/* setuid is shown where root inside set it, never set on the host, and gone with whatever could
+ * make the file another program. */
 static void test_setuid(void **state)
 {
-	static void (*const ends[])(struct fake *f, uint64_t node) = {write_to, truncate_it, open_truncating, allocate, copy_into, change_hands};
+	static void (*const ends[])(struct fake * f, uint64_t node) = { write_to, truncate_it, open_truncating,
+		allocate, copy_into, change_hands };
 	struct fake *f = *state;
 	needs_attributes(f);
 	host_write(f, "other", "other");
@@ -247,14 +251,14 @@ static void test_setuid(void **state)
 
 static uint64_t make_directory(struct fake *f, uint64_t parent, const char *name, uint32_t mode)
 {
-	struct fuse_mkdir_in in = {.mode = mode};
+	struct fuse_mkdir_in in = { .mode = mode };
 	assert_int_equal(fuse3(f, FUSE_MKDIR, parent, PART(in), TEXT(name), NONE), 0);
 	return REPLY(f, struct fuse_entry_out)->nodeid;
 }
 
 static uint64_t create(struct fake *f, uint64_t parent, const char *name, uint32_t flags, uint32_t mode)
 {
-	struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | mode};
+	struct fuse_create_in in = { .flags = flags, .mode = S_IFREG | mode };
 	assert_int_equal(fuse3(f, FUSE_CREATE, parent, PART(in), TEXT(name), NONE), 0);
 	struct fuse_entry_out e;
 	memcpy(&e, f->reply, sizeof e);
@@ -276,7 +280,7 @@ static void test_creation(void **state)
 	expect_record(f, "f", "33:44:400:600");
 	uint64_t d = make_directory(f, 1, "d", 0750);
 	expect(f, d, WWW, MAIL, 0750);
-	struct fuse_mknod_in node = {.mode = S_IFREG | 04755};
+	struct fuse_mknod_in node = { .mode = S_IFREG | 04755 };
 	assert_int_equal(fuse3(f, FUSE_MKNOD, 1, PART(node), TEXT("setuid"), NONE), 0);
 	expect(f, REPLY(f, struct fuse_entry_out)->nodeid, WWW, MAIL, 04755);
 	expect_host(f, "setuid", 0755);
@@ -289,11 +293,11 @@ static void test_creation(void **state)
 	expect(f, create(f, d, "in", O_RDWR, 0644), 0, SUPPLEMENTARY, 0644);
 	expect(f, make_directory(f, d, "sub", 0755), 0, SUPPLEMENTARY, 02755);
 	/* A file that the host made a moment before stays its own. */
-	struct fuse_create_in there = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+	struct fuse_create_in there = { .flags = O_RDWR, .mode = S_IFREG | 0600 };
 	host_write(f, "there", "text");
 	assert_int_equal(fuse3(f, FUSE_CREATE, 1, PART(there), TEXT("there"), NONE), -ESTALE);
 	expect(f, lookup(f, 1, "there"), INSIDE_UID, INSIDE_GID, 0644);
-	struct fuse_create_in tmpfile = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+	struct fuse_create_in tmpfile = { .flags = O_RDWR, .mode = S_IFREG | 0600 };
 	if (fuse(f, FUSE_TMPFILE, 1, PART(tmpfile)) != 0)
 		return; /* not every file system has these */
 	struct fuse_entry_out e;
@@ -307,21 +311,26 @@ static void test_attribute_is_hidden(void **state)
 	struct fake *f = *state;
 	struct {
 		uint32_t size, flags;
-	} set = {3, 0};
+	} set = { 3, 0 };
 	needs_attributes(f);
 	host_write(f, "f", "text");
 	uint64_t node = lookup(f, 1, "f");
 	for (int keep = 1; keep >= 0; keep--) {
-		struct fuse_getxattr_in get = {.size = 100};
+		struct fuse_getxattr_in get = { .size = 100 };
 		f->share.settings.keep_records = keep;
 		write_record(f, "f", "33:44:-:-");
 		assert_int_equal(fuse3(f, FUSE_GETXATTR, node, PART(get), TEXT(RECORD_NAME), NONE), -ENODATA);
 		assert_int_equal(fuse(f, FUSE_LISTXATTR, node, PART(get)), 0);
 		assert_int_equal(f->reply_size, 0);
-		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT(RECORD_NAME), (struct part){"0:0", 3}), -EPERM);
-		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT("user.holm.x"), (struct part){"0:0", 3}), -EPERM);
+		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT(RECORD_NAME), (struct part){ "0:0", 3 }),
+		    -EPERM);
+		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT("user.holm.x"),
+				     (struct part){ "0:0", 3 }),
+		    -EPERM);
 		/* Some file systems (CIFS, ntfs3) take both for one. */
-		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT("user.Holm.OWNER"), (struct part){"0:0", 3}), -EPERM);
+		assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(set), TEXT("user.Holm.OWNER"),
+				     (struct part){ "0:0", 3 }),
+		    -EPERM);
 		assert_int_equal(fuse3(f, FUSE_GETXATTR, node, PART(get), TEXT("user.hoLm.owner"), NONE), -ENODATA);
 		assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.HOLM.owner")), -ENODATA);
 		assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT(RECORD_NAME)), -ENODATA);
@@ -333,8 +342,9 @@ static void test_attribute_is_hidden(void **state)
 /* Whatever stands in the attribute; and files of others, who may write what they like there. */
 static void test_records_that_do_not_count(void **state)
 {
-	static const char *const bad[] = {"", "0", "0:0", "0:0:-", "0:0:-:-:-", "0:0:4755:-", "0:0:-:755", "x:0:-:-", "-1:0:-:-", "0:0:10000:10000", ":::", "0:0:8:8",
-		" 0:0:-:-", "4294967296:0:-:-", "0:0:0000000000000000000000000000000000000000000000000000000000000000:0"};
+	static const char *const bad[] = { "", "0", "0:0", "0:0:-", "0:0:-:-:-", "0:0:4755:-", "0:0:-:755", "x:0:-:-",
+		"-1:0:-:-", "0:0:10000:10000", ":::", "0:0:8:8", " 0:0:-:-", "4294967296:0:-:-",
+		"0:0:0000000000000000000000000000000000000000000000000000000000000000:0" };
 	struct fake *f = *state;
 	needs_attributes(f);
 	host_write(f, "f", "text");
@@ -398,15 +408,13 @@ static void test_own_groups(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_change_of_owner, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_change_of_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_setuid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_creation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_attribute_is_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_that_do_not_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_attributes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_own_groups, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_own_groups, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

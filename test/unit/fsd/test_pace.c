@@ -20,7 +20,7 @@ static unsigned sleeps(struct pace *p)
 
 static void test_found(void **state)
 {
-	struct pace p = {0};
+	struct pace p = { 0 };
 	for (int n = 0; n < 100; n++) {
 		assert_int_equal(sleeps(&p), 0);
 		pace_found(&p, 1);
@@ -34,7 +34,7 @@ static void test_found(void **state)
 
 static void test_never_found(void **state)
 {
-	struct pace p = {0};
+	struct pace p = { 0 };
 	unsigned looks = 0, all = 0;
 	for (unsigned expected = 1; expected <= PACE_SLEEPS_MAX; expected *= 2) {
 		pace_found(&p, 0);

@@ -12,14 +12,14 @@
 
 static char memory[] = "abcdefghij";
 /* "abc", "", "def", "hij": the first and the third lie side by side. */
-static const struct iovec pieces[] = {{memory, 3}, {memory + 9, 0}, {memory + 3, 3}, {memory + 7, 3}};
+static const struct iovec pieces[] = { { memory, 3 }, { memory + 9, 0 }, { memory + 3, 3 }, { memory + 7, 3 } };
 enum { COUNT = 4, SIZE = 9 };
 
 static void every_part_is_copied(void **state)
 {
 	for (size_t skip = 0; skip <= SIZE + 1; skip++)
 		for (size_t size = 0; size <= SIZE + 1; size++) {
-			char want[] = "abcdefhij", got[SIZE + 2] = {0};
+			char want[] = "abcdefhij", got[SIZE + 2] = { 0 };
 			size_t there = skip < SIZE ? SIZE - skip : 0, copied = size < there ? size : there;
 			pieces_copy_from(pieces, COUNT, skip, got, size);
 			assert_memory_equal(got, want + (skip < SIZE ? skip : SIZE), copied);

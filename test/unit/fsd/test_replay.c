@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What must not happen while the host's changes are replayed: that the guest hears of what it did itself, that the replayer changes
- * anything on the host, that the guest makes the host keep more than it may. */
+ * What must not happen while the host's changes are replayed: that the guest hears of what it did
+ * itself, that the replayer changes anything on the host, that the guest makes the host keep more
+ * than it may. */
 #include <dirent.h>
 
 #include "fake_agent.h"
@@ -39,7 +40,7 @@ static int setup_records(void **state)
 
 static uint64_t create(struct fake *f, uint64_t directory, const char *name, uint32_t flags, uint64_t *ret_fh)
 {
-	struct fuse_create_in in = {.flags = O_RDWR | flags, .mode = S_IFREG | 0644};
+	struct fuse_create_in in = { .flags = O_RDWR | flags, .mode = S_IFREG | 0644 };
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
@@ -52,19 +53,19 @@ static uint64_t create(struct fake *f, uint64_t directory, const char *name, uin
 
 static void write_text(struct fake *f, uint64_t node, uint64_t fh, const char *text)
 {
-	struct fuse_write_in in = {.fh = fh, .size = (uint32_t)strlen(text)};
-	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), (struct part){text, strlen(text)}, NONE), 0);
+	struct fuse_write_in in = { .fh = fh, .size = (uint32_t)strlen(text) };
+	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(in), (struct part){ text, strlen(text) }, NONE), 0);
 }
 
 static void release(struct fake *f, uint64_t node, uint64_t fh)
 {
-	struct fuse_release_in in = {.fh = fh};
+	struct fuse_release_in in = { .fh = fh };
 	assert_int_equal(fuse(f, FUSE_RELEASE, node, PART(in)), 0);
 }
 
 static void set_size(struct fake *f, uint64_t node, uint64_t size)
 {
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE, .size = size};
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), 0);
 }
 
@@ -74,17 +75,17 @@ static void test_own_names(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	struct fuse_mknod_in mknod_in = {.mode = S_IFREG | 0644};
-	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
-	struct fuse_rename_in rename_in = {.newdir = w->d};
-	struct fuse_rename2_in exchange = {.newdir = w->d, .flags = 2 /* RENAME_EXCHANGE */};
+	struct fuse_mknod_in mknod_in = { .mode = S_IFREG | 0644 };
+	struct fuse_mkdir_in mkdir_in = { .mode = 0755 };
+	struct fuse_rename_in rename_in = { .newdir = w->d };
+	struct fuse_rename2_in exchange = { .newdir = w->d, .flags = 2 /* RENAME_EXCHANGE */ };
 	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(mknod_in), TEXT("node"), NONE), 0);
 	uint64_t node = REPLY(f, struct fuse_entry_out)->nodeid;
 	agent_watch(w->a, node, EVERYTHING);
 	assert_int_equal(fuse3(f, FUSE_MKDIR, w->d, PART(mkdir_in), TEXT("sub"), NONE), 0);
 	agent_watch(w->a, REPLY(f, struct fuse_entry_out)->nodeid, EVERYTHING);
 	assert_int_equal(fuse3(f, FUSE_SYMLINK, w->d, TEXT("link"), TEXT("target"), NONE), 0);
-	struct fuse_link_in link_in = {.oldnodeid = node};
+	struct fuse_link_in link_in = { .oldnodeid = node };
 	assert_int_equal(fuse3(f, FUSE_LINK, w->d, PART(link_in), TEXT("second"), NONE), 0);
 	assert_int_equal(fuse3(f, FUSE_RENAME, w->d, PART(rename_in), TEXT("node"), TEXT("renamed")), 0);
 	assert_int_equal(fuse3(f, FUSE_RENAME2, w->d, PART(exchange), TEXT("renamed"), TEXT("sub")), 0);
@@ -107,15 +108,20 @@ static void test_own_content(void **state)
 	agent_watch(w->a, node, EVERYTHING);
 	write_text(f, node, fh, "text");
 	set_size(f, node, 2);
-	struct fuse_setattr_in in = {.valid = FATTR_MODE | FATTR_MTIME | FATTR_ATIME | FATTR_SIZE, .mode = 0600, .mtime = 1, .size = 3};
+	struct fuse_setattr_in in = {
+		.valid = FATTR_MODE | FATTR_MTIME | FATTR_ATIME | FATTR_SIZE,
+		.mode = 0600,
+		.mtime = 1,
+		.size = 3,
+	};
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), 0);
-	in = (struct fuse_setattr_in){.valid = FATTR_MTIME, .mtime = 77};
+	in = (struct fuse_setattr_in){ .valid = FATTR_MTIME, .mtime = 77 };
 	assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), 0);
-	uint32_t xattr[2] = {1, 0};
-	int has_xattrs = fuse3(f, FUSE_SETXATTR, node, PART(xattr), TEXT("user.x"), (struct part){"1", 1}) == 0;
+	uint32_t xattr[2] = { 1, 0 };
+	int has_xattrs = fuse3(f, FUSE_SETXATTR, node, PART(xattr), TEXT("user.x"), (struct part){ "1", 1 }) == 0;
 	if (has_xattrs)
 		assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.x")), 0);
-	struct fuse_fallocate_in allocate = {.fh = fh, .length = 1000};
+	struct fuse_fallocate_in allocate = { .fh = fh, .length = 1000 };
 	assert_int_equal(fuse(f, FUSE_FALLOCATE, node, PART(allocate)), 0);
 	release(f, node, fh);
 	lookup(f, w->d, "f");
@@ -168,12 +174,15 @@ struct late {
 /* Begins a request that becomes a job. */
 static void begin_late(struct world *w, struct late *l, uint32_t opcode, uint64_t node, const void *body, size_t size)
 {
-	*l = (struct late){.header = {.len = (uint32_t)(sizeof l->header + size), .opcode = opcode, .unique = 9, .nodeid = node}};
+	*l = (struct late){
+		.header = { .len = (uint32_t)(sizeof l->header + size), .opcode = opcode, .unique = 9, .nodeid = node },
+	};
 	memcpy(l->body, body, size);
-	l->in[0] = (struct iovec){&l->header, sizeof l->header};
-	l->in[1] = (struct iovec){l->body, size};
-	l->reply = (struct iovec){l->out, sizeof l->out};
-	l->request = (struct request){.share = &w->f->share, .in = l->in, .in_count = 2, .out = &l->reply, .out_count = 1};
+	l->in[0] = (struct iovec){ &l->header, sizeof l->header };
+	l->in[1] = (struct iovec){ l->body, size };
+	l->reply = (struct iovec){ l->out, sizeof l->out };
+	l->request =
+	    (struct request){ .share = &w->f->share, .in = l->in, .in_count = 2, .out = &l->reply, .out_count = 1 };
 	w->deferred = NULL;
 	assert_int_equal(request_serve(&l->request), REQUEST_LATER);
 	assert_ptr_equal(w->deferred, &l->request);
@@ -192,9 +201,9 @@ static void test_own_jobs(void **state)
 	uint64_t fh = 0, from = 0, node = create(f, w->d, "f", 0, &fh), node2 = create(f, w->d, "from", 0, &from);
 	write_text(f, node2, from, "some text");
 	f->share.defer = defer;
-	struct fuse_fallocate_in allocate = {.fh = fh, .length = 1000};
+	struct fuse_fallocate_in allocate = { .fh = fh, .length = 1000 };
 	begin_late(w, &one, FUSE_FALLOCATE, node, &allocate, sizeof allocate);
-	struct fuse_copy_file_range_in copy = {.fh_in = from, .nodeid_out = node, .fh_out = fh, .len = 9};
+	struct fuse_copy_file_range_in copy = { .fh_in = from, .nodeid_out = node, .fh_out = fh, .len = 9 };
 	begin_late(w, &two, FUSE_COPY_FILE_RANGE, node2, &copy, sizeof copy);
 	run_late(&one);
 	agent_quiet(w->a); /* the loop has seen it while the job runs */
@@ -218,7 +227,7 @@ static void test_job_outlives_events(void **state)
 	struct late l;
 	uint64_t fh = 0, node = create(w->f, w->d, "f", 0, &fh);
 	w->f->share.defer = defer;
-	struct fuse_fallocate_in allocate = {.fh = fh, .length = 1000};
+	struct fuse_fallocate_in allocate = { .fh = fh, .length = 1000 };
 	begin_late(w, &l, FUSE_FALLOCATE, node, &allocate, sizeof allocate);
 	events_free(w->a->events);
 	w->a->events = NULL;
@@ -230,20 +239,21 @@ static void test_job_outlives_events(void **state)
 
 /* --- the replayer changes nothing --- */
 
-/* Everything that changes something, with arguments that would do it, asked for by the replayer; the errors must all be EPERM. */
+/* Everything that changes something, with arguments that would do it, asked for by the replayer;
+ * the errors must all be EPERM. */
 static void check_refused(struct world *w, uint64_t node, uint64_t fh)
 {
 	struct fake *f = w->f;
-	struct fuse_write_in write_in = {.fh = fh, .size = 1};
-	struct fuse_create_in create_in = {.flags = O_RDWR, .mode = S_IFREG | 0644};
-	struct fuse_mknod_in mknod_in = {.mode = S_IFREG | 0644};
-	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
-	struct fuse_link_in link_in = {.oldnodeid = node};
-	struct fuse_rename_in rename_in = {.newdir = w->d};
-	struct fuse_rename2_in rename2 = {.newdir = w->d};
-	struct fuse_fallocate_in allocate = {.fh = fh, .length = 10};
-	struct fuse_copy_file_range_in copy = {.fh_in = fh, .fh_out = fh, .nodeid_out = node, .off_out = 2, .len = 1};
-	uint32_t xattr[2] = {1, 0};
+	struct fuse_write_in write_in = { .fh = fh, .size = 1 };
+	struct fuse_create_in create_in = { .flags = O_RDWR, .mode = S_IFREG | 0644 };
+	struct fuse_mknod_in mknod_in = { .mode = S_IFREG | 0644 };
+	struct fuse_mkdir_in mkdir_in = { .mode = 0755 };
+	struct fuse_link_in link_in = { .oldnodeid = node };
+	struct fuse_rename_in rename_in = { .newdir = w->d };
+	struct fuse_rename2_in rename2 = { .newdir = w->d };
+	struct fuse_fallocate_in allocate = { .fh = fh, .length = 10 };
+	struct fuse_copy_file_range_in copy = { .fh_in = fh, .fh_out = fh, .nodeid_out = node, .off_out = 2, .len = 1 };
+	uint32_t xattr[2] = { 1, 0 };
 	uint64_t opened = 0;
 	f->pid = REPLAYER;
 	assert_int_equal(fuse3(f, FUSE_WRITE, node, PART(write_in), TEXT("x"), NONE), -EPERM);
@@ -262,10 +272,10 @@ static void check_refused(struct world *w, uint64_t node, uint64_t fh)
 	assert_int_equal(fuse3(f, FUSE_SETXATTR, node, PART(xattr), TEXT("user.x"), TEXT("1")), -EPERM);
 	assert_int_equal(fuse(f, FUSE_REMOVEXATTR, node, TEXT("user.x")), -EPERM);
 	for (uint32_t valid = 0; valid < 1 << 12; valid++) {
-		struct fuse_setattr_in in = {.valid = valid, .fh = fh, .mode = 0600};
+		struct fuse_setattr_in in = { .valid = valid, .fh = fh, .mode = 0600 };
 		assert_int_equal(fuse(f, FUSE_SETATTR, node, PART(in)), -EPERM);
 	}
-	static const int flags[] = {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND};
+	static const int flags[] = { O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND };
 	for (size_t n = 0; n < ARRAY_SIZE(flags); n++)
 		assert_int_equal(open_file(f, node, flags[n], &opened), -EPERM);
 	/* It may look at all. */
@@ -322,8 +332,8 @@ static void test_tokens(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	struct fuse_mknod_in regular = {.mode = S_IFREG | 0644}, fifo = {.mode = S_IFIFO | 0644};
-	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
+	struct fuse_mknod_in regular = { .mode = S_IFREG | 0644 }, fifo = { .mode = S_IFIFO | 0644 };
+	struct fuse_mkdir_in mkdir_in = { .mode = 0755 };
 	host_write(f, "d/x", "text");
 	agent_expect(w->a, SHARE_CREATE, w->d, "x");
 	/* Another process means the host. */
@@ -337,7 +347,7 @@ static void test_tokens(void **state)
 	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(regular), TEXT("x"), NONE), 0);
 	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(regular), TEXT("x"), NONE), -EPERM);
 	/* Another token ends nothing. */
-	struct share_done wrong = {.type = SHARE_DONE, .token = w->a->event.token + 1};
+	struct share_done wrong = { .type = SHARE_DONE, .token = w->a->event.token + 1 };
 	agent_say(w->a, &wrong, sizeof wrong);
 	agent_quiet(w->a);
 	agent_done(w->a, 0);
@@ -419,7 +429,7 @@ static void test_forget(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	struct fuse_forget_in forget = {.nlookup = 100};
+	struct fuse_forget_in forget = { .nlookup = 100 };
 	host_write(f, "d/f", "");
 	agent_see(w->a, SHARE_CREATE, w->d, "f");
 	agent_see(w->a, SHARE_CLOSE_WRITE, w->d, "f");
@@ -466,7 +476,7 @@ static void test_caps(void **state)
 		snprintf(name, sizeof name, "f%u", n);
 		AUTO_FD int fd = openat(f->directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 		assert_true(fd >= 0);
-		struct share_watch watch = {.type = SHARE_WATCH, .mask = IN_MODIFY, .node = lookup(f, 1, name)};
+		struct share_watch watch = { .type = SHARE_WATCH, .mask = IN_MODIFY, .node = lookup(f, 1, name) };
 		events_receive(w->a->events, &watch, sizeof watch);
 	}
 	assert_int_equal(w->a->events->watches.count, MIN(known + 1, (unsigned)SHARE_WATCHES_MAX));
@@ -486,14 +496,15 @@ static void test_reset(void **state)
 {
 	struct world *w = *state;
 	struct fake *f = w->f;
-	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .flags = UINT32_MAX };
 	host_write(f, "d/x", "");
 	agent_expect(w->a, SHARE_CREATE, w->d, "x");
 	agent_hello(w->a, REPLAYER);
 	agent_turn(w->a);
 	f->pid = REPLAYER;
-	struct fuse_mknod_in mknod_in = {.mode = S_IFREG | 0644};
-	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(mknod_in), TEXT("x"), NONE), -EPERM); /* of the connection before */
+	struct fuse_mknod_in mknod_in = { .mode = S_IFREG | 0644 };
+	/* of the connection before */
+	assert_int_equal(fuse3(f, FUSE_MKNOD, w->d, PART(mknod_in), TEXT("x"), NONE), -EPERM);
 	f->pid = 0;
 	agent_watch(w->a, w->d, EVERYTHING);
 	host_write(f, "d/x", "text");
@@ -509,7 +520,7 @@ static void test_reset(void **state)
 	host_write(f, "d/x", "more text");
 	agent_quiet(w->a);
 	/* Payloads that are none. */
-	char junk[SHARE_PAYLOAD_MAX + 100] = {SHARE_HELLO, 2};
+	char junk[SHARE_PAYLOAD_MAX + 100] = { SHARE_HELLO, 2 };
 	assert_int_equal(send(w->a->socket, junk, sizeof(struct share_hello), 0), sizeof(struct share_hello));
 	assert_int_equal(send(w->a->socket, junk, sizeof junk, 0), sizeof junk);
 	for (size_t size = 1; size < 64; size++)
@@ -531,7 +542,7 @@ static void test_reset(void **state)
 static void test_blocked(void **state)
 {
 	struct world *w = *state;
-	struct fuse_init_in in = {.major = 7, .minor = 36, .flags = UINT32_MAX};
+	struct fuse_init_in in = { .major = 7, .minor = 36, .flags = UINT32_MAX };
 	char packet[SHARE_PAYLOAD_MAX];
 	int resets = 0, blocked = 0;
 	for (int n = 0; n < 2000 && !blocked; n++) {
@@ -556,8 +567,7 @@ static void test_blocked(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_own_names, setup, world_free),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_own_names, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_own_names, setup_records, world_free),
 		cmocka_unit_test_setup_teardown(test_own_content, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_own_content, setup_records, world_free),
@@ -571,7 +581,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_forget, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_caps, setup, world_free),
 		cmocka_unit_test_setup_teardown(test_reset, setup, world_free),
-		cmocka_unit_test_setup_teardown(test_blocked, setup, world_free),
-	};
+		cmocka_unit_test_setup_teardown(test_blocked, setup, world_free) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-fsd as it is installed, with its processes being killed: the guest must get every answer once, and find its files as if nothing had
- * happened. */
+ * holm-fsd as it is installed, with its processes being killed: the guest must get every answer
+ * once, and find its files as if nothing had happened. */
 #include <sys/inotify.h>
 
 #include "base/share_events.h"
@@ -38,14 +38,14 @@ static uint64_t look(struct machine *m, const char *name)
 
 static uint64_t open_node(struct machine *m, uint64_t node, uint32_t flags)
 {
-	struct fuse_open_in in = {.flags = flags};
+	struct fuse_open_in in = { .flags = flags };
 	assert_int_equal(call(m, (flags & O_DIRECTORY) ? FUSE_OPENDIR : FUSE_OPEN, node, PART(in), NONE, NONE), 0);
 	return ((const struct fuse_open_out *)data_of(m, 0, NULL))->fh;
 }
 
 static void check_read(struct machine *m, uint64_t node, uint64_t fh, const char *text)
 {
-	struct fuse_read_in in = {.fh = fh, .size = 1000};
+	struct fuse_read_in in = { .fh = fh, .size = 1000 };
 	size_t size = 0;
 	assert_int_equal(call(m, FUSE_READ, node, PART(in), NONE, NONE), 0);
 	const void *data = data_of(m, 0, &size);
@@ -59,46 +59,57 @@ static void test_what_is_open(void **state)
 	struct machine *m = *state;
 	host_file(m, "f", "text");
 	host_file(m, "gone", "removed by the host");
-	uint64_t node = look(m, "f"), fh = open_node(m, node, O_RDWR), gone = look(m, "gone"), gone_fh = open_node(m, gone, O_RDONLY);
+	uint64_t node = look(m, "f"), fh = open_node(m, node, O_RDWR), gone = look(m, "gone"),
+		 gone_fh = open_node(m, gone, O_RDONLY);
 	assert_int_equal(call(m, FUSE_UNLINK, 1, TEXT("f"), NONE, NONE), 0);
 	assert_int_equal(unlinkat(m->directory, "gone", 0), 0);
-	struct fuse_write_in in = {.fh = fh, .offset = 4, .size = 5};
+	struct fuse_write_in in = { .fh = fh, .offset = 4, .size = 5 };
 	for (int n = 0; n < 3; n++) {
 		pid_t before = worker_of(m);
 		kill(before, SIGKILL);
 		wait_gone(before);
 		in.offset = 4 + 5 * (uint64_t)n;
-		assert_int_equal(call(m, FUSE_WRITE, node, PART(in), (struct part){" more", 5}, NONE), 0);
+		assert_int_equal(call(m, FUSE_WRITE, node, PART(in), (struct part){ " more", 5 }, NONE), 0);
 		assert_int_not_equal(worker_of(m), before);
 		check_read(m, gone, gone_fh, "removed by the host");
 	}
 	check_read(m, node, fh, "text more more more");
-	struct fuse_release_in release = {.fh = fh};
+	struct fuse_release_in release = { .fh = fh };
 	assert_int_equal(call(m, FUSE_RELEASE, node, PART(release), NONE, NONE), 0);
 	assert_int_equal(call(m, FUSE_RELEASE, node, PART(release), NONE, NONE), -EBADF);
 }
 
 /* --- many requests at once while workers die --- */
 
-/* Files that go the way of a compiler's output: made, written piece by piece, renamed, read back, and every third removed. */
+/* Files that go the way of a compiler's output: made, written piece by piece, renamed, read back,
+ * and every third removed. */
 struct task {
 	int file, stage;
 	uint64_t node, fh;
 	char content[PIECES * PIECE];
 };
 
-enum { STAGE_CREATE, STAGE_WRITE, STAGE_RENAME = STAGE_WRITE + PIECES, STAGE_FSYNC, STAGE_READ, STAGE_RELEASE, STAGE_REMOVE, STAGE_DONE };
+enum {
+	STAGE_CREATE,
+	STAGE_WRITE,
+	STAGE_RENAME = STAGE_WRITE + PIECES,
+	STAGE_FSYNC,
+	STAGE_READ,
+	STAGE_RELEASE,
+	STAGE_REMOVE,
+	STAGE_DONE,
+};
 
 static void submit_stage(struct machine *m, unsigned slot, struct task *t)
 {
 	char name[32], final[32];
 	snprintf(name, sizeof name, "f%d.tmp", t->file);
 	snprintf(final, sizeof final, "f%d", t->file);
-	struct fuse_create_in create = {.flags = O_RDWR | O_EXCL, .mode = S_IFREG | 0444};
-	struct fuse_rename2_in rename = {.newdir = 1};
-	struct fuse_fsync_in sync = {.fh = t->fh};
-	struct fuse_read_in read = {.fh = t->fh, .size = sizeof t->content};
-	struct fuse_release_in release = {.fh = t->fh};
+	struct fuse_create_in create = { .flags = O_RDWR | O_EXCL, .mode = S_IFREG | 0444 };
+	struct fuse_rename2_in rename = { .newdir = 1 };
+	struct fuse_fsync_in sync = { .fh = t->fh };
+	struct fuse_read_in read = { .fh = t->fh, .size = sizeof t->content };
+	struct fuse_release_in release = { .fh = t->fh };
 	switch (t->stage) {
 	case STAGE_CREATE:
 		submit(m, slot, FUSE_CREATE, 1, PART(create), TEXT(name), NONE);
@@ -121,15 +132,21 @@ static void submit_stage(struct machine *m, unsigned slot, struct task *t)
 	default: {
 		/* The last piece is appended. */
 		unsigned piece = (unsigned)(t->stage - STAGE_WRITE);
-		struct fuse_write_in in = {.fh = t->fh, .offset = piece * PIECE, .size = PIECE, .flags = piece == PIECES - 1 ? O_APPEND : 0};
-		submit(m, slot, FUSE_WRITE, t->node, PART(in), (struct part){t->content + piece * PIECE, PIECE}, NONE);
+		struct fuse_write_in in = {
+			.fh = t->fh,
+			.offset = piece * PIECE,
+			.size = PIECE,
+			.flags = piece == PIECES - 1 ? O_APPEND : 0,
+		};
+		submit(m, slot, FUSE_WRITE, t->node, PART(in), (struct part){ t->content + piece * PIECE, PIECE },
+		    NONE);
 	}
 	}
 }
 
 static void task_start(struct machine *m, unsigned slot, struct task *t, int file)
 {
-	*t = (struct task){.file = file};
+	*t = (struct task){ .file = file };
 	for (size_t n = 0; n < sizeof t->content; n++)
 		t->content[n] = (char)(file * 31 + n * 7 + n / 256);
 	submit_stage(m, slot, t);
@@ -237,7 +254,7 @@ static void test_directory(void **state)
 		snprintf(name, sizeof name, "file%d", n);
 		host_file(m, name, "");
 	}
-	struct fuse_read_in in = {.fh = open_node(m, 1, O_RDONLY | O_DIRECTORY), .size = 1000};
+	struct fuse_read_in in = { .fh = open_node(m, 1, O_RDONLY | O_DIRECTORY), .size = 1000 };
 	int seen = 0;
 	for (int round = 0;; round++) {
 		size_t size = 0;
@@ -264,7 +281,7 @@ enum { REPLAYER = 501 };
 /* The next packet that the agent gets; what is not due is an error. */
 static void agent_next(struct machine *m, uint8_t type, struct share_event *ret)
 {
-	char packet[SHARE_PAYLOAD_MAX] = {0};
+	char packet[SHARE_PAYLOAD_MAX] = { 0 };
 	assert_int_equal(fd_wait(m->agent, POLLIN, clock_deadline(WAIT_MS)), 1);
 	assert_true(recv(m->agent, packet, sizeof packet, 0) > 0);
 	assert_int_equal(packet[0], type);
@@ -292,8 +309,8 @@ static int watches_something(pid_t pid)
 
 static void agent_watch_root(struct machine *m)
 {
-	struct share_hello hello = {.type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = REPLAYER};
-	struct share_watch watch = {.type = SHARE_WATCH, .mask = IN_CREATE | IN_DELETE, .node = 1};
+	struct share_hello hello = { .type = SHARE_HELLO, .version = SHARE_EVENTS_VERSION, .pid = REPLAYER };
+	struct share_watch watch = { .type = SHARE_WATCH, .mask = IN_CREATE | IN_DELETE, .node = 1 };
 	agent_say(m, &hello, sizeof hello);
 	agent_say(m, &watch, sizeof watch);
 	for (int n = 0; n < WAIT_MS && !watches_something(worker_of(m)); n++)
@@ -305,7 +322,7 @@ static void test_events(void **state)
 {
 	struct machine *m = *state;
 	struct share_event event;
-	struct fuse_mknod_in in = {.mode = S_IFREG | 0644};
+	struct fuse_mknod_in in = { .mode = S_IFREG | 0644 };
 	agent_next(m, SHARE_RESET, &event); /* the first worker knows nothing either */
 	agent_watch_root(m);
 	if (fd_wait(m->agent, POLLIN, 0) > 0)
@@ -322,17 +339,19 @@ static void test_events(void **state)
 		pid_t before = worker_of(m);
 		kill(before, SIGKILL);
 		wait_gone(before);
-		/* What the replayer asks for is still its own affair, before anybody tells the new worker who it is. */
+		/* What the replayer asks for is still its own affair, before anybody tells the new
+		 * worker who it is. */
 		assert_int_equal(call(m, FUSE_UNLINK, 1, TEXT(name), NONE, NONE), -EPERM);
 		assert_int_equal(call(m, FUSE_MKNOD, 1, PART(in), TEXT(name), NONE), -EPERM);
-		struct fuse_setattr_in size = {.valid = FATTR_SIZE};
+		struct fuse_setattr_in size = { .valid = FATTR_SIZE };
 		uint64_t node = look(m, name);
 		assert_int_equal(call(m, FUSE_SETATTR, node, PART(size), NONE, NONE), -EPERM);
 		struct stat st;
 		assert_int_equal(fstatat(m->directory, name, &st, 0), 0);
 		assert_int_equal(st.st_size, 4);
 		m->pid = 0;
-		struct share_done done = {.type = SHARE_DONE, .token = event.token}; /* of an event that nobody knows any more */
+		/* of an event that nobody knows any more */
+		struct share_done done = { .type = SHARE_DONE, .token = event.token };
 		agent_say(m, &done, sizeof done);
 		agent_next(m, SHARE_RESET, &event);
 		agent_watch_root(m);
@@ -361,7 +380,7 @@ static void test_events_end(void **state)
 static void test_queue_position(void **state)
 {
 	struct machine *m = *state;
-	struct vhost_vring_state which = {.index = 1};
+	struct vhost_vring_state which = { .index = 1 };
 	uint64_t number = 0;
 	host_file(m, "f", "text");
 	uint64_t node = look(m, "f");
@@ -445,7 +464,7 @@ static void read_proc(pid_t pid, const char *what, char *text, size_t size)
 static void test_confinement(void **state)
 {
 	struct machine *m = *state;
-	pid_t all[] = {m->broker, holder_of(m), worker_of(m)};
+	pid_t all[] = { m->broker, holder_of(m), worker_of(m) };
 	char text[65536];
 	for (size_t n = 0; n < ARRAY_SIZE(all); n++) {
 		read_proc(all[n], "status", text, sizeof text);
@@ -471,10 +490,8 @@ static void test_confinement(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_what_is_open, setup, teardown),
-		cmocka_unit_test(test_under_load),
-		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_what_is_open, setup, teardown),
+		cmocka_unit_test(test_under_load), cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue_position, setup, teardown),
@@ -482,8 +499,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_broker_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_holder_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_protocol, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_confinement, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_confinement, setup, teardown) };
 	if (argc != 2)
 		return 2;
 	fsd_program = argv[1];

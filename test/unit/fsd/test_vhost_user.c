@@ -37,10 +37,10 @@ static int teardown(void **state)
 
 static int send_bytes(uint32_t request, const void *payload, uint32_t size, int fd)
 {
-	message = (struct vhost_message){.request = request, .flags = 1, .size = size};
+	message = (struct vhost_message){ .request = request, .flags = 1, .size = size };
 	if (size)
 		memcpy(message.payload.bytes, payload, size);
-	int fds[1] = {fd};
+	int fds[1] = { fd };
 	return vhost_device_handle(&device, &message, fds, fd >= 0, NULL);
 }
 
@@ -66,7 +66,7 @@ static int send_memory(uint64_t size, uint64_t offset, int fd)
 	struct {
 		uint32_t count, padding;
 		uint64_t guest, size, user, offset;
-	} table = {.count = 1, .guest = GUEST, .size = size, .user = USER, .offset = offset};
+	} table = { .count = 1, .guest = GUEST, .size = size, .user = USER, .offset = offset };
 	return send_bytes(5, &table, sizeof table, fd);
 }
 
@@ -75,7 +75,7 @@ static int send_address(uint32_t index, uint64_t desc, uint64_t used, uint64_t a
 	struct {
 		uint32_t index, flags;
 		uint64_t desc, used, avail, log;
-	} a = {index, 0, USER + desc, USER + used, USER + avail, 0};
+	} a = { index, 0, USER + desc, USER + used, USER + avail, 0 };
 	return send_bytes(9, &a, sizeof a, -1);
 }
 
@@ -85,7 +85,8 @@ static void negotiate(void)
 	uint64_t features = message.payload.number;
 	assert_int_equal(message.size, 8);
 	assert_int_equal(message.flags, 5);
-	assert_true(features & 1ULL << 32 && features & 1ULL << 30 && features & 1ULL << 29 && !(features & 1ULL << 28));
+	assert_true(
+	    features & 1ULL << 32 && features & 1ULL << 30 && features & 1ULL << 29 && !(features & 1ULL << 28));
 	assert_int_equal(send_bytes(15, NULL, 0, -1), 1);
 	assert_int_equal(send_number(16, message.payload.number, -1), 0);
 	assert_int_equal(send_bytes(3, NULL, 0, -1), 0);
@@ -135,7 +136,7 @@ static void test_memory_slots(void **state)
 {
 	struct {
 		uint64_t padding, guest, size, user, offset;
-	} slot = {0, GUEST, MEMORY, USER, 0};
+	} slot = { 0, GUEST, MEMORY, USER, 0 };
 	negotiate();
 	assert_int_equal(send_bytes(36, NULL, 0, -1), 1);
 	assert_int_equal(message.payload.number, GUEST_MEMORY_REGIONS);
@@ -152,13 +153,14 @@ static void test_memory_slots(void **state)
 static void test_acknowledge(void **state)
 {
 	negotiate();
-	message = (struct vhost_message){.request = 10, .flags = 1 | 8, .size = 8};
+	message = (struct vhost_message){ .request = 10, .flags = 1 | 8, .size = 8 };
 	assert_int_equal(vhost_device_handle(&device, &message, NULL, 0, NULL), 1);
 	assert_int_equal(message.payload.number, 0);
 	assert_int_equal(message.flags, 5);
 }
 
-/* Over a socket: the descriptors that a message may have at the most, and one more, of which nothing stays open. */
+/* Over a socket: the descriptors that a message may have at the most, and one more, of which
+ * nothing stays open. */
 static void test_receive(void **state)
 {
 	int pair[2], watched[2], sent[VHOST_MESSAGE_FDS + 1], got[VHOST_MESSAGE_FDS];
@@ -168,7 +170,7 @@ static void test_receive(void **state)
 	assert_int_equal(fd_socketpair(SOCK_STREAM, watched), 0);
 	for (size_t n = 0; n < ARRAY_SIZE(sent); n++)
 		sent[n] = watched[1];
-	struct vhost_message m = {.request = VHOST_SET_VRING_NUM, .flags = 1, .size = 8, .payload.number = 77};
+	struct vhost_message m = { .request = VHOST_SET_VRING_NUM, .flags = 1, .size = 8, .payload.number = 77 };
 	assert_int_equal(vhost_message_send(pair[0], &m, sent, VHOST_MESSAGE_FDS), 0);
 	assert_int_equal(vhost_message_receive(pair[1], &message, got, &count), 1);
 	assert_int_equal(message.payload.number, 77);
@@ -200,16 +202,16 @@ static void test_refused(void **state)
 	assert_true(send_number(12, 0, -1) < 0);
 	assert_true(send_number(12, 0x100, eventfd(0, EFD_CLOEXEC)) < 0);
 	assert_true(send_number(12, 0x1000, eventfd(0, EFD_CLOEXEC)) < 0);
-	static const uint32_t sizes[] = {0, 3, 1000, 2048, UINT32_MAX};
+	static const uint32_t sizes[] = { 0, 3, 1000, 2048, UINT32_MAX };
 	for (size_t n = 0; n < ARRAY_SIZE(sizes); n++)
 		assert_true(send_state(8, 0, sizes[n]) < 0);
 	assert_true(send_state(8, 2, 256) < 0);
 	assert_true(send_state(10, 0, 65536) < 0);
 	assert_true(send_state(18, UINT32_MAX, 1) < 0);
 	assert_true(send_state(11, 2, 0) < 0);
-	message = (struct vhost_message){.request = 1, .flags = 2};
+	message = (struct vhost_message){ .request = 1, .flags = 2 };
 	assert_true(vhost_device_handle(&device, &message, NULL, 0, NULL) < 0);
-	message = (struct vhost_message){.request = 1, .flags = 5};
+	message = (struct vhost_message){ .request = 1, .flags = 5 };
 	assert_true(vhost_device_handle(&device, &message, NULL, 0, NULL) < 0);
 }
 
@@ -223,7 +225,7 @@ static void test_bad_memory(void **state)
 	assert_true(send_memory(UINT64_MAX, 0, memory_fd(MEMORY)) < 0);
 	assert_true(send_memory(0, 0, memory_fd(MEMORY)) < 0);
 	assert_true(send_memory(MEMORY, 0, eventfd(0, EFD_CLOEXEC)) < 0);
-	uint64_t nine[34] = {9};
+	uint64_t nine[34] = { 9 };
 	assert_true(send_bytes(5, nine, sizeof nine, -1) < 0);
 	assert_int_equal(device.memory.count, 0);
 }
@@ -254,7 +256,7 @@ static void test_socket(void **state)
 {
 	int pair[2];
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
-	uint32_t ask[] = {1, 1, 0};
+	uint32_t ask[] = { 1, 1, 0 };
 	unsigned char answer[20];
 	assert_int_equal(fd_write_full(pair[0], ask, sizeof ask), 0);
 	assert_int_equal(vhost_device_receive(&device, pair[1], NULL), 1);
@@ -262,10 +264,10 @@ static void test_socket(void **state)
 	assert_int_equal(answer[0], 1);
 	assert_int_equal(answer[8], 8);
 	assert_int_equal(answer[12 + 4], 1); /* VIRTIO_F_VERSION_1, directly behind the header */
-	uint32_t large[] = {1, 1, UINT32_MAX};
+	uint32_t large[] = { 1, 1, UINT32_MAX };
 	assert_int_equal(fd_write_full(pair[0], large, sizeof large), 0);
 	assert_true(vhost_device_receive(&device, pair[1], NULL) < 0);
-	uint32_t half[] = {2, 1, 8, 0};
+	uint32_t half[] = { 2, 1, 8, 0 };
 	assert_int_equal(fd_write_full(pair[0], half, sizeof half), 0);
 	close(pair[0]);
 	assert_true(vhost_device_receive(&device, pair[1], NULL) < 0);
@@ -275,15 +277,13 @@ static void test_socket(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_conversation, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_conversation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_acknowledge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_rings, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_socket, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

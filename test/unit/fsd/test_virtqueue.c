@@ -16,7 +16,8 @@ enum { SIZE = 8, HALF = 1 << 16 };
 #define GUEST 0x100000ULL
 #define USER 0x7f0000000000ULL
 
-/* Two regions that touch in guest-physical space but not here, and an island at the end of the address space. */
+/* Two regions that touch in guest-physical space but not here, and an island at the end of the
+ * address space. */
 static _Alignas(16) char low[HALF], gap[64], high[HALF], last[4096];
 static struct guest_memory memory;
 static struct virtqueue queue;
@@ -30,7 +31,7 @@ static int setup(void **state)
 	assert_int_equal(guest_memory_add(&memory, GUEST, USER, HALF, low), 0);
 	assert_int_equal(guest_memory_add(&memory, GUEST + HALF, USER + 2 * HALF, HALF, high), 0);
 	assert_int_equal(guest_memory_add(&memory, UINT64_MAX - 4096, 0x1000, 4096, last), 0);
-	queue = (struct virtqueue){.size = SIZE};
+	queue = (struct virtqueue){ .size = SIZE };
 	queue.desc = guest_memory_from_user(&memory, USER, VIRTQUEUE_DESC_SIZE(SIZE), 16);
 	queue.avail = guest_memory_from_user(&memory, USER + 4096, VIRTQUEUE_AVAIL_SIZE(SIZE), 2);
 	queue.used = guest_memory_from_user(&memory, USER + 8192, VIRTQUEUE_USED_SIZE(SIZE), 4);
@@ -48,42 +49,43 @@ static const struct {
 	int result;
 	unsigned in, out;
 } chains[] = {
-	{"one to read", {{GUEST, 100, 0, 0}}, 0, 1, 1, 1, 0},
-	{"one to write", {{GUEST, 100, W, 0}}, 0, 1, 1, 0, 1},
-	{"read then write", {{GUEST, 100, N, 3}, {0}, {0}, {GUEST + 200, 50, W, 0}}, 0, 1, 1, 1, 1},
-	{"two regions, two pieces", {{GUEST + HALF - 10, 20, 0, 0}}, 0, 1, 1, 2, 0},
-	{"both regions whole", {{GUEST, 2 * HALF, W, 0}}, 0, 1, 1, 0, 2},
-	{"overlapping buffers are the guest's own trouble", {{GUEST, 64, N, 1}, {GUEST + 32, 64, N | W, 2}, {GUEST, 128, W, 0}}, 0, 1, 1, 1,
-		2},
-	{"as long as the queue",
-		{{GUEST, 1, N, 1}, {GUEST, 1, N, 2}, {GUEST, 1, N, 3}, {GUEST, 1, N, 4}, {GUEST, 1, N, 5}, {GUEST, 1, N, 6},
-			{GUEST, 1, N, 7}, {GUEST, 1, 0, 0}},
-		0, 1, 1, 8, 0},
-	{"a loop of one", {{GUEST, 1, N, 0}}, 0, 1, -1, 0, 0},
-	{"a loop of two", {{GUEST, 1, N, 1}, {GUEST, 1, N, 0}}, 0, 1, -1, 0, 0},
-	{"a loop not through the head", {{GUEST, 1, N, 1}, {GUEST, 1, N, 2}, {GUEST, 1, N, 1}}, 0, 1, -1, 0, 0},
-	{"head outside the table", {{GUEST, 1, 0, 0}}, SIZE, 1, -1, 0, 0},
-	{"head far outside", {{GUEST, 1, 0, 0}}, 65535, 1, -1, 0, 0},
-	{"next outside the table", {{GUEST, 1, N, SIZE}}, 0, 1, -1, 0, 0},
-	{"next far outside", {{GUEST, 1, N, 65535}}, 0, 1, -1, 0, 0},
-	{"before the memory", {{GUEST - 1, 2, 0, 0}}, 0, 1, -1, 0, 0},
-	{"behind the memory", {{GUEST + 2 * HALF, 1, 0, 0}}, 0, 1, -1, 0, 0},
-	{"over the end", {{GUEST + 2 * HALF - 1, 2, W, 0}}, 0, 1, -1, 0, 0},
-	{"address zero", {{0, 16, W, 0}}, 0, 1, -1, 0, 0},
-	{"the highest length", {{GUEST, UINT32_MAX, W, 0}}, 0, 1, -1, 0, 0},
-	{"wraps around the address space", {{UINT64_MAX - 4096 + 4090, 100, W, 0}}, 0, 1, -1, 0, 0},
-	{"at the end of the address space", {{UINT64_MAX - 4096, 4096, W, 0}}, 0, 1, 1, 0, 1},
-	{"the last address", {{UINT64_MAX, 1, W, 0}}, 0, 1, -1, 0, 0},
-	{"no bytes", {{GUEST, 0, 0, 0}}, 0, 1, -1, 0, 0},
-	{"no bytes at the end of a chain", {{GUEST, 1, N, 1}, {GUEST, 0, W, 0}}, 0, 1, -1, 0, 0},
-	{"to read behind to write", {{GUEST, 1, N | W, 1}, {GUEST, 1, 0, 0}}, 0, 1, -1, 0, 0},
-	{"indirect", {{GUEST, 16, I, 0}}, 0, 1, -1, 0, 0},
-	{"indirect inside a chain", {{GUEST, 16, N, 1}, {GUEST, 16, I | W, 0}}, 0, 1, -1, 0, 0},
-	{"nothing available", {{GUEST, 1, 0, 0}}, 0, 0, 0, 0, 0},
-	{"a full ring", {{GUEST, 1, 0, 0}}, 0, SIZE, 1, 1, 0},
-	{"an index that jumps by one too many", {{GUEST, 1, 0, 0}}, 0, SIZE + 1, -1, 0, 0},
-	{"an index that goes back", {{GUEST, 1, 0, 0}}, 0, UINT16_MAX, -1, 0, 0},
-	{"unknown flags mean nothing", {{GUEST, 1, 0xfff8, 0}}, 0, 1, 1, 1, 0},
+	{ "one to read", { { GUEST, 100, 0, 0 } }, 0, 1, 1, 1, 0 },
+	{ "one to write", { { GUEST, 100, W, 0 } }, 0, 1, 1, 0, 1 },
+	{ "read then write", { { GUEST, 100, N, 3 }, { 0 }, { 0 }, { GUEST + 200, 50, W, 0 } }, 0, 1, 1, 1, 1 },
+	{ "two regions, two pieces", { { GUEST + HALF - 10, 20, 0, 0 } }, 0, 1, 1, 2, 0 },
+	{ "both regions whole", { { GUEST, 2 * HALF, W, 0 } }, 0, 1, 1, 0, 2 },
+	{ "overlapping buffers are the guest's own trouble",
+	    { { GUEST, 64, N, 1 }, { GUEST + 32, 64, N | W, 2 }, { GUEST, 128, W, 0 } }, 0, 1, 1, 1, 2 },
+	{ "as long as the queue",
+	    { { GUEST, 1, N, 1 }, { GUEST, 1, N, 2 }, { GUEST, 1, N, 3 }, { GUEST, 1, N, 4 }, { GUEST, 1, N, 5 },
+		{ GUEST, 1, N, 6 }, { GUEST, 1, N, 7 }, { GUEST, 1, 0, 0 } },
+	    0, 1, 1, 8, 0 },
+	{ "a loop of one", { { GUEST, 1, N, 0 } }, 0, 1, -1, 0, 0 },
+	{ "a loop of two", { { GUEST, 1, N, 1 }, { GUEST, 1, N, 0 } }, 0, 1, -1, 0, 0 },
+	{ "a loop not through the head", { { GUEST, 1, N, 1 }, { GUEST, 1, N, 2 }, { GUEST, 1, N, 1 } }, 0, 1, -1, 0,
+	    0 },
+	{ "head outside the table", { { GUEST, 1, 0, 0 } }, SIZE, 1, -1, 0, 0 },
+	{ "head far outside", { { GUEST, 1, 0, 0 } }, 65535, 1, -1, 0, 0 },
+	{ "next outside the table", { { GUEST, 1, N, SIZE } }, 0, 1, -1, 0, 0 },
+	{ "next far outside", { { GUEST, 1, N, 65535 } }, 0, 1, -1, 0, 0 },
+	{ "before the memory", { { GUEST - 1, 2, 0, 0 } }, 0, 1, -1, 0, 0 },
+	{ "behind the memory", { { GUEST + 2 * HALF, 1, 0, 0 } }, 0, 1, -1, 0, 0 },
+	{ "over the end", { { GUEST + 2 * HALF - 1, 2, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "address zero", { { 0, 16, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "the highest length", { { GUEST, UINT32_MAX, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "wraps around the address space", { { UINT64_MAX - 4096 + 4090, 100, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "at the end of the address space", { { UINT64_MAX - 4096, 4096, W, 0 } }, 0, 1, 1, 0, 1 },
+	{ "the last address", { { UINT64_MAX, 1, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "no bytes", { { GUEST, 0, 0, 0 } }, 0, 1, -1, 0, 0 },
+	{ "no bytes at the end of a chain", { { GUEST, 1, N, 1 }, { GUEST, 0, W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "to read behind to write", { { GUEST, 1, N | W, 1 }, { GUEST, 1, 0, 0 } }, 0, 1, -1, 0, 0 },
+	{ "indirect", { { GUEST, 16, I, 0 } }, 0, 1, -1, 0, 0 },
+	{ "indirect inside a chain", { { GUEST, 16, N, 1 }, { GUEST, 16, I | W, 0 } }, 0, 1, -1, 0, 0 },
+	{ "nothing available", { { GUEST, 1, 0, 0 } }, 0, 0, 0, 0, 0 },
+	{ "a full ring", { { GUEST, 1, 0, 0 } }, 0, SIZE, 1, 1, 0 },
+	{ "an index that jumps by one too many", { { GUEST, 1, 0, 0 } }, 0, SIZE + 1, -1, 0, 0 },
+	{ "an index that goes back", { { GUEST, 1, 0, 0 } }, 0, UINT16_MAX, -1, 0, 0 },
+	{ "unknown flags mean nothing", { { GUEST, 1, 0xfff8, 0 } }, 0, 1, 1, 1, 0 },
 };
 
 static void test_chains(void **state)
@@ -95,9 +97,10 @@ static void test_chains(void **state)
 		queue.avail->idx = chains[n].available;
 		int r = virtqueue_pop(&queue, &memory, &chain);
 		r = r < 0 ? -1 : r;
-		if (r != chains[n].result || (r == 1 && (chain.in_count != chains[n].in || chain.out_count != chains[n].out)))
-			fail_msg("%s: %d, %u to read, %u to write (%s)", chains[n].name, r, chain.in_count, chain.out_count,
-				queue.broken ? queue.broken : "");
+		if (r != chains[n].result ||
+		    (r == 1 && (chain.in_count != chains[n].in || chain.out_count != chains[n].out)))
+			fail_msg("%s: %d, %u to read, %u to write (%s)", chains[n].name, r, chain.in_count,
+			    chain.out_count, queue.broken ? queue.broken : "");
 		assert_int_equal(r < 0, queue.broken != NULL);
 		if (r < 0) { /* and it stays so */
 			queue.avail->idx = 0;
@@ -110,7 +113,7 @@ static void test_chains(void **state)
 /* A guest that offers the same descriptor again and again while nothing has come back yet. */
 static void test_too_many_in_flight(void **state)
 {
-	queue.desc[0] = (struct vring_desc){GUEST, 1, 0, 0};
+	queue.desc[0] = (struct vring_desc){ GUEST, 1, 0, 0 };
 	for (unsigned n = 0; n < SIZE; n++) {
 		queue.avail->idx++;
 		assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
@@ -130,12 +133,12 @@ static struct ledger ledger;
 static int setup_ledger(void **state)
 {
 	setup(state);
-	ledger = (struct ledger){0};
+	ledger = (struct ledger){ 0 };
 	queue.ledger = &ledger.queues[0];
 	virtqueue_start_or_resume(&queue, 65533, 1);
 	queue.avail->idx = 65533;
 	for (unsigned n = 0; n < SIZE; n++) {
-		queue.desc[n] = (struct vring_desc){GUEST + n, 1, W, 0};
+		queue.desc[n] = (struct vring_desc){ GUEST + n, 1, W, 0 };
 		queue.avail->ring[(65533 + n) % SIZE] = (uint16_t)n;
 	}
 	return 0;
@@ -144,7 +147,13 @@ static int setup_ledger(void **state)
 /* The process is gone, and another one knows nothing but the ledger. */
 static void take_over(void)
 {
-	struct virtqueue next = {.size = SIZE, .desc = queue.desc, .avail = queue.avail, .used = queue.used, .ledger = queue.ledger};
+	struct virtqueue next = {
+		.size = SIZE,
+		.desc = queue.desc,
+		.avail = queue.avail,
+		.used = queue.used,
+		.ledger = queue.ledger,
+	};
 	queue = next;
 	virtqueue_start_or_resume(&queue, 0, 1);
 }
@@ -158,7 +167,7 @@ static void test_left_behind(void **state)
 	virtqueue_push(&queue, 3, 0);
 	take_over();
 	/* In the order in which they were taken, over the wrap of the index. */
-	static const uint16_t left[] = {0, 2, 4};
+	static const uint16_t left[] = { 0, 2, 4 };
 	for (size_t n = 0; n < ARRAY_SIZE(left); n++) {
 		assert_int_equal(virtqueue_pop_left(&queue, &memory, &chain), 1);
 		assert_int_equal(chain.head, left[n]);
@@ -211,7 +220,7 @@ static void test_twice_under_way(void **state)
 
 static void test_pieces(void **state)
 {
-	queue.desc[0] = (struct vring_desc){GUEST + HALF - 10, 20, 0, 0};
+	queue.desc[0] = (struct vring_desc){ GUEST + HALF - 10, 20, 0, 0 };
 	queue.avail->idx = 1;
 	assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
 	assert_ptr_equal(chain.pieces[0].iov_base, low + HALF - 10);
@@ -225,7 +234,7 @@ static void test_indexes_wrap(void **state)
 	queue.used->idx = 65534;
 	virtqueue_start(&queue, 65534, 0);
 	for (uint16_t n = 65534; n != 4; n++) {
-		queue.desc[n % SIZE] = (struct vring_desc){GUEST, 1, W, 0};
+		queue.desc[n % SIZE] = (struct vring_desc){ GUEST, 1, W, 0 };
 		queue.avail->ring[n % SIZE] = n % SIZE;
 		queue.avail->idx = (uint16_t)(n + 1);
 		assert_int_equal(virtqueue_pop(&queue, &memory, &chain), 1);
@@ -256,7 +265,7 @@ static void test_interrupts(void **state)
 
 static void test_kicks(void **state)
 {
-	queue.desc[0] = (struct vring_desc){GUEST, 1, 0, 0};
+	queue.desc[0] = (struct vring_desc){ GUEST, 1, 0, 0 };
 	assert_int_equal(virtqueue_want_kick(&queue), 0);
 	assert_int_equal(*(uint16_t *)&queue.used->ring[SIZE], 0);
 	queue.avail->idx = 1;
@@ -268,7 +277,7 @@ static void test_kicks(void **state)
 
 static void test_regions(void **state)
 {
-	struct guest_memory m = {0};
+	struct guest_memory m = { 0 };
 	assert_int_equal(guest_memory_add(&m, 0, 0, 0, low), -EINVAL);
 	assert_int_equal(guest_memory_add(&m, UINT64_MAX, 0, 2, low), -EINVAL);
 	assert_int_equal(guest_memory_add(&m, 0, UINT64_MAX - 1, 4, low), -EINVAL);
@@ -287,7 +296,8 @@ static void test_regions(void **state)
 	assert_int_equal(guest_memory_describe(&m, 150, 100, pieces, 1), -E2BIG);
 	assert_int_equal(guest_memory_describe(&m, 299, 2, pieces, 2), -EFAULT);
 	assert_int_equal(guest_memory_size(&m), 200);
-	struct guest_region first = {.guest = 100, .user = 1000, .size = 100}, wrong = {.guest = 100, .user = 1000, .size = 99};
+	struct guest_region first = { .guest = 100, .user = 1000, .size = 100 },
+			    wrong = { .guest = 100, .user = 1000, .size = 99 };
 	assert_int_equal(guest_memory_unmap(&m, &wrong), -ENOENT);
 	assert_int_equal(guest_memory_unmap(&m, &first), 0);
 	assert_int_equal(guest_memory_size(&m), 100);
@@ -295,17 +305,12 @@ static void test_regions(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chains),
-		cmocka_unit_test_setup(test_pieces, setup),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains), cmocka_unit_test_setup(test_pieces, setup),
 		cmocka_unit_test_setup(test_too_many_in_flight, setup),
 		cmocka_unit_test_setup(test_indexes_wrap, setup),
-		cmocka_unit_test_setup(test_left_behind, setup_ledger),
-		cmocka_unit_test_setup(test_torn, setup_ledger),
+		cmocka_unit_test_setup(test_left_behind, setup_ledger), cmocka_unit_test_setup(test_torn, setup_ledger),
 		cmocka_unit_test_setup(test_twice_under_way, setup_ledger),
-		cmocka_unit_test_setup(test_interrupts, setup),
-		cmocka_unit_test_setup(test_kicks, setup),
-		cmocka_unit_test(test_regions),
-	};
+		cmocka_unit_test_setup(test_interrupts, setup), cmocka_unit_test_setup(test_kicks, setup),
+		cmocka_unit_test(test_regions) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files that are watched themselves, in directories that nobody watches: what happens to their names is heard of by way of the directory. */
+ * Files that are watched themselves, in directories that nobody watches: what happens to their
+ * names is heard of by way of the directory. */
 #include "fake_agent.h"
 
 static int setup(void **state)
@@ -18,7 +19,7 @@ static uint64_t watched_file(struct world *w, const char *path)
 
 static void guest_rename(struct world *w, uint64_t from, const char *name, uint64_t to)
 {
-	struct fuse_rename_in in = {.newdir = to};
+	struct fuse_rename_in in = { .newdir = to };
 	assert_int_equal(fuse3(w->f, FUSE_RENAME, from, PART(in), TEXT(name), TEXT(name)), 0);
 }
 
@@ -33,7 +34,8 @@ static void test_moved_inside(void **state)
 	assert_int_equal(unlinkat(f->directory, "e/file", 0), 0);
 	agent_see(w->a, SHARE_REMOVE, w->e, "file");
 	assert_int_equal(w->a->shown.nodeid, node);
-	/* The one that was left is still heard of, until it moves as well: then its directory is of no interest any more. */
+	/* The one that was left is still heard of, until it moves as well: then its directory is of
+	 * no interest any more. */
 	assert_int_equal(fchmodat(f->directory, "d/other", 0600, 0), 0);
 	agent_see(w->a, SHARE_ATTRIB, w->d, "other");
 	assert_non_null(inode_find(&f->share.inodes, w->d)->watch);

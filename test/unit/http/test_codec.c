@@ -12,8 +12,8 @@
 
 static void test_request(void **state)
 {
-	static const char text[] = "POST /v1/x?a=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nconnection: keep-alive, Upgrade\r\nUpgrade: "
-				   "holm-session\r\n\r\nabc";
+	static const char text[] = "POST /v1/x?a=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nconnection: keep-alive, "
+				   "Upgrade\r\nUpgrade: holm-session\r\n\r\nabc";
 	AUTO_HTTP_HEAD struct http_head h;
 	assert_int_equal(http_parse_request(text, sizeof text - 1, &h, NULL), sizeof text - 4);
 	assert_string_equal(h.method, "POST");
@@ -86,7 +86,7 @@ static void test_refused(void **state)
 /* Decodes text in pieces of `piece` bytes into out: 1 complete, 0 not, negative errno. */
 static int decode(const char *text, size_t piece, char *out, size_t *ret_taken)
 {
-	struct http_chunks c = {0};
+	struct http_chunks c = { 0 };
 	size_t at = 0, size = strlen(text);
 	int r = 0;
 	*out = 0;
@@ -114,14 +114,15 @@ static void test_chunks(void **state)
 		assert_int_equal(taken, sizeof text - 5);
 	}
 	assert_int_equal(decode("3\r\nab", 100, out, &taken), 0);
-	static const char *const bad[] = {"x\r\n", "\r\n", "5\nhello\r\n", "1\r\nab\r\n", "11111111111111111\r\n", "-1\r\n", "0\r\n\n"};
+	static const char *const bad[] = { "x\r\n", "\r\n", "5\nhello\r\n", "1\r\nab\r\n", "11111111111111111\r\n",
+		"-1\r\n", "0\r\n\n" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(decode(bad[i], 100, out, &taken), -EBADMSG);
 }
 
 static void test_endless_chunk_line(void **state)
 {
-	struct http_chunks c = {0};
+	struct http_chunks c = { 0 };
 	char line[512];
 	const char *data;
 	size_t used, n;

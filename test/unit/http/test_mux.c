@@ -99,7 +99,7 @@ static void test_both_ways_and_half_close(void **state)
 	assert_int_equal(fd_write_full(f->accepted[0], "answer", 6), 0);
 	settle(f);
 	expect(fd, "answer");
-	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
 	shutdown(f->accepted[0], SHUT_WR);
 	settle(f);
 	expect(fd, "");
@@ -207,7 +207,8 @@ static void test_a_stalled_stream_goes_on(void **state)
 	size_t sent = fill(f, fd), got = 0;
 	static char data[65536];
 	shutdown(fd, SHUT_WR);
-	for (ssize_t n; (n = recv(f->accepted[0], data, sizeof data, MSG_DONTWAIT)) != 0; loop_step(f->loop, clock_deadline(10)))
+	for (ssize_t n; (n = recv(f->accepted[0], data, sizeof data, MSG_DONTWAIT)) != 0;
+	     loop_step(f->loop, clock_deadline(10)))
 		got += n > 0 ? (size_t)n : 0;
 	assert_int_equal(got, sent);
 }
@@ -268,7 +269,7 @@ static void test_the_other_side_goes_away(void **state)
 
 static void feed(const void *bytes, size_t size, enum mux_role role, int expect_closed)
 {
-	struct fixture f = {0};
+	struct fixture f = { 0 };
 	int pair[2];
 	assert_int_equal(loop_new(&f.loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
@@ -300,7 +301,7 @@ static void test_pings_without_reading_are_bounded(void **state)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 	static const char ping[] = "\0\0\10\6\0\0\0\0\0abcdefgh";
-	struct fixture f = {0};
+	struct fixture f = { 0 };
 	int pair[2];
 	assert_int_equal(loop_new(&f.loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
@@ -318,8 +319,8 @@ static void test_pings_without_reading_are_bounded(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_both_ways_and_half_close, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_both_ways_and_half_close, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_the_accepting_side_ends_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_is_seen_by_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_streams_by_the_hundred, setup, teardown),
@@ -327,8 +328,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_stalled_stream_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hundred_megabytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_other_side_goes_away, setup, teardown),
-		cmocka_unit_test(test_garbage_ends_it),
-		cmocka_unit_test(test_pings_without_reading_are_bounded),
-	};
+		cmocka_unit_test(test_garbage_ends_it), cmocka_unit_test(test_pings_without_reading_are_bounded) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

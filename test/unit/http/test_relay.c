@@ -124,10 +124,8 @@ static void test_hang_up_behind_a_full_buffer(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_side_that_hangs_up_ends_it, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hang_up_behind_a_full_buffer, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_hang_up_behind_a_full_buffer, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

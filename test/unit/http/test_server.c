@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Server and both clients against each other: the server and the loop's client in one loop, the blocking client in a child. */
+ * Server and both clients against each other: the server and the loop's client in one loop, the
+ * blocking client in a child. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -82,7 +83,8 @@ static void handle_flood(struct http_exchange *x, void *data)
 	}
 }
 
-/* Ends its answer although the reader was dropped: it has done with it, and is not told of the end any more. */
+/* Ends its answer although the reader was dropped: it has done with it, and is not told of the end
+ * any more. */
 static void handle_flood_and_end(struct http_exchange *x, void *data)
 {
 	handle_flood(x, data);
@@ -102,17 +104,17 @@ static void handle_take(struct http_exchange *x, void *data)
 }
 
 static const struct http_route routes[] = {
-	{"POST", "/echo", handle_echo},
-	{"GET", "/lines", handle_lines},
-	{"GET", "/fail", handle_fail},
-	{"GET", "/keep", handle_keep},
-	{"GET", "/flood", handle_flood},
-	{"GET", "/flood-end", handle_flood_and_end},
-	{"POST", "/upgrade", handle_upgrade},
-	{"POST", "/take", handle_take},
-	{"POST", "/stream", handle_take, .stream_body = 1},
-	{"GET", "/prefix/*", handle_lines},
-	{0},
+	{ "POST", "/echo", handle_echo },
+	{ "GET", "/lines", handle_lines },
+	{ "GET", "/fail", handle_fail },
+	{ "GET", "/keep", handle_keep },
+	{ "GET", "/flood", handle_flood },
+	{ "GET", "/flood-end", handle_flood_and_end },
+	{ "POST", "/upgrade", handle_upgrade },
+	{ "POST", "/take", handle_take },
+	{ "POST", "/stream", handle_take, .stream_body = 1 },
+	{ "GET", "/prefix/*", handle_lines },
+	{ 0 },
 };
 
 static int setup(void **state)
@@ -174,15 +176,17 @@ static void on_upgraded(int fd, struct buffer *early, void *data)
 	fd_close(fd);
 }
 
-static void call(struct fixture *f, const char *method, const char *target, struct json_object *body, const char *upgrade)
+static void call(struct fixture *f, const char *method, const char *target, struct json_object *body,
+    const char *upgrade)
 {
-	struct http_call_events events = {.line = strstr(target, "line") ? on_line : NULL, .done = on_done};
+	struct http_call_events events = { .line = strstr(target, "line") ? on_line : NULL, .done = on_done };
 	if (upgrade) {
 		events.upgrade = upgrade;
 		events.upgraded = on_upgraded;
 	}
 	f->done = 0;
-	assert_int_equal(http_call(f->loop, client(f), method, target, body, clock_deadline(5000), &events, f, NULL), 0);
+	assert_int_equal(http_call(f->loop, client(f), method, target, body, clock_deadline(5000), &events, f, NULL),
+	    0);
 }
 
 static void test_calls(void **state)
@@ -251,7 +255,8 @@ static void test_take_gives_everything_back(void **state)
 
 static void test_pipelined_and_kept_alive(void **state)
 {
-	static const char two[] = "POST /echo HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}GET /lines HTTP/1.1\r\n\r\nGET /fail HTTP/1.1\r\n\r\n";
+	static const char two[] =
+	    "POST /echo HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}GET /lines HTTP/1.1\r\n\r\nGET /fail HTTP/1.1\r\n\r\n";
 	struct fixture *f = *state;
 	AUTO_FD int fd = client(f);
 	char answer[4096];
@@ -331,7 +336,8 @@ static int child_requests(void)
 	uint64_t deadline = clock_deadline(5000), n = 9;
 	AUTO_ERROR struct error *err = NULL;
 	json_add_u64(o, "n", 7);
-	if (http_request(child_fd, "POST", "/echo", NULL, o, deadline, &r, NULL) < 0 || http_response_json(&r, deadline, &answer, NULL) < 0)
+	if (http_request(child_fd, "POST", "/echo", NULL, o, deadline, &r, NULL) < 0 ||
+	    http_response_json(&r, deadline, &answer, NULL) < 0)
 		return 1;
 	if (json_get_u64(answer, "n", &n, NULL) < 0 || n != 7)
 		return 2;
@@ -340,14 +346,16 @@ static int child_requests(void)
 	if (http_request(child_fd, "GET", "/lines", NULL, NULL, deadline, &r, NULL) < 0)
 		return 3;
 	for (uint64_t i = 0; i < 3; i++) {
-		if (http_response_line(&r, deadline, &line, NULL) != 1 || json_get_u64(line, "n", &n, NULL) < 0 || n != i)
+		if (http_response_line(&r, deadline, &line, NULL) != 1 || json_get_u64(line, "n", &n, NULL) < 0 ||
+		    n != i)
 			return 4;
 		json_object_put(line);
 	}
 	if (http_response_line(&r, deadline, &line, NULL) != 0)
 		return 5;
 	http_response_done(&r);
-	if (http_request(child_fd, "GET", "/fail", NULL, NULL, deadline, &r, &err) != -EBUSY || !streq(err->text, "the thing is busy"))
+	if (http_request(child_fd, "GET", "/fail", NULL, NULL, deadline, &r, &err) != -EBUSY ||
+	    !streq(err->text, "the thing is busy"))
 		return 6;
 	http_response_done(&r);
 	if (http_request(child_fd, "GET", "/keep", NULL, NULL, clock_deadline(50), &r, NULL) != -ETIMEDOUT)
@@ -374,7 +382,7 @@ static void test_blocking_client(void **state)
 static void test_call_deadline_and_cancel(void **state)
 {
 	struct fixture *f = *state;
-	struct http_call_events events = {.done = on_done};
+	struct http_call_events events = { .done = on_done };
 	struct http_call *c;
 	assert_int_equal(http_call(f->loop, client(f), "GET", "/keep", NULL, clock_deadline(50), &events, f, NULL), 0);
 	run_until(f, &f->done);
@@ -388,8 +396,7 @@ static void test_call_deadline_and_cancel(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_take_gives_everything_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipelined_and_kept_alive, setup, teardown),
@@ -397,7 +404,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocking_client, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_call_deadline_and_cancel, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_call_deadline_and_cancel, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

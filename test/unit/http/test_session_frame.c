@@ -46,14 +46,14 @@ static void test_every_cut(void **state)
 static void test_refused(void **state)
 {
 	static const unsigned char bad[][SESSION_HEADER_SIZE] = {
-		{99},                                 /* unknown */
-		{3},                                  /* a hole in the numbers */
-		{SESSION_STDIN, 1},                   /* padding */
-		{SESSION_STDIN, 0, 0, 0, 0, 1, 0, 1}, /* one byte over the limit */
-		{SESSION_RESIZE, 0, 0, 0, 0, 0, 0, 3},
-		{SESSION_EXIT, 0, 0, 0, 0, 0, 0, 5},
-		{SESSION_STDIN_END, 0, 0, 0, 0, 0, 0, 1},
-		{SESSION_ERROR, 0, 0, 0, 0, 0, 0, 3},
+		{ 99 },                                 /* unknown */
+		{ 3 },                                  /* a hole in the numbers */
+		{ SESSION_STDIN, 1 },                   /* padding */
+		{ SESSION_STDIN, 0, 0, 0, 0, 1, 0, 1 }, /* one byte over the limit */
+		{ SESSION_RESIZE, 0, 0, 0, 0, 0, 0, 3 },
+		{ SESSION_EXIT, 0, 0, 0, 0, 0, 0, 5 },
+		{ SESSION_STDIN_END, 0, 0, 0, 0, 0, 0, 1 },
+		{ SESSION_ERROR, 0, 0, 0, 0, 0, 0, 3 },
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct session_frame f;

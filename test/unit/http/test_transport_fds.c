@@ -59,7 +59,12 @@ static void on_closed(int code, const char *why, void *data)
 	transport_free(TAKE_PTR(s->transport));
 }
 
-static const struct transport_fds_events events = { .accept = on_accept, .given = on_given, .message = on_message, .closed = on_closed };
+static const struct transport_fds_events events = {
+	.accept = on_accept,
+	.given = on_given,
+	.message = on_message,
+	.closed = on_closed,
+};
 
 static void begin(struct pair *p, int with_b)
 {
@@ -162,11 +167,13 @@ static void nonsense_ends_it(void **state)
 
 static void only_stream_sockets_are_streams(void **state)
 {
-	static const int kinds[][2] = { { AF_UNIX, SOCK_DGRAM }, { AF_UNIX, SOCK_SEQPACKET }, { AF_INET, SOCK_STREAM }, { AF_INET, SOCK_DGRAM }, { -1, 0 } };
+	static const int kinds[][2] = { { AF_UNIX, SOCK_DGRAM }, { AF_UNIX, SOCK_SEQPACKET }, { AF_INET, SOCK_STREAM },
+		{ AF_INET, SOCK_DGRAM }, { -1, 0 } };
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct pair p;
 		begin(&p, 0);
-		int fd = kinds[i][0] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : socket(kinds[i][0], kinds[i][1] | SOCK_CLOEXEC, 0);
+		int fd = kinds[i][0] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) :
+					   socket(kinds[i][0], kinds[i][1] | SOCK_CLOEXEC, 0);
 		assert_true(fd >= 0);
 		assert_int_equal(fd_send_bytes(p.raw, "S", 1, &fd, 1, 0), 1);
 		close(fd);

@@ -22,7 +22,9 @@ static char *uids(const struct idmap *m)
 static void own_id_in_the_middle(void **state)
 {
 	struct idmap m;
-	assert_int_equal(idmap_make("bob:1:5\nalice:100000:65536\n", "alice:200000:65536\n", "alice", 1000, 100, &m, NULL), 0);
+	assert_int_equal(idmap_make("bob:1:5\nalice:100000:65536\n", "alice:200000:65536\n", "alice", 1000, 100, &m,
+			     NULL),
+	    0);
 	AUTOFREE char *u = uids(&m);
 	AUTOFREE char *g = idmap_format(m.gids, m.gid_count, ',');
 	assert_string_equal(u, "0 100000 1000,1000 1000 1,1001 101000 64536");
@@ -37,7 +39,9 @@ static void own_id_in_the_middle(void **state)
 static void several_ranges_and_a_number_for_a_name(void **state)
 {
 	struct idmap m;
-	assert_int_equal(idmap_make("1000:100000:500\nalice:300000:70000\n", "1000:100000:65536", "alice", 1000, 1000, &m, NULL), 0);
+	assert_int_equal(idmap_make("1000:100000:500\nalice:300000:70000\n", "1000:100000:65536", "alice", 1000, 1000,
+			     &m, NULL),
+	    0);
 	AUTOFREE char *u = uids(&m);
 	assert_string_equal(u, "0 100000 500,500 300000 500,1000 1000 1,1001 300500 69500");
 }
@@ -65,8 +69,11 @@ static void no_range_names_the_command(void **state)
 {
 	struct idmap m;
 	AUTO_ERROR struct error *err = NULL;
-	assert_int_equal(idmap_make("bob:100000:65536\nalice:165536:1000\nalice:x:65536\nalice:0:65536", "", "alice", 1000, 1000, &m, &err), -ENOENT);
-	assert_non_null(strstr(err->text, "sudo usermod --add-subuids 166536-232071 --add-subgids 166536-232071 alice"));
+	assert_int_equal(idmap_make("bob:100000:65536\nalice:165536:1000\nalice:x:65536\nalice:0:65536", "", "alice",
+			     1000, 1000, &m, &err),
+	    -ENOENT);
+	assert_non_null(
+	    strstr(err->text, "sudo usermod --add-subuids 166536-232071 --add-subgids 166536-232071 alice"));
 	assert_int_equal(idmap_make("", "", "root", 0, 0, &m, NULL), -ENOENT);
 }
 

@@ -167,7 +167,9 @@ static void sweeping(void **state)
 	make_image(l, "docker.io/library/kept:1", "kept", kept);
 	make_image(l, "docker.io/library/gone:1", "gone", gone);
 	assert_int_equal(blob_write(l, "stray", 5, stray, NULL), 0);
-	AUTOFREE char *kept_disk = library_file_name(kept, "-v1.ext4"), *gone_disk = library_file_name(gone, "-v1.ext4"), *stray_disk = library_file_name(stray, "-v1.ext4");
+	AUTOFREE char *kept_disk = library_file_name(kept, "-v1.ext4"),
+		      *gone_disk = library_file_name(gone, "-v1.ext4"),
+		      *stray_disk = library_file_name(stray, "-v1.ext4");
 	AUTOFREE char *directory = xasprintf("%s/holm/machines/m", top), *json = path_join(directory, "machine.json");
 	AUTOFREE char *text = xasprintf("{\"image_disk\":\"%s/disks/%s\"}", l->path, gone_disk);
 	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
@@ -191,7 +193,9 @@ static void sweeping(void **state)
 	assert_true(count_files(l->disks, kept_disk)); /* its image has a name */
 	assert_true(count_files(l->disks, gone_disk)); /* a machine uses it */
 	assert_false(count_files(l->disks, stray_disk));
-	assert_true(count_files(l->disks, "sha256-0000000000000000000000000000000000000000000000000000000000000000-v1.ext4")); /* just handed out */
+	/* just handed out */
+	assert_true(
+	    count_files(l->disks, "sha256-0000000000000000000000000000000000000000000000000000000000000000-v1.ext4"));
 	assert_true(count_files(l->partial, "sha256-1"));
 	assert_false(count_files(l->partial, "sha256-2"));
 	AUTO_IMAGE struct image *i = NULL;
@@ -207,12 +211,10 @@ static void sweeping(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(blobs, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(resumed_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
-		cmocka_unit_test_setup_teardown(sweeping, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(sweeping, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the image programs read from outside: WWW-Authenticate, the configuration's registries, credential files, apt's targets, names of archives. */
+ * What the image programs read from outside: WWW-Authenticate, the configuration's registries,
+ * credential files, apt's targets, names of archives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,8 +24,8 @@ static void challenges(void **state)
 		enum challenge_scheme scheme;
 		const char *realm, *service, *scope;
 	} cases[] = {
-		{ "Bearer realm=\"https://auth.example/token\",service=\"r\",scope=\"repository:a/b:pull\"", CHALLENGE_BEARER, "https://auth.example/token", "r",
-			"repository:a/b:pull" },
+		{ "Bearer realm=\"https://auth.example/token\",service=\"r\",scope=\"repository:a/b:pull\"",
+		    CHALLENGE_BEARER, "https://auth.example/token", "r", "repository:a/b:pull" },
 		{ "bearer  realm = \"x\" , service=plain", CHALLENGE_BEARER, "x", "plain", NULL },
 		{ "Basic realm=\"a \\\"b\\\", c\"", CHALLENGE_BASIC, "a \"b\", c", NULL, NULL },
 		{ "Basic", CHALLENGE_BASIC, NULL, NULL, NULL },
@@ -50,14 +51,16 @@ static void challenges(void **state)
 static void registry_settings(void **state)
 {
 	AUTO_REGISTRY_SETTINGS struct registry_settings s = { 0 };
-	static const char text[] = "[machine]\nwhatever = 1\n[registry \"docker.io\"]\nmirror = https://a.example/\nmirror = localhost:5000/x\ntls-verify = no\n"
+	static const char text[] = "[machine]\nwhatever = 1\n[registry \"docker.io\"]\nmirror = "
+				   "https://a.example/\nmirror = localhost:5000/x\ntls-verify = no\n"
 				   "[registry \"quay.io\"]\nmirror = never\n";
 	assert_int_equal(registry_settings_parse(text, "config", "docker.io", &s, NULL), 0);
 	assert_int_equal(s.mirrors.count, 2);
 	assert_string_equal(s.mirrors.items[0], "a.example");
 	assert_string_equal(s.mirrors.items[1], "localhost:5000/x");
 	assert_true(s.insecure);
-	static const char *const bad[] = { "mirror = a b\n", "mirror = http://x\n", "mirror =\n", "tls-verify = perhaps\n", "speed = fast\n", "mirror = x/../y\n" };
+	static const char *const bad[] = { "mirror = a b\n", "mirror = http://x\n", "mirror =\n",
+		"tls-verify = perhaps\n", "speed = fast\n", "mirror = x/../y\n" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;
 		AUTOFREE char *whole = xasprintf("[registry \"r\"]\n%s", bad[i]);
@@ -79,9 +82,12 @@ static int find(const char *text, const char *registry, const char *repository, 
 static void credential_files(void **state)
 {
 	/* alice:secret word, bob:b:c, carol:x */
-	static const char text[] = "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"YWxpY2U6c2VjcmV0IHdvcmQ=\"},\"r.example:5000\":{\"auth\":\"Ym9iOmI6Yw==\"},"
-				   "\"r.example:5000/team\":{\"auth\":\"Y2Fyb2w6eA==\"},\"t.example\":{\"identitytoken\":\"TOKEN\"},\"e.example\":{},"
-				   "\"p.example\":{\"username\":\"u\",\"password\":\"p\"},\"b.example\":{\"auth\":\"***\"},\"n.example\":7}}";
+	static const char text[] =
+	    "{\"auths\":{\"https://index.docker.io/v1/"
+	    "\":{\"auth\":\"YWxpY2U6c2VjcmV0IHdvcmQ=\"},\"r.example:5000\":{\"auth\":\"Ym9iOmI6Yw==\"},\"r.example:"
+	    "5000/"
+	    "team\":{\"auth\":\"Y2Fyb2w6eA==\"},\"t.example\":{\"identitytoken\":\"TOKEN\"},\"e.example\":{},\"p."
+	    "example\":{\"username\":\"u\",\"password\":\"p\"},\"b.example\":{\"auth\":\"***\"},\"n.example\":7}}";
 	static const struct {
 		const char *registry, *repository;
 		int result;
@@ -113,9 +119,11 @@ static void credential_files(void **state)
 
 static void apt_mirrors(void **state)
 {
-	static const char targets[] = "http://m.example/debian/|bookworm|main|Debian\nhttp://m.example/debian/|bookworm|main|Debian\n"
-				      "http://m.example/debian/|bookworm-updates|main|Debian\nhttp://s.example/sec/|bookworm-security|main|Debian\n"
-				      "https://other.example/|nodistro|main|. nodistro\nbroken line\n";
+	static const char targets[] =
+	    "http://m.example/debian/|bookworm|main|Debian\nhttp://m.example/debian/|bookworm|main|Debian\n"
+	    "http://m.example/debian/|bookworm-updates|main|Debian\nhttp://s.example/sec/"
+	    "|bookworm-security|main|Debian\n"
+	    "https://other.example/|nodistro|main|. nodistro\nbroken line\n";
 	AUTO_STRV struct strv own = { 0 }, other = { 0 }, none = { 0 };
 	mirror_from_targets(targets, "bookworm", &own);
 	assert_int_equal(own.count, 3);
@@ -159,7 +167,8 @@ static void urls(void **state)
 	assert_false(request_same_origin("https://a.example/x", "https://a.example:444/x"));
 	assert_false(request_same_origin("https://a.example/x", "https://a.example.evil/x"));
 	assert_false(request_same_origin("https://a.example/x", "nonsense://"));
-	AUTOFREE char *relative = request_resolve("https://a.example/v2/x", "/y?z=1"), *absolute = request_resolve("https://a.example/", "http://b.example/c");
+	AUTOFREE char *relative = request_resolve("https://a.example/v2/x", "/y?z=1"),
+		      *absolute = request_resolve("https://a.example/", "http://b.example/c");
 	assert_string_equal(relative, "https://a.example/y?z=1");
 	assert_string_equal(absolute, "http://b.example/c");
 	assert_null(request_resolve("https://a.example/", "file:///etc/passwd"));

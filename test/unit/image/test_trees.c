@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Layers as directories for overlayfs. The meaning of entries is tested in this process, whoever runs it; owners, and that trees are what a disk of the
- * same layers is, inside the user's mapping, where the user has one.
+ * Layers as directories for overlayfs. The meaning of entries is tested in this process, whoever
+ * runs it; owners, and that trees are what a disk of the same layers is, inside the user's mapping,
+ * where the user has one.
  *
  *   test_trees LIST-TREE */
 #include <errno.h>
@@ -228,7 +229,8 @@ static void test_stands_alone(void **state)
 	assert_int_equal(look(1, "a/f").st_mtime, 1000000000);
 	assert_content(1, "a/by-symlink", "2");
 	assert_true(S_ISLNK(look(1, "s").st_mode));
-	/* What was a directory below a file of this layer must not show in the directory that comes after it. */
+	/* What was a directory below a file of this layer must not show in the directory that comes
+	 * after it. */
 	assert_true(is_opaque(1, "a/becomes"));
 	tree_write_done(&t);
 }
@@ -374,7 +376,8 @@ static void test_symlinks_stay_inside(void **state)
 {
 	struct tree_write t;
 	struct stack s;
-	AUTOFREE char *outside = xasprintf("%s/outside", folder), *up = xasprintf("../../../../../..%s/outside", folder);
+	AUTOFREE char *outside = xasprintf("%s/outside", folder),
+		      *up = xasprintf("../../../../../..%s/outside", folder);
 	assert_int_equal(mkdir(outside, 0755), 0);
 	stack_init(&s, 2);
 	layer_symlink(&s.layers[0], "abs", outside);
@@ -403,7 +406,8 @@ static void test_link_over_its_folder(void **state)
 	tree_write_done(&t);
 }
 
-/* As deep as one name can say, with fewer descriptors than that; then a file takes the place of it all. */
+/* As deep as one name can say, with fewer descriptors than that; then a file takes the place of it
+ * all. */
 static void test_deep(void **state)
 {
 	enum { DEPTH = 1500, DESCRIPTORS = 300 };
@@ -527,9 +531,11 @@ static int list_overlay(void *data, struct error **err)
 	tree_write_done(&t);
 	if (r < 0)
 		return r;
-	AUTOFREE char *merged = xasprintf("%s/merged", folder), *options = xasprintf("userxattr,lowerdir=%s/t2:%s/t1:%s/t0", folder, folder, folder),
+	AUTOFREE char *merged = xasprintf("%s/merged", folder),
+		      *options = xasprintf("userxattr,lowerdir=%s/t2:%s/t1:%s/t0", folder, folder, folder),
 		      *path = xasprintf("%s/listed", folder), *output = NULL;
-	if (mkdir(merged, 0755) < 0 || unshare(CLONE_NEWNS) < 0 || mount("overlay", merged, "overlay", MS_RDONLY, options) < 0)
+	if (mkdir(merged, 0755) < 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount("overlay", merged, "overlay", MS_RDONLY, options) < 0)
 		return error_set_errno(err, errno, "cannot mount");
 	char *argv[] = { (char *)list_tree, merged, NULL };
 	r = spawn_capture(argv, OUTPUT_MAX, clock_deadline(60000), &output, err);
@@ -564,7 +570,8 @@ static void test_same_as_a_disk(void **state)
 	if (ids.by_root)
 		assert_int_equal(chown(folder, root, root), 0);
 	fill(&s);
-	AUTOFREE char *disk = xasprintf("%s/disk.ext4", folder), *path = xasprintf("%s/listed", folder), *wanted = NULL, *listed = NULL;
+	AUTOFREE char *disk = xasprintf("%s/disk.ext4", folder), *path = xasprintf("%s/listed", folder), *wanted = NULL,
+		      *listed = NULL;
 	assert_int_equal(write_disk(disk, s.layers, s.count, &err), 0);
 	int r = idmap_run(&ids, list_overlay, NULL, &err);
 	assert_string_equal(r < 0 ? error_text(err, r) : "", "");
@@ -581,8 +588,7 @@ static void test_same_as_a_disk(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_whiteouts, set_up, tear_down),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_whiteouts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stands_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_needs_lower, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attributes, set_up, tear_down),
@@ -591,8 +597,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_symlinks_stay_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_link_over_its_folder, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_deep, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_same_as_a_disk, set_up, tear_down),
-	};
+		cmocka_unit_test_setup_teardown(test_same_as_a_disk, set_up, tear_down) };
 	if (argc < 2)
 		return 77;
 	list_tree = argv[1];

@@ -40,14 +40,14 @@ static inline void clones_share_bases(const struct clones *c)
 	assert_int_equal(c->bases_of("copy3"), 2);
 	assert_int_equal(c->base_count(), 2);
 	/* Bases go with the last machine that stands on them. */
-	c->delete("copy");
+	c->delete ("copy");
 	assert_int_equal(c->base_count(), 2);
-	c->delete("copy3");
+	c->delete ("copy3");
 	assert_int_equal(c->base_count(), 1);
-	c->delete("source");
+	c->delete ("source");
 	assert_int_equal(c->base_count(), 1);
 	assert_int_equal(c->bases_of("copy2"), 1);
-	c->delete("copy2");
+	c->delete ("copy2");
 	assert_int_equal(c->base_count(), 0);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * QEMU's command line against golden files, one argument a line. HOLM_GOLDEN_WRITE=1 writes them anew. */
+ * QEMU's command line against golden files, one argument a line. HOLM_GOLDEN_WRITE=1 writes them
+ * anew. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +112,8 @@ static void test_passt(void **state)
 
 static void test_resolvers(void **state)
 {
-	AUTOFREE char *first = network_first_nameserver("# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
+	AUTOFREE char *first = network_first_nameserver(
+	    "# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
 	assert_string_equal(first, "192.168.1.1");
 	assert_null(network_first_nameserver("options edns0\n"));
 	assert_true(network_must_forward("127.0.0.53", NULL));
@@ -131,7 +133,8 @@ static void test_resolvers(void **state)
 
 static void test_default_route(void **state)
 {
-	static const char head[] = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+	static const char head[] =
+	    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
 	AUTOFREE char *with = xasprintf("%seth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", head);
 	AUTOFREE char *without = xasprintf("%seth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", head);
 	assert_true(network_has_default_route(with));
@@ -142,10 +145,8 @@ static void test_default_route(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kvm),   cmocka_unit_test(test_emulated),  cmocka_unit_test(test_user_network),
-		cmocka_unit_test(test_vsock), cmocka_unit_test(test_passt),     cmocka_unit_test(test_resolvers),
-		cmocka_unit_test(test_default_route),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kvm), cmocka_unit_test(test_emulated),
+		cmocka_unit_test(test_user_network), cmocka_unit_test(test_vsock), cmocka_unit_test(test_passt),
+		cmocka_unit_test(test_resolvers), cmocka_unit_test(test_default_route) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

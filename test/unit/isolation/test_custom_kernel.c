@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which modules of another kernel go into the initramfs, in which order; and the archive they go in, with cpio(1) as the judge. */
+ * Which modules of another kernel go into the initramfs, in which order; and the archive they go
+ * in, with cpio(1) as the judge. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,8 +20,10 @@
 #include "isolation/vm/custom_kernel.h"
 
 static const char modules_dep[] = "kernel/fs/fuse/fuse.ko:\n"
-				  "kernel/fs/fuse/virtiofs.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko kernel/fs/fuse/fuse.ko\n"
-				  "kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko\n"
+				  "kernel/fs/fuse/virtiofs.ko: kernel/drivers/virtio/virtio.ko "
+				  "kernel/drivers/virtio/virtio_ring.ko kernel/fs/fuse/fuse.ko\n"
+				  "kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko "
+				  "kernel/drivers/virtio/virtio_ring.ko\n"
 				  "kernel/net/my_virtio_net.ko:\n"
 				  "a line without a colon\n"
 				  "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko\n"
@@ -32,9 +35,9 @@ static void test_order(void **state)
 	custom_kernel_modules(modules_dep, &files);
 	AUTOFREE char *joined = strv_join(&files, " ");
 	assert_string_equal(joined,
-		"kernel/crypto/crc32c_generic.ko kernel/lib/crc16.ko kernel/fs/ext4/ext4.ko kernel/fs/fuse/fuse.ko "
-		"kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko kernel/fs/fuse/virtiofs.ko "
-		"kernel/drivers/char/hw_random/virtio-rng.ko.xz");
+	    "kernel/crypto/crc32c_generic.ko kernel/lib/crc16.ko kernel/fs/ext4/ext4.ko kernel/fs/fuse/fuse.ko "
+	    "kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko kernel/fs/fuse/virtiofs.ko "
+	    "kernel/drivers/char/hw_random/virtio-rng.ko.xz");
 	AUTO_STRV struct strv none = { 0 };
 	custom_kernel_modules("", &none);
 	assert_int_equal(none.count, 0);
@@ -46,7 +49,8 @@ static char *list_archive(int fd)
 {
 	AUTOFREE char *path = xasprintf("/proc/self/fd/%d", fd);
 	AUTOFREE char *copy = path_join(folder, "archive");
-	AUTO_FD int from = open(path, O_RDONLY | O_CLOEXEC), to = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	AUTO_FD int from = open(path, O_RDONLY | O_CLOEXEC),
+		    to = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(fd_copy(from, to, UINT64_MAX) > 0);
 	const char *argv[] = { "cpio", "--list", "--quiet", "--file", copy, NULL };
 	char *output = NULL;

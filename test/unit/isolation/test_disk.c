@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Machines' disks: created over an image, cloned, removed; qemu-img is the judge of the chains where it is installed. */
+ * Machines' disks: created over an image, cloned, removed; qemu-img is the judge of the chains
+ * where it is installed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -66,7 +67,7 @@ static int clone(const char *from, const char *to)
 	return isolation_vm_disk.clone(&f, &t, directory, NULL);
 }
 
-static void delete(const char *name)
+static void delete (const char *name)
 {
 	const struct machine m = machine(name);
 	AUTOFREE char *directory = machine_dir(name);
@@ -123,10 +124,10 @@ static void test_damaged_neighbour(void **state)
 	assert_int_equal(create("hurt"), 0);
 	AUTOFREE char *disk = machine_file("hurt", "disk.qcow2");
 	assert_int_equal(truncate(disk, 10), 0);
-	delete("a");
-	delete("b");
+	delete ("a");
+	delete ("b");
 	assert_int_equal(base_count(), 1);
-	delete("hurt");
+	delete ("hurt");
 	assert_int_equal(base_count(), 0);
 }
 
@@ -142,8 +143,8 @@ static void test_create(void **state)
 	small.disk_size = 1 << 20;
 	AUTOFREE char *directory = directory_of("small");
 	assert_int_equal(isolation_vm_disk.create(&small, directory, NULL), -EINVAL);
-	delete("small");
-	delete("one");
+	delete ("small");
+	delete ("one");
 }
 
 static const struct clones clones = { create, clone, write_something, delete, bases_of, base_count };
@@ -161,7 +162,8 @@ static void test_chain_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create), cmocka_unit_test(test_damaged_neighbour),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_damaged_neighbour),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_chain_ends),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A native run with a pretended agent: this program itself, started under the name DIRECTORY/SCENARIO/holm-agent. It is an ordinary user without
- * subordinate ids, so that no program is needed for the mapping. And the pure parts. */
+ * A native run with a pretended agent: this program itself, started under the name
+ * DIRECTORY/SCENARIO/holm-agent. It is an ordinary user without subordinate ids, so that no program
+ * is needed for the mapping. And the pure parts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -156,7 +157,8 @@ static char *below(const char *name)
 
 static struct isolation_run *start(struct watched *w, struct machine *m, const char *scenario)
 {
-	AUTOFREE char *libexec = below(scenario), *agent = path_join(libexec, "holm-agent"), *runtime = below("runtime/0123456789abcdef");
+	AUTOFREE char *libexec = below(scenario), *agent = path_join(libexec, "holm-agent"),
+		      *runtime = below("runtime/0123456789abcdef");
 	AUTOFREE char *native = machine_file("dev", "native");
 	AUTO_ERROR struct error *err = NULL;
 	const struct isolation_share home = { .tag = "home", .host = base };
@@ -280,8 +282,9 @@ static void each_init_has_its_pasta(void **state)
 
 static void messages(void **state)
 {
-	static const char *const bad[] = { "", "{}", "[]", "{\"user\":1}", "{\"user\":false}", "{\"usage\":-1}", "{\"usage\":1.5}", "{\"usage\":\"1\"}",
-		"{\"go\":{}}", "{\"user\":true,\"init\":true}", "{\"init\":null}", "{\"ready\":true" };
+	static const char *const bad[] = { "", "{}", "[]", "{\"user\":1}", "{\"user\":false}", "{\"usage\":-1}",
+		"{\"usage\":1.5}", "{\"usage\":\"1\"}", "{\"go\":{}}", "{\"user\":true,\"init\":true}",
+		"{\"init\":null}", "{\"ready\":true" };
 	struct native_message m;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(native_message_parse(bad[i], &m), -EPROTO);
@@ -294,7 +297,8 @@ static void messages(void **state)
 static void cgroup_paths(void **state)
 {
 	static const char unified[] = "24 29 0:22 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-	static const char hybrid[] = "37 31 0:34 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+	static const char hybrid[] = "37 31 0:34 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n41 31 0:38 / "
+				     "/sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 	static const char part[] = "24 29 0:22 /user.slice /a\\040b rw - cgroup2 cgroup2 rw\n";
 	static const struct {
 		const char *mounts, *cgroup, *path;
@@ -326,9 +330,10 @@ static void pasta_is_told_everything(void **state)
 	pasta_arguments(&argv, "/run/user", 0);
 	AUTOFREE char *text = strv_join(&argv, " ");
 	assert_string_equal(text,
-		"pasta --foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra --tcp-ports none --udp-ports none --mtu 65520 "
-		"--address 10.77.0.2 --netmask 24 --gateway 10.77.0.1 --dns-forward 10.77.0.3 --no-map-gw --config-net --netns-only "
-		"--tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit --netns=/run/user/0/netns/net");
+	    "pasta --foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra --tcp-ports none "
+	    "--udp-ports none --mtu 65520 --address 10.77.0.2 --netmask 24 --gateway 10.77.0.1 --dns-forward 10.77.0.3 "
+	    "--no-map-gw --config-net --netns-only --tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit "
+	    "--netns=/run/user/0/netns/net");
 	pasta_arguments(&open, "/tmp", 1);
 	assert_false(strv_contains(&open, "--no-map-gw"));
 }
@@ -355,9 +360,10 @@ static int become_nobody(void)
 {
 	static const char script[] = "#!/bin/sh\nexec sleep 100\n";
 	base = geteuid() == 0 ? folder_new_below("/tmp") : folder_new(); /* nobody may not get to root's TMPDIR */
-	AUTOFREE char *bin = below("bin"), *crun = below("bin/crun"), *pasta = below("bin/pasta"), *path = xasprintf("%s:/usr/bin:/bin", bin);
-	if (geteuid() == 0 && (chown(base, NOBODY, NOBODY) < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-				      setresuid(NOBODY, NOBODY, NOBODY) < 0))
+	AUTOFREE char *bin = below("bin"), *crun = below("bin/crun"), *pasta = below("bin/pasta"),
+		      *path = xasprintf("%s:/usr/bin:/bin", bin);
+	if (geteuid() == 0 && (chown(base, NOBODY, NOBODY) < 0 || setgroups(0, NULL) < 0 ||
+				  setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
 		return -1;
 	setenv("XDG_DATA_HOME", base, 1);
 	setenv("HOME", base, 1);
@@ -403,13 +409,16 @@ int main(int argc, char **argv)
 		cmocka_unit_test(each_init_has_its_pasta),
 	};
 	if (argc > 1 && streq(argv[1], "--native"))
-		_exit(agent_main(argv[0])); /* no checks at exit of a sanitizer: it could not start its helper behind a new pid namespace */
+		/* no checks at exit of a sanitizer: it could not start its helper behind a new pid
+		 * namespace */
+		_exit(agent_main(argv[0]));
 	int able = become_nobody() == 0 && can_run();
 	int failed = cmocka_run_group_tests(pure, NULL, NULL);
 	if (able)
 		failed += cmocka_run_group_tests(runs, NULL, NULL);
 	else
-		printf("skip: the runs need an ordinary user without subordinate ids who can make user namespaces and read this program\n");
+		printf("skip: the runs need an ordinary user without subordinate ids who can make user namespaces and "
+		       "read this program\n");
 	folder_remove(base);
 	return failed;
 }

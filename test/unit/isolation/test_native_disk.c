@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Native machines' folders: created over an image's trees, cloned, removed. Files of subordinate ids are test/cli/native_disks.bats's. */
+ * Native machines' folders: created over an image's trees, cloned, removed. Files of subordinate
+ * ids are test/cli/native_disks.bats's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -58,7 +59,7 @@ static int clone(const char *from, const char *to)
 	return isolation_native_disk.clone(&f, &t, directory, NULL);
 }
 
-static void delete(const char *name)
+static void delete (const char *name)
 {
 	const struct machine m = machine(name);
 	AUTOFREE char *directory = machine_dir(name);
@@ -116,7 +117,7 @@ static void test_create(void **state)
 	assert_int_equal(used, 4096);
 	empty.image_trees = (struct strv){ 0 };
 	assert_int_equal(isolation_native_disk.create(&empty, folder, NULL), -EINVAL);
-	delete("one");
+	delete ("one");
 }
 
 static void test_lost_tree(void **state)
@@ -143,15 +144,17 @@ static void test_clone_before_the_first_start(void **state)
 	assert_int_equal(clone("source", "copy"), 0);
 	assert_int_equal(bases_of("source"), 0);
 	assert_int_equal(bases_of("copy"), 0);
-	delete("source");
-	delete("copy");
+	delete ("source");
+	delete ("copy");
 }
 
-/* What a clone that crashed before its one decisive step leaves: a base that nobody names. And a list that cannot be read keeps everything. */
+/* What a clone that crashed before its one decisive step leaves: a base that nobody names. And a
+ * list that cannot be read keeps everything. */
 static void test_leftovers(void **state)
 {
 	const struct machine m = machine("a");
-	AUTOFREE char *bases = bases_folder(), *left = path_join(bases, "0123456789abcdef"), *other = path_join(bases, "something-else");
+	AUTOFREE char *bases = bases_folder(), *left = path_join(bases, "0123456789abcdef"),
+		      *other = path_join(bases, "something-else");
 	assert_int_equal(create("a"), 0);
 	assert_int_equal(path_mkdir_all(left, 0700, NULL), 0);
 	assert_int_equal(path_mkdir_all(other, 0700, NULL), 0);
@@ -164,7 +167,7 @@ static void test_leftovers(void **state)
 	assert_false(path_exists(left));
 	assert_true(path_exists(other));
 	assert_int_equal(rmdir(other), 0);
-	delete("a");
+	delete ("a");
 }
 
 static void test_layers_end(void **state)
@@ -184,7 +187,8 @@ static void put(const char *path, const char *text)
 static void test_killed_keepers_cgroup(void **state)
 {
 	AUTOFREE char *directory = machine_dir("killed"), *file = path_join(directory, "native/cgroup");
-	AUTOFREE char *group = path_join(folder, "holm-killed-1.scope"), *below = path_join(group, "holm-machine/init"), *foreign = path_join(folder, "user.slice");
+	AUTOFREE char *group = path_join(folder, "holm-killed-1.scope"), *below = path_join(group, "holm-machine/init"),
+		      *foreign = path_join(folder, "user.slice");
 	assert_int_equal(create("killed"), 0);
 	assert_int_equal(path_mkdir_all(below, 0700, NULL), 0);
 	assert_int_equal(mkdir(foreign, 0700), 0);
@@ -203,7 +207,8 @@ static char *warnings_of_erasing(const char *directory)
 {
 	AUTOFREE char *path = path_join(folder, "stderr");
 	char *text = NULL;
-	AUTO_FD int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	AUTO_FD int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3),
+		    file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(saved >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
 	int r = isolation_native_disk.erase(directory, NULL);
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
@@ -212,7 +217,8 @@ static char *warnings_of_erasing(const char *directory)
 	return text;
 }
 
-/* A cgroup has no files that somebody made: one with such a file cannot be removed, whichever ids the user has. */
+/* A cgroup has no files that somebody made: one with such a file cannot be removed, whichever ids
+ * the user has. */
 static void test_cgroup_that_stays_is_named(void **state)
 {
 	AUTOFREE char *directory = machine_dir("killed"), *file = path_join(directory, "native/cgroup");
@@ -233,10 +239,9 @@ static void test_cgroup_that_stays_is_named(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree), cmocka_unit_test(test_clone),
-		cmocka_unit_test(test_clone_before_the_first_start), cmocka_unit_test(test_leftovers), cmocka_unit_test(test_layers_end),
-		cmocka_unit_test(test_killed_keepers_cgroup), cmocka_unit_test(test_cgroup_that_stays_is_named),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_create), cmocka_unit_test(test_lost_tree),
+		cmocka_unit_test(test_clone), cmocka_unit_test(test_clone_before_the_first_start),
+		cmocka_unit_test(test_leftovers), cmocka_unit_test(test_layers_end),
+		cmocka_unit_test(test_killed_keepers_cgroup), cmocka_unit_test(test_cgroup_that_stays_is_named) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the native probe says, and the probe itself on whatever this host has: it must come to an end in time and leave nothing. */
+ * What the native probe says, and the probe itself on whatever this host has: it must come to an
+ * end in time and leave nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +83,8 @@ static void test_switched_off(void **state)
 	unsetenv("HOLM_NATIVE");
 }
 
-/* The form decides what auto means; a setting that contradicts it, and a mapping that is no longer that of the trees, are errors. */
+/* The form decides what auto means; a setting that contradicts it, and a mapping that is no longer
+ * that of the trees, are errors. */
 static void test_resolve_form(void **state)
 {
 	AUTO_ERROR struct error *contradicts = NULL, *other_ids = NULL;
@@ -103,7 +105,9 @@ static void test_resolve_form(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts), cmocka_unit_test(test_ends_in_time_and_leaves_nothing), cmocka_unit_test(test_switched_off),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_ends_in_time_and_leaves_nothing),
+		cmocka_unit_test(test_switched_off),
 		cmocka_unit_test(test_resolve_form),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The probe's cache line, and the probe itself on whatever this machine has: it must come to a verdict in time. */
+ * The probe's cache line, and the probe itself on whatever this machine has: it must come to a
+ * verdict in time. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,8 +27,8 @@ static void test_cache_line(void **state)
 static void test_cache_of_another_boot(void **state)
 {
 	struct probe_result r;
-	static const char *const bad[] = { "", "v1", "v2 key works 1", "v1 other works 1", "v1 key perfect 1", "v1 key works -1", "v1 key works 1 2",
-		"v1 key works" };
+	static const char *const bad[] = { "", "v1", "v2 key works 1", "v1 other works 1", "v1 key perfect 1",
+		"v1 key works -1", "v1 key works 1 2", "v1 key works" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(probe_cache_parse(bad[i], "key", &r), -EINVAL);
 }

@@ -122,8 +122,8 @@ static void test_answers_and_events(void **state)
 	assert_int_equal(qmp_execute(peer.qmp, "a", NULL, -1, on_done, NULL), 0);
 	assert_int_equal(qmp_execute(peer.qmp, "b", NULL, -1, on_done, NULL), 0);
 	hear();
-	say("{\"event\": \"SHUTDOWN\", \"data\": {\"value\": 7}, \"timestamp\": {}}\r\n{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such "
-	    "device\"}, \"id\": 3}\r\n");
+	say("{\"event\": \"SHUTDOWN\", \"data\": {\"value\": 7}, \"timestamp\": {}}\r\n{\"error\": {\"class\": "
+	    "\"GenericError\", \"desc\": \"no such device\"}, \"id\": 3}\r\n");
 	assert_string_equal(peer.event, "SHUTDOWN");
 	assert_int_equal(peer.value, 7);
 	assert_int_equal(peer.answers, 1);

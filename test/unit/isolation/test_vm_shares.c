@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A share leaves a virtual machine that runs: QEMU's monitor is played here; QEMU itself and the share's server are processes that only wait. */
+ * A share leaves a virtual machine that runs: QEMU's monitor is played here; QEMU itself and the
+ * share's server are processes that only wait. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -90,9 +91,14 @@ static int set_up(void **state)
 	r->events.ended = on_ended;
 	r->end = (struct run_end){ .loop = r->loop, .events = &r->events, .data = w };
 	r->slots = 2;
-	assert_int_equal(qmp_new(r->loop, pair[0], &(struct qmp_events){ .event = run_qmp_events.event, .closed = run_qmp_events.closed }, r, &r->qmp), 0);
+	assert_int_equal(qmp_new(r->loop, pair[0],
+			     &(struct qmp_events){ .event = run_qmp_events.event, .closed = run_qmp_events.closed }, r,
+			     &r->qmp),
+	    0);
 	struct vm_share *s = share_new(r, &share, share_slot_take(r));
-	assert_int_equal(child_start(r, waits, NULL, -1, SIGKILL, xstrdup("the share server of /tmp"), &s->server, NULL), 0);
+	assert_int_equal(child_start(r, waits, NULL, -1, SIGKILL, xstrdup("the share server of /tmp"), &s->server,
+			     NULL),
+	    0);
 	assert_int_equal(child_start(r, waits, NULL, -1, SIGKILL, xstrdup("QEMU"), &qemu, NULL), 0);
 	qemu->is_qemu = 1;
 	say(w, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
@@ -154,9 +160,8 @@ static void test_a_server_that_ends_before_the_guest_lets_go(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_a_server_that_ends_before_the_answer, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_server_that_ends_before_the_guest_lets_go, set_up, tear_down),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_a_server_that_ends_before_the_answer,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_server_that_ends_before_the_guest_lets_go, set_up, tear_down) };
 	return cmocka_run_group_tests_name("vm shares", tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void on_boot_closed(void *data)
 static void handle_boot(struct http_exchange *x, void *data)
 {
 	struct fake *f = data;
-	AUTO_STRV struct strv lines = {0};
+	AUTO_STRV struct strv lines = { 0 };
 	f->boots++;
 	f->boot = x;
 	free(f->boot_request);
@@ -110,17 +110,17 @@ static void handle_dial(struct http_exchange *x, void *data)
 }
 
 static const struct http_route routes[] = {
-	{"GET", "/v1/version", handle_version, 0},
-	{"POST", "/v1/boot", handle_boot, 0},
-	{"POST", "/v1/stop", handle_stop, 0},
-	{"POST", "/v1/sessions", handle_session, 0},
-	{"PUT", "/v1/clock", handle_put, 0},
-	{"PUT", "/v1/resolv", handle_put, 0},
-	{"POST", "/v1/shares", handle_ok, 0},
-	{"DELETE", "/v1/shares", handle_ok, 0},
-	{"POST", "/v1/dial", handle_dial, 0},
-	{"GET", "/v1/archive", handle_ok, 0},
-	{0},
+	{ "GET", "/v1/version", handle_version, 0 },
+	{ "POST", "/v1/boot", handle_boot, 0 },
+	{ "POST", "/v1/stop", handle_stop, 0 },
+	{ "POST", "/v1/sessions", handle_session, 0 },
+	{ "PUT", "/v1/clock", handle_put, 0 },
+	{ "PUT", "/v1/resolv", handle_put, 0 },
+	{ "POST", "/v1/shares", handle_ok, 0 },
+	{ "DELETE", "/v1/shares", handle_ok, 0 },
+	{ "POST", "/v1/dial", handle_dial, 0 },
+	{ "GET", "/v1/archive", handle_ok, 0 },
+	{ 0 },
 };
 
 /* ---- its transport ---- */
@@ -154,7 +154,11 @@ static int give_connection(struct transport *t, int fd, const void *data, size_t
 	return http_server_serve_given(f->agent, fd, data, size);
 }
 
-static const struct transport_ops transport_ops = {.open = open_stream, .give = give_connection, .free = free_transport};
+static const struct transport_ops transport_ops = {
+	.open = open_stream,
+	.give = give_connection,
+	.free = free_transport,
+};
 
 void fake_return_agent(struct fake *f)
 {
@@ -216,8 +220,9 @@ static void keep_events(struct fake *f, const struct isolation_share *s)
 	f->share_events = s && s->events >= 0 ? fcntl(s->events, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
-static int start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares, size_t share_count,
-	const struct isolation_events *events, void *data, struct isolation_run **ret, struct error **err)
+static int start(struct loop *l, const struct machine *m, const char *runtime_dir, const struct isolation_share *shares,
+    size_t share_count, const struct isolation_events *events, void *data, struct isolation_run **ret,
+    struct error **err)
 {
 	if (fake->start_fails)
 		return error_set(err, ENOENT, "there is no fake program; install it");
@@ -234,8 +239,8 @@ static void describe(struct isolation_run *r, struct json_object *boot)
 	json_add_string(boot, "root", "fake");
 }
 
-static int add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int code, const char *why, void *data),
-	void *data, struct error **err)
+static int add_share(struct isolation_run *r, const struct isolation_share *s,
+    void (*done)(int code, const char *why, void *data), void *data, struct error **err)
 {
 	if (((struct fake *)r)->refuse_share)
 		return error_set(err, EOPNOTSUPP, "takes effect at the next start");
@@ -244,8 +249,8 @@ static int add_share(struct isolation_run *r, const struct isolation_share *s, v
 	return 0;
 }
 
-static int remove_share(
-	struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data), void *data, struct error **err)
+static int remove_share(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data),
+    void *data, struct error **err)
 {
 	done(0, NULL, data);
 	return 0;

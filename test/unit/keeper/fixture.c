@@ -153,8 +153,9 @@ struct asker *ask(struct fixture *f, const char *method, const char *target, con
 	};
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
 	assert_int_equal(http_server_serve(f->api, pair[0]), 0);
-	assert_int_equal(
-		http_call(f->loop, pair[1], method, target, body ? json_tokener_parse(body) : NULL, UINT64_MAX, &events, a, NULL), 0);
+	assert_int_equal(http_call(f->loop, pair[1], method, target, body ? json_tokener_parse(body) : NULL, UINT64_MAX,
+			     &events, a, NULL),
+	    0);
 	return a;
 }
 
@@ -184,7 +185,7 @@ void expect_welcome(struct fixture *f, struct asker *a)
 	run_until(f, &a->done);
 	assert_true(a->fd >= 0);
 	for (ssize_t n; a->early.size < 7 && (n = recv(a->fd, text, sizeof text, MSG_DONTWAIT)) != 0;
-		loop_step(f->loop, clock_deadline(10)))
+	     loop_step(f->loop, clock_deadline(10)))
 		if (n > 0)
 			buffer_append(&a->early, text, (size_t)n);
 	assert_string_equal(buffer_string(&a->early), "welcome");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A keeper over the fake isolation, with its API, and askers: what each test of the keeper starts from. */
+ * A keeper over the fake isolation, with its API, and askers: what each test of the keeper starts
+ * from. */
 #pragma once
 
 #include <errno.h>

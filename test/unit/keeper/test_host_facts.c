@@ -16,13 +16,13 @@
 
 static void test_resolv(void **state)
 {
-	AUTO_JSON struct json_object *o =
-		host_parse_resolv("# comment\nnameserver 10.0.0.1 # here\n nameserver\t2001:db8::1\nnameserver fe80::1%eth0\n"
-				  "nameserver nonsense\ndomain a.example\nsearch b.example c.example bad/name\n"
-				  "options ndots:2 edns0\nunknown x\nnameserver");
+	AUTO_JSON struct json_object *o = host_parse_resolv(
+	    "# comment\nnameserver 10.0.0.1 # here\n nameserver\t2001:db8::1\nnameserver fe80::1%eth0\n"
+	    "nameserver nonsense\ndomain a.example\nsearch b.example c.example bad/name\n"
+	    "options ndots:2 edns0\nunknown x\nnameserver");
 	AUTOFREE char *text = json_to_string(o, 0), *empty_text = NULL;
-	assert_string_equal(text, "{\"nameservers\":[\"10.0.0.1\",\"2001:db8::1\"],\"search\":[\"b.example\",\"c.example\"],\"options\":["
-				  "\"ndots:2\",\"edns0\"]}");
+	assert_string_equal(text, "{\"nameservers\":[\"10.0.0.1\",\"2001:db8::1\"],\"search\":[\"b.example\",\"c."
+				  "example\"],\"options\":[\"ndots:2\",\"edns0\"]}");
 	AUTO_JSON struct json_object *empty = host_parse_resolv("");
 	empty_text = json_to_string(empty, 0);
 	assert_string_equal(empty_text, "{\"nameservers\":[],\"search\":[],\"options\":[]}");
@@ -61,7 +61,7 @@ static void test_tail(void **state)
 	char *folder = folder_new();
 	AUTOFREE char *path = path_join(folder, "log");
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	AUTO_STRV struct strv lines = {0};
+	AUTO_STRV struct strv lines = { 0 };
 	assert_int_equal(fd_write_full(fd, "one\ntwo\n\nthree\nfour", 19), 0);
 	text_tail_of_file(path, 2, &lines);
 	folder_remove(folder);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The life of a machine through the keeper's API: it boots or fails to, loses its agent, restarts, stops. The fake isolation is beneath. */
+ * The life of a machine through the keeper's API: it boots or fails to, loses its agent, restarts,
+ * stops. The fake isolation is beneath. */
 #include "fixture.h"
 
 static void test_boot(void **state)
@@ -14,9 +15,9 @@ static void test_boot(void **state)
 	assert_true(strv_contains(&a->lines, "{\"warning\":\"this is a fake\"}"));
 	assert_true(strv_contains(&a->lines, "{\"warning\":\"slow today\"}"));
 	expect_state(f, "running");
-	static const char *const wanted[] = {"\"name\":\"dev\"", "\"init\":\"/sbin/init\"", "\"stop_signal\":\"SIGUSR1\"",
-		"\"image_env\":[\"A=b\"]", "\"tag\":\"home\"", "\"root\":\"fake\"", "\"home_shared\":true", "\"rescue\":false",
-		"\"realtime_ns\":"};
+	static const char *const wanted[] = { "\"name\":\"dev\"", "\"init\":\"/sbin/init\"",
+		"\"stop_signal\":\"SIGUSR1\"", "\"image_env\":[\"A=b\"]", "\"tag\":\"home\"", "\"root\":\"fake\"",
+		"\"home_shared\":true", "\"rescue\":false", "\"realtime_ns\":" };
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (!strstr(f->fake->boot_request, wanted[i]))
 			fail_msg("%s is not in %s", wanted[i], f->fake->boot_request);
@@ -37,7 +38,8 @@ static void test_session_before_init(void **state)
 	struct fixture *f = *state;
 	f->fake->boot_lines = "{\"ready\":\"session\"}";
 	begin(f, 10000);
-	struct asker *session = ask(f, "GET", "/v1/ready?level=session", NULL), *init = ask(f, "GET", "/v1/ready?level=init", NULL);
+	struct asker *session = ask(f, "GET", "/v1/ready?level=session", NULL),
+		     *init = ask(f, "GET", "/v1/ready?level=init", NULL);
 	run_until(f, &session->done);
 	settle(f);
 	assert_false(init->done);
@@ -49,14 +51,14 @@ static void test_session_before_init(void **state)
 static void test_boot_fails_with_its_log(void **state)
 {
 	struct fixture *f = *state;
-	f->fake->boot_lines =
-		"{\"error\":\"create-user.sh exited with status 3\\u001b[2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t\\u0007wo\"]}";
+	f->fake->boot_lines = "{\"error\":\"create-user.sh exited with status "
+			      "3\\u001b[2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t\\u0007wo\"]}";
 	begin(f, 10000);
 	struct asker *a = ask(f, "GET", "/v1/ready", NULL), *b = ask(f, "GET", "/v1/ready?level=init", NULL);
 	run_until(f, &a->done);
 	run_until(f, &b->done);
-	assert_string_equal(
-		last_line(a), "{\"error\":\"create-user.sh exited with status 3 [2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t wo\"]}");
+	assert_string_equal(last_line(a),
+	    "{\"error\":\"create-user.sh exited with status 3 [2J\",\"code\":\"ENOEXEC\",\"log\":[\"one\",\"t wo\"]}");
 	assert_string_equal(last_line(b), last_line(a));
 	struct asker *late = ask(f, "GET", "/v1/ready", NULL);
 	run_until(f, &late->done);
@@ -76,7 +78,8 @@ static void test_isolation_does_not_start(void **state)
 	begin(f, 10000);
 	struct asker *a = ask(f, "GET", "/v1/ready", NULL);
 	run_until(f, &a->done);
-	assert_string_equal(last_line(a), "{\"error\":\"there is no fake program; install it\",\"code\":\"ENOENT\",\"log\":[]}");
+	assert_string_equal(last_line(a),
+	    "{\"error\":\"there is no fake program; install it\",\"code\":\"ENOENT\",\"log\":[]}");
 	run_until(f, &f->ended);
 }
 

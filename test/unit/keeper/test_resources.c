@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a running machine has of the host through the keeper: limits, shares, published ports. The fake isolation is beneath. */
+ * What a running machine has of the host through the keeper: limits, shares, published ports. The
+ * fake isolation is beneath. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -57,7 +58,7 @@ static void test_shares(void **state)
 
 static int free_port(int type)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof address;
 	AUTO_FD int fd = socket(AF_INET, type, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
@@ -67,7 +68,11 @@ static int free_port(int type)
 
 static int connect_port(int port, int type)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port),
+	};
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
 	return fd;
@@ -85,7 +90,8 @@ static ssize_t receive(struct fixture *f, int fd, char *text, size_t size)
 static void add_publish(struct machine *m, int host, int inside, int udp)
 {
 	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
-	m->publish[m->publish_count++] = (struct machine_publish){.host = (uint16_t)host, .inside = (uint16_t)inside, .udp = udp};
+	m->publish[m->publish_count++] =
+	    (struct machine_publish){ .host = (uint16_t)host, .inside = (uint16_t)inside, .udp = udp };
 }
 
 static void test_published_ports(void **state)
@@ -113,7 +119,7 @@ static void test_port_in_use(void **state)
 {
 	struct fixture *f = *state;
 	AUTO_ERROR struct error *err = NULL;
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof address;
 	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);

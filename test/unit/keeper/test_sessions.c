@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What goes in and out of a running machine through the keeper: sessions, ssh-agent, archives, the console. The fake isolation is
- * beneath. */
+ * What goes in and out of a running machine through the keeper: sessions, ssh-agent, archives, the
+ * console. The fake isolation is beneath. */
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -31,7 +31,7 @@ struct lent {
 
 static struct sockaddr_un address_of(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	assert_true(strlen(path) < sizeof address.sun_path);
 	memcpy(address.sun_path, path, strlen(path));
 	return address;
@@ -78,13 +78,19 @@ static void lent_done(struct lent *l)
 /* The agent inside asks for a connection. */
 static struct asker *connect_inside(struct fixture *f, const char *target)
 {
-	static const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
+	static const struct http_call_events events = {
+		.done = on_done,
+		.upgrade = "holm-stream",
+		.upgraded = on_upgraded,
+	};
 	struct asker *a = f->askers;
 	while (a->taken)
 		a++;
 	assert_true(a < f->askers + ASKERS);
 	a->taken = 1;
-	assert_int_equal(http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, a, NULL), 0);
+	assert_int_equal(http_call(f->loop, fake_open_to_keeper(f->fake), "POST", target, NULL, UINT64_MAX, &events, a,
+			     NULL),
+	    0);
 	run_until(f, &a->done);
 	return a;
 }
@@ -109,8 +115,9 @@ static void test_a_connection_is_given_where_that_is_possible(void **state)
 	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"]}"));
 	assert_int_equal(f->fake->given, 1);
 	assert_non_null(strstr(f->fake->session_request, "true"));
-	/* With an ssh-agent the keeper has to see the end; with none that it could lend it has not. */
-	CLEANUP(lent_done) struct lent l = {0};
+	/* With an ssh-agent the keeper has to see the end; with none that it could lend it has
+	 * not. */
+	CLEANUP(lent_done) struct lent l = { 0 };
 	lend(f, &l);
 	assert_int_equal(f->fake->given, 1);
 	expect_welcome(f, ask(f, "POST", "/v1/sessions", "{\"argv\":[\"true\"],\"ssh_auth_sock\":\"/nowhere\"}"));
@@ -126,7 +133,7 @@ static void test_a_connection_is_given_where_that_is_possible(void **state)
 static void test_ssh_agent_is_relayed(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(lent_done) struct lent l = {0};
+	CLEANUP(lent_done) struct lent l = { 0 };
 	begin(f, 10000);
 	lend(f, &l);
 	struct asker *inside = connect_inside(f, l.target);
@@ -145,13 +152,14 @@ static void test_ssh_agent_is_relayed(void **state)
 	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
-/* What is open ends with the session, whichever side ends it, and of what was lent to another session nothing does. */
+/* What is open ends with the session, whichever side ends it, and of what was lent to another
+ * session nothing does. */
 static void test_ssh_agent_ends_with_the_session(void **state)
 {
 	struct fixture *f = *state;
 	begin(f, 10000);
 	for (int by_agent = 0; by_agent < 2; by_agent++) {
-		CLEANUP(lent_done) struct lent other = {0}, l = {0};
+		CLEANUP(lent_done) struct lent other = { 0 }, l = { 0 };
 		lend(f, &other);
 		int others = connect_inside(f, other.target)->fd;
 		AUTO_FD int others_accepted = accept(other.listener, NULL, NULL);
@@ -173,7 +181,7 @@ static void test_ssh_agent_ends_with_the_session(void **state)
 static void test_ssh_agent_ends_though_the_agent_reads_nothing(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(lent_done) struct lent l = {0};
+	CLEANUP(lent_done) struct lent l = { 0 };
 	char *block = xcalloc(1, 65536);
 	begin(f, 10000);
 	lend(f, &l);
@@ -195,7 +203,7 @@ static void test_ssh_agent_ends_though_the_agent_reads_nothing(void **state)
 static void test_ssh_agent_connections_are_few(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(lent_done) struct lent l = {0};
+	CLEANUP(lent_done) struct lent l = { 0 };
 	struct asker *opened = NULL;
 	begin(f, 10000);
 	lend(f, &l);
@@ -211,7 +219,7 @@ static void test_ssh_agent_connections_are_few(void **state)
 static void test_ssh_agent_stays_the_same(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(lent_done) struct lent l = {0};
+	CLEANUP(lent_done) struct lent l = { 0 };
 	begin(f, 10000);
 	lend(f, &l);
 	AUTO_FD int other = listen_at(l.path);
@@ -239,11 +247,18 @@ static void expect_relay(struct fixture *f, const char *path, const char *part)
 		fail_msg("%s: \"%s\" instead of \"%s\"", path, relay, part);
 }
 
-/* The home belongs to the machine: symlinks in it are not followed, though what is in it may be meant. */
+/* The home belongs to the machine: symlinks in it are not followed, though what is in it may be
+ * meant. */
 static void test_ssh_agent_behind_symlinks(void **state)
 {
 	static const char *const links[][2] = {
-		{"link", "ssh"}, {"to-home", "home/agent"}, {"home/link", "../ssh"}, {"home/folder", ".."}, {"home/round", "round"}, {"round", "round"}, {"twice", "home/link"},
+		{ "link", "ssh" },
+		{ "to-home", "home/agent" },
+		{ "home/link", "../ssh" },
+		{ "home/folder", ".." },
+		{ "home/round", "round" },
+		{ "round", "round" },
+		{ "twice", "home/link" },
 	};
 	struct fixture *f = *state;
 	AUTOFREE char *path = path_join(root, "ssh"), *inside = path_join(root, "home/agent");
@@ -295,14 +310,15 @@ static void test_console_log(void **state)
 {
 	struct fixture *f = *state;
 	struct asker *inside = &f->askers[ASKERS - 1];
-	const struct http_call_events events = {.done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded};
+	const struct http_call_events events = { .done = on_done, .upgrade = "holm-stream", .upgraded = on_upgraded };
 	AUTOFREE char *log = path_join(root, "console.log"), *old = path_join(root, "console.log.1"), *text = NULL;
 	struct stat st;
 	unlink(log);
 	unlink(old);
 	begin(f, 10000);
 	wait_ready(f);
-	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", "/v1/console", NULL, UINT64_MAX, &events, inside, NULL);
+	http_call(f->loop, fake_open_to_keeper(f->fake), "POST", "/v1/console", NULL, UINT64_MAX, &events, inside,
+	    NULL);
 	run_until(f, &inside->done);
 	assert_int_equal(fd_write_full(inside->fd, "login: ", 7), 0);
 	settle(f);

@@ -119,7 +119,9 @@ static void test_both_ways(void **state)
 static void test_a_frame_comes_in_pieces(void **state)
 {
 	struct ends *e = *state;
-	static const char bytes[] = "\10\0\0\0\2" "bcdefgh" "\1\0\0\0\3";
+	static const char bytes[] = "\10\0\0\0\2"
+				    "bcdefgh"
+				    "\1\0\0\0\3";
 	e->agent = attach(e, NULL);
 	for (size_t i = 0; i < sizeof bytes - 1; i++) {
 		if (i == 12)
@@ -269,7 +271,8 @@ static void test_each_share_has_its_own(void **state)
 	expect_relayed(f, home);
 	ask_for(f, none, "share1");
 	assert_int_equal(none->code, -ENOENT);
-	AUTOFREE char *folder = path_join(root, "later"), *body = xasprintf("{\"host\":\"%s\",\"inside\":\"/later\",\"read_only\":true}", folder);
+	AUTOFREE char *folder = path_join(root, "later"),
+		      *body = xasprintf("{\"host\":\"%s\",\"inside\":\"/later\",\"read_only\":true}", folder);
 	assert_int_equal(path_mkdir_all(folder, 0700, NULL), 0);
 	struct asker *added = ask(f, "POST", "/v1/shares", body);
 	run_until(f, &added->done);
@@ -316,17 +319,14 @@ static void test_not_where_writes_are_held_back(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_both_ways, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_frame_comes_in_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_size_that_is_not_allowed_ends_the_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_new_stream_takes_the_place_of_the_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_server_that_takes_nothing_stops_the_agent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_agent_that_takes_nothing_stops_the_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_end_of_the_server_ends_the_stream, setup, teardown),
-		KEEPER_TEST(test_each_share_has_its_own),
-		KEEPER_TEST(test_off_is_off),
-		KEEPER_TEST(test_not_where_writes_are_held_back),
-	};
+		KEEPER_TEST(test_each_share_has_its_own), KEEPER_TEST(test_off_is_off),
+		KEEPER_TEST(test_not_where_writes_are_held_back) };
 	return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
 }

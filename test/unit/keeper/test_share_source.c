@@ -119,11 +119,9 @@ static void test_loops(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_as_realpath, setup, teardown),
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_as_realpath, setup, teardown),
 		cmocka_unit_test(test_the_root),
 		cmocka_unit_test_setup_teardown(test_links_of_the_machine, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_loops, setup, teardown),
-	};
+		cmocka_unit_test_setup_teardown(test_loops, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

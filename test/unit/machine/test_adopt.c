@@ -12,9 +12,21 @@
 static struct machine *full_machine(void)
 {
 	static const char *const pairs[][2] = {
-		{ "cpus", "512" }, { "memory", "16T" }, { "disk-size", "64T" }, { "isolation", "native" }, { "user", "them" }, { "init", "holm" },
-		{ "share-cache", "strict" }, { "share-events", "off" }, { "owner-map", "root" }, { "share-locks", "host" }, { "host-access", "true" },
-		{ "transport", "vsock" }, { "env.LD_PRELOAD", "/evil" }, { "kernel", "/proc/self/exe" }, { "kernel-modules", "/proc" },
+		{ "cpus", "512" },
+		{ "memory", "16T" },
+		{ "disk-size", "64T" },
+		{ "isolation", "native" },
+		{ "user", "them" },
+		{ "init", "holm" },
+		{ "share-cache", "strict" },
+		{ "share-events", "off" },
+		{ "owner-map", "root" },
+		{ "share-locks", "host" },
+		{ "host-access", "true" },
+		{ "transport", "vsock" },
+		{ "env.LD_PRELOAD", "/evil" },
+		{ "kernel", "/proc/self/exe" },
+		{ "kernel-modules", "/proc" },
 	};
 	struct machine *m = machine_new("theirs");
 	m->image = xstrdup("their-image");
@@ -66,7 +78,9 @@ static void every_member_is_marked(void **state)
 	{
 		const struct machine_member *m = member_of(key);
 		if (!m || !value)
-			fail_msg("machine.json has \"%s\": give it a line in machine_members (src/machine/adopt.c), and a value in this test", key);
+			fail_msg("machine.json has \"%s\": give it a line in machine_members (src/machine/adopt.c), "
+				 "and a value in this test",
+			    key);
 		assert_in_range(m->kind, MACHINE_MEMBER_HERE, MACHINE_MEMBER_OPENING);
 		assert_int_equal(m->amount != NULL, m->kind == MACHINE_MEMBER_AMOUNT);
 		count++;
@@ -79,7 +93,8 @@ static void every_member_is_marked(void **state)
 		for (const struct machine_member *m = machine_members; m->json; m++)
 			found += streq(m->key, streq(k->key, "env.NAME") ? "env" : k->key);
 		if (found != 1)
-			fail_msg("the key \"%s\" of set has %d lines in machine_members (src/machine/adopt.c)", k->key, found);
+			fail_msg("the key \"%s\" of set has %d lines in machine_members (src/machine/adopt.c)", k->key,
+			    found);
 	}
 }
 
@@ -98,12 +113,13 @@ static void a_file_opens_nothing(void **state)
 		json_object_object_get_ex(settings, member->json, &c);
 		assert_true(json_object_equal(a, member->kind == MACHINE_MEMBER_INSIDE ? c : b));
 	}
-	static const char *const texts[] = { "home-mount=rw (ro here)", "cpus=512 (2 here)", "memory=16T (1G here)", "disk-size=64T (100G here)",
-		"mount /etc:/srv:ro", "publish 0.0.0.0:8080:80", "host-access=true", "env LD_PRELOAD", "owner-map=root", "share-locks=host",
-		"transport=vsock" };
+	static const char *const texts[] = { "home-mount=rw (ro here)", "cpus=512 (2 here)", "memory=16T (1G here)",
+		"disk-size=64T (100G here)", "mount /etc:/srv:ro", "publish 0.0.0.0:8080:80", "host-access=true",
+		"env LD_PRELOAD", "owner-map=root", "share-locks=host", "transport=vsock" };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		assert_true(strv_contains(&left_out, texts[i]));
-	assert_int_equal(left_out.count, ARRAY_SIZE(texts) + 2); /* and the kernel and its modules, whose paths are the test's */
+	/* and the kernel and its modules, whose paths are the test's */
+	assert_int_equal(left_out.count, ARRAY_SIZE(texts) + 2);
 }
 
 static void trust_takes_the_file_as_it_is(void **state)
@@ -162,9 +178,11 @@ static void the_stricter_home_and_the_smaller_amount(void **state)
 /* Checks cover the members that are left out too. */
 static void a_wrong_file_is_refused(void **state)
 {
-	static const char *const bad[] = { "[]", "{\"mounts\":7}", "{\"mounts\":[{\"host\":\"/a\",\"inside\":\"/srv/../etc\"}]}",
-		"{\"mounts\":[{\"host\":\"/a\",\"inside\":\"/dev/x\"}]}", "{\"publish\":[\"1:1\",\"1:1\"]}", "{\"env\":[\"=x\"]}", "{\"memory\":1}",
-		"{\"disk_size\":70368744177665}", "{\"cpus\":513}", "{\"transport\":\"usb\"}", "{\"host_access\":\"true\"}", "{\"version\":2}" };
+	static const char *const bad[] = { "[]", "{\"mounts\":7}",
+		"{\"mounts\":[{\"host\":\"/a\",\"inside\":\"/srv/../etc\"}]}",
+		"{\"mounts\":[{\"host\":\"/a\",\"inside\":\"/dev/x\"}]}", "{\"publish\":[\"1:1\",\"1:1\"]}",
+		"{\"env\":[\"=x\"]}", "{\"memory\":1}", "{\"disk_size\":70368744177665}", "{\"cpus\":513}",
+		"{\"transport\":\"usb\"}", "{\"host_access\":\"true\"}", "{\"version\":2}" };
 	AUTO_MACHINE struct machine *here = here_machine();
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_MACHINE struct machine *m = NULL;
@@ -181,9 +199,9 @@ static void a_wrong_file_is_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_member_is_marked), cmocka_unit_test(a_file_opens_nothing), cmocka_unit_test(trust_takes_the_file_as_it_is),
-		cmocka_unit_test(silence_is_here), cmocka_unit_test(the_stricter_home_and_the_smaller_amount), cmocka_unit_test(a_wrong_file_is_refused),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(every_member_is_marked),
+		cmocka_unit_test(a_file_opens_nothing), cmocka_unit_test(trust_takes_the_file_as_it_is),
+		cmocka_unit_test(silence_is_here), cmocka_unit_test(the_stricter_home_and_the_smaller_amount),
+		cmocka_unit_test(a_wrong_file_is_refused) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@
 
 static void names(void **state)
 {
-	static const char *const good[] = { "a", "0", "dev", "alpine-3-22", "a-", "012345678901234567890123456789012345678901234567890123456789abc" };
+	static const char *const good[] = { "a", "0", "dev", "alpine-3-22", "a-",
+		"012345678901234567890123456789012345678901234567890123456789abc" };
 	static const char *const bad[] = { "", "-a", "A", "a_b", "a.b", "a/b", "..", "a b", "\xc3\xa5",
 		"0123456789012345678901234567890123456789012345678901234567890123" };
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -39,24 +40,60 @@ static void names_from_images(void **state)
 		assert_string_equal(name, pairs[i][1]);
 		assert_int_equal(machine_name_check(name, NULL), 0);
 	}
-	AUTOFREE char *long_name = machine_name_from_image("a123456789012345678901234567890123456789012345678901234567890-xyz");
+	AUTOFREE char *long_name =
+	    machine_name_from_image("a123456789012345678901234567890123456789012345678901234567890-xyz");
 	assert_int_equal(machine_name_check(long_name, NULL), 0);
 }
 
 static void settings_are_checked(void **state)
 {
 	static const char *const good[][2] = {
-		{ "cpus", "4" }, { "memory", "8G" }, { "memory", "512MiB" }, { "disk-size", "200g" }, { "home-mount", "ro" },
-		{ "isolation", "vm" }, { "user", "alice" }, { "user", "a.b-c_D" }, { "env.A", "1" }, { "env._x9", "a=b" }, { "kernel", "/proc/self/exe" },
-		{ "host-access", "yes" }, { "transport", "vsock" }, { "init", "holm" }, { "share-cache", "strict" }, { "share-events", "off" },
+		{ "cpus", "4" },
+		{ "memory", "8G" },
+		{ "memory", "512MiB" },
+		{ "disk-size", "200g" },
+		{ "home-mount", "ro" },
+		{ "isolation", "vm" },
+		{ "user", "alice" },
+		{ "user", "a.b-c_D" },
+		{ "env.A", "1" },
+		{ "env._x9", "a=b" },
+		{ "kernel", "/proc/self/exe" },
+		{ "host-access", "yes" },
+		{ "transport", "vsock" },
+		{ "init", "holm" },
+		{ "share-cache", "strict" },
+		{ "share-events", "off" },
 		{ "owner-map", "record" },
 	};
 	static const char *const bad[][2] = {
-		{ "bogus", "1" }, { "cpus", "0" }, { "cpus", "-1" }, { "cpus", "x" }, { "cpus", "100000" }, { "memory", "10" }, { "memory", "1x" },
-		{ "memory", "99999999999999999999G" }, { "disk-size", "1" }, { "home-mount", "bad" }, { "isolation", "docker" }, { "user", "a:b" },
-		{ "user", "12" }, { "user", "-a" }, { "user", "a/b" }, { "env.", "1" }, { "env.1", "1" }, { "env.A B", "1" }, { "kernel", "/nonexistent" },
-		{ "kernel", "/" }, { "kernel-modules", "/proc/self/exe" }, { "host-access", "2" }, { "transport", "tcp" }, { "share-cache", "never" }, { "share-events", "yes" },
-		{ "owner-map", "nobody" }, { "", "1" },
+		{ "bogus", "1" },
+		{ "cpus", "0" },
+		{ "cpus", "-1" },
+		{ "cpus", "x" },
+		{ "cpus", "100000" },
+		{ "memory", "10" },
+		{ "memory", "1x" },
+		{ "memory", "99999999999999999999G" },
+		{ "disk-size", "1" },
+		{ "home-mount", "bad" },
+		{ "isolation", "docker" },
+		{ "user", "a:b" },
+		{ "user", "12" },
+		{ "user", "-a" },
+		{ "user", "a/b" },
+		{ "env.", "1" },
+		{ "env.1", "1" },
+		{ "env.A B", "1" },
+		{ "kernel", "/nonexistent" },
+		{ "kernel", "/" },
+		{ "kernel-modules", "/proc/self/exe" },
+		{ "host-access", "2" },
+		{ "transport", "tcp" },
+		{ "share-cache", "never" },
+		{ "share-events", "yes" },
+		{ "owner-map", "nobody" },
+		{ "", "1" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("m");
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -124,16 +161,19 @@ static void mounts(void **state)
 	assert_int_equal(machine_mount_remove(m, "/nothing", NULL), -ENOENT);
 	assert_int_equal(machine_mount_remove(m, "/srv/data/", NULL), 0);
 	assert_int_equal(m->mount_count, 0);
-	static const char *const bad[] = { "", ":", "/a:", ":/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", "/a::ro", "/a:/", "/a:/proc", "/a:/proc/x", "/a:/etc" };
+	static const char *const bad[] = { "", ":", "/a:", ":/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", "/a::ro", "/a:/",
+		"/a:/proc", "/a:/proc/x", "/a:/etc" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(machine_mount_parse(bad[i], &a, NULL), -EINVAL);
 }
 
 static void publishing(void **state)
 {
-	static const char *const good[] = { "8080:80", "53:53/udp", "0.0.0.0:1:65535", "[::1]:8080:80", "[::]:53:5353/udp" };
-	static const char *const bad[] = { "", "80", ":80", "80:", "0:80", "80:0", "65536:1", "1:65536", "a:80", "1.2.3:80:80", "::1:80:80", "[1.2.3.4]:1:1",
-		"80:80/sctp", "80:80/", "80:80/udp/tcp", " 80:80", "-1:80" };
+	static const char *const good[] = { "8080:80", "53:53/udp", "0.0.0.0:1:65535", "[::1]:8080:80",
+		"[::]:53:5353/udp" };
+	static const char *const bad[] = { "", "80", ":80", "80:", "0:80", "80:0", "65536:1", "1:65536", "a:80",
+		"1.2.3:80:80", "::1:80:80", "[1.2.3.4]:1:1", "80:80/sctp", "80:80/", "80:80/udp/tcp", " 80:80",
+		"-1:80" };
 	AUTO_MACHINE struct machine *m = machine_new("m");
 	struct machine_publish p;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -177,10 +217,24 @@ static void json_round_trip(void **state)
 static void json_is_checked(void **state)
 {
 	static const char *const members[][2] = {
-		{ "name", "\"A\"" }, { "id", "\"xyz\"" }, { "created", "\"yesterday\"" }, { "version", "2" }, { "cpus", "-1" }, { "cpus", "1.5" },
-		{ "memory", "\"1G\"" }, { "home", "\"relative\"" }, { "user", "\"a:b\"" }, { "uid", "4294967295" }, { "mounts", "[1]" },
-		{ "mounts", "[{\"host\":\"/a\"}]" }, { "publish", "[\"x\"]" }, { "env", "[\"=x\"]" }, { "isolation", "\"bare\"" }, { "image", "\"a\\nb\"" },
-		{ "image_config", "[]" }, { "host_access", "1" },
+		{ "name", "\"A\"" },
+		{ "id", "\"xyz\"" },
+		{ "created", "\"yesterday\"" },
+		{ "version", "2" },
+		{ "cpus", "-1" },
+		{ "cpus", "1.5" },
+		{ "memory", "\"1G\"" },
+		{ "home", "\"relative\"" },
+		{ "user", "\"a:b\"" },
+		{ "uid", "4294967295" },
+		{ "mounts", "[1]" },
+		{ "mounts", "[{\"host\":\"/a\"}]" },
+		{ "publish", "[\"x\"]" },
+		{ "env", "[\"=x\"]" },
+		{ "isolation", "\"bare\"" },
+		{ "image", "\"a\\nb\"" },
+		{ "image_config", "[]" },
+		{ "host_access", "1" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("dev");
 	m->image = xstrdup("x");
@@ -198,7 +252,10 @@ static void json_is_checked(void **state)
 static void configuration_file(void **state)
 {
 	AUTO_SETTINGS struct settings s = { 0 };
-	assert_int_equal(settings_parse("# x\n[registry]\nanything\n[machine]\n image = alpine:3 \ncpus: 2 ; two;\n;c\n\nmemory=\n[x]\ncpus=9\n", "config", &s, NULL), 0);
+	assert_int_equal(settings_parse("# x\n[registry]\nanything\n[machine]\n image = alpine:3 \ncpus: 2 ; "
+					"two;\n;c\n\nmemory=\n[x]\ncpus=9\n",
+			     "config", &s, NULL),
+	    0);
 	assert_string_equal(s.values[SETTING_IMAGE], "alpine:3");
 	assert_string_equal(s.values[SETTING_CPUS], "2");
 	assert_null(s.values[SETTING_MEMORY]);
@@ -209,10 +266,9 @@ static void configuration_file(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names), cmocka_unit_test(names_from_images), cmocka_unit_test(settings_are_checked),
-		cmocka_unit_test(disks_only_grow), cmocka_unit_test(mounts), cmocka_unit_test(publishing),
-		cmocka_unit_test(json_round_trip), cmocka_unit_test(json_is_checked), cmocka_unit_test(configuration_file),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(names), cmocka_unit_test(names_from_images),
+		cmocka_unit_test(settings_are_checked), cmocka_unit_test(disks_only_grow), cmocka_unit_test(mounts),
+		cmocka_unit_test(publishing), cmocka_unit_test(json_round_trip), cmocka_unit_test(json_is_checked),
+		cmocka_unit_test(configuration_file) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,8 @@ static int note_erase(const char *path, struct error **err)
 static void crashed_creations_are_swept(void **state)
 {
 	int result = 0;
-	AUTOFREE char *machines = machine_list_dir(), *old = path_join(machines, ".new-dead"), *young = path_join(machines, ".new-young");
+	AUTOFREE char *machines = machine_list_dir(), *old = path_join(machines, ".new-dead"),
+		      *young = path_join(machines, ".new-young");
 	AUTOFREE char *lock = path_join(old, "config.lock");
 	assert_int_equal(mkdir(old, 0700), 0);
 	assert_int_equal(mkdir(young, 0700), 0);
@@ -217,7 +218,8 @@ static void damaged_files(void **state)
 
 static void sockets(void **state)
 {
-	AUTOFREE char *a = machine_socket_path("a", NULL), *b = machine_socket_path("b", NULL), *again = machine_socket_path("a", NULL);
+	AUTOFREE char *a = machine_socket_path("a", NULL), *b = machine_socket_path("b", NULL),
+		      *again = machine_socket_path("a", NULL);
 	assert_string_equal(a, again);
 	assert_string_not_equal(a, b);
 	assert_true(endswith(a, "/api"));
@@ -225,11 +227,9 @@ static void sockets(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(creating), cmocka_unit_test(failing_leaves_nothing), cmocka_unit_test(crashed_creations_are_swept),
-		cmocka_unit_test(locks), cmocka_unit_test(defaults), cmocka_unit_test(renaming_and_deleting),
-		cmocka_unit_test(what_cannot_be_read_is_not_written), cmocka_unit_test(locks_follow_no_rename),
-		cmocka_unit_test(damaged_files), cmocka_unit_test(sockets),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(creating), cmocka_unit_test(failing_leaves_nothing),
+		cmocka_unit_test(crashed_creations_are_swept), cmocka_unit_test(locks), cmocka_unit_test(defaults),
+		cmocka_unit_test(renaming_and_deleting), cmocka_unit_test(what_cannot_be_read_is_not_written),
+		cmocka_unit_test(locks_follow_no_rename), cmocka_unit_test(damaged_files), cmocka_unit_test(sockets) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -25,8 +25,10 @@ static int manifest(const char *text, struct oci_manifest **ret, struct error **
 static void manifests(void **state)
 {
 	AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
-	assert_int_equal(manifest("{\"schemaVersion\":2,\"mediaType\":\"t\",\"config\":" DESCRIPTOR(A, 10) ",\"layers\":[" DESCRIPTOR(B, 20) "],"
-		"\"annotations\":{\"k\":\"v\"}}", &m, NULL), 0);
+	assert_int_equal(manifest("{\"schemaVersion\":2,\"mediaType\":\"t\",\"config\":" DESCRIPTOR(A,
+				      10) ",\"layers\":[" DESCRIPTOR(B, 20) "],\"annotations\":{\"k\":\"v\"}}",
+			     &m, NULL),
+	    0);
 	assert_string_equal(m->media_type, "t");
 	assert_string_equal(m->config.digest, A);
 	assert_int_equal(m->layer_count, 1);
@@ -36,23 +38,14 @@ static void manifests(void **state)
 
 static void bad_manifests(void **state)
 {
-	static const char *const bad[] = {
-		"",
-		"[]",
-		"{}",
-		"nonsense",
-		"{\"config\":" DESCRIPTOR(A, 10) "}",
-		"{\"layers\":[]}",
-		"{\"config\":{},\"layers\":[]}",
-		"{\"config\":[],\"layers\":[]}",
+	static const char *const bad[] = { "", "[]", "{}", "nonsense", "{\"config\":" DESCRIPTOR(A, 10) "}",
+		"{\"layers\":[]}", "{\"config\":{},\"layers\":[]}", "{\"config\":[],\"layers\":[]}",
 		"{\"config\":" DESCRIPTOR(A, -1) ",\"layers\":[]}",
 		"{\"config\":" DESCRIPTOR(A, 1e300) ",\"layers\":[]}",
 		"{\"config\":" DESCRIPTOR("sha256:../../x", 1) ",\"layers\":[]}",
-		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[1]}",
-		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":{}}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[1]}", "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":{}}",
 		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"digest\":\"" B "\"}]}",
-		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 1) ",null]}",
-	};
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 1) ",null]}" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;
 		struct oci_manifest *m = NULL;
@@ -60,10 +53,8 @@ static void bad_manifests(void **state)
 		assert_non_null(err);
 		assert_null(m);
 	}
-	static const char *const too_big[] = {
-		"{\"config\":" DESCRIPTOR(A, 5000000) ",\"layers\":[]}",
-		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 2199023255552) "]}",
-	};
+	static const char *const too_big[] = { "{\"config\":" DESCRIPTOR(A, 5000000) ",\"layers\":[]}",
+		"{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[" DESCRIPTOR(B, 2199023255552) "]}" };
 	for (size_t i = 0; i < ARRAY_SIZE(too_big); i++) {
 		struct oci_manifest *m = NULL;
 		assert_int_equal(manifest(too_big[i], &m, NULL), -EFBIG);
@@ -84,8 +75,10 @@ static void layer_counts(void **state)
 
 static void refused_layers(void **state)
 {
-	static const char text[] = "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"mediaType\":\"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" B
-				   "\",\"size\":1}]}";
+	static const char text[] =
+	    "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"mediaType\":\"application/"
+					    "vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" B
+					    "\",\"size\":1}]}";
 	AUTO_ERROR struct error *err = NULL;
 	struct oci_manifest *m = NULL;
 	assert_int_equal(manifest(text, &m, &err), -ENOTSUP);
@@ -108,7 +101,8 @@ static void kinds(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		enum oci_document kind = 99;
-		assert_int_equal(oci_document_kind(cases[i].text, strlen(cases[i].text), NULL, "test", &kind, NULL), cases[i].result);
+		assert_int_equal(oci_document_kind(cases[i].text, strlen(cases[i].text), NULL, "test", &kind, NULL),
+		    cases[i].result);
 		if (cases[i].result == 0)
 			assert_int_equal(kind, cases[i].kind);
 	}
@@ -186,16 +180,20 @@ static int config(const char *text, struct oci_config **ret)
 static void configs(void **state)
 {
 	AUTO_OCI_CONFIG struct oci_config *c = NULL;
-	assert_int_equal(config("{\"os\":\"linux\",\"architecture\":\"amd64\",\"created\":\"2024-01-01T00:00:00Z\",\"config\":{\"Env\":[\"A=1\",\"B=\"],"
-		"\"Cmd\":[\"x\"],\"Entrypoint\":null,\"WorkingDir\":\"\",\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\",\"n\":7}},"
-		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" A "\"]}}", &c), 0);
+	assert_int_equal(config("{\"os\":\"linux\",\"architecture\":\"amd64\",\"created\":\"2024-01-01T00:00:00Z\","
+				"\"config\":{\"Env\":[\"A=1\",\"B=\"],\"Cmd\":[\"x\"],\"Entrypoint\":null,"
+				"\"WorkingDir\":\"\",\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\","
+				"\"n\":7}},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" A "\"]}}",
+			     &c),
+	    0);
 	assert_int_equal(c->env.count, 2);
 	assert_null(c->working_dir);
 	assert_string_equal(c->user, "u");
 	assert_int_equal(c->diff_ids.count, 1);
 	AUTO_JSON struct json_object *o = oci_config_to_machine_json(c);
 	AUTOFREE char *text = json_to_string(o, 0);
-	assert_string_equal(text, "{\"Env\":[\"A=1\",\"B=\"],\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\"}}");
+	assert_string_equal(text,
+	    "{\"Env\":[\"A=1\",\"B=\"],\"User\":\"u\",\"StopSignal\":\"SIGTERM\",\"Labels\":{\"l\":\"v\"}}");
 
 	static const char *const bad[] = {
 		"[]",
@@ -248,9 +246,11 @@ static void config_words(void **state)
 /* A descriptor with a bad platform counts as one without, and its index stays usable. */
 static void index_words(void **state)
 {
-	static const char text[] = "{\"manifests\":["
-		"{\"digest\":\"" A "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"\\u001b]0;x\\u0007\"}},"
-		"{\"digest\":\"" B "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}";
+	static const char text[] =
+	    "{\"manifests\":["
+	    "{\"digest\":\"" A
+	    "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"\\u001b]0;x\\u0007\"}},{\"digest\":\"" B
+	    "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}";
 	AUTO_OCI_INDEX struct oci_index *i = NULL;
 	assert_int_equal(oci_index_parse(text, strlen(text), "test", &i, NULL), 0);
 	assert_int_equal(i->count, 2);
@@ -269,7 +269,9 @@ int main(void)
 		cmocka_unit_test(kinds),
 		cmocka_unit_test(choices),
 		cmocka_unit_test(platforms),
-		cmocka_unit_test(configs), cmocka_unit_test(config_words), cmocka_unit_test(index_words),
+		cmocka_unit_test(configs),
+		cmocka_unit_test(config_words),
+		cmocka_unit_test(index_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

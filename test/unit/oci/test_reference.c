@@ -44,9 +44,10 @@ static void canonical(void **state)
 
 static void refused(void **state)
 {
-	static const char *const bad[] = { "", "UPPER", "team/Tool", "a b", "a:", "a:-x", "a:.x", "a@", "a@sha256:12", ("a@sha512:" HEX64), "/a", "a/", "a//b", "a..b",
-		"a___b", "-a", "a-", "a_", "host.example:0/x", "host.example:99999/x", "host.example:1x/x", "..example/x", "[::1/x", "[]:1/x", "a\nb",
-		"\xc3\xa5", "a.b", "../x", "x.y/../z" };
+	static const char *const bad[] = { "", "UPPER", "team/Tool", "a b", "a:", "a:-x", "a:.x", "a@", "a@sha256:12",
+		("a@sha512:" HEX64), "/a", "a/", "a//b", "a..b", "a___b", "-a", "a-", "a_", "host.example:0/x",
+		"host.example:99999/x", "host.example:1x/x", "..example/x", "[::1/x", "[]:1/x", "a\nb", "\xc3\xa5",
+		"a.b", "../x", "x.y/../z" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;
 		struct reference *r = NULL;
@@ -69,9 +70,10 @@ static void refused(void **state)
 
 static void loopback(void **state)
 {
-	static const char *const yes[] = { "localhost", "localhost:5000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:5000" };
-	static const char *const no[] = { "docker.io", "localhost.example", "127.evil.example", "127.0.0.1.example", "128.0.0.1", "127.0.0", "[::2]", "127.0.0.1.1", "",
-		"127.0.0.", "127.0.0.1000" };
+	static const char *const yes[] = { "localhost", "localhost:5000", "127.0.0.1", "127.1.2.3:80", "[::1]",
+		"[::1]:5000" };
+	static const char *const no[] = { "docker.io", "localhost.example", "127.evil.example", "127.0.0.1.example",
+		"128.0.0.1", "127.0.0", "[::2]", "127.0.0.1.1", "", "127.0.0.", "127.0.0.1000" };
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
 		assert_true(reference_registry_is_loopback(yes[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
@@ -86,7 +88,8 @@ static void digests(void **state)
 	assert_true(digest_is_valid(text));
 	assert_int_equal(strncmp(digest_hex(text), "0123", 4), 0);
 	assert_true(digest_is_valid("sha256:" HEX64));
-	static const char *const bad[] = { NULL, "", "sha256:", HEX64, "sha256:" HEX64 "0", "SHA256:" HEX64, "sha256:G" HEX64 };
+	static const char *const bad[] = { NULL, "", "sha256:", HEX64, "sha256:" HEX64 "0", "SHA256:" HEX64,
+		"sha256:G" HEX64 };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_false(digest_is_valid(bad[i]));
 	AUTO_ERROR struct error *err = NULL;

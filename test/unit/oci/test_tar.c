@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tar reader on hand-made blocks: what no library would write. Archives of libarchive's are in test/unit/disk. */
+ * The tar reader on hand-made blocks: what no library would write. Archives of libarchive's are in
+ * test/unit/disk. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,12 +82,14 @@ static void add_pax(struct source *s, const char *key, const char *value)
 
 static void add_end(struct source *s)
 {
-	char zeros[1024] = {0};
+	char zeros[1024] = { 0 };
 	add(s, zeros, sizeof zeros);
 }
 
-/* Reads all entries; *content collects what they hold. The result of the last call, and the count of entries. */
-static int read_all(struct source *s, size_t step, int *ret_entries, struct tar_entry *first, char *content, struct error **err)
+/* Reads all entries; *content collects what they hold. The result of the last call, and the count
+ * of entries. */
+static int read_all(struct source *s, size_t step, int *ret_entries, struct tar_entry *first, char *content,
+    struct error **err)
 {
 	CLEANUP(tar_reader_freep) struct tar_reader *t = NULL;
 	const struct tar_entry *e;
@@ -119,11 +122,11 @@ static int read_all(struct source *s, size_t step, int *ret_entries, struct tar_
 
 static void test_plain(void **state)
 {
-	static const size_t steps[] = {1, 7, 512, 100000};
+	static const size_t steps[] = { 1, 7, 512, 100000 };
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-		struct source s = {0};
+		struct source s = { 0 };
 		struct tar_entry first;
-		char content[8192] = {0};
+		char content[8192] = { 0 };
 		int count = 0;
 		add_entry(&s, "a", '0', "hello", 5);
 		add_entry(&s, "d/", '5', NULL, 0);
@@ -143,7 +146,7 @@ static void test_plain(void **state)
 
 static void test_no_end_mark(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	int count = 0;
 	add_entry(&s, "a", '0', "hello", 5);
 	assert_int_equal(read_all(&s, 512, &count, NULL, NULL, NULL), 0);
@@ -157,7 +160,7 @@ static void test_no_end_mark(void **state)
 
 static void test_long_names(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
 	char name[300], h[512];
 	int count = 0;
@@ -183,7 +186,7 @@ static void test_long_names(void **state)
 
 static void test_numbers(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
 	char h[512];
 	int count = 0;
@@ -206,7 +209,7 @@ static void test_numbers(void **state)
 
 static void test_pax(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
 	int count = 0;
 	add_entry(&s, "global", 'g', "17 comment=hello\n", 17);
@@ -237,10 +240,10 @@ static void assert_broken(struct source *s, int code)
 
 static void test_broken(void **state)
 {
-	static const char *const records[] = {"9 path=a", "99 path=a\n", "0 a=b\n", "x path=a\n", "9 pathxy\n", "7 =abc\n",
-		"18446744073709551625 a=b\n", "12 size=-10\n", "16 mtime=1.x.y\n", "10 uid=-1\n", "17 uid=4294967296\n", "11 path=a\0c\n",
-		"\n"};
-	struct source s = {0};
+	static const char *const records[] = { "9 path=a", "99 path=a\n", "0 a=b\n", "x path=a\n", "9 pathxy\n",
+		"7 =abc\n", "18446744073709551625 a=b\n", "12 size=-10\n", "16 mtime=1.x.y\n", "10 uid=-1\n",
+		"17 uid=4294967296\n", "11 path=a\0c\n", "\n" };
+	struct source s = { 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
 		add_entry(&s, "pax", 'x', records[i], i == 11 ? 11 : strlen(records[i]));
 		add_entry(&s, "a", '0', NULL, 0);
@@ -283,9 +286,9 @@ static void add_map(struct source *s, const char *map, const char *real_size, si
 
 static void test_sparse_map(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
-	char content[8192] = {0};
+	char content[8192] = { 0 };
 	int count = 0;
 	add_map(&s, "10,5,4000,100,8000,0", "8000", 105);
 	add_end(&s);
@@ -298,8 +301,8 @@ static void test_sparse_map(void **state)
 	assert_int_equal(content[4099], 'd');
 	assert_int_equal(content[4100], 0);
 	free(first.path);
-	static const char *const bad[] = {
-		"10", "10,5,x,1", "100,5,10,5", "0,10,5,10", "0,9999", "0,10", "18446744073709551615,105", "10,9223372036854775807,20,105"};
+	static const char *const bad[] = { "10", "10,5,x,1", "100,5,10,5", "0,10,5,10", "0,9999", "0,10",
+		"18446744073709551615,105", "10,9223372036854775807,20,105" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		add_map(&s, bad[i], "8000", 105);
 		assert_broken(&s, EBADMSG);
@@ -308,9 +311,9 @@ static void test_sparse_map(void **state)
 
 static void test_sparse_old(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
-	char h[512], content[8192] = {0}, more[512] = {0};
+	char h[512], content[8192] = { 0 }, more[512] = { 0 };
 	int count = 0;
 	header(h, "old", 'S', 30);
 	memcpy(h + 257, "ustar  ", 8);
@@ -338,9 +341,9 @@ static void test_sparse_old(void **state)
 
 static void test_sparse_1_0(void **state)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct tar_entry first;
-	char data[1024] = "2\n0\n3\n7000\n4\n", content[8192] = {0};
+	char data[1024] = "2\n0\n3\n7000\n4\n", content[8192] = { 0 };
 	int count = 0;
 	memcpy(data + 512, "abcwxyz", 7);
 	for (int bad = 0; bad < 2; bad++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cgroup2 wants processes in leaves only, where there are controllers: the agent's own goes aside. */
+ * cgroup2 wants processes in leaves only, where there are controllers: the agent's own goes
+ * aside. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * CPU affinity, so that nproc(1) inside is right. The N processors are neighbours of a random first one among those that we may use: machines
- * with few of them shall not all meet on the first. New tasks inherit; a task that is born while the list is read may keep the old ones, so
- * the list is read again until nothing new is in it. */
+ * CPU affinity, so that nproc(1) inside is right. The N processors are neighbours of a random first
+ * one among those that we may use: machines with few of them shall not all meet on the first. New
+ * tasks inherit; a task that is born while the list is read may keep the old ones, so the list is
+ * read again until nothing new is in it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +54,8 @@ static unsigned apply_to_process(int process, const cpu_set_t *set)
 	cpu_set_t *now = CPU_ALLOC(NATIVE_CPUS_MAX);
 	for (struct dirent *e; d && now && (e = readdir(d));) {
 		uint32_t task;
-		if (parse_u32(e->d_name, &task) < 0 || sched_getaffinity((pid_t)task, size, now) < 0 || CPU_EQUAL_S(size, now, set))
+		if (parse_u32(e->d_name, &task) < 0 || sched_getaffinity((pid_t)task, size, now) < 0 ||
+		    CPU_EQUAL_S(size, now, set))
 			continue;
 		changed += sched_setaffinity((pid_t)task, size, set) == 0;
 	}
@@ -77,7 +79,9 @@ void native_set_cpus(struct native *n, uint64_t cpus)
 		changed = 0;
 		for (struct dirent *e; d && (e = readdir(d));) {
 			uint32_t pid;
-			AUTO_FD int process = parse_u32(e->d_name, &pid) < 0 ? -1 : openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+			AUTO_FD int process = parse_u32(e->d_name, &pid) < 0 ?
+						  -1 :
+						  openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 			if (process >= 0)
 				changed += apply_to_process(process, set);
 		}

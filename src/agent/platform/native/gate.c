@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What stands between the machine's network device and the host's loopback. pasta(1) connects its sockets on the host to whatever address a
- * packet has, older ones also to 127.0.0.1 and 0.0.0.0, which are the host's own there, and root inside can route these through its device.
+ * What stands between the machine's network device and the host's loopback. pasta(1) connects its
+ * sockets on the host to whatever address a packet has, older ones also to 127.0.0.1 and 0.0.0.0,
+ * which are the host's own there, and root inside can route these through its device.
  *
- * So pasta attaches to a network namespace that the machine has no power over. There, before the machine can send anything, the device gets a
- * filter (TUNATTACHFILTER, Linux's tuntap.rst; a classic BPF program on frames), which only a holder of the device's descriptor could
- * take off again: pasta, of whose descriptor a copy is made (pidfd_getfd(2)). Then the device moves to the machine's namespace and is configured. */
+ * So pasta attaches to a network namespace that the machine has no power over. There, before the
+ * machine can send anything, the device gets a filter (TUNATTACHFILTER, Linux's tuntap.rst; a
+ * classic BPF program on frames), which only a holder of the device's descriptor could take off
+ * again: pasta, of whose descriptor a copy is made (pidfd_getfd(2)). Then the device moves to the
+ * machine's namespace and is configured. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,24 +42,29 @@
 #define TUNGETDEVNETNS _IO('T', 227)
 #endif
 
-enum { PASTA_MS = 60 * 1000, TYPE_AT = 12, DESTINATION_AT = 30, LOOPBACK_NET = 127, THIS_NET = 0, FDS_MAX = 256, ROUTES_MAX = 65536 };
+enum {
+	PASTA_MS = 60 * 1000,
+	TYPE_AT = 12,
+	DESTINATION_AT = 30,
+	LOOPBACK_NET = 127,
+	THIS_NET = 0,
+	FDS_MAX = 256,
+	ROUTES_MAX = 65536,
+};
 
 static int attach_filter(int tap)
 {
-	struct sock_filter steps[] = {
-		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE_AT),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 3),
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, DESTINATION_AT),
+	struct sock_filter steps[] = { BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE_AT),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 3), BPF_STMT(BPF_LD | BPF_B | BPF_ABS, DESTINATION_AT),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_NET, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_NET, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_NET, 1, 0), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0) };
 	struct sock_fprog program = { .len = ARRAY_SIZE(steps), .filter = steps };
 	return ioctl(tap, TUNATTACHFILTER, &program) < 0 ? -errno : 0;
 }
 
-/* Whether this is a descriptor of the device in our own network namespace; what the machine itself has of that kind is in others. */
+/* Whether this is a descriptor of the device in our own network namespace; what the machine itself
+ * has of that kind is in others. */
 static int is_our_tap(int fd, ino_t here)
 {
 	struct ifreq request = { 0 };
@@ -113,7 +121,8 @@ static int open_links(void)
 static int has_default_route(void)
 {
 	AUTOFREE char *text = NULL;
-	return path_read_file("/proc/self/net/route", ROUTES_MAX, &text, NULL) >= 0 && strstr(text, DEVICE "\t00000000\t");
+	return path_read_file("/proc/self/net/route", ROUTES_MAX, &text, NULL) >= 0 &&
+	       strstr(text, DEVICE "\t00000000\t");
 }
 
 static int wait_for_device(int links)
@@ -133,13 +142,19 @@ static int wait_for_device(int links)
 /* -ETIMEDOUT: there is no pasta. */
 static int hand_over(const struct native *n, int machine, int links, struct error **err)
 {
-	const struct boot_network network = { .device = DEVICE, .address = n->go.address, .gateway = n->go.gateway, .mtu = NATIVE_MTU };
+	const struct boot_network network = {
+		.device = DEVICE,
+		.address = n->go.address,
+		.gateway = n->go.gateway,
+		.mtu = NATIVE_MTU,
+	};
 	int r = n->go.address ? wait_for_device(links) : -ETIMEDOUT;
 	if (r < 0)
 		return r;
 	AUTO_FD int tap = find_tap();
 	if (tap < 0 || (r = attach_filter(tap)) < 0)
-		return error_set_errno(err, tap < 0 ? tap : r, "cannot keep the machine away from the host's loopback; it gets no network");
+		return error_set_errno(err, tap < 0 ? tap : r,
+		    "cannot keep the machine away from the host's loopback; it gets no network");
 	if ((r = network_move(DEVICE, machine, err)) < 0)
 		return r;
 	if (setns(machine, CLONE_NEWNET) < 0)

@@ -6,13 +6,14 @@
  * the rights of root inside. The worker stays in the agent's pid namespace, so that nobody inside
  * can name it; it is not dumpable all the same.
  *
- * The way out for a program of the image's that runs before there is an init (create-user.sh): into the user and network namespaces of the
- * init to come, which have no power over what the agent mounted, and new ones of every other kind, so that neither the host's network nor
- * the agent's processes are within its reach.
+ * The way out for a program of the image's that runs before there is an init (create-user.sh): into
+ * the user and network namespaces of the init to come, which have no power over what the agent
+ * mounted, and new ones of every other kind, so that neither the host's network nor the agent's
+ * processes are within its reach.
  *
- * A pid namespace is entered by forking. The process that was started stays outside and passes the result on; process 1 inside prepares
- * the place, and forks the program (native_run_below). When process 1 ends, or whoever waits for it is killed, the kernel ends all that is
- * left. */
+ * A pid namespace is entered by forking. The process that was started stays outside and passes the
+ * result on; process 1 inside prepares the place, and forks the program (native_run_below). When
+ * process 1 ends, or whoever waits for it is killed, the kernel ends all that is left. */
 #include <errno.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -68,7 +69,8 @@ static _Noreturn void pass_on(pid_t pid)
 	_exit(spawn_exit_status(status));
 }
 
-/* Copies of the agent are out of the program's reach (session/child.c): not dumpable. They end with the one above them. */
+/* Copies of the agent are out of the program's reach (session/child.c): not dumpable. They end with
+ * the one above them. */
 static int fork_below(void)
 {
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -100,7 +102,8 @@ static int attach_new(const char *type, int root, const char *path, unsigned att
 	AUTO_FD int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
 	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
-	AUTO_FD int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	AUTO_FD int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+	    attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	return mount < 0 ? -errno : mounts_attach(mount, root, path, NULL);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See messages.h. The keeper is trusted, its message's shape is not: what does not fit is an error, not a guess. */
+ * See messages.h. The keeper is trusted, its message's shape is not: what does not fit is an error,
+ * not a guess. */
 #include "agent/platform/native/messages.h"
 
 #include <errno.h>
@@ -62,7 +63,8 @@ static int read_extent(struct json_object *o, struct idmap_extent *ret)
 	return 0;
 }
 
-static int read_extents(struct json_object *o, const char *key, struct idmap_extent *ret, size_t *ret_count, struct error **err)
+static int read_extents(struct json_object *o, const char *key, struct idmap_extent *ret, size_t *ret_count,
+    struct error **err)
 {
 	struct json_object *list = NULL;
 	int r = json_get_array(o, key, &list, err);
@@ -79,10 +81,15 @@ static int read_extents(struct json_object *o, const char *key, struct idmap_ext
 int native_go_parse(struct json_object *o, struct native_go *ret, struct error **err)
 {
 	struct native_go g = { 0 };
-	int r = json_object_is_type(o, json_type_object) ? 0 : error_set(err, EINVAL, "the keeper's \"go\" is not an object");
-	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.ids.single, err))) < 0 || (r = optional(json_get_bool(o, "by_root", &g.ids.by_root, err))) < 0 ||
-	    (r = optional(json_get_bool(o, "delegated", &g.delegated, err))) < 0 || (r = optional(json_get_u64(o, "cpus", &g.cpus, err))) < 0 ||
-	    (r = read_extents(o, "uids", g.ids.uids, &g.ids.uid_count, err)) < 0 || (r = read_extents(o, "gids", g.ids.gids, &g.ids.gid_count, err)) < 0 ||
+	int r = json_object_is_type(o, json_type_object) ?
+		    0 :
+		    error_set(err, EINVAL, "the keeper's \"go\" is not an object");
+	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.ids.single, err))) < 0 ||
+	    (r = optional(json_get_bool(o, "by_root", &g.ids.by_root, err))) < 0 ||
+	    (r = optional(json_get_bool(o, "delegated", &g.delegated, err))) < 0 ||
+	    (r = optional(json_get_u64(o, "cpus", &g.cpus, err))) < 0 ||
+	    (r = read_extents(o, "uids", g.ids.uids, &g.ids.uid_count, err)) < 0 ||
+	    (r = read_extents(o, "gids", g.ids.gids, &g.ids.gid_count, err)) < 0 ||
 	    (r = read_path(o, "crun", &g.crun, err)) < 0 || (r = read_optional(o, "address", &g.address, err)) < 0 ||
 	    (r = read_optional(o, "gateway", &g.gateway, err)) < 0) {
 		native_go_done(&g);
@@ -121,7 +128,9 @@ static int read_hidden(struct json_object *o, struct native_share *s, struct err
 int native_share_parse(struct json_object *o, struct native_share *ret, struct error **err)
 {
 	struct native_share s = { 0 };
-	int r = json_object_is_type(o, json_type_object) ? 0 : error_set(err, EINVAL, "the keeper's \"share\" is not an object");
+	int r = json_object_is_type(o, json_type_object) ?
+		    0 :
+		    error_set(err, EINVAL, "the keeper's \"share\" is not an object");
 	if (r < 0 || (r = read_string(o, "tag", &s.tag, err)) < 0 || (r = read_path(o, "host", &s.host, err)) < 0 ||
 	    (r = optional(json_get_bool(o, "read_only", &s.read_only, err))) < 0 || (r = read_hidden(o, &s, err)) < 0) {
 		native_share_done(&s);

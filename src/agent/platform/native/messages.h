@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the keeper tells the agent on the control socket (ARCHITECTURE.md, "Native isolation"), as structures. */
+ * What the keeper tells the agent on the control socket (ARCHITECTURE.md, "Native isolation"), as
+ * structures. */
 #pragma once
 
 #include <stdint.h>
@@ -16,13 +17,13 @@ struct native_go {
 	int delegated;
 	char *crun;
 	char *address, *gateway; /* of the machine: "10.77.0.2/24", "10.77.0.1"; NULL: none */
-	uint64_t cpus; /* 0: all */
+	uint64_t cpus;           /* 0: all */
 };
 
 struct native_share {
-	char *tag, *host;    /* host: absolute and normalized */
+	char *tag, *host; /* host: absolute and normalized */
 	int read_only;
-	struct strv hidden;  /* normalized paths below host */
+	struct strv hidden; /* normalized paths below host */
 };
 
 /* The value of "go". */

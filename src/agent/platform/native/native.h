@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent as first process of a machine's outer namespaces on the host's kernel (ARCHITECTURE.md, "Native isolation"). Private to the
- * files of this folder; everybody else sees platform.h.
+ * The agent as first process of a machine's outer namespaces on the host's kernel (ARCHITECTURE.md,
+ * "Native isolation"). Private to the files of this folder; everybody else sees platform.h.
  *
- * Two mount namespaces: the host view is a copy of the host's and is entered, by workers only, to take a mount of a share or to read the layers;
- * the agent's own has a tmpfs root with what crun needs. */
+ * Two mount namespaces: the host view is a copy of the host's and is entered, by workers only, to
+ * take a mount of a share or to read the layers; the agent's own has a tmpfs root with what crun
+ * needs. */
 #pragma once
 
 #include <sched.h>
@@ -22,30 +23,32 @@ enum { NATIVE_CPUS_MAX = 4096, NATIVE_MTU = 65520 };
 
 struct native {
 	struct native_go go;
-	int host_view;          /* descriptor of that mount namespace */
-	cpu_set_t *allowed;     /* the processors that we were started with */
-	int has_fuse, has_tun;  /* /dev/fuse, /dev/net/tun are there and can be opened */
-	int writable_cgroup;    /* cgroup2 is mounted, and the machine may have groups of its own */
+	int host_view;         /* descriptor of that mount namespace */
+	cpu_set_t *allowed;    /* the processors that we were started with */
+	int has_fuse, has_tun; /* /dev/fuse, /dev/net/tun are there and can be opened */
+	int writable_cgroup;   /* cgroup2 is mounted, and the machine may have groups of its own */
 	struct native_share *shares;
 	size_t share_count;
 	uint64_t usage;
-	pid_t holder;           /* keeps the machine's user and network namespaces; 0: none */
-	int gate;               /* pidfd of the process that has the network namespace for pasta; -1: none */
+	pid_t holder; /* keeps the machine's user and network namespaces; 0: none */
+	int gate;     /* pidfd of the process that has the network namespace for pasta; -1: none */
 };
 
 /* There is one in a process. */
 struct native *native_self(void);
 
-int native_place_make(struct native *n, struct error **err);      /* place.c: both mount namespaces */
-int native_enter_host_view(int *ret_back, struct error **err);    /* ret_back: owned; the way back by native_return */
+int native_place_make(struct native *n, struct error **err);   /* place.c: both mount namespaces */
+int native_enter_host_view(int *ret_back, struct error **err); /* ret_back: owned; the way back by native_return */
 int native_return(int back);
-int native_mount_root(const struct boot_request *b, struct error **err);     /* root.c */
-int native_usage(const char *machine, uint64_t *ret_bytes);                  /* (worker) what DIR/upper takes; enters the host view for good */
+int native_mount_root(const struct boot_request *b, struct error **err); /* root.c */
+/* (worker) what DIR/upper takes; enters the host view for good */
+int native_usage(const char *machine, uint64_t *ret_bytes);
 /* The options of overlayfs for `layers` lower directories with short names. Owned. */
 char *native_overlay_options(size_t layers);
 
 int native_share_put(struct native *n, struct native_share *s, struct error **err); /* shares.c: takes *s */
-/* Mounts a detached mount (borrowed) that the keeper made as this share, where native_mount_share would. */
+/* Mounts a detached mount (borrowed) that the keeper made as this share, where native_mount_share
+ * would. */
 int native_place_share(struct native *n, const char *tag, int tree, struct error **err);
 void native_share_drop(struct native *n, const char *tag);
 int native_mount_share(const struct boot_share *s, const char *path, struct error **err);
@@ -60,17 +63,20 @@ int native_run_below(void);
 
 int native_container(enum init_kind kind, struct platform_container *ret, struct error **err); /* container.c */
 
-/* cgroup.c. cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group can have controllers. */
+/* cgroup.c. cgroup2 wants processes in leaves only: ours goes aside, so that the machine's group
+ * can have controllers. */
 int native_cgroup_move_aside(void);
 
-/* network.c: a child that holds new user and network namespaces for the next init, unless there is one; and its end. */
+/* network.c: a child that holds new user and network namespaces for the next init, unless there is
+ * one; and its end. */
 int native_network_make(struct native *n, struct error **err);
 void native_network_drop(struct native *n);
-/* One byte from a child of ours, at most 10 s later: 0; -ETIMEDOUT; -ECHILD when it ended or says another; -errno. */
+/* One byte from a child of ours, at most 10 s later: 0; -ETIMEDOUT; -ECHILD when it ended or says
+ * another; -errno. */
 int native_expect(int socket, char wanted);
 
-/* gate.c: a child in a network namespace of the agent's, for pasta: moves the device from there to the holder's. The pidfd, which is
- * n's, or -errno; and its end. */
+/* gate.c: a child in a network namespace of the agent's, for pasta: moves the device from there to
+ * the holder's. The pidfd, which is n's, or -errno; and its end. */
 int native_gate_start(struct native *n, struct error **err);
 void native_gate_stop(struct native *n);
 

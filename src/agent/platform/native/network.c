@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's user and network namespaces, made before crun needs them: pasta takes some 60 ms to attach, about as long as the rest of a start,
- * so it begins at once, in parallel, and crun joins both by path. A network namespace belongs to the user namespace that it was made in, which
- * gives root inside its power over it; hence both.
+ * The machine's user and network namespaces, made before crun needs them: pasta takes some 60 ms to
+ * attach, about as long as the rest of a start, so it begins at once, in parallel, and crun joins
+ * both by path. A network namespace belongs to the user namespace that it was made in, which gives
+ * root inside its power over it; hence both.
  *
- * A child of ours makes them and holds them; it runs nothing else, and ends with the init that they were for, so that a machine that reboots
- * gets a network without rules of its last life. */
+ * A child of ours makes them and holds them; it runs nothing else, and ends with the init that they
+ * were for, so that a machine that reboots gets a network without rules of its last life. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -41,7 +42,8 @@ static _Noreturn void holder(int socket)
 	fd_close_from(3, &socket, 1);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	if (unshare(CLONE_NEWUSER) < 0 || write(socket, "u", 1) != 1 || read(socket, &byte, 1) != 1 || unshare(CLONE_NEWNET) < 0 || loopback_up() < 0)
+	if (unshare(CLONE_NEWUSER) < 0 || write(socket, "u", 1) != 1 || read(socket, &byte, 1) != 1 ||
+	    unshare(CLONE_NEWNET) < 0 || loopback_up() < 0)
 		_exit(1);
 	if (write(socket, "n", 1) != 1)
 		_exit(1);

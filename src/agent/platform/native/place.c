@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The two mount namespaces of process 1. The first is the copy of the host's that it was born with: made a slave, so that what the host mounts
- * shows up in it and nothing comes back, and kept as a descriptor. The second is made of it: what is to be taken along is cloned first, a tmpfs is
+ * The two mount namespaces of process 1. The first is the copy of the host's that it was born with:
+ * made a slave, so that what the host mounts shows up in it and nothing comes back, and kept as a
+ * descriptor. The second is made of it: what is to be taken along is cloned first, a tmpfs is
  * filled with it and becomes the root, the old tree goes.
  *
- * /proc and /sys are mounted while the host's are still there: the kernel allows a new one only next to one that is fully visible
- * (mount_namespaces(7)), and crun needs the same of ours. /sys is the host's, recursive, as parts cannot be left out. */
+ * /proc and /sys are mounted while the host's are still there: the kernel allows a new one only
+ * next to one that is fully visible (mount_namespaces(7)), and crun needs the same of ours. /sys is
+ * the host's, recursive, as parts cannot be left out. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -46,7 +48,9 @@ static int attach(int tree, const char *path)
 static int make_read_only(int tree)
 {
 	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID };
-	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0 ? -errno : 0;
+	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0 ?
+		   -errno :
+		   0;
 }
 
 static void clones_done(struct clones *c)
@@ -124,7 +128,8 @@ static int put_trees(const struct clones *c, struct error **err)
 
 static int put_devices(struct native *n, const struct clones *c, struct error **err)
 {
-	if (mkdir("dev", 0755) < 0 || mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") < 0 || mkdir("dev/net", 0755) < 0)
+	if (mkdir("dev", 0755) < 0 || mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") < 0 ||
+	    mkdir("dev/net", 0755) < 0)
 		return error_set_errno(err, errno, "cannot make /dev of the agent");
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
 		AUTOFREE char *path = xasprintf("dev/%s", nodes[i]);
@@ -136,7 +141,8 @@ static int put_devices(struct native *n, const struct clones *c, struct error **
 		else if (r < 0)
 			return error_set_errno(err, r, "cannot take /dev/%s of the host along", nodes[i]);
 	}
-	/* create-user.sh sees it, and must not put something in the place of what crun takes from here. */
+	/* create-user.sh sees it, and must not put something in the place of what crun takes from
+	 * here. */
 	if (mount(NULL, "dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
 		return error_set_errno(err, errno, "cannot finish /dev of the agent");
 	return 0;
@@ -153,13 +159,17 @@ static int put_kernel(struct error **err)
 
 static int put_own(const struct clones *c, struct error **err)
 {
-	int r = mkdir("tmp", 01777) < 0 || mkdir("run", 0755) < 0 || mkdir("run/holm", 0700) < 0 || mkdir("run/holm/crun", 0700) < 0 ? -errno : 0;
+	int r = mkdir("tmp", 01777) < 0 || mkdir("run", 0755) < 0 || mkdir("run/holm", 0700) < 0 ||
+			mkdir("run/holm/crun", 0700) < 0 ?
+		    -errno :
+		    0;
 	if (r >= 0)
 		r = put_file(c->program, "run/holm/holm-agent");
 	return r < 0 ? error_set_errno(err, r, "cannot fill the agent's root") : 0;
 }
 
-/* Where the host has cgroup2 at the same place, it came along with /sys, and the kernel does not put a file system on itself: something lies in between. */
+/* Where the host has cgroup2 at the same place, it came along with /sys, and the kernel does not
+ * put a file system on itself: something lies in between. */
 static int put_cgroup2(void)
 {
 	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -175,12 +185,16 @@ static int make_root(struct native *n, const struct clones *c, struct error **er
 	static const char *const places[] = { "/tmp", "/run", "/mnt", "/var" };
 	int r = -ENOENT;
 	for (size_t i = 0; r < 0 && i < ARRAY_SIZE(places); i++)
-		r = mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0 || chdir(places[i]) < 0 ? -errno : 0;
+		r = mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0 || chdir(places[i]) < 0 ?
+			-errno :
+			0;
 	if (r < 0)
 		return error_set_errno(err, r, "cannot mount a tmpfs");
-	if ((r = put_kernel(err)) < 0 || (r = put_trees(c, err)) < 0 || (r = put_devices(n, c, err)) < 0 || (r = put_own(c, err)) < 0)
+	if ((r = put_kernel(err)) < 0 || (r = put_trees(c, err)) < 0 || (r = put_devices(n, c, err)) < 0 ||
+	    (r = put_own(c, err)) < 0)
 		return r;
-	/* Where no cgroup2 can be mounted, what the host has there shows, and the machine goes without groups of its own. */
+	/* Where no cgroup2 can be mounted, what the host has there shows, and the machine goes
+	 * without groups of its own. */
 	r = put_cgroup2();
 	n->writable_cgroup = r >= 0;
 	if (r < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of namespaces on the host's kernel: what platform.h asks for, and the keeper's messages. Parts: native.h. */
+ * The inside of namespaces on the host's kernel: what platform.h asks for, and the keeper's
+ * messages. Parts: native.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -83,7 +84,9 @@ static void on_message(const char *text, int fd, void *data)
 	AUTO_JSON struct json_object *o = NULL;
 	int r = json_parse_bytes(text, strlen(text), "message of the keeper", &o, &err);
 	if (r >= 0)
-		r = json_object_is_type(o, json_type_object) ? handle(data, o, passed, &err) : error_set(&err, EPROTO, "a message of the keeper is no object");
+		r = json_object_is_type(o, json_type_object) ?
+			handle(data, o, passed, &err) :
+			error_set(&err, EPROTO, "a message of the keeper is no object");
 	if (r < 0)
 		log_error("%s", error_text(err, r));
 }
@@ -126,8 +129,9 @@ static void init_starting(struct agent *a)
 		tell_flag(a, "network", 1, n->gate);
 }
 
-/* systemd ends the scope around the machine, as at the last logout and when the host shuts down, and gives everything in it some time. The init
- * got the signal as well; whatever that means to it, it is told to stop after that. From inside nobody can name this process. */
+/* systemd ends the scope around the machine, as at the last logout and when the host shuts down,
+ * and gives everything in it some time. The init got the signal as well; whatever that means to it,
+ * it is told to stop after that. From inside nobody can name this process. */
 static void on_terminate(struct source *s, int number, void *agent)
 {
 	log_info("the host ends the machine");
@@ -136,7 +140,12 @@ static void on_terminate(struct source *s, int number, void *agent)
 
 static int open_streams(struct agent *a, const struct platform_streams *s, struct error **err)
 {
-	static const struct transport_fds_events events = { .accept = on_accept, .given = on_given, .message = on_message, .closed = on_closed };
+	static const struct transport_fds_events events = {
+		.accept = on_accept,
+		.given = on_given,
+		.message = on_message,
+		.closed = on_closed,
+	};
 	streams = *s;
 	worker_keep(native_self()->host_view);
 	int r = transport_fds_new(a->loop, NATIVE_CONTROL, &events, a, &a->to_keeper);
@@ -257,7 +266,8 @@ static void end(struct agent *a)
 }
 
 const struct platform platform_native = {
-	.joined = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET,
+	.joined =
+	    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET,
 	.own_program = NATIVE_PROGRAM,
 	.open_log = open_log,
 	.open_streams = open_streams,

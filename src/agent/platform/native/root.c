@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The root file system: overlayfs over the layers' trees of the host (Documentation/filesystems/overlayfs.rst), the machine's own directory on
- * top. mount(2) takes one page of options, so the directories get short names: symbolic links in a directory of our own tmpfs, which is the
- * working directory while their targets are found in the host view. The mount is made on the machine's directory there, where nobody looks,
- * and a clone of it is taken home. */
+ * The root file system: overlayfs over the layers' trees of the host
+ * (Documentation/filesystems/overlayfs.rst), the machine's own directory on top. mount(2) takes one
+ * page of options, so the directories get short names: symbolic links in a directory of our own
+ * tmpfs, which is the working directory while their targets are found in the host view. The mount
+ * is made on the machine's directory there, where nobody looks, and a clone of it is taken home. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -67,10 +68,13 @@ static int explain(const struct boot_request *b, int code, struct error **err)
 	struct stat st;
 	for (size_t i = 0; i < b->root_lower.count; i++)
 		if (stat(b->root_lower.items[i], &st) < 0)
-			return error_set_errno(err, errno, "cannot use the layer %s of the machine's image", b->root_lower.items[i]);
+			return error_set_errno(err, errno, "cannot use the layer %s of the machine's image",
+			    b->root_lower.items[i]);
 	if (statfs(b->root_machine, &fs) == 0 && (unsigned long)fs.f_type == OVERLAYFS_MAGIC)
 		return error_set(err, EOPNOTSUPP,
-			"%s is on overlayfs, which cannot hold native machines; set XDG_DATA_HOME to a directory on another file system", b->root_machine);
+		    "%s is on overlayfs, which cannot hold native machines; set XDG_DATA_HOME to a directory on "
+		    "another file system",
+		    b->root_machine);
 	return error_set_errno(err, code, "cannot mount the machine's root file system in %s", b->root_machine);
 }
 
@@ -140,7 +144,8 @@ int native_mount_root(const struct boot_request *b, struct error **err)
 	return 0;
 }
 
-/* Sums up blocks below a directory (taken); -ETIME past the deadline. A file with several names counts in parts. */
+/* Sums up blocks below a directory (taken); -ETIME past the deadline. A file with several names
+ * counts in parts. */
 static int sum(int directory, uint64_t deadline, unsigned depth, uint64_t *total)
 {
 	DIR *d = fdopendir(directory);
@@ -149,7 +154,8 @@ static int sum(int directory, uint64_t deadline, unsigned depth, uint64_t *total
 		fd_close(directory);
 	for (struct dirent *e; r >= 0 && d && (e = readdir(d));) {
 		struct stat st;
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		*total += (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) || st.st_nlink == 0 ? 1 : st.st_nlink);
 		if (!S_ISDIR(st.st_mode) || depth >= DEPTH_MAX)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on following the host's mounts, made as strict as it has
- * to be, and mounted in the agent's own namespace; there, what is to be hidden is covered. The machine gets clones only, which are made in a mount
- * namespace of the machine's user namespace: at the start in the init's (native_attach_main), of a live share in one made for it. On the way into
- * such a namespace the kernel locks what it finds (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a
- * cover stays where it is. A runtime that takes clones along from outside, as crun does with bind mounts, would lose that. */
+ * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on
+ * following the host's mounts, made as strict as it has to be, and mounted in the agent's own
+ * namespace; there, what is to be hidden is covered. The machine gets clones only, which are made
+ * in a mount namespace of the machine's user namespace: at the start in the init's
+ * (native_attach_main), of a live share in one made for it. On the way into such a namespace the
+ * kernel locks what it finds (mount_namespaces(7), "Restrictions on mount namespaces"): read-only
+ * stays read-only, a cover stays where it is. A runtime that takes clones along from outside, as
+ * crun does with bind mounts, would lose that. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -59,7 +62,8 @@ static int make_cover(void)
 	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0000", 0) < 0 ||
 	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
-	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+	    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	return mount < 0 ? -errno : mount;
 }
 
@@ -68,30 +72,34 @@ static int is_cover(int directory)
 {
 	struct statx st;
 	struct statfs fs;
-	return statx(directory, "", AT_EMPTY_PATH, STATX_MODE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT && (st.stx_mode & 07777) == 0 &&
-	       fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+	return statx(directory, "", AT_EMPTY_PATH, STATX_MODE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT &&
+	       (st.stx_mode & 07777) == 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
-/* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out of the share, to nothing that shows inside. */
+/* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out
+ * of the share, to nothing that shows inside. */
 static int cover(int share, const char *relative, struct error **err)
 {
 	AUTO_FD int target = path_open_in_root(share, relative, O_PATH | O_DIRECTORY, 0);
 	if (target == -ENOENT || target == -ENOTDIR || (target >= 0 && is_cover(target)))
 		return 0;
 	AUTO_FD int mount = target < 0 ? target : make_cover();
-	if (mount < 0 || syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (mount < 0 ||
+	    syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_set_errno(err, mount < 0 ? -mount : errno, "cannot hide %s in a share", relative);
 	return 0;
 }
 
-/* The keeper has resolved the path: a symlink on the way was put there since, by somebody who may write to a directory above. */
+/* The keeper has resolved the path: a symlink on the way was put there since, by somebody who may
+ * write to a directory above. */
 static int clone_resolved(const char *host)
 {
 	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_FD int fd = top < 0 ? -errno : path_open_beneath(top, host[1] ? host + 1 : ".", O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd;
-	int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	int tree =
+	    (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 	return tree < 0 ? -errno : tree;
 }
 
@@ -119,7 +127,10 @@ static int hide(const struct native_share *s, int share, struct error **err)
 /* Makes a detached mount as strict as the share is and mounts it. */
 static int place(const struct native_share *from, int tree, int read_only, const char *path, struct error **err)
 {
-	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only || from->read_only ? MOUNT_ATTR_RDONLY : 0) };
+	struct mount_attr attributes = {
+		.attr_set =
+		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only || from->read_only ? MOUNT_ATTR_RDONLY : 0),
+	};
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
 		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -156,7 +167,8 @@ int native_check_shares(const struct boot_request *b, struct error **err)
 		AUTOFREE char *path = path_join(AGENT_SHARES, b->shares[i].tag);
 		AUTO_FD int share = s ? open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 		if (share < 0)
-			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted", b->shares[i].inside);
+			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted",
+			    b->shares[i].inside);
 		r = hide(s, share, err);
 	}
 	return r;
@@ -174,7 +186,8 @@ int native_attach_main(int argc, char **argv)
 {
 	AUTO_ERROR struct error *err = NULL;
 	char state[4096];
-	/* The container's state is not needed, but whoever writes it must not meet a closed pipe. */
+	/* The container's state is not needed, but whoever writes it must not meet a closed
+	 * pipe. */
 	while (read(STDIN_FILENO, state, sizeof state) > 0)
 		;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);

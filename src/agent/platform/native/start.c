@@ -92,11 +92,13 @@ static int receive_go(struct native_go *ret, char **ret_text, struct error **err
 
 static int become_root(const struct native_go *g, struct error **err)
 {
-	/* With one id the kernel forbids to drop groups: what they allow, the user is allowed anyway. */
+	/* With one id the kernel forbids to drop groups: what they allow, the user is allowed
+	 * anyway. */
 	int r = idmap_become_root(&g->ids);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot become root of the user namespace");
-	/* Changing ids takes both away. Only who has power over the user namespace gets past the checks of ptrace(2) all the same. */
+	/* Changing ids takes both away. Only who has power over the user namespace gets past the
+	 * checks of ptrace(2) all the same. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_DUMPABLE, 1);
 	return 0;
@@ -132,7 +134,8 @@ static int prepare(struct native *n, char **ret_go, struct error **err)
 	return 0;
 }
 
-/* In the new mount namespace: this program's file covered by itself, read-only, and executed from there. Returns only on failure. */
+/* In the new mount namespace: this program's file covered by itself, read-only, and executed from
+ * there. Returns only on failure. */
 static int execute_again(char *go, struct error **err)
 {
 	char self[PATH_MAX];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Growing is done online by the kernel (EXT4_IOC_RESIZE_FS, the number of blocks that the file system shall have). */
+ * Growing is done online by the kernel (EXT4_IOC_RESIZE_FS, the number of blocks that the file
+ * system shall have). */
 #include "agent/platform/vm/disk.h"
 
 #include <errno.h>
@@ -58,15 +59,18 @@ static void grow(int device, const char *name)
 	if (root < 0 || ioctl(device, BLKGETSIZE64, &bytes) < 0 || fstatfs(root, &fs) < 0 || fs.f_bsize <= 0)
 		return;
 	uint64_t wanted = bytes / (uint64_t)fs.f_bsize;
-	/* f_blocks leaves the file system's own overhead out, so a full-sized one looks some per cent small: the kernel knows better and
-	 * answers at once when there is nothing to do. */
+	/* f_blocks leaves the file system's own overhead out, so a full-sized one looks some per
+	 * cent small: the kernel knows better and answers at once when there is nothing to do. */
 	if (wanted < (uint64_t)fs.f_blocks + GROW_MIN_BLOCKS)
 		return;
-	/* With noinit_itable, which the image's disk has by default, growing zeroes all new inode tables at once; with init_itable a thread
-	 * would do it later. They read as zeros as it is: so neither. */
-	int much = fs.f_blocks < wanted / 4 * 3 && mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT, "discard,init_itable") == 0;
+	/* With noinit_itable, which the image's disk has by default, growing zeroes all new inode
+	 * tables at once; with init_itable a thread would do it later. They read as zeros as it is:
+	 * so neither. */
+	int much =
+	    fs.f_blocks < wanted / 4 * 3 && mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT, "discard,init_itable") == 0;
 	if (ioctl(root, RESIZE_FS, &wanted) < 0)
-		log_warning("cannot grow the file system on %s to %llu blocks: %s", name, (unsigned long long)wanted, strerror(errno));
+		log_warning("cannot grow the file system on %s to %llu blocks: %s", name, (unsigned long long)wanted,
+		    strerror(errno));
 	if (much && mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT, "discard,noinit_itable") < 0)
 		log_warning("%s: %s", name, strerror(errno));
 }
@@ -93,7 +97,8 @@ int disk_mount_modules(const char *device, struct error **err)
 	int r = path_mkdir_all(AGENT_MODULES, 0755, err);
 	if (r < 0)
 		return r;
-	if (!is_mount_point(AGENT_MODULES) && mount(device, AGENT_MODULES, "ext4", MS_RDONLY | MS_NOSUID | MS_NODEV, "noload") < 0)
+	if (!is_mount_point(AGENT_MODULES) &&
+	    mount(device, AGENT_MODULES, "ext4", MS_RDONLY | MS_NOSUID | MS_NODEV, "noload") < 0)
 		return error_set_errno(err, errno, "cannot mount the modules disk %s", device);
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 
-/* Mounts the ext4 block device at AGENT_ROOT (discard on) and grows the file system to the device's size. Mounted already: fine. */
+/* Mounts the ext4 block device at AGENT_ROOT (discard on) and grows the file system to the device's
+ * size. Mounted already: fine. */
 int disk_mount_root(const char *device, struct error **err);
 int disk_mount_modules(const char *device, struct error **err); /* at AGENT_MODULES, read-only */

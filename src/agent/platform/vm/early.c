@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pivot_root(2) is refused while the root is the initial ramfs, and crun uses it. Nothing is copied to get away from it: the ramfs is
- * bound onto a directory of its own and that mount is moved over "/", which makes the root an ordinary mount of the same files. */
+ * pivot_root(2) is refused while the root is the initial ramfs, and crun uses it. Nothing is copied
+ * to get away from it: the ramfs is bound onto a directory of its own and that mount is moved over
+ * "/", which makes the root an ordinary mount of the same files. */
 #include "agent/platform/vm/early.h"
 
 #include <errno.h>
@@ -35,8 +36,8 @@ static const struct early_mount mounts[] = {
 static int change_root(void)
 {
 	mkdir("/newroot", 0755);
-	if (mount("/", "/newroot", NULL, MS_BIND, NULL) < 0 || chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
-	    chdir("/") < 0)
+	if (mount("/", "/newroot", NULL, MS_BIND, NULL) < 0 || chdir("/newroot") < 0 ||
+	    mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return -errno;
 	return 0;
 }

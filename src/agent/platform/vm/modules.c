@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * finit_module(2) on files of the initial ramfs, and a small modprobe. The kernel runs that one when something inside asks for a feature that
- * is a module (a file system, a netfilter match): it starts with the initial ramfs as its root and first goes to the root of PID 1,
- * where the modules disk is mounted. modules.dep and modules.alias are depmod(8)'s text files. */
+ * finit_module(2) on files of the initial ramfs, and a small modprobe. The kernel runs that one
+ * when something inside asks for a feature that is a module (a file system, a netfilter match): it
+ * starts with the initial ramfs as its root and first goes to the root of PID 1, where the modules
+ * disk is mounted. modules.dep and modules.alias are depmod(8)'s text files. */
 #include "agent/platform/vm/modules.h"
 
 #include <errno.h>
@@ -49,7 +50,8 @@ int modules_load_list(const char *list)
 		int r = load_file(files.items[i]);
 		if (r < 0) {
 			log_error("cannot load the module %s: %s", files.items[i], strerror(-r));
-			/* Hardware that is not there makes a driver fail with ENODEV; the rest still works. */
+			/* Hardware that is not there makes a driver fail with ENODEV; the rest
+			 * still works. */
 			if (r != -ENODEV && result == 0)
 				result = r;
 		}
@@ -69,7 +71,8 @@ static int make_node(const char *name, char type, unsigned major_number, unsigne
 	AUTOFREE char *parent = path_parent(path);
 	mode_t mode = node_mode(name);
 	mkdir(parent, 0755);
-	if (mknod(path, mode | (type == 'b' ? S_IFBLK : S_IFCHR), makedev(major_number, minor_number)) < 0 && errno != EEXIST)
+	if (mknod(path, mode | (type == 'b' ? S_IFBLK : S_IFCHR), makedev(major_number, minor_number)) < 0 &&
+	    errno != EEXIST)
 		return -errno;
 	return chmod(path, mode) < 0 ? -errno : 0;
 }
@@ -85,7 +88,8 @@ int modules_make_nodes(const char *list)
 	for (size_t i = 0; i < lines.count; i++) {
 		char name[128], type;
 		unsigned major_number, minor_number;
-		if (*lines.items[i] == '#' || sscanf(lines.items[i], "%*s %127s %c%u:%u", name, &type, &major_number, &minor_number) != 4)
+		if (*lines.items[i] == '#' ||
+		    sscanf(lines.items[i], "%*s %127s %c%u:%u", name, &type, &major_number, &minor_number) != 4)
 			continue;
 		int r = make_node(name, type, major_number, minor_number);
 		if (r < 0 && result == 0)
@@ -116,7 +120,8 @@ static int file_has_name(const char *path, const char *name)
 	return streq(base, name);
 }
 
-/* Loads the module of this name and first what it needs (modules.dep lists that backwards): 1 when there is such a module. */
+/* Loads the module of this name and first what it needs (modules.dep lists that backwards): 1 when
+ * there is such a module. */
 static int load_name(const char *directory, const char *dep, const char *name)
 {
 	for (const char *line = dep; *line; line += strcspn(line, "\n"), line += *line == '\n') {
@@ -143,7 +148,8 @@ static int load_name(const char *directory, const char *dep, const char *name)
 static int load_aliases(const char *directory, const char *dep, const char *aliases, const char *wanted)
 {
 	int count = 0;
-	for (const char *line = aliases; *line && count < MODPROBE_MAX; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (const char *line = aliases; *line && count < MODPROBE_MAX;
+	     line += strcspn(line, "\n"), line += *line == '\n') {
 		char pattern[NAME_MAX_LENGTH], module[NAME_MAX_LENGTH];
 		if (sscanf(line, "alias %255s %255s", pattern, module) != 2)
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of a VM: block devices, virtiofs, virtio ports, the kernel's own power switch. The VM is the machine's alone, so its init gets
- * every device and capability and shares the network namespace. */
+ * The inside of a VM: block devices, virtiofs, virtio ports, the kernel's own power switch. The VM
+ * is the machine's alone, so its init gets every device and capability and shares the network
+ * namespace. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -44,7 +45,8 @@ static int vm_set_clock(uint64_t ns, struct error **err)
 
 static int vm_mount_root(const struct boot_request *b, struct error **err)
 {
-	return b->root_device ? disk_mount_root(b->root_device, err) : error_set(err, EINVAL, "the boot request names no disk");
+	return b->root_device ? disk_mount_root(b->root_device, err) :
+				error_set(err, EINVAL, "the boot request names no disk");
 }
 
 static int vm_mount_modules(const struct boot_request *b, struct error **err)
@@ -90,8 +92,14 @@ static const struct runtime_mount vm_mounts[] = {
 static int vm_container(enum init_kind kind, struct platform_container *ret, struct error **err)
 {
 	static const char *const options[] = { "--cgroup-manager=cgroupfs", NULL };
-	*ret = (struct platform_container){ .mounts = vm_mounts, .mount_count = ARRAY_SIZE(vm_mounts), .cgroups_path = "/holm-machine",
-		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP, .crun = "/bin/crun", .crun_options = options };
+	*ret = (struct platform_container){
+		.mounts = vm_mounts,
+		.mount_count = ARRAY_SIZE(vm_mounts),
+		.cgroups_path = "/holm-machine",
+		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP,
+		.crun = "/bin/crun",
+		.crun_options = options,
+	};
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * There is no udev: a port is found by its name in sysfs. Ports appear while the driver probes, so the search goes on, woken by inotify on
- * /dev, until both are there. */
+ * There is no udev: a port is found by its name in sysfs. Ports appear while the driver probes, so
+ * the search goes on, woken by inotify on /dev, until both are there. */
 #include "agent/platform/vm/ports.h"
 
 #include <dirent.h>
@@ -76,7 +76,8 @@ static int open_serial(int ret[2], struct error **err)
 	return 0;
 }
 
-/* One connection a direction to the host; the first line is the direction and the secret of this boot, which the host handed over by fw_cfg. */
+/* One connection a direction to the host; the first line is the direction and the secret of this
+ * boot, which the host handed over by fw_cfg. */
 static int connect_vsock(uint32_t port, const char *direction, const char *secret, struct error **err)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port };
@@ -118,7 +119,8 @@ static void refuse(int fd, void *data)
 	fd_close(fd);
 }
 
-int ports_open(struct loop *l, const struct platform_streams *events, struct transport **ret_from, struct transport **ret_to, struct error **err)
+int ports_open(struct loop *l, const struct platform_streams *events, struct transport **ret_from,
+    struct transport **ret_to, struct error **err)
 {
 	int fds[2] = { -1, -1 };
 	AUTOFREE char *kind = early_option("holm.transport");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * PID 1 of the VM does as little as possible, because when it dies the kernel does. The agent proper is its child: a crash of the agent
- * loses open sessions, but neither the machine's init nor its mounts, and the next agent adopts them (state.c).
+ * PID 1 of the VM does as little as possible, because when it dies the kernel does. The agent
+ * proper is its child: a crash of the agent loses open sessions, but neither the machine's init nor
+ * its mounts, and the next agent adopts them (state.c).
  *
- * Descriptors that must survive a crash (the master of the console's terminal) are kept here: the agent sends them over a socket pair, its
- * descriptor 3, and gets them back there when it is started again. */
+ * Descriptors that must survive a crash (the master of the console's terminal) are kept here: the
+ * agent sends them over a socket pair, its descriptor 3, and gets them back there when it is
+ * started again. */
 #include "agent/platform/vm/reaper.h"
 
 #include <errno.h>
