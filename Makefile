@@ -7,7 +7,7 @@
 #   make bench      the figures of bench/README.md
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make deb        a Debian package of the build, in build/deb/
-#   make lint       clang-tidy, shellcheck, manual pages, layers, paths in documents, words
+#   make lint       clang-format, clang-tidy, shellcheck, manual pages, layers, paths, words
 #   make asan       unit tests and fuzz corpora under ASan and UBSan
 #   make fuzz       libFuzzer on every target, FUZZ_SECONDS each
 #   make deps       only installs what is missing

@@ -143,6 +143,25 @@ refused()
 	contains "$output" 'src/cli/machine/ls.c:1:puts(name);'
 }
 
+@test "check-format names what clang-format would change, and what is too wide" {
+	command -v clang-format >/dev/null || skip "clang-format is missing"
+	mkdir "$TREE/src"
+	printf 'BasedOnStyle: LLVM\nUseTab: Always\nIndentWidth: 8\nColumnLimit: 120\nReflowComments: false\n' >"$TREE/.clang-format"
+	printf 'int a(void) {\n\t/* %076d\n\t * %076d */\n\treturn 1; /* %090d */\n}\n' 1 2 3 >"$TREE/src/good.c"
+	run "$TOOLS/check-format" "$TREE"
+	equal '' "$output"
+	equal 0 "$status"
+	printf 'int  a;\n' >"$TREE/src/a.h"
+	printf '/* %s\n * %0100d\n */\nint b; /* %0120d */\n' short 1 2 >"$TREE/src/b.c"
+	run "$TOOLS/check-format" "$TREE"
+	equal 1 "$status"
+	contains "$output" "src/a.h:1:4: not in the layout"
+	contains "$output" "src/b.c:2: 103 columns, more than 100"
+	contains "$output" "src/b.c:4: 133 columns, more than 120"
+	"$TOOLS/check-format" --fix "$TREE"
+	equal 'int a;' "$(cat "$TREE/src/a.h")"
+}
+
 @test "deps lists its groups and is silent when nothing is missing" {
 	contains "$("$TOOLS/deps" --list build run)" passt
 	run "$TOOLS/deps" no-such-group
@@ -269,6 +288,7 @@ words()
 	local long
 	long=$(printf 'word %.0s' {1..20})
 	printf '\t/* %s */\n\tcall("%s %s");\n/* %s */\n' "$long" "$long" "$long" "https://$(printf 'x%.0s' {1..120})" >"$TREE/src/new.c"
+	printf 'find("/prefix/*");\n\tcall("%s");\n' "$long" >"$TREE/src/code.c"
 	words
 	equal 'src/new.c:1: a comment of more than 100 columns' "$output"
 	equal 1 "$status"
