@@ -82,6 +82,11 @@ void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
  * the next start. */
 int keeper_set_limits(struct keeper *k, uint64_t cpus, uint64_t memory, struct error **err);
 
+/* Live ports. Add: 0, -EEXIST, -EOPNOTSUPP (a rescue keeper) or what machine_publish_open()
+ * says. Remove: 0, -ENOENT or -EOPNOTSUPP. */
+int keeper_add_port(struct keeper *k, const struct machine_publish *spec, struct error **err);
+int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, struct error **err);
+
 /* Live shares. done is called once, also for errors. */
 typedef void (*keeper_done_fn)(int code, const char *text, void *data);
 void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done,

@@ -88,6 +88,10 @@ struct machine {
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
 										     *const machine_transport_words[];
 
+enum { MACHINE_PUBLISH_MAX = 256, MACHINE_PUBLISH_SOCKETS = 2 };
+/* Where a port without an address listens, one address a socket. */
+extern const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS];
+
 /* Bounds of `set` and of machine.json. */
 #define MACHINE_CPUS_MAX 512
 #define MACHINE_MEMORY_MIN (UINT64_C(64) << 20)
@@ -202,10 +206,27 @@ char *machine_publish_format(const struct machine_publish *publish); /* the way 
 int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err);
 int machine_mount_remove(struct machine *m, const char *inside, struct error **err); /* -ENOENT */
 int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err);
+/* Replaces all ports by those of a list with commas; an empty one means none. On an error m
+ * keeps what it had. */
+int machine_publish_set(struct machine *m, const char *value, struct error **err);
+int machine_publish_same(const struct machine_publish *a, const struct machine_publish *b);
+/* Finds the same port in the list of m: borrowed, or NULL. */
+const struct machine_publish *machine_publish_find(const struct machine *m, const struct machine_publish *publish);
+/* Finds the port that [IP:]HOST[:INSIDE][/udp] means: a copy (owned) in *ret. -ENOENT: none;
+ * -EINVAL: several, which the error names. */
+int machine_publish_choose(const struct machine *m, const char *text, struct machine_publish *ret, struct error **err);
+/* Opens the sockets of a port on the host: listening (TCP) or bound (UDP), non-blocking; on both
+ * loopback addresses, as far as the host has them, if the port names no address. 0 and the
+ * descriptors (owned; -1: none); -EADDRINUSE, -EACCES or another -errno with a text that names
+ * the port, the machine that has it, and a remedy. own: the machine whose port it is, or NULL
+ * for one that is not made yet. */
+int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err);
 /* Removes the entry of the same host port, if there is one. */
 void machine_publish_remove(struct machine *m, const struct machine_publish *publish);
 void machine_mount_done(struct machine_mount *mount);
 void machine_publish_done(struct machine_publish *publish);
+void machine_publish_clear(struct machine *m);
 int machine_user_check(const char *user, struct error **err); /* a name that can stand in /etc/passwd */
 uint64_t machine_cpus(const struct machine *m);               /* defaults resolved */
 uint64_t machine_memory(const struct machine *m);

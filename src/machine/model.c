@@ -104,9 +104,7 @@ void machine_free(struct machine *m)
 	for (size_t i = 0; i < m->mount_count; i++)
 		machine_mount_done(&m->mounts[i]);
 	free(m->mounts);
-	for (size_t i = 0; i < m->publish_count; i++)
-		machine_publish_done(&m->publish[i]);
-	free(m->publish);
+	machine_publish_clear(m);
 	free(m);
 }
 

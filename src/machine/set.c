@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Settings of a machine as people write them: `set KEY=VALUE` by a table of keys, mounts and
- * published ports. Everything is checked before anything is changed. */
+ * Settings of a machine as people write them: `set KEY=VALUE` by a table of keys, and mounts.
+ * Everything is checked before anything is changed. */
 #include "machine/machine.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 
-enum { MOUNTS_MAX = 64, PUBLISH_MAX = 256, ENV_MAX = 1024, ENV_VALUE_MAX = 128 * 1024 };
+enum { MOUNTS_MAX = 64, ENV_MAX = 1024, ENV_VALUE_MAX = 128 * 1024 };
 #define MIB (UINT64_C(1) << 20)
 
 static int set_cpus(struct machine *m, const char *value, struct error **err)
@@ -195,6 +194,7 @@ static const struct {
 	{ "init", set_init },
 	{ "host-access", set_host_access },
 	{ "transport", set_transport },
+	{ "publish", machine_publish_set },
 };
 
 const struct machine_key machine_keys[] = {
@@ -218,6 +218,9 @@ const struct machine_key machine_keys[] = {
 	    "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like "
 	    "user, and owners and modes that are set inside are kept beside the file); default user" },
 	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
+	{ "publish", "ports inside that the host reaches, as create has them and with commas between them, such as "
+		     "8080:80,53:53/udp; replaces all; "
+		     "default none" },
 	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
 	{ "env.NAME", "a variable for every session" },
 	{ NULL, NULL },
@@ -338,83 +341,4 @@ int machine_mount_remove(struct machine *m, const char *inside, struct error **e
 	}
 	return error_set(err, ENOENT, "nothing is mounted at \"%.200s\" in machine \"%s\"; see holm machine mount ls",
 	    inside, m->name);
-}
-
-/* ---- published ports ---- */
-
-static int parse_port(const char *s, uint16_t *ret)
-{
-	uint32_t n;
-	if (parse_u32(s, &n) < 0 || n < 1 || n > 65535)
-		return -EINVAL;
-	*ret = n;
-	return 0;
-}
-
-int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err)
-{
-	struct machine_publish p = { 0 };
-	AUTOFREE char *copy = xstrdup(text), *ip = NULL;
-	char *slash = strchr(copy, '/');
-	int good = 1;
-	if (slash) {
-		*slash = 0;
-		p.udp = streq(slash + 1, "udp");
-		good = p.udp || streq(slash + 1, "tcp");
-	}
-	char *inside = strrchr(copy, ':');
-	good = good && inside && parse_port(inside + 1, &p.inside) == 0;
-	if (good) {
-		*inside = 0;
-		char *colon = strrchr(copy, ':');
-		good = parse_port(colon ? colon + 1 : copy, &p.host) == 0;
-		if (colon) {
-			*colon = 0;
-			int bracketed = copy[0] == '[' && endswith(copy, "]");
-			ip = bracketed ? xstrndup(copy + 1, strlen(copy) - 2) : xstrdup(copy);
-			unsigned char address[sizeof(struct in6_addr)];
-			good = good && inet_pton(bracketed ? AF_INET6 : AF_INET, ip, address) == 1;
-		}
-	}
-	if (!good)
-		return error_set(err, EINVAL,
-		    "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80",
-		    text);
-	p.ip = TAKE_PTR(ip);
-	*ret = p;
-	return 0;
-}
-
-char *machine_publish_format(const struct machine_publish *p)
-{
-	AUTOFREE char *ip = p->ip ? xasprintf(strchr(p->ip, ':') ? "[%s]:" : "%s:", p->ip) : xstrdup("");
-	return xasprintf("%s%u:%u%s", ip, p->host, p->inside, p->udp ? "/udp" : "");
-}
-
-int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err)
-{
-	if (m->publish_count >= PUBLISH_MAX)
-		return error_set(err, E2BIG, "a machine can have %d published ports at most", PUBLISH_MAX);
-	for (size_t i = 0; i < m->publish_count; i++) {
-		const struct machine_publish *p = &m->publish[i];
-		if (p->host == publish->host && p->udp == publish->udp && streq(p->ip, publish->ip))
-			return error_set(err, EEXIST, "port %u of the host is published twice", publish->host);
-	}
-	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
-	m->publish[m->publish_count++] = *publish;
-	*publish = (struct machine_publish){ 0 };
-	return 0;
-}
-
-void machine_publish_remove(struct machine *m, const struct machine_publish *publish)
-{
-	for (size_t i = 0; i < m->publish_count; i++) {
-		struct machine_publish *p = &m->publish[i];
-		if (p->host != publish->host || p->udp != publish->udp || !streq(p->ip, publish->ip))
-			continue;
-		machine_publish_done(p);
-		m->publish_count--;
-		memmove(p, p + 1, (m->publish_count - i) * sizeof *p);
-		return;
-	}
 }

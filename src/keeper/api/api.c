@@ -18,6 +18,8 @@ const struct http_route api_routes[] = {
 	{ "PUT", "/v1/limits", api_put_limits, 0 },
 	{ "POST", "/v1/shares", api_post_share, 0 },
 	{ "DELETE", "/v1/shares", api_delete_share, 0 },
+	{ "POST", "/v1/ports", api_post_port, 0 },
+	{ "DELETE", "/v1/ports", api_delete_port, 0 },
 	{ "GET", "/v1/archive", api_hand_over, 1 },
 	{ "PUT", "/v1/archive", api_hand_over, 1 },
 	{ "GET", "/v1/memory", api_hand_over, 1 },

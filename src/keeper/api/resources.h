@@ -12,3 +12,5 @@ void api_post_stop(struct http_exchange *x, void *data);
 void api_put_limits(struct http_exchange *x, void *data);
 void api_post_share(struct http_exchange *x, void *data);
 void api_delete_share(struct http_exchange *x, void *data);
+void api_post_port(struct http_exchange *x, void *data);
+void api_delete_port(struct http_exchange *x, void *data);

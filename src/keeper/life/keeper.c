@@ -412,6 +412,7 @@ struct json_object *keeper_state(struct keeper *k)
 	if (k->run && !k->isolation_ended)
 		k->ops->statistics(k->run, parts);
 	json_add(o, "parts", parts);
+	json_add(o, "ports", publisher_describe(k->publisher));
 	return o;
 }
 
@@ -443,7 +444,7 @@ int keeper_new(struct loop *l, const struct keeper_options *o, struct keeper **r
 	if (r == 0)
 		r = console_new(k, &k->console);
 	if (r == 0 && !o->rescue)
-		r = publisher_new(k, &k->publisher, err);
+		r = publisher_new(k, err);
 	if (r < 0) {
 		keeper_free(k);
 		return r;

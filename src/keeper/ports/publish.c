@@ -3,13 +3,11 @@
  * of the start; connections are accepted once sessions may start, and wait in the backlog until
  * then. Each one is a stream to the agent, which connects inside. Where nobody listens inside the
  * client's connection is reset. The number of dials that are under way is capped: sessions need
- * streams, too. */
+ * streams, too. A port that is taken away while the machine runs ends its dials and its UDP flows;
+ * a TCP connection that is already relayed goes on. */
 #include "keeper/ports/publish.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -19,22 +17,20 @@
 #include "base/log.h"
 #include "keeper/keeper_private.h"
 
-enum { DIAL_TIMEOUT_MS = 30 * 1000, DIALS_MAX = 64, BACKLOG = 128 };
+enum { DIAL_TIMEOUT_MS = 30 * 1000, DIALS_MAX = 64 };
 
 struct publisher {
-	struct published *ports;
-};
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
+	struct keeper *keeper;
+	struct published *ports; /* one a socket */
+	size_t count;
 };
 
 /* ---- TCP ---- */
 
 struct dial {
+	struct dial *next; /* of the same port */
 	struct published *port;
+	struct http_call *call; /* NULL: it has ended */
 	int client;
 };
 
@@ -47,7 +43,13 @@ static void reset_connection(int fd)
 
 static void dial_free(struct dial *d)
 {
+	for (struct dial **at = &d->port->dials; *at; at = &(*at)->next)
+		if (*at == d) {
+			*at = d->next;
+			break;
+		}
 	d->port->connections--;
+	http_call_cancel(d->call);
 	if (d->client >= 0)
 		reset_connection(d->client);
 	free(d);
@@ -56,6 +58,7 @@ static void dial_free(struct dial *d)
 static void on_dialled(int fd, struct buffer *early, void *data)
 {
 	struct dial *d = data;
+	d->call = NULL;
 	keeper_relay(d->port->keeper, fd, TAKE_FD(d->client), early, 0);
 	dial_free(d);
 }
@@ -63,7 +66,8 @@ static void on_dialled(int fd, struct buffer *early, void *data)
 static void on_dial_failed(int code, struct json_object *body, const struct error *err, void *data)
 {
 	struct dial *d = data;
-	log_debug("port %u inside: %s", d->port->inside, error_text(err, code));
+	d->call = NULL;
+	log_debug("port %u inside: %s", d->port->spec.inside, error_text(err, code));
 	dial_free(d);
 }
 
@@ -77,8 +81,8 @@ int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *ea
 	if (r < 0)
 		return r;
 	struct json_object *body = json_object_new_object();
-	json_add_string(body, "protocol", p->udp ? "udp" : "tcp");
-	json_add_u64(body, "port", p->inside);
+	json_add_string(body, "protocol", p->spec.udp ? "udp" : "tcp");
+	json_add_u64(body, "port", p->spec.inside);
 	return http_call(p->keeper->loop, fd, "POST", "/v1/dial", body, clock_deadline(DIAL_TIMEOUT_MS), &events, data,
 	    ret);
 }
@@ -89,9 +93,10 @@ static void on_connection(struct published *p)
 	if (fd < 0)
 		return;
 	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .port = p, .client = fd };
+	*d = (struct dial){ .next = p->dials, .port = p, .client = fd };
+	p->dials = d;
 	p->connections++;
-	if (p->connections > DIALS_MAX || publish_dial(p, on_dialled, on_dial_failed, d, NULL) < 0)
+	if (p->connections > DIALS_MAX || publish_dial(p, on_dialled, on_dial_failed, d, &d->call) < 0)
 		dial_free(d);
 }
 
@@ -100,93 +105,68 @@ static void on_connection(struct published *p)
 static void on_port(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct published *p = data;
-	if (p->udp)
+	if (p->spec.udp)
 		publish_udp_readable(p);
 	else
 		on_connection(p);
 }
 
-static int parse_address(const char *ip, uint16_t port, union address *ret, socklen_t *ret_size)
+static void add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd)
 {
-	*ret = (union address){ 0 };
-	if (inet_pton(AF_INET, ip, &ret->v4.sin_addr) == 1) {
-		ret->v4.sin_family = AF_INET;
-		ret->v4.sin_port = htons(port);
-		*ret_size = sizeof ret->v4;
-		return 0;
-	}
-	if (inet_pton(AF_INET6, ip, &ret->v6.sin6_addr) != 1)
-		return -EINVAL;
-	ret->v6.sin6_family = AF_INET6;
-	ret->v6.sin6_port = htons(port);
-	*ret_size = sizeof ret->v6;
-	return 0;
-}
-
-static int bind_port(const char *ip, const struct machine_publish *m, int *ret_fd)
-{
-	union address address;
-	socklen_t size;
-	int one = 1;
-	if (parse_address(ip, m->host, &address, &size) < 0)
-		return -EINVAL;
-	AUTO_FD int fd =
-	    socket(address.any.sa_family, (m->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (!m->udp)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (address.any.sa_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-	if (bind(fd, &address.any, size) < 0 || (!m->udp && listen(fd, BACKLOG) < 0))
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-static int bind_error(int code, const char *ip, const struct machine_publish *m, struct error **err)
-{
-	const char *kind = m->udp ? "UDP" : "TCP";
-	if (code == -EADDRINUSE)
-		return error_set(err, EADDRINUSE,
-		    "%s port %u on %s is in use by another program; stop that, or publish on another port", kind,
-		    m->host, ip);
-	if (code == -EACCES)
-		return error_set(err, EACCES,
-		    "%s port %u on %s needs privileges that you do not have; publish on a port from 1024 up", kind,
-		    m->host, ip);
-	return error_set_errno(err, code, "%s port %u on %s cannot be published", kind, m->host, ip);
-}
-
-static int add_port(struct publisher *p, struct keeper *k, const char *ip, const struct machine_publish *m,
-    int optional, struct error **err)
-{
-	int fd = -1;
-	int r = bind_port(ip, m, &fd);
-	if (r < 0 && optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
-		return 0; /* a host without IPv6 */
-	if (r < 0)
-		return bind_error(r, ip, m, err);
 	struct published *port = xnew(struct published);
-	*port = (struct published){ .next = p->ports, .keeper = k, .fd = fd, .inside = m->inside, .udp = m->udp };
+	*port = (struct published){ .next = p->ports, .keeper = p->keeper, .fd = fd, .spec = *spec };
+	port->spec.ip = spec->ip ? xstrdup(spec->ip) : NULL;
+	port->address = xstrdup(ip);
 	p->ports = port;
+	p->count++;
+}
+
+static void port_free(struct published *port)
+{
+	for (struct published **at = &port->keeper->publisher->ports; *at; at = &(*at)->next)
+		if (*at == port) {
+			*at = port->next;
+			port->keeper->publisher->count--;
+			break;
+		}
+	while (port->dials)
+		dial_free(port->dials);
+	publish_udp_free(port);
+	source_free(port->source);
+	fd_close(port->fd);
+	machine_publish_done(&port->spec);
+	free(port->address);
+	free(port);
+}
+
+static struct published *find_port(struct publisher *p, const struct machine_publish *spec)
+{
+	struct published *port = p->ports;
+	while (port && !machine_publish_same(&port->spec, spec))
+		port = port->next;
+	return port;
+}
+
+static int open_port(struct publisher *p, const struct machine_publish *spec, struct error **err)
+{
+	int fds[MACHINE_PUBLISH_SOCKETS];
+	int r = machine_publish_open(p->keeper->machine->name, spec, fds, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < MACHINE_PUBLISH_SOCKETS; i++)
+		if (fds[i] >= 0)
+			add_socket(p, spec, spec->ip ? spec->ip : machine_publish_loopback[i], fds[i]);
 	return 0;
 }
 
-int publisher_new(struct keeper *k, struct publisher **ret, struct error **err)
+int publisher_new(struct keeper *k, struct error **err)
 {
 	struct publisher *p = xnew(struct publisher);
 	int r = 0;
-	for (size_t i = 0; i < k->machine->publish_count && r == 0; i++) {
-		const struct machine_publish *m = &k->machine->publish[i];
-		r = add_port(p, k, m->ip ? m->ip : "127.0.0.1", m, 0, err);
-		if (r == 0 && !m->ip)
-			r = add_port(p, k, "::1", m, 1, err);
-	}
-	if (r < 0)
-		publisher_free(p);
-	else
-		*ret = p;
+	p->keeper = k;
+	k->publisher = p;
+	for (size_t i = 0; i < k->machine->publish_count && r == 0; i++)
+		r = open_port(p, &k->machine->publish[i], err);
 	return r;
 }
 
@@ -195,20 +175,65 @@ void publisher_open(struct publisher *p)
 	for (struct published *port = p ? p->ports : NULL; port; port = port->next)
 		if (!port->source &&
 		    loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
-			log_error("publishing port %u failed", port->inside);
+			log_error("publishing port %u failed", port->spec.inside);
 }
 
 void publisher_free(struct publisher *p)
 {
 	if (!p)
 		return;
-	while (p->ports) {
-		struct published *port = p->ports;
-		p->ports = port->next;
-		publish_udp_free(port);
-		source_free(port->source);
-		fd_close(port->fd);
-		free(port);
-	}
+	while (p->ports)
+		port_free(p->ports);
 	free(p);
+}
+
+struct json_object *publisher_describe(const struct publisher *p)
+{
+	struct json_object *list = json_object_new_array();
+	for (const struct published *port = p ? p->ports : NULL; port; port = port->next) {
+		struct json_object *o = json_object_new_object();
+		json_add_string(o, "ip", port->address);
+		json_add_u64(o, "host", port->spec.host);
+		json_add_u64(o, "inside", port->spec.inside);
+		json_add_string(o, "protocol", port->spec.udp ? "udp" : "tcp");
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+/* ---- while the machine runs ---- */
+
+static int no_publisher(struct keeper *k, struct error **err)
+{
+	if (k->publisher && !k->isolation_ended)
+		return 0;
+	return error_set(err, EOPNOTSUPP, "the ports are published when the machine starts again");
+}
+
+int keeper_add_port(struct keeper *k, const struct machine_publish *spec, struct error **err)
+{
+	int r = no_publisher(k, err);
+	if (r < 0)
+		return r;
+	if (find_port(k->publisher, spec))
+		return error_set(err, EEXIST, "port %u is published already", spec->host);
+	if (k->publisher->count >= MACHINE_PUBLISH_MAX * MACHINE_PUBLISH_SOCKETS)
+		return error_set(err, E2BIG, "a machine can have %d published ports at most", MACHINE_PUBLISH_MAX);
+	r = open_port(k->publisher, spec, err);
+	if (r == 0 && k->was_ready)
+		publisher_open(k->publisher);
+	return r;
+}
+
+int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, struct error **err)
+{
+	struct published *port;
+	int r = no_publisher(k, err);
+	if (r < 0)
+		return r;
+	if (!find_port(k->publisher, spec))
+		return error_set(err, ENOENT, "port %u is not published", spec->host);
+	while ((port = find_port(k->publisher, spec)))
+		port_free(port);
+	return 0;
 }

@@ -6,20 +6,24 @@
 #include "keeper/keeper.h"
 
 struct publisher;
-/* Binds all ports of the machine: -EADDRINUSE and an error that names the port. Nothing is accepted
- * before publisher_open(). */
-int publisher_new(struct keeper *k, struct publisher **ret, struct error **err);
+/* Makes k->publisher and binds all ports of the machine: 0, or -EADDRINUSE and an error that names
+ * the port; the caller frees k->publisher in both cases. Nothing is accepted before
+ * publisher_open(). */
+int publisher_new(struct keeper *k, struct error **err);
 void publisher_open(struct publisher *p); /* the machine is ready; again is fine; NULL is fine */
 void publisher_free(struct publisher *p);
+struct json_object *publisher_describe(
+    const struct publisher *p); /* the sockets, as GET /v1/state has them; owned; NULL is fine */
 
-/* One published port, private to publish*.c. */
+/* One socket of a published port, private to publish*.c. */
 struct published {
 	struct published *next;
 	struct keeper *keeper;
 	int fd; /* listening (TCP) or bound (UDP) */
 	struct source *source;
-	uint16_t inside;
-	int udp;
+	struct machine_publish spec;
+	char *address;
+	struct dial *dials; /* TCP */
 	size_t connections; /* TCP: being dialled */
 	struct udp_flow *flows;
 	size_t flow_count;

@@ -115,6 +115,53 @@ static void test_published_ports(void **state)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* Asks for a change of the ports: the code of the answer. */
+static int change_port(struct fixture *f, const char *method, const char *port)
+{
+	AUTOFREE char *body = xasprintf("{\"port\":\"%s\"}", port), *target = xasprintf("/v1/ports?port=%s", port);
+	int adds = streq(method, "POST");
+	struct asker *a = ask(f, method, adds ? "/v1/ports" : target, adds ? body : NULL);
+	run_until(f, &a->done);
+	return a->code;
+}
+
+static void test_live_ports(void **state)
+{
+	struct fixture *f = *state;
+	char text[64];
+	int tcp = free_port(SOCK_STREAM), udp = free_port(SOCK_DGRAM), silent = free_port(SOCK_STREAM);
+	AUTOFREE char *tcp_port = xasprintf("%d:80", tcp), *udp_port = xasprintf("127.0.0.1:%d:80/udp", udp),
+		      *other = xasprintf("%d:81", tcp);
+	AUTOFREE char *silent_port = xasprintf("127.0.0.1:%d:82", silent);
+	begin(f, 10000);
+	assert_int_equal(change_port(f, "POST", udp_port), 0); /* not ready yet, perhaps */
+	wait_ready(f);
+	assert_int_equal(change_port(f, "POST", tcp_port), 0);
+	assert_int_equal(change_port(f, "POST", tcp_port), -EEXIST);
+	assert_int_equal(change_port(f, "POST", other), -EADDRINUSE);
+	assert_int_equal(change_port(f, "POST", "80"), -EINVAL);
+	assert_int_equal(change_port(f, "DELETE", other), -ENOENT);
+	AUTO_FD int open = connect_port(tcp, SOCK_STREAM);
+	assert_int_equal(receive(f, open, text, sizeof text), 7);
+	AUTO_FD int datagram = connect_port(udp, SOCK_DGRAM);
+	assert_int_equal(send(datagram, "x", 1, 0), 1);
+	assert_int_equal(receive(f, datagram, text, sizeof text), 5);
+	assert_int_equal(change_port(f, "DELETE", tcp_port), 0);
+	assert_int_equal(change_port(f, "DELETE", udp_port), 0);
+	assert_int_equal(send(open, "more", 4, 0), 4); /* goes on */
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)tcp) };
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_int_equal(change_port(f, "POST", silent_port), 0);
+	AUTO_FD int dialling = connect_port(silent, SOCK_STREAM);
+	assert_int_equal(change_port(f, "DELETE", silent_port), 0); /* while the dial is under way */
+	assert_int_equal(receive(f, dialling, text, sizeof text), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
 static void test_port_in_use(void **state)
 {
 	struct fixture *f = *state;
@@ -137,6 +184,7 @@ int main(void)
 		KEEPER_TEST(test_limits),
 		KEEPER_TEST(test_shares),
 		KEEPER_TEST(test_published_ports),
+		KEEPER_TEST(test_live_ports),
 		KEEPER_TEST(test_port_in_use),
 	};
 	return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);

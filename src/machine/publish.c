@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Published ports: how people write them, the list of a machine, and their sockets on the host. */
+#include "machine/machine.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+
+enum { BACKLOG = 128 };
+
+const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS] = { "127.0.0.1", "::1" };
+
+/* ---- as text ---- */
+
+static int parse_port(const char *s, uint16_t *ret)
+{
+	uint32_t n;
+	if (parse_u32(s, &n) < 0 || n < 1 || n > 65535)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err)
+{
+	struct machine_publish p = { 0 };
+	AUTOFREE char *copy = xstrdup(text), *ip = NULL;
+	char *slash = strchr(copy, '/');
+	int good = 1;
+	if (slash) {
+		*slash = 0;
+		p.udp = streq(slash + 1, "udp");
+		good = p.udp || streq(slash + 1, "tcp");
+	}
+	char *inside = strrchr(copy, ':');
+	good = good && inside && parse_port(inside + 1, &p.inside) == 0;
+	if (good) {
+		*inside = 0;
+		char *colon = strrchr(copy, ':');
+		good = parse_port(colon ? colon + 1 : copy, &p.host) == 0;
+		if (colon) {
+			*colon = 0;
+			int bracketed = copy[0] == '[' && endswith(copy, "]");
+			ip = bracketed ? xstrndup(copy + 1, strlen(copy) - 2) : xstrdup(copy);
+			unsigned char address[sizeof(struct in6_addr)];
+			good = good && inet_pton(bracketed ? AF_INET6 : AF_INET, ip, address) == 1;
+		}
+	}
+	if (!good)
+		return error_set(err, EINVAL,
+		    "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80",
+		    text);
+	p.ip = TAKE_PTR(ip);
+	*ret = p;
+	return 0;
+}
+
+char *machine_publish_format(const struct machine_publish *p)
+{
+	AUTOFREE char *ip = p->ip ? xasprintf(strchr(p->ip, ':') ? "[%s]:" : "%s:", p->ip) : xstrdup("");
+	return xasprintf("%s%u:%u%s", ip, p->host, p->inside, p->udp ? "/udp" : "");
+}
+
+/* ---- the list of a machine ---- */
+
+int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err)
+{
+	if (m->publish_count >= MACHINE_PUBLISH_MAX)
+		return error_set(err, E2BIG, "a machine can have %d published ports at most", MACHINE_PUBLISH_MAX);
+	for (size_t i = 0; i < m->publish_count; i++) {
+		const struct machine_publish *p = &m->publish[i];
+		if (p->host == publish->host && p->udp == publish->udp && streq(p->ip, publish->ip))
+			return error_set(err, EEXIST, "port %u of the host is published twice", publish->host);
+	}
+	m->publish = xrealloc(m->publish, m->publish_count + 1, sizeof *m->publish);
+	m->publish[m->publish_count++] = *publish;
+	*publish = (struct machine_publish){ 0 };
+	return 0;
+}
+
+void machine_publish_remove(struct machine *m, const struct machine_publish *publish)
+{
+	for (size_t i = 0; i < m->publish_count; i++) {
+		struct machine_publish *p = &m->publish[i];
+		if (p->host != publish->host || p->udp != publish->udp || !streq(p->ip, publish->ip))
+			continue;
+		machine_publish_done(p);
+		m->publish_count--;
+		memmove(p, p + 1, (m->publish_count - i) * sizeof *p);
+		return;
+	}
+}
+
+void machine_publish_clear(struct machine *m)
+{
+	for (size_t i = 0; i < m->publish_count; i++)
+		machine_publish_done(&m->publish[i]);
+	free(TAKE_PTR(m->publish));
+	m->publish_count = 0;
+}
+
+int machine_publish_set(struct machine *m, const char *value, struct error **err)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	struct machine list = { 0 }; /* of its members only the ports */
+	int r = 0;
+	strv_split(&parts, value, ",");
+	for (size_t i = 0; r == 0 && i < parts.count; i++) {
+		struct machine_publish publish = { 0 };
+		r = machine_publish_parse(parts.items[i], &publish, err);
+		if (r == 0)
+			r = machine_publish_add(&list, &publish, err);
+		machine_publish_done(&publish);
+	}
+	if (r < 0) {
+		machine_publish_clear(&list);
+		return r;
+	}
+	machine_publish_clear(m);
+	m->publish = list.publish;
+	m->publish_count = list.publish_count;
+	return 0;
+}
+
+int machine_publish_same(const struct machine_publish *a, const struct machine_publish *b)
+{
+	return a->host == b->host && a->inside == b->inside && a->udp == b->udp && streq(a->ip, b->ip);
+}
+
+const struct machine_publish *machine_publish_find(const struct machine *m, const struct machine_publish *publish)
+{
+	for (size_t i = 0; i < m->publish_count; i++)
+		if (machine_publish_same(&m->publish[i], publish))
+			return &m->publish[i];
+	return NULL;
+}
+
+/* What a person names to take a port away: [IP:]HOST[:INSIDE][/udp]. */
+struct wanted {
+	struct machine_publish port;
+	int any_inside, any_protocol;
+};
+
+static int parse_wanted(const char *text, struct wanted *ret, struct error **err)
+{
+	AUTOFREE char *copy = xstrdup(text);
+	char *slash = strchr(copy, '/');
+	*ret = (struct wanted){ .any_protocol = !slash };
+	if (machine_publish_parse(text, &ret->port, NULL) == 0) {
+		ret->any_protocol = 0;
+		return 0;
+	}
+	/* Without the port inside: any port stands in for it. */
+	if (slash)
+		*slash++ = 0;
+	AUTOFREE char *whole = xasprintf("%s:1/%s", copy, slash ? slash : "tcp");
+	ret->any_inside = 1;
+	if (machine_publish_parse(whole, &ret->port, NULL) < 0)
+		return error_set(err, EINVAL, "port \"%.80s\": write [IP:]HOST[:INSIDE][/udp], such as 8080 or 8080:80",
+		    text);
+	return 0;
+}
+
+static int is_wanted(const struct machine_publish *p, const struct wanted *w)
+{
+	return p->host == w->port.host && (w->any_protocol || p->udp == w->port.udp) &&
+	       (w->any_inside || p->inside == w->port.inside) &&
+	       ((w->any_inside && !w->port.ip) || streq(p->ip, w->port.ip));
+}
+
+int machine_publish_choose(const struct machine *m, const char *text, struct machine_publish *ret, struct error **err)
+{
+	AUTO_STRV struct strv found = { 0 };
+	struct wanted w;
+	const struct machine_publish *match = NULL;
+	int r = parse_wanted(text, &w, err);
+	for (size_t i = 0; r == 0 && i < m->publish_count; i++) {
+		if (!is_wanted(&m->publish[i], &w))
+			continue;
+		match = &m->publish[i];
+		strv_take(&found, machine_publish_format(match));
+	}
+	machine_publish_done(&w.port);
+	if (r < 0)
+		return r;
+	AUTOFREE char *list = strv_join(&found, ", ");
+	if (found.count == 0)
+		return error_set(err, ENOENT,
+		    "machine \"%s\" does not publish port \"%.80s\"; see holm machine port ls", m->name, text);
+	if (found.count > 1)
+		return error_set(err, EINVAL, "port \"%.80s\" is one of several: %s; name one of these", text, list);
+	*ret =
+	    (struct machine_publish){ match->ip ? xstrdup(match->ip) : NULL, match->host, match->inside, match->udp };
+	return 0;
+}
+
+/* ---- sockets on the host ---- */
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static int parse_address(const char *ip, uint16_t port, union address *ret, socklen_t *ret_size)
+{
+	*ret = (union address){ 0 };
+	if (inet_pton(AF_INET, ip, &ret->v4.sin_addr) == 1) {
+		ret->v4.sin_family = AF_INET;
+		ret->v4.sin_port = htons(port);
+		*ret_size = sizeof ret->v4;
+		return 0;
+	}
+	if (inet_pton(AF_INET6, ip, &ret->v6.sin6_addr) != 1)
+		return -EINVAL;
+	ret->v6.sin6_family = AF_INET6;
+	ret->v6.sin6_port = htons(port);
+	*ret_size = sizeof ret->v6;
+	return 0;
+}
+
+static int bind_port(const char *ip, const struct machine_publish *p, int *ret_fd)
+{
+	union address address;
+	socklen_t size;
+	int one = 1;
+	if (parse_address(ip, p->host, &address, &size) < 0)
+		return -EINVAL;
+	AUTO_FD int fd =
+	    socket(address.any.sa_family, (p->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (!p->udp)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (address.any.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	if (bind(fd, &address.any, size) < 0 || (!p->udp && listen(fd, BACKLOG) < 0))
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int is_any(const char *ip)
+{
+	return streq(ip, "0.0.0.0") || streq(ip, "::");
+}
+
+/* Whether one of the two ports, in use, keeps the other from being bound. */
+static int overlap(const struct machine_publish *a, const struct machine_publish *b)
+{
+	const char *named = a->ip ? a->ip : b->ip;
+	if (a->host != b->host || a->udp != b->udp)
+		return 0;
+	if (streq(a->ip, b->ip) || (a->ip && is_any(a->ip)) || (b->ip && is_any(b->ip)))
+		return 1;
+	return (!a->ip || !b->ip) &&
+	       (streq(named, machine_publish_loopback[0]) || streq(named, machine_publish_loopback[1]));
+}
+
+/* Names the running machine, other than `own`, that has the port. Owned; NULL: none has it. */
+static char *holder(const char *own, const struct machine_publish *p)
+{
+	AUTO_STRV struct strv names = { 0 };
+	machine_list(&names, NULL);
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO_MACHINE struct machine *m = NULL;
+		if (streq(names.items[i], own) || machine_is_running(names.items[i]) != 1 ||
+		    machine_load(names.items[i], &m, NULL) < 0)
+			continue;
+		for (size_t j = 0; j < m->publish_count; j++)
+			if (overlap(&m->publish[j], p))
+				return xasprintf("machine \"%s\"", names.items[i]);
+	}
+	return NULL;
+}
+
+static uint32_t first_unprivileged_port(void)
+{
+	AUTOFREE char *text = NULL;
+	uint32_t first = 1024;
+	if (path_read_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", 16, &text, NULL) == 0) {
+		text[strcspn(text, "\n")] = 0;
+		parse_u32(text, &first);
+	}
+	return first;
+}
+
+static int open_error(int code, const char *own, const char *ip, const struct machine_publish *p, struct error **err)
+{
+	AUTOFREE char *port = xasprintf("%s port %u on %s", p->udp ? "UDP" : "TCP", p->host, ip);
+	AUTOFREE char *remedy =
+	    own ? xasprintf("holm machine port rm -n %s %u", own, p->host) : xstrdup("publish another port");
+	if (code == -EADDRINUSE) {
+		AUTOFREE char *who = holder(own, p);
+		return error_set(err, EADDRINUSE, "%s is in use by %s; stop that, or %s", port,
+		    who ? who : "another program", remedy);
+	}
+	if (code == -EACCES)
+		return error_set(err, EACCES,
+		    "%s needs privileges that you do not have, ports from %u up need none; %s", port,
+		    first_unprivileged_port(), remedy);
+	return error_set(err, -code, "%s cannot be published: %s; %s", port, strerror(-code), remedy);
+}
+
+int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err)
+{
+	AUTO_FD int first = -1, second = -1;
+	const char *ip = p->ip ? p->ip : machine_publish_loopback[0];
+	int r = bind_port(ip, p, &first);
+	if (r == 0 && !p->ip) {
+		ip = machine_publish_loopback[1];
+		r = bind_port(ip, p, &second);
+		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+			r = 0; /* a host without IPv6 */
+	}
+	if (r < 0)
+		return open_error(r, own, ip, p, err);
+	ret_fds[0] = TAKE_FD(first);
+	ret_fds[1] = TAKE_FD(second);
+	return 0;
+}
