@@ -102,7 +102,7 @@ fake_libexec()
 @test "create sets everything that inspect shows" {
 	mkdir -p "$WORLD/data"
 	run --separate-stderr holm machine create thing:3.22 --no-boot --cpus 3 --memory 1536M --disk-size 20G --home-mount ro -v "$WORLD/data:/srv/data:ro" \
-		-p 8080:80 -p '[::1]:53:53/udp' -e A=1 -e 'B=x y=z' --isolation vm --user guest --host-access
+		-p 8080:80 -p '[::1]:5353:53/udp' -e A=1 -e 'B=x y=z' --isolation vm --user guest --host-access
 	equal 0 "$status"
 	equal thing-3-22 "$output"
 	equal '' "$stderr"
@@ -110,7 +110,7 @@ fake_libexec()
 		"$(holm machine inspect | jq -r '.[0] | [.cpus, .memory, ."disk-size", ."home-mount", .isolation, .user, ."host-access"] | map(tostring) | join(" ")')"
 	equal "1 x y=z" "$(holm machine inspect thing-3-22 | jq -r '.[0].env | .A + " " + .B')"
 	equal "[{\"host\":\"$WORLD/data\",\"inside\":\"/srv/data\",\"read_only\":true}]" "$(holm machine inspect | jq -c '.[0].mounts')"
-	equal '["8080:80","[::1]:53:53/udp"]' "$(holm machine inspect | jq -c '.[0].publish')"
+	equal '["8080:80","[::1]:5353:53/udp"]' "$(holm machine inspect | jq -c '.[0].publish')"
 	equal "stopped null null" "$(holm machine inspect | jq -r '.[0] | "\(.state) \(.started) \(.keeper)"')"
 	holm machine rm thing-3-22
 }
@@ -172,6 +172,71 @@ quiet" "$(holm machine ls -q)"
 	fails 125 holm machine mount rm /x
 	fails 125 holm machine mount rm "$HOME"
 	contains "$stderr" home-mount
+	holm machine rm m
+}
+
+# The ports of a machine, as its settings have them.
+ports_of()
+{
+	holm machine port ls -n "$1" --format json | jq -r '[.[] | "\(.ip // ""):\(.host):\(.inside)/\(.protocol)"] | join(" ")'
+}
+
+@test "ports: added, listed, replaced, and removed by the host's port" {
+	holm machine create m --no-boot >/dev/null
+	equal 1 "$(holm machine port ls | wc -l)"
+	equal "8080:80
+[::1]:5353:53/udp" "$(holm machine port add 8080:80 '[::1]:5353:53/udp')"
+	equal ":8080:80/tcp ::1:5353:53/udp" "$(ports_of m)"
+	equal "localhost 8080 80 tcp no" "$(holm machine port ls | sed -n 's/  */ /g; 2p')"
+	fails 125 holm machine port add 9090:90 8080:81
+	contains "$stderr" 8080
+	fails 125 holm machine port add 8081
+	fails 125 holm machine port add 0:80
+	equal ":8080:80/tcp ::1:5353:53/udp" "$(ports_of m)"
+	holm machine set publish=127.0.0.1:7070:70,8080:80,8080:80/udp
+	equal "127.0.0.1:7070:70/tcp :8080:80/tcp :8080:80/udp" "$(ports_of m)"
+	fails 125 holm machine set publish=7070:70,7070:71
+	fails 125 holm machine set publish=7070
+	fails 125 holm machine port rm 8080
+	contains "$stderr" "8080:80, 8080:80/udp"
+	fails 125 holm machine port rm 1234
+	contains "$stderr" '"1234"'
+	fails 125 holm machine port rm 7070:71
+	fails 125 holm machine port rm 8080x
+	equal 8080:80/udp "$(holm machine port rm 8080/udp)"
+	equal "127.0.0.1:7070:70
+8080:80" "$(holm machine port rm 8080 127.0.0.1:7070)"
+	equal '' "$(ports_of m)"
+	holm machine set publish=8080:80 cpus=1
+	holm machine set publish=
+	equal '[]' "$(holm machine inspect m | jq -c '.[0].publish')"
+	holm machine rm m
+}
+
+@test "a port is tried before anything is made" {
+	local port listener
+	port=$(free_port)
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null
+	listener=$pid
+	until_true 5 sh -c "ss -Hltn 'sport = :$port' | grep -q ."
+	fails 125 holm machine create m -p "$port:80"
+	contains "$stderr" "TCP port $port on 127.0.0.1 is in use by another program"
+	equal '' "$(holm machine ls -q)"
+	run --separate-stderr holm machine create m --no-boot -p "$port:80"
+	equal 0 "$status"
+	contains "$stderr" "in use by another program"
+	kill "$listener"
+	fails 125 holm machine create low -p 203.0.113.1:8080:80
+	contains "$stderr" "TCP port 8080 on 203.0.113.1"
+	contains "$stderr" "publish another port"
+	if [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -gt 80 ]; then
+		fails 125 holm machine create low -p 80:80
+		contains "$stderr" privileges
+		equal m "$(holm machine ls -q)"
+		run --separate-stderr holm machine port add -n m 80:80
+		equal 80:80 "$output"
+		contains "$stderr" privileges
+	fi
 	holm machine rm m
 }
 

@@ -204,6 +204,15 @@ request()
 	contains "$stderr" "next start"
 	run --separate-stderr holm machine mount add "$WORLD:/w"
 	contains "$stderr" "next start"
+	run --separate-stderr holm machine port add 8080:80 5353:53/udp
+	equal '' "$stderr"
+	equal "yes yes" "$(holm machine port ls | awk 'NR > 1 { print $5 }' | xargs)"
+	run --separate-stderr holm machine set publish=8080:81
+	equal '' "$stderr"
+	equal '[{"ip":"127.0.0.1","host":8080,"inside":81,"protocol":"tcp"}]' "$(holm machine inspect | jq -c '.[0].keeper.ports')"
+	run --separate-stderr holm machine port rm 8080
+	equal '8080:81 ' "$output $stderr"
+	equal '[]' "$(holm machine inspect | jq -c '.[0].keeper.ports')"
 	equal "box
 other" "$(holm machine rm --force box other)"
 }

@@ -94,6 +94,43 @@ teardown_file()
 	holm machine rm taken
 }
 
+@test "a machine beside it with the same port is told who has it, and makes nothing" {
+	fails 125 create twin busybox -p "$TCP:80"
+	contains "$stderr" "TCP port $TCP on 127.0.0.1 is in use by machine \"net\""
+	run ! holm machine inspect twin
+	run --separate-stderr create twin busybox --no-boot -p "$TCP:80"
+	contains "$stderr" 'in use by machine "net"'
+	fails 125 holm machine start twin
+	contains "$stderr" "holm machine port rm -n twin $TCP"
+	holm machine port rm -n twin "$TCP"
+	holm machine start twin
+	holm machine rm --force twin
+}
+
+@test "ports come and go while the machine runs" {
+	local port other
+	port=$(free_port)
+	fetch()
+	{
+		[ "$(curl -s --max-time 5 "http://127.0.0.1:$1/")" = "live ports" ]
+	}
+	holm machine run -n net --root -d -- sh -c 'mkdir -p /srv/live; echo live ports >/srv/live/index.html; exec httpd -f -p 8082 -h /srv/live'
+	run --separate-stderr holm machine port add -n net "$port:8082"
+	equal "$port:8082" "$output"
+	equal '' "$stderr"
+	until_true 20 fetch "$port"
+	equal yes "$(holm machine port ls -n net | awk -v port="$port" '$2 == port { print $5 }')"
+	contains "$(holm machine inspect net | jq -c '.[0].keeper.ports')" "{\"ip\":\"::1\",\"host\":$port,\"inside\":8082,\"protocol\":\"tcp\"}"
+	other=$(free_port)
+	run --separate-stderr holm machine set -n net "publish=$TCP:8080,$UDP:9000/udp,0.0.0.0:$ANY:8080,$other:8082"
+	equal '' "$stderr"
+	fetch "$other"
+	run ! curl -s --max-time 5 "http://127.0.0.1:$port/"
+	equal "$other:8082" "$(holm machine port rm -n net "$other")"
+	equal '' "$(ss -Hltn "sport = :$other or sport = :$port")"
+	equal 3 "$(holm machine inspect net | jq '.[0].publish | length')"
+}
+
 @test "stop gives the ports back" {
 	holm machine stop net
 	run ! curl -s --max-time 3 "http://127.0.0.1:$TCP/"

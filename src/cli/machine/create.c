@@ -8,6 +8,7 @@
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
 #include "cli/output.h"
+#include "cli/machine/ports.h"
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -80,6 +81,8 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 	int r = machine_name_free(name, err);
 	if (r == 0)
 		r = make_configure(m, o, applied, err);
+	if (r == 0)
+		r = ports_try(NULL, m, options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW, err);
 	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "cli/client.h"
 #include "cli/output.h"
+#include "cli/machine/ports.h"
 #include "isolation/isolation.h"
 #include "oci/manifest.h"
 
@@ -104,6 +105,8 @@ int make_asked(struct options *o, struct machine **ret, struct error **err)
 	static const char *const names[] = { "mount", "publish", NULL };
 	AUTO_MACHINE struct machine *m = machine_new("asked");
 	int r = make_apply_options(m, o, names, err);
+	if (r == 0)
+		r = ports_try(NULL, m, PORTS_NEEDED_LATER, err);
 	if (r == 0)
 		*ret = TAKE_PTR(m);
 	return r;

@@ -110,19 +110,6 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	return 0;
 }
 
-/* How a running machine took the change. Only the home of errors that mean "not while it runs" is a
- * note. */
-static void tell_running(const char *name, int r, const struct error *err)
-{
-	if (r == 0 || r == -ESRCH)
-		return;
-	if (r == -EOPNOTSUPP)
-		output_note("machine \"%s\" is running: this takes effect at its next start", name);
-	else
-		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s",
-		    name, error_text(err, r));
-}
-
 static int apply_add(struct machine *m, void *data, struct error **err)
 {
 	struct machine_mount *mount = data, copy = { xstrdup(mount->host), xstrdup(mount->inside), mount->read_only };
@@ -149,7 +136,7 @@ static int add_live(const char *name, struct machine_mount *mount, struct error 
 	json_add_bool(body, "read_only", mount->read_only);
 	int r = client_call(name, "POST", "/v1/shares", body, clock_deadline(SHARE_MS), &live);
 	if (r != -EACCES) {
-		tell_running(name, r, live);
+		change_tell_running(name, r, live);
 		return 0;
 	}
 	change_machine(name, apply_undo, mount->inside, NULL);
@@ -192,7 +179,7 @@ static int run_rm(const struct command_spec *c, struct options *o)
 		return output_failure(r, err);
 	AUTOFREE char *encoded = http_encode_query(inside), *target = xasprintf("/v1/shares?inside=%s", encoded);
 	r = client_call(name, "DELETE", target, NULL, clock_deadline(SHARE_MS), &live);
-	tell_running(name, r == -ENOENT ? 0 : r, live);
+	change_tell_running(name, r == -ENOENT ? 0 : r, live);
 	output_line("%s", inside);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "cli/machine/change.h"
 #include "cli/machine/convert.h"
 #include "cli/output.h"
+#include "cli/machine/ports.h"
 
 enum { LIMITS_MS = 10 * 1000 };
 
@@ -27,10 +28,11 @@ const struct command_spec command_set = {
 	.synopsis = "KEY=VALUE...",
 	.summary = "change settings of a machine, mostly for its next start",
 	.details = "Keys: cpus, memory, disk-size, home-mount, isolation, kernel, kernel-modules, user, init, "
-		   "share-cache, share-events, share-locks, owner-map, host-access, transport and env.NAME. An empty "
-		   "value goes back to the default. inspect shows what is set. In native isolation cpus and memory "
-		   "count at once. isolation=vm and isolation=native move the disk of a stopped machine when it is "
-		   "made for the other, which takes as long as export and import; isolation=auto leaves it as it is.",
+		   "share-cache, share-events, share-locks, owner-map, host-access, transport, publish and env.NAME. "
+		   "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
+		   "native isolation cpus and memory. isolation=vm and isolation=native move the disk of a stopped "
+		   "machine when it is made for the other, which takes as long as export and import; isolation=auto "
+		   "leaves it as it is.",
 	.options = options,
 	.min_arguments = 1,
 	.max_arguments = -1,
@@ -54,19 +56,33 @@ static int apply(struct machine *m, void *data, struct error **err)
 	return 0;
 }
 
-/* The form that the machine's disk gets by these settings, its present one mostly: auto is what the
- * disk is made for. */
-static int wanted_form(const char *name, const struct strv *pairs, enum machine_isolation *ret, int *ret_move,
-    struct error **err)
+/* What the settings are about to become. */
+struct plan {
+	struct machine *before, *after;
+	int move; /* the disk gets another form */
+};
+
+static void plan_done(struct plan *p)
 {
-	AUTO_MACHINE struct machine *m = NULL;
-	int r = machine_load(name, &m, err);
+	machine_free(p->before);
+	machine_free(p->after);
+}
+
+/* Checks everything before anything is changed. */
+static int make_plan(const char *name, const struct strv *pairs, struct plan *p, struct error **err)
+{
+	int r = machine_load(name, &p->before, err);
 	if (r == 0)
-		r = apply(m, (void *)pairs, err);
+		r = machine_load(name, &p->after, err);
+	if (r == 0)
+		r = apply(p->after, (void *)pairs, err);
+	if (r == 0)
+		r = ports_try(p->before, p->after,
+		    machine_is_running(name) == 1 ? PORTS_NEEDED_NOW : PORTS_NEEDED_LATER, err);
 	if (r < 0)
 		return r;
-	*ret_move = m->isolation != MACHINE_ISOLATION_AUTO && m->isolation != m->form;
-	*ret = m->isolation;
+	/* auto is what the disk is made for */
+	p->move = p->after->isolation != MACHINE_ISOLATION_AUTO && p->after->isolation != p->after->form;
 	return 0;
 }
 
@@ -82,19 +98,22 @@ static int ask_limits(const char *name, struct error **err)
 	return client_call(name, "PUT", "/v1/limits", limits, clock_deadline(LIMITS_MS), err);
 }
 
-/* Limits change at once where the isolation can; everything else waits for the next start. */
+/* Ports change at once, limits where the isolation can; everything else waits for the next
+ * start. */
 static void tell_running(const char *name, const struct strv *pairs)
 {
 	AUTO_ERROR struct error *err = NULL;
-	size_t limits = 0;
+	size_t limits = 0, ports = 0;
 	if (machine_is_running(name) != 1)
 		return;
-	for (size_t i = 0; i < pairs->count; i++)
+	for (size_t i = 0; i < pairs->count; i++) {
 		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
+		ports += startswith(pairs->items[i], "publish=") != NULL;
+	}
 	int r = limits ? ask_limits(name, &err) : 0;
 	if (r == -ESRCH)
 		return;
-	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits < pairs->count))
+	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits + ports < pairs->count))
 		output_note("machine \"%s\" is running: this takes effect at its next start", name);
 	else if (r < 0)
 		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s",
@@ -105,15 +124,17 @@ static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	const char *name = options_target(o);
-	enum machine_isolation form = MACHINE_ISOLATION_AUTO;
+	CLEANUP(plan_done) struct plan plan = { 0 };
 	void *pairs = (void *)options_words(o);
-	int move = 0, r = wanted_form(name, pairs, &form, &move, &err);
+	int r = make_plan(name, pairs, &plan, &err);
 	if (r == 0)
-		r = move ? convert_machine(name, form, apply, pairs, &err) : change_machine(name, apply, pairs, &err);
+		r = plan.move ? convert_machine(name, plan.after->isolation, apply, pairs, &err) :
+				change_machine(name, apply, pairs, &err);
 	if (r > 0)
 		return r;
 	if (r < 0)
 		return client_start_failure(r, err);
+	ports_follow(plan.before, plan.after);
 	tell_running(name, pairs);
 	output_line("%s", name);
 	return 0;

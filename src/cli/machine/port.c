@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `holm machine port ls|add|rm`: a port is tried, then machine.json is changed, then a running
+ * machine follows at once. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cli/machine/change.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/machine/ports.h"
+
+enum { ANSWER_MS = 500 };
+
+static int run_ls(const struct command_spec *c, struct options *o);
+static int run_add(const struct command_spec *c, struct options *o);
+static int run_rm(const struct command_spec *c, struct options *o);
+
+#define NAME_OPTION                                                                                                    \
+	{                                                                                                              \
+		"name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",              \
+								   .complete = "machine"                               \
+	}
+
+static const char *const formats[] = { "table", "json", NULL };
+static const struct option_spec ls_options[] = {
+	NAME_OPTION,
+	{ "format", 0, OPTION_STRING, "table|json", "how to show it", .default_text = "table", .choices = formats },
+	{ 0 },
+};
+static const struct option_spec name_option[] = { NAME_OPTION, { 0 } };
+
+const struct command_spec command_port_ls = {
+	.name = "port ls",
+	.aliases = (const char *const[]){ "port list", NULL },
+	.summary = "list the ports inside that the host reaches",
+	.options = ls_options,
+	.target = TARGET_NAMED_OR_DEFAULT,
+	.run = run_ls,
+};
+const struct command_spec command_port_add = {
+	.name = "port add",
+	.synopsis = "[IP:]HOST:INSIDE[/udp]...",
+	.summary = "make ports inside reachable on the host, at once if the machine runs",
+	.options = name_option,
+	.min_arguments = 1,
+	.max_arguments = -1,
+	.target = TARGET_NAMED_OR_DEFAULT,
+	.run = run_add,
+};
+const struct command_spec command_port_rm = {
+	.name = "port rm",
+	.aliases = (const char *const[]){ "port delete", NULL },
+	.synopsis = "[IP:]HOST[:INSIDE][/udp]...",
+	.summary = "take published ports away again; open TCP connections go on",
+	.options = name_option,
+	.min_arguments = 1,
+	.max_arguments = -1,
+	.target = TARGET_NAMED_OR_DEFAULT,
+	.run = run_rm,
+};
+
+/* ---- ls ---- */
+
+/* Whether the keeper's list of sockets has the port. */
+static int is_bound(struct json_object *ports, const struct machine_publish *p)
+{
+	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
+		struct json_object *o = json_object_array_get_idx(ports, i);
+		const char *ip = "", *protocol = "";
+		uint64_t host = 0, inside = 0;
+		json_get_string(o, "ip", &ip, NULL);
+		json_get_string(o, "protocol", &protocol, NULL);
+		json_get_u64(o, "host", &host, NULL);
+		json_get_u64(o, "inside", &inside, NULL);
+		if (host == p->host && inside == p->inside && streq(protocol, p->udp ? "udp" : "tcp") &&
+		    streq(ip, p->ip ? p->ip : machine_publish_loopback[0]))
+			return 1;
+	}
+	return 0;
+}
+
+static struct json_object *describe(const struct machine_publish *p, int bound)
+{
+	struct json_object *o = json_object_new_object();
+	if (p->ip)
+		json_add_string(o, "ip", p->ip);
+	else
+		json_object_object_add(o, "ip", NULL);
+	json_add_u64(o, "host", p->host);
+	json_add_u64(o, "inside", p->inside);
+	json_add_string(o, "protocol", p->udp ? "udp" : "tcp");
+	json_add_bool(o, "bound", bound);
+	return o;
+}
+
+static void print_table(const struct machine *m, struct json_object *ports)
+{
+	static const char *const headers[] = { "ADDRESS", "HOST", "INSIDE", "PROTOCOL", "BOUND", NULL };
+	AUTO_TABLE struct output_table t = { .headers = headers };
+	for (size_t i = 0; i < m->publish_count; i++) {
+		const struct machine_publish *p = &m->publish[i];
+		strv_add(&t.cells, p->ip ? p->ip : "localhost");
+		strv_addf(&t.cells, "%u", p->host);
+		strv_addf(&t.cells, "%u", p->inside);
+		strv_add(&t.cells, p->udp ? "udp" : "tcp");
+		strv_add(&t.cells, is_bound(ports, p) ? "yes" : "no");
+	}
+	output_table_print(&t);
+}
+
+static int run_ls(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *state = NULL, *rows = json_object_new_array();
+	struct json_object *ports = NULL;
+	int r = machine_load(options_target(o), &m, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	client_state_word(m->name, clock_deadline(ANSWER_MS), &state);
+	if (state)
+		json_get_array(state, "ports", &ports, NULL);
+	for (size_t i = 0; i < m->publish_count; i++)
+		json_object_array_add(rows, describe(&m->publish[i], is_bound(ports, &m->publish[i])));
+	if (streq(options_string(o, "format"), "json"))
+		output_json(rows);
+	else
+		print_table(m, ports);
+	return 0;
+}
+
+/* ---- add and rm ---- */
+
+static int apply_add(struct machine *m, void *data, struct error **err)
+{
+	const struct strv *words = data;
+	for (size_t i = 0; i < words->count; i++) {
+		struct machine_publish port = { 0 };
+		int r = machine_publish_parse(words->items[i], &port, err);
+		if (r == 0)
+			r = machine_publish_add(m, &port, err);
+		machine_publish_done(&port);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int apply_rm(struct machine *m, void *data, struct error **err)
+{
+	const struct strv *words = data;
+	for (size_t i = 0; i < words->count; i++) {
+		struct machine_publish port = { 0 };
+		int r = machine_publish_choose(m, words->items[i], &port, err);
+		if (r == 0)
+			machine_publish_remove(m, &port);
+		machine_publish_done(&port);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Prints the ports that one has and the other has not. */
+static void print_ports(const struct machine *of, const struct machine *not_of)
+{
+	for (size_t i = 0; i < of->publish_count; i++) {
+		AUTOFREE char *text = machine_publish_format(&of->publish[i]);
+		if (!machine_publish_find(not_of, &of->publish[i]))
+			output_line("%s", text);
+	}
+}
+
+/* Changes the ports of the settings by apply(), then those of the running machine, and prints
+ * what came or went. */
+static int change_ports(struct options *o, int (*apply)(struct machine *m, void *data, struct error **err))
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_MACHINE struct machine *before = NULL, *after = NULL;
+	const char *name = options_target(o);
+	void *words = (void *)options_words(o);
+	int r = machine_load(name, &before, &err);
+	if (r == 0)
+		r = machine_load(name, &after, &err);
+	if (r == 0)
+		r = apply(after, words, &err);
+	if (r == 0)
+		r = ports_try(before, after, machine_is_running(name) == 1 ? PORTS_NEEDED_NOW : PORTS_NEEDED_LATER,
+		    &err);
+	if (r == 0)
+		r = change_machine(name, apply, words, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	ports_follow(before, after);
+	print_ports(after, before);
+	print_ports(before, after);
+	return 0;
+}
+
+static int run_add(const struct command_spec *c, struct options *o)
+{
+	return change_ports(o, apply_add);
+}
+
+static int run_rm(const struct command_spec *c, struct options *o)
+{
+	return change_ports(o, apply_rm);
+}
