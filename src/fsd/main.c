@@ -118,14 +118,9 @@ static int take_socket(const struct options *o, const char *name, int *ret, stru
 
 static int take_arguments(const struct options *o, struct arguments *a, struct error **err)
 {
-	int r = take_number(o, "fd", &a->fd, err);
-	if (r == 0)
-		r = take_number(o, "inside-uid", &a->uid, err);
-	if (r == 0)
-		r = take_number(o, "inside-gid", &a->gid, err);
-	if (r == 0)
-		r = take_socket(o, "events", &a->events, err);
-	if (r < 0)
+	int r;
+	if ((r = take_number(o, "fd", &a->fd, err)) < 0 || (r = take_number(o, "inside-uid", &a->uid, err)) < 0 ||
+	    (r = take_number(o, "inside-gid", &a->gid, err)) < 0 || (r = take_socket(o, "events", &a->events, err)) < 0)
 		return r;
 	a->root = options_string(o, "root");
 	a->read_only = options_given(o, "read-only");
@@ -224,6 +219,21 @@ struct heritage {
 	int control, events; /* events: -1 none */
 };
 
+static int make_loop(const struct heritage *h, struct loop **ret, struct error **err)
+{
+	int r = confine_own_descriptors(h->confinement);
+	if (r < 0)
+		return error_set_errno(err, r, "/proc/self/fd");
+	r = loop_new(ret);
+	return r < 0 ? error_set_errno(err, r, "cannot make an event loop") : 0;
+}
+
+static int make_events(const struct heritage *h, struct loop *l, struct events **ret, struct error **err)
+{
+	int r = h->events >= 0 ? events_new(l, h->share, h->events, ret) : 0;
+	return r < 0 ? error_set_errno(err, r, "descriptor %d does not lead to an agent", h->events) : 0;
+}
+
 /* A worker's life: its exit status. */
 static int work(int socket, void *data)
 {
@@ -236,18 +246,10 @@ static int work(int socket, void *data)
 	int kept[] = { h->control, socket, o->asking, o->answering, o->process, o->parent, h->confinement->proc,
 		h->events };
 	share_take_over(h->share, kept, ARRAY_SIZE(kept));
-	int r = confine_own_descriptors(h->confinement);
-	if (r < 0)
-		error_set_errno(&err, r, "/proc/self/fd");
-	else if ((r = loop_new(&l)) < 0)
-		error_set_errno(&err, r, "cannot make an event loop");
-	if (r == 0 && h->events >= 0 && (r = events_new(l, h->share, h->events, &e)) < 0)
-		error_set_errno(&err, r, "descriptor %d does not lead to an agent", h->events);
-	if (r == 0)
-		r = device_new(l, h->share, h->ledger, socket, &d, &err);
-	if (r == 0)
-		r = confine_calls(CONFINE_WORKER, &err);
-	if (r < 0) {
+	int r;
+	if ((r = make_loop(h, &l, &err)) < 0 || (r = make_events(h, l, &e, &err)) < 0 ||
+	    (r = device_new(l, h->share, h->ledger, socket, &d, &err)) < 0 ||
+	    (r = confine_calls(CONFINE_WORKER, &err)) < 0) {
 		log_error("%s", error_text(err, r));
 		return EXIT_HOLM;
 	}

@@ -285,20 +285,12 @@ int broker_run(int socket, int control, int (*before_loop)(struct error **err), 
 	struct broker b = { .socket = socket, .control = control, .worker = -1 };
 	CLEANUP(source_freep) struct source *qemu = NULL, *holder = NULL;
 	front_init(&b.front);
-	int r = set_up(&b, err);
-	if (r == 0)
-		r = wait_for_holder(&b, err);
-	if (r == 0)
-		r = loop_add_io(b.loop, socket, EPOLLIN, on_qemu, &b, &qemu);
-	if (r == 0)
-		r = loop_add_io(b.loop, control, EPOLLIN, on_holder, &b, &holder);
-	if (r == 0 && before_loop)
-		r = before_loop(err);
-	if (r == 0)
-		r = worker_start(&b, err);
-	if (r == 0)
-		r = loop_run(b.loop);
-	if (r == 0)
+	int r;
+	if ((r = set_up(&b, err)) == 0 && (r = wait_for_holder(&b, err)) == 0 &&
+	    (r = loop_add_io(b.loop, socket, EPOLLIN, on_qemu, &b, &qemu)) == 0 &&
+	    (r = loop_add_io(b.loop, control, EPOLLIN, on_holder, &b, &holder)) == 0 &&
+	    (!before_loop || (r = before_loop(err)) == 0) && (r = worker_start(&b, err)) == 0 &&
+	    (r = loop_run(b.loop)) == 0)
 		stop_worker(&b);
 	worker_close(&b);
 	front_done(&b.front);

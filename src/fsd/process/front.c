@@ -168,18 +168,15 @@ static int say_state(const struct speaker *s, uint32_t request, uint32_t index, 
  * that is gone. */
 static int repeat_queue(const struct speaker *s, const struct front_queue *q, uint32_t index)
 {
-	int r = q->sized ? say_state(s, VHOST_SET_VRING_NUM, index, q->size) : 0;
-	if (r == 0 && q->addressed && q->kick >= 0)
-		r = say(s, VHOST_SET_VRING_ADDR, &q->address, sizeof q->address, -1);
-	if (r == 0 && q->call >= 0)
-		r = say_number(s, VHOST_SET_VRING_CALL, index, q->call);
-	if (r == 0 && q->error >= 0)
-		r = say_number(s, VHOST_SET_VRING_ERR, index, q->error);
-	if (r == 0 && q->enabling)
-		r = say_state(s, VHOST_SET_VRING_ENABLE, index, q->enabled);
-	if (r == 0 && q->kick >= 0)
-		r = say_number(s, VHOST_SET_VRING_KICK, index, q->kick);
-	return r;
+	int r = 0;
+	if ((q->sized && (r = say_state(s, VHOST_SET_VRING_NUM, index, q->size)) < 0) ||
+	    (q->addressed && q->kick >= 0 &&
+		(r = say(s, VHOST_SET_VRING_ADDR, &q->address, sizeof q->address, -1)) < 0) ||
+	    (q->call >= 0 && (r = say_number(s, VHOST_SET_VRING_CALL, index, q->call)) < 0) ||
+	    (q->error >= 0 && (r = say_number(s, VHOST_SET_VRING_ERR, index, q->error)) < 0) ||
+	    (q->enabling && (r = say_state(s, VHOST_SET_VRING_ENABLE, index, q->enabled)) < 0))
+		return r;
+	return q->kick >= 0 ? say_number(s, VHOST_SET_VRING_KICK, index, q->kick) : 0;
 }
 
 int front_repeat(const struct front *f, int (*say_it)(const struct vhost_message *m, int fd, void *data), void *data)

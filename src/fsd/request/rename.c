@@ -116,14 +116,13 @@ int fuse_rmdir(struct request *r)
 static int check_rename(const struct share *s, const struct named *from, const struct named *to, uint32_t flags)
 {
 	int r = share_check_name(s, from->parent, from->name, HIDDEN_REMOVE);
-	if (r == 0)
-		r = share_check_name(s, to->parent, to->name, HIDDEN_MAKE);
-	if (r == 0 && (flags & RENAME_EXCHANGE)) {
-		r = share_check_name(s, to->parent, to->name, HIDDEN_REMOVE);
-		if (r == 0)
-			r = share_check_name(s, from->parent, from->name, HIDDEN_MAKE);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	r = share_check_name(s, to->parent, to->name, HIDDEN_MAKE);
+	if (r < 0 || !(flags & RENAME_EXCHANGE))
+		return r;
+	r = share_check_name(s, to->parent, to->name, HIDDEN_REMOVE);
+	return r < 0 ? r : share_check_name(s, from->parent, from->name, HIDDEN_MAKE);
 }
 
 /* Brings the records up to date after a rename that worked. */
@@ -189,18 +188,10 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 		     to = { .parent = inode_find(&s->inodes, newdir), .keep = -1 };
 	if (!to.parent)
 		return -ESTALE;
-	int result = request_name(r, &offset, &from.name);
-	if (result == 0)
-		result = request_name(r, &offset, &to.name);
-	if (result == 0)
-		result = check_rename(s, &from, &to, flags);
-	if (result == 0)
-		result = named_find(s, &from);
-	if (result == 0)
-		result = named_find(s, &to);
-	if (result == 0)
-		result = move(r, &from, &to, flags);
-	if (result < 0)
+	int result;
+	if ((result = request_name(r, &offset, &from.name)) < 0 || (result = request_name(r, &offset, &to.name)) < 0 ||
+	    (result = check_rename(s, &from, &to, flags)) < 0 || (result = named_find(s, &from)) < 0 ||
+	    (result = named_find(s, &to)) < 0 || (result = move(r, &from, &to, flags)) < 0)
 		return result;
 	/* The directories themselves must outlive the changes of the records in them. */
 	inode_ref(from.parent);

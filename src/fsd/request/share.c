@@ -36,25 +36,32 @@ static int is_network(int fd)
 	return 0;
 }
 
+/* *root becomes -1 when the table of inodes has it. 0 or -errno with some of them made. */
+static int make_tables(struct share *s, int *root)
+{
+	const struct share_settings *settings = &s->settings;
+	unsigned for_locks = settings->host_locks ? settings->max_fds / 8 : 0;
+	struct statx st;
+	int r = inode_statx(*root, "", &st);
+	if (r < 0)
+		return r;
+	if ((st.stx_mode & S_IFMT) != S_IFDIR)
+		return -ENOTDIR;
+	r = inode_table_init(&s->inodes, *root, settings->max_inodes, settings->max_fds / 2);
+	if (r < 0)
+		return r;
+	*root = -1;
+	if ((r = handle_table_init(&s->handles, settings->max_fds / 2 - for_locks)) < 0 ||
+	    (for_locks && (r = lock_table_init(&s->locks, for_locks)) < 0))
+		return r;
+	s->state = shared_new(sizeof *s->state);
+	return s->state ? 0 : -ENOMEM;
+}
+
 int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err)
 {
 	*s = (struct share){ .settings = *settings };
-	struct statx st;
-	int r = inode_statx(root, "", &st);
-	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR)
-		r = -ENOTDIR;
-	if (r == 0)
-		r = inode_table_init(&s->inodes, root, settings->max_inodes, settings->max_fds / 2);
-	if (r == 0) {
-		root = -1; /* the table's now */
-		unsigned for_locks = settings->host_locks ? settings->max_fds / 8 : 0;
-		r = handle_table_init(&s->handles, settings->max_fds / 2 - for_locks);
-		if (r == 0 && for_locks)
-			r = lock_table_init(&s->locks, for_locks);
-	}
-	s->state = r == 0 ? shared_new(sizeof *s->state) : NULL;
-	if (r == 0 && !s->state)
-		r = -ENOMEM;
+	int r = make_tables(s, &root);
 	if (r < 0) {
 		lock_table_done(&s->locks);
 		handle_table_done(&s->handles, &s->inodes);

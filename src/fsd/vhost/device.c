@@ -424,6 +424,34 @@ static void on_message(struct source *source, int fd, uint32_t events, void *dat
 		loop_exit(d->loop, r < 0);
 }
 
+/* A message that comes in pieces must not stop the worker for ever. */
+static int limit_socket(int socket)
+{
+	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
+	int r = fd_set_nonblocking(socket, 0);
+	if (r < 0)
+		return r;
+	if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+	    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+		return -errno;
+	return 0;
+}
+
+static int add_sources(struct device *d, struct error **err)
+{
+	struct loop *l = d->loop;
+	int r = limit_socket(d->socket);
+	if (r < 0)
+		return error_set_errno(err, r, "descriptor %d is no connection to QEMU", d->socket);
+	if ((r = worker_init(&d->worker, err)) < 0 ||
+	    (r = loop_add_io(l, d->socket, EPOLLIN, on_message, d, &d->socket_source)) < 0 ||
+	    (r = loop_add_timer(l, UINT64_MAX, on_retry, d, &d->retry)) < 0 ||
+	    (r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source)) < 0 ||
+	    (r = loop_add_timer(l, UINT64_MAX, on_pins_due, d, &d->pins_source)) < 0)
+		return r;
+	return loop_add_timer(l, UINT64_MAX, on_forgets_due, d, &d->forgets_source);
+}
+
 int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret,
     struct error **err)
 {
@@ -436,25 +464,7 @@ int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socke
 	d->vhost.before_change = before_change;
 	d->vhost.queue_changed = queue_changed;
 	d->vhost.data = d;
-	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
-	int r = fd_set_nonblocking(socket, 0);
-	if (r == 0 && (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-			  setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0))
-		r = -errno;
-	if (r < 0)
-		error_set_errno(err, r, "descriptor %d is no connection to QEMU", socket);
-	if (r == 0)
-		r = worker_init(&d->worker, err);
-	if (r == 0)
-		r = loop_add_io(l, socket, EPOLLIN, on_message, d, &d->socket_source);
-	if (r == 0)
-		r = loop_add_timer(l, UINT64_MAX, on_retry, d, &d->retry);
-	if (r == 0)
-		r = loop_add_io(l, d->worker.event, EPOLLIN, on_jobs_done, d, &d->worker_source);
-	if (r == 0)
-		r = loop_add_timer(l, UINT64_MAX, on_pins_due, d, &d->pins_source);
-	if (r == 0)
-		r = loop_add_timer(l, UINT64_MAX, on_forgets_due, d, &d->forgets_source);
+	int r = add_sources(d, err);
 	if (r < 0) {
 		device_free(d);
 		return r;
