@@ -81,14 +81,26 @@ static int import_manifest(struct loading *g, const struct oci_descriptor *d, co
 	AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
 	AUTOFREE char *data = NULL;
 	size_t size;
-	int r = library_read_blob(g->source->library, d->digest, &data, &size, err);
-	if (r == 0)
-		r = oci_manifest_parse(data, size, name, &m, err);
-	if (r == 0)
-		r = import_blob(g, NULL, &m->config, err);
+	int r;
+	if ((r = library_read_blob(g->source->library, d->digest, &data, &size, err)) < 0 ||
+	    (r = oci_manifest_parse(data, size, name, &m, err)) < 0 || (r = import_blob(g, NULL, &m->config, err)) < 0)
+		return r;
 	for (size_t k = 0; r == 0 && k < m->layer_count; k++)
 		r = import_blob(g, "loaded", &m->layers[k], err);
 	return r;
+}
+
+static int load_manifest(struct loading *g, const struct oci_descriptor *d, const char *name, struct error **err)
+{
+	int r = import_manifest(g, d, name, err);
+	if (r < 0)
+		return r;
+	r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest, g->options->platform, err);
+	if (r < 0)
+		return r;
+	strv_add(g->names, name);
+	strv_add(g->digests, d->digest);
+	return 0;
 }
 
 /* Follows indexes down to the platform's manifest. */
@@ -99,24 +111,13 @@ static int load_descriptor(struct loading *g, const struct oci_descriptor *d, co
 		AUTOFREE char *data = NULL;
 		size_t size;
 		enum oci_document kind;
-		int r = import_blob(g, NULL, d, err);
-		if (r == 0)
-			r = library_read_blob(g->source->library, d->digest, &data, &size, err);
-		if (r == 0)
-			r = oci_document_kind(data, size, d->media_type, name, &kind, err);
-		if (r < 0)
+		int r;
+		if ((r = import_blob(g, NULL, d, err)) < 0 ||
+		    (r = library_read_blob(g->source->library, d->digest, &data, &size, err)) < 0 ||
+		    (r = oci_document_kind(data, size, d->media_type, name, &kind, err)) < 0)
 			return r;
-		if (kind == OCI_DOCUMENT_MANIFEST) {
-			r = import_manifest(g, d, name, err);
-			if (r == 0)
-				r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest,
-				    g->options->platform, err);
-			if (r == 0) {
-				strv_add(g->names, name);
-				strv_add(g->digests, d->digest);
-			}
-			return r;
-		}
+		if (kind == OCI_DOCUMENT_MANIFEST)
+			return load_manifest(g, d, name, err);
 		struct oci_index *inner = NULL;
 		r = oci_index_parse(data, size, name, &inner, err);
 		if (r < 0)

@@ -55,18 +55,13 @@ static int import_image(const struct source *s, struct json_object *o, struct pr
 	const char *config = NULL;
 	char config_digest[DIGEST_TEXT_SIZE + 1];
 	uint64_t config_size = 0;
-	int r = json_get_string(o, "Config", &config, err);
-	if (r == 0)
-		r = json_get_strv(o, "Layers", &paths, err);
-	if (r == -ENOENT)
-		return error_set(err, EINVAL, "manifest.json lacks \"Config\" or \"Layers\"");
-	if (r == 0 && paths.count > OCI_LAYERS_MAX)
-		r = error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
-	if (r == 0)
-		r = source_import(s, config, NULL, UINT64_MAX, config_digest, &config_size, err);
-	if (r == 0)
-		r = import_layers(s, &paths, p, layers, err);
-	if (r < 0)
+	int r;
+	if ((r = json_get_string(o, "Config", &config, err)) < 0 || (r = json_get_strv(o, "Layers", &paths, err)) < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "manifest.json lacks \"Config\" or \"Layers\"") : r;
+	if (paths.count > OCI_LAYERS_MAX)
+		return error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
+	if ((r = source_import(s, config, NULL, UINT64_MAX, config_digest, &config_size, err)) < 0 ||
+	    (r = import_layers(s, &paths, p, layers, err)) < 0)
 		return r;
 	return compose_manifest(s->library, compose_descriptor(OCI_TYPE_CONFIG, config_digest, config_size),
 	    json_object_get(layers), NULL, ret_digest, err);

@@ -71,12 +71,10 @@ static int debootstrap(struct library *l, struct options *o, const char *name, s
 	struct composed_layer layer;
 	char digest[DIGEST_TEXT_SIZE + 1];
 	progress_note(p, "making %s with mmdebstrap; this takes a minute or more", name);
-	int r = make_layer(l, o, p, &layer, err);
-	if (r == 0)
-		r = compose_image(l, &layer, config, NULL, digest, err);
-	if (r == 0)
-		r = image_register(l, name, digest, NULL, err);
-	if (r < 0)
+	int r;
+	if ((r = make_layer(l, o, p, &layer, err)) < 0 ||
+	    (r = compose_image(l, &layer, config, NULL, digest, err)) < 0 ||
+	    (r = image_register(l, name, digest, NULL, err)) < 0)
 		return r;
 	progress_free(TAKE_PTR(p));
 	return command_print(name, err);

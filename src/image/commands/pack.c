@@ -148,17 +148,12 @@ static int write_image(struct archive *a, struct library *l, const struct image 
 	if (fd < 0)
 		return fd;
 	AUTOFREE char *index = index_text(i, manifest_size);
-	int r = write_text(a, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err);
-	if (r == 0)
-		r = write_text(a, "index.json", index, err);
-	if (r == 0)
-		r = write_entry(a, "blobs/", 0, err);
-	if (r == 0)
-		r = write_entry(a, "blobs/sha256/", 0, err);
-	if (r == 0)
-		r = write_blob(a, l, i->digest, err);
-	if (r == 0)
-		r = write_blob(a, l, i->manifest->config.digest, err);
+	int r;
+	if ((r = write_text(a, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err)) < 0 ||
+	    (r = write_text(a, "index.json", index, err)) < 0 || (r = write_entry(a, "blobs/", 0, err)) < 0 ||
+	    (r = write_entry(a, "blobs/sha256/", 0, err)) < 0 || (r = write_blob(a, l, i->digest, err)) < 0 ||
+	    (r = write_blob(a, l, i->manifest->config.digest, err)) < 0)
+		return r;
 	for (size_t k = 0; r == 0 && k < i->manifest->layer_count; k++)
 		r = write_blob(a, l, i->manifest->layers[k].digest, err);
 	return r;
@@ -190,18 +185,16 @@ static int pack(struct library *l, const struct settings *s, const char *output,
 	AUTO_FD int directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return error_set_errno(err, errno, "cannot open %s", parent);
-	int r = read_layer(l, &layer, err);
-	if (r == 0)
-		r = compose_image(l, &layer, s->config ? s->config : empty, s->annotations, digest, err);
-	if (r == 0)
-		r = image_load(l, s->reference, digest, &i, err);
-	if (r == 0)
-		r = atomic_file_open(&f, directory, 0600, err);
-	if (r == 0 && fchmod(f.fd, 0666 & ~command_umask) < 0)
-		r = error_set_errno(err, errno, "cannot write %s", output);
-	if (r == 0)
-		r = write_archive(l, i, f.fd, err);
-	return r == 0 ? atomic_file_commit(&f, path_base(output), err) : r;
+	int r;
+	if ((r = read_layer(l, &layer, err)) < 0 ||
+	    (r = compose_image(l, &layer, s->config ? s->config : empty, s->annotations, digest, err)) < 0 ||
+	    (r = image_load(l, s->reference, digest, &i, err)) < 0 ||
+	    (r = atomic_file_open(&f, directory, 0600, err)) < 0)
+		return r;
+	if (fchmod(f.fd, 0666 & ~command_umask) < 0)
+		return error_set_errno(err, errno, "cannot write %s", output);
+	r = write_archive(l, i, f.fd, err);
+	return r < 0 ? r : atomic_file_commit(&f, path_base(output), err);
 }
 
 int command_pack(struct options *o, struct error **err)

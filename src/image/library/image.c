@@ -25,14 +25,11 @@ static int read_documents(struct library *l, struct image *i, struct error **err
 	AUTOFREE char *manifest = NULL, *config = NULL;
 	size_t manifest_size, config_size;
 	const char *name = i->name ? i->name : i->digest;
-	int r = library_read_blob(l, i->digest, &manifest, &manifest_size, err);
-	if (r == 0)
-		r = oci_manifest_parse(manifest, manifest_size, name, &i->manifest, err);
-	if (r == 0)
-		r = library_read_blob(l, i->manifest->config.digest, &config, &config_size, err);
-	if (r == 0)
-		r = oci_config_parse(config, config_size, name, &i->config, err);
-	if (r < 0)
+	int r;
+	if ((r = library_read_blob(l, i->digest, &manifest, &manifest_size, err)) < 0 ||
+	    (r = oci_manifest_parse(manifest, manifest_size, name, &i->manifest, err)) < 0 ||
+	    (r = library_read_blob(l, i->manifest->config.digest, &config, &config_size, err)) < 0 ||
+	    (r = oci_config_parse(config, config_size, name, &i->config, err)) < 0)
 		return r;
 	if (i->config->diff_ids.count != i->manifest->layer_count)
 		return error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name,

@@ -39,16 +39,12 @@ static int write_layout(struct library *l, struct error **err)
 static int open_all(struct library *l, struct error **err)
 {
 	AUTOFREE char *lock = path_join(l->path, "use.lock");
-	int r = open_directory(l, "", &l->root, err);
-	if (r == 0)
-		r = open_directory(l, "blobs/sha256", &l->blobs, err);
-	if (r == 0)
-		r = open_directory(l, "partial", &l->partial, err);
-	if (r == 0)
-		r = open_directory(l, "disks", &l->disks, err);
-	if (r == 0)
-		r = open_directory(l, "trees", &l->trees, err);
-	if (r < 0)
+	int r;
+	if ((r = open_directory(l, "", &l->root, err)) < 0 ||
+	    (r = open_directory(l, "blobs/sha256", &l->blobs, err)) < 0 ||
+	    (r = open_directory(l, "partial", &l->partial, err)) < 0 ||
+	    (r = open_directory(l, "disks", &l->disks, err)) < 0 ||
+	    (r = open_directory(l, "trees", &l->trees, err)) < 0)
 		return r;
 	l->use_lock = lock_file(lock, LOCK_SHARED, clock_deadline(OPEN_WAIT_MS), err);
 	if (l->use_lock < 0)

@@ -28,21 +28,18 @@ static int get_manifest(struct pull *p, const struct reference *r, const struct 
 	AUTO_OCI_INDEX struct oci_index *index = NULL;
 	const struct oci_descriptor *chosen;
 	enum oci_document kind;
-	int result = registry_get_manifest(p->registry, r->digest ? r->digest : r->tag, &first, err);
-	if (result == 0)
-		result = oci_document_kind(first.data, first.size, first.media_type, p->name, &kind, err);
-	if (result == 0 && kind == OCI_DOCUMENT_INDEX) {
-		result = oci_index_parse(first.data, first.size, p->name, &index, err);
-		if (result == 0)
-			result = oci_index_choose(index, wanted, p->name, &chosen, err);
-		if (result == 0)
-			result = registry_get_manifest(p->registry, chosen->digest, &p->manifest, err);
-	} else if (result == 0) {
+	int result;
+	if ((result = registry_get_manifest(p->registry, r->digest ? r->digest : r->tag, &first, err)) < 0 ||
+	    (result = oci_document_kind(first.data, first.size, first.media_type, p->name, &kind, err)) < 0)
+		return result;
+	if (kind != OCI_DOCUMENT_INDEX) {
 		p->manifest = first;
 		first = (struct document){ 0 };
-	}
-	if (result < 0)
+	} else if ((result = oci_index_parse(first.data, first.size, p->name, &index, err)) < 0 ||
+		   (result = oci_index_choose(index, wanted, p->name, &chosen, err)) < 0 ||
+		   (result = registry_get_manifest(p->registry, chosen->digest, &p->manifest, err)) < 0) {
 		return result;
+	}
 	return oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &p->parsed, err);
 }
 
@@ -67,15 +64,13 @@ static int pull(struct pull *p, const struct reference *r, const struct oci_plat
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
 	int result = registry_open(r, p->options->insecure, p->options->progress, &p->registry, err);
-	if (result == 0) {
-		progress_note(p->options->progress, "pulling %s", p->name);
-		result = get_manifest(p, r, wanted, err);
-	}
-	if (result == 0)
-		result = get_blobs(p, err);
-	if (result == 0)
-		result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err);
-	return result == 0 ? image_register(p->library, p->name, digest, p->options->platform, err) : result;
+	if (result < 0)
+		return result;
+	progress_note(p->options->progress, "pulling %s", p->name);
+	if ((result = get_manifest(p, r, wanted, err)) < 0 || (result = get_blobs(p, err)) < 0 ||
+	    (result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err)) < 0)
+		return result;
+	return image_register(p->library, p->name, digest, p->options->platform, err);
 }
 
 int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest,

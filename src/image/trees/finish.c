@@ -30,19 +30,15 @@ static int finish_folder(struct tree_writer *w, struct disk_inode *d, struct err
 	int fd = tree_folder_open(w, d, err);
 	if (fd < 0)
 		return fd;
+	const struct tree_folder *f = tree_folder_of(w, d);
 	int r = tree_set_owner(w, fd, NULL, d->uid, d->gid, &d->mode);
 	/* Before the mode: where we are not root, it may take the right to do this away. */
-	if (r == 0 && tree_folder_of(w, d)->opaque && fsetxattr(fd, TREE_XATTR_OPAQUE, "y", 1, 0) < 0)
+	if (r == 0 && f->opaque && fsetxattr(fd, TREE_XATTR_OPAQUE, "y", 1, 0) < 0)
 		return error_set_errno(err, errno,
 		    "cannot set extended attributes, which native machines need of the file system that holds the "
 		    "images");
-	if (r == 0)
-		r = tree_set_xattrs(fd, d->xattrs, d->xattr_count);
-	if (r == 0 && fchmod(fd, d->mode) < 0)
-		r = -errno;
-	if (r == 0 && futimens(fd, times) < 0)
-		r = -errno;
-	const struct tree_folder *f = tree_folder_of(w, d);
+	if (r == 0 && (r = tree_set_xattrs(fd, d->xattrs, d->xattr_count)) == 0)
+		r = fchmod(fd, d->mode) < 0 || futimens(fd, times) < 0 ? -errno : 0;
 	return r < 0 ? error_set_errno(err, r, "cannot finish the folder \"%.200s\"", f->name ? f->name->text : "/") :
 		       0;
 }
