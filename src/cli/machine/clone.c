@@ -75,28 +75,20 @@ static int copy_settings(const struct machine *from, const char *name, struct op
 	json_add_string(settings, "name", fresh->name);
 	json_add_string(settings, "id", fresh->id);
 	json_add_string(settings, "created", fresh->created);
-	r = machine_from_json(settings, &m, err);
-	if (r == 0)
-		r = make_apply_options(m, o, applied, err);
-	if (r == 0)
-		r = make_take(m, asked, err);
-	if (r == 0)
-		*ret = TAKE_PTR(m);
-	return r;
+	if ((r = machine_from_json(settings, &m, err)) < 0 || (r = make_apply_options(m, o, applied, err)) < 0 ||
+	    (r = make_take(m, asked, err)) < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
 }
 
 static int clone_machine(const char *name, const char *new_name, struct options *o, struct error **err)
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *from = NULL, *to = NULL;
-	int r = machine_name_free(new_name, err);
-	if (r == 0)
-		r = client_lock_stopped(name, &locks, err);
-	if (r == 0)
-		r = machine_load(name, &from, err);
-	if (r == 0)
-		r = copy_settings(from, new_name, o, &to, err);
-	if (r < 0)
+	int r;
+	if ((r = machine_name_free(new_name, err)) < 0 || (r = client_lock_stopped(name, &locks, err)) < 0 ||
+	    (r = machine_load(name, &from, err)) < 0 || (r = copy_settings(from, new_name, o, &to, err)) < 0)
 		return r;
 	struct copy copy = { from, isolation_disk_table(from->form, err) };
 	if (!copy.disk)

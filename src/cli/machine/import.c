@@ -187,16 +187,11 @@ static int make(struct options *o, struct machine *here, struct machine *asked, 
 	free(here->name);
 	here->name = TAKE_PTR(name);
 	here->image = xstrdup(image);
-	r = adopt(o, settings, here, &m, err);
-	if (r == 0)
-		r = make_take(m, asked, err);
-	if (r == 0)
-		r = make_apply_image(m, unpacked, err);
-	if (r == 0)
-		r = make_store(m, 0, err);
-	if (r == 0)
-		*ret = TAKE_PTR(m);
-	return r;
+	if ((r = adopt(o, settings, here, &m, err)) < 0 || (r = make_take(m, asked, err)) < 0 ||
+	    (r = make_apply_image(m, unpacked, err)) < 0 || (r = make_store(m, 0, err)) < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
 }
 
 static int run(const struct command_spec *c, struct options *o)

@@ -64,20 +64,11 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 		    "holm-config(5)");
 	AUTOFREE char *name = words->count ? xstrdup(words->items[0]) : machine_name_from_image(image);
 	AUTO_MACHINE struct machine *m = machine_new(name);
-	r = machine_name_free(name, err);
-	if (r == 0)
-		r = make_apply_settings(m, &settings, err);
-	if (r == 0)
-		r = make_apply_options(m, o, applied, err);
-	if (r == 0)
-		r = set_size(m, o, "memory", UINT64_C(1) << 20, err);
-	if (r == 0)
-		r = set_size(m, o, "disk-size", UINT64_C(1) << 30, err);
-	if (r == 0)
-		r = make_apply_mounts(m, options_list(o, "volume"), err);
-	if (r == 0)
-		r = make_choose_form(m, err);
-	if (r < 0)
+	if ((r = machine_name_free(name, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0 ||
+	    (r = make_apply_options(m, o, applied, err)) < 0 ||
+	    (r = set_size(m, o, "memory", UINT64_C(1) << 20, err)) < 0 ||
+	    (r = set_size(m, o, "disk-size", UINT64_C(1) << 30, err)) < 0 ||
+	    (r = make_apply_mounts(m, options_list(o, "volume"), err)) < 0 || (r = make_choose_form(m, err)) < 0)
 		return r;
 	*ret_image = xstrdup(image);
 	*ret = TAKE_PTR(m);

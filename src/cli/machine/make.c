@@ -195,18 +195,11 @@ static int copy_form(struct machine *m, struct json_object *prepared, struct err
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	struct json_object *config;
-	int r = copy_text(prepared, "reference", &m->image, 1, err);
-	if (r == 0)
-		r = copy_text(prepared, "digest", &m->image_digest, 1, err);
-	if (r == 0)
-		r = copy_form(m, prepared, err);
-	if (r == 0)
-		r = copy_text(prepared, "platform", &m->platform, 0, err);
-	if (r == 0)
-		r = copy_text(prepared, "init", &m->init_path, 0, err);
-	if (r == 0)
-		r = check_platform(m, err);
-	if (r < 0)
+	int r;
+	if ((r = copy_text(prepared, "reference", &m->image, 1, err)) < 0 ||
+	    (r = copy_text(prepared, "digest", &m->image_digest, 1, err)) < 0 ||
+	    (r = copy_form(m, prepared, err)) < 0 || (r = copy_text(prepared, "platform", &m->platform, 0, err)) < 0 ||
+	    (r = copy_text(prepared, "init", &m->init_path, 0, err)) < 0 || (r = check_platform(m, err)) < 0)
 		return r;
 	if (json_get_object(prepared, "config", &config, NULL) == 0) {
 		json_object_put(m->image_config);
@@ -229,12 +222,11 @@ int make_choose_form(struct machine *m, struct error **err)
 int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err)
 {
 	AUTO_SETTINGS struct settings settings = { 0 };
-	int r = settings_load(&settings, err);
-	if (r == 0)
-		r = make_apply_settings(m, &settings, err);
-	if (r == 0)
-		r = make_apply_options(m, o, names, err);
-	return r == 0 ? make_choose_form(m, err) : r;
+	int r;
+	if ((r = settings_load(&settings, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0 ||
+	    (r = make_apply_options(m, o, names, err)) < 0)
+		return r;
+	return make_choose_form(m, err);
 }
 
 char *make_form_option(const struct machine *m)
@@ -256,12 +248,10 @@ int make_store(struct machine *m, int set_default, struct error **err)
 	if (!disk)
 		return -EOPNOTSUPP;
 	machine_sweep(isolation_erase);
-	int r = machine_list(&others, err);
-	if (r == 0)
-		r = machine_create(m, fill, (void *)disk, err);
-	if (r == 0 && (set_default || others.count == 0))
-		r = machine_default_set(m->name, err);
-	return r;
+	int r;
+	if ((r = machine_list(&others, err)) < 0 || (r = machine_create(m, fill, (void *)disk, err)) < 0)
+		return r;
+	return (set_default || others.count == 0) ? machine_default_set(m->name, err) : 0;
 }
 
 int make_boot(const struct machine *m)
