@@ -203,12 +203,9 @@ static int prepare(struct program *p, struct error **err)
 	if (!p->socket_path)
 		return -EIO;
 	p->runtime_dir = path_parent(p->socket_path);
-	r = redirect_to_log(p, err);
-	if (r == 0)
-		r = resolve_isolation(p, err);
-	if (r == 0)
-		r = make_keeper(p, err);
-	return r == 0 ? open_socket(p, err) : r;
+	if ((r = redirect_to_log(p, err)) < 0 || (r = resolve_isolation(p, err)) < 0 || (r = make_keeper(p, err)) < 0)
+		return r;
+	return open_socket(p, err);
 }
 
 static void clean_up(struct program *p)

@@ -270,33 +270,42 @@ static struct keeper_share *find_inside(struct keeper *k, const char *inside)
 	return s;
 }
 
+/* Whether the share can be added now. 0 or -errno. */
+static int check_new(struct keeper *k, const struct keeper_share *s, struct error **err)
+{
+	if (!k->session_ready || k->options.rescue)
+		return error_set(err, EOPNOTSUPP, "machine \"%s\" is not running yet", k->machine->name);
+	if (find_inside(k, s->inside))
+		return error_set(err, EEXIST, "%s is a share already", s->inside);
+	return share_count(k) >= SHARES_MAX ? error_set(err, EBUSY, "more than %d shares", SHARES_MAX) : 0;
+}
+
+/* Hands the share to the isolation; on_attached() takes it, and tells `done`. 0 or -errno. */
+static int attach(struct keeper *k, struct keeper_share *s, keeper_done_fn done, void *data, struct error **err)
+{
+	struct share_change *c = xnew(struct share_change);
+	struct isolation_share described;
+	*c = (struct share_change){ .keeper = k, .share = s, .done = done, .data = data };
+	describe(k, s, &described);
+	AUTO_FD int given = TAKE_FD(s->events_server);
+	described.events = given;
+	int r = k->ops->add_share(k->run, &described, on_attached, c, err);
+	if (r < 0)
+		free(c);
+	return r;
+}
+
 void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done,
     void *data)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
 	struct keeper_share *s = NULL;
-	struct isolation_share described;
 	int r = share_new(k, tag, host, inside, read_only, &s, &err);
-	if (r == 0 && (!k->session_ready || k->options.rescue))
-		r = error_set(&err, EOPNOTSUPP, "machine \"%s\" is not running yet", k->machine->name);
-	if (r == 0 && find_inside(k, s->inside))
-		r = error_set(&err, EEXIST, "%s is a share already", s->inside);
-	if (r == 0 && share_count(k) >= SHARES_MAX)
-		r = error_set(&err, EBUSY, "more than %d shares", SHARES_MAX);
-	if (r == 0) {
-		struct share_change *c = xnew(struct share_change);
-		*c = (struct share_change){ .keeper = k, .share = s, .done = done, .data = data };
-		describe(k, s, &described);
-		AUTO_FD int given = TAKE_FD(s->events_server);
-		described.events = given;
-		r = k->ops->add_share(k->run, &described, on_attached, c, &err);
-		if (r == 0)
-			return;
-		free(c);
+	if (r < 0 || (r = check_new(k, s, &err)) < 0 || (r = attach(k, s, done, data, &err)) < 0) {
+		share_free(s);
+		done(r, error_text(err, r), data);
 	}
-	share_free(s);
-	done(r, error_text(err, r), data);
 }
 
 static void on_detached(int code, const char *why, void *data)
