@@ -209,24 +209,30 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	return r < 0 ? r : optional(read_u32(m, "mtu", &n->mtu, err));
 }
 
+/* What was read before an error stays in s. */
+static int read_share(struct json_object *o, struct boot_share *s, struct error **err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	const struct string_member members[] = { { "tag", &s->tag, 1 }, { "inside", &s->inside, 1 } };
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "a share is not an object");
+	int r;
+	if ((r = read_strings(o, "shares", members, ARRAY_SIZE(members), err)) < 0 ||
+	    (r = optional(json_get_bool(o, "read_only", &s->read_only, err))) < 0 ||
+	    (r = optional(json_get_bool(o, "events", &s->events, err))) < 0)
+		return r;
+	if (strlen(s->tag) > 31 || s->tag[0] == '\0' || strspn(s->tag, letters) != strlen(s->tag))
+		return error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s->tag);
+	r = normalize(&s->inside, "the mount point", err);
+	if (r < 0)
+		return r;
+	return streq(s->inside, "/") ? error_set(err, EINVAL, "a share cannot be mounted on / of the machine") : 0;
+}
+
 int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error **err)
 {
 	struct boot_share s = { 0 };
-	const struct string_member members[] = { { "tag", &s.tag, 1 }, { "inside", &s.inside, 1 } };
-	int r = json_object_is_type(o, json_type_object) ?
-		    read_strings(o, "shares", members, ARRAY_SIZE(members), err) :
-		    error_set(err, EINVAL, "a share is not an object");
-	if (r >= 0)
-		r = optional(json_get_bool(o, "read_only", &s.read_only, err));
-	if (r >= 0)
-		r = optional(json_get_bool(o, "events", &s.events, err));
-	if (r >= 0 && (strlen(s.tag) > 31 || s.tag[0] == '\0' ||
-			  strspn(s.tag, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s.tag)))
-		r = error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s.tag);
-	if (r >= 0)
-		r = normalize(&s.inside, "the mount point", err);
-	if (r >= 0 && streq(s.inside, "/"))
-		r = error_set(err, EINVAL, "a share cannot be mounted on / of the machine");
+	int r = read_share(o, &s, err);
 	if (r < 0) {
 		boot_share_done(&s);
 		return r;

@@ -65,12 +65,11 @@ static int converse(const struct native *n, pid_t pid, int socket)
 {
 	struct idmap nested;
 	idmap_onto_itself(&n->go.ids, &nested);
-	int r = native_expect(socket, 'u');
-	if (r >= 0)
-		r = idmap_write(&nested, pid, NULL);
-	if (r >= 0)
-		r = fd_write_full(socket, "m", 1);
-	return r < 0 ? r : native_expect(socket, 'n');
+	int r;
+	if ((r = native_expect(socket, 'u')) < 0 || (r = idmap_write(&nested, pid, NULL)) < 0 ||
+	    (r = fd_write_full(socket, "m", 1)) < 0)
+		return r;
+	return native_expect(socket, 'n');
 }
 
 int native_network_make(struct native *n, struct error **err)
