@@ -130,7 +130,7 @@ refused()
 }
 
 @test "check-output names what writes to people elsewhere" {
-	mkdir -p "$TREE/src/cli" "$TREE/src/image" "$TREE/src/base"
+	mkdir -p "$TREE/src/cli/machine" "$TREE/src/image" "$TREE/src/base"
 	printf 'void a(void)\n{\n\tputs(buffer);\n\tfprintf(stderr, "x");\n\twrite(STDOUT_FILENO, x, 1);\n}\n' >"$TREE/src/cli/output.c"
 	printf 'snprintf(a, b);\nAUTOFREE char *x = xasprintf("x");\ninputs(x);\nfprintf(stderr, "%%s", error_text(err, r));\n' >"$TREE/src/cli/machine/ls.c"
 	run "$TOOLS/check-output" "$TREE"
