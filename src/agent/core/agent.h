@@ -68,6 +68,7 @@ int agent_run(const struct platform *p);
 
 /* boot.c: POST /v1/boot. */
 void boot_handle(struct http_exchange *x, void *agent);
+void boot_prepare(struct agent *a); /* the work of PHASE_BOOTING (life/phase.h) */
 
 /* init.c: starts the machine's init and watches it. */
 void init_start(struct agent *a);

@@ -9,6 +9,7 @@
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
 #include "agent/life/prepare.h"
+#include "agent/life/phase.h"
 #include "agent/life/report.h"
 #include "base/alloc.h"
 
@@ -37,12 +38,11 @@ static void on_prepared(int code, const char *text, void *data)
 	struct boot *b = data;
 	struct agent *a = b->agent;
 	if (code < 0) {
-		boot_fail(a, -code, text, TAKE_PTR(b->log));
-	} else if (a->boot->rescue) {
-		a->phase = PHASE_RUNNING;
+		agent_fail(a, -code, text, TAKE_PTR(b->log));
+	} else if (a->boot->rescue && agent_enter(a, PHASE_RUNNING) == 0) {
 		boot_mark_ready(a, 0);
 		boot_mark_ready(a, 1);
-	} else {
+	} else if (a->phase == PHASE_BOOTING) {
 		init_start(a);
 	}
 	json_object_put(b->log);
@@ -64,17 +64,16 @@ static void tell_state(struct agent *a)
 		boot_line(a, "ready", "init");
 }
 
-static void begin(struct agent *a)
+void boot_prepare(struct agent *a)
 {
 	static const struct worker_events events = { .message = on_prepare_message, .done = on_prepared };
 	struct boot *b = xnew(struct boot);
 	b->agent = a;
-	a->phase = PHASE_BOOTING;
 	a->ready_session = a->ready_init = 0;
 	int r = worker_start(a->loop, prepare_run, a, NULL, 0, &events, b, NULL);
 	if (r < 0) {
 		free(b);
-		boot_fail(a, -r, "cannot start a process", NULL);
+		agent_fail(a, -r, "cannot start a process", NULL);
 	}
 }
 
@@ -104,5 +103,5 @@ void boot_handle(struct http_exchange *x, void *agent)
 	}
 	boot_request_free(a->boot);
 	a->boot = TAKE_PTR(request);
-	begin(a);
+	agent_enter(a, PHASE_BOOTING);
 }

@@ -18,6 +18,7 @@
 #include "agent/life/init_launch.h"
 #include "agent/life/init_signal.h"
 #include "agent/life/inittab_watch.h"
+#include "agent/life/phase.h"
 #include "agent/life/readiness.h"
 #include "agent/life/report.h"
 #include "base/alloc.h"
@@ -98,7 +99,7 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 						"logs\" shows what it said",
 		    a->boot->init ? a->boot->init : "of holm", WIFEXITED(status) ? "status" : "signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-		boot_fail(a, EIO, text, NULL);
+		agent_fail(a, EIO, text, NULL);
 		return;
 	}
 	restart_or_end(a, status, known);
@@ -140,18 +141,17 @@ static void on_launched(int code, const char *text, void *data)
 	struct agent *a = l->agent;
 	int pidfd = code == 0 && l->pid ? (int)syscall(SYS_pidfd_open, (pid_t)l->pid, 0) : -1;
 	if (code < 0 || pidfd < 0) {
-		boot_fail(a, code < 0 ? -code : EIO, text ? text : "the machine's init ended at once", NULL);
+		agent_fail(a, code < 0 ? -code : EIO, text ? text : "the machine's init ended at once", NULL);
 		launch_free(l);
 		return;
 	}
-	int starting = a->phase == PHASE_BOOTING;
 	a->init_starts++;
 	a->init_started_ms = clock_now_ms();
 	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
 	a->platform->init_started(a);
-	if (starting)
-		a->phase = PHASE_RUNNING;
+	if (a->phase == PHASE_BOOTING)
+		agent_enter(a, PHASE_RUNNING);
 	state_save(a);
 	if (l->inittab >= 0)
 		inittab_watch_start(a, TAKE_FD(l->inittab), &a->inittab);
@@ -180,6 +180,6 @@ void init_start(struct agent *a)
 	int r = worker_start(a->loop, init_launch_run, &l->request, NULL, 0, &events, l, NULL);
 	if (r < 0) {
 		launch_free(l);
-		boot_fail(a, -r, "cannot start a process", NULL);
+		agent_fail(a, -r, "cannot start a process", NULL);
 	}
 }

@@ -36,7 +36,6 @@ void boot_fail(struct agent *a, int code, const char *text, struct json_object *
 {
 	AUTO_JSON struct json_object *lines = log;
 	log_error("boot failed: %s", text);
-	a->phase = PHASE_IDLE;
 	if (!a->boot_answer)
 		return;
 	struct json_object *o = json_object_new_object();

@@ -9,6 +9,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
+#include "agent/life/phase.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/clock.h"
@@ -87,7 +88,7 @@ void state_adopt(struct agent *a)
 		fd_close(pidfd);
 		return;
 	}
-	a->phase = PHASE_RUNNING;
+	agent_enter(a, PHASE_RUNNING);
 	/* What it said while nobody listened is lost; it is not asked again. */
 	a->ready_session = a->ready_init = 1;
 	init_adopt(a, (pid_t)pid, pidfd, (enum init_kind)kind, take_kept());

@@ -11,6 +11,7 @@
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
 #include "agent/life/init_signal.h"
+#include "agent/life/phase.h"
 #include "agent/life/report.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -34,8 +35,7 @@ static void on_stop_closed(void *agent)
 
 void stop_begin(struct agent *a, uint64_t timeout_ms)
 {
-	if (a->phase != PHASE_STOPPING) {
-		a->phase = PHASE_STOPPING;
+	if (agent_enter(a, PHASE_STOPPING) == 0) {
 		boot_line(a, "stage", "stopping");
 		if (a->init_pidfd >= 0)
 			syscall(SYS_pidfd_send_signal, a->init_pidfd, init_stop_signal(a), NULL, 0);
@@ -107,7 +107,7 @@ static void on_put_away(int code, const char *text, void *data)
 void stop_init_ended(struct agent *a, const char *how, int status)
 {
 	static const struct worker_events events = { .message = on_message, .done = on_put_away };
-	a->phase = PHASE_STOPPING;
+	agent_enter(a, PHASE_STOPPING);
 	a->ended_how = how;
 	a->ended_status = status;
 	if (a->stop_timer)
