@@ -133,6 +133,28 @@ request()
 	equal hi "$(holm machine ssh --root other echo hi 2>/dev/null)"
 }
 
+# on_terminal COMMAND: the shell's command with a terminal as stdin, stdout and stderr.
+on_terminal()
+{
+	script -qec "$1" /dev/null </dev/null | tr -d '\r'
+}
+
+@test "a command typed on a terminal has one; -T, a redirection, a background job and ssh do not" {
+	requires script
+	local ask='sh -c "test -t 0 && echo on-terminal || echo without"'
+	holm machine run -n box true
+	contains "$(on_terminal "holm machine run -n box $ask")" on-terminal
+	contains "$(on_terminal "holm machine run -n box -T $ask")" without
+	contains "$(on_terminal "holm machine run -n box --no-tty $ask")" without
+	contains "$(on_terminal "holm machine run -n box $ask 2>'$WORLD/stderr'")" without
+	contains "$(on_terminal "holm machine run -n box $ask | cat")" without
+	contains "$(on_terminal "holm machine run -n box $ask </dev/null")" without
+	contains "$(on_terminal "set -m; holm machine run -n box $ask & wait \$!")" without
+	contains "$(on_terminal "holm machine ssh box test -t 0 || echo without")" without
+	contains "$(on_terminal "holm machine ssh -t box test -t 0 && echo on-terminal")" on-terminal
+	fails 125 holm machine run -n box -t -T true
+}
+
 @test "a terminal gets its size, and gives raw bytes" {
 	requires script
 	run script -qec "stty rows 33 cols 77; holm machine run -t stty size" /dev/null </dev/null

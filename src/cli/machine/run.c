@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine run`: from options to a session request. Exactly these words become the command's
- * argv; no shell is in between. */
+ * `holm machine run`: from options to a session request. Exactly these words become the command's argv; no shell is in between. */
 #include "cli/machine/run.h"
 
 #include <errno.h>
@@ -22,12 +21,12 @@ extern char **environ;
 
 static int run(const struct command_spec *c, struct options *o);
 
-#define SESSION_OPTIONS                                                                                                \
+#define SESSION_OPTIONS(tty_default)                                                                                   \
 	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" },                   \
 	    { "interactive", 'i', OPTION_FLAG, NULL,                                                                   \
 		    "pass stdin on; this is always so, the option is there for habit's sake" },                        \
-	    { "tty", 't', OPTION_FLAG, NULL, "give the command a terminal",                                            \
-		    .default_text = "only for a shell on a terminal" },                                                \
+	    { "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = tty_default },             \
+	    { "no-tty", 'T', OPTION_FLAG, NULL, "give the command no terminal" },                                      \
 	    { "root", 0, OPTION_FLAG, NULL, "run as root" },                                                           \
 	    { "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" },          \
 	    { "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" },                 \
@@ -41,11 +40,11 @@ static int run(const struct command_spec *c, struct options *o);
 const struct option_spec run_options[] = {
 	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",
 	    .complete = "machine" },
-	SESSION_OPTIONS,
+	SESSION_OPTIONS("when stdin, stdout and stderr are terminals"),
 	{ 0 },
 };
 const struct option_spec ssh_options[] = {
-	SESSION_OPTIONS,
+	SESSION_OPTIONS("only for a shell on a terminal"),
 	{ 0 },
 };
 
@@ -55,9 +54,10 @@ const struct command_spec command_run = {
 	.synopsis = "[CMD...]",
 	.summary = "run a command, or a shell, in a machine; it is booted when it is stopped",
 	.details = "Options of holm end at the first word of the command, or at \"--\". Without a command you get a "
-		   "login shell. The words are the command's own: no shell looks at them again. The exit status is the "
-		   "command's, 128+N when signal N ended it, 125 when holm itself failed, 126 and 127 when the command "
-		   "cannot be run or is not there.",
+		   "login shell. The words are the "
+		   "command's own: no shell looks at them again. The exit status is the command's, 128+N when signal N "
+		   "ended it, 125 when holm "
+		   "itself failed, 126 and 127 when the command cannot be run or is not there.",
 	.options = run_options,
 	.max_arguments = -1,
 	.stop_at_first = 1,
@@ -155,14 +155,37 @@ static int parse_user(struct options *o, struct json_object **ret, struct error 
 	return 0;
 }
 
-static int wants_terminal(struct options *o, size_t argc)
+/* A command in the background must not touch the terminal's modes: SIGTTOU would stop it. */
+static int is_foreground(void)
 {
-	if (options_given(o, "detach"))
-		return 0;
-	return options_given(o, "tty") || (argc == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+	return tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
-static int build_request(struct options *o, struct json_object **ret, struct error **err)
+static int wants_terminal(struct options *o, enum run_manner manner)
+{
+	int terminals = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	if (options_given(o, "detach") || options_given(o, "no-tty"))
+		return 0;
+	if (options_given(o, "tty"))
+		return 1;
+	if (options_words(o)->count == 0)
+		return terminals;
+	return manner == RUN_WORDS && terminals && isatty(STDERR_FILENO) && is_foreground();
+}
+
+static int check_options(struct options *o, struct error **err)
+{
+	const char *workdir = options_string(o, "workdir");
+	if (workdir && workdir[0] != '/')
+		return error_set(err, EINVAL, "--workdir \"%s\" must be an absolute path inside the machine", workdir);
+	if (options_given(o, "detach") && options_words(o)->count == 0)
+		return error_set(err, EINVAL, "--detach needs a command");
+	if (options_given(o, "tty") && options_given(o, "no-tty"))
+		return error_set(err, EINVAL, "--tty and --no-tty exclude each other");
+	return 0;
+}
+
+static int build_request(struct options *o, enum run_manner manner, struct json_object **ret, struct error **err)
 {
 	AUTO_JSON struct json_object *q = json_object_new_object();
 	AUTO_STRV struct strv env = { 0 };
@@ -171,11 +194,9 @@ static int build_request(struct options *o, struct json_object **ret, struct err
 	unsigned rows = DEFAULT_ROWS, columns = DEFAULT_COLUMNS;
 	AUTOFREE char *cwd = getcwd(NULL, 0);
 	const char *workdir = options_string(o, "workdir");
-	if (workdir && workdir[0] != '/')
-		return error_set(err, EINVAL, "--workdir \"%s\" must be an absolute path inside the machine", workdir);
-	if (options_given(o, "detach") && words->count == 0)
-		return error_set(err, EINVAL, "--detach needs a command");
-	int r = parse_user(o, &user, err);
+	int r = check_options(o, err);
+	if (r == 0)
+		r = parse_user(o, &user, err);
 	if (r < 0)
 		return r;
 	json_add(q, "user", user);
@@ -184,7 +205,7 @@ static int build_request(struct options *o, struct json_object **ret, struct err
 		return r;
 	if (words->count)
 		json_add_strv(q, "argv", words);
-	int tty = wants_terminal(o, words->count);
+	int tty = wants_terminal(o, manner);
 	if (tty && terminal_size(STDOUT_FILENO, &rows, &columns) < 0)
 		terminal_size(STDIN_FILENO, &rows, &columns);
 	json_add_bool(q, "tty", tty);
@@ -203,12 +224,12 @@ static int build_request(struct options *o, struct json_object **ret, struct err
 	return 0;
 }
 
-int run_in_machine(struct options *o)
+int run_in_machine(struct options *o, enum run_manner manner)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *request = NULL;
 	const char *machine = options_target(o);
-	int r = build_request(o, &request, &err);
+	int r = build_request(o, manner, &request, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
@@ -220,5 +241,5 @@ int run_in_machine(struct options *o)
 
 static int run(const struct command_spec *c, struct options *o)
 {
-	return run_in_machine(o);
+	return run_in_machine(o, RUN_WORDS);
 }

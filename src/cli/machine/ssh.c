@@ -20,5 +20,5 @@ const struct command_spec command_ssh = {
 
 static int run(const struct command_spec *c, struct options *o)
 {
-	return run_in_machine(o);
+	return run_in_machine(o, RUN_SSH);
 }
