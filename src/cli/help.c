@@ -51,9 +51,10 @@ void help_print_all(FILE *out)
 {
 	fputs("Usage: holm COMMAND [OPTIONS]\n\n"
 	      "Small islands of Linux with your own home on them.\n\n"
-	      "  holm machine create debian:12 --name dev    make a machine from an image, and boot it\n"
-	      "  holm machine run -n dev                     your shell in it\n"
-	      "  holm machine run -n dev make test           one command in it\n",
+	      "  holm image debootstrap bookworm -t debian:12   an image from Debian's packages\n"
+	      "  holm machine create debian:12 --name dev       make a machine from an image, and boot it\n"
+	      "  holm machine run -n dev                        your shell in it\n"
+	      "  holm machine run -n dev make test              one command in it\n",
 	    out);
 	for (const struct command_group *g = command_groups; g->name; g++) {
 		AUTOFREE char *prefix = command_prefix(g);

@@ -52,7 +52,7 @@ static const struct option_spec inspect_options[] = {
 };
 
 static const struct option_spec debootstrap_options[] = {
-	{ OPTION_TAG("the image's name (debian:SUITE)") },
+	{ OPTION_TAG("the image's name (debian:SUITE); a short one becomes localhost/NAME") },
 	{ "mirror", 0, OPTION_STRING, "URL", "Debian's package archive", .default_text = "the one that apt uses here" },
 	{ "include", 0, OPTION_LIST, "PACKAGE[,PACKAGE...]", "more packages; may be repeated" },
 	{ OPTION_PROGRESS },
@@ -117,7 +117,8 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = 1,
 	    .details = "Makes a small Debian with systemd, dbus, sudo and iproute2 from Debian's package archive by "
-		       "mmdebstrap(1), without root. SUITE is bookworm, trixie, ...",
+		       "mmdebstrap(1), without root. SUITE is bookworm, trixie, ... The image is "
+		       "localhost/debian:SUITE, which a pull does not replace; debian:SUITE is short for it.",
 	},
 	{ 0 },
 };

@@ -28,6 +28,7 @@ void reference_free(struct reference *r)
 	free(r->repository);
 	free(r->tag);
 	free(r->digest);
+	free(r->short_name);
 	free(r);
 }
 
@@ -114,8 +115,10 @@ static void split_registry(char *name, struct reference *r)
 			*slash = '/';
 		}
 	}
-	if (!r->registry)
+	if (!r->registry) {
 		r->registry = xstrdup("docker.io");
+		r->short_name = xstrdup(name);
+	}
 	if (streq(r->registry, "docker.io") && !strchr(name, '/'))
 		r->repository = xasprintf("library/%s", name);
 	else
@@ -178,10 +181,25 @@ int reference_parse(const char *text, struct reference **ret, struct error **err
 	return 0;
 }
 
+static char *join_parts(const char *registry, const char *repository, const struct reference *r)
+{
+	return xasprintf("%s/%s%s%s%s%s", registry, repository, r->tag ? ":" : "", r->tag ? r->tag : "",
+	    r->digest ? "@" : "", r->digest ? r->digest : "");
+}
+
 char *reference_to_string(const struct reference *r)
 {
-	return xasprintf("%s/%s%s%s%s%s", r->registry, r->repository, r->tag ? ":" : "", r->tag ? r->tag : "",
-	    r->digest ? "@" : "", r->digest ? r->digest : "");
+	return join_parts(r->registry, r->repository, r);
+}
+
+char *reference_to_local_string(const struct reference *r)
+{
+	return r->short_name ? join_parts(REFERENCE_LOCAL, r->short_name, r) : reference_to_string(r);
+}
+
+int reference_is_local(const struct reference *r)
+{
+	return streq(r->registry, REFERENCE_LOCAL);
 }
 
 int reference_registry_is_loopback(const char *registry)

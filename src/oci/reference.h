@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names of images: [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST], as the field writes them (the
  * grammar of the distribution project's "reference" package). Short names are completed as Docker
- * does: "alpine" is docker.io/library/alpine:latest. */
+ * does: "alpine" is docker.io/library/alpine:latest.
+ *
+ * Names of images that holm itself makes begin with "localhost/", which is no registry. holm's own
+ * commands look for a short name there first. */
 #pragma once
 
 #include "base/error.h"
 
 enum { REFERENCE_MAX = 512 };
+#define REFERENCE_LOCAL "localhost"
 
 struct reference {
 	char *registry;   /* "docker.io", "localhost:5000", "[::1]:5000" */
 	char *repository; /* "library/alpine" */
 	char *tag;        /* NULL when only a digest names it */
 	char *digest;     /* "sha256:...", or NULL */
+	char *short_name; /* the repository as written where no registry was; else NULL */
 };
 
 /* 0 and an owned reference, or -EINVAL with a text that quotes the name and says what is wrong with
@@ -25,5 +30,10 @@ DEFINE_CLEANUP(struct reference, reference_free)
 /* The canonical form, which reference_parse() reads back to the same:
  * "docker.io/library/alpine:latest". Owned. */
 char *reference_to_string(const struct reference *r);
+/* The canonical form of an image that holm makes: "localhost/debian:12" for the short name
+ * "debian:12"; for another name the same as reference_to_string(). Owned. */
+char *reference_to_local_string(const struct reference *r);
+/* Whether the name begins with "localhost/". */
+int reference_is_local(const struct reference *r);
 /* Whether a registry ("HOST[:PORT]") is on this machine: localhost, 127.0.0.0/8, [::1]. */
 int reference_registry_is_loopback(const char *registry);

@@ -40,6 +40,13 @@ teardown_file()
 	equal 4 "$(holm image ls --format json | jq length)"
 }
 
+@test "load -t NAME gives that name, from a file and from standard input" {
+	equal docker.io/library/named:latest "$(holm image load -t named "$WORLD/images/busybox.tar")"
+	equal docker.io/library/piped:latest "$(holm image load -t piped - <"$WORLD/docker.tar")"
+	equal localhost/mine:2 "$(holm image load -t localhost/mine:2 - <"$WORLD/docker.tar")"
+	holm image rm named piped mine:2
+}
+
 @test "inspect has the configuration" {
 	contains "$(holm image inspect busybox:test)" GREETING=hello
 	contains "$(holm image inspect busybox:test)" org.example
@@ -198,6 +205,65 @@ made()
 		fails 125 holm $words "$text"
 		printable "$stderr"
 	done
+}
+
+# fake_mmdebstrap: one that makes a tree, runs the hooks on it as the real one does, and writes its tar; first in PATH.
+fake_mmdebstrap()
+{
+	mkdir -p "$WORLD/bin"
+	cat >"$WORLD/bin/mmdebstrap" <<-'END'
+		#!/bin/bash
+		set -e
+		root=$(mktemp -d)
+		mkdir -p "$root/etc/ssh" "$root/sbin" "$root/usr/sbin"
+		install -m 755 /dev/null "$root/usr/sbin/sshd"
+		echo '#!/bin/sh' >"$root/sbin/init"
+		chmod 755 "$root/sbin/init"
+		for name in ssh_host_rsa_key ssh_host_ed25519_key ssh_host_ed25519_key.pub sshd_config hostname; do
+			echo "$name" >"$root/etc/ssh/$name"
+		done
+		for word in "$@"; do
+			[ "$word" != -- ] || break
+			case $word in
+			--customize-hook=*) sh -c "${word#*=}" exec "$root" ;;
+			esac
+		done
+		tar -C "$root" --owner=0 --group=0 --numeric-owner -cf - .
+		rm -rf "$root"
+	END
+	chmod 755 "$WORLD/bin/mmdebstrap"
+	printf '#!/bin/sh\n' | tee "$WORLD/bin/newuidmap" "$WORLD/bin/fakechroot" "$WORLD/bin/fakeroot" >/dev/null
+	chmod 755 "$WORLD/bin"/*
+	PATH=$WORLD/bin:$PATH
+}
+
+@test "what debootstrap makes is localhost's, and its short name finds it first" {
+	fake_mmdebstrap
+	holm image load "$WORLD/images/busybox.tar"
+	holm image tag busybox:test debian:12
+	equal localhost/debian:12 "$(holm image debootstrap bookworm -t debian:12)"
+	equal localhost/debian:trixie "$(holm image debootstrap trixie)"
+	equal r.example/me/debian:1 "$(holm image debootstrap trixie -t r.example/me/debian:1)"
+	equal localhost/debian:12 "$(holm image inspect debian:12 | jq -r '.[0].name')"
+	equal docker.io/library/debian:12 "$(holm image inspect docker.io/library/debian:12 | jq -r '.[0].name')"
+	# A name takes only what it finds.
+	equal localhost/debian:12 "$(holm image rm debian:12)"
+	equal docker.io/library/debian:12 "$(holm image inspect debian:12 | jq -r '.[0].name')"
+	equal docker.io/library/debian:12 "$(holm image rm debian:12)"
+	holm image rm debian:trixie r.example/me/debian:1 busybox:test
+}
+
+@test "debootstrap puts no ssh host keys into the image" {
+	fake_mmdebstrap
+	holm image debootstrap bookworm -t keys:1
+	local layer
+	layer=$(holm image inspect keys:1 | jq -r '.[0].manifest.layers[0].digest')
+	local list
+	list=$(zstd -dc "$XDG_DATA_HOME/holm/images/blobs/sha256/${layer#sha256:}" | tar -tf -)
+	contains "$list" etc/ssh/sshd_config
+	contains "$list" etc/systemd/system/ssh.service.d/holm-host-keys.conf
+	run ! grep -q ssh_host_ <<<"$list"
+	holm image rm keys:1
 }
 
 @test "debootstrap of a suite that does not exist is one line" {

@@ -206,3 +206,22 @@ annotate()
 	equal 1 "$(wc -l <<<"$stderr")"
 	equal '' "$(cat "$WORLD/left")"
 }
+
+@test "what was made on this host is never asked of a registry" {
+	local own=$WORLD/own
+	export XDG_DATA_HOME=$own
+	holm image load "$WORLD/images/busybox.tar"
+	holm image tag busybox:test localhost/own:1
+	fails 125 inner prepare --progress none --pull always own:1
+	contains "$stderr" "was made on this host"
+	fails 125 holm image pull localhost/nothing:1
+	contains "$stderr" "no registry has images of localhost"
+	fails 125 inner prepare --progress none localhost/nothing:1
+	contains "$stderr" "no registry has images of localhost"
+	equal localhost/own:1 "$(inner prepare --progress none own:1 | jq -r .reference)"
+	rm -rf "$own"/holm/images/disks/*
+	# Damaged: a stranger's image of that name is no substitute.
+	find "$XDG_DATA_HOME/holm/images/blobs" -type f -size +100k -delete
+	fails 125 inner prepare --progress none own:1
+	contains "$stderr" "make it again"
+}

@@ -55,6 +55,18 @@ char *load_image_name(const char *path, const char *name, struct error **err)
 	return reference_to_string(r);
 }
 
+char *load_given_name(const char *name, struct error **err)
+{
+	AUTO_REFERENCE struct reference *r = NULL;
+	if (reference_parse(name, &r, err) < 0)
+		return NULL;
+	if (r->digest) {
+		error_set(err, EINVAL, "\"%s\" has a digest; a new name is NAME[:TAG]", name);
+		return NULL;
+	}
+	return reference_to_string(r);
+}
+
 struct loading {
 	struct source *source;
 	const char *path;
@@ -138,7 +150,7 @@ static int load_named(struct loading *g, const struct oci_index *index, const ch
 	struct oci_index same = { .manifests = list };
 	const struct oci_descriptor *chosen;
 	AUTOFREE char *canonical =
-	    g->options->tag ? load_image_name(g->path, g->options->tag, err) : load_image_name(g->path, name, err);
+	    g->options->tag ? load_given_name(g->options->tag, err) : load_image_name(g->path, name, err);
 	if (!canonical && !g->options->unnamed)
 		return -EINVAL;
 	if (!canonical && err)

@@ -81,11 +81,8 @@ static int load_one(const struct source *s, const char *path, struct json_object
 	if (r < 0)
 		return r;
 	for (size_t k = 0; k < MAX(tags.count, 1UL); k++) {
-		AUTOFREE char *name = load_image_name(path,
-		    l->tag         ? l->tag :
-		    k < tags.count ? tags.items[k] :
-				     NULL,
-		    err);
+		const char *own = k < tags.count ? tags.items[k] : NULL;
+		AUTOFREE char *name = l->tag ? load_given_name(l->tag, err) : load_image_name(path, own, err);
 		r = name ? image_register(s->library, l->unnamed ? NULL : name, digest, l->platform, err) : -EINVAL;
 		if (r < 0)
 			return r;

@@ -93,7 +93,7 @@ int command_debootstrap(struct options *o, struct error **err)
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0) {
-		AUTOFREE char *name = reference_to_string(reference);
+		AUTOFREE char *name = reference_to_local_string(reference);
 		r = debootstrap(l, o, name, err);
 	}
 	library_free_and_sweep(l, 0);

@@ -13,15 +13,11 @@ enum { SWEEP_WAIT_MS = 2000 }; /* for an "image ls" that is just ending; a pull 
 static int remove_one(struct library *l, const char *text, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
-	AUTO_REFERENCE struct reference *reference = NULL;
 	int r = image_find(l, text, NULL, &name, &digest, err);
 	if (r < 0)
 		return r;
-	AUTOFREE char *canonical = NULL;
-	if (reference_parse(text, &reference, NULL) == 0)
-		canonical = reference_to_string(reference);
 	/* A name takes that name away; a digest all names of the image. */
-	if (name && streq(canonical, name))
+	if (image_is_named(text, name))
 		r = library_remove_name(l, name, err);
 	else
 		r = library_remove_digest(l, digest, err);

@@ -101,22 +101,38 @@ static int is_usable(struct library *l, const char *name, const char *digest, en
 				   image_load_whole(l, name, digest, &i, NULL) == 0;
 }
 
+/* No registry has an image that was made on this host. A registry's image of the same short name is
+ * another's work. */
+static int refuse_local(const char *name, const char *when, struct error **err)
+{
+	if (streq(when, "always"))
+		return error_set(err, EINVAL,
+		    "image \"%s\" was made on this host, so no registry has it; leave --pull always out, or write "
+		    "REGISTRY/NAME",
+		    name);
+	return error_set(err, ENOENT, "image \"%s\" is not whole in the library and no registry has it; make it again",
+	    name);
+}
+
 /* Finds the image as --pull says. */
 static int obtain(struct library *l, const struct wish *w, struct progress *p, char **ret_name, char **ret_digest,
     struct error **err)
 {
-	int r = -ENOENT;
-	if (!streq(w->when, "always")) {
-		r = image_find(l, w->reference, w->platform, ret_name, ret_digest, err);
-		if (r == 0 && (streq(w->when, "never") || is_usable(l, *ret_name, *ret_digest, w->form)))
-			return 0;
-		if (r < 0 && (r != -ENOENT || streq(w->when, "never")))
-			return r;
-		if (err)
-			error_clear(err);
-		free(TAKE_PTR(*ret_name));
-		free(TAKE_PTR(*ret_digest));
+	AUTO_ERROR struct error *why = NULL;
+	AUTO_REFERENCE struct reference *found = NULL;
+	AUTOFREE char *name = NULL, *digest = NULL;
+	int always = streq(w->when, "always"), never = streq(w->when, "never");
+	int r = image_find(l, w->reference, w->platform, &name, &digest, &why);
+	if (r == 0 && !always && (never || is_usable(l, name, digest, w->form))) {
+		*ret_name = TAKE_PTR(name);
+		*ret_digest = TAKE_PTR(digest);
+		return 0;
 	}
+	if (r < 0 && !always && (r != -ENOENT || never))
+		return error_set(err, -r, "%s", error_text(why, r));
+	if (r == 0 && name && image_is_named(w->reference, name) && reference_parse(name, &found, NULL) == 0 &&
+	    reference_is_local(found))
+		return refuse_local(name, w->when, err);
 	struct pull_options o = { .platform = w->platform, .insecure = w->insecure, .progress = p };
 	return image_pull(l, w->reference, &o, ret_name, ret_digest, err);
 }

@@ -3,7 +3,17 @@
 #include "base/alloc.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
+#include "image/library/image.h"
 #include "image/registry/pull.h"
+
+/* Says that machines go on to be made of this host's own image of the same short name. */
+static void note_local(struct library *l, const char *text, const char *name, struct progress *p)
+{
+	AUTOFREE char *found = NULL, *digest = NULL;
+	if (image_find(l, text, NULL, &found, &digest, NULL) == 0 && found && !streq(found, name) &&
+	    image_is_named(text, found))
+		progress_note(p, "note: \"%s\" goes on to mean %s here; write %s for this one", text, found, name);
+}
 
 static int pull(struct library *l, struct options *o, const struct oci_platform *platform, struct error **err)
 {
@@ -15,6 +25,7 @@ static int pull(struct library *l, struct options *o, const struct oci_platform 
 		r = image_pull(l, options_words(o)->items[0], &p, &name, &digest, err);
 	if (r < 0)
 		return r;
+	note_local(l, options_words(o)->items[0], name, progress);
 	progress_free(TAKE_PTR(progress));
 	return command_print(name, err);
 }

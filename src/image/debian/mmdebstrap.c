@@ -30,6 +30,13 @@ enum { TIMEOUT_MS = 2 * 3600 * 1000, STOP_MS = 30000, PIECE = 1 << 18, LINE_MAX_
 static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,kmod,"
 			       "netbase,ca-certificates,procps,tzdata,less";
 
+/* Host keys of the image would be those of all its machines. Each machine makes its own when its sshd starts. */
+static const char host_keys_hook[] =
+    "rm -f \"$1\"/etc/ssh/ssh_host_*_key \"$1\"/etc/ssh/ssh_host_*_key.pub; "
+    "test ! -x \"$1/usr/sbin/sshd\" || { d=\"$1/etc/systemd/system/ssh.service.d\"; mkdir -p \"$d\"; "
+    "printf '[Service]\\nExecStartPre=\\nExecStartPre=/usr/bin/ssh-keygen -A\\nExecStartPre=/usr/sbin/sshd -t\\n' "
+    ">\"$d/holm-host-keys.conf\"; }";
+
 struct run {
 	const struct mmdebstrap *m;
 	pid_t pid, watcher;
@@ -135,6 +142,7 @@ static void make_argv(const struct mmdebstrap *m, const char *mode, struct strv 
 	for (size_t i = 0; i < m->include->count; i++)
 		strv_addf(argv, "--include=%s", m->include->items[i]);
 	strv_add(argv, "--customize-hook=rm -f \"$1/etc/hostname\" \"$1/etc/resolv.conf\""); /* copies of this host's */
+	strv_addf(argv, "--customize-hook=%s", host_keys_hook);
 	strv_add(argv, "--");
 	strv_add(argv, m->suite);
 	strv_add(argv, "-");

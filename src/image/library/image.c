@@ -108,14 +108,43 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 	return *ret ? 0 : -ENOENT;
 }
 
+/* A short name is first one of this host's own images, then docker.io's. */
+static int find_by_reference(const struct library_index *index, const struct reference *r,
+    const struct oci_platform *platform, const struct library_entry **ret)
+{
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	AUTOFREE char *local = reference_to_local_string(r), *name = reference_to_string(r);
+	oci_platform_host(&host);
+	const struct oci_platform *wanted = platform ? platform : &host;
+	if (find_by_name(index, local, wanted, platform != NULL, ret) == 0)
+		return 0;
+	return find_by_name(index, name, wanted, platform != NULL, ret);
+}
+
+static int say_missing(const struct reference *r, const struct oci_platform *platform, struct error **err)
+{
+	AUTOFREE char *name = reference_to_string(r), *wish = platform ? oci_platform_to_string(platform) : NULL;
+	return error_set(err, ENOENT,
+	    "no image \"%s\"%s%s in the library; get it with \"%s\", or see \"holm image ls\"", name,
+	    wish ? " for " : "", wish ? wish : "",
+	    reference_is_local(r) ? "holm image debootstrap" : "holm image pull");
+}
+
+int image_is_named(const char *text, const char *name)
+{
+	AUTO_REFERENCE struct reference *r = NULL;
+	if (!name || reference_parse(text, &r, NULL) < 0)
+		return 0;
+	AUTOFREE char *local = reference_to_local_string(r), *canonical = reference_to_string(r);
+	return streq(name, local) || streq(name, canonical);
+}
+
 int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
     char **ret_digest, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
-	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
 	AUTO_REFERENCE struct reference *reference = NULL;
 	const struct library_entry *e = NULL;
-	oci_platform_host(&host);
 	int r = library_read_index(l, &index, err);
 	if (r < 0)
 		return r;
@@ -124,15 +153,9 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 		r = reference_parse(text, &reference, err);
 		if (r < 0)
 			return r;
-		AUTOFREE char *name = reference_to_string(reference);
-		r = find_by_name(&index, name, platform ? platform : &host, platform != NULL, &e);
-		if (r < 0) {
-			AUTOFREE char *wish = platform ? oci_platform_to_string(platform) : NULL;
-			return error_set(err, ENOENT,
-			    "no image \"%s\"%s%s in the library; get it with \"holm image pull\", or see \"holm image "
-			    "ls\"",
-			    name, wish ? " for " : "", wish ? wish : "");
-		}
+		r = find_by_reference(&index, reference, platform, &e);
+		if (r < 0)
+			return say_missing(reference, platform, err);
 	}
 	if (r < 0)
 		return r;

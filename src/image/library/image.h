@@ -26,11 +26,15 @@ int image_load(struct library *l, const char *name, const char *digest, struct i
 int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
 
 /* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in
- * front) the beginning of an image's digest. platform NULL: this machine's if there is one, else
- * whatever there is. ret_digest: of the manifest; ret_name: the canonical name, both owned. -ENOENT
- * with a text that says how to get it. */
+ * front) the beginning of an image's digest. A short name is looked for among the images that were
+ * made on this host ("localhost/NAME"), then among docker.io's. platform NULL: this machine's if
+ * there is one, else whatever there is. ret_digest: of the manifest; ret_name: the canonical name,
+ * both owned. -ENOENT with a text that says how to get it. */
 int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
     char **ret_digest, struct error **err);
+
+/* Whether the text is that canonical name, or short for it, rather than a digest. name may be NULL. */
+int image_is_named(const char *text, const char *name);
 
 /* Names a manifest that is already a blob, after checking that all of it is there and that it is
  * for this platform. name may be NULL to check only. */

@@ -160,6 +160,24 @@ static void archive_names(void **state)
 	}
 }
 
+static void given_names(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "foo", "docker.io/library/foo:latest" },
+		{ "foo:1", "docker.io/library/foo:1" },
+		{ "localhost/foo", "localhost/foo:latest" },
+		{ "1.2", "docker.io/library/1.2:latest" },
+		{ "FOO", NULL },
+		{ "foo@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_ERROR struct error *err = NULL;
+		AUTOFREE char *name = load_given_name(cases[i][0], &err);
+		assert_true(streq(name, cases[i][1]));
+		assert_true((name == NULL) == (err != NULL));
+	}
+}
+
 static void urls(void **state)
 {
 	assert_true(request_same_origin("https://a.example/x", "https://A.example:443/y"));
@@ -183,6 +201,7 @@ int main(void)
 		cmocka_unit_test(credential_files),
 		cmocka_unit_test(apt_mirrors),
 		cmocka_unit_test(archive_names),
+		cmocka_unit_test(given_names),
 		cmocka_unit_test(urls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

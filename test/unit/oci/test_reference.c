@@ -42,6 +42,31 @@ static void canonical(void **state)
 	}
 }
 
+static void local(void **state)
+{
+	static const struct {
+		const char *text, *local;
+		int is_local;
+	} cases[] = {
+		{ "debian:12", "localhost/debian:12", 0 },
+		{ "debian", "localhost/debian:latest", 0 },
+		{ "library/debian", "localhost/library/debian:latest", 0 },
+		{ "team/tool:1", "localhost/team/tool:1", 0 },
+		{ "debian@sha256:" HEX64, "localhost/debian@sha256:" HEX64, 0 },
+		{ "localhost/debian:12", "localhost/debian:12", 1 },
+		{ "docker.io/debian:12", "docker.io/library/debian:12", 0 },
+		{ "quay.io/a/b", "quay.io/a/b:latest", 0 },
+		{ "localhost:5000/x", "localhost:5000/x:latest", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_REFERENCE struct reference *r = NULL;
+		assert_int_equal(reference_parse(cases[i].text, &r, NULL), 0);
+		AUTOFREE char *text = reference_to_local_string(r);
+		assert_string_equal(text, cases[i].local);
+		assert_int_equal(reference_is_local(r), cases[i].is_local);
+	}
+}
+
 static void refused(void **state)
 {
 	static const char *const bad[] = { "", "UPPER", "team/Tool", "a b", "a:", "a:-x", "a:.x", "a@", "a@sha256:12",
@@ -101,6 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(canonical),
+		cmocka_unit_test(local),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(loopback),
 		cmocka_unit_test(digests),
