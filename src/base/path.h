@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "base/strv.h"
 
 char *path_join(const char *directory, const char *name); /* owned; one slash between; an absolute name replaces */
 char *path_parent(const char *path);                      /* owned; "/" and "." as dirname(3) */
@@ -33,8 +34,11 @@ int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 char *path_data_dir(void);   /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
 char *path_config_dir(void); /* $XDG_CONFIG_HOME/holm, else ~/.config/holm */
 char *path_cache_dir(void);  /* $XDG_CACHE_HOME/holm, else ~/.cache/holm */
-/* $XDG_RUNTIME_DIR/holm, else /tmp/holm-UID; made 0700 and its owner and mode checked. */
+/* Finds a place for sockets: holm in $XDG_RUNTIME_DIR or else in /run/user/UID if that is a
+ * directory of the user's, else /tmp/holm-UID. Makes it 0700. 0 or -errno. */
 int path_runtime_dir(char **ret, struct error **err);
+/* Adds each of these places that exists or can be made: a keeper may have its socket in any. */
+void path_runtime_dirs(struct strv *to);
 char *path_home_dir(void); /* $HOME when absolute, else the password database's */
 /* libexec/holm and share/holm beside the running program, so that an uninstalled build and any
  * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See ARCHITECTURE.md, "Finding our own

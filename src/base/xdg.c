@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/strv.h"
 
 char *path_home_dir(void)
 {
@@ -43,11 +44,15 @@ char *path_cache_dir(void)
 	return xdg_dir("XDG_CACHE_HOME", ".cache");
 }
 
-int path_runtime_dir(char **ret, struct error **err)
+static int is_own_directory(const char *path)
 {
-	const char *value = getenv("XDG_RUNTIME_DIR");
-	AUTOFREE char *path =
-	    value && *value == '/' ? path_join(value, "holm") : xasprintf("/tmp/holm-%u", (unsigned)getuid());
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid();
+}
+
+/* Makes the directory private. 0 or -errno; -EPERM if it belongs to somebody else. */
+static int make_private(const char *path, struct error **err)
+{
 	struct stat st;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make the runtime directory %s", path);
@@ -57,8 +62,39 @@ int path_runtime_dir(char **ret, struct error **err)
 		return error_set(err, EPERM, "%s does not belong to you; remove it or set XDG_RUNTIME_DIR", path);
 	if ((st.st_mode & 0077) && chmod(path, 0700) < 0)
 		return error_set_errno(err, errno, "cannot make %s private", path);
-	*ret = TAKE_PTR(path);
 	return 0;
+}
+
+/* Lists the runtime directories that commands of this user may have, the caller's own first. A
+ * cron job, su and env -i have no XDG_RUNTIME_DIR, or that of another user. */
+static void list_runtime_dirs(struct strv *to)
+{
+	const char *value = getenv("XDG_RUNTIME_DIR");
+	AUTOFREE char *logins = xasprintf("/run/user/%u", (unsigned)getuid());
+	if (value && *value == '/' && is_own_directory(value))
+		strv_take(to, path_join(value, "holm"));
+	if (is_own_directory(logins))
+		strv_take(to, path_join(logins, "holm"));
+	strv_addf(to, "/tmp/holm-%u", (unsigned)getuid());
+}
+
+int path_runtime_dir(char **ret, struct error **err)
+{
+	AUTO_STRV struct strv all = { 0 };
+	list_runtime_dirs(&all);
+	int r = make_private(all.items[0], err);
+	if (r == 0)
+		*ret = xstrdup(all.items[0]);
+	return r;
+}
+
+void path_runtime_dirs(struct strv *to)
+{
+	AUTO_STRV struct strv all = { 0 };
+	list_runtime_dirs(&all);
+	for (size_t i = 0; i < all.count; i++)
+		if (!strv_contains(to, all.items[i]) && make_private(all.items[i], NULL) == 0)
+			strv_add(to, all.items[i]);
 }
 
 static char *own_directory(void)

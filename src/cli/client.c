@@ -27,6 +27,13 @@ enum {
 	COMM_MAX = 64,
 };
 
+static int is_own(int fd)
+{
+	struct ucred who;
+	socklen_t size = sizeof who;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.uid == geteuid();
+}
+
 static int connect_once(const char *path, struct error **err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -35,41 +42,45 @@ static int connect_once(const char *path, struct error **err)
 	if (fd < 0)
 		return error_set_errno(err, errno, "socket");
 	if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-		return TAKE_FD(fd);
+		return is_own(fd) ? TAKE_FD(fd) :
+				    error_set(err, EPERM, "%s: the process there is another user's", path);
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		return -ESRCH;
 	return error_set_errno(err, errno, "%s", path);
 }
 
-int client_watch_socket(const char *path)
+int client_watch_socket(const char *name)
 {
-	AUTOFREE char *directory = path_parent(path);
+	AUTOFREE char *path = machine_file(name, "lock");
 	AUTO_FD int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (fd < 0 || inotify_add_watch(fd, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
+	if (fd < 0 || inotify_add_watch(fd, path, IN_MODIFY) < 0)
 		return -1;
 	return TAKE_FD(fd);
+}
+
+static int connect_announced(const char *name, struct error **err)
+{
+	AUTOFREE char *path = machine_socket_find(name);
+	return path ? connect_once(path, err) : -ESRCH;
 }
 
 /* The keeper lives (it holds the lock) and its socket is gone: the runtime folder was deleted, as
  * logind does at the last logout. Asks it to open the socket again and waits for that a moment: 1
  * when there is hope. Only a keeper understands that signal. */
-static int revive_socket(const char *name, const char *path)
+static int revive_socket(const char *name)
 {
 	pid_t owner = machine_lock_owner(name);
 	AUTOFREE char *comm_path = xasprintf("/proc/%d/comm", (int)owner), *comm = NULL;
 	if (owner <= 0 || path_read_file(comm_path, COMM_MAX, &comm, NULL) < 0 || !streq(comm, "holm-keeper\n"))
 		return 0;
-	AUTO_FD int watch = client_watch_socket(path);
+	AUTO_FD int watch = client_watch_socket(name);
 	return kill(owner, SIGUSR1) == 0 && fd_wait(watch, POLLIN, clock_deadline(REVIVE_MS)) == 1;
 }
 
 int client_connect(const char *name, struct error **err)
 {
-	AUTOFREE char *path = machine_socket_path(name, err);
-	if (!path)
-		return err && *err ? -(*err)->code : -EIO;
-	int fd = connect_once(path, err);
-	return fd == -ESRCH && revive_socket(name, path) ? connect_once(path, err) : fd;
+	int fd = connect_announced(name, err);
+	return fd == -ESRCH && revive_socket(name) ? connect_announced(name, err) : fd;
 }
 
 int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err)
@@ -130,7 +141,7 @@ int client_wait_gone(const char *name, struct error **err)
 	return 0;
 }
 
-int client_stop(const char *name, uint64_t timeout_ms, struct error **err)
+int client_end(const char *name, uint64_t timeout_ms, struct error **err)
 {
 	AUTO_JSON struct json_object *body = json_object_new_object();
 	AUTO_ERROR struct error *why = NULL;
@@ -142,6 +153,14 @@ int client_stop(const char *name, uint64_t timeout_ms, struct error **err)
 	if (r < 0 && r != -ESRCH && r != -ECONNRESET && machine_is_running(name) == 1 && r != -EPIPE)
 		return error_set(err, -r, "machine \"%s\" cannot be stopped: %s", name, error_text(why, r));
 	return client_wait_gone(name, err);
+}
+
+int client_stop(const char *name, uint64_t timeout_ms, struct error **err)
+{
+	/* First: a keeper that takes the lock after the look at it in client_end() sees this stop.
+	 * A disk that is full is no reason to let the machine run. */
+	machine_stops_add(name, NULL);
+	return client_end(name, timeout_ms, err);
 }
 
 int client_lock_stopped(const char *name, struct client_locks *ret, struct error **err)

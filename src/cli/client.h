@@ -32,13 +32,16 @@ int client_state(const char *name, uint64_t deadline_ms, struct json_object **re
  * answered (owned). */
 const char *client_state_word(const char *name, uint64_t deadline_ms, struct json_object **ret_state);
 
-/* Asks the machine to stop and waits until it is gone; a stopped one is fine. */
+/* Asks the machine to stop and waits until it is gone. A stopped machine is fine; a start that
+ * began before fails. 0 or -errno. */
 int client_stop(const char *name, uint64_t timeout_ms, struct error **err);
+/* Ends the machine as client_stop() does, but starts of other commands go on. 0 or -errno. */
+int client_end(const char *name, uint64_t timeout_ms, struct error **err);
 /* Waits (not for ever) until nobody holds the machine's lock any more. */
 int client_wait_gone(const char *name, struct error **err);
-/* Watches the folder of the keeper's socket: a descriptor that becomes readable when one appears
- * there, or -1. */
-int client_watch_socket(const char *path);
+/* Watches for a keeper that announces its socket: a descriptor that becomes readable then, or -1.
+ * */
+int client_watch_socket(const char *name);
 /* One request with a JSON answer, for a running machine (-ESRCH when it is not). */
 int client_call(const char *name, const char *method, const char *target, struct json_object *body,
     uint64_t deadline_ms, struct error **err);

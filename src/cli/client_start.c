@@ -8,8 +8,12 @@
  * (inotify). The lock may also be held for a moment by rm, clone and the like; so the whole is
  * tried again until the time is up.
  *
+ * A stop wins over the starts that began before it (machine_stops()): the keeper refuses to boot,
+ * and a command whose boot was stopped does not begin another.
+ *
  * A signal during a boot that we began shuts the waiting connection down, which ends the wait; the
- * machine is stopped then. */
+ * machine is stopped then. A signal at any other time of a start is found by the next look at
+ * `cancelled`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,12 +40,48 @@ enum {
 	BOOT_MS = 15 * 60 * 1000, /* the keeper has limits of its own; this one is for a keeper that hangs */
 	INIT_MS = 3 * 60 * 1000,  /* an init may wait for a service for ever */
 	CANCEL_STOP_MS = 3000,
+	CANCEL_LOOK_MS = 100,
 	LINE_MAX_BYTES = 1024,
 };
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t waiting_fd = -1, cancelled;
+
+static void cancel(int signal_number)
+{
+	cancelled = signal_number;
+	if (waiting_fd >= 0)
+		shutdown(waiting_fd, SHUT_RDWR);
+}
+
+static const int cancelling[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void catch_signals(struct sigaction *old)
+{
+	struct sigaction ours = { .sa_handler = cancel };
+	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++) {
+		sigaction(cancelling[i], NULL, &old[i]);
+		if (old[i].sa_handler != SIG_IGN)
+			sigaction(cancelling[i], &ours, NULL);
+	}
+}
+
+static void restore_signals(const struct sigaction *old)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++)
+		sigaction(cancelling[i], &old[i], NULL);
+}
 
 /* ---- a keeper ---- */
 
 enum keeper_word { KEEPER_READY, KEEPER_BUSY };
+
+static int stopped_meanwhile(const char *name, struct error **err)
+{
+	return error_set(err, EBUSY,
+	    "machine \"%s\" was stopped by another command while it was starting; start it again", name);
+}
 
 static int understand(const char *name, const char *said, enum keeper_word *ret, struct error **err)
 {
@@ -51,7 +91,10 @@ static int understand(const char *name, const char *said, enum keeper_word *ret,
 		return 0;
 	}
 	const char *text = startswith(line, "error ");
+	int stopped = text && startswith(text, "ECANCELED ");
 	text = text ? strchr(text, ' ') : NULL;
+	if (stopped)
+		return stopped_meanwhile(name, err);
 	if (text)
 		return error_set(err, EIO, "%s", text + 1);
 	return error_set(err, EIO,
@@ -65,8 +108,9 @@ static int make_leash(void)
 	return r < 0 ? r : ends[0];
 }
 
-/* Starts a keeper and reads the one line it writes to its descriptor 3. */
-static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret, struct error **err)
+/* Starts a keeper, which refuses if there were more stops since, and reads the one line it writes
+ * to its descriptor 3. */
+static int start_keeper(const char *name, int64_t stops, unsigned flags, enum keeper_word *ret, struct error **err)
 {
 	AUTO_FD int reading = -1, writing = -1;
 	AUTO_BUFFER struct buffer line = { 0 };
@@ -77,11 +121,12 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 	writing = ends[1];
 	AUTOFREE char *program = path_libexec("holm-keeper");
 	AUTOFREE char *own_name = xstrdup(name);
-	char *with_rescue[] = { program, "--rescue", own_name, NULL }, *plain[] = { program, own_name, NULL };
+	AUTOFREE char *stops_so_far = xasprintf("--stops=%lld", (long long)stops);
+	char *argv[] = { program, own_name, stops_so_far, flags & CLIENT_RESCUE ? "--rescue" : NULL, NULL };
 	AUTO_FD int leash = flags & CLIENT_RESCUE ? make_leash() : -1;
 	struct spawn_fd fds[] = { { .from = writing, .to = 3 }, { .from = leash, .to = 4 } };
 	struct spawn_options o = {
-		.argv = flags & CLIENT_RESCUE ? with_rescue : plain,
+		.argv = argv,
 		.fds = fds,
 		.fd_count = leash < 0 ? 1 : 2,
 		.directory = "/",
@@ -113,24 +158,26 @@ static int start_keeper(const char *name, unsigned flags, enum keeper_word *ret,
 }
 
 /* A connection to the machine's keeper, which is started where there is none. */
-static int connect_or_start(const char *name, unsigned flags, int *ret_started, struct error **err)
+static int connect_or_start(const char *name, int64_t stops, unsigned flags, int *ret_started, struct error **err)
 {
 	uint64_t deadline = clock_deadline(CONNECT_MS);
 	do {
 		enum keeper_word word = KEEPER_BUSY;
-		AUTO_FD int watch = -1;
 		int fd = client_connect(name, err);
 		if (fd != -ESRCH)
 			return fd;
-		AUTOFREE char *path = machine_socket_path(name, err);
-		watch = path ? client_watch_socket(path) : -1;
-		int r = start_keeper(name, flags, &word, err);
+		if (cancelled)
+			return -ECANCELED;
+		int r = start_keeper(name, stops, flags, &word, err);
 		if (r < 0)
 			return r;
 		*ret_started = word == KEEPER_READY;
+		AUTO_FD int watch = *ret_started ? -1 : client_watch_socket(name);
 		fd = client_connect(name, err);
 		if (fd != -ESRCH)
 			return fd;
+		if (machine_stops(name) != stops)
+			return stopped_meanwhile(name, err);
 		if (*ret_started)
 			return error_set(err, EIO,
 			    "the keeper of machine \"%s\" is gone again; see holm machine logs --boot %s", name, name);
@@ -141,33 +188,6 @@ static int connect_or_start(const char *name, unsigned flags, int *ret_started, 
 }
 
 /* ---- waiting for the boot ---- */
-
-static volatile sig_atomic_t waiting_fd = -1, cancelled;
-
-static void cancel(int signal_number)
-{
-	cancelled = signal_number;
-	if (waiting_fd >= 0)
-		shutdown(waiting_fd, SHUT_RDWR);
-}
-
-static const int cancelling[] = { SIGINT, SIGTERM, SIGHUP };
-
-static void catch_signals(struct sigaction *old)
-{
-	struct sigaction ours = { .sa_handler = cancel };
-	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++) {
-		sigaction(cancelling[i], NULL, &old[i]);
-		if (old[i].sa_handler != SIG_IGN)
-			sigaction(cancelling[i], &ours, NULL);
-	}
-}
-
-static void restore_signals(const struct sigaction *old)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(cancelling); i++)
-		sigaction(cancelling[i], &old[i], NULL);
-}
 
 static void show_log(struct json_object *line)
 {
@@ -233,30 +253,43 @@ static int wait_ready(const char *name, int fd, enum client_level level, int sta
 	return r < 0 ? r : 0;
 }
 
+/* Waits until nobody holds the machine's lock, a signal comes or STOPPING_MS are over. */
+static void wait_stopped(const char *name)
+{
+	uint64_t deadline = clock_deadline(STOPPING_MS);
+	int lock = -EWOULDBLOCK;
+	output_progress("%s: waiting until it has stopped ...", name);
+	while (lock == -EWOULDBLOCK && !cancelled && clock_left_ms(deadline) > 0)
+		lock = machine_lock(name, clock_deadline(CANCEL_LOOK_MS), NULL);
+	fd_close(lock);
+}
+
 /* A connection to a machine that is there. One that is being stopped, by somebody else or by
- * itself, is waited for and started again. */
+ * itself, is waited for and started again, unless somebody stopped it since this command began. */
 static int start_and_wait(const char *name, enum client_level level, unsigned flags, int *ret_started,
     struct error **err)
 {
+	int64_t stops = machine_stops(name);
 	for (int i = 0;; i++) {
 		AUTO_ERROR struct error *why = NULL;
-		AUTO_FD int fd = connect_or_start(name, flags, ret_started, &why);
+		AUTO_FD int fd = connect_or_start(name, stops, flags, ret_started, &why);
 		int r = fd < 0 ? fd : 0;
-		if (r == 0 && !cancelled) {
+		if (r == 0) {
 			waiting_fd = fd;
 			r = cancelled ? -ECANCELED : wait_ready(name, fd, level, *ret_started, &why);
 			waiting_fd = -1;
 		}
+		if (cancelled)
+			return -ECANCELED;
+		if (r < 0 && machine_stops(name) != stops)
+			return stopped_meanwhile(name, err);
 		int again = r == -ESTALE || (r == -ECONNRESET && !*ret_started);
-		if (!again || cancelled || i == START_ATTEMPTS)
+		if (!again || i == START_ATTEMPTS)
 			return r < 0 ?
 				   error_set(err, -r, "%s",
 				       r == -ESTALE ? "the machine is being stopped; try again" : error_text(why, r)) :
 				   r;
-		output_progress("%s: waiting until it has stopped ...", name);
-		int lock = machine_lock(name, clock_deadline(STOPPING_MS), NULL);
-		if (lock >= 0)
-			fd_close(lock);
+		wait_stopped(name);
 	}
 }
 
@@ -268,10 +301,12 @@ int client_start(const char *name, enum client_level level, unsigned flags, int 
 	cancelled = 0;
 	catch_signals(old);
 	int r = start_and_wait(name, level, flags, &started, &why);
+	if (cancelled)
+		r = -ECANCELED; /* also in the moment after the machine was ready */
 	output_progress_clear();
 	if (cancelled && started && r < 0) {
 		output_progress("%s: stopping ...", name);
-		client_stop(name, CANCEL_STOP_MS, NULL);
+		client_end(name, CANCEL_STOP_MS, NULL); /* other commands may want the machine all the same */
 		output_progress_clear();
 	} else if (started && r < 0) {
 		client_wait_gone(name, NULL); /* it ends by itself: then what comes next finds it stopped */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-keeper NAME [--rescue]: the process of one running machine.
+ * holm-keeper NAME [--stops=N] [--rescue]: the process of one running machine.
  *
  * It is started by whoever needs the machine, and reports on descriptor 3, in one line, whether it
  * can be talked to: see ARCHITECTURE.md, "The keeper's API". It shares nothing with its starter
@@ -29,8 +29,9 @@ enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS
 struct program {
 	const char *name;
 	int rescue;
-	int report; /* descriptor 3, or -1 */
-	int leash;  /* descriptor 4 of a rescue: it ends when whoever wanted it is gone; or -1 */
+	int64_t stops_before; /* of the machine, when the command began that started us; -1: unknown */
+	int report;           /* descriptor 3, or -1 */
+	int leash;            /* descriptor 4 of a rescue: it ends when whoever wanted it is gone; or -1 */
 	int lock;
 	struct machine *machine;
 	char *socket_path, *runtime_dir, *log_dir, *warning;
@@ -170,12 +171,27 @@ static void on_socket_lost(struct source *s, int number, void *data)
 {
 	struct program *p = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *path = machine_socket_path(p->name, &err); /* makes the folder */
+	AUTOFREE char *path =
+	    machine_socket_path(p->name, &err); /* makes the folder, in another place if the first is gone */
 	int fd = path ? keeper_listen(path, &err) : -1;
-	if (fd < 0 || http_server_listen(p->server, fd) < 0)
+	if (fd < 0 || http_server_listen(p->server, fd) < 0 || machine_lock_announce(p->lock, path, &err) < 0) {
 		log_warning("cannot open the socket again: %s", error_text(err, EIO));
-	else
-		log_info("opened the socket again");
+		return;
+	}
+	free(p->socket_path);
+	free(p->runtime_dir);
+	p->runtime_dir = path_parent(path);
+	p->socket_path = TAKE_PTR(path);
+	log_info("opened the socket again");
+}
+
+/* The socket is announced before this look. A stop either connects to it, or came early enough to
+ * be seen here. */
+static int check_stops(const struct program *p, struct error **err)
+{
+	if (p->stops_before < 0 || machine_stops(p->name) == p->stops_before)
+		return 0;
+	return error_set(err, ECANCELED, "machine \"%s\" was stopped while it was starting", p->name);
 }
 
 static int open_socket(struct program *p, struct error **err)
@@ -205,7 +221,9 @@ static int prepare(struct program *p, struct error **err)
 	p->runtime_dir = path_parent(p->socket_path);
 	if ((r = redirect_to_log(p, err)) < 0 || (r = resolve_isolation(p, err)) < 0 || (r = make_keeper(p, err)) < 0)
 		return r;
-	return open_socket(p, err);
+	if ((r = open_socket(p, err)) < 0 || (r = machine_lock_announce(p->lock, p->socket_path, err)) < 0)
+		return r;
+	return check_stops(p, err);
 }
 
 static void clean_up(struct program *p)
@@ -230,9 +248,13 @@ static void clean_up(struct program *p)
 
 static int parse_arguments(struct program *p, int argc, char **argv)
 {
+	uint64_t stops;
 	for (int i = 1; i < argc; i++) {
 		if (streq(argv[i], "--rescue"))
 			p->rescue = 1;
+		else if (startswith(argv[i], "--stops=") && parse_u64(startswith(argv[i], "--stops="), &stops) == 0 &&
+			 stops <= INT64_MAX)
+			p->stops_before = (int64_t)stops;
 		else if (!p->name && argv[i][0] != '-')
 			p->name = argv[i];
 		else
@@ -243,13 +265,13 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct program p = { .report = -1, .leash = -1, .lock = -1 };
+	struct program p = { .report = -1, .leash = -1, .lock = -1, .stops_before = -1 };
 	AUTO_ERROR struct error *err = NULL;
 	log_set_program("holm-keeper");
 	int understood = parse_arguments(&p, argc, argv);
 	start_clean(&p);
 	if (understood < 0) {
-		error_set(&err, EINVAL, "usage: holm-keeper NAME [--rescue]");
+		error_set(&err, EINVAL, "usage: holm-keeper NAME [--stops=N] [--rescue]");
 		return report_error(&p, -EINVAL, err);
 	}
 	int r = prepare(&p, &err);

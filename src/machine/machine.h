@@ -5,6 +5,8 @@
  *   $DATA/machines/NAME/machine.json   the configuration, replaced whole
  *   $DATA/machines/NAME/lock           held (exclusive) by the keeper while it lives: the machine's
  *                                      liveness
+ *   $DATA/machines/NAME/stops          a byte for each `stop`, so that a start can tell that one
+ *                                      came after it
  *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by
  *                                      rm/rename/clone/export
  *   $DATA/machines/NAME/{console,boot}.log   init's console; keeper's, kernel's and agent's lines
@@ -170,15 +172,25 @@ int machine_rename(const char *from, const char *to, struct error **err);
 char *machine_list_dir(void);                           /* $DATA/machines; owned */
 char *machine_dir(const char *name);                    /* owned */
 char *machine_file(const char *name, const char *file); /* owned */
-/* the keeper's API socket: RUNTIME/HASH/api; NULL on error; directory made */
+/* Makes the folder for the socket of a keeper that starts now: RUNTIME/HASH. Returns the socket's
+ * path, owned, or NULL. */
 char *machine_socket_path(const char *name, struct error **err);
-int machine_lock(const char *name, uint64_t deadline_ms, struct error **err); /* keeper's lock: fd or -EWOULDBLOCK */
-/* The same for a process that has had it before: -ESTALE (no text) when another has had it
- * since. */
+/* The socket that the running keeper announced, owned; NULL if there is none. */
+char *machine_socket_find(const char *name);
+/* Takes the keeper's lock and removes what a killed keeper left. fd or -EWOULDBLOCK. */
+int machine_lock(const char *name, uint64_t deadline_ms, struct error **err);
+/* Writes down where the lock's holder has its socket. 0 or -errno. */
+int machine_lock_announce(int lock, const char *socket, struct error **err);
+/* The same for a process that has had it before: -ESTALE (no text) when another has had it since.
+ * */
 int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **err);
 int machine_config_lock(const char *name, uint64_t deadline_ms, struct error **err); /* fd */
 pid_t machine_lock_owner(const char *name); /* the process that took the keeper's lock; 0 when nobody holds it */
 int machine_is_running(const char *name);   /* 1, 0, -errno: somebody holds the keeper's lock */
+/* Stops of this machine so far. A start that finds another number than when it began must not go
+ * on: the later command counts. */
+int64_t machine_stops(const char *name);
+int machine_stops_add(const char *name, struct error **err); /* 0 or -errno */
 
 int machine_default_get(char **ret, struct error **err);       /* -ENOENT with a text that says how to set one */
 int machine_default_set(const char *name, struct error **err); /* NULL clears */

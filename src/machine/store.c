@@ -25,7 +25,13 @@
 #include "base/parse.h"
 #include "base/path.h"
 
-enum { MACHINE_JSON_MAX = 4 << 20, DEFAULT_FILE_MAX = 256, HALF_MADE_SECONDS = 60, LOCK_FILE_MAX = 64 };
+enum {
+	MACHINE_JSON_MAX = 4 << 20,
+	DEFAULT_FILE_MAX = 256,
+	HALF_MADE_SECONDS = 60,
+	LOCK_FILE_MAX = 256,
+	STOPS_FILE_MAX = 4096
+};
 
 char *machine_list_dir(void)
 {
@@ -140,15 +146,24 @@ static int take_lock(const char *name, const char *file, uint64_t deadline_ms, s
 	return TAKE_FD(fd);
 }
 
+/* Reads a line of the lock's file: its holder's process id, then its socket's path. Owned; NULL
+ * if there is none. */
+static char *lock_file_line(const char *name, int line)
+{
+	AUTOFREE char *path = machine_file(name, "lock"), *text = NULL;
+	AUTO_STRV struct strv lines = { 0 };
+	if (path_read_file(path, LOCK_FILE_MAX, &text, NULL) < 0)
+		return NULL;
+	strv_split(&lines, text, "\n");
+	return (size_t)line < lines.count ? xstrdup(lines.items[line]) : NULL;
+}
+
 /* The process that a lock's file names, 0 where it names none. */
 static pid_t named_owner(const char *name)
 {
-	AUTOFREE char *path = machine_file(name, "lock"), *text = NULL;
+	AUTOFREE char *text = lock_file_line(name, 0);
 	uint32_t pid;
-	if (path_read_file(path, LOCK_FILE_MAX, &text, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = 0;
-	return parse_u32(text, &pid) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+	return text && parse_u32(text, &pid) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
 int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **err)
@@ -159,21 +174,58 @@ int machine_lock_again(const char *name, uint64_t deadline_ms, struct error **er
 	return TAKE_FD(fd);
 }
 
+static int write_lock_file(int fd, const char *socket)
+{
+	AUTOFREE char *text = xasprintf("%d\n%s%s", (int)getpid(), socket ? socket : "", socket ? "\n" : "");
+	ssize_t length = (ssize_t)strlen(text);
+	if (length > LOCK_FILE_MAX)
+		return -ENAMETOOLONG;
+	return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length ? -errno : 0;
+}
+
+static char *socket_folder(const char *name);
+
+/* Removes the socket that a killed keeper left. A copy of a machine's folder names the original's
+ * socket, which stays. */
+static void remove_stale_socket(const char *name)
+{
+	AUTOFREE char *path = lock_file_line(name, 1), *own = socket_folder(name),
+		      *directory = path ? path_parent(path) : NULL;
+	if (!path || *path != '/' || !streq(path_base(path), "api") || !streq(path_base(directory), own))
+		return;
+	unlink(path);
+	rmdir(directory);
+}
+
 int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 {
-	char text[24];
 	int fd = take_lock(name, "lock", deadline_ms, err);
 	if (fd < 0)
 		return fd;
+	remove_stale_socket(name);
 	/* Who holds it, for machine_lock_owner(): open file descriptions, and so these locks, have
 	 * no process. */
-	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length) {
-		int code = errno;
+	int r = write_lock_file(fd, NULL);
+	if (r < 0) {
 		fd_close(fd);
-		return error_set_errno(err, code, "machine \"%s\"", name);
+		return error_set_errno(err, r, "machine \"%s\"", name);
 	}
 	return fd;
+}
+
+int machine_lock_announce(int lock, const char *socket, struct error **err)
+{
+	int r = write_lock_file(lock, socket);
+	return r < 0 ? error_set_errno(err, r, "cannot write down the place of the socket %s", socket) : 0;
+}
+
+char *machine_socket_find(const char *name)
+{
+	struct sockaddr_un address;
+	if (machine_is_running(name) != 1)
+		return NULL;
+	AUTOFREE char *path = lock_file_line(name, 1);
+	return path && *path == '/' && strlen(path) < sizeof address.sun_path ? TAKE_PTR(path) : NULL;
 }
 
 pid_t machine_lock_owner(const char *name)
@@ -194,24 +246,38 @@ int machine_is_running(const char *name)
 
 /* ---- the keeper's socket ---- */
 
-/* FNV-1a, 64 bits: names sockets; it is not a secret, and a clash is caught by the machine's
- * lock. */
-static uint64_t hash_string(uint64_t hash, const char *s)
+/* FNV-1a, 64 bits: names folders of sockets; it is not a secret, and a clash is caught by the
+ * machine's lock. */
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
-	for (; *s; s++)
-		hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+	const unsigned char *at = data;
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
 	return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+/* The name of the machine's own folder among the sockets. It stands for the data folder itself,
+ * because a path may be spelled in several ways. Owned. */
+static char *socket_folder(const char *name)
+{
+	AUTOFREE char *data = path_data_dir();
+	struct stat st;
+	uint64_t identity[2] = { 0 }, hash = UINT64_C(0xcbf29ce484222325);
+	if (stat(data, &st) == 0) {
+		identity[0] = st.st_dev;
+		identity[1] = st.st_ino;
+	}
+	hash = hash_bytes(hash_bytes(hash, identity, sizeof identity), name, strlen(name));
+	return xasprintf("%016llx", (unsigned long long)hash);
 }
 
 char *machine_socket_path(const char *name, struct error **err)
 {
-	AUTOFREE char *runtime = NULL, *data = path_data_dir();
+	AUTOFREE char *runtime = NULL, *folder = socket_folder(name);
 	struct sockaddr_un address;
 	if (path_runtime_dir(&runtime, err) < 0)
 		return NULL;
-	uint64_t hash = hash_string(hash_string(UINT64_C(0xcbf29ce484222325), data), name);
-	AUTOFREE char *directory = xasprintf("%s/%016llx", runtime, (unsigned long long)hash);
-	AUTOFREE char *path = path_join(directory, "api");
+	AUTOFREE char *directory = path_join(runtime, folder), *path = path_join(directory, "api");
 	if (strlen(path) >= sizeof address.sun_path) {
 		error_set(err, ENAMETOOLONG, "%s: too long for a socket; set XDG_RUNTIME_DIR to a shorter path", path);
 		return NULL;
@@ -219,6 +285,26 @@ char *machine_socket_path(const char *name, struct error **err)
 	if (path_mkdir_all(directory, 0700, err) < 0)
 		return NULL;
 	return TAKE_PTR(path);
+}
+
+/* ---- stops ---- */
+
+int64_t machine_stops(const char *name)
+{
+	AUTOFREE char *path = machine_file(name, "stops");
+	struct stat st;
+	return stat(path, &st) < 0 ? 0 : st.st_size;
+}
+
+int machine_stops_add(const char *name, struct error **err)
+{
+	AUTOFREE char *path = machine_file(name, "stops");
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return errno == ENOENT ? no_such_machine(name, err) : error_set_errno(err, errno, "%s", path);
+	if (machine_stops(name) >= STOPS_FILE_MAX && ftruncate(fd, 0) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	return write(fd, "s", 1) != 1 ? error_set_errno(err, errno, "%s", path) : 0;
 }
 
 /* ---- creating and deleting ---- */
@@ -322,17 +408,6 @@ int machine_create(const struct machine *m,
 	return 0;
 }
 
-/* The socket's folder of a machine that is gone; the socket itself is there when its keeper was
- * killed. */
-static void remove_socket(const char *name)
-{
-	AUTOFREE char *socket = machine_socket_path(name, NULL), *directory = socket ? path_parent(socket) : NULL;
-	if (socket)
-		unlink(socket);
-	if (directory)
-		rmdir(directory);
-}
-
 int machine_rename(const char *from, const char *to, struct error **err)
 {
 	AUTOFREE char *path = NULL, *current = NULL;
@@ -347,7 +422,6 @@ int machine_rename(const char *from, const char *to, struct error **err)
 		return machines;
 	if (renameat2(machines, from, machines, to, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? name_taken(to, err) : error_set_errno(err, errno, "%s/%s", path, from);
-	remove_socket(from);
 	free(m->name);
 	m->name = xstrdup(to);
 	r = machine_save(m, err);
@@ -367,7 +441,6 @@ int machine_delete(const char *name, machine_erase *erase, struct error **err)
 		return errno == ENOENT ? no_such_machine(name, err) : error_set_errno(err, errno, "%s/%s", path, name);
 	if (machine_default_get(&current, NULL) == 0 && streq(current, name))
 		machine_default_set(NULL, NULL);
-	remove_socket(name);
 	AUTOFREE char *directory = path_join(path, temporary);
 	int r = erase ? erase(directory, err) : 0;
 	if (r < 0)

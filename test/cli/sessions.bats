@@ -186,6 +186,131 @@ on_terminal()
 	equal stopped "$(state box)"
 }
 
+# one_line FILE: the only line of a file.
+one_line()
+{
+	equal 1 "$(wc -l <"$1")"
+	cat "$1"
+}
+
+@test "a machine is found without XDG_RUNTIME_DIR, with another one, and the other way round" {
+	local other="$WORLD/run2"
+	mkdir -m 700 "$other"
+	holm machine stop box
+	holm machine start box >/dev/null
+	equal running "$(env -u XDG_RUNTIME_DIR holm machine ls --format json | jq -r '.[] | select(.name == "box") | .state')"
+	equal found "$(env -u XDG_RUNTIME_DIR holm machine run echo found 2>/dev/null)"
+	equal found "$(XDG_RUNTIME_DIR=$other holm machine run echo found 2>/dev/null)"
+	equal found "$(env -i PATH="$PATH" HOME="$HOME" XDG_DATA_HOME="$XDG_DATA_HOME" HOLM_LIBEXEC="$HOLM_LIBEXEC" holm machine run echo found 2>/dev/null)"
+	equal box "$(env -u XDG_RUNTIME_DIR holm machine stop box)"
+	equal stopped "$(state box)"
+	FAKE_RUNTIME_DIR="$other" holm machine start box >/dev/null
+	equal running "$(state box)"
+	equal found "$(holm machine run echo found 2>/dev/null)"
+	equal box "$(holm machine stop box)"
+	rmdir "$other/holm/fake-box" "$other/holm" "$other"
+}
+
+@test "a runtime directory of somebody else, or none, is as good as not set" {
+	XDG_RUNTIME_DIR=/ holm system info >/dev/null
+	XDG_RUNTIME_DIR="$WORLD/nowhere" holm system info >/dev/null
+	[ ! -e "$WORLD/nowhere" ]
+}
+
+@test "the data folder spelled in two ways is the same one" {
+	ln -s "$XDG_DATA_HOME" "$WORLD/spelled otherwise"
+	holm machine start box >/dev/null
+	equal running "$(XDG_DATA_HOME="$WORLD/spelled otherwise" state box)"
+	equal found "$(XDG_DATA_HOME="$WORLD/spelled otherwise" holm machine run echo found 2>/dev/null)"
+	equal box "$(XDG_DATA_HOME="$WORLD/spelled otherwise" holm machine stop box)"
+	equal stopped "$(state box)"
+}
+
+# A keeper that has not taken the lock yet, and one that has it and no socket: both read a FIFO first.
+@test "stop wins over a start that began before it" {
+	local fifo="$WORLD/fifo" status=0
+	mkfifo "$fifo"
+	holm machine stop box
+	FAKE_LOCK_FIFO="$fifo" background holm machine start box >"$WORLD/out" 2>"$WORLD/err"
+	exec 7>"$fifo" # it has come so far
+	equal box "$(holm machine stop box)"
+	exec 7>&-
+	wait "$pid" || status=$?
+	equal 125 "$status"
+	contains "$(one_line "$WORLD/err")" "was stopped by another command"
+	equal stopped "$(state box)"
+	equal again "$(holm machine run echo again 2>/dev/null)"
+}
+
+@test "stop --all wins over a start whose keeper does not run yet" {
+	local fifo="$WORLD/fifo.all" status=0
+	mkfifo "$fifo"
+	holm machine stop box
+	FAKE_LOCK_FIFO="$fifo" background holm machine start box >"$WORLD/out" 2>"$WORLD/err"
+	exec 7>"$fifo"
+	holm machine stop --all
+	exec 7>&-
+	wait "$pid" || status=$?
+	equal 125 "$status"
+	equal stopped "$(state box)"
+}
+
+@test "a start that waits for a boot which another one began is stopped with it" {
+	local status=0 first
+	holm machine stop box
+	FAKE_BOOT_SECONDS=30 background holm machine start box >/dev/null 2>"$WORLD/err.1"
+	first=$pid
+	until_true 3 is_state box starting
+	background holm machine run true >/dev/null 2>"$WORLD/err.2"
+	until_true 3 connected_twice
+	equal box "$(holm machine stop box)"
+	wait "$first" || status=$?
+	equal 125 "$status"
+	status=0
+	wait "$pid" || status=$?
+	equal 125 "$status"
+	contains "$(one_line "$WORLD/err.1")" "was stopped by another command"
+	contains "$(one_line "$WORLD/err.2")" "was stopped by another command"
+	equal stopped "$(state box)"
+}
+
+# Two clients wait for the boot of box.
+connected_twice()
+{
+	[ "$(ss -Hx state established 2>/dev/null | grep -c fake-box/api)" -ge 2 ]
+}
+
+@test "Ctrl-C before the keeper has spoken: 130, and nothing stays" {
+	local fifo="$WORLD/fifo.early" status command
+	mkfifo "$fifo"
+	for command in "start box" "run true"; do
+		status=0
+		holm machine stop box
+		# shellcheck disable=SC2086
+		FAKE_READY_FIFO="$fifo" background holm machine $command >"$WORLD/out" 2>"$WORLD/err"
+		exec 7>"$fifo"
+		kill -INT "$pid"
+		exec 7>&-
+		wait "$pid" || status=$?
+		equal 130 "$status"
+		equal "" "$(cat "$WORLD/out" "$WORLD/err")"
+		equal stopped "$(state box)"
+	done
+}
+
+@test "Ctrl-C while a start waits for a machine that is stopping: 130, and it stays stopped" {
+	local status=0 lock="$XDG_DATA_HOME/holm/machines/box/lock"
+	holm machine stop box
+	FAKE_STOPPING=1 holm machine start box >/dev/null
+	background holm machine start box >"$WORLD/out" 2>"$WORLD/err"
+	until_true 3 grep -q . "$XDG_DATA_HOME/holm/machines/box/asked"
+	kill -INT "$pid"
+	wait "$pid" || status=$?
+	equal 130 "$status"
+	equal box "$(holm machine stop box)"
+	rm "$XDG_DATA_HOME/holm/machines/box/asked"
+}
+
 @test "a boot that fails shows the end of the log, and one line" {
 	holm machine stop box
 	FAKE_BOOT_ERROR="no luck" run --separate-stderr holm machine run true

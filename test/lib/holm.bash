@@ -286,7 +286,7 @@ keeper_of()
 	local pid
 	for pid in $(world_processes); do
 		case "$(tr '\0' ' ' <"/proc/$pid/cmdline")" in
-		*holm-keeper*" $1 ") echo "$pid"; return 0 ;;
+		*holm-keeper" $1 "*) echo "$pid"; return 0 ;;
 		esac
 	done
 	return 1

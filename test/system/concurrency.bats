@@ -95,3 +95,19 @@ teardown_file()
 	done
 	leaks
 }
+
+@test "stop wins over a start that began before it" {
+	local delay status
+	for delay in 0.02 0.1 0.3; do
+		background holm machine start box >"$TMPDIR/out" 2>"$TMPDIR/err"
+		command sleep $delay
+		equal box "$(holm machine stop box)"
+		status=0
+		wait "$pid" || status=$?
+		# It may have been ready already.
+		[ "$status" = 0 ] || contains "$(cat "$TMPDIR/err")" "was stopped by another command"
+		equal stopped "$(state box)"
+	done
+	rm "$TMPDIR/out" "$TMPDIR/err"
+	leaks
+}

@@ -133,3 +133,15 @@ restarts()
 	equal the-secret "$(in_machine one cat /own/file)"
 	rm -r proj elsewhere own-link
 }
+
+# A keeper without XDG_RUNTIME_DIR has its socket below /tmp.
+@test "a share of /tmp has no sockets of keepers, also of those that come later" {
+	local mine="/tmp/holm-$UID_ME"
+	[ ! -e "/run/user/$UID_ME" ] || mine=/run/user/$UID_ME/holm
+	create one busybox --home-mount none -v "${mine%/*}:/mnt/shared:ro"
+	XDG_RUNTIME_DIR='' holm machine start other
+	[ -n "$(ls "$mine")" ]
+	as_root one test -d "/mnt/shared/${mine##*/}"
+	equal '' "$(as_root one ls "/mnt/shared/${mine##*/}")"
+	holm machine stop other
+}

@@ -149,6 +149,11 @@ teardown_file()
 	holm machine start one
 }
 
+@test "a machine that a login started is found from a cron job" {
+	equal running "$(XDG_RUNTIME_DIR='' state one)"
+	equal found "$(XDG_RUNTIME_DIR='' holm machine run -n one echo found)"
+}
+
 @test "logs has the console of the init, --boot the kernel's and the agent's" {
 	contains "$(holm machine logs one)" "rc.boot: booted"
 	[ -n "$(holm machine logs --boot one)" ]
@@ -180,7 +185,9 @@ teardown_file()
 	equal 0 "$status"
 	equal one "$output"
 	equal stopped "$(state one)"
-	equal kept "$(as_root one cat /root/file)"
+	# As a cron job starts it; logins find it all the same.
+	equal kept "$(XDG_RUNTIME_DIR='' as_root one cat /root/file)"
+	equal running "$(state one)"
 	# A session does not wait for the init's scripts.
 	booted_twice()
 	{

@@ -53,6 +53,8 @@ static int run(const struct command_spec *c, struct options *o)
 		output_error("--time %.40s: give seconds, at most %d", time, SECONDS_MAX);
 		return EXIT_HOLM;
 	}
+	for (size_t i = 0; all && i < names->count; i++)
+		machine_stops_add(names->items[i], NULL); /* for starts whose keeper does not run yet */
 	for (size_t i = 0; i < names->count; i++)
 		if ((!all || machine_is_running(names->items[i]) == 1) && stop_one(names->items[i], seconds) != 0)
 			status = EXIT_HOLM;

@@ -71,13 +71,15 @@ static int is_skipped(const struct walk *w, const struct stat *st)
 static void collect_skipped(struct walk *w)
 {
 	static const char *const others[] = { "containers", "docker", "lxc", "incus" };
-	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *cache = path_cache_dir(), *runtime = NULL,
+	AUTOFREE char *data = path_data_dir(), *config = path_config_dir(), *cache = path_cache_dir(),
 		      *parent = path_parent(data);
 	skip(w, data);
 	skip(w, config);
 	skip(w, cache);
-	if (path_runtime_dir(&runtime, NULL) == 0)
-		skip(w, runtime);
+	AUTO_STRV struct strv runtime = { 0 };
+	path_runtime_dirs(&runtime);
+	for (size_t i = 0; i < runtime.count; i++)
+		skip(w, runtime.items[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		AUTOFREE char *path = path_join(parent, others[i]);
 		skip(w, path);

@@ -41,13 +41,11 @@ static char *real_path(const char *path)
 /* -EACCES when the share itself lies inside one of holm's folders. */
 static int hide_own_folders(struct keeper_share *s, struct error **err)
 {
-	AUTOFREE char *data = path_data_dir(), *runtime = NULL;
-	path_runtime_dir(&runtime, NULL);
-	const char *own[] = { data, runtime };
-	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
-		if (!own[i])
-			continue;
-		AUTOFREE char *real = real_path(own[i]);
+	AUTO_STRV struct strv own = { 0 };
+	strv_take(&own, path_data_dir());
+	path_runtime_dirs(&own); /* also those of keepers that somebody started otherwise */
+	for (size_t i = 0; i < own.count; i++) {
+		AUTOFREE char *real = real_path(own.items[i]);
 		if (path_is_below(s->host, real))
 			return error_set(err, EACCES, "%s cannot be shared: it belongs to holm itself", s->host);
 		if (path_is_below(real, s->host))

@@ -225,11 +225,92 @@ static void sockets(void **state)
 	assert_true(endswith(a, "/api"));
 }
 
+static void sockets_of_a_data_folder_that_is_spelled_otherwise(void **state)
+{
+	AUTOFREE char *a = machine_socket_path("a", NULL), *other = path_join(directory, "spelled"),
+		      *moved = path_join(directory, "moved");
+	assert_int_equal(symlink(directory, other), 0);
+	setenv("XDG_DATA_HOME", other, 1);
+	AUTOFREE char *same = machine_socket_path("a", NULL);
+	assert_string_equal(a, same);
+	assert_int_equal(mkdir(moved, 0700), 0);
+	AUTOFREE char *data = path_join(moved, "holm");
+	assert_int_equal(mkdir(data, 0700), 0);
+	setenv("XDG_DATA_HOME", moved, 1);
+	AUTOFREE char *another = machine_socket_path("a", NULL);
+	assert_string_not_equal(a, another);
+	setenv("XDG_DATA_HOME", directory, 1);
+}
+
+static void announced_sockets(void **state)
+{
+	AUTO_MACHINE struct machine *m = new_machine("told");
+	AUTOFREE char *socket = NULL, *found = NULL;
+	int result = 0;
+	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
+	assert_null(machine_socket_find("told"));
+	int lock = machine_lock("told", 0, NULL);
+	assert_true(lock >= 0);
+	assert_null(machine_socket_find("told"));
+	socket = machine_socket_path("told", NULL);
+	assert_int_equal(machine_lock_announce(lock, socket, NULL), 0);
+	found = machine_socket_find("told");
+	assert_string_equal(found, socket);
+	assert_int_equal(machine_lock_owner("told"), getpid());
+	fd_close(lock);
+	assert_null(machine_socket_find("told"));
+}
+
+/* The next holder of the lock removes the socket that a killed keeper left, but no other's. */
+static void stale_sockets(void **state)
+{
+	AUTOFREE char *socket = machine_socket_path("told", NULL),
+		      *others = path_join(directory, "holm/0123456789abcdef/api");
+	AUTOFREE char *folder = path_parent(socket), *other_folder = path_parent(others);
+	const char *left[] = { socket, others };
+	assert_int_equal(path_mkdir_all(other_folder, 0700, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+		int lock = machine_lock("told", 0, NULL);
+		close(open(left[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		assert_int_equal(machine_lock_announce(lock, left[i], NULL), 0);
+		fd_close(lock);
+		fd_close(machine_lock("told", 0, NULL));
+	}
+	assert_false(path_exists(socket));
+	assert_false(path_exists(folder));
+	assert_true(path_exists(others));
+}
+
+static void stops(void **state)
+{
+	int64_t before = machine_stops("told");
+	assert_int_equal(machine_stops("nobody"), 0);
+	assert_int_equal(machine_stops_add("nobody", NULL), -ENOENT);
+	for (int i = 0; i < 5000; i++) {
+		assert_int_equal(machine_stops_add("told", NULL), 0);
+		int64_t now = machine_stops("told");
+		assert_true(now != before && now <= 4096);
+		before = now;
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(creating), cmocka_unit_test(failing_leaves_nothing),
-		cmocka_unit_test(crashed_creations_are_swept), cmocka_unit_test(locks), cmocka_unit_test(defaults),
-		cmocka_unit_test(renaming_and_deleting), cmocka_unit_test(what_cannot_be_read_is_not_written),
-		cmocka_unit_test(locks_follow_no_rename), cmocka_unit_test(damaged_files), cmocka_unit_test(sockets) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(creating),
+		cmocka_unit_test(failing_leaves_nothing),
+		cmocka_unit_test(crashed_creations_are_swept),
+		cmocka_unit_test(locks),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(renaming_and_deleting),
+		cmocka_unit_test(what_cannot_be_read_is_not_written),
+		cmocka_unit_test(locks_follow_no_rename),
+		cmocka_unit_test(damaged_files),
+		cmocka_unit_test(sockets),
+		cmocka_unit_test(sockets_of_a_data_folder_that_is_spelled_otherwise),
+		cmocka_unit_test(announced_sockets),
+		cmocka_unit_test(stale_sockets),
+		cmocka_unit_test(stops),
+	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
