@@ -31,6 +31,7 @@ const struct command_spec command_clone = {
 	.options = options,
 	.min_arguments = 2,
 	.max_arguments = 2,
+	.target = TARGET_MACHINE,
 	.complete = "machine",
 	.run = run,
 };
@@ -100,10 +101,10 @@ static int clone_machine(const char *name, const char *new_name, struct options 
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	char **words = options_words(o)->items;
-	int r = clone_machine(words[0], words[1], o, &err);
+	const char *new_name = options_words(o)->items[0];
+	int r = clone_machine(options_target(o), new_name, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	output_line("%s", words[1]);
+	output_line("%s", new_name);
 	return 0;
 }
