@@ -77,6 +77,18 @@ void boot_prepare(struct agent *a)
 	}
 }
 
+/* Whether the agent can boot now, and this machine. 0 or -errno. */
+static int check_boot(const struct agent *a, const struct boot_request *request, struct error **err)
+{
+	if (a->phase == PHASE_STOPPING)
+		return error_set(err, EBUSY, "the machine is stopping");
+	if (a->boot_answer)
+		return error_set(err, EBUSY, "the machine is being booted already");
+	if (a->phase != PHASE_IDLE && !streq(a->boot->id, request->id))
+		return error_set(err, EINVAL, "this is machine %s, not %s", a->boot->name, request->name);
+	return 0;
+}
+
 void boot_handle(struct http_exchange *x, void *agent)
 {
 	struct agent *a = agent;
@@ -84,13 +96,7 @@ void boot_handle(struct http_exchange *x, void *agent)
 	CLEANUP(boot_request_freep) struct boot_request *request = NULL;
 	struct json_object *body = http_exchange_json(x, &err);
 	int r = body ? boot_request_parse(body, &request, &err) : -EINVAL;
-	if (r >= 0 && a->phase == PHASE_STOPPING)
-		r = error_set(&err, EBUSY, "the machine is stopping");
-	if (r >= 0 && a->boot_answer)
-		r = error_set(&err, EBUSY, "the machine is being booted already");
-	if (r >= 0 && a->phase != PHASE_IDLE && !streq(a->boot->id, request->id))
-		r = error_set(&err, EINVAL, "this is machine %s, not %s", a->boot->name, request->name);
-	if (r < 0) {
+	if (r < 0 || (r = check_boot(a, request, &err)) < 0) {
 		http_respond_error(x, r, err);
 		return;
 	}

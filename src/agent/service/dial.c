@@ -148,27 +148,40 @@ static void on_timer(struct source *s, void *data)
 	dial_fail(d);
 }
 
+/* The port that a request names. 0 or -errno, never -ENOENT. */
+static int read_port(struct http_exchange *x, int *ret_udp, uint16_t *ret_port, struct error **err)
+{
+	const char *protocol = NULL;
+	uint64_t port = 0;
+	struct json_object *body = http_exchange_json(x, err);
+	if (!body)
+		return -EINVAL;
+	int r;
+	if ((r = json_get_string(body, "protocol", &protocol, err)) < 0 ||
+	    (r = json_get_u64(body, "port", &port, err)) < 0)
+		return r == -ENOENT ? -EINVAL : r;
+	if ((!streq(protocol, "tcp") && !streq(protocol, "udp")) || port == 0 || port > 65535)
+		return error_set(err, EINVAL, "not a port that can be connected to");
+	*ret_udp = streq(protocol, "udp");
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
 void dial_handle(struct http_exchange *x, void *agent)
 {
 	struct agent *a = agent;
 	AUTO_ERROR struct error *err = NULL;
-	const char *protocol = NULL;
-	uint64_t port = 0;
-	struct json_object *body = http_exchange_json(x, &err);
-	int r = body ? 0 : -EINVAL;
-	if (r >= 0 && (r = json_get_string(body, "protocol", &protocol, &err)) >= 0)
-		r = json_get_u64(body, "port", &port, &err);
-	if (r >= 0 && ((!streq(protocol, "tcp") && !streq(protocol, "udp")) || port == 0 || port > 65535))
-		r = error_set(&err, EINVAL, "not a port that can be connected to");
+	int udp = 0;
+	uint16_t port = 0;
+	int r = read_port(x, &udp, &port, &err);
 	if (r >= 0 && a->phase != PHASE_RUNNING)
 		r = error_set(&err, EAGAIN, "the machine is not running");
 	if (r < 0) {
-		http_respond_error(x, r == -ENOENT ? -EINVAL : r, err);
+		http_respond_error(x, r, err);
 		return;
 	}
 	struct dial *d = xnew(struct dial);
-	*d =
-	    (struct dial){ .agent = a, .exchange = x, .udp = streq(protocol, "udp"), .port = (uint16_t)port, .fd = -1 };
+	*d = (struct dial){ .agent = a, .exchange = x, .udp = udp, .port = port, .fd = -1 };
 	http_exchange_on_closed(x, on_closed, d);
 	loop_add_timer(a->loop, clock_deadline(CONNECT_MS), on_timer, d, &d->timer);
 	try_next(d);
