@@ -112,13 +112,12 @@ static int move_from(const struct move *v, const char *file, struct error **err)
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *m = NULL;
-	int r = lock_unused(v, &locks, err);
-	if (r == 0)
-		r = machine_load(v->name, &m, err);
-	if (r == 0 && m->form != v->from)
-		r = error_set(err, EBUSY, "machine \"%s\" was moved by another command meanwhile", v->name);
-	if (r == 0)
-		r = prepare(v, m, file, err);
+	int r;
+	if ((r = lock_unused(v, &locks, err)) < 0 || (r = machine_load(v->name, &m, err)) < 0)
+		return r;
+	if (m->form != v->from)
+		return error_set(err, EBUSY, "machine \"%s\" was moved by another command meanwhile", v->name);
+	r = prepare(v, m, file, err);
 	return r == 0 ? swap(v, m, err) : r;
 }
 

@@ -78,14 +78,12 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 		return error_set(err, EINVAL, "an image's name cannot be empty");
 	AUTOFREE char *name = given ? xstrdup(given) : machine_name_from_image(image);
 	AUTO_MACHINE struct machine *m = machine_new(name);
-	int r = machine_name_free(name, err);
-	if (r == 0)
-		r = make_configure(m, o, applied, err);
-	if (r == 0)
-		r = ports_try(NULL, m, options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW, err);
-	if (r == 0)
-		*ret = TAKE_PTR(m);
-	return r;
+	int r;
+	if ((r = machine_name_free(name, err)) < 0 || (r = make_configure(m, o, applied, err)) < 0 ||
+	    (r = ports_try(NULL, m, options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW, err)) < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
 }
 
 static int prepare(const struct machine *m, struct options *o, struct json_object **ret, struct error **err)

@@ -71,15 +71,11 @@ static void plan_done(struct plan *p)
 /* Checks everything before anything is changed. */
 static int make_plan(const char *name, const struct strv *pairs, struct plan *p, struct error **err)
 {
-	int r = machine_load(name, &p->before, err);
-	if (r == 0)
-		r = machine_load(name, &p->after, err);
-	if (r == 0)
-		r = apply(p->after, (void *)pairs, err);
-	if (r == 0)
-		r = ports_try(p->before, p->after,
-		    machine_is_running(name) == 1 ? PORTS_NEEDED_NOW : PORTS_NEEDED_LATER, err);
-	if (r < 0)
+	int r;
+	if ((r = machine_load(name, &p->before, err)) < 0 || (r = machine_load(name, &p->after, err)) < 0 ||
+	    (r = apply(p->after, (void *)pairs, err)) < 0 ||
+	    (r = ports_try(p->before, p->after, machine_is_running(name) == 1 ? PORTS_NEEDED_NOW : PORTS_NEEDED_LATER,
+		 err)) < 0)
 		return r;
 	/* auto is what the disk is made for */
 	p->move = p->after->isolation != MACHINE_ISOLATION_AUTO && p->after->isolation != p->after->form;
