@@ -40,12 +40,11 @@ static int enter_user_namespace(void)
 	gid_t gid = getegid();
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return -errno;
-	int r = write_file("/proc/self/setgroups", "deny", 0);
-	if (r == 0)
-		r = write_file("/proc/self/uid_map", "%u %u 1\n", uid);
-	if (r == 0)
-		r = write_file("/proc/self/gid_map", "%u %u 1\n", gid);
-	return r;
+	int r;
+	if ((r = write_file("/proc/self/setgroups", "deny", 0)) < 0 ||
+	    (r = write_file("/proc/self/uid_map", "%u %u 1\n", uid)) < 0)
+		return r;
+	return write_file("/proc/self/gid_map", "%u %u 1\n", gid);
 }
 
 static int set_working_directory(int proc)

@@ -40,10 +40,11 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	struct inode *i;
 	AUTO_FD int held = -1;
 	int r = look(s, parent, name, ret_inode != NULL, &st, &held);
-	if (r == 0 && share_is_hidden(s, &st))
-		r = -ENOENT;
-	if (r == 0)
-		r = inode_see(&s->inodes, parent, name, &st, &i);
+	if (r < 0)
+		return r;
+	if (share_is_hidden(s, &st))
+		return -ENOENT;
+	r = inode_see(&s->inodes, parent, name, &st, &i);
 	if (r < 0)
 		return r;
 	entry_fill(s, i, &st, ret);

@@ -82,12 +82,10 @@ static int remove_name(struct request *r, int flags)
 {
 	CLEANUP(named_done) struct named p = { .parent = r->inode, .keep = -1 };
 	size_t offset = 0;
-	int result = request_name(r, &offset, &p.name);
-	if (result == 0)
-		result = share_check_name(r->share, r->inode, p.name, HIDDEN_REMOVE);
-	if (result == 0)
-		result = named_find(r->share, &p);
-	if (result < 0)
+	int result;
+	if ((result = request_name(r, &offset, &p.name)) < 0 ||
+	    (result = share_check_name(r->share, r->inode, p.name, HIDDEN_REMOVE)) < 0 ||
+	    (result = named_find(r->share, &p)) < 0)
 		return result;
 	if (was_removed(r, &p))
 		named_recall(r->share, &p, &r->flight->ids[0], 1);
