@@ -20,16 +20,20 @@
 static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
 {
 	const char *text = NULL, *name = NULL;
-	int r = i->manifest->annotations ? json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err) :
-					   -ENOENT;
-	if (r == 0)
-		r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
-	if (r == 0 && *ret && !json_object_is_type(*ret, json_type_object))
+	if (!i->manifest->annotations)
+		return 0;
+	int r = json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
+	if (r < 0)
+		return r;
+	if (*ret && !json_object_is_type(*ret, json_type_object))
 		return error_set(err, EINVAL, "annotation \"" PREPARE_ANNOTATION "\" is no JSON object");
-	if (r == 0 && taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
+	if (taken && json_get_string(*ret, "name", &name, NULL) == 0 && strv_contains(taken, name))
 		return error_set(err, EEXIST, "there is a machine \"%s\" already; choose another name with --name",
 		    name);
-	return r == -ENOENT ? 0 : r;
+	return 0;
 }
 
 static struct json_object *make_answer(const struct image *i, const char *disk, const struct strv *trees,

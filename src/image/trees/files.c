@@ -176,15 +176,17 @@ static int make_regular(struct tree_writer *w, int parent, const char *name, con
 	AUTO_FD int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode & 0777);
 	if (fd < 0)
 		return -errno;
-	int r = write_content(fd, reader, e->size, err);
-	if (r == 0)
-		r = tree_set_owner(w, fd, NULL, e->uid, e->gid, &mode);
-	if (r == 0 && (mode & SPECIAL_BITS) != 0 && fchmod(fd, mode) < 0)
-		r = -errno;
-	if (r == 0)
-		r = tree_set_xattrs(fd, e->xattrs, e->xattr_count);
+	int r;
+	if ((r = write_content(fd, reader, e->size, err)) < 0 ||
+	    (r = tree_set_owner(w, fd, NULL, e->uid, e->gid, &mode)) < 0)
+		return r;
+	if ((mode & SPECIAL_BITS) != 0 && fchmod(fd, mode) < 0)
+		return -errno;
+	r = tree_set_xattrs(fd, e->xattrs, e->xattr_count);
+	if (r < 0)
+		return r;
 	times_of(e, times);
-	return r == 0 && futimens(fd, times) < 0 ? -errno : r;
+	return futimens(fd, times) < 0 ? -errno : 0;
 }
 
 static int make_other(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e)
