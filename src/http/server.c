@@ -336,9 +336,8 @@ void http_server_free(struct http_server *s)
 	if (!s)
 		return;
 	while (s->connections) {
-		/* NOLINT(clang-analyzer-unix.Malloc): freeing one takes it off the list by its
-		 * link */
-		tell_closed(s->connections);
+		/* Freeing a connection takes it off the list by its link. */
+		tell_closed(s->connections); /* NOLINT(clang-analyzer-unix.Malloc) */
 		connection_free(s->connections);
 	}
 	while (s->listeners) {

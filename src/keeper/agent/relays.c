@@ -124,8 +124,7 @@ int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *firs
 void relays_free(struct keeper *k)
 {
 	while (k->relays && k->relays->first)
-		/* NOLINT(clang-analyzer-unix.Malloc): freeing one, and what it lends, takes it off
-		 * the list by its link */
-		entry_free(k->relays->first);
+		/* Freeing an entry takes it off the list by its link. */
+		entry_free(k->relays->first); /* NOLINT(clang-analyzer-unix.Malloc) */
 	free(TAKE_PTR(k->relays));
 }
