@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/suggest.h"
 
 struct option_value {
 	int given;
@@ -18,6 +19,7 @@ struct options {
 	struct option_value *values;
 	struct strv words, targets;
 	int help;
+	int ended, ended_by_word; /* no more options: by the first word, or by "--" */
 };
 
 static const struct option_spec none[1];
@@ -83,6 +85,16 @@ static int take_value(struct options *o, const struct option_spec *s, struct cur
 	return store(o, s, value, err);
 }
 
+static int unknown_option(const struct options *o, const char *name, struct error **err)
+{
+	struct suggestion near = SUGGESTION(name);
+	for (const struct option_spec *s = table(o->command); s->name; s++)
+		suggestion_offer(&near, s->name);
+	if (near.near)
+		return error_set(err, EINVAL, "unknown option --%s (did you mean --%s?)", name, near.near);
+	return error_set(err, EINVAL, "unknown option --%s", name);
+}
+
 static int parse_long(struct options *o, struct cursor *c, const char *word, struct error **err)
 {
 	const char *equals = strchr(word, '=');
@@ -100,7 +112,8 @@ static int parse_long(struct options *o, struct cursor *c, const char *word, str
 			return error_set(err, EINVAL, "--%s takes no value", s->name);
 		return store(o, s, NULL, err);
 	}
-	return error_set(err, EINVAL, "unknown option --%.*s", (int)n, word);
+	AUTOFREE char *name = xstrndup(word, n);
+	return unknown_option(o, name, err);
 }
 
 static int parse_short(struct options *o, struct cursor *c, const char *letters, struct error **err)
@@ -126,15 +139,14 @@ static int parse_short(struct options *o, struct cursor *c, const char *letters,
 
 static int parse_words(struct options *o, struct cursor *c, struct error **err)
 {
-	int only_words = 0;
 	while (c->at < c->argc) {
 		const char *word = c->argv[c->at++];
 		int r = 0;
-		if (only_words || word[0] != '-' || !word[1]) {
+		if (o->ended || word[0] != '-' || !word[1]) {
 			strv_add(&o->words, word);
-			only_words |= o->command->stop_at_first;
+			o->ended |= o->command->stop_at_first;
 		} else if (streq(word, "--")) {
-			only_words = 1;
+			o->ended = o->ended_by_word = 1;
 		} else if (word[1] == '-') {
 			r = parse_long(o, c, word + 2, err);
 		} else {
@@ -204,6 +216,24 @@ void options_set_targets(struct options *o, const struct strv *names, size_t wor
 	strv_done(&o->targets);
 	o->words = rest;
 	strv_add_all(&o->targets, names);
+}
+
+int options_resume(struct options *o, struct error **err)
+{
+	AUTO_STRV struct strv rest = o->words;
+	struct cursor c = { .argc = (int)rest.count, .argv = rest.items };
+	o->words = (struct strv){ 0 };
+	/* "--" in front of the machine's name ended the options for good. */
+	o->ended = o->ended_by_word;
+	return parse_words(o, &c, err);
+}
+
+int options_has(const struct options *o, const char *name)
+{
+	for (const struct option_spec *s = table(o->command); s->name; s++)
+		if (streq(s->name, name))
+			return 1;
+	return 0;
 }
 
 const char *options_target(const struct options *o)

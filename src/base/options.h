@@ -35,7 +35,7 @@ enum command_target {
 	 * stays */
 	TARGET_MACHINE_OR_COMMAND,
 	TARGET_MACHINES,            /* all words, which need not exist, or every machine with --all */
-	TARGET_MACHINES_OR_DEFAULT, /* the machine of the word, every machine with --all, or the default one */
+	TARGET_MACHINES_OR_DEFAULT, /* the words, which exist; every machine with --all; or the default one */
 };
 
 struct options; /* what was parsed */
@@ -64,6 +64,10 @@ int options_given(const struct options *o, const char *name);               /* h
 const char *options_string(const struct options *o, const char *name);      /* borrowed, or NULL */
 const struct strv *options_list(const struct options *o, const char *name); /* never NULL */
 const struct strv *options_words(const struct options *o);                  /* the positional words; never NULL */
+/* Takes up the options behind the target, and leaves the words behind these: for `ssh NAME -t CMD`.
+ * 0 or -EINVAL. */
+int options_resume(struct options *o, struct error **err);
+int options_has(const struct options *o, const char *name); /* the command's table has it */
 /* The names that the command is about take the place of its first `words` words. */
 void options_set_targets(struct options *o, const struct strv *names, size_t words);
 /* the first of them; for a command with a target that is one machine */

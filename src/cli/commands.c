@@ -3,15 +3,16 @@
 #include "cli/commands.h"
 
 #include "base/alloc.h"
+#include "base/suggest.h"
 #include "image/options.h"
 
 static const struct command_spec *const plain_commands[] = { &command_help, &command_version, NULL };
 
 static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
-	&command_run, &command_ssh, &command_ls, &command_inspect, &command_set, &command_set_default,
-	&command_mount_ls, &command_mount_add, &command_mount_rm, &command_port_ls, &command_port_add, &command_port_rm,
-	&command_stop, &command_rm, &command_logs, &command_cp, &command_rename, &command_clone, &command_export,
-	&command_import, &command_fix_owner, NULL };
+	&command_restart, &command_wait, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
+	&command_set_default, &command_mount_ls, &command_mount_add, &command_mount_rm, &command_port_ls,
+	&command_port_add, &command_port_rm, &command_stop, &command_rm, &command_logs, &command_cp, &command_rename,
+	&command_clone, &command_export, &command_import, &command_fix_owner, NULL };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, NULL };
 
@@ -69,52 +70,16 @@ char *command_prefix(const struct command_group *g)
 
 /* ---- suggestions ---- */
 
-enum { WORD_MAX = 24, NEAR = 2 };
-
-/* How many letters must be put in, left out, changed or swapped with their neighbour to make b of a
- * (optimal string alignment). */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
-	size_t n = strlen(a), m = strlen(b);
-	if (n > WORD_MAX || m > WORD_MAX)
-		return WORD_MAX;
-	for (size_t i = 0; i <= n; i++)
-		d[i][0] = (unsigned)i;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = (unsigned)j;
-	for (size_t i = 1; i <= n; i++) {
-		for (size_t j = 1; j <= m; j++) {
-			unsigned changed = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-			d[i][j] = MIN(changed, MIN(d[i - 1][j], d[i][j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				d[i][j] = MIN(d[i][j], d[i - 2][j - 2] + 1);
-		}
-	}
-	return d[n][m];
-}
-
-static void consider(const char *word, const char *candidate, unsigned *best, const char **ret)
-{
-	unsigned n = distance(word, candidate);
-	/* Of a short word nearly everything is near. */
-	if (n < *best && n < strlen(word)) {
-		*best = n;
-		*ret = candidate;
-	}
-}
-
 const char *command_suggest(const struct command_group *g, const char *word)
 {
-	unsigned best = NEAR + 1;
-	const char *found = NULL;
+	struct suggestion s = SUGGESTION(word);
 	const struct command_spec *c;
 	for (size_t i = 0; (c = command_at(g, i)); i++) {
-		consider(word, c->name, &best, &found);
+		suggestion_offer(&s, c->name);
 		for (const char *const *a = c->aliases; a && *a; a++)
-			consider(word, *a, &best, &found);
+			suggestion_offer(&s, *a);
 	}
 	for (const struct command_group *other = command_groups; !*g->name && other->name; other++)
-		consider(word, other->name, &best, &found);
-	return found;
+		suggestion_offer(&s, other->name);
+	return s.near;
 }

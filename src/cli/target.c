@@ -8,16 +8,33 @@
 #include "base/alloc.h"
 #include "machine/machine.h"
 
+/* The host's $HOLM_MACHINE, or NULL. Inside a machine the variable says which one it is, and the
+ * machines of a holm inside have other names. */
+static const char *machine_of_environment(void)
+{
+	const char *name = getenv("HOLM_MACHINE");
+	return name && *name && !streq(getenv("container"), "holm") ? name : NULL;
+}
+
+int target_default(char **ret, struct error **err)
+{
+	const char *name = machine_of_environment();
+	if (!name)
+		return machine_default_get(ret, err);
+	*ret = xstrdup(name);
+	return 0;
+}
+
 /* Adds the machine, or the default one for NULL; it exists. */
 static int add_machine(const char *given, struct strv *names, struct error **err)
 {
 	AUTOFREE char *name = xstrdup(given);
 	AUTO_MACHINE struct machine *m = NULL;
-	int r = name ? 0 : machine_default_get(&name, err);
+	int r = name ? 0 : target_default(&name, err);
 	if (r == 0)
 		r = machine_load(name, &m, err);
 	if (r < 0)
-		return r;
+		return !given && machine_of_environment() ? error_prefix(err, r, "HOLM_MACHINE in the environment") : r;
 	strv_take(names, TAKE_PTR(name));
 	return 0;
 }
@@ -31,7 +48,17 @@ static int machine_or_default(const struct command_spec *c, struct options *o, s
 
 static int named_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
 {
-	return add_machine(options_string(o, "name"), names, err);
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_ERROR struct error *why = NULL;
+	const struct strv *words = options_words(o);
+	const char *given = options_string(o, "name");
+	int r = add_machine(given, names, &why);
+	if (r >= 0)
+		return 0;
+	if (!given && words->count && machine_load(words->items[0], &m, NULL) == 0)
+		return error_set(err, -r, "%s; did you mean \"%s -n %s\"?", error_text(why, r), c->name,
+		    words->items[0]);
+	return error_set(err, -r, "%s", error_text(why, r));
 }
 
 static int machine_or_command(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
@@ -50,10 +77,15 @@ static int machine_or_command(const struct command_spec *c, struct options *o, s
 	return r < 0 ? r : is_machine;
 }
 
+static int all_of(const struct options *o)
+{
+	return options_has(o, "all") && options_given(o, "all");
+}
+
 static int machines(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
 {
 	const struct strv *words = options_words(o);
-	int all = options_given(o, "all");
+	int all = all_of(o);
 	if (all && words->count)
 		return error_set(err, EINVAL, "--all and names exclude each other");
 	if (all)
@@ -67,7 +99,16 @@ static int machines(const struct command_spec *c, struct options *o, struct strv
 
 static int machines_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
 {
-	return options_given(o, "all") ? machines(c, o, names, err) : machine_or_default(c, o, names, err);
+	const struct strv *words = options_words(o);
+	if (all_of(o) || !words->count)
+		return all_of(o) ? machines(c, o, names, err) : machine_or_default(c, o, names, err);
+	/* All of them exist, or nothing is done. */
+	for (size_t i = 0; i < words->count; i++) {
+		int r = add_machine(words->items[i], names, err);
+		if (r < 0)
+			return r;
+	}
+	return (int)words->count;
 }
 
 int target_resolve(const struct command_spec *c, struct options *o, struct error **err)
@@ -88,5 +129,5 @@ int target_resolve(const struct command_spec *c, struct options *o, struct error
 	if (r < 0)
 		return r;
 	options_set_targets(o, &names, (size_t)r);
-	return 0;
+	return c->target == TARGET_MACHINE_OR_COMMAND && r > 0 ? options_resume(o, err) : 0;
 }

@@ -24,6 +24,7 @@
 #include "base/lock.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "base/suggest.h"
 
 enum {
 	MACHINE_JSON_MAX = 4 << 20,
@@ -53,6 +54,14 @@ char *machine_file(const char *name, const char *file)
 
 static int no_such_machine(const char *name, struct error **err)
 {
+	AUTO_STRV struct strv names = { 0 };
+	struct suggestion near = SUGGESTION(name);
+	machine_list(&names, NULL);
+	for (size_t i = 0; i < names.count; i++)
+		suggestion_offer(&near, names.items[i]);
+	if (near.near)
+		return error_set(err, ENOENT, "no machine \"%s\" (did you mean \"%s\"?); see \"holm machine ls\"", name,
+		    near.near);
 	return error_set(err, ENOENT, "no machine \"%s\"; see \"holm machine ls\"", name);
 }
 

@@ -32,6 +32,36 @@ fake_libexec()
 	contains "$stderr" '"nobody"'
 }
 
+@test "a mistyped option or machine gets a suggestion" {
+	fails 125 holm machine create x --mem 1G
+	contains "$stderr" "unknown option --mem;"
+	fails 125 holm machine create x --memroy 1G
+	contains "$stderr" "unknown option --memroy (did you mean --memory?)"
+	holm machine create --no-boot near:1 --name workshop >/dev/null
+	fails 125 holm machine inspect wrokshop
+	contains "$stderr" 'no machine "wrokshop" (did you mean "workshop"?)'
+	fails 125 holm machine inspect elsewhere
+	run ! grep -q "did you mean" <<<"$stderr"
+	holm machine rm workshop
+}
+
+@test "create --replace and --if-missing; rm --force of nothing" {
+	local id
+	equal again "$(holm machine create --no-boot --if-missing --set-default image:1 --name again)"
+	id=$(field again id)
+	equal again "$(holm machine create --no-boot --if-missing image:1 --name again)"
+	equal "$id" "$(field again id)"
+	fails 125 holm machine create --no-boot image:1 --name again
+	contains "$stderr" --replace
+	fails 125 holm machine create --no-boot --replace --if-missing image:1 --name again
+	equal again "$(holm machine create --no-boot --replace --cpus 3 image:2 --name again)"
+	[ "$id" != "$(field again id)" ]
+	equal "3 true" "$(holm machine inspect again | jq -r '.[0] | "\(.cpus) \(.default)"')"
+	equal again "$(holm machine rm -f again nobody)"
+	equal '' "$(holm machine rm -f again)"
+	fails 125 holm machine rm again
+}
+
 @test "a mistyped command gets a suggestion" {
 	fails 125 holm machine creat
 	contains "$stderr" 'did you mean "holm machine create"'

@@ -131,6 +131,62 @@ request()
 	equal hi "$(holm machine ssh box echo hi 2>/dev/null)"
 	equal hi "$(holm machine ssh echo hi 2>/dev/null)"
 	equal hi "$(holm machine ssh --root other echo hi 2>/dev/null)"
+	equal hi "$(holm machine ssh box -- echo hi 2>/dev/null)"
+	equal '{"name":"root"}' "$(holm machine ssh other --root 'echo "$FAKE_REQUEST"' 2>/dev/null | jq -c .user)"
+	equal -- "$(holm machine ssh -- box printf %s -- 2>/dev/null)"
+	equal -x "$(holm machine ssh printf %s -x 2>/dev/null)"
+}
+
+@test "ssh: the words are joined, and a shell runs them; run keeps them as they are" {
+	equal "a
+b" "$(holm machine ssh box 'echo a; echo b' 2>/dev/null)"
+	equal "x y" "$(holm machine ssh box echo x '  ' y 2>/dev/null)"
+	equal 3 "$(holm machine ssh box 'false || exit 3' >/dev/null 2>&1; echo $?)"
+	equal 'a; b' "$(holm machine run -n box echo 'a; b' 2>/dev/null)"
+	equal false "$(request | jq .shell)"
+}
+
+@test "exec NAME: the name is no command, and the error says what was meant" {
+	fails 127 holm machine exec nosuchprogram
+	run ! grep -q "did you mean" <<<"$stderr"
+	holm machine create nosuchprogram --no-boot --name nosuchprogram >/dev/null
+	fails 127 holm machine exec nosuchprogram true
+	contains "$stderr" 'did you mean "-n nosuchprogram"?'
+	holm machine rm nosuchprogram
+}
+
+@test "HOLM_MACHINE on the host is the machine that is meant where none is named; inside it is not" {
+	holm machine run -n other true
+	HOLM_MACHINE=other holm machine stop
+	equal stopped "$(state other)"
+	equal other "$(HOLM_MACHINE=other holm machine inspect | jq -r '.[0].name')"
+	equal box "$(HOLM_MACHINE=other holm machine inspect box | jq -r '.[0].name')"
+	equal box "$(HOLM_MACHINE=other container=holm holm machine inspect | jq -r '.[0].name')"
+	equal box "$(HOLM_MACHINE='' holm machine inspect | jq -r '.[0].name')"
+	HOLM_MACHINE=otter fails 125 holm machine run true
+	contains "$stderr" 'HOLM_MACHINE in the environment: no machine "otter" (did you mean "other"?)'
+}
+
+@test "several names: start, restart, inspect, stop, wait; nothing is done when one does not exist" {
+	local pid
+	holm machine stop --all
+	fails 125 holm machine start box nobody
+	equal stopped "$(state box)"
+	equal 2 "$(holm machine start box other | grep -c ready)"
+	equal "other box" "$(holm machine inspect other box | jq -r '[.[].name] | join(" ")')"
+	equal "box other" "$(holm machine inspect --all | jq -r '[.[].name] | join(" ")')"
+	pid=$(field box keeper.pid)
+	equal 1 "$(holm machine restart -t 1 box | grep -c ready)"
+	[ "$pid" != "$(field box keeper.pid)" ]
+	fails 125 holm machine wait -t 0 box
+	background holm machine wait box other >"$WORLD/waited"
+	equal "box
+other" "$(holm machine stop -t 0 box other)"
+	wait $pid
+	equal "box
+other" "$(cat "$WORLD/waited")"
+	equal box "$(holm machine wait box)"
+	contains "$(holm machine restart box)" ready
 }
 
 # on_terminal COMMAND: the shell's command with a terminal as stdin, stdout and stderr.

@@ -166,9 +166,21 @@ teardown_file()
 	rm -f "$HOME/agent" "$WORLD/agent"
 }
 
-@test "ssh is the same session in its spelling" {
+@test "ssh: the words are one line for the login shell; options may follow the name" {
 	equal hello "$(holm machine ssh box echo hello)"
 	equal "$ME" "$(holm machine ssh box whoami)"
+	equal "a
+$HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
+	equal "x y" "$(holm machine ssh box -- echo x '  ' y)"
+	equal root "$(holm machine ssh box --root whoami)"
+	run holm machine ssh box 'exit 4'
+	equal 4 "$status"
+	contains "$(holm machine ssh box -t tty)" /dev/pts/
+}
+
+@test "HOLM_MACHINE inside says which machine it is" {
+	equal box "$(in_machine box sh -c 'echo $HOLM_MACHINE')"
+	equal box "$(as_root box sh -c 'echo $HOLM_MACHINE')"
 }
 
 @test "a terminal with -t: stdin is one, the size is right, and it follows" {

@@ -233,7 +233,11 @@ static void run_command(struct child *c)
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	const char *program = c->user.shell;
-	if (q->argv.count) {
+	if (q->argv.count && q->shell) {
+		strv_add(&argv, path_base(program));
+		strv_add(&argv, "-c");
+		strv_take(&argv, strv_join(&q->argv, " "));
+	} else if (q->argv.count) {
 		program = q->argv.items[0];
 		strv_add_all(&argv, &q->argv);
 	} else {

@@ -69,6 +69,7 @@ static int read_terminal(struct session_request *q, struct json_object *o, struc
 	if (((r = json_get_bool(o, "tty", &q->tty, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_bool(o, "stdin", &q->use_stdin, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_bool(o, "detach", &q->detach, err)) < 0 && r != -ENOENT) ||
+	    ((r = json_get_bool(o, "shell", &q->shell, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_u64(o, "rows", &rows, err)) < 0 && r != -ENOENT) ||
 	    ((r = json_get_u64(o, "columns", &columns, err)) < 0 && r != -ENOENT))
 		return r;
@@ -106,7 +107,7 @@ int session_request_parse(struct json_object *o, struct session_request **ret, s
 		return r;
 	if ((r = read_relay(q, o, err)) < 0)
 		return r;
-	if (q->argv.count && !*q->argv.items[0])
+	if (q->argv.count && !*q->argv.items[0] && !q->shell)
 		return error_set(err, EINVAL, "the command is an empty word");
 	*ret = TAKE_PTR(q);
 	return 0;

@@ -14,6 +14,7 @@ struct session_request {
 	struct strv argv; /* empty: the login shell */
 	struct strv env;
 	int tty, use_stdin, detach;
+	int shell; /* the login shell runs argv, joined by blanks */
 	uint16_t rows, columns;
 	char *user;          /* name, or NULL */
 	int64_t uid, gid;    /* -1: not given */

@@ -118,6 +118,7 @@ void session_environment(const struct session_request *q, const struct boot_requ
 	set_all(ret, &b->image_env, 1);
 	set_all(ret, &b->env, 0);
 	strv_setenv(ret, "container", "holm");
+	strv_setenv(ret, "HOLM_MACHINE", b->name);
 	if (q->tty)
 		strv_setenv(ret, "TERM", "xterm");
 	if (ssh_auth_sock)

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
+#include "cli/machine/rm.h"
 #include "cli/output.h"
 #include "cli/machine/ports.h"
 
@@ -17,6 +18,9 @@ static const char *const progress_words[] = { "auto", "plain", "none", NULL };
 
 static const struct option_spec options[] = {
 	{ "name", 'n', OPTION_STRING, "NAME", "the machine's name", .default_text = "made from the image's" },
+	{ "replace", 0, OPTION_FLAG, NULL,
+	    "remove a machine of that name first, with its disk, once the image is there" },
+	{ "if-missing", 0, OPTION_FLAG, NULL, "leave a machine of that name as it is" },
 	{ "set-default", 0, OPTION_FLAG, NULL, "make it the default machine", .default_text = "when it is the first" },
 	{ "no-boot", 0, OPTION_FLAG, NULL, "leave it stopped" },
 	{ "cpus", 0, OPTION_STRING, "N", "processors", .default_text = "half the host's" },
@@ -71,19 +75,41 @@ static const char *const applied[] = { "cpus", "memory", "disk-size", "home-moun
 	"host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
+/* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
+static int check_name(struct options *o, const char *name, struct error **err)
+{
+	AUTO_ERROR struct error *taken = NULL;
+	if (options_given(o, "replace") && options_given(o, "if-missing"))
+		return error_set(err, EINVAL, "--replace and --if-missing exclude each other");
+	int r = machine_name_free(name, &taken);
+	if (r == -EEXIST && options_given(o, "replace"))
+		return 0;
+	if (r == -EEXIST && options_given(o, "if-missing"))
+		return 1;
+	return r < 0 ? error_set(err, -r, "%s%s", error_text(taken, r),
+			   r == -EEXIST ? "; see --replace and --if-missing" : "") :
+		       0;
+}
+
+/* Sets *ret even where the machine is there already, which gives 1. */
 static int configure(struct options *o, struct machine **ret, struct error **err)
 {
 	const char *image = options_words(o)->items[0], *given = options_string(o, "name");
 	if (!*image)
 		return error_set(err, EINVAL, "an image's name cannot be empty");
 	AUTOFREE char *name = given ? xstrdup(given) : machine_name_from_image(image);
-	AUTO_MACHINE struct machine *m = machine_new(name);
-	int r;
-	if ((r = machine_name_free(name, err)) < 0 || (r = make_configure(m, o, applied, err)) < 0 ||
-	    (r = ports_try(NULL, m, options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW, err)) < 0)
+	AUTO_MACHINE struct machine *m = machine_new(name), *before = NULL;
+	enum ports_need need = options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW;
+	int r, there = check_name(o, name, err);
+	/* A machine that is replaced gives its ports up. */
+	if (there == 0 && options_given(o, "replace"))
+		machine_load(name, &before, NULL);
+	if (there < 0)
+		return there;
+	if (there == 0 && ((r = make_configure(m, o, applied, err)) < 0 || (r = ports_try(before, m, need, err)) < 0))
 		return r;
 	*ret = TAKE_PTR(m);
-	return 0;
+	return there;
 }
 
 static int prepare(const struct machine *m, struct options *o, struct json_object **ret, struct error **err)
@@ -100,12 +126,31 @@ static int prepare(const struct machine *m, struct options *o, struct json_objec
 	return image_program_run(&words, -1, -1, ret, err);
 }
 
+/* Puts the machine in the place of the one that --replace removes; it stays the default one. */
+static int put(struct machine *m, struct options *o, struct error **err)
+{
+	AUTOFREE char *default_name = NULL;
+	int set_default = options_given(o, "set-default"), r = 0;
+	if (options_given(o, "replace")) {
+		machine_default_get(&default_name, NULL);
+		set_default |= streq(default_name, m->name);
+		r = rm_machine(m->name, 1, err);
+	}
+	if (r == -ENOENT)
+		error_clear(err);
+	return r < 0 && r != -ENOENT ? r : make_store(m, set_default, err);
+}
+
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *prepared = NULL;
 	int r = configure(o, &m, &err);
+	if (r > 0) {
+		output_line("%s", m->name);
+		return 0;
+	}
 	if (r == 0)
 		r = prepare(m, o, &prepared, &err);
 	if (r > 0)
@@ -113,7 +158,7 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r == 0)
 		r = make_apply_image(m, prepared, &err);
 	if (r == 0)
-		r = make_store(m, options_given(o, "set-default"), &err);
+		r = put(m, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	make_note_init(m);

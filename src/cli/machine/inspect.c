@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine inspect [NAME]`. */
+ * `holm machine inspect [NAME...]`. */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/client.h"
@@ -14,16 +14,17 @@ static int run(const struct command_spec *c, struct options *o);
 static const char *const formats[] = { "json", NULL };
 static const struct option_spec options[] = {
 	{ "format", 0, OPTION_STRING, "json", "how to show it", .default_text = "json", .choices = formats },
+	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
 	{ 0 },
 };
 
 const struct command_spec command_inspect = {
 	.name = "inspect",
-	.synopsis = "[NAME]",
-	.summary = "show everything about a machine, as JSON: an array of one",
+	.synopsis = "[NAME...]",
+	.summary = "show everything about machines, as a JSON array",
 	.options = options,
-	.max_arguments = 1,
-	.target = TARGET_MACHINE_OR_DEFAULT,
+	.max_arguments = -1,
+	.target = TARGET_MACHINES_OR_DEFAULT,
 	.complete = "machine",
 	.run = run,
 };
@@ -31,14 +32,18 @@ const struct command_spec command_inspect = {
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *list = json_object_new_array();
 	AUTOFREE char *default_name = NULL;
-	int r = machine_load(options_target(o), &m, &err);
-	if (r < 0)
-		return output_failure(r, err);
+	const struct strv *names = options_targets(o);
 	machine_default_get(&default_name, NULL);
-	json_object_array_add(list, describe_whole(m, default_name, clock_deadline(ANSWER_MS)));
+	uint64_t deadline = clock_deadline(ANSWER_MS);
+	for (size_t i = 0; i < names->count; i++) {
+		AUTO_MACHINE struct machine *m = NULL;
+		int r = machine_load(names->items[i], &m, &err);
+		if (r < 0)
+			return output_failure(r, err);
+		json_object_array_add(list, describe_whole(m, default_name, deadline));
+	}
 	output_json(list);
 	return 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine rm NAME...`. */
+
+#include "cli/machine/rm.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -14,7 +17,7 @@ enum { FORCED_STOP_MS = 2000 };
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "force", 'f', OPTION_FLAG, NULL, "stop it first when it runs" },
+	{ "force", 'f', OPTION_FLAG, NULL, "stop it first when it runs; one that is not there is fine" },
 	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
 	{ 0 },
 };
@@ -31,7 +34,7 @@ const struct command_spec command_rm = {
 	.run = run,
 };
 
-static int remove_machine(const char *name, int force, struct error **err)
+int rm_machine(const char *name, int force, struct error **err)
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *m = NULL;
@@ -58,10 +61,12 @@ static int remove_machine(const char *name, int force, struct error **err)
 static int run(const struct command_spec *c, struct options *o)
 {
 	const struct strv *names = options_targets(o);
-	int status = 0;
+	int status = 0, force = options_given(o, "force");
 	for (size_t i = 0; i < names->count; i++) {
 		AUTO_ERROR struct error *err = NULL;
-		int r = remove_machine(names->items[i], options_given(o, "force"), &err);
+		int r = rm_machine(names->items[i], force, &err);
+		if (r == -ENOENT && force)
+			continue;
 		if (r < 0)
 			status = output_failure(r, err);
 		else

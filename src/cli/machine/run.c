@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine run`: from options to a session request. Exactly these words become the command's argv; no shell is in between. */
+ * `holm machine run`: from options to a session request. Exactly these words become the command's
+ * argv; no shell is in between. */
+
 #include "cli/machine/run.h"
 
 #include <errno.h>
@@ -205,6 +207,7 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 		return r;
 	if (words->count)
 		json_add_strv(q, "argv", words);
+	json_add_bool(q, "shell", manner == RUN_SSH && words->count > 0);
 	int tty = wants_terminal(o, manner);
 	if (tty && terminal_size(STDOUT_FILENO, &rows, &columns) < 0)
 		terminal_size(STDIN_FILENO, &rows, &columns);
@@ -224,6 +227,15 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 	return 0;
 }
 
+/* `exec NAME cmd`, as other tools have it: the name was taken for the command. */
+static void note_machine_name(struct options *o)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	const struct strv *words = options_words(o);
+	if (words->count && !options_given(o, "name") && machine_load(words->items[0], &m, NULL) == 0)
+		output_note("\"%s\" is a machine; did you mean \"-n %s\"?", words->items[0], words->items[0]);
+}
+
 int run_in_machine(struct options *o, enum run_manner manner)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -236,6 +248,8 @@ int run_in_machine(struct options *o, enum run_manner manner)
 	if (r < 0)
 		return client_start_failure(r, err);
 	r = session_run(machine, request, &err);
+	if (r == EXIT_NOT_FOUND && manner == RUN_WORDS)
+		note_machine_name(o);
 	return r < 0 ? output_failure(r, err) : r;
 }
 

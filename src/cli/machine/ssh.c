@@ -8,7 +8,7 @@ static int run(const struct command_spec *c, struct options *o);
 const struct command_spec command_ssh = {
 	.name = "ssh",
 	.synopsis = "[NAME] [CMD...]",
-	.summary = "the same as run, in ssh's spelling: the first word names the machine",
+	.summary = "run a command line, or a shell, as ssh does; no ssh takes part",
 	.details = "A first word that is no machine's name begins the command, and the default machine is meant.",
 	.options = ssh_options,
 	.max_arguments = -1,
