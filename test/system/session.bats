@@ -183,6 +183,12 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 	equal box "$(as_root box sh -c 'echo $HOLM_MACHINE')"
 }
 
+@test "the end of stdin is the end of a terminal's input, whoever reads it and however late" {
+	contains "$(echo 'echo aha' | HOLM_TEST_TIMEOUT=20 holm machine run -t sh)" aha
+	contains "$(printf 'no newline' | HOLM_TEST_TIMEOUT=20 holm machine run -t cat)" "no newline"
+	contains "$(HOLM_TEST_TIMEOUT=20 holm machine run -t sh -c 'stty -icanon; sleep 0.3; stty icanon; cat; echo over' </dev/null)" over
+}
+
 @test "a terminal with -t: stdin is one, the size is right, and it follows" {
 	requires tmux
 	local socket="$TMPDIR/tmux"

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "agent/session/session.h"
@@ -19,6 +20,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "http/session_frame.h"
+
+enum { EOF_FIRST_MS = 20, EOF_MOST_MS = 1000 };
 
 static int is_terminal(const struct session *s)
 {
@@ -35,6 +38,7 @@ static void output_close(struct session *s, struct session_output *o)
 
 void session_io_close_input(struct session *s)
 {
+	source_free(TAKE_PTR(s->eof_timer));
 	source_free(TAKE_PTR(s->input_source));
 	if (s->input != s->outputs[0].fd)
 		fd_close(s->input);
@@ -64,6 +68,37 @@ static void output_read(struct session *s, struct session_output *o)
 	}
 }
 
+/* A terminal has no end. A reader of lines takes the end-of-file character (termios(3), VEOF) for
+ * one. */
+static int append_eof(struct session *s)
+{
+	struct termios t;
+	unsigned char character = s->input >= 0 && tcgetattr(s->input, &t) == 0 ? t.c_cc[VEOF] : 4;
+	return buffer_append(&s->input_buffer, &character, 1);
+}
+
+static void on_eof_timer(struct source *source, void *data)
+{
+	struct session *s = data;
+	if (s->input >= 0 && s->input_buffer.size == 0)
+		append_eof(s);
+	s->eof_wait_ms = MIN(s->eof_wait_ms * 2, (uint64_t)EOF_MOST_MS);
+	source_set_timer(source, clock_deadline(s->eof_wait_ms));
+	session_io_update(s);
+}
+
+/* One character ends one read. It is lost when the reader changes the terminal's modes meanwhile,
+ * as shells do before each line, and it only completes a line that has begun. No event announces
+ * the next read, so the agent sends the character again, at growing intervals, while the command
+ * runs. */
+static void repeat_eof(struct session *s)
+{
+	if (s->eof_timer || !s->running || s->exited || s->input < 0 || s->input_buffer.size)
+		return;
+	s->eof_wait_ms = EOF_FIRST_MS;
+	loop_add_timer(s->agent->loop, clock_deadline(s->eof_wait_ms), on_eof_timer, s, &s->eof_timer);
+}
+
 static void input_write(struct session *s)
 {
 	size_t taken = 0;
@@ -85,8 +120,12 @@ static void input_write(struct session *s)
 	}
 	if (taken && s->stream >= 0 && !s->stream_ended)
 		session_frame_append_u32(&s->out, SESSION_WINDOW, (uint32_t)taken);
-	if (s->input_ended && s->input_buffer.size == 0 && s->input >= 0 && !is_terminal(s))
-		session_io_close_input(s);
+	if (s->input_ended && s->input_buffer.size == 0 && s->input >= 0) {
+		if (is_terminal(s))
+			repeat_eof(s);
+		else
+			session_io_close_input(s);
+	}
 }
 
 void session_io_stream_lost(struct session *s)
@@ -145,9 +184,7 @@ static int handle_frame(struct session *s, const struct session_frame *f)
 		return buffer_append(&s->input_buffer, f->data, f->size) < 0 ? -EBADMSG : 0;
 	case SESSION_STDIN_END:
 		s->input_ended = 1;
-		/* A terminal has no end; the character that means it does the same for who reads
-		 * lines. */
-		return is_terminal(s) && buffer_append(&s->input_buffer, "\004", 1) < 0 ? -EBADMSG : 0;
+		return is_terminal(s) && append_eof(s) < 0 ? -EBADMSG : 0;
 	case SESSION_RESIZE:
 		frame_resize(s, f);
 		return 0;

@@ -58,7 +58,7 @@ static int make_cgroup(uint64_t number)
 void session_free(struct session *s)
 {
 	struct source *sources[] = { s->stream_source, s->channel_source, s->helper_source, s->child_source,
-		s->input_source, s->drain_timer, s->outputs[0].source, s->outputs[1].source };
+		s->input_source, s->eof_timer, s->drain_timer, s->outputs[0].source, s->outputs[1].source };
 	for (struct session **at = &s->agent->sessions; *at; at = &(*at)->next) {
 		if (*at == s) {
 			*at = s->next;

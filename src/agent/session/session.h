@@ -44,7 +44,9 @@ struct session {
 	int input; /* stdin pipe or the terminal's master; -1: closed */
 	struct source *input_source;
 	struct buffer input_buffer;
-	int input_ended;                  /* the client sends no more */
+	int input_ended;          /* the client sends no more */
+	struct source *eof_timer; /* sends the end of input to a terminal again */
+	uint64_t eof_wait_ms;
 	struct session_output outputs[2]; /* stdout, stderr; with a terminal only [0], which is `input` too */
 	int child_ends[3];
 	int exited, status;
