@@ -189,6 +189,16 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 	contains "$(HOLM_TEST_TIMEOUT=20 holm machine run -t sh -c 'stty -icanon; sleep 0.3; stty icanon; cat; echo over' </dev/null)" over
 }
 
+@test "the caller's umask holds for the machine's user, and for nobody else" {
+	equal 0077 "$(umask 077 && in_machine box sh -c umask)"
+	equal 0002 "$(umask 002 && in_machine box sh -c umask)"
+	equal 0022 "$(umask 077 && as_root box sh -c umask)"
+	equal 0022 "$(umask 077 && holm machine run -u daemon sh -c umask)"
+	(umask 077 && in_machine box touch "$HOME/private")
+	equal 600 "$(stat -c %a "$HOME/private")"
+	rm "$HOME/private"
+}
+
 @test "a terminal with -t: stdin is one, the size is right, and it follows" {
 	requires tmux
 	local socket="$TMPDIR/tmux"

@@ -247,6 +247,7 @@ static void run_command(struct child *c)
 	json_add_i64(o, "started", getpid());
 	json_add_u64(o, "uid", c->user.uid);
 	channel_send(c->channel, o, -1);
+	umask(q->umask);
 	int status = execute(c, program, strv_argv(&argv), &err);
 	give_up(c, status, err, EIO);
 }
@@ -267,7 +268,7 @@ static _Noreturn void session_main(struct child *c)
 	struct error *err = NULL;
 	AUTOFREE char *ssh = NULL;
 	setsid();
-	umask(022);
+	umask(SESSION_UMASK);
 	c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = session_user_resolve(c->root, q, &c->plan->boot->user, &c->user, &err);
 	if (r >= 0)

@@ -78,6 +78,18 @@ static int read_terminal(struct session_request *q, struct json_object *o, struc
 	return 0;
 }
 
+static int read_umask(struct session_request *q, struct json_object *o, struct error **err)
+{
+	uint64_t mask = SESSION_UMASK;
+	int r = json_get_u64(o, "umask", &mask, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (mask > 0777)
+		return error_set(err, EINVAL, "\"umask\" is out of range");
+	q->umask = q->user || q->uid >= 0 ? SESSION_UMASK : (mode_t)mask;
+	return 0;
+}
+
 static int read_relay(struct session_request *q, struct json_object *o, struct error **err)
 {
 	struct json_object *relay = NULL;
@@ -105,7 +117,7 @@ int session_request_parse(struct json_object *o, struct session_request **ret, s
 	    (r = read_terminal(q, o, err)) < 0 || (r = read_user(q, o, err)) < 0 ||
 	    (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
 		return r;
-	if ((r = read_relay(q, o, err)) < 0)
+	if ((r = read_umask(q, o, err)) < 0 || (r = read_relay(q, o, err)) < 0)
 		return r;
 	if (q->argv.count && !*q->argv.items[0] && !q->shell)
 		return error_set(err, EINVAL, "the command is an empty word");

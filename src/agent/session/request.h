@@ -3,18 +3,20 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
 
-enum { SESSION_ARGS_MAX = 65536, SESSION_ARGS_BYTES_MAX = 2 * 1024 * 1024 };
+enum { SESSION_UMASK = 022, SESSION_ARGS_MAX = 65536, SESSION_ARGS_BYTES_MAX = 2 * 1024 * 1024 };
 
 struct session_request {
 	struct strv argv; /* empty: the login shell */
 	struct strv env;
 	int tty, use_stdin, detach;
-	int shell; /* the login shell runs argv, joined by blanks */
+	mode_t umask; /* of the machine's user; everybody else has SESSION_UMASK */
+	int shell;    /* the login shell runs argv, joined by blanks */
 	uint16_t rows, columns;
 	char *user;          /* name, or NULL */
 	int64_t uid, gid;    /* -1: not given */

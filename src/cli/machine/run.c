@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -187,6 +188,13 @@ static int check_options(struct options *o, struct error **err)
 	return 0;
 }
 
+static mode_t current_umask(void)
+{
+	mode_t mask = umask(0);
+	umask(mask);
+	return mask;
+}
+
 static int build_request(struct options *o, enum run_manner manner, struct json_object **ret, struct error **err)
 {
 	AUTO_JSON struct json_object *q = json_object_new_object();
@@ -214,6 +222,7 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 	json_add_bool(q, "tty", tty);
 	json_add_u64(q, "rows", rows);
 	json_add_u64(q, "columns", columns);
+	json_add_u64(q, "umask", current_umask());
 	json_add_bool(q, "stdin", !options_given(o, "detach"));
 	json_add_strv(q, "env", &env);
 	json_add_string(q, "workdir", workdir);
