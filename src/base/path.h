@@ -39,7 +39,8 @@ char *path_cache_dir(void);  /* $XDG_CACHE_HOME/holm, else ~/.cache/holm */
 int path_runtime_dir(char **ret, struct error **err);
 /* Adds each of these places that exists or can be made: a keeper may have its socket in any. */
 void path_runtime_dirs(struct strv *to);
-char *path_home_dir(void); /* $HOME when absolute, else the password database's */
+char *path_home_dir(void);     /* $HOME when absolute, else the password database's */
+char *path_account_home(void); /* the password database's, owned; NULL without one */
 /* libexec/holm and share/holm beside the running program, so that an uninstalled build and any
  * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See ARCHITECTURE.md, "Finding our own
  * files". */

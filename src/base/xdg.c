@@ -15,8 +15,14 @@ char *path_home_dir(void)
 	const char *home = getenv("HOME");
 	if (home && *home == '/')
 		return path_normalize(home);
+	char *account = path_account_home();
+	return account ? account : xstrdup("/");
+}
+
+char *path_account_home(void)
+{
 	struct passwd *p = getpwuid(getuid());
-	return p && p->pw_dir && *p->pw_dir == '/' ? path_normalize(p->pw_dir) : xstrdup("/");
+	return p && p->pw_dir && *p->pw_dir == '/' ? path_normalize(p->pw_dir) : NULL;
 }
 
 static char *xdg_dir(const char *variable, const char *below_home)

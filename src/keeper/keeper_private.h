@@ -20,6 +20,7 @@ struct keeper_share {
 	char *tag, *host, *inside;
 	int read_only;
 	struct strv hidden;
+	struct strv aliases;         /* other spellings of `inside`, where it is the host's place too */
 	struct share_events *events; /* NULL: its server tells none */
 	int events_server;           /* the server's end, until it has it; -1 after */
 };

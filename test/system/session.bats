@@ -252,3 +252,30 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 		rm "$TMPDIR/answer.$n"
 	done
 }
+
+# As on systems where /home is a link to /var/home: a shell's directory has no link in it, $HOME has.
+@test "a home that is spelled in two ways: both work inside, and the directory is kept" {
+	local spelled="$WORLD/spelled otherwise"
+	ln -s "$HOME" "$spelled"
+	mkdir -p "$HOME/sub/deeper"
+	HOME=$spelled create links busybox
+	HOME=$spelled holm machine start links
+	(cd "$HOME/sub/deeper" && equal "$spelled/sub/deeper" "$(holm machine run -n links pwd)")
+	(cd "$spelled/sub" && equal "$spelled/sub" "$(holm machine run -n links pwd)")
+	equal "$spelled" "$(in_machine links sh -c 'echo "$HOME"')"
+	in_machine links test -d "$HOME/sub/deeper"
+	in_machine links test -d "$spelled/sub/deeper"
+	in_machine links touch "$HOME/sub/made"
+	[ -e "$HOME/sub/made" ]
+	holm machine rm --force links
+}
+
+@test "a command's HOME with a link in it: the machine has that spelling, too" {
+	local spelled="$WORLD/spelled otherwise"
+	create links busybox --no-boot
+	HOME=$spelled holm machine start links
+	equal "$HOME" "$(in_machine links sh -c 'echo "$HOME"')"
+	in_machine links test -d "$spelled/sub/deeper"
+	(cd "$spelled/sub" && equal "$HOME/sub" "$(HOME=$spelled holm machine run -n links pwd)")
+	holm machine rm --force links
+}

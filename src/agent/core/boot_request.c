@@ -209,6 +209,16 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	return r < 0 ? r : optional(read_u32(m, "mtu", &n->mtu, err));
 }
 
+static int read_aliases(struct json_object *o, struct boot_share *s, struct error **err)
+{
+	int r = read_strv(o, "aliases", &s->aliases, err);
+	if (r >= 0 && s->aliases.count > BOOT_ALIASES_MAX)
+		return error_set(err, EINVAL, "boot request: more than %d aliases of a share", BOOT_ALIASES_MAX);
+	for (size_t i = 0; r >= 0 && i < s->aliases.count; i++)
+		r = normalize(&s->aliases.items[i], "the alias", err);
+	return r;
+}
+
 /* What was read before an error stays in s. */
 static int read_share(struct json_object *o, struct boot_share *s, struct error **err)
 {
@@ -223,8 +233,7 @@ static int read_share(struct json_object *o, struct boot_share *s, struct error 
 		return r;
 	if (strlen(s->tag) > 31 || s->tag[0] == '\0' || strspn(s->tag, letters) != strlen(s->tag))
 		return error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s->tag);
-	r = normalize(&s->inside, "the mount point", err);
-	if (r < 0)
+	if ((r = normalize(&s->inside, "the mount point", err)) < 0 || (r = read_aliases(o, s, err)) < 0)
 		return r;
 	return streq(s->inside, "/") ? error_set(err, EINVAL, "a share cannot be mounted on / of the machine") : 0;
 }
@@ -245,6 +254,7 @@ void boot_share_done(struct boot_share *s)
 {
 	free(s->tag);
 	free(s->inside);
+	strv_done(&s->aliases);
 	*s = (struct boot_share){ 0 };
 }
 

@@ -12,6 +12,7 @@
 
 enum {
 	BOOT_SHARES_MAX = 128,
+	BOOT_ALIASES_MAX = 8,
 	BOOT_GROUPS_MAX = 256,
 	BOOT_LAYERS_MAX = 500,
 	BOOT_STRINGS_MAX = 4096,
@@ -21,7 +22,8 @@ enum {
 struct boot_share {
 	char *tag, *inside;
 	int read_only;
-	int events; /* its server can say what the host changes */
+	int events;          /* its server can say what the host changes */
+	struct strv aliases; /* other paths of the host's that lead to `inside` there */
 };
 
 struct resolv {

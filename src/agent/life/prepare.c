@@ -19,6 +19,7 @@
 #include "agent/provision/provision.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 
 struct prepare {
@@ -72,14 +73,36 @@ static int step_run(struct prepare *p, struct error **err)
 	return p->request->rescue ? 0 : make_run(p, err);
 }
 
+static const struct mount_point {
+	const char *path;
+	mode_t mode;
+} points[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 }, { "/tmp", 01777 } };
+
+/* Whether something is mounted above the path anyway. */
+static int is_covered(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++)
+		if (path_is_below(path, points[i].path))
+			return 1;
+	return 0;
+}
+
+/* Makes the host's other spellings of a share's place lead to it, where the machine has nothing. */
+static void link_aliases(const struct prepare *p, const struct boot_share *s)
+{
+	for (size_t i = 0; i < s->aliases.count; i++) {
+		AUTO_ERROR struct error *err = NULL;
+		const char *alias = s->aliases.items[i];
+		if (!is_covered(alias) && !rootfs_exists(p->root, alias) &&
+		    rootfs_symlink(p->root, alias, s->inside, &err) < 0)
+			log_warning("%s does not lead to %s: %s", alias, s->inside, error_text(err, EIO));
+	}
+}
+
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes
  * itself is oddly sticky. */
 static int step_mount_points(struct prepare *p, struct error **err)
 {
-	static const struct {
-		const char *path;
-		mode_t mode;
-	} points[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 }, { "/tmp", 01777 } };
 	for (size_t i = 0; !p->request->rescue && i < ARRAY_SIZE(points); i++) {
 		AUTO_FD int fd = rootfs_exists(p->root, points[i].path) ?
 				     -1 :
@@ -89,13 +112,14 @@ static int step_mount_points(struct prepare *p, struct error **err)
 	}
 	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++) {
 		const char *inside = p->request->shares[i].inside;
-		int hidden = 0; /* below something that is mounted there anyway */
-		for (size_t j = 0; j < ARRAY_SIZE(points); j++)
-			hidden |= path_is_below(inside, points[j].path);
-		AUTO_FD int fd = hidden ? -1 : rootfs_mkdir(p->root, inside, 0755, err);
-		if (!hidden && fd < 0)
+		if (is_covered(inside))
+			continue;
+		AUTO_FD int fd = rootfs_mkdir(p->root, inside, 0755, err);
+		if (fd < 0)
 			return fd;
 	}
+	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++)
+		link_aliases(p, &p->request->shares[i]);
 	return 0;
 }
 

@@ -179,7 +179,8 @@ static int enter_directory(struct child *c, struct error **err)
 			   error_set_errno(err, errno, "cannot use the working directory \"%s\" in the machine",
 			       q->workdir) :
 			   0;
-	if (q->cwd && session_path_is_shared(c->plan->boot, q->cwd) && chdir(q->cwd) == 0)
+	AUTOFREE char *shared = session_shared_path(c->plan->boot, q->cwd);
+	if (shared && chdir(shared) == 0)
 		return 0;
 	int at_home = chdir(c->user.home) == 0;
 	if (!at_home && chdir("/") < 0)

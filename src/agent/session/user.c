@@ -126,11 +126,25 @@ void session_environment(const struct session_request *q, const struct boot_requ
 	set_all(ret, &q->env, 0);
 }
 
-int session_path_is_shared(const struct boot_request *b, const char *path)
+/* The same path by the place of the share that it lies in, owned, or NULL. */
+static char *below_alias(const struct boot_share *s, const char *path)
 {
-	AUTOFREE char *clean = path_normalize(path);
+	for (size_t i = 0; i < s->aliases.count; i++)
+		if (path_is_below(path, s->aliases.items[i]))
+			return xasprintf("%s%s", s->inside, path + strlen(s->aliases.items[i]));
+	return NULL;
+}
+
+char *session_shared_path(const struct boot_request *b, const char *path)
+{
+	AUTOFREE char *clean = path ? path_normalize(path) : NULL;
 	for (size_t i = 0; clean && i < b->share_count; i++)
 		if (path_is_below(clean, b->shares[i].inside))
-			return 1;
-	return 0;
+			return TAKE_PTR(clean);
+	for (size_t i = 0; clean && i < b->share_count; i++) {
+		char *found = below_alias(&b->shares[i], clean);
+		if (found)
+			return found;
+	}
+	return NULL;
 }

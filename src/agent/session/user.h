@@ -29,6 +29,6 @@ int session_user_resolve(int root, const struct session_request *q, const struct
 /* The whole environment. ssh_auth_sock: path inside, or NULL. */
 void session_environment(const struct session_request *q, const struct boot_request *b, const struct session_user *u,
     const char *ssh_auth_sock, struct strv *ret);
-/* Whether `path` lies in one of the machine's shares, so that it means the same inside as
- * outside. */
-int session_path_is_shared(const struct boot_request *b, const char *path);
+/* The path inside of a directory of the host (NULL is fine) that lies in one of the machine's
+ * shares, owned; NULL if it lies in none. */
+char *session_shared_path(const struct boot_request *b, const char *path);

@@ -26,6 +26,7 @@ void share_free(struct keeper_share *s)
 	free(s->host);
 	free(s->inside);
 	strv_done(&s->hidden);
+	strv_done(&s->aliases);
 	share_events_free(s->events);
 	fd_close(s->events_server);
 	free(s);
@@ -80,6 +81,22 @@ static void list_writable(const struct keeper *k, struct strv *to)
 			strv_add(to, s->host);
 }
 
+/* Lists the other spellings of the share's place, if the machine has the share where the host has
+ * it. A shell's directory is always spelled without symbolic links, a home seldom. */
+static void find_aliases(struct keeper_share *s, const char *host)
+{
+	AUTOFREE char *place = path_normalize(host), *home = path_home_dir(), *account = path_account_home();
+	const char *spelled[] = { s->host, home, account };
+	if (!streq(place, s->inside))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(spelled); i++) {
+		AUTOFREE char *real = spelled[i] ? real_path(spelled[i]) : NULL;
+		if (real && streq(real, s->host) && !streq(spelled[i], s->inside) &&
+		    !strv_contains(&s->aliases, spelled[i]))
+			strv_add(&s->aliases, spelled[i]);
+	}
+}
+
 static int share_new(struct keeper *k, const char *tag, const char *host, const char *inside, int read_only,
     struct keeper_share **ret, struct error **err)
 {
@@ -100,6 +117,7 @@ static int share_new(struct keeper *k, const char *tag, const char *host, const 
 		return error_set_errno(err, errno, "share %s", host);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ENOTDIR, "share %s: not a directory", host);
+	find_aliases(s, host);
 	r = hide_own_folders(s, err);
 	if (r == 0 && has_events(k) && (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)
 		return error_set_errno(err, r, "share %s", host);
@@ -251,6 +269,7 @@ static void on_attached(int code, const char *why, void *data)
 		json_add_string(body, "tag", c->share->tag);
 		json_add_string(body, "inside", c->share->inside);
 		json_add_bool(body, "read_only", c->share->read_only);
+		json_add_strv(body, "aliases", &c->share->aliases);
 		json_add_bool(body, "events", c->share->events != NULL);
 		code = call_shares(c, "POST", "/v1/shares", body, on_mounted, &err);
 		if (code < 0)

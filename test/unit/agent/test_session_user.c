@@ -124,11 +124,25 @@ static void test_shared_paths(void **state)
 {
 	struct boot_share shares[] = { { .tag = (char *)"home", .inside = (char *)"/home/alice" } };
 	struct boot_request b = { .shares = shares, .share_count = 1 };
-	assert_true(session_path_is_shared(&b, "/home/alice"));
-	assert_true(session_path_is_shared(&b, "/home/alice/x/"));
-	assert_false(session_path_is_shared(&b, "/home/alice2"));
-	assert_false(session_path_is_shared(&b, "/home/alice/../bob"));
-	assert_false(session_path_is_shared(&b, "relative"));
+	static const struct {
+		const char *path, *inside;
+	} cases[] = {
+		{ "/home/alice", "/home/alice" },
+		{ "/home/alice/x/", "/home/alice/x" },
+		{ "/home/alice2", NULL },
+		{ "/home/alice/../bob", NULL },
+		{ "relative", NULL },
+		{ NULL, NULL },
+		{ "/var/home/alice", "/home/alice" },
+		{ "/var/home/alice/a/b", "/home/alice/a/b" },
+		{ "/var/home/alice2", NULL },
+	};
+	strv_add(&b.shares[0].aliases, "/var/home/alice");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTOFREE char *inside = session_shared_path(&b, cases[i].path);
+		assert_true(streq(inside, cases[i].inside) || (!inside && !cases[i].inside));
+	}
+	strv_done(&b.shares[0].aliases);
 }
 
 int main(void)
