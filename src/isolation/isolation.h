@@ -81,6 +81,8 @@ struct isolation_ops {
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	int (*remove_share)(struct isolation_run *r, const char *tag,
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
+	/* What the host is short of, so that the init could not start, owned; NULL: nothing. */
+	char *(*shortage)(const struct isolation_run *r);
 	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or
 	 * -EOPNOTSUPP: at the next start. */
 	int (*set_limits)(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);

@@ -52,6 +52,15 @@ make()
 	contains "$(holm system info)" "subordinate-ids "
 }
 
+@test "system info: how many more machines with systemd fit, and the setting for more" {
+	local info limit=/proc/sys/user/max_inotify_instances
+	unshare --user --map-root-user sh -c "echo 30 >$limit" || skip "no user namespaces here"
+	info=$(unshare --user --map-root-user sh -c "echo 30 >$limit; holm system info --format json" | jq -c '.probes[] | select(.name == "inotify")')
+	equal 'true 30 instances are left to you: enough for 2 more machines with systemd at once' "$(jq -r '"\(.ok) \(.detail)"' <<<"$info")"
+	info=$(unshare --user --map-root-user sh -c "echo 5 >$limit; holm system info --format json" | jq -c '.probes[] | select(.name == "inotify")')
+	equal 'false sudo sysctl fs.inotify.max_user_instances=1024' "$(jq -r '"\(.ok) \(.fix)"' <<<"$info")"
+}
+
 @test "an isolation that cannot work here is refused with the reason; auto takes what works" {
 	HOLM_NATIVE=0 fails 125 holm machine create thing --no-boot --isolation native -n m
 	contains "$stderr" "isolation=native does not work here"

@@ -17,6 +17,7 @@
 #include "base/strv.h"
 #include "isolation/find.h"
 #include "isolation/native/cgroup_path.h"
+#include "isolation/native/inotify.h"
 #include "isolation/native/probe.h"
 #include "isolation/native/tun.h"
 #include "isolation/probes.h"
@@ -108,6 +109,15 @@ static void probe_network(struct json_object *probes, int single)
 
 /* ---- limits ---- */
 
+/* Says how many machines with systemd still fit. */
+static void probe_inotify(struct json_object *probes)
+{
+	int room = native_inotify_room(NATIVE_INOTIFY_MOST), machines = room / NATIVE_INOTIFY_MACHINE;
+	AUTOFREE char *detail =
+	    xasprintf("%d instances are left to you: enough for %d more machines with systemd at once", room, machines);
+	add(probes, "inotify", machines > 0, detail, native_inotify_fix);
+}
+
 static char *own_cgroup(void)
 {
 	AUTOFREE char *mounts = NULL, *cgroup = NULL;
@@ -197,6 +207,7 @@ void native_probes_add(struct json_object *probes)
 	probe_add_program(probes, "native", "crun", "crun", "no machines in namespaces");
 	probe_network(probes, mapped && map.single);
 	probe_cgroups(probes);
+	probe_inotify(probes);
 	if (geteuid() == 0 && mapped)
 		probe_idmapped_mounts(probes, &map);
 }

@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "isolation/native/cgroup_tree.h"
+#include "isolation/native/inotify.h"
 #include "isolation/network.h"
 
 void native_finish_if_alone(struct isolation_run *r)
@@ -135,6 +136,11 @@ static void native_free(struct isolation_run *r)
 	free(r);
 }
 
+static char *native_shortage(const struct isolation_run *r)
+{
+	return native_inotify_shortage();
+}
+
 static int native_start(struct loop *l, const struct machine *m, const char *runtime_dir,
     const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
     struct isolation_run **ret, struct error **err)
@@ -150,6 +156,9 @@ static int native_start(struct loop *l, const struct machine *m, const char *run
 		native_free(r);
 		return result;
 	}
+	AUTOFREE char *shortage = native_shortage(r);
+	if (shortage && m->init_path && m->init != MACHINE_INIT_HOLM)
+		events->warning(shortage, data);
 	events->stage("making the machine's namespaces", data);
 	*ret = r;
 	return 0;
@@ -234,6 +243,7 @@ const struct isolation_ops isolation_native = {
 	.start = native_start,
 	.describe = native_describe,
 	.resolv = native_resolv,
+	.shortage = native_shortage,
 	.add_share = native_add_share,
 	.remove_share = native_remove_share,
 	.set_limits = native_set_limits,

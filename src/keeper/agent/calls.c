@@ -101,7 +101,9 @@ static void on_error_line(struct keeper *k, struct json_object *line, const char
 	int number = 0;
 	for (int i = 1; code && i < 256 && !number; i++)
 		number = streq(strerrorname_np(i), code) ? i : 0;
-	keeper_fail(k, number ? number : EIO, &log, "%s", clean);
+	AUTOFREE char *shortage = k->ops->shortage ? k->ops->shortage(k->run) : NULL;
+	keeper_fail(k, number ? number : EIO, &log, "%s%s%s%s", clean, shortage ? " (" : "", shortage ? shortage : "",
+	    shortage ? ")" : "");
 }
 
 static void on_ended_line(struct keeper *k, struct json_object *line, const char *text)

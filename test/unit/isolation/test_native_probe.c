@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -14,8 +16,10 @@
 #include "../folder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/path.h"
 #include "isolation/isolation.h"
+#include "isolation/native/inotify.h"
 #include "isolation/native/probe.h"
 
 static char *folder;
@@ -102,6 +106,29 @@ static void test_resolve_form(void **state)
 	assert_non_null(strstr(other_ids->text, "/etc/subuid"));
 }
 
+/* In a user namespace with a limit of its own. */
+static void test_inotify(void **state)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		AUTO_FD int limit = unshare(CLONE_NEWUSER) < 0 ?
+					-1 :
+					open("/proc/sys/user/max_inotify_instances", O_WRONLY | O_CLOEXEC);
+		if (limit < 0 || write(limit, "3", 1) != 1)
+			_exit(77);
+		AUTOFREE char *text = native_inotify_shortage();
+		_exit(native_inotify_room(2) == 2 && native_inotify_room(100) == 3 && text &&
+			      strstr(text, "3 inotify instances are left") && strstr(text, native_inotify_fix) ?
+			  0 :
+			  1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +136,7 @@ int main(void)
 		cmocka_unit_test(test_ends_in_time_and_leaves_nothing),
 		cmocka_unit_test(test_switched_off),
 		cmocka_unit_test(test_resolve_form),
+		cmocka_unit_test(test_inotify),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -280,6 +280,11 @@ static void free_run(struct isolation_run *r)
 {
 }
 
+static char *shortage(const struct isolation_run *r)
+{
+	return xstrdup(fake->shortage);
+}
+
 const struct isolation_ops fake_isolation = {
 	.name = "fake",
 	.tells_changes = 1,
@@ -289,6 +294,7 @@ const struct isolation_ops fake_isolation = {
 	.remove_share = remove_share,
 	.set_limits = set_limits,
 	.kill = do_kill,
+	.shortage = shortage,
 	.statistics = statistics,
 	.free = free_run,
 };

@@ -12,6 +12,7 @@ struct fake {
 	struct loop *loop;
 	/* how it behaves */
 	uint64_t protocol;      /* 0: never answers */
+	const char *shortage;   /* of the host, or NULL */
 	const char *boot_lines; /* what is sent at once on boot, separated by newlines */
 	int start_fails, refuse_share, ignore_stop, takes_connections;
 	/* what happened */

@@ -71,6 +71,18 @@ static void test_boot_fails_with_its_log(void **state)
 	assert_int_equal(f->fake->kills, 1);
 }
 
+static void test_a_failed_boot_names_what_the_host_is_short_of(void **state)
+{
+	struct fixture *f = *state;
+	f->fake->boot_lines = "{\"error\":\"the init ended\",\"code\":\"EIO\",\"log\":[]}";
+	f->fake->shortage = "2 inotify instances are left";
+	begin(f, 10000);
+	struct asker *a = ask(f, "GET", "/v1/ready", NULL);
+	run_until(f, &a->done);
+	assert_non_null(strstr(last_line(a), "\"the init ended (2 inotify instances are left)\""));
+	run_until(f, &f->ended);
+}
+
 static void test_isolation_does_not_start(void **state)
 {
 	struct fixture *f = *state;
@@ -213,6 +225,7 @@ int main(void)
 		KEEPER_TEST(test_boot),
 		KEEPER_TEST(test_session_before_init),
 		KEEPER_TEST(test_boot_fails_with_its_log),
+		KEEPER_TEST(test_a_failed_boot_names_what_the_host_is_short_of),
 		KEEPER_TEST(test_isolation_does_not_start),
 		KEEPER_TEST(test_another_protocol),
 		KEEPER_TEST(test_agent_never_answers),
