@@ -16,12 +16,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { CONNECT_MS = 10 * 1000, ADDRESSES = 3 };
+enum { CONNECT_MS = 10 * 1000, ADDRESSES = UDP_TARGETS_MAX };
 
 struct dial {
 	struct agent *agent;
 	struct http_exchange *exchange;
-	int udp, next;
+	int next; /* among the addresses */
 	uint16_t port;
 	int fd, last_error;
 	struct source *io, *timer;
@@ -54,7 +54,6 @@ static void dial_done(struct dial *d)
 	AUTO_BUFFER struct buffer early = { 0 };
 	int stream = -1, fd = TAKE_FD(d->fd);
 	struct loop *l = d->agent->loop;
-	int udp = d->udp;
 	struct http_exchange *x = d->exchange;
 	source_free(TAKE_PTR(d->io));
 	dial_free(d);
@@ -63,10 +62,7 @@ static void dial_done(struct dial *d)
 		fd_close(fd);
 		return;
 	}
-	if (udp)
-		udp_relay_start(l, stream, fd, &early);
-	else
-		relay_new(l, stream, fd, &early, NULL, NULL, NULL);
+	relay_new(l, stream, fd, &early, NULL, NULL, NULL);
 }
 
 /* The next address to try: 127.0.0.1, ::1, the machine's own. Its size, 0 when there is none. */
@@ -102,6 +98,25 @@ static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
 	}
 }
 
+/* There is no connecting of UDP that fails: the relay finds out where the service listens. */
+static void start_udp(struct dial *d)
+{
+	AUTO_BUFFER struct buffer early = { 0 };
+	struct udp_targets targets = { .count = 0 };
+	struct loop *l = d->agent->loop;
+	struct http_exchange *x = d->exchange;
+	int stream = -1;
+	while (d->next < ADDRESSES) {
+		socklen_t size = next_address(d, &targets.items[targets.count].address);
+		targets.items[targets.count].size = size;
+		targets.count += size > 0;
+	}
+	dial_free(d);
+	http_exchange_on_closed(x, NULL, NULL);
+	if (http_upgrade(x, "holm-stream", &stream, &early) >= 0)
+		udp_relay_start(l, stream, &targets, &early);
+}
+
 static void try_next(struct dial *d);
 
 static void on_io(struct source *s, int fd, uint32_t events, void *data)
@@ -127,8 +142,7 @@ static void try_next(struct dial *d)
 		fd_close(TAKE_FD(d->fd));
 		if (size == 0)
 			continue;
-		d->fd =
-		    socket(address.ss_family, (d->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		d->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (d->fd >= 0 && connect(d->fd, (struct sockaddr *)&address, size) == 0) {
 			dial_done(d);
 			return;
@@ -181,8 +195,11 @@ void dial_handle(struct http_exchange *x, void *agent)
 		return;
 	}
 	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .agent = a, .exchange = x, .udp = udp, .port = port, .fd = -1 };
+	*d = (struct dial){ .agent = a, .exchange = x, .port = port, .fd = -1 };
 	http_exchange_on_closed(x, on_closed, d);
 	loop_add_timer(a->loop, clock_deadline(CONNECT_MS), on_timer, d, &d->timer);
-	try_next(d);
+	if (udp)
+		start_udp(d);
+	else
+		try_next(d);
 }

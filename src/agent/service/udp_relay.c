@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A connected UDP socket on one side, a stream on the other. A datagram that finds the stream full
- * is dropped, as a network would. */
+ * is dropped, as a network would.
+ *
+ * A service may listen on one address family only. Where nobody listens, the kernel answers on the
+ * loopback with an error, mostly before send(2) returns. So the datagram that was refused goes to
+ * the next address, once to each; the address that did not refuse stays. */
 #include "agent/service/udp_relay.h"
 
 #include <arpa/inet.h>
@@ -15,6 +19,10 @@
 enum { OUT_MAX = 256 * 1024, IN_MAX = 2 * (UDP_DATAGRAM_MAX + 2) };
 
 struct udp_relay {
+	struct loop *loop;
+	struct udp_targets targets;
+	size_t target, refusals; /* the one in use; how many have refused the last datagram */
+	struct buffer last;      /* that datagram */
 	int stream, udp;
 	struct source *stream_source, *udp_source, *timer;
 	struct buffer in, out; /* of the stream */
@@ -29,6 +37,7 @@ static void udp_relay_free(struct udp_relay *r)
 	fd_close(r->udp);
 	buffer_done(&r->in);
 	buffer_done(&r->out);
+	buffer_done(&r->last);
 	free(r);
 }
 
@@ -46,14 +55,60 @@ int udp_relay_next(const struct buffer *b, const char **ret, size_t *ret_size)
 	return 1;
 }
 
+static void on_udp(struct source *s, int fd, uint32_t events, void *data);
+
+/* Replaces the socket by one to the present target. 0 or -errno; then the old one stays. */
+static int connect_target(struct udp_relay *r)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&r->targets.items[r->target].address;
+	AUTO_FD int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, address, r->targets.items[r->target].size) < 0)
+		return -errno;
+	source_free(TAKE_PTR(r->udp_source));
+	fd_close(TAKE_FD(r->udp));
+	r->udp = TAKE_FD(fd);
+	return loop_add_io(r->loop, r->udp, EPOLLIN, on_udp, r, &r->udp_source);
+}
+
+/* Goes on to the next target that a socket can be connected to. 0, or -ECONNREFUSED when each had
+ * its turn for this datagram. */
+static int next_target(struct udp_relay *r)
+{
+	while (++r->refusals < r->targets.count) {
+		r->target = (r->target + 1) % r->targets.count;
+		if (connect_target(r) >= 0)
+			return 0;
+	}
+	return -ECONNREFUSED;
+}
+
+/* Whether an answer "nobody listens" has come; takes it. */
+static int is_refused(const struct udp_relay *r)
+{
+	int code = 0;
+	socklen_t size = sizeof code;
+	return getsockopt(r->udp, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == ECONNREFUSED;
+}
+
+static void send_last(struct udp_relay *r)
+{
+	do
+		(void)!send(r->udp, r->last.data, r->last.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (is_refused(r) && next_target(r) >= 0);
+}
+
 static void to_udp(struct udp_relay *r)
 {
 	const char *data;
 	size_t size;
 	while (udp_relay_next(&r->in, &data, &size) > 0) {
-		/* A refused datagram is reported by the next call; the service may start later. */
-		if (send(r->udp, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED)
-			(void)send(r->udp, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		r->refusals = 0;
+		if (is_refused(r)) /* the datagram before; the service may have ended */
+			next_target(r);
+		r->refusals = 0;
+		buffer_consume(&r->last, r->last.size);
+		buffer_append(&r->last, data, size);
+		send_last(r);
 		buffer_consume(&r->in, sizeof(uint16_t) + size);
 	}
 }
@@ -90,6 +145,8 @@ static void on_udp(struct source *s, int fd, uint32_t events, void *data)
 	struct udp_relay *r = data;
 	char datagram[UDP_DATAGRAM_MAX];
 	ssize_t n = recv(fd, datagram, sizeof datagram, MSG_DONTWAIT);
+	if (n == -1 && errno == ECONNREFUSED && r->last.size && next_target(r) >= 0)
+		send_last(r);
 	if (n < 0)
 		return;
 	uint16_t size = htons((uint16_t)n);
@@ -107,16 +164,16 @@ static void on_timer(struct source *s, void *data)
 	udp_relay_free(data);
 }
 
-void udp_relay_start(struct loop *l, int stream, int udp, const struct buffer *early)
+void udp_relay_start(struct loop *l, int stream, const struct udp_targets *targets, const struct buffer *early)
 {
 	struct udp_relay *r = xnew(struct udp_relay);
-	*r = (struct udp_relay){ .stream = stream, .udp = udp };
+	*r = (struct udp_relay){ .loop = l, .targets = *targets, .stream = stream, .udp = -1 };
 	buffer_init(&r->in, IN_MAX);
 	buffer_init(&r->out, OUT_MAX);
-	if (buffer_append(&r->in, early->data, early->size) < 0 ||
+	buffer_init(&r->last, UDP_DATAGRAM_MAX);
+	if ((connect_target(r) < 0 && next_target(r) < 0) || buffer_append(&r->in, early->data, early->size) < 0 ||
 	    loop_add_timer(l, clock_deadline(UDP_IDLE_MS), on_timer, r, &r->timer) < 0 ||
-	    loop_add_io(l, stream, EPOLLIN, on_stream, r, &r->stream_source) < 0 ||
-	    loop_add_io(l, udp, EPOLLIN, on_udp, r, &r->udp_source) < 0) {
+	    loop_add_io(l, stream, EPOLLIN, on_stream, r, &r->stream_source) < 0) {
 		udp_relay_free(r);
 		return;
 	}

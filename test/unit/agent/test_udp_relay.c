@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "agent/service/udp_relay.h"
@@ -9,49 +10,110 @@
 
 enum { WAIT_MS = 5000 };
 
-/* A UDP socket on a loopback port of its own, and one connected to it. */
-static void make_pair(int *service, int *client)
+struct relayed {
+	struct loop *loop;
+	int service, stream;
+	struct udp_targets targets;
+};
+
+static int make_service(int family, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_size)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof address;
-	*service = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	*client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(*service, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(getsockname(*service, (struct sockaddr *)&address, &size), 0);
-	assert_int_equal(connect(*client, (struct sockaddr *)&address, sizeof address), 0);
+	struct sockaddr_in four = { .sin_family = AF_INET,
+		.sin_port = port,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct timeval limit = { .tv_sec = WAIT_MS / 1000 };
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	*ret_size = family == AF_INET ? sizeof four : sizeof six;
+	memcpy(ret, family == AF_INET ? (void *)&four : (void *)&six, *ret_size);
+	if (fd < 0 || bind(fd, (struct sockaddr *)ret, *ret_size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)ret, ret_size) < 0)
+		skip(); /* no IPv6 here */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	return fd;
+}
+
+static void relay(struct relayed *r, const char *early_bytes, size_t early_size)
+{
+	int ends[2];
+	AUTO_BUFFER struct buffer early;
+	buffer_init(&early, 64);
+	buffer_append(&early, early_bytes, early_size);
+	assert_int_equal(loop_new(&r->loop), 0);
+	assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
+	fd_set_nonblocking(ends[1], 1);
+	r->stream = ends[0];
+	udp_relay_start(r->loop, ends[1], &r->targets, &early);
+}
+
+static void end(struct relayed *r)
+{
+	close(r->stream);
+	assert_true(loop_step(r->loop, clock_deadline(WAIT_MS)) > 0);
+	close(r->service);
+	loop_free(r->loop);
+}
+
+/* Answers the next datagram, which says `wanted`. */
+static void answers(struct relayed *r, const char *wanted)
+{
+	char text[64];
+	struct sockaddr_storage from;
+	socklen_t size = sizeof from;
+	/* A refusal may come a moment after the datagram was sent. */
+	for (int i = 0; i < WAIT_MS / 20 && fd_wait(r->service, POLLIN, clock_deadline(20)) == 0; i++)
+		loop_step(r->loop, clock_deadline(20));
+	ssize_t n = recvfrom(r->service, text, sizeof text - 1, 0, (struct sockaddr *)&from, &size);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	assert_string_equal(text, wanted);
+	assert_int_equal(sendto(r->service, "answer", 6, 0, (struct sockaddr *)&from, size), 6);
+	assert_true(loop_step(r->loop, clock_deadline(WAIT_MS)) > 0);
+	assert_int_equal(read(r->stream, text, sizeof text), 8);
+	assert_memory_equal(text, "\0\6answer", 8);
 }
 
 static void test_both_ways(void **state)
 {
-	CLEANUP(loop_freep) struct loop *l = NULL;
-	int service, client, ends[2];
+	struct relayed r = { .targets.count = 1 };
 	char text[64];
-	struct sockaddr_in from;
-	socklen_t size = sizeof from;
-	AUTO_BUFFER struct buffer early;
-	buffer_init(&early, 64);
-	buffer_append(&early, "\0\5fir", 5);
-	assert_int_equal(loop_new(&l), 0);
-	assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
-	fd_set_nonblocking(ends[1], 1);
-	make_pair(&service, &client);
-	udp_relay_start(l, ends[1], client, &early);
-	assert_int_equal(write(ends[0], "st\0\3two", 7), 7);
-	assert_true(loop_step(l, clock_deadline(WAIT_MS)) > 0);
-	assert_int_equal(recvfrom(service, text, sizeof text, 0, (struct sockaddr *)&from, &size), 5);
-	assert_memory_equal(text, "first", 5);
-	assert_int_equal(recv(service, text, sizeof text, 0), 3);
-	assert_int_equal(sendto(service, "answer", 6, 0, (struct sockaddr *)&from, size), 6);
-	assert_true(loop_step(l, clock_deadline(WAIT_MS)) > 0);
-	assert_int_equal(read(ends[0], text, sizeof text), 8);
-	assert_memory_equal(text, "\0\6answer", 8);
-	close(ends[0]);
-	assert_true(loop_step(l, clock_deadline(WAIT_MS)) > 0);
-	close(service);
+	r.service = make_service(AF_INET, 0, &r.targets.items[0].address, &r.targets.items[0].size);
+	relay(&r, "\0\5fir", 5);
+	assert_int_equal(write(r.stream, "st\0\3two", 7), 7);
+	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&r, "first");
+	assert_int_equal(recv(r.service, text, sizeof text, 0), 3);
+	end(&r);
+}
+
+/* Nobody listens at the first address; later somebody does there, and nobody at the second. */
+static void test_a_service_of_the_other_family(void **state)
+{
+	struct relayed r = { .targets.count = 2 };
+	struct sockaddr_storage ignored;
+	socklen_t size;
+	int closed = make_service(AF_INET, 0, &r.targets.items[0].address, &r.targets.items[0].size);
+	uint16_t port = ((struct sockaddr_in *)&r.targets.items[0].address)->sin_port;
+	close(closed);
+	r.service = make_service(AF_INET6, port, &r.targets.items[1].address, &r.targets.items[1].size);
+	relay(&r, "\0\5first", 7);
+	answers(&r, "first");
+	assert_int_equal(write(r.stream, "\0\3two", 5), 5);
+	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&r, "two");
+	close(r.service);
+	r.service = make_service(AF_INET, port, &ignored, &size);
+	assert_int_equal(write(r.stream, "\0\5three", 7), 7);
+	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&r, "three");
+	end(&r);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_both_ways) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_a_service_of_the_other_family),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
