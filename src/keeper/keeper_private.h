@@ -49,6 +49,7 @@ struct keeper {
 	struct http_server *agent_server; /* requests of the agent to us */
 
 	enum keeper_stage stage;
+	char *init;              /* the program that the agent started as the machine's init */
 	char *stage_text;        /* what people see: the stage, or finer what isolation and agent said */
 	struct source *deadline; /* of the stage: boot, agent's return, stop */
 	struct http_call *call;  /* version or boot */

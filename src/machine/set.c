@@ -94,12 +94,9 @@ static int set_isolation(struct machine *m, const char *value, struct error **er
 static int set_init(struct machine *m, const char *value, struct error **err)
 {
 	int at, r = choose("init", machine_init_words, value, &at, err);
-	if (r < 0)
-		return r;
-	if (at == MACHINE_INIT_IMAGE && m->image && !m->init_path)
-		return error_set(err, EINVAL, "init=image: image \"%s\" has no init; see holm-images(7)", m->image);
-	m->init = at;
-	return 0;
+	if (r == 0)
+		m->init = at;
+	return r;
 }
 
 static int set_transport(struct machine *m, const char *value, struct error **err)

@@ -9,6 +9,9 @@
 
 enum { LIST_MAX = 4096, STRING_MAX = 128 << 10, LABELS_MAX = 4096 };
 
+const char *const oci_init_paths[] = { "/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd",
+	"/usr/lib/systemd/systemd", "/init", "/bin/init", NULL };
+
 void oci_config_free(struct oci_config *c)
 {
 	if (!c)

@@ -17,6 +17,9 @@ struct oci_config {
 	struct strv diff_ids;                   /* digests of the uncompressed layers, first applied first */
 };
 
+/* Where the init of an image or of a machine is looked for, in this order; NULL-terminated. */
+extern const char *const oci_init_paths[];
+
 /* Checks everything it takes: sizes and counts are capped, environment entries are K=V without NUL,
  * digests are valid. */
 int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err);

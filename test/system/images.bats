@@ -33,6 +33,28 @@ teardown_file()
 	equal '' "$(holm machine ls -q)"
 }
 
+@test "an init that is installed inside counts from the next start on, and from the next reboot" {
+	create late no-init
+	equal "holm's own" "$(holm machine inspect late | jq -r '.[0].keeper.init')"
+	holm machine set -n late init=image
+	holm machine stop late
+	fails 125 holm machine start late
+	contains "$stderr" "has no init"
+	holm machine set -n late init=
+	as_root late sh -c 'printf "::sysinit:/bin/touch /run/came-up\n" >/etc/inittab; ln -s /bin/busybox /sbin/init'
+	holm machine stop late
+	holm machine start late
+	equal /sbin/init "$(holm machine inspect late | jq -r '.[0].keeper.init')"
+	until_true 20 as_root late test -e /run/came-up
+	equal "$ME" "$(in_machine late whoami)"
+	# One that was removed is done without, unless init=image insists.
+	as_root late rm /sbin/init
+	holm machine stop late
+	equal "$ME" "$(in_machine late whoami)"
+	run ! as_root late test -e /run/came-up
+	holm machine rm --force late
+}
+
 @test "--init holm takes the minimal one although the image has its own" {
 	create minimal busybox --init holm
 	equal "$ME" "$(in_machine minimal whoami)"

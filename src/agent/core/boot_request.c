@@ -112,6 +112,8 @@ static int read_machine(struct boot_request *b, struct json_object *o, struct er
 	};
 	r = read_strings(m, "machine", members, ARRAY_SIZE(members), err);
 	if (r < 0 || (r = optional(json_get_bool(m, "rescue", &b->rescue, err))) < 0 ||
+	    (r = optional(json_get_bool(m, "init_search", &b->init_search, err))) < 0 ||
+	    (r = optional(json_get_bool(m, "init_required", &b->init_required, err))) < 0 ||
 	    (r = read_strv(m, "image_env", &b->image_env, err)) < 0 || (r = read_strv(m, "env", &b->env, err)) < 0)
 		return r;
 	if (!hostname_is_valid(b->hostname))

@@ -35,6 +35,7 @@ enum { QUICK_STARTS_MAX = 20, QUICK_MS = 10 * 1000 };
 struct launch {
 	struct agent *agent;
 	struct init_launch request;
+	char *init;
 	int console, notify, inittab;
 	uint64_t pid, kind;
 	int bus;
@@ -45,6 +46,7 @@ static void launch_free(struct launch *l)
 	fd_close(l->console);
 	fd_close(l->notify);
 	fd_close(l->inittab);
+	free(l->init);
 	free(l);
 }
 
@@ -95,9 +97,9 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	inittab_watch_free(TAKE_PTR(a->inittab));
 	state_save(a);
 	if (!a->ready_session && a->phase != PHASE_STOPPING) {
-		AUTOFREE char *text = xasprintf("the machine's init %s ended (%s %d) before it was up; \"holm machine "
+		AUTOFREE char *text = xasprintf("the machine's init ended (%s %d) before it was up; \"holm machine "
 						"logs\" shows what it said",
-		    a->boot->init ? a->boot->init : "of holm", WIFEXITED(status) ? "status" : "signal",
+		    WIFEXITED(status) ? "status" : "signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 		agent_fail(a, EIO, text, NULL);
 		return;
@@ -124,6 +126,10 @@ static void on_launch_message(struct json_object *o, int fd, void *data)
 	json_get_u64(o, "pid", &l->pid, NULL);
 	json_get_u64(o, "kind", &l->kind, NULL);
 	json_get_bool(o, "bus", &l->bus, NULL);
+	if (json_get_string(o, "init", &name, NULL) >= 0) {
+		free(l->init);
+		l->init = xstrdup(name);
+	}
 	if (json_get_string(o, "fd", &name, NULL) >= 0 && fd >= 0) {
 		int *to = streq(name, "console") ? &l->console : streq(name, "inittab") ? &l->inittab : &l->notify;
 		fd_close(*to);
@@ -150,6 +156,7 @@ static void on_launched(int code, const char *text, void *data)
 	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
 	a->platform->init_started(a);
+	boot_line(a, "init", l->init);
 	if (a->phase == PHASE_BOOTING)
 		agent_enter(a, PHASE_RUNNING);
 	state_save(a);

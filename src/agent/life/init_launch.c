@@ -31,6 +31,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "oci/config.h"
 #include "oci/runtime_spec.h"
 
 #define CONSOLE_SOCKET AGENT_RUN "/console.sock"
@@ -100,8 +101,9 @@ static void attach_arguments(const struct platform_container *c, const struct bo
 }
 
 struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b,
-    enum init_kind kind, const char *kernel_release, int filter_inittab)
+    const struct init_program *init, const char *kernel_release, int filter_inittab)
 {
+	enum init_kind kind = init->kind;
 	struct runtime_mount mounts[MOUNTS_MAX];
 	AUTO_STRV struct strv sources = { 0 };
 	AUTO_STRV struct strv arguments = { 0 };
@@ -124,7 +126,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 		attach_arguments(c, b, &hook);
 	else
 		n = add_shares(b, mounts, n, &sources);
-	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : b->init);
+	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : init->path);
 	init_environment(b, kind, &environment);
 	struct runtime_spec spec = {
 		.root = AGENT_ROOT,
@@ -210,20 +212,20 @@ static int watch_inittab(int channel)
 	return send_fd(channel, "inittab", watch);
 }
 
-static int write_bundle(const struct init_launch *l, const struct platform_container *c, enum init_kind kind, int root,
-    int channel, struct error **err)
+static int write_bundle(const struct init_launch *l, const struct platform_container *c,
+    const struct init_program *init, int root, int channel, struct error **err)
 {
 	struct utsname u;
 	uname(&u);
 	int r = path_mkdir_all(AGENT_BUNDLE, 0700, err);
 	if (r < 0)
 		return r;
-	if (kind == INIT_SYSTEMD && (r = mask_units()) < 0)
+	if (init->kind == INIT_SYSTEMD && (r = mask_units()) < 0)
 		return error_set_errno(err, r, "cannot fill the machine's /run");
-	int inittab = prepare_inittab(root, kind);
+	int inittab = prepare_inittab(root, init->kind);
 	if (inittab && (r = watch_inittab(channel)) < 0)
 		return error_set_errno(err, r, "cannot watch the inittab");
-	AUTO_JSON struct json_object *spec = init_launch_spec(c, l->request, kind, u.release, inittab);
+	AUTO_JSON struct json_object *spec = init_launch_spec(c, l->request, init, u.release, inittab);
 	AUTOFREE char *text = json_to_string(spec, 0);
 	r = write_text(AGENT_BUNDLE "/config.json", text);
 	return r < 0 ? error_set_errno(err, r, "cannot write crun's configuration") : 0;
@@ -293,19 +295,34 @@ int init_launch_settle(int channel, void *data, struct error **err)
 	return 0;
 }
 
-static int find_kind(const struct boot_request *b, int root, enum init_kind *ret, struct error **err)
+/* Finds the program on the machine's own disk: the one that the image had, or one that was installed
+ * inside since. NULL: none, holm's own is wanted. */
+static const char *find_program(const struct boot_request *b, int root)
+{
+	if (b->init && rootfs_is_program(root, b->init))
+		return b->init;
+	for (const char *const *path = oci_init_paths; b->init_search && *path; path++)
+		if (rootfs_is_program(root, *path))
+			return *path;
+	return NULL;
+}
+
+static int find_init(const struct boot_request *b, int root, struct init_program *ret, struct error **err)
 {
 	AUTOFREE char *resolved = NULL;
-	*ret = INIT_OWN;
-	if (!b->init)
+	*ret = (struct init_program){ .kind = INIT_OWN, .path = find_program(b, root) };
+	if (!ret->path && b->init_required)
+		return error_set(err, ENOENT,
+		    "machine \"%s\" has no init (looked for /sbin/init, /lib/systemd/systemd and others), and "
+		    "init=image "
+		    "insists on one; \"holm machine set init=\" does without",
+		    b->name);
+	if (!ret->path)
 		return 0;
-	int r = rootfs_resolve(root, b->init, &resolved);
-	if (r < 0 || !rootfs_is_program(root, b->init))
-		return error_set(err, r < 0 ? -r : EACCES,
-		    "the image's init %s is missing or cannot be executed; \"holm machine create --init holm\" does "
-		    "without",
-		    b->init);
-	*ret = init_kind_of(resolved);
+	int r = rootfs_resolve(root, ret->path, &resolved);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot use the machine's init %s", ret->path);
+	ret->kind = init_kind_of(resolved);
 	return 0;
 }
 
@@ -320,14 +337,14 @@ static int renew(const struct init_launch *l, struct error **err)
 int init_launch_run(int channel, void *launch, struct error **err)
 {
 	const struct init_launch *l = launch;
-	enum init_kind kind = INIT_OWN;
+	struct init_program init = { .kind = INIT_OWN };
 	uint64_t pid = 0;
 	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") :
-			   find_kind(l->request, root, &kind, err);
+			   find_init(l->request, root, &init, err);
 	struct platform_container container;
-	if (r < 0 || (r = l->platform->container(kind, &container, err)) < 0 || (r = renew(l, err)) < 0 ||
-	    (r = write_bundle(l, &container, kind, root, channel, err)) < 0)
+	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, err)) < 0 ||
+	    (r = write_bundle(l, &container, &init, root, channel, err)) < 0)
 		return r;
 	if (l->start > 0)
 		cgroup_remove();
@@ -344,7 +361,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 		return r;
 	struct json_object *o = json_object_new_object();
 	json_add_u64(o, "pid", pid);
-	json_add_u64(o, "kind", kind);
+	json_add_u64(o, "kind", init.kind);
+	json_add_string(o, "init", init.path ? init.path : "holm's own");
 	json_add_bool(o, "bus",
 	    rootfs_exists(root, "/usr/lib/systemd/system/dbus.socket") ||
 		rootfs_exists(root, "/lib/systemd/system/dbus.socket"));

@@ -11,8 +11,14 @@ struct init_launch {
 	unsigned start; /* how many inits this machine had before */
 };
 
+/* The machine's init: holm's own has no path. */
+struct init_program {
+	const char *path;
+	enum init_kind kind;
+};
+
 /* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with
- * their descriptors, then {"pid":N,"kind":K,"bus":bool}. */
+ * their descriptors, then {"pid":N,"kind":K,"init":TEXT,"bus":bool}. */
 int init_launch_run(int channel, void *launch, struct error **err);
 /* A worker_fn: cgroup2 allows no processes beside child groups with controllers, so an init that
  * does not sort itself gets a leaf of its own. Nobody waits for it: moving a process costs
@@ -23,4 +29,4 @@ enum init_kind init_kind_of(const char *resolved);
 /* config.json for this request: owned. filter_inittab: the bundle has an inittab to put over the
  * machine's. */
 struct json_object *init_launch_spec(const struct platform_container *c, const struct boot_request *b,
-    enum init_kind kind, const char *kernel_release, int filter_inittab);
+    const struct init_program *init, const char *kernel_release, int filter_inittab);

@@ -251,6 +251,11 @@ static int step_linger(int root, const struct boot_user *u, struct error **err)
 	return rootfs_write(root, path, 0644, "", err);
 }
 
+int provision_linger(int root, const struct boot_user *u, struct error **err)
+{
+	return u->name && u->uid != 0 ? step_linger(root, u, err) : 0;
+}
+
 int provision_apply(int root, const struct boot_user *u, struct error **err)
 {
 	static int (*const steps[])(int root, const struct boot_user *u, struct error **err) = { step_accounts,

@@ -20,5 +20,8 @@ int provision_subids(int root, const struct boot_user *u, struct error **err);
 /* Makes the user a member of the groups that it is in on the host by now; provision_apply() has
  * done it. */
 int provision_groups(int root, const struct boot_user *u, struct error **err);
+/* Lets the user's manager run from boot on where logind was installed since; provision_apply() has
+ * done it. */
+int provision_linger(int root, const struct boot_user *u, struct error **err);
 /* The login shell of new users as the image wants it: owned, always something. */
 char *provision_shell(int root);

@@ -54,7 +54,7 @@ static void add_string_or_null(struct json_object *o, const char *key, const cha
 
 static void add_keeper(struct json_object *o, struct json_object *state)
 {
-	static const char *const copied[] = { "pid", "stage", "version", "warnings", "parts", "ports" };
+	static const char *const copied[] = { "pid", "stage", "init", "version", "warnings", "parts", "ports" };
 	struct json_object *keeper = json_object_new_object(), *value;
 	const char *started = NULL;
 	if (state)

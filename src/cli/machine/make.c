@@ -275,7 +275,8 @@ int make_boot(const struct machine *m)
 void make_note_init(const struct machine *m)
 {
 	if (!m->init_path && m->init == MACHINE_INIT_AUTO)
-		output_note("image \"%s\" has no init: holm's own runs no services; to have them, add an init such as "
-			    "systemd to the image, see holm-images(7)",
+		output_note("image \"%s\" has no init: holm's own runs no services; to have them, install an init such "
+			    "as "
+			    "systemd inside, then stop and start the machine; see holm-images(7)",
 		    m->image);
 }

@@ -25,9 +25,6 @@
 
 enum { FACTS_MAX = 4096 };
 
-const char *const disk_init_paths[] = { "/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd",
-	"/usr/lib/systemd/systemd", "/init", "/bin/init", NULL };
-
 char *disk_cache_path(struct library *l, const char *digest)
 {
 	AUTOFREE char *directory = path_join(l->path, "disks"), *name = library_file_name(digest, DISK_SUFFIX);
@@ -134,7 +131,7 @@ static int find_init(struct library *l, const struct image *i, const char *disk,
 	const char *init = NULL;
 	if (read_facts(l, i, ret_init))
 		return 0;
-	int r = disk_find_first(disk, disk_init_paths, &init, err);
+	int r = disk_find_first(disk, oci_init_paths, &init, err);
 	if (r < 0 && r != -ENOENT)
 		return error_prefix(err, r, "cannot look into the disk of image \"%s\"", i->name ? i->name : i->digest);
 	json_add_string(o, "init", init);

@@ -5,9 +5,6 @@
 #include "image/common/progress.h"
 #include "image/library/image.h"
 
-/* Where an image's init is looked for, in this order. */
-extern const char *const disk_init_paths[];
-
 /* Where the disk of the image with this manifest digest is or will be. Owned. */
 char *disk_cache_path(struct library *l, const char *digest);
 /* Makes the disk unless it is there, and finds the image's init in it. Two processes make it once.

@@ -317,7 +317,7 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 		.count = m->image->manifest->layer_count,
 		.progress = on_progress,
 		.data = m,
-		.programs = disk_init_paths,
+		.programs = oci_init_paths,
 	};
 	if (r == 0)
 		r = tree_jobs_run(&jobs, err);

@@ -28,7 +28,10 @@ static struct json_object *machine_object(const struct keeper *k)
 	json_add_string(o, "name", m->name);
 	json_add_string(o, "id", m->id);
 	json_add_string(o, "hostname", m->name);
-	json_add_string(o, "init", m->init == MACHINE_INIT_HOLM || k->options.rescue ? NULL : m->init_path);
+	int own = m->init == MACHINE_INIT_HOLM || k->options.rescue;
+	json_add_string(o, "init", own ? NULL : m->init_path);
+	json_add_bool(o, "init_search", !own);
+	json_add_bool(o, "init_required", !own && m->init == MACHINE_INIT_IMAGE);
 	json_add_bool(o, "rescue", k->options.rescue);
 	add_from_image(o, m);
 	json_add_strv(o, "env", &m->env);

@@ -80,6 +80,13 @@ static void on_note_line(struct keeper *k, struct json_object *line, const char 
 	log_info("agent: %s", clean);
 }
 
+static void on_init_line(struct keeper *k, struct json_object *line, const char *text)
+{
+	free(k->init);
+	k->init = text_clean(text);
+	log_info("the init is %s", k->init);
+}
+
 static void on_ready_line(struct keeper *k, struct json_object *line, const char *text)
 {
 	int init = streq(text, "init");
@@ -134,6 +141,7 @@ static const struct {
 } boot_lines[] = {
 	{ "stage", on_stage_line },
 	{ "note", on_note_line },
+	{ "init", on_init_line },
 	{ "ready", on_ready_line },
 	{ "error", on_error_line },
 	{ "ended", on_ended_line },

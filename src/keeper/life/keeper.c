@@ -407,6 +407,7 @@ struct json_object *keeper_state(struct keeper *k)
 	json_add_string(o, "stage", k->stage_text);
 	json_add_string(o, "isolation", k->ops->name);
 	json_add_string(o, "started", k->started);
+	json_add_string(o, "init", k->init);
 	json_add_string(o, "version", HOLM_VERSION);
 	json_add_strv(o, "warnings", &k->warnings);
 	if (k->run && !k->isolation_ended)
@@ -480,6 +481,7 @@ void keeper_free(struct keeper *k)
 	source_free(k->linger);
 	strv_done(&k->warnings);
 	free(k->stage_text);
+	free(k->init);
 	free(k->started);
 	free((char *)k->options.runtime_dir);
 	free((char *)k->options.log_dir);
