@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { FILES_SOFT = 1024, FILES_HARD = 524288 };
+enum { FILES_OWN = 16384, FILES_HARD = 524288 };
 
 static const struct http_route routes[] = {
 	{ "GET", "/v1/version", version_handle, 0 },
@@ -50,10 +50,11 @@ static void on_transport_closed(int code, const char *why, void *data)
 }
 
 /* The kernel's hard limit for its first process is 4096 files; what runs inside expects what a
- * distribution's systemd gives. */
+ * distribution's systemd gives (worker.c and the sessions see to the soft limit). The agent itself
+ * has two files for each client of a published UDP port. */
 static void raise_limits(void)
 {
-	struct rlimit files = { .rlim_cur = FILES_SOFT, .rlim_max = FILES_HARD };
+	struct rlimit files = { .rlim_cur = FILES_OWN, .rlim_max = FILES_HARD };
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		log_debug("the limit of open files stays as it is: %s", strerror(errno));
 }

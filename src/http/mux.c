@@ -70,7 +70,7 @@ static void accept_stream(struct mux *m, int32_t id)
 	static const nghttp2_nv answer = { (uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE };
 	struct mux_stream *s = NULL;
 	int fd = -1;
-	if (m->stream_count >= MUX_STREAMS_MAX || mux_stream_new(m, &s, &fd) < 0) {
+	if (m->stream_count >= m->streams_max || mux_stream_new(m, &s, &fd) < 0) {
 		nghttp2_submit_rst_stream(m->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
 		return;
 	}
@@ -226,9 +226,11 @@ static int mux_open(struct transport *t, int *ret_fd, struct error **err)
 		return error_set(err, ECONNRESET, "the connection into the machine is gone");
 	if (m->role != MUX_CLIENT)
 		return error_set(err, EINVAL, "this side of the transport accepts streams only");
-	if (m->stream_count >= MUX_STREAMS_MAX)
+	uint32_t theirs = nghttp2_session_get_remote_settings(m->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+	size_t most = MIN((size_t)theirs, m->streams_max);
+	if (m->stream_count >= most)
 		return error_set(err, EBUSY,
-		    "%d streams into the machine are open already; try again when one has ended", MUX_STREAMS_MAX);
+		    "%zu streams into the machine are open already; try again when one has ended", most);
 	int r = mux_stream_new(m, &s, &fd);
 	if (r < 0)
 		return error_set_errno(err, r, "opening a stream into the machine");
@@ -261,13 +263,13 @@ static int submit_settings(struct mux *m)
 {
 	nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, MUX_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MUX_STREAMS_MAX },
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)m->streams_max },
 		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MUX_FRAME_MAX },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MUX_HEADERS_MAX },
 		{ NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};
-	size_t count = ARRAY_SIZE(settings) - (m->role == MUX_SERVER ? 1 : 0);
+	size_t count = ARRAY_SIZE(settings) - (m->role == MUX_CLIENT ? 0 : 1);
 	int r = nghttp2_submit_settings(m->session, NGHTTP2_FLAG_NONE, settings, count);
 	return r < 0 ? r :
 		       nghttp2_session_set_local_window_size(m->session, NGHTTP2_FLAG_NONE, 0, MUX_CONNECTION_WINDOW);
@@ -308,6 +310,7 @@ int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_acce
 	m->loop = l;
 	m->fd = fd;
 	m->role = role;
+	m->streams_max = role == MUX_SERVER ? MUX_STREAMS_MAX : MUX_STREAMS_MAX_INSIDE;
 	m->accept = accept;
 	m->closed = closed;
 	m->data = data;

@@ -9,7 +9,8 @@
 #include "http/transport_table.h"
 
 enum {
-	MUX_STREAMS_MAX = 256,
+	MUX_STREAMS_MAX = 256,                    /* that a server accepts */
+	MUX_STREAMS_MAX_INSIDE = 2048,            /* that the agent accepts: a published UDP port has one a client */
 	MUX_STREAM_WINDOW = 256 * 1024,           /* bytes in flight a stream: what a stalled reader can make us hold */
 	MUX_CONNECTION_WINDOW = 16 * 1024 * 1024, /* given back at once, so it never is what a stream waits for */
 	MUX_FRAME_MAX = 64 * 1024,
@@ -44,7 +45,7 @@ struct mux {
 	struct buffer out;
 	char *input;
 	struct mux_stream *streams;
-	size_t stream_count;
+	size_t stream_count, streams_max;
 	transport_accept_fn accept;
 	transport_closed_fn closed;
 	void *data;

@@ -53,10 +53,12 @@ int transport_fds_new(struct loop *l, int socket, const struct transport_fds_eve
 /* Sends a message; fd is borrowed, -1: none. -EMSGSIZE; -ENOBUFS when too many wait. */
 int transport_fds_send(struct transport *base, const char *text, int fd);
 
-enum mux_role { MUX_CLIENT, MUX_SERVER };
+/* MUX_SERVER_INSIDE: the agent's, which trusts the keeper with more streams. */
+enum mux_role { MUX_CLIENT, MUX_SERVER, MUX_SERVER_INSIDE };
 /* HTTP/2 with prior knowledge (RFC 9113 3.3) over fd (taken). The client opens streams, the server
- * accepts them. At most 256 streams at a time, 256 KiB of data in flight a stream, a HEADERS frame
- * of at most 4 KiB; anything else from the other side is a connection error. A peer that keeps no
- * protocol ends the mux (closed callback), never blocks it. accept may be NULL for a client. */
+ * accepts them. At most 256 streams at a time, 2048 into the machine, 256 KiB of data in flight a
+ * stream, a HEADERS frame of at most 4 KiB; anything else from the other side is a connection
+ * error. A peer that keeps no protocol ends the mux (closed callback), never blocks it. accept may
+ * be NULL for a client. */
 int transport_mux_new(struct loop *l, int fd, enum mux_role role, transport_accept_fn accept,
     transport_closed_fn closed, void *data, struct transport **ret);

@@ -72,6 +72,7 @@ struct keeper {
 	struct ssh_agents *ssh_agents;
 	struct console *console;
 	struct publisher *publisher;
+	struct udp_flows *udp_flows; /* of all published UDP ports; NULL before the first */
 	struct host_clock *clock;
 	struct resolv_watch *resolv;
 };

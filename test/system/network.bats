@@ -57,12 +57,16 @@ teardown_file()
 	cat >"$TMPDIR/echo.c" <<-'END'
 		#include <netinet/in.h>
 		#include <sys/socket.h>
-		int main(void)
+		int main(int argc, char **argv) /* with an argument: port 9001 of ::1 only */
 		{
-			struct sockaddr_in from, any = { .sin_family = AF_INET, .sin_port = htons(9000) };
+			struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(9000) };
+			struct sockaddr_in6 from, six = { .sin6_family = AF_INET6, .sin6_port = htons(9001), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 			char b[2048];
-			int s = socket(AF_INET, SOCK_DGRAM, 0);
-			bind(s, (void *)&any, sizeof any);
+			int s = socket(argc > 1 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+			if (argc > 1)
+				bind(s, (void *)&six, sizeof six);
+			else
+				bind(s, (void *)&any, sizeof any);
 			for (socklen_t n = sizeof from;; n = sizeof from) {
 				ssize_t got = recvfrom(s, b, sizeof b, 0, (void *)&from, &n);
 				if (got > 1)
@@ -78,6 +82,47 @@ teardown_file()
 		[ "$(echo ping | socat -t 2 - "UDP4:127.0.0.1:$UDP" | head -n 1)" = pong ]
 	}
 	until_true 15 echoed
+}
+
+@test "a published UDP service may listen on ::1 only, as a TCP service may" {
+	requires socat cc
+	local port
+	port=$(free_port)
+	as_root net test -e /proc/net/if_inet6 || skip "no IPv6 in the machine"
+	holm machine port add -n net "$port:9001/udp"
+	holm machine run -n net -d -- "$HOME/echo" six
+	echoed()
+	{
+		[ "$(echo ping | socat -t 2 - "UDP4:127.0.0.1:$port" | head -n 1)" = pong ]
+	}
+	until_true 15 echoed
+	holm machine port rm -n net "$port"
+}
+
+@test "a thousand UDP clients at once, and sessions beside them" {
+	requires socat cc python3
+	cat >"$TMPDIR/clients.py" <<-'END'
+		import socket, sys
+		clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(1000)]
+		for c in clients:
+		    c.settimeout(20)
+		    c.connect(("127.0.0.1", int(sys.argv[1])))
+		for turn in range(2):
+		    for i, c in enumerate(clients):
+		        c.send(b"pi%d" % i)
+		        if c.recv(100) != b"po%d" % i:
+		            sys.exit("client %d got something else" % i)
+		print("answered", flush=True)
+		sys.stdin.read()
+	END
+	mkfifo "$TMPDIR/fifo"
+	background python3 "$TMPDIR/clients.py" "$UDP" <"$TMPDIR/fifo" >"$TMPDIR/answers"
+	exec 7>"$TMPDIR/fifo"
+	until_true 120 grep -q answered "$TMPDIR/answers"
+	equal beside "$(in_machine net echo beside)"
+	exec 7>&-
+	wait "$pid"
+	rm "$TMPDIR/fifo" "$TMPDIR/answers" "$TMPDIR/clients.py"
 }
 
 @test "a port that is taken is a clear error, and the machine does not linger" {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
+
+enum { FILES_SOFT = 1024 };
 
 struct worker {
 	struct worker_events events;
@@ -43,6 +46,16 @@ void worker_keep(int fd)
 	kept_always = fd;
 }
 
+void worker_limit_files(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = MIN(files.rlim_max, (rlim_t)FILES_SOFT);
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_debug("the limit of open files stays as it is: %s", strerror(errno));
+}
+
 static int compare_fds(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
@@ -68,6 +81,7 @@ static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void
 	qsort(list, n, sizeof *list, compare_fds);
 	fd_close_from(3, list, n);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	worker_limit_files();
 	AUTO_ERROR struct error *err = NULL;
 	int r = fn(channel, fn_data, &err);
 	struct json_object *o = json_object_new_object();

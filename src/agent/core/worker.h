@@ -22,5 +22,8 @@ struct worker_events {
 /* keep: descriptors that the child needs (any order), borrowed. *ret may be NULL. */
 int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count,
     const struct worker_events *events, void *data, struct worker **ret);
+/* Lowers the soft limit of open files to what programs expect; the agent's own is higher. For every
+ * child that executes something or opens a session. */
+void worker_limit_files(void);
 void worker_keep(int fd);             /* every worker from now on has this descriptor, too; one in a process */
 void worker_cancel(struct worker *w); /* kills it; done is not called. NULL is fine */

@@ -28,6 +28,7 @@
  * mode checking"). A change of credentials sets the mark to the host's fs.suid_dumpable, so hide()
  * follows each one. execve(2) makes the command an ordinary process. If the channel ends without
  * an error, the command runs. */
+#include "agent/core/worker.h"
 #include "agent/session/child.h"
 
 #include <errno.h>
@@ -319,6 +320,7 @@ static _Noreturn void helper_main(const struct session_plan *p, int channel)
 		n++;
 	}
 	fd_close_from(3, list, n);
+	worker_limit_files();
 	int r = p->machine >= 0 ? enter(p, &err) : 0;
 	if (r < 0)
 		give_up(&c, STATUS_FAILED, err, r);

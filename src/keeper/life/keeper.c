@@ -464,6 +464,7 @@ void keeper_free(struct keeper *k)
 	while (k->stop_waiters)
 		keeper_stop_cancel(k, k->stop_waiters->data);
 	publisher_free(k->publisher);
+	free(k->udp_flows);
 	clock_watch_free(k->clock);
 	resolv_watch_free(k->resolv);
 	relays_free(k);

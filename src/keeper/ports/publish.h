@@ -25,12 +25,10 @@ struct published {
 	char *address;
 	struct dial *dials; /* TCP */
 	size_t connections; /* TCP: being dialled */
-	struct udp_flow *flows;
-	size_t flow_count;
 };
 /* A stream to POST /v1/dial; `done` and `upgraded` as http_call(). */
 int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
     void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data,
     struct http_call **ret);
 void publish_udp_readable(struct published *p);
-void publish_udp_free(struct published *p);
+void publish_udp_free(struct published *p); /* ends the port's flows */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Published UDP ports. Each client address is a flow with a stream of its own, on which every
- * datagram has a 2-byte big-endian length in front. A flow ends after a minute without a datagram.
+ * datagram has a 2-byte big-endian length in front. A flow ends after a minute without a datagram,
+ * or when a new client comes and there are FLOWS_MAX already: the least recently used one goes.
  * Datagrams that find no room are dropped, as networks do. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,10 +14,18 @@
 #include "keeper/keeper_private.h"
 #include "keeper/ports/publish.h"
 
-enum { FLOWS_MAX = 32, FLOW_IDLE_MS = 60 * 1000, DATAGRAM_MAX = 65535, QUEUE_MAX = 256 * 1024, DATAGRAMS_A_TURN = 32 };
+enum {
+	FLOWS_MAX = 1024, /* of a machine: sessions need streams, too */
+	BUCKETS = 256,
+	FLOW_IDLE_MS = 60 * 1000,
+	DATAGRAM_MAX = 65535,
+	QUEUE_MAX = 256 * 1024,
+	DATAGRAMS_A_TURN = 32,
+};
 
 struct udp_flow {
-	struct udp_flow *next;
+	struct udp_flow *next;          /* of the same bucket */
+	struct udp_flow *newer, *older; /* by the last use */
 	struct published *port;
 	struct sockaddr_storage client;
 	socklen_t client_size;
@@ -26,14 +35,45 @@ struct udp_flow {
 	struct buffer out, in;
 };
 
+struct udp_flows {
+	struct udp_flow *buckets[BUCKETS];
+	struct udp_flow *newest, *oldest;
+	size_t count;
+};
+
+static struct udp_flow **bucket_of(const struct published *p, const struct sockaddr_storage *client,
+    socklen_t client_size)
+{
+	const unsigned char *at = (const unsigned char *)client;
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)p->fd;
+	for (socklen_t i = 0; i < client_size; i++)
+		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+	return &p->keeper->udp_flows->buckets[hash % BUCKETS];
+}
+
+static void list_remove(struct udp_flows *all, struct udp_flow *f)
+{
+	*(f->newer ? &f->newer->older : &all->newest) = f->older;
+	*(f->older ? &f->older->newer : &all->oldest) = f->newer;
+	f->newer = f->older = NULL;
+}
+
+static void list_add(struct udp_flows *all, struct udp_flow *f)
+{
+	f->older = all->newest;
+	*(all->newest ? &all->newest->newer : &all->oldest) = f;
+	all->newest = f;
+}
+
 static void flow_free(struct udp_flow *f)
 {
-	for (struct udp_flow **at = &f->port->flows; *at; at = &(*at)->next)
-		if (*at == f) {
-			*at = f->next;
-			f->port->flow_count--;
-			break;
-		}
+	struct udp_flows *all = f->port->keeper->udp_flows;
+	struct udp_flow **at = bucket_of(f->port, &f->client, f->client_size);
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	list_remove(all, f);
+	all->count--;
 	http_call_cancel(f->call);
 	source_free(f->source);
 	source_free(f->timer);
@@ -71,6 +111,9 @@ static void deliver(struct udp_flow *f)
 
 static void touch(struct udp_flow *f)
 {
+	struct udp_flows *all = f->port->keeper->udp_flows;
+	list_remove(all, f);
+	list_add(all, f);
 	source_set_timer(f->timer, clock_deadline(FLOW_IDLE_MS));
 }
 
@@ -117,16 +160,18 @@ static void on_dial_failed(int code, struct json_object *body, const struct erro
 
 static struct udp_flow *find_flow(struct published *p, const struct sockaddr_storage *client, socklen_t size)
 {
-	struct udp_flow *f = p->flows;
-	while (f && (f->client_size != size || memcmp(&f->client, client, size) != 0))
+	struct udp_flow *f = *bucket_of(p, client, size);
+	while (f && (f->port != p || f->client_size != size || memcmp(&f->client, client, size) != 0))
 		f = f->next;
 	return f;
 }
 
 static struct udp_flow *new_flow(struct published *p, const struct sockaddr_storage *client, socklen_t size)
 {
-	if (p->flow_count >= FLOWS_MAX)
-		return NULL;
+	struct udp_flows *all = p->keeper->udp_flows;
+	if (all->count >= FLOWS_MAX)
+		flow_free(all->oldest);
+	struct udp_flow **bucket = bucket_of(p, client, size);
 	struct udp_flow *f = xnew(struct udp_flow);
 	f->port = p;
 	f->client = *client;
@@ -134,9 +179,10 @@ static struct udp_flow *new_flow(struct published *p, const struct sockaddr_stor
 	f->fd = -1;
 	buffer_init(&f->out, QUEUE_MAX);
 	buffer_init(&f->in, QUEUE_MAX);
-	f->next = p->flows;
-	p->flows = f;
-	p->flow_count++;
+	f->next = *bucket;
+	*bucket = f;
+	list_add(all, f);
+	all->count++;
 	if (loop_add_timer(p->keeper->loop, UINT64_MAX, on_idle, f, &f->timer) < 0 ||
 	    publish_dial(p, on_dialled, on_dial_failed, f, &f->call) < 0) {
 		flow_free(f);
@@ -159,6 +205,8 @@ static void queue_datagram(struct udp_flow *f, const char *bytes, size_t size)
 void publish_udp_readable(struct published *p)
 {
 	static char bytes[DATAGRAM_MAX];
+	if (!p->keeper->udp_flows)
+		p->keeper->udp_flows = xnew(struct udp_flows);
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
 		struct sockaddr_storage client = { 0 };
 		socklen_t size = sizeof client;
@@ -175,8 +223,10 @@ void publish_udp_readable(struct published *p)
 
 void publish_udp_free(struct published *p)
 {
-	for (struct udp_flow *f = p->flows, *next; f; f = next) {
-		next = f->next;
-		flow_free(f);
+	struct udp_flows *all = p->keeper->udp_flows;
+	for (struct udp_flow *f = all ? all->newest : NULL, *older; f; f = older) {
+		older = f->older;
+		if (f->port == p)
+			flow_free(f);
 	}
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #include "base/fd.h"
 #include "http/transport.h"
 
-enum { ACCEPTED_MAX = 300 };
+enum { MANY = 2048, ACCEPTED_MAX = MANY + 1 };
 
 struct fixture {
 	struct loop *loop;
@@ -39,16 +40,26 @@ static void on_closed(int code, const char *why, void *data)
 	((struct fixture *)data)->closed++;
 }
 
-static int setup(void **state)
+static int setup_role(void **state, enum mux_role role)
 {
 	struct fixture *f = xnew(struct fixture);
 	int pair[2];
 	assert_int_equal(loop_new(&f->loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
 	assert_int_equal(transport_mux_new(f->loop, pair[0], MUX_CLIENT, NULL, on_closed, f, &f->client), 0);
-	assert_int_equal(transport_mux_new(f->loop, pair[1], MUX_SERVER, on_accept, on_closed, f, &f->server), 0);
+	assert_int_equal(transport_mux_new(f->loop, pair[1], role, on_accept, on_closed, f, &f->server), 0);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_role(state, MUX_SERVER);
+}
+
+static int setup_inside(void **state)
+{
+	return setup_role(state, MUX_SERVER_INSIDE);
 }
 
 static int teardown(void **state)
@@ -136,11 +147,33 @@ static void test_close_is_seen_by_a_writer(void **state)
 	assert_int_equal(errno, EPIPE);
 }
 
+/* A published UDP port has a stream for each of its clients. */
+static void test_streams_into_the_machine(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit files = { 0 };
+	int fds[MANY], more;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 5 * MANY || setrlimit(RLIMIT_NOFILE, &files) < 0)
+		skip();
+	settle(f); /* the server has said how many it takes */
+	for (int i = 0; i < MANY; i++)
+		fds[i] = open_stream(f);
+	assert_int_equal(transport_open(f->client, &more, NULL), -EBUSY);
+	settle(f);
+	assert_int_equal(f->accepted_count, MANY);
+	for (int i = 0; i < MANY; i++)
+		fd_close(fds[i]);
+	settle(f);
+}
+
 static void test_streams_by_the_hundred(void **state)
 {
 	struct fixture *f = *state;
 	int fds[256];
 	char text[16];
+	settle(f); /* the server has said how many it takes */
 	for (int i = 0; i < 256; i++) {
 		fds[i] = open_stream(f);
 		snprintf(text, sizeof text, "stream %d", i);
@@ -324,6 +357,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_accepting_side_ends_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_is_seen_by_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_streams_by_the_hundred, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_streams_into_the_machine, setup_inside, teardown),
 		cmocka_unit_test_setup_teardown(test_a_stalled_stream_blocks_no_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_stalled_stream_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hundred_megabytes, setup, teardown),

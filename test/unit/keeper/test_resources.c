@@ -3,6 +3,7 @@
  * fake isolation is beneath. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 
 #include "fixture.h"
 
@@ -115,6 +116,38 @@ static void test_published_ports(void **state)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* The 1025th client drops the one that was silent for longest, and no other. */
+static void test_many_udp_clients(void **state)
+{
+	enum { CLIENTS = 1025 };
+	struct fixture *f = *state;
+	struct rlimit files = { 0 };
+	int clients[CLIENTS], udp = free_port(SOCK_DGRAM);
+	char text[64];
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 5 * CLIENTS || setrlimit(RLIMIT_NOFILE, &files) < 0)
+		skip();
+	add_publish(f->machine, udp, 80, 1);
+	begin(f, 60000);
+	wait_ready(f);
+	for (int i = 0; i < CLIENTS; i++) {
+		clients[i] = connect_port(udp, SOCK_DGRAM);
+		assert_int_equal(send(clients[i], "x", 1, 0), 1);
+		assert_int_equal(receive(f, clients[i], text, sizeof text), 5);
+	}
+	/* A new flow says hello again; the others' streams are the same as before. */
+	for (int i = CLIENTS - 1; i >= 1; i -= 100) {
+		assert_int_equal(send(clients[i], "y", 1, 0), 1);
+		loop_step(f->loop, clock_deadline(20));
+		assert_int_equal(recv(clients[i], text, sizeof text, MSG_DONTWAIT), -1);
+	}
+	assert_int_equal(send(clients[0], "y", 1, 0), 1);
+	assert_int_equal(receive(f, clients[0], text, sizeof text), 5);
+	for (int i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+}
+
 /* Asks for a change of the ports: the code of the answer. */
 static int change_port(struct fixture *f, const char *method, const char *port)
 {
@@ -184,6 +217,7 @@ int main(void)
 		KEEPER_TEST(test_limits),
 		KEEPER_TEST(test_shares),
 		KEEPER_TEST(test_published_ports),
+		KEEPER_TEST(test_many_udp_clients),
 		KEEPER_TEST(test_live_ports),
 		KEEPER_TEST(test_port_in_use),
 	};

@@ -127,7 +127,7 @@ int ports_open(struct loop *l, const struct platform_streams *events, struct tra
 	int r = streq(kind, "vsock") ? open_vsock(fds, err) : open_serial(fds, err);
 	if (r < 0)
 		return r;
-	r = transport_mux_new(l, fds[0], MUX_SERVER, events->accept, events->closed, events->data, ret_from);
+	r = transport_mux_new(l, fds[0], MUX_SERVER_INSIDE, events->accept, events->closed, events->data, ret_from);
 	if (r < 0) {
 		fd_close(fds[1]);
 		return error_set_errno(err, r, "cannot serve the keeper's streams");
