@@ -24,21 +24,20 @@ extern char **environ;
 
 static int run(const struct command_spec *c, struct options *o);
 
-#define SESSION_OPTIONS(tty_default)                                                                                   \
-	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" },                   \
-	    { "interactive", 'i', OPTION_FLAG, NULL,                                                                   \
-		    "pass stdin on; this is always so, the option is there for habit's sake" },                        \
-	    { "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = tty_default },             \
-	    { "no-tty", 'T', OPTION_FLAG, NULL, "give the command no terminal" },                                      \
-	    { "root", 0, OPTION_FLAG, NULL, "run as root" },                                                           \
-	    { "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" },          \
-	    { "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" },                 \
-	    { "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line",                   \
-		    .complete = "file" },                                                                              \
-	{                                                                                                              \
-		"workdir", 'w', OPTION_STRING, "DIR", "directory inside to run in",                                    \
-		    .default_text = "the current one where it is shared, else the home"                                \
-	}
+/* clang-format off */
+#define SESSION_OPTIONS(tty_default) \
+	{ "detach", 'd', OPTION_FLAG, NULL, "leave the command running inside and return at once" }, \
+	{ "interactive", 'i', OPTION_FLAG, NULL, \
+	  "pass stdin on; this is always so, the option is there for habit's sake" }, \
+	{ "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = (tty_default) }, \
+	{ "no-tty", 'T', OPTION_FLAG, NULL, "give the command no terminal" }, \
+	{ "root", 0, OPTION_FLAG, NULL, "run as root" }, \
+	{ "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" }, \
+	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
+	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
+	{ "workdir", 'w', OPTION_STRING, "DIR", "directory inside to run in", \
+	  .default_text = "the current one where it is shared, else the home" }
+/* clang-format on */
 
 const struct option_spec run_options[] = {
 	{ "name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",

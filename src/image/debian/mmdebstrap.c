@@ -30,7 +30,8 @@ enum { TIMEOUT_MS = 2 * 3600 * 1000, STOP_MS = 30000, PIECE = 1 << 18, LINE_MAX_
 static const char packages[] = "systemd-sysv,libpam-systemd,dbus,dbus-user-session,sudo,iproute2,iputils-ping,kmod,"
 			       "netbase,ca-certificates,procps,tzdata,less";
 
-/* Host keys of the image would be those of all its machines. Each machine makes its own when its sshd starts. */
+/* Host keys of the image would be those of all its machines. Each machine makes its own when its
+ * sshd starts. */
 static const char host_keys_hook[] =
     "rm -f \"$1\"/etc/ssh/ssh_host_*_key \"$1\"/etc/ssh/ssh_host_*_key.pub; "
     "test ! -x \"$1/usr/sbin/sshd\" || { d=\"$1/etc/systemd/system/ssh.service.d\"; mkdir -p \"$d\"; "

@@ -33,7 +33,8 @@ int image_load_whole(struct library *l, const char *name, const char *digest, st
 int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
     char **ret_digest, struct error **err);
 
-/* Whether the text is that canonical name, or short for it, rather than a digest. name may be NULL. */
+/* Whether the text is that canonical name, or short for it, rather than a digest. name may be
+ * NULL. */
 int image_is_named(const char *text, const char *name);
 
 /* Names a manifest that is already a blob, after checking that all of it is there and that it is
