@@ -121,16 +121,15 @@ static void add_socket(struct publisher *p, const struct machine_publish *spec, 
 	p->count++;
 }
 
-static void port_free(struct published *port)
+/* Takes the port at this link off the list. */
+static void port_free(struct published **at)
 {
-	for (struct published **at = &port->keeper->publisher->ports; *at; at = &(*at)->next)
-		if (*at == port) {
-			*at = port->next;
-			port->keeper->publisher->count--;
-			break;
-		}
+	struct published *port = *at;
+	*at = port->next;
+	port->keeper->publisher->count--;
 	while (port->dials)
-		dial_free(port->dials);
+		/* Freeing one takes it off the list. */
+		dial_free(port->dials); /* NOLINT(clang-analyzer-unix.Malloc) */
 	publish_udp_free(port);
 	source_free(port->source);
 	fd_close(port->fd);
@@ -183,7 +182,7 @@ void publisher_free(struct publisher *p)
 	if (!p)
 		return;
 	while (p->ports)
-		port_free(p->ports);
+		port_free(&p->ports);
 	free(p);
 }
 
@@ -227,13 +226,16 @@ int keeper_add_port(struct keeper *k, const struct machine_publish *spec, struct
 
 int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, struct error **err)
 {
-	struct published *port;
 	int r = no_publisher(k, err);
 	if (r < 0)
 		return r;
 	if (!find_port(k->publisher, spec))
 		return error_set(err, ENOENT, "port %u is not published", spec->host);
-	while ((port = find_port(k->publisher, spec)))
-		port_free(port);
+	for (struct published **at = &k->publisher->ports; *at;) {
+		if (machine_publish_same(&(*at)->spec, spec))
+			port_free(at);
+		else
+			at = &(*at)->next;
+	}
 	return 0;
 }
