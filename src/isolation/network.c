@@ -7,6 +7,9 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/path.h"
+
+enum { TEXT_MAX = 1024 * 1024 };
 
 void network_arguments(struct strv *argv, int host_access)
 {
@@ -30,6 +33,35 @@ int network_has_default_route(const char *proc_net_route)
 	return 0;
 }
 
+int network_has_ipv6_route(const char *proc_net_ipv6_route)
+{
+	enum { REJECT = 0x200 };
+	for (const char *line = proc_net_ipv6_route; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		char destination[33], interface[16];
+		unsigned length, flags;
+		if (sscanf(line, "%32s %x %*s %*s %*s %*s %*s %*s %x %15s", destination, &length, &flags, interface) ==
+			4 &&
+		    length == 0 && strspn(destination, "0") == 32 && !(flags & REJECT) && !streq(interface, "lo"))
+			return 1;
+	}
+	return 0;
+}
+
+enum network_route network_route(void)
+{
+	AUTOFREE char *routes = NULL, *ipv6_routes = NULL;
+	if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) >= 0 && network_has_default_route(routes))
+		return NETWORK_ROUTE_IPV4;
+	if (path_read_file("/proc/net/ipv6_route", TEXT_MAX, &ipv6_routes, NULL) < 0)
+		return NETWORK_ROUTE_NONE;
+	return network_has_ipv6_route(ipv6_routes) ? NETWORK_ROUTE_IPV6_ONLY : NETWORK_ROUTE_NONE;
+}
+
+const char *const network_route_problems[] = {
+	[NETWORK_ROUTE_IPV6_ONLY] = "the host has a default route for IPv6 only, and machines have IPv4 only",
+	[NETWORK_ROUTE_NONE] = "the host has no default route",
+};
+
 char *network_first_nameserver(const char *resolv_conf)
 {
 	char address[64];
@@ -38,6 +70,20 @@ char *network_first_nameserver(const char *resolv_conf)
 			return xstrdup(address);
 	}
 	return NULL;
+}
+
+char *network_find_dns(const char **ret_problem)
+{
+	AUTOFREE char *text = NULL;
+	path_read_file("/etc/resolv.conf", TEXT_MAX, &text, NULL);
+	char *dns = text ? network_first_nameserver(text) : NULL;
+	int lists_some = text && (startswith(text, "nameserver") || strstr(text, "\nnameserver"));
+	*ret_problem =
+	    dns || !lists_some ?
+		NULL :
+		"names are not found inside: the host's /etc/resolv.conf lists IPv6 name servers only, which "
+		"machines do not reach; add one with an IPv4 address, such as systemd-resolved's 127.0.0.53";
+	return dns;
 }
 
 int network_must_forward(const char *address, const char *forwarded)

@@ -17,6 +17,10 @@ void network_arguments(struct strv *argv, int host_access);
 /* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of
  * resolv.conf's text, owned; NULL: none. */
 char *network_first_nameserver(const char *resolv_conf);
+/* Finds this host's server behind NETWORK_DNS: owned, or NULL. *ret_problem: NULL, or one line for
+ * people if names will not be found. passt reads the same file: given by --dns, 127.0.0.53 becomes
+ * 127.0.0.1 in a version of 2023. */
+char *network_find_dns(const char **ret_problem);
 /* Whether a machine has to ask NETWORK_DNS instead of this address: the host's loopback; or
  * `forwarded` (may be NULL), because passt takes that server's answers for answers to a forwarded
  * question and changes their sender. */
@@ -26,3 +30,7 @@ void network_resolv(struct json_object *resolv, const char *forwarded);
 /* Whether /proc/net/route (its text) has a default route: passt and pasta cannot start on a host
  * that is not connected to anything. */
 int network_has_default_route(const char *proc_net_route);
+int network_has_ipv6_route(const char *proc_net_ipv6_route); /* the same for IPv6 */
+enum network_route { NETWORK_ROUTE_IPV4, NETWORK_ROUTE_IPV6_ONLY, NETWORK_ROUTE_NONE };
+enum network_route network_route(void);            /* of this host */
+extern const char *const network_route_problems[]; /* for people; NULL: none */

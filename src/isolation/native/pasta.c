@@ -35,7 +35,7 @@
 #include "isolation/native/tun.h"
 #include "isolation/network.h"
 
-enum { TEXT_MAX = 1024 * 1024, JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
+enum { JOIN_USER = 3, JOIN_PID = 4, JOIN_REPORT = 5 };
 
 #define NETNS "/0/netns"
 
@@ -159,19 +159,20 @@ static void say_no_tun(struct isolation_run *r, int code)
 
 void native_network_find(struct isolation_run *r)
 {
-	AUTOFREE char *routes = NULL, *resolv_conf = NULL;
+	const char *no_route = network_route_problems[network_route()], *no_names;
 	AUTOFREE char *program = isolation_find_program("pasta");
 	int tun = native_tun_check(r->ids.single);
 	if (!program)
 		say_no_network(r, "pasta is missing; install the package passt");
-	else if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) < 0 || !network_has_default_route(routes))
-		say_no_network(r, "the host has no default route");
+	else if (no_route)
+		say_no_network(r, no_route);
 	else if (tun < 0)
 		say_no_tun(r, tun);
 	else
 		r->pasta = TAKE_PTR(program);
-	if (path_read_file("/etc/resolv.conf", TEXT_MAX, &resolv_conf, NULL) >= 0)
-		r->forwarded_dns = network_first_nameserver(resolv_conf);
+	r->forwarded_dns = network_find_dns(&no_names);
+	if (r->pasta && no_names)
+		r->events.warning(no_names, r->data);
 }
 
 void native_network_stop(struct isolation_run *r)

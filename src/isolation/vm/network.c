@@ -5,11 +5,7 @@
 #include "isolation/vm/network.h"
 
 #include "base/alloc.h"
-#include "base/path.h"
 #include "isolation/find.h"
-#include "isolation/network.h"
-
-enum { ROUTE_MAX = 1024 * 1024 };
 
 void passt_arguments(struct strv *argv, int fd, int host_access)
 {
@@ -19,11 +15,8 @@ void passt_arguments(struct strv *argv, int fd, int host_access)
 	strv_addf(argv, "%d", fd);
 }
 
-enum vm_network vm_network_choose(void)
+enum vm_network vm_network_choose(enum network_route route)
 {
 	AUTOFREE char *passt = isolation_find_program("passt");
-	AUTOFREE char *routes = NULL;
-	if (!passt || path_read_file("/proc/net/route", ROUTE_MAX, &routes, NULL) < 0)
-		return VM_NETWORK_USER;
-	return network_has_default_route(routes) ? VM_NETWORK_PASST : VM_NETWORK_USER;
+	return passt && route == NETWORK_ROUTE_IPV4 ? VM_NETWORK_PASST : VM_NETWORK_USER;
 }

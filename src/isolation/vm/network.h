@@ -4,8 +4,9 @@
 #pragma once
 
 #include "base/strv.h"
+#include "isolation/network.h"
 #include "isolation/vm/qemu_arguments.h"
 
 /* passt on the connected socket fd (a number in passt's own table). */
 void passt_arguments(struct strv *argv, int fd, int host_access);
-enum vm_network vm_network_choose(void);
+enum vm_network vm_network_choose(enum network_route route);

@@ -21,7 +21,7 @@
 #include "isolation/vm/probe.h"
 #include "isolation/vm/run.h"
 
-enum { DISK_LOCK_MS = 5000, RESOLV_MAX = 64 * 1024, ENDS_MAX = 12 };
+enum { DISK_LOCK_MS = 5000, ENDS_MAX = 12 };
 
 struct start {
 	struct isolation_run *run;
@@ -188,14 +188,28 @@ static int open_channels(struct start *s, struct error **err)
 	return 0;
 }
 
+/* Looks at the host's network, and warns of what will not work. QEMU's user network, which a
+ * machine without passt has, is fine without a default route: it works once the host has one. */
+static void find_network(struct start *s)
+{
+	struct isolation_run *r = s->run;
+	const char *no_names;
+	enum network_route route = network_route();
+	r->network = s->plan.network = vm_network_choose(route);
+	r->forwarded_dns = network_find_dns(&no_names);
+	if (route == NETWORK_ROUTE_IPV6_ONLY) {
+		AUTOFREE char *text = xasprintf("the machine has no network: %s", network_route_problems[route]);
+		r->events.warning(text, r->data);
+	} else if (no_names) {
+		r->events.warning(no_names, r->data);
+	}
+}
+
 static int open_network(struct start *s, struct error **err)
 {
 	struct isolation_run *r = s->run;
 	int fd = -1, back = -1, result = 0;
-	AUTOFREE char *resolv_conf = NULL;
-	r->network = s->plan.network = vm_network_choose();
-	if (path_read_file("/etc/resolv.conf", RESOLV_MAX, &resolv_conf, NULL) >= 0)
-		r->forwarded_dns = network_first_nameserver(resolv_conf);
+	find_network(s);
 	if (r->network == VM_NETWORK_PASST) {
 		result = passt_start(r, &fd, err);
 		if (result >= 0 && !r->host_access)

@@ -58,25 +58,11 @@ struct json_object *host_parse_resolv(const char *text)
 	return o;
 }
 
-static int is_loopback_only(struct json_object *resolv)
-{
-	AUTO_STRV struct strv servers = { 0 };
-	json_get_strv(resolv, "nameservers", &servers, NULL);
-	for (size_t i = 0; i < servers.count; i++)
-		if (!startswith(servers.items[i], "127.") && !streq(servers.items[i], "::1"))
-			return 0;
-	return servers.count > 0;
-}
-
 struct json_object *host_resolv(void)
 {
-	AUTOFREE char *text = NULL, *behind = NULL;
+	AUTOFREE char *text = NULL;
 	path_read_file("/etc/resolv.conf", RESOLV_MAX, &text, NULL);
-	struct json_object *o = host_parse_resolv(text ? text : "");
-	if (!is_loopback_only(o) || path_read_file("/run/systemd/resolve/resolv.conf", RESOLV_MAX, &behind, NULL) < 0)
-		return o;
-	json_object_put(o);
-	return host_parse_resolv(behind);
+	return host_parse_resolv(text ? text : "");
 }
 
 const char *host_zone_of_path(const char *path)

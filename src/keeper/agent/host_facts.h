@@ -9,8 +9,8 @@
 /* resolv.conf(5) as {"nameservers":[],"search":[],"options":[]}; lines and words that make no sense
  * are left out. Owned. */
 struct json_object *host_parse_resolv(const char *text);
-/* The host's, the real servers behind a stub resolver on loopback where systemd-resolved says
- * which. Owned. */
+/* The host's. A server on loopback stays: the isolation makes an address of it that leads there.
+ * Owned. */
 struct json_object *host_resolv(void);
 char *host_timezone(void);      /* "Europe/Oslo", owned; NULL when it cannot be told */
 char *host_group_name(gid_t g); /* owned; "gNUMBER" when there is none */

@@ -131,6 +131,21 @@ static void test_resolvers(void **state)
 	assert_string_equal(rewritten, NETWORK_DNS " 9.9.9.9");
 }
 
+static void test_ipv6_route(void **state)
+{
+#define ZEROS "00000000000000000000000000000000"
+	static const char *const with =
+	    "fd000000000000000000000000000000 40 " ZEROS " 00 " ZEROS
+	    " 00000100 00000001 00000000 00000001 eth0\n" ZEROS " 00 " ZEROS
+	    " 00 fe800000000000000000000000000001 00000064 00000001 00000000 00000003 eth0\n";
+	static const char *const without =
+	    ZEROS " 00 " ZEROS " 00 " ZEROS " ffffffff 00000001 00000000 00200200 lo\n" ZEROS " 60 " ZEROS " 00 " ZEROS
+		  " 0 0 0 1 eth0\n";
+	assert_true(network_has_ipv6_route(with));
+	assert_false(network_has_ipv6_route(without));
+	assert_false(network_has_ipv6_route(""));
+}
+
 static void test_default_route(void **state)
 {
 	static const char head[] =
@@ -147,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kvm), cmocka_unit_test(test_emulated),
 		cmocka_unit_test(test_user_network), cmocka_unit_test(test_vsock), cmocka_unit_test(test_passt),
-		cmocka_unit_test(test_resolvers), cmocka_unit_test(test_default_route) };
+		cmocka_unit_test(test_resolvers), cmocka_unit_test(test_ipv6_route),
+		cmocka_unit_test(test_default_route) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
