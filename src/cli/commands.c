@@ -63,6 +63,15 @@ const struct command_spec *command_find(const struct command_group *g, int argc,
 	return NULL;
 }
 
+int command_is_stem(const struct command_group *g, const char *word)
+{
+	AUTOFREE char *stem = xasprintf("%s ", word);
+	for (size_t i = 0; command_at(g, i); i++)
+		if (startswith(command_at(g, i)->name, stem))
+			return 1;
+	return 0;
+}
+
 char *command_prefix(const struct command_group *g)
 {
 	return *g->name ? xasprintf("holm %s", g->name) : xstrdup("holm");

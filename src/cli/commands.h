@@ -29,6 +29,8 @@ extern const struct command_spec command_help, command_system_info, command_vers
  * *ret_words says how many words its name took. */
 const struct command_spec *command_find(const struct command_group *g, int argc, char *const *argv, int *ret_words);
 const struct command_group *command_group_find(const char *name); /* by name or alias; never the "" group */
+/* Whether the word is the first of commands of two words: `holm machine mount`. */
+int command_is_stem(const struct command_group *g, const char *word);
 /* The known word nearest to a mistyped one, or NULL when none is near. */
 const char *command_suggest(const struct command_group *g, const char *word);
 /* "holm machine": what stands before a command's own name. Owned. */

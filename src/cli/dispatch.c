@@ -78,16 +78,6 @@ static int execute_program(const char *program, int argc, char *const *argv)
 	return EXIT_HOLM;
 }
 
-/* `holm machine mount` without a third word: what there is below it. */
-static int is_stem(const struct command_group *g, const char *word)
-{
-	AUTOFREE char *stem = xasprintf("%s ", word);
-	for (size_t i = 0; command_at(g, i); i++)
-		if (startswith(command_at(g, i)->name, stem))
-			return 1;
-	return 0;
-}
-
 static int run_in_group(const struct command_group *g, int argc, char *const *argv)
 {
 	int words;
@@ -100,7 +90,7 @@ static int run_in_group(const struct command_group *g, int argc, char *const *ar
 	const struct command_spec *c = command_find(g, argc, argv, &words);
 	if (c)
 		return run_command(g, c, argc - words, argv + words);
-	if (!is_stem(g, argv[0]))
+	if (!command_is_stem(g, argv[0]))
 		return unknown_command(g, argv[0]);
 	if (argc > 1 && !is_help(argv[1])) {
 		output_error("there is no command \"holm %s %s %s\"; see holm %s %s --help", g->name, argv[0], argv[1],

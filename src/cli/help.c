@@ -95,8 +95,8 @@ static int run(const struct command_spec *spec, struct options *o)
 	}
 	if (c)
 		return 0;
-	if (words.count == first + 1 && streq(words.items[first], "mount")) {
-		help_print_group(stdout, &command_groups[0], "mount");
+	if (words.count == first + 1 && command_is_stem(g ? g : &command_groups[0], words.items[first])) {
+		help_print_group(stdout, g ? g : &command_groups[0], words.items[first]);
 		return 0;
 	}
 	AUTOFREE char *text = strv_join(&words, " ");

@@ -104,6 +104,9 @@ fake_libexec()
 	equal "$(holm machine run --help)" "$(holm help machine run)"
 	equal "$(holm machine run --help)" "$(holm help run)"
 	equal "$(holm machine mount add --help)" "$(holm help machine mount add)"
+	equal "$(holm machine port)" "$(holm help machine port)"
+	equal "$(holm machine mount)" "$(holm help mount)"
+	contains "$(holm help port)" "port rm"
 	equal "$(holm machine --help)" "$(holm m)"
 }
 
