@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/suggest.h"
+#include "base/terminal.h"
 
 struct option_value {
 	int given;
@@ -251,29 +252,36 @@ int options_help(const struct options *o)
 	return o->help;
 }
 
-enum { HELP_WIDTH = 100, HELP_COLUMN = 28 };
+enum { HELP_WIDTH = 80, HELP_WIDTH_MIN = 40, HELP_WIDTH_MAX = 100, HELP_COLUMN = 28 };
 
-/* Prints text wrapped, the first line beginning at column `at`, the others at `indent`. */
-static void print_wrapped(FILE *out, const char *text, int at, int indent)
+/* The terminal's width, within reason; HELP_WIDTH if out is none. */
+static int help_width(FILE *out)
 {
+	unsigned rows, columns = 0;
+	if (terminal_size(fileno(out), &rows, &columns) < 0 || columns == 0)
+		return HELP_WIDTH;
+	return (int)MIN(MAX(columns, (unsigned)HELP_WIDTH_MIN), (unsigned)HELP_WIDTH_MAX);
+}
+
+void options_print_wrapped(FILE *out, const char *text, int at, int indent)
+{
+	int width = help_width(out), blank = 0;
 	while (*text) {
-		size_t n = strcspn(text, " \n");
-		if (at > indent && at + 1 + (int)n > HELP_WIDTH) {
+		int n = (int)strcspn(text, " \n");
+		if (at > indent && at + blank + n > width) {
 			fprintf(out, "\n%*s", indent, "");
 			at = indent;
+			blank = 0;
 		}
-		fprintf(out, "%.*s", (int)n, text);
-		at += (int)n;
+		fprintf(out, "%*s%.*s", blank, "", n, text);
+		at += blank + n;
 		text += n;
+		blank = *text == ' ';
 		if (*text == '\n') {
 			fprintf(out, "\n%*s", indent, "");
 			at = indent;
-			text++;
-		} else if (*text == ' ') {
-			fputc(' ', out);
-			at++;
-			text++;
 		}
+		text += *text != 0;
 	}
 	fputc('\n', out);
 }
@@ -290,18 +298,19 @@ static void print_option(FILE *out, const struct option_spec *s)
 		fprintf(out, "\n%*s", HELP_COLUMN, "");
 	else
 		fprintf(out, "%*s", HELP_COLUMN - width, "");
-	print_wrapped(out, right, HELP_COLUMN, HELP_COLUMN);
+	options_print_wrapped(out, right, HELP_COLUMN, HELP_COLUMN);
 }
 
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c)
 {
 	int has_options = table(c)->name != NULL;
-	fprintf(out, "Usage: %s%s%s%s%s%s\n\n", prefix, *prefix ? " " : "", c->name, has_options ? " [OPTIONS]" : "",
-	    c->synopsis && *c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
-	print_wrapped(out, c->summary, 0, 0);
+	AUTOFREE char *usage = xasprintf("Usage: %s%s%s%s%s%s\n", prefix, *prefix ? " " : "", c->name,
+	    has_options ? " [OPTIONS]" : "", c->synopsis && *c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
+	options_print_wrapped(out, usage, 0, 0);
+	options_print_wrapped(out, c->summary, 0, 0);
 	if (c->details) {
 		fputc('\n', out);
-		print_wrapped(out, c->details, 0, 0);
+		options_print_wrapped(out, c->details, 0, 0);
 	}
 	if (c->aliases) {
 		fputs("\nAliases:", out);

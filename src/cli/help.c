@@ -32,7 +32,8 @@ static void print_commands(FILE *out, const struct command_group *g, const char 
 		for (const char *const *a = c->aliases; a && *a && !strchr(c->name, ' '); a++)
 			strv_add(&names, *a);
 		AUTOFREE char *text = strv_join(&names, ", ");
-		fprintf(out, "  %-*s %s\n", NAME_COLUMN, text, c->summary);
+		fprintf(out, "  %-*s ", NAME_COLUMN, text);
+		options_print_wrapped(out, c->summary, NAME_COLUMN + 3, NAME_COLUMN + 3);
 	}
 }
 
@@ -51,21 +52,24 @@ void help_print_all(FILE *out)
 {
 	fputs("Usage: holm COMMAND [OPTIONS]\n\n"
 	      "Small islands of Linux with your own home on them.\n\n"
-	      "  holm image debootstrap bookworm -t debian:12   an image from Debian's packages\n"
-	      "  holm machine create debian:12 --name dev       make a machine from an image, and boot it\n"
-	      "  holm machine run -n dev                        your shell in it\n"
-	      "  holm machine run -n dev make test              one command in it\n",
+	      "  holm image debootstrap bookworm -t debian:12  an image from Debian's packages\n"
+	      "  holm machine create debian:12 --name dev      make a machine and boot it\n"
+	      "  holm machine run -n dev                       your shell in it\n"
+	      "  holm machine run -n dev make test             one command in it\n",
 	    out);
 	for (const struct command_group *g = command_groups; g->name; g++) {
 		AUTOFREE char *prefix = command_prefix(g);
-		fprintf(out, "\n%s - %s%s%s%s\n", prefix, g->summary, g->alias ? " (also: holm " : "",
+		AUTOFREE char *title = xasprintf("%s - %s%s%s%s", prefix, g->summary, g->alias ? " (also: holm " : "",
 		    g->alias ? g->alias : "", g->alias ? ")" : "");
+		fputc('\n', out);
+		options_print_wrapped(out, title, 0, 0);
 		print_commands(out, g, NULL);
 	}
-	fputs("\nholm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), "
-	      "holm-image(1),\n"
-	      "holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).\n",
-	    out);
+	fputc('\n', out);
+	options_print_wrapped(out,
+	    "holm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), "
+	    "holm-image(1), holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).",
+	    0, 0);
 }
 
 static int run(const struct command_spec *spec, struct options *o)

@@ -92,6 +92,8 @@ void output_table_done(struct output_table *t)
 	strv_done(&t->cells);
 }
 
+enum { COLUMNS_MAX = 16, COLUMN_GAP = 2 };
+
 /* Columns that a text takes: UTF-8 continuation bytes take none. */
 static size_t text_width(const char *s)
 {
@@ -104,28 +106,63 @@ static size_t text_width(const char *s)
 static void print_cell(const char *text, size_t width, int last)
 {
 	fputs(text, stdout);
-	for (size_t n = text_width(text); !last && n < width + 2; n++)
+	for (size_t n = text_width(text); !last && n < width + COLUMN_GAP; n++)
 		putchar(' ');
 	if (last)
 		putchar('\n');
 }
 
+/* A table in print: the width of each column, 0 for one that is left out. */
+struct layout {
+	size_t columns, last, widths[COLUMNS_MAX];
+};
+
+static size_t whole_width(struct layout *l)
+{
+	size_t width = 0, shown = 0;
+	for (size_t i = 0; i < l->columns; i++) {
+		if (!l->widths[i])
+			continue;
+		width += l->widths[i];
+		l->last = i;
+		shown++;
+	}
+	return width + (shown ? (shown - 1) * COLUMN_GAP : 0);
+}
+
+/* Leaves columns out until the table fits in the terminal. */
+static void fit(struct layout *l, const struct output_table *t)
+{
+	unsigned rows, columns;
+	size_t width = whole_width(l);
+	if (!t->optional || !isatty(STDOUT_FILENO) || terminal_size(STDOUT_FILENO, &rows, &columns) < 0 || columns == 0)
+		return;
+	for (const char *const *o = t->optional; *o && width > columns; o++) {
+		for (size_t i = 0; i < l->columns; i++)
+			if (streq(t->headers[i], *o))
+				l->widths[i] = 0;
+		width = whole_width(l);
+	}
+}
+
 void output_table_print(struct output_table *t)
 {
-	enum { COLUMNS_MAX = 16 };
+	struct layout l = { 0 };
 	for (size_t i = 0; i < t->cells.count; i++)
 		printable(t->cells.items[i]);
-	size_t columns = 0, widths[COLUMNS_MAX] = { 0 };
-	for (; t->headers[columns] && columns < COLUMNS_MAX; columns++)
-		widths[columns] = text_width(t->headers[columns]);
-	if (columns == 0)
+	for (; t->headers[l.columns] && l.columns < COLUMNS_MAX; l.columns++)
+		l.widths[l.columns] = text_width(t->headers[l.columns]);
+	if (l.columns == 0)
 		return;
 	for (size_t i = 0; i < t->cells.count; i++)
-		widths[i % columns] = MAX(widths[i % columns], text_width(t->cells.items[i]));
-	for (size_t i = 0; i < columns; i++)
-		print_cell(t->headers[i], widths[i], i + 1 == columns);
+		l.widths[i % l.columns] = MAX(l.widths[i % l.columns], text_width(t->cells.items[i]));
+	fit(&l, t);
+	for (size_t i = 0; i < l.columns; i++)
+		if (l.widths[i])
+			print_cell(t->headers[i], l.widths[i], i == l.last);
 	for (size_t i = 0; i < t->cells.count; i++)
-		print_cell(t->cells.items[i], widths[i % columns], (i + 1) % columns == 0);
+		if (l.widths[i % l.columns])
+			print_cell(t->cells.items[i], l.widths[i % l.columns], i % l.columns == l.last);
 }
 
 /* ---- progress ---- */

@@ -21,8 +21,9 @@ void output_quote(const char *text); /* one line on stderr of what another progr
 int output_finish(int status);
 
 struct output_table {
-	const char *const *headers; /* NULL-terminated */
-	struct strv cells;          /* row after row */
+	const char *const *headers;  /* NULL-terminated */
+	const char *const *optional; /* NULL or a list: left out in this order while a terminal is too narrow */
+	struct strv cells;           /* row after row */
 };
 void output_table_print(struct output_table *t); /* aligned; two blanks between columns; no escape sequences */
 #define AUTO_TABLE CLEANUP(output_table_done)

@@ -34,6 +34,17 @@ static void add_text(struct output_table *t, struct json_object *row, const char
 	strv_add(&t->cells, json_get_string(row, key, &text, NULL) == 0 ? text : "-");
 }
 
+/* The image as people type it: without what a short name means anyway. */
+static void add_image(struct output_table *t, struct json_object *row)
+{
+	const char *text = "-", *rest;
+	json_get_string(row, "image", &text, NULL);
+	if ((rest = startswith(text, "docker.io/library/")) || (rest = startswith(text, "docker.io/")))
+		text = rest;
+	size_t size = strlen(text) - (endswith(text, ":latest") ? strlen(":latest") : 0);
+	strv_take(&t->cells, xstrndup(text, size));
+}
+
 static void add_size(struct output_table *t, struct json_object *row, const char *key)
 {
 	uint64_t n;
@@ -46,7 +57,7 @@ static void add_row(struct output_table *t, struct json_object *row)
 	const char *created;
 	int is_default = 0;
 	add_text(t, row, "name");
-	add_text(t, row, "image");
+	add_image(t, row);
 	add_text(t, row, "state");
 	add_text(t, row, "isolation");
 	strv_take(&t->cells,
@@ -62,7 +73,9 @@ static void print_table(struct json_object *rows)
 {
 	static const char *const headers[] = { "NAME", "IMAGE", "STATE", "ISOLATION", "CPUS", "MEMORY", "DISK",
 		"CREATED", "DEFAULT", NULL };
-	AUTO_TABLE struct output_table t = { .headers = headers };
+	/* STATE, and the star of the default, stay. */
+	static const char *const optional[] = { "CREATED", "ISOLATION", "MEMORY", "CPUS", "DISK", "IMAGE", NULL };
+	AUTO_TABLE struct output_table t = { .headers = headers, .optional = optional };
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		add_row(&t, json_object_array_get_idx(rows, i));
 	output_table_print(&t);
