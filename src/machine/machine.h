@@ -69,7 +69,7 @@ struct machine {
 	enum machine_init init;
 	int share_choices[MACHINE_SHARE_KEYS]; /* places among the words of machine_share_keys[] */
 	char *init_path;    /* the image's init as found when created, or NULL: none (holm's own is used) */
-	uint64_t cpus;      /* 0: half the host's, at least 1 */
+	uint64_t cpus;      /* 0: half the host's, in native form all */
 	uint64_t memory;    /* bytes; 0: half the host's, at least 1 GiB */
 	uint64_t disk_size; /* bytes; 0: 100 GiB */
 	char *home;         /* absolute host path of the home */

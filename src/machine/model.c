@@ -165,7 +165,9 @@ char *machine_name_from_image(const char *reference)
 uint64_t machine_cpus(const struct machine *m)
 {
 	long host = sysconf(_SC_NPROCESSORS_ONLN);
-	return m->cpus ? m->cpus : (uint64_t)MAX(host / 2, 1);
+	/* A VM's processors are threads beside the host's own; a native machine's processes share those. */
+	long wanted = m->form == MACHINE_ISOLATION_NATIVE ? host : host / 2;
+	return m->cpus ? m->cpus : (uint64_t)MAX(wanted, 1);
 }
 
 uint64_t machine_memory(const struct machine *m)

@@ -196,7 +196,7 @@ static const struct {
 };
 
 const struct machine_key machine_keys[] = {
-	{ "cpus", "number of processors; default half the host's" },
+	{ "cpus", "number of processors; default half the host's, in native isolation all of them" },
 	{ "memory", "size of memory, such as 2G; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },

@@ -273,6 +273,33 @@ ports_of()
 	holm machine rm m
 }
 
+@test "help fits in 80 columns, and ls in those of the terminal" {
+	local words
+	for words in "" "machine" "machine create" "machine set" "machine clone" "image" "image pull" "system info"; do
+		# shellcheck disable=SC2086
+		equal '' "$(holm $words --help | awk 'length($0) > 80 || / $/')"
+	done
+	holm machine create thing:latest --name a-name-that-needs-some-room --no-boot >/dev/null
+	contains "$(holm machine ls | tail -n 1)" "a-name-that-needs-some-room  thing "
+	contains "$(holm machine ls)" CREATED
+	script -qec "stty cols 64 -onlcr; holm machine ls; holm machine run --help" /dev/null >"$WORLD/narrow" </dev/null
+	equal '' "$(awk 'length($0) > 64' "$WORLD/narrow")"
+	contains "$(cat "$WORLD/narrow")" STATE
+	run ! grep CREATED "$WORLD/narrow"
+	rm "$WORLD/narrow"
+	holm machine rm a-name-that-needs-some-room
+}
+
+@test "processors by default: half the host's for a VM, all for a native machine" {
+	local form
+	for form in vm native; do
+		holm machine create "$form" --no-boot --isolation "$form" >/dev/null
+	done
+	equal "$(nproc --all)" "$(field native cpus)"
+	[ "$(field vm cpus)" = $(($(nproc --all) / 2)) ] || [ "$(nproc --all)" = 1 ]
+	holm machine rm vm native
+}
+
 # KEY, its default, another word, by create and by set.
 chooses()
 {

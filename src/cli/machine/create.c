@@ -23,7 +23,7 @@ static const struct option_spec options[] = {
 	{ "if-missing", 0, OPTION_FLAG, NULL, "leave a machine of that name as it is" },
 	{ "set-default", 0, OPTION_FLAG, NULL, "make it the default machine", .default_text = "when it is the first" },
 	{ "no-boot", 0, OPTION_FLAG, NULL, "leave it stopped" },
-	{ "cpus", 0, OPTION_STRING, "N", "processors", .default_text = "half the host's" },
+	{ "cpus", 0, OPTION_STRING, "N", "processors", .default_text = "half the host's, in native isolation all" },
 	{ "memory", 0, OPTION_STRING, "SIZE", "memory", .default_text = "half the host's, at least 1G" },
 	{ "disk-size", 0, OPTION_STRING, "SIZE", "what the disk may grow to", .default_text = "100G" },
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "rw",

@@ -14,7 +14,7 @@
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "cpus", 'c', OPTION_STRING, "N", "processors", .default_text = "half the host's" },
+	{ "cpus", 'c', OPTION_STRING, "N", "processors", .default_text = "half the host's, in native isolation all" },
 	{ "memory", 'm', OPTION_STRING, "MIB", "memory; a bare number is MiB",
 	    .default_text = "half the host's, at least 1G" },
 	{ "disk-size", 'd', OPTION_STRING, "GIB", "what the disk may grow to; a bare number is GiB",
