@@ -161,6 +161,9 @@ fake_libexec()
 	printf '[machine]\ncpus = many\n' >"$XDG_CONFIG_HOME/holm/config"
 	fails 125 holm machine create ordinary --no-boot -n other
 	contains "$stderr" many
+	printf '[machine]\nwarn-limits = perhaps\n' >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm machine create ordinary --no-boot -n other
+	contains "$stderr" warn-limits
 	rm "$XDG_CONFIG_HOME/holm/config"
 	holm machine rm conf pod
 }

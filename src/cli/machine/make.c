@@ -24,6 +24,10 @@ int make_apply_settings(struct machine *m, const struct settings *s, struct erro
 		if (r < 0)
 			return error_prefix(err, r, "[machine] in holm/config");
 	}
+	int warn;
+	if (s->values[SETTING_WARN_LIMITS] && parse_bool(s->values[SETTING_WARN_LIMITS], &warn) < 0)
+		return error_set(err, EINVAL, "[machine] in holm/config: warn-limits=%.40s: give true or false",
+		    s->values[SETTING_WARN_LIMITS]);
 	return 0;
 }
 

@@ -25,11 +25,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "base/spawn.h"
 #include "isolation/native/cgroup_path.h"
 #include "isolation/native/cgroup_tree.h"
 #include "isolation/native/run.h"
+#include "machine/settings.h"
 
 enum {
 	TEXT_MAX = 1024 * 1024,
@@ -113,6 +115,16 @@ static int make_in(struct isolation_run *r, const char *parent)
 	return 0;
 }
 
+/* Whether people want to hear of limits that this host cannot set. */
+static int is_silenced(void)
+{
+	AUTO_SETTINGS struct settings s = { 0 };
+	int wanted = 1;
+	if (settings_load(&s, NULL) == 0 && s.values[SETTING_WARN_LIMITS])
+		parse_bool(s.values[SETTING_WARN_LIMITS], &wanted);
+	return !wanted;
+}
+
 /* What is missing, or NULL: nothing is. */
 static void say_once(struct isolation_run *r, const char *text)
 {
@@ -123,6 +135,10 @@ static void say_once(struct isolation_run *r, const char *text)
 	}
 	if (path_read_file(path, TEXT_MAX, &said, NULL) >= 0 && streq(said, text))
 		return;
+	if (is_silenced()) {
+		log_info("%s", text);
+		return;
+	}
 	r->events.warning(text, r->data);
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fd_write_full(fd, text, strlen(text)) < 0)

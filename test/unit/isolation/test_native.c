@@ -24,6 +24,7 @@
 
 #include "../folder.h"
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -209,6 +210,32 @@ static void an_agent_that_stops_by_itself(void **state)
 	AUTOFREE char *path = machine_file("dev", "native/usage"), *text = NULL;
 	assert_int_equal(path_read_file(path, 100, &text, NULL), 0);
 	assert_string_equal(text, "12345\n");
+}
+
+/* What a start says of limits, with this configuration. */
+static int warns_of_limits(const char *scenario, const char *config)
+{
+	AUTO_MACHINE struct machine *m = machine();
+	AUTOFREE char *warned = machine_file("dev", "native/warned"), *home = below("config"),
+		      *directory = path_join(home, "holm"), *file = path_join(directory, "config");
+	struct watched w;
+	unlink(warned);
+	setenv("XDG_CONFIG_HOME", home, 1);
+	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
+	assert_int_equal(atomic_file_write(file, 0600, config, strlen(config), NULL), 0);
+	finish(&w, start(&w, m, scenario));
+	assert_int_equal(w.code, 0);
+	assert_int_equal(unlink(file), 0);
+	return strstr(w.warnings, "limit") != NULL;
+}
+
+static void a_missing_limit_is_a_warning_unless_silenced(void **state)
+{
+	int warns = warns_of_limits("good-default", "[machine]\n");
+	assert_int_equal(warns_of_limits("good-wanted", "[machine]\nwarn-limits = true\n"), warns);
+	assert_false(warns_of_limits("good-silenced", "[machine]\nwarn-limits = false\n"));
+	if (!warns)
+		skip(); /* this host can set all limits */
 }
 
 static void an_agent_that_fails(void **state)
@@ -403,6 +430,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest runs[] = {
 		cmocka_unit_test(an_agent_that_stops_by_itself),
+		cmocka_unit_test(a_missing_limit_is_a_warning_unless_silenced),
 		cmocka_unit_test(an_agent_that_fails),
 		cmocka_unit_test(what_it_said_is_the_reason),
 		cmocka_unit_test(an_agent_that_lies_is_ended),
