@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -64,14 +65,31 @@ static int connect_announced(const char *name, struct error **err)
 	return path ? connect_once(path, err) : -ESRCH;
 }
 
+/* The keeper that holds the machine's lock, or 0: whoever else holds it is none. */
+static pid_t keeper_pid(const char *name)
+{
+	pid_t owner = machine_lock_owner(name);
+	AUTOFREE char *comm_path = xasprintf("/proc/%d/comm", (int)owner), *comm = NULL;
+	if (owner <= 0 || path_read_file(comm_path, COMM_MAX, &comm, NULL) < 0 || !streq(comm, "holm-keeper\n"))
+		return 0;
+	return owner;
+}
+
+int client_keeper_open(const char *name)
+{
+	pid_t pid = keeper_pid(name);
+	AUTO_FD int fd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	/* Looked at again: the number may have become another's. */
+	return fd >= 0 && keeper_pid(name) == pid ? TAKE_FD(fd) : -1;
+}
+
 /* The keeper lives (it holds the lock) and its socket is gone: the runtime folder was deleted, as
  * logind does at the last logout. Asks it to open the socket again and waits for that a moment: 1
  * when there is hope. Only a keeper understands that signal. */
 static int revive_socket(const char *name)
 {
-	pid_t owner = machine_lock_owner(name);
-	AUTOFREE char *comm_path = xasprintf("/proc/%d/comm", (int)owner), *comm = NULL;
-	if (owner <= 0 || path_read_file(comm_path, COMM_MAX, &comm, NULL) < 0 || !streq(comm, "holm-keeper\n"))
+	pid_t owner = keeper_pid(name);
+	if (!owner)
 		return 0;
 	AUTO_FD int watch = client_watch_socket(name);
 	return kill(owner, SIGUSR1) == 0 && fd_wait(watch, POLLIN, clock_deadline(REVIVE_MS)) == 1;

@@ -39,6 +39,9 @@ int client_stop(const char *name, uint64_t timeout_ms, struct error **err);
 int client_end(const char *name, uint64_t timeout_ms, struct error **err);
 /* Waits (not for ever) until nobody holds the machine's lock any more. */
 int client_wait_gone(const char *name, struct error **err);
+/* A pidfd of the machine's keeper, which becomes readable when the machine is gone; -1: none
+ * runs. */
+int client_keeper_open(const char *name);
 /* Watches for a keeper that announces its socket: a descriptor that becomes readable then, or -1.
  * */
 int client_watch_socket(const char *name);

@@ -179,11 +179,17 @@ teardown_file()
 	equal running "$(state one)"
 }
 
-@test "stop ends it cleanly; what it has is kept" {
+@test "stop ends it cleanly; what it has is kept, and logs -f ends with it" {
+	local pid
 	as_root one sh -c 'echo kept >/root/file; mkdir -p /srv/mine'
+	background timeout 60 holm machine logs -f one >"$WORLD/tmp/followed"
+	as_root one sh -c 'echo "the last word" >/dev/console'
+	until_true 10 grep -q 'the last word' "$WORLD/tmp/followed"
 	run --separate-stderr holm machine stop one
 	equal 0 "$status"
 	equal one "$output"
+	wait "$pid"
+	rm "$WORLD/tmp/followed"
 	equal stopped "$(state one)"
 	# As a cron job starts it; logins find it all the same.
 	equal kept "$(XDG_RUNTIME_DIR='' as_root one cat /root/file)"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine logs`: the machine's log files, which the keeper writes. -f follows by inotify,
- * through rotation (the file is replaced by a new one of the same name); the last line of a boot
- * stays readable when the machine is stopped.
+ * through rotation (the file is replaced by a new one of the same name), until the keeper ends; the
+ * last line of a boot stays readable when the machine is stopped.
  *
  * The machine decides what is in them. A terminal gets text and colours alone, a file or a pipe
  * every byte. */
@@ -26,7 +26,7 @@ enum { BLOCK = 64 * 1024 };
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "follow", 'f', OPTION_FLAG, NULL, "go on showing what is added" },
+	{ "follow", 'f', OPTION_FLAG, NULL, "go on showing what is added, until the machine ends" },
 	{ "tail", 'n', OPTION_STRING, "LINES", "only the last lines", .default_text = "all" },
 	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, also to a terminal" },
 	{ "boot", 0, OPTION_FLAG, NULL, "what holm, the kernel and the agent said, instead of the init's console" },
@@ -109,53 +109,76 @@ static int same_file(int fd, const char *path)
 	       here.st_dev == there.st_dev;
 }
 
-/* Shows what is added until nobody reads any more, or the machine is removed. */
-static int follow(struct log *l, const char *directory, const char *path)
+/* Goes over to the file that has replaced the one that is read: 1, or 0 if there is none. */
+static int take_next_file(struct log *l, const char *path)
 {
-	AUTO_FD int watch = inotify_init1(IN_CLOEXEC);
+	int next = same_file(l->fd, path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (next < 0)
+		return 0;
+	fd_close(l->fd);
+	l->fd = next;
+	end_file(l);
+	return 1;
+}
+
+/* Waits until something is added: 0, 1 when nobody reads any more, or -errno. *keeper becomes -1
+ * when it has ended. */
+static int await(int watch, int *keeper)
+{
 	char events[BLOCK] __attribute__((aligned(8)));
+	struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = STDOUT_FILENO, .events = 0 },
+		{ .fd = *keeper, .events = POLLIN } };
+	if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+		return -errno;
+	if (p[1].revents & (POLLERR | POLLHUP))
+		return 1;
+	if (p[0].revents && read(watch, events, sizeof events) < 0 && errno != EINTR)
+		return -errno;
+	if (p[2].revents)
+		fd_close(TAKE_FD(*keeper));
+	return 0;
+}
+
+/* Shows what is added until nobody reads any more, or the machine ends or is removed. For one that
+ * is stopped it waits for the next run. */
+static int follow(struct log *l, const char *name, const char *directory, const char *path)
+{
+	AUTO_FD int watch = inotify_init1(IN_CLOEXEC), keeper = -1;
+	int ran = 0;
 	if (watch < 0 || inotify_add_watch(watch, directory,
 			     IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF) < 0)
 		return -errno;
 	for (;;) {
-		struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = STDOUT_FILENO, .events = 0 } };
+		int over = ran && keeper < 0;
+		if (!ran)
+			ran = (keeper = client_keeper_open(name)) >= 0;
 		int r = copy_rest(l);
-		if (r == 0 && !same_file(l->fd, path)) {
-			int next = open(path, O_RDONLY | O_CLOEXEC);
-			if (next >= 0) {
-				fd_close(l->fd);
-				l->fd = next;
-				end_file(l);
-				continue;
-			}
-			if (access(directory, F_OK) < 0)
-				return 0;
-		}
 		if (r < 0)
 			return r == -EPIPE ? 0 : r;
-		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
-			return -errno;
-		if (p[1].revents & (POLLERR | POLLHUP))
+		if (take_next_file(l, path))
+			continue;
+		if (over || access(directory, F_OK) < 0)
 			return 0;
-		if (p[0].revents && read(watch, events, sizeof events) < 0 && errno != EINTR)
-			return -errno;
+		r = await(watch, &keeper);
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
 }
 
-static int show_log(struct log *l, struct options *o, uint64_t tail, const char *directory, const char *path)
+static int show_log(struct log *l, const char *name, struct options *o, uint64_t tail, const char *path)
 {
+	AUTOFREE char *directory = machine_dir(name);
 	int r = tail != UINT64_MAX ? seek_tail(l->fd, tail) : 0;
 	if (r == 0)
 		r = copy_rest(l);
 	if (r == 0 && options_given(o, "follow"))
-		r = follow(l, directory, path);
+		r = follow(l, name, directory, path);
 	return r == 0 ? end_file(l) : r;
 }
 
 static int show(const char *name, struct options *o, struct error **err)
 {
-	AUTOFREE char *directory = machine_dir(name),
-		      *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
+	AUTOFREE char *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
 	const char *tail = options_string(o, "tail");
 	uint64_t lines = UINT64_MAX;
 	if (tail && !streq(tail, "all") && parse_u64(tail, &lines) < 0)
@@ -168,7 +191,7 @@ static int show(const char *name, struct options *o, struct error **err)
 		return 0; /* it has not been booted yet */
 	if (l.fd < 0)
 		return error_set_errno(err, errno, "%s", path);
-	int r = show_log(&l, o, lines, directory, path);
+	int r = show_log(&l, name, o, lines, path);
 	fd_close(l.fd);
 	return r < 0 && r != -EPIPE ? error_set_errno(err, r, "%s", path) : 0;
 }
