@@ -269,29 +269,90 @@ static int inside_is_reserved(const char *inside)
 	return path_is_below(inside, "/proc") || path_is_below(inside, "/sys") || path_is_below(inside, "/dev");
 }
 
-int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err)
+/* The parts of a mount as they were written. */
+struct mount_words {
+	char *host, *inside; /* inside may be NULL: the same place */
+	int read_only;
+};
+
+static void mount_words_done(struct mount_words *w)
+{
+	free(w->host);
+	free(w->inside);
+}
+
+/* HOST[:INSIDE[:ro]] */
+static int split_colons(const char *text, struct mount_words *ret)
 {
 	AUTO_STRV struct strv parts = { 0 };
 	strv_split(&parts, text, ":");
 	const char *mode = parts.count == 3 ? parts.items[2] : "rw";
 	if (parts.count < 1 || parts.count > 3 || text[0] == ':' || endswith(text, ":") || strstr(text, "::") ||
 	    (!streq(mode, "ro") && !streq(mode, "rw")))
-		return error_set(err, EINVAL, "mount \"%.200s\": write HOST[:INSIDE[:ro]]", text);
-	AUTOFREE char *directory = getcwd(NULL, 0), *joined = path_join(directory ? directory : "/", parts.items[0]);
+		return -EINVAL;
+	ret->host = xstrdup(parts.items[0]);
+	ret->inside = parts.count > 1 ? xstrdup(parts.items[1]) : NULL;
+	ret->read_only = streq(mode, "ro");
+	return 0;
+}
+
+static int take_word(char **place, const char *value)
+{
+	if (*place || !*value)
+		return -EINVAL;
+	*place = xstrdup(value);
+	return 0;
+}
+
+static int take_pair(const char *key, const char *value, struct mount_words *ret)
+{
+	static const char *const host[] = { "source", "src" }, *const inside[] = { "target", "destination", "dst" };
+	if (streq(key, "type"))
+		return streq(value, "bind") ? 0 : -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(host); i++)
+		if (streq(key, host[i]))
+			return take_word(&ret->host, value);
+	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
+		if (streq(key, inside[i]))
+			return take_word(&ret->inside, value);
+	if (streq(key, "readonly") || streq(key, "ro"))
+		return *value ? parse_bool(value, &ret->read_only) : (ret->read_only = 1, 0);
+	return -EINVAL;
+}
+
+/* type=bind,source=HOST[,target=INSIDE][,readonly], as Docker has it: for paths with a colon. */
+static int split_pairs(const char *text, struct mount_words *ret)
+{
+	AUTO_STRV struct strv pairs = { 0 };
+	int r = 0;
+	strv_split(&pairs, text, ",");
+	for (size_t i = 0; r == 0 && i < pairs.count; i++) {
+		const char *equals = strchr(pairs.items[i], '=');
+		AUTOFREE char *key = xstrndup(pairs.items[i], strcspn(pairs.items[i], "="));
+		r = take_pair(key, equals ? equals + 1 : "", ret);
+	}
+	return r == 0 && !ret->host ? -EINVAL : r;
+}
+
+int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err)
+{
+	CLEANUP(mount_words_done) struct mount_words words = { 0 };
+	int pairs = startswith(text, "type=") != NULL;
+	if ((pairs ? split_pairs(text, &words) : split_colons(text, &words)) < 0)
+		return error_set(err, EINVAL, "mount \"%.200s\": write %s", text,
+		    pairs ? "type=bind,source=HOST[,target=INSIDE][,readonly]" : "HOST[:INSIDE[:ro]]");
+	AUTOFREE char *directory = getcwd(NULL, 0), *joined = path_join(directory ? directory : "/", words.host);
 	AUTOFREE char *host = path_normalize(joined);
 	if (!host)
 		return error_set(err, EINVAL, "mount \"%.200s\": the current directory is gone", text);
-	AUTOFREE char *inside = parts.count > 1 ? path_normalize(parts.items[1]) : xstrdup(host);
+	AUTOFREE char *inside = words.inside ? path_normalize(words.inside) : xstrdup(host);
 	if (!inside)
 		return error_set(err, EINVAL, "mount \"%.200s\": the place inside must be an absolute path", text);
 	if (inside_is_reserved(inside))
 		return error_set(err, EINVAL,
 		    "mount \"%.200s\": \"%s\" inside belongs to the machine; choose another place", text, inside);
-	*ret = (struct machine_mount){
-		.host = TAKE_PTR(host),
-		.inside = TAKE_PTR(inside),
-		.read_only = streq(mode, "ro"),
-	};
+	*ret =
+	    (struct machine_mount){ .host = TAKE_PTR(host), .inside = TAKE_PTR(inside), .read_only = words.read_only };
 	return 0;
 }
 
@@ -309,6 +370,9 @@ int machine_mount_check(const struct machine_mount *mount, struct error **err)
 
 char *machine_mount_format(const struct machine_mount *mount)
 {
+	if (strchr(mount->host, ':') || strchr(mount->inside, ':'))
+		return xasprintf("type=bind,source=%s,target=%s%s", mount->host, mount->inside,
+		    mount->read_only ? ",readonly" : "");
 	return xasprintf("%s:%s%s", mount->host, mount->inside, mount->read_only ? ":ro" : "");
 }
 

@@ -28,7 +28,7 @@ static const struct option_spec options[] = {
 	{ "disk-size", 0, OPTION_STRING, "SIZE", "what the disk may grow to", .default_text = "100G" },
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "rw",
 	    .choices = machine_home_words },
-	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too",
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory of the host too",
 	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host", .default_text = "auto",

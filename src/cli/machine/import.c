@@ -20,7 +20,7 @@ static const struct option_spec options[] = {
 	    .choices = machine_isolation_words },
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside",
 	    .default_text = "the stricter of the file's and holm/config's", .choices = machine_home_words },
-	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]", "mount a directory of the host too",
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory of the host too",
 	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ "trust-settings", 0, OPTION_FLAG, NULL,

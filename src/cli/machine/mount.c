@@ -43,8 +43,9 @@ const struct command_spec command_mount_ls = {
 };
 const struct command_spec command_mount_add = {
 	.name = "mount add",
-	.synopsis = "HOST[:INSIDE[:ro]]",
+	.synopsis = "HOST[:INSIDE[:ro]]|type=bind,...",
 	.summary = "mount a directory of the host in a machine",
+	.details = "A path with a colon is written type=bind,source=HOST[,target=INSIDE][,readonly].",
 	.options = name_option,
 	.min_arguments = 1,
 	.max_arguments = 1,
