@@ -77,6 +77,6 @@ int options_help(const struct options *o);                   /* --help was given
 /* "Usage: PREFIX name [OPTIONS] SYNOPSIS", summary, options with defaults; wrapped at width
  * columns. */
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c);
-/* Prints text and a newline, wrapped at the width of the terminal that out is, else at 80: the first
- * line begins at column `at`, the others at `indent`. */
+/* Prints text and a newline, wrapped at the width of the terminal that out is, else at 80: the
+ * first line begins at column `at`, the others at `indent`. */
 void options_print_wrapped(FILE *out, const char *text, int at, int indent);

@@ -91,7 +91,7 @@ extern const char *const machine_isolation_words[], *const machine_home_words[],
 										     *const machine_transport_words[];
 
 enum { MACHINE_PUBLISH_MAX = 256, MACHINE_PUBLISH_SOCKETS = 2 };
-/* Where a port without an address listens, one address a socket. */
+/* The addresses at which a port without one listens, one a socket. */
 extern const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS];
 
 /* Bounds of `set` and of machine.json. */

@@ -165,7 +165,8 @@ char *machine_name_from_image(const char *reference)
 uint64_t machine_cpus(const struct machine *m)
 {
 	long host = sysconf(_SC_NPROCESSORS_ONLN);
-	/* A VM's processors are threads beside the host's own; a native machine's processes share those. */
+	/* A VM's processors are threads beside the host's own; a native machine's processes
+	 * share those. */
 	long wanted = m->form == MACHINE_ISOLATION_NATIVE ? host : host / 2;
 	return m->cpus ? m->cpus : (uint64_t)MAX(wanted, 1);
 }

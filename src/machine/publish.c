@@ -141,7 +141,7 @@ const struct machine_publish *machine_publish_find(const struct machine *m, cons
 	return NULL;
 }
 
-/* What a person names to take a port away: [IP:]HOST[:INSIDE][/udp]. */
+/* A port as people name it to take it away: [IP:]HOST[:INSIDE][/udp]. */
 struct wanted {
 	struct machine_publish port;
 	int any_inside, any_protocol;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands share that publish ports. */
+ * Shared by the commands that publish ports. */
 #pragma once
 
 #include "machine/machine.h"

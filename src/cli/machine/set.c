@@ -56,7 +56,7 @@ static int apply(struct machine *m, void *data, struct error **err)
 	return 0;
 }
 
-/* What the settings are about to become. */
+/* The settings before and after the change. */
 struct plan {
 	struct machine *before, *after;
 	int move; /* the disk gets another form */
