@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The session request (ARCHITECTURE.md, "The agent's API") as a structure. */
+ * The session request (docs/agent-api.md) as a structure. */
 #pragma once
 
 #include <stdint.h>
