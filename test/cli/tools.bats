@@ -368,3 +368,19 @@ words()
 	equal '' "$(grep -F emulation "$TREE/picture.svg")"
 	equal 4 "$(grep -c '<text' "$TREE/picture.svg")"
 }
+
+@test "check-paths names what a comment names and nobody has" {
+	mkdir -p "$TREE/src/room" "$TREE/docs"
+	touch "$TREE/src/room/here.c" "$TREE/docs/room.md"
+	printf '/* As here.c, src/room/here.c and docs/room.md have it; limits.h and /usr/src/x.c are not ours. */\n#include <gone.h>\n' >"$TREE/src/room/a.h"
+	run "$TOOLS/check-paths" "$TREE"
+	equal '' "$output"
+	equal 0 "$status"
+	printf '/* As gone.c says, or src/cellar/a.h,\n * and docs/cellar.md. */\n' >"$TREE/src/room/b.c"
+	run "$TOOLS/check-paths" "$TREE"
+	equal 1 "$status"
+	equal 3 "${#lines[@]}"
+	contains "$output" 'src/room/b.c:1: gone.c: '
+	contains "$output" 'src/room/b.c:1: src/cellar/a.h: '
+	contains "$output" 'src/room/b.c:2: docs/cellar.md: '
+}
