@@ -25,7 +25,7 @@ struct option_spec {
 	const char *complete; /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
 };
 
-/* What a command is about. The command line resolves it before the command runs (cli/target.h). */
+/* The machine that a command works on. Dispatch resolves it before the command runs (cli/target.h). */
 enum command_target {
 	TARGET_NONE,
 	TARGET_MACHINE,            /* the machine that the first word names */

@@ -12,7 +12,7 @@
 #define NETWORK_DNS "10.77.0.3" /* answered by the host's resolver, also where that one listens on loopback */
 enum { NETWORK_MTU = 65520 };   /* of passt and pasta */
 
-/* What passt and pasta are both told. */
+/* Adds the arguments that passt and pasta have in common. */
 void network_arguments(struct strv *argv, int host_access);
 /* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of
  * resolv.conf's text, owned; NULL: none. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The Debian package, made of the installation under test: its contents, lintian's opinion, and a fresh Debian 12 that apt installs it on.
+# The Debian package, made of the installation under test: its contents, lintian's opinion, and a
+# fresh Debian 12 that apt installs it on.
 load ../lib/holm
 
 setup_file()
@@ -19,7 +20,8 @@ teardown_file()
 	holm_end
 }
 
-# A tree of Debian 12 with its package lists and what the package depends on, made once and kept between runs by tools/run-tests.
+# A tree of Debian 12 with its package lists and what the package depends on, made once and kept
+# between runs by tools/run-tests.
 fresh_debian()
 {
 	FRESH=$HOLM_TEST_STAGE/images/fresh-debian-${HOLM_TEST_IMAGES_KEY:-none}.tar

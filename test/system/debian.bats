@@ -150,7 +150,8 @@ teardown_file()
 	unset SSH_AUTH_SOCK
 }
 
-# An agent of the caller's, with a process inside that has connected to it and outlives its session. Its words go to $HOME/held.
+# An agent of the caller's, with a process inside that has connected to it and outlives its session.
+# Its words go to $HOME/held.
 begin_lending()
 {
 	rm -f "$HOME/held"

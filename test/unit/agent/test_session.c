@@ -334,7 +334,7 @@ static void test_directories(void **state)
 	run_done(&r);
 }
 
-/* What the keeper has to say of the caller's ssh-agent, where there is none inside. */
+/* The keeper's reason for an ssh-agent that is not there reaches the user. */
 static void test_refused_ssh_agent(void **state)
 {
 	struct session_request *q = shell("echo \"<$SSH_AUTH_SOCK>\"");

@@ -237,7 +237,7 @@ static void times(void **state)
 	assert_string_equal(text, "2026-11-22T07:33:57.500000000Z");
 }
 
-/* What `say` logs within this limit. Owned. */
+/* Returns the lines that `say` logs within this limit. Owned. */
 static char *logged(size_t limit, void (*say)(void))
 {
 	int fd = memfd_create("log", MFD_CLOEXEC), saved = dup(STDERR_FILENO);

@@ -202,7 +202,7 @@ static void test_killed_keepers_cgroup(void **state)
 	assert_true(path_exists(foreign));
 }
 
-/* What erasing a machine says on stderr. Owned. */
+/* Returns the text that erasing a machine writes to stderr. Owned. */
 static char *warnings_of_erasing(const char *directory)
 {
 	AUTOFREE char *path = path_join(folder, "stderr");
