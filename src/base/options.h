@@ -25,7 +25,8 @@ struct option_spec {
 	const char *complete; /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
 };
 
-/* The machine that a command works on. Dispatch resolves it before the command runs (cli/target.h). */
+/* The machine that a command works on. Dispatch resolves it before the command runs
+ * (cli/target.h). */
 enum command_target {
 	TARGET_NONE,
 	TARGET_MACHINE,            /* the machine that the first word names */

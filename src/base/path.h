@@ -42,7 +42,6 @@ void path_runtime_dirs(struct strv *to);
 char *path_home_dir(void);     /* $HOME when absolute, else the password database's */
 char *path_account_home(void); /* the password database's, owned; NULL without one */
 /* libexec/holm and share/holm beside the running program, so that an uninstalled build and any
- * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See ARCHITECTURE.md, "Finding our own
- * files". */
+ * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See docs/on-disk.md. */
 char *path_libexec(const char *program);
 char *path_share(const char *name);

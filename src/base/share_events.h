@@ -3,7 +3,7 @@
  * change made on the host raises inotify inside: the agent says which inodes somebody inside
  * watches, the server says what happened to them, and the agent does the same inside; the server
  * answers that operation without touching the host. The keeper relays and looks into nothing
- * (ARCHITECTURE.md, "Events of shares").
+ * (docs/share-events.md).
  *
  * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket
  * (SOCK_SEQPACKET) a packet is one payload; on the agent's stream a payload follows its size, a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the commands ask of a machine's keeper, and how a keeper is started when there is none. See
- * ARCHITECTURE.md, "The keeper's API". */
+ * docs/keeper-api.md. */
 #pragma once
 
 #include <stdint.h>

@@ -70,7 +70,7 @@ struct isolation_ops {
 	    const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
 	    struct isolation_run **ret, struct error **err);
 	/* Adds to the agent's boot request what only the isolation knows: "root", "modules",
-	 * "network", "shares" (see ARCHITECTURE.md). */
+	 * "network", "shares" (docs/agent-api.md). */
 	void (*describe)(struct isolation_run *r, struct json_object *boot);
 	/* Rewrites nameservers ({"nameservers":[…]}, the host's) that cannot be reached as they are
 	 * from inside. describe does it for "resolv". */

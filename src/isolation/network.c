@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * passt and pasta take the same arguments, but for how they meet the machine. Without --no-map-gw
- * the gateway's address would be the host's loopback: that is what host access means, and nothing
- * else opens it. */
+ * passt and pasta take the same arguments, except for the way to the machine. Without --no-map-gw
+ * the gateway's address would be the host's loopback: only host access opens it. */
 #include "isolation/network.h"
 
 #include <stdio.h>

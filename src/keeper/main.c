@@ -2,9 +2,9 @@
  * holm-keeper NAME [--stops=N] [--rescue]: the process of one running machine.
  *
  * It is started by whoever needs the machine, and reports on descriptor 3, in one line, whether it
- * can be talked to: see ARCHITECTURE.md, "The keeper's API". It shares nothing with its starter
- * after that: no descriptors, own session. The lock on the machine is what "running" means;
- * everything else is done while holding it, the configuration is read under it. */
+ * can be talked to: see docs/keeper-api.md. It shares nothing with its starter after that: no
+ * descriptors, own session. The lock on the machine is what "running" means; everything else is
+ * done while holding it, the configuration is read under it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -146,8 +146,8 @@ static int pax_add_xattrs(struct buffer *b, int fd)
 	return r;
 }
 
-/* What does not fit into the entry's header; fd: of files and directories, for their attributes, -1
- * none. 0 or -errno. */
+/* Adds the records that do not fit into the entry's header. fd: of a file or directory, for its
+ * attributes; -1: none. 0 or -errno. */
 static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size,
     int fd)
 {

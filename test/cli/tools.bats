@@ -283,14 +283,13 @@ words()
 }
 # check-words: on
 
-@test "check-words refuses a new comment of more than 100 columns, not code or a long name" {
+@test "check-words refuses a new comment of more than 100 columns in a script, not code or a long name" {
 	repository
 	local long
 	long=$(printf 'word %.0s' {1..20})
-	printf '\t/* %s */\n\tcall("%s %s");\n/* %s */\n' "$long" "$long" "$long" "https://$(printf 'x%.0s' {1..120})" >"$TREE/src/new.c"
-	printf 'find("/prefix/*");\n\tcall("%s");\n' "$long" >"$TREE/src/code.c"
+	printf '#!/bin/sh\n\t# %s\n\tcall "%s %s"\n# %s\n' "$long" "$long" "$long" "https://$(printf 'x%.0s' {1..120})" >"$TREE/tool"
 	words
-	equal 'src/new.c:1: a comment of more than 100 columns' "$output"
+	equal 'tool:2: a comment of more than 100 columns' "$output"
 	equal 1 "$status"
 }
 

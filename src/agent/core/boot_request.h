@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The boot request (ARCHITECTURE.md, "The agent's API") as a structure. Everything in it has been
- * checked: names are usable in passwd(5), paths are absolute and normalized. */
+ * The boot request (docs/agent-api.md) as a structure. Everything in it has been checked: names are
+ * usable in passwd(5), paths are absolute and normalized. */
 #pragma once
 
 #include <stdint.h>

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-/* POST /v1/sessions with this request (see ARCHITECTURE.md, "Session request"; borrowed), then
- * frames until the command ended. Returns the exit status: the command's own, 128+n, or 125-127
- * with a line on stderr; or a negative errno when no session came about. */
+/* POST /v1/sessions with this request (see docs/agent-api.md; borrowed), then frames until the
+ * command ended. Returns the exit status: the command's own, 128+n, or 125-127 with a line on
+ * stderr; or a negative errno when no session came about. */
 int session_run(const char *machine, struct json_object *request, struct error **err);

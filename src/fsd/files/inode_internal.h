@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the inode table share: inode.c (records), inode_cache.c (descriptors),
+ * Shared by the files of the inode table: inode.c (records), inode_cache.c (descriptors),
  * inode_rebuild.c (after a process that died). */
 #pragma once
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-image pack, holm-image unpack: a machine as an OCI archive and back (ARCHITECTURE.md,
- * "holm-image").
+ * holm-image pack, holm-image unpack: a machine as an OCI archive and back (docs/images.md).
  *
  * The layer passes through the library, because an archive's entry starts with its size; nothing
  * names it there, so it goes with the sweep. */

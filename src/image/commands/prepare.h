@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What `holm machine create` and `import` need of an image, as one JSON line on stdout
- * (ARCHITECTURE.md, "holm-image"). */
+ * (docs/images.md). */
 #pragma once
 
 #include "image/commands/command.h"

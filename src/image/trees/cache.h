@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The trees of an image's layers, for native machines: made once, beside the library
- * (ARCHITECTURE.md, "Trees"). */
+ * (docs/images.md). */
 #pragma once
 
 #include "base/strv.h"

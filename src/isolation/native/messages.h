@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent of a native machine says on its socket besides streams (ARCHITECTURE.md, "Native
- * isolation"). It runs next to what the machine runs, so nothing of it is believed before it is
- * checked. */
+ * What the agent of a native machine says on its socket besides streams (docs/native.md). It runs
+ * next to what the machine runs, so nothing of it is believed before it is checked. */
 #pragma once
 
 #include <stdint.h>

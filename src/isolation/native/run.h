@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of a machine that runs in namespaces, shared between the files of this folder. See
- * ARCHITECTURE.md, "Native isolation".
+ * docs/native.md.
  *
  *   run.c       the end, what the agent and people are told, the table of functions
  *   start.c     from the spawn to a connected agent: cgroup, mapping, messages

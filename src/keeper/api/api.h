@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The HTTP resources that a keeper serves to the command line: see ARCHITECTURE.md, "The keeper's
- * API". */
+ * The HTTP resources that a keeper serves to the command line: see docs/keeper-api.md. */
 #pragma once
 
 #include "http/http.h"

@@ -152,8 +152,7 @@ static void test_ssh_agent_is_relayed(void **state)
 	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
-/* What is open ends with the session, whichever side ends it, and of what was lent to another
- * session nothing does. */
+/* Open connections end with their session, whichever side ends it; those of another one stay. */
 static void test_ssh_agent_ends_with_the_session(void **state)
 {
 	struct fixture *f = *state;
@@ -215,7 +214,7 @@ static void test_ssh_agent_connections_are_few(void **state)
 	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
-/* Whatever the path means later. */
+/* The ssh-agent stays the same when the path leads to another one later. */
 static void test_ssh_agent_stays_the_same(void **state)
 {
 	struct fixture *f = *state;

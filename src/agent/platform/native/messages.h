@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the keeper tells the agent on the control socket (ARCHITECTURE.md, "Native isolation"), as
- * structures. */
+ * What the keeper tells the agent on the control socket (docs/native.md), as structures. */
 #pragma once
 
 #include <stdint.h>

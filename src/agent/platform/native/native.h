@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The agent as first process of a machine's outer namespaces on the host's kernel (ARCHITECTURE.md,
- * "Native isolation"). Private to the files of this folder; everybody else sees platform.h.
+ * The agent as first process of a machine's outer namespaces on the host's kernel (docs/native.md).
+ * Private to the files of this folder; everybody else sees platform.h.
  *
  * Two mount namespaces: the host view is a copy of the host's and is entered, by workers only, to
  * take a mount of a share or to read the layers; the agent's own has a tmpfs root with what crun

@@ -1,12 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shares are mounts of the host. A clone of one is taken from the host view, where it goes on
- * following the host's mounts, made as strict as it has to be, and mounted in the agent's own
- * namespace; there, what is to be hidden is covered. The machine gets clones only, which are made
- * in a mount namespace of the machine's user namespace: at the start in the init's
- * (native_attach_main), of a live share in one made for it. On the way into such a namespace the
- * kernel locks what it finds (mount_namespaces(7), "Restrictions on mount namespaces"): read-only
- * stays read-only, a cover stays where it is. A runtime that takes clones along from outside, as
- * crun does with bind mounts, would lose that. */
+ * Shares of a native machine: clones of the host's mounts, which the machine can neither loosen
+ * nor look under.
+ *
+ * Problem. Root inside may mount, remount and unmount. A share must stay read-only if it is, and a
+ * folder that holm hides in it (holm's own: other machines' disks) must stay hidden. And the
+ * machine's own directories and symlinks must not lead the agent, which may do more, to another
+ * place.
+ *
+ * Idea. The kernel locks the mounts that a less privileged mount namespace gets from its parent
+ * (mount_namespaces(7), "Restrictions on mount namespaces"): read-only stays read-only, a cover
+ * stays in its place. So the agent makes a share as strict as it has to be in its own namespace.
+ * The machine gets clones only, made in a mount namespace of its own user namespace. A runtime
+ * that takes clones along from outside, as crun does with bind mounts, would lose the locks.
+ *
+ * Steps:
+ * 1. The keeper says where a share comes from, or, for a machine of root, sends a detached mount.
+ * 2. A worker clones the host's mount from the host view, where it goes on following the host's
+ *    mounts.
+ * 3. place() restricts the clone, mounts it at AGENT_SHARES/TAG and covers each hidden folder by
+ *    an empty directory that nobody may enter.
+ * 4. At the start, native_attach_main() clones the shares in the init's mount namespace, before
+ *    AGENT_ROOT becomes its root. For a live share, native_take_share() makes a namespace for the
+ *    clone.
+ * 5. Before each start of an init, native_check_shares() covers hidden folders that have come
+ *    since.
+ *
+ * Failures. The keeper has resolved the path of a share. A symlink that comes later, made by
+ * somebody who may write above, is not followed (clone_resolved()). A hidden folder that does not
+ * exist needs no cover. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
