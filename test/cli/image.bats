@@ -207,7 +207,8 @@ made()
 	done
 }
 
-# fake_mmdebstrap: one that makes a tree, runs the hooks on it as the real one does, and writes its tar; first in PATH.
+# fake_mmdebstrap: makes a tree, runs the hooks on it as the real one does, and writes its tar;
+# first in PATH.
 fake_mmdebstrap()
 {
 	mkdir -p "$WORLD/bin"

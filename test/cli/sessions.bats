@@ -282,7 +282,8 @@ one_line()
 	equal stopped "$(state box)"
 }
 
-# A keeper that has not taken the lock yet, and one that has it and no socket: both read a FIFO first.
+# Two keepers: one that has not taken the lock yet, and one that has it and no socket. Both read a
+# FIFO first.
 @test "stop wins over a start that began before it" {
 	local fifo="$WORLD/fifo" status=0
 	mkfifo "$fifo"
