@@ -143,7 +143,7 @@ static void handle(struct transport_fds *t, size_t size, int fd)
 		t->events.given(fd, t->buffer + 1, size - 1, t->data);
 	} else {
 		fd_close(fd);
-		die(t, -EPROTO, "the other side does not keep the protocol");
+		die(t, -EPROTO, "protocol error: unexpected message from the other side");
 	}
 }
 
@@ -159,7 +159,7 @@ static void on_readable(struct transport_fds *t)
 	}
 	if (p.truncated) {
 		fd_pass_close(&p);
-		die(t, -EPROTO, "the other side does not keep the protocol");
+		die(t, -EPROTO, "protocol error: unexpected message from the other side");
 		return;
 	}
 	handle(t, (size_t)n, p.count ? p.fds[0] : -1);

@@ -123,7 +123,7 @@ static int child_enter(const struct idmap *m, pid_t parent, int socket, struct e
 {
 	char byte = 0;
 	if (unshare(CLONE_NEWUSER) < 0)
-		return error_set_errno(err, errno, "cannot make a user namespace (see \"holm system info\")");
+		return error_set_errno(err, errno, "cannot make a user namespace (see holm system info)");
 	int r = fd_write_full(socket, "u", 1);
 	if (r < 0 || fd_read_full(socket, &byte, 1) != 1)
 		return -ECANCELED; /* the parent says why */
@@ -194,7 +194,7 @@ static int begin(const struct idmap *m, int (*fn)(void *data, struct error **err
 		}
 	} else if (detached) {
 		reap(pid);
-		return error_set(err, EPERM, "cannot make a user namespace (see \"holm system info\")");
+		return error_set(err, EPERM, "cannot make a user namespace (see holm system info)");
 	}
 	/* Where it could not even begin, the answer lies in the socket, but for the byte that was
 	 * read. */
@@ -213,7 +213,7 @@ int idmap_run(const struct idmap *m, int (*fn)(void *data, struct error **err), 
 	ssize_t n = fd_read_full(socket, &a, sizeof a);
 	spawn_wait(pid, &status);
 	if (n == (ssize_t)sizeof a - 1) /* it failed before 'u': its first byte was taken for one */
-		return error_set(err, EPERM, "cannot make a user namespace (see \"holm system info\")");
+		return error_set(err, EPERM, "cannot make a user namespace (see holm system info)");
 	if (n != sizeof a)
 		return error_set(err, EIO, "a helper in a user namespace ended without an answer");
 	a.text[sizeof a.text - 1] = '\0';

@@ -53,7 +53,7 @@ static int fail(int code, const struct error *err, const char *command)
 {
 	const char *text = error_text(err, code);
 	if (command)
-		fprintf(stderr, "holm: %s; see \"holm image %s --help\"\n", text, command);
+		fprintf(stderr, "holm: %s; see holm image %s --help\n", text, command);
 	else
 		fprintf(stderr, "holm: %s\n", text);
 	return EXIT_HOLM;
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 	if (!c)
 		c = find_in(image_inner_commands, argv[1]);
 	if (!c) {
-		int r = error_set(&err, EINVAL, "no command \"image %.40s\"; see \"holm image --help\"", argv[1]);
+		int r = error_set(&err, EINVAL, "no command \"image %.40s\"; see holm image --help", argv[1]);
 		return fail(r, err, NULL);
 	}
 	if (interrupt_setup() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

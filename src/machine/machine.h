@@ -148,7 +148,7 @@ extern const struct machine_member machine_members[]; /* ends with a NULL json *
 int machine_adopt(const struct machine *here, struct json_object *settings, int trust, struct machine **ret,
     struct strv *left_out, struct error **err);
 
-/* -ENOENT: `no machine "x"; see "holm machine ls"` */
+/* -ENOENT: `no machine "x"; see holm machine ls` */
 int machine_load(const char *name, struct machine **ret, struct error **err);
 int machine_save(const struct machine *m, struct error **err); /* atomic; caller holds the configuration lock */
 int machine_list(struct strv *names, struct error **err);      /* sorted; broken ones are left in: load tells */

@@ -200,12 +200,13 @@ const struct machine_key machine_keys[] = {
 	{ "memory", "size of memory, such as 2G; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },
-	{ "isolation", "vm or native: moves the disk of a stopped machine there; auto: whichever the disk is made for; "
-		       "default auto" },
+	{ "isolation", "what separates it from the host: vm or native moves the disk of a stopped machine there, auto "
+		       "leaves it as it is; default auto" },
 	{ "kernel", "file of another kernel; default the one that comes with holm" },
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },
-	{ "init", "auto, image or holm; default auto" },
+	{ "init", "which init boots: the image's (image), holm's minimal one (holm), or the image's if it has one "
+		  "(auto); default auto" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
 			 "strict (0.1 s) or writeback (files that only the machine changes); default auto" },
 	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "

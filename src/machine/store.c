@@ -60,9 +60,9 @@ static int no_such_machine(const char *name, struct error **err)
 	for (size_t i = 0; i < names.count; i++)
 		suggestion_offer(&near, names.items[i]);
 	if (near.near)
-		return error_set(err, ENOENT, "no machine \"%s\" (did you mean \"%s\"?); see \"holm machine ls\"", name,
+		return error_set(err, ENOENT, "no machine \"%s\" (did you mean \"%s\"?); see holm machine ls", name,
 		    near.near);
-	return error_set(err, ENOENT, "no machine \"%s\"; see \"holm machine ls\"", name);
+	return error_set(err, ENOENT, "no machine \"%s\"; see holm machine ls", name);
 }
 
 /* ---- reading and writing ---- */

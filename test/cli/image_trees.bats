@@ -154,7 +154,7 @@ on_top()
 	for n in 2 3 4 5; do
 		equal "$(cat "$WORLD/answer.1")" "$(cat "$WORLD/answer.$n")"
 	done
-	[ "$(cat "$WORLD"/stderr.* | grep -c '^trees: made')" -le 1 ]
+	[ "$(cat "$WORLD"/stderr.* | grep -c '^layers: unpacked')" -le 1 ]
 	inner prepare --form trees big:test >/dev/null
 	equal '' "$(trees | grep -v '^sha256-' || true)"
 	equal "$(sha256sum <"$WORLD/big/data")" "$(sha256sum <"$(jq -r '.trees[1]' "$WORLD/answer.1")/data")"

@@ -194,6 +194,7 @@ teardown_file()
 	holm machine cp "$WORLD/os-release" box:/srv/copied
 	equal "$(cat "$WORLD/os-release")" "$(holm machine run cat /srv/copied)"
 	fails 125 holm machine cp box:/not/there "$WORLD/x"
+	contains "$stderr" 'machine "box": '
 	contains "$stderr" /not/there
 	fails 125 holm machine cp "$WORLD/nothing" box:/tmp
 	fails 125 holm machine cp "$WORLD/a" "$WORLD/b"

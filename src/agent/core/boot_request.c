@@ -184,7 +184,7 @@ static int read_user(struct boot_user *u, struct json_object *o, struct error **
 	    (r = optional(json_get_bool(m, "home_shared", &u->home_shared, err))) < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "boot request: the user has no uid or gid") : r;
 	if (!account_name_is_valid(u->name))
-		return error_set(err, EINVAL, "\"%s\" cannot be a user name inside; see \"holm machine set user=NAME\"",
+		return error_set(err, EINVAL, "\"%s\" cannot be a user name inside; see holm machine set user=NAME",
 		    u->name);
 	if (!u->group || !account_name_is_valid(u->group)) {
 		free(u->group);

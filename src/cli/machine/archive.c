@@ -31,9 +31,10 @@ int archive_download_begin(struct archive_download *d, const char *machine, cons
 {
 	AUTOFREE char *target = make_target(path, query);
 	d->fd = connect_running(machine, err);
-	return d->fd < 0 ?
-		   d->fd :
-		   http_request(d->fd, "GET", target, NULL, NULL, clock_deadline(STALL_S * 1000), &d->response, err);
+	if (d->fd < 0)
+		return d->fd;
+	int r = http_request(d->fd, "GET", target, NULL, NULL, clock_deadline(STALL_S * 1000), &d->response, err);
+	return r < 0 ? error_prefix(err, r, "machine \"%s\"", machine) : r;
 }
 
 ssize_t archive_download_read(void *download, const void **ret, struct error **err)

@@ -87,7 +87,8 @@ static int send_tree(const struct place *to, const char *from, const char *query
 	 * machine that takes no more says why. */
 	if (r < 0 && !upload.broken)
 		return error_set(err, -r, "%s", error_text(reading, r));
-	return archive_upload_end(&upload, err);
+	r = archive_upload_end(&upload, err);
+	return r < 0 ? error_prefix(err, r, "machine \"%s\"", to->machine) : 0;
 }
 
 static int copy_in(const struct place *from, const struct place *to, struct error **err)
@@ -95,7 +96,7 @@ static int copy_in(const struct place *from, const struct place *to, struct erro
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTOFREE char *real = realpath(from->path, NULL), *directory = path_parent(to->path);
 	if (!real)
-		return error_set_errno(err, errno, "%s", from->path);
+		return error_set_errno(err, errno, "\"%s\"", from->path);
 	AUTOFREE char *given = path_normalize(from->path), *plain = given ? NULL : xstrdup(from->path);
 	while (plain && endswith(plain, "/"))
 		plain[strlen(plain) - 1] = 0;
@@ -131,14 +132,14 @@ static int follow_link(const char *machine, char **path, struct error **err)
 		reader = tar_reader_new(archive_download_read, &d, NULL);
 		r = tar_reader_next(reader, &e, err);
 		if (r <= 0)
-			return r < 0 ? r : error_set(err, EPROTO, "%s: an empty archive came", *path);
+			return r < 0 ? r : error_set(err, EPROTO, "\"%s\": the archive is empty", *path);
 		if (e->type != TAR_SYMLINK)
 			return 0;
 		AUTOFREE char *parent = path_parent(*path), *joined = path_join(parent, e->target);
 		free(*path);
 		*path = path_normalize(joined);
 	}
-	return error_set(err, ELOOP, "%s: too many symbolic links", *path);
+	return error_set(err, ELOOP, "\"%s\": too many symbolic links", *path);
 }
 
 static int open_target(const struct place *to, const char *own_name, const char **ret_name, struct error **err)
@@ -147,14 +148,14 @@ static int open_target(const struct place *to, const char *own_name, const char 
 	*ret_name = own_name;
 	if (stat(to->path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		int fd = open(to->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		return fd < 0 ? error_set_errno(err, errno, "%s", to->path) : fd;
+		return fd < 0 ? error_set_errno(err, errno, "\"%s\"", to->path) : fd;
 	}
 	if (to->slash)
-		return error_set(err, ENOTDIR, "%s is not a directory", to->path);
+		return error_set(err, ENOTDIR, "\"%s\" is not a directory", to->path);
 	AUTOFREE char *parent = path_parent(to->path);
 	*ret_name = path_base(to->path);
 	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? error_set_errno(err, errno, "%s", parent) : fd;
+	return fd < 0 ? error_set_errno(err, errno, "\"%s\"", parent) : fd;
 }
 
 static int copy_out(const struct place *from, const struct place *to, struct error **err)
@@ -189,12 +190,13 @@ static int copy(const struct place *from, const struct place *to, struct error *
 		    "neither \"%s\" nor \"%s\" is in a machine; write NAME:PATH for one of them", from->path, to->path);
 	if (from->machine && to->machine)
 		return error_set(err, EINVAL,
-		    "copying from machine to machine goes by way of the host: copy out, then in");
+		    "holm copies between the host and one machine; copy to the host first, then into the other "
+		    "machine");
 	if (from->machine && streq(from->path, "/"))
 		return error_set(err, EINVAL,
 		    "a machine's whole root cannot be copied; holm machine export writes it to a file");
 	if (!from->machine && access(from->path, F_OK) < 0)
-		return error_set_errno(err, errno, "%s", from->path);
+		return error_set_errno(err, errno, "\"%s\"", from->path);
 	int r = client_start(machine, CLIENT_SESSION, 0, NULL, err);
 	if (r < 0)
 		return r;

@@ -103,14 +103,14 @@ static int add_env_file(struct strv *env, const char *file, struct error **err)
 	AUTO_STRV struct strv lines = { 0 };
 	int r = path_read_file(file, ENV_FILE_MAX, &text, NULL);
 	if (r < 0)
-		return error_set_errno(err, r, "%s", file);
+		return error_set_errno(err, r, "--env-file \"%s\"", file);
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; r == 0 && i < lines.count; i++) {
 		const char *line = lines.items[i] + strspn(lines.items[i], " \t\r");
 		if (*line && *line != '#')
 			r = add_variable(env, line, err);
 	}
-	return r < 0 ? error_prefix(err, r, "%s", file) : 0;
+	return r < 0 ? error_prefix(err, r, "--env-file \"%s\"", file) : 0;
 }
 
 static int collect_env(struct options *o, struct strv *env, struct error **err)

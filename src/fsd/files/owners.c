@@ -105,7 +105,7 @@ static void run(const struct owners *o, pid_t parent, int may_change,
 	if (r == 0 && send(o->answering, &ready, sizeof ready, MSG_NOSIGNAL) < 0)
 		r = -errno;
 	if (r < 0)
-		log_error("the process that knows whose files are: %s", error_text(err, r));
+		log_error("the owner lookup process failed: %s", error_text(err, r));
 	else
 		answer_questions(o, may_change);
 	_exit(r < 0 ? EXIT_HOLM : 0);
@@ -182,7 +182,7 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 	r = wait_for_answer(o, START_MS, &ready);
 	if (r < 0) {
 		owners_stop(o);
-		return error_set_errno(err, r, "the process that knows whose files are");
+		return error_set_errno(err, r, "cannot start the owner lookup process");
 	}
 	return 0;
 }
@@ -213,7 +213,7 @@ static int give_up(struct owners *o, int error)
 	o->shared->ended |= error == -ESRCH;
 	o->shared->pause_until_ms = clock_now_ms() + OWNERS_PAUSE_MS;
 	if (!o->shared->said)
-		log_warning("the process that knows whose files are %s: files of others show as nobody's",
+		log_warning("the owner lookup process %s: files of others show as nobody's",
 		    error == -ESRCH ? "has ended" : "does not answer");
 	o->shared->said = 1;
 	return error;

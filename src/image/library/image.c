@@ -124,9 +124,8 @@ static int find_by_reference(const struct library_index *index, const struct ref
 static int say_missing(const struct reference *r, const struct oci_platform *platform, struct error **err)
 {
 	AUTOFREE char *name = reference_to_string(r), *wish = platform ? oci_platform_to_string(platform) : NULL;
-	return error_set(err, ENOENT,
-	    "no image \"%s\"%s%s in the library; get it with \"%s\", or see \"holm image ls\"", name,
-	    wish ? " for " : "", wish ? wish : "",
+	return error_set(err, ENOENT, "no image \"%s\"%s%s in the library; get it with \"%s\", or see holm image ls",
+	    name, wish ? " for " : "", wish ? wish : "",
 	    reference_is_local(r) ? "holm image debootstrap" : "holm image pull");
 }
 

@@ -65,12 +65,13 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 {
 	if (f->offset(f) > f->progress_mark)
 		f->attempts = 0;
+	struct endpoint *e = endpoint_of(c, f);
 	f->attempts++;
 	drop_redirect(f);
 	if (f->attempts >= most)
 		return next_endpoint(c, f,
-		    error_set(err, EIO, "registry %s: %s: %s; tried %d times", endpoint_of(c, f)->registry, f->what,
-			why, f->attempts),
+		    error_set(err, EIO, "registry %s: %s of \"%s\": %s; tried %d times", e->registry, f->what,
+			e->repository, why, f->attempts),
 		    err);
 	if (wait_ms > RETRY_AFTER_MAX_MS)
 		return next_endpoint(c, f,
@@ -79,11 +80,11 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 		    err);
 	uint64_t wait = wait_ms >= 0 ? (uint64_t)wait_ms : pause_ms(f->attempts);
 	f->not_before = clock_deadline(wait);
-	AUTOFREE char *text = xasprintf("%s, again in %llu.%llu s", why, (unsigned long long)wait / 1000,
+	AUTOFREE char *text = xasprintf("%s, retrying in %llu.%llu s", why, (unsigned long long)wait / 1000,
 	    (unsigned long long)wait % 1000 / 100);
 	progress_state(c->progress, f->bar, text);
 	if (wait >= 1000 && (f->bar < 0 || !progress_has_bars(c->progress)))
-		progress_note(c->progress, "registry %s: %s: %s", endpoint_of(c, f)->registry, f->what, text);
+		progress_note(c->progress, "registry %s: %s of \"%s\": %s", e->registry, f->what, e->repository, text);
 	return FETCH_AGAIN;
 }
 
@@ -115,7 +116,9 @@ static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode co
 			e->registry, text, e->registry),
 		    err);
 	default:
-		return next_endpoint(c, f, error_set(err, EIO, "registry %s: %s: %s", e->registry, f->what, text), err);
+		return next_endpoint(c, f,
+		    error_set(err, EIO, "registry %s: %s of \"%s\": %s", e->registry, f->what, e->repository, text),
+		    err);
 	}
 }
 

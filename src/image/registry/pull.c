@@ -85,7 +85,7 @@ int image_pull(struct library *l, const char *text, const struct pull_options *o
 	AUTOFREE char *name = reference_to_string(reference);
 	if (reference_is_local(reference))
 		return error_set(err, ENOENT,
-		    "no image \"%s\" in the library, and no registry has images of localhost/; see \"holm image ls\", "
+		    "no image \"%s\" in the library, and no registry has images of localhost/; see holm image ls, "
 		    "or "
 		    "write localhost:PORT/NAME for a registry on this host",
 		    name);

@@ -310,7 +310,7 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 		total += m->layers[k].size;
 		missing |= m->temporary[k] != NULL;
 	}
-	m->bar = missing ? progress_add(m->progress, "trees", total) : -1;
+	m->bar = missing ? progress_add(m->progress, "layers", total) : -1;
 	struct tree_jobs jobs = {
 		.ids = &m->ids,
 		.layers = m->layers,
@@ -327,7 +327,7 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 		return r == -ECANCELED ? r :
 					 error_prefix(err, r, "cannot unpack image \"%s\"",
 					     m->image->name ? m->image->name : m->image->digest);
-	progress_finish(m->progress, m->bar, "made");
+	progress_finish(m->progress, m->bar, "unpacked");
 	*ret_init = xstrdup(jobs.program);
 	collect(m, jobs.shown, ret_names);
 	return write_facts(m, ret_names, *ret_init, err);

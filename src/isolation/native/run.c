@@ -56,11 +56,10 @@ static void agent_gone(struct isolation_run *r, int wait_status)
 	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
 		end(r, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
-		native_fail(r, -EIO, "the agent was killed by signal %d; see \"holm machine logs --boot %s\"",
+		native_fail(r, -EIO, "the agent was killed by signal %d; see holm machine logs --boot %s",
 		    WTERMSIG(wait_status), r->machine->name);
 	else
-		native_fail(r, -EIO, "the agent ended: %s; see \"holm machine logs --boot %s\"", reason,
-		    r->machine->name);
+		native_fail(r, -EIO, "the agent ended: %s; see holm machine logs --boot %s", reason, r->machine->name);
 }
 
 static void first_gone(struct isolation_run *r, int wait_status)
@@ -70,7 +69,7 @@ static void first_gone(struct isolation_run *r, int wait_status)
 	    (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
 		return;
 	AUTOFREE char *reason = boot_log_last_words(&r->log);
-	native_fail(r, -EIO, "the agent could not start: %s; see \"holm machine logs --boot %s\"", reason,
+	native_fail(r, -EIO, "the agent could not start: %s; see holm machine logs --boot %s", reason,
 	    r->machine->name);
 }
 

@@ -166,7 +166,7 @@ static void on_ready(struct isolation_run *r, int fd)
 	if (r->stage != NATIVE_GO || pidfd_process(fd, &pid, &depth) < 0 || pid == r->first || !is_our_child(fd) ||
 	    native_child_watch(r, CHILD_AGENT, pid, NULL) < 0) {
 		fd_close(fd);
-		native_fail(r, -EPROTO, "the agent does not keep the protocol");
+		native_fail(r, -EPROTO, "protocol error: unexpected message from the agent");
 		return;
 	}
 	AUTOFREE char *path = xasprintf("/proc/%d/ns/pid", (int)pid);
@@ -223,7 +223,7 @@ static void on_message(const char *text, int given, void *data)
 	if (r->end.begun)
 		return;
 	if (native_message_parse(text, &m) < 0) {
-		native_fail(r, -EPROTO, "the agent does not keep the protocol");
+		native_fail(r, -EPROTO, "protocol error: unexpected message from the agent");
 		return;
 	}
 	switch (m.kind) {
@@ -273,7 +273,7 @@ static void on_closed(int code, const char *why, void *data)
 	}
 	boot_log_drain(&r->log);
 	AUTOFREE char *reason = boot_log_reason(&r->log);
-	native_fail(r, code, "the agent ended while it was starting: %s; see \"holm machine logs --boot %s\"",
+	native_fail(r, code, "the agent ended while it was starting: %s; see holm machine logs --boot %s",
 	    reason ? reason : text, r->machine->name);
 }
 
@@ -286,7 +286,7 @@ static void on_deadline(struct source *s, void *data)
 		[NATIVE_GO] = "did not get ready",
 		[NATIVE_CONNECTED] = "closed its socket and did not end",
 	};
-	native_fail(r, -ETIMEDOUT, "the agent %s in time; see \"holm machine logs --boot %s\"", waiting[r->stage],
+	native_fail(r, -ETIMEDOUT, "the agent %s in time; see holm machine logs --boot %s", waiting[r->stage],
 	    r->machine->name);
 }
 

@@ -61,7 +61,7 @@ static void qemu_gone(struct isolation_run *r, int wait_status)
 	else if (WIFSIGNALED(wait_status))
 		run_fail(r, -EIO, "QEMU was killed by signal %d", WTERMSIG(wait_status));
 	else
-		run_fail(r, -EIO, "the virtual machine ended: %s; see \"holm machine logs --boot %s\"", reason,
+		run_fail(r, -EIO, "the virtual machine ended: %s; see holm machine logs --boot %s", reason,
 		    r->machine->name);
 }
 

@@ -177,7 +177,7 @@ static void on_deadline(struct source *s, void *data)
 		    "the agent inside was lost and did not come back; the machine was ended");
 	else
 		keeper_fail(k, ETIMEDOUT, NULL,
-		    "it did not get ready within %llu s (it was: %s); see \"holm machine logs --boot %s\"",
+		    "it did not get ready within %llu s (it was: %s); see holm machine logs --boot %s",
 		    (unsigned long long)(k->options.boot_timeout_ms / 1000), k->stage_text, k->machine->name);
 }
 

@@ -56,7 +56,7 @@ static void creating(void **state)
 	AUTO_STRV struct strv names = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	assert_int_equal(machine_load("dev", &loaded, &err), -ENOENT);
-	assert_string_equal(err->text, "no machine \"dev\"; see \"holm machine ls\"");
+	assert_string_equal(err->text, "no machine \"dev\"; see holm machine ls");
 	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
 	assert_int_equal(machine_load("dev", &loaded, NULL), 0);
 	assert_string_equal(loaded->id, m->id);

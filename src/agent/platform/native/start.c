@@ -84,7 +84,7 @@ static int receive_go(struct native_go *ret, char **ret_text, struct error **err
 	if (n <= 0)
 		return error_set(err, n < 0 ? errno : ECONNRESET, "the keeper is gone");
 	if (text[0] != 'M' || n > TRANSPORT_MESSAGE_MAX)
-		return error_set(err, EPROTO, "the keeper does not keep the protocol");
+		return error_set(err, EPROTO, "protocol error: unexpected message from the keeper");
 	if ((r = parse_go(text + 1, ret, err)) >= 0)
 		*ret_text = xstrdup(text + 1);
 	return r;
@@ -121,7 +121,7 @@ static int prepare(struct native *n, char **ret_go, struct error **err)
 	pid_t parent = getppid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (unshare(CLONE_NEWUSER) < 0)
-		return error_set_errno(err, errno, "cannot make a user namespace (see \"holm system info\")");
+		return error_set_errno(err, errno, "cannot make a user namespace (see holm system info)");
 	int r = say("{\"user\":true}");
 	if (r < 0)
 		return error_set_errno(err, r, "cannot speak to the keeper");
@@ -130,7 +130,7 @@ static int prepare(struct native *n, char **ret_go, struct error **err)
 	if (getppid() != parent)
 		return error_set(err, ECANCELED, "the keeper is gone");
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
-		return error_set_errno(err, errno, "cannot make the machine's namespaces (see \"holm system info\")");
+		return error_set_errno(err, errno, "cannot make the machine's namespaces (see holm system info)");
 	return 0;
 }
 
