@@ -359,7 +359,6 @@ static void pasta_is_told_everything(void **state)
 	assert_string_equal(text,
 	    "pasta --foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra --tcp-ports none "
 	    "--udp-ports none --mtu 65520 --address 10.77.0.2 --netmask 24 --gateway 10.77.0.1 --dns-forward 10.77.0.3 "
-	    ""
 	    "--no-map-gw --config-net --netns-only --tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit "
 	    "--netns=/run/user/0/netns/net");
 	pasta_arguments(&open, "/tmp", 1);
