@@ -17,7 +17,7 @@ struct oci_config {
 	struct strv diff_ids;                   /* digests of the uncompressed layers, first applied first */
 };
 
-/* Where the init of an image or of a machine is looked for, in this order; NULL-terminated. */
+/* The paths of an image's or a machine's init, in the order of the search; NULL-terminated. */
 extern const char *const oci_init_paths[];
 
 /* Checks everything it takes: sizes and counts are capped, environment entries are K=V without NUL,

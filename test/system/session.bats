@@ -253,7 +253,7 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 	done
 }
 
-# As on systems where /home is a link to /var/home: a shell's directory has no link in it, $HOME has.
+# As on systems whose /home is a link to /var/home: a shell's directory has no link in it, $HOME has.
 @test "a home that is spelled in two ways: both work inside, and the directory is kept" {
 	local spelled="$WORLD/spelled otherwise"
 	ln -s "$HOME" "$spelled"

@@ -221,7 +221,7 @@ static int read_aliases(struct json_object *o, struct boot_share *s, struct erro
 	return r;
 }
 
-/* What was read before an error stays in s. */
+/* Fills s, also with the members in front of one that is wrong. 0 or -errno. */
 static int read_share(struct json_object *o, struct boot_share *s, struct error **err)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";

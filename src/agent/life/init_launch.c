@@ -295,8 +295,8 @@ int init_launch_settle(int channel, void *data, struct error **err)
 	return 0;
 }
 
-/* Finds the program on the machine's own disk: the one that the image had, or one that was installed
- * inside since. NULL: none, holm's own is wanted. */
+/* Finds the program on the machine's own disk: the one that the image had, or one that was
+ * installed inside since. NULL: none, holm's own is wanted. */
 static const char *find_program(const struct boot_request *b, int root)
 {
 	if (b->init && rootfs_is_program(root, b->init))

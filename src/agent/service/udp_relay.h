@@ -9,7 +9,7 @@
 
 enum { UDP_DATAGRAM_MAX = 65535, UDP_IDLE_MS = 180 * 1000, UDP_TARGETS_MAX = 3 };
 
-/* Where the service may listen, the likeliest first. */
+/* The addresses at which the service may listen, the likeliest first. */
 struct udp_targets {
 	struct {
 		struct sockaddr_storage address;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `start`, `stop` and `restart` share. */
+ * Shared by `start`, `stop` and `restart`. */
 #pragma once
 
 #include "base/options.h"

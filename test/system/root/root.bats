@@ -42,8 +42,8 @@ teardown_file()
 	holm machine rm --force deb
 }
 
-# on_host RESOLV_CONF ROUTE COMMAND...: the host's network is one of the test's own, with this default route, and a resolver on
-# 127.0.0.53 that gives every name the address 192.0.2.77.
+# on_host RESOLV_CONF ROUTE COMMAND...: the host's network is one of the test's own, with this
+# default route, and a resolver on 127.0.0.53 that gives every name the address 192.0.2.77.
 on_host()
 {
 	printf "$1" >"$TMPDIR/resolv.conf"

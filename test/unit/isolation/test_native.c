@@ -212,7 +212,7 @@ static void an_agent_that_stops_by_itself(void **state)
 	assert_string_equal(text, "12345\n");
 }
 
-/* What a start says of limits, with this configuration. */
+/* Whether a start with this configuration warns that there are no limits. */
 static int warns_of_limits(const char *scenario, const char *config)
 {
 	AUTO_MACHINE struct machine *m = machine();
