@@ -134,6 +134,31 @@ restarts()
 	rm -r proj elsewhere own-link
 }
 
+# stays_in_place MACHINE FOLDER: nobody inside can rename the folder, which is on the way to holm's own, or its parent.
+stays_in_place()
+{
+	run ! in_machine "$1" mv "$2" "$2.moved"
+	run ! as_root "$1" mv "$2" "$2.moved"
+	run ! as_root "$1" rmdir "$2"
+	as_root "$1" test -d "$2"
+	in_machine "$1" sh -c 'echo text >/l/probe && mv /l/probe "$1/probe" && rm "$1/probe"' sh "$2"
+	equal '' "$(as_root "$1" ls -A "$2/holm" 2>/dev/null)"
+}
+
+# Whoever moves a parent of holm's folders puts others in their place: with settings of machines that nobody made.
+@test "a machine that can write to a share cannot move the folders above holm's own" {
+	create one busybox --home-mount none -v "$HOME/.local:/l"
+	stays_in_place one /l/share
+	restarts
+	stays_in_place one /l/share
+	holm machine mount rm -n one /l
+	equal '' "$(as_root one ls -A /l)"
+	holm machine mount add -n one "$HOME:/l"
+	stays_in_place one /l/.local/share
+	run ! as_root one mv /l/.local /l/moved
+	as_root one test -d /l/.local/share
+}
+
 # A keeper without XDG_RUNTIME_DIR has its socket below /tmp.
 @test "a share of /tmp has no sockets of keepers, also of those that come later" {
 	local mine="/tmp/holm-$UID_ME"

@@ -112,12 +112,13 @@ static char *find_holders(uint64_t mount)
 }
 
 /* Whether other mounts are below this one, so that it looks busy without anybody in it: what the
- * share hides, what the host has mounted there. */
+ * share hides, what the host has mounted there. The machine's /proc does not know this worker, so
+ * the init is asked. */
 static int has_mounts_below(const char *path)
 {
 	AUTOFREE char *text = NULL;
 	AUTOFREE char *part = xasprintf(" %s/", path);
-	return path_read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL) >= 0 && strstr(text, part);
+	return path_read_file("/proc/1/mountinfo", MOUNTINFO_MAX, &text, NULL) >= 0 && strstr(text, part);
 }
 
 static int work_remove(int channel, void *data, struct error **err)

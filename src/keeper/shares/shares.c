@@ -33,10 +33,16 @@ void share_free(struct keeper_share *s)
 }
 DEFINE_CLEANUP(struct keeper_share, share_free)
 
+/* The path without symlinks, owned, as far as it is there. */
 static char *real_path(const char *path)
 {
 	char real[PATH_MAX];
-	return xstrdup(realpath(path, real) ? real : path);
+	if (realpath(path, real))
+		return xstrdup(real);
+	if (path[0] != '/' || streq(path, "/"))
+		return xstrdup(path);
+	AUTOFREE char *parent = path_parent(path), *above = real_path(parent);
+	return path_join(above, path_base(path));
 }
 
 /* -EACCES when the share itself lies inside one of holm's folders. */

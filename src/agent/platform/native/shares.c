@@ -97,11 +97,11 @@ static int is_cover(int directory)
 	       (st.stx_mode & 07777) == 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
-/* A path that is not there hides itself. Symbolic links in it are the user's own, and lead, if out
- * of the share, to nothing that shows inside. */
+/* A path that is not there hides itself. The keeper has resolved it: a symlink in it was put there
+ * since, and is an error. */
 static int cover(int share, const char *relative, struct error **err)
 {
-	AUTO_FD int target = path_open_in_root(share, relative, O_PATH | O_DIRECTORY, 0);
+	AUTO_FD int target = path_open_beneath(share, relative + strspn(relative, "/"), O_PATH | O_DIRECTORY, 0);
 	if (target == -ENOENT || target == -ENOTDIR || (target >= 0 && is_cover(target)))
 		return 0;
 	AUTO_FD int mount = target < 0 ? target : make_cover();
@@ -137,11 +137,56 @@ static int clone_host(const struct native_share *s, struct error **err)
 	return TAKE_FD(tree);
 }
 
+/* Mounts a directory on itself. The new mount's descriptor, 0 where the directory is a mount's root
+ * already, or -errno. */
+static int mount_on_itself(int directory)
+{
+	struct statx st;
+	if (statx(directory, "", AT_EMPTY_PATH, STATX_MODE, &st) < 0)
+		return -errno;
+	if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+		return 0;
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, directory, "", flags);
+	unsigned by_descriptor = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+	return tree < 0 || syscall(SYS_move_mount, tree, "", directory, "", by_descriptor) < 0 ? -errno : TAKE_FD(tree);
+}
+
+/* Holds the directories on the way to a hidden one in their places: the kernel does not rename a
+ * mount point. The machine could else put other folders in the place of holm's, or mislead cover().
+ * 0, also when a directory is not there, or -errno. */
+static int hold(int share, const char *relative, struct error **err)
+{
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_FD int at = openat(share, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	strv_split(&names, relative, "/");
+	for (size_t i = 0; at >= 0 && i + 1 < names.count; i++) {
+		AUTO_FD int next = path_open_beneath(at, names.items[i], O_PATH | O_DIRECTORY, 0);
+		int mount = next < 0 ? next : mount_on_itself(next);
+		fd_close(at);
+		at = mount == 0 ? TAKE_FD(next) : mount;
+	}
+	return at < 0 && at != -ENOENT && at != -ENOTDIR ?
+		   error_set_errno(err, at, "cannot hold the folders above %s in a share", relative) :
+		   0;
+}
+
+/* Not in a home: a machine that may write to it is trusted with the account (holm-security(7)), and
+ * programs rename and link files between the home and its .local. */
+static int holds_folders(const struct native_share *s)
+{
+	return !s->read_only && !streq(s->tag, "home");
+}
+
 static int hide(const struct native_share *s, int share, struct error **err)
 {
 	int r = 0;
-	for (size_t i = 0; r >= 0 && i < s->hidden.count; i++)
-		r = cover(share, s->hidden.items[i] + strlen(s->host), err);
+	for (size_t i = 0; r >= 0 && i < s->hidden.count; i++) {
+		const char *relative = s->hidden.items[i] + strlen(s->host);
+		r = holds_folders(s) ? hold(share, relative, err) : 0;
+		if (r >= 0)
+			r = cover(share, relative, err);
+	}
 	return r;
 }
 
