@@ -30,6 +30,7 @@ const struct machine_member machine_members[] = {
 	{ "uid", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "gid", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "init", "init", MACHINE_MEMBER_INSIDE, NULL },
+	{ "wait", "wait", MACHINE_MEMBER_INSIDE, NULL },
 	{ "share_cache", "share-cache", MACHINE_MEMBER_INSIDE, NULL },
 	{ "share_events", "share-events", MACHINE_MEMBER_INSIDE, NULL },
 	{ "home_mount", "home-mount", MACHINE_MEMBER_HOME, NULL },

@@ -187,6 +187,7 @@ static const struct field {
 	{ "form", WORD, AT(form), .words = machine_isolation_words },
 	{ "home_mount", WORD, AT(home_mount), .words = machine_home_words },
 	{ "init", WORD, AT(init), .words = machine_init_words },
+	{ "wait", WORD, AT(wait), .words = machine_wait_words },
 	{ "cpus", AMOUNT, AT(cpus), .least = 1, .most = MACHINE_CPUS_MAX },
 	{ "memory", AMOUNT, AT(memory), .least = MACHINE_MEMORY_MIN, .most = MACHINE_MEMORY_MAX },
 	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
@@ -340,6 +341,7 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "form", machine_isolation_words[m->form]);
 	json_add_string(o, "home_mount", machine_home_words[m->home_mount]);
 	json_add_string(o, "init", machine_init_words[m->init]);
+	json_add_string(o, "wait", machine_wait_words[m->wait]);
 	json_add_string(o, "init_path", m->init_path);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].json, machine_share_keys[i].words[m->share_choices[i]]);

@@ -99,6 +99,14 @@ static int set_init(struct machine *m, const char *value, struct error **err)
 	return r;
 }
 
+static int set_wait(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("wait", machine_wait_words, value, &at, err);
+	if (r == 0)
+		m->wait = at;
+	return r;
+}
+
 static int set_transport(struct machine *m, const char *value, struct error **err)
 {
 	int at, r = choose("transport", machine_transport_words, value, &at, err);
@@ -190,6 +198,7 @@ static const struct {
 	{ "kernel-modules", set_kernel_modules },
 	{ "user", set_user },
 	{ "init", set_init },
+	{ "wait", set_wait },
 	{ "host-access", set_host_access },
 	{ "transport", set_transport },
 	{ "publish", machine_publish_set },
@@ -207,6 +216,8 @@ const struct machine_key machine_keys[] = {
 	{ "user", "name of the user inside; default your own" },
 	{ "init", "which init boots: the image's (image), holm's minimal one (holm), or the image's if it has one "
 		  "(auto); default auto" },
+	{ "wait", "when a session of a machine that boots begins: session (as soon as commands can run) or init (once "
+		  "its init says that booting is done); default session" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
 			 "strict (0.1 s) or writeback (files that only the machine changes); default auto" },
 	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "

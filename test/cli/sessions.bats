@@ -217,6 +217,33 @@ on_terminal()
 	contains "$output" "33 77"
 }
 
+@test "run --wait and set wait=init wait for the init's boot; run does not" {
+	holm machine stop box
+	FAKE_INIT_SECONDS=2 holm machine run -n box true
+	equal session "$(field box wait)"
+	holm machine run -n box --wait true
+	holm machine stop box
+	local begin=$SECONDS
+	FAKE_INIT_SECONDS=2 holm machine run -n box --wait true
+	[ $((SECONDS - begin)) -ge 1 ]
+	holm machine set -n box wait=init 2>/dev/null
+	equal init "$(field box wait)"
+	holm machine stop box
+	begin=$SECONDS
+	FAKE_INIT_SECONDS=2 holm machine run -n box true
+	[ $((SECONDS - begin)) -ge 1 ]
+	fails 125 holm machine set -n box wait=later
+	holm machine set -n box wait= 2>/dev/null
+	equal session "$(field box wait)"
+}
+
+@test "--no-stdin leaves the caller's input to a loop around it" {
+	equal "1
+2
+3" "$(printf '1\n2\n3\n' | while read -r line; do holm machine run --no-stdin -n box echo "$line" 2>/dev/null; done)"
+	equal false "$(request --no-stdin | jq .stdin)"
+}
+
 @test "state comes from the keeper, and ls does not wait for a boot" {
 	holm machine stop --all
 	equal stopped "$(state box)"

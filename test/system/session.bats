@@ -178,6 +178,11 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 	contains "$(holm machine ssh box -t tty)" /dev/pts/
 }
 
+@test "--no-stdin: the command reads an end, and a loop keeps its input" {
+	equal "1
+2" "$(printf '1\n2\n' | while read -r line; do holm machine run --no-stdin sh -c "cat; echo $line"; done)"
+}
+
 @test "HOLM_MACHINE inside says which machine it is" {
 	equal box "$(in_machine box sh -c 'echo $HOLM_MACHINE')"
 	equal box "$(as_root box sh -c 'echo $HOLM_MACHINE')"

@@ -39,6 +39,8 @@ static const struct option_spec options[] = {
 	{ "kernel-modules", 0, OPTION_STRING, "DIR", "that kernel's modules", .complete = "directory" },
 	{ "init", 0, OPTION_STRING, "auto|image|holm", "the image's init, or holm's minimal one",
 	    .default_text = "auto: the image's where it has one", .choices = machine_init_words },
+	{ "wait", 0, OPTION_STRING, "session|init", "when a session of a machine that boots begins",
+	    .default_text = "session", .choices = machine_wait_words },
 	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes",
 	    .default_text = "auto", .choices = machine_share_cache_words },
 	{ "share-locks", 0, OPTION_STRING, "guest|host", "where locks of a VM on files in shares hold",
@@ -71,8 +73,8 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation",
-	"kernel", "kernel-modules", "init", "share-cache", "share-events", "share-locks", "owner-map", "user", "env",
-	"host-access", NULL };
+	"kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks", "owner-map", "user",
+	"env", "host-access", NULL };
 
 /* Everything that can be wrong without asking anybody. */
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */

@@ -83,6 +83,7 @@ static void add_settings(struct json_object *o, const struct machine *m)
 	add_string_or_null(o, "kernel-modules", m->kernel_modules);
 	json_add_string(o, "user", m->user);
 	json_add_string(o, "init", machine_init_words[m->init]);
+	json_add_string(o, "wait", machine_wait_words[m->wait]);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].key, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_bool(o, "host-access", m->host_access);

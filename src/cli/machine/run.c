@@ -31,6 +31,9 @@ static int run(const struct command_spec *c, struct options *o);
 	  "pass stdin on; this is always so, the option is there for habit's sake" }, \
 	{ "tty", 't', OPTION_FLAG, NULL, "give the command a terminal", .default_text = (tty_default) }, \
 	{ "no-tty", 'T', OPTION_FLAG, NULL, "give the command no terminal" }, \
+	{ "wait", 0, OPTION_FLAG, NULL, "wait until its init says that booting is done", \
+	  .default_text = "as \"set wait=\" has it" }, \
+	{ "no-stdin", 0, OPTION_FLAG, NULL, "give the command no input, for loops that read stdin" }, \
 	{ "root", 0, OPTION_FLAG, NULL, "run as root" }, \
 	{ "user", 'u', OPTION_STRING, "NAME|UID[:GID]", "run as this user", .default_text = "yourself" }, \
 	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
@@ -166,7 +169,7 @@ static int is_foreground(void)
 static int wants_terminal(struct options *o, enum run_manner manner)
 {
 	int terminals = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	if (options_given(o, "detach") || options_given(o, "no-tty"))
+	if (options_given(o, "detach") || options_given(o, "no-tty") || options_given(o, "no-stdin"))
 		return 0;
 	if (options_given(o, "tty"))
 		return 1;
@@ -222,7 +225,7 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 	json_add_u64(q, "rows", rows);
 	json_add_u64(q, "columns", columns);
 	json_add_u64(q, "umask", current_umask());
-	json_add_bool(q, "stdin", !options_given(o, "detach"));
+	json_add_bool(q, "stdin", !options_given(o, "detach") && !options_given(o, "no-stdin"));
 	json_add_strv(q, "env", &env);
 	json_add_string(q, "workdir", workdir);
 	json_add_string(q, "cwd", workdir ? NULL : cwd);
@@ -233,6 +236,14 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 		json_add_string(q, "ssh_auth_sock", ssh);
 	*ret = TAKE_PTR(q);
 	return 0;
+}
+
+static int waits_for_init(struct options *o)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	if (options_given(o, "wait"))
+		return 1;
+	return machine_load(options_target(o), &m, NULL) == 0 && m->wait == MACHINE_WAIT_INIT;
 }
 
 /* `exec NAME cmd`, as other tools have it: the name was taken for the command. */
@@ -253,6 +264,14 @@ int run_in_machine(struct options *o, enum run_manner manner)
 	if (r < 0)
 		return output_failure(r, err);
 	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
+	if (r == 0 && waits_for_init(o))
+		r = client_start(machine, CLIENT_INIT, 0, NULL, &err);
+	/* An init that waits for a service for ever does not make the machine unusable. */
+	if (r == -ETIMEDOUT && machine_is_running(machine) == 1 && !options_given(o, "wait")) {
+		output_note("%s", error_text(err, r));
+		error_clear(&err);
+		r = 0;
+	}
 	if (r < 0)
 		return client_start_failure(r, err);
 	r = session_run(machine, request, &err);
