@@ -48,6 +48,7 @@
 
 #include "agent/confine/confine.h"
 #include "agent/core/channel.h"
+#include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -282,6 +283,7 @@ static _Noreturn void session_main(struct child *c)
 	if (q->relay_refused)
 		note(c, xstrdup(q->relay_refused));
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
+	session_fit_locale(c->root, &c->env);
 	reset_signals();
 	if ((r = become_user(c, &err)) < 0 || (r = enter_directory(c, &err)) < 0)
 		give_up(c, STATUS_FAILED, err, r);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "tree.h"
 
@@ -52,6 +53,53 @@ static void test_users(void **state)
 		assert_int_equal(u.gid, cases[i].expected_gid);
 		assert_int_equal(u.lingers, streq(u.name, "alice"));
 	}
+}
+
+/* An archive of one name, as localedef(1) writes it: head, a table of three places, the name. */
+static void put_archive(struct tree *t, const char *name, uint32_t hash)
+{
+	uint32_t words[64] = { 0xde020109, 0, 64, 1, 3 };
+	uint32_t *entry = words + 16 + 3 * (hash % 3);
+	entry[0] = hash;
+	entry[1] = 128;
+	entry[2] = 1;
+	strcpy((char *)words + 128, name);
+	AUTOFREE char *path = path_join(t->path, "usr/lib/locale/locale-archive");
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(words, sizeof words, 1, f), 1);
+	fclose(f);
+}
+
+static void expect_fit(struct tree *t, const char *given, const char *expected)
+{
+	AUTO_STRV struct strv env = { 0 };
+	strv_add(&env, given);
+	session_fit_locale(t->root, &env);
+	assert_int_equal(env.count, 1);
+	assert_string_equal(env.items[0], expected);
+}
+
+static void test_locale(void **state)
+{
+	struct tree *t = *state;
+	/* An image without glibc's C.UTF-8 takes any name. */
+	expect_fit(t, "LANG=de_DE.UTF-8", "LANG=de_DE.UTF-8");
+	expect_fit(t, "TERM=xterm-kitty", "TERM=xterm-kitty");
+	tree_put(t, "/usr/lib/locale/C.utf8/LC_CTYPE", 0, "");
+	tree_put(t, "/usr/lib/locale/fr_FR.utf8/LC_CTYPE", 0, "");
+	put_archive(t, "de_DE.utf8", 0x63a1d44b);
+	tree_put(t, "/lib/terminfo/x/xterm-256color", 0, "");
+	tree_put(t, "/usr/share/terminfo/s/screen", 0, "");
+	expect_fit(t, "LANG=de_DE.UTF-8", "LANG=de_DE.UTF-8");
+	expect_fit(t, "LC_ALL=fr_FR.UTF-8", "LC_ALL=fr_FR.UTF-8");
+	expect_fit(t, "LC_TIME=nb_NO.UTF-8", "LC_TIME=C.UTF-8");
+	expect_fit(t, "LANG=../../etc", "LANG=C.UTF-8");
+	expect_fit(t, "LANG=C", "LANG=C");
+	expect_fit(t, "OTHER=nb_NO.UTF-8", "OTHER=nb_NO.UTF-8");
+	expect_fit(t, "TERM=xterm-kitty", "TERM=xterm-256color");
+	expect_fit(t, "TERM=screen", "TERM=screen");
+	expect_fit(t, "TERM=../x", "TERM=../x");
 }
 
 static void test_unknown_and_empty(void **state)
@@ -147,7 +195,8 @@ static void test_shared_paths(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TREE_TEST(test_users), TREE_TEST(test_unknown_and_empty),
-		TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment), cmocka_unit_test(test_shared_paths) };
+	const struct CMUnitTest tests[] = { TREE_TEST(test_users), TREE_TEST(test_locale),
+		TREE_TEST(test_unknown_and_empty), TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment),
+		cmocka_unit_test(test_shared_paths) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
