@@ -47,6 +47,7 @@ struct disk_name {
 
 struct disk_tree {
 	struct disk_inode *root;
+	int root_described; /* by an entry of a layer */
 	struct disk_name **table;
 	size_t table_size, names;
 	size_t inodes;

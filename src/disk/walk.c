@@ -191,6 +191,7 @@ static int walk_root(const struct disk_walk *w, const struct tar_entry *e, struc
 	if (e->type != TAR_DIRECTORY)
 		return error_set(err, EINVAL, "the image's root can only be a directory");
 	disk_inode_describe(w->tree, w->tree->root, e);
+	w->tree->root_described = 1;
 	return 0;
 }
 

@@ -19,6 +19,7 @@ void oci_config_free(struct oci_config *c)
 	oci_platform_done(&c->platform);
 	free(c->created);
 	strv_done(&c->env);
+	strv_done(&c->odd_env);
 	strv_done(&c->entrypoint);
 	strv_done(&c->cmd);
 	free(c->working_dir);
@@ -120,6 +121,18 @@ static int get_labels(struct json_object *o, struct json_object *labels, struct 
 	return 0;
 }
 
+/* Moves what is not NAME=VALUE to odd_env, as other engines run such images. */
+static void drop_odd_env(struct oci_config *c)
+{
+	struct strv all = c->env;
+	c->env = (struct strv){ 0 };
+	for (size_t i = 0; i < all.count; i++) {
+		const char *equals = strchr(all.items[i], '=');
+		strv_add(equals && equals > all.items[i] ? &c->env : &c->odd_env, all.items[i]);
+	}
+	strv_done(&all);
+}
+
 /* The inner "config" object: how to run it. */
 static int parse_execution(struct json_object *o, struct oci_config *c, struct error **err)
 {
@@ -135,9 +148,7 @@ static int parse_execution(struct json_object *o, struct oci_config *c, struct e
 	    (r = get_string(config, "StopSignal", &c->stop_signal, err)) < 0 ||
 	    (r = get_labels(config, c->labels, err)) < 0)
 		return r;
-	for (size_t i = 0; i < c->env.count; i++)
-		if (!strchr(c->env.items[i], '=') || c->env.items[i][0] == '=')
-			return error_set(err, EINVAL, "environment entry \"%.40s\" is not NAME=VALUE", c->env.items[i]);
+	drop_odd_env(c);
 	return 0;
 }
 

@@ -12,6 +12,7 @@ struct oci_config {
 	struct oci_platform platform;
 	char *created; /* RFC 3339 as written, or NULL */
 	struct strv env, entrypoint, cmd;
+	struct strv odd_env;                    /* entries of Env that are not NAME=VALUE; nobody sets them */
 	char *working_dir, *user, *stop_signal; /* or NULL */
 	struct json_object *labels;             /* an object of strings; never NULL */
 	struct strv diff_ids;                   /* digests of the uncompressed layers, first applied first */
@@ -20,7 +21,7 @@ struct oci_config {
 /* The paths of an image's or a machine's init, in the order of the search; NULL-terminated. */
 extern const char *const oci_init_paths[];
 
-/* Checks everything it takes: sizes and counts are capped, environment entries are K=V without NUL,
+/* Checks everything it takes: sizes and counts are capped, env has K=V without NUL,
  * digests are valid. */
 int oci_config_parse(const char *data, size_t size, const char *name, struct oci_config **ret, struct error **err);
 void oci_config_free(struct oci_config *c);

@@ -8,6 +8,9 @@
 
 #include "base/error.h"
 
+/* On a layer's unpacked tree: the layer describes "/". */
+#define LAYER_XATTR_ROOT "user.holm.root"
+
 struct layer_limits {
 	uint64_t max_bytes;  /* uncompressed; default 1 TiB */
 	uint64_t max_ratio;  /* uncompressed / compressed; default 400, looked at only past ratio_from */

@@ -168,6 +168,13 @@ made()
 	equal '' "$(holm image ls -q | grep made)"
 }
 
+@test "an image whose environment has entries without \"=\" is loaded" {
+	requires python3
+	made '{"config": {"Env": ["A=1", "noequals", "=x"]}}'
+	equal docker.io/library/made:1 "$(holm image load "$WORLD/made")"
+	holm image rm made:1
+}
+
 @test "a platform of other words in an index is none" {
 	requires python3
 	made '{}' '{"platform": {"os": "linux", "architecture": "\u001b]0;title\u0007\u009b2J"}}'

@@ -225,3 +225,35 @@ annotate()
 	fails 125 inner prepare --progress none own:1
 	contains "$stderr" "make it again"
 }
+
+@test "an image without layers, and entries of its environment that are none, are named" {
+	requires python3
+	local made=$WORLD/nolayers
+	mkdir "$made"
+	python3 "$BATS_TEST_DIRNAME/../lib/make-layout" "$made" '{"config": {"Env": ["A=1", "noequals"]}}'
+	holm image load "$made"
+	run --separate-stderr inner prepare --progress plain made:1
+	contains "$stderr" 'environment entry "noequals" is not NAME=VALUE'
+	equal '["A=1"]' "$(jq -c .config.Env <<<"$output")"
+	holm image rm made:1
+	python3 - "$made" <<-'END'
+		import hashlib, json, sys
+		folder = sys.argv[1]
+		def add(value):
+		    data = json.dumps(value).encode()
+		    name = hashlib.sha256(data).hexdigest()
+		    open(f"{folder}/blobs/sha256/{name}", "wb").write(data)
+		    return {"digest": "sha256:" + name, "size": len(data)}
+		index = json.load(open(f"{folder}/index.json"))
+		config = add({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}})
+		config["mediaType"] = "application/vnd.oci.image.config.v1+json"
+		index["manifests"][0].update(add({"schemaVersion": 2, "config": config, "layers": []}))
+		json.dump(index, open(f"{folder}/index.json", "w"))
+	END
+	holm image load "$made"
+	fails 125 inner prepare made:1
+	contains "$stderr" "has no layers"
+	fails 125 inner prepare --form trees made:1
+	contains "$stderr" "has no layers"
+	holm image rm made:1
+}

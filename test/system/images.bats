@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Images of every kind: without an init, with Alpine's inittab, with doas, with a create-user.sh of their own.
 load ../lib/holm
+load ../lib/images
 
 setup_file()
 {
@@ -151,4 +152,52 @@ teardown_file()
 	requires vm
 	fails 125 create kernel busybox --no-boot --kernel /not/a/kernel
 	contains "$stderr" /not/a/kernel
+}
+
+# The first layer describes "/" and has links to nothing where the home and others will be; the second says nothing of "/".
+rootfs_odd()
+{
+	busybox_tree init linuxrc
+	rm -rf etc/passwd home
+	ln -s sysroot/home home
+	ln -s ../sysroot/elsewhere var/tmp
+	chmod 0555 .
+}
+
+@test "an image without /etc/passwd, with / of mode 0555, links to nothing, and an environment of its own" {
+	image_from_tree odd "$WORLD" --config.env PATH=/opt/none --config.env XDG_RUNTIME_DIR=/run/user/4711
+	mkdir -p "$WORLD/more/opt"
+	echo more >"$WORLD/more/opt/more"
+	tar -C "$WORLD/more" --owner=0 --group=0 --numeric-owner -cf "$WORLD/more.tar" opt/more
+	image_on_top "$WORLD/odd.tar" "$WORLD/more.tar" odd2 "$WORLD"
+	holm image load "$WORLD/odd2.tar"
+	create odd odd2
+	equal 0 "$(as_root odd id -u)"
+	equal "555 0 0" "$(as_root odd stat -c '%a %u %g' /)"
+	equal more "$(in_machine odd cat /opt/more)"
+	equal /opt/none "$(in_machine odd sh -c 'echo "${PATH%%:*}"')"
+	equal '' "$(in_machine odd sh -c 'echo "$XDG_RUNTIME_DIR"')"
+	in_machine odd test -d "$HOME"
+	holm machine rm --force odd
+	holm image rm odd2:test
+	rm -rf "$WORLD"/odd*.tar "$WORLD"/more*
+}
+
+@test "an image with an environment that no program can start with is named at create" {
+	local entries=() n
+	for n in $(seq 1 25); do
+		entries+=(--config.env "BIG$n=$(head -c 100000 /dev/zero | tr '\0' x)")
+	done
+	image_from_tree big-env "$WORLD" "${entries[@]}"
+	holm image load "$WORLD/big-env.tar"
+	fails 125 create big big-env
+	contains "$stderr" "its environment has"
+	equal '' "$(holm machine ls -q)"
+	holm image rm big-env:test
+	rm "$WORLD/big-env.tar"
+}
+
+rootfs_big_env()
+{
+	busybox_tree init linuxrc
 }

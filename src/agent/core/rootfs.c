@@ -14,6 +14,8 @@
 #include "base/path.h"
 #include "base/strv.h"
 
+enum { LINKS_MAX = 8 };
+
 int rootfs_read(int root, const char *path, char **ret)
 {
 	struct stat st;
@@ -35,9 +37,23 @@ int rootfs_read(int root, const char *path, char **ret)
 	return 0;
 }
 
-/* One component below an open directory, following a symlink inside the root only when the plain
- * mkdir says that something is there. */
-int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
+static int make_below(int root, const char *path, mode_t mode, int links, struct error **err);
+
+/* Makes the directory that a symlink leads to, as /home -> var/home of some images. `at` ends in
+ * the link's name. 0, or -errno without a text. */
+static int make_target(int root, int parent, const char *at, mode_t mode, int links)
+{
+	char target[4096];
+	ssize_t n = readlinkat(parent, path_base(at), target, sizeof target - 1);
+	if (n <= 0 || links >= LINKS_MAX)
+		return n <= 0 ? -ENOENT : -ELOOP;
+	target[n] = '\0';
+	AUTOFREE char *above = path_parent(at), *whole = target[0] == '/' ? xstrdup(target) : path_join(above, target);
+	AUTO_FD int made = make_below(root, whole, mode, links + 1, NULL);
+	return made < 0 ? made : 0;
+}
+
+static int make_below(int root, const char *path, mode_t mode, int links, struct error **err)
 {
 	AUTOFREE char *clean = path_normalize(path);
 	if (!clean)
@@ -49,6 +65,8 @@ int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
 		if (mkdirat(parent, at, mode) < 0 && errno != EEXIST)
 			return error_set_errno(err, errno, "cannot make %s in the machine", clean);
 		int next = path_open_in_root(root, clean, O_PATH | O_DIRECTORY, 0);
+		if (next == -ENOENT && make_target(root, parent, clean, mode, links) == 0)
+			next = path_open_in_root(root, clean, O_PATH | O_DIRECTORY, 0);
 		if (next < 0)
 			return error_set_errno(err, next, "cannot use %s in the machine as a directory", clean);
 		fd_close(parent);
@@ -59,6 +77,11 @@ int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
 	if (parent < 0)
 		return error_set_errno(err, parent, "cannot open %s in the machine", path);
 	return TAKE_FD(parent);
+}
+
+int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
+{
+	return make_below(root, path, mode, 0, err);
 }
 
 static int open_parent(int root, const char *path, struct error **err)

@@ -19,6 +19,7 @@
 
 #include "agent/core/cgroup.h"
 #include "agent/core/channel.h"
+#include "agent/core/environment.h"
 #include "agent/core/machine_run.h"
 #include "agent/core/mounts.h"
 #include "agent/core/rootfs.h"
@@ -61,13 +62,14 @@ static const struct runtime_mount systemd_mounts[] = {
 
 static void init_environment(const struct boot_request *b, enum init_kind kind, struct strv *env)
 {
-	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	strv_add(env, "PATH=" ENVIRONMENT_PATH);
 	for (size_t i = 0; i < b->image_env.count; i++) {
 		AUTOFREE char *key = xstrndup(b->image_env.items[i], strcspn(b->image_env.items[i], "="));
 		const char *value = strchr(b->image_env.items[i], '=');
 		if (value)
 			strv_setenv(env, key, value + 1);
 	}
+	environment_complete_path(env);
 	strv_setenv(env, "container", "holm");
 	strv_setenv(env, "container_uuid", b->id);
 	strv_setenv(env, "TERM", "vt220");

@@ -5,12 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "agent/core/environment.h"
 #include "agent/core/rootfs.h"
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
 #include "base/path.h"
-
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void session_user_done(struct session_user *u)
 {
@@ -26,7 +25,9 @@ static int find_account(const char *passwd, const char *name, uint32_t uid, stru
 {
 	if (passwd_find(passwd, name, uid, ret) == 0)
 		return 0;
-	if (name)
+	if (streq(name, "root")) /* number 0 needs no entry */
+		uid = 0;
+	else if (name)
 		return error_set(err, ENOENT, "the machine has no user \"%s\"", name);
 	*ret = (struct passwd_entry){
 		.name = xasprintf("%u", uid),
@@ -86,7 +87,8 @@ int session_user_resolve(int root, const struct session_request *q, const struct
 
 static void set_all(struct strv *env, const struct strv *from, int keep_account)
 {
-	static const char *const of_account[] = { "HOME", "USER", "LOGNAME", "SHELL" };
+	static const char *const of_account[] = { "HOME", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR",
+		"DBUS_SESSION_BUS_ADDRESS" };
 	for (size_t i = 0; i < from->count; i++) {
 		const char *equals = strchr(from->items[i], '=');
 		if (!equals || equals == from->items[i])
@@ -107,7 +109,7 @@ void session_environment(const struct session_request *q, const struct boot_requ
 	strv_setenv(ret, "USER", u->name);
 	strv_setenv(ret, "LOGNAME", u->name);
 	strv_setenv(ret, "SHELL", u->shell);
-	strv_setenv(ret, "PATH", DEFAULT_PATH);
+	strv_setenv(ret, "PATH", ENVIRONMENT_PATH);
 	if (u->lingers) {
 		AUTOFREE char *directory = xasprintf("/run/user/%u", u->uid);
 		AUTOFREE char *bus = xasprintf("unix:path=%s/bus", directory);
@@ -116,6 +118,7 @@ void session_environment(const struct session_request *q, const struct boot_requ
 	}
 	/* An image's HOME is of the user that it was made for. */
 	set_all(ret, &b->image_env, 1);
+	environment_complete_path(ret);
 	set_all(ret, &b->env, 0);
 	strv_setenv(ret, "container", "holm");
 	strv_setenv(ret, "HOLM_MACHINE", b->name);

@@ -14,6 +14,8 @@
 #include "isolation/isolation.h"
 #include "oci/manifest.h"
 
+enum { ENV_ENTRY_MAX = 128 << 10, ENV_MAX = 1 << 20 };
+
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err)
 {
 	static const enum settings_key keys[] = { SETTING_CPUS, SETTING_MEMORY, SETTING_DISK_SIZE, SETTING_HOME_MOUNT,
@@ -196,6 +198,31 @@ static int copy_form(struct machine *m, struct json_object *prepared, struct err
 	return 0;
 }
 
+/* The kernel takes so much of a new program's environment (execve(2)); the caller's is added to it. */
+static int check_environment(const struct machine *m, struct error **err)
+{
+	AUTO_STRV struct strv env = { 0 };
+	size_t total = 0;
+	if (!m->image_config || json_get_strv(m->image_config, "Env", &env, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < env.count; i++) {
+		size_t size = strlen(env.items[i]) + 1;
+		total += size + sizeof(char *);
+		if (size > ENV_ENTRY_MAX)
+			return error_set(err, E2BIG,
+			    "image \"%s\": the environment entry \"%.40s...\" is longer than %d KiB, with which no "
+			    "program "
+			    "starts; choose another image",
+			    m->image, env.items[i], ENV_ENTRY_MAX >> 10);
+	}
+	if (total <= ENV_MAX)
+		return 0;
+	return error_set(err, E2BIG,
+	    "image \"%s\": its environment has %zu KiB, with which no program starts (at most %d); choose another "
+	    "image",
+	    m->image, total >> 10, ENV_MAX >> 10);
+}
+
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	struct json_object *config;
@@ -209,6 +236,8 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 		json_object_put(m->image_config);
 		m->image_config = json_object_get(config);
 	}
+	if ((r = check_environment(m, err)) < 0)
+		return r;
 	if (m->init == MACHINE_INIT_IMAGE && !m->init_path)
 		return error_set(err, ENOENT,
 		    "image \"%s\" has no init (looked for /sbin/init, /lib/systemd/systemd and others); leave --init "

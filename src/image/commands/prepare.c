@@ -14,6 +14,8 @@
 #include "image/registry/pull.h"
 #include "image/trees/cache.h"
 
+enum { NOTES_MAX = 8 };
+
 /* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
  * NULL if the archive has none), -EBADMSG, -EINVAL: no JSON object, -EEXIST: the machine's
  * name is taken. */
@@ -64,6 +66,23 @@ enum prepare_form prepare_form(struct options *o)
 	return streq(options_string(o, "form"), "trees") ? PREPARE_TREES : PREPARE_DISK;
 }
 
+static int check_layers(const struct image *i, struct error **err)
+{
+	return i->manifest->layer_count > 0 ? 0 :
+					      error_set(err, ENODATA,
+						  "image \"%s\" has no layers, so no file to make a machine of; "
+						  "choose another image",
+						  i->name ? i->name : i->digest);
+}
+
+/* Names the entries of the image's environment that nobody sets. */
+static void note_odd_env(const struct image *i, struct progress *p)
+{
+	for (size_t k = 0; k < i->config->odd_env.count && k < NOTES_MAX; k++)
+		progress_note(p, "note: image \"%s\": environment entry \"%.40s\" is not NAME=VALUE; left out",
+		    i->name ? i->name : i->digest, i->config->odd_env.items[k]);
+}
+
 int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish,
     struct progress *p, struct json_object **ret, struct error **err)
 {
@@ -72,8 +91,12 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 	AUTO_JSON struct json_object *machine = NULL;
 	AUTOFREE char *disk = NULL, *init = NULL;
 	int r = image_load(l, name, digest, &i, err);
+	if (r == 0)
+		r = check_layers(i, err);
 	if (r == 0 && wish->with_machine)
 		r = read_machine(i, wish->taken, &machine, err);
+	if (r == 0)
+		note_odd_env(i, p);
 	if (r == 0)
 		r = wish->form == PREPARE_TREES ? tree_cache_prepare(l, i, p, &trees, &init, err) :
 						  disk_cache_prepare(l, i, p, &disk, &init, err);

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "image/trees/internal.h"
+#include "oci/layer.h"
 
 static int make_whiteout(struct tree_writer *w, const struct disk_name *n, struct error **err)
 {
@@ -57,7 +58,19 @@ static int finish_below(struct tree_writer *w, struct disk_inode *d, struct erro
 	return r;
 }
 
+/* Marks a tree whose layer describes "/". A machine's root has mode and owner of the topmost of these. */
+static int mark_root(struct tree_writer *w, struct error **err)
+{
+	int fd = w->tree.root_described ? tree_folder_open(w, w->tree.root, err) : -1;
+	if (fd < 0)
+		return w->tree.root_described ? fd : 0;
+	if (fsetxattr(fd, LAYER_XATTR_ROOT, "y", 1, 0) < 0 && errno != EOPNOTSUPP)
+		return error_set_errno(err, errno, "cannot mark the layer's tree");
+	return 0;
+}
+
 int tree_finish(struct tree_writer *w, struct error **err)
 {
-	return finish_below(w, w->tree.root, err);
+	int r = mark_root(w, err);
+	return r < 0 ? r : finish_below(w, w->tree.root, err);
 }

@@ -111,11 +111,32 @@ static void test_hostile_links_stay_inside(void **state)
 	AUTOFREE char *victim = path_join(outside, "passwd");
 	assert_int_equal(mkdir(outside, 0755), 0);
 	assert_int_equal(symlink(outside, etc), 0);
-	/* "/etc" points to a path that does not exist inside: an error, and nothing outside is
-	 * written. */
-	assert_true(provision_apply(t->root, &u, NULL) < 0);
+	/* "/etc" points to a path that does not exist inside: it is made there, and nothing outside
+	 * is written. */
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
 	assert_false(path_exists(victim));
+	assert_true(rootfs_exists(t->root, victim));
 	assert_int_equal(rmdir(outside), 0);
+}
+
+static void test_links_to_nothing(void **state)
+{
+	struct tree *t = *state;
+	AUTOFREE char *home = path_join(t->path, "home"), *loop = path_join(t->path, "loop"),
+		      *up = path_join(t->path, "up"), *outside = xasprintf("%s/../holm-up", t->path);
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(symlink("sysroot/home", home), 0);
+	AUTO_FD int made = rootfs_mkdir(t->root, "/home/alice", 0755, NULL);
+	assert_true(made >= 0);
+	assert_true(rootfs_exists(t->root, "/sysroot/home/alice"));
+	assert_int_equal(symlink("loop", loop), 0);
+	assert_true(rootfs_mkdir(t->root, "/loop/x", 0755, &err) < 0);
+	assert_non_null(err);
+	assert_int_equal(symlink("../../holm-up", up), 0);
+	AUTO_FD int inside = rootfs_mkdir(t->root, "/up/x", 0755, NULL);
+	assert_true(inside >= 0);
+	assert_true(rootfs_exists(t->root, "/holm-up/x"));
+	assert_false(path_exists(outside));
 }
 
 static void test_shell(void **state)
@@ -141,6 +162,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_groups),
 		TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched),
-		TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_shell) };
+		TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,12 @@ static void test_unknown_and_empty(void **state)
 	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
 	assert_string_equal(u.name, "root");
 	assert_string_equal(u.home, "/root");
+	session_user_done(&u);
+	q.uid = -1;
+	q.user = (char *)"root"; /* as run --root asks */
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+	assert_string_equal(u.name, "root");
+	assert_int_equal(u.uid, 0);
 }
 
 static void test_fifo_is_not_read(void **state)
@@ -142,6 +148,8 @@ static void test_environment(void **state)
 	strv_add(&b.image_env, "PATH=/opt/bin:/bin");
 	strv_add(&b.image_env, "HOME=/app");
 	strv_add(&b.image_env, "LANG=C");
+	strv_add(&b.image_env, "XDG_RUNTIME_DIR=/nowhere");
+	strv_add(&b.image_env, "DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere");
 	strv_add(&b.env, "EDITOR=vi");
 	strv_add(&q.env, "LANG=nb_NO.UTF-8");
 	strv_add(&q.env, "broken");
@@ -153,7 +161,7 @@ static void test_environment(void **state)
 		{ "USER", "alice" },
 		{ "LOGNAME", "alice" },
 		{ "SHELL", "/bin/bash" },
-		{ "PATH", "/opt/bin:/bin" },
+		{ "PATH", "/opt/bin:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin" },
 		{ "LANG", "nb_NO.UTF-8" },
 		{ "EDITOR", "vi" },
 		{ "TERM", "xterm" },

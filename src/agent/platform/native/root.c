@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "agent/platform/native/native.h"
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "oci/layer.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630
 
@@ -84,6 +86,19 @@ static int make_directory(const char *parent, const char *name, struct error **e
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? error_set_errno(err, errno, "cannot make %s", path) : 0;
 }
 
+/* The directory whose mode and owner "/" has: the topmost layer that describes "/", or the upper
+ * directory of a machine that this one is a clone of. Trees of older versions bear no mark: then the
+ * topmost. */
+static const char *find_root(const struct strv *lower)
+{
+	char value[1];
+	for (size_t i = 0; i < lower->count; i++)
+		if (streq(path_base(lower->items[i]), "upper") ||
+		    getxattr(lower->items[i], LAYER_XATTR_ROOT, value, sizeof value) > 0)
+			return lower->items[i];
+	return lower->items[0];
+}
+
 /* The upper directory is the machine's "/": it begins as the image's, whatever our umask. */
 static int make_upper(const struct boot_request *b, struct error **err)
 {
@@ -95,7 +110,7 @@ static int make_upper(const struct boot_request *b, struct error **err)
 	int r = make_directory(b->root_machine, "upper.new", err);
 	if (r < 0)
 		return r;
-	if (b->root_lower.count && stat(b->root_lower.items[0], &st) < 0)
+	if (b->root_lower.count && stat(find_root(&b->root_lower), &st) < 0)
 		return explain(b, errno, err);
 	if (chown(fresh, st.st_uid, st.st_gid) < 0 || chmod(fresh, st.st_mode & 07777) < 0 || rename(fresh, path) < 0)
 		return error_set_errno(err, errno, "cannot make %s", path);
