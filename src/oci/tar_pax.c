@@ -6,6 +6,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stddef.h>
 
 #include "base/alloc.h"
@@ -144,6 +145,18 @@ static int set_sparse_map(struct tar_reader *t, size_t offset, const char *value
 	return have == 0 ? 0 : tar_broken(t, err, "the map of a sparse file makes no sense");
 }
 
+/* Makes file capabilities of version 3 version 2 (linux/capability.h, struct vfs_ns_cap_data). Version
+ * 3 adds the root id of a user namespace, here of the place where the archive was made: the kernel
+ * would take the capabilities for nobody's. */
+static size_t plain_capabilities(const char *name, unsigned char *value, size_t size)
+{
+	if (!streq(name, "security.capability") || size != XATTR_CAPS_SZ_3 ||
+	    value[3] != VFS_CAP_REVISION_3 >> VFS_CAP_REVISION_SHIFT)
+		return size;
+	value[3] = VFS_CAP_REVISION_2 >> VFS_CAP_REVISION_SHIFT;
+	return XATTR_CAPS_SZ_2;
+}
+
 /* Takes name and value; a later record replaces an earlier one of the same name. */
 static int add_xattr(struct tar_reader *t, char *name, unsigned char *value, size_t size, struct error **err)
 {
@@ -154,6 +167,7 @@ static int add_xattr(struct tar_reader *t, char *name, unsigned char *value, siz
 		return error_set(err, E2BIG,
 		    "an entry of the tar archive has too many or too long extended attributes");
 	}
+	size = plain_capabilities(name, value, size);
 	for (size_t i = 0; i < p->xattr_count; i++) {
 		if (!streq(p->xattrs[i].name, name))
 			continue;

@@ -123,20 +123,40 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 	return 0;
 }
 
-int tree_keep_xattr(const char *name)
+/* What overlayfs keeps for itself in a tree, and what files of the image have under those names: a
+ * kernel from 6.7 on shows the escaped name without its escape (overlayfs.rst, "Nesting overlayfs
+ * mounts"). */
+#define OVERLAY "user.overlay."
+#define ESCAPED OVERLAY "overlay."
+
+char *tree_xattr_to_disk(const char *name)
 {
-	return disk_keep_xattr(name) && !startswith(name, "user.overlay.") && !startswith(name, "trusted.overlay.");
+	const char *rest = startswith(name, OVERLAY);
+	if (!disk_keep_xattr(name) || startswith(name, "trusted.overlay."))
+		return NULL;
+	return rest ? xasprintf(ESCAPED "%s", rest) : xstrdup(name);
+}
+
+char *tree_xattr_from_disk(const char *name)
+{
+	const char *rest = startswith(name, ESCAPED);
+	if (rest)
+		return xasprintf(OVERLAY "%s", rest);
+	return !disk_keep_xattr(name) || startswith(name, OVERLAY) || startswith(name, "trusted.overlay.") ?
+		   NULL :
+		   xstrdup(name);
 }
 
 /* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not,
  * is left out. */
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		if (tree_keep_xattr(xattrs[i].name) &&
-		    fsetxattr(fd, xattrs[i].name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
+	for (size_t i = 0; i < count; i++) {
+		AUTOFREE char *name = tree_xattr_to_disk(xattrs[i].name);
+		if (name && fsetxattr(fd, name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
 		    errno != EOPNOTSUPP && errno != EINVAL && errno != EACCES)
 			return -errno;
+	}
 	return 0;
 }
 

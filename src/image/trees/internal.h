@@ -64,7 +64,10 @@ int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **er
  * special bits taken), extended attributes. */
 int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid, uint32_t gid, uint32_t *mode);
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count);
-int tree_keep_xattr(const char *name);
+/* The name that an attribute of the image has in the tree, and the other way round. Owned; NULL: it
+ * is left out. */
+char *tree_xattr_to_disk(const char *name);
+char *tree_xattr_from_disk(const char *name);
 
 /* lower.c. */
 /* Learns what is below, once; waits for it. */

@@ -101,11 +101,12 @@ static int take_xattrs(struct tree_writer *w, struct disk_inode *inode, int fd)
 		count++;
 	inode->xattrs = xcalloc(count + 1, sizeof *inode->xattrs);
 	for (char *at = names; at < names + size; at += strlen(at) + 1) {
-		ssize_t n = tree_keep_xattr(at) ? fgetxattr(fd, at, value, XATTR_VALUE_MAX) : -1;
+		AUTOFREE char *name = tree_xattr_from_disk(at);
+		ssize_t n = name ? fgetxattr(fd, at, value, XATTR_VALUE_MAX) : -1;
 		if (n < 0)
 			continue;
 		inode->xattrs[inode->xattr_count++] =
-		    (struct tar_xattr){ xstrdup(at), xmemdup(value, (size_t)n), (size_t)n };
+		    (struct tar_xattr){ TAKE_PTR(name), xmemdup(value, (size_t)n), (size_t)n };
 		w->tree.bytes += sizeof(struct tar_xattr) + strlen(at) + (size_t)n;
 	}
 	return 0;

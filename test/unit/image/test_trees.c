@@ -303,6 +303,10 @@ static void test_attributes(void **state)
 	assert_false(is_opaque(0, "f"));
 	assert_false(is_opaque(0, "d"));
 	assert_int_equal(lgetxattr(d, "user.overlay.redirect", value, sizeof value), -1);
+	/* As the kernel shows them to a machine: without the escape. */
+	assert_int_equal(lgetxattr(f, "user.overlay.overlay.metacopy", value, sizeof value), 0);
+	assert_int_equal(lgetxattr(d, "user.overlay.overlay.opaque", value, sizeof value), 1);
+	assert_int_equal(lgetxattr(d, "user.overlay.overlay.redirect", value, sizeof value), 4);
 	assert_int_equal(look(0, "d").st_mode & 07777, 02555);
 	assert_true(S_ISFIFO(look(0, "fifo").st_mode));
 	assert_false(is_there(0, "null"));

@@ -144,6 +144,42 @@ static void test_plain(void **state)
 	}
 }
 
+/* cap_net_bind_service=ep, as VERSION says; with 24 bytes also the root id 100000. */
+static void add_capabilities(struct source *s, int version, size_t size)
+{
+	static const char key[] = "SCHILY.xattr.security.capability=";
+	unsigned char value[24] = { 1, 0, 0, (unsigned char)version, 0, 4 };
+	char record[128];
+	value[20] = 0xa0, value[21] = 0x86, value[22] = 1;
+	size_t length = 3 + strlen(key) + size + 1;
+	snprintf(record, sizeof record, "%zu %s", length, key);
+	memcpy(record + 3 + strlen(key), value, size);
+	record[length - 1] = '\n';
+	add_entry(s, "pax", 'x', record, length);
+	add_entry(s, "ping", '0', NULL, 0);
+}
+
+static void test_capabilities(void **state)
+{
+	static const struct {
+		int version;
+		size_t size, expected;
+	} cases[] = { { 3, 24, 20 }, { 2, 20, 20 }, { 3, 20, 20 }, { 2, 24, 24 } };
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct source s = { .step = 512 };
+		const struct tar_entry *e;
+		add_capabilities(&s, cases[i].version, cases[i].size);
+		CLEANUP(tar_reader_freep) struct tar_reader *t = tar_reader_new(give, &s, NULL);
+		assert_int_equal(tar_reader_next(t, &e, NULL), 1);
+		assert_int_equal(e->xattr_count, 1);
+		assert_int_equal(e->xattrs[0].size, cases[i].expected);
+		assert_int_equal(((unsigned char *)e->xattrs[0].value)[3],
+		    cases[i].size == 24 && cases[i].version == 3 ? 2 : cases[i].version);
+		assert_int_equal(((unsigned char *)e->xattrs[0].value)[5], 4);
+		free(s.data);
+	}
+}
+
 static void test_no_end_mark(void **state)
 {
 	struct source s = { 0 };
@@ -370,6 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_no_end_mark),
+		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_pax),
