@@ -161,12 +161,15 @@ rootfs_odd()
 	rm -rf etc/passwd home
 	ln -s sysroot/home home
 	ln -s ../sysroot/elsewhere var/tmp
-	chmod 0555 .
 }
 
 @test "an image without /etc/passwd, with / of mode 0555, links to nothing, and an environment of its own" {
-	image_from_tree odd "$WORLD" --config.env PATH=/opt/none --config.env XDG_RUNTIME_DIR=/run/user/4711
-	mkdir -p "$WORLD/more/opt"
+	mkdir -p "$WORLD/odd" "$WORLD/more/opt"
+	(cd "$WORLD/odd" && rootfs_odd)
+	chmod 0555 "$WORLD/odd"
+	tar -C "$WORLD/odd" --owner=0 --group=0 --numeric-owner -cf "$WORLD/odd-layer.tar" .
+	chmod -R u+rwX "$WORLD/odd"
+	image_from_layer "$WORLD/odd-layer.tar" odd "$WORLD" --config.env PATH=/opt/none --config.env XDG_RUNTIME_DIR=/run/user/4711
 	echo more >"$WORLD/more/opt/more"
 	tar -C "$WORLD/more" --owner=0 --group=0 --numeric-owner -cf "$WORLD/more.tar" opt/more
 	image_on_top "$WORLD/odd.tar" "$WORLD/more.tar" odd2 "$WORLD"
@@ -180,24 +183,20 @@ rootfs_odd()
 	in_machine odd test -d "$HOME"
 	holm machine rm --force odd
 	holm image rm odd2:test
-	rm -rf "$WORLD"/odd*.tar "$WORLD"/more*
+	rm -rf "$WORLD"/odd* "$WORLD"/more*
 }
 
 @test "an image with an environment that no program can start with is named at create" {
-	local entries=() n
+	local n
+	skopeo copy --quiet --insecure-policy "oci:$XDG_DATA_HOME/holm/images:docker.io/library/no-init:test" "oci:$WORLD/big:test"
 	for n in $(seq 1 25); do
-		entries+=(--config.env "BIG$n=$(head -c 100000 /dev/zero | tr '\0' x)")
+		umoci config --image "$WORLD/big:test" --config.env "BIG$n=$(head -c 100000 /dev/zero | tr '\0' x)"
 	done
-	image_from_tree big-env "$WORLD" "${entries[@]}"
+	image_archive "$WORLD/big" big-env "$WORLD"
 	holm image load "$WORLD/big-env.tar"
 	fails 125 create big big-env
 	contains "$stderr" "its environment has"
 	equal '' "$(holm machine ls -q)"
 	holm image rm big-env:test
-	rm "$WORLD/big-env.tar"
-}
-
-rootfs_big_env()
-{
-	busybox_tree init linuxrc
+	rm -r "$WORLD/big" "$WORLD/big-env.tar"
 }
