@@ -81,7 +81,7 @@ struct isolation_ops {
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	int (*remove_share)(struct isolation_run *r, const char *tag,
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
-	/* The resource of which the host has too little for the init to start, owned; NULL: none. */
+	/* Names the resource that the host lacks for the init to start, owned; NULL: none. */
 	char *(*shortage)(const struct isolation_run *r);
 	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or
 	 * -EOPNOTSUPP: at the next start. */

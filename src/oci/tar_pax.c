@@ -145,9 +145,9 @@ static int set_sparse_map(struct tar_reader *t, size_t offset, const char *value
 	return have == 0 ? 0 : tar_broken(t, err, "the map of a sparse file makes no sense");
 }
 
-/* Makes file capabilities of version 3 version 2 (linux/capability.h, struct vfs_ns_cap_data). Version
- * 3 adds the root id of a user namespace, here of the place where the archive was made: the kernel
- * would take the capabilities for nobody's. */
+/* Makes file capabilities of version 3 version 2 (linux/capability.h, struct vfs_ns_cap_data).
+ * Version 3 adds the root id of a user namespace, here of the place where the archive was made: the
+ * kernel would take the capabilities for nobody's. */
 static size_t plain_capabilities(const char *name, unsigned char *value, size_t size)
 {
 	if (!streq(name, "security.capability") || size != XATTR_CAPS_SZ_3 ||

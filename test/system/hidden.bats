@@ -134,7 +134,7 @@ restarts()
 	rm -r proj elsewhere own-link
 }
 
-# stays_in_place MACHINE FOLDER: nobody inside can rename the folder, which is on the way to holm's own, or its parent.
+# stays_in_place MACHINE FOLDER: FOLDER leads to holm's own, and nobody inside can rename it.
 stays_in_place()
 {
 	run ! in_machine "$1" mv "$2" "$2.moved"
@@ -145,7 +145,7 @@ stays_in_place()
 	equal '' "$(as_root "$1" ls -A "$2/holm" 2>/dev/null)"
 }
 
-# Whoever moves a parent of holm's folders puts others in their place: with settings of machines that nobody made.
+# A machine that moved a parent of holm's folders could put other settings of machines there.
 @test "a machine that can write to a share cannot move the folders above holm's own" {
 	create one busybox --home-mount none -v "$HOME/.local:/l"
 	stays_in_place one /l/share

@@ -154,7 +154,8 @@ teardown_file()
 	contains "$stderr" /not/a/kernel
 }
 
-# The first layer describes "/" and has links to nothing where the home and others will be; the second says nothing of "/".
+# The first layer describes "/" and has dangling links in the way of the home and others; the
+# second layer does not describe "/".
 rootfs_odd()
 {
 	busybox_tree init linuxrc

@@ -258,7 +258,7 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 	done
 }
 
-# As on systems whose /home is a link to /var/home: a shell's directory has no link in it, $HOME has.
+# Some systems have /home as a link to /var/home: $HOME has the link in it, a shell's directory not.
 @test "a home that is spelled in two ways: both work inside, and the directory is kept" {
 	local spelled="$WORLD/spelled otherwise"
 	ln -s "$HOME" "$spelled"

@@ -198,7 +198,7 @@ static int copy_form(struct machine *m, struct json_object *prepared, struct err
 	return 0;
 }
 
-/* The kernel takes so much of a new program's environment (execve(2)); the caller's is added to it. */
+/* The kernel bounds a new program's environment (execve(2)); the caller's is added to it. */
 static int check_environment(const struct machine *m, struct error **err)
 {
 	AUTO_STRV struct strv env = { 0 };

@@ -123,7 +123,7 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 	return 0;
 }
 
-/* What overlayfs keeps for itself in a tree, and what files of the image have under those names: a
+/* Attributes of overlayfs itself in a tree, and the image's own under the same names: a
  * kernel from 6.7 on shows the escaped name without its escape (overlayfs.rst, "Nesting overlayfs
  * mounts"). */
 #define OVERLAY "user.overlay."

@@ -58,7 +58,7 @@ static int finish_below(struct tree_writer *w, struct disk_inode *d, struct erro
 	return r;
 }
 
-/* Marks a tree whose layer describes "/". A machine's root has mode and owner of the topmost of these. */
+/* Marks a tree whose layer describes "/". A machine's root has mode and owner of the topmost. */
 static int mark_root(struct tree_writer *w, struct error **err)
 {
 	int fd = w->tree.root_described ? tree_folder_open(w, w->tree.root, err) : -1;

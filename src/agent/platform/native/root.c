@@ -87,8 +87,8 @@ static int make_directory(const char *parent, const char *name, struct error **e
 }
 
 /* The directory whose mode and owner "/" has: the topmost layer that describes "/", or the upper
- * directory of a machine that this one is a clone of. Trees of older versions bear no mark: then the
- * topmost. */
+ * directory of a machine that this one is a clone of. Trees of older versions bear no mark: then
+ * the topmost. */
 static const char *find_root(const struct strv *lower)
 {
 	char value[1];
