@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A session's processes: how a command gets into the machine.
  *
- * Problem. A command must run in all namespaces of the machine's init, in a cgroup of its own, as
- * its user, and as confined as the init is. A runtime (crun exec) takes 0.2 s for that in a VM
- * under emulation. And the agent, which has more rights than the machine, must read nothing of the
- * image.
+ * Problem. A command must run in all namespaces of the machine's init, as its user, in a cgroup of
+ * its own. It must be as confined as the init is. A runtime (crun exec) takes 0.2 s for that in a
+ * VM under emulation. And the agent, which has more rights than the machine, must read nothing of
+ * the image.
  *
  * Idea. Two forks by the agent itself, and no runtime. All that depends on the image happens in
  * the second child, which is inside already.
@@ -12,22 +12,22 @@
  * Steps:
  * 1. The agent forks the first child into the session's cgroup (clone3(2), CLONE_INTO_CGROUP:
  *    moving a task later costs milliseconds).
- * 2. The first child hides (below), joins the namespaces of the init's pidfd with setns(2), and
- *    confines itself (confine.c) if the machine has a user namespace of its own. Joining takes no
- *    rights away.
+ * 2. The first child hides (below) and joins the namespaces of the init's pidfd with setns(2).
+ *    Joining takes no rights away. So it confines itself (confine.c) if the machine has a user
+ *    namespace of its own.
  * 3. The first child forks the second: only a child is in the pid namespace that was joined. By
  *    CLONE_PARENT the second is the agent's child, and the agent waits for it like for any other.
- * 4. The second child reads the image's account files, opens a terminal or takes its pipes,
- *    becomes the user, enters the working directory and executes the command. On a channel it
+ * 4. The second child reads the image's account files, opens a terminal or takes its pipes, and
+ *    becomes the user. It enters the working directory and executes the command. On a channel it
  *    reports descriptors, notes, "started", or an error with the exit status that the error means
  *    (125 to 127).
  *
  * Failures. Until execve(2) both children are copies of the agent, with its memory and, at
- * /proc/PID/exe, its file. So they are not dumpable, and everybody inside would need
- * CAP_SYS_PTRACE in the user namespace in which the agent was executed (ptrace(2), "Ptrace access
- * mode checking"). A change of credentials sets the mark to the host's fs.suid_dumpable, so hide()
- * follows each one. execve(2) makes the command an ordinary process. If the channel ends without
- * an error, the command runs. */
+ * /proc/PID/exe, its file. So they are not dumpable. Everybody inside would need CAP_SYS_PTRACE in
+ * the user namespace in which the agent was executed (ptrace(2), "Ptrace access mode checking"). A
+ * change of credentials sets the mark to the host's fs.suid_dumpable, so hide() follows each one.
+ * execve(2) makes the command an ordinary process. If the channel ends without an error, the
+ * command runs. */
 #include "agent/core/worker.h"
 #include "agent/session/child.h"
 

@@ -4,7 +4,7 @@
  * It is a process of its own for two reasons: a request to the share's server may block, and the
  * server knows a replay by its process id. It makes one change at a time.
  *
- * Its mount of the share is its own, is in no place of the file system, and can be written to even
+ * Its mount of the share is its own and in no place of the file system. It can be written to even
  * if the share is read-only. The server decides what is answered: unless an event is armed, it
  * refuses this process every change (fsd's replay.c).
  *

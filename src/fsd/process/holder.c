@@ -12,9 +12,9 @@
  * worker's end, and tells the broker how the worker ended. Then it takes the next socket.
  *
  * Failures. Two workers would spoil each other's files. waitpid(2) returns when all threads of the
- * old worker are gone, so nothing that the old one began is under way when the next one starts.
- * The next worker sorts out the descriptors (takeover.c). The holder closes no socket of a worker:
- * the worker may have closed it, and the number may belong to another file by now. */
+ * old worker are gone. So nothing that it began is under way when the next one starts. The next
+ * worker sorts out the descriptors (takeover.c). The holder closes no socket of a worker: the
+ * worker may have closed it, and the number may belong to another file by now. */
 #include "fsd/process/holder.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@
  *    host's locks.
  *
  * Failures. Before a queue stops or the memory changes, the worker waits for all jobs and answers
- * them, so no request outlives the memory that it points to. Requests that wait for locks go back
+ * them. So no request outlives the memory that it points to. Requests that wait for locks go back
  * to the queue if the memory changes, and get ENOLCK if the queue ends. A guest that breaks the
  * rules of a ring gets no more service from that queue until it resets the device. The worker
  * first serves what a dead worker took and did not answer (takeover.c). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The writer of a layer tree: the entries of a tar stream become a directory for overlayfs.
  *
- * Problem. A layer comes from a stranger. Its paths may lead through symlinks, its whiteouts may
- * come before or after the entries that they hide, and it may refer to files of layers below.
+ * Problem. A layer comes from a stranger. Its paths may lead through symlinks. Its whiteouts may
+ * come before or after the entries that they hide. It may refer to files of layers below.
  *
  * Idea. The names of the layer's own tree are in memory as well (disk/tree.h), and paths are
  * looked up there, never by the kernel. It is the same walk as for a disk (disk/walk.c says what

@@ -6,8 +6,8 @@
  *                            |         +--------+---------+   the init restarts
  *                            +------ AWAY <-----+---------+   the agent was lost and comes back
  *
- * Problem. A start has a dozen steps in other processes, each of which can fail, stall or end at
- * any time, and clients ask, wait and stop meanwhile.
+ * Problem. A start has a dozen steps in other processes. Each can fail, stall or end at any time,
+ * and clients ask, wait and stop meanwhile.
  *
  * Idea. Each stage is a row of one table: its state for a client, its text for people, and the
  * function that enters it. Three things drive the machine: the isolation's events, the agent's

@@ -3,8 +3,9 @@
  * namespaces.
  *
  * Problem. The agent must be root of a user namespace with the user's subordinate ids, and process
- * 1 of a pid namespace, and still be a child of the keeper. A process cannot do this to itself:
- * only the keeper can write its mapping, and a pid namespace holds only its maker's children.
+ * 1 of a pid namespace. It must still be a child of the keeper. A process cannot do this to
+ * itself: only the keeper can write its mapping, and a pid namespace holds only its maker's
+ * children.
  *
  * Idea. Two processes, one after the other, which speak with the keeper on descriptor 3, one
  * packet a message (docs/native.md). The socket becomes the transport when the second one is
@@ -15,9 +16,9 @@
  * 2. The keeper moves it into the machine's cgroup, has its mapping written and answers "go".
  * 3. The first process becomes root inside and makes the other namespaces.
  * 4. It forks the second with CLONE_PARENT, so that the keeper is the parent, and exits.
- * 5. The second, process 1, covers the agent's own file by a read-only mount of it and executes it
- *    again from there, with the text of "go" as argument. native_first_main() makes the mounts
- *    (place.c), and platform.c reports "ready".
+ * 5. The second, process 1, covers the agent's own file by a read-only mount of it. It executes
+ *    the file again from there, with the text of "go" as argument. native_first_main() makes the
+ *    mounts (place.c), and platform.c reports "ready".
  *
  * Failures. A session may execute /proc/self/exe, and /proc/PID/exe of that leads to the agent's
  * file on the host, which may belong to the user: hence step 5. A change of ids clears the
