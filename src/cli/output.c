@@ -152,17 +152,18 @@ void output_table_print(struct output_table *t)
 		printable(t->cells.items[i]);
 	for (; t->headers[l.columns] && l.columns < COLUMNS_MAX; l.columns++)
 		l.widths[l.columns] = text_width(t->headers[l.columns]);
-	if (l.columns == 0)
+	const size_t columns = l.columns;
+	if (columns == 0)
 		return;
 	for (size_t i = 0; i < t->cells.count; i++)
-		l.widths[i % l.columns] = MAX(l.widths[i % l.columns], text_width(t->cells.items[i]));
+		l.widths[i % columns] = MAX(l.widths[i % columns], text_width(t->cells.items[i]));
 	fit(&l, t);
-	for (size_t i = 0; i < l.columns; i++)
+	for (size_t i = 0; i < columns; i++)
 		if (l.widths[i])
 			print_cell(t->headers[i], l.widths[i], i == l.last);
 	for (size_t i = 0; i < t->cells.count; i++)
-		if (l.widths[i % l.columns])
-			print_cell(t->cells.items[i], l.widths[i % l.columns], i % l.columns == l.last);
+		if (l.widths[i % columns])
+			print_cell(t->cells.items[i], l.widths[i % columns], i % columns == l.last);
 }
 
 /* ---- progress ---- */

@@ -182,7 +182,7 @@ b" "$(holm machine ssh box 'echo a; echo b' 2>/dev/null)"
 	background holm machine wait box other >"$WORLD/waited"
 	equal "box
 other" "$(holm machine stop -t 0 box other)"
-	wait $pid
+	wait "$pid"
 	equal "box
 other" "$(cat "$WORLD/waited")"
 	equal box "$(holm machine wait box)"
@@ -383,7 +383,7 @@ connected_twice()
 }
 
 @test "Ctrl-C while a start waits for a machine that is stopping: 130, and it stays stopped" {
-	local status=0 lock="$XDG_DATA_HOME/holm/machines/box/lock"
+	local status=0
 	holm machine stop box
 	FAKE_STOPPING=1 holm machine start box >/dev/null
 	background holm machine start box >"$WORLD/out" 2>"$WORLD/err"

@@ -46,7 +46,7 @@ teardown_file()
 # default route, and a resolver on 127.0.0.53 that gives every name the address 192.0.2.77.
 on_host()
 {
-	printf "$1" >"$TMPDIR/resolv.conf"
+	printf '%b' "$1" >"$TMPDIR/resolv.conf"
 	cat >"$TMPDIR/resolver" <<-'END'
 		import socket, sys
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
