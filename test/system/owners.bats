@@ -165,6 +165,10 @@ with_map()
 	diff packed unpacked.list
 	contains "$(cat packed)" "./su 0 0 4755"
 	as_root box sh -ec 'cd "$1"; cmp data/a /root/tree/data/a; cat data/b none; echo more >>data/b' - "$HOME/unpacked"
+	# A file that the user may not write can be given back to the user.
+	as_root box sh -ec 'cd "$1/data"; chmod 440 b; chown "$2:$3" b; stat -c "%u %g %a" b' - "$HOME/unpacked" "$UID_ME" "$GID_ME" >given
+	equal "$UID_ME $GID_ME 440" "$(cat given)"
+	rm given
 	# On the host: yours, without setuid.
 	equal "$UID_ME" "$(find unpacked -exec stat -c %u {} + | sort -u)"
 	equal "" "$(find unpacked -type f -perm /6000)"

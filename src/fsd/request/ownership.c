@@ -22,7 +22,8 @@
  * Records of files that are not the host user's are not believed: who may write their attributes is
  * nobody's business here. What has no such attributes (symlinks, sockets, some file systems) is as
  * with owner-map=user. A record is written after the host's mode and removed with the last thing in
- * it; a death between leaves the host's owner the rights to read and write, no more. */
+ * it, before the owner's rights go; a death between leaves the host's owner the rights to read and
+ * write, no more. */
 #include "fsd/request/ownership.h"
 
 #include <errno.h>
@@ -197,18 +198,18 @@ static int change_with_record(struct share *s, int fd, const struct wanted *w, c
 	share_proc_path(s, fd, path);
 	record.uid = w->uid != share_uid_inside(s, o->host.uid) ? w->uid : RECORD_NONE;
 	record.gid = w->gid != share_gid_inside(s, o->host.gid) ? w->gid : RECORD_NONE;
-	int needed = setid || !record_is_empty(&record);
-	int r = set_mode(path, fd,
-	    mode_allowed(st->stx_mode & S_IFMT, w->mode) | (!needed      ? 0 :
-							       directory ? 0700U :
-									   0600U),
-	    &mode);
+	int needed = setid || !record_is_empty(&record), stores = needed || !record_is_empty(&o->record);
+	uint32_t final = mode_allowed(st->stx_mode & S_IFMT, w->mode);
+	/* The owner can write and remove the record only of a file that the owner may write. */
+	int r = set_mode(path, fd, final | (!stores ? 0 : directory ? 0700U : 0600U), &mode);
 	if (r == 0 && needed && mode != w->mode) {
 		record.mode = w->mode;
 		record.host_mode = mode;
 	}
-	if (r == 0 && (!record_is_empty(&record) || !record_is_empty(&o->record)))
+	if (r == 0 && stores)
 		r = record_store(path, &record);
+	if (r == 0 && !needed)
+		r = set_mode(path, fd, final, &mode);
 	if (r < 0)
 		(void)set_mode(path, fd, before, &mode);
 	return r;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Owners, groups and modes that the host user cannot set and a share keeps records of; and that
  * nobody but the server writes these. */
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "fake_guest.h"
@@ -9,9 +11,22 @@
 
 enum { WWW = 33, MAIL = 44, SUPPLEMENTARY = 45 };
 
+/* Root may write what its mode forbids; without this capability root's rights are an ordinary
+ * user's. */
+static void set_override(int on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+	assert_int_equal(syscall(SYS_capget, &header, data), 0);
+	uint32_t bit = 1U << CAP_DAC_OVERRIDE;
+	data[0].effective = on ? data[0].effective | (data[0].permitted & bit) : data[0].effective & ~bit;
+	assert_int_equal(syscall(SYS_capset, &header, data), 0);
+}
+
 static int setup(void **state)
 {
 	struct fake *f = fake_new();
+	set_override(0);
 	*state = f;
 	fake_start(f, 0);
 	f->share.settings.keep_records = 1;
@@ -22,6 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	set_override(1);
 	fake_free(*state);
 	return 0;
 }
