@@ -88,5 +88,6 @@ int idmap_start(const struct idmap *m, int (*fn)(void *data, struct error **err)
     struct error **err);
 
 /* A user namespace with this mapping as a descriptor, for idmapped mounts (mount_setattr(2)) and
- * for setns(2). */
+ * for setns(2). -EACCES for an ordinary user: the kernel protects a process that has changed its
+ * ids. */
 int idmap_open_namespace(const struct idmap *m, struct error **err);

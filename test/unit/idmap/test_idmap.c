@@ -123,6 +123,10 @@ static void runs_inside_and_brings_the_error_back(void **state)
 	assert_int_equal(r, -ERANGE);
 	assert_non_null(strstr(err->text, "the map is"));
 	int ns = idmap_open_namespace(&m, NULL);
+	if (geteuid() != 0 && !m.single) {
+		assert_int_equal(ns, -EACCES);
+		return;
+	}
 	assert_true(ns >= 0);
 	close(ns);
 }
