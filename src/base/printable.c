@@ -106,9 +106,10 @@ char *printable_copy(const char *text, size_t size, size_t max)
 static size_t escape(char *to, uint32_t c)
 {
 	if (c < 0x10000)
-		return (size_t)sprintf(to, "\\u%04x", (unsigned)c);
+		return (size_t)snprintf(to, 6 + 1, "\\u%04x", (unsigned)c);
 	c -= 0x10000;
-	return (size_t)sprintf(to, "\\u%04x\\u%04x", (unsigned)(0xd800 + (c >> 10)), (unsigned)(0xdc00 + (c & 0x3ff)));
+	return (size_t)snprintf(to, 12 + 1, "\\u%04x\\u%04x", (unsigned)(0xd800 + (c >> 10)),
+	    (unsigned)(0xdc00 + (c & 0x3ff)));
 }
 
 char *printable_json(const char *text)

@@ -41,3 +41,10 @@ int command_main(int argc, char *const *argv);
 /* Help of everything, of a group, or of one command. */
 void help_print_all(FILE *out);
 void help_print_group(FILE *out, const struct command_group *g, const char *under);
+
+/* The option row of commands that work on one named machine or the default one. */
+#define NAME_OPTION                                                                                                    \
+	{                                                                                                              \
+		"name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",              \
+								   .complete = "machine"                               \
+	}

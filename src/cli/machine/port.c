@@ -15,12 +15,6 @@ static int run_ls(const struct command_spec *c, struct options *o);
 static int run_add(const struct command_spec *c, struct options *o);
 static int run_rm(const struct command_spec *c, struct options *o);
 
-#define NAME_OPTION                                                                                                    \
-	{                                                                                                              \
-		"name", 'n', OPTION_STRING, "NAME", "the machine", .default_text = "the default machine",              \
-								   .complete = "machine"                               \
-	}
-
 static const char *const formats[] = { "table", "json", NULL };
 static const struct option_spec ls_options[] = {
 	NAME_OPTION,
