@@ -348,18 +348,18 @@ static const struct row *find_row(const char *name)
 	return NULL;
 }
 
-static void run_row(const struct row *r)
+static void run_row(const struct row *row)
 {
 	double time = 0;
 	long count = 0;
-	for (int pass = 0; pass < (r->passes ? r->passes : 1); pass++) {
-		if (make_cold && r->cold)
+	for (int pass = 0; pass < (row->passes ? row->passes : 1); pass++) {
+		if (make_cold && row->cold)
 			drop_caches();
 		double begin = now();
-		count += r->run();
+		count += row->run();
 		time += now() - begin;
 	}
-	printf("%s %.6f %ld\n", r->name, time, count);
+	printf("%s %.6f %ld\n", row->name, time, count);
 	fflush(stdout);
 }
 

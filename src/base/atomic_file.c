@@ -20,9 +20,9 @@
 
 static char *random_name(void)
 {
-	uint64_t r = 0;
-	ssize_t n UNUSED = getrandom(&r, sizeof r, 0);
-	return xasprintf(PREFIX "%016llx", (unsigned long long)r);
+	uint64_t random = 0;
+	ssize_t n UNUSED = getrandom(&random, sizeof random, 0);
+	return xasprintf(PREFIX "%016llx", (unsigned long long)random);
 }
 
 /* The sweep may delete a file between its creation and its lock: then a new name is tried. */

@@ -10,12 +10,12 @@
 
 enum { READ_SIZE = 16 * 1024, EARLY_MAX = HTTP_HEAD_MAX + READ_SIZE };
 
-void http_response_done(struct http_response *r)
+void http_response_done(struct http_response *response)
 {
-	http_head_done(&r->head);
-	buffer_done(&r->early);
-	buffer_done(&r->lines);
-	r->fd = -1;
+	http_head_done(&response->head);
+	buffer_done(&response->early);
+	buffer_done(&response->lines);
+	response->fd = -1;
 }
 
 static int wait_for(int fd, short events, uint64_t deadline_ms, struct error **err)
@@ -44,13 +44,14 @@ static int send_all(int fd, struct buffer *out, uint64_t deadline_ms, struct err
 }
 
 /* Reads more raw bytes: count, 0 at the end, -errno. */
-static ssize_t read_more(struct http_response *r, uint64_t deadline_ms, struct error **err)
+static ssize_t read_more(struct http_response *response, uint64_t deadline_ms, struct error **err)
 {
 	for (;;) {
-		int waited = wait_for(r->fd, POLLIN, deadline_ms, err);
+		int waited = wait_for(response->fd, POLLIN, deadline_ms, err);
 		if (waited < 0)
 			return waited;
-		ssize_t n = buffer_read(&r->early, r->fd, MIN((size_t)READ_SIZE, r->early.max - r->early.size));
+		ssize_t n = buffer_read(&response->early, response->fd,
+		    MIN((size_t)READ_SIZE, response->early.max - response->early.size));
 		if (n >= 0)
 			return n;
 		if (n == -ECONNRESET)
@@ -60,20 +61,22 @@ static ssize_t read_more(struct http_response *r, uint64_t deadline_ms, struct e
 	}
 }
 
-static int read_head(struct http_response *r, uint64_t deadline_ms, struct error **err)
+static int read_head(struct http_response *response, uint64_t deadline_ms, struct error **err)
 {
 	for (;;) {
-		ssize_t n = r->early.size ? http_parse_response(r->early.data, r->early.size, &r->head, err) : -EAGAIN;
+		ssize_t n = response->early.size ?
+				http_parse_response(response->early.data, response->early.size, &response->head, err) :
+				-EAGAIN;
 		if (n > 0) {
-			buffer_consume(&r->early, (size_t)n);
-			if (r->head.status >= 200 || r->head.status == 101)
+			buffer_consume(&response->early, (size_t)n);
+			if (response->head.status >= 200 || response->head.status == 101)
 				return 0;
-			http_head_done(&r->head); /* 100 Continue and the like */
+			http_head_done(&response->head); /* 100 Continue and the like */
 			continue;
 		}
 		if (n != -EAGAIN)
 			return (int)n;
-		n = read_more(r, deadline_ms, err);
+		n = read_more(response, deadline_ms, err);
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
@@ -81,46 +84,46 @@ static int read_head(struct http_response *r, uint64_t deadline_ms, struct error
 	}
 }
 
-static int read_whole(struct http_response *r, uint64_t deadline_ms, struct buffer *body, struct error **err)
+static int read_whole(struct http_response *response, uint64_t deadline_ms, struct buffer *body, struct error **err)
 {
 	for (;;) {
 		void *room = buffer_reserve(body, READ_SIZE);
 		if (!room)
 			return error_set(err, EMSGSIZE, "an answer of more than %d bytes", HTTP_BODY_MAX);
-		ssize_t n = http_response_read(r, room, READ_SIZE, deadline_ms, err);
+		ssize_t n = http_response_read(response, room, READ_SIZE, deadline_ms, err);
 		if (n <= 0)
 			return (int)n;
 		buffer_commit(body, (size_t)n);
 	}
 }
 
-static int read_failure(struct http_response *r, uint64_t deadline_ms, struct error **err)
+static int read_failure(struct http_response *response, uint64_t deadline_ms, struct error **err)
 {
 	AUTO_BUFFER struct buffer body;
 	buffer_init(&body, HTTP_BODY_MAX + READ_SIZE);
-	(void)read_whole(r, deadline_ms, &body, NULL);
-	return http_error_from_answer(r->head.status, body.data, body.size, err);
+	(void)read_whole(response, deadline_ms, &body, NULL);
+	return http_error_from_answer(response->head.status, body.data, body.size, err);
 }
 
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
-	AUTO_HTTP_RESPONSE struct http_response r = { .fd = fd };
+	AUTO_HTTP_RESPONSE struct http_response response = { .fd = fd };
 	*ret = (struct http_response){ .fd = -1 };
 	buffer_init(&ret->early, 0);
 	buffer_init(&ret->lines, 0);
-	buffer_init(&r.early, EARLY_MAX);
-	buffer_init(&r.lines, HTTP_BODY_MAX);
-	int result = read_head(&r, deadline_ms, err);
+	buffer_init(&response.early, EARLY_MAX);
+	buffer_init(&response.lines, HTTP_BODY_MAX);
+	int result = read_head(&response, deadline_ms, err);
 	if (result < 0)
 		return result;
-	r.ended = !http_answer_has_body(&r.head);
-	r.body_left = r.head.content_length >= 0 ? (uint64_t)r.head.content_length : UINT64_MAX;
-	if (r.head.status >= 400)
-		return read_failure(&r, deadline_ms, err);
-	if (r.head.status >= 300)
-		return error_set(err, EPROTO, "answered with HTTP status %d", r.head.status);
-	*ret = r;
-	r = (struct http_response){ .fd = -1 };
+	response.ended = !http_answer_has_body(&response.head);
+	response.body_left = response.head.content_length >= 0 ? (uint64_t)response.head.content_length : UINT64_MAX;
+	if (response.head.status >= 400)
+		return read_failure(&response, deadline_ms, err);
+	if (response.head.status >= 300)
+		return error_set(err, EPROTO, "answered with HTTP status %d", response.head.status);
+	*ret = response;
+	response = (struct http_response){ .fd = -1 };
 	return 0;
 }
 
@@ -137,77 +140,81 @@ int http_request(int fd, const char *method, const char *target, const char *upg
 	return result < 0 ? result : http_answer(fd, deadline_ms, ret, err);
 }
 
-/* Decodes from early into data: bytes, 0 when more must be read (or the body ended: r->ended),
+/* Decodes from early into data: bytes, 0 when more must be read (or the body ended: ->ended),
  * -EBADMSG. */
-static ssize_t decode_early(struct http_response *r, char *data, size_t size)
+static ssize_t decode_early(struct http_response *response, char *data, size_t size)
 {
-	const char *run = r->early.data;
-	size_t n = MIN(size, r->early.size), used = 0;
-	if (r->head.chunked) {
-		int state = http_chunks_feed(&r->chunks, r->early.data, n, &used, &run, &n);
+	const char *run = response->early.data;
+	size_t n = MIN(size, response->early.size), used = 0;
+	if (response->head.chunked) {
+		int state = http_chunks_feed(&response->chunks, response->early.data, n, &used, &run, &n);
 		if (state < 0)
 			return state;
-		r->ended = state == 1;
+		response->ended = state == 1;
 	} else {
-		used = n = MIN(n, r->body_left);
-		r->body_left -= r->body_left == UINT64_MAX ? 0 : n;
-		r->ended = r->body_left == 0;
+		used = n = MIN(n, response->body_left);
+		response->body_left -= response->body_left == UINT64_MAX ? 0 : n;
+		response->ended = response->body_left == 0;
 	}
 	memcpy(data, run, n);
-	buffer_consume(&r->early, used);
+	buffer_consume(&response->early, used);
 	return (ssize_t)n;
 }
 
-ssize_t http_response_read(struct http_response *r, void *data, size_t size, uint64_t deadline_ms, struct error **err)
+ssize_t http_response_read(struct http_response *response, void *data, size_t size, uint64_t deadline_ms,
+    struct error **err)
 {
-	while (!r->ended && size) {
-		while (r->early.size && !r->ended) {
-			ssize_t n = decode_early(r, data, size);
+	while (!response->ended && size) {
+		while (response->early.size && !response->ended) {
+			ssize_t n = decode_early(response, data, size);
 			if (n < 0)
 				return error_set(err, EBADMSG, "malformed chunk in an answer");
 			if (n > 0)
 				return n;
 		}
-		ssize_t n = r->ended ? 0 : read_more(r, deadline_ms, err);
+		ssize_t n = response->ended ? 0 : read_more(response, deadline_ms, err);
 		if (n < 0)
 			return n;
-		if (n == 0 && !r->ended) {
-			r->ended = 1;
-			if (r->head.chunked || r->head.content_length >= 0)
+		if (n == 0 && !response->ended) {
+			response->ended = 1;
+			if (response->head.chunked || response->head.content_length >= 0)
 				return error_set(err, ECONNRESET, "the connection ended in the middle of an answer");
 		}
 	}
 	return 0;
 }
 
-int http_response_json(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err)
+int http_response_json(struct http_response *response, uint64_t deadline_ms, struct json_object **ret,
+    struct error **err)
 {
 	AUTO_BUFFER struct buffer body;
 	buffer_init(&body, HTTP_BODY_MAX + READ_SIZE);
-	int result = read_whole(r, deadline_ms, &body, err);
+	int result = read_whole(response, deadline_ms, &body, err);
 	return result < 0 ? result : json_parse_bytes(body.data ? body.data : "", body.size, "answer", ret, err);
 }
 
-int http_response_line(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err)
+int http_response_line(struct http_response *response, uint64_t deadline_ms, struct json_object **ret,
+    struct error **err)
 {
 	for (;;) {
-		const char *end = r->lines.size ? memchr(r->lines.data, '\n', r->lines.size) : NULL;
-		size_t n = end ? (size_t)(end - r->lines.data) : r->lines.size;
-		if (end || (r->ended && n)) {
-			int result = n ? json_parse_bytes(r->lines.data, n, "answer", ret, err) : 0;
-			buffer_consume(&r->lines, end ? n + 1 : n);
+		const char *end =
+		    response->lines.size ? memchr(response->lines.data, '\n', response->lines.size) : NULL;
+		size_t n = end ? (size_t)(end - response->lines.data) : response->lines.size;
+		if (end || (response->ended && n)) {
+			int result = n ? json_parse_bytes(response->lines.data, n, "answer", ret, err) : 0;
+			buffer_consume(&response->lines, end ? n + 1 : n);
 			if (result < 0 || n)
 				return result < 0 ? result : 1;
 			continue;
 		}
-		void *room = buffer_reserve(&r->lines, READ_SIZE);
+		void *room = buffer_reserve(&response->lines, READ_SIZE);
 		if (!room)
 			return error_set(err, EMSGSIZE, "a line of more than %d bytes in an answer", HTTP_BODY_MAX);
-		ssize_t got = http_response_read(r, room, READ_SIZE, deadline_ms, err);
+		ssize_t got = http_response_read(response, room, READ_SIZE, deadline_ms, err);
 		if (got < 0)
 			return (int)got;
-		if (got == 0 && r->lines.size == 0)
+		if (got == 0 && response->lines.size == 0)
 			return 0;
-		buffer_commit(&r->lines, (size_t)got);
+		buffer_commit(&response->lines, (size_t)got);
 	}
 }

@@ -131,7 +131,7 @@ struct http_response {
 	int ended;
 	uint64_t body_left;
 };
-void http_response_done(struct http_response *r);
+void http_response_done(struct http_response *response);
 #define AUTO_HTTP_RESPONSE CLEANUP(http_response_done)
 /* Sends one request on a connected socket and reads the head of the answer. upgrade: protocol name
  * or NULL. body: borrowed, or NULL. A status of 400 and more becomes the error that the body names:
@@ -141,11 +141,14 @@ int http_request(int fd, const char *method, const char *target, const char *upg
 /* The same for a request that the caller has written itself (a body that is streamed). */
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err);
 /* whole body */
-int http_response_json(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err);
+int http_response_json(struct http_response *response, uint64_t deadline_ms, struct json_object **ret,
+    struct error **err);
 /* Next line of a JSON-lines response: 1 and *ret, 0 at the end, -errno. */
-int http_response_line(struct http_response *r, uint64_t deadline_ms, struct json_object **ret, struct error **err);
+int http_response_line(struct http_response *response, uint64_t deadline_ms, struct json_object **ret,
+    struct error **err);
 /* Raw body bytes: count, 0 at the end, -errno. */
-ssize_t http_response_read(struct http_response *r, void *data, size_t size, uint64_t deadline_ms, struct error **err);
+ssize_t http_response_read(struct http_response *response, void *data, size_t size, uint64_t deadline_ms,
+    struct error **err);
 
 /* ---- loop client (keeper and agent) ---- */
 struct http_call;
@@ -173,10 +176,10 @@ void http_call_cancel(struct http_call *c); /* done is not called */
  * are passed on with shutdown(2); `first_to_b` (may be NULL) are bytes to write to b before
  * anything read from a. Bounded memory: 64 KiB a direction. */
 struct relay;
-int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data),
+int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *relay, void *data),
     void *data, struct relay **ret);
-void relay_free(struct relay *r);
+void relay_free(struct relay *relay);
 /* Calls `parted`, with the relay's own data, once one side is gone or b sends no more; bytes may
  * still be on their way, as long as a side that takes none of them likes. At most once, before
  * `ended`; it may free other relays, not this one. */
-void relay_on_parted(struct relay *r, void (*parted)(void *data));
+void relay_on_parted(struct relay *relay, void (*parted)(void *data));

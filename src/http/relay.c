@@ -30,23 +30,23 @@ struct relay {
 	struct loop *loop;
 	struct side sides[2];
 	struct source *deferred;
-	void (*ended)(struct relay *r, void *data);
+	void (*ended)(struct relay *relay, void *data);
 	void (*parted)(void *data); /* NULL: nobody wants to know, or does already */
 	void *data;
 };
 
-static void relay_run(struct relay *r);
+static void relay_run(struct relay *relay);
 
 static void on_deferred(struct source *source, void *data)
 {
-	struct relay *r = data;
-	source_free(TAKE_PTR(r->deferred));
-	relay_run(r);
+	struct relay *relay = data;
+	source_free(TAKE_PTR(relay->deferred));
+	relay_run(relay);
 }
 
-static int relay_again(struct relay *r)
+static int relay_again(struct relay *relay)
 {
-	return r->deferred ? 0 : loop_add_deferred(r->loop, on_deferred, r, &r->deferred);
+	return relay->deferred ? 0 : loop_add_deferred(relay->loop, on_deferred, relay, &relay->deferred);
 }
 
 static void side_hang_up(struct side *s)
@@ -110,33 +110,33 @@ static void side_set_events(struct side *s, struct side *other)
 		source_set_events(s->source, events);
 }
 
-static void tell_parted(struct relay *r)
+static void tell_parted(struct relay *relay)
 {
-	void (*parted)(void *data) = r->parted;
-	if (!parted || !(r->sides[0].hung_up || r->sides[1].hung_up || r->sides[1].read_ended))
+	void (*parted)(void *data) = relay->parted;
+	if (!parted || !(relay->sides[0].hung_up || relay->sides[1].hung_up || relay->sides[1].read_ended))
 		return;
-	r->parted = NULL;
-	parted(r->data);
+	relay->parted = NULL;
+	parted(relay->data);
 }
 
-static void relay_run(struct relay *r)
+static void relay_run(struct relay *relay)
 {
-	struct side *a = &r->sides[0], *b = &r->sides[1];
+	struct side *a = &relay->sides[0], *b = &relay->sides[1];
 	pump(a, b);
 	pump(b, a);
-	tell_parted(r);
+	tell_parted(relay);
 	if (direction_ended(a, b) && direction_ended(b, a)) {
-		if (r->ended)
-			r->ended(r, r->data);
+		if (relay->ended)
+			relay->ended(relay, relay->data);
 		else
-			relay_free(r);
+			relay_free(relay);
 		return;
 	}
 	side_set_events(a, b);
 	side_set_events(b, a);
 	/* A side that has left the loop and has more to say wakes nobody. */
 	if (is_unheard(a, b) || is_unheard(b, a))
-		relay_again(r);
+		relay_again(relay);
 }
 
 static void on_io(struct source *source, int fd, uint32_t events, void *data)
@@ -147,50 +147,50 @@ static void on_io(struct source *source, int fd, uint32_t events, void *data)
 	relay_run(s->relay);
 }
 
-void relay_free(struct relay *r)
+void relay_free(struct relay *relay)
 {
-	if (!r)
+	if (!relay)
 		return;
-	source_free(r->deferred);
+	source_free(relay->deferred);
 	for (int i = 0; i < 2; i++) {
-		source_free(r->sides[i].source);
-		fd_close(r->sides[i].fd);
-		buffer_done(&r->sides[i].to);
+		source_free(relay->sides[i].source);
+		fd_close(relay->sides[i].fd);
+		buffer_done(&relay->sides[i].to);
 	}
-	free(r);
+	free(relay);
 }
 
-void relay_on_parted(struct relay *r, void (*parted)(void *data))
+void relay_on_parted(struct relay *relay, void (*parted)(void *data))
 {
-	r->parted = parted;
+	relay->parted = parted;
 }
 
-int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *r, void *data),
+int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *relay, void *data),
     void *data, struct relay **ret)
 {
-	struct relay *r = xnew(struct relay);
+	struct relay *relay = xnew(struct relay);
 	int fds[2] = { a, b }, result = 0;
 	size_t first = first_to_b ? first_to_b->size : 0;
-	r->loop = l;
-	r->ended = ended;
-	r->data = data;
+	relay->loop = l;
+	relay->ended = ended;
+	relay->data = data;
 	for (int i = 0; i < 2; i++) {
-		r->sides[i].relay = r;
-		r->sides[i].fd = fds[i];
-		buffer_init(&r->sides[i].to, MAX((size_t)RELAY_BUFFER, i ? first : 0));
+		relay->sides[i].relay = relay;
+		relay->sides[i].fd = fds[i];
+		buffer_init(&relay->sides[i].to, MAX((size_t)RELAY_BUFFER, i ? first : 0));
 		fd_set_nonblocking(fds[i], 1);
 	}
 	if (first)
-		result = buffer_append(&r->sides[1].to, first_to_b->data, first);
+		result = buffer_append(&relay->sides[1].to, first_to_b->data, first);
 	for (int i = 0; i < 2 && result == 0; i++)
-		result = loop_add_io(l, fds[i], 0, on_io, &r->sides[i], &r->sides[i].source);
+		result = loop_add_io(l, fds[i], 0, on_io, &relay->sides[i], &relay->sides[i].source);
 	if (result == 0)
-		result = relay_again(r);
+		result = relay_again(relay);
 	if (result < 0) {
-		relay_free(r);
+		relay_free(relay);
 		return result;
 	}
 	if (ret)
-		*ret = r;
+		*ret = relay;
 	return 0;
 }

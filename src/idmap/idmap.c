@@ -38,17 +38,17 @@ static void collect(const char *text, const char *name, uint32_t number, struct 
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; i < lines.count; i++) {
 		AUTO_STRV struct strv words = { 0 };
-		struct range r;
-		if (parse_line(lines.items[i], &words, &r) < 0)
+		struct range range;
+		if (parse_line(lines.items[i], &words, &range) < 0)
 			continue;
-		ret->highest = MAX(ret->highest, (uint64_t)r.start + r.count);
+		ret->highest = MAX(ret->highest, (uint64_t)range.start + range.count);
 		if ((!streq(words.items[0], name) && !streq(words.items[0], as_number)) ||
 		    ret->count == ARRAY_SIZE(ret->items) - 3)
 			continue;
-		r.count = (uint32_t)MIN((uint64_t)r.count, IDS_MAX - ret->total);
-		ret->total += r.count;
-		if (r.count)
-			ret->items[ret->count++] = r;
+		range.count = (uint32_t)MIN((uint64_t)range.count, IDS_MAX - ret->total);
+		ret->total += range.count;
+		if (range.count)
+			ret->items[ret->count++] = range;
 	}
 }
 
@@ -66,17 +66,17 @@ static size_t lay_out(const struct ranges *ranges, uint32_t own, struct idmap_ex
 	uint32_t inside = 0;
 	int placed = own == 0;
 	for (size_t i = 0; i < ranges->count; i++) {
-		struct range r = ranges->items[i];
-		uint32_t before = placed ? r.count : MIN(r.count, own - inside);
-		add(extents, &count, inside, r.start, before);
+		struct range range = ranges->items[i];
+		uint32_t before = placed ? range.count : MIN(range.count, own - inside);
+		add(extents, &count, inside, range.start, before);
 		inside += before;
 		if (!placed && inside == own) {
 			add(extents, &count, own, own, 1);
 			inside++;
 			placed = 1;
 		}
-		add(extents, &count, inside, r.start + before, r.count - before);
-		inside += r.count - before;
+		add(extents, &count, inside, range.start + before, range.count - before);
+		inside += range.count - before;
 	}
 	if (!placed)
 		add(extents, &count, own, own, 1);

@@ -71,25 +71,25 @@ struct isolation_ops {
 	    struct isolation_run **ret, struct error **err);
 	/* Adds to the agent's boot request what only the isolation knows: "root", "modules",
 	 * "network", "shares" (docs/agent-api.md). */
-	void (*describe)(struct isolation_run *r, struct json_object *boot);
+	void (*describe)(struct isolation_run *run, struct json_object *boot);
 	/* Rewrites nameservers ({"nameservers":[…]}, the host's) that cannot be reached as they are
 	 * from inside. describe does it for "resolv". */
-	void (*resolv)(struct isolation_run *r, struct json_object *resolv);
+	void (*resolv)(struct isolation_run *run, struct json_object *resolv);
 	/* Live shares; done is called once. -EOPNOTSUPP where it takes effect at the next start
 	 * only. */
-	int (*add_share)(struct isolation_run *r, const struct isolation_share *s,
+	int (*add_share)(struct isolation_run *run, const struct isolation_share *s,
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
-	int (*remove_share)(struct isolation_run *r, const char *tag,
+	int (*remove_share)(struct isolation_run *run, const char *tag,
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	/* Names the resource that the host lacks for the init to start, owned; NULL: none. */
-	char *(*shortage)(const struct isolation_run *r);
+	char *(*shortage)(const struct isolation_run *run);
 	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or
 	 * -EOPNOTSUPP: at the next start. */
-	int (*set_limits)(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);
-	void (*kill)(struct isolation_run *r); /* at once; `ended` follows */
+	int (*set_limits)(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err);
+	void (*kill)(struct isolation_run *run); /* at once; `ended` follows */
 	/* pids and parts, for inspect and the benchmark */
-	void (*statistics)(struct isolation_run *r, struct json_object *into);
-	void (*free)(struct isolation_run *r); /* after `ended` */
+	void (*statistics)(struct isolation_run *run, struct json_object *into);
+	void (*free)(struct isolation_run *run); /* after `ended` */
 };
 
 extern const struct isolation_ops isolation_vm, isolation_native;                /* isolation_lib */

@@ -20,16 +20,16 @@
 
 enum { TAG_MAX = 128, NAME_MAX_SIZE = 255 };
 
-void reference_free(struct reference *r)
+void reference_free(struct reference *ref)
 {
-	if (!r)
+	if (!ref)
 		return;
-	free(r->registry);
-	free(r->repository);
-	free(r->tag);
-	free(r->digest);
-	free(r->short_name);
-	free(r);
+	free(ref->registry);
+	free(ref->repository);
+	free(ref->tag);
+	free(ref->digest);
+	free(ref->short_name);
+	free(ref);
 }
 
 static int tag_is_valid(const char *s)
@@ -102,45 +102,45 @@ static int looks_like_host(const char *s)
 }
 
 /* Splits name (changed) into registry and repository. */
-static void split_registry(char *name, struct reference *r)
+static void split_registry(char *name, struct reference *ref)
 {
 	char *slash = strchr(name, '/');
 	if (slash) {
 		*slash = '\0';
 		if (looks_like_host(name)) {
-			r->registry = xstrdup(
+			ref->registry = xstrdup(
 			    streq(name, "index.docker.io") || streq(name, "registry-1.docker.io") ? "docker.io" : name);
 			name = slash + 1;
 		} else {
 			*slash = '/';
 		}
 	}
-	if (!r->registry) {
-		r->registry = xstrdup("docker.io");
-		r->short_name = xstrdup(name);
+	if (!ref->registry) {
+		ref->registry = xstrdup("docker.io");
+		ref->short_name = xstrdup(name);
 	}
-	if (streq(r->registry, "docker.io") && !strchr(name, '/'))
-		r->repository = xasprintf("library/%s", name);
+	if (streq(ref->registry, "docker.io") && !strchr(name, '/'))
+		ref->repository = xasprintf("library/%s", name);
 	else
-		r->repository = xstrdup(name);
+		ref->repository = xstrdup(name);
 }
 
-static int check_parts(const char *text, const struct reference *r, struct error **err)
+static int check_parts(const char *text, const struct reference *ref, struct error **err)
 {
-	if (r->digest && !digest_is_valid(r->digest))
+	if (ref->digest && !digest_is_valid(ref->digest))
 		return error_set(err, EINVAL, "image name \"%.80s\": what follows \"@\" is not a sha256 digest", text);
-	if (r->tag && !tag_is_valid(r->tag))
+	if (ref->tag && !tag_is_valid(ref->tag))
 		return error_set(err, EINVAL,
 		    "image name \"%.80s\": the tag has letters, digits, \"_\", \".\" and \"-\" only, at most %d", text,
 		    TAG_MAX);
-	if (!host_is_valid(r->registry))
+	if (!host_is_valid(ref->registry))
 		return error_set(err, EINVAL, "image name \"%.80s\": \"%.80s\" is not a registry's HOST or HOST:PORT",
-		    text, r->registry);
-	if (strlen(r->repository) > NAME_MAX_SIZE)
+		    text, ref->registry);
+	if (strlen(ref->repository) > NAME_MAX_SIZE)
 		return error_set(err, EINVAL, "image name \"%.80s...\" is longer than %d", text, NAME_MAX_SIZE);
-	if (strpbrk(r->repository, UPPER))
+	if (strpbrk(ref->repository, UPPER))
 		return error_set(err, EINVAL, "image name \"%.80s\" has capital letters; use lower case", text);
-	if (!repository_is_valid(r->repository))
+	if (!repository_is_valid(ref->repository))
 		return error_set(err, EINVAL, "\"%.80s\" is not an image name; write NAME[:TAG] or REGISTRY/NAME[:TAG]",
 		    text);
 	return 0;
@@ -160,46 +160,46 @@ int reference_parse(const char *text, struct reference **ret, struct error **err
 
 	const char *plain = startswith(text, "docker://");
 	AUTOFREE char *name = xstrdup(plain ? plain : text);
-	AUTO_REFERENCE struct reference *r = xnew(struct reference);
+	AUTO_REFERENCE struct reference *ref = xnew(struct reference);
 	char *at = strchr(name, '@');
 	if (at) {
 		*at = '\0';
-		r->digest = xstrdup(at + 1);
+		ref->digest = xstrdup(at + 1);
 	}
 	char *colon = strrchr(name, ':'), *slash = strrchr(name, '/');
 	if (colon && (!slash || colon > slash)) {
 		*colon = '\0';
-		r->tag = xstrdup(colon + 1);
-	} else if (!r->digest) {
-		r->tag = xstrdup("latest");
+		ref->tag = xstrdup(colon + 1);
+	} else if (!ref->digest) {
+		ref->tag = xstrdup("latest");
 	}
-	split_registry(name, r);
-	int result = check_parts(text, r, err);
+	split_registry(name, ref);
+	int result = check_parts(text, ref, err);
 	if (result < 0)
 		return result;
-	*ret = TAKE_PTR(r);
+	*ret = TAKE_PTR(ref);
 	return 0;
 }
 
-static char *join_parts(const char *registry, const char *repository, const struct reference *r)
+static char *join_parts(const char *registry, const char *repository, const struct reference *ref)
 {
-	return xasprintf("%s/%s%s%s%s%s", registry, repository, r->tag ? ":" : "", r->tag ? r->tag : "",
-	    r->digest ? "@" : "", r->digest ? r->digest : "");
+	return xasprintf("%s/%s%s%s%s%s", registry, repository, ref->tag ? ":" : "", ref->tag ? ref->tag : "",
+	    ref->digest ? "@" : "", ref->digest ? ref->digest : "");
 }
 
-char *reference_to_string(const struct reference *r)
+char *reference_to_string(const struct reference *ref)
 {
-	return join_parts(r->registry, r->repository, r);
+	return join_parts(ref->registry, ref->repository, ref);
 }
 
-char *reference_to_local_string(const struct reference *r)
+char *reference_to_local_string(const struct reference *ref)
 {
-	return r->short_name ? join_parts(REFERENCE_LOCAL, r->short_name, r) : reference_to_string(r);
+	return ref->short_name ? join_parts(REFERENCE_LOCAL, ref->short_name, ref) : reference_to_string(ref);
 }
 
-int reference_is_local(const struct reference *r)
+int reference_is_local(const struct reference *ref)
 {
-	return streq(r->registry, REFERENCE_LOCAL);
+	return streq(ref->registry, REFERENCE_LOCAL);
 }
 
 int reference_registry_is_loopback(const char *registry)

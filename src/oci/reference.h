@@ -23,17 +23,17 @@ struct reference {
 /* 0 and an owned reference, or -EINVAL with a text that quotes the name and says what is wrong with
  * it. */
 int reference_parse(const char *text, struct reference **ret, struct error **err);
-void reference_free(struct reference *r);
+void reference_free(struct reference *ref);
 DEFINE_CLEANUP(struct reference, reference_free)
 #define AUTO_REFERENCE CLEANUP(reference_freep)
 
 /* The canonical form, which reference_parse() reads back to the same:
  * "docker.io/library/alpine:latest". Owned. */
-char *reference_to_string(const struct reference *r);
+char *reference_to_string(const struct reference *ref);
 /* The canonical form of an image that holm makes: "localhost/debian:12" for the short name
  * "debian:12"; for another name the same as reference_to_string(). Owned. */
-char *reference_to_local_string(const struct reference *r);
+char *reference_to_local_string(const struct reference *ref);
 /* Whether the name begins with "localhost/". */
-int reference_is_local(const struct reference *r);
+int reference_is_local(const struct reference *ref);
 /* Whether a registry ("HOST[:PORT]") is on this machine: localhost, 127.0.0.0/8, [::1]. */
 int reference_registry_is_loopback(const char *registry);

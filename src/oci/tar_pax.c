@@ -273,15 +273,15 @@ static const struct record records[] = {
 static int set_record(struct tar_reader *t, const char *key, const char *value, size_t size, struct error **err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
-		const struct record *r = &records[i];
-		if (!streq(key, r->key))
+		const struct record *record = &records[i];
+		if (!streq(key, record->key))
 			continue;
-		if (size == 0 && r->bit) { /* an empty value takes the field back */
-			t->pax.has &= ~r->bit;
+		if (size == 0 && record->bit) { /* an empty value takes the field back */
+			t->pax.has &= ~record->bit;
 			return 0;
 		}
-		t->pax.has |= r->bit;
-		return r->set(t, r->offset, value, size, err);
+		t->pax.has |= record->bit;
+		return record->set(t, record->offset, value, size, err);
 	}
 	int r = set_attribute(t, key, value, size, err);
 	return r > 0 ? 0 : r;

@@ -108,10 +108,10 @@ static void serve(struct world *w, uint32_t opcode, uint64_t node, const void *b
 	if (size)
 		memcpy(in + sizeof h, body, size);
 	struct iovec ins = { in, h.len }, outs = { out, OUT_MAX };
-	struct request r = { .share = &w->share, .in = &ins, .in_count = 1, .out = &outs, .out_count = 1 };
-	request_serve(&r);
+	struct request q = { .share = &w->share, .in = &ins, .in_count = 1, .out = &outs, .out_count = 1 };
+	request_serve(&q);
 	size_t head = sizeof(struct fuse_out_header);
-	if (r.written >= head + 8)
+	if (q.written >= head + 8)
 		memcpy((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) ? &w->handle :
 									 &w->nodes[++w->node_count % KNOWN],
 		    out + head, 8);

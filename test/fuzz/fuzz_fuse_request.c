@@ -44,13 +44,13 @@ static char *prepare(void)
 }
 
 /* Remembers what a reply gave, whatever it was a reply to. */
-static void learn(struct known *k, const struct request *r, const char *out)
+static void learn(struct known *k, const struct request *q, const char *out)
 {
-	if (r->header.opcode == FUSE_OPEN || r->header.opcode == FUSE_OPENDIR)
+	if (q->header.opcode == FUSE_OPEN || q->header.opcode == FUSE_OPENDIR)
 		memcpy(&k->handles[k->handle_count++ % KNOWN], out + sizeof(struct fuse_out_header), 8);
 	else
 		memcpy(&k->nodes[k->node_count++ % KNOWN], out + sizeof(struct fuse_out_header), 8);
-	if (r->header.opcode == FUSE_CREATE)
+	if (q->header.opcode == FUSE_CREATE)
 		memcpy(&k->handles[k->handle_count++ % KNOWN],
 		    out + sizeof(struct fuse_out_header) + sizeof(struct fuse_entry_out), 8);
 }
@@ -69,13 +69,13 @@ static size_t serve(struct share *s, struct known *k, const uint8_t *data, size_
 		memcpy(in + sizeof h, &k->handles[data[1] >> 4 & 7], 8);
 	struct iovec ins[2] = { { in, in_size / 2 }, { in + in_size / 2, in_size - in_size / 2 } };
 	struct iovec outs[2] = { { out, out_size / 3 }, { out + out_size / 3, out_size - out_size / 3 } };
-	struct request r = { .share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2 };
+	struct request q = { .share = s, .in = ins, .in_count = 2, .out = outs, .out_count = 2 };
 	if (data[0] != FUSE_SYNCFS && data[0] != FUSE_FSYNC && data[0] != FUSE_FSYNCDIR) /* the disk's business */
-		request_serve(&r);
-	if (r.written > out_size)
+		request_serve(&q);
+	if (q.written > out_size)
 		abort();
-	if (r.written >= sizeof(struct fuse_out_header) + 8)
-		learn(k, &r, out);
+	if (q.written >= sizeof(struct fuse_out_header) + 8)
+		learn(k, &q, out);
 	free(in);
 	free(out);
 	return 4 + body;

@@ -20,11 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const void *payload;
 		ssize_t n;
 		while ((n = share_frame_next(&b, &payload)) > 0) {
-			struct share_replay r;
+			struct share_replay replay;
 			assert(n <= SHARE_PAYLOAD_MAX && (const char *)payload + n <= b.data + b.size);
-			if (share_replay_parse(payload, (size_t)n, &r) == 0)
-				assert(r.name[0] && strlen(r.name) == r.event.size &&
-				       strlen(r.name2) == r.event.size2 && !strchr(r.name, '/'));
+			if (share_replay_parse(payload, (size_t)n, &replay) == 0)
+				assert(replay.name[0] && strlen(replay.name) == replay.event.size &&
+				       strlen(replay.name2) == replay.event.size2 && !strchr(replay.name, '/'));
 			share_frame_drop(&b, (size_t)n);
 		}
 		if (n < 0)

@@ -18,10 +18,10 @@ static void count(pid_t pid, void *data)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_WATCH_LIST struct watch_list l = { 0 };
-	struct watch_reader r = { .size = 0 };
+	struct watch_reader reader = { .size = 0 };
 	for (size_t at = 0; at < size;) {
 		size_t piece = MIN(1 + (size_t)data[at] * 4, size - at);
-		if (watch_read(&r, (const char *)data + at, piece, &l, WATCHES_MAX) < 0)
+		if (watch_read(&reader, (const char *)data + at, piece, &l, WATCHES_MAX) < 0)
 			break;
 		at += piece;
 	}

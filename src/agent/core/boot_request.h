@@ -76,7 +76,7 @@ DEFINE_CLEANUP(struct boot_request, boot_request_free)
 int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error **err);
 void boot_share_done(struct boot_share *s);
 int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err);
-void resolv_done(struct resolv *r);
+void resolv_done(struct resolv *resolv);
 /* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',',
  * '/', blanks; not "-x", ".", "..". */
 int account_name_is_valid(const char *s);

@@ -34,41 +34,41 @@ struct readiness {
 	struct source *notify_source, *watch_source, *timer;
 };
 
-void readiness_free(struct readiness *r)
+void readiness_free(struct readiness *readiness)
 {
-	if (!r)
+	if (!readiness)
 		return;
-	source_free(r->notify_source);
-	source_free(r->watch_source);
-	source_free(r->timer);
-	fd_close(r->notify);
-	fd_close(r->watch);
-	free(r);
+	source_free(readiness->notify_source);
+	source_free(readiness->watch_source);
+	source_free(readiness->timer);
+	fd_close(readiness->notify);
+	fd_close(readiness->watch);
+	free(readiness);
 }
 
-static void stop_watching(struct readiness *r)
+static void stop_watching(struct readiness *readiness)
 {
-	source_free(TAKE_PTR(r->watch_source));
-	source_free(TAKE_PTR(r->timer));
-	fd_close(TAKE_FD(r->watch));
+	source_free(TAKE_PTR(readiness->watch_source));
+	source_free(TAKE_PTR(readiness->timer));
+	fd_close(TAKE_FD(readiness->watch));
 }
 
 /* Looks at what is there; sessions may start when it is enough. */
-static void look(struct readiness *r)
+static void look(struct readiness *readiness)
 {
-	if (!r->control && machine_run_exists(PRIVATE_SOCKET)) {
-		r->control = 1;
-		source_set_timer(r->timer, clock_deadline(BUS_WAIT_MS));
+	if (!readiness->control && machine_run_exists(PRIVATE_SOCKET)) {
+		readiness->control = 1;
+		source_set_timer(readiness->timer, clock_deadline(BUS_WAIT_MS));
 	}
-	if (!r->control)
+	if (!readiness->control)
 		return;
-	if (r->agent->init_has_bus) {
-		machine_run_watch(r->watch, BUS_DIRECTORY, IN_CREATE | IN_MOVED_TO);
+	if (readiness->agent->init_has_bus) {
+		machine_run_watch(readiness->watch, BUS_DIRECTORY, IN_CREATE | IN_MOVED_TO);
 		if (!machine_run_exists(BUS_SOCKET))
 			return;
 	}
-	stop_watching(r);
-	boot_mark_ready(r->agent, 0);
+	stop_watching(readiness);
+	boot_mark_ready(readiness->agent, 0);
 }
 
 static void on_watch(struct source *s, int fd, uint32_t events, void *data)
@@ -81,15 +81,15 @@ static void on_watch(struct source *s, int fd, uint32_t events, void *data)
 
 static void on_timer(struct source *s, void *data)
 {
-	struct readiness *r = data;
-	log_warning("systemd did not open its %s socket in time", r->control ? "bus" : "control");
-	stop_watching(r);
-	boot_mark_ready(r->agent, 0);
+	struct readiness *readiness = data;
+	log_warning("systemd did not open its %s socket in time", readiness->control ? "bus" : "control");
+	stop_watching(readiness);
+	boot_mark_ready(readiness->agent, 0);
 }
 
 static void on_notify(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct readiness *r = data;
+	struct readiness *readiness = data;
 	char text[DATAGRAM_MAX + 1];
 	ssize_t n = recv(fd, text, DATAGRAM_MAX, MSG_DONTWAIT);
 	if (n <= 0)
@@ -97,8 +97,8 @@ static void on_notify(struct source *s, int fd, uint32_t events, void *data)
 	text[n] = '\0';
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		if (strncmp(line, "READY=1", 7) == 0 && (line[7] == '\n' || line[7] == '\0')) {
-			boot_mark_ready(r->agent, 0);
-			boot_mark_ready(r->agent, 1);
+			boot_mark_ready(readiness->agent, 0);
+			boot_mark_ready(readiness->agent, 1);
 			return;
 		}
 	}
@@ -113,13 +113,14 @@ void readiness_start(struct agent *a, int notify)
 		boot_mark_ready(a, 1);
 		return;
 	}
-	struct readiness *r = a->readiness = xnew(struct readiness);
-	*r = (struct readiness){ .agent = a, .notify = notify, .watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK) };
-	if (loop_add_io(a->loop, notify, EPOLLIN, on_notify, r, &r->notify_source) < 0 || r->watch < 0 ||
-	    machine_run_watch(r->watch, ".", IN_CREATE | IN_MOVED_TO) < 0 ||
-	    machine_run_watch(r->watch, "systemd", IN_CREATE | IN_MOVED_TO) < 0 ||
-	    loop_add_io(a->loop, r->watch, EPOLLIN, on_watch, r, &r->watch_source) < 0)
+	struct readiness *readiness = a->readiness = xnew(struct readiness);
+	*readiness =
+	    (struct readiness){ .agent = a, .notify = notify, .watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK) };
+	if (loop_add_io(a->loop, notify, EPOLLIN, on_notify, readiness, &readiness->notify_source) < 0 ||
+	    readiness->watch < 0 || machine_run_watch(readiness->watch, ".", IN_CREATE | IN_MOVED_TO) < 0 ||
+	    machine_run_watch(readiness->watch, "systemd", IN_CREATE | IN_MOVED_TO) < 0 ||
+	    loop_add_io(a->loop, readiness->watch, EPOLLIN, on_watch, readiness, &readiness->watch_source) < 0)
 		log_warning("cannot watch systemd's start: %s", strerror(errno));
-	loop_add_timer(a->loop, clock_deadline(PRIVATE_WAIT_MS), on_timer, r, &r->timer);
-	look(r);
+	loop_add_timer(a->loop, clock_deadline(PRIVATE_WAIT_MS), on_timer, readiness, &readiness->timer);
+	look(readiness);
 }

@@ -5,4 +5,4 @@
 #include "agent/core/agent.h"
 
 void readiness_start(struct agent *a, int notify); /* notify: taken; the init's notification socket (sd_notify(3)) */
-void readiness_free(struct readiness *r);          /* NULL is fine */
+void readiness_free(struct readiness *readiness);  /* NULL is fine */

@@ -61,7 +61,7 @@ static void append_words(struct buffer *b, const char *key, const struct strv *w
 		buffer_appendf(b, "%s%s\n", key, joined);
 }
 
-int etc_write_resolv(int root, const struct resolv *r, int take, struct error **err)
+int etc_write_resolv(int root, const struct resolv *resolv, int take, struct error **err)
 {
 	static const char path[] = "/etc/resolv.conf";
 	char target[4096];
@@ -76,20 +76,20 @@ int etc_write_resolv(int root, const struct resolv *r, int take, struct error **
 	if (!take && (is_link || (found >= 0 && *old && !startswith(old, MARK_FILE))))
 		return 0;
 	buffer_append_string(&b, MARK_FILE);
-	for (size_t i = 0; i < r->nameservers.count; i++)
-		buffer_appendf(&b, "nameserver %s\n", r->nameservers.items[i]);
-	append_words(&b, "search ", &r->search);
-	append_words(&b, "options ", &r->options);
+	for (size_t i = 0; i < resolv->nameservers.count; i++)
+		buffer_appendf(&b, "nameserver %s\n", resolv->nameservers.items[i]);
+	append_words(&b, "search ", &resolv->search);
+	append_words(&b, "options ", &resolv->options);
 	return rootfs_write(root, path, 0644, buffer_string(&b), err);
 }
 
-char *etc_resolved_text(const struct resolv *r)
+char *etc_resolved_text(const struct resolv *resolv)
 {
 	AUTO_BUFFER struct buffer b;
 	buffer_init(&b, TEXT_MAX);
 	buffer_append_string(&b, MARK_FILE "[Resolve]\n");
-	append_words(&b, "DNS=", &r->nameservers);
-	append_words(&b, "Domains=", &r->search);
+	append_words(&b, "DNS=", &resolv->nameservers);
+	append_words(&b, "Domains=", &resolv->search);
 	return buffer_take_string(&b);
 }
 

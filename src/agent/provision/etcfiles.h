@@ -11,9 +11,9 @@ int etc_write_hostname(int root, const char *hostname, struct error **err);
 /* host_address: of host.holm.internal, or NULL */
 int etc_write_hosts(int root, const char *hostname, const char *host_address, struct error **err);
 /* Where resolv.conf is ours (or missing, or `take`: whatever it is). */
-int etc_write_resolv(int root, const struct resolv *r, int take, struct error **err);
+int etc_write_resolv(int root, const struct resolv *resolv, int take, struct error **err);
 int etc_write_machine_id(int root, const char *id, struct error **err);
 /* Points /etc/localtime at the zone, where the image has it. */
 int etc_write_timezone(int root, const char *zone, struct error **err);
 /* The drop-in for systemd-resolved, below the machine's /run; owned text. */
-char *etc_resolved_text(const struct resolv *r);
+char *etc_resolved_text(const struct resolv *resolv);

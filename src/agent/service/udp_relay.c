@@ -28,17 +28,17 @@ struct udp_relay {
 	struct buffer in, out; /* of the stream */
 };
 
-static void udp_relay_free(struct udp_relay *r)
+static void udp_relay_free(struct udp_relay *relay)
 {
-	source_free(r->stream_source);
-	source_free(r->udp_source);
-	source_free(r->timer);
-	fd_close(r->stream);
-	fd_close(r->udp);
-	buffer_done(&r->in);
-	buffer_done(&r->out);
-	buffer_done(&r->last);
-	free(r);
+	source_free(relay->stream_source);
+	source_free(relay->udp_source);
+	source_free(relay->timer);
+	fd_close(relay->stream);
+	fd_close(relay->udp);
+	buffer_done(&relay->in);
+	buffer_done(&relay->out);
+	buffer_done(&relay->last);
+	free(relay);
 }
 
 int udp_relay_next(const struct buffer *b, const char **ret, size_t *ret_size)
@@ -58,105 +58,105 @@ int udp_relay_next(const struct buffer *b, const char **ret, size_t *ret_size)
 static void on_udp(struct source *s, int fd, uint32_t events, void *data);
 
 /* Replaces the socket by one to the present target. 0 or -errno; then the old one stays. */
-static int connect_target(struct udp_relay *r)
+static int connect_target(struct udp_relay *relay)
 {
-	const struct sockaddr *address = (const struct sockaddr *)&r->targets.items[r->target].address;
+	const struct sockaddr *address = (const struct sockaddr *)&relay->targets.items[relay->target].address;
 	AUTO_FD int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || connect(fd, address, r->targets.items[r->target].size) < 0)
+	if (fd < 0 || connect(fd, address, relay->targets.items[relay->target].size) < 0)
 		return -errno;
-	source_free(TAKE_PTR(r->udp_source));
-	fd_close(TAKE_FD(r->udp));
-	r->udp = TAKE_FD(fd);
-	return loop_add_io(r->loop, r->udp, EPOLLIN, on_udp, r, &r->udp_source);
+	source_free(TAKE_PTR(relay->udp_source));
+	fd_close(TAKE_FD(relay->udp));
+	relay->udp = TAKE_FD(fd);
+	return loop_add_io(relay->loop, relay->udp, EPOLLIN, on_udp, relay, &relay->udp_source);
 }
 
 /* Goes on to the next target that a socket can be connected to. 0, or -ECONNREFUSED when each had
  * its turn for this datagram. */
-static int next_target(struct udp_relay *r)
+static int next_target(struct udp_relay *relay)
 {
-	while (++r->refusals < r->targets.count) {
-		r->target = (r->target + 1) % r->targets.count;
-		if (connect_target(r) >= 0)
+	while (++relay->refusals < relay->targets.count) {
+		relay->target = (relay->target + 1) % relay->targets.count;
+		if (connect_target(relay) >= 0)
 			return 0;
 	}
 	return -ECONNREFUSED;
 }
 
 /* Whether an answer "nobody listens" has come; takes it. */
-static int is_refused(const struct udp_relay *r)
+static int is_refused(const struct udp_relay *relay)
 {
 	int code = 0;
 	socklen_t size = sizeof code;
-	return getsockopt(r->udp, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == ECONNREFUSED;
+	return getsockopt(relay->udp, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == ECONNREFUSED;
 }
 
-static void send_last(struct udp_relay *r)
+static void send_last(struct udp_relay *relay)
 {
 	do
-		(void)!send(r->udp, r->last.data, r->last.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (is_refused(r) && next_target(r) >= 0);
+		(void)!send(relay->udp, relay->last.data, relay->last.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (is_refused(relay) && next_target(relay) >= 0);
 }
 
-static void to_udp(struct udp_relay *r)
+static void to_udp(struct udp_relay *relay)
 {
 	const char *data;
 	size_t size;
-	while (udp_relay_next(&r->in, &data, &size) > 0) {
-		r->refusals = 0;
-		if (is_refused(r)) /* the datagram before; the service may have ended */
-			next_target(r);
-		r->refusals = 0;
-		buffer_consume(&r->last, r->last.size);
-		buffer_append(&r->last, data, size);
-		send_last(r);
-		buffer_consume(&r->in, sizeof(uint16_t) + size);
+	while (udp_relay_next(&relay->in, &data, &size) > 0) {
+		relay->refusals = 0;
+		if (is_refused(relay)) /* the datagram before; the service may have ended */
+			next_target(relay);
+		relay->refusals = 0;
+		buffer_consume(&relay->last, relay->last.size);
+		buffer_append(&relay->last, data, size);
+		send_last(relay);
+		buffer_consume(&relay->in, sizeof(uint16_t) + size);
 	}
 }
 
 /* 0, or -errno when the stream is gone. */
-static int flush(struct udp_relay *r)
+static int flush(struct udp_relay *relay)
 {
-	while (r->out.size) {
-		ssize_t n = buffer_write(&r->out, r->stream);
+	while (relay->out.size) {
+		ssize_t n = buffer_write(&relay->out, relay->stream);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0 && n != -EINTR)
 			return (int)n;
 	}
-	return source_set_events(r->stream_source, EPOLLIN | (r->out.size ? EPOLLOUT : 0));
+	return source_set_events(relay->stream_source, EPOLLIN | (relay->out.size ? EPOLLOUT : 0));
 }
 
 static void on_stream(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct udp_relay *r = data;
-	source_set_timer(r->timer, clock_deadline(UDP_IDLE_MS));
-	ssize_t n = buffer_read(&r->in, fd, UDP_DATAGRAM_MAX);
+	struct udp_relay *relay = data;
+	source_set_timer(relay->timer, clock_deadline(UDP_IDLE_MS));
+	ssize_t n = buffer_read(&relay->in, fd, UDP_DATAGRAM_MAX);
 	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR)) {
-		udp_relay_free(r);
+		udp_relay_free(relay);
 		return;
 	}
-	to_udp(r);
-	if (flush(r) < 0)
-		udp_relay_free(r);
+	to_udp(relay);
+	if (flush(relay) < 0)
+		udp_relay_free(relay);
 }
 
 static void on_udp(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct udp_relay *r = data;
+	struct udp_relay *relay = data;
 	char datagram[UDP_DATAGRAM_MAX];
 	ssize_t n = recv(fd, datagram, sizeof datagram, MSG_DONTWAIT);
-	if (n == -1 && errno == ECONNREFUSED && r->last.size && next_target(r) >= 0)
-		send_last(r);
+	if (n == -1 && errno == ECONNREFUSED && relay->last.size && next_target(relay) >= 0)
+		send_last(relay);
 	if (n < 0)
 		return;
 	uint16_t size = htons((uint16_t)n);
-	source_set_timer(r->timer, clock_deadline(UDP_IDLE_MS));
-	if (r->out.size + sizeof size + (size_t)n <= OUT_MAX) {
-		buffer_append(&r->out, &size, sizeof size);
-		buffer_append(&r->out, datagram, (size_t)n);
+	source_set_timer(relay->timer, clock_deadline(UDP_IDLE_MS));
+	if (relay->out.size + sizeof size + (size_t)n <= OUT_MAX) {
+		buffer_append(&relay->out, &size, sizeof size);
+		buffer_append(&relay->out, datagram, (size_t)n);
 	}
-	if (flush(r) < 0)
-		udp_relay_free(r);
+	if (flush(relay) < 0)
+		udp_relay_free(relay);
 }
 
 static void on_timer(struct source *s, void *data)
@@ -166,16 +166,17 @@ static void on_timer(struct source *s, void *data)
 
 void udp_relay_start(struct loop *l, int stream, const struct udp_targets *targets, const struct buffer *early)
 {
-	struct udp_relay *r = xnew(struct udp_relay);
-	*r = (struct udp_relay){ .loop = l, .targets = *targets, .stream = stream, .udp = -1 };
-	buffer_init(&r->in, IN_MAX);
-	buffer_init(&r->out, OUT_MAX);
-	buffer_init(&r->last, UDP_DATAGRAM_MAX);
-	if ((connect_target(r) < 0 && next_target(r) < 0) || buffer_append(&r->in, early->data, early->size) < 0 ||
-	    loop_add_timer(l, clock_deadline(UDP_IDLE_MS), on_timer, r, &r->timer) < 0 ||
-	    loop_add_io(l, stream, EPOLLIN, on_stream, r, &r->stream_source) < 0) {
-		udp_relay_free(r);
+	struct udp_relay *relay = xnew(struct udp_relay);
+	*relay = (struct udp_relay){ .loop = l, .targets = *targets, .stream = stream, .udp = -1 };
+	buffer_init(&relay->in, IN_MAX);
+	buffer_init(&relay->out, OUT_MAX);
+	buffer_init(&relay->last, UDP_DATAGRAM_MAX);
+	if ((connect_target(relay) < 0 && next_target(relay) < 0) ||
+	    buffer_append(&relay->in, early->data, early->size) < 0 ||
+	    loop_add_timer(l, clock_deadline(UDP_IDLE_MS), on_timer, relay, &relay->timer) < 0 ||
+	    loop_add_io(l, stream, EPOLLIN, on_stream, relay, &relay->stream_source) < 0) {
+		udp_relay_free(relay);
 		return;
 	}
-	to_udp(r);
+	to_udp(relay);
 }

@@ -54,7 +54,7 @@ static void connection_free(struct connection *c)
 	connection_release(c);
 }
 
-static void on_relay_ended(struct relay *r, void *data)
+static void on_relay_ended(struct relay *relay, void *data)
 {
 	connection_free(data);
 }

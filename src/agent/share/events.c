@@ -132,11 +132,11 @@ static void tell_watches(struct share_stream *s)
 
 static void on_replayer_done(int code, const char *text, void *data)
 {
-	struct share_replayer *r = data;
+	struct share_replayer *replayer = data;
 	if (code < 0)
 		log_warning("events of a share: %s", text);
-	free((char *)r->path);
-	free(r);
+	free((char *)replayer->path);
+	free(replayer);
 }
 
 static void on_replayer(struct source *source, int fd, uint32_t events, void *data)

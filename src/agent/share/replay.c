@@ -37,19 +37,21 @@ static int take_name(const char *from, size_t size, char *to)
 
 int share_replay_parse(const void *payload, size_t size, struct share_replay *ret)
 {
-	struct share_replay r = { 0 };
-	if (size < sizeof r.event)
+	struct share_replay replay = { 0 };
+	if (size < sizeof replay.event)
 		return -EBADMSG;
-	memcpy(&r.event, payload, sizeof r.event);
-	const char *names = (const char *)payload + sizeof r.event;
-	int is_rename = r.event.operation == SHARE_RENAME;
-	if (r.event.type != SHARE_EVENT || r.event.operation < SHARE_CREATE || r.event.operation > SHARE_CLOSE_WRITE ||
-	    size - sizeof r.event != (size_t)r.event.size + r.event.size2 || (r.event.size2 != 0) != is_rename)
+	memcpy(&replay.event, payload, sizeof replay.event);
+	const char *names = (const char *)payload + sizeof replay.event;
+	int is_rename = replay.event.operation == SHARE_RENAME;
+	if (replay.event.type != SHARE_EVENT || replay.event.operation < SHARE_CREATE ||
+	    replay.event.operation > SHARE_CLOSE_WRITE ||
+	    size - sizeof replay.event != (size_t)replay.event.size + replay.event.size2 ||
+	    (replay.event.size2 != 0) != is_rename)
 		return -EBADMSG;
-	if (take_name(names, r.event.size, r.name) < 0 ||
-	    (is_rename && take_name(names + r.event.size, r.event.size2, r.name2) < 0))
+	if (take_name(names, replay.event.size, replay.name) < 0 ||
+	    (is_rename && take_name(names + replay.event.size, replay.event.size2, replay.name2) < 0))
 		return -EBADMSG;
-	*ret = r;
+	*ret = replay;
 	return 0;
 }
 
@@ -72,19 +74,19 @@ static int result(int r)
 	return r < 0 ? -errno : 0;
 }
 
-static int create(int directory, const struct share_replay *r)
+static int create(int directory, const struct share_replay *replay)
 {
-	mode_t mode = r->event.mode & PERMISSIONS;
-	switch (r->event.mode & S_IFMT) {
+	mode_t mode = replay->event.mode & PERMISSIONS;
+	switch (replay->event.mode & S_IFMT) {
 	case S_IFDIR:
-		return result(mkdirat(directory, r->name, mode));
+		return result(mkdirat(directory, replay->name, mode));
 	case S_IFLNK:
 		/* The server answers with the link of the host; this text is seen by nobody. */
-		return result(symlinkat("holm", directory, r->name));
+		return result(symlinkat("holm", directory, replay->name));
 	case S_IFREG:
 	case S_IFIFO:
 	case S_IFSOCK:
-		return result(mknodat(directory, r->name, r->event.mode & (S_IFMT | PERMISSIONS), 0));
+		return result(mknodat(directory, replay->name, replay->event.mode & (S_IFMT | PERMISSIONS), 0));
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -92,42 +94,42 @@ static int create(int directory, const struct share_replay *r)
 
 /* The file itself, by a descriptor, so that nothing else is touched whatever becomes of the name
  * meanwhile. */
-static int touch(int root, int directory, const struct share_replay *r)
+static int touch(int root, int directory, const struct share_replay *replay)
 {
 	char path[64];
 	struct stat st, top;
-	AUTO_FD int fd = openat(directory, r->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int fd = openat(directory, replay->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || fstat(root, &top) < 0)
 		return -errno;
 	if (st.st_dev != top.st_dev)
 		return -EXDEV; /* something else is mounted here inside */
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (r->event.operation == SHARE_ATTRIB)
+	if (replay->event.operation == SHARE_ATTRIB)
 		return S_ISLNK(st.st_mode) ? -EOPNOTSUPP : result(chmod(path, st.st_mode & PERMISSIONS));
 	if (!S_ISREG(st.st_mode))
 		return -EOPNOTSUPP;
-	if (r->event.operation == SHARE_MODIFY)
+	if (replay->event.operation == SHARE_MODIFY)
 		return result(truncate(path, st.st_size));
 	AUTO_FD int writing = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	return result(writing);
 }
 
-int share_replay_do(int root, const struct share_replay *r)
+int share_replay_do(int root, const struct share_replay *replay)
 {
-	AUTO_FD int directory = open_node(root, r->event.node);
+	AUTO_FD int directory = open_node(root, replay->event.node);
 	if (directory < 0)
 		return directory;
-	switch (r->event.operation) {
+	switch (replay->event.operation) {
 	case SHARE_CREATE:
-		return create(directory, r);
+		return create(directory, replay);
 	case SHARE_REMOVE:
-		return result(unlinkat(directory, r->name, S_ISDIR(r->event.mode) ? AT_REMOVEDIR : 0));
+		return result(unlinkat(directory, replay->name, S_ISDIR(replay->event.mode) ? AT_REMOVEDIR : 0));
 	case SHARE_RENAME: {
-		AUTO_FD int target = open_node(root, r->event.node2);
-		return target < 0 ? target : result(renameat(directory, r->name, target, r->name2));
+		AUTO_FD int target = open_node(root, replay->event.node2);
+		return target < 0 ? target : result(renameat(directory, replay->name, target, replay->name2));
 	}
 	default:
-		return touch(root, directory, r);
+		return touch(root, directory, replay);
 	}
 }
 

@@ -16,7 +16,7 @@ struct share_replay {
 int share_replay_parse(const void *payload, size_t size, struct share_replay *ret);
 /* Carries it out beneath `root`, a descriptor of the share's own root (not O_PATH): 0 or -errno.
  * May block. */
-int share_replay_do(int root, const struct share_replay *r);
+int share_replay_do(int root, const struct share_replay *replay);
 
 struct share_replayer {
 	const char *path; /* where the share is mounted */

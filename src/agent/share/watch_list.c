@@ -149,24 +149,24 @@ int watch_parse_line(const char *line, size_t size, struct watch *ret)
 	return ret->mask != 0;
 }
 
-int watch_read(struct watch_reader *r, const char *data, size_t size, struct watch_list *into, size_t max)
+int watch_read(struct watch_reader *reader, const char *data, size_t size, struct watch_list *into, size_t max)
 {
 	while (size) {
 		const char *end = memchr(data, '\n', size);
 		size_t piece = end ? (size_t)(end - data) : size;
-		r->overlong |= piece > sizeof r->line - r->size;
-		if (!r->overlong) {
-			memcpy(r->line + r->size, data, piece);
-			r->size += piece;
+		reader->overlong |= piece > sizeof reader->line - reader->size;
+		if (!reader->overlong) {
+			memcpy(reader->line + reader->size, data, piece);
+			reader->size += piece;
 		}
 		data += piece + (end != NULL);
 		size -= piece + (end != NULL);
 		if (!end)
 			return 0;
 		struct watch w;
-		int found = !r->overlong && watch_parse_line(r->line, r->size, &w);
-		r->size = 0;
-		r->overlong = 0;
+		int found = !reader->overlong && watch_parse_line(reader->line, reader->size, &w);
+		reader->size = 0;
+		reader->overlong = 0;
 		if (found && watch_list_add(into, &w, max) < 0)
 			return -E2BIG;
 	}

@@ -42,4 +42,4 @@ struct watch_reader {
 	int overlong;
 };
 /* 0 or -E2BIG */
-int watch_read(struct watch_reader *r, const char *data, size_t size, struct watch_list *into, size_t max);
+int watch_read(struct watch_reader *reader, const char *data, size_t size, struct watch_list *into, size_t max);

@@ -52,32 +52,32 @@ static void add_id(struct echo_change *c, const struct file_id *id)
 		c->ids[c->id_count++] = *id;
 }
 
-int echo_serve(struct events *e, struct request *r, int (*handle)(struct request *r))
+int echo_serve(struct events *e, struct request *q, int (*handle)(struct request *q))
 {
-	uint32_t opcode = r->header.opcode;
+	uint32_t opcode = q->header.opcode;
 	struct watch_table *t = &e->watches;
 	/* What it is about to be told of names must not get in the way of what has happened to them
 	 * (names.c). */
-	if ((opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && r->inode->watch) {
+	if ((opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && q->inode->watch) {
 		watch_read(t);
 		events_wake(e);
 	}
 	if (t->count == 0 || opcode >= ARRAY_SIZE(changes) || !(changes[opcode].names | changes[opcode].states))
-		return handle(r);
+		return handle(q);
 	watch_read(t);
 	struct echo_change c = { .states = changes[opcode].states };
-	request_names(r, &c.at);
+	request_names(q, &c.at);
 	if (c.at.count == 0)
-		add_id(&c, &r->inode->id);
-	const struct inode *other = request_other_inode(r);
+		add_id(&c, &q->inode->id);
+	const struct inode *other = request_other_inode(q);
 	if (other)
 		add_id(&c, &other->id);
-	int result = handle(r);
+	int result = handle(q);
 	if (result >= 0)
 		c.names = changes[opcode].names; /* what failed was somebody else's doing */
-	for (unsigned n = 0; n < ARRAY_SIZE(r->flight->ids); n++)
-		if (r->flight->found[n])
-			add_id(&c, &r->flight->ids[n]);
+	for (unsigned n = 0; n < ARRAY_SIZE(q->flight->ids); n++)
+		if (q->flight->found[n])
+			add_id(&c, &q->flight->ids[n]);
 	t->own = &c;
 	watch_read(t);
 	t->own = NULL;

@@ -15,6 +15,6 @@ struct echo_change {
 };
 
 /* Carries out a request, and takes in what happened before it and with it. */
-int echo_serve(struct events *e, struct request *r, int (*handle)(struct request *r));
+int echo_serve(struct events *e, struct request *q, int (*handle)(struct request *q));
 /* Whether the event is one that the guest caused. */
 int echo_explains(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name);

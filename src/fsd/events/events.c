@@ -342,22 +342,22 @@ static void on_socket(struct source *source, int fd, uint32_t events, void *data
 
 /* --- the observer --- */
 
-static int is_replayer(const struct request *r, void *data)
+static int is_replayer(const struct request *q, void *data)
 {
 	struct events *e = data;
-	int found = replayer_is(e->share->state, r->header.pid, r->header.uid);
+	int found = replayer_is(e->share->state, q->header.pid, q->header.uid);
 	observe(e); /* the last one may have been forgotten just now */
 	return found;
 }
 
-static int replay(struct request *r, int (*handle)(struct request *r), int mutates, void *data)
+static int replay(struct request *q, int (*handle)(struct request *q), int mutates, void *data)
 {
-	return replay_serve(data, r, handle, mutates);
+	return replay_serve(data, q, handle, mutates);
 }
 
-static int serve(struct request *r, int (*handle)(struct request *r), void *data)
+static int serve(struct request *q, int (*handle)(struct request *q), void *data)
 {
-	return echo_serve(data, r, handle);
+	return echo_serve(data, q, handle);
 }
 
 static void on_job_has_run(void *data)

@@ -169,59 +169,59 @@ static void describe(const struct share *s, const struct inode *i, struct statx 
 }
 
 /* A record for something that is gone and that the guest need not have known. */
-static int make_record(struct request *r, const struct armed *a, const char *name, struct inode **ret)
+static int make_record(struct request *q, const struct armed *a, const char *name, struct inode **ret)
 {
 	struct statx st = {
 		.stx_mode = (uint16_t)(a->type | 0600),
 		.stx_nlink = 1,
-		.stx_uid = r->share->settings.host_uid,
-		.stx_gid = r->share->settings.host_gid,
+		.stx_uid = q->share->settings.host_uid,
+		.stx_gid = q->share->settings.host_gid,
 		.stx_ino = a->token,
 		.stx_dev_major = UINT32_MAX,
 		.stx_dev_minor = UINT32_MAX,
 	};
-	return inode_see(&r->share->inodes, r->inode, name, &st, ret);
+	return inode_see(&q->share->inodes, q->inode, name, &st, ret);
 }
 
 /* The replayer looks for a name that is gone. */
-static int show_old(struct request *r, struct armed *a, const char *name)
+static int show_old(struct request *q, struct armed *a, const char *name)
 {
-	struct inode_table *t = &r->share->inodes;
+	struct inode_table *t = &q->share->inodes;
 	struct inode *i = inode_find(t, a->file);
 	struct present to = { 0 };
 	int result = 0;
-	if (a->event->operation == SHARE_RENAME && look(r->share, a->event->node2, a->event->name2, &to) == 0 &&
+	if (a->event->operation == SHARE_RENAME && look(q->share, a->event->node2, a->event->name2, &to) == 0 &&
 	    to.known)
 		i = to.known;
 	if (i)
 		inode_see_again(i);
 	else if (to.exists)
-		result = inode_see(t, r->inode, name, &to.st, &i);
+		result = inode_see(t, q->inode, name, &to.st, &i);
 	else
-		result = make_record(r, a, name, &i);
+		result = make_record(q, a, name, &i);
 	if (result < 0)
 		return result;
 	struct fuse_entry_out out = { .nodeid = i->nodeid };
 	struct statx st;
-	describe(r->share, i, &st);
-	attributes_fill(r->share, i, to.exists ? &to.st : &st, &out.attr);
+	describe(q->share, i, &st);
+	attributes_fill(q->share, i, to.exists ? &to.st : &st, &out.attr);
 	a->file = i->nodeid;
 	a->shown = 1;
-	return reply_counted(r, i, &out);
+	return reply_counted(q, i, &out);
 }
 
 /* It looks for the name that something was renamed to. */
-static int show_replaced(struct request *r, const struct armed *a)
+static int show_replaced(struct request *q, const struct armed *a)
 {
-	struct inode *i = inode_find(&r->share->inodes, a->replaced);
+	struct inode *i = inode_find(&q->share->inodes, a->replaced);
 	if (!i)
 		return -ENOENT;
 	struct fuse_entry_out out = { .nodeid = i->nodeid };
 	struct statx st;
-	describe(r->share, i, &st);
-	attributes_fill(r->share, i, &st, &out.attr);
+	describe(q->share, i, &st);
+	attributes_fill(q->share, i, &st, &out.attr);
 	inode_see_again(i);
-	return reply_counted(r, i, &out);
+	return reply_counted(q, i, &out);
 }
 
 static int is_name(const struct request_names *n, unsigned which, uint64_t node, const char *name)
@@ -229,44 +229,44 @@ static int is_name(const struct request_names *n, unsigned which, uint64_t node,
 	return which < n->count && n->nodes[which] == node && streq(n->names[which], name);
 }
 
-static int replay_lookup(struct request *r, struct armed *a, int (*handle)(struct request *r))
+static int replay_lookup(struct request *q, struct armed *a, int (*handle)(struct request *q))
 {
 	const struct event *e = a->event;
 	struct request_names n;
-	request_names(r, &n);
+	request_names(q, &n);
 	int is_first = is_name(&n, 0, e->node, e->name), is_second = e->name2 && is_name(&n, 0, e->node2, e->name2);
 	if (e->operation == SHARE_CREATE && is_first)
 		return -ENOENT;
 	if ((e->operation == SHARE_REMOVE || e->operation == SHARE_RENAME) && is_first)
-		return show_old(r, a, e->name);
+		return show_old(q, a, e->name);
 	if (e->operation == SHARE_RENAME && is_second)
-		return show_replaced(r, a);
-	return handle(r);
+		return show_replaced(q, a);
+	return handle(q);
 }
 
-static int replay_create(struct request *r, struct armed *a)
+static int replay_create(struct request *q, struct armed *a)
 {
-	uint32_t mode = r->header.opcode == FUSE_MKDIR ? S_IFDIR : S_IFLNK;
+	uint32_t mode = q->header.opcode == FUSE_MKDIR ? S_IFDIR : S_IFLNK;
 	struct request_names n;
 	struct present p;
-	if (r->header.opcode == FUSE_MKNOD)
-		memcpy(&mode, r->body + offsetof(struct fuse_mknod_in, mode), sizeof mode);
-	request_names(r, &n);
+	if (q->header.opcode == FUSE_MKNOD)
+		memcpy(&mode, q->body + offsetof(struct fuse_mknod_in, mode), sizeof mode);
+	request_names(q, &n);
 	if (a->event->operation != SHARE_CREATE || (mode & S_IFMT) != a->type ||
 	    !is_name(&n, 0, a->event->node, a->event->name))
 		return -EPERM;
 	a->used = 1;
-	int result = look(r->share, n.nodes[0], n.names[0], &p);
+	int result = look(q->share, n.nodes[0], n.names[0], &p);
 	if (result == 0 && (!p.exists || (p.st.stx_mode & S_IFMT) != a->type))
 		result = -ENOENT; /* it has gone again */
 	struct fuse_entry_out out;
 	struct inode *i;
 	if (result == 0)
-		result = name_see(r->share, r->inode, n.names[0], &out, &i);
+		result = name_see(q->share, q->inode, n.names[0], &out, &i);
 	if (result < 0)
 		return result;
 	out.attr_valid = out.attr_valid_nsec = 0; /* whoever makes a file goes on to write it */
-	return reply_counted(r, i, &out);
+	return reply_counted(q, i, &out);
 }
 
 /* The name is no longer that of i, which stays usable for those who have it open. */
@@ -277,42 +277,42 @@ static void unname(struct inode_table *t, struct inode *i, const struct inode *d
 }
 
 /* Whether the guest, unless it was shown the old one, means a new file of the name. */
-static int is_too_late(struct request *r, const struct armed *a)
+static int is_too_late(struct request *q, const struct armed *a)
 {
 	struct present p;
-	return !a->shown && look(r->share, a->event->node, a->event->name, &p) == 0 && is_seen(&p);
+	return !a->shown && look(q->share, a->event->node, a->event->name, &p) == 0 && is_seen(&p);
 }
 
-static int replay_remove(struct request *r, struct armed *a)
+static int replay_remove(struct request *q, struct armed *a)
 {
 	struct request_names n;
-	uint32_t wanted = r->header.opcode == FUSE_RMDIR ? S_IFDIR : S_IFREG;
-	request_names(r, &n);
+	uint32_t wanted = q->header.opcode == FUSE_RMDIR ? S_IFDIR : S_IFREG;
+	request_names(q, &n);
 	if (a->event->operation != SHARE_REMOVE || a->type != wanted || !is_name(&n, 0, a->event->node, a->event->name))
 		return -EPERM;
 	a->used = 1;
-	if (is_too_late(r, a))
+	if (is_too_late(q, a))
 		return -EBUSY;
-	unname(&r->share->inodes, inode_find(&r->share->inodes, a->file), r->inode, n.names[0]);
-	return request_reply(r, NULL, 0);
+	unname(&q->share->inodes, inode_find(&q->share->inodes, a->file), q->inode, n.names[0]);
+	return request_reply(q, NULL, 0);
 }
 
-static int replay_rename(struct request *r, struct armed *a)
+static int replay_rename(struct request *q, struct armed *a)
 {
-	struct inode_table *t = &r->share->inodes;
+	struct inode_table *t = &q->share->inodes;
 	const struct event *e = a->event;
 	struct request_names n;
 	uint32_t flags = 0;
-	if (r->header.opcode == FUSE_RENAME2)
-		memcpy(&flags, r->body + offsetof(struct fuse_rename2_in, flags), sizeof flags);
-	request_names(r, &n);
+	if (q->header.opcode == FUSE_RENAME2)
+		memcpy(&flags, q->body + offsetof(struct fuse_rename2_in, flags), sizeof flags);
+	request_names(q, &n);
 	struct inode *to = e->operation == SHARE_RENAME ? inode_find(t, e->node2) : NULL;
 	if (!to || flags || !is_name(&n, 0, e->node, e->name) || !is_name(&n, 1, e->node2, e->name2))
 		return -EPERM;
 	a->used = 1;
-	if (is_too_late(r, a))
+	if (is_too_late(q, a))
 		return -EBUSY;
-	struct inode *from = r->inode;
+	struct inode *from = q->inode;
 	inode_ref(from);
 	inode_ref(to);
 	if (a->replaced != a->file)
@@ -322,110 +322,110 @@ static int replay_rename(struct request *r, struct armed *a)
 		inode_rename(t, moved, to, e->name2);
 	inode_unref(t, from);
 	inode_unref(t, to);
-	return request_reply(r, NULL, 0);
+	return request_reply(q, NULL, 0);
 }
 
 /* Whether the request's file is the one that the armed event is about, and takes it. */
-static int take_state(struct request *r, struct armed *a, enum share_operation operation)
+static int take_state(struct request *q, struct armed *a, enum share_operation operation)
 {
-	if (a->event->operation != operation || !file_id_same(&a->id, &r->inode->id))
+	if (a->event->operation != operation || !file_id_same(&a->id, &q->inode->id))
 		return 0;
 	a->used = 1;
 	return 1;
 }
 
-static int replay_setattr(struct request *r, struct armed *a)
+static int replay_setattr(struct request *q, struct armed *a)
 {
 	struct fuse_setattr_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	uint32_t what = in.valid & (FATTR_UID | FATTR_GID | FATTR_MODE | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME);
 	enum share_operation operation = what == FATTR_SIZE ? SHARE_MODIFY : SHARE_ATTRIB;
-	if ((what != FATTR_SIZE && what != FATTR_MODE) || !take_state(r, a, operation))
+	if ((what != FATTR_SIZE && what != FATTR_MODE) || !take_state(q, a, operation))
 		return -EPERM;
 	struct statx st;
-	int result = inode_stat(&r->share->inodes, r->inode, &st);
+	int result = inode_stat(&q->share->inodes, q->inode, &st);
 	if (result < 0)
 		return result;
 	struct fuse_attr_out out = { 0 };
-	attributes_fill(r->share, r->inode, &st, &out.attr);
+	attributes_fill(q->share, q->inode, &st, &out.attr);
 	int64_t mtime = statx_ns(&st.stx_mtime);
-	mtime = r->inode->told.valid ? r->inode->told.mtime_ns : mtime - 1; /* any other one */
+	mtime = q->inode->told.valid ? q->inode->told.mtime_ns : mtime - 1; /* any other one */
 	out.attr.mtime = (uint64_t)(mtime / 1000000000);
 	out.attr.mtimensec = (uint32_t)(mtime % 1000000000);
-	return request_reply(r, &out, sizeof out);
+	return request_reply(q, &out, sizeof out);
 }
 
 /* A handle that can do nothing: closing it tells inside that somebody has written. */
-static int replay_open(struct request *r, struct armed *a)
+static int replay_open(struct request *q, struct armed *a)
 {
-	struct share *s = r->share;
-	if (r->inode->type != S_IFREG || !take_state(r, a, SHARE_CLOSE_WRITE))
+	struct share *s = q->share;
+	if (q->inode->type != S_IFREG || !take_state(q, a, SHARE_CLOSE_WRITE))
 		return -EPERM;
 	AUTO_FD int owned = -1;
-	int fd = inode_path_fd(&s->inodes, r->inode, &owned);
+	int fd = inode_path_fd(&s->inodes, q->inode, &owned);
 	if (fd < 0)
 		return fd;
 	AUTO_FD int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	struct handle *h = copy >= 0 ? handle_new(&s->handles, r->inode, copy, O_RDONLY, &r->flight->handle) : NULL;
+	struct handle *h = copy >= 0 ? handle_new(&s->handles, q->inode, copy, O_RDONLY, &q->flight->handle) : NULL;
 	if (!h)
 		return -ENFILE;
 	(void)TAKE_FD(copy);
 	struct fuse_open_out out = { .fh = h->id, .open_flags = s->flush_files ? 0 : FOPEN_NOFLUSH };
-	return request_reply(r, &out, sizeof out);
+	return request_reply(q, &out, sizeof out);
 }
 
 /* The directory of the event may be gone by now. */
-static int replay_getattr(struct request *r, const struct armed *a, int (*handle)(struct request *r))
+static int replay_getattr(struct request *q, const struct armed *a, int (*handle)(struct request *q))
 {
-	int result = handle(r);
-	if (result != -ESTALE || (r->header.nodeid != a->event->node && r->header.nodeid != a->event->node2))
+	int result = handle(q);
+	if (result != -ESTALE || (q->header.nodeid != a->event->node && q->header.nodeid != a->event->node2))
 		return result;
 	struct fuse_attr_out out = { 0 };
 	struct statx st;
-	describe(r->share, r->inode, &st);
-	attributes_fill(r->share, r->inode, &st, &out.attr);
-	return request_reply(r, &out, sizeof out);
+	describe(q->share, q->inode, &st);
+	attributes_fill(q->share, q->inode, &st, &out.attr);
+	return request_reply(q, &out, sizeof out);
 }
 
-static int is_writing(const struct request *r)
+static int is_writing(const struct request *q)
 {
 	struct fuse_open_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	return ((int)in.flags & O_ACCMODE) != O_RDONLY || ((int)in.flags & O_TRUNC);
 }
 
-static int opens_only(const struct request *r)
+static int opens_only(const struct request *q)
 {
 	struct fuse_open_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	return ((int)in.flags & (O_ACCMODE | O_TRUNC)) == O_WRONLY;
 }
 
-int replay_serve(struct events *e, struct request *r, int (*handle)(struct request *r), int mutates)
+int replay_serve(struct events *e, struct request *q, int (*handle)(struct request *q), int mutates)
 {
 	struct armed *a = e->armed.event && !e->armed.used ? &e->armed : NULL;
-	switch (r->header.opcode) {
+	switch (q->header.opcode) {
 	case FUSE_LOOKUP:
-		return a ? replay_lookup(r, a, handle) : handle(r);
+		return a ? replay_lookup(q, a, handle) : handle(q);
 	case FUSE_GETATTR:
-		return a ? replay_getattr(r, a, handle) : handle(r);
+		return a ? replay_getattr(q, a, handle) : handle(q);
 	case FUSE_OPEN:
-		if (!is_writing(r))
-			return handle(r);
-		return a && opens_only(r) ? replay_open(r, a) : -EPERM;
+		if (!is_writing(q))
+			return handle(q);
+		return a && opens_only(q) ? replay_open(q, a) : -EPERM;
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:
 	case FUSE_SYMLINK:
-		return a ? replay_create(r, a) : -EPERM;
+		return a ? replay_create(q, a) : -EPERM;
 	case FUSE_UNLINK:
 	case FUSE_RMDIR:
-		return a ? replay_remove(r, a) : -EPERM;
+		return a ? replay_remove(q, a) : -EPERM;
 	case FUSE_RENAME:
 	case FUSE_RENAME2:
-		return a ? replay_rename(r, a) : -EPERM;
+		return a ? replay_rename(q, a) : -EPERM;
 	case FUSE_SETATTR:
-		return a ? replay_setattr(r, a) : -EPERM;
+		return a ? replay_setattr(q, a) : -EPERM;
 	default:
-		return mutates ? -EPERM : handle(r);
+		return mutates ? -EPERM : handle(q);
 	}
 }

@@ -12,4 +12,4 @@
  * the agent is told. 1, or 0 when there is nothing to tell any more. */
 int replay_prepare(struct events *e, const struct event *event, struct armed *ret);
 /* Answers a request of the replayer's; handle is what answers it for everybody else. */
-int replay_serve(struct events *e, struct request *r, int (*handle)(struct request *r), int mutates);
+int replay_serve(struct events *e, struct request *q, int (*handle)(struct request *q), int mutates);

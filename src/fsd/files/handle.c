@@ -44,16 +44,16 @@ static void attach(struct handle_table *t, struct inode *i, struct handle *h)
 
 struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags, uint64_t *note)
 {
-	struct handle_records *r = t->records;
+	struct handle_records *records = t->records;
 	if (t->count >= t->max_count)
 		return NULL;
-	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : r->used;
-	struct handle *h = &r->items[slot];
+	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : records->used;
+	struct handle *h = &records->items[slot];
 	*h = (struct handle){ .fd = fd, .flags = flags, .nodeid = i->nodeid, .position = -1 };
-	if (slot == r->used)
-		SHARED_SET(r->used, slot + 1);
-	uint64_t id = ((uint64_t)r->generation << 32) + slot + 1;
-	SHARED_SET(r->generation, r->generation + 1);
+	if (slot == records->used)
+		SHARED_SET(records->used, slot + 1);
+	uint64_t id = ((uint64_t)records->generation << 32) + slot + 1;
+	SHARED_SET(records->generation, records->generation + 1);
 	SHARED_SET(*note, id);
 	SHARED_SET(h->id, id);
 	attach(t, i, h);
@@ -91,12 +91,12 @@ void handle_free(struct handle_table *t, struct inode_table *inodes, struct hand
 
 void handle_table_rebuild(struct handle_table *t, struct inode_table *inodes)
 {
-	struct handle_records *r = t->records;
+	struct handle_records *records = t->records;
 	t->count = t->free_count = 0;
 	for (unsigned b = 0; b < DIRECTORY_BUFFERS; b++)
 		t->buffers[b].owner = 0;
-	for (uint32_t slot = 0; slot < r->used; slot++) {
-		struct handle *h = &r->items[slot];
+	for (uint32_t slot = 0; slot < records->used; slot++) {
+		struct handle *h = &records->items[slot];
 		struct inode *i = h->id && SLOT(h->id) == slot ? inode_find(inodes, h->nodeid) : NULL;
 		if (!i || inode_check_fd(i, h->fd) < 0) {
 			h->id = 0;

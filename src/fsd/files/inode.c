@@ -75,14 +75,14 @@ void inode_free_slot(struct inode_table *t, uint32_t slot)
 /* The caller has seen that there is room. */
 static struct inode *record_new(struct inode_table *t, const struct statx *st)
 {
-	struct inode_records *r = t->records;
-	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : r->used;
-	struct inode *i = &r->items[slot];
+	struct inode_records *records = t->records;
+	uint32_t slot = t->free_count ? t->free_slots[--t->free_count] : records->used;
+	struct inode *i = &records->items[slot];
 	*i = (struct inode){ .id = file_id_of(st), .type = st->stx_mode & S_IFMT, .fd = -1 };
-	if (slot == r->used)
-		SHARED_SET(r->used, slot + 1);
-	uint64_t generation = r->generation;
-	SHARED_SET(r->generation, r->generation + 1);
+	if (slot == records->used)
+		SHARED_SET(records->used, slot + 1);
+	uint64_t generation = records->generation;
+	SHARED_SET(records->generation, records->generation + 1);
 	SHARED_SET(i->nodeid, (generation << 32) + slot + 1);
 	inode_hash_add(t, i);
 	return i;
@@ -154,16 +154,16 @@ void inode_table_set_max(struct inode_table *t, size_t max_count)
 
 void inode_table_reset(struct inode_table *t)
 {
-	struct inode_records *r = t->records;
-	uint32_t used = r->used;
+	struct inode_records *records = t->records;
+	uint32_t used = records->used;
 	pins_clear(&t->pins);
 	for (uint32_t slot = 1; slot < used; slot++)
-		if (r->items[slot].nodeid)
-			record_free(t, &r->items[slot]);
+		if (records->items[slot].nodeid)
+			record_free(t, &records->items[slot]);
 	t->root->refs = 0;
 	t->root->cached.valid = 0;
-	SHARED_SET(r->used, 1U);
-	shared_forget(&r->items[1], (used - 1) * sizeof r->items[0]);
+	SHARED_SET(records->used, 1U);
+	shared_forget(&records->items[1], (used - 1) * sizeof records->items[0]);
 	place_store_reset(&t->places);
 	t->free_count = 0;
 }

@@ -31,14 +31,14 @@ static void recover_record(struct inode_table *t, struct inode *i)
 
 void inode_table_rebuild(struct inode_table *t)
 {
-	struct inode_records *r = t->records;
+	struct inode_records *records = t->records;
 	free(t->buckets);
 	t->buckets = NULL;
 	t->bucket_count = t->count = t->free_count = 0;
 	t->cached_fds = t->nameless_fds = 0;
 	t->oldest = t->newest = NULL;
-	for (uint32_t slot = 0; slot < r->used; slot++) {
-		struct inode *i = &r->items[slot];
+	for (uint32_t slot = 0; slot < records->used; slot++) {
+		struct inode *i = &records->items[slot];
 		if (i->nodeid && INODE_SLOT(i->nodeid) == slot)
 			recover_record(t, i);
 		else {
@@ -46,8 +46,8 @@ void inode_table_rebuild(struct inode_table *t)
 			inode_free_slot(t, slot);
 		}
 	}
-	for (uint32_t slot = 1; slot < r->used; slot++) {
-		struct inode *i = &r->items[slot];
+	for (uint32_t slot = 1; slot < records->used; slot++) {
+		struct inode *i = &records->items[slot];
 		if (!i->nodeid || !i->place)
 			continue;
 		i->parent = inode_find(t, i->place->parent);

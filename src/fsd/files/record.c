@@ -11,9 +11,9 @@
 
 enum { FIELDS = 4, MODE_MAX = 07777 };
 
-int record_is_empty(const struct record *r)
+int record_is_empty(const struct record *record)
 {
-	return r->uid == RECORD_NONE && r->gid == RECORD_NONE && r->mode == RECORD_NONE;
+	return record->uid == RECORD_NONE && record->gid == RECORD_NONE && record->mode == RECORD_NONE;
 }
 
 static int parse_field(const char *word, int octal, uint32_t *ret)
@@ -48,11 +48,11 @@ int record_parse(const char *text, size_t size, struct record *ret)
 struct record record_load(const char *path)
 {
 	char text[RECORD_TEXT_MAX];
-	struct record r = RECORD_EMPTY;
+	struct record record = RECORD_EMPTY;
 	ssize_t n = getxattr(path, RECORD_NAME, text, sizeof text);
-	if (n > 0 && record_parse(text, (size_t)n, &r) < 0)
-		r = RECORD_EMPTY;
-	return r;
+	if (n > 0 && record_parse(text, (size_t)n, &record) < 0)
+		record = RECORD_EMPTY;
+	return record;
 }
 
 static void format_field(char *text, size_t size, int octal, uint32_t value)
@@ -63,19 +63,19 @@ static void format_field(char *text, size_t size, int octal, uint32_t value)
 		snprintf(text, size, octal ? "%o" : "%u", value);
 }
 
-size_t record_format(const struct record *r, char text[RECORD_TEXT_MAX])
+size_t record_format(const struct record *record, char text[RECORD_TEXT_MAX])
 {
 	char words[FIELDS][16];
-	const uint32_t fields[FIELDS] = { r->uid, r->gid, r->mode, r->host_mode };
+	const uint32_t fields[FIELDS] = { record->uid, record->gid, record->mode, record->host_mode };
 	for (int n = 0; n < FIELDS; n++)
 		format_field(words[n], sizeof words[n], n >= 2, fields[n]);
 	return (size_t)snprintf(text, RECORD_TEXT_MAX, "%s:%s:%s:%s", words[0], words[1], words[2], words[3]);
 }
 
-int record_store(const char *path, const struct record *r)
+int record_store(const char *path, const struct record *record)
 {
 	char text[RECORD_TEXT_MAX];
-	if (record_is_empty(r))
+	if (record_is_empty(record))
 		return removexattr(path, RECORD_NAME) < 0 && errno != ENODATA ? -errno : 0;
-	return setxattr(path, RECORD_NAME, text, record_format(r, text), 0) < 0 ? -errno : 0;
+	return setxattr(path, RECORD_NAME, text, record_format(record, text), 0) < 0 ? -errno : 0;
 }

@@ -21,13 +21,13 @@ struct record {
 
 #define RECORD_EMPTY ((struct record){ RECORD_NONE, RECORD_NONE, RECORD_NONE, RECORD_NONE })
 
-int record_is_empty(const struct record *r);
+int record_is_empty(const struct record *record);
 /* Anything may stand in the attribute: 0, -EINVAL when it is no record. */
 int record_parse(const char *text, size_t size, struct record *ret);
 /* Its length, at most RECORD_TEXT_MAX. */
-size_t record_format(const struct record *r, char text[RECORD_TEXT_MAX]);
+size_t record_format(const struct record *record, char text[RECORD_TEXT_MAX]);
 /* path: "/proc/self/fd/N" of a file or directory. An empty record where there is none, or none that
  * can be read. */
 struct record record_load(const char *path);
 /* An empty record removes the attribute. 0 or -errno. */
-int record_store(const char *path, const struct record *r);
+int record_store(const char *path, const struct record *record);

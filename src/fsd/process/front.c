@@ -58,8 +58,8 @@ static int note_table(struct front *f, const struct vhost_user_table *t, int *fd
 static int note_removed(struct front *f, const struct vhost_user_region *which)
 {
 	for (unsigned n = 0; n < f->region_count; n++) {
-		const struct vhost_user_region *r = &f->regions[n].where;
-		if (r->guest != which->guest || r->user != which->user || r->size != which->size)
+		const struct vhost_user_region *region = &f->regions[n].where;
+		if (region->guest != which->guest || region->user != which->user || region->size != which->size)
 			continue;
 		fd_close(f->regions[n].fd);
 		f->regions[n] = f->regions[--f->region_count];

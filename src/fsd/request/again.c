@@ -37,21 +37,21 @@
 #include "fsd/files/shared.h"
 #include "fsd/request/handlers.h"
 
-void request_begin(struct request *r)
+void request_begin(struct request *q)
 {
-	if (r->flight->begun)
+	if (q->flight->begun)
 		return;
-	r->flight->since_ns = clock_realtime_ns();
-	SHARED_SET(r->flight->begun, 1U);
+	q->flight->since_ns = clock_realtime_ns();
+	SHARED_SET(q->flight->begun, 1U);
 }
 
-void request_begin_with(struct request *r, unsigned which, const struct file_id *id)
+void request_begin_with(struct request *q, unsigned which, const struct file_id *id)
 {
-	if (r->flight->begun)
+	if (q->flight->begun)
 		return;
-	r->flight->found[which] = id != NULL;
+	q->flight->found[which] = id != NULL;
 	if (id)
-		r->flight->ids[which] = *id;
+		q->flight->ids[which] = *id;
 }
 
 static int64_t born(const struct statx *st)
@@ -60,32 +60,32 @@ static int64_t born(const struct statx *st)
 	return statx_ns(t);
 }
 
-int again_made(const struct request *r, int directory, const char *name, uint32_t type)
+int again_made(const struct request *q, int directory, const char *name, uint32_t type)
 {
 	struct statx st;
-	if (!r->again || inode_statx(directory, name, &st) < 0)
+	if (!q->again || inode_statx(directory, name, &st) < 0)
 		return 0;
-	return (st.stx_mode & S_IFMT) == type && born(&st) >= r->flight->since_ns - TICK_NS;
+	return (st.stx_mode & S_IFMT) == type && born(&st) >= q->flight->since_ns - TICK_NS;
 }
 
-int again_result(const struct request *r, int result, int directory, const char *name, uint32_t type)
+int again_result(const struct request *q, int result, int directory, const char *name, uint32_t type)
 {
-	return result == -EEXIST && again_made(r, directory, name, type) ? 0 : result;
+	return result == -EEXIST && again_made(q, directory, name, type) ? 0 : result;
 }
 
-int again_linked(const struct request *r, int directory, const char *name, const struct inode *file)
+int again_linked(const struct request *q, int directory, const char *name, const struct inode *file)
 {
 	struct statx st;
-	if (!r->again || inode_statx(directory, name, &st) < 0)
+	if (!q->again || inode_statx(directory, name, &st) < 0)
 		return 0;
 	struct file_id id = file_id_of(&st);
 	return file_id_same(&id, &file->id);
 }
 
-int again_same_value(const struct request *r, const char *path, const char *name, const void *value, size_t size)
+int again_same_value(const struct request *q, const char *path, const char *name, const void *value, size_t size)
 {
-	ssize_t n = r->again ? getxattr(path, name, r->share->reply, REPLY_MAX) : -1;
-	return n == (ssize_t)size && memcmp(r->share->reply, value, size) == 0;
+	ssize_t n = q->again ? getxattr(path, name, q->share->reply, REPLY_MAX) : -1;
+	return n == (ssize_t)size && memcmp(q->share->reply, value, size) == 0;
 }
 
 void request_undo(struct share *s, struct flight *f)

@@ -93,36 +93,36 @@ void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct
 	attributes_note(i, st);
 }
 
-static int reply_attributes(struct request *r, const struct statx *st)
+static int reply_attributes(struct request *q, const struct statx *st)
 {
-	struct validity v = attributes_validity(r->share, r->inode->type);
+	struct validity v = attributes_validity(q->share, q->inode->type);
 	struct fuse_attr_out out = { .attr_valid = v.s, .attr_valid_nsec = v.ns };
-	attributes_fill(r->share, r->inode, st, &out.attr);
-	attributes_note(r->inode, st);
-	return request_reply(r, &out, sizeof out);
+	attributes_fill(q->share, q->inode, st, &out.attr);
+	attributes_note(q->inode, st);
+	return request_reply(q, &out, sizeof out);
 }
 
-int fuse_getattr(struct request *r)
+int fuse_getattr(struct request *q)
 {
 	struct statx st;
-	int result = inode_stat(&r->share->inodes, r->inode, &st);
-	return result < 0 ? result : reply_attributes(r, &st);
+	int result = inode_stat(&q->share->inodes, q->inode, &st);
+	return result < 0 ? result : reply_attributes(q, &st);
 }
 
-static int change_size(struct request *r, const struct fuse_setattr_in *in)
+static int change_size(struct request *q, const struct fuse_setattr_in *in)
 {
-	struct handle *h = (in->valid & FATTR_FH) ? request_handle(r, in->fh) : NULL;
-	if (r->inode->type != S_IFREG)
-		return r->inode->type == S_IFDIR ? -EISDIR : -EINVAL;
+	struct handle *h = (in->valid & FATTR_FH) ? request_handle(q, in->fh) : NULL;
+	if (q->inode->type != S_IFREG)
+		return q->inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (in->size > INT64_MAX)
 		return -EFBIG;
 	struct statx st;
 	AUTO_FD int opened = -1;
 	int fd =
-	    h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(r->share, r->inode, O_WRONLY, &st));
+	    h && (h->flags & O_ACCMODE) != O_RDONLY ? h->fd : (opened = file_open(q->share, q->inode, O_WRONLY, &st));
 	if (fd < 0)
 		return fd;
-	ownership_written(r->share, fd);
+	ownership_written(q->share, fd);
 	return ftruncate(fd, (off_t)in->size) < 0 ? -errno : 0;
 }
 
@@ -147,55 +147,55 @@ static int change_times(const struct fuse_setattr_in *in, const char *path)
 
 /* Everything but the size, on exactly this file: by way of a descriptor, never of a name that could
  * be another file by now. */
-static int change_by_path(struct request *r, const struct fuse_setattr_in *in)
+static int change_by_path(struct request *q, const struct fuse_setattr_in *in)
 {
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
+	int fd = inode_reach(&q->share->inodes, q->inode, &owned);
 	if (fd < 0)
 		return fd;
-	share_proc_path(r->share, fd, path);
-	int result = (in->valid & (FATTR_UID | FATTR_GID | FATTR_MODE)) ? ownership_change(r, fd, in) : 0;
+	share_proc_path(q->share, fd, path);
+	int result = (in->valid & (FATTR_UID | FATTR_GID | FATTR_MODE)) ? ownership_change(q, fd, in) : 0;
 	if (result == 0 && (in->valid & FATTR_SIZE))
-		result = change_size(r, in);
+		result = change_size(q, in);
 	if (result == 0 && (in->valid & (FATTR_ATIME | FATTR_MTIME)))
 		result = change_times(in, path);
 	return result;
 }
 
-int fuse_setattr(struct request *r)
+int fuse_setattr(struct request *q)
 {
 	struct fuse_setattr_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	int only_size = !(in.valid & (FATTR_UID | FATTR_GID | FATTR_MODE | FATTR_ATIME | FATTR_MTIME));
-	int result = !only_size ? change_by_path(r, &in) : (in.valid & FATTR_SIZE) ? change_size(r, &in) : 0;
-	return result < 0 ? result : fuse_getattr(r);
+	int result = !only_size ? change_by_path(q, &in) : (in.valid & FATTR_SIZE) ? change_size(q, &in) : 0;
+	return result < 0 ? result : fuse_getattr(q);
 }
 
-int fuse_access(struct request *r)
+int fuse_access(struct request *q)
 {
 	struct fuse_access_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	if (in.mask & ~(uint32_t)(R_OK | W_OK | X_OK))
 		return -EINVAL;
-	if ((in.mask & W_OK) && r->share->settings.read_only)
+	if ((in.mask & W_OK) && q->share->settings.read_only)
 		return -EROFS;
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
+	int fd = inode_reach(&q->share->inodes, q->inode, &owned);
 	if (fd < 0)
 		return fd;
-	if (faccessat(AT_FDCWD, share_proc_path(r->share, fd, path), (int)in.mask, AT_EACCESS) < 0)
+	if (faccessat(AT_FDCWD, share_proc_path(q->share, fd, path), (int)in.mask, AT_EACCESS) < 0)
 		return -errno;
-	return request_reply(r, NULL, 0);
+	return request_reply(q, NULL, 0);
 }
 
-int fuse_statfs(struct request *r)
+int fuse_statfs(struct request *q)
 {
 	struct statfs fs;
 	AUTO_FD int owned = -1;
-	int fd = inode_reach(&r->share->inodes, r->inode, &owned);
-	if (fstatfs(fd >= 0 ? fd : r->share->inodes.root->fd, &fs) < 0)
+	int fd = inode_reach(&q->share->inodes, q->inode, &owned);
+	if (fstatfs(fd >= 0 ? fd : q->share->inodes.root->fd, &fs) < 0)
 		return -errno;
 	struct fuse_statfs_out out = {.st = {
 					      .blocks = fs.f_blocks,
@@ -207,5 +207,5 @@ int fuse_statfs(struct request *r)
 					      .namelen = (uint32_t)fs.f_namelen,
 					      .frsize = (uint32_t)fs.f_frsize,
 				      },};
-	return request_reply(r, &out, sizeof out);
+	return request_reply(q, &out, sizeof out);
 }

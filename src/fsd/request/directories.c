@@ -11,43 +11,43 @@
 #include "base/fd.h"
 #include "fsd/request/handlers.h"
 
-int fuse_opendir(struct request *r)
+int fuse_opendir(struct request *q)
 {
 	struct fuse_open_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	if ((in.flags & O_ACCMODE) != O_RDONLY)
 		return -EISDIR;
 	char path[PROC_PATH_SIZE];
-	int directory = inode_directory_fd(&r->share->inodes, r->inode);
+	int directory = inode_directory_fd(&q->share->inodes, q->inode);
 	if (directory < 0)
 		return directory;
-	if (directory_was_replaced(r))
+	if (directory_was_replaced(q))
 		return -ESTALE;
 	/* Not ".", which only who may search the directory can open. */
-	int fd = open(share_proc_path(r->share, directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(share_proc_path(q->share, directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	struct handle *h = handle_new(&r->share->handles, r->inode, fd, O_RDONLY, &r->flight->handle);
+	struct handle *h = handle_new(&q->share->handles, q->inode, fd, O_RDONLY, &q->flight->handle);
 	if (!h) {
 		fd_close(fd);
 		return -ENFILE;
 	}
 	struct fuse_open_out out = { .fh = h->id };
-	return request_reply(r, &out, sizeof out);
+	return request_reply(q, &out, sizeof out);
 }
 
-int fuse_releasedir(struct request *r)
+int fuse_releasedir(struct request *q)
 {
 	struct fuse_release_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
-	if (!h && r->again)
-		return request_reply(r, NULL, 0);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
+	if (!h && q->again)
+		return request_reply(q, NULL, 0);
 	if (!h || h->inode->type != S_IFDIR)
 		return -EBADF;
-	request_begin(r);
-	handle_free(&r->share->handles, &r->share->inodes, h);
-	return request_reply(r, NULL, 0);
+	request_begin(q);
+	handle_free(&q->share->handles, &q->share->inodes, h);
+	return request_reply(q, NULL, 0);
 }
 
 /* Linux's word for reading a directory that has been removed; some file systems (ext4) refuse to
@@ -85,24 +85,24 @@ static int is_dot(const char *name)
 
 /* Adds an entry: its size in the reply, 0 when there is no room, -ENOENT when the guest must not
  * see it. */
-static int add_entry(struct request *r, const struct dirent64 *d, char *to, size_t room, int plus)
+static int add_entry(struct request *q, const struct dirent64 *d, char *to, size_t room, int plus)
 {
 	size_t length = strlen(d->d_name), head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	size_t size = FUSE_DIRENT_ALIGN(head + length);
 	if (size > room)
 		return 0;
-	struct fuse_direntplus e = {.dirent = {.ino = attributes_number(r->share, r->inode->id.dev, d->d_ino),
+	struct fuse_direntplus e = {.dirent = {.ino = attributes_number(q->share, q->inode->id.dev, d->d_ino),
 					    .off = (uint64_t)d->d_off,
 					    .namelen = (uint32_t)length,
 					    .type = d->d_type,},};
 	if (is_dot(d->d_name)) {
 		/* What is above the root is nobody's business. */
-		const struct inode *of = d->d_name[1] && r->inode->parent ? r->inode->parent : r->inode;
-		e.dirent.ino = attributes_number(r->share, of->id.dev, of->id.ino);
-	} else if (share_check_name(r->share, r->inode, d->d_name, HIDDEN_LOOK) < 0)
+		const struct inode *of = d->d_name[1] && q->inode->parent ? q->inode->parent : q->inode;
+		e.dirent.ino = attributes_number(q->share, of->id.dev, of->id.ino);
+	} else if (share_check_name(q->share, q->inode, d->d_name, HIDDEN_LOOK) < 0)
 		return -ENOENT;
 	else if (plus) {
-		int result = name_see(r->share, r->inode, d->d_name, &e.entry_out, NULL);
+		int result = name_see(q->share, q->inode, d->d_name, &e.entry_out, NULL);
 		if (result == -ENOENT)
 			return -ENOENT; /* gone meanwhile, or hidden */
 		if (result < 0)
@@ -117,23 +117,23 @@ static int add_entry(struct request *r, const struct dirent64 *d, char *to, size
 	return (int)size;
 }
 
-static int read_directory(struct request *r, int plus)
+static int read_directory(struct request *q, int plus)
 {
 	struct fuse_read_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h || h->inode->type != S_IFDIR)
 		return -EBADF;
-	if (r->out_space < sizeof(struct fuse_out_header))
+	if (q->out_space < sizeof(struct fuse_out_header))
 		return -EINVAL;
-	size_t room = MIN(MIN((size_t)in.size, (size_t)REPLY_MAX), r->out_space - sizeof(struct fuse_out_header)),
+	size_t room = MIN(MIN((size_t)in.size, (size_t)REPLY_MAX), q->out_space - sizeof(struct fuse_out_header)),
 	       used = 0;
-	struct directory_buffer *b = handle_buffer(&r->share->handles, h);
+	struct directory_buffer *b = handle_buffer(&q->share->handles, h);
 	int64_t offset = (int64_t)in.offset;
 	int result;
 	while ((result = fill_buffer(h, b, offset)) > 0) {
 		const struct dirent64 *d = (const struct dirent64 *)(b->data + b->start);
-		int size = add_entry(r, d, r->share->reply + used, room - used, plus);
+		int size = add_entry(q, d, q->share->reply + used, room - used, plus);
 		if (size == 0)
 			break;
 		used += size > 0 ? (size_t)size : 0;
@@ -142,15 +142,15 @@ static int read_directory(struct request *r, int plus)
 	}
 	if (result < 0 && used == 0)
 		return result;
-	return request_reply(r, r->share->reply, used);
+	return request_reply(q, q->share->reply, used);
 }
 
-int fuse_readdir(struct request *r)
+int fuse_readdir(struct request *q)
 {
-	return read_directory(r, 0);
+	return read_directory(q, 0);
 }
 
-int fuse_readdirplus(struct request *r)
+int fuse_readdirplus(struct request *q)
 {
-	return read_directory(r, 1);
+	return read_directory(q, 1);
 }

@@ -147,47 +147,47 @@ static int truncate_opened(struct share *s, struct inode *i, int fd, int flags, 
 	return ftruncate(fd, 0) < 0 ? -errno : inode_statx(fd, "", st);
 }
 
-int fuse_open(struct request *r)
+int fuse_open(struct request *q)
 {
 	struct fuse_open_in in;
 	struct fuse_open_out out;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	int flags = (int)in.flags;
-	if (r->share->settings.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+	if (q->share->settings.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return -EROFS;
 	struct statx st;
-	AUTO_FD int fd = file_open(r->share, r->inode, access_wanted(r->share, flags), &st);
+	AUTO_FD int fd = file_open(q->share, q->inode, access_wanted(q->share, flags), &st);
 	if (fd == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
-		fd = file_open(r->share, r->inode, flags, &st);
+		fd = file_open(q->share, q->inode, flags, &st);
 	if (fd < 0)
 		return fd;
-	if (is_news(r->inode, &st))
+	if (is_news(q->inode, &st))
 		return -ESTALE;
 	/* Only now that it is sure to be the right file. */
-	int result = (flags & O_TRUNC) ? truncate_opened(r->share, r->inode, fd, flags, &st) : 0;
+	int result = (flags & O_TRUNC) ? truncate_opened(q->share, q->inode, fd, flags, &st) : 0;
 	if (result == 0)
-		result = open_handle(r, r->inode, TAKE_FD(fd), flags, &st, &out);
+		result = open_handle(q, q->inode, TAKE_FD(fd), flags, &st, &out);
 	if (result == 0 && (flags & O_TRUNC))
-		r->inode->told.valid = 0;
-	return result < 0 ? result : request_reply(r, &out, sizeof out);
+		q->inode->told.valid = 0;
+	return result < 0 ? result : request_reply(q, &out, sizeof out);
 }
 
 /* Replies to CREATE and TMPFILE: the entry, then the handle. fd is taken; the record has its lookup
  * already. */
-static int reply_created(struct request *r, struct inode *i, const struct statx *st, int fd, int flags)
+static int reply_created(struct request *q, struct inode *i, const struct statx *st, int fd, int flags)
 {
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} out;
-	SHARED_SET(r->flight->seen, i->nodeid);
-	entry_fill(r->share, i, st, &out.entry);
-	int result = open_handle(r, i, fd, flags, st, &out.open);
+	SHARED_SET(q->flight->seen, i->nodeid);
+	entry_fill(q->share, i, st, &out.entry);
+	int result = open_handle(q, i, fd, flags, st, &out.open);
 	if (result == 0)
-		result = request_reply(r, &out, sizeof out);
+		result = request_reply(q, &out, sizeof out);
 	if (result < 0) {
-		SHARED_SET(r->flight->seen, (uint64_t)0);
-		inode_forget(&r->share->inodes, i, 1);
+		SHARED_SET(q->flight->seen, (uint64_t)0);
+		inode_forget(&q->share->inodes, i, 1);
 	}
 	return result;
 }
@@ -195,70 +195,70 @@ static int reply_created(struct request *r, struct inode *i, const struct statx 
 /* The file to make, or -errno; one that this request made before, and nobody can have written to,
  * makes room. Where the host was quicker the guest does not know yet what there is: unless it wants
  * none, it is sent to look again, so that it follows a symlink and checks permissions. */
-static int create_file(struct request *r, int directory, const char *name, uint64_t how, uint32_t mode)
+static int create_file(struct request *q, int directory, const char *name, uint64_t how, uint32_t mode)
 {
 	struct statx st;
-	request_begin(r);
+	request_begin(q);
 	int fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
-	if ((fd == -EEXIST || fd == -EACCES) && again_made(r, directory, name, S_IFREG) &&
+	if ((fd == -EEXIST || fd == -EACCES) && again_made(q, directory, name, S_IFREG) &&
 	    inode_statx(directory, name, &st) == 0 && st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
 		fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
 	if (fd >= 0)
-		ownership_created(r, fd, mode);
+		ownership_created(q, fd, mode);
 	if (fd != -EEXIST || (how & O_EXCL))
 		return fd;
-	return inode_statx(directory, name, &st) == 0 && share_is_hidden(r->share, &st) ? -EEXIST : -ESTALE;
+	return inode_statx(directory, name, &st) == 0 && share_is_hidden(q->share, &st) ? -EEXIST : -ESTALE;
 }
 
-int fuse_create(struct request *r)
+int fuse_create(struct request *q)
 {
 	struct fuse_create_in in;
 	const char *name;
 	size_t offset = sizeof in;
-	memcpy(&in, r->body, sizeof in);
-	int flags = (int)in.flags, result = request_name(r, &offset, &name);
+	memcpy(&in, q->body, sizeof in);
+	int flags = (int)in.flags, result = request_name(q, &offset, &name);
 	if (result == 0)
-		result = share_check_name(r->share, r->inode, name, HIDDEN_MAKE);
-	int directory = result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
+		result = share_check_name(q->share, q->inode, name, HIDDEN_MAKE);
+	int directory = result < 0 ? result : inode_directory_fd(&q->share->inodes, q->inode);
 	if (directory < 0)
 		return directory;
 	uint64_t how =
-	    (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
-	AUTO_FD int fd = create_file(r, directory, name, how, in.mode);
+	    (uint64_t)(access_wanted(q->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_CREAT | O_NONBLOCK | O_NOCTTY;
+	AUTO_FD int fd = create_file(q, directory, name, how, in.mode);
 	if (fd < 0)
 		return fd;
 	struct statx st;
 	struct inode *i;
 	result = inode_statx(fd, "", &st);
 	if (result == 0)
-		result = inode_see(&r->share->inodes, r->inode, name, &st, &i);
-	return result < 0 ? result : reply_created(r, i, &st, TAKE_FD(fd), flags);
+		result = inode_see(&q->share->inodes, q->inode, name, &st, &i);
+	return result < 0 ? result : reply_created(q, i, &st, TAKE_FD(fd), flags);
 }
 
-int fuse_tmpfile(struct request *r)
+int fuse_tmpfile(struct request *q)
 {
 	struct fuse_create_in in;
-	memcpy(&in, r->body, sizeof in);
-	int flags = (int)in.flags, directory = inode_directory_fd(&r->share->inodes, r->inode);
+	memcpy(&in, q->body, sizeof in);
+	int flags = (int)in.flags, directory = inode_directory_fd(&q->share->inodes, q->inode);
 	if (directory < 0)
 		return directory;
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
-	uint64_t how = (uint64_t)(access_wanted(r->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE;
+	uint64_t how = (uint64_t)(access_wanted(q->share, flags) & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE;
 	AUTO_FD int fd = inode_open_name(directory, ".", how, mode_allowed(S_IFREG, in.mode));
 	if (fd < 0)
 		return fd;
-	ownership_created(r, fd, in.mode);
+	ownership_created(q, fd, in.mode);
 	struct statx st;
 	struct inode *i;
 	AUTO_FD int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	int result = kept < 0 ? -errno : inode_statx(fd, "", &st);
 	if (result == 0)
-		result = inode_see_nameless(&r->share->inodes, kept, &st, &i);
+		result = inode_see_nameless(&q->share->inodes, kept, &st, &i);
 	if (result < 0)
 		return result;
 	(void)TAKE_FD(kept);
-	return reply_created(r, i, &st, TAKE_FD(fd), flags);
+	return reply_created(q, i, &st, TAKE_FD(fd), flags);
 }
 
 enum { READING, READING_AT_ONCE, WRITING, APPENDING }; /* at once: -EAGAIN instead of waiting for a disk */
@@ -293,10 +293,10 @@ static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size
 	return (ssize_t)done;
 }
 
-static ssize_t read_reply(const struct request *r, int fd, size_t size, off_t offset, int how)
+static ssize_t read_reply(const struct request *q, int fd, size_t size, off_t offset, int how)
 {
 	struct iovec pieces[REQUEST_PIECES_MAX];
-	unsigned count = pieces_slice(r->out, r->out_count, sizeof(struct fuse_out_header), size, pieces);
+	unsigned count = pieces_slice(q->out, q->out_count, sizeof(struct fuse_out_header), size, pieces);
 	return transfer(fd, pieces, count, size, offset, how);
 }
 
@@ -307,35 +307,35 @@ static int64_t run_read(const struct job *j)
 
 /* Whether a read that was not to wait got n bytes (or -errno) because it would have had to. Some
  * file systems cannot say: those in memory need not, those behind a network always may. */
-static int would_wait(const struct request *r, int fd, ssize_t n, size_t size, off_t offset)
+static int would_wait(const struct request *q, int fd, ssize_t n, size_t size, off_t offset)
 {
 	struct stat st;
 	if (n < 0)
-		return n == -EAGAIN || (n == -EOPNOTSUPP && r->share->flush_files);
+		return n == -EAGAIN || (n == -EOPNOTSUPP && q->share->flush_files);
 	return (size_t)n < size && fstat(fd, &st) == 0 && offset + n < st.st_size;
 }
 
 /* What the host has in memory is read at once; for the rest a thread waits, not everybody. */
-int fuse_read(struct request *r)
+int fuse_read(struct request *q)
 {
 	struct fuse_read_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h || h->inode->type != S_IFREG)
 		return -EBADF;
-	if (r->out_space < sizeof(struct fuse_out_header) || in.offset > INT64_MAX - TRANSFER_MAX)
+	if (q->out_space < sizeof(struct fuse_out_header) || in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
-	size_t size = MIN(MIN((size_t)in.size, (size_t)TRANSFER_MAX), r->out_space - sizeof(struct fuse_out_header));
+	size_t size = MIN(MIN((size_t)in.size, (size_t)TRANSFER_MAX), q->out_space - sizeof(struct fuse_out_header));
 	off_t offset = (off_t)in.offset;
-	ssize_t n = read_reply(r, h->fd, size, offset, READING_AT_ONCE);
-	if (would_wait(r, h->fd, n, size, offset)) {
-		r->job.arguments[0] = (int64_t)size;
-		r->job.arguments[1] = offset;
-		return request_defer(r, run_read, h->fd, -1);
+	ssize_t n = read_reply(q, h->fd, size, offset, READING_AT_ONCE);
+	if (would_wait(q, h->fd, n, size, offset)) {
+		q->job.arguments[0] = (int64_t)size;
+		q->job.arguments[1] = offset;
+		return request_defer(q, run_read, h->fd, -1);
 	}
 	if (n == -EOPNOTSUPP)
-		n = read_reply(r, h->fd, size, offset, READING);
-	return n < 0 ? (int)n : request_reply_in_place(r, (size_t)n);
+		n = read_reply(q, h->fd, size, offset, READING);
+	return n < 0 ? (int)n : request_reply_in_place(q, (size_t)n);
 }
 
 int handle_no_append(struct handle *h)
@@ -350,28 +350,28 @@ int handle_no_append(struct handle *h)
 }
 
 /* How much of an append was done by a process that died: bytes, or -errno. */
-static int64_t appended_before(struct request *r, const struct handle *h)
+static int64_t appended_before(struct request *q, const struct handle *h)
 {
 	struct statx st;
 	int result = inode_statx(h->fd, "", &st);
 	if (result < 0)
 		return result;
-	if (r->again)
-		return MAX((int64_t)st.stx_size - r->flight->size, 0);
-	r->flight->size = (int64_t)st.stx_size;
-	request_begin(r);
+	if (q->again)
+		return MAX((int64_t)st.stx_size - q->flight->size, 0);
+	q->flight->size = (int64_t)st.stx_size;
+	request_begin(q);
 	return 0;
 }
 
-int fuse_write(struct request *r)
+int fuse_write(struct request *q)
 {
 	struct fuse_write_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h || h->inode->type != S_IFREG)
 		return -EBADF;
-	size_t head = sizeof r->header + sizeof in;
-	if (in.size > TRANSFER_MAX || in.size > pieces_size(r->in, r->in_count) - head ||
+	size_t head = sizeof q->header + sizeof in;
+	if (in.size > TRANSFER_MAX || in.size > pieces_size(q->in, q->in_count) - head ||
 	    in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
 	/* The guest says with each write whether it is one that appends: fcntl(2) can change that
@@ -380,58 +380,58 @@ int fuse_write(struct request *r)
 	int result = append ? 0 : handle_no_append(h);
 	if (result < 0)
 		return result;
-	int64_t before = append ? appended_before(r, h) : 0;
+	int64_t before = append ? appended_before(q, h) : 0;
 	if (before < 0)
 		return (int)before;
 	before = MIN(before, (int64_t)in.size);
-	ownership_written(r->share, h->fd);
+	ownership_written(q->share, h->fd);
 	struct iovec pieces[REQUEST_PIECES_MAX];
-	unsigned count = pieces_slice(r->in, r->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
+	unsigned count = pieces_slice(q->in, q->in_count, head + (size_t)before, in.size - (size_t)before, pieces);
 	ssize_t n =
 	    transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
 	if (n >= 0 || before > 0)
 		n = MAX(n, 0) + before;
 	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
 	struct fuse_write_out out = { .size = (uint32_t)n };
-	return n < 0 ? (int)n : request_reply(r, &out, sizeof out);
+	return n < 0 ? (int)n : request_reply(q, &out, sizeof out);
 }
 
-int fuse_release(struct request *r)
+int fuse_release(struct request *q)
 {
 	struct fuse_release_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
-	if (!h && r->again)
-		return request_reply(r, NULL, 0);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
+	if (!h && q->again)
+		return request_reply(q, NULL, 0);
 	if (!h || h->inode->type == S_IFDIR)
 		return -EBADF;
-	request_begin(r);
+	request_begin(q);
 	struct statx st;
 	if ((h->flags & O_ACCMODE) != O_RDONLY && inode_statx(h->fd, "", &st) == 0)
 		cache_note(h->inode, &st); /* what the guest wrote is what it has cached */
-	locks_release_handle(&r->share->locks, h->id);
+	locks_release_handle(&q->share->locks, h->id);
 	if (in.release_flags & FUSE_RELEASE_FLOCK_UNLOCK) {
 		(void)flock(h->fd, LOCK_UN); /* a job may have a copy of the descriptor */
-		r->share->locks.released++;
+		q->share->locks.released++;
 	}
-	handle_free(&r->share->handles, &r->share->inodes, h);
-	return request_reply(r, NULL, 0);
+	handle_free(&q->share->handles, &q->share->inodes, h);
+	return request_reply(q, NULL, 0);
 }
 
-int fuse_lseek(struct request *r)
+int fuse_lseek(struct request *q)
 {
 	struct fuse_lseek_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h || h->inode->type != S_IFREG)
 		return -EBADF;
 	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
 		return -EINVAL;
 	/* What the guest holds back would be a hole, and cp(1) would not copy it. Without an answer
 	 * Linux takes all of a file for data. */
-	if (r->share->settings.cache == SHARE_CACHE_WRITEBACK)
+	if (q->share->settings.cache == SHARE_CACHE_WRITEBACK)
 		return -ENOSYS;
 	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);
 	struct fuse_lseek_out out = { .offset = (uint64_t)at };
-	return at < 0 ? -errno : request_reply(r, &out, sizeof out);
+	return at < 0 ? -errno : request_reply(q, &out, sizeof out);
 }

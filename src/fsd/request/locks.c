@@ -54,28 +54,28 @@ static int open_for_locks(struct share *s, const struct handle *h, const struct 
 	return fd < 0 ? -errno : fd;
 }
 
-static struct lock_owner *find_or_make(struct request *r, const struct handle *h, int *ret_made, int *ret_error)
+static struct lock_owner *find_or_make(struct request *q, const struct handle *h, int *ret_made, int *ret_error)
 {
-	struct lock_table *t = &r->share->locks;
-	struct lock_owner *o = lock_owner_find(t, h->nodeid, r->lock.owner);
+	struct lock_table *t = &q->share->locks;
+	struct lock_owner *o = lock_owner_find(t, h->nodeid, q->lock.owner);
 	*ret_made = !o;
 	if (o)
 		return o;
-	AUTO_FD int fd = open_for_locks(r->share, h, &r->lock.lk);
+	AUTO_FD int fd = open_for_locks(q->share, h, &q->lock.lk);
 	*ret_error = fd < 0 ? fd : -ENOLCK;
-	o = fd < 0 ? NULL : lock_owner_new(t, h->nodeid, r->lock.owner, h->id, fd);
+	o = fd < 0 ? NULL : lock_owner_new(t, h->nodeid, q->lock.owner, h->id, fd);
 	if (o)
 		(void)TAKE_FD(fd);
 	return o;
 }
 
-static int set_range(struct request *r, const struct handle *h)
+static int set_range(struct request *q, const struct handle *h)
 {
-	struct lock_table *t = &r->share->locks;
-	struct flock range = range_of(&r->lock.lk);
+	struct lock_table *t = &q->share->locks;
+	struct flock range = range_of(&q->lock.lk);
 	int made, error = 0;
 	if (range.l_type == F_UNLCK) {
-		struct lock_owner *o = lock_owner_find(t, h->nodeid, r->lock.owner);
+		struct lock_owner *o = lock_owner_find(t, h->nodeid, q->lock.owner);
 		if (o && range.l_start == 0 && range.l_len == 0)
 			lock_owner_free(t, o);
 		else if (o && fcntl(o->fd, F_OFD_SETLK, &range) < 0)
@@ -83,78 +83,78 @@ static int set_range(struct request *r, const struct handle *h)
 		t->released++;
 		return 0;
 	}
-	struct lock_owner *o = find_or_make(r, h, &made, &error);
+	struct lock_owner *o = find_or_make(q, h, &made, &error);
 	if (!o)
 		return error;
 	if (fcntl(o->fd, F_OFD_SETLK, &range) < 0) {
 		error = errno == EACCES ? -EAGAIN : errno == EBADF ? -ENOLCK : -errno;
-		if (made && r->header.opcode != FUSE_SETLKW) /* who waits keeps it for the next attempt */
+		if (made && q->header.opcode != FUSE_SETLKW) /* who waits keeps it for the next attempt */
 			lock_owner_free(t, o);
 		return error;
 	}
-	o->pid = r->lock.lk.pid;
+	o->pid = q->lock.lk.pid;
 	o->handle = h->id;
 	t->released += range.l_type == F_RDLCK; /* it may have been one for writing */
 	return 0;
 }
 
-static int set_whole(struct request *r, const struct handle *h)
+static int set_whole(struct request *q, const struct handle *h)
 {
-	int how = r->lock.lk.type == F_UNLCK ? LOCK_UN : r->lock.lk.type == F_RDLCK ? LOCK_SH : LOCK_EX;
+	int how = q->lock.lk.type == F_UNLCK ? LOCK_UN : q->lock.lk.type == F_RDLCK ? LOCK_SH : LOCK_EX;
 	if (flock(h->fd, how | LOCK_NB) < 0)
 		return -errno;
-	r->share->locks.released += how != LOCK_EX;
+	q->share->locks.released += how != LOCK_EX;
 	return 0;
 }
 
 /* The request, copied and checked, and its open file. */
-static int take_request(struct request *r, struct handle **ret)
+static int take_request(struct request *q, struct handle **ret)
 {
-	if (!r->share->locks.records)
+	if (!q->share->locks.records)
 		return -ENOSYS;
-	if (r->body_size < sizeof r->lock)
+	if (q->body_size < sizeof q->lock)
 		return -EINVAL;
-	memcpy(&r->lock, r->body, sizeof r->lock);
-	*ret = request_handle(r, r->lock.fh);
+	memcpy(&q->lock, q->body, sizeof q->lock);
+	*ret = request_handle(q, q->lock.fh);
 	if (!*ret || (*ret)->inode->type != S_IFREG)
 		return -EBADF;
-	return is_valid(&r->lock.lk) ? 0 : -EINVAL;
+	return is_valid(&q->lock.lk) ? 0 : -EINVAL;
 }
 
-static int set_lock(struct request *r, const struct handle *h)
+static int set_lock(struct request *q, const struct handle *h)
 {
 	h->inode->locked = 1;
-	return (r->lock.lk_flags & FUSE_LK_FLOCK) ? set_whole(r, h) : set_range(r, h);
+	return (q->lock.lk_flags & FUSE_LK_FLOCK) ? set_whole(q, h) : set_range(q, h);
 }
 
-int fuse_setlk(struct request *r)
+int fuse_setlk(struct request *q)
 {
 	struct handle *h;
-	int result = take_request(r, &h);
+	int result = take_request(q, &h);
 	if (result == 0)
-		result = set_lock(r, h);
-	return result < 0 ? result : request_reply(r, NULL, 0);
+		result = set_lock(q, h);
+	return result < 0 ? result : request_reply(q, NULL, 0);
 }
 
-int fuse_setlkw(struct request *r)
+int fuse_setlkw(struct request *q)
 {
 	struct handle *h;
-	int result = take_request(r, &h);
+	int result = take_request(q, &h);
 	if (result == 0)
-		result = set_lock(r, h);
+		result = set_lock(q, h);
 	if (result == -EAGAIN)
-		return r->share->wait ? r->share->wait(r->share, r) : -EAGAIN;
-	return result < 0 ? result : request_reply(r, NULL, 0);
+		return q->share->wait ? q->share->wait(q->share, q) : -EAGAIN;
+	return result < 0 ? result : request_reply(q, NULL, 0);
 }
 
-int request_try_lock(struct request *r, int last)
+int request_try_lock(struct request *q, int last)
 {
-	r->inode = inode_find(&r->share->inodes, r->header.nodeid);
-	struct handle *h = r->inode ? request_handle(r, r->lock.fh) : NULL;
-	int result = h ? set_lock(r, h) : -EBADF;
+	q->inode = inode_find(&q->share->inodes, q->header.nodeid);
+	struct handle *h = q->inode ? request_handle(q, q->lock.fh) : NULL;
+	int result = h ? set_lock(q, h) : -EBADF;
 	if (result == -EAGAIN && !last)
 		return -EAGAIN;
-	request_answer(r, result == -EAGAIN ? -ENOLCK : result);
+	request_answer(q, result == -EAGAIN ? -ENOLCK : result);
 	return 0;
 }
 
@@ -173,14 +173,14 @@ static uint32_t who_has(struct lock_table *t, uint64_t nodeid, struct flock rang
 	return 0;
 }
 
-int fuse_getlk(struct request *r)
+int fuse_getlk(struct request *q)
 {
 	struct handle *h;
-	int result = take_request(r, &h);
+	int result = take_request(q, &h);
 	if (result < 0)
 		return result;
-	struct lock_owner *o = lock_owner_find(&r->share->locks, h->nodeid, r->lock.owner);
-	struct flock range = range_of(&r->lock.lk);
+	struct lock_owner *o = lock_owner_find(&q->share->locks, h->nodeid, q->lock.owner);
+	struct flock range = range_of(&q->lock.lk);
 	struct fuse_lk_out out = { .lk = { .type = F_UNLCK } };
 	if (range.l_type == F_UNLCK)
 		return -EINVAL;
@@ -192,10 +192,10 @@ int fuse_getlk(struct request *r)
 			.start = start,
 			.end = range.l_len ? start + (uint64_t)range.l_len - 1 : INT64_MAX,
 			.type = (uint32_t)range.l_type,
-			.pid = who_has(&r->share->locks, h->nodeid, range),
+			.pid = who_has(&q->share->locks, h->nodeid, range),
 		};
 	}
-	return request_reply(r, &out, sizeof out);
+	return request_reply(q, &out, sizeof out);
 }
 
 void locks_flush(struct share *s, uint64_t nodeid, uint64_t owner)

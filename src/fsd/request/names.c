@@ -60,209 +60,209 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	return 0;
 }
 
-int reply_counted(struct request *r, struct inode *i, const struct fuse_entry_out *out)
+int reply_counted(struct request *q, struct inode *i, const struct fuse_entry_out *out)
 {
-	SHARED_SET(r->flight->seen, i->nodeid);
-	int result = request_reply(r, out, sizeof *out);
+	SHARED_SET(q->flight->seen, i->nodeid);
+	int result = request_reply(q, out, sizeof *out);
 	if (result < 0) {
-		SHARED_SET(r->flight->seen, (uint64_t)0);
-		inode_forget(&r->share->inodes, i, 1);
+		SHARED_SET(q->flight->seen, (uint64_t)0);
+		inode_forget(&q->share->inodes, i, 1);
 	}
 	return result;
 }
 
 /* Answers with the entry of a name. */
-static int reply_entry(struct request *r, struct inode *parent, const char *name)
+static int reply_entry(struct request *q, struct inode *parent, const char *name)
 {
 	struct fuse_entry_out out;
 	struct inode *i;
-	int result = name_see(r->share, parent, name, &out, &i);
+	int result = name_see(q->share, parent, name, &out, &i);
 	if (result < 0)
 		return result;
-	return reply_counted(r, i, &out);
+	return reply_counted(q, i, &out);
 }
 
 /* "." and "..", which the guest asks for where it has a file by handle and no name of it
  * (FUSE_EXPORT_SUPPORT): open_by_handle_at(2), by which the agent finds what is watched. A
  * directory that has gone has nothing above it. */
-static int reply_relative(struct request *r, const char *name)
+static int reply_relative(struct request *q, const char *name)
 {
-	struct inode_table *t = &r->share->inodes;
-	struct inode *i = streq(name, ".") || r->inode == t->root ? r->inode : r->inode->parent;
+	struct inode_table *t = &q->share->inodes;
+	struct inode *i = streq(name, ".") || q->inode == t->root ? q->inode : q->inode->parent;
 	struct fuse_entry_out out;
 	struct statx st;
 	int result = i ? inode_stat(t, i, &st) : -ESTALE;
 	if (result < 0)
 		return result;
 	inode_see_again(i);
-	entry_fill(r->share, i, &st, &out);
-	return reply_counted(r, i, &out);
+	entry_fill(q->share, i, &st, &out);
+	return reply_counted(q, i, &out);
 }
 
-int directory_was_replaced(const struct request *r)
+int directory_was_replaced(const struct request *q)
 {
-	struct share *s = r->share;
+	struct share *s = q->share;
 	const struct share_observer *o = s->observer;
 	struct stat st;
-	int fd = inode_directory_fd(&s->inodes, r->inode);
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_have_told(&s->inodes.pins, r->header.pid))
+	int fd = inode_directory_fd(&s->inodes, q->inode);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_have_told(&s->inodes.pins, q->header.pid))
 		return 0;
-	return !o || !o->is_replayer(r, o->data);
+	return !o || !o->is_replayer(q, o->data);
 }
 
-int fuse_lookup(struct request *r)
+int fuse_lookup(struct request *q)
 {
 	const char *name;
 	size_t offset = 0;
-	int result = request_string(r, &offset, &name);
+	int result = request_string(q, &offset, &name);
 	if (result == 0 && (streq(name, ".") || streq(name, "..")))
-		return reply_relative(r, name);
+		return reply_relative(q, name);
 	offset = 0;
-	result = request_name(r, &offset, &name);
+	result = request_name(q, &offset, &name);
 	if (result < 0)
 		return result;
-	result = share_check_name(r->share, r->inode, name, HIDDEN_LOOK);
+	result = share_check_name(q->share, q->inode, name, HIDDEN_LOOK);
 	if (result == 0)
-		result = reply_entry(r, r->inode, name);
+		result = reply_entry(q, q->inode, name);
 	if (result != -ENOENT)
 		return result;
-	if (directory_was_replaced(r))
+	if (directory_was_replaced(q))
 		return -ESTALE;
 	/* The guest may remember for a while that there is nothing. */
 	struct fuse_entry_out none;
-	entry_fill(r->share, NULL, NULL, &none);
-	shorten(r->share, r->inode, name, &none);
-	return request_reply(r, &none, sizeof none);
+	entry_fill(q->share, NULL, NULL, &none);
+	shorten(q->share, q->inode, name, &none);
+	return request_reply(q, &none, sizeof none);
 }
 
-int fuse_forget(struct request *r)
+int fuse_forget(struct request *q)
 {
 	struct fuse_forget_in in;
-	memcpy(&in, r->body, sizeof in);
-	if (r->again)
+	memcpy(&in, q->body, sizeof in);
+	if (q->again)
 		return 0;
-	request_begin(r);
-	inode_forget(&r->share->inodes, r->inode, in.nlookup);
+	request_begin(q);
+	inode_forget(&q->share->inodes, q->inode, in.nlookup);
 	return 0;
 }
 
-int fuse_batch_forget(struct request *r)
+int fuse_batch_forget(struct request *q)
 {
 	struct fuse_batch_forget_in in;
-	memcpy(&in, r->body, sizeof in);
-	if (r->again)
+	memcpy(&in, q->body, sizeof in);
+	if (q->again)
 		return 0;
-	request_begin(r);
+	request_begin(q);
 	for (size_t n = 0; n < in.count; n++) {
 		struct fuse_forget_one one;
-		if (sizeof in + (n + 1) * sizeof one > r->body_size)
+		if (sizeof in + (n + 1) * sizeof one > q->body_size)
 			return -EINVAL;
-		memcpy(&one, r->body + sizeof in + n * sizeof one, sizeof one);
-		struct inode *i = inode_find(&r->share->inodes, one.nodeid);
+		memcpy(&one, q->body + sizeof in + n * sizeof one, sizeof one);
+		struct inode *i = inode_find(&q->share->inodes, one.nodeid);
 		if (i)
-			inode_forget(&r->share->inodes, i, one.nlookup);
+			inode_forget(&q->share->inodes, i, one.nlookup);
 	}
 	return 0;
 }
 
-int fuse_readlink(struct request *r)
+int fuse_readlink(struct request *q)
 {
 	char target[PATH_MAX];
 	AUTO_FD int owned = -1;
-	if (r->inode->type != S_IFLNK)
+	if (q->inode->type != S_IFLNK)
 		return -EINVAL;
-	int fd = inode_path_fd(&r->share->inodes, r->inode, &owned);
+	int fd = inode_path_fd(&q->share->inodes, q->inode, &owned);
 	if (fd < 0)
 		return fd;
 	ssize_t n = readlinkat(fd, "", target, sizeof target);
-	return n < 0 ? -errno : request_reply(r, target, (size_t)n);
+	return n < 0 ? -errno : request_reply(q, target, (size_t)n);
 }
 
 /* The directory in which a new name is made, after the name was checked: its descriptor or
  * -errno. */
-static int place_for(struct request *r, size_t *offset, const char **ret_name, enum hidden_use use)
+static int place_for(struct request *q, size_t *offset, const char **ret_name, enum hidden_use use)
 {
-	int result = request_name(r, offset, ret_name);
+	int result = request_name(q, offset, ret_name);
 	if (result == 0)
-		result = share_check_name(r->share, r->inode, *ret_name, use);
-	return result < 0 ? result : inode_directory_fd(&r->share->inodes, r->inode);
+		result = share_check_name(q->share, q->inode, *ret_name, use);
+	return result < 0 ? result : inode_directory_fd(&q->share->inodes, q->inode);
 }
 
-int fuse_symlink(struct request *r)
+int fuse_symlink(struct request *q)
 {
 	const char *name, *target;
 	size_t offset = 0;
-	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
-	int result = directory < 0 ? directory : request_string(r, &offset, &target);
+	int directory = place_for(q, &offset, &name, HIDDEN_MAKE);
+	int result = directory < 0 ? directory : request_string(q, &offset, &target);
 	if (result < 0)
 		return result;
-	request_begin(r);
-	result = again_result(r, symlinkat(target, directory, name) < 0 ? -errno : 0, directory, name, S_IFLNK);
-	return result < 0 ? result : reply_entry(r, r->inode, name);
+	request_begin(q);
+	result = again_result(q, symlinkat(target, directory, name) < 0 ? -errno : 0, directory, name, S_IFLNK);
+	return result < 0 ? result : reply_entry(q, q->inode, name);
 }
 
-int fuse_mknod(struct request *r)
+int fuse_mknod(struct request *q)
 {
 	struct fuse_mknod_in in;
 	const char *name;
 	size_t offset = sizeof in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
 	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was
 	 * removed. Only who asked for containers' storage gets it. */
-	int whiteout = type == S_IFCHR && in.rdev == 0 && r->share->settings.keep_records;
+	int whiteout = type == S_IFCHR && in.rdev == 0 && q->share->settings.keep_records;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && !whiteout)
 		return -EPERM;
-	int directory = place_for(r, &offset, &name, HIDDEN_MAKE);
+	int directory = place_for(q, &offset, &name, HIDDEN_MAKE);
 	if (directory < 0)
 		return directory;
-	request_begin(r);
+	request_begin(q);
 	int result = mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0 ? -errno : 0;
-	result = again_result(r, result, directory, name, type);
+	result = again_result(q, result, directory, name, type);
 	if (result == 0)
-		ownership_created_name(r, directory, name, in.mode);
-	return result < 0 ? result : reply_entry(r, r->inode, name);
+		ownership_created_name(q, directory, name, in.mode);
+	return result < 0 ? result : reply_entry(q, q->inode, name);
 }
 
-int fuse_mkdir(struct request *r)
+int fuse_mkdir(struct request *q)
 {
 	struct fuse_mkdir_in in;
 	const char *name;
 	size_t offset = sizeof in;
-	memcpy(&in, r->body, sizeof in);
-	int directory = place_for(r, &offset, &name, HIDDEN_MAKE_DIRECTORY);
+	memcpy(&in, q->body, sizeof in);
+	int directory = place_for(q, &offset, &name, HIDDEN_MAKE_DIRECTORY);
 	if (directory < 0)
 		return directory;
-	request_begin(r);
+	request_begin(q);
 	int result = mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : 0;
-	result = again_result(r, result, directory, name, S_IFDIR);
+	result = again_result(q, result, directory, name, S_IFDIR);
 	if (result == 0)
-		ownership_created_name(r, directory, name, in.mode);
-	return result < 0 ? result : reply_entry(r, r->inode, name);
+		ownership_created_name(q, directory, name, in.mode);
+	return result < 0 ? result : reply_entry(q, q->inode, name);
 }
 
-int fuse_link(struct request *r)
+int fuse_link(struct request *q)
 {
 	struct fuse_link_in in;
 	const char *name;
 	size_t offset = sizeof in;
-	memcpy(&in, r->body, sizeof in);
-	struct inode *from = inode_find(&r->share->inodes, in.oldnodeid);
+	memcpy(&in, q->body, sizeof in);
+	struct inode *from = inode_find(&q->share->inodes, in.oldnodeid);
 	if (!from)
 		return -ESTALE;
 	if (from->type == S_IFDIR)
 		return -EPERM;
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int fd = inode_path_fd(&r->share->inodes, from, &owned);
-	int directory = fd < 0 ? fd : place_for(r, &offset, &name, HIDDEN_MAKE);
+	int fd = inode_path_fd(&q->share->inodes, from, &owned);
+	int directory = fd < 0 ? fd : place_for(q, &offset, &name, HIDDEN_MAKE);
 	if (directory < 0)
 		return directory;
 	/* By descriptor: exactly this file, whatever its name is now. */
-	request_begin(r);
+	request_begin(q);
 	int result =
-	    linkat(AT_FDCWD, share_proc_path(r->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-	if (result < 0 && !(result == -EEXIST && again_linked(r, directory, name, from)))
+	    linkat(AT_FDCWD, share_proc_path(q->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	if (result < 0 && !(result == -EEXIST && again_linked(q, directory, name, from)))
 		return result;
-	return reply_entry(r, r->inode, name);
+	return reply_entry(q, q->inode, name);
 }

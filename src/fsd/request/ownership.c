@@ -233,14 +233,14 @@ static int change_recording(struct share *s, int fd, const struct fuse_setattr_i
 	return r == -EOPNOTSUPP ? change_plainly(s, fd, in, st, o.host) : r;
 }
 
-int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in)
+int ownership_change(struct request *q, int fd, const struct fuse_setattr_in *in)
 {
-	struct share *s = r->share;
+	struct share *s = q->share;
 	struct statx st;
 	int result = inode_statx(fd, "", &st);
 	if (result < 0)
 		return result;
-	struct ownership o = ownership_of(s, r->inode, fd, &st);
+	struct ownership o = ownership_of(s, q->inode, fd, &st);
 	if (has_record(s, &o.host, st.stx_mode & S_IFMT))
 		return change_recording(s, fd, in, &st, o);
 	return change_plainly(s, fd, in, &st, o.host);
@@ -250,27 +250,27 @@ int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in
 
 /* The group of what is made in a directory: the maker's, or the directory's where that has
  * setgid. */
-static uint32_t group_for(struct request *r, uint32_t *ret_setgid)
+static uint32_t group_for(struct request *q, uint32_t *ret_setgid)
 {
 	struct statx st;
 	*ret_setgid = 0;
-	if (inode_stat(&r->share->inodes, r->inode, &st) < 0)
-		return r->header.gid;
-	struct ownership o = ownership_of(r->share, r->inode, -1, &st);
+	if (inode_stat(&q->share->inodes, q->inode, &st) < 0)
+		return q->header.gid;
+	struct ownership o = ownership_of(q->share, q->inode, -1, &st);
 	*ret_setgid = ownership_mode(&o, &st) & S_ISGID;
-	return *ret_setgid ? ownership_gid(r->share, &o) : r->header.gid;
+	return *ret_setgid ? ownership_gid(q->share, &o) : q->header.gid;
 }
 
-void ownership_created(struct request *r, int fd, uint32_t mode)
+void ownership_created(struct request *q, int fd, uint32_t mode)
 {
-	struct share *s = r->share;
+	struct share *s = q->share;
 	struct statx st;
 	uint32_t setgid;
 	int records = s->settings.keep_records,
-	    group = r->header.gid != s->settings.inside_gid && is_our_group(s, r->header.gid);
+	    group = q->header.gid != s->settings.inside_gid && is_our_group(s, q->header.gid);
 	if ((!records && !group) || inode_statx(fd, "", &st) < 0)
 		return;
-	struct wanted w = { .uid = r->header.uid, .gid = group_for(r, &setgid) };
+	struct wanted w = { .uid = q->header.uid, .gid = group_for(q, &setgid) };
 	struct ownership o = ownership_of(s, NULL, fd, &st);
 	if (o.host.uid != s->settings.host_uid)
 		return;
@@ -281,14 +281,14 @@ void ownership_created(struct request *r, int fd, uint32_t mode)
 		(void)change_with_record(s, fd, &w, &st, &o);
 }
 
-void ownership_created_name(struct request *r, int directory, const char *name, uint32_t mode)
+void ownership_created_name(struct request *q, int directory, const char *name, uint32_t mode)
 {
-	const struct share *s = r->share;
-	if (!s->settings.keep_records && (r->header.gid == s->settings.inside_gid || !is_our_group(s, r->header.gid)))
+	const struct share *s = q->share;
+	if (!s->settings.keep_records && (q->header.gid == s->settings.inside_gid || !is_our_group(s, q->header.gid)))
 		return;
 	AUTO_FD int fd = inode_open_name(directory, name, O_PATH, 0);
 	if (fd >= 0)
-		ownership_created(r, fd, mode);
+		ownership_created(q, fd, mode);
 }
 
 void ownership_written(struct share *s, int fd)

@@ -21,12 +21,12 @@ uint32_t ownership_gid(const struct share *s, const struct ownership *o);
 uint32_t ownership_mode(const struct ownership *o, const struct statx *st); /* with the type */
 
 /* The uid, gid and mode of a SETATTR, of a file by its descriptor: 0 or -errno. */
-int ownership_change(struct request *r, int fd, const struct fuse_setattr_in *in);
-/* A file was made in directory r->inode, with this mode (07777) asked for: gives it to whoever made
+int ownership_change(struct request *q, int fd, const struct fuse_setattr_in *in);
+/* A file was made in directory q->inode, with this mode (07777) asked for: gives it to whoever made
  * it, as far as that can be. */
-void ownership_created(struct request *r, int fd, uint32_t mode);
+void ownership_created(struct request *q, int fd, uint32_t mode);
 /* The same by its name in an open directory. */
-void ownership_created_name(struct request *r, int directory, const char *name, uint32_t mode);
+void ownership_created_name(struct request *q, int directory, const char *name, uint32_t mode);
 /* Something is about to be written to the file of this descriptor: setuid and setgid go. */
 void ownership_written(struct share *s, int fd);
 /* What the host gets of a mode that the guest asks for: no setuid, no setgid except on directories,

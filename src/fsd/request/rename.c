@@ -72,43 +72,43 @@ static void named_recall(struct share *s, struct named *p, const struct file_id 
 }
 
 /* Whether the process that began the request removed the name before it died. */
-static int was_removed(const struct request *r, const struct named *p)
+static int was_removed(const struct request *q, const struct named *p)
 {
-	const struct flight *f = r->flight;
-	return r->again && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
+	const struct flight *f = q->flight;
+	return q->again && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
 }
 
-static int remove_name(struct request *r, int flags)
+static int remove_name(struct request *q, int flags)
 {
-	CLEANUP(named_done) struct named p = { .parent = r->inode, .keep = -1 };
+	CLEANUP(named_done) struct named p = { .parent = q->inode, .keep = -1 };
 	size_t offset = 0;
 	int result;
-	if ((result = request_name(r, &offset, &p.name)) < 0 ||
-	    (result = share_check_name(r->share, r->inode, p.name, HIDDEN_REMOVE)) < 0 ||
-	    (result = named_find(r->share, &p)) < 0)
+	if ((result = request_name(q, &offset, &p.name)) < 0 ||
+	    (result = share_check_name(q->share, q->inode, p.name, HIDDEN_REMOVE)) < 0 ||
+	    (result = named_find(q->share, &p)) < 0)
 		return result;
-	if (was_removed(r, &p))
-		named_recall(r->share, &p, &r->flight->ids[0], 1);
+	if (was_removed(q, &p))
+		named_recall(q->share, &p, &q->flight->ids[0], 1);
 	else {
 		named_keep(&p);
-		request_begin_with(r, 0, p.exists ? &p.id : NULL);
-		request_begin(r);
+		request_begin_with(q, 0, p.exists ? &p.id : NULL);
+		request_begin(q);
 		if (unlinkat(p.directory, p.name, flags) < 0)
 			return -errno;
 	}
 	if (p.known)
-		inode_unname(&r->share->inodes, p.known, TAKE_FD(p.keep));
-	return request_reply(r, NULL, 0);
+		inode_unname(&q->share->inodes, p.known, TAKE_FD(p.keep));
+	return request_reply(q, NULL, 0);
 }
 
-int fuse_unlink(struct request *r)
+int fuse_unlink(struct request *q)
 {
-	return remove_name(r, 0);
+	return remove_name(q, 0);
 }
 
-int fuse_rmdir(struct request *r)
+int fuse_rmdir(struct request *q)
 {
-	return remove_name(r, AT_REMOVEDIR);
+	return remove_name(q, AT_REMOVEDIR);
 }
 
 static int check_rename(const struct share *s, const struct named *from, const struct named *to, uint32_t flags)
@@ -144,10 +144,10 @@ static void note_rename(struct inode_table *t, struct named *from, struct named 
 }
 
 /* Whether the process that began the request moved the file before it died. */
-static int was_renamed(const struct request *r, const struct named *from, const struct named *to, uint32_t flags)
+static int was_renamed(const struct request *q, const struct named *from, const struct named *to, uint32_t flags)
 {
-	const struct flight *f = r->flight;
-	if (!r->again || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
+	const struct flight *f = q->flight;
+	if (!q->again || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
 		return 0;
 	if (flags & RENAME_EXCHANGE)
 		return f->found[1] && from->exists && file_id_same(&from->id, &f->ids[1]);
@@ -155,41 +155,41 @@ static int was_renamed(const struct request *r, const struct named *from, const 
 }
 
 /* Moves the file, unless it was: 0 or -errno. */
-static int move(struct request *r, struct named *from, struct named *to, uint32_t flags)
+static int move(struct request *q, struct named *from, struct named *to, uint32_t flags)
 {
-	struct flight *f = r->flight;
-	if (was_renamed(r, from, to, flags)) {
-		named_recall(r->share, from, &f->ids[0], 0);
+	struct flight *f = q->flight;
+	if (was_renamed(q, from, to, flags)) {
+		named_recall(q->share, from, &f->ids[0], 0);
 		to->exists = 0;
 		to->known = NULL;
 		if (f->found[1])
-			named_recall(r->share, to, &f->ids[1], !(flags & RENAME_EXCHANGE));
+			named_recall(q->share, to, &f->ids[1], !(flags & RENAME_EXCHANGE));
 		return 0;
 	}
 	if (!(flags & RENAME_EXCHANGE))
 		named_keep(to);
-	request_begin_with(r, 0, from->exists ? &from->id : NULL);
-	request_begin_with(r, 1, to->exists ? &to->id : NULL);
-	request_begin(r);
+	request_begin_with(q, 0, from->exists ? &from->id : NULL);
+	request_begin_with(q, 1, to->exists ? &to->id : NULL);
+	request_begin(q);
 	return renameat2(from->directory, from->name, to->directory, to->name, flags) < 0 ? -errno : 0;
 }
 
-static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size_t offset)
+static int rename_names(struct request *q, uint64_t newdir, uint32_t flags, size_t offset)
 {
-	struct share *s = r->share;
+	struct share *s = q->share;
 	/* which makes a device, see MKNOD */
 	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0);
 	if (flags & ~known)
 		return -EINVAL;
 	CLEANUP(named_done)
-	struct named from = { .parent = r->inode, .keep = -1 },
+	struct named from = { .parent = q->inode, .keep = -1 },
 		     to = { .parent = inode_find(&s->inodes, newdir), .keep = -1 };
 	if (!to.parent)
 		return -ESTALE;
 	int result;
-	if ((result = request_name(r, &offset, &from.name)) < 0 || (result = request_name(r, &offset, &to.name)) < 0 ||
+	if ((result = request_name(q, &offset, &from.name)) < 0 || (result = request_name(q, &offset, &to.name)) < 0 ||
 	    (result = check_rename(s, &from, &to, flags)) < 0 || (result = named_find(s, &from)) < 0 ||
-	    (result = named_find(s, &to)) < 0 || (result = move(r, &from, &to, flags)) < 0)
+	    (result = named_find(s, &to)) < 0 || (result = move(q, &from, &to, flags)) < 0)
 		return result;
 	/* The directories themselves must outlive the changes of the records in them. */
 	inode_ref(from.parent);
@@ -197,19 +197,19 @@ static int rename_names(struct request *r, uint64_t newdir, uint32_t flags, size
 	note_rename(&s->inodes, &from, &to, flags);
 	inode_unref(&s->inodes, from.parent);
 	inode_unref(&s->inodes, to.parent);
-	return request_reply(r, NULL, 0);
+	return request_reply(q, NULL, 0);
 }
 
-int fuse_rename(struct request *r)
+int fuse_rename(struct request *q)
 {
 	struct fuse_rename_in in;
-	memcpy(&in, r->body, sizeof in);
-	return rename_names(r, in.newdir, 0, sizeof in);
+	memcpy(&in, q->body, sizeof in);
+	return rename_names(q, in.newdir, 0, sizeof in);
 }
 
-int fuse_rename2(struct request *r)
+int fuse_rename2(struct request *q)
 {
 	struct fuse_rename2_in in;
-	memcpy(&in, r->body, sizeof in);
-	return rename_names(r, in.newdir, in.flags, sizeof in);
+	memcpy(&in, q->body, sizeof in);
+	return rename_names(q, in.newdir, in.flags, sizeof in);
 }

@@ -38,42 +38,42 @@ static uint32_t init_flags(const struct share *s)
 	return OUR_INIT_FLAGS | (s->settings.cache == SHARE_CACHE_WRITEBACK ? FUSE_WRITEBACK_CACHE : 0) | locks;
 }
 
-static int fuse_init(struct request *r)
+static int fuse_init(struct request *q)
 {
 	struct fuse_init_in in = { 0 };
-	memcpy(&in, r->body, MIN(sizeof in, r->body_size));
+	memcpy(&in, q->body, MIN(sizeof in, q->body_size));
 	if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < 31))
 		return -EPROTO; /* Linux 5.4, the first with virtiofs */
-	share_reset(r->share);
+	share_reset(q->share);
 	struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = in.max_readahead,
-		.flags = in.flags & init_flags(r->share),
+		.flags = in.flags & init_flags(q->share),
 		.max_background = MAX_BACKGROUND,
 		.congestion_threshold = CONGESTION,
 		.max_write = TRANSFER_MAX,
 		.time_gran = 1,
 		.max_pages = TRANSFER_MAX / 4096,
 	};
-	SHARED_SET(r->share->state->started, 1);
-	return request_reply(r, &out, sizeof out);
+	SHARED_SET(q->share->state->started, 1);
+	return request_reply(q, &out, sizeof out);
 }
 
-static int fuse_destroy(struct request *r)
+static int fuse_destroy(struct request *q)
 {
-	share_reset(r->share);
-	return request_reply(r, NULL, 0);
+	share_reset(q->share);
+	return request_reply(q, NULL, 0);
 }
 
 /* Operations that Linux has another way for when the server has none, and those that nothing here
  * needs. */
-static int fuse_ioctl(struct request *r)
+static int fuse_ioctl(struct request *q)
 {
 	return -ENOTTY;
 }
 
-static int fuse_interrupt(struct request *r)
+static int fuse_interrupt(struct request *q)
 {
 	return 0; /* Linux's virtiofs sends none, so who waits for a lock (locks.c) cannot be interrupted */
 }
@@ -81,7 +81,7 @@ static int fuse_interrupt(struct request *r)
 static const struct operation {
 	uint32_t min_size; /* of the body */
 	uint32_t flags;
-	int (*handle)(struct request *r);
+	int (*handle)(struct request *q);
 } operations[] = {
 	[FUSE_LOOKUP] = { 1, 0, fuse_lookup },
 	[FUSE_FORGET] = { sizeof(struct fuse_forget_in), NO_REPLY, fuse_forget },
@@ -131,109 +131,109 @@ static const struct operation {
 
 /* --- replies --- */
 
-static int write_header(struct request *r, int error, size_t size)
+static int write_header(struct request *q, int error, size_t size)
 {
-	struct fuse_out_header h = { .len = (uint32_t)(sizeof h + size), .error = error, .unique = r->header.unique };
-	if (r->out_space < sizeof h + size)
+	struct fuse_out_header h = { .len = (uint32_t)(sizeof h + size), .error = error, .unique = q->header.unique };
+	if (q->out_space < sizeof h + size)
 		return -EIO;
-	pieces_copy_to(r->out, r->out_count, 0, &h, sizeof h);
-	r->written = sizeof h + size;
+	pieces_copy_to(q->out, q->out_count, 0, &h, sizeof h);
+	q->written = sizeof h + size;
 	return 0;
 }
 
-int request_reply(struct request *r, const void *data, size_t size)
+int request_reply(struct request *q, const void *data, size_t size)
 {
-	if (r->out_space < sizeof(struct fuse_out_header) + size)
+	if (q->out_space < sizeof(struct fuse_out_header) + size)
 		return -EIO;
-	pieces_copy_to(r->out, r->out_count, sizeof(struct fuse_out_header), data, size);
-	return write_header(r, 0, size);
+	pieces_copy_to(q->out, q->out_count, sizeof(struct fuse_out_header), data, size);
+	return write_header(q, 0, size);
 }
 
-int request_reply_in_place(struct request *r, size_t size)
+int request_reply_in_place(struct request *q, size_t size)
 {
-	return write_header(r, 0, size);
+	return write_header(q, 0, size);
 }
 
 /* Linux takes errors of 1 to 511 from a server. */
-static void reply_error(struct request *r, int error)
+static void reply_error(struct request *q, int error)
 {
-	(void)write_header(r, error > -512 ? error : -EIO, 0);
+	(void)write_header(q, error > -512 ? error : -EIO, 0);
 }
 
-void request_answer(struct request *r, int result)
+void request_answer(struct request *q, int result)
 {
 	if (result == 0)
-		result = request_reply(r, NULL, 0);
+		result = request_reply(q, NULL, 0);
 	if (result < 0)
-		reply_error(r, result);
+		reply_error(q, result);
 }
 
-int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second)
+int request_defer(struct request *q, int64_t (*run)(const struct job *j), int fd, int second)
 {
-	r->job.run = run;
-	r->job.request = r;
-	r->job.fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	r->job.fds[1] = second >= 0 ? fcntl(second, F_DUPFD_CLOEXEC, 0) : -1;
-	if (r->job.fds[0] < 0 || (second >= 0 && r->job.fds[1] < 0)) {
+	q->job.run = run;
+	q->job.request = q;
+	q->job.fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	q->job.fds[1] = second >= 0 ? fcntl(second, F_DUPFD_CLOEXEC, 0) : -1;
+	if (q->job.fds[0] < 0 || (second >= 0 && q->job.fds[1] < 0)) {
 		int error = errno;
-		fd_close(r->job.fds[0]);
+		fd_close(q->job.fds[0]);
 		return -error;
 	}
-	if (r->share->defer) {
-		r->share->defer(r->share, r);
+	if (q->share->defer) {
+		q->share->defer(q->share, q);
 		return REQUEST_LATER;
 	}
-	r->job.result = run(&r->job);
-	request_finish(r);
+	q->job.result = run(&q->job);
+	request_finish(q);
 	return 0;
 }
 
-/* The job of r is no longer among those that change a file. */
-static void end_change(struct request *r)
+/* The job of q is no longer among those that change a file. */
+static void end_change(struct request *q)
 {
-	struct share *s = r->share;
+	struct share *s = q->share;
 	struct job_change **p = &s->changes;
-	while (*p && *p != &r->change)
+	while (*p && *p != &q->change)
 		p = &(*p)->next;
 	if (!*p)
 		return;
 	if (s->observer)
 		s->observer->job_has_run(s->observer->data);
-	*p = r->change.next;
+	*p = q->change.next;
 }
 
-int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
+int request_defer_change(struct request *q, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
     int second)
 {
-	r->change = (struct job_change){ .id = changed->id, .next = r->share->changes };
-	r->share->changes = &r->change;
-	int result = request_defer(r, run, fd, second);
+	q->change = (struct job_change){ .id = changed->id, .next = q->share->changes };
+	q->share->changes = &q->change;
+	int result = request_defer(q, run, fd, second);
 	if (result < 0)
-		end_change(r);
+		end_change(q);
 	return result;
 }
 
-void request_finish(struct request *r)
+void request_finish(struct request *q)
 {
-	struct fuse_write_out out = { .size = (uint32_t)r->job.result };
-	int has_count = r->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(r->job.result, 0);
-	fd_close(r->job.fds[0]);
-	fd_close(r->job.fds[1]);
-	end_change(r);
-	if (error == 0 && r->header.opcode == FUSE_READ)
-		error = request_reply_in_place(r, (size_t)r->job.result);
+	struct fuse_write_out out = { .size = (uint32_t)q->job.result };
+	int has_count = q->header.opcode == FUSE_COPY_FILE_RANGE, error = (int)MIN(q->job.result, 0);
+	fd_close(q->job.fds[0]);
+	fd_close(q->job.fds[1]);
+	end_change(q);
+	if (error == 0 && q->header.opcode == FUSE_READ)
+		error = request_reply_in_place(q, (size_t)q->job.result);
 	else if (error == 0)
-		error = request_reply(r, &out, has_count ? sizeof out : 0);
+		error = request_reply(q, &out, has_count ? sizeof out : 0);
 	if (error < 0)
-		reply_error(r, error);
+		reply_error(q, error);
 }
 
 /* --- decoding --- */
 
-int request_string(const struct request *r, size_t *offset, const char **ret)
+int request_string(const struct request *q, size_t *offset, const char **ret)
 {
-	const char *s = r->body + *offset;
-	const char *end = *offset < r->body_size ? memchr(s, 0, r->body_size - *offset) : NULL;
+	const char *s = q->body + *offset;
+	const char *end = *offset < q->body_size ? memchr(s, 0, q->body_size - *offset) : NULL;
 	if (!end)
 		return -EINVAL;
 	*offset += (size_t)(end - s) + 1;
@@ -241,9 +241,9 @@ int request_string(const struct request *r, size_t *offset, const char **ret)
 	return 0;
 }
 
-int request_name(const struct request *r, size_t *offset, const char **ret)
+int request_name(const struct request *q, size_t *offset, const char **ret)
 {
-	int result = request_string(r, offset, ret);
+	int result = request_string(q, offset, ret);
 	if (result < 0)
 		return result;
 	if (!**ret || strchr(*ret, '/') || streq(*ret, ".") || streq(*ret, ".."))
@@ -251,7 +251,7 @@ int request_name(const struct request *r, size_t *offset, const char **ret)
 	return 0;
 }
 
-void request_names(const struct request *r, struct request_names *ret)
+void request_names(const struct request *q, struct request_names *ret)
 {
 	static const struct {
 		uint8_t count, offset;
@@ -267,55 +267,55 @@ void request_names(const struct request *r, struct request_names *ret)
 		[FUSE_CREATE] = { 1, sizeof(struct fuse_create_in) },
 		[FUSE_RENAME2] = { 2, sizeof(struct fuse_rename2_in) },
 	};
-	struct request_names names = { .nodes = { r->header.nodeid } };
+	struct request_names names = { .nodes = { q->header.nodeid } };
 	*ret = (struct request_names){ 0 };
-	if (r->header.opcode >= ARRAY_SIZE(places))
+	if (q->header.opcode >= ARRAY_SIZE(places))
 		return;
-	size_t offset = places[r->header.opcode].offset;
-	for (; names.count < places[r->header.opcode].count; names.count++)
-		if (request_name(r, &offset, &names.names[names.count]) < 0)
+	size_t offset = places[q->header.opcode].offset;
+	for (; names.count < places[q->header.opcode].count; names.count++)
+		if (request_name(q, &offset, &names.names[names.count]) < 0)
 			return;
 	if (names.count == 2)
-		memcpy(&names.nodes[1], r->body, sizeof names.nodes[1]); /* newdir is the first of both */
+		memcpy(&names.nodes[1], q->body, sizeof names.nodes[1]); /* newdir is the first of both */
 	*ret = names;
 }
 
-struct inode *request_other_inode(const struct request *r)
+struct inode *request_other_inode(const struct request *q)
 {
 	uint64_t node = 0;
-	if (r->header.opcode == FUSE_LINK)
-		memcpy(&node, r->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
-	else if (r->header.opcode == FUSE_COPY_FILE_RANGE)
-		memcpy(&node, r->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
-	return inode_find(&r->share->inodes, node);
+	if (q->header.opcode == FUSE_LINK)
+		memcpy(&node, q->body + offsetof(struct fuse_link_in, oldnodeid), sizeof node);
+	else if (q->header.opcode == FUSE_COPY_FILE_RANGE)
+		memcpy(&node, q->body + offsetof(struct fuse_copy_file_range_in, nodeid_out), sizeof node);
+	return inode_find(&q->share->inodes, node);
 }
 
-struct handle *request_handle(const struct request *r, uint64_t id)
+struct handle *request_handle(const struct request *q, uint64_t id)
 {
-	return handle_find(&r->share->handles, id, r->inode);
+	return handle_find(&q->share->handles, id, q->inode);
 }
 
 /* Copies the request out of the guest's memory and finds its operation. */
-static int decode(struct request *r, const struct operation **ret)
+static int decode(struct request *q, const struct operation **ret)
 {
-	size_t in_size = pieces_size(r->in, r->in_count);
-	r->out_space = pieces_size(r->out, r->out_count);
-	r->header = (struct fuse_in_header){ 0 };
-	if (in_size < sizeof r->header)
+	size_t in_size = pieces_size(q->in, q->in_count);
+	q->out_space = pieces_size(q->out, q->out_count);
+	q->header = (struct fuse_in_header){ 0 };
+	if (in_size < sizeof q->header)
 		return -EINVAL;
-	pieces_copy_from(r->in, r->in_count, 0, &r->header, sizeof r->header);
-	if (r->header.len < sizeof r->header || r->header.len > in_size)
+	pieces_copy_from(q->in, q->in_count, 0, &q->header, sizeof q->header);
+	if (q->header.len < sizeof q->header || q->header.len > in_size)
 		return -EINVAL;
-	const struct operation *o = r->header.opcode < ARRAY_SIZE(operations) ? &operations[r->header.opcode] : NULL;
+	const struct operation *o = q->header.opcode < ARRAY_SIZE(operations) ? &operations[q->header.opcode] : NULL;
 	if (!o || !o->handle)
 		return -ENOSYS;
 	*ret = o;
-	size_t size = r->header.len - sizeof r->header;
+	size_t size = q->header.len - sizeof q->header;
 	if (size < o->min_size || (!(o->flags & HAS_DATA) && size > REQUEST_BODY_MAX))
 		return -EINVAL;
-	r->body_size = (o->flags & HAS_DATA) ? o->min_size : size;
-	r->body = r->share->body;
-	pieces_copy_from(r->in, r->in_count, sizeof r->header, r->share->body, r->body_size);
+	q->body_size = (o->flags & HAS_DATA) ? o->min_size : size;
+	q->body = q->share->body;
+	pieces_copy_from(q->in, q->in_count, sizeof q->header, q->share->body, q->body_size);
 	return 0;
 }
 
@@ -323,75 +323,75 @@ static int decode(struct request *r, const struct operation **ret)
  * let it; what is in the way is that the host user may not. Nobody else's request gets this far,
  * unless the mode changed on the host a moment ago; or the guest has user namespaces with roots of
  * their own (rootless containers), for which a share with records is meant. */
-static int carry_out_for_root(struct request *r, const struct operation *o)
+static int carry_out_for_root(struct request *q, const struct operation *o)
 {
-	const struct share_settings *s = &r->share->settings;
-	if ((r->header.uid != 0 && !s->keep_records) || !s->ignore_modes || s->ignore_modes(1) < 0)
+	const struct share_settings *s = &q->share->settings;
+	if ((q->header.uid != 0 && !s->keep_records) || !s->ignore_modes || s->ignore_modes(1) < 0)
 		return -EACCES;
-	int result = o->handle(r);
+	int result = o->handle(q);
 	(void)s->ignore_modes(0);
 	return result;
 }
 
-static int is_shut(const struct request *r, struct inode *i)
+static int is_shut(const struct request *q, struct inode *i)
 {
-	return i && i->type != S_IFDIR && inode_is_shut(&r->share->inodes, i);
+	return i && i->type != S_IFDIR && inode_is_shut(&q->share->inodes, i);
 }
 
 /* A file of which the name that was seen last lies in a directory that is shut by now may have
  * another one, by which the guest came: it is sent to look again, as the way there was open. */
-static int run(struct request *r)
+static int run(struct request *q)
 {
-	const struct operation *o = &operations[r->header.opcode];
-	int result = o->handle(r);
+	const struct operation *o = &operations[q->header.opcode];
+	int result = o->handle(q);
 	if (result == -EACCES)
-		result = carry_out_for_root(r, o);
+		result = carry_out_for_root(q, o);
 	if (result != -EACCES)
 		return result;
-	return is_shut(r, r->inode) || is_shut(r, request_other_inode(r)) ? -ESTALE : result;
+	return is_shut(q, q->inode) || is_shut(q, request_other_inode(q)) ? -ESTALE : result;
 }
 
-static int carry_out(struct request *r, const struct operation *o)
+static int carry_out(struct request *q, const struct operation *o)
 {
-	struct share *s = r->share;
-	if (!s->state->started && r->header.opcode != FUSE_INIT)
+	struct share *s = q->share;
+	if (!s->state->started && q->header.opcode != FUSE_INIT)
 		return -EIO;
 	const struct share_observer *watcher = s->observer;
-	int replayed = watcher && watcher->is_replayer(r, watcher->data);
+	int replayed = watcher && watcher->is_replayer(q, watcher->data);
 	if ((o->flags & MUTATES) && s->settings.read_only && !replayed)
 		return -EROFS;
-	if (!(o->flags & NO_INODE) && !(r->inode = inode_find(&s->inodes, r->header.nodeid)))
+	if (!(o->flags & NO_INODE) && !(q->inode = inode_find(&s->inodes, q->header.nodeid)))
 		return -ESTALE;
 	if (!watcher)
-		return run(r);
-	return replayed ? watcher->replay(r, run, !!(o->flags & MUTATES), watcher->data) :
-			  watcher->serve(r, run, watcher->data);
+		return run(q);
+	return replayed ? watcher->replay(q, run, !!(o->flags & MUTATES), watcher->data) :
+			  watcher->serve(q, run, watcher->data);
 }
 
-int request_serve(struct request *r)
+int request_serve(struct request *q)
 {
 	const struct operation *o = NULL;
-	r->written = 0;
-	r->inode = NULL;
-	r->own = (struct flight){ 0 };
-	if (!r->flight)
-		r->flight = &r->own;
-	r->again = r->flight->begun;
-	int result = decode(r, &o);
+	q->written = 0;
+	q->inode = NULL;
+	q->own = (struct flight){ 0 };
+	if (!q->flight)
+		q->flight = &q->own;
+	q->again = q->flight->begun;
+	int result = decode(q, &o);
 	if (result == 0)
-		result = ++r->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(r, o);
+		result = ++q->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(q, o);
 	int no_reply =
-	    (o && (o->flags & NO_REPLY)) || r->header.opcode == FUSE_FORGET || r->header.opcode == FUSE_BATCH_FORGET;
+	    (o && (o->flags & NO_REPLY)) || q->header.opcode == FUSE_FORGET || q->header.opcode == FUSE_BATCH_FORGET;
 	if (result == REQUEST_LATER) {
-		r->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
+		q->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
 		return REQUEST_LATER;
 	}
 	if (no_reply)
-		r->written = 0;
+		q->written = 0;
 	else if (result < 0)
-		reply_error(r, result);
+		reply_error(q, result);
 	if (result == -ESTALE)
-		pins_want(&r->share->inodes.pins, r->header.pid);
-	inode_table_trim(&r->share->inodes);
+		pins_want(&q->share->inodes.pins, q->header.pid);
+	inode_table_trim(&q->share->inodes);
 	return 0;
 }

@@ -62,37 +62,37 @@ enum {
 };
 enum { REQUEST_PIECES_MAX = 1088 }; /* of the guest's memory, to read and to write together */
 
-/* Carries out r (share, in, out and flight are set). 0: done, r->written is valid; REQUEST_LATER:
+/* Carries out q (share, in, out and flight are set). 0: done, q->written is valid; REQUEST_LATER:
  * given to share->defer, which calls request_finish() when the job has run. */
-int request_serve(struct request *r);
-void request_finish(struct request *r);
-/* Tries once more to get the lock that r waits for: 0 when it is answered, -EAGAIN; with `last` it
+int request_serve(struct request *q);
+void request_finish(struct request *q);
+/* Tries once more to get the lock that q waits for: 0 when it is answered, -EAGAIN; with `last` it
  * is answered in any case. */
-int request_try_lock(struct request *r, int last);
+int request_try_lock(struct request *q, int last);
 /* Before a request is carried out again: takes back what it gave to the guest, who was not told. */
 void request_undo(struct share *s, struct flight *f);
 
 /* --- for handlers; each returns 0, REQUEST_LATER or -errno --- */
-int request_reply(struct request *r, const void *data, size_t size); /* header and data; -EIO when there is no room */
-int request_reply_in_place(struct request *r, size_t size);          /* the data is behind the header already */
+int request_reply(struct request *q, const void *data, size_t size); /* header and data; -EIO when there is no room */
+int request_reply_in_place(struct request *q, size_t size);          /* the data is behind the header already */
 /* The answer, 0 or -errno and no data, to a request that was put off. */
-void request_answer(struct request *r, int result);
-/* Runs job r->job with copies of one or two descriptors (second -1: none). */
-int request_defer(struct request *r, int64_t (*run)(const struct job *j), int fd, int second);
+void request_answer(struct request *q, int result);
+/* Runs job q->job with copies of one or two descriptors (second -1: none). */
+int request_defer(struct request *q, int64_t (*run)(const struct job *j), int fd, int second);
 /* The same for a job that changes a file. */
-int request_defer_change(struct request *r, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
+int request_defer_change(struct request *q, int64_t (*run)(const struct job *j), const struct inode *changed, int fd,
     int second);
 /* The name that starts at *offset of the body, which is moved behind it. -EINVAL when it is empty,
  * ".", "..", has a slash or does not end.
  */
-int request_name(const struct request *r, size_t *offset, const char **ret);
+int request_name(const struct request *q, size_t *offset, const char **ret);
 /* All names that a request asks for, makes, moves or removes; none when it has none, or one of them
  * is no name. */
-void request_names(const struct request *r, struct request_names *ret);
+void request_names(const struct request *q, struct request_names *ret);
 /* The file that a request names besides its own: the one that gets a link, the one that is copied
  * to. NULL: there is none. */
-struct inode *request_other_inode(const struct request *r);
+struct inode *request_other_inode(const struct request *q);
 /* A string of any content. */
-int request_string(const struct request *r, size_t *offset, const char **ret);
+int request_string(const struct request *q, size_t *offset, const char **ret);
 /* The handle that a request names, checked to be of its inode; NULL: answer -EBADF. */
-struct handle *request_handle(const struct request *r, uint64_t id);
+struct handle *request_handle(const struct request *q, uint64_t id);

@@ -74,12 +74,12 @@ struct job_change;
 /* Follows the guest's requests while somebody inside watches files (events.h): functions and their
  * data. */
 struct share_observer {
-	/* Whether r comes from the replayer, who changes nothing here. */
-	int (*is_replayer)(const struct request *r, void *data);
+	/* Whether q comes from the replayer, who changes nothing here. */
+	int (*is_replayer)(const struct request *q, void *data);
 	/* Answers a request of the replayer's, and anybody else's; handle answers it when nobody
 	 * watches. As handle(). */
-	int (*replay)(struct request *r, int (*handle)(struct request *r), int mutates, void *data);
-	int (*serve)(struct request *r, int (*handle)(struct request *r), void *data);
+	int (*replay)(struct request *q, int (*handle)(struct request *q), int mutates, void *data);
+	int (*serve)(struct request *q, int (*handle)(struct request *q), void *data);
 	/* A job that is in share->changes has run. */
 	void (*job_has_run)(void *data);
 	/* Whether the guest has still to hear of a name in a directory: it should not keep what it
@@ -106,11 +106,11 @@ struct share {
 	struct job_change *changes;            /* by jobs that run now */
 	char *body, *reply;                    /* REQUEST_BODY_MAX and REPLY_MAX bytes for the request at hand */
 	/* Carries out a request's job elsewhere and calls request_finish() later; NULL: at once. */
-	void (*defer)(struct share *s, struct request *r);
+	void (*defer)(struct share *s, struct request *q);
 	void *defer_data;
 	/* Keeps a request for a lock that another has, to be tried again (request_try_lock):
 	 * REQUEST_LATER, or -ENOLCK when too many wait. NULL: nobody can wait. */
-	int (*wait)(struct share *s, struct request *r);
+	int (*wait)(struct share *s, struct request *q);
 };
 
 /* root: descriptor of the directory (taken, also on failure). 0 or -errno. */

@@ -19,15 +19,15 @@ static int64_t run_close(const struct job *j)
 	return copy < 0 || close(copy) < 0 ? -errno : 0;
 }
 
-int fuse_flush(struct request *r)
+int fuse_flush(struct request *q)
 {
 	struct fuse_flush_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h)
 		return -EBADF;
-	locks_flush(r->share, h->nodeid, in.lock_owner);
-	return r->share->flush_files ? request_defer(r, run_close, h->fd, -1) : request_reply(r, NULL, 0);
+	locks_flush(q->share, h->nodeid, in.lock_owner);
+	return q->share->flush_files ? request_defer(q, run_close, h->fd, -1) : request_reply(q, NULL, 0);
 }
 
 static int64_t run_sync(const struct job *j)
@@ -35,25 +35,25 @@ static int64_t run_sync(const struct job *j)
 	return (j->arguments[0] ? fdatasync(j->fds[0]) : fsync(j->fds[0])) < 0 ? -errno : 0;
 }
 
-static int sync_handle(struct request *r)
+static int sync_handle(struct request *q)
 {
 	struct fuse_fsync_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h)
 		return -EBADF;
-	r->job.arguments[0] = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
-	return request_defer(r, run_sync, h->fd, -1);
+	q->job.arguments[0] = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
+	return request_defer(q, run_sync, h->fd, -1);
 }
 
-int fuse_fsync(struct request *r)
+int fuse_fsync(struct request *q)
 {
-	return sync_handle(r);
+	return sync_handle(q);
 }
 
-int fuse_fsyncdir(struct request *r)
+int fuse_fsyncdir(struct request *q)
 {
-	return sync_handle(r);
+	return sync_handle(q);
 }
 
 static int64_t run_syncfs(const struct job *j)
@@ -61,10 +61,10 @@ static int64_t run_syncfs(const struct job *j)
 	return syncfs(j->fds[0]) < 0 ? -errno : 0;
 }
 
-int fuse_syncfs(struct request *r)
+int fuse_syncfs(struct request *q)
 {
 	/* syncfs(2) wants a real descriptor, and the root's is one. */
-	return request_defer(r, run_syncfs, r->share->inodes.root->fd, -1);
+	return request_defer(q, run_syncfs, q->share->inodes.root->fd, -1);
 }
 
 static int64_t run_fallocate(const struct job *j)
@@ -72,11 +72,11 @@ static int64_t run_fallocate(const struct job *j)
 	return fallocate(j->fds[0], (int)j->arguments[0], j->arguments[1], j->arguments[2]) < 0 ? -errno : 0;
 }
 
-int fuse_fallocate(struct request *r)
+int fuse_fallocate(struct request *q)
 {
 	struct fuse_fallocate_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct handle *h = request_handle(r, in.fh);
+	memcpy(&in, q->body, sizeof in);
+	struct handle *h = request_handle(q, in.fh);
 	if (!h || h->inode->type != S_IFREG)
 		return -EBADF;
 	if (in.mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
@@ -84,11 +84,11 @@ int fuse_fallocate(struct request *r)
 	if (in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EFBIG;
 	h->inode->told.valid = 0;
-	ownership_written(r->share, h->fd);
-	r->job.arguments[0] = in.mode;
-	r->job.arguments[1] = (int64_t)in.offset;
-	r->job.arguments[2] = (int64_t)in.length;
-	return request_defer_change(r, run_fallocate, h->inode, h->fd, -1);
+	ownership_written(q->share, h->fd);
+	q->job.arguments[0] = in.mode;
+	q->job.arguments[1] = (int64_t)in.offset;
+	q->job.arguments[2] = (int64_t)in.length;
+	return request_defer_change(q, run_fallocate, h->inode, h->fd, -1);
 }
 
 static int64_t run_copy(const struct job *j)
@@ -98,13 +98,13 @@ static int64_t run_copy(const struct job *j)
 	return n < 0 ? -errno : n;
 }
 
-int fuse_copy_file_range(struct request *r)
+int fuse_copy_file_range(struct request *q)
 {
 	struct fuse_copy_file_range_in in;
-	memcpy(&in, r->body, sizeof in);
-	struct inode *other = inode_find(&r->share->inodes, in.nodeid_out);
-	struct handle *from = request_handle(r, in.fh_in),
-		      *to = other ? handle_find(&r->share->handles, in.fh_out, other) : NULL;
+	memcpy(&in, q->body, sizeof in);
+	struct inode *other = inode_find(&q->share->inodes, in.nodeid_out);
+	struct handle *from = request_handle(q, in.fh_in),
+		      *to = other ? handle_find(&q->share->handles, in.fh_out, other) : NULL;
 	if (!from || !to || from->inode->type != S_IFREG || to->inode->type != S_IFREG)
 		return -EBADF;
 	if (in.flags || in.off_in > INT64_MAX || in.off_out > INT64_MAX)
@@ -113,9 +113,9 @@ int fuse_copy_file_range(struct request *r)
 	if (result < 0)
 		return result;
 	to->inode->told.valid = 0;
-	ownership_written(r->share, to->fd);
-	r->job.arguments[0] = (int64_t)in.off_in;
-	r->job.arguments[1] = (int64_t)in.off_out;
-	r->job.arguments[2] = (int64_t)MIN(in.len, (uint64_t)COPY_MAX);
-	return request_defer_change(r, run_copy, to->inode, from->fd, to->fd);
+	ownership_written(q->share, to->fd);
+	q->job.arguments[0] = (int64_t)in.off_in;
+	q->job.arguments[1] = (int64_t)in.off_out;
+	q->job.arguments[2] = (int64_t)MIN(in.len, (uint64_t)COPY_MAX);
+	return request_defer_change(q, run_copy, to->inode, from->fd, to->fd);
 }

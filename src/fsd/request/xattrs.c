@@ -12,12 +12,12 @@
 #include "fsd/request/handlers.h"
 
 /* The path to use for the file's attributes: 0 or -errno; *owned is to be closed. */
-static int attribute_path(struct request *r, char path[PROC_PATH_SIZE], int *owned)
+static int attribute_path(struct request *q, char path[PROC_PATH_SIZE], int *owned)
 {
-	int fd = inode_reach(&r->share->inodes, r->inode, owned);
+	int fd = inode_reach(&q->share->inodes, q->inode, owned);
 	if (fd < 0)
 		return fd;
-	share_proc_path(r->share, fd, path);
+	share_proc_path(q->share, fd, path);
 	return 0;
 }
 
@@ -28,9 +28,9 @@ static int is_kept(const char *name)
 	return strncasecmp(name, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0;
 }
 
-static int attribute_name(const struct request *r, size_t *offset, const char **ret)
+static int attribute_name(const struct request *q, size_t *offset, const char **ret)
 {
-	int result = request_string(r, offset, ret);
+	int result = request_string(q, offset, ret);
 	if (result < 0)
 		return result;
 	if (is_kept(*ret))
@@ -41,63 +41,63 @@ static int attribute_name(const struct request *r, size_t *offset, const char **
 	return streq(*ret, "security.capability") ? -ENODATA : -EOPNOTSUPP;
 }
 
-int fuse_setxattr(struct request *r)
+int fuse_setxattr(struct request *q)
 {
 	struct fuse_setxattr_in in = { 0 };
 	const char *name = "";
 	size_t offset = FUSE_COMPAT_SETXATTR_IN_SIZE;
-	memcpy(&in, r->body, FUSE_COMPAT_SETXATTR_IN_SIZE);
+	memcpy(&in, q->body, FUSE_COMPAT_SETXATTR_IN_SIZE);
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int result = attribute_name(r, &offset, &name);
+	int result = attribute_name(q, &offset, &name);
 	if (result < 0)
 		return is_kept(name) ? -EPERM : -EOPNOTSUPP;
-	if (in.size > r->body_size - offset)
+	if (in.size > q->body_size - offset)
 		return -EINVAL;
-	result = attribute_path(r, path, &owned);
+	result = attribute_path(q, path, &owned);
 	if (result < 0)
 		return result;
-	request_begin(r);
-	result = setxattr(path, name, r->body + offset, in.size, (int)in.flags) < 0 ? -errno : 0;
-	if (result == -EEXIST && again_same_value(r, path, name, r->body + offset, in.size))
+	request_begin(q);
+	result = setxattr(path, name, q->body + offset, in.size, (int)in.flags) < 0 ? -errno : 0;
+	if (result == -EEXIST && again_same_value(q, path, name, q->body + offset, in.size))
 		result = 0;
-	return result < 0 ? result : request_reply(r, NULL, 0);
+	return result < 0 ? result : request_reply(q, NULL, 0);
 }
 
 /* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it
  * asked with 0. */
-static int reply_sized(struct request *r, size_t size, uint32_t asked)
+static int reply_sized(struct request *q, size_t size, uint32_t asked)
 {
 	struct fuse_getxattr_out out = { .size = (uint32_t)size };
 	if (asked == 0)
-		return request_reply(r, &out, sizeof out);
-	return size > asked ? -ERANGE : request_reply(r, r->share->reply, size);
+		return request_reply(q, &out, sizeof out);
+	return size > asked ? -ERANGE : request_reply(q, q->share->reply, size);
 }
 
-int fuse_getxattr(struct request *r)
+int fuse_getxattr(struct request *q)
 {
 	struct fuse_getxattr_in in;
 	const char *name;
 	size_t offset = sizeof in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int result = attribute_name(r, &offset, &name);
+	int result = attribute_name(q, &offset, &name);
 	if (result == 0)
-		result = attribute_path(r, path, &owned);
+		result = attribute_path(q, path, &owned);
 	if (result < 0)
 		return result;
-	ssize_t n = getxattr(path, name, r->share->reply, REPLY_MAX);
-	return n < 0 ? -errno : reply_sized(r, (size_t)n, in.size);
+	ssize_t n = getxattr(path, name, q->share->reply, REPLY_MAX);
+	return n < 0 ? -errno : reply_sized(q, (size_t)n, in.size);
 }
 
-int fuse_listxattr(struct request *r)
+int fuse_listxattr(struct request *q)
 {
 	struct fuse_getxattr_in in;
-	memcpy(&in, r->body, sizeof in);
+	memcpy(&in, q->body, sizeof in);
 	AUTO_FD int owned = -1;
-	char path[PROC_PATH_SIZE], *list = r->share->reply;
-	int result = attribute_path(r, path, &owned);
+	char path[PROC_PATH_SIZE], *list = q->share->reply;
+	int result = attribute_path(q, path, &owned);
 	if (result < 0)
 		return result;
 	ssize_t n = listxattr(path, list, REPLY_MAX);
@@ -111,21 +111,21 @@ int fuse_listxattr(struct request *r)
 		memmove(list + kept, list + at, length);
 		kept += length;
 	}
-	return reply_sized(r, kept, in.size);
+	return reply_sized(q, kept, in.size);
 }
 
-int fuse_removexattr(struct request *r)
+int fuse_removexattr(struct request *q)
 {
 	const char *name;
 	size_t offset = 0;
 	AUTO_FD int owned = -1;
 	char path[PROC_PATH_SIZE];
-	int result = attribute_name(r, &offset, &name);
+	int result = attribute_name(q, &offset, &name);
 	if (result == 0)
-		result = attribute_path(r, path, &owned);
+		result = attribute_path(q, path, &owned);
 	if (result < 0)
 		return result;
-	request_begin(r);
+	request_begin(q);
 	result = removexattr(path, name) < 0 ? -errno : 0;
-	return result < 0 && !(result == -ENODATA && r->again) ? result : request_reply(r, NULL, 0);
+	return result < 0 && !(result == -ENODATA && q->again) ? result : request_reply(q, NULL, 0);
 }

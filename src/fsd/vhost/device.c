@@ -129,10 +129,10 @@ static void run_job(struct work *w)
 	j->result = j->run(j);
 }
 
-static void defer(struct share *s, struct request *r)
+static void defer(struct share *s, struct request *q)
 {
 	struct device *d = s->defer_data;
-	struct slot *slot = CONTAINER(r, struct slot, request);
+	struct slot *slot = CONTAINER(q, struct slot, request);
 	slot->work.run = run_job;
 	worker_submit(&d->worker, &slot->work);
 }
@@ -155,10 +155,10 @@ static void on_jobs_done(struct source *source, int fd, uint32_t events, void *d
 
 /* --- waiting for locks --- */
 
-static int wait_for_lock(struct share *s, struct request *r)
+static int wait_for_lock(struct share *s, struct request *q)
 {
 	struct device *d = s->defer_data;
-	struct slot *slot = CONTAINER(r, struct slot, request);
+	struct slot *slot = CONTAINER(q, struct slot, request);
 	if (d->waiting_count == LOCK_WAITERS_MAX)
 		return -ENOLCK;
 	slot->next = NULL;

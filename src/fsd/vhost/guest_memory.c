@@ -17,8 +17,9 @@ int guest_memory_add(struct guest_memory *m, uint64_t guest, uint64_t user, uint
 	if (size == 0 || guest + size < guest || user + size < user)
 		return -EINVAL;
 	for (unsigned i = 0; i < m->count; i++) {
-		const struct guest_region *r = &m->regions[i];
-		if (overlaps(guest, size, r->guest, r->size) || overlaps(user, size, r->user, r->size))
+		const struct guest_region *region = &m->regions[i];
+		if (overlaps(guest, size, region->guest, region->size) ||
+		    overlaps(user, size, region->user, region->size))
 			return -EINVAL;
 	}
 	if (m->count == GUEST_MEMORY_REGIONS)
@@ -65,12 +66,12 @@ int guest_memory_map(struct guest_memory *m, const struct guest_region *where, i
 int guest_memory_unmap(struct guest_memory *m, const struct guest_region *which)
 {
 	for (unsigned i = 0; i < m->count; i++) {
-		struct guest_region *r = &m->regions[i];
-		if (r->guest != which->guest || r->user != which->user || r->size != which->size)
+		struct guest_region *region = &m->regions[i];
+		if (region->guest != which->guest || region->user != which->user || region->size != which->size)
 			continue;
-		if (r->map)
-			munmap(r->map, r->map_size);
-		*r = m->regions[--m->count];
+		if (region->map)
+			munmap(region->map, region->map_size);
+		*region = m->regions[--m->count];
 		return 0;
 	}
 	return -ENOENT;
@@ -95,11 +96,11 @@ uint64_t guest_memory_size(const struct guest_memory *m)
 void *guest_memory_from_user(const struct guest_memory *m, uint64_t user, uint64_t size, unsigned align)
 {
 	for (unsigned i = 0; i < m->count; i++) {
-		const struct guest_region *r = &m->regions[i];
-		uint64_t offset = user - r->user;
-		if (user < r->user || offset >= r->size || size > r->size - offset)
+		const struct guest_region *region = &m->regions[i];
+		uint64_t offset = user - region->user;
+		if (user < region->user || offset >= region->size || size > region->size - offset)
 			continue;
-		char *host = r->host + offset;
+		char *host = region->host + offset;
 		return ((uintptr_t)host & (align - 1)) ? NULL : host;
 	}
 	return NULL;

@@ -41,30 +41,30 @@ static char *base_name(const char *path)
 
 char *load_image_name(const char *path, const char *name, struct error **err)
 {
-	AUTO_REFERENCE struct reference *r = NULL;
+	AUTO_REFERENCE struct reference *ref = NULL;
 	AUTOFREE char *base = base_name(path), *text = NULL;
 	if (name && strpbrk(name, ":/"))
 		text = xstrdup(name);
 	else if (!streq(path, "-"))
 		text = name ? xasprintf("%s:%s", base, name) : xstrdup(base);
-	if (!text || reference_parse(text, &r, NULL) < 0) {
+	if (!text || reference_parse(text, &ref, NULL) < 0) {
 		error_set(err, EINVAL, "the image in %s has no name that can be used; give it one with -t NAME",
 		    streq(path, "-") ? "standard input" : path);
 		return NULL;
 	}
-	return reference_to_string(r);
+	return reference_to_string(ref);
 }
 
 char *load_given_name(const char *name, struct error **err)
 {
-	AUTO_REFERENCE struct reference *r = NULL;
-	if (reference_parse(name, &r, err) < 0)
+	AUTO_REFERENCE struct reference *ref = NULL;
+	if (reference_parse(name, &ref, err) < 0)
 		return NULL;
-	if (r->digest) {
+	if (ref->digest) {
 		error_set(err, EINVAL, "\"%s\" has a digest; a new name is NAME[:TAG]", name);
 		return NULL;
 	}
-	return reference_to_string(r);
+	return reference_to_string(ref);
 }
 
 struct loading {

@@ -30,14 +30,14 @@ static char *short_digest(const char *digest)
 /* An image whose documents cannot be read is still listed: it can be removed. */
 static struct row make_row(const struct library_entry *e, const struct image *i)
 {
-	struct row r;
+	struct row row;
 	const char *created = i && i->config->created ? i->config->created : "";
-	r.cells[0] = xstrdup(e->name ? e->name : "<none>");
-	r.cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
-	r.cells[2] = short_digest(e->descriptor.digest);
-	r.cells[3] = xstrndup(created, strcspn(created, "T"));
-	r.cells[4] = i ? format_size(i->size) : xstrdup("damaged");
-	return r;
+	row.cells[0] = xstrdup(e->name ? e->name : "<none>");
+	row.cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	row.cells[2] = short_digest(e->descriptor.digest);
+	row.cells[3] = xstrndup(created, strcspn(created, "T"));
+	row.cells[4] = i ? format_size(i->size) : xstrdup("damaged");
+	return row;
 }
 
 static int print_row(const char *const *cells, const int *widths, struct error **err)

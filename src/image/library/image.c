@@ -109,11 +109,11 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 }
 
 /* A short name is first one of this host's own images, then docker.io's. */
-static int find_by_reference(const struct library_index *index, const struct reference *r,
+static int find_by_reference(const struct library_index *index, const struct reference *ref,
     const struct oci_platform *platform, const struct library_entry **ret)
 {
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
-	AUTOFREE char *local = reference_to_local_string(r), *name = reference_to_string(r);
+	AUTOFREE char *local = reference_to_local_string(ref), *name = reference_to_string(ref);
 	oci_platform_host(&host);
 	const struct oci_platform *wanted = platform ? platform : &host;
 	if (find_by_name(index, local, wanted, platform != NULL, ret) == 0)
@@ -121,20 +121,20 @@ static int find_by_reference(const struct library_index *index, const struct ref
 	return find_by_name(index, name, wanted, platform != NULL, ret);
 }
 
-static int say_missing(const struct reference *r, const struct oci_platform *platform, struct error **err)
+static int say_missing(const struct reference *ref, const struct oci_platform *platform, struct error **err)
 {
-	AUTOFREE char *name = reference_to_string(r), *wish = platform ? oci_platform_to_string(platform) : NULL;
+	AUTOFREE char *name = reference_to_string(ref), *wish = platform ? oci_platform_to_string(platform) : NULL;
 	return error_set(err, ENOENT, "no image \"%s\"%s%s in the library; get it with \"%s\", or see holm image ls",
 	    name, wish ? " for " : "", wish ? wish : "",
-	    reference_is_local(r) ? "holm image debootstrap" : "holm image pull");
+	    reference_is_local(ref) ? "holm image debootstrap" : "holm image pull");
 }
 
 int image_is_named(const char *text, const char *name)
 {
-	AUTO_REFERENCE struct reference *r = NULL;
-	if (!name || reference_parse(text, &r, NULL) < 0)
+	AUTO_REFERENCE struct reference *ref = NULL;
+	if (!name || reference_parse(text, &ref, NULL) < 0)
 		return 0;
-	AUTOFREE char *local = reference_to_local_string(r), *canonical = reference_to_string(r);
+	AUTOFREE char *local = reference_to_local_string(ref), *canonical = reference_to_string(ref);
 	return streq(name, local) || streq(name, canonical);
 }
 

@@ -21,7 +21,7 @@ struct pull {
 };
 
 /* Gets the manifest for the platform into p->manifest, by way of an index where there is one. */
-static int get_manifest(struct pull *p, const struct reference *r, const struct oci_platform *wanted,
+static int get_manifest(struct pull *p, const struct reference *ref, const struct oci_platform *wanted,
     struct error **err)
 {
 	AUTO_DOCUMENT struct document first = { 0 };
@@ -29,7 +29,7 @@ static int get_manifest(struct pull *p, const struct reference *r, const struct 
 	const struct oci_descriptor *chosen;
 	enum oci_document kind;
 	int result;
-	if ((result = registry_get_manifest(p->registry, r->digest ? r->digest : r->tag, &first, err)) < 0 ||
+	if ((result = registry_get_manifest(p->registry, ref->digest ? ref->digest : ref->tag, &first, err)) < 0 ||
 	    (result = oci_document_kind(first.data, first.size, first.media_type, p->name, &kind, err)) < 0)
 		return result;
 	if (kind != OCI_DOCUMENT_INDEX) {
@@ -60,14 +60,14 @@ static int get_blobs(struct pull *p, struct error **err)
 	return lock < 0 ? lock : registry_get_blobs(p->registry, p->library, list, count, err);
 }
 
-static int pull(struct pull *p, const struct reference *r, const struct oci_platform *wanted, struct error **err)
+static int pull(struct pull *p, const struct reference *ref, const struct oci_platform *wanted, struct error **err)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
-	int result = registry_open(r, p->options->insecure, p->options->progress, &p->registry, err);
+	int result = registry_open(ref, p->options->insecure, p->options->progress, &p->registry, err);
 	if (result < 0)
 		return result;
 	progress_note(p->options->progress, "pulling %s", p->name);
-	if ((result = get_manifest(p, r, wanted, err)) < 0 || (result = get_blobs(p, err)) < 0 ||
+	if ((result = get_manifest(p, ref, wanted, err)) < 0 || (result = get_blobs(p, err)) < 0 ||
 	    (result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err)) < 0)
 		return result;
 	return image_register(p->library, p->name, digest, p->options->platform, err);

@@ -23,20 +23,20 @@ static void add_endpoint(struct registry *g, const char *name, const char *repos
 		g->endpoints[g->context.endpoint_count++] = endpoint_new(name, repository, insecure);
 }
 
-int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret,
+int registry_open(const struct reference *ref, int insecure, struct progress *p, struct registry **ret,
     struct error **err)
 {
 	AUTO_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
-	int result = registry_settings_load(r->registry, &settings, err);
+	int result = registry_settings_load(ref->registry, &settings, err);
 	if (result < 0)
 		return result;
 	struct registry *g = xnew(struct registry);
-	g->name = reference_to_string(r);
+	g->name = reference_to_string(ref);
 	g->context = (struct fetch_context){ .endpoints = g->endpoints, .progress = p };
 	insecure = insecure || settings.insecure;
 	for (size_t i = 0; i < settings.mirrors.count; i++)
-		add_endpoint(g, settings.mirrors.items[i], r->repository, insecure);
-	add_endpoint(g, r->registry, r->repository, insecure);
+		add_endpoint(g, settings.mirrors.items[i], ref->repository, insecure);
+	add_endpoint(g, ref->registry, ref->repository, insecure);
 	*ret = g;
 	return 0;
 }

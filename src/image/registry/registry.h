@@ -9,7 +9,7 @@
 
 struct registry;
 /* insecure: --tls-verify=false. Nothing is sent yet. */
-int registry_open(const struct reference *r, int insecure, struct progress *p, struct registry **ret,
+int registry_open(const struct reference *ref, int insecure, struct progress *p, struct registry **ret,
     struct error **err);
 void registry_free(struct registry *g);
 DEFINE_CLEANUP(struct registry, registry_free)

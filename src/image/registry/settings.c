@@ -32,33 +32,34 @@ static int mirror_is_valid(const char *s)
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_/[]") == strlen(s);
 }
 
-static int fail(struct reading *r, const char *name, const char *value, const char *expected)
+static int fail(struct reading *reading, const char *name, const char *value, const char *expected)
 {
-	r->result = error_set(r->err, EINVAL, "%s: %s = %.80s in [%s]: %s", r->path, name, value, r->section, expected);
+	reading->result = error_set(reading->err, EINVAL, "%s: %s = %.80s in [%s]: %s", reading->path, name, value,
+	    reading->section, expected);
 	return 0;
 }
 
 /* inih's callback: 1 is success. */
 static int handle(void *data, const char *section, const char *name, const char *value)
 {
-	struct reading *r = data;
+	struct reading *reading = data;
 	int verify;
-	if (!streq(section, r->section) || r->result < 0)
+	if (!streq(section, reading->section) || reading->result < 0)
 		return 1;
 	if (streq(name, "mirror")) {
 		const char *plain = startswith(value, "https://");
 		AUTOFREE char *mirror = xstrdup(plain ? plain : value);
 		while (endswith(mirror, "/"))
 			mirror[strlen(mirror) - 1] = '\0';
-		if (!mirror_is_valid(mirror) || r->settings->mirrors.count >= MIRRORS_MAX)
-			return fail(r, name, value, "a mirror is HOST[:PORT][/PATH], at most 16");
-		strv_add(&r->settings->mirrors, mirror);
+		if (!mirror_is_valid(mirror) || reading->settings->mirrors.count >= MIRRORS_MAX)
+			return fail(reading, name, value, "a mirror is HOST[:PORT][/PATH], at most 16");
+		strv_add(&reading->settings->mirrors, mirror);
 	} else if (streq(name, "tls-verify")) {
 		if (parse_bool(value, &verify) < 0)
-			return fail(r, name, value, "write true or false");
-		r->settings->insecure = !verify;
+			return fail(reading, name, value, "write true or false");
+		reading->settings->insecure = !verify;
 	} else {
-		return fail(r, name, value, "there are \"mirror\" and \"tls-verify\" only");
+		return fail(reading, name, value, "there are \"mirror\" and \"tls-verify\" only");
 	}
 	return 1;
 }
@@ -68,14 +69,14 @@ int registry_settings_parse(const char *text, const char *path, const char *regi
 {
 	AUTOFREE char *section = xasprintf("registry \"%s\"", registry);
 	*ret = (struct registry_settings){ 0 };
-	struct reading r = { .section = section, .settings = ret, .path = path, .err = err };
-	int line = ini_parse_string(text, handle, &r);
-	if (r.result == 0 && line != 0)
-		r.result = error_set(err, EINVAL,
+	struct reading reading = { .section = section, .settings = ret, .path = path, .err = err };
+	int line = ini_parse_string(text, handle, &reading);
+	if (reading.result == 0 && line != 0)
+		reading.result = error_set(err, EINVAL,
 		    "%s:%d: cannot be understood; it has lines [SECTION] and NAME = VALUE", path, line);
-	if (r.result < 0)
+	if (reading.result < 0)
 		registry_settings_done(ret);
-	return r.result;
+	return reading.result;
 }
 
 int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err)

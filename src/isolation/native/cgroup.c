@@ -62,45 +62,46 @@ static char *path_of_process(const char *who)
 
 /* ---- finding one ---- */
 
-static void remember(struct isolation_run *r)
+static void remember(struct isolation_run *run)
 {
-	AUTO_FD int fd = open(r->state, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || fd_write_full(fd, r->cgroup->path, strlen(r->cgroup->path)) < 0)
-		log_warning("cannot write %s", r->state);
+	AUTO_FD int fd = open(run->state, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fd_write_full(fd, run->cgroup->path, strlen(run->cgroup->path)) < 0)
+		log_warning("cannot write %s", run->state);
 }
 
 /* Its files belong to whoever made it. Root's agent is nobody in there, unless what is needed for
  * more below it is its own. */
-static int hand_to_agent(struct isolation_run *r, const char *path)
+static int hand_to_agent(struct isolation_run *run, const char *path)
 {
 	static const char *const files[] = { "", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
-	for (size_t i = 0; r->ids.by_root && i < ARRAY_SIZE(files); i++) {
+	for (size_t i = 0; run->ids.by_root && i < ARRAY_SIZE(files); i++) {
 		AUTOFREE char *file = path_join(path, files[i]);
-		if (chown(file, r->ids.uids[0].outside, r->ids.gids[0].outside) < 0 && errno != ENOENT)
+		if (chown(file, run->ids.uids[0].outside, run->ids.gids[0].outside) < 0 && errno != ENOENT)
 			return -errno;
 	}
 	return 0;
 }
 
-static int make_in(struct isolation_run *r, const char *parent)
+static int make_in(struct isolation_run *run, const char *parent)
 {
-	AUTOFREE char *pid = xasprintf("%d", (int)r->first);
+	AUTOFREE char *pid = xasprintf("%d", (int)run->first);
 	int made = -EEXIST;
 	AUTOFREE char *path = NULL;
 	for (int i = 0; made == -EEXIST && i < NAMES; i++) {
 		free(path);
-		path = i ? xasprintf("%s/holm-%s-%d", parent, r->hash, i) : xasprintf("%s/holm-%s", parent, r->hash);
+		path =
+		    i ? xasprintf("%s/holm-%s-%d", parent, run->hash, i) : xasprintf("%s/holm-%s", parent, run->hash);
 		made = mkdir(path, 0755) < 0 ? -errno : 0;
 		if (made != -EEXIST)
 			break;
 		cgroup_write(path, "cgroup.kill", "1");
-		if (cgroup_tree_remove(&r->ids, path) == 0)
+		if (cgroup_tree_remove(&run->ids, path) == 0)
 			made = mkdir(path, 0755) < 0 ? -errno : 0;
 	}
 	if (made < 0)
 		return made;
 	/* The umask of the keeper is strict; the agent's own ids may look at it. */
-	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(r, path);
+	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(run, path);
 	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the
 	 * root, limits become possible. */
 	cgroup_write(parent, "cgroup.subtree_control", "+memory");
@@ -111,7 +112,7 @@ static int make_in(struct isolation_run *r, const char *parent)
 		rmdir(path);
 		return result;
 	}
-	r->cgroup->path = TAKE_PTR(path);
+	run->cgroup->path = TAKE_PTR(path);
 	return 0;
 }
 
@@ -126,9 +127,9 @@ static int is_silenced(void)
 }
 
 /* What is missing, or NULL: nothing is. */
-static void say_once(struct isolation_run *r, const char *text)
+static void say_once(struct isolation_run *run, const char *text)
 {
-	AUTOFREE char *path = path_join(r->folder, "warned"), *said = NULL;
+	AUTOFREE char *path = path_join(run->folder, "warned"), *said = NULL;
 	if (!text) {
 		unlink(path);
 		return;
@@ -139,37 +140,38 @@ static void say_once(struct isolation_run *r, const char *text)
 		log_info("%s", text);
 		return;
 	}
-	r->events.warning(text, r->data);
+	run->events.warning(text, run->data);
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fd_write_full(fd, text, strlen(text)) < 0)
 		log_warning("cannot write %s", path);
 }
 
-static void decide(struct isolation_run *r)
+static void decide(struct isolation_run *run)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct native_cgroup *g = r->cgroup;
+	struct native_cgroup *g = run->cgroup;
 	g->decided = 1;
 	if (g->path) {
-		remember(r);
-		int result = native_cgroup_limits(r, r->cpus, r->memory, &err);
-		say_once(r, result < 0 ? error_text(err, result) : NULL);
+		remember(run);
+		int result = native_cgroup_limits(run, run->cpus, run->memory, &err);
+		say_once(run, result < 0 ? error_text(err, result) : NULL);
 	} else {
-		say_once(r, "no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only "
-			    "bind it to processors; in a session of systemd (\"systemd-run --user --scope holm …\", or "
-			    "a login) it has both");
+		say_once(run,
+		    "no cgroup is delegated to you: the machine runs without a limit of memory, and cpus only "
+		    "bind it to processors; in a session of systemd (\"systemd-run --user --scope holm …\", or "
+		    "a login) it has both");
 	}
-	native_go_if_ready(r);
+	native_go_if_ready(run);
 }
 
-static void make_own(struct isolation_run *r)
+static void make_own(struct isolation_run *run)
 {
 	AUTOFREE char *parent = path_of_process("self");
 	AUTOFREE char *procs = parent ? path_join(parent, "cgroup.procs") : NULL;
-	int result = !parent ? -ENOENT : access(procs, W_OK) < 0 ? -errno : make_in(r, parent);
+	int result = !parent ? -ENOENT : access(procs, W_OK) < 0 ? -errno : make_in(run, parent);
 	if (result < 0)
 		log_info("no cgroup can be made in %s: %s", parent ? parent : "that of the keeper", strerror(-result));
-	decide(r);
+	decide(run);
 }
 
 /* Root's machines are the system manager's: they outlive root's login, and sudo gives no user
@@ -184,62 +186,62 @@ static int bus_seems_there(void)
 	return (address && *address) || (own && path_exists(own)) || path_exists(usual);
 }
 
-static int start_scope(struct isolation_run *r)
+static int start_scope(struct isolation_run *run)
 {
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	strv_take(&argv, path_libexec("holm-scope"));
-	strv_addf(&argv, "holm-%s", r->machine->name);
-	strv_addf(&argv, "%d", (int)r->first);
+	strv_addf(&argv, "holm-%s", run->machine->name);
+	strv_addf(&argv, "%d", (int)run->first);
 	const struct spawn_options o = { .argv = strv_argv(&argv) };
-	int result = native_child_start(r, CHILD_SCOPE, &o, NULL, &err);
+	int result = native_child_start(run, CHILD_SCOPE, &o, NULL, &err);
 	if (result < 0)
 		log_warning("%s", error_text(err, result));
 	return result;
 }
 
-void native_cgroup_begin(struct isolation_run *r)
+void native_cgroup_begin(struct isolation_run *run)
 {
-	r->cgroup = xnew(struct native_cgroup);
-	r->cgroup->inotify = -1;
-	cgroup_tree_forget(r->state);
-	if (!bus_seems_there() || start_scope(r) < 0)
-		make_own(r);
+	run->cgroup = xnew(struct native_cgroup);
+	run->cgroup->inotify = -1;
+	cgroup_tree_forget(run->state);
+	if (!bus_seems_there() || start_scope(run) < 0)
+		make_own(run);
 }
 
-void native_cgroup_scope_gone(struct isolation_run *r, int status)
+void native_cgroup_scope_gone(struct isolation_run *run, int status)
 {
-	AUTOFREE char *pid = xasprintf("%d", (int)r->first);
+	AUTOFREE char *pid = xasprintf("%d", (int)run->first);
 	AUTOFREE char *path = status == 0 ? path_of_process(pid) : NULL;
-	if (!path || !endswith(path, ".scope") || access(path, W_OK) < 0 || hand_to_agent(r, path) < 0) {
-		make_own(r);
+	if (!path || !endswith(path, ".scope") || access(path, W_OK) < 0 || hand_to_agent(run, path) < 0) {
+		make_own(run);
 		return;
 	}
-	r->cgroup->is_scope = 1;
-	r->cgroup->path = TAKE_PTR(path);
-	decide(r);
+	run->cgroup->is_scope = 1;
+	run->cgroup->path = TAKE_PTR(path);
+	decide(run);
 }
 
-int native_cgroup_decided(const struct isolation_run *r)
+int native_cgroup_decided(const struct isolation_run *run)
 {
-	return r->cgroup && r->cgroup->decided;
+	return run->cgroup && run->cgroup->decided;
 }
 
-int native_cgroup_exists(const struct isolation_run *r)
+int native_cgroup_exists(const struct isolation_run *run)
 {
-	return r->cgroup && r->cgroup->path;
+	return run->cgroup && run->cgroup->path;
 }
 
-const char *native_cgroup_path(const struct isolation_run *r)
+const char *native_cgroup_path(const struct isolation_run *run)
 {
-	return r->cgroup ? r->cgroup->path : NULL;
+	return run->cgroup ? run->cgroup->path : NULL;
 }
 
 /* ---- limits ---- */
 
-int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+int native_cgroup_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err)
 {
-	const char *path = native_cgroup_path(r);
+	const char *path = native_cgroup_path(run);
 	AUTOFREE char *quota = xasprintf("%llu %d", (unsigned long long)cpus * CPU_PERIOD_US, CPU_PERIOD_US);
 	AUTOFREE char *bytes = xasprintf("%llu", (unsigned long long)memory);
 	int result = memory ? path ? cgroup_write(path, "memory.max", bytes) : -ENOENT : 0;
@@ -261,10 +263,10 @@ int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory
 /* The scope itself is left to systemd for a moment: a scope whose cgroup went away before systemd
  * saw it empty stays "running" for good. Where it looked before we had removed what it may not
  * remove, it does not look again, and it is ours after all. */
-static int remove_scope(struct isolation_run *r)
+static int remove_scope(struct isolation_run *run)
 {
-	struct native_cgroup *g = r->cgroup;
-	int result = cgroup_tree_empty(&r->ids, g->path);
+	struct native_cgroup *g = run->cgroup;
+	int result = cgroup_tree_empty(&run->ids, g->path);
 	if (!path_exists(g->path) || result < 0)
 		return result;
 	if (!g->systemds_turn++)
@@ -272,69 +274,70 @@ static int remove_scope(struct isolation_run *r)
 	return -EBUSY;
 }
 
-static void try_remove(struct isolation_run *r)
+static void try_remove(struct isolation_run *run)
 {
-	struct native_cgroup *g = r->cgroup;
+	struct native_cgroup *g = run->cgroup;
 	if (!g->path)
 		return;
-	int result = g->is_scope && !g->given_up ? remove_scope(r) : cgroup_tree_remove(&r->ids, g->path);
+	int result = g->is_scope && !g->given_up ? remove_scope(run) : cgroup_tree_remove(&run->ids, g->path);
 	if (result < 0 && !g->given_up)
 		return;
 	if (result < 0)
 		log_warning("cannot remove the cgroup %s: %s", g->path, strerror(-result));
 	else
-		unlink(r->state);
+		unlink(run->state);
 	free(TAKE_PTR(g->path));
 }
 
 static void on_emptied(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	char bytes[4096];
 	if (read(fd, bytes, sizeof bytes) < 0 && errno == EAGAIN)
 		return;
-	try_remove(r);
-	native_finish_if_alone(r);
+	try_remove(run);
+	native_finish_if_alone(run);
 }
 
 static void on_deadline(struct source *s, void *data)
 {
-	struct isolation_run *r = data;
-	r->cgroup->given_up = 1;
-	try_remove(r);
-	native_finish_if_alone(r);
+	struct isolation_run *run = data;
+	run->cgroup->given_up = 1;
+	try_remove(run);
+	native_finish_if_alone(run);
 }
 
-static int watch_for_empty(struct isolation_run *r)
+static int watch_for_empty(struct isolation_run *run)
 {
-	struct native_cgroup *g = r->cgroup;
+	struct native_cgroup *g = run->cgroup;
 	AUTOFREE char *events = path_join(g->path, "cgroup.events"), *parent = path_parent(g->path);
 	g->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (g->inotify < 0 || inotify_add_watch(g->inotify, events, IN_MODIFY) < 0 ||
 	    inotify_add_watch(g->inotify, parent, IN_DELETE) < 0)
 		return -errno;
-	int result = loop_add_io(r->loop, g->inotify, EPOLLIN, on_emptied, r, &g->emptied);
-	return result < 0 ? result : loop_add_timer(r->loop, clock_deadline(REMOVE_MS), on_deadline, r, &g->deadline);
+	int result = loop_add_io(run->loop, g->inotify, EPOLLIN, on_emptied, run, &g->emptied);
+	return result < 0 ? result :
+			    loop_add_timer(run->loop, clock_deadline(REMOVE_MS), on_deadline, run, &g->deadline);
 }
 
-int native_cgroup_remove(struct isolation_run *r)
+int native_cgroup_remove(struct isolation_run *run)
 {
-	struct native_cgroup *g = r->cgroup;
+	struct native_cgroup *g = run->cgroup;
 	if (!g || !g->path)
 		return 1;
 	if (g->deadline)
 		return 0;
 	cgroup_write(g->path, "cgroup.kill", "1");
 	/* Watched first: what empties it in between is not missed. */
-	if (watch_for_empty(r) < 0)
+	if (watch_for_empty(run) < 0)
 		g->given_up = 1;
-	try_remove(r);
+	try_remove(run);
 	return !g->path;
 }
 
-void native_cgroup_done(struct isolation_run *r)
+void native_cgroup_done(struct isolation_run *run)
 {
-	struct native_cgroup *g = r->cgroup;
+	struct native_cgroup *g = run->cgroup;
 	if (!g)
 		return;
 	source_free(g->emptied);

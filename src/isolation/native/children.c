@@ -48,29 +48,29 @@ static void on_child(struct source *s, pid_t pid, int wait_status, void *data)
 	child_free(c);
 }
 
-int native_child_watch(struct isolation_run *r, enum native_child_kind kind, pid_t pid, struct native_child **ret)
+int native_child_watch(struct isolation_run *run, enum native_child_kind kind, pid_t pid, struct native_child **ret)
 {
 	struct native_child *c = xnew(struct native_child);
-	c->run = r;
+	c->run = run;
 	c->kind = kind;
 	c->pid = pid;
-	int result = loop_add_child(r->loop, pid, on_child, c, &c->source);
+	int result = loop_add_child(run->loop, pid, on_child, c, &c->source);
 	if (result < 0) {
 		child_free(c);
 		return result;
 	}
-	c->next = r->children;
-	r->children = c;
+	c->next = run->children;
+	run->children = c;
 	if (ret)
 		*ret = c;
 	return 0;
 }
 
-int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o,
+int native_child_start(struct isolation_run *run, enum native_child_kind kind, const struct spawn_options *o,
     struct native_child **ret, struct error **err)
 {
 	struct spawn_options options = *o;
-	struct spawn_fd fds[CHILD_FDS_MAX + 1] = { { .from = r->words, .to = STDERR_FILENO } };
+	struct spawn_fd fds[CHILD_FDS_MAX + 1] = { { .from = run->words, .to = STDERR_FILENO } };
 	for (size_t i = 0; i < o->fd_count && i < CHILD_FDS_MAX; i++)
 		fds[i + 1] = o->fds[i];
 	options.fds = fds;
@@ -82,7 +82,7 @@ int native_child_start(struct isolation_run *r, enum native_child_kind kind, con
 	int status, result = spawn(&options, &pid, err);
 	if (result < 0)
 		return result;
-	result = native_child_watch(r, kind, pid, ret);
+	result = native_child_watch(run, kind, pid, ret);
 	if (result < 0) {
 		kill(pid, SIGKILL);
 		spawn_wait(pid, &status);
@@ -91,24 +91,24 @@ int native_child_start(struct isolation_run *r, enum native_child_kind kind, con
 	return 0;
 }
 
-struct native_child *native_child_find(struct isolation_run *r, enum native_child_kind kind)
+struct native_child *native_child_find(struct isolation_run *run, enum native_child_kind kind)
 {
-	struct native_child *c = r->children;
+	struct native_child *c = run->children;
 	while (c && c->kind != kind)
 		c = c->next;
 	return c;
 }
 
-void native_children_kill(struct isolation_run *r)
+void native_children_kill(struct isolation_run *run)
 {
-	for (struct native_child *c = r->children; c; c = c->next)
+	for (struct native_child *c = run->children; c; c = c->next)
 		kill(c->pid, SIGKILL);
 }
 
-void native_children_reap(struct isolation_run *r)
+void native_children_reap(struct isolation_run *run)
 {
 	int status;
-	for (struct native_child *c = TAKE_PTR(r->children), *next; c; c = next) {
+	for (struct native_child *c = TAKE_PTR(run->children), *next; c; c = next) {
 		next = c->next;
 		source_free(TAKE_PTR(c->source));
 		spawn_wait(c->pid, &status);

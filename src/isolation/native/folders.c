@@ -53,12 +53,12 @@ static const char *file_system_name(const char *path)
 	return "its file system";
 }
 
-static int idmapped_mount(struct isolation_run *r, const char *path, int recursive, struct error **err)
+static int idmapped_mount(struct isolation_run *run, const char *path, int recursive, struct error **err)
 {
 	struct mount_attr attributes = {
 		.attr_set = MOUNT_ATTR_IDMAP,
 		.propagation = MS_PRIVATE,
-		.userns_fd = (uint64_t)r->share_mapping,
+		.userns_fd = (uint64_t)run->share_mapping,
 	};
 	AUTO_FD int fd = clone_mount(path, recursive, err);
 	if (fd < 0)
@@ -71,13 +71,13 @@ static int idmapped_mount(struct isolation_run *r, const char *path, int recursi
 	return TAKE_FD(fd);
 }
 
-static int share_mount(struct isolation_run *r, const char *path, struct error **err)
+static int share_mount(struct isolation_run *run, const char *path, struct error **err)
 {
-	int fd = idmapped_mount(r, path, 1, NULL);
+	int fd = idmapped_mount(run, path, 1, NULL);
 	if (fd >= 0)
 		return fd;
 	/* Something mounted below it refuses: without that, then. */
-	fd = idmapped_mount(r, path, 0, err);
+	fd = idmapped_mount(run, path, 0, err);
 	if (fd >= 0)
 		log_warning("what is mounted below %s cannot be shared by root", path);
 	return fd;
@@ -99,9 +99,9 @@ static char *share_message(const struct isolation_share *s)
 	return json_to_string(o, 0);
 }
 
-static struct native_share **find(struct isolation_run *r, const char *tag)
+static struct native_share **find(struct isolation_run *run, const char *tag)
 {
-	struct native_share **at = &r->shares;
+	struct native_share **at = &run->shares;
 	while (*at && !streq((*at)->tag, tag))
 		at = &(*at)->next;
 	return at;
@@ -115,24 +115,24 @@ static void share_free(struct native_share *s)
 	free(s);
 }
 
-static int share_send(struct isolation_run *r, struct native_share *s, struct error **err)
+static int share_send(struct isolation_run *run, struct native_share *s, struct error **err)
 {
-	int result = r->transport ? transport_fds_send(r->transport, s->message, s->mount) : -ECONNRESET;
+	int result = run->transport ? transport_fds_send(run->transport, s->message, s->mount) : -ECONNRESET;
 	fd_close(TAKE_FD(s->mount));
 	return result < 0 ? error_set_errno(err, result, "cannot tell the agent of a share") : 0;
 }
 
-int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err)
+int native_share_announce(struct isolation_run *run, const struct isolation_share *s, struct error **err)
 {
-	int mount = r->ids.by_root ? share_mount(r, s->host, err) : -1;
-	if (r->ids.by_root && mount < 0)
+	int mount = run->ids.by_root ? share_mount(run, s->host, err) : -1;
+	if (run->ids.by_root && mount < 0)
 		return mount;
-	struct native_share *share = xnew(struct native_share), **at = &r->shares;
+	struct native_share *share = xnew(struct native_share), **at = &run->shares;
 	*share = (struct native_share){ .tag = xstrdup(s->tag), .message = share_message(s), .mount = mount };
 	while (*at)
 		at = &(*at)->next;
 	*at = share;
-	return r->stage == NATIVE_CONNECTED ? share_send(r, share, err) : 0;
+	return run->stage == NATIVE_CONNECTED ? share_send(run, share, err) : 0;
 }
 
 static void drop(struct native_share **at)
@@ -142,25 +142,25 @@ static void drop(struct native_share **at)
 	share_free(s);
 }
 
-int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
-    void *data, struct error **err)
+int native_add_share(struct isolation_run *run, const struct isolation_share *s,
+    void (*done)(int, const char *, void *), void *data, struct error **err)
 {
-	int result = r->stage == NATIVE_CONNECTED && !r->end.begun ?
-			 native_share_announce(r, s, err) :
+	int result = run->stage == NATIVE_CONNECTED && !run->end.begun ?
+			 native_share_announce(run, s, err) :
 			 error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	if (result < 0) {
-		if (*find(r, s->tag))
-			drop(find(r, s->tag));
+		if (*find(run, s->tag))
+			drop(find(run, s->tag));
 		return result;
 	}
 	done(0, NULL, data);
 	return 0;
 }
 
-int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+int native_remove_share(struct isolation_run *run, const char *tag, void (*done)(int, const char *, void *), void *data,
     struct error **err)
 {
-	struct native_share **at = find(r, tag);
+	struct native_share **at = find(run, tag);
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	struct json_object *which = json_object_new_object();
 	if (!*at) {
@@ -170,7 +170,7 @@ int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(i
 	json_add_string(which, "tag", tag);
 	json_add(o, "unshare", which);
 	AUTOFREE char *text = json_to_string(o, 0);
-	int result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	int result = run->transport ? transport_fds_send(run->transport, text, -1) : -ECONNRESET;
 	if (result < 0)
 		return error_set_errno(err, result, "cannot tell the agent of a share");
 	drop(at);
@@ -178,11 +178,11 @@ int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(i
 	return 0;
 }
 
-void native_shares_done(struct isolation_run *r)
+void native_shares_done(struct isolation_run *run)
 {
-	while (r->shares)
-		drop(&r->shares);
-	fd_close(TAKE_FD(r->share_mapping));
+	while (run->shares)
+		drop(&run->shares);
+	fd_close(TAKE_FD(run->share_mapping));
 }
 
 /* ---- the directories below ---- */
@@ -217,10 +217,10 @@ int native_lower(const struct machine *m, struct strv *ret, struct error **err)
 	return result;
 }
 
-int native_shares_send(struct isolation_run *r, struct error **err)
+int native_shares_send(struct isolation_run *run, struct error **err)
 {
 	int result = 0;
-	for (struct native_share *s = r->shares; s && result >= 0; s = s->next)
-		result = share_send(r, s, err);
+	for (struct native_share *s = run->shares; s && result >= 0; s = s->next)
+		result = share_send(run, s, err);
 	return result;
 }

@@ -104,17 +104,17 @@ static int join(void *data)
 }
 
 /* The pid of a pasta inside the agent's namespaces. The process in between ends at once. */
-static int spawn_joined(struct isolation_run *r, pid_t gate, char *const *argv, pid_t *ret, struct error **err)
+static int spawn_joined(struct isolation_run *run, pid_t gate, char *const *argv, pid_t *ret, struct error **err)
 {
 	int ends[2], status, pid = 0;
-	struct joining j = { .with_pid_namespace = r->pid_namespace >= 0, .place = namespaces_place() };
+	struct joining j = { .with_pid_namespace = run->pid_namespace >= 0, .place = namespaces_place() };
 	int result = fd_pipe(ends);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a pipe");
 	snprintf(j.net, sizeof j.net, "/proc/%d/ns/net", (int)gate);
 	AUTO_FD int from = ends[0], to = ends[1];
-	const struct spawn_fd fds[] = { { r->words, STDERR_FILENO }, { r->user_namespace, JOIN_USER },
-		{ to, JOIN_REPORT }, { r->pid_namespace, JOIN_PID } };
+	const struct spawn_fd fds[] = { { run->words, STDERR_FILENO }, { run->user_namespace, JOIN_USER },
+		{ to, JOIN_REPORT }, { run->pid_namespace, JOIN_PID } };
 	const struct spawn_options o = {
 		.argv = argv,
 		.fds = fds,
@@ -142,42 +142,42 @@ static int spawn_joined(struct isolation_run *r, pid_t gate, char *const *argv, 
 	return 0;
 }
 
-static void say_no_network(struct isolation_run *r, const char *why)
+static void say_no_network(struct isolation_run *run, const char *why)
 {
-	if (!r->no_network_said++) {
+	if (!run->no_network_said++) {
 		AUTOFREE char *text = xasprintf("the machine has no network: %s", why);
-		r->events.warning(text, r->data);
+		run->events.warning(text, run->data);
 	}
 }
 
-static void say_no_tun(struct isolation_run *r, int code)
+static void say_no_tun(struct isolation_run *run, int code)
 {
 	AUTOFREE char *why =
 	    xasprintf("/dev/net/tun cannot be opened (%s); to have it: %s", strerror(-code), native_tun_fix(code));
-	say_no_network(r, why);
+	say_no_network(run, why);
 }
 
-void native_network_find(struct isolation_run *r)
+void native_network_find(struct isolation_run *run)
 {
 	const char *no_route = network_route_problems[network_route()], *no_names;
 	AUTOFREE char *program = isolation_find_program("pasta");
-	int tun = native_tun_check(r->ids.single);
+	int tun = native_tun_check(run->ids.single);
 	if (!program)
-		say_no_network(r, "pasta is missing; install the package passt");
+		say_no_network(run, "pasta is missing; install the package passt");
 	else if (no_route)
-		say_no_network(r, no_route);
+		say_no_network(run, no_route);
 	else if (tun < 0)
-		say_no_tun(r, tun);
+		say_no_tun(run, tun);
 	else
-		r->pasta = TAKE_PTR(program);
-	r->forwarded_dns = network_find_dns(&no_names);
-	if (r->pasta && no_names)
-		r->events.warning(no_names, r->data);
+		run->pasta = TAKE_PTR(program);
+	run->forwarded_dns = network_find_dns(&no_names);
+	if (run->pasta && no_names)
+		run->events.warning(no_names, run->data);
 }
 
-void native_network_stop(struct isolation_run *r)
+void native_network_stop(struct isolation_run *run)
 {
-	for (struct native_child *c = r->children; c; c = c->next) {
+	for (struct native_child *c = run->children; c; c = c->next) {
 		if (c->kind != CHILD_PASTA)
 			continue;
 		c->leaving = 1;
@@ -186,18 +186,18 @@ void native_network_stop(struct isolation_run *r)
 	}
 }
 
-void native_network_start(struct isolation_run *r, pid_t gate)
+void native_network_start(struct isolation_run *run, pid_t gate)
 {
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_ERROR struct error *err = NULL;
 	pid_t pid;
-	native_network_stop(r);
-	if (!r->pasta)
+	native_network_stop(run);
+	if (!run->pasta)
 		return;
-	pasta_arguments(&argv, namespaces_place(), r->machine->host_access);
-	int result = r->user_namespace < 0 ? -ESRCH : spawn_joined(r, gate, strv_argv(&argv), &pid, &err);
-	if (result >= 0 && (result = native_child_watch(r, CHILD_PASTA, pid, NULL)) < 0)
+	pasta_arguments(&argv, namespaces_place(), run->machine->host_access);
+	int result = run->user_namespace < 0 ? -ESRCH : spawn_joined(run, gate, strv_argv(&argv), &pid, &err);
+	if (result >= 0 && (result = native_child_watch(run, CHILD_PASTA, pid, NULL)) < 0)
 		kill(pid, SIGKILL);
 	if (result < 0)
-		say_no_network(r, error_text(err, result));
+		say_no_network(run, error_text(err, result));
 }

@@ -24,71 +24,73 @@
 #include "isolation/native/inotify.h"
 #include "isolation/network.h"
 
-void native_finish_if_alone(struct isolation_run *r)
+void native_finish_if_alone(struct isolation_run *run)
 {
-	if (r->end.begun && !r->children && !r->end.source && !r->end.told && native_cgroup_remove(r))
-		run_end_tell(&r->end);
+	if (run->end.begun && !run->children && !run->end.source && !run->end.told && native_cgroup_remove(run))
+		run_end_tell(&run->end);
 }
 
 /* From here on everything only ends. Takes why. */
-static void end(struct isolation_run *r, int code, char *why)
+static void end(struct isolation_run *run, int code, char *why)
 {
-	if (!run_end_begin(&r->end, code, why))
+	if (!run_end_begin(&run->end, code, why))
 		return;
-	source_free(TAKE_PTR(r->start_timer));
-	native_children_kill(r);
-	native_finish_if_alone(r);
+	source_free(TAKE_PTR(run->start_timer));
+	native_children_kill(run);
+	native_finish_if_alone(run);
 }
 
-void native_fail(struct isolation_run *r, int code, const char *format, ...)
+void native_fail(struct isolation_run *run, int code, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	end(r, code, xvasprintf(format, arguments));
+	end(run, code, xvasprintf(format, arguments));
 	va_end(arguments);
 }
 
 /* Process 1 of the namespaces is gone, and with it everything inside. */
-static void agent_gone(struct isolation_run *r, int wait_status)
+static void agent_gone(struct isolation_run *run, int wait_status)
 {
-	AUTOFREE char *reason = boot_log_last_words(&r->log);
-	r->agent = 0;
+	AUTOFREE char *reason = boot_log_last_words(&run->log);
+	run->agent = 0;
 	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
-		end(r, 0, NULL);
+		end(run, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
-		native_fail(r, -EIO, "the agent was killed by signal %d; see holm machine logs --boot %s",
-		    WTERMSIG(wait_status), r->machine->name);
+		native_fail(run, -EIO, "the agent was killed by signal %d; see holm machine logs --boot %s",
+		    WTERMSIG(wait_status), run->machine->name);
 	else
-		native_fail(r, -EIO, "the agent ended: %s; see holm machine logs --boot %s", reason, r->machine->name);
+		native_fail(run, -EIO, "the agent ended: %s; see holm machine logs --boot %s", reason,
+		    run->machine->name);
 }
 
-static void first_gone(struct isolation_run *r, int wait_status)
+static void first_gone(struct isolation_run *run, int wait_status)
 {
-	r->first = 0;
-	if (r->stage == NATIVE_CONNECTED ||
-	    (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && r->stage == NATIVE_GO))
+	run->first = 0;
+	if (run->stage == NATIVE_CONNECTED ||
+	    (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && run->stage == NATIVE_GO))
 		return;
-	AUTOFREE char *reason = boot_log_last_words(&r->log);
-	native_fail(r, -EIO, "the agent could not start: %s; see holm machine logs --boot %s", reason,
-	    r->machine->name);
+	AUTOFREE char *reason = boot_log_last_words(&run->log);
+	native_fail(run, -EIO, "the agent could not start: %s; see holm machine logs --boot %s", reason,
+	    run->machine->name);
 }
 
-void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status)
+void native_child_gone(struct isolation_run *run, struct native_child *c, int wait_status)
 {
 	log_debug("%s ended, status %d", native_child_name(c->kind), spawn_exit_status(wait_status));
 	if (c->kind == CHILD_AGENT)
-		agent_gone(r, wait_status);
+		agent_gone(run, wait_status);
 	else if (c->kind == CHILD_FIRST)
-		first_gone(r, wait_status);
-	else if (r->end.begun)
+		first_gone(run, wait_status);
+	else if (run->end.begun)
 		log_debug("it ends with the machine");
 	else if (c->kind == CHILD_SCOPE)
-		native_cgroup_scope_gone(r, spawn_exit_status(wait_status));
+		native_cgroup_scope_gone(run, spawn_exit_status(wait_status));
 	else if (c->kind == CHILD_PASTA && !c->leaving)
-		r->events.warning("pasta has ended; the machine has no network until its init starts again", r->data);
+		run->events.warning("pasta has ended; the machine has no network until its init starts again",
+		    run->data);
 	else if (c->kind == CHILD_UIDS || c->kind == CHILD_GIDS)
-		native_mapped(r, c, wait_status);
-	native_finish_if_alone(r);
+		native_mapped(run, c, wait_status);
+	native_finish_if_alone(run);
 }
 
 /* ---- the table's functions ---- */
@@ -96,46 +98,46 @@ void native_child_gone(struct isolation_run *r, struct native_child *c, int wait
 static struct isolation_run *run_new(struct loop *l, const struct machine *m, const char *runtime_dir,
     const struct isolation_events *events, void *data)
 {
-	struct isolation_run *r = xnew(struct isolation_run);
-	r->loop = l;
-	r->machine = m;
-	r->events = *events;
-	r->data = data;
-	r->end = (struct run_end){ .loop = l, .events = &r->events, .data = data };
-	r->hash = xstrdup(path_base(runtime_dir));
-	r->folder = machine_file(m->name, "native");
-	r->state = path_join(r->folder, NATIVE_CGROUP_STATE);
-	r->log = BOOT_LOG_NONE;
-	r->cpus = machine_cpus(m);
-	r->memory = machine_memory(m);
-	r->words = r->agent_pidfd = r->user_namespace = r->pid_namespace = r->share_mapping = -1;
-	return r;
+	struct isolation_run *run = xnew(struct isolation_run);
+	run->loop = l;
+	run->machine = m;
+	run->events = *events;
+	run->data = data;
+	run->end = (struct run_end){ .loop = l, .events = &run->events, .data = data };
+	run->hash = xstrdup(path_base(runtime_dir));
+	run->folder = machine_file(m->name, "native");
+	run->state = path_join(run->folder, NATIVE_CGROUP_STATE);
+	run->log = BOOT_LOG_NONE;
+	run->cpus = machine_cpus(m);
+	run->memory = machine_memory(m);
+	run->words = run->agent_pidfd = run->user_namespace = run->pid_namespace = run->share_mapping = -1;
+	return run;
 }
 
-static void native_free(struct isolation_run *r)
+static void native_free(struct isolation_run *run)
 {
-	if (!r)
+	if (!run)
 		return;
-	transport_free(r->transport);
-	native_shares_done(r);
-	native_cgroup_done(r);
-	boot_log_done(&r->log);
-	source_free(r->start_timer);
-	fd_close(r->words);
-	fd_close(r->agent_pidfd);
-	fd_close(r->user_namespace);
-	fd_close(r->pid_namespace);
-	free(r->hash);
-	free(r->state);
-	free(r->folder);
-	free(r->crun);
-	free(r->pasta);
-	free(r->forwarded_dns);
-	run_end_done(&r->end);
-	free(r);
+	transport_free(run->transport);
+	native_shares_done(run);
+	native_cgroup_done(run);
+	boot_log_done(&run->log);
+	source_free(run->start_timer);
+	fd_close(run->words);
+	fd_close(run->agent_pidfd);
+	fd_close(run->user_namespace);
+	fd_close(run->pid_namespace);
+	free(run->hash);
+	free(run->state);
+	free(run->folder);
+	free(run->crun);
+	free(run->pasta);
+	free(run->forwarded_dns);
+	run_end_done(&run->end);
+	free(run);
 }
 
-static char *native_shortage(const struct isolation_run *r)
+static char *native_shortage(const struct isolation_run *run)
 {
 	return native_inotify_shortage();
 }
@@ -144,52 +146,52 @@ static int native_start(struct loop *l, const struct machine *m, const char *run
     const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
     struct isolation_run **ret, struct error **err)
 {
-	struct isolation_run *r = run_new(l, m, runtime_dir, events, data);
-	int result = native_begin(r, err);
+	struct isolation_run *run = run_new(l, m, runtime_dir, events, data);
+	int result = native_begin(run, err);
 	for (size_t i = 0; result >= 0 && i < share_count; i++)
-		result = native_share_announce(r, &shares[i], err);
+		result = native_share_announce(run, &shares[i], err);
 	if (result < 0) {
-		run_end_silence(&r->end);
-		native_children_kill(r);
-		native_children_reap(r);
-		native_free(r);
+		run_end_silence(&run->end);
+		native_children_kill(run);
+		native_children_reap(run);
+		native_free(run);
 		return result;
 	}
-	AUTOFREE char *shortage = native_shortage(r);
+	AUTOFREE char *shortage = native_shortage(run);
 	if (shortage && m->init_path && m->init != MACHINE_INIT_HOLM)
 		events->warning(shortage, data);
 	events->stage("making the machine's namespaces", data);
-	*ret = r;
+	*ret = run;
 	return 0;
 }
 
-static void native_kill(struct isolation_run *r)
+static void native_kill(struct isolation_run *run)
 {
-	native_fail(r, -ECANCELED, "the machine was killed");
+	native_fail(run, -ECANCELED, "the machine was killed");
 }
 
-static int native_set_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+static int native_set_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err)
 {
-	if (r->end.begun || r->stage != NATIVE_CONNECTED)
+	if (run->end.begun || run->stage != NATIVE_CONNECTED)
 		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
-	cpus = cpus ? cpus : machine_cpus(r->machine);
+	cpus = cpus ? cpus : machine_cpus(run->machine);
 	/* What may be refused comes first, so that it is all or nothing; the same as before needs
 	 * no limit that the host does not have. */
-	int result = native_cgroup_limits(r, cpus, memory == r->memory ? 0 : memory, err);
+	int result = native_cgroup_limits(run, cpus, memory == run->memory ? 0 : memory, err);
 	if (result < 0)
 		return result;
-	r->cpus = cpus;
-	r->memory = memory ? memory : r->memory;
+	run->cpus = cpus;
+	run->memory = memory ? memory : run->memory;
 	AUTOFREE char *text = xasprintf("{\"cpus\":%llu}", (unsigned long long)cpus);
-	result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	result = run->transport ? transport_fds_send(run->transport, text, -1) : -ECONNRESET;
 	return result < 0 ? error_set_errno(err, result, "cannot tell the agent") : 0;
 }
 
 /* ---- what the agent is told, and what people are ---- */
 
-static void native_resolv(struct isolation_run *r, struct json_object *resolv)
+static void native_resolv(struct isolation_run *run, struct json_object *resolv)
 {
-	network_resolv(resolv, r->forwarded_dns);
+	network_resolv(resolv, run->forwarded_dns);
 }
 
 /* With a single id there is nobody inside but root, and that is the user. */
@@ -201,39 +203,39 @@ static void describe_single_user(struct json_object *user)
 	json_add_u64(user, "gid", 0);
 }
 
-static void native_describe(struct isolation_run *r, struct json_object *boot)
+static void native_describe(struct isolation_run *run, struct json_object *boot)
 {
 	struct json_object *root = json_object_new_object(), *network = json_object_new_object(), *resolv = NULL,
 			   *user = NULL;
 	AUTO_STRV struct strv lower = { 0 };
 	AUTO_ERROR struct error *err = NULL;
-	if (native_lower(r->machine, &lower, &err) < 0)
+	if (native_lower(run->machine, &lower, &err) < 0)
 		log_error("%s", error_text(err, EIO));
 	json_add_string(root, "kind", "overlay");
 	json_add_strv(root, "lower", &lower);
-	json_add_string(root, "machine", r->folder);
+	json_add_string(root, "machine", run->folder);
 	json_add(boot, "root", root);
 	json_add_string(network, "kind", "outside");
-	json_add_string(network, "host", r->machine->host_access && r->pasta ? NETWORK_GATEWAY : NULL);
+	json_add_string(network, "host", run->machine->host_access && run->pasta ? NETWORK_GATEWAY : NULL);
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
-		native_resolv(r, resolv);
+		native_resolv(run, resolv);
 	if (json_get_object(boot, "user", &user, NULL) < 0)
 		return;
 	json_object_object_del(user, "groups"); /* numbers of the host's, which mean others inside */
-	if (r->ids.single)
+	if (run->ids.single)
 		describe_single_user(user);
 }
 
-static void native_statistics(struct isolation_run *r, struct json_object *into)
+static void native_statistics(struct isolation_run *run, struct json_object *into)
 {
 	struct json_object *processes = json_object_new_array();
-	json_add_string(into, "network", native_child_find(r, CHILD_PASTA) ? "pasta" : "none");
+	json_add_string(into, "network", native_child_find(run, CHILD_PASTA) ? "pasta" : "none");
 	json_add_string(into, "transport", "descriptors");
-	json_add_string(into, "cgroup", native_cgroup_path(r));
-	for (struct native_child *c = r->children; c; c = c->next)
+	json_add_string(into, "cgroup", native_cgroup_path(run));
+	for (struct native_child *c = run->children; c; c = c->next)
 		run_describe_process(processes, native_child_name(c->kind), c->pid);
-	run_describe_process(processes, "init", r->init);
+	run_describe_process(processes, "init", run->init);
 	json_add(into, "processes", processes);
 }
 

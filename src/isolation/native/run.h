@@ -75,54 +75,54 @@ struct isolation_run {
 };
 
 /* Ends the run for this reason (the first one counts). */
-void native_fail(struct isolation_run *r, int code, const char *format, ...) PRINTF_LIKE(3, 4);
-void native_child_gone(struct isolation_run *r, struct native_child *c, int wait_status);
-void native_finish_if_alone(struct isolation_run *r);
+void native_fail(struct isolation_run *run, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+void native_child_gone(struct isolation_run *run, struct native_child *c, int wait_status);
+void native_finish_if_alone(struct isolation_run *run);
 
 /* start.c */
-int native_begin(struct isolation_run *r, struct error **err); /* spawns the agent; the rest comes by events */
-void native_go_if_ready(struct isolation_run *r);              /* the cgroup or the mapping is there now */
-void native_mapped(struct isolation_run *r, const struct native_child *c, int wait_status);
+int native_begin(struct isolation_run *run, struct error **err); /* spawns the agent; the rest comes by events */
+void native_go_if_ready(struct isolation_run *run);              /* the cgroup or the mapping is there now */
+void native_mapped(struct isolation_run *run, const struct native_child *c, int wait_status);
 
 /* children.c */
 struct spawn_options;
-int native_child_start(struct isolation_run *r, enum native_child_kind kind, const struct spawn_options *o,
+int native_child_start(struct isolation_run *run, enum native_child_kind kind, const struct spawn_options *o,
     struct native_child **ret, struct error **err);
 /* Watches a child that was not started here. */
-int native_child_watch(struct isolation_run *r, enum native_child_kind kind, pid_t pid, struct native_child **ret);
-struct native_child *native_child_find(struct isolation_run *r, enum native_child_kind kind);
-void native_children_kill(struct isolation_run *r);
-void native_children_reap(struct isolation_run *r); /* waits for those that were killed; drops them without a word */
+int native_child_watch(struct isolation_run *run, enum native_child_kind kind, pid_t pid, struct native_child **ret);
+struct native_child *native_child_find(struct isolation_run *run, enum native_child_kind kind);
+void native_children_kill(struct isolation_run *run);
+void native_children_reap(struct isolation_run *run); /* waits for those that were killed; drops them without a word */
 const char *native_child_name(enum native_child_kind kind);
 
 /* folders.c */
 /* before the agent listens: kept for then */
-int native_share_announce(struct isolation_run *r, const struct isolation_share *s, struct error **err);
-int native_shares_send(struct isolation_run *r, struct error **err); /* what was kept, to the agent */
-int native_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
-    void *data, struct error **err);
-int native_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+int native_share_announce(struct isolation_run *run, const struct isolation_share *s, struct error **err);
+int native_shares_send(struct isolation_run *run, struct error **err); /* what was kept, to the agent */
+int native_add_share(struct isolation_run *run, const struct isolation_share *s,
+    void (*done)(int, const char *, void *), void *data, struct error **err);
+int native_remove_share(struct isolation_run *run, const char *tag, void (*done)(int, const char *, void *), void *data,
     struct error **err);
-void native_shares_done(struct isolation_run *r);
+void native_shares_done(struct isolation_run *run);
 /* The directories below the machine's own, topmost first; -errno when they cannot be read. */
 int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 
 /* pasta.c */
 /* place: the folder whose 0/netns has the namespaces */
 void pasta_arguments(struct strv *argv, const char *place, int host_access);
-void native_network_find(struct isolation_run *r);
-void native_network_start(struct isolation_run *r, pid_t gate); /* a process in its namespace */
-void native_network_stop(struct isolation_run *r);
+void native_network_find(struct isolation_run *run);
+void native_network_start(struct isolation_run *run, pid_t gate); /* a process in its namespace */
+void native_network_stop(struct isolation_run *run);
 
 /* cgroup.c */
 /* Finds or makes the machine's cgroup and moves the agent's first process into it, by events:
  * native_go_if_ready() when that is decided. */
-void native_cgroup_begin(struct isolation_run *r);
-int native_cgroup_decided(const struct isolation_run *r);
-int native_cgroup_exists(const struct isolation_run *r);
-const char *native_cgroup_path(const struct isolation_run *r); /* or NULL */
-void native_cgroup_scope_gone(struct isolation_run *r, int status);
-int native_cgroup_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err);
+void native_cgroup_begin(struct isolation_run *run);
+int native_cgroup_decided(const struct isolation_run *run);
+int native_cgroup_exists(const struct isolation_run *run);
+const char *native_cgroup_path(const struct isolation_run *run); /* or NULL */
+void native_cgroup_scope_gone(struct isolation_run *run, int status);
+int native_cgroup_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err);
 /* Removes it; 1 when it is gone (or given up), 0 when native_finish_if_alone() will be called. */
-int native_cgroup_remove(struct isolation_run *r);
-void native_cgroup_done(struct isolation_run *r);
+int native_cgroup_remove(struct isolation_run *run);
+void native_cgroup_done(struct isolation_run *run);

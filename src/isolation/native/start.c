@@ -61,35 +61,35 @@ static int is_our_child(int pidfd)
 
 /* ---- the mapping ---- */
 
-static int start_mapping_program(struct isolation_run *r, enum native_child_kind kind, struct error **err)
+static int start_mapping_program(struct isolation_run *run, enum native_child_kind kind, struct error **err)
 {
 	AUTO_STRV struct strv argv = { 0 };
-	idmap_program_arguments(&r->ids, kind == CHILD_GIDS, r->first, &argv);
+	idmap_program_arguments(&run->ids, kind == CHILD_GIDS, run->first, &argv);
 	const struct spawn_options o = { .argv = strv_argv(&argv) };
-	int result = native_child_start(r, kind, &o, NULL, err);
+	int result = native_child_start(run, kind, &o, NULL, err);
 	if (result != -ENOENT)
 		return result;
 	error_clear(err);
 	return error_set(err, ENOENT, "%s is missing; install the package uidmap", argv.items[0]);
 }
 
-static int start_mapping(struct isolation_run *r, struct error **err)
+static int start_mapping(struct isolation_run *run, struct error **err)
 {
-	if (!idmap_needs_programs(&r->ids))
-		return idmap_write(&r->ids, r->first, err);
-	int result = start_mapping_program(r, CHILD_UIDS, err);
-	return result < 0 ? result : start_mapping_program(r, CHILD_GIDS, err);
+	if (!idmap_needs_programs(&run->ids))
+		return idmap_write(&run->ids, run->first, err);
+	int result = start_mapping_program(run, CHILD_UIDS, err);
+	return result < 0 ? result : start_mapping_program(run, CHILD_GIDS, err);
 }
 
-void native_mapped(struct isolation_run *r, const struct native_child *c, int wait_status)
+void native_mapped(struct isolation_run *run, const struct native_child *c, int wait_status)
 {
 	if (spawn_exit_status(wait_status) != 0)
-		native_fail(r, -EPERM,
+		native_fail(run, -EPERM,
 		    "%s refused the ranges of /etc/subuid and /etc/subgid; has it lost its setuid bit or file "
 		    "capability?",
 		    native_child_name(c->kind));
 	else
-		native_go_if_ready(r);
+		native_go_if_ready(run);
 }
 
 /* ---- go ---- */
@@ -107,109 +107,109 @@ static struct json_object *extents(const struct idmap_extent *items, size_t coun
 	return a;
 }
 
-static char *go_message(const struct isolation_run *r)
+static char *go_message(const struct isolation_run *run)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	struct json_object *go = json_object_new_object();
-	json_add_bool(go, "single", r->ids.single);
-	json_add_bool(go, "by_root", r->ids.by_root);
-	json_add_bool(go, "delegated", native_cgroup_exists(r));
-	json_add(go, "uids", extents(r->ids.uids, r->ids.uid_count));
-	json_add(go, "gids", extents(r->ids.gids, r->ids.gid_count));
-	json_add_string(go, "crun", r->crun);
-	json_add_u64(go, "cpus", r->cpus);
+	json_add_bool(go, "single", run->ids.single);
+	json_add_bool(go, "by_root", run->ids.by_root);
+	json_add_bool(go, "delegated", native_cgroup_exists(run));
+	json_add(go, "uids", extents(run->ids.uids, run->ids.uid_count));
+	json_add(go, "gids", extents(run->ids.gids, run->ids.gid_count));
+	json_add_string(go, "crun", run->crun);
+	json_add_u64(go, "cpus", run->cpus);
 	json_add_string(go, "address", NETWORK_ADDRESS "/24");
 	json_add_string(go, "gateway", NETWORK_GATEWAY);
 	json_add(o, "go", go);
 	return json_to_string(o, 0);
 }
 
-void native_go_if_ready(struct isolation_run *r)
+void native_go_if_ready(struct isolation_run *run)
 {
-	if (r->stage != NATIVE_MAPPING || r->end.begun || !native_cgroup_decided(r) ||
-	    native_child_find(r, CHILD_UIDS) || native_child_find(r, CHILD_GIDS))
+	if (run->stage != NATIVE_MAPPING || run->end.begun || !native_cgroup_decided(run) ||
+	    native_child_find(run, CHILD_UIDS) || native_child_find(run, CHILD_GIDS))
 		return;
-	AUTOFREE char *text = go_message(r);
-	r->stage = NATIVE_GO;
-	int result = r->transport ? transport_fds_send(r->transport, text, -1) : -ECONNRESET;
+	AUTOFREE char *text = go_message(run);
+	run->stage = NATIVE_GO;
+	int result = run->transport ? transport_fds_send(run->transport, text, -1) : -ECONNRESET;
 	if (result < 0)
-		native_fail(r, result, "cannot talk to the agent: %s", strerror(-result));
+		native_fail(run, result, "cannot talk to the agent: %s", strerror(-result));
 }
 
 /* ---- messages ---- */
 
-static void on_user(struct isolation_run *r)
+static void on_user(struct isolation_run *run)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *path = xasprintf("/proc/%d/ns/user", (int)r->first);
-	if (r->stage != NATIVE_SPAWNED || !r->first)
+	AUTOFREE char *path = xasprintf("/proc/%d/ns/user", (int)run->first);
+	if (run->stage != NATIVE_SPAWNED || !run->first)
 		return;
 	/* Now, while it still is this user: once it changes ids it cannot be looked into any
 	 * more. */
-	r->user_namespace = open(path, O_RDONLY | O_CLOEXEC);
-	r->stage = NATIVE_MAPPING;
-	int result = start_mapping(r, &err);
+	run->user_namespace = open(path, O_RDONLY | O_CLOEXEC);
+	run->stage = NATIVE_MAPPING;
+	int result = start_mapping(run, &err);
 	if (result < 0) {
-		native_fail(r, result, "%s", error_text(err, result));
+		native_fail(run, result, "%s", error_text(err, result));
 		return;
 	}
-	native_cgroup_begin(r);
-	native_go_if_ready(r);
+	native_cgroup_begin(run);
+	native_go_if_ready(run);
 }
 
 /* Takes fd. */
-static void on_ready(struct isolation_run *r, int fd)
+static void on_ready(struct isolation_run *run, int fd)
 {
 	AUTO_ERROR struct error *err = NULL;
 	pid_t pid = 0;
 	int depth;
-	if (r->stage != NATIVE_GO || pidfd_process(fd, &pid, &depth) < 0 || pid == r->first || !is_our_child(fd) ||
-	    native_child_watch(r, CHILD_AGENT, pid, NULL) < 0) {
+	if (run->stage != NATIVE_GO || pidfd_process(fd, &pid, &depth) < 0 || pid == run->first || !is_our_child(fd) ||
+	    native_child_watch(run, CHILD_AGENT, pid, NULL) < 0) {
 		fd_close(fd);
-		native_fail(r, -EPROTO, "protocol error: unexpected message from the agent");
+		native_fail(run, -EPROTO, "protocol error: unexpected message from the agent");
 		return;
 	}
 	AUTOFREE char *path = xasprintf("/proc/%d/ns/pid", (int)pid);
-	r->agent = pid;
-	r->agent_pidfd = fd;
-	r->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
-	r->stage = NATIVE_CONNECTED;
-	source_set_timer(r->start_timer, UINT64_MAX);
-	int result = native_shares_send(r, &err);
+	run->agent = pid;
+	run->agent_pidfd = fd;
+	run->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
+	run->stage = NATIVE_CONNECTED;
+	source_set_timer(run->start_timer, UINT64_MAX);
+	int result = native_shares_send(run, &err);
 	if (result < 0)
-		native_fail(r, result, "%s", error_text(err, result));
+		native_fail(run, result, "%s", error_text(err, result));
 	else
-		r->events.connected(r->transport, r->data);
+		run->events.connected(run->transport, run->data);
 }
 
-static void on_network(struct isolation_run *r, int pidfd)
+static void on_network(struct isolation_run *run, int pidfd)
 {
 	pid_t pid = 0;
 	int depth = 0;
-	if (r->stage != NATIVE_CONNECTED || pidfd_process(pidfd, &pid, &depth) < 0)
+	if (run->stage != NATIVE_CONNECTED || pidfd_process(pidfd, &pid, &depth) < 0)
 		return;
 	if (depth < AGENT_DEPTH)
 		log_warning("the agent names a process that is not the machine's");
 	else
-		native_network_start(r, pid);
+		native_network_start(run, pid);
 }
 
-static void on_init(struct isolation_run *r, int pidfd)
+static void on_init(struct isolation_run *run, int pidfd)
 {
 	pid_t pid = 0;
 	int depth = 0;
-	if (r->stage != NATIVE_CONNECTED || pidfd_process(pidfd, &pid, &depth) < 0)
+	if (run->stage != NATIVE_CONNECTED || pidfd_process(pidfd, &pid, &depth) < 0)
 		return;
 	if (depth < INIT_DEPTH)
 		log_warning("the agent names a process that is not the machine's");
 	else
-		r->init = pid;
+		run->init = pid;
 }
 
-static void on_usage(struct isolation_run *r, uint64_t bytes)
+static void on_usage(struct isolation_run *run, uint64_t bytes)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *path = path_join(r->folder, "usage"), *text = xasprintf("%llu\n", (unsigned long long)bytes);
+	AUTOFREE char *path = path_join(run->folder, "usage"), *text = xasprintf("%llu\n", (unsigned long long)bytes);
 	int result = atomic_file_write(path, 0600, text, strlen(text), &err);
 	if (result < 0)
 		log_warning("%s", error_text(err, result));
@@ -217,43 +217,43 @@ static void on_usage(struct isolation_run *r, uint64_t bytes)
 
 static void on_message(const char *text, int given, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	AUTO_FD int fd = given;
 	struct native_message m;
-	if (r->end.begun)
+	if (run->end.begun)
 		return;
 	if (native_message_parse(text, &m) < 0) {
-		native_fail(r, -EPROTO, "protocol error: unexpected message from the agent");
+		native_fail(run, -EPROTO, "protocol error: unexpected message from the agent");
 		return;
 	}
 	switch (m.kind) {
 	case NATIVE_MESSAGE_USER:
-		on_user(r);
+		on_user(run);
 		break;
 	case NATIVE_MESSAGE_READY:
-		on_ready(r, TAKE_FD(fd));
+		on_ready(run, TAKE_FD(fd));
 		break;
 	case NATIVE_MESSAGE_NETWORK:
-		on_network(r, fd);
+		on_network(run, fd);
 		break;
 	case NATIVE_MESSAGE_INIT:
-		on_init(r, fd);
+		on_init(run, fd);
 		break;
 	case NATIVE_MESSAGE_INIT_ENDED:
-		r->init = 0;
-		native_network_stop(r);
+		run->init = 0;
+		native_network_stop(run);
 		break;
 	case NATIVE_MESSAGE_USAGE:
-		on_usage(r, m.bytes);
+		on_usage(run, m.bytes);
 		break;
 	}
 }
 
 static void on_accepted(int fd, void *data)
 {
-	struct isolation_run *r = data;
-	if (r->stage == NATIVE_CONNECTED && !r->end.begun)
-		r->events.accepted(fd, r->data);
+	struct isolation_run *run = data;
+	if (run->stage == NATIVE_CONNECTED && !run->end.begun)
+		run->events.accepted(fd, run->data);
 	else
 		fd_close(fd);
 }
@@ -261,47 +261,47 @@ static void on_accepted(int fd, void *data)
 /* The agent has ended or is about to. */
 static void on_closed(int code, const char *why, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	AUTOFREE char *text = xstrdup(why);
-	transport_free(TAKE_PTR(r->transport));
-	if (r->end.begun)
+	transport_free(TAKE_PTR(run->transport));
+	if (run->end.begun)
 		return;
-	if (r->stage == NATIVE_CONNECTED) {
-		source_set_timer(r->start_timer, clock_deadline(EXIT_MS));
-		r->events.lost(text, r->data);
+	if (run->stage == NATIVE_CONNECTED) {
+		source_set_timer(run->start_timer, clock_deadline(EXIT_MS));
+		run->events.lost(text, run->data);
 		return;
 	}
-	boot_log_drain(&r->log);
-	AUTOFREE char *reason = boot_log_reason(&r->log);
-	native_fail(r, code, "the agent ended while it was starting: %s; see holm machine logs --boot %s",
-	    reason ? reason : text, r->machine->name);
+	boot_log_drain(&run->log);
+	AUTOFREE char *reason = boot_log_reason(&run->log);
+	native_fail(run, code, "the agent ended while it was starting: %s; see holm machine logs --boot %s",
+	    reason ? reason : text, run->machine->name);
 }
 
 static void on_deadline(struct source *s, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	static const char *const waiting[] = {
 		[NATIVE_SPAWNED] = "did not make its user namespace",
 		[NATIVE_MAPPING] = "did not get its ids and its cgroup",
 		[NATIVE_GO] = "did not get ready",
 		[NATIVE_CONNECTED] = "closed its socket and did not end",
 	};
-	native_fail(r, -ETIMEDOUT, "the agent %s in time; see holm machine logs --boot %s", waiting[r->stage],
-	    r->machine->name);
+	native_fail(run, -ETIMEDOUT, "the agent %s in time; see holm machine logs --boot %s", waiting[run->stage],
+	    run->machine->name);
 }
 
 /* ---- spawning ---- */
 
-static int open_log(struct isolation_run *r, struct error **err)
+static int open_log(struct isolation_run *run, struct error **err)
 {
 	int ends[2];
-	int result = boot_log_open(&r->log, r->machine->name, err);
+	int result = boot_log_open(&run->log, run->machine->name, err);
 	if (result < 0)
 		return result;
 	result = fd_pipe(ends);
 	if (result >= 0) {
-		r->words = ends[1];
-		result = boot_log_add(&r->log, r->loop, ends[0]);
+		run->words = ends[1];
+		result = boot_log_add(&run->log, run->loop, ends[0]);
 	}
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent's messages") : 0;
 }
@@ -314,7 +314,7 @@ static int prepare_agent(void *data)
 	return native_view_enter(data, AGENT_SOCKET + 1);
 }
 
-static int spawn_first(struct isolation_run *r, int socket, struct native_view *view, struct error **err)
+static int spawn_first(struct isolation_run *run, int socket, struct native_view *view, struct error **err)
 {
 	AUTO_STRV struct strv argv = { 0 }, environment = { 0 };
 	struct spawn_fd fds[1 + NATIVE_VIEW_MAX] = { { .from = socket, .to = AGENT_SOCKET } };
@@ -334,13 +334,13 @@ static int spawn_first(struct isolation_run *r, int socket, struct native_view *
 		.in_child = prepare_agent,
 		.in_child_data = view,
 	};
-	int result = native_child_start(r, CHILD_FIRST, &o, &first, err);
+	int result = native_child_start(run, CHILD_FIRST, &o, &first, err);
 	if (result >= 0)
-		r->first = first->pid;
+		run->first = first->pid;
 	return result;
 }
 
-static int spawn_agent(struct isolation_run *r, struct error **err)
+static int spawn_agent(struct isolation_run *run, struct error **err)
 {
 	static const struct transport_fds_events events = {
 		.accept = on_accepted,
@@ -353,45 +353,45 @@ static int spawn_agent(struct isolation_run *r, struct error **err)
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for the agent");
 	AUTO_FD int ours = ends[0], theirs = ends[1];
-	if (r->ids.by_root)
-		result = native_view_prepare(r, &view, err);
+	if (run->ids.by_root)
+		result = native_view_prepare(run, &view, err);
 	if (result >= 0)
-		result = spawn_first(r, theirs, &view, err);
+		result = spawn_first(run, theirs, &view, err);
 	native_view_done(&view);
 	if (result < 0)
 		return result;
-	result = transport_fds_new(r->loop, ours, &events, r, &r->transport);
+	result = transport_fds_new(run->loop, ours, &events, run, &run->transport);
 	(void)TAKE_FD(ours); /* taken, also when it failed */
 	return result < 0 ? error_set_errno(err, result, "cannot watch the agent") : 0;
 }
 
 /* Idmapped mounts show the user's files as root's: id 0 on disk and id 0 inside are one, no other
  * id of the host is anybody inside. */
-static int open_share_mapping(struct isolation_run *r, struct error **err)
+static int open_share_mapping(struct isolation_run *run, struct error **err)
 {
 	struct idmap one = { .by_root = 1, .uid_count = 1, .gid_count = 1 };
-	one.uids[0] = (struct idmap_extent){ 0, r->ids.uids[0].outside, 1 };
-	one.gids[0] = (struct idmap_extent){ 0, r->ids.gids[0].outside, 1 };
-	r->share_mapping = idmap_open_namespace(&one, err);
-	return r->share_mapping < 0 ? r->share_mapping : 0;
+	one.uids[0] = (struct idmap_extent){ 0, run->ids.uids[0].outside, 1 };
+	one.gids[0] = (struct idmap_extent){ 0, run->ids.gids[0].outside, 1 };
+	run->share_mapping = idmap_open_namespace(&one, err);
+	return run->share_mapping < 0 ? run->share_mapping : 0;
 }
 
-int native_begin(struct isolation_run *r, struct error **err)
+int native_begin(struct isolation_run *run, struct error **err)
 {
-	int result = idmap_of_user_or_single(&r->ids, err);
+	int result = idmap_of_user_or_single(&run->ids, err);
 	if (result < 0)
 		return result;
-	r->crun = isolation_find_program("crun");
-	if (!r->crun)
+	run->crun = isolation_find_program("crun");
+	if (!run->crun)
 		return error_set(err, ENOENT, "crun is missing; install the package crun");
-	native_network_find(r);
-	result = open_log(r, err);
-	if (result >= 0 && r->ids.by_root)
-		result = open_share_mapping(r, err);
+	native_network_find(run);
+	result = open_log(run, err);
+	if (result >= 0 && run->ids.by_root)
+		result = open_share_mapping(run, err);
 	if (result >= 0)
-		result = spawn_agent(r, err);
+		result = spawn_agent(run, err);
 	if (result >= 0 &&
-	    (result = loop_add_timer(r->loop, clock_deadline(START_MS), on_deadline, r, &r->start_timer)) < 0)
+	    (result = loop_add_timer(run->loop, clock_deadline(START_MS), on_deadline, run, &run->start_timer)) < 0)
 		error_set_errno(err, result, "cannot set a timer");
 	return result;
 }

@@ -33,13 +33,13 @@ static int open_up(const char *path, struct error **err)
 }
 
 /* The machine's folder; upper and work in it become the machine's root's. */
-static int open_up_machine(const struct isolation_run *r, struct error **err)
+static int open_up_machine(const struct isolation_run *run, struct error **err)
 {
 	static const char *const parts[] = { "upper", "work" };
 	struct stat st;
-	if (mkdir(r->folder, 0711) < 0 && errno != EEXIST)
-		return error_set_errno(err, errno, "cannot make %s", r->folder);
-	AUTO_FD int folder = open(r->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (mkdir(run->folder, 0711) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "cannot make %s", run->folder);
+	AUTO_FD int folder = open(run->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int failed = folder < 0;
 	for (size_t i = 0; !failed && i < ARRAY_SIZE(parts); i++) {
 		int made = mkdirat(folder, parts[i], 0755) == 0;
@@ -48,10 +48,10 @@ static int open_up_machine(const struct isolation_run *r, struct error **err)
 			/* the umask is strict, and upper's mode is that of "/" inside */
 			failed = fchmodat(folder, parts[i], 0755, 0) < 0;
 		if (!failed && fstatat(folder, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0)
-			failed = fchownat(folder, parts[i], r->ids.uids[0].outside, r->ids.gids[0].outside,
+			failed = fchownat(folder, parts[i], run->ids.uids[0].outside, run->ids.gids[0].outside,
 				     AT_SYMLINK_NOFOLLOW) < 0;
 	}
-	return failed ? error_set_errno(err, errno, "cannot prepare %s", r->folder) : open_up(r->folder, err);
+	return failed ? error_set_errno(err, errno, "cannot prepare %s", run->folder) : open_up(run->folder, err);
 }
 
 /* The first directory on the way to path that others may not pass through, owned; NULL: none. */
@@ -104,14 +104,14 @@ static int add_lower(struct native_view *v, const char *path, struct error **err
 	return r < 0 ? r : add_folder(v, folder, err);
 }
 
-int native_view_prepare(const struct isolation_run *r, struct native_view *v, struct error **err)
+int native_view_prepare(const struct isolation_run *run, struct native_view *v, struct error **err)
 {
 	AUTO_STRV struct strv lower = { 0 };
 	AUTOFREE char *program = path_libexec("holm-agent"), *programs = path_parent(program);
 	int result;
 	/* The programs, too: a checkout may lie in /root as well. */
-	if ((result = open_up_machine(r, err)) < 0 || (result = add_folder(v, programs, err)) < 0 ||
-	    (result = add_folder(v, r->folder, err)) < 0 || (result = native_lower(r->machine, &lower, err)) < 0)
+	if ((result = open_up_machine(run, err)) < 0 || (result = add_folder(v, programs, err)) < 0 ||
+	    (result = add_folder(v, run->folder, err)) < 0 || (result = native_lower(run->machine, &lower, err)) < 0)
 		return result;
 	for (size_t i = 0; result >= 0 && i < lower.count; i++)
 		result = add_lower(v, lower.items[i], err);

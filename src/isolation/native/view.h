@@ -18,7 +18,7 @@ struct native_view {
 
 /* Takes mounts of what this machine's agent needs; the rights of the folders are set on the way. v
  * is zeroed before. */
-int native_view_prepare(const struct isolation_run *r, struct native_view *v, struct error **err);
+int native_view_prepare(const struct isolation_run *run, struct native_view *v, struct error **err);
 /* In the child, where the mounts are the descriptors from first_fd on, which it closes. 0 or
  * -errno. */
 int native_view_enter(const struct native_view *v, int first_fd);

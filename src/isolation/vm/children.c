@@ -48,14 +48,14 @@ static void child_free(struct vm_child *c)
 
 static void unlink_child(struct vm_child *c)
 {
-	struct isolation_run *r = c->run;
-	for (struct vm_child **p = &r->children; *p; p = &(*p)->next) {
+	struct isolation_run *run = c->run;
+	for (struct vm_child **p = &run->children; *p; p = &(*p)->next) {
 		if (*p == c) {
 			*p = c->next;
 			break;
 		}
 	}
-	for (struct vm_share *share = r->shares; share; share = share->next) {
+	for (struct vm_share *share = run->shares; share; share = share->next) {
 		if (share->server == c)
 			share->server = NULL;
 	}
@@ -79,11 +79,11 @@ void child_reap(struct vm_child *c)
 	child_free(c);
 }
 
-int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd,
+int child_start(struct isolation_run *run, char *const *argv, const struct child_fds *fds, int errors_fd,
     int death_signal, char *what, struct vm_child **ret, struct error **err)
 {
 	struct vm_child *c = xnew(struct vm_child);
-	c->run = r;
+	c->run = run;
 	c->what = what;
 	struct spawn_fd given[CHILD_FDS_MAX + 1];
 	size_t count = fds ? fds->count : 0;
@@ -101,7 +101,7 @@ int child_start(struct isolation_run *r, char *const *argv, const struct child_f
 	};
 	int status, result = spawn(&o, &c->pid, err);
 	if (result >= 0) {
-		result = loop_add_child(r->loop, c->pid, on_child, c, &c->source);
+		result = loop_add_child(run->loop, c->pid, on_child, c, &c->source);
 		if (result < 0) {
 			kill(c->pid, SIGKILL);
 			spawn_wait(c->pid, &status);
@@ -112,19 +112,19 @@ int child_start(struct isolation_run *r, char *const *argv, const struct child_f
 		child_free(c);
 		return result;
 	}
-	c->next = r->children;
-	r->children = c;
+	c->next = run->children;
+	run->children = c;
 	*ret = c;
 	return 0;
 }
 
-void children_kill(struct isolation_run *r, int qemu_signal)
+void children_kill(struct isolation_run *run, int qemu_signal)
 {
-	for (struct vm_child *c = r->children; c; c = c->next)
+	for (struct vm_child *c = run->children; c; c = c->next)
 		kill(c->pid, c->is_qemu ? qemu_signal : SIGKILL);
 }
 
-int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
+int share_server_start(struct isolation_run *run, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
     struct error **err)
 {
 	int pair[2];
@@ -158,7 +158,7 @@ int share_server_start(struct isolation_run *r, const struct isolation_share *s,
 		strv_add(&argv, "--events");
 		strv_addf(&argv, "%d", child_fds_give(&fds, s->events));
 	}
-	result = child_start(r, strv_argv(&argv), &fds, STDERR_FILENO, SIGKILL,
+	result = child_start(run, strv_argv(&argv), &fds, STDERR_FILENO, SIGKILL,
 	    xasprintf("the share server of %s", s->host), ret, err);
 	child_fds_done(&fds);
 	if (result < 0)
@@ -167,7 +167,7 @@ int share_server_start(struct isolation_run *r, const struct isolation_share *s,
 	return 0;
 }
 
-int passt_start(struct isolation_run *r, int *ret_fd, struct error **err)
+int passt_start(struct isolation_run *run, int *ret_fd, struct error **err)
 {
 	int pair[2];
 	int result = fd_socketpair(SOCK_STREAM, pair);
@@ -178,8 +178,8 @@ int passt_start(struct isolation_run *r, int *ret_fd, struct error **err)
 	struct child_fds fds;
 	struct vm_child *child;
 	child_fds_init(&fds);
-	passt_arguments(&argv, child_fds_give(&fds, server), r->host_access);
-	result = child_start(r, strv_argv(&argv), &fds, -1, SIGKILL, xstrdup("passt (the network)"), &child, err);
+	passt_arguments(&argv, child_fds_give(&fds, server), run->host_access);
+	result = child_start(run, strv_argv(&argv), &fds, -1, SIGKILL, xstrdup("passt (the network)"), &child, err);
 	child_fds_done(&fds);
 	if (result < 0)
 		return result;

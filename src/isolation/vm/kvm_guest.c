@@ -70,8 +70,8 @@ static int set_registers(int vcpu, uint64_t iterations)
 	s.cr4 = CR4_PAE;
 	s.cr0 = (uint32_t)CR0_PG | CR0_PE;
 	s.efer = EFER_LME | EFER_LMA;
-	const struct kvm_regs r = { .rip = CODE, .rcx = iterations, .rflags = 2 };
-	return ioctl(vcpu, KVM_SET_SREGS, &s) < 0 || ioctl(vcpu, KVM_SET_REGS, &r) < 0 ? -errno : 0;
+	const struct kvm_regs regs = { .rip = CODE, .rcx = iterations, .rflags = 2 };
+	return ioctl(vcpu, KVM_SET_SREGS, &s) < 0 || ioctl(vcpu, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
 }
 
 static uint64_t cpu_microseconds(void)
@@ -83,16 +83,16 @@ static uint64_t cpu_microseconds(void)
 
 static int run_vcpu(int vcpu, const struct kvm_run *run, uint64_t *ret_result, uint64_t *ret_microseconds)
 {
-	struct kvm_regs r;
+	struct kvm_regs regs;
 	uint64_t start = cpu_microseconds();
 	while (ioctl(vcpu, KVM_RUN, 0) < 0) {
 		if (errno != EINTR && errno != EAGAIN)
 			return -errno;
 	}
 	*ret_microseconds = cpu_microseconds() - start;
-	if (run->exit_reason != KVM_EXIT_HLT || ioctl(vcpu, KVM_GET_REGS, &r) < 0)
+	if (run->exit_reason != KVM_EXIT_HLT || ioctl(vcpu, KVM_GET_REGS, &regs) < 0)
 		return -EIO;
-	*ret_result = r.rax;
+	*ret_result = regs.rax;
 	return 0;
 }
 

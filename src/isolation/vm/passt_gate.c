@@ -129,30 +129,30 @@ static void on_passt(struct source *s, int fd, uint32_t events, void *data)
 		turn(g, 1);
 }
 
-int passt_gate_open(struct isolation_run *r, int *network, struct error **err)
+int passt_gate_open(struct isolation_run *run, int *network, struct error **err)
 {
 	int pair[2];
 	int result = fd_socketpair(SOCK_STREAM, pair);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for the network");
 	AUTO_FD int theirs = pair[1];
-	struct passt_gate *g = r->passt_gate = xnew(struct passt_gate);
-	*g = (struct passt_gate){ .run = r, .fds = { pair[0], *network } };
+	struct passt_gate *g = run->passt_gate = xnew(struct passt_gate);
+	*g = (struct passt_gate){ .run = run, .fds = { pair[0], *network } };
 	*network = TAKE_FD(theirs);
 	for (int i = 0; i < 2; i++) {
 		g->directions[i].filtered = i == 0;
 		buffer_init(&g->directions[i].bytes, BACKLOG_MAX + READ_MAX);
 		fd_set_nonblocking(g->fds[i], 1);
 	}
-	result = loop_add_io(r->loop, g->fds[0], EPOLLIN, on_qemu, g, &g->sources[0]);
+	result = loop_add_io(run->loop, g->fds[0], EPOLLIN, on_qemu, g, &g->sources[0]);
 	if (result >= 0)
-		result = loop_add_io(r->loop, g->fds[1], EPOLLIN, on_passt, g, &g->sources[1]);
+		result = loop_add_io(run->loop, g->fds[1], EPOLLIN, on_passt, g, &g->sources[1]);
 	return result < 0 ? error_set_errno(err, result, "cannot watch the network") : 0;
 }
 
-void passt_gate_done(struct isolation_run *r)
+void passt_gate_done(struct isolation_run *run)
 {
-	struct passt_gate *g = TAKE_PTR(r->passt_gate);
+	struct passt_gate *g = TAKE_PTR(run->passt_gate);
 	for (int i = 0; g && i < 2; i++) {
 		source_free(g->sources[i]);
 		fd_close(g->fds[i]);

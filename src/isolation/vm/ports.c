@@ -52,18 +52,18 @@ static void on_closed(int code, const char *why, void *data)
 /* The agent is there: streams can be opened. */
 static void port_opened(struct vm_port *p)
 {
-	struct isolation_run *r = p->run;
-	if (p->mux || p->fd < 0 || r->end.begun)
+	struct isolation_run *run = p->run;
+	if (p->mux || p->fd < 0 || run->end.begun)
 		return;
 	source_free(p->readable);
 	p->readable = NULL;
-	int result = transport_mux_new(r->loop, TAKE_FD(p->fd), p->role, on_accept, on_closed, p, &p->mux);
+	int result = transport_mux_new(run->loop, TAKE_FD(p->fd), p->role, on_accept, on_closed, p, &p->mux);
 	if (result < 0) {
-		run_fail(r, result, "cannot talk to the machine's agent: %s", strerror(-result));
+		run_fail(run, result, "cannot talk to the machine's agent: %s", strerror(-result));
 		return;
 	}
 	if (is_keepers(p))
-		r->events.connected(p->mux, r->data);
+		run->events.connected(p->mux, run->data);
 }
 
 static void on_readable(struct source *s, int fd, uint32_t events, void *data)
@@ -94,10 +94,10 @@ static int make_pair(struct vm_port *p, int *ret_qemu_fd)
 	return 0;
 }
 
-int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role,
+int port_init(struct vm_port *p, struct isolation_run *run, const char *chardev, const char *device, enum mux_role role,
     int *ret_qemu_fd)
 {
-	*p = (struct vm_port){ .run = r, .chardev = chardev, .device = device, .role = role, .fd = -1 };
+	*p = (struct vm_port){ .run = run, .chardev = chardev, .device = device, .role = role, .fd = -1 };
 	return make_pair(p, ret_qemu_fd);
 }
 
@@ -122,25 +122,25 @@ static void on_changed(int code, struct json_object *result, const char *why, vo
 
 static void port_reset(struct vm_port *p)
 {
-	struct isolation_run *r = p->run;
+	struct isolation_run *run = p->run;
 	int had_mux = p->mux != NULL, qemu_fd = -1;
 	if (had_mux && is_keepers(p))
-		r->events.lost(p->why ? p->why : "the agent closed its port", r->data);
+		run->events.lost(p->why ? p->why : "the agent closed its port", run->data);
 	drop(p);
-	if (r->end.begun || r->powered_off)
+	if (run->end.begun || run->powered_off)
 		return;
 	if (had_mux && ++p->losses > PORT_LOSSES_MAX) {
-		run_fail(r, -EPROTO, "the machine's agent keeps breaking its protocol");
+		run_fail(run, -EPROTO, "the machine's agent keeps breaking its protocol");
 		return;
 	}
 	int result = make_pair(p, &qemu_fd);
 	if (result < 0) {
-		run_fail(r, result, "cannot renew the connection to the machine's agent: %s", strerror(-result));
+		run_fail(run, result, "cannot renew the connection to the machine's agent: %s", strerror(-result));
 		return;
 	}
 	struct json_object *name = json_object_new_object();
 	json_add_string(name, "fdname", p->chardev);
-	qmp_execute(r->qmp, "getfd", name, qemu_fd, NULL, NULL);
+	qmp_execute(run->qmp, "getfd", name, qemu_fd, NULL, NULL);
 	struct json_object *address_data = json_object_new_object(), *address = json_object_new_object(),
 			   *data = json_object_new_object(), *backend = json_object_new_object(),
 			   *arguments = json_object_new_object();
@@ -153,18 +153,18 @@ static void port_reset(struct vm_port *p)
 	json_add(backend, "data", data);
 	json_add_string(arguments, "id", p->chardev);
 	json_add(arguments, "backend", backend);
-	qmp_execute(r->qmp, "chardev-change", arguments, -1, on_changed, p);
+	qmp_execute(run->qmp, "chardev-change", arguments, -1, on_changed, p);
 }
 
-void port_event(struct isolation_run *r, struct json_object *event_data)
+void port_event(struct isolation_run *run, struct json_object *event_data)
 {
 	const char *id;
 	int open;
 	if (!event_data || json_get_string(event_data, "id", &id, NULL) < 0 ||
 	    json_get_bool(event_data, "open", &open, NULL) < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(r->ports); i++) {
-		struct vm_port *p = &r->ports[i];
+	for (size_t i = 0; i < ARRAY_SIZE(run->ports); i++) {
+		struct vm_port *p = &run->ports[i];
 		if (!streq(p->device, id))
 			continue;
 		log_debug("port %s is %s", id, open ? "open" : "closed");

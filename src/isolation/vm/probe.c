@@ -112,9 +112,10 @@ struct probe_result probe_run(void)
 	return p;
 }
 
-char *probe_cache_format(const char *key, struct probe_result r)
+char *probe_cache_format(const char *key, struct probe_result result)
 {
-	return xasprintf("v1 %s %s %llu\n", key, verdicts[r.verdict].name, (unsigned long long)r.microseconds);
+	return xasprintf("v1 %s %s %llu\n", key, verdicts[result.verdict].name,
+	    (unsigned long long)result.microseconds);
 }
 
 int probe_cache_parse(const char *line, const char *key, struct probe_result *ret)

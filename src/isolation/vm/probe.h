@@ -36,7 +36,7 @@ const char *probe_fix(enum probe_verdict v); /* what to do, or NULL */
 struct probe_result probe_run(void);
 /* The cached line of a result, and back: "v1 BOOT-ID DEVICE VERDICT MICROSECONDS\n". 0 or -EINVAL
  * (not ours, another boot, another device state). */
-char *probe_cache_format(const char *key, struct probe_result r); /* owned */
+char *probe_cache_format(const char *key, struct probe_result result); /* owned */
 int probe_cache_parse(const char *line, const char *key, struct probe_result *ret);
 /* The cached result, or a new one. HOLM_KVM=0 in the environment says no without looking. */
 struct probe_result probe_cached(void);

@@ -29,89 +29,90 @@ static void on_kill(struct source *s, void *data)
 	children_kill(data, SIGKILL);
 }
 
-static void finish_if_alone(struct isolation_run *r)
+static void finish_if_alone(struct isolation_run *run)
 {
-	if (!r->children)
-		run_end_tell(&r->end);
+	if (!run->children)
+		run_end_tell(&run->end);
 }
 
 /* From here on everything only ends. */
-static void end(struct isolation_run *r, int code, char *why)
+static void end(struct isolation_run *run, int code, char *why)
 {
-	if (!run_end_begin(&r->end, code, why))
+	if (!run_end_begin(&run->end, code, why))
 		return;
-	loop_add_timer(r->loop, clock_deadline(VM_KILL_MS), on_kill, r, &r->kill_timer);
-	children_kill(r, SIGTERM);
-	finish_if_alone(r);
+	loop_add_timer(run->loop, clock_deadline(VM_KILL_MS), on_kill, run, &run->kill_timer);
+	children_kill(run, SIGTERM);
+	finish_if_alone(run);
 }
 
-void run_fail(struct isolation_run *r, int code, const char *format, ...)
+void run_fail(struct isolation_run *run, int code, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	end(r, code, xvasprintf(format, arguments));
+	end(run, code, xvasprintf(format, arguments));
 	va_end(arguments);
 }
 
-static void qemu_gone(struct isolation_run *r, int wait_status)
+static void qemu_gone(struct isolation_run *run, int wait_status)
 {
-	AUTOFREE char *reason = boot_log_last_words(&r->log);
-	if (r->powered_off)
-		end(r, 0, NULL);
+	AUTOFREE char *reason = boot_log_last_words(&run->log);
+	if (run->powered_off)
+		end(run, 0, NULL);
 	else if (WIFSIGNALED(wait_status))
-		run_fail(r, -EIO, "QEMU was killed by signal %d", WTERMSIG(wait_status));
+		run_fail(run, -EIO, "QEMU was killed by signal %d", WTERMSIG(wait_status));
 	else
-		run_fail(r, -EIO, "the virtual machine ended: %s; see holm machine logs --boot %s", reason,
-		    r->machine->name);
+		run_fail(run, -EIO, "the virtual machine ended: %s; see holm machine logs --boot %s", reason,
+		    run->machine->name);
 }
 
-void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status)
+void run_child_gone(struct isolation_run *run, struct vm_child *c, int wait_status)
 {
 	log_debug("%s ended, status %d", c->what, spawn_exit_status(wait_status));
 	if (c->is_qemu) {
-		qemu_gone(r, wait_status);
-	} else if (!c->leaving && !r->end.begun && !r->powered_off) {
+		qemu_gone(run, wait_status);
+	} else if (!c->leaving && !run->end.begun && !run->powered_off) {
 		/* A mount whose server is gone would hang for ever; without passt there is only no
 		 * network. */
 		if (startswith(c->what, "passt"))
-			r->events.warning("passt has ended; the machine has no network until it is started again",
-			    r->data);
+			run->events.warning("passt has ended; the machine has no network until it is started again",
+			    run->data);
 		else
-			run_fail(r, -EIO, "%s has ended; the machine cannot go on", c->what);
+			run_fail(run, -EIO, "%s has ended; the machine cannot go on", c->what);
 	}
-	finish_if_alone(r);
+	finish_if_alone(run);
 }
 
 static void on_qmp_ready(void *data)
 {
-	struct isolation_run *r = data;
-	r->events.stage("starting the kernel", r->data);
+	struct isolation_run *run = data;
+	run->events.stage("starting the kernel", run->data);
 }
 
 static void on_qmp_event(const char *name, struct json_object *event_data, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	const char *reason = "";
 	if (streq(name, "VSERPORT_CHANGE")) {
-		port_event(r, event_data);
+		port_event(run, event_data);
 	} else if (streq(name, "DEVICE_DELETED")) {
-		share_event_deleted(r, event_data);
+		share_event_deleted(run, event_data);
 	} else if (streq(name, "SHUTDOWN")) {
 		if (event_data)
 			json_get_string(event_data, "reason", &reason, NULL);
 		if (streq(reason, "guest-shutdown"))
-			r->powered_off = 1; /* "guest-reset": a panic, as -no-reboot makes it the end */
+			run->powered_off = 1; /* "guest-reset": a panic, as -no-reboot makes it the end */
 	} else if (streq(name, "BLOCK_IO_ERROR")) {
-		r->events.warning("the machine's disk has an input/output error; is the host's disk full?", r->data);
+		run->events.warning("the machine's disk has an input/output error; is the host's disk full?",
+		    run->data);
 	}
 }
 
 static void on_qmp_closed(int code, const char *why, void *data)
 {
-	struct isolation_run *r = data;
+	struct isolation_run *run = data;
 	/* End of file comes with QEMU's exit, which says more. */
 	if (code < 0)
-		run_fail(r, code, "%s", why);
+		run_fail(run, code, "%s", why);
 }
 
 const struct qmp_events run_qmp_events = { .ready = on_qmp_ready, .event = on_qmp_event, .closed = on_qmp_closed };
@@ -121,113 +122,114 @@ const struct qmp_events run_qmp_events = { .ready = on_qmp_ready, .event = on_qm
 static struct isolation_run *run_new(struct loop *l, const struct machine *m, const struct isolation_events *events,
     void *data)
 {
-	struct isolation_run *r = xnew(struct isolation_run);
-	r->loop = l;
-	r->machine = m;
-	r->events = *events;
-	r->data = data;
-	r->end = (struct run_end){ .loop = l, .events = &r->events, .data = data, .before = shares_cancel, .run = r };
-	r->host_access = m->host_access;
-	r->disk_lock = -1;
-	r->log = BOOT_LOG_NONE;
-	r->ports[0].fd = r->ports[1].fd = -1;
-	return r;
+	struct isolation_run *run = xnew(struct isolation_run);
+	run->loop = l;
+	run->machine = m;
+	run->events = *events;
+	run->data = data;
+	run->end =
+	    (struct run_end){ .loop = l, .events = &run->events, .data = data, .before = shares_cancel, .run = run };
+	run->host_access = m->host_access;
+	run->disk_lock = -1;
+	run->log = BOOT_LOG_NONE;
+	run->ports[0].fd = run->ports[1].fd = -1;
+	return run;
 }
 
-static void vm_free(struct isolation_run *r)
+static void vm_free(struct isolation_run *run)
 {
-	if (!r)
+	if (!run)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(r->ports); i++)
-		port_done(&r->ports[i]);
-	vsock_done(r);
-	user_network_done(r);
-	passt_gate_done(r);
-	qmp_free(r->qmp);
-	shares_done(r);
-	boot_log_done(&r->log);
-	source_free(r->kill_timer);
-	fd_close(r->disk_lock);
-	free(r->forwarded_dns);
-	run_end_done(&r->end);
-	free(r);
+	for (size_t i = 0; i < ARRAY_SIZE(run->ports); i++)
+		port_done(&run->ports[i]);
+	vsock_done(run);
+	user_network_done(run);
+	passt_gate_done(run);
+	qmp_free(run->qmp);
+	shares_done(run);
+	boot_log_done(&run->log);
+	source_free(run->kill_timer);
+	fd_close(run->disk_lock);
+	free(run->forwarded_dns);
+	run_end_done(&run->end);
+	free(run);
 }
 
 /* A start that failed half way: what runs already is killed and reaped here, a matter of
  * milliseconds. */
-static void abandon(struct isolation_run *r)
+static void abandon(struct isolation_run *run)
 {
-	run_end_silence(&r->end);
-	children_kill(r, SIGKILL);
-	while (r->children)
-		child_reap(r->children);
-	vm_free(r);
+	run_end_silence(&run->end);
+	children_kill(run, SIGKILL);
+	while (run->children)
+		child_reap(run->children);
+	vm_free(run);
 }
 
 static int vm_start(struct loop *l, const struct machine *m, const char *runtime_dir,
     const struct isolation_share *shares, size_t share_count, const struct isolation_events *events, void *data,
     struct isolation_run **ret, struct error **err)
 {
-	struct isolation_run *r = run_new(l, m, events, data);
-	int result = run_start(r, shares, share_count, err);
+	struct isolation_run *run = run_new(l, m, events, data);
+	int result = run_start(run, shares, share_count, err);
 	if (result < 0) {
-		abandon(r);
+		abandon(run);
 		return result;
 	}
 	events->stage("starting the virtual machine", data);
-	*ret = r;
+	*ret = run;
 	return 0;
 }
 
-static void vm_kill(struct isolation_run *r)
+static void vm_kill(struct isolation_run *run)
 {
-	run_fail(r, -ECANCELED, "the machine was killed");
-	children_kill(r, SIGKILL);
+	run_fail(run, -ECANCELED, "the machine was killed");
+	children_kill(run, SIGKILL);
 }
 
 /* ---- what the agent is told, and what people are ---- */
 
-static void vm_resolv(struct isolation_run *r, struct json_object *resolv)
+static void vm_resolv(struct isolation_run *run, struct json_object *resolv)
 {
-	network_resolv(resolv, r->forwarded_dns);
+	network_resolv(resolv, run->forwarded_dns);
 }
 
-static void describe_network(struct isolation_run *r, struct json_object *boot)
+static void describe_network(struct isolation_run *run, struct json_object *boot)
 {
 	struct json_object *network = json_object_new_object();
 	json_add_string(network, "device", "eth0");
 	json_add_string(network, "address", NETWORK_ADDRESS "/24");
 	json_add_string(network, "gateway", NETWORK_GATEWAY);
-	json_add_u64(network, "mtu", r->network == VM_NETWORK_PASST ? NETWORK_MTU : 1500);
-	json_add_string(network, "host", r->host_access ? NETWORK_GATEWAY : NULL);
+	json_add_u64(network, "mtu", run->network == VM_NETWORK_PASST ? NETWORK_MTU : 1500);
+	json_add_string(network, "host", run->host_access ? NETWORK_GATEWAY : NULL);
 	json_add(boot, "network", network);
 }
 
-static void vm_describe(struct isolation_run *r, struct json_object *boot)
+static void vm_describe(struct isolation_run *run, struct json_object *boot)
 {
 	struct json_object *root = json_object_new_object();
 	json_add_string(root, "kind", "block");
 	json_add_string(root, "device", "/dev/vda");
-	json_add_u64(root, "size", machine_disk_size(r->machine));
+	json_add_u64(root, "size", machine_disk_size(run->machine));
 	json_add(boot, "root", root);
-	if (!r->machine->kernel || r->machine->kernel_modules) {
+	if (!run->machine->kernel || run->machine->kernel_modules) {
 		struct json_object *modules = json_object_new_object();
 		json_add_string(modules, "device", "/dev/vdb");
 		json_add(boot, "modules", modules);
 	}
-	describe_network(r, boot);
+	describe_network(run, boot);
 	struct json_object *resolv = NULL;
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
-		vm_resolv(r, resolv);
+		vm_resolv(run, resolv);
 }
 
-static void vm_statistics(struct isolation_run *r, struct json_object *into)
+static void vm_statistics(struct isolation_run *run, struct json_object *into)
 {
-	json_add_string(into, "accelerator", r->kvm ? "kvm" : "tcg");
-	json_add_string(into, "network", r->network == VM_NETWORK_PASST ? "passt" : "qemu-user");
-	json_add_string(into, "transport", r->vsock ? "vsock" : "serial");
+	json_add_string(into, "accelerator", run->kvm ? "kvm" : "tcg");
+	json_add_string(into, "network", run->network == VM_NETWORK_PASST ? "passt" : "qemu-user");
+	json_add_string(into, "transport", run->vsock ? "vsock" : "serial");
 	struct json_object *processes = json_object_new_array();
-	for (struct vm_child *c = r->children; c; c = c->next)
+	for (struct vm_child *c = run->children; c; c = c->next)
 		run_describe_process(processes, c->what, c->pid);
 	json_add(into, "processes", processes);
 }

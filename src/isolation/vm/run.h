@@ -84,14 +84,14 @@ struct isolation_run {
 };
 
 /* Ends the run for this reason (the first one counts). */
-void run_fail(struct isolation_run *r, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+void run_fail(struct isolation_run *run, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* A child is reaped: decides what that means. */
-void run_child_gone(struct isolation_run *r, struct vm_child *c, int wait_status);
+void run_child_gone(struct isolation_run *run, struct vm_child *c, int wait_status);
 
 extern const struct qmp_events run_qmp_events;
 
 /* start.c: starts everything. On an error what was started is left to the caller to end. */
-int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err);
+int run_start(struct isolation_run *run, const struct isolation_share *shares, size_t share_count, struct error **err);
 
 /* children.c */
 struct child_fds {
@@ -102,42 +102,43 @@ struct child_fds {
 void child_fds_init(struct child_fds *f);
 void child_fds_done(struct child_fds *f);        /* the descriptors stay the caller's */
 int child_fds_give(struct child_fds *f, int fd); /* its number in the child, -1 for -1 */
-int child_start(struct isolation_run *r, char *const *argv, const struct child_fds *fds, int errors_fd,
+int child_start(struct isolation_run *run, char *const *argv, const struct child_fds *fds, int errors_fd,
     int death_signal, char *what, struct vm_child **ret, struct error **err); /* takes what */
 void child_reap(struct vm_child *c); /* waits for one that was killed; drops it without a word */
-void children_kill(struct isolation_run *r, int qemu_signal);
+void children_kill(struct isolation_run *run, int qemu_signal);
 /* Starts the share server of s; *ret_fd: QEMU's end of its connection, owned. */
-int share_server_start(struct isolation_run *r, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
+int share_server_start(struct isolation_run *run, const struct isolation_share *s, struct vm_child **ret, int *ret_fd,
     struct error **err);
 /* Starts passt; *ret_fd: QEMU's end. */
-int passt_start(struct isolation_run *r, int *ret_fd, struct error **err);
+int passt_start(struct isolation_run *run, int *ret_fd, struct error **err);
 
 /* ports.c */
-int port_init(struct vm_port *p, struct isolation_run *r, const char *chardev, const char *device, enum mux_role role,
+int port_init(struct vm_port *p, struct isolation_run *run, const char *chardev, const char *device, enum mux_role role,
     int *ret_qemu_fd);
-void port_event(struct isolation_run *r, struct json_object *event_data); /* VSERPORT_CHANGE */
+void port_event(struct isolation_run *run, struct json_object *event_data); /* VSERPORT_CHANGE */
 void port_done(struct vm_port *p);
 
 /* shares.c */
-struct vm_share *share_new(struct isolation_run *r, const struct isolation_share *s, int slot);
-int share_slot_take(struct isolation_run *r); /* a free slot, or -1 */
-int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+struct vm_share *share_new(struct isolation_run *run, const struct isolation_share *s, int slot);
+int share_slot_take(struct isolation_run *run); /* a free slot, or -1 */
+int vm_add_share(struct isolation_run *run, const struct isolation_share *s, void (*done)(int, const char *, void *),
     void *data, struct error **err);
-int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+int vm_remove_share(struct isolation_run *run, const char *tag, void (*done)(int, const char *, void *), void *data,
     struct error **err);
-void share_event_deleted(struct isolation_run *r, struct json_object *event_data); /* DEVICE_DELETED */
-void shares_cancel(struct isolation_run *r); /* answers the changes that will not come to an end */
-void shares_done(struct isolation_run *r);
+void share_event_deleted(struct isolation_run *run, struct json_object *event_data); /* DEVICE_DELETED */
+void shares_cancel(struct isolation_run *run); /* answers the changes that will not come to an end */
+void shares_done(struct isolation_run *run);
 
 /* vsock.c */
-int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err);
-void vsock_done(struct isolation_run *r);
+int vsock_open(struct isolation_run *run, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd,
+    struct error **err);
+void vsock_done(struct isolation_run *run);
 
 /* passt_gate.c: puts the filter between QEMU and passt. *network: passt's socket, taken; becomes
  * QEMU's end. */
-int passt_gate_open(struct isolation_run *r, int *network, struct error **err);
-void passt_gate_done(struct isolation_run *r);
+int passt_gate_open(struct isolation_run *run, int *network, struct error **err);
+void passt_gate_done(struct isolation_run *run);
 
 /* user_network.c */
-int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd, struct error **err);
-void user_network_done(struct isolation_run *r);
+int user_network_open(struct isolation_run *run, int *ret_out_fd, int *ret_back_fd, struct error **err);
+void user_network_done(struct isolation_run *run);

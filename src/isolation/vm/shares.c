@@ -26,20 +26,20 @@ struct share_change {
 	void *data;
 };
 
-int share_slot_take(struct isolation_run *r)
+int share_slot_take(struct isolation_run *run)
 {
-	for (unsigned i = 0; i < r->slots; i++) {
-		if (!(r->slots_used & (1ULL << i))) {
-			r->slots_used |= 1ULL << i;
+	for (unsigned i = 0; i < run->slots; i++) {
+		if (!(run->slots_used & (1ULL << i))) {
+			run->slots_used |= 1ULL << i;
 			return (int)i;
 		}
 	}
 	return -1;
 }
 
-struct vm_share *share_new(struct isolation_run *r, const struct isolation_share *s, int slot)
+struct vm_share *share_new(struct isolation_run *run, const struct isolation_share *s, int slot)
 {
-	struct vm_share *share = xnew(struct vm_share), **last = &r->shares;
+	struct vm_share *share = xnew(struct vm_share), **last = &run->shares;
 	share->tag = xstrdup(s->tag);
 	share->host = xstrdup(s->host);
 	share->slot = slot;
@@ -49,17 +49,17 @@ struct vm_share *share_new(struct isolation_run *r, const struct isolation_share
 	return share;
 }
 
-static struct vm_share *find(struct isolation_run *r, const char *tag)
+static struct vm_share *find(struct isolation_run *run, const char *tag)
 {
-	struct vm_share *s = r->shares;
+	struct vm_share *s = run->shares;
 	while (s && !streq(s->tag, tag))
 		s = s->next;
 	return s;
 }
 
-static void share_drop(struct isolation_run *r, const char *tag)
+static void share_drop(struct isolation_run *run, const char *tag)
 {
-	for (struct vm_share **p = &r->shares; *p; p = &(*p)->next) {
+	for (struct vm_share **p = &run->shares; *p; p = &(*p)->next) {
 		struct vm_share *s = *p;
 		if (!streq(s->tag, tag))
 			continue;
@@ -69,7 +69,7 @@ static void share_drop(struct isolation_run *r, const char *tag)
 			kill(s->server->pid, SIGKILL);
 		}
 		if (s->slot >= 0)
-			r->slots_used &= ~(1ULL << s->slot);
+			run->slots_used &= ~(1ULL << s->slot);
 		free(s->tag);
 		free(s->host);
 		free(s);
@@ -121,17 +121,17 @@ static void finish(struct share_change *c, int code, const char *why)
 	loop_add_deferred(c->run->loop, on_finish, c, &c->finish);
 }
 
-static struct share_change *change_new(struct isolation_run *r, const char *tag, int adding,
+static struct share_change *change_new(struct isolation_run *run, const char *tag, int adding,
     void (*done)(int, const char *, void *), void *data)
 {
 	struct share_change *c = xnew(struct share_change);
-	c->run = r;
+	c->run = run;
 	c->tag = xstrdup(tag);
 	c->adding = adding;
 	c->done = done;
 	c->data = data;
-	c->next = r->changes;
-	r->changes = c;
+	c->next = run->changes;
+	run->changes = c;
 	return c;
 }
 
@@ -214,24 +214,24 @@ static void add_chardev(struct share_change *c, int qemu_fd)
 		finish(c, -EPIPE, "the virtual machine has ended");
 }
 
-int vm_add_share(struct isolation_run *r, const struct isolation_share *s, void (*done)(int, const char *, void *),
+int vm_add_share(struct isolation_run *run, const struct isolation_share *s, void (*done)(int, const char *, void *),
     void *data, struct error **err)
 {
-	if (r->end.begun || !r->qmp)
+	if (run->end.begun || !run->qmp)
 		return error_set(err, ESRCH, "the machine is stopping");
-	if (find(r, s->tag))
+	if (find(run, s->tag))
 		return error_set(err, EEXIST, "there is a share \"%s\" already", s->tag);
-	int slot = share_slot_take(r), qemu_fd = -1;
+	int slot = share_slot_take(run), qemu_fd = -1;
 	if (slot < 0)
 		return error_set(err, EOPNOTSUPP,
 		    "no place for another share in the running machine; it takes effect at the next start");
-	struct vm_share *share = share_new(r, s, slot);
-	int result = share_server_start(r, s, &share->server, &qemu_fd, err);
+	struct vm_share *share = share_new(run, s, slot);
+	int result = share_server_start(run, s, &share->server, &qemu_fd, err);
 	if (result < 0) {
-		share_drop(r, s->tag);
+		share_drop(run, s->tag);
 		return result;
 	}
-	add_chardev(change_new(r, s->tag, 1, done, data), qemu_fd);
+	add_chardev(change_new(run, s->tag, 1, done, data), qemu_fd);
 	return 0;
 }
 
@@ -247,19 +247,19 @@ static void on_unplug_asked(int code, struct json_object *result, const char *wh
 		finish(c, code, why);
 }
 
-int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, const char *, void *), void *data,
+int vm_remove_share(struct isolation_run *run, const char *tag, void (*done)(int, const char *, void *), void *data,
     struct error **err)
 {
-	struct vm_share *s = find(r, tag);
+	struct vm_share *s = find(run, tag);
 	if (!s)
 		return error_set(err, ENOENT, "there is no share \"%s\"", tag);
 	if (s->slot < 0)
 		return error_set(err, EOPNOTSUPP, "the share of %s stays until the machine stops", s->host);
-	if (s->removing || r->end.begun || !r->qmp)
+	if (s->removing || run->end.begun || !run->qmp)
 		return error_set(err, EBUSY, "the share of %s is going already", s->host);
 	s->removing = 1;
-	struct share_change *c = change_new(r, tag, 0, done, data);
-	int result = loop_add_timer(r->loop, clock_deadline(UNPLUG_TIMEOUT_MS), on_guest_holds, c, &c->deadline);
+	struct share_change *c = change_new(run, tag, 0, done, data);
+	int result = loop_add_timer(run->loop, clock_deadline(UNPLUG_TIMEOUT_MS), on_guest_holds, c, &c->deadline);
 	if (result < 0) {
 		s->removing = 0;
 		change_unlink(c);
@@ -268,18 +268,18 @@ int vm_remove_share(struct isolation_run *r, const char *tag, void (*done)(int, 
 	}
 	struct json_object *arguments = json_object_new_object();
 	add_name(arguments, "id", "device", tag);
-	if (qmp_execute(r->qmp, "device_del", arguments, -1, on_unplug_asked, c) < 0)
+	if (qmp_execute(run->qmp, "device_del", arguments, -1, on_unplug_asked, c) < 0)
 		finish(c, -EPIPE, "the virtual machine has ended");
 	return 0;
 }
 
-void share_event_deleted(struct isolation_run *r, struct json_object *event_data)
+void share_event_deleted(struct isolation_run *run, struct json_object *event_data)
 {
 	const char *device, *tag;
 	if (!event_data || json_get_string(event_data, "device", &device, NULL) < 0 ||
 	    !(tag = startswith(device, "device-")))
 		return;
-	for (struct share_change *c = r->changes; c; c = c->next) {
+	for (struct share_change *c = run->changes; c; c = c->next) {
 		if (!c->adding && !c->finish && streq(c->tag, tag)) {
 			remove_chardev(c);
 			return;
@@ -287,22 +287,22 @@ void share_event_deleted(struct isolation_run *r, struct json_object *event_data
 	}
 }
 
-void shares_cancel(struct isolation_run *r)
+void shares_cancel(struct isolation_run *run)
 {
-	while (r->changes) {
-		struct share_change *c = r->changes;
-		r->changes = c->next;
+	while (run->changes) {
+		struct share_change *c = run->changes;
+		run->changes = c->next;
 		c->done(-ECANCELED, "the machine has stopped", c->data);
 		change_free(c);
 	}
 }
 
-void shares_done(struct isolation_run *r)
+void shares_done(struct isolation_run *run)
 {
-	shares_cancel(r);
-	while (r->shares) {
-		struct vm_share *s = r->shares;
-		r->shares = s->next;
+	shares_cancel(run);
+	while (run->shares) {
+		struct vm_share *s = run->shares;
+		run->shares = s->next;
 		free(s->tag);
 		free(s->host);
 		free(s);

@@ -120,46 +120,46 @@ static int grow_disk(struct start *s, struct error **err)
  * gone in a moment. */
 static int lock_disk(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
-	AUTOFREE char *path = machine_file(r->machine->name, "disk.lock");
-	r->disk_lock = lock_file(path, LOCK_EXCLUSIVE, clock_deadline(DISK_LOCK_MS), err);
-	if (r->disk_lock == -EWOULDBLOCK) {
-		r->disk_lock = -1;
+	struct isolation_run *run = s->run;
+	AUTOFREE char *path = machine_file(run->machine->name, "disk.lock");
+	run->disk_lock = lock_file(path, LOCK_EXCLUSIVE, clock_deadline(DISK_LOCK_MS), err);
+	if (run->disk_lock == -EWOULDBLOCK) {
+		run->disk_lock = -1;
 		error_clear(err);
 		return error_set(err, EBUSY,
 		    "the disk %s is still in use by another process; try again when it has ended", s->disk);
 	}
-	if (r->disk_lock < 0)
-		return r->disk_lock;
-	child_fds_give(&s->fds, r->disk_lock);
+	if (run->disk_lock < 0)
+		return run->disk_lock;
+	child_fds_give(&s->fds, run->disk_lock);
 	return grow_disk(s, err);
 }
 
 /* The kernel's serial console and QEMU's stderr. */
 static int open_log(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	int serial[2], errors[2];
-	int result = boot_log_open(&r->log, r->machine->name, err);
+	int result = boot_log_open(&run->log, run->machine->name, err);
 	if (result < 0)
 		return result;
 	result = fd_socketpair(SOCK_STREAM, serial);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for the console");
 	s->plan.boot_log_fd = give(s, serial[1]);
-	result = boot_log_add(&r->log, r->loop, serial[0]);
+	result = boot_log_add(&run->log, run->loop, serial[0]);
 	if (result >= 0)
 		result = fd_pipe(errors);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot watch the console");
 	s->errors_fd = errors[1];
-	result = boot_log_add(&r->log, r->loop, errors[0]);
+	result = boot_log_add(&run->log, run->loop, errors[0]);
 	return result < 0 ? error_set_errno(err, result, "cannot watch QEMU's messages") : 0;
 }
 
 static int open_channels(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	int pair[2], fd;
 	int result = open_log(s, err);
 	if (result < 0)
@@ -168,19 +168,19 @@ static int open_channels(struct start *s, struct error **err)
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make a socket for QEMU's monitor");
 	s->plan.qmp_fd = give(s, pair[1]);
-	result = qmp_new(r->loop, pair[0], &run_qmp_events, r, &r->qmp);
+	result = qmp_new(run->loop, pair[0], &run_qmp_events, run, &run->qmp);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot watch QEMU's monitor");
-	if (streq(r->machine->transport, "vsock")) {
-		result = vsock_open(r, &s->plan.vsock_cid, &s->plan.vsock_port, &fd, err);
+	if (streq(run->machine->transport, "vsock")) {
+		result = vsock_open(run, &s->plan.vsock_cid, &s->plan.vsock_port, &fd, err);
 		if (result >= 0)
 			s->plan.vsock_secret_fd = give(s, fd);
 		return result;
 	}
-	result = port_init(&r->ports[0], r, "keeper", "keeper-port", MUX_CLIENT, &fd);
+	result = port_init(&run->ports[0], run, "keeper", "keeper-port", MUX_CLIENT, &fd);
 	if (result >= 0) {
 		s->plan.keeper_fd = give(s, fd);
-		result = port_init(&r->ports[1], r, "agent", "agent-port", MUX_SERVER, &fd);
+		result = port_init(&run->ports[1], run, "agent", "agent-port", MUX_SERVER, &fd);
 	}
 	if (result < 0)
 		return error_set_errno(err, result, "cannot make the machine's ports");
@@ -192,33 +192,33 @@ static int open_channels(struct start *s, struct error **err)
  * machine without passt has, is fine without a default route: it works once the host has one. */
 static void find_network(struct start *s)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	const char *no_names;
 	enum network_route route = network_route();
-	r->network = s->plan.network = vm_network_choose(route);
-	r->forwarded_dns = network_find_dns(&no_names);
+	run->network = s->plan.network = vm_network_choose(route);
+	run->forwarded_dns = network_find_dns(&no_names);
 	if (route == NETWORK_ROUTE_IPV6_ONLY) {
 		AUTOFREE char *text = xasprintf("the machine has no network: %s", network_route_problems[route]);
-		r->events.warning(text, r->data);
+		run->events.warning(text, run->data);
 	} else if (no_names) {
-		r->events.warning(no_names, r->data);
+		run->events.warning(no_names, run->data);
 	}
 }
 
 static int open_network(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	int fd = -1, back = -1, result = 0;
 	find_network(s);
-	if (r->network == VM_NETWORK_PASST) {
-		result = passt_start(r, &fd, err);
-		if (result >= 0 && !r->host_access)
-			result = passt_gate_open(r, &fd, err);
+	if (run->network == VM_NETWORK_PASST) {
+		result = passt_start(run, &fd, err);
+		if (result >= 0 && !run->host_access)
+			result = passt_gate_open(run, &fd, err);
 		s->plan.network_fd = give(s, fd);
 		return result;
 	}
-	if (!r->host_access) {
-		result = user_network_open(r, &fd, &back, err);
+	if (!run->host_access) {
+		result = user_network_open(run, &fd, &back, err);
 		s->plan.filter_fd = give(s, fd);
 		s->plan.filter_back_fd = give(s, back);
 	}
@@ -228,7 +228,7 @@ static int open_network(struct start *s, struct error **err)
 /* The home stays for as long as the machine runs; the others can be taken away. */
 static int open_shares(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	const struct isolation_share *shares = s->wanted;
 	size_t count = s->wanted_count;
 	s->shares = xcalloc(count + 1, sizeof(s->shares[0]));
@@ -236,11 +236,11 @@ static int open_shares(struct start *s, struct error **err)
 	size_t removable = 0;
 	for (size_t i = 0; i < count; i++)
 		removable += !streq(shares[i].tag, "home");
-	r->slots = s->plan.slots = (unsigned)MIN(removable + VM_SLOTS_SPARE, (size_t)VM_SLOTS_MAX);
+	run->slots = s->plan.slots = (unsigned)MIN(removable + VM_SLOTS_SPARE, (size_t)VM_SLOTS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		int fd = -1, slot = streq(shares[i].tag, "home") ? -1 : share_slot_take(r);
-		struct vm_share *share = share_new(r, &shares[i], slot);
-		int result = share_server_start(r, &shares[i], &share->server, &fd, err);
+		int fd = -1, slot = streq(shares[i].tag, "home") ? -1 : share_slot_take(run);
+		struct vm_share *share = share_new(run, &shares[i], slot);
+		int result = share_server_start(run, &shares[i], &share->server, &fd, err);
 		if (result < 0)
 			return result;
 		s->share_ends[s->share_end_count++] = fd;
@@ -254,19 +254,19 @@ static int open_shares(struct start *s, struct error **err)
 
 static int start_qemu(struct start *s, struct error **err)
 {
-	struct isolation_run *r = s->run;
+	struct isolation_run *run = s->run;
 	struct vm_child *qemu;
 	s->plan.program = "qemu-system-x86_64";
 	s->plan.kernel = s->kernel;
 	s->plan.initramfs = s->initramfs;
 	s->plan.modules = s->modules;
 	s->plan.disk = s->disk;
-	s->plan.machine = r->machine->name;
-	s->plan.kvm = r->kvm = vm_kvm_works(NULL);
-	s->plan.cpus = (unsigned)machine_cpus(r->machine);
-	s->plan.memory = machine_memory(r->machine);
+	s->plan.machine = run->machine->name;
+	s->plan.kvm = run->kvm = vm_kvm_works(NULL);
+	s->plan.cpus = (unsigned)machine_cpus(run->machine);
+	s->plan.memory = machine_memory(run->machine);
 	qemu_arguments(&s->plan, &s->argv);
-	int result = child_start(r, strv_argv(&s->argv), &s->fds, s->errors_fd, SIGTERM, xstrdup("QEMU"), &qemu, err);
+	int result = child_start(run, strv_argv(&s->argv), &s->fds, s->errors_fd, SIGTERM, xstrdup("QEMU"), &qemu, err);
 	if (result == -ENOENT) {
 		error_clear(err);
 		return error_set(err, ENOENT, "qemu-system-x86_64 is missing; install the package qemu-system-x86");
@@ -276,11 +276,11 @@ static int start_qemu(struct start *s, struct error **err)
 	return result;
 }
 
-int run_start(struct isolation_run *r, const struct isolation_share *shares, size_t share_count, struct error **err)
+int run_start(struct isolation_run *run, const struct isolation_share *shares, size_t share_count, struct error **err)
 {
 	static int (*const steps[])(struct start * s, struct error * *err) = { find_files, lock_disk, replace_modules,
 		open_channels, open_network, open_shares, start_qemu };
-	struct start s = { .run = r, .wanted = shares, .wanted_count = share_count, .errors_fd = -1 };
+	struct start s = { .run = run, .wanted = shares, .wanted_count = share_count, .errors_fd = -1 };
 	struct qemu_plan *p = &s.plan;
 	p->qmp_fd = p->boot_log_fd = p->keeper_fd = p->agent_fd = p->network_fd = p->filter_fd = p->filter_back_fd =
 	    p->vsock_secret_fd = -1;

@@ -109,11 +109,11 @@ static void on_back(struct source *s, int fd, uint32_t events, void *data)
 		source_set_events(s, 0);
 }
 
-int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd, struct error **err)
+int user_network_open(struct isolation_run *run, int *ret_out_fd, int *ret_back_fd, struct error **err)
 {
-	struct user_network *n = r->user_network = xnew(struct user_network);
+	struct user_network *n = run->user_network = xnew(struct user_network);
 	int from[2], back[2];
-	n->run = r;
+	n->run = run;
 	n->from = n->back = -1;
 	buffer_init(&n->in, FRAME_MAX + 4);
 	buffer_init(&n->out, BACKLOG_MAX);
@@ -129,9 +129,9 @@ int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd
 	AUTO_FD int back_fd = back[1];
 	fd_set_nonblocking(n->from, 1);
 	fd_set_nonblocking(n->back, 1);
-	result = loop_add_io(r->loop, n->from, EPOLLIN, on_from, n, &n->from_source);
+	result = loop_add_io(run->loop, n->from, EPOLLIN, on_from, n, &n->from_source);
 	if (result >= 0)
-		result = loop_add_io(r->loop, n->back, 0, on_back, n, &n->back_source);
+		result = loop_add_io(run->loop, n->back, 0, on_back, n, &n->back_source);
 	if (result < 0)
 		return error_set_errno(err, result, "cannot watch the network");
 	*ret_out_fd = TAKE_FD(out_fd);
@@ -139,9 +139,9 @@ int user_network_open(struct isolation_run *r, int *ret_out_fd, int *ret_back_fd
 	return 0;
 }
 
-void user_network_done(struct isolation_run *r)
+void user_network_done(struct isolation_run *run)
 {
-	struct user_network *n = r->user_network;
+	struct user_network *n = run->user_network;
 	if (!n)
 		return;
 	source_free(n->from_source);
@@ -151,5 +151,5 @@ void user_network_done(struct isolation_run *r)
 	buffer_done(&n->in);
 	buffer_done(&n->out);
 	free(n);
-	r->user_network = NULL;
+	run->user_network = NULL;
 }

@@ -66,11 +66,11 @@ static void on_accept(int fd, void *data)
 static void on_broken(struct source *s, void *data)
 {
 	struct direction *d = data;
-	struct isolation_run *r = d->owner->run;
+	struct isolation_run *run = d->owner->run;
 	source_free(d->broken);
 	d->broken = NULL;
 	if (d == &d->owner->directions[0])
-		r->events.lost("the agent closed its connection", r->data);
+		run->events.lost("the agent closed its connection", run->data);
 	transport_free(d->mux);
 	d->mux = NULL;
 }
@@ -107,18 +107,18 @@ static int same_secret(const char *a, const char *b)
 
 static void serve(struct vsock *v, int which, int fd)
 {
-	struct isolation_run *r = v->run;
+	struct isolation_run *run = v->run;
 	struct direction *d = &v->directions[which];
 	if (d->mux) {
 		fd_close(fd);
 		return;
 	}
 	int result =
-	    transport_mux_new(r->loop, fd, which == 0 ? MUX_CLIENT : MUX_SERVER, on_accept, on_closed, d, &d->mux);
+	    transport_mux_new(run->loop, fd, which == 0 ? MUX_CLIENT : MUX_SERVER, on_accept, on_closed, d, &d->mux);
 	if (result < 0)
-		run_fail(r, result, "cannot talk to the machine's agent: %s", strerror(-result));
+		run_fail(run, result, "cannot talk to the machine's agent: %s", strerror(-result));
 	else if (which == 0)
-		r->events.connected(d->mux, r->data);
+		run->events.connected(d->mux, run->data);
 }
 
 static void on_guest(struct source *s, int fd, uint32_t events, void *data)
@@ -199,14 +199,14 @@ static int listen_anywhere(struct vsock *v, uint32_t *ret_port)
 	return loop_add_io(v->run->loop, v->fd, EPOLLIN, on_connection, v, &v->source);
 }
 
-int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err)
+int vsock_open(struct isolation_run *run, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd, struct error **err)
 {
 	if (access("/dev/vhost-vsock", R_OK | W_OK) < 0)
 		return error_set_errno(err, errno,
 		    "the transport \"vsock\" needs /dev/vhost-vsock (load vhost_vsock, join the group kvm), or set "
 		    "transport=serial");
-	struct vsock *v = r->vsock = xnew(struct vsock);
-	v->run = r;
+	struct vsock *v = run->vsock = xnew(struct vsock);
+	v->run = run;
 	v->fd = -1;
 	for (size_t i = 0; i < GUESTS_MAX; i++)
 		v->guests[i] = (struct guest){ .owner = v, .fd = -1 };
@@ -223,9 +223,9 @@ int vsock_open(struct isolation_run *r, uint32_t *ret_cid, uint32_t *ret_port, i
 	return 0;
 }
 
-void vsock_done(struct isolation_run *r)
+void vsock_done(struct isolation_run *run)
 {
-	struct vsock *v = r->vsock;
+	struct vsock *v = run->vsock;
 	if (!v)
 		return;
 	for (size_t i = 0; i < GUESTS_MAX; i++)
@@ -237,5 +237,5 @@ void vsock_done(struct isolation_run *r)
 	source_free(v->source);
 	fd_close(v->fd);
 	free(v);
-	r->vsock = NULL;
+	run->vsock = NULL;
 }

@@ -44,7 +44,7 @@ static void on_parted(void *data)
 	e->lends = 0;
 }
 
-static void on_ended(struct relay *r, void *data)
+static void on_ended(struct relay *relay, void *data)
 {
 	entry_free(data);
 }

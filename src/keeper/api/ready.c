@@ -11,11 +11,11 @@ struct ready {
 	struct keeper_waiter *waiter;
 };
 
-static void send_line(struct ready *r, const char *key, const char *text)
+static void send_line(struct ready *ready, const char *key, const char *text)
 {
 	struct json_object *line = json_object_new_object();
 	json_add_string(line, key, text);
-	http_stream_json(r->exchange, line);
+	http_stream_json(ready->exchange, line);
 }
 
 static void on_stage(const char *text, void *data)
@@ -30,7 +30,7 @@ static void on_warning(const char *text, void *data)
 
 static void on_done(const struct keeper_failure *failure, void *data)
 {
-	struct ready *r = data;
+	struct ready *ready = data;
 	struct json_object *line = json_object_new_object();
 	if (failure) {
 		json_add_string(line, "error", failure->text);
@@ -39,16 +39,16 @@ static void on_done(const struct keeper_failure *failure, void *data)
 	} else {
 		json_add_string(line, "state", "running");
 	}
-	http_stream_json(r->exchange, line);
-	http_stream_end(r->exchange);
-	free(r);
+	http_stream_json(ready->exchange, line);
+	http_stream_end(ready->exchange);
+	free(ready);
 }
 
 static void on_closed(void *data)
 {
-	struct ready *r = data;
-	keeper_wait_cancel(r->waiter);
-	free(r);
+	struct ready *ready = data;
+	keeper_wait_cancel(ready->waiter);
+	free(ready);
 }
 
 void api_get_ready(struct http_exchange *x, void *data)
@@ -61,12 +61,12 @@ void api_get_ready(struct http_exchange *x, void *data)
 		http_respond_error(x, EINVAL, err);
 		return;
 	}
-	struct ready *r = xnew(struct ready);
-	r->exchange = x;
+	struct ready *ready = xnew(struct ready);
+	ready->exchange = x;
 	http_stream_begin(x, 200);
-	http_exchange_on_closed(x, on_closed, r);
+	http_exchange_on_closed(x, on_closed, ready);
 	struct keeper_waiter *w =
-	    keeper_wait(data, streq(level, "init") ? KEEPER_LEVEL_INIT : KEEPER_LEVEL_SESSION, &events, r);
+	    keeper_wait(data, streq(level, "init") ? KEEPER_LEVEL_INIT : KEEPER_LEVEL_SESSION, &events, ready);
 	if (w)
-		r->waiter = w;
+		ready->waiter = w;
 }

@@ -21,17 +21,17 @@ static void test_resolv(void **state)
 	struct tree *t = *state;
 	AUTO_STRV struct strv servers = { 0 };
 	strv_add(&servers, "10.77.0.3");
-	struct resolv r = { .nameservers = servers };
+	struct resolv resolv = { .nameservers = servers };
 	tree_put(t, "/etc/resolv.conf", 0, "nameserver 1.2.3.4\n");
-	assert_int_equal(etc_write_resolv(t->root, &r, 0, NULL), 0);
+	assert_int_equal(etc_write_resolv(t->root, &resolv, 0, NULL), 0);
 	tree_expect(t, "/etc/resolv.conf", "nameserver 1.2.3.4\n"); /* somebody's own */
-	assert_int_equal(etc_write_resolv(t->root, &r, 1, NULL), 0);
+	assert_int_equal(etc_write_resolv(t->root, &resolv, 1, NULL), 0);
 	AUTOFREE char *text = NULL;
 	assert_int_equal(rootfs_read(t->root, "/etc/resolv.conf", &text), 0);
 	assert_true(endswith(text, "\nnameserver 10.77.0.3\n"));
 	strv_add(&servers, "10.77.0.4");
-	r.nameservers = servers;
-	assert_int_equal(etc_write_resolv(t->root, &r, 0, NULL), 0); /* ours: follows */
+	resolv.nameservers = servers;
+	assert_int_equal(etc_write_resolv(t->root, &resolv, 0, NULL), 0); /* ours: follows */
 	AUTOFREE char *again = NULL;
 	assert_int_equal(rootfs_read(t->root, "/etc/resolv.conf", &again), 0);
 	assert_true(endswith(again, "\nnameserver 10.77.0.3\nnameserver 10.77.0.4\n"));
@@ -40,15 +40,15 @@ static void test_resolv(void **state)
 static void test_resolv_symlink(void **state)
 {
 	struct tree *t = *state;
-	struct resolv r = { 0 };
+	struct resolv resolv = { 0 };
 	struct stat st;
 	AUTOFREE char *path = path_join(t->path, "etc/resolv.conf");
 	assert_int_equal(rootfs_symlink(t->root, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf", NULL),
 	    0);
-	assert_int_equal(etc_write_resolv(t->root, &r, 0, NULL), 0);
+	assert_int_equal(etc_write_resolv(t->root, &resolv, 0, NULL), 0);
 	assert_int_equal(lstat(path, &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
-	assert_int_equal(etc_write_resolv(t->root, &r, 1, NULL), 0);
+	assert_int_equal(etc_write_resolv(t->root, &resolv, 1, NULL), 0);
 	assert_int_equal(lstat(path, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 }

@@ -33,80 +33,81 @@ static int make_service(int family, uint16_t port, struct sockaddr_storage *ret,
 	return fd;
 }
 
-static void relay(struct relayed *r, const char *early_bytes, size_t early_size)
+static void relay(struct relayed *relayed, const char *early_bytes, size_t early_size)
 {
 	int ends[2];
 	AUTO_BUFFER struct buffer early;
 	buffer_init(&early, 64);
 	buffer_append(&early, early_bytes, early_size);
-	assert_int_equal(loop_new(&r->loop), 0);
+	assert_int_equal(loop_new(&relayed->loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
 	fd_set_nonblocking(ends[1], 1);
-	r->stream = ends[0];
-	udp_relay_start(r->loop, ends[1], &r->targets, &early);
+	relayed->stream = ends[0];
+	udp_relay_start(relayed->loop, ends[1], &relayed->targets, &early);
 }
 
-static void end(struct relayed *r)
+static void end(struct relayed *relayed)
 {
-	close(r->stream);
-	assert_true(loop_step(r->loop, clock_deadline(WAIT_MS)) > 0);
-	close(r->service);
-	loop_free(r->loop);
+	close(relayed->stream);
+	assert_true(loop_step(relayed->loop, clock_deadline(WAIT_MS)) > 0);
+	close(relayed->service);
+	loop_free(relayed->loop);
 }
 
 /* Answers the next datagram, which says `wanted`. */
-static void answers(struct relayed *r, const char *wanted)
+static void answers(struct relayed *relayed, const char *wanted)
 {
 	char text[64];
 	struct sockaddr_storage from;
 	socklen_t size = sizeof from;
 	/* A refusal may come a moment after the datagram was sent. */
-	for (int i = 0; i < WAIT_MS / 20 && fd_wait(r->service, POLLIN, clock_deadline(20)) == 0; i++)
-		loop_step(r->loop, clock_deadline(20));
-	ssize_t n = recvfrom(r->service, text, sizeof text - 1, 0, (struct sockaddr *)&from, &size);
+	for (int i = 0; i < WAIT_MS / 20 && fd_wait(relayed->service, POLLIN, clock_deadline(20)) == 0; i++)
+		loop_step(relayed->loop, clock_deadline(20));
+	ssize_t n = recvfrom(relayed->service, text, sizeof text - 1, 0, (struct sockaddr *)&from, &size);
 	assert_true(n >= 0);
 	text[n] = '\0';
 	assert_string_equal(text, wanted);
-	assert_int_equal(sendto(r->service, "answer", 6, 0, (struct sockaddr *)&from, size), 6);
-	assert_true(loop_step(r->loop, clock_deadline(WAIT_MS)) > 0);
-	assert_int_equal(read(r->stream, text, sizeof text), 8);
+	assert_int_equal(sendto(relayed->service, "answer", 6, 0, (struct sockaddr *)&from, size), 6);
+	assert_true(loop_step(relayed->loop, clock_deadline(WAIT_MS)) > 0);
+	assert_int_equal(read(relayed->stream, text, sizeof text), 8);
 	assert_memory_equal(text, "\0\6answer", 8);
 }
 
 static void test_both_ways(void **state)
 {
-	struct relayed r = { .targets.count = 1 };
+	struct relayed relayed = { .targets.count = 1 };
 	char text[64];
-	r.service = make_service(AF_INET, 0, &r.targets.items[0].address, &r.targets.items[0].size);
-	relay(&r, "\0\5fir", 5);
-	assert_int_equal(write(r.stream, "st\0\3two", 7), 7);
-	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
-	answers(&r, "first");
-	assert_int_equal(recv(r.service, text, sizeof text, 0), 3);
-	end(&r);
+	relayed.service = make_service(AF_INET, 0, &relayed.targets.items[0].address, &relayed.targets.items[0].size);
+	relay(&relayed, "\0\5fir", 5);
+	assert_int_equal(write(relayed.stream, "st\0\3two", 7), 7);
+	assert_true(loop_step(relayed.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&relayed, "first");
+	assert_int_equal(recv(relayed.service, text, sizeof text, 0), 3);
+	end(&relayed);
 }
 
 /* Nobody listens at the first address; later somebody does there, and nobody at the second. */
 static void test_a_service_of_the_other_family(void **state)
 {
-	struct relayed r = { .targets.count = 2 };
+	struct relayed relayed = { .targets.count = 2 };
 	struct sockaddr_storage ignored;
 	socklen_t size;
-	int closed = make_service(AF_INET, 0, &r.targets.items[0].address, &r.targets.items[0].size);
-	uint16_t port = ((struct sockaddr_in *)&r.targets.items[0].address)->sin_port;
+	int closed = make_service(AF_INET, 0, &relayed.targets.items[0].address, &relayed.targets.items[0].size);
+	uint16_t port = ((struct sockaddr_in *)&relayed.targets.items[0].address)->sin_port;
 	close(closed);
-	r.service = make_service(AF_INET6, port, &r.targets.items[1].address, &r.targets.items[1].size);
-	relay(&r, "\0\5first", 7);
-	answers(&r, "first");
-	assert_int_equal(write(r.stream, "\0\3two", 5), 5);
-	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
-	answers(&r, "two");
-	close(r.service);
-	r.service = make_service(AF_INET, port, &ignored, &size);
-	assert_int_equal(write(r.stream, "\0\5three", 7), 7);
-	assert_true(loop_step(r.loop, clock_deadline(WAIT_MS)) > 0);
-	answers(&r, "three");
-	end(&r);
+	relayed.service =
+	    make_service(AF_INET6, port, &relayed.targets.items[1].address, &relayed.targets.items[1].size);
+	relay(&relayed, "\0\5first", 7);
+	answers(&relayed, "first");
+	assert_int_equal(write(relayed.stream, "\0\3two", 5), 5);
+	assert_true(loop_step(relayed.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&relayed, "two");
+	close(relayed.service);
+	relayed.service = make_service(AF_INET, port, &ignored, &size);
+	assert_int_equal(write(relayed.stream, "\0\5three", 7), 7);
+	assert_true(loop_step(relayed.loop, clock_deadline(WAIT_MS)) > 0);
+	answers(&relayed, "three");
+	end(&relayed);
 }
 
 int main(void)

@@ -59,9 +59,9 @@ static void test_pieces(void **state)
 				   "\ninotify wd:1 ino:1 sdev:18 mask:4 ignored_mask:0" HANDLE "\n";
 	for (size_t piece = 1; piece < sizeof text; piece++) {
 		AUTO_WATCH_LIST struct watch_list l = { 0 };
-		struct watch_reader r = { .size = 0 };
+		struct watch_reader reader = { .size = 0 };
 		for (size_t at = 0; at < sizeof text - 1; at += piece)
-			assert_int_equal(watch_read(&r, text + at, MIN(piece, sizeof text - 1 - at), &l, 8), 0);
+			assert_int_equal(watch_read(&reader, text + at, MIN(piece, sizeof text - 1 - at), &l, 8), 0);
 		assert_int_equal(l.count, 2);
 		assert_int_equal(l.items[0].device, 0x17);
 		assert_int_equal(l.items[1].device, 0x18);
@@ -72,10 +72,10 @@ static void test_pieces(void **state)
 	big[4095] = '\n';
 	memcpy(big + 4096, text, sizeof text - 1);
 	AUTO_WATCH_LIST struct watch_list l = { 0 };
-	struct watch_reader r = { .size = 0 };
-	assert_int_equal(watch_read(&r, big, 4096 + sizeof text - 1, &l, 8), 0);
+	struct watch_reader reader = { .size = 0 };
+	assert_int_equal(watch_read(&reader, big, 4096 + sizeof text - 1, &l, 8), 0);
 	assert_int_equal(l.count, 2);
-	assert_int_equal(watch_read(&r, text, sizeof text - 1, &l, 3), -E2BIG);
+	assert_int_equal(watch_read(&reader, text, sizeof text - 1, &l, 3), -E2BIG);
 	assert_int_equal(l.count, 3);
 	free(big);
 }
@@ -245,22 +245,22 @@ static size_t event(char *into, uint8_t operation, const char *name, const char 
 static int parse_event(uint8_t operation, const char *name, const char *name2)
 {
 	char bytes[2048];
-	struct share_replay r;
+	struct share_replay replay;
 	size_t size = event(bytes, operation, name, name2);
-	assert_int_equal(share_replay_parse(bytes, size - 1, &r), -EBADMSG);
-	assert_int_equal(share_replay_parse(bytes, size + 1, &r), -EBADMSG);
-	return share_replay_parse(bytes, size, &r);
+	assert_int_equal(share_replay_parse(bytes, size - 1, &replay), -EBADMSG);
+	assert_int_equal(share_replay_parse(bytes, size + 1, &replay), -EBADMSG);
+	return share_replay_parse(bytes, size, &replay);
 }
 
 static void test_events(void **state)
 {
 	char bytes[2048], long_name[SHARE_NAME_MAX + 2];
-	struct share_replay r;
+	struct share_replay replay;
 	size_t size = event(bytes, SHARE_RENAME, "old", "new name");
-	assert_int_equal(share_replay_parse(bytes, size, &r), 0);
-	assert_string_equal(r.name, "old");
-	assert_string_equal(r.name2, "new name");
-	assert_int_equal(r.event.node2, 2);
+	assert_int_equal(share_replay_parse(bytes, size, &replay), 0);
+	assert_string_equal(replay.name, "old");
+	assert_string_equal(replay.name2, "new name");
+	assert_int_equal(replay.event.node2, 2);
 	memset(long_name, 'n', sizeof long_name);
 	long_name[sizeof long_name - 1] = '\0';
 	assert_int_equal(parse_event(SHARE_MODIFY, "f", ""), 0);
@@ -276,10 +276,10 @@ static void test_events(void **state)
 	assert_int_equal(parse_event(SHARE_CLOSE_WRITE + 1, "a", ""), -EBADMSG);
 	size = event(bytes, SHARE_CREATE, "nul", "");
 	bytes[size - 1] = '\0';
-	assert_int_equal(share_replay_parse(bytes, size, &r), -EBADMSG);
+	assert_int_equal(share_replay_parse(bytes, size, &replay), -EBADMSG);
 	bytes[0] = SHARE_RESET;
-	assert_int_equal(share_replay_parse(bytes, size, &r), -EBADMSG);
-	assert_int_equal(share_replay_parse(bytes, 0, &r), -EBADMSG);
+	assert_int_equal(share_replay_parse(bytes, size, &replay), -EBADMSG);
+	assert_int_equal(share_replay_parse(bytes, 0, &replay), -EBADMSG);
 }
 
 int main(void)

@@ -38,43 +38,43 @@ struct run {
 
 struct scenario {
 	const char *name;
-	void (*prepare)(struct run *r);
-	void (*request)(struct run *r);
-	void (*check)(struct run *r);
+	void (*prepare)(struct run *run);
+	void (*request)(struct run *run);
+	void (*check)(struct run *run);
 };
 
-static inline void put(struct run *r, const void *data, size_t size)
+static inline void put(struct run *run, const void *data, size_t size)
 {
-	memcpy(r->c->in + r->c->in_size, data, size);
-	r->c->in_size += size;
+	memcpy(run->c->in + run->c->in_size, data, size);
+	run->c->in_size += size;
 }
 
-static inline void put_text(struct run *r, const char *text)
+static inline void put_text(struct run *run, const char *text)
 {
-	put(r, text, strlen(text) + 1);
+	put(run, text, strlen(text) + 1);
 }
 
 /* Starts a request; its arguments follow by put(). */
-static inline void begin(struct run *r, uint32_t opcode, uint64_t nodeid)
+static inline void begin(struct run *run, uint32_t opcode, uint64_t nodeid)
 {
 	struct fuse_in_header h = { .opcode = opcode, .unique = 5, .nodeid = nodeid };
-	r->c->in_size = 0;
-	put(r, &h, sizeof h);
+	run->c->in_size = 0;
+	put(run, &h, sizeof h);
 }
 
 /* Carries the request out, here or in the child; the size of the reply. */
-static inline size_t serve(struct run *r)
+static inline size_t serve(struct run *run)
 {
-	uint32_t size = (uint32_t)r->c->in_size;
-	memcpy(r->c->in, &size, sizeof size);
-	struct iovec in = { r->c->in, r->c->in_size }, out = { r->c->out, BUFFER };
+	uint32_t size = (uint32_t)run->c->in_size;
+	memcpy(run->c->in, &size, sizeof size);
+	struct iovec in = { run->c->in, run->c->in_size }, out = { run->c->out, BUFFER };
 	struct request q = {
-		.share = &r->f->share,
+		.share = &run->f->share,
 		.in = &in,
 		.in_count = 1,
 		.out = &out,
 		.out_count = 1,
-		.flight = &r->c->flight,
+		.flight = &run->c->flight,
 	};
 	assert_int_equal(request_serve(&q), 0);
 	return q.written;
@@ -94,7 +94,7 @@ static inline int step(pid_t pid, enum __ptrace_request how)
 /* Serves the request in a process that shares descriptors and shared memory with this one, and
  * kills it at the stop after `calls` system call stops and `instructions` more: 1, 0 when it was
  * done before. -1: tracing is not allowed here. */
-static inline int serve_and_die(struct run *r, unsigned calls, unsigned instructions)
+static inline int serve_and_die(struct run *run, unsigned calls, unsigned instructions)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	assert_true(pid >= 0);
@@ -102,7 +102,7 @@ static inline int serve_and_die(struct run *r, unsigned calls, unsigned instruct
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 			_exit(3);
 		kill(getpid(), SIGSTOP);
-		serve(r);
+		serve(run);
 		_exit(0);
 	}
 	int status, alive = 1;
@@ -122,59 +122,59 @@ static inline int serve_and_die(struct run *r, unsigned calls, unsigned instruct
 
 /* --- the second one --- */
 
-static inline void take_over(struct run *r)
+static inline void take_over(struct run *run)
 {
-	int kept[] = { r->f->directory };
-	share_take_over(&r->f->share, kept, 1);
-	request_undo(&r->f->share, &r->c->flight);
+	int kept[] = { run->f->directory };
+	share_take_over(&run->f->share, kept, 1);
+	request_undo(&run->f->share, &run->c->flight);
 }
 
-static inline void start(struct run *r)
+static inline void start(struct run *run)
 {
-	r->f = fake_new();
-	fake_start(r->f, 0);
-	r->c = mmap(NULL, sizeof *r->c, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(r->c != MAP_FAILED);
+	run->f = fake_new();
+	fake_start(run->f, 0);
+	run->c = mmap(NULL, sizeof *run->c, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(run->c != MAP_FAILED);
 }
 
-static inline void end(struct run *r)
+static inline void end(struct run *run)
 {
-	munmap(r->c, sizeof *r->c);
-	fake_free(r->f);
+	munmap(run->c, sizeof *run->c);
+	fake_free(run->f);
 }
 
 /* One death: 0 when the request was done before it. */
 static inline int die_once(const struct scenario *s, unsigned calls, unsigned instructions)
 {
-	struct run r = { 0 };
-	start(&r);
+	struct run run = { 0 };
+	start(&run);
 	if (s->prepare)
-		s->prepare(&r);
-	s->request(&r);
-	int died = serve_and_die(&r, calls, instructions);
+		s->prepare(&run);
+	s->request(&run);
+	int died = serve_and_die(&run, calls, instructions);
 	if (died < 0) {
-		end(&r);
+		end(&run);
 		skip();
 		return 0;
 	}
 	if (died) {
 		struct fuse_out_header h = { .error = -1000 };
-		memset(r.c->out, 0xee, sizeof r.c->out);
-		take_over(&r);
-		r.again = 1;
-		r.reply_size = serve(&r);
-		if (r.reply_size)
-			memcpy(&h, r.c->out, sizeof h);
-		r.error = h.error;
-		s->check(&r);
+		memset(run.c->out, 0xee, sizeof run.c->out);
+		take_over(&run);
+		run.again = 1;
+		run.reply_size = serve(&run);
+		if (run.reply_size)
+			memcpy(&h, run.c->out, sizeof h);
+		run.error = h.error;
+		s->check(&run);
 		/* Another one finds the same. */
-		size_t inodes = r.f->share.inodes.count, handles = r.f->share.handles.count;
-		r.c->flight = (struct flight){ 0 };
-		take_over(&r);
-		assert_int_equal(r.f->share.inodes.count, inodes);
-		assert_int_equal(r.f->share.handles.count, handles);
+		size_t inodes = run.f->share.inodes.count, handles = run.f->share.handles.count;
+		run.c->flight = (struct flight){ 0 };
+		take_over(&run);
+		assert_int_equal(run.f->share.inodes.count, inodes);
+		assert_int_equal(run.f->share.handles.count, handles);
 	}
-	end(&r);
+	end(&run);
 	return died;
 }
 
@@ -198,38 +198,38 @@ static inline void run_scenario(const struct scenario *s)
 	(assert_int_equal((r)->reply_size, sizeof(struct fuse_out_header) + sizeof(type)),                             \
 	    (const type *)(const void *)((r)->c->out + sizeof(struct fuse_out_header)))
 
-static inline void prepare_file(struct run *r)
+static inline void prepare_file(struct run *run)
 {
-	host_write(r->f, "f", "text");
-	r->node = lookup(r->f, 1, "f");
-	assert_int_equal(open_file(r->f, r->node, O_RDWR, &r->fh), 0);
+	host_write(run->f, "f", "text");
+	run->node = lookup(run->f, 1, "f");
+	assert_int_equal(open_file(run->f, run->node, O_RDWR, &run->fh), 0);
 }
 
 /* What a handle reads. */
-static inline void check_content(struct run *r, uint64_t node, uint64_t fh, const char *text)
+static inline void check_content(struct run *run, uint64_t node, uint64_t fh, const char *text)
 {
 	struct fuse_read_in in = { .fh = fh, .size = 100 };
-	assert_int_equal(fuse(r->f, FUSE_READ, node, PART(in)), 0);
-	assert_int_equal(r->f->reply_size, strlen(text));
-	assert_memory_equal(r->f->reply, text, strlen(text));
+	assert_int_equal(fuse(run->f, FUSE_READ, node, PART(in)), 0);
+	assert_int_equal(run->f->reply_size, strlen(text));
+	assert_memory_equal(run->f->reply, text, strlen(text));
 }
 
-static inline void create(struct run *r, uint32_t flags, uint32_t mode)
+static inline void create(struct run *run, uint32_t flags, uint32_t mode)
 {
 	struct fuse_create_in in = { .flags = flags, .mode = S_IFREG | mode };
-	begin(r, FUSE_CREATE, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "f");
+	begin(run, FUSE_CREATE, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "f");
 }
 
-static inline void create_request(struct run *r)
+static inline void create_request(struct run *run)
 {
-	create(r, O_RDWR | O_EXCL, 0400);
+	create(run, O_RDWR | O_EXCL, 0400);
 }
 
-static inline void prepare_closed_file(struct run *r)
+static inline void prepare_closed_file(struct run *run)
 {
-	host_write(r->f, "f", "text");
+	host_write(run->f, "f", "text");
 }
 
 static inline void run_scenarios(const struct scenario *s, size_t count)

@@ -81,18 +81,18 @@ static inline int fuse3(struct fake *f, uint32_t opcode, uint64_t nodeid, struct
 	/* Awkward pieces: nothing may depend on how the guest cuts its buffers. */
 	struct iovec ins[2] = { { in, 7 }, { in + 7, size - 7 } },
 		     outs[3] = { { out, 3 }, { out + 3, 50 }, { out + 53, REPLY_SIZE - 53 } };
-	struct request r = { .share = &f->share, .in = ins, .in_count = 2, .out = outs, .out_count = 3 };
-	int served = request_serve(&r);
-	assert_int_equal(served, f->share.defer && r.job.run ? REQUEST_LATER : 0);
+	struct request q = { .share = &f->share, .in = ins, .in_count = 2, .out = outs, .out_count = 3 };
+	int served = request_serve(&q);
+	assert_int_equal(served, f->share.defer && q.job.run ? REQUEST_LATER : 0);
 	int error = -1000;
 	f->reply_size = 0;
-	if (r.written) {
+	if (q.written) {
 		struct fuse_out_header o;
 		memcpy(&o, out, sizeof o);
 		assert_int_equal(o.unique, 77);
-		assert_int_equal(o.len, r.written);
+		assert_int_equal(o.len, q.written);
 		error = o.error;
-		f->reply_size = r.written - sizeof o;
+		f->reply_size = q.written - sizeof o;
 		memcpy(f->reply, out + sizeof o, f->reply_size);
 		if (error)
 			assert_int_equal(f->reply_size, 0);

@@ -2,188 +2,188 @@
  * Deaths while names are looked up, made, moved and removed. */
 #include "death.h"
 
-static void lookup_request(struct run *r)
+static void lookup_request(struct run *run)
 {
-	begin(r, FUSE_LOOKUP, 1);
-	put_text(r, "f");
+	begin(run, FUSE_LOOKUP, 1);
+	put_text(run, "f");
 }
 
-static void lookup_check(struct run *r)
+static void lookup_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_true(OUT(r, struct fuse_entry_out)->nodeid > 1);
-	assert_int_equal(r->f->share.inodes.count, 2);
+	assert_int_equal(run->error, 0);
+	assert_true(OUT(run, struct fuse_entry_out)->nodeid > 1);
+	assert_int_equal(run->f->share.inodes.count, 2);
 }
 
-static void mkdir_request(struct run *r)
+static void mkdir_request(struct run *run)
 {
 	struct fuse_mkdir_in in = { .mode = 0750 };
-	begin(r, FUSE_MKDIR, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "d");
+	begin(run, FUSE_MKDIR, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "d");
 }
 
-static void mkdir_check(struct run *r)
+static void mkdir_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_int_equal(host_stat(r->f, "d").st_mode, S_IFDIR | 0750);
-	assert_int_equal(lookup(r->f, 1, "d"), OUT(r, struct fuse_entry_out)->nodeid);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(host_stat(run->f, "d").st_mode, S_IFDIR | 0750);
+	assert_int_equal(lookup(run->f, 1, "d"), OUT(run, struct fuse_entry_out)->nodeid);
 }
 
-static void symlink_request(struct run *r)
+static void symlink_request(struct run *run)
 {
-	begin(r, FUSE_SYMLINK, 1);
-	put_text(r, "l");
-	put_text(r, "target");
+	begin(run, FUSE_SYMLINK, 1);
+	put_text(run, "l");
+	put_text(run, "target");
 }
 
-static void symlink_check(struct run *r)
+static void symlink_check(struct run *run)
 {
 	char target[16] = "";
-	assert_int_equal(r->error, 0);
-	assert_int_equal(readlinkat(r->f->directory, "l", target, sizeof target), 6);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(readlinkat(run->f->directory, "l", target, sizeof target), 6);
 	assert_string_equal(target, "target");
 }
 
-static void mknod_request(struct run *r)
+static void mknod_request(struct run *run)
 {
 	struct fuse_mknod_in in = { .mode = S_IFIFO | 0600 };
-	begin(r, FUSE_MKNOD, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "p");
+	begin(run, FUSE_MKNOD, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "p");
 }
 
-static void mknod_check(struct run *r)
+static void mknod_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_true(S_ISFIFO(host_stat(r->f, "p").st_mode));
+	assert_int_equal(run->error, 0);
+	assert_true(S_ISFIFO(host_stat(run->f, "p").st_mode));
 }
 
-static void link_request(struct run *r)
+static void link_request(struct run *run)
 {
-	struct fuse_link_in in = { .oldnodeid = r->node };
-	begin(r, FUSE_LINK, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "hard");
+	struct fuse_link_in in = { .oldnodeid = run->node };
+	begin(run, FUSE_LINK, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "hard");
 }
 
-static void link_check(struct run *r)
+static void link_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_int_equal(host_stat(r->f, "hard").st_nlink, 2);
-	assert_int_equal(OUT(r, struct fuse_entry_out)->nodeid, r->node);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(host_stat(run->f, "hard").st_nlink, 2);
+	assert_int_equal(OUT(run, struct fuse_entry_out)->nodeid, run->node);
 }
 
-static void unlink_request(struct run *r)
+static void unlink_request(struct run *run)
 {
-	begin(r, FUSE_UNLINK, 1);
-	put_text(r, "f");
+	begin(run, FUSE_UNLINK, 1);
+	put_text(run, "f");
 }
 
 /* The file has no name and is as usable as before. */
-static void check_nameless(struct run *r)
+static void check_nameless(struct run *run)
 {
 	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = 0600 };
-	check_content(r, r->node, r->fh, "text");
-	assert_int_equal(fuse(r->f, FUSE_SETATTR, r->node, PART(in)), 0);
-	assert_int_equal(REPLY(r->f, struct fuse_attr_out)->attr.nlink, 0);
+	check_content(run, run->node, run->fh, "text");
+	assert_int_equal(fuse(run->f, FUSE_SETATTR, run->node, PART(in)), 0);
+	assert_int_equal(REPLY(run->f, struct fuse_attr_out)->attr.nlink, 0);
 }
 
-static void unlink_check(struct run *r)
+static void unlink_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_int_equal(lookup(r->f, 1, "f"), 0);
-	check_nameless(r);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(lookup(run->f, 1, "f"), 0);
+	check_nameless(run);
 }
 
-static void rmdir_prepare(struct run *r)
+static void rmdir_prepare(struct run *run)
 {
-	mkdirat(r->f->directory, "d", 0755);
-	r->node = lookup(r->f, 1, "d");
+	mkdirat(run->f->directory, "d", 0755);
+	run->node = lookup(run->f, 1, "d");
 }
 
-static void rmdir_request(struct run *r)
+static void rmdir_request(struct run *run)
 {
-	begin(r, FUSE_RMDIR, 1);
-	put_text(r, "d");
+	begin(run, FUSE_RMDIR, 1);
+	put_text(run, "d");
 }
 
-static void rmdir_check(struct run *r)
+static void rmdir_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_int_equal(lookup(r->f, 1, "d"), 0);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(lookup(run->f, 1, "d"), 0);
 }
 
-static void rename_prepare(struct run *r)
+static void rename_prepare(struct run *run)
 {
-	prepare_file(r);
-	host_write(r->f, "new", "newer");
-	mkdirat(r->f->directory, "d", 0755);
-	r->other = lookup(r->f, 1, "new");
+	prepare_file(run);
+	host_write(run->f, "new", "newer");
+	mkdirat(run->f->directory, "d", 0755);
+	run->other = lookup(run->f, 1, "new");
 }
 
-static void rename_request(struct run *r)
+static void rename_request(struct run *run)
 {
 	struct fuse_rename2_in in = { .newdir = 1 };
-	begin(r, FUSE_RENAME2, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "new");
-	put_text(r, "f");
+	begin(run, FUSE_RENAME2, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "new");
+	put_text(run, "f");
 }
 
 /* An editor's way of saving, while somebody reads the old file. */
-static void rename_check(struct run *r)
+static void rename_check(struct run *run)
 {
 	char text[16];
-	assert_int_equal(r->error, 0);
-	assert_int_equal(lookup(r->f, 1, "new"), 0);
-	assert_int_equal(lookup(r->f, 1, "f"), r->other);
-	host_read(r->f, "f", text, sizeof text);
+	assert_int_equal(run->error, 0);
+	assert_int_equal(lookup(run->f, 1, "new"), 0);
+	assert_int_equal(lookup(run->f, 1, "f"), run->other);
+	host_read(run->f, "f", text, sizeof text);
 	assert_string_equal(text, "newer");
-	check_nameless(r);
+	check_nameless(run);
 }
 
-static void exchange_request(struct run *r)
+static void exchange_request(struct run *run)
 {
 	struct fuse_rename2_in in = { .newdir = 1, .flags = RENAME_EXCHANGE };
-	begin(r, FUSE_RENAME2, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "new");
-	put_text(r, "f");
+	begin(run, FUSE_RENAME2, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "new");
+	put_text(run, "f");
 }
 
-static void exchange_check(struct run *r)
+static void exchange_check(struct run *run)
 {
 	char text[16];
-	assert_int_equal(r->error, 0);
-	host_read(r->f, "f", text, sizeof text);
+	assert_int_equal(run->error, 0);
+	host_read(run->f, "f", text, sizeof text);
 	assert_string_equal(text, "newer");
-	assert_int_equal(lookup(r->f, 1, "new"), r->node);
-	assert_int_equal(lookup(r->f, 1, "f"), r->other);
-	check_content(r, r->node, r->fh, "text");
+	assert_int_equal(lookup(run->f, 1, "new"), run->node);
+	assert_int_equal(lookup(run->f, 1, "f"), run->other);
+	check_content(run, run->node, run->fh, "text");
 }
 
-static void whiteout_prepare(struct run *r)
+static void whiteout_prepare(struct run *run)
 {
-	r->f->share.settings.keep_records = 1;
-	rename_prepare(r);
+	run->f->share.settings.keep_records = 1;
+	rename_prepare(run);
 }
 
-static void whiteout_request(struct run *r)
+static void whiteout_request(struct run *run)
 {
 	struct fuse_rename2_in in = { .newdir = 1, .flags = RENAME_WHITEOUT };
-	begin(r, FUSE_RENAME2, 1);
-	put(r, &in, sizeof in);
-	put_text(r, "new");
-	put_text(r, "f");
+	begin(run, FUSE_RENAME2, 1);
+	put(run, &in, sizeof in);
+	put_text(run, "new");
+	put_text(run, "f");
 }
 
-static void whiteout_check(struct run *r)
+static void whiteout_check(struct run *run)
 {
-	assert_int_equal(r->error, 0);
-	assert_true(S_ISCHR(host_stat(r->f, "new").st_mode));
-	assert_int_equal(lookup(r->f, 1, "f"), r->other);
-	check_nameless(r);
+	assert_int_equal(run->error, 0);
+	assert_true(S_ISCHR(host_stat(run->f, "new").st_mode));
+	assert_int_equal(lookup(run->f, 1, "f"), run->other);
+	check_nameless(run);
 }
 
 static const struct scenario scenarios[] = {
@@ -207,10 +207,10 @@ static void test_deaths(void **state)
 /* What was there before the request is not taken for what the request made. */
 static void test_older_names_are_kept(void **state)
 {
-	struct run r = { 0 };
-	start(&r);
-	mkdirat(r.f->directory, "d", 0755);
-	host_write(r.f, "f", "");
+	struct run run = { 0 };
+	start(&run);
+	mkdirat(run.f->directory, "d", 0755);
+	host_write(run.f, "f", "");
 	struct timespec past = { .tv_nsec = 120000000 };
 	while (nanosleep(&past, &past) < 0)
 		;
@@ -218,24 +218,24 @@ static void test_older_names_are_kept(void **state)
 		int ended = 0;
 		for (int n = 0; n < 2; n++) {
 			struct fuse_out_header h;
-			r.c->flight = (struct flight){ 0 };
-			(n ? create_request : mkdir_request)(&r);
-			int died = serve_and_die(&r, calls, 0);
+			run.c->flight = (struct flight){ 0 };
+			(n ? create_request : mkdir_request)(&run);
+			int died = serve_and_die(&run, calls, 0);
 			if (died < 0) {
-				end(&r);
+				end(&run);
 				skip();
 				return;
 			}
 			ended += !died;
 			if (!died)
 				continue;
-			take_over(&r);
-			serve(&r);
-			memcpy(&h, r.c->out, sizeof h);
+			take_over(&run);
+			serve(&run);
+			memcpy(&h, run.c->out, sizeof h);
 			assert_int_equal(h.error, -EEXIST);
 		}
 		if (ended == 2) {
-			end(&r);
+			end(&run);
 			return;
 		}
 	}
@@ -245,24 +245,24 @@ static void test_older_names_are_kept(void **state)
 /* A request at which workers die is not tried for ever. */
 static void test_poison(void **state)
 {
-	struct run r = { 0 };
+	struct run run = { 0 };
 	struct fuse_out_header h;
-	start(&r);
-	mkdir_request(&r);
+	start(&run);
+	mkdir_request(&run);
 	for (int n = 0; n < REQUEST_ATTEMPTS; n++) {
-		if (serve_and_die(&r, 1, 0) < 0) {
-			end(&r);
+		if (serve_and_die(&run, 1, 0) < 0) {
+			end(&run);
 			skip();
 			return;
 		}
-		take_over(&r);
+		take_over(&run);
 	}
-	assert_int_equal(serve(&r), sizeof h);
-	memcpy(&h, r.c->out, sizeof h);
+	assert_int_equal(serve(&run), sizeof h);
+	memcpy(&h, run.c->out, sizeof h);
 	assert_int_equal(h.error, -EIO);
 	assert_int_equal(h.unique, 5);
-	assert_int_equal(faccessat(r.f->directory, "d", F_OK, 0), -1);
-	end(&r);
+	assert_int_equal(faccessat(run.f->directory, "d", F_OK, 0), -1);
+	end(&run);
 }
 
 int main(void)

@@ -73,20 +73,20 @@ static size_t raw(struct fake *f, const void *in, size_t in_size, size_t out_siz
 {
 	char *out = xmalloc(out_size + 1);
 	struct iovec ins = { (void *)(uintptr_t)in, in_size }, outs = { out, out_size };
-	struct request r = {
+	struct request q = {
 		.share = &f->share,
 		.in = &ins,
 		.in_count = 1,
 		.out = &outs,
 		.out_count = out_size ? 1 : 0,
 	};
-	assert_int_equal(request_serve(&r), 0);
+	assert_int_equal(request_serve(&q), 0);
 	struct fuse_out_header h = { 0 };
-	if (r.written)
+	if (q.written)
 		memcpy(&h, out, sizeof h);
 	*ret_error = h.error;
 	free(out);
-	return r.written;
+	return q.written;
 }
 
 static void test_sizes(void **state)

@@ -159,9 +159,9 @@ static void test_own_by_another_name(void **state)
 
 static struct world *deferring;
 
-static void defer(struct share *s, struct request *r)
+static void defer(struct share *s, struct request *q)
 {
-	deferring->deferred = r;
+	deferring->deferred = q;
 }
 
 struct late {

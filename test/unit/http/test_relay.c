@@ -20,10 +20,10 @@ struct fixture {
 	int ended;
 };
 
-static void on_ended(struct relay *r, void *data)
+static void on_ended(struct relay *relay, void *data)
 {
 	((struct fixture *)data)->ended = 1;
-	relay_free(r);
+	relay_free(relay);
 }
 
 static int setup(void **state)

@@ -330,35 +330,35 @@ static int child_fd;
 
 static int child_requests(void)
 {
-	struct http_response r;
+	struct http_response response;
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	struct json_object *line = NULL, *answer = NULL;
 	uint64_t deadline = clock_deadline(5000), n = 9;
 	AUTO_ERROR struct error *err = NULL;
 	json_add_u64(o, "n", 7);
-	if (http_request(child_fd, "POST", "/echo", NULL, o, deadline, &r, NULL) < 0 ||
-	    http_response_json(&r, deadline, &answer, NULL) < 0)
+	if (http_request(child_fd, "POST", "/echo", NULL, o, deadline, &response, NULL) < 0 ||
+	    http_response_json(&response, deadline, &answer, NULL) < 0)
 		return 1;
 	if (json_get_u64(answer, "n", &n, NULL) < 0 || n != 7)
 		return 2;
 	json_object_put(answer);
-	http_response_done(&r);
-	if (http_request(child_fd, "GET", "/lines", NULL, NULL, deadline, &r, NULL) < 0)
+	http_response_done(&response);
+	if (http_request(child_fd, "GET", "/lines", NULL, NULL, deadline, &response, NULL) < 0)
 		return 3;
 	for (uint64_t i = 0; i < 3; i++) {
-		if (http_response_line(&r, deadline, &line, NULL) != 1 || json_get_u64(line, "n", &n, NULL) < 0 ||
-		    n != i)
+		if (http_response_line(&response, deadline, &line, NULL) != 1 ||
+		    json_get_u64(line, "n", &n, NULL) < 0 || n != i)
 			return 4;
 		json_object_put(line);
 	}
-	if (http_response_line(&r, deadline, &line, NULL) != 0)
+	if (http_response_line(&response, deadline, &line, NULL) != 0)
 		return 5;
-	http_response_done(&r);
-	if (http_request(child_fd, "GET", "/fail", NULL, NULL, deadline, &r, &err) != -EBUSY ||
+	http_response_done(&response);
+	if (http_request(child_fd, "GET", "/fail", NULL, NULL, deadline, &response, &err) != -EBUSY ||
 	    !streq(err->text, "the thing is busy"))
 		return 6;
-	http_response_done(&r);
-	if (http_request(child_fd, "GET", "/keep", NULL, NULL, clock_deadline(50), &r, NULL) != -ETIMEDOUT)
+	http_response_done(&response);
+	if (http_request(child_fd, "GET", "/keep", NULL, NULL, clock_deadline(50), &response, NULL) != -ETIMEDOUT)
 		return 7;
 	return 0;
 }

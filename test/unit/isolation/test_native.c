@@ -163,7 +163,7 @@ static struct isolation_run *start(struct watched *w, struct machine *m, const c
 	AUTOFREE char *native = machine_file("dev", "native");
 	AUTO_ERROR struct error *err = NULL;
 	const struct isolation_share home = { .tag = "home", .host = base };
-	struct isolation_run *r = NULL;
+	struct isolation_run *run = NULL;
 	*w = (struct watched){ 0 };
 	assert_int_equal(path_mkdir_all(libexec, 0700, NULL), 0);
 	assert_int_equal(path_mkdir_all(native, 0700, NULL), 0);
@@ -173,8 +173,8 @@ static struct isolation_run *start(struct watched *w, struct machine *m, const c
 	assert_int_equal(symlink(self, agent), 0);
 	setenv("HOLM_LIBEXEC", libexec, 1);
 	assert_int_equal(loop_new(&w->loop), 0);
-	assert_int_equal(isolation_native.start(w->loop, m, runtime, &home, 1, &events, w, &r, &err), 0);
-	return r;
+	assert_int_equal(isolation_native.start(w->loop, m, runtime, &home, 1, &events, w, &run, &err), 0);
+	return run;
 }
 
 static void until(struct watched *w, int *what)
@@ -185,10 +185,10 @@ static void until(struct watched *w, int *what)
 	assert_true(*what);
 }
 
-static void finish(struct watched *w, struct isolation_run *r)
+static void finish(struct watched *w, struct isolation_run *run)
 {
 	until(w, &w->ended);
-	isolation_native.free(r);
+	isolation_native.free(run);
 	loop_free(w->loop);
 }
 
@@ -203,8 +203,8 @@ static void an_agent_that_stops_by_itself(void **state)
 {
 	AUTO_MACHINE struct machine *m = machine();
 	struct watched w;
-	struct isolation_run *r = start(&w, m, "good");
-	finish(&w, r);
+	struct isolation_run *run = start(&w, m, "good");
+	finish(&w, run);
 	assert_int_equal(w.code, 0);
 	assert_non_null(w.transport);
 	AUTOFREE char *path = machine_file("dev", "native/usage"), *text = NULL;
@@ -272,11 +272,11 @@ static void a_process_that_is_no_child_is_not_the_agent(void **state)
 	assert_int_equal(w.code, -EPROTO);
 }
 
-static int pasta_runs(struct isolation_run *r)
+static int pasta_runs(struct isolation_run *run)
 {
 	AUTO_JSON struct json_object *parts = json_object_new_object();
 	const char *network = "";
-	isolation_native.statistics(r, parts);
+	isolation_native.statistics(run, parts);
 	json_get_string(parts, "network", &network, NULL);
 	return streq(network, "pasta");
 }
@@ -286,22 +286,22 @@ static void each_init_has_its_pasta(void **state)
 	AUTO_MACHINE struct machine *m = machine();
 	struct watched w;
 	AUTO_ERROR struct error *err = NULL;
-	struct isolation_run *r = start(&w, m, "init");
+	struct isolation_run *run = start(&w, m, "init");
 	uint64_t deadline = clock_deadline(WAIT_MS);
-	while (!r->init && !w.ended && clock_now_ms() < deadline)
+	while (!run->init && !w.ended && clock_now_ms() < deadline)
 		loop_step(w.loop, deadline);
-	assert_true(r->init > 0);
-	if (r->pasta)
-		assert_true(pasta_runs(r));
-	isolation_native.set_limits(r, 1, 0, &err); /* lets the init end */
-	while (r->init && !w.ended && clock_now_ms() < deadline)
+	assert_true(run->init > 0);
+	if (run->pasta)
+		assert_true(pasta_runs(run));
+	isolation_native.set_limits(run, 1, 0, &err); /* lets the init end */
+	while (run->init && !w.ended && clock_now_ms() < deadline)
 		loop_step(w.loop, deadline);
-	assert_int_equal(r->init, 0);
-	while (pasta_runs(r) && clock_now_ms() < deadline)
+	assert_int_equal(run->init, 0);
+	while (pasta_runs(run) && clock_now_ms() < deadline)
 		loop_step(w.loop, deadline);
-	assert_false(pasta_runs(r));
-	isolation_native.kill(r);
-	finish(&w, r);
+	assert_false(pasta_runs(run));
+	isolation_native.kill(run);
+	finish(&w, run);
 	assert_int_equal(w.code, -ECANCELED);
 }
 

@@ -26,11 +26,11 @@ static void test_cache_line(void **state)
 
 static void test_cache_of_another_boot(void **state)
 {
-	struct probe_result r;
+	struct probe_result result;
 	static const char *const bad[] = { "", "v1", "v2 key works 1", "v1 other works 1", "v1 key perfect 1",
 		"v1 key works -1", "v1 key works 1 2", "v1 key works" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(probe_cache_parse(bad[i], "key", &r), -EINVAL);
+		assert_int_equal(probe_cache_parse(bad[i], "key", &result), -EINVAL);
 }
 
 static void test_every_verdict_has_a_text(void **state)
@@ -42,11 +42,12 @@ static void test_every_verdict_has_a_text(void **state)
 static void test_verdict_comes_in_time(void **state)
 {
 	uint64_t start = clock_now_ms();
-	struct probe_result r = probe_run();
+	struct probe_result result = probe_run();
 	assert_true(clock_now_ms() - start < 3 * PROBE_DEADLINE_MS);
-	print_message("this machine: %s (%llu us)\n", probe_text(r.verdict), (unsigned long long)r.microseconds);
-	if (r.verdict == PROBE_WORKS)
-		assert_true(r.microseconds <= PROBE_LIMIT_MS * 1000);
+	print_message("this machine: %s (%llu us)\n", probe_text(result.verdict),
+	    (unsigned long long)result.microseconds);
+	if (result.verdict == PROBE_WORKS)
+		assert_true(result.microseconds <= PROBE_LIMIT_MS * 1000);
 }
 
 int main(void)

@@ -82,24 +82,24 @@ static int set_up(void **state)
 	static const struct isolation_share share = { .tag = "share1", .host = "/tmp", .events = -1 };
 	int pair[2];
 	struct world *w = xnew(struct world);
-	struct isolation_run *r = &w->run;
+	struct isolation_run *run = &w->run;
 	struct vm_child *qemu;
-	assert_int_equal(loop_new(&r->loop), 0);
+	assert_int_equal(loop_new(&run->loop), 0);
 	assert_int_equal(fd_socketpair(SOCK_STREAM, pair), 0);
 	w->monitor = pair[1];
-	r->data = w;
-	r->events.ended = on_ended;
-	r->end = (struct run_end){ .loop = r->loop, .events = &r->events, .data = w };
-	r->slots = 2;
-	assert_int_equal(qmp_new(r->loop, pair[0],
-			     &(struct qmp_events){ .event = run_qmp_events.event, .closed = run_qmp_events.closed }, r,
-			     &r->qmp),
+	run->data = w;
+	run->events.ended = on_ended;
+	run->end = (struct run_end){ .loop = run->loop, .events = &run->events, .data = w };
+	run->slots = 2;
+	assert_int_equal(qmp_new(run->loop, pair[0],
+			     &(struct qmp_events){ .event = run_qmp_events.event, .closed = run_qmp_events.closed },
+			     run, &run->qmp),
 	    0);
-	struct vm_share *s = share_new(r, &share, share_slot_take(r));
-	assert_int_equal(child_start(r, waits, NULL, -1, SIGKILL, xstrdup("the share server of /tmp"), &s->server,
+	struct vm_share *s = share_new(run, &share, share_slot_take(run));
+	assert_int_equal(child_start(run, waits, NULL, -1, SIGKILL, xstrdup("the share server of /tmp"), &s->server,
 			     NULL),
 	    0);
-	assert_int_equal(child_start(r, waits, NULL, -1, SIGKILL, xstrdup("QEMU"), &qemu, NULL), 0);
+	assert_int_equal(child_start(run, waits, NULL, -1, SIGKILL, xstrdup("QEMU"), &qemu, NULL), 0);
 	qemu->is_qemu = 1;
 	say(w, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
 	answer(w, hear(w, "qmp_capabilities"));
@@ -110,17 +110,17 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *w = *state;
-	struct isolation_run *r = &w->run;
-	run_end_silence(&r->end);
-	children_kill(r, SIGKILL);
-	while (r->children)
-		child_reap(r->children);
-	qmp_free(r->qmp);
-	shares_done(r);
-	source_free(r->kill_timer);
-	run_end_done(&r->end);
+	struct isolation_run *run = &w->run;
+	run_end_silence(&run->end);
+	children_kill(run, SIGKILL);
+	while (run->children)
+		child_reap(run->children);
+	qmp_free(run->qmp);
+	shares_done(run);
+	source_free(run->kill_timer);
+	run_end_done(&run->end);
 	fd_close(w->monitor);
-	loop_free(r->loop);
+	loop_free(run->loop);
 	free(w);
 	return 0;
 }
@@ -129,33 +129,33 @@ static int tear_down(void **state)
 static void test_a_server_that_ends_before_the_answer(void **state)
 {
 	struct world *w = *state;
-	struct isolation_run *r = &w->run;
-	assert_int_equal(vm_remove_share(r, "share1", on_done, w, NULL), 0);
+	struct isolation_run *run = &w->run;
+	assert_int_equal(vm_remove_share(run, "share1", on_done, w, NULL), 0);
 	answer(w, hear(w, "device_del"));
 	say(w, "{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"device-share1\"}}\r\n");
 	int id = hear(w, "chardev-remove");
 	end_server(w);
-	assert_false(r->end.begun);
+	assert_false(run->end.begun);
 	assert_int_equal(w->answers, 0);
 	answer(w, id);
-	while (w->answers == 0 && loop_step(r->loop, clock_deadline(WAIT_MS)) > 0)
+	while (w->answers == 0 && loop_step(run->loop, clock_deadline(WAIT_MS)) > 0)
 		;
 	assert_int_equal(w->answers, 1);
 	assert_int_equal(w->code, 0);
-	assert_null(r->shares);
-	assert_int_equal(r->slots_used, 0);
-	assert_false(r->end.begun);
+	assert_null(run->shares);
+	assert_int_equal(run->slots_used, 0);
+	assert_false(run->end.begun);
 }
 
 /* While the guest has the device a server that ends takes the machine along. */
 static void test_a_server_that_ends_before_the_guest_lets_go(void **state)
 {
 	struct world *w = *state;
-	struct isolation_run *r = &w->run;
-	assert_int_equal(vm_remove_share(r, "share1", on_done, w, NULL), 0);
+	struct isolation_run *run = &w->run;
+	assert_int_equal(vm_remove_share(run, "share1", on_done, w, NULL), 0);
 	answer(w, hear(w, "device_del"));
 	end_server(w);
-	assert_true(r->end.begun);
+	assert_true(run->end.begun);
 }
 
 int main(void)

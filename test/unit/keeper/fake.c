@@ -234,53 +234,53 @@ static int start(struct loop *l, const struct machine *m, const char *runtime_di
 	return loop_add_deferred(l, on_started, fake, &fake->deferred);
 }
 
-static void describe(struct isolation_run *r, struct json_object *boot)
+static void describe(struct isolation_run *run, struct json_object *boot)
 {
 	json_add_string(boot, "root", "fake");
 }
 
-static int add_share(struct isolation_run *r, const struct isolation_share *s,
+static int add_share(struct isolation_run *run, const struct isolation_share *s,
     void (*done)(int code, const char *why, void *data), void *data, struct error **err)
 {
-	if (((struct fake *)r)->refuse_share)
+	if (((struct fake *)run)->refuse_share)
 		return error_set(err, EOPNOTSUPP, "takes effect at the next start");
-	keep_events((struct fake *)r, s);
+	keep_events((struct fake *)run, s);
 	done(0, NULL, data);
 	return 0;
 }
 
-static int remove_share(struct isolation_run *r, const char *tag, void (*done)(int code, const char *why, void *data),
+static int remove_share(struct isolation_run *run, const char *tag, void (*done)(int code, const char *why, void *data),
     void *data, struct error **err)
 {
 	done(0, NULL, data);
 	return 0;
 }
 
-static int set_limits(struct isolation_run *r, uint64_t cpus, uint64_t memory, struct error **err)
+static int set_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err)
 {
-	struct fake *f = (struct fake *)r;
+	struct fake *f = (struct fake *)run;
 	f->cpus = cpus;
 	f->memory = memory;
 	return memory == 1 ? error_set(err, EOPNOTSUPP, "at the next start") : 0;
 }
 
-static void do_kill(struct isolation_run *r)
+static void do_kill(struct isolation_run *run)
 {
-	struct fake *f = (struct fake *)r;
+	struct fake *f = (struct fake *)run;
 	f->kills++;
 	fake_end(f, 1, "killed");
 }
 
-static void statistics(struct isolation_run *r, struct json_object *into)
+static void statistics(struct isolation_run *run, struct json_object *into)
 {
 	json_add_u64(into, "fake", 1);
 }
 
-static void free_run(struct isolation_run *r)
+static void free_run(struct isolation_run *run)
 {
 }
 
-static char *shortage(const struct isolation_run *r)
+static char *shortage(const struct isolation_run *run)
 {
 	return xstrdup(fake->shortage);
 }

@@ -32,9 +32,9 @@ static void canonical(void **state)
 		{ "r.example:443/x:1@sha256:" HEX64, "r.example:443/x:1@sha256:" HEX64 },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
-		AUTO_REFERENCE struct reference *r = NULL, *again = NULL;
-		assert_int_equal(reference_parse(pairs[i][0], &r, NULL), 0);
-		AUTOFREE char *text = reference_to_string(r);
+		AUTO_REFERENCE struct reference *ref = NULL, *again = NULL;
+		assert_int_equal(reference_parse(pairs[i][0], &ref, NULL), 0);
+		AUTOFREE char *text = reference_to_string(ref);
 		assert_string_equal(text, pairs[i][1]);
 		assert_int_equal(reference_parse(text, &again, NULL), 0);
 		AUTOFREE char *same = reference_to_string(again);
@@ -59,11 +59,11 @@ static void local(void **state)
 		{ "localhost:5000/x", "localhost:5000/x:latest", 0 },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		AUTO_REFERENCE struct reference *r = NULL;
-		assert_int_equal(reference_parse(cases[i].text, &r, NULL), 0);
-		AUTOFREE char *text = reference_to_local_string(r);
+		AUTO_REFERENCE struct reference *ref = NULL;
+		assert_int_equal(reference_parse(cases[i].text, &ref, NULL), 0);
+		AUTOFREE char *text = reference_to_local_string(ref);
 		assert_string_equal(text, cases[i].local);
-		assert_int_equal(reference_is_local(r), cases[i].is_local);
+		assert_int_equal(reference_is_local(ref), cases[i].is_local);
 	}
 }
 
@@ -75,20 +75,20 @@ static void refused(void **state)
 		"a.b", "../x", "x.y/../z" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;
-		struct reference *r = NULL;
+		struct reference *ref = NULL;
 		/* "a.b" is a good name: only what is in front of a slash is a host. */
 		int expected = streq(bad[i], "a.b") ? 0 : -EINVAL;
-		assert_int_equal(reference_parse(bad[i], &r, &err), expected);
+		assert_int_equal(reference_parse(bad[i], &ref, &err), expected);
 		assert_true(expected == 0 || (err && !strchr(err->text, '\n')));
-		reference_free(r);
+		reference_free(ref);
 	}
 	char name[1000];
 	memset(name, 'a', sizeof name);
 	for (size_t n = 250; n < sizeof name; n += 100) {
-		struct reference *r = NULL;
+		struct reference *ref = NULL;
 		name[n] = '\0';
-		assert_int_equal(reference_parse(name, &r, NULL), n <= 255 - strlen("library/") ? 0 : -EINVAL);
-		reference_free(r);
+		assert_int_equal(reference_parse(name, &ref, NULL), n <= 255 - strlen("library/") ? 0 : -EINVAL);
+		reference_free(ref);
 		name[n] = 'a';
 	}
 }

@@ -36,13 +36,13 @@ struct reaper {
 };
 
 /* Whether one more start is within the limit; counts it. */
-static int may_start(struct reaper *r)
+static int may_start(struct reaper *reaper)
 {
-	uint64_t now = clock_now_ms(), *oldest = &r->starts[r->count % RESPAWN_MAX];
-	if (r->count >= RESPAWN_MAX && now - *oldest < RESPAWN_PERIOD_MS)
+	uint64_t now = clock_now_ms(), *oldest = &reaper->starts[reaper->count % RESPAWN_MAX];
+	if (reaper->count >= RESPAWN_MAX && now - *oldest < RESPAWN_PERIOD_MS)
 		return 0;
 	*oldest = now;
-	r->count++;
+	reaper->count++;
 	return 1;
 }
 
@@ -62,42 +62,42 @@ static _Noreturn void agent_child(int socket)
 	_exit(127);
 }
 
-static int start_agent(struct reaper *r)
+static int start_agent(struct reaper *reaper)
 {
 	int ends[2];
 	int e = fd_socketpair(SOCK_STREAM, ends);
 	if (e < 0)
 		return e;
-	fd_close(r->socket);
-	r->socket = ends[0];
-	if (r->kept >= 0)
-		fd_send(r->socket, &r->kept, 1);
-	r->agent = fork();
-	if (r->agent == 0)
+	fd_close(reaper->socket);
+	reaper->socket = ends[0];
+	if (reaper->kept >= 0)
+		fd_send(reaper->socket, &reaper->kept, 1);
+	reaper->agent = fork();
+	if (reaper->agent == 0)
 		agent_child(ends[1]);
 	fd_close(ends[1]);
-	return r->agent < 0 ? -errno : 0;
+	return reaper->agent < 0 ? -errno : 0;
 }
 
-static void receive_kept(struct reaper *r)
+static void receive_kept(struct reaper *reaper)
 {
 	int fd = -1;
 	size_t count = 0;
-	if (fd_receive(r->socket, &fd, 1, &count) < 0 || count != 1) {
+	if (fd_receive(reaper->socket, &fd, 1, &count) < 0 || count != 1) {
 		/* The agent's end is closed: its death comes as a signal. */
-		fd_close(TAKE_FD(r->socket));
+		fd_close(TAKE_FD(reaper->socket));
 		return;
 	}
-	fd_close(r->kept);
-	r->kept = fd;
+	fd_close(reaper->kept);
+	reaper->kept = fd;
 }
 
 /* Reaps everything that has ended; whether the agent was among it. */
-static int reap(struct reaper *r)
+static int reap(struct reaper *reaper)
 {
 	int agent_ended = 0, status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (pid != r->agent)
+		if (pid != reaper->agent)
 			continue;
 		agent_ended = 1;
 		if (WIFSIGNALED(status))
@@ -108,32 +108,33 @@ static int reap(struct reaper *r)
 	return agent_ended;
 }
 
-static int serve(struct reaper *r, int signals)
+static int serve(struct reaper *reaper, int signals)
 {
-	int e = start_agent(r);
+	int e = start_agent(reaper);
 	while (e >= 0) {
-		struct pollfd fds[2] = { { .fd = signals, .events = POLLIN }, { .fd = r->socket, .events = POLLIN } };
+		struct pollfd fds[2] = { { .fd = signals, .events = POLLIN },
+			{ .fd = reaper->socket, .events = POLLIN } };
 		struct signalfd_siginfo info;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return -errno;
 		if (fds[1].revents)
-			receive_kept(r);
+			receive_kept(reaper);
 		if (!(fds[0].revents & POLLIN) || read(signals, &info, sizeof info) < 0)
 			continue;
-		if (!reap(r))
+		if (!reap(reaper))
 			continue;
-		if (!may_start(r)) {
+		if (!may_start(reaper)) {
 			log_error("the agent keeps dying; powering off");
 			return -EIO;
 		}
-		e = start_agent(r);
+		e = start_agent(reaper);
 	}
 	return e;
 }
 
 int reaper_run(void)
 {
-	struct reaper r = { .socket = -1, .kept = -1 };
+	struct reaper reaper = { .socket = -1, .kept = -1 };
 	sigset_t set;
 	sigfillset(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -141,9 +142,9 @@ int reaper_run(void)
 	sigaddset(&set, SIGCHLD);
 	int signals = signalfd(-1, &set, SFD_CLOEXEC);
 	int e = early_prepare();
-	may_start(&r);
+	may_start(&reaper);
 	if (e >= 0 && signals >= 0)
-		serve(&r, signals);
+		serve(&reaper, signals);
 	sync();
 	reboot(RB_POWER_OFF);
 	return 1;
