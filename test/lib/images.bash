@@ -120,10 +120,22 @@ rootfs_busybox()
 	chmod 755 etc/rc.boot
 }
 
-# With doas, as far as provisioning sees it: the program and its folder of rules.
+# With doas, as far as provisioning sees it: the program and its folder of rules. And with the
+# identity of a machine that somebody made the image of. Its ssh-keygen stands in for OpenSSH's.
 rootfs_busybox_doas()
 {
 	rootfs_busybox
+	mkdir -p etc/ssh var/lib/dbus var/lib/systemd
+	echo 0123456789abcdef0123456789abcdef | tee etc/machine-id >var/lib/dbus/machine-id
+	echo seed >var/lib/systemd/random-seed
+	echo key >etc/ssh/ssh_host_ed25519_key
+	cat >usr/bin/ssh-keygen <<-'END'
+		#!/bin/sh
+		[ "$*" = -A ] || exit 1
+		cat /proc/sys/kernel/random/uuid >/etc/ssh/ssh_host_ed25519_key
+		echo "made on $(hostname) by $(id -u)" | tee /etc/ssh/ssh_host_ed25519_key.pub
+	END
+	chmod 755 usr/bin/ssh-keygen
 	mkdir -p etc/doas.d
 	printf '#!/bin/sh\nexec "$@"\n' >usr/bin/doas
 	chmod 755 usr/bin/doas

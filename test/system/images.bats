@@ -93,6 +93,39 @@ teardown_file()
 @test "doas has a rule where it is there, sudo's folder only where sudo is" {
 	create doas busybox-doas --no-boot
 	contains "$(as_root doas sh -c 'cat /etc/doas.d/* /etc/doas.conf 2>/dev/null')" "permit nopass"
+}
+
+# identity NAME: machine-id, D-Bus' copy of it, and the host key, a line each.
+identity()
+{
+	as_root "$1" sh -c 'cat /etc/machine-id /var/lib/dbus/machine-id /etc/ssh/ssh_host_ed25519_key'
+}
+
+@test "an image with the identity of another machine, and a clone: each machine has its own" {
+	local first second lines=()
+	first=$(identity doas)
+	mapfile -t lines <<<"$first"
+	equal "$(field doas id)" "${lines[0]}"
+	equal "$(field doas id)" "${lines[1]}"
+	run ! equal key "${lines[2]}"
+	equal "made on doas by 0" "$(as_root doas cat /etc/ssh/ssh_host_ed25519_key.pub)"
+	as_root doas test ! -e /var/lib/systemd/random-seed
+	contains "$(holm machine logs --boot doas)" "ssh-keygen: made on doas"
+	as_root doas sh -c 'echo seed >/var/lib/systemd/random-seed; sync'
+	holm machine stop doas
+	holm machine clone doas other
+	second=$(identity other)
+	mapfile -t lines <<<"$second"
+	equal "$(field other id)" "${lines[0]}"
+	equal "$(field other id)" "${lines[1]}"
+	run ! equal "$(tail -n 1 <<<"$first")" "${lines[2]}"
+	as_root other test ! -e /var/lib/systemd/random-seed
+	holm machine rm --force other
+	holm machine clone doas moved --keep-identity
+	equal "$first" "$(identity moved)"
+	as_root moved test -e /var/lib/systemd/random-seed
+	holm machine rm --force moved
+	equal "$first" "$(identity doas)"
 	holm machine rm --force doas
 }
 

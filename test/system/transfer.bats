@@ -60,6 +60,11 @@ teardown_file()
 	equal "$(cat "$WORLD/sum")" "$(as_root again sha256sum /srv/noise | cut -d' ' -f1)"
 	equal green "$(in_machine again sh -c 'echo $COLOUR')"
 	equal 536870912 "$(field again memory)"
+	run ! equal "$(field src id)" "$(field again id)"
+	equal "$(field again id)" "$(as_root again cat /etc/machine-id)"
+	holm machine rm --force again
+	holm machine import "$WORLD/src.tar" --name again --keep-identity
+	equal "$(field src id)" "$(field again id)"
 	holm machine rm --force again
 }
 

@@ -16,6 +16,8 @@
 #include "agent/core/rootfs.h"
 #include "agent/provision/createuser.h"
 #include "agent/provision/etcfiles.h"
+#include "agent/provision/identity.h"
+#include "agent/provision/inside.h"
 #include "agent/provision/provision.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -123,6 +125,39 @@ static int step_mount_points(struct prepare *p, struct error **err)
 	return 0;
 }
 
+/* The machine's own ssh-keygen makes host keys of all kinds that its sshd knows. Without them the
+ * machine runs all the same. */
+static void make_host_keys(struct prepare *p)
+{
+	enum { KEYGEN_MS = 120 * 1000 };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv lines = { 0 };
+	char *argv[] = { (char *)IDENTITY_KEYGEN, (char *)"-A", NULL }, *environment[] = { (char *)INSIDE_PATH, NULL };
+	const struct inside_program keygen = {
+		.argv = argv,
+		.environment = environment,
+		.log_name = "ssh-keygen",
+		.deadline_ms = KEYGEN_MS,
+	};
+	channel_send_string(p->channel, "stage", "making the host keys of sshd");
+	int r = inside_run(p->platform, p->request, &keygen, &lines, &err);
+	AUTOFREE char *why = r < 0 ? xstrdup(error_text(err, r)) : xasprintf("it ended with status %d", r);
+	AUTOFREE char *note = xasprintf("sshd has no host keys: %s -A: %s", IDENTITY_KEYGEN, why);
+	if (r != 0)
+		channel_send_string(p->channel, "note", note);
+}
+
+static int step_identity(struct prepare *p, struct error **err)
+{
+	const char *id = p->request->id;
+	if (p->request->rescue)
+		return 0;
+	int r = identity_is_own(p->root, id) ? 0 : identity_renew(p->root, id, err);
+	if (r > 0)
+		make_host_keys(p);
+	return r < 0 ? r : identity_mark(p->root, id, err);
+}
+
 static int step_files(struct prepare *p, struct error **err)
 {
 	if (p->request->rescue)
@@ -172,6 +207,7 @@ static const struct {
 	{ "mounting the shares", step_shares },
 	{ NULL, step_run },
 	{ NULL, step_mount_points },
+	{ NULL, step_identity },
 	{ NULL, step_files },
 	{ "setting up the user", step_user },
 };

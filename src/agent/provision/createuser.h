@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/core/boot_request.h"
+#include "agent/core/platform.h"
 #include "base/error.h"
 
 #define CREATE_USER_SCRIPT "/etc/machine/create-user.sh"
@@ -10,7 +11,5 @@
 /* Runs it inside the machine's root with the CONTAINER_ variables. Its output goes to the log and,
  * the last lines, to *ret_lines. A status that is not zero is an error that shows the last line.
  * Blocks: for workers. */
-struct platform;
-
 int createuser_run(const struct platform *p, int root, const struct boot_request *b, struct strv *ret_lines,
     struct error **err);

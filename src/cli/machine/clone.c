@@ -19,6 +19,8 @@ static const struct option_spec options[] = {
 	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory of the host too",
 	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
+	{ "keep-identity", 0, OPTION_FLAG, NULL,
+	    "keep the machine id and sshd's host keys: the copy takes NAME's place" },
 	{ 0 },
 };
 
@@ -61,8 +63,8 @@ static void leave_ports(const struct machine *from, struct json_object *settings
 	json_object_object_del(settings, "publish");
 }
 
-/* Makes the clone's settings: a copy with a name, id and time of its own, then the options. 0
- * or -errno. */
+/* Makes the clone's settings: a copy with a name, time and, if not asked otherwise, id of its own,
+ * then the options. 0 or -errno. */
 static int copy_settings(const struct machine *from, const char *name, struct options *o, struct machine **ret,
     struct error **err)
 {
@@ -74,7 +76,8 @@ static int copy_settings(const struct machine *from, const char *name, struct op
 		return r;
 	leave_ports(from, settings);
 	json_add_string(settings, "name", fresh->name);
-	json_add_string(settings, "id", fresh->id);
+	if (!options_given(o, "keep-identity"))
+		json_add_string(settings, "id", fresh->id);
 	json_add_string(settings, "created", fresh->created);
 	if ((r = machine_from_json(settings, &m, err)) < 0 || (r = make_apply_options(m, o, applied, err)) < 0 ||
 	    (r = make_take(m, asked, err)) < 0)

@@ -48,7 +48,7 @@ static int write_config(const struct machine *m, struct error **err)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object(), *machine = machine_to_json(m);
 	/* What is this host's alone. */
-	static const char *const local[] = { "image_disk", "image_trees", "form", "id", "home", "uid", "gid" };
+	static const char *const local[] = { "image_disk", "image_trees", "form", "home", "uid", "gid" };
 	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
 		json_object_object_del(machine, local[i]);
 	if (m->image_config)

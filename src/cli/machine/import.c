@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine import FILE`: an exported machine becomes a machine here, with this user and a new
- * identity. machine_adopt() decides which of its settings count on this host. */
+ * identity, which --keep-identity does without. machine_adopt() decides which of its settings count
+ * on this host. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ static const struct option_spec options[] = {
 	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory of the host too",
 	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
+	{ "keep-identity", 0, OPTION_FLAG, NULL, "keep the machine id and sshd's host keys: the machine moves here" },
 	{ "trust-settings", 0, OPTION_FLAG, NULL,
 	    "take all of the file's settings: its mounts, ports, variables, home, sizes, ..." },
 	{ 0 },
@@ -113,6 +115,20 @@ static int adopt(struct options *o, struct json_object *settings, struct machine
 	return 0;
 }
 
+/* Gives the new machine the id that the file has. 0 or -errno. */
+static int keep_identity(struct json_object *settings, struct machine *here, struct error **err)
+{
+	const char *id = NULL;
+	int r = json_get_string(settings, "id", &id, err);
+	if (r == -ENOENT)
+		return error_set(err, ENOENT, "the archive names no machine id; import it without --keep-identity");
+	if (r < 0)
+		return error_prefix(err, r, "the machine's settings in the archive");
+	free(here->id);
+	here->id = xstrdup(id); /* machine_adopt() checks it */
+	return 0;
+}
+
 /* --name, else the exported one, else one of the file's. */
 static int choose_name(struct options *o, struct json_object *settings, char **ret, struct error **err)
 {
@@ -181,6 +197,8 @@ static int make(struct options *o, struct machine *here, struct machine *asked, 
 	r = choose_name(o, settings, &name, err);
 	if (r == 0 && (r = json_get_string(unpacked, "reference", &image, err)) == -ENOENT)
 		r = 0;
+	if (r == 0 && options_given(o, "keep-identity"))
+		r = keep_identity(settings, here, err);
 	if (r < 0)
 		return r;
 	tell_isolation(settings, here);
