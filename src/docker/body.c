@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See body.h. A member that the engine does not honour is refused, never skipped: `refused` names
+ * them, with the values that clients send for "not given". */
+#include "docker/body.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+
+enum { STRING_MAX = 128 * 1024, LIST_MAX = 4096, TOTAL_MAX = 1024 * 1024, SHORT_MAX = 4096, HOSTNAME_MAX = 64 };
+
+/* ---- members that are refused ---- */
+
+enum where { IN_CONFIG, IN_HOST };
+
+static const struct {
+	enum where where;
+	const char *key, *option;
+	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
+} refused[] = {
+	{ IN_CONFIG, "Tty", "-t", NULL },
+	{ IN_CONFIG, "Volumes", "-v", NULL },
+	{ IN_CONFIG, "Domainname", "--domainname", NULL },
+	{ IN_CONFIG, "Healthcheck", "--health-cmd", NULL },
+	{ IN_CONFIG, "MacAddress", "--mac-address", NULL },
+	{ IN_HOST, "Binds", "-v", NULL },
+	{ IN_HOST, "Mounts", "--mount", NULL },
+	{ IN_HOST, "Tmpfs", "--tmpfs", NULL },
+	{ IN_HOST, "VolumesFrom", "--volumes-from", NULL },
+	{ IN_HOST, "VolumeDriver", "--volume-driver", NULL },
+	{ IN_HOST, "PortBindings", "-p", NULL },
+	{ IN_HOST, "PublishAllPorts", "-P", NULL },
+	{ IN_HOST, "Privileged", "--privileged", NULL },
+	{ IN_HOST, "CapAdd", "--cap-add", NULL },
+	{ IN_HOST, "Devices", "--device", NULL },
+	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
+	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
+	{ IN_HOST, "Memory", "-m", NULL },
+	{ IN_HOST, "MemoryReservation", "--memory-reservation", NULL },
+	{ IN_HOST, "MemorySwap", "--memory-swap", NULL },
+	{ IN_HOST, "NanoCpus", "--cpus", NULL },
+	{ IN_HOST, "CpuShares", "--cpu-shares", NULL },
+	{ IN_HOST, "CpuQuota", "--cpu-quota", NULL },
+	{ IN_HOST, "CpuPeriod", "--cpu-period", NULL },
+	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
+	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
+	{ IN_HOST, "KernelMemory", "--kernel-memory", NULL },
+	{ IN_HOST, "CpusetCpus", "--cpuset-cpus", NULL },
+	{ IN_HOST, "CpusetMems", "--cpuset-mems", NULL },
+	{ IN_HOST, "PidsLimit", "--pids-limit", "-1" },
+	{ IN_HOST, "BlkioWeight", "--blkio-weight", NULL },
+	{ IN_HOST, "BlkioWeightDevice", "--blkio-weight-device", NULL },
+	{ IN_HOST, "BlkioDeviceReadBps", "--device-read-bps", NULL },
+	{ IN_HOST, "BlkioDeviceWriteBps", "--device-write-bps", NULL },
+	{ IN_HOST, "BlkioDeviceReadIOps", "--device-read-iops", NULL },
+	{ IN_HOST, "BlkioDeviceWriteIOps", "--device-write-iops", NULL },
+	{ IN_HOST, "OomKillDisable", "--oom-kill-disable", NULL },
+	{ IN_HOST, "OomScoreAdj", "--oom-score-adj", NULL },
+	{ IN_HOST, "CgroupParent", "--cgroup-parent", NULL },
+	{ IN_HOST, "Ulimits", "--ulimit", NULL },
+	{ IN_HOST, "Sysctls", "--sysctl", NULL },
+	{ IN_HOST, "ShmSize", "--shm-size", NULL },
+	{ IN_HOST, "Dns", "--dns", NULL },
+	{ IN_HOST, "DnsOptions", "--dns-option", NULL },
+	{ IN_HOST, "DnsSearch", "--dns-search", NULL },
+	{ IN_HOST, "ExtraHosts", "--add-host", NULL },
+	{ IN_HOST, "Links", "--link", NULL },
+	{ IN_HOST, "IpcMode", "--ipc", "private" },
+	{ IN_HOST, "PidMode", "--pid", NULL },
+	{ IN_HOST, "UTSMode", "--uts", NULL },
+	{ IN_HOST, "UsernsMode", "--userns", NULL },
+	{ IN_HOST, "CgroupnsMode", "--cgroupns", "private" },
+	{ IN_HOST, "Init", "--init", NULL },
+	{ IN_HOST, "Runtime", "--runtime", "crun" },
+	{ IN_HOST, "Isolation", "--isolation", "default" },
+	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
+};
+
+static int is_not_given(struct json_object *value, const char *harmless)
+{
+	switch (json_object_get_type(value)) {
+	case json_type_null:
+		return 1;
+	case json_type_boolean:
+		return !json_object_get_boolean(value);
+	case json_type_int:
+	case json_type_double:
+		return json_object_get_double(value) == 0 || streq(json_object_get_string(value), harmless);
+	case json_type_string:
+		return !*json_object_get_string(value) || streq(json_object_get_string(value), harmless);
+	case json_type_array:
+		return json_object_array_length(value) == 0;
+	case json_type_object:
+		return json_object_object_length(value) == 0;
+	}
+	return 0;
+}
+
+static int check_refused(struct json_object *config, struct json_object *host, struct error **err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct json_object *o = refused[i].where == IN_HOST ? host : config, *value;
+		if (!o || !json_object_object_get_ex(o, refused[i].key, &value) || !value ||
+		    is_not_given(value, refused[i].harmless))
+			continue;
+		return error_set(err, EOPNOTSUPP, "%s (%s) is not supported by holm's engine; leave it out",
+		    refused[i].key, refused[i].option);
+	}
+	return 0;
+}
+
+/* ---- members that are taken ---- */
+
+static int get_text(struct json_object *o, const char *key, size_t max, char **ret, struct error **err)
+{
+	const char *text = NULL;
+	int r = json_get_string(o, key, &text, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (strlen(text) > max)
+		return error_set(err, EINVAL, "%s is longer than %zu bytes", key, max);
+	if (*text)
+		*ret = xstrdup(text);
+	return 0;
+}
+
+/* Strings of a list; clients write one word as a plain string in Cmd and Entrypoint. */
+static int get_words(struct json_object *o, const char *key, struct strv *ret, struct error **err)
+{
+	struct json_object *value = NULL;
+	size_t total = 0;
+	if (json_object_object_get_ex(o, key, &value) && json_object_is_type(value, json_type_string))
+		strv_add(ret, json_object_get_string(value));
+	else {
+		int r = json_get_strv(o, key, ret, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	if (ret->count > LIST_MAX)
+		return error_set(err, EINVAL, "%s has more than %d entries", key, LIST_MAX);
+	for (size_t i = 0; i < ret->count; i++) {
+		size_t size = strlen(ret->items[i]);
+		total += size;
+		if (size > STRING_MAX || total > TOTAL_MAX)
+			return error_set(err, EINVAL, "%s is too long", key);
+	}
+	return 0;
+}
+
+static int get_flag(struct json_object *o, const char *key, int *ret, struct error **err)
+{
+	int r = json_get_bool(o, key, ret, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int get_labels(struct json_object *config, struct docker_body *b, struct error **err)
+{
+	struct json_object *labels = NULL;
+	size_t total = 0;
+	int r = json_get_object(config, "Labels", &labels, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (json_object_object_length(labels) > LIST_MAX)
+		return error_set(err, EINVAL, "Labels has more than %d entries", LIST_MAX);
+	json_object_object_foreach(labels, key, value)
+	{
+		if (!json_object_is_type(value, json_type_string))
+			return error_set(err, EINVAL, "the label \"%.64s\" is no text", key);
+		total += strlen(key) + (size_t)json_object_get_string_len(value);
+		if (total > TOTAL_MAX)
+			return error_set(err, EINVAL, "Labels is too long");
+	}
+	b->labels = labels;
+	return 0;
+}
+
+static int get_signal(struct json_object *config, struct docker_body *b, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	int r = get_text(config, "StopSignal", SHORT_MAX, &text, err);
+	if (r < 0 || !text)
+		return r;
+	b->stop_signal = docker_signal(text);
+	return b->stop_signal ? 0 : error_set(err, EINVAL, "Invalid signal: %.64s", text);
+}
+
+static int get_stop_timeout(struct json_object *config, struct docker_body *b, struct error **err)
+{
+	int r = json_get_i64(config, "StopTimeout", &b->stop_timeout_s, err);
+	if (r == -ENOENT)
+		b->stop_timeout_s = -1;
+	else if (r == 0 && b->stop_timeout_s < -1)
+		return error_set(err, EINVAL, "StopTimeout is negative");
+	return r == -ENOENT ? 0 : r;
+}
+
+static int check_hostname(const struct docker_body *b, struct error **err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	if (!b->hostname)
+		return 0;
+	return strspn(b->hostname, allowed) == strlen(b->hostname) && b->hostname[0] != '.' && b->hostname[0] != '-' ?
+		   0 :
+		   error_set(err, EINVAL, "invalid hostname format: %.64s", b->hostname);
+}
+
+static int check_env(const struct docker_body *b, struct error **err)
+{
+	for (size_t i = 0; i < b->env.count; i++)
+		if (b->env.items[i][0] == '=' || !b->env.items[i][0])
+			return error_set(err, EINVAL, "invalid environment variable: %.64s", b->env.items[i]);
+	return 0;
+}
+
+static int parse_config(struct json_object *o, struct docker_body *b, struct error **err)
+{
+	struct json_object *entrypoint = NULL;
+	int r;
+	b->has_entrypoint = json_object_object_get_ex(o, "Entrypoint", &entrypoint) && entrypoint;
+	if ((r = get_text(o, "Image", SHORT_MAX, &b->image, err)) < 0 ||
+	    (r = get_text(o, "Hostname", HOSTNAME_MAX, &b->hostname, err)) < 0 ||
+	    (r = get_text(o, "User", SHORT_MAX, &b->user, err)) < 0 ||
+	    (r = get_text(o, "WorkingDir", SHORT_MAX, &b->working_dir, err)) < 0 ||
+	    (r = get_words(o, "Env", &b->env, err)) < 0 || (r = get_words(o, "Cmd", &b->command, err)) < 0 ||
+	    (r = get_words(o, "Entrypoint", &b->entrypoint, err)) < 0 ||
+	    (r = get_flag(o, "OpenStdin", &b->open_stdin, err)) < 0 ||
+	    (r = get_flag(o, "StdinOnce", &b->stdin_once, err)) < 0 || (r = get_flag(o, "Tty", &b->tty, err)) < 0 ||
+	    (r = get_labels(o, b, err)) < 0 || (r = get_signal(o, b, err)) < 0 ||
+	    (r = get_stop_timeout(o, b, err)) < 0 || (r = check_hostname(b, err)) < 0 || (r = check_env(b, err)) < 0)
+		return r;
+	/* --entrypoint "" arrives as [""]: none, not even the image's. */
+	if (b->entrypoint.count == 1 && !*b->entrypoint.items[0])
+		strv_done(&b->entrypoint);
+	return b->working_dir && b->working_dir[0] != '/' ?
+		   error_set(err, EINVAL, "the working directory '%.64s' is invalid, it needs to be an absolute path",
+		       b->working_dir) :
+		   0;
+}
+
+static int get_network(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	static const struct {
+		const char *name;
+		enum docker_network network;
+	} modes[] = { { "default", DOCKER_NETWORK_MACHINE }, { "host", DOCKER_NETWORK_MACHINE },
+		{ "none", DOCKER_NETWORK_NONE } };
+	AUTOFREE char *text = NULL;
+	int r = get_text(host, "NetworkMode", SHORT_MAX, &text, err);
+	if (r < 0 || !text)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		b->network = modes[i].network;
+		if (streq(text, modes[i].name))
+			return 0;
+	}
+	return error_set(err, EOPNOTSUPP,
+	    "network \"%.64s\" (--network) is not supported by holm's engine; choose host (the machine's) or none",
+	    text);
+}
+
+/* "chown", "CAP_CHOWN" and "ALL" become names as the kernel writes them. */
+static int get_capabilities(struct json_object *host, const char *key, struct strv *ret, struct error **err)
+{
+	AUTO_STRV struct strv names = { 0 };
+	int r = get_words(host, key, &names, err);
+	for (size_t i = 0; r == 0 && i < names.count; i++) {
+		AUTOFREE char *upper = xstrdup(names.items[i]);
+		for (char *c = upper; *c; c++)
+			*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+		if (strlen(upper) > HOSTNAME_MAX || strspn(upper, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(upper))
+			return error_set(err, EINVAL, "invalid %s: unknown capability: \"%.64s\"", key, names.items[i]);
+		if (streq(upper, "ALL") || startswith(upper, "CAP_"))
+			strv_add(ret, upper);
+		else
+			strv_addf(ret, "CAP_%s", upper);
+	}
+	return r;
+}
+
+static int get_security(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	AUTO_STRV struct strv options = { 0 };
+	int r = get_words(host, "SecurityOpt", &options, err);
+	for (size_t i = 0; r == 0 && i < options.count; i++) {
+		const char *o = options.items[i];
+		if (!streq(o, "no-new-privileges") && !streq(o, "no-new-privileges:true") &&
+		    !streq(o, "no-new-privileges=true"))
+			return error_set(err, EOPNOTSUPP,
+			    "SecurityOpt \"%.64s\" (--security-opt) is not supported by holm's engine; leave it out",
+			    o);
+		b->no_new_privileges = 1;
+	}
+	return r;
+}
+
+/* {"Name":"no","MaximumRetryCount":0} */
+static int check_restart(struct json_object *host, struct error **err)
+{
+	struct json_object *policy = NULL;
+	const char *name = "";
+	int r = json_get_object(host, "RestartPolicy", &policy, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = json_get_string(policy, "Name", &name, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return !*name || streq(name, "no") ?
+		   0 :
+		   error_set(err, EOPNOTSUPP,
+		       "restart policy \"%.64s\" (--restart) is not supported by holm's engine; leave it out", name);
+}
+
+static int get_log_number(struct json_object *options, const char *key, uint64_t unit, uint64_t *ret,
+    struct error **err)
+{
+	const char *text = NULL;
+	int r = json_get_string(options, key, &text, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = unit ? parse_size(text, unit, ret) : parse_u64(text, ret);
+	return r < 0 || *ret == 0 ? error_set(err, EINVAL, "invalid log option %s=%.64s", key, text) : 0;
+}
+
+static int get_log(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	struct json_object *log = NULL, *options = NULL;
+	const char *type = "";
+	int r = json_get_object(host, "LogConfig", &log, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = json_get_string(log, "Type", &type, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	b->log_none = streq(type, "none");
+	if (*type && !b->log_none && !streq(type, "json-file"))
+		return error_set(err, EOPNOTSUPP,
+		    "log driver \"%.64s\" (--log-driver) is not supported by holm's engine; choose json-file or none",
+		    type);
+	r = json_get_object(log, "Config", &options, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	json_object_object_foreach(options, key, value)
+	{
+		if (!streq(key, "max-size") && !streq(key, "max-file"))
+			return error_set(err, EOPNOTSUPP,
+			    "log option \"%.64s\" (--log-opt) is not supported by holm's engine", key);
+		(void)value;
+	}
+	r = get_log_number(options, "max-size", 1, &b->log_max_size, err);
+	return r < 0 ? r : get_log_number(options, "max-file", 0, &b->log_max_files, err);
+}
+
+static int parse_host(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	int r;
+	if ((r = get_flag(host, "AutoRemove", &b->auto_remove, err)) < 0 ||
+	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 || (r = get_network(host, b, err)) < 0 ||
+	    (r = get_capabilities(host, "CapDrop", &b->cap_drop, err)) < 0 ||
+	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_security(host, b, err)) < 0 ||
+	    (r = check_restart(host, err)) < 0)
+		return r;
+	return get_log(host, b, err);
+}
+
+int docker_body_parse(struct json_object *o, struct docker_body *ret, struct error **err)
+{
+	AUTO_DOCKER_BODY struct docker_body b = { .stop_timeout_s = -1,
+		.log_max_size = UINT64_MAX,
+		.log_max_files = UINT64_MAX };
+	struct json_object *host = NULL;
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "the request's body is no JSON object");
+	int r = json_get_object(o, "HostConfig", &host, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if ((r = check_refused(o, host, err)) < 0 || (r = parse_config(o, &b, err)) < 0 ||
+	    (host && (r = parse_host(host, &b, err)) < 0))
+		return r;
+	if (!b.image)
+		return error_set(err, EINVAL, "no image was named");
+	*ret = b;
+	b = (struct docker_body){ 0 };
+	return 0;
+}
+
+void docker_body_done(struct docker_body *b)
+{
+	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir };
+	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->cap_drop, &b->groups };
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free(TAKE_PTR(*texts[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		strv_done(lists[i]);
+}
+
+/* ---- signals ---- */
+
+int docker_signal(const char *text)
+{
+	uint32_t number;
+	if (parse_u32(text, &number) == 0)
+		return number > 0 && number < NSIG ? (int)number : 0;
+	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	for (int i = 1; i < SIGRTMIN; i++) {
+		const char *known = sigabbrev_np(i);
+		if (known && strcasecmp(known, name) == 0)
+			return i;
+	}
+	for (int from_end = 0; from_end < 2; from_end++) {
+		const char *rest = strncasecmp(name, from_end ? "RTMAX" : "RTMIN", 5) == 0 ? name + 5 : NULL;
+		int base = from_end ? SIGRTMAX : SIGRTMIN;
+		if (!rest)
+			continue;
+		if (!*rest)
+			return base;
+		if (*rest != (from_end ? '-' : '+') || parse_u32(rest + 1, &number) < 0 ||
+		    number > (uint32_t)(SIGRTMAX - SIGRTMIN))
+			return 0;
+		return from_end ? base - (int)number : base + (int)number;
+	}
+	return 0;
+}

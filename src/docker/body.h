@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The body of POST /containers/create: what the engine does with it. The same parser reads it back
+ * from a container's record, which root in the machine can change: so both are hostile, and
+ * everything is capped here. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+enum docker_network { DOCKER_NETWORK_MACHINE, DOCKER_NETWORK_NONE };
+
+struct docker_body {
+	char *image;                          /* as the client wrote it */
+	char *hostname, *user, *working_dir;  /* NULL: not given */
+	struct strv env, command, entrypoint; /* env: NAME=VALUE; NAME alone takes a variable away */
+	int has_entrypoint;                   /* given, perhaps empty: then the image's and its command count no more */
+	struct json_object *labels;           /* an object of strings, or NULL; borrowed from the body */
+	int open_stdin, stdin_once, tty;
+	int stop_signal;        /* 0: not given */
+	int64_t stop_timeout_s; /* -1: not given */
+	int auto_remove, read_only, no_new_privileges;
+	enum docker_network network;
+	struct strv cap_drop; /* "CAP_CHOWN", or "ALL" */
+	struct strv groups;
+	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */
+	uint64_t log_max_files; /* UINT64_MAX: not given */
+	int log_none;
+};
+
+/* Borrows the labels of `o` (a create body, or {"HostConfig":..} and the members of "Config" of a
+ * record). -EINVAL: no such body; -EOPNOTSUPP: it asks for something that the engine does not do.
+ * The text names the member and the option of the command line. */
+int docker_body_parse(struct json_object *o, struct docker_body *ret, struct error **err);
+void docker_body_done(struct docker_body *b);
+#define AUTO_DOCKER_BODY CLEANUP(docker_body_done)
+
+/* The number of "SIGTERM", "TERM" or "15"; 0: no signal. */
+int docker_signal(const char *text);

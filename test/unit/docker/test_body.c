@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The body of POST /containers/create. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "docker/body.h"
+
+static int parse(const char *text, struct docker_body *ret, struct json_object **o, struct error **err)
+{
+	assert_int_equal(json_parse(text, strlen(text), "body", o, NULL), 0);
+	return docker_body_parse(*o, ret, err);
+}
+
+/* The body that docker CLI 28.2 sends for `docker run --rm -i -e A=1 -l k=v alpine cat`. */
+static const char from_cli[] =
+    "{\"Hostname\":\"\",\"Domainname\":\"\",\"User\":\"\",\"AttachStdin\":true,\"AttachStdout\":true,\"AttachStderr\":"
+    "true,"
+    "\"Tty\":false,\"OpenStdin\":true,\"StdinOnce\":true,\"Env\":[\"A=1\"],\"Cmd\":[\"cat\"],\"Image\":\"alpine\","
+    "\"Volumes\":{},\"WorkingDir\":\"\",\"Entrypoint\":null,\"OnBuild\":null,\"Labels\":{\"k\":\"v\"},"
+    "\"HostConfig\":{\"Binds\":null,\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"\",\"Config\":{}},"
+    "\"NetworkMode\":\"default\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\",\"MaximumRetryCount\":0},"
+    "\"AutoRemove\":true,\"VolumeDriver\":\"\",\"VolumesFrom\":null,\"ConsoleSize\":[0,0],\"CapAdd\":null,\"CapDrop\":"
+    "null,"
+    "\"CgroupnsMode\":\"\",\"Dns\":[],\"DnsOptions\":[],\"DnsSearch\":[],\"ExtraHosts\":null,\"GroupAdd\":null,"
+    "\"IpcMode\":\"\",\"Cgroup\":\"\",\"Links\":null,\"OomScoreAdj\":0,\"PidMode\":\"\",\"Privileged\":false,"
+    "\"PublishAllPorts\":false,\"ReadonlyRootfs\":false,\"SecurityOpt\":null,\"UTSMode\":\"\",\"UsernsMode\":\"\","
+    "\"ShmSize\":0,\"Isolation\":\"\",\"CpuShares\":0,\"Memory\":0,\"NanoCpus\":0,\"CgroupParent\":\"\","
+    "\"BlkioWeight\":0,"
+    "\"BlkioWeightDevice\":[],\"BlkioDeviceReadBps\":[],\"CpuPeriod\":0,\"CpuQuota\":0,\"CpuRealtimePeriod\":0,"
+    "\"CpuRealtimeRuntime\":0,\"CpusetCpus\":\"\",\"CpusetMems\":\"\",\"Devices\":[],\"DeviceCgroupRules\":null,"
+    "\"DeviceRequests\":null,\"MemoryReservation\":0,\"MemorySwap\":0,\"MemorySwappiness\":-1,\"OomKillDisable\":false,"
+    "\"PidsLimit\":0,\"Ulimits\":[],\"CpuCount\":0,\"CpuPercent\":0,\"IOMaximumIOps\":0,\"IOMaximumBandwidth\":0,"
+    "\"MaskedPaths\":null,\"ReadonlyPaths\":null},"
+    "\"NetworkingConfig\":{\"EndpointsConfig\":{\"default\":{\"IPAMConfig\":null,\"Links\":null}}}}";
+
+static void test_as_the_cli_sends_it(void **state)
+{
+	AUTO_DOCKER_BODY struct docker_body b = { 0 };
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(parse(from_cli, &b, &o, &err), 0);
+	assert_string_equal(b.image, "alpine");
+	assert_null(b.user);
+	assert_int_equal(b.command.count, 1);
+	assert_int_equal(b.has_entrypoint, 0);
+	assert_string_equal(strv_getenv(&b.env, "A"), "1");
+	assert_int_equal(b.open_stdin + b.stdin_once + b.auto_remove, 3);
+	assert_int_equal(b.stop_timeout_s, -1);
+	assert_int_equal(b.network, DOCKER_NETWORK_MACHINE);
+	assert_int_equal(json_object_object_length(b.labels), 1);
+}
+
+static void test_what_is_taken(void **state)
+{
+	AUTO_DOCKER_BODY struct docker_body b = { 0 };
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	int r =
+	    parse("{\"Image\":\"a\",\"Entrypoint\":[\"\"],\"Cmd\":\"one\",\"StopSignal\":\"sigint\",\"StopTimeout\":0,"
+		  "\"WorkingDir\":\"/x\",\"HostConfig\":{\"NetworkMode\":\"none\",\"CapDrop\":[\"net_raw\",\"ALL\"],"
+		  "\"SecurityOpt\":[\"no-new-privileges\"],\"LogConfig\":{\"Type\":\"json-file\","
+		  "\"Config\":{\"max-size\":\"1m\",\"max-file\":\"3\"}},\"CgroupnsMode\":\"private\",\"PidsLimit\":-1}"
+		  "}",
+		&b, &o, &err);
+	assert_int_equal(r, 0);
+	assert_int_equal(b.has_entrypoint, 1);
+	assert_int_equal(b.entrypoint.count, 0);
+	assert_string_equal(b.command.items[0], "one");
+	assert_int_equal(b.stop_signal, SIGINT);
+	assert_int_equal(b.stop_timeout_s, 0);
+	assert_string_equal(b.cap_drop.items[0], "CAP_NET_RAW");
+	assert_string_equal(b.cap_drop.items[1], "ALL");
+	assert_int_equal(b.network, DOCKER_NETWORK_NONE);
+	assert_int_equal(b.log_max_size, 1 << 20);
+	assert_int_equal(b.log_max_files, 3);
+	assert_true(b.no_new_privileges);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		int code;
+		const char *word; /* in the error */
+	} cases[] = {
+		{ "{}", EINVAL, "image" },
+		{ "[]", EINVAL, "object" },
+		{ "{\"Image\":7}", EINVAL, "Image" },
+		{ "{\"Image\":\"a\",\"Tty\":true}", EOPNOTSUPP, "-t" },
+		{ "{\"Image\":\"a\",\"Env\":[\"=x\"]}", EINVAL, "environment" },
+		{ "{\"Image\":\"a\",\"Env\":[1]}", EINVAL, "Env" },
+		{ "{\"Image\":\"a\",\"Hostname\":\"a/b\"}", EINVAL, "hostname" },
+		{ "{\"Image\":\"a\",\"WorkingDir\":\"x\"}", EINVAL, "absolute" },
+		{ "{\"Image\":\"a\",\"StopSignal\":\"NOPE\"}", EINVAL, "signal" },
+		{ "{\"Image\":\"a\",\"Labels\":{\"a\":1}}", EINVAL, "label" },
+		{ "{\"Image\":\"a\",\"HostConfig\":[]}", EINVAL, "HostConfig" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Privileged\":true}}", EOPNOTSUPP, "--privileged" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":[\"/:/h\"]}}", EOPNOTSUPP, "-v" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"1\"}]}}}", EOPNOTSUPP,
+		    "-p" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"container:x\"}}", EOPNOTSUPP, "--network" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=unconfined\"]}}", EOPNOTSUPP,
+		    "seccomp" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}}", EOPNOTSUPP,
+		    "--restart" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\"}}}", EOPNOTSUPP, "syslog" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Config\":{\"tag\":\"x\"}}}}", EOPNOTSUPP, "tag" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Config\":{\"max-size\":\"0\"}}}}", EINVAL,
+		    "max-size" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"CapDrop\":[\"a b\"]}}", EINVAL, "capability" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_DOCKER_BODY struct docker_body b = { 0 };
+		AUTO_JSON struct json_object *o = NULL;
+		AUTO_ERROR struct error *err = NULL;
+		assert_int_equal(parse(cases[i].text, &b, &o, &err), -cases[i].code);
+		assert_non_null(strstr(error_text(err, 0), cases[i].word));
+	}
+}
+
+/* Sizes are capped: a list, a word, all words. */
+static void test_caps(void **state)
+{
+	static const struct {
+		const char *key;
+		size_t count, size;
+	} cases[] = { { "Cmd", 5000, 1 }, { "Env", 1, 200 * 1024 }, { "Entrypoint", 20, 100 * 1024 } };
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *o = json_object_new_object();
+		AUTO_DOCKER_BODY struct docker_body b = { 0 };
+		AUTO_STRV struct strv words = { 0 };
+		for (size_t k = 0; k < cases[i].count; k++) {
+			char *word = xmalloc(cases[i].size + 1);
+			memset(word, 'x', cases[i].size);
+			word[cases[i].size] = '\0';
+			strv_take(&words, word);
+		}
+		json_add_string(o, "Image", "a");
+		json_add_strv(o, cases[i].key, &words);
+		assert_int_equal(docker_body_parse(o, &b, NULL), -EINVAL);
+	}
+}
+
+static void test_signals(void **state)
+{
+	assert_int_equal(docker_signal("TERM"), SIGTERM);
+	assert_int_equal(docker_signal("sigkill"), SIGKILL);
+	assert_int_equal(docker_signal("9"), 9);
+	assert_int_equal(docker_signal("SIGRTMIN+3"), SIGRTMIN + 3);
+	assert_int_equal(docker_signal("RTMAX-1"), SIGRTMAX - 1);
+	assert_int_equal(docker_signal("RTMIN+99"), 0);
+	assert_int_equal(docker_signal("0"), 0);
+	assert_int_equal(docker_signal("65"), 0);
+	assert_int_equal(docker_signal("-1"), 0);
+	assert_int_equal(docker_signal(""), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_as_the_cli_sends_it),
+		cmocka_unit_test(test_what_is_taken),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_signals),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
