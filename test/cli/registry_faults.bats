@@ -75,6 +75,10 @@ asked()
 	contains "$stderr" linux/arm64
 	fails 125 holm image pull --platform linux/arm64 "$REGISTRY/plain:1"
 	fails 125 holm image pull --platform windows/amd64 "$REGISTRY/plain:1"
+	: >"$LOG"
+	fails 125 holm image pull --platform foo "$REGISTRY/plain:1"
+	contains "$stderr" '"linux/foo"'
+	equal '' "$(cat "$LOG")"
 }
 
 @test "too many requests: Retry-After is followed" {
@@ -155,6 +159,13 @@ asked()
 	refused loop:1 redirected
 }
 
+@test "more layers than Linux lays over each other: refused before one is fetched" {
+	refused layers/500:1 'blob unknown'
+	: >"$LOG"
+	refused layers/501:1 'the most'
+	equal 0 "$(asked /blobs/)"
+}
+
 @test "tokens: with the right login, with a wrong one, without" {
 	login alice:secret
 	holm image pull "$REGISTRY/token:1"
@@ -166,6 +177,37 @@ asked()
 	refused token:1 login
 	rm -r "$HOME/.docker"
 	refused token:1 login
+}
+
+@test "a registry elsewhere cannot send the login to this machine" {
+	requires unshare ip
+	unshare --user --map-root-user --net --mount true 2>/dev/null || skip "no user namespaces here"
+	mkdir "$WORLD/elsewhere"
+	cat >"$WORLD/elsewhere/elsewhere.sh" <<-'E'
+	ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip addr add 169.254.7.7/32 dev lo || exit 1
+	printf '127.0.0.1 localhost near.test\n192.0.2.1 far.test\n127.0.0.1 alias.test\n' >"$WORLD/elsewhere/hosts"
+	mount --bind "$WORLD/elsewhere/hosts" /etc/hosts || exit 1
+	mkfifo "$WORLD/elsewhere/names"
+	"$1" "$LOG" 0.0.0.0 >"$WORLD/elsewhere/names" & server=$!
+	read -r line <"$WORLD/elsewhere/names"
+	port=${line% *} port=${port##*:}
+	mkdir -p "$HOME/.docker"
+	auth=$(printf alice:secret | base64)
+	printf '{"auths": {"192.0.2.1:%s": {"auth": "%s"}, "alias.test:%s": {"auth": "%s"}}}' "$port" "$auth" "$port" "$auth" >"$HOME/.docker/config.json"
+	pull() { "$HOLM" image pull --tls-verify=false --progress none "$@"; }
+	for host in 127.0.0.1 127.1 0.0.0.0 localhost a.localhost near.test 169.254.7.7; do
+		pull "192.0.2.1:$port/token-at/$host:1" 2>"$WORLD/elsewhere/error" && echo "pulled from $host"
+		grep -q 'names a token service on this machine' "$WORLD/elsewhere/error" || { echo "$host:"; cat "$WORLD/elsewhere/error"; }
+	done
+	if grep '"/token' "$LOG"; then echo "a token service was asked"; fi
+	pull "192.0.2.1:$port/token-at/far.test:1" >"$WORLD/elsewhere/pulled" && pull "alias.test:$port/token-at/near.test:1" >>"$WORLD/elsewhere/pulled"
+	kill "$server"
+	E
+	HOLM=$(command -v holm) run unshare --user --map-root-user --net --mount sh "$WORLD/elsewhere/elsewhere.sh" "$BATS_TEST_DIRNAME/../lib/faulty-registry"
+	equal '' "$output"
+	equal 0 "$status"
+	equal 2 "$(asked ^/token)"
+	equal 2 "$(holm image ls -q | wc -l)"
 }
 
 @test "what a registry says is printable" {

@@ -4,7 +4,9 @@
  * A Bearer challenge names a token service (distribution specification, "token authentication"): it
  * is asked with basic credentials, or with none for public images; with an identity token by
  * OAuth2's refresh grant. The credentials go to the service that the registry names, but never over
- * plain HTTP unless the registry itself may be spoken to that way. */
+ * plain HTTP unless the registry itself may be spoken to that way. They never go to this host or
+ * its link (near.h) unless the registry itself is there: an https certificate is no proof of who
+ * listens on loopback, and a POST there may do more than answer. */
 #include "image/registry/endpoint.h"
 
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "image/common/interrupt.h"
+#include "image/registry/near.h"
 #include "image/registry/request.h"
 
 enum {
@@ -54,7 +57,8 @@ struct endpoint *endpoint_new(const char *name, const char *repository, int inse
 	e->registry = xstrndup(name, n);
 	e->repository = name[n] ? xasprintf("%s/%s", name + n + 1, repository) : xstrdup(repository);
 	e->insecure = insecure;
-	e->plain_allowed = insecure || reference_registry_is_loopback(e->registry);
+	e->near = reference_registry_is_loopback(e->registry);
+	e->plain_allowed = insecure || e->near;
 	e->ca_file = find_ca_file(e->registry);
 	set_base(e, "https");
 	return e;
@@ -133,6 +137,14 @@ static int parse_token(struct endpoint *e, struct buffer *answer, struct error *
 	return 0;
 }
 
+static int refuse_near(const struct endpoint *e, const char *host, struct error **err)
+{
+	return error_set(err, EACCES,
+	    "registry %s names a token service on this machine or its link (%s), where no login is sent; ask who runs "
+	    "the registry",
+	    e->registry, host ? host : "");
+}
+
 /* One question to the token service: 0, -EAGAIN to ask again later, or an error. */
 static int ask_once(struct endpoint *e, const struct request_options *o, int last, struct error **err)
 {
@@ -150,6 +162,8 @@ static int ask_once(struct endpoint *e, const struct request_options *o, int las
 	if (q.status == 200 && code == CURLE_OK)
 		return parse_token(e, &answer, err);
 	AUTOFREE char *host = request_url_part(o->url, CURLUPART_HOST), *message = request_error_message(&q);
+	if (q.peer_refused)
+		return refuse_near(e, host, err);
 	if (q.status == 401 || q.status == 403)
 		return error_set(err, EACCES,
 		    "registry %s refuses the login for %s%s; log in with \"podman login\" or \"docker login\"",
@@ -185,6 +199,7 @@ static int get_token(struct endpoint *e, const struct challenge *c, struct error
 		.timeout_s = TOKEN_TIMEOUT_S,
 		.insecure = e->insecure,
 		.ca_file = request_same_origin(url, e->base) ? e->ca_file : NULL,
+		.far_only = !e->near,
 	};
 	int r = -EAGAIN;
 	for (int i = 1; r == -EAGAIN; i++) {
@@ -201,6 +216,8 @@ static int check_realm(const struct endpoint *e, const char *realm, struct error
 		      *host = request_url_part(realm, CURLUPART_HOST);
 	if (!scheme || !host || (!streq(scheme, "https") && !streq(scheme, "http")))
 		return error_set(err, EPROTO, "registry %s names a token service that is no URL", e->registry);
+	if (!e->near && near_host(host))
+		return refuse_near(e, host, err);
 	if (streq(scheme, "http") && !e->insecure && !reference_registry_is_loopback(host))
 		return error_set(err, EACCES,
 		    "registry %s wants the login sent to http://%s without encryption; allow it with "

@@ -17,6 +17,7 @@ struct endpoint {
 	char *authorization; /* header value in use, or NULL */
 	unsigned generation; /* counts changes of it */
 	int looked_up;       /* credentials were looked for */
+	int near;            /* the registry itself answers on an address of near.h */
 	struct credentials credentials;
 };
 

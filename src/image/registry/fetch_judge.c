@@ -171,6 +171,8 @@ static int judge_unauthorized(struct fetch_context *c, struct fetch *f, struct e
 			e->registry, e->repository, message, e->registry, e->registry),
 		    err);
 	}
+	if (!f->redirect && request_peer_is_near(&f->request))
+		e->near = 1;
 	int r = endpoint_authenticate(e, &f->request.challenge, err);
 	return r < 0 ? next_endpoint(c, f, r, err) : FETCH_AGAIN;
 }

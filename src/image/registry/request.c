@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "base/printable.h"
 #include "image/common/interrupt.h"
+#include "image/registry/near.h"
 #include "oci/reference.h"
 
 enum {
@@ -117,6 +118,14 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
 	return interrupt_check(NULL) < 0;
 }
 
+/* libcurl has connected and has sent nothing yet. */
+static int before_request(void *data, char *peer, char *own, int peer_port, int own_port)
+{
+	struct request *q = data;
+	q->peer_refused = near_address(peer);
+	return q->peer_refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static void set_policy(CURL *easy, const struct request_options *o)
 {
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -167,11 +176,16 @@ int request_init(struct request *q, const struct request_options *o, struct erro
 	if (!q->easy)
 		return error_set(err, ENOMEM, "libcurl cannot start a request");
 	q->status = 0;
+	q->peer_refused = 0;
 	q->curl_error[0] = '\0';
 	buffer_init(&q->error_body, REQUEST_ERROR_BODY_MAX);
 	reset_answer(q);
 	set_policy(q->easy, o);
 	set_headers(q, o);
+	if (o->far_only && !near_proxy_is_set()) {
+		curl_easy_setopt(q->easy, CURLOPT_PREREQFUNCTION, before_request);
+		curl_easy_setopt(q->easy, CURLOPT_PREREQDATA, q);
+	}
 	curl_easy_setopt(q->easy, CURLOPT_URL, o->url);
 	curl_easy_setopt(q->easy, CURLOPT_PRIVATE, q);
 	curl_easy_setopt(q->easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -198,6 +212,13 @@ CURLcode request_perform(struct request *q)
 	CURLcode code = curl_easy_perform(q->easy);
 	curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &q->status);
 	return code;
+}
+
+int request_peer_is_near(struct request *q)
+{
+	const char *peer = NULL;
+	return !near_proxy_is_set() && curl_easy_getinfo(q->easy, CURLINFO_PRIMARY_IP, &peer) == CURLE_OK && peer &&
+	       near_address(peer);
 }
 
 char *request_error_message(struct request *q)

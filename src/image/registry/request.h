@@ -27,6 +27,7 @@ struct request {
 	struct buffer error_body; /* of any other status: its beginning */
 	struct error *error;      /* what on_body or the caps had to say */
 	char curl_error[CURL_ERROR_SIZE];
+	int peer_refused; /* far_only ended the exchange */
 };
 
 struct request_options {
@@ -38,6 +39,7 @@ struct request_options {
 	int timeout_s;             /* of the whole exchange; 0: only silence for a minute ends it */
 	int insecure;              /* certificates are not verified */
 	const char *ca_file;       /* or NULL */
+	int far_only;              /* nothing is sent to an address of near.h */
 };
 
 /* Makes the exchange ready in q (zeroed, or done): run it with request_perform, or add q->easy to a
@@ -46,6 +48,8 @@ int request_init(struct request *q, const struct request_options *o, struct erro
 void request_done(struct request *q);
 #define AUTO_REQUEST CLEANUP(request_done)
 CURLcode request_perform(struct request *q); /* ends early when the person interrupts */
+/* Whether the answer came from an address of near.h; 0 if it came through a proxy. */
+int request_peer_is_near(struct request *q);
 
 /* The registry's own words from an error body ({"errors":[{"code","message"}]}), made fit for one
  * line; "" when there are none. Owned. */

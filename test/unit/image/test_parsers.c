@@ -13,6 +13,7 @@
 #include "image/archive/load.h"
 #include "image/debian/mirror.h"
 #include "image/registry/challenge.h"
+#include "image/registry/near.h"
 #include "image/registry/credentials.h"
 #include "image/registry/request.h"
 #include "image/registry/settings.h"
@@ -193,6 +194,21 @@ static void urls(void **state)
 	assert_null(request_resolve("https://a.example/", "ftp://b.example/"));
 }
 
+static void near_hosts(void **state)
+{
+	static const char *const yes[] = { "127.0.0.1", "127.255.0.9", "0.0.0.0", "0.1.2.3", "169.254.169.254",
+		"localhost", "LOCALHOST", "localhost.", "a.localhost", "[::1]", "[::]", "[fe80::1]", "[fe80::1%eth0]",
+		"[::ffff:127.0.0.1]", "[::ffff:169.254.1.1]" };
+	static const char *const no[] = { "auth.docker.io", "localhost.example", "127.0.0.1.example", "10.0.0.1",
+		"169.253.1.1", "128.0.0.1", "[2001:db8::1]", "[::ffff:10.0.0.1]", "[fd00::1]", "notlocalhost", "" };
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
+		assert_true(near_host(yes[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
+		assert_false(near_host(no[i]));
+	assert_true(near_address("fe80::1%eth0"));
+	assert_false(near_address("localhost"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +219,7 @@ int main(void)
 		cmocka_unit_test(archive_names),
 		cmocka_unit_test(given_names),
 		cmocka_unit_test(urls),
+		cmocka_unit_test(near_hosts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
