@@ -34,6 +34,7 @@ enum {
 #define OCTAL_MAX_11 8589934591U /* 11 digits: sizes, times */
 
 struct link {
+	dev_t device;
 	ino_t inode;
 	char *name;
 	struct link *next;
@@ -190,11 +191,11 @@ static const char *link_lookup(struct writer *w, const struct stat *st, const ch
 {
 	struct link **bucket = &w->links[st->st_ino % LINK_BUCKETS];
 	for (struct link *l = *bucket; l; l = l->next)
-		if (l->inode == st->st_ino)
+		if (l->inode == st->st_ino && l->device == st->st_dev)
 			return l->name;
 	if (w->link_count < LINKS_MAX) {
 		struct link *l = xnew(struct link);
-		*l = (struct link){ .inode = st->st_ino, .name = xstrdup(name), .next = *bucket };
+		*l = (struct link){ st->st_dev, st->st_ino, xstrdup(name), *bucket };
 		*bucket = l;
 		w->link_count++;
 	}

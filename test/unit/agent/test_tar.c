@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
 #include "base/buffer.h"
+#include "base/fd.h"
 #include "tree.h"
 
 enum { ARCHIVE_MAX = 16 * 1024 * 1024 };
@@ -72,6 +78,75 @@ static void test_there_and_back(void **state)
 		assert_int_equal(fgetxattr(file, "user.test", value, sizeof value), 3);
 		assert_memory_equal(value, "v\0w", 3);
 	}
+}
+
+/* Writes `text` over all of /proc/self/NAME. */
+static void write_self(const char *name, const char *text)
+{
+	AUTOFREE char *path = path_join("/proc/self", name);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0 && fd_write_full(fd, text, strlen(text)) == 0);
+}
+
+enum { CANNOT = 77 };
+
+static void enter_namespaces(struct tree *t)
+{
+	AUTOFREE char *uids = xasprintf("0 %u 1", (unsigned)getuid()), *gids = xasprintf("0 %u 1", (unsigned)getgid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		_exit(CANNOT);
+	write_self("setgroups", "deny");
+	write_self("uid_map", uids);
+	write_self("gid_map", gids);
+	t->root = open(t->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A file `name` in the tree: on a file system of its own, with a second link there. Returns its
+ * number. */
+static ino_t put_linked(struct tree *t, const char *name)
+{
+	struct stat st;
+	AUTOFREE char *place = xasprintf("%s/%s.fs", t->path, name), *file = path_join(place, "file"),
+		      *second = path_join(place, "second"), *shown = xasprintf("%s/from/%s", t->path, name),
+		      *inside = xasprintf("/from/%s", name);
+	tree_put(t, inside, 0600, "");
+	assert_int_equal(mkdir(place, 0700), 0);
+	if (mount("none", place, "tmpfs", 0, NULL) < 0)
+		_exit(CANNOT);
+	AUTO_FD int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(fd_write_full(fd, name, strlen(name)), 0);
+	assert_int_equal(link(file, second), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(mount(file, shown, NULL, MS_BIND, NULL), 0);
+	return st.st_ino;
+}
+
+/* Two files of two file systems with one inode number are no links of each other, as in an overlay
+ * of several layers. */
+static void test_numbers_of_two_devices(void **state)
+{
+	struct tree *t = *state;
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		AUTO_BUFFER struct buffer archive;
+		buffer_init(&archive, ARCHIVE_MAX);
+		enter_namespaces(t);
+		if (put_linked(t, "one") != put_linked(t, "two"))
+			_exit(CANNOT); /* a kernel that numbers the files of all of them in a row */
+		assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
+		AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
+		struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
+		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+		tree_expect(t, "/to/copy/one", "one");
+		tree_expect(t, "/to/copy/two", "two");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == CANNOT)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_one_file(void **state)
@@ -156,6 +231,7 @@ static void test_hard_link_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_there_and_back), TREE_TEST(test_one_file),
-		TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out) };
+		TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out),
+		TREE_TEST(test_numbers_of_two_devices) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
