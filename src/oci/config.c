@@ -161,7 +161,7 @@ static int parse_rootfs(struct json_object *o, struct oci_config *c, struct erro
 	if (r < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "no rootfs.diff_ids") : r;
 	if (c->diff_ids.count > OCI_LAYERS_MAX)
-		return error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
+		return error_set(err, EFBIG, "it has more than %d layers", OCI_LAYERS_MAX);
 	for (size_t i = 0; r == 0 && i < c->diff_ids.count; i++)
 		r = digest_check(c->diff_ids.items[i], "an entry of rootfs.diff_ids", err);
 	return r;

@@ -191,7 +191,7 @@ static int parse_descriptors(struct json_object *array, const char *what, size_t
 {
 	size_t count = json_object_array_length(array);
 	if (count > max)
-		return error_set(err, EFBIG, "%zu %ss; at most %zu are allowed", count, what, max);
+		return error_set(err, EFBIG, "it has %zu %ss; %zu are the most", count, what, max);
 	struct oci_descriptor *list = xcalloc(count + 1, sizeof *list);
 	for (size_t i = 0; i < count; i++) {
 		AUTOFREE char *label = xasprintf("%s %zu", what, i + 1);

@@ -19,7 +19,7 @@
 
 enum {
 	OCI_DOCUMENT_MAX = 4 << 20, /* bytes of an index, manifest or configuration */
-	OCI_LAYERS_MAX = 1024,
+	OCI_LAYERS_MAX = 500,       /* as many as Linux's overlay lays over each other (OVL_MAX_STACK) */
 	OCI_MANIFESTS_MAX = 4096,
 };
 #define OCI_LAYER_SIZE_MAX ((uint64_t)1 << 40)
@@ -75,6 +75,10 @@ void oci_descriptor_done(struct oci_descriptor *d);
 
 /* "linux/arm64/v8" or "arm64"; names as people write them (x86_64, aarch64) are translated. */
 int oci_platform_parse(const char *text, struct oci_platform *ret, struct error **err);
+/* Refuses an architecture that Linux programs are not made for: -EINVAL. */
+int oci_platform_check(const struct oci_platform *p, struct error **err);
+/* Whether the programs of `image` run on `host`. */
+int oci_platform_runs(const struct oci_platform *host, const struct oci_platform *image);
 void oci_platform_host(struct oci_platform *ret); /* this machine's, os always linux */
 void oci_platform_done(struct oci_platform *p);
 #define AUTO_OCI_PLATFORM CLEANUP(oci_platform_done)

@@ -80,6 +80,28 @@ int oci_platform_parse(const char *text, struct oci_platform *ret, struct error 
 	return 0;
 }
 
+int oci_platform_check(const struct oci_platform *p, struct error **err)
+{
+	/* GOARCH, as the image specification has it (config.md, "architecture"), where GOOS is
+	 * linux. */
+	static const char *const known[] = { "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le",
+		"mipsle", "ppc64", "ppc64le", "riscv64", "s390x" };
+	AUTO_STRV struct strv all = { 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (streq(p->architecture, known[i]))
+			return 0;
+		strv_add(&all, known[i]);
+	}
+	AUTOFREE char *list = strv_join(&all, ", "), *text = oci_platform_to_string(p);
+	return error_set(err, EINVAL, "platform \"%s\": Linux has no such architecture; choose one of %s", text, list);
+}
+
+int oci_platform_runs(const struct oci_platform *host, const struct oci_platform *image)
+{
+	return streq(image->architecture, host->architecture) || streq(image->architecture, "unknown") ||
+	       (streq(host->architecture, "amd64") && streq(image->architecture, "386"));
+}
+
 void oci_platform_host(struct oci_platform *ret)
 {
 	struct utsname u;

@@ -132,6 +132,25 @@ fake_libexec()
 	equal '' "$(holm machine ls -q)"
 }
 
+@test "a platform, a kernel and a user that cannot be are refused before anything is fetched" {
+	local asked
+	for asked in --platform=foo --platform=linux/bar --platform=linux/s390x --kernel=/etc/passwd --kernel=/dev/null --user=root; do
+		fails 125 holm machine create never-pulled --no-boot --isolation vm "$asked"
+		contains "$stderr" "${asked#*=}"
+		equal '' "$(holm machine ls -q)"
+	done
+	printf 'MZ%0512dHdrS' 0 >"$WORLD/bzImage"
+	holm machine create thing --no-boot --isolation vm --kernel "$WORLD/bzImage"
+	for asked in user=root kernel=/etc/passwd; do
+		fails 125 holm machine set -n thing "$asked"
+		contains "$stderr" "$asked: "
+	done
+	contains "$(holm machine set -n thing user=root 2>&1)" "holm machine run --root"
+	equal "$WORLD/bzImage" "$(holm machine inspect thing | jq -r '.[0].kernel')"
+	holm machine rm thing
+	rm "$WORLD/bzImage"
+}
+
 @test "create sets everything that inspect shows" {
 	mkdir -p "$WORLD/data"
 	run --separate-stderr holm machine create thing:3.22 --no-boot --cpus 3 --memory 1536M --disk-size 20G --home-mount ro -v "$WORLD/data:/srv/data:ro" \

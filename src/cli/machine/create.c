@@ -76,7 +76,6 @@ static const char *const applied[] = { "cpus", "memory", "disk-size", "home-moun
 	"kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks", "owner-map", "user",
 	"env", "host-access", NULL };
 
-/* Everything that can be wrong without asking anybody. */
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)
 {
@@ -93,16 +92,19 @@ static int check_name(struct options *o, const char *name, struct error **err)
 		       0;
 }
 
-/* Sets *ret even where the machine is there already, which gives 1. */
+/* Checks everything that can be wrong without asking anybody. Sets *ret even where the machine is
+ * there already, which gives 1. */
 static int configure(struct options *o, struct machine **ret, struct error **err)
 {
 	const char *image = options_words(o)->items[0], *given = options_string(o, "name");
+	const char *platform = options_string(o, "platform");
 	if (!*image)
 		return error_set(err, EINVAL, "an image's name cannot be empty");
 	AUTOFREE char *name = given ? xstrdup(given) : machine_name_from_image(image);
 	AUTO_MACHINE struct machine *m = machine_new(name), *before = NULL;
 	enum ports_need need = options_given(o, "no-boot") ? PORTS_NEEDED_LATER : PORTS_NEEDED_NOW;
-	int r, there = check_name(o, name, err);
+	int r = platform ? make_check_platform(platform, err) : 0;
+	int there = r < 0 ? r : check_name(o, name, err);
 	/* A machine that is replaced gives its ports up. */
 	if (there == 0 && options_given(o, "replace"))
 		machine_load(name, &before, NULL);

@@ -168,13 +168,25 @@ static int check_platform(const struct machine *m, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 }, image = { 0 };
 	oci_platform_host(&host);
-	if (!m->platform || oci_platform_parse(m->platform, &image, NULL) < 0 ||
-	    streq(image.architecture, host.architecture) || streq(image.architecture, "unknown") ||
-	    (streq(host.architecture, "amd64") && streq(image.architecture, "386")))
+	if (!m->platform || oci_platform_parse(m->platform, &image, NULL) < 0 || oci_platform_runs(&host, &image))
 		return 0;
 	return error_set(err, ENOTSUP,
 	    "image \"%s\" is for %s, which machines on this host (%s) cannot run; choose another image or --platform",
 	    m->image, m->platform, host.architecture);
+}
+
+int make_check_platform(const char *asked, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 }, wanted = { 0 };
+	oci_platform_host(&host);
+	int r = oci_platform_parse(asked, &wanted, err);
+	if (r == 0)
+		r = oci_platform_check(&wanted, err);
+	if (r < 0 || oci_platform_runs(&host, &wanted))
+		return r;
+	return error_set(err, ENOTSUP,
+	    "platform \"%s\": machines on this host run %s only; choose an image for it and leave --platform out",
+	    asked, host.architecture);
 }
 
 /* What the machine's disk will stand on. */

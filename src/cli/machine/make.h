@@ -18,6 +18,8 @@ int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error
 /* Checks the options --mount and --publish; *ret has their mounts and ports for make_take(). 0
  * or -errno. */
 int make_asked(struct options *o, struct machine **ret, struct error **err);
+/* Checks that programs of the platform that an option names run here. 0, -EINVAL or -ENOTSUP. */
+int make_check_platform(const char *asked, struct error **err);
 /* Moves mounts and ports to m; each replaces the one of the same place or port. 0 or -errno. */
 int make_take(struct machine *m, struct machine *asked, struct error **err);
 /* The host side of a mount must be a directory now. */

@@ -59,7 +59,7 @@ static int import_image(const struct source *s, struct json_object *o, struct pr
 	if ((r = json_get_string(o, "Config", &config, err)) < 0 || (r = json_get_strv(o, "Layers", &paths, err)) < 0)
 		return r == -ENOENT ? error_set(err, EINVAL, "manifest.json lacks \"Config\" or \"Layers\"") : r;
 	if (paths.count > OCI_LAYERS_MAX)
-		return error_set(err, EFBIG, "more than %d layers", OCI_LAYERS_MAX);
+		return error_set(err, EFBIG, "an image has more than %d layers", OCI_LAYERS_MAX);
 	if ((r = source_import(s, config, NULL, UINT64_MAX, config_digest, &config_size, err)) < 0 ||
 	    (r = import_layers(s, &paths, p, layers, err)) < 0)
 		return r;

@@ -31,7 +31,8 @@ int command_platform(const struct options *o, struct oci_platform *ret, int *ret
 {
 	const char *text = options_string(o, "platform");
 	*ret_given = text != NULL;
-	return text ? oci_platform_parse(text, ret, err) : 0;
+	int r = text ? oci_platform_parse(text, ret, err) : 0;
+	return text && r == 0 ? oci_platform_check(ret, err) : r;
 }
 
 static int print(const char *text, struct error **err)
