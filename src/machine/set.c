@@ -5,9 +5,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/parse.h"
 #include "base/path.h"
 
@@ -146,9 +148,44 @@ static int set_path(char **place, const char *key, const char *value, int direct
 	return 0;
 }
 
+/* Returns whether a file begins as a kernel that QEMU boots: 0, -EINVAL or -errno. */
+static int check_kernel(const char *path)
+{
+	static const struct {
+		size_t at, size;
+		const char *bytes;
+	} signs[] = {
+		{ 0x202, 4, "HdrS" },   /* x86: Linux's boot protocol, bzImage */
+		{ 0, 4, "\177ELF" },    /* vmlinux, by PVH */
+		{ 0x38, 4, "ARM\x64" }, /* arm64: Documentation/arch/arm64/booting.rst */
+		{ 0, 8, "MZ\0\0zimg" }, /* arm64: compressed, for EFI */
+		{ 0, 2, "\037\213" },   /* arm64: Image.gz */
+	};
+	char head[0x206] = { 0 };
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fd_read_full(fd, head, sizeof head) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
+		if (memcmp(head + signs[i].at, signs[i].bytes, signs[i].size) == 0)
+			return 0;
+	return -EINVAL;
+}
+
 static int set_kernel(struct machine *m, const char *value, struct error **err)
 {
-	return set_path(&m->kernel, "kernel", value, 0, err);
+	AUTOFREE char *path = NULL;
+	int r = set_path(&path, "kernel", value, 0, err);
+	if (r == 0 && path && (r = check_kernel(path)) < 0)
+		r = r == -EINVAL ? error_set(err, EINVAL,
+				       "kernel=%.200s: not a Linux kernel; give the file that a boot loader starts, "
+				       "such as /boot/vmlinuz-VERSION",
+				       value) :
+				   error_set_errno(err, r, "kernel=%.200s", value);
+	if (r < 0)
+		return r;
+	free(m->kernel);
+	m->kernel = TAKE_PTR(path);
+	return 0;
 }
 
 static int set_kernel_modules(struct machine *m, const char *value, struct error **err)
@@ -159,6 +196,11 @@ static int set_kernel_modules(struct machine *m, const char *value, struct error
 static int set_user(struct machine *m, const char *value, struct error **err)
 {
 	int r = *value ? machine_user_check(value, err) : 0;
+	if (r == 0 && m->uid != 0 && streq(value, "root"))
+		r = error_set(err, EINVAL,
+		    "user=root: the machine's user has your id inside, and root is another user; type \"holm machine "
+		    "run "
+		    "--root\" for root's commands");
 	if (r < 0)
 		return r;
 	free(m->user);
