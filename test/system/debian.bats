@@ -45,9 +45,22 @@ teardown_file()
 	as_root deb systemctl daemon-reload
 	as_root deb systemctl enable --now mine.service
 	equal active "$(in_machine deb systemctl is-active mine.service)"
+	# The test of sudo below looks at this after the restart.
+	as_root deb sh -c 'cp /etc/sudoers /root; printf "Defaults requiretty\n%%mine ALL=(ALL) ALL\n" >>/etc/sudoers; groupadd mine; usermod -aG mine "$1"' sh "$ME"
 	holm machine stop deb
 	holm machine start --wait deb
 	equal active "$(in_machine deb systemctl is-active mine.service)"
+}
+
+@test "sudo needs no password whatever /etc/sudoers says, and keeps proxies" {
+	contains " $(in_machine deb id -Gn) " " mine "
+	as_root deb grep -q requiretty /etc/sudoers
+	equal root "$(holm machine run -n deb sudo -n id -un </dev/null 2>&1 | cat)"
+	# shellcheck disable=SC2016
+	equal http://proxy.example:3128,http://PROXY.example:3128, "$(https_proxy=http://proxy.example:3128 HTTPS_PROXY=http://PROXY.example:3128 in_machine deb \
+		sudo -n sh -c 'echo $https_proxy,$HTTPS_PROXY,$NOTHING')"
+	as_root deb visudo -c -q
+	as_root deb cp /root/sudoers /etc/sudoers
 }
 
 @test "the machine has every capability, a writable cgroup2 of its own and its kernel's modules" {

@@ -188,7 +188,8 @@ static int step_user(struct prepare *p, struct error **err)
 	int r;
 	if (provision_is_done(p->root, u)) {
 		if (scripted || (r = provision_subids(p->root, u, err)) < 0 ||
-		    (r = provision_groups(p->root, u, err)) < 0 || (r = provision_linger(p->root, u, err)) < 0)
+		    (r = provision_groups(p->root, u, err)) < 0 || (r = provision_linger(p->root, u, err)) < 0 ||
+		    (r = provision_sudo(p->root, u, err)) < 0)
 			return scripted ? 0 : r;
 		return provision_home(p->root, u, err); /* it may have been shared until now */
 	}

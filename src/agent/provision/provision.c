@@ -14,6 +14,7 @@
 #include "agent/provision/accounts.h"
 #include "agent/provision/skel.h"
 #include "agent/provision/subids.h"
+#include "agent/provision/sudo.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -172,35 +173,6 @@ static int step_accounts(int root, const struct boot_user *u, struct error **err
 	return 0;
 }
 
-/* By number: a name may have characters that mean something to sudoers(5). */
-static int step_sudo(int root, const struct boot_user *u, struct error **err)
-{
-	AUTOFREE char *text =
-	    xasprintf("# The host's user may do everything here; written by holm.\n#%u ALL=(ALL:ALL) NOPASSWD: ALL\n",
-		u->uid);
-	AUTO_FD int directory =
-	    rootfs_exists(root, "/etc/sudoers.d") ? -1 : rootfs_mkdir(root, "/etc/sudoers.d", 0750, err);
-	if (directory < 0 && err && *err)
-		return -(*err)->code;
-	return rootfs_write(root, "/etc/sudoers.d/holm", 0440, text, err);
-}
-
-static int step_doas(int root, const struct boot_user *u, struct error **err)
-{
-	AUTOFREE char *line = xasprintf("permit nopass %s\n", u->name);
-	if (rootfs_exists(root, "/etc/doas.d"))
-		return rootfs_write(root, "/etc/doas.d/holm.conf", 0600, line, err);
-	if (!rootfs_is_program(root, "/usr/bin/doas") && !rootfs_exists(root, "/etc/doas.conf"))
-		return 0;
-	AUTOFREE char *old = NULL;
-	int r = optional_read(root, "/etc/doas.conf", &old, err);
-	if (r < 0 || (old && strstr(old, line)))
-		return r;
-	AUTOFREE char *text =
-	    xasprintf("%s%s%s", old ? old : "", old && *old && !endswith(old, "\n") ? "\n" : "", line);
-	return rootfs_write(root, "/etc/doas.conf", old ? 0 : 0600, text, err);
-}
-
 static int is_empty(int directory)
 {
 	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -256,10 +228,15 @@ int provision_linger(int root, const struct boot_user *u, struct error **err)
 	return u->name && u->uid != 0 ? step_linger(root, u, err) : 0;
 }
 
+int provision_sudo(int root, const struct boot_user *u, struct error **err)
+{
+	return u->name && u->uid != 0 ? sudo_renew(root, u, err) : 0;
+}
+
 int provision_apply(int root, const struct boot_user *u, struct error **err)
 {
 	static int (*const steps[])(int root, const struct boot_user *u, struct error **err) = { step_accounts,
-		step_sudo, step_doas, step_home, step_linger };
+		sudo_allow, doas_allow, step_home, step_linger };
 	/* root is in every image, with its own home. */
 	for (size_t i = 0; u->name && u->uid != 0 && i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](root, u, err);

@@ -23,5 +23,7 @@ int provision_groups(int root, const struct boot_user *u, struct error **err);
 /* Lets the user's manager run from boot on where logind was installed since; provision_apply() has
  * done it. */
 int provision_linger(int root, const struct boot_user *u, struct error **err);
+/* Keeps sudo's rules of the user behind all others; provision_apply() has written them. */
+int provision_sudo(int root, const struct boot_user *u, struct error **err);
 /* The login shell of new users as the image wants it: owned, always something. */
 char *provision_shell(int root);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/provision/provision.h"
+#include "agent/provision/sudo.h"
 #include "tree.h"
 
 /* Ids are the tester's own, so that files can be given to the user without being root. */
@@ -44,13 +45,57 @@ static void test_steps(void **state)
 	assert_int_equal(rootfs_read(t->root, "/etc/passwd", &passwd), 0);
 	assert_non_null(strstr(passwd, "::/home/alice:/bin/bash\n"));
 	assert_int_equal(mode_of(t, "/etc/shadow"), 0640);
-	assert_int_equal(mode_of(t, "/etc/sudoers.d/holm"), 0440);
-	tree_expect(t, "/etc/doas.conf", "permit nopass alice\n");
+	assert_int_equal(mode_of(t, "/etc/sudoers.d/zz-holm"), 0440);
+	AUTOFREE char *doas = NULL;
+	assert_int_equal(rootfs_read(t->root, "/etc/doas.conf", &doas), 0);
+	assert_non_null(strstr(doas, "permit nopass setenv { http_proxy "));
+	assert_non_null(strstr(doas, " } alice\n"));
 	tree_expect(t, "/home/alice/.profile", "skel\n");
 	tree_expect(t, "/home/alice/.config/x", "deep\n");
 	assert_true(rootfs_exists(t->root, "/var/lib/systemd/linger/alice"));
 	u.name = (char *)"bob";
 	assert_false(provision_is_done(t->root, &u));
+}
+
+/* The user's rule is the last one, and whatever else is in the file stays. */
+static void test_sudoers(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(1);
+	AUTOFREE char *rule = xasprintf("#%u ALL=(ALL:ALL) NOPASSWD: ALL", u.uid);
+	static const struct {
+		const char *text;
+		int appended, terminal;
+	} cases[] = {
+		{ "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n", 0, 0 },
+		{ "root ALL=(ALL) ALL\n#includedir  /etc/sudoers.d/\n\n# the end\n", 0, 0 },
+		{ "root ALL=(ALL) ALL\n", 1, 0 },
+		{ "Defaults requiretty\n@includedir /etc/sudoers.d\n%wheel ALL=(ALL) ALL", 1, 1 },
+		{ "#includedir /etc/sudoers.d\n@includedir /etc/sudoers.more\n", 1, 0 },
+	};
+	tree_put(t, "/etc/sudoers.d/holm", 0440, "old\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		tree_put(t, "/etc/sudoers", 0440, cases[i].text);
+		assert_int_equal(sudo_allow(t->root, &u, NULL), 0);
+		assert_int_equal(sudo_allow(t->root, &u, NULL), 0);
+		AUTOFREE char *sudoers = NULL, *file = NULL;
+		assert_int_equal(rootfs_read(t->root, "/etc/sudoers", &sudoers), 0);
+		assert_int_equal(rootfs_read(t->root, "/etc/sudoers.d/zz-holm", &file), 0);
+		assert_non_null(startswith(sudoers, cases[i].text));
+		const char *found = strstr(sudoers, rule);
+		assert_int_equal(found != NULL, cases[i].appended);
+		assert_null(found ? strstr(found + 1, rule) : NULL);
+		assert_non_null(strstr(file, rule));
+		assert_non_null(strstr(file, " https_proxy "));
+		assert_int_equal(strstr(file, "!requiretty") != NULL, cases[i].terminal);
+		assert_int_equal(mode_of(t, "/etc/sudoers"), 0440);
+		assert_false(rootfs_exists(t->root, "/etc/sudoers.d/holm"));
+	}
+	tree_put(t, "/etc/sudoers", 0440, "mine ALL=(ALL) ALL\n");
+	AUTO_FD int folder = path_open_in_root(t->root, "/etc/sudoers.d", O_PATH | O_DIRECTORY, 0);
+	assert_int_equal(unlinkat(folder, "zz-holm", 0), 0);
+	assert_int_equal(sudo_renew(t->root, &u, NULL), 0);
+	tree_expect(t, "/etc/sudoers", "mine ALL=(ALL) ALL\n");
 }
 
 /* Also those that the user joined after the machine was made. */
@@ -160,7 +205,7 @@ static void test_shell(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_groups),
+	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_sudoers), TREE_TEST(test_groups),
 		TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched),
 		TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
