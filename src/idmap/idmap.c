@@ -95,15 +95,29 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
     struct error **err)
 {
 	struct ranges uids = { .highest = FIRST_FREE }, gids = { .highest = FIRST_FREE };
+	if (uid != 0 && gid == 0)
+		return error_set(err, EINVAL,
+		    "the primary group of user %s is root's (gid 0), which cannot be the user's inside; give the user "
+		    "a "
+		    "group of its own (sudo groupadd GROUP && sudo usermod -g GROUP %s), or take --isolation vm",
+		    name, name);
 	collect(subuid, name, uid, &uids);
 	collect(subgid, name, uid, &gids); /* subgid(5): by the user too */
 	if (uids.total < IDMAP_IDS_MIN || gids.total < IDMAP_IDS_MIN) {
 		unsigned long long from = MAX(uids.highest, gids.highest), to = from + IDMAP_IDS_MIN - 1;
+		const char *file = uids.total < IDMAP_IDS_MIN ? "/etc/subuid" : "/etc/subgid";
+		/* A user without an entry in passwd, whom usermod(8) does not know, has its number
+		 * for a name. */
+		if (name[strspn(name, "0123456789")] == 0)
+			return error_set(err, ENOENT,
+			    "user %s has no entry in passwd and no range of %d subordinate ids in %s; to add one: "
+			    "write "
+			    "the line %s:%llu:%d into /etc/subuid and /etc/subgid",
+			    name, IDMAP_IDS_MIN, file, name, from, IDMAP_IDS_MIN);
 		return error_set(err, ENOENT,
 		    "user %s has no range of %d subordinate ids in %s; to add one: %susermod --add-subuids %llu-%llu "
 		    "--add-subgids %llu-%llu %s",
-		    name, IDMAP_IDS_MIN, uids.total < IDMAP_IDS_MIN ? "/etc/subuid" : "/etc/subgid", uid ? "sudo " : "",
-		    from, to, from, to, name);
+		    name, IDMAP_IDS_MIN, file, uid ? "sudo " : "", from, to, from, to, name);
 	}
 	if (contains(&uids, uid) || contains(&gids, gid))
 		return error_set(err, EINVAL,

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/path.h"
 
-enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 32, DEFAULT_DISK_GIB = 100 };
+enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 255, DEFAULT_DISK_GIB = 100 };
 
 const char *const machine_isolation_words[] = { "auto", "vm", "native", NULL };
 const char *const machine_home_words[] = { "rw", "ro", "none", NULL };
@@ -125,15 +125,16 @@ int machine_name_check(const char *name, struct error **err)
 int machine_user_check(const char *user, struct error **err)
 {
 	size_t n = strlen(user), digits = strspn(user, "0123456789");
-	int good =
-	    n > 0 && n <= USER_MAX_LENGTH && digits < n && user[0] != '-' && !streq(user, ".") && !streq(user, "..");
+	int good = n > 0 && n <= USER_MAX_LENGTH && digits < n && !strchr("-+# ", user[0]) && user[n - 1] != ' ' &&
+		   !streq(user, ".") && !streq(user, "..");
 	for (size_t i = 0; good && i < n; i++)
-		good = isalnum((unsigned char)user[i]) || (user[i] && strchr("_.-", user[i]));
+		good = !iscntrl((unsigned char)user[i]) && !strchr(":,/", user[i]);
 	if (good)
 		return 0;
 	return error_set(err, EINVAL,
-	    "\"%.80s\" is no user name: use letters, digits, _ . and -, not only digits, at most %d characters", user,
-	    USER_MAX_LENGTH);
+	    "\"%.80s\" is no user name: use no : , / or control characters, none of - + # first, not only digits, at "
+	    "most %d bytes",
+	    user, USER_MAX_LENGTH);
 }
 
 char *machine_name_from_image(const char *reference)

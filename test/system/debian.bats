@@ -247,8 +247,17 @@ has_said()
 	[ -n "$id" ]
 }
 
-@test "stop is quick: systemd understands it" {
+@test "a name of a directory service: the same inside, with sudo and a user manager" {
+	holm machine set -n deb user='CORP\jdoe@x'
 	holm machine start --wait deb
+	equal 'CORP\jdoe@x' "$(in_machine deb whoami)"
+	equal 'CORP\jdoe@x' "$(in_machine deb id -un "$UID_ME")"
+	equal root "$(in_machine deb sudo -n id -un)"
+	equal "/run/user/$UID_ME" "$(in_machine deb sh -c 'echo $XDG_RUNTIME_DIR')"
+	until_true 30 in_machine deb test -S "/run/user/$UID_ME/bus"
+}
+
+@test "stop is quick: systemd understands it" {
 	local began=$SECONDS
 	holm machine stop deb
 	[ $((SECONDS - began)) -lt 25 ]

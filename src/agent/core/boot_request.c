@@ -18,10 +18,10 @@ struct string_member {
 int account_name_is_valid(const char *s)
 {
 	size_t n = strlen(s);
-	if (n == 0 || n > 255 || s[0] == '-' || streq(s, ".") || streq(s, ".."))
+	if (n == 0 || n > 255 || strchr("-+# ", s[0]) || s[n - 1] == ' ' || streq(s, ".") || streq(s, ".."))
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] <= ' ' || s[i] == 127 || strchr(":,/", s[i]))
+		if (iscntrl((unsigned char)s[i]) || strchr(":,/", s[i]))
 			return 0;
 	return 1;
 }

@@ -78,7 +78,7 @@ void boot_share_done(struct boot_share *s);
 int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err);
 void resolv_done(struct resolv *resolv);
 /* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',',
- * '/', blanks; not "-x", ".", "..". */
+ * '/', no blank at its ends; not "-x", "+x", "#x", ".", "..". */
 int account_name_is_valid(const char *s);
 /* Whether s is like "Europe/Oslo": letters, digits, "_+-", parts that are not dots; at most 64
  * bytes. */

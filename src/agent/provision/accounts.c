@@ -8,11 +8,12 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/parse.h"
 
 enum { NAME, PASSWORD, UID, GID, GECOS, HOME, SHELL, PASSWD_FIELDS };
 enum { GROUP_GID = 2, GROUP_MEMBERS = 3, GROUP_FIELDS = 4 };
-enum { SUBID_FIRST = 100000, SUBID_COUNT = 65536 };
+enum { SUBID_FIRST = 100000, SUBID_COUNT = 65536, LINGER_PATH_MAX = 4096 };
 
 /* All fields of a line, empty ones too. */
 static void split_fields(struct strv *fields, const char *line, size_t size)
@@ -116,6 +117,21 @@ size_t group_list(const char *text, const char *member, uint32_t first, gid_t *l
 			list[n++] = gid;
 	}
 	return n;
+}
+
+char *account_linger_path(const char *name)
+{
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, LINGER_PATH_MAX);
+	buffer_append_string(&b, "/var/lib/systemd/linger/");
+	for (const char *c = name; *c; c++) {
+		int plain = (unsigned char)*c >= ' ' && (unsigned char)*c < 127;
+		if (plain)
+			buffer_appendf(&b, strchr("\\\"'", *c) ? "\\%c" : "%c", *c);
+		else
+			buffer_appendf(&b, "\\%03o", (unsigned char)*c);
+	}
+	return buffer_take_string(&b);
 }
 
 /* ---- editing ---- */

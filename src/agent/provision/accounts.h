@@ -24,6 +24,10 @@ int group_find(const char *text, const char *name, uint32_t *ret);
 /* The groups that list this member, at most max, `first` in front and never twice; the count. */
 size_t group_list(const char *text, const char *member, uint32_t first, gid_t *list, size_t max);
 
+/* The file by which logind starts the user's manager at boot (loginctl(1), enable-linger); the name
+ * is escaped as systemd's cescape() does it. Owned. */
+char *account_linger_path(const char *name);
+
 /* What provisioning changes. A NULL text is a file that the image does not have: it stays away
  * (passwd and group are always made). */
 struct account_files {

@@ -219,7 +219,7 @@ static int step_linger(int root, const struct boot_user *u, struct error **err)
 	if (!rootfs_exists(root, "/usr/lib/systemd/systemd-logind") &&
 	    !rootfs_exists(root, "/lib/systemd/systemd-logind"))
 		return 0;
-	AUTOFREE char *path = xasprintf("/var/lib/systemd/linger/%s", u->name);
+	AUTOFREE char *path = account_linger_path(u->name);
 	return rootfs_write(root, path, 0644, "", err);
 }
 

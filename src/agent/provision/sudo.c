@@ -121,9 +121,10 @@ int sudo_renew(int root, const struct boot_user *u, struct error **err)
 	return rootfs_exists(root, RULES) || rootfs_exists(root, FOLDER "/" OLD_NAME) ? sudo_allow(root, u, err) : 0;
 }
 
+/* By number too: doas.conf(5) takes one for an identity. */
 int doas_allow(int root, const struct boot_user *u, struct error **err)
 {
-	AUTOFREE char *line = xasprintf("permit nopass setenv { " KEPT " } %s\n", u->name);
+	AUTOFREE char *line = xasprintf("permit nopass setenv { " KEPT " } %u\n", u->uid);
 	if (rootfs_exists(root, "/etc/doas.d"))
 		return rootfs_write(root, "/etc/doas.d/holm.conf", 0600, line, err);
 	if (!rootfs_is_program(root, "/usr/bin/doas") && !rootfs_exists(root, "/etc/doas.conf"))

@@ -79,7 +79,7 @@ int session_user_resolve(int root, const struct session_request *q, const struct
 	u.home = xstrdup(p.home[0] == '/' ? p.home : p.uid == 0 ? "/root" : "/");
 	u.shell = xstrdup(p.shell[0] == '/' && rootfs_is_program(root, p.shell) ? p.shell : "/bin/sh");
 	u.group_count = group_list(group, p.name, u.gid, u.groups, SESSION_GROUPS_MAX);
-	AUTOFREE char *linger = xasprintf("/var/lib/systemd/linger/%s", u.name);
+	AUTOFREE char *linger = account_linger_path(u.name);
 	u.lingers = u.uid != 0 && account_name_is_valid(u.name) && rootfs_exists(root, linger);
 	*ret = u;
 	return 0;

@@ -165,6 +165,7 @@ static int run(const struct command_spec *c, struct options *o)
 		r = put(m, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
+	make_note_user(m);
 	make_note_init(m);
 	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
 	if (status == 0)

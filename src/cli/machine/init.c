@@ -98,6 +98,7 @@ static int run(const struct command_spec *c, struct options *o)
 		r = make_store(m, 0, &err);
 	if (r < 0)
 		return output_failure(r, err);
+	make_note_user(m);
 	make_note_init(m);
 	int status = options_given(o, "now") ? make_boot(m) : 0;
 	if (status == 0)

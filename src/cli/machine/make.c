@@ -4,7 +4,9 @@
 #include "cli/machine/make.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
@@ -315,6 +317,23 @@ int make_boot(const struct machine *m)
 	int status = client_start_failure(r, err);
 	output_note("machine \"%s\" is there but stopped; holm machine start %s tries again", m->name, m->name);
 	return status;
+}
+
+void make_note_user(const struct machine *m)
+{
+	AUTOFREE char *made_up = xasprintf("user%u", (unsigned)m->uid);
+	const struct passwd *entry = getpwuid(getuid());
+	if (!streq(m->user, made_up) || (entry && streq(entry->pw_name, made_up)))
+		return;
+	if (entry)
+		output_note("your name \"%s\" cannot be a user's inside; there you are \"%s\", and --user chooses "
+			    "another",
+		    entry->pw_name, m->user);
+	else
+		output_note("this host's passwd has no entry for you (uid %u); inside you are \"%s\", and --user "
+			    "chooses "
+			    "another name",
+		    (unsigned)getuid(), m->user);
 }
 
 void make_note_init(const struct machine *m)

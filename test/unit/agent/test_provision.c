@@ -49,12 +49,41 @@ static void test_steps(void **state)
 	AUTOFREE char *doas = NULL;
 	assert_int_equal(rootfs_read(t->root, "/etc/doas.conf", &doas), 0);
 	assert_non_null(strstr(doas, "permit nopass setenv { http_proxy "));
-	assert_non_null(strstr(doas, " } alice\n"));
+	AUTOFREE char *identity = xasprintf(" } %u\n", u.uid);
+	assert_non_null(strstr(doas, identity));
 	tree_expect(t, "/home/alice/.profile", "skel\n");
 	tree_expect(t, "/home/alice/.config/x", "deep\n");
 	assert_true(rootfs_exists(t->root, "/var/lib/systemd/linger/alice"));
 	u.name = (char *)"bob";
 	assert_false(provision_is_done(t->root, &u));
+}
+
+/* Names of directory services; the file of logind has them escaped. */
+static void test_names(void **state)
+{
+	struct tree *t = *state;
+	static const char *const names[][2] = {
+		{ "CORP\\jdoe", "CORP\\\\jdoe" },
+		{ "first.last@corp.example", "first.last@corp.example" },
+		{ "jos\303\251", "jos\\303\\251" },
+		{ "CORP\\domain user", "CORP\\\\domain user" },
+	};
+	tree_put(t, "/usr/lib/systemd/systemd-logind", 0755, "");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct boot_user u = user(1);
+		AUTOFREE char *linger = xasprintf("/var/lib/systemd/linger/%s", names[i][1]);
+		AUTOFREE char *line = xasprintf("%s:x:%u:%u::/home/alice:", names[i][0], u.uid, u.gid);
+		AUTOFREE char *passwd = NULL;
+		u.name = (char *)names[i][0];
+		assert_true(account_name_is_valid(u.name));
+		assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+		assert_int_equal(rootfs_read(t->root, "/etc/passwd", &passwd), 0);
+		assert_non_null(startswith(passwd, line));
+		assert_true(rootfs_exists(t->root, linger));
+	}
+	static const char *const bad[] = { "", "a:b", "a,b", "a/b", "a\nb", " a", "a ", "-a", "+a", "#a", "." };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(account_name_is_valid(bad[i]));
 }
 
 /* The user's rule is the last one, and whatever else is in the file stays. */
@@ -205,8 +234,9 @@ static void test_shell(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_sudoers), TREE_TEST(test_groups),
-		TREE_TEST(test_home_after_a_shared_one), TREE_TEST(test_shared_home_is_not_touched),
-		TREE_TEST(test_hostile_links_stay_inside), TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
+	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_sudoers), TREE_TEST(test_names),
+		TREE_TEST(test_groups), TREE_TEST(test_home_after_a_shared_one),
+		TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside),
+		TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

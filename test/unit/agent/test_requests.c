@@ -38,7 +38,7 @@ static void test_boot(void **state)
 static void test_boot_groups(void **state)
 {
 	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
-	assert_int_equal(parse_boot(BOOT("", ",\"groups\":[{\"name\":\"shared\",\"gid\":2000},{\"name\":\"domain "
+	assert_int_equal(parse_boot(BOOT("", ",\"groups\":[{\"name\":\"shared\",\"gid\":2000},{\"name\":\"domain:"
 					     "users\",\"gid\":3000}]"),
 			     &b),
 	    0);

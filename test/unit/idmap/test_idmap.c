@@ -75,6 +75,18 @@ static void no_range_names_the_command(void **state)
 	assert_non_null(
 	    strstr(err->text, "sudo usermod --add-subuids 166536-232071 --add-subgids 166536-232071 alice"));
 	assert_int_equal(idmap_make("", "", "root", 0, 0, &m, NULL), -ENOENT);
+	error_clear(&err);
+	assert_int_equal(idmap_make("bob:100000:65536", "", "4242", 4242, 4242, &m, &err), -ENOENT);
+	assert_non_null(strstr(err->text, "no entry in passwd"));
+	assert_non_null(strstr(err->text, "4242:165536:65536"));
+}
+
+static void the_group_of_root_is_refused(void **state)
+{
+	struct idmap m;
+	AUTO_ERROR struct error *err = NULL;
+	assert_int_equal(idmap_make("a:100000:65536", "a:100000:65536", "a", 1000, 0, &m, &err), -EINVAL);
+	assert_non_null(strstr(err->text, "gid 0"));
 }
 
 static void a_range_with_the_own_id_is_refused(void **state)
@@ -138,6 +150,7 @@ int main(void)
 		cmocka_unit_test(several_ranges_and_a_number_for_a_name),
 		cmocka_unit_test(own_id_beyond_the_ranges),
 		cmocka_unit_test(root_maps_into_its_range),
+		cmocka_unit_test(the_group_of_root_is_refused),
 		cmocka_unit_test(no_range_names_the_command),
 		cmocka_unit_test(a_range_with_the_own_id_is_refused),
 		cmocka_unit_test(tags_differ_with_the_mapping),
