@@ -85,6 +85,7 @@ struct machine {
 	size_t publish_count;
 	int host_access;
 	char *transport; /* NULL: "serial"; "vsock" by setting */
+	char *proxy;     /* NULL: the host's; "none"; or a URL */
 };
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the
@@ -242,7 +243,16 @@ void machine_publish_remove(struct machine *m, const struct machine_publish *pub
 void machine_mount_done(struct machine_mount *mount);
 void machine_publish_done(struct machine_publish *publish);
 void machine_publish_clear(struct machine *m);
-int machine_user_check(const char *user, struct error **err); /* a name that can stand in /etc/passwd */
-uint64_t machine_cpus(const struct machine *m);               /* defaults resolved */
+int machine_user_check(const char *user, struct error **err);   /* a name that can stand in /etc/passwd */
+int machine_proxy_check(const char *value, struct error **err); /* host, none or a URL: 0 or -EINVAL */
+/* Whether this is one of the variables in which programs look for proxies, with or without a
+ * value. */
+int machine_proxy_is_variable(const char *text);
+/* Adds the variables of a proxy that is a URL. */
+void machine_proxy_variables(const struct machine *m, struct strv *env);
+char *machine_proxy_place(const char *url); /* "host:port", without the user's name and password; owned */
+/* Whether it names the loopback of whoever reads it: inside, that is the machine's own. */
+int machine_proxy_is_loopback(const char *url);
+uint64_t machine_cpus(const struct machine *m); /* defaults resolved */
 uint64_t machine_memory(const struct machine *m);
 uint64_t machine_disk_size(const struct machine *m);

@@ -193,6 +193,7 @@ static const struct field {
 	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
 	{ "kernel", PATH, AT(kernel) },
 	{ "kernel_modules", PATH, AT(kernel_modules) },
+	{ "proxy", TEXT, AT(proxy) },
 	{ "host_access", FLAG, AT(host_access) },
 	{ "home", PATH, AT(home), 1 },
 	{ "user", TEXT, AT(user), 1 },
@@ -241,7 +242,8 @@ static int check_fields(struct machine *m, struct json_object *o, struct error *
 		return error_set(err, EINVAL, "\"id\" is not 32 hexadecimal digits");
 	if (clock_parse_rfc3339(m->created, &when) < 0)
 		return error_set(err, EINVAL, "\"created\" is no time");
-	return machine_user_check(m->user, err);
+	r = m->proxy ? machine_proxy_check(m->proxy, err) : 0;
+	return r < 0 ? r : machine_user_check(m->user, err);
 }
 
 static int read_choices(struct machine *m, struct json_object *o, struct error **err)
@@ -359,5 +361,6 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_strv(o, "publish", &publish);
 	json_add_bool(o, "host_access", m->host_access);
 	json_add_string(o, "transport", m->transport);
+	json_add_string(o, "proxy", m->proxy);
 	return o;
 }

@@ -97,7 +97,7 @@ void machine_free(struct machine *m)
 		return;
 	strv_done(&m->image_trees);
 	char *strings[] = { m->name, m->id, m->created, m->image, m->image_digest, m->image_disk, m->platform,
-		m->init_path, m->home, m->user, m->kernel, m->kernel_modules, m->transport };
+		m->init_path, m->home, m->user, m->kernel, m->kernel_modules, m->transport, m->proxy };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	json_object_put(m->image_config);

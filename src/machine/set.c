@@ -119,6 +119,16 @@ static int set_transport(struct machine *m, const char *value, struct error **er
 	return 0;
 }
 
+static int set_proxy(struct machine *m, const char *value, struct error **err)
+{
+	int own = *value && !streq(value, "host"), r = own ? machine_proxy_check(value, err) : 0;
+	if (r < 0)
+		return r;
+	free(m->proxy);
+	m->proxy = own ? xstrdup(value) : NULL;
+	return 0;
+}
+
 static int set_host_access(struct machine *m, const char *value, struct error **err)
 {
 	int on = 0;
@@ -242,6 +252,7 @@ static const struct {
 	{ "init", set_init },
 	{ "wait", set_wait },
 	{ "host-access", set_host_access },
+	{ "proxy", set_proxy },
 	{ "transport", set_transport },
 	{ "publish", machine_publish_set },
 };
@@ -270,6 +281,9 @@ const struct machine_key machine_keys[] = {
 	    "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like "
 	    "user, and owners and modes that are set inside are kept beside the file); default user" },
 	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
+	{ "proxy",
+	    "the proxy of sessions and services: host (sessions have the caller's variables, services those of the "
+	    "host's /etc/environment), none, or a URL such as http://proxy.example:3128; default host" },
 	{ "publish", "ports inside that the host reaches, as create has them and with commas between them, such as "
 		     "8080:80,53:53/udp; replaces all; "
 		     "default none" },

@@ -14,7 +14,8 @@
 
 enum { CONFIG_MAX = 1 << 20 };
 
-static const char *const names[] = { "image", "cpus", "memory", "disk-size", "home-mount", "isolation", "warn-limits" };
+static const char *const names[] = { "image", "cpus", "memory", "disk-size", "home-mount", "isolation", "proxy",
+	"warn-limits" };
 static_assert(ARRAY_SIZE(names) == SETTING_COUNT, "a name for each setting");
 
 const char *settings_key_name(enum settings_key key)

@@ -47,9 +47,21 @@ teardown_file()
 	equal active "$(in_machine deb systemctl is-active mine.service)"
 	# The test of sudo below looks at this after the restart.
 	as_root deb sh -c 'cp /etc/sudoers /root; printf "Defaults requiretty\n%%mine ALL=(ALL) ALL\n" >>/etc/sudoers; groupadd mine; usermod -aG mine "$1"' sh "$ME"
+	holm machine set -n deb proxy=http://me:a%40b@127.0.0.1:3128 2>/dev/null
 	holm machine stop deb
-	holm machine start --wait deb
+	run --separate-stderr holm machine start --wait deb
+	contains "$stderr" "the proxy 127.0.0.1:3128 is out of the machine's reach"
 	equal active "$(in_machine deb systemctl is-active mine.service)"
+}
+
+@test "services have the proxy of the setting, by a file that root alone may read" {
+	local main
+	contains "$(holm machine inspect deb | jq -c '.[0].keeper.warnings')" "the proxy 127.0.0.1:3128"
+	equal "600 0" "$(as_root deb stat -c '%a %u' /run/systemd/system.conf.d/holm.conf)"
+	main=$(in_machine deb systemctl show -p MainPID --value mine.service)
+	contains "$(as_root deb sh -c "tr '\\0' '\\n' </proc/$main/environ")" https_proxy=http://me:a%40b@127.0.0.1:3128
+	equal no_proxy=localhost,127.0.0.1,::1 "$(in_machine deb systemd-run --user --wait --pipe --quiet env | grep no_proxy)"
+	holm machine set -n deb proxy= 2>/dev/null
 }
 
 @test "sudo needs no password whatever /etc/sudoers says, and keeps proxies" {

@@ -54,6 +54,21 @@ teardown_file()
 	contains "$(holm machine run sh -c 'echo $PATH')" /usr/bin
 }
 
+@test "proxy=none and proxy=URL decide instead of the caller; -e decides over all" {
+	local print='echo "$http_proxy,$HTTPS_PROXY,$no_proxy"'
+	holm machine set -n box proxy=none 2>/dev/null
+	equal ",," "$(http_proxy=http://p:1 HTTPS_PROXY=http://p:1 no_proxy=x holm machine run sh -c "$print")"
+	run --separate-stderr holm machine set -n box proxy=http://me:secret@127.0.0.1:3128
+	contains "$stderr" "the proxy 127.0.0.1:3128 is out of the machine's reach"
+	run ! grep -q secret <<<"$stderr"
+	equal "http://me:secret@127.0.0.1:3128,http://me:secret@127.0.0.1:3128,localhost,127.0.0.1,::1" \
+		"$(http_proxy=http://p:1 holm machine run sh -c "$print")"
+	equal "x,http://me:secret@127.0.0.1:3128,localhost,127.0.0.1,::1" "$(holm machine run -e http_proxy=x sh -c "$print")"
+	equal http://me:secret@127.0.0.1:3128 "$(holm machine inspect box | jq -r '.[0].proxy')"
+	holm machine set -n box proxy= 2>/dev/null
+	equal "http://p:1,," "$(http_proxy=http://p:1 holm machine run sh -c "$print")"
+}
+
 @test "exit statuses: the command's own, 128 and the signal, 127, 126" {
 	run holm machine run sh -c 'exit 42'
 	equal 42 "$status"

@@ -114,7 +114,8 @@ static int read_machine(struct boot_request *b, struct json_object *o, struct er
 	if (r < 0 || (r = optional(json_get_bool(m, "rescue", &b->rescue, err))) < 0 ||
 	    (r = optional(json_get_bool(m, "init_search", &b->init_search, err))) < 0 ||
 	    (r = optional(json_get_bool(m, "init_required", &b->init_required, err))) < 0 ||
-	    (r = read_strv(m, "image_env", &b->image_env, err)) < 0 || (r = read_strv(m, "env", &b->env, err)) < 0)
+	    (r = read_strv(m, "image_env", &b->image_env, err)) < 0 || (r = read_strv(m, "env", &b->env, err)) < 0 ||
+	    (r = read_strv(m, "services_env", &b->services_env, err)) < 0)
 		return r;
 	if (!hostname_is_valid(b->hostname))
 		return error_set(err, EINVAL, "boot request: \"%s\" is not a host name", b->hostname);
@@ -379,6 +380,7 @@ void boot_request_free(struct boot_request *b)
 	strv_done(&b->image_env);
 	strv_done(&b->root_lower);
 	strv_done(&b->env);
+	strv_done(&b->services_env);
 	resolv_done(&b->resolv);
 	for (size_t i = 0; i < b->user.group_count; i++)
 		free(b->user.groups[i].name);

@@ -54,7 +54,7 @@ struct boot_request {
 	char *name, *id, *hostname, *init, *stop_signal, *timezone; /* init NULL: holm's own */
 	int rescue, host_access;
 	int init_search, init_required; /* look for an init on the machine's own disk; do not do without one */
-	struct strv image_env, env;
+	struct strv image_env, env, services_env;
 	struct boot_user user;
 	struct resolv resolv;
 	uint64_t realtime_ns;

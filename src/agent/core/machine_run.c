@@ -87,9 +87,9 @@ int machine_run_watch(int inotify, const char *directory, uint32_t mask)
 
 /* ---- a new one ---- */
 
-static int write_file(int directory, const char *name, const char *text)
+static int write_file(int directory, const char *name, mode_t mode, const char *text)
 {
-	AUTO_FD int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	AUTO_FD int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
 }
 
@@ -121,18 +121,25 @@ static int add_init(const struct platform *p, int holm)
 	return syscall(SYS_move_mount, tree, "", target, "", by_descriptor) < 0 ? -errno : 0;
 }
 
-static int fill(const struct platform *p, const char *resolved, struct error **err)
+static int add_drop_in(const char *directory, mode_t mode, const char *text, struct error **err)
+{
+	AUTO_FD int drop_ins = machine_run_mkdir(directory, 0755, err);
+	if (drop_ins < 0)
+		return drop_ins;
+	int r = write_file(drop_ins, "holm.conf", mode, text);
+	return r < 0 ? error_set_errno(err, r, "cannot write /run/%s/holm.conf in the machine", directory) : 0;
+}
+
+static int fill(const struct platform *p, const struct machine_run_texts *t, struct error **err)
 {
 	AUTO_FD int holm = machine_run_mkdir("holm", 0755, err);
 	if (holm < 0)
 		return holm;
-	AUTO_FD int drop_ins = machine_run_mkdir("systemd/resolved.conf.d", 0755, err);
-	if (drop_ins < 0)
-		return drop_ins;
+	int r = add_drop_in("systemd/resolved.conf.d", 0644, t->resolved, err);
+	if (r < 0 || (t->services && (r = add_drop_in("systemd/system.conf.d", 0600, t->services, err)) < 0))
+		return r;
 	AUTO_FD int top = open_top();
-	int r = top < 0 || mkdirat(top, "lock", 01777) < 0 || fchmodat(top, "lock", 01777, 0) < 0 ? -errno : 0;
-	if (r >= 0)
-		r = write_file(drop_ins, "holm.conf", resolved);
+	r = top < 0 || mkdirat(top, "lock", 01777) < 0 || fchmodat(top, "lock", 01777, 0) < 0 ? -errno : 0;
 	if (r >= 0)
 		r = add_init(p, holm);
 	return r < 0 ? error_set_errno(err, r, "cannot fill the machine's /run") : 0;
@@ -143,12 +150,12 @@ void machine_run_drop(void)
 	umount2(AGENT_MACHINE_RUN, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
-int machine_run_make(const struct platform *p, const char *resolved, struct error **err)
+int machine_run_make(const struct platform *p, const struct machine_run_texts *t, struct error **err)
 {
 	int r = path_mkdir_all(AGENT_MACHINE_RUN, 0755, err);
 	if (r < 0)
 		return r;
 	machine_run_drop();
 	r = mount_tmpfs();
-	return r < 0 ? error_set_errno(err, r, "cannot make the machine's /run") : fill(p, resolved, err);
+	return r < 0 ? error_set_errno(err, r, "cannot make the machine's /run") : fill(p, t, err);
 }

@@ -13,10 +13,14 @@
 
 struct platform;
 
+/* Drop-ins: for systemd-resolved, and for systemd, which root alone may read (NULL: none). */
+struct machine_run_texts {
+	const char *resolved, *services;
+};
+
 /* (worker) Replaces the mount at AGENT_MACHINE_RUN by a new tmpfs and fills it: holm's own init
- * at holm/holm-init, lock/, a drop-in for systemd-resolved with this text. 0
- * or -errno. */
-int machine_run_make(const struct platform *p, const char *resolved, struct error **err);
+ * at holm/holm-init, lock/, the drop-ins. 0 or -errno. */
+int machine_run_make(const struct platform *p, const struct machine_run_texts *t, struct error **err);
 void machine_run_drop(void); /* unmounts it, with all that is mounted in it; nothing mounted: fine */
 
 /* `path` is relative to the machine's /run, "." names /run itself. A descriptor (owned) or

@@ -24,6 +24,7 @@
 #include "agent/core/mounts.h"
 #include "agent/core/rootfs.h"
 #include "agent/life/inittab.h"
+#include "agent/life/prepare.h"
 #include "agent/provision/etcfiles.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -73,8 +74,15 @@ static void init_environment(const struct boot_request *b, enum init_kind kind, 
 	strv_setenv(env, "container", "holm");
 	strv_setenv(env, "container_uuid", b->id);
 	strv_setenv(env, "TERM", "vt220");
-	if (kind == INIT_SYSTEMD)
+	if (kind == INIT_SYSTEMD) {
 		strv_setenv(env, "NOTIFY_SOCKET", "/run/holm/notify");
+		return;
+	}
+	/* systemd's services have them from a drop-in, those of other inits by inheritance. */
+	for (size_t i = 0; i < b->services_env.count; i++) {
+		AUTOFREE char *key = xstrndup(b->services_env.items[i], strcspn(b->services_env.items[i], "="));
+		strv_setenv(env, key, strv_getenv(&b->services_env, key));
+	}
 }
 
 /* The share's own mount, read-only where it is: the attribute of the source mount is not inherited
@@ -331,8 +339,7 @@ static int find_init(const struct boot_request *b, int root, struct init_program
 /* An init that is started again gets a new /run, and finds the shares as the first one did. */
 static int renew(const struct init_launch *l, struct error **err)
 {
-	AUTOFREE char *resolved = etc_resolved_text(&l->request->resolv);
-	int r = l->start > 0 ? machine_run_make(l->platform, resolved, err) : 0;
+	int r = l->start > 0 ? prepare_machine_run(l->platform, l->request, err) : 0;
 	return r < 0 || !l->platform->check_shares ? r : l->platform->check_shares(l->request, err);
 }
 

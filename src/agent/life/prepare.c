@@ -64,15 +64,17 @@ static int step_shares(struct prepare *p, struct error **err)
 	return p->request->rescue ? 0 : mounts_shares(p->platform, p->request, err);
 }
 
-static int make_run(const struct prepare *p, struct error **err)
+int prepare_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
 {
-	AUTOFREE char *resolved = etc_resolved_text(&p->request->resolv);
-	return machine_run_make(p->platform, resolved, err);
+	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
+	AUTOFREE char *services = etc_services_text(&b->services_env);
+	const struct machine_run_texts texts = { .resolved = resolved, .services = services };
+	return machine_run_make(p, &texts, err);
 }
 
 static int step_run(struct prepare *p, struct error **err)
 {
-	return p->request->rescue ? 0 : make_run(p, err);
+	return p->request->rescue ? 0 : prepare_machine_run(p->platform, p->request, err);
 }
 
 static const struct mount_point {
@@ -176,7 +178,7 @@ static int run_script(struct prepare *p, struct error **err)
 		channel_send(p->channel, o, -1);
 	}
 	/* The script had the machine's /run: nothing of what it made there stays. */
-	return r < 0 ? r : make_run(p, err);
+	return r < 0 ? r : prepare_machine_run(p->platform, p->request, err);
 }
 
 static int step_user(struct prepare *p, struct error **err)

@@ -93,6 +93,28 @@ char *etc_resolved_text(const struct resolv *resolv)
 	return buffer_take_string(&b);
 }
 
+/* systemd-system.conf(5): the values are quoted, and % begins a specifier. */
+char *etc_services_text(const struct strv *env)
+{
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, TEXT_MAX);
+	if (env->count == 0)
+		return NULL;
+	buffer_append_string(&b, "# holm machine set proxy=; written by holm.\n[Manager]\nDefaultEnvironment=");
+	for (size_t i = 0; i < env->count; i++) {
+		buffer_append_string(&b, i ? " \"" : "\"");
+		for (const char *c = env->items[i]; *c; c++) {
+			if (*c == '%' || *c == '"' || *c == '\\')
+				buffer_append(&b, *c == '%' ? "%" : "\\", 1);
+			if ((unsigned char)*c >= ' ')
+				buffer_append(&b, c, 1);
+		}
+		buffer_append_string(&b, "\"");
+	}
+	buffer_append_string(&b, "\n");
+	return buffer_take_string(&b);
+}
+
 int etc_write_machine_id(int root, const char *id, struct error **err)
 {
 	AUTOFREE char *old = NULL;

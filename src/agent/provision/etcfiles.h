@@ -15,5 +15,8 @@ int etc_write_resolv(int root, const struct resolv *resolv, int take, struct err
 int etc_write_machine_id(int root, const char *id, struct error **err);
 /* Points /etc/localtime at the zone, where the image has it. */
 int etc_write_timezone(int root, const char *zone, struct error **err);
+/* The drop-in for systemd that gives services these variables, below the machine's /run; owned
+ * text, or NULL if there are none. */
+char *etc_services_text(const struct strv *env);
 /* The drop-in for systemd-resolved, below the machine's /run; owned text. */
 char *etc_resolved_text(const struct resolv *resolv);

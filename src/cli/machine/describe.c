@@ -87,6 +87,7 @@ static void add_settings(struct json_object *o, const struct machine *m)
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].key, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_bool(o, "host-access", m->host_access);
+	json_add_string(o, "proxy", m->proxy ? m->proxy : "host");
 	json_add_string(o, "transport", m->transport ? m->transport : "serial");
 	for (size_t i = 0; i < m->env.count; i++) {
 		const char *text = m->env.items[i], *equals = strchr(text, '=');

@@ -21,7 +21,7 @@ enum { ENV_ENTRY_MAX = 128 << 10, ENV_MAX = 1 << 20 };
 int make_apply_settings(struct machine *m, const struct settings *s, struct error **err)
 {
 	static const enum settings_key keys[] = { SETTING_CPUS, SETTING_MEMORY, SETTING_DISK_SIZE, SETTING_HOME_MOUNT,
-		SETTING_ISOLATION };
+		SETTING_ISOLATION, SETTING_PROXY };
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		const char *value = s->values[keys[i]];
 		int r = value ? machine_set(m, settings_key_name(keys[i]), value, err) : 0;
@@ -317,6 +317,16 @@ int make_boot(const struct machine *m)
 	int status = client_start_failure(r, err);
 	output_note("machine \"%s\" is there but stopped; holm machine start %s tries again", m->name, m->name);
 	return status;
+}
+
+void make_note_proxy(const struct machine *m)
+{
+	if (!m->proxy || !machine_proxy_is_loopback(m->proxy))
+		return;
+	AUTOFREE char *place = machine_proxy_place(m->proxy);
+	output_note("the proxy %s is out of the machine's reach, because inside that is the machine's own loopback; "
+		    "with host-access=true the host's is host.holm.internal",
+	    place);
 }
 
 void make_note_user(const struct machine *m)

@@ -31,6 +31,8 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 int make_store(struct machine *m, int set_default, struct error **err);
 /* Boots it up to where commands run. The exit status; failures are shown. */
 int make_boot(const struct machine *m);
+/* One line about a proxy that the machine cannot reach. */
+void make_note_proxy(const struct machine *m);
 /* One line about a user whose name inside is not the host's. */
 void make_note_user(const struct machine *m);
 /* One line about an image without an init, where that matters. */

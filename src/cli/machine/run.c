@@ -73,15 +73,15 @@ const struct command_spec command_run = {
 
 /* ---- environment ---- */
 
-/* What of the caller's environment has a meaning inside. */
-static int is_passed(const char *variable)
+/* What of the caller's environment has a meaning inside. m: NULL if it cannot be read. */
+static int is_passed(const struct machine *m, const char *variable)
 {
-	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "http_proxy",
-		"https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
-		"ALL_PROXY", "NO_PROXY" };
+	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR" };
 	size_t n = strcspn(variable, "=");
 	if (startswith(variable, "LC_"))
 		return 1;
+	if (machine_proxy_is_variable(variable))
+		return !m || !m->proxy;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strlen(names[i]) == n && strncmp(names[i], variable, n) == 0)
 			return 1;
@@ -116,12 +116,14 @@ static int add_env_file(struct strv *env, const char *file, struct error **err)
 	return r < 0 ? error_prefix(err, r, "--env-file \"%s\"", file) : 0;
 }
 
-static int collect_env(struct options *o, struct strv *env, struct error **err)
+static int collect_env(const struct machine *m, struct options *o, struct strv *env, struct error **err)
 {
 	int r = 0;
 	for (char **e = environ; *e; e++)
-		if (is_passed(*e))
+		if (is_passed(m, *e))
 			strv_add(env, *e);
+	if (m)
+		machine_proxy_variables(m, env);
 	const struct strv *files = options_list(o, "env-file"), *given = options_list(o, "env");
 	for (size_t i = 0; r == 0 && i < files->count; i++)
 		r = add_env_file(env, files->items[i], err);
@@ -197,7 +199,8 @@ static mode_t current_umask(void)
 	return mask;
 }
 
-static int build_request(struct options *o, enum run_manner manner, struct json_object **ret, struct error **err)
+static int build_request(const struct machine *m, struct options *o, enum run_manner manner, struct json_object **ret,
+    struct error **err)
 {
 	AUTO_JSON struct json_object *q = json_object_new_object();
 	AUTO_STRV struct strv env = { 0 };
@@ -212,7 +215,7 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 	if (r < 0)
 		return r;
 	json_add(q, "user", user);
-	r = collect_env(o, &env, err);
+	r = collect_env(m, o, &env, err);
 	if (r < 0)
 		return r;
 	if (words->count)
@@ -238,12 +241,9 @@ static int build_request(struct options *o, enum run_manner manner, struct json_
 	return 0;
 }
 
-static int waits_for_init(struct options *o)
+static int waits_for_init(const struct machine *m, struct options *o)
 {
-	AUTO_MACHINE struct machine *m = NULL;
-	if (options_given(o, "wait"))
-		return 1;
-	return machine_load(options_target(o), &m, NULL) == 0 && m->wait == MACHINE_WAIT_INIT;
+	return options_given(o, "wait") || (m && m->wait == MACHINE_WAIT_INIT);
 }
 
 /* `exec NAME cmd`, as other tools have it: the name was taken for the command. */
@@ -259,12 +259,14 @@ int run_in_machine(struct options *o, enum run_manner manner)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *request = NULL;
+	AUTO_MACHINE struct machine *m = NULL;
 	const char *machine = options_target(o);
-	int r = build_request(o, manner, &request, &err);
+	machine_load(machine, &m, NULL); /* the start says what is wrong with it */
+	int r = build_request(m, o, manner, &request, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
-	if (r == 0 && waits_for_init(o))
+	if (r == 0 && waits_for_init(m, o))
 		r = client_start(machine, CLIENT_INIT, 0, NULL, &err);
 	/* An init that waits for a service for ever does not make the machine unusable. */
 	if (r == -ETIMEDOUT && machine_is_running(machine) == 1 && !options_given(o, "wait")) {

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/machine/change.h"
 #include "cli/machine/convert.h"
+#include "cli/machine/make.h"
 #include "cli/output.h"
 #include "cli/machine/ports.h"
 
@@ -132,6 +133,8 @@ static int run(const struct command_spec *c, struct options *o)
 		return client_start_failure(r, err);
 	ports_follow(plan.before, plan.after);
 	tell_running(name, pairs);
+	if (!streq(plan.before->proxy, plan.after->proxy))
+		make_note_proxy(plan.after);
 	output_line("%s", name);
 	return 0;
 }

@@ -25,6 +25,7 @@ static struct json_object *machine_object(const struct keeper *k)
 	const struct machine *m = k->machine;
 	struct json_object *o = json_object_new_object();
 	AUTOFREE char *timezone = host_timezone();
+	AUTO_STRV struct strv services = { 0 };
 	json_add_string(o, "name", m->name);
 	json_add_string(o, "id", m->id);
 	json_add_string(o, "hostname", m->name);
@@ -35,6 +36,8 @@ static struct json_object *machine_object(const struct keeper *k)
 	json_add_bool(o, "rescue", k->options.rescue);
 	add_from_image(o, m);
 	json_add_strv(o, "env", &m->env);
+	host_proxies(m, &services);
+	json_add_strv(o, "services_env", &services);
 	json_add_string(o, "timezone", timezone);
 	return o;
 }

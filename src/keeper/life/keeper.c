@@ -40,6 +40,7 @@
 #include "base/path.h"
 #include "keeper/agent/clock_watch.h"
 #include "keeper/agent/console.h"
+#include "keeper/agent/host_facts.h"
 #include "keeper/agent/resolv.h"
 #include "keeper/agent/ssh_agent.h"
 #include "keeper/agent/text.h"
@@ -322,8 +323,11 @@ static void enter_gone(struct keeper *k)
 
 void keeper_start(struct keeper *k)
 {
+	AUTOFREE char *proxy = k->options.rescue ? NULL : host_proxy_warning(k->machine);
 	if (k->options.warning)
 		tell_warning(k, k->options.warning);
+	if (proxy)
+		tell_warning(k, proxy);
 	keeper_enter(k, STAGE_ISOLATION);
 }
 

@@ -16,6 +16,17 @@ static void test_hosts(void **state)
 	    "127.0.0.1 localhost\n10.0.0.1 mine\n127.0.1.1\tnew # holm\n10.77.0.1\thost.holm.internal # holm\n");
 }
 
+static void test_services(void **state)
+{
+	AUTO_STRV struct strv env = { 0 };
+	assert_null(etc_services_text(&env));
+	strv_add(&env, "http_proxy=http://me:a%40b@p:1");
+	strv_add(&env, "no_proxy=\"\\x");
+	AUTOFREE char *text = etc_services_text(&env);
+	assert_non_null(strstr(text,
+	    "\n[Manager]\nDefaultEnvironment=\"http_proxy=http://me:a%%40b@p:1\" \"no_proxy=\\\"\\\\x\"\n"));
+}
+
 static void test_resolv(void **state)
 {
 	struct tree *t = *state;
@@ -86,7 +97,7 @@ static void test_timezone(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TREE_TEST(test_hosts), TREE_TEST(test_resolv),
+	const struct CMUnitTest tests[] = { TREE_TEST(test_hosts), TREE_TEST(test_services), TREE_TEST(test_resolv),
 		TREE_TEST(test_resolv_symlink), TREE_TEST(test_machine_id), TREE_TEST(test_timezone) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,28 @@ static void test_resolv(void **state)
 	assert_string_equal(empty_text, "{\"nameservers\":[],\"search\":[],\"options\":[]}");
 }
 
+static void test_proxies(void **state)
+{
+	AUTO_STRV struct strv env = { 0 };
+	host_parse_proxies("# c\nPATH=/bin\nhttp_proxy=http://a:1\n export https_proxy = x\nexport "
+			   "HTTPS_PROXY=\"http://b:2\" \n"
+			   "no_proxy='localhost,.corp'\nftp_proxy=a b\nall_proxy=\nFTP_PROXY=\"x\nALL_PROXY",
+	    &env);
+	AUTOFREE char *all = strv_join(&env, " ");
+	assert_string_equal(all, "http_proxy=http://a:1 HTTPS_PROXY=http://b:2 no_proxy=localhost,.corp");
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	assert_int_equal(machine_set(m, "proxy", "http://u:p@127.0.0.1:3128", NULL), 0);
+	AUTOFREE char *warning = host_proxy_warning(m);
+	assert_non_null(startswith(warning, "the proxy 127.0.0.1:3128 is out of the machine's reach"));
+	assert_int_equal(machine_set(m, "proxy", "none", NULL), 0);
+	assert_int_equal(setenv("http_proxy", "http://localhost:1", 1), 0);
+	assert_null(host_proxy_warning(m));
+	assert_int_equal(machine_set(m, "proxy", "host", NULL), 0);
+	AUTOFREE char *own = host_proxy_warning(m);
+	assert_non_null(strstr(own, "localhost:1"));
+	assert_int_equal(unsetenv("http_proxy"), 0);
+}
+
 static void test_zone(void **state)
 {
 	assert_string_equal(host_zone_of_path("/usr/share/zoneinfo/Europe/Oslo"), "Europe/Oslo");
@@ -74,6 +96,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resolv),
+		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_zone),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_tail),

@@ -24,6 +24,7 @@ static struct machine *full_machine(void)
 		{ "share-locks", "host" },
 		{ "host-access", "true" },
 		{ "transport", "vsock" },
+		{ "proxy", "http://proxy.example:3128" },
 		{ "env.LD_PRELOAD", "/evil" },
 		{ "kernel", "/proc/self/exe" },
 		{ "kernel-modules", "/proc" },
@@ -115,7 +116,8 @@ static void a_file_opens_nothing(void **state)
 	}
 	static const char *const texts[] = { "home-mount=rw (ro here)", "cpus=512 (2 here)", "memory=16T (1G here)",
 		"disk-size=64T (100G here)", "mount /etc:/srv:ro", "publish 0.0.0.0:8080:80", "host-access=true",
-		"env LD_PRELOAD", "owner-map=root", "share-locks=host", "transport=vsock" };
+		"env LD_PRELOAD", "owner-map=root", "share-locks=host", "transport=vsock",
+		"proxy=http://proxy.example:3128" };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		assert_true(strv_contains(&left_out, texts[i]));
 	/* and the kernel and its modules, whose paths are the test's */

@@ -64,6 +64,9 @@ static void settings_are_checked(void **state)
 		{ "kernel", "/proc/self/exe" },
 		{ "host-access", "yes" },
 		{ "transport", "vsock" },
+		{ "proxy", "none" },
+		{ "proxy", "http://me:secret@proxy.example:3128" },
+		{ "proxy", "socks5h://[::1]:1080/" },
 		{ "init", "holm" },
 		{ "share-cache", "strict" },
 		{ "share-events", "off" },
@@ -97,6 +100,12 @@ static void settings_are_checked(void **state)
 		{ "kernel-modules", "/proc/self/exe" },
 		{ "host-access", "2" },
 		{ "transport", "tcp" },
+		{ "proxy", "proxy.example:3128" },
+		{ "proxy", "http://" },
+		{ "proxy", "http://:3128" },
+		{ "proxy", "http://a b" },
+		{ "proxy", "http://a\"b" },
+		{ "proxy", "gopher://a" },
 		{ "share-cache", "never" },
 		{ "share-events", "yes" },
 		{ "owner-map", "nobody" },
@@ -271,6 +280,44 @@ static void json_is_checked(void **state)
 	}
 }
 
+static void proxies(void **state)
+{
+	static const struct {
+		const char *url, *place;
+		int loopback;
+	} cases[] = {
+		{ "http://proxy.example:3128", "proxy.example:3128", 0 },
+		{ "http://me:s@cret@127.0.0.1:3128/x", "127.0.0.1:3128", 1 },
+		{ "http://localhost", "localhost", 1 },
+		{ "http://my.localhost:1", "my.localhost:1", 1 },
+		{ "socks5://[::1]:1080/", "[::1]:1080", 1 },
+		{ "http://[2001:db8::1]:1", "[2001:db8::1]:1", 0 },
+		{ "127.0.0.53:1", "127.0.0.53:1", 1 },
+		{ "", "", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTOFREE char *place = machine_proxy_place(cases[i].url);
+		assert_string_equal(place, cases[i].place);
+		assert_int_equal(machine_proxy_is_loopback(cases[i].url), cases[i].loopback);
+	}
+	AUTO_MACHINE struct machine *m = machine_new("m");
+	AUTO_STRV struct strv env = { 0 };
+	machine_proxy_variables(m, &env);
+	assert_int_equal(env.count, 0);
+	assert_int_equal(machine_set(m, "proxy", "none", NULL), 0);
+	machine_proxy_variables(m, &env);
+	assert_int_equal(env.count, 0);
+	assert_int_equal(machine_set(m, "proxy", "http://p:1", NULL), 0);
+	assert_int_equal(machine_set(m, "env.no_proxy", ".corp", NULL), 0);
+	machine_proxy_variables(m, &env);
+	assert_string_equal(strv_getenv(&env, "HTTPS_PROXY"), "http://p:1");
+	assert_string_equal(strv_getenv(&env, "no_proxy"), ".corp");
+	assert_int_equal(machine_set(m, "proxy", "host", NULL), 0);
+	assert_null(m->proxy);
+	assert_true(machine_proxy_is_variable("no_proxy=x"));
+	assert_false(machine_proxy_is_variable("noproxy"));
+}
+
 static void configuration_file(void **state)
 {
 	AUTO_SETTINGS struct settings s = { 0 };
@@ -291,6 +338,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names), cmocka_unit_test(names_from_images),
 		cmocka_unit_test(settings_are_checked), cmocka_unit_test(disks_only_grow), cmocka_unit_test(mounts),
 		cmocka_unit_test(publishing), cmocka_unit_test(json_round_trip), cmocka_unit_test(json_is_checked),
-		cmocka_unit_test(configuration_file) };
+		cmocka_unit_test(proxies), cmocka_unit_test(configuration_file) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
