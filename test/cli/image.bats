@@ -214,6 +214,22 @@ made()
 	done
 }
 
+@test "docker save: an index without layers beside a right manifest.json, layers that are links from the root, empty layers" {
+	requires python3
+	local kind count form
+	for kind in hollow:1 links:3 empty-layers:4; do
+		count=${kind#*:} kind=${kind%:*}
+		for form in "$WORLD/odd.tar" "$WORLD/odd/"; do
+			rm -rf "$WORLD/odd.tar" "$WORLD/odd"
+			"$BATS_TEST_DIRNAME/../lib/make-docker-archive" "$form" "$kind"
+			equal docker.io/library/odd:1 "$(holm image load "$form")"
+			equal "$count" "$(holm image inspect odd:1 | jq '.[0].layers')"
+			holm image prepare odd:1 >/dev/null
+			holm image rm odd:1
+		done
+	done
+}
+
 # fake_mmdebstrap: makes a tree, runs the hooks on it as the real one does, and writes its tar;
 # first in PATH.
 fake_mmdebstrap()

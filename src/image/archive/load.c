@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/path.h"
 #include "image/archive/load_docker.h"
 #include "image/archive/source.h"
@@ -18,8 +19,7 @@
 
 enum { NESTED_MAX = 4 };
 
-/* "debian-12" of "/tmp/Debian-12.tar.gz". */
-static char *base_name(const char *path)
+char *load_base_name(const char *path)
 {
 	static const char *const endings[] = { ".gz", ".zst", ".xz", ".bz2", ".tgz", ".tar", ".oci", ".img",
 		".docker" };
@@ -42,7 +42,7 @@ static char *base_name(const char *path)
 char *load_image_name(const char *path, const char *name, struct error **err)
 {
 	AUTO_REFERENCE struct reference *ref = NULL;
-	AUTOFREE char *base = base_name(path), *text = NULL;
+	AUTOFREE char *base = load_base_name(path), *text = NULL;
 	if (name && strpbrk(name, ":/"))
 		text = xstrdup(name);
 	else if (!streq(path, "-"))
@@ -191,18 +191,42 @@ static int load_layout(struct loading *g, const char *data, size_t size, struct 
 	return 0;
 }
 
+/* Whether a descriptor of index.json names a manifest without layers. */
+static int is_hollow(struct loading *g, const struct oci_descriptor *d)
+{
+	AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+	AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(d->digest)), *data = NULL;
+	size_t size;
+	return source_read_file(g->source, path, &data, &size, NULL) == 0 &&
+	       oci_manifest_parse(data, size, g->path, &m, NULL) == 0 && m->layer_count == 0;
+}
+
+/* Some versions of docker save write an index whose manifests have lost their layers. Whether
+ * manifest.json is the better one. */
+static int docker_knows_better(struct loading *g, const char *data, size_t size)
+{
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	AUTO_FD int docker = source_open_file(g->source, "manifest.json");
+	if (docker < 0 || oci_index_parse(data, size, g->path, &index, NULL) < 0)
+		return 0;
+	for (size_t k = 0; k < index->count; k++)
+		if (is_hollow(g, &index->manifests[k]))
+			return 1;
+	return 0;
+}
+
 static int load_source(struct loading *g, struct error **err)
 {
-	AUTOFREE char *data = NULL;
+	AUTOFREE char *data = NULL, *docker = NULL;
 	size_t size;
 	int r = source_read_file(g->source, "index.json", &data, &size, err);
-	if (r == 0)
+	if (r == 0 && !docker_knows_better(g, data, size))
 		return load_layout(g, data, size, err);
-	if (r != -ENOENT)
+	if (r < 0 && r != -ENOENT)
 		return r;
-	r = source_read_file(g->source, "manifest.json", &data, &size, err);
+	r = source_read_file(g->source, "manifest.json", &docker, &size, err);
 	if (r == 0)
-		return load_docker(g->source, g->path, data, size, g->options, g->names, g->digests, err);
+		return load_docker(g->source, g->path, docker, size, g->options, g->names, g->digests, err);
 	if (r != -ENOENT)
 		return r;
 	return error_set(err, EINVAL, "%s is not an image: it has neither index.json (OCI) nor manifest.json (docker)",

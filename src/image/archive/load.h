@@ -21,5 +21,7 @@ int load_images(struct library *l, const char *path, const struct load_options *
 /* The canonical name for an image that calls itself `name` (NULL, a tag, or a reference) in a file
  * or directory `path`. Owned; NULL with an error. */
 char *load_image_name(const char *path, const char *name, struct error **err);
+/* "debian-12" of "/tmp/Debian-12.tar.gz". Owned. */
+char *load_base_name(const char *path);
 /* The canonical name of -t NAME: "foo" is foo:latest. Owned; NULL with an error. */
 char *load_given_name(const char *name, struct error **err);

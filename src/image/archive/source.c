@@ -11,6 +11,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 #include "image/library/blob.h"
 
 enum { ENTRIES_MAX = 100000, PIECE = 1 << 18 };
+#define FROM_ROOT ".root" /* behind the name of a symlink: the same, meant from the archive's root */
 
 /* The name of a file of the archive in the flat folder: the hash of its path in normal form.
  * Owned. */
@@ -56,6 +58,27 @@ static int copy_data(struct archive *a, int fd, const char *what, struct error *
 	}
 }
 
+static int make_link(struct source *s, const char *target, const char *name, const char *what, struct error **err)
+{
+	AUTOFREE char *target_name = flat_name(target);
+	unlinkat(s->directory, name, 0);
+	return symlinkat(target_name, s->directory, name) < 0 ? error_set_errno(err, errno, "cannot unpack %s", what) :
+								0;
+}
+
+/* A relative symlink gets a second name, for writers who mean the archive's root. */
+static int unpack_link(struct source *s, const char *path, const char *hard, const char *soft, const char *what,
+    struct error **err)
+{
+	AUTOFREE char *name = flat_name(path), *parent = path_parent(path),
+		      *from_root = xasprintf("%s" FROM_ROOT, name);
+	if (hard || soft[0] == '/')
+		return make_link(s, hard ? hard : soft, name, what, err);
+	AUTOFREE char *target = xasprintf("%s/%s", parent, soft);
+	int r = make_link(s, target, name, what, err);
+	return r == 0 ? make_link(s, soft, from_root, what, err) : r;
+}
+
 static int unpack_entry(struct source *s, struct archive *a, struct archive_entry *e, const char *what,
     struct error **err)
 {
@@ -64,17 +87,8 @@ static int unpack_entry(struct source *s, struct archive *a, struct archive_entr
 	if (!path)
 		return error_set(err, EINVAL, "%s has an entry whose name cannot be read", what);
 	AUTOFREE char *name = flat_name(path);
-	if (hard || (archive_entry_filetype(e) == AE_IFLNK && soft)) {
-		AUTOFREE char *parent = path_parent(path);
-		AUTOFREE char *target = hard           ? xstrdup(hard) :
-					soft[0] == '/' ? xstrdup(soft) :
-							 xasprintf("%s/%s", parent, soft);
-		AUTOFREE char *target_name = flat_name(target);
-		unlinkat(s->directory, name, 0);
-		return symlinkat(target_name, s->directory, name) < 0 ?
-			   error_set_errno(err, errno, "cannot unpack %s", what) :
-			   0;
-	}
+	if (hard || (archive_entry_filetype(e) == AE_IFLNK && soft))
+		return unpack_link(s, path, hard, soft, what, err);
 	if (archive_entry_filetype(e) != AE_IFREG)
 		return 0;
 	unlinkat(s->directory, name, 0);
@@ -158,12 +172,27 @@ void source_done(struct source *s)
 	free(TAKE_PTR(s->unpacked));
 }
 
+/* The file that a symlink of a directory means from the root. Descriptor or -errno. */
+static int open_from_root(const struct source *s, const char *path)
+{
+	char target[PATH_MAX];
+	AUTO_FD int link = path_open_in_root(s->directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	ssize_t n = link < 0 ? -1 : readlinkat(link, "", target, sizeof target - 1);
+	if (n < 0)
+		return -ENOENT;
+	target[n] = '\0';
+	return path_open_in_root(s->directory, target, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+}
+
 int source_open_file(const struct source *s, const char *path)
 {
-	if (!s->unpacked)
-		return path_open_in_root(s->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-	AUTOFREE char *name = flat_name(path);
-	return path_open_in_root(s->directory, name, O_RDONLY | O_CLOEXEC, 0);
+	if (!s->unpacked) {
+		int fd = path_open_in_root(s->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+		return fd == -ENOENT ? open_from_root(s, path) : fd;
+	}
+	AUTOFREE char *name = flat_name(path), *from_root = xasprintf("%s" FROM_ROOT, name);
+	int fd = path_open_in_root(s->directory, name, O_RDONLY | O_CLOEXEC, 0);
+	return fd == -ENOENT ? path_open_in_root(s->directory, from_root, O_RDONLY | O_CLOEXEC, 0) : fd;
 }
 
 int source_read_file(const struct source *s, const char *path, char **ret, size_t *ret_size, struct error **err)
