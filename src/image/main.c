@@ -18,8 +18,11 @@ static const struct {
 } handlers[] = {
 	{ "pull", command_pull },
 	{ "load", command_load },
+	{ "save", command_save },
+	{ "import", command_import },
 	{ "ls", command_ls },
 	{ "inspect", command_inspect },
+	{ "history", command_history },
 	{ "rm", command_rm },
 	{ "tag", command_tag },
 	{ "debootstrap", command_debootstrap },

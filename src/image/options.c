@@ -4,6 +4,7 @@
 
 static const char *const progress_choices[] = { "auto", "plain", "none", NULL };
 static const char *const format_choices[] = { "table", "json", NULL };
+static const char *const save_choices[] = { "docker-archive", "oci-archive", "oci-dir", NULL };
 static const char *const pull_choices[] = { "missing", "always", "never", NULL };
 static const char *const form_choices[] = { "disk", "trees", NULL };
 static const char *const list_aliases[] = { "list", NULL };
@@ -45,9 +46,35 @@ static const struct option_spec ls_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec import_options[] = {
+	{ "change", 'c', OPTION_LIST, "INSTRUCTION",
+	    "ENV, LABEL, USER, WORKDIR, STOPSIGNAL, CMD or ENTRYPOINT as in a Dockerfile; may be repeated" },
+	{ "message", 'm', OPTION_STRING, "TEXT", "the comment of the image's one step" },
+	{ OPTION_PLATFORM },
+	{ OPTION_PROGRESS },
+	{ 0 },
+};
+
+static const struct option_spec history_options[] = {
+	{ "format", 0, OPTION_STRING, "FORMAT", "table or json", .default_text = "table", .choices = format_choices },
+	{ "no-trunc", 0, OPTION_FLAG, NULL, "long texts whole" },
+	{ OPTION_PLATFORM },
+	{ 0 },
+};
+
 static const struct option_spec inspect_options[] = {
 	{ "format", 0, OPTION_STRING, "FORMAT", "json", .default_text = "json", .choices = format_choices + 1 },
 	{ OPTION_PLATFORM },
+	{ 0 },
+};
+
+static const struct option_spec save_options[] = {
+	{ "output", 'o', OPTION_STRING, "FILE", "the archive, or the directory", .default_text = "standard output",
+	    .complete = "file" },
+	{ "format", 0, OPTION_STRING, "FORMAT", "docker-archive (OCI tools read it too), oci-archive or oci-dir",
+	    .default_text = "docker-archive", .choices = save_choices },
+	{ OPTION_PLATFORM },
+	{ OPTION_PROGRESS },
 	{ 0 },
 };
 
@@ -82,6 +109,31 @@ const struct command_spec image_commands[] = {
 	    .details = "Reads what \"docker save\" and \"podman save\" write, OCI archives and OCI layout directories, "
 		       "compressed or not; - is standard input.",
 	},
+	{
+	    .name = "save",
+	    .synopsis = "NAME...",
+	    .summary = "write images to an archive or a directory",
+	    .options = save_options,
+	    .min_arguments = 1,
+	    .max_arguments = -1,
+	    .complete = "image",
+	    .details = "\"holm image load\", docker, podman and skopeo read the archive. The same images give the "
+		       "same bytes. Layers stay compressed as they are, so digests stay too. An image that its "
+		       "digest names is saved without a name.",
+	},
+	{
+	    .name = "import",
+	    .synopsis = "FILE|- [NAME]",
+	    .summary = "make an image of a root file system's archive",
+	    .options = import_options,
+	    .min_arguments = 1,
+	    .max_arguments = 2,
+	    .complete = "file",
+	    .details =
+		"FILE is a tar archive of a root file system, compressed or not; - is standard input. A short NAME "
+		"becomes localhost/NAME; without one the file's name counts. \"holm image load\" takes archives of "
+		"images, \"holm machine import\" those of machines.",
+	},
 	{ .name = "ls", .aliases = list_aliases, .synopsis = "", .summary = "list the images", .options = ls_options },
 	{
 	    .name = "inspect",
@@ -91,6 +143,16 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = -1,
 	    .complete = "image",
+	},
+	{
+	    .name = "history",
+	    .synopsis = "NAME",
+	    .summary = "list the steps that made an image",
+	    .options = history_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .complete = "image",
+	    .details = "The newest step comes first, each with the layer that it made.",
 	},
 	{
 	    .name = "rm",

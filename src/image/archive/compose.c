@@ -129,35 +129,47 @@ int compose_manifest(struct library *l, struct json_object *config, struct json_
 	return blob_write(l, text, strlen(text), ret_digest, err);
 }
 
-static char *config_text(const struct composed_layer *layer, struct json_object *config)
+static struct json_object *one_step(const char *created, const char *comment)
+{
+	struct json_object *array = json_object_new_array(), *step = json_object_new_object();
+	json_add_string(step, "created", created);
+	json_add_string(step, "comment", comment);
+	json_object_array_add(array, step);
+	return array;
+}
+
+static char *config_text(const struct composed_layer *layer, const struct compose_facts *f)
 {
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	AUTOFREE char *now = clock_format_rfc3339(clock_realtime_ns());
 	struct json_object *rootfs = json_object_new_object(), *ids = json_object_new_array();
 	oci_platform_host(&host);
+	const struct oci_platform *platform = f->platform ? f->platform : &host;
 	json_add_string(o, "created", now);
-	json_add_string(o, "architecture", host.architecture);
+	json_add_string(o, "architecture", platform->architecture);
 	json_add_string(o, "os", "linux");
-	json_add_string(o, "variant", host.variant);
-	json_add(o, "config", json_object_get(config));
+	json_add_string(o, "variant", platform->variant);
+	json_add(o, "config", json_object_get(f->config));
 	json_add_string(rootfs, "type", "layers");
 	json_object_array_add(ids, json_object_new_string(layer->diff_id));
 	json_add(rootfs, "diff_ids", ids);
 	json_add(o, "rootfs", rootfs);
+	if (f->comment)
+		json_add(o, "history", one_step(now, f->comment));
 	return json_to_string(o, 0);
 }
 
-int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config,
-    struct json_object *annotations, char *ret_digest, struct error **err)
+int compose_image(struct library *l, const struct composed_layer *layer, const struct compose_facts *facts,
+    char *ret_digest, struct error **err)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
-	AUTOFREE char *text = config_text(layer, config);
+	AUTOFREE char *text = config_text(layer, facts);
 	int r = blob_write(l, text, strlen(text), digest, err);
 	if (r < 0)
 		return r;
 	struct json_object *layers = json_object_new_array();
 	json_object_array_add(layers, compose_descriptor(layer->media_type, layer->digest, layer->size));
-	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, annotations,
-	    ret_digest, err);
+	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers,
+	    facts->annotations, ret_digest, err);
 }

@@ -28,11 +28,16 @@ struct composed_layer {
 /* Ends the stream; w is done after, also when it fails. */
 int layer_writer_finish(struct layer_writer *w, struct composed_layer *ret, struct error **err);
 
-/* Writes configuration and manifest of an image with one layer. config: the inner "config" object
- * (Env, Labels, ...), borrowed; annotations: of the manifest, borrowed, or NULL. ret_digest: of the
- * manifest, DIGEST_TEXT_SIZE + 1 bytes. */
-int compose_image(struct library *l, const struct composed_layer *layer, struct json_object *config,
-    struct json_object *annotations, char *ret_digest, struct error **err);
+struct compose_facts {
+	struct json_object *config;          /* the inner "config" object: Env, Labels, ...; borrowed */
+	struct json_object *annotations;     /* of the manifest; borrowed, or NULL */
+	const struct oci_platform *platform; /* NULL: this machine's */
+	const char *comment;                 /* of the one step of its history; NULL: it has none */
+};
+/* Writes configuration and manifest of an image with one layer. ret_digest: of the manifest,
+ * DIGEST_TEXT_SIZE + 1 bytes. */
+int compose_image(struct library *l, const struct composed_layer *layer, const struct compose_facts *facts,
+    char *ret_digest, struct error **err);
 /* A descriptor as JSON. Owned. */
 struct json_object *compose_descriptor(const char *media_type, const char *digest, uint64_t size);
 /* Writes a manifest around the configuration and the layers (an array of descriptors, taken). */

@@ -10,8 +10,11 @@
 
 int command_pull(struct options *o, struct error **err);
 int command_load(struct options *o, struct error **err);
+int command_save(struct options *o, struct error **err);
+int command_import(struct options *o, struct error **err);
 int command_ls(struct options *o, struct error **err);
 int command_inspect(struct options *o, struct error **err);
+int command_history(struct options *o, struct error **err);
 int command_rm(struct options *o, struct error **err);
 int command_tag(struct options *o, struct error **err);
 int command_debootstrap(struct options *o, struct error **err);

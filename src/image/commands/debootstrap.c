@@ -68,12 +68,12 @@ static int debootstrap(struct library *l, struct options *o, const char *name, s
 {
 	AUTO_PROGRESS struct progress *p = command_progress(o);
 	AUTO_JSON struct json_object *config = make_config(options_words(o)->items[0]);
+	const struct compose_facts facts = { .config = config };
 	struct composed_layer layer;
 	char digest[DIGEST_TEXT_SIZE + 1];
 	progress_note(p, "making %s with mmdebstrap; this takes a minute or more", name);
 	int r;
-	if ((r = make_layer(l, o, p, &layer, err)) < 0 ||
-	    (r = compose_image(l, &layer, config, NULL, digest, err)) < 0 ||
+	if ((r = make_layer(l, o, p, &layer, err)) < 0 || (r = compose_image(l, &layer, &facts, digest, err)) < 0 ||
 	    (r = image_register(l, name, digest, NULL, err)) < 0)
 		return r;
 	progress_free(TAKE_PTR(p));

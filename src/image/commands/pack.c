@@ -3,11 +3,8 @@
  *
  * The layer passes through the library, because an archive's entry starts with its size; nothing
  * names it there, so it goes with the sweep. */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +12,7 @@
 #include "base/path.h"
 #include "image/archive/compose.h"
 #include "image/archive/load.h"
+#include "image/archive/save.h"
 #include "image/commands/command.h"
 #include "image/commands/prepare.h"
 #include "image/commands/sweep.h"
@@ -80,119 +78,31 @@ static int read_layer(struct library *l, struct composed_layer *ret, struct erro
 	return r;
 }
 
-/* Entries are the user's own and folders are told of: tools that unpack as an ordinary user give
- * each entry its owner. */
-static int write_entry(struct archive *a, const char *path, uint64_t size, struct error **err)
-{
-	struct archive_entry *e = archive_entry_new();
-	int is_folder = endswith(path, "/");
-	archive_entry_set_pathname(e, path);
-	archive_entry_set_filetype(e, is_folder ? AE_IFDIR : AE_IFREG);
-	archive_entry_set_perm(e, is_folder ? 0755 : 0644);
-	archive_entry_set_uid(e, getuid());
-	archive_entry_set_gid(e, getgid());
-	archive_entry_set_size(e, (la_int64_t)size);
-	archive_entry_set_mtime(e, time(NULL), 0);
-	int r = archive_write_header(a, e) == ARCHIVE_OK ?
-		    0 :
-		    error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
-	archive_entry_free(e);
-	return r;
-}
-
-static int write_text(struct archive *a, const char *path, const char *text, struct error **err)
-{
-	int r = write_entry(a, path, strlen(text), err);
-	if (r == 0 && archive_write_data(a, text, strlen(text)) < 0)
-		r = error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
-	return r;
-}
-
-static int write_blob(struct archive *a, struct library *l, const char *digest, struct error **err)
-{
-	AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(digest)), *piece = xmalloc(PIECE);
-	uint64_t size;
-	AUTO_FD int fd = library_open_blob(l, digest, &size, err);
-	int r = fd < 0 ? fd : write_entry(a, path, size, err);
-	ssize_t n;
-	while (r == 0 && (n = fd_read_full(fd, piece, PIECE)) != 0) {
-		r = n < 0 ? error_set_errno(err, (int)n, "cannot read blob %s", digest) : interrupt_check(err);
-		if (r == 0 && archive_write_data(a, piece, n) < 0)
-			r = error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
-	}
-	return r;
-}
-
-static char *index_text(const struct image *i, uint64_t manifest_size)
-{
-	AUTO_JSON struct json_object *o = json_object_new_object();
-	struct json_object *list = json_object_new_array(),
-			   *d = compose_descriptor(OCI_TYPE_MANIFEST, i->digest, manifest_size);
-	struct json_object *annotations = json_object_new_object();
-	json_add_string(annotations, OCI_ANNOTATION_NAME, i->name);
-	if (i->name)
-		json_add(d, "annotations", annotations);
-	else
-		json_object_put(annotations);
-	json_object_array_add(list, d);
-	json_add_u64(o, "schemaVersion", 2);
-	json_add(o, "manifests", list);
-	return json_to_string(o, 0);
-}
-
-static int write_image(struct archive *a, struct library *l, const struct image *i, struct error **err)
-{
-	uint64_t manifest_size = 0;
-	AUTO_FD int fd = library_open_blob(l, i->digest, &manifest_size, err);
-	if (fd < 0)
-		return fd;
-	AUTOFREE char *index = index_text(i, manifest_size);
-	int r;
-	if ((r = write_text(a, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err)) < 0 ||
-	    (r = write_text(a, "index.json", index, err)) < 0 || (r = write_entry(a, "blobs/", 0, err)) < 0 ||
-	    (r = write_entry(a, "blobs/sha256/", 0, err)) < 0 || (r = write_blob(a, l, i->digest, err)) < 0 ||
-	    (r = write_blob(a, l, i->manifest->config.digest, err)) < 0)
-		return r;
-	for (size_t k = 0; r == 0 && k < i->manifest->layer_count; k++)
-		r = write_blob(a, l, i->manifest->layers[k].digest, err);
-	return r;
-}
-
-static int write_archive(struct library *l, const struct image *i, int fd, struct error **err)
-{
-	struct archive *a = archive_write_new();
-	archive_write_set_format_pax_restricted(a);
-	int r = archive_write_open_fd(a, fd) == ARCHIVE_OK ?
-		    0 :
-		    error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
-	if (r == 0)
-		r = write_image(a, l, i, err);
-	if (archive_write_close(a) != ARCHIVE_OK && r == 0)
-		r = error_set(err, EIO, "cannot write the archive: %s", archive_error_string(a));
-	archive_write_free(a);
-	return r;
-}
-
 static int pack(struct library *l, const struct settings *s, const char *output, struct error **err)
 {
-	AUTO_IMAGE struct image *i = NULL;
+	AUTO_SAVE_LIST struct save_list list = { 0 };
+	struct image *i = NULL;
 	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
 	AUTO_JSON struct json_object *empty = json_object_new_object();
 	AUTOFREE char *parent = path_parent(output);
 	struct composed_layer layer;
 	char digest[DIGEST_TEXT_SIZE + 1];
+	const struct compose_facts facts = {
+		.config = s->config ? s->config : empty,
+		.annotations = s->annotations,
+	};
 	AUTO_FD int directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return error_set_errno(err, errno, "cannot open %s", parent);
 	int r;
-	if ((r = read_layer(l, &layer, err)) < 0 ||
-	    (r = compose_image(l, &layer, s->config ? s->config : empty, s->annotations, digest, err)) < 0 ||
+	if ((r = read_layer(l, &layer, err)) < 0 || (r = compose_image(l, &layer, &facts, digest, err)) < 0 ||
 	    (r = image_load(l, s->reference, digest, &i, err)) < 0 ||
+	    (r = save_list_add(&list, l, i, s->reference, err)) < 0 ||
 	    (r = atomic_file_open(&f, directory, 0600, err)) < 0)
 		return r;
 	if (fchmod(f.fd, 0666 & ~command_umask) < 0)
 		return error_set_errno(err, errno, "cannot write %s", output);
-	r = write_archive(l, i, f.fd, err);
+	r = save_archive(l, &list, 0, f.fd, NULL, err);
 	return r < 0 ? r : atomic_file_commit(&f, path_base(output), err);
 }
 

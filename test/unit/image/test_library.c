@@ -113,7 +113,8 @@ static void make_image(struct library *l, const char *name, const char *content,
 	assert_int_equal(layer_writer_open(l, LAYER_ZSTD, &w, NULL), 0);
 	assert_int_equal(layer_writer_write(&w, content, strlen(content), NULL), 0);
 	assert_int_equal(layer_writer_finish(&w, &layer, NULL), 0);
-	assert_int_equal(compose_image(l, &layer, config, NULL, ret, NULL), 0);
+	const struct compose_facts facts = { .config = config };
+	assert_int_equal(compose_image(l, &layer, &facts, ret, NULL), 0);
 	assert_int_equal(image_register(l, name, ret, NULL, NULL), 0);
 }
 

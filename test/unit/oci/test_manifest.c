@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "oci/config.h"
+#include "oci/history.h"
 #include "oci/manifest.h"
 
 #define D(c) "sha256:" #c #c #c #c #c #c #c #c
@@ -260,6 +261,37 @@ static void index_words(void **state)
 	assert_string_equal(i->manifests[1].platform.architecture, "amd64");
 }
 
+/* A history that is missing has no steps; one of other things is refused. */
+static void histories(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+		size_t count;
+	} rows[] = {
+		{ "{}", 0, 0 },
+		{ "{\"history\":[]}", 0, 0 },
+		{ "{\"history\":null}", 0, 0 },
+		{ "{\"history\":[{\"created_by\":\"x\"},{\"empty_layer\":true}]}", 0, 2 },
+		{ "{\"history\":{}}", -EINVAL, 0 },
+		{ "{\"history\":[1]}", -EINVAL, 0 },
+		{ "{\"history\":[{\"created_by\":1}]}", -EINVAL, 0 },
+		{ "{\"history\":[{\"empty_layer\":\"yes\"}]}", -EINVAL, 0 },
+		{ "[]", -EINVAL, 0 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_OCI_HISTORY struct oci_history h = { 0 };
+		assert_int_equal(oci_history_parse(rows[i].text, strlen(rows[i].text), "test", &h, NULL),
+		    rows[i].result);
+		assert_int_equal(h.count, rows[i].count);
+		if (h.count == 2) {
+			assert_string_equal(h.steps[0].created_by, "x");
+			assert_false(h.steps[0].empty_layer);
+			assert_true(h.steps[1].empty_layer);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +305,7 @@ int main(void)
 		cmocka_unit_test(configs),
 		cmocka_unit_test(config_words),
 		cmocka_unit_test(index_words),
+		cmocka_unit_test(histories),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
