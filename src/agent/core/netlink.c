@@ -1,154 +1,174 @@
-/* SPDX-License-Identifier: Apache-2.0
- * rtnetlink(7): one request a step, each acknowledged. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/core/netlink.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/fd.h"
-#include "base/parse.h"
 
-enum { REQUEST_MAX = 512, ANSWER_MAX = 4096, ANSWER_MS = 5000 };
+enum { ANSWER_MAX = 32 * 1024, ANSWER_MS = 5000 };
 
-struct request {
-	struct nlmsghdr header;
-	char body[REQUEST_MAX];
+/* ---- messages ---- */
+
+void netlink_init(struct netlink *n)
+{
+	*n = (struct netlink){ 0 };
+}
+
+static struct nlmsghdr *last_message(struct netlink *n)
+{
+	return (struct nlmsghdr *)(n->bytes + n->last);
+}
+
+/* Room for size bytes at the end, or NULL. The padding is zero. */
+static void *reserve(struct netlink *n, size_t size)
+{
+	char *at = n->bytes + n->size;
+	n->overflow |= size > sizeof n->bytes - n->size || NLMSG_ALIGN(size) > sizeof n->bytes - n->size;
+	if (n->overflow)
+		return NULL;
+	n->size += NLMSG_ALIGN(size);
+	return at;
+}
+
+static void grow_message(struct netlink *n)
+{
+	last_message(n)->nlmsg_len = (uint32_t)(n->size - n->last);
+}
+
+void netlink_message(struct netlink *n, uint16_t type, uint16_t flags, const void *head, size_t size)
+{
+	size_t at = n->size;
+	struct nlmsghdr *h = reserve(n, NLMSG_HDRLEN);
+	if (!h)
+		return;
+	n->last = at;
+	n->answers += (flags & NLM_F_ACK) != 0;
+	*h = (struct nlmsghdr){ .nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags };
+	netlink_add_raw(n, head, size);
+}
+
+void netlink_add_raw(struct netlink *n, const void *data, size_t size)
+{
+	void *to = reserve(n, size);
+	if (!to)
+		return;
+	memcpy(to, data, size);
+	grow_message(n);
+}
+
+void netlink_add(struct netlink *n, uint16_t type, const void *data, size_t size)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + size), .nla_type = type };
+	netlink_add_raw(n, &a, sizeof a);
+	netlink_add_raw(n, data, size);
+}
+
+void netlink_add_u32(struct netlink *n, uint16_t type, uint32_t value)
+{
+	netlink_add(n, type, &value, sizeof value);
+}
+
+void netlink_add_string(struct netlink *n, uint16_t type, const char *value)
+{
+	netlink_add(n, type, value, strlen(value) + 1);
+}
+
+size_t netlink_open(struct netlink *n, uint16_t type)
+{
+	struct nlattr a = { .nla_len = NLA_HDRLEN, .nla_type = NLA_F_NESTED | type };
+	size_t at = n->size;
+	netlink_add_raw(n, &a, sizeof a);
+	return at;
+}
+
+void netlink_close(struct netlink *n, size_t opened)
+{
+	if (!n->overflow)
+		((struct nlattr *)(n->bytes + opened))->nla_len = (uint16_t)(n->size - opened);
+}
+
+/* ---- the kernel's answers ---- */
+
+int netlink_socket(int protocol)
+{
+	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
+	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* The state of reading answers. */
+struct reader {
+	unsigned expected; /* acknowledgements still to come */
+	int ended;         /* the end of a dump */
+	size_t min;
+	void (*each)(const struct nlmsghdr *h, void *data);
+	void *data;
 };
 
-static void request_init(struct request *q, uint16_t type, uint16_t flags, const void *message, size_t size)
+/* One message of an answer: 0 or -errno. */
+static int judge(struct reader *r, const struct nlmsghdr *h)
 {
-	*q = (struct request){ .header = { .nlmsg_len = NLMSG_LENGTH(size),
-				   .nlmsg_type = type,
-				   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags, }, };
-	memcpy(NLMSG_DATA(&q->header), message, size);
-}
-
-static void request_add(struct request *q, uint16_t type, const void *data, size_t size)
-{
-	struct rtattr *a = (struct rtattr *)((char *)q + NLMSG_ALIGN(q->header.nlmsg_len));
-	if (NLMSG_ALIGN(q->header.nlmsg_len) + RTA_SPACE(size) > sizeof *q)
-		return;
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(size);
-	memcpy(RTA_DATA(a), data, size);
-	q->header.nlmsg_len = NLMSG_ALIGN(q->header.nlmsg_len) + RTA_SPACE(size);
-}
-
-/* Sends and waits for the acknowledgement: 0 or the kernel's -errno. */
-static int request_do(int fd, const struct request *q)
-{
-	char answer[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
-	if (send(fd, q, q->header.nlmsg_len, 0) < 0)
-		return -errno;
-	ssize_t n = recv(fd, answer, sizeof answer, 0);
-	if (n < 0)
-		return -errno;
-	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
-	if (!NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR ||
-	    h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+	if (h->nlmsg_type == NLMSG_DONE) {
+		r->ended = 1;
+		return 0;
+	}
+	if (h->nlmsg_type != NLMSG_ERROR) {
+		if (!r->each || h->nlmsg_len < NLMSG_LENGTH(r->min))
+			return -EPROTO;
+		r->each(h, r->data);
+		return 0;
+	}
+	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
 		return -EPROTO;
+	r->expected -= r->expected > 0;
 	return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
 }
 
-static int link_up(int fd, int index, uint32_t mtu)
+static int read_answer(int fd, struct reader *reader)
 {
-	struct request q;
-	struct ifinfomsg m = { .ifi_family = AF_UNSPEC, .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	request_init(&q, RTM_NEWLINK, 0, &m, sizeof m);
-	if (mtu)
-		request_add(&q, IFLA_MTU, &mtu, sizeof mtu);
-	return request_do(fd, &q);
+	char answer[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+	ssize_t n;
+	do
+		n = recv(fd, answer, sizeof answer, MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n > sizeof answer || n == 0)
+		return -EPROTO;
+	int r = 0;
+	size_t left = (size_t)n;
+	for (const struct nlmsghdr *h = (const void *)answer; r == 0 && NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+		r = judge(reader, h);
+	return r;
 }
 
-static int add_address(int fd, int index, uint32_t address, uint8_t prefix)
+static int send_batch(int fd, const struct netlink *n)
 {
-	struct request q;
-	struct ifaddrmsg m = { .ifa_family = AF_INET, .ifa_prefixlen = prefix, .ifa_index = (unsigned)index };
-	request_init(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof m);
-	request_add(&q, IFA_LOCAL, &address, sizeof address);
-	request_add(&q, IFA_ADDRESS, &address, sizeof address);
-	return request_do(fd, &q);
+	if (n->overflow)
+		return -EMSGSIZE;
+	return send(fd, n->bytes, n->size, 0) < 0 ? -errno : 0;
 }
 
-static int add_default_route(int fd, int index, uint32_t gateway)
+int netlink_do(int fd, const struct netlink *n)
 {
-	struct request q;
-	struct rtmsg m = {
-		.rtm_family = AF_INET,
-		.rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_STATIC,
-		.rtm_type = RTN_UNICAST,
-	};
-	request_init(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof m);
-	request_add(&q, RTA_GATEWAY, &gateway, sizeof gateway);
-	request_add(&q, RTA_OIF, &index, sizeof index);
-	return request_do(fd, &q);
+	struct reader reader = { .expected = n->answers };
+	int r = send_batch(fd, n);
+	while (r == 0 && reader.expected > 0)
+		r = read_answer(fd, &reader);
+	return r;
 }
 
-int network_parse_cidr(const char *text, uint32_t *ret_address, uint8_t *ret_prefix)
+int netlink_dump(int fd, const struct netlink *n, size_t min, void (*each)(const struct nlmsghdr *h, void *data),
+    void *data)
 {
-	AUTOFREE char *copy = xstrdup(text);
-	char *slash = strchr(copy, '/');
-	uint32_t prefix = 0;
-	struct in_addr address;
-	if (!slash || parse_u32(slash + 1, &prefix) < 0 || prefix > 32)
-		return -EINVAL;
-	*slash = '\0';
-	if (inet_pton(AF_INET, copy, &address) != 1)
-		return -EINVAL;
-	*ret_address = address.s_addr;
-	*ret_prefix = (uint8_t)prefix;
-	return 0;
-}
-
-int network_apply(const struct boot_network *n, struct error **err)
-{
-	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
-	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
-		return error_set_errno(err, errno, "cannot talk to the kernel about the network");
-	int r = link_up(fd, (int)if_nametoindex("lo"), 0);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot bring the loopback interface up");
-	if (!n->device)
-		return 0;
-	uint32_t address = 0;
-	uint8_t prefix = 0;
-	struct in_addr gateway = { 0 };
-	int index = (int)if_nametoindex(n->device);
-	if (!index)
-		return error_set(err, ENODEV, "there is no network interface %s", n->device);
-	if (network_parse_cidr(n->address, &address, &prefix) < 0 ||
-	    (n->gateway && inet_pton(AF_INET, n->gateway, &gateway) != 1))
-		return error_set(err, EINVAL, "\"%s\" via \"%s\" is not a usable network address", n->address,
-		    n->gateway ? n->gateway : "");
-	r = link_up(fd, index, n->mtu);
-	if (r < 0 && n->mtu)
-		r = link_up(fd, index, 0); /* a driver may refuse a large mtu; the network works without */
-	if (r < 0)
-		return error_set_errno(err, r, "cannot bring %s up", n->device);
-	r = add_address(fd, index, address, prefix);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot give %s the address %s", n->device, n->address);
-	r = n->gateway ? add_default_route(fd, index, gateway.s_addr) : 0;
-	return r < 0 ? error_set_errno(err, r, "cannot route by %s", n->gateway) : 0;
-}
-
-int network_move(const char *device, int netns, struct error **err)
-{
-	struct request q;
-	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
-	struct ifinfomsg m = { .ifi_family = AF_UNSPEC, .ifi_index = (int)if_nametoindex(device) };
-	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
-		return error_set_errno(err, errno, "cannot talk to the kernel about the network");
-	request_init(&q, RTM_NEWLINK, 0, &m, sizeof m);
-	request_add(&q, IFLA_NET_NS_FD, &netns, sizeof netns);
-	int r = request_do(fd, &q);
-	return r < 0 ? error_set_errno(err, r, "cannot give %s to the machine", device) : 0;
+	struct reader reader = { .min = min, .each = each, .data = data };
+	int r = send_batch(fd, n);
+	while (r == 0 && !reader.ended)
+		r = read_answer(fd, &reader);
+	return r;
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
-#include "agent/core/netlink.h"
+#include "agent/core/network.h"
 #include "agent/service/udp_relay.h"
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/core/boot_request.h"
-#include "agent/core/netlink.h"
+#include "agent/core/network.h"
 #include "agent/session/request.h"
 #include "tree.h"
 

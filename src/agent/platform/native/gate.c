@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/core/netlink.h"
+#include "agent/core/network.h"
 #include "agent/platform/native/native.h"
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -13,7 +13,7 @@
 
 #include "agent/core/machine_run.h"
 #include "agent/core/mounts.h"
-#include "agent/core/netlink.h"
+#include "agent/core/network.h"
 #include "agent/core/platform.h"
 #include "agent/platform/vm/disk.h"
 #include "agent/platform/vm/ports.h"
