@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/port_spec.h"
 #include "base/path.h"
 
 enum { BACKLOG = 128 };
@@ -18,46 +19,22 @@ const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS] = { "127.0.0
 
 /* ---- as text ---- */
 
-static int parse_port(const char *s, uint16_t *ret)
+static int is_single(struct port_range r)
 {
-	uint32_t n;
-	if (parse_u32(s, &n) < 0 || n < 1 || n > 65535)
-		return -EINVAL;
-	*ret = n;
-	return 0;
+	return r.first && r.first == r.last;
 }
 
 int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err)
 {
-	struct machine_publish p = { 0 };
-	AUTOFREE char *copy = xstrdup(text), *ip = NULL;
-	char *slash = strchr(copy, '/');
-	int good = 1;
-	if (slash) {
-		*slash = 0;
-		p.udp = streq(slash + 1, "udp");
-		good = p.udp || streq(slash + 1, "tcp");
-	}
-	char *inside = strrchr(copy, ':');
-	good = good && inside && parse_port(inside + 1, &p.inside) == 0;
-	if (good) {
-		*inside = 0;
-		char *colon = strrchr(copy, ':');
-		good = parse_port(colon ? colon + 1 : copy, &p.host) == 0;
-		if (colon) {
-			*colon = 0;
-			int bracketed = copy[0] == '[' && endswith(copy, "]");
-			ip = bracketed ? xstrndup(copy + 1, strlen(copy) - 2) : xstrdup(copy);
-			unsigned char address[sizeof(struct in6_addr)];
-			good = good && inet_pton(bracketed ? AF_INET6 : AF_INET, ip, address) == 1;
-		}
-	}
-	if (!good)
+	struct port_spec p = { 0 };
+	int good = text[0] != ':' && port_spec_parse(text, &p) == 0;
+	if (!good || !is_single(p.host) || !is_single(p.inside)) {
+		port_spec_done(&p);
 		return error_set(err, EINVAL,
 		    "publish \"%.80s\": write [IP:]HOST:INSIDE[/udp] with ports from 1 to 65535, such as 8080:80",
 		    text);
-	p.ip = TAKE_PTR(ip);
-	*ret = p;
+	}
+	*ret = (struct machine_publish){ p.ip, p.host.first, p.inside.first, p.protocol == PORT_UDP };
 	return 0;
 }
 

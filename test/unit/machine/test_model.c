@@ -203,8 +203,8 @@ static void publishing(void **state)
 	static const char *const good[] = { "8080:80", "53:53/udp", "0.0.0.0:1:65535", "[::1]:8080:80",
 		"[::]:53:5353/udp" };
 	static const char *const bad[] = { "", "80", ":80", "80:", "0:80", "80:0", "65536:1", "1:65536", "a:80",
-		"1.2.3:80:80", "::1:80:80", "[1.2.3.4]:1:1", "80:80/sctp", "80:80/", "80:80/udp/tcp", " 80:80",
-		"-1:80" };
+		"1.2.3:80:80", "::1:80:80", "[1.2.3.4]:1:1", "80:80/sctp", "80:80/", "80:80/udp/tcp", " 80:80", "-1:80",
+		":8080:80", "8000-8001:80-81", "8000-8001:80" };
 	AUTO_MACHINE struct machine *m = machine_new("m");
 	struct machine_publish p;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
