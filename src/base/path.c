@@ -36,6 +36,19 @@ char *path_parent(const char *path)
 	return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
+char *path_flatten(const char *path)
+{
+	char *name = xmalloc(3 * strlen(path) + 1), *to = name;
+	for (const char *p = path; *p; p++) {
+		if (*p == '/' || *p == '%')
+			to = stpcpy(to, *p == '/' ? "%2F" : "%25");
+		else
+			*to++ = *p;
+	}
+	*to = '\0';
+	return name;
+}
+
 char *path_normalize(const char *path)
 {
 	if (*path != '/')

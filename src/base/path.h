@@ -15,6 +15,8 @@ char *path_parent(const char *path);                      /* owned; "/" and "." 
 const char *path_base(const char *path);                  /* borrowed: behind the last slash */
 /* Lexical clean-up of an absolute path: no "//", ".", ".."; owned. NULL when not absolute. */
 char *path_normalize(const char *path);
+/* The path as one file name: "/" becomes "%2F", "%" becomes "%25". Owned. */
+char *path_flatten(const char *path);
 int path_is_below(const char *path, const char *directory);            /* both normalized; equal counts */
 int path_mkdir_all(const char *path, mode_t mode, struct error **err); /* mkdir -p; existing is fine */
 int path_exists(const char *path);

@@ -20,6 +20,7 @@ struct keeper_share {
 	char *tag, *host, *inside;
 	int read_only;
 	struct strv hidden;
+	struct strv private;         /* places in it that are the machine's own */
 	struct strv aliases;         /* other spellings of `inside`, where it is the host's place too */
 	struct share_events *events; /* NULL: its server tells none */
 	int events_server;           /* the server's end, until it has it; -1 after */
@@ -67,6 +68,7 @@ struct keeper {
 	char *started;
 
 	struct keeper_share *shares;
+	struct own_folders *own_folders; /* of the home; NULL: none */
 	uint32_t share_number;
 	struct relays *relays;
 	struct ssh_agents *ssh_agents;
@@ -80,6 +82,7 @@ struct keeper {
 /* keeper.c */
 void keeper_fail(struct keeper *k, int code, const struct strv *log, const char *format, ...) PRINTF_LIKE(4, 5);
 void keeper_tell_stage(struct keeper *k, const char *text);
+void keeper_tell_warning(struct keeper *k, const char *text);
 void keeper_enter(struct keeper *k, enum keeper_stage stage);
 
 /* waiters.c */
@@ -106,6 +109,7 @@ struct json_object *boot_request_new(struct keeper *k); /* owned */
 int shares_collect(struct keeper *k, struct error **err);
 struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count); /* owned array, strings borrowed */
 void share_free(struct keeper_share *s);
+void shares_free(struct keeper *k); /* once the machine has ended */
 
 void shares_given(struct keeper *k); /* the isolation has taken what it was given with the shares */
 struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: there is none */

@@ -31,6 +31,8 @@ const struct machine_member machine_members[] = {
 	{ "gid", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "init", "init", MACHINE_MEMBER_INSIDE, NULL },
 	{ "wait", "wait", MACHINE_MEMBER_INSIDE, NULL },
+	/* decides what of a home that is shared anyway is the machine's own */
+	{ "home_private", "home-private", MACHINE_MEMBER_INSIDE, NULL },
 	{ "share_cache", "share-cache", MACHINE_MEMBER_INSIDE, NULL },
 	{ "share_events", "share-events", MACHINE_MEMBER_INSIDE, NULL },
 	{ "home_mount", "home-mount", MACHINE_MEMBER_HOME, NULL },

@@ -78,7 +78,11 @@ struct machine {
 	char *user;         /* name inside; default the host's */
 	uint32_t uid, gid;
 	char *kernel, *kernel_modules; /* NULL: the bundle's */
-	struct strv env;               /* K=V for every session */
+	/* places below the home that are the machine's own; only if home_private_set, else the
+	 * default: machine_home_private() */
+	struct strv home_private;
+	int home_private_set;
+	struct strv env; /* K=V for every session */
 	struct machine_mount *mounts;
 	size_t mount_count;
 	struct machine_publish *publish;
@@ -94,6 +98,7 @@ extern const char *const machine_wait_words[];
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
 										     *const machine_transport_words[];
 
+enum { MACHINE_PRIVATE_MAX = 32 };
 enum { MACHINE_PUBLISH_MAX = 256, MACHINE_PUBLISH_SOCKETS = 2 };
 /* The addresses at which a port without one listens, one a socket. */
 extern const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS];
@@ -209,6 +214,13 @@ extern const struct machine_key machine_keys[];
 /* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of
  * it takes effect at the next start. */
 int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
+/* home-private: the places that hold, relative to the home, are added to ret. */
+void machine_home_private(const struct machine *m, struct strv *ret);
+/* Replaces the places by those of a list with commas; "none": no place; "": the default. 0 or
+ * -errno, with m as it was. */
+int machine_home_private_set(struct machine *m, const char *value, struct error **err);
+/* Adds a place: below the home, as ~/PATH or absolute. 0 or -errno. */
+int machine_home_private_add(struct machine *m, const char *text, struct error **err);
 int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err); /* HOST[:INSIDE[:ro]] */
 /* [IP:]HOST:INSIDE[/udp] */
 int machine_publish_parse(const char *text, struct machine_publish *ret, struct error **err);

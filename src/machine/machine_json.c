@@ -145,6 +145,19 @@ static int read_publish(struct machine *m, struct json_object *o, struct error *
 	return r;
 }
 
+/* A missing list is the default; an empty one is none. */
+static int read_home_private(struct machine *m, struct json_object *o, struct error **err)
+{
+	AUTO_STRV struct strv list = { 0 };
+	int r = json_get_strv(o, "home_private", &list, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	m->home_private_set = 1;
+	for (size_t i = 0; r == 0 && i < list.count; i++)
+		r = machine_home_private_add(m, list.items[i], err);
+	return r;
+}
+
 static int read_env(struct machine *m, struct json_object *o, struct error **err)
 {
 	AUTO_STRV struct strv list = { 0 };
@@ -288,7 +301,8 @@ static int read_trees(struct machine *m, struct json_object *o, struct error **e
 int machine_from_json(struct json_object *o, struct machine **ret, struct error **err)
 {
 	static int (*const readers[])(struct machine * m, struct json_object * o, struct error * *err) = { read_fields,
-		check_fields, read_choices, read_trees, read_image_config, read_mounts, read_publish, read_env };
+		check_fields, read_choices, read_trees, read_image_config, read_mounts, read_publish, read_home_private,
+		read_env };
 	AUTO_MACHINE struct machine *m = xnew(struct machine);
 	uint64_t version = VERSION;
 	if (!json_object_is_type(o, json_type_object))
@@ -342,6 +356,8 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
 	json_add_string(o, "form", machine_isolation_words[m->form]);
 	json_add_string(o, "home_mount", machine_home_words[m->home_mount]);
+	if (m->home_private_set)
+		json_add_strv(o, "home_private", &m->home_private);
 	json_add_string(o, "init", machine_init_words[m->init]);
 	json_add_string(o, "wait", machine_wait_words[m->wait]);
 	json_add_string(o, "init_path", m->init_path);

@@ -102,6 +102,7 @@ void machine_free(struct machine *m)
 		free(strings[i]);
 	json_object_put(m->image_config);
 	strv_done(&m->env);
+	strv_done(&m->home_private);
 	for (size_t i = 0; i < m->mount_count; i++)
 		machine_mount_done(&m->mounts[i]);
 	free(m->mounts);

@@ -245,6 +245,7 @@ static const struct {
 	{ "memory", set_memory },
 	{ "disk-size", set_disk_size },
 	{ "home-mount", set_home_mount },
+	{ "home-private", machine_home_private_set },
 	{ "isolation", set_isolation },
 	{ "kernel", set_kernel },
 	{ "kernel-modules", set_kernel_modules },
@@ -262,6 +263,8 @@ const struct machine_key machine_keys[] = {
 	{ "memory", "size of memory, such as 2G; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },
+	{ "home-private", "paths in the home that are the machine's own, with commas between them, or none; default "
+			  ".local/share/containers, .config/systemd and others, see holm-shares(7)" },
 	{ "isolation", "what separates it from the host: vm or native moves the disk of a stopped machine there, auto "
 		       "leaves it as it is; default auto" },
 	{ "kernel", "file of another kernel; default the one that comes with holm" },

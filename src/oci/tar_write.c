@@ -44,6 +44,7 @@ struct writer {
 	tar_sink sink;
 	void *data;
 	dev_t device;
+	struct stat also; /* a mount point that is written too; st_ino 0: none */
 	struct link *links[LINK_BUCKETS];
 	size_t link_count;
 };
@@ -258,9 +259,16 @@ static int write_directory(struct writer *w, int directory, const char *file, co
 		return -errno;
 	AUTOFREE char *slashed = *name ? xasprintf("%s/", name) : xstrdup("./");
 	int r = put_entry(w, '5', slashed, "", &st, fd);
-	if (r < 0 || depth >= DEPTH_MAX || st.st_dev != w->device)
+	dev_t device = w->device;
+	if (w->also.st_ino && st.st_ino == w->also.st_ino && st.st_dev == w->also.st_dev)
+		device = st.st_dev;
+	if (r < 0 || depth >= DEPTH_MAX || st.st_dev != device)
 		return r;
-	return write_children(w, fd, name, depth);
+	dev_t above = w->device;
+	w->device = device;
+	r = write_children(w, fd, name, depth);
+	w->device = above;
+	return r;
 }
 
 static int write_file(struct writer *w, int directory, const char *file, const char *name)
@@ -323,7 +331,8 @@ static void free_links(struct writer *w)
 	free(w);
 }
 
-int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err)
+int tar_write_tree(int root, const char *path, const char *name, int also, tar_sink sink, void *data,
+    struct error **err)
 {
 	static const char end[2 * BLOCK];
 	struct stat st;
@@ -337,6 +346,8 @@ int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, 
 		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s", clean);
 	struct writer *w = xnew(struct writer);
 	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev };
+	if (also >= 0 && fstat(also, &w->also) < 0)
+		w->also = (struct stat){ 0 };
 	int r = write_node(w, directory, file, name, 0);
 	if (r >= 0)
 		r = put(w, end, sizeof end);

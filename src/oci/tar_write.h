@@ -12,5 +12,7 @@ typedef int (*tar_sink)(void *data, const void *bytes, size_t size);
 
 /* Writes what `path` is in the tree at `root`, symlinks on the way resolved inside, the last one
  * not. Names in the stream begin with `name` ("": the contents of a directory, and "./" for
- * itself). Stays on the file system where it starts: a mount point is an empty directory. */
-int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err);
+ * itself). Stays on the file system where it starts: a mount point is an empty directory. `also` is
+ * a directory that is written with its contents although it is a mount point; -1: none. */
+int tar_write_tree(int root, const char *path, const char *name, int also, tar_sink sink, void *data,
+    struct error **err);

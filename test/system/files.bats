@@ -44,7 +44,35 @@ teardown_file()
 
 @test "provisioning leaves the home alone" {
 	# Only what the tests made: no skeleton files, nothing chowned.
-	equal "" "$(find . -mindepth 1 -maxdepth 1 ! -name from-outside ! -name from-inside ! -name .local ! -name .config ! -name .cache)"
+	equal "" "$(find . -mindepth 1 -maxdepth 1 ! -name from-outside ! -name from-inside ! -name .local ! -name .config ! -name .cache ! -name .vscode-server ! -name .cursor-server)"
+}
+
+@test "what programs keep for one host is the machine's own over the home (home-private)" {
+	local db="$HOME/.local/share/containers/db"
+	# A second machine with the same places comes and goes meanwhile.
+	create other busybox --home-private .config/systemd,odd%name/x,file,link --no-boot
+	echo here >file
+	ln -s /tmp link
+	run --separate-stderr in_machine other sh -c 'echo other >"$1/.config/systemd/unit"; : >"$1/odd%name/x/made"; cat file' sh "$HOME"
+	equal here "$output"
+	contains "$stderr" 'home-private: left shared: file (Not a directory), link (a symbolic link is in the way)'
+	holm machine run sh -c 'echo inside >"$1"; echo box >.config/systemd/unit; stat -c "%u %g %a" .config/systemd' sh "$db"
+	equal "$UID_ME $GID_ME 700" "$(holm machine run stat -c '%u %g %a' .config/systemd)"
+	equal other "$(in_machine other cat .config/systemd/unit)"
+	equal "" "$(find .config/systemd .local/share/containers .vscode-server 'odd%name/x' -mindepth 1)"
+	holm machine rm --force other
+	[ ! -e odd%name ] && [ -d .config/systemd ]
+	rm file link
+	equal box "$(holm machine run cat .config/systemd/unit)"
+	echo outside >.local/share/containers/db
+	equal inside "$(holm machine run cat "$db")"
+	holm machine stop box
+	[ ! -e .config ] && [ ! -e .vscode-server ] && [ ! -e .cache ]
+	equal outside "$(cat .local/share/containers/db)"
+	run --separate-stderr holm machine run cat "$db"
+	equal inside "$output"
+	contains "$stderr" "home-private: the machine has its own .local/share/containers; what your home has there stays on the host"
+	rm .local/share/containers/db
 }
 
 @test "an editor's way of saving, modes, times, a big directory" {
@@ -112,8 +140,13 @@ teardown_file()
 }
 
 @test "a home of ro refuses writes, also root's, who cannot remount or unmount it away" {
-	create ro busybox --home-mount ro --no-boot
-	equal outside "$(in_machine ro cat from-outside)"
+	create ro busybox --home-mount ro --home-private new/place,.local/share/containers --no-boot
+	run --separate-stderr in_machine ro cat from-outside
+	equal outside "$output"
+	contains "$stderr" 'home-private: left shared: new/place (the home is read-only and does not have it)'
+	[ ! -e new ]
+	in_machine ro sh -c ': >"$1/.local/share/containers/own"' sh "$HOME"
+	[ ! -e .local/share/containers/own ]
 	run ! in_machine ro touch no
 	run ! as_root ro touch "$HOME/no"
 	as_root ro sh -c 'mount -o remount,rw "$1"; mount -o remount,bind,rw "$1"; touch "$1/no"; mkdir -p /tmp/again; mount -t virtiofs home /tmp/again && touch /tmp/again/no; umount "$1"; mkdir -p "$1"; touch "$1/no"; true' sh "$HOME" 2>/dev/null || true

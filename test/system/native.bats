@@ -397,6 +397,7 @@ contents()
 	create moved busybox --no-boot
 	root_script moved 'mkdir -p /srv/t/d /srv/gone; cd /srv/t; echo one >one; ln one hard; ln -s ../x link; mkfifo fifo; chown 12:34 d; chmod 2750 d; cp /bin/busybox suid; chmod 4755 suid
 		chown 1:2 one; "$1/attempt" xattr one user.colour=green; head -c 3000000 /dev/urandom >noise; rm -r /srv/www /etc/shells; mkdir /etc/shells; rmdir /srv/gone; mkfifo "/srv/t/two  words"' "$HOME"
+	in_machine moved sh -c 'echo unit >.config/systemd/unit'
 	local before
 	before=$(contents moved)
 	contains "$before" linked
@@ -405,10 +406,11 @@ contents()
 	holm machine set -n moved isolation=vm
 	equal vm "$(field moved isolation)"
 	equal "$before" "$(contents moved)"
-	root_script moved 'echo from-vm >/srv/t/vm; sync'
+	root_script moved 'echo from-vm >/srv/t/vm; echo more >>.config/systemd/unit; sync'
 	holm machine stop moved
 	holm machine set -n moved isolation=native
 	equal from-vm "$(as_root moved cat /srv/t/vm)"
+	equal "unit more" "$(in_machine moved cat .config/systemd/unit | xargs)"
 	root_script moved 'rm /srv/t/vm'
 	equal "$before" "$(contents moved)"
 	holm machine rm --force moved

@@ -9,6 +9,7 @@ setup_file()
 	create src busybox --no-boot -e COLOUR=green
 	as_root src sh -c 'echo mine >/srv/mine; mkdir -p /srv/deep/er; ln -s ../mine /srv/deep/link; chown 12:34 /srv/deep; chmod 4755 /srv/mine; mkfifo /srv/fifo; head -c 3000000 /dev/urandom >/srv/noise; sync'
 	as_root src sha256sum /srv/noise | cut -d' ' -f1 >"$WORLD/sum"
+	in_machine src sh -c 'echo unit >.config/systemd/unit; ln .config/systemd/unit .config/systemd/hard'
 }
 
 teardown_file()
@@ -30,14 +31,18 @@ teardown_file()
 	equal mine "$(as_root copy cat /srv/mine)"
 	equal copy "$(as_root copy hostname)"
 	as_root copy sh -c 'echo changed >/srv/mine'
+	equal unit "$(in_machine copy cat .config/systemd/unit)"
+	in_machine copy sh -c 'echo changed >.config/systemd/unit'
 	holm machine stop copy
 	equal mine "$(as_root src cat /srv/mine)"
+	equal unit "$(in_machine src cat .config/systemd/unit)"
 	holm machine stop src
 	run ! equal "$(field src id)" "$(field copy id)"
 	equal "$(field src memory)" "$(field copy memory)"
 	holm machine clone copy copy2
 	holm machine rm copy
 	equal changed "$(as_root copy2 cat /srv/mine)"
+	equal changed "$(in_machine copy2 cat .config/systemd/unit)"
 	holm machine rm --force copy2
 	fails 125 holm machine clone src src
 	fails 125 holm machine clone nobody x
@@ -58,6 +63,7 @@ teardown_file()
 	equal ../mine "$(as_root again readlink /srv/deep/link)"
 	as_root again test -p /srv/fifo
 	equal "$(cat "$WORLD/sum")" "$(as_root again sha256sum /srv/noise | cut -d' ' -f1)"
+	equal "unit $UID_ME 2" "$(in_machine again sh -c 'cat .config/systemd/hard; stat -c "%u %h" .config/systemd/unit' | xargs)"
 	equal green "$(in_machine again sh -c 'echo $COLOUR')"
 	equal 536870912 "$(field again memory)"
 	run ! equal "$(field src id)" "$(field again id)"

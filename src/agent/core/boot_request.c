@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -222,6 +223,21 @@ static int read_aliases(struct json_object *o, struct boot_share *s, struct erro
 	return r;
 }
 
+/* The places are relative, and clean. */
+static int read_private(struct json_object *o, struct boot_share *s, struct error **err)
+{
+	int r = read_strv(o, "private", &s->private, err);
+	if (r >= 0 && s->private.count > BOOT_PRIVATE_MAX)
+		return error_set(err, EINVAL, "boot request: more than %d private places", BOOT_PRIVATE_MAX);
+	for (size_t i = 0; r >= 0 && i < s->private.count; i++) {
+		AUTOFREE char *whole = xasprintf("/%s", s->private.items[i]), *clean = path_normalize(whole);
+		if (!streq(clean, whole) || streq(clean, "/") || strlen(clean) > PATH_MAX / 3)
+			return error_set(err, EINVAL, "boot request: the private place \"%.80s\" is not usable",
+			    s->private.items[i]);
+	}
+	return r;
+}
+
 /* Fills s, also with the members in front of one that is wrong. 0 or -errno. */
 static int read_share(struct json_object *o, struct boot_share *s, struct error **err)
 {
@@ -236,7 +252,8 @@ static int read_share(struct json_object *o, struct boot_share *s, struct error 
 		return r;
 	if (strlen(s->tag) > 31 || s->tag[0] == '\0' || strspn(s->tag, letters) != strlen(s->tag))
 		return error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s->tag);
-	if ((r = normalize(&s->inside, "the mount point", err)) < 0 || (r = read_aliases(o, s, err)) < 0)
+	if ((r = normalize(&s->inside, "the mount point", err)) < 0 || (r = read_aliases(o, s, err)) < 0 ||
+	    (r = read_private(o, s, err)) < 0)
 		return r;
 	return streq(s->inside, "/") ? error_set(err, EINVAL, "a share cannot be mounted on / of the machine") : 0;
 }
@@ -258,6 +275,7 @@ void boot_share_done(struct boot_share *s)
 	free(s->tag);
 	free(s->inside);
 	strv_done(&s->aliases);
+	strv_done(&s->private);
 	*s = (struct boot_share){ 0 };
 }
 

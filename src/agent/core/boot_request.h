@@ -13,6 +13,7 @@
 enum {
 	BOOT_SHARES_MAX = 128,
 	BOOT_ALIASES_MAX = 8,
+	BOOT_PRIVATE_MAX = 32,
 	BOOT_GROUPS_MAX = 256,
 	BOOT_LAYERS_MAX = 500,
 	BOOT_STRINGS_MAX = 4096,
@@ -24,6 +25,7 @@ struct boot_share {
 	int read_only;
 	int events;          /* its server can say what the host changes */
 	struct strv aliases; /* other paths of the host's that lead to `inside` there */
+	struct strv private; /* relative places in it on which the machine's own folders are mounted */
 };
 
 struct resolv {

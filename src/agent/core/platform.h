@@ -56,6 +56,9 @@ struct platform {
 	int (*network)(const struct boot_network *n, struct error **err); /* (worker) */
 	/* (worker) Mounts the share at `path`, an empty directory below AGENT_SHARES. */
 	int (*mount_share)(const struct boot_share *s, const char *path, struct error **err);
+	/* (worker) Mounts the directory of the machine's own folders (core/own_folders.h) on this
+	 * empty one of the machine's tree. 0 or -errno. NULL: they are on the machine's disk. */
+	int (*mount_own_folders)(const struct boot_request *b, int directory, struct error **err);
 	/* (worker) A detached copy of that mount, which can be attached inside the machine (pidfd
 	 * of its init) and cannot be made writable there. The worker may have given up its rights
 	 * over everything outside of the machine by then, as after enter(). */

@@ -13,6 +13,7 @@
 #include "agent/core/machine_run.h"
 #include "agent/core/mounts.h"
 #include "agent/core/platform.h"
+#include "agent/core/own_folders.h"
 #include "agent/core/rootfs.h"
 #include "agent/provision/createuser.h"
 #include "agent/provision/etcfiles.h"
@@ -62,6 +63,15 @@ static int step_network(struct prepare *p, struct error **err)
 static int step_shares(struct prepare *p, struct error **err)
 {
 	return p->request->rescue ? 0 : mounts_shares(p->platform, p->request, err);
+}
+
+/* A machine without them works, so a failure is a note. In a rescue boot they are exported. */
+static int step_private(struct prepare *p, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	if (own_folders_mount(p->platform, p->root, p->request, &why) < 0)
+		channel_send_string(p->channel, "note", why->text);
+	return 0;
 }
 
 int prepare_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
@@ -208,6 +218,7 @@ static const struct {
 	{ NULL, step_modules },
 	{ NULL, step_network },
 	{ "mounting the shares", step_shares },
+	{ NULL, step_private },
 	{ NULL, step_run },
 	{ NULL, step_mount_points },
 	{ NULL, step_identity },

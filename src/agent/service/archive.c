@@ -11,6 +11,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
+#include "agent/core/own_folders.h"
 #include "agent/core/worker.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -162,9 +163,11 @@ static int work_get(int channel, void *data, struct error **err)
 	buffer_init(&out.chunk, 2 * CHUNK);
 	prepare_stream(a->stream);
 	AUTO_FD int root = open_root(a, err);
+	/* On the disk alone, these are part of it, wherever they lie. */
+	AUTO_FD int also = a->rootfs && root >= 0 ? own_folders_open(root) : -1;
 	int r = root < 0 ?
 		    root :
-		    tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), sink, &out, err);
+		    tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), also, sink, &out, err);
 	if (r >= 0 && (r = flush_chunk(&out)) >= 0)
 		r = fd_write_full(a->stream, "0\r\n\r\n", 5);
 	else if (!out.begun)

@@ -82,7 +82,7 @@ static int send_tree(const struct place *to, const char *from, const char *query
 			   archive_upload_begin(&upload, to->machine, directory, query, err);
 	if (r < 0)
 		return r;
-	r = tar_write_tree(root, from, name, archive_upload_write, &upload, &reading);
+	r = tar_write_tree(root, from, name, -1, archive_upload_write, &upload, &reading);
 	/* A source that cannot be read ends the stream short, so that the other side knows; a
 	 * machine that takes no more says why. */
 	if (r < 0 && !upload.broken)

@@ -28,6 +28,8 @@ static const struct option_spec options[] = {
 	{ "disk-size", 0, OPTION_STRING, "SIZE", "what the disk may grow to", .default_text = "100G" },
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "rw",
 	    .choices = machine_home_words },
+	{ "home-private", 0, OPTION_STRING, "PATH,...|none", "paths in the home that are the machine's own",
+	    .default_text = "see holm-shares(7)" },
 	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory of the host too",
 	    .complete = "directory" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
@@ -73,9 +75,9 @@ const struct command_spec command_create = {
 	.run = run,
 };
 
-static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "mount", "publish", "isolation",
-	"kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks", "owner-map", "user",
-	"env", "host-access", "proxy", NULL };
+static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "home-private", "mount", "publish",
+	"isolation", "kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks",
+	"owner-map", "user", "env", "host-access", "proxy", NULL };
 
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)

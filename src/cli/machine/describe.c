@@ -74,10 +74,13 @@ static void add_keeper(struct json_object *o, struct json_object *state)
 static void add_settings(struct json_object *o, const struct machine *m)
 {
 	struct json_object *env = json_object_new_object();
+	AUTO_STRV struct strv private = { 0 };
+	machine_home_private(m, &private);
 	json_add_u64(o, "cpus", machine_cpus(m));
 	json_add_u64(o, "memory", machine_memory(m));
 	json_add_u64(o, "disk-size", machine_disk_size(m));
 	json_add_string(o, "home-mount", machine_home_words[m->home_mount]);
+	json_add_strv(o, "home_private", &private);
 	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
 	add_string_or_null(o, "kernel", m->kernel);
 	add_string_or_null(o, "kernel-modules", m->kernel_modules);

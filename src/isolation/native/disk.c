@@ -6,6 +6,8 @@
  *                               first start, owned by subordinate ids
  *   native/bases                what lies between upper and the image: absolute directories,
  *                               topmost first, one a line; missing: nothing
+ *   native/private              the machine's own folders over places in the shared home; made by
+ *                               the agent, for the user
  *   native/usage                bytes that upper takes, decimal; written by the keeper after each
  *                               start and before each end
  *
@@ -14,8 +16,9 @@
  * names the base is made as .bases/ID and then exchanged with the source's, in one step
  * (renameat2(2)): a crash leaves the source with the one or the other, and at most a base that
  * nobody names. A source that has written nothing since it was last cloned keeps its bases, so a
- * template can be cloned any number of times without the list growing. remove: bases that no
- * machine names any more are deleted. Both hold machines/.bases/lock.
+ * template can be cloned any number of times without the list growing. native/private returns to
+ * the source, and the clone gets a copy of it: no overlay, see docs/native.md. remove: bases that
+ * no machine names any more are deleted. Both hold machines/.bases/lock.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,6 +35,7 @@
 #include "isolation/bases.h"
 #include "isolation/isolation.h"
 #include "isolation/native/cgroup_tree.h"
+#include "isolation/native/own_folders.h"
 #include "isolation/native/tree.h"
 
 #define NATIVE "native"
@@ -119,7 +123,7 @@ static int freeze(const char *source, const char *bases, struct strv *list, stru
 	strv_done(list);
 	*list = now;
 	now = (struct strv){ 0 };
-	return 0;
+	return native_own_folders_take(source, base, err);
 }
 
 static int native_clone(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
@@ -141,7 +145,12 @@ static int native_clone(const struct machine *from, const struct machine *to, co
 			    "machine \"%s\" is a clone of too many clones; export it and import it again", from->name);
 		r = freeze(source, bases, &list, err);
 	}
-	return r < 0 ? r : make_folder(target, &list, err);
+	if (r < 0 || (r = make_folder(target, &list, err)) < 0)
+		return r;
+	r = native_own_folders_copy(source, target, err);
+	if (r < 0)
+		native_tree_remove(target, NULL);
+	return r;
 }
 
 static int collect_listed(const char *directory, struct strv *used)

@@ -32,10 +32,10 @@ static int open_up(const char *path, struct error **err)
 	return 0;
 }
 
-/* The machine's folder; upper and work in it become the machine's root's. */
+/* The machine's folder; upper, work and private in it become the machine's root's. */
 static int open_up_machine(const struct isolation_run *run, struct error **err)
 {
-	static const char *const parts[] = { "upper", "work" };
+	static const char *const parts[] = { "upper", "work", "private" };
 	struct stat st;
 	if (mkdir(run->folder, 0711) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make %s", run->folder);

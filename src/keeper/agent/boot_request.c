@@ -86,6 +86,7 @@ static struct json_object *shares_array(const struct keeper *k)
 		json_add_bool(o, "read_only", s->read_only);
 		json_add_bool(o, "events", s->events != NULL);
 		json_add_strv(o, "aliases", &s->aliases);
+		json_add_strv(o, "private", &s->private);
 		json_object_array_add(a, o);
 	}
 	return a;

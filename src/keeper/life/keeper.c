@@ -90,7 +90,7 @@ void keeper_tell_stage(struct keeper *k, const char *text)
 	waiters_tell_stage(k);
 }
 
-static void tell_warning(struct keeper *k, const char *text)
+void keeper_tell_warning(struct keeper *k, const char *text)
 {
 	AUTOFREE char *clean = text_clean(text);
 	if (k->warnings.count >= KEEPER_LOG_LINES_MAX || strv_contains(&k->warnings, clean))
@@ -193,7 +193,7 @@ static void on_stage(const char *text, void *data)
 
 static void on_warning(const char *text, void *data)
 {
-	tell_warning(data, text);
+	keeper_tell_warning(data, text);
 }
 
 static void on_connected(struct transport *to_agent, void *data)
@@ -325,9 +325,9 @@ void keeper_start(struct keeper *k)
 {
 	AUTOFREE char *proxy = k->options.rescue ? NULL : host_proxy_warning(k->machine);
 	if (k->options.warning)
-		tell_warning(k, k->options.warning);
+		keeper_tell_warning(k, k->options.warning);
 	if (proxy)
-		tell_warning(k, proxy);
+		keeper_tell_warning(k, proxy);
 	keeper_enter(k, STAGE_ISOLATION);
 }
 
@@ -477,10 +477,7 @@ void keeper_free(struct keeper *k)
 	ssh_agents_free(k->ssh_agents);
 	if (k->run)
 		k->ops->free(k->run);
-	for (struct keeper_share *s = k->shares, *next; s; s = next) {
-		next = s->next;
-		share_free(s);
-	}
+	shares_free(k);
 	failure_free(k->failure);
 	source_free(k->deadline);
 	source_free(k->linger);

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "keeper/keeper_private.h"
 #include "keeper/shares/events.h"
+#include "keeper/shares/own_folders.h"
 #include "keeper/shares/source.h"
 
 enum { SHARES_MAX = 64, AGENT_SHARE_MS = 30 * 1000 };
@@ -27,6 +28,7 @@ void share_free(struct keeper_share *s)
 	free(s->inside);
 	strv_done(&s->hidden);
 	strv_done(&s->aliases);
+	strv_done(&s->private);
 	share_events_free(s->events);
 	fd_close(s->events_server);
 	free(s);
@@ -159,6 +161,7 @@ int shares_collect(struct keeper *k, struct error **err)
 		if (r < 0)
 			return r;
 		append(k, s);
+		own_folders_prepare(k, s);
 	}
 	for (size_t i = 0; i < m->mount_count; i++) {
 		AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
@@ -192,6 +195,15 @@ struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_coun
 		describe(k, s, &array[i++]);
 	*ret_count = count;
 	return array;
+}
+
+void shares_free(struct keeper *k)
+{
+	for (struct keeper_share *s = k->shares, *next; s; s = next) {
+		next = s->next;
+		share_free(s);
+	}
+	own_folders_done(k->own_folders);
 }
 
 void shares_given(struct keeper *k)

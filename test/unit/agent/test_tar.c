@@ -55,7 +55,7 @@ static void test_there_and_back(void **state)
 	AUTO_BUFFER struct buffer archive;
 	buffer_init(&archive, ARCHIVE_MAX);
 	fill(t);
-	assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
+	assert_int_equal(tar_write_tree(t->root, "/from", "from", -1, sink, &archive, NULL), 0);
 	assert_int_equal(archive.size % 512, 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
@@ -134,7 +134,7 @@ static void test_numbers_of_two_devices(void **state)
 		enter_namespaces(t);
 		if (put_linked(t, "one") != put_linked(t, "two"))
 			_exit(CANNOT); /* a kernel that numbers the files of all of them in a row */
-		assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
+		assert_int_equal(tar_write_tree(t->root, "/from", "from", -1, sink, &archive, NULL), 0);
 		AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 		struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
 		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
@@ -155,12 +155,12 @@ static void test_one_file(void **state)
 	AUTO_BUFFER struct buffer archive;
 	buffer_init(&archive, ARCHIVE_MAX);
 	tree_put(t, "/a/b", 0600, "x");
-	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", sink, &archive, NULL), 0);
+	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", -1, sink, &archive, NULL), 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "other name", .uid = getuid(), .gid = getgid() };
 	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
 	tree_expect(t, "/to/other name", "x");
-	assert_true(tar_write_tree(t->root, "/missing", "m", sink, &archive, NULL) < 0);
+	assert_true(tar_write_tree(t->root, "/missing", "m", -1, sink, &archive, NULL) < 0);
 }
 
 /* A header by hand, for names that the writer would never write. */

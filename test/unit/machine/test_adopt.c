@@ -21,6 +21,7 @@ static struct machine *full_machine(void)
 		{ "share-cache", "strict" },
 		{ "share-events", "off" },
 		{ "owner-map", "root" },
+		{ "home-private", ".app" },
 		{ "share-locks", "host" },
 		{ "host-access", "true" },
 		{ "transport", "vsock" },

@@ -71,6 +71,8 @@ static void settings_are_checked(void **state)
 		{ "share-cache", "strict" },
 		{ "share-events", "off" },
 		{ "owner-map", "record" },
+		{ "home-private", "none" },
+		{ "home-private", ".a//b/,~/c,.a/d" },
 	};
 	static const char *const bad[][2] = {
 		{ "bogus", "1" },
@@ -109,6 +111,13 @@ static void settings_are_checked(void **state)
 		{ "share-cache", "never" },
 		{ "share-events", "yes" },
 		{ "owner-map", "nobody" },
+		{ "home-private", "/etc" },
+		{ "home-private", "~" },
+		{ "home-private", "a,../b" },
+		{ "home-private", "a/../b" },
+		{ "home-private", ".a,.a/b" },
+		{ "home-private", "a,a" },
+		{ "home-private", "a\nb" },
 		{ "", "1" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("m");
@@ -122,6 +131,10 @@ static void settings_are_checked(void **state)
 	assert_int_equal(m->share_choices[MACHINE_SHARE_EVENTS], 1);
 	assert_int_equal(m->share_choices[MACHINE_OWNER_MAP], 2);
 	assert_string_equal(strv_getenv(&m->env, "_x9"), "a=b");
+	AUTO_STRV struct strv private = { 0 };
+	machine_home_private(m, &private);
+	AUTOFREE char *places = strv_join(&private, ",");
+	assert_string_equal(places, ".a/b,c,.a/d");
 	AUTO_JSON struct json_object *before = machine_to_json(m);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;

@@ -41,8 +41,11 @@ int native_place_make(struct native *n, struct error **err);   /* place.c: both 
 int native_enter_host_view(int *ret_back, struct error **err); /* ret_back: owned; the way back by native_return */
 int native_return(int back);
 int native_mount_root(const struct boot_request *b, struct error **err); /* root.c */
-/* (worker) what DIR/upper takes; enters the host view for good */
+/* (worker) what DIR/upper and DIR/private take; enters the host view for good */
 int native_usage(const char *machine, uint64_t *ret_bytes);
+/* own_folders.c: mounts native/private of the host on a directory of the machine's tree, and moves
+ * there what an imported tree has in it. 0 or -errno. */
+int native_mount_own_folders(const struct boot_request *b, int directory, struct error **err);
 /* The options of overlayfs for `layers` lower directories with short names. Owned. */
 char *native_overlay_options(size_t layers);
 

@@ -276,6 +276,7 @@ const struct platform platform_native = {
 	.mount_modules = mount_modules,
 	.network = set_network,
 	.mount_share = native_mount_share,
+	.mount_own_folders = native_mount_own_folders,
 	.take_share = native_take_share,
 	.check_shares = native_check_shares,
 	.enter = native_enter,

@@ -188,13 +188,18 @@ static int sum(int directory, uint64_t deadline, unsigned depth, uint64_t *total
 
 int native_usage(const char *machine, uint64_t *ret_bytes)
 {
-	int back = -1;
-	AUTOFREE char *path = path_join(machine, "upper");
-	int r = native_enter_host_view(&back, NULL);
+	static const char *const parts[] = { "upper", "private" };
+	int back = -1, r = native_enter_host_view(&back, NULL);
+	uint64_t deadline = clock_deadline(USAGE_MS);
 	fd_close(back);
-	int upper = r < 0 ? r : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*ret_bytes = 0;
-	if (upper < 0)
-		return r < 0 ? r : -errno;
-	return sum(upper, clock_deadline(USAGE_MS), 0, ret_bytes);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
+		AUTOFREE char *path = path_join(machine, parts[i]);
+		int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (directory >= 0)
+			r = sum(directory, deadline, 0, ret_bytes);
+		else if (i == 0)
+			r = -errno;
+	}
+	return r;
 }

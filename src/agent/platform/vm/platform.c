@@ -15,6 +15,7 @@
 #include "agent/core/mounts.h"
 #include "agent/core/network.h"
 #include "agent/core/platform.h"
+#include "agent/core/own_folders.h"
 #include "agent/platform/vm/disk.h"
 #include "agent/platform/vm/ports.h"
 #include "base/alloc.h"
@@ -112,6 +113,7 @@ static int vm_put_away(int channel, void *agent, struct error **err)
 {
 	sync();
 	machine_run_drop();
+	own_folders_unmount(((const struct agent *)agent)->boot);
 	umount2(AGENT_MODULES, MNT_DETACH);
 	if (umount2(AGENT_ROOT, 0) < 0 && errno != EINVAL && errno != ENOENT) {
 		mount(NULL, AGENT_ROOT, NULL, MS_REMOUNT | MS_RDONLY, NULL);
