@@ -6,6 +6,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
+#include "agent/life/attach.h"
 #include "agent/life/minimal_init.h"
 #include "agent/platform/native/start.h"
 #include "agent/platform/vm/modules.h"
@@ -30,7 +31,7 @@ int main(int argc, char **argv)
 	}
 	fd_fix_standard();
 	if (argc > 1 && streq(argv[1], "--attach"))
-		return native_attach_main(argc, argv);
+		return attach_main(argc, argv);
 	if (argc > 1 && streq(argv[1], "--native"))
 		return native_main();
 	return agent_run(&platform_vm);

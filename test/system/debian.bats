@@ -245,8 +245,12 @@ has_said()
 }
 
 @test "reboot and poweroff through systemd" {
-	local id
+	local id boots
 	id=$(in_machine deb cat /proc/sys/kernel/random/boot_id)
+	run ! equal "$id" "$(cat /proc/sys/kernel/random/boot_id)"
+	equal "$id" "$(as_root deb cat /proc/sys/kernel/random/boot_id)"
+	[ "$ISOLATION" = vm ] || run ! as_root deb sh -c 'f=/proc/sys/kernel/random/boot_id; mount -o remount,bind,rw $f && echo x >$f'
+	boots=$(as_root deb journalctl -q --list-boots | wc -l)
 	as_root deb touch /run/before-reboot
 	run as_root deb systemctl reboot
 	back()
@@ -254,9 +258,10 @@ has_said()
 		as_root deb sh -c '! test -e /run/before-reboot'
 	}
 	until_true 90 back
+	run ! equal "$id" "$(in_machine deb cat /proc/sys/kernel/random/boot_id)"
+	equal $((boots + 1)) "$(as_root deb journalctl -q --list-boots | wc -l)"
 	run as_root deb systemctl poweroff
 	until_true 90 is_state deb stopped
-	[ -n "$id" ]
 }
 
 @test "a name of a directory service: the same inside, with sudo and a user manager" {

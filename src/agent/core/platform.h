@@ -31,10 +31,11 @@ struct platform_container {
 	const char *cgroups_path;                       /* NULL: no cgroup of its own */
 	const char *const *capabilities, *const *masked_paths, *const *readonly_paths;
 	const char *seccomp_filter;
-	/* The program that attaches the machine's /run and the shares, called with "--attach" and
-	 * pairs of their paths here and inside, in the container's namespaces, where the kernel has
-	 * locked what it finds. NULL: the runtime mounts them. */
-	const char *attach_program;
+	const char *hook_program; /* this program, for attach_main() */
+	/* The hook attaches the machine's /run and the shares in the container's namespaces, where
+	 * the kernel has locked what it finds. 0: the runtime mounts them. */
+	int hook_attaches;
+	int has_boot_id;                 /* the kernel's boot id is the first init's own */
 	const char *crun;                /* the program */
 	const char *const *crun_options; /* in front of its command, NULL-terminated */
 };

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/boot_id.h"
 #include "agent/core/cgroup.h"
 #include "agent/core/channel.h"
 #include "agent/core/environment.h"
@@ -97,11 +98,18 @@ static size_t add_shares(const struct boot_request *b, struct runtime_mount *mou
 	return n;
 }
 
-/* See platform.h, attach_program. */
-static void attach_arguments(const struct platform_container *c, const struct boot_request *b, struct strv *to)
+/* The hook's command (attach.h); nothing when there is nothing for it to do. */
+static void hook_arguments(const struct platform_container *c, const struct boot_request *b, int boot_id,
+    struct strv *to)
 {
-	strv_add(to, c->attach_program);
+	if (!boot_id && !c->hook_attaches)
+		return;
+	strv_add(to, c->hook_program);
 	strv_add(to, "--attach");
+	if (boot_id)
+		strv_add(to, "--boot-id");
+	if (!c->hook_attaches)
+		return;
 	strv_add(to, AGENT_MACHINE_RUN);
 	strv_add(to, "/run");
 	for (size_t i = 0; i < b->share_count; i++) {
@@ -123,18 +131,17 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 	size_t n = 0;
 	for (size_t i = 0; i < c->mount_count && i < PLATFORM_MOUNTS_MAX; i++)
 		mounts[n++] = c->mounts[i];
-	if (!c->attach_program)
+	if (!c->hook_attaches)
 		mounts[n++] = run_mount;
 	/* What is mounted on a /run that is attached later would lie below it. */
-	for (size_t i = c->attach_program ? 1 : 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
+	for (size_t i = c->hook_attaches ? 1 : 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
 		mounts[n++] = systemd_mounts[i];
 	if (b->modules_device)
 		mounts[n++] = (struct runtime_mount){ modules, "bind", AGENT_MODULES, "rbind,ro,nosuid,nodev" };
 	if (filter_inittab)
 		mounts[n++] = (struct runtime_mount){ "/etc/inittab", "bind", INITTAB, "bind" };
-	if (c->attach_program)
-		attach_arguments(c, b, &hook);
-	else
+	hook_arguments(c, b, init->own_boot_id, &hook);
+	if (!c->hook_attaches)
 		n = add_shares(b, mounts, n, &sources);
 	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : init->path);
 	init_environment(b, kind, &environment);
@@ -155,7 +162,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 		.masked_paths = c->masked_paths,
 		.readonly_paths = c->readonly_paths,
 		.seccomp_filter = c->seccomp_filter,
-		.create_hook = c->attach_program ? strv_argv(&hook) : NULL,
+		.create_hook = hook.count ? strv_argv(&hook) : NULL,
 	};
 	return runtime_spec_new(&spec);
 }
@@ -229,6 +236,8 @@ static int write_bundle(const struct init_launch *l, const struct platform_conta
 	uname(&u);
 	int r = path_mkdir_all(AGENT_BUNDLE, 0700, err);
 	if (r < 0)
+		return r;
+	if (init->own_boot_id && (r = boot_id_make(err)) < 0)
 		return r;
 	if (init->kind == INIT_SYSTEMD && (r = mask_units()) < 0)
 		return error_set_errno(err, r, "cannot fill the machine's /run");
@@ -352,8 +361,10 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") :
 			   find_init(l->request, root, &init, err);
 	struct platform_container container;
-	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, err)) < 0 ||
-	    (r = write_bundle(l, &container, &init, root, channel, err)) < 0)
+	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, err)) < 0)
+		return r;
+	init.own_boot_id = !container.has_boot_id || l->start > 0;
+	if ((r = write_bundle(l, &container, &init, root, channel, err)) < 0)
 		return r;
 	if (l->start > 0)
 		cgroup_remove();

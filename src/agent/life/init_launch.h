@@ -15,6 +15,7 @@ struct init_launch {
 struct init_program {
 	const char *path;
 	enum init_kind kind;
+	int own_boot_id; /* needs one that boot_id_make() has made */
 };
 
 /* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with

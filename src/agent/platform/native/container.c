@@ -67,7 +67,8 @@ int native_container(enum init_kind kind, struct platform_container *ret, struct
 		.network_namespace = network,
 		.capabilities = confine_capabilities(),
 		.seccomp_filter = confine_filter_base64(),
-		.attach_program = NATIVE_PROGRAM,
+		.hook_program = NATIVE_PROGRAM,
+		.hook_attaches = 1,
 		.crun = n->go.crun,
 		.crun_options = n->writable_cgroup ? with_group : without_group,
 	};

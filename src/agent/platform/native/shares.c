@@ -247,22 +247,3 @@ int native_take_share(int machine, const char *path, struct error **err)
 		return error_set_errno(err, r < 0 ? -r : errno, "cannot enter the machine");
 	return mounts_clone(path, err);
 }
-
-int native_attach_main(int argc, char **argv)
-{
-	AUTO_ERROR struct error *err = NULL;
-	char state[4096];
-	/* The container's state is not needed, but whoever writes it must not meet a closed
-	 * pipe. */
-	while (read(STDIN_FILENO, state, sizeof state) > 0)
-		;
-	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int r = root < 0 ? error_set_errno(&err, errno, "cannot open the machine's root") : 0;
-	for (int i = 2; r >= 0 && i + 1 < argc; i += 2) {
-		AUTO_FD int tree = mounts_clone(argv[i], &err);
-		r = tree < 0 ? tree : mounts_attach(tree, root, argv[i + 1], &err);
-	}
-	if (r < 0)
-		fprintf(stderr, "%s\n", error_text(err, r));
-	return r < 0;
-}

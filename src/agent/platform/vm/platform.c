@@ -98,6 +98,8 @@ static int vm_container(enum init_kind kind, struct platform_container *ret, str
 		.mount_count = ARRAY_SIZE(vm_mounts),
 		.cgroups_path = "/holm-machine",
 		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP,
+		.hook_program = "/init",
+		.has_boot_id = 1,
 		.crun = "/bin/crun",
 		.crun_options = options,
 	};
