@@ -49,8 +49,9 @@ struct isolation_disk_ops {
 	int (*remove)(const struct machine *m, struct error **err);
 	/* Copy-on-write; `from` is stopped and locked, `directory` is the new machine's. */
 	int (*clone)(const struct machine *from, const struct machine *to, const char *directory, struct error **err);
-	/* allocated on the host by this machine alone; quick (`ls` asks for all) */
-	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes);
+	/* Bytes allocated on the host by this machine alone, and when that was measured
+	 * (clock_realtime_ns(); 0: now). Quick: `ls` asks for all. 0 or -errno. */
+	int (*disk_usage)(const struct machine *m, uint64_t *ret_bytes, int64_t *ret_when_ns);
 	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing
 	 * there is fine. */
 	int (*erase)(const char *directory, struct error **err);
@@ -87,6 +88,9 @@ struct isolation_ops {
 	 * -EOPNOTSUPP: at the next start. */
 	int (*set_limits)(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err);
 	void (*kill)(struct isolation_run *run); /* at once; `ended` follows */
+	/* Begins to measure what disk_usage tells, unless that was done a short while ago. NULL:
+	 * disk_usage needs no help. */
+	void (*measure)(struct isolation_run *run);
 	/* pids and parts, for inspect and the benchmark */
 	void (*statistics)(struct isolation_run *run, struct json_object *into);
 	void (*free)(struct isolation_run *run); /* after `ended` */

@@ -57,6 +57,21 @@ refuse()
 	equal "$first" "$(awk '/^Uid:/ { print $2 }' "/proc/$init/status")"
 }
 
+@test "ls and inspect have a running machine measured, and ls says how old a result is" {
+	has_measured()
+	{
+		[ "$(field box disk_measured)" != null ] && [ "$(field box disk_used)" -ge "$1" ]
+	}
+	holm machine run true
+	until_true 30 has_measured 0
+	touch -d '3 hours ago' "$XDG_DATA_HOME/holm/machines/box/native/usage"
+	contains "$(holm machine ls)" ", 3 hours ago"
+	in_machine box sh -c 'head -c 20000000 /dev/urandom >/tmp/big'
+	until_true 30 has_measured 20000000
+	run ! grep -q '3 hours' <<<"$(holm machine ls)"
+	in_machine box rm /tmp/big
+}
+
 @test "files of the image keep their owners, and what is given away stays given" {
 	equal "0 0" "$(in_machine box stat -c '%u %g' /bin/busybox)"
 	root_script box 'echo x >/srv/theirs; chown 12:34 /srv/theirs; chmod 640 /srv/theirs'

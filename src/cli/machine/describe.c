@@ -2,6 +2,7 @@
 #include "cli/machine/describe.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "cli/client.h"
 #include "isolation/isolation.h"
 
@@ -12,11 +13,19 @@ static const struct isolation_disk_ops *disk_ops(const struct machine *m)
 	return isolation_disk_table(m->form, NULL);
 }
 
+/* A running machine may have written more since it was measured. */
 static void add_disk_used(struct json_object *o, const struct machine *m, const struct isolation_disk_ops *disk)
 {
 	uint64_t used;
-	if (disk && disk->disk_usage && disk->disk_usage(m, &used) == 0)
-		json_add_u64(o, "disk_used", used);
+	int64_t when_ns = 0;
+	const char *state = "stopped";
+	if (!disk || !disk->disk_usage || disk->disk_usage(m, &used, &when_ns) < 0)
+		return;
+	json_add_u64(o, "disk_used", used);
+	json_get_string(o, "state", &state, NULL);
+	AUTOFREE char *when = when_ns && !streq(state, "stopped") ? clock_format_rfc3339(when_ns) : NULL;
+	if (when)
+		json_add_string(o, "disk_measured", when);
 }
 
 struct json_object *describe_short(const char *name, const char *default_name, uint64_t deadline_ms)

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 
 enum { ANSWER_MS = 500 };
+#define OLD_NS (INT64_C(60) * 1000000000)
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -51,6 +52,21 @@ static void add_size(struct output_table *t, struct json_object *row, const char
 	strv_take(&t->cells, json_get_u64(row, key, &n, NULL) == 0 ? format_size(n) : xstrdup("-"));
 }
 
+/* An old measurement of a running machine says how old it is. */
+static void add_disk(struct output_table *t, struct json_object *row)
+{
+	uint64_t used;
+	int64_t when_ns;
+	const char *when = NULL;
+	if (json_get_u64(row, "disk_used", &used, NULL) < 0 || json_get_string(row, "disk_measured", &when, NULL) < 0 ||
+	    clock_parse_rfc3339(when, &when_ns) < 0 || clock_realtime_ns() - when_ns < OLD_NS) {
+		add_size(t, row, "disk_used");
+		return;
+	}
+	AUTOFREE char *size = format_size(used), *age = output_age(when);
+	strv_take(&t->cells, xasprintf("%s, %s", size, age));
+}
+
 static void add_row(struct output_table *t, struct json_object *row)
 {
 	uint64_t cpus;
@@ -63,7 +79,7 @@ static void add_row(struct output_table *t, struct json_object *row)
 	strv_take(&t->cells,
 	    json_get_u64(row, "cpus", &cpus, NULL) == 0 ? xasprintf("%llu", (unsigned long long)cpus) : xstrdup("-"));
 	add_size(t, row, "memory");
-	add_size(t, row, "disk_used");
+	add_disk(t, row);
 	strv_take(&t->cells, json_get_string(row, "created", &created, NULL) == 0 ? output_age(created) : xstrdup("-"));
 	json_get_bool(row, "default", &is_default, NULL);
 	strv_add(&t->cells, is_default ? "*" : "");

@@ -8,8 +8,9 @@
  *                               topmost first, one a line; missing: nothing
  *   native/private              the machine's own folders over places in the shared home; made by
  *                               the agent, for the user
- *   native/usage                bytes that upper takes, decimal; written by the keeper after each
- *                               start and before each end
+ *   native/usage                bytes that upper and private take, decimal; the keeper writes it
+ *                               after each start, when somebody looks at the machine, and before
+ *                               each end
  *
  * clone: what the source has written so far becomes a base that nobody writes any more,
  * machines/.bases/ID/upper, and both machines get an empty folder over it. An empty folder that
@@ -180,10 +181,12 @@ static int native_remove(const struct machine *m, struct error **err)
 	return bases_sweep(&folders, err);
 }
 
-static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes)
+static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes, int64_t *ret_when_ns)
 {
+	struct stat st;
 	AUTOFREE char *path = machine_file(m->name, NATIVE "/usage"), *text = NULL;
 	int r = path_read_file(path, USAGE_MAX, &text, NULL);
+	*ret_when_ns = 0;
 	if (r == -ENOENT) {
 		AUTOFREE char *upper = machine_file(m->name, NATIVE "/upper");
 		*ret_bytes = 0;
@@ -191,6 +194,8 @@ static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes)
 	}
 	if (r < 0)
 		return r;
+	if (stat(path, &st) == 0)
+		*ret_when_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	text[strcspn(text, "\n")] = '\0';
 	return parse_u64(text, ret_bytes);
 }

@@ -170,6 +170,31 @@ static void native_kill(struct isolation_run *run)
 	native_fail(run, -ECANCELED, "the machine was killed");
 }
 
+enum {
+	MEASURE_MS = 10 * 1000,       /* between two, at least */
+	MEASURE_LOST_MS = 600 * 1000, /* for an answer; then it may be asked for again */
+	MEASURE_SHARE = 50,           /* one part of the time may be spent on it */
+};
+
+/* The agent walks through what the machine has written. That takes the longer the more it is: it
+ * walks if somebody looks, and then not again for a while. */
+static void native_measure(struct isolation_run *run)
+{
+	uint64_t now = clock_now_ms();
+	if (run->end.begun || run->stage != NATIVE_CONNECTED || !run->measure_next_ms || now < run->measure_next_ms ||
+	    !run->transport || transport_fds_send(run->transport, "{\"measure\":true}", -1) < 0)
+		return;
+	run->measure_began_ms = now;
+	run->measure_next_ms = now + MEASURE_LOST_MS;
+}
+
+void native_measured(struct isolation_run *run)
+{
+	uint64_t now = clock_now_ms(), took = run->measure_began_ms ? now - run->measure_began_ms : 0;
+	run->measure_next_ms = now + MAX((uint64_t)MEASURE_MS, took * MEASURE_SHARE);
+	run->measure_began_ms = 0;
+}
+
 static int native_set_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err)
 {
 	if (run->end.begun || run->stage != NATIVE_CONNECTED)
@@ -249,6 +274,7 @@ const struct isolation_ops isolation_native = {
 	.remove_share = native_remove_share,
 	.set_limits = native_set_limits,
 	.kill = native_kill,
+	.measure = native_measure,
 	.statistics = native_statistics,
 	.free = native_free,
 };

@@ -67,6 +67,8 @@ struct isolation_run {
 	/* network */
 	char *pasta, *forwarded_dns;
 	int no_network_said;
+	/* usage of the disk: when it was asked for, and when to ask again at the earliest */
+	uint64_t measure_began_ms, measure_next_ms;
 	pid_t init; /* 0: none runs */
 	/* cgroup */
 	struct native_cgroup *cgroup;
@@ -78,6 +80,7 @@ struct isolation_run {
 void native_fail(struct isolation_run *run, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 void native_child_gone(struct isolation_run *run, struct native_child *c, int wait_status);
 void native_finish_if_alone(struct isolation_run *run);
+void native_measured(struct isolation_run *run); /* the usage of the disk has come */
 
 /* start.c */
 int native_begin(struct isolation_run *run, struct error **err); /* spawns the agent; the rest comes by events */

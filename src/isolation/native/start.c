@@ -210,6 +210,7 @@ static void on_usage(struct isolation_run *run, uint64_t bytes)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *path = path_join(run->folder, "usage"), *text = xasprintf("%llu\n", (unsigned long long)bytes);
+	native_measured(run);
 	int result = atomic_file_write(path, 0600, text, strlen(text), &err);
 	if (result < 0)
 		log_warning("%s", error_text(err, result));

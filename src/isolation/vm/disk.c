@@ -150,13 +150,14 @@ static int disk_remove(const struct machine *m, struct error **err)
 	return bases_sweep(&disks, err);
 }
 
-static int disk_usage(const struct machine *m, uint64_t *ret_bytes)
+static int disk_usage(const struct machine *m, uint64_t *ret_bytes, int64_t *ret_when_ns)
 {
 	AUTOFREE char *path = machine_file(m->name, DISK);
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return -errno;
 	*ret_bytes = (uint64_t)st.st_blocks * 512;
+	*ret_when_ns = 0;
 	return 0;
 }
 

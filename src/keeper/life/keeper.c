@@ -416,6 +416,8 @@ struct json_object *keeper_state(struct keeper *k)
 	json_add_strv(o, "warnings", &k->warnings);
 	if (k->run && !k->isolation_ended)
 		k->ops->statistics(k->run, parts);
+	if (k->run && !k->isolation_ended && k->ops->measure)
+		k->ops->measure(k->run);
 	json_add(o, "parts", parts);
 	json_add(o, "ports", publisher_describe(k->publisher));
 	return o;

@@ -134,10 +134,11 @@ static void test_damaged_neighbour(void **state)
 static void test_create(void **state)
 {
 	uint64_t used = 0;
+	int64_t when = 1;
 	assert_int_equal(create("one"), 0);
 	assert_int_equal(bases_of("one"), 0);
 	const struct machine m = machine("one");
-	assert_int_equal(isolation_vm_disk.disk_usage(&m, &used), 0);
+	assert_int_equal(isolation_vm_disk.disk_usage(&m, &used, &when), 0);
 	assert_true(used < 1 << 20);
 	struct machine small = machine("small");
 	small.disk_size = 1 << 20;

@@ -104,17 +104,20 @@ static void test_create(void **state)
 	const struct machine m = machine("one");
 	struct machine empty = machine("two");
 	uint64_t used = 1;
+	int64_t when = 1;
 	assert_int_equal(create("one"), 0);
 	assert_int_equal(create("one"), -EEXIST);
-	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used, &when), 0);
 	assert_int_equal(used, 0);
 	AUTOFREE char *upper = machine_file("one", "native/upper"), *usage = machine_file("one", "native/usage");
 	assert_int_equal(mkdir(upper, 0755), 0);
-	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), -ENODATA); /* it runs and was not measured yet */
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used, &when),
+	    -ENODATA); /* it runs and was not measured yet */
 	AUTO_FD int fd = open(usage, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(fd_write_full(fd, "4096\n", 5), 0);
-	assert_int_equal(isolation_native_disk.disk_usage(&m, &used), 0);
+	assert_int_equal(isolation_native_disk.disk_usage(&m, &used, &when), 0);
 	assert_int_equal(used, 4096);
+	assert_true(when > 0);
 	empty.image_trees = (struct strv){ 0 };
 	assert_int_equal(isolation_native_disk.create(&empty, folder, NULL), -EINVAL);
 	delete ("one");

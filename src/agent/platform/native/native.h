@@ -29,9 +29,9 @@ struct native {
 	int writable_cgroup;   /* cgroup2 is mounted, and the machine may have groups of its own */
 	struct native_share *shares;
 	size_t share_count;
-	uint64_t usage;
-	pid_t holder; /* keeps the machine's user and network namespaces; 0: none */
-	int gate;     /* pidfd of the process that has the network namespace for pasta; -1: none */
+	int measuring; /* a worker sums up what the machine has written */
+	pid_t holder;  /* keeps the machine's user and network namespaces; 0: none */
+	int gate;      /* pidfd of the process that has the network namespace for pasta; -1: none */
 };
 
 /* There is one in a process. */
@@ -41,8 +41,9 @@ int native_place_make(struct native *n, struct error **err);   /* place.c: both 
 int native_enter_host_view(int *ret_back, struct error **err); /* ret_back: owned; the way back by native_return */
 int native_return(int back);
 int native_mount_root(const struct boot_request *b, struct error **err); /* root.c */
-/* (worker) what DIR/upper and DIR/private take; enters the host view for good */
-int native_usage(const char *machine, uint64_t *ret_bytes);
+/* (worker) The bytes that DIR/upper and DIR/private take; enters the host view for good. 0, -ETIME
+ * past the deadline, or -errno. */
+int native_usage(const char *machine, uint64_t deadline_ms, uint64_t *ret_bytes);
 /* own_folders.c: mounts native/private of the host on a directory of the machine's tree, and moves
  * there what an imported tree has in it. 0 or -errno. */
 int native_mount_own_folders(const struct boot_request *b, int directory, struct error **err);

@@ -20,7 +20,16 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { END_MS = 20, MEASURE_AFTER_MS = 2000, TERMINATE_MS = 30 * 1000 };
+enum {
+	END_MS = 20,
+	MEASURE_AFTER_MS = 2000,
+	TERMINATE_MS = 30 * 1000,
+	USAGE_LAST_MS = 2000,       /* at the end somebody waits */
+	USAGE_LIVE_MS = 120 * 1000, /* beside the running machine */
+	USAGE_NICE = 19,
+};
+
+static void measure_live(struct agent *a);
 
 static void tell(struct agent *a, struct json_object *o, int fd)
 {
@@ -64,6 +73,7 @@ static int handle(struct agent *a, struct json_object *o, int fd, struct error *
 	struct json_object *share = NULL;
 	const char *tag = NULL;
 	uint64_t cpus = 0;
+	int wanted = 0;
 	if (json_get_object(o, "share", &share, NULL) >= 0)
 		return put_share(a, share, fd, err);
 	if (json_get_object(o, "unshare", &share, NULL) >= 0 && json_get_string(share, "tag", &tag, NULL) >= 0) {
@@ -72,6 +82,10 @@ static int handle(struct agent *a, struct json_object *o, int fd, struct error *
 	}
 	if (json_get_u64(o, "cpus", &cpus, NULL) >= 0) {
 		native_set_cpus(native_self(), cpus);
+		return 0;
+	}
+	if (json_get_bool(o, "measure", &wanted, NULL) >= 0 && wanted) {
+		measure_live(a);
 		return 0;
 	}
 	return error_set(err, EPROTO, "a message of the keeper is not understood");
@@ -196,10 +210,10 @@ static void init_ended(struct agent *a)
 	tell_flag(a, "init", 0, -1);
 }
 
-static int measure(int channel, void *agent, struct error **err)
+static int measure(int channel, const struct agent *a, int limit_ms)
 {
 	uint64_t bytes = 0;
-	int r = native_usage(((struct agent *)agent)->boot->root_machine, &bytes);
+	int r = native_usage(a->boot->root_machine, clock_deadline(limit_ms), &bytes);
 	struct json_object *o = json_object_new_object();
 	json_add_u64(o, "usage", bytes);
 	if (r >= 0 && channel >= 0)
@@ -222,13 +236,32 @@ static void on_measure_message(struct json_object *o, int fd, void *data)
 	on_measured(o, data);
 }
 
+/* A worker_fn: everything else comes first. */
+static int work_measure(int channel, void *agent, struct error **err)
+{
+	(void)!nice(USAGE_NICE);
+	return measure(channel, agent, USAGE_LIVE_MS);
+}
+
+static void on_measure_done(int code, const char *text, void *agent)
+{
+	(void)code, (void)text, (void)agent;
+	native_self()->measuring = 0;
+}
+
+static void measure_live(struct agent *a)
+{
+	static const struct worker_events events = { .message = on_measure_message, .done = on_measure_done };
+	struct native *n = native_self();
+	if (n->measuring || a->phase != PHASE_RUNNING || !a->boot->root_machine)
+		return;
+	n->measuring = worker_start(a->loop, work_measure, a, NULL, 0, &events, a, NULL) >= 0;
+}
+
 static void on_measure_time(struct source *s, void *data)
 {
-	static const struct worker_events events = { .message = on_measure_message };
-	struct agent *a = data;
 	source_free(s);
-	if (a->phase == PHASE_RUNNING)
-		worker_start(a->loop, measure, a, NULL, 0, &events, a, NULL);
+	measure_live(data);
 }
 
 /* Not while the first session is in a hurry. */
@@ -250,7 +283,7 @@ static int put_away(int channel, void *agent, struct error **err)
 	umount2(AGENT_ROOT, MNT_DETACH);
 	if (native_self()->writable_cgroup)
 		cgroup_remove();
-	return a->boot && a->boot->root_machine ? measure(channel, agent, err) : 0;
+	return a->boot && a->boot->root_machine ? measure(channel, a, USAGE_LAST_MS) : 0;
 }
 
 static void on_end(struct source *s, void *data)

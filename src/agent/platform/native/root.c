@@ -25,7 +25,7 @@
 
 #define OVERLAYFS_MAGIC 0x794c7630
 
-enum { OPTIONS_MAX = 4095, USAGE_MS = 2000, DEPTH_MAX = 256 };
+enum { OPTIONS_MAX = 4095, DEPTH_MAX = 256 };
 
 char *native_overlay_options(size_t layers)
 {
@@ -186,18 +186,17 @@ static int sum(int directory, uint64_t deadline, unsigned depth, uint64_t *total
 	return r;
 }
 
-int native_usage(const char *machine, uint64_t *ret_bytes)
+int native_usage(const char *machine, uint64_t deadline_ms, uint64_t *ret_bytes)
 {
 	static const char *const parts[] = { "upper", "private" };
 	int back = -1, r = native_enter_host_view(&back, NULL);
-	uint64_t deadline = clock_deadline(USAGE_MS);
 	fd_close(back);
 	*ret_bytes = 0;
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
 		AUTOFREE char *path = path_join(machine, parts[i]);
 		int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (directory >= 0)
-			r = sum(directory, deadline, 0, ret_bytes);
+			r = sum(directory, deadline_ms, 0, ret_bytes);
 		else if (i == 0)
 			r = -errno;
 	}
