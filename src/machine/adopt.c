@@ -39,9 +39,11 @@ const struct machine_member machine_members[] = {
 	{ "cpus", "cpus", MACHINE_MEMBER_AMOUNT, machine_cpus },
 	{ "memory", "memory", MACHINE_MEMBER_AMOUNT, machine_memory },
 	{ "disk_size", "disk-size", MACHINE_MEMBER_AMOUNT, machine_disk_size },
+	{ "pids", "pids", MACHINE_MEMBER_AMOUNT, machine_pids },
 	{ "mounts", "mount", MACHINE_MEMBER_OPENING, NULL },
 	{ "publish", "publish", MACHINE_MEMBER_OPENING, NULL },
 	{ "host_access", "host-access", MACHINE_MEMBER_OPENING, NULL },
+	{ "socketcall", "socketcall", MACHINE_MEMBER_OPENING, NULL }, /* opens sockets that no filter sees */
 	{ "env", "env", MACHINE_MEMBER_OPENING, NULL }, /* its sessions have the caller's agent, proxies and home */
 	{ "owner_map", "owner-map", MACHINE_MEMBER_OPENING, NULL }, /* writes attributes into the host's files */
 	/* locks files of the host for its other programs */
@@ -81,7 +83,8 @@ static void take_stricter_home(const struct adoption *a, const struct machine_me
 
 static char *amount_text(const struct machine_member *m, uint64_t amount)
 {
-	return m->amount == machine_cpus ? xasprintf("%llu", (unsigned long long)amount) : format_size(amount);
+	int counts = m->amount == machine_cpus || m->amount == machine_pids;
+	return counts ? xasprintf("%llu", (unsigned long long)amount) : format_size(amount);
 }
 
 /* Takes the file's amount if it is at most this host's. 0 means this host's default. */

@@ -74,6 +74,7 @@ struct machine {
 	uint64_t cpus;      /* 0: half the host's, in native form all */
 	uint64_t memory;    /* bytes; 0: half the host's, at least 1 GiB */
 	uint64_t disk_size; /* bytes; 0: 100 GiB */
+	uint64_t pids;      /* processes and threads of a native machine; 0: a third of the host's */
 	char *home;         /* absolute host path of the home */
 	char *user;         /* name inside; default the host's */
 	uint32_t uid, gid;
@@ -88,6 +89,7 @@ struct machine {
 	struct machine_publish *publish;
 	size_t publish_count;
 	int host_access;
+	int socketcall;  /* native: 32-bit programs may open sockets by socketcall(2) */
 	char *transport; /* NULL: "serial"; "vsock" by setting */
 	char *proxy;     /* NULL: the host's; "none"; or a URL */
 };
@@ -107,6 +109,8 @@ extern const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS];
 #define MACHINE_CPUS_MAX 512
 #define MACHINE_MEMORY_MIN (UINT64_C(64) << 20)
 #define MACHINE_MEMORY_MAX (UINT64_C(16) << 40)
+#define MACHINE_PIDS_MIN 64
+#define MACHINE_PIDS_MAX (UINT64_C(4) << 20) /* PID_MAX_LIMIT */
 #define MACHINE_DISK_MIN (UINT64_C(64) << 20)
 #define MACHINE_DISK_MAX (UINT64_C(64) << 40)
 
@@ -268,3 +272,4 @@ int machine_proxy_is_loopback(const char *url);
 uint64_t machine_cpus(const struct machine *m); /* defaults resolved */
 uint64_t machine_memory(const struct machine *m);
 uint64_t machine_disk_size(const struct machine *m);
+uint64_t machine_pids(const struct machine *m);

@@ -204,10 +204,12 @@ static const struct field {
 	{ "cpus", AMOUNT, AT(cpus), .least = 1, .most = MACHINE_CPUS_MAX },
 	{ "memory", AMOUNT, AT(memory), .least = MACHINE_MEMORY_MIN, .most = MACHINE_MEMORY_MAX },
 	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
+	{ "pids", AMOUNT, AT(pids), .least = MACHINE_PIDS_MIN, .most = MACHINE_PIDS_MAX },
 	{ "kernel", PATH, AT(kernel) },
 	{ "kernel_modules", PATH, AT(kernel_modules) },
 	{ "proxy", TEXT, AT(proxy) },
 	{ "host_access", FLAG, AT(host_access) },
+	{ "socketcall", FLAG, AT(socketcall) },
 	{ "home", PATH, AT(home), 1 },
 	{ "user", TEXT, AT(user), 1 },
 	{ "uid", ID, AT(uid) },
@@ -366,6 +368,7 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_u64(o, "cpus", m->cpus);
 	json_add_u64(o, "memory", m->memory);
 	json_add_u64(o, "disk_size", m->disk_size);
+	json_add_u64(o, "pids", m->pids);
 	json_add_string(o, "home", m->home);
 	json_add_string(o, "user", m->user);
 	json_add_u64(o, "uid", m->uid);
@@ -376,6 +379,7 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add(o, "mounts", mounts_to_json(m));
 	json_add_strv(o, "publish", &publish);
 	json_add_bool(o, "host_access", m->host_access);
+	json_add_bool(o, "socketcall", m->socketcall);
 	json_add_string(o, "transport", m->transport);
 	json_add_string(o, "proxy", m->proxy);
 	return o;

@@ -12,9 +12,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/parse.h"
 #include "base/path.h"
 
-enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 255, DEFAULT_DISK_GIB = 100 };
+enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 255, DEFAULT_DISK_GIB = 100, NUMBER_MAX = 64 };
 
 const char *const machine_isolation_words[] = { "auto", "vm", "native", NULL };
 const char *const machine_home_words[] = { "rw", "ro", "none", NULL };
@@ -182,6 +183,26 @@ uint64_t machine_memory(const struct machine *m)
 	uint64_t host = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 	/* Whole MiB: what virtual machines are built of. */
 	return MAX(host / 2, UINT64_C(1) << 30) >> 20 << 20;
+}
+
+/* A number of /proc/sys/kernel, or `most`. */
+static uint64_t kernel_number(const char *name, uint64_t most)
+{
+	AUTOFREE char *path = path_join("/proc/sys/kernel", name), *text = NULL;
+	uint64_t n = most;
+	if (path_read_file(path, NUMBER_MAX, &text, NULL) < 0)
+		return most;
+	text[strcspn(text, "\n")] = '\0';
+	return parse_u64(text, &n) < 0 ? most : n;
+}
+
+uint64_t machine_pids(const struct machine *m)
+{
+	if (m->pids)
+		return m->pids;
+	/* As much as systemd gives to all sessions of a user (user-.slice, TasksMax=33%). */
+	uint64_t host = MIN(kernel_number("threads-max", MACHINE_PIDS_MAX), kernel_number("pid_max", MACHINE_PIDS_MAX));
+	return MAX(host / 3, (uint64_t)MACHINE_PIDS_MIN);
 }
 
 uint64_t machine_disk_size(const struct machine *m)

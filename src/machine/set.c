@@ -129,13 +129,33 @@ static int set_proxy(struct machine *m, const char *value, struct error **err)
 	return 0;
 }
 
-static int set_host_access(struct machine *m, const char *value, struct error **err)
+static int set_pids(struct machine *m, const char *value, struct error **err)
+{
+	uint64_t n = 0;
+	if (*value && (parse_u64(value, &n) < 0 || n < MACHINE_PIDS_MIN || n > MACHINE_PIDS_MAX))
+		return error_set(err, EINVAL, "pids=%.40s: give a number from %d to %llu", value, MACHINE_PIDS_MIN,
+		    (unsigned long long)MACHINE_PIDS_MAX);
+	m->pids = n;
+	return 0;
+}
+
+static int set_flag(int *place, const char *key, const char *value, struct error **err)
 {
 	int on = 0;
 	if (*value && parse_bool(value, &on) < 0)
-		return error_set(err, EINVAL, "host-access=%.40s: give true or false", value);
-	m->host_access = on;
+		return error_set(err, EINVAL, "%s=%.40s: give true or false", key, value);
+	*place = on;
 	return 0;
+}
+
+static int set_socketcall(struct machine *m, const char *value, struct error **err)
+{
+	return set_flag(&m->socketcall, "socketcall", value, err);
+}
+
+static int set_host_access(struct machine *m, const char *value, struct error **err)
+{
+	return set_flag(&m->host_access, "host-access", value, err);
 }
 
 /* An existing file or directory, kept as an absolute path. */
@@ -254,6 +274,8 @@ static const struct {
 	{ "wait", set_wait },
 	{ "host-access", set_host_access },
 	{ "proxy", set_proxy },
+	{ "pids", set_pids },
+	{ "socketcall", set_socketcall },
 	{ "transport", set_transport },
 	{ "publish", machine_publish_set },
 };
@@ -287,6 +309,10 @@ const struct machine_key machine_keys[] = {
 	{ "proxy",
 	    "the proxy of sessions and services: host (sessions have the caller's variables, services those of the "
 	    "host's /etc/environment), none, or a URL such as http://proxy.example:3128; default host" },
+	{ "pids", "native machines: how many processes and threads there may be; default a third of what the host can "
+		  "have" },
+	{ "socketcall", "native machines: true lets 32-bit programs open sockets by socketcall(2), those of the host's "
+			"hypervisor too; see holm-security(7); default false" },
 	{ "publish", "ports inside that the host reaches, as create has them and with commas between them, such as "
 		     "8080:80,53:53/udp; replaces all; "
 		     "default none" },

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-scope PREFIX PID: asks systemd's user manager (root: the system's) to put the process into a
- * delegated scope of its own, PREFIX-RANDOM.scope, and waits until it is there
- * (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION document). It is a
- * program of its own so that nothing that lives longer links libsystemd, and so that a bus that
- * does not answer costs nobody anything: after five seconds it ends. Prints nothing but errors;
- * exit status 0: the process is in the scope. The scope goes when it is empty. */
+ * holm-scope PREFIX PID TASKS: asks systemd's user manager (root: the system's) to put the process
+ * into a delegated scope of its own, PREFIX-RANDOM.scope, with at most TASKS processes, and waits
+ * until it is there (org.freedesktop.systemd1(5), StartTransientUnit; systemd's CGROUP_DELEGATION
+ * document). It is a program of its own so that nothing that lives longer links libsystemd, and so
+ * that a bus that does not answer costs nobody anything: after five seconds it ends. Prints nothing
+ * but errors; exit status 0: the process is in the scope. The scope goes when it is empty. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,11 @@
 enum { DEADLINE_S = 5 };
 
 #define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+
+struct wish {
+	uint32_t pid;
+	uint64_t tasks; /* processes and threads in the scope at most */
+};
 
 struct job {
 	char *path;
@@ -71,27 +76,28 @@ static int append_delegation(sd_bus_message *m)
 	return sd_bus_message_append(m, "(sv)", "DelegateControllers", "as", 4, "cpu", "io", "memory", "pids");
 }
 
-static int append_properties(sd_bus_message *m, uint32_t pid)
+/* TasksMax: without one the scope has systemd's DefaultTasksMax. */
+static int append_properties(sd_bus_message *m, const struct wish *w)
 {
 	int r;
 	if ((r = sd_bus_message_open_container(m, 'a', "(sv)")) < 0 ||
 	    (by_root() && (r = sd_bus_message_append(m, "(sv)", "Slice", "s", "machine.slice")) < 0) ||
 	    (r = append_delegation(m)) < 0 ||
-	    (r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s",
-		 "inactive-or-failed", "PIDs", "au", 1, pid)) < 0)
+	    (r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "Description", "s", "holm machine", "CollectMode", "s",
+		 "inactive-or-failed", "TasksMax", "t", w->tasks, "PIDs", "au", 1, w->pid)) < 0)
 		return r;
 	return sd_bus_message_close_container(m);
 }
 
 /* Asks; *ret is the job's path, owned. */
-static int start(sd_bus *bus, const char *unit, uint32_t pid, char **ret)
+static int start(sd_bus *bus, const char *unit, const struct wish *w, char **ret)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *m = NULL, *reply = NULL;
 	const char *path = NULL;
 	int r;
 	if ((r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit")) < 0 ||
-	    (r = sd_bus_message_append(m, "ss", unit, "fail")) < 0 || (r = append_properties(m, pid)) < 0 ||
+	    (r = sd_bus_message_append(m, "ss", unit, "fail")) < 0 || (r = append_properties(m, w)) < 0 ||
 	    (r = sd_bus_message_append(m, "a(sa(sv))", 0)) < 0 ||
 	    (r = sd_bus_call(bus, m, (uint64_t)DEADLINE_S * 1000000, &error, &reply)) < 0 ||
 	    (r = sd_bus_message_read(reply, "o", &path)) < 0)
@@ -118,7 +124,7 @@ static int wait_for(sd_bus *bus, struct job *j)
 	return streq(j->result, "done") ? 0 : -EIO;
 }
 
-static int run(const char *prefix, uint32_t pid)
+static int run(const char *prefix, const struct wish *w)
 {
 	uint64_t number = 0;
 	struct job j = { 0 };
@@ -132,7 +138,7 @@ static int run(const char *prefix, uint32_t pid)
 	if (r < 0)
 		log_error("cannot reach %s: %s", manager(), strerror(-r));
 	if (r >= 0)
-		r = start(bus, unit, pid, &j.path);
+		r = start(bus, unit, w, &j.path);
 	if (r >= 0 && (r = wait_for(bus, &j)) < 0)
 		log_error("%s did not start the scope: %s", manager(), j.result ? j.result : strerror(-r));
 	sd_bus_flush_close_unref(bus);
@@ -155,14 +161,14 @@ static void find_bus(void)
 
 int main(int argc, char **argv)
 {
-	uint32_t pid;
+	struct wish w;
 	log_set_program("holm-scope");
 	fd_fix_standard();
-	if (argc != 3 || parse_u32(argv[2], &pid) < 0) {
-		log_error("usage: holm-scope PREFIX PID");
+	if (argc != 4 || parse_u32(argv[2], &w.pid) < 0 || parse_u64(argv[3], &w.tasks) < 0) {
+		log_error("usage: holm-scope PREFIX PID TASKS");
 		return 2;
 	}
 	alarm(DEADLINE_S);
 	find_bus();
-	return run(argv[1], pid) < 0;
+	return run(argv[1], &w) < 0;
 }

@@ -7,6 +7,7 @@
  *   attempt abstract NAME             connects to a unix socket in the abstract name space
  *   attempt tcp ADDRESS PORT          connects within two seconds
  *   attempt module                    asks for loading a kernel module
+ *   attempt socketcall FAMILY         opens a socket as 32-bit programs do, by socketcall(2)
  *   attempt xattr FILE NAME=VALUE     sets an extended attribute
  *   attempt xattrs FILE...            prints all of them, one a line
  *
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -73,6 +75,27 @@ static int connect_tcp(const char *address, const char *port)
 	return 0;
 }
 
+/* By the 32-bit table, which int 0x80 asks for from a 64-bit program too. */
+static int open_by_socketcall(int family)
+{
+#ifdef __x86_64__
+	enum { SOCKETCALL = 102, MAKE = 1 };
+	unsigned *words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	long result = SOCKETCALL;
+	if (words == MAP_FAILED)
+		return 2;
+	words[0] = (unsigned)family;
+	words[1] = SOCK_STREAM;
+	words[2] = 0;
+	__asm__ volatile("int $0x80" : "+a"(result) : "b"((long)MAKE), "c"(words) : "memory", "r8", "r9", "r10", "r11");
+	errno = result < 0 ? (int)-result : 0;
+#else
+	long result = -1;
+	errno = ENOSYS;
+#endif
+	return result < 0 ? refused("socketcall") : 0;
+}
+
 static int set_xattr(const char *file, char *pair)
 {
 	char *value = strchr(pair, '=');
@@ -110,6 +133,8 @@ int main(int argc, char **argv)
 		result = connect_tcp(argv[2], argv[3]);
 	else if (!strcmp(what, "module"))
 		result = syscall(SYS_init_module, "", 0UL, "") < 0 ? refused("init_module") : 0;
+	else if (!strcmp(what, "socketcall") && argc == 3)
+		result = open_by_socketcall(atoi(argv[2]));
 	else if (!strcmp(what, "xattr") && argc == 4)
 		result = set_xattr(argv[2], argv[3]);
 	else if (!strcmp(what, "xattrs"))

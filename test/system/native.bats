@@ -235,6 +235,22 @@ writes()
 	root_script box 'hostname box'
 }
 
+@test "sockets: none to the hypervisor or of the kernel's cryptography, by no table of system calls" {
+	local family
+	"$WORLD/attempt" socketcall 1 2>/dev/null || skip "this kernel has no 32-bit programs"
+	for family in 1 2 38 40; do
+		refuse box '"$1/attempt" socketcall "$2"' "$HOME" "$family"
+	done
+	contains "$output" 'Function not implemented'
+	create old busybox --no-boot --socketcall
+	equal true "$(field old socketcall)"
+	root_script old '"$1/attempt" socketcall 2' "$HOME"
+	holm machine stop old
+	holm machine set -n old socketcall=false
+	refuse old '"$1/attempt" socketcall 2' "$HOME"
+	holm machine rm --force old
+}
+
 @test "processes: only the machine's are seen, and only they can be signalled" {
 	sleep 9753 3>&- &
 	local pid=$!
@@ -352,6 +368,24 @@ machine_cgroup()
 	holm machine set memory=600M
 	equal 629145600 "$(cat "$dir/memory.max")"
 	holm machine set memory=512M
+}
+
+@test "the number of processes is a limit of the machine's cgroup" {
+	requires cgroup
+	local dir
+	create few busybox --no-boot --pids 64
+	equal 64 "$(field few pids)"
+	holm machine run -n few true
+	dir=$(machine_cgroup few)
+	[ -e "$dir/pids.max" ] || { holm machine rm --force few; skip "this host delegates no pids controller"; }
+	equal 64 "$(cat "$dir/pids.max")"
+	refuse few 'for i in $(seq 100); do sleep 60 & done'
+	holm machine stop few
+	holm machine set -n few pids=
+	holm machine run -n few true
+	equal "$(field few pids)" "$(cat "$(machine_cgroup few)/pids.max")"
+	holm machine run -n few --root sh -c 'for i in $(seq 100); do sleep 60 & done'
+	holm machine rm --force few
 }
 
 @test "processors by affinity: nproc follows set, at once" {

@@ -58,13 +58,13 @@ static const char *const ordinary[] = { "_llseek", "_newselect", "access", "alar
 	"uname", "unlink", "unlinkat", "uretprobe", "usr26", "usr32", "utime", "utimensat", "utimensat_time64",
 	"utimes", "vfork", "vmsplice", "wait4", "waitid", "waitpid", "write", "writev", NULL };
 
-/* `socket` itself is a rule of its own in generate.c: not every address family. */
+/* `socket` and `socketcall` have rules of their own in generate.c: not every address family. */
 static const char *const communication[] = { "accept", "accept4", "bind", "connect", "getpeername", "getsockname",
 	"getsockopt", "ipc", "listen", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive",
 	"mq_timedreceive_time64", "mq_timedsend", "mq_timedsend_time64", "mq_unlink", "msgctl", "msgget", "msgrcv",
 	"msgsnd", "recv", "recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "semctl", "semget", "semop",
 	"semtimedop", "semtimedop_time64", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shmat", "shmctl",
-	"shmdt", "shmget", "shutdown", "socketcall", "socketpair", NULL };
+	"shmdt", "shmget", "shutdown", "socketpair", NULL };
 
 /* What an init does, and a rootless container inside of the machine: namespaces, mounts, the
  * machine's name, its end. In a user namespace all of it acts on what that namespace owns, and the

@@ -15,7 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/confine/filter.h" /* filter, filter_base64: made by generate.c */
+#include "base/macros.h"
+
+#include "agent/confine/filter.h" /* filters of both choices: made by generate.c */
 
 /* clang-format off */
 #define CAPABILITIES(X) \
@@ -30,6 +32,13 @@
 static const char *const names[] = { CAPABILITIES(NAME) NULL };
 static const uint64_t set = 0 CAPABILITIES(BIT);
 
+static enum confine_choice chosen = CONFINE_STRICT;
+
+void confine_choose(enum confine_choice choice)
+{
+	chosen = choice;
+}
+
 const char *const *confine_capabilities(void)
 {
 	return names;
@@ -37,7 +46,7 @@ const char *const *confine_capabilities(void)
 
 const char *confine_filter_base64(void)
 {
-	return filter_base64;
+	return chosen == CONFINE_SOCKETCALL ? socketcall_base64 : strict_base64;
 }
 
 static int reduce_capabilities(void)
@@ -59,7 +68,11 @@ static int reduce_capabilities(void)
 
 int confine_apply(struct error **err)
 {
-	struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
-	int r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) < 0 ? -errno : reduce_capabilities();
+	static const struct sock_fprog programs[] = {
+		[CONFINE_STRICT] = { .len = ARRAY_SIZE(strict_filter), .filter = strict_filter },
+		[CONFINE_SOCKETCALL] = { .len = ARRAY_SIZE(socketcall_filter), .filter = socketcall_filter },
+	};
+	int r =
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &programs[chosen]) < 0 ? -errno : reduce_capabilities();
 	return r < 0 ? error_set_errno(err, r, "cannot confine the session as the machine's init is") : 0;
 }

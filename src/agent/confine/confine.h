@@ -6,6 +6,12 @@
 
 #include "base/error.h"
 
+/* STRICT: no 32-bit program opens a socket by socketcall(2), because no filter sees which family it
+ * asks for. SOCKETCALL: it may. */
+enum confine_choice { CONFINE_STRICT, CONFINE_SOCKETCALL };
+
+/* Chooses the filter of this process and of what it starts; CONFINE_STRICT until then. */
+void confine_choose(enum confine_choice choice);
 /* For the runtime's specification: NULL-terminated, static. */
 const char *const *confine_capabilities(void);
 /* The filter's program (struct sock_filter[]) in base64, for crun's annotation

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-confine-generate: makes C of the table in calls.c, at build time, on standard output: a
- * seccomp(2) filter program, and the same bytes in base64.
+ * holm-confine-generate: makes C of the table in calls.c, at build time, on standard output: the
+ * seccomp(2) filter programs of both choices (confine.h), and the same bytes in base64.
  *
  * libseccomp gives the names of the numbers, for this architecture and for the 32-bit programs that
  * run on it too. The program is made here: numbers in a row with the same verdict are one range,
@@ -9,6 +9,7 @@
  * step for every number, takes three times as long there. */
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/net.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
 enum { NUMBERS_MAX = 1024, PROGRAM_MAX = 1024, JUMP_MAX = 255 };
 
 /* What a number means; nothing, beyond the table or not in it: ENOSYS. */
-enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET };
+enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET, IS_SOCKETCALL };
 
 struct range {
 	unsigned first; /* ends where the next one begins */
@@ -32,6 +33,7 @@ struct range {
 struct program {
 	struct sock_filter steps[PROGRAM_MAX];
 	unsigned count;
+	int socketcall; /* is allowed */
 	int failed;
 };
 
@@ -48,6 +50,29 @@ static void emit(struct program *p, unsigned code, unsigned yes, unsigned no, ui
 	p->steps[p->count++] = (struct sock_filter){ (uint16_t)code, (uint8_t)yes, (uint8_t)no, value };
 }
 
+/* AF_VSOCK has no namespace: it leads to the hypervisor of a host that is a virtual machine itself,
+ * to the virtual machines of the host, and to what listens there (systemd's sshd would bind it).
+ * AF_ALG is the kernel's cryptography, in which a file that could only be read was written to
+ * (CVE-2026-31431); programs have their own. The family is an int: the lower half is all the kernel
+ * looks at. */
+static void emit_families(struct program *p)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_VSOCK);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, AF_ALG);
+	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
+}
+
+/* socketcall(2) has its arguments in memory, into which no filter sees. What it does to an open
+ * socket is as harmless as the calls of that name; it makes none. As on a kernel that has no such
+ * call, what knows socket(2) takes that (musl). */
+static void emit_socketcall(struct program *p)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_SOCKET);
+	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS);
+}
+
 static void emit_verdict(struct program *p, enum meaning m)
 {
 	static const uint32_t results[] = {
@@ -55,16 +80,12 @@ static void emit_verdict(struct program *p, enum meaning m)
 		[ALLOWED] = SECCOMP_RET_ALLOW,
 		[REFUSED] = SECCOMP_RET_ERRNO | EPERM,
 	};
-	if (m == IS_SOCKET) {
-		/* AF_VSOCK has no namespace: it leads to the hypervisor of a host that is a virtual
-		 * machine itself, and to what listens there (systemd's sshd would bind it). A
-		 * 32-bit program has socketcall(2), into whose arguments no filter sees. The family
-		 * is an int: the lower half is all the kernel looks at. */
-		emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, AF_VSOCK);
-		emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
+	if (m == IS_SOCKET)
+		emit_families(p);
+	if (m == IS_SOCKETCALL && !p->socketcall)
+		emit_socketcall(p);
+	if (m == IS_SOCKET || m == IS_SOCKETCALL)
 		m = ALLOWED;
-	}
 	emit(p, BPF_RET | BPF_K, 0, 0, results[m]);
 }
 
@@ -91,6 +112,8 @@ static enum meaning meaning_of(const char *name)
 {
 	if (streq(name, "socket"))
 		return IS_SOCKET;
+	if (streq(name, "socketcall"))
+		return IS_SOCKETCALL;
 	for (size_t i = 0; i < confine_group_count; i++)
 		for (const char *const *known = confine_groups[i].names; *known; known++)
 			if (streq(*known, name))
@@ -150,18 +173,30 @@ static void print_base64(const unsigned char *p, size_t size)
 	printf("\";\n");
 }
 
-int main(void)
+static int print(const char *name, int socketcall)
 {
 	static struct program p;
+	p = (struct program){ .socketcall = socketcall };
 	int r = make(&p);
+	if (r < 0)
+		return r;
+	printf("static struct sock_filter %s_filter[] = {\n", name);
+	for (unsigned i = 0; i < p.count; i++)
+		printf("\t{ 0x%x, %u, %u, 0x%x },\n", p.steps[i].code, p.steps[i].jt, p.steps[i].jf, p.steps[i].k);
+	printf("};\nstatic const char %s_base64[] =", name);
+	print_base64((const unsigned char *)p.steps, p.count * sizeof p.steps[0]);
+	return 0;
+}
+
+int main(void)
+{
+	printf("/* Made by holm-confine-generate. */\n");
+	int r = print("strict", 0);
+	if (r == 0)
+		r = print("socketcall", 1);
 	if (r < 0) {
 		fprintf(stderr, "holm-confine-generate: %s\n", strerror(-r));
 		return 1;
 	}
-	printf("/* Made by holm-confine-generate. */\nstatic struct sock_filter filter[] = {\n");
-	for (unsigned i = 0; i < p.count; i++)
-		printf("\t{ 0x%x, %u, %u, 0x%x },\n", p.steps[i].code, p.steps[i].jt, p.steps[i].jf, p.steps[i].k);
-	printf("};\nstatic const char filter_base64[] =");
-	print_base64((const unsigned char *)p.steps, p.count * sizeof p.steps[0]);
 	return fflush(stdout) < 0;
 }

@@ -55,6 +55,9 @@ static const struct option_spec options[] = {
 	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
 	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
 	{ "proxy", 0, OPTION_STRING, "host|none|URL", "the proxy of sessions and services", .default_text = "host" },
+	{ "pids", 0, OPTION_STRING, "N", "processes and threads of a native machine",
+	    .default_text = "a third of the host's" },
+	{ "socketcall", 0, OPTION_FLAG, NULL, "let 32-bit programs of a native machine open sockets" },
 	{ "pull", 0, OPTION_STRING, "missing|always|never", "when to fetch the image", .default_text = "missing",
 	    .choices = pull_words },
 	{ "progress", 0, OPTION_STRING, "auto|plain|none", "how progress is shown", .default_text = "auto",
@@ -77,7 +80,7 @@ const struct command_spec command_create = {
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "home-private", "mount", "publish",
 	"isolation", "kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks",
-	"owner-map", "user", "env", "host-access", "proxy", NULL };
+	"owner-map", "user", "env", "host-access", "proxy", "pids", "socketcall", NULL };
 
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)
@@ -171,6 +174,7 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_user(m);
 	make_note_proxy(m);
 	make_note_init(m);
+	make_note_sockets(m);
 	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
 	if (status == 0)
 		output_line("%s", m->name);

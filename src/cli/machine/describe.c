@@ -88,6 +88,7 @@ static void add_settings(struct json_object *o, const struct machine *m)
 	json_add_u64(o, "cpus", machine_cpus(m));
 	json_add_u64(o, "memory", machine_memory(m));
 	json_add_u64(o, "disk-size", machine_disk_size(m));
+	json_add_u64(o, "pids", machine_pids(m));
 	json_add_string(o, "home-mount", machine_home_words[m->home_mount]);
 	json_add_strv(o, "home_private", &private);
 	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
@@ -100,6 +101,7 @@ static void add_settings(struct json_object *o, const struct machine *m)
 		json_add_string(o, machine_share_keys[i].key, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_bool(o, "host-access", m->host_access);
 	json_add_string(o, "proxy", m->proxy ? m->proxy : "host");
+	json_add_bool(o, "socketcall", m->socketcall);
 	json_add_string(o, "transport", m->transport ? m->transport : "serial");
 	for (size_t i = 0; i < m->env.count; i++) {
 		const char *text = m->env.items[i], *equals = strchr(text, '=');

@@ -98,7 +98,7 @@ int make_apply_options(struct machine *m, struct options *o, const char *const *
 			r = apply_publish(m, options_list(o, *names), err);
 		else if (streq(*names, "env"))
 			r = apply_env(m, options_list(o, *names), err);
-		else if (streq(*names, "host-access"))
+		else if (streq(*names, "host-access") || streq(*names, "socketcall"))
 			r = options_given(o, *names) ? machine_set(m, *names, "true", err) : 0;
 		else if (options_given(o, *names))
 			r = machine_set(m, *names, options_string(o, *names), err);
@@ -344,6 +344,14 @@ void make_note_user(const struct machine *m)
 			    "chooses "
 			    "another name",
 		    (unsigned)getuid(), m->user);
+}
+
+void make_note_sockets(const struct machine *m)
+{
+	if (m->form == MACHINE_ISOLATION_NATIVE && !m->socketcall && streq(m->platform, "linux/386"))
+		output_note("image \"%s\" has 32-bit programs, most of which cannot open sockets in a native machine; "
+			    "see socketcall in holm-security(7)",
+		    m->image);
 }
 
 void make_note_init(const struct machine *m)

@@ -37,6 +37,8 @@ void make_note_proxy(const struct machine *m);
 void make_note_user(const struct machine *m);
 /* One line about an image without an init, where that matters. */
 void make_note_init(const struct machine *m);
+/* One line about 32-bit programs, where that matters. */
+void make_note_sockets(const struct machine *m);
 /* Decides what the isolation that a new machine asks for means on this host, and with it m->form;
  * to be asked before anything is fetched. */
 int make_choose_form(struct machine *m, struct error **err);

@@ -30,7 +30,8 @@ const struct command_spec command_set = {
 	.summary = "change settings of a machine, mostly for its next start",
 	.details =
 	    "Keys: cpus, memory, disk-size, home-mount, home-private, isolation, kernel, kernel-modules, user, init, "
-	    "share-cache, share-events, share-locks, owner-map, host-access, transport, publish and env.NAME. "
+	    "wait, share-cache, share-events, share-locks, owner-map, host-access, proxy, pids, socketcall, transport, "
+	    "publish and env.NAME. "
 	    "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
 	    "native isolation cpus and memory. isolation=vm and isolation=native move the disk of a stopped "
 	    "machine when it is made for the other, which takes as long as export and import; isolation=auto "

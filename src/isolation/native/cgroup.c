@@ -106,6 +106,7 @@ static int make_in(struct isolation_run *run, const char *parent)
 	 * root, limits become possible. */
 	cgroup_write(parent, "cgroup.subtree_control", "+memory");
 	cgroup_write(parent, "cgroup.subtree_control", "+cpu");
+	cgroup_write(parent, "cgroup.subtree_control", "+pids");
 	if (result >= 0)
 		result = cgroup_write(path, "cgroup.procs", pid);
 	if (result < 0) {
@@ -146,6 +147,19 @@ static void say_once(struct isolation_run *run, const char *text)
 		log_warning("cannot write %s", path);
 }
 
+/* 0 or -errno; -EOPNOTSUPP if the person asked for a limit that nobody can set. */
+static int limit_pids(struct isolation_run *run, struct error **err)
+{
+	AUTOFREE char *text = xasprintf("%llu", (unsigned long long)machine_pids(run->machine));
+	int result = cgroup_write(run->cgroup->path, "pids.max", text);
+	if (result < 0 && run->machine->pids)
+		return error_set(err, EOPNOTSUPP,
+		    "the pids controller of cgroups is not delegated to you: the machine's processes have no limit");
+	if (result < 0)
+		log_debug("pids.max: %s", strerror(-result));
+	return 0;
+}
+
 static void decide(struct isolation_run *run)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -154,6 +168,8 @@ static void decide(struct isolation_run *run)
 	if (g->path) {
 		remember(run);
 		int result = native_cgroup_limits(run, run->cpus, run->memory, &err);
+		if (result >= 0)
+			result = limit_pids(run, &err);
 		say_once(run, result < 0 ? error_text(err, result) : NULL);
 	} else {
 		say_once(run,
@@ -193,6 +209,7 @@ static int start_scope(struct isolation_run *run)
 	strv_take(&argv, path_libexec("holm-scope"));
 	strv_addf(&argv, "holm-%s", run->machine->name);
 	strv_addf(&argv, "%d", (int)run->first);
+	strv_addf(&argv, "%llu", (unsigned long long)machine_pids(run->machine));
 	const struct spawn_options o = { .argv = strv_argv(&argv) };
 	int result = native_child_start(run, CHILD_SCOPE, &o, NULL, &err);
 	if (result < 0)

@@ -117,6 +117,7 @@ static char *go_message(const struct isolation_run *run)
 	json_add(go, "uids", extents(run->ids.uids, run->ids.uid_count));
 	json_add(go, "gids", extents(run->ids.gids, run->ids.gid_count));
 	json_add_string(go, "crun", run->crun);
+	json_add_bool(go, "socketcall", run->machine->socketcall);
 	json_add_u64(go, "cpus", run->cpus);
 	json_add_string(go, "address", NETWORK_ADDRESS "/24");
 	json_add_string(go, "gateway", NETWORK_GATEWAY);

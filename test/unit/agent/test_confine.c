@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/net.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -227,6 +228,7 @@ static int check_verdicts(void)
 	bad += verdict(ENOSYS, syscall(SYS_add_key, NULL, NULL, NULL, 0, 0));
 	bad += verdict(ENOSYS, syscall(9999));
 	bad += verdict(EAFNOSUPPORT, socket(AF_VSOCK, SOCK_STREAM, 0));
+	bad += verdict(EAFNOSUPPORT, socket(AF_ALG, SOCK_SEQPACKET, 0));
 	bad += verdict(0, socket(AF_UNIX, SOCK_STREAM, 0));
 	bad += verdict(0, getpid());
 	bad += verdict(0, unshare(CLONE_NEWNS | CLONE_NEWUTS));
@@ -267,7 +269,7 @@ static long call32(long number, long first)
 
 static int check_other_tables(void)
 {
-	enum { GETPID = 20, KEXEC_LOAD = 283, KEYCTL = 288, SOCKET = 359, X32 = 0x40000000 };
+	enum { GETPID = 20, SOCKETCALL = 102, KEXEC_LOAD = 283, KEYCTL = 288, SOCKET = 359, X32 = 0x40000000 };
 	int bad = 0;
 	bad += verdict(ENOSYS, syscall(X32 | SYS_getpid));
 	/* A kernel without 32-bit programs ends those. */
@@ -275,7 +277,22 @@ static int check_other_tables(void)
 	bad += verdict(EPERM, call32(KEXEC_LOAD, 0));
 	bad += verdict(ENOSYS, call32(KEYCTL, 0));
 	bad += verdict(EAFNOSUPPORT, call32(SOCKET, AF_VSOCK));
+	bad += verdict(EAFNOSUPPORT, call32(SOCKET, AF_ALG));
 	bad += verdict(ESOCKTNOSUPPORT, call32(SOCKET, AF_UNIX)); /* without a type */
+	/* The arguments are at address 0, where nothing is. */
+	bad += verdict(ENOSYS, call32(SOCKETCALL, SYS_SOCKET));
+	bad += verdict(EFAULT, call32(SOCKETCALL, SYS_BIND));
+	bad += verdict(EFAULT, call32(SOCKETCALL, SYS_SENDMSG));
+	return bad;
+}
+
+static int check_socketcall(void)
+{
+	enum { SOCKETCALL = 102, SOCKET = 359 };
+	int bad = 0;
+	bad += verdict(EFAULT, call32(SOCKETCALL, SYS_SOCKET));
+	bad += verdict(EAFNOSUPPORT, call32(SOCKET, AF_VSOCK));
+	bad += verdict(EAFNOSUPPORT, socket(AF_ALG, SOCK_SEQPACKET, 0));
 	return bad;
 }
 
@@ -294,6 +311,10 @@ static void test_other_tables(void **state)
 	int r = has_32bit() ? in_confined_child(0, check_other_tables) : -1;
 	if (r < 0)
 		skip();
+	assert_int_equal(r, 0);
+	confine_choose(CONFINE_SOCKETCALL);
+	r = in_confined_child(0, check_socketcall);
+	confine_choose(CONFINE_STRICT);
 	assert_int_equal(r, 0);
 }
 #endif

@@ -24,6 +24,8 @@ static struct machine *full_machine(void)
 		{ "home-private", ".app" },
 		{ "share-locks", "host" },
 		{ "host-access", "true" },
+		{ "pids", "4194304" },
+		{ "socketcall", "true" },
 		{ "transport", "vsock" },
 		{ "proxy", "http://proxy.example:3128" },
 		{ "env.LD_PRELOAD", "/evil" },
@@ -59,6 +61,7 @@ static struct machine *here_machine(void)
 	m->home_mount = MACHINE_HOME_RO;
 	m->cpus = 2;
 	m->memory = UINT64_C(1) << 30;
+	m->pids = 1000;
 	return m;
 }
 
@@ -116,9 +119,9 @@ static void a_file_opens_nothing(void **state)
 		assert_true(json_object_equal(a, member->kind == MACHINE_MEMBER_INSIDE ? c : b));
 	}
 	static const char *const texts[] = { "home-mount=rw (ro here)", "cpus=512 (2 here)", "memory=16T (1G here)",
-		"disk-size=64T (100G here)", "mount /etc:/srv:ro", "publish 0.0.0.0:8080:80", "host-access=true",
-		"env LD_PRELOAD", "owner-map=root", "share-locks=host", "transport=vsock",
-		"proxy=http://proxy.example:3128" };
+		"disk-size=64T (100G here)", "pids=4194304 (1000 here)", "mount /etc:/srv:ro",
+		"publish 0.0.0.0:8080:80", "host-access=true", "socketcall=true", "env LD_PRELOAD", "owner-map=root",
+		"share-locks=host", "transport=vsock", "proxy=http://proxy.example:3128" };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		assert_true(strv_contains(&left_out, texts[i]));
 	/* and the kernel and its modules, whose paths are the test's */

@@ -63,6 +63,8 @@ static void settings_are_checked(void **state)
 		{ "env._x9", "a=b" },
 		{ "kernel", "/proc/self/exe" },
 		{ "host-access", "yes" },
+		{ "pids", "64" },
+		{ "socketcall", "yes" },
 		{ "transport", "vsock" },
 		{ "proxy", "none" },
 		{ "proxy", "http://me:secret@proxy.example:3128" },
@@ -101,6 +103,10 @@ static void settings_are_checked(void **state)
 		{ "kernel", "/" },
 		{ "kernel-modules", "/proc/self/exe" },
 		{ "host-access", "2" },
+		{ "pids", "63" },
+		{ "pids", "many" },
+		{ "pids", "4194305" },
+		{ "socketcall", "2" },
 		{ "transport", "tcp" },
 		{ "proxy", "proxy.example:3128" },
 		{ "proxy", "http://" },
@@ -279,6 +285,9 @@ static void json_is_checked(void **state)
 		{ "image", "\"a\\nb\"" },
 		{ "image_config", "[]" },
 		{ "host_access", "1" },
+		{ "pids", "63" },
+		{ "pids", "4194305" },
+		{ "socketcall", "\"on\"" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("dev");
 	m->image = xstrdup("x");

@@ -87,6 +87,7 @@ int native_go_parse(struct json_object *o, struct native_go *ret, struct error *
 	if (r < 0 || (r = optional(json_get_bool(o, "single", &g.ids.single, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "by_root", &g.ids.by_root, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "delegated", &g.delegated, err))) < 0 ||
+	    (r = optional(json_get_bool(o, "socketcall", &g.socketcall, err))) < 0 ||
 	    (r = optional(json_get_u64(o, "cpus", &g.cpus, err))) < 0 ||
 	    (r = read_extents(o, "uids", g.ids.uids, &g.ids.uid_count, err)) < 0 ||
 	    (r = read_extents(o, "gids", g.ids.gids, &g.ids.gid_count, err)) < 0 ||

@@ -14,6 +14,7 @@ enum { NATIVE_HIDDEN_MAX = 256, NATIVE_SHARES_MAX = 256 };
 struct native_go {
 	struct idmap ids; /* of the outer user namespace; without the user's own */
 	int delegated;
+	int socketcall; /* 32-bit programs may open sockets by socketcall(2) */
 	char *crun;
 	char *address, *gateway; /* of the machine: "10.77.0.2/24", "10.77.0.1"; NULL: none */
 	uint64_t cpus;           /* 0: all */

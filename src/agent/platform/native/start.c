@@ -42,6 +42,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/confine/confine.h"
 #include "agent/platform/native/native.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -171,6 +172,7 @@ int native_first_main(const char *go)
 		log_error("%s", error_text(err, r));
 		return 1;
 	}
+	confine_choose(n->go.socketcall ? CONFINE_SOCKETCALL : CONFINE_STRICT);
 	if (n->go.cpus)
 		native_set_cpus(n, n->go.cpus);
 	return agent_run(&platform_native);
