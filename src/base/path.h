@@ -34,6 +34,9 @@ int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 
 /* Where holm keeps things (owned strings; never NULL). Created 0700 on demand by path_mkdir_all. */
 char *path_data_dir(void);   /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
+/* Adds the places that path_data_dir() has for any setting of the environment that is likely: this
+ * process's, and those below both homes without XDG_DATA_HOME. */
+void path_data_dirs(struct strv *to);
 char *path_config_dir(void); /* $XDG_CONFIG_HOME/holm, else ~/.config/holm */
 char *path_cache_dir(void);  /* $XDG_CACHE_HOME/holm, else ~/.cache/holm */
 /* Finds a place for sockets: holm in $XDG_RUNTIME_DIR or else in /run/user/UID if that is a

@@ -40,6 +40,17 @@ char *path_data_dir(void)
 	return xdg_dir("XDG_DATA_HOME", ".local/share");
 }
 
+void path_data_dirs(struct strv *to)
+{
+	char *homes[] = { path_home_dir(), path_account_home() };
+	strv_take(to, path_data_dir());
+	for (size_t i = 0; i < ARRAY_SIZE(homes); i++) {
+		AUTOFREE char *home = homes[i], *usual = home ? path_join(home, ".local/share/holm") : NULL;
+		if (usual && !strv_contains(to, usual))
+			strv_take(to, TAKE_PTR(usual));
+	}
+}
+
 char *path_config_dir(void)
 {
 	return xdg_dir("XDG_CONFIG_HOME", ".config");

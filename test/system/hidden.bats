@@ -113,6 +113,19 @@ restarts()
 	done
 }
 
+@test "a machine of another XDG_DATA_HOME sees neither its own folders nor the usual ones" {
+	touch witness
+	export XDG_DATA_HOME="$HOME/data"
+	mkdir -p "$XDG_DATA_HOME/holm"
+	library "$XDG_DATA_HOME/holm/images"
+	create one busybox
+	sees_nothing one
+	equal '' "$(as_root one ls -A "$XDG_DATA_HOME/holm" 2>/dev/null)"
+	fails 125 holm machine mount add -n one "$HOME/.local/share/holm/machines:/m"
+	contains "$stderr" 'belongs to holm itself'
+	holm machine rm --force one
+}
+
 @test "a share that the machine can write to does not decide where another share leads" {
 	mkdir -p proj/data elsewhere
 	echo the-secret >elsewhere/file

@@ -51,13 +51,14 @@ static char *real_path(const char *path)
 static int hide_own_folders(struct keeper_share *s, struct error **err)
 {
 	AUTO_STRV struct strv own = { 0 };
-	strv_take(&own, path_data_dir());
-	path_runtime_dirs(&own); /* also those of keepers that somebody started otherwise */
+	/* also those of keepers that somebody started otherwise */
+	path_data_dirs(&own);
+	path_runtime_dirs(&own);
 	for (size_t i = 0; i < own.count; i++) {
 		AUTOFREE char *real = real_path(own.items[i]);
 		if (path_is_below(s->host, real))
 			return error_set(err, EACCES, "%s cannot be shared: it belongs to holm itself", s->host);
-		if (path_is_below(real, s->host))
+		if (path_is_below(real, s->host) && !strv_contains(&s->hidden, real))
 			strv_add(&s->hidden, real);
 	}
 	return 0;
