@@ -315,13 +315,6 @@ int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err)
 	return 0;
 }
 
-void resolv_done(struct resolv *resolv)
-{
-	strv_done(&resolv->nameservers);
-	strv_done(&resolv->search);
-	strv_done(&resolv->options);
-}
-
 static int read_overlay(struct boot_request *b, struct json_object *m, struct error **err)
 {
 	const struct string_member members[] = { { "machine", &b->root_machine, 1 } };

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/resolv.h"
 #include "base/strv.h"
 
 enum {
@@ -26,10 +27,6 @@ struct boot_share {
 	int events;          /* its server can say what the host changes */
 	struct strv aliases; /* other paths of the host's that lead to `inside` there */
 	struct strv private; /* relative places in it on which the machine's own folders are mounted */
-};
-
-struct resolv {
-	struct strv nameservers, search, options;
 };
 
 struct boot_network {
@@ -78,7 +75,6 @@ DEFINE_CLEANUP(struct boot_request, boot_request_free)
 int boot_share_parse(struct json_object *o, struct boot_share *ret, struct error **err);
 void boot_share_done(struct boot_share *s);
 int resolv_parse(struct json_object *o, struct resolv *ret, struct error **err);
-void resolv_done(struct resolv *resolv);
 /* Whether s can stand in a field of passwd(5) and as a file name: no control characters, ':', ',',
  * '/', no blank at its ends; not "-x", "+x", "#x", ".", "..". */
 int account_name_is_valid(const char *s);

@@ -66,8 +66,6 @@ int etc_write_resolv(int root, const struct resolv *resolv, int take, struct err
 	static const char path[] = "/etc/resolv.conf";
 	char target[4096];
 	AUTOFREE char *old = NULL;
-	AUTO_BUFFER struct buffer b;
-	buffer_init(&b, TEXT_MAX);
 	AUTO_FD int etc = path_open_in_root(root, "/etc", O_PATH | O_DIRECTORY, 0);
 	int is_link = etc >= 0 && readlinkat(etc, "resolv.conf", target, sizeof target) >= 0;
 	int found = rootfs_read(root, path, &old);
@@ -75,12 +73,8 @@ int etc_write_resolv(int root, const struct resolv *resolv, int take, struct err
 	 * resolvconf); only the first boot replaces it. */
 	if (!take && (is_link || (found >= 0 && *old && !startswith(old, MARK_FILE))))
 		return 0;
-	buffer_append_string(&b, MARK_FILE);
-	for (size_t i = 0; i < resolv->nameservers.count; i++)
-		buffer_appendf(&b, "nameserver %s\n", resolv->nameservers.items[i]);
-	append_words(&b, "search ", &resolv->search);
-	append_words(&b, "options ", &resolv->options);
-	return rootfs_write(root, path, 0644, buffer_string(&b), err);
+	AUTOFREE char *lines = resolv_format(resolv), *text = xasprintf("%s%s", MARK_FILE, lines);
+	return rootfs_write(root, path, 0644, text, err);
 }
 
 char *etc_resolved_text(const struct resolv *resolv)

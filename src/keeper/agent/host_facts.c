@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper/agent/host_facts.h"
 
-#include <arpa/inet.h>
 #include <grp.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,52 +8,18 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/resolv.h"
 
-enum { RESOLV_MAX = 64 * 1024, WORDS_MAX = 32, ZONE_MAX = 64 };
-
-static int is_address(const char *word)
-{
-	unsigned char address[16];
-	AUTOFREE char *plain = xstrndup(word, strcspn(word, "%")); /* fe80::1%eth0: the scope means nothing inside */
-	return inet_pton(AF_INET, word, address) == 1 ||
-	       (inet_pton(AF_INET6, plain, address) == 1 && !strchr(word, '%'));
-}
-
-static int is_plain_word(const char *word)
-{
-	return strlen(word) < 256 &&
-	       strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:") == strlen(word);
-}
-
-static void add_words(struct strv *to, const struct strv *words)
-{
-	for (size_t i = 1; i < words->count; i++)
-		if (is_plain_word(words->items[i]) && to->count < WORDS_MAX)
-			strv_add(to, words->items[i]);
-}
+enum { RESOLV_MAX = 64 * 1024, ZONE_MAX = 64 };
 
 struct json_object *host_parse_resolv(const char *text)
 {
-	AUTO_STRV struct strv lines = { 0 }, servers = { 0 }, search = { 0 }, options = { 0 };
-	strv_split(&lines, text, "\n");
-	for (size_t i = 0; i < lines.count; i++) {
-		AUTO_STRV struct strv words = { 0 };
-		lines.items[i][strcspn(lines.items[i], "#;")] = 0;
-		strv_split(&words, lines.items[i], " \t\r");
-		const char *key = words.count > 1 ? words.items[0] : "";
-		if (streq(key, "nameserver") && servers.count < WORDS_MAX && is_address(words.items[1]))
-			strv_add(&servers, words.items[1]);
-		if (streq(key, "search") || streq(key, "domain")) {
-			strv_done(&search); /* the last one counts */
-			add_words(&search, &words);
-		}
-		if (streq(key, "options"))
-			add_words(&options, &words);
-	}
+	AUTO_RESOLV struct resolv resolv;
 	struct json_object *o = json_object_new_object();
-	json_add_strv(o, "nameservers", &servers);
-	json_add_strv(o, "search", &search);
-	json_add_strv(o, "options", &options);
+	resolv_read(text, &resolv);
+	json_add_strv(o, "nameservers", &resolv.nameservers);
+	json_add_strv(o, "search", &resolv.search);
+	json_add_strv(o, "options", &resolv.options);
 	return o;
 }
 
