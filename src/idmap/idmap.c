@@ -182,3 +182,48 @@ void idmap_onto_itself(const struct idmap *m, struct idmap *ret)
 	for (size_t i = 0; i < ret->gid_count; i++)
 		ret->gids[i].outside = ret->gids[i].inside;
 }
+
+/* Adds inside -> what m maps `from` to, cut where m's ranges end. */
+static void add_cut(const struct idmap_extent *m, size_t m_count, const struct idmap_extent *one,
+    struct idmap_extent *extents, size_t *count)
+{
+	for (uint32_t done = 0; done < one->count && *count < IDMAP_EXTENTS_MAX;) {
+		size_t i = 0;
+		uint32_t from = one->outside + done;
+		while (i < m_count && (from < m[i].inside || from - m[i].inside >= m[i].count))
+			i++;
+		if (i == m_count)
+			return;
+		uint32_t skipped = from - m[i].inside, n = MIN(one->count - done, m[i].count - skipped);
+		add(extents, count, one->inside + done, m[i].outside + skipped, n);
+		done += n;
+	}
+}
+
+static size_t lay_out_containers(const struct idmap_extent *m, size_t m_count, uint32_t own,
+    struct idmap_extent *extents)
+{
+	const uint32_t highest = IDMAP_IDS_MIN - 1, below = MIN(own - 1, highest);
+	const struct idmap_extent parts[] = {
+		{ 0, own, 1 },
+		{ 1, 1, below },
+		{ own, IDMAP_IDS_MIN, own <= highest },
+		{ own + 1, own + 1, own < highest ? highest - own : 0 },
+	};
+	size_t count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		add_cut(m, m_count, &parts[i], extents, &count);
+	return count;
+}
+
+void idmap_for_containers(const struct idmap *m, uint32_t uid, uint32_t gid, struct idmap *ret)
+{
+	struct idmap made = { .uid = m->uid, .gid = m->gid, .by_root = m->by_root };
+	if (m->single || uid == 0) {
+		*ret = *m;
+		return;
+	}
+	made.uid_count = lay_out_containers(m->uids, m->uid_count, uid, made.uids);
+	made.gid_count = lay_out_containers(m->gids, m->gid_count, gid ? gid : 1, made.gids);
+	*ret = made;
+}

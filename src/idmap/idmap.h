@@ -53,6 +53,17 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
  * by root of the parent. */
 void idmap_onto_itself(const struct idmap *m, struct idmap *ret);
 
+/* The mapping of containers in a machine whose mapping is m, for the machine's user `uid`, `gid`.
+ * Root in a container is that user, so what it writes into a share is the user's. The machine's
+ * root is in no container. With U for the user's id, and ids of the machine at the right:
+ *
+ *   0 -> U,  1 to U-1 -> the same,  U -> 65536,  U+1 to 65535 -> the same
+ *
+ * U of 65536 and more leaves U out; 0 (a machine of root) and a single id leave the mapping as it
+ * is. The results are outside ids of m: ids of the host, or, where m maps onto itself, the
+ * machine's. */
+void idmap_for_containers(const struct idmap *m, uint32_t uid, uint32_t gid, struct idmap *ret);
+
 /* 8 hex digits that two mappings share exactly when files have the same owners in both: part of the
  * names of trees. Owned. */
 char *idmap_tag(const struct idmap *m);

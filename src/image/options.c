@@ -7,6 +7,7 @@ static const char *const format_choices[] = { "table", "json", NULL };
 static const char *const save_choices[] = { "docker-archive", "oci-archive", "oci-dir", NULL };
 static const char *const pull_choices[] = { "missing", "always", "never", NULL };
 static const char *const form_choices[] = { "disk", "trees", NULL };
+static const char *const prepare_choices[] = { "disk", "trees", "containers", NULL };
 static const char *const list_aliases[] = { "list", NULL };
 static const char *const remove_aliases[] = { "delete", NULL };
 
@@ -186,7 +187,8 @@ const struct command_spec image_commands[] = {
 };
 
 static const struct option_spec prepare_options[] = {
-	{ OPTION_FORM },
+	{ "form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers for machines or containers",
+	    .default_text = "disk", .choices = prepare_choices },
 	{ "pull", 0, OPTION_STRING, "WHEN", "missing, always or never", .default_text = "missing",
 	    .choices = pull_choices },
 	{ OPTION_PLATFORM },

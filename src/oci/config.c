@@ -209,3 +209,11 @@ struct json_object *oci_config_to_machine_json(const struct oci_config *c)
 	json_add(o, "Labels", json_object_get(c->labels));
 	return o;
 }
+
+struct json_object *oci_config_to_container_json(const struct oci_config *c)
+{
+	struct json_object *o = oci_config_to_machine_json(c);
+	json_add_strv(o, "Entrypoint", &c->entrypoint);
+	json_add_strv(o, "Cmd", &c->cmd);
+	return o;
+}

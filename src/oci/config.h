@@ -30,3 +30,5 @@ DEFINE_CLEANUP(struct oci_config, oci_config_free)
 
 /* {"Env":[],"WorkingDir","User","StopSignal","Labels":{}}: what machine.json keeps of it. Owned. */
 struct json_object *oci_config_to_machine_json(const struct oci_config *c);
+/* The same with "Entrypoint" and "Cmd": what a container takes of it. Owned. */
+struct json_object *oci_config_to_container_json(const struct oci_config *c);

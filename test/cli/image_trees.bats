@@ -160,6 +160,40 @@ on_top()
 	equal "$(sha256sum <"$WORLD/big/data")" "$(sha256sum <"$(jq -r '.trees[1]' "$WORLD/answer.1")/data")"
 }
 
+@test "prepare --form containers: trees of containers' ids, with set-id bits; they stay while images.json names them" {
+	local answer tree machine own
+	[ "$(id -u)" != 0 ] || skip "root's containers have the machine's ids"
+	requires newuidmap
+	mkdir -p "$WORLD/owned/opt"
+	touch "$WORLD/owned/opt/root" "$WORLD/owned/opt/daemon" "$WORLD/owned/opt/mine"
+	chmod 4755 "$WORLD/owned/opt/root"
+	own=$(id -u)
+	tar --owner=0 --group=0 --numeric-owner -cf "$WORLD/layers/owned.tar" -C "$WORLD/owned" opt/root
+	tar --owner=1 --group=1 --numeric-owner -rf "$WORLD/layers/owned.tar" -C "$WORLD/owned" opt/daemon
+	tar --owner="$own" --group="$own" --numeric-owner -rf "$WORLD/layers/owned.tar" -C "$WORLD/owned" opt/mine
+	on_top owned owned
+	machine=$(inner prepare --form trees owned:test | jq -r '.trees[-1]')
+	answer=$(inner prepare --form containers owned:test)
+	tree=$(jq -r '.trees[-1]' <<<"$answer")
+	[ "$tree" != "$machine" ]
+	equal "$own 4755" "$(stat -c '%u %a' "$tree/opt/root")"
+	equal "$(stat -c %u "$machine/opt/daemon")" "$(stat -c %u "$tree/opt/daemon")"
+	[ "$(stat -c %u "$tree/opt/mine")" != "$own" ]
+	equal '["Cmd","Entrypoint"]' "$(jq -c '.config | keys | map(select(test("^(Cmd|Entry)")))' <<<"$answer")"
+	equal "$answer" "$(inner prepare --form containers --pull never owned:test)"
+
+	mkdir -p "$XDG_DATA_HOME/holm/machines/dev"
+	echo '{"image_trees":["/none"]}' >"$XDG_DATA_HOME/holm/machines/dev/machine.json"
+	jq '{(.digest):{trees}}' <<<"$answer" >"$XDG_DATA_HOME/holm/machines/dev/images.json"
+	holm image rm owned:test
+	find "$XDG_DATA_HOME/holm/images/trees" -maxdepth 1 -name '*.json' -exec touch -d '2 minutes ago' {} +
+	holm image tag busybox:test again:1
+	holm image rm again:1
+	[ -d "$tree" ]
+	[ ! -d "$machine" ]
+	rm -r "$XDG_DATA_HOME/holm/machines/dev"
+}
+
 @test "trees go with the last image and machine that has them" {
 	local tree
 	mkdir -p "$WORLD/lone"

@@ -9,7 +9,8 @@
 
 /* Makes sure that the disk of this image exists, or the trees of its layers, and returns the
  * answer. */
-enum prepare_form { PREPARE_DISK, PREPARE_TREES };
+/* PREPARE_CONTAINERS: trees with the ids of containers. */
+enum prepare_form { PREPARE_DISK, PREPARE_TREES, PREPARE_CONTAINERS };
 struct prepare_wish {
 	enum prepare_form form;
 	int with_machine;         /* adds the member "machine" from the manifest's annotation */

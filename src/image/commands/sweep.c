@@ -3,9 +3,10 @@
  * the library.
  *
  * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all
- * blobs stay. Disks and trees are referred to by those manifests and by "image_disk" and
- * "image_trees" of every machine.json, those of machines just being made included; if one of those
- * cannot be read, all of them stay. One that was handed out within the last minute stays too: its
+ * blobs stay. Disks and trees are referred to by those manifests, by "image_disk" and "image_trees"
+ * of every machine.json, those of machines just being made included, and by the images.json beside
+ * it, which names the trees of the machine's containers; if one of those cannot be read, all of
+ * them stay. One that was handed out within the last minute stays too: its
  * machine may not be written yet. */
 #include "image/commands/sweep.h"
 
@@ -57,6 +58,28 @@ static void add_image(struct library *l, const struct oci_descriptor *d, struct 
 	}
 }
 
+/* {"sha256:HEX":{"trees":[...]},...}: the images that containers of a machine are made of. */
+static void add_containers(const char *directory, struct references *keep)
+{
+	AUTOFREE char *path = path_join(directory, "images.json");
+	AUTO_JSON struct json_object *o = NULL;
+	if (!path_exists(path))
+		return;
+	if (json_parse_file(path, MACHINE_JSON_MAX, &o, NULL) < 0 || !json_object_is_type(o, json_type_object)) {
+		keep->keep_trees = 1;
+		return;
+	}
+	json_object_object_foreach(o, digest, image)
+	{
+		AUTO_STRV struct strv trees = { 0 };
+		if (!*digest || !json_object_is_type(image, json_type_object) ||
+		    json_get_strv(image, "trees", &trees, NULL) < 0)
+			keep->keep_trees = 1;
+		for (size_t k = 0; k < trees.count; k++)
+			strv_add(&keep->used_trees, path_base(trees.items[k]));
+	}
+}
+
 static void add_machine(const char *machines, const char *name, struct references *keep)
 {
 	AUTOFREE char *directory = path_join(machines, name), *path = path_join(directory, "machine.json");
@@ -65,6 +88,7 @@ static void add_machine(const char *machines, const char *name, struct reference
 	const char *disk = NULL;
 	if (!path_exists(path))
 		return;
+	add_containers(directory, keep);
 	int r = json_parse_file(path, MACHINE_JSON_MAX, &o, NULL);
 	if (r == 0)
 		r = json_get_strv(o, "image_trees", &trees, NULL);

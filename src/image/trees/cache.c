@@ -362,13 +362,26 @@ static void hand_out(struct making *m, const struct strv *names, struct strv *re
 	}
 }
 
-int tree_cache_prepare(struct library *l, const struct image *i, struct progress *p, struct strv *ret_trees,
-    char **ret_init, struct error **err)
+static int find_ids(enum tree_ids ids, struct idmap *ret, struct error **err)
+{
+	struct idmap machine;
+	int r = idmap_of_user_or_single(&machine, err);
+	if (r < 0)
+		return r;
+	if (ids == TREE_OF_CONTAINERS)
+		idmap_for_containers(&machine, machine.uid, machine.gid, ret);
+	else
+		*ret = machine;
+	return 0;
+}
+
+int tree_cache_prepare(struct library *l, const struct image *i, enum tree_ids ids, struct progress *p,
+    struct strv *ret_trees, char **ret_init, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
 	struct making m = { .library = l, .image = i, .progress = p };
 	*ret_init = NULL;
-	int r = idmap_of_user_or_single(&m.ids, err);
+	int r = find_ids(ids, &m.ids, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *tag = idmap_tag(&m.ids);
@@ -385,27 +398,27 @@ int tree_cache_prepare(struct library *l, const struct image *i, struct progress
 	return r;
 }
 
-/* The facts of an image for the user's mapping: 1 when they are there, with all trees. */
-static int look_up(struct library *l, const struct image *i, struct strv *ret_names)
+/* Reads the facts of an image for these ids: 1 when they are there, with all trees. */
+static int look_up(struct library *l, const struct image *i, enum tree_ids ids, struct strv *ret_names)
 {
 	struct making m = { .library = l, .image = i };
-	if (idmap_of_user_or_single(&m.ids, NULL) < 0)
+	if (find_ids(ids, &m.ids, NULL) < 0)
 		return 0;
 	AUTOFREE char *tag = idmap_tag(&m.ids);
 	m.tag = tag;
 	return read_facts(&m, ret_names, NULL);
 }
 
-int tree_cache_is_whole(struct library *l, const struct image *i)
+int tree_cache_is_whole(struct library *l, const struct image *i, enum tree_ids ids)
 {
-	return look_up(l, i, NULL);
+	return look_up(l, i, ids, NULL);
 }
 
 void tree_cache_list(struct library *l, const struct image *i, struct strv *ret)
 {
 	AUTOFREE char *directory = path_join(l->path, "trees");
 	AUTO_STRV struct strv names = { 0 };
-	look_up(l, i, &names);
+	look_up(l, i, TREE_OF_MACHINE, &names);
 	for (size_t k = 0; k < names.count; k++)
 		strv_take(ret, path_join(directory, names.items[k]));
 }

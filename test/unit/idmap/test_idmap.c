@@ -89,6 +89,51 @@ static void the_group_of_root_is_refused(void **state)
 	assert_non_null(strstr(err->text, "gid 0"));
 }
 
+static char *for_containers(const char *ranges, uint32_t uid, int inside)
+{
+	struct idmap m, onto, c;
+	assert_int_equal(idmap_make(ranges, "alice:100000:65536", "alice", uid, 1000, &m, NULL), 0);
+	idmap_onto_itself(&m, &onto);
+	idmap_for_containers(inside ? &onto : &m, uid, 1000, &c);
+	return uids(&c);
+}
+
+/* Root in a container is the user, and the machine's root is in none. */
+static void containers(void **state)
+{
+	AUTOFREE char *inside = for_containers("alice:100000:65536", 1000, 1),
+		      *outside = for_containers("alice:100000:65536", 1000, 0),
+		      *cut = for_containers("alice:100000:500\nalice:300000:70000", 1000, 0),
+		      *cut_inside = for_containers("alice:100000:500\nalice:300000:70000", 1000, 1),
+		      *highest = for_containers("alice:100000:65536", 65535, 1),
+		      *beyond = for_containers("alice:100000:65536", 1234567, 0),
+		      *first = for_containers("alice:100000:65536", 1, 1);
+	assert_string_equal(inside, "0 1000 1,1 1 999,1000 65536 1,1001 1001 64535");
+	assert_string_equal(outside, "0 1000 1,1 100001 999,1000 165535 1,1001 101000 64535");
+	assert_string_equal(cut, "0 1000 1,1 100001 499,500 300000 500,1000 365035 1,1001 300500 64535");
+	assert_string_equal(cut_inside, "0 1000 1,1 1 499,500 500 500,1000 65536 1,1001 1001 64535");
+	assert_string_equal(highest, "0 65535 1,1 1 65534,65535 65536 1");
+	assert_string_equal(beyond, "0 1234567 1,1 100001 65535");
+	assert_string_equal(first, "0 1 1,1 65536 1,2 2 65534");
+}
+
+static void containers_of_root_and_of_one_id(void **state)
+{
+	struct idmap m, c;
+	assert_int_equal(idmap_make("root:100000:65536", "root:100000:65536", "root", 0, 0, &m, NULL), 0);
+	idmap_for_containers(&m, 0, 0, &c);
+	AUTOFREE char *u = uids(&c);
+	assert_string_equal(u, "0 100000 65536");
+	const struct idmap one = { .uids = { { 0, 7, 1 } },
+		.gids = { { 0, 7, 1 } },
+		.uid_count = 1,
+		.gid_count = 1,
+		.single = 1 };
+	idmap_for_containers(&one, 7, 7, &c);
+	AUTOFREE char *single = uids(&c);
+	assert_string_equal(single, "0 7 1");
+}
+
 static void a_range_with_the_own_id_is_refused(void **state)
 {
 	struct idmap m;
@@ -152,6 +197,8 @@ int main(void)
 		cmocka_unit_test(root_maps_into_its_range),
 		cmocka_unit_test(the_group_of_root_is_refused),
 		cmocka_unit_test(no_range_names_the_command),
+		cmocka_unit_test(containers),
+		cmocka_unit_test(containers_of_root_and_of_one_id),
 		cmocka_unit_test(a_range_with_the_own_id_is_refused),
 		cmocka_unit_test(tags_differ_with_the_mapping),
 		cmocka_unit_test(onto_itself_keeps_the_ranges),
