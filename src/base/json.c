@@ -191,6 +191,11 @@ void json_add_string(struct json_object *o, const char *key, const char *value)
 		json_add(o, key, json_object_new_string(value));
 }
 
+void json_add_string_or_null(struct json_object *o, const char *key, const char *value)
+{
+	json_add(o, key, value ? json_object_new_string(value) : NULL);
+}
+
 void json_add_u64(struct json_object *o, const char *key, uint64_t value)
 {
 	json_add(o, key, json_object_new_uint64(value));

@@ -38,6 +38,7 @@ int json_get_strv(struct json_object *o, const char *key, struct strv *ret, stru
 
 /* Builders; value NULL leaves the key out. */
 void json_add_string(struct json_object *o, const char *key, const char *value);
+void json_add_string_or_null(struct json_object *o, const char *key, const char *value); /* NULL is null */
 void json_add_u64(struct json_object *o, const char *key, uint64_t value);
 void json_add_i64(struct json_object *o, const char *key, int64_t value);
 void json_add_bool(struct json_object *o, const char *key, int value);

@@ -101,14 +101,19 @@ int client_connect(const char *name, struct error **err)
 	return fd == -ESRCH && revive_socket(name) ? connect_announced(name, err) : fd;
 }
 
-int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err)
+int client_get(const char *name, const char *target, uint64_t deadline_ms, struct json_object **ret, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	AUTO_FD int fd = client_connect(name, err);
 	if (fd < 0)
 		return fd;
-	int r = http_request(fd, "GET", "/v1/state", NULL, NULL, deadline_ms, &response, err);
+	int r = http_request(fd, "GET", target, NULL, NULL, deadline_ms, &response, err);
 	return r < 0 ? r : http_response_json(&response, deadline_ms, ret, err);
+}
+
+int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err)
+{
+	return client_get(name, "/v1/state", deadline_ms, ret, err);
 }
 
 const char *client_state_word(const char *name, uint64_t deadline_ms, struct json_object **ret_state)

@@ -28,6 +28,9 @@ int client_start_failure(int code, const struct error *err);
 /* The keeper's /v1/state, or -ESRCH (no text) when the machine is stopped. Never waits past the
  * deadline. */
 int client_state(const char *name, uint64_t deadline_ms, struct json_object **ret, struct error **err);
+/* The answer of a GET of the keeper; otherwise as client_state(). */
+int client_get(const char *name, const char *target, uint64_t deadline_ms, struct json_object **ret,
+    struct error **err);
 /* "stopped", "starting", "running" or "stopping"; *ret_state (may be NULL) is set when the keeper
  * answered (owned). */
 const char *client_state_word(const char *name, uint64_t deadline_ms, struct json_object **ret_state);

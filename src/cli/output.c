@@ -59,6 +59,21 @@ void output_json(struct json_object *o)
 	puts(shown);
 }
 
+int output_rows(const struct format *f, struct json_object *rows)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *text = NULL;
+	if (f->kind == FORMAT_JSON) {
+		output_json(rows);
+		return 0;
+	}
+	int r = format_rows(f, rows, &text, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	fputs(text, stdout);
+	return 0;
+}
+
 void output_line(const char *format, ...)
 {
 	va_list arguments;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "base/strv.h"
 
@@ -14,7 +15,9 @@ void output_error(const char *format, ...) PRINTF_LIKE(1, 2);
 void output_note(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Shows err (or strerror of code) and returns EXIT_HOLM, for `return output_failure(r, err)`. */
 int output_failure(int code, const struct error *err);
-void output_json(struct json_object *o);                     /* pretty, on stdout; what is not printable as \uXXXX */
+void output_json(struct json_object *o); /* pretty, on stdout; what is not printable as \uXXXX */
+/* Shows rows by --format json or a template, on stdout. The status of the command. */
+int output_rows(const struct format *f, struct json_object *rows);
 void output_line(const char *format, ...) PRINTF_LIKE(1, 2); /* one line on stdout */
 void output_quote(const char *text); /* one line on stderr of what another program said, marked as such */
 /* Last thing in main(): flushes stdout; a failure to write makes a good status EXIT_HOLM. */

@@ -2,8 +2,9 @@
  * The commands of `holm image`. */
 #include "image/options.h"
 
+#include "base/format.h"
+
 static const char *const progress_choices[] = { "auto", "plain", "none", NULL };
-static const char *const format_choices[] = { "table", "json", NULL };
 static const char *const save_choices[] = { "docker-archive", "oci-archive", "oci-dir", NULL };
 static const char *const pull_choices[] = { "missing", "always", "never", NULL };
 static const char *const form_choices[] = { "disk", "trees", NULL };
@@ -42,7 +43,7 @@ static const struct option_spec load_options[] = {
 };
 
 static const struct option_spec ls_options[] = {
-	{ "format", 0, OPTION_STRING, "FORMAT", "table or json", .default_text = "table", .choices = format_choices },
+	FORMAT_OPTION("table"),
 	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
 	{ 0 },
 };
@@ -57,14 +58,14 @@ static const struct option_spec import_options[] = {
 };
 
 static const struct option_spec history_options[] = {
-	{ "format", 0, OPTION_STRING, "FORMAT", "table or json", .default_text = "table", .choices = format_choices },
+	FORMAT_OPTION("table"),
 	{ "no-trunc", 0, OPTION_FLAG, NULL, "long texts whole" },
 	{ OPTION_PLATFORM },
 	{ 0 },
 };
 
 static const struct option_spec inspect_options[] = {
-	{ "format", 0, OPTION_STRING, "FORMAT", "json", .default_text = "json", .choices = format_choices + 1 },
+	FORMAT_OPTION_JSON,
 	{ OPTION_PLATFORM },
 	{ 0 },
 };

@@ -56,7 +56,8 @@ struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, con
 void keeper_wait_cancel(struct keeper_waiter *w); /* done is not called */
 
 /* ---- what the API asks for ---- */
-struct json_object *keeper_state(struct keeper *k); /* the answer of GET /v1/state; owned */
+struct json_object *keeper_state(struct keeper *k);    /* the answer of GET /v1/state; owned */
+struct json_object *keeper_settings(struct keeper *k); /* that of GET /v1/settings; owned */
 /* Asks the inside to stop, kills at the deadline. May be called again to shorten the time. `gone`
  * is called when the machine is gone; cancel with keeper_stop_cancel(data). */
 void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data), void *data);

@@ -64,6 +64,7 @@ struct keeper {
 	struct keeper_waiter *waiters;
 	struct stop_waiter *stop_waiters;
 	uint64_t stop_deadline_ms;
+	uint64_t live_cpus, live_memory; /* limits changed since the start; 0: as the machine was started */
 	struct source *linger;
 	char *started;
 

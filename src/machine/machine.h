@@ -216,7 +216,7 @@ struct machine_key {
 extern const struct machine_key machine_keys[];
 
 /* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of
- * it takes effect at the next start. */
+ * it takes effect at the next start. A key may have _ for -. */
 int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
 /* home-private: the places that hold, relative to the home, are added to ret. */
 void machine_home_private(const struct machine *m, struct strv *ret);
@@ -233,6 +233,10 @@ int machine_publish_parse(const char *text, struct machine_publish *ret, struct 
 int machine_mount_check(const struct machine_mount *mount, struct error **err);
 char *machine_mount_format(const struct machine_mount *mount);       /* the way back; owned */
 char *machine_publish_format(const struct machine_publish *publish); /* the way back; owned */
+/* {"ip":null|"...","host":N,"inside":N,"protocol":"tcp"|"udp"}; owned */
+struct json_object *machine_publish_to_json(const struct machine_publish *publish);
+/* Reads such an object, or the text that machine.json had before. 0 or -EINVAL. */
+int machine_publish_from_json(struct json_object *o, struct machine_publish *ret, struct error **err);
 /* Adds to m what was parsed (contents taken). -EEXIST: something is at that place or port
  * already. */
 int machine_mount_add(struct machine *m, struct machine_mount *mount, struct error **err);

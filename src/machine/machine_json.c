@@ -131,13 +131,13 @@ static int read_mounts(struct machine *m, struct json_object *o, struct error **
 
 static int read_publish(struct machine *m, struct json_object *o, struct error **err)
 {
-	AUTO_STRV struct strv list = { 0 };
-	int r = json_get_strv(o, "publish", &list, err);
-	if (r == -ENOENT)
-		return 0;
-	for (size_t i = 0; r == 0 && i < list.count; i++) {
+	struct json_object *list;
+	int r = json_get_array(o, "publish", &list, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; r == 0 && i < json_object_array_length(list); i++) {
 		struct machine_publish publish = { 0 };
-		r = machine_publish_parse(list.items[i], &publish, err);
+		r = machine_publish_from_json(json_object_array_get_idx(list, i), &publish, err);
 		if (r == 0)
 			r = machine_publish_add(m, &publish, err);
 		machine_publish_done(&publish);
@@ -337,12 +337,17 @@ static struct json_object *mounts_to_json(const struct machine *m)
 	return list;
 }
 
+static struct json_object *publish_to_json(const struct machine *m)
+{
+	struct json_object *list = json_object_new_array();
+	for (size_t i = 0; i < m->publish_count; i++)
+		json_object_array_add(list, machine_publish_to_json(&m->publish[i]));
+	return list;
+}
+
 struct json_object *machine_to_json(const struct machine *m)
 {
 	struct json_object *o = json_object_new_object();
-	AUTO_STRV struct strv publish = { 0 };
-	for (size_t i = 0; i < m->publish_count; i++)
-		strv_take(&publish, machine_publish_format(&m->publish[i]));
 	json_add_u64(o, "version", VERSION);
 	json_add_string(o, "name", m->name);
 	json_add_string(o, "id", m->id);
@@ -377,7 +382,7 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "kernel_modules", m->kernel_modules);
 	json_add_strv(o, "env", &m->env);
 	json_add(o, "mounts", mounts_to_json(m));
-	json_add_strv(o, "publish", &publish);
+	json_add(o, "publish", publish_to_json(m));
 	json_add_bool(o, "host_access", m->host_access);
 	json_add_bool(o, "socketcall", m->socketcall);
 	json_add_string(o, "transport", m->transport);

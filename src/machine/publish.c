@@ -44,6 +44,35 @@ char *machine_publish_format(const struct machine_publish *p)
 	return xasprintf("%s%u:%u%s", ip, p->host, p->inside, p->udp ? "/udp" : "");
 }
 
+struct json_object *machine_publish_to_json(const struct machine_publish *p)
+{
+	struct json_object *o = json_object_new_object();
+	json_add(o, "ip", p->ip ? json_object_new_string(p->ip) : NULL);
+	json_add_u64(o, "host", p->host);
+	json_add_u64(o, "inside", p->inside);
+	json_add_string(o, "protocol", p->udp ? "udp" : "tcp");
+	return o;
+}
+
+int machine_publish_from_json(struct json_object *o, struct machine_publish *ret, struct error **err)
+{
+	const char *ip = NULL, *protocol = "tcp";
+	uint64_t host = 0, inside = 0;
+	int r;
+	if (json_object_is_type(o, json_type_string))
+		return machine_publish_parse(json_object_get_string(o), ret, err);
+	if (!json_object_is_type(o, json_type_object))
+		return error_set(err, EINVAL, "\"publish\" holds something else than objects");
+	if (((r = json_get_string(o, "ip", &ip, err)) < 0 && r != -ENOENT) ||
+	    ((r = json_get_string(o, "protocol", &protocol, err)) < 0 && r != -ENOENT) ||
+	    ((r = json_get_u64(o, "host", &host, err)) < 0 && r != -ENOENT) ||
+	    ((r = json_get_u64(o, "inside", &inside, err)) < 0 && r != -ENOENT))
+		return r;
+	AUTOFREE char *text = xasprintf("%s%s%s%llu:%llu/%s", ip && strchr(ip, ':') ? "[" : "", ip ? ip : "",
+	    ip ? strchr(ip, ':') ? "]:" : ":" : "", (unsigned long long)host, (unsigned long long)inside, protocol);
+	return machine_publish_parse(text, ret, err);
+}
+
 /* ---- the list of a machine ---- */
 
 int machine_publish_add(struct machine *m, struct machine_publish *publish, struct error **err)

@@ -321,10 +321,20 @@ const struct machine_key machine_keys[] = {
 	{ NULL, NULL },
 };
 
-int machine_set(struct machine *m, const char *key, const char *value, struct error **err)
+/* The key as the tables have it: inspect and machine.json write _ for -. Owned. */
+static char *dashed(const char *key)
 {
+	char *copy = xstrdup(key);
+	for (char *p = copy; *p; p++)
+		*p = *p == '_' ? '-' : *p;
+	return copy;
+}
+
+int machine_set(struct machine *m, const char *name, const char *value, struct error **err)
+{
+	AUTOFREE char *key = dashed(name);
 	uint64_t disk = machine_disk_size(m), disk_setting = m->disk_size;
-	const char *variable = startswith(key, "env.");
+	const char *variable = startswith(name, "env.");
 	if (variable)
 		return set_env(m, variable, value, err);
 	for (size_t i = 0; i < ARRAY_SIZE(setters); i++) {
@@ -348,7 +358,7 @@ int machine_set(struct machine *m, const char *key, const char *value, struct er
 	for (const struct machine_key *k = machine_keys; k->key; k++)
 		strv_add(&keys, k->key);
 	AUTOFREE char *list = strv_join(&keys, " ");
-	return error_set(err, EINVAL, "no setting \"%.80s\"; there are: %s", key, list);
+	return error_set(err, EINVAL, "no setting \"%.80s\"; there are: %s", name, list);
 }
 
 /* ---- mounts ---- */

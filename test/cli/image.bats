@@ -50,6 +50,13 @@ teardown_file()
 @test "inspect has the configuration" {
 	contains "$(holm image inspect busybox:test)" GREETING=hello
 	contains "$(holm image inspect busybox:test)" org.example
+	equal "linux/amd64 GREETING=hello" \
+		"$(holm image inspect busybox:test --format '{{.platform}} {{range .config.config.Env}}{{if ge (len (split . "GREETING")) 2}}{{.}}{{end}}{{end}}')"
+	contains "$(holm image ls --format 'table {{.Name}}\t{{.Platform}}' | sed -n 's/  */ /g; 1p')" "NAME PLATFORM"
+	contains "$(holm image ls --format '{{.name}} {{.platform}}')" "docker.io/library/busybox:test linux/amd64"
+	fails 125 holm image ls --format '{{.name'
+	contains "$stderr" 'it has no }}'
+	fails 125 holm image ls --format jsn
 	fails 125 holm image inspect nothing
 	contains "$stderr" nothing
 }

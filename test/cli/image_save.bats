@@ -130,7 +130,7 @@ teardown_file()
 	contains "${lines[2]}" 2024-05-01
 	printable "$output"
 	run --separate-stderr holm image history --format json made:1
-	equal '[null,"ADD rootfs"]' "$(jq -c '[.[0].layer, .[1].createdBy]' <<<"$output")"
+	equal '[null,"ADD rootfs"]' "$(jq -c '[.[0].layer, .[1].created_by]' <<<"$output")"
 	equal "$(holm image inspect made:1 | jq -r '.[0].manifest.layers[0].digest')" "$(jq -r '.[1].layer' <<<"$output")"
 	holm image rm made:1
 	"$BATS_TEST_DIRNAME/../lib/make-layout" "$WORLD/made2" '{}'

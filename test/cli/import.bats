@@ -60,8 +60,8 @@ OPENINGS='{"home_mount":"rw","host_access":true,"publish":["0.0.0.0:8080:80","[:
 # opened: what of it holds for the machine, as words.
 opened()
 {
-	holm machine inspect theirs | jq -r '.[0] | [."home-mount", ."host-access", (.publish | length), (.mounts | length), (.env | length),
-		."owner-map", ."share-locks", .transport, .kernel, ."kernel-modules"] | map(tostring) | join(" ")'
+	holm machine inspect theirs | jq -r '.[0] | [.home_mount, .host_access, (.publish | length), (.mounts | length), (.env | length),
+		.owner_map, .share_locks, .transport, .kernel, .kernel_modules] | map(tostring) | join(" ")'
 }
 
 @test "a file opens nothing of the host, and import names the settings that it left out" {
@@ -92,7 +92,7 @@ opened()
 		[ "$here" = - ] || config "home-mount = $here"
 		settings "{\"home_mount\":\"$file\"}"
 		if [ "$given" = - ]; then import; else import --home-mount "$given"; fi
-		equal "$case: $right" "$case: $(field theirs '"home-mount"')"
+		equal "$case: $right" "$case: $(field theirs home_mount)"
 		holm machine rm theirs
 	done
 }
@@ -102,14 +102,14 @@ opened()
 	FAKE_SETTINGS='' run --separate-stderr holm machine import "$ARCHIVE" --name theirs
 	equal 0 "$status"
 	equal "" "$stderr"
-	equal "none 671088640 1" "$(holm machine inspect theirs | jq -r '.[0] | "\(."home-mount") \(.memory) \(.cpus)"')"
+	equal "none 671088640 1" "$(holm machine inspect theirs | jq -r '.[0] | "\(.home_mount) \(.memory) \(.cpus)"')"
 }
 
 @test "cpus, memory and disk of a file are no more than create would give" {
 	config 'cpus = 2' 'memory = 1G' 'disk-size = 20G'
 	settings '{"cpus":500,"memory":1099511627776,"disk_size":1125899906842}'
 	import
-	equal "2 1073741824 21474836480" "$(holm machine inspect theirs | jq -r '.[0] | "\(.cpus) \(.memory) \(."disk-size")"')"
+	equal "2 1073741824 21474836480" "$(holm machine inspect theirs | jq -r '.[0] | "\(.cpus) \(.memory) \(.disk_size)"')"
 	contains "$stderr" "cpus=500 (2 here)"
 	contains "$stderr" "memory=1T (1G here)"
 	contains "$stderr" "(20G here)"
@@ -117,7 +117,7 @@ opened()
 	settings '{"cpus":1,"memory":536870912,"disk_size":1073741824,"init":"holm","share_cache":"strict","share_events":"off"}'
 	import
 	equal "1 536870912 1073741824 holm strict off" \
-		"$(holm machine inspect theirs | jq -r '.[0] | "\(.cpus) \(.memory) \(."disk-size") \(.init) \(."share-cache") \(."share-events")"')"
+		"$(holm machine inspect theirs | jq -r '.[0] | "\(.cpus) \(.memory) \(.disk_size) \(.init) \(.share_cache) \(.share_events)"')"
 	equal "" "$stderr"
 	holm machine rm theirs
 	settings '{"cpus":500,"memory":1099511627776}'
@@ -141,9 +141,9 @@ opened()
 @test "--home-mount, --publish and --mount of import come before the file's, and are checked before it is read" {
 	settings '{"publish":["8080:80","8081:81"],"mounts":[{"host":"'"$WORLD/data"'","inside":"/srv"}]}'
 	import --trust-settings -p 8080:90 -p 9090:90 -v "$WORLD/other:/srv:ro" --home-mount ro
-	equal '["8081:81","8080:90","9090:90"]' "$(holm machine inspect theirs | jq -c '.[0].publish')"
+	equal "8081:81 8080:90 9090:90 " "$(holm machine inspect theirs --format '{{range .publish}}{{.host}}:{{.inside}} {{end}}')"
 	equal '[{"host":"'"$WORLD/other"'","inside":"/srv","read_only":true}]' "$(holm machine inspect theirs | jq -c '.[0].mounts')"
-	equal ro "$(field theirs '"home-mount"')"
+	equal ro "$(field theirs home_mount)"
 	holm machine rm theirs
 	local words
 	for words in "-p 80" "-p 1:1 -p 1:2" "-v /not/there" "-v /etc:/proc" "--home-mount maybe"; do
@@ -197,12 +197,12 @@ opened()
 	contains "$stderr" "8080:80, 5353:53/udp"
 	contains "$stderr" --publish
 	equal '[]' "$(holm machine inspect two | jq -c '.[0].publish')"
-	equal '/srv rw 1' "$(holm machine inspect two | jq -r '.[0] | "\(.mounts[0].inside) \(."home-mount") \(.env.A)"')"
+	equal '/srv rw 1' "$(holm machine inspect two | jq -r '.[0] | "\(.mounts[0].inside) \(.home_mount) \(.env.A)"')"
 	run --separate-stderr holm machine clone one three -p 8081:80 -v "$WORLD/other:/srv:ro" -v "$WORLD/data" --home-mount none
 	equal 0 "$status"
-	equal '["8081:80"]' "$(holm machine inspect three | jq -c '.[0].publish')"
+	equal '[{"ip":null,"host":8081,"inside":80,"protocol":"tcp"}]' "$(holm machine inspect three | jq -c '.[0].publish')"
 	equal "none $WORLD/other true $WORLD/data" \
-		"$(holm machine inspect three | jq -r '.[0] | "\(."home-mount") \(.mounts[0].host) \(.mounts[0].read_only) \(.mounts[1].host)"')"
+		"$(holm machine inspect three | jq -r '.[0] | "\(.home_mount) \(.mounts[0].host) \(.mounts[0].read_only) \(.mounts[1].host)"')"
 	fails 125 holm machine clone one four -v /not/there
 	fails 125 holm machine clone one four -p x
 	equal "one

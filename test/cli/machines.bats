@@ -167,18 +167,56 @@ fake_libexec()
 
 @test "create sets everything that inspect shows" {
 	mkdir -p "$WORLD/data"
-	run --separate-stderr holm machine create thing:3.22 --no-boot --cpus 3 --memory 1536M --disk-size 20G --home-mount ro -v "$WORLD/data:/srv/data:ro" \
+	run --separate-stderr holm machine create thing:3.22 --no-boot --cpus 1 --memory 256M --disk-size 200M --home-mount ro -v "$WORLD/data:/srv/data:ro" \
 		-p 8080:80 -p '[::1]:5353:53/udp' -e A=1 -e 'B=x y=z' --isolation vm --user guest --host-access
 	equal 0 "$status"
 	equal thing-3-22 "$output"
 	equal '' "$stderr"
-	equal "3 1610612736 21474836480 ro vm guest true" \
-		"$(holm machine inspect | jq -r '.[0] | [.cpus, .memory, ."disk-size", ."home-mount", .isolation, .user, ."host-access"] | map(tostring) | join(" ")')"
+	equal "1 268435456 209715200 ro vm guest true" \
+		"$(holm machine inspect | jq -r '.[0] | [.cpus, .memory, .disk_size, .home_mount, .isolation, .user, .host_access] | map(tostring) | join(" ")')"
 	equal "1 x y=z" "$(holm machine inspect thing-3-22 | jq -r '.[0].env | .A + " " + .B')"
 	equal "[{\"host\":\"$WORLD/data\",\"inside\":\"/srv/data\",\"read_only\":true}]" "$(holm machine inspect | jq -c '.[0].mounts')"
-	equal '["8080:80","[::1]:5353:53/udp"]' "$(holm machine inspect | jq -c '.[0].publish')"
+	equal '[{"ip":null,"host":8080,"inside":80,"protocol":"tcp"},{"ip":"::1","host":5353,"inside":53,"protocol":"udp"}]' \
+		"$(holm machine inspect | jq -c '.[0].publish')"
 	equal "stopped null null" "$(holm machine inspect | jq -r '.[0] | "\(.state) \(.started) \(.keeper)"')"
 	holm machine rm thing-3-22
+}
+
+@test "JSON has the same keys in all states, in snake case, and machine.json of before is read" {
+	holm machine create thing --no-boot >/dev/null
+	equal '' "$(holm machine inspect | jq -r '[paths | map(select(type == "string")) | .[]] | unique[] | select(test("[A-Z-]"))' | grep -v '^PATH$\|^[A-Z]' || true)"
+	equal "null []" "$(holm machine inspect | jq -c '.[0] | "\(.running) \(.restart_needed)"' -r)"
+	jq '.publish = ["8080:80", "[::1]:53:53/udp"]' "$XDG_DATA_HOME/holm/machines/thing/machine.json" >"$WORLD/old.json"
+	cp "$WORLD/old.json" "$XDG_DATA_HOME/holm/machines/thing/machine.json"
+	equal "8080 ::1" "$(holm machine inspect | jq -r '.[0].publish | "\(.[0].host) \(.[1].ip)"')"
+	holm machine set disk_size=101G home_mount=ro
+	equal "108447924224 ro" "$(holm machine inspect --format '{{.disk_size}} {{.HomeMount}}')"
+	equal "object" "$(jq -r '.publish[0] | type' "$XDG_DATA_HOME/holm/machines/thing/machine.json")"
+	holm machine rm thing
+}
+
+@test "--format: templates for every list and for inspect, as docker has them" {
+	holm machine create thing --no-boot --cpus 1 -p 8080:80 -p 5353:53/udp >/dev/null
+	holm machine create quiet --no-boot --cpus 1 -v "$WORLD" >/dev/null
+	equal "quiet:1
+thing:1" "$(holm machine ls --format '{{.name}}:{{.Cpus}}')"
+	equal "NAME   STATE    DISK SIZE
+quiet  stopped  100G
+thing  stopped  100G" "$(holm machine ls --format 'table {{.Name}}\t{{.State}}\t{{size .DiskSize}}')"
+	equal '"thing" THING stopped' "$(holm machine inspect thing --format '{{json .name}} {{upper .name}} {{if eq .state "stopped"}}{{.state}}{{end}}')"
+	equal "8080->80/tcp, 5353->53/udp" \
+		"$(holm machine inspect thing --format '{{range $i, $p := .publish}}{{if $i}}, {{end}}{{$p.host}}->{{$p.inside}}/{{$p.protocol}}{{end}}')"
+	equal "8080 80
+5353 53" "$(holm machine port ls -n thing --format '{{.host}} {{.inside}}')"
+	contains "$(holm machine mount ls -n quiet --format '{{.inside}}')" "$WORLD"
+	equal "$(holm system info --format json | jq -r .version)" "$(holm system info --format '{{.version}}')"
+	fails 125 holm machine ls --format jsn
+	contains "$stderr" "table, json, or a template"
+	fails 125 holm machine ls --format '{{.nam}}'
+	contains "$stderr" 'no field "nam"; there are: name image'
+	fails 125 holm machine inspect thing --format '{{name}}'
+	contains "$stderr" "a field is .name"
+	holm machine rm --all
 }
 
 @test "the configuration file has defaults for new machines, and options come first" {
@@ -222,7 +260,7 @@ quiet" "$(holm machine ls -q)"
 	fails 125 holm machine set disk-size=15G
 	contains "$stderr" larger
 	fails 125 holm machine set disk-size=10Q
-	equal 21474836480 "$(field big '"disk-size"')"
+	equal 21474836480 "$(field big disk_size)"
 	holm machine rm big
 }
 
@@ -346,17 +384,17 @@ ports_of()
 chooses()
 {
 	holm machine create m --no-boot >/dev/null
-	equal "$2" "$(field m "\"$1\"")"
+	equal "$2" "$(field m "${1//-/_}")"
 	holm machine set "$1=$3"
-	equal "$3" "$(field m "\"$1\"")"
+	equal "$3" "$(field m "${1//-/_}")"
 	fails 125 holm machine set "$1=nonsense"
 	contains "$stderr" "$2, "
 	contains "$stderr" "$3"
-	equal "$3" "$(field m "\"$1\"")"
+	equal "$3" "$(field m "${1//-/_}")"
 	holm machine set "$1="
-	equal "$2" "$(field m "\"$1\"")"
+	equal "$2" "$(field m "${1//-/_}")"
 	holm machine create other --no-boot "--$1" "$3" >/dev/null
-	equal "$3" "$(field other "\"$1\"")"
+	equal "$3" "$(field other "${1//-/_}")"
 	fails 125 holm machine create third --no-boot "--$1" nonsense
 	holm machine rm m other
 }
@@ -374,7 +412,7 @@ chooses()
 	fails 125 holm machine inspect hurt
 	contains "$stderr" damaged
 	contains "$(holm machine ls)" hurt
-	equal true "$(holm machine ls --format json | jq '.[0] | has("error")')"
+	equal true "$(holm machine ls --format json | jq '.[0].error != null')"
 	equal hurt "$(holm machine rm hurt)"
 	mkdir -p "$XDG_DATA_HOME/holm/machines/.new-0123"
 	touch "$XDG_DATA_HOME/holm/machines/.new-0123/config.lock"

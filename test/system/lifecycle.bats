@@ -98,13 +98,13 @@ teardown_file()
 	equal one "$output"
 	equal 2 "$(field one cpus)"
 	equal 8589934592 "$(field one memory)"
-	equal ro "$(field one '"home-mount"')"
+	equal ro "$(field one home_mount)"
 	contains "$(holm machine inspect one)" blue
 }
 
 @test "set with an empty value goes back to the default" {
 	holm machine set -n one memory=512M cpus=1 home-mount= env.COLOUR=
-	equal rw "$(field one '"home-mount"')"
+	equal rw "$(field one home_mount)"
 	run ! grep -q blue <<<"$(holm machine inspect one)"
 }
 
@@ -143,6 +143,24 @@ teardown_file()
 	equal 0 "$status"
 	contains "$stderr" "next start"
 	equal 629145600 "$(field one memory)"
+}
+
+@test "inspect has what is set and what runs, and which settings wait for a restart" {
+	local part
+	holm machine set -n one host-access=true env.A=1 2>/dev/null
+	equal "true false 1 null" "$(holm machine inspect one | jq -r '.[0] | "\(.host_access) \(.running.host_access) \(.env.A) \(.running.env.A)"')"
+	equal "true true" "$(holm machine inspect one | jq -r '.[0].restart_needed | "\(index("host_access") != null) \(index("env") != null)"')"
+	holm machine set -n one host-access= env.A= 2>/dev/null
+	for part in host_access env mounts cpus user home_mount; do
+		equal null "$(holm machine inspect one | jq -c ".[0].restart_needed | index(\"$part\")")"
+	done
+	mkdir -p "$WORLD/live"
+	if holm machine mount add -n one "$WORLD/live:/live" 2>&1 >/dev/null | grep -q 'next start'; then
+		equal '["mounts"]' "$(holm machine inspect one | jq -c '.[0].restart_needed - ["memory"]')"
+	else
+		equal "/live null" "$(holm machine inspect one | jq -r '.[0] | "\(.running.mounts[0].inside) \(.restart_needed | index("mounts"))"')"
+	fi
+	holm machine mount rm -n one /live 2>/dev/null
 }
 
 @test "start of a running machine says so and succeeds" {
@@ -260,7 +278,7 @@ b" "$(holm machine rm a b)"
 	equal 0 "$status"
 	contains "$output" "holm machine start pod"
 	equal 536870912 "$(field pod memory)"
-	equal 21474836480 "$(field pod '"disk-size"')"
+	equal 21474836480 "$(field pod disk_size)"
 	holm machine rm pod
 }
 

@@ -107,7 +107,7 @@ with_map()
 {
 	holm machine stop box
 	holm machine set -n box "owner-map=$1"
-	equal "$1" "$(field box '"owner-map"')"
+	equal "$1" "$(field box owner_map)"
 	holm machine start box
 }
 

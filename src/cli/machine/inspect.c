@@ -11,9 +11,8 @@ enum { ANSWER_MS = 500 };
 
 static int run(const struct command_spec *c, struct options *o);
 
-static const char *const formats[] = { "json", NULL };
 static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, "json", "how to show it", .default_text = "json", .choices = formats },
+	FORMAT_OPTION_JSON,
 	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
 	{ 0 },
 };
@@ -35,15 +34,15 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_JSON struct json_object *list = json_object_new_array();
 	AUTOFREE char *default_name = NULL;
 	const struct strv *names = options_targets(o);
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), NULL, &format, &err);
 	machine_default_get(&default_name, NULL);
 	uint64_t deadline = clock_deadline(ANSWER_MS);
-	for (size_t i = 0; i < names->count; i++) {
+	for (size_t i = 0; r == 0 && i < names->count; i++) {
 		AUTO_MACHINE struct machine *m = NULL;
-		int r = machine_load(names->items[i], &m, &err);
-		if (r < 0)
-			return output_failure(r, err);
-		json_object_array_add(list, describe_whole(m, default_name, deadline));
+		r = machine_load(names->items[i], &m, &err);
+		if (r == 0)
+			json_object_array_add(list, describe_whole(m, default_name, deadline));
 	}
-	output_json(list);
-	return 0;
+	return r < 0 ? output_failure(r, err) : output_rows(&format, list);
 }

@@ -14,9 +14,8 @@ enum { ANSWER_MS = 500 };
 
 static int run(const struct command_spec *c, struct options *o);
 
-static const char *const formats[] = { "table", "json", NULL };
 static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, "table|json", "how to show it", .default_text = "table", .choices = formats },
+	FORMAT_OPTION("table"),
 	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
 	{ 0 },
 };
@@ -103,7 +102,10 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_STRV struct strv names = { 0 };
 	AUTO_JSON struct json_object *rows = json_object_new_array();
 	AUTOFREE char *default_name = NULL;
-	int r = machine_list(&names, &err);
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), "table", &format, &err);
+	if (r == 0)
+		r = machine_list(&names, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (options_given(o, "quiet")) {
@@ -115,9 +117,8 @@ static int run(const struct command_spec *c, struct options *o)
 	uint64_t deadline = clock_deadline(ANSWER_MS);
 	for (size_t i = 0; i < names.count; i++)
 		json_object_array_add(rows, describe_short(names.items[i], default_name, deadline));
-	if (streq(options_string(o, "format"), "json"))
-		output_json(rows);
-	else
-		print_table(rows);
+	if (format.kind != FORMAT_OWN)
+		return output_rows(&format, rows);
+	print_table(rows);
 	return 0;
 }

@@ -19,10 +19,9 @@ static int run_ls(const struct command_spec *c, struct options *o);
 static int run_add(const struct command_spec *c, struct options *o);
 static int run_rm(const struct command_spec *c, struct options *o);
 
-static const char *const formats[] = { "table", "json", NULL };
 static const struct option_spec ls_options[] = {
 	NAME_OPTION,
-	{ "format", 0, OPTION_STRING, "table|json", "how to show it", .default_text = "table", .choices = formats },
+	FORMAT_OPTION("table"),
 	{ 0 },
 };
 static const struct option_spec name_option[] = { NAME_OPTION, { 0 } };
@@ -91,17 +90,19 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *rows = json_object_new_array();
-	int r = machine_load(options_target(o), &m, &err);
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), "table", &format, &err);
+	if (r == 0)
+		r = machine_load(options_target(o), &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (m->home_mount != MACHINE_HOME_NONE)
 		add_row(rows, m->home, m->home, m->home_mount == MACHINE_HOME_RO);
 	for (size_t i = 0; i < m->mount_count; i++)
 		add_row(rows, m->mounts[i].host, m->mounts[i].inside, m->mounts[i].read_only);
-	if (streq(options_string(o, "format"), "json"))
-		output_json(rows);
-	else
-		print_table(rows);
+	if (format.kind != FORMAT_OWN)
+		return output_rows(&format, rows);
+	print_table(rows);
 	return 0;
 }
 

@@ -15,10 +15,9 @@ static int run_ls(const struct command_spec *c, struct options *o);
 static int run_add(const struct command_spec *c, struct options *o);
 static int run_rm(const struct command_spec *c, struct options *o);
 
-static const char *const formats[] = { "table", "json", NULL };
 static const struct option_spec ls_options[] = {
 	NAME_OPTION,
-	{ "format", 0, OPTION_STRING, "table|json", "how to show it", .default_text = "table", .choices = formats },
+	FORMAT_OPTION("table"),
 	{ 0 },
 };
 static const struct option_spec name_option[] = { NAME_OPTION, { 0 } };
@@ -75,14 +74,7 @@ static int is_bound(struct json_object *ports, const struct machine_publish *p)
 
 static struct json_object *describe(const struct machine_publish *p, int bound)
 {
-	struct json_object *o = json_object_new_object();
-	if (p->ip)
-		json_add_string(o, "ip", p->ip);
-	else
-		json_object_object_add(o, "ip", NULL);
-	json_add_u64(o, "host", p->host);
-	json_add_u64(o, "inside", p->inside);
-	json_add_string(o, "protocol", p->udp ? "udp" : "tcp");
+	struct json_object *o = machine_publish_to_json(p);
 	json_add_bool(o, "bound", bound);
 	return o;
 }
@@ -108,7 +100,10 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *state = NULL, *rows = json_object_new_array();
 	struct json_object *ports = NULL;
-	int r = machine_load(options_target(o), &m, &err);
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), "table", &format, &err);
+	if (r == 0)
+		r = machine_load(options_target(o), &m, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	client_state_word(m->name, clock_deadline(ANSWER_MS), &state);
@@ -116,10 +111,9 @@ static int run_ls(const struct command_spec *c, struct options *o)
 		json_get_array(state, "ports", &ports, NULL);
 	for (size_t i = 0; i < m->publish_count; i++)
 		json_object_array_add(rows, describe(&m->publish[i], is_bound(ports, &m->publish[i])));
-	if (streq(options_string(o, "format"), "json"))
-		output_json(rows);
-	else
-		print_table(m, ports);
+	if (format.kind != FORMAT_OWN)
+		return output_rows(&format, rows);
+	print_table(m, ports);
 	return 0;
 }
 

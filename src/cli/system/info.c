@@ -14,9 +14,8 @@
 
 static int run(const struct command_spec *c, struct options *o);
 
-static const char *const formats[] = { "text", "json", NULL };
 static const struct option_spec options[] = {
-	{ "format", 0, OPTION_STRING, "text|json", "how to show it", .default_text = "text", .choices = formats },
+	FORMAT_OPTION("text"),
 	{ 0 },
 };
 
@@ -120,10 +119,10 @@ static void add_machines(struct json_object *o)
 	machine_default_get(&name, NULL);
 	json_add_u64(o, "machines", names.count);
 	json_add_u64(o, "running", running);
-	json_add_string(o, "default_machine", name);
-	if (isolation_resolve(NULL, &resolved, &warning, NULL) == 0)
-		json_add_string(o, "isolation", machine_isolation_words[resolved]);
-	json_add_string(o, "warning", warning);
+	int r = isolation_resolve(NULL, &resolved, &warning, NULL);
+	json_add_string_or_null(o, "default_machine", name);
+	json_add_string_or_null(o, "isolation", r == 0 ? machine_isolation_words[resolved] : NULL);
+	json_add_string_or_null(o, "warning", warning);
 }
 
 static struct json_object *collect(void)
@@ -196,8 +195,16 @@ static void print_text(struct json_object *o)
 
 static int run(const struct command_spec *c, struct options *o)
 {
-	AUTO_JSON struct json_object *info = collect();
-	if (streq(options_string(o, "format"), "json"))
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), "text", &format, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	AUTO_JSON struct json_object *info = collect(), *rows = json_object_new_array();
+	json_object_array_add(rows, json_object_get(info));
+	if (format.kind == FORMAT_TEMPLATE)
+		return output_rows(&format, rows);
+	if (format.kind == FORMAT_JSON)
 		output_json(info);
 	else
 		print_text(info);

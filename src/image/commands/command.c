@@ -35,11 +35,16 @@ int command_platform(const struct options *o, struct oci_platform *ret, int *ret
 	return text && r == 0 ? oci_platform_check(ret, err) : r;
 }
 
+static int print_whole(const char *text, struct error **err)
+{
+	int r = fd_write_full(STDOUT_FILENO, text, strlen(text));
+	return r < 0 ? error_set_errno(err, r, "cannot write to standard output") : 0;
+}
+
 static int print(const char *text, struct error **err)
 {
 	AUTOFREE char *line = xasprintf("%s\n", text);
-	int r = fd_write_full(STDOUT_FILENO, line, strlen(line));
-	return r < 0 ? error_set_errno(err, r, "cannot write to standard output") : 0;
+	return print_whole(line, err);
 }
 
 int command_print(const char *text, struct error **err)
@@ -52,4 +57,13 @@ int command_print_json(struct json_object *o, int pretty, struct error **err)
 {
 	AUTOFREE char *text = json_to_string(o, pretty), *shown = printable_json(text);
 	return print(shown, err);
+}
+
+int command_print_rows(const struct format *f, struct json_object *rows, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	if (f->kind == FORMAT_JSON)
+		return command_print_json(rows, 1, err);
+	int r = format_rows(f, rows, &text, err);
+	return r < 0 ? r : print_whole(text, err);
 }

@@ -3,7 +3,7 @@
  * main() prints it. */
 #pragma once
 
-#include "base/json.h"
+#include "base/format.h"
 #include "base/options.h"
 #include "image/common/progress.h"
 #include "image/library/library.h"
@@ -31,4 +31,6 @@ int command_insecure(const struct options *o, int *ret, struct error **err);
 int command_platform(const struct options *o, struct oci_platform *ret, int *ret_given, struct error **err);
 /* Write a line, or a document, to stdout, made printable; a closed or full stdout is an error. */
 int command_print(const char *text, struct error **err);
+/* Rows by --format json or a template. */
+int command_print_rows(const struct format *f, struct json_object *rows, struct error **err);
 int command_print_json(struct json_object *o, int pretty, struct error **err);

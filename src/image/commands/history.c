@@ -66,21 +66,21 @@ static int print_lines(const struct line *lines, size_t count, int whole, struct
 	return table_print(&t, err);
 }
 
-static int print_json(const struct line *lines, size_t count, struct error **err)
+static int print_rows(const struct line *lines, size_t count, const struct format *format, struct error **err)
 {
 	AUTO_JSON struct json_object *array = json_object_new_array();
 	for (size_t k = count; k-- > 0;) {
 		const struct oci_step *s = lines[k].step;
 		struct json_object *o = json_object_new_object();
-		json_add_string(o, "layer", lines[k].layer ? lines[k].layer->digest : NULL);
+		json_add_string_or_null(o, "layer", lines[k].layer ? lines[k].layer->digest : NULL);
 		json_add_u64(o, "size", lines[k].layer ? lines[k].layer->size : 0);
-		json_add_string(o, "created", s ? s->created : NULL);
-		json_add_string(o, "createdBy", s ? s->created_by : NULL);
-		json_add_string(o, "author", s ? s->author : NULL);
-		json_add_string(o, "comment", s ? s->comment : NULL);
+		json_add_string_or_null(o, "created", s ? s->created : NULL);
+		json_add_string_or_null(o, "created_by", s ? s->created_by : NULL);
+		json_add_string_or_null(o, "author", s ? s->author : NULL);
+		json_add_string_or_null(o, "comment", s ? s->comment : NULL);
 		json_object_array_add(array, o);
 	}
-	return command_print_json(array, 1, err);
+	return command_print_rows(format, array, err);
 }
 
 static int show(struct library *l, struct options *o, const struct oci_platform *platform, struct error **err)
@@ -88,17 +88,19 @@ static int show(struct library *l, struct options *o, const struct oci_platform 
 	AUTOFREE char *name = NULL, *digest = NULL, *data = NULL;
 	AUTO_IMAGE struct image *i = NULL;
 	AUTO_OCI_HISTORY struct oci_history h = { 0 };
+	AUTO_FORMAT struct format format = { 0 };
 	size_t size, count;
 	const char *text = options_words(o)->items[0];
 	int r;
-	if ((r = image_find(l, text, platform, &name, &digest, err)) < 0 ||
+	if ((r = format_parse(options_string(o, "format"), "table", &format, err)) < 0 ||
+	    (r = image_find(l, text, platform, &name, &digest, err)) < 0 ||
 	    (r = image_load(l, name, digest, &i, err)) < 0 ||
 	    (r = library_read_blob(l, i->manifest->config.digest, &data, &size, err)) < 0 ||
 	    (r = oci_history_parse(data, size, name ? name : digest, &h, err)) < 0)
 		return r;
 	AUTOFREE struct line *lines = make_lines(i, &h, &count);
-	if (streq(options_string(o, "format"), "json"))
-		return print_json(lines, count, err);
+	if (format.kind != FORMAT_OWN)
+		return print_rows(lines, count, &format, err);
 	return print_lines(lines, count, options_given(o, "no-trunc"), err);
 }
 

@@ -67,18 +67,17 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 {
 	struct json_object *o = json_object_new_object();
 	AUTOFREE char *platform = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
-	json_add_string(o, "name", e->name);
+	json_add_string_or_null(o, "name", e->name);
 	json_add_string(o, "digest", e->descriptor.digest);
 	json_add_string(o, "platform", platform);
-	if (i) {
-		json_add_string(o, "created", i->config->created);
-		json_add_u64(o, "size", i->size);
-		json_add_u64(o, "layers", i->manifest->layer_count);
-	}
+	json_add_string_or_null(o, "created", i ? i->config->created : NULL);
+	json_add(o, "size", i ? json_object_new_uint64(i->size) : NULL);
+	json_add(o, "layers", i ? json_object_new_uint64(i->manifest->layer_count) : NULL);
 	return o;
 }
 
-static int print_entries(struct library *l, const struct library_index *index, int json, struct error **err)
+static int print_entries(struct library *l, const struct library_index *index, const struct format *format,
+    struct error **err)
 {
 	AUTOFREE struct row *rows = xcalloc(index->count + 1, sizeof *rows);
 	AUTO_JSON struct json_object *array = json_object_new_array();
@@ -86,12 +85,13 @@ static int print_entries(struct library *l, const struct library_index *index, i
 		AUTO_IMAGE struct image *i = NULL;
 		const struct library_entry *e = &index->entries[k];
 		(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
-		if (json)
+		if (format->kind != FORMAT_OWN)
 			json_object_array_add(array, entry_to_json(e, i));
 		else
 			rows[k] = make_row(e, i);
 	}
-	int r = json ? command_print_json(array, 1, err) : print_table(rows, index->count, err);
+	int r =
+	    format->kind != FORMAT_OWN ? command_print_rows(format, array, err) : print_table(rows, index->count, err);
 	for (size_t k = 0; k < index->count; k++)
 		for (int c = 0; c < COLUMNS; c++)
 			free(rows[k].cells[c]);
@@ -116,14 +116,17 @@ int command_ls(struct options *o, struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
-	int r = library_open(&l, err);
+	AUTO_FORMAT struct format format = { 0 };
+	int r = format_parse(options_string(o, "format"), "table", &format, err);
+	if (r == 0)
+		r = library_open(&l, err);
 	if (r == 0)
 		r = library_read_index(l, &index, err);
 	if (r < 0)
 		return r;
 	if (options_given(o, "quiet"))
 		return print_names(&index, err);
-	return print_entries(l, &index, streq(options_string(o, "format"), "json"), err);
+	return print_entries(l, &index, &format, err);
 }
 
 static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key,
@@ -155,11 +158,9 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	struct json_object *o = entry_to_json(&e, i);
 	json_object_array_add(array, o);
 	AUTOFREE char *disk = disk_cache_path(l, digest);
-	if (path_exists(disk))
-		json_add_string(o, "disk", disk);
+	json_add_string_or_null(o, "disk", path_exists(disk) ? disk : NULL);
 	tree_cache_list(l, i, &trees);
-	if (trees.count > 0)
-		json_add_strv(o, "trees", &trees);
+	json_add_strv(o, "trees", &trees);
 	r = blob_to_json(l, i->manifest->config.digest, o, "config", err);
 	return r == 0 ? blob_to_json(l, digest, o, "manifest", err) : r;
 }
@@ -169,13 +170,14 @@ int command_inspect(struct options *o, struct error **err)
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	AUTO_JSON struct json_object *array = json_object_new_array();
+	AUTO_FORMAT struct format format = { 0 };
 	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = format_parse(options_string(o, "format"), NULL, &format, err);
 	if (r == 0)
 		r = library_open(&l, err);
 	const struct strv *words = options_words(o);
 	for (size_t k = 0; k < words->count && r == 0; k++)
 		r = inspect_one(l, words->items[k], given ? &platform : NULL, array, err);
-	if (r < 0)
-		return r;
-	return command_print_json(array, 1, err);
+	return r < 0 ? r : command_print_rows(&format, array, err);
 }

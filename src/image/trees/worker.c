@@ -91,7 +91,7 @@ static int write_facts(const struct tree_layer *l, const struct tree_write *t, s
 	json_add_bool(o, "alone", !t->needs_lower);
 	json_add_strv(o, "skipped", &t->skipped);
 	if (t->skipped_more)
-		json_add_u64(o, "skippedMore", t->skipped_more);
+		json_add_u64(o, "skipped_more", t->skipped_more);
 	if (t->strangers)
 		json_add_u64(o, "strangers", t->strangers);
 	AUTOFREE char *text = json_to_string(o, 0);

@@ -10,8 +10,14 @@ void api_get_state(struct http_exchange *x, void *data)
 	http_respond_json(x, 200, keeper_state(data));
 }
 
+static void api_get_settings(struct http_exchange *x, void *data)
+{
+	http_respond_json(x, 200, keeper_settings(data));
+}
+
 const struct http_route api_routes[] = {
 	{ "GET", "/v1/state", api_get_state, 0 },
+	{ "GET", "/v1/settings", api_get_settings, 0 },
 	{ "GET", "/v1/ready", api_get_ready, 0 },
 	{ "POST", "/v1/sessions", api_post_session, 0 },
 	{ "POST", "/v1/stop", api_post_stop, 0 },

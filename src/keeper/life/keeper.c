@@ -400,7 +400,12 @@ int keeper_set_limits(struct keeper *k, uint64_t cpus, uint64_t memory, struct e
 		return error_set(err, EINVAL, "more than %d cpus", CPUS_MAX);
 	if (!k->ops->set_limits || !k->run || k->isolation_ended)
 		return error_set(err, EOPNOTSUPP, "the limits take effect when the machine starts again");
-	return k->ops->set_limits(k->run, cpus, memory, err);
+	int r = k->ops->set_limits(k->run, cpus, memory, err);
+	if (r < 0)
+		return r;
+	k->live_cpus = cpus;
+	k->live_memory = memory ? memory : k->live_memory;
+	return 0;
 }
 
 struct json_object *keeper_state(struct keeper *k)

@@ -26,6 +26,34 @@ static void test_limits(void **state)
 	assert_int_equal(f->fake->cpus, 0);
 }
 
+/* The members that the machine runs with: changed limits and mounts count at once. */
+static void test_settings(void **state)
+{
+	struct fixture *f = *state;
+	AUTOFREE char *share = xasprintf("{\"host\":\"%s\",\"inside\":\"/srv/x\",\"read_only\":true}", root);
+	uint64_t cpus = 0, memory = 0, started = machine_memory(f->machine);
+	begin(f, 10000);
+	wait_ready(f);
+	AUTO_JSON struct json_object *first = keeper_settings(f->keeper);
+	assert_int_equal(json_get_u64(first, "memory", &memory, NULL), 0);
+	assert_int_equal(memory, f->machine->memory);
+	assert_false(json_object_object_get_ex(first, "image_config", NULL));
+	assert_int_equal(json_object_array_length(json_object_object_get(first, "mounts")), 0);
+	struct asker *a = ask(f, "PUT", "/v1/limits", "{\"cpus\":3,\"memory\":4096}");
+	run_until(f, &a->done);
+	a = ask(f, "POST", "/v1/shares", share);
+	run_until(f, &a->done);
+	AUTO_JSON struct json_object *second = keeper_settings(f->keeper);
+	assert_int_equal(json_get_u64(second, "cpus", &cpus, NULL), 0);
+	assert_int_equal(json_get_u64(second, "memory", &memory, NULL), 0);
+	assert_true(cpus == 3 && memory == 4096 && started != 4096);
+	struct json_object *mount = json_object_array_get_idx(json_object_object_get(second, "mounts"), 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(mount, "inside")), "/srv/x");
+	a = ask(f, "GET", "/v1/settings", NULL);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+}
+
 static void test_shares(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KEEPER_TEST(test_limits),
 		KEEPER_TEST(test_shares),
+		KEEPER_TEST(test_settings),
 		KEEPER_TEST(test_published_ports),
 		KEEPER_TEST(test_many_udp_clients),
 		KEEPER_TEST(test_live_ports),

@@ -260,8 +260,42 @@ static void json_round_trip(void **state)
 	assert_int_equal(machine_from_json(o, &back, NULL), 0);
 	AUTO_JSON struct json_object *again = machine_to_json(back);
 	assert_true(json_object_equal(o, again));
+	assert_string_equal(back->publish[0].ip, "::1");
 	assert_string_equal(back->id, m->id);
 	assert_int_equal(strlen(m->id), 32);
+}
+
+/* Ports are objects; machine.json had them as texts before. */
+static void ports_of_json(void **state)
+{
+	static const struct {
+		const char *json, *port;
+	} rows[] = {
+		{ "\"8080:80\"", "8080:80" },
+		{ "\"[::1]:53:53/udp\"", "[::1]:53:53/udp" },
+		{ "{\"host\":8080,\"inside\":80}", "8080:80" },
+		{ "{\"ip\":\"::1\",\"host\":53,\"inside\":53,\"protocol\":\"udp\"}", "[::1]:53:53/udp" },
+		{ "{\"ip\":\"127.0.0.1\",\"host\":1,\"inside\":2,\"protocol\":\"tcp\"}", "127.0.0.1:1:2" },
+		{ "{\"ip\":null,\"host\":1,\"inside\":2,\"protocol\":\"tcp\"}", "1:2" },
+		{ "{}", NULL },
+		{ "7", NULL },
+		{ "{\"host\":0,\"inside\":80}", NULL },
+		{ "{\"host\":65536,\"inside\":80}", NULL },
+		{ "{\"host\":\"1\",\"inside\":80}", NULL },
+		{ "{\"host\":1,\"inside\":80,\"protocol\":\"sctp\"}", NULL },
+		{ "{\"host\":1,\"inside\":80,\"ip\":\"1.2.3\"}", NULL },
+		{ "{\"host\":1,\"inside\":80,\"ip\":\"\"}", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct machine_publish p = { 0 };
+		AUTO_JSON struct json_object *o = NULL;
+		assert_int_equal(json_parse(rows[i].json, strlen(rows[i].json), "test", &o, NULL), 0);
+		int r = machine_publish_from_json(o, &p, NULL);
+		AUTOFREE char *text = r == 0 ? machine_publish_format(&p) : NULL;
+		if (!streq(text, rows[i].port))
+			fail_msg("%s: %d %s", rows[i].json, r, text ? text : "");
+		machine_publish_done(&p);
+	}
 }
 
 static void json_is_checked(void **state)
@@ -359,7 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names), cmocka_unit_test(names_from_images),
 		cmocka_unit_test(settings_are_checked), cmocka_unit_test(disks_only_grow), cmocka_unit_test(mounts),
-		cmocka_unit_test(publishing), cmocka_unit_test(json_round_trip), cmocka_unit_test(json_is_checked),
-		cmocka_unit_test(proxies), cmocka_unit_test(configuration_file) };
+		cmocka_unit_test(publishing), cmocka_unit_test(json_round_trip), cmocka_unit_test(ports_of_json),
+		cmocka_unit_test(json_is_checked), cmocka_unit_test(proxies), cmocka_unit_test(configuration_file) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
