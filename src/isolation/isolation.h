@@ -55,6 +55,7 @@ struct isolation_disk_ops {
 	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing
 	 * there is fine. */
 	int (*erase)(const char *directory, struct error **err);
+	int is_sized;           /* machine_disk_size() bounds it */
 	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 };
 

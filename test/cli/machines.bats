@@ -182,6 +182,21 @@ fake_libexec()
 	holm machine rm thing-3-22
 }
 
+@test "amounts that the host does not have are said, and kept" {
+	run --separate-stderr holm machine create thing --no-boot --isolation vm --cpus 400 --memory 10T --disk-size 60T
+	equal 0 "$status"
+	contains "$stderr" "cpus=400, but this host has $(getconf _NPROCESSORS_ONLN)"
+	contains "$stderr" "memory=10T, but this host has"
+	contains "$stderr" "disk-size=60T, but $XDG_DATA_HOME/holm/machines has"
+	equal "400 10995116277760" "$(holm machine inspect --format '{{.cpus}} {{.memory}}')"
+	run --separate-stderr holm machine set cpus=1 host-access=true
+	equal '' "$stderr"
+	run --separate-stderr holm machine set cpus=401
+	contains "$stderr" cpus=401
+	equal 1 "$(wc -l <<<"$stderr")"
+	holm machine rm thing
+}
+
 @test "JSON has the same keys in all states, in snake case, and machine.json of before is read" {
 	holm machine create thing --no-boot >/dev/null
 	equal '' "$(holm machine inspect | jq -r '[paths | map(select(type == "string")) | .[]] | unique[] | select(test("[A-Z-]"))' | grep -v '^PATH$\|^[A-Z]' || true)"

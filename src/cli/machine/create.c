@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/machine/beyond.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
 #include "cli/machine/rm.h"
@@ -175,6 +176,7 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_proxy(m);
 	make_note_init(m);
 	make_note_sockets(m);
+	beyond_note(NULL, m);
 	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
 	if (status == 0)
 		output_line("%s", m->name);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "cli/commands.h"
+#include "cli/machine/beyond.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
 #include "cli/output.h"
@@ -100,6 +101,7 @@ static int run(const struct command_spec *c, struct options *o)
 		return output_failure(r, err);
 	make_note_user(m);
 	make_note_init(m);
+	beyond_note(NULL, m);
 	int status = options_given(o, "now") ? make_boot(m) : 0;
 	if (status == 0)
 		output_line("Machine \"%s\" is %s. Next: holm machine %s %s", m->name,

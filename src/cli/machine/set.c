@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/beyond.h"
 #include "cli/machine/change.h"
 #include "cli/machine/convert.h"
 #include "cli/machine/make.h"
@@ -137,6 +138,7 @@ static int run(const struct command_spec *c, struct options *o)
 	tell_running(name, pairs);
 	if (!streq(plan.before->proxy, plan.after->proxy))
 		make_note_proxy(plan.after);
+	beyond_note(plan.before, plan.after);
 	output_line("%s", name);
 	return 0;
 }

@@ -170,6 +170,7 @@ static int disk_erase(const char *directory, struct error **err)
 const struct isolation_disk_ops isolation_vm_disk = {
 	.name = "vm",
 	.image_form = "disk",
+	.is_sized = 1,
 	.create = disk_create,
 	.remove = disk_remove,
 	.clone = disk_clone,
