@@ -33,7 +33,7 @@ int path_remove_tree(int directory, const char *name);
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 
 /* Where holm keeps things (owned strings; never NULL). Created 0700 on demand by path_mkdir_all. */
-char *path_data_dir(void);   /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
+char *path_data_dir(void); /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
 /* Adds the places that path_data_dir() has for any setting of the environment that is likely: this
  * process's, and those below both homes without XDG_DATA_HOME. */
 void path_data_dirs(struct strv *to);
