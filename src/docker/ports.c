@@ -1,49 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/ports.h"
+#include "docker/ports.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
 
-void ports_done(struct ports *p)
+void docker_ports_done(struct docker_ports *p)
 {
 	for (size_t i = 0; i < p->count; i++)
 		free(p->items[i].ip);
 	free(p->items);
-	*p = (struct ports){ 0 };
+	*p = (struct docker_ports){ 0 };
 }
 
 /* ---- the list ---- */
 
-static int same_inside(const struct port *a, const struct port *b)
+static int same_inside(const struct docker_port *a, const struct docker_port *b)
 {
 	return a->inside == b->inside && a->protocol == b->protocol;
 }
 
-static int same_host(const struct port *a, const struct port *b)
+static int same_host(const struct docker_port *a, const struct docker_port *b)
 {
 	return streq(a->ip, b->ip) && a->host.first == b->host.first && a->host.last == b->host.last;
 }
 
 /* Whether both want one and the same port of the host. */
-static int is_rival(const struct port *a, const struct port *b)
+static int is_rival(const struct docker_port *a, const struct docker_port *b)
 {
 	return a->protocol == b->protocol && a->host.first && a->host.first == a->host.last && same_host(a, b);
 }
 
-int ports_add(struct ports *p, const struct port *port, const char *what, struct error **err)
+int docker_ports_add(struct docker_ports *p, const struct docker_port *port, const char *what, struct error **err)
 {
 	for (size_t i = 0; i < p->count; i++) {
-		const struct port *other = &p->items[i];
+		const struct docker_port *other = &p->items[i];
 		if (same_inside(other, port) && same_host(other, port))
 			return 0;
 		if (is_rival(other, port))
 			return error_set(err, EEXIST, "port \"%.80s\": port %u/%s of the host is published already",
 			    what, port->host.first, port_protocol_words[port->protocol]);
 	}
-	if (p->count >= PORTS_MAX)
-		return error_set(err, E2BIG, "port \"%.80s\": a container can have %d ports at most", what, PORTS_MAX);
+	if (p->count >= DOCKER_PORTS_MAX)
+		return error_set(err, E2BIG, "port \"%.80s\": a container can have %d ports at most", what,
+		    DOCKER_PORTS_MAX);
 	p->items = xrealloc(p->items, p->count + 1, sizeof *p->items);
 	p->items[p->count] = *port;
 	p->items[p->count++].ip = xstrdup(port->ip);
@@ -51,17 +52,18 @@ int ports_add(struct ports *p, const struct port *port, const char *what, struct
 }
 
 /* Adds an entry for each port inside; a host range of the same length goes along. */
-static int add_spec(struct ports *p, const struct port_spec *s, const char *what, struct error **err)
+static int add_spec(struct docker_ports *p, const struct port_spec *s, const char *what, struct error **err)
 {
 	unsigned count = port_range_count(s->inside);
 	int r = 0;
-	if (count > PORTS_MAX)
-		return error_set(err, E2BIG, "port \"%.80s\": a container can have %d ports at most", what, PORTS_MAX);
+	if (count > DOCKER_PORTS_MAX)
+		return error_set(err, E2BIG, "port \"%.80s\": a container can have %d ports at most", what,
+		    DOCKER_PORTS_MAX);
 	for (unsigned i = 0; r == 0 && i < count; i++) {
-		struct port one = { s->ip, s->host, (uint16_t)(s->inside.first + i), s->protocol };
+		struct docker_port one = { s->ip, s->host, (uint16_t)(s->inside.first + i), s->protocol };
 		if (s->host.first && count > 1)
 			one.host.first = one.host.last = (uint16_t)(s->host.first + i);
-		r = ports_add(p, &one, what, err);
+		r = docker_ports_add(p, &one, what, err);
 	}
 	return r;
 }
@@ -75,7 +77,7 @@ static int spec_error(int code, const char *text, const char *form, struct error
 	    form, startswith(form, "[") ? "8080:80" : "80");
 }
 
-int ports_publish(struct ports *p, const char *text, struct error **err)
+int docker_ports_publish(struct docker_ports *p, const char *text, struct error **err)
 {
 	struct port_spec s;
 	int r = port_spec_parse(text, &s);
@@ -86,27 +88,27 @@ int ports_publish(struct ports *p, const char *text, struct error **err)
 	return r;
 }
 
-int ports_expose(struct ports *p, const char *text, struct error **err)
+int docker_ports_expose(struct docker_ports *p, const char *text, struct error **err)
 {
 	struct port_spec s = { 0 };
 	int r = port_key_parse(text, &s.inside, &s.protocol);
 	return r < 0 ? spec_error(r, text, "INSIDE[/udp]", err) : add_spec(p, &s, text, err);
 }
 
-static int publishes(const struct ports *p, const struct port *port)
+const struct docker_port *docker_ports_find(const struct docker_ports *p, const struct docker_port *port)
 {
 	for (size_t i = 0; i < p->count; i++)
 		if (same_inside(&p->items[i], port))
-			return 1;
-	return 0;
+			return &p->items[i];
+	return NULL;
 }
 
-int ports_publish_all(struct ports *p, const struct ports *exposed, struct error **err)
+int docker_ports_publish_all(struct docker_ports *p, const struct docker_ports *exposed, struct error **err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < exposed->count; i++)
-		if (!publishes(p, &exposed->items[i]))
-			r = ports_add(p, &exposed->items[i], "--publish-all", err);
+		if (!docker_ports_find(p, &exposed->items[i]))
+			r = docker_ports_add(p, &exposed->items[i], "--publish-all", err);
 	return r;
 }
 
@@ -133,8 +135,8 @@ static int read_host(struct json_object *binding, const char *key, struct port_s
 	return 0;
 }
 
-static int add_binding(struct ports *p, struct json_object *binding, const char *key, const struct port_spec *inside,
-    struct error **err)
+static int add_binding(struct docker_ports *p, struct json_object *binding, const char *key,
+    const struct port_spec *inside, struct error **err)
 {
 	struct port_spec s = *inside;
 	int r = json_object_is_type(binding, json_type_object) ?
@@ -146,7 +148,7 @@ static int add_binding(struct ports *p, struct json_object *binding, const char 
 	return r;
 }
 
-static int add_bindings(struct ports *p, struct json_object *list, const char *key, struct error **err)
+static int add_bindings(struct docker_ports *p, struct json_object *list, const char *key, struct error **err)
 {
 	struct port_spec inside = { 0 };
 	int r = port_key_parse(key, &inside.inside, &inside.protocol);
@@ -160,7 +162,7 @@ static int add_bindings(struct ports *p, struct json_object *list, const char *k
 	return count ? r : add_spec(p, &inside, key, err);
 }
 
-int ports_from_bindings(struct ports *p, struct json_object *bindings, struct error **err)
+int docker_ports_from_bindings(struct docker_ports *p, struct json_object *bindings, struct error **err)
 {
 	if (!bindings)
 		return 0;
@@ -175,7 +177,7 @@ int ports_from_bindings(struct ports *p, struct json_object *bindings, struct er
 	return r;
 }
 
-int ports_from_exposed(struct ports *p, struct json_object *exposed, struct error **err)
+int docker_ports_from_exposed(struct docker_ports *p, struct json_object *exposed, struct error **err)
 {
 	if (!exposed)
 		return 0;
@@ -186,14 +188,14 @@ int ports_from_exposed(struct ports *p, struct json_object *exposed, struct erro
 	{
 		(void)nothing;
 		if (r == 0)
-			r = ports_expose(p, key, err);
+			r = docker_ports_expose(p, key, err);
 	}
 	return r;
 }
 
 /* ---- to JSON ---- */
 
-static void format_key(const struct port *port, char ret[static 16])
+static void format_key(const struct docker_port *port, char ret[static 16])
 {
 	snprintf(ret, 16, "%u/%s", port->inside, port_protocol_words[port->protocol]);
 }
@@ -206,7 +208,7 @@ static char *format_host(struct port_range host)
 	return host.first == host.last ? xasprintf("%u", host.first) : xasprintf("%u-%u", host.first, host.last);
 }
 
-static struct json_object *binding_to_json(const struct port *port)
+static struct json_object *binding_to_json(const struct docker_port *port)
 {
 	struct json_object *o = json_object_new_object();
 	AUTOFREE char *host = format_host(port->host);
@@ -215,7 +217,7 @@ static struct json_object *binding_to_json(const struct port *port)
 	return o;
 }
 
-struct json_object *ports_to_bindings(const struct ports *p, const struct ports *exposed)
+struct json_object *docker_ports_to_bindings(const struct docker_ports *p, const struct docker_ports *exposed)
 {
 	struct json_object *o = json_object_new_object(), *list;
 	char key[16];
@@ -233,7 +235,7 @@ struct json_object *ports_to_bindings(const struct ports *p, const struct ports 
 	return o;
 }
 
-struct json_object *ports_to_exposed(const struct ports *p)
+struct json_object *docker_ports_to_exposed(const struct docker_ports *p)
 {
 	struct json_object *o = json_object_new_object();
 	char key[16];
@@ -245,7 +247,7 @@ struct json_object *ports_to_exposed(const struct ports *p)
 	return o;
 }
 
-static struct json_object *item_to_json(const struct port *port, int is_bound)
+static struct json_object *item_to_json(const struct docker_port *port, int is_bound)
 {
 	struct json_object *o = json_object_new_object();
 	if (is_bound)
@@ -257,13 +259,13 @@ static struct json_object *item_to_json(const struct port *port, int is_bound)
 	return o;
 }
 
-struct json_object *ports_to_list(const struct ports *bound, const struct ports *exposed)
+struct json_object *docker_ports_to_list(const struct docker_ports *bound, const struct docker_ports *exposed)
 {
 	struct json_object *list = json_object_new_array();
 	for (size_t i = 0; i < bound->count; i++)
 		json_object_array_add(list, item_to_json(&bound->items[i], 1));
 	for (size_t i = 0; exposed && i < exposed->count; i++)
-		if (!publishes(bound, &exposed->items[i]))
+		if (!docker_ports_find(bound, &exposed->items[i]))
 			json_object_array_add(list, item_to_json(&exposed->items[i], 0));
 	return list;
 }
