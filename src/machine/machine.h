@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/port_spec.h"
 #include "base/strv.h"
 
 enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_ISOLATION_NATIVE };
@@ -258,6 +259,10 @@ int machine_publish_choose(const struct machine *m, const char *text, struct mac
  * for one that is not made yet. */
 int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
     struct error **err);
+/* The same for a port whose number on the host is one of a range, or any that is free (an empty
+ * range): the first that can be had on each address, which p->host gets. */
+int machine_publish_open_range(struct machine_publish *p, struct port_range range,
+    int ret_fds[static MACHINE_PUBLISH_SOCKETS], struct error **err);
 /* Removes the entry of the same host port, if there is one. */
 void machine_publish_remove(struct machine *m, const struct machine_publish *publish);
 void machine_mount_done(struct machine_mount *mount);

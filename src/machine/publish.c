@@ -13,7 +13,7 @@
 #include "base/port_spec.h"
 #include "base/path.h"
 
-enum { BACKLOG = 128 };
+enum { BACKLOG = 128, CHOICES = 64 };
 
 const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS] = { "127.0.0.1", "::1" };
 
@@ -299,7 +299,9 @@ static uint32_t first_unprivileged_port(void)
 
 static int open_error(int code, const char *own, const char *ip, const struct machine_publish *p, struct error **err)
 {
-	AUTOFREE char *port = xasprintf("%s port %u on %s", p->udp ? "UDP" : "TCP", p->host, ip);
+	const char *protocol = p->udp ? "UDP" : "TCP";
+	AUTOFREE char *port =
+	    p->host ? xasprintf("%s port %u on %s", protocol, p->host, ip) : xasprintf("a %s port on %s", protocol, ip);
 	AUTOFREE char *remedy =
 	    own ? xasprintf("holm machine port rm -n %s %u", own, p->host) : xstrdup("publish another port");
 	if (code == -EADDRINUSE) {
@@ -314,21 +316,65 @@ static int open_error(int code, const char *own, const char *ip, const struct ma
 	return error_set(err, -code, "%s cannot be published: %s; %s", port, strerror(-code), remedy);
 }
 
-int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
-    struct error **err)
+/* The port that a socket was bound to. */
+static int bound_port(int fd, uint16_t *ret)
+{
+	union address address;
+	socklen_t size = sizeof address;
+	if (getsockname(fd, &address.any, &size) < 0)
+		return -errno;
+	*ret = ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+	return 0;
+}
+
+/* Opens the sockets of p; the kernel chooses a port where p has none, the same for both. 0; or
+ * -errno, and the address that it is about. */
+static int open_sockets(struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS], const char **ret_ip)
 {
 	AUTO_FD int first = -1, second = -1;
-	const char *ip = p->ip ? p->ip : machine_publish_loopback[0];
-	int r = bind_port(ip, p, &first);
+	struct machine_publish at = *p; /* borrows */
+	*ret_ip = p->ip ? p->ip : machine_publish_loopback[0];
+	int r = bind_port(*ret_ip, &at, &first);
+	if (r == 0 && !at.host)
+		r = bound_port(first, &at.host);
 	if (r == 0 && !p->ip) {
-		ip = machine_publish_loopback[1];
-		r = bind_port(ip, p, &second);
+		*ret_ip = machine_publish_loopback[1];
+		r = bind_port(*ret_ip, &at, &second);
 		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
 			r = 0; /* a host without IPv6 */
 	}
 	if (r < 0)
-		return open_error(r, own, ip, p, err);
+		return r;
+	p->host = at.host;
 	ret_fds[0] = TAKE_FD(first);
 	ret_fds[1] = TAKE_FD(second);
 	return 0;
+}
+
+int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err)
+{
+	const char *ip;
+	struct machine_publish at = *p;
+	int r = open_sockets(&at, ret_fds, &ip);
+	return r < 0 ? open_error(r, own, ip, p, err) : 0;
+}
+
+int machine_publish_open_range(struct machine_publish *p, struct port_range range,
+    int ret_fds[static MACHINE_PUBLISH_SOCKETS], struct error **err)
+{
+	const char *ip = "";
+	unsigned count = range.first ? port_range_count(range) : CHOICES;
+	int r = -EADDRINUSE;
+	for (unsigned i = 0; r == -EADDRINUSE && i < count; i++) {
+		p->host = range.first ? (uint16_t)(range.first + i) : 0;
+		r = open_sockets(p, ret_fds, &ip);
+	}
+	if (r != -EADDRINUSE || count == 1)
+		return r < 0 ? open_error(r, NULL, ip, p, err) : 0;
+	if (!range.first)
+		return error_set(err, EADDRINUSE, "no %s port is free for %u inside; end what uses them",
+		    p->udp ? "UDP" : "TCP", p->inside);
+	return error_set(err, EADDRINUSE, "%s ports %u to %u are all in use; publish others", p->udp ? "UDP" : "TCP",
+	    range.first, range.last);
 }
