@@ -17,6 +17,7 @@ static const struct {
 	int (*run)(struct options *o, struct error **err);
 } handlers[] = {
 	{ "pull", command_pull },
+	{ "push", command_push },
 	{ "load", command_load },
 	{ "save", command_save },
 	{ "import", command_import },

@@ -35,6 +35,14 @@ static const struct option_spec pull_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec push_options[] = {
+	{ "chunk-size", 0, OPTION_STRING, "SIZE", "send layers in pieces of this size", .default_text = "whole" },
+	{ OPTION_PLATFORM },
+	{ OPTION_TLS_VERIFY },
+	{ OPTION_PROGRESS },
+	{ 0 },
+};
+
 static const struct option_spec load_options[] = {
 	{ OPTION_TAG("the name it gets, where there is one image in it") },
 	{ OPTION_PLATFORM },
@@ -99,6 +107,19 @@ const struct command_spec image_commands[] = {
 	    .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is "
 		       "docker.io/library/alpine:latest. Logins are those of \"podman login\" and \"docker login\". An "
 		       "interrupted download goes on where it stopped.",
+	},
+	{
+	    .name = "push",
+	    .synopsis = "[NAME] DESTINATION",
+	    .summary = "send an image to a registry",
+	    .options = push_options,
+	    .min_arguments = 1,
+	    .max_arguments = 2,
+	    .complete = "image",
+	    .details =
+		"Without NAME the image of that name is sent. Layers that the registry has are not sent again; those "
+		"that it has in another repository are mounted from there. The digest stays as it is here. What fails "
+		"is tried again, up to six times.",
 	},
 	{
 	    .name = "load",

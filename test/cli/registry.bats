@@ -110,6 +110,26 @@ library_is_sound()
 	rm -r "$HOME/.docker"
 }
 
+@test "a blocked registry, and one that requires digests" {
+	local digest
+	digest=$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/team/busybox:1" | jq -r .Digest)
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[registry "%s"]\nblocked = true\n' "$REGISTRY_plain" >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm image pull "$REGISTRY_plain/team/busybox:1"
+	contains "$stderr" "registry $REGISTRY_plain is blocked"
+	fails 125 holm image prepare --pull always "$REGISTRY_plain/team/busybox:1"
+	contains "$stderr" blocked
+	printf '[registry "%s"]\nrequire-digest = yes\n' "$REGISTRY_plain" >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm image pull "$REGISTRY_plain/team/busybox:1"
+	contains "$stderr" '@sha256:'
+	equal "$REGISTRY_plain/team/busybox@$digest" "$(holm image pull "$REGISTRY_plain/team/busybox@$digest")"
+	equal "$REGISTRY_plain/team/busybox:1@$digest" "$(holm image pull "$REGISTRY_plain/team/busybox:1@$digest")"
+	printf '[registry "%s"]\nblocked = perhaps\n' "$REGISTRY_plain" >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm image pull "$REGISTRY_plain/team/busybox:1"
+	contains "$stderr" 'true or false'
+	rm "$XDG_CONFIG_HOME/holm/config"
+}
+
 @test "a mirror from the configuration answers for docker.io" {
 	mkdir -p "$XDG_CONFIG_HOME/holm"
 	printf '[registry "docker.io"]\nmirror = %s\ntls-verify = false\n' "$REGISTRY_plain" >"$XDG_CONFIG_HOME/holm/config"

@@ -9,6 +9,7 @@
 #include "image/library/library.h"
 
 int command_pull(struct options *o, struct error **err);
+int command_push(struct options *o, struct error **err);
 int command_load(struct options *o, struct error **err);
 int command_save(struct options *o, struct error **err);
 int command_import(struct options *o, struct error **err);

@@ -174,14 +174,47 @@ static int ask_once(struct endpoint *e, const struct request_options *o, int las
 	    code != CURLE_OK ? curl_easy_strerror(code) : "does not answer properly", message);
 }
 
-/* Asks for a token for pulling from this repository. */
+/* Lists the rights that a token is asked for. The registry says how it calls the repository. A push
+ * asks for all rights at once, so that one token does. */
+static void list_scopes(const struct endpoint *e, const struct challenge *c, struct strv *ret)
+{
+	if (c->scope)
+		strv_split(ret, c->scope, " ");
+	if (ret->count == 0)
+		strv_addf(ret, "repository:%s:pull", e->repository);
+	if (!e->pushes)
+		return;
+	char *actions = strrchr(ret->items[0], ':');
+	if (startswith(ret->items[0], "repository:") && actions && !strstr(actions, "push")) {
+		AUTOFREE char *old = ret->items[0];
+		ret->items[0] = xasprintf("%.*s:pull,push", (int)(actions - old), old);
+	}
+	for (size_t k = 0; e->mounts && k < e->mounts->count; k++) {
+		AUTOFREE char *scope = xasprintf("repository:%s:pull", e->mounts->items[k]);
+		if (!strv_contains(ret, scope))
+			strv_add(ret, scope);
+	}
+}
+
+/* A form has them in one field (RFC 6749, 3.3), a query in one each. */
+static void append_scopes(struct buffer *query, const struct strv *scopes, int in_one)
+{
+	AUTOFREE char *joined = in_one ? strv_join(scopes, " ") : NULL;
+	if (joined)
+		append_query(query, "scope", joined);
+	for (size_t k = 0; !joined && k < scopes->count; k++)
+		append_query(query, "scope", scopes->items[k]);
+}
+
+/* Asks for a token for this repository. */
 static int get_token(struct endpoint *e, const struct challenge *c, struct error **err)
 {
 	AUTO_BUFFER struct buffer query;
 	buffer_init(&query, CREDENTIAL_MAX * 4);
-	AUTOFREE char *scope = c->scope ? xstrdup(c->scope) : xasprintf("repository:%s:pull", e->repository);
+	AUTO_STRV struct strv scopes = { 0 };
+	list_scopes(e, c, &scopes);
 	append_query(&query, "service", c->service);
-	append_query(&query, "scope", scope);
+	append_scopes(&query, &scopes, e->credentials.identity_token != NULL);
 	int refresh = e->credentials.identity_token != NULL;
 	if (refresh) {
 		append_query(&query, "grant_type", "refresh_token");

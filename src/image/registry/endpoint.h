@@ -3,21 +3,24 @@
  * there. */
 #pragma once
 
+#include "base/strv.h"
 #include "image/registry/challenge.h"
 #include "image/registry/credentials.h"
 #include "oci/reference.h"
 
 struct endpoint {
-	char *registry;      /* HOST[:PORT], as credentials and errors name it */
-	char *repository;    /* there; a mirror may have a path in front */
-	char *base;          /* "https://HOST/v2/REPOSITORY" */
-	int insecure;        /* --tls-verify=false or by configuration */
-	int plain_allowed;   /* loopback or insecure: HTTP may be tried when TLS is not spoken there */
-	char *ca_file;       /* of certs.d, or NULL */
-	char *authorization; /* header value in use, or NULL */
-	unsigned generation; /* counts changes of it */
-	int looked_up;       /* credentials were looked for */
-	int near;            /* the registry itself answers on an address of near.h */
+	char *registry;            /* HOST[:PORT], as credentials and errors name it */
+	char *repository;          /* there; a mirror may have a path in front */
+	char *base;                /* "https://HOST/v2/REPOSITORY" */
+	int insecure;              /* --tls-verify=false or by configuration */
+	int plain_allowed;         /* loopback or insecure: HTTP may be tried when TLS is not spoken there */
+	char *ca_file;             /* of certs.d, or NULL */
+	char *authorization;       /* header value in use, or NULL */
+	unsigned generation;       /* counts changes of it */
+	int looked_up;             /* credentials were looked for */
+	int pushes;                /* tokens are for pushing too */
+	const struct strv *mounts; /* other repositories to read from; borrowed, or NULL */
+	int near;                  /* the registry itself answers on an address of near.h */
 	struct credentials credentials;
 };
 

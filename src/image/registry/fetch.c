@@ -25,9 +25,18 @@ struct run {
 	int active, parallel;
 };
 
+char *fetch_url(const struct fetch_context *c, const struct fetch *f)
+{
+	if (f->redirect || f->url)
+		return xstrdup(f->redirect ? f->redirect : f->url);
+	return xasprintf("%s/%s", c->endpoints[f->endpoint]->base, f->path);
+}
+
 static int on_body(struct request *q, const void *data, size_t size, struct error **err)
 {
 	struct fetch *f = q->data;
+	if (f->sends)
+		return 0;
 	if (!f->fresh) {
 		/* A server that does not know ranges, or answers with another one, sends all from
 		 * the beginning. */
@@ -44,15 +53,19 @@ static int on_body(struct request *q, const void *data, size_t size, struct erro
 static int start_exchange(struct run *run, struct fetch *f, struct error **err)
 {
 	struct endpoint *e = run->context->endpoints[f->endpoint];
-	AUTOFREE char *own = xasprintf("%s/%s", e->base, f->path);
-	const char *url = f->redirect ? f->redirect : own;
+	AUTOFREE char *url = fetch_url(run->context, f);
 	int trusted = request_same_origin(url, e->base);
 	struct request_options o = {
 		.url = url,
 		.authorization = trusted ? e->authorization : NULL,
 		.accept = f->accept,
-		.offset = f->offset(f),
+		.method = f->method,
+		.content_type = f->content_type,
+		.content_range = f->content_range,
+		.body = f->body_to_send,
+		.offset = f->sends ? 0 : f->offset(f),
 		.timeout_s = f->timeout_s,
+		.silence_s = f->silence_s,
 		.insecure = e->insecure,
 		.ca_file = trusted ? e->ca_file : NULL,
 	};
@@ -63,7 +76,7 @@ static int start_exchange(struct run *run, struct fetch *f, struct error **err)
 	f->request.data = f;
 	f->fresh = 0;
 	f->generation = e->generation;
-	f->progress_mark = o.offset;
+	f->progress_mark = f->offset(f);
 	curl_easy_setopt(f->request.easy, CURLOPT_PRIVATE, f);
 	if (curl_multi_add_handle(run->multi, f->request.easy) != CURLM_OK)
 		return error_set(err, ENOMEM, "libcurl cannot start a request");

@@ -10,11 +10,18 @@
 /* One thing to get. The embedder fills the first part and keeps it at one address until fetch_run()
  * has returned. */
 struct fetch {
-	const char *path;   /* below the endpoint's base: "blobs/sha256:..." */
-	const char *accept; /* or NULL */
-	const char *what;   /* for errors: "layer ab12cd34ef56" */
-	int timeout_s;
-	int bar; /* of the progress, or -1 */
+	const char *path;         /* below the endpoint's base: "blobs/sha256:..." */
+	const char *accept;       /* or NULL */
+	const char *what;         /* for errors: "layer ab12cd34ef56" */
+	int timeout_s, silence_s; /* as in request_options */
+	/* Something is sent. Then offset() and body() have nothing to do with the answer's
+	 * body, and restart() is called before an exchange is repeated after a failure. */
+	int sends;
+	const char *method;                       /* or NULL: GET */
+	const char *content_type, *content_range; /* or NULL */
+	struct request_body *body_to_send;        /* or NULL */
+	char *url;                                /* in place of `path`; or NULL */
+	int bar;                                  /* of the progress, or -1 */
 	void *data;
 	/* Called once, when its turn has come: 1 when there is nothing to get any more, 0,
 	 * -errno. */
@@ -25,6 +32,9 @@ struct fetch {
 	/* The whole is there. -EBADMSG: not what it should be; then another endpoint may have the
 	 * right one. */
 	int (*complete)(struct fetch *f, struct error **err);
+	/* Looks at an answer's status before everything else: an enum fetch_verdict or -errno. May
+	 * change the next request. NULL: none. */
+	int (*answer)(struct fetch *f, struct error **err);
 
 	/* fetch.c's own */
 	struct request request;
@@ -42,5 +52,14 @@ struct fetch_context {
 	struct progress *progress;
 };
 
+enum fetch_verdict {
+	FETCH_DONE,
+	FETCH_AGAIN,      /* at f->not_before */
+	FETCH_UNANSWERED, /* of answer(): judge it as usual */
+	FETCH_LATER,      /* of answer(): start again after a pause, a number of times */
+};
+
+/* The address of the next exchange of f. Owned. */
+char *fetch_url(const struct fetch_context *c, const struct fetch *f);
 /* Gets all of them, at most `parallel` at once; stops at the first that fails for good. */
 int fetch_run(struct fetch_context *c, struct fetch **list, size_t count, int parallel, struct error **err);

@@ -78,6 +78,8 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 		    error_set(err, EBUSY, "registry %s: %s; it asks to come back in %lld s",
 			endpoint_of(c, f)->registry, why, (long long)wait_ms / 1000),
 		    err);
+	if (f->sends && f->restart(f, err) < 0)
+		return -EIO;
 	uint64_t wait = wait_ms >= 0 ? (uint64_t)wait_ms : pause_ms(f->attempts);
 	f->not_before = clock_deadline(wait);
 	AUTOFREE char *text = xasprintf("%s, retrying in %llu.%llu s", why, (unsigned long long)wait / 1000,
@@ -134,8 +136,7 @@ static int judge_complete(struct fetch_context *c, struct fetch *f, struct error
 static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error **err)
 {
 	struct endpoint *e = endpoint_of(c, f);
-	AUTOFREE char *own = xasprintf("%s/%s", e->base, f->path);
-	const char *from = f->redirect ? f->redirect : own;
+	AUTOFREE char *from = fetch_url(c, f);
 	AUTOFREE char *to = f->request.location ? request_resolve(from, f->request.location) : NULL;
 	if (!to || ++f->redirects > REDIRECTS_MAX)
 		return next_endpoint(c, f,
@@ -235,6 +236,15 @@ static const struct {
 	{ 504, judge_busy },
 };
 
+/* Each step of a fetch has its own redirects and logins. */
+static int next_step(struct fetch *f)
+{
+	drop_redirect(f);
+	f->logins = 0;
+	f->not_before = 0;
+	return FETCH_AGAIN;
+}
+
 int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct error **err)
 {
 	struct request *q = &f->request;
@@ -255,8 +265,13 @@ int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct 
 	}
 	if (code != CURLE_OK)
 		return judge_transport(c, f, code, err);
+	r = f->answer ? f->answer(f, err) : FETCH_UNANSWERED;
+	if (r == FETCH_LATER)
+		return later(c, f, ATTEMPTS_MAX, -1, "it has lost the upload", err);
+	if (r != FETCH_UNANSWERED)
+		return r == FETCH_AGAIN ? next_step(f) : r;
 	for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++)
-		if (verdicts[i].status == q->status)
+		if (verdicts[i].status == q->status && !(f->sends && verdicts[i].judge == judge_complete))
 			return verdicts[i].judge(c, f, err);
 	AUTOFREE char *message = request_error_message(q);
 	return next_endpoint(c, f,

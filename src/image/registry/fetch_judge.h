@@ -4,8 +4,6 @@
 
 #include "image/registry/fetch.h"
 
-enum fetch_verdict { FETCH_DONE, FETCH_AGAIN /* at f->not_before */ };
-
 /* Decides by how the exchange in f->request ended; changes f (redirect, endpoint, attempts,
  * not_before) for the next one. A negative errno: it failed for good. */
 int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct error **err);

@@ -28,6 +28,8 @@ int registry_open(const struct reference *ref, int insecure, struct progress *p,
 {
 	AUTO_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	int result = registry_settings_load(ref->registry, &settings, err);
+	if (result == 0)
+		result = registry_settings_check(&settings, ref, 1, err);
 	if (result < 0)
 		return result;
 	struct registry *g = xnew(struct registry);

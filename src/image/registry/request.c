@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
@@ -60,7 +61,8 @@ static void reset_answer(struct request *q)
 	replace(&q->content_type, NULL);
 	replace(&q->content_digest, NULL);
 	q->retry_after_ms = -1;
-	q->range_start = UINT64_MAX;
+	q->range_start = q->range_end = UINT64_MAX;
+	q->chunk_min = 0;
 	challenge_done(&q->challenge);
 }
 
@@ -73,6 +75,25 @@ static uint64_t parse_range_start(const char *value)
 		return UINT64_MAX;
 	AUTOFREE char *number = xstrndup(p, strcspn(p, "-"));
 	return parse_u64(number, &start) == 0 ? start : UINT64_MAX;
+}
+
+/* "0-1023", with or without "bytes=" in front. */
+static uint64_t parse_range_end(const char *value)
+{
+	uint64_t end;
+	const char *dash = strrchr(value, '-');
+	return dash && parse_u64(dash + 1, &end) == 0 ? end : UINT64_MAX;
+}
+
+/* Takes the headers of answers to uploads. */
+static void on_upload_header(struct request *q, const char *line, size_t size)
+{
+	AUTOFREE char *range = header_value(line, size, "Range"),
+		      *minimum = header_value(line, size, "OCI-Chunk-Min-Length");
+	if (range)
+		q->range_end = parse_range_end(range);
+	if (minimum)
+		(void)parse_u64(minimum, &q->chunk_min);
 }
 
 static size_t on_header(char *line, size_t one, size_t size, void *data)
@@ -98,6 +119,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *data)
 	} else if ((value = header_value(line, size, "Content-Range"))) {
 		q->range_start = parse_range_start(value);
 		free(value);
+	} else {
+		on_upload_header(q, line, size);
 	}
 	return size;
 }
@@ -111,6 +134,37 @@ static size_t on_write(char *body, size_t one, size_t size, void *data)
 		return size;
 	}
 	return q->on_body(q, body, size, &q->error) < 0 ? CURL_WRITEFUNC_ERROR : size;
+}
+
+/* The next bytes of the body. */
+static size_t on_read(char *to, size_t one, size_t size, void *data)
+{
+	struct request *q = data;
+	struct request_body *b = q->body;
+	size_t n = MIN(size, b->size - b->sent);
+	ssize_t got = (ssize_t)n;
+	if (b->fd < 0)
+		memcpy(to, b->memory + b->start + b->sent, n);
+	else if (n > 0)
+		got = pread(b->fd, to, n, (off_t)(b->start + b->sent));
+	if (got < 0 || (n > 0 && got == 0)) {
+		error_set_errno(&q->error, got < 0 ? errno : EIO, "cannot read the bytes to send");
+		return CURL_READFUNC_ABORT;
+	}
+	b->sent += got;
+	if (b->on_sent)
+		b->on_sent(b, b->data);
+	return got;
+}
+
+/* libcurl sends the body again, on a new connection. */
+static int on_seek(void *data, curl_off_t offset, int origin)
+{
+	struct request *q = data;
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > q->body->size)
+		return CURL_SEEKFUNC_FAIL;
+	q->body->sent = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
 }
 
 static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
@@ -134,7 +188,7 @@ static void set_policy(CURL *easy, const struct request_options *o)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "holm/" HOLM_VERSION);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(o->silence_s ? o->silence_s : SILENCE_S));
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)o->timeout_s);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -154,15 +208,47 @@ static void set_policy(CURL *easy, const struct request_options *o)
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 
+static void add_header(struct request *q, const char *name, const char *value)
+{
+	AUTOFREE char *line = value ? xasprintf("%s: %s", name, value) : NULL;
+	if (line)
+		q->headers = curl_slist_append(q->headers, line);
+}
+
+static void set_body(struct request *q, const struct request_options *o)
+{
+	q->body = o->body;
+	q->body->sent = 0;
+	curl_easy_setopt(q->easy, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, o->method);
+	curl_easy_setopt(q->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)o->body->size);
+	curl_easy_setopt(q->easy, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(q->easy, CURLOPT_READDATA, q);
+	curl_easy_setopt(q->easy, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(q->easy, CURLOPT_SEEKDATA, q);
+	curl_easy_setopt(q->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_SIZE);
+}
+
+static void set_method(struct request *q, const struct request_options *o)
+{
+	if (streq(o->method, "HEAD")) {
+		curl_easy_setopt(q->easy, CURLOPT_NOBODY, 1L);
+	} else if (streq(o->method, "POST")) {
+		curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE, 0L);
+		curl_easy_setopt(q->easy, CURLOPT_COPYPOSTFIELDS, "");
+	} else if (o->method) {
+		set_body(q, o);
+	}
+}
+
 static void set_headers(struct request *q, const struct request_options *o)
 {
-	AUTOFREE char *authorization = o->authorization ? xasprintf("Authorization: %s", o->authorization) : NULL;
-	AUTOFREE char *accept = o->accept ? xasprintf("Accept: %s", o->accept) : NULL;
 	AUTOFREE char *range = o->offset > 0 ? xasprintf("%llu-", (unsigned long long)o->offset) : NULL;
-	if (authorization)
-		q->headers = curl_slist_append(q->headers, authorization);
-	if (accept)
-		q->headers = curl_slist_append(q->headers, accept);
+	add_header(q, "Authorization", o->authorization);
+	add_header(q, "Accept", o->accept);
+	add_header(q, "Content-Type", o->content_type);
+	add_header(q, "Content-Range", o->content_range);
 	curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, q->headers);
 	if (range)
 		curl_easy_setopt(q->easy, CURLOPT_RANGE, range);
@@ -182,6 +268,7 @@ int request_init(struct request *q, const struct request_options *o, struct erro
 	reset_answer(q);
 	set_policy(q->easy, o);
 	set_headers(q, o);
+	set_method(q, o);
 	if (o->far_only && !near_proxy_is_set()) {
 		curl_easy_setopt(q->easy, CURLOPT_PREREQFUNCTION, before_request);
 		curl_easy_setopt(q->easy, CURLOPT_PREREQDATA, q);
@@ -202,6 +289,7 @@ void request_done(struct request *q)
 	curl_slist_free_all(q->headers);
 	q->easy = NULL;
 	q->headers = NULL;
+	q->body = NULL;
 	reset_answer(q);
 	buffer_done(&q->error_body);
 	error_clear(&q->error);

@@ -12,8 +12,19 @@
 
 enum { REQUEST_ERROR_BODY_MAX = 16 << 10, REQUEST_HEADER_MAX = 16 << 10 };
 
+/* The body of a request: bytes of a file, or of memory. */
+struct request_body {
+	int fd;               /* borrowed; -1: memory */
+	const char *memory;   /* borrowed */
+	uint64_t start, size; /* of the file's bytes */
+	uint64_t sent;
+	void (*on_sent)(struct request_body *b, void *data); /* or NULL */
+	void *data;
+};
+
 struct request {
 	CURL *easy;
+	struct request_body *body; /* borrowed, or NULL */
 	struct curl_slist *headers;
 	/* What the body of a 200 or 206 goes to. -errno ends the exchange. */
 	int (*on_body)(struct request *q, const void *data, size_t size, struct error **err);
@@ -23,6 +34,8 @@ struct request {
 	char *location, *content_type, *content_digest; /* or NULL */
 	int64_t retry_after_ms;                         /* -1: not said */
 	uint64_t range_start;                           /* of Content-Range; UINT64_MAX: not said */
+	uint64_t range_end; /* of Range, as answers to uploads have it: the last byte there; UINT64_MAX: not said */
+	uint64_t chunk_min; /* of OCI-Chunk-Min-Length, bytes */
 	struct challenge challenge;
 	struct buffer error_body; /* of any other status: its beginning */
 	struct error *error;      /* what on_body or the caps had to say */
@@ -32,14 +45,18 @@ struct request {
 
 struct request_options {
 	const char *url;
-	const char *authorization; /* "Bearer ...", or NULL */
-	const char *accept;        /* or NULL */
-	const char *post;          /* a form to send, or NULL: GET */
-	uint64_t offset;           /* > 0: Range from here */
-	int timeout_s;             /* of the whole exchange; 0: only silence for a minute ends it */
-	int insecure;              /* certificates are not verified */
-	const char *ca_file;       /* or NULL */
-	int far_only;              /* nothing is sent to an address of near.h */
+	const char *authorization;                /* "Bearer ...", or NULL */
+	const char *accept;                       /* or NULL */
+	const char *post;                         /* a form to send, or NULL: GET */
+	const char *method;                       /* HEAD, POST, PUT or PATCH; NULL: by `post` */
+	const char *content_type, *content_range; /* of the body, or NULL */
+	struct request_body *body;                /* with PUT and PATCH; NULL: nothing */
+	uint64_t offset;                          /* > 0: Range from here */
+	int timeout_s;                            /* of the whole exchange; 0: only silence ends it */
+	int silence_s;                            /* 0: a minute */
+	int insecure;                             /* certificates are not verified */
+	const char *ca_file;                      /* or NULL */
+	int far_only;                             /* nothing is sent to an address of near.h */
 };
 
 /* Makes the exchange ready in q (zeroed, or done): run it with request_perform, or add q->easy to a

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "oci/reference.h"
 
 enum { FILE_MAX = 1 << 20, MIRRORS_MAX = 16 };
 
@@ -39,11 +41,36 @@ static int fail(struct reading *reading, const char *name, const char *value, co
 	return 0;
 }
 
+/* The keys that are true or false. */
+static const struct {
+	const char *name;
+	size_t member;
+	int negated;
+} flags[] = {
+	{ "tls-verify", offsetof(struct registry_settings, insecure), 1 },
+	{ "blocked", offsetof(struct registry_settings, blocked), 0 },
+	{ "require-digest", offsetof(struct registry_settings, require_digest), 0 },
+};
+
+static int handle_flag(struct reading *reading, const char *name, const char *value)
+{
+	int on;
+	for (size_t k = 0; k < ARRAY_SIZE(flags); k++) {
+		if (!streq(name, flags[k].name))
+			continue;
+		if (parse_bool(value, &on) < 0)
+			return fail(reading, name, value, "write true or false");
+		*(int *)((char *)reading->settings + flags[k].member) = on ^ flags[k].negated;
+		return 1;
+	}
+	return fail(reading, name, value,
+	    "there are \"mirror\", \"tls-verify\", \"blocked\" and \"require-digest\" only");
+}
+
 /* inih's callback: 1 is success. */
 static int handle(void *data, const char *section, const char *name, const char *value)
 {
 	struct reading *reading = data;
-	int verify;
 	if (!streq(section, reading->section) || reading->result < 0)
 		return 1;
 	if (streq(name, "mirror")) {
@@ -54,14 +81,9 @@ static int handle(void *data, const char *section, const char *name, const char 
 		if (!mirror_is_valid(mirror) || reading->settings->mirrors.count >= MIRRORS_MAX)
 			return fail(reading, name, value, "a mirror is HOST[:PORT][/PATH], at most 16");
 		strv_add(&reading->settings->mirrors, mirror);
-	} else if (streq(name, "tls-verify")) {
-		if (parse_bool(value, &verify) < 0)
-			return fail(reading, name, value, "write true or false");
-		reading->settings->insecure = !verify;
-	} else {
-		return fail(reading, name, value, "there are \"mirror\" and \"tls-verify\" only");
+		return 1;
 	}
-	return 1;
+	return handle_flag(reading, name, value);
 }
 
 int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret,
@@ -77,6 +99,19 @@ int registry_settings_parse(const char *text, const char *path, const char *regi
 	if (reading.result < 0)
 		registry_settings_done(ret);
 	return reading.result;
+}
+
+int registry_settings_check(const struct registry_settings *s, const struct reference *ref, int pulls,
+    struct error **err)
+{
+	AUTOFREE char *directory = path_config_dir(), *path = path_join(directory, "config");
+	if (s->blocked)
+		return error_set(err, EACCES, "registry %s is blocked; %s says so", ref->registry, path);
+	if (pulls && s->require_digest && !ref->digest)
+		return error_set(err, EACCES,
+		    "registry %s: an image must be named by its digest, %s/%s@sha256:...; %s says so", ref->registry,
+		    ref->registry, ref->repository, path);
+	return 0;
 }
 
 int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err)

@@ -6,6 +6,8 @@
  *                                         repository is allowed
  *   mirror = localhost:5000
  *   tls-verify = false                    ; for the registry itself and its mirrors
+ *   blocked = true                        ; nothing is pulled from it or pushed to it
+ *   require-digest = true                 ; nothing is pulled by a tag alone
  */
 #pragma once
 
@@ -15,6 +17,7 @@
 struct registry_settings {
 	struct strv mirrors; /* HOST[:PORT][/PATH] */
 	int insecure;        /* plain HTTP and unverified certificates are fine */
+	int blocked, require_digest;
 };
 void registry_settings_done(struct registry_settings *s);
 #define AUTO_REGISTRY_SETTINGS CLEANUP(registry_settings_done)
@@ -22,5 +25,9 @@ void registry_settings_done(struct registry_settings *s);
 /* For one registry; a missing file gives the defaults. -EINVAL names file and line. Sections of
  * other names are others' business. */
 int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err);
+struct reference;
+/* Whether the settings allow this reference; pulls only heed require-digest. 0 or -EACCES. */
+int registry_settings_check(const struct registry_settings *s, const struct reference *ref, int pulls,
+    struct error **err);
 int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret,
     struct error **err);

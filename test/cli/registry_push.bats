@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Pushing: to a real registry, plain and with a login, and to one that misbehaves.
+load ../lib/holm
+load ../lib/images
+load ../lib/registry
+
+setup_file()
+{
+	requires docker-registry skopeo umoci openssl htpasswd python3
+	holm_begin empty
+	mkdir "$WORLD/images"
+	image_from_tree busybox "$WORLD/images" --config.env GREETING=hello
+	holm image load "$WORLD/images/busybox.tar"
+	export DIGEST
+	DIGEST=$(holm image ls --format json | jq -r '.[0].digest')
+	registry_start plain
+	registry_start secure tls
+	# The registry's lines say which requests came.
+	export LOG="$WORLD/log"
+	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets it
+	export FAULTY_SERVER="$FAULTY_PID" FAULTY_REGISTRY
+	# shellcheck disable=SC2034
+	read -r FAULTY_REGISTRY _ <&"${FAULTY[0]}"
+	rm -rf "$WORLD/tmp"/*
+}
+
+teardown_file()
+{
+	registry_stop plain
+	registry_stop secure
+	kill "$FAULTY_SERVER" 2>/dev/null
+	holm_end
+}
+
+setup()
+{
+	: >"$LOG"
+}
+
+# asked METHOD [WORD]: the number of requests of this method with WORD in their path.
+asked()
+{
+	jq -r --arg m "$1" --arg w "${2-}" 'select(.method == $m and (.path | contains($w))) | .path' "$LOG" | wc -l
+}
+
+push_to()
+{
+	holm image push --progress none busybox:test "$FAULTY_REGISTRY/$1:1" "${@:2}"
+}
+
+@test "push: the registry has the image with the same digest, and a pull brings it back" {
+	equal "$REGISTRY_plain/me/box:2@$DIGEST" "$(holm image push busybox:test "$REGISTRY_plain/me/box:2")"
+	equal "$DIGEST" "$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/me/box:2" | jq -r .Digest)"
+	XDG_DATA_HOME=$WORLD/other holm image pull "$REGISTRY_plain/me/box:2"
+	equal "$DIGEST" "$(XDG_DATA_HOME=$WORLD/other holm image ls --format json | jq -r '.[0].digest')"
+}
+
+@test "push: one word is name and destination" {
+	holm image tag busybox:test "$REGISTRY_plain/one/word:1"
+	equal "$REGISTRY_plain/one/word:1@$DIGEST" "$(holm image push "$REGISTRY_plain/one/word:1")"
+	holm image rm "$REGISTRY_plain/one/word:1"
+}
+
+@test "push: in pieces, and what is there is not sent again" {
+	equal "$REGISTRY_plain/chunked/box:1@$DIGEST" "$(holm image push --chunk-size 1M busybox:test "$REGISTRY_plain/chunked/box:1")"
+	equal "$DIGEST" "$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/chunked/box:1" | jq -r .Digest)"
+	run --separate-stderr holm image push --progress plain busybox:test "$REGISTRY_plain/chunked/box:other"
+	equal 0 "$status"
+	equal 2 "$(grep -c 'there already' <<<"$stderr")"
+}
+
+@test "push: with TLS and a login" {
+	mkdir -p "$HOME/.docker"
+	jq -n --arg r "$REGISTRY_secure" --arg a "$(printf '%s' 'alice:secret word' | base64)" '{auths: {($r): {auth: $a}}}' >"$HOME/.docker/config.json"
+	fails 125 holm image push busybox:test "$REGISTRY_secure/me/box:1"
+	contains "$stderr" certificate
+	SSL_CERT_FILE="$REGISTRY_DIR_secure/cert.pem" holm image push busybox:test "$REGISTRY_secure/me/box:1"
+	rm -r "$HOME/.docker"
+	fails 125 holm image push --tls-verify=false busybox:test "$REGISTRY_secure/me/box:2"
+	contains "$stderr" login
+}
+
+@test "push: what cannot be is refused before anything is sent" {
+	fails 125 holm image push nothing:1 "$FAULTY_REGISTRY/push-x:1"
+	contains "$stderr" nothing
+	fails 125 holm image push busybox:test localhost/box:1
+	contains "$stderr" registry
+	fails 125 holm image push busybox:test "$FAULTY_REGISTRY/push-x@sha256:$(printf '0%.0s' {1..64})"
+	contains "$stderr" digest
+	fails 125 holm image push --chunk-size 10K busybox:test "$FAULTY_REGISTRY/push-x:1"
+	contains "$stderr" --chunk-size
+	equal '' "$(cat "$LOG")"
+}
+
+@test "push: an unchanged image costs one request a layer" {
+	push_to push-plain
+	: >"$LOG"
+	push_to push-plain
+	equal '2 0 1' "$(asked HEAD) $(asked POST) $(asked PUT)"
+}
+
+@test "push: a layer of another repository of the registry is mounted" {
+	holm image tag busybox:test "$FAULTY_REGISTRY/push-plain:1"
+	push_to push-mount
+	contains "$(jq -r .path "$LOG")" 'from=push-plain'
+	# Only the configuration is sent: no other image of the library says where it is.
+	equal 1 "$(asked PUT blobs)"
+	holm image rm "$FAULTY_REGISTRY/push-plain:1"
+	holm image tag busybox:test "$FAULTY_REGISTRY/push-other:1"
+	# A registry that does not mount takes the bytes.
+	: >"$LOG"
+	push_to push-again
+	equal 2 "$(asked PUT blobs)"
+	holm image rm "$FAULTY_REGISTRY/push-other:1"
+}
+
+@test "push: a token for pushing is asked for at once" {
+	mkdir -p "$HOME/.docker"
+	jq -n --arg r "$FAULTY_REGISTRY" --arg a "$(printf '%s' 'alice:secret' | base64)" '{auths: {($r): {auth: $a}}}' >"$HOME/.docker/config.json"
+	push_to push-token
+	equal 1 "$(asked GET token)"
+	rm -r "$HOME/.docker"
+	fails 125 push_to push-token
+	contains "$stderr" login
+}
+
+@test "push: a registry that is busy, closes connections, has no HEAD, moves the upload or says where relatively" {
+	local repository
+	for repository in push-busy push-closes push-no-head push-moved push-relative push-elsewhere; do
+		: >"$LOG"
+		equal "$FAULTY_REGISTRY/$repository:1@$DIGEST" "$(push_to "$repository")"
+	done
+	# The upload went to another host, without the login.
+	equal 2 "$(jq -r 'select(.method == "PUT" and (.path | contains("blobs"))) | .port' "$LOG" | wc -l)"
+	equal null "$(jq -r 'select(.method == "PUT" and (.path | contains("blobs"))) | .authorization' "$LOG" | sort -u)"
+}
+
+@test "push: a connection that breaks, and an upload that the registry loses, start again" {
+	push_to push-cut
+	equal 3 "$(jq -r 'select(.method == "PUT" and (.size | tonumber) > 1000000) | .path' "$LOG" | wc -l)"
+	: >"$LOG"
+	push_to push-lost --chunk-size 1M
+	[ "$(asked PATCH)" -ge 3 ]
+}
+
+@test "push: a registry that refuses the whole layer as too large gets pieces" {
+	# The layer compresses badly, and is larger than the registry takes at once.
+	mkdir "$WORLD/noise"
+	openssl enc -aes-128-ctr -pass pass:holm -nosalt -pbkdf2 </dev/zero 2>/dev/null | head -c 6000000 >"$WORLD/noise/data"
+	tar -C "$WORLD/noise" -cf - data | holm image import - noise:1
+	holm image push --progress none noise:1 "$FAULTY_REGISTRY/push-small:1"
+	[ "$(asked PATCH)" -ge 3 ]
+	holm image rm noise:1
+}
+
+@test "push: nothing goes to a blocked registry" {
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[registry "%s"]\nblocked = true\n' "$FAULTY_REGISTRY" >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 push_to push-plain
+	contains "$stderr" blocked
+	printf '[registry "%s"]\nrequire-digest = true\n' "$FAULTY_REGISTRY" >"$XDG_CONFIG_HOME/holm/config"
+	push_to push-plain
+	rm "$XDG_CONFIG_HOME/holm/config"
+}
+
+@test "push: what is refused for good is one line" {
+	fails 125 push_to push-denied
+	contains "$stderr" 'not yours'
+	fails 125 push_to push-none
+	contains "$stderr" 'no such repository'
+	fails 125 push_to push-liar
+	contains "$stderr" 'took blob'
+	fails 125 holm image push busybox:test 127.0.0.1:1/x:1
+	contains "$stderr" 127.0.0.1:1
+}
