@@ -179,7 +179,7 @@ teardown_file()
 @test "a share of its own by -v, read-only with :ro, at another path" {
 	mkdir -p "$WORLD/extra" "$WORLD/second"
 	echo hello >"$WORLD/extra/file"
-	create extra busybox --no-boot -v "$WORLD/extra" -v "$WORLD/second:/mnt/two:ro"
+	create extra busybox --no-boot -v "$WORLD/extra" -v "$WORLD/second:/mnt/two:ro" -v "$WORLD/second:$HOME/at-boot"
 	equal hello "$(in_machine extra cat "$WORLD/extra/file")"
 	in_machine extra touch "$WORLD/extra/new"
 	equal "$UID_ME" "$(stat -c %u "$WORLD/extra/new")"
@@ -188,6 +188,14 @@ teardown_file()
 	run ! as_root extra touch /mnt/two/no
 	(cd "$WORLD/extra" && equal "$WORLD/extra" "$(in_machine extra pwd)")
 	holm machine mount ls -n extra | grep -q /mnt/two
+	# The mount point in the home is the user's, and goes with the last machine that has it.
+	equal "$UID_ME $GID_ME" "$(stat -c '%u %g' "$HOME/at-boot")"
+	in_machine extra test -e "$HOME/at-boot/seen"
+	holm machine mount add -n box "$WORLD/second:$HOME/at-boot"
+	holm machine mount rm -n extra "$HOME/at-boot"
+	holm machine run test -e "$HOME/at-boot/seen"
+	holm machine mount rm -n box "$HOME/at-boot"
+	[ ! -e "$HOME/at-boot" ]
 	holm machine rm --force extra
 }
 
@@ -208,7 +216,17 @@ teardown_file()
 		holm machine stop box
 	fi
 	run ! holm machine run cat /mnt/later/file
+	run ! holm machine run test -e /mnt/later
 	fails 125 holm machine mount rm /mnt/later
+	mkdir kept
+	holm machine mount add "$WORLD/later:$HOME/kept"
+	holm machine mount add "$WORLD/later:$HOME/points/deep"
+	equal later "$(holm machine run cat points/deep/file)"
+	equal "$UID_ME $UID_ME" "$(stat -c %u points points/deep | xargs)"
+	holm machine mount rm "$HOME/points/deep"
+	holm machine mount rm "$HOME/kept"
+	[ -d kept ] && [ ! -e points ]
+	rmdir kept
 }
 
 @test "cp in and out: a file, a tree, from a stopped machine as well" {

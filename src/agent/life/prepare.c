@@ -11,6 +11,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/channel.h"
 #include "agent/core/machine_run.h"
+#include "agent/core/mount_point.h"
 #include "agent/core/mounts.h"
 #include "agent/core/platform.h"
 #include "agent/core/own_folders.h"
@@ -113,6 +114,19 @@ static void link_aliases(const struct prepare *p, const struct boot_share *s)
 	}
 }
 
+/* Makes the directory that a share is mounted on. In a share that cannot be written to it may be
+ * there all the same: the mount tells. */
+static int make_share_point(const struct prepare *p, const struct boot_share *s, struct error **err)
+{
+	if (is_covered(s->inside))
+		return 0;
+	CLEANUP(mount_point_done) struct mount_place place = mount_point_find(p->request, s, p->root);
+	if (!streq(s->tag, "home") && (mount_point_make(&place, p->request) >= 0 || place.in_share))
+		return 0;
+	AUTO_FD int fd = rootfs_mkdir(p->root, s->inside, 0755, err);
+	return fd < 0 ? fd : 0;
+}
+
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes
  * itself is oddly sticky. */
 static int step_mount_points(struct prepare *p, struct error **err)
@@ -125,12 +139,9 @@ static int step_mount_points(struct prepare *p, struct error **err)
 			(void)!fchmodat(p->root, "tmp", 01777, 0);
 	}
 	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++) {
-		const char *inside = p->request->shares[i].inside;
-		if (is_covered(inside))
-			continue;
-		AUTO_FD int fd = rootfs_mkdir(p->root, inside, 0755, err);
-		if (fd < 0)
-			return fd;
+		int r = make_share_point(p, &p->request->shares[i], err);
+		if (r < 0)
+			return r;
 	}
 	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++)
 		link_aliases(p, &p->request->shares[i]);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/core/mount_point.h"
 #include "agent/core/mounts.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
@@ -40,10 +41,18 @@ static void on_closed(void *data)
 	((struct share_change *)data)->exchange = NULL;
 }
 
+/* The place of the share's mount point, as long as this worker is outside of the machine. */
+static struct mount_place find_point(const struct share_change *c)
+{
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return mount_point_find(c->agent->boot, &c->share, root);
+}
+
 static int work_add(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
 	AUTOFREE char *own = path_join(AGENT_SHARES, c->share.tag);
+	CLEANUP(mount_point_done) struct mount_place place = find_point(c);
 	/* A mount of the agent's own first, as at boot: an init that is started again gets its
 	 * share from there. */
 	int r = mounts_share_at_home(c->agent->platform, &c->share, err);
@@ -52,6 +61,7 @@ static int work_add(int channel, void *data, struct error **err)
 	AUTO_FD int mount = c->agent->platform->take_share(c->machine, own, err);
 	if (mount < 0)
 		return mount;
+	mount_point_make(&place, c->agent->boot); /* mounts_attach() makes the rest */
 	if ((r = c->agent->platform->enter(c->machine)) < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -121,12 +131,9 @@ static int has_mounts_below(const char *path)
 	return path_read_file("/proc/1/mountinfo", MOUNTINFO_MAX, &text, NULL) >= 0 && strstr(text, part);
 }
 
-static int work_remove(int channel, void *data, struct error **err)
+/* In the machine: unmounts the share. 0 or -errno. */
+static int unmount(const struct share_change *c, struct error **err)
 {
-	const struct share_change *c = data;
-	int r = c->agent->platform->enter(c->machine);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot enter the machine");
 	AUTOFREE char *parent = path_parent(c->share.inside);
 	uint64_t here = mount_of(AT_FDCWD, c->share.inside, AT_SYMLINK_NOFOLLOW), above = mount_of(AT_FDCWD, parent, 0);
 	if (here == 0 || here == above)
@@ -141,6 +148,18 @@ static int work_remove(int channel, void *data, struct error **err)
 		return 0;
 	return error_set(err, EBUSY, "%s is in use by %s in the machine", c->share.inside,
 	    holders ? holders : "something");
+}
+
+static int work_remove(int channel, void *data, struct error **err)
+{
+	const struct share_change *c = data;
+	CLEANUP(mount_point_done) struct mount_place place = find_point(c);
+	int r = c->agent->platform->enter(c->machine);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot enter the machine");
+	if ((r = unmount(c, err)) >= 0)
+		mount_point_remove(&place, c->agent->boot);
+	return r;
 }
 
 /* The agent's own mount of a share would keep its device busy. */

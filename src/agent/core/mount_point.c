@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See mount_point.h. The guest can change what lies here: each step goes by descriptor, beneath,
+ * and through no symlink.
+ *
+ * The mark is an attribute of the directory: the ids of machines, one behind the other. rmdir(2)
+ * would take another machine's mount away with the directory. A file system without such attributes
+ * keeps its mount points. */
+#include "agent/core/mount_point.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+#define MARK "user.holm-mount-point"
+
+enum { ID_SIZE = 32, USERS_MAX = 32, DEPTH_MAX = 64 };
+
+/* Whether something is mounted over the disk above the path. */
+static int is_covered(const char *path)
+{
+	static const char *const covers[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
+	for (size_t i = 0; i < ARRAY_SIZE(covers); i++)
+		if (path_is_below(path, covers[i]))
+			return 1;
+	return 0;
+}
+
+struct mount_place mount_point_find(const struct boot_request *b, const struct boot_share *s, int root)
+{
+	const struct boot_share *over = NULL;
+	for (size_t i = 0; i < b->share_count; i++) {
+		const struct boot_share *other = &b->shares[i];
+		if (!streq(other->inside, s->inside) && path_is_below(s->inside, other->inside) &&
+		    (!over || strlen(other->inside) > strlen(over->inside)))
+			over = other;
+	}
+	AUTOFREE char *path = over ? path_join(AGENT_SHARES, over->tag) : NULL;
+	if (!over && is_covered(s->inside))
+		return (struct mount_place){ .base = -1 };
+	return (struct mount_place){
+		.base = over ? open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : dup(root),
+		.in_share = over != NULL,
+		.relative = xstrdup(s->inside + (over ? strlen(over->inside) : 0) + 1),
+	};
+}
+
+void mount_point_done(struct mount_place *p)
+{
+	fd_close(p->base);
+	free(p->relative);
+	*p = (struct mount_place){ .base = -1 };
+}
+
+/* ---- marks ---- */
+
+/* The ids in the mark, NUL-terminated. The number of bytes; 0: there is none. */
+static size_t read_mark(int directory, char ids[static USERS_MAX * ID_SIZE + 1])
+{
+	ssize_t n = fgetxattr(directory, MARK, ids, USERS_MAX * ID_SIZE);
+	size_t size = n > 0 && n % ID_SIZE == 0 ? (size_t)n : 0;
+	ids[size] = '\0';
+	return size;
+}
+
+static char *find_id(char *ids, const char *id)
+{
+	for (char *at = ids; *at; at += ID_SIZE)
+		if (strncmp(at, id, ID_SIZE) == 0)
+			return at;
+	return NULL;
+}
+
+/* Adds this machine to a directory that holm has made. */
+static void add_user(int directory, const char *id, int is_new)
+{
+	char ids[USERS_MAX * ID_SIZE + 1];
+	size_t size = read_mark(directory, ids);
+	if ((!size && !is_new) || find_id(ids, id) || size + ID_SIZE >= sizeof ids)
+		return;
+	memcpy(ids + size, id, ID_SIZE);
+	(void)!fsetxattr(directory, MARK, ids, size + ID_SIZE, 0);
+}
+
+/* Takes this machine out of the mark. Whether nobody else is in it. */
+static int remove_user(int directory, const char *id)
+{
+	char ids[USERS_MAX * ID_SIZE + 1];
+	size_t size = read_mark(directory, ids);
+	char *at = find_id(ids, id);
+	if (!at || size == ID_SIZE)
+		return at != NULL;
+	memmove(at, at + ID_SIZE, (size_t)(ids + size - at) - ID_SIZE);
+	(void)!fsetxattr(directory, MARK, ids, size - ID_SIZE, XATTR_REPLACE);
+	return 0;
+}
+
+/* ---- directories ---- */
+
+static int open_step(int parent, const char *name)
+{
+	return path_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* Gives a directory that was just made, and is still root's, to whom it belongs. */
+static void give(const struct mount_place *p, const struct boot_user *u, int parent, int directory)
+{
+	struct stat above, st;
+	if (fstat(parent, &above) < 0 || fstat(directory, &st) < 0 || st.st_uid != geteuid())
+		return;
+	int to_user = p->in_share && u->name;
+	(void)!fchown(directory, to_user ? u->uid : above.st_uid, to_user ? u->gid : above.st_gid);
+}
+
+/* Opens the next directory on the way, and makes it where it is missing. A descriptor or -errno. */
+static int step(const struct mount_place *p, const struct boot_request *b, int parent, const char *name)
+{
+	int made = mkdirat(parent, name, 0755) == 0;
+	if (!made && errno != EEXIST)
+		return -errno;
+	int fd = open_step(parent, name);
+	if (fd == -EACCES && !made)
+		return path_open_beneath(parent, name, O_PATH | O_DIRECTORY, 0);
+	if (fd >= 0 && made)
+		give(p, &b->user, parent, fd);
+	if (fd >= 0)
+		add_user(fd, b->id, made);
+	return fd;
+}
+
+int mount_point_make(const struct mount_place *p, const struct boot_request *b)
+{
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_FD int at = p->base < 0 ? -EBADF : openat(p->base, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	strv_split(&names, p->relative, "/");
+	for (size_t i = 0; at >= 0 && i < names.count; i++) {
+		int next = step(p, b, at, names.items[i]);
+		fd_close(at);
+		at = next;
+	}
+	return at < 0 ? at : 0;
+}
+
+void mount_point_remove(const struct mount_place *p, const struct boot_request *b)
+{
+	AUTO_STRV struct strv names = { 0 };
+	int way[DEPTH_MAX + 1] = { p->base < 0 ? -1 : dup(p->base) };
+	size_t depth = 0;
+	strv_split(&names, p->relative, "/");
+	while (depth < MIN(names.count, (size_t)DEPTH_MAX) && way[depth] >= 0) {
+		way[depth + 1] = open_step(way[depth], names.items[depth]);
+		depth++;
+	}
+	int goes = depth == names.count;
+	for (; depth > 0; depth--) {
+		goes = goes && way[depth] >= 0 && remove_user(way[depth], b->id) &&
+		       unlinkat(way[depth - 1], names.items[depth - 1], AT_REMOVEDIR) == 0;
+		fd_close(way[depth]);
+	}
+	fd_close(way[0]);
+}
