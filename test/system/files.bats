@@ -30,6 +30,23 @@ teardown_file()
 	[ ! -e hard ]
 }
 
+@test "a process inside goes on in a directory that the host renames" {
+	mkdir -p stand/deep
+	echo text >stand/deep/file
+	coproc IN { holm machine run sh -c 'cd stand/deep && echo ready && read -r _ && cat file && ls . && touch new' 3>&-; }
+	local answer in=${IN[1]} out=${IN[0]}
+	read -r -t 60 answer <&"$out"
+	equal ready "$answer"
+	mv stand/deep stand/deeper
+	mv stand stood
+	mkdir -p stand/deep
+	echo go >&"$in"
+	answer=$(timeout 60 cat <&"$out")
+	equal "text file" "$(xargs <<<"$answer")"
+	[ -e stood/deeper/new ]
+	rm -r stand stood
+}
+
 @test "root's files in the home" {
 	as_root box touch "$HOME/by-root"
 	if [ "$ISOLATION" = vm ]; then

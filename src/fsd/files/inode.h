@@ -66,6 +66,7 @@ struct inode_table {
 	size_t bucket_count, count, max_count;
 	struct inode *oldest, *newest;
 	unsigned cached_fds, nameless_fds, max_fds;
+	uint64_t search_after_ms; /* until then no directory that was moved is searched for */
 	struct inode *root;
 	/* A record that is watched is about to go, or has come to another directory; NULL when none
 	 * is watched. */

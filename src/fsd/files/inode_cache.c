@@ -2,7 +2,7 @@
  * From records to files. Descriptors are kept for
  *  - the root;
  *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests,
- *    reopened from the nearest ancestor that has one, each step checked;
+ *    reopened from the nearest ancestor that has one, each step checked (inode_moved.c);
  *  - files whose last known name the guest removed while it still uses them: they can be reached no
  *    other way, and as long as one is held the host does not give the inode number to another file.
  *    These are bounded by max_fds too; over it such a file goes stale. */
@@ -70,6 +70,17 @@ int inode_check_fd(const struct inode *i, int fd)
 	return r < 0 ? r : inode_check(i, &st);
 }
 
+/* Opens the directory in its parent `fd`, where it was seen last or has been renamed to. A
+ * descriptor, -ESTALE or -errno. */
+static int open_step(struct inode_table *t, int fd, struct inode *i)
+{
+	AUTO_FD int opened = inode_open_name(fd, inode_name(i), O_PATH | O_DIRECTORY, 0);
+	int r = opened < 0 ? opened : inode_check_fd(i, opened);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -ESTALE)
+		return inode_find_moved(t, fd, i);
+	return r < 0 ? r : TAKE_FD(opened);
+}
+
 int inode_directory_fd(struct inode_table *t, struct inode *i)
 {
 	if (i->type != S_IFDIR)
@@ -94,14 +105,11 @@ int inode_directory_fd(struct inode_table *t, struct inode *i)
 	AUTO_FD int owned = -1;
 	for (int fd = from->fd; depth > 0; fd = owned) {
 		struct inode *next = way[--depth];
-		int opened = inode_open_name(fd, inode_name(next), O_PATH | O_DIRECTORY, 0);
+		int opened = open_step(t, fd, next);
 		fd_close(TAKE_FD(owned));
 		if (opened < 0)
-			return opened == -ENOENT || opened == -ENOTDIR || opened == -ELOOP ? -ESTALE : opened;
+			return opened;
 		owned = opened;
-		int r = inode_check_fd(next, opened);
-		if (r < 0)
-			return r;
 	}
 	i->fd = TAKE_FD(owned);
 	t->cached_fds++;
@@ -173,6 +181,6 @@ int inode_stat(struct inode_table *t, struct inode *i, struct statx *st)
 		return r;
 	if (r == 0 && inode_check(i, st) == 0)
 		return 0;
-	int pinned = pins_find(&t->pins, i->nodeid);
-	return pinned < 0 ? pinned : inode_statx(pinned, "", st);
+	int held = i->type == S_IFDIR ? inode_directory_fd(t, i) : pins_find(&t->pins, i->nodeid);
+	return held < 0 ? held : inode_statx(held, "", st);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Shared by the files of the inode table: inode.c (records), inode_cache.c (descriptors),
- * inode_rebuild.c (after a process that died). */
+ * inode_moved.c (directories that the host has renamed), inode_rebuild.c (after a process that
+ * died). */
 #pragma once
 
 #include "fsd/files/inode.h"
@@ -13,6 +14,10 @@ void inode_hash_add(struct inode_table *t, struct inode *i);
 void inode_free_slot(struct inode_table *t, uint32_t slot);
 /* Frees a record that nobody needs, and then its parent if that was only kept for it. */
 void inode_release(struct inode_table *t, struct inode *i);
+
+/* inode_moved.c: Looks in the directory `fd`, the parent's, for a directory that is no longer there
+ * under its name, and notes the new one. A descriptor (O_PATH) or -ESTALE. */
+int inode_find_moved(struct inode_table *t, int fd, struct inode *i);
 
 /* inode_cache.c */
 int inode_is_nameless(const struct inode_table *t, const struct inode *i);

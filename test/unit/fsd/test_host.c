@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fake_guest.h"
+#include "fsd/files/inode_internal.h"
 
 static int setup_with(void **state, int host_locks)
 {
@@ -111,6 +112,58 @@ static void test_open_without_its_name(void **state)
 	assert_int_equal(set_mode(f, node, 0600), -ESTALE);
 }
 
+static void drop_fd(struct fake *f, uint64_t node)
+{
+	inode_drop_fd(&f->share.inodes, inode_find(&f->share.inodes, node));
+}
+
+/* As a process that stands in the directory. */
+static int use_directory(struct fake *f, uint64_t node)
+{
+	struct fuse_getattr_in in = { 0 };
+	struct fuse_open_in open = { .flags = O_RDONLY | O_DIRECTORY };
+	int r = fuse(f, FUSE_GETATTR, node, PART(in));
+	if (r == 0)
+		r = fuse(f, FUSE_OPENDIR, node, PART(open));
+	return r == 0 ? fuse(f, FUSE_LOOKUP, node, TEXT("file")) : r;
+}
+
+/* A directory that the guest has looked up goes along wherever the host moves it. */
+static void test_directory_moved(void **state)
+{
+	struct fake *f = *state;
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	assert_int_equal(mkdirat(f->directory, "other", 0755), 0);
+	host_write(f, "d/file", "text");
+	uint64_t node = lookup(f, 1, "d");
+	assert_int_equal(renameat(f->directory, "d", f->directory, "other/e"), 0);
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	assert_int_equal(use_directory(f, node), 0);
+	assert_int_not_equal(lookup(f, 1, "d"), node);
+	assert_int_equal(lookup(f, lookup(f, 1, "other"), "e"), node);
+}
+
+/* Without a descriptor it is found among its neighbours, and so are directories above it. */
+static void test_directory_renamed(void **state)
+{
+	struct fake *f = *state;
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	assert_int_equal(mkdirat(f->directory, "d/sub", 0755), 0);
+	host_write(f, "d/sub/file", "text");
+	uint64_t node = lookup(f, 1, "d"), sub = lookup(f, node, "sub");
+	assert_int_equal(renameat(f->directory, "d/sub", f->directory, "d/sub2"), 0);
+	assert_int_equal(renameat(f->directory, "d", f->directory, "e"), 0);
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	drop_fd(f, sub);
+	drop_fd(f, node);
+	assert_int_equal(use_directory(f, sub), 0);
+	drop_fd(f, sub);
+	assert_int_equal(renameat(f->directory, "e/sub2", f->directory, "elsewhere"), 0);
+	assert_int_equal(use_directory(f, sub), -ESTALE);
+	assert_int_equal(lookup(f, 1, "elsewhere"), sub);
+	assert_int_equal(use_directory(f, sub), 0);
+}
+
 /* Some file systems (ext4) do not even seek in a directory that has been removed. */
 static void test_directory_removed_while_read(void **state)
 {
@@ -174,6 +227,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_data_held_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup_locks, teardown),
-		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown) };
+		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory_renamed, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
