@@ -133,9 +133,10 @@ const char *client_state_word(const char *name, uint64_t deadline_ms, struct jso
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (!streq(words[i], word))
 			continue;
+		int paused = streq(word, "running") && json_get_string(state, "paused", &word, NULL) == 0;
 		if (ret_state)
 			*ret_state = TAKE_PTR(state);
-		return words[i];
+		return paused ? "paused" : words[i];
 	}
 	return "running";
 }

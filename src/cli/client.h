@@ -31,8 +31,8 @@ int client_state(const char *name, uint64_t deadline_ms, struct json_object **re
 /* The answer of a GET of the keeper; otherwise as client_state(). */
 int client_get(const char *name, const char *target, uint64_t deadline_ms, struct json_object **ret,
     struct error **err);
-/* "stopped", "starting", "running" or "stopping"; *ret_state (may be NULL) is set when the keeper
- * answered (owned). */
+/* "stopped", "starting", "running", "paused" or "stopping"; *ret_state (may be NULL) is set when
+ * the keeper answered (owned). */
 const char *client_state_word(const char *name, uint64_t deadline_ms, struct json_object **ret_state);
 
 /* Asks the machine to stop and waits until it is gone. A stopped machine is fine; a start that

@@ -33,6 +33,9 @@ struct isolation_events {
 	void (*connected)(struct transport *to_agent, void *data); /* streams can be opened; borrowed until `lost` */
 	void (*accepted)(int fd, void *data);                      /* the agent opened a stream to us; takes fd */
 	void (*lost)(const char *why, void *data);                 /* the transport ended (agent died, port closed) */
+	/* The machine stands still because of the host; it goes on by itself, and then why is
+	 * NULL. */
+	void (*paused)(const char *why, void *data);
 	/* Last: everything of this run is gone. code 0: the machine powered itself off; -errno and
 	 * why otherwise. */
 	void (*ended)(int code, const char *why, void *data);

@@ -55,6 +55,12 @@ struct keeper_waiter *keeper_wait(struct keeper *k, enum keeper_level level, con
     void *data);
 void keeper_wait_cancel(struct keeper_waiter *w); /* done is not called */
 
+/* ---- a machine that is paused ---- */
+struct pause_watcher;
+/* Tells why at once, if it is paused now, and then each change; why is NULL when it goes on. */
+struct pause_watcher *keeper_watch_pauses(struct keeper *k, void (*changed)(const char *why, void *data), void *data);
+void keeper_watch_pauses_cancel(struct pause_watcher *w);
+
 /* ---- what the API asks for ---- */
 struct json_object *keeper_state(struct keeper *k);    /* the answer of GET /v1/state; owned */
 struct json_object *keeper_settings(struct keeper *k); /* that of GET /v1/settings; owned */

@@ -63,6 +63,8 @@ struct keeper {
 	struct keeper_failure *failure;
 	struct keeper_waiter *waiters;
 	struct stop_waiter *stop_waiters;
+	struct pause_watcher *pause_watchers;
+	char *paused; /* why the machine stands still; NULL: it runs */
 	uint64_t stop_deadline_ms;
 	uint64_t live_cpus, live_memory; /* limits changed since the start; 0: as the machine was started */
 	struct source *linger;
@@ -90,6 +92,9 @@ void keeper_enter(struct keeper *k, enum keeper_stage stage);
 void waiters_tell_stage(struct keeper *k);
 void waiters_tell_warning(struct keeper *k, const char *text);
 void waiters_settle(struct keeper *k); /* tells everybody for whom it is decided */
+
+/* pauses.c */
+void keeper_set_paused(struct keeper *k, const char *why); /* NULL: it goes on */
 
 /* agent/calls.c: what the keeper asks of the agent in the course of the machine's life */
 void agent_ask_version(struct keeper *k);

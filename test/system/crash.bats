@@ -241,6 +241,23 @@ part_of_world()
 	equal box "$(holm machine ls -q)"
 }
 
+@test "a VM pauses while the host's disk is full, says so, and goes on by itself" {
+	requires vm unshare
+	unshare --user --map-current-user --keep-caps --mount true || skip "no user namespaces here"
+	mkdir "$WORLD/small" "$WORLD/seen"
+	run unshare --user --map-current-user --keep-caps --mount bash "$BATS_TEST_DIRNAME/../lib/full-disk" "$WORLD/small" "$WORLD/seen"
+	rmdir "$WORLD/small"
+	echo "$output" >&2
+	equal 0 "$status"
+	contains "$(cat "$WORLD/seen/session")" "is paused: the host has no space left"
+	contains "$(cat "$WORLD/seen/session")" "goes on"
+	contains "$(cat "$WORLD/seen/new")" "is paused: the host has no space left"
+	contains "$(cat "$WORLD/seen/start")" "is free on the host"
+	equal written "$(cat "$WORLD/seen/written")"
+	equal 143 "$(cat "$WORLD/seen/terminated")"
+	rm -r "$WORLD/seen"
+}
+
 @test "no room on the disk while a machine is made: one line, nothing left" {
 	requires unshare
 	# A small file system of one's own, in a user and mount namespace.

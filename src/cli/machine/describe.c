@@ -56,7 +56,8 @@ struct json_object *describe_short(const char *name, const char *default_name, u
 
 static void add_keeper(struct json_object *o, struct json_object *state)
 {
-	static const char *const copied[] = { "pid", "stage", "init", "version", "warnings", "parts", "ports" };
+	static const char *const copied[] = { "pid", "stage", "paused", "init", "version", "warnings", "parts",
+		"ports" };
 	struct json_object *keeper = state ? json_object_new_object() : NULL, *value;
 	const char *started = NULL;
 	if (state)

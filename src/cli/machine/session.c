@@ -19,11 +19,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/terminal.h"
 #include "cli/client.h"
+#include "cli/machine/pause_watch.h"
 #include "cli/output.h"
 #include "http/http.h"
 #include "http/session_frame.h"
@@ -34,6 +36,7 @@ enum {
 	READ_SIZE = 64 * 1024,
 	BUFFER_MAX = 1024 * 1024,
 	STATUS_BROKEN_PIPE = 128 + SIGPIPE,
+	INTERRUPT = 3, /* Ctrl-C, as a terminal sends it */
 };
 
 struct output {
@@ -54,7 +57,39 @@ struct session {
 	struct buffer sending, received;
 	struct output outputs[2]; /* stdout, stderr */
 	struct terminal_state terminal;
+	struct pause_watch pauses;
+	int early_signal; /* sent before it was known whether the machine is paused; 0: none */
 };
+
+/* ---- a machine that stands still ---- */
+
+/* The command cannot take the signal, so this end of the session does. */
+static void end_paused(struct session *s, int number)
+{
+	if (number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT)
+		s->status = 128 + number;
+}
+
+static void show_note(struct session *s, const char *text, size_t size)
+{
+	int raw = s->terminal.fd >= 0;
+	terminal_restore(&s->terminal);
+	output_note("%.*s", (int)size, text);
+	if (raw)
+		terminal_raw(&s->terminal, STDIN_FILENO);
+}
+
+static void take_pauses(struct session *s)
+{
+	if (!pause_watch_read(&s->pauses))
+		return;
+	AUTOFREE char *text = s->pauses.why ? xasprintf("machine \"%s\" is paused: %s", s->machine, s->pauses.why) :
+					      xasprintf("machine \"%s\" goes on", s->machine);
+	show_note(s, text, strlen(text));
+	if (s->pauses.why && s->early_signal)
+		end_paused(s, s->early_signal);
+	s->early_signal = 0;
+}
 
 /* ---- to the agent ---- */
 
@@ -73,6 +108,8 @@ static void read_input(struct session *s)
 	ssize_t n = read(STDIN_FILENO, data, MIN(sizeof data, s->window));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
+	if (n > 0 && s->pauses.why && s->tty && memchr(data, INTERRUPT, (size_t)n))
+		end_paused(s, SIGINT);
 	if (n > 0) {
 		s->window -= (uint32_t)n;
 		session_frame_append(&s->sending, SESSION_STDIN, data, (size_t)n);
@@ -94,6 +131,10 @@ static void read_signal(struct session *s)
 			send_window_size(s);
 		return;
 	}
+	if (s->pauses.why)
+		end_paused(s, (int)info.ssi_signo);
+	else if (s->pauses.fd < 0)
+		s->early_signal = (int)info.ssi_signo;
 	const unsigned char number = (unsigned char)info.ssi_signo;
 	session_frame_append(&s->sending, SESSION_SIGNAL, &number, 1);
 }
@@ -142,11 +183,7 @@ static void take_error(struct session *s, const struct session_frame *f)
 
 static void take_note(struct session *s, const struct session_frame *f)
 {
-	int raw = s->terminal.fd >= 0;
-	terminal_restore(&s->terminal);
-	output_note("%.*s", (int)f->size, f->data);
-	if (raw)
-		terminal_raw(&s->terminal, STDIN_FILENO);
+	show_note(s, f->data, f->size);
 }
 
 static const struct {
@@ -204,7 +241,7 @@ static void write_output(struct output *o)
 
 /* ---- the loop ---- */
 
-enum { AT_SOCKET, AT_SIGNALS, AT_STDIN, AT_OUTPUTS, AT_COUNT = AT_OUTPUTS + 2 };
+enum { AT_SOCKET, AT_SIGNALS, AT_STDIN, AT_PAUSES, AT_OUTPUTS, AT_COUNT = AT_OUTPUTS + 2 };
 
 static void wanted(const struct session *s, struct pollfd *p)
 {
@@ -215,6 +252,7 @@ static void wanted(const struct session *s, struct pollfd *p)
 	p[AT_SOCKET] = (struct pollfd){ .fd = events ? s->socket : -1, .events = events };
 	p[AT_SIGNALS] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
 	p[AT_STDIN] = (struct pollfd){ .fd = input ? STDIN_FILENO : -1, .events = POLLIN };
+	p[AT_PAUSES] = (struct pollfd){ .fd = s->pauses.fd, .events = POLLIN };
 	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
 		p[AT_OUTPUTS + i] =
 		    (struct pollfd){ .fd = s->outputs[i].pending.size ? s->outputs[i].fd : -1, .events = POLLOUT };
@@ -231,12 +269,15 @@ static int step(struct session *s)
 {
 	struct pollfd p[AT_COUNT];
 	wanted(s, p);
-	if (poll(p, AT_COUNT, -1) < 0)
+	if (poll(p, AT_COUNT, clock_left_ms(s->pauses.begin_ms)) < 0)
 		return errno == EINTR ? 0 : -errno;
+	pause_watch_step(&s->pauses);
 	if (p[AT_SIGNALS].revents)
 		read_signal(s);
 	if (p[AT_STDIN].revents)
 		read_input(s);
+	if (p[AT_PAUSES].revents)
+		take_pauses(s);
 	if (p[AT_SOCKET].revents & (POLLIN | POLLHUP | POLLERR)) {
 		int r = receive(s);
 		if (r < 0)
@@ -311,6 +352,7 @@ static int session_talk(const char *machine, struct http_response *response, int
 	if (s.signals < 0 || r < 0)
 		return error_set_errno(err, errno, "preparing a session");
 	signal(SIGPIPE, SIG_IGN);
+	pause_watch_init(&s.pauses, machine);
 	buffer_init(&s.sending, BUFFER_MAX);
 	buffer_init(&s.received, BUFFER_MAX);
 	output_init(&s.outputs[0], STDOUT_FILENO);
@@ -324,6 +366,7 @@ static int session_talk(const char *machine, struct http_response *response, int
 	terminal_restore(&s.terminal);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	fd_close(s.signals);
+	pause_watch_done(&s.pauses);
 	buffer_done(&s.sending);
 	buffer_done(&s.received);
 	for (size_t i = 0; i < ARRAY_SIZE(s.outputs); i++)

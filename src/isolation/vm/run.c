@@ -102,8 +102,9 @@ static void on_qmp_event(const char *name, struct json_object *event_data, void 
 		if (streq(reason, "guest-shutdown"))
 			run->powered_off = 1; /* "guest-reset": a panic, as -no-reboot makes it the end */
 	} else if (streq(name, "BLOCK_IO_ERROR")) {
-		run->events.warning("the machine's disk has an input/output error; is the host's disk full?",
-		    run->data);
+		pause_event_error(run, event_data);
+	} else if (streq(name, "RESUME")) {
+		pause_event_resumed(run);
 	}
 }
 
@@ -148,6 +149,7 @@ static void vm_free(struct isolation_run *run)
 	qmp_free(run->qmp);
 	shares_done(run);
 	boot_log_done(&run->log);
+	pause_done(run);
 	source_free(run->kill_timer);
 	fd_close(run->disk_lock);
 	free(run->forwarded_dns);
@@ -177,6 +179,7 @@ static int vm_start(struct loop *l, const struct machine *m, const char *runtime
 		return result;
 	}
 	events->stage("starting the virtual machine", data);
+	pause_watch_space(run);
 	*ret = run;
 	return 0;
 }

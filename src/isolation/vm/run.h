@@ -75,6 +75,11 @@ struct isolation_run {
 	unsigned slots;
 	uint64_t slots_used;          /* bit set */
 	struct share_change *changes; /* shares being added or removed */
+	struct {
+		char *why; /* NULL: the guest runs */
+		struct source *timer, *space_timer;
+		uint64_t wait_ms, tried_ms, ended_ms;
+	} pause;
 	struct boot_log log;
 	int disk_lock; /* held by QEMU too, so that the next run waits for it to be gone */
 	/* ending */
@@ -128,6 +133,12 @@ int vm_remove_share(struct isolation_run *run, const char *tag, void (*done)(int
 void share_event_deleted(struct isolation_run *run, struct json_object *event_data); /* DEVICE_DELETED */
 void shares_cancel(struct isolation_run *run); /* answers the changes that will not come to an end */
 void shares_done(struct isolation_run *run);
+
+/* pause.c: the guest stops while the host has no space for its disk. */
+void pause_event_error(struct isolation_run *run, struct json_object *event_data); /* BLOCK_IO_ERROR */
+void pause_event_resumed(struct isolation_run *run);                               /* RESUME */
+void pause_watch_space(struct isolation_run *run);                                 /* warns before it comes to that */
+void pause_done(struct isolation_run *run);
 
 /* vsock.c */
 int vsock_open(struct isolation_run *run, uint32_t *ret_cid, uint32_t *ret_port, int *ret_secret_fd,

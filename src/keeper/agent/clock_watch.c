@@ -33,8 +33,10 @@ static int64_t asleep_ms(void)
 	return (boot.tv_sec - monotonic.tv_sec) * 1000 + (boot.tv_nsec - monotonic.tv_nsec) / 1000000;
 }
 
-static void push(struct host_clock *c, const char *why)
+void clock_watch_push(struct host_clock *c, const char *why)
 {
+	if (!c)
+		return;
 	struct json_object *body = json_object_new_object();
 	log_info("%s: setting the machine's clock", why);
 	json_add_i64(body, "realtime_ns", clock_realtime_ns());
@@ -53,7 +55,7 @@ static void on_timerfd(struct source *s, int fd, uint32_t events, void *data)
 	uint64_t ticks;
 	if (read(fd, &ticks, sizeof ticks) < 0 && errno == ECANCELED) {
 		c->asleep_ms = asleep_ms();
-		push(c, "the host's clock was set");
+		clock_watch_push(c, "the host's clock was set");
 	}
 	arm(c);
 }
@@ -63,7 +65,7 @@ static void on_check(struct source *s, void *data)
 	struct host_clock *c = data;
 	int64_t now = asleep_ms();
 	if (now - c->asleep_ms > SLEPT_MS)
-		push(c, "the host slept");
+		clock_watch_push(c, "the host slept");
 	c->asleep_ms = now;
 	source_set_timer(s, clock_deadline(CHECK_MS));
 }

@@ -19,6 +19,7 @@ const struct http_route api_routes[] = {
 	{ "GET", "/v1/state", api_get_state, 0 },
 	{ "GET", "/v1/settings", api_get_settings, 0 },
 	{ "GET", "/v1/ready", api_get_ready, 0 },
+	{ "GET", "/v1/pauses", api_get_pauses, 0 },
 	{ "POST", "/v1/sessions", api_post_session, 0 },
 	{ "POST", "/v1/stop", api_post_stop, 0 },
 	{ "PUT", "/v1/limits", api_put_limits, 0 },

@@ -196,6 +196,11 @@ static void on_warning(const char *text, void *data)
 	keeper_tell_warning(data, text);
 }
 
+static void on_paused(const char *why, void *data)
+{
+	keeper_set_paused(data, why);
+}
+
 static void on_connected(struct transport *to_agent, void *data)
 {
 	struct keeper *k = data;
@@ -245,6 +250,7 @@ static void enter_isolation(struct keeper *k)
 	static const struct isolation_events events = {
 		.stage = on_stage,
 		.warning = on_warning,
+		.paused = on_paused,
 		.connected = on_connected,
 		.accepted = on_accepted,
 		.lost = on_lost,
@@ -341,7 +347,8 @@ void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data)
 	if (k->stage == STAGE_GONE)
 		return;
 	timeout_ms = MIN(timeout_ms, (uint64_t)24 * 3600 * 1000);
-	uint64_t deadline = clock_deadline(timeout_ms + STOP_GRACE_MS);
+	/* A paused inside hears nothing, unless it goes on in time. */
+	uint64_t deadline = clock_deadline(timeout_ms + (k->paused ? 0 : STOP_GRACE_MS));
 	int first = k->stage != STAGE_STOPPING, was_ready = k->session_ready;
 	int sooner = first || deadline < k->stop_deadline_ms;
 	if (sooner) {
@@ -374,6 +381,8 @@ void keeper_stop_cancel(struct keeper *k, void *data)
 
 int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err)
 {
+	if (k->paused)
+		return error_set(err, ENOSPC, "machine \"%s\" is paused: %s", k->machine->name, k->paused);
 	if (!k->transport || !k->session_ready)
 		return error_set(err, EAGAIN, "machine \"%s\" cannot be reached now (%s)", k->machine->name,
 		    k->stage_text);
@@ -382,7 +391,7 @@ int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err)
 
 int keeper_can_give(const struct keeper *k, size_t size)
 {
-	return k->transport && k->session_ready && transport_can_give(k->transport, size);
+	return k->transport && k->session_ready && !k->paused && transport_can_give(k->transport, size);
 }
 
 int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error **err)
@@ -414,6 +423,7 @@ struct json_object *keeper_state(struct keeper *k)
 	json_add_string(o, "state", stages[k->stage].state);
 	json_add_u64(o, "pid", (uint64_t)getpid());
 	json_add_string(o, "stage", k->stage_text);
+	json_add_string_or_null(o, "paused", k->paused);
 	json_add_string(o, "isolation", k->ops->name);
 	json_add_string(o, "started", k->started);
 	json_add_string(o, "init", k->init);
@@ -490,6 +500,7 @@ void keeper_free(struct keeper *k)
 	source_free(k->linger);
 	strv_done(&k->warnings);
 	free(k->stage_text);
+	free(k->paused);
 	free(k->init);
 	free(k->started);
 	free((char *)k->options.runtime_dir);

@@ -147,7 +147,14 @@ static void on_ended(int code, const char *why, void *data)
 	snprintf(w->why, sizeof w->why, "%s", why ? why : "");
 }
 
-static const struct isolation_events events = { on_stage, on_warning, on_connected, on_accepted, on_lost, on_ended };
+static const struct isolation_events events = {
+	.stage = on_stage,
+	.warning = on_warning,
+	.connected = on_connected,
+	.accepted = on_accepted,
+	.lost = on_lost,
+	.ended = on_ended,
+};
 
 static char *base;
 
