@@ -193,6 +193,44 @@ int docker_ports_from_exposed(struct docker_ports *p, struct json_object *expose
 	return r;
 }
 
+/* As Docker: a port that is published needs no EXPOSE. */
+static int expose_published(struct docker_ports *exposed, const struct docker_ports *published, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < published->count; i++) {
+		const struct docker_port p = { .inside = published->items[i].inside,
+			.protocol = published->items[i].protocol };
+		r = docker_ports_add(exposed, &p, "PortBindings", err);
+	}
+	return r;
+}
+
+/* An optional object: NULL without one. */
+static int get_object(struct json_object *o, const char *key, struct json_object **ret, struct error **err)
+{
+	*ret = NULL;
+	int r = json_get_object(o, key, ret, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+int docker_ports_read(struct json_object *body, struct docker_ports *published, struct docker_ports *exposed,
+    struct error **err)
+{
+	struct json_object *list, *host, *bindings = NULL;
+	int all = 0;
+	int r = get_object(body, "ExposedPorts", &list, err);
+	if (r < 0 || (r = docker_ports_from_exposed(exposed, list, err)) < 0 ||
+	    (r = get_object(body, "HostConfig", &host, err)) < 0)
+		return r;
+	if (host && ((r = get_object(host, "PortBindings", &bindings, err)) < 0 ||
+			((r = json_get_bool(host, "PublishAllPorts", &all, err)) < 0 && r != -ENOENT)))
+		return r;
+	r = docker_ports_from_bindings(published, bindings, err);
+	if (r == 0 && all)
+		r = docker_ports_publish_all(published, exposed, err);
+	return r < 0 ? r : expose_published(exposed, published, err);
+}
+
 /* ---- to JSON ---- */
 
 static void format_key(const struct docker_port *port, char ret[static 16])

@@ -41,6 +41,12 @@ int docker_ports_publish_all(struct docker_ports *p, const struct docker_ports *
 int docker_ports_from_bindings(struct docker_ports *p, struct json_object *bindings, struct error **err);
 int docker_ports_from_exposed(struct docker_ports *p, struct json_object *exposed, struct error **err);
 
+/* Reads ExposedPorts, HostConfig.PortBindings and HostConfig.PublishAllPorts of a body of `create`,
+ * which has the image's ExposedPorts, too. A published port is exposed. Results as for
+ * docker_ports_publish(). */
+int docker_ports_read(struct json_object *body, struct docker_ports *published, struct docker_ports *exposed,
+    struct error **err);
+
 /* The ways back, owned. Bindings: for HostConfig.PortBindings, and with `exposed` (or NULL) for
  * NetworkSettings.Ports, where those not published are null. List: for Ports of a container in a
  * list, an item for each bound port and each exposed one. */

@@ -33,6 +33,17 @@ static void check_list(struct json_object *o)
 		abort();
 }
 
+static void check_body(struct json_object *o)
+{
+	AUTO_DOCKER_PORTS struct docker_ports published = { 0 }, exposed = { 0 };
+	if (docker_ports_read(o, &published, &exposed, NULL) < 0)
+		return;
+	go_round(&published);
+	for (size_t i = 0; i < published.count; i++)
+		if (!docker_ports_find(&exposed, &published.items[i]))
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTOFREE char *text = xstrndup((const char *)data, size);
@@ -49,5 +60,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	check_list(o);
 	check_list(o);
+	check_body(o);
 	return 0;
 }

@@ -84,6 +84,36 @@ int container_names_add_host(struct container_names *n, const char *value, struc
 	return add_word(&n->hosts, HOSTS_MAX, "--add-host", xasprintf("%s:%s", name, address), err);
 }
 
+static const struct member {
+	const char *key;
+	int (*add)(struct container_names *n, const char *value, struct error **err);
+} members[] = {
+	{ "Dns", container_names_add_dns },
+	{ "DnsSearch", container_names_add_search },
+	{ "DnsOptions", container_names_add_option },
+	{ "ExtraHosts", container_names_add_host },
+};
+
+static int read_member(struct container_names *n, struct json_object *host_config, const struct member *m,
+    struct error **err)
+{
+	AUTO_STRV struct strv values = { 0 };
+	int r = json_get_strv(host_config, m->key, &values, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; r == 0 && i < values.count; i++)
+		r = m->add(n, values.items[i], err);
+	return r;
+}
+
+int container_names_read(struct container_names *n, struct json_object *host_config, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; host_config && r == 0 && i < ARRAY_SIZE(members); i++)
+		r = read_member(n, host_config, &members[i], err);
+	return r;
+}
+
 /* ---- resolv.conf ---- */
 
 static int is_reachable(const char *server, int own_namespace)

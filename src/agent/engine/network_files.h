@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/resolv.h"
 
 /* Whether a hostname can stand in these files: letters, digits, "-", "_" and ".", at most 63 bytes
@@ -24,6 +25,9 @@ int container_names_add_dns(struct container_names *n, const char *value, struct
 int container_names_add_search(struct container_names *n, const char *value, struct error **err);
 int container_names_add_option(struct container_names *n, const char *value, struct error **err);
 int container_names_add_host(struct container_names *n, const char *value, struct error **err);
+/* Adds the members Dns, DnsSearch, DnsOptions and ExtraHosts of a HostConfig (NULL: none); null is
+ * an empty list. 0, or as above; -EINVAL also for another type. */
+int container_names_read(struct container_names *n, struct json_object *host_config, struct error **err);
 
 /* The text of resolv.conf: the options' words, and else the machine's. A network namespace of its
  * own puts the machine's servers on the loopback out of reach: they are left out, and if no other

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
@@ -20,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/core/network.h"
@@ -28,6 +30,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/spawn.h"
 
 enum { WAIT_MS = 10 * 1000, EXIT_SKIP = 77, MANY = 200, LARGE = 60000 };
 
@@ -234,6 +237,29 @@ static void test_bridge(void **state)
 	bridge_remove(&b);
 	bridge_remove(&b);
 	assert_int_equal(count_interfaces(), before);
+}
+
+/* A process without capabilities stands for a kernel that gives a namespace no nftables. */
+static _Noreturn void start_without_rights(const struct bridge *b)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	int r = syscall(SYS_capset, &header, none) < 0 ? -errno : bridge_start(b, &err);
+	_exit(r == -EPERM && strstr(error_text(err, r), "containers use the machine's own network") ? 0 : 1);
+}
+
+static void test_no_nftables(void **state)
+{
+	struct bridge b;
+	int status = -1;
+	assert_int_equal(bridge_choose(NULL, &b, NULL), 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		start_without_rights(&b);
+	assert_int_equal(spawn_wait(pid, &status), 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(if_nametoindex("holm0"), 0);
 }
 
 /* ---- containers ---- */
@@ -491,6 +517,7 @@ static int run_all(void *data, struct error **err)
 		cmocka_unit_test(test_large_pool),
 		MACHINE_TEST(test_choice_by_routes),
 		MACHINE_TEST(test_bridge),
+		MACHINE_TEST(test_no_nftables),
 		MACHINE_TEST(test_reach),
 		MACHINE_TEST(test_nat),
 		MACHINE_TEST(test_ping),

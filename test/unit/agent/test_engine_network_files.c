@@ -44,6 +44,36 @@ static void bad_options(void **state)
 	REFUSE(container_names_add_host, hosts);
 }
 
+static int read_names(const char *text, struct container_names *ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	return container_names_read(ret, o, NULL);
+}
+
+static void host_config(void **state)
+{
+	static const char *const bad[] = { "{\"Dns\":\"192.0.2.1\"}", "{\"Dns\":[\"x\"]}", "{\"Dns\":[5]}",
+		"{\"DnsSearch\":[\"a b\"]}", "{\"DnsOptions\":{}}", "{\"ExtraHosts\":[\"web\"]}" };
+	AUTO_CONTAINER_NAMES struct container_names n = { 0 };
+	assert_int_equal(read_names("{\"Dns\":[\"192.0.2.1\",\"::1\"],\"DnsSearch\":[\".\"],\"DnsOptions\":[\"ndots:"
+				    "1\"],"
+				    "\"ExtraHosts\":[\"db:192.0.2.7\"]}",
+			     &n),
+	    0);
+	assert_int_equal(n.resolv.nameservers.count, 2);
+	assert_true(n.no_search);
+	assert_string_equal(n.resolv.options.items[0], "ndots:1");
+	assert_string_equal(n.hosts.items[0], "db:192.0.2.7");
+	assert_int_equal(read_names("{\"Dns\":null,\"DnsSearch\":[],\"ExtraHosts\":null}", &n), 0);
+	assert_int_equal(container_names_read(&n, NULL, NULL), 0);
+	assert_int_equal(n.resolv.nameservers.count, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		AUTO_CONTAINER_NAMES struct container_names broken = { 0 };
+		assert_int_equal(read_names(bad[i], &broken), -EINVAL);
+	}
+}
+
 static void too_many(void **state)
 {
 	AUTO_CONTAINER_NAMES struct container_names n = { 0 };
@@ -172,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_options),
+		cmocka_unit_test(host_config),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(hostnames),
 		cmocka_unit_test(resolver),

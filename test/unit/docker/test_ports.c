@@ -162,6 +162,37 @@ static void exposed_of_image(void **state)
 	assert_int_equal(docker_ports_from_exposed(&p, list, NULL), -EINVAL);
 }
 
+static void bodies(void **state)
+{
+	static const char *const bad[] = { "{\"ExposedPorts\":[]}", "{\"HostConfig\":5}",
+		"{\"HostConfig\":{\"PortBindings\":[]}}", "{\"HostConfig\":{\"PublishAllPorts\":\"yes\"}}",
+		"{\"HostConfig\":{\"PortBindings\":{\"x\":null}}}", "{\"ExposedPorts\":{\"80/x\":{}}}" };
+	static const struct {
+		const char *body, *published, *exposed;
+	} good[] = {
+		{ "{}", "{}", "{}" },
+		{ "{\"ExposedPorts\":null,\"HostConfig\":{\"PortBindings\":null,\"PublishAllPorts\":null}}", "{}",
+		    "{}" },
+		{ "{\"ExposedPorts\":{\"80/tcp\":{}},\"HostConfig\":{\"PortBindings\":{\"53/udp\":null}}}",
+		    "{\"53/udp\":[{\"HostIp\":\"\",\"HostPort\":\"\"}]}", "{\"80/tcp\":{},\"53/udp\":{}}" },
+		{ "{\"ExposedPorts\":{\"80/tcp\":{},\"90/tcp\":{}},\"HostConfig\":{\"PublishAllPorts\":true,"
+		  "\"PortBindings\":{\"90/tcp\":[{\"HostPort\":\"9\"}]}}}",
+		    "{\"90/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"9\"}],\"80/"
+		    "tcp\":[{\"HostIp\":\"\",\"HostPort\":\"\"}]}",
+		    "{\"80/tcp\":{},\"90/tcp\":{}}" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(good) + ARRAY_SIZE(bad); i++) {
+		int is_good = i < ARRAY_SIZE(good);
+		AUTO_JSON struct json_object *o = parse(is_good ? good[i].body : bad[i - ARRAY_SIZE(good)]);
+		AUTO_DOCKER_PORTS struct docker_ports published = { 0 }, exposed = { 0 };
+		assert_int_equal(docker_ports_read(o, &published, &exposed, NULL), is_good ? 0 : -EINVAL);
+		if (!is_good)
+			continue;
+		expect_json(docker_ports_to_bindings(&published, NULL), good[i].published);
+		expect_json(docker_ports_to_exposed(&exposed), good[i].exposed);
+	}
+}
+
 static void answers(void **state)
 {
 	AUTO_DOCKER_PORTS struct docker_ports bound = { 0 }, exposed = { 0 };
@@ -231,6 +262,7 @@ int main(void)
 		cmocka_unit_test(bindings),
 		cmocka_unit_test(bad_bindings),
 		cmocka_unit_test(exposed_of_image),
+		cmocka_unit_test(bodies),
 		cmocka_unit_test(answers),
 		cmocka_unit_test(column),
 		cmocka_unit_test(bad_lists),
