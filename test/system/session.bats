@@ -69,6 +69,18 @@ teardown_file()
 	equal "http://p:1,," "$(http_proxy=http://p:1 holm machine run sh -c "$print")"
 }
 
+@test "a terminal that the image does not know brings its description along" {
+	mkdir -p "$TMPDIR/terminfo/h"
+	infocmp xterm | sed 's/^xterm|/holm-terminal|/' >"$TMPDIR/source"
+	tic -x -o "$TMPDIR/terminfo" "$TMPDIR/source"
+	run --separate-stderr env TERM=holm-terminal TERMINFO="$TMPDIR/terminfo" holm machine run -t sh -c 'echo "$TERM $TERMINFO"; md5sum <"$TERMINFO/h/$TERM"' </dev/null
+	equal 0 "$status"
+	equal "holm-terminal /run/holm/terminfo" "$(tr -d '\r' <<<"${lines[0]}")"
+	contains "${lines[1]}" "$(md5sum <"$TMPDIR/terminfo/h/holm-terminal" | cut -d' ' -f1)"
+	equal 644 "$(holm machine run stat -c %a /run/holm/terminfo/h/holm-terminal)"
+	rm -r "$TMPDIR/terminfo" "$TMPDIR/source"
+}
+
 @test "exit statuses: the command's own, 128 and the signal, 127, 126" {
 	run holm machine run sh -c 'exit 42'
 	equal 42 "$status"

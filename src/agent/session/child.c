@@ -31,6 +31,8 @@
 #include "agent/core/worker.h"
 #include "agent/session/child.h"
 
+#include "agent/session/bus.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -282,8 +284,10 @@ static _Noreturn void session_main(struct child *c)
 		note(c, xstrdup("the ssh agent cannot be relayed into the machine"));
 	if (q->relay_refused)
 		note(c, xstrdup(q->relay_refused));
+	if (c->user.has_bus)
+		session_wait_bus(c->user.uid, c->plan->bus_deadline_ms);
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
-	session_fit_locale(c->root, &c->env);
+	session_fit_locale(c->root, &q->terminal, &c->env);
 	reset_signals();
 	if ((r = become_user(c, &err)) < 0 || (r = enter_directory(c, &err)) < 0)
 		give_up(c, STATUS_FAILED, err, r);

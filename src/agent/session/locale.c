@@ -5,9 +5,11 @@
 #include "agent/session/locale.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -107,20 +109,50 @@ static int has_terminal(int root, const char *name)
 	return 0;
 }
 
-static void fit_terminal(int root, struct strv *env)
+/* Puts the entry under its name, in place of an older one. 0 or -errno. */
+static int bring_terminal(int root, const struct session_terminal *t)
+{
+	AUTOFREE char *folder = xasprintf(SESSION_TERMINFO "/%c", *t->name);
+	AUTOFREE char *temporary = xasprintf(".%s.%d", t->name, (int)getpid());
+	AUTO_FD int at = rootfs_mkdir(root, folder, 0755, NULL);
+	if (at < 0)
+		return at;
+	AUTO_FD int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	int r = fd_write_full(fd, t->entry, t->size);
+	if (r == 0 && renameat(at, temporary, at, t->name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(at, temporary, 0);
+	return r;
+}
+
+/* Whether holm's folder has the entry now, from this session or one before. */
+static int has_brought(int root, const char *term, const struct session_terminal *t)
+{
+	AUTOFREE char *path = xasprintf(SESSION_TERMINFO "/%c/%s", *term, term);
+	return (t && t->name && streq(t->name, term) && bring_terminal(root, t) == 0) || rootfs_exists(root, path);
+}
+
+static void fit_terminal(int root, const struct session_terminal *t, struct strv *env)
 {
 	static const char *const known = "xterm-256color";
 	const char *term = strv_getenv(env, "TERM");
 	if (!term || !isalnum((unsigned char)*term) || strchr(term, '/') || strlen(term) > NAME_MAX_LENGTH)
 		return;
-	if (!has_terminal(root, term) && has_terminal(root, known))
+	if (has_terminal(root, term))
+		return;
+	if (has_brought(root, term, t))
+		strv_setenv(env, "TERMINFO", SESSION_TERMINFO);
+	else if (has_terminal(root, known))
 		strv_setenv(env, "TERM", known);
 }
 
-void session_fit_locale(int root, struct strv *env)
+void session_fit_locale(int root, const struct session_terminal *terminal, struct strv *env)
 {
 	int has_utf8 = -1; /* not known */
-	fit_terminal(root, env);
+	fit_terminal(root, terminal, env);
 	for (size_t i = 0; i < env->count; i++) {
 		AUTOFREE char *key = xstrndup(env->items[i], strcspn(env->items[i], "="));
 		const char *value = strv_getenv(env, key);

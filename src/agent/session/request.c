@@ -5,6 +5,9 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
+
+enum { TERMINFO_MAX = 32 * 1024 };
 
 static int read_list(struct json_object *o, const char *key, struct strv *to, struct error **err)
 {
@@ -90,6 +93,23 @@ static int read_umask(struct session_request *q, struct json_object *o, struct e
 	return 0;
 }
 
+static int read_terminfo(struct session_request *q, struct json_object *o, struct error **err)
+{
+	struct json_object *terminal = NULL;
+	const char *name = NULL, *entry = NULL;
+	int r = json_get_object(o, "terminfo", &terminal, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if ((r = json_get_string(terminal, "name", &name, err)) < 0 ||
+	    (r = json_get_string(terminal, "entry", &entry, err)) < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "\"terminfo\" has no name or no entry") : r;
+	r = hex_decode(entry, TERMINFO_MAX, &q->terminal.entry, &q->terminal.size);
+	if (r < 0)
+		return error_set(err, EINVAL, "\"terminfo\" has an entry that cannot be one");
+	q->terminal.name = xstrdup(name);
+	return 0;
+}
+
 static int read_relay(struct session_request *q, struct json_object *o, struct error **err)
 {
 	struct json_object *relay = NULL;
@@ -117,7 +137,7 @@ int session_request_parse(struct json_object *o, struct session_request **ret, s
 	    (r = read_terminal(q, o, err)) < 0 || (r = read_user(q, o, err)) < 0 ||
 	    (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
 		return r;
-	if ((r = read_umask(q, o, err)) < 0 || (r = read_relay(q, o, err)) < 0)
+	if ((r = read_umask(q, o, err)) < 0 || (r = read_terminfo(q, o, err)) < 0 || (r = read_relay(q, o, err)) < 0)
 		return r;
 	if (q->argv.count && !*q->argv.items[0] && !q->shell)
 		return error_set(err, EINVAL, "the command is an empty word");
@@ -135,5 +155,7 @@ void session_request_free(struct session_request *q)
 	free(q->workdir);
 	free(q->cwd);
 	free(q->relay_refused);
+	free(q->terminal.name);
+	free(q->terminal.entry);
 	free(q);
 }

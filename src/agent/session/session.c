@@ -25,6 +25,7 @@
 #include "agent/core/platform.h"
 #include "agent/session/child.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
@@ -32,7 +33,13 @@
 
 #define SESSIONS_CGROUP AGENT_CGROUP "/holm-sessions"
 
-enum { SESSION_OUT_MAX = SESSION_OUT_FULL + 4 * SESSION_FRAME_MAX, SESSIONS_MAX = 4096, STATUS_FAILED = 125 };
+enum {
+	SESSION_OUT_MAX = SESSION_OUT_FULL + 4 * SESSION_FRAME_MAX,
+	SESSIONS_MAX = 4096,
+	STATUS_FAILED = 125,
+	BUS_COMES_MS = 60 * 1000,
+	BUS_WAIT_MS = 10 * 1000
+};
 
 /* Removes the groups of sessions that left nothing behind; those in use refuse. */
 static void sweep_cgroups(void)
@@ -304,6 +311,14 @@ static int make_pipes(struct session *s)
 	return 0;
 }
 
+/* An image may name a bus that never comes, so sessions wait for it in the first moments of an
+ * init only, and each not for long. */
+static uint64_t bus_deadline(const struct agent *a)
+{
+	uint64_t last = a->init_started_ms + BUS_COMES_MS;
+	return a->init_kind == INIT_SYSTEMD ? MIN(last, clock_deadline(BUS_WAIT_MS)) : 0;
+}
+
 static int launch(struct session *s)
 {
 	struct loop *l = s->agent->loop;
@@ -317,6 +332,7 @@ static int launch(struct session *s)
 		.machine = s->machine,
 		.cgroup = cgroup,
 		.number = s->number,
+		.bus_deadline_ms = bus_deadline(s->agent),
 		.standard = { s->child_ends[0], s->child_ends[1], s->child_ends[2] },
 	};
 	if (s->machine >= 0) {

@@ -8,6 +8,7 @@
 #include "agent/core/environment.h"
 #include "agent/core/rootfs.h"
 #include "agent/provision/accounts.h"
+#include "agent/session/bus.h"
 #include "base/alloc.h"
 #include "base/path.h"
 
@@ -81,6 +82,7 @@ int session_user_resolve(int root, const struct session_request *q, const struct
 	u.group_count = group_list(group, p.name, u.gid, u.groups, SESSION_GROUPS_MAX);
 	AUTOFREE char *linger = account_linger_path(u.name);
 	u.lingers = u.uid != 0 && account_name_is_valid(u.name) && rootfs_exists(root, linger);
+	u.has_bus = u.lingers && session_has_bus(root, u.uid);
 	*ret = u;
 	return 0;
 }
@@ -114,7 +116,8 @@ void session_environment(const struct session_request *q, const struct boot_requ
 		AUTOFREE char *directory = xasprintf("/run/user/%u", u->uid);
 		AUTOFREE char *bus = xasprintf("unix:path=%s/bus", directory);
 		strv_setenv(ret, "XDG_RUNTIME_DIR", directory);
-		strv_setenv(ret, "DBUS_SESSION_BUS_ADDRESS", bus);
+		if (u->has_bus)
+			strv_setenv(ret, "DBUS_SESSION_BUS_ADDRESS", bus);
 	}
 	/* An image's HOME is of the user that it was made for. */
 	set_all(ret, &b->image_env, 1);

@@ -19,6 +19,7 @@ struct session_user {
 	gid_t groups[SESSION_GROUPS_MAX];
 	size_t group_count;
 	int lingers; /* has a user manager, so a runtime directory */
+	int has_bus; /* and that manager a message bus */
 };
 void session_user_done(struct session_user *u);
 

@@ -16,6 +16,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/machine/session.h"
+#include "cli/machine/terminfo.h"
 #include "cli/output.h"
 
 enum { ENV_FILE_MAX = 1 << 20, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80, SSH_PATH_MAX = 107 };
@@ -225,6 +226,8 @@ static int build_request(const struct machine *m, struct options *o, enum run_ma
 	if (tty && terminal_size(STDOUT_FILENO, &rows, &columns) < 0)
 		terminal_size(STDIN_FILENO, &rows, &columns);
 	json_add_bool(q, "tty", tty);
+	if (tty)
+		json_add(q, "terminfo", terminfo_find());
 	json_add_u64(q, "rows", rows);
 	json_add_u64(q, "columns", columns);
 	json_add_u64(q, "umask", current_umask());

@@ -35,6 +35,30 @@ static void test_boot(void **state)
 	assert_int_equal(b->user.group_count, 0);
 }
 
+static void test_terminfo(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+	} cases[] = {
+		{ "{\"terminfo\":{\"name\":\"xterm-kitty\",\"entry\":\"1a01\"}}", 0 },
+		{ "{\"terminfo\":null}", 0 },
+		{ "{\"terminfo\":{\"name\":\"x\"}}", -EINVAL },
+		{ "{\"terminfo\":{\"name\":\"x\",\"entry\":\"1\"}}", -EINVAL },
+		{ "{\"terminfo\":{\"name\":\"x\",\"entry\":\"1G\"}}", -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *o = json_tokener_parse(cases[i].text);
+		CLEANUP(session_request_freep) struct session_request *q = NULL;
+		assert_int_equal(session_request_parse(o, &q, NULL), cases[i].result);
+		if (i > 0)
+			continue;
+		assert_string_equal(q->terminal.name, "xterm-kitty");
+		assert_int_equal(q->terminal.size, 2);
+		assert_memory_equal(q->terminal.entry, "\x1a\x01", 2);
+	}
+}
+
 static void test_boot_groups(void **state)
 {
 	CLEANUP(boot_request_freep) struct boot_request *b = NULL;
@@ -124,8 +148,8 @@ static void test_cidr(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_boot_groups),
-		cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_terminfo),
+		cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
 		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,13 +71,21 @@ static void put_archive(struct tree *t, const char *name, uint32_t hash)
 	fclose(f);
 }
 
-static void expect_fit(struct tree *t, const char *given, const char *expected)
+/* name: of the entry that the caller has sent, or NULL. */
+static void expect_terminal(struct tree *t, const char *name, const char *given, const char *expected)
 {
 	AUTO_STRV struct strv env = { 0 };
+	unsigned char entry[] = "entry";
+	const struct session_terminal terminal = { .name = (char *)name, .entry = entry, .size = strlen("entry") };
 	strv_add(&env, given);
-	session_fit_locale(t->root, &env);
-	assert_int_equal(env.count, 1);
-	assert_string_equal(env.items[0], expected);
+	session_fit_locale(t->root, &terminal, &env);
+	AUTOFREE char *all = strv_join(&env, " ");
+	assert_string_equal(all, expected);
+}
+
+static void expect_fit(struct tree *t, const char *given, const char *expected)
+{
+	expect_terminal(t, NULL, given, expected);
 }
 
 static void test_locale(void **state)
@@ -100,6 +108,12 @@ static void test_locale(void **state)
 	expect_fit(t, "TERM=xterm-kitty", "TERM=xterm-256color");
 	expect_fit(t, "TERM=screen", "TERM=screen");
 	expect_fit(t, "TERM=../x", "TERM=../x");
+	expect_terminal(t, "other", "TERM=xterm-kitty", "TERM=xterm-256color");
+	expect_terminal(t, "xterm-kitty", "TERM=xterm-kitty", "TERM=xterm-kitty TERMINFO=" SESSION_TERMINFO);
+	/* It stays for sessions that bring none. */
+	expect_terminal(t, NULL, "TERM=xterm-kitty", "TERM=xterm-kitty TERMINFO=" SESSION_TERMINFO);
+	expect_terminal(t, "screen", "TERM=screen", "TERM=screen");
+	tree_expect(t, SESSION_TERMINFO "/x/xterm-kitty", "entry");
 }
 
 static void test_unknown_and_empty(void **state)
@@ -154,6 +168,11 @@ static void test_environment(void **state)
 	strv_add(&q.env, "LANG=nb_NO.UTF-8");
 	strv_add(&q.env, "broken");
 	q.tty = 1;
+	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
+	assert_true(u.lingers);
+	assert_false(u.has_bus); /* its manager starts none */
+	session_user_done(&u);
+	tree_put(t, "/usr/lib/systemd/user/dbus.socket", 0, "");
 	assert_int_equal(session_user_resolve(t->root, &q, &machine_user, &u, NULL), 0);
 	session_environment(&q, &b, &u, "/run/holm/ssh-agent.1000", &env);
 	static const char *const expected[][2] = {

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The caller's description of its terminal (terminfo(5)), for images that have none. */
+#pragma once
+
+#include "base/json.h"
+
+/* {"name","entry"} of the terminal that TERM names, the entry in hexadecimal digits. Owned; NULL if
+ * there is none. */
+struct json_object *terminfo_find(void);
