@@ -80,6 +80,10 @@ struct keeper {
 	struct udp_flows *udp_flows; /* of all published UDP ports; NULL before the first */
 	struct host_clock *clock;
 	struct resolv_watch *resolv;
+	struct job *job;     /* the script that runs inside for us; NULL: none */
+	int install_tried;   /* an init was to be installed in this life of the machine */
+	int install_settled; /* init=install has become auto */
+	int install_init_up; /* the init came up in STAGE_INSTALL */
 };
 
 /* keeper.c */
@@ -95,6 +99,14 @@ void waiters_settle(struct keeper *k); /* tells everybody for whom it is decided
 
 /* pauses.c */
 void keeper_set_paused(struct keeper *k, const char *why); /* NULL: it goes on */
+
+/* install.c */
+/* Whether the machine that is ready for sessions now is to look for an init first. */
+int install_is_wanted(const struct keeper *k);
+/* Entered with STAGE_INSTALL: runs the script. It leads to the restart of the init, so to
+ * STAGE_BOOT, or to STAGE_READY with the init that there is. */
+void install_enter(struct keeper *k);
+void install_give_up(struct keeper *k, const char *why); /* STAGE_READY with a warning */
 
 /* agent/calls.c: what the keeper asks of the agent in the course of the machine's life */
 void agent_ask_version(struct keeper *k);

@@ -9,6 +9,7 @@ enum keeper_stage {
 	STAGE_ISOLATION, /* the isolation starts */
 	STAGE_VERSION,   /* connected; the agent was asked who it is */
 	STAGE_BOOT,      /* the boot request was sent */
+	STAGE_INSTALL,   /* sessions of ours may start: one installs an init */
 	STAGE_READY,     /* sessions may start */
 	STAGE_RUNNING,   /* the init has finished booting */
 	STAGE_AWAY,      /* the agent was lost; a new one is waited for */

@@ -28,7 +28,7 @@
 enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_ISOLATION_NATIVE };
 enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
 enum machine_wait { MACHINE_WAIT_SESSION, MACHINE_WAIT_INIT };
-enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM };
+enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM, MACHINE_INIT_INSTALL };
 
 /* How the share server of a virtual machine behaves; in native isolation the host's own file system
  * is what the machine sees. */

@@ -292,8 +292,9 @@ const struct machine_key machine_keys[] = {
 	{ "kernel", "file of another kernel; default the one that comes with holm" },
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },
-	{ "init", "which init boots: the image's (image), holm's minimal one (holm), or the image's if it has one "
-		  "(auto); default auto" },
+	{ "init",
+	    "which init boots: the image's (image), holm's minimal one (holm), the image's if it has one "
+	    "(auto), or one that the next start installs from the distribution's packages (install); default auto" },
 	{ "wait", "when a session of a machine that boots begins: session (as soon as commands can run) or init (once "
 		  "its init says that booting is done); default session" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "

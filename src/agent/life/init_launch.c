@@ -26,7 +26,8 @@
 #include "agent/core/rootfs.h"
 #include "agent/life/inittab.h"
 #include "agent/life/prepare.h"
-#include "agent/provision/etcfiles.h"
+#include "agent/provision/createuser.h"
+#include "agent/provision/provision.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -345,9 +346,14 @@ static int find_init(const struct boot_request *b, int root, struct init_program
 	return 0;
 }
 
-/* An init that is started again gets a new /run, and finds the shares as the first one did. */
-static int renew(const struct init_launch *l, struct error **err)
+/* An init that is started again gets a new /run, and finds the shares as the first one did. It may
+ * have been installed since then, with a logind. */
+static int renew(const struct init_launch *l, int root, struct error **err)
 {
+	AUTO_ERROR struct error *linger = NULL;
+	if (l->start > 0 && !rootfs_is_program(root, CREATE_USER_SCRIPT) &&
+	    provision_linger(root, &l->request->user, &linger) < 0)
+		log_warning("%s", linger->text);
 	int r = l->start > 0 ? prepare_machine_run(l->platform, l->request, err) : 0;
 	return r < 0 || !l->platform->check_shares ? r : l->platform->check_shares(l->request, err);
 }
@@ -361,7 +367,7 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	int r = root < 0 ? error_set_errno(err, errno, "the machine's disk is not mounted") :
 			   find_init(l->request, root, &init, err);
 	struct platform_container container;
-	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, err)) < 0)
+	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, root, err)) < 0)
 		return r;
 	init.own_boot_id = !container.has_boot_id || l->start > 0;
 	if ((r = write_bundle(l, &container, &init, root, channel, err)) < 0)

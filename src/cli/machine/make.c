@@ -357,8 +357,7 @@ void make_note_sockets(const struct machine *m)
 void make_note_init(const struct machine *m)
 {
 	if (!m->init_path && m->init == MACHINE_INIT_AUTO)
-		output_note("image \"%s\" has no init: holm's own runs no services; to have them, install an init such "
-			    "as "
-			    "systemd inside, then stop and start the machine; see holm-images(7)",
+		output_note("image \"%s\" has no init: holm's own runs no services; to have them, create it with "
+			    "--init install, or install an init inside and restart the machine; see holm-images(7)",
 		    m->image);
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "keeper/agent/job.h"
 #include "keeper/agent/text.h"
 #include "keeper/keeper_private.h"
 
@@ -91,7 +92,9 @@ static void on_ready_line(struct keeper *k, struct json_object *line, const char
 {
 	int init = streq(text, "init");
 	if (k->stage == STAGE_BOOT && (init || streq(text, "session")))
-		keeper_enter(k, STAGE_READY);
+		keeper_enter(k, install_is_wanted(k) ? STAGE_INSTALL : STAGE_READY);
+	if (k->stage == STAGE_INSTALL)
+		k->install_init_up |= init;
 	if (k->stage == STAGE_READY && init)
 		keeper_enter(k, STAGE_RUNNING);
 }
@@ -125,9 +128,10 @@ static void on_ended_line(struct keeper *k, struct json_object *line, const char
 
 static void on_rebooting_line(struct keeper *k, struct json_object *line, const char *text)
 {
-	if (k->stage != STAGE_READY && k->stage != STAGE_RUNNING)
+	if (k->stage != STAGE_INSTALL && k->stage != STAGE_READY && k->stage != STAGE_RUNNING)
 		return;
 	log_info("the init restarts");
+	job_cancel(TAKE_PTR(k->job));
 	k->session_ready = k->init_ready = 0;
 	k->stage = STAGE_BOOT; /* the boot's answer goes on: no new request */
 	source_set_timer(k->deadline, clock_deadline(k->options.boot_timeout_ms));
@@ -208,6 +212,7 @@ void agent_forget_calls(struct keeper *k)
 {
 	http_call_cancel(TAKE_PTR(k->call));
 	http_call_cancel(TAKE_PTR(k->stop_call));
+	job_cancel(TAKE_PTR(k->job));
 }
 
 static void on_told(int code, struct json_object *body, const struct error *err, void *data)

@@ -2,7 +2,7 @@
  * The life of a running machine, as the keeper sees it: one state machine.
  *
  *     NEW -> ISOLATION -> VERSION -> BOOT -> READY -> RUNNING -> STOPPING -> GONE
- *                            ^         ^        |         |
+ *                            ^         ^        |         |      (INSTALL: between BOOT and READY)
  *                            |         +--------+---------+   the init restarts
  *                            +------ AWAY <-----+---------+   the agent was lost and comes back
  *
@@ -18,11 +18,12 @@
  * 2. VERSION begins when the isolation has a transport to the agent. The keeper asks for the
  *    protocol.
  * 3. BOOT sends the boot request. Its answer stays open while the machine runs.
- * 4. READY: sessions may start; ports accept connections, the host's clock and resolver are
+ * 4. INSTALL, if the setting asks for it: a script installs an init (install.c).
+ * 5. READY: sessions may start; ports accept connections, the host's clock and resolver are
  *    followed.
- * 5. RUNNING: the init has finished booting, or never reports it.
- * 6. STOPPING asks the agent to stop the init, and kills the isolation at the deadline.
- * 7. GONE answers those who wait for the end, and ends the keeper.
+ * 6. RUNNING: the init has finished booting, or never reports it.
+ * 7. STOPPING asks the agent to stop the init, and kills the isolation at the deadline.
+ * 8. GONE answers those who wait for the end, and ends the keeper.
  *
  * Failures. There is one way out of a running isolation: kill it or let it end, and its `ended`
  * event brings GONE. If the agent is lost, a VM's agent is started again by its reaper, and AWAY
@@ -72,6 +73,7 @@ static const struct stage stages[] = {
 	[STAGE_ISOLATION] = { "starting", "starting the machine", enter_isolation },
 	[STAGE_VERSION] = { "starting", "talking to the agent", agent_ask_version },
 	[STAGE_BOOT] = { "starting", "booting", agent_boot },
+	[STAGE_INSTALL] = { "starting", "installing an init", install_enter },
 	[STAGE_READY] = { "running", "ready for commands", enter_ready },
 	[STAGE_RUNNING] = { "running", "running", enter_running },
 	[STAGE_AWAY] = { "running", "waiting for the agent", enter_away },
@@ -173,6 +175,8 @@ static void on_deadline(struct source *s, void *data)
 	struct keeper *k = data;
 	if (k->stage == STAGE_STOPPING)
 		kill_isolation(k);
+	else if (k->stage == STAGE_INSTALL)
+		install_give_up(k, "the machine did not restart");
 	else if (k->stage == STAGE_AWAY)
 		keeper_fail(k, ETIMEDOUT, NULL,
 		    "the agent inside was lost and did not come back; the machine was ended");

@@ -31,6 +31,8 @@ struct json_object *keeper_settings(struct keeper *k)
 		json_add_u64(o, "cpus", k->live_cpus);
 	if (k->live_memory)
 		json_add_u64(o, "memory", k->live_memory);
+	if (k->install_settled)
+		json_add_string(o, "init", machine_init_words[MACHINE_INIT_AUTO]);
 	json_add(o, "mounts", mounts(k));
 	return o;
 }

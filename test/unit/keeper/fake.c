@@ -70,7 +70,10 @@ static void handle_session(struct http_exchange *x, void *data)
 	f->session_request = json_to_string(http_exchange_json(x, NULL), 0);
 	if (f->sessions == FAKE_SESSIONS_MAX || http_upgrade(x, "holm-session", &fd, &early) < 0)
 		return;
-	fd_write_full(fd, "welcome", 7);
+	if (f->session_frames)
+		fd_write_full(fd, f->session_frames->data, f->session_frames->size);
+	else
+		fd_write_full(fd, "welcome", 7);
 	f->session_fds[f->sessions++] = fd;
 	buffer_done(&early);
 }

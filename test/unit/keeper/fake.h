@@ -2,6 +2,7 @@
  * An isolation without a machine: its "agent" is an HTTP server in the same process. */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/strv.h"
 #include "http/http.h"
 #include "isolation/isolation.h"
@@ -11,9 +12,10 @@ enum { FAKE_SESSIONS_MAX = 64 };
 struct fake {
 	struct loop *loop;
 	/* how it behaves */
-	uint64_t protocol;      /* 0: never answers */
-	const char *shortage;   /* of the host, or NULL */
-	const char *boot_lines; /* what is sent at once on boot, separated by newlines */
+	uint64_t protocol;                   /* 0: never answers */
+	const char *shortage;                /* of the host, or NULL */
+	const char *boot_lines;              /* what is sent at once on boot, separated by newlines */
+	const struct buffer *session_frames; /* sent by a session; NULL: a word that is no frame */
 	int start_fails, refuse_share, ignore_stop, takes_connections;
 	/* what happened */
 	int starts, boots, stops, kills, sessions, clocks, resolvs, given;

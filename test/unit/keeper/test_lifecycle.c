@@ -2,6 +2,7 @@
  * The life of a machine through the keeper's API: it boots or fails to, loses its agent, restarts,
  * stops. The fake isolation is beneath. */
 #include "fixture.h"
+#include "http/session_frame.h"
 
 static void test_boot(void **state)
 {
@@ -46,6 +47,85 @@ static void test_session_before_init(void **state)
 	fake_boot_line(f->fake, "{\"ready\":\"init\"}");
 	run_until(f, &init->done);
 	assert_string_equal(last_line(init), "{\"state\":\"running\"}");
+}
+
+/* Lets the script say two lines and end. */
+static void script_ends(struct fixture *f, struct buffer *frames, uint32_t status)
+{
+	static const char output[] = "fetching\033[2J\nno way to the archive\n";
+	f->machine->init = MACHINE_INIT_INSTALL;
+	buffer_init(frames, 4096);
+	session_frame_append(frames, SESSION_STDOUT, output, 10);
+	session_frame_append(frames, SESSION_STDERR, output + 10, sizeof output - 11);
+	session_frame_append_u32(frames, SESSION_EXIT, status);
+	f->fake->session_frames = frames;
+}
+
+static void test_an_init_is_installed_and_started(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUFFER struct buffer frames;
+	script_ends(f, &frames, 0);
+	begin(f, 10000);
+	struct asker *a = ask(f, "GET", "/v1/ready?level=init", NULL);
+	uint64_t deadline = clock_deadline(10000);
+	while (f->fake->sessions < 2 && clock_now_ms() < deadline)
+		loop_step(f->loop, deadline);
+	assert_false(a->done);
+	expect_state(f, "starting");
+	assert_non_null(strstr(f->fake->session_request, "kill -HUP 1"));
+	assert_non_null(strstr(f->fake->session_request, "\"user\":{\"name\":\"root\"}"));
+	fake_boot_line(f->fake, "{\"rebooting\":true}");
+	fake_boot_line(f->fake, "{\"init\":\"/lib/systemd/systemd\"}");
+	fake_boot_line(f->fake, "{\"ready\":\"session\"}");
+	fake_boot_line(f->fake, "{\"ready\":\"init\"}");
+	run_until(f, &a->done);
+	assert_true(strv_contains(&a->lines, "{\"stage\":\"installing an init\"}"));
+	assert_string_equal(last_line(a), "{\"state\":\"running\"}");
+	assert_int_equal(f->fake->sessions, 2);
+}
+
+static void test_an_init_that_cannot_be_installed(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUFFER struct buffer frames;
+	script_ends(f, &frames, 100);
+	begin(f, 10000);
+	struct asker *a = ask(f, "GET", "/v1/ready?level=init", NULL);
+	run_until(f, &a->done);
+	assert_string_equal(last_line(a), "{\"state\":\"running\"}");
+	assert_true(
+	    strv_contains(&a->lines, "{\"warning\":\"no init was installed (no way to the archive), so there are no "
+				     "services; see holm machine logs "
+				     "--boot dev. The next start tries again, unless holm machine set init=auto\"}"));
+	assert_int_equal(f->fake->sessions, 1);
+}
+
+static void test_an_init_that_was_there(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUFFER struct buffer frames;
+	script_ends(f, &frames, 3);
+	begin(f, 10000);
+	struct asker *a = ask(f, "GET", "/v1/ready?level=init", NULL);
+	run_until(f, &a->done);
+	assert_string_equal(last_line(a), "{\"state\":\"running\"}");
+	assert_int_equal(f->fake->sessions, 1);
+	for (size_t i = 0; i < a->lines.count; i++)
+		assert_null(strstr(a->lines.items[i], "no init"));
+}
+
+/* Frames that make no sense are a failure like another. */
+static void test_a_script_whose_agent_lies(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUFFER struct buffer frames;
+	script_ends(f, &frames, 0);
+	frames.data[0] = 99;
+	begin(f, 10000);
+	struct asker *a = ask(f, "GET", "/v1/ready?level=init", NULL);
+	run_until(f, &a->done);
+	assert_string_equal(last_line(a), "{\"state\":\"running\"}");
 }
 
 static void test_boot_fails_with_its_log(void **state)
@@ -224,6 +304,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KEEPER_TEST(test_boot),
 		KEEPER_TEST(test_session_before_init),
+		KEEPER_TEST(test_an_init_is_installed_and_started),
+		KEEPER_TEST(test_an_init_that_cannot_be_installed),
+		KEEPER_TEST(test_an_init_that_was_there),
+		KEEPER_TEST(test_a_script_whose_agent_lies),
 		KEEPER_TEST(test_boot_fails_with_its_log),
 		KEEPER_TEST(test_a_failed_boot_names_what_the_host_is_short_of),
 		KEEPER_TEST(test_isolation_does_not_start),
