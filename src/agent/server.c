@@ -10,7 +10,11 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
+#include "agent/life/life.h"
+#include "agent/service/service.h"
+#include "agent/session/session.h"
 #include "agent/share/events.h"
+#include "agent/share/share.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"

@@ -66,33 +66,8 @@ struct agent {
 /* Serves until the machine is over; the process's exit status. (server.c) */
 int agent_run(const struct platform *p);
 
-/* boot.c: POST /v1/boot. */
-void boot_handle(struct http_exchange *x, void *agent);
-void boot_prepare(struct agent *a); /* the work of PHASE_BOOTING (life/phase.h) */
-
-/* init.c: starts the machine's init and watches it. */
-void init_start(struct agent *a);
-void init_adopt(struct agent *a, pid_t pid, int pidfd, enum init_kind kind, int console); /* console: taken, -1 none */
-
-/* stop.c */
-void stop_handle(struct http_exchange *x, void *agent);
+/* Called from rooms that may not include those of the functions: server.c (serves until the machine
+ * is over; the process's exit status), life/stop.c, life/state.c. */
+int agent_run(const struct platform *p);
 void stop_begin(struct agent *a, uint64_t timeout_ms);
-void stop_init_ended(struct agent *a, const char *how, int status); /* the init is gone: ends the machine */
-
-/* state.c: the state file. */
 void state_save(const struct agent *a);
-void state_adopt(struct agent *a);
-
-/* resources.c: version, memory, clock, resolv, timezone. */
-void version_handle(struct http_exchange *x, void *agent);
-void memory_handle(struct http_exchange *x, void *agent);
-void clock_handle(struct http_exchange *x, void *agent);
-void resolv_handle(struct http_exchange *x, void *agent);
-void timezone_handle(struct http_exchange *x, void *agent);
-
-void share_add_handle(struct http_exchange *x, void *agent);
-void share_remove_handle(struct http_exchange *x, void *agent);
-void dial_handle(struct http_exchange *x, void *agent);
-void archive_get_handle(struct http_exchange *x, void *agent);
-void archive_put_handle(struct http_exchange *x, void *agent);
-void session_handle(struct http_exchange *x, void *agent);

@@ -8,6 +8,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
+#include "agent/life/life.h"
 #include "agent/life/prepare.h"
 #include "agent/life/phase.h"
 #include "agent/life/report.h"

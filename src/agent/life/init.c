@@ -14,6 +14,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
+#include "agent/life/life.h"
 #include "agent/life/console.h"
 #include "agent/life/init_launch.h"
 #include "agent/life/init_signal.h"

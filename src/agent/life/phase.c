@@ -13,6 +13,7 @@
  * Events call agent_enter(); nothing else writes the phase. Two of them may cross: a stop request
  * arrives while a worker mounts the disk, and that worker reports its success or failure
  * afterwards. The table refuses the late step. */
+#include "agent/life/life.h"
 #include "agent/life/phase.h"
 
 #include <errno.h>

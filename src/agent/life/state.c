@@ -9,6 +9,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
+#include "agent/life/life.h"
 #include "agent/life/phase.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"

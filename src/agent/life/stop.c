@@ -10,6 +10,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
+#include "agent/life/life.h"
 #include "agent/life/init_signal.h"
 #include "agent/life/phase.h"
 #include "agent/life/report.h"

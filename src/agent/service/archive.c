@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/service/service.h"
 #include "agent/core/platform.h"
 #include "agent/core/own_folders.h"
 #include "agent/core/worker.h"

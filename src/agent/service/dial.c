@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/service/service.h"
 #include "agent/core/network.h"
 #include "agent/service/udp_relay.h"
 #include "base/alloc.h"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/service/service.h"
 #include "agent/core/machine_run.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"

@@ -15,6 +15,8 @@ struct session_output {
 	int64_t left;          /* after the process has ended: what was in the pipe then; -1 before */
 };
 
+void session_handle(struct http_exchange *x, void *agent);
+
 struct session_agent; /* the relayed ssh-agent (ssh_agent.c) */
 
 struct session {

@@ -16,6 +16,7 @@
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
 #include "agent/share/events.h"
+#include "agent/share/share.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"

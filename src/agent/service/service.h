@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The handlers of the services. */
+#pragma once
+
+#include "http/http.h"
+
+/* resources.c */
+void version_handle(struct http_exchange *x, void *agent);
+void memory_handle(struct http_exchange *x, void *agent);
+void clock_handle(struct http_exchange *x, void *agent);
+void resolv_handle(struct http_exchange *x, void *agent);
+void timezone_handle(struct http_exchange *x, void *agent);
+
+void dial_handle(struct http_exchange *x, void *agent);
+void archive_get_handle(struct http_exchange *x, void *agent);
+void archive_put_handle(struct http_exchange *x, void *agent);
