@@ -36,6 +36,7 @@ enum command_target {
 	 * stays */
 	TARGET_MACHINE_OR_COMMAND,
 	TARGET_MACHINES,            /* all words, which need not exist, or every machine with --all */
+	TARGET_MACHINES_OR_RUNNING, /* the words, which exist; none without words: the command chooses */
 	TARGET_MACHINES_OR_DEFAULT, /* the words, which exist; every machine with --all; or the default one */
 };
 

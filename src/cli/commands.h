@@ -22,7 +22,8 @@ extern const struct command_group command_groups[]; /* ends with a NULL name */
 extern const struct command_spec command_clone, command_cp, command_create, command_export, command_fix_owner,
     command_import, command_init, command_inspect, command_logs, command_ls, command_mount_add, command_mount_ls,
     command_mount_rm, command_port_add, command_port_ls, command_port_rm, command_rename, command_restart, command_rm,
-    command_run, command_set, command_set_default, command_ssh, command_start, command_stop, command_wait;
+    command_run, command_set, command_set_default, command_ssh, command_start, command_stats, command_stop,
+    command_wait;
 extern const struct command_spec command_help, command_system_info, command_version;
 
 /* Finds the command that argv[0] (and argv[1], for names of two words) names in the group:

@@ -90,6 +90,17 @@ void output_quote(const char *text)
 	fprintf(stderr, "  | %s\n", line);
 }
 
+void output_redraw(void)
+{
+	if (isatty(STDOUT_FILENO))
+		fputs("\033[H\033[J", stdout);
+}
+
+int output_flush(void)
+{
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -errno;
+}
+
 int output_finish(int status)
 {
 	output_progress_clear();

@@ -20,6 +20,8 @@ void output_json(struct json_object *o); /* pretty, on stdout; what is not print
 int output_rows(const struct format *f, struct json_object *rows);
 void output_line(const char *format, ...) PRINTF_LIKE(1, 2); /* one line on stdout */
 void output_quote(const char *text); /* one line on stderr of what another program said, marked as such */
+void output_redraw(void);            /* a terminal as stdout is cleared, and the next text is at its top */
+int output_flush(void);              /* 0, or -errno: nobody reads it */
 /* Last thing in main(): flushes stdout; a failure to write makes a good status EXIT_HOLM. */
 int output_finish(int status);
 

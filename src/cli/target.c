@@ -111,6 +111,14 @@ static int machines_or_default(const struct command_spec *c, struct options *o, 
 	return (int)words->count;
 }
 
+static int machines_or_running(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
+{
+	const struct strv *words = options_words(o);
+	if (all_of(o) && words->count)
+		return error_set(err, EINVAL, "--all and names exclude each other");
+	return words->count ? machines_or_default(c, o, names, err) : 0;
+}
+
 int target_resolve(const struct command_spec *c, struct options *o, struct error **err)
 {
 	static int (*const resolvers[])(const struct command_spec *c, struct options *o, struct strv *names,
@@ -121,6 +129,7 @@ int target_resolve(const struct command_spec *c, struct options *o, struct error
 		[TARGET_MACHINE_OR_COMMAND] = machine_or_command,
 		[TARGET_MACHINES] = machines,
 		[TARGET_MACHINES_OR_DEFAULT] = machines_or_default,
+		[TARGET_MACHINES_OR_RUNNING] = machines_or_running,
 	};
 	AUTO_STRV struct strv names = { 0 };
 	if (!resolvers[c->target])

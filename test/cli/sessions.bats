@@ -167,6 +167,28 @@ b" "$(holm machine ssh box 'echo a; echo b' 2>/dev/null)"
 	contains "$stderr" 'HOLM_MACHINE in the environment: no machine "otter" (did you mean "other"?)'
 }
 
+@test "stats: the running machines or the named ones, once or each second, as a table or by a template" {
+	local line
+	holm machine start box >/dev/null
+	equal "NAME CPU % MEM USAGE / LIMIT MEM % NET I/O BLOCK I/O PIDS" "$(holm machine stats --no-stream | sed -n 's/  */ /g; 1p')"
+	holm machine set -n box memory=256M 2>/dev/null
+	line=$(holm machine stats --no-stream | sed -n 's/  */ /g; 2p')
+	equal "box 128M / 256M 50.00% 2K / 1M - / - 7" "$(sed 's/ [0-9.]*%//' <<<"$line")"
+	grep -Eq '^box (2[0-9]|30)\.[0-9]{2}% ' <<<"$line"
+	equal "box 50 7 <no value>" "$(holm machine stats --no-stream --format '{{.name}} {{.memory_percent}} {{.pids}} {{.block_read}}')"
+	equal "box running
+other stopped" "$(holm machine stats --all --no-stream --format '{{.name}} {{.state}}')"
+	equal '[["other","stopped",null,null]]' "$(holm machine stats --no-stream --format json other | jq -c 'map([.name, .state, .pids, .cpu_percent])')"
+	holm machine stats box >"$WORLD/tmp/stats" &
+	until_true 10 sh -c 'test "$(grep -c NAME "$1")" -ge 2' sh "$WORLD/tmp/stats"
+	holm machine stop box >/dev/null
+	wait $!
+	fails 125 holm machine stats --all box
+	fails 125 holm machine stats --no-stream nobody
+	holm machine set -n box memory=
+	rm "$WORLD/tmp/stats"
+}
+
 @test "several names: start, restart, inspect, stop, wait; nothing is done when one does not exist" {
 	local pid
 	holm machine stop --all

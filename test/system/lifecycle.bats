@@ -145,6 +145,16 @@ teardown_file()
 	equal 629145600 "$(field one memory)"
 }
 
+@test "stats says what a running machine uses" {
+	local pid used
+	background holm machine run -n one --no-stdin sh -c 'while :; do :; done'
+	until_true 10 sh -c 'used=$(holm machine stats --no-stream --format "{{.cpu_percent}}" one); test "${used%.*}" -ge 20'
+	used=$(holm machine stats --no-stream --format json | jq -c '.[0] | [.name, .state, .memory_used > 1000000, .pids >= 3, .memory_limit, (.network_received | type)]')
+	equal '["one","running",true,true,629145600,"number"]' "$used"
+	kill "$pid"
+	gone "$pid"
+}
+
 @test "inspect has what is set and what runs, and which settings wait for a restart" {
 	local part
 	holm machine set -n one host-access=true env.A=1 2>/dev/null

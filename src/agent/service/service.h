@@ -11,6 +11,7 @@ void clock_handle(struct http_exchange *x, void *agent);
 void resolv_handle(struct http_exchange *x, void *agent);
 void timezone_handle(struct http_exchange *x, void *agent);
 
+void usage_handle(struct http_exchange *x, void *agent);
 void dial_handle(struct http_exchange *x, void *agent);
 void archive_get_handle(struct http_exchange *x, void *agent);
 void archive_put_handle(struct http_exchange *x, void *agent);
