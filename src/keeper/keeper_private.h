@@ -80,6 +80,7 @@ struct keeper {
 	struct udp_flows *udp_flows; /* of all published UDP ports; NULL before the first */
 	struct host_clock *clock;
 	struct resolv_watch *resolv;
+	char *authorities;   /* being installed */
 	struct job *job;     /* the script that runs inside for us; NULL: none */
 	int install_tried;   /* an init was to be installed in this life of the machine */
 	int install_settled; /* init=install has become auto */

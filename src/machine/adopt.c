@@ -31,6 +31,7 @@ const struct machine_member machine_members[] = {
 	{ "gid", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "init", "init", MACHINE_MEMBER_INSIDE, NULL },
 	{ "wait", "wait", MACHINE_MEMBER_INSIDE, NULL },
+	{ "ca", "ca", MACHINE_MEMBER_INSIDE, NULL }, /* the authorities are this host's */
 	/* decides what of a home that is shared anyway is the machine's own */
 	{ "home_private", "home-private", MACHINE_MEMBER_INSIDE, NULL },
 	{ "share_cache", "share-cache", MACHINE_MEMBER_INSIDE, NULL },

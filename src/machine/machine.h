@@ -28,6 +28,7 @@
 enum machine_isolation { MACHINE_ISOLATION_AUTO, MACHINE_ISOLATION_VM, MACHINE_ISOLATION_NATIVE };
 enum machine_home { MACHINE_HOME_RW, MACHINE_HOME_RO, MACHINE_HOME_NONE };
 enum machine_wait { MACHINE_WAIT_SESSION, MACHINE_WAIT_INIT };
+enum machine_ca { MACHINE_CA_HOST, MACHINE_CA_NONE };
 enum machine_init { MACHINE_INIT_AUTO, MACHINE_INIT_IMAGE, MACHINE_INIT_HOLM, MACHINE_INIT_INSTALL };
 
 /* How the share server of a virtual machine behaves; in native isolation the host's own file system
@@ -69,6 +70,7 @@ struct machine {
 	enum machine_isolation form;
 	enum machine_home home_mount;
 	enum machine_init init;
+	enum machine_ca ca;                    /* certificate authorities besides the image's */
 	enum machine_wait wait;                /* how far the machine has booted when a session starts */
 	int share_choices[MACHINE_SHARE_KEYS]; /* places among the words of machine_share_keys[] */
 	char *init_path;    /* the image's init as found when created, or NULL: none (holm's own is used) */
@@ -97,7 +99,7 @@ struct machine {
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the
  * option tables). */
-extern const char *const machine_wait_words[];
+extern const char *const machine_wait_words[], *const machine_ca_words[];
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
 										     *const machine_transport_words[];
 

@@ -208,6 +208,7 @@ static const struct field {
 	{ "kernel", PATH, AT(kernel) },
 	{ "kernel_modules", PATH, AT(kernel_modules) },
 	{ "proxy", TEXT, AT(proxy) },
+	{ "ca", WORD, AT(ca), .words = machine_ca_words },
 	{ "host_access", FLAG, AT(host_access) },
 	{ "socketcall", FLAG, AT(socketcall) },
 	{ "home", PATH, AT(home), 1 },
@@ -387,5 +388,6 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_bool(o, "socketcall", m->socketcall);
 	json_add_string(o, "transport", m->transport);
 	json_add_string(o, "proxy", m->proxy);
+	json_add_string(o, "ca", machine_ca_words[m->ca]);
 	return o;
 }

@@ -20,6 +20,7 @@ enum { NAME_MAX_LENGTH = 63, USER_MAX_LENGTH = 255, DEFAULT_DISK_GIB = 100, NUMB
 const char *const machine_isolation_words[] = { "auto", "vm", "native", NULL };
 const char *const machine_home_words[] = { "rw", "ro", "none", NULL };
 const char *const machine_init_words[] = { "auto", "image", "holm", "install", NULL };
+const char *const machine_ca_words[] = { "host", "none", NULL };
 const char *const machine_wait_words[] = { "session", "init", NULL };
 const char *const machine_transport_words[] = { "serial", "vsock", NULL };
 const char *const machine_share_cache_words[] = { "auto", "strict", "writeback", NULL };

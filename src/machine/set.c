@@ -101,6 +101,14 @@ static int set_init(struct machine *m, const char *value, struct error **err)
 	return r;
 }
 
+static int set_ca(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("ca", machine_ca_words, value, &at, err);
+	if (r == 0)
+		m->ca = at;
+	return r;
+}
+
 static int set_wait(struct machine *m, const char *value, struct error **err)
 {
 	int at, r = choose("wait", machine_wait_words, value, &at, err);
@@ -276,6 +284,7 @@ static const struct {
 	{ "proxy", set_proxy },
 	{ "pids", set_pids },
 	{ "socketcall", set_socketcall },
+	{ "ca", set_ca },
 	{ "transport", set_transport },
 	{ "publish", machine_publish_set },
 };
@@ -314,6 +323,9 @@ const struct machine_key machine_keys[] = {
 		  "have" },
 	{ "socketcall", "native machines: true lets 32-bit programs open sockets by socketcall(2), those of the host's "
 			"hypervisor too; see holm-security(7); default false" },
+	{ "ca", "certificate authorities that the machine trusts besides its image's: host (those that the host's "
+		"administrator "
+		"has added) or none; default host" },
 	{ "publish", "ports inside that the host reaches, as create has them and with commas between them, such as "
 		     "8080:80,53:53/udp; replaces all; "
 		     "default none" },

@@ -419,6 +419,7 @@ chooses()
 	chooses share-events on off
 	chooses owner-map user record
 	chooses share-locks guest host
+	chooses ca host none
 }
 
 @test "damaged and half-made machines: named, listed, removable" {

@@ -24,6 +24,8 @@ holm_begin()
 	ME=$(id -un) UID_ME=$(id -u) GID_ME=$(id -g)
 	mkdir -p "$HOME" "$XDG_DATA_HOME/holm" "$XDG_CONFIG_HOME" "$TMPDIR"
 	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	mkdir "$WORLD/authorities"
+	export HOLM_AUTHORITIES="$WORLD/authorities"
 	unset SSH_AUTH_SOCK DBUS_SESSION_BUS_ADDRESS TZ
 	if [ "${1-}" != empty ]; then
 		library "$XDG_DATA_HOME/holm/images" || return 1

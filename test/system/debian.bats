@@ -47,11 +47,29 @@ teardown_file()
 	equal active "$(in_machine deb systemctl is-active mine.service)"
 	# The test of sudo below looks at this after the restart.
 	as_root deb sh -c 'cp /etc/sudoers /root; printf "Defaults requiretty\n%%mine ALL=(ALL) ALL\n" >>/etc/sudoers; groupadd mine; usermod -aG mine "$1"' sh "$ME"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -days 2 -subj /CN=corp -out "$HOLM_AUTHORITIES/corp.crt" 2>/dev/null
 	holm machine set -n deb proxy=http://me:a%40b@127.0.0.1:3128 2>/dev/null
 	holm machine stop deb
 	run --separate-stderr holm machine start --wait deb
 	contains "$stderr" "the proxy 127.0.0.1:3128 is out of the machine's reach"
 	equal active "$(in_machine deb systemctl is-active mine.service)"
+}
+
+# Whether the machine's programs trust the host's authority.
+trusts()
+{
+	as_root "$1" grep -qF "$(sed -n 2p "$HOLM_AUTHORITIES/corp.crt")" /etc/ssl/certs/ca-certificates.crt
+}
+
+@test "the host's certificate authorities are trusted inside, also by programs with stores of their own" {
+	# shellcheck disable=SC2016
+	local print='echo "$NODE_EXTRA_CA_CERTS $SSL_CERT_FILE $REQUESTS_CA_BUNDLE"'
+	until_true 60 trusts deb
+	until_true 20 in_machine deb test -e /var/lib/holm/authorities.pem
+	equal "/var/lib/holm/authorities.pem /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt" "$(in_machine deb sh -c "$print")"
+	equal "$(in_machine deb sh -c "$print")" "$(in_machine deb sudo -n sh -c "$print")"
+	[ "$(as_root deb grep -c BEGIN /etc/ssl/certs/ca-certificates.crt)" -gt 50 ]
+	holm machine set -n deb ca=none 2>/dev/null
 }
 
 @test "services have the proxy of the setting, by a file that root alone may read" {
@@ -269,6 +287,14 @@ has_said()
 	# The first command of a machine that boots finds the bus of its user.
 	in_machine deb sh -c 'test -S "${DBUS_SESSION_BUS_ADDRESS#unix:path=}" && systemctl --user show-environment >/dev/null'
 	holm machine start --wait deb
+	# The setting since the start before the last one is ca=none.
+	distrusts()
+	{
+		! trusts deb
+	}
+	until_true 60 distrusts
+	until_true 20 as_root deb test ! -e /var/lib/holm/authorities.pem
+	equal ' ' "$(in_machine deb sh -c 'echo "$NODE_EXTRA_CA_CERTS $SSL_CERT_FILE"')"
 	equal 'CORP\jdoe@x' "$(in_machine deb whoami)"
 	equal 'CORP\jdoe@x' "$(in_machine deb id -un "$UID_ME")"
 	equal root "$(in_machine deb sudo -n id -un)"
@@ -320,4 +346,23 @@ plain_debian()
 	local began=$SECONDS
 	holm machine stop deb
 	[ $((SECONDS - began)) -lt 25 ]
+}
+
+@test "an export leaves the host's certificate authorities out; the machine gets them back" {
+	requires native
+	holm machine set -n deb ca=
+	holm machine start --wait deb
+	until_true 60 trusts deb
+	until_true 20 as_root deb test -e /var/lib/holm/authorities.pem
+	holm machine stop deb
+	holm machine export deb -o "$TMPDIR/deb.tar" >/dev/null
+	holm machine import "$TMPDIR/deb.tar" --name other --isolation native >/dev/null
+	rm "$TMPDIR/deb.tar"
+	HOLM_AUTHORITIES=/nonexistent holm machine start other
+	run ! trusts other
+	run ! as_root other ls /var/lib/holm/authorities.pem
+	equal '' "$(as_root other sh -c 'ls /usr/local/share/ca-certificates')"
+	holm machine rm --force other
+	holm machine start deb
+	until_true 60 trusts deb
 }

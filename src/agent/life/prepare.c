@@ -16,6 +16,7 @@
 #include "agent/core/platform.h"
 #include "agent/core/own_folders.h"
 #include "agent/core/rootfs.h"
+#include "agent/provision/authorities.h"
 #include "agent/provision/createuser.h"
 #include "agent/provision/etcfiles.h"
 #include "agent/provision/identity.h"
@@ -181,6 +182,12 @@ static int step_identity(struct prepare *p, struct error **err)
 	return r < 0 ? r : identity_mark(p->root, id, err);
 }
 
+/* An export is to have none of the host's authorities. */
+static int step_authorities(struct prepare *p, struct error **err)
+{
+	return p->request->rescue ? authorities_leave_out(p->platform, p->request, p->root, err) : 0;
+}
+
 static int step_files(struct prepare *p, struct error **err)
 {
 	if (p->request->rescue)
@@ -233,6 +240,7 @@ static const struct {
 	{ NULL, step_run },
 	{ NULL, step_mount_points },
 	{ NULL, step_identity },
+	{ NULL, step_authorities },
 	{ NULL, step_files },
 	{ "setting up the user", step_user },
 };

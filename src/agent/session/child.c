@@ -50,6 +50,7 @@
 
 #include "agent/confine/confine.h"
 #include "agent/core/channel.h"
+#include "agent/provision/authorities.h"
 #include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "base/alloc.h"
@@ -286,6 +287,7 @@ static _Noreturn void session_main(struct child *c)
 		note(c, xstrdup(q->relay_refused));
 	if (c->user.has_bus)
 		session_wait_bus(c->user.uid, c->plan->bus_deadline_ms);
+	authorities_environment(c->root, &c->env);
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
 	session_fit_locale(c->root, &q->terminal, &c->env);
 	reset_signals();

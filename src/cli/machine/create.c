@@ -56,6 +56,8 @@ static const struct option_spec options[] = {
 	{ "user", 0, OPTION_STRING, "NAME", "the user's name inside", .default_text = "yours" },
 	{ "env", 'e', OPTION_LIST, "K=V|K", "a variable for every session" },
 	{ "host-access", 0, OPTION_FLAG, NULL, "make the host's loopback reachable inside, as host.holm.internal" },
+	{ "ca", 0, OPTION_STRING, "host|none", "certificate authorities besides the image's", .default_text = "host",
+	    .choices = machine_ca_words },
 	{ "proxy", 0, OPTION_STRING, "host|none|URL", "the proxy of sessions and services", .default_text = "host" },
 	{ "pids", 0, OPTION_STRING, "N", "processes and threads of a native machine",
 	    .default_text = "a third of the host's" },
@@ -82,7 +84,7 @@ const struct command_spec command_create = {
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "home-private", "mount", "publish",
 	"isolation", "kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks",
-	"owner-map", "user", "env", "host-access", "proxy", "pids", "socketcall", NULL };
+	"owner-map", "user", "env", "host-access", "proxy", "ca", "pids", "socketcall", NULL };
 
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)

@@ -100,6 +100,7 @@ static struct json_object *settings_of(const struct machine *m)
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].json, machine_share_keys[i].words[m->share_choices[i]]);
 	json_add_bool(o, "host_access", m->host_access);
+	json_add_string(o, "ca", machine_ca_words[m->ca]);
 	json_add_string(o, "proxy", m->proxy ? m->proxy : "host");
 	json_add_bool(o, "socketcall", m->socketcall);
 	json_add_string(o, "transport", m->transport ? m->transport : machine_transport_words[0]);

@@ -39,6 +39,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "keeper/agent/authorities.h"
 #include "keeper/agent/clock_watch.h"
 #include "keeper/agent/console.h"
 #include "keeper/agent/host_facts.h"
@@ -289,6 +290,7 @@ static void enter_ready(struct keeper *k)
 static void enter_running(struct keeper *k)
 {
 	k->session_ready = k->init_ready = 1;
+	authorities_follow(k);
 }
 
 static void enter_away(struct keeper *k)
@@ -507,6 +509,7 @@ void keeper_free(struct keeper *k)
 	free(k->paused);
 	free(k->init);
 	free(k->started);
+	free(k->authorities);
 	free((char *)k->options.runtime_dir);
 	free((char *)k->options.log_dir);
 	free((char *)k->options.warning);

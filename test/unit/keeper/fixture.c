@@ -51,6 +51,7 @@ int fixture_setup(void **state)
 	assert_int_equal(loop_new(&f->loop), 0);
 	f->fake = fake_new(f->loop);
 	f->machine = example_machine();
+	assert_int_equal(setenv("HOLM_AUTHORITIES", "/nonexistent", 1), 0);
 	for (int i = 0; i < ASKERS; i++)
 		f->askers[i].fd = -1;
 	*state = f;

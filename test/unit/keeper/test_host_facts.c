@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,8 @@
 #include "../folder.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/path.h"
+#include "keeper/agent/authorities.h"
 #include "keeper/agent/host_facts.h"
 #include "keeper/agent/text.h"
 
@@ -26,6 +29,35 @@ static void test_resolv(void **state)
 	AUTO_JSON struct json_object *empty = host_parse_resolv("");
 	empty_text = json_to_string(empty, 0);
 	assert_string_equal(empty_text, "{\"nameservers\":[],\"search\":[],\"options\":[]}");
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+	AUTOFREE char *path = path_join(folder, name);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_full(fd, text, strlen(text)), 0);
+}
+
+/* The certificates alone, in the order of the files' names. */
+static void test_authorities(void **state)
+{
+	char *folder = folder_new();
+	AUTOFREE char *below = path_join(folder, "below");
+	assert_int_equal(mkdir(below, 0755), 0);
+	put(folder, "b.crt",
+	    "Subject: B\r\n-----BEGIN CERTIFICATE-----\r\nQkI=\r\n-----END CERTIFICATE-----\r\nmore\n"
+	    "-----BEGIN CERTIFICATE-----\nQ\033[2JC\n-----END CERTIFICATE-----");
+	put(below, "a.pem", "-----BEGIN CERTIFICATE-----\nQUE=\n-----END CERTIFICATE-----\n");
+	put(folder, "c.crt", "-----BEGIN CERTIFICATE-----\nQ");
+	put(folder, "key.pem", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n");
+	AUTOFREE char *set = authorities_read(folder);
+	assert_string_equal(set, "-----BEGIN CERTIFICATE-----\nQkI=\n-----END CERTIFICATE-----\n"
+				 "-----BEGIN CERTIFICATE-----\nQ\n2JC\n-----END CERTIFICATE-----\n"
+				 "-----BEGIN CERTIFICATE-----\nQUE=\n-----END CERTIFICATE-----\n");
+	folder_remove(folder);
+	AUTOFREE char *nothing = authorities_read("/nonexistent");
+	assert_string_equal(nothing, "");
 }
 
 static void test_proxies(void **state)
@@ -96,6 +128,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resolv),
+		cmocka_unit_test(test_authorities),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_zone),
 		cmocka_unit_test(test_text),

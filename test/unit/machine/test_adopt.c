@@ -27,6 +27,7 @@ static struct machine *full_machine(void)
 		{ "pids", "4194304" },
 		{ "socketcall", "true" },
 		{ "transport", "vsock" },
+		{ "ca", "none" },
 		{ "proxy", "http://proxy.example:3128" },
 		{ "env.LD_PRELOAD", "/evil" },
 		{ "kernel", "/proc/self/exe" },
