@@ -27,27 +27,24 @@ static const char script[] =
     "	[ -x /sbin/init ] && [ \"$(readlink -f /sbin/init)\" != /bin/busybox ]\n"
     "}\n"
     "has_init && exit 3\n"
+    "for tool in apt-get dnf microdnf zypper pacman apk none; do has $tool && break; done\n"
     "n=0\n"
-    "until [ $n = 50 ] || grep -q '^[^[:space:]]*[[:space:]]00000000[[:space:]]' /proc/net/route; do\n"
+    "until [ $tool = none ] || [ $n = 50 ] ||\n"
+    "	grep -q '^[^[:space:]]*[[:space:]]00000000[[:space:]]' /proc/net/route; do\n"
     "	n=$((n + 1)); sleep 0.1\n"
     "done\n"
-    "if has apt-get; then\n"
-    "	export DEBIAN_FRONTEND=noninteractive\n"
-    "	apt-get -qy update && apt-get -qy --no-install-recommends install systemd systemd-sysv libpam-systemd dbus "
-    "dbus-user-session sudo iproute2\n"
-    "elif has dnf; then\n"
-    "	dnf -y --setopt=install_weak_deps=False install systemd dbus sudo iproute\n"
-    "elif has microdnf; then\n"
-    "	microdnf -y install systemd dbus sudo iproute\n"
-    "elif has zypper; then\n"
-    "	zypper --non-interactive install --no-recommends systemd dbus-1 sudo iproute2\n"
-    "elif has pacman; then\n"
-    "	pacman -Sy --noconfirm --needed systemd systemd-sysvcompat sudo iproute2\n"
-    "elif has apk; then\n"
-    "	apk add openrc sudo\n"
-    "else\n"
-    "	echo 'no package manager that holm knows: apt-get, dnf, microdnf, zypper, pacman or apk'; exit 1\n"
-    "fi || exit 1\n"
+    "export DEBIAN_FRONTEND=noninteractive\n"
+    "case $tool in\n"
+    "apt-get) apt-get -qy update && apt-get -qy --no-install-recommends install systemd systemd-sysv libpam-systemd "
+    "dbus "
+    "dbus-user-session sudo iproute2 ;;\n"
+    "dnf) dnf -y --setopt=install_weak_deps=False install systemd dbus sudo iproute ;;\n"
+    "microdnf) microdnf -y install systemd dbus sudo iproute ;;\n"
+    "zypper) zypper --non-interactive install --no-recommends systemd dbus-1 sudo iproute2 ;;\n"
+    "pacman) pacman -Sy --noconfirm --needed systemd systemd-sysvcompat sudo iproute2 ;;\n"
+    "apk) apk add openrc sudo ;;\n"
+    "*) echo 'no package manager that holm knows: apt-get, dnf, microdnf, zypper, pacman or apk'; false ;;\n"
+    "esac || exit 1\n"
     "has_init || { echo 'the packages have brought no init'; exit 1; }\n";
 
 /* Process 1 is holm's init, or the busybox of an image without services. */
@@ -70,7 +67,7 @@ void install_give_up(struct keeper *k, const char *why)
 {
 	AUTOFREE char *text =
 	    xasprintf("no init was installed (%s), so there are no services; see holm machine logs --boot "
-		      "%s. The next start tries again, unless holm machine set init=auto",
+		      "%s; the next start tries again",
 		why, k->machine->name);
 	keeper_tell_warning(k, text);
 	go_on(k);

@@ -97,7 +97,7 @@ static void test_an_init_that_cannot_be_installed(void **state)
 	assert_true(
 	    strv_contains(&a->lines, "{\"warning\":\"no init was installed (no way to the archive), so there are no "
 				     "services; see holm machine logs "
-				     "--boot dev. The next start tries again, unless holm machine set init=auto\"}"));
+				     "--boot dev; the next start tries again\"}"));
 	assert_int_equal(f->fake->sessions, 1);
 }
 
