@@ -95,12 +95,6 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
     struct error **err)
 {
 	struct ranges uids = { .highest = FIRST_FREE }, gids = { .highest = FIRST_FREE };
-	if (uid != 0 && gid == 0)
-		return error_set(err, EINVAL,
-		    "the primary group of user %s is root's (gid 0), which cannot be the user's inside; give the user "
-		    "a "
-		    "group of its own (sudo groupadd GROUP && sudo usermod -g GROUP %s), or take --isolation vm",
-		    name, name);
 	collect(subuid, name, uid, &uids);
 	collect(subgid, name, uid, &gids); /* subgid(5): by the user too */
 	if (uids.total < IDMAP_IDS_MIN || gids.total < IDMAP_IDS_MIN) {
@@ -119,6 +113,12 @@ int idmap_make(const char *subuid, const char *subgid, const char *name, uint32_
 		    "--add-subgids %llu-%llu %s",
 		    name, IDMAP_IDS_MIN, file, uid ? "sudo " : "", from, to, from, to, name);
 	}
+	if (uid != 0 && gid == 0)
+		return error_set(err, EINVAL,
+		    "the primary group of user %s is root's (gid 0), which cannot be the user's inside; give the user "
+		    "a "
+		    "group of its own (sudo groupadd GROUP && sudo usermod -g GROUP %s), or take --isolation vm",
+		    name, name);
 	if (contains(&uids, uid) || contains(&gids, gid))
 		return error_set(err, EINVAL,
 		    "the subordinate ids of user %s in /etc/subuid and /etc/subgid contain the user's own", name);

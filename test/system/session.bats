@@ -59,6 +59,7 @@ teardown_file()
 	holm machine set -n box proxy=none 2>/dev/null
 	equal ",," "$(http_proxy=http://p:1 HTTPS_PROXY=http://p:1 no_proxy=x holm machine run sh -c "$print")"
 	run --separate-stderr holm machine set -n box proxy=http://me:secret@127.0.0.1:3128
+	contains "$stderr" "new sessions have the proxy now, services at its next start"
 	contains "$stderr" "the proxy 127.0.0.1:3128 is out of the machine's reach"
 	run ! grep -q secret <<<"$stderr"
 	equal "http://me:secret@127.0.0.1:3128,http://me:secret@127.0.0.1:3128,localhost,127.0.0.1,::1" \

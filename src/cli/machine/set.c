@@ -103,17 +103,21 @@ static int ask_limits(const char *name, struct error **err)
 static void tell_running(const char *name, const struct strv *pairs)
 {
 	AUTO_ERROR struct error *err = NULL;
-	size_t limits = 0, ports = 0;
+	size_t limits = 0, ports = 0, proxies = 0;
 	if (machine_is_running(name) != 1)
 		return;
 	for (size_t i = 0; i < pairs->count; i++) {
 		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
 		ports += startswith(pairs->items[i], "publish=") != NULL;
+		proxies += startswith(pairs->items[i], "proxy=") != NULL;
 	}
 	int r = limits ? ask_limits(name, &err) : 0;
 	if (r == -ESRCH)
 		return;
-	if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits + ports < pairs->count))
+	if (r == 0 && proxies && limits + ports + proxies == pairs->count)
+		output_note("machine \"%s\" is running: new sessions have the proxy now, services at its next start",
+		    name);
+	else if (r == -EOPNOTSUPP || r == -ENOENT || (r == 0 && limits + ports < pairs->count))
 		output_note("machine \"%s\" is running: this takes effect at its next start", name);
 	else if (r < 0)
 		output_note("this takes effect at the next start of machine \"%s\", which could not do it now: %s",

@@ -87,6 +87,8 @@ static void the_group_of_root_is_refused(void **state)
 	AUTO_ERROR struct error *err = NULL;
 	assert_int_equal(idmap_make("a:100000:65536", "a:100000:65536", "a", 1000, 0, &m, &err), -EINVAL);
 	assert_non_null(strstr(err->text, "gid 0"));
+	/* Without ranges there is one id only, which needs no group of its own. */
+	assert_int_equal(idmap_make("", "", "a", 1000, 0, &m, NULL), -ENOENT);
 }
 
 static char *for_containers(const char *ranges, uint32_t uid, int inside)
