@@ -246,6 +246,14 @@ int path_remove_tree(int directory, const char *name)
 	return r;
 }
 
+char *path_identity(int directory, const char *name)
+{
+	struct stat st;
+	if (fstatat(directory, name, &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+		return xstrdup(PATH_NOTHING);
+	return xasprintf("%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+}
+
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -29,6 +29,10 @@ int path_open_beneath(int directory, const char *path, int flags, mode_t mode);
 /* Deletes a tree below directory without following symlinks or crossing mounts; a missing name is
  * fine. 0 or -errno of the first failure. */
 int path_remove_tree(int directory, const char *name);
+/* Names the file behind a descriptor, or a path (directory AT_FDCWD; symlinks are not followed):
+ * "DEVICE:INODE", or PATH_NOTHING if there is none. Owned. */
+char *path_identity(int directory, const char *name);
+#define PATH_NOTHING "0:0"
 /* Reads a small file (at most max bytes) into an owned NUL-terminated string. */
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 

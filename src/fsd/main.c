@@ -50,6 +50,8 @@ static const struct option_spec options[] = {
 	{ "read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL },
 	{ "hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL,
 	    "directory" },
+	{ "hidden-id", 0, OPTION_LIST, "DEVICE:INODE", "What must be among the hidden; else it was moved", NULL, NULL,
+	    NULL },
 	{ "inside-uid", 0, OPTION_STRING, "U", "Owner inside of the files that are yours", NULL, NULL, NULL },
 	{ "owner-map", 0, OPTION_STRING, "user|root|record",
 	    "Whose your files are inside, and what a change of owner comes to", "user", owner_map_words, NULL },
@@ -79,7 +81,7 @@ struct arguments {
 	enum share_cache cache;
 	enum owner_map owner_map;
 	int host_locks;
-	const struct strv *hide;
+	const struct strv *hide, *hidden_ids;
 };
 
 static int take_number(const struct options *o, const char *name, uint32_t *ret, struct error **err)
@@ -128,6 +130,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	a->owner_map = (enum owner_map)take_choice(o, "owner-map", owner_map_words);
 	a->host_locks = take_choice(o, "share-locks", lock_words);
 	a->hide = options_list(o, "hide");
+	a->hidden_ids = options_list(o, "hidden-id");
 	if (!a->root || a->root[0] != '/' || a->fd > INT_MAX)
 		return error_set(err, EINVAL, "--root (an absolute path) and --fd say what to serve to whom");
 	return 0;
@@ -204,6 +207,8 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 	r = share_init(s, &settings, TAKE_FD(root), err);
 	for (size_t n = 0; n < hidden.count && r == 0; n++)
 		r = share_hide(s, &hidden.paths[n], err);
+	for (size_t n = 0; n < a->hidden_ids->count && r == 0; n++)
+		r = share_hides(s, a->hidden_ids->items[n], err);
 	if (r == 0)
 		r = confine_privileges(kept, a->read_only, c, err);
 	s->settings.ignore_modes = r == 0 && c->namespaced && geteuid() != 0 ? confine_ignore_modes : NULL;

@@ -20,6 +20,9 @@ struct isolation_share {
 	const char *host; /* absolute directory on the host */
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
+	/* The path_identity() of each. Another machine can rename the folders above between
+	 * this look and the next: a process that hides the path must find the same file there. */
+	const char *const *hidden_ids;
 	uint32_t inside_uid, inside_gid; /* what the host user's files belong to inside */
 	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server says
 	 * there what the host changes. -1: nobody wants to know. */

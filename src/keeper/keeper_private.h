@@ -19,11 +19,11 @@ struct keeper_share {
 	struct keeper_share *next;
 	char *tag, *host, *inside;
 	int read_only;
-	struct strv hidden;
-	struct strv private;         /* places in it that are the machine's own */
-	struct strv aliases;         /* other spellings of `inside`, where it is the host's place too */
-	struct share_events *events; /* NULL: its server tells none */
-	int events_server;           /* the server's end, until it has it; -1 after */
+	struct strv hidden, hidden_ids; /* as struct isolation_share has them */
+	struct strv private;            /* places in it that are the machine's own */
+	struct strv aliases;            /* other spellings of `inside`, where it is the host's place too */
+	struct share_events *events;    /* NULL: its server tells none */
+	int events_server;              /* the server's end, until it has it; -1 after */
 };
 
 struct keeper_waiter {

@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "fsd/files/shared.h"
 
 enum { NOBODY = 65534 };
@@ -131,6 +132,17 @@ int share_hide(struct share *s, const struct strv *names, struct error **err)
 	h->id = file_id_of(&st);
 	h->fd = TAKE_FD(fd);
 	return 0;
+}
+
+int share_hides(const struct share *s, const char *identity, struct error **err)
+{
+	for (unsigned n = 0; n < s->hidden_count; n++) {
+		AUTOFREE char *found = s->hidden[n].fd >= 0 ? path_identity(s->hidden[n].fd, "") : NULL;
+		if (streq(found, identity))
+			return 0;
+	}
+	return error_set(err, ESTALE,
+	    "a folder that is to be hidden was moved while the machine took the share; start it again");
 }
 
 /* Whether the first `count` names lead from the root to `directory`. */

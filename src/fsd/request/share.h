@@ -121,6 +121,8 @@ void share_reset(struct share *s);
 
 /* Hides a path given by its components from the root. */
 int share_hide(struct share *s, const struct strv *names, struct error **err);
+/* Checks that the file with this path_identity() is among the hidden. 0 or -ESTALE. */
+int share_hides(const struct share *s, const char *identity, struct error **err);
 enum hidden_use {
 	HIDDEN_LOOK,           /* a hidden name is not there: -ENOENT */
 	HIDDEN_MAKE_DIRECTORY, /* no hidden name: -EACCES */

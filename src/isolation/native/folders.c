@@ -71,9 +71,11 @@ static int idmapped_mount(struct isolation_run *run, const char *path, int recur
 	return TAKE_FD(fd);
 }
 
-static int share_mount(struct isolation_run *run, const char *path, struct error **err)
+/* *ret_whole: with what is mounted below. */
+static int share_mount(struct isolation_run *run, const char *path, int *ret_whole, struct error **err)
 {
 	int fd = idmapped_mount(run, path, 1, NULL);
+	*ret_whole = fd >= 0;
 	if (fd >= 0)
 		return fd;
 	/* Something mounted below it refuses: without that, then. */
@@ -85,16 +87,21 @@ static int share_mount(struct isolation_run *run, const char *path, struct error
 
 /* ---- shares ---- */
 
-static char *share_message(const struct isolation_share *s)
+/* whole: hidden folders are what they were when the keeper looked. */
+static char *share_message(const struct isolation_share *s, int whole)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
-	struct json_object *share = json_object_new_object(), *hidden = json_object_new_array();
+	struct json_object *share = json_object_new_object(), *hidden = json_object_new_array(),
+			   *ids = json_object_new_array();
 	json_add_string(share, "tag", s->tag);
 	json_add_string(share, "host", s->host);
 	json_add_bool(share, "read_only", s->read_only);
-	for (const char *const *path = s->hidden; path && *path; path++)
-		json_object_array_add(hidden, json_object_new_string(*path));
+	for (size_t i = 0; s->hidden && s->hidden[i]; i++) {
+		json_object_array_add(hidden, json_object_new_string(s->hidden[i]));
+		json_object_array_add(ids, json_object_new_string(whole ? s->hidden_ids[i] : PATH_NOTHING));
+	}
 	json_add(share, "hidden", hidden);
+	json_add(share, "hidden_ids", ids);
 	json_add(o, "share", share);
 	return json_to_string(o, 0);
 }
@@ -124,11 +131,11 @@ static int share_send(struct isolation_run *run, struct native_share *s, struct 
 
 int native_share_announce(struct isolation_run *run, const struct isolation_share *s, struct error **err)
 {
-	int mount = run->ids.by_root ? share_mount(run, s->host, err) : -1;
+	int whole = 1, mount = run->ids.by_root ? share_mount(run, s->host, &whole, err) : -1;
 	if (run->ids.by_root && mount < 0)
 		return mount;
 	struct native_share *share = xnew(struct native_share), **at = &run->shares;
-	*share = (struct native_share){ .tag = xstrdup(s->tag), .message = share_message(s), .mount = mount };
+	*share = (struct native_share){ .tag = xstrdup(s->tag), .message = share_message(s, whole), .mount = mount };
 	while (*at)
 		at = &(*at)->next;
 	*at = share;

@@ -142,9 +142,11 @@ int share_server_start(struct isolation_run *run, const struct isolation_share *
 	strv_add(&argv, s->host);
 	if (s->read_only)
 		strv_add(&argv, "--read-only");
-	for (const char *const *hidden = s->hidden; hidden && *hidden; hidden++) {
+	for (size_t i = 0; s->hidden && s->hidden[i]; i++) {
 		strv_add(&argv, "--hide");
-		strv_add(&argv, *hidden);
+		strv_add(&argv, s->hidden[i]);
+		if (!streq(s->hidden_ids[i], PATH_NOTHING))
+			strv_addf(&argv, "--hidden-id=%s", s->hidden_ids[i]);
 	}
 	strv_add(&argv, "--inside-uid");
 	strv_addf(&argv, "%u", s->inside_uid);

@@ -3,6 +3,7 @@
  * holm's own folders are hidden: a machine must not reach the library, other machines' disks or
  * anybody's sockets through a directory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@ void share_free(struct keeper_share *s)
 	free(s->host);
 	free(s->inside);
 	strv_done(&s->hidden);
+	strv_done(&s->hidden_ids);
 	strv_done(&s->aliases);
 	strv_done(&s->private);
 	share_events_free(s->events);
@@ -58,8 +60,10 @@ static int hide_own_folders(struct keeper_share *s, struct error **err)
 		AUTOFREE char *real = real_path(own.items[i]);
 		if (path_is_below(s->host, real))
 			return error_set(err, EACCES, "%s cannot be shared: it belongs to holm itself", s->host);
-		if (path_is_below(real, s->host) && !strv_contains(&s->hidden, real))
+		if (path_is_below(real, s->host) && !strv_contains(&s->hidden, real)) {
 			strv_add(&s->hidden, real);
+			strv_take(&s->hidden_ids, path_identity(AT_FDCWD, real));
+		}
 	}
 	return 0;
 }
@@ -182,6 +186,7 @@ static void describe(const struct keeper *k, const struct keeper_share *s, struc
 		.read_only = s->read_only,
 		.events = s->events_server,
 		.hidden = (const char *const *)s->hidden.items,
+		.hidden_ids = (const char *const *)s->hidden_ids.items,
 		.inside_uid = k->machine->uid,
 		.inside_gid = k->machine->gid,
 		.choices = k->machine->share_choices,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "agent/life/init_launch.h"
@@ -67,7 +70,7 @@ static void test_share(void **state)
 {
 	struct native_share s;
 	assert_int_equal(parse_share("{\"tag\":\"home\",\"host\":\"/home//alice/\",\"read_only\":true,\"hidden\":[\"/"
-				     "home/alice/.local/./share/holm\"]}",
+				     "home/alice/.local/./share/holm\"],\"hidden_ids\":[\"1:2\"]}",
 			     &s),
 	    0);
 	assert_string_equal(s.tag, "home");
@@ -75,8 +78,11 @@ static void test_share(void **state)
 	assert_true(s.read_only);
 	assert_int_equal(s.hidden.count, 1);
 	assert_string_equal(s.hidden.items[0], "/home/alice/.local/share/holm");
+	assert_string_equal(s.hidden_ids.items[0], "1:2");
 	native_share_done(&s);
-	assert_int_equal(parse_share("{\"tag\":\"root\",\"host\":\"/\",\"hidden\":[\"/a\"]}", &s), 0);
+	assert_int_equal(parse_share("{\"tag\":\"root\",\"host\":\"/\",\"hidden\":[\"/a\"],\"hidden_ids\":[\"0:0\"]}",
+			     &s),
+	    0);
 	native_share_done(&s);
 }
 
@@ -85,12 +91,81 @@ static void test_bad_shares(void **state)
 	static const char *const bad[] = { "{}", "{\"tag\":\"a\"}", "{\"tag\":\"../a\",\"host\":\"/a\"}",
 		"{\"tag\":\"A\",\"host\":\"/a\"}", "{\"tag\":\"a\",\"host\":\"a\"}",
 		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/b\"]}",
+		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a/b\"]}",
 		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a/../b\"]}",
 		"{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[\"/a\"]}", "{\"tag\":\"a\",\"host\":\"/a\",\"hidden\":[1]}",
 		"{\"tag\":\"a123456789a123456789a123456789ab\",\"host\":\"/a\"}" };
 	struct native_share s;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(parse_share(bad[i], &s), -EINVAL);
+}
+
+enum { CANNOT = 77 };
+
+static void write_self(const char *path, const char *text)
+{
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || fd_write_full(fd, text, strlen(text)) < 0)
+		_exit(CANNOT);
+}
+
+/* Namespaces in which this process may mount, with a /run of its own. */
+static void enter_namespaces(void)
+{
+	AUTOFREE char *uids = xasprintf("0 %u 1", (unsigned)getuid()), *gids = xasprintf("0 %u 1", (unsigned)getgid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		_exit(CANNOT);
+	write_self("/proc/self/setgroups", "deny");
+	write_self("/proc/self/uid_map", uids);
+	write_self("/proc/self/gid_map", gids);
+	if (mount("none", "/run", "tmpfs", 0, NULL) < 0)
+		_exit(CANNOT);
+}
+
+/* Takes the tree as share "home", with a/secret hidden that was `identity` once. */
+static int take_share(struct tree *t, const char *identity)
+{
+	struct native n = { 0 };
+	struct native_share s = { .tag = xstrdup("home"), .host = xstrdup(t->path) };
+	strv_addf(&s.hidden, "%s/a/secret", t->path);
+	strv_add(&s.hidden_ids, identity);
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, t->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0 || native_share_put(&n, &s, NULL) < 0)
+		_exit(CANNOT);
+	int r = native_place_share(&n, "home", tree, NULL);
+	native_share_drop(&n, "home");
+	free(n.shares);
+	return r;
+}
+
+static int cover_moved_folders(struct tree *t)
+{
+	AUTOFREE char *a = path_join(t->path, "a"), *b = path_join(t->path, "b"), *in_a = path_join(a, "secret"),
+		      *id = path_identity(AT_FDCWD, in_a);
+	enter_namespaces();
+	int bad = take_share(t, id) != 0 || access(AGENT_SHARES "/home/a/secret/key", F_OK) == 0;
+	umount2(AGENT_SHARES "/home", MNT_DETACH);
+	/* Another machine renames the way. */
+	bad |= rename(a, b) < 0 || take_share(t, id) != -ESTALE || take_share(t, PATH_NOTHING) != 0;
+	umount2(AGENT_SHARES "/home", MNT_DETACH);
+	/* And puts something else in its place. */
+	bad |= mkdir(a, 0755) < 0 || mkdir(in_a, 0755) < 0 || take_share(t, id) != -ESTALE;
+	return bad;
+}
+
+static void test_hidden_moved(void **state)
+{
+	struct tree *t = *state;
+	int status;
+	tree_put(t, "/a/secret/key", 0600, "k");
+	pid_t child = fork();
+	if (child == 0)
+		_exit(cover_moved_folders(t));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == CANNOT)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_overlay_options(void **state)
@@ -186,7 +261,8 @@ static void test_gate_hangs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go),
-		cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares), cmocka_unit_test(test_overlay_options),
-		cmocka_unit_test(test_spec), cmocka_unit_test(test_gate_ends), cmocka_unit_test(test_gate_hangs) };
+		cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares), TREE_TEST(test_hidden_moved),
+		cmocka_unit_test(test_overlay_options), cmocka_unit_test(test_spec), cmocka_unit_test(test_gate_ends),
+		cmocka_unit_test(test_gate_hangs) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -552,6 +552,24 @@ static void test_hidden(void **state)
 	assert_int_equal(fuse(f, FUSE_RMDIR, 1, TEXT("moved")), -ENOENT);
 }
 
+/* Another machine may rename the way to a hidden folder while the server starts. */
+static void test_hidden_moved_before(void **state)
+{
+	struct fake *f = *state;
+	mkdirat(f->directory, "a", 0755);
+	mkdirat(f->directory, "a/secret", 0755);
+	AUTOFREE char *id = path_identity(f->directory, "a/secret");
+	renameat(f->directory, "a", f->directory, "b");
+	hide(f, "a/secret");
+	assert_int_equal(share_hides(&f->share, id, NULL), -ESTALE);
+	mkdirat(f->directory, "a", 0755);
+	mkdirat(f->directory, "a/secret", 0755);
+	hide(f, "a/secret");
+	assert_int_equal(share_hides(&f->share, id, NULL), -ESTALE);
+	hide(f, "b/secret");
+	assert_int_equal(share_hides(&f->share, id, NULL), 0);
+}
+
 static void test_hidden_not_there_yet(void **state)
 {
 	struct fake *f = *state;
@@ -591,6 +609,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_host_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_changes_all_the_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_moved_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_not_there_yet, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

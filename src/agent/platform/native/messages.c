@@ -108,6 +108,14 @@ void native_go_done(struct native_go *g)
 	*g = (struct native_go){ 0 };
 }
 
+static int read_hidden_ids(struct json_object *o, struct native_share *s, struct error **err)
+{
+	int r = optional(json_get_strv(o, "hidden_ids", &s->hidden_ids, err));
+	if (r >= 0 && s->hidden_ids.count != s->hidden.count)
+		r = error_set(err, EINVAL, "share \"%s\": \"hidden_ids\" and \"hidden\" differ in length", s->tag);
+	return r;
+}
+
 static int read_hidden(struct json_object *o, struct native_share *s, struct error **err)
 {
 	AUTO_STRV struct strv all = { 0 };
@@ -133,7 +141,8 @@ int native_share_parse(struct json_object *o, struct native_share *ret, struct e
 		    0 :
 		    error_set(err, EINVAL, "the keeper's \"share\" is not an object");
 	if (r < 0 || (r = read_string(o, "tag", &s.tag, err)) < 0 || (r = read_path(o, "host", &s.host, err)) < 0 ||
-	    (r = optional(json_get_bool(o, "read_only", &s.read_only, err))) < 0 || (r = read_hidden(o, &s, err)) < 0) {
+	    (r = optional(json_get_bool(o, "read_only", &s.read_only, err))) < 0 || (r = read_hidden(o, &s, err)) < 0 ||
+	    (r = read_hidden_ids(o, &s, err)) < 0) {
 		native_share_done(&s);
 		return r;
 	}
@@ -151,5 +160,6 @@ void native_share_done(struct native_share *s)
 	free(s->tag);
 	free(s->host);
 	strv_done(&s->hidden);
+	strv_done(&s->hidden_ids);
 	*s = (struct native_share){ 0 };
 }

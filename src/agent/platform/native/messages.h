@@ -24,6 +24,8 @@ struct native_share {
 	char *tag, *host; /* host: absolute and normalized */
 	int read_only;
 	struct strv hidden; /* normalized paths below host */
+	/* path_identity() of each when the keeper looked */
+	struct strv hidden_ids;
 };
 
 /* The value of "go". */

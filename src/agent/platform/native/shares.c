@@ -25,7 +25,9 @@
  * 5. Before each start of an init, native_check_shares() covers hidden folders that have come
  *    since.
  *
- * Failures. The keeper has resolved the path of a share. A symlink that comes later, made by
+ * Failures. The folders above a hidden one can be renamed by another machine between the keeper's
+ * look and step 3: device and inode tell, and the share is refused.
+ * The keeper has resolved the path of a share. A symlink that comes later, made by
  * somebody who may write above, is not followed (clone_resolved()). A hidden folder that does not
  * exist needs no cover. */
 #include <errno.h>
@@ -97,11 +99,25 @@ static int is_cover(int directory)
 	       (st.stx_mode & 07777) == 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
+/* Whether a hidden folder is the one that the keeper saw. Another machine that can write above it
+ * may have renamed the way there since: then the folder is visible by another name, and what is
+ * here is not it. */
+static int is_expected(int target, const char *identity)
+{
+	AUTOFREE char *found = target >= 0 ? path_identity(target, "") : xstrdup(PATH_NOTHING);
+	return streq(identity, PATH_NOTHING) || streq(identity, found);
+}
+
 /* A path that is not there hides itself. The keeper has resolved it: a symlink in it was put there
- * since, and is an error. */
-static int cover(int share, const char *relative, struct error **err)
+ * since, and is an error. identity: what the keeper saw there; NULL, when the share was covered
+ * before and covers move along with their folders. */
+static int cover(int share, const char *relative, const char *identity, struct error **err)
 {
 	AUTO_FD int target = path_open_beneath(share, relative + strspn(relative, "/"), O_PATH | O_DIRECTORY, 0);
+	if (identity && !is_expected(target, identity))
+		return error_set(err, ESTALE,
+		    "%s, which is hidden, was moved while the machine took the share; start the machine again",
+		    relative);
 	if (target == -ENOENT || target == -ENOTDIR || (target >= 0 && is_cover(target)))
 		return 0;
 	AUTO_FD int mount = target < 0 ? target : make_cover();
@@ -178,14 +194,15 @@ static int holds_folders(const struct native_share *s)
 	return !s->read_only && !streq(s->tag, "home");
 }
 
-static int hide(const struct native_share *s, int share, struct error **err)
+/* first: the share was not covered before. */
+static int hide(const struct native_share *s, int share, int first, struct error **err)
 {
 	int r = 0;
 	for (size_t i = 0; r >= 0 && i < s->hidden.count; i++) {
 		const char *relative = s->hidden.items[i] + strlen(s->host);
 		r = holds_folders(s) ? hold(share, relative, err) : 0;
 		if (r >= 0)
-			r = cover(share, relative, err);
+			r = cover(share, relative, first ? s->hidden_ids.items[i] : NULL, err);
 	}
 	return r;
 }
@@ -201,7 +218,7 @@ static int place(const struct native_share *from, int tree, int read_only, const
 		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_set_errno(err, errno, "cannot mount the share of %s", from->host);
-	int r = hide(from, tree, err);
+	int r = hide(from, tree, 1, err);
 	if (r < 0)
 		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	return r;
@@ -235,7 +252,7 @@ int native_check_shares(const struct boot_request *b, struct error **err)
 		if (share < 0)
 			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted",
 			    b->shares[i].inside);
-		r = hide(s, share, err);
+		r = hide(s, share, 0, err);
 	}
 	return r;
 }
