@@ -14,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-enum { COPY_CHUNK = 1 << 20 };
+enum { COPY_CHUNK = 1 << 20, HOLE_UNIT = 64 << 10 };
 
 void fd_close(int fd)
 {
@@ -81,6 +81,47 @@ int fd_write_full(int fd, const void *data, size_t size)
 		}
 	}
 	return 0;
+}
+
+static int pwrite_full(int fd, const char *data, size_t size, uint64_t offset)
+{
+	while (size) {
+		ssize_t n = pwrite(fd, data, size, (off_t)offset);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			offset += (uint64_t)n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int is_zero(const char *data, size_t size)
+{
+	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+int fd_write_sparse(int fd, const void *data, size_t size, uint64_t offset)
+{
+	const char *at = data;
+	size_t ready = 0; /* bytes from `at` on that are to be written together */
+	int r = 0;
+	while (r >= 0 && size > ready) {
+		size_t unit = MIN(size - ready, (size_t)(HOLE_UNIT - (offset + ready) % HOLE_UNIT));
+		int hole = is_zero(at + ready, unit);
+		ready += hole ? 0 : unit;
+		if (!hole && ready < size)
+			continue;
+		r = pwrite_full(fd, at, ready, offset);
+		size_t passed = ready + (hole ? unit : 0);
+		at += passed;
+		offset += passed;
+		size -= passed;
+		ready = 0;
+	}
+	return r;
 }
 
 int fd_wait(int fd, short events, uint64_t deadline_ms)

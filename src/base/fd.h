@@ -23,6 +23,10 @@ int fd_pipe(int ret[2]);                 /* close-on-exec; 0 or -errno */
  * of file) or -errno. */
 ssize_t fd_read_full(int fd, void *data, size_t size);
 int fd_write_full(int fd, const void *data, size_t size);
+/* Writes at an offset of a file that has nothing there yet. Zeros that fill a whole unit of 64 KiB,
+ * or what of one is in data, become a hole; at the end of the file they are left out, so the caller
+ * sets its size. 0 or -errno. */
+int fd_write_sparse(int fd, const void *data, size_t size, uint64_t offset);
 /* Waits for poll(2) events until the deadline (monotonic ms; 0 = now, UINT64_MAX = for ever): 1
  * ready, 0 deadline, -errno. */
 int fd_wait(int fd, short events, uint64_t deadline_ms);

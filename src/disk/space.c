@@ -160,6 +160,9 @@ void disk_space_give(struct disk_space *s, uint64_t start, uint64_t count)
 
 static int write_at(struct disk_space *s, const unsigned char *data, size_t size, uint64_t at, struct error **err)
 {
+	int r = reserve_take(&s->reserve, s->fd, size, err);
+	if (r < 0)
+		return error_prefix(err, r, "cannot write the disk");
 	while (size > 0) {
 		ssize_t n = pwrite(s->fd, data, size, (off_t)at);
 		if (n < 0 && errno == EINTR)

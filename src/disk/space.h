@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/reserve.h"
 #include "disk/tree.h"
 
 enum {
@@ -36,6 +37,7 @@ struct disk_space {
 	uint64_t pending_at; /* byte offset */
 	size_t pending_size;
 	uint64_t written; /* bytes, of all data */
+	struct reserve reserve;
 };
 
 void disk_space_init(struct disk_space *s, int fd, uint64_t limit);

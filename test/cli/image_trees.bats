@@ -52,6 +52,20 @@ on_top()
 	holm image load -t "$name:test" "$WORLD/images/$name.tar" >/dev/null
 }
 
+@test "zeros of a layer take no room on the host's disk" {
+	local tree
+	head -c 64M /dev/zero >"$WORLD/layers/zeros"
+	(head -c 30M /dev/zero; echo middle; head -c 30M /dev/zero; echo end) >"$WORLD/layers/some"
+	layer zeros -C "$WORLD/layers" zeros some
+	on_top zeros zeros
+	tree=$(inner prepare --form trees --progress none zeros:test | jq -r '.trees[-1]')
+	cmp "$WORLD/layers/zeros" "$tree/zeros"
+	cmp "$WORLD/layers/some" "$tree/some"
+	[ "$(du -k "$tree" | tail -n 1 | cut -f1)" -lt 1000 ]
+	holm image rm zeros:test
+	rm "$WORLD/layers"/*
+}
+
 @test "prepare --form trees answers in one JSON line; again, at once, and no disk is made" {
 	local answer tree
 	answer=$(inner prepare --form trees --progress none busybox:test)

@@ -36,25 +36,28 @@ static char *flat_name(const char *path)
 	return xstrdup(digest_hex(digest));
 }
 
-static int copy_data(struct archive *a, int fd, const char *what, struct error **err)
+static int copy_data(struct source *s, struct archive *a, int fd, const char *what, struct error **err)
 {
 	const void *data;
 	size_t size;
-	la_int64_t offset;
+	la_int64_t offset, end = 0;
 	for (;;) {
 		int r = archive_read_data_block(a, &data, &size, &offset);
+		/* Zeros at the end were left out. */
 		if (r == ARCHIVE_EOF)
-			return 0;
+			return ftruncate(fd, end) < 0 ? error_set_errno(err, errno, "cannot unpack %s", what) : 0;
 		if (r != ARCHIVE_OK)
 			return error_set(err, EINVAL, "%s: %s", what, archive_error_string(a));
 		r = interrupt_check(err);
 		if (r < 0)
 			return r;
-		if (lseek(fd, offset, SEEK_SET) < 0)
-			return error_set_errno(err, errno, "cannot unpack %s", what);
-		r = fd_write_full(fd, data, size);
+		r = reserve_take(&s->reserve, fd, size, err);
+		if (r < 0)
+			return error_prefix(err, r, "cannot unpack %s", what);
+		r = size ? fd_write_sparse(fd, data, size, (uint64_t)offset) : 0;
 		if (r < 0)
 			return error_set_errno(err, r, "cannot unpack %s", what);
+		end = offset + (la_int64_t)size;
 	}
 }
 
@@ -95,7 +98,7 @@ static int unpack_entry(struct source *s, struct archive *a, struct archive_entr
 	AUTO_FD int fd = openat(s->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot unpack %s", what);
-	return copy_data(a, fd, what, err);
+	return copy_data(s, a, fd, what, err);
 }
 
 static int unpack_all(struct source *s, struct archive *a, const char *what, struct error **err)

@@ -3,12 +3,14 @@
  * first. */
 #pragma once
 
+#include "base/reserve.h"
 #include "image/library/library.h"
 
 struct source {
 	struct library *library;
 	int directory;
 	char *unpacked; /* name of the folder in the library that an archive was unpacked into; NULL for a directory */
+	struct reserve reserve;
 };
 
 /* path: a directory, an archive (tar, compressed with whatever libarchive knows), or "-" for such

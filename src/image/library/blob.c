@@ -96,7 +96,10 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t size, stru
 	if (size > w->expected_size - w->size)
 		return error_set(err, EFBIG, "%s is longer than the %llu bytes that its manifest says", w->digest,
 		    (unsigned long long)w->expected_size);
-	int r = fd_write_full(writer_fd(w), data, size);
+	int r = reserve_take(&w->reserve, writer_fd(w), size, err);
+	if (r < 0)
+		return error_prefix(err, r, "cannot write to %s", w->library->path);
+	r = fd_write_full(writer_fd(w), data, size);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write to %s", w->library->path);
 	hash_update(&w->hash, data, size);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/atomic_file.h"
+#include "base/reserve.h"
 #include "image/common/hash.h"
 #include "image/library/library.h"
 
@@ -14,6 +15,7 @@ struct blob_writer {
 	uint64_t expected_size; /* UINT64_MAX: not known */
 	int partial;            /* resumable: partial/sha256-HEX, locked; else -1 */
 	struct atomic_file file;
+	struct reserve reserve;
 };
 #define BLOB_WRITER_NONE ((struct blob_writer){ .partial = -1, .file = ATOMIC_FILE_NONE })
 

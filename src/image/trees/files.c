@@ -12,7 +12,8 @@
 #include "base/fd.h"
 #include "image/trees/internal.h"
 
-enum { SPECIAL_BITS = 07000, SET_ID_BITS = 06000, NOBODY = 65534 };
+/* NAME_BYTES: what a file takes beside its content, about. */
+enum { SPECIAL_BITS = 07000, SET_ID_BITS = 06000, NOBODY = 65534, NAME_BYTES = 4096 };
 
 struct tree_folder *tree_folder_of(struct tree_writer *w, const struct disk_inode *directory)
 {
@@ -88,6 +89,9 @@ int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const 
 	int parent = tree_folder_open(w, directory, err);
 	if (parent < 0)
 		return parent;
+	int r = reserve_take(&w->reserve, parent, NAME_BYTES, err);
+	if (r < 0)
+		return r;
 	struct disk_inode *inode = disk_inode_new(&w->tree, TAR_DIRECTORY);
 	*ret = disk_tree_add(&w->tree, directory, name, length, inode);
 	(*ret)->layer = TREE_OWN;
@@ -160,24 +164,20 @@ int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
 	return 0;
 }
 
-static int write_content(int fd, struct tar_reader *reader, uint64_t size, struct error **err)
+static int write_content(struct tree_writer *w, int fd, struct tar_reader *reader, uint64_t size, struct error **err)
 {
 	const void *data;
 	size_t n;
-	uint64_t offset, end = 0;
+	uint64_t offset;
+	struct stat st;
 	int r;
-	while ((r = tar_reader_read(reader, &data, &n, &offset, err)) > 0) {
-		for (size_t done = 0; done < n;) {
-			ssize_t written = pwrite(fd, (const char *)data + done, n - done, (off_t)(offset + done));
-			if (written < 0 && errno != EINTR)
-				return -errno;
-			done += written > 0 ? (size_t)written : 0;
-		}
-		end = offset + n;
-	}
-	if (r < 0)
+	while ((r = tar_reader_read(reader, &data, &n, &offset, err)) > 0)
+		if ((r = reserve_take(&w->reserve, fd, n, err)) < 0 || (r = fd_write_sparse(fd, data, n, offset)) < 0)
+			return r;
+	if (r < 0 || size == 0)
 		return r;
-	return end < size && ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+	/* Zeros at the end were left out. */
+	return fstat(fd, &st) < 0 || ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) < 0) ? -errno : 0;
 }
 
 static void times_of(const struct tar_entry *e, struct timespec ret[2])
@@ -197,7 +197,7 @@ static int make_regular(struct tree_writer *w, int parent, const char *name, con
 	if (fd < 0)
 		return -errno;
 	int r;
-	if ((r = write_content(fd, reader, e->size, err)) < 0 ||
+	if ((r = write_content(w, fd, reader, e->size, err)) < 0 ||
 	    (r = tree_set_owner(w, fd, NULL, e->uid, e->gid, &mode)) < 0)
 		return r;
 	if ((mode & SPECIAL_BITS) != 0 && fchmod(fd, mode) < 0)
@@ -227,7 +227,10 @@ static int make_other(struct tree_writer *w, int parent, const char *name, const
 int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
     struct tar_reader *reader, struct error **err)
 {
-	int r = e->type == TAR_FILE ? make_regular(w, parent, name, e, reader, err) : make_other(w, parent, name, e);
+	int r = reserve_take(&w->reserve, parent, NAME_BYTES, err);
+	if (r == 0)
+		r = e->type == TAR_FILE ? make_regular(w, parent, name, e, reader, err) :
+					  make_other(w, parent, name, e);
 	return r < 0 ? error_set_errno(err, r, "cannot write it") : 0;
 }
 

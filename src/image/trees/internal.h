@@ -3,6 +3,7 @@
  * files.c (files made and removed), finish.c (what can be said only at the end). */
 #pragma once
 
+#include "base/reserve.h"
 #include "disk/tree.h"
 #include "image/trees/write.h"
 
@@ -33,6 +34,7 @@ struct tree_writer {
 	int lower_known;
 	struct tree_directory lower_directory; /* of lower_of; the last one asked for */
 	const struct disk_inode *lower_of;
+	struct reserve reserve;
 };
 
 static inline int tree_is_device(const struct disk_inode *i)
