@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "base/strv.h"
+#include "isolation/vm/landlock.h"
 #include "isolation/vm/network.h"
 #include "isolation/vm/run.h"
 
@@ -79,6 +80,15 @@ void child_reap(struct vm_child *c)
 	child_free(c);
 }
 
+/* In the child. */
+static int restrict_child(void *data)
+{
+	const int *rules = data;
+	int r = landlock_restrict(*rules);
+	close(*rules);
+	return r;
+}
+
 int child_start(struct isolation_run *run, char *const *argv, const struct child_fds *fds, int errors_fd,
     int death_signal, char *what, struct vm_child **ret, struct error **err)
 {
@@ -98,6 +108,8 @@ int child_start(struct isolation_run *run, char *const *argv, const struct child
 		.death_signal = death_signal,
 		.new_group = 1,
 		.directory = "/",
+		.in_child = fds && fds->rules ? restrict_child : NULL,
+		.in_child_data = fds ? (void *)&fds->rules : NULL,
 	};
 	int status, result = spawn(&o, &c->pid, err);
 	if (result >= 0) {

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "isolation/probes.h"
+#include "isolation/vm/landlock.h"
 #include "isolation/vm/probe.h"
 
 enum { BUNDLE_JSON_MAX = 64 * 1024 };
@@ -46,6 +47,15 @@ static void probe_bundle(struct json_object *probes)
 	    "build or install holm again");
 }
 
+static void probe_landlock(struct json_object *probes)
+{
+	int version = landlock_version();
+	AUTOFREE char *detail = version ? xasprintf("version %d: QEMU can open its own files only", version) :
+					  xstrdup("not there: QEMU can open what you can");
+	probe_add(probes, "vm", "landlock", version > 0, detail,
+	    "Linux 5.13 or newer, with landlock among the modules of its lsm= parameter");
+}
+
 static void probe_memory(struct json_object *probes)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE), cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -61,5 +71,6 @@ void vm_probes_add(struct json_object *probes)
 	probe_add_program(probes, "vm", "qemu-system-x86_64", "qemu-system-x86", "no virtual machines");
 	probe_add_program(probes, "vm", "passt", "passt", "QEMU's slower user network is used");
 	probe_bundle(probes);
+	probe_landlock(probes);
 	probe_memory(probes);
 }

@@ -102,7 +102,8 @@ int run_start(struct isolation_run *run, const struct isolation_share *shares, s
 struct child_fds {
 	struct spawn_fd *items;
 	size_t count;
-	int next; /* number of the next one in the child */
+	int next;  /* number of the next one in the child */
+	int rules; /* number of Landlock rules among them, which restrict the child; 0: none */
 };
 void child_fds_init(struct child_fds *f);
 void child_fds_done(struct child_fds *f);        /* the descriptors stay the caller's */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/spawn.h"
 #include "disk/qcow2.h"
@@ -19,6 +20,7 @@
 #include "isolation/vm/custom_kernel.h"
 #include "isolation/vm/network.h"
 #include "isolation/vm/probe.h"
+#include "isolation/vm/qemu_rules.h"
 #include "isolation/vm/run.h"
 
 enum { DISK_LOCK_MS = 5000, ENDS_MAX = 12 };
@@ -252,6 +254,21 @@ static int open_shares(struct start *s, struct error **err)
 	return 0;
 }
 
+/* Without Landlock QEMU can open what its user can, as `holm system info` says. */
+static int restrict_qemu(struct start *s, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	int rules = qemu_rules(&s->plan, &why);
+	if (rules == -EOPNOTSUPP) {
+		log_info("QEMU is not restricted by Landlock: %s", error_text(why, rules));
+		return 0;
+	}
+	if (rules < 0)
+		return error_set(err, -rules, "%s", error_text(why, rules));
+	s->fds.rules = give(s, rules);
+	return 0;
+}
+
 static int start_qemu(struct start *s, struct error **err)
 {
 	struct isolation_run *run = s->run;
@@ -266,7 +283,10 @@ static int start_qemu(struct start *s, struct error **err)
 	s->plan.cpus = (unsigned)machine_cpus(run->machine);
 	s->plan.memory = machine_memory(run->machine);
 	qemu_arguments(&s->plan, &s->argv);
-	int result = child_start(run, strv_argv(&s->argv), &s->fds, s->errors_fd, SIGTERM, xstrdup("QEMU"), &qemu, err);
+	int result = restrict_qemu(s, err);
+	if (result < 0)
+		return result;
+	result = child_start(run, strv_argv(&s->argv), &s->fds, s->errors_fd, SIGTERM, xstrdup("QEMU"), &qemu, err);
 	if (result == -ENOENT) {
 		error_clear(err);
 		return error_set(err, ENOENT, "qemu-system-x86_64 is missing; install the package qemu-system-x86");
