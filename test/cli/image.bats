@@ -40,6 +40,37 @@ teardown_file()
 	equal 4 "$(holm image ls --format json | jq length)"
 }
 
+# An archive of 1 MB that unpacks to 250: a layer, by a link, and a member that nothing names.
+@test "members of an archive that nothing names take no room" {
+	requires python3
+	python3 - "$WORLD/large.tar.gz" <<-'E'
+	import hashlib, io, json, sys, tarfile
+	layer = io.BytesIO()
+	with tarfile.open(fileobj=layer, mode="w") as t:
+	    info = tarfile.TarInfo("large")
+	    info.size = 80_000_000
+	    t.addfile(info, io.BytesIO(b"A" * info.size))
+	layer = layer.getvalue()
+	config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {
+	    "type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}).encode()
+	manifest = json.dumps([{"Config": "config.json", "RepoTags": ["large:1"], "Layers": ["one/layer.tar"]}]).encode()
+	with tarfile.open(sys.argv[1], "w:gz", compresslevel=1) as t:
+	    for name, data in (("rubbish", b"B" * 150_000_000), ("two/layer.tar", layer), ("config.json", config), ("manifest.json", manifest)):
+	        info = tarfile.TarInfo(name)
+	        info.size = len(data)
+	        t.addfile(info, io.BytesIO(data))
+	    info = tarfile.TarInfo("one/layer.tar")
+	    info.type, info.linkname = tarfile.SYMTYPE, "../two/layer.tar"
+	    t.addfile(info)
+	E
+	# No file may get larger than 100 MB: the layer can be unpacked, the other one cannot.
+	(ulimit -f 100000; equal docker.io/library/large:1 "$(holm image load "$WORLD/large.tar.gz")")
+	run bash -c 'cat "$1" | (ulimit -f 100000; holm image load -)' sh "$WORLD/large.tar.gz"
+	[ "$status" != 0 ]
+	holm image rm large:1
+	rm "$WORLD/large.tar.gz"
+}
+
 @test "load -t NAME gives that name, from a file and from standard input" {
 	equal docker.io/library/named:latest "$(holm image load -t named "$WORLD/images/busybox.tar")"
 	equal docker.io/library/piped:latest "$(holm image load -t piped - <"$WORLD/docker.tar")"

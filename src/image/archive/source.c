@@ -4,11 +4,16 @@
  * An archive is unpacked flat: each file under the hash of its path, each link as a symlink to the
  * hash of its target's path. So no path of the archive is ever a path here, whatever it says, and
  * nothing can lead out of the folder. Blobs then become hard links of these files, without a copy.
- * The index of an archive may come last, so it is unpacked whole before it is read. */
+ *
+ * The index of an archive may come last, so the archive is unpacked before it is read. If that
+ * would take far more room than the archive, which is unusual, the archive is read twice: first
+ * for its documents, then for the members that a string in one of them names. The others take no
+ * room. A pipe can be read once only; there the reserve of the file system is the bound. */
 #include "image/archive/source.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,8 +28,19 @@
 #include "image/common/interrupt.h"
 #include "image/library/blob.h"
 
-enum { ENTRIES_MAX = 100000, PIECE = 1 << 18 };
+enum { ENTRIES_MAX = 100000, PIECE = 1 << 18, NAMES_MAX = 1 << 20, LINKS_MAX = 8, GROWTH = 4 };
+#define USUAL_MIN (UINT64_C(64) << 20)
 #define FROM_ROOT ".root" /* behind the name of a symlink: the same, meant from the archive's root */
+
+/* One reading of an archive. */
+struct reading {
+	struct source *source;
+	struct archive *archive;
+	const char *what;         /* the archive, in errors */
+	uint64_t left;            /* bytes that large members may take */
+	size_t skipped;           /* large members beyond that */
+	const struct strv *named; /* second reading: flat names of the members to unpack, sorted */
+};
 
 /* The name of a file of the archive in the flat folder: the hash of its path in normal form.
  * Owned. */
@@ -82,27 +98,50 @@ static int unpack_link(struct source *s, const char *path, const char *hard, con
 	return r == 0 ? make_link(s, soft, from_root, what, err) : r;
 }
 
-static int unpack_entry(struct source *s, struct archive *a, struct archive_entry *e, const char *what,
-    struct error **err)
+static int compare(const void *a, const void *b)
 {
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Whether this reading unpacks a member: documents in the first, and large members while there is
+ * room; in the second the named ones that are not there yet. */
+static int is_wanted(struct reading *r, const char *flat, uint64_t size)
+{
+	if (r->named)
+		return r->named->count && faccessat(r->source->directory, flat, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+		       bsearch(&flat, r->named->items, r->named->count, sizeof *r->named->items, compare);
+	if (size <= OCI_DOCUMENT_MAX)
+		return 1;
+	int fits = size <= r->left;
+	r->left -= fits ? size : 0;
+	r->skipped += !fits;
+	return fits;
+}
+
+static int unpack_entry(struct reading *r, struct archive_entry *e, struct error **err)
+{
+	struct source *s = r->source;
+	const char *what = r->what;
 	const char *path = archive_entry_pathname(e), *hard = archive_entry_hardlink(e),
 		   *soft = archive_entry_symlink(e);
 	if (!path)
 		return error_set(err, EINVAL, "%s has an entry whose name cannot be read", what);
 	AUTOFREE char *name = flat_name(path);
 	if (hard || (archive_entry_filetype(e) == AE_IFLNK && soft))
-		return unpack_link(s, path, hard, soft, what, err);
-	if (archive_entry_filetype(e) != AE_IFREG)
+		return r->named ? 0 : unpack_link(s, path, hard, soft, what, err);
+	if (archive_entry_filetype(e) != AE_IFREG || !is_wanted(r, name, (uint64_t)MAX(archive_entry_size(e), 0)))
 		return 0;
 	unlinkat(s->directory, name, 0);
 	AUTO_FD int fd = openat(s->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set_errno(err, errno, "cannot unpack %s", what);
-	return copy_data(s, a, fd, what, err);
+	return copy_data(s, r->archive, fd, what, err);
 }
 
-static int unpack_all(struct source *s, struct archive *a, const char *what, struct error **err)
+static int unpack_all(struct reading *reading, struct error **err)
 {
+	struct archive *a = reading->archive;
+	const char *what = reading->what;
 	struct archive_entry *e;
 	for (int count = 0;; count++) {
 		int r = archive_read_next_header(a, &e);
@@ -112,7 +151,7 @@ static int unpack_all(struct source *s, struct archive *a, const char *what, str
 			return error_set(err, EINVAL, "%s is not an image archive: %s", what, archive_error_string(a));
 		if (count >= ENTRIES_MAX)
 			return error_set(err, EFBIG, "%s has more than %d entries", what, ENTRIES_MAX);
-		r = unpack_entry(s, a, e, what, err);
+		r = unpack_entry(reading, e, err);
 		if (r < 0)
 			return r;
 	}
@@ -129,20 +168,106 @@ static int make_folder(struct source *s, struct error **err)
 	return s->directory < 0 ? error_set_errno(err, errno, "cannot open a folder in %s", s->library->path) : 0;
 }
 
+static int read_archive(struct reading *reading, int fd, struct error **err)
+{
+	int r;
+	reading->archive = archive_read_new();
+	archive_read_support_filter_all(reading->archive);
+	archive_read_support_format_tar(reading->archive);
+	if (archive_read_open_fd(reading->archive, fd, PIECE) != ARCHIVE_OK)
+		r = error_set(err, EINVAL, "%s is not an image archive: %s", reading->what,
+		    archive_error_string(reading->archive));
+	else
+		r = unpack_all(reading, err);
+	archive_read_free(reading->archive);
+	return r;
+}
+
+/* Adds the flat name of a member and those that it is a link to. */
+static void add_flat(const struct source *s, const char *flat, int depth, struct strv *to)
+{
+	static const char *const endings[] = { "", FROM_ROOT };
+	strv_add(to, flat);
+	for (size_t i = 0; i < ARRAY_SIZE(endings) && depth < LINKS_MAX; i++) {
+		char target[NAME_MAX + 1];
+		AUTOFREE char *link = xasprintf("%s%s", flat, endings[i]);
+		ssize_t n = readlinkat(s->directory, link, target, sizeof target - 1);
+		target[MAX(n, 0)] = '\0';
+		if (n > 0)
+			add_flat(s, target, depth + 1, to);
+	}
+}
+
+/* Adds what a string of a document may name: a path, or by its digest a blob of an OCI layout. */
+static void add_named(const struct source *s, const char *text, struct strv *to)
+{
+	const char *hex = startswith(text, "sha256:");
+	AUTOFREE char *blob = hex ? xasprintf("blobs/sha256/%s", hex) : NULL, *flat = flat_name(blob ? blob : text);
+	add_flat(s, flat, 0, to);
+}
+
+/* Adds what the strings of a document may name. A name has no escapes. 0 or -EFBIG. */
+static int add_strings(const struct source *s, const char *text, struct strv *to)
+{
+	for (const char *at = strchr(text, '"'); at; at = strchr(at, '"')) {
+		size_t n = strcspn(++at, "\"");
+		AUTOFREE char *name = n > 0 && n < PATH_MAX ? xstrndup(at, n) : NULL;
+		if (to->count >= NAMES_MAX)
+			return -EFBIG;
+		if (name)
+			add_named(s, name, to);
+		at += n + (at[n] == '"');
+	}
+	return 0;
+}
+
+/* Collects the flat names of all members that a document in the folder names. */
+static int collect_named(const struct source *s, struct strv *to, struct error **err)
+{
+	int r = 0, copy = openat(s->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		fd_close(copy);
+		return error_set_errno(err, errno, "cannot read a folder in %s", s->library->path);
+	}
+	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+		AUTOFREE char *text = NULL;
+		AUTO_FD int fd = openat(s->directory, e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && fd_read_all(fd, OCI_DOCUMENT_MAX, &text, NULL) >= 0 && (*text == '{' || *text == '['))
+			r = add_strings(s, text, to);
+	}
+	closedir(d);
+	if (r < 0)
+		return error_set(err, EFBIG, "the documents of the archive have more than %d strings", NAMES_MAX);
+	if (to->count)
+		qsort(to->items, to->count, sizeof *to->items, compare);
+	return 0;
+}
+
+/* The bytes that large members of an archive usually have, at most; no bound for what cannot be
+ * read twice. */
+static uint64_t usual_size(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_CUR) != 0)
+		return UINT64_MAX;
+	return (uint64_t)st.st_size * GROWTH + USUAL_MIN;
+}
+
 static int unpack(struct source *s, int fd, const char *what, struct error **err)
 {
+	AUTO_STRV struct strv named = { 0 };
+	struct reading first = { .source = s, .what = what, .left = usual_size(fd) };
+	struct reading second = { .source = s, .what = what, .named = &named };
 	int r = make_folder(s, err);
-	if (r < 0)
+	if (r == 0)
+		r = read_archive(&first, fd, err);
+	if (r < 0 || first.skipped == 0)
 		return r;
-	struct archive *a = archive_read_new();
-	archive_read_support_filter_all(a);
-	archive_read_support_format_tar(a);
-	if (archive_read_open_fd(a, fd, PIECE) != ARCHIVE_OK)
-		r = error_set(err, EINVAL, "%s is not an image archive: %s", what, archive_error_string(a));
-	else
-		r = unpack_all(s, a, what, err);
-	archive_read_free(a);
-	return r;
+	if ((r = collect_named(s, &named, err)) < 0)
+		return r;
+	return lseek(fd, 0, SEEK_SET) < 0 ? error_set_errno(err, errno, "cannot read %s again", what) :
+					    read_archive(&second, fd, err);
 }
 
 int source_open(struct library *l, const char *path, struct source *ret, struct error **err)
