@@ -200,6 +200,13 @@ asked()
 		grep -q 'names a token service on this machine' "$WORLD/elsewhere/error" || { echo "$host:"; cat "$WORLD/elsewhere/error"; }
 	done
 	if grep '"/token' "$LOG"; then echo "a token service was asked"; fi
+	for host in 127.0.0.1 localhost near.test 169.254.7.7; do
+		pull "192.0.2.1:$port/away/$host:1" 2>"$WORLD/elsewhere/error" && echo "pulled from $host"
+		grep -q 'redirected to this machine' "$WORLD/elsewhere/error" || { echo "$host:"; cat "$WORLD/elsewhere/error"; }
+	done
+	if grep '"/signed' "$LOG"; then echo "a storage was asked"; fi
+	pull "192.0.2.1:$port/away/far.test:1" >"$WORLD/elsewhere/pulled" && "$HOLM" image rm "192.0.2.1:$port/away/far.test:1" >/dev/null || exit 1
+	pull "alias.test:$port/away/near.test:1" >"$WORLD/elsewhere/pulled" || exit 1
 	pull "192.0.2.1:$port/token-at/far.test:1" >"$WORLD/elsewhere/pulled" && pull "alias.test:$port/token-at/near.test:1" >>"$WORLD/elsewhere/pulled"
 	kill "$server"
 	E
@@ -207,7 +214,7 @@ asked()
 	equal '' "$output"
 	equal 0 "$status"
 	equal 2 "$(asked ^/token)"
-	equal 2 "$(holm image ls -q | wc -l)"
+	equal 3 "$(holm image ls -q | wc -l)"
 }
 
 @test "what a registry says is printable" {

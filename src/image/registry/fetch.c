@@ -68,6 +68,7 @@ static int start_exchange(struct run *run, struct fetch *f, struct error **err)
 		.silence_s = f->silence_s,
 		.insecure = e->insecure,
 		.ca_file = trusted ? e->ca_file : NULL,
+		.far_only = f->redirect && !e->near,
 	};
 	int r = request_init(&f->request, &o, err);
 	if (r < 0)

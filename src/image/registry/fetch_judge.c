@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "image/common/interrupt.h"
+#include "image/registry/near.h"
 
 enum {
 	REDIRECTS_MAX = 10,
@@ -94,7 +95,7 @@ static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode co
 {
 	struct endpoint *e = endpoint_of(c, f);
 	const char *why = f->request.curl_error[0] ? f->request.curl_error : curl_easy_strerror(code);
-	AUTOFREE char *text = xstrdup(why);
+	AUTOFREE char *text = xstrdup(f->request.peer_refused ? "redirected to this machine or its link" : why);
 	if (!f->redirect && (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_COULDNT_CONNECT) && endpoint_use_plain(e))
 		return FETCH_AGAIN;
 	switch (code) {
@@ -133,6 +134,15 @@ static int judge_complete(struct fetch_context *c, struct fetch *f, struct error
 	return r < 0 ? r : FETCH_DONE;
 }
 
+/* Whether a registry elsewhere leads to this host or its link: a GET there may do more than
+ * answer. */
+static int leads_near(struct endpoint *e, struct fetch *f, const char *to)
+{
+	AUTOFREE char *host = request_url_part(to, CURLUPART_HOST);
+	e->near |= !f->redirect && request_peer_is_near(&f->request);
+	return !e->near && host && near_host(host);
+}
+
 static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error **err)
 {
 	struct endpoint *e = endpoint_of(c, f);
@@ -148,6 +158,11 @@ static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error
 		    error_set(err, EACCES,
 			"registry %s: %s: redirected to plain HTTP; allow it with --tls-verify=false", e->registry,
 			f->what),
+		    err);
+	if (leads_near(e, f, to))
+		return next_endpoint(c, f,
+		    error_set(err, EACCES, "registry %s: %s: redirected to this machine or its link (%s)", e->registry,
+			f->what, to),
 		    err);
 	free(f->redirect);
 	f->redirect = TAKE_PTR(to);
