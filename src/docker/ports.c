@@ -32,6 +32,13 @@ static int is_rival(const struct docker_port *a, const struct docker_port *b)
 	return a->protocol == b->protocol && a->host.first && a->host.first == a->host.last && same_host(a, b);
 }
 
+void docker_ports_push(struct docker_ports *p, const struct docker_port *port)
+{
+	p->items = xrealloc(p->items, p->count + 1, sizeof *p->items);
+	p->items[p->count] = *port;
+	p->items[p->count++].ip = xstrdup(port->ip);
+}
+
 int docker_ports_add(struct docker_ports *p, const struct docker_port *port, const char *what, struct error **err)
 {
 	for (size_t i = 0; i < p->count; i++) {
@@ -45,9 +52,7 @@ int docker_ports_add(struct docker_ports *p, const struct docker_port *port, con
 	if (p->count >= DOCKER_PORTS_MAX)
 		return error_set(err, E2BIG, "port \"%.80s\": a container can have %d ports at most", what,
 		    DOCKER_PORTS_MAX);
-	p->items = xrealloc(p->items, p->count + 1, sizeof *p->items);
-	p->items[p->count] = *port;
-	p->items[p->count++].ip = xstrdup(port->ip);
+	docker_ports_push(p, port);
 	return 0;
 }
 

@@ -32,6 +32,8 @@ int docker_ports_publish(struct docker_ports *p, const char *text, struct error 
 int docker_ports_expose(struct docker_ports *p, const char *text, struct error **err);
 /* Adds a copy of one port, by the same rules; `what` names it in the error. */
 int docker_ports_add(struct docker_ports *p, const struct docker_port *port, const char *what, struct error **err);
+/* Adds a copy of one port without any rule: for the bound ones, one a socket. */
+void docker_ports_push(struct docker_ports *p, const struct docker_port *port);
 /* -P: adds each exposed port that `p` does not publish yet, on any free port. */
 int docker_ports_publish_all(struct docker_ports *p, const struct docker_ports *exposed, struct error **err);
 

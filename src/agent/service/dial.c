@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * POST /v1/dial: a connection to a port inside, for published ports. The machine shares the network
- * namespace of the agent, so plain sockets reach its services. A service may listen on one family
- * or address only: they are tried in turn. */
+ * namespace of the agent, so plain sockets reach its services and its containers. A service of the
+ * machine may listen on one family or address only: they are tried in turn. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,6 +24,7 @@ struct dial {
 	struct http_exchange *exchange;
 	int next; /* among the addresses */
 	uint16_t port;
+	struct in_addr address; /* the only one to try, unless it is INADDR_ANY */
 	int fd, last_error;
 	struct source *io, *timer;
 };
@@ -66,13 +67,19 @@ static void dial_done(struct dial *d)
 	relay_new(l, stream, fd, &early, NULL, NULL, NULL);
 }
 
-/* The next address to try: 127.0.0.1, ::1, the machine's own. Its size, 0 when there is none. */
+/* The next address to try: the one that was asked for; or else 127.0.0.1, ::1, the machine's own.
+ * Its size, 0 when there is none. */
 static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
 {
 	struct sockaddr_in *four = (struct sockaddr_in *)ret;
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)ret;
 	uint8_t prefix = 0;
 	memset(ret, 0, sizeof *ret);
+	if (d->address.s_addr != INADDR_ANY) {
+		*four =
+		    (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(d->port), .sin_addr = d->address };
+		return d->next++ == 0 ? sizeof *four : 0;
+	}
 	switch (d->next++) {
 	case 0:
 		*four = (struct sockaddr_in){
@@ -163,10 +170,10 @@ static void on_timer(struct source *s, void *data)
 	dial_fail(d);
 }
 
-/* The port that a request names. 0 or -errno, never -ENOENT. */
-static int read_port(struct http_exchange *x, int *ret_udp, uint16_t *ret_port, struct error **err)
+/* Reads what a request names into d. 0 or -errno, never -ENOENT. */
+static int read_request(struct http_exchange *x, int *ret_udp, struct dial *d, struct error **err)
 {
-	const char *protocol = NULL;
+	const char *protocol = NULL, *address = NULL;
 	uint64_t port = 0;
 	struct json_object *body = http_exchange_json(x, err);
 	if (!body)
@@ -177,8 +184,11 @@ static int read_port(struct http_exchange *x, int *ret_udp, uint16_t *ret_port, 
 		return r == -ENOENT ? -EINVAL : r;
 	if ((!streq(protocol, "tcp") && !streq(protocol, "udp")) || port == 0 || port > 65535)
 		return error_set(err, EINVAL, "not a port that can be connected to");
+	r = json_get_string(body, "address", &address, err);
+	if ((r < 0 && r != -ENOENT) || (r == 0 && inet_pton(AF_INET, address, &d->address) != 1))
+		return error_set(err, EINVAL, "not an address that can be connected to");
 	*ret_udp = streq(protocol, "udp");
-	*ret_port = (uint16_t)port;
+	d->port = (uint16_t)port;
 	return 0;
 }
 
@@ -186,17 +196,16 @@ void dial_handle(struct http_exchange *x, void *agent)
 {
 	struct agent *a = agent;
 	AUTO_ERROR struct error *err = NULL;
+	struct dial wanted = { .agent = a, .exchange = x, .fd = -1 };
 	int udp = 0;
-	uint16_t port = 0;
-	int r = read_port(x, &udp, &port, &err);
+	int r = read_request(x, &udp, &wanted, &err);
 	if (r >= 0 && a->phase != PHASE_RUNNING)
 		r = error_set(&err, EAGAIN, "the machine is not running");
 	if (r < 0) {
 		http_respond_error(x, r, err);
 		return;
 	}
-	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .agent = a, .exchange = x, .port = port, .fd = -1 };
+	struct dial *d = xmemdup(&wanted, sizeof wanted);
 	http_exchange_on_closed(x, on_closed, d);
 	loop_add_timer(a->loop, clock_deadline(CONNECT_MS), on_timer, d, &d->timer);
 	if (udp)

@@ -19,12 +19,6 @@
 
 enum { DIAL_TIMEOUT_MS = 30 * 1000, DIALS_MAX = 64 };
 
-struct publisher {
-	struct keeper *keeper;
-	struct published *ports; /* one a socket */
-	size_t count;
-};
-
 /* ---- TCP ---- */
 
 struct dial {
@@ -83,6 +77,7 @@ int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *ea
 	struct json_object *body = json_object_new_object();
 	json_add_string(body, "protocol", p->spec.udp ? "udp" : "tcp");
 	json_add_u64(body, "port", p->spec.inside);
+	json_add_string(body, "address", p->target);
 	return http_call(p->keeper->loop, fd, "POST", "/v1/dial", body, clock_deadline(DIAL_TIMEOUT_MS), &events, data,
 	    ret);
 }
@@ -111,22 +106,31 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
 		on_connection(p);
 }
 
-static void add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd)
+struct published *publish_add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd,
+    const char *container)
 {
 	struct published *port = xnew(struct published);
 	*port = (struct published){ .next = p->ports, .keeper = p->keeper, .fd = fd, .spec = *spec };
 	port->spec.ip = spec->ip ? xstrdup(spec->ip) : NULL;
 	port->address = xstrdup(ip);
+	port->container = xstrdup(container);
 	p->ports = port;
-	p->count++;
+	*(container ? &p->container_sockets : &p->count) += 1;
+	return port;
 }
 
-/* Takes the port at this link off the list. */
-static void port_free(struct published **at)
+void publish_accept(struct published *port)
+{
+	if (!port->source && loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
+		log_error("publishing port %u failed", port->spec.inside);
+}
+
+void publish_free(struct published **at)
 {
 	struct published *port = *at;
+	struct publisher *p = port->keeper->publisher;
 	*at = port->next;
-	port->keeper->publisher->count--;
+	*(port->container ? &p->container_sockets : &p->count) -= 1;
 	while (port->dials)
 		/* Freeing one takes it off the list. */
 		dial_free(port->dials); /* NOLINT(clang-analyzer-unix.Malloc) */
@@ -135,13 +139,15 @@ static void port_free(struct published **at)
 	fd_close(port->fd);
 	machine_publish_done(&port->spec);
 	free(port->address);
+	free(port->container);
+	free(port->target);
 	free(port);
 }
 
 static struct published *find_port(struct publisher *p, const struct machine_publish *spec)
 {
 	struct published *port = p->ports;
-	while (port && !machine_publish_same(&port->spec, spec))
+	while (port && (port->container || !machine_publish_same(&port->spec, spec)))
 		port = port->next;
 	return port;
 }
@@ -154,7 +160,7 @@ static int open_port(struct publisher *p, const struct machine_publish *spec, st
 		return r;
 	for (size_t i = 0; i < MACHINE_PUBLISH_SOCKETS; i++)
 		if (fds[i] >= 0)
-			add_socket(p, spec, spec->ip ? spec->ip : machine_publish_loopback[i], fds[i]);
+			publish_add_socket(p, spec, spec->ip ? spec->ip : machine_publish_loopback[i], fds[i], NULL);
 	return 0;
 }
 
@@ -172,9 +178,8 @@ int publisher_new(struct keeper *k, struct error **err)
 void publisher_open(struct publisher *p)
 {
 	for (struct published *port = p ? p->ports : NULL; port; port = port->next)
-		if (!port->source &&
-		    loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
-			log_error("publishing port %u failed", port->spec.inside);
+		if (!port->container)
+			publish_accept(port);
 }
 
 void publisher_free(struct publisher *p)
@@ -182,7 +187,7 @@ void publisher_free(struct publisher *p)
 	if (!p)
 		return;
 	while (p->ports)
-		port_free(&p->ports);
+		publish_free(&p->ports);
 	free(p);
 }
 
@@ -190,6 +195,8 @@ struct json_object *publisher_describe(const struct publisher *p)
 {
 	struct json_object *list = json_object_new_array();
 	for (const struct published *port = p ? p->ports : NULL; port; port = port->next) {
+		if (port->container)
+			continue;
 		struct json_object *o = json_object_new_object();
 		json_add_string(o, "ip", port->address);
 		json_add_u64(o, "host", port->spec.host);
@@ -232,8 +239,8 @@ int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, str
 	if (!find_port(k->publisher, spec))
 		return error_set(err, ENOENT, "port %u is not published", spec->host);
 	for (struct published **at = &k->publisher->ports; *at;) {
-		if (machine_publish_same(&(*at)->spec, spec))
-			port_free(at);
+		if (!(*at)->container && machine_publish_same(&(*at)->spec, spec))
+			publish_free(at);
 		else
 			at = &(*at)->next;
 	}

@@ -95,10 +95,15 @@ static void handle_ok(struct http_exchange *x, void *data)
 
 static void handle_dial(struct http_exchange *x, void *data)
 {
+	struct fake *f = data;
 	struct buffer early;
 	int fd;
 	uint64_t port = 0;
+	const char *address = NULL;
 	json_get_u64(http_exchange_json(x, NULL), "port", &port, NULL);
+	json_get_string(http_exchange_json(x, NULL), "address", &address, NULL);
+	free(f->dialled);
+	f->dialled = xstrdup(address);
 	if (port != 80) {
 		http_respond_error(x, ECONNREFUSED, NULL);
 		return;
@@ -319,6 +324,7 @@ void fake_free(struct fake *f)
 	transport_free(f->transport);
 	free(f->boot_request);
 	free(f->session_request);
+	free(f->dialled);
 	for (int i = 0; i < f->sessions; i++)
 		fd_close(f->session_fds[i]);
 	fd_close(f->share_events);

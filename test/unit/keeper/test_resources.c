@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "fixture.h"
+#include "keeper/ports/containers.h"
 
 static void test_limits(void **state)
 {
@@ -223,6 +224,91 @@ static void test_live_ports(void **state)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* Binds what -p says, for a container. */
+static int bind_container(struct fixture *f, const char *container, const char *text, struct docker_ports *ret)
+{
+	AUTO_DOCKER_PORTS struct docker_ports wanted = { 0 };
+	AUTO_STRV struct strv words = { 0 };
+	strv_split(&words, text, " ");
+	for (size_t i = 0; i < words.count; i++)
+		assert_int_equal(docker_ports_publish(&wanted, words.items[i], NULL), 0);
+	return container_ports_bind(f->keeper, container, &wanted, ret, NULL);
+}
+
+static void expect_refused(int port)
+{
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port) };
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+}
+
+static void test_container_ports(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_DOCKER_PORTS struct docker_ports bound = { 0 };
+	char text[64];
+	begin(f, 10000);
+	wait_ready(f);
+	assert_int_equal(bind_container(f, "web", "127.0.0.1::80 127.0.0.1::80/udp", &bound), 0);
+	assert_int_equal(bound.count, 2);
+	assert_string_equal(bound.items[0].ip, "127.0.0.1");
+	int tcp = bound.items[0].host.first, udp = bound.items[1].host.first;
+	/* A client waits until the container has its address. */
+	AUTO_FD int early = connect_port(tcp, SOCK_STREAM), datagram = connect_port(udp, SOCK_DGRAM);
+	settle(f);
+	assert_null(f->fake->dialled);
+	container_ports_open(f->keeper, "web", "172.17.0.2");
+	assert_int_equal(receive(f, early, text, sizeof text), 7);
+	assert_string_equal(f->fake->dialled, "172.17.0.2");
+	assert_int_equal(send(datagram, "x", 1, 0), 1);
+	assert_int_equal(receive(f, datagram, text, sizeof text), 5);
+	/* They are no ports of the machine. */
+	AUTOFREE char *as_machine = xasprintf("127.0.0.1:%d:80", tcp);
+	assert_int_equal(change_port(f, "DELETE", as_machine), -ENOENT);
+	container_ports_close(f->keeper, "other");
+	AUTO_FD int later = connect_port(tcp, SOCK_STREAM);
+	assert_int_equal(receive(f, later, text, sizeof text), 7);
+	container_ports_close(f->keeper, "web");
+	expect_refused(tcp);
+}
+
+static void test_container_in_machine_network(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_DOCKER_PORTS struct docker_ports bound = { 0 };
+	char text[64];
+	begin(f, 10000);
+	wait_ready(f);
+	assert_int_equal(bind_container(f, "web", "80", &bound), 0);
+	assert_true(bound.count >= 1); /* ::1 where the host has it */
+	container_ports_open(f->keeper, "web", NULL);
+	AUTO_FD int client = connect_port(bound.items[0].host.first, SOCK_STREAM);
+	assert_int_equal(receive(f, client, text, sizeof text), 7);
+	assert_null(f->fake->dialled);
+}
+
+/* All ports of a container are bound, or none. */
+static void test_container_port_in_use(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_DOCKER_PORTS struct docker_ports first = { 0 }, second = { 0 };
+	int free = free_port(SOCK_STREAM);
+	begin(f, 10000);
+	wait_ready(f);
+	assert_int_equal(bind_container(f, "web", "127.0.0.1::80", &first), 0);
+	int taken = first.items[0].host.first;
+	AUTOFREE char *both = xasprintf("127.0.0.1:%d:80 127.0.0.1:%d:81", free, taken);
+	assert_int_equal(bind_container(f, "late", both, &second), -EADDRINUSE);
+	assert_int_equal(second.count, 0);
+	expect_refused(free);
+	container_ports_close(f->keeper, "web");
+	assert_int_equal(bind_container(f, "late", both, &second), 0);
+	assert_int_equal(second.count, 2);
+}
+
 static void test_port_in_use(void **state)
 {
 	struct fixture *f = *state;
@@ -248,6 +334,9 @@ int main(void)
 		KEEPER_TEST(test_published_ports),
 		KEEPER_TEST(test_many_udp_clients),
 		KEEPER_TEST(test_live_ports),
+		KEEPER_TEST(test_container_ports),
+		KEEPER_TEST(test_container_in_machine_network),
+		KEEPER_TEST(test_container_port_in_use),
 		KEEPER_TEST(test_port_in_use),
 	};
 	return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
