@@ -5,14 +5,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/printable.h"
+#include "base/stamp.h"
 
 static const char *program = "holm";
 static int max_level = -1;
-static int kmsg = -1;
+static int kmsg = -1, with_times;
 
 enum { SITES_MAX = 63, NOTE_MAX = 40 };
 
@@ -38,6 +40,11 @@ void log_set_program(const char *name)
 void log_set_level(enum log_level max)
 {
 	max_level = (int)max;
+}
+
+void log_set_times(int on)
+{
+	with_times = on;
 }
 
 void log_set_kmsg(int fd)
@@ -121,6 +128,17 @@ static int level_from_environment(void)
 	return debug && streq(debug, "1") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
+/* Nothing sensible can be done where the log itself cannot be written. */
+static void write_line(const char *line, size_t size)
+{
+	char stamp[STAMP_SIZE];
+	struct iovec parts[] = { { stamp, sizeof stamp }, { (char *)line, size } };
+	int stamped = with_times && kmsg < 0;
+	if (stamped)
+		stamp_write(clock_realtime_ns(), stamp);
+	ssize_t written UNUSED = writev(kmsg >= 0 ? kmsg : STDERR_FILENO, stamped ? parts : parts + 1, stamped ? 2 : 1);
+}
+
 void log_at(enum log_level level, const char *format, ...)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
@@ -151,6 +169,5 @@ void log_at(enum log_level level, const char *format, ...)
 	line[n++] = '\n';
 	if (!is_within_limit(level, (size_t)n))
 		return;
-	/* Nothing sensible can be done where the log itself cannot be written. */
-	ssize_t written UNUSED = write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, n);
+	write_line(line, (size_t)n);
 }

@@ -12,6 +12,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 
 void log_set_program(const char *name); /* borrowed; put in front of every line */
 void log_set_level(enum log_level max); /* default INFO; HOLM_DEBUG=1 in the environment makes it DEBUG */
+void log_set_times(int on);             /* lines begin with their time (base/stamp.h) */
 void log_set_kmsg(int fd);              /* lines go to this descriptor instead of stderr, as "<N>program: text" */
 int log_descriptor(void);               /* that descriptor, or -1: whoever closes what it does not know must spare it */
 /* For a process whose lines others cause, and for those that it forks: at most so many bytes of

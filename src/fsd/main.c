@@ -335,6 +335,7 @@ int main(int argc, char **argv)
 	struct arguments a = { 0 };
 	fd_fix_standard();
 	log_set_program("holm-fsd");
+	log_set_times(1);
 	log_set_limit(LOG_MAX);
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);

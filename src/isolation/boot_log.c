@@ -27,13 +27,16 @@ static void keep_tail(struct boot_log *log, const char *data, size_t size)
 
 static void add(struct boot_log *log, const char *data, size_t size)
 {
+	static const char full[] = "\n[boot.log is full; the rest of this run is left out]\n";
+	AUTO_BUFFER struct buffer lines;
 	keep_tail(log, data, size);
 	if (log->file < 0 || log->written >= BOOT_LOG_MAX)
 		return;
-	size_t n = MIN(size, BOOT_LOG_MAX - log->written);
+	buffer_init(&lines, (size + 1) * (STAMP_SIZE + 1));
+	stamp_lines(&log->stamper, data, size, &lines);
+	size_t n = MIN(lines.size, BOOT_LOG_MAX - log->written);
 	log->written += n;
-	static const char full[] = "\n[boot.log is full; the rest of this run is left out]\n";
-	if (fd_write_full(log->file, data, n) >= 0 && log->written >= BOOT_LOG_MAX)
+	if (fd_write_full(log->file, lines.data, n) >= 0 && log->written >= BOOT_LOG_MAX)
 		fd_write_full(log->file, full, sizeof(full) - 1);
 }
 

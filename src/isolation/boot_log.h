@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "base/stamp.h"
 
 enum {
 	BOOT_LOG_MAX = 1024 * 1024, /* bytes of boot.log that one run adds at most: a guest can write for ever */
@@ -21,6 +22,7 @@ struct boot_log {
 	int fds[BOOT_LOG_SOURCES]; /* what is read, -1: none */
 	struct source *sources[BOOT_LOG_SOURCES];
 	uint64_t written;
+	struct stamper stamper;
 	char tail[BOOT_TAIL_MAX + 1];
 	size_t tail_size;
 };

@@ -97,6 +97,7 @@ static int redirect_to_log(struct program *p, struct error **err)
 		return error_set_errno(err, errno, "cannot open %s", path);
 	if (dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		return error_set_errno(err, errno, "dup2");
+	log_set_times(1);
 	log_set_limit(LOG_MAX); /* what the agent inside reports is logged, and it may report for ever */
 	return 0;
 }

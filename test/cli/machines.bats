@@ -462,6 +462,35 @@ chooses()
 	holm machine rm m
 }
 
+@test "logs: times are kept, shown with -t, and choose lines" {
+	local log="$XDG_DATA_HOME/holm/machines/m/console.log"
+	holm machine create m --no-boot >/dev/null
+	printf '2026-11-30T03:00:%02d.000000Z line %d\n' 0 0 1 1 2 2 3 3 4 4 >"$log"
+	printf 'line without\n2026-11-30T03:00:06.000000Z 2020-01-01T00:00:00.000000Z forged\n' >>"$log"
+	equal "line 0
+line 1
+line 2
+line 3
+line 4
+line without
+2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m)"
+	equal "2026-11-30T03:00:00.000000Z line 0" "$(holm machine logs -t m | head -n 1)"
+	equal "line 1
+line 2" "$(holm machine logs m --since 2026-11-30T03:00:01Z --until 2026-11-30T04:00:03+01:00)"
+	equal "line 2" "$(holm machine logs m --since 2026-11-30T03:00:01Z --until 2026-11-30T03:00:03Z -n 1)"
+	equal "line 4
+line without
+2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m --since 2026-11-30T03:00:04Z)"
+	equal 7 "$(holm machine logs m --since 2026-11-30T03:00:00Z | wc -l)"
+	equal '' "$(holm machine logs m --until 1h --since 2h)"
+	equal "line without
+2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m -n 2)"
+	fails 125 holm machine logs m --since yesterday
+	contains "$stderr" "--since yesterday: give a time"
+	fails 125 holm machine logs m -f --until 1m
+	holm machine rm m
+}
+
 @test "logs: a terminal gets text and colours alone, a file and --raw all" {
 	requires script python3
 	holm machine create m --no-boot >/dev/null

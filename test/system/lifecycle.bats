@@ -185,6 +185,11 @@ teardown_file()
 @test "logs has the console of the init, --boot the kernel's and the agent's" {
 	contains "$(holm machine logs one)" "rc.boot: booted"
 	[ -n "$(holm machine logs --boot one)" ]
+	holm machine logs -t one | grep -Eq '^20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z rc.boot: booted'
+	holm machine logs --boot -t one | grep -Eq '^20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z holm-keeper: info: '
+	run ! grep -q '^20[0-9-]*T' <<<"$(holm machine logs --boot one)"
+	contains "$(holm machine logs --since 1h one)" "rc.boot: booted"
+	equal '' "$(holm machine logs --boot --until 1h one)"
 	equal 1 "$(holm machine logs -n 1 one | wc -l)"
 }
 

@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/printable.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/log_lines.h"
 #include "cli/output.h"
 
 enum { BLOCK = 64 * 1024 };
@@ -28,6 +30,10 @@ static int run(const struct command_spec *c, struct options *o);
 static const struct option_spec options[] = {
 	{ "follow", 'f', OPTION_FLAG, NULL, "go on showing what is added, until the machine ends" },
 	{ "tail", 'n', OPTION_STRING, "LINES", "only the last lines", .default_text = "all" },
+	{ "since", 0, OPTION_STRING, "TIME",
+	    "only lines from this time on: 2026-11-30T08:00, or 10m for the last minutes" },
+	{ "until", 0, OPTION_STRING, "TIME", "only lines before this time" },
+	{ "timestamps", 't', OPTION_FLAG, NULL, "each line behind its time" },
 	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, also to a terminal" },
 	{ "boot", 0, OPTION_FLAG, NULL, "what holm, the kernel and the agent said, instead of the init's console" },
 	{ 0 },
@@ -73,10 +79,12 @@ struct log {
 	int fd;
 	int raw;
 	struct printable_stream stream; /* unless raw */
+	struct log_lines lines;
 };
 
-static int write_block(struct log *l, const char *block, size_t size)
+static int write_block(const char *block, size_t size, void *data)
 {
+	struct log *l = data;
 	char shown[BLOCK + PRINTABLE_HELD];
 	if (l->raw)
 		return fd_write_full(STDOUT_FILENO, block, size);
@@ -88,7 +96,7 @@ static int copy_rest(struct log *l)
 	char block[BLOCK];
 	ssize_t n;
 	while ((n = read(l->fd, block, sizeof block)) > 0) {
-		int r = write_block(l, block, (size_t)n);
+		int r = log_lines_feed(&l->lines, block, (size_t)n, write_block, l);
 		if (r < 0)
 			return r;
 	}
@@ -98,8 +106,9 @@ static int copy_rest(struct log *l)
 /* Ends a colour or half a sequence that the file leaves open. */
 static int end_file(struct log *l)
 {
+	int r = log_lines_end(&l->lines, write_block, l);
 	const char *end = printable_stream_end(&l->stream);
-	return fd_write_full(STDOUT_FILENO, end, strlen(end));
+	return r < 0 ? r : fd_write_full(STDOUT_FILENO, end, strlen(end));
 }
 
 static int same_file(int fd, const char *path)
@@ -165,10 +174,27 @@ static int follow(struct log *l, const char *name, const char *directory, const 
 	}
 }
 
+/* Leaves out all but the last `tail` lines. The lines of a span are counted first. */
+static int begin_at(struct log *l, uint64_t tail)
+{
+	if (l->lines.since_ns == 0 && l->lines.until_ns == INT64_MAX)
+		return seek_tail(l->fd, tail);
+	struct log_lines count = l->lines;
+	char block[BLOCK];
+	ssize_t n;
+	while ((n = read(l->fd, block, sizeof block)) > 0)
+		log_lines_feed(&count, block, (size_t)n, NULL, NULL);
+	if (n < 0 || lseek(l->fd, 0, SEEK_SET) < 0)
+		return -errno;
+	log_lines_end(&count, NULL, NULL);
+	l->lines.skip = count.shown > tail ? count.shown - tail : 0;
+	return 0;
+}
+
 static int show_log(struct log *l, const char *name, struct options *o, uint64_t tail, const char *path)
 {
 	AUTOFREE char *directory = machine_dir(name);
-	int r = tail != UINT64_MAX ? seek_tail(l->fd, tail) : 0;
+	int r = tail != UINT64_MAX ? begin_at(l, tail) : 0;
 	if (r == 0)
 		r = copy_rest(l);
 	if (r == 0 && options_given(o, "follow"))
@@ -176,14 +202,38 @@ static int show_log(struct log *l, const char *name, struct options *o, uint64_t
 	return r == 0 ? end_file(l) : r;
 }
 
+static int parse_time(struct options *o, const char *name, int64_t *ret_ns, struct error **err)
+{
+	const char *text = options_string(o, name);
+	if (!text || moment_parse(text, clock_realtime_ns(), ret_ns) == 0)
+		return 0;
+	return error_set(err, EINVAL,
+	    "--%s %.40s: give a time such as 2026-11-30T08:00:00Z, or 10m for ten minutes ago", name, text);
+}
+
+/* Reads the options of what to show. 0 or -errno. */
+static int configure(struct options *o, struct log *l, uint64_t *ret_tail, struct error **err)
+{
+	const char *tail = options_string(o, "tail");
+	*ret_tail = UINT64_MAX;
+	if (tail && !streq(tail, "all") && parse_u64(tail, ret_tail) < 0)
+		return error_set(err, EINVAL, "--tail %.40s: give a number of lines", tail);
+	if (options_given(o, "follow") && options_given(o, "until"))
+		return error_set(err, EINVAL, "--follow and --until exclude each other");
+	l->raw = options_given(o, "raw") || !isatty(STDOUT_FILENO);
+	l->lines = (struct log_lines){ .until_ns = INT64_MAX, .with_times = options_given(o, "timestamps") };
+	int r = parse_time(o, "since", &l->lines.since_ns, err);
+	return r < 0 ? r : parse_time(o, "until", &l->lines.until_ns, err);
+}
+
 static int show(const char *name, struct options *o, struct error **err)
 {
 	AUTOFREE char *path = machine_file(name, options_given(o, "boot") ? "boot.log" : "console.log");
-	const char *tail = options_string(o, "tail");
-	uint64_t lines = UINT64_MAX;
-	if (tail && !streq(tail, "all") && parse_u64(tail, &lines) < 0)
-		return error_set(err, EINVAL, "--tail %.40s: give a number of lines", tail);
-	struct log l = { .raw = options_given(o, "raw") || !isatty(STDOUT_FILENO) };
+	uint64_t lines;
+	struct log l = { .fd = -1 };
+	int r = configure(o, &l, &lines, err);
+	if (r < 0)
+		return r;
 	l.fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (l.fd < 0 && errno == ENOENT && options_given(o, "follow"))
 		l.fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -191,7 +241,7 @@ static int show(const char *name, struct options *o, struct error **err)
 		return 0; /* it has not been booted yet */
 	if (l.fd < 0)
 		return error_set_errno(err, errno, "%s", path);
-	int r = show_log(&l, name, o, lines, path);
+	r = show_log(&l, name, o, lines, path);
 	fd_close(l.fd);
 	return r < 0 && r != -EPIPE ? error_set_errno(err, r, "%s", path) : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the init's console prints goes to console.log, byte for byte. At 1 MiB the file becomes
- * console.log.1, so a machine that prints for ever takes 2 MiB. */
+ * The output of the init's console goes to console.log, byte for byte, with a time in front of each
+ * line. At 1 MiB the file becomes console.log.1, so a machine that prints for ever takes 2 MiB. */
 #include "keeper/agent/console.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/stamp.h"
 #include "base/path.h"
 #include "keeper/keeper_private.h"
 
@@ -23,6 +24,7 @@ struct console {
 	char *path, *old_path;
 	int log;
 	uint64_t size;
+	struct stamper stamper;
 	int fd; /* the stream */
 	struct source *source;
 };
@@ -37,14 +39,31 @@ static void open_log(struct console *c)
 		log_warning("%s: %s", c->path, strerror(errno));
 }
 
+static void rotate_log(struct console *c)
+{
+	rename(c->path, c->old_path);
+	open_log(c);
+	c->stamper = (struct stamper){ 0 };
+}
+
+/* The bytes with their times; a line that would not fit begins the next file. */
+static void stamp(struct console *c, const char *data, size_t size, struct buffer *lines)
+{
+	stamp_lines(&c->stamper, data, size, lines);
+	if (!c->size || c->size + lines->size <= CONSOLE_LOG_MAX)
+		return;
+	rotate_log(c);
+	buffer_done(lines);
+	stamp_lines(&c->stamper, data, size, lines);
+}
+
 static void write_log(struct console *c, const char *data, size_t size)
 {
-	if (c->size + size > CONSOLE_LOG_MAX) {
-		rename(c->path, c->old_path);
-		open_log(c);
-	}
-	if (c->log >= 0 && fd_write_full(c->log, data, size) == 0)
-		c->size += size;
+	AUTO_BUFFER struct buffer lines;
+	buffer_init(&lines, (size + 1) * (STAMP_SIZE + 1));
+	stamp(c, data, size, &lines);
+	if (c->log >= 0 && fd_write_full(c->log, lines.data, lines.size) == 0)
+		c->size += lines.size;
 }
 
 static void detach(struct console *c)

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/printable.h"
+#include "base/stamp.h"
 
 enum { TEXT_MAX = 400, LINES_MAX = 50, TAIL_BYTES = 8192 };
 
@@ -39,8 +40,10 @@ void text_tail_of_file(const char *path, size_t count, struct strv *lines)
 	for (ssize_t at = 0; at < n;) {
 		const char *newline = memchr(data + at, '\n', (size_t)(n - at));
 		size_t length = newline ? (size_t)(newline - (data + at)) : (size_t)(n - at);
-		if (length)
-			strv_take(&all, printable_copy(data + at, length, TEXT_MAX));
+		int64_t when;
+		size_t skipped = stamp_read(data + at, length, &when) == 0 ? STAMP_SIZE : 0;
+		if (length > skipped)
+			strv_take(&all, printable_copy(data + at + skipped, length - skipped, TEXT_MAX));
 		at += (ssize_t)length + 1;
 	}
 	for (size_t i = all.count > count ? all.count - count : 0; i < all.count; i++)
