@@ -5,12 +5,14 @@
  * stderr gave; while the client is slow nothing is read from them.
  *
  * When the command has ended, what lies in its pipes at that moment is still delivered, and no
- * more: a process that it left behind may hold them open for ever. A terminal is read until the
- * kernel hangs it up. */
+ * more: a process that it left behind may hold them open for ever. A terminal is read up to a mark
+ * that the agent writes from its other side then: bytes pass a terminal in order. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -28,8 +30,17 @@ static int is_terminal(const struct session *s)
 	return s->request->tty && !s->request->detach;
 }
 
+static void output_append(struct session *s, const struct session_output *o, const char *data, size_t size)
+{
+	enum session_frame_type type = o == &s->outputs[0] ? SESSION_STDOUT : SESSION_STDERR;
+	if (s->stream >= 0 && size > 0)
+		session_frame_append(&s->out, type, data, size);
+}
+
 static void output_close(struct session *s, struct session_output *o)
 {
+	output_append(s, o, s->mark.held, s->mark.held_size);
+	s->mark.held_size = 0;
 	source_free(TAKE_PTR(o->source));
 	if (o->fd != s->input)
 		fd_close(o->fd);
@@ -45,10 +56,29 @@ void session_io_close_input(struct session *s)
 	s->input = -1;
 }
 
+/* Hands on bytes of a terminal up to the mark. Returns whether the mark is among them. */
+static int output_take(struct session *s, struct session_output *o, const char *data, size_t size)
+{
+	char both[SESSION_READ + SESSION_MARK];
+	struct session_mark *m = &s->mark;
+	if (!m->size) {
+		output_append(s, o, data, size);
+		return 0;
+	}
+	memcpy(both, m->held, m->held_size);
+	memcpy(both + m->held_size, data, size);
+	size += m->held_size;
+	const char *mark = memmem(both, size, m->digits, m->size);
+	size_t shown = mark ? (size_t)(mark - both) : size - MIN(size, m->size - 1);
+	m->held_size = mark ? 0 : size - shown;
+	memcpy(m->held, both + shown, m->held_size);
+	output_append(s, o, both, shown);
+	return mark != NULL;
+}
+
 static void output_read(struct session *s, struct session_output *o)
 {
 	char data[SESSION_READ];
-	enum session_frame_type type = o == &s->outputs[0] ? SESSION_STDOUT : SESSION_STDERR;
 	while (o->fd >= 0 && s->out.size < SESSION_OUT_FULL) {
 		size_t want =
 		    o->left >= 0 && !is_terminal(s) ? (size_t)MIN(o->left, (int64_t)sizeof data) : sizeof data;
@@ -57,14 +87,12 @@ static void output_read(struct session *s, struct session_output *o)
 			continue;
 		if (n < 0 && errno == EAGAIN && o->source && (o->left < 0 || is_terminal(s)))
 			return;
-		if (n <= 0) {
+		if (n <= 0 || output_take(s, o, data, (size_t)n)) {
 			output_close(s, o);
 			return;
 		}
 		if (o->left >= 0)
 			o->left -= MIN(o->left, (int64_t)n);
-		if (s->stream >= 0)
-			session_frame_append(&s->out, type, data, (size_t)n);
 	}
 }
 
@@ -302,6 +330,21 @@ static void on_drain_timer(struct source *source, void *data)
 	session_io_update(s);
 }
 
+/* Writes the mark behind all output of the process that has ended, by way of the terminal's other
+ * side. A terminal that is stopped (Ctrl-S) takes none. */
+static void write_mark(struct session *s)
+{
+	static const char digits[] = "0123456789";
+	unsigned char random[SESSION_MARK];
+	AUTO_FD int peer = ioctl(s->outputs[0].fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (peer < 0 || getrandom(random, sizeof random, 0) != sizeof random)
+		return;
+	for (size_t i = 0; i < sizeof random; i++)
+		s->mark.digits[i] = digits[random[i] % 10];
+	ssize_t n = write(peer, s->mark.digits, sizeof s->mark.digits);
+	s->mark.size = n > 0 ? (size_t)n : 0;
+}
+
 void session_io_drain(struct session *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++) {
@@ -310,8 +353,10 @@ void session_io_drain(struct session *s)
 			available = 0;
 		s->outputs[i].left = available;
 	}
-	/* The master of a terminal reports the hang-up once all is read; a background process that
-	 * re-opened the terminal delays it. */
+	/* The master of a terminal reports the hang-up once all is read, but a background process
+	 * that has the terminal open delays it. The mark does not wait for that. */
+	if (is_terminal(s) && s->outputs[0].fd >= 0)
+		write_mark(s);
 	if (is_terminal(s) && s->outputs[0].fd >= 0)
 		loop_add_timer(s->agent->loop, clock_deadline(SESSION_DRAIN_MS), on_drain_timer, s, &s->drain_timer);
 	session_io_update(s);

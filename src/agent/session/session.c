@@ -4,7 +4,7 @@
  *
  * A session ends when its process has ended, its output is delivered and the last frame is
  * written. If the client has gone away, a session ends with its process. A background process that
- * keeps the terminal open delays the end for SESSION_DRAIN_MS.
+ * keeps the terminal open delays the end only if the terminal is stopped, for SESSION_DRAIN_MS.
  *
  * A session has a cgroup of its own: a leaf beside what the init manages, inside the machine's
  * cgroup namespace. When a session ends, all leaves without a process are removed. */

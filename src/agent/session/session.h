@@ -7,7 +7,7 @@
 #include "agent/session/request.h"
 #include "base/buffer.h"
 
-enum { SESSION_OUT_FULL = 256 * 1024, SESSION_READ = 32 * 1024, SESSION_DRAIN_MS = 1000 };
+enum { SESSION_OUT_FULL = 256 * 1024, SESSION_READ = 32 * 1024, SESSION_DRAIN_MS = 1000, SESSION_MARK = 16 };
 
 struct session_output {
 	int fd;                /* -1: ended */
@@ -16,6 +16,13 @@ struct session_output {
 };
 
 void session_handle(struct http_exchange *x, void *agent);
+
+/* The end of a terminal's output: digits that the agent writes behind it when the process has
+ * ended. */
+struct session_mark {
+	char digits[SESSION_MARK], held[SESSION_MARK]; /* held: the last bytes, which may be their beginning */
+	size_t size, held_size;                        /* size 0: none */
+};
 
 struct session_agent; /* the relayed ssh-agent (ssh_agent.c) */
 
@@ -27,6 +34,7 @@ struct session {
 	struct http_exchange *exchange; /* of a detached session, until it is answered */
 	int machine;                    /* pidfd to join, -1 in tests */
 
+	struct session_mark mark;
 	int stream; /* the client's frames; -1: gone */
 	struct source *stream_source;
 	struct buffer in, out;

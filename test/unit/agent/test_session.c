@@ -279,6 +279,26 @@ static void test_background_does_not_hang(void **state)
 	run_done(&run);
 }
 
+/* The shell's output is whole, and a job that keeps the terminal delays nothing. */
+static void test_job_behind_a_terminal(void **state)
+{
+	uint64_t best = UINT64_MAX;
+	for (int i = 0; i < 3; i++) {
+		struct run run;
+		struct session_request *q = shell("trap '' HUP; sleep 5 & seq 2000; echo 01234567890123456789; exit 3");
+		q->tty = 1;
+		run_start(&run, q);
+		run_until_output(&run);
+		uint64_t start = clock_now_ms();
+		run_until_end(&run);
+		best = MIN(best, clock_now_ms() - start);
+		assert_int_equal(run.status, 3);
+		assert_true(endswith(buffer_string(&run.out), "\r\n1999\r\n2000\r\n01234567890123456789\r\n"));
+		run_done(&run);
+	}
+	assert_true(best < SESSION_DRAIN_MS);
+}
+
 static void test_much_output(void **state)
 {
 	struct run run;
@@ -410,7 +430,8 @@ int main(void)
 		cmocka_unit_test(test_not_found), cmocka_unit_test(test_streams_apart), cmocka_unit_test(test_stdin),
 		cmocka_unit_test(test_stdin_nobody_reads), cmocka_unit_test(test_signal_overtakes_stdin),
 		cmocka_unit_test(test_hangup_reaches_the_group), cmocka_unit_test(test_background_does_not_hang),
-		cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal), cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_much_output), cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_job_behind_a_terminal), cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_refused_ssh_agent), cmocka_unit_test(test_bad_client),
 		cmocka_unit_test(test_client_goes_away), cmocka_unit_test(test_early_end_and_signal),
 		cmocka_unit_test(test_slow_client) };
