@@ -84,6 +84,8 @@ trusts()
 
 @test "sudo needs no password whatever /etc/sudoers says, and keeps proxies" {
 	contains " $(in_machine deb id -Gn) " " mine "
+	contains " $(in_machine deb id -Gn) " " systemd-journal "
+	contains " $(in_machine deb id -Gn) " " adm "
 	as_root deb grep -q requiretty /etc/sudoers
 	equal root "$(holm machine run -n deb sudo -n id -un </dev/null 2>&1 | cat)"
 	# shellcheck disable=SC2016

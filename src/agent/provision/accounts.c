@@ -386,8 +386,20 @@ static void join_group(struct account_files *f, const struct boot_group *g, cons
 		join_shadow_group(&f->gshadow, name, member);
 }
 
+/* The groups of those who read the system's logs. */
+static void join_log_groups(struct account_files *f, const struct boot_user *u)
+{
+	static const char *const names[] = { "systemd-journal", "adm" };
+	for (size_t i = 0; f->group && i < ARRAY_SIZE(names); i++) {
+		struct boot_group g = { .name = (char *)names[i] };
+		if (group_find(f->group, names[i], &g.gid) == 0 && g.gid != u->gid)
+			join_group(f, &g, u->name);
+	}
+}
+
 void accounts_join_groups(struct account_files *f, const struct boot_user *u)
 {
+	join_log_groups(f, u);
 	for (size_t i = 0; i < u->group_count; i++)
 		if (u->groups[i].gid != u->gid)
 			join_group(f, &u->groups[i], u->name);

@@ -34,7 +34,8 @@ struct account_files {
 	char *passwd, *group, *shadow, *gshadow, *subuid, *subgid; /* owned; replaced in place */
 };
 void account_files_done(struct account_files *f);
-/* Makes the user a member of its groups: of the group that has the number inside, else of a new one
+/* Makes the user a member of systemd-journal and adm, if there are such groups, and of its own
+ * groups: of the group that has the number inside, else of a new one
  * with the name, or one made of name and number where the name is taken. Touches group and gshadow.
  * Idempotent. */
 void accounts_join_groups(struct account_files *f, const struct boot_user *u);

@@ -137,7 +137,7 @@ int provision_groups(int root, const struct boot_user *u, struct error **err)
 {
 	CLEANUP(account_files_done) struct account_files f = { 0 };
 	int r;
-	if (!u->name || u->uid == 0 || u->group_count == 0)
+	if (!u->name || u->uid == 0)
 		return 0;
 	if ((r = optional_read(root, "/etc/group", &f.group, err)) < 0 ||
 	    (r = optional_read(root, "/etc/gshadow", &f.gshadow, err)) < 0)

@@ -149,6 +149,26 @@ static void test_groups(void **state)
 	assert_false(rootfs_exists(t->root, "/etc/gshadow"));
 }
 
+/* The user reads the logs where the image has groups for that, also those that come later. */
+static void test_log_groups(void **state)
+{
+	struct tree *t = *state;
+	struct boot_user u = user(1);
+	tree_put(t, "/etc/group", 0644, "root:x:0:\nadm:x:4:syslog\n");
+	assert_int_equal(provision_apply(t->root, &u, NULL), 0);
+	AUTOFREE char *first = NULL, *second = NULL;
+	assert_int_equal(rootfs_read(t->root, "/etc/group", &first), 0);
+	assert_non_null(strstr(first, "\nadm:x:4:syslog,alice\n"));
+	assert_null(strstr(first, "systemd-journal"));
+	AUTOFREE char *more = xasprintf("%ssystemd-journal:x:101:\n", first);
+	tree_put(t, "/etc/group", 0644, more);
+	assert_int_equal(provision_groups(t->root, &u, NULL), 0);
+	assert_int_equal(provision_groups(t->root, &u, NULL), 0);
+	assert_int_equal(rootfs_read(t->root, "/etc/group", &second), 0);
+	assert_non_null(strstr(second, "\nsystemd-journal:x:101:alice\n"));
+	assert_non_null(strstr(second, "\nadm:x:4:syslog,alice\n"));
+}
+
 /* "set home-mount=none" on a machine whose home was shared: the mount point becomes the home,
  * anything else stays as it is. */
 static void test_home_after_a_shared_one(void **state)
@@ -235,7 +255,7 @@ static void test_shell(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_sudoers), TREE_TEST(test_names),
-		TREE_TEST(test_groups), TREE_TEST(test_home_after_a_shared_one),
+		TREE_TEST(test_groups), TREE_TEST(test_log_groups), TREE_TEST(test_home_after_a_shared_one),
 		TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside),
 		TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
