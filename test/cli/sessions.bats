@@ -194,11 +194,12 @@ other stopped" "$(holm machine stats --all --no-stream --format '{{.name}} {{.st
 	holm machine stop --all
 	fails 125 holm machine start box nobody
 	equal stopped "$(state box)"
-	equal 2 "$(holm machine start box other | grep -c ready)"
+	equal "box
+other" "$(holm machine start box other)"
 	equal "other box" "$(holm machine inspect other box | jq -r '[.[].name] | join(" ")')"
 	equal "box other" "$(holm machine inspect --all | jq -r '[.[].name] | join(" ")')"
 	pid=$(field box keeper.pid)
-	equal 1 "$(holm machine restart -t 1 box | grep -c ready)"
+	equal box "$(holm machine restart -t 1 box)"
 	[ "$pid" != "$(field box keeper.pid)" ]
 	fails 125 holm machine wait -t 0 box
 	background holm machine wait box other >"$WORLD/waited"
@@ -208,7 +209,7 @@ other" "$(holm machine stop -t 0 box other)"
 	equal "box
 other" "$(cat "$WORLD/waited")"
 	equal box "$(holm machine wait box)"
-	contains "$(holm machine restart box)" ready
+	equal box "$(holm machine restart box)"
 }
 
 # on_terminal COMMAND: the shell's command with a terminal as stdin, stdout and stderr.
@@ -274,9 +275,11 @@ on_terminal()
 	until_true 2 is_state box starting
 	wait $pid
 	equal running "$(state box)"
-	contains "$(cat "$WORLD/start")" ready
+	equal box "$(cat "$WORLD/start")"
 	equal "running 2026-01-02T03:04:05Z" "$(holm machine inspect box | jq -r '.[0] | "\(.state) \(.started)"')"
-	contains "$(holm machine start box)" already
+	run --separate-stderr holm machine start box
+	equal "0 box" "$status $output"
+	contains "$stderr" 'machine "box" is running already'
 }
 
 @test "a signal during a boot that the command began stops the machine" {

@@ -2,7 +2,6 @@
  * `holm machine start [NAME...]`. */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/machine/power.h"
@@ -31,14 +30,12 @@ const struct command_spec command_start = {
 int power_start(const char *name, enum client_level level)
 {
 	AUTO_ERROR struct error *err = NULL;
-	uint64_t begin = clock_now_ms();
 	int started, r = client_start(name, level, 0, &started, &err);
 	if (r < 0)
 		return client_start_failure(r, err);
-	if (started)
-		output_line("Machine \"%s\" is ready after %.1f s.", name, (double)(clock_now_ms() - begin) / 1000);
-	else
-		output_line("Machine \"%s\" is running already.", name);
+	if (!started)
+		output_note("machine \"%s\" is running already", name);
+	output_line("%s", name);
 	fflush(stdout);
 	return 0;
 }
