@@ -92,6 +92,9 @@ static const struct option_spec debootstrap_options[] = {
 	{ OPTION_TAG("the image's name (debian:SUITE); a short one becomes localhost/NAME") },
 	{ "mirror", 0, OPTION_STRING, "URL", "Debian's package archive", .default_text = "the one that apt uses here" },
 	{ "include", 0, OPTION_LIST, "PACKAGE[,PACKAGE...]", "more packages; may be repeated" },
+	{ "no-check-valid-until", 0, OPTION_FLAG, NULL, "take a mirror whose Release file has expired" },
+	{ "keyring", 0, OPTION_STRING, "FILE", "keys that sign the Release file",
+	    .default_text = "those that apt has here", .complete = "file" },
 	{ OPTION_PROGRESS },
 	{ 0 },
 };

@@ -276,6 +276,8 @@ fake_mmdebstrap()
 	cat >"$WORLD/bin/mmdebstrap" <<-'END'
 		#!/bin/bash
 		set -e
+		if [ "${FAKE_ARGUMENTS:-}" ]; then printf '%s\n' "$@" >"$FAKE_ARGUMENTS"; fi
+		if [ "${FAKE_COMPLAINT:-}" ]; then echo "$FAKE_COMPLAINT" >&2; exit 1; fi
 		root=$(mktemp -d)
 		mkdir -p "$root/etc/ssh" "$root/sbin" "$root/usr/sbin"
 		install -m 755 /dev/null "$root/usr/sbin/sshd"
@@ -326,6 +328,22 @@ fake_mmdebstrap()
 	contains "$list" etc/systemd/system/ssh.service.d/holm-host-keys.conf
 	run ! grep -q ssh_host_ <<<"$list"
 	holm image rm keys:1
+}
+
+@test "debootstrap takes an expired mirror and another keyring where asked, and says so where not" {
+	fake_mmdebstrap
+	echo key >"$WORLD/key.gpg"
+	(cd "$WORLD" && FAKE_ARGUMENTS=$WORLD/arguments holm image debootstrap bookworm -t old:1 --no-check-valid-until --keyring key.gpg)
+	grep -Fqx -- '--aptopt=Acquire::Check-Valid-Until "false"' "$WORLD/arguments"
+	grep -Fqx -- "--keyring=$WORLD/key.gpg" "$WORLD/arguments"
+	FAKE_ARGUMENTS=$WORLD/arguments holm image debootstrap bookworm -t old:1
+	run ! grep -q 'keyring\|Valid' "$WORLD/arguments"
+	fails 125 holm image debootstrap bookworm -t old:1 --keyring "$WORLD/none.gpg"
+	contains "$stderr" none.gpg
+	FAKE_COMPLAINT="E: Release file for http://x/InRelease is expired (invalid since 3d)" fails 125 holm image debootstrap bookworm -t old:1
+	contains "$stderr" "is expired (invalid since 3d); --no-check-valid-until"
+	holm image rm old:1
+	rm "$WORLD/key.gpg" "$WORLD/arguments"
 }
 
 @test "debootstrap of a suite that does not exist is one line" {

@@ -41,6 +41,10 @@ static int make_layer(struct library *l, struct options *o, struct progress *p, 
     struct error **err)
 {
 	struct layer_writer w;
+	const char *given = options_string(o, "keyring");
+	AUTOFREE char *keyring = given ? realpath(given, NULL) : NULL; /* mmdebstrap works in another directory */
+	if (given && !keyring)
+		return error_set_errno(err, errno, "--keyring %.200s", given);
 	int r = layer_writer_open(l, LAYER_ZSTD, &w, err);
 	if (r < 0)
 		return r;
@@ -48,6 +52,8 @@ static int make_layer(struct library *l, struct options *o, struct progress *p, 
 		.suite = options_words(o)->items[0],
 		.mirror = options_string(o, "mirror"),
 		.include = options_list(o, "include"),
+		.keyring = keyring,
+		.takes_expired = options_given(o, "no-check-valid-until"),
 		.progress = p,
 		.bar = progress_add(p, options_words(o)->items[0], 0),
 		.on_output = on_output,

@@ -144,6 +144,10 @@ static void make_argv(const struct mmdebstrap *m, const char *mode, struct strv 
 		strv_addf(argv, "--include=%s", m->include->items[i]);
 	strv_add(argv, "--customize-hook=rm -f \"$1/etc/hostname\" \"$1/etc/resolv.conf\""); /* copies of this host's */
 	strv_addf(argv, "--customize-hook=%s", host_keys_hook);
+	if (m->takes_expired)
+		strv_add(argv, "--aptopt=Acquire::Check-Valid-Until \"false\"");
+	if (m->keyring)
+		strv_addf(argv, "--keyring=%s", m->keyring);
 	strv_add(argv, "--");
 	strv_add(argv, m->suite);
 	strv_add(argv, "-");
@@ -301,6 +305,22 @@ static void stop(struct run *d)
 		kill(-d->pid, SIGKILL);
 }
 
+/* The remedy for a known complaint, or "". */
+static const char *remedy(const struct run *d)
+{
+	static const struct {
+		const char *part, *remedy;
+	} known[] = {
+		{ " is expired", "; --no-check-valid-until takes it all the same" },
+		{ "NO_PUBKEY", "; --keyring names a file with its key" },
+		{ "EXPKEYSIG", "; --keyring names a file with a newer key" },
+	};
+	for (size_t i = 0; d->complaint && i < ARRAY_SIZE(known); i++)
+		if (strstr(d->complaint, known[i].part))
+			return known[i].remedy;
+	return "";
+}
+
 static int run(struct run *d, const char *mode, struct error **err)
 {
 	int status = 0, r = start(d, mode, err);
@@ -314,8 +334,8 @@ static int run(struct run *d, const char *mode, struct error **err)
 	spawn_wait(d->pid, &status);
 	stop_watcher(d);
 	if (r == 0 && status != 0)
-		r = error_set(err, EIO, "cannot make %s: mmdebstrap: %.400s", d->m->suite,
-		    d->complaint ? d->complaint : "failed");
+		r = error_set(err, EIO, "cannot make %s: mmdebstrap: %.400s%s", d->m->suite,
+		    d->complaint ? d->complaint : "failed", remedy(d));
 	return r;
 }
 

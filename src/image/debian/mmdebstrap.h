@@ -8,6 +8,8 @@
 struct mmdebstrap {
 	const char *suite, *mirror; /* mirror NULL: the one that apt uses here */
 	const struct strv *include; /* more packages */
+	const char *keyring;        /* a file of keys beside apt's, or NULL */
+	int takes_expired;          /* a Release file that has expired is good */
 	struct progress *progress;  /* its messages and, on this bar, the bytes that it gave */
 	int bar;
 	int (*on_output)(const void *tar, size_t size, void *data, struct error **err);
