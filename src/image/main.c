@@ -18,6 +18,8 @@ static const struct {
 } handlers[] = {
 	{ "pull", command_pull },
 	{ "push", command_push },
+	{ "login", command_login },
+	{ "logout", command_logout },
 	{ "load", command_load },
 	{ "save", command_save },
 	{ "import", command_import },

@@ -43,6 +43,13 @@ static const struct option_spec push_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec login_options[] = {
+	{ "username", 'u', OPTION_STRING, "USER", "the user", .default_text = "asked for on the terminal" },
+	{ "password-stdin", 0, OPTION_FLAG, NULL, "read the password from standard input" },
+	{ OPTION_TLS_VERIFY },
+	{ 0 },
+};
+
 static const struct option_spec load_options[] = {
 	{ OPTION_TAG("the name it gets, where there is one image in it") },
 	{ OPTION_PLATFORM },
@@ -108,7 +115,7 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = 1,
 	    .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is "
-		       "docker.io/library/alpine:latest. Logins are those of \"podman login\" and \"docker login\". An "
+		       "docker.io/library/alpine:latest. Logins are those of \"holm image login\", \"podman login\" and \"docker login\". An "
 		       "interrupted download goes on where it stopped.",
 	},
 	{
@@ -123,6 +130,24 @@ const struct command_spec image_commands[] = {
 		"Without NAME the image of that name is sent. Layers that the registry has are not sent again; those "
 		"that it has in another repository are mounted from there. The digest stays as it is here. What fails "
 		"is tried again, up to six times.",
+	},
+	{
+	    .name = "login",
+	    .synopsis = "[REGISTRY[/NAMESPACE]]",
+	    .summary = "log in to a registry",
+	    .options = login_options,
+	    .max_arguments = 1,
+	    .details = "Tries the login at the registry and keeps it where podman, skopeo and docker find theirs: in the file or "
+		       "with the credential helper that has one for it, else in $REGISTRY_AUTH_FILE or "
+		       "~/.config/containers/auth.json. A file holds the password readable for you alone. Without REGISTRY "
+		       "it is docker.io.",
+	},
+	{
+	    .name = "logout",
+	    .synopsis = "[REGISTRY[/NAMESPACE]]",
+	    .summary = "forget the login to a registry",
+	    .max_arguments = 1,
+	    .details = "Takes it out of all files and credential helpers that holm looks into.",
 	},
 	{
 	    .name = "load",

@@ -101,6 +101,92 @@ library_is_sound()
 	rm -r "$HOME/.docker"
 }
 
+@test "login: tried at the registry, kept for holm, podman and docker, and forgotten" {
+	local auth=$XDG_CONFIG_HOME/containers/auth.json
+	fails 125 sh -c "printf 'wrong' | holm image login --tls-verify=false -u alice --password-stdin $REGISTRY_secure"
+	contains "$stderr" 'refuses the login'
+	[ ! -e "$auth" ]
+	printf 'secret word\n' | holm image login --tls-verify=false -u alice --password-stdin "https://$REGISTRY_secure/"
+	equal 600 "$(stat -c %a "$auth")"
+	equal 'alice:secret word' "$(jq -r --arg r "$REGISTRY_secure" '.auths[$r].auth' "$auth" | base64 -d)"
+	holm image pull --tls-verify=false "$REGISTRY_secure/private:1"
+	REGISTRY_AUTH_FILE=$auth skopeo inspect --tls-verify=false "docker://$REGISTRY_secure/private:1" >/dev/null
+	holm image rm "$REGISTRY_secure/private:1"
+	holm image logout "$REGISTRY_secure"
+	equal '{}' "$(jq -c .auths "$auth")"
+	fails 125 holm image logout "$REGISTRY_secure"
+	contains "$stderr" 'no login'
+	fails 125 holm image pull --tls-verify=false "$REGISTRY_secure/private:1"
+	contains "$stderr" "holm image login $REGISTRY_secure"
+	rm -r "$XDG_CONFIG_HOME/containers"
+}
+
+@test "login: what is there already decides where; other members and symbolic links stay" {
+	local config=$HOME/.docker/config.json
+	mkdir -p "$HOME/.docker" "$WORLD/dotfiles"
+	jq -n --arg r "$REGISTRY_secure" '{auths: {("https://" + $r + "/v1/"): {auth: "b2xkOm9sZA=="}}, psFormat: "x"}' >"$WORLD/dotfiles/config.json"
+	ln -s "$WORLD/dotfiles/config.json" "$config"
+	printf 'secret word' | holm image login --tls-verify=false -u alice --password-stdin "$REGISTRY_secure"
+	[ -L "$config" ]
+	equal "x 1" "$(jq -r '.psFormat + " " + (.auths | length | tostring)' "$config")"
+	equal 'alice:secret word' "$(jq -r --arg r "$REGISTRY_secure" '.auths[$r].auth' "$config" | base64 -d)"
+	[ ! -e "$XDG_CONFIG_HOME/containers/auth.json" ]
+	# A login for a namespace is one of its own.
+	printf 'secret word' | holm image login --tls-verify=false -u alice --password-stdin "$REGISTRY_secure/team"
+	holm image logout "$REGISTRY_secure"
+	[ -e "$XDG_CONFIG_HOME/containers/auth.json" ]
+	holm image logout "$REGISTRY_secure/team"
+	rm -r "$HOME/.docker" "$XDG_CONFIG_HOME/containers"
+}
+
+@test "login: with a credential helper, which alone has the password" {
+	mkdir -p "$HOME/.docker" "$WORLD/bin"
+	cat >"$WORLD/bin/docker-credential-kept" <<-'END'
+		#!/bin/sh
+		case $1 in
+		store) cat >"$WORLD/kept" ;;
+		get) cat >/dev/null; [ -s "$WORLD/kept" ] && cat "$WORLD/kept" || { echo "credentials not found in native keychain"; exit 1; } ;;
+		erase) cat >/dev/null; [ -s "$WORLD/kept" ] || { echo "credentials not found in native keychain"; exit 1; }; : >"$WORLD/kept" ;;
+		esac
+	END
+	chmod 755 "$WORLD/bin/docker-credential-kept"
+	echo '{"credsStore": "kept"}' >"$HOME/.docker/config.json"
+	printf 'secret word' | PATH=$WORLD/bin:$PATH holm image login --tls-verify=false -u alice --password-stdin "$REGISTRY_secure"
+	equal "$REGISTRY_secure alice secret word" "$(jq -r '.ServerURL + " " + .Username + " " + .Secret' "$WORLD/kept")"
+	equal '[{}]' "$(jq -c '[.auths[]]' "$HOME/.docker/config.json")"
+	PATH=$WORLD/bin:$PATH holm image pull --tls-verify=false "$REGISTRY_secure/private:1"
+	holm image rm "$REGISTRY_secure/private:1"
+	PATH=$WORLD/bin:$PATH holm image logout "$REGISTRY_secure"
+	[ ! -s "$WORLD/kept" ]
+	PATH=$WORLD/bin:$PATH fails 125 holm image logout "$REGISTRY_secure"
+	rm -r "$HOME/.docker" "$WORLD/bin"
+}
+
+@test "login: what is wrong is one line" {
+	fails 125 holm image login "$REGISTRY_secure" </dev/null
+	contains "$stderr" --password-stdin
+	fails 125 holm image login --password-stdin "$REGISTRY_secure" </dev/null
+	contains "$stderr" --username
+	fails 125 holm image login -u x --password-stdin "$REGISTRY_secure" </dev/null
+	contains "$stderr" password
+	fails 125 sh -c "echo y | holm image login -u a:b --password-stdin $REGISTRY_secure"
+	fails 125 sh -c "echo y | holm image login -u a --password-stdin localhost"
+	contains "$stderr" registry
+	fails 125 holm image login --password x "$REGISTRY_secure"
+	mkdir -p "$XDG_CONFIG_HOME/containers"
+	echo '[1]' >"$XDG_CONFIG_HOME/containers/auth.json"
+	fails 125 sh -c "printf 'secret word' | holm image login --tls-verify=false -u alice --password-stdin $REGISTRY_secure"
+	contains "$stderr" auth.json
+	equal '[1]' "$(cat "$XDG_CONFIG_HOME/containers/auth.json")"
+	rm -r "$XDG_CONFIG_HOME/containers"
+	# A registry that asks for no login keeps it, and says so.
+	run --separate-stderr sh -c "echo y | holm image login -u a --password-stdin $REGISTRY_plain"
+	equal 0 "$status"
+	contains "$stderr" 'asks for no login'
+	holm image logout "$REGISTRY_plain"
+	rm -r "$XDG_CONFIG_HOME/containers"
+}
+
 @test "a certificate that the system trusts needs no option" {
 	local auth
 	mkdir -p "$HOME/.docker"

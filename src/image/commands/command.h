@@ -10,6 +10,8 @@
 
 int command_pull(struct options *o, struct error **err);
 int command_push(struct options *o, struct error **err);
+int command_login(struct options *o, struct error **err);
+int command_logout(struct options *o, struct error **err);
 int command_load(struct options *o, struct error **err);
 int command_save(struct options *o, struct error **err);
 int command_import(struct options *o, struct error **err);

@@ -2,27 +2,20 @@
  * Credentials from docker's and podman's files and helpers.
  *
  * Keys of "auths" are hosts, hosts with a path (containers-auth.json(5): the longest that fits
- * wins), or old URLs ("https://index.docker.io/v1/" is docker.io). A helper is a program
- * docker-credential-NAME: "get" with the server's name on stdin prints JSON; it has some seconds,
- * and its output is capped. */
+ * wins), or old URLs ("https://index.docker.io/v1/" is docker.io). */
 #include "image/registry/credentials.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "base/fd.h"
 #include "base/path.h"
-#include "base/spawn.h"
+#include "image/registry/helper.h"
 
-enum { FILE_MAX = 1 << 20, HELPER_OUTPUT_MAX = 64 << 10, HELPER_TIMEOUT_MS = 30000, AUTH_MAX = 32 << 10 };
+enum { AUTH_MAX = 32 << 10 };
 
 static void wipe(char *s)
 {
@@ -77,12 +70,18 @@ static int from_entry(struct json_object *o, struct credentials *ret, struct err
 	return ret->user || ret->identity_token;
 }
 
-/* How many characters of "registry/repository" a key names; 0 when it names something else. */
-static size_t key_match(const char *key, const char *full, const char *registry)
+char *credentials_key_name(const char *key)
 {
 	const char *p = startswith(key, "https://") ?: startswith(key, "http://");
 	AUTOFREE char *host = p ? xstrndup(p, strcspn(p, "/")) : xstrdup(key); /* of an old URL only the host counts */
-	const char *name = streq(host, "index.docker.io") || streq(host, "registry-1.docker.io") ? "docker.io" : host;
+	int hub = streq(host, "index.docker.io") || streq(host, "registry-1.docker.io");
+	return hub ? xstrdup("docker.io") : TAKE_PTR(host);
+}
+
+/* How many characters of "registry/repository" a key names; 0 when it names something else. */
+static size_t key_match(const char *key, const char *full, const char *registry)
+{
+	AUTOFREE char *name = credentials_key_name(key);
 	if (streq(name, registry))
 		return strlen(registry);
 	const char *rest = startswith(full, name);
@@ -108,95 +107,6 @@ static int from_auths(struct json_object *auths, const char *registry, const cha
 	return best ? from_entry(best, ret, err) : 0;
 }
 
-/* A readable descriptor that holds text. */
-static int text_fd(const char *text)
-{
-	AUTO_FD int fd = memfd_create("holm-input", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int r = fd_write_full(fd, text, strlen(text));
-	if (r < 0)
-		return r;
-	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : TAKE_FD(fd);
-}
-
-static int run_helper(const char *program, const char *server, struct buffer *out, int *ret_status, struct error **err)
-{
-	const char *argv[] = { program, "get", NULL };
-	int pipe_fds[2];
-	AUTO_FD int input = text_fd(server);
-	if (input < 0 || fd_pipe(pipe_fds) < 0)
-		return error_set(err, EIO, "cannot run %s", program);
-	AUTO_FD int output = pipe_fds[0];
-	AUTO_FD int theirs = pipe_fds[1];
-	struct spawn_fd fds[] = { { .from = input, .to = 0 }, { .from = theirs, .to = 1 } };
-	struct spawn_options o = { .argv = (char *const *)argv, .fds = fds, .fd_count = 2, .death_signal = SIGTERM };
-	pid_t pid;
-	int r = spawn(&o, &pid, err);
-	if (r < 0)
-		return r;
-	fd_close(TAKE_FD(theirs));
-	uint64_t deadline = clock_deadline(HELPER_TIMEOUT_MS);
-	ssize_t n;
-	do {
-		r = fd_wait(output, POLLIN, deadline);
-		n = r == 1      ? buffer_read(out, output, HELPER_OUTPUT_MAX) :
-		    r == 0      ? -ETIMEDOUT :
-		    r == -EINTR ? -ECANCELED :
-				  r;
-	} while (n > 0);
-	if (n < 0)
-		kill(pid, SIGKILL);
-	spawn_wait(pid, ret_status);
-	return n < 0 ? error_set_errno(err, (int)n, "%s (for %s)", program, server) : 0;
-}
-
-static int parse_helper_output(struct buffer *out, const char *program, struct credentials *ret, struct error **err)
-{
-	AUTO_JSON struct json_object *o = NULL;
-	const char *user = NULL, *secret = NULL;
-	int r = json_parse(out->data, out->size, program, &o, NULL);
-	if (r < 0 || json_get_string(o, "Username", &user, NULL) < 0 || json_get_string(o, "Secret", &secret, NULL) < 0)
-		return error_set(err, EINVAL, "%s printed something other than credentials", program);
-	if (streq(user, "<token>")) {
-		ret->identity_token = xstrdup(secret);
-	} else {
-		ret->user = xstrdup(user);
-		ret->password = xstrdup(secret);
-	}
-	return 1;
-}
-
-static int from_helper(const char *name, const char *registry, struct credentials *ret, struct error **err)
-{
-	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name) ||
-	    !*name || strlen(name) > 100)
-		return error_set(err, EINVAL, "\"%.40s\" is not the name of a credential helper", name);
-	AUTOFREE char *program = xasprintf("docker-credential-%s", name);
-	AUTO_BUFFER struct buffer out;
-	int status = 0;
-	buffer_init(&out, HELPER_OUTPUT_MAX);
-	int r = run_helper(program, streq(registry, "docker.io") ? "https://index.docker.io/v1/" : registry, &out,
-	    &status, err);
-	if (r == -ENOENT) {
-		/* A configuration from another machine names it: what needs no login still
-		 * works. */
-		error_clear(err);
-		return 0;
-	}
-	if (r == 0 && status != 0) {
-		/* The protocol has no code for this, only the words. */
-		if (strstr(out.size ? buffer_string(&out) : "", "credentials not found"))
-			return 0;
-		return error_set(err, EIO, "%s failed with status %d for %s; log in again", program, status, registry);
-	}
-	if (r == 0)
-		r = parse_helper_output(&out, program, ret, err);
-	if (out.data)
-		explicit_bzero(out.data, out.size);
-	return r;
-}
-
 int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,
     struct error **err)
 {
@@ -207,11 +117,11 @@ int credentials_from_json(struct json_object *o, const char *registry, const cha
 		return error_set(err, EINVAL, "not a JSON object");
 	if (json_get_object(o, "credHelpers", &helpers, NULL) == 0 &&
 	    json_get_string(helpers, registry, &helper, NULL) == 0)
-		return from_helper(helper, registry, ret, err);
+		return helper_get(helper, registry, ret, err);
 	if (json_get_object(o, "auths", &auths, NULL) == 0)
 		r = from_auths(auths, registry, repository, ret, err);
 	if (r == 0 && json_get_string(o, "credsStore", &helper, NULL) == 0 && *helper)
-		r = from_helper(helper, registry, ret, err);
+		r = helper_get(helper, registry, ret, err);
 	return r;
 }
 
@@ -221,7 +131,7 @@ static int from_file(const char *path, const char *registry, const char *reposit
 	AUTO_JSON struct json_object *o = NULL;
 	if (!path_exists(path))
 		return 0;
-	int r = json_parse_file(path, FILE_MAX, &o, err);
+	int r = json_parse_file(path, CREDENTIALS_FILE_MAX, &o, err);
 	if (r == 0) {
 		r = credentials_from_json(o, registry, repository, ret, err);
 		if (r < 0)
@@ -244,18 +154,32 @@ static char *file_below(const char *variable, const char *fallback, const char *
 	return path_join(directory, rest);
 }
 
-int credentials_find(const char *registry, const char *repository, struct credentials *ret, struct error **err)
+void credentials_files(struct strv *ret)
 {
 	char *paths[] = { xstrdup(getenv("REGISTRY_AUTH_FILE")),
 		file_below("XDG_RUNTIME_DIR", NULL, "containers/auth.json"),
 		file_below("XDG_CONFIG_HOME", ".config", "containers/auth.json"),
 		file_below("DOCKER_CONFIG", ".docker", "config.json") };
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (paths[i] && *paths[i])
+			strv_take(ret, paths[i]);
+		else
+			free(paths[i]);
+}
+
+char *credentials_new_file(void)
+{
+	const char *own = getenv("REGISTRY_AUTH_FILE");
+	return own && *own ? xstrdup(own) : file_below("XDG_CONFIG_HOME", ".config", "containers/auth.json");
+}
+
+int credentials_find(const char *registry, const char *repository, struct credentials *ret, struct error **err)
+{
+	AUTO_STRV struct strv paths = { 0 };
 	int r = 0;
 	*ret = (struct credentials){ 0 };
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		if (r == 0 && paths[i] && *paths[i])
-			r = from_file(paths[i], registry, repository, ret, err);
-		free(paths[i]);
-	}
+	credentials_files(&paths);
+	for (size_t i = 0; r == 0 && i < paths.count; i++)
+		r = from_file(paths.items[i], registry, repository, ret, err);
 	return r;
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the person has logged in with: the files and helpers that docker and podman keep credentials
- * in. Read only. */
+ * The logins of the person, in the files and helpers of docker and podman. logins.h changes
+ * them. */
 #pragma once
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/strv.h"
+
+enum { CREDENTIALS_FILE_MAX = 1 << 20 };
 
 struct credentials {
 	char *user, *password; /* both or none */
@@ -22,3 +25,10 @@ int credentials_find(const char *registry, const char *repository, struct creden
 /* One such file's content, as credentials_find uses it: 1, 0, -errno. */
 int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,
     struct error **err);
+/* The files that credentials_find() looks into, in its order; they need not exist. */
+void credentials_files(struct strv *ret);
+/* The file for a login that none of them has yet. Owned. */
+char *credentials_new_file(void);
+/* The registry or namespace that a key of "auths" names: "docker.io" for
+ * "https://index.docker.io/v1/". Owned. */
+char *credentials_key_name(const char *key);

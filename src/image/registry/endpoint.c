@@ -46,8 +46,9 @@ static char *find_ca_file(const char *registry)
 static void set_base(struct endpoint *e, const char *scheme)
 {
 	free(e->base);
-	e->base = xasprintf("%s://%s/v2/%s", scheme,
-	    streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry, e->repository);
+	e->base = xasprintf("%s://%s%s%s", scheme,
+	    streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry, *e->repository ? "/v2/" : "",
+	    e->repository);
 }
 
 struct endpoint *endpoint_new(const char *name, const char *repository, int insecure)
@@ -166,8 +167,8 @@ static int ask_once(struct endpoint *e, const struct request_options *o, int las
 		return refuse_near(e, host, err);
 	if (q.status == 401 || q.status == 403)
 		return error_set(err, EACCES,
-		    "registry %s refuses the login for %s%s; log in with \"podman login\" or \"docker login\"",
-		    e->registry, e->repository, message);
+		    "registry %s refuses the login%s%s%s; log in with \"holm image login %s\"", e->registry,
+		    *e->repository ? " for " : "", e->repository, message, e->registry);
 	if (!last)
 		return -EAGAIN;
 	return error_set(err, EIO, "the token service %s of registry %s: %s%s", host ? host : "", e->registry,
@@ -180,7 +181,7 @@ static void list_scopes(const struct endpoint *e, const struct challenge *c, str
 {
 	if (c->scope)
 		strv_split(ret, c->scope, " ");
-	if (ret->count == 0)
+	if (ret->count == 0 && *e->repository)
 		strv_addf(ret, "repository:%s:pull", e->repository);
 	if (!e->pushes)
 		return;
@@ -277,6 +278,6 @@ int endpoint_authenticate(struct endpoint *e, const struct challenge *c, struct 
 		return 0;
 	}
 	return error_set(err, EACCES,
-	    "registry %s wants a login for %s; log in with \"podman login %s\" or \"docker login %s\"", e->registry,
-	    e->repository, e->registry, e->registry);
+	    "registry %s wants a login for %s; log in with \"holm image login %s\"", e->registry, e->repository,
+	    e->registry);
 }

@@ -10,8 +10,8 @@
 
 struct endpoint {
 	char *registry;            /* HOST[:PORT], as credentials and errors name it */
-	char *repository;          /* there; a mirror may have a path in front */
-	char *base;                /* "https://HOST/v2/REPOSITORY" */
+	char *repository;          /* there; a mirror may have a path in front; "": the registry itself */
+	char *base;                /* "https://HOST/v2/REPOSITORY"; "https://HOST" of the registry itself */
 	int insecure;              /* --tls-verify=false or by configuration */
 	int plain_allowed;         /* loopback or insecure: HTTP may be tried when TLS is not spoken there */
 	char *ca_file;             /* of certs.d, or NULL */

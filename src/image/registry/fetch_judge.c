@@ -182,9 +182,8 @@ static int judge_unauthorized(struct fetch_context *c, struct fetch *f, struct e
 		AUTOFREE char *message = request_error_message(&f->request);
 		return next_endpoint(c, f,
 		    error_set(err, EACCES,
-			"registry %s: access to %s is denied%s; check the name, or log in with \"podman login %s\" or "
-			"\"docker login %s\"",
-			e->registry, e->repository, message, e->registry, e->registry),
+			"registry %s: access to %s is denied%s; check the name, or log in with \"holm image login %s\"",
+			e->registry, e->repository, message, e->registry),
 		    err);
 	}
 	if (!f->redirect && request_peer_is_near(&f->request))
