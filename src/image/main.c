@@ -27,6 +27,7 @@ static const struct {
 	{ "inspect", command_inspect },
 	{ "history", command_history },
 	{ "rm", command_rm },
+	{ "prune", command_prune },
 	{ "tag", command_tag },
 	{ "debootstrap", command_debootstrap },
 	{ "prepare", command_prepare },

@@ -79,6 +79,13 @@ static const struct option_spec history_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec prune_options[] = {
+	{ "all", 'a', OPTION_FLAG, NULL, "images too that no machine uses" },
+	{ "dry-run", 0, OPTION_FLAG, NULL, "say what would go, and delete nothing" },
+	FORMAT_OPTION("table"),
+	{ 0 },
+};
+
 static const struct option_spec inspect_options[] = {
 	FORMAT_OPTION_JSON,
 	{ OPTION_PLATFORM },
@@ -115,7 +122,8 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = 1,
 	    .details = "NAME is [REGISTRY[:PORT]/]REPOSITORY[:TAG][@DIGEST]; alpine is "
-		       "docker.io/library/alpine:latest. Logins are those of \"holm image login\", \"podman login\" and \"docker login\". An "
+		       "docker.io/library/alpine:latest. Logins are those of \"holm image login\", \"podman login\" "
+		       "and \"docker login\". An "
 		       "interrupted download goes on where it stopped.",
 	},
 	{
@@ -137,10 +145,12 @@ const struct command_spec image_commands[] = {
 	    .summary = "log in to a registry",
 	    .options = login_options,
 	    .max_arguments = 1,
-	    .details = "Tries the login at the registry and keeps it where podman, skopeo and docker find theirs: in the file or "
-		       "with the credential helper that has one for it, else in $REGISTRY_AUTH_FILE or "
-		       "~/.config/containers/auth.json. A file holds the password readable for you alone. Without REGISTRY "
-		       "it is docker.io.",
+	    .details =
+		"Tries the login at the registry and keeps it where podman, skopeo and docker find theirs: in the file "
+		"or "
+		"with the credential helper that has one for it, else in $REGISTRY_AUTH_FILE or "
+		"~/.config/containers/auth.json. A file holds the password readable for you alone. Without REGISTRY "
+		"it is docker.io.",
 	},
 	{
 	    .name = "logout",
@@ -213,6 +223,16 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = -1,
 	    .complete = "image",
+	},
+	{
+	    .name = "prune",
+	    .synopsis = "",
+	    .summary = "delete what no machine uses, and say what that frees",
+	    .options = prune_options,
+	    .details =
+		"Deletes partial downloads, layers that no image has, and the disks and layer trees of images that no "
+		"machine uses; the next machine of such an image makes them again. What machines use stays, those "
+		"of stopped machines and the images of their containers included.",
 	},
 	{
 	    .name = "tag",

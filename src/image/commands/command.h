@@ -19,6 +19,7 @@ int command_ls(struct options *o, struct error **err);
 int command_inspect(struct options *o, struct error **err);
 int command_history(struct options *o, struct error **err);
 int command_rm(struct options *o, struct error **err);
+int command_prune(struct options *o, struct error **err);
 int command_tag(struct options *o, struct error **err);
 int command_debootstrap(struct options *o, struct error **err);
 int command_prepare(struct options *o, struct error **err);

@@ -28,7 +28,8 @@ static char *read_key(const struct strv *words, struct error **err)
 	if (reference_parse(text, &ref, NULL) == 0 && !reference_is_local(ref) && !ref->digest &&
 	    strlen(ref->registry) == n && startswith(key, ref->registry))
 		return TAKE_PTR(key);
-	error_set(err, EINVAL, "\"%.80s\" is no registry; write HOST[:PORT], for instance quay.io or localhost:5000", key);
+	error_set(err, EINVAL, "\"%.80s\" is no registry; write HOST[:PORT], for instance quay.io or localhost:5000",
+	    key);
 	return NULL;
 }
 

@@ -6,8 +6,12 @@
  * blobs stay. Disks and trees are referred to by those manifests, by "image_disk" and "image_trees"
  * of every machine.json, those of machines just being made included, and by the images.json beside
  * it, which names the trees of the machine's containers; if one of those cannot be read, all of
- * them stay. One that was handed out within the last minute stays too: its
- * machine may not be written yet. */
+ * them stay. One that was handed out within the last minute stays too: its machine may not be
+ * written yet.
+ *
+ * A prune is the same with more to delete: disks and trees that no machine uses, even if their
+ * image has a name; all partial downloads; on request the names of images that no machine uses. A
+ * dry run counts and deletes nothing. */
 #include "image/commands/sweep.h"
 
 #include <dirent.h>
@@ -30,22 +34,46 @@
 #include "image/trees/cache.h"
 #include "oci/digest.h"
 
-enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 << 20 };
+enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 << 20, PRUNE_WAIT_MS = 10000 };
 #define PARTIAL_TOTAL_MAX ((uint64_t)8 << 30)
 
 struct references {
 	struct strv blobs, disks; /* file names to keep */
 	struct strv trees;        /* names without their end, of the images' */
 	struct strv used_trees;   /* whole names, of the machines' */
-	int keep_blobs, keep_disks, keep_trees;
+	struct strv images;       /* digests, of the machines' */
+	int keep_blobs, keep_disks, keep_trees, keep_images;
 };
 
-static void add_image(struct library *l, const struct oci_descriptor *d, struct references *keep)
+struct sweeping {
+	struct library *library;
+	struct references keep;
+	struct prune_options options;
+	struct prune_report *report; /* or NULL */
+};
+
+static void count(struct prune_amount *a, const struct stat *st)
+{
+	if (!a)
+		return;
+	a->count++;
+	a->bytes += st->st_nlink > 1 ? 0 : (uint64_t)st->st_blocks * 512;
+}
+
+static void drop(struct sweeping *s, struct prune_amount *a, int directory, const char *name, const struct stat *st)
+{
+	count(a, st);
+	if (!s->options.dry_run)
+		unlinkat(directory, name, 0);
+}
+
+static void add_image(struct library *l, const struct oci_descriptor *d, int caches, struct references *keep)
 {
 	AUTO_IMAGE struct image *i = NULL;
 	AUTOFREE char *disk = library_file_name(d->digest, "");
 	strv_add(&keep->blobs, digest_hex(d->digest));
-	strv_add(&keep->disks, disk);
+	if (caches)
+		strv_add(&keep->disks, disk);
 	if (image_load(l, NULL, d->digest, &i, NULL) < 0) {
 		keep->keep_blobs = keep->keep_trees = 1;
 		return;
@@ -53,6 +81,8 @@ static void add_image(struct library *l, const struct oci_descriptor *d, struct 
 	strv_add(&keep->blobs, digest_hex(i->manifest->config.digest));
 	for (size_t k = 0; k < i->manifest->layer_count; k++) {
 		strv_add(&keep->blobs, digest_hex(i->manifest->layers[k].digest));
+		if (!caches)
+			continue;
 		strv_take(&keep->trees, tree_cache_name(i, k));
 		strv_take(&keep->trees, tree_cache_chained_name(i, k));
 	}
@@ -66,12 +96,13 @@ static void add_containers(const char *directory, struct references *keep)
 	if (!path_exists(path))
 		return;
 	if (json_parse_file(path, MACHINE_JSON_MAX, &o, NULL) < 0 || !json_object_is_type(o, json_type_object)) {
-		keep->keep_trees = 1;
+		keep->keep_trees = keep->keep_images = 1;
 		return;
 	}
 	json_object_object_foreach(o, digest, image)
 	{
 		AUTO_STRV struct strv trees = { 0 };
+		strv_add(&keep->images, digest);
 		if (!*digest || !json_object_is_type(image, json_type_object) ||
 		    json_get_strv(image, "trees", &trees, NULL) < 0)
 			keep->keep_trees = 1;
@@ -85,7 +116,7 @@ static void add_machine(const char *machines, const char *name, struct reference
 	AUTOFREE char *directory = path_join(machines, name), *path = path_join(directory, "machine.json");
 	AUTO_JSON struct json_object *o = NULL;
 	AUTO_STRV struct strv trees = { 0 };
-	const char *disk = NULL;
+	const char *disk = NULL, *digest = NULL;
 	if (!path_exists(path))
 		return;
 	add_containers(directory, keep);
@@ -93,9 +124,11 @@ static void add_machine(const char *machines, const char *name, struct reference
 	if (r == 0)
 		r = json_get_strv(o, "image_trees", &trees, NULL);
 	if (r < 0 && r != -ENOENT) {
-		keep->keep_disks = 1;
+		keep->keep_disks = keep->keep_images = 1;
 		return;
 	}
+	if (json_get_string(o, "image_digest", &digest, NULL) == 0)
+		strv_add(&keep->images, digest);
 	for (size_t k = 0; k < trees.count; k++)
 		strv_add(&keep->used_trees, path_base(trees.items[k]));
 	r = json_get_string(o, "image_disk", &disk, NULL);
@@ -115,6 +148,7 @@ static void add_machines(struct library *l, struct references *keep)
 	DIR *d = opendir(machines);
 	if (!d) {
 		keep->keep_disks |= errno != ENOENT;
+		keep->keep_images |= errno != ENOENT;
 		return;
 	}
 	for (struct dirent *e; (e = readdir(d));)
@@ -144,18 +178,18 @@ static void each_file(int directory, void (*fn)(int directory, const char *name,
 
 static void sweep_blob(int directory, const char *name, const struct stat *st, void *data)
 {
-	const struct references *keep = data;
-	if (!strv_contains(&keep->blobs, name))
-		unlinkat(directory, name, 0);
+	struct sweeping *s = data;
+	if (!strv_contains(&s->keep.blobs, name))
+		drop(s, s->report ? &s->report->layers : NULL, directory, name, st);
 }
 
 static void sweep_disk(int directory, const char *name, const struct stat *st, void *data)
 {
-	const struct references *keep = data;
+	struct sweeping *s = data;
 	AUTOFREE char *image = xstrndup(name, strlen("sha256-") + DIGEST_HEX_SIZE);
-	if (strv_contains(&keep->disks, image) || st->st_mtime > time(NULL) - DISK_GRACE_S)
+	if (strv_contains(&s->keep.disks, image) || st->st_mtime > time(NULL) - DISK_GRACE_S)
 		return;
-	unlinkat(directory, name, 0);
+	drop(s, s->report && endswith(name, ".ext4") ? &s->report->disks : NULL, directory, name, st);
 }
 
 static void sweep_lock(int directory, const char *name, const struct stat *st, void *data)
@@ -182,6 +216,12 @@ static void sweep_partial(int directory, const char *name, const struct stat *st
 		total->oldest_name = xstrdup(name);
 		total->oldest = st->st_mtime;
 	}
+}
+
+static void sweep_every_partial(int directory, const char *name, const struct stat *st, void *data)
+{
+	struct sweeping *s = data;
+	drop(s, s->report ? &s->report->downloads : NULL, directory, name, st);
 }
 
 /* Too old ones, then the oldest until the rest is within bounds. */
@@ -212,21 +252,45 @@ static void sweep_folders(struct library *l)
 	closedir(d);
 }
 
-static void sweep(struct library *l)
+static void references_done(struct references *keep)
 {
-	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
-	struct references keep = { 0 };
-	keep.keep_blobs = keep.keep_disks = keep.keep_trees = library_read_index(l, &index, NULL) < 0;
-	for (size_t k = 0; k < index.count; k++)
-		add_image(l, &index.entries[k].descriptor, &keep);
-	add_machines(l, &keep);
-	if (!keep.keep_blobs)
-		each_file(l->blobs, sweep_blob, &keep);
-	if (!keep.keep_disks)
-		each_file(l->disks, sweep_disk, &keep);
-	if (!keep.keep_disks && !keep.keep_trees)
-		tree_cache_sweep(l, &keep.trees, &keep.used_trees, &keep.disks);
-	sweep_partials(l);
+	strv_done(&keep->blobs);
+	strv_done(&keep->disks);
+	strv_done(&keep->trees);
+	strv_done(&keep->used_trees);
+	strv_done(&keep->images);
+}
+
+/* Takes the names of an image away that no machine uses. 1 if the image goes, 0. */
+static int drop_image(struct sweeping *s, const struct library_entry *e)
+{
+	if (!s->options.images || s->keep.keep_images || strv_contains(&s->keep.images, e->descriptor.digest))
+		return 0;
+	/* -ENOENT: another name of the image came before. */
+	int r = s->options.dry_run ? 0 : library_remove_digest(s->library, e->descriptor.digest, NULL);
+	if (r < 0 && r != -ENOENT)
+		return 0;
+	strv_add(&s->report->images, e->name ? e->name : e->descriptor.digest);
+	return 1;
+}
+
+static void sweep_trees(struct sweeping *s)
+{
+	struct references *keep = &s->keep;
+	struct tree_sweep t = {
+		.names = &keep->trees,
+		.whole_names = &keep->used_trees,
+		.images = &keep->disks,
+		.dry_run = s->options.dry_run,
+		.measure = s->report != NULL,
+	};
+	tree_cache_sweep(s->library, &t);
+	if (s->report)
+		s->report->trees = (struct prune_amount){ .count = t.count, .bytes = t.bytes };
+}
+
+static void sweep_leftovers(struct library *l)
+{
 	sweep_folders(l);
 	AUTO_FD int locks = openat(l->root, "locks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (locks >= 0)
@@ -234,20 +298,67 @@ static void sweep(struct library *l)
 	atomic_file_sweep(l->root);
 	atomic_file_sweep(l->blobs);
 	atomic_file_sweep(l->disks);
-	strv_done(&keep.blobs);
-	strv_done(&keep.disks);
-	strv_done(&keep.trees);
-	strv_done(&keep.used_trees);
+}
+
+static void sweep(struct sweeping *s)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	struct library *l = s->library;
+	struct references *keep = &s->keep;
+	keep->keep_blobs = keep->keep_disks = keep->keep_trees = library_read_index(l, &index, NULL) < 0;
+	add_machines(l, keep);
+	for (size_t k = 0; k < index.count; k++)
+		if (!drop_image(s, &index.entries[k]))
+			add_image(l, &index.entries[k].descriptor, !s->report, keep);
+	if (!keep->keep_blobs)
+		each_file(l->blobs, sweep_blob, s);
+	if (!keep->keep_disks)
+		each_file(l->disks, sweep_disk, s);
+	if (!keep->keep_disks && !keep->keep_trees)
+		sweep_trees(s);
+	if (s->report)
+		each_file(l->partial, sweep_every_partial, s);
+	else
+		sweep_partials(l);
+	if (!s->options.dry_run)
+		sweep_leftovers(l);
+	references_done(keep);
+}
+
+static int lock_alone(struct library *l, unsigned wait_ms, struct error **err)
+{
+	AUTOFREE char *lock = path_join(l->path, "use.lock");
+	fd_close(TAKE_FD(l->use_lock));
+	l->use_lock = lock_file(lock, LOCK_EXCLUSIVE, wait_ms > 0 ? clock_deadline(wait_ms) : 0, err);
+	return l->use_lock;
 }
 
 void library_free_and_sweep(struct library *l, unsigned wait_ms)
 {
 	if (!l)
 		return;
-	AUTOFREE char *lock = path_join(l->path, "use.lock");
-	fd_close(TAKE_FD(l->use_lock));
-	l->use_lock = lock_file(lock, LOCK_EXCLUSIVE, wait_ms > 0 ? clock_deadline(wait_ms) : 0, NULL);
-	if (l->use_lock >= 0)
-		sweep(l);
+	struct sweeping s = { .library = l };
+	if (lock_alone(l, wait_ms, NULL) >= 0)
+		sweep(&s);
 	library_free(l);
+}
+
+void prune_report_done(struct prune_report *r)
+{
+	strv_done(&r->images);
+}
+
+int library_prune(struct library *l, const struct prune_options *o, struct prune_report *ret, struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	struct sweeping s = { .library = l, .options = *o, .report = ret };
+	*ret = (struct prune_report){ 0 };
+	int r = lock_alone(l, PRUNE_WAIT_MS, NULL);
+	if (r < 0)
+		return error_set(err, EBUSY, "another process uses the image library; try again when it has ended");
+	r = library_read_index(l, &index, err);
+	if (r < 0)
+		return r;
+	sweep(&s);
+	return 0;
 }

@@ -46,9 +46,9 @@ static char *find_ca_file(const char *registry)
 static void set_base(struct endpoint *e, const char *scheme)
 {
 	free(e->base);
-	e->base = xasprintf("%s://%s%s%s", scheme,
-	    streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry, *e->repository ? "/v2/" : "",
-	    e->repository);
+	e->base =
+	    xasprintf("%s://%s%s%s", scheme, streq(e->registry, "docker.io") ? "registry-1.docker.io" : e->registry,
+		*e->repository ? "/v2/" : "", e->repository);
 }
 
 struct endpoint *endpoint_new(const char *name, const char *repository, int insecure)
@@ -277,7 +277,6 @@ int endpoint_authenticate(struct endpoint *e, const struct challenge *c, struct 
 		set_authorization(e, basic_value(&e->credentials));
 		return 0;
 	}
-	return error_set(err, EACCES,
-	    "registry %s wants a login for %s; log in with \"holm image login %s\"", e->registry, e->repository,
-	    e->registry);
+	return error_set(err, EACCES, "registry %s wants a login for %s; log in with \"holm image login %s\"",
+	    e->registry, e->repository, e->registry);
 }

@@ -28,8 +28,8 @@ static const char *server_name(const char *registry)
 /* "docker-credential-NAME"; owned, NULL with an error. */
 static char *program_name(const char *name, struct error **err)
 {
-	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(name) && *name &&
-	    strlen(name) <= NAME_MAX_LENGTH)
+	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(name) &&
+	    *name && strlen(name) <= NAME_MAX_LENGTH)
 		return xasprintf("docker-credential-%s", name);
 	error_set(err, EINVAL, "\"%.40s\" is not the name of a credential helper", name);
 	return NULL;
@@ -69,10 +69,7 @@ static int run(const char *program, const char *action, const char *input_text, 
 	ssize_t n;
 	do {
 		r = fd_wait(output, POLLIN, deadline);
-		n = r == 1      ? buffer_read(out, output, OUTPUT_MAX) :
-		    r == 0      ? -ETIMEDOUT :
-		    r == -EINTR ? -ECANCELED :
-				  r;
+		n = r == 1 ? buffer_read(out, output, OUTPUT_MAX) : r == 0 ? -ETIMEDOUT : r == -EINTR ? -ECANCELED : r;
 	} while (n > 0);
 	if (n < 0)
 		kill(pid, SIGKILL);
@@ -119,8 +116,8 @@ int helper_get(const char *name, const char *registry, struct credentials *ret, 
 	}
 	if (r == 0 && status != 0)
 		return is_not_found(&out) ? 0 :
-					    error_set(err, EIO, "%s failed with status %d for %s; log in again", program,
-						status, registry);
+					    error_set(err, EIO, "%s failed with status %d for %s; log in again",
+						program, status, registry);
 	if (r == 0)
 		r = parse_output(&out, program, ret, err);
 	if (out.data)

@@ -39,7 +39,8 @@ static int trial_answer(struct fetch *f, struct error **err)
 		return error_set(err, EACCES, "registry %s refuses the login", registry);
 	case 401:
 		if (t->endpoint->authorization)
-			return error_set(err, EACCES, "registry %s refuses the login; check user and password", registry);
+			return error_set(err, EACCES, "registry %s refuses the login; check user and password",
+			    registry);
 		return FETCH_UNANSWERED;
 	default:
 		return FETCH_UNANSWERED;

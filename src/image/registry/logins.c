@@ -150,8 +150,8 @@ static int is_place(const char *path, const char *key, struct error **err)
 	return r < 0 ? error_prefix(err, r, "%s", path) : r > 0;
 }
 
-/* The first file that has such a login or a helper, else the one for new logins. Owned; NULL with an
- * error. */
+/* The first file that has such a login or a helper, else the one for new logins. Owned; NULL with
+ * an error. */
 static char *find_place(const char *key, struct error **err)
 {
 	AUTO_STRV struct strv paths = { 0 };

@@ -32,7 +32,13 @@ char *tree_cache_chained_name(const struct image *i, size_t k);
 enum { TREE_NAME_TAIL = 12 }; /* bytes of "-TAG-v1" */
 #define TREE_TEMPORARY ".making-"
 
-/* Deletes the trees that are not in `names` (without TAG) and not in `whole_names`, and what dead
- * processes left. Nobody else has the library open. */
-void tree_cache_sweep(struct library *l, const struct strv *names, const struct strv *whole_names,
-    const struct strv *images);
+struct tree_sweep {
+	const struct strv *names, *whole_names; /* of trees that stay: without TAG, and whole */
+	const struct strv *images;              /* "sha256-HEX" of images whose facts stay */
+	int dry_run;                            /* delete nothing */
+	int measure;                            /* find out the size */
+	uint64_t count, bytes;                  /* results: trees, their space on the disk */
+};
+/* Deletes the other trees, and the leftovers of dead processes. Nobody else has the library
+ * open. */
+void tree_cache_sweep(struct library *l, struct tree_sweep *t);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Emptying a directory whose depth a stranger chose, with few descriptors: what lies too deep is
- * moved up to the top, and the top is gone through until nothing is left in it. */
+ * Measuring a directory, and emptying one whose depth a stranger chose, with few descriptors: what
+ * lies too deep is moved up to the top, and the top is gone through until nothing is left in
+ * it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,7 @@
 #include "base/fd.h"
 #include "image/trees/write.h"
 
-enum { DEPTH_MAX = 24, NAME_SIZE = 40 };
+enum { DEPTH_MAX = 24, MEASURE_DEPTH = 200, NAME_SIZE = 40 };
 
 struct emptying {
 	int top;
@@ -89,4 +90,33 @@ int tree_empty(int directory)
 	while (r == 0 && count > 0)
 		r = empty(&e, directory, ".", 0, &count);
 	return r;
+}
+
+/* Adds up a directory. Folders deeper than MEASURE_DEPTH count as empty: their size is not worth
+ * the descriptors. 0 or -errno. */
+static int measure(int at, const char *name, int depth, uint64_t *total)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		r = -errno;
+		fd_close(fd);
+		return r == -EACCES ? 0 : r; /* of an owner outside of the mapping */
+	}
+	for (struct dirent *entry; r == 0 && (entry = readdir(d));) {
+		struct stat st;
+		if (streq(entry->d_name, ".") || streq(entry->d_name, "..") ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		*total += (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) ? 1 : MAX(st.st_nlink, 1U));
+		if (S_ISDIR(st.st_mode) && depth < MEASURE_DEPTH)
+			r = measure(fd, entry->d_name, depth + 1, total);
+	}
+	closedir(d);
+	return r;
+}
+
+int tree_measure(int directory, uint64_t *total)
+{
+	return measure(directory, ".", 0, total);
 }

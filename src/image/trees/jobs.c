@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -270,4 +271,32 @@ int tree_jobs_empty(const struct idmap *ids, const int *directories, size_t coun
 {
 	struct emptying e = { directories, count };
 	return idmap_run(ids, empty_all, &e, err);
+}
+
+struct measuring {
+	const int *directories;
+	size_t count;
+	uint64_t *total; /* shared with the process inside the mapping */
+};
+
+static int measure_all(void *data, struct error **err)
+{
+	const struct measuring *m = data;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < m->count; i++)
+		r = tree_measure(m->directories[i], m->total);
+	return r < 0 ? error_set_errno(err, r, "cannot measure a tree") : 0;
+}
+
+int tree_jobs_measure(const struct idmap *ids, const int *directories, size_t count, uint64_t *ret, struct error **err)
+{
+	void *shared = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return error_set_errno(err, errno, "cannot share memory");
+	struct measuring m = { directories, count, shared };
+	int r = idmap_run(ids, measure_all, &m, err);
+	if (r == 0)
+		*ret = *m.total;
+	munmap(shared, sizeof(uint64_t));
+	return r;
 }

@@ -33,5 +33,7 @@ struct tree_jobs {
 /* Makes what is not whole. 0 or -errno with a text that names the layer and the entry, -ECANCELED
  * when a signal came; then the directories of those that are not done are empty again. */
 int tree_jobs_run(struct tree_jobs *j, struct error **err);
+/* Finds out what directories with all in them take on the disk, in bytes. 0 or -errno. */
+int tree_jobs_measure(const struct idmap *ids, const int *directories, size_t count, uint64_t *ret, struct error **err);
 /* Empties directories inside of the mapping. 0 or -errno. */
 int tree_jobs_empty(const struct idmap *ids, const int *directories, size_t count, struct error **err);

@@ -28,53 +28,33 @@ static int is_young(int trees, const char *name)
 }
 
 /* Whether a tree, or the file beside it, is still of use. */
-static int is_wanted(int trees, const char *tree, const struct strv *names, const struct strv *whole_names)
+static int is_wanted(int trees, const char *tree, const struct tree_sweep *t)
 {
 	size_t n = strlen(tree);
 	AUTOFREE char *name = xstrndup(tree, n > TREE_NAME_TAIL ? n - TREE_NAME_TAIL : n),
 		      *json = xasprintf("%s.json", tree);
-	return strv_contains(names, name) || strv_contains(whole_names, tree) || is_young(trees, json);
+	return strv_contains(t->names, name) || strv_contains(t->whole_names, tree) || is_young(trees, json);
 }
 
-static void sweep_file(int trees, const char *name, const struct strv *names, const struct strv *whole_names,
-    const struct strv *images)
+static void sweep_file(int trees, const char *name, const struct tree_sweep *t)
 {
 	size_t n = strlen(name);
 	const char *image = startswith(name, IMAGE_PREFIX);
 	if (image) {
 		AUTOFREE char *digest = xstrndup(image, strlen("sha256-") + DIGEST_HEX_SIZE);
-		if (!strv_contains(images, digest) && !is_young(trees, name))
+		if (!strv_contains(t->images, digest) && !is_young(trees, name))
 			unlinkat(trees, name, 0);
 	} else if (startswith(name, "sha256-") && endswith(name, ".json")) {
 		AUTOFREE char *tree = xstrndup(name, n - strlen(".json"));
 		struct stat st;
-		if (!is_wanted(trees, tree, names, whole_names) ||
+		if (!is_wanted(trees, tree, t) ||
 		    (fstatat(trees, tree, &st, AT_SYMLINK_NOFOLLOW) < 0 && !is_young(trees, name)))
 			unlinkat(trees, name, 0);
 	}
 }
 
-struct doomed {
-	struct strv names;
-	int fds[AT_ONCE];
-	size_t count;
-};
-
-static void doom(int trees, const char *name, struct doomed *d)
-{
-	AUTOFREE char *temporary =
-	    startswith(name, TREE_TEMPORARY) ? xstrdup(name) : xasprintf(TREE_TEMPORARY "%s", name);
-	if (d->count == AT_ONCE || (!streq(name, temporary) && renameat(trees, name, trees, temporary) < 0))
-		return;
-	int fd = openat(trees, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	d->fds[d->count++] = fd;
-	strv_add(&d->names, temporary);
-}
-
-static void sweep_entries(int trees, struct doomed *d, const struct strv *names, const struct strv *whole_names,
-    const struct strv *images)
+/* Lists the trees to delete, and deletes small files on the way. */
+static void sweep_entries(int trees, const struct tree_sweep *t, struct strv *doomed)
 {
 	int copy = openat(trees, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -86,34 +66,71 @@ static void sweep_entries(int trees, struct doomed *d, const struct strv *names,
 		struct stat st;
 		if (fstatat(trees, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (S_ISREG(st.st_mode))
-			sweep_file(trees, e->d_name, names, whole_names, images);
+		if (S_ISREG(st.st_mode) && !t->dry_run)
+			sweep_file(trees, e->d_name, t);
 		else if (S_ISDIR(st.st_mode) &&
 			 (startswith(e->d_name, TREE_TEMPORARY) ||
-			     (startswith(e->d_name, "sha256-") && !is_wanted(trees, e->d_name, names, whole_names))))
-			doom(trees, e->d_name, d);
+			     (startswith(e->d_name, "sha256-") && !is_wanted(trees, e->d_name, t))))
+			strv_add(doomed, e->d_name);
 	}
 	closedir(dir);
 }
 
-static void empty(struct doomed *d)
+/* Gives a tree its temporary name. Owned; NULL if that fails. */
+static char *rename_away(int trees, const char *name)
 {
-	struct idmap ids;
-	if (idmap_of_user_or_single(&ids, NULL) == 0)
-		(void)tree_jobs_empty(&ids, d->fds, d->count, NULL);
+	if (startswith(name, TREE_TEMPORARY))
+		return xstrdup(name);
+	AUTOFREE char *temporary = xasprintf(TREE_TEMPORARY "%s", name);
+	return renameat(trees, name, trees, temporary) < 0 ? NULL : TAKE_PTR(temporary);
 }
 
-void tree_cache_sweep(struct library *l, const struct strv *names, const struct strv *whole_names,
-    const struct strv *images)
+struct batch {
+	char *names[AT_ONCE];
+	int fds[AT_ONCE];
+	size_t count;
+};
+
+static void batch_add(struct batch *b, int trees, const char *name, int dry_run)
 {
-	struct doomed d = { 0 };
-	sweep_entries(l->trees, &d, names, whole_names, images);
-	if (d.count > 0)
-		empty(&d);
-	for (size_t k = 0; k < d.count; k++) {
-		fd_close(d.fds[k]);
-		unlinkat(l->trees, d.names.items[k], AT_REMOVEDIR);
+	AUTOFREE char *now = dry_run ? xstrdup(name) : rename_away(trees, name);
+	int fd = now ? openat(trees, now, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	b->fds[b->count] = fd;
+	b->names[b->count++] = TAKE_PTR(now);
+}
+
+static void batch_run(struct batch *b, int trees, struct tree_sweep *t)
+{
+	struct idmap ids;
+	uint64_t bytes = 0;
+	if (b->count > 0 && idmap_of_user_or_single(&ids, NULL) == 0) {
+		if (t->measure && tree_jobs_measure(&ids, b->fds, b->count, &bytes, NULL) == 0)
+			t->bytes += bytes;
+		if (!t->dry_run)
+			(void)tree_jobs_empty(&ids, b->fds, b->count, NULL);
 	}
-	strv_done(&d.names);
-	atomic_file_sweep(l->trees);
+	t->count += b->count;
+	for (size_t k = 0; k < b->count; k++) {
+		fd_close(b->fds[k]);
+		if (!t->dry_run)
+			unlinkat(trees, b->names[k], AT_REMOVEDIR);
+		free(b->names[k]);
+	}
+	b->count = 0;
+}
+
+void tree_cache_sweep(struct library *l, struct tree_sweep *t)
+{
+	AUTO_STRV struct strv doomed = { 0 };
+	struct batch b = { .count = 0 };
+	sweep_entries(l->trees, t, &doomed);
+	for (size_t k = 0; k < doomed.count; k++) {
+		batch_add(&b, l->trees, doomed.items[k], t->dry_run);
+		if (b.count == AT_ONCE || k + 1 == doomed.count)
+			batch_run(&b, l->trees, t);
+	}
+	if (!t->dry_run)
+		atomic_file_sweep(l->trees);
 }

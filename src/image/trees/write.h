@@ -30,6 +30,8 @@ struct tree_write {
 int tree_write_layer(struct tree_write *t, struct tar_reader *reader, struct error **err);
 void tree_write_done(struct tree_write *t);
 
+/* Adds the space on the disk of all in a directory (O_PATH will do) to *total. 0 or -errno. */
+int tree_measure(int directory, uint64_t *total);
 /* Deletes all that is in a directory (O_PATH will do), however deep. Crosses no symlinks. 0 or
  * -errno. */
 int tree_empty(int directory);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm image prune: what goes, and what that frees. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "image/commands/command.h"
+#include "image/commands/sweep.h"
+#include "image/commands/table.h"
+
+enum { COLUMNS = 3 };
+
+static const char *const titles[COLUMNS] = { "KIND", "COUNT", "FREED" };
+
+struct kind {
+	const char *name;
+	struct prune_amount amount;
+};
+
+static void add_row(struct table *t, const struct kind *k)
+{
+	char **cells = table_row(t);
+	cells[0] = xstrdup(k->name);
+	cells[1] = xasprintf("%llu", (unsigned long long)k->amount.count);
+	cells[2] = format_size(k->amount.bytes);
+}
+
+static int print_table(const struct prune_report *r, const struct kind *kinds, size_t count, int dry_run,
+    struct error **err)
+{
+	AUTO_TABLE struct table t;
+	struct kind total = { .name = "total" };
+	int result = 0;
+	for (size_t k = 0; result == 0 && k < r->images.count; k++) {
+		AUTOFREE char *line = xasprintf("%s %s", dry_run ? "would remove" : "removed", r->images.items[k]);
+		result = command_print(line, err);
+	}
+	if (result < 0)
+		return result;
+	table_init(&t, titles, COLUMNS);
+	for (size_t k = 0; k < count; k++) {
+		add_row(&t, &kinds[k]);
+		total.amount.count += kinds[k].amount.count;
+		total.amount.bytes += kinds[k].amount.bytes;
+	}
+	add_row(&t, &total);
+	return table_print(&t, err);
+}
+
+static int print_rows(const struct prune_report *r, const struct kind *kinds, size_t count, const struct format *f,
+    struct error **err)
+{
+	AUTO_JSON struct json_object *rows = json_object_new_array();
+	for (size_t k = 0; k < count; k++) {
+		struct json_object *o = json_object_new_object();
+		json_add_string(o, "kind", kinds[k].name);
+		json_add_u64(o, "count", kinds[k].amount.count);
+		json_add_u64(o, "bytes", kinds[k].amount.bytes);
+		if (k == 0)
+			json_add_strv(o, "names", &r->images);
+		json_object_array_add(rows, o);
+	}
+	return command_print_rows(f, rows, err);
+}
+
+int command_prune(struct options *o, struct error **err)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_PRUNE_REPORT struct prune_report report = { 0 };
+	AUTO_FORMAT struct format format = { 0 };
+	const struct prune_options p = {
+		.images = options_given(o, "all"),
+		.dry_run = options_given(o, "dry-run"),
+	};
+	int r = format_parse(options_string(o, "format"), "table", &format, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	if (r == 0)
+		r = library_prune(l, &p, &report, err);
+	if (r < 0)
+		return r;
+	const struct kind kinds[] = {
+		{ "images", { .count = report.images.count } },
+		{ "layers", report.layers },
+		{ "disks", report.disks },
+		{ "trees", report.trees },
+		{ "downloads", report.downloads },
+	};
+	if (format.kind != FORMAT_OWN)
+		return print_rows(&report, kinds, ARRAY_SIZE(kinds), &format, err);
+	return print_table(&report, kinds, ARRAY_SIZE(kinds), p.dry_run, err);
+}
