@@ -26,6 +26,7 @@ static const struct {
 	{ "ls", command_ls },
 	{ "inspect", command_inspect },
 	{ "history", command_history },
+	{ "diff", command_diff },
 	{ "rm", command_rm },
 	{ "prune", command_prune },
 	{ "tag", command_tag },

@@ -86,6 +86,12 @@ static const struct option_spec prune_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec diff_options[] = {
+	FORMAT_OPTION("lines"),
+	{ OPTION_PLATFORM },
+	{ 0 },
+};
+
 static const struct option_spec inspect_options[] = {
 	FORMAT_OPTION_JSON,
 	{ OPTION_PLATFORM },
@@ -214,6 +220,18 @@ const struct command_spec image_commands[] = {
 	    .max_arguments = 1,
 	    .complete = "image",
 	    .details = "The newest step comes first, each with the layer that it made.",
+	},
+	{
+	    .name = "diff",
+	    .synopsis = "NAME OTHER",
+	    .summary = "list the files in which two images differ",
+	    .options = diff_options,
+	    .min_arguments = 2,
+	    .max_arguments = 2,
+	    .complete = "image",
+	    .details = "A line a path: A added, C changed, D deleted, seen from NAME to OTHER. Of a deleted directory "
+		       "only the "
+		       "top is listed. Contents, types, modes, owners and extended attributes count, times do not.",
 	},
 	{
 	    .name = "rm",

@@ -33,7 +33,7 @@ teardown_file()
 		equal 0 "$status"
 		contains "$output" "holm machine $verb"
 	done
-	for verb in pull push login logout load save import ls inspect history rm prune tag debootstrap; do
+	for verb in pull push login logout load save import ls inspect history diff rm prune tag debootstrap; do
 		run --separate-stderr holm image "$verb" --help
 		equal 0 "$status"
 		contains "$output" "holm image $verb"

@@ -200,3 +200,37 @@ teardown_file()
 	fails 125 holm image import "$WORLD/My-Root.tar" 'not a name'
 	equal "$before" "$(find "$XDG_DATA_HOME/holm/images" -type f | sort)"
 }
+
+@test "diff: added, changed and deleted paths; times do not count" {
+	mkdir -p "$WORLD/a/dir/gone" "$WORLD/a/keep"
+	(cd "$WORLD/a" && echo 1 >dir/gone/x && echo 1 >dir/gone/y && echo 1 >keep/same && echo 1 >keep/changed && echo 1 >keep/mode && ln -s same keep/link)
+	tar -C "$WORLD/a" --owner=0 --group=0 -cf "$WORLD/a.tar" .
+	(cd "$WORLD/a" && rm -r dir/gone && echo 2 >keep/changed && chmod 600 keep/mode && ln -sfn changed keep/link && echo 3 >keep/new && touch -d 2001-01-01 keep/same)
+	tar -C "$WORLD/a" --owner=0 --group=0 -cf "$WORLD/b.tar" .
+	holm image import --progress none "$WORLD/a.tar" a:1
+	holm image import --progress none "$WORLD/b.tar" b:1
+	equal "D /dir/gone
+C /keep/changed
+C /keep/link
+C /keep/mode
+A /keep/new" "$(holm image diff a:1 b:1)"
+	equal '' "$(holm image diff a:1 a:1)"
+	equal '/keep/new deleted' "$(holm image diff b:1 a:1 --format json | jq -r '.[] | select(.change == "deleted") | .path + " " + .change')"
+	holm image rm a:1 b:1
+	fails 125 holm image diff busybox:test nothing:1
+	contains "$stderr" nothing
+	fails 125 holm image diff busybox:test
+}
+
+@test "diff: layers on top of the same base, with whiteouts and hard links" {
+	mkdir -p "$WORLD/top/etc"
+	(cd "$WORLD/top" && : >etc/.wh.shells && echo root:x:0:root >etc/group && echo new >etc/new && ln etc/new etc/again)
+	tar -C "$WORLD/top" --owner=0 --group=0 --numeric-owner -cf "$WORLD/top.tar" etc/.wh.shells etc/group etc/new etc/again
+	TMPDIR=$WORLD image_on_top "$WORLD/images/busybox.tar" "$WORLD/top.tar" topped "$WORLD/images"
+	holm image load --progress none "$WORLD/images/topped.tar"
+	equal "A /etc/again
+C /etc/group
+A /etc/new
+D /etc/shells" "$(holm image diff busybox:test topped:test)"
+	holm image rm topped:test
+}

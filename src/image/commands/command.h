@@ -18,6 +18,7 @@ int command_import(struct options *o, struct error **err);
 int command_ls(struct options *o, struct error **err);
 int command_inspect(struct options *o, struct error **err);
 int command_history(struct options *o, struct error **err);
+int command_diff(struct options *o, struct error **err);
 int command_rm(struct options *o, struct error **err);
 int command_prune(struct options *o, struct error **err);
 int command_tag(struct options *o, struct error **err);

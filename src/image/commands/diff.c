@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm image diff: the paths in which two images differ. Layers that both have at the bottom are
+ * read once. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "image/commands/command.h"
+#include "image/library/contents.h"
+
+struct diff {
+	struct library *library;
+	struct content_pool pool;
+	struct image *images[2];
+	struct contents contents[2];
+};
+
+struct change {
+	char letter;
+	const char *word;
+	const struct content *content; /* the new one, if there is one */
+};
+
+static void diff_done(struct diff *d)
+{
+	for (int k = 0; k < 2; k++) {
+		image_free(d->images[k]);
+		contents_done(&d->contents[k]);
+	}
+	content_pool_done(&d->pool);
+}
+
+static size_t count_common(const struct diff *d)
+{
+	size_t k = 0;
+	const struct strv *a = &d->images[0]->config->diff_ids, *b = &d->images[1]->config->diff_ids;
+	while (k < a->count && k < b->count && streq(a->items[k], b->items[k]))
+		k++;
+	return k;
+}
+
+static int read_layers(struct diff *d, int which, size_t from, size_t to, struct error **err)
+{
+	const struct image *i = d->images[which];
+	int r = 0;
+	for (size_t k = from; r == 0 && k < to; k++)
+		r = contents_add_layer(d->library, i, k, &d->pool, &d->contents[which], err);
+	return r < 0 ? error_prefix(err, r, "image \"%s\"", i->name ? i->name : i->digest) : 0;
+}
+
+static int read_both(struct diff *d, struct error **err)
+{
+	size_t common = count_common(d);
+	struct contents *a = &d->contents[0], *b = &d->contents[1];
+	int r = read_layers(d, 0, 0, common, err);
+	if (r < 0)
+		return r;
+	*b = (struct contents){ .items = xcalloc(a->count + 1, sizeof *a->items) };
+	for (; b->count < a->count; b->count++)
+		b->items[b->count] = a->items[b->count];
+	r = read_layers(d, 0, common, d->images[0]->manifest->layer_count, err);
+	return r < 0 ? r : read_layers(d, 1, common, d->images[1]->manifest->layer_count, err);
+}
+
+/* The next difference, *i and *j going on: 1, 0 at the end. */
+static int next_change(const struct diff *d, size_t *i, size_t *j, struct change *ret)
+{
+	const struct contents *a = &d->contents[0], *b = &d->contents[1];
+	while (*i < a->count || *j < b->count) {
+		int order = *i == a->count ? 1 :
+			    *j == b->count ? -1 :
+					     contents_compare_paths(a->items[*i]->path, b->items[*j]->path);
+		if (order < 0) {
+			*ret = (struct change){ 'D', "deleted", a->items[(*i)++] };
+			return 1;
+		}
+		if (order > 0) {
+			*ret = (struct change){ 'A', "added", b->items[(*j)++] };
+			return 1;
+		}
+		const struct content *x = a->items[(*i)++], *y = b->items[(*j)++];
+		if (!content_is_same(x, y)) {
+			*ret = (struct change){ 'C', "changed", y };
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static void add_row(struct json_object *rows, const struct change *c)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "change", c->word);
+	json_add_string(o, "path", c->content->path);
+	json_add_u64(o, "size", c->content->size);
+	json_object_array_add(rows, o);
+}
+
+static int print_line(const struct change *c, struct error **err)
+{
+	AUTOFREE char *line = xasprintf("%c %s", c->letter, c->content->path);
+	return command_print(line, err);
+}
+
+/* Of a deleted directory only the top is printed. */
+static int print_changes(const struct diff *d, const struct format *format, struct error **err)
+{
+	AUTO_JSON struct json_object *rows = json_object_new_array();
+	struct change c;
+	const char *gone = NULL;
+	size_t i = 0, j = 0;
+	int r = 0;
+	while (r == 0 && next_change(d, &i, &j, &c)) {
+		if (c.letter == 'D' && gone && path_is_below(c.content->path, gone))
+			continue;
+		if (c.letter == 'D')
+			gone = c.content->path;
+		if (format->kind != FORMAT_OWN)
+			add_row(rows, &c);
+		else
+			r = print_line(&c, err);
+	}
+	return r == 0 && format->kind != FORMAT_OWN ? command_print_rows(format, rows, err) : r;
+}
+
+static int load(struct diff *d, int which, const char *text, const struct oci_platform *platform, struct error **err)
+{
+	AUTOFREE char *name = NULL, *digest = NULL;
+	int r = image_find(d->library, text, platform, &name, &digest, err);
+	return r < 0 ? r : image_load_whole(d->library, name, digest, &d->images[which], err);
+}
+
+int command_diff(struct options *o, struct error **err)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	AUTO_FORMAT struct format format = { 0 };
+	const struct strv *words = options_words(o);
+	int given, r = command_platform(o, &platform, &given, err);
+	if (r == 0)
+		r = format_parse(options_string(o, "format"), "lines", &format, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	struct diff d = { .library = l };
+	for (int k = 0; r == 0 && k < 2; k++)
+		r = load(&d, k, words->items[k], given ? &platform : NULL, err);
+	if (r == 0)
+		r = read_both(&d, err);
+	if (r == 0)
+		r = print_changes(&d, &format, err);
+	diff_done(&d);
+	return r;
+}

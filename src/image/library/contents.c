@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The files of an image.
+ *
+ * A layer becomes a sorted list of entries, and a sorted list of paths that hide what is below:
+ * whiteouts (OCI image specification 1.1, layer.md), and entries that are no directories. Applying
+ * it merges two sorted lists. Paths are texts here: symlinks on the way are not followed. */
+#include "image/library/contents.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "image/common/hash.h"
+#include "image/common/interrupt.h"
+#include "oci/layer.h"
+
+enum { LINKS_MAX = 16, ZEROS = 1 << 16 };
+#define HOLE_HASHED_MAX ((uint64_t)1 << 30) /* longer holes count by their length */
+#define WHITEOUT ".wh."
+#define OPAQUE ".wh..wh..opq"
+#define WHITEOUT_META ".wh..wh."
+
+struct layer {
+	struct content_pool *pool;
+	struct contents own;
+	struct strv hidden;  /* paths hidden with all below; sorted */
+	struct strv emptied; /* directories of which all below is hidden; sorted */
+};
+
+void content_pool_done(struct content_pool *p)
+{
+	for (size_t k = 0; k < p->count; k++) {
+		free(p->items[k]->path);
+		free(p->items[k]->target);
+		free(p->items[k]);
+	}
+	free(p->items);
+	*p = (struct content_pool){ 0 };
+}
+
+void contents_done(struct contents *c)
+{
+	free(c->items);
+	*c = (struct contents){ 0 };
+}
+
+static struct content *pool_new(struct content_pool *p)
+{
+	if (p->count == p->room) {
+		p->room = p->room ? p->room * 2 : 1024;
+		p->items = xrealloc(p->items, p->room, sizeof *p->items);
+	}
+	return p->items[p->count++] = xnew(struct content);
+}
+
+int contents_compare_paths(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++, b++)
+		;
+	int x = *a == '/' ? 1 : (unsigned char)*a + 2 * (*a != '\0'),
+	    y = *b == '/' ? 1 : (unsigned char)*b + 2 * (*b != '\0');
+	return x - y;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	return contents_compare_paths((*(struct content *const *)a)->path, (*(struct content *const *)b)->path);
+}
+
+/* The same, and entries with one path in the order of the archive. */
+static int compare_in_order(const void *a, const void *b)
+{
+	const struct content *x = *(struct content *const *)a, *y = *(struct content *const *)b;
+	int r = contents_compare_paths(x->path, y->path);
+	return r ? r : (x->number > y->number) - (x->number < y->number);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return contents_compare_paths(*(char *const *)a, *(char *const *)b);
+}
+
+static int text_is_in(const struct strv *sorted, const char *path)
+{
+	return sorted->count &&
+	       bsearch(&path, sorted->items, sorted->count, sizeof *sorted->items, compare_texts) != NULL;
+}
+
+static struct content *find(const struct contents *c, const char *path)
+{
+	struct content key = { .path = (char *)path }, *pointer = &key;
+	struct content **found =
+	    c->count ? bsearch(&pointer, c->items, c->count, sizeof *c->items, compare_entries) : NULL;
+	return found ? *found : NULL;
+}
+
+/* --- reading a layer ------------------------------------------------------------------------- */
+
+static int hash_hole(struct hash *h, uint64_t size, struct error **err)
+{
+	static const char zeros[ZEROS];
+	if (size > HOLE_HASHED_MAX) {
+		hash_update(h, &size, sizeof size);
+		return 0;
+	}
+	for (; size > 0; size -= MIN(size, (uint64_t)ZEROS))
+		hash_update(h, zeros, MIN(size, (uint64_t)ZEROS));
+	return interrupt_check(err);
+}
+
+static int hash_content(struct tar_reader *tar, uint64_t size, char *ret, struct error **err)
+{
+	AUTO_HASH struct hash h = { 0 };
+	const void *data;
+	size_t n;
+	uint64_t offset, at = 0;
+	int r;
+	hash_init(&h);
+	while ((r = tar_reader_read(tar, &data, &n, &offset, err)) == 1) {
+		r = hash_hole(&h, offset - at, err);
+		if (r < 0)
+			return r;
+		hash_update(&h, data, n);
+		at = offset + n;
+	}
+	if (r == 0)
+		r = hash_hole(&h, size - at, err);
+	if (r == 0)
+		hash_text(&h, ret);
+	return r;
+}
+
+static void hash_xattrs(const struct tar_entry *e, char *ret)
+{
+	AUTO_HASH struct hash h = { 0 };
+	if (e->xattr_count == 0)
+		return;
+	hash_init(&h);
+	for (size_t k = 0; k < e->xattr_count; k++) {
+		hash_update(&h, e->xattrs[k].name, strlen(e->xattrs[k].name) + 1);
+		hash_update(&h, e->xattrs[k].value, e->xattrs[k].size);
+	}
+	hash_text(&h, ret);
+}
+
+/* Takes a whiteout. 1 if the path is one, 0. */
+static int take_whiteout(struct layer *l, const char *path)
+{
+	AUTOFREE char *parent = path_parent(path);
+	const char *name = path_base(path);
+	if (streq(name, OPAQUE))
+		strv_add(&l->emptied, parent);
+	else if (startswith(name, WHITEOUT) && !startswith(name, WHITEOUT_META))
+		strv_take(&l->hidden, path_join(parent, name + strlen(WHITEOUT)));
+	else
+		return startswith(name, WHITEOUT_META) != NULL;
+	return 1;
+}
+
+static int take_entry(struct layer *l, struct tar_reader *tar, const struct tar_entry *e, struct error **err)
+{
+	AUTOFREE char *absolute = xasprintf("/%s", e->path), *path = path_normalize(absolute);
+	if (take_whiteout(l, path))
+		return 0;
+	struct content *c = pool_new(l->pool);
+	*c = (struct content){
+		.type = e->type,
+		.mode = e->mode,
+		.uid = e->uid,
+		.gid = e->gid,
+		.major = e->major,
+		.minor = e->minor,
+		.size = e->size,
+		.number = l->pool->count,
+	};
+	hash_xattrs(e, c->xattrs);
+	if (e->type == TAR_LINK) {
+		AUTOFREE char *target = xasprintf("/%s", e->target);
+		c->target = path_normalize(target);
+	} else {
+		c->target = xstrdup(e->target);
+	}
+	if (e->type != TAR_DIRECTORY)
+		strv_add(&l->emptied, path);
+	c->path = TAKE_PTR(path);
+	return e->type == TAR_FILE ? hash_content(tar, e->size, c->digest, err) : 0;
+}
+
+/* Sorts the entries of a layer; of several with one path the last counts. */
+static void sort_own(struct layer *l, size_t first)
+{
+	size_t count = l->pool->count - first, kept = 0;
+	struct content **sorted = xcalloc(count + 1, sizeof(void *));
+	for (size_t k = 0; k < count; k++)
+		sorted[k] = l->pool->items[first + k];
+	qsort(sorted, count, sizeof *sorted, compare_in_order);
+	for (size_t k = 0; k < count; k++)
+		if (k + 1 == count || !streq(sorted[k]->path, sorted[k + 1]->path))
+			sorted[kept++] = sorted[k];
+	l->own = (struct contents){ .items = sorted, .count = kept };
+	if (l->hidden.count)
+		qsort(l->hidden.items, l->hidden.count, sizeof(char *), compare_texts);
+	if (l->emptied.count)
+		qsort(l->emptied.items, l->emptied.count, sizeof(char *), compare_texts);
+}
+
+/* --- applying it ----------------------------------------------------------------------------- */
+
+/* Whether the layer hides a path of those below it. */
+static int is_hidden(const struct layer *l, const char *path)
+{
+	if (text_is_in(&l->hidden, path) || find(&l->own, path))
+		return 1;
+	AUTOFREE char *part = xstrdup(streq(path, "/") ? "" : path);
+	for (char *slash; (slash = strrchr(part, '/'));) {
+		*slash = '\0';
+		const char *above = *part ? part : "/";
+		if (text_is_in(&l->hidden, above) || text_is_in(&l->emptied, above))
+			return 1;
+	}
+	return 0;
+}
+
+/* A hard link is the file that it links to. */
+static void resolve_link(const struct layer *l, const struct contents *below, struct content *c)
+{
+	const struct content *t = c;
+	for (int k = 0; t && t->type == TAR_LINK && k < LINKS_MAX; k++) {
+		const struct content *own = find(&l->own, t->target);
+		t = own ? own : find(below, t->target);
+	}
+	if (!t || t->type == TAR_LINK)
+		return;
+	struct content copy = *t;
+	copy.path = c->path;
+	copy.target = xstrdup(t->target);
+	free(c->target);
+	*c = copy;
+}
+
+static void apply(struct layer *l, struct contents *c)
+{
+	struct contents merged = { .items = xcalloc(c->count + l->own.count + 1, sizeof(void *)) };
+	size_t own = 0;
+	for (size_t k = 0; k < l->own.count; k++)
+		if (l->own.items[k]->type == TAR_LINK)
+			resolve_link(l, c, l->own.items[k]);
+	for (size_t k = 0; k < c->count; k++) {
+		if (is_hidden(l, c->items[k]->path))
+			continue;
+		while (own < l->own.count && contents_compare_paths(l->own.items[own]->path, c->items[k]->path) < 0)
+			merged.items[merged.count++] = l->own.items[own++];
+		merged.items[merged.count++] = c->items[k];
+	}
+	while (own < l->own.count)
+		merged.items[merged.count++] = l->own.items[own++];
+	contents_done(c);
+	*c = merged;
+}
+
+int contents_add_tar(struct tar_reader *tar, struct content_pool *pool, struct contents *c, struct error **err)
+{
+	struct layer l = { .pool = pool };
+	const struct tar_entry *e;
+	size_t first = pool->count;
+	int r;
+	while ((r = tar_reader_next(tar, &e, err)) == 1) {
+		r = take_entry(&l, tar, e, err);
+		if (r < 0)
+			break;
+	}
+	if (r == 0) {
+		sort_own(&l, first);
+		apply(&l, c);
+	}
+	contents_done(&l.own);
+	strv_done(&l.hidden);
+	strv_done(&l.emptied);
+	return r;
+}
+
+int contents_add_layer(struct library *l, const struct image *i, size_t k, struct content_pool *pool,
+    struct contents *c, struct error **err)
+{
+	const struct oci_descriptor *d = &i->manifest->layers[k];
+	CLEANUP(layer_reader_freep) struct layer_reader *reader = NULL;
+	AUTO_FD int fd = library_open_blob(l, d->digest, NULL, err);
+	int r = fd < 0 ? fd : layer_reader_open(fd, d->media_type, NULL, &reader, err);
+	if (r < 0)
+		return r;
+	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(layer_reader_read, reader, NULL);
+	r = contents_add_tar(tar, pool, c, err);
+	if (r == 0 && !streq(layer_reader_digest(reader), i->config->diff_ids.items[k]))
+		r = error_set(err, EBADMSG,
+		    "its bytes are not those that the image names; remove the image and pull it again");
+	return r < 0 ? error_prefix(err, r, "layer %zu (%.19s)", k + 1, d->digest) : 0;
+}
+
+int content_is_same(const struct content *a, const struct content *b)
+{
+	return a == b || (a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
+			     a->major == b->major && a->minor == b->minor && a->size == b->size &&
+			     streq(a->target, b->target) && streq(a->digest, b->digest) && streq(a->xattrs, b->xattrs));
+}
