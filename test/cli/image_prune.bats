@@ -85,9 +85,12 @@ counts()
 }
 
 @test "prune waits for nobody for long" {
-	exec 8>"$IMAGES/use.lock"
-	flock -s 8
+	mkfifo "$WORLD/pipe"
+	exec 8<>"$WORLD/pipe"
+	holm image import --progress none - held:1 <"$WORLD/pipe" >/dev/null 2>&1 8>&- &
+	until_true 10 sh -c 'ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q "$IMAGES/use.lock"'
 	fails 125 holm image prune
 	exec 8>&-
+	wait $! || true
 	contains "$stderr" 'another process uses the image library'
 }
