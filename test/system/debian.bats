@@ -348,6 +348,8 @@ plain_debian()
 	local began=$SECONDS
 	holm machine stop deb
 	[ $((SECONDS - began)) -lt 25 ]
+	run grep -a 'Failed unmounting' <<<"$(holm machine logs deb)"
+	equal '' "$output"
 }
 
 @test "an export leaves the host's certificate authorities out; the machine gets them back" {

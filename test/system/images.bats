@@ -103,6 +103,7 @@ identity()
 
 @test "an image with the identity of another machine, and a clone: each machine has its own" {
 	local first second lines=()
+	holm machine inspect doas >/dev/null 2>&1 || create doas busybox-doas --no-boot
 	first=$(identity doas)
 	mapfile -t lines <<<"$first"
 	equal "$(field doas id)" "${lines[0]}"

@@ -9,6 +9,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/boot_id.h"
+#include "agent/core/mount_units.h"
 #include "agent/core/mounts.h"
 #include "base/fd.h"
 
@@ -27,10 +28,13 @@ int attach_main(int argc, char **argv)
 		r = boot_id_attach(root, &err);
 		at++;
 	}
-	for (; r >= 0 && at + 1 < argc; at += 2) {
+	int systemd = at < argc && streq(argv[at], "--systemd");
+	for (at += systemd; r >= 0 && at + 1 < argc; at += 2) {
 		AUTO_FD int tree = mounts_clone(argv[at], &err);
 		r = tree < 0 ? tree : mounts_attach(tree, root, argv[at + 1], &err);
 	}
+	if (r >= 0 && systemd)
+		r = mount_units_leave_all(&err);
 	if (r < 0)
 		fprintf(stderr, "%s\n", error_text(err, r));
 	return r < 0;

@@ -100,9 +100,10 @@ static size_t add_shares(const struct boot_request *b, struct runtime_mount *mou
 }
 
 /* The hook's command (attach.h); nothing when there is nothing for it to do. */
-static void hook_arguments(const struct platform_container *c, const struct boot_request *b, int boot_id,
-    struct strv *to)
+static void hook_arguments(const struct platform_container *c, const struct boot_request *b,
+    const struct init_program *init, struct strv *to)
 {
+	int boot_id = init->own_boot_id;
 	if (!boot_id && !c->hook_attaches)
 		return;
 	strv_add(to, c->hook_program);
@@ -111,6 +112,8 @@ static void hook_arguments(const struct platform_container *c, const struct boot
 		strv_add(to, "--boot-id");
 	if (!c->hook_attaches)
 		return;
+	if (init->kind == INIT_SYSTEMD)
+		strv_add(to, "--systemd");
 	strv_add(to, AGENT_MACHINE_RUN);
 	strv_add(to, "/run");
 	for (size_t i = 0; i < b->share_count; i++) {
@@ -141,7 +144,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 		mounts[n++] = (struct runtime_mount){ modules, "bind", AGENT_MODULES, "rbind,ro,nosuid,nodev" };
 	if (filter_inittab)
 		mounts[n++] = (struct runtime_mount){ "/etc/inittab", "bind", INITTAB, "bind" };
-	hook_arguments(c, b, init->own_boot_id, &hook);
+	hook_arguments(c, b, init, &hook);
 	if (!c->hook_attaches)
 		n = add_shares(b, mounts, n, &sources);
 	strv_add(&arguments, kind == INIT_OWN ? "/run/holm/holm-init" : init->path);

@@ -12,6 +12,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/core/mount_point.h"
+#include "agent/core/mount_units.h"
 #include "agent/core/mounts.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
@@ -59,6 +60,8 @@ static int work_add(int channel, void *data, struct error **err)
 	int r = mounts_share_at_home(c->agent->platform, &c->share, err);
 	if (r < 0)
 		return r;
+	if (c->agent->init_kind == INIT_SYSTEMD)
+		mount_units_leave_share(&c->share);
 	AUTO_FD int mount = c->agent->platform->take_share(c->machine, own, err);
 	if (mount < 0)
 		return mount;

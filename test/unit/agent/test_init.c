@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 
+#include "agent/core/mount_units.h"
 #include "agent/life/init_launch.h"
 #include "agent/life/init_signal.h"
 #include "agent/life/inittab.h"
@@ -115,9 +116,22 @@ static void test_spec(void **state)
 	assert_non_null(find_mount(own, "/etc/inittab"));
 }
 
+/* As systemd-escape --path --suffix=mount. */
+static void test_mount_units(void **state)
+{
+	static const char *const names[][2] = { { "/home/alice", "home-alice.mount" },
+		{ "/run/holm/holm-init", "run-holm-holm\\x2dinit.mount" },
+		{ "/srv/my home/.x", "srv-my\\x20home-.x.mount" }, { "/.hidden", "\\x2ehidden.mount" } };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTOFREE char *name = mount_units_name(names[i][0]);
+		assert_string_equal(name, names[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_alpine), cmocka_unit_test(test_nothing_to_do),
-		cmocka_unit_test(test_kinds), cmocka_unit_test(test_stop_signals), cmocka_unit_test(test_spec) };
+		cmocka_unit_test(test_kinds), cmocka_unit_test(test_stop_signals), cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_mount_units) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,10 +207,10 @@ static void test_spec(void **state)
 	AUTOFREE char *text = json_to_string(o, 0);
 	assert_non_null(strstr(text,
 	    "{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"},{\"type\":\"user\",\"path\":\"/proc/7/ns/user\"}]"));
-	assert_non_null(strstr(text,
-	    "\"createContainer\":[{\"path\":\"/run/holm/holm-agent\",\"args\":[\"/run/holm/"
-	    "holm-agent\",\"--attach\",\"--boot-id\",\"/run/holm/machine-run\",\"/run\",\"/run/holm/shares/"
-	    "home\",\"/home/alice\"]}]"));
+	assert_non_null(strstr(text, "\"createContainer\":[{\"path\":\"/run/holm/holm-agent\",\"args\":[\"/run/holm/"
+				     "holm-agent\",\"--attach\",\"--boot-id\",\"--systemd\",\"/run/holm/"
+				     "machine-run\",\"/run\",\"/run/holm/shares/"
+				     "home\",\"/home/alice\"]}]"));
 	assert_null(strstr(text, "\"destination\":\"/home/alice\""));
 	assert_null(strstr(text, "\"destination\":\"/run"));
 	assert_non_null(strstr(text, "run.oci.seccomp_bpf_data"));
