@@ -145,8 +145,12 @@ identity()
 	contains "$(as_root own cat /etc/passwd)" "made by the image"
 	contains "$(holm machine logs --boot own; holm machine logs own)" "create-user.sh makes $ME"
 	as_root own rm /var/log/create-user
+	equal own "$(as_root own hostname)"
+	as_root own sh -c 'echo renamed >/etc/hostname'
 	holm machine stop own
 	equal "$ME" "$(in_machine own whoami)"
+	equal renamed "$(as_root own hostname)"
+	as_root own grep -q '127.0.1.1.*renamed' /etc/hosts
 	run ! as_root own test -e /var/log/create-user
 	holm machine rm --force own
 }

@@ -25,6 +25,7 @@
 #include "agent/core/mounts.h"
 #include "agent/core/rootfs.h"
 #include "agent/life/inittab.h"
+#include "agent/provision/etcfiles.h"
 #include "agent/life/prepare.h"
 #include "agent/provision/createuser.h"
 #include "agent/provision/provision.h"
@@ -151,7 +152,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 	init_environment(b, kind, &environment);
 	struct runtime_spec spec = {
 		.root = AGENT_ROOT,
-		.hostname = b->hostname,
+		.hostname = init->hostname ? init->hostname : b->hostname,
 		.arguments = &arguments,
 		.environment = &environment,
 		.working_directory = "/",
@@ -372,6 +373,8 @@ int init_launch_run(int channel, void *launch, struct error **err)
 	struct platform_container container;
 	if (r < 0 || (r = l->platform->container(init.kind, &container, err)) < 0 || (r = renew(l, root, err)) < 0)
 		return r;
+	AUTOFREE char *hostname = etc_hostname(root, l->request->hostname);
+	init.hostname = hostname;
 	init.own_boot_id = !container.has_boot_id || l->start > 0;
 	if ((r = write_bundle(l, &container, &init, root, channel, err)) < 0)
 		return r;

@@ -15,7 +15,8 @@ struct init_launch {
 struct init_program {
 	const char *path;
 	enum init_kind kind;
-	int own_boot_id; /* needs one that boot_id_make() has made */
+	int own_boot_id;      /* needs one that boot_id_make() has made */
+	const char *hostname; /* NULL: the request's */
 };
 
 /* A worker_fn; data is a struct init_launch. Messages: {"fd":"console"|"notify"|"inittab"} with

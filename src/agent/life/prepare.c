@@ -176,7 +176,9 @@ static int step_identity(struct prepare *p, struct error **err)
 	const char *id = p->request->id;
 	if (p->request->rescue)
 		return 0;
-	int r = identity_is_own(p->root, id) ? 0 : identity_renew(p->root, id, err);
+	int own = identity_is_own(p->root, id), r = own ? 0 : identity_renew(p->root, id, err);
+	if (!own)
+		etc_forget(p->root);
 	if (r > 0)
 		make_host_keys(p);
 	return r < 0 ? r : identity_mark(p->root, id, err);

@@ -18,10 +18,52 @@
 
 enum { TEXT_MAX = 1 << 20 };
 
+/* holm's last value of a file that somebody inside may set too (hostnamectl, timedatectl). */
+#define LAST_HOSTNAME "/var/lib/holm/hostname"
+#define LAST_TIMEZONE "/var/lib/holm/timezone"
+#define ZONES "/usr/share/zoneinfo/"
+
+/* The first line of a file, owned; NULL: there is none. */
+static char *read_line(int root, const char *path)
+{
+	AUTOFREE char *text = NULL;
+	return rootfs_read(root, path, &text) < 0 ? NULL : xstrndup(text, strcspn(text, "\n"));
+}
+
+static int write_line(int root, const char *path, const char *line, struct error **err)
+{
+	AUTOFREE char *text = xasprintf("%s\n", line);
+	return rootfs_write(root, path, 0, text, err);
+}
+
+/* Whether somebody inside has replaced the value that holm wrote last. */
+static int is_changed(const char *now, const char *last, const char *wanted)
+{
+	return last && !streq(now ? now : "", last) && !streq(now ? now : "", wanted);
+}
+
+static int hostname_is_valid(const char *name)
+{
+	enum { HOSTNAME_MAX = 64 };
+	size_t n = strlen(name);
+	return n > 0 && n <= HOSTNAME_MAX && name[0] != '-' && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == n;
+}
+
+char *etc_hostname(int root, const char *hostname)
+{
+	AUTOFREE char *now = read_line(root, "/etc/hostname"), *last = read_line(root, LAST_HOSTNAME);
+	int kept = now && hostname_is_valid(now) && is_changed(now, last, hostname);
+	return kept ? TAKE_PTR(now) : xstrdup(hostname);
+}
+
 int etc_write_hostname(int root, const char *hostname, struct error **err)
 {
-	AUTOFREE char *text = xasprintf("%s\n", hostname);
-	return rootfs_write(root, "/etc/hostname", 0, text, err);
+	AUTOFREE char *name = etc_hostname(root, hostname);
+	if (!streq(name, hostname))
+		return 0;
+	int r = write_line(root, "/etc/hostname", name, err);
+	return r < 0 ? r : write_line(root, LAST_HOSTNAME, name, err);
 }
 
 static const char hosts_default[] = "127.0.0.1\tlocalhost\n"
@@ -121,21 +163,42 @@ int etc_write_machine_id(int root, const char *id, struct error **err)
 	return rootfs_write(root, "/etc/machine-id", 0444, text, err);
 }
 
+/* The zone that /etc/localtime leads to, owned; NULL: it is no such link. */
+static char *zone_inside(int root)
+{
+	char target[4096];
+	AUTO_FD int etc = path_open_in_root(root, "/etc", O_PATH | O_DIRECTORY, 0);
+	ssize_t n = etc < 0 ? -1 : readlinkat(etc, "localtime", target, sizeof target - 1);
+	target[MAX(n, (ssize_t)0)] = '\0';
+	const char *zones = strstr(target, ZONES);
+	return zones ? xstrdup(zones + strlen(ZONES)) : NULL;
+}
+
 int etc_write_timezone(int root, const char *zone, struct error **err)
 {
-	AUTOFREE char *inside = xasprintf("/usr/share/zoneinfo/%s", zone);
-	AUTOFREE char *text = xasprintf("%s\n", zone);
-	if (!timezone_is_valid(zone) || !rootfs_exists(root, inside))
+	AUTOFREE char *inside = xasprintf(ZONES "%s", zone);
+	AUTOFREE char *now = zone_inside(root), *last = read_line(root, LAST_TIMEZONE);
+	if (!timezone_is_valid(zone) || !rootfs_exists(root, inside) || is_changed(now, last, zone))
 		return 0;
 	int r = rootfs_symlink(root, "/etc/localtime", inside, err);
-	return r >= 0 && rootfs_exists(root, "/etc/timezone") ? rootfs_write(root, "/etc/timezone", 0, text, err) : r;
+	if (r >= 0 && rootfs_exists(root, "/etc/timezone"))
+		r = write_line(root, "/etc/timezone", zone, err);
+	return r < 0 ? r : write_line(root, LAST_TIMEZONE, zone, err);
+}
+
+void etc_forget(int root)
+{
+	AUTO_FD int directory = path_open_in_root(root, "/var/lib/holm", O_PATH | O_DIRECTORY, 0);
+	if (directory >= 0)
+		unlinkat(directory, path_base(LAST_HOSTNAME), 0);
 }
 
 int etc_apply(int root, const struct boot_request *b, int first_boot, struct error **err)
 {
 	int r;
+	AUTOFREE char *hostname = etc_hostname(root, b->hostname);
 	if ((r = etc_write_hostname(root, b->hostname, err)) < 0 ||
-	    (r = etc_write_hosts(root, b->hostname, b->host_access ? b->network.host : NULL, err)) < 0 ||
+	    (r = etc_write_hosts(root, hostname, b->host_access ? b->network.host : NULL, err)) < 0 ||
 	    (r = etc_write_resolv(root, &b->resolv, first_boot, err)) < 0 ||
 	    (r = etc_write_machine_id(root, b->id, err)) < 0)
 		return r;

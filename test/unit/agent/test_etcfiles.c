@@ -78,6 +78,29 @@ static void test_machine_id(void **state)
 	tree_expect(t, "/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
 }
 
+/* holm's name follows the machine's until somebody inside sets another one. */
+static void test_hostname(void **state)
+{
+	struct tree *t = *state;
+	tree_put(t, "/etc/hostname", 0, "image\n");
+	assert_int_equal(etc_write_hostname(t->root, "dev", NULL), 0);
+	tree_expect(t, "/etc/hostname", "dev\n");
+	assert_int_equal(etc_write_hostname(t->root, "renamed", NULL), 0);
+	tree_expect(t, "/etc/hostname", "renamed\n");
+	tree_put(t, "/etc/hostname", 0, "mine\n");
+	assert_int_equal(etc_write_hostname(t->root, "dev", NULL), 0);
+	tree_expect(t, "/etc/hostname", "mine\n");
+	AUTOFREE char *kept = etc_hostname(t->root, "dev");
+	assert_string_equal(kept, "mine");
+	tree_put(t, "/etc/hostname", 0, "-no name\n");
+	assert_int_equal(etc_write_hostname(t->root, "dev", NULL), 0);
+	tree_expect(t, "/etc/hostname", "dev\n");
+	tree_put(t, "/etc/hostname", 0, "mine\n");
+	etc_forget(t->root); /* the disk of a clone */
+	assert_int_equal(etc_write_hostname(t->root, "clone", NULL), 0);
+	tree_expect(t, "/etc/hostname", "clone\n");
+}
+
 static void test_timezone(void **state)
 {
 	struct tree *t = *state;
@@ -91,6 +114,12 @@ static void test_timezone(void **state)
 	ssize_t n = readlink(link, target, sizeof target);
 	assert_int_equal(n, (ssize_t)strlen("/usr/share/zoneinfo/Europe/Oslo"));
 	tree_expect(t, "/etc/timezone", "Europe/Oslo\n");
+	/* as timedatectl(1) sets another one */
+	tree_put(t, "/usr/share/zoneinfo/Asia/Tokyo", 0, "TZif");
+	assert_int_equal(rootfs_symlink(t->root, "/etc/localtime", "../usr/share/zoneinfo/Asia/Tokyo", NULL), 0);
+	assert_int_equal(etc_write_timezone(t->root, "Europe/Oslo", NULL), 0);
+	n = readlink(link, target, sizeof target);
+	assert_int_equal(n, (ssize_t)strlen("../usr/share/zoneinfo/Asia/Tokyo"));
 	assert_false(timezone_is_valid("../../etc/passwd"));
 	assert_false(timezone_is_valid("/etc"));
 }
@@ -98,6 +127,7 @@ static void test_timezone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_hosts), TREE_TEST(test_services), TREE_TEST(test_resolv),
-		TREE_TEST(test_resolv_symlink), TREE_TEST(test_machine_id), TREE_TEST(test_timezone) };
+		TREE_TEST(test_resolv_symlink), TREE_TEST(test_machine_id), TREE_TEST(test_timezone),
+		TREE_TEST(test_hostname) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ static void test_spec(void **state)
 	struct platform_container container;
 	assert_int_equal(platform_vm.container(INIT_SYSTEMD, &container, NULL), 0);
 	AUTO_JSON struct json_object *o =
-	    init_launch_spec(&container, &b, &(struct init_program){ b.init, INIT_SYSTEMD, 0 }, "6.1.0", 0);
+	    init_launch_spec(&container, &b, &(struct init_program){ b.init, INIT_SYSTEMD, 0, NULL }, "6.1.0", 0);
 	AUTOFREE char *text = json_to_string(o, 0);
 	assert_non_null(strstr(text, "\"args\":[\"/sbin/init\"]"));
 	assert_non_null(strstr(text, "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{"
@@ -107,7 +107,7 @@ static void test_spec(void **state)
 	assert_non_null(find_mount(o, "/lib/modules/6.1.0"));
 	assert_null(find_mount(o, "/etc/inittab"));
 	AUTO_JSON struct json_object *own =
-	    init_launch_spec(&container, &b, &(struct init_program){ NULL, INIT_OWN, 1 }, "6.1.0", 1);
+	    init_launch_spec(&container, &b, &(struct init_program){ NULL, INIT_OWN, 1, NULL }, "6.1.0", 1);
 	AUTOFREE char *own_text = json_to_string(own, 0);
 	assert_non_null(strstr(own_text, "\"args\":[\"/run/holm/holm-init\"]"));
 	assert_null(strstr(own_text, "NOTIFY_SOCKET"));

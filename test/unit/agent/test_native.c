@@ -203,7 +203,7 @@ static void test_spec(void **state)
 	n->writable_cgroup = 1;
 	assert_int_equal(native_container(INIT_SYSTEMD, &c, NULL), 0);
 	AUTO_JSON struct json_object *o =
-	    init_launch_spec(&c, &b, &(struct init_program){ b.init, INIT_SYSTEMD, 1 }, "6.1.0", 0);
+	    init_launch_spec(&c, &b, &(struct init_program){ b.init, INIT_SYSTEMD, 1, NULL }, "6.1.0", 0);
 	AUTOFREE char *text = json_to_string(o, 0);
 	assert_non_null(strstr(text,
 	    "{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"},{\"type\":\"user\",\"path\":\"/proc/7/ns/user\"}]"));
