@@ -213,7 +213,15 @@ teardown_file()
 	holm machine run test -e "$HOME/at-boot/seen"
 	holm machine mount rm -n box "$HOME/at-boot"
 	[ ! -e "$HOME/at-boot" ]
-	holm machine rm --force extra
+	# Of a stopped machine they go at once, and with the machine.
+	holm machine mount add -n extra "$WORLD/second:$HOME/in/one"
+	holm machine mount add -n extra "$WORLD/second:$HOME/in/two"
+	holm machine stop extra
+	[ -d "$HOME/in/one" ]
+	holm machine mount rm -n extra "$HOME/in/one"
+	[ ! -e "$HOME/in/one" ] && [ -d "$HOME/in/two" ]
+	holm machine rm extra
+	[ ! -e "$HOME/in" ]
 }
 
 @test "mount add and rm, on a running machine at once or with a note" {

@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See mount_point.h. The guest can change what lies here: each step goes by descriptor, beneath,
- * and through no symlink.
- *
- * The mark is an attribute of the directory: the ids of machines, one behind the other. rmdir(2)
- * would take another machine's mount away with the directory. A file system without such attributes
- * keeps its mount points. */
+ * and through no symlink. */
 #include "agent/core/mount_point.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "agent/core/agent.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/mount_mark.h"
 #include "base/path.h"
-
-#define MARK "user.holm-mount-point"
-
-enum { ID_SIZE = 32, USERS_MAX = 32, DEPTH_MAX = 64 };
 
 /* Whether something is mounted over the disk above the path. */
 static int is_covered(const char *path)
@@ -59,51 +51,6 @@ void mount_point_done(struct mount_place *p)
 	*p = (struct mount_place){ .base = -1 };
 }
 
-/* ---- marks ---- */
-
-/* The ids in the mark, NUL-terminated. The number of bytes; 0: there is none. */
-static size_t read_mark(int directory, char ids[static USERS_MAX * ID_SIZE + 1])
-{
-	ssize_t n = fgetxattr(directory, MARK, ids, USERS_MAX * ID_SIZE);
-	size_t size = n > 0 && n % ID_SIZE == 0 ? (size_t)n : 0;
-	ids[size] = '\0';
-	return size;
-}
-
-static char *find_id(char *ids, const char *id)
-{
-	for (char *at = ids; *at; at += ID_SIZE)
-		if (strncmp(at, id, ID_SIZE) == 0)
-			return at;
-	return NULL;
-}
-
-/* Adds this machine to a directory that holm has made. */
-static void add_user(int directory, const char *id, int is_new)
-{
-	char ids[USERS_MAX * ID_SIZE + 1];
-	size_t size = read_mark(directory, ids);
-	if ((!size && !is_new) || find_id(ids, id) || size + ID_SIZE >= sizeof ids)
-		return;
-	memcpy(ids + size, id, ID_SIZE);
-	(void)!fsetxattr(directory, MARK, ids, size + ID_SIZE, 0);
-}
-
-/* Takes this machine out of the mark. Whether nobody else is in it. */
-static int remove_user(int directory, const char *id)
-{
-	char ids[USERS_MAX * ID_SIZE + 1];
-	size_t size = read_mark(directory, ids);
-	char *at = find_id(ids, id);
-	if (!at || size == ID_SIZE)
-		return at != NULL;
-	memmove(at, at + ID_SIZE, (size_t)(ids + size - at) - ID_SIZE);
-	(void)!fsetxattr(directory, MARK, ids, size - ID_SIZE, XATTR_REPLACE);
-	return 0;
-}
-
-/* ---- directories ---- */
-
 static int open_step(int parent, const char *name)
 {
 	return path_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
@@ -131,7 +78,7 @@ static int step(const struct mount_place *p, const struct boot_request *b, int p
 	if (fd >= 0 && made)
 		give(p, &b->user, parent, fd);
 	if (fd >= 0)
-		add_user(fd, b->id, made);
+		mount_mark_add(fd, b->id, made);
 	return fd;
 }
 
@@ -150,19 +97,6 @@ int mount_point_make(const struct mount_place *p, const struct boot_request *b)
 
 void mount_point_remove(const struct mount_place *p, const struct boot_request *b)
 {
-	AUTO_STRV struct strv names = { 0 };
-	int way[DEPTH_MAX + 1] = { p->base < 0 ? -1 : dup(p->base) };
-	size_t depth = 0;
-	strv_split(&names, p->relative, "/");
-	while (depth < MIN(names.count, (size_t)DEPTH_MAX) && way[depth] >= 0) {
-		way[depth + 1] = open_step(way[depth], names.items[depth]);
-		depth++;
-	}
-	int goes = depth == names.count;
-	for (; depth > 0; depth--) {
-		goes = goes && way[depth] >= 0 && remove_user(way[depth], b->id) &&
-		       unlinkat(way[depth - 1], names.items[depth - 1], AT_REMOVEDIR) == 0;
-		fd_close(way[depth]);
-	}
-	fd_close(way[0]);
+	if (p->base >= 0)
+		mount_mark_remove(p->base, p->relative, b->id);
 }

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/machine/change.h"
 #include "cli/machine/make.h"
+#include "cli/machine/mount_points.h"
 #include "cli/output.h"
 #include "http/http.h"
 
@@ -163,7 +164,10 @@ static int apply_rm(struct machine *m, void *data, struct error **err)
 	if (streq(inside, m->home) && m->home_mount != MACHINE_HOME_NONE)
 		return error_set(err, EINVAL, "\"%s\" is your home; holm machine set home-mount=none takes it away",
 		    inside);
-	return machine_mount_remove(m, inside, err);
+	int r = machine_mount_remove(m, inside, err);
+	if (r == 0 && machine_is_running(m->name) == 0)
+		mount_points_remove(m, inside);
+	return r;
 }
 
 static int run_rm(const struct command_spec *c, struct options *o)

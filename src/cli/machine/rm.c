@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/mount_points.h"
 #include "cli/output.h"
 #include "isolation/isolation.h"
 
@@ -54,6 +55,8 @@ int rm_machine(const char *name, int force, struct error **err)
 	r = machine_delete(name, isolation_erase, err);
 	if (r < 0 || !m)
 		return r;
+	for (size_t i = 0; i < m->mount_count; i++)
+		mount_points_remove(m, m->mounts[i].inside);
 	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
 	return disk && disk->remove ? disk->remove(m, err) : 0;
 }
