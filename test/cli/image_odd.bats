@@ -115,6 +115,20 @@ in_trees()
 	equal zstd "$(in_trees b cat)"
 }
 
+@test "zstd:chunked is read as zstd" {
+	made zstd-chunked
+	equal one "$(debug 'cat /a/x')"
+	equal one "$(in_trees a/x cat)"
+}
+
+@test "encrypted layers are refused clearly" {
+	rm -rf "$WORLD/odd"
+	"$BATS_TEST_DIRNAME/../lib/make-odd-image" "$WORLD/odd" encrypted
+	fails 125 holm image load --progress none "$WORLD/odd"
+	contains "$stderr" 'layer 1 is encrypted, which is not supported'
+	equal 1 "$(wc -l <<<"$stderr")"
+}
+
 @test "the empty layer three times" {
 	made empty
 	equal 4 "$(holm image inspect odd-empty:1 | jq '.[0].layers')"

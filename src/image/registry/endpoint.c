@@ -160,7 +160,7 @@ static int ask_once(struct endpoint *e, const struct request_options *o, int las
 	r = interrupt_check(err);
 	if (r < 0)
 		return r;
-	if (q.status == 200 && code == CURLE_OK)
+	if (q.status == 200 && code == CURLE_OK && q.headers_ended)
 		return parse_token(e, &answer, err);
 	AUTOFREE char *host = request_url_part(o->url, CURLUPART_HOST), *message = request_error_message(&q);
 	if (q.peer_refused)

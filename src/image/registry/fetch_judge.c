@@ -46,6 +46,9 @@ static int next_endpoint(struct fetch_context *c, struct fetch *f, int code, str
 	if (err)
 		error_clear(err);
 	drop_redirect(f);
+	/* A document comes whole from one place. */
+	if (f->offset(f) == 0)
+		(void)f->restart(f, NULL);
 	f->endpoint++;
 	f->logins = f->attempts = 0;
 	f->not_before = 0;
@@ -79,7 +82,7 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 		    error_set(err, EBUSY, "registry %s: %s; it asks to come back in %lld s",
 			endpoint_of(c, f)->registry, why, (long long)wait_ms / 1000),
 		    err);
-	if (f->sends && f->restart(f, err) < 0)
+	if ((f->sends || f->offset(f) == 0) && f->restart(f, err) < 0)
 		return -EIO;
 	uint64_t wait = wait_ms >= 0 ? (uint64_t)wait_ms : pause_ms(f->attempts);
 	f->not_before = clock_deadline(wait);
@@ -277,6 +280,8 @@ int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct 
 			theirs = 0;
 		return theirs ? next_endpoint(c, f, r, err) : r;
 	}
+	if (code == CURLE_OK && !q->headers_ended)
+		code = CURLE_PARTIAL_FILE;
 	if (code != CURLE_OK)
 		return judge_transport(c, f, code, err);
 	r = f->answer ? f->answer(f, err) : FETCH_UNANSWERED;

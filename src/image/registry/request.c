@@ -63,6 +63,7 @@ static void reset_answer(struct request *q)
 	q->retry_after_ms = -1;
 	q->range_start = q->range_end = UINT64_MAX;
 	q->chunk_min = 0;
+	q->headers_ended = 0;
 	challenge_done(&q->challenge);
 }
 
@@ -104,6 +105,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *data)
 		return size;
 	if (size > 5 && memcmp(line, "HTTP/", 5) == 0)
 		reset_answer(q);
+	else if (size <= 2 && (*line == '\r' || *line == '\n'))
+		q->headers_ended = 1;
 	else if ((value = header_value(line, size, "Location")))
 		replace(&q->location, value);
 	else if ((value = header_value(line, size, "Content-Type")))

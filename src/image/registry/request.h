@@ -36,6 +36,7 @@ struct request {
 	uint64_t range_start;                           /* of Content-Range; UINT64_MAX: not said */
 	uint64_t range_end; /* of Range, as answers to uploads have it: the last byte there; UINT64_MAX: not said */
 	uint64_t chunk_min; /* of OCI-Chunk-Min-Length, bytes */
+	int headers_ended;  /* the blank line came: libcurl takes a connection that ends before for an empty body */
 	struct challenge challenge;
 	struct buffer error_body; /* of any other status: its beginning */
 	struct error *error;      /* what on_body or the caps had to say */
