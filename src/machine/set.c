@@ -228,7 +228,20 @@ static int set_kernel(struct machine *m, const char *value, struct error **err)
 
 static int set_kernel_modules(struct machine *m, const char *value, struct error **err)
 {
-	return set_path(&m->kernel_modules, "kernel-modules", value, 1, err);
+	AUTOFREE char *path = NULL;
+	int r = set_path(&path, "kernel-modules", value, 1, err);
+	AUTOFREE char *list = r == 0 && path ? path_join(path, "modules.dep") : NULL;
+	if (list && !path_exists(list))
+		r = error_set(err, ENOENT,
+		    "kernel-modules=%.200s: it has no modules.dep; give a folder such as /lib/modules/VERSION, in "
+		    "which "
+		    "depmod(8) makes one",
+		    value);
+	if (r < 0)
+		return r;
+	free(m->kernel_modules);
+	m->kernel_modules = TAKE_PTR(path);
+	return 0;
 }
 
 static int set_user(struct machine *m, const char *value, struct error **err)

@@ -144,7 +144,8 @@ fake_libexec()
 
 @test "a platform, a kernel and a user that cannot be are refused before anything is fetched" {
 	local asked
-	for asked in --platform=foo --platform=linux/bar --platform=linux/s390x --kernel=/etc/passwd --kernel=/dev/null --user=root; do
+	for asked in --platform=foo --platform=linux/bar --platform=linux/s390x --kernel=/etc/passwd --kernel=/dev/null \
+		--kernel-modules=/etc --user=root; do
 		fails 125 holm machine create never-pulled --no-boot --isolation vm "$asked"
 		contains "$stderr" "${asked#*=}"
 		equal '' "$(holm machine ls -q)"

@@ -103,6 +103,7 @@ static void settings_are_checked(void **state)
 		{ "kernel", "/nonexistent" },
 		{ "kernel", "/" },
 		{ "kernel-modules", "/proc/self/exe" },
+		{ "kernel-modules", "/proc" },
 		{ "host-access", "2" },
 		{ "pids", "63" },
 		{ "pids", "many" },
