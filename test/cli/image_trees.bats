@@ -52,6 +52,25 @@ on_top()
 	holm image load -t "$name:test" "$WORLD/images/$name.tar" >/dev/null
 }
 
+@test "owners that the mapping does not have are nobody's, and that is said" {
+	mkdir "$WORLD/layers/own"
+	echo far >"$WORLD/layers/own/far"
+	echo near >"$WORLD/layers/own/near"
+	tar --owner=3000000000 --group=3000000000 --numeric-owner -cf "$WORLD/layers/far.tar" -C "$WORLD/layers/own" far
+	layer near -C "$WORLD/layers/own" near
+	on_top far far
+	on_top near near
+	run --separate-stderr inner prepare --form trees --progress plain far:test
+	equal 0 "$status"
+	contains "$stderr" 'far:test": files with owners above your subordinate ids: 1;'
+	run --separate-stderr inner prepare --form trees --progress plain far:test
+	contains "$stderr" 'belong to nobody (65534) inside'
+	run --separate-stderr inner prepare --form trees --progress plain near:test
+	run ! grep -q subordinate <<<"$stderr"
+	holm image rm far:test near:test
+	rm -r "$WORLD/layers"/*
+}
+
 @test "zeros of a layer take no room on the host's disk" {
 	local tree
 	head -c 64M /dev/zero >"$WORLD/layers/zeros"

@@ -14,7 +14,7 @@
 #include "image/registry/pull.h"
 #include "image/trees/cache.h"
 
-enum { NOTES_MAX = 8 };
+enum { NOTES_MAX = 8, FACTS_MAX = 1 << 20 };
 
 /* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
  * NULL if the archive has none), -EBADMSG, -EINVAL: no JSON object, -EEXIST: the machine's
@@ -93,6 +93,33 @@ static void note_odd_env(const struct image *i, struct progress *p)
 		    i->name ? i->name : i->digest, i->config->odd_env.items[k]);
 }
 
+/* The files of a tree whose owners are not in the mapping, as the file beside it counts them. */
+static uint64_t strangers_of(const char *tree)
+{
+	AUTOFREE char *path = xasprintf("%s.json", tree), *text = NULL;
+	AUTO_JSON struct json_object *facts = NULL;
+	uint64_t count = 0;
+	size_t size;
+	/* Names of devices are any bytes. */
+	if (path_read_file(path, FACTS_MAX, &text, &size) == 0 &&
+	    json_parse_bytes(text, size, "facts", &facts, NULL) == 0)
+		json_get_u64(facts, "strangers", &count, NULL);
+	return count;
+}
+
+static void note_strangers(const struct image *i, const struct strv *trees, struct progress *p)
+{
+	uint64_t count = 0;
+	for (size_t k = 0; k < trees->count; k++)
+		count += strangers_of(trees->items[k]);
+	if (count > 0)
+		progress_note(p,
+		    "note: image \"%s\": files with owners above your subordinate ids: %llu; they belong to nobody "
+		    "(65534) inside, also when the machine is exported; to keep them, extend /etc/subuid and "
+		    "/etc/subgid, or use --isolation vm",
+		    i->name ? i->name : i->digest, (unsigned long long)count);
+}
+
 int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish,
     struct progress *p, struct json_object **ret, struct error **err)
 {
@@ -112,6 +139,7 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 						 tree_cache_prepare(l, i, tree_ids(wish->form), p, &trees, &init, err);
 	if (r < 0)
 		return r;
+	note_strangers(i, &trees, p);
 	*ret = make_answer(i, disk, wish->form == PREPARE_DISK ? NULL : &trees, init);
 	if (wish->form == PREPARE_CONTAINERS)
 		json_add(*ret, "config", oci_config_to_container_json(i->config));
