@@ -14,7 +14,7 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 	&command_port_add, &command_port_rm, &command_stop, &command_stats, &command_rm, &command_logs, &command_cp,
 	&command_rename, &command_clone, &command_export, &command_import, &command_fix_owner, NULL };
 
-static const struct command_spec *const system_commands[] = { &command_system_info, NULL };
+static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df, NULL };
 
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },

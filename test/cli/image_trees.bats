@@ -71,6 +71,24 @@ on_top()
 	rm -r "$WORLD/layers"/*
 }
 
+@test "system df says what images, trees and machines take" {
+	local before
+	before=$(holm system df --format '{{.type}} {{.total}} {{.active}} {{.size}}')
+	grep -q '^images [1-9]' <<<"$before"
+	head -c 3M /dev/urandom >"$WORLD/layers/noise"
+	layer noise -C "$WORLD/layers" noise
+	on_top noisy noise
+	inner prepare --form trees --progress none noisy:test >/dev/null
+	[ "$(holm system df --format json | jq 'map(select(.type == "trees"))[0].size')" -ge 3145728 ]
+	equal "$(trees | wc -l)" "$(holm system df --format json | jq 'map(select(.type == "trees"))[0].total')"
+	equal "$(du -sB1 "$XDG_DATA_HOME/holm/images/blobs/sha256" | cut -f1)" \
+		"$(holm system df --format json | jq 'map(select(.type == "images"))[0].size')"
+	equal "TYPE TOTAL ACTIVE SIZE" "$(holm system df | sed -n 's/  */ /g; 1p')"
+	contains "$(holm system df)" "$XDG_DATA_HOME/holm has "
+	holm image rm noisy:test
+	rm "$WORLD/layers"/*
+}
+
 @test "zeros of a layer take no room on the host's disk" {
 	local tree
 	head -c 64M /dev/zero >"$WORLD/layers/zeros"
