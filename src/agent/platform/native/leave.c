@@ -31,22 +31,29 @@
 
 enum { STATUS_LOST = 125 };
 
-int native_become_machine(int machine)
+static int became_machine; /* once in a worker: the kernel refuses a second time */
+
+static int become(int machine, int namespaces)
 {
-	static int done; /* a worker does this for one machine, and the kernel refuses a second time */
-	if (done)
-		return 0;
 	fd_close(TAKE_FD(native_self()->host_view));
-	if (setns(machine, CLONE_NEWUSER) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+	if (setns(machine, namespaces) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return -errno;
-	done = 1;
+	became_machine = 1;
 	return 0;
 }
 
+int native_become_machine(int machine)
+{
+	return became_machine ? 0 : become(machine, CLONE_NEWUSER);
+}
+
+/* Joins both namespaces in one call if it can: a process with the rights of root inside may not
+ * look at an init that has not executed its program yet. */
 int native_enter(int machine)
 {
-	int r = native_become_machine(machine);
-	return r < 0 || setns(machine, CLONE_NEWNS) == 0 ? r : -errno;
+	if (!became_machine)
+		return become(machine, CLONE_NEWUSER | CLONE_NEWNS);
+	return setns(machine, CLONE_NEWNS) < 0 ? -errno : 0;
 }
 
 static int join_machine(void)
