@@ -442,12 +442,22 @@ contents()
 		test srv/t/hard -ef srv/t/one && echo linked; rm /tmp/list' "$HOME"
 }
 
+# marks NAME: what an overlay inside has noted down, for the machine's own folders and for its disk.
+marks()
+{
+	root_script "$1" 'for f in /srv/t/d .config/systemd/d; do "$1/attempt" xattrs "$f" | grep -c user.overlay.opaque; done' "$HOME" | xargs
+}
+
 @test "set isolation= moves the disk to the other form and back with all that is in it" {
 	create moved busybox --no-boot
 	root_script moved 'mkdir -p /srv/t/d /srv/gone; cd /srv/t; echo one >one; ln one hard; ln -s ../x link; mkfifo fifo; chown 12:34 d; chmod 2750 d; cp /bin/busybox suid; chmod 4755 suid
 		chown 1:2 one; "$1/attempt" xattr one user.colour=green; head -c 3000000 /dev/urandom >noise; rm -r /srv/www /etc/shells; mkdir /etc/shells; rmdir /srv/gone; mkfifo "/srv/t/two  words"' "$HOME"
 	in_machine moved sh -c 'echo unit >.config/systemd/unit'
-	local before
+	# From Linux 6.7 on overlayfs keeps the marks of another one.
+	root_script moved 'mkdir .config/systemd/d; for f in /srv/t/d .config/systemd/d; do "$1/attempt" xattr "$f" user.overlay.opaque=y; done; true' "$HOME"
+	local before marks
+	marks=$(marks moved)
+	contains "1 1, 0 1" "$marks"
 	before=$(contents moved)
 	contains "$before" linked
 	contains "$before" "user.colour=677265656e"
@@ -455,12 +465,14 @@ contents()
 	holm machine set -n moved isolation=vm
 	equal vm "$(field moved isolation)"
 	equal "$before" "$(contents moved)"
+	equal "$marks" "$(marks moved)"
 	root_script moved 'echo from-vm >/srv/t/vm; echo more >>.config/systemd/unit; sync'
 	holm machine stop moved
 	holm machine set -n moved isolation=native
 	equal from-vm "$(as_root moved cat /srv/t/vm)"
 	equal "unit more" "$(in_machine moved cat .config/systemd/unit | xargs)"
 	root_script moved 'rm /srv/t/vm'
+	equal "$marks" "$(marks moved)"
 	equal "$before" "$(contents moved)"
 	holm machine rm --force moved
 }

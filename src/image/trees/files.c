@@ -129,15 +129,18 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 
 /* Attributes of overlayfs itself in a tree, and the image's own under the same names: a
  * kernel from 6.7 on shows the escaped name without its escape (overlayfs.rst, "Nesting overlayfs
- * mounts"). */
+ * mounts"). Root's marks of an overlay (trusted.) become those that overlayfs has in a user
+ * namespace (user.), because no native machine can set or read the former. */
 #define OVERLAY "user.overlay."
 #define ESCAPED OVERLAY "overlay."
+#define ROOTS_OVERLAY "trusted.overlay."
 
 char *tree_xattr_to_disk(const char *name)
 {
-	const char *rest = startswith(name, OVERLAY);
-	if (!disk_keep_xattr(name) || startswith(name, "trusted.overlay."))
+	const char *rest = startswith(name, OVERLAY), *roots = startswith(name, ROOTS_OVERLAY);
+	if (!disk_keep_xattr(name))
 		return NULL;
+	rest = roots ? roots : rest;
 	return rest ? xasprintf(ESCAPED "%s", rest) : xstrdup(name);
 }
 
@@ -146,9 +149,8 @@ char *tree_xattr_from_disk(const char *name)
 	const char *rest = startswith(name, ESCAPED);
 	if (rest)
 		return xasprintf(OVERLAY "%s", rest);
-	return !disk_keep_xattr(name) || startswith(name, OVERLAY) || startswith(name, "trusted.overlay.") ?
-		   NULL :
-		   xstrdup(name);
+	return !disk_keep_xattr(name) || startswith(name, OVERLAY) || startswith(name, ROOTS_OVERLAY) ? NULL :
+													xstrdup(name);
 }
 
 /* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not,

@@ -287,6 +287,9 @@ static void test_attributes(void **state)
 	archive_entry_xattr_add_entry(e, TREE_XATTR_OPAQUE, "y", 1);
 	archive_entry_xattr_add_entry(e, "user.overlay.redirect", "/etc", 4);
 	layer_add(&s.layers[0], e, NULL, 0);
+	e = layer_entry(AE_IFDIR, "roots");
+	archive_entry_xattr_add_entry(e, "trusted.overlay.opaque", "y", 1);
+	layer_add(&s.layers[0], e, NULL, 0);
 	layer_add(&s.layers[0], layer_entry(AE_IFIFO, "fifo"), NULL, 0);
 	e = layer_entry(AE_IFCHR, "null");
 	archive_entry_set_rdev(e, makedev(1, 3));
@@ -294,7 +297,7 @@ static void test_attributes(void **state)
 	layer_add(&s.layers[0], layer_entry(AE_IFCHR, "zero"), NULL, 0);
 	layer_link(&s.layers[0], "null2", "null");
 	write_well(&s, &t);
-	AUTOFREE char *f = tree_path(0, "f"), *d = tree_path(0, "d");
+	AUTOFREE char *f = tree_path(0, "f"), *d = tree_path(0, "d"), *roots = tree_path(0, "roots");
 	char value[16];
 	assert_int_equal(look(0, "f").st_mode & 07777, 04755);
 	assert_int_equal(look(0, "f").st_mtim.tv_nsec, 123456789);
@@ -307,6 +310,8 @@ static void test_attributes(void **state)
 	assert_int_equal(lgetxattr(f, "user.overlay.overlay.metacopy", value, sizeof value), 0);
 	assert_int_equal(lgetxattr(d, "user.overlay.overlay.opaque", value, sizeof value), 1);
 	assert_int_equal(lgetxattr(d, "user.overlay.overlay.redirect", value, sizeof value), 4);
+	assert_false(is_opaque(0, "roots"));
+	assert_int_equal(lgetxattr(roots, "user.overlay.overlay.opaque", value, sizeof value), 1);
 	assert_int_equal(look(0, "d").st_mode & 07777, 02555);
 	assert_true(S_ISFIFO(look(0, "fifo").st_mode));
 	assert_false(is_there(0, "null"));
