@@ -59,7 +59,7 @@ int tar_copy_tree(int from, const char *name, int to, const char *as, struct err
 	if (pid < 0)
 		return error_set_errno(err, errno, "fork");
 	fd_close(TAKE_FD(writing_end));
-	r = tar_unpack_run(&unpack, read_block, reading, err);
+	r = tar_unpack_run(&unpack, read_block, reading, NULL, err);
 	fd_close(TAKE_FD(reading_end));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

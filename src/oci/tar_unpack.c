@@ -29,6 +29,7 @@ struct unpack {
 	struct tar_reader *reader;
 	struct late_directory *late;
 	size_t late_count;
+	size_t left_out;
 };
 
 /* The entry's place relative to the directory: owned, "" for the directory itself; NULL when it
@@ -44,7 +45,11 @@ static char *place_of(const struct tar_unpack *u, const char *path)
 		if (!streq(parts.items[i], "."))
 			strv_add(&kept, parts.items[i]);
 	}
-	if (u->name && kept.count) {
+	if (u->strip && kept.count) {
+		free(kept.items[0]);
+		kept.count--;
+		memmove(kept.items, kept.items + 1, (kept.count + 1) * sizeof *kept.items);
+	} else if (u->name && kept.count) {
 		free(kept.items[0]);
 		kept.items[0] = xstrdup(u->name);
 	} else if (u->name) {
@@ -143,7 +148,7 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	AUTO_FD int fd =
 	    made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 	if (fd < 0)
-		return errno == ENOTDIR || errno == ELOOP ? -EEXIST : -errno;
+		return errno == ELOOP ? -ENOTDIR : -errno;
 	if (!made)
 		return 0; /* what is there keeps its owner and mode */
 	if (fchown(fd, uid, gid) < 0 && !is_harmless(errno))
@@ -181,8 +186,10 @@ static int make_special(struct unpack *p, const struct tar_entry *e, int parent,
 	mode_t type = e->type == TAR_FIFO ? S_IFIFO : e->type == TAR_CHAR ? S_IFCHR : S_IFBLK;
 	uid_t uid;
 	gid_t gid;
-	if (p->u->foreign && (e->type == TAR_CHAR || e->type == TAR_BLOCK))
+	if (p->u->foreign && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) {
+		p->left_out++;
 		return 0;
+	}
 	owner_of(p, e, &uid, &gid);
 	unlinkat(parent, name, 0);
 	int r = e->type == TAR_SYMLINK ? symlinkat(e->target, parent, name) :
@@ -234,7 +241,7 @@ static void finish_directories(struct unpack *p)
 	free(p->late);
 }
 
-int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, struct error **err)
+int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, size_t *left_out, struct error **err)
 {
 	CLEANUP(tar_reader_freep) struct tar_reader *reader = tar_reader_new(source, data, NULL);
 	struct unpack p = { .u = u, .reader = reader };
@@ -246,5 +253,7 @@ int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, s
 			break;
 	}
 	finish_directories(&p);
+	if (left_out)
+		*left_out = p.left_out;
 	return r;
 }

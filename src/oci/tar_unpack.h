@@ -11,10 +11,13 @@
 struct tar_unpack {
 	int directory;    /* everything lands beneath; symlinks found there are not followed */
 	const char *name; /* takes the place of the first part of every entry's path; NULL: as in the stream */
+	int strip;        /* leaves that first part out; what it names itself stays as it is */
 	int64_t uid, gid; /* owner of everything; -1: as in the stream */
 	/* the stream comes from a machine: no setuid and setgid bits, no extended attributes,
 	 * devices are left out */
 	int foreign;
 };
 
-int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, struct error **err);
+/* Unpacks the stream. 0 or -errno. *left_out, unless NULL, gets the devices that `foreign` left
+ * out. */
+int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, size_t *left_out, struct error **err);

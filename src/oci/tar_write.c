@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See tar_write.h. Each entry is a ustar header; what does not fit there goes into an extended
- * header in front of it. A file that changes its size while it is read is cut or filled with zeros,
- * because its header has been written. */
+ * header in front of it. A sparse file is stored as pax 1.0 has it (GNU tar manual, "Storing Sparse
+ * Files"). */
 #include "oci/tar_write.h"
 
 #include <dirent.h>
@@ -18,12 +18,12 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "oci/tar_content.h"
 
 enum {
 	BLOCK = 512,
 	NAME_SIZE = 100,
 	DEPTH_MAX = 512,
-	COPY_SIZE = 64 * 1024,
 	XATTR_NAMES_MAX = 64 * 1024,
 	XATTR_VALUE_MAX = 64 * 1024,
 	PAX_MAX = 4 * 1024 * 1024,
@@ -47,6 +47,9 @@ struct writer {
 	struct stat also; /* a mount point that is written too; st_ino 0: none */
 	struct link *links[LINK_BUCKETS];
 	size_t link_count;
+	int sink_failed;
+	int told; /* *err names the file that cannot be read */
+	struct error **err;
 };
 
 /* The fields of one ustar header (POSIX.1-2017, pax, "ustar Interchange Format"). */
@@ -58,7 +61,24 @@ _Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
 
 static int put(struct writer *w, const void *data, size_t size)
 {
-	return size ? w->sink(w->data, data, size) : 0;
+	int r = size ? w->sink(w->data, data, size) : 0;
+	w->sink_failed |= r < 0;
+	return r;
+}
+
+static int put_bytes(void *writer, const void *bytes, size_t size)
+{
+	return put(writer, bytes, size);
+}
+
+/* Keeps the first failure to read, with the name in the stream. r */
+static int fail(struct writer *w, const char *name, int r, const char *why)
+{
+	if (r < 0 && r != -ENOENT && !w->sink_failed && !w->told) {
+		error_set(w->err, -r, "cannot read %.400s: %s", name, why ? why : strerror(-r));
+		w->told = 1;
+	}
+	return r;
 }
 
 static int put_padding(struct writer *w, uint64_t size)
@@ -174,13 +194,25 @@ static int put_pax(struct writer *w, const struct buffer *b)
 	return r < 0 ? r : put_padding(w, b->size);
 }
 
-/* The entry's headers; fd as above. */
-static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *st, int fd)
+static int pax_add_sparse(struct buffer *b, const char *name, uint64_t size)
+{
+	int r;
+	if ((r = pax_add(b, "GNU.sparse.major", "1", 1)) < 0 || (r = pax_add(b, "GNU.sparse.minor", "0", 1)) < 0 ||
+	    (r = pax_add(b, "GNU.sparse.name", name, strlen(name))) < 0)
+		return r;
+	return pax_add_number(b, "GNU.sparse.realsize", size);
+}
+
+/* The entry's headers; fd as above; content: of a file, else NULL. */
+static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *st, int fd,
+    const struct tar_content *content)
 {
 	AUTO_BUFFER struct buffer b;
-	uint64_t size = type == '0' ? (uint64_t)st->st_size : 0;
+	uint64_t size = content ? tar_content_stored(content) : 0;
 	buffer_init(&b, PAX_MAX);
 	int r = pax_add_all(&b, name, link, st, size, fd);
+	if (r >= 0 && content && content->map.size)
+		r = pax_add_sparse(&b, name, content->size);
 	if (r >= 0 && b.size)
 		r = put_pax(w, &b);
 	return r < 0 ? r : put_header(w, type, name, link, st, size);
@@ -203,27 +235,6 @@ static const char *link_lookup(struct writer *w, const struct stat *st, const ch
 	return NULL;
 }
 
-static int put_content(struct writer *w, int fd, uint64_t size)
-{
-	AUTOFREE char *data = xcalloc(1, COPY_SIZE);
-	uint64_t left = size;
-	int ended = 0, r = 0;
-	while (r >= 0 && left) {
-		size_t want = (size_t)MIN(left, (uint64_t)COPY_SIZE);
-		ssize_t n = ended ? 0 : read(fd, data, want);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			ended = 1;
-			memset(data, 0, want);
-			n = (ssize_t)want;
-		}
-		r = put(w, data, (size_t)n);
-		left -= (uint64_t)n;
-	}
-	return r < 0 ? r : put_padding(w, size);
-}
-
 static int write_node(struct writer *w, int directory, const char *file, const char *name, int depth);
 
 static int write_children(struct writer *w, int fd, const char *name, int depth)
@@ -242,7 +253,7 @@ static int write_children(struct writer *w, int fd, const char *name, int depth)
 		if (!*name && streq(e->d_name, "lost+found"))
 			continue;
 		AUTOFREE char *child = *name ? xasprintf("%s/%s", name, e->d_name) : xstrdup(e->d_name);
-		r = write_node(w, fd, e->d_name, child, depth + 1);
+		r = fail(w, child, write_node(w, fd, e->d_name, child, depth + 1), NULL);
 		/* It was deleted since its name was read. */
 		if (r == -ENOENT)
 			r = 0;
@@ -258,7 +269,7 @@ static int write_directory(struct writer *w, int directory, const char *file, co
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	AUTOFREE char *slashed = *name ? xasprintf("%s/", name) : xstrdup("./");
-	int r = put_entry(w, '5', slashed, "", &st, fd);
+	int r = put_entry(w, '5', slashed, "", &st, fd, NULL);
 	dev_t device = w->device;
 	if (w->also.st_ino && st.st_ino == w->also.st_ino && st.st_dev == w->also.st_dev)
 		device = st.st_dev;
@@ -281,9 +292,19 @@ static int write_file(struct writer *w, int directory, const char *file, const c
 		return -ENOENT;
 	const char *first = st.st_nlink > 1 ? link_lookup(w, &st, name) : NULL;
 	if (first)
-		return put_entry(w, '1', name, first, &st, -1);
-	int r = put_entry(w, '0', name, "", &st, fd);
-	return r < 0 ? r : put_content(w, fd, (uint64_t)st.st_size);
+		return put_entry(w, '1', name, first, &st, -1, NULL);
+	CLEANUP(tar_content_done) struct tar_content content = { 0 };
+	int r = tar_content_open(&content, fd, (uint64_t)st.st_size);
+	if (r == -EFBIG)
+		return fail(w, name, r, "it has no size, and does not end within 64 MiB");
+	if (r < 0)
+		return r;
+	r = put_entry(w, '0', name, "", &st, fd, &content);
+	if (r >= 0)
+		r = tar_content_write(&content, put_bytes, w);
+	if (r == -ESTALE)
+		return fail(w, name, r, "its size changed meanwhile; try again");
+	return r < 0 ? r : put_padding(w, tar_content_stored(&content));
 }
 
 static int write_symlink(struct writer *w, int directory, const char *file, const char *name, const struct stat *st)
@@ -293,7 +314,7 @@ static int write_symlink(struct writer *w, int directory, const char *file, cons
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	return put_entry(w, '2', name, target, st, -1);
+	return put_entry(w, '2', name, target, st, -1, NULL);
 }
 
 static int write_node(struct writer *w, int directory, const char *file, const char *name, int depth)
@@ -309,13 +330,13 @@ static int write_node(struct writer *w, int directory, const char *file, const c
 	case S_IFLNK:
 		return write_symlink(w, directory, file, name, &st);
 	case S_IFCHR:
-		return put_entry(w, '3', name, "", &st, -1);
+		return put_entry(w, '3', name, "", &st, -1, NULL);
 	case S_IFBLK:
-		return put_entry(w, '4', name, "", &st, -1);
+		return put_entry(w, '4', name, "", &st, -1, NULL);
 	case S_IFIFO:
-		return put_entry(w, '6', name, "", &st, -1);
-	default:
-		return 0; /* a socket means nothing without its process */
+		return put_entry(w, '6', name, "", &st, -1, NULL);
+	default: /* a socket means nothing without its process */
+		return depth ? 0 : fail(w, name, -EOPNOTSUPP, "it is a socket");
 	}
 }
 
@@ -345,12 +366,13 @@ int tar_write_tree(int root, const char *path, const char *name, int also, tar_s
 	if (directory < 0 || fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s", clean);
 	struct writer *w = xnew(struct writer);
-	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev };
+	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev, .err = err };
 	if (also >= 0 && fstat(also, &w->also) < 0)
 		w->also = (struct stat){ 0 };
 	int r = write_node(w, directory, file, name, 0);
 	if (r >= 0)
 		r = put(w, end, sizeof end);
+	int told = w->told;
 	free_links(w);
-	return r < 0 ? error_set_errno(err, r, "cannot read %s", clean) : 0;
+	return r < 0 && !told ? error_set_errno(err, r, "cannot read %s", clean) : r;
 }

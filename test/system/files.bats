@@ -277,6 +277,119 @@ teardown_file()
 	[ ! -e "$WORLD/x" ]
 }
 
+@test "cp has the table of docker cp and cp -a, in both directions" {
+	local t="$WORLD/table" side
+	mkdir -p "$t/src/sub" "$t/out"
+	echo one >"$t/src/one"
+	echo deep >"$t/src/sub/deep"
+	ln -s src/one "$t/link"
+	ln -s src "$t/dirlink"
+	# put FROM TO goes into the machine, get FROM TO out of it: $t here is /tmp/t inside.
+	put() { holm machine cp "$t/$1" "box:/tmp/t/$2"; }
+	get() { holm machine cp "box:/tmp/t/$1" "$t/out/$2"; }
+	look_in() { in_machine box sh -c 'cd /tmp/t && cat "$@"' sh "$@"; }
+	look_out() { (cd "$t/out" && cat "$@"); }
+	in_machine box sh -c 'rm -rf /tmp/t; mkdir -p /tmp/t'
+	holm machine cp "$t/src" "$t/link" "$t/dirlink" box:/tmp/t
+	equal src/one "$(in_machine box readlink /tmp/t/link)"
+	for side in put:in get:out; do
+		local copy=${side%:*} look=look_${side#*:}
+		"$copy" src/one file
+		equal one "$("$look" file)"
+		"$copy" src/sub/deep file
+		equal deep "$("$look" file)"
+		fails 125 "$copy" src/one not-there/
+		fails 125 "$copy" src/one file/
+		fails 125 "$copy" src file
+		"$copy" src new/
+		equal deep "$("$look" new/sub/deep)"
+		"$copy" src new
+		equal deep "$("$look" new/src/sub/deep)"
+		"$copy" src/. new2
+		"$copy" src/sub/. new2
+		equal "one deep deep" "$("$look" new2/one new2/sub/deep new2/deep | xargs)"
+		"$copy" src/one new2/
+		"$copy" link new2
+		fails 125 "$copy" src/one/. new2
+		"$copy" dirlink/ followed
+		equal one "$("$look" followed/one)"
+		fails 125 "$copy" missing new2
+	done
+	equal src/one "$(in_machine box readlink /tmp/t/new2/link)"
+	equal src/one "$(readlink "$t/out/new2/link")"
+	holm machine cp -L "$t/link" box:/tmp/t/new2/really
+	holm machine cp -a -r -L box:/tmp/t/link "$t/out/really"
+	equal "one one" "$(cat "$t/out/really") $(in_machine box sh -c 'test ! -L /tmp/t/new2/really && cat /tmp/t/new2/really')"
+	# A target that is a symlink: where it leads.
+	in_machine box sh -c 'cd /tmp/t; echo old >target; ln -s target to-file; ln -s new2 to-dir; ln -s nowhere dangling'
+	put src/one to-file
+	equal one "$(in_machine box sh -c 'test -L /tmp/t/to-file && cat /tmp/t/target')"
+	put src/sub to-dir
+	equal deep "$(in_machine box cat /tmp/t/new2/sub/deep)"
+	fails 125 put src/one dangling
+	echo old >"$t/out/target"
+	ln -s target "$t/out/to-file"
+	get src/one to-file
+	equal one "$([ -L "$t/out/to-file" ] && cat "$t/out/target")"
+	fails 125 holm machine cp "$t/src/one" box:/dev/null
+	in_machine box test -c /dev/null
+	fails 125 holm machine cp box:/tmp/t/target /dev/null
+	[ -c /dev/null ]
+	# Several sources, ~, and a directory as the target of all of them.
+	holm machine cp "$t/src/one" "$t/src/sub" box:~/several/ 2>/dev/null && return 1
+	mkdir several
+	holm machine cp "$t/src/one" "$t/src/sub" 'box:~/several'
+	equal "one deep" "$(cat several/one several/sub/deep | xargs)"
+	holm machine cp 'box:~/several/one' box:several/sub "$t/out"
+	equal "one deep" "$(cat "$t/out/one" "$t/out/sub/deep" | xargs)"
+	rm -r several
+}
+
+@test "cp of tar streams and between machines" {
+	in_machine box sh -c 'rm -rf /tmp/s; mkdir -p /tmp/s/d/e /tmp/s/to; echo x >/tmp/s/d/e/x; chmod 4755 /tmp/s/d/e/x; ln -s e /tmp/s/d/l'
+	holm machine cp box:/tmp/s/d - >"$WORLD/d.tar"
+	equal "x e" "$(tar -xOf "$WORLD/d.tar" d/e/x) $(tar -tvf "$WORLD/d.tar" d/l | sed 's/.* //')"
+	holm machine cp - box:/tmp/s/to <"$WORLD/d.tar"
+	equal "x 755 $UID_ME" "$(in_machine box sh -c 'cat /tmp/s/to/d/e/x; stat -c "%a %u" /tmp/s/to/d/e/x' | xargs)"
+	tar -C "$WORLD" --owner=7 --group=8 -cf - d.tar | holm machine cp -a - box:/tmp/s
+	equal "7 8" "$(in_machine box stat -c "%u %g" /tmp/s/d.tar)"
+	fails 125 holm machine cp - box:/tmp/not-there <"$WORLD/d.tar"
+	head -c 1300 "$WORLD/d.tar" >"$WORLD/cut.tar"
+	fails 125 holm machine cp - box:/tmp/s/to <"$WORLD/cut.tar"
+	fails 125 holm machine cp - "$WORLD/x" <"$WORLD/d.tar"
+	fails 125 holm machine cp box:/tmp/s/d box:/etc/os-release -
+	holm machine cp box:/tmp/s/d box:/tmp/s/again
+	holm machine cp box:/tmp/s/d/. box:/tmp/s/to
+	equal "x x 755" "$(in_machine box sh -c 'cat /tmp/s/again/e/x /tmp/s/to/e/x; stat -c %a /tmp/s/again/e/x' | xargs)"
+	fails 125 holm machine cp -L box:/tmp/s/d/l box:/tmp/s/to
+	in_machine box mkdir /tmp/s/into
+	holm machine cp -L box:/tmp/s/d/l box:/tmp/s/into
+	equal x "$(in_machine box cat /tmp/s/into/l/x)"
+}
+
+@test "cp of files whose size is not what stat says, and of holes" {
+	holm machine cp box:/proc/filesystems "$WORLD/filesystems"
+	equal "$(in_machine box cat /proc/filesystems)" "$(cat "$WORLD/filesystems")"
+	holm machine cp /proc/filesystems box:/tmp/filesystems
+	equal "$(cat /proc/filesystems)" "$(in_machine box cat /tmp/filesystems)"
+	holm machine cp box:/sys/kernel/mm/transparent_hugepage/enabled "$WORLD/sys"
+	equal "$(in_machine box cat /sys/kernel/mm/transparent_hugepage/enabled)" "$(tr -d '\0' <"$WORLD/sys")"
+	equal "$(in_machine box sh -c 'wc -c </sys/kernel/mm/transparent_hugepage/enabled')" "$(wc -c <"$WORLD/sys")"
+	fails 125 holm machine cp box:/dev/zero "$WORLD/zero"
+	contains "$stderr" "is a device"
+	fails 125 holm machine cp /dev/zero box:/tmp/zero
+	contains "$stderr" "is a device"
+	run ! in_machine box ls /tmp/zero
+	in_machine box sh -c 'truncate -s 200M /tmp/sparse; echo middle | dd of=/tmp/sparse bs=1M seek=100 conv=notrunc 2>/dev/null'
+	holm machine cp box:/tmp/sparse "$WORLD/sparse"
+	equal 209715200 "$(stat -c %s "$WORLD/sparse")"
+	equal middle "$(tail -c +104857601 "$WORLD/sparse" | head -c 6)"
+	[ "$(stat -c %b "$WORLD/sparse")" -lt 4096 ]
+	holm machine cp "$WORLD/sparse" box:/tmp/sparse2
+	equal "209715200 small" "$(in_machine box sh -c 'set -- $(stat -c "%s %b" /tmp/sparse2); echo $1 $([ $2 -lt 4096 ] && echo small)')"
+	in_machine box rm /tmp/sparse /tmp/sparse2
+}
+
 other_worker()
 {
 	local now

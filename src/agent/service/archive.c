@@ -23,14 +23,19 @@
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
 
-enum { STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };
+#define NOT_A_FILE "%s in the machine is neither a file nor a directory"
+
+enum { LINKS_MAX = 16, STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };
 
 struct archive {
 	const struct platform *platform;
 	int stream, machine; /* machine: pidfd, -1 none */
 	struct buffer raw;   /* request head and what came with it */
 	char *path, *name;
+	char *own; /* the name in an existing directory; NULL: as in the stream */
 	int rootfs;
+	int merge;   /* an existing path/name gets the contents of the stream's first name */
+	int foreign; /* the stream comes from another machine, or from anywhere */
 	int64_t uid, gid;
 };
 
@@ -178,24 +183,73 @@ static int work_get(int channel, void *data, struct error **err)
 	return r;
 }
 
-/* Where it goes: into path, or, like cp does, into path/name where that is a directory already
- * (then the names of the stream stay). */
-static int open_target(int root, const struct archive *a, const char **ret_name, struct error **err)
+/* Finds the file that a symlink leads to, as cp(1) writes there. The machine's /proc does not know
+ * this process, so the links are read one by one. 0 and the path (owned) or -errno. */
+static int follow(int root, const char *link, char **ret, struct error **err)
 {
-	*ret_name = a->name;
-	if (a->name) {
-		AUTOFREE char *full = path_join(a->path, a->name);
-		int inner = path_open_in_root(root, full, O_RDONLY | O_DIRECTORY, 0);
-		if (inner >= 0) {
-			*ret_name = NULL;
-			return inner;
+	AUTOFREE char *path = xstrdup(link);
+	for (int i = 0; i < LINKS_MAX; i++) {
+		struct stat st;
+		char target[4096];
+		AUTOFREE char *parent = path_parent(path);
+		AUTO_FD int directory = path_open_in_root(root, parent, O_RDONLY | O_DIRECTORY, 0);
+		int r = directory < 0                                                     ? directory :
+			fstatat(directory, path_base(path), &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno :
+											    0;
+		if (r < 0)
+			return error_set_errno(err, r, "the symbolic link %s in the machine", link);
+		if (!S_ISLNK(st.st_mode)) {
+			*ret = TAKE_PTR(path);
+			return S_ISREG(st.st_mode) ? 0 : error_set(err, EEXIST, NOT_A_FILE, link);
 		}
+		ssize_t n = readlinkat(directory, path_base(path), target, sizeof target - 1);
+		target[MAX(n, 0)] = '\0';
+		AUTOFREE char *joined = path_join(parent, target);
+		free(path);
+		path = path_normalize(joined);
 	}
-	int fd = path_open_in_root(root, a->path, O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? error_set_errno(err, fd, "cannot open the directory %s in the machine", a->path) : fd;
+	return error_set_errno(err, ELOOP, "the symbolic link %s in the machine", link);
 }
 
-static int receive(const struct archive *a, struct body_in *body, struct error **err)
+/* Opens the parent of the place `full` and sets *ret_name to the place's name in it, borrowed from
+ * *place. A descriptor or -errno. */
+static int open_beside(int root, const struct archive *a, const char *full, char **place, const char **ret_name,
+    struct error **err)
+{
+	struct stat st;
+	AUTO_FD int given = path_open_in_root(root, a->path, O_RDONLY | O_DIRECTORY, 0);
+	if (given < 0)
+		return error_set_errno(err, given, "cannot open the directory %s in the machine", a->path);
+	if (!a->name)
+		return TAKE_FD(given);
+	*ret_name = a->name;
+	if (fstatat(given, a->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode))
+		return TAKE_FD(given);
+	if (!S_ISLNK(st.st_mode))
+		return error_set(err, EEXIST, NOT_A_FILE, full);
+	int r = follow(root, full, place, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *parent = path_parent(*place);
+	*ret_name = path_base(*place);
+	int fd = path_open_in_root(root, parent, O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? error_set_errno(err, fd, "cannot open the directory %s in the machine", parent) : fd;
+}
+
+/* Opens the directory that the stream goes to, and says in *u which names it gets: like cp(1), into
+ * path/name if that is a directory, else as path/name. A descriptor or -errno. */
+static int open_target(int root, const struct archive *a, struct tar_unpack *u, char **place, struct error **err)
+{
+	AUTOFREE char *full = a->name ? path_join(a->path, a->name) : xstrdup(a->path);
+	int inner = a->name ? path_open_in_root(root, full, O_RDONLY | O_DIRECTORY, 0) : -ENOENT;
+	if (inner >= 0 || !a->name) {
+		u->strip = a->merge;
+		u->name = a->own;
+	}
+	return inner >= 0 ? inner : open_beside(root, a, full, place, &u->name, err);
+}
+
+static int receive(const struct archive *a, struct body_in *body, size_t *left_out, struct error **err)
 {
 	AUTO_HTTP_HEAD struct http_head head = { 0 };
 	ssize_t n = http_parse_request(a->raw.data, a->raw.size, &head, err);
@@ -210,12 +264,13 @@ static int receive(const struct archive *a, struct body_in *body, struct error *
 	AUTO_FD int root = open_root(a, err);
 	if (root < 0)
 		return root;
-	struct tar_unpack u = { .uid = a->uid, .gid = a->gid };
-	AUTO_FD int directory = open_target(root, a, &u.name, err);
+	AUTOFREE char *place = NULL;
+	struct tar_unpack u = { .uid = a->uid, .gid = a->gid, .foreign = a->foreign };
+	AUTO_FD int directory = open_target(root, a, &u, &place, err);
 	if (directory < 0)
 		return directory;
 	u.directory = directory;
-	return tar_unpack_run(&u, body_read, body, err);
+	return tar_unpack_run(&u, body_read, body, left_out, err);
 }
 
 static int work_put(int channel, void *data, struct error **err)
@@ -223,11 +278,15 @@ static int work_put(int channel, void *data, struct error **err)
 	const struct archive *a = data;
 	struct body_in body = { 0 };
 	prepare_stream(a->stream);
-	int r = receive(a, &body, err);
+	size_t left_out = 0;
+	int r = receive(a, &body, &left_out, err);
+	struct json_object *answer = json_object_new_object();
+	json_add_u64(answer, "left_out", left_out);
 	if (r >= 0)
-		r = respond(a->stream, 200, json_object_new_object());
+		r = respond(a->stream, 200, json_object_get(answer));
 	else
 		respond_error(a->stream, r, err ? *err : NULL);
+	json_object_put(answer);
 	shutdown(a->stream, SHUT_WR);
 	/* Whoever still sends must not lose the answer to a reset. */
 	while (r < 0 && buffer_read(&body.in, a->stream, CHUNK) > 0)
@@ -242,6 +301,7 @@ static void archive_free(struct archive *a)
 	buffer_done(&a->raw);
 	free(a->path);
 	free(a->name);
+	free(a->own);
 	free(a);
 }
 
@@ -261,17 +321,23 @@ static int64_t query_id(const char *target, const char *key)
 static int parse(struct agent *agent, const char *target, struct archive *a, struct error **err)
 {
 	AUTOFREE char *root = http_target_query(target, "root");
-	AUTOFREE char *path = http_target_query(target, "path");
+	AUTOFREE char *path = http_target_query(target, "path"), *merge = http_target_query(target, "merge"),
+		      *foreign = http_target_query(target, "foreign");
 	a->name = http_target_query(target, "name");
+	a->own = http_target_query(target, "own");
 	a->uid = query_id(target, "uid");
 	a->gid = query_id(target, "gid");
 	a->path = path ? path_normalize(path) : NULL;
+	a->merge = merge && streq(merge, "1");
+	a->foreign = foreign && streq(foreign, "1");
 	a->rootfs = streq(root, "rootfs") || agent->init_pidfd < 0;
 	a->machine = agent->init_pidfd;
 	if (!a->path)
 		return error_set(err, EINVAL, "\"path\" must be an absolute path in the machine");
-	if (a->name && (!*a->name || strchr(a->name, '/') || streq(a->name, ".") || streq(a->name, "..")))
-		return error_set(err, EINVAL, "\"%.100s\" is not a file name", a->name);
+	const char *const names[] = { a->name, a->own };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i] && (!*names[i] || strchr(names[i], '/') || streq(names[i], ".") || streq(names[i], "..")))
+			return error_set(err, EINVAL, "\"%.100s\" is not a file name", names[i]);
 	if (agent->phase != PHASE_RUNNING)
 		return error_set(err, EAGAIN, "the machine is not running");
 	return 0;

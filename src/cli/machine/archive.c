@@ -82,12 +82,28 @@ int archive_upload_write(void *upload, const void *data, size_t size)
 	return r;
 }
 
-int archive_upload_end(struct archive_upload *u, struct error **err)
+static uint64_t read_left_out(struct http_response *response, uint64_t deadline_ms)
+{
+	char text[256];
+	AUTO_JSON struct json_object *o = NULL;
+	uint64_t count = 0;
+	ssize_t n = http_response_read(response, text, sizeof text, deadline_ms, NULL);
+	if (n > 0 && json_parse_bytes(text, (size_t)n, "the answer", &o, NULL) >= 0 &&
+	    json_object_is_type(o, json_type_object))
+		json_get_u64(o, "left_out", &count, NULL);
+	return count;
+}
+
+int archive_upload_end(struct archive_upload *u, size_t *left_out, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
+	uint64_t deadline = clock_deadline(STALL_S * 1000);
 	if (!u->broken)
 		fd_write_full(u->fd, "0\r\n\r\n", 5);
-	return http_answer(u->fd, clock_deadline(STALL_S * 1000), &response, err);
+	int r = http_answer(u->fd, deadline, &response, err);
+	if (r >= 0)
+		*left_out = read_left_out(&response, deadline);
+	return r;
 }
 
 void archive_upload_done(struct archive_upload *u)

@@ -30,6 +30,7 @@ struct archive_upload {
 int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
     struct error **err);
 int archive_upload_write(void *upload, const void *data, size_t size); /* a tar_sink */
-int archive_upload_end(struct archive_upload *u, struct error **err);  /* waits for the answer */
+/* Waits for the answer; *left_out gets the number of devices that the machine did not take. */
+int archive_upload_end(struct archive_upload *u, size_t *left_out, struct error **err);
 void archive_upload_done(struct archive_upload *u);
 #define AUTO_UPLOAD CLEANUP(archive_upload_done)

@@ -59,7 +59,7 @@ static void test_there_and_back(void **state)
 	assert_int_equal(archive.size % 512, 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
-	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
 	tree_expect(t, "/to/copy/file", "content\n");
 	tree_expect(t, "/to/copy/soft", "content\n");
 	AUTOFREE char *longer = xasprintf("/to/copy/%0*d/%0*d", 150, 1, 120, 2);
@@ -77,6 +77,68 @@ static void test_there_and_back(void **state)
 	if (getxattr(original, "user.test", value, sizeof value) == 3) {
 		assert_int_equal(fgetxattr(file, "user.test", value, sizeof value), 3);
 		assert_memory_equal(value, "v\0w", 3);
+	}
+}
+
+/* A file of /proc has a size that stat(2) does not know. */
+static void test_sizes_that_stat_does_not_know(void **state)
+{
+	struct tree *t = *state;
+	AUTO_BUFFER struct buffer archive;
+	AUTO_FD int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTOFREE char *text = NULL;
+	size_t size = 0;
+	buffer_init(&archive, ARCHIVE_MAX);
+	assert_int_equal(path_read_file("/proc/filesystems", 1 << 20, &text, &size), 0);
+	assert_true(size > 0);
+	assert_int_equal(tar_write_tree(host, "/proc/filesystems", "copy", -1, sink, &archive, NULL), 0);
+	AUTO_FD int to = rootfs_mkdir(t->root, "/proc-copy", 0755, NULL);
+	struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
+	tree_expect(t, "/proc-copy/copy", text);
+	/* This one says 4096 and has less, and that one has neither size nor end. */
+	if (access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0) {
+		buffer_consume(&archive, archive.size);
+		assert_int_equal(tar_write_tree(host, "/sys/kernel/mm/transparent_hugepage/enabled", "sys", -1, sink,
+				     &archive, NULL),
+		    0);
+		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
+		AUTOFREE char *copy = path_join(t->path, "proc-copy/sys"), *whole = NULL;
+		assert_int_equal(path_read_file(copy, 8192, &whole, &size), 0);
+		assert_true(size > 0 && size < 4096 && strlen(whole) == size);
+	}
+}
+
+/* Holes in front, between and behind come back as holes. */
+static void test_holes(void **state)
+{
+	static const off_t sizes[] = { 1 << 20, 64 << 20, 100000 };
+	struct tree *t = *state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct stat before, after;
+		AUTO_BUFFER struct buffer archive;
+		buffer_init(&archive, ARCHIVE_MAX);
+		tree_put(t, "/holes/file", 0644, "");
+		AUTO_FD int fd = path_open_in_root(t->root, "/holes/file", O_RDWR, 0);
+		assert_int_equal(ftruncate(fd, sizes[i]), 0);
+		if (i < 2) {
+			assert_int_equal(pwrite(fd, "middle", 6, sizes[i] / 2), 6);
+			assert_int_equal(pwrite(fd, "end", 3, sizes[i] - (i ? 3 : 70000)), 3);
+		}
+		assert_int_equal(fstat(fd, &before), 0);
+		assert_int_equal(tar_write_tree(t->root, "/holes", "holes", -1, sink, &archive, NULL), 0);
+		if (before.st_blocks * 512 < before.st_size / 2)
+			assert_true(archive.size < 1 << 19);
+		AUTO_FD int to = rootfs_mkdir(t->root, "/dense", 0755, NULL);
+		struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
+		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
+		AUTO_FD int copy = path_open_in_root(t->root, "/dense/holes/file", O_RDONLY, 0);
+		assert_int_equal(fstat(copy, &after), 0);
+		assert_int_equal(after.st_size, before.st_size);
+		assert_true(after.st_blocks <= before.st_blocks + 16);
+		char text[7] = "";
+		assert_int_equal(pread(copy, text, 6, sizes[i] / 2), 6);
+		assert_string_equal(text, i < 2 ? "middle" : "");
 	}
 }
 
@@ -137,7 +199,7 @@ static void test_numbers_of_two_devices(void **state)
 		assert_int_equal(tar_write_tree(t->root, "/from", "from", -1, sink, &archive, NULL), 0);
 		AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 		struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
-		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
 		tree_expect(t, "/to/copy/one", "one");
 		tree_expect(t, "/to/copy/two", "two");
 		_exit(0);
@@ -158,7 +220,7 @@ static void test_one_file(void **state)
 	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", -1, sink, &archive, NULL), 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "other name", .uid = getuid(), .gid = getgid() };
-	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL), 0);
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
 	tree_expect(t, "/to/other name", "x");
 	assert_true(tar_write_tree(t->root, "/missing", "m", -1, sink, &archive, NULL) < 0);
 }
@@ -206,7 +268,7 @@ static void test_nothing_leads_out(void **state)
 			add_entry(&archive, cases[i].first, '2', cases[i].target);
 		add_entry(&archive, cases[i].second, '0', "");
 		buffer_append(&archive, end, sizeof end);
-		assert_true(tar_unpack_run(&u, source, &archive, NULL) < 0);
+		assert_true(tar_unpack_run(&u, source, &archive, NULL, NULL) < 0);
 		AUTOFREE char *escaped = xasprintf("/in%zu/escaped", i);
 		assert_false(rootfs_exists(t->root, escaped));
 	}
@@ -224,7 +286,7 @@ static void test_hard_link_out(void **state)
 	struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
 	add_entry(&archive, "stolen", '1', "../secret");
 	buffer_append(&archive, end, sizeof end);
-	assert_true(tar_unpack_run(&u, source, &archive, NULL) < 0);
+	assert_true(tar_unpack_run(&u, source, &archive, NULL, NULL) < 0);
 	assert_false(rootfs_exists(t->root, "/to/stolen"));
 }
 
@@ -232,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_there_and_back), TREE_TEST(test_one_file),
 		TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out),
-		TREE_TEST(test_numbers_of_two_devices) };
+		TREE_TEST(test_numbers_of_two_devices), TREE_TEST(test_sizes_that_stat_does_not_know),
+		TREE_TEST(test_holes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
