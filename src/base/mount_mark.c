@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -63,6 +64,15 @@ static int open_step(int parent, const char *name)
 	return path_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
 }
 
+/* Removes an empty file or directory. Whether it is gone. */
+static int remove_empty(int parent, const char *name, int opened)
+{
+	struct stat st;
+	if (fstat(opened, &st) < 0 || (!S_ISDIR(st.st_mode) && (!S_ISREG(st.st_mode) || st.st_size)))
+		return 0;
+	return unlinkat(parent, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0;
+}
+
 void mount_mark_remove(int base, const char *relative, const char *id)
 {
 	AUTO_STRV struct strv names = { 0 };
@@ -70,13 +80,15 @@ void mount_mark_remove(int base, const char *relative, const char *id)
 	size_t depth = 0;
 	strv_split(&names, relative, "/");
 	while (depth < MIN(names.count, (size_t)DEPTH_MAX) && way[depth] >= 0) {
-		way[depth + 1] = open_step(way[depth], names.items[depth]);
+		int last = depth + 1 == names.count;
+		way[depth + 1] = last ? path_open_beneath(way[depth], names.items[depth], O_RDONLY | O_NONBLOCK, 0) :
+					open_step(way[depth], names.items[depth]);
 		depth++;
 	}
 	int goes = depth == names.count;
 	for (; depth > 0; depth--) {
 		int alone = way[depth] >= 0 && remove_user(way[depth], id);
-		goes = goes && alone && unlinkat(way[depth - 1], names.items[depth - 1], AT_REMOVEDIR) == 0;
+		goes = goes && alone && remove_empty(way[depth - 1], names.items[depth - 1], way[depth]);
 		fd_close(way[depth]);
 	}
 	fd_close(way[0]);

@@ -17,7 +17,7 @@ struct isolation_run; /* a machine that is being run, private to the implementat
 
 struct isolation_share {
 	const char *tag;  /* "home", "share1": unique among the machine's shares, [a-z0-9-]{1,31} */
-	const char *host; /* absolute directory on the host */
+	const char *host; /* absolute directory on the host; with shares_files also a file or socket */
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
 	/* The path_identity() of each. Another machine can rename the folders above between
@@ -62,6 +62,7 @@ struct isolation_disk_ops {
 	 * there is fine. */
 	int (*erase)(const char *directory, struct error **err);
 	int is_sized;           /* machine_disk_size() bounds it */
+	int shares_files;       /* a mount may be a single file or socket */
 	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 };
 
@@ -71,6 +72,7 @@ struct isolation_ops {
 	/* inotify inside does not see what the host changes in a share unless the share's server
 	 * says so */
 	int tells_changes;
+	int shares_files; /* a share may be a single file or socket */
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this
 	 * process. */

@@ -224,6 +224,45 @@ teardown_file()
 	[ ! -e "$HOME/in" ]
 }
 
+@test "a single file and a socket can be mounted in native isolation; a virtual machine says that it cannot" {
+	echo conf >"$WORLD/con:f"
+	if [ "$ISOLATION" = vm ]; then
+		fails 125 create one busybox --no-boot --mount "type=bind,source=$WORLD/con:f,target=/srv/conf"
+		contains "$stderr" "directories only"
+		fails 125 holm machine mount add "type=bind,source=$WORLD/con:f,target=/srv/conf"
+		contains "$stderr" "directories only"
+		equal 0 "$(holm machine mount ls -n box --format json | jq 'map(select(.inside == "/srv/conf")) | length')"
+		return
+	fi
+	fails 125 create one busybox --no-boot -v /dev/null:/srv/null
+	create one busybox --no-boot --mount "type=bind,source=$WORLD/con:f,target=/srv/deep/conf,readonly"
+	equal conf "$(in_machine one cat /srv/deep/conf)"
+	run ! as_root one sh -c 'echo no >/srv/deep/conf || { mount -o remount,rw /srv/deep/conf && echo no >/srv/deep/conf; }'
+	echo more >>"$WORLD/con:f"
+	equal "conf more" "$(in_machine one cat /srv/deep/conf | xargs)"
+	echo late >"$WORLD/late"
+	holm machine mount add -n one "$WORLD/late:/srv/late"
+	in_machine one sh -c 'echo later >>/srv/late'
+	equal "late later" "$(xargs <"$WORLD/late")"
+	# The keeper's own socket is hidden, so it takes another program's.
+	requires python3
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORLD/sock"
+	holm machine mount add -n one "$WORLD/sock:/tmp/sock"
+	in_machine one test -S /tmp/sock
+	# The place in the home is yours, and goes with the mount.
+	holm machine mount add -n one "$WORLD/late:$HOME/place/of/late"
+	equal "$UID_ME $UID_ME" "$(stat -c %u place/of place/of/late | xargs)"
+	equal "late later" "$(in_machine one cat place/of/late | xargs)"
+	holm machine mount rm -n one "$HOME/place/of/late"
+	[ ! -e place ]
+	as_root one reboot
+	until_true 30 in_machine one test -S /tmp/sock
+	equal "late later" "$(in_machine one cat /srv/late | xargs)"
+	holm machine mount rm -n one /srv/late
+	run ! in_machine one grep late /srv/late
+	holm machine rm --force one
+}
+
 @test "mount add and rm, on a running machine at once or with a note" {
 	mkdir -p "$WORLD/later"
 	echo later >"$WORLD/later/file"

@@ -56,14 +56,14 @@ static int open_step(int parent, const char *name)
 	return path_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
 }
 
-/* Gives a directory that was just made, and is still root's, to whom it belongs. */
-static void give(const struct mount_place *p, const struct boot_user *u, int parent, int directory)
+/* Gives what was just made, and is still root's, to whom it belongs. */
+static void give(const struct mount_place *p, const struct boot_user *u, int parent, int made)
 {
 	struct stat above, st;
-	if (fstat(parent, &above) < 0 || fstat(directory, &st) < 0 || st.st_uid != geteuid())
+	if (fstat(parent, &above) < 0 || fstat(made, &st) < 0 || st.st_uid != geteuid())
 		return;
 	int to_user = p->in_share && u->name;
-	(void)!fchown(directory, to_user ? u->uid : above.st_uid, to_user ? u->gid : above.st_gid);
+	(void)!fchown(made, to_user ? u->uid : above.st_uid, to_user ? u->gid : above.st_gid);
 }
 
 /* Opens the next directory on the way, and makes it where it is missing. A descriptor or -errno. */
@@ -82,13 +82,29 @@ static int step(const struct mount_place *p, const struct boot_request *b, int p
 	return fd;
 }
 
+/* Makes the file to mount a single file on, if nothing is there. A descriptor or -errno. */
+static int make_file(const struct mount_place *p, const struct boot_request *b, int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int made = fd >= 0;
+	if (!made && errno != EEXIST)
+		return -errno;
+	if (!made && (fd = path_open_beneath(parent, name, O_RDONLY | O_NONBLOCK, 0)) < 0)
+		return fd == -ELOOP ? fd : path_open_beneath(parent, name, O_PATH, 0);
+	if (made)
+		give(p, &b->user, parent, fd);
+	mount_mark_add(fd, b->id, made);
+	return fd;
+}
+
 int mount_point_make(const struct mount_place *p, const struct boot_request *b)
 {
 	AUTO_STRV struct strv names = { 0 };
 	AUTO_FD int at = p->base < 0 ? -EBADF : openat(p->base, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	strv_split(&names, p->relative, "/");
 	for (size_t i = 0; at >= 0 && i < names.count; i++) {
-		int next = step(p, b, at, names.items[i]);
+		int last = i + 1 == names.count;
+		int next = p->is_file && last ? make_file(p, b, at, names.items[i]) : step(p, b, at, names.items[i]);
 		fd_close(at);
 		at = next;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Directories for mounts to be mounted on, where holm has to make them: on the machine's disk or in
- * another share. They are marked with the ids of the machines that use them, and go when the last
- * one takes its mount away. Without a mark they stay: they are somebody's own. */
+ * Directories, and for single files files, for mounts to be mounted on, where holm has to make
+ * them: on the machine's disk or in another share. They are marked with the ids of the machines
+ * that use them, and go when the last one takes its mount away. Without a mark they stay: they are
+ * somebody's own. */
 #pragma once
 
 #include "agent/core/boot_request.h"
@@ -11,6 +12,7 @@
 struct mount_place {
 	int base; /* -1: none */
 	int in_share;
+	int is_file;    /* the mount is that of a single file; set by the caller for mount_point_make() */
 	char *relative; /* below base; owned */
 };
 

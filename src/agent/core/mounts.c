@@ -95,9 +95,35 @@ int mounts_clone(const char *path, struct error **err)
 	return fd < 0 ? error_set_errno(err, errno, "cannot take the mount %s along", path) : fd;
 }
 
+/* Opens the file at `inside` to mount on, and makes it, empty, if nothing is there. A descriptor or
+ * -errno. */
+static int make_target_file(int root, const char *inside, struct error **err)
+{
+	AUTOFREE char *above = path_parent(inside);
+	int target = path_open_in_root(root, inside, O_PATH, 0);
+	if (target != -ENOENT)
+		return target < 0 ? error_set_errno(err, target, "cannot use %s in the machine", inside) : target;
+	AUTO_FD int parent = rootfs_mkdir(root, above, 0755, err);
+	if (parent < 0)
+		return parent;
+	target = openat(parent, path_base(inside), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (target < 0)
+		return error_set_errno(err, errno, "cannot make %s in the machine", inside);
+	return target;
+}
+
+int mounts_is_file(const char *tag)
+{
+	struct stat st;
+	AUTOFREE char *path = path_join(AGENT_SHARES, tag);
+	return lstat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
 int mounts_attach(int mount, int root, const char *inside, struct error **err)
 {
-	AUTO_FD int target = rootfs_mkdir(root, inside, 0755, err);
+	struct stat st;
+	int is_file = fstat(mount, &st) == 0 && !S_ISDIR(st.st_mode);
+	AUTO_FD int target = is_file ? make_target_file(root, inside, err) : rootfs_mkdir(root, inside, 0755, err);
 	if (target < 0)
 		return target;
 	if (syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)

@@ -11,9 +11,11 @@ struct platform;
 int mounts_open_virtiofs(const struct boot_share *s, struct error **err);
 /* A detached copy of a mount at a path of ours (recursive), or -errno. */
 int mounts_clone(const char *path, struct error **err);
-/* Moves a detached mount onto `inside` of the tree at `root`, making the mount point (directory)
- * where there is none. */
+/* Moves a detached mount onto `inside` of the tree at `root`, making the mount point, a directory
+ * or for the mount of a file a file, where there is none. */
 int mounts_attach(int mount, int root, const char *inside, struct error **err);
+/* Whether the share's own mount is that of a single file. */
+int mounts_is_file(const char *tag);
 /* Mounts every share at AGENT_SHARES/TAG. Mounted already: fine. */
 int mounts_shares(const struct platform *p, const struct boot_request *b, struct error **err);
 int mounts_share_at_home(const struct platform *p, const struct boot_share *s, struct error **err); /* one of them */

@@ -122,7 +122,8 @@ static int make_share_point(const struct prepare *p, const struct boot_share *s,
 	if (is_covered(s->inside))
 		return 0;
 	CLEANUP(mount_point_done) struct mount_place place = mount_point_find(p->request, s, p->root);
-	if (!streq(s->tag, "home") && (mount_point_make(&place, p->request) >= 0 || place.in_share))
+	place.is_file = mounts_is_file(s->tag);
+	if (!streq(s->tag, "home") && (mount_point_make(&place, p->request) >= 0 || place.in_share || place.is_file))
 		return 0;
 	AUTO_FD int fd = rootfs_mkdir(p->root, s->inside, 0755, err);
 	return fd < 0 ? fd : 0;

@@ -65,6 +65,7 @@ static int work_add(int channel, void *data, struct error **err)
 	AUTO_FD int mount = c->agent->platform->take_share(c->machine, own, err);
 	if (mount < 0)
 		return mount;
+	place.is_file = mounts_is_file(c->share.tag);
 	mount_point_make(&place, c->agent->boot); /* mounts_attach() makes the rest */
 	if ((r = c->agent->platform->enter(c->machine)) < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
@@ -171,7 +172,8 @@ static void drop_own_mount(const char *tag)
 {
 	AUTOFREE char *own = path_join(AGENT_SHARES, tag);
 	umount2(own, MNT_DETACH | UMOUNT_NOFOLLOW);
-	rmdir(own);
+	if (rmdir(own) < 0 && errno == ENOTDIR)
+		unlink(own);
 }
 
 /* Sessions judge by the list of shares whether a directory is the host's. */

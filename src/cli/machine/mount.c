@@ -38,7 +38,7 @@ const struct command_spec command_mount_ls = {
 const struct command_spec command_mount_add = {
 	.name = "mount add",
 	.synopsis = "HOST[:INSIDE[:ro]]|type=bind,...",
-	.summary = "mount a directory of the host in a machine",
+	.summary = "mount a directory or file of the host in a machine",
 	.details = "A path with a colon is written type=bind,source=HOST[,target=INSIDE][,readonly].",
 	.options = name_option,
 	.min_arguments = 1,
@@ -114,7 +114,7 @@ static int apply_add(struct machine *m, void *data, struct error **err)
 		    error_set(err, EEXIST, "\"%s\" is your home inside already", mount->inside) :
 		    machine_mount_add(m, &copy, err);
 	machine_mount_done(&copy);
-	return r;
+	return r < 0 ? r : make_check_mounts(m, err);
 }
 
 static int apply_undo(struct machine *m, void *inside, struct error **err)

@@ -267,6 +267,7 @@ static void native_statistics(struct isolation_run *run, struct json_object *int
 const struct isolation_ops isolation_native = {
 	.name = "native",
 	.start = native_start,
+	.shares_files = 1,
 	.describe = native_describe,
 	.resolv = native_resolv,
 	.shortage = native_shortage,

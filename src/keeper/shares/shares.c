@@ -128,8 +128,9 @@ static int share_new(struct keeper *k, const char *tag, const char *host, const 
 		return r;
 	if (lstat(s->host, &st) < 0)
 		return error_set_errno(err, errno, "share %s", host);
-	if (!S_ISDIR(st.st_mode))
-		return error_set(err, ENOTDIR, "share %s: not a directory", host);
+	if (!S_ISDIR(st.st_mode) && !(k->ops->shares_files && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode))))
+		return error_set(err, ENOTDIR, "share %s: not a directory%s", host,
+		    k->ops->shares_files ? ", file or socket" : "; a virtual machine can have directories only");
 	find_aliases(s, host);
 	r = hide_own_folders(s, err);
 	if (r == 0 && has_events(k) && (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)

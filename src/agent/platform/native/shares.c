@@ -132,9 +132,12 @@ static int cover(int share, const char *relative, const char *identity, struct e
 static int clone_resolved(const char *host)
 {
 	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int fd = top < 0 ? -errno : path_open_beneath(top, host[1] ? host + 1 : ".", O_PATH | O_DIRECTORY, 0);
-	if (fd < 0)
-		return fd;
+	AUTO_FD int fd = top < 0 ? -errno : path_open_beneath(top, host[1] ? host + 1 : ".", O_PATH, 0);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return -ENOTDIR;
 	int tree =
 	    (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 	return tree < 0 ? -errno : tree;
@@ -207,6 +210,21 @@ static int hide(const struct native_share *s, int share, int first, struct error
 	return r;
 }
 
+/* Puts a file in the place of the empty directory `path` of our own, if the mount is one of a file.
+ * 0 or -errno. */
+static int fit_mount_point(int tree, const char *path)
+{
+	struct stat st;
+	if (fstat(tree, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	if (rmdir(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return -errno;
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : 0;
+}
+
 /* Makes a detached mount as strict as the share is and mounts it. */
 static int place(const struct native_share *from, int tree, int read_only, const char *path, struct error **err)
 {
@@ -216,9 +234,12 @@ static int place(const struct native_share *from, int tree, int read_only, const
 	};
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
 		return error_set_errno(err, errno, "cannot restrict the share of %s", from->host);
+	int r = fit_mount_point(tree, path);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot make a place for the share of %s", from->host);
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_set_errno(err, errno, "cannot mount the share of %s", from->host);
-	int r = hide(from, tree, 1, err);
+	r = hide(from, tree, 1, err);
 	if (r < 0)
 		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	return r;
@@ -248,7 +269,7 @@ int native_check_shares(const struct boot_request *b, struct error **err)
 	for (size_t i = 0; r >= 0 && i < b->share_count; i++) {
 		const struct native_share *s = find(native_self(), b->shares[i].tag);
 		AUTOFREE char *path = path_join(AGENT_SHARES, b->shares[i].tag);
-		AUTO_FD int share = s ? open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+		AUTO_FD int share = s ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
 		if (share < 0)
 			return error_set_errno(err, s ? errno : ENOENT, "the share of %s is not mounted",
 			    b->shares[i].inside);
