@@ -100,7 +100,9 @@ static int make_file(const struct mount_place *p, const struct boot_request *b, 
 int mount_point_make(const struct mount_place *p, const struct boot_request *b)
 {
 	AUTO_STRV struct strv names = { 0 };
-	AUTO_FD int at = p->base < 0 ? -EBADF : openat(p->base, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->base < 0)
+		return -EBADF;
+	AUTO_FD int at = openat(p->base, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	strv_split(&names, p->relative, "/");
 	for (size_t i = 0; at >= 0 && i < names.count; i++) {
 		int last = i + 1 == names.count;
