@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm image ls, holm image inspect. They take no lock that anybody waits for. */
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/commands/command.h"
+#include "image/commands/table.h"
 #include "image/library/disk_cache.h"
 #include "image/library/image.h"
 #include "image/trees/cache.h"
 #include "oci/digest.h"
 
-enum { COLUMNS = 5, ROW_MAX = 1 << 20 };
-
-struct row {
-	char *cells[COLUMNS];
-};
+enum { COLUMNS = 5 };
 
 static const char *const titles[COLUMNS] = { "NAME", "PLATFORM", "DIGEST", "CREATED", "SIZE" };
 
@@ -28,39 +23,15 @@ static char *short_digest(const char *digest)
 }
 
 /* An image whose documents cannot be read is still listed: it can be removed. */
-static struct row make_row(const struct library_entry *e, const struct image *i)
+static void add_row(struct table *t, const struct library_entry *e, const struct image *i)
 {
-	struct row row;
+	char **cells = table_row(t);
 	const char *created = i && i->config->created ? i->config->created : "";
-	row.cells[0] = xstrdup(e->name ? e->name : "<none>");
-	row.cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
-	row.cells[2] = short_digest(e->descriptor.digest);
-	row.cells[3] = xstrndup(created, strcspn(created, "T"));
-	row.cells[4] = i ? format_size(i->size) : xstrdup("damaged");
-	return row;
-}
-
-static int print_row(const char *const *cells, const int *widths, struct error **err)
-{
-	AUTO_BUFFER struct buffer line;
-	buffer_init(&line, ROW_MAX);
-	for (int c = 0; c < COLUMNS; c++)
-		buffer_appendf(&line, c + 1 < COLUMNS ? "%-*s  " : "%.*s", c + 1 < COLUMNS ? widths[c] : 64, cells[c]);
-	return command_print(buffer_string(&line), err);
-}
-
-static int print_table(struct row *rows, size_t count, struct error **err)
-{
-	int widths[COLUMNS];
-	for (int c = 0; c < COLUMNS; c++) {
-		widths[c] = (int)strlen(titles[c]);
-		for (size_t k = 0; k < count; k++)
-			widths[c] = MAX(widths[c], (int)strlen(rows[k].cells[c]));
-	}
-	int r = print_row(titles, widths, err);
-	for (size_t k = 0; k < count && r == 0; k++)
-		r = print_row((const char *const *)rows[k].cells, widths, err);
-	return r;
+	cells[0] = xstrdup(e->name ? e->name : "<none>");
+	cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	cells[2] = short_digest(e->descriptor.digest);
+	cells[3] = xstrndup(created, strcspn(created, "T"));
+	cells[4] = i ? format_size(i->size) : xstrdup("damaged");
 }
 
 static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
@@ -79,8 +50,9 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 static int print_entries(struct library *l, const struct library_index *index, const struct format *format,
     struct error **err)
 {
-	AUTOFREE struct row *rows = xcalloc(index->count + 1, sizeof *rows);
+	AUTO_TABLE struct table table;
 	AUTO_JSON struct json_object *array = json_object_new_array();
+	table_init(&table, titles, COLUMNS);
 	for (size_t k = 0; k < index->count; k++) {
 		AUTO_IMAGE struct image *i = NULL;
 		const struct library_entry *e = &index->entries[k];
@@ -88,14 +60,9 @@ static int print_entries(struct library *l, const struct library_index *index, c
 		if (format->kind != FORMAT_OWN)
 			json_object_array_add(array, entry_to_json(e, i));
 		else
-			rows[k] = make_row(e, i);
+			add_row(&table, e, i);
 	}
-	int r =
-	    format->kind != FORMAT_OWN ? command_print_rows(format, array, err) : print_table(rows, index->count, err);
-	for (size_t k = 0; k < index->count; k++)
-		for (int c = 0; c < COLUMNS; c++)
-			free(rows[k].cells[c]);
-	return r;
+	return format->kind != FORMAT_OWN ? command_print_rows(format, array, err) : table_print(&table, err);
 }
 
 static int print_names(const struct library_index *index, struct error **err)
