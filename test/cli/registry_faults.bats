@@ -208,6 +208,9 @@ asked()
 	pull "192.0.2.1:$port/away/far.test:1" >"$WORLD/elsewhere/pulled" && "$HOLM" image rm "192.0.2.1:$port/away/far.test:1" >/dev/null || exit 1
 	pull "alias.test:$port/away/near.test:1" >"$WORLD/elsewhere/pulled" || exit 1
 	pull "192.0.2.1:$port/token-at/far.test:1" >"$WORLD/elsewhere/pulled" && pull "alias.test:$port/token-at/near.test:1" >>"$WORLD/elsewhere/pulled"
+	"$HOLM" image push --tls-verify=false --progress none "alias.test:$port/away/near.test:1" "192.0.2.1:$port/push-elsewhere:1" 2>"$WORLD/elsewhere/error" && echo pushed
+	grep -q 'sent to this machine' "$WORLD/elsewhere/error" || cat "$WORLD/elsewhere/error"
+	if grep '"PUT"' "$LOG"; then echo "a storage was sent something"; fi
 	kill "$server"
 	E
 	HOLM=$(command -v holm) run unshare --user --map-root-user --net --mount sh "$WORLD/elsewhere/elsewhere.sh" "$BATS_TEST_DIRNAME/../lib/faulty-registry"

@@ -32,6 +32,11 @@ char *fetch_url(const struct fetch_context *c, const struct fetch *f)
 	return xasprintf("%s/%s", c->endpoints[f->endpoint]->base, f->path);
 }
 
+int fetch_is_direct(const struct fetch_context *c, const struct fetch *f)
+{
+	return !f->redirect && (!f->url || request_same_origin(f->url, c->endpoints[f->endpoint]->base));
+}
+
 static int on_body(struct request *q, const void *data, size_t size, struct error **err)
 {
 	struct fetch *f = q->data;
@@ -68,7 +73,7 @@ static int start_exchange(struct run *run, struct fetch *f, struct error **err)
 		.silence_s = f->silence_s,
 		.insecure = e->insecure,
 		.ca_file = trusted ? e->ca_file : NULL,
-		.far_only = f->redirect && !e->near,
+		.far_only = !fetch_is_direct(run->context, f) && !e->near,
 	};
 	int r = request_init(&f->request, &o, err);
 	if (r < 0)

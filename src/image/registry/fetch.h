@@ -61,5 +61,7 @@ enum fetch_verdict {
 
 /* The address of the next exchange of f. Owned. */
 char *fetch_url(const struct fetch_context *c, const struct fetch *f);
+/* Whether that is the registry itself, and not a place that it has named. */
+int fetch_is_direct(const struct fetch_context *c, const struct fetch *f);
 /* Gets all of them, at most `parallel` at once; stops at the first that fails for good. */
 int fetch_run(struct fetch_context *c, struct fetch **list, size_t count, int parallel, struct error **err);

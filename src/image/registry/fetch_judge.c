@@ -137,12 +137,11 @@ static int judge_complete(struct fetch_context *c, struct fetch *f, struct error
 	return r < 0 ? r : FETCH_DONE;
 }
 
-/* Whether a registry elsewhere leads to this host or its link: a GET there may do more than
- * answer. */
-static int leads_near(struct endpoint *e, struct fetch *f, const char *to)
+int fetch_leads_near(struct fetch_context *c, struct fetch *f, const char *to)
 {
+	struct endpoint *e = endpoint_of(c, f);
 	AUTOFREE char *host = request_url_part(to, CURLUPART_HOST);
-	e->near |= !f->redirect && request_peer_is_near(&f->request);
+	e->near |= fetch_is_direct(c, f) && request_peer_is_near(&f->request);
 	return !e->near && host && near_host(host);
 }
 
@@ -162,7 +161,7 @@ static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error
 			"registry %s: %s: redirected to plain HTTP; allow it with --tls-verify=false", e->registry,
 			f->what),
 		    err);
-	if (leads_near(e, f, to))
+	if (fetch_leads_near(c, f, to))
 		return next_endpoint(c, f,
 		    error_set(err, EACCES, "registry %s: %s: redirected to this machine or its link (%s)", e->registry,
 			f->what, to),
@@ -176,7 +175,8 @@ static int judge_redirect(struct fetch_context *c, struct fetch *f, struct error
 static int judge_unauthorized(struct fetch_context *c, struct fetch *f, struct error **err)
 {
 	struct endpoint *e = endpoint_of(c, f);
-	if (f->redirect && !request_same_origin(f->redirect, e->base))
+	AUTOFREE char *url = fetch_url(c, f);
+	if (!request_same_origin(url, e->base))
 		return later(c, f, CONNECT_ATTEMPTS_MAX, -1, "its storage refuses access", err);
 	/* Another fetch logged in meanwhile: just use that. */
 	if (f->generation != e->generation)
@@ -189,7 +189,7 @@ static int judge_unauthorized(struct fetch_context *c, struct fetch *f, struct e
 			e->registry, e->repository, message, e->registry),
 		    err);
 	}
-	if (!f->redirect && request_peer_is_near(&f->request))
+	if (fetch_is_direct(c, f) && request_peer_is_near(&f->request))
 		e->near = 1;
 	int r = endpoint_authenticate(e, &f->request.challenge, err);
 	return r < 0 ? next_endpoint(c, f, r, err) : FETCH_AGAIN;

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "image/registry/fetch_judge.h"
 #include "oci/digest.h"
 
 enum { QUICK_TIMEOUT_S = 120, COMMIT_SILENCE_S = 600 };
@@ -100,6 +101,11 @@ static int take_location(struct upload *u, struct error **err)
 		free(to);
 		return error_set(err, EACCES,
 		    "registry %s wants %s sent by plain HTTP; allow it with --tls-verify=false", e->registry, u->what);
+	}
+	if (fetch_leads_near(u->context, &u->fetch, to)) {
+		AUTOFREE char *where = to;
+		return error_set(err, EACCES, "registry %s wants %s sent to this machine or its link (%s)", e->registry,
+		    u->what, where);
 	}
 	free(u->location);
 	u->location = to;
