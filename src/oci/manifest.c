@@ -225,11 +225,13 @@ int oci_index_parse(const char *data, size_t size, const char *name, struct oci_
 	return 0;
 }
 
+int oci_layer_is_distributable(const struct oci_descriptor *d)
+{
+	return !strstr(d->media_type, "foreign") && !strstr(d->media_type, "nondistributable");
+}
+
 static int check_layer(const struct oci_descriptor *d, size_t number, struct error **err)
 {
-	if (strstr(d->media_type, "foreign") || strstr(d->media_type, "nondistributable"))
-		return error_set(err, ENOTSUP,
-		    "layer %zu is not distributed with the image (Windows base layers are not)", number);
 	if (strstr(d->media_type, "encrypted"))
 		return error_set(err, ENOTSUP, "layer %zu is encrypted, which is not supported", number);
 	return 0;

@@ -70,6 +70,10 @@ void oci_manifest_free(struct oci_manifest *m);
 DEFINE_CLEANUP(struct oci_manifest, oci_manifest_free)
 #define AUTO_OCI_MANIFEST CLEANUP(oci_manifest_freep)
 
+/* Whether a registry must have the layer. Some of those that need not be distributed are there all
+ * the same. */
+int oci_layer_is_distributable(const struct oci_descriptor *d);
+
 int oci_descriptor_parse(struct json_object *o, const char *what, struct oci_descriptor *ret, struct error **err);
 void oci_descriptor_done(struct oci_descriptor *d);
 

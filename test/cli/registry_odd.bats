@@ -72,6 +72,16 @@ leftovers()
 	equal /token "$(jq -r 'select(.authorization // "" | startswith("Basic")) | .path | sub("[?].*"; "")' "$LOG" | sort -u)"
 }
 
+@test "a layer that need not be distributed: taken where the registry has it, pushed nowhere" {
+	fails 125 holm image pull --progress none "$REGISTRY/gone:foreign"
+	contains "$stderr" 'not distributed with every image'
+	holm image pull --progress none "$REGISTRY/plain:foreign"
+	holm image prepare --progress none "$REGISTRY/plain:foreign" >/dev/null
+	: >"$LOG"
+	run --separate-stderr holm image push --progress none "$REGISTRY/plain:foreign" "$REGISTRY/push-foreign:1"
+	equal 1 "$(jq -r 'select(.method == "PUT" and (.path | contains("blobs"))) | .path' "$LOG" | wc -l)"
+}
+
 @test "a pull whose connection is cut anywhere is whole in the end" {
 	local at
 	for at in $(seq 1 61 1500); do

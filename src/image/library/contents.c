@@ -287,7 +287,7 @@ int contents_add_layer(struct library *l, const struct image *i, size_t k, struc
 	const struct oci_descriptor *d = &i->manifest->layers[k];
 	CLEANUP(layer_reader_freep) struct layer_reader *reader = NULL;
 	AUTO_FD int fd = library_open_blob(l, d->digest, NULL, err);
-	int r = fd < 0 ? fd : layer_reader_open(fd, d->media_type, NULL, &reader, err);
+	int r = fd < 0 ? fd : layer_reader_open(fd, NULL, NULL, &reader, err);
 	if (r < 0)
 		return r;
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(layer_reader_read, reader, NULL);

@@ -27,11 +27,6 @@ struct push {
 	struct strv repositories; /* of the registry, to mount from; each `uploads` borrows from here */
 };
 
-static int is_distributable(const struct oci_descriptor *d)
-{
-	return !strstr(d->media_type, "nondistributable") && !strstr(d->media_type, "foreign");
-}
-
 static void add_upload(struct push *p, const struct oci_descriptor *d)
 {
 	for (size_t k = 0; k < p->count; k++)
@@ -40,7 +35,7 @@ static void add_upload(struct push *p, const struct oci_descriptor *d)
 	struct upload *u = &p->uploads[p->count++];
 	upload_init(u, &p->context, p->library, d);
 	u->chunk = p->options->chunk_size;
-	u->skip_only = !is_distributable(d);
+	u->skip_only = !oci_layer_is_distributable(d);
 }
 
 static void add_uploads(struct push *p)

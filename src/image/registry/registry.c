@@ -214,7 +214,8 @@ static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, s
 		.writer = BLOB_WRITER_NONE,
 	};
 	b->path = xasprintf("blobs/%s", d->digest);
-	b->what = xasprintf("blob %s", label);
+	b->what = xasprintf("blob %s%s", label,
+	    oci_layer_is_distributable(d) ? "" : " (a layer that is not distributed with every image)");
 	b->fetch = (struct fetch){
 		.path = b->path,
 		.what = b->what,

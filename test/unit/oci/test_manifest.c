@@ -74,16 +74,30 @@ static void layer_counts(void **state)
 	assert_int_equal(manifest(buffer_string(&b), &m, NULL), -EFBIG);
 }
 
+/* Encrypted layers are refused; those that need not be distributed may be at the registry. */
 static void refused_layers(void **state)
 {
-	static const char text[] =
-	    "{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"mediaType\":\"application/"
-					    "vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" B
-					    "\",\"size\":1}]}";
-	AUTO_ERROR struct error *err = NULL;
-	struct oci_manifest *m = NULL;
-	assert_int_equal(manifest(text, &m, &err), -ENOTSUP);
-	assert_non_null(strstr(err->text, "layer 1"));
+	static const struct {
+		const char *type;
+		int result, distributable;
+	} rows[] = {
+		{ "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 0, 0 },
+		{ "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", 0, 0 },
+		{ "application/vnd.oci.image.layer.v1.tar+gzip", 0, 1 },
+		{ "application/vnd.oci.image.layer.v1.tar+gzip+encrypted", -ENOTSUP, 0 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_ERROR struct error *err = NULL;
+		AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+		AUTOFREE char *text = xasprintf("{\"config\":" DESCRIPTOR(A, 1) ",\"layers\":[{\"mediaType\":\"%s\","
+										"\"digest\":\"" B "\",\"size\":1}]}",
+		    rows[i].type);
+		assert_int_equal(manifest(text, &m, &err), rows[i].result);
+		if (m)
+			assert_int_equal(oci_layer_is_distributable(&m->layers[0]), rows[i].distributable);
+		else
+			assert_non_null(strstr(err->text, "layer 1"));
+	}
 }
 
 static void kinds(void **state)
