@@ -76,31 +76,48 @@ static void close_if_body_is_left(struct http_exchange *x)
 		x->close_after = 1;
 }
 
-void http_respond_json(struct http_exchange *x, int status, struct json_object *body)
+/* These have no body, and no word about its length (RFC 9110 8.6). */
+static int has_length(int status)
 {
-	AUTO_JSON struct json_object *owned = body ? body : json_object_new_object();
+	return status >= 200 && status != 204 && status != 304;
+}
+
+void http_respond(struct http_exchange *x, int status, const char *type, const void *body, size_t size)
+{
 	/* Whoever answers has done with it, also when the answer cannot get out any more. */
 	x->closed = NULL;
 	if (x->state == CONNECTION_DEAD)
 		return;
+	close_if_body_is_left(x);
+	int r = buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
+	if (r == 0 && type)
+		r = buffer_appendf(&x->out, "Content-Type: %s\r\n", type);
+	if (r == 0 && has_length(status))
+		r = buffer_appendf(&x->out, "Content-Length: %zu\r\n", size);
+	if (r == 0)
+		r = buffer_appendf(&x->out, "%s%s\r\n", x->server->headers, connection_header(x));
+	if (r == 0 && size && has_length(status) && !streq(x->head.method, "HEAD"))
+		r = buffer_append(&x->out, body, size);
+	if (r < 0)
+		connection_drop(x);
+	else
+		answered(x);
+}
+
+void http_respond_json(struct http_exchange *x, int status, struct json_object *body)
+{
+	AUTO_JSON struct json_object *owned = body ? body : json_object_new_object();
 	size_t size;
 	const char *text =
 	    json_object_to_json_string_length(owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-	close_if_body_is_left(x);
-	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
-		status, http_status_text(status), size, connection_header(x)) < 0 ||
-	    buffer_append(&x->out, text, size) < 0) {
-		connection_drop(x);
-		return;
-	}
-	answered(x);
+	http_respond(x, status, "application/json", text, size);
 }
 
 void http_respond_error(struct http_exchange *x, int code, const struct error *err)
 {
 	struct json_object *body = json_object_new_object();
 	code = code < 0 ? -code : code;
-	json_add_string(body, "error", error_text(err, code));
+	json_add_string(body, x->server->error_member, error_text(err, code));
 	json_add_string(body, "code", http_code_name(code));
 	http_respond_json(x, error_http_status(code), body);
 }
@@ -112,8 +129,8 @@ void http_stream_begin(struct http_exchange *x, int status)
 	close_if_body_is_left(x);
 	x->close_after |= x->head.minor == 0;
 	x->state = CONNECTION_STREAM;
-	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/x-ndjson\r\n%s%s\r\n", status,
-		http_status_text(status), x->head.minor ? "Transfer-Encoding: chunked\r\n" : "",
+	if (buffer_appendf(&x->out, "HTTP/1.1 %d %s\r\nContent-Type: application/x-ndjson\r\n%s%s%s\r\n", status,
+		http_status_text(status), x->server->headers, x->head.minor ? "Transfer-Encoding: chunked\r\n" : "",
 		x->close_after ? "Connection: close\r\n" : "") < 0)
 		connection_drop(x);
 	else

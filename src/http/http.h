@@ -84,6 +84,9 @@ struct http_route {
  * with another method 405. The head of a request must come within 10 s, its body within 60 s; a
  * keep-alive connection may idle 60 s. */
 int http_server_new(struct loop *l, const struct http_route *routes, void *data, struct http_server **ret);
+/* Sets header lines for every answer, each with its line break, and the member of a failed answer
+ * that has the text ("error" without this). Both borrowed. */
+void http_server_set_dialect(struct http_server *s, const char *headers, const char *error_member);
 void http_server_free(struct http_server *s); /* drops connections and exchanges; their closed callbacks run */
 DEFINE_CLEANUP(struct http_server, http_server_free)
 /* takes it; only peers with our uid (SO_PEERCRED) are served on AF_UNIX */
@@ -105,6 +108,8 @@ void http_exchange_on_closed(struct http_exchange *x, void (*fn)(void *data), vo
  * as {"error":"text","code":"ENOENT"}. */
 /* takes body; NULL: empty object */
 void http_respond_json(struct http_exchange *x, int status, struct json_object *body);
+/* Any body, borrowed; type NULL: none. A request with HEAD gets the head alone. */
+void http_respond(struct http_exchange *x, int status, const char *type, const void *body, size_t size);
 /* status from error_http_status(code) */
 void http_respond_error(struct http_exchange *x, int code, const struct error *err);
 /* A chunked response of JSON lines (application/x-ndjson), each flushed at once. end finishes it. A

@@ -37,6 +37,9 @@ static const struct {
 } status_texts[] = {
 	{ 101, "Switching Protocols" },
 	{ 200, "OK" },
+	{ 201, "Created" },
+	{ 204, "No Content" },
+	{ 304, "Not Modified" },
 	{ 400, "Bad Request" },
 	{ 403, "Forbidden" },
 	{ 404, "Not Found" },

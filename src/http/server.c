@@ -167,7 +167,7 @@ static void dispatch(struct http_exchange *x)
 	}
 	AUTO_JSON struct json_object *body = json_object_new_object();
 	AUTOFREE char *text = xasprintf("%s: %s", known ? "method not allowed for" : "no such resource", x->path);
-	json_add_string(body, "error", text);
+	json_add_string(body, x->server->error_member, text);
 	json_add_string(body, "code", known ? "EOPNOTSUPP" : "ENOENT");
 	http_respond_json(x, known ? 405 : 404, TAKE_PTR(body));
 }
@@ -327,8 +327,16 @@ int http_server_new(struct loop *l, const struct http_route *routes, void *data,
 	s->loop = l;
 	s->routes = routes;
 	s->data = data;
+	s->headers = "";
+	s->error_member = "error";
 	*ret = s;
 	return 0;
+}
+
+void http_server_set_dialect(struct http_server *s, const char *headers, const char *error_member)
+{
+	s->headers = headers;
+	s->error_member = error_member;
 }
 
 void http_server_free(struct http_server *s)

@@ -36,6 +36,7 @@ struct http_server {
 	struct loop *loop;
 	const struct http_route *routes;
 	void *data;
+	const char *headers, *error_member;
 	struct listener *listeners;
 	struct http_exchange *connections;
 	size_t connection_count;

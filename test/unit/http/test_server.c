@@ -103,7 +103,19 @@ static void handle_take(struct http_exchange *x, void *data)
 	assert_int_equal(http_exchange_take(x, &f->upgraded_fd, &f->early), 0);
 }
 
+static void handle_text(struct http_exchange *x, void *data)
+{
+	http_respond(x, 200, "text/plain", "OK", 2);
+}
+
+static void handle_empty(struct http_exchange *x, void *data)
+{
+	http_respond(x, 204, NULL, NULL, 0);
+}
+
 static const struct http_route routes[] = {
+	{ "HEAD", "/text", handle_text },
+	{ "GET", "/empty", handle_empty },
 	{ "POST", "/echo", handle_echo },
 	{ "GET", "/lines", handle_lines },
 	{ "GET", "/fail", handle_fail },
@@ -271,6 +283,28 @@ static void test_pipelined_and_kept_alive(void **state)
 	assert_non_null(strstr(lines, "409"));
 }
 
+/* Headers of the server's own, a body of any kind, none for HEAD, none and no length for 204. */
+static void test_dialect(void **state)
+{
+	static const char three[] = "HEAD /text HTTP/1.1\r\n\r\nGET /empty HTTP/1.1\r\n\r\nGET /fail HTTP/1.1\r\n\r\n";
+	static const char expected[] =
+	    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nX-Mine: 1\r\n\r\n"
+	    "HTTP/1.1 204 No Content\r\nX-Mine: 1\r\n\r\n"
+	    "HTTP/1.1 409 Conflict\r\n";
+	struct fixture *f = *state;
+	AUTO_FD int fd = client(f);
+	char answer[4096];
+	http_server_set_dialect(f->server, "X-Mine: 1\r\n", "message");
+	assert_int_equal(fd_write_full(fd, three, sizeof three - 1), 0);
+	while (loop_step(f->loop, clock_deadline(100)) > 0)
+		;
+	ssize_t n = recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	answer[n] = 0;
+	assert_memory_equal(answer, expected, strlen(expected));
+	assert_non_null(strstr(answer, "{\"message\":\"the thing is busy\""));
+}
+
 static void test_peer_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_take_gives_everything_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipelined_and_kept_alive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dialect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
