@@ -24,26 +24,37 @@ static const struct {
 	{ RUNTIME_USER, "user" },
 };
 
-static struct json_object *process_new(const struct runtime_spec *s)
+static struct json_object *user_new(const struct runtime_spec *s)
+{
+	struct json_object *user = json_object_new_object(), *groups = json_object_new_array();
+	json_add_u64(user, "uid", s->uid);
+	json_add_u64(user, "gid", s->gid);
+	for (size_t i = 0; i < s->group_count; i++)
+		json_object_array_add(groups, json_object_new_int64(s->groups[i]));
+	if (s->group_count)
+		json_add(user, "additionalGids", groups);
+	else
+		json_object_put(groups);
+	return user;
+}
+
+struct json_object *runtime_process_new(const struct runtime_spec *s)
 {
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
-	struct json_object *process = json_object_new_object(), *user = json_object_new_object(),
-			   *all = json_object_new_object();
+	struct json_object *process = json_object_new_object(), *all = json_object_new_object();
 	json_add_bool(process, "terminal", s->terminal);
-	json_add_u64(user, "uid", 0);
-	json_add_u64(user, "gid", 0);
-	json_add(process, "user", user);
+	json_add(process, "user", user_new(s));
 	json_add_strv(process, "args", s->arguments);
 	json_add_strv(process, "env", s->environment);
 	json_add_string(process, "cwd", s->working_directory);
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+	for (size_t i = 0; i < (s->bounding_only ? 1 : ARRAY_SIZE(sets)); i++) {
 		struct json_object *list = json_object_new_array();
 		for (const char *const *name = s->capabilities ? s->capabilities : all_capabilities; *name; name++)
 			json_object_array_add(list, json_object_new_string(*name));
 		json_add(all, sets[i], list);
 	}
 	json_add(process, "capabilities", all);
-	json_add_bool(process, "noNewPrivileges", 0);
+	json_add_bool(process, "noNewPrivileges", s->no_new_privileges);
 	return process;
 }
 
@@ -73,6 +84,20 @@ static void add_paths(struct json_object *o, const char *key, const char *const 
 		json_add(o, key, list);
 }
 
+static void add_ids(struct json_object *o, const char *key, const struct runtime_ids *ids, size_t count)
+{
+	struct json_object *list = count ? json_object_new_array() : NULL;
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *one = json_object_new_object();
+		json_add_u64(one, "containerID", ids[i].inside);
+		json_add_u64(one, "hostID", ids[i].outside);
+		json_add_u64(one, "size", ids[i].count);
+		json_object_array_add(list, one);
+	}
+	if (list)
+		json_add(o, key, list);
+}
+
 static struct json_object *linux_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
@@ -90,7 +115,9 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	}
 	json_add(o, "namespaces", list);
 	json_add_string(o, "cgroupsPath", s->cgroups_path);
-	json_add_string(o, "rootfsPropagation", "rshared");
+	json_add_string(o, "rootfsPropagation", s->propagation ? s->propagation : "rshared");
+	add_ids(o, "uidMappings", s->uids, s->uid_count);
+	add_ids(o, "gidMappings", s->gids, s->gid_count);
 	struct json_object *resources = json_object_new_object(), *devices = json_object_new_array(),
 			   *every = json_object_new_object();
 	json_add_bool(every, "allow", 1);
@@ -121,9 +148,9 @@ struct json_object *runtime_spec_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *root = json_object_new_object();
 	json_add_string(o, "ociVersion", "1.0.0");
-	json_add(o, "process", process_new(s));
+	json_add(o, "process", runtime_process_new(s));
 	json_add_string(root, "path", s->root);
-	json_add_bool(root, "readonly", 0);
+	json_add_bool(root, "readonly", s->read_only_root);
 	json_add(o, "root", root);
 	json_add_string(o, "hostname", s->hostname);
 	json_add(o, "mounts", mounts_new(s));

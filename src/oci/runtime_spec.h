@@ -23,6 +23,10 @@ struct runtime_mount {
 	const char *options; /* comma-separated */
 };
 
+struct runtime_ids {
+	uint32_t inside, outside, count;
+};
+
 /* Everything is borrowed. */
 struct runtime_spec {
 	const char *root; /* absolute path of the root file system */
@@ -33,7 +37,17 @@ struct runtime_spec {
 	unsigned namespaces; /* runtime_namespace bits: the new ones; the others are shared */
 	/* of those bits: paths of namespaces to join instead of new ones, or NULL */
 	const char *user_namespace, *network_namespace;
+	/* of a new user namespace: the runtime writes them; none: it has them */
+	const struct runtime_ids *uids, *gids;
+	size_t uid_count, gid_count;
 	int terminal;
+	uint32_t uid, gid; /* of the process */
+	const uint32_t *groups;
+	size_t group_count;
+	int bounding_only;     /* the process begins without capabilities: it is not root */
+	int no_new_privileges; /* no set-id bits, no file capabilities */
+	int read_only_root;
+	const char *propagation; /* of the root file system; NULL: "rshared" */
 	const struct runtime_mount *mounts;
 	size_t mount_count;
 	/* of root inside, also the bounding set; NULL-terminated names; NULL: all there are */
@@ -47,5 +61,7 @@ struct runtime_spec {
 	const char *seccomp_filter;
 };
 
+/* The member "process" alone: for a further process in a container. Owned. */
+struct json_object *runtime_process_new(const struct runtime_spec *s);
 /* Every device is allowed. Owned. */
 struct json_object *runtime_spec_new(const struct runtime_spec *s);

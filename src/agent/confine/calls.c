@@ -121,3 +121,35 @@ const struct confine_group confine_groups[] = {
 	{ CONFINE_REFUSED, large_surface },
 };
 const size_t confine_group_count = ARRAY_SIZE(confine_groups);
+
+/* ---- containers ---- */
+
+/* New namespaces, mounts, and what acts on a whole machine: a container's user namespace gives its
+ * root these, and each of them opens much of the kernel to it. clone(2) is a rule of its own in
+ * generate.c. clone3(2) hides its flags in memory: it answers ENOSYS, so programs take
+ * clone(2). */
+static const char *const of_a_machine[] = { "fsconfig", "fsmount", "fsopen", "fspick", "listmount", "listns", "mount",
+	"mount_setattr", "move_mount", "open_tree", "open_tree_attr", "pivot_root", "reboot", "setdomainname",
+	"sethostname", "setns", "statmount", "umount", "umount2", "unshare", "vhangup", NULL };
+
+/* Docker asks for a capability for these that containers do not have. */
+static const char *const with_capabilities[] = { "fanotify_init", "get_mempolicy", "kcmp", "mbind", "pidfd_getfd",
+	"set_mempolicy", "set_mempolicy_home_node", "add_key", "keyctl", "request_key", NULL };
+
+static const char *const of_a_container[] = { "chroot", NULL };
+
+const struct confine_group confine_container_groups[] = {
+	{ CONFINE_REFUSED, of_a_machine },
+	{ CONFINE_REFUSED, with_capabilities },
+	{ CONFINE_ALLOWED, of_a_container },
+	{ CONFINE_ALLOWED, ordinary },
+	{ CONFINE_ALLOWED, communication },
+	{ CONFINE_ALLOWED, debugging },
+	{ CONFINE_ALLOWED, clock_reading },
+	{ CONFINE_REFUSED, clock_setting },
+	{ CONFINE_REFUSED, kernel_code },
+	{ CONFINE_REFUSED, host_wide },
+	{ CONFINE_REFUSED, past_mounts },
+	{ CONFINE_REFUSED, large_surface },
+};
+const size_t confine_container_group_count = ARRAY_SIZE(confine_container_groups);

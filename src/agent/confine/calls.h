@@ -17,3 +17,9 @@ struct confine_group {
 
 extern const struct confine_group confine_groups[];
 extern const size_t confine_group_count;
+
+/* The calls of containers, in addition to the machine's filter, which they have, too: those that
+ * Docker's default profile gives a container with its fourteen capabilities. A name counts in the
+ * first group that has it. */
+extern const struct confine_group confine_container_groups[];
+extern const size_t confine_container_group_count;

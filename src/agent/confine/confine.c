@@ -49,6 +49,11 @@ const char *confine_filter_base64(void)
 	return chosen == CONFINE_SOCKETCALL ? socketcall_base64 : strict_base64;
 }
 
+const char *confine_container_filter_base64(void)
+{
+	return container_base64;
+}
+
 static int reduce_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

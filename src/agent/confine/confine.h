@@ -18,6 +18,9 @@ const char *const *confine_capabilities(void);
  * run.oci.seccomp_bpf_data. Static. */
 const char *confine_filter_base64(void);
 
+/* The same for containers, whose processes have the machine's filter already. */
+const char *confine_container_filter_base64(void);
+
 /* Confines the calling process for good, and what it executes: the filter, the bounding set, its
  * own capabilities; none are inherited or ambient. no_new_privs stays as it is, so that sudo works.
  * To be called as root of the machine's user namespace (with CAP_SYS_ADMIN and CAP_SETPCAP in it),

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/net.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@
 enum { NUMBERS_MAX = 1024, PROGRAM_MAX = 1024, JUMP_MAX = 255 };
 
 /* What a number means; nothing, beyond the table or not in it: ENOSYS. */
-enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET, IS_SOCKETCALL };
+enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET, IS_SOCKETCALL, IS_CLONE, IS_PERSONALITY };
 
 struct range {
 	unsigned first; /* ends where the next one begins */
@@ -33,7 +34,8 @@ struct range {
 struct program {
 	struct sock_filter steps[PROGRAM_MAX];
 	unsigned count;
-	int socketcall; /* is allowed */
+	int socketcall;   /* is allowed */
+	int is_container; /* the groups are a container's */
 	int failed;
 };
 
@@ -73,6 +75,28 @@ static void emit_socketcall(struct program *p)
 	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
+#define CLONE_NAMESPACES                                                                                               \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+/* clone(2) without a new namespace. */
+static void emit_clone(struct program *p)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NAMESPACES);
+	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* personality(2) with the values that Docker allows: those of ordinary programs, of 32-bit ones,
+ * and the question for the present one. */
+static void emit_personality(struct program *p)
+{
+	static const uint32_t values[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
+	emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0]));
+	for (unsigned i = 0; i < ARRAY_SIZE(values); i++)
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)ARRAY_SIZE(values) - i, 0, values[i]);
+	emit(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM);
+}
+
 static void emit_verdict(struct program *p, enum meaning m)
 {
 	static const uint32_t results[] = {
@@ -84,9 +108,11 @@ static void emit_verdict(struct program *p, enum meaning m)
 		emit_families(p);
 	if (m == IS_SOCKETCALL && !p->socketcall)
 		emit_socketcall(p);
-	if (m == IS_SOCKET || m == IS_SOCKETCALL)
-		m = ALLOWED;
-	emit(p, BPF_RET | BPF_K, 0, 0, results[m]);
+	if (m == IS_CLONE)
+		emit_clone(p);
+	if (m == IS_PERSONALITY)
+		emit_personality(p);
+	emit(p, BPF_RET | BPF_K, 0, 0, results[m > REFUSED ? ALLOWED : m]);
 }
 
 /* The number is in the accumulator, and in one of the ranges. */
@@ -108,16 +134,22 @@ static void emit_search(struct program *p, const struct range *ranges, size_t co
 	emit_search(p, ranges + half, count - half);
 }
 
-static enum meaning meaning_of(const char *name)
+static enum meaning meaning_of(const struct program *p, const char *name)
 {
+	const struct confine_group *groups = p->is_container ? confine_container_groups : confine_groups;
+	size_t count = p->is_container ? confine_container_group_count : confine_group_count;
+	if (p->is_container && streq(name, "clone"))
+		return IS_CLONE;
+	if (p->is_container && streq(name, "personality"))
+		return IS_PERSONALITY;
 	if (streq(name, "socket"))
 		return IS_SOCKET;
 	if (streq(name, "socketcall"))
 		return IS_SOCKETCALL;
-	for (size_t i = 0; i < confine_group_count; i++)
-		for (const char *const *known = confine_groups[i].names; *known; known++)
+	for (size_t i = 0; i < count; i++)
+		for (const char *const *known = groups[i].names; *known; known++)
 			if (streq(*known, name))
-				return confine_groups[i].verdict == CONFINE_ALLOWED ? ALLOWED : REFUSED;
+				return groups[i].verdict == CONFINE_ALLOWED ? ALLOWED : REFUSED;
 	return UNKNOWN;
 }
 
@@ -129,7 +161,7 @@ static int emit_architecture(struct program *p, uint32_t architecture)
 		/* By number, because for names that 32-bit x86 also has in socketcall(2) and ipc(2)
 		 * the library gives numbers of its own. */
 		AUTOFREE char *name = seccomp_syscall_resolve_num_arch(architecture, (int)n);
-		enum meaning m = name ? meaning_of(name) : UNKNOWN;
+		enum meaning m = name ? meaning_of(p, name) : UNKNOWN;
 		if (n == 0 || ranges[count - 1].meaning != m)
 			ranges[count++] = (struct range){ n, m };
 	}
@@ -173,17 +205,18 @@ static void print_base64(const unsigned char *p, size_t size)
 	printf("\";\n");
 }
 
-static int print(const char *name, int socketcall)
+static int print(const char *name, int socketcall, int is_container)
 {
 	static struct program p;
-	p = (struct program){ .socketcall = socketcall };
+	p = (struct program){ .socketcall = socketcall, .is_container = is_container };
 	int r = make(&p);
 	if (r < 0)
 		return r;
-	printf("static struct sock_filter %s_filter[] = {\n", name);
-	for (unsigned i = 0; i < p.count; i++)
+	if (!is_container)
+		printf("static struct sock_filter %s_filter[] = {\n", name);
+	for (unsigned i = 0; !is_container && i < p.count; i++)
 		printf("\t{ 0x%x, %u, %u, 0x%x },\n", p.steps[i].code, p.steps[i].jt, p.steps[i].jf, p.steps[i].k);
-	printf("};\nstatic const char %s_base64[] =", name);
+	printf("%sstatic const char %s_base64[] =", is_container ? "" : "};\n", name);
 	print_base64((const unsigned char *)p.steps, p.count * sizeof p.steps[0]);
 	return 0;
 }
@@ -191,9 +224,11 @@ static int print(const char *name, int socketcall)
 int main(void)
 {
 	printf("/* Made by holm-confine-generate. */\n");
-	int r = print("strict", 0);
+	int r = print("strict", 0, 0);
 	if (r == 0)
-		r = print("socketcall", 1);
+		r = print("socketcall", 1, 0);
+	if (r == 0)
+		r = print("container", 1, 1);
 	if (r < 0) {
 		fprintf(stderr, "holm-confine-generate: %s\n", strerror(-r));
 		return 1;

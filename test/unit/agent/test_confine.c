@@ -96,6 +96,9 @@ static uint32_t evaluate(const struct sock_filter *program, size_t count, const 
 		case BPF_JMP | BPF_JEQ | BPF_K:
 			i += a == s->k ? s->jt : s->jf;
 			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			i += a & s->k ? s->jt : s->jf;
+			break;
 		case BPF_JMP | BPF_JGE | BPF_K:
 			i += a >= s->k ? s->jt : s->jf;
 			break;
@@ -145,6 +148,45 @@ static void test_program_is_the_table(void **state)
 	struct seccomp_data foreign = { .nr = 1, .arch = SCMP_ARCH_PPC64LE };
 	assert_int_equal(evaluate((const struct sock_filter *)(const void *)bytes, count, &foreign),
 	    SECCOMP_RET_ERRNO | ENOSYS);
+}
+
+/* The filter of containers: ordinary calls, no namespaces, no mounts. */
+static void test_container_program(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t first;
+		uint32_t verdict;
+	} cases[] = {
+		{ "read", 0, SECCOMP_RET_ALLOW },
+		{ "execve", 0, SECCOMP_RET_ALLOW },
+		{ "chroot", 0, SECCOMP_RET_ALLOW },
+		{ "socket", AF_INET, SECCOMP_RET_ALLOW },
+		{ "socket", AF_VSOCK, SECCOMP_RET_ERRNO | EAFNOSUPPORT },
+		{ "clone", SIGCHLD, SECCOMP_RET_ALLOW },
+		{ "clone", SIGCHLD | CLONE_NEWUSER, SECCOMP_RET_ERRNO | EPERM },
+		{ "clone", CLONE_NEWNS, SECCOMP_RET_ERRNO | EPERM },
+		{ "clone3", 0, SECCOMP_RET_ERRNO | ENOSYS },
+		{ "unshare", CLONE_NEWUSER, SECCOMP_RET_ERRNO | EPERM },
+		{ "mount", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "setns", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "keyctl", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "bpf", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "personality", 0xffffffff, SECCOMP_RET_ALLOW },
+		{ "personality", 8, SECCOMP_RET_ALLOW },
+		{ "personality", 0x40000, SECCOMP_RET_ERRNO | EPERM },
+	};
+	const char *text = confine_container_filter_base64();
+	AUTOFREE unsigned char *bytes = xmalloc(strlen(text));
+	size_t count = decode(text, bytes) / sizeof(struct sock_filter);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct seccomp_data data = { .nr = seccomp_syscall_resolve_name(cases[i].name),
+			.arch = seccomp_arch_native(),
+			.args = { cases[i].first } };
+		uint32_t got = evaluate((const struct sock_filter *)(const void *)bytes, count, &data);
+		if (got != cases[i].verdict)
+			fail_msg("%s %llx: %x", cases[i].name, (unsigned long long)cases[i].first, got);
+	}
 }
 
 /* As crun does it. */
@@ -414,6 +456,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_are_known_and_once),
 		cmocka_unit_test(test_program_is_the_table),
+		cmocka_unit_test(test_container_program),
 		cmocka_unit_test(test_verdicts),
 #ifdef __x86_64__
 		cmocka_unit_test(test_other_tables),
