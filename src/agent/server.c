@@ -34,6 +34,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/dial", dial_handle, 0 },
 	{ "GET", "/v1/memory", memory_handle, 0 },
 	{ "GET", "/v1/usage", usage_handle, 0 },
+	{ "POST", "/v1/engine", engine_handle, 1 },
 	{ "GET", "/v1/archive", archive_get_handle, 0 },
 	{ "PUT", "/v1/archive", archive_put_handle, 1 },
 	{ NULL, NULL, NULL, 0 },

@@ -6,7 +6,8 @@
 #include "base/suggest.h"
 #include "image/options.h"
 
-static const struct command_spec *const plain_commands[] = { &command_help, &command_version, NULL };
+static const struct command_spec *const plain_commands[] = { &command_docker_host, &command_help, &command_version,
+	NULL };
 
 static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
 	&command_restart, &command_wait, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
@@ -20,7 +21,7 @@ const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
 	{ "image", NULL, "images that machines are made from", .flat = image_commands, .program = "holm-image" },
 	{ "system", NULL, "this host and this installation", .commands = system_commands },
-	{ "", NULL, "about holm", .commands = plain_commands },
+	{ "", NULL, "about holm, and its containers", .commands = plain_commands },
 	{ 0 },
 };
 

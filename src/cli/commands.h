@@ -24,6 +24,7 @@ extern const struct command_spec command_clone, command_cp, command_create, comm
     command_mount_rm, command_port_add, command_port_ls, command_port_rm, command_rename, command_restart, command_rm,
     command_run, command_set, command_set_default, command_ssh, command_start, command_stats, command_stop,
     command_wait;
+extern const struct command_spec command_docker_host;
 extern const struct command_spec command_help, command_system_df, command_system_info, command_version;
 
 /* Finds the command that argv[0] (and argv[1], for names of two words) names in the group:

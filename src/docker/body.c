@@ -246,8 +246,8 @@ static int get_network(struct json_object *host, struct docker_body *b, struct e
 	static const struct {
 		const char *name;
 		enum docker_network network;
-	} modes[] = { { "default", DOCKER_NETWORK_MACHINE }, { "host", DOCKER_NETWORK_MACHINE },
-		{ "none", DOCKER_NETWORK_NONE } };
+	} modes[] = { { "default", DOCKER_NETWORK_BRIDGE }, { "bridge", DOCKER_NETWORK_BRIDGE },
+		{ "host", DOCKER_NETWORK_MACHINE }, { "none", DOCKER_NETWORK_NONE } };
 	AUTOFREE char *text = NULL;
 	int r = get_text(host, "NetworkMode", SHORT_MAX, &text, err);
 	if (r < 0 || !text)
@@ -258,7 +258,8 @@ static int get_network(struct json_object *host, struct docker_body *b, struct e
 			return 0;
 	}
 	return error_set(err, EOPNOTSUPP,
-	    "network \"%.64s\" (--network) is not supported by holm's engine; choose host (the machine's) or none",
+	    "network \"%.64s\" (--network) is not supported by holm's engine; choose bridge, host (the machine's) or "
+	    "none",
 	    text);
 }
 

@@ -10,7 +10,8 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-enum docker_network { DOCKER_NETWORK_MACHINE, DOCKER_NETWORK_NONE };
+/* MACHINE: the network of the machine itself, "host" in Docker's words. */
+enum docker_network { DOCKER_NETWORK_BRIDGE, DOCKER_NETWORK_MACHINE, DOCKER_NETWORK_NONE };
 
 struct docker_body {
 	char *image;                          /* as the client wrote it */

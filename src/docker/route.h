@@ -9,6 +9,10 @@
 #define DOCKER_API_VERSION "1.51"
 #define DOCKER_API_MINIMUM "1.24"
 #define DOCKER_SERVER_VERSION "28.5.2" /* clients compare it with Docker's own */
+/* header lines of every answer */
+#define DOCKER_HEADERS                                                                                                 \
+	"Api-Version: " DOCKER_API_VERSION "\r\nDocker-Experimental: false\r\nOstype: linux\r\n"                       \
+	"Server: Docker/" DOCKER_SERVER_VERSION " (linux)\r\n"
 
 /* Returns the path behind "/v1.NN" (borrowed; the path itself where it names no version). NULL: a
  * version that is not served, with a text in Docker's words. */

@@ -22,6 +22,7 @@
 #include "http/http.h"
 #include "keeper/api/api.h"
 #include "keeper/api/listen.h"
+#include "keeper/docker/docker.h"
 #include "keeper/keeper.h"
 
 enum { REPORT_FD = 3, LEASH_FD = 4, BOOT_TIMEOUT_MS = 180 * 1000, SIGNAL_STOP_MS = 30 * 1000, LOG_MAX = 1024 * 1024 };
@@ -38,6 +39,7 @@ struct program {
 	const struct isolation_ops *isolation;
 	struct loop *loop;
 	struct http_server *server;
+	struct docker_service *docker; /* NULL: the machine has no containers */
 	struct keeper *keeper;
 	struct source *leash_source;
 	int stops; /* signals so far */
@@ -179,6 +181,9 @@ static void on_socket_lost(struct source *s, int number, void *data)
 		log_warning("cannot open the socket again: %s", error_text(err, EIO));
 		return;
 	}
+	AUTOFREE char *folder = path_parent(path);
+	if (p->docker && docker_service_reopen(p->docker, folder, &err) < 0)
+		log_warning("%s", error_text(err, EIO));
 	free(p->socket_path);
 	free(p->runtime_dir);
 	p->runtime_dir = path_parent(path);
@@ -203,6 +208,8 @@ static int open_socket(struct program *p, struct error **err)
 	int r = http_server_new(p->loop, api_routes, p->keeper, &p->server);
 	if (r == 0)
 		r = http_server_listen(p->server, TAKE_FD(fd));
+	if (r == 0 && p->isolation->has_containers && !p->rescue)
+		r = docker_service_new(p->keeper, p->runtime_dir, &p->docker, err);
 	return r == 0 ? loop_add_signal(p->loop, SIGUSR1, on_socket_lost, p, NULL) : r;
 }
 
@@ -230,6 +237,7 @@ static int prepare(struct program *p, struct error **err)
 static void clean_up(struct program *p)
 {
 	http_server_free(p->server);
+	docker_service_free(p->docker);
 	keeper_free(p->keeper);
 	source_free(p->leash_source);
 	loop_free(p->loop);

@@ -31,6 +31,7 @@ struct console;
 struct readiness;
 struct inittab_watch;
 struct share_events;
+struct engine_link;
 
 struct agent {
 	const struct platform *platform;
@@ -53,6 +54,7 @@ struct agent {
 	struct console *console;
 	struct readiness *readiness;
 	struct inittab_watch *inittab;
+	struct engine_link *engine;        /* NULL: it was not needed yet */
 	struct share_events *share_events; /* NULL: no share has any */
 
 	struct http_exchange *stop_answer;
@@ -63,11 +65,13 @@ struct agent {
 	uint64_t session_counter;
 };
 
-/* Serves until the machine is over; the process's exit status. (server.c) */
-int agent_run(const struct platform *p);
-
 /* Called from rooms that may not include those of the functions: server.c (serves until the machine
  * is over; the process's exit status), life/stop.c, life/state.c. */
 int agent_run(const struct platform *p);
 void stop_begin(struct agent *a, uint64_t timeout_ms);
 void state_save(const struct agent *a);
+/* service/engine.c: asks the containers to end. 1, and stop_containers_ended() follows; 0: there
+ * are none. */
+int engine_machine_stops(struct agent *a);
+void engine_machine_ended(struct agent *a); /* the init is gone: ends the engine */
+void stop_containers_ended(struct agent *a);

@@ -12,6 +12,7 @@
 #include "agent/core/boot_request.h"
 #include "base/error.h"
 #include "http/transport.h"
+#include "idmap/idmap.h"
 #include "oci/runtime_spec.h"
 
 /* What the keeper's streams and the end of the connection to it lead to. */
@@ -79,6 +80,16 @@ struct platform {
 	int (*mount_kernel)(int root);
 	/* (there, last) Returns in the process that may execute the program. NULL: this one. */
 	int (*run_below)(void);
+
+	/* Containers of the machine's engine; NULL: this platform has none.
+	 * (worker) The folder that holds their files, detached. */
+	int (*open_containers)(const struct boot_request *b, struct error **err);
+	/* (worker) Detached mounts of these directories of the host, which the machine (pidfd of
+	 * its init) cannot make writable; as many descriptors as paths. The worker has given up its
+	 * rights by then, as after enter(). */
+	int (*take_layers)(int machine, const struct strv *paths, int *ret_fds, struct error **err);
+	/* The mapping of containers, in the machine's ids. */
+	void (*container_ids)(const struct boot_user *u, struct idmap *ret);
 
 	int (*container)(enum init_kind kind, struct platform_container *ret, struct error **err); /* (worker) */
 	void (*init_starting)(struct agent *a); /* before every launch */

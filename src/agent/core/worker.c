@@ -182,6 +182,11 @@ int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, s
 	return 0;
 }
 
+int worker_send(struct worker *w, struct json_object *o, int fd)
+{
+	return channel_send(w->channel, o, fd);
+}
+
 void worker_cancel(struct worker *w)
 {
 	if (!w)

@@ -25,5 +25,6 @@ int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, s
 /* Lowers the soft limit of open files to what programs expect; the agent's own is higher. For every
  * child that executes something or opens a session. */
 void worker_limit_files(void);
-void worker_keep(int fd);             /* every worker from now on has this descriptor, too; one in a process */
-void worker_cancel(struct worker *w); /* kills it; done is not called. NULL is fine */
+void worker_keep(int fd); /* every worker from now on has this descriptor, too; one in a process */
+int worker_send(struct worker *w, struct json_object *o, int fd); /* to its channel, as channel_send() */
+void worker_cancel(struct worker *w);                             /* kills it; done is not called. NULL is fine */

@@ -92,6 +92,7 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	a->init_source = NULL;
 	fd_close(TAKE_FD(a->init_pidfd));
 	a->init_pid = 0;
+	engine_machine_ended(a);
 	a->platform->init_ended(a);
 	readiness_free(TAKE_PTR(a->readiness));
 	console_free(TAKE_PTR(a->console));

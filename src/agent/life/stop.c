@@ -34,14 +34,27 @@ static void on_stop_closed(void *agent)
 	((struct agent *)agent)->stop_answer = NULL;
 }
 
+static void stop_init(struct agent *a)
+{
+	if (a->init_pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, a->init_pidfd, init_stop_signal(a), NULL, 0);
+	else
+		stop_init_ended(a, "poweroff", 0);
+}
+
+/* The engine may also end by itself. */
+void stop_containers_ended(struct agent *a)
+{
+	if (a->phase == PHASE_STOPPING && a->init_pidfd >= 0)
+		stop_init(a);
+}
+
 void stop_begin(struct agent *a, uint64_t timeout_ms)
 {
 	if (agent_enter(a, PHASE_STOPPING) == 0) {
 		boot_line(a, "stage", "stopping");
-		if (a->init_pidfd >= 0)
-			syscall(SYS_pidfd_send_signal, a->init_pidfd, init_stop_signal(a), NULL, 0);
-		else
-			stop_init_ended(a, "poweroff", 0);
+		if (!engine_machine_stops(a))
+			stop_init(a);
 	}
 	/* A later request may shorten the time, or lengthen it. */
 	uint64_t at = clock_deadline(MIN(timeout_ms, (uint64_t)STOP_MAX_MS));

@@ -15,3 +15,4 @@ void usage_handle(struct http_exchange *x, void *agent);
 void dial_handle(struct http_exchange *x, void *agent);
 void archive_get_handle(struct http_exchange *x, void *agent);
 void archive_put_handle(struct http_exchange *x, void *agent);
+void engine_handle(struct http_exchange *x, void *agent); /* POST /v1/engine */

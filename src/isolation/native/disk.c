@@ -203,8 +203,10 @@ static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes, int64
 static int native_erase(const char *directory, struct error **err)
 {
 	AUTOFREE char *path = path_join(directory, NATIVE), *state = path_join(path, NATIVE_CGROUP_STATE);
+	AUTOFREE char *containers = path_join(directory, "containers");
 	cgroup_tree_forget(state); /* of a keeper that was killed */
-	return native_tree_remove(path, err);
+	int r = native_tree_remove(containers, err);
+	return r < 0 ? r : native_tree_remove(path, err);
 }
 
 const struct isolation_disk_ops isolation_native_disk = {

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "keeper/agent/console.h"
 #include "keeper/agent/ssh_agent.h"
+#include "keeper/docker/docker.h"
 #include "keeper/keeper_private.h"
 #include "keeper/shares/events.h"
 
@@ -62,7 +63,24 @@ static void handle_share_events(struct http_exchange *x, void *data)
 	buffer_done(&early);
 }
 
+/* The engine inside wants to mount an image. */
+static void handle_engine_image(struct http_exchange *x, void *data)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv lower = { 0 };
+	AUTOFREE char *id = http_target_query(http_exchange_head(x)->target, "id");
+	int r = docker_image_lower(data, id ? id : "", &lower, &err);
+	if (r < 0) {
+		http_respond_error(x, r, err);
+		return;
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_strv(o, "lower", &lower);
+	http_respond_json(x, 200, o);
+}
+
 const struct http_route agent_routes[] = {
+	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },
 	{ "POST", "/v1/share-events", handle_share_events, 0 },

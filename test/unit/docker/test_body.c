@@ -54,7 +54,7 @@ static void test_as_the_cli_sends_it(void **state)
 	assert_string_equal(strv_getenv(&b.env, "A"), "1");
 	assert_int_equal(b.open_stdin + b.stdin_once + b.auto_remove, 3);
 	assert_int_equal(b.stop_timeout_s, -1);
-	assert_int_equal(b.network, DOCKER_NETWORK_MACHINE);
+	assert_int_equal(b.network, DOCKER_NETWORK_BRIDGE);
 	assert_int_equal(json_object_object_length(b.labels), 1);
 }
 

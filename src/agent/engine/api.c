@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The Docker API's requests about containers, in its own words: what changes them. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/hijack.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "docker/name.h"
+#include "oci/digest.h"
+
+enum { NAME_ATTEMPTS = 100, CONTAINERS_MAX = 8192 };
+
+/* ---- answers ---- */
+
+/* http_respond_error() knows the statuses; Docker's differ in these. */
+static int status_of(int code)
+{
+	switch (code < 0 ? -code : code) {
+	case EOPNOTSUPP:
+		return 501;
+	case EEXIST:
+	case EBUSY:
+		return 409;
+	default:
+		return error_http_status(code);
+	}
+}
+
+void engine_error(struct http_exchange *x, int code, const struct error *err)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "message", error_text(err, code));
+	http_respond_json(x, status_of(code), o);
+}
+
+static void respond_empty(struct http_exchange *x, int status)
+{
+	http_respond(x, status, NULL, NULL, 0);
+}
+
+char *engine_query(struct http_exchange *x, const char *key)
+{
+	return http_target_query(http_exchange_head(x)->target, key);
+}
+
+int engine_flag(struct http_exchange *x, const char *key, int otherwise)
+{
+	AUTOFREE char *text = engine_query(x, key);
+	return !text ? otherwise : *text && !streq(text, "0") && !streq(text, "false") && !streq(text, "False");
+}
+
+static struct container *find(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = container_find(e, name, &err);
+	if (!c)
+		engine_error(x, -err->code, err);
+	return c;
+}
+
+/* ---- create ---- */
+
+static struct container *find_name(const struct engine *e, const char *name)
+{
+	for (struct container *c = e->containers; c; c = c->next)
+		if (streq(c->record.name, name))
+			return c;
+	return NULL;
+}
+
+static int choose_name(const struct engine *e, const char *wish, char **ret, struct error **err)
+{
+	const char *name = wish && wish[0] == '/' ? wish + 1 : wish;
+	if (name && *name) {
+		if (!docker_is_name(name))
+			return error_set(err, EINVAL,
+			    "Invalid container name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+		const struct container *other = find_name(e, name);
+		if (other)
+			return error_set(err, EEXIST,
+			    "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
+			    "remove (or rename) that container to be able to reuse that name.",
+			    name, other->record.id);
+		*ret = xstrdup(name);
+		return 0;
+	}
+	for (unsigned attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+		AUTOFREE char *made = docker_new_name(attempt);
+		if (!find_name(e, made)) {
+			*ret = TAKE_PTR(made);
+			return 0;
+		}
+	}
+	return error_set(err, EBUSY, "there is no free name; choose one with --name");
+}
+
+/* The keeper has added {"HolmImage":{"id","config"}}; nobody else can: it deletes a client's. */
+static int take_image(struct json_object *body, struct record *r, struct error **err)
+{
+	struct json_object *image = NULL, *config = NULL;
+	const char *id = NULL;
+	int result = json_get_object(body, "HolmImage", &image, err);
+	if (result == 0)
+		result = json_get_string(image, "id", &id, err);
+	if (result == 0)
+		result = digest_check(id, "the image", err);
+	if (result == 0)
+		result = json_get_object(image, "config", &config, err);
+	if (result < 0)
+		return error_set(err, EINVAL, "the request names no image of the host");
+	r->image_id = xstrdup(id);
+	record_merge_image(body, config);
+	json_object_object_del(body, "HolmImage");
+	return 0;
+}
+
+static size_t count(const struct engine *e)
+{
+	size_t n = 0;
+	for (const struct container *c = e->containers; c; c = c->next)
+		n++;
+	return n;
+}
+
+static int make_record(struct engine *e, struct json_object *body, const char *wish, struct record *r,
+    struct error **err)
+{
+	int result = count(e) < CONTAINERS_MAX ?
+			 take_image(body, r, err) :
+			 error_set(err, EBUSY, "the machine has %d containers, which is the most", CONTAINERS_MAX);
+	if (result == 0)
+		result = docker_body_parse(body, &r->body, err);
+	if (result == 0 && !r->body.entrypoint.count && !r->body.command.count)
+		result = error_set(err, EINVAL, "no command specified");
+	if (result == 0)
+		result = choose_name(e, wish, &r->name, err);
+	if (result < 0)
+		return result;
+	r->id = docker_new_id();
+	r->created = container_now();
+	r->data = json_object_get(body);
+	if (mkdirat(e->folders, r->id, 0700) < 0)
+		return error_set_errno(err, errno, "cannot make the container's folder");
+	result = record_save(e->records, r);
+	return result < 0 ? error_set_errno(err, result, "cannot write the container's record") : 0;
+}
+
+void engine_create(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct json_object *body = http_exchange_json(x, &err);
+	AUTOFREE char *wish = engine_query(x, "name");
+	struct record r = { 0 };
+	int result = body ? make_record(e, body, wish, &r, &err) : -EINVAL;
+	if (result < 0) {
+		record_done(&r);
+		engine_error(x, result, err);
+		return;
+	}
+	struct container *c = container_new(e, &r);
+	struct json_object *answer = json_object_new_object();
+	json_add_string(answer, "Id", c->record.id);
+	json_add(answer, "Warnings", json_object_new_array());
+	http_respond_json(x, 201, answer);
+}
+
+/* ---- start, stop, kill ---- */
+
+void engine_start(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = find(e, x, name);
+	if (!c)
+		return;
+	if (c->pid) {
+		respond_empty(x, 304);
+	} else if (c->cleaning && !c->remove && !c->starter && !e->stopping) {
+		c->starter = x; /* as soon as the last run is cleaned up */
+		http_exchange_on_closed(x, container_starter_gone, c);
+	} else if (c->remove || c->cleaning || c->starter || c->starting || c->ended || e->stopping) {
+		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
+		engine_error(x, -EBUSY, err);
+	} else {
+		container_start(c, x);
+	}
+}
+
+void engine_stop(struct engine *e, struct http_exchange *x, const char *name)
+{
+	struct container *c = find(e, x, name);
+	AUTOFREE char *seconds = engine_query(x, "t");
+	uint64_t n = 0;
+	if (!c)
+		return;
+	if (!c->pid) {
+		respond_empty(x, 304);
+		return;
+	}
+	waiters_add(c, x, WAIT_STOPPED);
+	container_stop(c, seconds && parse_u64(seconds, &n) == 0 ? (int64_t)MIN(n, 1000000U) : -1);
+}
+
+void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = find(e, x, name);
+	AUTOFREE char *text = engine_query(x, "signal");
+	int number = text && *text ? docker_signal(text) : SIGKILL, r = 0;
+	if (!c)
+		return;
+	if (!number)
+		r = error_set(&err, EINVAL, "Invalid signal: %.64s", text);
+	else if (!c->pid)
+		r = error_set(&err, EBUSY, "cannot kill container: %.64s: container %s is not running", name,
+		    c->record.id);
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	container_signal(c, number);
+	if (number == SIGKILL)
+		waiters_add(c, x, WAIT_STOPPED);
+	else
+		respond_empty(x, 204);
+}
+
+/* ---- wait ---- */
+
+void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = find(e, x, name);
+	AUTOFREE char *condition = engine_query(x, "condition");
+	if (!c)
+		return;
+	if (condition && *condition && !streq(condition, "not-running") && !streq(condition, "next-exit") &&
+	    !streq(condition, "removed")) {
+		error_set(&err, EINVAL, "invalid condition: \"%.64s\"", condition);
+		engine_error(x, -EINVAL, err);
+		return;
+	}
+	int removed = streq(condition, "removed"), next = streq(condition, "next-exit");
+	if (!removed && !next && !c->pid && !c->ended && !c->starting)
+		http_respond_json(x, 200, waiters_answer(c));
+	else
+		waiters_add(c, x, removed ? WAIT_REMOVED : WAIT_EXIT);
+}
+
+/* ---- rm ---- */
+
+void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = find(e, x, name);
+	if (!c)
+		return;
+	if ((c->pid || c->starting || c->ended) && !engine_flag(x, "force", 0)) {
+		error_set(&err, EBUSY,
+		    "cannot remove container \"/%s\": container is running: stop the container before removing or "
+		    "force "
+		    "remove",
+		    c->record.name);
+		engine_error(x, -EBUSY, err);
+		return;
+	}
+	waiters_add(c, x, WAIT_GONE);
+	container_remove(c);
+}
+
+/* ---- attach ---- */
+
+void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_BUFFER struct buffer early = { 0 };
+	struct container *c = find(e, x, name);
+	if (!c)
+		return;
+	if (engine_flag(x, "logs", 0)) {
+		error_set(&err, EOPNOTSUPP, "logs=1 is not supported by holm's engine; use logs");
+		engine_error(x, -EOPNOTSUPP, err);
+		return;
+	}
+	struct stdio_client client = {
+		.fd = -1,
+		.in = engine_flag(x, "stdin", 0) && c->record.body.open_stdin,
+		.out = engine_flag(x, "stdout", 0),
+		.err = engine_flag(x, "stderr", 0),
+	};
+	if (hijack(x, &client.fd, &early) < 0)
+		return;
+	if (c->cleaning || c->remove)
+		fd_close(client.fd);
+	else
+		stdio_attach(container_stdio(c), &client, &early);
+}

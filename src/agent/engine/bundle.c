@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * crun's bundle: config.json, and the files of /etc that are mounted into the container. The
+ * defaults are Docker's: its mounts, capabilities, masked paths and system calls.
+ *
+ * All that depends on the image is read in its root file system with openat2(2). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/confine/confine.h"
+#include "agent/core/rootfs.h"
+#include "agent/engine/engine.h"
+#include "agent/provision/accounts.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "oci/runtime_spec.h"
+
+enum { SHORT_ID = 12, GROUPS_MAX = 256, TTY_GROUP = 5, MOUNTS_MAX = 16 };
+
+static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+static const char *const capabilities[] = { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD",
+	"CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
+	"CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE" };
+static const char *const masked[] = { "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+	"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
+	"/sys/firmware", "/sys/devices/virtual/powercap", NULL };
+static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+	NULL };
+
+struct identity {
+	uint32_t uid, gid, groups[GROUPS_MAX];
+	size_t group_count;
+	char *home; /* owned */
+};
+
+/* ---- the user ---- */
+
+static int add_group(struct identity *who, const char *group, const char *name, struct error **err)
+{
+	uint32_t gid;
+	if (parse_u32(name, &gid) < 0 && group_find(group ? group : "", name, &gid) < 0)
+		return error_set(err, EINVAL, "unable to find group %.64s: no matching entries in group file", name);
+	if (who->group_count < GROUPS_MAX)
+		who->groups[who->group_count++] = gid;
+	return 0;
+}
+
+/* "name", "uid", "name:group", "uid:gid". */
+static int find_user(const char *passwd, const char *group, const char *user, struct identity *who, struct error **err)
+{
+	struct passwd_entry entry = { 0 };
+	AUTOFREE char *name = xstrndup(user, strcspn(user, ":"));
+	const char *colon = strchr(user, ':');
+	int is_number = parse_u32(name, &who->uid) == 0;
+	int r = passwd_find(passwd ? passwd : "", is_number ? NULL : name, who->uid, &entry);
+	if (r < 0 && !is_number)
+		return error_set(err, EINVAL, "unable to find user %.64s: no matching entries in passwd file", name);
+	if (r == 0) {
+		who->uid = entry.uid;
+		who->gid = entry.gid;
+		who->home = xstrdup(entry.home);
+		if (!colon) {
+			gid_t list[GROUPS_MAX];
+			who->group_count = group_list(group ? group : "", entry.name, entry.gid, list, GROUPS_MAX);
+			for (size_t i = 0; i < who->group_count; i++)
+				who->groups[i] = list[i];
+		}
+		passwd_entry_done(&entry);
+	}
+	if (!colon)
+		return 0;
+	who->group_count = 0;
+	r = add_group(who, group, colon + 1, err);
+	if (r == 0)
+		who->gid = who->groups[0];
+	return r;
+}
+
+static int resolve_user(int root, const char *user, const struct strv *more, struct identity *who, struct error **err)
+{
+	AUTOFREE char *passwd = NULL, *group = NULL;
+	*who = (struct identity){ 0 };
+	(void)rootfs_read(root, "/etc/passwd", &passwd);
+	(void)rootfs_read(root, "/etc/group", &group);
+	int r = find_user(passwd, group, user && *user ? user : "0", who, err);
+	for (size_t i = 0; r == 0 && i < more->count; i++)
+		r = add_group(who, group, more->items[i], err);
+	return r;
+}
+
+/* ---- the process ---- */
+
+static const char *short_id(const struct container *c, char text[SHORT_ID + 1])
+{
+	snprintf(text, SHORT_ID + 1, "%.12s", c->record.id);
+	return text;
+}
+
+static const char *hostname_of(const struct container *c, char text[SHORT_ID + 1])
+{
+	return c->record.body.hostname ? c->record.body.hostname : short_id(c, text);
+}
+
+static void make_environment(const struct container *c, const struct identity *who, const struct strv *more,
+    struct strv *ret)
+{
+	char id[SHORT_ID + 1];
+	strv_setenv(ret, "PATH", default_path);
+	strv_setenv(ret, "HOSTNAME", hostname_of(c, id));
+	for (int own = 0; own < 2; own++) {
+		const struct strv *list = own ? more : &c->record.body.env;
+		for (size_t i = 0; list && i < list->count; i++) {
+			const char *equals = strchr(list->items[i], '=');
+			AUTOFREE char *key = xstrndup(list->items[i], strcspn(list->items[i], "="));
+			strv_setenv(ret, key, equals ? equals + 1 : NULL);
+		}
+	}
+	if (!strv_getenv(ret, "HOME"))
+		strv_setenv(ret, "HOME", who->home ? who->home : "/");
+}
+
+static int is_dropped(const struct container *c, const char *name)
+{
+	return strv_contains(&c->record.body.cap_drop, "ALL") || strv_contains(&c->record.body.cap_drop, name);
+}
+
+static void fill_process(const struct container *c, const struct identity *who, struct runtime_spec *s,
+    const char *kept[ARRAY_SIZE(capabilities) + 1])
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+		if (!is_dropped(c, capabilities[i]))
+			kept[n++] = capabilities[i];
+	kept[n] = NULL;
+	s->capabilities = kept;
+	s->bounding_only = who->uid != 0;
+	s->no_new_privileges = c->record.body.no_new_privileges;
+	s->uid = who->uid;
+	s->gid = who->gid;
+	s->groups = who->groups;
+	s->group_count = who->group_count;
+}
+
+struct json_object *bundle_process(struct container *c, const struct strv *command, const struct strv *env,
+    const char *user, const char *working_directory, struct error **err)
+{
+	static const struct strv none = { 0 };
+	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "root");
+	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct docker_body *b = &c->record.body;
+	const char *kept[ARRAY_SIZE(capabilities) + 1];
+	AUTO_STRV struct strv environment = { 0 };
+	struct identity who;
+	if (root < 0) {
+		error_set_errno(err, errno, "cannot open the container's root");
+		return NULL;
+	}
+	if (resolve_user(root, user && *user ? user : b->user, &none, &who, err) < 0)
+		return NULL;
+	AUTOFREE char *home = who.home;
+	make_environment(c, &who, env, &environment);
+	struct runtime_spec s = {
+		.arguments = command,
+		.environment = &environment,
+		.working_directory = working_directory && *working_directory ? working_directory :
+				     b->working_dir                          ? b->working_dir :
+									       "/",
+	};
+	fill_process(c, &who, &s, kept);
+	return runtime_process_new(&s);
+}
+
+/* ---- files ---- */
+
+static int write_text(const char *directory, const char *name, const char *text)
+{
+	AUTOFREE char *path = path_join(directory, name);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+}
+
+/* A file of the machine's /etc; an empty text where there is none. */
+static char *read_machine(const char *name)
+{
+	char *text = NULL;
+	AUTO_FD int machine = open(ENGINE_MACHINE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (machine < 0 || rootfs_read(machine, name, &text) < 0)
+		return xstrdup("");
+	return text;
+}
+
+/* Without namespaces of its own it is in the machine's network. */
+static int shares_network(const struct container *c)
+{
+	return c->namespaces.network < 0;
+}
+
+/* A resolver on the machine's loopback (systemd-resolved) is not reachable from the bridge; those
+ * that the machine was given are. */
+static char *list_nameservers(const struct container *c)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	for (size_t i = 0; c->address && i < c->engine->nameservers.count; i++)
+		strv_addf(&lines, "nameserver %s\n", c->engine->nameservers.items[i]);
+	return strv_join(&lines, "");
+}
+
+static int write_etc(const struct container *c, const char *directory)
+{
+	static const char alone[] = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+	char id[SHORT_ID + 1];
+	const char *hostname = hostname_of(c, id);
+	int shares = shares_network(c);
+	char address[ADDRESS_TEXT_MAX] = "127.0.1.1";
+	if (c->address)
+		address_format(c->address, address);
+	AUTOFREE char *resolv = shares ? read_machine("/etc/resolv.conf") : list_nameservers(c),
+		      *hosts = shares ? read_machine("/etc/hosts") : xstrdup(alone),
+		      *line = xasprintf("%s\n", hostname);
+	AUTOFREE char *all = xasprintf("%s%s\t%s\n", hosts, address, hostname);
+	int r = write_text(directory, "resolv.conf", resolv);
+	if (r == 0)
+		r = write_text(directory, "hosts", all);
+	return r == 0 ? write_text(directory, "hostname", line) : r;
+}
+
+/* The working directory is made where the image has none, as root's of the container. */
+static int make_working_directory(const struct container *c, int root, struct error **err)
+{
+	const char *path = c->record.body.working_dir;
+	if (!path || rootfs_exists(root, path))
+		return 0;
+	AUTO_FD int made = rootfs_mkdir(root, path, 0755, err);
+	if (made < 0)
+		return made;
+	return fchownat(made, "", c->engine->ids.uids[0].outside, c->engine->ids.gids[0].outside, AT_EMPTY_PATH) < 0 ?
+		   error_set_errno(err, errno, "cannot make the working directory") :
+		   0;
+}
+
+/* ---- config.json ---- */
+
+static size_t add_mounts(const struct container *c, const char *const etc[3], struct runtime_mount *to)
+{
+	static const struct runtime_mount base[] = {
+		{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
+		{ "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=0755,size=65536k" },
+		{ "/dev/shm", "tmpfs", "shm", "nosuid,nodev,noexec,mode=1777,size=65536k" },
+		{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
+	};
+	static const char *const etc_names[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/hostname" };
+	uint32_t tty;
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(base); i++)
+		to[n++] = base[i];
+	to[n++] = (struct runtime_mount){ "/dev/pts", "devpts", "devpts",
+		idmap_outside(c->engine->ids.gids, c->engine->ids.gid_count, TTY_GROUP, &tty) ?
+		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" :
+		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" };
+	/* A new sysfs shows the network of the container; the machine's is bound as it is. */
+	to[n++] = !shares_network(c) ? (struct runtime_mount){ "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro" } :
+				       (struct runtime_mount){ "/sys", "bind", "/sys", "rbind,nosuid,noexec,nodev,ro" };
+	for (size_t i = 0; i < ARRAY_SIZE(etc_names); i++)
+		to[n++] = (struct runtime_mount){ etc_names[i], "bind", etc[i], "bind,rprivate" };
+	return n;
+}
+
+static void copy_ids(const struct idmap_extent *from, size_t count, struct runtime_ids *to)
+{
+	for (size_t i = 0; i < count; i++)
+		to[i] = (struct runtime_ids){ from[i].inside, from[i].outside, from[i].count };
+}
+
+static struct json_object *make_spec(struct container *c, const struct identity *who, const char *directory)
+{
+	const struct docker_body *b = &c->record.body;
+	const struct idmap *ids = &c->engine->ids;
+	AUTOFREE char *root = path_join(directory, "root"), *resolv = path_join(directory, "resolv.conf"),
+		      *hosts = path_join(directory, "hosts"), *hostname = path_join(directory, "hostname");
+	const char *const etc[] = { resolv, hosts, hostname };
+	const char *kept[ARRAY_SIZE(capabilities) + 1];
+	struct runtime_mount mounts[MOUNTS_MAX];
+	struct runtime_ids uids[IDMAP_EXTENTS_MAX], gids[IDMAP_EXTENTS_MAX];
+	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 };
+	char id[SHORT_ID + 1], user[64], network[64];
+	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
+	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
+	strv_add_all(&arguments, &b->entrypoint);
+	strv_add_all(&arguments, &b->command);
+	make_environment(c, who, NULL, &environment);
+	copy_ids(ids->uids, ids->uid_count, uids);
+	copy_ids(ids->gids, ids->gid_count, gids);
+	struct runtime_spec s = {
+		.root = root,
+		.read_only_root = b->read_only,
+		.hostname = hostname_of(c, id),
+		.arguments = &arguments,
+		.environment = &environment,
+		.working_directory = b->working_dir ? b->working_dir : "/",
+		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP | RUNTIME_USER |
+			      (shares_network(c) ? 0 : RUNTIME_NETWORK),
+		.user_namespace = shares_network(c) ? NULL : user,
+		.network_namespace = network,
+		.propagation = "rprivate",
+		.mounts = mounts,
+		.mount_count = add_mounts(c, etc, mounts),
+		.masked_paths = masked,
+		.readonly_paths = read_only,
+		.uids = uids,
+		.uid_count = shares_network(c) ? ids->uid_count : 0,
+		.gids = gids,
+		.gid_count = shares_network(c) ? ids->gid_count : 0,
+		.seccomp_filter = confine_container_filter_base64(),
+	};
+	fill_process(c, who, &s, kept);
+	return runtime_spec_new(&s);
+}
+
+int bundle_write(struct container *c, struct error **err)
+{
+	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *path = path_join(directory, "root");
+	struct identity who;
+	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_set_errno(err, errno, "cannot open the container's root");
+	int r = resolve_user(root, c->record.body.user, &c->record.body.groups, &who, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *home = who.home;
+	if ((r = make_working_directory(c, root, err)) < 0)
+		return r;
+	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);
+	AUTOFREE char *text = json_to_string(spec, 0);
+	r = write_text(directory, "config.json", text);
+	if (r == 0)
+		r = write_etc(c, directory);
+	return r < 0 ? error_set_errno(err, r, "cannot write the container's bundle") : 0;
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table of containers, and how one is found and removed.
+ *
+ * A container is three things: its record in the machine, its folder (upper, work, log) in
+ * ENGINE_CONTAINERS, and, while it runs, what is mounted in ENGINE_RUN. A record without a folder
+ * is of another machine (a clone, an import): it is removed. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/engine/engine.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "docker/name.h"
+
+enum { LOST_STATUS = 137, LOG_SIZE = 16 * 1024 * 1024, LOG_FILES = 3 };
+
+int64_t container_now(void)
+{
+	return clock_realtime_ns();
+}
+
+void container_save(struct container *c)
+{
+	int r = record_save(c->engine->records, &c->record);
+	if (r < 0)
+		log_warning("container %.12s: cannot write its record: %s", c->record.id, strerror(-r));
+}
+
+struct container *container_new(struct engine *e, struct record *r)
+{
+	struct container *c = xnew(struct container);
+	*c = (struct container){ .engine = e,
+		.record = *r,
+		.next = e->containers,
+		.log_directory = -1,
+		.log = { .fd = -1 },
+		.namespaces = { -1, -1 } };
+	*r = (struct record){ 0 };
+	e->containers = c;
+	return c;
+}
+
+void container_free(struct container *c)
+{
+	struct source *sources[] = { c->process, c->starting, c->kill_timer, c->cleaning };
+	for (struct container **at = &c->engine->containers; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		source_free(sources[i]);
+	exec_free_of(c);
+	stdio_free(c->stdio);
+	docker_log_done(&c->log);
+	fd_close(c->log_directory);
+	record_done(&c->record);
+	free(c);
+}
+
+static int matches(const struct container *c, const char *name, size_t size)
+{
+	return streq(c->record.id, name) || streq(c->record.name, name[0] == '/' ? name + 1 : name) ? 2 :
+	       size > 0 && strncmp(c->record.id, name, size) == 0                                   ? 1 :
+												      0;
+}
+
+struct container *container_find(struct engine *e, const char *name, struct error **err)
+{
+	struct container *found = NULL;
+	size_t size = strspn(name, "0123456789abcdef");
+	int count = 0;
+	size = name[size] ? 0 : size;
+	for (struct container *c = e->containers; c; c = c->next) {
+		int match = matches(c, name, size);
+		if (match == 2)
+			return c;
+		if (match == 1) {
+			found = c;
+			count++;
+		}
+	}
+	if (count > 1)
+		error_set(err, EINVAL, "multiple IDs found with provided prefix: %.64s", name);
+	else if (!found)
+		error_set(err, ENOENT, "No such container: %.256s", name);
+	return count == 1 ? found : NULL;
+}
+
+static int has_folder(const struct engine *e, const char *id)
+{
+	struct stat st;
+	return fstatat(e->folders, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int is_taken(const struct engine *e, const char *name)
+{
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (streq(c->record.name, name))
+			return 1;
+	return 0;
+}
+
+static void load_one(struct engine *e, const char *id)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct record r;
+	if (record_load(e->records, id, &r, &err) < 0) {
+		log_warning("the record of container %.12s is left out: %s", id, error_text(err, EBADMSG));
+		return;
+	}
+	if (!has_folder(e, id) || is_taken(e, r.name)) {
+		record_done(&r);
+		record_remove(e->records, id);
+		return;
+	}
+	struct container *c = container_new(e, &r);
+	if (c->record.status != CONTAINER_RUNNING)
+		return;
+	/* The engine that ran it is gone, and the container with it. */
+	c->record.status = CONTAINER_EXITED;
+	c->record.exit_code = LOST_STATUS;
+	c->record.finished = container_now();
+	container_save(c);
+}
+
+static void sort(struct engine *e)
+{
+	struct container *sorted = NULL;
+	while (e->containers) {
+		struct container *c = e->containers, **at = &sorted;
+		e->containers = c->next;
+		while (*at && (*at)->record.created > c->record.created)
+			at = &(*at)->next;
+		c->next = *at;
+		*at = c;
+	}
+	e->containers = sorted;
+}
+
+int container_load_all(struct engine *e, struct error **err)
+{
+	int copy = openat(e->records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		int code = errno;
+		fd_close(copy);
+		return error_set_errno(err, code, "cannot read the records of the containers");
+	}
+	for (struct dirent *entry; (entry = readdir(d)) && count < RECORDS_MAX;) {
+		if (!docker_is_id(entry->d_name))
+			continue;
+		load_one(e, entry->d_name);
+		count++;
+	}
+	closedir(d);
+	sort(e);
+	for (struct container *c = e->containers, *next; c; c = next) {
+		next = c->next;
+		if (c->record.body.auto_remove)
+			container_remove(c);
+	}
+	return 0;
+}
+
+/* ---- streams and log ---- */
+
+static void on_output(enum docker_stream stream, const void *data, size_t size, void *of)
+{
+	struct container *c = of;
+	if (c->log.fd >= 0 && docker_log_write(&c->log, stream, data, size, container_now()) < 0)
+		log_debug("container %.12s: cannot write its log", c->record.id);
+}
+
+static void conclude(struct container *c);
+
+static void on_streams_ended(void *of)
+{
+	conclude(of);
+}
+
+static void open_log(struct container *c)
+{
+	const struct docker_body *b = &c->record.body;
+	if (b->log_none || c->log.fd >= 0)
+		return;
+	fd_close(c->log_directory);
+	c->log_directory = openat(c->engine->folders, c->record.id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r =
+	    c->log_directory < 0 ?
+		-errno :
+		docker_log_open(&c->log, c->log_directory, b->log_max_size == UINT64_MAX ? LOG_SIZE : b->log_max_size,
+		    b->log_max_files == UINT64_MAX ? LOG_FILES : (unsigned)MIN(b->log_max_files, 100));
+	if (r < 0)
+		log_warning("container %.12s: cannot open its log: %s", c->record.id, strerror(-r));
+}
+
+struct stdio *container_stdio(struct container *c)
+{
+	static const struct stdio_events events = { .output = on_output, .ended = on_streams_ended };
+	if (!c->stdio)
+		c->stdio = stdio_new(c->engine->loop, c->record.body.stdin_once, &events, c);
+	return c->stdio;
+}
+
+/* ---- the end ---- */
+
+/* In a child: what may take long, as the last unmount of an overlay writes a whole file system
+ * out. */
+static _Noreturn void clean(struct container *c, int remove)
+{
+	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *root = path_join(run, "root"),
+		      *state = path_join(ENGINE_CRUN_STATE, c->record.id);
+	int r = 0;
+	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
+	path_remove_tree(AT_FDCWD, run);
+	path_remove_tree(AT_FDCWD, state);
+	if (remove)
+		r = path_remove_tree(c->engine->folders, c->record.id);
+	_exit(r < 0);
+}
+
+static void refuse_starter(struct container *c)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct http_exchange *x = TAKE_PTR(c->starter);
+	if (!x)
+		return;
+	http_exchange_on_closed(x, NULL, NULL);
+	error_set(&err, ENOENT, "No such container: %s", c->record.id);
+	engine_error(x, -ENOENT, err);
+}
+
+static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
+{
+	struct container *c = data;
+	source_free(TAKE_PTR(c->cleaning));
+	if (!c->remove) {
+		waiters_tell(c, 0);
+		if (c->starter)
+			container_start(c, c->starter);
+		engine_tell_stopped(c->engine);
+		return;
+	}
+	if (status != 0)
+		log_warning("container %.12s: some of its files could not be removed", c->record.id);
+	record_remove(c->engine->records, c->record.id);
+	waiters_tell(c, 1);
+	refuse_starter(c);
+	struct engine *e = c->engine;
+	container_free(c);
+	engine_tell_stopped(e);
+}
+
+static void start_cleaning(struct container *c)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		clean(c, c->remove);
+	if (pid < 0 || loop_add_child(c->engine->loop, pid, on_cleaned, c, &c->cleaning) < 0)
+		log_error("container %.12s: cannot clean up behind it", c->record.id);
+}
+
+/* Namespaces and address are free again. */
+static void leave_network(struct container *c)
+{
+	container_namespaces_done(&c->namespaces);
+	c->namespaces = (struct container_namespaces){ -1, -1 };
+	if (c->address)
+		address_pool_release(c->engine->addresses, c->address);
+	c->address = 0;
+}
+
+/* The process has ended, and its output with it. */
+static void conclude(struct container *c)
+{
+	if (!c->ended)
+		return;
+	c->record.status = CONTAINER_EXITED;
+	c->record.exit_code = c->status;
+	c->record.finished = container_now();
+	c->pid = 0;
+	c->ended = 0;
+	if (c->log.fd >= 0)
+		docker_log_finish(&c->log, c->record.finished);
+	docker_log_done(&c->log);
+	source_free(TAKE_PTR(c->kill_timer));
+	exec_free_of(c);
+	leave_network(c);
+	container_save(c);
+	stdio_free(TAKE_PTR(c->stdio));
+	c->remove |= c->record.body.auto_remove;
+	if (!c->remove)
+		waiters_tell(c, 0);
+	start_cleaning(c);
+}
+
+void container_remove(struct container *c)
+{
+	c->remove = 1;
+	if (c->pid)
+		container_signal(c, SIGKILL);
+	else if (!c->cleaning && !c->starting && !c->ended)
+		start_cleaning(c);
+}
+
+/* ---- signals ---- */
+
+void container_signal(struct container *c, int number)
+{
+	if (c->pid)
+		kill(c->pid, number);
+}
+
+static void on_kill_time(struct source *s, void *data)
+{
+	struct container *c = data;
+	source_free(TAKE_PTR(c->kill_timer));
+	container_signal(c, SIGKILL);
+}
+
+void container_stop(struct container *c, int64_t seconds)
+{
+	const struct docker_body *b = &c->record.body;
+	if (seconds < 0)
+		seconds = b->stop_timeout_s >= 0 ? b->stop_timeout_s : ENGINE_STOP_SECONDS;
+	container_signal(c, b->stop_signal ? b->stop_signal : SIGTERM);
+	source_free(TAKE_PTR(c->kill_timer));
+	uint64_t ms = (uint64_t)MIN(seconds, 1000000) * 1000;
+	if (loop_add_timer(c->engine->loop, clock_deadline(ms), on_kill_time, c, &c->kill_timer) < 0)
+		container_signal(c, SIGKILL);
+}
+
+/* ---- the start ---- */
+
+static void on_process(struct source *s, pid_t pid, int status, void *data)
+{
+	struct container *c = data;
+	source_free(TAKE_PTR(c->process));
+	c->pid = 0;
+	c->ended = 1;
+	c->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	if (stdio_is_over(c->stdio))
+		conclude(c);
+}
+
+static void answer_starter(struct container *c, int code, const struct error *err)
+{
+	struct http_exchange *x = TAKE_PTR(c->starter);
+	if (!x)
+		return;
+	http_exchange_on_closed(x, NULL, NULL);
+	if (code < 0)
+		engine_error(x, code, err);
+	else
+		http_respond(x, 204, NULL, NULL, 0);
+}
+
+/* It did not start: it is as before, with an error. */
+static void fail_start(struct container *c, int code, struct error *err)
+{
+	free(c->record.error);
+	c->record.error = xstrdup(error_text(err, code));
+	c->record.exit_code = code == -ENOENT ? EXIT_NOT_FOUND : code == -EACCES ? EXIT_NOT_EXECUTABLE : 128;
+	stdio_free(TAKE_PTR(c->stdio));
+	docker_log_done(&c->log);
+	leave_network(c);
+	answer_starter(c, code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
+	c->remove |= c->record.body.auto_remove;
+	if (!c->remove)
+		container_save(c);
+	if (!c->remove)
+		waiters_tell(c, 0);
+	start_cleaning(c);
+}
+
+static pid_t read_pid(const struct container *c)
+{
+	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "pid"), *text = NULL;
+	uint32_t pid = 0;
+	if (path_read_file(path, 32, &text, NULL) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	return parse_u32(text, &pid) < 0 ? 0 : (pid_t)pid;
+}
+
+static int explain_failure(struct container *c, struct error **err)
+{
+	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *log = path_join(run, "log");
+	const struct docker_body *b = &c->record.body;
+	const char *program = b->entrypoint.count ? b->entrypoint.items[0] :
+			      b->command.count    ? b->command.items[0] :
+						    "";
+	int code = EIO;
+	AUTOFREE char *text = crun_error(log, program, &code);
+	return error_set(err, code, "failed to create task for container: %s", text);
+}
+
+static void on_crun(struct source *s, pid_t pid, int status, void *data)
+{
+	struct container *c = data;
+	AUTO_ERROR struct error *err = NULL;
+	source_free(TAKE_PTR(c->starting));
+	pid_t process = status == 0 ? read_pid(c) : 0;
+	int r = process > 0 ? loop_add_child(c->engine->loop, process, on_process, c, &c->process) :
+			      explain_failure(c, &err);
+	if (r < 0) {
+		fail_start(c, r, err);
+		return;
+	}
+	c->pid = process;
+	c->record.status = CONTAINER_RUNNING;
+	c->record.started = container_now();
+	c->record.finished = 0;
+	c->record.exit_code = 0;
+	free(TAKE_PTR(c->record.error));
+	container_save(c);
+	if (stdio_run(c->stdio) < 0)
+		container_signal(c, SIGKILL);
+	answer_starter(c, 0, NULL);
+	if (c->remove)
+		container_signal(c, SIGKILL);
+	engine_reap(c->engine);
+}
+
+static int join_network(struct container *c, struct error **err)
+{
+	struct engine *e = c->engine;
+	enum docker_network network = c->record.body.network;
+	int bridged = network == DOCKER_NETWORK_BRIDGE && e->has_bridge;
+	if (!bridged && network != DOCKER_NETWORK_NONE)
+		return 0;
+	if (bridged && address_pool_take(e->addresses, &c->address) < 0)
+		return error_set(err, ENOSPC, "the bridge has no free address");
+	return container_namespaces_make(&e->ids, bridged ? &e->bridge : NULL, c->address, &c->namespaces, err);
+}
+
+static int run(struct container *c, struct error **err)
+{
+	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *log = path_join(directory, "log"),
+		      *pid_file = path_join(directory, "pid");
+	const char *const words[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file, c->record.id,
+		NULL };
+	int standard[3];
+	int r = image_mount_root(c, err);
+	if (r < 0 || (r = join_network(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
+		return r;
+	open_log(c);
+	r = stdio_open(container_stdio(c), c->record.body.open_stdin, standard);
+	pid_t pid = 0;
+	if (r == 0)
+		r = crun_start(c->engine, log, words, standard, &pid, err);
+	for (int i = 0; i < 3; i++)
+		fd_close(standard[i]);
+	return r < 0 ? r : loop_add_child(c->engine->loop, pid, on_crun, c, &c->starting);
+}
+
+static void on_image(int code, const char *text, void *data)
+{
+	struct container *c = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r = code < 0 ? error_set(&err, -code, "%s", text) : run(c, &err);
+	if (r < 0)
+		fail_start(c, r, err);
+}
+
+void container_starter_gone(void *data)
+{
+	((struct container *)data)->starter = NULL;
+}
+
+void container_start(struct container *c, struct http_exchange *x)
+{
+	c->starter = x;
+	http_exchange_on_closed(x, container_starter_gone, c);
+	image_want(c->engine, c->record.image_id, on_image, c);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The engine: the process in a machine that runs its containers (docs/engine.md). Private to this
+ * folder; the agent's half is src/agent/service/engine.c.
+ *
+ * One process, one loop. It is process 1 of a pid namespace of its own, so the containers end with
+ * it. It has the rights of root in the machine and a root file system of its own (place.c). */
+#pragma once
+
+#include <sys/types.h>
+
+#include "agent/engine/network.h"
+#include "agent/engine/record.h"
+#include "agent/engine/stdio.h"
+#include "base/loop.h"
+#include "docker/log.h"
+#include "http/http.h"
+#include "idmap/idmap.h"
+
+#define ENGINE_MACHINE "/machine"       /* the machine's own file system */
+#define ENGINE_CONTAINERS "/containers" /* ID/: upper, work, log; a folder of the host */
+#define ENGINE_RUN "/run/containers"    /* ID/: root, config.json */
+#define ENGINE_IMAGES "/run/images"     /* HEX/N: the trees of an image, topmost first */
+#define ENGINE_CRUN_STATE "/run/crun"
+#define ENGINE_RECORDS "/var/lib/holm/containers" /* in the machine */
+
+enum {
+	ENGINE_CHANNEL = 3,     /* messages with the agent (agent/core/channel.h) */
+	ENGINE_CONNECTIONS = 4, /* clients' connections, with what was read of them */
+	ENGINE_LAYERS_MAX = 512,
+	ENGINE_STOP_SECONDS = 10, /* until SIGKILL, where nobody says */
+};
+
+struct engine {
+	struct loop *loop;
+	struct http_server *server;
+	int records, folders; /* directories: records in the machine, the containers' own */
+	char *crun;
+	struct idmap ids;             /* of containers, in the machine's ids */
+	struct container *containers; /* newest first */
+	struct exec *execs;
+	struct image *images;
+	int stopping;
+	struct strv nameservers; /* of the machine */
+	struct bridge bridge;
+	int has_bridge; /* else containers use the machine's network */
+	struct address_pool *addresses;
+};
+
+/* ---- containers ---- */
+
+/* STOPPED and GONE answer with 204, after the end and the removal; EXIT and REMOVED with the exit
+ * status. */
+enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_REMOVED, WAIT_GONE };
+
+struct waiter {
+	struct waiter *next;
+	struct container *container;
+	struct http_exchange *exchange;
+	enum wait_kind kind;
+};
+
+struct container {
+	struct container *next;
+	struct engine *engine;
+	struct record record;
+	pid_t pid; /* 0: does not run */
+	struct source *process, *starting, *kill_timer, *cleaning;
+	struct stdio *stdio; /* from the first attach or the start to the end */
+	struct docker_log_writer log;
+	int log_directory;             /* -1: none */
+	struct http_exchange *starter; /* waits for the start */
+	struct waiter *waiters;
+	int remove;       /* as soon as it has ended */
+	uint32_t address; /* on the bridge; 0: none */
+	struct container_namespaces namespaces;
+	int ended, status; /* the process has; its exit status */
+};
+
+struct container *container_new(struct engine *e, struct record *r); /* takes *r */
+void container_free(struct container *c);
+/* Finds one by the whole id, the name, or the beginning of its id alone. NULL and an error in
+ * Docker's words. */
+struct container *container_find(struct engine *e, const char *name, struct error **err);
+int container_load_all(struct engine *e, struct error **err);
+void container_save(struct container *c);
+/* Starts it; the exchange is answered when the process runs or cannot. */
+void container_start(struct container *c, struct http_exchange *x);
+void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
+void container_starter_gone(void *container);
+void engine_reap(struct engine *e); /* children that nobody waits for */
+void container_signal(struct container *c, int number);
+/* Sends its stop signal, then SIGKILL after this time; -1: its own. */
+void container_stop(struct container *c, int64_t seconds);
+/* Removes record and files, after the process if it runs; who waits is told. */
+void container_remove(struct container *c);
+struct stdio *container_stdio(struct container *c); /* made where there is none */
+int64_t container_now(void);
+
+/* waiters.c */
+void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind);
+void waiters_tell(struct container *c, int removed);
+struct json_object *waiters_answer(const struct container *c);
+
+/* images.c: calls ready(code, text, data) once, later or at once, when the image's trees are
+ * mounted. */
+typedef void (*image_ready_fn)(int code, const char *text, void *data);
+void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
+void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
+/* Mounts the container's root file system at ENGINE_RUN/ID/root. 0 or -errno. */
+int image_mount_root(struct container *c, struct error **err);
+
+/* bundle.c: writes config.json and what is mounted beside it. 0 or -errno. */
+int bundle_write(struct container *c, struct error **err);
+/* config.json's "process" for a command in a running container. */
+struct json_object *bundle_process(struct container *c, const struct strv *command, const struct strv *env,
+    const char *user, const char *working_directory, struct error **err);
+
+/* crun.c: runs crun with these words behind its own options, its standard streams as given (-1:
+ * /dev/null), and its errors in the file `log`. */
+int crun_start(struct engine *e, const char *log, const char *const *words, const int standard[3], pid_t *ret,
+    struct error **err);
+/* Reads the last error of such a log, in words that clients know. Owned; *ret_code: a positive
+ * errno, ENOENT or EACCES where the program is the reason. */
+char *crun_error(const char *log, const char *program, int *ret_code);
+
+/* exec.c */
+void exec_free_of(struct container *c); /* those that have ended, or never began */
+
+/* ---- the API ---- */
+void engine_dispatch(struct http_exchange *x, void *engine);
+void engine_error(struct http_exchange *x, int code, const struct error *err);
+void engine_not_found(struct http_exchange *x, const char *text);
+char *engine_query(struct http_exchange *x, const char *key); /* owned, or NULL */
+int engine_flag(struct http_exchange *x, const char *key, int otherwise);
+
+typedef void (*engine_handler_fn)(struct engine *e, struct http_exchange *x, const char *name);
+void engine_info(struct engine *e, struct http_exchange *x, const char *name);
+void engine_create(struct engine *e, struct http_exchange *x, const char *name);
+void engine_list(struct engine *e, struct http_exchange *x, const char *name);
+void engine_inspect(struct engine *e, struct http_exchange *x, const char *name);
+void engine_start(struct engine *e, struct http_exchange *x, const char *name);
+void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
+void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
+void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
+void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
+void engine_attach(struct engine *e, struct http_exchange *x, const char *name);
+void engine_logs(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_create(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_start(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_inspect(struct engine *e, struct http_exchange *x, const char *name);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Commands in running containers. crun stays the parent of such a process while it runs, and ends
+ * with its status. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/hijack.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "docker/name.h"
+
+enum { EXECS_MAX = 4096, WORDS_MAX = 4096, TEXT_MAX = 1024 * 1024 };
+
+struct exec {
+	struct exec *next;
+	struct engine *engine;
+	struct container *container;
+	char *id, *user, *working_directory;
+	struct strv command, env;
+	int in, out, err;
+	int started, running, status;
+	struct stdio *stdio;
+	struct source *process;
+	struct http_exchange *starter; /* of a detached one */
+};
+
+static void exec_free(struct exec *x)
+{
+	for (struct exec **at = &x->engine->execs; *at; at = &(*at)->next)
+		if (*at == x) {
+			*at = x->next;
+			break;
+		}
+	source_free(x->process);
+	stdio_free(x->stdio);
+	strv_done(&x->command);
+	strv_done(&x->env);
+	free(x->id);
+	free(x->user);
+	free(x->working_directory);
+	free(x);
+}
+
+void exec_free_of(struct container *c)
+{
+	for (struct exec *x = c->engine->execs, *next; x; x = next) {
+		next = x->next;
+		if (x->container == c)
+			exec_free(x);
+	}
+}
+
+static struct exec *find(struct engine *e, const char *id)
+{
+	for (struct exec *x = e->execs; x; x = x->next)
+		if (streq(x->id, id))
+			return x;
+	return NULL;
+}
+
+/* ---- POST /containers/ * /exec ---- */
+
+static char *get_text(struct json_object *o, const char *key)
+{
+	const char *text = NULL;
+	return json_get_string(o, key, &text, NULL) == 0 ? xstrdup(text) : NULL;
+}
+
+static int check_lists(const struct exec *x, struct error **err)
+{
+	size_t total = 0;
+	for (size_t i = 0; i < x->command.count; i++)
+		total += strlen(x->command.items[i]);
+	for (size_t i = 0; i < x->env.count; i++)
+		total += strlen(x->env.items[i]);
+	if (x->command.count > WORDS_MAX || x->env.count > WORDS_MAX || total > TEXT_MAX)
+		return error_set(err, EINVAL, "the command is too long");
+	return x->command.count ? 0 : error_set(err, EINVAL, "No exec command specified");
+}
+
+static int parse(struct json_object *o, struct exec *x, struct error **err)
+{
+	static const struct {
+		const char *key, *option;
+	} refused[] = { { "Tty", "-t" }, { "Privileged", "--privileged" } };
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		int set = 0;
+		if (json_get_bool(o, refused[i].key, &set, NULL) == 0 && set)
+			return error_set(err, EOPNOTSUPP, "%s (%s) is not supported by holm's engine; leave it out",
+			    refused[i].key, refused[i].option);
+	}
+	int r = json_get_strv(o, "Cmd", &x->command, err);
+	if (r == 0 || r == -ENOENT)
+		r = json_get_strv(o, "Env", &x->env, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	json_get_bool(o, "AttachStdin", &x->in, NULL);
+	json_get_bool(o, "AttachStdout", &x->out, NULL);
+	json_get_bool(o, "AttachStderr", &x->err, NULL);
+	x->user = get_text(o, "User");
+	x->working_directory = get_text(o, "WorkingDir");
+	return check_lists(x, err);
+}
+
+static size_t count_execs(const struct engine *e)
+{
+	size_t n = 0;
+	for (const struct exec *x = e->execs; x; x = x->next)
+		n++;
+	return n;
+}
+
+/* The oldest that has ended makes room. */
+static void make_room(struct engine *e)
+{
+	struct exec *oldest = NULL;
+	if (count_execs(e) < EXECS_MAX)
+		return;
+	for (struct exec *x = e->execs; x; x = x->next)
+		if (!x->running)
+			oldest = x;
+	if (oldest)
+		exec_free(oldest);
+}
+
+void engine_exec_create(struct engine *e, struct http_exchange *http, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = container_find(e, name, &err);
+	struct json_object *o = c ? http_exchange_json(http, &err) : NULL;
+	if (!o) {
+		engine_error(http, c ? -EINVAL : -ENOENT, err);
+		return;
+	}
+	if (!c->pid) {
+		error_set(&err, EBUSY, "container %s is not running", c->record.id);
+		engine_error(http, -EBUSY, err);
+		return;
+	}
+	make_room(e);
+	struct exec *x = xnew(struct exec);
+	*x = (struct exec){ .engine = e, .container = c, .id = docker_new_id(), .next = e->execs };
+	e->execs = x;
+	int r = parse(o, x, &err);
+	if (r < 0) {
+		exec_free(x);
+		engine_error(http, r, err);
+		return;
+	}
+	struct json_object *answer = json_object_new_object();
+	json_add_string(answer, "Id", x->id);
+	http_respond_json(http, 201, answer);
+}
+
+/* ---- POST /exec/ * /start ---- */
+
+static void finish(struct exec *x)
+{
+	AUTOFREE char *run = path_join(ENGINE_RUN, x->container->record.id), *name = xasprintf("exec-%s.log", x->id),
+		      *log = path_join(run, name);
+	struct stat st;
+	if (x->process || !stdio_is_over(x->stdio))
+		return;
+	if (stat(log, &st) == 0 && st.st_size > 0) {
+		/* crun said it on stderr, too. */
+		int code;
+		AUTOFREE char *text = crun_error(log, x->command.items[0], &code);
+		x->status = code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+	}
+	unlink(log);
+	x->running = 0;
+	stdio_free(TAKE_PTR(x->stdio));
+}
+
+static void on_process(struct source *s, pid_t pid, int status, void *data)
+{
+	struct exec *x = data;
+	source_free(TAKE_PTR(x->process));
+	x->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	finish(x);
+}
+
+static void on_ended(void *data)
+{
+	finish(data);
+}
+
+static int write_process(struct exec *x, const char *path, struct error **err)
+{
+	AUTO_JSON struct json_object *process =
+	    bundle_process(x->container, &x->command, &x->env, x->user, x->working_directory, err);
+	if (!process)
+		return -EINVAL;
+	AUTOFREE char *text = json_to_string(process, 0);
+	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+	return r < 0 ? error_set_errno(err, r, "cannot write the command's description") : 0;
+}
+
+static int run(struct exec *x, struct error **err)
+{
+	AUTOFREE char *directory = path_join(ENGINE_RUN, x->container->record.id),
+		      *file = xasprintf("%s/exec-%s.json", directory, x->id),
+		      *log = xasprintf("%s/exec-%s.log", directory, x->id);
+	const char *const words[] = { "exec", "--process", file, x->container->record.id, NULL };
+	int standard[3];
+	pid_t pid = 0;
+	int r = write_process(x, file, err);
+	if (r < 0)
+		return r;
+	r = stdio_open(x->stdio, x->in, standard);
+	if (r == 0)
+		r = crun_start(x->engine, log, words, standard, &pid, err);
+	for (int i = 0; i < 3; i++)
+		fd_close(standard[i]);
+	if (r == 0)
+		r = loop_add_child(x->engine->loop, pid, on_process, x, &x->process);
+	return r == 0 ? stdio_run(x->stdio) : r;
+}
+
+static void answer_start(struct exec *x, struct http_exchange *http, int detach)
+{
+	AUTO_BUFFER struct buffer early = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	struct stdio_client client = { .fd = -1, .in = x->in, .out = x->out, .err = x->err };
+	if (detach) {
+		int r = run(x, &err);
+		if (r < 0)
+			engine_error(http, r, err);
+		else
+			http_respond(http, 200, NULL, NULL, 0);
+		return;
+	}
+	if (hijack(http, &client.fd, &early) < 0)
+		return;
+	stdio_attach(x->stdio, &client, &early);
+	int r = run(x, &err);
+	if (r < 0) {
+		AUTOFREE char *line = xasprintf("%s\n", error_text(err, r));
+		x->status = EXIT_NOT_EXECUTABLE;
+		x->running = 0;
+		stdio_say(x->stdio, DOCKER_STDERR, line, strlen(line));
+		stdio_free(TAKE_PTR(x->stdio));
+	}
+}
+
+void engine_exec_start(struct engine *e, struct http_exchange *http, const char *name)
+{
+	static const struct stdio_events events = { .ended = on_ended };
+	AUTO_ERROR struct error *err = NULL;
+	struct exec *x = find(e, name);
+	int detach = 0, r = 0;
+	struct json_object *o = x ? http_exchange_json(http, &err) : NULL;
+	if (!x)
+		r = error_set(&err, ENOENT, "No such exec instance: %.64s", name);
+	else if (!o)
+		r = -EINVAL;
+	else if (x->started)
+		r = error_set(&err, EBUSY, "exec %s has already run", x->id);
+	if (r < 0) {
+		engine_error(http, r, err);
+		return;
+	}
+	json_get_bool(o, "Detach", &detach, NULL);
+	x->started = x->running = 1;
+	x->stdio = stdio_new(e->loop, 1, &events, x);
+	answer_start(x, http, detach);
+}
+
+/* ---- GET /exec/ * /json ---- */
+
+void engine_exec_inspect(struct engine *e, struct http_exchange *http, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct exec *x = find(e, name);
+	if (!x) {
+		error_set(&err, ENOENT, "No such exec instance: %.64s", name);
+		engine_error(http, -ENOENT, err);
+		return;
+	}
+	struct json_object *o = json_object_new_object(), *process = json_object_new_object();
+	json_add_string(o, "ID", x->id);
+	json_add_string(o, "ContainerID", x->container->record.id);
+	json_add_bool(o, "Running", x->running);
+	if (x->started && !x->running)
+		json_add_i64(o, "ExitCode", x->status);
+	else
+		json_object_object_add(o, "ExitCode", NULL);
+	json_add_bool(o, "OpenStdin", x->in);
+	json_add_bool(o, "OpenStdout", x->out);
+	json_add_bool(o, "OpenStderr", x->err);
+	json_add_bool(process, "tty", 0);
+	json_add_string(process, "entrypoint", x->command.items[0]);
+	json_add(o, "ProcessConfig", process);
+	http_respond_json(http, 200, o);
+}

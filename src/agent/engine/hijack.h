@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Connections that become streams. */
+#pragma once
+
+#include "http/http.h"
+
+/* Takes the connection over after the head of an answer: 101 where the client asks for an upgrade,
+ * else 200. early: bytes behind the request, initialised by this call. 0 or -errno, after which the
+ * exchange is over, too. */
+int hijack(struct http_exchange *x, int *ret_fd, struct buffer *early);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Images: the trees of their layers, and root file systems made of them.
+ *
+ * The engine cannot name a folder of the host. It asks the agent for an image by its digest, and
+ * gets a detached mount for each tree, which is read-only and locked so: root in the machine cannot
+ * make it writable (src/agent/service/engine.c). The mounts stay until the engine ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "agent/core/channel.h"
+#include "agent/engine/engine.h"
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "oci/digest.h"
+#include "oci/layer.h"
+
+enum { OPTIONS_MAX = 4095, IMAGES_MAX = 1024 };
+
+struct wish {
+	struct wish *next;
+	image_ready_fn ready;
+	void *data;
+};
+
+struct image {
+	struct image *next;
+	char id[DIGEST_TEXT_SIZE + 1];
+	unsigned count, mounted; /* trees */
+	int ready;
+	struct wish *wishes;
+};
+
+static struct image *find(struct engine *e, const char *id)
+{
+	for (struct image *i = e->images; i; i = i->next)
+		if (streq(i->id, id))
+			return i;
+	return NULL;
+}
+
+static void settle(struct engine *e, struct image *i, int code, const char *text)
+{
+	struct wish *wishes = TAKE_PTR(i->wishes);
+	if (code < 0) {
+		for (struct image **at = &e->images; *at; at = &(*at)->next)
+			if (*at == i) {
+				*at = i->next;
+				break;
+			}
+		free(i);
+	}
+	while (wishes) {
+		struct wish *w = wishes;
+		wishes = w->next;
+		w->ready(code, text, w->data);
+		free(w);
+	}
+}
+
+static void ask(struct engine *e, struct image *i)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "image", i->id);
+	int r = channel_send(ENGINE_CHANNEL, o, -1);
+	if (r < 0)
+		settle(e, i, r, "the agent cannot be asked for the image");
+}
+
+void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data)
+{
+	struct image *i = find(e, id);
+	if (i && i->ready) {
+		ready(0, NULL, data);
+		return;
+	}
+	struct wish *w = xnew(struct wish);
+	int is_new = !i;
+	if (is_new) {
+		i = xnew(struct image);
+		snprintf(i->id, sizeof i->id, "%s", id);
+		i->next = e->images;
+		e->images = i;
+	}
+	*w = (struct wish){ .ready = ready, .data = data, .next = i->wishes };
+	i->wishes = w;
+	if (is_new)
+		ask(e, i);
+}
+
+static int mount_tree(const struct image *i, int tree)
+{
+	AUTOFREE char *path = xasprintf(ENGINE_IMAGES "/%s/%u", digest_hex(i->id), i->mounted);
+	int r = path_mkdir_all(path, 0700, NULL);
+	if (r < 0)
+		return r;
+	return syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+void image_message(struct engine *e, struct json_object *o, int fd)
+{
+	AUTO_FD int tree = fd;
+	const char *id = NULL, *text = NULL;
+	uint64_t count = 0;
+	struct image *i = json_get_string(o, "image", &id, NULL) == 0 ? find(e, id) : NULL;
+	if (!i || i->ready)
+		return;
+	if (json_get_string(o, "error", &text, NULL) == 0) {
+		settle(e, i, -EIO, text);
+		return;
+	}
+	json_get_u64(o, "count", &count, NULL);
+	i->count = (unsigned)MIN(count, ENGINE_LAYERS_MAX);
+	int r = tree < 0 ? -EPROTO : mount_tree(i, tree);
+	if (r < 0)
+		settle(e, i, r, "cannot mount the image's layers");
+	else if (++i->mounted == i->count) {
+		i->ready = 1;
+		settle(e, i, 0, NULL);
+	}
+}
+
+/* ---- root file systems ---- */
+
+/* The directory whose mode and owner "/" has: the topmost layer that describes "/". */
+static unsigned root_layer(int trees, unsigned count)
+{
+	char value[1];
+	for (unsigned n = 0; n < count; n++) {
+		AUTOFREE char *name = xasprintf("%u", n);
+		AUTO_FD int tree = openat(trees, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (tree >= 0 && fgetxattr(tree, LAYER_XATTR_ROOT, value, sizeof value) > 0)
+			return n;
+	}
+	return 0;
+}
+
+static int make_upper(struct container *c, int trees, const struct image *i, struct error **err)
+{
+	struct stat st;
+	AUTOFREE char *name = xasprintf("%u", root_layer(trees, i->count));
+	AUTO_FD int folder = openat(c->engine->folders, c->record.id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (folder < 0 || fstatat(trees, name, &st, 0) < 0)
+		return error_set_errno(err, errno, "cannot open the container's folder");
+	if (mkdirat(folder, "work", 0700) < 0 && errno != EEXIST)
+		return error_set_errno(err, errno, "cannot make the container's folder");
+	if (faccessat(folder, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if ((mkdirat(folder, "upper.new", 0755) < 0 && errno != EEXIST) ||
+	    fchownat(folder, "upper.new", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(folder, "upper.new", st.st_mode & 07777, 0) < 0 ||
+	    renameat(folder, "upper.new", folder, "upper") < 0)
+		return error_set_errno(err, errno, "cannot make the container's folder");
+	return 0;
+}
+
+/* Lower directories are named relative to the image's directory: mount(2) takes one page of
+ * options. */
+static int make_options(const struct container *c, unsigned count, struct buffer *b)
+{
+	buffer_append_string(b, "userxattr,lowerdir=");
+	for (unsigned n = 0; n < count; n++)
+		buffer_appendf(b, "%s%u", n ? ":" : "", n);
+	buffer_appendf(b, ",upperdir=" ENGINE_CONTAINERS "/%s/upper,workdir=" ENGINE_CONTAINERS "/%s/work",
+	    c->record.id, c->record.id);
+	return b->size > OPTIONS_MAX ? -E2BIG : 0;
+}
+
+int image_mount_root(struct container *c, struct error **err)
+{
+	struct image *i = find(c->engine, c->record.image_id);
+	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *root = path_join(run, "root"),
+		      *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
+	AUTO_BUFFER struct buffer options;
+	buffer_init(&options, 2 * OPTIONS_MAX);
+	if (!i || !i->ready)
+		return error_set(err, ENOENT, "the image is not mounted");
+	AUTO_FD int trees = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r =
+	    trees < 0 ? error_set_errno(err, errno, "cannot open the image's layers") : make_upper(c, trees, i, err);
+	if (r < 0 || (r = path_mkdir_all(root, 0711, err)) < 0)
+		return r;
+	if (make_options(c, i->count, &options) < 0)
+		return error_set(err, E2BIG, "the image has too many layers");
+	if (fchdir(trees) < 0 || mount("holm", root, "overlay", 0, buffer_string(&options)) < 0)
+		r = error_set_errno(err, errno, "cannot mount the container's root file system");
+	(void)!chdir("/");
+	return r;
+}

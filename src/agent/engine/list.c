@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The Docker API's requests about containers: what tells about them. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/engine/engine.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "docker/route.h"
+
+#define NS_PER_S 1000000000LL
+
+/* ---- words ---- */
+
+/* As Docker's units.HumanDuration. */
+static char *format_age(int64_t ns)
+{
+	static const struct {
+		int64_t below, unit; /* seconds */
+		const char *word;
+	} steps[] = { { 60, 1, "seconds" }, { 3600, 60, "minutes" }, { 48 * 3600L, 3600, "hours" },
+		{ 14 * 86400L, 86400, "days" }, { 60 * 86400L, 7 * 86400L, "weeks" },
+		{ 730 * 86400L, 30 * 86400L, "months" }, { INT64_MAX, 365 * 86400L, "years" } };
+	int64_t s = MAX(ns, 0) / NS_PER_S;
+	if (s < 1)
+		return xstrdup("Less than a second");
+	if (s == 1)
+		return xstrdup("1 second");
+	if (s >= 60 && s < 120)
+		return xstrdup("About a minute");
+	if (s >= 3600 && s < 7200)
+		return xstrdup("About an hour");
+	size_t i = 0;
+	while (s >= steps[i].below)
+		i++;
+	return xasprintf("%lld %s", (long long)(s / steps[i].unit), steps[i].word);
+}
+
+static const char *state_of(const struct container *c)
+{
+	static const char *const names
+	    [] = { [CONTAINER_CREATED] = "created", [CONTAINER_RUNNING] = "running", [CONTAINER_EXITED] = "exited" };
+	return c->remove && !c->pid ? "removing" : names[c->record.status];
+}
+
+static char *status_of(const struct container *c)
+{
+	int64_t now = container_now();
+	AUTOFREE char *up = format_age(now - c->record.started), *since = format_age(now - c->record.finished);
+	if (c->record.status == CONTAINER_RUNNING)
+		return xasprintf("Up %s", up);
+	if (c->record.status == CONTAINER_EXITED)
+		return xasprintf("Exited (%d) %s ago", c->record.exit_code, since);
+	return xstrdup("Created");
+}
+
+static void add_time(struct json_object *o, const char *key, int64_t ns)
+{
+	AUTOFREE char *text = ns ? clock_format_rfc3339(ns) : xstrdup("0001-01-01T00:00:00Z");
+	json_add_string(o, key, text);
+}
+
+static const char *network_of(const struct container *c)
+{
+	static const char *const names[] = { [DOCKER_NETWORK_BRIDGE] = "bridge",
+		[DOCKER_NETWORK_MACHINE] = "host",
+		[DOCKER_NETWORK_NONE] = "none" };
+	return names[c->record.body.network];
+}
+
+static struct json_object *networks_of(const struct container *c)
+{
+	struct json_object *networks = json_object_new_object(), *one = json_object_new_object();
+	char address[ADDRESS_TEXT_MAX] = "", gateway[ADDRESS_TEXT_MAX] = "";
+	if (c->address) {
+		address_format(c->address, address);
+		address_format(c->engine->bridge.gateway, gateway);
+	}
+	json_add_string(one, "IPAddress", address);
+	json_add_string(one, "Gateway", gateway);
+	json_add_i64(one, "IPPrefixLen", c->address ? c->engine->bridge.subnet.prefix : 0);
+	json_add(networks, network_of(c), one);
+	return networks;
+}
+
+/* ---- filters ---- */
+
+static int is_name_match(const struct container *c, const char *wish)
+{
+	size_t size = strlen(wish);
+	int begins = wish[0] == '^', ends = size > 1 && wish[size - 1] == '$';
+	AUTOFREE char *word = xstrndup(wish + begins, size - (size_t)begins - (size_t)ends);
+	const char *plain = word[0] == '/' ? word + 1 : word, *name = c->record.name;
+	if (begins && ends)
+		return streq(name, plain);
+	if (begins)
+		return startswith(name, plain) != NULL;
+	return ends ? endswith(name, plain) : strstr(name, plain) != NULL;
+}
+
+static int is_label_match(const struct container *c, const char *wish)
+{
+	AUTOFREE char *key = xstrndup(wish, strcspn(wish, "="));
+	const char *value = strchr(wish, '=');
+	struct json_object *label = NULL;
+	if (!c->record.body.labels || !json_object_object_get_ex(c->record.body.labels, key, &label))
+		return 0;
+	return !value || streq(json_object_get_string(label), value + 1);
+}
+
+static int is_match(const struct container *c, const char *filter, const char *wish)
+{
+	if (streq(filter, "id"))
+		return startswith(c->record.id, wish) != NULL;
+	if (streq(filter, "name"))
+		return is_name_match(c, wish);
+	if (streq(filter, "label"))
+		return is_label_match(c, wish);
+	if (streq(filter, "status"))
+		return streq(state_of(c), wish);
+	if (streq(filter, "ancestor"))
+		return streq(c->record.body.image, wish) || streq(c->record.image_id, wish);
+	return streq(network_of(c), wish);
+}
+
+/* The wishes of one filter: {"value":true} or ["value"]. Labels must all match, of others one. */
+static int passes(const struct container *c, const char *filter, struct json_object *wishes)
+{
+	int all = streq(filter, "label"), any = 0, failed = 0, total = 0;
+	AUTO_STRV struct strv values = { 0 };
+	if (json_object_is_type(wishes, json_type_object)) {
+		json_object_object_foreach(wishes, key, value)
+		{
+			if (!json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value))
+				strv_add(&values, key);
+		}
+	}
+	for (size_t i = 0; json_object_is_type(wishes, json_type_array) && i < json_object_array_length(wishes); i++)
+		strv_add(&values, json_object_get_string(json_object_array_get_idx(wishes, i)));
+	for (size_t i = 0; i < values.count; i++, total++) {
+		int match = is_match(c, filter, values.items[i]);
+		any |= match;
+		failed |= !match;
+	}
+	return !total || (all ? !failed : any);
+}
+
+static int check_filters(struct json_object *filters, struct error **err)
+{
+	static const char *const known[] = { "id", "name", "label", "status", "ancestor", "network" };
+	json_object_object_foreach(filters, key, value)
+	{
+		int found = 0;
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+			found |= streq(known[i], key);
+		if (!found ||
+		    (!json_object_is_type(value, json_type_object) && !json_object_is_type(value, json_type_array)))
+			return error_set(err, EINVAL, "invalid filter '%.64s'", key);
+	}
+	return 0;
+}
+
+static int passes_all(const struct container *c, struct json_object *filters)
+{
+	int pass = 1;
+	if (filters) {
+		json_object_object_foreach(filters, key, value) pass &= passes(c, key, value);
+	}
+	return pass;
+}
+
+/* ---- ps ---- */
+
+static struct json_object *summary(const struct container *c)
+{
+	const struct record *r = &c->record;
+	struct json_object *o = json_object_new_object(), *names = json_object_new_array(),
+			   *host = json_object_new_object(), *settings = json_object_new_object();
+	AUTO_STRV struct strv words = { 0 };
+	AUTOFREE char *name = xasprintf("/%s", r->name), *status = status_of(c);
+	strv_add_all(&words, &r->body.entrypoint);
+	strv_add_all(&words, &r->body.command);
+	AUTOFREE char *command = strv_join(&words, " ");
+	json_object_array_add(names, json_object_new_string(name));
+	json_add_string(o, "Id", r->id);
+	json_add(o, "Names", names);
+	json_add_string(o, "Image", r->body.image);
+	json_add_string(o, "ImageID", r->image_id);
+	json_add_string(o, "Command", command);
+	json_add_i64(o, "Created", r->created / NS_PER_S);
+	json_add(o, "Ports", json_object_new_array());
+	json_add(o, "Labels", r->body.labels ? json_object_get(r->body.labels) : json_object_new_object());
+	json_add_string(o, "State", state_of(c));
+	json_add_string(o, "Status", status);
+	json_add_string(host, "NetworkMode", network_of(c));
+	json_add(o, "HostConfig", host);
+	json_add(settings, "Networks", networks_of(c));
+	json_add(o, "NetworkSettings", settings);
+	json_add(o, "Mounts", json_object_new_array());
+	return o;
+}
+
+void engine_list(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *filters = NULL;
+	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
+	uint64_t most = 0;
+	int r = text && *text ? json_parse(text, strlen(text), "filters", &filters, &err) : 0;
+	if (r == 0 && filters && !json_object_is_type(filters, json_type_object))
+		r = error_set(&err, EINVAL, "invalid filter");
+	if (r == 0 && filters)
+		r = check_filters(filters, &err);
+	if (r < 0) {
+		engine_error(x, -EINVAL, err);
+		return;
+	}
+	if (!limit || parse_u64(limit, &most) < 0)
+		most = 0;
+	int all =
+	    engine_flag(x, "all", 0) || most > 0 || (filters && json_object_object_get_ex(filters, "status", NULL));
+	struct json_object *list = json_object_new_array();
+	for (const struct container *c = e->containers; c && (!most || json_object_array_length(list) < most);
+	     c = c->next)
+		if ((all || c->pid) && passes_all(c, filters))
+			json_object_array_add(list, summary(c));
+	http_respond_json(x, 200, list);
+}
+
+/* ---- inspect ---- */
+
+static struct json_object *state_object(const struct container *c)
+{
+	static const char *const never[] = { "Paused", "Restarting", "OOMKilled", "Dead" };
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "Status", state_of(c));
+	json_add_bool(o, "Running", c->pid != 0);
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		json_add_bool(o, never[i], 0);
+	json_add_i64(o, "Pid", c->pid);
+	json_add_i64(o, "ExitCode", c->record.exit_code);
+	json_add_string(o, "Error", c->record.error ? c->record.error : "");
+	add_time(o, "StartedAt", c->record.started);
+	add_time(o, "FinishedAt", c->record.finished);
+	return o;
+}
+
+static struct json_object *config_object(const struct container *c)
+{
+	struct json_object *o = json_object_new_object();
+	json_object_object_foreach(c->record.data, key,
+	    value) if (!streq(key, "HostConfig") && !streq(key, "NetworkingConfig"))
+	    json_object_object_add(o, key, json_object_get(value));
+	if (!c->record.body.hostname) {
+		AUTOFREE char *hostname = xstrndup(c->record.id, 12);
+		json_add_string(o, "Hostname", hostname);
+	}
+	return o;
+}
+
+static struct json_object *host_object(const struct container *c)
+{
+	struct json_object *from = NULL, *o = json_object_new_object();
+	if (json_get_object(c->record.data, "HostConfig", &from, NULL) == 0) {
+		json_object_object_foreach(from, key, value) json_object_object_add(o, key, json_object_get(value));
+	}
+	json_object_object_del(o, "NetworkMode");
+	json_add_string(o, "NetworkMode", network_of(c));
+	return o;
+}
+
+void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = container_find(e, wish, &err);
+	if (!c) {
+		engine_error(x, -err->code, err);
+		return;
+	}
+	AUTO_STRV struct strv words = { 0 };
+	AUTO_STRV struct strv arguments = { 0 };
+	AUTOFREE char *name = xasprintf("/%s", c->record.name);
+	struct json_object *o = json_object_new_object(), *settings = json_object_new_object();
+	strv_add_all(&words, &c->record.body.entrypoint);
+	strv_add_all(&words, &c->record.body.command);
+	for (size_t i = 1; i < words.count; i++)
+		strv_add(&arguments, words.items[i]);
+	json_add_string(o, "Id", c->record.id);
+	add_time(o, "Created", c->record.created);
+	json_add_string(o, "Path", words.count ? words.items[0] : "");
+	json_add_strv(o, "Args", &arguments);
+	json_add(o, "State", state_object(c));
+	json_add_string(o, "Image", c->record.image_id);
+	json_add_string(o, "Name", name);
+	json_add_i64(o, "RestartCount", 0);
+	json_add_string(o, "Driver", "overlay2");
+	json_add_string(o, "Platform", "linux");
+	json_add(o, "HostConfig", host_object(c));
+	json_add(o, "Config", config_object(c));
+	json_add(o, "Mounts", json_object_new_array());
+	json_add(settings, "Ports", json_object_new_object());
+	json_add(settings, "Networks", networks_of(c));
+	json_add(o, "NetworkSettings", settings);
+	http_respond_json(x, 200, o);
+}
+
+/* ---- info ---- */
+
+static void count_states(const struct engine *e, struct json_object *o)
+{
+	int64_t all = 0, running = 0;
+	for (const struct container *c = e->containers; c; c = c->next) {
+		all++;
+		running += c->pid != 0;
+	}
+	json_add_i64(o, "Containers", all);
+	json_add_i64(o, "ContainersRunning", running);
+	json_add_i64(o, "ContainersPaused", 0);
+	json_add_i64(o, "ContainersStopped", all - running);
+}
+
+void engine_info(struct engine *e, struct http_exchange *x, const char *name)
+{
+	static const char *const warnings[] = { "MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares",
+		"CPUSet", "PidsLimit", "OomKillDisable" };
+	static const char *const network[] = { "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables" };
+	struct json_object *o = json_object_new_object(), *plugins = json_object_new_object(),
+			   *swarm = json_object_new_object(), *logs = json_object_new_array();
+	struct utsname u = { 0 };
+	uname(&u);
+	count_states(e, o);
+	json_add_string(o, "Name", u.nodename);
+	json_add_string(o, "ServerVersion", DOCKER_SERVER_VERSION);
+	json_add_string(o, "OperatingSystem", "holm " HOLM_VERSION);
+	json_add_string(o, "OSType", "linux");
+	json_add_string(o, "Architecture", u.machine);
+	json_add_string(o, "KernelVersion", u.release);
+	json_add_i64(o, "NCPU", sysconf(_SC_NPROCESSORS_ONLN));
+	json_add_i64(o, "MemTotal", (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+	json_add_string(o, "Driver", "overlay2");
+	json_add_string(o, "LoggingDriver", "json-file");
+	json_add_string(o, "CgroupVersion", "2");
+	json_add_string(o, "DefaultRuntime", "crun");
+	json_add_string(o, "IndexServerAddress", "https://index.docker.io/v1/");
+	json_object_array_add(logs, json_object_new_string("json-file"));
+	json_object_array_add(logs, json_object_new_string("none"));
+	json_add(plugins, "Log", logs);
+	json_add(o, "Plugins", plugins);
+	json_add_string(swarm, "LocalNodeState", "inactive");
+	json_add(o, "Swarm", swarm);
+	for (size_t i = 0; i < ARRAY_SIZE(warnings); i++)
+		json_add_bool(o, warnings[i], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(network); i++)
+		json_add_bool(o, network[i], e->has_bridge);
+	http_respond_json(x, 200, o);
+}

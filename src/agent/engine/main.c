@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm-agent --engine GO: the engine's process. GO: a JSON object of the agent
+ * (src/agent/service/engine.c). Clients' connections come from the agent, with what was read of
+ * them; each carries one request. */
+#include "agent/engine/main.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/core/channel.h"
+#include "agent/core/rootfs.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/place.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "docker/route.h"
+
+enum { GIVEN_MAX = 64 * 1024, CHILDREN_MAX = 1 << 20 };
+
+/* ---- requests ---- */
+
+static const struct {
+	const char *method, *pattern;
+	engine_handler_fn handle;
+} routes[] = {
+	{ "GET", "/info", engine_info },
+	{ "GET", "/containers/json", engine_list },
+	{ "POST", "/containers/create", engine_create },
+	{ "GET", "/containers/*/json", engine_inspect },
+	{ "GET", "/containers/*/logs", engine_logs },
+	{ "POST", "/containers/*/start", engine_start },
+	{ "POST", "/containers/*/stop", engine_stop },
+	{ "POST", "/containers/*/kill", engine_kill },
+	{ "POST", "/containers/*/wait", engine_wait },
+	{ "POST", "/containers/*/attach", engine_attach },
+	{ "POST", "/containers/*/exec", engine_exec_create },
+	{ "DELETE", "/containers/*", engine_remove },
+	{ "POST", "/exec/*/start", engine_exec_start },
+	{ "GET", "/exec/*/json", engine_exec_inspect },
+};
+
+void engine_dispatch(struct http_exchange *x, void *engine)
+{
+	AUTO_ERROR struct error *err = NULL;
+	const char *path = docker_strip_version(http_exchange_path(x), &err);
+	for (size_t i = 0; path && i < ARRAY_SIZE(routes); i++) {
+		AUTOFREE char *name = NULL;
+		if (!streq(routes[i].method, http_exchange_head(x)->method) ||
+		    !docker_match(path, routes[i].pattern, &name))
+			continue;
+		routes[i].handle(engine, x, name);
+		return;
+	}
+	if (path)
+		error_set(&err, ENOENT, "page not found");
+	engine_error(x, path ? -ENOENT : -EINVAL, err);
+}
+
+static const struct http_route http_routes[] = {
+	{ "GET", "/*", engine_dispatch, 0 },
+	{ "POST", "/*", engine_dispatch, 0 },
+	{ "DELETE", "/*", engine_dispatch, 0 },
+	{ 0 },
+};
+
+static void on_connection(struct source *s, int socket, uint32_t events, void *data)
+{
+	struct engine *e = data;
+	static char bytes[GIVEN_MAX];
+	struct fd_pass passed;
+	ssize_t n = fd_receive_bytes(socket, bytes, sizeof bytes, 1, &passed, MSG_DONTWAIT);
+	if (n > 0 && passed.count == 1 && !passed.truncated) {
+		int r = http_server_serve_given(e->server, passed.fds[0], bytes, (size_t)n);
+		if (r < 0)
+			log_warning("cannot serve a connection: %s", strerror(-r));
+		return;
+	}
+	fd_pass_close(&passed);
+	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
+		loop_exit(e->loop, 0);
+}
+
+/* ---- the agent ---- */
+
+void engine_tell_stopped(struct engine *e)
+{
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (c->pid || c->ended || c->starting || c->cleaning)
+			return;
+	struct json_object *o = json_object_new_object();
+	json_add_bool(o, "stopped", 1);
+	if (e->stopping)
+		channel_send(ENGINE_CHANNEL, o, -1);
+	else
+		json_object_put(o);
+}
+
+static void stop_all(struct engine *e)
+{
+	e->stopping = 1;
+	for (struct container *c = e->containers; c; c = c->next)
+		if (c->pid)
+			container_stop(c, -1);
+	engine_tell_stopped(e);
+}
+
+static void on_channel(struct source *s, int socket, uint32_t events, void *data)
+{
+	struct engine *e = data;
+	AUTO_JSON struct json_object *o = NULL;
+	int fd = -1;
+	int r = channel_receive(socket, &o, &fd);
+	if (r == -EAGAIN)
+		return;
+	if (r <= 0) {
+		loop_exit(e->loop, 0);
+		return;
+	}
+	if (json_object_object_get_ex(o, "stop", NULL)) {
+		fd_close(fd);
+		stop_all(e);
+	} else {
+		image_message(e, o, fd);
+	}
+}
+
+/* Process 1 inherits what its children leave; a container ends only when all that was in it is
+ * reaped. A container's process is known by its number only when crun has ended. */
+void engine_reap(struct engine *e)
+{
+	AUTOFREE char *text = NULL;
+	AUTO_STRV struct strv pids = { 0 };
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (c->starting)
+			return;
+	if (path_read_file("/proc/thread-self/children", CHILDREN_MAX, &text, NULL) < 0)
+		return;
+	strv_split(&pids, text, " ");
+	for (size_t i = 0; i < pids.count; i++) {
+		uint32_t pid;
+		if (parse_u32(pids.items[i], &pid) == 0 && !loop_watches_child(e->loop, (pid_t)pid))
+			waitpid((pid_t)pid, NULL, WNOHANG);
+	}
+}
+
+static void on_child(struct source *s, int number, void *data)
+{
+	engine_reap(data);
+}
+
+/* ---- the start ---- */
+
+static int parse_go(const char *text, struct engine *e, struct error **err)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_STRV struct strv uids = { 0 }, gids = { 0 };
+	const char *crun = NULL;
+	int r = json_parse(text, strlen(text), "go", &o, err);
+	if (r == 0)
+		r = json_get_string(o, "crun", &crun, err);
+	if (r == 0)
+		r = json_get_strv(o, "nameservers", &e->nameservers, err);
+	if (r == 0)
+		r = engine_place_parse_ids(o, &e->ids, err);
+	if (r == 0)
+		e->crun = xstrdup(crun);
+	return r;
+}
+
+static int open_folders(struct engine *e, struct error **err)
+{
+	AUTO_FD int machine = open(ENGINE_MACHINE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int records = machine < 0 ? -errno : rootfs_mkdir(machine, ENGINE_RECORDS, 0700, err);
+	if (records < 0)
+		return records;
+	e->records = openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	e->folders = open(ENGINE_CONTAINERS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return e->records < 0 || e->folders < 0 ? error_set_errno(err, errno, "cannot open the containers' folders") :
+						  0;
+}
+
+static void start_network(struct engine *e)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = bridge_choose(NULL, &e->bridge, &err);
+	if (r == 0)
+		r = bridge_start(&e->bridge, &err);
+	if (r < 0) {
+		log_warning("%s", error_text(err, r));
+		return;
+	}
+	e->has_bridge = 1;
+	e->addresses = address_pool_new(&e->bridge.subnet);
+	address_pool_claim(e->addresses, e->bridge.gateway);
+}
+
+static int prepare(struct engine *e, const char *go, struct error **err)
+{
+	int r = loop_new(&e->loop);
+	if (r < 0 || (r = parse_go(go, e, err)) < 0 || (r = open_folders(e, err)) < 0)
+		return r;
+	if ((r = path_mkdir_all(ENGINE_RUN, 0711, err)) < 0 || (r = path_mkdir_all(ENGINE_CRUN_STATE, 0700, err)) < 0)
+		return r;
+	start_network(e);
+	if ((r = http_server_new(e->loop, http_routes, e, &e->server)) < 0)
+		return r;
+	http_server_set_dialect(e->server, DOCKER_HEADERS, "message");
+	fd_set_nonblocking(ENGINE_CHANNEL, 1);
+	if ((r = loop_add_signal(e->loop, SIGCHLD, on_child, e, NULL)) < 0 ||
+	    (r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
+	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
+		return r;
+	return container_load_all(e, err);
+}
+
+/* Some six descriptors for each container that runs. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_debug("the limit of open files stays as it is: %s", strerror(errno));
+}
+
+int engine_main(const char *go)
+{
+	static struct engine engine = { .records = -1, .folders = -1 };
+	AUTO_ERROR struct error *err = NULL;
+	log_set_program("holm-engine");
+	signal(SIGPIPE, SIG_IGN);
+	umask(022);
+	raise_limits();
+	int r = prepare(&engine, go, &err);
+	if (r < 0) {
+		log_error("%s", error_text(err, r));
+		return 1;
+	}
+	return loop_run(engine.loop);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The record of a container: a file in /var/lib/holm/containers of the machine, named by its id.
+ * Root in the machine can write anything there, so a record is parsed as what a client sends is. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "docker/body.h"
+
+enum { RECORD_MAX = 2 * 1024 * 1024, RECORDS_MAX = 10000 };
+
+enum container_status { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED };
+
+struct record {
+	char *id, *name, *image_id; /* image_id: "sha256:HEX" */
+	enum container_status status;
+	int64_t created, started, finished; /* ns; 0: not yet */
+	int exit_code;
+	char *error;              /* of the last start, or NULL */
+	struct json_object *data; /* the create body, with the image's part in it */
+	struct docker_body body;  /* parsed of it */
+};
+
+/* 0 or -EBADMSG with a text. */
+int record_parse(const char *text, size_t size, struct record *ret, struct error **err);
+char *record_format(const struct record *r); /* owned */
+void record_done(struct record *r);
+
+/* The files. `directory`: of the records. 0 or -errno. */
+int record_save(int directory, const struct record *r);
+int record_load(int directory, const char *id, struct record *ret, struct error **err);
+void record_remove(int directory, const char *id);
+
+/* Puts what the image says into the body of a create request, where the request says nothing. */
+void record_merge_image(struct json_object *body, struct json_object *image);

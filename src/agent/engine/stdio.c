@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See stdio.h. Bounded in every direction: CLIENT_FULL bytes wait for a client before the pipes are
+ * left alone, INPUT_FULL bytes wait for the process before clients are.
+ *
+ * A client that closes its sending side has ended its input and goes on listening; one that is gone
+ * is dropped, and the process does not notice. */
+#include "agent/engine/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum {
+	CLIENT_FULL = 256 * 1024,
+	STEP = 32 * 1024,
+	CLIENT_MAX = CLIENT_FULL + 4 * (STEP + DOCKER_FRAME_HEADER),
+	INPUT_FULL = 64 * 1024,
+	CLIENTS_MAX = 256,
+	LINGER_MS = 60 * 1000, /* for a client that does not read its last bytes */
+};
+
+struct client {
+	struct client *next;
+	struct stdio *stdio; /* NULL: only its last bytes are left */
+	struct loop *loop;
+	struct stdio_client wish;
+	struct source *source, *timer;
+	struct buffer out;
+	int input_ended;
+};
+
+struct stdio {
+	struct loop *loop;
+	struct stdio_events events;
+	void *data;
+	int once, running, input_over;
+	int input;
+	struct source *input_source;
+	struct buffer waiting; /* for the process */
+	int outputs[2];
+	struct source *output_sources[2];
+	struct client *clients;
+	size_t client_count;
+};
+
+static void update(struct stdio *s);
+
+static void client_free(struct client *c)
+{
+	if (c->stdio) {
+		for (struct client **at = &c->stdio->clients; *at; at = &(*at)->next)
+			if (*at == c) {
+				*at = c->next;
+				break;
+			}
+		c->stdio->client_count--;
+	}
+	source_free(c->source);
+	source_free(c->timer);
+	fd_close(c->wish.fd);
+	buffer_done(&c->out);
+	free(c);
+}
+
+static void on_linger(struct source *source, void *data)
+{
+	client_free(data);
+}
+
+/* Leaves the client with its last bytes. */
+static void client_part(struct client *c)
+{
+	if (!c->out.size || loop_add_timer(c->loop, clock_deadline(LINGER_MS), on_linger, c, &c->timer) < 0) {
+		client_free(c);
+		return;
+	}
+	for (struct client **at = &c->stdio->clients; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	c->stdio->client_count--;
+	c->stdio = NULL;
+	source_set_events(c->source, EPOLLOUT);
+}
+
+static void close_input(struct stdio *s)
+{
+	s->input_over = 1;
+	source_free(TAKE_PTR(s->input_source));
+	fd_close(TAKE_FD(s->input));
+	buffer_done(&s->waiting);
+}
+
+static void write_input(struct stdio *s)
+{
+	while (s->input >= 0 && s->running && s->waiting.size) {
+		ssize_t n = buffer_write(&s->waiting, s->input);
+		if (n == -EAGAIN || n == -EINTR)
+			return;
+		if (n < 0)
+			close_input(s);
+	}
+	if (s->input >= 0 && s->running && s->input_over && !s->waiting.size)
+		close_input(s);
+}
+
+/* Reads stdin of a client: 0, or -errno when the client is gone. */
+static int read_client(struct client *c)
+{
+	struct stdio *s = c->stdio;
+	char discarded[4096];
+	int wanted = c->wish.in && !s->input_over;
+	ssize_t n = wanted ? buffer_read(&s->waiting, c->wish.fd, MIN(INPUT_FULL - s->waiting.size, (size_t)STEP)) :
+			     recv(c->wish.fd, discarded, sizeof discarded, MSG_DONTWAIT);
+	if (n == 0) {
+		c->input_ended = 1;
+		if (wanted && s->once)
+			s->input_over = 1;
+		return 0;
+	}
+	if (n < 0)
+		n = wanted ? n : -errno;
+	return n == -EAGAIN || n == -EINTR || n == -ENOBUFS || n > 0 ? 0 : (int)n;
+}
+
+static void on_client(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct client *c = data;
+	struct stdio *s = c->stdio;
+	int gone = events & EPOLLERR || (events & EPOLLHUP && !(events & EPOLLIN));
+	if (!gone && events & EPOLLOUT)
+		gone = buffer_send(&c->out, fd) < 0;
+	if (!gone && s && events & EPOLLIN)
+		gone = read_client(c) < 0;
+	if (gone || (!s && !c->out.size))
+		client_free(c);
+	if (s)
+		update(s);
+}
+
+/* Whether a client is so far behind that the process has to wait. */
+static int is_full(const struct stdio *s)
+{
+	for (const struct client *c = s->clients; c; c = c->next)
+		if (c->out.size >= CLIENT_FULL)
+			return 1;
+	return 0;
+}
+
+static void update(struct stdio *s)
+{
+	int full = is_full(s);
+	write_input(s);
+	for (struct client *c = s->clients; c; c = c->next) {
+		int reads = !c->input_ended && (!c->wish.in || s->input_over || s->waiting.size < INPUT_FULL);
+		source_set_events(c->source, (reads ? EPOLLIN : 0) | (c->out.size ? EPOLLOUT : 0));
+	}
+	for (int i = 0; i < 2; i++)
+		if (s->output_sources[i])
+			source_set_events(s->output_sources[i], full ? 0 : EPOLLIN);
+	if (s->input_source)
+		source_set_events(s->input_source, s->waiting.size ? EPOLLOUT : 0);
+}
+
+static void spread(struct stdio *s, enum docker_stream stream, const void *data, size_t size)
+{
+	if (s->events.output)
+		s->events.output(stream, data, size, s->data);
+	for (struct client *c = s->clients, *next; c; c = next) {
+		next = c->next;
+		if (!(stream == DOCKER_STDERR ? c->wish.err : c->wish.out))
+			continue;
+		if (docker_frame_append(&c->out, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+			client_free(c);
+	}
+}
+
+static void on_output(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct stdio *s = data;
+	int which = source == s->output_sources[1];
+	char bytes[STEP];
+	ssize_t n = read(fd, bytes, sizeof bytes);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		spread(s, which ? DOCKER_STDERR : DOCKER_STDOUT, bytes, (size_t)n);
+		update(s);
+		return;
+	}
+	source_free(TAKE_PTR(s->output_sources[which]));
+	fd_close(TAKE_FD(s->outputs[which]));
+	if (s->outputs[0] < 0 && s->outputs[1] < 0)
+		s->events.ended(s->data);
+}
+
+static void on_input(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct stdio *s = data;
+	if (events & EPOLLERR)
+		close_input(s);
+	update(s);
+}
+
+struct stdio *stdio_new(struct loop *l, int once, const struct stdio_events *events, void *data)
+{
+	struct stdio *s = xnew(struct stdio);
+	*s = (struct stdio){ .loop = l,
+		.events = *events,
+		.data = data,
+		.once = once,
+		.input = -1,
+		.outputs = { -1, -1 } };
+	buffer_init(&s->waiting, INPUT_FULL + STEP);
+	return s;
+}
+
+void stdio_give_up(struct stdio *s)
+{
+	while (s->clients)
+		client_part(s->clients);
+}
+
+void stdio_free(struct stdio *s)
+{
+	if (!s)
+		return;
+	stdio_give_up(s);
+	close_input(s);
+	for (int i = 0; i < 2; i++) {
+		source_free(s->output_sources[i]);
+		fd_close(s->outputs[i]);
+	}
+	free(s);
+}
+
+int stdio_open(struct stdio *s, int with_input, int standard[3])
+{
+	for (int i = 0; i < 3; i++)
+		standard[i] = -1;
+	for (int i = 0; i < 3; i++) {
+		int ends[2];
+		if (i == 0 && !with_input) {
+			s->input_over = 1;
+			continue;
+		}
+		int r = fd_pipe(ends);
+		if (r < 0)
+			return r;
+		standard[i] = i == 0 ? ends[0] : ends[1];
+		int ours = i == 0 ? ends[1] : ends[0];
+		fd_set_nonblocking(ours, 1);
+		if (i == 0)
+			s->input = ours;
+		else
+			s->outputs[i - 1] = ours;
+	}
+	return 0;
+}
+
+int stdio_run(struct stdio *s)
+{
+	int r = 0;
+	s->running = 1;
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = loop_add_io(s->loop, s->outputs[i], EPOLLIN, on_output, s, &s->output_sources[i]);
+	if (r == 0 && s->input >= 0)
+		r = loop_add_io(s->loop, s->input, 0, on_input, s, &s->input_source);
+	update(s);
+	return r;
+}
+
+int stdio_attach(struct stdio *s, const struct stdio_client *client, const struct buffer *early)
+{
+	struct client *c = xnew(struct client);
+	*c = (struct client){ .stdio = s, .loop = s->loop, .wish = *client, .next = s->clients };
+	buffer_init(&c->out, CLIENT_MAX);
+	s->clients = c;
+	s->client_count++;
+	fd_set_nonblocking(client->fd, 1);
+	int r = s->client_count > CLIENTS_MAX ? -EBUSY : 0;
+	if (r == 0 && early && early->size && client->in && !s->input_over)
+		r = buffer_append(&s->waiting, early->data, early->size);
+	if (r == 0)
+		r = loop_add_io(s->loop, client->fd, 0, on_client, c, &c->source);
+	if (r < 0)
+		client_free(c);
+	else
+		update(s);
+	return r;
+}
+
+int stdio_is_over(const struct stdio *s)
+{
+	return s->outputs[0] < 0 && s->outputs[1] < 0;
+}
+
+void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, size_t size)
+{
+	for (struct client *c = s->clients, *next; c; c = next) {
+		next = c->next;
+		if (docker_frame_append(&c->out, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+			client_free(c);
+	}
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The standard streams of a container's or a command's process, and the clients that are attached
+ * to them. The process's output goes to `output` (the log) and, as frames, to each client that
+ * wants it; a slow client holds the process back. The clients' bytes go to its stdin. */
+#pragma once
+
+#include "base/loop.h"
+#include "docker/frame.h"
+
+struct stdio;
+
+struct stdio_events {
+	void (*output)(enum docker_stream stream, const void *data, size_t size, void *data_of_owner); /* may be NULL */
+	/* Once: stdout and stderr have ended. */
+	void (*ended)(void *data_of_owner);
+};
+
+/* once: the first client's end of input ends the process's. */
+struct stdio *stdio_new(struct loop *l, int once, const struct stdio_events *events, void *data);
+void stdio_free(struct stdio *s); /* clients are closed once they have what was written for them */
+/* Makes the pipes; standard: the process's ends, for the caller to close. 0 or -errno. */
+int stdio_open(struct stdio *s, int with_input, int standard[3]);
+/* The process runs: bytes move from now on. */
+int stdio_run(struct stdio *s);
+int stdio_is_over(const struct stdio *s); /* stdout and stderr have ended */
+/* Something for the clients from the engine itself. */
+void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, size_t size);
+/* No process: clients get an end of stream. */
+void stdio_give_up(struct stdio *s);
+
+struct stdio_client {
+	int fd;           /* taken */
+	int in, out, err; /* which streams */
+};
+/* early: bytes of stdin that came already. */
+int stdio_attach(struct stdio *s, const struct stdio_client *client, const struct buffer *early);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The agent's half of the engine (docs/engine.md): it starts the engine at the first request, hands
+ * clients' connections over to it, and gets it the layers of images.
+ *
+ * Problem. The engine has the rights of the machine's root, so it is as hostile as that. What it
+ * asks for must not give it more.
+ *
+ * Idea. It asks for one thing only: an image, by its digest. The agent asks the keeper, which knows
+ * the images that this machine was given and where their trees are. The engine gets clones that it
+ * cannot make writable, and never a path.
+ *
+ * A request is POST /v1/engine with the client's own request behind its head. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/core/agent.h"
+#include "agent/core/channel.h"
+#include "agent/core/platform.h"
+#include "agent/core/worker.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/place.h"
+#include "agent/service/service.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "oci/digest.h"
+
+enum { ASK_MS = 60 * 1000 };
+
+struct engine_link {
+	struct agent *agent;
+	struct worker *worker; /* NULL: the engine has ended */
+	int connections;
+	struct platform_container container;
+	struct engine_place place;
+	struct request *requests;
+};
+
+/* An image that the engine has asked for. */
+struct request {
+	struct request *next;
+	struct engine_link *link;
+	char *image;
+	struct http_call *call;
+	struct worker *worker;
+	struct strv lower;
+};
+
+/* ---- images ---- */
+
+static void request_free(struct request *q)
+{
+	for (struct request **at = &q->link->requests; *at; at = &(*at)->next)
+		if (*at == q) {
+			*at = q->next;
+			break;
+		}
+	if (q->call)
+		http_call_cancel(q->call);
+	worker_cancel(q->worker);
+	strv_done(&q->lower);
+	free(q->image);
+	free(q);
+}
+
+static void refuse(struct request *q, const char *text)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "image", q->image);
+	json_add_string(o, "error", text);
+	if (q->link->worker)
+		worker_send(q->link->worker, o, -1);
+	else
+		json_object_put(o);
+	request_free(q);
+}
+
+/* In a worker. */
+static int take_layers(int channel, void *data, struct error **err)
+{
+	const struct request *q = data;
+	const struct agent *a = q->link->agent;
+	AUTOFREE int *fds = xcalloc(q->lower.count + 1, sizeof *fds);
+	int r = a->platform->take_layers(a->init_pidfd, &q->lower, fds, err);
+	for (size_t i = 0; r >= 0 && i < q->lower.count; i++) {
+		struct json_object *o = json_object_new_object();
+		json_add_string(o, "image", q->image);
+		json_add_u64(o, "count", q->lower.count);
+		r = channel_send(channel, o, fds[i]);
+	}
+	return r;
+}
+
+static void on_layer(struct json_object *o, int fd, void *data)
+{
+	struct request *q = data;
+	AUTO_FD int tree = fd;
+	int r = q->link->worker ? worker_send(q->link->worker, json_object_get(o), tree) : 0;
+	if (r < 0)
+		log_warning("cannot hand a layer over to the engine: %s", strerror(-r));
+}
+
+static void on_layers_done(int code, const char *text, void *data)
+{
+	struct request *q = data;
+	q->worker = NULL;
+	if (code < 0)
+		refuse(q, text);
+	else
+		request_free(q);
+}
+
+static void on_answer(int code, struct json_object *body, const struct error *err, void *data)
+{
+	static const struct worker_events events = { .message = on_layer, .done = on_layers_done };
+	struct request *q = data;
+	struct agent *a = q->link->agent;
+	q->call = NULL;
+	if (code < 0 || json_get_strv(body, "lower", &q->lower, NULL) < 0 || q->lower.count > ENGINE_LAYERS_MAX) {
+		refuse(q, error_text(err, code < 0 ? code : EPROTO));
+		return;
+	}
+	int r = worker_start(a->loop, take_layers, q, &a->init_pidfd, 1, &events, q, &q->worker);
+	if (r < 0)
+		refuse(q, strerror(-r));
+}
+
+static void ask_keeper(struct engine_link *l, const char *image)
+{
+	static const struct http_call_events events = { .done = on_answer };
+	struct agent *a = l->agent;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *target = xasprintf("/v1/engine/image?id=%s", image);
+	struct request *q = xnew(struct request);
+	*q = (struct request){ .next = l->requests, .link = l, .image = xstrdup(image) };
+	l->requests = q;
+	int fd = -1, r = a->to_keeper ? transport_open(a->to_keeper, &fd, &err) : -ECONNRESET;
+	if (r >= 0)
+		r = http_call(a->loop, fd, "GET", target, NULL, clock_deadline(ASK_MS), &events, q, &q->call);
+	if (r < 0)
+		refuse(q, error_text(err, r));
+}
+
+/* ---- the engine ---- */
+
+static void on_message(struct json_object *o, int fd, void *data)
+{
+	struct engine_link *l = data;
+	const char *image = NULL;
+	fd_close(fd);
+	if (json_object_object_get_ex(o, "stopped", NULL))
+		stop_containers_ended(l->agent);
+	if (json_get_string(o, "image", &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
+		ask_keeper(l, image);
+}
+
+static void drop_requests(struct engine_link *l)
+{
+	while (l->requests)
+		request_free(l->requests);
+}
+
+static void on_done(int code, const char *text, void *data)
+{
+	struct engine_link *l = data;
+	log_warning("the engine has ended: %s", text ? text : "without a word");
+	l->worker = NULL;
+	fd_close(TAKE_FD(l->connections));
+	drop_requests(l);
+	stop_containers_ended(l->agent);
+}
+
+static int start(struct engine_link *l, struct error **err)
+{
+	static const struct worker_events events = { .message = on_message, .done = on_done };
+	struct agent *a = l->agent;
+	int ends[2];
+	int r = a->platform->container(a->init_kind, &l->container, err);
+	if (r < 0)
+		return r;
+	if ((r = fd_socketpair(SOCK_SEQPACKET, ends)) < 0)
+		return error_set_errno(err, r, "cannot make a socket for the engine");
+	AUTO_FD int theirs = ends[1];
+	l->connections = ends[0];
+	l->place = (struct engine_place){ .agent = a, .connections = theirs, .crun = l->container.crun };
+	r = worker_start(a->loop, engine_place, &l->place, &theirs, 1, &events, l, &l->worker);
+	if (r < 0)
+		fd_close(TAKE_FD(l->connections));
+	return r < 0 ? error_set_errno(err, r, "cannot start the engine") : 0;
+}
+
+static struct engine_link *link_of(struct agent *a)
+{
+	if (!a->engine) {
+		a->engine = xnew(struct engine_link);
+		*a->engine = (struct engine_link){ .agent = a, .connections = -1 };
+	}
+	return a->engine;
+}
+
+int engine_machine_stops(struct agent *a)
+{
+	if (!a->engine || !a->engine->worker)
+		return 0;
+	struct json_object *o = json_object_new_object();
+	json_add_bool(o, "stop", 1);
+	return worker_send(a->engine->worker, o, -1) == 0;
+}
+
+void engine_machine_ended(struct agent *a)
+{
+	if (!a->engine)
+		return;
+	worker_cancel(TAKE_PTR(a->engine->worker));
+	fd_close(TAKE_FD(a->engine->connections));
+	drop_requests(a->engine);
+}
+
+/* ---- POST /v1/engine ---- */
+
+static int check(struct agent *a, struct error **err)
+{
+	if (!a->platform->open_containers)
+		return error_set(err, EOPNOTSUPP, "a machine of this isolation has no containers");
+	if (a->phase != PHASE_RUNNING || !a->ready_session || a->init_pidfd < 0)
+		return error_set(err, EAGAIN, "the machine is not ready for containers");
+	struct engine_link *l = link_of(a);
+	return l->worker ? 0 : start(l, err);
+}
+
+void engine_handle(struct http_exchange *x, void *agent)
+{
+	struct agent *a = agent;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_BUFFER struct buffer raw = { 0 };
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	int r = check(a, &err);
+	if (r < 0) {
+		http_respond_error(x, r, err);
+		return;
+	}
+	AUTO_FD int fd = -1;
+	if (http_exchange_take(x, &fd, &raw) < 0)
+		return;
+	ssize_t size = http_parse_request(raw.data, raw.size, &head, NULL);
+	if (size > 0)
+		buffer_consume(&raw, (size_t)size);
+	ssize_t sent =
+	    raw.size ? fd_send_bytes(a->engine->connections, raw.data, raw.size, &fd, 1, MSG_DONTWAIT) : -EPROTO;
+	if (sent < 0)
+		log_warning("cannot hand a connection over to the engine: %s", strerror((int)-sent));
+}

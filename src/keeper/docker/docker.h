@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The Docker Engine API on docker.sock in the machine's runtime folder (docs/engine.md). */
+#pragma once
+
+#include "keeper/keeper.h"
+
+struct docker_service;
+
+/* Serves on runtime_dir/docker.sock, mode 0600. 0 or -errno. */
+int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_service **ret, struct error **err);
+/* Opens the socket once more, where its folder was deleted. */
+int docker_service_reopen(struct docker_service *s, const char *runtime_dir, struct error **err);
+void docker_service_free(struct docker_service *s); /* removes the socket; NULL is fine */
+
+/* The trees of an image that a container of this machine was created from, topmost first. -ENOENT:
+ * this machine was not given the image. */
+int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err);

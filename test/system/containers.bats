@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# isolation: native
+# Containers in a machine, by a stock docker client on the machine's docker.sock.
+load ../lib/holm
+
+setup_file()
+{
+	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
+	requires docker curl
+	holm_begin
+	create box busybox
+	export SOCKET DOCKER_HOST DOCKER_CONFIG="$WORLD/docker"
+	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
+	DOCKER_HOST=unix://$SOCKET
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+docker()
+{
+	command timeout 60 docker "$@"
+}
+
+# exits STATUS COMMAND...: leaves its stderr in $stderr.
+exits()
+{
+	local wanted=$1
+	shift
+	run --separate-stderr "$@"
+	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
+}
+
+# api METHOD PATH [curl option]...
+api()
+{
+	local method=$1 path=$2
+	shift 2
+	command timeout 30 curl -sS --unix-socket "$SOCKET" -X "$method" "$@" "http://docker$path"
+}
+
+@test "docker.sock is the user's alone; ping and version say who answers, with any served version in front" {
+	local path
+	equal "600 $UID_ME" "$(stat -c '%a %u' "$SOCKET")"
+	for path in /_ping /v1.24/_ping /v1.51/_ping; do
+		equal OK "$(api GET "$path")"
+		contains "$(api GET "$path" -i)" 'Api-Version: 1.51'
+	done
+	contains "$(api HEAD /_ping --head)" 'Builder-Version: 1'
+	equal '1.51 1.24 linux' "$(api GET /version | jq -r '"\(.ApiVersion) \(.MinAPIVersion) \(.Os)"')"
+	contains "$(api GET /v1.99/info | jq -r .message)" 'too new'
+	contains "$(api GET /v1.12/info | jq -r .message)" 'too old'
+	contains "$(api GET /v1.51/nothing | jq -r .message)" 'page not found'
+	contains "$(api GET /v1.51/containers/nothing/json -i)" 'Api-Version: 1.51'
+	equal box "$(docker info --format '{{.OperatingSystem}}' | sed 's/^holm .*/box/')"
+}
+
+@test "run --rm: output, arguments, exit statuses, and nothing stays" {
+	equal hello "$(docker run --rm busybox:test echo hello)"
+	equal '[a b][][*]' "$(docker run --rm busybox:test printf '[%s]' 'a b' '' '*')"
+	exits 7 docker run --rm busybox:test sh -c 'exit 7'
+	exits 137 docker run --rm busybox:test sh -c 'sleep 60 & kill -9 $!; wait $!'
+	exits 127 docker run --rm busybox:test nosuchprogram
+	contains "$stderr" nosuchprogram
+	exits 126 docker run --rm busybox:test /etc
+	equal '' "$(docker run --rm busybox:test sh -c 'echo err >&2' 2>/dev/null)"
+	equal '' "$(docker ps -aq)"
+	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1)"
+}
+
+@test "stdin: bytes as they are, its end, and a client that sends none" {
+	local sum
+	head -c 5000000 /dev/urandom >"$TMPDIR/bytes"
+	sum=$(sha256sum <"$TMPDIR/bytes")
+	equal "$sum" "$(docker run --rm -i busybox:test cat <"$TMPDIR/bytes" | sha256sum)"
+	equal '' "$(docker run --rm -i busybox:test cat </dev/null)"
+	equal '' "$(echo lost | docker run --rm busybox:test cat)"
+	rm "$TMPDIR/bytes"
+}
+
+@test "root in a container is the machine's user; the machine's root is in none; Docker's rights and no more" {
+	local out
+	out=$(docker run --rm busybox:test sh -c 'cat /proc/self/uid_map' | tr -s ' ')
+	contains "$out" "0 $UID_ME 1"
+	[ -z "$(awk '$2 == 0' <<<"$out")" ]
+	equal 00000000a80425fb "$(docker run --rm busybox:test sed -n 's/^CapBnd:\t//p' /proc/self/status)"
+	equal 0000000000000000 "$(docker run --rm --cap-drop ALL busybox:test sed -n 's/^CapEff:\t//p' /proc/self/status)"
+	equal 0000000000000000 "$(docker run --rm -u 1 busybox:test sed -n 's/^CapEff:\t//p' /proc/self/status)"
+	equal 2 "$(docker run --rm busybox:test sed -n 's/^Seccomp:\t//p' /proc/self/status)"
+	exits 1 docker run --rm busybox:test unshare -U true
+	exits 1 docker run --rm busybox:test mount -t tmpfs tmpfs /mnt
+	exits 1 docker run --rm busybox:test sh -c 'echo 1 >/proc/sysrq-trigger'
+	exits 1 docker run --rm --read-only busybox:test touch /x
+	# An image's trees cannot be written to, by nobody.
+	docker run --rm busybox:test rm -rf /bin/busybox
+	equal again "$(docker run --rm busybox:test echo again)"
+}
+
+@test "-u, -w, -e, --entrypoint, --hostname, --name and labels" {
+	equal "$(docker run --rm busybox:test sh -c 'grep ^daemon: /etc/passwd | cut -d: -f3,4')" "$(docker run --rm -u daemon busybox:test sh -c 'echo $(id -u):$(id -g)')"
+	equal 1234:99 "$(docker run --rm -u 1234:99 busybox:test sh -c 'echo $(id -u):$(id -g)')"
+	exits 125 docker run --rm -u nobody-has-this busybox:test true
+	equal /tmp/new/place "$(docker run --rm -w /tmp/new/place busybox:test pwd)"
+	equal '1 two words' "$(docker run --rm -e A=1 -e 'B=two words' busybox:test sh -c 'echo $A $B')"
+	equal 'a b' "$(docker run --rm --entrypoint echo busybox:test a b)"
+	equal here "$(docker run --rm -h here busybox:test hostname)"
+	docker create --name named -l k=v busybox:test true >/dev/null
+	equal 'named v' "$(docker ps -a --filter label=k=v --format '{{.Names}} {{.Label "k"}}')"
+	equal '' "$(docker ps -aq --filter label=k=other)"
+	exits 1 docker create --name named busybox:test true
+	contains "$stderr" 'is already in use'
+	docker rm named
+}
+
+@test "an option that the engine does not honour is an error that names it" {
+	local option
+	for option in --privileged '-v /:/host' '-p 8080:80' '--cap-add SYS_ADMIN' '-m 64m' '--restart always' -t; do
+		# shellcheck disable=SC2086
+		exits 1 docker create $option busybox:test true
+		contains "$stderr" 'not supported by holm'
+	done
+	exits 125 docker run --rm --network container:x busybox:test true
+	equal '' "$(docker ps -aq)"
+}
+
+@test "-d, ps, logs, exec, inspect, stop, start, wait, kill, rm" {
+	local id
+	id=$(docker run -d --name web busybox:test sh -c 'trap "echo stopped; exit 3" TERM; echo one; echo two >&2; sleep 100 & wait')
+	until [ "$(docker logs web 2>&1 | wc -l)" = 2 ]; do :; done
+	equal "${id:0:12} web" "$(docker ps --format '{{.ID}} {{.Names}}')"
+	equal one "$(docker logs web 2>/dev/null)"
+	equal two "$(docker logs --tail 1 web 2>&1)"
+	contains "$(docker logs -t web 2>/dev/null)" "$(date -u +%Y-)"
+	equal "${id:0:12}" "$(docker exec web hostname)"
+	equal fed "$(echo fed | docker exec -i web cat)"
+	exits 5 docker exec web sh -c 'exit 5'
+	exits 127 docker exec web nosuchprogram
+	equal 'running true' "$(docker inspect -f '{{.State.Status}} {{.State.Running}}' web)"
+	exits 1 docker rm web
+	contains "$stderr" 'is running'
+	docker stop web >/dev/null
+	equal 'exited 3' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "${id:0:7}")"
+	equal stopped "$(docker logs --tail 1 web)"
+	equal 3 "$(docker wait web)"
+	docker start web >/dev/null
+	docker kill web >/dev/null
+	equal 137 "$(docker wait web)"
+	docker rm web >/dev/null
+	exits 1 docker inspect web
+}
+
+@test "logs -f ends with the container; a flood is bounded and whole" {
+	docker run -d --name flood --log-opt max-size=200k --log-opt max-file=3 busybox:test sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' >/dev/null
+	docker wait flood >/dev/null
+	equal 'line 19999' "$(docker logs -f flood | tail -n 1)"
+	[ "$(du -sk "$XDG_DATA_HOME"/holm/machines/box/containers/*/json.log* 2>/dev/null | awk '{n+=$1} END {print n+0}')" -le 700 ]
+	docker rm flood >/dev/null
+	docker run -d --name tick busybox:test sh -c 'echo a; sleep 1; echo b' >/dev/null
+	equal $'a\nb' "$(docker logs -f tick)"
+	docker rm tick >/dev/null
+}
+
+@test "networks: each container has an address on the bridge; none, and the machine's" {
+	local address
+	docker run -d --name server busybox:test nc -ll -p 8000 -e echo served >/dev/null
+	address=$(docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' server)
+	contains "$address" 172.
+	contains "$(docker exec server ip -4 addr show eth0)" "$address/16"
+	equal served "$(docker run --rm busybox:test sh -c "for i in 1 2 3 4 5; do nc $address 8000 </dev/null && break; done")"
+	equal lo "$(docker run --rm --network none busybox:test sh -c 'ls /sys/class/net')"
+	equal "$(holm machine run -n box readlink /proc/self/ns/net)" "$(docker run --rm --network host busybox:test readlink /proc/self/ns/net)"
+	docker rm -f server >/dev/null
+}
+
+@test "containers stay when the machine stops and starts; they get their stop signal" {
+	docker run -d --name kept busybox:test sh -c 'trap "echo bye; exit 4" TERM; echo x >/file; sleep 100 & wait' >/dev/null
+	until docker exec kept test -s /file; do :; done
+	holm machine stop box
+	holm machine start box
+	equal 'exited 4' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' kept)"
+	equal bye "$(docker logs kept)"
+	docker start kept >/dev/null
+	equal x "$(docker exec kept cat /file)"
+	docker rm -f kept >/dev/null
+}
+
+@test "hostile requests are refused, and records that root in the machine writes" {
+	local body
+	for body in '' '[]' '{' '{"Image":7}' '{"Image":"-x"}' '{"Image":""}' '{"Image":"busybox:test","Cmd":{"a":1}}'; do
+		equal 400 "$(api POST /containers/create -H 'Content-Type: application/json' -d "$body" -o "$TMPDIR/answer" -w '%{http_code}')"
+		[ -n "$(jq -r .message "$TMPDIR/answer")" ]
+	done
+	# The image is the keeper's to name.
+	body='{"Image":"busybox:test","Cmd":["true"],"HolmImage":{"id":"sha256:0000000000000000000000000000000000000000000000000000000000000000","config":{}}}'
+	equal 201 "$(api POST '/containers/create?name=other' -H 'Content-Type: application/json' -d "$body" -o "$TMPDIR/answer" -w '%{http_code}')"
+	equal "$(docker images --no-trunc -q busybox:test)" "$(docker inspect -f '{{.Image}}' other)"
+	docker rm other >/dev/null
+	rm "$TMPDIR/answer"
+	holm machine run -n box --root sh -c 'cd /var/lib/holm/containers && for i in 1 2; do echo "{}" >$(printf "%064d" $i); done; ln -s /etc/passwd $(printf "%064d" 3); mkfifo $(printf "%064d" 4)'
+	holm machine stop box
+	holm machine start box
+	equal '' "$(docker ps -aq)"
+	equal well "$(docker run --rm busybox:test echo well)"
+}
