@@ -234,3 +234,28 @@ A /etc/new
 D /etc/shells" "$(holm image diff busybox:test topped:test)"
 	holm image rm topped:test
 }
+
+@test "a full disk: load, import and save are one line and leave nothing" {
+	unshare --user --map-root-user --mount true 2>/dev/null || skip "no user namespaces here"
+	mkdir -p "$WORLD/small"
+	head -c 8000000 /dev/urandom >"$WORLD/noise"
+	tar -C "$WORLD" -cf "$WORLD/noise.tar" noise
+	cat >"$WORLD/small.sh" <<-'E'
+	mount -t tmpfs -o size=1M none "$WORLD/small" || exit 1
+	export XDG_DATA_HOME=$WORLD/small
+	holm image load --progress none "$WORLD/one.tar" && echo loaded
+	holm image import --progress none "$WORLD/noise.tar" && echo imported
+	XDG_DATA_HOME=$1 holm image save --progress none -o "$WORLD/small/saved.tar" busybox:test && echo saved
+	XDG_DATA_HOME=$1 holm image save --progress none --format oci-dir -o "$WORLD/small/saved" busybox:test && echo saved
+	holm image ls -q
+	find "$WORLD/small" -type f ! -name oci-layout ! -name '*.lock'
+	# With room it works.
+	mount -t tmpfs -o size=20M none "$WORLD/small" && holm image load --progress none "$WORLD/one.tar"
+	E
+	run --separate-stderr unshare --user --map-root-user --mount sh "$WORLD/small.sh" "$XDG_DATA_HOME"
+	equal 0 "$status"
+	equal docker.io/library/busybox:test "$output"
+	equal 4 "$(grep -c '^holm: .*No space left' <<<"$stderr")"
+	equal 4 "$(wc -l <<<"$stderr")"
+	run ! grep -q 'not the archive' <<<"$stderr"
+}

@@ -67,8 +67,10 @@ static int read_entries(struct import *i, struct error **err)
 		root |= is_of_root(path);
 		files += e->type != TAR_DIRECTORY;
 	}
-	if (r < 0)
+	if (r == -EBADMSG)
 		return error_prefix(err, r, "%s is not the archive of a root file system", i->what);
+	if (r < 0)
+		return r;
 	if (marked && !root)
 		return error_set(err, EINVAL,
 		    "%s is the archive of an image, not of a root file system; use \"holm image load\"", i->what);

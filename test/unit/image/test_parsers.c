@@ -13,6 +13,7 @@
 #include "image/archive/load.h"
 #include "image/debian/mirror.h"
 #include "image/registry/challenge.h"
+#include "image/registry/logins.h"
 #include "image/registry/near.h"
 #include "image/registry/credentials.h"
 #include "image/registry/request.h"
@@ -118,6 +119,51 @@ static void credential_files(void **state)
 	assert_int_equal(find("{\"credsStore\":\"../evil\"}", "r.example", "x", &none), -EINVAL);
 }
 
+/* Logins in a file: set and removed by exactly their key; other members stay. */
+static void logins(void **state)
+{
+	static const struct {
+		const char *before, *key;
+		int result; /* of removing it */
+		const char *after, *set;
+	} rows[] = {
+		{ "{}", "r.example", 0, "{}", "{\"auths\":{\"r.example\":{\"auth\":\"dTpw\"}}}" },
+		{ "{\"x\":1,\"auths\":{\"r.example\":{},\"http://r.example/v1/\":{},\"r.example/team\":{}}}",
+		    "r.example", 2, "{\"x\":1,\"auths\":{\"r.example/team\":{}}}",
+		    "{\"x\":1,\"auths\":{\"r.example/team\":{},\"r.example\":{\"auth\":\"dTpw\"}}}" },
+		{ "{\"auths\":{\"docker.io\":{}}}", "docker.io", 1, "{\"auths\":{}}",
+		    "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"dTpw\"}}}" },
+		{ "{\"auths\":{\"r.example:5000\":{}}}", "r.example", 0, "{\"auths\":{\"r.example:5000\":{}}}",
+		    "{\"auths\":{\"r.example:5000\":{},\"r.example\":{\"auth\":\"dTpw\"}}}" },
+		{ "[]", "r.example", -EINVAL, "[]", NULL },
+		{ "{\"auths\":7}", "r.example", -EINVAL, "{\"auths\":7}", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct credentials c = { .user = "u", .password = "p" };
+		AUTO_JSON struct json_object *o = NULL;
+		assert_int_equal(json_parse(rows[i].before, strlen(rows[i].before), "test", &o, NULL), 0);
+		assert_int_equal(logins_json_remove(o, rows[i].key, NULL), rows[i].result);
+		AUTOFREE char *after = json_to_string(o, 0);
+		assert_string_equal(after, rows[i].after);
+		assert_int_equal(logins_json_set(o, rows[i].key, &c, NULL), rows[i].set ? 0 : -EINVAL);
+		AUTOFREE char *set = json_to_string(o, 0);
+		assert_string_equal(set, rows[i].set ? rows[i].set : rows[i].after);
+	}
+}
+
+static void login_helpers(void **state)
+{
+	static const char text[] =
+	    "{\"credHelpers\":{\"r.example\":\"one\",\"e.example\":\"\"},\"credsStore\":\"all\"}";
+	AUTO_JSON struct json_object *o = NULL, *none = json_object_new_object();
+	assert_int_equal(json_parse(text, strlen(text), "test", &o, NULL), 0);
+	assert_string_equal(logins_json_helper(o, "r.example"), "one");
+	assert_string_equal(logins_json_helper(o, "x.example"), "all");
+	assert_string_equal(logins_json_helper(o, "e.example"), "all");
+	assert_null(logins_json_helper(o, "r.example/team"));
+	assert_null(logins_json_helper(none, "r.example"));
+}
+
 static void apt_mirrors(void **state)
 {
 	static const char targets[] =
@@ -215,6 +261,8 @@ int main(void)
 		cmocka_unit_test(challenges),
 		cmocka_unit_test(registry_settings),
 		cmocka_unit_test(credential_files),
+		cmocka_unit_test(logins),
+		cmocka_unit_test(login_helpers),
 		cmocka_unit_test(apt_mirrors),
 		cmocka_unit_test(archive_names),
 		cmocka_unit_test(given_names),
