@@ -33,15 +33,19 @@ teardown_file()
 @test "a process inside goes on in a directory that the host renames" {
 	mkdir -p stand/deep
 	echo text >stand/deep/file
+	# The shell closes its descriptors of a coprocess that has ended: these stay.
+	local answer in out
 	coproc IN { holm machine run sh -c 'cd stand/deep && echo ready && read -r _ && cat file && ls . && touch new' 3>&-; }
-	local answer in=${IN[1]} out=${IN[0]}
+	exec {out}<&"${IN[0]}" {in}>&"${IN[1]}"
 	read -r -t 60 answer <&"$out"
 	equal ready "$answer"
 	mv stand/deep stand/deeper
 	mv stand stood
 	mkdir -p stand/deep
 	echo go >&"$in"
+	exec {in}>&-
 	answer=$(timeout 60 cat <&"$out")
+	exec {out}<&-
 	equal "text file" "$(xargs <<<"$answer")"
 	[ -e stood/deeper/new ]
 	rm -r stand stood
