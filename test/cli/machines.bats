@@ -188,6 +188,10 @@ fake_libexec()
 	equal "400 10995116277760" "$(holm machine inspect --format '{{.cpus}} {{.memory}}')"
 	run --separate-stderr holm machine set cpus=1 host-access=true
 	equal '' "$stderr"
+	run --separate-stderr holm machine set memory=64M
+	contains "$stderr" "memory=64M is too little for vm isolation"
+	run --separate-stderr holm machine set memory=96M
+	equal '' "$stderr"
 	run --separate-stderr holm machine set cpus=401
 	contains "$stderr" cpus=401
 	equal 1 "$(wc -l <<<"$stderr")"
@@ -466,8 +470,8 @@ chooses()
 @test "logs: times are kept, shown with -t, and choose lines" {
 	local log="$XDG_DATA_HOME/holm/machines/m/console.log"
 	holm machine create m --no-boot >/dev/null
-	printf '2026-11-30T03:00:%02d.000000Z line %d\n' 0 0 1 1 2 2 3 3 4 4 >"$log"
-	printf 'line without\n2026-11-30T03:00:06.000000Z 2020-01-01T00:00:00.000000Z forged\n' >>"$log"
+	printf '2025-11-30T03:00:%02d.000000Z line %d\n' 0 0 1 1 2 2 3 3 4 4 >"$log"
+	printf 'line without\n2025-11-30T03:00:06.000000Z 2020-01-01T00:00:00.000000Z forged\n' >>"$log"
 	equal "line 0
 line 1
 line 2
@@ -475,14 +479,14 @@ line 3
 line 4
 line without
 2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m)"
-	equal "2026-11-30T03:00:00.000000Z line 0" "$(holm machine logs -t m | head -n 1)"
+	equal "2025-11-30T03:00:00.000000Z line 0" "$(holm machine logs -t m | head -n 1)"
 	equal "line 1
-line 2" "$(holm machine logs m --since 2026-11-30T03:00:01Z --until 2026-11-30T04:00:03+01:00)"
-	equal "line 2" "$(holm machine logs m --since 2026-11-30T03:00:01Z --until 2026-11-30T03:00:03Z -n 1)"
+line 2" "$(holm machine logs m --since 2025-11-30T03:00:01Z --until 2025-11-30T04:00:03+01:00)"
+	equal "line 2" "$(holm machine logs m --since 2025-11-30T03:00:01Z --until 2025-11-30T03:00:03Z -n 1)"
 	equal "line 4
 line without
-2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m --since 2026-11-30T03:00:04Z)"
-	equal 7 "$(holm machine logs m --since 2026-11-30T03:00:00Z | wc -l)"
+2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m --since 2025-11-30T03:00:04Z)"
+	equal 7 "$(holm machine logs m --since 2025-11-30T03:00:00Z | wc -l)"
 	equal '' "$(holm machine logs m --until 1h --since 2h)"
 	equal "line without
 2020-01-01T00:00:00.000000Z forged" "$(holm machine logs m -n 2)"

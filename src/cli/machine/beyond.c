@@ -28,7 +28,14 @@ static void note_size(const struct machine *m, const char *key, uint64_t wanted,
 static void note_memory(const struct machine *m)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
 	note_size(m, "memory", m->memory, host, "this host");
+	if (!disk || m->memory >= disk->least_memory)
+		return;
+	AUTOFREE char *wanted = format_size(m->memory), *least = format_size(disk->least_memory);
+	output_note("machine \"%s\": memory=%s is too little for %s isolation, whose kernel may not boot; give %s or "
+		    "more",
+	    m->name, wanted, disk->name, least);
 }
 
 static void note_disk(const struct machine *m)

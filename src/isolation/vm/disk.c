@@ -171,6 +171,7 @@ const struct isolation_disk_ops isolation_vm_disk = {
 	.name = "vm",
 	.image_form = "disk",
 	.is_sized = 1,
+	.least_memory = UINT64_C(96) << 20,
 	.create = disk_create,
 	.remove = disk_remove,
 	.clone = disk_clone,
