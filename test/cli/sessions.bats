@@ -176,6 +176,7 @@ b" "$(holm machine ssh box 'echo a; echo b' 2>/dev/null)"
 	equal "box 128M / 256M 50.00% 2K / 1M - / - 7" "$(sed 's/ [0-9.]*%//' <<<"$line")"
 	grep -Eq '^box (2[0-9]|30)\.[0-9]{2}% ' <<<"$line"
 	equal "box 50 7 <no value>" "$(holm machine stats --no-stream --format '{{.name}} {{.memory_percent}} {{.pids}} {{.block_read}}')"
+	contains "$(holm machine stats --no-stream --format json)" '"memory_percent": 50.00,'
 	equal "box running
 other stopped" "$(holm machine stats --all --no-stream --format '{{.name}} {{.state}}')"
 	equal '[["other","stopped",null,null]]' "$(holm machine stats --no-stream --format json other | jq -c 'map([.name, .state, .pids, .cpu_percent])')"

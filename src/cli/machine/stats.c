@@ -110,8 +110,12 @@ static struct json_object *usage_in(const struct sample *s, const char *name)
 /* With two places behind the point; null if not known. */
 static void add_percent(struct json_object *o, const char *key, int known, double part, double whole)
 {
-	double percent = known && whole > 0 ? part / whole * 100 : 0;
-	json_add(o, key, known && whole > 0 ? json_object_new_double((int64_t)(percent * 100 + 0.5) / 100.0) : NULL);
+	if (!known || whole <= 0) {
+		json_add(o, key, NULL);
+		return;
+	}
+	AUTOFREE char *text = xasprintf("%.2f", part / whole * 100);
+	json_add(o, key, json_object_new_double_s(strtod(text, NULL), text));
 }
 
 static void add_cpu(struct json_object *o, struct json_object *before, struct json_object *now)
