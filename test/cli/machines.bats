@@ -179,6 +179,24 @@ fake_libexec()
 	holm machine rm thing-3-22
 }
 
+@test "home-private: paths below the home, with a default, or none" {
+	holm machine create thing --no-boot --home-private '.app,~/.b//c' >/dev/null
+	equal '.app .b/c' "$(holm machine inspect --format '{{join .home_private " "}}')"
+	holm machine set "home-private=$HOME/d"
+	equal d "$(holm machine inspect | jq -r '.[0].home_private | join(" ")')"
+	local wrong
+	for wrong in /etc .. a/../b '~' a,a/b "$HOME"; do
+		fails 125 holm machine set "home-private=$wrong"
+		contains "$stderr" home-private
+	done
+	equal d "$(holm machine inspect | jq -r '.[0].home_private | join(" ")')"
+	holm machine set home-private=none
+	equal 0 "$(holm machine inspect | jq '.[0].home_private | length')"
+	holm machine set home-private=
+	contains "$(holm machine inspect | jq -r '.[0].home_private | join(" ")')" .local/share/containers
+	holm machine rm thing
+}
+
 @test "amounts that the host does not have are said, and kept" {
 	run --separate-stderr holm machine create thing --no-boot --isolation vm --cpus 400 --memory 10T --disk-size 60T
 	equal 0 "$status"

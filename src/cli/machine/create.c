@@ -32,7 +32,7 @@ static const struct option_spec options[] = {
 	{ "home-private", 0, OPTION_STRING, "PATH,...|none", "paths in the home that are the machine's own",
 	    .default_text = "see holm-shares(7)" },
 	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory or file of the host too",
-	    .complete = "directory" },
+	    .complete = "file" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host", .default_text = "auto",
 	    .choices = machine_isolation_words },

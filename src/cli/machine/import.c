@@ -22,7 +22,7 @@ static const struct option_spec options[] = {
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside",
 	    .default_text = "the stricter of the file's and holm/config's", .choices = machine_home_words },
 	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory or file of the host too",
-	    .complete = "directory" },
+	    .complete = "file" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ "keep-identity", 0, OPTION_FLAG, NULL, "keep the machine id and sshd's host keys: the machine moves here" },
 	{ "trust-settings", 0, OPTION_FLAG, NULL,

@@ -21,7 +21,7 @@ static const struct option_spec options[] = {
 	{ "disk-size", 'd', OPTION_STRING, "GIB", "what the disk may grow to; a bare number is GiB",
 	    .default_text = "100" },
 	{ "volume", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory or file of the host too",
-	    .complete = "directory" },
+	    .complete = "file" },
 	{ "image", 0, OPTION_STRING, "IMAGE", "the image to make it from",
 	    .default_text = "image in [machine] of holm/config", .complete = "image" },
 	{ "now", 0, OPTION_FLAG, NULL, "boot it at once" },

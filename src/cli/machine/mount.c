@@ -44,7 +44,7 @@ const struct command_spec command_mount_add = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.target = TARGET_NAMED_OR_DEFAULT,
-	.complete = "directory",
+	.complete = "file",
 	.run = run_add,
 };
 const struct command_spec command_mount_rm = {

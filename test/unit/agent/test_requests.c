@@ -35,6 +35,32 @@ static void test_boot(void **state)
 	assert_int_equal(b->user.group_count, 0);
 }
 
+/* The places in a share that are the machine's own are relative, and lead nowhere else. */
+static void test_private_places(void **state)
+{
+	static const struct {
+		const char *places;
+		int result;
+	} cases[] = {
+		{ "[\".config/systemd\",\"a\"]", 0 },
+		{ "[]", 0 },
+		{ "[\"/etc\"]", -EINVAL },
+		{ "[\"../x\"]", -EINVAL },
+		{ "[\"a/../../x\"]", -EINVAL },
+		{ "[\"a//b\"]", -EINVAL },
+		{ "[\".\"]", -EINVAL },
+		{ "[\"\"]", -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTOFREE char *text =
+		    xasprintf("{\"tag\":\"home\",\"inside\":\"/home/a\",\"private\":%s}", cases[i].places);
+		AUTO_JSON struct json_object *o = json_tokener_parse(text);
+		CLEANUP(boot_share_done) struct boot_share s = { 0 };
+		assert_int_equal(boot_share_parse(o, &s, NULL), cases[i].result);
+		assert_int_equal(s.private.count, i ? 0 : 2);
+	}
+}
+
 static void test_terminfo(void **state)
 {
 	static const struct {
@@ -148,8 +174,9 @@ static void test_cidr(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_terminfo),
-		cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_private_places),
+		cmocka_unit_test(test_terminfo), cmocka_unit_test(test_boot_groups),
+		cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
 		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
