@@ -37,8 +37,8 @@ enum {
 	SESSION_OUT_MAX = SESSION_OUT_FULL + 4 * SESSION_FRAME_MAX,
 	SESSIONS_MAX = 4096,
 	STATUS_FAILED = 125,
-	BUS_COMES_MS = 60 * 1000,
-	BUS_WAIT_MS = 10 * 1000
+	BUS_COMES_MS = 90 * 1000,
+	BUS_WAIT_MS = 20 * 1000
 };
 
 /* Removes the groups of sessions that left nothing behind; those in use refuse. */

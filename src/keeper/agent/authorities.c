@@ -32,26 +32,28 @@ enum {
 #define END "-----END CERTIFICATE-----"
 
 /* stdin: the certificates. Each gets a file of its own, as update-ca-certificates wants it. */
-static const char script[] = "set=/var/lib/holm/authorities.pem\n"
-			     "new=$(cat)\n"
-			     "[ \"$(cat $set 2>/dev/null)\" != \"$new\" ] || exit 0\n"
-			     "if command -v update-ca-certificates >/dev/null; then\n"
-			     "	tool='update-ca-certificates --fresh' folder=/usr/local/share/ca-certificates\n"
-			     "	[ ! -d /etc/pki/trust/anchors ] || folder=/etc/pki/trust/anchors\n"
-			     "elif command -v update-ca-trust >/dev/null; then\n"
-			     "	tool=update-ca-trust folder=/etc/pki/ca-trust/source/anchors\n"
-			     "	[ -d $folder ] || folder=/etc/ca-certificates/trust-source/anchors\n"
-			     "else\n"
-			     "	exit 3\n"
-			     "fi\n"
-			     "mkdir -p $folder /var/lib/holm && rm -f $folder/holm-host-*.crt $set || exit 1\n"
-			     "n=0\n"
-			     "printf '%s' \"$new\" | while IFS= read -r line || [ -n \"$line\" ]; do\n"
-			     "	case $line in *BEGIN*) n=$((n + 1)) ;; esac\n"
-			     "	printf '%s\\n' \"$line\" >>$folder/holm-host-$n.crt || exit 1\n"
-			     "done || exit 1\n"
-			     "$tool || exit 1\n"
-			     "[ -z \"$new\" ] || { printf '%s\\n' \"$new\" >$set.new && mv $set.new $set; }\n";
+static const char script[] =
+    "set=/var/lib/holm/authorities.pem\n"
+    "new=$(cat)\n"
+    "[ \"$(cat $set 2>/dev/null)\" != \"$new\" ] || exit 0\n"
+    "if command -v update-ca-certificates >/dev/null; then\n"
+    "	tool=update-ca-certificates folder=/usr/local/share/ca-certificates\n"
+    "	[ ! -e $set ] || tool=\"$tool --fresh\"\n" /* only that takes old ones away, and it takes longer */
+    "	[ ! -d /etc/pki/trust/anchors ] || folder=/etc/pki/trust/anchors\n"
+    "elif command -v update-ca-trust >/dev/null; then\n"
+    "	tool=update-ca-trust folder=/etc/pki/ca-trust/source/anchors\n"
+    "	[ -d $folder ] || folder=/etc/ca-certificates/trust-source/anchors\n"
+    "else\n"
+    "	exit 3\n"
+    "fi\n"
+    "mkdir -p $folder /var/lib/holm && rm -f $folder/holm-host-*.crt $set || exit 1\n"
+    "n=0\n"
+    "printf '%s' \"$new\" | while IFS= read -r line || [ -n \"$line\" ]; do\n"
+    "	case $line in *BEGIN*) n=$((n + 1)) ;; esac\n"
+    "	printf '%s\\n' \"$line\" >>$folder/holm-host-$n.crt || exit 1\n"
+    "done || exit 1\n"
+    "$tool || exit 1\n"
+    "[ -z \"$new\" ] || { printf '%s\\n' \"$new\" >$set.new && mv $set.new $set; }\n";
 
 /* The host's folders: Debian's, Fedora's, Arch's, SUSE's. */
 static const char *const folders[] = { "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors",
