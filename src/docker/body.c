@@ -22,7 +22,6 @@ static const struct {
 	const char *key, *option;
 	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
 } refused[] = {
-	{ IN_CONFIG, "Tty", "-t", NULL },
 	{ IN_CONFIG, "Volumes", "-v", NULL },
 	{ IN_CONFIG, "Domainname", "--domainname", NULL },
 	{ IN_CONFIG, "Healthcheck", "--health-cmd", NULL },
@@ -355,6 +354,24 @@ static int get_log(struct json_object *host, struct docker_body *b, struct error
 	return r < 0 ? r : get_log_number(options, "max-file", 0, &b->log_max_files, err);
 }
 
+/* [rows, columns] */
+static int get_console_size(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	struct json_object *size = NULL;
+	int r = json_get_array(host, "ConsoleSize", &size, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (json_object_array_length(size) != 2)
+		return error_set(err, EINVAL, "ConsoleSize is no pair of numbers");
+	int64_t rows = json_object_get_int64(json_object_array_get_idx(size, 0)),
+		columns = json_object_get_int64(json_object_array_get_idx(size, 1));
+	if (rows < 0 || rows > UINT16_MAX || columns < 0 || columns > UINT16_MAX)
+		return error_set(err, EINVAL, "ConsoleSize is no size of a terminal");
+	b->rows = (uint16_t)rows;
+	b->columns = (uint16_t)columns;
+	return 0;
+}
+
 static int parse_host(struct json_object *host, struct docker_body *b, struct error **err)
 {
 	int r;
@@ -362,7 +379,7 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 || (r = get_network(host, b, err)) < 0 ||
 	    (r = get_capabilities(host, "CapDrop", &b->cap_drop, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_security(host, b, err)) < 0 ||
-	    (r = check_restart(host, err)) < 0)
+	    (r = get_console_size(host, b, err)) < 0 || (r = check_restart(host, err)) < 0)
 		return r;
 	return get_log(host, b, err);
 }

@@ -20,6 +20,7 @@ struct docker_body {
 	int has_entrypoint;                   /* given, perhaps empty: then the image's and its command count no more */
 	struct json_object *labels;           /* an object of strings, or NULL; borrowed from the body */
 	int open_stdin, stdin_once, tty;
+	uint16_t rows, columns; /* of the terminal; 0: not given */
 	int stop_signal;        /* 0: not given */
 	int64_t stop_timeout_s; /* -1: not given */
 	int auto_remove, read_only, no_new_privileges;

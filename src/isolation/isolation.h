@@ -73,7 +73,7 @@ struct isolation_ops {
 	/* inotify inside does not see what the host changes in a share unless the share's server
 	 * says so */
 	int tells_changes;
-	int shares_files; /* a share may be a single file or socket */
+	int shares_files;   /* a share may be a single file or socket */
 	int has_containers; /* an engine inside can run some */
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this

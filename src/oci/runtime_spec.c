@@ -43,6 +43,12 @@ struct json_object *runtime_process_new(const struct runtime_spec *s)
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
 	struct json_object *process = json_object_new_object(), *all = json_object_new_object();
 	json_add_bool(process, "terminal", s->terminal);
+	if (s->terminal && s->rows && s->columns) {
+		struct json_object *size = json_object_new_object();
+		json_add_u64(size, "height", s->rows);
+		json_add_u64(size, "width", s->columns);
+		json_add(process, "consoleSize", size);
+	}
 	json_add(process, "user", user_new(s));
 	json_add_strv(process, "args", s->arguments);
 	json_add_strv(process, "env", s->environment);

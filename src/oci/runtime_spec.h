@@ -41,7 +41,8 @@ struct runtime_spec {
 	const struct runtime_ids *uids, *gids;
 	size_t uid_count, gid_count;
 	int terminal;
-	uint32_t uid, gid; /* of the process */
+	unsigned rows, columns; /* of the terminal; 0: the runtime's */
+	uint32_t uid, gid;      /* of the process */
 	const uint32_t *groups;
 	size_t group_count;
 	int bounding_only;     /* the process begins without capabilities: it is not root */

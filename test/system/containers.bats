@@ -117,13 +117,45 @@ api()
 
 @test "an option that the engine does not honour is an error that names it" {
 	local option
-	for option in --privileged '-v /:/host' '-p 8080:80' '--cap-add SYS_ADMIN' '-m 64m' '--restart always' -t; do
+	for option in --privileged '-v /:/host' '-p 8080:80' '--cap-add SYS_ADMIN' '-m 64m' '--restart always'; do
 		# shellcheck disable=SC2086
 		exits 1 docker create $option busybox:test true
 		contains "$stderr" 'not supported by holm'
 	done
 	exits 125 docker run --rm --network container:x busybox:test true
 	equal '' "$(docker ps -aq)"
+}
+
+# in_terminal COMMAND...: with 30 rows and 90 columns; prints what comes, without carriage returns.
+in_terminal()
+{
+	python3 -c '
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+text = b""
+try:
+    while piece := os.read(fd, 65536):
+        text += piece
+except OSError:
+    pass
+sys.stdout.buffer.write(text.replace(b"\r", b""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
+}
+
+@test "-t: a terminal of the right size, for run and exec; its statuses, and its log without frames" {
+	requires python3
+	equal $'30 90\n/dev/pts/0\nxterm' "$(in_terminal timeout 60 docker run --rm -it busybox:test sh -c 'stty size; tty; echo $TERM')"
+	exits 9 in_terminal timeout 60 docker run --rm -it busybox:test sh -c 'exit 9'
+	docker run -d -t --name term busybox:test sh -c 'echo logged; sleep 100' >/dev/null
+	equal '30 90' "$(in_terminal timeout 60 docker exec -it term stty size)"
+	exits 3 in_terminal timeout 60 docker exec -it term sh -c 'exit 3'
+	exits 127 in_terminal timeout 60 docker exec -it term nosuchprogram
+	until [ -n "$(docker logs term)" ]; do :; done
+	equal $'logged\r' "$(docker logs term)"
+	docker rm -f term >/dev/null
 }
 
 @test "-d, ps, logs, exec, inspect, stop, start, wait, kill, rm" {

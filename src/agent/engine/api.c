@@ -272,6 +272,38 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 	container_remove(c);
 }
 
+/* ---- resize ---- */
+
+int engine_get_size(struct http_exchange *x, unsigned *ret_rows, unsigned *ret_columns, struct error **err)
+{
+	AUTOFREE char *rows = engine_query(x, "h"), *columns = engine_query(x, "w");
+	uint32_t h, w;
+	if (!rows || !columns || parse_u32(rows, &h) < 0 || parse_u32(columns, &w) < 0 || h > UINT16_MAX ||
+	    w > UINT16_MAX)
+		return error_set(err, EINVAL, "h and w are no size of a terminal");
+	*ret_rows = h;
+	*ret_columns = w;
+	return 0;
+}
+
+void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = find(e, x, name);
+	unsigned rows, columns;
+	if (!c)
+		return;
+	int r = engine_get_size(x, &rows, &columns, &err);
+	if (r == 0 && !c->pid)
+		r = error_set(&err, EBUSY, "container %s is not running", c->record.id);
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	stdio_resize(container_stdio(c), rows, columns);
+	respond_empty(x, 200);
+}
+
 /* ---- attach ---- */
 
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
@@ -292,7 +324,7 @@ void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 		.out = engine_flag(x, "stdout", 0),
 		.err = engine_flag(x, "stderr", 0),
 	};
-	if (hijack(x, &client.fd, &early) < 0)
+	if (hijack(x, c->record.body.tty, &client.fd, &early) < 0)
 		return;
 	if (c->cleaning || c->remove)
 		fd_close(client.fd);

@@ -106,12 +106,14 @@ static const char *hostname_of(const struct container *c, char text[SHORT_ID + 1
 	return c->record.body.hostname ? c->record.body.hostname : short_id(c, text);
 }
 
-static void make_environment(const struct container *c, const struct identity *who, const struct strv *more,
-    struct strv *ret)
+static void make_environment(const struct container *c, const struct identity *who, int terminal,
+    const struct strv *more, struct strv *ret)
 {
 	char id[SHORT_ID + 1];
 	strv_setenv(ret, "PATH", default_path);
 	strv_setenv(ret, "HOSTNAME", hostname_of(c, id));
+	if (terminal)
+		strv_setenv(ret, "TERM", "xterm");
 	for (int own = 0; own < 2; own++) {
 		const struct strv *list = own ? more : &c->record.body.env;
 		for (size_t i = 0; list && i < list->count; i++) {
@@ -146,8 +148,7 @@ static void fill_process(const struct container *c, const struct identity *who, 
 	s->group_count = who->group_count;
 }
 
-struct json_object *bundle_process(struct container *c, const struct strv *command, const struct strv *env,
-    const char *user, const char *working_directory, struct error **err)
+struct json_object *bundle_process(struct container *c, const struct bundle_command *command, struct error **err)
 {
 	static const struct strv none = { 0 };
 	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "root");
@@ -160,16 +161,20 @@ struct json_object *bundle_process(struct container *c, const struct strv *comma
 		error_set_errno(err, errno, "cannot open the container's root");
 		return NULL;
 	}
+	const char *user = command->user, *directory = command->working_directory;
 	if (resolve_user(root, user && *user ? user : b->user, &none, &who, err) < 0)
 		return NULL;
 	AUTOFREE char *home = who.home;
-	make_environment(c, &who, env, &environment);
+	make_environment(c, &who, command->terminal, command->env, &environment);
 	struct runtime_spec s = {
-		.arguments = command,
+		.terminal = command->terminal,
+		.rows = command->rows,
+		.columns = command->columns,
+		.arguments = command->words,
 		.environment = &environment,
-		.working_directory = working_directory && *working_directory ? working_directory :
-				     b->working_dir                          ? b->working_dir :
-									       "/",
+		.working_directory = directory && *directory ? directory :
+				     b->working_dir          ? b->working_dir :
+							       "/",
 	};
 	fill_process(c, &who, &s, kept);
 	return runtime_process_new(&s);
@@ -292,11 +297,14 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
 	strv_add_all(&arguments, &b->entrypoint);
 	strv_add_all(&arguments, &b->command);
-	make_environment(c, who, NULL, &environment);
+	make_environment(c, who, b->tty, NULL, &environment);
 	copy_ids(ids->uids, ids->uid_count, uids);
 	copy_ids(ids->gids, ids->gid_count, gids);
 	struct runtime_spec s = {
 		.root = root,
+		.terminal = b->tty,
+		.rows = b->rows,
+		.columns = b->columns,
 		.read_only_root = b->read_only,
 		.hostname = hostname_of(c, id),
 		.arguments = &arguments,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/terminal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -62,6 +63,7 @@ void container_free(struct container *c)
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		source_free(sources[i]);
 	exec_free_of(c);
+	terminal_free(c->terminal);
 	stdio_free(c->stdio);
 	docker_log_done(&c->log);
 	fd_close(c->log_directory);
@@ -373,6 +375,7 @@ static void fail_start(struct container *c, int code, struct error *err)
 	free(c->record.error);
 	c->record.error = xstrdup(error_text(err, code));
 	c->record.exit_code = code == -ENOENT ? EXIT_NOT_FOUND : code == -EACCES ? EXIT_NOT_EXECUTABLE : 128;
+	terminal_free(TAKE_PTR(c->terminal));
 	stdio_free(TAKE_PTR(c->stdio));
 	docker_log_done(&c->log);
 	leave_network(c);
@@ -411,6 +414,9 @@ static void on_crun(struct source *s, pid_t pid, int status, void *data)
 {
 	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
+	if (c->terminal)
+		terminal_take(c->terminal);
+	terminal_free(TAKE_PTR(c->terminal));
 	source_free(TAKE_PTR(c->starting));
 	pid_t process = status == 0 ? read_pid(c) : 0;
 	int r = process > 0 ? loop_add_child(c->engine->loop, process, on_process, c, &c->process) :
@@ -446,18 +452,38 @@ static int join_network(struct container *c, struct error **err)
 	return container_namespaces_make(&e->ids, bridged ? &e->bridge : NULL, c->address, &c->namespaces, err);
 }
 
+static void on_terminal(int master, void *data)
+{
+	stdio_set_terminal(container_stdio(data), master);
+}
+
+/* The streams of the process: pipes, or a terminal that crun makes. */
+static int open_streams(struct container *c, int standard[3], struct error **err)
+{
+	const struct docker_body *b = &c->record.body;
+	struct stdio *s = container_stdio(c);
+	if (!b->tty)
+		return stdio_open(s, b->open_stdin, standard);
+	for (int i = 0; i < 3; i++)
+		standard[i] = -1;
+	stdio_resize(s, b->rows, b->columns);
+	c->terminal = terminal_new(c->engine, on_terminal, c, err);
+	return c->terminal ? 0 : -EIO;
+}
+
 static int run(struct container *c, struct error **err)
 {
 	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *log = path_join(directory, "log"),
 		      *pid_file = path_join(directory, "pid");
-	const char *const words[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file, c->record.id,
-		NULL };
-	int standard[3];
+	int standard[3] = { -1, -1, -1 };
 	int r = image_mount_root(c, err);
 	if (r < 0 || (r = join_network(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
 	open_log(c);
-	r = stdio_open(container_stdio(c), c->record.body.open_stdin, standard);
+	r = open_streams(c, standard, err);
+	const char *const words[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file,
+		c->terminal ? "--console-socket" : c->record.id, c->terminal ? terminal_path(c->terminal) : NULL,
+		c->record.id, NULL };
 	pid_t pid = 0;
 	if (r == 0)
 		r = crun_start(c->engine, log, words, standard, &pid, err);

@@ -69,6 +69,7 @@ struct container {
 	struct docker_log_writer log;
 	int log_directory;             /* -1: none */
 	struct http_exchange *starter; /* waits for the start */
+	struct terminal *terminal;     /* until crun has sent it */
 	struct waiter *waiters;
 	int remove;       /* as soon as it has ended */
 	uint32_t address; /* on the bridge; 0: none */
@@ -111,9 +112,14 @@ int image_mount_root(struct container *c, struct error **err);
 
 /* bundle.c: writes config.json and what is mounted beside it. 0 or -errno. */
 int bundle_write(struct container *c, struct error **err);
-/* config.json's "process" for a command in a running container. */
-struct json_object *bundle_process(struct container *c, const struct strv *command, const struct strv *env,
-    const char *user, const char *working_directory, struct error **err);
+struct bundle_command {
+	const struct strv *words, *env;
+	const char *user, *working_directory;
+	int terminal;
+	unsigned rows, columns;
+};
+/* Makes config.json's "process" for a command in a running container. Owned; NULL and an error. */
+struct json_object *bundle_process(struct container *c, const struct bundle_command *command, struct error **err);
 
 /* crun.c: runs crun with these words behind its own options, its standard streams as given (-1:
  * /dev/null), and its errors in the file `log`. */
@@ -131,6 +137,8 @@ void engine_dispatch(struct http_exchange *x, void *engine);
 void engine_error(struct http_exchange *x, int code, const struct error *err);
 void engine_not_found(struct http_exchange *x, const char *text);
 char *engine_query(struct http_exchange *x, const char *key); /* owned, or NULL */
+/* The parameters h and w: 0 or -EINVAL. */
+int engine_get_size(struct http_exchange *x, unsigned *ret_rows, unsigned *ret_columns, struct error **err);
 int engine_flag(struct http_exchange *x, const char *key, int otherwise);
 
 typedef void (*engine_handler_fn)(struct engine *e, struct http_exchange *x, const char *name);
@@ -144,6 +152,8 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name);
+void engine_resize(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_resize(struct engine *e, struct http_exchange *x, const char *name);
 void engine_logs(struct engine *e, struct http_exchange *x, const char *name);
 void engine_exec_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_exec_start(struct engine *e, struct http_exchange *x, const char *name);

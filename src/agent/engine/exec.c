@@ -9,8 +9,10 @@
 
 #include "agent/engine/engine.h"
 #include "agent/engine/hijack.h"
+#include "agent/engine/terminal.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "docker/name.h"
 
@@ -21,8 +23,10 @@ struct exec {
 	struct engine *engine;
 	struct container *container;
 	char *id, *user, *working_directory;
+	unsigned rows, columns;
 	struct strv command, env;
-	int in, out, err;
+	int in, out, err, tty;
+	struct terminal *terminal; /* until crun has sent it */
 	int started, running, status;
 	struct stdio *stdio;
 	struct source *process;
@@ -37,6 +41,7 @@ static void exec_free(struct exec *x)
 			break;
 		}
 	source_free(x->process);
+	terminal_free(x->terminal);
 	stdio_free(x->stdio);
 	strv_done(&x->command);
 	strv_done(&x->env);
@@ -87,7 +92,7 @@ static int parse(struct json_object *o, struct exec *x, struct error **err)
 {
 	static const struct {
 		const char *key, *option;
-	} refused[] = { { "Tty", "-t" }, { "Privileged", "--privileged" } };
+	} refused[] = { { "Privileged", "--privileged" } };
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		int set = 0;
 		if (json_get_bool(o, refused[i].key, &set, NULL) == 0 && set)
@@ -102,6 +107,7 @@ static int parse(struct json_object *o, struct exec *x, struct error **err)
 	json_get_bool(o, "AttachStdin", &x->in, NULL);
 	json_get_bool(o, "AttachStdout", &x->out, NULL);
 	json_get_bool(o, "AttachStderr", &x->err, NULL);
+	json_get_bool(o, "Tty", &x->tty, NULL);
 	x->user = get_text(o, "User");
 	x->working_directory = get_text(o, "WorkingDir");
 	return check_lists(x, err);
@@ -159,6 +165,16 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 
 /* ---- POST /exec/ * /start ---- */
 
+/* "ConsoleSize":[rows,columns], in either of the two requests. */
+static void take_size(struct exec *x, struct json_object *o)
+{
+	struct json_object *size = NULL;
+	if (json_get_array(o, "ConsoleSize", &size, NULL) < 0 || json_object_array_length(size) != 2)
+		return;
+	x->rows = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 0));
+	x->columns = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 1));
+}
+
 static void finish(struct exec *x)
 {
 	AUTOFREE char *run = path_join(ENGINE_RUN, x->container->record.id), *name = xasprintf("exec-%s.log", x->id),
@@ -181,6 +197,9 @@ static void on_process(struct source *s, pid_t pid, int status, void *data)
 {
 	struct exec *x = data;
 	source_free(TAKE_PTR(x->process));
+	if (x->terminal && stdio_is_over(x->stdio))
+		terminal_take(x->terminal);
+	terminal_free(TAKE_PTR(x->terminal));
 	x->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	finish(x);
 }
@@ -192,8 +211,16 @@ static void on_ended(void *data)
 
 static int write_process(struct exec *x, const char *path, struct error **err)
 {
-	AUTO_JSON struct json_object *process =
-	    bundle_process(x->container, &x->command, &x->env, x->user, x->working_directory, err);
+	const struct bundle_command command = {
+		.words = &x->command,
+		.env = &x->env,
+		.user = x->user,
+		.working_directory = x->working_directory,
+		.terminal = x->tty,
+		.rows = x->rows,
+		.columns = x->columns,
+	};
+	AUTO_JSON struct json_object *process = bundle_process(x->container, &command, err);
 	if (!process)
 		return -EINVAL;
 	AUTOFREE char *text = json_to_string(process, 0);
@@ -202,25 +229,40 @@ static int write_process(struct exec *x, const char *path, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "cannot write the command's description") : 0;
 }
 
+static void on_terminal(int master, void *data)
+{
+	struct exec *x = data;
+	stdio_set_terminal(x->stdio, master);
+	if (stdio_run(x->stdio) < 0)
+		log_error("cannot watch a terminal");
+}
+
 static int run(struct exec *x, struct error **err)
 {
 	AUTOFREE char *directory = path_join(ENGINE_RUN, x->container->record.id),
 		      *file = xasprintf("%s/exec-%s.json", directory, x->id),
 		      *log = xasprintf("%s/exec-%s.log", directory, x->id);
-	const char *const words[] = { "exec", "--process", file, x->container->record.id, NULL };
-	int standard[3];
+	int standard[3] = { -1, -1, -1 };
 	pid_t pid = 0;
 	int r = write_process(x, file, err);
 	if (r < 0)
 		return r;
-	r = stdio_open(x->stdio, x->in, standard);
+	if (x->tty) {
+		x->terminal = terminal_new(x->engine, on_terminal, x, err);
+		r = x->terminal ? 0 : -EIO;
+	} else {
+		r = stdio_open(x->stdio, x->in, standard);
+	}
+	const char *const words[] = { "exec", "--process", file,
+		x->terminal ? "--console-socket" : x->container->record.id,
+		x->terminal ? terminal_path(x->terminal) : NULL, x->container->record.id, NULL };
 	if (r == 0)
 		r = crun_start(x->engine, log, words, standard, &pid, err);
 	for (int i = 0; i < 3; i++)
 		fd_close(standard[i]);
 	if (r == 0)
 		r = loop_add_child(x->engine->loop, pid, on_process, x, &x->process);
-	return r == 0 ? stdio_run(x->stdio) : r;
+	return r == 0 && !x->tty ? stdio_run(x->stdio) : r;
 }
 
 static void answer_start(struct exec *x, struct http_exchange *http, int detach)
@@ -236,7 +278,7 @@ static void answer_start(struct exec *x, struct http_exchange *http, int detach)
 			http_respond(http, 200, NULL, NULL, 0);
 		return;
 	}
-	if (hijack(http, &client.fd, &early) < 0)
+	if (hijack(http, x->tty, &client.fd, &early) < 0)
 		return;
 	stdio_attach(x->stdio, &client, &early);
 	int r = run(x, &err);
@@ -269,7 +311,26 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 	json_get_bool(o, "Detach", &detach, NULL);
 	x->started = x->running = 1;
 	x->stdio = stdio_new(e->loop, 1, &events, x);
+	take_size(x, o);
+	stdio_resize(x->stdio, x->rows, x->columns);
 	answer_start(x, http, detach);
+}
+
+/* ---- POST /exec/ * /resize ---- */
+
+void engine_exec_resize(struct engine *e, struct http_exchange *http, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct exec *x = find(e, name);
+	int r = x ? engine_get_size(http, &x->rows, &x->columns, &err) :
+		    error_set(&err, ENOENT, "No such exec instance: %.64s", name);
+	if (r < 0) {
+		engine_error(http, r, err);
+		return;
+	}
+	if (x->stdio)
+		stdio_resize(x->stdio, x->rows, x->columns);
+	http_respond(http, 200, NULL, NULL, 0);
 }
 
 /* ---- GET /exec/ * /json ---- */
@@ -294,7 +355,7 @@ void engine_exec_inspect(struct engine *e, struct http_exchange *http, const cha
 	json_add_bool(o, "OpenStdin", x->in);
 	json_add_bool(o, "OpenStdout", x->out);
 	json_add_bool(o, "OpenStderr", x->err);
-	json_add_bool(process, "tty", 0);
+	json_add_bool(process, "tty", x->tty);
 	json_add_string(process, "entrypoint", x->command.items[0]);
 	json_add(o, "ProcessConfig", process);
 	http_respond_json(http, 200, o);

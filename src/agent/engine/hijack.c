@@ -8,11 +8,12 @@
 #include "base/fd.h"
 #include "docker/route.h"
 
-#define STREAM_TYPE "Content-Type: application/vnd.docker.multiplexed-stream\r\n"
+#define UPGRADED "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+#define PLAIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+#define FRAMES DOCKER_HEADERS "Content-Type: application/vnd.docker.multiplexed-stream\r\n\r\n"
+#define RAW DOCKER_HEADERS "Content-Type: application/vnd.docker.raw-stream\r\n\r\n"
 
-static const char upgraded[] =
-    "HTTP/1.1 101 UPGRADED\r\n" STREAM_TYPE "Connection: Upgrade\r\nUpgrade: tcp\r\n" DOCKER_HEADERS "\r\n";
-static const char plain[] = "HTTP/1.1 200 OK\r\n" STREAM_TYPE "Connection: close\r\n" DOCKER_HEADERS "\r\n";
+static const char *const heads[2][2] = { { PLAIN FRAMES, PLAIN RAW }, { UPGRADED FRAMES, UPGRADED RAW } };
 
 /* Drops the request, head and body, from the bytes that were read. */
 static int skip_request(struct buffer *raw)
@@ -36,9 +37,9 @@ static int skip_request(struct buffer *raw)
 	return 0;
 }
 
-int hijack(struct http_exchange *x, int *ret_fd, struct buffer *early)
+int hijack(struct http_exchange *x, int raw, int *ret_fd, struct buffer *early)
 {
-	const char *head = http_exchange_head(x)->upgrade ? upgraded : plain;
+	const char *head = heads[http_exchange_head(x)->upgrade != 0][raw != 0];
 	AUTO_FD int fd = -1;
 	int r = http_exchange_take(x, &fd, early);
 	if (r < 0)

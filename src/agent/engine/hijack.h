@@ -6,5 +6,5 @@
 
 /* Takes the connection over after the head of an answer: 101 where the client asks for an upgrade,
  * else 200. early: bytes behind the request, initialised by this call. 0 or -errno, after which the
- * exchange is over, too. */
-int hijack(struct http_exchange *x, int *ret_fd, struct buffer *early);
+ * exchange is over, too. raw: a terminal's stream, without frames. */
+int hijack(struct http_exchange *x, int raw, int *ret_fd, struct buffer *early);

@@ -27,7 +27,7 @@ struct reading {
 	int directory, fd, watch;
 	struct source *client, *changes;
 	struct buffer out;
-	int follow, streams[3], timestamps;
+	int follow, streams[3], timestamps, raw;
 	int64_t since, until; /* ns */
 };
 
@@ -55,7 +55,8 @@ static int add_entry(struct reading *r, const struct docker_log_entry *e)
 		n = (size_t)snprintf(text, sizeof text - DOCKER_LOG_TEXT_MAX, "%s ", time);
 	}
 	memcpy(text + n, e->text, e->size);
-	return docker_frame_append(&r->out, e->stream, text, n + e->size);
+	return r->raw ? buffer_append(&r->out, text, n + e->size) :
+			docker_frame_append(&r->out, e->stream, text, n + e->size);
 }
 
 static int is_running(const struct reading *r)
@@ -154,6 +155,7 @@ static struct reading *reading_new(struct container *c, struct http_exchange *x)
 		.until = parse_time(until) };
 	r->streams[DOCKER_STDOUT] = engine_flag(x, "stdout", 0);
 	r->streams[DOCKER_STDERR] = engine_flag(x, "stderr", 0);
+	r->raw = c->record.body.tty;
 	r->reader.fd = -1;
 	r->directory = openat(c->engine->folders, c->record.id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	buffer_init(&r->out, OUT_MAX);
@@ -184,7 +186,7 @@ void engine_logs(struct engine *e, struct http_exchange *x, const char *name)
 		reading_free(r);
 		return;
 	}
-	if (hijack(x, &r->fd, &early) < 0 || fd_set_nonblocking(r->fd, 1) < 0 ||
+	if (hijack(x, r->raw, &r->fd, &early) < 0 || fd_set_nonblocking(r->fd, 1) < 0 ||
 	    loop_add_io(r->loop, r->fd, 0, on_client, r, &r->client) < 0 || pump(r))
 		reading_free(r);
 }

@@ -42,9 +42,11 @@ static const struct {
 	{ "POST", "/containers/*/kill", engine_kill },
 	{ "POST", "/containers/*/wait", engine_wait },
 	{ "POST", "/containers/*/attach", engine_attach },
+	{ "POST", "/containers/*/resize", engine_resize },
 	{ "POST", "/containers/*/exec", engine_exec_create },
 	{ "DELETE", "/containers/*", engine_remove },
 	{ "POST", "/exec/*/start", engine_exec_start },
+	{ "POST", "/exec/*/resize", engine_exec_resize },
 	{ "GET", "/exec/*/json", engine_exec_inspect },
 };
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +41,8 @@ struct stdio {
 	struct loop *loop;
 	struct stdio_events events;
 	void *data;
-	int once, running, input_over;
+	int once, running, input_over, terminal;
+	unsigned rows, columns;
 	int input;
 	struct source *input_source;
 	struct buffer waiting; /* for the process */
@@ -122,7 +124,7 @@ static int read_client(struct client *c)
 			     recv(c->wish.fd, discarded, sizeof discarded, MSG_DONTWAIT);
 	if (n == 0) {
 		c->input_ended = 1;
-		if (wanted && s->once)
+		if (wanted && s->once && !s->terminal)
 			s->input_over = 1;
 		return 0;
 	}
@@ -170,6 +172,12 @@ static void update(struct stdio *s)
 		source_set_events(s->input_source, s->waiting.size ? EPOLLOUT : 0);
 }
 
+/* A terminal has one stream, which needs no frames. */
+static int append(struct stdio *s, struct client *c, enum docker_stream stream, const void *data, size_t size)
+{
+	return s->terminal ? buffer_append(&c->out, data, size) : docker_frame_append(&c->out, stream, data, size);
+}
+
 static void spread(struct stdio *s, enum docker_stream stream, const void *data, size_t size)
 {
 	if (s->events.output)
@@ -178,7 +186,7 @@ static void spread(struct stdio *s, enum docker_stream stream, const void *data,
 		next = c->next;
 		if (!(stream == DOCKER_STDERR ? c->wish.err : c->wish.out))
 			continue;
-		if (docker_frame_append(&c->out, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(s, c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
 			client_free(c);
 	}
 }
@@ -266,12 +274,31 @@ int stdio_open(struct stdio *s, int with_input, int standard[3])
 	return 0;
 }
 
+void stdio_resize(struct stdio *s, unsigned rows, unsigned columns)
+{
+	const struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
+	s->rows = rows;
+	s->columns = columns;
+	if (s->terminal && s->outputs[0] >= 0 && rows && columns)
+		(void)ioctl(s->outputs[0], TIOCSWINSZ, &size);
+}
+
+void stdio_set_terminal(struct stdio *s, int master)
+{
+	fd_set_nonblocking(master, 1);
+	s->terminal = 1;
+	s->outputs[0] = master;
+	s->input = fcntl(master, F_DUPFD_CLOEXEC, 3);
+	stdio_resize(s, s->rows, s->columns);
+}
+
 int stdio_run(struct stdio *s)
 {
 	int r = 0;
 	s->running = 1;
 	for (int i = 0; r == 0 && i < 2; i++)
-		r = loop_add_io(s->loop, s->outputs[i], EPOLLIN, on_output, s, &s->output_sources[i]);
+		if (s->outputs[i] >= 0)
+			r = loop_add_io(s->loop, s->outputs[i], EPOLLIN, on_output, s, &s->output_sources[i]);
 	if (r == 0 && s->input >= 0)
 		r = loop_add_io(s->loop, s->input, 0, on_input, s, &s->input_source);
 	update(s);
@@ -307,7 +334,7 @@ void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, siz
 {
 	for (struct client *c = s->clients, *next; c; c = next) {
 		next = c->next;
-		if (docker_frame_append(&c->out, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(s, c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
 			client_free(c);
 	}
 }

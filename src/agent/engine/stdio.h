@@ -20,6 +20,10 @@ struct stdio *stdio_new(struct loop *l, int once, const struct stdio_events *eve
 void stdio_free(struct stdio *s); /* clients are closed once they have what was written for them */
 /* Makes the pipes; standard: the process's ends, for the caller to close. 0 or -errno. */
 int stdio_open(struct stdio *s, int with_input, int standard[3]);
+/* The streams are a terminal's from now on, without frames: master is taken. */
+void stdio_set_terminal(struct stdio *s, int master);
+/* Resizes the terminal, now or when it is there. */
+void stdio_resize(struct stdio *s, unsigned rows, unsigned columns);
 /* The process runs: bytes move from now on. */
 int stdio_run(struct stdio *s);
 int stdio_is_over(const struct stdio *s); /* stdout and stderr have ended */

@@ -126,9 +126,11 @@ static const struct resource {
 	{ "POST", "/containers/*/kill", HAND_OVER, NULL },
 	{ "POST", "/containers/*/wait", HAND_OVER, NULL },
 	{ "POST", "/containers/*/attach", HAND_OVER, NULL },
+	{ "POST", "/containers/*/resize", HAND_OVER, NULL },
 	{ "POST", "/containers/*/exec", HAND_OVER, NULL },
 	{ "DELETE", "/containers/*", HAND_OVER, NULL },
 	{ "POST", "/exec/*/start", HAND_OVER, NULL },
+	{ "POST", "/exec/*/resize", HAND_OVER, NULL },
 	{ "GET", "/exec/*/json", HAND_OVER, NULL },
 };
 
