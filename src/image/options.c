@@ -152,11 +152,11 @@ const struct command_spec image_commands[] = {
 	    .options = login_options,
 	    .max_arguments = 1,
 	    .details =
-		"Tries the login at the registry and keeps it where podman, skopeo and docker find theirs: in the file "
+		"Tries the login at the registry and keeps it. A login that is there already is replaced where it is, "
+		"docker's file included; a configured credential helper gets it; else it goes to $REGISTRY_AUTH_FILE "
 		"or "
-		"with the credential helper that has one for it, else in $REGISTRY_AUTH_FILE or "
-		"~/.config/containers/auth.json. A file holds the password readable for you alone. Without REGISTRY "
-		"it is docker.io.",
+		"~/.config/containers/auth.json, which podman and skopeo read too. A file holds the password readable "
+		"for you alone. Without REGISTRY it is docker.io.",
 	},
 	{
 	    .name = "logout",

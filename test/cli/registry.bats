@@ -162,6 +162,37 @@ library_is_sound()
 	rm -r "$HOME/.docker" "$WORLD/bin"
 }
 
+@test "login: user and password are asked for on a terminal, which does not show the password" {
+	timeout 60 python3 - "$REGISTRY_secure" >"$WORLD/shown" <<-'E'
+	import os, pty, sys
+	pid, fd = pty.fork()
+	if pid == 0:
+	    os.execlp("holm", "holm", "image", "login", "--tls-verify=false", sys.argv[1])
+	out = b""
+	def read():
+	    global out
+	    try:
+	        data = os.read(fd, 1000)
+	    except OSError:
+	        data = b""
+	    out += data
+	    return data
+	for question, answer in ((b"User: ", b"alice\n"), (b"Password: ", b"secret word\n")):
+	    while question not in out:
+	        if not read():
+	            sys.exit(out.decode())
+	    os.write(fd, answer)
+	while read():
+	    pass
+	print(out.decode())
+	sys.exit(os.waitpid(pid, 0)[1])
+	E
+	contains "$(cat "$WORLD/shown")" "logged in to $REGISTRY_secure"
+	run ! grep -q secret "$WORLD/shown"
+	holm image logout "$REGISTRY_secure"
+	rm -r "$XDG_CONFIG_HOME/containers"
+}
+
 @test "login: what is wrong is one line" {
 	fails 125 holm image login "$REGISTRY_secure" </dev/null
 	contains "$stderr" --password-stdin

@@ -43,10 +43,11 @@ static int ask(const char *question, int secret, char **ret, struct error **err)
 		return error_set_errno(err, errno, "cannot use the terminal");
 	quiet = saved;
 	quiet.c_lflag &= secret ? ~(tcflag_t)ECHO : ~(tcflag_t)0;
+	/* Before the question: an answer may follow at once. */
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
 	fprintf(stderr, "%s", question);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	ssize_t n = read(STDIN_FILENO, line, sizeof line - 1);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &saved);
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
 	if (secret)
 		fprintf(stderr, "\n");
 	if (n <= 0)
