@@ -152,6 +152,7 @@ teardown_file()
 	used=$(holm machine stats --no-stream --format json | jq -c '.[0] | [.name, .state, .memory_used > 1000000, .pids >= 3, .memory_limit, (.network_received | type)]')
 	equal '["one","running",true,true,'"$(field one running.memory)"',"number"]' "$used"
 	kill "$pid"
+	wait "$pid" || true
 	gone "$pid"
 }
 
