@@ -379,7 +379,7 @@ teardown_file()
 	fails 125 holm machine cp box:/tmp/t/target /dev/null
 	[ -c /dev/null ]
 	# Several sources, ~, and a directory as the target of all of them.
-	holm machine cp "$t/src/one" "$t/src/sub" box:~/several/ 2>/dev/null && return 1
+	fails 125 holm machine cp "$t/src/one" "$t/src/sub" "box:~/nowhere/"
 	mkdir several
 	holm machine cp "$t/src/one" "$t/src/sub" 'box:~/several'
 	equal "one deep" "$(cat several/one several/sub/deep | xargs)"
