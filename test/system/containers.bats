@@ -147,10 +147,17 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 
 @test "-t: a terminal of the right size, for run and exec; its statuses, and its log without frames" {
 	requires python3
-	equal $'30 90\n/dev/pts/0\nxterm' "$(in_terminal timeout 60 docker run --rm -it busybox:test sh -c 'stty size; tty; echo $TERM')"
+	local id size='until s=$(stty size 2>/dev/null) && [ "$s" ]; do :; done; echo "$s"' # clients before 1.42 send the size after the start
+	equal $'30 90\n/dev/pts/0\nxterm' "$(in_terminal timeout 60 docker run --rm -it busybox:test sh -c "$size; tty; echo \$TERM")"
+	id=$(api POST /v1.51/containers/create -H 'Content-Type: application/json' \
+		-d '{"Image":"busybox:test","Cmd":["stty","size"],"Tty":true,"HostConfig":{"ConsoleSize":[31,91]}}' | jq -r .Id)
+	docker start "$id" >/dev/null
+	equal 0 "$(docker wait "$id")"
+	equal $'31 91\r' "$(docker logs "$id")"
+	docker rm "$id" >/dev/null
 	exits 9 in_terminal timeout 60 docker run --rm -it busybox:test sh -c 'exit 9'
 	docker run -d -t --name term busybox:test sh -c 'echo logged; sleep 100' >/dev/null
-	equal '30 90' "$(in_terminal timeout 60 docker exec -it term stty size)"
+	equal '30 90' "$(in_terminal timeout 60 docker exec -it term sh -c "$size")"
 	exits 3 in_terminal timeout 60 docker exec -it term sh -c 'exit 3'
 	exits 127 in_terminal timeout 60 docker exec -it term nosuchprogram
 	until [ -n "$(docker logs term)" ]; do :; done
