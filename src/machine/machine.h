@@ -220,7 +220,7 @@ extern const struct machine_key machine_keys[];
 
 /* `set KEY=VALUE`: checks and changes m in memory; an empty value goes back to the default. All of
  * it takes effect at the next start. A key may have _ for -. */
-int machine_set(struct machine *m, const char *key, const char *value, struct error **err);
+int machine_set(struct machine *m, const char *name, const char *value, struct error **err);
 /* home-private: the places that hold, relative to the home, are added to ret. */
 void machine_home_private(const struct machine *m, struct strv *ret);
 /* Replaces the places by those of a list with commas; "none": no place; "": the default. 0 or

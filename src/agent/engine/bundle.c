@@ -164,7 +164,7 @@ struct json_object *bundle_process(struct container *c, const struct bundle_comm
 	const char *user = command->user, *directory = command->working_directory;
 	if (resolve_user(root, user && *user ? user : b->user, &none, &who, err) < 0)
 		return NULL;
-	AUTOFREE char *home = who.home;
+	AUTOFREE char *home UNUSED = who.home;
 	make_environment(c, &who, command->terminal, command->env, &environment);
 	struct runtime_spec s = {
 		.terminal = command->terminal,
@@ -339,7 +339,7 @@ int bundle_write(struct container *c, struct error **err)
 	int r = resolve_user(root, c->record.body.user, &c->record.body.groups, &who, err);
 	if (r < 0)
 		return r;
-	AUTOFREE char *home = who.home;
+	AUTOFREE char *home UNUSED = who.home;
 	if ((r = make_working_directory(c, root, err)) < 0)
 		return r;
 	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);

@@ -87,7 +87,7 @@ void container_save(struct container *c);
 /* Starts it; the exchange is answered when the process runs or cannot. */
 void container_start(struct container *c, struct http_exchange *x);
 void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
-void container_starter_gone(void *container);
+void container_starter_gone(void *data);
 void engine_reap(struct engine *e); /* children that nobody waits for */
 void container_signal(struct container *c, int number);
 /* Sends its stop signal, then SIGKILL after this time; -1: its own. */
@@ -145,7 +145,7 @@ typedef void (*engine_handler_fn)(struct engine *e, struct http_exchange *x, con
 void engine_info(struct engine *e, struct http_exchange *x, const char *name);
 void engine_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_list(struct engine *e, struct http_exchange *x, const char *name);
-void engine_inspect(struct engine *e, struct http_exchange *x, const char *name);
+void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish);
 void engine_start(struct engine *e, struct http_exchange *x, const char *name);
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
@@ -153,8 +153,8 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name);
 void engine_resize(struct engine *e, struct http_exchange *x, const char *name);
-void engine_exec_resize(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_resize(struct engine *e, struct http_exchange *http, const char *name);
 void engine_logs(struct engine *e, struct http_exchange *x, const char *name);
-void engine_exec_create(struct engine *e, struct http_exchange *x, const char *name);
-void engine_exec_start(struct engine *e, struct http_exchange *x, const char *name);
-void engine_exec_inspect(struct engine *e, struct http_exchange *x, const char *name);
+void engine_exec_create(struct engine *e, struct http_exchange *http, const char *name);
+void engine_exec_start(struct engine *e, struct http_exchange *http, const char *name);
+void engine_exec_inspect(struct engine *e, struct http_exchange *http, const char *name);

@@ -185,7 +185,7 @@ static void finish(struct exec *x)
 	if (stat(log, &st) == 0 && st.st_size > 0) {
 		/* crun said it on stderr, too. */
 		int code;
-		AUTOFREE char *text = crun_error(log, x->command.items[0], &code);
+		AUTOFREE char *text UNUSED = crun_error(log, x->command.items[0], &code);
 		x->status = code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	}
 	unlink(log);

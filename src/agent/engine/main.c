@@ -164,7 +164,6 @@ static void on_child(struct source *s, int number, void *data)
 static int parse_go(const char *text, struct engine *e, struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
-	AUTO_STRV struct strv uids = { 0 }, gids = { 0 };
 	const char *crun = NULL;
 	int r = json_parse(text, strlen(text), "go", &o, err);
 	if (r == 0)

@@ -55,7 +55,7 @@ static int read_both(struct diff *d, struct error **err)
 	int r = read_layers(d, 0, 0, common, err);
 	if (r < 0)
 		return r;
-	*b = (struct contents){ .items = xcalloc(a->count + 1, sizeof *a->items) };
+	*b = (struct contents){ .items = xcalloc(a->count + 1, sizeof(struct content *)) };
 	for (; b->count < a->count; b->count++)
 		b->items[b->count] = a->items[b->count];
 	r = read_layers(d, 0, common, d->images[0]->manifest->layer_count, err);

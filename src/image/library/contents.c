@@ -50,7 +50,7 @@ static struct content *pool_new(struct content_pool *p)
 {
 	if (p->count == p->room) {
 		p->room = p->room ? p->room * 2 : 1024;
-		p->items = xrealloc(p->items, p->room, sizeof *p->items);
+		p->items = xrealloc(p->items, p->room, sizeof(struct content *));
 	}
 	return p->items[p->count++] = xnew(struct content);
 }
@@ -92,7 +92,7 @@ static struct content *find(const struct contents *c, const char *path)
 {
 	struct content key = { .path = (char *)path }, *pointer = &key;
 	struct content **found =
-	    c->count ? bsearch(&pointer, c->items, c->count, sizeof *c->items, compare_entries) : NULL;
+	    c->count ? bsearch(&pointer, c->items, c->count, sizeof(struct content *), compare_entries) : NULL;
 	return found ? *found : NULL;
 }
 
@@ -195,7 +195,7 @@ static void sort_own(struct layer *l, size_t first)
 	struct content **sorted = xcalloc(count + 1, sizeof(void *));
 	for (size_t k = 0; k < count; k++)
 		sorted[k] = l->pool->items[first + k];
-	qsort(sorted, count, sizeof *sorted, compare_in_order);
+	qsort(sorted, count, sizeof(struct content *), compare_in_order);
 	for (size_t k = 0; k < count; k++)
 		if (k + 1 == count || !streq(sorted[k]->path, sorted[k + 1]->path))
 			sorted[kept++] = sorted[k];

@@ -6,7 +6,7 @@
 
 void api_get_state(struct http_exchange *x, void *data);
 void api_get_ready(struct http_exchange *x, void *data);
-void api_get_pauses(struct http_exchange *x, void *data);
+void api_get_pauses(struct http_exchange *x, void *keeper);
 void api_post_session(struct http_exchange *x, void *data);
 void api_hand_over(struct http_exchange *x, void *data);
 void api_post_stop(struct http_exchange *x, void *data);
