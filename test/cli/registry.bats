@@ -159,7 +159,7 @@ library_is_sound()
 	PATH=$WORLD/bin:$PATH holm image logout "$REGISTRY_secure"
 	[ ! -s "$WORLD/kept" ]
 	PATH=$WORLD/bin:$PATH fails 125 holm image logout "$REGISTRY_secure"
-	rm -r "$HOME/.docker" "$WORLD/bin"
+	rm -r "$HOME/.docker" "${WORLD:?}/bin"
 }
 
 @test "login: user and password are asked for on a terminal, which does not show the password" {
