@@ -74,6 +74,11 @@ char *path_normalize(const char *path)
 	return result;
 }
 
+int path_is_mount_place(const char *path)
+{
+	return !strpbrk(path, "\n:");
+}
+
 int path_is_below(const char *path, const char *directory)
 {
 	if (streq(directory, "/"))

@@ -15,6 +15,8 @@ char *path_parent(const char *path);                      /* owned; "/" and "." 
 const char *path_base(const char *path);                  /* borrowed: behind the last slash */
 /* Lexical clean-up of an absolute path: no "//", ".", ".."; owned. NULL when not absolute. */
 char *path_normalize(const char *path);
+/* Whether a machine can mount at a normalized path: it has no colon and no newline. */
+int path_is_mount_place(const char *path);
 /* The path as one file name: "/" becomes "%2F", "%" becomes "%25". Owned. */
 char *path_flatten(const char *path);
 int path_is_below(const char *path, const char *directory);            /* both normalized; equal counts */

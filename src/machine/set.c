@@ -467,10 +467,20 @@ static int split_pairs(const char *text, struct mount_words *ret)
 	return r == 0 && !ret->host ? -EINVAL : r;
 }
 
+/* Whether text begins with a key of split_pairs(); type=bind may come later or not at all. */
+static int is_pairs(const char *text)
+{
+	static const char *const keys[] = { "type=", "source=", "src=", "target=", "destination=", "dst=" };
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (startswith(text, keys[i]))
+			return 1;
+	return 0;
+}
+
 int machine_mount_parse(const char *text, struct machine_mount *ret, struct error **err)
 {
 	CLEANUP(mount_words_done) struct mount_words words = { 0 };
-	int pairs = startswith(text, "type=") != NULL;
+	int pairs = is_pairs(text);
 	if ((pairs ? split_pairs(text, &words) : split_colons(text, &words)) < 0)
 		return error_set(err, EINVAL, "mount \"%.200s\": write %s", text,
 		    pairs ? "type=bind,source=HOST[,target=INSIDE][,readonly]" : "HOST[:INSIDE[:ro]]");
@@ -481,6 +491,11 @@ int machine_mount_parse(const char *text, struct machine_mount *ret, struct erro
 	AUTOFREE char *inside = words.inside ? path_normalize(words.inside) : xstrdup(host);
 	if (!inside)
 		return error_set(err, EINVAL, "mount \"%.200s\": the place inside must be an absolute path", text);
+	if (!path_is_mount_place(inside))
+		return error_set(err, EINVAL,
+		    "mount \"%.200s\": the place inside cannot have a colon or a newline; write "
+		    "type=bind,source=HOST,target=INSIDE with another place",
+		    text);
 	if (inside_is_reserved(inside))
 		return error_set(err, EINVAL,
 		    "mount \"%.200s\": \"%s\" inside belongs to the machine; choose another place", text, inside);

@@ -133,7 +133,7 @@ static int read_machine(struct boot_request *b, struct json_object *o, struct er
 static int normalize(char **path, const char *what, struct error **err)
 {
 	char *clean = path_normalize(*path);
-	if (!clean || strpbrk(clean, "\n:")) {
+	if (!clean || !path_is_mount_place(clean)) {
 		free(clean);
 		return error_set(err, EINVAL, "boot request: %s \"%s\" is not a usable absolute path", what, *path);
 	}

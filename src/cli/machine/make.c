@@ -39,7 +39,8 @@ int make_check_mount(const struct machine_mount *mount, struct error **err)
 {
 	struct stat st;
 	if (stat(mount->host, &st) < 0)
-		return error_set_errno(err, errno, "mount \"%s\"", mount->host);
+		return error_set(err, errno, "mount \"%s\": %s%s", mount->host, strerror(errno),
+		    errno == ENOENT ? "; make it first, or correct the path" : "");
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
 		return error_set(err, ENOTDIR, "mount \"%s\": only directories, files and sockets can be mounted",
 		    mount->host);

@@ -196,10 +196,10 @@ static void mounts(void **state)
 	assert_int_equal(machine_mount_parse("./sub:/x", &a, NULL), 0);
 	assert_string_equal(a.host, relative);
 	machine_mount_done(&a);
-	static const char with_colon[] = "type=bind,source=/a:b,target=/x:y,readonly";
+	static const char with_colon[] = "type=bind,source=/a:b,target=/x,readonly";
 	assert_int_equal(machine_mount_parse(with_colon, &a, NULL), 0);
 	assert_string_equal(a.host, "/a:b");
-	assert_string_equal(a.inside, "/x:y");
+	assert_string_equal(a.inside, "/x");
 	assert_true(a.read_only);
 	AUTOFREE char *pairs = machine_mount_format(&a);
 	assert_string_equal(pairs, with_colon);
@@ -209,13 +209,18 @@ static void mounts(void **state)
 	assert_string_equal(a.inside, relative);
 	assert_false(a.read_only);
 	machine_mount_done(&a);
+	assert_int_equal(machine_mount_parse("src=/a:b,dst=/x", &a, NULL), 0);
+	assert_string_equal(a.host, "/a:b");
+	assert_string_equal(a.inside, "/x");
+	machine_mount_done(&a);
 	assert_int_equal(machine_mount_remove(m, "/nothing", NULL), -ENOENT);
 	assert_int_equal(machine_mount_remove(m, "/srv/data/", NULL), 0);
 	assert_int_equal(m->mount_count, 0);
 	static const char *const bad[] = { "", ":", "/a:", ":/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", "/a::ro", "/a:/",
 		"/a:/proc", "/a:/proc/x", "/a:/etc", "type=bind", "type=volume,source=/a,target=/b",
 		"type=bind,source=/a,source=/b", "type=bind,source=/a,target=b", "type=bind,source=/a,target=/proc",
-		"type=bind,source=,target=/b", "type=bind,source=/a,bogus", "type=bind,source=/a,readonly=x" };
+		"type=bind,source=,target=/b", "type=bind,source=/a,bogus", "type=bind,source=/a,readonly=x",
+		"type=bind,source=/a,target=/x:y", "type=bind,source=/a:b", "/a:/x\ny", "dst=/x" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(machine_mount_parse(bad[i], &a, NULL), -EINVAL);
 }
