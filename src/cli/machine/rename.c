@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine rename OLD NEW`. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "cli/client.h"
@@ -25,6 +26,8 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	const char *name = options_target(o), *new_name = options_words(o)->items[0];
 	int r = machine_name_check(new_name, &err);
+	if (r == 0 && streq(name, new_name))
+		r = error_set(&err, EINVAL, "machine \"%s\" has this name already; choose another one", name);
 	if (r == 0)
 		r = client_lock_stopped(name, &locks, &err);
 	if (r == 0)

@@ -31,7 +31,8 @@ const struct command_spec command_set = {
 	.summary = "change settings of a machine, mostly for its next start",
 	.details =
 	    "Keys: cpus, memory, disk-size, home-mount, home-private, isolation, kernel, kernel-modules, user, init, "
-	    "wait, share-cache, share-events, share-locks, owner-map, host-access, proxy, pids, socketcall, transport, "
+	    "wait, share-cache, share-events, share-locks, owner-map, host-access, proxy, ca, pids, socketcall, "
+	    "transport, "
 	    "publish and env.NAME. "
 	    "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
 	    "native isolation cpus and memory. isolation=vm and isolation=native move the disk of a stopped "
