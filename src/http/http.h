@@ -63,6 +63,10 @@ struct http_chunks {
 int http_chunks_feed(struct http_chunks *c, const char *in, size_t in_size, size_t *ret_used, const char **ret_data,
     size_t *ret_data_size);
 
+/* Takes a request that was read whole off raw, and leaves the bytes behind it. Appends its body,
+ * decoded, to body unless that is NULL. 0, or -EBADMSG, also when body is full. */
+int http_cut_request(struct buffer *raw, struct buffer *body);
+
 /* "/v1/x?a=b%20c": path without the query (owned), and one decoded parameter (owned, or NULL). */
 char *http_target_path(const char *target);
 char *http_target_query(const char *target, const char *key);

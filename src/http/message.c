@@ -106,3 +106,26 @@ int http_error_from_answer(int status, const char *body, size_t size, struct err
 		error_set(err, code, "answered with HTTP status %d (%s)", status, http_status_text(status));
 	return -code;
 }
+
+int http_cut_request(struct buffer *raw, struct buffer *body)
+{
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	ssize_t size = http_parse_request(raw->data, raw->size, &head, NULL);
+	if (size < 0)
+		return -EBADMSG;
+	buffer_consume(raw, (size_t)size);
+	struct http_chunks chunks = { 0 };
+	for (int done = !head.chunked; !done;) {
+		const char *data;
+		size_t used, part;
+		done = http_chunks_feed(&chunks, raw->data, raw->size, &used, &data, &part);
+		if (done < 0 || (!done && !used) || (body && part && buffer_append(body, data, part) < 0))
+			return -EBADMSG;
+		buffer_consume(raw, used);
+	}
+	size_t length = head.content_length > 0 ? (size_t)head.content_length : 0;
+	if (length > raw->size || (body && length && buffer_append(body, raw->data, length) < 0))
+		return -EBADMSG;
+	buffer_consume(raw, length);
+	return 0;
+}

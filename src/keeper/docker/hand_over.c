@@ -48,30 +48,6 @@ static int write_request(struct buffer *out, const struct http_head *head, const
 	return r == 0 && size ? buffer_append(out, body, size) : r;
 }
 
-/* Leaves in raw the bytes behind the request (stdin of a stream), and moves its body to body. */
-static int cut_request(struct buffer *raw, struct buffer *body)
-{
-	AUTO_HTTP_HEAD struct http_head head = { 0 };
-	ssize_t size = http_parse_request(raw->data, raw->size, &head, NULL);
-	if (size < 0)
-		return -EBADMSG;
-	buffer_consume(raw, (size_t)size);
-	struct http_chunks chunks = { 0 };
-	for (int done = !head.chunked; !done;) {
-		const char *data;
-		size_t used, part;
-		done = http_chunks_feed(&chunks, raw->data, raw->size, &used, &data, &part);
-		if (done < 0 || (!done && !used) || (part && buffer_append(body, data, part) < 0))
-			return -EBADMSG;
-		buffer_consume(raw, used);
-	}
-	size_t length = head.content_length > 0 ? (size_t)head.content_length : 0;
-	if (length > raw->size || (length && buffer_append(body, raw->data, length) < 0))
-		return -EBADMSG;
-	buffer_consume(raw, length);
-	return 0;
-}
-
 static int write_all(struct buffer *out, struct buffer *raw, struct json_object *body)
 {
 	AUTO_HTTP_HEAD struct http_head head = { 0 };
@@ -79,7 +55,7 @@ static int write_all(struct buffer *out, struct buffer *raw, struct json_object 
 	if (http_parse_request(raw->data, raw->size, &head, NULL) < 0)
 		return -EBADMSG;
 	buffer_init(&sent, HTTP_BODY_MAX);
-	int r = cut_request(raw, &sent);
+	int r = http_cut_request(raw, &sent);
 	if (r < 0)
 		return r;
 	size_t size = sent.size;

@@ -133,6 +133,42 @@ static void test_endless_chunk_line(void **state)
 	assert_int_equal(r, -EBADMSG);
 }
 
+static void cut(const char *request, const char *behind, size_t body_max, int wanted, const char *body_wanted)
+{
+	AUTO_BUFFER struct buffer raw, body;
+	buffer_init(&raw, 4096);
+	buffer_init(&body, body_max);
+	buffer_append_string(&raw, request);
+	buffer_append_string(&raw, behind);
+	int r = http_cut_request(&raw, body_wanted ? &body : NULL);
+	assert_int_equal(r, wanted);
+	if (r < 0)
+		return;
+	assert_int_equal(raw.size, strlen(behind));
+	assert_memory_equal(raw.data, behind, raw.size);
+	if (body_wanted) {
+		assert_int_equal(body.size, strlen(body_wanted));
+		assert_memory_equal(body.data, body_wanted, body.size);
+	}
+}
+
+static void test_cut(void **state)
+{
+	static const char plain[] = "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody";
+	static const char chunked[] = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+				      "2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n";
+	cut(plain, "stdin", 64, 0, "body");
+	cut(chunked, "stdin", 64, 0, "body");
+	cut(plain, "stdin", 64, 0, NULL);
+	cut(chunked, "stdin", 64, 0, NULL);
+	cut("GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "stdin", 64, 0, "");
+	cut(plain, "", 3, -EBADMSG, "body");
+	cut(chunked, "", 3, -EBADMSG, "body");
+	cut("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nbody", "", 64, -EBADMSG, "body");
+	cut("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nb", "", 64, -EBADMSG, "body");
+	cut("nonsense\r\n\r\n", "", 64, -EBADMSG, "body");
+}
+
 static void test_target(void **state)
 {
 	AUTOFREE char *path = http_target_path("/v1/x?a=b"), *a = http_target_query("/x?aa=1&a=b%20c%2F&b=", "a");
@@ -158,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_incomplete),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_chunks),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_endless_chunk_line),
 		cmocka_unit_test(test_target),
 	};
