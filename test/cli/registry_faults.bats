@@ -2,22 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Pulling from a registry that misbehaves: what is retried, what is resumed, what is refused, and where the login never goes.
 load ../lib/holm
+load ../lib/registry
 
 setup_file()
 {
 	requires python3
 	holm_begin empty
-	export LOG="$WORLD/log"
-	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
-	# shellcheck disable=SC2154 # coproc sets it
-	export FAULTY_SERVER="$FAULTY_PID" REGISTRY STORAGE
-	# shellcheck disable=SC2034
-	read -r REGISTRY STORAGE <&"${FAULTY[0]}"
+	faulty_registry_start
 }
 
 teardown_file()
 {
-	kill "$FAULTY_SERVER" 2>/dev/null
+	faulty_registry_stop
 	holm_end
 }
 
@@ -28,12 +24,8 @@ setup()
 
 teardown()
 {
-	local name
-	for name in $(holm image ls -q); do
-		holm image rm "$name" >/dev/null
-	done
+	forget_images
 	rm -f "$XDG_DATA_HOME/holm/images/partial/"*
-	rm -rf "$HOME/.docker"
 }
 
 login()

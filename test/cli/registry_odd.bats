@@ -2,22 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Registries that other tools trip over; pulls and pushes that are cut or killed anywhere.
 load ../lib/holm
+load ../lib/registry
 
 setup_file()
 {
 	requires python3
 	holm_begin empty
-	export LOG="$WORLD/log"
-	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
-	# shellcheck disable=SC2154 # coproc sets it
-	export FAULTY_SERVER="$FAULTY_PID" REGISTRY
-	# shellcheck disable=SC2034
-	read -r REGISTRY _ <&"${FAULTY[0]}"
+	faulty_registry_start
 }
 
 teardown_file()
 {
-	kill "$FAULTY_SERVER" 2>/dev/null
+	faulty_registry_stop
 	holm_end
 }
 
@@ -28,11 +24,7 @@ setup()
 
 teardown()
 {
-	local name
-	for name in $(holm image ls -q); do
-		holm image rm "$name" >/dev/null
-	done
-	rm -rf "$HOME/.docker"
+	forget_images
 }
 
 sound()

@@ -16,13 +16,8 @@ setup_file()
 	DIGEST=$(holm image ls --format json | jq -r '.[0].digest')
 	registry_start plain
 	registry_start secure tls
-	# The registry's lines say which requests came.
-	export LOG="$WORLD/log"
-	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
-	# shellcheck disable=SC2154 # coproc sets it
-	export FAULTY_SERVER="$FAULTY_PID" FAULTY_REGISTRY
-	# shellcheck disable=SC2034
-	read -r FAULTY_REGISTRY _ <&"${FAULTY[0]}"
+	faulty_registry_start
+	export FAULTY_REGISTRY=$REGISTRY
 	rm -rf "$WORLD/tmp"/*
 }
 
@@ -30,7 +25,7 @@ teardown_file()
 {
 	registry_stop plain
 	registry_stop secure
-	kill "$FAULTY_SERVER" 2>/dev/null
+	faulty_registry_stop
 	holm_end
 }
 

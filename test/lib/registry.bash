@@ -40,3 +40,29 @@ registry_push()
 	shift 2
 	skopeo copy --quiet --insecure-policy --dest-tls-verify=false "$@" "oci-archive:$archive" "docker://$to"
 }
+
+# faulty_registry_start: starts lib/faulty-registry. REGISTRY is its HOST:PORT, STORAGE that of its
+# second server. LOG has a line of JSON for each request.
+faulty_registry_start()
+{
+	export LOG="$WORLD/log"
+	coproc FAULTY { exec "$BATS_TEST_DIRNAME/../lib/faulty-registry" "$LOG" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets it
+	export FAULTY_SERVER="$FAULTY_PID" REGISTRY STORAGE
+	read -r REGISTRY STORAGE <&"${FAULTY[0]}"
+}
+
+faulty_registry_stop()
+{
+	kill "$FAULTY_SERVER" 2>/dev/null
+}
+
+# forget_images: takes all images and logins out of the world.
+forget_images()
+{
+	local name
+	for name in $(holm image ls -q); do
+		holm image rm "$name" >/dev/null
+	done
+	rm -rf "$HOME/.docker"
+}
