@@ -93,6 +93,7 @@ static const struct {
 	{ EALREADY, 409 },
 	{ EFBIG, 413 },
 	{ EMSGSIZE, 413 },
+	{ ENOTDIR, 422 },
 	{ EIO, 500 },
 	{ EPROTO, 502 },
 	{ ECONNREFUSED, 502 },

@@ -247,6 +247,11 @@ teardown_file()
 	echo late >"$WORLD/late"
 	holm machine mount add -n one "$WORLD/late:/srv/late"
 	in_machine one sh -c 'echo later >>/srv/late'
+	# Neither a file over a directory nor a directory over a file can work: it is not stored.
+	mkdir "$WORLD/folder"
+	fails 125 holm machine mount add -n one "$WORLD/late:/srv"
+	fails 125 holm machine mount add -n one "$WORLD/folder:/etc/hostname"
+	equal 0 "$(holm machine mount ls -n one --format json | jq 'map(select(.inside == "/srv" or .inside == "/etc/hostname")) | length')"
 	equal "late later" "$(xargs <"$WORLD/late")"
 	# The keeper's own socket is hidden, so it takes another program's.
 	requires python3

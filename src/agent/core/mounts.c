@@ -126,6 +126,8 @@ int mounts_attach(int mount, int root, const char *inside, struct error **err)
 	AUTO_FD int target = is_file ? make_target_file(root, inside, err) : rootfs_mkdir(root, inside, 0755, err);
 	if (target < 0)
 		return target;
+	if (is_file && fstat(target, &st) == 0 && S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "cannot mount a file on the directory %s in the machine", inside);
 	if (syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_set_errno(err, errno, "cannot mount on %s in the machine", inside);
 	return 0;

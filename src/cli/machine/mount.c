@@ -122,8 +122,9 @@ static int apply_undo(struct machine *m, void *inside, struct error **err)
 	return machine_mount_remove(m, inside, err);
 }
 
-/* Attaches the mount to the running machine. -EACCES: the keeper refuses it for good, and the
- * settings lose it again; whatever else prevents it now is a note. */
+/* Attaches the mount to the running machine. -EACCES (the keeper refuses it for good) and
+ * -ENOTDIR (a file over a directory, or a directory over a file): the settings lose it again.
+ * Whatever else prevents it now is a note. */
 static int add_live(const char *name, struct machine_mount *mount, struct error **err)
 {
 	AUTO_ERROR struct error *live = NULL;
@@ -132,12 +133,12 @@ static int add_live(const char *name, struct machine_mount *mount, struct error 
 	json_add_string(body, "inside", mount->inside);
 	json_add_bool(body, "read_only", mount->read_only);
 	int r = client_call(name, "POST", "/v1/shares", body, clock_deadline(SHARE_MS), &live);
-	if (r != -EACCES) {
+	if (r != -EACCES && r != -ENOTDIR) {
 		change_tell_running(name, r, live);
 		return 0;
 	}
 	change_machine(name, apply_undo, mount->inside, NULL);
-	return error_set(err, EACCES, "%s", error_text(live, r));
+	return error_set(err, -r, "%s", error_text(live, r));
 }
 
 static int run_add(const struct command_spec *c, struct options *o)
