@@ -124,6 +124,13 @@ static void leave_out_list(const struct adoption *a, const struct machine_member
 		strv_addf(a->left_out, "%s %s", m->key, text);
 }
 
+/* A proxy's URL may have a password. */
+static void leave_out_value(const struct adoption *a, const struct machine_member *m, const char *value)
+{
+	AUTOFREE char *shown = streq(m->key, "proxy") ? machine_proxy_masked(value) : xstrdup(value);
+	strv_addf(a->left_out, "%s=%s", m->key, shown);
+}
+
 static void take_trusted(const struct adoption *a, const struct machine_member *m, struct json_object *value)
 {
 	struct json_object *own = NULL;
@@ -133,7 +140,7 @@ static void take_trusted(const struct adoption *a, const struct machine_member *
 	else if (json_object_is_type(value, json_type_array))
 		leave_out_list(a, m, json_object_array_length(value));
 	else if (!json_object_equal(own, value))
-		strv_addf(a->left_out, "%s=%s", m->key, json_object_get_string(value));
+		leave_out_value(a, m, json_object_get_string(value));
 }
 
 static void (*const rules[])(const struct adoption *a, const struct machine_member *m, struct json_object *value) = {

@@ -277,6 +277,8 @@ int machine_proxy_check(const char *value, struct error **err); /* host, none or
 int machine_proxy_is_variable(const char *text);
 /* Adds the variables of a proxy that is a URL. */
 void machine_proxy_variables(const struct machine *m, struct strv *env);
+/* The URL with *** for the user's name and password, owned. Other values come back as they are. */
+char *machine_proxy_masked(const char *url);
 char *machine_proxy_place(const char *url); /* "host:port", without the user's name and password; owned */
 /* Whether it names the loopback of whoever reads it: inside, that is the machine's own. */
 int machine_proxy_is_loopback(const char *url);

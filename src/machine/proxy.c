@@ -40,6 +40,12 @@ char *machine_proxy_place(const char *url)
 	return xstrndup(start, strcspn(start, "/?#"));
 }
 
+char *machine_proxy_masked(const char *url)
+{
+	const char *scheme = strstr(url, "://"), *start = scheme ? scheme + 3 : url, *rest = authority(url);
+	return rest == start ? xstrdup(url) : xasprintf("%.*s***@%s", (int)(start - url), url, rest);
+}
+
 int machine_proxy_is_loopback(const char *url)
 {
 	AUTOFREE char *place = machine_proxy_place(url);

@@ -50,6 +50,7 @@ teardown_file()
 
 @test "export writes an OCI archive that another tool reads" {
 	equal src "$(holm machine export src -o "$WORLD/src.tar")"
+	equal 600 "$(stat -c %a "$WORLD/src.tar")"
 	skopeo inspect "oci-archive:$WORLD/src.tar" | jq -e '.Architecture == "amd64"'
 	skopeo inspect --raw "oci-archive:$WORLD/src.tar" | jq -e '.annotations["org.holm.machine"]'
 	equal stopped "$(state src)"

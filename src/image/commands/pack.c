@@ -100,8 +100,6 @@ static int pack(struct library *l, const struct settings *s, const char *output,
 	    (r = save_list_add(&list, l, i, s->reference, err)) < 0 ||
 	    (r = atomic_file_open(&f, directory, 0600, err)) < 0)
 		return r;
-	if (fchmod(f.fd, 0666 & ~command_umask) < 0)
-		return error_set_errno(err, errno, "cannot write %s", output);
 	r = save_archive(l, &list, 0, f.fd, NULL, err);
 	return r < 0 ? r : atomic_file_commit(&f, path_base(output), err);
 }
