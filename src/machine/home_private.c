@@ -46,6 +46,9 @@ static int has_control(const char *text)
 static int parse_place(const struct machine *m, const char *text, char **ret, struct error **err)
 {
 	const char *below = startswith(text, "~/");
+	if (streq(text, "none"))
+		return error_set(err, EINVAL,
+		    "home-private: \"none\" stands alone; for a folder of this name write ~/none");
 	AUTOFREE char *joined = path_join(m->home, below ? below : text), *clean = path_normalize(joined);
 	AUTOFREE char *home = path_normalize(m->home);
 	if (!clean || !home || (!below && *text == '~') || leads_up(text) || has_control(text) ||

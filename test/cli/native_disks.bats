@@ -123,6 +123,8 @@ make()
 	equal "$base" "$(tail -n 1 "$MACHINES/three/native/bases")"
 	holm machine rm m one two
 	equal 2 "$(find "$MACHINES/.bases" -mindepth 1 -maxdepth 1 -type d | wc -l)"
+	fails 125 holm machine clone three three
+	contains "$stderr" "the machine itself"
 	fails 125 holm machine rename three three
 	contains "$stderr" "has this name already"
 	holm machine rename three four

@@ -91,6 +91,9 @@ static int clone_machine(const char *name, const char *new_name, struct options 
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
 	AUTO_MACHINE struct machine *from = NULL, *to = NULL;
 	int r;
+	if (streq(name, new_name))
+		return error_set(err, EINVAL, "\"%s\" is the name of the machine itself; give its clone another one",
+		    name);
 	if ((r = machine_name_free(new_name, err)) < 0 || (r = client_lock_stopped(name, &locks, err)) < 0 ||
 	    (r = machine_load(name, &from, err)) < 0 || (r = copy_settings(from, new_name, o, &to, err)) < 0)
 		return r;

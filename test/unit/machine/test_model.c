@@ -121,6 +121,7 @@ static void settings_are_checked(void **state)
 		{ "share-events", "yes" },
 		{ "owner-map", "nobody" },
 		{ "home-private", "/etc" },
+		{ "home-private", ".a,none" },
 		{ "home-private", "~" },
 		{ "home-private", "a,../b" },
 		{ "home-private", "a/../b" },
