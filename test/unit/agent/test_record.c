@@ -17,6 +17,8 @@
 #include "base/fd.h"
 #include "base/path.h"
 
+#include "../folder.h"
+
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const char whole[] = "{\"Id\":\"" ID "\",\"Name\":\"web\",\"ImageID\":\"sha256:" ID "\",\"Status\":\"exited\","
@@ -77,9 +79,8 @@ static void test_hostile(void **state)
 
 static void test_files(void **state)
 {
-	char folder[] = "/tmp/holm-test-record-XXXXXX";
+	char *folder = folder_new();
 	struct record r = { 0 }, loaded = { 0 };
-	assert_non_null(mkdtemp(folder));
 	AUTO_FD int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(record_parse(whole, strlen(whole), &r, NULL), 0);
 	assert_int_equal(record_save(directory, &r), 0);
@@ -98,7 +99,7 @@ static void test_files(void **state)
 	assert_int_equal(renameat(directory, ID, directory, "other"), 0);
 	assert_int_equal(record_load(directory, "other", &loaded, NULL), -EBADMSG);
 	record_done(&r);
-	path_remove_tree(AT_FDCWD, folder);
+	folder_remove(folder);
 }
 
 static struct json_object *merged(const char *body_text, const char *image_text)

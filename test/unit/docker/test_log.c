@@ -17,16 +17,17 @@
 #include "base/path.h"
 #include "docker/log.h"
 
+#include "../folder.h"
+
 struct place {
-	char path[64];
+	char *path;
 	int directory;
 };
 
 static int set_up(void **state)
 {
 	struct place *p = xnew(struct place);
-	snprintf(p->path, sizeof p->path, "/tmp/holm-test-log-XXXXXX");
-	assert_non_null(mkdtemp(p->path));
+	p->path = folder_new();
 	p->directory = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*state = p;
 	return 0;
@@ -36,7 +37,7 @@ static int tear_down(void **state)
 {
 	struct place *p = *state;
 	fd_close(p->directory);
-	path_remove_tree(AT_FDCWD, p->path);
+	folder_remove(p->path);
 	free(p);
 	return 0;
 }
