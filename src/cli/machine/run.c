@@ -74,7 +74,7 @@ const struct command_spec command_run = {
 
 /* ---- environment ---- */
 
-/* What of the caller's environment has a meaning inside. m: NULL if it cannot be read. */
+/* Tells whether a session gets this variable of the caller's. m: NULL if it cannot be read. */
 static int is_passed(const struct machine *m, const char *variable)
 {
 	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR" };
