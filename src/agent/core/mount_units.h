@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * systemd makes a unit of each mount, and unmounts it before the machine stops. It cannot unmount
- * what the agent has attached where the kernel locks mounts, and would log a failure for each. */
+ * systemd makes a unit of each mount, and unmounts it before the machine stops. It logs a failure
+ * for each mount that a process still uses, and for each that the kernel has locked. */
 #pragma once
 
 #include "agent/core/boot_request.h"

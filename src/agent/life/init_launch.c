@@ -22,6 +22,7 @@
 #include "agent/core/channel.h"
 #include "agent/core/environment.h"
 #include "agent/core/machine_run.h"
+#include "agent/core/mount_units.h"
 #include "agent/core/mounts.h"
 #include "agent/core/rootfs.h"
 #include "agent/life/inittab.h"
@@ -206,6 +207,22 @@ static int mask_units(void)
 	return 0;
 }
 
+/* systemd fails to unmount a share that a process still uses; the agent does so at the end. Where
+ * the hook attaches the shares, it tells systemd. */
+static int leave_shares(const struct platform_container *c, const struct boot_request *b)
+{
+	int r = 0;
+	for (size_t i = 0; !c->hook_attaches && r >= 0 && i < b->share_count; i++)
+		r = mount_units_leave_share(&b->shares[i]);
+	return r;
+}
+
+static int prepare_systemd(const struct platform_container *c, const struct boot_request *b)
+{
+	int r = mask_units();
+	return r < 0 ? r : leave_shares(c, b);
+}
+
 /* A listening unix socket at a path of ours. */
 static int listen_at(const char *path)
 {
@@ -244,7 +261,7 @@ static int write_bundle(const struct init_launch *l, const struct platform_conta
 		return r;
 	if (init->own_boot_id && (r = boot_id_make(err)) < 0)
 		return r;
-	if (init->kind == INIT_SYSTEMD && (r = mask_units()) < 0)
+	if (init->kind == INIT_SYSTEMD && (r = prepare_systemd(c, l->request)) < 0)
 		return error_set_errno(err, r, "cannot fill the machine's /run");
 	int inittab = prepare_inittab(root, init->kind);
 	if (inittab && (r = watch_inittab(channel)) < 0)
