@@ -48,6 +48,15 @@ const char *docker_strip_version(const char *path, struct error **err)
 	return *rest ? rest : "/";
 }
 
+char *docker_query(const char *target, const char *key)
+{
+	AUTOFREE char *copy = xstrdup(target);
+	char *query = strchr(copy, '?');
+	for (char *c = query; c && (c = strchr(c, '+'));)
+		*c = ' ';
+	return http_target_query(copy, key);
+}
+
 /* Decodes the text of the star as a query is decoded; NULL where it cannot be a name. */
 static char *decode_name(const char *s, size_t size)
 {

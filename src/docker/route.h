@@ -18,6 +18,9 @@
  * version that is not served, with a text in Docker's words. */
 const char *docker_strip_version(const char *path, struct error **err);
 
+/* A parameter of a target, decoded; Go's clients write a blank as "+". Owned, or NULL. */
+char *docker_query(const char *target, const char *key);
+
 /* Compares a path with a pattern such as "/containers/ * /start" (without the blanks). One "*"
  * stands for one segment; "**" for several, as names of images have slashes. 1 and the decoded text
  * that the star stands for (*ret_name: owned, NULL where the pattern has no star), or 0. */

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "docker/name.h"
+#include "docker/route.h"
 #include "oci/digest.h"
 
 enum { NAME_ATTEMPTS = 100, CONTAINERS_MAX = 8192 };
@@ -45,7 +46,7 @@ static void respond_empty(struct http_exchange *x, int status)
 
 char *engine_query(struct http_exchange *x, const char *key)
 {
-	return http_target_query(http_exchange_head(x)->target, key);
+	return docker_query(http_exchange_head(x)->target, key);
 }
 
 int engine_flag(struct http_exchange *x, const char *key, int otherwise)
@@ -54,7 +55,7 @@ int engine_flag(struct http_exchange *x, const char *key, int otherwise)
 	return !text ? otherwise : *text && !streq(text, "0") && !streq(text, "false") && !streq(text, "False");
 }
 
-static struct container *find(struct engine *e, struct http_exchange *x, const char *name)
+struct container *engine_find(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct container *c = container_find(e, name, &err);
@@ -73,21 +74,30 @@ static struct container *find_name(const struct engine *e, const char *name)
 	return NULL;
 }
 
+int container_check_name(const struct engine *e, const char *wish, const char **ret_name, struct error **err)
+{
+	const char *name = wish[0] == '/' ? wish + 1 : wish;
+	if (!docker_is_name(name))
+		return error_set(err, EINVAL,
+		    "Invalid container name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+	const struct container *other = find_name(e, name);
+	if (other)
+		return error_set(err, EEXIST,
+		    "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
+		    "remove (or rename) that container to be able to reuse that name.",
+		    name, other->record.id);
+	*ret_name = name;
+	return 0;
+}
+
 static int choose_name(const struct engine *e, const char *wish, char **ret, struct error **err)
 {
-	const char *name = wish && wish[0] == '/' ? wish + 1 : wish;
-	if (name && *name) {
-		if (!docker_is_name(name))
-			return error_set(err, EINVAL,
-			    "Invalid container name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
-		const struct container *other = find_name(e, name);
-		if (other)
-			return error_set(err, EEXIST,
-			    "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
-			    "remove (or rename) that container to be able to reuse that name.",
-			    name, other->record.id);
-		*ret = xstrdup(name);
-		return 0;
+	const char *name;
+	if (wish && *wish) {
+		int r = container_check_name(e, wish, &name, err);
+		if (r == 0)
+			*ret = xstrdup(name);
+		return r;
 	}
 	for (unsigned attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
 		AUTOFREE char *made = docker_new_name(attempt);
@@ -174,7 +184,7 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
 	if (c->pid) {
@@ -192,11 +202,12 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name)
 {
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	AUTOFREE char *seconds = engine_query(x, "t");
 	uint64_t n = 0;
 	if (!c)
 		return;
+	c->again = 0;
 	if (!c->pid) {
 		respond_empty(x, 304);
 		return;
@@ -208,7 +219,7 @@ void engine_stop(struct engine *e, struct http_exchange *x, const char *name)
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	AUTOFREE char *text = engine_query(x, "signal");
 	int number = text && *text ? docker_signal(text) : SIGKILL, r = 0;
 	if (!c)
@@ -234,7 +245,7 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	AUTOFREE char *condition = engine_query(x, "condition");
 	if (!c)
 		return;
@@ -256,7 +267,7 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
 	if ((c->pid || c->starting || c->ended) && !engine_flag(x, "force", 0)) {
@@ -289,7 +300,7 @@ int engine_get_size(struct http_exchange *x, unsigned *ret_rows, unsigned *ret_c
 void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	unsigned rows, columns;
 	if (!c)
 		return;
@@ -310,7 +321,7 @@ void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_BUFFER struct buffer early = { 0 };
-	struct container *c = find(e, x, name);
+	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
 	if (engine_flag(x, "logs", 0)) {

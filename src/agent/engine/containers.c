@@ -250,7 +250,7 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 	source_free(TAKE_PTR(c->cleaning));
 	if (!c->remove) {
 		waiters_tell(c, 0);
-		if (c->starter)
+		if (c->starter || c->again)
 			container_start(c, c->starter);
 		engine_tell_stopped(c->engine);
 		return;
@@ -302,7 +302,7 @@ static void conclude(struct container *c)
 	leave_network(c);
 	container_save(c);
 	stdio_free(TAKE_PTR(c->stdio));
-	c->remove |= c->record.body.auto_remove;
+	c->remove |= c->record.body.auto_remove && !c->again;
 	if (!c->remove)
 		waiters_tell(c, 0);
 	start_cleaning(c);
@@ -509,6 +509,8 @@ void container_starter_gone(void *data)
 void container_start(struct container *c, struct http_exchange *x)
 {
 	c->starter = x;
-	http_exchange_on_closed(x, container_starter_gone, c);
+	c->again = 0;
+	if (x)
+		http_exchange_on_closed(x, container_starter_gone, c);
 	image_want(c->engine, c->record.image_id, on_image, c);
 }

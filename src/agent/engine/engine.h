@@ -72,6 +72,7 @@ struct container {
 	struct terminal *terminal;     /* until crun has sent it */
 	struct waiter *waiters;
 	int remove;       /* as soon as it has ended */
+	int again;        /* starts as soon as it has ended */
 	uint32_t address; /* on the bridge; 0: none */
 	struct container_namespaces namespaces;
 	int ended, status; /* the process has; its exit status */
@@ -82,9 +83,14 @@ void container_free(struct container *c);
 /* Finds one by the whole id, the name, or the beginning of its id alone. NULL and an error in
  * Docker's words. */
 struct container *container_find(struct engine *e, const char *name, struct error **err);
+/* The same; answers the request where there is none. */
+struct container *engine_find(struct engine *e, struct http_exchange *x, const char *name);
+/* Checks a name for a container, with a slash in front or without, that no other one has. 0,
+ * -EINVAL or -EEXIST in Docker's words. *ret_name: borrowed. */
+int container_check_name(const struct engine *e, const char *wish, const char **ret_name, struct error **err);
 int container_load_all(struct engine *e, struct error **err);
 void container_save(struct container *c);
-/* Starts it; the exchange is answered when the process runs or cannot. */
+/* Starts it; the exchange (or NULL) is answered when the process runs or cannot. */
 void container_start(struct container *c, struct http_exchange *x);
 void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
 void container_starter_gone(void *data);
@@ -149,6 +155,9 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 void engine_start(struct engine *e, struct http_exchange *x, const char *name);
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
+void engine_restart(struct engine *e, struct http_exchange *x, const char *name);
+void engine_rename(struct engine *e, struct http_exchange *x, const char *name);
+void engine_top(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "docker/route.h"
 #include "keeper/docker/private.h"
 #include "keeper/keeper_private.h"
 
@@ -187,7 +188,7 @@ static int passes(struct json_object *filters, const char *name)
 
 static int read_filters(struct docker_request *q, struct error **err)
 {
-	AUTOFREE char *text = http_target_query(http_exchange_head(q->exchange)->target, "filters");
+	AUTOFREE char *text = docker_query(http_exchange_head(q->exchange)->target, "filters");
 	if (!text || !*text)
 		return 0;
 	int r = json_parse(text, strlen(text), "filters", &q->body, err);
@@ -343,7 +344,7 @@ static void on_pulled(int status, const char *output, const char *errors, void *
 static char *wanted_reference(struct http_exchange *x)
 {
 	const char *target = http_exchange_head(x)->target;
-	AUTOFREE char *image = http_target_query(target, "fromImage"), *tag = http_target_query(target, "tag");
+	AUTOFREE char *image = docker_query(target, "fromImage"), *tag = docker_query(target, "tag");
 	if (!image)
 		return NULL;
 	return tag && *tag ? xasprintf(startswith(tag, "sha256:") ? "%s@%s" : "%s:%s", image, tag) : TAKE_PTR(image);

@@ -99,11 +99,21 @@ static void test_frames(void **state)
 	assert_int_equal(b.size, 11);
 }
 
+static void test_query_has_blanks_as_go_writes_them(void **state)
+{
+	AUTOFREE char *blank = docker_query("/a+b?x=one+two%2Bthree&y=", "x"),
+		      *empty = docker_query("/a+b?x=one+two%2Bthree&y=", "y"), *none = docker_query("/a+b", "x");
+	assert_string_equal(blank, "one two+three");
+	assert_string_equal(empty, "");
+	assert_null(none);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_query_has_blanks_as_go_writes_them),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_frames),
 	};
