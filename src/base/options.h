@@ -22,7 +22,9 @@ struct option_spec {
 	const char *help;           /* one line */
 	const char *default_text;   /* what holds when it is not given, for help; or NULL */
 	const char *const *choices; /* NULL-terminated; checked; or NULL */
-	const char *complete; /* what completion offers: "machine", "image", "file", "directory", "key", or NULL */
+	/* the kind of words that completion offers: "machine", "container", "image", "file",
+	 * "directory", "key", or NULL */
+	const char *complete;
 };
 
 /* The machine that a command works on. Dispatch resolves it before the command runs

@@ -59,10 +59,13 @@ int client_watch_socket(const char *name)
 	return TAKE_FD(fd);
 }
 
-static int connect_announced(const char *name, struct error **err)
+/* Connects to the socket that the keeper announced, or to the one of the name `beside` in its
+ * folder. */
+static int connect_announced(const char *name, const char *beside, struct error **err)
 {
-	AUTOFREE char *path = machine_socket_find(name);
-	return path ? connect_once(path, err) : -ESRCH;
+	AUTOFREE char *path = machine_socket_find(name), *folder = path && beside ? path_parent(path) : NULL;
+	AUTOFREE char *other = folder ? path_join(folder, beside) : NULL;
+	return path ? connect_once(other ? other : path, err) : -ESRCH;
 }
 
 /* The keeper that holds the machine's lock, or 0: whoever else holds it is none. */
@@ -95,10 +98,20 @@ static int revive_socket(const char *name)
 	return kill(owner, SIGUSR1) == 0 && fd_wait(watch, POLLIN, clock_deadline(REVIVE_MS)) == 1;
 }
 
+static int connect_or_revive(const char *name, const char *beside, struct error **err)
+{
+	int fd = connect_announced(name, beside, err);
+	return fd == -ESRCH && revive_socket(name) ? connect_announced(name, beside, err) : fd;
+}
+
 int client_connect(const char *name, struct error **err)
 {
-	int fd = connect_announced(name, err);
-	return fd == -ESRCH && revive_socket(name) ? connect_announced(name, err) : fd;
+	return connect_or_revive(name, NULL, err);
+}
+
+int client_connect_docker(const char *name, struct error **err)
+{
+	return connect_or_revive(name, "docker.sock", err);
 }
 
 int client_get(const char *name, const char *target, uint64_t deadline_ms, struct json_object **ret, struct error **err)

@@ -11,6 +11,8 @@
 
 /* A connection to the machine's keeper: descriptor, or -ESRCH (no text) when none answers there. */
 int client_connect(const char *name, struct error **err);
+/* The same for the machine's docker.sock. -ESRCH also for a machine that has no containers. */
+int client_connect_docker(const char *name, struct error **err);
 
 enum client_level { CLIENT_SESSION, CLIENT_INIT };
 enum client_flag {

@@ -6,8 +6,14 @@
 #include "base/suggest.h"
 #include "image/options.h"
 
-static const struct command_spec *const plain_commands[] = { &command_docker_host, &command_help, &command_version,
-	NULL };
+/* The first line has the verbs of containers, which are in their group, too. */
+static const struct command_spec *const plain_commands[] = { &command_container_stop, &command_container_restart,
+	&command_container_kill, &command_container_rm, &command_container_pause, &command_container_unpause,
+	&command_container_rename, &command_docker_host, &command_help, &command_version, NULL };
+
+static const struct command_spec *const container_commands[] = { &command_container_stop, &command_container_restart,
+	&command_container_kill, &command_container_rm, &command_container_pause, &command_container_unpause,
+	&command_container_rename, NULL };
 
 static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
 	&command_restart, &command_wait, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
@@ -19,9 +25,10 @@ static const struct command_spec *const system_commands[] = { &command_system_in
 
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
+	{ "container", NULL, "containers in a machine; \"container\" may be left out", .commands = container_commands },
 	{ "image", NULL, "images that machines are made from", .flat = image_commands, .program = "holm-image" },
 	{ "system", NULL, "this host and this installation", .commands = system_commands },
-	{ "", NULL, "about holm, and its containers", .commands = plain_commands },
+	{ "", NULL, "about holm", .commands = plain_commands },
 	{ 0 },
 };
 
@@ -32,6 +39,16 @@ const struct command_spec *command_at(const struct command_group *g, size_t i)
 	return g->flat[i].name ? &g->flat[i] : NULL;
 }
 
+int command_is_shown(const struct command_group *g, const struct command_spec *c)
+{
+	const struct command_spec *other;
+	for (const struct command_group *at = command_groups; !*g->name && at != g; at++)
+		for (size_t i = 0; (other = command_at(at, i)); i++)
+			if (other == c)
+				return 0;
+	return 1;
+}
+
 const struct command_group *command_group_find(const char *name)
 {
 	for (const struct command_group *g = command_groups; g->name; g++)
@@ -40,10 +57,21 @@ const struct command_group *command_group_find(const char *name)
 	return NULL;
 }
 
-static int is_called(const struct command_spec *c, const char *word)
+const struct command_group *command_group_plain(void)
+{
+	const struct command_group *g = command_groups;
+	while (*g->name)
+		g++;
+	return g;
+}
+
+/* Directly behind `holm` an alias of another group's command means nothing: `holm ls`. */
+static int is_called(const struct command_group *g, const struct command_spec *c, const char *word)
 {
 	if (streq(c->name, word))
 		return 1;
+	if (!command_is_shown(g, c))
+		return 0;
 	for (const char *const *a = c->aliases; a && *a; a++)
 		if (streq(*a, word))
 			return 1;
@@ -55,7 +83,7 @@ const struct command_spec *command_find(const struct command_group *g, int argc,
 	for (int words = argc > 1 ? 2 : 1; words > 0 && argc > 0; words--) {
 		AUTOFREE char *name = words == 2 ? xasprintf("%s %s", argv[0], argv[1]) : xstrdup(argv[0]);
 		for (size_t i = 0; command_at(g, i); i++) {
-			if (is_called(command_at(g, i), name)) {
+			if (is_called(g, command_at(g, i), name)) {
 				*ret_words = words;
 				return command_at(g, i);
 			}

@@ -16,6 +16,9 @@ struct command_group {
 
 /* The group's i-th command, or NULL past the last. */
 const struct command_spec *command_at(const struct command_group *g, size_t i);
+/* Whether the group's help has the command: those of another group that also stand directly behind
+ * `holm` are in that group's. */
+int command_is_shown(const struct command_group *g, const struct command_spec *c);
 
 extern const struct command_group command_groups[]; /* ends with a NULL name */
 
@@ -25,12 +28,15 @@ extern const struct command_spec command_clone, command_cp, command_create, comm
     command_run, command_set, command_set_default, command_ssh, command_start, command_stats, command_stop,
     command_wait;
 extern const struct command_spec command_docker_host;
+extern const struct command_spec command_container_kill, command_container_pause, command_container_rename,
+    command_container_restart, command_container_rm, command_container_stop, command_container_unpause;
 extern const struct command_spec command_help, command_system_df, command_system_info, command_version;
 
 /* Finds the command that argv[0] (and argv[1], for names of two words) names in the group:
  * *ret_words says how many words its name took. */
 const struct command_spec *command_find(const struct command_group *g, int argc, char *const *argv, int *ret_words);
 const struct command_group *command_group_find(const char *name); /* by name or alias; never the "" group */
+const struct command_group *command_group_plain(void);            /* the "" group */
 /* Whether the word is the first of commands of two words: `holm machine mount`. */
 int command_is_stem(const struct command_group *g, const char *word);
 /* The known word nearest to a mistyped one, or NULL when none is near. */
@@ -42,6 +48,7 @@ char *command_prefix(const struct command_group *g);
 int command_main(int argc, char *const *argv);
 /* Help of everything, of a group, or of one command. */
 void help_print_all(FILE *out);
+void help_print_command(FILE *out, const struct command_group *g, const struct command_spec *c);
 void help_print_group(FILE *out, const struct command_group *g, const char *under);
 
 /* The option row of commands that work on one named machine or the default one. */

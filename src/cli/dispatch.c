@@ -57,7 +57,7 @@ static int run_command(const struct command_group *g, const struct command_spec 
 		return EXIT_HOLM;
 	}
 	if (options_help(o)) {
-		options_print_help(stdout, prefix, c);
+		help_print_command(stdout, g, c);
 		return 0;
 	}
 	r = target_resolve(c, o, &err);
@@ -103,9 +103,7 @@ static int run_in_group(const struct command_group *g, int argc, char *const *ar
 
 int command_main(int argc, char *const *argv)
 {
-	static const struct command_group *plain = NULL;
-	for (plain = command_groups; *plain->name; plain++)
-		;
+	const struct command_group *plain = command_group_plain();
 	if (argc == 0 || is_help(argv[0])) {
 		help_print_all(stdout);
 		return 0;

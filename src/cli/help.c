@@ -26,7 +26,7 @@ static void print_commands(FILE *out, const struct command_group *g, const char 
 	const struct command_spec *c;
 	for (size_t i = 0; (c = command_at(g, i)); i++) {
 		AUTO_STRV struct strv names = { 0 };
-		if (stem && !startswith(c->name, stem))
+		if ((stem && !startswith(c->name, stem)) || !command_is_shown(g, c))
 			continue;
 		strv_add(&names, c->name);
 		for (const char *const *a = c->aliases; a && *a && !strchr(c->name, ' '); a++)
@@ -35,6 +35,15 @@ static void print_commands(FILE *out, const struct command_group *g, const char 
 		fprintf(out, "  %-*s ", NAME_COLUMN, text);
 		options_print_wrapped(out, c->summary, NAME_COLUMN + 3, NAME_COLUMN + 3);
 	}
+}
+
+void help_print_command(FILE *out, const struct command_group *g, const struct command_spec *c)
+{
+	AUTOFREE char *prefix = command_prefix(g);
+	struct command_spec shown = *c;
+	if (!command_is_shown(g, c))
+		shown.aliases = NULL; /* its own group has them */
+	options_print_help(out, prefix, &shown);
 }
 
 void help_print_group(FILE *out, const struct command_group *g, const char *under)
@@ -68,7 +77,7 @@ void help_print_all(FILE *out)
 	fputc('\n', out);
 	options_print_wrapped(out,
 	    "holm GROUP COMMAND --help tells more of one command; so do the manual pages holm(1), holm-machine(1), "
-	    "holm-image(1), holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).",
+	    "holm-container(1), holm-image(1), holm-images(7), holm-shares(7), holm-security(7) and holm-config(5).",
 	    0, 0);
 }
 
@@ -86,19 +95,18 @@ static int run(const struct command_spec *spec, struct options *o)
 		help_print_group(stdout, g, NULL);
 		return 0;
 	}
-	/* `holm help run` means `holm machine run`: the machine's commands come first. */
-	const struct command_spec *c = NULL;
-	for (const struct command_group *at = g ? g : command_groups; at->name && !c; at++) {
-		c = command_find(at, (int)(words.count - first), words.items + first, &used);
-		if (c) {
-			AUTOFREE char *prefix = command_prefix(at);
-			options_print_help(stdout, prefix, c);
-		}
-		if (g)
-			break;
+	/* `holm help stop` means `holm stop`. The groups have what does not stand directly behind
+	 * `holm`. */
+	const struct command_group *at = g ? g : command_group_plain();
+	const struct command_spec *c = command_find(at, (int)(words.count - first), words.items + first, &used);
+	for (const struct command_group *next = command_groups; !g && !c && *next->name; next++) {
+		at = next;
+		c = command_find(at, (int)words.count, words.items, &used);
 	}
-	if (c)
+	if (c) {
+		help_print_command(stdout, at, c);
 		return 0;
+	}
 	if (words.count == first + 1 && command_is_stem(g ? g : &command_groups[0], words.items[first])) {
 		help_print_group(stdout, g ? g : &command_groups[0], words.items[first]);
 		return 0;

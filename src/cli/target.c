@@ -25,8 +25,7 @@ int target_default(char **ret, struct error **err)
 	return 0;
 }
 
-/* Adds the machine, or the default one for NULL; it exists. */
-static int add_machine(const char *given, struct strv *names, struct error **err)
+int target_machine(const char *given, char **ret, struct error **err)
 {
 	AUTOFREE char *name = xstrdup(given);
 	AUTO_MACHINE struct machine *m = NULL;
@@ -35,8 +34,17 @@ static int add_machine(const char *given, struct strv *names, struct error **err
 		r = machine_load(name, &m, err);
 	if (r < 0)
 		return !given && machine_of_environment() ? error_prefix(err, r, "HOLM_MACHINE in the environment") : r;
-	strv_take(names, TAKE_PTR(name));
+	*ret = TAKE_PTR(name);
 	return 0;
+}
+
+static int add_machine(const char *given, struct strv *names, struct error **err)
+{
+	char *name = NULL;
+	int r = target_machine(given, &name, err);
+	if (r == 0)
+		strv_take(names, name);
+	return r;
 }
 
 static int machine_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)

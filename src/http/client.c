@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "http/internal.h"
 
-enum { READ_SIZE = 16 * 1024, EARLY_MAX = HTTP_HEAD_MAX + READ_SIZE };
+enum { READ_SIZE = 16 * 1024, EARLY_MAX = HTTP_HEAD_MAX + READ_SIZE, NOT_MODIFIED = 304 };
 
 void http_response_done(struct http_response *response)
 {
@@ -120,23 +120,28 @@ int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct 
 	response.body_left = response.head.content_length >= 0 ? (uint64_t)response.head.content_length : UINT64_MAX;
 	if (response.head.status >= 400)
 		return read_failure(&response, deadline_ms, err);
-	if (response.head.status >= 300)
+	if (response.head.status >= 300 && response.head.status != NOT_MODIFIED)
 		return error_set(err, EPROTO, "answered with HTTP status %d", response.head.status);
 	*ret = response;
 	response = (struct http_response){ .fd = -1 };
 	return 0;
 }
 
+int http_send_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body,
+    uint64_t deadline_ms, struct error **err)
+{
+	AUTO_BUFFER struct buffer out;
+	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
+	int result = http_append_request(&out, method, target, upgrade, body);
+	return result < 0 ? error_set_errno(err, result, "request for %s", target) :
+			    send_all(fd, &out, deadline_ms, err);
+}
+
 int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body,
     uint64_t deadline_ms, struct http_response *ret, struct error **err)
 {
-	AUTO_BUFFER struct buffer out;
 	*ret = (struct http_response){ .fd = -1 };
-	buffer_init(&out, HTTP_BODY_MAX + HTTP_HEAD_MAX);
-	int result = http_append_request(&out, method, target, upgrade, body);
-	if (result < 0)
-		return error_set_errno(err, result, "request for %s", target);
-	result = send_all(fd, &out, deadline_ms, err);
+	int result = http_send_request(fd, method, target, upgrade, body, deadline_ms, err);
 	return result < 0 ? result : http_answer(fd, deadline_ms, ret, err);
 }
 

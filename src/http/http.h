@@ -144,10 +144,14 @@ void http_response_done(struct http_response *response);
 #define AUTO_HTTP_RESPONSE CLEANUP(http_response_done)
 /* Sends one request on a connected socket and reads the head of the answer. upgrade: protocol name
  * or NULL. body: borrowed, or NULL. A status of 400 and more becomes the error that the body names:
- * -error_from_http_status(). deadline as fd_wait(). */
+ * -error_from_http_status(); 304 (nothing had to change) is an answer. deadline as fd_wait(). */
 int http_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body,
     uint64_t deadline_ms, struct http_response *ret, struct error **err);
-/* The same for a request that the caller has written itself (a body that is streamed). */
+/* The first half: sends the request. http_answer() is the second one. 0 or -errno. */
+int http_send_request(int fd, const char *method, const char *target, const char *upgrade, struct json_object *body,
+    uint64_t deadline_ms, struct error **err);
+/* The second half, also for a request that the caller has written itself (a body that is
+ * streamed). */
 int http_answer(int fd, uint64_t deadline_ms, struct http_response *ret, struct error **err);
 /* whole body */
 int http_response_json(struct http_response *response, uint64_t deadline_ms, struct json_object **ret,

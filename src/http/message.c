@@ -95,7 +95,8 @@ int http_error_from_answer(int status, const char *body, size_t size, struct err
 	const char *text = NULL, *name = NULL;
 	int code = error_from_http_status(status);
 	if (size && json_parse_bytes(body, size, "answer", &o, NULL) == 0 && json_object_is_type(o, json_type_object)) {
-		json_get_string(o, "error", &text, NULL);
+		if (json_get_string(o, "error", &text, NULL) < 0)
+			json_get_string(o, "message", &text, NULL);
 		json_get_string(o, "code", &name, NULL);
 	}
 	int named = name ? http_code_from_name(name) : 0;

@@ -85,7 +85,7 @@ libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' 
 @test "manual pages are installed for what exists" {
 	local prefix page
 	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
-	for page in holm.1 holm-machine.1 holm-image.1 holm-security.7; do
+	for page in holm.1 holm-machine.1 holm-container.1 holm-image.1 holm-security.7; do
 		[ -e "$prefix/share/man/man${page##*.}/$page" ] || [ -e "$prefix/share/man/man${page##*.}/$page.gz" ] || { echo "no $page" >&2; return 1; }
 	done
 }

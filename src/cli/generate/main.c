@@ -24,7 +24,7 @@ void generate_each(void (*fn)(FILE *out, const char *full_name, const struct com
 		for (size_t i = 0; (c = command_at(g, i)); i++) {
 			AUTOFREE char *full = xasprintf("%s%s%s", g->name, *g->name ? " " : "", c->name);
 			fn(out, full, g, c);
-			for (const char *const *a = c->aliases; a && *a; a++) {
+			for (const char *const *a = c->aliases; a && *a && command_is_shown(g, c); a++) {
 				struct command_spec alias = *c;
 				AUTOFREE char *other = xasprintf("%s%s%s", g->name, *g->name ? " " : "", *a);
 				alias.name = *a;

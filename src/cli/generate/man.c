@@ -76,7 +76,8 @@ static void put_group(const char *name)
 	const struct command_spec *c;
 	for (const struct command_group *g = command_groups; g->name; g++)
 		for (size_t i = 0; streq(g->name, name) && (c = command_at(g, i)); i++)
-			put_command(g, c);
+			if (command_is_shown(g, c))
+				put_command(g, c);
 }
 
 static void put_keys(void)

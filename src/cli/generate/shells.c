@@ -49,7 +49,7 @@ static void put_words_below(FILE *out, const char *under)
 	fputs(text, out);
 }
 
-static const char *const stems[] = { "", "machine", "machine mount", "image", "system" };
+static const char *const stems[] = { "", "machine", "machine mount", "container", "image", "system" };
 
 static void put_stems(FILE *out)
 {
@@ -156,6 +156,9 @@ void generate_bash(FILE *out)
 	      "\t'choices '*) mapfile -t COMPREPLY < <(compgen -W \"${wanted#choices }\" -- \"$current\") ;;\n"
 	      "\tmachine) mapfile -t COMPREPLY < <(compgen -W \"$(holm machine ls -q 2>/dev/null)\" -- \"$current\") "
 	      ";;\n"
+	      "\tcontainer) mapfile -t COMPREPLY < <(compgen -W \"$(holm ps -a --no-boot --format '{{.Names}}' "
+	      "2>/dev/null)\" -- "
+	      "\"$current\") ;;\n"
 	      "\timage) mapfile -t COMPREPLY < <(compgen -W \"$(holm image ls -q 2>/dev/null)\" -- \"$current\") ;;\n"
 	      "\tkey) compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(compgen -S = -W '",
 	    out);
@@ -208,6 +211,7 @@ void generate_zsh(FILE *out)
 	      "\tcase \"$wanted\" in\n"
 	      "\t'choices '*) compadd -- ${=wanted#choices } ;;\n"
 	      "\tmachine) compadd -- ${(f)\"$(holm machine ls -q 2>/dev/null)\"} ;;\n"
+	      "\tcontainer) compadd -- ${(f)\"$(holm ps -a --no-boot --format '{{.Names}}' 2>/dev/null)\"} ;;\n"
 	      "\timage) compadd -- ${(f)\"$(holm image ls -q 2>/dev/null)\"} ;;\n"
 	      "\tkey) compadd -S = -- ",
 	    out);
@@ -230,6 +234,7 @@ static const char *fish_source(const char *kind)
 		const char *kind, *source;
 	} sources[] = {
 		{ "machine", "(holm machine ls -q 2>/dev/null)" },
+		{ "container", "(holm ps -a --no-boot --format \\'{{.Names}}\\' 2>/dev/null)" },
 		{ "image", "(holm image ls -q 2>/dev/null)" },
 		{ "directory", "(__fish_complete_directories)" },
 		{ "file", "(__fish_complete_path)" },
