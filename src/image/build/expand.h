@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Variables in the words of a Dockerfile (Dockerfile reference, "Environment replacement"). */
+#pragma once
+
+#include "base/error.h"
+#include "base/strv.h"
+
+enum { EXPAND_MAX = 1 << 20 }; /* bytes of a word */
+
+struct expand_scope {
+	/* The value of a variable, borrowed until the next call; NULL: it is not set. */
+	const char *(*get)(void *data, const char *name);
+	void *data;
+	char escape;
+	int keep_quotes, keep_escapes; /* they stay in the text */
+	struct strv *unset;            /* names without a value that were used, each once; or NULL */
+};
+
+/* Expands a word and takes its quotes off; *ret is owned. 0; -EINVAL: the word has no end, a wrong
+ * modifier, or ${NAME:?} is not set; -E2BIG. */
+int expand_word(const struct expand_scope *s, const char *word, char **ret, struct error **err);
+/* The same for a text of several words: blanks outside of quotes, those of values too, divide
+ * them. */
+int expand_words(const struct expand_scope *s, const char *text, struct strv *to, struct error **err);
