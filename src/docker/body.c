@@ -63,10 +63,6 @@ static const struct {
 	{ IN_HOST, "Ulimits", "--ulimit", NULL },
 	{ IN_HOST, "Sysctls", "--sysctl", NULL },
 	{ IN_HOST, "ShmSize", "--shm-size", NULL },
-	{ IN_HOST, "Dns", "--dns", NULL },
-	{ IN_HOST, "DnsOptions", "--dns-option", NULL },
-	{ IN_HOST, "DnsSearch", "--dns-search", NULL },
-	{ IN_HOST, "ExtraHosts", "--add-host", NULL },
 	{ IN_HOST, "Links", "--link", NULL },
 	{ IN_HOST, "IpcMode", "--ipc", "private" },
 	{ IN_HOST, "PidMode", "--pid", NULL },
@@ -240,28 +236,6 @@ static int parse_config(struct json_object *o, struct docker_body *b, struct err
 		   0;
 }
 
-static int get_network(struct json_object *host, struct docker_body *b, struct error **err)
-{
-	static const struct {
-		const char *name;
-		enum docker_network network;
-	} modes[] = { { "default", DOCKER_NETWORK_BRIDGE }, { "bridge", DOCKER_NETWORK_BRIDGE },
-		{ "host", DOCKER_NETWORK_MACHINE }, { "none", DOCKER_NETWORK_NONE } };
-	AUTOFREE char *text = NULL;
-	int r = get_text(host, "NetworkMode", SHORT_MAX, &text, err);
-	if (r < 0 || !text)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		b->network = modes[i].network;
-		if (streq(text, modes[i].name))
-			return 0;
-	}
-	return error_set(err, EOPNOTSUPP,
-	    "network \"%.64s\" (--network) is not supported by holm's engine; choose bridge, host (the machine's) or "
-	    "none",
-	    text);
-}
-
 /* "chown", "CAP_CHOWN" and "ALL" become names as the kernel writes them. */
 static int get_capabilities(struct json_object *host, const char *key, struct strv *ret, struct error **err)
 {
@@ -376,7 +350,8 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 {
 	int r;
 	if ((r = get_flag(host, "AutoRemove", &b->auto_remove, err)) < 0 ||
-	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 || (r = get_network(host, b, err)) < 0 ||
+	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 ||
+	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
 	    (r = get_capabilities(host, "CapDrop", &b->cap_drop, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_security(host, b, err)) < 0 ||
 	    (r = get_console_size(host, b, err)) < 0 || (r = check_restart(host, err)) < 0)
@@ -407,7 +382,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 
 void docker_body_done(struct docker_body *b)
 {
-	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir };
+	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir, &b->network_mode };
 	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->cap_drop, &b->groups };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(TAKE_PTR(*texts[i]));

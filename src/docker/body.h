@@ -10,9 +10,6 @@
 #include "base/json.h"
 #include "base/strv.h"
 
-/* MACHINE: the network of the machine itself, "host" in Docker's words. */
-enum docker_network { DOCKER_NETWORK_BRIDGE, DOCKER_NETWORK_MACHINE, DOCKER_NETWORK_NONE };
-
 struct docker_body {
 	char *image;                          /* as the client wrote it */
 	char *hostname, *user, *working_dir;  /* NULL: not given */
@@ -24,7 +21,7 @@ struct docker_body {
 	int stop_signal;        /* 0: not given */
 	int64_t stop_timeout_s; /* -1: not given */
 	int auto_remove, read_only, no_new_privileges;
-	enum docker_network network;
+	char *network_mode;   /* as the client wrote it; NULL: not given */
 	struct strv cap_drop; /* "CAP_CHOWN", or "ALL" */
 	struct strv groups;
 	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */

@@ -7,6 +7,7 @@
 
 #include "agent/engine/engine.h"
 #include "agent/engine/hijack.h"
+#include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
@@ -138,11 +139,13 @@ static size_t count(const struct engine *e)
 }
 
 static int make_record(struct engine *e, struct json_object *body, const char *wish, struct record *r,
-    struct error **err)
+    const char **ret_warning, struct error **err)
 {
 	int result = count(e) < CONTAINERS_MAX ?
-			 take_image(body, r, err) :
+			 container_network_check(e, body, ret_warning, err) :
 			 error_set(err, EBUSY, "the machine has %d containers, which is the most", CONTAINERS_MAX);
+	if (result == 0)
+		result = take_image(body, r, err);
 	if (result == 0)
 		result = docker_body_parse(body, &r->body, err);
 	if (result == 0 && !r->body.entrypoint.count && !r->body.command.count)
@@ -166,16 +169,19 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 	struct json_object *body = http_exchange_json(x, &err);
 	AUTOFREE char *wish = engine_query(x, "name");
 	struct record r = { 0 };
-	int result = body ? make_record(e, body, wish, &r, &err) : -EINVAL;
+	const char *warning = NULL;
+	int result = body ? make_record(e, body, wish, &r, &warning, &err) : -EINVAL;
 	if (result < 0) {
 		record_done(&r);
 		engine_error(x, result, err);
 		return;
 	}
 	struct container *c = container_new(e, &r);
-	struct json_object *answer = json_object_new_object();
+	struct json_object *answer = json_object_new_object(), *warnings = json_object_new_array();
+	if (warning)
+		json_object_array_add(warnings, json_object_new_string(warning));
 	json_add_string(answer, "Id", c->record.id);
-	json_add(answer, "Warnings", json_object_new_array());
+	json_add(answer, "Warnings", warnings);
 	http_respond_json(x, 201, answer);
 }
 

@@ -7,11 +7,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent/confine/confine.h"
 #include "agent/core/rootfs.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/network_files.h"
+#include "agent/engine/network_join.h"
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -19,7 +22,9 @@
 #include "base/path.h"
 #include "oci/runtime_spec.h"
 
-enum { SHORT_ID = 12, GROUPS_MAX = 256, TTY_GROUP = 5, MOUNTS_MAX = 16 };
+enum { SHORT_ID = 12, GROUPS_MAX = 256, TTY_GROUP = 5, MOUNTS_MAX = 16, PEERS_MAX = 8 };
+
+static const char *const etc_files[] = { "resolv.conf", "hosts", "hostname" };
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -95,23 +100,25 @@ static int resolve_user(int root, const char *user, const struct strv *more, str
 
 /* ---- the process ---- */
 
-static const char *short_id(const struct container *c, char text[SHORT_ID + 1])
+char *container_hostname(const struct container *c)
 {
-	snprintf(text, SHORT_ID + 1, "%.12s", c->record.id);
-	return text;
-}
-
-static const char *hostname_of(const struct container *c, char text[SHORT_ID + 1])
-{
-	return c->record.body.hostname ? c->record.body.hostname : short_id(c, text);
+	const struct container *peer;
+	struct utsname u;
+	for (int hops = 0; hops < PEERS_MAX && (peer = container_network_peer(c)); hops++)
+		c = peer;
+	if (c->record.body.hostname)
+		return xstrdup(c->record.body.hostname);
+	if (streq(container_network_mode(c), "host") && uname(&u) == 0)
+		return xstrdup(u.nodename);
+	return xstrndup(c->record.id, SHORT_ID);
 }
 
 static void make_environment(const struct container *c, const struct identity *who, int terminal,
     const struct strv *more, struct strv *ret)
 {
-	char id[SHORT_ID + 1];
+	AUTOFREE char *hostname = container_hostname(c);
 	strv_setenv(ret, "PATH", default_path);
-	strv_setenv(ret, "HOSTNAME", hostname_of(c, id));
+	strv_setenv(ret, "HOSTNAME", hostname);
 	if (terminal)
 		strv_setenv(ret, "TERM", "xterm");
 	for (int own = 0; own < 2; own++) {
@@ -205,33 +212,60 @@ static int shares_network(const struct container *c)
 	return c->namespaces.network < 0;
 }
 
-/* A resolver on the machine's loopback (systemd-resolved) is not reachable from the bridge; those
- * that the machine was given are. */
-static char *list_nameservers(const struct container *c)
+static int write_resolv(const struct container *c, const struct container_names *names, const char *directory)
 {
-	AUTO_STRV struct strv lines = { 0 };
-	for (size_t i = 0; c->address && i < c->engine->nameservers.count; i++)
-		strv_addf(&lines, "nameserver %s\n", c->engine->nameservers.items[i]);
-	return strv_join(&lines, "");
+	AUTOFREE char *text = read_machine("/etc/resolv.conf");
+	AUTO_RESOLV struct resolv machine = { 0 };
+	const struct resolv outer = { .nameservers = c->engine->nameservers };
+	resolv_read(text, &machine);
+	AUTOFREE char *own = container_resolv_text(names, &machine, &outer, !shares_network(c));
+	return write_text(directory, "resolv.conf", own);
 }
 
-static int write_etc(const struct container *c, const char *directory)
+static int write_hosts(const struct container *c, const struct container_names *names, const char *hostname,
+    const char *directory, struct error **err)
 {
-	static const char alone[] = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-	char id[SHORT_ID + 1];
-	const char *hostname = hostname_of(c, id);
-	int shares = shares_network(c);
-	char address[ADDRESS_TEXT_MAX] = "127.0.1.1";
-	if (c->address)
-		address_format(c->address, address);
-	AUTOFREE char *resolv = shares ? read_machine("/etc/resolv.conf") : list_nameservers(c),
-		      *hosts = shares ? read_machine("/etc/hosts") : xstrdup(alone),
-		      *line = xasprintf("%s\n", hostname);
-	AUTOFREE char *all = xasprintf("%s%s\t%s\n", hosts, address, hostname);
-	int r = write_text(directory, "resolv.conf", resolv);
-	if (r == 0)
-		r = write_text(directory, "hosts", all);
-	return r == 0 ? write_text(directory, "hostname", line) : r;
+	char address[ADDRESS_TEXT_MAX];
+	AUTOFREE char *machine = shares_network(c) ? read_machine("/etc/hosts") : NULL, *text = NULL;
+	address_format(c->address, address);
+	const struct container_hosts h = {
+		.hostname = hostname,
+		.address = c->address ? address : NULL,
+		.host_gateway = shares_network(c) || c->address ? c->engine->host : NULL,
+		.machine = machine,
+	};
+	int r = container_hosts_text(names, &h, &text, err);
+	return r < 0 ? r : write_text(directory, "hosts", text);
+}
+
+/* A container in another one's network has the same files. */
+static int link_etc(const struct container *peer, const char *directory, struct error **err)
+{
+	AUTOFREE char *other = path_join(ENGINE_RUN, peer->record.id);
+	for (size_t i = 0; i < ARRAY_SIZE(etc_files); i++) {
+		AUTOFREE char *from = path_join(other, etc_files[i]), *to = path_join(directory, etc_files[i]);
+		unlink(to);
+		if (link(from, to) < 0)
+			return error_set_errno(err, errno, "cannot share the other container's %s", etc_files[i]);
+	}
+	return 0;
+}
+
+static int write_etc(const struct container *c, const char *directory, struct error **err)
+{
+	AUTO_CONTAINER_NAMES struct container_names names = { 0 };
+	AUTOFREE char *hostname = container_hostname(c), *line = xasprintf("%s\n", hostname);
+	struct json_object *host = NULL;
+	const struct container *peer = container_network_peer(c);
+	if (peer)
+		return link_etc(peer, directory, err);
+	int r = json_get_object(c->record.data, "HostConfig", &host, err);
+	if ((r < 0 && r != -ENOENT) || (r = container_names_read(&names, host, err)) < 0 ||
+	    (r = write_hosts(c, &names, hostname, directory, err)) < 0)
+		return r;
+	if ((r = write_resolv(c, &names, directory)) < 0 || (r = write_text(directory, "hostname", line)) < 0)
+		return error_set_errno(err, r, "cannot write the container's files of /etc");
+	return 0;
 }
 
 /* The working directory is made where the image has none, as root's of the container. */
@@ -285,14 +319,15 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 {
 	const struct docker_body *b = &c->record.body;
 	const struct idmap *ids = &c->engine->ids;
-	AUTOFREE char *root = path_join(directory, "root"), *resolv = path_join(directory, "resolv.conf"),
-		      *hosts = path_join(directory, "hosts"), *hostname = path_join(directory, "hostname");
-	const char *const etc[] = { resolv, hosts, hostname };
+	AUTOFREE char *hostname = container_hostname(c), *root = path_join(directory, "root"),
+		      *etc_resolv = path_join(directory, "resolv.conf"), *etc_hosts = path_join(directory, "hosts"),
+		      *etc_hostname = path_join(directory, "hostname");
+	const char *const etc[] = { etc_resolv, etc_hosts, etc_hostname };
 	const char *kept[ARRAY_SIZE(capabilities) + 1];
 	struct runtime_mount mounts[MOUNTS_MAX];
 	struct runtime_ids uids[IDMAP_EXTENTS_MAX], gids[IDMAP_EXTENTS_MAX];
 	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 };
-	char id[SHORT_ID + 1], user[64], network[64];
+	char user[64], network[64];
 	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
 	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
 	strv_add_all(&arguments, &b->entrypoint);
@@ -306,7 +341,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.rows = b->rows,
 		.columns = b->columns,
 		.read_only_root = b->read_only,
-		.hostname = hostname_of(c, id),
+		.hostname = hostname,
 		.arguments = &arguments,
 		.environment = &environment,
 		.working_directory = b->working_dir ? b->working_dir : "/",
@@ -345,7 +380,7 @@ int bundle_write(struct container *c, struct error **err)
 	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);
 	AUTOFREE char *text = json_to_string(spec, 0);
 	r = write_text(directory, "config.json", text);
-	if (r == 0)
-		r = write_etc(c, directory);
-	return r < 0 ? error_set_errno(err, r, "cannot write the container's bundle") : 0;
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write the container's bundle");
+	return write_etc(c, directory, err);
 }

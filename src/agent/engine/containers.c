@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/network_join.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -274,16 +275,6 @@ static void start_cleaning(struct container *c)
 		log_error("container %.12s: cannot clean up behind it", c->record.id);
 }
 
-/* Namespaces and address are free again. */
-static void leave_network(struct container *c)
-{
-	container_namespaces_done(&c->namespaces);
-	c->namespaces = (struct container_namespaces){ -1, -1 };
-	if (c->address)
-		address_pool_release(c->engine->addresses, c->address);
-	c->address = 0;
-}
-
 /* The process has ended, and its output with it. */
 static void conclude(struct container *c)
 {
@@ -299,7 +290,7 @@ static void conclude(struct container *c)
 	docker_log_done(&c->log);
 	source_free(TAKE_PTR(c->kill_timer));
 	exec_free_of(c);
-	leave_network(c);
+	container_network_leave(c);
 	container_save(c);
 	stdio_free(TAKE_PTR(c->stdio));
 	c->remove |= c->record.body.auto_remove && !c->again;
@@ -378,7 +369,7 @@ static void fail_start(struct container *c, int code, struct error *err)
 	terminal_free(TAKE_PTR(c->terminal));
 	stdio_free(TAKE_PTR(c->stdio));
 	docker_log_done(&c->log);
-	leave_network(c);
+	container_network_leave(c);
 	answer_starter(c, code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
 	c->remove |= c->record.body.auto_remove;
 	if (!c->remove)
@@ -440,18 +431,6 @@ static void on_crun(struct source *s, pid_t pid, int status, void *data)
 	engine_reap(c->engine);
 }
 
-static int join_network(struct container *c, struct error **err)
-{
-	struct engine *e = c->engine;
-	enum docker_network network = c->record.body.network;
-	int bridged = network == DOCKER_NETWORK_BRIDGE && e->has_bridge;
-	if (!bridged && network != DOCKER_NETWORK_NONE)
-		return 0;
-	if (bridged && address_pool_take(e->addresses, &c->address) < 0)
-		return error_set(err, ENOSPC, "the bridge has no free address");
-	return container_namespaces_make(&e->ids, bridged ? &e->bridge : NULL, c->address, &c->namespaces, err);
-}
-
 static void on_terminal(int master, void *data)
 {
 	stdio_set_terminal(container_stdio(data), master);
@@ -477,7 +456,7 @@ static int run(struct container *c, struct error **err)
 		      *pid_file = path_join(directory, "pid");
 	int standard[3] = { -1, -1, -1 };
 	int r = image_mount_root(c, err);
-	if (r < 0 || (r = join_network(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
+	if (r < 0 || (r = container_network_join(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
 	open_log(c);
 	r = open_streams(c, standard, err);

@@ -41,6 +41,7 @@ struct engine {
 	struct image *images;
 	int stopping;
 	struct strv nameservers; /* of the machine */
+	char *host;              /* the host's address; NULL: out of reach */
 	struct bridge bridge;
 	int has_bridge; /* else containers use the machine's network */
 	struct address_pool *addresses;
@@ -116,6 +117,8 @@ void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd
 /* Mounts the container's root file system at ENGINE_RUN/ID/root. 0 or -errno. */
 int image_mount_root(struct container *c, struct error **err);
 
+/* Owned: --hostname, that of the network's owner, or the short id. */
+char *container_hostname(const struct container *c);
 /* bundle.c: writes config.json and what is mounted beside it. 0 or -errno. */
 int bundle_write(struct container *c, struct error **err);
 struct bundle_command {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/parse.h"
@@ -63,18 +64,14 @@ static void add_time(struct json_object *o, const char *key, int64_t ns)
 	json_add_string(o, key, text);
 }
 
-static const char *network_of(const struct container *c)
-{
-	static const char *const names[] = { [DOCKER_NETWORK_BRIDGE] = "bridge",
-		[DOCKER_NETWORK_MACHINE] = "host",
-		[DOCKER_NETWORK_NONE] = "none" };
-	return names[c->record.body.network];
-}
-
 static struct json_object *networks_of(const struct container *c)
 {
 	struct json_object *networks = json_object_new_object(), *one = json_object_new_object();
 	char address[ADDRESS_TEXT_MAX] = "", gateway[ADDRESS_TEXT_MAX] = "";
+	if (startswith(container_network_mode(c), "container:")) {
+		json_object_put(one);
+		return networks;
+	}
 	if (c->address) {
 		address_format(c->address, address);
 		address_format(c->engine->bridge.gateway, gateway);
@@ -82,7 +79,7 @@ static struct json_object *networks_of(const struct container *c)
 	json_add_string(one, "IPAddress", address);
 	json_add_string(one, "Gateway", gateway);
 	json_add_i64(one, "IPPrefixLen", c->address ? c->engine->bridge.subnet.prefix : 0);
-	json_add(networks, network_of(c), one);
+	json_add(networks, container_network_mode(c), one);
 	return networks;
 }
 
@@ -123,7 +120,7 @@ static int is_match(const struct container *c, const char *filter, const char *w
 		return streq(state_of(c), wish);
 	if (streq(filter, "ancestor"))
 		return streq(c->record.body.image, wish) || streq(c->record.image_id, wish);
-	return streq(network_of(c), wish);
+	return streq(container_network_mode(c), wish);
 }
 
 /* The wishes of one filter: {"value":true} or ["value"]. Labels must all match, of others one. */
@@ -195,7 +192,7 @@ static struct json_object *summary(const struct container *c)
 	json_add(o, "Labels", r->body.labels ? json_object_get(r->body.labels) : json_object_new_object());
 	json_add_string(o, "State", state_of(c));
 	json_add_string(o, "Status", status);
-	json_add_string(host, "NetworkMode", network_of(c));
+	json_add_string(host, "NetworkMode", container_network_mode(c));
 	json_add(o, "HostConfig", host);
 	json_add(settings, "Networks", networks_of(c));
 	json_add(o, "NetworkSettings", settings);
@@ -254,10 +251,8 @@ static struct json_object *config_object(const struct container *c)
 	json_object_object_foreach(c->record.data, key,
 	    value) if (!streq(key, "HostConfig") && !streq(key, "NetworkingConfig"))
 	    json_object_object_add(o, key, json_object_get(value));
-	if (!c->record.body.hostname) {
-		AUTOFREE char *hostname = xstrndup(c->record.id, 12);
-		json_add_string(o, "Hostname", hostname);
-	}
+	AUTOFREE char *hostname = container_hostname(c);
+	json_add_string(o, "Hostname", hostname);
 	return o;
 }
 
@@ -268,7 +263,7 @@ static struct json_object *host_object(const struct container *c)
 		json_object_object_foreach(from, key, value) json_object_object_add(o, key, json_object_get(value));
 	}
 	json_object_object_del(o, "NetworkMode");
-	json_add_string(o, "NetworkMode", network_of(c));
+	json_add_string(o, "NetworkMode", container_network_mode(c));
 	return o;
 }
 

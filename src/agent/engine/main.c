@@ -167,7 +167,7 @@ static void on_child(struct source *s, int number, void *data)
 static int parse_go(const char *text, struct engine *e, struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
-	const char *crun = NULL;
+	const char *crun = NULL, *host = NULL;
 	int r = json_parse(text, strlen(text), "go", &o, err);
 	if (r == 0)
 		r = json_get_string(o, "crun", &crun, err);
@@ -177,6 +177,8 @@ static int parse_go(const char *text, struct engine *e, struct error **err)
 		r = engine_place_parse_ids(o, &e->ids, err);
 	if (r == 0)
 		e->crun = xstrdup(crun);
+	if (r == 0 && json_get_string(o, "host", &host, NULL) == 0)
+		e->host = xstrdup(host);
 	return r;
 }
 

@@ -148,6 +148,8 @@ static char *make_go(const struct engine_place *p)
 	struct idmap ids;
 	p->agent->platform->container_ids(&p->agent->boot->user, &ids);
 	json_add_string(o, "crun", p->crun);
+	if (p->agent->boot->network.host)
+		json_add_string(o, "host", p->agent->boot->network.host);
 	json_add_strv(o, "nameservers", &p->agent->boot->resolv.nameservers);
 	add_ids(o, "uids", ids.uids, ids.uid_count);
 	add_ids(o, "gids", ids.gids, ids.gid_count);
@@ -217,6 +219,10 @@ int engine_place(int channel, void *place, struct error **err)
 	int r = platform->leave();
 	if (r < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
+	/* Its own UTS namespace begins with the host's name. */
+	if (platform->joined & CLONE_NEWUSER && p->agent->boot->hostname &&
+	    sethostname(p->agent->boot->hostname, strlen(p->agent->boot->hostname)) < 0)
+		return error_set_errno(err, errno, "cannot set the engine's host name");
 	r = make_root(platform, containers, err);
 	if (r == 0 && platform->joined & CLONE_NEWUSER)
 		r = confine_apply(err);

@@ -54,7 +54,7 @@ static void test_as_the_cli_sends_it(void **state)
 	assert_string_equal(strv_getenv(&b.env, "A"), "1");
 	assert_int_equal(b.open_stdin + b.stdin_once + b.auto_remove, 3);
 	assert_int_equal(b.stop_timeout_s, -1);
-	assert_int_equal(b.network, DOCKER_NETWORK_BRIDGE);
+	assert_string_equal(b.network_mode, "default");
 	assert_int_equal(json_object_object_length(b.labels), 1);
 }
 
@@ -78,7 +78,7 @@ static void test_what_is_taken(void **state)
 	assert_int_equal(b.stop_timeout_s, 0);
 	assert_string_equal(b.cap_drop.items[0], "CAP_NET_RAW");
 	assert_string_equal(b.cap_drop.items[1], "ALL");
-	assert_int_equal(b.network, DOCKER_NETWORK_NONE);
+	assert_string_equal(b.network_mode, "none");
 	assert_int_equal(b.log_max_size, 1 << 20);
 	assert_int_equal(b.log_max_files, 3);
 	assert_true(b.no_new_privileges);
@@ -108,7 +108,6 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"1\"}]}}}", EOPNOTSUPP,
 		    "-p" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"container:x\"}}", EOPNOTSUPP, "--network" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=unconfined\"]}}", EOPNOTSUPP,
 		    "seccomp" },
