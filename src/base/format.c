@@ -112,7 +112,7 @@ static void clean(char *text)
 
 static int write_rows(const struct format *f, struct json_object *rows, struct buffer *out, struct error **err)
 {
-	int r = f->is_table ? template_run_headings(f->template, out, err) : 0;
+	int r = f->is_table ? template_run_headings(f->template, f->headings, out, err) : 0;
 	if (r == 0 && f->is_table)
 		r = buffer_append_string(out, "\n");
 	for (size_t i = 0; r == 0 && i < json_object_array_length(rows); i++) {

@@ -12,6 +12,7 @@ struct format {
 	enum format_kind kind;
 	int is_table;
 	struct template *template;
+	struct json_object *headings; /* of fields of a table, by their names; borrowed, or NULL */
 };
 
 /* Reads the option's value; NULL is the default. own: the word for what the command prints itself

@@ -4,6 +4,7 @@
  *     {{.name}} {{.a.b}} {{$x := .a}}{{$x}}    fields, variables, $ (the whole)
  *     {{if P}} {{else if P}} {{else}} {{end}}  with, range likewise; range $i, $x := P
  *     {{f a b | g}} ({{f (g a) b}})            functions: the table in template_functions.c
+ *     {{.a "key"}}                             the value of an object's key, or ""
  *     {{- P -}} {{/ * comment * /}} "a" `a` 1 true nil
  *
  * A field is found by its exact name, else without regard to case, `_` and `-`: .HomeMount is
@@ -26,6 +27,8 @@ DEFINE_CLEANUP(struct template, template_free)
 
 /* Appends the result for data to out. 0, -EINVAL, or -E2BIG past a cap; out has a part then. */
 int template_run(const struct template *t, struct json_object *data, struct buffer *out, struct error **err);
-/* The same with each field's name as a heading instead of its value: .disk_used and .DiskUsed are
- * "DISK USED". For the first line of a table. */
-int template_run_headings(const struct template *t, struct buffer *out, struct error **err);
+/* The same with a heading for each field instead of its value, for the first line of a table:
+ * what `headings` (borrowed, or NULL) has for the field, else its name: .disk_used and .DiskUsed
+ * are "DISK USED". */
+int template_run_headings(const struct template *t, struct json_object *headings, struct buffer *out,
+    struct error **err);

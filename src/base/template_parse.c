@@ -229,6 +229,14 @@ static int at_end_of_command(struct parser *p)
 	       (startswith(p->at, "-}}") && is_blank(p->at[-1]));
 }
 
+/* .Label "a" */
+static int is_look_up(const struct template_operand *first)
+{
+	const struct template_operand *key = first->next;
+	return first->kind == OPERAND_DOT && first->fields.count && key->kind == OPERAND_LITERAL &&
+	       json_object_is_type(key->literal, json_type_string) && !key->fields.count && !key->next;
+}
+
 static int parse_command(struct parser *p, struct template_command **ret)
 {
 	size_t count = 0;
@@ -244,7 +252,7 @@ static int parse_command(struct parser *p, struct template_command **ret)
 	}
 	if (!c->operands)
 		return fail(p, *p->at ? "it has no value" : "it has no }}");
-	if (c->operands->next && c->operands->kind != OPERAND_FUNCTION)
+	if (c->operands->next && c->operands->kind != OPERAND_FUNCTION && !is_look_up(c->operands))
 		return fail(p, "it has arguments behind something that is no function");
 	return 0;
 }

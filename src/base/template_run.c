@@ -19,6 +19,7 @@ struct run {
 	struct json_object *whole;
 	struct buffer *out;
 	int headings;
+	struct json_object *given_headings; /* by the names of fields; NULL: all come from the names */
 	size_t steps;
 	struct variable variables[VARIABLES_MAX];
 	size_t variable_count;
@@ -80,8 +81,17 @@ static int no_field(const struct run *t, const char *name)
 	return error_set(t->err, EINVAL, "format: there is no field \"%.40s\"; there are: %s", name, list);
 }
 
-static struct json_object *heading(const char *name)
+static struct json_object *mark_heading(struct json_object *o)
 {
+	json_object_set_userdata(o, TEMPLATE_HEADING, NULL);
+	return o;
+}
+
+static struct json_object *heading(const struct run *t, const char *name)
+{
+	struct json_object *given = NULL;
+	if (t->given_headings && template_member(t->given_headings, name, &given))
+		return mark_heading(json_object_new_string(json_object_get_string(given)));
 	AUTOFREE char *s = xmalloc(2 * strlen(name) + 1);
 	size_t n = 0;
 	for (const char *p = name; *p; p++) {
@@ -89,9 +99,7 @@ static struct json_object *heading(const char *name)
 			s[n++] = ' ';
 		s[n++] = *p == '_' ? ' ' : (char)toupper((unsigned char)*p);
 	}
-	struct json_object *o = json_object_new_string_len(s, (int)n);
-	json_object_set_userdata(o, TEMPLATE_HEADING, NULL);
-	return o;
+	return mark_heading(json_object_new_string_len(s, (int)n));
 }
 
 /* Replaces *value by its field. */
@@ -99,7 +107,7 @@ static int enter_field(struct run *t, const char *name, struct json_object **val
 {
 	struct json_object *from = *value, *member = NULL;
 	if (t->headings) {
-		*value = heading(name);
+		*value = heading(t, name);
 	} else if (json_object_is_type(from, json_type_object)) {
 		if (!template_member(from, name, &member) && from == t->whole)
 			return no_field(t, name);
@@ -269,15 +277,36 @@ static int apply(struct run *t, const struct application *a, struct json_object 
 	return r;
 }
 
+/* .Label "a", a method of docker's rows: the value that the object has for the key, else "". */
+static int look_up(struct run *t, const struct template_operand *first, struct json_object *dot,
+    struct json_object **ret)
+{
+	AUTO_JSON struct json_object *object = NULL;
+	const char *key = json_object_get_string(first->next->literal);
+	struct json_object *found = NULL;
+	int r = run_operand(t, first, dot, &object), is_object = json_object_is_type(object, json_type_object);
+	if (r < 0)
+		return r;
+	if (t->headings)
+		*ret = mark_heading(json_object_new_string(key));
+	else if (object && !is_object)
+		return error_set(t->err, EINVAL, "format: %s has no keys", template_type_name(object));
+	else if (is_object && json_object_object_get_ex(object, key, &found))
+		*ret = json_object_get(found);
+	else
+		*ret = json_object_new_string("");
+	return 0;
+}
+
 static int run_command(struct run *t, const struct template_command *c, struct json_object **piped,
     struct json_object *dot, struct json_object **ret)
 {
 	const struct template_operand *first = c->operands;
 	const struct application a = { first->function, first->next, piped, dot };
-	if (first->kind != OPERAND_FUNCTION)
-		return run_operand(t, first, dot, ret);
-	int r = step(t);
 	*ret = NULL;
+	if (first->kind != OPERAND_FUNCTION)
+		return first->next ? look_up(t, first, dot, ret) : run_operand(t, first, dot, ret);
+	int r = step(t);
 	return r < 0 ? r : apply(t, &a, ret);
 }
 
@@ -437,9 +466,10 @@ int template_run(const struct template *t, struct json_object *data, struct buff
 	return run_whole(t, &run, data);
 }
 
-int template_run_headings(const struct template *t, struct buffer *out, struct error **err)
+int template_run_headings(const struct template *t, struct json_object *headings, struct buffer *out,
+    struct error **err)
 {
-	AUTO_JSON struct json_object *any = heading("");
-	struct run run = { .out = out, .headings = 1, .err = err };
+	struct run run = { .out = out, .headings = 1, .given_headings = headings, .err = err };
+	AUTO_JSON struct json_object *any = heading(&run, "");
 	return run_whole(t, &run, any);
 }

@@ -19,3 +19,25 @@ int docker_frame_append(struct buffer *out, enum docker_stream stream, const voi
 	buffer_commit(out, sizeof header + size);
 	return 0;
 }
+
+ssize_t docker_frames_take(struct docker_frames *f, const char *in, size_t size, struct docker_piece *ret)
+{
+	size_t used = 0;
+	*ret = (struct docker_piece){ 0 };
+	if (!f->left) {
+		used = MIN(size, sizeof f->header - f->have);
+		memcpy(f->header + f->have, in, used);
+		f->have += used;
+		if (f->have < sizeof f->header)
+			return (ssize_t)used;
+		const unsigned char *h = f->header;
+		if ((h[0] != DOCKER_STDOUT && h[0] != DOCKER_STDERR) || h[1] || h[2] || h[3])
+			return -EBADMSG;
+		f->left = (uint32_t)h[4] << 24 | (uint32_t)h[5] << 16 | (uint32_t)h[6] << 8 | h[7];
+		f->have = 0;
+	}
+	size_t part = MIN(size - used, (size_t)f->left);
+	*ret = (struct docker_piece){ (enum docker_stream)f->header[0], in + used, part };
+	f->left -= (uint32_t)part;
+	return (ssize_t)(used + part);
+}

@@ -89,6 +89,93 @@ sleeper()
 	contains "$stderr" 'container "cc": Invalid signal'
 }
 
+@test "ps: docker's columns, filters, formats, and only what runs without -a" {
+	local id
+	sleeper web
+	docker run --name 'old.one' -l a=b -l c=d busybox:test sh -c 'exit 3' || true
+	id=$(docker inspect -f '{{.Id}}' web)
+	equal 'CONTAINER ID IMAGE COMMAND CREATED STATUS PORTS NAMES' "$(holm ps | sed -n 1p | tr -s ' ')"
+	contains "$(holm ps)" "${id:0:12}  busybox:test  \"sh -c trap \\\"exit 3\\\"…\""
+	equal web "$(holm ps --format '{{.Names}}')"
+	equal $'old.one\nweb' "$(holm ps -a --format '{{.Names}}')"
+	equal "${id:0:12}" "$(holm ps -q)"
+	equal "$id" "$(holm container ls -q --no-trunc)"
+	equal old.one "$(holm ps -l --format '{{.Names}}')"
+	equal old.one "$(holm ps -n 1 --format '{{.Names}}')"
+	equal old.one "$(holm ps -a -f label=a=b -f label=c --format '{{.Names}}')"
+	equal '' "$(holm ps -aq -f label=a=c)"
+	equal 'old.one b [] a=b,c=d' "$(holm ps -a -f status=exited --format '{{.Names}} {{.Label "a"}} [{{.Label "x"}}] {{.Labels}}')"
+	contains "$(holm ps -a -f name=old --format '{{.Status}}')" 'Exited (3) '
+	equal $'NAMES    CREATED AT\nold.one' "$(holm ps -l --format 'table {{.Names}}\t{{.CreatedAt}}' | cut -d' ' -f1-6 | sed 's/ *20.*//')"
+	equal "$(docker ps -a --format '{{json .}}' | jq -c 'del(.Size, .RunningFor, .Status)')" "$(holm ps -a --format json | jq -c 'del(.Size, .RunningFor, .Status)')"
+	exits 125 holm ps -f web
+	contains "$stderr" KEY=VALUE
+	exits 1 holm ps -f nothing=x
+	contains "$stderr" 'invalid filter'
+	exits 125 holm ps -n none
+	exits 125 holm ps --format '{{.Names'
+}
+
+@test "ps leaves a stopped machine alone, unless -a asks" {
+	holm machine stop box
+	contains "$(holm ps)" 'CONTAINER ID'
+	equal '' "$(holm ps -aq --no-boot)"
+	equal stopped "$(holm machine ls --format '{{.state}}')"
+	holm ps -a >/dev/null
+	equal running "$(holm machine ls --format '{{.state}}')"
+}
+
+@test "logs: both streams, --tail, -t, --since, --until, -f to the end, and no escape sequences for a terminal" {
+	docker run -d --name log busybox:test sh -c 'echo one; echo two >&2; printf "\033]0;title\007\033[31mred\033[0m\n"; sleep 1; echo last' >/dev/null
+	equal $'one\n\033]0;title\007\033[31mred\033[0m\nlast' "$(holm logs -f log 2>/dev/null)"
+	equal two "$(holm logs log 2>&1 >/dev/null)"
+	equal last "$(holm logs -n 1 log)"
+	equal last "$(holm container logs --tail 1 -t log | sed "s/^$(date -u +%Y)-[^ ]*Z //")"
+	equal '' "$(holm logs --until 1h log)"
+	equal last "$(holm logs --since 1h log 2>&1 | tail -n 1)"
+	contains "$(script -qc 'holm logs log' /dev/null)" $'\033[31mred'
+	[[ "$(script -qc 'holm logs log' /dev/null)" != *title* ]]
+	docker run --name term -t busybox:test echo raw >/dev/null
+	equal $'raw\r' "$(holm logs term)"
+	exits 1 holm logs nothing
+	contains "$stderr" 'container "nothing": no such container'
+	exits 125 holm logs --since soon log
+	exits 125 holm logs --tail many log
+}
+
+@test "inspect: containers and images, a template, what is missing; top and port" {
+	sleeper web
+	equal "$(docker inspect web | jq -cS .)" "$(holm inspect web | jq -cS .)"
+	equal 'running /web' "$(holm inspect -f '{{.State.Status}} {{.Name}}' web)"
+	equal "$(docker images -q --no-trunc busybox:test)" "$(holm inspect -f '{{.Id}}' busybox:test)"
+	exits 1 holm inspect -f '{{.Name}}' nothing web
+	equal /web "$output"
+	equal 'holm: no container, image, network or volume "nothing"; see holm ps -a' "$stderr"
+	exits 1 holm inspect box
+	contains "$stderr" 'holm machine inspect box'
+	exits 1 holm inspect --type image web
+	contains "$stderr" 'image "web": no such image'
+	exits 1 holm container inspect busybox:test
+	exits 1 holm port web 80
+	contains "$stderr" 'port 80/tcp is not published'
+	equal '' "$(holm port web)"
+	contains "$(holm top web)" 'sleep 100'
+	contains "$(holm top web -o pid,args)" COMMAND
+}
+
+@test "restart, rename and start again by the new name" {
+	sleeper web
+	equal web "$(holm restart -t 5 web)"
+	equal 'running 0' "$(state web)"
+	holm rename web new
+	exits 1 holm restart web
+	contains "$stderr" 'no such container'
+	equal new "$(holm ps --format '{{.Names}}')"
+	sleeper other
+	exits 1 holm rename other new
+	contains "$stderr" 'in use'
+}
+
 @test "which machine: --machine and -n, else HOLM_MACHINE, else the default; one that is stopped boots" {
 	docker create --name there busybox:test true >/dev/null
 	exits 125 holm stop --machine nothing there

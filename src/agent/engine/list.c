@@ -11,34 +11,11 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "docker/route.h"
+#include "docker/units.h"
 
 #define NS_PER_S 1000000000LL
 
 /* ---- words ---- */
-
-/* As Docker's units.HumanDuration. */
-static char *format_age(int64_t ns)
-{
-	static const struct {
-		int64_t below, unit; /* seconds */
-		const char *word;
-	} steps[] = { { 60, 1, "seconds" }, { 3600, 60, "minutes" }, { 48 * 3600L, 3600, "hours" },
-		{ 14 * 86400L, 86400, "days" }, { 60 * 86400L, 7 * 86400L, "weeks" },
-		{ 730 * 86400L, 30 * 86400L, "months" }, { INT64_MAX, 365 * 86400L, "years" } };
-	int64_t s = MAX(ns, 0) / NS_PER_S;
-	if (s < 1)
-		return xstrdup("Less than a second");
-	if (s == 1)
-		return xstrdup("1 second");
-	if (s >= 60 && s < 120)
-		return xstrdup("About a minute");
-	if (s >= 3600 && s < 7200)
-		return xstrdup("About an hour");
-	size_t i = 0;
-	while (s >= steps[i].below)
-		i++;
-	return xasprintf("%lld %s", (long long)(s / steps[i].unit), steps[i].word);
-}
 
 static const char *state_of(const struct container *c)
 {
@@ -50,7 +27,8 @@ static const char *state_of(const struct container *c)
 static char *status_of(const struct container *c)
 {
 	int64_t now = container_now();
-	AUTOFREE char *up = format_age(now - c->record.started), *since = format_age(now - c->record.finished);
+	AUTOFREE char *up = docker_duration(now - c->record.started),
+		      *since = docker_duration(now - c->record.finished);
 	if (c->record.status == CONTAINER_RUNNING)
 		return xasprintf("Up %s", up);
 	if (c->record.status == CONTAINER_EXITED)
