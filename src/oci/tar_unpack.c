@@ -58,6 +58,11 @@ static char *place_of(const struct tar_unpack *u, const char *path)
 	return strv_join(&kept, "/");
 }
 
+static int no_follow(const struct unpack *p)
+{
+	return p->u->follow ? 0 : O_NOFOLLOW;
+}
+
 /* Opens the parent of `place`, making what is missing of it. */
 static int open_parent(const struct unpack *p, const char *place)
 {
@@ -68,7 +73,7 @@ static int open_parent(const struct unpack *p, const char *place)
 		*slash = '\0';
 		if (mkdirat(at, part, 0755) == 0 && p->u->uid >= 0)
 			(void)!fchownat(at, part, (uid_t)p->u->uid, (gid_t)p->u->gid, AT_SYMLINK_NOFOLLOW);
-		int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | no_follow(p));
 		if (next < 0)
 			return -errno;
 		fd_close(at);
@@ -146,7 +151,7 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	owner_of(p, e, &uid, &gid);
 	int made = mkdirat(parent, name, 0700) == 0;
 	AUTO_FD int fd =
-	    made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	    made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | no_follow(p)) : -1;
 	if (fd < 0)
 		return errno == ELOOP ? -ENOTDIR : -errno;
 	if (!made)

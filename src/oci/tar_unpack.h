@@ -9,13 +9,16 @@
 #include "oci/tar.h"
 
 struct tar_unpack {
-	int directory;    /* everything lands beneath; symlinks found there are not followed */
+	int directory;    /* everything lands beneath; symlinks found there are not followed, unless `follow` is set */
 	const char *name; /* takes the place of the first part of every entry's path; NULL: as in the stream */
 	int strip;        /* leaves that first part out; what it names itself stays as it is */
 	int64_t uid, gid; /* owner of everything; -1: as in the stream */
 	/* the stream comes from a machine: no setuid and setgid bits, no extended attributes,
 	 * devices are left out */
 	int foreign;
+	/* Symlinks to directories on the way are followed. For a process that has no more rights
+	 * than whoever made them. */
+	int follow;
 };
 
 /* Unpacks the stream. 0 or -errno. *left_out, unless NULL, gets the devices that `foreign` left

@@ -98,3 +98,82 @@ status()
 	equal 409 "$(status GET /containers/busy/top)"
 	docker rm busy >/dev/null
 }
+
+@test "cp: files, trees and links in and out, of a running container and of one that never ran" {
+	local what in="$TMPDIR/in" out="$TMPDIR/out"
+	mkdir -p "$in/sub"
+	echo one >"$in/one"
+	head -c 3000000 /dev/urandom >"$in/sub/big"
+	ln -s one "$in/link"
+	chmod 4755 "$in/one"
+	for what in created running; do
+		if [ $what = created ]; then
+			docker create --name files busybox:test sleep 100 >/dev/null
+		else
+			docker start files >/dev/null
+		fi
+		docker cp "$in" files:/var
+		docker cp "$in/one" files:/etc/renamed
+		docker cp "$in/." files:/new
+		rm -rf "$out"
+		docker cp files:/var/in "$out"
+		diff -r "$in" "$out"
+		equal 4755 "$(stat -c %a "$out/one")"
+		equal one "$(readlink "$out/link")"
+		docker cp files:/etc/renamed "$out/back"
+		equal one "$(cat "$out/back")"
+		rm -rf "$out"
+		docker cp files:/new/. "$out"
+		diff -r "$in" "$out"
+		equal one "$(docker cp -L files:/var/in/link - | tar -xO)"
+		exits 1 docker cp files:/nothing "$out"
+		equal 404 "$(status GET '/containers/files/archive?path=/nothing')"
+		contains "$(jq -r .message "$BATS_TEST_TMPDIR/answer")" 'Could not find the file /nothing in container files'
+		exits 1 docker cp "$in/one" files:/nothing/there
+		exits 1 docker cp "$in" files:/etc/passwd
+	done
+	equal "$(sha256sum <"$in/sub/big")" "$(docker exec files sha256sum /var/in/sub/big | sed 's, .*,  -,')"
+	docker rm -f files >/dev/null
+	rm -rf "$in" "$out"
+}
+
+@test "cp: what a container and a client can write leads nowhere else; owners are the archive's" {
+	local stat dir="$BATS_TEST_TMPDIR"
+	docker run -d --name jail busybox:test sh -c 'mkdir -p /srv /tmp; ln -s / /root-link; ln -s ../../../../../../etc/hostname /up; ln -s /proc/1/root /magic; sleep 100' >/dev/null
+	until docker exec jail test -L /magic; do :; done
+	equal "$(docker inspect -f '{{printf "%.12s" .Id}}' jail)" "$(docker cp -L jail:/up - | tar -xO)"
+	# The name of an entry cannot lead out, nor a symlink in the archive.
+	python3 -c '
+import io, sys, tarfile
+def add(t, name, **members):
+    i = tarfile.TarInfo(name)
+    for key, value in members.items():
+        setattr(i, key, value)
+    i.size = 4 if i.type == tarfile.REGTYPE else 0
+    t.addfile(i, io.BytesIO(b"evil"))
+with tarfile.open(sys.argv[1] + "/up.tar", "w") as t:
+    add(t, "../../up-file")
+with tarfile.open(sys.argv[1] + "/link.tar", "w") as t:
+    add(t, "way", type=tarfile.SYMTYPE, linkname="../../../../../../../var")
+    add(t, "way/landed", uid=33, gid=34, mode=0o640)
+with tarfile.open(sys.argv[1] + "/device.tar", "w") as t:
+    add(t, "device", type=tarfile.CHRTYPE, devmajor=1, devminor=1)' "$dir"
+	equal 400 "$(status PUT '/containers/jail/archive?path=/tmp' --data-binary "@$dir/up.tar")"
+	equal 200 "$(status PUT '/containers/jail/archive?path=/srv' --data-binary "@$dir/link.tar")"
+	equal '33 34 640' "$(docker exec jail stat -c '%u %g %a' /var/landed)"
+	equal 500 "$(status PUT '/containers/jail/archive?path=/srv' --data-binary "@$dir/device.tar")"
+	equal 400 "$(status PUT '/containers/jail/archive?path=/srv' --data-binary 'no archive at all')"
+	equal 400 "$(status PUT '/containers/jail/archive?path=/etc/passwd' --data-binary "@$dir/link.tar")"
+	equal 404 "$(status PUT '/containers/jail/archive?path=/none' --data-binary "@$dir/link.tar")"
+	equal 400 "$(status GET '/containers/jail/archive?path=')"
+	equal 404 "$(status GET '/containers/nothing/archive?path=/')"
+	exits 1 docker cp jail:/magic/etc "$dir/etc"
+	# HEAD says what is there: a symlink and where it leads to.
+	stat=$(api HEAD '/containers/jail/archive?path=/root-link' --head | tr -d '\r' | sed -n 's/^X-Docker-Container-Path-Stat: //p' | base64 -d)
+	equal 'root-link / 134218239' "$(jq -r '"\(.name) \(.linkTarget) \(.mode)"' <<<"$stat")"
+	equal '' "$(find /var/landed /up-file 2>/dev/null)"
+	docker rm -f jail >/dev/null
+	docker create --name jail --read-only busybox:test true >/dev/null
+	equal 403 "$(status PUT '/containers/jail/archive?path=/srv' --data-binary "@$dir/link.tar")"
+	docker rm jail >/dev/null
+}

@@ -64,6 +64,7 @@ void container_free(struct container *c)
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		source_free(sources[i]);
 	exec_free_of(c);
+	archive_forget(c);
 	terminal_free(c->terminal);
 	stdio_free(c->stdio);
 	docker_log_done(&c->log);

@@ -38,6 +38,7 @@ struct engine {
 	struct idmap ids;             /* of containers, in the machine's ids */
 	struct container *containers; /* newest first */
 	struct exec *execs;
+	struct archive *archives;
 	struct image *images;
 	int stopping;
 	struct strv nameservers; /* of the machine */
@@ -114,8 +115,13 @@ struct json_object *waiters_answer(const struct container *c);
 typedef void (*image_ready_fn)(int code, const char *text, void *data);
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
 void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
-/* Mounts the container's root file system at ENGINE_RUN/ID/root. 0 or -errno. */
+/* Mounts the container's root file system at ENGINE_RUN/ID/root, or at this directory. 0 or
+ * -errno. */
 int image_mount_root(struct container *c, struct error **err);
+int image_mount_root_at(struct container *c, const char *root, struct error **err);
+
+/* archive.c */
+void archive_forget(struct container *c); /* it goes away: its archives lose it */
 
 /* Owned: --hostname, that of the network's owner, or the short id. */
 char *container_hostname(const struct container *c);
@@ -161,6 +167,7 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_restart(struct engine *e, struct http_exchange *x, const char *name);
 void engine_rename(struct engine *e, struct http_exchange *x, const char *name);
 void engine_top(struct engine *e, struct http_exchange *x, const char *name);
+void engine_archive(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name);

@@ -175,9 +175,14 @@ static int make_options(const struct container *c, unsigned count, struct buffer
 
 int image_mount_root(struct container *c, struct error **err)
 {
+	AUTOFREE char *root = xasprintf(ENGINE_RUN "/%s/root", c->record.id);
+	return image_mount_root_at(c, root, err);
+}
+
+int image_mount_root_at(struct container *c, const char *root, struct error **err)
+{
 	struct image *i = find(c->engine, c->record.image_id);
-	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *root = path_join(run, "root"),
-		      *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
+	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
 	AUTO_BUFFER struct buffer options;
 	buffer_init(&options, 2 * OPTIONS_MAX);
 	if (!i || !i->ready)

@@ -43,6 +43,9 @@ static const struct {
 	{ "POST", "/containers/*/restart", engine_restart },
 	{ "POST", "/containers/*/rename", engine_rename },
 	{ "GET", "/containers/*/top", engine_top },
+	{ "HEAD", "/containers/*/archive", engine_archive },
+	{ "GET", "/containers/*/archive", engine_archive },
+	{ "PUT", "/containers/*/archive", engine_archive },
 	{ "POST", "/containers/*/wait", engine_wait },
 	{ "POST", "/containers/*/attach", engine_attach },
 	{ "POST", "/containers/*/resize", engine_resize },
@@ -74,6 +77,8 @@ static const struct http_route http_routes[] = {
 	{ "GET", "/*", engine_dispatch, 0 },
 	{ "POST", "/*", engine_dispatch, 0 },
 	{ "DELETE", "/*", engine_dispatch, 0 },
+	{ "HEAD", "/*", engine_dispatch, 0 },
+	{ "PUT", "/*", engine_dispatch, 1 }, /* archives: the handler reads the body */
 	{ 0 },
 };
 

@@ -13,6 +13,7 @@
 #include "agent/service/service.h"
 #include "agent/core/platform.h"
 #include "agent/core/own_folders.h"
+#include "agent/core/http_body.h"
 #include "agent/core/worker.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -25,7 +26,10 @@
 
 #define NOT_A_FILE "%s in the machine is neither a file nor a directory"
 
-enum { LINKS_MAX = 16, STALL_S = 120, CHUNK = 128 * 1024, RAW_MAX = HTTP_HEAD_MAX + HTTP_BODY_MAX + 1024 };
+enum { LINKS_MAX = 16 };
+
+static const char tar_head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n"
+			       "Connection: close\r\n\r\n";
 
 struct archive {
 	const struct platform *platform;
@@ -40,11 +44,6 @@ struct archive {
 };
 
 /* ---- the worker's side of HTTP ---- */
-
-struct body_out {
-	int stream, begun;
-	struct buffer chunk;
-};
 
 static int send_text(int stream, char *text)
 {
@@ -68,80 +67,6 @@ static void respond_error(int stream, int code, const struct error *err)
 	respond(stream, error_http_status(code), o);
 }
 
-static int flush_chunk(struct body_out *o)
-{
-	int r = 0;
-	if (!o->begun) {
-		r = send_text(o->stream,
-		    xstrdup("HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: "
-			    "chunked\r\nConnection: close\r\n\r\n"));
-		o->begun = 1;
-	}
-	if (r < 0 || !o->chunk.size)
-		return r;
-	if ((r = send_text(o->stream, xasprintf("%zx\r\n", o->chunk.size))) < 0 ||
-	    (r = fd_write_full(o->stream, o->chunk.data, o->chunk.size)) < 0)
-		return r;
-	buffer_consume(&o->chunk, o->chunk.size);
-	return fd_write_full(o->stream, "\r\n", 2);
-}
-
-static int sink(void *data, const void *bytes, size_t size)
-{
-	struct body_out *o = data;
-	int r = o->chunk.size + size > CHUNK ? flush_chunk(o) : 0;
-	return r < 0 ? r : buffer_append(&o->chunk, bytes, size);
-}
-
-/* The request's body as the tar reader wants it. */
-struct body_in {
-	int stream;
-	struct buffer in;
-	size_t used; /* of the buffer's front, by the last piece given out */
-	int chunked, ended;
-	uint64_t left;
-	struct http_chunks chunks;
-};
-
-/* One piece of what is in the buffer: bytes given, 0 when more must be read. */
-static ssize_t take_piece(struct body_in *b, const void **ret, struct error **err)
-{
-	const char *data = b->in.data;
-	size_t used = b->in.size, size = b->in.size;
-	if (!b->chunked) {
-		used = size = (size_t)MIN((uint64_t)b->in.size, b->left);
-		b->left -= size;
-		b->ended = b->left == 0;
-	} else if (b->in.size) {
-		int r = http_chunks_feed(&b->chunks, b->in.data, b->in.size, &used, &data, &size);
-		if (r < 0)
-			return error_set(err, EBADMSG, "the request's body is broken");
-		b->ended = r > 0;
-	}
-	b->used = used;
-	*ret = data;
-	return (ssize_t)size;
-}
-
-static ssize_t body_read(void *data, const void **ret, struct error **err)
-{
-	struct body_in *b = data;
-	for (;;) {
-		buffer_consume(&b->in, b->used);
-		b->used = 0;
-		if (b->ended)
-			return 0;
-		ssize_t n = take_piece(b, ret, err);
-		if (n != 0)
-			return n;
-		if (b->used || b->ended)
-			continue;
-		n = buffer_read(&b->in, b->stream, CHUNK);
-		if (n <= 0)
-			return error_set(err, n < 0 ? (int)-n : EPIPE, "the archive ended early");
-	}
-}
-
 /* ---- the work ---- */
 
 /* The tree that the request is about. */
@@ -154,32 +79,23 @@ static int open_root(const struct archive *a, struct error **err)
 	return fd < 0 ? error_set_errno(err, errno, "cannot open the machine's root directory") : fd;
 }
 
-static void prepare_stream(int stream)
-{
-	struct timeval limit = { .tv_sec = STALL_S };
-	fd_set_nonblocking(stream, 0);
-	setsockopt(stream, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-}
-
 static int work_get(int channel, void *data, struct error **err)
 {
 	const struct archive *a = data;
-	struct body_out out = { .stream = a->stream };
-	buffer_init(&out.chunk, 2 * CHUNK);
-	prepare_stream(a->stream);
+	struct body_out out;
+	body_out_init(&out, a->stream, tar_head);
 	AUTO_FD int root = open_root(a, err);
 	/* On the disk alone, these are part of it, wherever they lie. */
 	AUTO_FD int also = a->rootfs && root >= 0 ? own_folders_open(root) : -1;
-	int r = root < 0 ?
-		    root :
-		    tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), also, sink, &out, err);
-	if (r >= 0 && (r = flush_chunk(&out)) >= 0)
-		r = fd_write_full(a->stream, "0\r\n\r\n", 5);
+	int r = root < 0 ? root :
+			   tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), also,
+			       body_out_add, &out, err);
+	if (r >= 0)
+		r = body_out_end(&out);
 	else if (!out.begun)
 		respond_error(a->stream, r, err ? *err : NULL);
 	/* A stream that broke in the middle ends without its last chunk: the reader knows. */
-	buffer_done(&out.chunk);
+	body_out_done(&out);
 	return r;
 }
 
@@ -251,16 +167,9 @@ static int open_target(int root, const struct archive *a, struct tar_unpack *u, 
 
 static int receive(const struct archive *a, struct body_in *body, size_t *left_out, struct error **err)
 {
-	AUTO_HTTP_HEAD struct http_head head = { 0 };
-	ssize_t n = http_parse_request(a->raw.data, a->raw.size, &head, err);
-	if (n < 0)
-		return (int)n;
-	buffer_init(&body->in, RAW_MAX);
-	buffer_append(&body->in, a->raw.data + n, a->raw.size - (size_t)n);
-	body->stream = a->stream;
-	body->chunked = head.chunked;
-	body->left = head.content_length > 0 ? (uint64_t)head.content_length : 0;
-	body->ended = !head.chunked && body->left == 0;
+	int r = body_in_begin(body, a->stream, &a->raw, err);
+	if (r < 0)
+		return r;
 	AUTO_FD int root = open_root(a, err);
 	if (root < 0)
 		return root;
@@ -270,14 +179,13 @@ static int receive(const struct archive *a, struct body_in *body, size_t *left_o
 	if (directory < 0)
 		return directory;
 	u.directory = directory;
-	return tar_unpack_run(&u, body_read, body, left_out, err);
+	return tar_unpack_run(&u, body_in_read, body, left_out, err);
 }
 
 static int work_put(int channel, void *data, struct error **err)
 {
 	const struct archive *a = data;
 	struct body_in body = { 0 };
-	prepare_stream(a->stream);
 	size_t left_out = 0;
 	int r = receive(a, &body, &left_out, err);
 	struct json_object *answer = json_object_new_object();
@@ -288,10 +196,9 @@ static int work_put(int channel, void *data, struct error **err)
 		respond_error(a->stream, r, err ? *err : NULL);
 	json_object_put(answer);
 	shutdown(a->stream, SHUT_WR);
-	/* Whoever still sends must not lose the answer to a reset. */
-	while (r < 0 && buffer_read(&body.in, a->stream, CHUNK) > 0)
-		buffer_consume(&body.in, body.in.size);
-	buffer_done(&body.in);
+	if (r < 0)
+		body_in_drain(&body, a->stream);
+	body_in_done(&body);
 	return r;
 }
 

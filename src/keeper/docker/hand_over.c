@@ -54,6 +54,10 @@ static int write_all(struct buffer *out, struct buffer *raw, struct json_object 
 	AUTO_BUFFER struct buffer sent = { 0 };
 	if (http_parse_request(raw->data, raw->size, &head, NULL) < 0)
 		return -EBADMSG;
+	if (streq(head.method, "PUT")) { /* its body is a stream, and still comes */
+		int begun = buffer_append_string(out, envelope);
+		return begun == 0 ? buffer_append(out, raw->data, raw->size) : begun;
+	}
 	buffer_init(&sent, HTTP_BODY_MAX);
 	int r = http_cut_request(raw, &sent);
 	if (r < 0)

@@ -127,6 +127,9 @@ static const struct resource {
 	{ "POST", "/containers/*/restart", HAND_OVER, NULL },
 	{ "POST", "/containers/*/rename", HAND_OVER, NULL },
 	{ "GET", "/containers/*/top", HAND_OVER, NULL },
+	{ "HEAD", "/containers/*/archive", HAND_OVER, NULL },
+	{ "GET", "/containers/*/archive", HAND_OVER, NULL },
+	{ "PUT", "/containers/*/archive", HAND_OVER, NULL },
 	{ "POST", "/containers/*/wait", HAND_OVER, NULL },
 	{ "POST", "/containers/*/attach", HAND_OVER, NULL },
 	{ "POST", "/containers/*/resize", HAND_OVER, NULL },
@@ -204,7 +207,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/*", dispatch, 0 },
 	{ "HEAD", "/*", dispatch, 0 },
 	{ "POST", "/*", dispatch, 0 },
-	{ "PUT", "/*", dispatch, 0 },
+	{ "PUT", "/*", dispatch, 1 }, /* archives, which the engine reads */
 	{ "DELETE", "/*", dispatch, 0 },
 	{ 0 },
 };
