@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "base/suggest.h"
 #include "base/terminal.h"
 
@@ -62,10 +63,23 @@ static int store(struct options *o, const struct option_spec *s, const char *val
 	v->given++;
 	if (s->kind == OPTION_FLAG)
 		return 0;
-	if (s->kind == OPTION_STRING)
+	if (s->kind == OPTION_STRING || s->kind == OPTION_SWITCH)
 		strv_done(&v->values);
 	strv_add(&v->values, value);
 	return check_choice(s, value, err);
+}
+
+static int store_switch(struct options *o, const struct option_spec *s, const char *value, struct error **err)
+{
+	int on = 1;
+	if (value && parse_bool(value, &on) < 0)
+		return error_set(err, EINVAL, "--%s=%.40s: give true or false", s->name, value);
+	return store(o, s, on ? "1" : "", err);
+}
+
+static int takes_value(const struct option_spec *s)
+{
+	return s->kind == OPTION_STRING || s->kind == OPTION_LIST;
 }
 
 struct cursor {
@@ -107,8 +121,10 @@ static int parse_long(struct options *o, struct cursor *c, const char *word, str
 	for (const struct option_spec *s = table(o->command); s->name; s++) {
 		if (strlen(s->name) != n || strncmp(s->name, word, n) != 0)
 			continue;
-		if (s->kind != OPTION_FLAG)
+		if (takes_value(s))
 			return take_value(o, s, c, equals ? equals + 1 : NULL, err);
+		if (s->kind == OPTION_SWITCH)
+			return store_switch(o, s, equals ? equals + 1 : NULL, err);
 		if (equals)
 			return error_set(err, EINVAL, "--%s takes no value", s->name);
 		return store(o, s, NULL, err);
@@ -129,9 +145,9 @@ static int parse_short(struct options *o, struct cursor *c, const char *letters,
 		}
 		if (!s->name)
 			return error_set(err, EINVAL, "unknown option -%c", *letters);
-		if (s->kind != OPTION_FLAG)
+		if (takes_value(s))
 			return take_value(o, s, c, letters[1] ? letters + 1 : NULL, err);
-		int r = store(o, s, NULL, err);
+		int r = s->kind == OPTION_SWITCH ? store_switch(o, s, NULL, err) : store(o, s, NULL, err);
 		if (r < 0)
 			return r;
 	}
@@ -190,6 +206,12 @@ static const struct option_value *find(const struct options *o, const char *name
 int options_given(const struct options *o, const char *name)
 {
 	return find(o, name)->given;
+}
+
+int options_switch(const struct options *o, const char *name, int otherwise)
+{
+	const char *value = options_string(o, name);
+	return value ? *value != 0 : otherwise;
 }
 
 const char *options_string(const struct options *o, const char *name)
@@ -301,6 +323,15 @@ static void print_option(FILE *out, const struct option_spec *s)
 	options_print_wrapped(out, right, HELP_COLUMN, HELP_COLUMN);
 }
 
+/* `run -h NAME` is a host name. */
+static char help_letter(const struct command_spec *c)
+{
+	for (const struct option_spec *s = table(c); s->name; s++)
+		if (s->letter == 'h')
+			return 0;
+	return 'h';
+}
+
 void options_print_help(FILE *out, const char *prefix, const struct command_spec *c)
 {
 	int has_options = table(c)->name != NULL;
@@ -323,5 +354,5 @@ void options_print_help(FILE *out, const char *prefix, const struct command_spec
 	fputs("\nOptions:\n", out);
 	for (const struct option_spec *s = table(c); s->name; s++)
 		print_option(out, s);
-	print_option(out, &(struct option_spec){ .name = "help", .letter = 'h', .help = "show this help" });
+	print_option(out, &(struct option_spec){ .name = "help", .letter = help_letter(c), .help = "show this help" });
 }

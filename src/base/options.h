@@ -10,6 +10,7 @@
 
 enum option_kind {
 	OPTION_FLAG,   /* no value */
+	OPTION_SWITCH, /* no value, or --name=BOOL; options_switch() reads it */
 	OPTION_STRING, /* the last one given counts */
 	OPTION_LIST,   /* may be repeated */
 };
@@ -64,10 +65,11 @@ struct command_spec {
 int options_parse(const struct command_spec *c, int argc, char *const *argv, struct options **ret, struct error **err);
 void options_free(struct options *o);
 DEFINE_CLEANUP(struct options, options_free)
-int options_given(const struct options *o, const char *name);               /* how often */
-const char *options_string(const struct options *o, const char *name);      /* borrowed, or NULL */
-const struct strv *options_list(const struct options *o, const char *name); /* never NULL */
-const struct strv *options_words(const struct options *o);                  /* the positional words; never NULL */
+int options_given(const struct options *o, const char *name);                 /* how often */
+int options_switch(const struct options *o, const char *name, int otherwise); /* the last one given; 0 or 1 */
+const char *options_string(const struct options *o, const char *name);        /* borrowed, or NULL */
+const struct strv *options_list(const struct options *o, const char *name);   /* never NULL */
+const struct strv *options_words(const struct options *o);                    /* the positional words; never NULL */
 /* Takes up the options behind the target, and leaves the words behind these: for `ssh NAME -t CMD`.
  * 0 or -EINVAL. */
 int options_resume(struct options *o, struct error **err);

@@ -73,7 +73,7 @@ static void put_options(FILE *out, const char *name, const struct command_group 
 static void put_values(FILE *out, const char *name, const struct command_group *g, const struct command_spec *c)
 {
 	for (const struct option_spec *s = c->options; s && s->name; s++) {
-		if (s->kind == OPTION_FLAG)
+		if (s->kind == OPTION_FLAG || s->kind == OPTION_SWITCH)
 			continue;
 		AUTOFREE char *value = generate_value_of(s);
 		fprintf(out, "\t'%s --%s'", name, s->name);
@@ -259,7 +259,7 @@ static void put_fish_command(FILE *out, const char *name, const struct command_g
 		fprintf(out, "complete -c holm -f -n \"__holm_in '%s'\" -l %s", name, s->name);
 		if (s->letter)
 			fprintf(out, " -s %c", s->letter);
-		if (s->kind != OPTION_FLAG)
+		if (s->kind == OPTION_STRING || s->kind == OPTION_LIST)
 			fprintf(out, " -x -a '%s'", fish_source(value));
 		fputs(" -d '", out);
 		put_quoted(out, s->help, "\\'", "\\");

@@ -16,6 +16,7 @@ static const struct option_spec table[] = {
 	{ "env", 'e', OPTION_LIST, "K=V", "environment", NULL, NULL, NULL },
 	{ "tty", 't', OPTION_FLAG, NULL, "terminal", NULL, NULL, NULL },
 	{ "interactive", 'i', OPTION_FLAG, NULL, "stdin", NULL, NULL, NULL },
+	{ "rm", 0, OPTION_SWITCH, NULL, "remove it", NULL, NULL, NULL },
 	{ "home-mount", 0, OPTION_STRING, "MODE", "how the home is shared", "rw", homes, NULL },
 	{ 0 },
 };
@@ -112,10 +113,31 @@ static void help_needs_nothing_else(void **state)
 	free(text);
 }
 
+static void a_switch_takes_a_word_or_none(void **state)
+{
+	static const struct {
+		const char *line;
+		int on, given;
+	} rows[] = { { "--rm x", 1, 1 }, { "--rm=true x", 1, 1 }, { "--rm=false x", 0, 1 }, { "--rm --rm=0 x", 0, 2 },
+		{ "--rm=0 --rm x", 1, 2 } };
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(options_freep) struct options *o = NULL;
+		assert_int_equal(parse(&run, rows[i].line, &o, NULL), 0);
+		assert_int_equal(options_switch(o, "rm", !rows[i].on), rows[i].on);
+		assert_int_equal(options_given(o, "rm"), rows[i].given);
+		assert_int_equal(options_words(o)->count, 1);
+	}
+	CLEANUP(options_freep) struct options *o = NULL, *none = NULL;
+	assert_int_equal(parse(&run, "x", &o, NULL), 0);
+	assert_int_equal(options_switch(o, "rm", 0), 0);
+	assert_int_equal(options_switch(o, "rm", 1), 1);
+	assert_int_equal(parse(&run, "--rm=perhaps x", &none, NULL), -EINVAL);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(options_come_in_every_spelling),
-		cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(targets_take_the_place_of_words),
-		cmocka_unit_test(help_needs_nothing_else) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(a_switch_takes_a_word_or_none),
+		cmocka_unit_test(options_come_in_every_spelling), cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(targets_take_the_place_of_words), cmocka_unit_test(help_needs_nothing_else) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 static const struct command_spec *find(const char *group, int argc, const char *const *argv, int *ret_words)
 {
-	return command_find(command_group_find(group), argc, (char *const *)(uintptr_t)argv, ret_words);
+	return command_find(command_group_find(group), argc, (void *)argv, ret_words);
 }
 
 static void finding(void **state)
@@ -48,7 +48,8 @@ static void tables_are_whole(void **state)
 			assert_true((c->run != NULL) == (g->program == NULL));
 			for (const struct option_spec *s = c->options; s && s->name; s++) {
 				assert_non_null(s->help);
-				assert_true((s->kind == OPTION_FLAG) == (s->argument == NULL));
+				assert_true(
+				    (s->kind == OPTION_FLAG || s->kind == OPTION_SWITCH) == (s->argument == NULL));
 				for (const struct option_spec *other = c->options; other != s; other++) {
 					assert_string_not_equal(other->name, s->name);
 					assert_true(!s->letter || s->letter != other->letter);
