@@ -6,17 +6,14 @@
  * Flow control. stdin: as many bytes as the agent's window allows are in flight; WINDOW frames open
  * it again; so a command that does not read never blocks SIGNAL and RESIZE behind its input. stdout
  * and stderr: what a slow reader has not taken is kept up to OUTPUT_KEPT, then the connection is
- * not read until it is. The standard descriptors are shared with other programs, so they stay
- * blocking: a write after poll(2) is at most PIPE_BUF bytes where it could block. */
+ * not read until it is. */
 #include "cli/machine/session.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,6 +24,7 @@
 #include "cli/client.h"
 #include "cli/machine/pause_watch.h"
 #include "cli/output.h"
+#include "cli/standard.h"
 #include "http/http.h"
 #include "http/session_frame.h"
 
@@ -35,15 +33,7 @@ enum {
 	OUTPUT_KEPT = 256 * 1024,
 	READ_SIZE = 64 * 1024,
 	BUFFER_MAX = 1024 * 1024,
-	STATUS_BROKEN_PIPE = 128 + SIGPIPE,
 	INTERRUPT = 3, /* Ctrl-C, as a terminal sends it */
-};
-
-struct output {
-	int fd;
-	int regular; /* a file: writes do not block for ever, so they may be large */
-	int broken;  /* nobody reads any more */
-	struct buffer pending;
 };
 
 struct session {
@@ -55,7 +45,7 @@ struct session {
 	int status;      /* -1: not ended */
 	int connection_open;
 	struct buffer sending, received;
-	struct output outputs[2]; /* stdout, stderr */
+	struct standard_output outputs[2]; /* stdout, stderr */
 	struct terminal_state terminal;
 	struct pause_watch pauses;
 	int early_signal; /* sent before it was known whether the machine is paused; 0: none */
@@ -159,7 +149,7 @@ static uint32_t get_u32(const char *data)
 
 static void take_output(struct session *s, const struct session_frame *f)
 {
-	struct output *o = &s->outputs[f->type == SESSION_STDERR];
+	struct standard_output *o = &s->outputs[f->type == SESSION_STDERR];
 	if (!o->broken)
 		buffer_append(&o->pending, f->data, f->size);
 }
@@ -225,20 +215,6 @@ static int receive(struct session *s)
 	return take_frames(s);
 }
 
-static void write_output(struct output *o)
-{
-	size_t most = o->regular ? o->pending.size : MIN(o->pending.size, (size_t)PIPE_BUF);
-	ssize_t n = write(o->fd, o->pending.data, most);
-	if (n >= 0) {
-		buffer_consume(&o->pending, (size_t)n);
-	} else if (errno != EINTR && errno != EAGAIN) {
-		if (errno != EPIPE)
-			output_error("cannot write the command's output: %s", strerror(errno));
-		o->broken = errno == EPIPE ? STATUS_BROKEN_PIPE : EXIT_HOLM;
-		buffer_consume(&o->pending, o->pending.size);
-	}
-}
-
 /* ---- the loop ---- */
 
 enum { AT_SOCKET, AT_SIGNALS, AT_STDIN, AT_PAUSES, AT_OUTPUTS, AT_COUNT = AT_OUTPUTS + 2 };
@@ -285,7 +261,7 @@ static int step(struct session *s)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(s->outputs); i++)
 		if (p[AT_OUTPUTS + i].revents)
-			write_output(&s->outputs[i]);
+			standard_output_write(&s->outputs[i]);
 	/* Not only where poll says so: mostly there is room, and a round is saved. */
 	if (s->sending.size)
 		send_frames(s);
@@ -311,29 +287,6 @@ static int run_loop(struct session *s, struct error **err)
 
 /* ---- beginning and end ---- */
 
-static int open_signals(sigset_t *old)
-{
-	static const int forwarded[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
-	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++) {
-		struct sigaction current;
-		/* What our caller ignores (nohup, a shell's background job) stays ignored. */
-		if (sigaction(forwarded[i], NULL, &current) == 0 && current.sa_handler == SIG_IGN)
-			continue;
-		sigaddset(&set, forwarded[i]);
-	}
-	sigprocmask(SIG_BLOCK, &set, old);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-static void output_init(struct output *o, int fd)
-{
-	struct stat st;
-	*o = (struct output){ .fd = fd, .regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) };
-	buffer_init(&o->pending, BUFFER_MAX);
-}
-
 static int session_talk(const char *machine, struct http_response *response, int tty, int input, struct error **err)
 {
 	struct session s = {
@@ -348,15 +301,15 @@ static int session_talk(const char *machine, struct http_response *response, int
 	};
 	sigset_t old;
 	int r = fd_set_nonblocking(s.socket, 1);
-	s.signals = open_signals(&old);
+	s.signals = standard_signals(&old);
 	if (s.signals < 0 || r < 0)
 		return error_set_errno(err, errno, "preparing a session");
 	signal(SIGPIPE, SIG_IGN);
 	pause_watch_init(&s.pauses, machine);
 	buffer_init(&s.sending, BUFFER_MAX);
 	buffer_init(&s.received, BUFFER_MAX);
-	output_init(&s.outputs[0], STDOUT_FILENO);
-	output_init(&s.outputs[1], STDERR_FILENO);
+	standard_output_init(&s.outputs[0], STDOUT_FILENO, BUFFER_MAX);
+	standard_output_init(&s.outputs[1], STDERR_FILENO, BUFFER_MAX);
 	buffer_append(&s.received, response->early.data, response->early.size);
 	if (tty && isatty(STDIN_FILENO))
 		terminal_raw(&s.terminal, STDIN_FILENO);
