@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From the options of `run` and `create` to the body of POST /containers/create. */
+#pragma once
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/options.h"
+
+/* The rows that both commands have. */
+/* clang-format off */
+#define CREATE_OPTIONS \
+	{ "add-host", 0, OPTION_LIST, "HOST:IP", "add a line to /etc/hosts" }, \
+	{ "attach", 'a', OPTION_LIST, "stdin|stdout|stderr", "attach these alone", \
+	  .default_text = "stdout and stderr, and with -i stdin", .complete = "choices stdin stdout stderr" }, \
+	{ "cap-add", 0, OPTION_LIST, "CAPABILITY", "add a capability" }, \
+	{ "cap-drop", 0, OPTION_LIST, "CAPABILITY", "take a capability away; ALL takes all" }, \
+	{ "cgroupns", 0, OPTION_STRING, "host|private", "the cgroup namespace" }, \
+	{ "cidfile", 0, OPTION_STRING, "FILE", "write the container's identity to a new file", .complete = "file" }, \
+	{ "cpu-shares", 0, OPTION_STRING, "N", "its weight among containers" }, \
+	{ "cpus", 0, OPTION_STRING, "N", "processors at most, such as 1.5" }, \
+	{ "cpuset-cpus", 0, OPTION_STRING, "LIST", "processors that it may use, such as 0-2" }, \
+	{ "device", 0, OPTION_LIST, "PATH[:INSIDE][:rwm]", "give it a device of the machine" }, \
+	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
+	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
+	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "a domain to search names in" }, \
+	{ "domainname", 0, OPTION_STRING, "NAME", "the NIS domain name" }, \
+	{ "entrypoint", 0, OPTION_STRING, "PROGRAM", "run this in place of the image's; \"\" for none" }, \
+	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
+	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
+	{ "expose", 0, OPTION_LIST, "PORT[/udp]", "a port that -P publishes" }, \
+	{ "group-add", 0, OPTION_LIST, "GROUP", "a further group of the user" }, \
+	{ "hostname", 'h', OPTION_STRING, "NAME", "the host name inside", .default_text = "made from its identity" }, \
+	{ "init", 0, OPTION_SWITCH, NULL, "run a small init as process 1" }, \
+	{ "interactive", 'i', OPTION_SWITCH, NULL, "pass stdin on, and keep it open" }, \
+	{ "ipc", 0, OPTION_STRING, "MODE", "the IPC namespace" }, \
+	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \
+	{ "label-file", 0, OPTION_LIST, "FILE", "read labels from a file, one a line", .complete = "file" }, \
+	{ "log-driver", 0, OPTION_STRING, "json-file|local|none", "how its output is kept", \
+	  .default_text = "json-file", .complete = "choices json-file local none" }, \
+	{ "log-opt", 0, OPTION_LIST, "KEY=VALUE", "max-size or max-file of the log" }, \
+	{ "memory", 'm', OPTION_STRING, "SIZE", "memory at most, such as 512m" }, \
+	{ "memory-reservation", 0, OPTION_STRING, "SIZE", "memory that is kept for it when memory is short" }, \
+	{ "memory-swap", 0, OPTION_STRING, "SIZE", "memory and swap at most; -1 for no limit" }, \
+	{ "mount", 0, OPTION_LIST, "type=bind|volume|tmpfs,source=...,target=...", "mount something" }, \
+	{ "name", 0, OPTION_STRING, "NAME", "the container's name", .default_text = "one is made up" }, \
+	{ "net", 0, OPTION_LIST, "NETWORK", "the same as --network" }, \
+	{ "network", 0, OPTION_LIST, "bridge|host|none|container:NAME|NAME", "the network; host is the machine's", \
+	  .default_text = "bridge", .complete = "choices bridge host none" }, \
+	{ "network-alias", 0, OPTION_LIST, "NAME", "a further name in its network" }, \
+	{ "no-healthcheck", 0, OPTION_SWITCH, NULL, "leave the image's health check out" }, \
+	{ "oom-score-adj", 0, OPTION_STRING, "N", "how soon the kernel kills it when memory is short" }, \
+	{ "pid", 0, OPTION_STRING, "MODE", "the PID namespace" }, \
+	{ "pids-limit", 0, OPTION_STRING, "N", "processes at most; -1 for no limit" }, \
+	{ "platform", 0, OPTION_STRING, "OS/ARCH", "which of an image's platforms", .default_text = "the host's" }, \
+	{ "privileged", 0, OPTION_SWITCH, NULL, "every right that the container's user namespace can have" }, \
+	{ "publish", 'p', OPTION_LIST, "[[IP:]HOST:]INSIDE[/udp]", "make a port inside reachable on the host" }, \
+	{ "publish-all", 'P', OPTION_SWITCH, NULL, "publish each exposed port on a free one of the host" }, \
+	{ "pull", 0, OPTION_STRING, "missing|always|never", "when to fetch the image", .default_text = "missing", \
+	  .choices = body_pull_words }, \
+	{ "quiet", 'q', OPTION_SWITCH, NULL, "show no progress of fetching" }, \
+	{ "read-only", 0, OPTION_SWITCH, NULL, "mount its root file system read-only" }, \
+	{ "restart", 0, OPTION_STRING, "no|always|unless-stopped|on-failure[:N]", "when it is started again", \
+	  .default_text = "no", .complete = "choices no always unless-stopped on-failure" }, \
+	{ "rm", 0, OPTION_SWITCH, NULL, "remove it when it has ended" }, \
+	{ "security-opt", 0, OPTION_LIST, "OPTION", "such as no-new-privileges" }, \
+	{ "shm-size", 0, OPTION_STRING, "SIZE", "the size of /dev/shm", .default_text = "64m" }, \
+	{ "stop-signal", 0, OPTION_STRING, "SIGNAL", "what stops it", .default_text = "the image's, else SIGTERM" }, \
+	{ "stop-timeout", 0, OPTION_STRING, "SECONDS", "how long a stop waits", .default_text = "10" }, \
+	{ "sysctl", 0, OPTION_LIST, "KEY=VALUE", "a setting of its own kernel namespaces" }, \
+	{ "tmpfs", 0, OPTION_LIST, "DIR[:OPTIONS]", "mount a file system in memory" }, \
+	{ "tty", 't', OPTION_SWITCH, NULL, "give it a terminal" }, \
+	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "a resource limit" }, \
+	{ "user", 'u', OPTION_STRING, "NAME|UID[:GROUP|GID]", "the user inside", .default_text = "the image's" }, \
+	{ "userns", 0, OPTION_STRING, "host|keep-id", "which ids of the machine it has" }, \
+	{ "uts", 0, OPTION_STRING, "MODE", "the UTS namespace" }, \
+	{ "volume", 'v', OPTION_LIST, "[SOURCE:]DIR[:ro]", "mount a path of a share, or a volume", \
+	  .complete = "directory" }, \
+	{ "volume-driver", 0, OPTION_STRING, "DRIVER", "the driver of volumes" }, \
+	{ "volumes-from", 0, OPTION_LIST, "CONTAINER", "mount the volumes of another container" }, \
+	{ "workdir", 'w', OPTION_STRING, "DIR", "the directory to run in", .default_text = "the image's" }
+/* clang-format on */
+
+extern const char *const body_pull_words[];
+
+/* Which standard streams the command line stays with. */
+struct body_streams {
+	int in, out, err;
+};
+/* Makes the body. `detached`: -d of `run`; `ret_streams`: what is to be attached. The words are
+ * IMAGE and the command. 0 or -errno. */
+int body_make(struct options *o, int detached, struct json_object **ret, struct body_streams *ret_streams,
+    struct error **err);
+/* [rows, columns] of the terminal, owned; NULL: there is none. */
+struct json_object *body_console_size(void);
+/* Adds the variables of files and of texts ("K=V", or K with the caller's value) to env. */
+int body_add_env(struct strv *env, const struct strv *files, const struct strv *texts, struct error **err);

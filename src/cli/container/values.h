@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Values of single options of `run`, as members of a create request. Each function reads one text;
+ * 0, or -EINVAL with an error that names the option. */
+#pragma once
+
+#include "base/error.h"
+#include "base/json.h"
+
+int value_cpus(const char *text, int64_t *ret_nano, struct error **err);                  /* "1.5" */
+int value_number(const char *option, const char *text, int64_t *ret, struct error **err); /* also negative */
+/* "512m"; -1 means no limit */
+int value_size(const char *option, const char *text, int64_t *ret, struct error **err);
+int value_ulimit(const char *text, struct json_object **ret, struct error **err);  /* "nofile=1024:2048"; owned */
+int value_device(const char *text, struct json_object **ret, struct error **err);  /* "/dev/x:/dev/y:rwm"; owned */
+int value_restart(const char *text, struct json_object **ret, struct error **err); /* "on-failure:3"; owned */
+/* KEY=VALUE, or KEY alone with an empty value, into an object. */
+int value_pair(const char *option, const char *text, struct json_object *pairs, struct error **err);
+
+enum { VALUE_KEYS_MAX = 16 };
+/* A sequence such as "ctrl-p,ctrl-q" or "a" as bytes. *ret_count 0: none. */
+int value_detach_keys(const char *text, unsigned char ret[VALUE_KEYS_MAX], size_t *ret_count, struct error **err);

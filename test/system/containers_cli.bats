@@ -1,0 +1,224 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# isolation: native
+# Containers by holm's own verbs: run, create, start, exec, attach, wait.
+load ../lib/holm
+
+setup_file()
+{
+	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
+	requires curl python3
+	holm_begin
+	create box busybox
+	export SOCKET
+	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+# exits STATUS COMMAND...: leaves its stdout in $output, its stderr in $stderr.
+exits()
+{
+	local wanted=$1
+	shift
+	run --separate-stderr "$@"
+	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
+}
+
+# api PATH: the answer of the machine's docker.sock.
+api()
+{
+	command timeout 30 curl -sS --unix-socket "$SOCKET" "http://docker$1"
+}
+
+# names: of all containers; state NAME: "running" and the like.
+names()
+{
+	api '/containers/json?all=1' | jq -r '.[].Names[0][1:]'
+}
+
+state_of()
+{
+	api "/containers/$1/json" | jq -r .State.Status
+}
+
+# ends STATUS PID: waits for it.
+ends()
+{
+	local status=0
+	wait "$2" || status=$?
+	equal "$1" "$status"
+}
+
+# appears TEXT FILE
+appears()
+{
+	local deadline=$((SECONDS + 30))
+	until grep -qs "$1" "$2"; do
+		[ $SECONDS -lt $deadline ] || { echo "\"$1\" does not come" >&2; return 1; }
+		command sleep 0.05
+	done
+}
+
+# typing SCRIPT COMMAND...: runs it in a terminal with 30 rows and 90 columns. Each line of SCRIPT
+# is "TEXT|KEYS": once TEXT has come, KEYS (with the escapes of Python) are typed; "size R C"
+# changes the size. Prints the output without carriage returns.
+typing()
+{
+	command timeout --foreground 60 python3 - "$@" <<-'END'
+	import fcntl, os, pty, struct, sys, termios
+	def resize(fd, rows, columns):
+	    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+	steps = [line.split("|", 1) for line in sys.argv[1].splitlines() if line]
+	pid, fd = pty.fork()
+	if pid == 0:
+	    resize(0, 30, 90)
+	    os.execvp(sys.argv[2], sys.argv[2:])
+	seen, at = b"", 0
+	while True:
+	    try:
+	        data = os.read(fd, 65536)
+	    except OSError:
+	        break
+	    if not data:
+	        break
+	    seen += data
+	    while steps and steps[0][0].encode() in seen[at:]:
+	        text, keys = steps.pop(0)
+	        at = seen.index(text.encode(), at) + len(text)
+	        if keys.startswith("size "):
+	            resize(fd, *map(int, keys.split()[1:]))
+	        else:
+	            os.write(fd, keys.encode().decode("unicode_escape").encode("latin-1"))
+	sys.stdout.buffer.write(seen.replace(b"\r", b""))
+	sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256)
+	END
+}
+
+@test "run --rm: output, arguments, exit statuses, and nothing stays" {
+	equal hello "$(holm run --rm busybox:test echo hello)"
+	equal '[a b][][*]' "$(holm run --rm busybox:test printf '[%s]' 'a b' '' '*')"
+	exits 0 holm container run --rm busybox:test true
+	exits 7 holm run --rm busybox:test sh -c 'echo out; echo err >&2; exit 7'
+	equal out "$output"
+	equal err "$stderr"
+	exits 137 holm run --rm busybox:test sh -c 'sleep 60 & kill -9 $!; wait $!'
+	exits 127 holm run --rm busybox:test nosuchprogram
+	contains "$stderr" 'nosuchprogram'
+	equal 1 "$(wc -l <<<"$stderr")"
+	exits 126 holm run --rm busybox:test /etc
+	equal '' "$(names)"
+}
+
+@test "stdin: bytes as they are, its end while output goes on, and none without -i" {
+	local sum
+	head -c 5000000 /dev/urandom >"$TMPDIR/bytes"
+	sum=$(sha256sum <"$TMPDIR/bytes")
+	equal "$sum" "$(holm run --rm -i busybox:test cat <"$TMPDIR/bytes" | sha256sum)"
+	rm "$TMPDIR/bytes"
+	equal $'in\nlater' "$(echo in | holm run --rm -i busybox:test sh -c 'cat; sleep 0.5; echo later')"
+	equal '' "$(echo lost | holm run --rm busybox:test cat)"
+	equal '' "$(holm run --rm -i busybox:test cat </dev/null)"
+}
+
+@test "a terminal has its size at the first instruction and follows it; keys detach" {
+	equal '30 90' "$(typing '' holm run --rm -it busybox:test stty size)"
+	contains "$(typing $'ready|size 40 100' holm run --rm -it busybox:test sh -c 'trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.1; done')" '40 100'
+	exits 9 typing '' holm run --rm -it busybox:test sh -c 'exit 9'
+	exits 0 typing $'# |echo on$((1+1))\\r\non2|\\x10\\x11' holm run --name kept -it busybox:test sh
+	contains "$output" 'holm attach kept'
+	equal running "$(state_of kept)"
+	exits 5 typing $'#|exit 5\\r' holm attach kept
+	exits 0 holm rm kept
+	exits 125 holm run --rm -it busybox:test true </dev/null
+	contains "$stderr" 'stdin is no terminal'
+	exits 0 typing $'# |\\x01' holm run --rm --detach-keys ctrl-a --name other -it busybox:test sh
+	holm rm -f other
+	exits 125 holm run --detach-keys ctrl-ä busybox:test true
+	contains "$stderr" '--detach-keys'
+}
+
+@test "signals go to the container, or end holm alone" {
+	background holm run --name trap busybox:test sh -c 'trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done' >"$BATS_TEST_TMPDIR/out"
+	appears ready "$BATS_TEST_TMPDIR/out"
+	kill -TERM "$pid"
+	ends 3 "$pid"
+	contains "$(cat "$BATS_TEST_TMPDIR/out")" 'got it'
+	holm rm trap
+	background holm run --name calm --sig-proxy=false busybox:test sh -c 'echo ready; sleep 60' >"$BATS_TEST_TMPDIR/out"
+	appears ready "$BATS_TEST_TMPDIR/out"
+	kill -INT "$pid"
+	ends 130 "$pid"
+	equal running "$(state_of calm)"
+	holm rm -f calm
+}
+
+@test "-d, --cidfile, create, start -a -i, wait" {
+	local id
+	id=$(holm run -d --cidfile "$TMPDIR/cid" --name bg busybox:test sh -c 'sleep 0.3; exit 4')
+	equal "$id" "$(cat "$TMPDIR/cid")"
+	equal 64 "${#id}"
+	equal 4 "$(holm wait bg)"
+	exits 125 holm run --cidfile "$TMPDIR/cid" --name second busybox:test true
+	contains "$stderr" '--cidfile'
+	exits 125 holm run --cidfile "$TMPDIR/new" no-such-image:test --pull never
+	exits 125 holm run --cidfile "$TMPDIR/new" --pull never no-such-image:test true
+	[ ! -e "$TMPDIR/new" ]
+	rm "$TMPDIR/cid"
+	exits 4 holm start -a bg
+	holm rm bg
+	equal 64 "$(holm create -i --name made busybox:test sh -c 'read line; echo "<$line>"; exit 6' | tr -d '\n' | wc -c)"
+	exits 6 sh -c 'echo word | holm start -ai made'
+	equal '<word>' "$output"
+	exits 1 holm start nothing made
+	contains "$stderr" 'container "nothing": no such container'
+	holm rm -f made
+	exits 1 holm wait nothing
+}
+
+@test "exec: streams, status, terminal; attach sees what comes and gives the status" {
+	holm run -d --name work busybox:test sh -c 'while [ ! -e /tmp/end ]; do sleep 0.05; done; echo ended; exit 8'
+	equal hello "$(holm exec work echo hello)"
+	equal in "$(echo in | holm exec -i work cat)"
+	equal '' "$(echo in | holm exec work cat)"
+	equal 'v /tmp' "$(A=v holm exec -e A -w /tmp work sh -c 'echo $A $(pwd)')"
+	exits 3 holm exec work sh -c 'echo err >&2; exit 3'
+	equal err "$stderr"
+	exits 127 holm exec work nosuchprogram
+	exits 126 holm exec work /etc
+	# crun sets the size of an exec's terminal while the command starts.
+	equal '30 90' "$(typing '' holm exec -it work sh -c 'until stty size 2>/dev/null; do :; done')"
+	exits 1 holm exec nothing true
+	contains "$stderr" 'container "nothing": no such container'
+	exits 0 holm exec -d work sh -c 'sleep 0.2; touch /tmp/end'
+	exits 8 holm attach work
+	equal ended "$output"
+	exits 1 holm attach work
+	contains "$stderr" 'not running'
+	holm rm work
+}
+
+@test "an option that cannot be honoured or read is an error that names it" {
+	local row
+	for row in '--cpus x|--cpus' '-m 12q|--memory' '--ulimit nofile=2:1|--ulimit' '--device x|--device' '--restart sometimes|--restart' \
+		'--restart always --rm|--restart' '--mount target=/x,no=1|"no"' '-v x|--volume' '-p x|port "x"' '--tmpfs x|--tmpfs' '--attach all|--attach' \
+		'--attach stdout -d|--attach' '--pull perhaps|--pull' '--rm=perhaps|--rm' '-e =x|environment' '--env-file /nothing|--env-file' \
+		'--isolation x|--isolation'; do
+		# shellcheck disable=SC2086
+		exits 125 holm run --name never ${row%|*} busybox:test true
+		contains "$stderr" "${row#*|}"
+	done
+	exits 125 holm run --gpus all busybox:test true
+	contains "$stderr" '--gpus'
+	equal '' "$(names | grep never)"
+}
+
+@test "an image that is not there is fetched, or not: --pull" {
+	exits 125 holm run --rm --pull never nothing.invalid/image:1 true
+	contains "$stderr" 'image "nothing.invalid/image:1"'
+	exits 125 holm run --rm nothing.invalid/image:1 true
+	contains "$stderr" 'nothing.invalid'
+}
