@@ -271,21 +271,17 @@ static int get_security(struct json_object *host, struct docker_body *b, struct 
 	return r;
 }
 
-/* {"Name":"no","MaximumRetryCount":0} */
-static int check_restart(struct json_object *host, struct error **err)
+static int get_restart(struct json_object *host, struct docker_body *b, struct error **err)
 {
 	struct json_object *policy = NULL;
-	const char *name = "";
 	int r = json_get_object(host, "RestartPolicy", &policy, err);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	r = json_get_string(policy, "Name", &name, err);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	return !*name || streq(name, "no") ?
-		   0 :
-		   error_set(err, EOPNOTSUPP,
-		       "restart policy \"%.64s\" (--restart) is not supported by holm's engine; leave it out", name);
+	if ((r = docker_restart_parse(policy, b, err)) < 0)
+		return r;
+	return b->auto_remove && b->restart != DOCKER_RESTART_NO ?
+		   error_set(err, EINVAL, "can't create 'AutoRemove' container with restart policy") :
+		   0;
 }
 
 static int get_log_number(struct json_object *options, const char *key, uint64_t unit, uint64_t *ret,
@@ -354,7 +350,7 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
 	    (r = get_capabilities(host, "CapDrop", &b->cap_drop, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_security(host, b, err)) < 0 ||
-	    (r = get_console_size(host, b, err)) < 0 || (r = check_restart(host, err)) < 0)
+	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)
 		return r;
 	return get_log(host, b, err);
 }

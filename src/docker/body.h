@@ -10,6 +10,14 @@
 #include "base/json.h"
 #include "base/strv.h"
 
+/* When a container that has ended starts again by itself. */
+enum docker_restart {
+	DOCKER_RESTART_NO,
+	DOCKER_RESTART_ALWAYS,
+	DOCKER_RESTART_UNLESS_STOPPED,
+	DOCKER_RESTART_ON_FAILURE,
+};
+
 struct docker_body {
 	char *image;                          /* as the client wrote it */
 	char *hostname, *user, *working_dir;  /* NULL: not given */
@@ -27,6 +35,8 @@ struct docker_body {
 	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */
 	uint64_t log_max_files; /* UINT64_MAX: not given */
 	int log_none;
+	enum docker_restart restart;
+	uint64_t restart_max; /* of DOCKER_RESTART_ON_FAILURE; 0: without end */
 };
 
 /* Borrows the labels of `o` (a create body, or {"HostConfig":..} and the members of "Config" of a
@@ -36,5 +46,8 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 void docker_body_done(struct docker_body *b);
 #define AUTO_DOCKER_BODY CLEANUP(docker_body_done)
 
+/* Reads {"Name":"on-failure","MaximumRetryCount":3} into restart and restart_max; NULL is "no". 0,
+ * or -EINVAL and a text. */
+int docker_restart_parse(struct json_object *policy, struct docker_body *b, struct error **err);
 /* The number of "SIGTERM", "TERM" or "15"; 0: no signal. */
 int docker_signal(const char *text);

@@ -177,3 +177,106 @@ with tarfile.open(sys.argv[1] + "/device.tar", "w") as t:
 	equal 403 "$(status PUT '/containers/jail/archive?path=/srv' --data-binary "@$dir/link.tar")"
 	docker rm jail >/dev/null
 }
+
+# events [docker option]...: "TYPE ACTION" of what has happened since $since, a line each.
+events()
+{
+	docker events --since "$since" --until "$(date +%s.%N)" --format '{{.Type}} {{.Action}}' "$@"
+}
+
+@test "events: Docker's names and order, live and later, with filters and attributes" {
+	local since id
+	since=$(date +%s.%N)
+	docker events --filter type=container --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.k}}' >"$BATS_TEST_TMPDIR/live" 3>&- &
+	local listener=$!
+	until [ "$(api GET /events --max-time 0.2 2>/dev/null | wc -l)" = 0 ]; do :; done
+	docker run --name told -l k=v busybox:test true
+	docker rm told >/dev/null
+	until grep -q ^destroy "$BATS_TEST_TMPDIR/live"; do :; done
+	kill "$listener"
+	wait "$listener" || true
+	equal $'create told v\nattach told v\nstart told v\ndie told v\ndestroy told v' "$(cat "$BATS_TEST_TMPDIR/live")"
+	equal $'container create\ncontainer attach\ncontainer start\ncontainer die\ncontainer destroy' "$(events --filter container=told)"
+
+	since=$(date +%s.%N)
+	id=$(docker run -d --name told busybox:test sh -c 'trap "exit 5" TERM; touch /ready; sleep 100 & wait')
+	until docker exec told test -e /ready; do :; done
+	equal $'exec_create: test -e /ready\nexec_start: test -e /ready\nexec_die' "$(events --filter container=told --filter event=exec_create --filter event=exec_start --filter event=exec_die | sed 's/^container //' | tail -n 3)"
+	since=$(date +%s.%N)
+	docker restart told >/dev/null
+	until docker exec told test -e /ready; do :; done
+	docker rename told tales
+	docker stop tales >/dev/null
+	docker rm tales >/dev/null
+	equal 'kill die stop start restart rename kill die stop destroy' "$(events --filter container="$id" | sed 's/^container //' | grep -v ^exec_ | xargs)"
+	equal 5 "$(docker events --since "$since" --until "$(date +%s.%N)" --filter event=die --format '{{.Actor.Attributes.exitCode}}' | tail -n 1)"
+	equal 15 "$(docker events --since "$since" --until "$(date +%s.%N)" --filter event=kill --format '{{.Actor.Attributes.signal}}' | tail -n 1)"
+	equal '' "$(events --filter label=k=other)"
+	equal '' "$(events --filter image=other)"
+	[ -n "$(events --filter image=busybox)" ]
+	equal 400 "$(status GET '/events?filters=%7B%22nothing%22%3A%5B%5D%7D')"
+	equal 400 "$(status GET '/events?filters=%7B')"
+	# No client reaches what the keeper tells the engine.
+	equal 404 "$(status POST /holm/event -d '{"Action":"pull","ID":"x"}' -H 'Content-Type: application/json')"
+}
+
+# restarts NAME: how often its policy has started it.
+restarts()
+{
+	docker inspect -f '{{.RestartCount}}' "$1"
+}
+
+@test "restart policies: on-failure:N ends, always goes on until it is stopped, with a growing delay" {
+	local option
+	docker run -d --name fails --restart on-failure:2 busybox:test sh -c 'echo run; exit 3' >/dev/null
+	equal 3 "$(docker wait fails)"
+	equal 'exited 2' "$(docker inspect -f '{{.State.Status}} {{.RestartCount}}' fails)"
+	equal $'run\nrun\nrun' "$(docker logs fails)"
+	docker run -d --name well --restart on-failure busybox:test true >/dev/null
+	equal 0 "$(docker wait well)"
+	equal 0 "$(restarts well)"
+	docker run -d --name always --restart always busybox:test true >/dev/null
+	until [ "$(restarts always)" -ge 3 ]; do :; done
+	until [ "$(docker inspect -f '{{.State.Status}}' always)" = restarting ]; do :; done
+	contains "$(docker ps --filter name=always --format '{{.Status}}')" 'Restarting (0)'
+	exits 1 docker rm always
+	docker stop always >/dev/null
+	equal 'exited false' "$(docker inspect -f '{{.State.Status}} {{.State.Restarting}}' always)"
+	docker start always >/dev/null
+	until [ "$(docker inspect -f '{{.State.Status}}' always)" = restarting ]; do :; done
+	docker rm -f always fails well >/dev/null
+	# A kill by the container's own hand is no end that somebody asked for.
+	docker run -d --name killed --restart unless-stopped busybox:test sh -c 'kill -9 $$' >/dev/null
+	until [ "$(restarts killed)" -ge 1 ]; do :; done
+	docker rm -f killed >/dev/null
+	for option in '--restart nothing' '--restart always:3' '--restart always --rm'; do
+		# shellcheck disable=SC2086
+		exits 125 docker run $option busybox:test true
+	done
+	equal 400 "$(status POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox:test","Cmd":["true"],"HostConfig":{"RestartPolicy":{"Name":"nothing"}}}')"
+	equal '' "$(docker ps -aq)"
+}
+
+@test "restart policies hold over a stop and a start of the machine, without a client" {
+	local name before
+	for name in always unless-stopped on-failure no; do
+		docker run -d --name "$name" --restart "$name" busybox:test sleep 1000 >/dev/null
+		docker run -d --name "$name-stopped" --restart "$name" busybox:test sleep 1000 >/dev/null
+	done
+	docker create --name never --restart always busybox:test sleep 1000 >/dev/null
+	docker stop -t 0 always-stopped unless-stopped-stopped on-failure-stopped no-stopped >/dev/null
+	holm machine stop box
+	before=$(date +%s.%N)
+	holm machine start box
+	until pgrep -u "$UID_ME" -f 'sleep 1000' >/dev/null; do :; done
+	until [ "$(docker ps -q | wc -l)" = 4 ]; do :; done
+	equal $'always\nalways-stopped\non-failure\nunless-stopped' "$(docker ps --format '{{.Names}}' | sort)"
+	equal $'always\nalways-stopped\non-failure\nunless-stopped' "$(docker events --since "$before" --until "$(date +%s.%N)" --filter event=start --format '{{.Actor.Attributes.name}}' | sort)"
+	# shellcheck disable=SC2046
+	docker rm -f $(docker ps -aq) >/dev/null
+	# Nothing to start: no engine until somebody asks.
+	holm machine stop box
+	holm machine start box
+	equal '' "$(pgrep -u "$UID_ME" holm-engine)"
+	equal '' "$(docker ps -aq)"
+}

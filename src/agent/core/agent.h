@@ -72,6 +72,7 @@ void stop_begin(struct agent *a, uint64_t timeout_ms);
 void state_save(const struct agent *a);
 /* service/engine.c: asks the containers to end. 1, and stop_containers_ended() follows; 0: there
  * are none. */
+void engine_machine_ready(struct agent *a); /* sessions may start: starts the engine if it left a mark */
 int engine_machine_stops(struct agent *a);
 void engine_machine_ended(struct agent *a); /* the init is gone: ends the engine */
 void stop_containers_ended(struct agent *a);

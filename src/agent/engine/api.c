@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
@@ -177,6 +177,7 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	struct container *c = container_new(e, &r);
+	event_container(c, "create", NULL, NULL);
 	struct json_object *answer = json_object_new_object(), *warnings = json_object_new_array();
 	if (warning)
 		json_object_array_add(warnings, json_object_new_string(warning));
@@ -193,10 +194,17 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
+	int waits = (c->cleaning || c->preparing) && !c->remove && !c->starter && !e->stopping;
+	if (!c->pid)
+		policy_cancel(c);
+	if (!c->pid && c->record.stopped) {
+		c->record.stopped = 0;
+		container_save(c);
+	}
 	if (c->pid) {
 		respond_empty(x, 304);
-	} else if (c->cleaning && !c->remove && !c->starter && !e->stopping) {
-		c->starter = x; /* as soon as the last run is cleaned up */
+	} else if (waits) {
+		c->starter = x; /* as soon as the last run is cleaned up, or with the start that is on its way */
 		http_exchange_on_closed(x, container_starter_gone, c);
 	} else if (c->remove || c->cleaning || c->starter || c->starting || c->ended || e->stopping) {
 		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
@@ -204,6 +212,21 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	} else {
 		container_start(c, x);
 	}
+}
+
+/* No policy starts it any more. */
+static void stay_stopped(struct container *c)
+{
+	policy_cancel(c);
+	c->record.stopped = 1;
+	container_save(c);
+}
+
+/* The signals that mean an end. */
+static int is_final(const struct container *c, int number)
+{
+	int stop = c->record.body.stop_signal ? c->record.body.stop_signal : SIGTERM;
+	return number == SIGKILL || number == stop;
 }
 
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name)
@@ -215,9 +238,13 @@ void engine_stop(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	c->again = 0;
 	if (!c->pid) {
-		respond_empty(x, 304);
+		int waited = policy_is_waiting(c);
+		stay_stopped(c);
+		respond_empty(x, waited ? 204 : 304);
+		waiters_tell(c, 0);
 		return;
 	}
+	stay_stopped(c);
 	waiters_add(c, x, WAIT_STOPPED);
 	container_stop(c, seconds && parse_u64(seconds, &n) == 0 ? (int64_t)MIN(n, 1000000U) : -1);
 }
@@ -239,6 +266,8 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
 		engine_error(x, r, err);
 		return;
 	}
+	if (is_final(c, number))
+		stay_stopped(c);
 	container_signal(c, number);
 	if (number == SIGKILL)
 		waiters_add(c, x, WAIT_STOPPED);
@@ -262,10 +291,10 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	int removed = streq(condition, "removed"), next = streq(condition, "next-exit");
-	if (!removed && !next && !c->pid && !c->ended && !c->starting)
+	if (!removed && !next && !c->pid && !c->ended && !c->starting && !c->again && !policy_is_waiting(c))
 		http_respond_json(x, 200, waiters_answer(c));
 	else
-		waiters_add(c, x, removed ? WAIT_REMOVED : WAIT_EXIT);
+		waiters_add(c, x, removed ? WAIT_REMOVED : next ? WAIT_NEXT_EXIT : WAIT_EXIT);
 }
 
 /* ---- rm ---- */
@@ -276,12 +305,12 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
-	if ((c->pid || c->starting || c->ended) && !engine_flag(x, "force", 0)) {
+	int waits = policy_is_waiting(c);
+	if ((c->pid || c->starting || c->ended || waits) && !engine_flag(x, "force", 0)) {
 		error_set(&err, EBUSY,
-		    "cannot remove container \"/%s\": container is running: stop the container before removing or "
-		    "force "
+		    "cannot remove container \"/%s\": container is %s: stop the container before removing or force "
 		    "remove",
-		    c->record.name);
+		    c->record.name, waits ? "restarting" : "running");
 		engine_error(x, -EBUSY, err);
 		return;
 	}
@@ -318,6 +347,11 @@ void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	stdio_resize(container_stdio(c), rows, columns);
+	AUTO_JSON struct json_object *size = json_object_new_object();
+	AUTOFREE char *height = xasprintf("%u", rows), *width = xasprintf("%u", columns);
+	json_add_string(size, "height", height);
+	json_add_string(size, "width", width);
+	event_container_more(c, "resize", json_object_get(size));
 	respond_empty(x, 200);
 }
 
@@ -345,6 +379,6 @@ void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	if (c->cleaning || c->remove)
 		fd_close(client.fd);
-	else
-		stdio_attach(container_stdio(c), &client, &early);
+	else if (stdio_attach(container_stdio(c), &client, &early) == 0)
+		event_container(c, "attach", NULL, NULL);
 }

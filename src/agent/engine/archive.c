@@ -25,7 +25,7 @@
 
 #include "agent/core/http_body.h"
 #include "agent/core/worker.h"
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/engine/network_join.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -37,6 +37,8 @@ void container_save(struct container *c)
 	int r = record_save(c->engine->records, &c->record);
 	if (r < 0)
 		log_warning("container %.12s: cannot write its record: %s", c->record.id, strerror(-r));
+	if (c->record.body.restart != DOCKER_RESTART_NO)
+		policy_mark(c->engine);
 }
 
 struct container *container_new(struct engine *e, struct record *r)
@@ -55,7 +57,7 @@ struct container *container_new(struct engine *e, struct record *r)
 
 void container_free(struct container *c)
 {
-	struct source *sources[] = { c->process, c->starting, c->kill_timer, c->cleaning };
+	struct source *sources[] = { c->process, c->starting, c->kill_timer, c->cleaning, c->policy_timer };
 	for (struct container **at = &c->engine->containers; *at; at = &(*at)->next)
 		if (*at == c) {
 			*at = c->next;
@@ -254,16 +256,22 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 		waiters_tell(c, 0);
 		if (c->starter || c->again)
 			container_start(c, c->starter);
+		else
+			policy_go_on(c);
 		engine_tell_stopped(c->engine);
 		return;
 	}
 	if (status != 0)
 		log_warning("container %.12s: some of its files could not be removed", c->record.id);
 	record_remove(c->engine->records, c->record.id);
+	event_container(c, "destroy", NULL, NULL);
 	waiters_tell(c, 1);
 	refuse_starter(c);
 	struct engine *e = c->engine;
+	int marked = c->record.body.restart != DOCKER_RESTART_NO;
 	container_free(c);
+	if (marked)
+		policy_mark(e);
 	engine_tell_stopped(e);
 }
 
@@ -274,6 +282,19 @@ static void start_cleaning(struct container *c)
 		clean(c, c->remove);
 	if (pid < 0 || loop_add_child(c->engine->loop, pid, on_cleaned, c, &c->cleaning) < 0)
 		log_error("container %.12s: cannot clean up behind it", c->record.id);
+}
+
+static void tell_end(struct container *c)
+{
+	struct json_object *more = json_object_new_object();
+	AUTOFREE char *code = xasprintf("%d", c->record.exit_code),
+		      *seconds = xasprintf("%lld", (long long)((c->record.finished - c->record.started) / 1000000000));
+	json_add_string(more, "execDuration", seconds);
+	json_add_string(more, "exitCode", code);
+	event_container_more(c, "die", more);
+	if (c->stopping)
+		event_container(c, "stop", NULL, NULL);
+	c->stopping = 0;
 }
 
 /* The process has ended, and its output with it. */
@@ -293,8 +314,10 @@ static void conclude(struct container *c)
 	exec_free_of(c);
 	container_network_leave(c);
 	container_save(c);
+	tell_end(c);
 	stdio_free(TAKE_PTR(c->stdio));
 	c->remove |= c->record.body.auto_remove && !c->again;
+	policy_decide(c, 1);
 	if (!c->remove)
 		waiters_tell(c, 0);
 	start_cleaning(c);
@@ -303,9 +326,10 @@ static void conclude(struct container *c)
 void container_remove(struct container *c)
 {
 	c->remove = 1;
+	policy_cancel(c);
 	if (c->pid)
 		container_signal(c, SIGKILL);
-	else if (!c->cleaning && !c->starting && !c->ended)
+	else if (!c->cleaning && !c->starting && !c->ended && !c->preparing)
 		start_cleaning(c);
 }
 
@@ -313,8 +337,8 @@ void container_remove(struct container *c)
 
 void container_signal(struct container *c, int number)
 {
-	if (c->pid)
-		kill(c->pid, number);
+	if (c->pid && kill(c->pid, number) == 0)
+		event_container_number(c, "kill", "signal", number);
 }
 
 static void on_kill_time(struct source *s, void *data)
@@ -327,6 +351,7 @@ static void on_kill_time(struct source *s, void *data)
 void container_stop(struct container *c, int64_t seconds)
 {
 	const struct docker_body *b = &c->record.body;
+	c->stopping = 1;
 	if (seconds < 0)
 		seconds = b->stop_timeout_s >= 0 ? b->stop_timeout_s : ENGINE_STOP_SECONDS;
 	container_signal(c, b->stop_signal ? b->stop_signal : SIGTERM);
@@ -371,6 +396,9 @@ static void fail_start(struct container *c, int code, struct error *err)
 	stdio_free(TAKE_PTR(c->stdio));
 	docker_log_done(&c->log);
 	container_network_leave(c);
+	c->restarting = 0;
+	if (!c->starter)
+		policy_decide(c, 0);
 	answer_starter(c, code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
 	c->remove |= c->record.body.auto_remove;
 	if (!c->remove)
@@ -424,6 +452,10 @@ static void on_crun(struct source *s, pid_t pid, int status, void *data)
 	c->record.exit_code = 0;
 	free(TAKE_PTR(c->record.error));
 	container_save(c);
+	event_container(c, "start", NULL, NULL);
+	if (c->restarting)
+		event_container(c, "restart", NULL, NULL);
+	c->restarting = 0;
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
 	answer_starter(c, 0, NULL);
@@ -476,7 +508,10 @@ static void on_image(int code, const char *text, void *data)
 {
 	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	int r = code < 0 ? error_set(&err, -code, "%s", text) : run(c, &err);
+	c->preparing = 0;
+	int r = code < 0  ? error_set(&err, -code, "%s", text) :
+		c->remove ? error_set(&err, ECANCELED, "container %s is being removed", c->record.id) :
+			    run(c, &err);
 	if (r < 0)
 		fail_start(c, r, err);
 }
@@ -490,6 +525,7 @@ void container_start(struct container *c, struct http_exchange *x)
 {
 	c->starter = x;
 	c->again = 0;
+	c->preparing = 1;
 	if (x)
 		http_exchange_on_closed(x, container_starter_gone, c);
 	image_want(c->engine, c->record.image_id, on_image, c);

@@ -22,6 +22,7 @@
 #define ENGINE_IMAGES "/run/images"     /* HEX/N: the trees of an image, topmost first */
 #define ENGINE_CRUN_STATE "/run/crun"
 #define ENGINE_RECORDS "/var/lib/holm/containers" /* in the machine */
+#define ENGINE_RESTART_MARK ENGINE_RECORDS "/.restart"
 
 enum {
 	ENGINE_CHANNEL = 3,     /* messages with the agent (agent/core/channel.h) */
@@ -39,6 +40,7 @@ struct engine {
 	struct container *containers; /* newest first */
 	struct exec *execs;
 	struct archive *archives;
+	struct event_log *events; /* NULL: none yet */
 	struct image *images;
 	int stopping;
 	struct strv nameservers; /* of the machine */
@@ -50,9 +52,9 @@ struct engine {
 
 /* ---- containers ---- */
 
-/* STOPPED and GONE answer with 204, after the end and the removal; EXIT and REMOVED with the exit
- * status. */
-enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_REMOVED, WAIT_GONE };
+/* STOPPED and GONE answer with 204, after the end and the removal; the others with the exit status:
+ * EXIT after an end that no start follows by itself, NEXT_EXIT after any, REMOVED. */
+enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_NEXT_EXIT, WAIT_REMOVED, WAIT_GONE };
 
 struct waiter {
 	struct waiter *next;
@@ -73,8 +75,16 @@ struct container {
 	struct http_exchange *starter; /* waits for the start */
 	struct terminal *terminal;     /* until crun has sent it */
 	struct waiter *waiters;
-	int remove;       /* as soon as it has ended */
-	int again;        /* starts as soon as it has ended */
+	int remove;     /* as soon as it has ended */
+	int preparing;  /* it starts, and waits for the image */
+	int again;      /* starts as soon as it has ended */
+	int stopping;   /* the end that comes was asked for by stop or restart */
+	int restarting; /* the start that comes was asked for by restart */
+	/* The policy's (policy.c): whether it starts the container as soon as it has ended, the
+	 * delay until then, and what waits for that. */
+	int policy_wants;
+	uint64_t policy_delay_ms, policy_failures;
+	struct source *policy_timer;
 	uint32_t address; /* on the bridge; 0: none */
 	struct container_namespaces namespaces;
 	int ended, status; /* the process has; its exit status */
@@ -104,6 +114,17 @@ void container_stop(struct container *c, int64_t seconds);
 void container_remove(struct container *c);
 struct stdio *container_stdio(struct container *c); /* made where there is none */
 int64_t container_now(void);
+
+/* policy.c: restart policies */
+/* At an end (ran), or a start that failed. */
+void policy_decide(struct container *c, int ran);
+/* The container has ended and is cleaned up. 1: it will start by itself. */
+int policy_go_on(struct container *c);
+void policy_cancel(struct container *c);          /* a client stops, kills, starts or removes it */
+int policy_is_waiting(const struct container *c); /* "restarting" */
+void policy_start_all(struct engine *e);          /* those that a new engine has to start */
+/* Leaves or takes away the mark by which the agent starts the engine at the next boot. */
+void policy_mark(struct engine *e);
 
 /* waiters.c */
 void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind);

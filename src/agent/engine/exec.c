@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -58,6 +58,18 @@ void exec_free_of(struct container *c)
 		if (x->container == c)
 			exec_free(x);
 	}
+}
+
+/* command: its words stand behind the action. */
+static void tell(const struct exec *x, const char *action, int command, int with_status)
+{
+	struct json_object *more = json_object_new_object();
+	AUTOFREE char *words = strv_join(&x->command, " "), *code = xasprintf("%d", x->status),
+		      *full = command ? xasprintf("%s: %s", action, words) : xstrdup(action);
+	json_add_string(more, "execID", x->id);
+	if (with_status)
+		json_add_string(more, "exitCode", code);
+	event_container_more(x->container, full, more);
 }
 
 static struct exec *find(struct engine *e, const char *id)
@@ -158,6 +170,7 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 		engine_error(http, r, err);
 		return;
 	}
+	tell(x, "exec_create", 1, 0);
 	struct json_object *answer = json_object_new_object();
 	json_add_string(answer, "Id", x->id);
 	http_respond_json(http, 201, answer);
@@ -190,6 +203,7 @@ static void finish(struct exec *x)
 	}
 	unlink(log);
 	x->running = 0;
+	tell(x, "exec_die", 0, 1);
 	stdio_free(TAKE_PTR(x->stdio));
 }
 
@@ -313,6 +327,7 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 	x->stdio = stdio_new(e->loop, 1, &events, x);
 	take_size(x, o);
 	stdio_resize(x->stdio, x->rows, x->columns);
+	tell(x, "exec_start", 1, 0);
 	answer_start(x, http, detach);
 }
 

@@ -21,7 +21,7 @@ static const char *state_of(const struct container *c)
 {
 	static const char *const names
 	    [] = { [CONTAINER_CREATED] = "created", [CONTAINER_RUNNING] = "running", [CONTAINER_EXITED] = "exited" };
-	return c->remove && !c->pid ? "removing" : names[c->record.status];
+	return c->remove && !c->pid ? "removing" : policy_is_waiting(c) ? "restarting" : names[c->record.status];
 }
 
 static char *status_of(const struct container *c)
@@ -29,6 +29,8 @@ static char *status_of(const struct container *c)
 	int64_t now = container_now();
 	AUTOFREE char *up = docker_duration(now - c->record.started),
 		      *since = docker_duration(now - c->record.finished);
+	if (policy_is_waiting(c))
+		return xasprintf("Restarting (%d) %s ago", c->record.exit_code, since);
 	if (c->record.status == CONTAINER_RUNNING)
 		return xasprintf("Up %s", up);
 	if (c->record.status == CONTAINER_EXITED)
@@ -200,7 +202,7 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 	struct json_object *list = json_object_new_array();
 	for (const struct container *c = e->containers; c && (!most || json_object_array_length(list) < most);
 	     c = c->next)
-		if ((all || c->pid) && passes_all(c, filters))
+		if ((all || c->pid || policy_is_waiting(c)) && passes_all(c, filters))
 			json_object_array_add(list, summary(c));
 	http_respond_json(x, 200, list);
 }
@@ -209,10 +211,11 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 
 static struct json_object *state_object(const struct container *c)
 {
-	static const char *const never[] = { "Paused", "Restarting", "OOMKilled", "Dead" };
+	static const char *const never[] = { "Paused", "OOMKilled", "Dead" };
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "Status", state_of(c));
-	json_add_bool(o, "Running", c->pid != 0);
+	json_add_bool(o, "Running", c->pid != 0 || policy_is_waiting(c));
+	json_add_bool(o, "Restarting", policy_is_waiting(c));
 	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
 		json_add_bool(o, never[i], 0);
 	json_add_i64(o, "Pid", c->pid);
@@ -268,7 +271,7 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add(o, "State", state_object(c));
 	json_add_string(o, "Image", c->record.image_id);
 	json_add_string(o, "Name", name);
-	json_add_i64(o, "RestartCount", 0);
+	json_add_u64(o, "RestartCount", c->record.restarts);
 	json_add_string(o, "Driver", "overlay2");
 	json_add_string(o, "Platform", "linux");
 	json_add(o, "HostConfig", host_object(c));

@@ -15,9 +15,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "docker/filters.h"
 
 enum { OUT_FULL = 256 * 1024, OUT_MAX = OUT_FULL + 2 * DOCKER_LOG_TEXT_MAX };
-#define NS_PER_S 1000000000LL
 
 struct reading {
 	struct loop *loop;
@@ -105,25 +105,6 @@ static void on_change(struct source *s, int fd, uint32_t events, void *data)
 		reading_free(r);
 }
 
-/* "1700000000.5" or RFC 3339. */
-static int64_t parse_time(const char *text)
-{
-	uint64_t seconds;
-	int64_t ns;
-	if (!text)
-		return 0;
-	if (clock_parse_rfc3339(text, &ns) == 0)
-		return ns;
-	AUTOFREE char *whole = xstrndup(text, strcspn(text, "."));
-	if (parse_u64(whole, &seconds) < 0 || seconds > INT64_MAX / NS_PER_S)
-		return 0;
-	ns = (int64_t)seconds * NS_PER_S;
-	int64_t digit = NS_PER_S / 10;
-	for (const char *c = text + strlen(whole); *c && *++c >= '0' && *c <= '9'; digit /= 10)
-		ns += (*c - '0') * digit;
-	return ns;
-}
-
 static uint64_t parse_tail(const char *text)
 {
 	uint64_t n;
@@ -151,8 +132,8 @@ static struct reading *reading_new(struct container *c, struct http_exchange *x)
 		.watch = -1,
 		.follow = engine_flag(x, "follow", 0),
 		.timestamps = engine_flag(x, "timestamps", 0),
-		.since = parse_time(since),
-		.until = parse_time(until) };
+		.since = docker_parse_time(since),
+		.until = docker_parse_time(until) };
 	r->streams[DOCKER_STDOUT] = engine_flag(x, "stdout", 0);
 	r->streams[DOCKER_STDERR] = engine_flag(x, "stderr", 0);
 	r->raw = c->record.body.tty;

@@ -16,6 +16,7 @@
 #include "agent/core/channel.h"
 #include "agent/core/rootfs.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/engine/place.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -34,6 +35,8 @@ static const struct {
 } routes[] = {
 	{ "GET", "/info", engine_info },
 	{ "GET", "/containers/json", engine_list },
+	{ "GET", "/events", engine_events },
+	{ "POST", "/holm/event", engine_take_event },
 	{ "POST", "/containers/create", engine_create },
 	{ "GET", "/containers/*/json", engine_inspect },
 	{ "GET", "/containers/*/logs", engine_logs },
@@ -230,7 +233,10 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	    (r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
 	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
 		return r;
-	return container_load_all(e, err);
+	r = container_load_all(e, err);
+	if (r == 0)
+		policy_start_all(e);
+	return r;
 }
 
 /* Some six descriptors for each container that runs. */

@@ -56,6 +56,10 @@ static int get_state(struct json_object *o, struct record *r)
 	    r->started < 0 || r->finished < 0)
 		return -EBADMSG;
 	r->exit_code = (int)code;
+	json_get_bool(o, "Stopped", &r->stopped, NULL);
+	uint64_t restarts = 0;
+	if (json_get_u64(o, "Restarts", &restarts, NULL) == 0)
+		r->restarts = (uint32_t)MIN(restarts, (uint64_t)UINT32_MAX);
 	int result = json_get_string(o, "Error", &text, NULL);
 	if (result == 0 && strlen(text) <= ERROR_MAX)
 		r->error = xstrdup(text);
@@ -100,6 +104,8 @@ char *record_format(const struct record *r)
 	json_add_i64(o, "Started", r->started);
 	json_add_i64(o, "Finished", r->finished);
 	json_add_i64(o, "ExitCode", r->exit_code);
+	json_add_bool(o, "Stopped", r->stopped);
+	json_add_u64(o, "Restarts", r->restarts);
 	json_add_string(o, "Error", r->error);
 	json_add(o, "Body", json_object_get(r->data));
 	return json_to_string(o, 0);

@@ -17,6 +17,8 @@ struct record {
 	enum container_status status;
 	int64_t created, started, finished; /* ns; 0: not yet */
 	int exit_code;
+	int stopped;              /* by a client: a policy may leave it alone then */
+	uint32_t restarts;        /* by its policy */
 	char *error;              /* of the last start, or NULL */
 	struct json_object *data; /* the create body, with the image's part in it */
 	struct docker_body body;  /* parsed of it */

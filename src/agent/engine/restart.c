@@ -5,7 +5,7 @@
  * between (--rm), and starts it also where the client that asked is gone. */
 #include <errno.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "base/alloc.h"
 #include "base/parse.h"
 
@@ -26,11 +26,13 @@ void engine_restart(struct engine *e, struct http_exchange *x, const char *name)
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
+	c->restarting = 1;
 	if (!c->pid) {
 		engine_start(e, x, name);
 		return;
 	}
 	if (c->remove || c->starter || e->stopping) {
+		c->restarting = 0;
 		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
 		engine_error(x, -EBUSY, err);
 		return;
@@ -65,8 +67,10 @@ void engine_rename(struct engine *e, struct http_exchange *x, const char *name)
 		engine_error(x, r, err);
 		return;
 	}
+	AUTOFREE char *old = xasprintf("/%s", c->record.name);
 	free(c->record.name);
 	c->record.name = xstrdup(wanted);
 	container_save(c);
+	event_container(c, "rename", "oldName", old);
 	http_respond(x, 204, NULL, NULL, 0);
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "agent/core/rootfs.h"
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -403,5 +403,6 @@ void engine_top(struct engine *e, struct http_exchange *x, const char *name)
 	json_add(o, "Titles", json_object_get(titles));
 	json_add(o, "Processes", make_rows(&all, &format));
 	processes_done(&all);
+	event_container(c, "top", NULL, NULL);
 	http_respond_json(x, 200, o);
 }

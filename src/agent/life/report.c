@@ -28,6 +28,7 @@ void boot_mark_ready(struct agent *a, int init)
 	if (!init) {
 		a->platform->is_ready(a);
 		share_events_start(a);
+		engine_machine_ready(a);
 	}
 	state_save(a);
 }

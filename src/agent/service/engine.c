@@ -11,6 +11,7 @@
  *
  * A request is POST /v1/engine with the client's own request behind its head. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/channel.h"
 #include "agent/core/platform.h"
+#include "agent/core/rootfs.h"
 #include "agent/core/worker.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/place.h"
@@ -37,6 +39,7 @@ struct engine_link {
 	struct platform_container container;
 	struct engine_place place;
 	struct request *requests;
+	struct source *starting; /* for the mark that the last boot left */
 };
 
 /* An image that the engine has asked for. */
@@ -201,6 +204,26 @@ static struct engine_link *link_of(struct agent *a)
 	return a->engine;
 }
 
+static void on_start(struct source *s, void *data)
+{
+	struct engine_link *l = data;
+	AUTO_ERROR struct error *err = NULL;
+	source_free(TAKE_PTR(l->starting));
+	if (l->agent->init_pidfd >= 0 && !l->worker && start(l, &err) < 0)
+		log_warning("containers are not started: %s", error_text(err, EIO));
+}
+
+/* The mark is the machine's: root inside may have the engine started, as by a request. */
+void engine_machine_ready(struct agent *a)
+{
+	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!a->platform->open_containers || root < 0 || !rootfs_exists(root, ENGINE_RESTART_MARK))
+		return;
+	struct engine_link *l = link_of(a);
+	if (!l->starting && loop_add_deferred(a->loop, on_start, l, &l->starting) < 0)
+		log_warning("containers are not started");
+}
+
 int engine_machine_stops(struct agent *a)
 {
 	if (!a->engine || !a->engine->worker)
@@ -214,6 +237,7 @@ void engine_machine_ended(struct agent *a)
 {
 	if (!a->engine)
 		return;
+	source_free(TAKE_PTR(a->engine->starting));
 	worker_cancel(TAKE_PTR(a->engine->worker));
 	fd_close(TAKE_FD(a->engine->connections));
 	drop_requests(a->engine);

@@ -119,6 +119,7 @@ static const struct resource {
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", HAND_OVER, NULL },
+	{ "GET", "/events", HAND_OVER, NULL },
 	{ "GET", "/containers/*/json", HAND_OVER, NULL },
 	{ "GET", "/containers/*/logs", HAND_OVER, NULL },
 	{ "POST", "/containers/*/start", HAND_OVER, NULL },

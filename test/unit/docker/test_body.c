@@ -111,8 +111,15 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=unconfined\"]}}", EOPNOTSUPP,
 		    "seccomp" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}}", EOPNOTSUPP,
-		    "--restart" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"sometimes\"}}}", EINVAL,
+		    "sometimes" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\",\"MaximumRetryCount\":2}}}",
+		    EINVAL, "on-failure" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":-"
+		  "2}}}",
+		    EINVAL, "negative" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"AutoRemove\":true,\"RestartPolicy\":{\"Name\":\"always\"}}}",
+		    EINVAL, "AutoRemove" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Type\":\"syslog\"}}}", EOPNOTSUPP, "syslog" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Config\":{\"tag\":\"x\"}}}}", EOPNOTSUPP, "tag" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Config\":{\"max-size\":\"0\"}}}}", EINVAL,
@@ -151,6 +158,29 @@ static void test_caps(void **state)
 	}
 }
 
+static void test_restart_policies(void **state)
+{
+	static const struct {
+		const char *text;
+		enum docker_restart restart;
+		uint64_t max;
+	} cases[] = {
+		{ "{}", DOCKER_RESTART_NO, 0 },
+		{ "{\"Name\":\"\",\"MaximumRetryCount\":0}", DOCKER_RESTART_NO, 0 },
+		{ "{\"Name\":\"always\"}", DOCKER_RESTART_ALWAYS, 0 },
+		{ "{\"Name\":\"unless-stopped\"}", DOCKER_RESTART_UNLESS_STOPPED, 0 },
+		{ "{\"Name\":\"on-failure\",\"MaximumRetryCount\":3}", DOCKER_RESTART_ON_FAILURE, 3 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *o = NULL;
+		struct docker_body b = { .restart = DOCKER_RESTART_ALWAYS, .restart_max = 7 };
+		assert_int_equal(json_parse(cases[i].text, strlen(cases[i].text), "policy", &o, NULL), 0);
+		assert_int_equal(docker_restart_parse(o, &b, NULL), 0);
+		assert_int_equal(b.restart, cases[i].restart);
+		assert_int_equal(b.restart_max, cases[i].max);
+	}
+}
+
 static void test_signals(void **state)
 {
 	assert_int_equal(docker_signal("TERM"), SIGTERM);
@@ -172,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_taken),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_restart_policies),
 		cmocka_unit_test(test_signals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parameters `filters`, `since` and `until` of the Docker API. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strv.h"
+
+/* Parses {"KEY":{"VALUE":true}} or {"KEY":["VALUE"]}: 0 and *ret (NULL where the text is NULL or
+ * empty), or -EINVAL and a text, also for a key that is not in `known` (NULL-terminated). */
+int docker_filters_parse(const char *text, const char *const *known, struct json_object **ret, struct error **err);
+/* Adds the values of one key; `filters` may be NULL. */
+void docker_filters_get(struct json_object *filters, const char *key, struct strv *ret);
+/* Whether all of the filters label ("KEY" or "KEY=VALUE") match these labels, and none of label!.
+ * Both may be NULL. */
+int docker_filters_match_labels(struct json_object *filters, struct json_object *labels);
+
+/* "1700000000.5" or RFC 3339, in ns; 0 where the text is NULL or neither. */
+int64_t docker_parse_time(const char *text);
