@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/suggest.h"
+#include "cli/container/images.h"
 #include "image/options.h"
 
 /* The verbs of containers are in their group, too. */
@@ -12,7 +13,8 @@ static const struct command_spec *const plain_commands[] = { &command_container_
 	&command_container_ps, &command_container_logs, &command_container_stop, &command_container_restart,
 	&command_container_kill, &command_container_rm, &command_container_port, &command_container_top,
 	&command_container_pause, &command_container_unpause, &command_container_rename, &command_inspect_any,
-	&command_docker_host, &command_help, &command_version, NULL };
+	&command_images, &command_rmi, &command_system_info, &command_docker_host, &command_help, &command_version,
+	NULL };
 
 static const struct command_spec *const container_commands[] = { &command_container_run, &command_container_create,
 	&command_container_start, &command_container_exec, &command_container_attach, &command_container_wait,
@@ -31,14 +33,19 @@ static const struct command_spec *const system_commands[] = { &command_system_in
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
 	{ "container", NULL, "containers in a machine; \"container\" may be left out", .commands = container_commands },
-	{ "image", NULL, "images that machines are made from", .flat = image_commands, .program = "holm-image" },
+	{ "image", NULL, "images of machines and containers; pull, tag and others stand directly behind holm, too",
+	    .flat = image_commands, .program = "holm-image" },
 	{ "system", NULL, "this host and this installation", .commands = system_commands },
-	{ "", NULL, "about holm", .commands = plain_commands },
+	{ "", NULL, "everything else", .commands = plain_commands },
 	{ 0 },
 };
 
+/* Behind the plain commands come those that are holm-image's. */
 const struct command_spec *command_at(const struct command_group *g, size_t i)
 {
+	const size_t plain = ARRAY_SIZE(plain_commands) - 1;
+	if (g->commands == plain_commands && i >= plain)
+		return images_at(i - plain);
 	if (g->commands)
 		return g->commands[i];
 	return g->flat[i].name ? &g->flat[i] : NULL;

@@ -88,6 +88,8 @@ static int run_in_group(const struct command_group *g, int argc, char *const *ar
 	if (g->program)
 		return execute_program(g->program, argc, argv);
 	const struct command_spec *c = command_find(g, argc, argv, &words);
+	if (c && !c->run)
+		return execute_program("holm-image", argc, argv);
 	if (c)
 		return run_command(g, c, argc - words, argv + words);
 	if (!command_is_stem(g, argv[0]))

@@ -29,6 +29,7 @@ static const char *const remove_aliases[] = { "delete", NULL };
 /* clang-format on */
 
 static const struct option_spec pull_options[] = {
+	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
 	{ OPTION_PLATFORM },
 	{ OPTION_TLS_VERIFY },
 	{ OPTION_PROGRESS },
@@ -51,6 +52,7 @@ static const struct option_spec login_options[] = {
 };
 
 static const struct option_spec load_options[] = {
+	{ "input", 'i', OPTION_STRING, "FILE", "the archive, in docker's spelling", .complete = "file" },
 	{ OPTION_TAG("the name it gets, where there is one image in it") },
 	{ OPTION_PLATFORM },
 	{ OPTION_PROGRESS },
@@ -167,14 +169,13 @@ const struct command_spec image_commands[] = {
 	},
 	{
 	    .name = "load",
-	    .synopsis = "FILE|DIRECTORY|-",
+	    .synopsis = "[FILE|DIRECTORY|-]",
 	    .summary = "take an image from an archive or an OCI layout",
 	    .options = load_options,
-	    .min_arguments = 1,
 	    .max_arguments = 1,
 	    .complete = "file",
 	    .details = "Reads what \"docker save\" and \"podman save\" write, OCI archives and OCI layout directories, "
-		       "compressed or not; - is standard input.",
+		       "compressed or not; - is standard input, as is no FILE where standard input is no terminal.",
 	},
 	{
 	    .name = "save",

@@ -47,6 +47,8 @@ teardown_file()
 
 @test "version and system info" {
 	contains "$(holm version)" 0.
+	contains "$(holm version --format '{{.Server.Version}} {{.Client.ApiVersion}}')" ' 1.51'
+	equal "$(holm version --format '{{.Server.Version}}')" "$(holm info --format '{{.ServerVersion}}')"
 	contains "$(holm --version)" 0.
 	run --separate-stderr holm system info
 	equal 0 "$status"

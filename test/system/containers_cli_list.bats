@@ -163,6 +163,37 @@ sleeper()
 	contains "$(holm top web -o pid,args)" COMMAND
 }
 
+@test "images, rmi, tag, history, save and load are docker's words for the library" {
+	equal 'REPOSITORY TAG IMAGE ID CREATED SIZE' "$(holm images | sed -n 1p | tr -s ' ')"
+	equal "$(docker images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedSince}} {{.Size}}' | sort)" \
+		"$(holm images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedSince}} {{.Size}}' | sort)"
+	equal "$(docker images -q --no-trunc busybox:test)" "$(holm images -q --no-trunc busybox)"
+	holm tag busybox:test mine:1
+	equal 1 "$(holm images mine:* --format '{{.Tag}}')"
+	equal 1 "$(holm images -f 'reference=mi*' --format '{{.Tag}}')"
+	equal '' "$(holm images -q -f dangling=true)"
+	exits 125 holm images -f label=x
+	contains "$(holm history mine:1)" 'CREATED BY'
+	holm save -o "$TMPDIR/mine.tar" mine:1
+	exits 1 holm rmi nothing:1 mine:1
+	equal docker.io/library/mine:1 "$output"
+	contains "$stderr" 'no image "docker.io/library/nothing:1"'
+	exits 0 holm rmi -f nothing:1
+	equal docker.io/library/mine:1 "$(holm load -i "$TMPDIR/mine.tar")"
+	holm rmi mine:1
+	equal docker.io/library/mine:1 "$(holm load <"$TMPDIR/mine.tar")"
+	exits 125 holm load -i "$TMPDIR/mine.tar" "$TMPDIR/mine.tar"
+	holm rmi mine:1
+	rm "$TMPDIR/mine.tar"
+	contains "$(holm pull --help)" 'holm image pull'
+}
+
+@test "system df counts containers, and those that run" {
+	sleeper web
+	docker create --name other busybox:test true >/dev/null
+	equal '2 1' "$(holm system df --format json | jq -r '.[] | select(.type == "containers") | "\(.total) \(.active)"')"
+}
+
 @test "restart, rename and start again by the new name" {
 	sleeper web
 	equal web "$(holm restart -t 5 web)"

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -79,4 +80,15 @@ int image_program_run(const struct strv *words, int input, int extra, struct jso
 	if (ret)
 		*ret = TAKE_PTR(answer);
 	return 0;
+}
+
+int image_program_wait(const struct strv *words, struct error **err)
+{
+	int status = 0;
+	pid_t pid;
+	fflush(stdout);
+	int r = spawn_image(words, -1, -1, STDOUT_FILENO, &pid, err);
+	if (r == 0 && (r = spawn_wait(pid, &status)) < 0)
+		return error_set_errno(err, r, "waiting for holm-image");
+	return r < 0 ? r : status;
 }

@@ -11,3 +11,5 @@
  * gets as descriptor 3, or -1. Returns 0 with the JSON object it printed in *ret (ret may be NULL),
  * a positive exit status when it failed (it has said why), or -errno. */
 int image_program_run(const struct strv *words, int input, int extra, struct json_object **ret, struct error **err);
+/* The same with our stdout for its own: 0, a positive exit status, or -errno. */
+int image_program_wait(const struct strv *words, struct error **err);

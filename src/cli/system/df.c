@@ -16,11 +16,12 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "cli/commands.h"
+#include "cli/container/api.h"
 #include "cli/output.h"
 #include "idmap/idmap.h"
 #include "isolation/isolation.h"
 
-enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20 };
+enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20, ANSWER_MS = 1000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -30,8 +31,8 @@ const struct command_spec command_system_df = {
 	.name = "df",
 	.summary = "show how much room images and machines take",
 	.details =
-	    "ACTIVE counts the images, disks and trees that a machine stands on, and the machines that run. holm image "
-	    "rm and holm machine rm give room back.",
+	    "ACTIVE counts the images, disks and trees that a machine stands on, and the machines and containers that "
+	    "run. holm image rm, holm machine rm and holm rm give room back.",
 	.options = options,
 	.run = run,
 };
@@ -186,6 +187,34 @@ static void add_folder(struct json_object *rows, const char *type, const char *p
 	add_row(rows, type, total, active, r == 0, bytes);
 }
 
+/* How many containers of a machine run; one that does not answer at once has none. */
+static uint64_t count_running(const char *name)
+{
+	const struct api a = { .machine = (char *)name, .timeout_ms = ANSWER_MS };
+	AUTO_JSON struct json_object *list = NULL;
+	if (machine_is_running(name) != 1 || api_call(&a, "GET", "/containers/json", NULL, &list, NULL) < 0)
+		return 0;
+	return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+static int add_containers(struct json_object *rows, struct error **err)
+{
+	AUTO_STRV struct strv names = { 0 };
+	uint64_t total = 0, active = 0, bytes = 0;
+	int known = 1, r = machine_list(&names, err);
+	for (size_t i = 0; r == 0 && i < names.count; i++) {
+		AUTOFREE char *folder = machine_file(names.items[i], "containers");
+		uint64_t part = 0, count = count_entries(folder, "", 1);
+		known &= !count || room_below(folder, 1, &part) == 0;
+		total += count;
+		bytes += part;
+		active += count ? count_running(names.items[i]) : 0;
+	}
+	if (r == 0)
+		add_row(rows, "containers", total, active, known, bytes);
+	return r;
+}
+
 static int collect(struct json_object *rows, struct error **err)
 {
 	CLEANUP(in_use_done) struct in_use u = { 0 };
@@ -201,6 +230,9 @@ static int collect(struct json_object *rows, struct error **err)
 	add_folder(rows, "disks", disks, count_entries(disks, ".ext4", 0), u.disks.count, 0);
 	add_folder(rows, "trees", trees, count_entries(trees, "", 1), u.trees.count, 1);
 	add_row(rows, "machines", u.machines, u.running, 1, u.bytes);
+	r = add_containers(rows, err);
+	if (r < 0)
+		return r;
 	add_folder(rows, "clones", bases, count_entries(bases, ".qcow2", 0) + count_entries(bases, "", 1), 0, 1);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "docker/route.h"
 #include "isolation/isolation.h"
 
 static int run(const struct command_spec *c, struct options *o);
@@ -129,6 +130,8 @@ static struct json_object *collect(void)
 {
 	struct json_object *o = json_object_new_object(), *probes;
 	json_add_string(o, "version", HOLM_VERSION);
+	json_add_string(o, "server_version", DOCKER_SERVER_VERSION);
+	json_add_string(o, "api_version", DOCKER_API_VERSION);
 	add_host(o);
 	add_places(o);
 	add_machines(o);
@@ -184,6 +187,7 @@ static void print_text(struct json_object *o)
 	output_line("isolation:  %s", text_of(o, "isolation"));
 	output_line("machines:   %llu, %llu running, default %s", (unsigned long long)machines,
 	    (unsigned long long)running, text_of(o, "default_machine"));
+	output_line("containers: Docker's API %s, by holm docker-host", text_of(o, "api_version"));
 	output_line("data:       %s", text_of(places, "data"));
 	output_line("config:     %s", text_of(places, "config"));
 	output_line("runtime:    %s", text_of(places, "runtime"));

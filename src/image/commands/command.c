@@ -13,6 +13,8 @@
 struct progress *command_progress(const struct options *o)
 {
 	enum progress_mode mode = PROGRESS_AUTO;
+	if (options_has(o, "quiet") && options_given(o, "quiet"))
+		return progress_new(PROGRESS_NONE);
 	(void)progress_mode_parse(options_string(o, "progress"), &mode); /* options_parse has checked the choice */
 	return progress_new(mode);
 }

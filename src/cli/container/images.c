@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * docker's verbs for images: `holm images` in docker's columns, `holm rmi`, and the words that mean
+ * the same as behind `holm image`. Images are in the library of the host, which all machines share:
+ * these work on it, without a machine. */
+#include "cli/container/images.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/container/list.h"
+#include "cli/image/program.h"
+#include "cli/output.h"
+#include "docker/units.h"
+#include "image/options.h"
+
+enum { FAILED = 1 };
+#define NS_PER_S 1000000000LL
+
+static int run_images(const struct command_spec *c, struct options *o);
+static int run_rmi(const struct command_spec *c, struct options *o);
+
+static const struct option_spec images_options[] = {
+	{ "all", 'a', OPTION_FLAG, NULL, "has no effect: there are no images between" },
+	{ "quiet", 'q', OPTION_FLAG, NULL, "identities only" },
+	{ "digests", 0, OPTION_FLAG, NULL, "show digests" },
+	{ "filter", 'f', OPTION_LIST, "KEY=VALUE", "only those that match: reference=PATTERN, dangling=true" },
+	{ "no-trunc", 0, OPTION_FLAG, NULL, "whole identities" },
+	LIST_FORMAT_OPTION,
+	{ 0 },
+};
+
+const struct command_spec command_images = {
+	.name = "images",
+	.synopsis = "[NAME[:TAG]]",
+	.summary = "list images, in docker's columns",
+	.details = "Fields of a template: Repository Tag ID Digest CreatedSince CreatedAt Size. All machines share the "
+		   "images of the host.",
+	.options = images_options,
+	.max_arguments = 1,
+	.complete = "image",
+	.run = run_images,
+};
+
+static const struct option_spec rmi_options[] = {
+	{ "force", 'f', OPTION_FLAG, NULL, "an image that is not there is fine" },
+	{ 0 },
+};
+
+const struct command_spec command_rmi = {
+	.name = "rmi",
+	.synopsis = "NAME...",
+	.summary = "remove images; machines and containers made from them keep working",
+	.options = rmi_options,
+	.min_arguments = 1,
+	.max_arguments = -1,
+	.complete = "image",
+	.run = run_rmi,
+};
+
+/* ---- images ---- */
+
+static const struct list_field fields[] = { { "Repository", "REPOSITORY" }, { "Tag", "TAG" }, { "ID", "IMAGE ID" },
+	{ "CreatedSince", "CREATED" }, { "Size", "SIZE" }, { "Digest", "DIGEST" }, { "CreatedAt", "CREATED AT" },
+	{ 0 } };
+static const char *const columns[] = { "Repository", "Tag", "ID", "CreatedSince", "Size", NULL };
+static const char *const digest_columns[] = { "Repository", "Tag", "Digest", "ID", "CreatedSince", "Size", NULL };
+static const char *const optional[] = { "DIGEST", "CREATED", NULL };
+static const struct list plain_list = { fields, columns, optional, "ID" },
+			 digest_list = { fields, digest_columns, optional, "ID" };
+
+/* The name without the parts that docker adds itself. */
+static const char *familiar(const char *name)
+{
+	const char *rest = startswith(name, "docker.io/library/");
+	rest = rest ? rest : startswith(name, "docker.io/");
+	return rest ? rest : name;
+}
+
+/* Splits NAME:TAG; a colon before a slash is a port's. */
+static char *repository_of(const char *name, const char **ret_tag)
+{
+	const char *slash = strrchr(name, '/'), *colon = strchr(slash ? slash : name, ':');
+	*ret_tag = colon ? colon + 1 : "<none>";
+	return xstrndup(name, colon ? (size_t)(colon - name) : strlen(name));
+}
+
+/* A pattern, of a name with its tag or without. */
+static int is_like(const char *pattern, const char *name)
+{
+	const char *tag;
+	AUTOFREE char *repository = repository_of(name, &tag);
+	return fnmatch(familiar(pattern), name, FNM_PATHNAME) == 0 ||
+	       fnmatch(familiar(pattern), repository, FNM_PATHNAME) == 0;
+}
+
+/* Whether the image passes --filter and the word of the command line. name NULL: it has none. 1, 0
+ * or -EINVAL. */
+static int passes(const struct options *o, const char *name, struct error **err)
+{
+	const struct strv *words = options_words(o), *filters = options_list(o, "filter");
+	int pass = !words->count || (name && is_like(words->items[0], name)), referred = 0, is_referred = 0;
+	for (size_t i = 0; i < filters->count; i++) {
+		const char *pattern = startswith(filters->items[i], "reference="),
+			   *dangling = startswith(filters->items[i], "dangling=");
+		if (!pattern && !streq(dangling, "true") && !streq(dangling, "false"))
+			return error_set(err, EINVAL,
+			    "--filter \"%.80s\": images have reference=PATTERN and dangling=true|false",
+			    filters->items[i]);
+		referred |= pattern != NULL;
+		is_referred |= pattern && name && is_like(pattern, name);
+		pass &= !dangling || streq(dangling, name ? "false" : "true");
+	}
+	return pass && (!referred || is_referred);
+}
+
+static void add_owned(struct json_object *row, const char *key, char *value)
+{
+	json_add_string(row, key, value);
+	free(value);
+}
+
+static struct json_object *make_row(struct json_object *image, const char *name, const struct list_view *v)
+{
+	struct json_object *row = json_object_new_object();
+	const char *digest = "", *created = NULL, *tag = "<none>";
+	uint64_t size = 0;
+	int64_t ns = 0;
+	AUTOFREE char *repository = name ? repository_of(name, &tag) : xstrdup("<none>");
+	json_get_string(image, "digest", &digest, NULL);
+	json_get_u64(image, "size", &size, NULL);
+	if (json_get_string(image, "created", &created, NULL) < 0 || clock_parse_rfc3339(created, &ns) < 0)
+		ns = 0;
+	json_add_string(row, "Repository", repository);
+	json_add_string(row, "Tag", tag);
+	json_add_string(row, "Digest", digest);
+	add_owned(row, "ID", list_id(digest, v->wide));
+	add_owned(row, "CreatedSince", list_ago(ns / NS_PER_S));
+	add_owned(row, "CreatedAt", list_time(ns / NS_PER_S));
+	add_owned(row, "Size", docker_size(size));
+	return row;
+}
+
+static int collect(const struct options *o, const struct list_view *v, struct json_object *rows, struct error **err)
+{
+	AUTO_STRV struct strv words = { 0 };
+	AUTO_JSON struct json_object *images = NULL;
+	strv_split(&words, "ls --format json", " ");
+	int r = image_program_run(&words, -1, -1, &images, err);
+	if (r != 0)
+		return r;
+	for (size_t i = 0; json_object_is_type(images, json_type_array) && i < json_object_array_length(images); i++) {
+		struct json_object *image = json_object_array_get_idx(images, i);
+		const char *name = NULL;
+		json_get_string(image, "name", &name, NULL);
+		name = name ? familiar(name) : NULL;
+		r = passes(o, name, err);
+		if (r < 0)
+			return r;
+		if (r)
+			json_object_array_add(rows, make_row(image, name, v));
+	}
+	return 0;
+}
+
+static int run_images(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_LIST_VIEW struct list_view view = { 0 };
+	AUTO_JSON struct json_object *rows = json_object_new_array();
+	int r = list_view_init(&view, options_given(o, "digests") ? &digest_list : &plain_list, o, &err);
+	if (r == 0)
+		r = passes(o, NULL, &err) < 0 ? -EINVAL : collect(o, &view, rows, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	return r > 0 ? FAILED : list_show(&view, rows); /* holm-image has said why */
+}
+
+/* ---- rmi ---- */
+
+static int run_rmi(const struct command_spec *c, struct options *o)
+{
+	const struct strv *names = options_words(o);
+	int status = 0;
+	for (size_t i = 0; i < names->count; i++) {
+		AUTO_ERROR struct error *err = NULL;
+		AUTO_STRV struct strv words = { 0 };
+		strv_add(&words, "rm");
+		strv_add(&words, "--");
+		strv_add(&words, names->items[i]);
+		int r = image_program_wait(&words, &err);
+		if (r < 0)
+			return output_failure(r, err);
+		if (r > 0 && !options_given(o, "force"))
+			status = FAILED;
+	}
+	return status;
+}
+
+/* ---- the others ---- */
+
+static const char *const same_words[] = { "pull", "push", "tag", "history", "save", "load", "import", "login", "logout",
+	NULL };
+
+const struct command_spec *images_at(size_t i)
+{
+	const char *word = i < ARRAY_SIZE(same_words) ? same_words[i] : NULL;
+	for (const struct command_spec *c = image_commands; word && c->name; c++)
+		if (streq(c->name, word))
+			return c;
+	return NULL;
+}
