@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # isolation: native
-# Containers by holm's own verbs: run, create, start, exec, attach, wait.
+# Containers by holm's own verbs, in an engine machine: run, create, start, exec, attach, wait.
 load ../lib/holm
 
 setup_file()
@@ -9,7 +9,8 @@ setup_file()
 	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
 	requires curl python3
 	holm_begin
-	create box busybox
+	# There is no machine: the first container makes one.
+	holm run --rm busybox:test echo first >"$WORLD/first" 2>"$WORLD/first.err" || { cat "$WORLD/first.err" >&2; return 1; }
 	export SOCKET
 	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
 }
@@ -96,6 +97,31 @@ typing()
 	sys.stdout.buffer.write(seen.replace(b"\r", b""))
 	sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256)
 	END
+}
+
+@test "without a machine, run makes and boots one; init makes one without an image; start says how clients reach it" {
+	equal first "$(cat "$WORLD/first")"
+	contains "$(cat "$WORLD/first.err")" 'making "holm-machine-default"'
+	equal holm-machine-default "$(holm machine ls -q)"
+	equal holm-machine-default "$(holm machine ls --format '{{if .default}}{{.name}}{{end}}')"
+	equal "$ME" "$(holm machine ssh id -un)"
+	equal "$UID_ME $HOME" "$(holm machine ssh 'echo $(id -u) $HOME')"
+	exits 125 holm machine init
+	contains "$stderr" 'machine "holm-machine-default"'
+	exits 0 holm machine init second
+	contains "$output" 'holm machine start second'
+	exits 0 holm machine start second
+	equal second "$output"
+	contains "$stderr" "export DOCKER_HOST=$(holm docker-host --machine second)"
+	equal 'in second' "$(holm run --rm --machine second busybox:test echo in second)"
+	equal 'in second' "$(HOLM_MACHINE=second holm run --rm busybox:test echo in second)"
+	exits 125 holm run --rm --machine third busybox:test true
+	contains "$stderr" 'machine "third"'
+	exits 125 env HOLM_MACHINE=third holm run --rm busybox:test true
+	contains "$stderr" HOLM_MACHINE
+	holm machine rm --force second
+	holm machine stop
+	equal booted "$(holm run --rm busybox:test echo booted)"
 }
 
 @test "run --rm: output, arguments, exit statuses, and nothing stays" {
@@ -190,7 +216,7 @@ typing()
 	exits 127 holm exec work nosuchprogram
 	exits 126 holm exec work /etc
 	# crun sets the size of an exec's terminal while the command starts.
-	equal '30 90' "$(typing '' holm exec -it work sh -c 'until stty size 2>/dev/null; do :; done')"
+	equal '30 90' "$(typing '' holm exec -it work sh -c 'until s=$(stty size 2>/dev/null) && [ "$s" ]; do :; done; echo $s')"
 	exits 1 holm exec nothing true
 	contains "$stderr" 'container "nothing": no such container'
 	exits 0 holm exec -d work sh -c 'sleep 0.2; touch /tmp/end'

@@ -66,7 +66,7 @@ int image_program_run(const struct strv *words, int input, int extra, struct jso
 	fd_close(TAKE_FD(writing));
 	/* Ctrl-C reaches both; it tidies up and ends, then we do. */
 	sigaction(SIGINT, &ignore, &old);
-	int answered = read_answer(reading, &answer, &why);
+	int answered = read_answer(reading, ret ? &answer : NULL, &why);
 	r = spawn_wait(pid, &status);
 	sigaction(SIGINT, &old, NULL);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "cli/commands.h"
 #include "cli/machine/beyond.h"
+#include "cli/machine/engine.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
 #include "cli/output.h"
@@ -23,7 +24,7 @@ static const struct option_spec options[] = {
 	{ "volume", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory or file of the host too",
 	    .complete = "file" },
 	{ "image", 0, OPTION_STRING, "IMAGE", "the image to make it from",
-	    .default_text = "image in [machine] of holm/config", .complete = "image" },
+	    .default_text = "image in [machine] of holm/config, else a small one for containers", .complete = "image" },
 	{ "now", 0, OPTION_FLAG, NULL, "boot it at once" },
 	{ 0 },
 };
@@ -32,6 +33,8 @@ const struct command_spec command_init = {
 	.name = "init",
 	.synopsis = "[NAME]",
 	.summary = "make a machine, in Podman's spelling; it is not booted without --now",
+	.details = "Without an image it is an engine machine: it has little more than what containers need, and comes "
+		   "from holm itself.",
 	.options = options,
 	.max_arguments = 1,
 	.run = run,
@@ -59,42 +62,49 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 	if (r < 0)
 		return r;
 	const char *image = options_string(o, "image") ? options_string(o, "image") : settings.values[SETTING_IMAGE];
-	if (!image || !*image)
-		return error_set(err, EINVAL,
-		    "no image: name one with --image, or write image = NAME below [machine] in holm/config; see "
-		    "holm-config(5)");
-	AUTOFREE char *name = words->count ? xstrdup(words->items[0]) : machine_name_from_image(image);
+	if (options_given(o, "image") && !*image)
+		return error_set(err, EINVAL, "an image's name cannot be empty");
+	int engine = !image || !*image;
+	AUTOFREE char *name = words->count ? xstrdup(words->items[0]) :
+			      engine       ? xstrdup(ENGINE_MACHINE_NAME) :
+					     machine_name_from_image(image);
 	AUTO_MACHINE struct machine *m = machine_new(name);
-	if ((r = machine_name_free(name, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0 ||
-	    (r = make_apply_options(m, o, applied, err)) < 0 ||
+	if ((r = machine_name_free(name, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0)
+		return r;
+	if (engine)
+		engine_settings(m);
+	if ((r = make_apply_options(m, o, applied, err)) < 0 ||
 	    (r = set_size(m, o, "memory", UINT64_C(1) << 20, err)) < 0 ||
 	    (r = set_size(m, o, "disk-size", UINT64_C(1) << 30, err)) < 0 ||
 	    (r = make_apply_mounts(m, options_list(o, "volume"), err)) < 0 || (r = make_choose_form(m, err)) < 0)
 		return r;
-	*ret_image = xstrdup(image);
+	*ret_image = engine ? NULL : xstrdup(image);
 	*ret = TAKE_PTR(m);
 	return 0;
+}
+
+static int prepare(struct machine *m, const char *image, struct error **err)
+{
+	AUTO_JSON struct json_object *prepared = NULL;
+	AUTO_STRV struct strv words = { 0 };
+	strv_add(&words, "prepare");
+	strv_take(&words, make_form_option(m));
+	strv_add(&words, "--");
+	strv_add(&words, image);
+	int r = image_program_run(&words, -1, -1, &prepared, err);
+	return r == 0 ? make_apply_image(m, prepared, err) : r;
 }
 
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
-	AUTO_JSON struct json_object *prepared = NULL;
-	AUTO_STRV struct strv words = { 0 };
 	AUTOFREE char *image = NULL;
 	int r = configure(o, &image, &m, &err);
-	if (r == 0) {
-		strv_add(&words, "prepare");
-		strv_take(&words, make_form_option(m));
-		strv_add(&words, "--");
-		strv_add(&words, image);
-		r = image_program_run(&words, -1, -1, &prepared, &err);
-	}
+	if (r == 0)
+		r = image ? prepare(m, image, &err) : engine_prepare(m, &err);
 	if (r > 0)
 		return r;
-	if (r == 0)
-		r = make_apply_image(m, prepared, &err);
 	if (r == 0)
 		r = make_store(m, 0, &err);
 	if (r < 0)
@@ -106,5 +116,7 @@ static int run(const struct command_spec *c, struct options *o)
 	if (status == 0)
 		output_line("Machine \"%s\" is %s. Next: holm machine %s %s", m->name,
 		    options_given(o, "now") ? "running" : "made", options_given(o, "now") ? "ssh" : "start", m->name);
+	if (status == 0 && options_given(o, "now"))
+		engine_note_ready(m->name);
 	return status;
 }

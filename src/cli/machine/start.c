@@ -4,6 +4,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/engine.h"
 #include "cli/machine/power.h"
 #include "cli/output.h"
 
@@ -37,6 +38,7 @@ int power_start(const char *name, enum client_level level)
 		output_note("machine \"%s\" is running already", name);
 	output_line("%s", name);
 	fflush(stdout);
+	engine_note_ready(name);
 	return 0;
 }
 
