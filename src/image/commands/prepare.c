@@ -63,12 +63,19 @@ static struct json_object *make_answer(const struct image *i, const char *disk, 
 
 enum prepare_form prepare_form(struct options *o)
 {
-	static const char *const words[] = { [PREPARE_TREES] = "trees", [PREPARE_CONTAINERS] = "containers" };
+	static const char *const words[] = { [PREPARE_TREES] = "trees",
+		[PREPARE_CONTAINERS] = "containers",
+		[PREPARE_CONTAINER_DISK] = "container-disk" };
 	const char *word = options_string(o, "form");
 	for (size_t i = PREPARE_TREES; word && i < ARRAY_SIZE(words); i++)
 		if (streq(word, words[i]))
 			return (enum prepare_form)i;
 	return PREPARE_DISK;
+}
+
+static int is_disk(enum prepare_form form)
+{
+	return form == PREPARE_DISK || form == PREPARE_CONTAINER_DISK;
 }
 
 static enum tree_ids tree_ids(enum prepare_form form)
@@ -135,13 +142,13 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 	if (r == 0)
 		note_odd_env(i, p);
 	if (r == 0)
-		r = wish->form == PREPARE_DISK ? disk_cache_prepare(l, i, p, &disk, &init, err) :
-						 tree_cache_prepare(l, i, tree_ids(wish->form), p, &trees, &init, err);
+		r = is_disk(wish->form) ? disk_cache_prepare(l, i, p, &disk, &init, err) :
+					  tree_cache_prepare(l, i, tree_ids(wish->form), p, &trees, &init, err);
 	if (r < 0)
 		return r;
 	note_strangers(i, &trees, p);
-	*ret = make_answer(i, disk, wish->form == PREPARE_DISK ? NULL : &trees, init);
-	if (wish->form == PREPARE_CONTAINERS)
+	*ret = make_answer(i, disk, is_disk(wish->form) ? NULL : &trees, init);
+	if (wish->form == PREPARE_CONTAINERS || wish->form == PREPARE_CONTAINER_DISK)
 		json_add(*ret, "config", oci_config_to_container_json(i->config));
 	if (wish->with_machine)
 		json_object_object_add(*ret, "machine", TAKE_PTR(machine));
@@ -160,7 +167,7 @@ struct wish {
 static int is_usable(struct library *l, const char *name, const char *digest, enum prepare_form form)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	if (form != PREPARE_DISK)
+	if (!is_disk(form))
 		return image_load_whole(l, name, digest, &i, NULL) == 0 ||
 		       (image_load(l, name, digest, &i, NULL) == 0 && tree_cache_is_whole(l, i, tree_ids(form)));
 	AUTOFREE char *disk = disk_cache_path(l, digest);

@@ -88,7 +88,19 @@ static void add_image(struct library *l, const struct oci_descriptor *d, int cac
 	}
 }
 
-/* {"sha256:HEX":{"trees":[...]},...}: the images that containers of a machine are made of. */
+/* The part of a disk's file name that names the image. */
+static void add_disk(const char *path, struct references *keep)
+{
+	const char *base = path_base(path);
+	size_t n = strlen("sha256-") + DIGEST_HEX_SIZE;
+	if (strlen(base) >= n)
+		strv_take(&keep->disks, xstrndup(base, n));
+	else
+		keep->keep_disks = 1;
+}
+
+/* {"sha256:HEX":{"trees":[...]},...}: the images that containers of a machine are made of; in a VM
+ * "disk" and a path. */
 static void add_containers(const char *directory, struct references *keep)
 {
 	AUTOFREE char *path = path_join(directory, "images.json");
@@ -102,7 +114,12 @@ static void add_containers(const char *directory, struct references *keep)
 	json_object_object_foreach(o, digest, image)
 	{
 		AUTO_STRV struct strv trees = { 0 };
+		const char *disk = NULL;
 		strv_add(&keep->images, digest);
+		if (json_object_is_type(image, json_type_object) && json_get_string(image, "disk", &disk, NULL) == 0) {
+			add_disk(disk, keep);
+			continue;
+		}
 		if (!*digest || !json_object_is_type(image, json_type_object) ||
 		    json_get_strv(image, "trees", &trees, NULL) < 0)
 			keep->keep_trees = 1;
@@ -136,10 +153,7 @@ static void add_machine(const char *machines, const char *name, struct reference
 		keep->keep_disks |= r != -ENOENT || trees.count == 0;
 		return;
 	}
-	const char *base = path_base(disk);
-	size_t n = strlen("sha256-") + DIGEST_HEX_SIZE;
-	if (strlen(base) >= n)
-		strv_take(&keep->disks, xstrndup(base, n));
+	add_disk(disk, keep);
 }
 
 static void add_machines(struct library *l, struct references *keep)
