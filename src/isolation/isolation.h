@@ -73,8 +73,10 @@ struct isolation_ops {
 	/* inotify inside does not see what the host changes in a share unless the share's server
 	 * says so */
 	int tells_changes;
-	int shares_files;   /* a share may be a single file or socket */
-	int has_containers; /* an engine inside can run some */
+	int shares_files; /* a share may be a single file or socket */
+	/* What `holm-image prepare --form` has to make of the image of a container; NULL: the
+	 * machine has no containers. */
+	const char *container_form;
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this
 	 * process. */
@@ -93,6 +95,13 @@ struct isolation_ops {
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
 	int (*remove_share)(struct isolation_run *run, const char *tag,
 	    void (*done)(int code, const char *why, void *data), void *data, struct error **err);
+	/* Gives the machine the disk of an image to read, once; done is called once, perhaps at
+	 * once, with the disk's name inside (borrowed) or an error. NULL: the agent finds the image
+	 * on the host by itself. */
+	int (*lend_disk)(struct isolation_run *run, const char *path,
+	    void (*done)(int code, const char *name_or_why, void *data), void *data, struct error **err);
+	/* Takes it away again; the machine has unmounted it. A disk that was not lent: nothing. */
+	void (*return_disk)(struct isolation_run *run, const char *path);
 	/* Names the resource that the host lacks for the init to start, owned; NULL: none. */
 	char *(*shortage)(const struct isolation_run *run);
 	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or

@@ -208,7 +208,7 @@ static int open_socket(struct program *p, struct error **err)
 	int r = http_server_new(p->loop, api_routes, p->keeper, &p->server);
 	if (r == 0)
 		r = http_server_listen(p->server, TAKE_FD(fd));
-	if (r == 0 && p->isolation->has_containers && !p->rescue)
+	if (r == 0 && p->isolation->container_form && !p->rescue)
 		r = docker_service_new(p->keeper, p->runtime_dir, &p->docker, err);
 	return r == 0 ? loop_add_signal(p->loop, SIGUSR1, on_socket_lost, p, NULL) : r;
 }

@@ -1,12 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# isolation: native
 # Containers in a machine, by a stock docker client on the machine's docker.sock.
 load ../lib/holm
 
 setup_file()
 {
-	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
+	[ "$ISOLATION" = vm ] || [ "$(id -u)" != 0 ] || skip "native machines of root have no containers"
 	requires docker curl
 	holm_begin
 	create box busybox
@@ -32,6 +31,16 @@ exits()
 	shift
 	run --separate-stderr "$@"
 	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
+}
+
+# on_storage COMMAND...: in the folder with the containers' files, wherever the machine has it.
+on_storage()
+{
+	if [ "$ISOLATION" = vm ]; then
+		as_root box sh -c 'cd /var/lib/holm/storage && exec "$@"' sh "$@"
+	else
+		(cd "$XDG_DATA_HOME/holm/machines/box/containers" && exec "$@")
+	fi
 }
 
 # api METHOD PATH [curl option]...
@@ -68,7 +77,7 @@ api()
 	exits 126 docker run --rm busybox:test /etc
 	equal '' "$(docker run --rm busybox:test sh -c 'echo err >&2' 2>/dev/null)"
 	equal '' "$(docker ps -aq)"
-	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1)"
+	equal '' "$(on_storage ls)"
 }
 
 @test "stdin: bytes as they are, its end, and a client that sends none" {
@@ -195,7 +204,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	docker run -d --name flood --log-opt max-size=200k --log-opt max-file=3 busybox:test sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' >/dev/null
 	docker wait flood >/dev/null
 	equal 'line 19999' "$(docker logs -f flood | tail -n 1)"
-	[ "$(du -sk "$XDG_DATA_HOME"/holm/machines/box/containers/*/json.log* 2>/dev/null | awk '{n+=$1} END {print n+0}')" -le 700 ]
+	[ "$(on_storage sh -c 'du -k */json.log*' | awk '{n+=$1} END {print n+0}')" -le 700 ]
 	docker rm flood >/dev/null
 	docker run -d --name tick busybox:test sh -c 'echo a; sleep 1; echo b' >/dev/null
 	equal $'a\nb' "$(docker logs -f tick)"
@@ -218,12 +227,38 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	docker run -d --name kept busybox:test sh -c 'trap "echo bye; exit 4" TERM; echo x >/file; sleep 100 & wait' >/dev/null
 	until docker exec kept test -s /file; do :; done
 	holm machine stop box
+	[ "$ISOLATION" = native ] || holm machine clone box copy
 	holm machine start box
 	equal 'exited 4' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' kept)"
 	equal bye "$(docker logs kept)"
 	docker start kept >/dev/null
 	equal x "$(docker exec kept cat /file)"
 	docker rm -f kept >/dev/null
+	# In a VM they are on the machine's disk.
+	[ "$ISOLATION" = vm ] || return 0
+	holm machine stop box
+	equal 'exited 4' "$(DOCKER_HOST=$(holm docker-host --machine copy --start) docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' kept)"
+	DOCKER_HOST=$(holm docker-host --machine copy) docker start kept >/dev/null
+	equal x "$(DOCKER_HOST=$(holm docker-host --machine copy) docker exec kept cat /file)"
+	holm machine rm --force copy
+	holm machine start box
+}
+
+@test "in a VM an image is one disk, read-only, for all its containers" {
+	requires vm
+	local before
+	docker run --rm busybox:test true
+	before=$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')
+	docker run --rm busybox:test true
+	equal "$before" "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')"
+	equal '0 0 4755' "$(docker run --rm no-init:test sh -c 'chmod 4755 /bin/busybox; stat -c "%u %g %a" /bin/busybox')"
+	equal "$((before + 1))" "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')"
+	equal 1 "$(as_root box sh -c 'cat /sys/block/sd*/ro | sort -u')"
+	# Root is the machine's user, and nobody else is anybody of the machine's.
+	docker create --name owners busybox:test sh -c 'touch /a /b; chown 1 /b' >/dev/null
+	docker start -a owners
+	equal "$UID_ME 1879048193" "$(as_root box sh -c 'stat -c %u /var/lib/holm/storage/*/upper/a /var/lib/holm/storage/*/upper/b' | xargs)"
+	docker rm owners >/dev/null
 }
 
 @test "hostile requests are refused, and records that root in the machine writes" {

@@ -81,13 +81,19 @@ struct platform {
 	/* (there, last) Returns in the process that may execute the program. NULL: this one. */
 	int (*run_below)(void);
 
+	/* (there) Becomes process 1 of a pid namespace; the one that called waits for it. 0 or
+	 * -errno. NULL: leave() did it. */
+	int (*contain)(void);
+
 	/* Containers of the machine's engine; NULL: this platform has none.
 	 * (worker) The folder that holds their files, detached. */
 	int (*open_containers)(const struct boot_request *b, struct error **err);
-	/* (worker) Detached mounts of these directories of the host, which the machine (pidfd of
-	 * its init) cannot make writable; as many descriptors as paths. The worker has given up its
-	 * rights by then, as after enter(). */
-	int (*take_layers)(int machine, const struct strv *paths, int *ret_fds, struct error **err);
+	/* (worker) Detached mounts of these parts of an image, named as the keeper names them:
+	 * directories of the host, or a disk. The machine (pidfd of its init) cannot make them
+	 * writable, and files belong to who has them in a container of this user's. As many
+	 * descriptors as names. The worker may have given up its rights by then, as in enter(). */
+	int (*take_layers)(int machine, const struct boot_user *u, const struct strv *names, int *ret_fds,
+	    struct error **err);
 	/* The mapping of containers, in the machine's ids. */
 	void (*container_ids)(const struct boot_user *u, struct idmap *ret);
 

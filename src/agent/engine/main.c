@@ -91,7 +91,7 @@ static void on_connection(struct source *s, int socket, uint32_t events, void *d
 	static char bytes[GIVEN_MAX];
 	struct fd_pass passed;
 	ssize_t n = fd_receive_bytes(socket, bytes, sizeof bytes, 1, &passed, MSG_DONTWAIT);
-	if (n > 0 && passed.count == 1 && !passed.truncated) {
+	if (n >= 0 && passed.count == 1 && !passed.truncated) {
 		int r = http_server_serve_given(e->server, passed.fds[0], bytes, (size_t)n);
 		if (r < 0)
 			log_warning("cannot serve a connection: %s", strerror(-r));
@@ -250,11 +250,20 @@ static void raise_limits(void)
 		log_debug("the limit of open files stays as it is: %s", strerror(errno));
 }
 
+/* In a VM stderr leads nowhere: the kernel's log is the agent's, too. */
+static void open_log(void)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	log_set_program("holm-engine");
+	if (fd >= 0)
+		log_set_kmsg(fd);
+}
+
 int engine_main(const char *go)
 {
 	static struct engine engine = { .records = -1, .folders = -1 };
 	AUTO_ERROR struct error *err = NULL;
-	log_set_program("holm-engine");
+	open_log();
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	raise_limits();

@@ -43,6 +43,15 @@
 static const char *const taken[] = { "usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin", "nix", "gnu", "etc",
 	"dev" };
 
+/* crun makes a copy of itself at each start unless it lies in a read-only place. */
+static int make_read_only(int tree)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
+	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0 ?
+		   -errno :
+		   0;
+}
+
 static int take_entry(const char *name)
 {
 	char target[256];
@@ -56,6 +65,9 @@ static int take_entry(const char *name)
 	    (int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (tree < 0)
 		return errno == ENOENT ? 0 : -errno;
+	int r = streq(name, "dev") ? 0 : make_read_only(tree);
+	if (r < 0)
+		return r;
 	return mkdir(name, 0755) < 0 || syscall(SYS_move_mount, tree, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) < 0 ?
 		   -errno :
 		   0;
@@ -64,6 +76,19 @@ static int take_entry(const char *name)
 static int put(int tree, const char *name)
 {
 	return mkdir(name, 0700) < 0 || syscall(SYS_move_mount, tree, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) < 0 ?
+		   -errno :
+		   0;
+}
+
+/* A VM's own leave() leaves this to whoever needs it. */
+static int mount_kernel(const struct platform *p)
+{
+	enum { FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+	AUTO_FD int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0 && p->mount_kernel)
+		return p->mount_kernel(root);
+	return root < 0 || mount("proc", "proc", "proc", FLAGS, NULL) < 0 ||
+		       mount("sysfs", "sys", "sysfs", FLAGS, NULL) < 0 ?
 		   -errno :
 		   0;
 }
@@ -106,9 +131,8 @@ static int make_root(const struct platform *p, int containers, struct error **er
 	if (r == 0 &&
 	    (mkdir("proc", 0555) < 0 || mkdir("sys", 0555) < 0 || mkdir("run", 0755) < 0 || mkdir("tmp", 0700) < 0))
 		r = -errno;
-	AUTO_FD int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (r == 0 && p->mount_kernel)
-		r = p->mount_kernel(root);
+	if (r == 0)
+		r = mount_kernel(p);
 	if (r == 0)
 		r = open_sysfs();
 	if (r == 0)
@@ -217,6 +241,8 @@ int engine_place(int channel, void *place, struct error **err)
 		return error_set_errno(err, errno, "cannot open %s", platform->own_program);
 	join_cgroup();
 	int r = platform->leave();
+	if (r == 0 && platform->contain)
+		r = platform->contain();
 	if (r < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
 	/* Its own UTS namespace begins with the host's name. */

@@ -87,7 +87,7 @@ static int take_layers(int channel, void *data, struct error **err)
 	const struct request *q = data;
 	const struct agent *a = q->link->agent;
 	AUTOFREE int *fds = xcalloc(q->lower.count + 1, sizeof *fds);
-	int r = a->platform->take_layers(a->init_pidfd, &q->lower, fds, err);
+	int r = a->platform->take_layers(a->init_pidfd, &a->boot->user, &q->lower, fds, err);
 	for (size_t i = 0; r >= 0 && i < q->lower.count; i++) {
 		struct json_object *o = json_object_new_object();
 		json_add_string(o, "image", q->image);
@@ -272,8 +272,9 @@ void engine_handle(struct http_exchange *x, void *agent)
 	ssize_t size = http_parse_request(raw.data, raw.size, &head, NULL);
 	if (size > 0)
 		buffer_consume(&raw, (size_t)size);
+	/* Of a stream, the client's request may still be on its way. */
 	ssize_t sent =
-	    raw.size ? fd_send_bytes(a->engine->connections, raw.data, raw.size, &fd, 1, MSG_DONTWAIT) : -EPROTO;
+	    size < 0 ? -EPROTO : fd_send_bytes(a->engine->connections, raw.data, raw.size, &fd, 1, MSG_DONTWAIT);
 	if (sent < 0)
 		log_warning("cannot hand a connection over to the engine: %s", strerror((int)-sent));
 }

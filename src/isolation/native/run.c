@@ -266,7 +266,7 @@ static void native_statistics(struct isolation_run *run, struct json_object *int
 
 const struct isolation_ops isolation_native = {
 	.name = "native",
-	.has_containers = 1,
+	.container_form = "containers",
 	.start = native_start,
 	.shares_files = 1,
 	.describe = native_describe,

@@ -12,7 +12,7 @@
 
 enum {
 	VM_SLOTS_SPARE = 4,         /* shares that can be added while a machine runs */
-	VM_SLOTS_MAX = 16,          /* root ports: shares that can be taken away, and spare ones */
+	VM_SLOTS_MAX = 16,          /* root ports of shares: those that can be taken away, and spare ones */
 	VM_SHARE_QUEUE_SIZE = 1024, /* the default of 128 caps a request at 124 pages */
 };
 
@@ -44,7 +44,7 @@ struct qemu_plan {
 	int filter_fd, filter_back_fd;
 	const struct qemu_share *shares;
 	size_t share_count;
-	unsigned slots;      /* root ports for hot-plug */
+	unsigned slots;      /* root ports for hot-plug: shares, then the images' controller */
 	uint32_t vsock_cid;  /* 0: the transport is serial */
 	uint32_t vsock_port; /* where the keeper listens */
 	int vsock_secret_fd; /* memfd with the boot's secret; given to the guest as opt/org.holm/secret */

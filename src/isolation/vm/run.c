@@ -96,6 +96,7 @@ static void on_qmp_event(const char *name, struct json_object *event_data, void 
 		port_event(run, event_data);
 	} else if (streq(name, "DEVICE_DELETED")) {
 		share_event_deleted(run, event_data);
+		image_disks_event_deleted(run, event_data);
 	} else if (streq(name, "SHUTDOWN")) {
 		if (event_data)
 			json_get_string(event_data, "reason", &reason, NULL);
@@ -120,6 +121,13 @@ const struct qmp_events run_qmp_events = { .ready = on_qmp_ready, .event = on_qm
 
 /* ---- the table's functions ---- */
 
+/* Answers everybody who waits. */
+static void cancel_all(struct isolation_run *run)
+{
+	shares_cancel(run);
+	image_disks_cancel(run);
+}
+
 static struct isolation_run *run_new(struct loop *l, const struct machine *m, const struct isolation_events *events,
     void *data)
 {
@@ -129,7 +137,7 @@ static struct isolation_run *run_new(struct loop *l, const struct machine *m, co
 	run->events = *events;
 	run->data = data;
 	run->end =
-	    (struct run_end){ .loop = l, .events = &run->events, .data = data, .before = shares_cancel, .run = run };
+	    (struct run_end){ .loop = l, .events = &run->events, .data = data, .before = cancel_all, .run = run };
 	run->host_access = m->host_access;
 	run->disk_lock = -1;
 	run->log = BOOT_LOG_NONE;
@@ -148,6 +156,7 @@ static void vm_free(struct isolation_run *run)
 	passt_gate_done(run);
 	qmp_free(run->qmp);
 	shares_done(run);
+	image_disks_cancel(run);
 	boot_log_done(&run->log);
 	pause_done(run);
 	source_free(run->kill_timer);
@@ -246,6 +255,9 @@ const struct isolation_ops isolation_vm = {
 	.add_share = vm_add_share,
 	.remove_share = vm_remove_share,
 	.kill = vm_kill,
+	.container_form = "container-disk",
+	.lend_disk = vm_lend_disk,
+	.return_disk = vm_return_disk,
 	.statistics = vm_statistics,
 	.free = vm_free,
 };

@@ -7,6 +7,7 @@
  *   ports.c     the two serial ports and the multiplexers on them
  *   vsock.c     the other transport
  *   shares.c    shares that come and go while the machine runs
+ *   image_disks.c  the disks of containers' images, likewise
  *
  * Everything ends in one place: run_fail() (or QEMU's exit) kills all children, and when the last
  * one is reaped `ended` is told.
@@ -72,9 +73,11 @@ struct isolation_run {
 	struct user_network *user_network;
 	struct passt_gate *passt_gate;
 	struct vm_share *shares;
-	unsigned slots;
+	unsigned slots;               /* of shares; behind them is that of the images' controller */
 	uint64_t slots_used;          /* bit set */
 	struct share_change *changes; /* shares being added or removed */
+	struct image_disk *image_disks;
+	int has_images; /* their controller is plugged in */
 	struct {
 		char *why; /* NULL: the guest runs */
 		struct source *timer, *space_timer;
@@ -134,6 +137,13 @@ int vm_remove_share(struct isolation_run *run, const char *tag, void (*done)(int
 void share_event_deleted(struct isolation_run *run, struct json_object *event_data); /* DEVICE_DELETED */
 void shares_cancel(struct isolation_run *run); /* answers the changes that will not come to an end */
 void shares_done(struct isolation_run *run);
+
+/* image_disks.c */
+int vm_lend_disk(struct isolation_run *run, const char *path, void (*done)(int, const char *, void *), void *data,
+    struct error **err);
+void vm_return_disk(struct isolation_run *run, const char *path);
+void image_disks_event_deleted(struct isolation_run *run, struct json_object *event_data); /* DEVICE_DELETED */
+void image_disks_cancel(struct isolation_run *run); /* answers who waits, and forgets all */
 
 /* pause.c: the guest stops while the host has no space for its disk. */
 void pause_event_error(struct isolation_run *run, struct json_object *event_data); /* BLOCK_IO_ERROR */

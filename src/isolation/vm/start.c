@@ -238,7 +238,8 @@ static int open_shares(struct start *s, struct error **err)
 	size_t removable = 0;
 	for (size_t i = 0; i < count; i++)
 		removable += !streq(shares[i].tag, "home");
-	run->slots = s->plan.slots = (unsigned)MIN(removable + VM_SLOTS_SPARE, (size_t)VM_SLOTS_MAX);
+	run->slots = (unsigned)MIN(removable + VM_SLOTS_SPARE, (size_t)VM_SLOTS_MAX);
+	s->plan.slots = run->slots + 1;
 	for (size_t i = 0; i < count; i++) {
 		int fd = -1, slot = streq(shares[i].tag, "home") ? -1 : share_slot_take(run);
 		struct vm_share *share = share_new(run, &shares[i], slot);

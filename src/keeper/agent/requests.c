@@ -63,24 +63,100 @@ static void handle_share_events(struct http_exchange *x, void *data)
 	buffer_done(&early);
 }
 
-/* The engine inside wants to mount an image. */
-static void handle_engine_image(struct http_exchange *x, void *data)
+/* ---- images for the engine inside ---- */
+
+static void answer_lower(struct http_exchange *x, const struct strv *lower)
 {
+	struct json_object *o = json_object_new_object();
+	json_add_strv(o, "lower", lower);
+	http_respond_json(x, 200, o);
+}
+
+/* A disk is on its way into the machine; NULL: the agent is gone. */
+struct lending {
+	struct http_exchange *exchange;
+};
+
+static void on_lent(int code, const char *name_or_why, void *data)
+{
+	AUTOFREE struct lending *l = data;
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_STRV struct strv lower = { 0 };
+	if (!l->exchange)
+		return;
+	http_exchange_on_closed(l->exchange, NULL, NULL);
+	if (code < 0) {
+		error_set(&err, -code, "%s", name_or_why ? name_or_why : strerror(-code));
+		http_respond_error(l->exchange, code, err);
+		return;
+	}
+	strv_add(&lower, name_or_why);
+	answer_lower(l->exchange, &lower);
+}
+
+static void on_agent_gone(void *data)
+{
+	((struct lending *)data)->exchange = NULL;
+}
+
+static int lend(struct keeper *k, const char *disk, struct http_exchange *x, struct error **err)
+{
+	if (!k->run || k->isolation_ended)
+		return error_set(err, ESRCH, "the machine is stopping");
+	struct lending *l = xnew(struct lending);
+	l->exchange = x;
+	http_exchange_on_closed(x, on_agent_gone, l);
+	int r = k->ops->lend_disk(k->run, disk, on_lent, l, err);
+	if (r < 0) {
+		http_exchange_on_closed(x, NULL, NULL);
+		free(l);
+	}
+	return r;
+}
+
+/* The image of this request as the host has it: trees, or a disk. 0, -ENOENT. */
+static int find_image(struct keeper *k, struct http_exchange *x, struct strv *ret, struct error **err)
+{
 	AUTOFREE char *id = http_target_query(http_exchange_head(x)->target, "id");
-	int r = docker_image_lower(data, id ? id : "", &lower, &err);
+	return docker_image_lower(k, id ? id : "", ret, err);
+}
+
+/* The engine wants to mount an image. */
+static void handle_engine_image(struct http_exchange *x, void *data)
+{
+	struct keeper *k = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv lower = { 0 };
+	int r = find_image(k, x, &lower, &err);
+	if (r == 0 && !k->ops->lend_disk) {
+		answer_lower(x, &lower);
+		return;
+	}
+	if (r == 0)
+		r = lend(k, lower.items[0], x, &err);
+	if (r < 0)
+		http_respond_error(x, r, err);
+}
+
+/* The engine has unmounted it. */
+static void handle_engine_image_done(struct http_exchange *x, void *data)
+{
+	struct keeper *k = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv lower = { 0 };
+	int r = find_image(k, x, &lower, &err);
 	if (r < 0) {
 		http_respond_error(x, r, err);
 		return;
 	}
-	struct json_object *o = json_object_new_object();
-	json_add_strv(o, "lower", &lower);
-	http_respond_json(x, 200, o);
+	if (k->ops->return_disk && k->run && !k->isolation_ended)
+		k->ops->return_disk(k->run, lower.items[0]);
+	http_respond_json(x, 200, NULL);
 }
 
 const struct http_route agent_routes[] = {
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
+	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
 	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },
 	{ "POST", "/v1/share-events", handle_share_events, 0 },

@@ -12,6 +12,7 @@ int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_
 int docker_service_reopen(struct docker_service *s, const char *runtime_dir, struct error **err);
 void docker_service_free(struct docker_service *s); /* removes the socket; NULL is fine */
 
-/* The trees of an image that a container of this machine was created from, topmost first. -ENOENT:
+/* The trees of an image that a container of this machine was created from, topmost first; in a VM
+ * its disk. -ENOENT:
  * this machine was not given the image. */
 int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err);

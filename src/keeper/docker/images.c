@@ -39,13 +39,26 @@ static struct json_object *load(const struct keeper *k)
 	return o;
 }
 
-static int remember(const struct keeper *k, const char *id, const struct strv *trees, struct error **err)
+/* Copies what the image is made of, a disk or trees, from holm-image's answer. 0, -EPROTO. */
+static int copy_parts(struct json_object *answer, struct json_object *to, struct error **err)
+{
+	static const char *const keys[] = { "disk", "trees" };
+	struct json_object *part = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_object_object_get_ex(answer, keys[i], &part) && part)
+			json_add(to, keys[i], json_object_get(part));
+	return json_object_object_length(to) ? 0 : error_set(err, EPROTO, "holm-image named no files of the image");
+}
+
+static int remember(const struct keeper *k, const char *id, struct json_object *answer, struct error **err)
 {
 	AUTO_JSON struct json_object *all = load(k);
 	struct json_object *one = json_object_new_object();
 	AUTOFREE char *path = file_of(k), *before = json_to_string(all, 1);
-	json_add_strv(one, "trees", trees);
 	json_object_object_add(all, id, one);
+	int r = copy_parts(answer, one, err);
+	if (r < 0)
+		return r;
 	AUTOFREE char *text = json_to_string(all, 1);
 	return streq(before, text) ? 0 : atomic_file_write(path, 0600, text, strlen(text), err);
 }
@@ -55,7 +68,12 @@ int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struc
 	AUTO_JSON struct json_object *all = load(k);
 	AUTO_STRV struct strv trees = { 0 };
 	struct json_object *one = NULL;
-	if (json_get_object(all, id, &one, NULL) < 0 || json_get_strv(one, "trees", &trees, NULL) < 0)
+	const char *disk = NULL;
+	if (json_get_object(all, id, &one, NULL) == 0 && json_get_string(one, "disk", &disk, NULL) == 0) {
+		strv_add(ret, disk);
+		return 0;
+	}
+	if (!one || json_get_strv(one, "trees", &trees, NULL) < 0)
 		return error_set(err, ENOENT, "no container of this machine was made from the image %.71s", id);
 	for (size_t i = trees.count; i > 0; i--)
 		strv_add(ret, trees.items[i - 1]);
@@ -77,13 +95,11 @@ static char *last_line(const char *errors)
 static int take_prepared(struct docker_request *q, const char *output, struct error **err)
 {
 	AUTO_JSON struct json_object *answer = NULL;
-	AUTO_STRV struct strv trees = { 0 };
 	struct json_object *config = NULL, *image = NULL;
 	const char *id = NULL;
 	int r = json_parse_bytes(output, strlen(output), "holm-image's answer", &answer, err);
 	if (r < 0 || (r = json_get_string(answer, "digest", &id, err)) < 0 ||
-	    (r = json_get_strv(answer, "trees", &trees, err)) < 0 ||
-	    (r = json_get_object(answer, "config", &config, err)) < 0 || (r = remember(q->keeper, id, &trees, err)) < 0)
+	    (r = json_get_object(answer, "config", &config, err)) < 0 || (r = remember(q->keeper, id, answer, err)) < 0)
 		return r;
 	image = json_object_new_object();
 	json_add_string(image, "id", id);
@@ -124,8 +140,8 @@ void docker_create(struct docker_request *q)
 		r = take_reference(q, name, &err);
 	if (r == 0) {
 		q->body = json_object_get(body);
-		const char *const words[] = { "prepare", "--form", "containers", "--pull", "never", "--progress",
-			"none", q->reference, NULL };
+		const char *const words[] = { "prepare", "--form", q->keeper->ops->container_form, "--pull", "never",
+			"--progress", "none", q->reference, NULL };
 		r = docker_program(keeper_loop(q->keeper), words, on_prepared, q, &err);
 	}
 	if (r < 0)
@@ -304,8 +320,8 @@ void docker_get_image(struct docker_request *q)
 	AUTO_ERROR struct error *err = NULL;
 	int r = take_reference(q, q->name, &err);
 	if (r == 0) {
-		const char *const words[] = { "prepare", "--form", "containers", "--pull", "never", "--progress",
-			"none", q->reference, NULL };
+		const char *const words[] = { "prepare", "--form", q->keeper->ops->container_form, "--pull", "never",
+			"--progress", "none", q->reference, NULL };
 		r = docker_program(keeper_loop(q->keeper), words, on_inspected, q, &err);
 	}
 	if (r < 0)

@@ -120,7 +120,8 @@ static int take_locked(int machine, size_t count, int *fds)
 	return 0;
 }
 
-int native_take_layers(int machine, const struct strv *paths, int *ret_fds, struct error **err)
+int native_take_layers(int machine, const struct boot_user *u, const struct strv *paths, int *ret_fds,
+    struct error **err)
 {
 	for (size_t i = 0; i < paths->count; i++)
 		ret_fds[i] = -1;

@@ -21,15 +21,12 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/below.h"
 #include "agent/core/mounts.h"
 #include "agent/platform/native/native.h"
 #include "base/fd.h"
-#include "base/spawn.h"
-
-enum { STATUS_LOST = 125 };
 
 static int became_machine; /* once in a worker: the kernel refuses a second time */
 
@@ -65,29 +62,6 @@ static int join_machine(void)
 	return fd < 0 || setns(fd, CLONE_NEWUSER | CLONE_NEWNET) < 0 ? -errno : 0;
 }
 
-/* Waits for the one and for whatever else ends here, and ends as it did. */
-static _Noreturn void pass_on(pid_t pid)
-{
-	int status = 0;
-	fd_close_from(0, NULL, 0);
-	for (pid_t ended = 0; ended != pid;)
-		if ((ended = waitpid(-1, &status, 0)) < 0 && errno != EINTR)
-			_exit(STATUS_LOST);
-	_exit(spawn_exit_status(status));
-}
-
-/* Copies of the agent are out of the program's reach (session/child.c): not dumpable. They end with
- * the one above them. */
-static int fork_below(void)
-{
-	if (prctl(PR_SET_DUMPABLE, 0) < 0)
-		return -errno;
-	pid_t pid = fork();
-	if (pid > 0)
-		pass_on(pid);
-	return pid < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
-}
-
 int native_leave(void)
 {
 	int r = join_machine();
@@ -96,12 +70,12 @@ int native_leave(void)
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	return fork_below();
+	return below_fork();
 }
 
 int native_run_below(void)
 {
-	return fork_below();
+	return below_fork();
 }
 
 static int attach_new(const char *type, int root, const char *path, unsigned attributes)

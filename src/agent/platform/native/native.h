@@ -51,7 +51,8 @@ int native_mount_own_folders(const struct boot_request *b, int directory, struct
 char *native_overlay_options(size_t layers);
 
 int native_open_containers(const struct boot_request *b, struct error **err); /* layers.c */
-int native_take_layers(int machine, const struct strv *paths, int *ret_fds, struct error **err);
+int native_take_layers(int machine, const struct boot_user *u, const struct strv *paths, int *ret_fds,
+    struct error **err);
 void native_container_ids(const struct boot_user *u, struct idmap *ret);
 
 int native_share_put(struct native *n, struct native_share *s, struct error **err); /* shares.c: takes *s */

@@ -187,21 +187,26 @@ int modprobe_main(int argc, char **argv)
 {
 	if (argc < 2 || strlen(argv[argc - 1]) >= NAME_MAX_LENGTH)
 		return 1;
-	AUTOFREE char *name = xstrdup(argv[argc - 1]);
-	canonical(name);
 	enter_root_of_init();
+	return modules_load(argv[argc - 1]) < 0;
+}
+
+int modules_load(const char *wanted)
+{
+	AUTOFREE char *name = xstrdup(wanted);
+	canonical(name);
 	AUTOFREE char *directory = modules_directory();
 	if (!directory)
-		return 1;
+		return -ENOENT;
 	AUTOFREE char *dep_path = path_join(directory, "modules.dep");
 	AUTOFREE char *alias_path = path_join(directory, "modules.alias");
 	AUTOFREE char *dep = NULL;
 	AUTOFREE char *aliases = NULL;
-	if (path_read_file(dep_path, INDEX_MAX, &dep, NULL) < 0)
-		return 1;
-	if (load_name(directory, dep, name))
-		return 0;
-	if (path_read_file(alias_path, INDEX_MAX, &aliases, NULL) < 0)
-		return 1;
-	return load_aliases(directory, dep, aliases, name) ? 0 : 1;
+	int r = path_read_file(dep_path, INDEX_MAX, &dep, NULL);
+	if (r < 0 || load_name(directory, dep, name))
+		return r;
+	r = path_read_file(alias_path, INDEX_MAX, &aliases, NULL);
+	if (r < 0)
+		return r;
+	return load_aliases(directory, dep, aliases, name) ? 0 : -ENOENT;
 }

@@ -9,6 +9,9 @@ int modules_load_list(const char *list);
  * (depmod's modules.devname, "MODULE NAME cMAJOR:MINOR" a line) has them: in a machine no other
  * program would. 0, -ENOENT without a list, or the first -errno. */
 int modules_make_nodes(const char *list);
+/* Loads a module of the modules disk, by its name or an alias, and first what it needs. 0, if it is
+ * loaded already, too; -ENOENT: no such module, or no disk. */
+int modules_load(const char *wanted);
 /* The kernel's modprobe (/proc/sys/kernel/modprobe): argv is { "modprobe", "-q", "--", NAME }.
  * Names and aliases are looked up on the modules disk. Exit status. */
 int modprobe_main(int argc, char **argv);

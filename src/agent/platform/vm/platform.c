@@ -11,12 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/core/below.h"
 #include "agent/core/machine_run.h"
 #include "agent/core/mounts.h"
 #include "agent/core/network.h"
 #include "agent/core/platform.h"
 #include "agent/core/own_folders.h"
 #include "agent/platform/vm/disk.h"
+#include "agent/platform/vm/images.h"
 #include "agent/platform/vm/ports.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -78,6 +80,13 @@ static int vm_enter(int machine)
 static int vm_leave(void)
 {
 	return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}
+
+static int vm_contain(void)
+{
+	if (unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
+		return -errno;
+	return below_fork();
 }
 
 static const struct runtime_mount vm_mounts[] = {
@@ -153,6 +162,10 @@ const struct platform platform_vm = {
 	.take_share = vm_take_share,
 	.enter = vm_enter,
 	.leave = vm_leave,
+	.contain = vm_contain,
+	.open_containers = vm_open_containers,
+	.take_layers = vm_take_layers,
+	.container_ids = vm_container_ids,
 	.container = vm_container,
 	.init_starting = vm_nothing,
 	.init_started = vm_nothing,
