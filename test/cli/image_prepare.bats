@@ -177,6 +177,17 @@ annotate()
 	fails 125 inner unpack --taken other --taken dev "$WORLD/out.oci"
 	contains "$stderr" '"dev"'
 	[ ! -e "$(jq -r .disk <<<"$answer")" ]
+	# And before the machine's files are unpacked, where the archive is a plain file: nobody reads this layer.
+	dd if=/dev/urandom of="$WORLD/tree/large" bs=1M count=5 status=none
+	tar -C "$WORLD/tree" -cf - . | inner pack --config "$WORLD/settings" --output "$WORLD/large.oci"
+	rm "$WORLD/tree/large"
+	printf damage | dd of="$WORLD/large.oci" bs=1M seek=3 conv=notrunc status=none
+	fails 125 inner unpack --taken dev "$WORLD/large.oci"
+	contains "$stderr" 'there is a machine "dev" already'
+	fails 125 inner unpack --taken other "$WORLD/large.oci"
+	contains "$stderr" 'wrong digest'
+	fails 125 inner unpack --taken dev - <"$WORLD/large.oci"
+	contains "$stderr" 'there is a machine "dev" already'
 	# Settings that are no JSON are no settings.
 	local layout="$WORLD/annotated"
 	skopeo copy --quiet --insecure-policy "oci-archive:$WORLD/out.oci" "oci:$layout:x"

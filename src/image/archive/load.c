@@ -17,7 +17,7 @@
 #include "image/library/image.h"
 #include "oci/reference.h"
 
-enum { NESTED_MAX = 4 };
+enum { NESTED_MAX = 4, LOOKS_MAX = 8 };
 
 char *load_base_name(const char *path)
 {
@@ -233,6 +233,29 @@ static int load_source(struct loading *g, struct error **err)
 	    streq(g->path, "-") ? "standard input" : g->path);
 }
 
+/* Shows the manifests of an OCI layout to the caller. A document that cannot be read is loading's
+ * to refuse. */
+static int look(const struct source *s, void *data, struct error **err)
+{
+	const struct load_options *o = data;
+	AUTO_OCI_INDEX struct oci_index *index = NULL;
+	AUTOFREE char *text = NULL;
+	size_t size;
+	int r = 0;
+	if (source_read_file(s, "index.json", &text, &size, NULL) < 0 ||
+	    oci_index_parse(text, size, "archive", &index, NULL) < 0)
+		return 0;
+	for (size_t k = 0; r == 0 && k < index->count && k < LOOKS_MAX; k++) {
+		AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+		AUTOFREE char *path = xasprintf("blobs/sha256/%s", digest_hex(index->manifests[k].digest)),
+			      *manifest = NULL;
+		if (source_read_file(s, path, &manifest, &size, NULL) == 0 &&
+		    oci_manifest_parse(manifest, size, "archive", &m, NULL) == 0)
+			r = o->look(m->annotations, o->look_data, err);
+	}
+	return r;
+}
+
 int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names,
     struct strv *ret_digests, struct error **err)
 {
@@ -247,6 +270,6 @@ int load_images(struct library *l, const char *path, const struct load_options *
 		.names = ret_names,
 		.digests = ret_digests,
 	};
-	int r = source_open(l, path, &source, err);
+	int r = source_open(l, path, o->look ? look : NULL, (void *)o, &source, err);
 	return r < 0 ? r : load_source(&g, err);
 }

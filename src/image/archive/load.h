@@ -2,6 +2,7 @@
  * Taking images from archives and directories: docker-archive, oci-archive, OCI layouts. */
 #pragma once
 
+#include "base/json.h"
 #include "base/strv.h"
 #include "image/common/progress.h"
 #include "image/library/library.h"
@@ -10,6 +11,10 @@ struct load_options {
 	const char *tag;                     /* the name to give, or NULL: those inside */
 	const struct oci_platform *platform; /* NULL: this machine's */
 	struct progress *progress;
+	/* Judges the annotations (may be NULL) of a manifest before large files are unpacked. 0 or
+	 * -errno; NULL: nobody does. */
+	int (*look)(struct json_object *annotations, void *data, struct error **err);
+	void *look_data;
 	int unnamed; /* checked, but not given its name: whoever calls keeps the library open as long as it is needed */
 };
 

@@ -254,14 +254,30 @@ static uint64_t usual_size(int fd)
 	return (uint64_t)st.st_size * GROWTH + USUAL_MIN;
 }
 
-static int unpack(struct source *s, int fd, const char *what, struct error **err)
+/* Whether the large members of an archive can be passed over without reading them: it is a file
+ * that begins with a tar header (POSIX ustar: "ustar" at 257). */
+static int is_plain_tar(int fd)
+{
+	enum { MAGIC_AT = 257 };
+	char magic[5];
+	return usual_size(fd) != UINT64_MAX && pread(fd, magic, sizeof magic, MAGIC_AT) == sizeof magic &&
+	       memcmp(magic, "ustar", sizeof magic) == 0;
+}
+
+static int unpack(struct source *s, int fd, const char *what, source_look look, void *data, struct error **err)
 {
 	AUTO_STRV struct strv named = { 0 };
-	struct reading first = { .source = s, .what = what, .left = usual_size(fd) };
+	struct reading first = {
+		.source = s,
+		.what = what,
+		.left = look && is_plain_tar(fd) ? 0 : usual_size(fd),
+	};
 	struct reading second = { .source = s, .what = what, .named = &named };
 	int r = make_folder(s, err);
 	if (r == 0)
 		r = read_archive(&first, fd, err);
+	if (r == 0 && look)
+		r = look(s, data, err);
 	if (r < 0 || first.skipped == 0)
 		return r;
 	if ((r = collect_named(s, &named, err)) < 0)
@@ -270,7 +286,8 @@ static int unpack(struct source *s, int fd, const char *what, struct error **err
 					    read_archive(&second, fd, err);
 }
 
-int source_open(struct library *l, const char *path, struct source *ret, struct error **err)
+int source_open(struct library *l, const char *path, source_look look, void *data, struct source *ret,
+    struct error **err)
 {
 	struct stat st;
 	int from_stdin = streq(path, "-");
@@ -283,10 +300,12 @@ int source_open(struct library *l, const char *path, struct source *ret, struct 
 		return error_set(err, EINVAL,
 		    "standard input is a terminal; give it an archive: holm image load - < FILE");
 	int r = 0;
-	if (S_ISDIR(st.st_mode))
+	if (S_ISDIR(st.st_mode)) {
 		ret->directory = TAKE_FD(fd);
-	else
-		r = unpack(ret, fd, from_stdin ? "standard input" : path, err);
+		r = look ? look(ret, data, err) : 0;
+	} else {
+		r = unpack(ret, fd, from_stdin ? "standard input" : path, look, data, err);
+	}
 	if (r < 0)
 		source_done(ret);
 	return r;

@@ -13,9 +13,13 @@ struct source {
 	struct reserve reserve;
 };
 
+/* Judges a source by its documents. 0 or -errno, which source_open() returns. */
+typedef int (*source_look)(const struct source *s, void *data, struct error **err);
 /* path: a directory, an archive (tar, compressed with whatever libarchive knows), or "-" for such
- * an archive on stdin. */
-int source_open(struct library *l, const char *path, struct source *ret, struct error **err);
+ * an archive on stdin. look (may be NULL) comes before the large members of a plain tar file are
+ * unpacked, and after all of them where the source can be read once only or is compressed. */
+int source_open(struct library *l, const char *path, source_look look, void *data, struct source *ret,
+    struct error **err);
 void source_done(struct source *s); /* deletes what was unpacked */
 #define AUTO_SOURCE CLEANUP(source_done)
 #define SOURCE_NONE ((struct source){ .directory = -1 })

@@ -121,13 +121,25 @@ int command_pack(struct options *o, struct error **err)
 	return r;
 }
 
+/* The name of the machine is known to be free before the machine's files are unpacked. */
+static int look(struct json_object *annotations, void *taken, struct error **err)
+{
+	AUTO_JSON struct json_object *machine = NULL;
+	return prepare_read_machine(annotations, taken, &machine, err);
+}
+
 static int unpack(struct library *l, const char *path, const struct prepare_wish *wish, struct progress *p,
     struct json_object **ret, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 }, digests = { 0 };
 	/* The name inside is the one that the machine was made from: it must not go over to what
 	 * became of it. */
-	struct load_options options = { .progress = p, .unnamed = 1 };
+	struct load_options options = {
+		.progress = p,
+		.unnamed = 1,
+		.look = look,
+		.look_data = (void *)wish->taken,
+	};
 	int r = load_images(l, path, &options, &names, &digests, err);
 	if (r == 0 && names.count != 1)
 		r = error_set(err, EINVAL, "%s holds %zu images; a machine is made from one", path, names.count);

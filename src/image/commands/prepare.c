@@ -16,15 +16,13 @@
 
 enum { NOTES_MAX = 8, FACTS_MAX = 1 << 20 };
 
-/* Parses the settings of an exported machine; the caller checks their members. 0 (*ret stays
- * NULL if the archive has none), -EBADMSG, -EINVAL: no JSON object, -EEXIST: the machine's
- * name is taken. */
-static int read_machine(const struct image *i, const struct strv *taken, struct json_object **ret, struct error **err)
+int prepare_read_machine(struct json_object *annotations, const struct strv *taken, struct json_object **ret,
+    struct error **err)
 {
 	const char *text = NULL, *name = NULL;
-	if (!i->manifest->annotations)
+	if (!annotations)
 		return 0;
-	int r = json_get_string(i->manifest->annotations, PREPARE_ANNOTATION, &text, err);
+	int r = json_get_string(annotations, PREPARE_ANNOTATION, &text, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	r = json_parse(text, strlen(text), "annotation \"" PREPARE_ANNOTATION "\"", ret, err);
@@ -138,7 +136,7 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 	if (r == 0)
 		r = check_layers(i, err);
 	if (r == 0 && wish->with_machine)
-		r = read_machine(i, wish->taken, &machine, err);
+		r = prepare_read_machine(i->manifest->annotations, wish->taken, &machine, err);
 	if (r == 0)
 		note_odd_env(i, p);
 	if (r == 0)

@@ -19,6 +19,11 @@ struct prepare_wish {
 };
 int prepare_image(struct library *l, const char *name, const char *digest, const struct prepare_wish *wish,
     struct progress *p, struct json_object **ret, struct error **err);
+/* Parses the settings of an exported machine in a manifest's annotations (may be NULL); the caller
+ * checks their members. 0 (*ret stays NULL if there are none), -EBADMSG, -EINVAL: no JSON object,
+ * -EEXIST: the machine's name is among those that are taken. */
+int prepare_read_machine(struct json_object *annotations, const struct strv *taken, struct json_object **ret,
+    struct error **err);
 /* What --form says; "disk" where it says nothing. */
 enum prepare_form prepare_form(struct options *o);
 #define PREPARE_ANNOTATION "org.holm.machine"
