@@ -100,8 +100,24 @@ static int take_value(struct options *o, const struct option_spec *s, struct cur
 	return store(o, s, value, err);
 }
 
+/* Whether the words of the command name machines; options of its own may come after them. */
+static int names_are_words(const struct command_spec *c)
+{
+	return c->target != TARGET_NONE && c->target != TARGET_NAMED_OR_DEFAULT;
+}
+
+/* Other commands take the machine by this option. */
+static int refuse_name_option(const struct options *o, const char *option, struct error **err)
+{
+	return error_set(err, EINVAL, "unknown option %s; here the machine is a word: %s NAME", option,
+	    o->command->name);
+}
+
 static int unknown_option(const struct options *o, const char *name, struct error **err)
 {
+	if (streq(name, "name") && names_are_words(o->command))
+		return refuse_name_option(o, "--name", err);
+
 	struct suggestion near = SUGGESTION(name);
 	for (const struct option_spec *s = table(o->command); s->name; s++)
 		suggestion_offer(&near, s->name);
@@ -143,6 +159,8 @@ static int parse_short(struct options *o, struct cursor *c, const char *letters,
 			o->help = 1;
 			continue;
 		}
+		if (!s->name && *letters == 'n' && names_are_words(o->command))
+			return refuse_name_option(o, "-n", err);
 		if (!s->name)
 			return error_set(err, EINVAL, "unknown option -%c", *letters);
 		if (takes_value(s))

@@ -303,8 +303,12 @@ static const struct {
 };
 
 const struct machine_key machine_keys[] = {
-	{ "cpus", "number of processors; default half the host's, in native isolation all of them" },
-	{ "memory", "size of memory, such as 2G; default half the host's" },
+	{ "cpus", "number of processors, to which a native machine is bound; default half the host's, in native "
+		  "isolation all "
+		  "of them" },
+	{ "memory",
+	    "size of memory, such as 2G; for a native machine a limit, which needs the memory controller of cgroups "
+	    "to be delegated; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
 	{ "home-mount", "your home inside: rw, ro or none; default rw" },
 	{ "home-private", "paths in the home that are the machine's own, with commas between them, or none; default "

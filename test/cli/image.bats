@@ -351,3 +351,28 @@ fake_mmdebstrap()
 	HOLM_TEST_TIMEOUT=120 fails 125 holm image debootstrap nosuchsuite -t x:1
 	contains "$stderr" nosuchsuite
 }
+
+@test "errors about names have a remedy" {
+	fails 125 holm image rm nothing-here
+	contains "$stderr" 'image "nothing-here" is not in the library; holm image ls shows what is'
+	touch "$WORLD/archive.tar"
+	fails 125 holm image pull "$WORLD/archive.tar"
+	contains "$stderr" '"holm image load" takes an image from it'
+	fails 125 holm machine create "$WORLD/archive.tar" --no-boot
+	contains "$stderr" '"holm image import" makes one of a tar file'
+	# The registry of these names is one that nobody has.
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[registry "docker.io"]\nblocked = true\n' >"$XDG_CONFIG_HOME/holm/config"
+	fails 125 holm image pull --progress none debian:12-slim
+	contains "$stderr" '"holm image debootstrap bookworm" makes one'
+	fails 125 holm image pull --progress none trixie
+	contains "$stderr" '"holm image debootstrap trixie" makes one'
+	fails 125 holm image pull --progress none debian:sid
+	[[ "$stderr" != *debootstrap* ]]
+	fails 125 holm image pull --progress none alpine
+	[[ "$stderr" != *debootstrap* ]]
+	rm "$XDG_CONFIG_HOME/holm/config"
+	run holm image login -u me --password-stdin 127.0.0.1:1 <<<secret
+	contains "$output" "registry 127.0.0.1:1: login: "
+	contains "$output" "check its name"
+}

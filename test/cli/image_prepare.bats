@@ -177,7 +177,7 @@ annotate()
 	fails 125 inner unpack --taken other --taken dev "$WORLD/out.oci"
 	contains "$stderr" '"dev"'
 	[ ! -e "$(jq -r .disk <<<"$answer")" ]
-	# And before the machine's files are unpacked, where the archive is a plain file: nobody reads this layer.
+	# In a plain file it is said before this damaged layer is read.
 	dd if=/dev/urandom of="$WORLD/tree/large" bs=1M count=5 status=none
 	tar -C "$WORLD/tree" -cf - . | inner pack --config "$WORLD/settings" --output "$WORLD/large.oci"
 	rm "$WORLD/tree/large"

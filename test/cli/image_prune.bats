@@ -52,6 +52,16 @@ counts()
 	equal "$before" "$(find "$IMAGES" | sort)"
 }
 
+@test "prune says what of the last minute it keeps" {
+	find "$IMAGES/trees" "$IMAGES/disks" -maxdepth 1 -type f -exec touch {} +
+	equal '0 0 1 1 0' "$(holm image prune --dry-run --format json | jq -r '[.[].kept] | join(" ")')"
+	contains "$(holm image prune --dry-run)" "made or used within the last minute"
+	older
+	equal '0 0 0 0 0' "$(holm image prune --dry-run --format json | jq -r '[.[].kept] | join(" ")')"
+	equal 'images blobs disks trees downloads' "$(holm image prune --dry-run --format json | jq -r '[.[].kind] | join(" ")')"
+	[[ "$(holm image prune --dry-run)" != *"last minute"* ]]
+}
+
 @test "prune deletes what can be made or fetched again, and the image stays usable" {
 	equal '0 0 1 1 1' "$(counts)"
 	equal '' "$(find "$IMAGES/disks" "$IMAGES/trees" "$IMAGES/partial" -mindepth 1)"

@@ -32,6 +32,27 @@ fake_libexec()
 	contains "$stderr" '"nobody"'
 }
 
+@test "a machine's name in the wrong place gets a remedy" {
+	holm machine create --no-boot near:1 --name workshop >/dev/null
+	fails 125 holm machine set workshop memory=2G
+	contains "$stderr" '"workshop" is a machine; did you mean "set -n workshop"?'
+	fails 125 holm machine set nonsense memory=2G
+	contains "$stderr" "write KEY=VALUE"
+	fails 125 holm machine inspect -n workshop
+	contains "$stderr" "unknown option -n; here the machine is a word: inspect NAME"
+	fails 125 holm machine restart --name=workshop
+	contains "$stderr" "unknown option --name; here the machine is a word: restart NAME"
+	fails 125 holm machine port ls -x
+	contains "$stderr" "unknown option -x;"
+	holm machine rm workshop
+}
+
+@test "a create warns once of a proxy on the loopback" {
+	run --separate-stderr holm machine create m --no-boot --proxy http://127.0.0.1:3128
+	equal 1 "$(grep -c "out of the machine's reach" <<<"$stderr")"
+	holm machine rm m
+}
+
 @test "a mistyped option or machine gets a suggestion" {
 	fails 125 holm machine create x --mem 1G
 	contains "$stderr" "unknown option --mem;"
@@ -363,6 +384,25 @@ ports_of()
 	holm machine rm m
 }
 
+@test "the places of mounts are tried before anything is made, and restart tries their sources before it stops" {
+	mkdir -p "$WORLD/dir" "$WORLD/over"
+	touch "$WORLD/file" "$WORLD/over/taken" "$HOME/taken"
+	fails 125 holm machine create m --no-boot -v "$WORLD/dir:$HOME/taken"
+	contains "$stderr" "\"$HOME/taken\" inside is a file, which a directory cannot cover"
+	fails 125 holm machine create m --no-boot -v "$WORLD/dir:$HOME/taken/deep"
+	contains "$stderr" "\"$HOME/taken\" inside is a file"
+	fails 125 holm machine create m --no-boot -v "$WORLD/over:/srv" -v "$WORLD/dir:/srv/taken"
+	contains "$stderr" '"/srv/taken" inside is a file'
+	equal '' "$(holm machine ls -q)"
+	rm "$HOME/taken"
+	holm machine create m --no-boot -v "$WORLD/dir:/srv/dir" -v "$WORLD/over:$HOME/new/place" >/dev/null
+	rmdir "$WORLD/dir"
+	fails 125 holm machine restart m
+	contains "$stderr" "mount \"$WORLD/dir\": No such file or directory"
+	contains "$stderr" "holm machine mount rm -n m /srv/dir"
+	holm machine rm m
+}
+
 @test "a port is tried before anything is made" {
 	local port listener
 	port=$(free_port)
@@ -485,6 +525,16 @@ chooses()
 	equal "$(printf 'two\nthree')" "$(holm machine logs -n 2 m)"
 	equal '' "$(holm machine logs -n 0 m)"
 	equal 3 "$(holm machine logs --tail 10 m | wc -l)"
+	holm machine rm m
+}
+
+@test "logs: a line ends without carriage returns, but with --raw" {
+	local log="$XDG_DATA_HOME/holm/machines/m/console.log"
+	holm machine create m --no-boot >/dev/null
+	printf '2025-11-30T03:00:00.000000Z a longer line\r\r\n2025-11-30T03:00:01.000000Z b\r\nc\r\r\n\r\n10%%\r20%%\r\r\nopen\r' >"$log"
+	equal $'a longer line\nb\nc\n\n10%\r20%\nopen' "$(holm machine logs m)"
+	equal $'2025-11-30T03:00:01.000000Z b\nc' "$(holm machine logs -t m | sed -n 2,3p)"
+	cmp "$log" <(holm machine logs -t --raw m)
 	holm machine rm m
 }
 

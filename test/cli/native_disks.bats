@@ -133,6 +133,25 @@ make()
 	equal 0 "$(find "$MACHINES/.bases" -mindepth 1 -maxdepth 1 -type d | wc -l)"
 }
 
+@test "create tries the places of mounts in the image's trees" {
+	local tree
+	make first
+	tree=$(jq -r '.image_trees[0]' "$MACHINES/first/machine.json")
+	mkdir -p "$tree/etc" "$tree/srv/dir" "$WORLD/dir"
+	touch "$tree/etc/passwd" "$WORLD/file"
+	ln -s etc "$tree/link"
+	fails 125 holm machine create thing --no-boot --isolation native -n m -v "$WORLD/dir:/etc/passwd"
+	contains "$stderr" '"/etc/passwd" inside is a file, which a directory cannot cover'
+	fails 125 holm machine create thing --no-boot --isolation native -n m -v "$WORLD/dir:/etc/passwd/deep"
+	fails 125 holm machine create thing --no-boot --isolation native -n m -v "$WORLD/file:/srv/dir"
+	contains "$stderr" '"/srv/dir" inside is a directory, which a file cannot cover'
+	[ ! -e "$MACHINES/m" ]
+	# A symlink is the machine's to follow.
+	holm machine create thing --no-boot --isolation native -n m -v "$WORLD/dir:/link/passwd" -v "$WORLD/file:/etc/hosts" >/dev/null
+	rm -r "${tree:?}"/*
+	holm machine rm m first
+}
+
 @test "a clone of too many clones is refused" {
 	make m
 	ran m file

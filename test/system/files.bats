@@ -258,6 +258,13 @@ teardown_file()
 	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORLD/sock"
 	holm machine mount add -n one "$WORLD/sock:/tmp/sock"
 	in_machine one test -S /tmp/sock
+	# Its place goes with it, unless the machine had it.
+	as_root one touch /tmp/mine
+	holm machine mount add -n one "$WORLD/late:/tmp/added"
+	holm machine mount add -n one "$WORLD/late:/tmp/mine"
+	holm machine mount rm -n one /tmp/added
+	holm machine mount rm -n one /tmp/mine
+	in_machine one sh -c '[ ! -e /tmp/added ] && [ -e /tmp/mine ]'
 	# The place in the home is yours, and goes with the mount.
 	holm machine mount add -n one "$WORLD/late:$HOME/place/of/late"
 	equal "$UID_ME $UID_ME" "$(stat -c %u place/of place/of/late | xargs)"
@@ -270,6 +277,20 @@ teardown_file()
 	holm machine mount rm -n one /srv/late
 	run ! in_machine one grep late /srv/late
 	holm machine rm --force one
+}
+
+@test "a start that fails because of a mount names the remedy" {
+	mkdir -p "$WORLD/gone"
+	create lost busybox --no-boot -v "$WORLD/gone:/srv/gone" -v "$WORLD/gone:/sbin/init/x"
+	rmdir "$WORLD/gone"
+	fails 125 holm machine start lost
+	contains "$stderr" "holm machine mount rm -n lost /srv/gone"
+	mkdir "$WORLD/gone"
+	holm machine mount rm -n lost /srv/gone
+	fails 125 holm machine start lost
+	contains "$stderr" "holm machine mount rm -n lost /sbin/init/x"
+	holm machine mount rm -n lost /sbin/init/x
+	holm machine rm --force lost
 }
 
 @test "mount add and rm, on a running machine at once or with a note" {

@@ -26,6 +26,7 @@ struct boot_share {
 	int read_only;
 	int events;          /* its server can say what the host changes */
 	struct strv aliases; /* other paths of the host's that lead to `inside` there */
+	int was_there;       /* its place, where no mount point has a mark: it is the machine's own */
 	struct strv private; /* relative places in it on which the machine's own folders are mounted */
 };
 

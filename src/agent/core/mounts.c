@@ -133,11 +133,21 @@ int mounts_attach(int mount, int root, const char *inside, struct error **err)
 	return 0;
 }
 
+int mounts_refuse(const struct boot_request *b, const struct boot_share *s, int code, const char *why,
+    struct error **err)
+{
+	if (streq(s->tag, "home"))
+		return error_set(err, -code, "%s", why);
+	return error_set(err, -code, "mount \"%s\": %s; holm machine mount rm -n %s %s takes it away", s->inside, why,
+	    b->name, s->inside);
+}
+
 int mounts_share_at_home(const struct platform *p, const struct boot_share *s, struct error **err)
 {
 	struct stat here, above;
 	AUTOFREE char *path = path_join(AGENT_SHARES, s->tag);
-	int r = path_mkdir_all(path, 0755, err);
+	int is_file = mounts_is_file(s->tag); /* of an earlier mount, or the mount itself */
+	int r = is_file ? 0 : path_mkdir_all(path, 0755, err);
 	if (r < 0)
 		return r;
 	if (stat(path, &here) == 0 && stat(AGENT_SHARES, &above) == 0 && here.st_dev != above.st_dev)
@@ -148,9 +158,10 @@ int mounts_share_at_home(const struct platform *p, const struct boot_share *s, s
 int mounts_shares(const struct platform *p, const struct boot_request *b, struct error **err)
 {
 	for (size_t i = 0; i < b->share_count; i++) {
-		int r = mounts_share_at_home(p, &b->shares[i], err);
+		AUTO_ERROR struct error *why = NULL;
+		int r = mounts_share_at_home(p, &b->shares[i], &why);
 		if (r < 0)
-			return r;
+			return mounts_refuse(b, &b->shares[i], r, error_text(why, r), err);
 	}
 	return 0;
 }

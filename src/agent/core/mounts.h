@@ -22,3 +22,7 @@ int mounts_share_at_home(const struct platform *p, const struct boot_share *s, s
 /* The file system that is mounted at AGENT_SHARES/TAG, as the kernel writes it in fdinfo (major <<
  * 20 | minor); its server is not asked. 0: nothing is mounted. */
 uint32_t mounts_share_device(const char *tag);
+/* Sets the error of a share that cannot be mounted, with the remedy; the home has none. Returns
+ * code. */
+int mounts_refuse(const struct boot_request *b, const struct boot_share *s, int code, const char *why,
+    struct error **err);

@@ -115,6 +115,17 @@ static void link_aliases(const struct prepare *p, const struct boot_share *s)
 	}
 }
 
+/* Whether what is in the place is of the mount's kind. A place behind a symlink is left to the
+ * mount. 0 or -ENOTDIR. */
+static int check_kind(const struct mount_place *place)
+{
+	struct stat st;
+	AUTO_FD int fd = place->base < 0 ? -1 : path_open_beneath(place->base, place->relative, O_PATH, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd == -ENOTDIR ? -ENOTDIR : 0;
+	return !S_ISDIR(st.st_mode) == !!place->is_file ? 0 : -ENOTDIR;
+}
+
 /* Makes the directory that a share is mounted on. In a share that cannot be written to it may be
  * there all the same: the mount tells. */
 static int make_share_point(const struct prepare *p, const struct boot_share *s, struct error **err)
@@ -123,10 +134,17 @@ static int make_share_point(const struct prepare *p, const struct boot_share *s,
 		return 0;
 	CLEANUP(mount_point_done) struct mount_place place = mount_point_find(p->request, s, p->root);
 	place.is_file = mounts_is_file(s->tag);
-	if (!streq(s->tag, "home") && (mount_point_make(&place, p->request) >= 0 || place.in_share || place.is_file))
+	int made = streq(s->tag, "home") ? -ENOENT : mount_point_make(&place, p->request);
+	if (!streq(s->tag, "home") && check_kind(&place) < 0)
+		return mounts_refuse(p->request, s, -ENOTDIR,
+		    place.is_file ? "it is a file, and there is a directory in the machine" :
+				    "it is a directory, and there is a file in the machine",
+		    err);
+	if (!streq(s->tag, "home") && (made >= 0 || place.in_share || place.is_file))
 		return 0;
-	AUTO_FD int fd = rootfs_mkdir(p->root, s->inside, 0755, err);
-	return fd < 0 ? fd : 0;
+	AUTO_ERROR struct error *why = NULL;
+	AUTO_FD int fd = rootfs_mkdir(p->root, s->inside, 0755, &why);
+	return fd < 0 ? mounts_refuse(p->request, s, fd, error_text(why, fd), err) : 0;
 }
 
 /* Empty directories to mount on, with the modes that they have elsewhere: what the runtime makes

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/core/channel.h"
 #include "agent/core/mount_point.h"
 #include "agent/core/mount_units.h"
 #include "agent/core/mounts.h"
@@ -70,6 +71,9 @@ static int work_add(int channel, void *data, struct error **err)
 	if ((r = c->agent->platform->enter(c->machine)) < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int there = root < 0 ? -1 : path_open_in_root(root, c->share.inside, O_PATH, 0);
+	if (there >= 0)
+		channel_send_string(channel, "there", c->share.inside);
 	return root < 0 ? error_set_errno(err, errno, "cannot enter the machine") :
 			  mounts_attach(mount, root, c->share.inside, err);
 }
@@ -155,6 +159,23 @@ static int unmount(const struct share_change *c, struct error **err)
 	    holders ? holders : "something");
 }
 
+/* In the machine: removes the empty file or directory that a share below /run or /tmp was mounted
+ * on, where file systems keep no marks. */
+static void remove_unmarked(const struct share_change *c)
+{
+	struct stat st;
+	AUTOFREE char *above = path_parent(c->share.inside);
+	const char *name = path_base(c->share.inside);
+	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int parent = root < 0 ? -1 : path_open_in_root(root, above, O_PATH | O_DIRECTORY, 0);
+	if (c->share.was_there || parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (S_ISDIR(st.st_mode))
+		unlinkat(parent, name, AT_REMOVEDIR);
+	else if (S_ISREG(st.st_mode) && st.st_size == 0)
+		unlinkat(parent, name, 0);
+}
+
 static int work_remove(int channel, void *data, struct error **err)
 {
 	const struct share_change *c = data;
@@ -162,9 +183,13 @@ static int work_remove(int channel, void *data, struct error **err)
 	int r = c->agent->platform->enter(c->machine);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
-	if ((r = unmount(c, err)) >= 0)
+	if ((r = unmount(c, err)) < 0)
+		return r;
+	if (place.base < 0)
+		remove_unmarked(c);
+	else
 		mount_point_remove(&place, c->agent->boot);
-	return r;
+	return 0;
 }
 
 /* The agent's own mount of a share would keep its device busy. */
@@ -223,9 +248,17 @@ static void on_done(int code, const char *text, void *data)
 	change_free(c);
 }
 
+static void on_message(struct json_object *o, int fd, void *data)
+{
+	struct share_change *c = data;
+	const char *there;
+	c->share.was_there |= json_get_string(o, "there", &there, NULL) == 0;
+	fd_close(fd);
+}
+
 static void start(struct agent *a, struct http_exchange *x, struct boot_share *share, worker_fn fn)
 {
-	static const struct worker_events events = { .done = on_done };
+	static const struct worker_events events = { .message = on_message, .done = on_done };
 	struct share_change *c = xnew(struct share_change);
 	*c = (struct share_change){ .agent = a, .exchange = x, .share = *share, .machine = a->init_pidfd };
 	http_exchange_on_closed(x, on_closed, c);
@@ -262,6 +295,10 @@ void share_remove_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, EINVAL, err);
 		return;
 	}
+	const struct agent *a = agent;
 	struct boot_share share = { .tag = xstrdup(""), .inside = TAKE_PTR(clean) };
+	for (size_t i = 0; a->boot && i < a->boot->share_count; i++)
+		if (streq(a->boot->shares[i].inside, share.inside))
+			share.was_there = a->boot->shares[i].was_there;
 	start(agent, x, &share, work_remove);
 }

@@ -224,7 +224,8 @@ static int stream_in(const struct copy *c, struct error **err)
 	AUTO_UPLOAD struct archive_upload upload = { .fd = -1 };
 	AUTOFREE char *block = xmalloc(READ_SIZE);
 	if (isatty(STDIN_FILENO))
-		return error_set(err, EINVAL, "stdin is a terminal; give cp - a tar stream");
+		return error_set(err, EINVAL,
+		    "standard input is a terminal; give it a tar stream: holm machine cp - NAME:PATH < FILE");
 	int r = begin_upload(c, 1, !c->archive, &upload, err);
 	while (r == 0 && !upload.broken) {
 		ssize_t n = read(STDIN_FILENO, block, READ_SIZE);
@@ -358,7 +359,7 @@ static int stream_out(const struct copy *c, struct error **err)
 	const void *data;
 	ssize_t n;
 	if (isatty(STDOUT_FILENO))
-		return error_set(err, EINVAL, "stdout is a terminal; lead the tar stream elsewhere");
+		return error_set(err, EINVAL, "standard output is a terminal; write > FILE, or pipe it on");
 	int r = resolve_source(c, &path, err);
 	if (r < 0 || (r = archive_download_begin(&d, c->from->machine, path, "", err)) < 0)
 		return r;

@@ -8,6 +8,7 @@
 #include "cli/machine/beyond.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
+#include "cli/machine/places.h"
 #include "cli/machine/rm.h"
 #include "cli/output.h"
 #include "cli/machine/ports.h"
@@ -172,11 +173,14 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r == 0)
 		r = make_apply_image(m, prepared, &err);
 	if (r == 0)
+		r = places_check(m, &err);
+	if (r == 0)
 		r = put(m, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	make_note_user(m);
-	make_note_proxy(m);
+	if (options_given(o, "no-boot"))
+		make_note_proxy(m); /* a boot says it */
 	make_note_init(m);
 	make_note_sockets(m);
 	beyond_note(NULL, m);

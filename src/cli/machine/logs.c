@@ -4,7 +4,7 @@
  * last line of a boot stays readable when the machine is stopped.
  *
  * The machine decides what is in them. A terminal gets text and colours alone, a file or a pipe
- * every byte. */
+ * every byte but the carriage returns that a terminal's driver puts at the ends of lines. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -34,7 +34,7 @@ static const struct option_spec options[] = {
 	    "only lines from this time on: 2026-11-30T08:00, or 10m for the last minutes" },
 	{ "until", 0, OPTION_STRING, "TIME", "only lines before this time" },
 	{ "timestamps", 't', OPTION_FLAG, NULL, "each line behind its time" },
-	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, also to a terminal" },
+	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, with carriage returns, also to a terminal" },
 	{ "boot", 0, OPTION_FLAG, NULL, "what holm, the kernel and the agent said, instead of the init's console" },
 	{ 0 },
 };
@@ -221,7 +221,11 @@ static int configure(struct options *o, struct log *l, uint64_t *ret_tail, struc
 	if (options_given(o, "follow") && options_given(o, "until"))
 		return error_set(err, EINVAL, "--follow and --until exclude each other");
 	l->raw = options_given(o, "raw") || !isatty(STDOUT_FILENO);
-	l->lines = (struct log_lines){ .until_ns = INT64_MAX, .with_times = options_given(o, "timestamps") };
+	l->lines = (struct log_lines){
+		.until_ns = INT64_MAX,
+		.with_times = options_given(o, "timestamps"),
+		.keep_returns = options_given(o, "raw"),
+	};
 	int r = parse_time(o, "since", &l->lines.since_ns, err);
 	return r < 0 ? r : parse_time(o, "until", &l->lines.until_ns, err);
 }

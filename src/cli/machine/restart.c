@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `holm machine restart [NAME...]`: stop, then start. A stopped machine is started. */
+#include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/machine/make.h"
 #include "cli/machine/power.h"
 #include "cli/output.h"
 
@@ -26,6 +28,30 @@ const struct command_spec command_restart = {
 	.run = run,
 };
 
+/* A machine whose start would fail for a directory or file of the host goes on running. */
+static int check_sources(const char *name, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_ERROR struct error *why = NULL;
+	int r = machine_load(name, &m, err);
+	for (size_t i = 0; r == 0 && i < m->mount_count; i++) {
+		r = make_check_mount(&m->mounts[i], &why);
+		if (r < 0)
+			error_set(err, -r,
+			    "%s, or take it away with \"holm machine mount rm -n %s %s\"; machine \"%s\" "
+			    "is left as it is",
+			    error_text(why, r), name, m->mounts[i].inside, name);
+	}
+	return r;
+}
+
+static int stop(const char *name, uint64_t timeout_ms)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = check_sources(name, &err);
+	return r < 0 ? output_failure(r, err) : power_stop(name, timeout_ms);
+}
+
 static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -38,7 +64,7 @@ static int run(const struct command_spec *c, struct options *o)
 	for (size_t i = 0; i < names->count; i++) {
 		if (all && machine_is_running(names->items[i]) != 1)
 			continue;
-		if (power_stop(names->items[i], timeout_ms) == 0)
+		if (stop(names->items[i], timeout_ms) == 0)
 			strv_add(&stopped, names->items[i]);
 		else
 			status = EXIT_HOLM;

@@ -14,6 +14,7 @@
 #include "cli/machine/make.h"
 #include "cli/output.h"
 #include "cli/machine/ports.h"
+#include "isolation/isolation.h"
 
 enum { LIMITS_MS = 10 * 1000 };
 
@@ -35,7 +36,8 @@ const struct command_spec command_set = {
 	    "transport, "
 	    "publish and env.NAME. "
 	    "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
-	    "native isolation cpus and memory. isolation=vm and isolation=native move the disk of a stopped "
+	    "native isolation cpus and memory; the host must delegate the memory controller of cgroups for memory to "
+	    "be a limit there, see holm system info. isolation=vm and isolation=native move the disk of a stopped "
 	    "machine when it is made for the other, which takes as long as export and import; isolation=auto "
 	    "leaves it as it is.",
 	.options = options,
@@ -46,13 +48,22 @@ const struct command_spec command_set = {
 	.run = run,
 };
 
+/* A word without "=": most likely a machine's name. */
+static int refuse_word(const char *word, struct error **err)
+{
+	AUTO_MACHINE struct machine *named = NULL;
+	if (machine_name_check(word, NULL) == 0 && machine_load(word, &named, NULL) == 0)
+		return error_set(err, EINVAL, "\"%s\" is a machine; did you mean \"set -n %s\"?", word, word);
+	return error_set(err, EINVAL, "\"%.80s\": write KEY=VALUE, such as memory=2G", word);
+}
+
 static int apply(struct machine *m, void *data, struct error **err)
 {
 	const struct strv *pairs = data;
 	for (size_t i = 0; i < pairs->count; i++) {
 		const char *equals = strchr(pairs->items[i], '=');
 		if (!equals || equals == pairs->items[i])
-			return error_set(err, EINVAL, "\"%.80s\": write KEY=VALUE, such as memory=2G", pairs->items[i]);
+			return refuse_word(pairs->items[i], err);
 		AUTOFREE char *key = xstrndup(pairs->items[i], (size_t)(equals - pairs->items[i]));
 		int r = machine_set(m, key, equals + 1, err);
 		if (r < 0)
@@ -101,15 +112,18 @@ static int ask_limits(const char *name, struct error **err)
 
 /* Ports change at once, limits where the isolation can; everything else waits for the next
  * start. */
-static void tell_running(const char *name, const struct strv *pairs)
+static void tell_running(const char *name, const struct machine *m, const struct strv *pairs)
 {
 	AUTO_ERROR struct error *err = NULL;
 	size_t limits = 0, ports = 0, proxies = 0;
+	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
 	if (machine_is_running(name) != 1)
 		return;
 	for (size_t i = 0; i < pairs->count; i++) {
 		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
 		ports += startswith(pairs->items[i], "publish=") != NULL;
+		/* No start changes what has no effect: beyond_note() says so. */
+		ports += disk && !disk->is_sized && startswith(pairs->items[i], "disk-size=");
 		proxies += startswith(pairs->items[i], "proxy=") != NULL;
 	}
 	int r = limits ? ask_limits(name, &err) : 0;
@@ -140,7 +154,7 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return client_start_failure(r, err);
 	ports_follow(plan.before, plan.after);
-	tell_running(name, pairs);
+	tell_running(name, plan.after, pairs);
 	if (!streq(plan.before->proxy, plan.after->proxy))
 		make_note_proxy(plan.after);
 	beyond_note(plan.before, plan.after);

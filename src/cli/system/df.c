@@ -32,7 +32,8 @@ const struct command_spec command_system_df = {
 	.summary = "show how much room images and machines take",
 	.details =
 	    "ACTIVE counts the images, disks and trees that a machine stands on, and the machines and containers that "
-	    "run. holm image rm, holm machine rm and holm rm give room back.",
+	    "run. Bases are the frozen disks that a machine and its clones share. holm image rm, holm image prune, "
+	    "holm machine rm and holm rm give room back.",
 	.options = options,
 	.run = run,
 };
@@ -233,7 +234,7 @@ static int collect(struct json_object *rows, struct error **err)
 	r = add_containers(rows, err);
 	if (r < 0)
 		return r;
-	add_folder(rows, "clones", bases, count_entries(bases, ".qcow2", 0) + count_entries(bases, "", 1), 0, 1);
+	add_folder(rows, "bases", bases, count_entries(bases, ".qcow2", 0) + count_entries(bases, "", 1), 0, 1);
 	return 0;
 }
 

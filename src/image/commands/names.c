@@ -13,9 +13,13 @@ enum { SWEEP_WAIT_MS = 2000 }; /* for an "image ls" that is just ending; a pull 
 static int remove_one(struct library *l, const char *text, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
-	int r = image_find(l, text, NULL, &name, &digest, err);
+	AUTO_ERROR struct error *why = NULL;
+	int r = image_find(l, text, NULL, &name, &digest, &why);
+	if (r == -ENOENT)
+		return error_set(err, ENOENT, "image \"%.200s\" is not in the library; holm image ls shows what is",
+		    text);
 	if (r < 0)
-		return r;
+		return error_set(err, -r, "%s", error_text(why, r));
 	/* A name takes that name away; a digest all names of the image. */
 	if (image_is_named(text, name))
 		r = library_remove_name(l, name, err);

@@ -200,8 +200,10 @@ static int obtain(struct library *l, const struct wish *w, struct progress *p, c
 		*ret_digest = TAKE_PTR(digest);
 		return 0;
 	}
-	if (r < 0 && !always && (r != -ENOENT || never))
-		return error_set(err, -r, "%s", error_text(why, r));
+	if (r < 0 && !always && (r != -ENOENT || never)) {
+		AUTOFREE char *file = pull_file_hint(w->reference);
+		return error_set(err, -r, "%s%s", error_text(why, r), file ? file : "");
+	}
 	if (r == 0 && name && image_is_named(w->reference, name) && reference_parse(name, &found, NULL) == 0 &&
 	    reference_is_local(found))
 		return refuse_local(name, w->when, err);

@@ -8,9 +8,9 @@
 #include "image/commands/sweep.h"
 #include "image/commands/table.h"
 
-enum { COLUMNS = 3 };
+enum { COLUMNS = 4 };
 
-static const char *const titles[COLUMNS] = { "KIND", "COUNT", "FREED" };
+static const char *const titles[COLUMNS] = { "KIND", "COUNT", "FREED", "KEPT" };
 
 struct kind {
 	const char *name;
@@ -23,6 +23,7 @@ static void add_row(struct table *t, const struct kind *k)
 	cells[0] = xstrdup(k->name);
 	cells[1] = xasprintf("%llu", (unsigned long long)k->amount.count);
 	cells[2] = format_size(k->amount.bytes);
+	cells[3] = xasprintf("%llu", (unsigned long long)k->amount.young);
 }
 
 static int print_table(const struct prune_report *r, const struct kind *kinds, size_t count, int dry_run,
@@ -42,9 +43,15 @@ static int print_table(const struct prune_report *r, const struct kind *kinds, s
 		add_row(&t, &kinds[k]);
 		total.amount.count += kinds[k].amount.count;
 		total.amount.bytes += kinds[k].amount.bytes;
+		total.amount.young += kinds[k].amount.young;
 	}
 	add_row(&t, &total);
-	return table_print(&t, err);
+	result = table_print(&t, err);
+	return result == 0 && total.amount.young ?
+		   command_print("KEPT: made or used within the last minute, perhaps for a machine that is just being "
+				 "made; prune again in a minute removes them",
+		       err) :
+		   result;
 }
 
 static int print_rows(const struct prune_report *r, const struct kind *kinds, size_t count, const struct format *f,
@@ -56,6 +63,7 @@ static int print_rows(const struct prune_report *r, const struct kind *kinds, si
 		json_add_string(o, "kind", kinds[k].name);
 		json_add_u64(o, "count", kinds[k].amount.count);
 		json_add_u64(o, "bytes", kinds[k].amount.bytes);
+		json_add_u64(o, "kept", kinds[k].amount.young);
 		if (k == 0)
 			json_add_strv(o, "names", &r->images);
 		json_object_array_add(rows, o);
@@ -81,7 +89,7 @@ int command_prune(struct options *o, struct error **err)
 		return r;
 	const struct kind kinds[] = {
 		{ "images", { .count = report.images.count } },
-		{ "layers", report.layers },
+		{ "blobs", report.blobs },
 		{ "disks", report.disks },
 		{ "trees", report.trees },
 		{ "downloads", report.downloads },

@@ -103,7 +103,7 @@ static int check_output(struct options *o, struct error **err)
 	if (streq(format, "oci-dir"))
 		return error_set(err, EINVAL, "--format oci-dir makes a directory; name it with -o DIRECTORY");
 	if (isatty(STDOUT_FILENO))
-		return error_set(err, EINVAL, "standard output is a terminal; write -o FILE, or pipe it on");
+		return error_set(err, EINVAL, "standard output is a terminal; write -o FILE or > FILE, or pipe it on");
 	return 0;
 }
 

@@ -194,16 +194,20 @@ static void sweep_blob(int directory, const char *name, const struct stat *st, v
 {
 	struct sweeping *s = data;
 	if (!strv_contains(&s->keep.blobs, name))
-		drop(s, s->report ? &s->report->layers : NULL, directory, name, st);
+		drop(s, s->report ? &s->report->blobs : NULL, directory, name, st);
 }
 
 static void sweep_disk(int directory, const char *name, const struct stat *st, void *data)
 {
 	struct sweeping *s = data;
 	AUTOFREE char *image = xstrndup(name, strlen("sha256-") + DIGEST_HEX_SIZE);
-	if (strv_contains(&s->keep.disks, image) || st->st_mtime > time(NULL) - DISK_GRACE_S)
+	struct prune_amount *amount = s->report && endswith(name, ".ext4") ? &s->report->disks : NULL;
+	if (strv_contains(&s->keep.disks, image))
 		return;
-	drop(s, s->report && endswith(name, ".ext4") ? &s->report->disks : NULL, directory, name, st);
+	if (st->st_mtime <= time(NULL) - DISK_GRACE_S)
+		drop(s, amount, directory, name, st);
+	else if (amount)
+		amount->young++;
 }
 
 static void sweep_lock(int directory, const char *name, const struct stat *st, void *data)
@@ -300,7 +304,7 @@ static void sweep_trees(struct sweeping *s)
 	};
 	tree_cache_sweep(s->library, &t);
 	if (s->report)
-		s->report->trees = (struct prune_amount){ .count = t.count, .bytes = t.bytes };
+		s->report->trees = (struct prune_amount){ .count = t.count, .bytes = t.bytes, .young = t.young };
 }
 
 static void sweep_leftovers(struct library *l)

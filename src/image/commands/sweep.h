@@ -18,10 +18,11 @@ struct prune_options {
 };
 struct prune_amount {
 	uint64_t count, bytes; /* of the disk */
+	uint64_t young;        /* which stay because they were handed out within the last minute */
 };
 struct prune_report {
 	struct strv images; /* names */
-	struct prune_amount layers, disks, trees, downloads;
+	struct prune_amount blobs, disks, trees, downloads;
 };
 void prune_report_done(struct prune_report *r);
 #define AUTO_PRUNE_REPORT CLEANUP(prune_report_done)

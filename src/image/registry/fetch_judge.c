@@ -63,6 +63,12 @@ static uint64_t pause_ms(int attempt)
 	return ms + ms * noise / 1024; /* up to a quarter more, so that many clients do not come back together */
 }
 
+/* "manifest "12" of "library/debian"", or "login", which is of the registry as a whole. Owned. */
+static char *describe(const struct fetch *f, const struct endpoint *e)
+{
+	return *e->repository ? xasprintf("%s of \"%s\"", f->what, e->repository) : xstrdup(f->what);
+}
+
 /* Tries again later, if there are attempts left; else fails with the text given. */
 static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wait_ms, const char *why,
     struct error **err)
@@ -70,12 +76,13 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 	if (f->offset(f) > f->progress_mark)
 		f->attempts = 0;
 	struct endpoint *e = endpoint_of(c, f);
+	AUTOFREE char *asked = describe(f, e);
 	f->attempts++;
 	drop_redirect(f);
 	if (f->attempts >= most)
 		return next_endpoint(c, f,
-		    error_set(err, EIO, "registry %s: %s of \"%s\": %s; tried %d times", e->registry, f->what,
-			e->repository, why, f->attempts),
+		    error_set(err, EIO, "registry %s: %s: %s; tried %d times%s", e->registry, asked, why, f->attempts,
+			most == CONNECT_ATTEMPTS_MAX ? "; check its name, and this host's network" : ""),
 		    err);
 	if (wait_ms > RETRY_AFTER_MAX_MS)
 		return next_endpoint(c, f,
@@ -90,13 +97,14 @@ static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wai
 	    (unsigned long long)wait % 1000 / 100);
 	progress_state(c->progress, f->bar, text);
 	if (wait >= 1000 && (f->bar < 0 || !progress_has_bars(c->progress)))
-		progress_note(c->progress, "registry %s: %s of \"%s\": %s", e->registry, f->what, e->repository, text);
+		progress_note(c->progress, "registry %s: %s: %s", e->registry, asked, text);
 	return FETCH_AGAIN;
 }
 
 static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode code, struct error **err)
 {
 	struct endpoint *e = endpoint_of(c, f);
+	AUTOFREE char *asked = describe(f, e);
 	const char *why = f->request.curl_error[0] ? f->request.curl_error : curl_easy_strerror(code);
 	AUTOFREE char *text = xstrdup(f->request.peer_refused ? "redirected to this machine or its link" : why);
 	if (!f->redirect && (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_COULDNT_CONNECT) && endpoint_use_plain(e))
@@ -122,9 +130,7 @@ static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode co
 			e->registry, text, e->registry),
 		    err);
 	default:
-		return next_endpoint(c, f,
-		    error_set(err, EIO, "registry %s: %s of \"%s\": %s", e->registry, f->what, e->repository, text),
-		    err);
+		return next_endpoint(c, f, error_set(err, EIO, "registry %s: %s: %s", e->registry, asked, text), err);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "image/registry/pull.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -73,15 +74,62 @@ static int pull(struct pull *p, const struct reference *ref, const struct oci_pl
 	return image_register(p->library, p->name, digest, p->options->platform, err);
 }
 
+/* The suite of a name that Docker Hub has for Debian ("debian:12", "trixie"), or NULL. Borrowed. */
+static const char *debian_suite(const struct reference *ref)
+{
+	static const struct {
+		const char *release, *suite;
+	} releases[] = { { "latest", "trixie" }, { "stable", "trixie" }, { "13", "trixie" }, { "12", "bookworm" },
+		{ "11", "bullseye" } };
+	const char *name = ref->short_name ? ref->short_name : "", *tag = ref->tag ? ref->tag : "";
+	for (size_t i = 0; i < ARRAY_SIZE(releases); i++) {
+		if (streq(name, releases[i].suite))
+			return releases[i].suite;
+		size_t n = strlen(releases[i].release), m = strlen(releases[i].suite);
+		int is_suite = strncmp(tag, releases[i].suite, m) == 0 && (!tag[m] || tag[m] == '-'),
+		    is_release = strncmp(tag, releases[i].release, n) == 0 && (!tag[n] || strchr(".-", tag[n]));
+		if (streq(name, "debian") && (is_suite || is_release))
+			return releases[i].suite;
+	}
+	return NULL;
+}
+
+/* Passes an error on with what else would give the image that a person named. */
+static int add_remedy(int code, const struct error *why, const char *text, const struct reference *ref,
+    struct error **err)
+{
+	AUTOFREE char *file = pull_file_hint(text);
+	const char *suite = ref ? debian_suite(ref) : NULL;
+	AUTOFREE char *debian =
+	    suite ?
+		xasprintf("; \"holm image debootstrap %s\" makes one of Debian's packages without a registry", suite) :
+		NULL;
+	return error_set(err, -code, "%s%s", error_text(why, code), file ? file : debian ? debian : "");
+}
+
+char *pull_file_hint(const char *text)
+{
+	struct stat st;
+	if (stat(text, &st) < 0 || !(S_ISREG(st.st_mode) || (S_ISDIR(st.st_mode) && strchr("./", *text))))
+		return NULL;
+	if (S_ISDIR(st.st_mode))
+		return xasprintf("; \"%.200s\" is a directory here: \"holm image load\" takes an image from it", text);
+	return xasprintf("; \"%.200s\" is a file here: \"holm image load\" takes an image from it, \"holm image "
+			 "import\" "
+			 "makes one of a tar file of a file system",
+	    text);
+}
+
 int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest,
     struct error **err)
 {
 	AUTO_REFERENCE struct reference *reference = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	AUTO_ERROR struct error *why = NULL;
 	oci_platform_host(&host);
-	int r = reference_parse(text, &reference, err);
+	int r = reference_parse(text, &reference, &why);
 	if (r < 0)
-		return r;
+		return add_remedy(r, why, text, NULL, err);
 	AUTOFREE char *name = reference_to_string(reference);
 	if (reference_is_local(reference))
 		return error_set(err, ENOENT,
@@ -90,7 +138,7 @@ int image_pull(struct library *l, const char *text, const struct pull_options *o
 		    "write localhost:PORT/NAME for a registry on this host",
 		    name);
 	struct pull p = { .library = l, .options = o, .name = name };
-	r = pull(&p, reference, o->platform ? o->platform : &host, err);
+	r = pull(&p, reference, o->platform ? o->platform : &host, &why);
 	if (r == 0) {
 		*ret_digest = xstrdup(p.manifest.digest);
 		*ret_name = TAKE_PTR(name);
@@ -98,5 +146,5 @@ int image_pull(struct library *l, const char *text, const struct pull_options *o
 	registry_free(p.registry);
 	document_done(&p.manifest);
 	oci_manifest_free(p.parsed);
-	return r;
+	return r < 0 ? add_remedy(r, why, text, reference, err) : 0;
 }

@@ -16,3 +16,6 @@ struct pull_options {
  * resumed are kept aside). */
 int image_pull(struct library *l, const char *text, const struct pull_options *o, char **ret_name, char **ret_digest,
     struct error **err);
+/* A remedy behind an error about a reference that is the name of a file or directory. Owned, begins
+ * with "; "; NULL: it is none. */
+char *pull_file_hint(const char *text);

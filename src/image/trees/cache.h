@@ -38,6 +38,7 @@ struct tree_sweep {
 	int dry_run;                            /* delete nothing */
 	int measure;                            /* find out the size */
 	uint64_t count, bytes;                  /* results: trees, their space on the disk */
+	uint64_t young;                         /* result: trees that stay because they are new */
 };
 /* Deletes the other trees, and the leftovers of dead processes. Nobody else has the library
  * open. */

@@ -27,13 +27,19 @@ static int is_young(int trees, const char *name)
 	return fstatat(trees, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime > time(NULL) - GRACE_S;
 }
 
-/* Whether a tree, or the file beside it, is still of use. */
-static int is_wanted(int trees, const char *tree, const struct tree_sweep *t)
+/* Whether an image or a machine uses a tree. */
+static int is_used(const char *tree, const struct tree_sweep *t)
 {
 	size_t n = strlen(tree);
-	AUTOFREE char *name = xstrndup(tree, n > TREE_NAME_TAIL ? n - TREE_NAME_TAIL : n),
-		      *json = xasprintf("%s.json", tree);
-	return strv_contains(t->names, name) || strv_contains(t->whole_names, tree) || is_young(trees, json);
+	AUTOFREE char *name = xstrndup(tree, n > TREE_NAME_TAIL ? n - TREE_NAME_TAIL : n);
+	return strv_contains(t->names, name) || strv_contains(t->whole_names, tree);
+}
+
+/* Whether the file beside a tree was handed out just now. */
+static int is_new(int trees, const char *tree)
+{
+	AUTOFREE char *json = xasprintf("%s.json", tree);
+	return is_young(trees, json);
 }
 
 static void sweep_file(int trees, const char *name, const struct tree_sweep *t)
@@ -47,14 +53,14 @@ static void sweep_file(int trees, const char *name, const struct tree_sweep *t)
 	} else if (startswith(name, "sha256-") && endswith(name, ".json")) {
 		AUTOFREE char *tree = xstrndup(name, n - strlen(".json"));
 		struct stat st;
-		if (!is_wanted(trees, tree, t) ||
+		if ((!is_used(tree, t) && !is_new(trees, tree)) ||
 		    (fstatat(trees, tree, &st, AT_SYMLINK_NOFOLLOW) < 0 && !is_young(trees, name)))
 			unlinkat(trees, name, 0);
 	}
 }
 
 /* Lists the trees to delete, and deletes small files on the way. */
-static void sweep_entries(int trees, const struct tree_sweep *t, struct strv *doomed)
+static void sweep_entries(int trees, struct tree_sweep *t, struct strv *doomed)
 {
 	int copy = openat(trees, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -68,9 +74,13 @@ static void sweep_entries(int trees, const struct tree_sweep *t, struct strv *do
 			continue;
 		if (S_ISREG(st.st_mode) && !t->dry_run)
 			sweep_file(trees, e->d_name, t);
-		else if (S_ISDIR(st.st_mode) &&
-			 (startswith(e->d_name, TREE_TEMPORARY) ||
-			     (startswith(e->d_name, "sha256-") && !is_wanted(trees, e->d_name, t))))
+		if (!S_ISDIR(st.st_mode))
+			continue;
+		int left = startswith(e->d_name, TREE_TEMPORARY) != NULL;
+		int unused = startswith(e->d_name, "sha256-") && !is_used(e->d_name, t);
+		if (unused && is_new(trees, e->d_name))
+			t->young++;
+		else if (left || unused)
 			strv_add(doomed, e->d_name);
 	}
 	closedir(dir);

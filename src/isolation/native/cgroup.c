@@ -127,10 +127,14 @@ static int is_silenced(void)
 	return !wanted;
 }
 
-/* What is missing, or NULL: nothing is. */
+/* Says what is missing (NULL: nothing is) once for all machines, until the host's runtime folder
+ * goes, as it does at the last logout. */
 static void say_once(struct isolation_run *run, const char *text)
 {
-	AUTOFREE char *path = path_join(run->folder, "warned"), *said = NULL;
+	AUTOFREE char *runtime = NULL, *said = NULL;
+	if (path_runtime_dir(&runtime, NULL) < 0)
+		runtime = xstrdup(run->folder);
+	AUTOFREE char *path = path_join(runtime, "limits-probe");
 	if (!text) {
 		unlink(path);
 		return;

@@ -171,9 +171,11 @@ int shares_collect(struct keeper *k, struct error **err)
 	}
 	for (size_t i = 0; i < m->mount_count; i++) {
 		AUTOFREE char *tag = xasprintf("share%u", ++k->share_number);
-		int r = share_new(k, tag, m->mounts[i].host, m->mounts[i].inside, m->mounts[i].read_only, &s, err);
+		AUTO_ERROR struct error *why = NULL;
+		int r = share_new(k, tag, m->mounts[i].host, m->mounts[i].inside, m->mounts[i].read_only, &s, &why);
 		if (r < 0)
-			return r;
+			return error_set(err, -r, "%s; holm machine mount rm -n %s %s takes it away",
+			    error_text(why, r), m->name, m->mounts[i].inside);
 		append(k, s);
 	}
 	return 0;

@@ -223,9 +223,11 @@ static void an_agent_that_stops_by_itself(void **state)
 static int warns_of_limits(const char *scenario, const char *config)
 {
 	AUTO_MACHINE struct machine *m = machine();
-	AUTOFREE char *warned = machine_file("dev", "native/warned"), *home = below("config"),
-		      *directory = path_join(home, "holm"), *file = path_join(directory, "config");
+	AUTOFREE char *runtime = NULL, *home = below("config"), *directory = path_join(home, "holm"),
+		      *file = path_join(directory, "config");
 	struct watched w;
+	assert_int_equal(path_runtime_dir(&runtime, NULL), 0);
+	AUTOFREE char *warned = path_join(runtime, "limits-probe");
 	unlink(warned);
 	setenv("XDG_CONFIG_HOME", home, 1);
 	assert_int_equal(path_mkdir_all(directory, 0700, NULL), 0);
