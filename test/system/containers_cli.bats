@@ -199,6 +199,9 @@ typing()
 	equal 64 "$(holm create -i --name made busybox:test sh -c 'read line; echo "<$line>"; exit 6' | tr -d '\n' | wc -c)"
 	exits 6 sh -c 'echo word | holm start -ai made'
 	equal '<word>' "$output"
+	holm create -it --name sized busybox:test stty size
+	equal '30 90' "$(typing '' holm start -ai sized)"
+	holm rm sized
 	exits 1 holm start nothing made
 	contains "$stderr" 'container "nothing": no such container'
 	holm rm -f made
@@ -225,6 +228,39 @@ typing()
 	exits 1 holm attach work
 	contains "$stderr" 'not running'
 	holm rm work
+}
+
+@test "cp: files, directories, contents and streams, both ways; the container need not run" {
+	local dir=$BATS_TEST_TMPDIR
+	mkdir -p "$dir/tree/sub"
+	echo one >"$dir/tree/one"
+	echo two >"$dir/tree/sub/two"
+	chmod 750 "$dir/tree/one"
+	holm run -d --name files busybox:test sh -c 'mkdir /there; ln -s /there /link; sleep 1000'
+	holm cp "$dir/tree" files:/there
+	holm cp "$dir/tree/." files:/there/contents
+	holm cp "$dir/tree/one" files:/there/renamed
+	holm cp "$dir/tree/one" files:link/
+	equal '750 0:0 one' "$(holm exec files sh -c 'stat -c "%a %u:%g" /there/tree/one; cat /there/tree/one' | paste -sd' ')"
+	equal 'one two one one' "$(holm exec files cat /there/tree/one /there/contents/sub/two /there/renamed /there/one | paste -sd' ')"
+	holm stop -t 0 files
+	mkdir "$dir/out"
+	holm cp files:/there/tree "$dir/out"
+	holm cp files:there/tree/. "$dir/out/contents"
+	holm cp files:/there/renamed "$dir/out/file"
+	equal '' "$(diff -r "$dir/tree" "$dir/out/tree"; diff -r "$dir/tree" "$dir/out/contents"; diff "$dir/tree/one" "$dir/out/file")"
+	equal "$UID_ME" "$(stat -c %u "$dir/out/file")"
+	tar -C "$dir" -cf - tree/one | holm cp - files:/tmp
+	equal one "$(holm cp files:/tmp/tree/one - | tar -xOf - one)"
+	exits 1 holm cp files:/nothing "$dir/out"
+	contains "$stderr" '/nothing'
+	exits 1 holm cp "$dir/nothing" files:/tmp
+	exits 1 holm cp nothing:/x "$dir/out"
+	exits 1 holm cp "$dir/tree" "$dir/out"
+	contains "$stderr" 'CONTAINER:PATH'
+	exits 1 holm cp "$dir/tree" files:/there/one
+	contains "$stderr" 'not a directory'
+	holm rm files
 }
 
 @test "an option that cannot be honoured or read is an error that names it" {

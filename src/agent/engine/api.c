@@ -340,10 +340,15 @@ void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
 	if (!c)
 		return;
 	int r = engine_get_size(x, &rows, &columns, &err);
-	if (r == 0 && !c->pid)
-		r = error_set(&err, EBUSY, "container %s is not running", c->record.id);
 	if (r < 0) {
 		engine_error(x, r, err);
+		return;
+	}
+	/* A client that starts it next has the right size for the first instruction. */
+	if (!c->pid) {
+		c->record.body.rows = (uint16_t)rows;
+		c->record.body.columns = (uint16_t)columns;
+		respond_empty(x, 200);
 		return;
 	}
 	stdio_resize(container_stdio(c), rows, columns);

@@ -50,6 +50,7 @@ struct archive {
 	struct buffer raw; /* the request's head, and what came with it */
 	char *path, *name;
 	int is_head, is_put;
+	int is_roots; /* PUT: everything is root's, whatever the stream says */
 };
 
 static void archive_free(struct archive *a)
@@ -273,7 +274,10 @@ static int write_in(const struct archive *a, int root, struct body_in *body, str
 	AUTO_FD int directory = path_open_in_root(root, path, O_RDONLY | O_DIRECTORY, 0);
 	if (directory < 0)
 		return fail_missing(a, directory, err);
-	const struct tar_unpack u = { .directory = directory, .uid = -1, .gid = -1, .follow = 1 };
+	const struct tar_unpack u = { .directory = directory,
+		.uid = a->is_roots ? 0 : -1,
+		.gid = a->is_roots ? 0 : -1,
+		.follow = 1 };
 	int r = tar_unpack_run(&u, body_in_read, body, NULL, err);
 	return r < 0 ? r : fd_write_full(a->stream, done, strlen(done));
 }
@@ -354,7 +358,7 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct container *c = engine_find(e, x, name);
-	AUTOFREE char *path = engine_query(x, "path");
+	AUTOFREE char *path = engine_query(x, "path"), *owner = engine_query(x, "holmOwner");
 	if (!c)
 		return;
 	int r = check(e, path, &err);
@@ -372,7 +376,8 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 		.path = TAKE_PTR(path),
 		.name = xstrdup(name),
 		.is_head = streq(http_exchange_head(x)->method, "HEAD"),
-		.is_put = streq(http_exchange_head(x)->method, "PUT") };
+		.is_put = streq(http_exchange_head(x)->method, "PUT"),
+		.is_roots = streq(owner, "root") };
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);

@@ -51,21 +51,28 @@ void archive_download_done(struct archive_download *d)
 	d->fd = -1;
 }
 
-int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
-    struct error **err)
+int archive_upload_begin_on(struct archive_upload *u, int fd, const char *target, struct error **err)
 {
 	static const struct timeval limit = { .tv_sec = STALL_S };
-	AUTOFREE char *target = make_target(path, query);
-	u->fd = connect_running(machine, err);
-	if (u->fd < 0)
-		return u->fd;
+	u->fd = fd;
 	setsockopt(u->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	/* The body goes out in chunks (RFC 9112 7.1), as its length is not known before. */
 	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: holm\r\nTransfer-Encoding: chunked\r\nContent-Type: "
 					"application/x-tar\r\n\r\n",
 	    target);
 	int r = fd_write_full(u->fd, head, strlen(head));
-	return r < 0 ? error_set_errno(err, r, "machine \"%s\"", machine) : 0;
+	return r < 0 ? error_set_errno(err, r, "sending the archive") : 0;
+}
+
+int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
+    struct error **err)
+{
+	AUTOFREE char *target = make_target(path, query);
+	int fd = connect_running(machine, err);
+	if (fd < 0)
+		return fd;
+	int r = archive_upload_begin_on(u, fd, target, err);
+	return r < 0 ? error_prefix(err, r, "machine \"%s\"", machine) : 0;
 }
 
 int archive_upload_write(void *upload, const void *data, size_t size)

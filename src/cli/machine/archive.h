@@ -27,6 +27,8 @@ struct archive_upload {
 	int fd;
 	int broken; /* the machine does not take more: its answer says why */
 };
+/* The same to a target on a connection, which is taken. */
+int archive_upload_begin_on(struct archive_upload *u, int fd, const char *target, struct error **err);
 int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
     struct error **err);
 int archive_upload_write(void *upload, const void *data, size_t size); /* a tar_sink */

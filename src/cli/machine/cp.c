@@ -28,6 +28,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/machine/archive.h"
+#include "cli/machine/host_files.h"
 #include "cli/output.h"
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
@@ -118,9 +119,7 @@ static int parse_place(const char *text, struct place *ret, struct error **err)
 		ret->machine = xstrndup(text, (size_t)(colon - text));
 		return parse_inside(ret, path, err);
 	}
-	ret->path = xstrdup(text);
-	for (size_t n = strlen(text); n > 1 && ret->path[n - 1] == '/'; n--)
-		ret->path[n - 1] = '\0';
+	ret->path = host_file_parse(text, &ret->slash, &ret->contents);
 	return 0;
 }
 
@@ -167,34 +166,9 @@ static int end_upload(const struct copy *c, struct archive_upload *upload, struc
 	return 0;
 }
 
-/* The file's path without symbolic links above it, and in it where it is followed. Owned; NULL and
- * errno. */
-static char *real_source(const struct copy *c)
+static struct host_file host_file(const struct place *p)
 {
-	const struct place *from = c->from;
-	struct stat st;
-	if (lstat(from->path, &st) < 0)
-		return NULL;
-	if (!S_ISLNK(st.st_mode) || c->follow || from->slash)
-		return realpath(from->path, NULL);
-	AUTOFREE char *parent = path_parent(from->path), *real = realpath(parent, NULL);
-	return real ? path_join(real, path_base(from->path)) : NULL;
-}
-
-/* Checks what the host's source is. 1: a directory, 0: something else, -errno. */
-static int check_source(const struct place *from, const char *real, struct error **err)
-{
-	struct stat st;
-	if (lstat(real, &st) < 0)
-		return error_set_errno(err, errno, "\"%s\"", from->path);
-	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISSOCK(st.st_mode))
-		return error_set(err, EINVAL, "\"%s\" is a %s; cp copies files and directories", from->path,
-		    S_ISSOCK(st.st_mode) ? "socket" : "device");
-	if ((from->slash || from->contents) && !S_ISDIR(st.st_mode))
-		return error_set(err, ENOTDIR, "\"%s\" is not a directory", from->path);
-	if (streq(real, "/"))
-		return error_set(err, EINVAL, "the host's whole root cannot be copied");
-	return S_ISDIR(st.st_mode);
+	return (struct host_file){ .path = p->path, .slash = p->slash, .contents = p->contents };
 }
 
 static int copy_in(const struct copy *c, struct error **err)
@@ -202,10 +176,11 @@ static int copy_in(const struct copy *c, struct error **err)
 	AUTO_UPLOAD struct archive_upload upload = { .fd = -1 };
 	AUTO_ERROR struct error *reading = NULL;
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTOFREE char *real = real_source(c);
+	const struct host_file from = host_file(c->from);
+	AUTOFREE char *real = host_file_real(&from, c->follow);
 	if (!real)
 		return error_set_errno(err, errno, "\"%s\"", c->from->path);
-	int r = root < 0 ? error_set_errno(err, errno, "/") : check_source(c->from, real, err);
+	int r = root < 0 ? error_set_errno(err, errno, "/") : host_file_check(&from, real, err);
 	if (r < 0 || (r = begin_upload(c, r, 0, &upload, err)) < 0)
 		return r;
 	/* A link that is followed keeps its name. */
@@ -289,46 +264,6 @@ static int resolve_source(const struct copy *c, char **path, struct error **err)
 	return error_set(err, ELOOP, "\"%s\": too many symbolic links", *path);
 }
 
-/* Opens the directory beside a target that is no directory, and sets *ret_name to the target's name
- * there, borrowed from *place. A descriptor or -errno. */
-static int open_beside(const struct place *to, char **place, const char **ret_name, struct error **err)
-{
-	struct stat st;
-	*place = xstrdup(to->path);
-	if (lstat(to->path, &st) == 0 && S_ISLNK(st.st_mode)) {
-		free(*place);
-		*place = realpath(to->path, NULL);
-		if (!*place)
-			return error_set_errno(err, errno, "the symbolic link \"%s\"", to->path);
-	}
-	if (stat(*place, &st) == 0 && !S_ISREG(st.st_mode))
-		return error_set(err, EEXIST,
-		    "\"%s\" is neither a file nor a directory; cp NAME:PATH - writes a tar "
-		    "stream to stdout",
-		    to->path);
-	AUTOFREE char *parent = path_parent(*place);
-	*ret_name = path_base(*place);
-	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? error_set_errno(err, errno, "\"%s\"", parent) : fd;
-}
-
-/* Opens the directory that the copy goes to, and says in *u which names it gets. A descriptor or
- * -errno. */
-static int open_target(const struct copy *c, int from_directory, struct tar_unpack *u, char **place, struct error **err)
-{
-	const struct place *to = c->to;
-	struct stat st;
-	if (stat(to->path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		u->strip = c->from->contents;
-		u->name = path_base(c->from->path);
-		int fd = open(to->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		return fd < 0 ? error_set_errno(err, errno, "\"%s\"", to->path) : fd;
-	}
-	if (c->many || (to->slash && !from_directory))
-		return error_set(err, ENOTDIR, "\"%s\" is not a directory", to->path);
-	return open_beside(to, place, &u->name, err);
-}
-
 static int copy_out(const struct copy *c, struct error **err)
 {
 	AUTO_DOWNLOAD struct archive_download d = ARCHIVE_DOWNLOAD_NONE;
@@ -340,7 +275,9 @@ static int copy_out(const struct copy *c, struct error **err)
 	int r = resolve_source(c, &path, err);
 	if (r < 0)
 		return r;
-	AUTO_FD int directory = open_target(c, r, &u, &place, err);
+	const struct host_file to = host_file(c->to);
+	AUTO_FD int directory =
+	    host_file_open_target(&to, path_base(c->from->path), c->from->contents, c->many, r, &u, &place, err);
 	if (directory < 0)
 		return directory;
 	u.directory = directory;
