@@ -135,7 +135,13 @@ rootfs_busybox_doas()
 		cat /proc/sys/kernel/random/uuid >/etc/ssh/ssh_host_ed25519_key
 		echo "made on $(hostname) by $(id -u)" | tee /etc/ssh/ssh_host_ed25519_key.pub
 	END
-	chmod 755 usr/bin/ssh-keygen
+	mkdir -p etc/dropbear
+	echo key >etc/dropbear/dropbear_ed25519_host_key
+	cat >usr/bin/dropbearkey <<-'END'
+		#!/bin/sh
+		[ ! -e "$4" ] && cat /proc/sys/kernel/random/uuid >"$4"
+	END
+	chmod 755 usr/bin/ssh-keygen usr/bin/dropbearkey
 	mkdir -p etc/doas.d
 	printf '#!/bin/sh\nexec "$@"\n' >usr/bin/doas
 	chmod 755 usr/bin/doas

@@ -95,10 +95,10 @@ teardown_file()
 	contains "$(as_root doas sh -c 'cat /etc/doas.d/* /etc/doas.conf 2>/dev/null')" "permit nopass"
 }
 
-# identity NAME: machine-id, D-Bus' copy of it, and the host key, a line each.
+# identity NAME: machine-id, D-Bus' copy of it, and the host keys of dropbear and sshd, a line each.
 identity()
 {
-	as_root "$1" sh -c 'cat /etc/machine-id /var/lib/dbus/machine-id /etc/ssh/ssh_host_ed25519_key'
+	as_root "$1" sh -c 'cat /etc/machine-id /var/lib/dbus/machine-id /etc/dropbear/dropbear_ed25519_host_key /etc/ssh/ssh_host_ed25519_key'
 }
 
 @test "an image with the identity of another machine, and a clone: each machine has its own" {
@@ -109,17 +109,20 @@ identity()
 	equal "$(field doas id)" "${lines[0]}"
 	equal "$(field doas id)" "${lines[1]}"
 	run ! equal key "${lines[2]}"
+	run ! equal key "${lines[3]}"
 	equal "made on doas by 0" "$(as_root doas cat /etc/ssh/ssh_host_ed25519_key.pub)"
 	as_root doas test ! -e /var/lib/systemd/random-seed
 	contains "$(holm machine logs --boot doas)" "ssh-keygen: made on doas"
-	as_root doas sh -c 'echo seed >/var/lib/systemd/random-seed; sync'
+	as_root doas sh -c 'echo seed | tee /var/lib/systemd/random-seed >/var/lib/systemd/credential.secret; sync'
 	holm machine stop doas
 	holm machine clone doas other
 	second=$(identity other)
 	mapfile -t lines <<<"$second"
 	equal "$(field other id)" "${lines[0]}"
 	equal "$(field other id)" "${lines[1]}"
-	run ! equal "$(tail -n 1 <<<"$first")" "${lines[2]}"
+	run ! equal "$(tail -n 1 <<<"$first")" "${lines[3]}"
+	run ! equal "$(tail -n 2 <<<"$first" | head -n 1)" "${lines[2]}"
+	as_root other test ! -e /var/lib/systemd/credential.secret
 	as_root other test ! -e /var/lib/systemd/random-seed
 	holm machine rm --force other
 	holm machine clone doas moved --keep-identity

@@ -168,26 +168,42 @@ static int step_mount_points(struct prepare *p, struct error **err)
 	return 0;
 }
 
-/* The machine's own ssh-keygen makes host keys of all kinds that its sshd knows. Without them the
- * machine runs all the same. */
-static void make_host_keys(struct prepare *p)
+/* Runs a program of the machine's that makes host keys. Without them the machine runs all the
+ * same. */
+static void make_keys(struct prepare *p, const char *log_name, char **argv)
 {
 	enum { KEYGEN_MS = 120 * 1000 };
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_STRV struct strv lines = { 0 };
-	char *argv[] = { (char *)IDENTITY_KEYGEN, (char *)"-A", NULL }, *environment[] = { (char *)INSIDE_PATH, NULL };
+	char *environment[] = { (char *)INSIDE_PATH, NULL };
 	const struct inside_program keygen = {
 		.argv = argv,
 		.environment = environment,
-		.log_name = "ssh-keygen",
+		.log_name = log_name,
 		.deadline_ms = KEYGEN_MS,
 	};
-	channel_send_string(p->channel, "stage", "making the host keys of sshd");
 	int r = inside_run(p->platform, p->request, &keygen, &lines, &err);
 	AUTOFREE char *why = r < 0 ? xstrdup(error_text(err, r)) : xasprintf("it ended with status %d", r);
-	AUTOFREE char *note = xasprintf("sshd has no host keys: %s -A: %s", IDENTITY_KEYGEN, why);
+	AUTOFREE char *note =
+	    xasprintf("a host key is missing: %s %s %s: %s", argv[0], argv[1], argv[2] ? argv[2] : "", why);
 	if (r != 0)
 		channel_send_string(p->channel, "note", note);
+}
+
+/* The machine's own ssh-keygen makes host keys of all kinds that its sshd knows; dropbearkey makes
+ * one key. */
+static void make_host_keys(struct prepare *p, int keys)
+{
+	char *all[] = { (char *)IDENTITY_KEYGEN, (char *)"-A", NULL };
+	channel_send_string(p->channel, "stage", "making the host keys of sshd");
+	if (keys & IDENTITY_SSHD)
+		make_keys(p, "ssh-keygen", all);
+	for (const char *const *type = identity_dropbear_types; keys & IDENTITY_DROPBEAR && *type; type++) {
+		AUTOFREE char *file = xasprintf(IDENTITY_DROPBEAR_KEY, *type);
+		char *one[] = { (char *)IDENTITY_DROPBEARKEY, (char *)"-t", (char *)*type, (char *)"-f", file, NULL };
+		if (!rootfs_exists(p->root, file))
+			make_keys(p, "dropbearkey", one);
+	}
 }
 
 static int step_identity(struct prepare *p, struct error **err)
@@ -199,7 +215,7 @@ static int step_identity(struct prepare *p, struct error **err)
 	if (!own)
 		etc_forget(p->root);
 	if (r > 0)
-		make_host_keys(p);
+		make_host_keys(p, r);
 	return r < 0 ? r : identity_mark(p->root, id, err);
 }
 

@@ -13,6 +13,10 @@ static void put_identity(struct tree *t)
 	tree_put(t, "/etc/ssh/ssh_host_ed25519_key", 0600, "key");
 	tree_put(t, "/etc/ssh/ssh_host_ed25519_key.pub", 0644, "key");
 	tree_put(t, "/etc/ssh/sshd_config", 0644, "config");
+	tree_put(t, "/etc/dropbear/dropbear_ed25519_host_key", 0600, "key");
+	tree_put(t, "/etc/dropbear/dropbear_rsa_host_key.pub", 0600, "key");
+	tree_put(t, "/etc/dropbear/banner", 0600, "text");
+	tree_put(t, "/var/lib/systemd/credential.secret", 0400, "secret");
 }
 
 static void test_renewed(void **state)
@@ -21,7 +25,14 @@ static void test_renewed(void **state)
 	put_identity(t);
 	tree_put(t, "/usr/bin/ssh-keygen", 0755, "#!");
 	assert_false(identity_is_own(t->root, FIRST));
-	assert_int_equal(identity_renew(t->root, FIRST, NULL), 1);
+	assert_int_equal(identity_renew(t->root, FIRST, NULL), IDENTITY_SSHD);
+	assert_false(rootfs_exists(t->root, "/var/lib/systemd/credential.secret"));
+	tree_expect(t, "/etc/dropbear/dropbear_ed25519_host_key", "key");
+	tree_put(t, "/usr/bin/dropbearkey", 0755, "#!");
+	assert_int_equal(identity_renew(t->root, FIRST, NULL), IDENTITY_DROPBEAR);
+	assert_false(rootfs_exists(t->root, "/etc/dropbear/dropbear_ed25519_host_key"));
+	assert_false(rootfs_exists(t->root, "/etc/dropbear/dropbear_rsa_host_key.pub"));
+	tree_expect(t, "/etc/dropbear/banner", "text");
 	tree_expect(t, "/etc/machine-id", FIRST "\n");
 	tree_expect(t, "/var/lib/dbus/machine-id", FIRST "\n");
 	tree_expect(t, "/etc/ssh/sshd_config", "config");
@@ -75,7 +86,10 @@ static void test_crashed(void **state)
 	tree_put(t, "/usr/bin/ssh-keygen", 0755, "#!");
 	assert_int_equal(identity_renew(t->root, FIRST, NULL), 0);
 	tree_put(t, "/usr/sbin/sshd", 0755, "#!");
-	assert_int_equal(identity_renew(t->root, FIRST, NULL), 1);
+	assert_int_equal(identity_renew(t->root, FIRST, NULL), IDENTITY_SSHD);
+	tree_put(t, "/usr/bin/dropbearkey", 0755, "#!");
+	tree_put(t, "/usr/sbin/dropbear", 0755, "#!");
+	assert_int_equal(identity_renew(t->root, FIRST, NULL), IDENTITY_SSHD | IDENTITY_DROPBEAR);
 }
 
 int main(void)
