@@ -13,8 +13,8 @@ static const struct command_spec *const plain_commands[] = { &command_container_
 	&command_container_cp, &command_container_ps, &command_container_logs, &command_container_stop,
 	&command_container_restart, &command_container_kill, &command_container_rm, &command_container_port,
 	&command_container_top, &command_container_pause, &command_container_unpause, &command_container_rename,
-	&command_inspect_any, &command_images, &command_rmi, &command_system_info, &command_docker_host, &command_help,
-	&command_version, NULL };
+	&command_inspect_any, &command_container_events, &command_images, &command_rmi, &command_system_info,
+	&command_docker_host, &command_help, &command_version, NULL };
 
 static const struct command_spec *const container_commands[] = { &command_container_run, &command_container_create,
 	&command_container_start, &command_container_exec, &command_container_attach, &command_container_wait,
@@ -29,7 +29,8 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 	&command_port_add, &command_port_rm, &command_stop, &command_stats, &command_rm, &command_logs, &command_cp,
 	&command_rename, &command_clone, &command_export, &command_import, &command_fix_owner, NULL };
 
-static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df, NULL };
+static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
+	&command_container_events, NULL };
 
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },

@@ -194,6 +194,32 @@ sleeper()
 	equal '2 1' "$(holm system df --format json | jq -r '.[] | select(.type == "containers") | "\(.total) \(.active)"')"
 }
 
+@test "events: since and until, filters, formats, and live" {
+	local begun end fifo="$TMPDIR/events" line
+	begun=$(date +%s)
+	docker run --name one busybox:test true
+	docker rm one >/dev/null
+	end=$(date +%s)
+	until [ "$(date +%s)" -gt "$end" ]; do :; done
+	end=$((end + 1))
+	contains "$(holm events --since $begun --until $end -f event=die)" ' container die '
+	contains "$(holm events --since $begun --until $end -f event=die)" 'exitCode=0, image=busybox:test, name=one)'
+	equal $'start one\ndestroy one' "$(holm system events --since $begun --until $end -f container=one -f event=start -f event=destroy --format '{{.Action}} {{.Actor.Attributes.name}}')"
+	equal "$(docker events --since $begun --until $end --format '{{json .}}' | jq -cS .)" "$(holm events --since $begun --until $end --format json | jq -cS .)"
+	mkfifo "$fifo"
+	command timeout 60 holm events --since $end -f event=create --format '{{.Actor.Attributes.name}}' >"$fifo" 3>&- &
+	exec 7<"$fifo"
+	rm "$fifo"
+	docker create --name live busybox:test true >/dev/null
+	read -r -t 30 line <&7
+	equal live "$line"
+	exec 7<&-
+	docker create --name more busybox:test true >/dev/null
+	wait $! # it ends as nobody reads it
+	exits 125 holm events --since soon
+	exits 1 holm events -f nothing=x
+}
+
 @test "restart, rename and start again by the new name" {
 	sleeper web
 	equal web "$(holm restart -t 5 web)"

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/stamp.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -16,6 +17,7 @@
 #include "machine/machine.h"
 
 enum { ANSWER_MS = 2 * 60 * 1000, FILTERS_MAX = 1000 };
+#define NS_PER_S 1000000000LL
 
 int api_init(struct api *a, const struct command_spec *verb, const struct options *o, struct error **err)
 {
@@ -94,6 +96,19 @@ int api_filters(const struct strv *texts, char **ret, struct error **err)
 	return 0;
 }
 
+int api_time(const struct options *o, const char *name, char **ret, struct error **err)
+{
+	const char *text = options_string(o, name);
+	int64_t ns;
+	if (!text)
+		return 0;
+	if (moment_parse(text, clock_realtime_ns(), &ns) < 0)
+		return error_set(err, EINVAL,
+		    "--%s %.40s: give a time such as 2026-11-30T08:00:00Z, or 10m for ten minutes ago", name, text);
+	*ret = xasprintf("%lld.%09lld", (long long)(ns / NS_PER_S), (long long)(ns % NS_PER_S));
+	return 0;
+}
+
 /* ---- requests ---- */
 
 int api_connect(const struct api *a, struct error **err)
@@ -106,9 +121,9 @@ int api_connect(const struct api *a, struct error **err)
 		return r;
 	fd = client_connect_docker(a->machine, err);
 	return fd == -ESRCH ? error_set(err, EOPNOTSUPP,
-				  "machine \"%s\" has no containers; machines of an ordinary user with "
-				  "--isolation native have them",
-				  a->machine) :
+				  "machine \"%s\" runs without containers, as --rescue has it; restart it: holm "
+				  "machine restart %s",
+				  a->machine, a->machine) :
 			      fd;
 }
 

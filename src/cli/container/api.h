@@ -43,6 +43,10 @@ char *api_target(const char *path, ...) __attribute__((sentinel));
 /* The parameter `filters` of KEY=VALUE texts; *ret is NULL where there are none. 0 or -EINVAL. */
 int api_filters(const struct strv *texts, char **ret, struct error **err);
 
+/* The time of an option such as --since: "1700000000.000000001" of what people write. *ret stays as
+ * it was where the option is not given. 0 or -EINVAL. */
+int api_time(const struct options *o, const char *name, char **ret, struct error **err);
+
 /* ---- requests ---- */
 /* One request and its whole answer, on a connection of its own. body: borrowed, or NULL. *ret (ret
  * may be NULL) is NULL where the answer has no JSON. Returns the status below 400 (304: nothing

@@ -112,6 +112,12 @@ static int find_thing(const struct api *a, const char *name, const char *only, i
 	return r < 0 ? r : *ret ? 0 : error_set(err, EPROTO, "the engine's answer is no JSON");
 }
 
+/* The kind that the command is about, or NULL for all. */
+static const char *kind_of(const struct command_spec *c, const struct options *o)
+{
+	return c == &command_inspect_any ? options_string(o, "type") : "container";
+}
+
 static int run_inspect(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -119,7 +125,8 @@ static int run_inspect(const struct command_spec *c, struct options *o)
 	AUTO_FORMAT struct format format = { 0 };
 	AUTO_JSON struct json_object *rows = json_object_new_array();
 	const struct strv *names = options_words(o);
-	const char *only = options_has(o, "type") ? options_string(o, "type") : "container";
+	const char *only = kind_of(c, o);
+	int with_size = options_has(o, "size") && options_given(o, "size");
 	int status = 0, r = format_parse(options_string(o, "format"), NULL, &format, &err);
 	if (r == 0)
 		r = api_init(&a, c, o, &err);
@@ -128,7 +135,7 @@ static int run_inspect(const struct command_spec *c, struct options *o)
 	for (size_t i = 0; i < names->count; i++) {
 		AUTO_ERROR struct error *why = NULL;
 		struct json_object *thing = NULL;
-		r = find_thing(&a, names->items[i], only, options_given(o, "size"), &thing, &why);
+		r = find_thing(&a, names->items[i], only, with_size, &thing, &why);
 		if (r == 0)
 			json_object_array_add(rows, thing);
 		else

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs that change containers by their names: stop, restart, kill, pause, unpause, rm, rename.
- * Each prints the names that it was given, as docker does. All requests are on their way before the
- * first answer is read: containers stop side by side. */
+ * The verbs that change containers by their names: stop, restart, kill, pause, unpause, rm,
+ * rename. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "base/fd.h"
 #include "base/parse.h"
 #include "cli/commands.h"
-#include "cli/container/api.h"
+#include "cli/container/change.h"
 #include "cli/output.h"
 
 enum {
 	SECONDS_MAX = 24 * 3600,
 	STOP_EXTRA_MS = 60 * 1000,
 	STOP_MS = 3600 * 1000, /* the container's own time to stop is not known here; the engine keeps it */
-	AT_ONCE = 50,          /* requests on their way */
 };
 
 static int run_stop(const struct command_spec *c, struct options *o);
@@ -110,67 +106,7 @@ const struct command_spec command_container_rename = {
 	.run = run_rename,
 };
 
-/* ---- one request for each name ---- */
-
-struct change {
-	const char *method, *after; /* of the path: "/stop" */
-	const char *query;          /* "?t=5", or "" */
-	int missing_is_fine;
-};
-
-static int send_change(const struct api *a, const char *name, const struct change *what, struct error **err)
-{
-	AUTOFREE char *path = api_path("/containers/", name, what->after),
-		      *target = xasprintf("%s%s", path, what->query);
-	AUTO_FD int fd = api_connect(a, err);
-	int r =
-	    fd < 0 ? fd : http_send_request(fd, what->method, target, NULL, NULL, clock_deadline(a->timeout_ms), err);
-	return r < 0 ? r : TAKE_FD(fd);
-}
-
-/* Reads the answer of a sent request, or reports why it was not sent (fd < 0). The exit status. */
-static int finish_change(const struct api *a, const char *name, const struct change *what, int fd, struct error **err)
-{
-	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
-	int r = fd < 0 ? fd : http_answer(fd, clock_deadline(a->timeout_ms), &response, err);
-	if (r == -ENOENT && what->missing_is_fine) {
-		api_explain(a, "container", name, r, err);
-		output_note("%s", error_text(*err, r));
-		return 0;
-	}
-	if (r < 0)
-		return api_failure(a, "container", name, r, err);
-	output_line("%s", name);
-	fflush(stdout);
-	return 0;
-}
-
-/* For AT_ONCE names at most. */
-static int change_some(const struct api *a, char *const *names, size_t count, const struct change *what)
-{
-	int fds[AT_ONCE], status = 0;
-	struct error *errors[AT_ONCE] = { 0 };
-	for (size_t i = 0; i < count; i++)
-		fds[i] = send_change(a, names[i], what, &errors[i]);
-	for (size_t i = 0; i < count; i++) {
-		int failed = finish_change(a, names[i], what, fds[i], &errors[i]);
-		status = failed ? failed : status;
-		error_clear(&errors[i]);
-		fd_close(fds[i]);
-	}
-	return status;
-}
-
-static int change(const struct api *a, const struct options *o, const struct change *what)
-{
-	const struct strv *names = options_words(o);
-	int status = 0;
-	for (size_t i = 0; i < names->count; i += AT_ONCE) {
-		int failed = change_some(a, names->items + i, MIN(names->count - i, (size_t)AT_ONCE), what);
-		status = failed ? failed : status;
-	}
-	return status;
-}
+#define CONTAINER .kind = "container", .before = "/containers/"
 
 /* ---- the verbs ---- */
 
@@ -199,7 +135,8 @@ static int run_stop(const struct command_spec *c, struct options *o)
 		return output_failure(r, err);
 	AUTOFREE char *query = api_target("", "t", seconds, "signal", options_string(o, "signal"), NULL);
 	AUTOFREE char *after = xasprintf("/%s", c->name);
-	return change(&a, o, &(struct change){ .method = "POST", .after = after, .query = query });
+	return change_each(&a, options_words(o),
+	    &(struct change){ CONTAINER, .method = "POST", .after = after, .query = query });
 }
 
 static int run_kill(const struct command_spec *c, struct options *o)
@@ -210,7 +147,8 @@ static int run_kill(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return output_failure(r, err);
 	AUTOFREE char *query = api_target("", "signal", options_string(o, "signal"), NULL);
-	return change(&a, o, &(struct change){ .method = "POST", .after = "/kill", .query = query });
+	return change_each(&a, options_words(o),
+	    &(struct change){ CONTAINER, .method = "POST", .after = "/kill", .query = query });
 }
 
 static int run_pause(const struct command_spec *c, struct options *o)
@@ -221,7 +159,8 @@ static int run_pause(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return output_failure(r, err);
 	AUTOFREE char *after = xasprintf("/%s", c->name);
-	return change(&a, o, &(struct change){ .method = "POST", .after = after, .query = "" });
+	return change_each(&a, options_words(o),
+	    &(struct change){ CONTAINER, .method = "POST", .after = after, .query = "" });
 }
 
 static int run_rm(const struct command_spec *c, struct options *o)
@@ -233,8 +172,8 @@ static int run_rm(const struct command_spec *c, struct options *o)
 		return output_failure(r, err);
 	AUTOFREE char *query =
 	    api_target("", "force", force ? "1" : NULL, "v", options_given(o, "volumes") ? "1" : NULL, NULL);
-	struct change what = { .method = "DELETE", .after = "", .query = query, .missing_is_fine = force };
-	return change(&a, o, &what);
+	struct change what = { CONTAINER, .method = "DELETE", .after = "", .query = query, .missing_is_fine = force };
+	return change_each(&a, options_words(o), &what);
 }
 
 static int run_rename(const struct command_spec *c, struct options *o)

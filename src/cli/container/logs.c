@@ -11,14 +11,12 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/printable.h"
-#include "base/stamp.h"
 #include "cli/commands.h"
 #include "cli/container/api.h"
 #include "cli/output.h"
 #include "docker/frame.h"
 
 enum { BLOCK = 32 * 1024 };
-#define NS_PER_S 1000000000LL
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -47,21 +45,6 @@ const struct command_spec command_container_logs = {
 
 /* ---- the request ---- */
 
-/* "1700000000.000000001" of what people write, or NULL. 0 or -EINVAL. */
-static int read_time(const struct options *o, const char *name, char **ret, struct error **err)
-{
-	const char *text = options_string(o, name);
-	int64_t ns;
-	*ret = NULL;
-	if (!text)
-		return 0;
-	if (moment_parse(text, clock_realtime_ns(), &ns) < 0)
-		return error_set(err, EINVAL,
-		    "--%s %.40s: give a time such as 2026-11-30T08:00:00Z, or 10m for ten minutes ago", name, text);
-	*ret = xasprintf("%lld.%09lld", (long long)(ns / NS_PER_S), (long long)(ns % NS_PER_S));
-	return 0;
-}
-
 static int find_target(const struct options *o, char **ret, struct error **err)
 {
 	AUTOFREE char *since = NULL, *until = NULL;
@@ -72,9 +55,9 @@ static int find_target(const struct options *o, char **ret, struct error **err)
 		tail = NULL;
 	if (tail && parse_u64(tail, &lines) < 0)
 		return error_set(err, EINVAL, "--tail %.40s: give a number of lines", tail);
-	int r = read_time(o, "since", &since, err);
+	int r = api_time(o, "since", &since, err);
 	if (r == 0)
-		r = read_time(o, "until", &until, err);
+		r = api_time(o, "until", &until, err);
 	if (r == 0)
 		*ret = api_target(path, "stdout", "1", "stderr", "1", "follow", options_given(o, "follow") ? "1" : NULL,
 		    "timestamps", options_given(o, "timestamps") ? "1" : NULL, "tail", tail, "since", since, "until",
