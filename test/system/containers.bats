@@ -244,7 +244,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	holm machine start box
 }
 
-@test "in a VM an image is one disk, read-only, for all its containers" {
+@test "in a VM an image is one disk, read-only, for all its containers; it goes some time after the last one" {
 	requires vm
 	local before
 	docker run --rm busybox:test true
@@ -254,11 +254,15 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	equal '0 0 4755' "$(docker run --rm no-init:test sh -c 'chmod 4755 /bin/busybox; stat -c "%u %g %a" /bin/busybox')"
 	equal "$((before + 1))" "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')"
 	equal 1 "$(as_root box sh -c 'cat /sys/block/sd*/ro | sort -u')"
+	docker create --name holds busybox:test true >/dev/null
 	# Root is the machine's user, and nobody else is anybody of the machine's.
 	docker create --name owners busybox:test sh -c 'touch /a /b; chown 1 /b' >/dev/null
 	docker start -a owners
 	equal "$UID_ME 1879048193" "$(as_root box sh -c 'stat -c %u /var/lib/holm/storage/*/upper/a /var/lib/holm/storage/*/upper/b' | xargs)"
 	docker rm owners >/dev/null
+	until [ "$before" = "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')" ]; do :; done
+	equal back "$(docker run --rm no-init:test echo back)"
+	docker rm holds >/dev/null
 }
 
 @test "hostile requests are refused, and records that root in the machine writes" {

@@ -71,6 +71,7 @@ void container_free(struct container *c)
 	stdio_free(c->stdio);
 	docker_log_done(&c->log);
 	fd_close(c->log_directory);
+	image_maybe_unused(c->engine, c->record.image_id);
 	record_done(&c->record);
 	free(c);
 }

@@ -136,6 +136,8 @@ struct json_object *waiters_answer(const struct container *c);
 typedef void (*image_ready_fn)(int code, const char *text, void *data);
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
 void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
+/* A container of this image is gone: without another one the image is unmounted some time later. */
+void image_maybe_unused(struct engine *e, const char *id);
 /* Mounts the container's root file system at ENGINE_RUN/ID/root, or at this directory. 0 or
  * -errno. */
 int image_mount_root(struct container *c, struct error **err);

@@ -3,7 +3,8 @@
  *
  * The engine cannot name a folder of the host. It asks the agent for an image by its digest, and
  * gets a detached mount for each tree, which is read-only and locked so: root in the machine cannot
- * make it writable (src/agent/service/engine.c). The mounts stay until the engine ends. */
+ * make it writable (src/agent/service/engine.c). The mounts stay while a container of the image is
+ * there, and UNUSED_MS more: then the engine unmounts them and tells the agent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,12 +18,14 @@
 #include "agent/engine/engine.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "oci/digest.h"
 #include "oci/layer.h"
 
-enum { OPTIONS_MAX = 4095, IMAGES_MAX = 1024 };
+enum { OPTIONS_MAX = 4095, IMAGES_MAX = 1024, UNUSED_MS = 10 * 1000 };
 
 struct wish {
 	struct wish *next;
@@ -36,6 +39,8 @@ struct image {
 	unsigned count, mounted; /* trees */
 	int ready;
 	struct wish *wishes;
+	struct engine *engine;
+	struct source *unused; /* runs while no container is made of it */
 };
 
 static struct image *find(struct engine *e, const char *id)
@@ -46,17 +51,22 @@ static struct image *find(struct engine *e, const char *id)
 	return NULL;
 }
 
-static void settle(struct engine *e, struct image *i, int code, const char *text)
+static void image_free(struct image *i)
+{
+	for (struct image **at = &i->engine->images; *at; at = &(*at)->next)
+		if (*at == i) {
+			*at = i->next;
+			break;
+		}
+	source_free(i->unused);
+	free(i);
+}
+
+static void settle(struct image *i, int code, const char *text)
 {
 	struct wish *wishes = TAKE_PTR(i->wishes);
-	if (code < 0) {
-		for (struct image **at = &e->images; *at; at = &(*at)->next)
-			if (*at == i) {
-				*at = i->next;
-				break;
-			}
-		free(i);
-	}
+	if (code < 0)
+		image_free(i);
 	while (wishes) {
 		struct wish *w = wishes;
 		wishes = w->next;
@@ -65,18 +75,20 @@ static void settle(struct engine *e, struct image *i, int code, const char *text
 	}
 }
 
-static void ask(struct engine *e, struct image *i)
+static void ask(struct image *i)
 {
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", i->id);
 	int r = channel_send(ENGINE_CHANNEL, o, -1);
 	if (r < 0)
-		settle(e, i, r, "the agent cannot be asked for the image");
+		settle(i, r, "the agent cannot be asked for the image");
 }
 
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data)
 {
 	struct image *i = find(e, id);
+	if (i)
+		source_free(TAKE_PTR(i->unused));
 	if (i && i->ready) {
 		ready(0, NULL, data);
 		return;
@@ -86,13 +98,14 @@ void image_want(struct engine *e, const char *id, image_ready_fn ready, void *da
 	if (is_new) {
 		i = xnew(struct image);
 		snprintf(i->id, sizeof i->id, "%s", id);
+		i->engine = e;
 		i->next = e->images;
 		e->images = i;
 	}
 	*w = (struct wish){ .ready = ready, .data = data, .next = i->wishes };
 	i->wishes = w;
 	if (is_new)
-		ask(e, i);
+		ask(i);
 }
 
 static int mount_tree(const struct image *i, int tree)
@@ -113,18 +126,68 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 	if (!i || i->ready)
 		return;
 	if (json_get_string(o, "error", &text, NULL) == 0) {
-		settle(e, i, -EIO, text);
+		settle(i, -EIO, text);
 		return;
 	}
 	json_get_u64(o, "count", &count, NULL);
 	i->count = (unsigned)MIN(count, ENGINE_LAYERS_MAX);
 	int r = tree < 0 ? -EPROTO : mount_tree(i, tree);
 	if (r < 0)
-		settle(e, i, r, "cannot mount the image's layers");
+		settle(i, r, "cannot mount the image's layers");
 	else if (++i->mounted == i->count) {
 		i->ready = 1;
-		settle(e, i, 0, NULL);
+		settle(i, 0, NULL);
+		image_maybe_unused(e, id); /* its container may be gone by now */
 	}
+}
+
+/* ---- images without containers ---- */
+
+static int is_used(const struct image *i)
+{
+	for (const struct container *c = i->engine->containers; c; c = c->next)
+		if (streq(c->record.image_id, i->id))
+			return 1;
+	return 0;
+}
+
+/* 0 or -errno; what is busy is left. */
+static int unmount(const struct image *i)
+{
+	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(i->id));
+	for (unsigned n = 0; n < i->count; n++) {
+		AUTOFREE char *path = xasprintf("%s/%u", place, n);
+		if (umount2(path, 0) < 0 && errno != EINVAL)
+			return -errno;
+		rmdir(path);
+	}
+	return rmdir(place) < 0 ? -errno : 0;
+}
+
+static void on_unused(struct source *s, void *data)
+{
+	struct image *i = data;
+	source_free(TAKE_PTR(i->unused));
+	if (is_used(i) || i->wishes)
+		return;
+	int r = unmount(i);
+	if (r < 0) {
+		log_warning("the image %.19s cannot be unmounted: %s", i->id, strerror(-r));
+		return;
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "unused", i->id);
+	channel_send(ENGINE_CHANNEL, o, -1);
+	image_free(i);
+}
+
+void image_maybe_unused(struct engine *e, const char *id)
+{
+	struct image *i = find(e, id);
+	if (!i || !i->ready || is_used(i))
+		return;
+	source_free(TAKE_PTR(i->unused));
+	loop_add_timer(e->loop, clock_deadline(UNUSED_MS), on_unused, i, &i->unused);
 }
 
 /* ---- root file systems ---- */

@@ -42,11 +42,12 @@ struct engine_link {
 	struct source *starting; /* for the mark that the last boot left */
 };
 
-/* An image that the engine has asked for. */
+/* An image that the engine has asked for, or has unmounted. */
 struct request {
 	struct request *next;
 	struct engine_link *link;
 	char *image;
+	int gives_back, again; /* unmounted; and asked for once more since */
 	struct http_call *call;
 	struct worker *worker;
 	struct strv lower;
@@ -131,20 +132,60 @@ static void on_answer(int code, struct json_object *body, const struct error *er
 		refuse(q, strerror(-r));
 }
 
-static void ask_keeper(struct engine_link *l, const char *image)
+static struct request *request_new(struct engine_link *l, const char *image)
 {
-	static const struct http_call_events events = { .done = on_answer };
-	struct agent *a = l->agent;
-	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *target = xasprintf("/v1/engine/image?id=%s", image);
 	struct request *q = xnew(struct request);
 	*q = (struct request){ .next = l->requests, .link = l, .image = xstrdup(image) };
 	l->requests = q;
-	int fd = -1, r = a->to_keeper ? transport_open(a->to_keeper, &fd, &err) : -ECONNRESET;
-	if (r >= 0)
-		r = http_call(a->loop, fd, "GET", target, NULL, clock_deadline(ASK_MS), &events, q, &q->call);
+	return q;
+}
+
+static int call_keeper(struct request *q, const char *method, const struct http_call_events *events, struct error **err)
+{
+	struct agent *a = q->link->agent;
+	AUTOFREE char *target = xasprintf("/v1/engine/image?id=%s", q->image);
+	int fd = -1, r = a->to_keeper ? transport_open(a->to_keeper, &fd, err) : -ECONNRESET;
+	return r < 0 ? r : http_call(a->loop, fd, method, target, NULL, clock_deadline(ASK_MS), events, q, &q->call);
+}
+
+/* A disk that is about to go must have gone before it comes back. */
+static void ask_keeper(struct engine_link *l, const char *image)
+{
+	static const struct http_call_events events = { .done = on_answer };
+	AUTO_ERROR struct error *err = NULL;
+	for (struct request *q = l->requests; q; q = q->next)
+		if (q->gives_back && streq(q->image, image)) {
+			q->again = 1;
+			return;
+		}
+	struct request *q = request_new(l, image);
+	int r = call_keeper(q, "GET", &events, &err);
 	if (r < 0)
 		refuse(q, error_text(err, r));
+}
+
+static void on_given_back(int code, struct json_object *body, const struct error *err, void *data)
+{
+	struct request *q = data;
+	struct engine_link *l = q->link;
+	AUTOFREE char *again = q->again ? xstrdup(q->image) : NULL;
+	q->call = NULL;
+	if (code < 0)
+		log_warning("an image that is not in use stays in the machine: %s", error_text(err, code));
+	request_free(q);
+	if (again)
+		ask_keeper(l, again);
+}
+
+static void give_back(struct engine_link *l, const char *image)
+{
+	static const struct http_call_events events = { .done = on_given_back };
+	AUTO_ERROR struct error *err = NULL;
+	struct request *q = request_new(l, image);
+	q->gives_back = 1;
+	int r = call_keeper(q, "DELETE", &events, &err);
+	if (r < 0)
+		on_given_back(r, NULL, err, q);
 }
 
 /* ---- the engine ---- */
@@ -152,12 +193,17 @@ static void ask_keeper(struct engine_link *l, const char *image)
 static void on_message(struct json_object *o, int fd, void *data)
 {
 	struct engine_link *l = data;
+	static const struct {
+		const char *key;
+		void (*handle)(struct engine_link *l, const char *image);
+	} wishes[] = { { "image", ask_keeper }, { "unused", give_back } };
 	const char *image = NULL;
 	fd_close(fd);
 	if (json_object_object_get_ex(o, "stopped", NULL))
 		stop_containers_ended(l->agent);
-	if (json_get_string(o, "image", &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
-		ask_keeper(l, image);
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+		if (json_get_string(o, wishes[i].key, &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
+			wishes[i].handle(l, image);
 }
 
 static void drop_requests(struct engine_link *l)
