@@ -278,6 +278,19 @@ typing()
 	equal '' "$(names | grep never)"
 }
 
+@test "run takes the image that a name means now, also right after the name has moved or gone" {
+	local version
+	version=$(holm version)
+	holm image tag busybox:test moving:test
+	equal testbox "$(holm run --rm --pull never moving:test sh -c '. /etc/os-release; echo $ID')"
+	equal testbox "$(holm run --rm --pull never moving:test sh -c '. /etc/os-release; echo $ID')"
+	holm image tag "localhost/holm-engine:${version#holm }" moving:test
+	equal holm-engine "$(holm run --rm --pull never moving:test sh -c '. /etc/os-release; echo $ID')"
+	holm image rm moving:test
+	exits 125 holm run --rm --pull never moving:test true
+	contains "$stderr" 'image "moving:test"'
+}
+
 @test "an image that is not there is fetched, or not: --pull" {
 	exits 125 holm run --rm --pull never nothing.invalid/image:1 true
 	contains "$stderr" 'image "nothing.invalid/image:1"'

@@ -122,6 +122,14 @@ static void on_prepared(int status, const char *output, const char *errors, void
 		docker_hand_over(q, q->body);
 }
 
+static void on_asked(int status, const char *output, const char *errors, void *data)
+{
+	const struct docker_request *q = data;
+	if (status == 0)
+		docker_prepared_keep(q->reference, &q->index, output);
+	on_prepared(status, output, errors, data);
+}
+
 static int take_reference(struct docker_request *q, const char *text, struct error **err)
 {
 	if (!text || !*text || text[0] == '-' || strlen(text) > REFERENCE_MAX)
@@ -138,11 +146,18 @@ void docker_create(struct docker_request *q)
 	int r = body ? json_get_string(body, "Image", &name, NULL) : -EINVAL;
 	if (body)
 		r = take_reference(q, name, &err);
-	if (r == 0) {
+	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
+	if (r == 0)
 		q->body = json_object_get(body);
+	if (prepared) {
+		on_prepared(0, prepared, "", q);
+		return;
+	}
+	if (r == 0) {
+		q->index = docker_index_now();
 		const char *const words[] = { "prepare", "--form", q->keeper->ops->container_form, "--pull", "never",
 			"--progress", "none", q->reference, NULL };
-		r = docker_program(keeper_loop(q->keeper), words, on_prepared, q, &err);
+		r = docker_program(keeper_loop(q->keeper), words, on_asked, q, &err);
 	}
 	if (r < 0)
 		docker_respond_error(q, r, err);

@@ -2,10 +2,20 @@
  * Private to this folder. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "http/http.h"
 #include "keeper/docker/docker.h"
 
 struct resource;
+
+/* The library's index.json, told from another version of it. inode 0: there is none. */
+struct docker_index {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	int64_t changed_s, changed_ns;
+};
 
 /* A request that is being answered: handlers get the whole, answer once and free it. */
 struct docker_request {
@@ -16,6 +26,7 @@ struct docker_request {
 	struct keeper_waiter *waiter;
 	struct json_object *body; /* of create */
 	char *reference;
+	struct docker_index index; /* as it was before holm-image was asked */
 };
 void docker_request_free(struct docker_request *q);
 void docker_respond_error(struct docker_request *q, int code, const struct error *err); /* frees q */
@@ -30,6 +41,12 @@ void docker_get_images(struct docker_request *q);
 void docker_get_image(struct docker_request *q);
 void docker_pull(struct docker_request *q);
 void docker_create(struct docker_request *q);
+
+/* prepared.c: the answer of an earlier `prepare` that still holds (borrowed), or NULL; and one to
+ * keep, which is copied. */
+struct docker_index docker_index_now(void);
+const char *docker_prepared_find(const char *reference);
+void docker_prepared_keep(const char *reference, const struct docker_index *index, const char *output);
 
 /* program.c: runs holm-image with these words and calls done(status, stdout, stderr) once; status:
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Answers of `holm-image prepare` that still hold, so that most creates start no program.
+ *
+ * An answer depends on the library's index.json, which names digests and is replaced as a whole at
+ * each change, and on trees or a disk, which nothing rewrites. So it holds as long as that file is
+ * the same one and the others are there. The keeper looks at the file before it starts the program:
+ * a change in the meantime makes the answer an old one. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "keeper/docker/private.h"
+
+enum { KEPT_MAX = 32 };
+
+static struct kept {
+	char *reference, *output;
+	struct docker_index index;
+} kept[KEPT_MAX];
+static size_t next_kept; /* the oldest one, which gives its place */
+
+struct docker_index docker_index_now(void)
+{
+	AUTOFREE char *data = path_data_dir(), *path = path_join(data, "images/index.json");
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return (struct docker_index){ 0 };
+	return (struct docker_index){ .device = st.st_dev,
+		.inode = st.st_ino,
+		.size = st.st_size,
+		.changed_s = st.st_ctim.tv_sec,
+		.changed_ns = st.st_ctim.tv_nsec };
+}
+
+static int is_same(const struct docker_index *a, const struct docker_index *b)
+{
+	return a->inode && a->inode == b->inode && a->device == b->device && a->size == b->size &&
+	       a->changed_s == b->changed_s && a->changed_ns == b->changed_ns;
+}
+
+/* Whether all trees, or the disk, are there. */
+static int has_files(const char *output)
+{
+	AUTO_JSON struct json_object *answer = NULL;
+	AUTO_STRV struct strv files = { 0 };
+	const char *disk = NULL;
+	if (json_parse_bytes(output, strlen(output), "a kept answer", &answer, NULL) < 0)
+		return 0;
+	json_get_strv(answer, "trees", &files, NULL);
+	if (json_get_string(answer, "disk", &disk, NULL) == 0)
+		strv_add(&files, disk);
+	for (size_t i = 0; i < files.count; i++)
+		if (access(files.items[i], F_OK) < 0)
+			return 0;
+	return files.count > 0;
+}
+
+const char *docker_prepared_find(const char *reference)
+{
+	const struct docker_index now = docker_index_now();
+	for (size_t i = 0; i < KEPT_MAX; i++)
+		if (streq(kept[i].reference, reference))
+			return is_same(&kept[i].index, &now) && has_files(kept[i].output) ? kept[i].output : NULL;
+	return NULL;
+}
+
+void docker_prepared_keep(const char *reference, const struct docker_index *index, const char *output)
+{
+	size_t i = 0;
+	while (i < KEPT_MAX && !streq(kept[i].reference, reference))
+		i++;
+	if (i == KEPT_MAX) {
+		i = next_kept;
+		next_kept = (next_kept + 1) % KEPT_MAX;
+	}
+	free(kept[i].reference);
+	free(kept[i].output);
+	kept[i] = (struct kept){ .reference = xstrdup(reference), .output = xstrdup(output), .index = *index };
+}
