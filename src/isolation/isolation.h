@@ -61,10 +61,11 @@ struct isolation_disk_ops {
 	/* Deletes what it keeps in a machine's directory, whoever its files belong to; nothing
 	 * there is fine. */
 	int (*erase)(const char *directory, struct error **err);
-	uint64_t least_memory;  /* less does not boot; 0: any does */
-	int is_sized;           /* machine_disk_size() bounds it */
-	int shares_files;       /* a mount may be a single file or socket */
-	const char *image_form; /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
+	uint64_t least_memory;      /* less does not boot; 0: any does */
+	int is_sized;               /* machine_disk_size() bounds it */
+	int shares_files;           /* a mount may be a single file or socket */
+	const char *image_form;     /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
+	const char *container_form; /* the same for the image of a container */
 };
 
 /* A running machine: used by the keeper. */

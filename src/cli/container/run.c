@@ -14,6 +14,8 @@
 #include "cli/machine/engine.h"
 #include "cli/output.h"
 #include "cli/target.h"
+#include "isolation/isolation.h"
+#include "machine/machine.h"
 
 static int run(const struct command_spec *c, struct options *o);
 static int run_create(const struct command_spec *c, struct options *o);
@@ -83,8 +85,13 @@ static int fetch(const struct making *m, const char *pull, struct error **err)
 	AUTO_STRV struct strv words = { 0 };
 	AUTO_JSON struct json_object *answer = NULL;
 	const char *platform = options_string(m->options, "platform");
+	AUTO_MACHINE struct machine *machine = NULL;
+	int r = machine_load(m->api.machine, &machine, err);
+	const struct isolation_disk_ops *disk = r < 0 ? NULL : isolation_disk_table(machine->form, err);
+	if (!disk)
+		return r < 0 ? r : -EOPNOTSUPP;
 	strv_add(&words, "prepare");
-	strv_add(&words, "--form=containers");
+	strv_addf(&words, "--form=%s", disk->container_form);
 	strv_addf(&words, "--pull=%s", pull);
 	if (options_switch(m->options, "quiet", 0))
 		strv_add(&words, "--progress=none");

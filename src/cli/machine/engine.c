@@ -11,7 +11,6 @@
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
 #include "cli/output.h"
-#include "isolation/isolation.h"
 
 #define IMAGE_NAME "localhost/holm-engine"
 #define IMAGE IMAGE_NAME ":" HOLM_VERSION
@@ -53,9 +52,6 @@ int engine_prepare(struct machine *m, struct error **err)
 void engine_settings(struct machine *m)
 {
 	m->init = MACHINE_INIT_HOLM;
-	/* Containers are in native machines so far. */
-	if (m->isolation == MACHINE_ISOLATION_AUTO && isolation_check(MACHINE_ISOLATION_NATIVE, NULL, NULL) == 0)
-		m->isolation = MACHINE_ISOLATION_NATIVE;
 }
 
 int engine_is_machine(const struct machine *m)
@@ -73,6 +69,9 @@ static int make(struct error **err)
 	engine_settings(m);
 	if ((r = make_choose_form(m, err)) < 0)
 		return r;
+	if (geteuid() == 0 && m->form == MACHINE_ISOLATION_NATIVE)
+		return error_set(err, EOPNOTSUPP,
+		    "there is no machine, and native ones of root have no containers; run holm as an ordinary user");
 	output_note("there is no machine yet; making \"%s\" for containers", m->name);
 	r = engine_prepare(m, err);
 	if (r > 0)
@@ -86,9 +85,6 @@ int engine_make_first(char **ret_name, struct error **err)
 	int r = machine_list(&names, err);
 	if (r < 0 || names.count)
 		return r < 0 ? r : 0;
-	if (geteuid() == 0)
-		return error_set(err, EOPNOTSUPP,
-		    "there is no machine, and those of root have no containers; run holm as an ordinary user");
 	r = make(err);
 	if (r == -EEXIST) /* another command made it in the meantime */
 		error_clear(err);

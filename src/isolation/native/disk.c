@@ -212,6 +212,7 @@ static int native_erase(const char *directory, struct error **err)
 const struct isolation_disk_ops isolation_native_disk = {
 	.name = "native",
 	.image_form = "trees",
+	.container_form = "containers",
 	.shares_files = 1,
 	.create = native_create,
 	.remove = native_remove,

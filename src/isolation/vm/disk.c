@@ -190,6 +190,7 @@ static int disk_erase(const char *directory, struct error **err)
 const struct isolation_disk_ops isolation_vm_disk = {
 	.name = "vm",
 	.image_form = "disk",
+	.container_form = "container-disk",
 	.is_sized = 1,
 	.least_memory = UINT64_C(96) << 20,
 	.create = disk_create,
