@@ -177,7 +177,7 @@ sleeper()
 	holm save -o "$TMPDIR/mine.tar" mine:1
 	exits 1 holm rmi nothing:1 mine:1
 	equal docker.io/library/mine:1 "$output"
-	contains "$stderr" 'no image "docker.io/library/nothing:1"'
+	contains "$stderr" 'image "nothing:1"'
 	exits 0 holm rmi -f nothing:1
 	equal docker.io/library/mine:1 "$(holm load -i "$TMPDIR/mine.tar")"
 	holm rmi mine:1
@@ -215,7 +215,7 @@ sleeper()
 	equal live "$line"
 	exec 7<&-
 	docker create --name more busybox:test true >/dev/null
-	wait $! # it ends as nobody reads it
+	wait $! || [ $? = 141 ] # it ends as nobody reads it
 	exits 125 holm events --since soon
 	exits 1 holm events -f nothing=x
 }
