@@ -7,6 +7,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/platform.h"
 #include "agent/engine/main.h"
+#include "agent/engine/monitor.h"
 #include "agent/life/attach.h"
 #include "agent/life/minimal_init.h"
 #include "agent/platform/native/start.h"
@@ -24,6 +25,8 @@ int main(int argc, char **argv)
 		return modprobe_main(argc, argv);
 	if (argc > 2 && streq(argv[1], "--native-first"))
 		return native_first_main(argv[2]);
+	if (argc > 2 && streq(argv[1], "--monitor"))
+		return monitor_main(argv[2]);
 	if (argc > 2 && streq(argv[1], "--engine"))
 		return engine_main(argv[2]);
 	if (getpid() == 1)

@@ -40,7 +40,7 @@ int docker_log_parse(const char *line, size_t size, char *text, struct docker_lo
 struct docker_log_writer {
 	int directory; /* borrowed */
 	int fd;        /* -1: nothing is kept */
-	uint64_t size, max_size;
+	uint64_t size, max_size, inode;
 	unsigned max_files;
 	struct buffer partial[2]; /* the end of stdout and of stderr that has no line break yet */
 	struct buffer lines;
@@ -48,8 +48,12 @@ struct docker_log_writer {
 /* max_size 0: one file without end. A torn last line of a writer that was killed is cut off. 0 or
  * -errno. */
 int docker_log_open(struct docker_log_writer *w, int directory, uint64_t max_size, unsigned max_files);
+/* Cuts the lines that a writer that was killed wrote after it noted this file and size. After a
+ * rotation that is the whole present file. 0 or -errno. */
+int docker_log_resume(struct docker_log_writer *w, uint64_t inode, uint64_t size);
 /* Takes output in; each complete line goes to the file at once. 0 or -errno, after which the writer
  * goes on with the next call. */
+enum { DOCKER_LOG_ONCE_MAX = 8 * 1024 }; /* so much of it goes to the file by one write(2) */
 int docker_log_write(struct docker_log_writer *w, enum docker_stream stream, const void *data, size_t size,
     int64_t time_ns);
 /* The output has ended: what has no line break goes to the file, too. */

@@ -53,6 +53,7 @@ static int open_file(struct docker_log_writer *w)
 	int r = cut_torn_line(fd, &w->size);
 	if (r < 0)
 		return r;
+	w->inode = st.st_ino;
 	fd_close(w->fd);
 	w->fd = TAKE_FD(fd);
 	return 0;
@@ -68,18 +69,28 @@ int docker_log_open(struct docker_log_writer *w, int directory, uint64_t max_siz
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(w->partial); i++)
 		buffer_init(&w->partial[i], DOCKER_LOG_TEXT_MAX);
-	buffer_init(&w->lines, (size_t)4 * DOCKER_LOG_LINE_MAX);
+	/* A line of one byte takes some 80 in the file. */
+	buffer_init(&w->lines, (size_t)DOCKER_LOG_ONCE_MAX * 80 + (size_t)2 * DOCKER_LOG_LINE_MAX);
 	return open_file(w);
+}
+
+int docker_log_resume(struct docker_log_writer *w, uint64_t inode, uint64_t size)
+{
+	uint64_t kept = w->inode == inode ? size : 0;
+	if (w->fd < 0 || w->size <= kept)
+		return 0;
+	if (ftruncate(w->fd, (off_t)kept) < 0)
+		return -errno;
+	w->size = kept;
+	return 0;
 }
 
 /* json.log becomes json.log.1, and so on; the oldest goes. */
 static int rotate(struct docker_log_writer *w)
 {
 	char from[NAME_MAX_SIZE], to[NAME_MAX_SIZE];
-	if (w->max_files == 1) {
-		w->size = 0;
-		return ftruncate(w->fd, 0) < 0 ? -errno : 0;
-	}
+	if (w->max_files == 1)
+		return unlinkat(w->directory, "json.log", 0) < 0 ? -errno : open_file(w);
 	for (unsigned n = w->max_files - 1; n > 0; n--) {
 		file_name(n - 1, from);
 		file_name(n, to);

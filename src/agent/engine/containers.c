@@ -10,8 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/engine/events.h"
@@ -21,11 +22,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "base/path.h"
 #include "docker/name.h"
 
-enum { LOST_STATUS = 137, LOG_SIZE = 16 * 1024 * 1024, LOG_FILES = 3 };
+enum { LOG_SIZE = 16 * 1024 * 1024, LOG_FILES = 3 };
 
 int64_t container_now(void)
 {
@@ -49,6 +49,7 @@ struct container *container_new(struct engine *e, struct record *r)
 		.next = e->containers,
 		.log_directory = -1,
 		.log = { .fd = -1 },
+		.process = -1,
 		.namespaces = { -1, -1 } };
 	*r = (struct record){ 0 };
 	e->containers = c;
@@ -57,7 +58,7 @@ struct container *container_new(struct engine *e, struct record *r)
 
 void container_free(struct container *c)
 {
-	struct source *sources[] = { c->process, c->starting, c->kill_timer, c->cleaning, c->policy_timer };
+	struct source *sources[] = { c->kill_timer, c->cleaning, c->policy_timer };
 	for (struct container **at = &c->engine->containers; *at; at = &(*at)->next)
 		if (*at == c) {
 			*at = c->next;
@@ -67,10 +68,10 @@ void container_free(struct container *c)
 		source_free(sources[i]);
 	exec_free_of(c);
 	archive_forget(c);
-	terminal_free(c->terminal);
 	stdio_free(c->stdio);
 	docker_log_done(&c->log);
 	fd_close(c->log_directory);
+	fd_close(c->process);
 	image_maybe_unused(c->engine, c->record.image_id);
 	record_done(&c->record);
 	free(c);
@@ -132,14 +133,7 @@ static void load_one(struct engine *e, const char *id)
 		record_remove(e->records, id);
 		return;
 	}
-	struct container *c = container_new(e, &r);
-	if (c->record.status != CONTAINER_RUNNING)
-		return;
-	/* The engine that ran it is gone, and the container with it. */
-	c->record.status = CONTAINER_EXITED;
-	c->record.exit_code = LOST_STATUS;
-	c->record.finished = container_now();
-	container_save(c);
+	container_new(e, &r);
 }
 
 static void sort(struct engine *e)
@@ -173,11 +167,6 @@ int container_load_all(struct engine *e, struct error **err)
 	}
 	closedir(d);
 	sort(e);
-	for (struct container *c = e->containers, *next; c; c = next) {
-		next = c->next;
-		if (c->record.body.auto_remove)
-			container_remove(c);
-	}
 	return 0;
 }
 
@@ -188,6 +177,22 @@ static void on_output(enum docker_stream stream, const void *data, size_t size, 
 	struct container *c = of;
 	if (c->log.fd >= 0 && docker_log_write(&c->log, stream, data, size, container_now()) < 0)
 		log_debug("container %.12s: cannot write its log", c->record.id);
+	container_commit(c);
+}
+
+void container_commit(struct container *c)
+{
+	struct spool *s = stdio_spool(c->stdio);
+	const size_t pending[] = { c->log.partial[0].size, c->log.partial[1].size };
+	if (s)
+		spool_commit(s, pending, c->log.fd < 0 ? 0 : c->log.inode, c->log.size);
+}
+
+static void on_input_closed(void *of)
+{
+	const struct container *c = of;
+	if (c->held)
+		monitor_close(c->record.id, HELD_INPUT);
 }
 
 static void conclude(struct container *c);
@@ -197,7 +202,7 @@ static void on_streams_ended(void *of)
 	conclude(of);
 }
 
-static void open_log(struct container *c)
+void container_open_log(struct container *c)
 {
 	const struct docker_body *b = &c->record.body;
 	if (b->log_none || c->log.fd >= 0)
@@ -215,7 +220,9 @@ static void open_log(struct container *c)
 
 struct stdio *container_stdio(struct container *c)
 {
-	static const struct stdio_events events = { .output = on_output, .ended = on_streams_ended };
+	static const struct stdio_events events = { .output = on_output,
+		.ended = on_streams_ended,
+		.input_closed = on_input_closed };
 	if (!c->stdio)
 		c->stdio = stdio_new(c->engine->loop, c->record.body.stdin_once, &events, c);
 	return c->stdio;
@@ -225,11 +232,15 @@ struct stdio *container_stdio(struct container *c)
 
 /* In a child: what may take long, as the last unmount of an overlay writes a whole file system
  * out. */
-static _Noreturn void clean(struct container *c, int remove)
+static _Noreturn void clean(struct container *c, pid_t parent, int remove)
 {
 	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *root = path_join(run, "root"),
 		      *state = path_join(ENGINE_CRUN_STATE, c->record.id);
 	int r = 0;
+	/* The next engine does it again, and must not meet this one. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 	path_remove_tree(AT_FDCWD, run);
 	path_remove_tree(AT_FDCWD, state);
@@ -253,6 +264,10 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 {
 	struct container *c = data;
 	source_free(TAKE_PTR(c->cleaning));
+	if (c->remove && !c->removing) { /* asked for in the meantime */
+		container_clean(c);
+		return;
+	}
 	if (!c->remove) {
 		waiters_tell(c, 0);
 		if (c->starter || c->again)
@@ -276,11 +291,12 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 	engine_tell_stopped(e);
 }
 
-static void start_cleaning(struct container *c)
+void container_clean(struct container *c)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
+	c->removing = c->remove;
 	if (pid == 0)
-		clean(c, c->remove);
+		clean(c, parent, c->remove);
 	if (pid < 0 || loop_add_child(c->engine->loop, pid, on_cleaned, c, &c->cleaning) < 0)
 		log_error("container %.12s: cannot clean up behind it", c->record.id);
 }
@@ -298,6 +314,13 @@ static void tell_end(struct container *c)
 	c->stopping = 0;
 }
 
+static void forget(struct container *c)
+{
+	if (c->held)
+		monitor_forget(c->record.id);
+	c->held = 0;
+}
+
 /* The process has ended, and its output with it. */
 static void conclude(struct container *c)
 {
@@ -305,9 +328,10 @@ static void conclude(struct container *c)
 		return;
 	c->record.status = CONTAINER_EXITED;
 	c->record.exit_code = c->status;
-	c->record.finished = container_now();
+	c->record.finished = MAX(c->finished, c->run);
 	c->pid = 0;
 	c->ended = 0;
+	fd_close(TAKE_FD(c->process));
 	if (c->log.fd >= 0)
 		docker_log_finish(&c->log, c->record.finished);
 	docker_log_done(&c->log);
@@ -315,13 +339,14 @@ static void conclude(struct container *c)
 	exec_free_of(c);
 	container_network_leave(c);
 	container_save(c);
+	forget(c);
 	tell_end(c);
 	stdio_free(TAKE_PTR(c->stdio));
 	c->remove |= c->record.body.auto_remove && !c->again;
 	policy_decide(c, 1);
 	if (!c->remove)
 		waiters_tell(c, 0);
-	start_cleaning(c);
+	container_clean(c);
 }
 
 void container_remove(struct container *c)
@@ -331,14 +356,14 @@ void container_remove(struct container *c)
 	if (c->pid)
 		container_signal(c, SIGKILL);
 	else if (!c->cleaning && !c->starting && !c->ended && !c->preparing)
-		start_cleaning(c);
+		container_clean(c);
 }
 
 /* ---- signals ---- */
 
 void container_signal(struct container *c, int number)
 {
-	if (c->pid && kill(c->pid, number) == 0)
+	if (c->pid && c->process >= 0 && syscall(SYS_pidfd_send_signal, c->process, number, NULL, 0) == 0)
 		event_container_number(c, "kill", "signal", number);
 }
 
@@ -364,13 +389,11 @@ void container_stop(struct container *c, int64_t seconds)
 
 /* ---- the start ---- */
 
-static void on_process(struct source *s, pid_t pid, int status, void *data)
+void container_ended(struct container *c, int status)
 {
-	struct container *c = data;
-	source_free(TAKE_PTR(c->process));
 	c->pid = 0;
 	c->ended = 1;
-	c->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	c->status = status;
 	if (stdio_is_over(c->stdio))
 		conclude(c);
 }
@@ -393,7 +416,7 @@ static void fail_start(struct container *c, int code, struct error *err)
 	free(c->record.error);
 	c->record.error = xstrdup(error_text(err, code));
 	c->record.exit_code = code == -ENOENT ? EXIT_NOT_FOUND : code == -EACCES ? EXIT_NOT_EXECUTABLE : 128;
-	terminal_free(TAKE_PTR(c->terminal));
+	forget(c);
 	stdio_free(TAKE_PTR(c->stdio));
 	docker_log_done(&c->log);
 	container_network_leave(c);
@@ -406,17 +429,7 @@ static void fail_start(struct container *c, int code, struct error *err)
 		container_save(c);
 	if (!c->remove)
 		waiters_tell(c, 0);
-	start_cleaning(c);
-}
-
-static pid_t read_pid(const struct container *c)
-{
-	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "pid"), *text = NULL;
-	uint32_t pid = 0;
-	if (path_read_file(path, 32, &text, NULL) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = '\0';
-	return parse_u32(text, &pid) < 0 ? 0 : (pid_t)pid;
+	container_clean(c);
 }
 
 static int explain_failure(struct container *c, struct error **err)
@@ -431,22 +444,19 @@ static int explain_failure(struct container *c, struct error **err)
 	return error_set(err, code, "failed to create task for container: %s", text);
 }
 
-static void on_crun(struct source *s, pid_t pid, int status, void *data)
+void container_failed(struct container *c)
 {
-	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	if (c->terminal)
-		terminal_take(c->terminal);
-	terminal_free(TAKE_PTR(c->terminal));
-	source_free(TAKE_PTR(c->starting));
-	pid_t process = status == 0 ? read_pid(c) : 0;
-	int r = process > 0 ? loop_add_child(c->engine->loop, process, on_process, c, &c->process) :
-			      explain_failure(c, &err);
-	if (r < 0) {
-		fail_start(c, r, err);
+	int r = explain_failure(c, &err);
+	c->starting = 0;
+	fail_start(c, r, err);
+}
+
+/* An earlier engine may have written it down. */
+static void note_start(struct container *c)
+{
+	if (c->record.status == CONTAINER_RUNNING)
 		return;
-	}
-	c->pid = process;
 	c->record.status = CONTAINER_RUNNING;
 	c->record.started = container_now();
 	c->record.finished = 0;
@@ -457,52 +467,72 @@ static void on_crun(struct source *s, pid_t pid, int status, void *data)
 	if (c->restarting)
 		event_container(c, "restart", NULL, NULL);
 	c->restarting = 0;
+}
+
+void container_started(struct container *c, pid_t pid)
+{
+	c->starting = 0;
+	c->pid = pid;
+	note_start(c);
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
 	answer_starter(c, 0, NULL);
 	if (c->remove)
 		container_signal(c, SIGKILL);
-	engine_reap(c->engine);
 }
 
-static void on_terminal(int master, void *data)
-{
-	stdio_set_terminal(container_stdio(data), master);
-}
-
-/* The streams of the process: pipes, or a terminal that crun makes. */
-static int open_streams(struct container *c, int standard[3], struct error **err)
+/* The streams of the process: pipes, or a terminal that crun makes and the monitor takes. */
+static int open_streams(struct container *c, const char *console, int standard[3], int *ret_console, struct error **err)
 {
 	const struct docker_body *b = &c->record.body;
 	struct stdio *s = container_stdio(c);
+	struct spool *spool = spool_new(b->tty);
+	if (!spool)
+		return error_set_errno(err, errno, "cannot keep the container's output");
+	stdio_set_spool(s, spool);
+	container_commit(c);
 	if (!b->tty)
 		return stdio_open(s, b->open_stdin, standard);
-	for (int i = 0; i < 3; i++)
-		standard[i] = -1;
 	stdio_resize(s, b->rows, b->columns);
-	c->terminal = terminal_new(c->engine, on_terminal, c, err);
-	return c->terminal ? 0 : -EIO;
+	*ret_console = terminal_listen(console, err);
+	return MIN(*ret_console, 0);
+}
+
+static int hand_to_monitor(struct container *c, const struct strv *argv, const int standard[3], int console)
+{
+	int fds[HELD_COUNT];
+	memset(fds, 0xff, sizeof fds);
+	stdio_descriptors(c->stdio, fds);
+	fds[HELD_USER] = c->namespaces.user;
+	fds[HELD_NETWORK] = c->namespaces.network;
+	fds[HELD_CONSOLE] = console;
+	c->run = container_now();
+	AUTOFREE char *note = container_note(c);
+	int r = monitor_run(c->record.id, argv, standard, fds, note);
+	c->held = c->starting = r == 0;
+	return r;
 }
 
 static int run(struct container *c, struct error **err)
 {
 	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *log = path_join(directory, "log"),
-		      *pid_file = path_join(directory, "pid");
+		      *pid_file = path_join(directory, "pid"), *socket = path_join(directory, "console");
+	AUTO_STRV struct strv argv = { 0 };
+	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
 	int r = image_mount_root(c, err);
 	if (r < 0 || (r = container_network_join(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
-	open_log(c);
-	r = open_streams(c, standard, err);
+	container_open_log(c);
+	r = open_streams(c, socket, standard, &console, err);
 	const char *const words[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file,
-		c->terminal ? "--console-socket" : c->record.id, c->terminal ? terminal_path(c->terminal) : NULL,
-		c->record.id, NULL };
-	pid_t pid = 0;
+		console >= 0 ? "--console-socket" : c->record.id, console >= 0 ? socket : NULL, c->record.id, NULL };
+	crun_words(c->engine, log, words, &argv);
 	if (r == 0)
-		r = crun_start(c->engine, log, words, standard, &pid, err);
+		r = hand_to_monitor(c, &argv, standard, console);
 	for (int i = 0; i < 3; i++)
 		fd_close(standard[i]);
-	return r < 0 ? r : loop_add_child(c->engine->loop, pid, on_crun, c, &c->starting);
+	return r;
 }
 
 static void on_image(int code, const char *text, void *data)

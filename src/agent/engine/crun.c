@@ -13,18 +13,23 @@
 
 enum { LOG_MAX = 64 * 1024, WORDS_MAX = 32 };
 
+void crun_words(const struct engine *e, const char *log, const char *const *words, struct strv *ret)
+{
+	strv_add(ret, e->crun);
+	strv_add(ret, "--root=" ENGINE_CRUN_STATE);
+	strv_add(ret, "--cgroup-manager=disabled");
+	strv_addf(ret, "--log=file:%s", log);
+	for (; *words && ret->count < WORDS_MAX; words++)
+		strv_add(ret, *words);
+}
+
 int crun_start(struct engine *e, const char *log, const char *const *words, const int standard[3], pid_t *ret,
     struct error **err)
 {
 	AUTO_STRV struct strv argv = { 0 };
 	struct spawn_fd fds[3];
 	size_t count = 0;
-	strv_add(&argv, e->crun);
-	strv_add(&argv, "--root=" ENGINE_CRUN_STATE);
-	strv_add(&argv, "--cgroup-manager=disabled");
-	strv_addf(&argv, "--log=file:%s", log);
-	for (; *words && argv.count < WORDS_MAX; words++)
-		strv_add(&argv, *words);
+	crun_words(e, log, words, &argv);
 	for (int i = 0; i < 3; i++)
 		if (standard[i] >= 0)
 			fds[count++] = (struct spawn_fd){ .from = standard[i], .to = i };

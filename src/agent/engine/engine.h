@@ -2,12 +2,14 @@
  * The engine: the process in a machine that runs its containers (docs/engine.md). Private to this
  * folder; the agent's half is src/agent/service/engine.c.
  *
- * One process, one loop. It is process 1 of a pid namespace of its own, so the containers end with
- * it. It has the rights of root in the machine and a root file system of its own (place.c). */
+ * One process, one loop. It has the rights of root in the machine, and a root file system and a pid
+ * namespace of its own (place.c). The containers are not its children but process 1's (monitor.h),
+ * so they outlive it. */
 #pragma once
 
 #include <sys/types.h>
 
+#include "agent/engine/monitor.h"
 #include "agent/engine/network.h"
 #include "agent/engine/record.h"
 #include "agent/engine/stdio.h"
@@ -68,14 +70,19 @@ struct container {
 	struct engine *engine;
 	struct record record;
 	pid_t pid; /* 0: does not run */
-	struct source *process, *starting, *kill_timer, *cleaning;
+	struct source *kill_timer, *cleaning;
+	int held;     /* the monitor knows it */
+	int starting; /* crun runs */
+	int process;  /* pidfd; -1: none */
+	int64_t run;  /* ns: when this run began; 0: none */
+	int64_t finished;
 	struct stdio *stdio; /* from the first attach or the start to the end */
 	struct docker_log_writer log;
 	int log_directory;             /* -1: none */
 	struct http_exchange *starter; /* waits for the start */
-	struct terminal *terminal;     /* until crun has sent it */
 	struct waiter *waiters;
 	int remove;     /* as soon as it has ended */
+	int removing;   /* the cleaning removes its folder, too */
 	int preparing;  /* it starts, and waits for the image */
 	int again;      /* starts as soon as it has ended */
 	int stopping;   /* the end that comes was asked for by stop or restart */
@@ -106,14 +113,28 @@ void container_save(struct container *c);
 void container_start(struct container *c, struct http_exchange *x);
 void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
 void container_starter_gone(void *data);
-void engine_reap(struct engine *e); /* children that nobody waits for */
 void container_signal(struct container *c, int number);
 /* Sends its stop signal, then SIGKILL after this time; -1: its own. */
 void container_stop(struct container *c, int64_t seconds);
 /* Removes record and files, after the process if it runs; who waits is told. */
 void container_remove(struct container *c);
 struct stdio *container_stdio(struct container *c); /* made where there is none */
+void container_open_log(struct container *c);
+void container_commit(struct container *c); /* its log has all output that was read */
+void container_clean(struct container *c);  /* removes mounts and files of its run */
+/* Of the container's process; what the monitor has said. */
+void container_started(struct container *c, pid_t pid);
+void container_ended(struct container *c, int status);
+void container_failed(struct container *c);
 int64_t container_now(void);
+
+/* adopt.c: takes a report of the monitor in; the descriptors that it leaves are the caller's. */
+void container_report(struct engine *e, struct monitor_report *r);
+/* After the first round: a container that should run and does not has ended, and leftovers of
+ * earlier engines are removed. */
+void containers_settle(struct engine *e);
+/* A text that the monitor keeps for the next engine. Owned. */
+char *container_note(const struct container *c);
 
 /* policy.c: restart policies */
 /* At an end (ran), or a start that failed. */
@@ -135,6 +156,7 @@ struct json_object *waiters_answer(const struct container *c);
  * mounted. */
 typedef void (*image_ready_fn)(int code, const char *text, void *data);
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
+void images_load(struct engine *e);                                  /* those that an earlier engine has mounted */
 void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
 /* A container of this image is gone: without another one the image is unmounted some time later. */
 void image_maybe_unused(struct engine *e, const char *id);
@@ -161,6 +183,7 @@ struct json_object *bundle_process(struct container *c, const struct bundle_comm
 
 /* crun.c: runs crun with these words behind its own options, its standard streams as given (-1:
  * /dev/null), and its errors in the file `log`. */
+void crun_words(const struct engine *e, const char *log, const char *const *words, struct strv *ret);
 int crun_start(struct engine *e, const char *log, const char *const *words, const int standard[3], pid_t *ret,
     struct error **err);
 /* Reads the last error of such a log, in words that clients know. Owned; *ret_code: a positive
@@ -169,6 +192,10 @@ char *crun_error(const char *log, const char *program, int *ret_code);
 
 /* exec.c */
 void exec_free_of(struct container *c); /* those that have ended, or never began */
+
+/* main.c, for both processes of this folder */
+void engine_open_log(const char *program);
+void engine_raise_limits(void);
 
 /* ---- the API ---- */
 void engine_dispatch(struct http_exchange *x, void *engine);

@@ -4,7 +4,12 @@
  * The engine cannot name a folder of the host. It asks the agent for an image by its digest, and
  * gets a detached mount for each tree, which is read-only and locked so: root in the machine cannot
  * make it writable (src/agent/service/engine.c). The mounts stay while a container of the image is
- * there, and UNUSED_MS more: then the engine unmounts them and tells the agent. */
+ * there, and UNUSED_MS more: then the engine unmounts them and tells the agent.
+ *
+ * The mounts outlive the engine. HEX.ready, a symlink to a number, says that so many layers of an
+ * image are mounted. Layers that a killed engine had asked for may still come; a tag tells them
+ * apart. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +26,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "oci/digest.h"
 #include "oci/layer.h"
@@ -79,9 +85,35 @@ static void ask(struct image *i)
 {
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", i->id);
+	json_add_i64(o, "tag", getpid());
 	int r = channel_send(ENGINE_CHANNEL, o, -1);
 	if (r < 0)
 		settle(i, r, "the agent cannot be asked for the image");
+}
+
+static char *ready_path(const struct image *i)
+{
+	return xasprintf(ENGINE_IMAGES "/%s.ready", digest_hex(i->id));
+}
+
+/* Unmounts the layers that a killed engine had begun with. */
+static void unmount_begun(const struct image *i)
+{
+	for (unsigned n = 0; n < ENGINE_LAYERS_MAX; n++) {
+		AUTOFREE char *tree = xasprintf(ENGINE_IMAGES "/%s/%u", digest_hex(i->id), n);
+		if (umount2(tree, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			break;
+	}
+}
+
+static struct image *image_new(struct engine *e, const char *id)
+{
+	struct image *i = xnew(struct image);
+	snprintf(i->id, sizeof i->id, "%s", id);
+	i->engine = e;
+	i->next = e->images;
+	e->images = i;
+	return i;
 }
 
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data)
@@ -96,11 +128,8 @@ void image_want(struct engine *e, const char *id, image_ready_fn ready, void *da
 	struct wish *w = xnew(struct wish);
 	int is_new = !i;
 	if (is_new) {
-		i = xnew(struct image);
-		snprintf(i->id, sizeof i->id, "%s", id);
-		i->engine = e;
-		i->next = e->images;
-		e->images = i;
+		i = image_new(e, id);
+		unmount_begun(i);
 	}
 	*w = (struct wish){ .ready = ready, .data = data, .next = i->wishes };
 	i->wishes = w;
@@ -122,6 +151,9 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 	AUTO_FD int tree = fd;
 	const char *id = NULL, *text = NULL;
 	uint64_t count = 0;
+	int64_t tag = 0;
+	if (json_get_i64(o, "tag", &tag, NULL) < 0 || tag != getpid())
+		return;
 	struct image *i = json_get_string(o, "image", &id, NULL) == 0 ? find(e, id) : NULL;
 	if (!i || i->ready)
 		return;
@@ -135,6 +167,8 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 	if (r < 0)
 		settle(i, r, "cannot mount the image's layers");
 	else if (++i->mounted == i->count) {
+		AUTOFREE char *number = xasprintf("%u", i->count), *path = ready_path(i);
+		(void)!symlink(number, path);
 		i->ready = 1;
 		settle(i, 0, NULL);
 		image_maybe_unused(e, id); /* its container may be gone by now */
@@ -154,7 +188,8 @@ static int is_used(const struct image *i)
 /* 0 or -errno; what is busy is left. */
 static int unmount(const struct image *i)
 {
-	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(i->id));
+	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(i->id)), *ready = ready_path(i);
+	unlink(ready);
 	for (unsigned n = 0; n < i->count; n++) {
 		AUTOFREE char *path = xasprintf("%s/%u", place, n);
 		if (umount2(path, 0) < 0 && errno != EINVAL)
@@ -188,6 +223,35 @@ void image_maybe_unused(struct engine *e, const char *id)
 		return;
 	source_free(TAKE_PTR(i->unused));
 	loop_add_timer(e->loop, clock_deadline(UNUSED_MS), on_unused, i, &i->unused);
+}
+
+static void load(struct engine *e, const char *hex)
+{
+	char number[16];
+	uint32_t count = 0;
+	AUTOFREE char *path = xasprintf(ENGINE_IMAGES "/%s.ready", hex), *id = xasprintf("sha256:%s", hex);
+	ssize_t size = readlink(path, number, sizeof number - 1);
+	number[MAX(size, 0)] = '\0';
+	if (digest_check(id, "an image", NULL) < 0 || parse_u32(number, &count) < 0 || count > ENGINE_LAYERS_MAX)
+		return;
+	struct image *i = image_new(e, id);
+	i->count = i->mounted = count;
+	i->ready = 1;
+	image_maybe_unused(e, id);
+}
+
+void images_load(struct engine *e)
+{
+	DIR *d = opendir(ENGINE_IMAGES);
+	for (struct dirent *entry; d && (entry = readdir(d));) {
+		const char *end = strchr(entry->d_name, '.');
+		if (!end || !streq(end, ".ready"))
+			continue;
+		AUTOFREE char *hex = xstrndup(entry->d_name, (size_t)(end - entry->d_name));
+		load(e, hex);
+	}
+	if (d)
+		closedir(d);
 }
 
 /* ---- root file systems ---- */

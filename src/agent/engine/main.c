@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/core/channel.h"
@@ -21,11 +21,10 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "base/path.h"
 #include "docker/route.h"
 
-enum { GIVEN_MAX = 64 * 1024, CHILDREN_MAX = 1 << 20 };
+enum { GIVEN_MAX = 64 * 1024 };
 
 /* ---- requests ---- */
 
@@ -146,28 +145,12 @@ static void on_channel(struct source *s, int socket, uint32_t events, void *data
 	}
 }
 
-/* Process 1 inherits what its children leave; a container ends only when all that was in it is
- * reaped. A container's process is known by its number only when crun has ended. */
-void engine_reap(struct engine *e)
+/* An agent that wants the machine to stop says so again. */
+static void tell_started(void)
 {
-	AUTOFREE char *text = NULL;
-	AUTO_STRV struct strv pids = { 0 };
-	for (const struct container *c = e->containers; c; c = c->next)
-		if (c->starting)
-			return;
-	if (path_read_file("/proc/thread-self/children", CHILDREN_MAX, &text, NULL) < 0)
-		return;
-	strv_split(&pids, text, " ");
-	for (size_t i = 0; i < pids.count; i++) {
-		uint32_t pid;
-		if (parse_u32(pids.items[i], &pid) == 0 && !loop_watches_child(e->loop, (pid_t)pid))
-			waitpid((pid_t)pid, NULL, WNOHANG);
-	}
-}
-
-static void on_child(struct source *s, int number, void *data)
-{
-	engine_reap(data);
+	struct json_object *o = json_object_new_object();
+	json_add_bool(o, "started", 1);
+	channel_send(ENGINE_CHANNEL, o, -1);
 }
 
 /* ---- the start ---- */
@@ -229,18 +212,22 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 		return r;
 	http_server_set_dialect(e->server, DOCKER_HEADERS, "message");
 	fd_set_nonblocking(ENGINE_CHANNEL, 1);
-	if ((r = loop_add_signal(e->loop, SIGCHLD, on_child, e, NULL)) < 0 ||
-	    (r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
+	fd_set_cloexec(ENGINE_CHANNEL, 1);
+	fd_set_cloexec(ENGINE_CONNECTIONS, 1);
+	if ((r = container_load_all(e, err)) < 0 || (r = monitor_connect(e, err)) < 0)
+		return r;
+	containers_settle(e);
+	images_load(e);
+	tell_started();
+	if ((r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
 	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
 		return r;
-	r = container_load_all(e, err);
-	if (r == 0)
-		policy_start_all(e);
-	return r;
+	policy_start_all(e);
+	return 0;
 }
 
 /* Some six descriptors for each container that runs. */
-static void raise_limits(void)
+void engine_raise_limits(void)
 {
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -251,10 +238,10 @@ static void raise_limits(void)
 }
 
 /* In a VM stderr leads nowhere: the kernel's log is the agent's, too. */
-static void open_log(void)
+void engine_open_log(const char *program)
 {
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	log_set_program("holm-engine");
+	log_set_program(program);
 	if (fd >= 0)
 		log_set_kmsg(fd);
 }
@@ -263,10 +250,11 @@ int engine_main(const char *go)
 {
 	static struct engine engine = { .records = -1, .folders = -1 };
 	AUTO_ERROR struct error *err = NULL;
-	open_log();
+	engine_open_log("holm-engine");
+	prctl(PR_SET_NAME, "holm-engine");
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
-	raise_limits();
+	engine_raise_limits();
 	int r = prepare(&engine, go, &err);
 	if (r < 0) {
 		log_error("%s", error_text(err, r));

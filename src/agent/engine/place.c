@@ -13,10 +13,11 @@
  * 1. With the agent's rights: the containers' folder of the host as a detached mount, the program
  *    as a descriptor, and a cgroup.
  * 2. leave(): from here on it has the rights of the machine's root. It is process 1 of a pid
- *    namespace, so the containers end with it.
+ *    namespace, so the engine and the containers end with it (monitor.h).
  * 3. The tmpfs: the programs of the host (read-only already), /dev, /proc and /sys, the machine's
  *    root at /machine, the folder at /containers. pivot_root(2).
- * 4. The confinement of a session, then execveat(2): none of the agent's memory is left.
+ * 4. The confinement of a session, then execveat(2) of the monitor, which starts the engine: none
+ *    of the agent's memory is left.
  *
  * Failures. The worker reports them, and nothing stays: all of it belongs to the process. */
 #include "agent/engine/place.h"
@@ -216,7 +217,7 @@ int engine_place_parse_ids(struct json_object *go, struct idmap *ret, struct err
 /* The channel and the connections get their numbers; nothing else is left open. */
 static int execute(int program, int channel, int connections, char *go, struct error **err)
 {
-	char *const argv[] = { (char *)"holm-engine", (char *)"--engine", go, NULL };
+	char *const argv[] = { (char *)"holm-monitor", (char *)"--monitor", go, NULL };
 	char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	AUTO_FD int a = fcntl(channel, F_DUPFD_CLOEXEC, 10);
 	AUTO_FD int b = fcntl(connections, F_DUPFD_CLOEXEC, 10);

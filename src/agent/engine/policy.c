@@ -88,10 +88,13 @@ static int is_for_a_new_engine(const struct container *c)
 void policy_start_all(struct engine *e)
 {
 	for (struct container *c = e->containers; c; c = c->next) {
-		if (c->pid || !is_for_a_new_engine(c))
+		if (c->held || !is_for_a_new_engine(c))
 			continue;
 		c->record.stopped = 0;
-		container_start(c, NULL);
+		if (c->cleaning)
+			c->again = 1;
+		else
+			container_start(c, NULL);
 	}
 }
 

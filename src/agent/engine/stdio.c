@@ -20,7 +20,7 @@
 
 enum {
 	CLIENT_FULL = 256 * 1024,
-	STEP = 32 * 1024,
+	STEP = 32 * 1024, /* no less than SPOOL_STEP */
 	CLIENT_MAX = CLIENT_FULL + 4 * (STEP + DOCKER_FRAME_HEADER),
 	INPUT_FULL = 64 * 1024,
 	CLIENTS_MAX = 256,
@@ -47,6 +47,7 @@ struct stdio {
 	struct source *input_source;
 	struct buffer waiting; /* for the process */
 	int outputs[2];
+	struct spool *spool; /* or NULL */
 	struct source *output_sources[2];
 	struct client *clients;
 	size_t client_count;
@@ -97,6 +98,8 @@ static void close_input(struct stdio *s)
 {
 	s->input_over = 1;
 	source_free(TAKE_PTR(s->input_source));
+	if (s->input >= 0 && s->events.input_closed)
+		s->events.input_closed(s->data);
 	fd_close(TAKE_FD(s->input));
 	buffer_done(&s->waiting);
 }
@@ -191,13 +194,21 @@ static void spread(struct stdio *s, enum docker_stream stream, const void *data,
 	}
 }
 
+static ssize_t read_output(struct stdio *s, int which, int fd, char bytes[static STEP])
+{
+	if (s->spool)
+		return spool_read(s->spool, which, fd, bytes);
+	ssize_t n = read(fd, bytes, STEP);
+	return n < 0 ? -errno : n;
+}
+
 static void on_output(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct stdio *s = data;
 	int which = source == s->output_sources[1];
 	char bytes[STEP];
-	ssize_t n = read(fd, bytes, sizeof bytes);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	ssize_t n = read_output(s, which, fd, bytes);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n > 0) {
 		spread(s, which ? DOCKER_STDERR : DOCKER_STDOUT, bytes, (size_t)n);
@@ -247,6 +258,7 @@ void stdio_free(struct stdio *s)
 		source_free(s->output_sources[i]);
 		fd_close(s->outputs[i]);
 	}
+	spool_free(s->spool);
 	free(s);
 }
 
@@ -274,6 +286,35 @@ int stdio_open(struct stdio *s, int with_input, int standard[3])
 	return 0;
 }
 
+void stdio_set_spool(struct stdio *s, struct spool *spool)
+{
+	s->spool = spool;
+}
+
+struct spool *stdio_spool(const struct stdio *s)
+{
+	return s->spool;
+}
+
+void stdio_descriptors(const struct stdio *s, int fds[static HELD_COUNT])
+{
+	fds[HELD_INPUT] = s->input;
+	fds[HELD_OUTPUT] = s->outputs[0];
+	fds[HELD_ERROR] = s->outputs[1];
+	if (s->spool)
+		spool_descriptors(s->spool, fds);
+}
+
+int stdio_adopt(struct stdio *s, int fds[static HELD_COUNT])
+{
+	s->spool = spool_adopt(fds);
+	s->input = TAKE_FD(fds[HELD_INPUT]);
+	s->input_over = s->input < 0;
+	s->outputs[0] = TAKE_FD(fds[HELD_OUTPUT]);
+	s->outputs[1] = TAKE_FD(fds[HELD_ERROR]);
+	return s->spool ? 0 : -EBADMSG;
+}
+
 void stdio_resize(struct stdio *s, unsigned rows, unsigned columns)
 {
 	const struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
@@ -287,15 +328,27 @@ void stdio_set_terminal(struct stdio *s, int master)
 {
 	fd_set_nonblocking(master, 1);
 	s->terminal = 1;
+	s->input_over = 0;
 	s->outputs[0] = master;
 	s->input = fcntl(master, F_DUPFD_CLOEXEC, 3);
 	stdio_resize(s, s->rows, s->columns);
+}
+
+/* Takes the bytes that an earlier engine had moved into the spool. */
+static void spread_rest(struct stdio *s)
+{
+	char bytes[SPOOL_STEP];
+	for (int i = 0; i < 2; i++)
+		for (ssize_t n; (n = spool_read_rest(s->spool, i, bytes)) > 0;)
+			spread(s, i ? DOCKER_STDERR : DOCKER_STDOUT, bytes, (size_t)n);
 }
 
 int stdio_run(struct stdio *s)
 {
 	int r = 0;
 	s->running = 1;
+	if (s->spool)
+		spread_rest(s);
 	for (int i = 0; r == 0 && i < 2; i++)
 		if (s->outputs[i] >= 0)
 			r = loop_add_io(s->loop, s->outputs[i], EPOLLIN, on_output, s, &s->output_sources[i]);

@@ -4,6 +4,7 @@
  * wants it; a slow client holds the process back. The clients' bytes go to its stdin. */
 #pragma once
 
+#include "agent/engine/spool.h"
 #include "base/loop.h"
 #include "docker/frame.h"
 
@@ -13,6 +14,7 @@ struct stdio_events {
 	void (*output)(enum docker_stream stream, const void *data, size_t size, void *data_of_owner); /* may be NULL */
 	/* Once: stdout and stderr have ended. */
 	void (*ended)(void *data_of_owner);
+	void (*input_closed)(void *data_of_owner); /* may be NULL */
 };
 
 /* once: the first client's end of input ends the process's. */
@@ -24,6 +26,13 @@ int stdio_open(struct stdio *s, int with_input, int standard[3]);
 void stdio_set_terminal(struct stdio *s, int master);
 /* Resizes the terminal, now or when it is there. */
 void stdio_resize(struct stdio *s, unsigned rows, unsigned columns);
+/* The output goes through this spool (taken), and so outlives the engine. */
+void stdio_set_spool(struct stdio *s, struct spool *spool);
+struct spool *stdio_spool(const struct stdio *s); /* borrowed, or NULL */
+/* The descriptors for process 1 to hold; borrowed, others stay. */
+void stdio_descriptors(const struct stdio *s, int fds[static HELD_COUNT]);
+/* Takes what an earlier engine had. 0, or -EBADMSG without a spool. */
+int stdio_adopt(struct stdio *s, int fds[static HELD_COUNT]);
 /* The process runs: bytes move from now on. */
 int stdio_run(struct stdio *s);
 int stdio_is_over(const struct stdio *s); /* stdout and stderr have ended */

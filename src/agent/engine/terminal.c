@@ -39,18 +39,31 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 	terminal_take(data);
 }
 
+static int listen_at(const struct sockaddr_un *address)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	unlink(address->sun_path);
+	return fd < 0 || bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 || listen(fd, 1) < 0 ?
+		   -errno :
+		   TAKE_FD(fd);
+}
+
+int terminal_listen(const char *path, struct error **err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int size = snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	int fd = size >= (int)sizeof address.sun_path ? -ENAMETOOLONG : listen_at(&address);
+	return fd < 0 ? error_set_errno(err, fd, "cannot make a socket for a terminal") : fd;
+}
+
 struct terminal *terminal_new(struct engine *e, terminal_fn fn, void *data, struct error **err)
 {
 	static unsigned number;
 	struct terminal *t = xnew(struct terminal);
 	*t = (struct terminal){ .address = { .sun_family = AF_UNIX }, .fn = fn, .data = data };
 	snprintf(t->address.sun_path, sizeof t->address.sun_path, "/run/console.%u", number++);
-	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	unlink(t->address.sun_path);
-	int r =
-	    t->fd < 0 || bind(t->fd, (struct sockaddr *)&t->address, sizeof t->address) < 0 || listen(t->fd, 1) < 0 ?
-		-errno :
-		loop_add_io(e->loop, t->fd, EPOLLIN, on_connection, t, &t->source);
+	t->fd = listen_at(&t->address);
+	int r = t->fd < 0 ? t->fd : loop_add_io(e->loop, t->fd, EPOLLIN, on_connection, t, &t->source);
 	if (r < 0) {
 		error_set_errno(err, r, "cannot make a socket for a terminal");
 		terminal_free(t);

@@ -48,6 +48,7 @@ struct request {
 	struct engine_link *link;
 	char *image;
 	int gives_back, again; /* unmounted; and asked for once more since */
+	int64_t tag;           /* the engine's, given back to it */
 	struct http_call *call;
 	struct worker *worker;
 	struct strv lower;
@@ -74,6 +75,7 @@ static void refuse(struct request *q, const char *text)
 {
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", q->image);
+	json_add_i64(o, "tag", q->tag);
 	json_add_string(o, "error", text);
 	if (q->link->worker)
 		worker_send(q->link->worker, o, -1);
@@ -92,6 +94,7 @@ static int take_layers(int channel, void *data, struct error **err)
 	for (size_t i = 0; r >= 0 && i < q->lower.count; i++) {
 		struct json_object *o = json_object_new_object();
 		json_add_string(o, "image", q->image);
+		json_add_i64(o, "tag", q->tag);
 		json_add_u64(o, "count", q->lower.count);
 		r = channel_send(channel, o, fds[i]);
 	}
@@ -132,10 +135,10 @@ static void on_answer(int code, struct json_object *body, const struct error *er
 		refuse(q, strerror(-r));
 }
 
-static struct request *request_new(struct engine_link *l, const char *image)
+static struct request *request_new(struct engine_link *l, const char *image, int64_t tag)
 {
 	struct request *q = xnew(struct request);
-	*q = (struct request){ .next = l->requests, .link = l, .image = xstrdup(image) };
+	*q = (struct request){ .next = l->requests, .link = l, .image = xstrdup(image), .tag = tag };
 	l->requests = q;
 	return q;
 }
@@ -149,16 +152,17 @@ static int call_keeper(struct request *q, const char *method, const struct http_
 }
 
 /* A disk that is about to go must have gone before it comes back. */
-static void ask_keeper(struct engine_link *l, const char *image)
+static void ask_keeper(struct engine_link *l, const char *image, int64_t tag)
 {
 	static const struct http_call_events events = { .done = on_answer };
 	AUTO_ERROR struct error *err = NULL;
 	for (struct request *q = l->requests; q; q = q->next)
 		if (q->gives_back && streq(q->image, image)) {
 			q->again = 1;
+			q->tag = tag;
 			return;
 		}
-	struct request *q = request_new(l, image);
+	struct request *q = request_new(l, image, tag);
 	int r = call_keeper(q, "GET", &events, &err);
 	if (r < 0)
 		refuse(q, error_text(err, r));
@@ -168,20 +172,21 @@ static void on_given_back(int code, struct json_object *body, const struct error
 {
 	struct request *q = data;
 	struct engine_link *l = q->link;
+	int64_t tag = q->tag;
 	AUTOFREE char *again = q->again ? xstrdup(q->image) : NULL;
 	q->call = NULL;
 	if (code < 0)
 		log_warning("an image that is not in use stays in the machine: %s", error_text(err, code));
 	request_free(q);
 	if (again)
-		ask_keeper(l, again);
+		ask_keeper(l, again, tag);
 }
 
-static void give_back(struct engine_link *l, const char *image)
+static void give_back(struct engine_link *l, const char *image, int64_t tag)
 {
 	static const struct http_call_events events = { .done = on_given_back };
 	AUTO_ERROR struct error *err = NULL;
-	struct request *q = request_new(l, image);
+	struct request *q = request_new(l, image, tag);
 	q->gives_back = 1;
 	int r = call_keeper(q, "DELETE", &events, &err);
 	if (r < 0)
@@ -195,15 +200,19 @@ static void on_message(struct json_object *o, int fd, void *data)
 	struct engine_link *l = data;
 	static const struct {
 		const char *key;
-		void (*handle)(struct engine_link *l, const char *image);
+		void (*handle)(struct engine_link *l, const char *image, int64_t tag);
 	} wishes[] = { { "image", ask_keeper }, { "unused", give_back } };
 	const char *image = NULL;
+	int64_t tag = 0;
 	fd_close(fd);
+	json_get_i64(o, "tag", &tag, NULL);
+	if (json_object_object_get_ex(o, "started", NULL) && l->agent->phase == PHASE_STOPPING)
+		engine_machine_stops(l->agent);
 	if (json_object_object_get_ex(o, "stopped", NULL))
 		stop_containers_ended(l->agent);
 	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
 		if (json_get_string(o, wishes[i].key, &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
-			wishes[i].handle(l, image);
+			wishes[i].handle(l, image, tag);
 }
 
 static void drop_requests(struct engine_link *l)

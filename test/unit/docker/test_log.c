@@ -236,6 +236,32 @@ static void test_hostile(void **state)
 	docker_log_done(&w);
 }
 
+/* Lines from after the noted file and size are cut, also when the files were renamed. */
+static void test_resume(void **state)
+{
+	const struct place *p = *state;
+	for (unsigned files = 1; files <= 3; files++) {
+		struct docker_log_writer w;
+		unlinkat(p->directory, "json.log", 0);
+		assert_int_equal(docker_log_open(&w, p->directory, 100, files), 0);
+		assert_int_equal(docker_log_write(&w, DOCKER_STDOUT, "kept\n", 5, 1), 0);
+		uint64_t inode = w.inode, size = w.size;
+		assert_int_equal(docker_log_resume(&w, inode, size), 0);
+		assert_int_equal(w.size, size);
+		assert_int_equal(docker_log_write(&w, DOCKER_STDOUT, "not kept\n", 9, 1), 0);
+		assert_true(w.inode != inode); /* it was rotated */
+		docker_log_done(&w);
+		assert_int_equal(docker_log_open(&w, p->directory, 0, files), 0);
+		assert_int_equal(docker_log_resume(&w, inode, size), 0);
+		assert_int_equal(w.size, 0);
+		assert_int_equal(docker_log_write(&w, DOCKER_STDOUT, "1\n2\n", 4, 1), 0);
+		assert_int_equal(docker_log_resume(&w, w.inode, w.size / 2), 0);
+		docker_log_done(&w);
+		AUTOFREE char *all = read_all(p, 1);
+		assert_string_equal(all, "O1\n");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_follow, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_torn_line, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_resume, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,149 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# isolation: native
+# The engine is killed, and the containers go on.
+load ../lib/holm
+
+setup_file()
+{
+	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
+	requires docker curl
+	holm_begin
+	create box busybox
+	export SOCKET DOCKER_HOST DOCKER_CONFIG="$WORLD/docker"
+	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
+	DOCKER_HOST=unix://$SOCKET
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+docker()
+{
+	command timeout 60 docker "$@"
+}
+
+# engine: prints the number of the engine's process, as soon as there is one.
+engine()
+{
+	local keeper pid deadline=$((SECONDS + 30))
+	keeper=$(keeper_of box) || return 1
+	while [ "$SECONDS" -lt "$deadline" ]; do
+		for pid in $(pgrep -f -- '/proc/self/exe --engine'); do
+			descends "$pid" "$keeper" && echo "$pid" && return
+		done
+	done
+	return 1
+}
+
+# strike SIGNAL PID: as root of the machine, whose process it is.
+strike()
+{
+	nsenter --user --target "$2" --setuid 0 --setgid 0 kill "-$1" "$2" 2>/dev/null
+}
+
+strike_engine()
+{
+	strike KILL "$(engine)"
+}
+
+# strike_until_exited CONTAINER: prints how many times the engine was killed.
+strike_until_exited()
+{
+	local n=0
+	until [ "$(docker inspect -f '{{.State.Status}}' "$1")" = exited ]; do
+		strike_engine && n=$((n + 1))
+	done
+	echo "$n"
+}
+
+@test "the engine is killed during a flood: no line of the log is lost, none is there twice" {
+	docker run -d --name flood --log-opt max-size=200m busybox:test sh -c \
+		'i=0; while [ $i -lt 400000 ]; do seq $((i + 1)) $((i + 10000)); usleep 20000; i=$((i + 10000)); done; seq 100 >&2; exit 5' >/dev/null
+	[ "$(strike_until_exited flood)" -ge 1 ]
+	docker logs flood 2>/dev/null | cmp - <(seq 1 400000)
+	docker logs flood 2>&1 >/dev/null | cmp - <(seq 100)
+	equal 'exited 5' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' flood)"
+	docker rm flood >/dev/null
+}
+
+@test "the engine is killed during a trickle on both streams, and with a log that rotates" {
+	docker run -d --name slow --log-opt max-size=2k --log-opt max-file=100 busybox:test sh -c \
+		'i=0; while [ $i -lt 600 ]; do echo $i; echo err $i >&2; usleep 3000; i=$((i+1)); done; printf end' >/dev/null
+	[ "$(strike_until_exited slow)" -ge 1 ]
+	docker logs slow 2>/dev/null | cmp - <(seq 0 599; printf end)
+	docker logs slow 2>&1 >/dev/null | cmp - <(seq 0 599 | sed 's/^/err /')
+	docker rm slow >/dev/null
+}
+
+@test "the engine is killed beside a terminal" {
+	docker run -d -t --name term busybox:test sh -c 'seq 1 25000; usleep 300000; seq 25001 50000; exit 6' >/dev/null
+	[ "$(strike_until_exited term)" -ge 1 ]
+	docker logs term | cmp - <(seq 1 50000 | sed 's/$/\r/')
+	equal 6 "$(docker inspect -f '{{.State.ExitCode}}' term)"
+	docker rm term >/dev/null
+}
+
+@test "a container that ends while there is no engine has its exit status; --rm removes it" {
+	local pid last
+	docker run -d --name quick busybox:test sh -c 'trap "exit 9" TERM; echo ready; sleep 100 & wait' >/dev/null
+	until [ -n "$(docker logs quick)" ]; do :; done
+	docker run -d --rm --name gone busybox:test sleep 1 >/dev/null
+	pid=$(engine)
+	last=$(docker inspect -f '{{.State.Pid}}' quick)
+	strike STOP "$pid"
+	nsenter --user --pid --mount --target "$pid" --setuid 0 --setgid 0 kill -TERM "$last"
+	while nsenter --user --pid --mount --target "$pid" --setuid 0 --setgid 0 kill -0 "$last" 2>/dev/null; do :; done
+	strike KILL "$pid"
+	equal 9 "$(docker wait quick)"
+	until [ -z "$(docker ps -aq --filter name=gone)" ]; do :; done
+	docker rm quick >/dev/null
+}
+
+@test "after the engine was killed: attach, logs -f, exec, stop, the address, and a start of the same image" {
+	local address
+	docker run -d -i --name cat busybox:test sh -c 'echo begin; while read line; do echo "got $line"; done; exit 4' >/dev/null
+	address=$(docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' cat)
+	until [ "$(docker logs cat)" = begin ]; do :; done
+	strike_engine
+	equal "running $address" "$(docker inspect -f '{{.State.Status}} {{.NetworkSettings.Networks.bridge.IPAddress}}' cat)"
+	equal "$address" "$(docker exec cat hostname -i)"
+	[ "$(docker run --rm busybox:test hostname -i)" != "$address" ]
+	docker logs -f cat >"$TMPDIR/followed" 3>&- &
+	local follower=$!
+	equal 'got one' "$( (echo one; until grep -q one "$TMPDIR/followed"; do :; done) | docker attach --sig-proxy=false cat | head -n 1)"
+	strike_engine
+	docker stop -t 0 cat >/dev/null
+	wait "$follower" || true
+	equal $'begin\ngot one' "$(docker logs cat)"
+	equal 137 "$(docker inspect -f '{{.State.ExitCode}}' cat)"
+	docker rm cat >/dev/null
+	rm "$TMPDIR/followed"
+}
+
+@test "the engine is killed thirty times at any moment: each container is there or not, and nothing is left" {
+	local i n=0 deadline=$((SECONDS + ${HOLM_TEST_KILLS:-30} * 3))
+	docker run -d --name kept busybox:test sh -c 'i=0; while :; do i=$((i+1)); echo $i; usleep 10000; done' >/dev/null
+	while [ "$n" -lt "${HOLM_TEST_KILLS:-30}" ] && [ "$SECONDS" -lt "$deadline" ]; do
+		docker run -d --rm busybox:test sleep "0.$((RANDOM % 3))" >/dev/null 2>&1 &
+		docker create busybox:test true >/dev/null 2>&1 &
+		# shellcheck disable=SC2046
+		docker rm $(docker ps -aq --filter status=exited --filter status=created) >/dev/null 2>&1 &
+		sleep "0.$((RANDOM % 200 + 100))"
+		strike_engine && n=$((n + 1))
+		wait || true
+	done
+	equal running "$(docker inspect -f '{{.State.Status}}' kept)"
+	docker stop -t 0 kept >/dev/null
+	docker logs kept >"$TMPDIR/log"
+	cmp "$TMPDIR/log" <(seq 1 "$(wc -l <"$TMPDIR/log")")
+	rm "$TMPDIR/log"
+	# shellcheck disable=SC2046
+	docker rm -f $(docker ps -aq) >/dev/null
+	equal '' "$(docker ps -aq)"
+	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1)"
+	i=$(engine)
+	equal '' "$(nsenter --user --mount --target "$i" --setuid 0 --setgid 0 ls /run/containers)"
+}
