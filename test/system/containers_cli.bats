@@ -9,8 +9,12 @@ setup_file()
 	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
 	requires curl python3
 	holm_begin
-	# There is no machine: the first container makes one.
+	# There is no machine: the first container makes one, also where two are the first.
+	local other
+	holm run --rm busybox:test echo other >"$WORLD/other" 2>"$WORLD/other.err" 3>&- &
+	other=$!
 	holm run --rm busybox:test echo first >"$WORLD/first" 2>"$WORLD/first.err" || { cat "$WORLD/first.err" >&2; return 1; }
+	wait "$other" || { cat "$WORLD/other.err" >&2; return 1; }
 	export SOCKET
 	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
 }
@@ -100,8 +104,8 @@ typing()
 }
 
 @test "without a machine, run makes and boots one; init makes one without an image; start says how clients reach it" {
-	equal first "$(cat "$WORLD/first")"
-	contains "$(cat "$WORLD/first.err")" 'making "holm-machine-default"'
+	equal $'first\nother' "$(cat "$WORLD/first" "$WORLD/other")"
+	contains "$(cat "$WORLD/first.err" "$WORLD/other.err")" 'making "holm-machine-default"'
 	equal holm-machine-default "$(holm machine ls -q)"
 	equal holm-machine-default "$(holm machine ls --format '{{if .default}}{{.name}}{{end}}')"
 	equal "$ME" "$(holm machine ssh id -un)"

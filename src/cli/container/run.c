@@ -193,8 +193,8 @@ static int find_machine(struct making *m, const struct command_spec *c, struct e
 		if (made < 0)
 			return made;
 		if (made) {
-			error_clear(&why);
-			r = api_init(&m->api, c, m->options, &why);
+			m->api.machine = TAKE_PTR(name);
+			r = 0;
 		}
 	}
 	return r < 0 ? error_set(err, -r, "%s", error_text(why, r)) : 0;

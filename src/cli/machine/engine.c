@@ -83,9 +83,11 @@ int engine_make_first(char **ret_name, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
 	int r = machine_list(&names, err);
-	if (r < 0 || names.count)
+	/* Another command may have made it, and not yet the default machine. */
+	int made = names.count == 1 && streq(names.items[0], ENGINE_MACHINE_NAME);
+	if (r < 0 || (names.count && !made))
 		return r < 0 ? r : 0;
-	r = make(err);
+	r = made ? 0 : make(err);
 	if (r == -EEXIST) /* another command made it in the meantime */
 		error_clear(err);
 	if (r < 0 && r != -EEXIST)

@@ -13,8 +13,8 @@ int engine_prepare(struct machine *m, struct error **err);
 /* Sets what an engine machine needs and the configuration leaves open. */
 void engine_settings(struct machine *m);
 int engine_is_machine(const struct machine *m);
-/* Makes the engine machine, stopped, if there is no machine at all. 1 and its name (owned), 0 if
- * there is one, or -errno. */
+/* Makes the engine machine, stopped, if there is no machine at all. 1 and its name (owned), also if
+ * it is the only machine; 0 if there are others; or -errno. */
 int engine_make_first(char **ret_name, struct error **err);
 /* Shows on stderr how Docker's clients reach the running machine, if it is an engine machine. */
 void engine_note_ready(const char *name);
