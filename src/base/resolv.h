@@ -5,6 +5,9 @@
 #include "base/strv.h"
 
 enum { RESOLV_WORDS_MAX = 32 };
+/* An address of the machine's own, whose lookups go through agent and keeper to the host's name
+ * server (agent/service/names.c). */
+#define RESOLV_RELAY "10.77.0.4"
 
 struct resolv {
 	struct strv nameservers, search, options;

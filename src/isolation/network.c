@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/path.h"
+#include "base/resolv.h"
 
 enum { TEXT_MAX = 1024 * 1024 };
 
@@ -71,24 +72,28 @@ char *network_first_nameserver(const char *resolv_conf)
 	return NULL;
 }
 
-char *network_find_dns(const char **ret_problem)
+char *network_find_dns(void)
 {
 	AUTOFREE char *text = NULL;
 	path_read_file("/etc/resolv.conf", TEXT_MAX, &text, NULL);
-	char *dns = text ? network_first_nameserver(text) : NULL;
-	int lists_some = text && (startswith(text, "nameserver") || strstr(text, "\nnameserver"));
-	*ret_problem =
-	    dns || !lists_some ?
-		NULL :
-		"names are not found inside: the host's /etc/resolv.conf lists IPv6 name servers only, which "
-		"machines do not reach; add one with an IPv4 address, such as systemd-resolved's 127.0.0.53";
-	return dns;
+	return text ? network_first_nameserver(text) : NULL;
 }
 
-int network_must_forward(const char *address, const char *forwarded)
+const char *network_server_inside(const char *address, const char *forwarded)
 {
-	return startswith(address, "127.") || streq(address, "::1") || streq(address, "0.0.0.0") ||
-	       streq(address, "::") || (forwarded && streq(address, forwarded));
+	if (forwarded && streq(address, forwarded))
+		return NETWORK_DNS;
+	if (startswith(address, "127.") || streq(address, "0.0.0.0") || strchr(address, ':'))
+		return RESOLV_RELAY;
+	return address;
+}
+
+/* Whether this host's resolv.conf lists a name server at all. */
+static int host_lists_servers(void)
+{
+	AUTOFREE char *text = NULL;
+	path_read_file("/etc/resolv.conf", TEXT_MAX, &text, NULL);
+	return text && (startswith(text, "nameserver") || strstr(text, "\nnameserver"));
 }
 
 void network_resolv(struct json_object *resolv, const char *forwarded)
@@ -96,9 +101,11 @@ void network_resolv(struct json_object *resolv, const char *forwarded)
 	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
 	json_get_strv(resolv, "nameservers", &servers, NULL);
 	for (size_t i = 0; i < servers.count; i++) {
-		const char *server = network_must_forward(servers.items[i], forwarded) ? NETWORK_DNS : servers.items[i];
+		const char *server = network_server_inside(servers.items[i], forwarded);
 		if (!strv_contains(&inside, server))
 			strv_add(&inside, server);
 	}
+	if (!inside.count && host_lists_servers())
+		strv_add(&inside, RESOLV_RELAY);
 	json_add_strv(resolv, "nameservers", &inside);
 }

@@ -17,15 +17,16 @@ void network_arguments(struct strv *argv, int host_access);
 /* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of
  * resolv.conf's text, owned; NULL: none. */
 char *network_first_nameserver(const char *resolv_conf);
-/* Finds this host's server behind NETWORK_DNS: owned, or NULL. *ret_problem: NULL, or one line for
- * people if names will not be found. passt reads the same file: given by --dns, 127.0.0.53 becomes
- * 127.0.0.1 in a version of 2023. */
-char *network_find_dns(const char **ret_problem);
-/* Whether a machine has to ask NETWORK_DNS instead of this address: the host's loopback; or
+/* Finds this host's server behind NETWORK_DNS: owned, or NULL. passt reads the same file: given by
+ * --dns, 127.0.0.53 becomes 127.0.0.1 in a version of 2023. */
+char *network_find_dns(void);
+/* The address that a machine asks in place of one of the host's name servers: NETWORK_DNS for
  * `forwarded` (may be NULL), because passt takes that server's answers for answers to a forwarded
- * question and changes their sender. */
-int network_must_forward(const char *address, const char *forwarded);
-/* Rewrites the nameservers of the agent's "resolv" so, each server once. */
+ * question and changes their sender; RESOLV_RELAY for the host's loopback and for IPv6, which
+ * machines do not have; else the address itself. Borrowed. */
+const char *network_server_inside(const char *address, const char *forwarded);
+/* Rewrites the nameservers of the agent's "resolv" so, each once. Machines ask RESOLV_RELAY if the
+ * host's are all left out because they have a scope. */
 void network_resolv(struct json_object *resolv, const char *forwarded);
 /* Whether /proc/net/route (its text) has a default route: passt and pasta cannot start on a host
  * that is not connected to anything. */

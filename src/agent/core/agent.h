@@ -54,6 +54,7 @@ struct agent {
 	struct console *console;
 	struct readiness *readiness;
 	struct inittab_watch *inittab;
+	struct names *names;               /* NULL: passt reaches the host's resolver */
 	struct engine_link *engine;        /* NULL: it was not needed yet */
 	struct share_events *share_events; /* NULL: no share has any */
 
@@ -70,6 +71,10 @@ struct agent {
 int agent_run(const struct platform *p);
 void stop_begin(struct agent *a, uint64_t timeout_ms);
 void state_save(const struct agent *a);
+/* service/names.c: listens for name lookups in the machine's network, if its resolv.conf names that
+ * place; before that network goes, names_stop(). */
+void names_start(struct agent *a);
+void names_stop(struct agent *a);
 /* service/engine.c: asks the containers to end. 1, and stop_containers_ended() follows; 0: there
  * are none. */
 void engine_machine_ready(struct agent *a); /* sessions may start: starts the engine if it left a mark */

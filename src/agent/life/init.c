@@ -93,6 +93,7 @@ static void on_init_ended(struct source *s, int pidfd, uint32_t events, void *da
 	fd_close(TAKE_FD(a->init_pidfd));
 	a->init_pid = 0;
 	engine_machine_ended(a);
+	names_stop(a);
 	a->platform->init_ended(a);
 	readiness_free(TAKE_PTR(a->readiness));
 	console_free(TAKE_PTR(a->console));
@@ -158,6 +159,7 @@ static void on_launched(int code, const char *text, void *data)
 	a->init_has_bus = l->bus;
 	init_adopt(a, (pid_t)l->pid, pidfd, (enum init_kind)l->kind, TAKE_FD(l->console));
 	a->platform->init_started(a);
+	names_start(a);
 	boot_line(a, "init", l->init);
 	if (a->phase == PHASE_BOOTING)
 		agent_enter(a, PHASE_RUNNING);

@@ -12,7 +12,7 @@
 #include "agent/core/agent.h"
 #include "agent/service/service.h"
 #include "agent/core/network.h"
-#include "agent/service/udp_relay.h"
+#include "base/udp_relay.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"

@@ -53,6 +53,7 @@ static void remember(struct change *c)
 	c->resolv = old;
 	json_object_object_add(b->source, "resolv", TAKE_PTR(c->source));
 	state_save(c->agent);
+	names_start(c->agent);
 }
 
 static void on_changed(int code, const char *text, void *data)

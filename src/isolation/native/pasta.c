@@ -159,7 +159,7 @@ static void say_no_tun(struct isolation_run *run, int code)
 
 void native_network_find(struct isolation_run *run)
 {
-	const char *no_route = network_route_problems[network_route()], *no_names;
+	const char *no_route = network_route_problems[network_route()];
 	AUTOFREE char *program = isolation_find_program("pasta");
 	int tun = native_tun_check(run->ids.single);
 	if (!program)
@@ -170,9 +170,7 @@ void native_network_find(struct isolation_run *run)
 		say_no_tun(run, tun);
 	else
 		run->pasta = TAKE_PTR(program);
-	run->forwarded_dns = network_find_dns(&no_names);
-	if (run->pasta && no_names)
-		run->events.warning(no_names, run->data);
+	run->forwarded_dns = network_find_dns();
 }
 
 void native_network_stop(struct isolation_run *run)

@@ -195,15 +195,12 @@ static int open_channels(struct start *s, struct error **err)
 static void find_network(struct start *s)
 {
 	struct isolation_run *run = s->run;
-	const char *no_names;
 	enum network_route route = network_route();
 	run->network = s->plan.network = vm_network_choose(route);
-	run->forwarded_dns = network_find_dns(&no_names);
+	run->forwarded_dns = network_find_dns();
 	if (route == NETWORK_ROUTE_IPV6_ONLY) {
 		AUTOFREE char *text = xasprintf("the machine has no network: %s", network_route_problems[route]);
 		run->events.warning(text, run->data);
-	} else if (no_names) {
-		run->events.warning(no_names, run->data);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "keeper/agent/console.h"
+#include "keeper/agent/names.h"
 #include "keeper/agent/ssh_agent.h"
 #include "keeper/docker/docker.h"
 #include "keeper/keeper_private.h"
@@ -158,6 +159,7 @@ const struct http_route agent_routes[] = {
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
 	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
+	{ "POST", "/v1/relay/names", names_handle, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },
 	{ "POST", "/v1/share-events", handle_share_events, 0 },
 	{ 0 },

@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "agent/service/udp_relay.h"
+#include "base/udp_relay.h"
 #include "base/clock.h"
 #include "tree.h"
 

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/path.h"
+#include "base/resolv.h"
 #include "isolation/network.h"
 #include "isolation/vm/network.h"
 #include "isolation/vm/qemu_arguments.h"
@@ -116,11 +117,12 @@ static void test_resolvers(void **state)
 	    "# x\nsearch a\nnameserver fe80::1%eth0\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n");
 	assert_string_equal(first, "192.168.1.1");
 	assert_null(network_first_nameserver("options edns0\n"));
-	assert_true(network_must_forward("127.0.0.53", NULL));
-	assert_true(network_must_forward("::1", first));
-	assert_true(network_must_forward("192.168.1.1", first));
-	assert_false(network_must_forward("192.168.1.1", NULL));
-	assert_false(network_must_forward("2001:db8::1", first));
+	assert_string_equal(network_server_inside("127.0.0.53", "127.0.0.53"), NETWORK_DNS);
+	assert_string_equal(network_server_inside("127.0.0.53", first), RESOLV_RELAY);
+	assert_string_equal(network_server_inside("::1", first), RESOLV_RELAY);
+	assert_string_equal(network_server_inside("2001:db8::1", NULL), RESOLV_RELAY);
+	assert_string_equal(network_server_inside("192.168.1.1", first), NETWORK_DNS);
+	assert_string_equal(network_server_inside("192.168.1.1", NULL), "192.168.1.1");
 	static const char text[] = "{\"nameservers\":[\"127.0.0.53\",\"9.9.9.9\",\"192.168.1.1\",\"9.9.9.9\"]}";
 	AUTO_JSON struct json_object *resolv = NULL;
 	AUTO_STRV struct strv servers = { 0 };
@@ -128,7 +130,7 @@ static void test_resolvers(void **state)
 	network_resolv(resolv, first);
 	assert_int_equal(json_get_strv(resolv, "nameservers", &servers, NULL), 0);
 	AUTOFREE char *rewritten = strv_join(&servers, " ");
-	assert_string_equal(rewritten, NETWORK_DNS " 9.9.9.9");
+	assert_string_equal(rewritten, RESOLV_RELAY " 9.9.9.9 " NETWORK_DNS);
 }
 
 static void test_ipv6_route(void **state)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +17,7 @@
 #include "base/path.h"
 #include "keeper/agent/authorities.h"
 #include "keeper/agent/host_facts.h"
+#include "keeper/agent/names.h"
 #include "keeper/agent/text.h"
 
 static void test_resolv(void **state)
@@ -29,6 +32,24 @@ static void test_resolv(void **state)
 	AUTO_JSON struct json_object *empty = host_parse_resolv("");
 	empty_text = json_to_string(empty, 0);
 	assert_string_equal(empty_text, "{\"nameservers\":[],\"search\":[],\"options\":[]}");
+}
+
+/* The first three that are addresses, at port 53. */
+static void test_name_servers(void **state)
+{
+	struct udp_targets servers;
+	names_servers("# nameserver 9.9.9.9\nnameserver nonsense\nnameserver\tfe80::1%lo\nnameserver ::1 x\n"
+		      "nameserver 127.0.0.53\nnameserver 8.8.8.8",
+	    &servers);
+	assert_int_equal(servers.count, 3);
+	const struct sockaddr_in6 *scoped = (const struct sockaddr_in6 *)&servers.items[0].address;
+	assert_int_equal(scoped->sin6_scope_id, if_nametoindex("lo"));
+	assert_int_equal(scoped->sin6_port, htons(53));
+	assert_int_equal(servers.items[1].address.ss_family, AF_INET6);
+	assert_int_equal(servers.items[2].address.ss_family, AF_INET);
+	assert_int_equal(servers.items[2].size, sizeof(struct sockaddr_in));
+	names_servers("search a\n", &servers);
+	assert_int_equal(servers.count, 0);
 }
 
 static void put(const char *folder, const char *name, const char *text)
@@ -128,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resolv),
+		cmocka_unit_test(test_name_servers),
 		cmocka_unit_test(test_authorities),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_zone),

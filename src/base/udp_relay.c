@@ -5,7 +5,7 @@
  * A service may listen on one address family only. Where nobody listens, the kernel answers on the
  * loopback with an error, mostly before send(2) returns. So the datagram that was refused goes to
  * the next address, once to each; the address that did not refuse stays. */
-#include "agent/service/udp_relay.h"
+#include "base/udp_relay.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
