@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# isolation: native
 # The network of containers: modes, names, published ports.
 load ../lib/holm
 load ../lib/containers

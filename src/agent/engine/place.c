@@ -246,9 +246,8 @@ int engine_place(int channel, void *place, struct error **err)
 		r = platform->contain();
 	if (r < 0)
 		return error_set_errno(err, r, "cannot enter the machine");
-	/* Its own UTS namespace begins with the host's name. */
-	if (platform->joined & CLONE_NEWUSER && p->agent->boot->hostname &&
-	    sethostname(p->agent->boot->hostname, strlen(p->agent->boot->hostname)) < 0)
+	/* Its own UTS namespace begins with the agent's name: the host's, or in a VM none. */
+	if (p->agent->boot->hostname && sethostname(p->agent->boot->hostname, strlen(p->agent->boot->hostname)) < 0)
 		return error_set_errno(err, errno, "cannot set the engine's host name");
 	r = make_root(platform, containers, err);
 	if (r == 0 && platform->joined & CLONE_NEWUSER)
