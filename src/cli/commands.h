@@ -22,11 +22,11 @@ int command_is_shown(const struct command_group *g, const struct command_spec *c
 
 extern const struct command_group command_groups[]; /* ends with a NULL name */
 
-extern const struct command_spec command_clone, command_cp, command_create, command_export, command_fix_owner,
-    command_import, command_init, command_inspect, command_logs, command_ls, command_mount_add, command_mount_ls,
-    command_mount_rm, command_port_add, command_port_ls, command_port_rm, command_rename, command_restart, command_rm,
-    command_run, command_set, command_set_default, command_ssh, command_start, command_stats, command_stop,
-    command_wait;
+extern const struct command_spec command_clone, command_commit, command_cp, command_create, command_diff,
+    command_export, command_fix_owner, command_import, command_init, command_inspect, command_logs, command_ls,
+    command_mount_add, command_mount_ls, command_mount_rm, command_port_add, command_port_ls, command_port_rm,
+    command_rename, command_restart, command_rm, command_run, command_set, command_set_default, command_ssh,
+    command_start, command_stats, command_stop, command_wait;
 extern const struct command_spec command_docker_host;
 extern const struct command_spec command_container_attach, command_container_cp, command_container_create,
     command_container_exec, command_container_run, command_container_start, command_container_wait;

@@ -32,6 +32,8 @@ static const struct {
 	{ "tag", command_tag },
 	{ "debootstrap", command_debootstrap },
 	{ "prepare", command_prepare },
+	{ "commit", command_commit },
+	{ "machine-diff", command_machine_diff },
 	{ "pack", command_pack },
 	{ "unpack", command_unpack },
 };

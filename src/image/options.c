@@ -292,6 +292,20 @@ static const struct option_spec pack_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec machine_diff_options[] = {
+	{ "config", 0, OPTION_STRING, "FILE", "JSON: the machine" },
+	FORMAT_OPTION("lines"),
+	{ 0 },
+};
+
+static const struct option_spec commit_options[] = {
+	{ "config", 0, OPTION_STRING, "FILE", "JSON: the machine" },
+	{ "squash", 0, OPTION_FLAG, NULL, "one layer with all files" },
+	{ "message", 0, OPTION_STRING, "TEXT", "the comment of the step" },
+	{ "author", 0, OPTION_STRING, "TEXT", "the author" },
+	{ 0 },
+};
+
 static const struct option_spec unpack_options[] = {
 	{ OPTION_FORM },
 	{ "taken", 0, OPTION_LIST, "NAME", "a name that its machine cannot have" },
@@ -307,6 +321,20 @@ const struct command_spec image_inner_commands[] = {
 	    .options = prepare_options,
 	    .min_arguments = 1,
 	    .max_arguments = 1,
+	},
+	{
+	    .name = "commit",
+	    .synopsis = "NAME",
+	    .summary = "make an image of two equal tar streams, on stdin and descriptor 4",
+	    .options = commit_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
+	{
+	    .name = "machine-diff",
+	    .synopsis = "",
+	    .summary = "list what differs between a tar stream and a machine's image",
+	    .options = machine_diff_options,
 	},
 	{ .name = "pack", .synopsis = "", .summary = "make an OCI archive of a tar stream", .options = pack_options },
 	{

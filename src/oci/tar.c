@@ -102,9 +102,22 @@ static int fill(struct tar_reader *t, struct error **err)
 
 static void advance(struct tar_reader *t, size_t n)
 {
+	if (t->tap)
+		t->tap(t->tap_data, t->window, n);
 	t->window += n;
 	t->window_size -= n;
 	t->position += n;
+}
+
+void tar_reader_set_tap(struct tar_reader *t, tar_tap *tap, void *data)
+{
+	t->tap = tap;
+	t->tap_data = data;
+}
+
+uint64_t tar_reader_position(const struct tar_reader *t)
+{
+	return t->position;
 }
 
 int tar_take(struct tar_reader *t, void *to, size_t size, struct error **err)

@@ -50,6 +50,13 @@ struct tar_reader *tar_reader_new(tar_source *source, void *data, const struct t
 void tar_reader_free(struct tar_reader *t);
 DEFINE_CLEANUP(struct tar_reader, tar_reader_free)
 
+/* Takes bytes as the reader consumes them, in order: those of tar_reader_next() are the padding
+ * of the last content, what was not read of it, and the next entry's headers. */
+typedef void tar_tap(void *data, const void *bytes, size_t size);
+void tar_reader_set_tap(struct tar_reader *t, tar_tap *tap, void *data);
+/* How many bytes of the stream are consumed. */
+uint64_t tar_reader_position(const struct tar_reader *t);
+
 /* The next entry, what was not read of the last one's content being skipped. 1 and *ret (borrowed
  * until the next call), 0 at the end of the archive (everything behind it is read and dropped, so
  * that a digest of the stream is whole), -errno: -EBADMSG for an archive that is broken. */

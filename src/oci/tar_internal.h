@@ -44,6 +44,8 @@ struct tar_pax {
 struct tar_reader {
 	tar_source *source;
 	void *data;
+	tar_tap *tap; /* or NULL */
+	void *tap_data;
 	struct tar_limits limits;
 	const unsigned char *window; /* bytes of the source not used yet */
 	size_t window_size;

@@ -376,3 +376,23 @@ int tar_write_tree(int root, const char *path, const char *name, int also, tar_s
 	free_links(w);
 	return r < 0 && !told ? error_set_errno(err, r, "cannot read %s", clean) : r;
 }
+
+int tar_write_text(const struct tar_text *t, tar_sink sink, void *data)
+{
+	struct writer w = { .sink = sink, .data = data };
+	const struct stat st = { .st_mode = S_IFREG | t->mode,
+		.st_uid = t->uid,
+		.st_gid = t->gid,
+		.st_mtim = { .tv_sec = t->mtime } };
+	AUTO_BUFFER struct buffer b;
+	size_t size = strlen(t->text);
+	buffer_init(&b, PAX_MAX);
+	int r = pax_add_all(&b, t->name, "", &st, size, -1);
+	if (r >= 0 && b.size)
+		r = put_pax(&w, &b);
+	if (r >= 0)
+		r = put_header(&w, '0', t->name, "", &st, size);
+	if (r >= 0)
+		r = put(&w, t->text, size);
+	return r < 0 ? r : put_padding(&w, size);
+}

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -16,3 +17,12 @@ typedef int (*tar_sink)(void *data, const void *bytes, size_t size);
  * a directory that is written with its contents although it is a mount point; -1: none. */
 int tar_write_tree(int root, const char *path, const char *name, int also, tar_sink sink, void *data,
     struct error **err);
+
+/* A small file that is in no file system. */
+struct tar_text {
+	const char *name, *text;
+	uint32_t mode, uid, gid;
+	int64_t mtime; /* seconds */
+};
+/* Writes its entry. 0 or what the sink returned. */
+int tar_write_text(const struct tar_text *t, tar_sink sink, void *data);

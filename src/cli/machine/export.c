@@ -43,35 +43,29 @@ const struct command_spec command_export = {
 	.run = run,
 };
 
-/* The settings file for `holm-image pack`, as an unnamed file: its descriptor. */
-static int write_config(const struct machine *m, struct error **err)
+/* The settings as an unnamed file: its descriptor. */
+static int write_settings(struct json_object *settings, struct error **err)
 {
-	AUTO_JSON struct json_object *o = json_object_new_object(), *machine = machine_to_json(m);
-	/* What is this host's alone. */
-	static const char *const local[] = { "image_disk", "image_trees", "form", "home", "uid", "gid" };
-	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
-		json_object_object_del(machine, local[i]);
-	if (m->image_config)
-		json_add(o, "config", json_object_get(m->image_config));
-	json_add(o, "machine", json_object_get(machine));
-	json_add_string(o, "reference", m->image);
-	json_add_string(o, "platform", m->platform);
-	AUTOFREE char *text = json_to_string(o, 0);
+	AUTOFREE char *text = json_to_string(settings, 0);
 	AUTO_FD int fd = memfd_create("holm-export", MFD_CLOEXEC);
 	if (fd < 0 || fd_write_full(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return error_set_errno(err, errno, "settings for the archive");
 	return TAKE_FD(fd);
 }
 
-static int spawn_pack(int config, int input, const char *file, pid_t *ret, struct error **err)
+/* The reading ends of the pipes go to holm-image. */
+static int spawn_image(const struct export_job *job, int settings, const int *inputs, pid_t *ret, struct error **err)
 {
 	AUTOFREE char *program = path_libexec("holm-image");
-	const char *const argv[] = { program, "pack", "--config", "/dev/fd/3", "--output", file, NULL };
-	struct spawn_fd fds[] = { { .from = input, .to = STDIN_FILENO }, { .from = config, .to = 3 } };
+	AUTO_STRV struct strv argv = { 0 };
+	strv_add(&argv, program);
+	strv_add_all(&argv, &job->words);
+	struct spawn_fd fds[] = { { .from = inputs[0], .to = STDIN_FILENO }, { .from = settings, .to = 3 },
+		{ .from = inputs[1], .to = 4 } };
 	struct spawn_options o = {
-		.argv = (void *)argv,
+		.argv = (void *)strv_argv(&argv),
 		.fds = fds,
-		.fd_count = ARRAY_SIZE(fds),
+		.fd_count = job->twice ? 3 : 2,
 		.death_signal = SIGTERM,
 		.inherit_standard = 1,
 	};
@@ -91,44 +85,68 @@ static int copy_stream(const char *machine, int output, struct error **err)
 	return (int)n;
 }
 
-/* From the running agent through a pipe into holm-image. A positive result is holm-image's exit
- * status; it has said why. */
-static int stream(const struct machine *m, const char *file, struct error **err)
+/* Sends the files through each pipe, and closes it; after a failure the pipes stay open, as a
+ * stream that was cut short must not look like a whole one. A reader that is gone has said why:
+ * 0. */
+static int send_all(const char *machine, int *outputs, int count, struct error **err)
 {
-	AUTO_FD int config = write_config(m, err);
-	AUTO_FD int reading = -1, writing = -1;
+	for (int i = 0; i < count; i++) {
+		int r = copy_stream(machine, outputs[i], err);
+		if (r < 0)
+			return r == -EPIPE ? 0 : r;
+		fd_close(TAKE_FD(outputs[i]));
+	}
+	return 0;
+}
+
+static int make_pipes(int *reading, int *writing, int count, struct error **err)
+{
+	for (int i = 0; i < count; i++) {
+		int ends[2], r = fd_pipe(ends);
+		if (r < 0)
+			return error_set_errno(err, r, "pipe");
+		reading[i] = ends[0];
+		writing[i] = ends[1];
+	}
+	return 0;
+}
+
+static void close_pair(int (*fds)[2])
+{
+	fd_close((*fds)[0]);
+	fd_close((*fds)[1]);
+}
+
+/* From the running agent through pipes into holm-image. A positive result is holm-image's exit
+ * status. */
+static int stream(const char *machine, const struct export_job *job, struct error **err)
+{
+	AUTO_FD int settings = write_settings(job->settings, err);
+	CLEANUP(close_pair) int reading[2] = { -1, -1 };
+	CLEANUP(close_pair) int writing[2] = { -1, -1 };
 	AUTO_ERROR struct error *why = NULL;
-	int ends[2], status = 0;
+	int count = job->twice ? 2 : 1, status = 0, r;
 	pid_t pid;
-	if (config < 0)
-		return config;
-	int r = fd_pipe(ends);
-	if (r < 0)
-		return error_set_errno(err, r, "pipe");
-	reading = ends[0];
-	writing = ends[1];
-	r = spawn_pack(config, reading, file, &pid, err);
-	if (r < 0)
+	if (settings < 0)
+		return settings;
+	if ((r = make_pipes(reading, writing, count, err)) < 0 ||
+	    (r = spawn_image(job, settings, reading, &pid, err)) < 0)
 		return r;
-	fd_close(TAKE_FD(reading));
+	for (int i = 0; i < count; i++)
+		fd_close(TAKE_FD(reading[i]));
 	signal(SIGPIPE, SIG_IGN);
-	int sent = copy_stream(m->name, writing, &why);
-	/* A stream that was cut short must not look like a whole one. */
-	if (sent < 0 && sent != -EPIPE)
+	int sent = send_all(machine, writing, count, &why);
+	if (sent < 0)
 		kill(pid, SIGTERM);
-	fd_close(TAKE_FD(writing));
 	r = spawn_wait(pid, &status);
-	if (sent < 0 && sent != -EPIPE)
-		return error_set(err, -sent, "exporting machine \"%s\": %s", m->name, error_text(why, sent));
+	if (sent < 0)
+		return error_set(err, -sent, "reading machine \"%s\": %s", machine, error_text(why, sent));
 	return r < 0 ? error_set_errno(err, r, "waiting for holm-image") : status;
 }
 
-int export_machine(const char *name, const char *file, struct error **err)
+int export_run(const char *name, const struct export_job *job, struct error **err)
 {
-	AUTO_MACHINE struct machine *m = NULL;
-	int started, r = machine_load(name, &m, err);
-	if (r < 0)
-		return r;
+	int started, r;
 	/* One that is being stopped, perhaps by the end of another export, is waited for. */
 	if (streq(client_state_word(name, clock_deadline(STATE_MS), NULL), "stopping") &&
 	    (r = client_wait_gone(name, err)) < 0)
@@ -143,12 +161,44 @@ int export_machine(const char *name, const char *file, struct error **err)
 		    name);
 	if (r < 0)
 		return r;
-	output_progress("%s: writing %s ...", name, file);
-	r = stream(m, file, err);
+	output_progress("%s: %s ...", name, job->progress);
+	r = stream(name, job, err);
 	output_progress_clear();
 	AUTO_ERROR struct error *stopping = NULL;
 	int stopped = client_stop(name, STOP_MS, &stopping);
 	return r == 0 && stopped < 0 ? error_set(err, -stopped, "%s", error_text(stopping, stopped)) : r;
+}
+
+/* The settings for `holm-image pack`; owned. */
+static struct json_object *pack_settings(const struct machine *m)
+{
+	struct json_object *o = json_object_new_object(), *machine = machine_to_json(m);
+	/* What is this host's alone. */
+	static const char *const local[] = { "image_disk", "image_trees", "form", "home", "uid", "gid" };
+	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
+		json_object_object_del(machine, local[i]);
+	if (m->image_config)
+		json_add(o, "config", json_object_get(m->image_config));
+	json_add(o, "machine", machine);
+	json_add_string(o, "reference", m->image);
+	json_add_string(o, "platform", m->platform);
+	return o;
+}
+
+int export_machine(const char *name, const char *file, struct error **err)
+{
+	AUTO_MACHINE struct machine *m = NULL;
+	int r = machine_load(name, &m, err);
+	if (r < 0)
+		return r;
+	AUTOFREE char *progress = xasprintf("writing %s", file);
+	AUTO_JSON struct json_object *settings = pack_settings(m);
+	struct export_job job = { .progress = progress, .settings = settings };
+	strv_split(&job.words, "pack --config /dev/fd/3 --output", " ");
+	strv_add(&job.words, file);
+	r = export_run(name, &job, err);
+	strv_done(&job.words);
+	return r;
 }
 
 static int run(const struct command_spec *c, struct options *o)

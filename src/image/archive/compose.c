@@ -173,3 +173,66 @@ int compose_image(struct library *l, const struct composed_layer *layer, const s
 	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers,
 	    facts->annotations, ret_digest, err);
 }
+
+/* Docker's name of a layer's type as the specification's (image-spec, "Compatibility Matrix"). */
+static const char *layer_type(const char *type)
+{
+	static const struct {
+		const char *docker, *oci;
+	} types[] = {
+		{ "application/vnd.docker.image.rootfs.diff.tar.gzip", OCI_TYPE_LAYER_GZIP },
+		{ "application/vnd.docker.image.rootfs.diff.tar", OCI_TYPE_LAYER },
+		{ "application/vnd.docker.image.rootfs.diff.tar.zstd", OCI_TYPE_LAYER_ZSTD },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (streq(type, types[i].docker))
+			return types[i].oci;
+	return type;
+}
+
+/* The array of this name in an object, made if it is missing; borrowed. */
+static struct json_object *array_of(struct json_object *o, const char *key)
+{
+	struct json_object *array = NULL;
+	if (json_get_array(o, key, &array, NULL) < 0) {
+		array = json_object_new_array();
+		json_add(o, key, array);
+	}
+	return array;
+}
+
+static void add_step(struct json_object *config, const char *created, const struct compose_step *s)
+{
+	struct json_object *step = json_object_new_object();
+	json_add_string(step, "created", created);
+	json_add_string(step, "created_by", s->created_by);
+	json_add_string(step, "author", s->author);
+	json_add_string(step, "comment", s->comment);
+	json_object_array_add(array_of(config, "history"), step);
+}
+
+int compose_on(struct library *l, struct json_object *config, const struct oci_manifest *base,
+    const struct composed_layer *layer, const struct compose_step *step, char *ret_digest, struct error **err)
+{
+	AUTOFREE char *now = clock_format_rfc3339(clock_realtime_ns());
+	struct json_object *rootfs = NULL;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	int r = json_get_object(config, "rootfs", &rootfs, err);
+	if (r < 0)
+		return error_set(err, EINVAL, "the image's configuration has no \"rootfs\"");
+	json_add_string(config, "created", now);
+	if (step->author)
+		json_add_string(config, "author", step->author);
+	json_object_array_add(array_of(rootfs, "diff_ids"), json_object_new_string(layer->diff_id));
+	add_step(config, now, step);
+	AUTOFREE char *text = json_to_string(config, 0);
+	if ((r = blob_write(l, text, strlen(text), digest, err)) < 0)
+		return r;
+	struct json_object *layers = json_object_new_array();
+	for (size_t i = 0; i < base->layer_count; i++)
+		json_object_array_add(layers, compose_descriptor(layer_type(base->layers[i].media_type),
+						  base->layers[i].digest, base->layers[i].size));
+	json_object_array_add(layers, compose_descriptor(layer->media_type, layer->digest, layer->size));
+	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, NULL, ret_digest,
+	    err);
+}

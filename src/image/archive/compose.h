@@ -43,3 +43,11 @@ struct json_object *compose_descriptor(const char *media_type, const char *diges
 /* Writes a manifest around the configuration and the layers (an array of descriptors, taken). */
 int compose_manifest(struct library *l, struct json_object *config, struct json_object *layers,
     struct json_object *annotations, char *ret_digest, struct error **err);
+
+struct compose_step {
+	const char *comment, *author, *created_by; /* of the history; or NULL */
+};
+/* Writes an image: the layers of another one, described by its configuration's text (`config`) and
+ * its manifest, and one more on top. */
+int compose_on(struct library *l, struct json_object *config, const struct oci_manifest *base,
+    const struct composed_layer *layer, const struct compose_step *step, char *ret_digest, struct error **err);

@@ -24,6 +24,8 @@ int command_prune(struct options *o, struct error **err);
 int command_tag(struct options *o, struct error **err);
 int command_debootstrap(struct options *o, struct error **err);
 int command_prepare(struct options *o, struct error **err);
+int command_commit(struct options *o, struct error **err);
+int command_machine_diff(struct options *o, struct error **err);
 int command_pack(struct options *o, struct error **err);
 int command_unpack(struct options *o, struct error **err);
 

@@ -6,19 +6,13 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "image/commands/command.h"
-#include "image/library/contents.h"
+#include "image/commands/changes.h"
 
 struct diff {
 	struct library *library;
 	struct content_pool pool;
 	struct image *images[2];
 	struct contents contents[2];
-};
-
-struct change {
-	char letter;
-	const char *word;
-	const struct content *content; /* the new one, if there is one */
 };
 
 static void diff_done(struct diff *d)
@@ -62,65 +56,11 @@ static int read_both(struct diff *d, struct error **err)
 	return r < 0 ? r : read_layers(d, 1, common, d->images[1]->manifest->layer_count, err);
 }
 
-/* The next difference, *i and *j going on: 1, 0 at the end. */
-static int next_change(const struct diff *d, size_t *i, size_t *j, struct change *ret)
-{
-	const struct contents *a = &d->contents[0], *b = &d->contents[1];
-	while (*i < a->count || *j < b->count) {
-		int order = *i == a->count ? 1 :
-			    *j == b->count ? -1 :
-					     contents_compare_paths(a->items[*i]->path, b->items[*j]->path);
-		if (order < 0) {
-			*ret = (struct change){ 'D', "deleted", a->items[(*i)++] };
-			return 1;
-		}
-		if (order > 0) {
-			*ret = (struct change){ 'A', "added", b->items[(*j)++] };
-			return 1;
-		}
-		const struct content *x = a->items[(*i)++], *y = b->items[(*j)++];
-		if (!content_is_same(x, y)) {
-			*ret = (struct change){ 'C', "changed", y };
-			return 1;
-		}
-	}
-	return 0;
-}
-
-static void add_row(struct json_object *rows, const struct change *c)
-{
-	struct json_object *o = json_object_new_object();
-	json_add_string(o, "change", c->word);
-	json_add_string(o, "path", c->content->path);
-	json_add_u64(o, "size", c->content->size);
-	json_object_array_add(rows, o);
-}
-
-static int print_line(const struct change *c, struct error **err)
-{
-	AUTOFREE char *line = xasprintf("%c %s", c->letter, c->content->path);
-	return command_print(line, err);
-}
-
-/* Of a deleted directory only the top is printed. */
 static int print_changes(const struct diff *d, const struct format *format, struct error **err)
 {
-	AUTO_JSON struct json_object *rows = json_object_new_array();
-	struct change c;
-	const char *gone = NULL;
-	size_t i = 0, j = 0;
-	int r = 0;
-	while (r == 0 && next_change(d, &i, &j, &c)) {
-		if (c.letter == 'D' && gone && path_is_below(c.content->path, gone))
-			continue;
-		if (c.letter == 'D')
-			gone = c.content->path;
-		if (format->kind != FORMAT_OWN)
-			add_row(rows, &c);
-		else
-			r = print_line(&c, err);
-	}
-	return r == 0 && format->kind != FORMAT_OWN ? command_print_rows(format, rows, err) : r;
+	AUTO_CHANGES struct changes all = { 0 };
+	changes_find(&d->contents[0], &d->contents[1], &all);
+	return changes_print(&all, format, err);
 }
 
 static int load(struct diff *d, int which, const char *text, const struct oci_platform *platform, struct error **err)

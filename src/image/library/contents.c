@@ -10,13 +10,14 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/common/hash.h"
 #include "image/common/interrupt.h"
 #include "oci/layer.h"
 
-enum { LINKS_MAX = 16, ZEROS = 1 << 16 };
+enum { LINKS_MAX = 16, ZEROS = 1 << 16, TEXT_MAX = 1 << 20 };
 #define HOLE_HASHED_MAX ((uint64_t)1 << 30) /* longer holes count by their length */
 #define WHITEOUT ".wh."
 #define OPAQUE ".wh..wh..opq"
@@ -34,6 +35,8 @@ void content_pool_done(struct content_pool *p)
 	for (size_t k = 0; k < p->count; k++) {
 		free(p->items[k]->path);
 		free(p->items[k]->target);
+		free(p->items[k]->link);
+		free(p->items[k]->text);
 		free(p->items[k]);
 	}
 	free(p->items);
@@ -88,11 +91,15 @@ static int text_is_in(const struct strv *sorted, const char *path)
 	       bsearch(&path, sorted->items, sorted->count, sizeof *sorted->items, compare_texts) != NULL;
 }
 
-static struct content *find(const struct contents *c, const char *path)
+struct content **contents_find(const struct contents *c, const char *path)
 {
 	struct content key = { .path = (char *)path }, *pointer = &key;
-	struct content **found =
-	    c->count ? bsearch(&pointer, c->items, c->count, sizeof(struct content *), compare_entries) : NULL;
+	return c->count ? bsearch(&pointer, c->items, c->count, sizeof(struct content *), compare_entries) : NULL;
+}
+
+static struct content *find(const struct contents *c, const char *path)
+{
+	struct content **found = contents_find(c, path);
 	return found ? *found : NULL;
 }
 
@@ -110,7 +117,8 @@ static int hash_hole(struct hash *h, uint64_t size, struct error **err)
 	return interrupt_check(err);
 }
 
-static int hash_content(struct tar_reader *tar, uint64_t size, char *ret, struct error **err)
+/* Hashes a file's content; `text` takes it, too. */
+static int hash_content(struct tar_reader *tar, uint64_t size, struct buffer *text, char *ret, struct error **err)
 {
 	AUTO_HASH struct hash h = { 0 };
 	const void *data;
@@ -123,6 +131,8 @@ static int hash_content(struct tar_reader *tar, uint64_t size, char *ret, struct
 		if (r < 0)
 			return r;
 		hash_update(&h, data, n);
+		if (text && offset == at)
+			buffer_append(text, data, n);
 		at = offset + n;
 	}
 	if (r == 0)
@@ -130,6 +140,37 @@ static int hash_content(struct tar_reader *tar, uint64_t size, char *ret, struct
 	if (r == 0)
 		hash_text(&h, ret);
 	return r;
+}
+
+static int is_kept(const struct content_pool *p, const struct content *c)
+{
+	for (const char *const *path = p->kept; path && *path; path++)
+		if (streq(*path, c->path))
+			return c->size <= TEXT_MAX;
+	return 0;
+}
+
+static int take_content(const struct content_pool *p, struct content *c, struct tar_reader *tar, struct error **err)
+{
+	if (!is_kept(p, c))
+		return hash_content(tar, c->size, NULL, c->digest, err);
+	AUTO_BUFFER struct buffer text;
+	buffer_init(&text, TEXT_MAX);
+	int r = hash_content(tar, c->size, &text, c->digest, err);
+	if (r == 0 && text.size == c->size && !(c->size && memchr(text.data, '\0', text.size)))
+		c->text = buffer_take_string(&text);
+	return r;
+}
+
+void content_set_text(struct content *c, char *text)
+{
+	AUTO_HASH struct hash h = { 0 };
+	free(c->text);
+	c->text = text;
+	c->size = strlen(text);
+	hash_init(&h);
+	hash_update(&h, text, c->size);
+	hash_text(&h, c->digest);
 }
 
 static void hash_xattrs(const struct tar_entry *e, char *ret)
@@ -179,13 +220,14 @@ static int take_entry(struct layer *l, struct tar_reader *tar, const struct tar_
 	if (e->type == TAR_LINK) {
 		AUTOFREE char *target = xasprintf("/%s", e->target);
 		c->target = path_normalize(target);
+		c->link = xstrdup(c->target);
 	} else {
 		c->target = xstrdup(e->target);
 	}
 	if (e->type != TAR_DIRECTORY)
 		strv_add(&l->emptied, path);
 	c->path = TAKE_PTR(path);
-	return e->type == TAR_FILE ? hash_content(tar, e->size, c->digest, err) : 0;
+	return e->type == TAR_FILE ? take_content(l->pool, c, tar, err) : 0;
 }
 
 /* Sorts the entries of a layer; of several with one path the last counts. */
@@ -235,7 +277,9 @@ static void resolve_link(const struct layer *l, const struct contents *below, st
 		return;
 	struct content copy = *t;
 	copy.path = c->path;
+	copy.link = c->link;
 	copy.target = xstrdup(t->target);
+	copy.text = xstrdup(t->text);
 	free(c->target);
 	*c = copy;
 }
@@ -303,4 +347,23 @@ int content_is_same(const struct content *a, const struct content *b)
 	return a == b || (a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
 			     a->major == b->major && a->minor == b->minor && a->size == b->size &&
 			     streq(a->target, b->target) && streq(a->digest, b->digest) && streq(a->xattrs, b->xattrs));
+}
+
+int contents_next_change(const struct contents *before, const struct contents *now, size_t *i, size_t *j,
+    struct contents_change *ret)
+{
+	while (*i < before->count || *j < now->count) {
+		const struct content *x = *i < before->count ? before->items[*i] : NULL,
+				     *y = *j < now->count ? now->items[*j] : NULL;
+		int order = !x ? 1 : !y ? -1 : contents_compare_paths(x->path, y->path);
+		*i += order <= 0;
+		*j += order >= 0;
+		*ret = (struct contents_change){ order < 0 ? 'D' :
+						 order > 0 ? 'A' :
+							     'C',
+			order <= 0 ? x : NULL, order >= 0 ? y : NULL };
+		if (order || !content_is_same(x, y))
+			return 1;
+	}
+	return 0;
 }

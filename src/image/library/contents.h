@@ -12,6 +12,8 @@ struct content {
 	uint64_t size;
 	size_t number;   /* the place in the archive */
 	char *target;    /* of a symlink, or of a hard link to nothing; else NULL */
+	char *link;      /* path that a hard link's entry names; else NULL */
+	char *text;      /* a file's bytes, if the pool keeps them; else NULL */
 	char digest[72]; /* of a file's bytes; "" of others */
 	char xattrs[72]; /* of the extended attributes; "" without any */
 };
@@ -26,6 +28,7 @@ struct contents {
 struct content_pool {
 	struct content **items;
 	size_t count, room;
+	const char *const *kept; /* paths of files whose text is kept, if it is one of 1 MiB at most; or NULL */
 };
 void content_pool_done(struct content_pool *p);
 #define AUTO_CONTENT_POOL CLEANUP(content_pool_done)
@@ -39,5 +42,16 @@ int contents_add_layer(struct library *l, const struct image *i, size_t k, struc
 int contents_add_tar(struct tar_reader *tar, struct content_pool *pool, struct contents *c, struct error **err);
 /* The order of paths: as strcmp(), but "/" comes before every other character. */
 int contents_compare_paths(const char *a, const char *b);
+/* The entry of a path: its place in the list, or NULL. */
+struct content **contents_find(const struct contents *c, const char *path);
+struct contents_change {
+	char letter; /* 'A' added, 'C' changed, 'D' deleted */
+	const struct content *before, *now;
+};
+/* The next difference of two listings, *i and *j going on from 0: 1, 0 at the end. */
+int contents_next_change(const struct contents *before, const struct contents *now, size_t *i, size_t *j,
+    struct contents_change *ret);
+/* Sets the digest of a text, and its size. */
+void content_set_text(struct content *c, char *text);
 /* Whether two entries are the same; times do not count. */
 int content_is_same(const struct content *a, const struct content *b);
