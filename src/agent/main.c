@@ -9,6 +9,7 @@
 #include "agent/engine/main.h"
 #include "agent/engine/monitor.h"
 #include "agent/life/attach.h"
+#include "agent/life/container_init.h"
 #include "agent/life/minimal_init.h"
 #include "agent/platform/native/start.h"
 #include "agent/platform/vm/modules.h"
@@ -21,6 +22,8 @@ int main(int argc, char **argv)
 	const char *name = argc > 0 ? path_base(argv[0]) : "";
 	if (streq(name, "holm-init"))
 		return minimal_init_main();
+	if (streq(name, "docker-init"))
+		return container_init_main(argc, argv);
 	if (streq(name, "modprobe"))
 		return modprobe_main(argc, argv);
 	if (argc > 2 && streq(argv[1], "--native-first"))

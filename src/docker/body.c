@@ -33,9 +33,6 @@ static const struct {
 	{ IN_HOST, "VolumeDriver", "--volume-driver", NULL },
 	{ IN_HOST, "PortBindings", "-p", NULL },
 	{ IN_HOST, "PublishAllPorts", "-P", NULL },
-	{ IN_HOST, "Privileged", "--privileged", NULL },
-	{ IN_HOST, "CapAdd", "--cap-add", NULL },
-	{ IN_HOST, "Devices", "--device", NULL },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "Memory", "-m", NULL },
@@ -60,16 +57,12 @@ static const struct {
 	{ IN_HOST, "OomKillDisable", "--oom-kill-disable", NULL },
 	{ IN_HOST, "OomScoreAdj", "--oom-score-adj", NULL },
 	{ IN_HOST, "CgroupParent", "--cgroup-parent", NULL },
-	{ IN_HOST, "Ulimits", "--ulimit", NULL },
-	{ IN_HOST, "Sysctls", "--sysctl", NULL },
-	{ IN_HOST, "ShmSize", "--shm-size", NULL },
 	{ IN_HOST, "Links", "--link", NULL },
 	{ IN_HOST, "IpcMode", "--ipc", "private" },
 	{ IN_HOST, "PidMode", "--pid", NULL },
 	{ IN_HOST, "UTSMode", "--uts", NULL },
 	{ IN_HOST, "UsernsMode", "--userns", NULL },
 	{ IN_HOST, "CgroupnsMode", "--cgroupns", "private" },
-	{ IN_HOST, "Init", "--init", NULL },
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
@@ -236,41 +229,6 @@ static int parse_config(struct json_object *o, struct docker_body *b, struct err
 		   0;
 }
 
-/* "chown", "CAP_CHOWN" and "ALL" become names as the kernel writes them. */
-static int get_capabilities(struct json_object *host, const char *key, struct strv *ret, struct error **err)
-{
-	AUTO_STRV struct strv names = { 0 };
-	int r = get_words(host, key, &names, err);
-	for (size_t i = 0; r == 0 && i < names.count; i++) {
-		AUTOFREE char *upper = xstrdup(names.items[i]);
-		for (char *c = upper; *c; c++)
-			*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
-		if (strlen(upper) > HOSTNAME_MAX || strspn(upper, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(upper))
-			return error_set(err, EINVAL, "invalid %s: unknown capability: \"%.64s\"", key, names.items[i]);
-		if (streq(upper, "ALL") || startswith(upper, "CAP_"))
-			strv_add(ret, upper);
-		else
-			strv_addf(ret, "CAP_%s", upper);
-	}
-	return r;
-}
-
-static int get_security(struct json_object *host, struct docker_body *b, struct error **err)
-{
-	AUTO_STRV struct strv options = { 0 };
-	int r = get_words(host, "SecurityOpt", &options, err);
-	for (size_t i = 0; r == 0 && i < options.count; i++) {
-		const char *o = options.items[i];
-		if (!streq(o, "no-new-privileges") && !streq(o, "no-new-privileges:true") &&
-		    !streq(o, "no-new-privileges=true"))
-			return error_set(err, EOPNOTSUPP,
-			    "SecurityOpt \"%.64s\" (--security-opt) is not supported by holm's engine; leave it out",
-			    o);
-		b->no_new_privileges = 1;
-	}
-	return r;
-}
-
 static int get_restart(struct json_object *host, struct docker_body *b, struct error **err)
 {
 	struct json_object *policy = NULL;
@@ -348,9 +306,9 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	if ((r = get_flag(host, "AutoRemove", &b->auto_remove, err)) < 0 ||
 	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 ||
 	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
-	    (r = get_capabilities(host, "CapDrop", &b->cap_drop, err)) < 0 ||
-	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_security(host, b, err)) < 0 ||
-	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)
+	    (r = docker_rights_parse(host, &b->rights, err)) < 0 ||
+	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_console_size(host, b, err)) < 0 ||
+	    (r = get_restart(host, b, err)) < 0)
 		return r;
 	return get_log(host, b, err);
 }
@@ -361,6 +319,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 		.log_max_size = UINT64_MAX,
 		.log_max_files = UINT64_MAX };
 	struct json_object *host = NULL;
+	docker_rights_init(&b.rights);
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "the request's body is no JSON object");
 	int r = json_get_object(o, "HostConfig", &host, err);
@@ -379,7 +338,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 void docker_body_done(struct docker_body *b)
 {
 	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir, &b->network_mode };
-	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->cap_drop, &b->groups };
+	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(TAKE_PTR(*texts[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
+#include "docker/rights.h"
 
 /* When a container that has ended starts again by itself. */
 enum docker_restart {
@@ -28,9 +29,9 @@ struct docker_body {
 	uint16_t rows, columns; /* of the terminal; 0: not given */
 	int stop_signal;        /* 0: not given */
 	int64_t stop_timeout_s; /* -1: not given */
-	int auto_remove, read_only, no_new_privileges;
-	char *network_mode;   /* as the client wrote it; NULL: not given */
-	struct strv cap_drop; /* "CAP_CHOWN", or "ALL" */
+	int auto_remove, read_only;
+	struct docker_rights rights; /* borrows from the body */
+	char *network_mode;          /* as the client wrote it; NULL: not given */
 	struct strv groups;
 	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */
 	uint64_t log_max_files; /* UINT64_MAX: not given */

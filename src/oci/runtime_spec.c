@@ -38,6 +38,20 @@ static struct json_object *user_new(const struct runtime_spec *s)
 	return user;
 }
 
+static void add_limits(struct json_object *process, const struct runtime_spec *s)
+{
+	struct json_object *list = s->limit_count ? json_object_new_array() : NULL;
+	for (size_t i = 0; i < s->limit_count; i++) {
+		struct json_object *o = json_object_new_object();
+		json_add_string(o, "type", s->limits[i].name);
+		json_add_u64(o, "soft", s->limits[i].soft);
+		json_add_u64(o, "hard", s->limits[i].hard);
+		json_object_array_add(list, o);
+	}
+	if (list)
+		json_add(process, "rlimits", list);
+}
+
 struct json_object *runtime_process_new(const struct runtime_spec *s)
 {
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
@@ -61,6 +75,7 @@ struct json_object *runtime_process_new(const struct runtime_spec *s)
 	}
 	json_add(process, "capabilities", all);
 	json_add_bool(process, "noNewPrivileges", s->no_new_privileges);
+	add_limits(process, s);
 	return process;
 }
 
@@ -131,6 +146,8 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 	json_object_array_add(devices, every);
 	json_add(resources, "devices", devices);
 	json_add(o, "resources", resources);
+	if (s->sysctls)
+		json_add(o, "sysctl", json_object_get(s->sysctls));
 	add_paths(o, "maskedPaths", s->masked_paths);
 	add_paths(o, "readonlyPaths", s->readonly_paths);
 	return o;

@@ -23,6 +23,11 @@ struct runtime_mount {
 	const char *options; /* comma-separated */
 };
 
+struct runtime_limit {
+	const char *name; /* "RLIMIT_NOFILE" */
+	uint64_t soft, hard;
+};
+
 struct runtime_ids {
 	uint32_t inside, outside, count;
 };
@@ -45,8 +50,11 @@ struct runtime_spec {
 	uint32_t uid, gid;      /* of the process */
 	const uint32_t *groups;
 	size_t group_count;
-	int bounding_only;     /* the process begins without capabilities: it is not root */
-	int no_new_privileges; /* no set-id bits, no file capabilities */
+	int bounding_only; /* the process begins without capabilities: it is not root */
+	const struct runtime_limit *limits;
+	size_t limit_count;
+	struct json_object *sysctls; /* an object of strings, or NULL */
+	int no_new_privileges;       /* no set-id bits, no file capabilities */
 	int read_only_root;
 	const char *propagation; /* of the root file system; NULL: "rshared" */
 	const struct runtime_mount *mounts;

@@ -280,3 +280,58 @@ restarts()
 	equal '' "$(pgrep -u "$UID_ME" holm-engine)"
 	equal '' "$(docker ps -aq)"
 }
+
+# caps [docker option]...: the effective capabilities of root, in hexadecimal.
+caps()
+{
+	docker run --rm "$@" busybox:test sed -n 's/^CapEff:\t//p' /proc/self/status
+}
+
+@test "capabilities, their system calls, --privileged and --security-opt: everything within the user namespace" {
+	local all
+	all=$(printf '%016x' $(((1 << ($(cat /proc/sys/kernel/cap_last_cap) + 1)) - 1)))
+	equal 00000000a82425fb "$(caps --cap-add SYS_ADMIN)"
+	equal 00000000a82435fb "$(caps --cap-add sys_admin --cap-add CAP_NET_ADMIN)"
+	equal 0000000000000400 "$(caps --cap-drop ALL --cap-add NET_BIND_SERVICE)"
+	equal "$all" "$(caps --cap-add ALL)"
+	equal "$all" "$(caps --privileged)"
+	exits 125 docker run --rm --cap-add NOTHING busybox:test true
+	contains "$stderr" 'unknown capability'
+	docker run --rm --cap-add SYS_ADMIN busybox:test mount -t tmpfs tmpfs /mnt
+	exits 1 docker run --rm --cap-add NET_ADMIN busybox:test mount -t tmpfs tmpfs /mnt
+	docker run --rm --cap-add NET_ADMIN busybox:test ip link set lo mtu 1400
+	docker run --rm --privileged busybox:test sh -c 'mount -t tmpfs tmpfs /mnt && unshare -U true && echo 1 >/proc/sys/net/ipv4/ip_forward'
+	exits 1 docker run --rm busybox:test sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+	docker run --rm --security-opt seccomp=unconfined busybox:test unshare -U true
+	# Never more than the user namespace: the host's own stays out of reach.
+	exits 1 docker run --rm --privileged busybox:test sh -c 'echo x >/proc/sys/kernel/hostname-of-nobody || mknod /tmp/disk b 8 0'
+	exits 1 docker run --rm --privileged busybox:test sh -c 'echo 1 >/proc/sys/kernel/panic'
+	docker run -d --name held busybox:test sleep 100 >/dev/null
+	equal "$all" "$(docker exec --privileged held sed -n 's/^CapEff:\t//p' /proc/self/status)"
+	docker rm -f held >/dev/null
+}
+
+@test "--init, --ulimit, --sysctl, --shm-size, --group-add and --device" {
+	equal '1 docker-init' "$(docker run --rm --init busybox:test sh -c 'cat /proc/1/comm | sed "s/^/1 /"')"
+	exits 7 docker run --rm --init busybox:test sh -c 'exit 7'
+	exits 127 docker run --rm --init busybox:test nosuchprogram
+	docker run -d --name init --init busybox:test sh -c 'trap "exit 9" TERM; touch /ready; while :; do sleep 1; done' >/dev/null
+	until docker exec init test -e /ready; do :; done
+	# What is left behind is reaped, and a signal reaches the program.
+	docker exec init sh -c '(sleep 0.1 &)'
+	until [ "$(docker exec init sh -c 'grep -l "^State:.Z" /proc/[0-9]*/status' 2>/dev/null)" = '' ]; do :; done
+	docker stop init >/dev/null
+	equal 9 "$(docker inspect -f '{{.State.ExitCode}}' init)"
+	docker rm init >/dev/null
+	equal '100 200' "$(docker run --rm --ulimit nofile=100:200 busybox:test sh -c 'echo $(ulimit -n) $(ulimit -Hn)')"
+	exits 125 docker run --rm --ulimit nothing=1 busybox:test true
+	equal 1 "$(docker run --rm --sysctl net.ipv4.ip_forward=1 busybox:test cat /proc/sys/net/ipv4/ip_forward)"
+	equal 4096 "$(docker run --rm --sysctl kernel.msgmax=4096 busybox:test cat /proc/sys/kernel/msgmax)"
+	exits 125 docker run --rm --sysctl kernel.panic=1 busybox:test true
+	equal 65536 "$(docker run --rm busybox:test df -k /dev/shm | awk 'NR == 2 {print $2}')"
+	equal 1024 "$(docker run --rm --shm-size 1m busybox:test df -k /dev/shm | awk 'NR == 2 {print $2}')"
+	contains "$(docker run --rm --group-add 4321 busybox:test id -G)" 4321
+	equal 'character special file' "$(docker run --rm --device /dev/null:/dev/nothing busybox:test stat -c %F /dev/nothing)"
+	exits 125 docker run --rm --device /dev/nothing busybox:test true
+	contains "$stderr" '/dev/nothing'
+}

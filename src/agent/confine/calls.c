@@ -124,23 +124,27 @@ const size_t confine_group_count = ARRAY_SIZE(confine_groups);
 
 /* ---- containers ---- */
 
-/* New namespaces, mounts, and what acts on a whole machine: a container's user namespace gives its
- * root these, and each of them opens much of the kernel to it. clone(2) is a rule of its own in
- * generate.c. clone3(2) hides its flags in memory: it answers ENOSYS, so programs take
- * clone(2). */
-static const char *const of_a_machine[] = { "fsconfig", "fsmount", "fsopen", "fspick", "listmount", "listns", "mount",
-	"mount_setattr", "move_mount", "open_tree", "open_tree_attr", "pivot_root", "reboot", "setdomainname",
-	"sethostname", "setns", "statmount", "umount", "umount2", "unshare", "vhangup", NULL };
+/* New namespaces and mounts: a container's user namespace gives its root these, and each of them
+ * opens much of the kernel to it. clone(2) is a rule of its own in generate.c. clone3(2) hides its
+ * flags in memory: it answers ENOSYS, so programs take clone(2). */
+static const char *const of_an_admin[] = { "fsconfig", "fsmount", "fsopen", "fspick", "listmount", "listns", "mount",
+	"mount_setattr", "move_mount", "open_tree", "open_tree_attr", "pivot_root", "setdomainname", "sethostname",
+	"setns", "statmount", "umount", "umount2", "unshare", "fanotify_init", "clone", NULL };
 
-/* Docker asks for a capability for these that containers do not have. */
-static const char *const with_capabilities[] = { "fanotify_init", "get_mempolicy", "kcmp", "mbind", "pidfd_getfd",
-	"set_mempolicy", "set_mempolicy_home_node", "add_key", "keyctl", "request_key", NULL };
+/* Docker asks for other capabilities for these, which few containers have. The kernel asks for them
+ * itself, too: SYS_BOOT, SYS_TTY_CONFIG, SYS_PTRACE, SYS_NICE. */
+static const char *const of_further[] = { "reboot", "vhangup", "kcmp", "pidfd_getfd", "get_mempolicy", "mbind",
+	"set_mempolicy", "set_mempolicy_home_node", NULL };
+
+/* The kernel's keys are not divided by containers. */
+static const char *const keys[] = { "add_key", "keyctl", "request_key", NULL };
 
 static const char *const of_a_container[] = { "chroot", NULL };
 
 const struct confine_group confine_container_groups[] = {
-	{ CONFINE_REFUSED, of_a_machine },
-	{ CONFINE_REFUSED, with_capabilities },
+	{ CONFINE_ADMIN_ONLY, of_an_admin },
+	{ CONFINE_FURTHER_ONLY, of_further },
+	{ CONFINE_REFUSED, keys },
 	{ CONFINE_ALLOWED, of_a_container },
 	{ CONFINE_ALLOWED, ordinary },
 	{ CONFINE_ALLOWED, communication },

@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 
-enum confine_verdict { CONFINE_ALLOWED, CONFINE_REFUSED /* EPERM */ };
+/* REFUSED: EPERM. The other two are allowed in these filters of containers (confine.h) and those
+ * that allow more, and refused in others. */
+enum confine_verdict { CONFINE_ALLOWED, CONFINE_REFUSED, CONFINE_FURTHER_ONLY, CONFINE_ADMIN_ONLY };
 
 struct confine_group {
 	enum confine_verdict verdict;
@@ -19,7 +21,7 @@ extern const struct confine_group confine_groups[];
 extern const size_t confine_group_count;
 
 /* The calls of containers, in addition to the machine's filter, which they have, too: those that
- * Docker's default profile gives a container with its fourteen capabilities. A name counts in the
- * first group that has it. */
+ * Docker's default profile gives a container by its capabilities. A name counts in the first group
+ * that has it. */
 extern const struct confine_group confine_container_groups[];
 extern const size_t confine_container_group_count;

@@ -49,9 +49,22 @@ const char *confine_filter_base64(void)
 	return chosen == CONFINE_SOCKETCALL ? socketcall_base64 : strict_base64;
 }
 
-const char *confine_container_filter_base64(void)
+enum confine_container confine_container_choose(uint64_t capabilities)
 {
-	return container_base64;
+	static const uint64_t further = 0 BIT(SYS_PTRACE) BIT(SYS_NICE) BIT(SYS_BOOT) BIT(SYS_TTY_CONFIG);
+	return capabilities & 1ULL << CAP_SYS_ADMIN ? CONFINE_ADMIN :
+	       capabilities & further               ? CONFINE_FURTHER :
+						      CONFINE_PLAIN;
+}
+
+const char *confine_container_filter_base64(enum confine_container which)
+{
+	static const char *const filters[] = {
+		[CONFINE_PLAIN] = container_base64,
+		[CONFINE_FURTHER] = further_base64,
+		[CONFINE_ADMIN] = admin_base64,
+	};
+	return filters[which];
 }
 
 static int reduce_capabilities(void)

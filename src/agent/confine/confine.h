@@ -4,6 +4,8 @@
  * confine_apply(): the same lists, the same program. */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 /* STRICT: no 32-bit program opens a socket by socketcall(2), because no filter sees which family it
@@ -18,8 +20,13 @@ const char *const *confine_capabilities(void);
  * run.oci.seccomp_bpf_data. Static. */
 const char *confine_filter_base64(void);
 
-/* The same for containers, whose processes have the machine's filter already. */
-const char *confine_container_filter_base64(void);
+/* The filters of containers, whose processes have the machine's filter already. PLAIN: Docker's.
+ * FURTHER: with calls for which the kernel asks for a capability that only some containers have.
+ * ADMIN: those, mounts and namespaces, too (CAP_SYS_ADMIN). */
+enum confine_container { CONFINE_PLAIN, CONFINE_FURTHER, CONFINE_ADMIN };
+/* The filter for a container whose root has these capabilities (bits by number). */
+enum confine_container confine_container_choose(uint64_t capabilities);
+const char *confine_container_filter_base64(enum confine_container which);
 
 /* Confines the calling process for good, and what it executes: the filter, the bounding set, its
  * own capabilities; none are inherited or ambient. no_new_privs stays as it is, so that sudo works.

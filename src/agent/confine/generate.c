@@ -26,6 +26,9 @@ enum { NUMBERS_MAX = 1024, PROGRAM_MAX = 1024, JUMP_MAX = 255 };
 /* What a number means; nothing, beyond the table or not in it: ENOSYS. */
 enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET, IS_SOCKETCALL, IS_CLONE, IS_PERSONALITY };
 
+/* The filters of containers. */
+enum level { PLAIN = 1, FURTHER, ADMIN };
+
 struct range {
 	unsigned first; /* ends where the next one begins */
 	enum meaning meaning;
@@ -35,7 +38,7 @@ struct program {
 	struct sock_filter steps[PROGRAM_MAX];
 	unsigned count;
 	int socketcall;   /* is allowed */
-	int is_container; /* the groups are a container's */
+	int is_container; /* the groups are a container's: 0, or a level */
 	int failed;
 };
 
@@ -134,11 +137,17 @@ static void emit_search(struct program *p, const struct range *ranges, size_t co
 	emit_search(p, ranges + half, count - half);
 }
 
+static int is_allowed(const struct program *p, enum confine_verdict verdict)
+{
+	return verdict == CONFINE_ALLOWED || (verdict == CONFINE_FURTHER_ONLY && p->is_container >= FURTHER) ||
+	       (verdict == CONFINE_ADMIN_ONLY && p->is_container >= ADMIN);
+}
+
 static enum meaning meaning_of(const struct program *p, const char *name)
 {
 	const struct confine_group *groups = p->is_container ? confine_container_groups : confine_groups;
 	size_t count = p->is_container ? confine_container_group_count : confine_group_count;
-	if (p->is_container && streq(name, "clone"))
+	if (p->is_container && p->is_container < ADMIN && streq(name, "clone"))
 		return IS_CLONE;
 	if (p->is_container && streq(name, "personality"))
 		return IS_PERSONALITY;
@@ -149,7 +158,7 @@ static enum meaning meaning_of(const struct program *p, const char *name)
 	for (size_t i = 0; i < count; i++)
 		for (const char *const *known = groups[i].names; *known; known++)
 			if (streq(*known, name))
-				return groups[i].verdict == CONFINE_ALLOWED ? ALLOWED : REFUSED;
+				return is_allowed(p, groups[i].verdict) ? ALLOWED : REFUSED;
 	return UNKNOWN;
 }
 
@@ -228,7 +237,11 @@ int main(void)
 	if (r == 0)
 		r = print("socketcall", 1, 0);
 	if (r == 0)
-		r = print("container", 1, 1);
+		r = print("container", 1, PLAIN);
+	if (r == 0)
+		r = print("further", 1, FURTHER);
+	if (r == 0)
+		r = print("admin", 1, ADMIN);
 	if (r < 0) {
 		fprintf(stderr, "holm-confine-generate: %s\n", strerror(-r));
 		return 1;

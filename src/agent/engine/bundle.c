@@ -10,9 +10,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "agent/confine/confine.h"
 #include "agent/core/rootfs.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/rights.h"
 #include "agent/engine/network_files.h"
 #include "agent/engine/network_join.h"
 #include "agent/provision/accounts.h"
@@ -22,20 +22,18 @@
 #include "base/path.h"
 #include "oci/runtime_spec.h"
 
-enum { SHORT_ID = 12, GROUPS_MAX = 256, TTY_GROUP = 5, MOUNTS_MAX = 16, PEERS_MAX = 8 };
+enum {
+	SHORT_ID = 12,
+	GROUPS_MAX = 256,
+	TTY_GROUP = 5,
+	MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX,
+	PEERS_MAX = 8,
+	SHM_SIZE = 64 * 1024 * 1024
+};
 
 static const char *const etc_files[] = { "resolv.conf", "hosts", "hostname" };
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-static const char *const capabilities[] = { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD",
-	"CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
-	"CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE" };
-static const char *const masked[] = { "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-	"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-	"/sys/firmware", "/sys/devices/virtual/powercap", NULL };
-static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-	NULL };
 
 struct identity {
 	uint32_t uid, gid, groups[GROUPS_MAX];
@@ -133,22 +131,11 @@ static void make_environment(const struct container *c, const struct identity *w
 		strv_setenv(ret, "HOME", who->home ? who->home : "/");
 }
 
-static int is_dropped(const struct container *c, const char *name)
+static void fill_process(const struct docker_rights *rights, const struct identity *who, struct runtime_spec *s,
+    struct rights_lists *lists)
 {
-	return strv_contains(&c->record.body.cap_drop, "ALL") || strv_contains(&c->record.body.cap_drop, name);
-}
-
-static void fill_process(const struct container *c, const struct identity *who, struct runtime_spec *s,
-    const char *kept[ARRAY_SIZE(capabilities) + 1])
-{
-	size_t n = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
-		if (!is_dropped(c, capabilities[i]))
-			kept[n++] = capabilities[i];
-	kept[n] = NULL;
-	s->capabilities = kept;
+	rights_fill_process(rights, lists, s);
 	s->bounding_only = who->uid != 0;
-	s->no_new_privileges = c->record.body.no_new_privileges;
 	s->uid = who->uid;
 	s->gid = who->gid;
 	s->groups = who->groups;
@@ -161,7 +148,7 @@ struct json_object *bundle_process(struct container *c, const struct bundle_comm
 	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "root");
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct docker_body *b = &c->record.body;
-	const char *kept[ARRAY_SIZE(capabilities) + 1];
+	struct rights_lists lists;
 	AUTO_STRV struct strv environment = { 0 };
 	struct identity who;
 	if (root < 0) {
@@ -183,7 +170,10 @@ struct json_object *bundle_process(struct container *c, const struct bundle_comm
 				     b->working_dir          ? b->working_dir :
 							       "/",
 	};
-	fill_process(c, &who, &s, kept);
+	struct docker_rights rights = b->rights;
+	if (command->privileged)
+		rights.capabilities = UINT64_MAX;
+	fill_process(&rights, &who, &s, &lists);
 	return runtime_process_new(&s);
 }
 
@@ -284,12 +274,14 @@ static int make_working_directory(const struct container *c, int root, struct er
 
 /* ---- config.json ---- */
 
-static size_t add_mounts(const struct container *c, const char *const etc[3], struct runtime_mount *to)
+/* shm: the options of /dev/shm. */
+static size_t add_mounts(const struct container *c, const char *const etc[3], const char *shm, struct runtime_mount *to)
 {
-	static const struct runtime_mount base[] = {
+	const struct docker_rights *rights = &c->record.body.rights;
+	const struct runtime_mount base[] = {
 		{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
 		{ "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=0755,size=65536k" },
-		{ "/dev/shm", "tmpfs", "shm", "nosuid,nodev,noexec,mode=1777,size=65536k" },
+		{ "/dev/shm", "tmpfs", "shm", shm },
 		{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
 	};
 	static const char *const etc_names[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/hostname" };
@@ -302,11 +294,12 @@ static size_t add_mounts(const struct container *c, const char *const etc[3], st
 		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" :
 		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" };
 	/* A new sysfs shows the network of the container; the machine's is bound as it is. */
-	to[n++] = !shares_network(c) ? (struct runtime_mount){ "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro" } :
+	to[n++] = !shares_network(c) ? (struct runtime_mount){ "/sys", "sysfs", "sysfs",
+		rights->privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro" } :
 				       (struct runtime_mount){ "/sys", "bind", "/sys", "rbind,nosuid,noexec,nodev,ro" };
 	for (size_t i = 0; i < ARRAY_SIZE(etc_names); i++)
 		to[n++] = (struct runtime_mount){ etc_names[i], "bind", etc[i], "bind,rprivate" };
-	return n;
+	return n + rights_mounts(rights, to + n);
 }
 
 static void copy_ids(const struct idmap_extent *from, size_t count, struct runtime_ids *to)
@@ -323,13 +316,19 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		      *etc_resolv = path_join(directory, "resolv.conf"), *etc_hosts = path_join(directory, "hosts"),
 		      *etc_hostname = path_join(directory, "hostname");
 	const char *const etc[] = { etc_resolv, etc_hosts, etc_hostname };
-	const char *kept[ARRAY_SIZE(capabilities) + 1];
+	struct rights_lists lists;
 	struct runtime_mount mounts[MOUNTS_MAX];
 	struct runtime_ids uids[IDMAP_EXTENTS_MAX], gids[IDMAP_EXTENTS_MAX];
 	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 };
 	char user[64], network[64];
 	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
 	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
+	AUTOFREE char *shm = xasprintf("nosuid,nodev,noexec,mode=1777,size=%llu",
+	    (unsigned long long)(b->rights.shm_size ? b->rights.shm_size : SHM_SIZE));
+	if (b->rights.init) {
+		strv_add(&arguments, RIGHTS_INIT);
+		strv_add(&arguments, "--");
+	}
 	strv_add_all(&arguments, &b->entrypoint);
 	strv_add_all(&arguments, &b->command);
 	make_environment(c, who, b->tty, NULL, &environment);
@@ -351,16 +350,14 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.network_namespace = network,
 		.propagation = "rprivate",
 		.mounts = mounts,
-		.mount_count = add_mounts(c, etc, mounts),
-		.masked_paths = masked,
-		.readonly_paths = read_only,
+		.mount_count = add_mounts(c, etc, shm, mounts),
 		.uids = uids,
 		.uid_count = shares_network(c) ? ids->uid_count : 0,
 		.gids = gids,
 		.gid_count = shares_network(c) ? ids->gid_count : 0,
-		.seccomp_filter = confine_container_filter_base64(),
 	};
-	fill_process(c, who, &s, kept);
+	rights_fill_container(&b->rights, &s);
+	fill_process(&b->rights, who, &s, &lists);
 	return runtime_spec_new(&s);
 }
 
@@ -375,7 +372,7 @@ int bundle_write(struct container *c, struct error **err)
 	if (r < 0)
 		return r;
 	AUTOFREE char *home UNUSED = who.home;
-	if ((r = make_working_directory(c, root, err)) < 0)
+	if ((r = rights_prepare(&c->record.body.rights, err)) < 0 || (r = make_working_directory(c, root, err)) < 0)
 		return r;
 	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);
 	AUTOFREE char *text = json_to_string(spec, 0);

@@ -175,7 +175,7 @@ int bundle_write(struct container *c, struct error **err);
 struct bundle_command {
 	const struct strv *words, *env;
 	const char *user, *working_directory;
-	int terminal;
+	int terminal, privileged;
 	unsigned rows, columns;
 };
 /* Makes config.json's "process" for a command in a running container. Owned; NULL and an error. */

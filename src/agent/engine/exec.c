@@ -25,7 +25,7 @@ struct exec {
 	char *id, *user, *working_directory;
 	unsigned rows, columns;
 	struct strv command, env;
-	int in, out, err, tty;
+	int in, out, err, tty, privileged;
 	struct terminal *terminal; /* until crun has sent it */
 	int started, running, status;
 	struct stdio *stdio;
@@ -102,15 +102,6 @@ static int check_lists(const struct exec *x, struct error **err)
 
 static int parse(struct json_object *o, struct exec *x, struct error **err)
 {
-	static const struct {
-		const char *key, *option;
-	} refused[] = { { "Privileged", "--privileged" } };
-	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-		int set = 0;
-		if (json_get_bool(o, refused[i].key, &set, NULL) == 0 && set)
-			return error_set(err, EOPNOTSUPP, "%s (%s) is not supported by holm's engine; leave it out",
-			    refused[i].key, refused[i].option);
-	}
 	int r = json_get_strv(o, "Cmd", &x->command, err);
 	if (r == 0 || r == -ENOENT)
 		r = json_get_strv(o, "Env", &x->env, err);
@@ -120,6 +111,7 @@ static int parse(struct json_object *o, struct exec *x, struct error **err)
 	json_get_bool(o, "AttachStdout", &x->out, NULL);
 	json_get_bool(o, "AttachStderr", &x->err, NULL);
 	json_get_bool(o, "Tty", &x->tty, NULL);
+	json_get_bool(o, "Privileged", &x->privileged, NULL);
 	x->user = get_text(o, "User");
 	x->working_directory = get_text(o, "WorkingDir");
 	return check_lists(x, err);
@@ -231,6 +223,7 @@ static int write_process(struct exec *x, const char *path, struct error **err)
 		.user = x->user,
 		.working_directory = x->working_directory,
 		.terminal = x->tty,
+		.privileged = x->privileged,
 		.rows = x->rows,
 		.columns = x->columns,
 	};

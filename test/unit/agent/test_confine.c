@@ -157,6 +157,7 @@ static void test_container_program(void **state)
 		const char *name;
 		uint64_t first;
 		uint32_t verdict;
+		enum confine_container filter;
 	} cases[] = {
 		{ "read", 0, SECCOMP_RET_ALLOW },
 		{ "execve", 0, SECCOMP_RET_ALLOW },
@@ -172,14 +173,24 @@ static void test_container_program(void **state)
 		{ "setns", 0, SECCOMP_RET_ERRNO | EPERM },
 		{ "keyctl", 0, SECCOMP_RET_ERRNO | EPERM },
 		{ "bpf", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "mount", 0, SECCOMP_RET_ERRNO | EPERM, CONFINE_FURTHER },
+		{ "mount", 0, SECCOMP_RET_ALLOW, CONFINE_ADMIN },
+		{ "unshare", CLONE_NEWUSER, SECCOMP_RET_ALLOW, CONFINE_ADMIN },
+		{ "clone", SIGCHLD | CLONE_NEWUSER, SECCOMP_RET_ERRNO | EPERM, CONFINE_FURTHER },
+		{ "clone", SIGCHLD | CLONE_NEWUSER, SECCOMP_RET_ALLOW, CONFINE_ADMIN },
+		{ "mbind", 0, SECCOMP_RET_ERRNO | EPERM },
+		{ "mbind", 0, SECCOMP_RET_ALLOW, CONFINE_FURTHER },
+		{ "mbind", 0, SECCOMP_RET_ALLOW, CONFINE_ADMIN },
+		{ "bpf", 0, SECCOMP_RET_ERRNO | EPERM, CONFINE_ADMIN },
+		{ "keyctl", 0, SECCOMP_RET_ERRNO | EPERM, CONFINE_ADMIN },
 		{ "personality", 0xffffffff, SECCOMP_RET_ALLOW },
 		{ "personality", 8, SECCOMP_RET_ALLOW },
 		{ "personality", 0x40000, SECCOMP_RET_ERRNO | EPERM },
 	};
-	const char *text = confine_container_filter_base64();
-	AUTOFREE unsigned char *bytes = xmalloc(strlen(text));
-	size_t count = decode(text, bytes) / sizeof(struct sock_filter);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *text = confine_container_filter_base64(cases[i].filter);
+		AUTOFREE unsigned char *bytes = xmalloc(strlen(text));
+		size_t count = decode(text, bytes) / sizeof(struct sock_filter);
 		struct seccomp_data data = { .nr = seccomp_syscall_resolve_name(cases[i].name),
 			.arch = seccomp_arch_native(),
 			.args = { cases[i].first } };

@@ -58,7 +58,7 @@ static void test_hostile(void **state)
 		{ "\"ExitCode\":7", "\"ExitCode\":\"7\"" },
 		{ "\"Body\":{", "\"Nobody\":{" },
 		{ "\"Image\":\"a\",", "" },
-		{ "\"AutoRemove\":true", "\"Privileged\":true" },
+		{ "\"AutoRemove\":true", "\"Privileged\":7" },
 		{ "\"Cmd\":[\"true\"]", "\"Cmd\":[7]" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {

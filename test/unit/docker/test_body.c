@@ -76,12 +76,11 @@ static void test_what_is_taken(void **state)
 	assert_string_equal(b.command.items[0], "one");
 	assert_int_equal(b.stop_signal, SIGINT);
 	assert_int_equal(b.stop_timeout_s, 0);
-	assert_string_equal(b.cap_drop.items[0], "CAP_NET_RAW");
-	assert_string_equal(b.cap_drop.items[1], "ALL");
+	assert_int_equal(b.rights.capabilities, 0);
 	assert_string_equal(b.network_mode, "none");
 	assert_int_equal(b.log_max_size, 1 << 20);
 	assert_int_equal(b.log_max_files, 3);
-	assert_true(b.no_new_privileges);
+	assert_true(b.rights.no_new_privileges);
 }
 
 static void test_refused(void **state)
@@ -103,14 +102,12 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"StopSignal\":\"NOPE\"}", EINVAL, "signal" },
 		{ "{\"Image\":\"a\",\"Labels\":{\"a\":1}}", EINVAL, "label" },
 		{ "{\"Image\":\"a\",\"HostConfig\":[]}", EINVAL, "HostConfig" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"Privileged\":true}}", EOPNOTSUPP, "--privileged" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":[\"/:/h\"]}}", EOPNOTSUPP, "-v" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"1\"}]}}}", EOPNOTSUPP,
 		    "-p" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=unconfined\"]}}", EOPNOTSUPP,
-		    "seccomp" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=/x.json\"]}}", EOPNOTSUPP, "seccomp" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"sometimes\"}}}", EINVAL,
 		    "sometimes" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\",\"MaximumRetryCount\":2}}}",
@@ -125,6 +122,13 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"LogConfig\":{\"Config\":{\"max-size\":\"0\"}}}}", EINVAL,
 		    "max-size" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"CapDrop\":[\"a b\"]}}", EINVAL, "capability" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"CapAdd\":[\"NOTHING\"]}}", EINVAL, "unknown capability" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Ulimits\":[{\"Name\":\"x\",\"Soft\":1,\"Hard\":1}]}}", EINVAL,
+		    "ulimit" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":2,\"Hard\":1}]}}",
+		    EINVAL, "soft" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Sysctls\":{\"kernel.panic\":\"1\"}}}", EINVAL, "kernel.panic" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Devices\":[{\"PathOnHost\":\"/dev/../etc\"}]}}", EINVAL, "/dev" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO_DOCKER_BODY struct docker_body b = { 0 };
