@@ -35,7 +35,7 @@ struct docker_rights {
 	size_t device_count;
 };
 
-/* What a container has if its HostConfig says nothing. */
+/* The rights of a container whose HostConfig says nothing. */
 void docker_rights_init(struct docker_rights *r);
 /* 0, or -EINVAL or -EOPNOTSUPP with a text in Docker's words. Borrows from host. */
 int docker_rights_parse(struct json_object *host, struct docker_rights *r, struct error **err);

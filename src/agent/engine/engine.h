@@ -217,6 +217,7 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_restart(struct engine *e, struct http_exchange *x, const char *name);
 void engine_rename(struct engine *e, struct http_exchange *x, const char *name);
 void engine_top(struct engine *e, struct http_exchange *x, const char *name);
+void engine_images(struct engine *e, struct http_exchange *x, const char *name);
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);

@@ -254,6 +254,26 @@ void images_load(struct engine *e)
 		closedir(d);
 }
 
+/* GET /holm/images, for the keeper: {"sha256:HEX":[{"Id","Running"}]} of all containers; an image
+ * without one is there as long as it is mounted. */
+void engine_images(struct engine *e, struct http_exchange *x, const char *name)
+{
+	struct json_object *all = json_object_new_object();
+	for (const struct image *i = e->images; i; i = i->next)
+		json_add(all, i->id, json_object_new_array());
+	for (const struct container *c = e->containers; c; c = c->next) {
+		struct json_object *list = NULL, *one = json_object_new_object();
+		if (!json_object_object_get_ex(all, c->record.image_id, &list)) {
+			list = json_object_new_array();
+			json_add(all, c->record.image_id, list);
+		}
+		json_add_string(one, "Id", c->record.id);
+		json_add_bool(one, "Running", c->pid != 0);
+		json_object_array_add(list, one);
+	}
+	http_respond_json(x, 200, all);
+}
+
 /* ---- root file systems ---- */
 
 /* The directory whose mode and owner "/" has: the topmost layer that describes "/". */

@@ -36,6 +36,7 @@ static const struct {
 	{ "GET", "/containers/json", engine_list },
 	{ "GET", "/events", engine_events },
 	{ "POST", "/holm/event", engine_take_event },
+	{ "GET", "/holm/images", engine_images },
 	{ "POST", "/containers/create", engine_create },
 	{ "GET", "/containers/*/json", engine_inspect },
 	{ "GET", "/containers/*/logs", engine_logs },

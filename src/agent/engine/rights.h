@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a container may do, as crun's specification has it. */
+ * The rights of a container, in the form of crun's specification. */
 #pragma once
 
 #include "docker/rights.h"
@@ -9,7 +9,7 @@
 
 enum { RIGHTS_MOUNTS_MAX = DOCKER_DEVICES_MAX + 8 };
 
-/* What a specification borrows. */
+/* Memory that a specification borrows. */
 struct rights_lists {
 	const char *capabilities[DOCKER_CAPABILITIES + 1];
 	struct runtime_limit limits[DOCKER_ULIMITS_MAX];

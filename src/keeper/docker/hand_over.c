@@ -10,8 +10,7 @@
 #include "base/log.h"
 #include "keeper/docker/private.h"
 
-static const char envelope[] =
-    "POST /v1/engine HTTP/1.1\r\nHost: holm\r\nConnection: Upgrade\r\nUpgrade: holm-engine\r\n\r\n";
+static const char envelope[] = DOCKER_ENVELOPE;
 
 /* Takes client and raw. */
 static void connect_client(struct keeper *k, int client, struct buffer *raw)

@@ -28,7 +28,7 @@ static char *file_of(const struct keeper *k)
 	return machine_file(k->machine->name, "images.json");
 }
 
-static struct json_object *load(const struct keeper *k)
+struct json_object *docker_images_load(const struct keeper *k)
 {
 	AUTOFREE char *path = file_of(k);
 	struct json_object *o = NULL;
@@ -37,6 +37,12 @@ static struct json_object *load(const struct keeper *k)
 		o = json_object_new_object();
 	}
 	return o;
+}
+
+int docker_images_write(const struct keeper *k, struct json_object *all, struct error **err)
+{
+	AUTOFREE char *path = file_of(k), *text = json_to_string(all, 1);
+	return atomic_file_write(path, 0600, text, strlen(text), err);
 }
 
 /* Copies what the image is made of, a disk or trees, from holm-image's answer. 0, -EPROTO. */
@@ -50,22 +56,23 @@ static int copy_parts(struct json_object *answer, struct json_object *to, struct
 	return json_object_object_length(to) ? 0 : error_set(err, EPROTO, "holm-image named no files of the image");
 }
 
-static int remember(const struct keeper *k, const char *id, struct json_object *answer, struct error **err)
+static int remember(struct keeper *k, const char *id, struct json_object *answer, struct error **err)
 {
-	AUTO_JSON struct json_object *all = load(k);
+	AUTO_JSON struct json_object *all = docker_images_load(k);
 	struct json_object *one = json_object_new_object();
-	AUTOFREE char *path = file_of(k), *before = json_to_string(all, 1);
+	AUTOFREE char *before = json_to_string(all, 1);
+	docker_images_created(k, id);
 	json_object_object_add(all, id, one);
 	int r = copy_parts(answer, one, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *text = json_to_string(all, 1);
-	return streq(before, text) ? 0 : atomic_file_write(path, 0600, text, strlen(text), err);
+	return streq(before, text) ? 0 : docker_images_write(k, all, err);
 }
 
 int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err)
 {
-	AUTO_JSON struct json_object *all = load(k);
+	AUTO_JSON struct json_object *all = docker_images_load(k);
 	AUTO_STRV struct strv trees = { 0 };
 	struct json_object *one = NULL;
 	const char *disk = NULL;
@@ -83,7 +90,7 @@ int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struc
 /* ---- create ---- */
 
 /* The last line of what holm-image said, without its name in front. */
-static char *last_line(const char *errors)
+char *docker_last_line(const char *errors)
 {
 	AUTO_STRV struct strv lines = { 0 };
 	strv_split(&lines, errors, "\n");
@@ -112,7 +119,7 @@ static void on_prepared(int status, const char *output, const char *errors, void
 {
 	struct docker_request *q = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *line = last_line(errors);
+	AUTOFREE char *line = docker_last_line(errors);
 	int r = status == 0                 ? take_prepared(q, output, &err) :
 		strstr(line, "no image \"") ? error_set(&err, ENOENT, "No such image: %s", q->reference) :
 					      error_set(&err, EIO, "%s", line);
@@ -130,7 +137,7 @@ static void on_asked(int status, const char *output, const char *errors, void *d
 	on_prepared(status, output, errors, data);
 }
 
-static int take_reference(struct docker_request *q, const char *text, struct error **err)
+int docker_take_reference(struct docker_request *q, const char *text, struct error **err)
 {
 	if (!text || !*text || text[0] == '-' || strlen(text) > REFERENCE_MAX)
 		return error_set(err, EINVAL, "invalid reference format");
@@ -145,7 +152,7 @@ void docker_create(struct docker_request *q)
 	const char *name = NULL;
 	int r = body ? json_get_string(body, "Image", &name, NULL) : -EINVAL;
 	if (body)
-		r = take_reference(q, name, &err);
+		r = docker_take_reference(q, name, &err);
 	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
 	if (r == 0)
 		q->body = json_object_get(body);
@@ -166,14 +173,14 @@ void docker_create(struct docker_request *q)
 /* ---- lists ---- */
 
 /* As Docker shows names: without the parts that it adds itself. */
-static const char *familiar(const char *name)
+const char *docker_familiar(const char *name)
 {
 	const char *rest = startswith(name, "docker.io/library/");
 	rest = rest ? rest : startswith(name, "docker.io/");
 	return rest ? rest : name;
 }
 
-static int64_t seconds_of(struct json_object *o)
+int64_t docker_created_of(struct json_object *o)
 {
 	const char *text = NULL;
 	int64_t ns;
@@ -210,7 +217,7 @@ static int passes(struct json_object *filters, const char *name)
 	const char *colon = name ? strrchr(name, ':') : NULL;
 	AUTOFREE char *bare = xstrndup(name ? name : "", colon ? (size_t)(colon - name) : strlen(name ? name : ""));
 	for (size_t i = 0; name && i < patterns.count; i++) {
-		const char *pattern = familiar(patterns.items[i]);
+		const char *pattern = docker_familiar(patterns.items[i]);
 		if (fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, bare, FNM_PATHNAME) == 0)
 			return 1;
 	}
@@ -252,7 +259,7 @@ static void add_image(struct json_object *list, struct json_object *from)
 		json_add_string(o, "ParentId", "");
 		json_add(o, "RepoTags", json_object_new_array());
 		json_add(o, "RepoDigests", json_object_new_array());
-		json_add_i64(o, "Created", seconds_of(from));
+		json_add_i64(o, "Created", docker_created_of(from));
 		json_add_u64(o, "Size", size);
 		json_add_i64(o, "SharedSize", -1);
 		json_add_i64(o, "Containers", -1);
@@ -260,7 +267,7 @@ static void add_image(struct json_object *list, struct json_object *from)
 		json_object_array_add(list, o);
 	}
 	if (json_get_string(from, "name", &name, NULL) == 0 && json_get_array(o, "RepoTags", &tags, NULL) == 0)
-		json_object_array_add(tags, json_object_new_string(familiar(name)));
+		json_object_array_add(tags, json_object_new_string(docker_familiar(name)));
 }
 
 static void on_listed(int status, const char *output, const char *errors, void *data)
@@ -268,7 +275,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	struct docker_request *q = data;
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *entries = NULL;
-	AUTOFREE char *line = last_line(errors);
+	AUTOFREE char *line = docker_last_line(errors);
 	int r = status ? error_set(&err, EIO, "%s", line) :
 			 json_parse_bytes(output, strlen(output), "holm-image's answer", &entries, &err);
 	if (r < 0 || !json_object_is_type(entries, json_type_array)) {
@@ -280,7 +287,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 		struct json_object *entry = json_object_array_get_idx(entries, i);
 		const char *name = NULL;
 		json_get_string(entry, "name", &name, NULL);
-		if (passes(q->body, name ? familiar(name) : NULL))
+		if (passes(q->body, name ? docker_familiar(name) : NULL))
 			add_image(list, entry);
 	}
 	docker_respond_json(q, 200, list);
@@ -319,7 +326,7 @@ static void on_inspected(int status, const char *output, const char *errors, voi
 	json_get_u64(answer, "size", &size, NULL);
 	json_add_string(o, "Id", id);
 	if (json_get_string(answer, "reference", &name, NULL) == 0)
-		json_object_array_add(tags, json_object_new_string(familiar(name)));
+		json_object_array_add(tags, json_object_new_string(docker_familiar(name)));
 	json_add(o, "RepoTags", tags);
 	json_add(o, "RepoDigests", json_object_new_array());
 	json_add_string(o, "Os", "linux");
@@ -333,7 +340,7 @@ static void on_inspected(int status, const char *output, const char *errors, voi
 void docker_get_image(struct docker_request *q)
 {
 	AUTO_ERROR struct error *err = NULL;
-	int r = take_reference(q, q->name, &err);
+	int r = docker_take_reference(q, q->name, &err);
 	if (r == 0) {
 		const char *const words[] = { "prepare", "--form", q->keeper->ops->container_form, "--pull", "never",
 			"--progress", "none", q->reference, NULL };
@@ -358,11 +365,12 @@ static void on_pulled(int status, const char *output, const char *errors, void *
 {
 	struct docker_request *q = data;
 	if (q->exchange && status == 0) {
+		docker_tell_event(q->keeper, "pull", q->reference, docker_familiar(q->reference));
 		add_status(q->exchange, xasprintf("Status: Image is up to date for %s", q->reference));
 		http_stream_end(q->exchange);
 	} else if (q->exchange) {
 		struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
-		AUTOFREE char *line = last_line(errors);
+		AUTOFREE char *line = docker_last_line(errors);
 		json_add_string(detail, "message", line);
 		json_add_string(o, "error", line);
 		json_add(o, "errorDetail", detail);
@@ -385,7 +393,7 @@ void docker_pull(struct docker_request *q)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *wanted = wanted_reference(q->exchange);
-	int r = take_reference(q, wanted, &err);
+	int r = docker_take_reference(q, wanted, &err);
 	if (r == 0) {
 		const char *const words[] = { "pull", "--progress", "none", q->reference, NULL };
 		r = docker_program(keeper_loop(q->keeper), words, on_pulled, q, &err);

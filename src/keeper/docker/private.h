@@ -7,6 +7,9 @@
 #include "http/http.h"
 #include "keeper/docker/docker.h"
 
+/* The head in front of a request to the engine; the agent takes it off. */
+#define DOCKER_ENVELOPE "POST /v1/engine HTTP/1.1\r\nHost: holm\r\nConnection: Upgrade\r\nUpgrade: holm-engine\r\n\r\n"
+
 struct resource;
 
 /* The library's index.json, told from another version of it. inode 0: there is none. */
@@ -52,3 +55,35 @@ void docker_prepared_keep(const char *reference, const struct docker_index *inde
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */
 typedef void (*docker_program_fn)(int status, const char *output, const char *errors, void *data);
 int docker_program(struct loop *l, const char *const *words, docker_program_fn done, void *data, struct error **err);
+
+/* ask.c: asks the engine, and calls done(0 and the answer (borrowed, NULL: none), or -errno) once,
+ * unless that is NULL. body: borrowed, or NULL. 0, or -errno: then done is not called. */
+typedef void (*docker_answer_fn)(int code, struct json_object *answer, void *data);
+int docker_ask(struct keeper *k, const char *method, const char *target, struct json_object *body,
+    docker_answer_fn done, void *data);
+/* Tells the engine's listeners what became of an image. */
+void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name);
+
+char *docker_last_line(const char *errors); /* the last line of holm-image; owned */
+int docker_take_reference(struct docker_request *q, const char *text, struct error **err); /* into q->reference */
+const char *docker_familiar(const char *name);    /* as Docker shows it: without the parts that it adds; borrowed */
+int64_t docker_created_of(struct json_object *o); /* the member "created" in seconds, or 0 */
+/* images.json, as an object; owned. */
+struct json_object *docker_images_load(const struct keeper *k);
+int docker_images_write(const struct keeper *k, struct json_object *all, struct error **err);
+
+/* images_change.c */
+void docker_remove_image(struct docker_request *q);
+void docker_tag_image(struct docker_request *q);
+void docker_prune_images(struct docker_request *q);
+void docker_image_history(struct docker_request *q);
+
+/* images_used.c: images.json follows the containers. */
+/* A container of this image is on its way to the engine. */
+void docker_images_created(struct keeper *k, const char *id);
+/* Containers may have come or gone: asks the engine in a while. */
+void docker_images_changed(struct keeper *k);
+void docker_images_done(void); /* the service ends */
+/* Takes away what the engine's answer to GET /holm/images does not name:
+ * {"sha256:HEX":[{"Id","Running"}]}. */
+void docker_images_shrink(struct keeper *k, struct json_object *used);

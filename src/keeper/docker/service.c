@@ -116,6 +116,10 @@ static const struct resource {
 	{ "GET", "/images/json", HERE, docker_get_images },
 	{ "POST", "/images/create", HERE, docker_pull },
 	{ "GET", "/images/**/json", HERE, docker_get_image },
+	{ "GET", "/images/**/history", HERE, docker_image_history },
+	{ "POST", "/images/**/tag", HERE, docker_tag_image },
+	{ "POST", "/images/prune", HERE, docker_prune_images },
+	{ "DELETE", "/images/**", HERE, docker_remove_image },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", HAND_OVER, NULL },
@@ -143,6 +147,8 @@ static const struct resource {
 
 static void go_on(struct docker_request *q, const struct resource *resource)
 {
+	if (streq(http_exchange_head(q->exchange)->method, "DELETE") || endswith(resource->pattern, "/prune"))
+		docker_images_changed(q->keeper);
 	if (resource->how == HAND_OVER)
 		docker_hand_over(q, NULL);
 	else
@@ -249,6 +255,7 @@ void docker_service_free(struct docker_service *s)
 	if (!s)
 		return;
 	http_server_free(s->server);
+	docker_images_done();
 	if (s->path)
 		unlink(s->path);
 	free(s->path);

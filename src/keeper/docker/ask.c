@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A question of the keeper to the engine, by the way that clients' requests take. The engine is as
+ * hostile as the machine: its answer is capped, and only shrinks what the machine has. */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "keeper/docker/private.h"
+
+enum { ASK_MS = 10 * 1000, ANSWER_MAX = HTTP_BODY_MAX + HTTP_HEAD_MAX, STEP = 64 * 1024 };
+
+struct ask {
+	docker_answer_fn done;
+	void *data;
+	int fd;
+	struct source *io, *timer;
+	struct buffer in;
+};
+
+static int parse(struct ask *a, struct json_object **ret)
+{
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	ssize_t size = http_parse_response(a->in.data, a->in.size, &head, NULL);
+	if (size < 0)
+		return -EPROTO;
+	buffer_consume(&a->in, (size_t)size);
+	if (head.status >= 300)
+		return -EIO;
+	if (head.status == 204)
+		return 0;
+	if (head.chunked || head.content_length < 0 || (size_t)head.content_length != a->in.size)
+		return -EPROTO;
+	return json_parse(a->in.data, a->in.size, "the engine's answer", ret, NULL);
+}
+
+static void conclude(struct ask *a, int code)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	docker_answer_fn done = a->done;
+	void *data = a->data;
+	if (code == 0)
+		code = parse(a, &o);
+	source_free(a->io);
+	source_free(a->timer);
+	fd_close(a->fd);
+	buffer_done(&a->in);
+	free(a);
+	if (done)
+		done(code, o, data);
+}
+
+static void on_bytes(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct ask *a = data;
+	ssize_t n = buffer_read(&a->in, fd, STEP);
+	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
+		conclude(a, (int)n);
+}
+
+static void on_time(struct source *s, void *data)
+{
+	conclude(data, -ETIMEDOUT);
+}
+
+int docker_ask(struct keeper *k, const char *method, const char *target, struct json_object *body,
+    docker_answer_fn done, void *data)
+{
+	AUTOFREE char *text = body ? json_to_string(body, 0) : xstrdup("");
+	AUTOFREE char *request = xasprintf(DOCKER_ENVELOPE "%s %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+							   "Content-Length: %zu\r\n\r\n%s",
+	    method, target, strlen(text), text);
+	struct ask *a = xnew(struct ask);
+	*a = (struct ask){ .done = done, .data = data, .fd = -1 };
+	buffer_init(&a->in, ANSWER_MAX);
+	int r = keeper_open_stream(k, &a->fd, NULL);
+	if (r >= 0)
+		r = fd_write_full(a->fd, request, strlen(request));
+	if (r >= 0)
+		r = fd_set_nonblocking(a->fd, 1);
+	if (r >= 0)
+		r = loop_add_io(keeper_loop(k), a->fd, EPOLLIN, on_bytes, a, &a->io);
+	if (r >= 0)
+		r = loop_add_timer(keeper_loop(k), clock_deadline(ASK_MS), on_time, a, &a->timer);
+	if (r >= 0)
+		return 0;
+	a->done = NULL;
+	conclude(a, r);
+	return r;
+}
+
+void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *attributes = json_object_new_object();
+	json_add_string(o, "Action", action);
+	json_add_string(o, "ID", id);
+	json_add_string(attributes, "name", name);
+	json_add(o, "Attributes", attributes);
+	(void)docker_ask(k, "POST", "/holm/event", o, NULL, NULL);
+}

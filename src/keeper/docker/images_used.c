@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * images.json follows the containers. It grows when one is created (images.c), before the engine
+ * knows of it. It shrinks by what the engine says a while after containers came or went: the engine
+ * cannot add to it. An image that a container was created from within GUARD_MS stays, since the
+ * engine may not know the container yet.
+ *
+ * A keeper has one machine, so all of it is one variable. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "keeper/docker/private.h"
+
+enum { GUARD_MS = 5000, QUIET_MS = 6000 };
+
+static struct {
+	struct source *timer;
+	struct json_object *created; /* {"sha256:HEX":ms} */
+	struct json_object *absent;  /* {"sha256:HEX":true} */
+} state;
+
+static void on_answer(int code, struct json_object *answer, void *data)
+{
+	if (code == 0 && answer)
+		docker_images_shrink(data, answer);
+}
+
+static void on_time(struct source *s, void *data)
+{
+	source_free(TAKE_PTR(state.timer));
+	(void)docker_ask(data, "GET", "/holm/images", NULL, on_answer, data);
+}
+
+void docker_images_changed(struct keeper *k)
+{
+	uint64_t at = clock_deadline(QUIET_MS);
+	if (state.timer)
+		source_set_timer(state.timer, at);
+	else
+		(void)loop_add_timer(keeper_loop(k), at, on_time, k, &state.timer);
+}
+
+void docker_images_created(struct keeper *k, const char *id)
+{
+	if (!state.created)
+		state.created = json_object_new_object();
+	json_object_object_add(state.created, id, json_object_new_uint64(clock_now_ms()));
+	docker_images_changed(k);
+}
+
+static int is_new(const char *id)
+{
+	uint64_t at = 0;
+	return state.created && json_get_u64(state.created, id, &at, NULL) == 0 && at + GUARD_MS > clock_now_ms();
+}
+
+/* Whether the engine has said so twice in a row: after the first time, the agent may still return
+ * the image's disk (DELETE /v1/engine/image), which has to be known for that. */
+static int is_absent(const char *id, int now)
+{
+	if (!state.absent)
+		state.absent = json_object_new_object();
+	int before = json_object_object_get_ex(state.absent, id, NULL);
+	if (now && !before)
+		json_object_object_add(state.absent, id, json_object_new_boolean(1));
+	else
+		json_object_object_del(state.absent, id);
+	return now && before;
+}
+
+void docker_images_shrink(struct keeper *k, struct json_object *used)
+{
+	AUTO_JSON struct json_object *all = docker_images_load(k), *kept = json_object_new_object();
+	int waits = 0;
+	json_object_object_foreach(all, id, image)
+	{
+		struct json_object *containers = NULL;
+		int needed = json_object_object_get_ex(used, id, &containers);
+		if (is_absent(id, !needed && !is_new(id)))
+			continue;
+		json_object_object_add(kept, id, json_object_get(image));
+		waits |= !needed || !json_object_is_type(containers, json_type_array) ||
+			 !json_object_array_length(containers);
+	}
+	if (json_object_object_length(kept) != json_object_object_length(all))
+		docker_images_write(k, kept, NULL);
+	if (waits)
+		docker_images_changed(k);
+}
+
+void docker_images_done(void)
+{
+	source_free(TAKE_PTR(state.timer));
+	json_object_put(TAKE_PTR(state.created));
+	json_object_put(TAKE_PTR(state.absent));
+}
