@@ -24,7 +24,6 @@ static const struct {
 } refused[] = {
 	{ IN_CONFIG, "Volumes", "-v", NULL },
 	{ IN_CONFIG, "Domainname", "--domainname", NULL },
-	{ IN_CONFIG, "Healthcheck", "--health-cmd", NULL },
 	{ IN_CONFIG, "MacAddress", "--mac-address", NULL },
 	{ IN_HOST, "Binds", "-v", NULL },
 	{ IN_HOST, "Mounts", "--mount", NULL },
@@ -204,6 +203,13 @@ static int check_env(const struct docker_body *b, struct error **err)
 	return 0;
 }
 
+static int get_health(struct json_object *o, struct docker_body *b, struct error **err)
+{
+	struct json_object *check = NULL;
+	int r = json_get_object(o, "Healthcheck", &check, err);
+	return r < 0 && r != -ENOENT ? r : docker_health_parse(check, &b->health, err);
+}
+
 static int parse_config(struct json_object *o, struct docker_body *b, struct error **err)
 {
 	struct json_object *entrypoint = NULL;
@@ -217,7 +223,7 @@ static int parse_config(struct json_object *o, struct docker_body *b, struct err
 	    (r = get_words(o, "Entrypoint", &b->entrypoint, err)) < 0 ||
 	    (r = get_flag(o, "OpenStdin", &b->open_stdin, err)) < 0 ||
 	    (r = get_flag(o, "StdinOnce", &b->stdin_once, err)) < 0 || (r = get_flag(o, "Tty", &b->tty, err)) < 0 ||
-	    (r = get_labels(o, b, err)) < 0 || (r = get_signal(o, b, err)) < 0 ||
+	    (r = get_labels(o, b, err)) < 0 || (r = get_health(o, b, err)) < 0 || (r = get_signal(o, b, err)) < 0 ||
 	    (r = get_stop_timeout(o, b, err)) < 0 || (r = check_hostname(b, err)) < 0 || (r = check_env(b, err)) < 0)
 		return r;
 	/* --entrypoint "" arrives as [""]: none, not even the image's. */
@@ -264,9 +270,10 @@ static int get_log(struct json_object *host, struct docker_body *b, struct error
 	if (r < 0 && r != -ENOENT)
 		return r;
 	b->log_none = streq(type, "none");
-	if (*type && !b->log_none && !streq(type, "json-file"))
+	if (*type && !b->log_none && !streq(type, "json-file") && !streq(type, "local"))
 		return error_set(err, EOPNOTSUPP,
-		    "log driver \"%.64s\" (--log-driver) is not supported by holm's engine; choose json-file or none",
+		    "log driver \"%.64s\" (--log-driver) is not supported by holm's engine; choose json-file, local or "
+		    "none",
 		    type);
 	r = json_get_object(log, "Config", &options, err);
 	if (r < 0)
@@ -338,7 +345,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 void docker_body_done(struct docker_body *b)
 {
 	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir, &b->network_mode };
-	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups };
+	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups, &b->health.command };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(TAKE_PTR(*texts[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

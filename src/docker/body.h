@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
+#include "docker/health.h"
 #include "docker/rights.h"
 
 /* When a container that has ended starts again by itself. */
@@ -36,6 +37,7 @@ struct docker_body {
 	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */
 	uint64_t log_max_files; /* UINT64_MAX: not given */
 	int log_none;
+	struct docker_health health;
 	enum docker_restart restart;
 	uint64_t restart_max; /* of DOCKER_RESTART_ON_FAILURE; 0: without end */
 };

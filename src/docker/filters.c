@@ -3,6 +3,7 @@
 #include "docker/filters.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -102,4 +103,33 @@ int64_t docker_parse_time(const char *text)
 	for (const char *c = text + strlen(whole); *c && *++c >= '0' && *c <= '9'; digit /= 10)
 		ns += (*c - '0') * digit;
 	return ns;
+}
+
+/* Go's duration, "1h30m" or "10.5s", in ns; -1. */
+static int64_t parse_duration(const char *text)
+{
+	static const struct {
+		const char *unit;
+		int64_t ns;
+	} units[] = { { "ms", 1000000 }, { "h", 3600 * NS_PER_S }, { "m", 60 * NS_PER_S }, { "s", NS_PER_S } };
+	double total = 0;
+	if (!*text)
+		return -1;
+	while (*text) {
+		size_t digits = strspn(text, "0123456789."), i = 0;
+		AUTOFREE char *number = xstrndup(text, digits);
+		while (i < ARRAY_SIZE(units) && !startswith(text + digits, units[i].unit))
+			i++;
+		if (!digits || i == ARRAY_SIZE(units))
+			return -1;
+		total += strtod(number, NULL) * (double)units[i].ns;
+		text += digits + strlen(units[i].unit);
+	}
+	return total < (double)INT64_MAX / 2 ? (int64_t)total : -1;
+}
+
+int64_t docker_parse_until(const char *text, int64_t now_ns)
+{
+	int64_t duration = parse_duration(text);
+	return duration >= 0 ? now_ns - duration : docker_parse_time(text);
 }

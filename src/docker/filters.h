@@ -19,3 +19,5 @@ int docker_filters_match_labels(struct json_object *filters, struct json_object 
 
 /* "1700000000.5" or RFC 3339, in ns; 0 where the text is NULL or neither. */
 int64_t docker_parse_time(const char *text);
+/* The same, or how long before now: "1h30m". */
+int64_t docker_parse_until(const char *text, int64_t now_ns);

@@ -26,6 +26,7 @@ void oci_config_free(struct oci_config *c)
 	free(c->user);
 	free(c->stop_signal);
 	json_object_put(c->labels);
+	json_object_put(c->healthcheck);
 	strv_done(&c->diff_ids);
 	free(c);
 }
@@ -148,6 +149,8 @@ static int parse_execution(struct json_object *o, struct oci_config *c, struct e
 	    (r = get_string(config, "StopSignal", &c->stop_signal, err)) < 0 ||
 	    (r = get_labels(config, c->labels, err)) < 0)
 		return r;
+	if (json_get_object(config, "Healthcheck", &config, NULL) == 0)
+		c->healthcheck = json_object_get(config);
 	drop_odd_env(c);
 	return 0;
 }
@@ -215,5 +218,7 @@ struct json_object *oci_config_to_container_json(const struct oci_config *c)
 	struct json_object *o = oci_config_to_machine_json(c);
 	json_add_strv(o, "Entrypoint", &c->entrypoint);
 	json_add_strv(o, "Cmd", &c->cmd);
+	if (c->healthcheck)
+		json_add(o, "Healthcheck", json_object_get(c->healthcheck));
 	return o;
 }

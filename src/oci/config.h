@@ -15,6 +15,7 @@ struct oci_config {
 	struct strv odd_env;                    /* entries of Env that are not NAME=VALUE; nobody sets them */
 	char *working_dir, *user, *stop_signal; /* or NULL */
 	struct json_object *labels;             /* an object of strings; never NULL */
+	struct json_object *healthcheck;        /* an object as it is, unchecked; or NULL */
 	struct strv diff_ids;                   /* digests of the uncompressed layers, first applied first */
 };
 
@@ -30,5 +31,5 @@ DEFINE_CLEANUP(struct oci_config, oci_config_free)
 
 /* {"Env":[],"WorkingDir","User","StopSignal","Labels":{}}: what machine.json keeps of it. Owned. */
 struct json_object *oci_config_to_machine_json(const struct oci_config *c);
-/* The same with "Entrypoint" and "Cmd": what a container takes of it. Owned. */
+/* The same with "Entrypoint", "Cmd" and "Healthcheck": what a container takes of it. Owned. */
 struct json_object *oci_config_to_container_json(const struct oci_config *c);

@@ -366,3 +366,55 @@ caps()
 	contains "$(docker rmi "$id" 2>&1)" 'must be forced'
 	docker rmi keep:1 >/dev/null
 }
+
+@test "health checks: starting, healthy and unhealthy in ps, inspect, filters and events; a check that takes too long" {
+	local since
+	since=$(date +%s.%N)
+	docker run -d --name sick --health-cmd 'echo seen; test -e /well' --health-interval 100ms --health-retries 2 busybox:test sleep 100 >/dev/null
+	contains "$(docker ps --filter name=sick --format '{{.Status}}')" health
+	until [ "$(docker inspect -f '{{.State.Health.Status}}' sick)" = unhealthy ]; do :; done
+	contains "$(docker ps --filter health=unhealthy --format '{{.Names}} {{.Status}}')" '(unhealthy)'
+	equal '1 seen' "$(docker inspect -f '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' sick)"
+	docker exec sick touch /well
+	until [ "$(docker inspect -f '{{.State.Health.Status}}' sick)" = healthy ]; do :; done
+	equal sick "$(docker ps --filter health=healthy --format '{{.Names}}')"
+	equal $'health_status: unhealthy\nhealth_status: healthy' "$(docker events --since "$since" --until "$(date +%s.%N)" --filter event=health_status --format '{{.Action}}')"
+	docker rm -f sick >/dev/null
+	docker run -d --name slow --health-cmd 'sleep 50' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox:test sleep 100 >/dev/null
+	until [ "$(docker inspect -f '{{.State.Health.Status}}' slow)" = unhealthy ]; do :; done
+	contains "$(docker inspect -f '{{range .State.Health.Log}}{{.Output}}{{end}}' slow)" 'exceeded timeout (200ms)'
+	equal '' "$(docker top slow | grep 'sleep 50' | tail -n +3)"
+	docker rm -f slow >/dev/null
+	docker run -d --name none --no-healthcheck busybox:test sleep 100 >/dev/null
+	equal '<nil>' "$(docker inspect -f '{{.State.Health}}' none)"
+	docker rm -f none >/dev/null
+	equal 400 "$(status POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox:test","Cmd":["true"],"Healthcheck":{"Test":["NOTHING","x"]}}')"
+}
+
+@test "update, container prune with filters, export, and the log driver local" {
+	docker run -d --name up busybox:test sleep 100 >/dev/null
+	docker update --restart always up >/dev/null
+	equal always "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up)"
+	docker exec up kill -9 1 2>/dev/null || true
+	equal 501 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{"CpuShares":5}')"
+	equal 400 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{"RestartPolicy":{"Name":"x"}}')"
+	equal 400 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{')"
+	docker create --name aa -l k=v busybox:test true >/dev/null
+	docker create --name bb busybox:test true >/dev/null
+	docker create --name cc busybox:test true >/dev/null
+	docker container prune -f --filter label=k >/dev/null
+	equal $'bb\ncc\nup' "$(docker ps -a --format '{{.Names}}' | sort)"
+	docker container prune -f --filter until=1h >/dev/null
+	equal $'bb\ncc\nup' "$(docker ps -a --format '{{.Names}}' | sort)"
+	contains "$(docker container prune -f)" 'Deleted Containers'
+	equal up "$(docker ps -a --format '{{.Names}}')"
+	equal 400 "$(status POST '/containers/prune?filters=%7B%22nothing%22%3A%5B%5D%7D')"
+	docker exec up sh -c 'echo exported >/file'
+	equal exported "$(docker export up | tar -xO file)"
+	[ "$(docker export up | tar -t | grep -c '^proc/.')" = 0 ]
+	docker rm -f up >/dev/null
+	equal local "$(docker run --rm -d --log-driver local --name quiet busybox:test sh -c 'echo kept; sleep 100' >/dev/null; docker inspect -f '{{.HostConfig.LogConfig.Type}}' quiet)"
+	until [ -n "$(docker logs quiet)" ]; do :; done
+	equal kept "$(docker logs quiet)"
+	docker rm -f quiet >/dev/null
+}

@@ -49,7 +49,7 @@ struct archive {
 	struct container_namespaces namespaces;
 	struct buffer raw; /* the request's head, and what came with it */
 	char *path, *name;
-	int is_head, is_put;
+	int is_head, is_put, is_export;
 	int is_roots; /* PUT: everything is root's, whatever the stream says */
 };
 
@@ -257,6 +257,15 @@ static int read_out(const struct archive *a, int root, struct error **err)
 	return send_tree(a, root, directory, &p, head, err);
 }
 
+/* GET /containers/ * /export: the whole root file system, without what is mounted in it. */
+static int export_root(const struct archive *a, int root, struct error **err)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Content-Type: application/x-tar\r\n"
+				   "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+	const struct place everything = { .directory = (char *)"/", .base = (char *)".", .name = (char *)"" };
+	return send_tree(a, root, root, &everything, head, err);
+}
+
 /* PUT: the path is a directory, symlinks followed. */
 static int write_in(const struct archive *a, int root, struct body_in *body, struct error **err)
 {
@@ -291,7 +300,9 @@ static int work(int channel, void *data, struct error **err)
 	if (root < 0)
 		r = root;
 	if (r >= 0)
-		r = a->is_put ? write_in(a, root, &body, err) : read_out(a, root, err);
+		r = a->is_put    ? write_in(a, root, &body, err) :
+		    a->is_export ? export_root(a, root, err) :
+				   read_out(a, root, err);
 	if (r < 0)
 		send_error(a, r, err ? *err : NULL);
 	shutdown(a->stream, SHUT_WR);
@@ -354,18 +365,11 @@ static int check(const struct engine *e, const char *path, struct error **err)
 	return count < ARCHIVES_MAX ? 0 : error_set(err, EBUSY, "too many archives at a time; try again");
 }
 
-void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
+/* path: owned. */
+static void begin(struct container *c, struct http_exchange *x, const char *name, char *path, int is_export)
 {
-	AUTO_ERROR struct error *err = NULL;
-	struct container *c = engine_find(e, x, name);
-	AUTOFREE char *path = engine_query(x, "path"), *owner = engine_query(x, "holmOwner");
-	if (!c)
-		return;
-	int r = check(e, path, &err);
-	if (r < 0) {
-		engine_error(x, r, err);
-		return;
-	}
+	struct engine *e = c->engine;
+	AUTOFREE char *owner = engine_query(x, "holmOwner");
 	struct archive *a = xnew(struct archive);
 	*a = (struct archive){ .next = e->archives,
 		.engine = e,
@@ -373,11 +377,12 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 		.stream = -1,
 		.process = -1,
 		.namespaces = { -1, -1 },
-		.path = TAKE_PTR(path),
+		.path = path,
 		.name = xstrdup(name),
 		.is_head = streq(http_exchange_head(x)->method, "HEAD"),
 		.is_put = streq(http_exchange_head(x)->method, "PUT"),
-		.is_roots = streq(owner, "root") };
+		.is_roots = streq(owner, "root"),
+		.is_export = is_export };
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);
@@ -385,4 +390,33 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 		on_image(0, NULL, a);
 	else
 		image_want(e, c->record.image_id, on_image, a);
+}
+
+void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = engine_find(e, x, name);
+	AUTOFREE char *path = engine_query(x, "path");
+	if (!c)
+		return;
+	int r = check(e, path, &err);
+	if (r < 0)
+		engine_error(x, r, err);
+	else
+		begin(c, x, name, TAKE_PTR(path), 0);
+}
+
+void engine_export(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = engine_find(e, x, name);
+	if (!c)
+		return;
+	int r = check(e, "/", &err);
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	event_container(c, "export", NULL, NULL);
+	begin(c, x, name, xstrdup("/"), 1);
 }

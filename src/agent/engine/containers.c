@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/engine/events.h"
+#include "agent/engine/health.h"
 #include "agent/engine/network_join.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -66,6 +67,7 @@ void container_free(struct container *c)
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		source_free(sources[i]);
+	health_free(c);
 	exec_free_of(c);
 	archive_forget(c);
 	stdio_free(c->stdio);
@@ -282,6 +284,7 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 	record_remove(c->engine->records, c->record.id);
 	event_container(c, "destroy", NULL, NULL);
 	waiters_tell(c, 1);
+	prune_gone(c);
 	refuse_starter(c);
 	struct engine *e = c->engine;
 	int marked = c->record.body.restart != DOCKER_RESTART_NO;
@@ -336,6 +339,7 @@ static void conclude(struct container *c)
 		docker_log_finish(&c->log, c->record.finished);
 	docker_log_done(&c->log);
 	source_free(TAKE_PTR(c->kill_timer));
+	health_stop(c);
 	exec_free_of(c);
 	container_network_leave(c);
 	container_save(c);
@@ -474,6 +478,7 @@ void container_started(struct container *c, pid_t pid)
 	c->starting = 0;
 	c->pid = pid;
 	note_start(c);
+	health_start(c);
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
 	answer_starter(c, 0, NULL);

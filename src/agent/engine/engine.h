@@ -92,7 +92,9 @@ struct container {
 	int policy_wants;
 	uint64_t policy_delay_ms, policy_failures;
 	struct source *policy_timer;
-	uint32_t address; /* on the bridge; 0: none */
+	struct prune *prune;   /* waits for its removal */
+	struct health *health; /* NULL: no check, or it never ran */
+	uint32_t address;      /* on the bridge; 0: none */
 	struct container_namespaces namespaces;
 	int ended, status; /* the process has; its exit status */
 };
@@ -146,6 +148,8 @@ int policy_is_waiting(const struct container *c); /* "restarting" */
 void policy_start_all(struct engine *e);          /* those that a new engine has to start */
 /* Leaves or takes away the mark by which the agent starts the engine at the next boot. */
 void policy_mark(struct engine *e);
+
+void prune_gone(struct container *c); /* update.c: it is removed */
 
 /* waiters.c */
 void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind);
@@ -217,6 +221,9 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_restart(struct engine *e, struct http_exchange *x, const char *name);
 void engine_rename(struct engine *e, struct http_exchange *x, const char *name);
 void engine_top(struct engine *e, struct http_exchange *x, const char *name);
+void engine_update(struct engine *e, struct http_exchange *x, const char *name);
+void engine_prune(struct engine *e, struct http_exchange *x, const char *name);
+void engine_export(struct engine *e, struct http_exchange *x, const char *name);
 void engine_images(struct engine *e, struct http_exchange *x, const char *name);
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);

@@ -3,20 +3,23 @@
  * with its status. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/engine/events.h"
+#include "agent/engine/health.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "docker/name.h"
 
-enum { EXECS_MAX = 4096, WORDS_MAX = 4096, TEXT_MAX = 1024 * 1024 };
+enum { EXECS_MAX = 4096, WORDS_MAX = 4096, TEXT_MAX = 1024 * 1024, CHILDREN_MAX = 4096 };
 
 struct exec {
 	struct exec *next;
@@ -31,6 +34,9 @@ struct exec {
 	struct stdio *stdio;
 	struct source *process;
 	struct http_exchange *starter; /* of a detached one */
+	exec_probe_fn probe;           /* of the engine itself, or NULL */
+	pid_t pid;                     /* crun's */
+	struct buffer output;
 };
 
 static void exec_free(struct exec *x)
@@ -43,6 +49,7 @@ static void exec_free(struct exec *x)
 	source_free(x->process);
 	terminal_free(x->terminal);
 	stdio_free(x->stdio);
+	buffer_done(&x->output);
 	strv_done(&x->command);
 	strv_done(&x->env);
 	free(x->id);
@@ -180,6 +187,15 @@ static void take_size(struct exec *x, struct json_object *o)
 	x->columns = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 1));
 }
 
+static void end_probe(struct exec *x, int status)
+{
+	struct container *c = x->container;
+	exec_probe_fn done = x->probe;
+	AUTOFREE char *output = buffer_take_string(&x->output);
+	exec_free(x);
+	done(c, status, output);
+}
+
 static void finish(struct exec *x)
 {
 	AUTOFREE char *run = path_join(ENGINE_RUN, x->container->record.id), *name = xasprintf("exec-%s.log", x->id),
@@ -197,6 +213,8 @@ static void finish(struct exec *x)
 	x->running = 0;
 	tell(x, "exec_die", 0, 1);
 	stdio_free(TAKE_PTR(x->stdio));
+	if (x->probe)
+		end_probe(x, x->status);
 }
 
 static void on_process(struct source *s, pid_t pid, int status, void *data)
@@ -269,7 +287,55 @@ static int run(struct exec *x, struct error **err)
 		fd_close(standard[i]);
 	if (r == 0)
 		r = loop_add_child(x->engine->loop, pid, on_process, x, &x->process);
+	x->pid = pid;
 	return r == 0 && !x->tty ? stdio_run(x->stdio) : r;
+}
+
+/* ---- the engine's own ---- */
+
+static void on_probe_output(enum docker_stream stream, const void *data, size_t size, void *of)
+{
+	struct exec *x = of;
+	(void)buffer_append(&x->output, data, MIN(size, EXEC_PROBE_MAX - x->output.size));
+}
+
+struct exec *exec_probe(struct container *c, const struct strv *command, exec_probe_fn done)
+{
+	static const struct stdio_events events = { .output = on_probe_output, .ended = on_ended };
+	AUTO_ERROR struct error *err = NULL;
+	struct exec *x = xnew(struct exec);
+	*x = (struct exec){ .engine = c->engine, .container = c, .id = docker_new_id(), .next = c->engine->execs };
+	c->engine->execs = x;
+	buffer_init(&x->output, EXEC_PROBE_MAX);
+	strv_add_all(&x->command, command);
+	x->probe = done;
+	x->started = x->running = x->out = x->err = 1;
+	x->stdio = stdio_new(c->engine->loop, 1, &events, x);
+	tell(x, "exec_create", 1, 0);
+	tell(x, "exec_start", 1, 0);
+	int r = run(x, &err);
+	if (r == 0)
+		return x;
+	(void)buffer_append_string(&x->output, error_text(err, r));
+	end_probe(x, r);
+	return NULL;
+}
+
+/* crun's end leaves the command alone: both get the signal. */
+void exec_kill(struct exec *x)
+{
+	AUTOFREE char *path = xasprintf("/proc/%d/task/%d/children", x->pid, x->pid), *text = NULL;
+	AUTO_STRV struct strv pids = { 0 };
+	uint32_t pid;
+	if (!x->process)
+		return;
+	if (path_read_file(path, CHILDREN_MAX, &text, NULL) == 0)
+		strv_split(&pids, text, " \n");
+	for (size_t i = 0; i < pids.count; i++)
+		if (parse_u32(pids.items[i], &pid) == 0)
+			kill((pid_t)pid, SIGKILL);
+	if (!pids.count)
+		kill(x->pid, SIGKILL);
 }
 
 static void answer_start(struct exec *x, struct http_exchange *http, int detach)

@@ -5,7 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/health.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -31,6 +31,9 @@ static char *status_of(const struct container *c)
 		      *since = docker_duration(now - c->record.finished);
 	if (policy_is_waiting(c))
 		return xasprintf("Restarting (%d) %s ago", c->record.exit_code, since);
+	const char *health = health_status(c);
+	if (c->record.status == CONTAINER_RUNNING && !streq(health, "none"))
+		return xasprintf("Up %s (%s%s)", up, streq(health, "starting") ? "health: " : "", health);
 	if (c->record.status == CONTAINER_RUNNING)
 		return xasprintf("Up %s", up);
 	if (c->record.status == CONTAINER_EXITED)
@@ -96,6 +99,8 @@ static int is_match(const struct container *c, const char *filter, const char *w
 		return is_name_match(c, wish);
 	if (streq(filter, "label"))
 		return is_label_match(c, wish);
+	if (streq(filter, "health"))
+		return streq(health_status(c), wish);
 	if (streq(filter, "status"))
 		return streq(state_of(c), wish);
 	if (streq(filter, "ancestor"))
@@ -127,7 +132,7 @@ static int passes(const struct container *c, const char *filter, struct json_obj
 
 static int check_filters(struct json_object *filters, struct error **err)
 {
-	static const char *const known[] = { "id", "name", "label", "status", "ancestor", "network" };
+	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network" };
 	json_object_object_foreach(filters, key, value)
 	{
 		int found = 0;
@@ -223,6 +228,9 @@ static struct json_object *state_object(const struct container *c)
 	json_add_string(o, "Error", c->record.error ? c->record.error : "");
 	add_time(o, "StartedAt", c->record.started);
 	add_time(o, "FinishedAt", c->record.finished);
+	struct json_object *health = health_object(c);
+	if (health)
+		json_add(o, "Health", health);
 	return o;
 }
 
@@ -322,6 +330,7 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	json_add_string(o, "DefaultRuntime", "crun");
 	json_add_string(o, "IndexServerAddress", "https://index.docker.io/v1/");
 	json_object_array_add(logs, json_object_new_string("json-file"));
+	json_object_array_add(logs, json_object_new_string("local"));
 	json_object_array_add(logs, json_object_new_string("none"));
 	json_add(plugins, "Log", logs);
 	json_add(o, "Plugins", plugins);

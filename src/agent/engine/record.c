@@ -205,6 +205,26 @@ static void merge_labels(struct json_object *body, struct json_object *image)
 	json_object_object_add(body, "Labels", all);
 }
 
+/* A check of the request takes what it does not say from the image's. */
+static void merge_health(struct json_object *body, struct json_object *image)
+{
+	static const char *const members[] = { "Test", "Interval", "Timeout", "StartPeriod", "StartInterval",
+		"Retries" };
+	struct json_object *own = NULL, *from = NULL;
+	if (json_get_object(image, "Healthcheck", &from, NULL) < 0)
+		return;
+	if (json_get_object(body, "Healthcheck", &own, NULL) < 0) {
+		copy_member(body, image, "Healthcheck");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		int64_t number = 0;
+		int has_number = json_get_i64(own, members[i], &number, NULL) == 0 && number != 0;
+		if (i == 0 ? is_empty(own, members[i]) : !has_number)
+			copy_member(own, from, members[i]);
+	}
+}
+
 void record_merge_image(struct json_object *body, struct json_object *image)
 {
 	static const char *const plain[] = { "User", "WorkingDir", "StopSignal" };
@@ -215,6 +235,7 @@ void record_merge_image(struct json_object *body, struct json_object *image)
 			copy_member(body, image, "Cmd");
 		copy_member(body, image, "Entrypoint");
 	}
+	merge_health(body, image);
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (is_empty(body, plain[i]))
 			copy_member(body, image, plain[i]);

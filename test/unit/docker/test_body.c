@@ -185,6 +185,34 @@ static void test_restart_policies(void **state)
 	}
 }
 
+static void test_health_checks(void **state)
+{
+	static const struct {
+		const char *text, *command;
+		int retries, code;
+	} cases[] = {
+		{ "{}", "", 3, 0 },
+		{ "{\"Test\":[\"NONE\"]}", "", 3, 0 },
+		{ "{\"Test\":[\"CMD-SHELL\",\"a b\"],\"Retries\":2}", "/bin/sh|-c|a b", 2, 0 },
+		{ "{\"Test\":[\"CMD\",\"a\",\"b\"],\"Interval\":1000000}", "a|b", 3, 0 },
+		{ "{\"Test\":[\"OTHER\",\"a\"]}", "", 0, -EINVAL },
+		{ "{\"Test\":[\"CMD\"]}", "", 0, -EINVAL },
+		{ "{\"Interval\":5}", "", 0, -EINVAL },
+		{ "{\"Retries\":-1}", "", 0, -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *o = NULL;
+		struct docker_health h;
+		assert_int_equal(json_parse(cases[i].text, strlen(cases[i].text), "check", &o, NULL), 0);
+		assert_int_equal(docker_health_parse(o, &h, NULL), cases[i].code);
+		AUTOFREE char *command = strv_join(&h.command, "|");
+		assert_string_equal(command, cases[i].command);
+		if (cases[i].code == 0)
+			assert_int_equal(h.retries, cases[i].retries);
+		strv_done(&h.command);
+	}
+}
+
 static void test_signals(void **state)
 {
 	assert_int_equal(docker_signal("TERM"), SIGTERM);
@@ -206,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_taken),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_health_checks),
 		cmocka_unit_test(test_restart_policies),
 		cmocka_unit_test(test_signals),
 	};

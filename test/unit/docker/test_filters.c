@@ -69,6 +69,10 @@ static void test_times(void **state)
 	assert_int_equal(docker_parse_time("12.5"), 12500000000);
 	assert_int_equal(docker_parse_time("1970-01-01T00:00:02Z"), 2000000000);
 	assert_int_equal(docker_parse_time("99999999999999999999"), 0);
+	assert_int_equal(docker_parse_until("1h30m", 6000 * 1000000000LL), 600 * 1000000000LL);
+	assert_int_equal(docker_parse_until("500ms", 1000000000), 500000000);
+	assert_int_equal(docker_parse_until("12", 1000000000), 12000000000);
+	assert_int_equal(docker_parse_until("1x", 1000000000), 0);
 }
 
 static void test_base64(void **state)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POST /containers/ * /update, and POST /containers/prune. */
+#include <errno.h>
+
+#include "agent/engine/events.h"
+#include "base/alloc.h"
+#include "docker/filters.h"
+
+/* ---- update ---- */
+
+/* Limits that this request can name, beside RestartPolicy; "not given" is null, 0 or "". */
+static const char *const refused[] = { "Memory", "MemorySwap", "MemoryReservation", "KernelMemory", "NanoCpus",
+	"CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems",
+	"PidsLimit", "BlkioWeight" };
+
+static int is_given(struct json_object *o, const char *key)
+{
+	struct json_object *value = NULL;
+	if (!json_object_object_get_ex(o, key, &value) || !value)
+		return 0;
+	return json_object_is_type(value, json_type_string) ? *json_object_get_string(value) != '\0' :
+							      json_object_get_int64(value) != 0;
+}
+
+static int update(struct container *c, struct json_object *o, struct error **err)
+{
+	struct json_object *policy = NULL, *host = NULL;
+	struct docker_body wanted = { 0 };
+	const char *name = "";
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (is_given(o, refused[i]))
+			return error_set(err, EOPNOTSUPP, "%s is not supported by holm's engine; leave it out",
+			    refused[i]);
+	int r = json_get_object(o, "RestartPolicy", &policy, err);
+	if (r == -ENOENT || (r == 0 && (json_get_string(policy, "Name", &name, NULL) < 0 || !*name)))
+		return 0;
+	if (r < 0 || (r = docker_restart_parse(policy, &wanted, err)) < 0)
+		return r;
+	if (c->record.body.auto_remove && wanted.restart != DOCKER_RESTART_NO)
+		return error_set(err, EINVAL,
+		    "Restart policy cannot be updated because AutoRemove is enabled for the container");
+	if (json_get_object(c->record.data, "HostConfig", &host, NULL) < 0) {
+		host = json_object_new_object();
+		json_add(c->record.data, "HostConfig", host);
+	}
+	json_object_object_add(host, "RestartPolicy", json_object_get(policy));
+	c->record.body.restart = wanted.restart;
+	c->record.body.restart_max = wanted.restart_max;
+	return 0;
+}
+
+void engine_update(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = engine_find(e, x, name);
+	if (!c)
+		return;
+	struct json_object *o = http_exchange_json(x, &err);
+	int r = o ? update(c, o, &err) : -EINVAL;
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	container_save(c);
+	policy_mark(e);
+	event_container(c, "update", NULL, NULL);
+	struct json_object *answer = json_object_new_object();
+	json_add(answer, "Warnings", json_object_new_array());
+	http_respond_json(x, 200, answer);
+}
+
+/* ---- prune ---- */
+
+struct prune {
+	struct http_exchange *exchange; /* NULL: the client is gone */
+	struct json_object *deleted;
+	size_t left;
+};
+
+static void on_closed(void *data)
+{
+	((struct prune *)data)->exchange = NULL;
+}
+
+static void conclude(struct prune *p)
+{
+	struct json_object *answer = json_object_new_object();
+	json_add(answer, "ContainersDeleted", p->deleted);
+	json_add_i64(answer, "SpaceReclaimed", 0);
+	if (p->exchange) {
+		http_exchange_on_closed(p->exchange, NULL, NULL);
+		http_respond_json(p->exchange, 200, answer);
+	} else {
+		json_object_put(answer);
+	}
+	free(p);
+}
+
+void prune_gone(struct container *c)
+{
+	struct prune *p = TAKE_PTR(c->prune);
+	if (p && --p->left == 0)
+		conclude(p);
+}
+
+static int is_wanted(const struct container *c, struct json_object *filters, int64_t until)
+{
+	int idle = !c->pid && !c->starting && !c->ended && !c->preparing && !c->starter && !c->remove;
+	return idle && !policy_is_waiting(c) && (!until || c->record.created < until) &&
+	       docker_filters_match_labels(filters, c->record.body.labels);
+}
+
+void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
+{
+	static const char *const known[] = { "until", "label", "label!", NULL };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *filters = NULL;
+	AUTO_STRV struct strv times = { 0 };
+	AUTOFREE char *text = engine_query(x, "filters");
+	int r = docker_filters_parse(text, known, &filters, &err);
+	docker_filters_get(filters, "until", &times);
+	int64_t until = times.count ? docker_parse_until(times.items[0], container_now()) : 0;
+	if (r == 0 && times.count && !until)
+		r = error_set(&err, EINVAL, "invalid value for 'until': %.64s", times.items[0]);
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	struct prune *p = xnew(struct prune);
+	*p = (struct prune){ .exchange = x, .deleted = json_object_new_array(), .left = 1 };
+	http_exchange_on_closed(x, on_closed, p);
+	for (struct container *c = e->containers; c; c = c->next) {
+		if (!is_wanted(c, filters, until))
+			continue;
+		json_object_array_add(p->deleted, json_object_new_string(c->record.id));
+		p->left++;
+		c->prune = p;
+		container_remove(c);
+	}
+	if (--p->left == 0)
+		conclude(p);
+}
