@@ -79,7 +79,7 @@ struct http_exchange; /* one request and its response; lives until it is answere
 typedef void (*http_handler_fn)(struct http_exchange *x, void *data);
 struct http_route {
 	const char *method; /* "GET" */
-	const char *path;   /* exact; or ending in "/ *" without the blank: a prefix */
+	const char *path;   /* exact; or ending in "/ *" without the blank: a prefix; or after "*": a suffix */
 	http_handler_fn handler;
 	int stream_body; /* 1: the handler is called at the head; it reads the body itself after http_exchange_take() */
 };

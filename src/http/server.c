@@ -137,8 +137,10 @@ static const struct http_route *find_route(struct http_exchange *x, int *ret_kno
 	*ret_known = 0;
 	for (const struct http_route *route = x->server->routes; route->path; route++) {
 		size_t n = strlen(route->path);
-		int prefix = n >= 2 && endswith(route->path, "/*");
-		if (prefix ? strncmp(x->path, route->path, n - 1) != 0 : !streq(x->path, route->path))
+		int prefix = n >= 2 && endswith(route->path, "/*"), suffix = route->path[0] == '*';
+		if (suffix ? !endswith(x->path, route->path + 1) :
+		    prefix ? strncmp(x->path, route->path, n - 1) != 0 :
+			     !streq(x->path, route->path))
 			continue;
 		*ret_known = 1;
 		if (streq(route->method, x->head.method))

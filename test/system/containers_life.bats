@@ -418,3 +418,21 @@ caps()
 	equal kept "$(docker logs quiet)"
 	docker rm -f quiet >/dev/null
 }
+
+@test "save and load: an archive of images, by one name or several, goes through and comes back" {
+	local file="$BATS_TEST_TMPDIR/images.tar" id
+	id=$(docker images --no-trunc -q busybox:test)
+	docker tag busybox:test saved:1
+	docker save -o "$file" saved:1 busybox:test
+	docker save saved:1 | tar -t | grep -q manifest.json
+	docker rmi saved:1 >/dev/null
+	contains "$(docker load -i "$file")" 'Loaded image: saved:1'
+	equal "$id" "$(docker images --no-trunc -q saved:1)"
+	docker rmi saved:1 >/dev/null
+	gzip -k "$file"
+	contains "$(docker load <"$file.gz")" saved:1
+	equal 404 "$(status GET /images/nothing/get)"
+	equal 404 "$(status GET '/images/get?names=busybox:test&names=nothing')"
+	exits 1 docker load <<<'no archive'
+	docker rmi saved:1 >/dev/null
+}

@@ -55,6 +55,14 @@ void docker_prepared_keep(const char *reference, const struct docker_index *inde
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */
 typedef void (*docker_program_fn)(int status, const char *output, const char *errors, void *data);
 int docker_program(struct loop *l, const char *const *words, docker_program_fn done, void *data, struct error **err);
+/* The same with a descriptor for its stdin, borrowed. */
+int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
+    struct error **err);
+
+/* images_stream.c */
+void docker_load_images(struct docker_request *q);
+void docker_save_images(struct docker_request *q);
+void docker_save_image(struct docker_request *q);
 
 /* ask.c: asks the engine, and calls done(0 and the answer (borrowed, NULL: none), or -errno) once,
  * unless that is NULL. body: borrowed, or NULL. 0, or -errno: then done is not called. */

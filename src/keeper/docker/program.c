@@ -13,7 +13,7 @@
 #include "base/spawn.h"
 #include "keeper/docker/private.h"
 
-enum { PROGRAM_MS = 30 * 60 * 1000, TEXT_MAX = 8 * 1024 * 1024, STEP = 64 * 1024, WORDS_MAX = 16 };
+enum { PROGRAM_MS = 30 * 60 * 1000, TEXT_MAX = 8 * 1024 * 1024, STEP = 64 * 1024, WORDS_MAX = 96 };
 
 struct program {
 	docker_program_fn done;
@@ -80,7 +80,7 @@ static int watch(struct loop *l, struct program *p)
 	return r == 0 ? loop_add_timer(l, clock_deadline(PROGRAM_MS), on_time, p, &p->timer) : r;
 }
 
-static int start(struct program *p, const char *const *words, struct error **err)
+static int start(struct program *p, const char *const *words, int input, struct error **err)
 {
 	AUTOFREE char *path = path_libexec("holm-image");
 	AUTO_STRV struct strv argv = { 0 };
@@ -96,8 +96,11 @@ static int start(struct program *p, const char *const *words, struct error **err
 		return error_set_errno(err, r, "cannot start holm-image");
 	p->pipes[1] = ends[1][0];
 	AUTO_FD int errors = ends[1][1];
-	const struct spawn_fd fds[] = { { output, 1 }, { errors, 2 } };
-	const struct spawn_options o = { .argv = strv_argv(&argv), .fds = fds, .fd_count = 2, .death_signal = SIGKILL };
+	const struct spawn_fd fds[] = { { output, 1 }, { errors, 2 }, { input, 0 } };
+	const struct spawn_options o = { .argv = strv_argv(&argv),
+		.fds = fds,
+		.fd_count = input < 0 ? 2 : 3,
+		.death_signal = SIGKILL };
 	for (int i = 0; i < 2; i++)
 		fd_set_nonblocking(p->pipes[i], 1);
 	return spawn(&o, &p->pid, err);
@@ -105,11 +108,17 @@ static int start(struct program *p, const char *const *words, struct error **err
 
 int docker_program(struct loop *l, const char *const *words, docker_program_fn done, void *data, struct error **err)
 {
+	return docker_program_with(l, words, -1, done, data, err);
+}
+
+int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
+    struct error **err)
+{
 	struct program *p = xnew(struct program);
 	*p = (struct program){ .done = done, .data = data, .pipes = { -1, -1 } };
 	for (int i = 0; i < 2; i++)
 		buffer_init(&p->texts[i], TEXT_MAX);
-	int r = start(p, words, err);
+	int r = start(p, words, input, err);
 	if (r == 0)
 		r = watch(l, p);
 	if (r < 0)

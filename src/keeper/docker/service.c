@@ -120,6 +120,9 @@ static const struct resource {
 	{ "POST", "/images/**/tag", HERE, docker_tag_image },
 	{ "POST", "/images/prune", HERE, docker_prune_images },
 	{ "DELETE", "/images/**", HERE, docker_remove_image },
+	{ "POST", "/images/load", HERE, docker_load_images },
+	{ "GET", "/images/get", HERE, docker_save_images },
+	{ "GET", "/images/**/get", HERE, docker_save_image },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", HAND_OVER, NULL },
@@ -216,6 +219,7 @@ static void dispatch(struct http_exchange *x, void *data)
 static const struct http_route routes[] = {
 	{ "GET", "/*", dispatch, 0 },
 	{ "HEAD", "/*", dispatch, 0 },
+	{ "POST", "*/images/load", dispatch, 1 }, /* behind any version */
 	{ "POST", "/*", dispatch, 0 },
 	{ "PUT", "/*", dispatch, 1 }, /* archives, which the engine reads */
 	{ "DELETE", "/*", dispatch, 0 },

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Archives of images: POST /images/load, GET /images/get and GET /images/NAME/get. The archive goes
+ * between the client and holm-image, at most BEHIND bytes of it through this process's memory. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "docker/route.h"
+#include "keeper/docker/private.h"
+
+enum { BEHIND = 256 * 1024, STEP = 64 * 1024, STALL_MS = 120 * 1000, NAMES_MAX = 64 };
+
+static const char stream_head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\n";
+
+/* ---- load ---- */
+
+struct load {
+	struct docker_request *q;
+	int client, pipe; /* pipe: holm-image's stdin; -1: it takes no more */
+	struct source *from, *to, *timer;
+	struct buffer in, body; /* as it came, and decoded */
+	struct http_chunks chunks;
+	int chunked, ended;
+	uint64_t left;
+};
+
+static void load_free(struct load *l)
+{
+	source_free(l->from);
+	source_free(l->to);
+	source_free(l->timer);
+	fd_close(l->client);
+	fd_close(l->pipe);
+	buffer_done(&l->in);
+	buffer_done(&l->body);
+	docker_request_free(l->q);
+	free(l);
+}
+
+static void add_line(struct buffer *out, struct json_object *line)
+{
+	AUTO_JSON struct json_object *owned = line;
+	AUTOFREE char *text = json_to_string(owned, 0);
+	(void)buffer_append_string(out, text);
+	(void)buffer_append_string(out, "\r\n");
+}
+
+/* The names that holm-image has printed, a line each, or its error. */
+static void on_loaded(int status, const char *output, const char *errors, void *data)
+{
+	struct load *l = data;
+	AUTO_BUFFER struct buffer out;
+	AUTO_STRV struct strv names = { 0 };
+	AUTOFREE char *line = docker_last_line(errors);
+	buffer_init(&out, HTTP_BODY_MAX);
+	(void)buffer_appendf(&out, "%sContent-Type: application/json\r\n\r\n", stream_head);
+	strv_split(&names, status ? "" : output, "\n");
+	for (size_t i = 0; i < names.count; i++) {
+		struct json_object *o = json_object_new_object();
+		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar(names.items[i]));
+		json_add_string(o, "stream", text);
+		add_line(&out, o);
+		docker_tell_event(l->q->keeper, "load", names.items[i], docker_familiar(names.items[i]));
+	}
+	if (status != 0) {
+		struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
+		json_add_string(detail, "message", line);
+		json_add(o, "errorDetail", detail);
+		json_add_string(o, "error", line);
+		add_line(&out, o);
+	}
+	(void)buffer_send(&out, l->client);
+	load_free(l);
+}
+
+static void close_pipe(struct load *l)
+{
+	source_free(TAKE_PTR(l->to));
+	fd_close(TAKE_FD(l->pipe));
+	buffer_consume(&l->body, l->body.size);
+}
+
+/* Decodes what is there as far as there is room. 0 or -EBADMSG. */
+static int decode(struct load *l)
+{
+	while (!l->ended && l->in.size && l->body.size < BEHIND) {
+		const char *data = l->in.data;
+		size_t used = (size_t)MIN((uint64_t)l->in.size, l->left), size = used;
+		if (l->chunked) {
+			int r = http_chunks_feed(&l->chunks, l->in.data, l->in.size, &used, &data, &size);
+			if (r < 0)
+				return r;
+			l->ended = r > 0;
+		} else {
+			l->left -= used;
+			l->ended = l->left == 0;
+		}
+		if (size && l->pipe >= 0 && buffer_append(&l->body, data, size) < 0)
+			return -EBADMSG;
+		buffer_consume(&l->in, used);
+	}
+	return 0;
+}
+
+/* Moves what can be moved. An end of the input is an end of holm-image's, which then answers. */
+static void move(struct load *l)
+{
+	if (decode(l) < 0)
+		l->ended = 1;
+	while (l->pipe >= 0 && l->body.size) {
+		ssize_t n = buffer_write(&l->body, l->pipe);
+		if (n == -EAGAIN || n == -EINTR)
+			break;
+		if (n < 0)
+			close_pipe(l);
+	}
+	if (l->ended && !l->body.size && l->pipe >= 0)
+		close_pipe(l);
+	source_set_events(l->from, !l->ended && l->body.size < BEHIND && l->in.size < BEHIND ? EPOLLIN : 0);
+	if (l->to)
+		source_set_events(l->to, l->body.size ? EPOLLOUT : 0);
+	source_set_timer(l->timer, l->ended ? UINT64_MAX : clock_deadline(STALL_MS));
+}
+
+static void on_client(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct load *l = data;
+	ssize_t n = buffer_read(&l->in, fd, STEP);
+	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
+		l->ended = 1;
+	move(l);
+}
+
+static void on_pipe(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct load *l = data;
+	if (events & EPOLLERR)
+		close_pipe(l);
+	move(l);
+}
+
+static void on_stall(struct source *s, void *data)
+{
+	struct load *l = data;
+	l->ended = 1;
+	close_pipe(l);
+	source_set_events(l->from, 0);
+}
+
+static int begin(struct load *l, struct error **err)
+{
+	static const char *const words[] = { "load", "--progress", "none", "-", NULL };
+	AUTO_HTTP_HEAD struct http_head head = { 0 };
+	struct loop *loop = keeper_loop(l->q->keeper);
+	int ends[2], r;
+	ssize_t size = http_parse_request(l->in.data, l->in.size, &head, err);
+	if (size < 0)
+		return (int)size;
+	buffer_consume(&l->in, (size_t)size);
+	l->in.max = 2 * BEHIND;
+	l->chunked = head.chunked;
+	l->left = head.content_length > 0 ? (uint64_t)head.content_length : 0;
+	l->ended = !head.chunked && !l->left;
+	if ((r = fd_pipe(ends)) < 0)
+		return r;
+	AUTO_FD int input = ends[0];
+	l->pipe = ends[1];
+	fd_set_nonblocking(l->pipe, 1);
+	if ((r = loop_add_io(loop, l->client, 0, on_client, l, &l->from)) < 0 ||
+	    (r = loop_add_io(loop, l->pipe, 0, on_pipe, l, &l->to)) < 0 ||
+	    (r = loop_add_timer(loop, UINT64_MAX, on_stall, l, &l->timer)) < 0)
+		return r;
+	return docker_program_with(loop, words, input, on_loaded, l, err);
+}
+
+void docker_load_images(struct docker_request *q)
+{
+	struct load *l = xnew(struct load);
+	*l = (struct load){ .q = q, .client = -1, .pipe = -1 };
+	buffer_init(&l->body, 2 * BEHIND);
+	int r = http_exchange_take(q->exchange, &l->client, &l->in);
+	q->exchange = NULL;
+	if (r == 0)
+		r = begin(l, NULL);
+	if (r < 0)
+		load_free(l);
+	else
+		move(l);
+}
+
+/* ---- save ---- */
+
+static void on_saved(struct source *s, pid_t pid, int status, void *data)
+{
+	source_free(s);
+}
+
+/* holm-image writes to the client itself. */
+static int save(struct loop *loop, int client, const struct strv *names)
+{
+	AUTOFREE char *path = path_libexec("holm-image");
+	AUTO_STRV struct strv argv = { 0 };
+	const struct spawn_fd fds[] = { { client, 1 } };
+	pid_t pid;
+	strv_add(&argv, path);
+	strv_add(&argv, "save");
+	strv_add(&argv, "--progress");
+	strv_add(&argv, "none");
+	strv_add_all(&argv, names);
+	const struct spawn_options o = { .argv = strv_argv(&argv), .fds = fds, .fd_count = 1, .death_signal = SIGKILL };
+	struct source *child = NULL;
+	int r = spawn(&o, &pid, NULL);
+	return r < 0 ? r : loop_add_child(loop, pid, on_saved, NULL, &child);
+}
+
+struct saving {
+	struct docker_request *q;
+	struct strv names;
+};
+
+static void saving_free(struct saving *s)
+{
+	docker_request_free(s->q);
+	strv_done(&s->names);
+	free(s);
+}
+
+/* All are there: the answer may begin. */
+static void on_checked(int status, const char *output, const char *errors, void *data)
+{
+	struct saving *s = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_BUFFER struct buffer raw = { 0 };
+	AUTO_FD int client = -1;
+	if (status != 0) {
+		AUTOFREE char *line = docker_last_line(errors);
+		int missing = strstr(line, "no image \"") != NULL;
+		error_set(&err, missing ? ENOENT : EIO, missing ? "No such image: %s" : "%s",
+		    missing ? s->names.items[0] : line);
+		docker_respond_error(TAKE_PTR(s->q), missing ? -ENOENT : -EIO, err);
+		strv_done(&s->names);
+		free(s);
+		return;
+	}
+	if (s->q->exchange && http_exchange_take(s->q->exchange, &client, &raw) == 0) {
+		AUTOFREE char *head = xasprintf("%sContent-Type: application/x-tar\r\n\r\n", stream_head);
+		s->q->exchange = NULL;
+		fd_set_nonblocking(client, 0);
+		if (fd_write_full(client, head, strlen(head)) == 0)
+			(void)save(keeper_loop(s->q->keeper), client, &s->names);
+	}
+	saving_free(s);
+}
+
+static void check_and_save(struct docker_request *q, struct strv *names)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv words = { 0 };
+	int r = names->count && names->count <= NAMES_MAX ? 0 : error_set(&err, EINVAL, "no image was named");
+	strv_add(&words, "inspect");
+	for (size_t i = 0; r == 0 && i < names->count; i++) {
+		if (names->items[i][0] == '-' || !names->items[i][0])
+			r = error_set(&err, EINVAL, "invalid reference format");
+		strv_add(&words, names->items[i]);
+	}
+	struct saving *s = xnew(struct saving);
+	*s = (struct saving){ .q = q, .names = *names };
+	*names = (struct strv){ 0 };
+	if (r == 0)
+		r = docker_program(keeper_loop(q->keeper), (const char *const *)strv_argv(&words), on_checked, s, &err);
+	if (r < 0) {
+		docker_respond_error(TAKE_PTR(s->q), r, err);
+		strv_done(&s->names);
+		free(s);
+	}
+}
+
+void docker_save_image(struct docker_request *q)
+{
+	AUTO_STRV struct strv names = { 0 };
+	strv_add(&names, q->name);
+	check_and_save(q, &names);
+}
+
+/* ?names=a&names=b, or names=a,b. */
+void docker_save_images(struct docker_request *q)
+{
+	AUTO_STRV struct strv parts = { 0 }, names = { 0 };
+	const char *query = strchr(http_exchange_head(q->exchange)->target, '?');
+	strv_split(&parts, query ? query + 1 : "", "&");
+	for (size_t i = 0; i < parts.count; i++) {
+		AUTOFREE char *target = xasprintf("?%s", parts.items[i]), *value = docker_query(target, "names");
+		if (value)
+			strv_split(&names, value, ",");
+	}
+	check_and_save(q, &names);
+}
