@@ -30,8 +30,6 @@ static const struct {
 	{ IN_HOST, "Tmpfs", "--tmpfs", NULL },
 	{ IN_HOST, "VolumesFrom", "--volumes-from", NULL },
 	{ IN_HOST, "VolumeDriver", "--volume-driver", NULL },
-	{ IN_HOST, "PortBindings", "-p", NULL },
-	{ IN_HOST, "PublishAllPorts", "-P", NULL },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "Memory", "-m", NULL },

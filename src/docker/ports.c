@@ -117,6 +117,50 @@ int docker_ports_publish_all(struct docker_ports *p, const struct docker_ports *
 	return r;
 }
 
+/* ---- as texts ---- */
+
+/* "", "8080" or "8000-8010"; owned. */
+static char *format_host(struct port_range host)
+{
+	if (!host.first)
+		return xstrdup("");
+	return host.first == host.last ? xasprintf("%u", host.first) : xasprintf("%u-%u", host.first, host.last);
+}
+
+char *docker_port_format(const struct docker_port *port)
+{
+	AUTOFREE char *host = format_host(port->host);
+	const char *colon = port->ip || *host ? ":" : "", *udp = port->protocol == PORT_UDP ? "/udp" : "";
+	if (!port->ip)
+		return xasprintf("%s%s%u%s", host, colon, port->inside, udp);
+	return xasprintf(strchr(port->ip, ':') ? "[%s]:%s:%u%s" : "%s:%s:%u%s", port->ip, host, port->inside, udp);
+}
+
+void docker_ports_to_words(const struct docker_ports *p, struct strv *ret)
+{
+	for (size_t i = 0; i < p->count; i++)
+		strv_take(ret, docker_port_format(&p->items[i]));
+}
+
+int docker_ports_from_words(struct docker_ports *p, const struct strv *words, struct error **err)
+{
+	if (words->count > 2 * DOCKER_PORTS_MAX)
+		return error_set(err, E2BIG, "a container can have %d ports at most", DOCKER_PORTS_MAX);
+	for (size_t i = 0; i < words->count; i++) {
+		struct port_spec s;
+		if (port_spec_parse(words->items[i], &s) < 0)
+			return error_set(err, EINVAL, "port \"%.80s\" is none", words->items[i]);
+		const struct docker_port port = { s.ip, s.host, s.inside.first, s.protocol };
+		int single = port_range_count(s.inside) == 1;
+		if (single)
+			docker_ports_push(p, &port);
+		port_spec_done(&s);
+		if (!single)
+			return error_set(err, EINVAL, "port \"%.80s\" is a range", words->items[i]);
+	}
+	return 0;
+}
+
 /* ---- from JSON ---- */
 
 /* HostPort: "", "0", "8080" or "8000-8010". */
@@ -241,14 +285,6 @@ int docker_ports_read(struct json_object *body, struct docker_ports *published, 
 static void format_key(const struct docker_port *port, char ret[static 16])
 {
 	snprintf(ret, 16, "%u/%s", port->inside, port_protocol_words[port->protocol]);
-}
-
-/* As HostPort: "", "8080" or "8000-8010"; owned. */
-static char *format_host(struct port_range host)
-{
-	if (!host.first)
-		return xstrdup("");
-	return host.first == host.last ? xasprintf("%u", host.first) : xasprintf("%u-%u", host.first, host.last);
 }
 
 static struct json_object *binding_to_json(const struct docker_port *port)

@@ -61,5 +61,11 @@ int docker_ports_from_list(struct json_object *list, struct docker_ports *bound,
 /* The column of `ps`: "127.0.0.1:8080->80/tcp, 443/tcp", with ranges as Docker's client makes them.
  * Owned; exposed may be NULL. */
 char *docker_ports_text(const struct docker_ports *bound, const struct docker_ports *exposed);
+/* As -p has it, [IP:][HOST:]INSIDE[/udp]; owned. */
+char *docker_port_format(const struct docker_port *port);
+/* A list of ports as such texts, and the way back, which adds them without any rule. 0; -EINVAL,
+ * also for a range inside, or -E2BIG past two sockets for each of DOCKER_PORTS_MAX. */
+void docker_ports_to_words(const struct docker_ports *p, struct strv *ret);
+int docker_ports_from_words(struct docker_ports *p, const struct strv *words, struct error **err);
 /* The first entry of the same port inside, borrowed, or NULL. */
 const struct docker_port *docker_ports_find(const struct docker_ports *p, const struct docker_port *port);

@@ -262,9 +262,15 @@ int machine_publish_choose(const struct machine *m, const char *text, struct mac
 int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
     struct error **err);
 /* The same for a port whose number on the host is one of a range, or any that is free (an empty
- * range): the first that can be had on each address, which p->host gets. */
+ * range): the first that can be had on each address, which p->host gets. addresses: for a port
+ * without one; the second may be NULL. */
 int machine_publish_open_range(struct machine_publish *p, struct port_range range,
-    int ret_fds[static MACHINE_PUBLISH_SOCKETS], struct error **err);
+    const char *const addresses[static MACHINE_PUBLISH_SOCKETS], int ret_fds[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err);
+/* Reads publish-address of the configuration: one address, or two with a comma; NULL: the loopback
+ * ones. *parts holds what the addresses borrow. 0, or -EINVAL and a text. */
+int machine_publish_addresses(const char *value, struct strv *parts, const char *ret[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err);
 /* Removes the entry of the same host port, if there is one. */
 void machine_publish_remove(struct machine *m, const struct machine_publish *publish);
 void machine_mount_done(struct machine_mount *mount);

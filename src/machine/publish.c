@@ -13,7 +13,7 @@
 #include "base/port_spec.h"
 #include "base/path.h"
 
-enum { BACKLOG = 128, CHOICES = 64 };
+enum { BACKLOG = 1024, CHOICES = 64 };
 
 const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS] = { "127.0.0.1", "::1" };
 
@@ -329,18 +329,19 @@ static int bound_port(int fd, uint16_t *ret)
 
 /* Opens the sockets of p; the kernel chooses a port where p has none, the same for both. 0; or
  * -errno, and the address that it is about. */
-static int open_sockets(struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS], const char **ret_ip)
+static int open_sockets(struct machine_publish *p, const char *const addresses[static MACHINE_PUBLISH_SOCKETS],
+    int ret_fds[static MACHINE_PUBLISH_SOCKETS], const char **ret_ip)
 {
 	AUTO_FD int first = -1, second = -1;
 	struct machine_publish at = *p; /* borrows */
-	*ret_ip = p->ip ? p->ip : machine_publish_loopback[0];
+	*ret_ip = p->ip ? p->ip : addresses[0];
 	int r = bind_port(*ret_ip, &at, &first);
 	if (r == 0 && !at.host)
 		r = bound_port(first, &at.host);
-	if (r == 0 && !p->ip) {
-		*ret_ip = machine_publish_loopback[1];
+	if (r == 0 && !p->ip && addresses[1]) {
+		*ret_ip = addresses[1];
 		r = bind_port(*ret_ip, &at, &second);
-		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && streq(*ret_ip, machine_publish_loopback[1])))
 			r = 0; /* a host without IPv6 */
 	}
 	if (r < 0)
@@ -356,19 +357,20 @@ int machine_publish_open(const char *own, const struct machine_publish *p, int r
 {
 	const char *ip;
 	struct machine_publish at = *p;
-	int r = open_sockets(&at, ret_fds, &ip);
+	int r = open_sockets(&at, machine_publish_loopback, ret_fds, &ip);
 	return r < 0 ? open_error(r, own, ip, p, err) : 0;
 }
 
 int machine_publish_open_range(struct machine_publish *p, struct port_range range,
-    int ret_fds[static MACHINE_PUBLISH_SOCKETS], struct error **err)
+    const char *const addresses[static MACHINE_PUBLISH_SOCKETS], int ret_fds[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err)
 {
 	const char *ip = "";
 	unsigned count = range.first ? port_range_count(range) : CHOICES;
 	int r = -EADDRINUSE;
 	for (unsigned i = 0; r == -EADDRINUSE && i < count; i++) {
 		p->host = range.first ? (uint16_t)(range.first + i) : 0;
-		r = open_sockets(p, ret_fds, &ip);
+		r = open_sockets(p, addresses, ret_fds, &ip);
 	}
 	if (r != -EADDRINUSE || count == 1)
 		return r < 0 ? open_error(r, NULL, ip, p, err) : 0;
@@ -377,4 +379,23 @@ int machine_publish_open_range(struct machine_publish *p, struct port_range rang
 		    p->udp ? "UDP" : "TCP", p->inside);
 	return error_set(err, EADDRINUSE, "%s ports %u to %u are all in use; publish others", p->udp ? "UDP" : "TCP",
 	    range.first, range.last);
+}
+
+int machine_publish_addresses(const char *value, struct strv *parts, const char *ret[static MACHINE_PUBLISH_SOCKETS],
+    struct error **err)
+{
+	ret[0] = machine_publish_loopback[0];
+	ret[1] = machine_publish_loopback[1];
+	if (!value)
+		return 0;
+	strv_split(parts, value, ", ");
+	int good = parts->count > 0 && parts->count <= MACHINE_PUBLISH_SOCKETS;
+	for (size_t i = 0; i < parts->count; i++)
+		good &= port_address_is_valid(parts->items[i]);
+	if (!good)
+		return error_set(err, EINVAL,
+		    "publish-address \"%.80s\": write one IP address, or two with a comma; see holm-config(5)", value);
+	ret[0] = parts->items[0];
+	ret[1] = parts->count > 1 ? parts->items[1] : NULL;
+	return 0;
 }

@@ -15,7 +15,7 @@
 enum { CONFIG_MAX = 1 << 20 };
 
 static const char *const names[] = { "image", "cpus", "memory", "disk-size", "home-mount", "isolation", "proxy",
-	"warn-limits" };
+	"warn-limits", "publish-address" };
 static_assert(ARRAY_SIZE(names) == SETTING_COUNT, "a name for each setting");
 
 const char *settings_key_name(enum settings_key key)
@@ -52,7 +52,13 @@ static void cut_comment(char *s)
 	}
 }
 
-static int parse_pair(char *line, const char *name, unsigned number, struct settings *ret, struct error **err)
+static const char *section_of(enum settings_key key)
+{
+	return key == SETTING_PUBLISH_ADDRESS ? "[container]" : "[machine]";
+}
+
+static int parse_pair(char *line, const char *section, const char *name, unsigned number, struct settings *ret,
+    struct error **err)
 {
 	char *equals = strpbrk(line, "=:");
 	if (!equals)
@@ -61,21 +67,22 @@ static int parse_pair(char *line, const char *name, unsigned number, struct sett
 	cut_comment(equals + 1);
 	const char *key = trim(line), *value = trim(equals + 1);
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
-		if (!streq(names[i], key))
+		if (!streq(names[i], key) || !streq(section_of((enum settings_key)i), section))
 			continue;
 		free(ret->values[i]);
 		ret->values[i] = *value ? xstrdup(value) : NULL;
 		return 0;
 	}
-	return error_set(err, EINVAL, "%s:%u: unknown key \"%.40s\" in [machine]; see holm-config(5)", name, number,
-	    key);
+	return error_set(err, EINVAL, "%s:%u: unknown key \"%.40s\" in %s; see holm-config(5)", name, number, key,
+	    section);
 }
 
 int settings_parse(const char *text, const char *name, struct settings *ret, struct error **err)
 {
 	AUTOFREE char *copy = xstrdup(text);
 	unsigned number = 0;
-	int here = 0, r = 0;
+	const char *section = NULL; /* NULL: none of ours */
+	int r = 0;
 	for (char *rest = copy, *line; r == 0 && (line = strsep(&rest, "\n"));) {
 		number++;
 		line = trim(line);
@@ -84,9 +91,11 @@ int settings_parse(const char *text, const char *name, struct settings *ret, str
 		if (*line == '[') {
 			if (!endswith(line, "]"))
 				return error_set(err, EINVAL, "%s:%u: write [section]", name, number);
-			here = streq(line, "[machine]");
-		} else if (here) {
-			r = parse_pair(line, name, number, ret, err);
+			section = streq(line, "[machine]")   ? "[machine]" :
+				  streq(line, "[container]") ? "[container]" :
+							       NULL;
+		} else if (section) {
+			r = parse_pair(line, section, name, number, ret, err);
 		}
 	}
 	return r;

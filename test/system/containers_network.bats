@@ -14,6 +14,11 @@ teardown_file()
 	holm_end
 }
 
+teardown()
+{
+	docker ps -aq | xargs -r timeout 60 docker rm -f >/dev/null
+}
+
 @test "--network container:X: one network, one hostname, the same files; it stays when X has ended" {
 	local address
 	docker run -d --name first -h first busybox:test nc -ll -p 8000 -e echo served >/dev/null
@@ -65,4 +70,217 @@ teardown_file()
 	done
 	exits 125 docker run --rm --add-host h:host-gateway busybox:test true
 	contains "$stderr" 'host-access'
+}
+
+# serve NAME [docker option]...: a web server whose page is NAME.
+serve()
+{
+	local name=$1
+	shift
+	docker run -d --name "$name" "$@" busybox:test sh -c "mkdir -p /www && echo $name >/www/index.html && exec busybox httpd -f -p 80 -h /www" >/dev/null
+	answers "$name" docker exec "$name" wget -qO - http://127.0.0.1/
+}
+
+# page URL: the page, or nothing.
+page()
+{
+	command timeout 20 curl -sS --max-time 10 "$1" 2>/dev/null
+}
+
+# answers TEXT COMMAND...: waits until the command prints it.
+answers()
+{
+	local wanted=$1 end=$((SECONDS + 20))
+	shift
+	until [ "$("$@" 2>/dev/null)" = "$wanted" ]; do
+		[ $SECONDS -lt $end ] || { echo "never answered $wanted: $*" >&2; return 1; }
+	done
+}
+
+# closed PORT: waits until nobody has it on the host.
+closed()
+{
+	command timeout 10 bash -c "while ss -Hltun 'sport = :$1' | grep -q .; do :; done"
+}
+
+@test "-p HOST:INSIDE: both loopback addresses and no other; ps, port and inspect say so; closed at the end" {
+	local port address
+	port=$(free_port)
+	serve web -p "$port:80"
+	equal web "$(page "http://127.0.0.1:$port/")"
+	equal web "$(page "http://[::1]:$port/")"
+	equal "127.0.0.1:$port [::1]:$port" "$(ss -Hltn "sport = :$port" | awk '{print $4}' | sort | xargs)"
+	equal "127.0.0.1:$port ::1:$port" "$(docker port web 80/tcp | tr -d '[]' | xargs)"
+	contains "$(docker ps --format '{{.Ports}}')" "127.0.0.1:$port->80/tcp"
+	equal "[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"$port\"},{\"HostIp\":\"::1\",\"HostPort\":\"$port\"}]" "$(docker inspect -f '{{json (index .NetworkSettings.Ports "80/tcp")}}' web)"
+	docker restart -t 0 web >/dev/null
+	answers web page "http://127.0.0.1:$port/"
+	docker kill web >/dev/null
+	closed "$port"
+	equal '{}' "$(docker inspect -f '{{json .NetworkSettings.Ports}}' web)"
+	docker start web >/dev/null
+	answers web page "http://127.0.0.1:$port/"
+	docker exec web sh -c 'kill 1; kill -9 -1' || true # it ends by itself
+	equal 137 "$(docker kill web >/dev/null 2>&1; docker wait web)"
+	closed "$port"
+}
+
+@test "-p: address, range, any port, UDP; -P" {
+	local port first last udp
+	first=$(free_port)
+	last=$((first + 9))
+	docker run -d --name many -p 127.0.0.1::80 -p "127.0.0.2:$first-$last:81" -p 7000-7002/udp --expose 90 --expose 91/udp -P bookworm:test perl -MSocket -e 'my ($x, $from);
+if (!fork) { socket(my $s, AF_INET, SOCK_STREAM, 0); setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1); bind($s, sockaddr_in(80, INADDR_ANY)) && listen($s, 5) or die;
+  while (accept(my $c, $s)) { send($c, "HTTP/1.0 404 No\r\n\r\n", 0); shutdown($c, 1); 1 while sysread($c, my $x, 999) } }
+socket(my $s, AF_INET, SOCK_DGRAM, 0); bind($s, sockaddr_in(7001, INADDR_ANY)) or die;
+send($s, $x, 0, $from) while $from = recv($s, $x, 999, 0)' >/dev/null
+	port=$(docker inspect -f '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}' many)
+	[ "$port" -gt 0 ]
+	equal 1 "$(docker port many 80/tcp | wc -l)"
+	answers 404 curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/"
+	port=$(docker port many 81/tcp)
+	[ "${port#127.0.0.2:}" -ge "$first" ] && [ "${port#127.0.0.2:}" -le "$last" ]
+	for port in 90/tcp 91/udp 7000/udp 7001/udp 7002/udp; do
+		equal 2 "$(docker port many "$port" | wc -l)"
+	done
+	udp=$(docker port many 7001/udp | head -n 1)
+	equal ping "$(python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.5)
+s.connect(("127.0.0.1", int(sys.argv[1])))
+for attempt in range(20):
+    s.send(b"ping")
+    try:
+        print(s.recv(100).decode())
+        break
+    except OSError:
+        pass' "${udp##*:}")"
+	docker rm -f many >/dev/null
+	closed "${udp##*:}"
+}
+
+@test "a taken port is an error before anything starts, and takes no other one" {
+	local port other id
+	port=$(free_port)
+	other=$(free_port)
+	serve web -p "127.0.0.1:$port:80"
+	exits 125 docker run --name late -p "127.0.0.1:$other:81" -p "127.0.0.1:$port:80" busybox:test touch /started
+	contains "$stderr" 'port is already allocated'
+	contains "$stderr" "in use by container $(docker inspect -f '{{.Id}}' web | cut -c -12)"
+	equal created "$(docker inspect -f '{{.State.Status}}' late)"
+	closed "$other"
+	equal 500 "$(api POST /containers/late/start -o /dev/null -w '%{http_code}')"
+	# A port of the machine itself.
+	exits 125 holm machine port add -n box "127.0.0.1:$port:8000"
+	contains "$stderr" "port $port on 127.0.0.1 is in use"
+	holm machine port add -n box "127.0.0.1:$other:8000"
+	docker rm -f web >/dev/null
+	closed "$port"
+	exits 1 docker start late
+	contains "$stderr" "machine \"box\""
+	holm machine port rm -n box "$other"
+	docker start late >/dev/null
+	equal 0 "$(docker wait late)"
+	closed "$other"
+	docker rm late >/dev/null
+	# Nobody outside: another program.
+	python3 -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("up", flush=True); sys.stdin.read()' "$port" < <(sleep 20) >"$TMPDIR/up" &
+	answers up cat "$TMPDIR/up"
+	exits 125 docker run --rm -p "$port:80" busybox:test true
+	contains "$stderr" 'another program'
+	kill %1
+	rm "$TMPDIR/up"
+	equal '' "$(docker ps -aq)"
+	for id in 'x:80' '70000:80' '80:80/sctp' '8000-8002:80-81'; do
+		exits 125 docker run --rm -p "$id" busybox:test true
+	done
+	equal 400 "$(api POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox:test","Cmd":["true"],"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"nowhere"}]}}}' -o /dev/null -w '%{http_code}')"
+}
+
+@test "ports and networks: none, host and another container's publish nothing" {
+	local port
+	port=$(free_port)
+	contains "$(docker create --name none --network none -p "$port:80" busybox:test true 2>&1)" 'discarded when using no network'
+	contains "$(docker create --name host --network host -p "$port:80" busybox:test sleep 100 2>&1)" 'discarded when using host network'
+	docker start host >/dev/null
+	equal '{}' "$(docker inspect -f '{{json .NetworkSettings.Ports}}' host)"
+	closed "$port"
+	docker rm -f none host >/dev/null
+}
+
+@test "two thousand requests, a hundred at once, come through a published port" {
+	requires python3
+	local port
+	port=$(free_port)
+	serve web -p "$port:80"
+	equal 2000 "$(python3 -c '
+import concurrent.futures, http.client, sys
+def some(_):
+    good = 0
+    for i in range(20):
+        c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+        c.request("GET", "/")
+        good += c.getresponse().read() == b"web\n"
+        c.close()
+    return good
+with concurrent.futures.ThreadPoolExecutor(100) as pool:
+    print(sum(pool.map(some, range(100))))' "$port")"
+}
+
+@test "publish-address of the configuration; one that is no address is an error" {
+	local port
+	port=$(free_port)
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[container]\npublish-address = 127.0.0.3, ::1\n' >"$XDG_CONFIG_HOME/holm/config"
+	docker run -d --name web -p "$port:80" busybox:test sleep 100 >/dev/null
+	equal "127.0.0.3:$port [::1]:$port" "$(ss -Hltn "sport = :$port" | awk '{print $4}' | sort | xargs)"
+	docker rm -f web >/dev/null
+	closed "$port"
+	printf '[container]\npublish-address = everywhere\n' >"$XDG_CONFIG_HOME/holm/config"
+	exits 125 docker run --rm -p "$port:80" busybox:test true
+	contains "$stderr" 'publish-address "everywhere"'
+	rm "$XDG_CONFIG_HOME/holm/config"
+}
+
+# strike PID: kills the engine, as root of the machine, whose process it is.
+strike()
+{
+	nsenter --user --target "$1" --setuid 0 --setgid 0 kill -9 "$1"
+}
+
+# engine_of MACHINE: its process on the host.
+engine_of()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1")
+	for pid in $(pgrep -f -- '/proc/self/exe --engine'); do
+		! descends "$pid" "$keeper" || echo "$pid"
+	done | head -n 1
+}
+
+@test "a port is open as long as its container runs, also when the engine is killed" {
+	local port engine
+	port=$(free_port)
+	serve web -p "$port:80"
+	engine=$(engine_of box)
+	strike "$engine"
+	equal true "$(docker inspect -f '{{.State.Running}}' web)"
+	answers web page "http://127.0.0.1:$port/"
+	contains "$(docker port web)" ":$port"
+	docker rm -f web >/dev/null
+	closed "$port"
+}
+
+@test "root in the machine gets no port of the host that no user asked for" {
+	local port id
+	port=$(free_port)
+	id=$(docker create --name web -p "$port:80" busybox:test true)
+	holm machine stop box
+	holm machine start box
+	holm machine run -n box --root sed -i "s/\"HostPort\":\"$port\"/\"HostPort\":\"8\"/" "/var/lib/holm/containers/$id"
+	holm machine stop box
+	holm machine start box
+	exits 1 docker start web
+	contains "$stderr" 'no container of this machine was created with port "8:1"'
 }

@@ -19,7 +19,10 @@ int channel_send(int socket, struct json_object *o, int fd)
 {
 	AUTO_JSON struct json_object *owned = o;
 	AUTOFREE char *text = json_to_string(owned, 0);
-	ssize_t n = fd_send_bytes(socket, text, MIN(strlen(text), (size_t)CHANNEL_MESSAGE_MAX), &fd, fd >= 0, 0);
+	size_t size = strlen(text);
+	if (size > CHANNEL_MESSAGE_MAX)
+		return -EMSGSIZE;
+	ssize_t n = fd_send_bytes(socket, text, size, &fd, fd >= 0, 0);
 	return n < 0 ? (int)n : 0;
 }
 

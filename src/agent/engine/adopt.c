@@ -89,6 +89,7 @@ static void adopt(struct container *c, struct monitor_report *r)
 	c->namespaces.user = TAKE_FD(r->fds[HELD_USER]);
 	c->namespaces.network = TAKE_FD(r->fds[HELD_NETWORK]);
 	adopt_streams(c, r);
+	container_bind_ports(c);
 }
 
 /* Its end is in the record, and the engine was killed before it could say so. */

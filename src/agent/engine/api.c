@@ -206,7 +206,7 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	} else if (waits) {
 		c->starter = x; /* as soon as the last run is cleaned up, or with the start that is on its way */
 		http_exchange_on_closed(x, container_starter_gone, c);
-	} else if (c->remove || c->cleaning || c->starter || c->starting || c->ended || e->stopping) {
+	} else if (c->remove || c->cleaning || c->starter || c->preparing || c->starting || c->ended || e->stopping) {
 		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
 		engine_error(x, -EBUSY, err);
 	} else {
@@ -291,7 +291,8 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	int removed = streq(condition, "removed"), next = streq(condition, "next-exit");
-	if (!removed && !next && !c->pid && !c->ended && !c->starting && !c->again && !policy_is_waiting(c))
+	if (!removed && !next && !c->pid && !c->ended && !c->preparing && !c->starting && !c->again &&
+	    !policy_is_waiting(c))
 		http_respond_json(x, 200, waiters_answer(c));
 	else
 		waiters_add(c, x, removed ? WAIT_REMOVED : next ? WAIT_NEXT_EXIT : WAIT_EXIT);
@@ -306,7 +307,7 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 	if (!c)
 		return;
 	int waits = policy_is_waiting(c);
-	if ((c->pid || c->starting || c->ended || waits) && !engine_flag(x, "force", 0)) {
+	if ((c->pid || c->preparing || c->starting || c->ended || waits) && !engine_flag(x, "force", 0)) {
 		error_set(&err, EBUSY,
 		    "cannot remove container \"/%s\": container is %s: stop the container before removing or force "
 		    "remove",

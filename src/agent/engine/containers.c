@@ -75,6 +75,7 @@ void container_free(struct container *c)
 	fd_close(c->log_directory);
 	fd_close(c->process);
 	image_maybe_unused(c->engine, c->record.image_id);
+	docker_ports_done(&c->ports);
 	record_done(&c->record);
 	free(c);
 }
@@ -341,6 +342,7 @@ static void conclude(struct container *c)
 	source_free(TAKE_PTR(c->kill_timer));
 	health_stop(c);
 	exec_free_of(c);
+	container_close_ports(c);
 	container_network_leave(c);
 	container_save(c);
 	forget(c);
@@ -415,7 +417,7 @@ static void answer_starter(struct container *c, int code, const struct error *er
 }
 
 /* It did not start: it is as before, with an error. */
-static void fail_start(struct container *c, int code, struct error *err)
+static void fail_start(struct container *c, int code, const struct error *err)
 {
 	free(c->record.error);
 	c->record.error = xstrdup(error_text(err, code));
@@ -423,6 +425,7 @@ static void fail_start(struct container *c, int code, struct error *err)
 	forget(c);
 	stdio_free(TAKE_PTR(c->stdio));
 	docker_log_done(&c->log);
+	container_close_ports(c);
 	container_network_leave(c);
 	c->restarting = 0;
 	if (!c->starter)
@@ -481,9 +484,12 @@ void container_started(struct container *c, pid_t pid)
 	health_start(c);
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
+	container_open_ports(c);
 	answer_starter(c, 0, NULL);
 	if (c->remove)
 		container_signal(c, SIGKILL);
+	else if (c->engine->stopping)
+		container_stop(c, -1);
 }
 
 /* The streams of the process: pipes, or a terminal that crun makes and the monitor takes. */
@@ -545,11 +551,22 @@ static void on_image(int code, const char *text, void *data)
 	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
 	c->preparing = 0;
-	int r = code < 0  ? error_set(&err, -code, "%s", text) :
-		c->remove ? error_set(&err, ECANCELED, "container %s is being removed", c->record.id) :
-			    run(c, &err);
+	int r = code < 0            ? error_set(&err, -code, "%s", text) :
+		c->remove           ? error_set(&err, ECANCELED, "container %s is being removed", c->record.id) :
+		c->engine->stopping ? error_set(&err, EBUSY, "the machine stops") :
+				      run(c, &err);
 	if (r < 0)
 		fail_start(c, r, err);
+}
+
+void container_bound(struct container *c, int code, const struct error *err)
+{
+	if (code == 0) {
+		image_want(c->engine, c->record.image_id, on_image, c);
+		return;
+	}
+	c->preparing = 0;
+	fail_start(c, code, err);
 }
 
 void container_starter_gone(void *data)
@@ -564,5 +581,5 @@ void container_start(struct container *c, struct http_exchange *x)
 	c->preparing = 1;
 	if (x)
 		http_exchange_on_closed(x, container_starter_gone, c);
-	image_want(c->engine, c->record.image_id, on_image, c);
+	container_bind_ports(c);
 }

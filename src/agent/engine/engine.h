@@ -15,6 +15,7 @@
 #include "agent/engine/stdio.h"
 #include "base/loop.h"
 #include "docker/log.h"
+#include "docker/ports.h"
 #include "http/http.h"
 #include "idmap/idmap.h"
 
@@ -83,7 +84,7 @@ struct container {
 	struct waiter *waiters;
 	int remove;     /* as soon as it has ended */
 	int removing;   /* the cleaning removes its folder, too */
-	int preparing;  /* it starts, and waits for the image */
+	int preparing;  /* it starts, and waits for its ports or the image */
 	int again;      /* starts as soon as it has ended */
 	int stopping;   /* the end that comes was asked for by stop or restart */
 	int restarting; /* the start that comes was asked for by restart */
@@ -96,7 +97,9 @@ struct container {
 	struct health *health; /* NULL: no check, or it never ran */
 	uint32_t address;      /* on the bridge; 0: none */
 	struct container_namespaces namespaces;
-	int ended, status; /* the process has; its exit status */
+	int has_ports;             /* some were asked for */
+	struct docker_ports ports; /* on the host, one a socket */
+	int ended, status;         /* the process has; its exit status */
 };
 
 struct container *container_new(struct engine *e, struct record *r); /* takes *r */
@@ -171,6 +174,20 @@ int image_mount_root_at(struct container *c, const char *root, struct error **er
 
 /* archive.c */
 void archive_forget(struct container *c); /* it goes away: its archives lose it */
+
+/* ports.c: binds the ports on the host that the container publishes. For one that starts, it calls
+ * container_bound() once, later or at once; for one that runs already, it finds out those it
+ * has. */
+void container_bind_ports(struct container *c);
+void container_bound(struct container *c, int code, const struct error *err);
+void container_open_ports(struct container *c); /* it runs: connections may come */
+void container_close_ports(struct container *c);
+void container_ports_message(struct engine *e, struct json_object *o);
+/* Closes what an engine before this one left of containers that do not run. */
+void containers_settle_ports(struct engine *e);
+/* For inspect and for a list; owned. */
+struct json_object *container_ports_object(const struct container *c);
+struct json_object *container_ports_list(const struct container *c);
 
 /* Owned: --hostname, that of the network's owner, or the short id. */
 char *container_hostname(const struct container *c);

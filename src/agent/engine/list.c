@@ -173,7 +173,7 @@ static struct json_object *summary(const struct container *c)
 	json_add_string(o, "ImageID", r->image_id);
 	json_add_string(o, "Command", command);
 	json_add_i64(o, "Created", r->created / NS_PER_S);
-	json_add(o, "Ports", json_object_new_array());
+	json_add(o, "Ports", container_ports_list(c));
 	json_add(o, "Labels", r->body.labels ? json_object_get(r->body.labels) : json_object_new_object());
 	json_add_string(o, "State", state_of(c));
 	json_add_string(o, "Status", status);
@@ -285,7 +285,7 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add(o, "HostConfig", host_object(c));
 	json_add(o, "Config", config_object(c));
 	json_add(o, "Mounts", json_object_new_array());
-	json_add(settings, "Ports", json_object_new_object());
+	json_add(settings, "Ports", container_ports_object(c));
 	json_add(settings, "Networks", networks_of(c));
 	json_add(o, "NetworkSettings", settings);
 	http_respond_json(x, 200, o);

@@ -110,7 +110,7 @@ static void on_connection(struct source *s, int socket, uint32_t events, void *d
 void engine_tell_stopped(struct engine *e)
 {
 	for (const struct container *c = e->containers; c; c = c->next)
-		if (c->pid || c->ended || c->starting || c->cleaning)
+		if (c->pid || c->ended || c->preparing || c->starting || c->cleaning)
 			return;
 	struct json_object *o = json_object_new_object();
 	json_add_bool(o, "stopped", 1);
@@ -144,6 +144,9 @@ static void on_channel(struct source *s, int socket, uint32_t events, void *data
 	if (json_object_object_get_ex(o, "stop", NULL)) {
 		fd_close(fd);
 		stop_all(e);
+	} else if (json_object_object_get_ex(o, "ports", NULL)) {
+		fd_close(fd);
+		container_ports_message(e, o);
 	} else {
 		image_message(e, o, fd);
 	}
@@ -221,6 +224,7 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	if ((r = container_load_all(e, err)) < 0 || (r = monitor_connect(e, err)) < 0)
 		return r;
 	containers_settle(e);
+	containers_settle_ports(e);
 	images_load(e);
 	tell_started();
 	if ((r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||

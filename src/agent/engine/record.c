@@ -193,16 +193,17 @@ static void merge_env(struct json_object *body, struct json_object *image)
 	json_add_strv(body, "Env", &all);
 }
 
-static void merge_labels(struct json_object *body, struct json_object *image)
+/* The image's members of an object, and the request's, which count more. */
+static void merge_object(struct json_object *body, struct json_object *image, const char *member)
 {
 	struct json_object *from = NULL, *own = NULL, *all = json_object_new_object();
-	if (json_get_object(image, "Labels", &from, NULL) == 0) {
+	if (json_get_object(image, member, &from, NULL) == 0) {
 		json_object_object_foreach(from, key, value) json_object_object_add(all, key, json_object_get(value));
 	}
-	if (json_get_object(body, "Labels", &own, NULL) == 0) {
+	if (json_get_object(body, member, &own, NULL) == 0) {
 		json_object_object_foreach(own, name, text) json_object_object_add(all, name, json_object_get(text));
 	}
-	json_object_object_add(body, "Labels", all);
+	json_object_object_add(body, member, all);
 }
 
 /* A check of the request takes what it does not say from the image's. */
@@ -240,5 +241,6 @@ void record_merge_image(struct json_object *body, struct json_object *image)
 		if (is_empty(body, plain[i]))
 			copy_member(body, image, plain[i]);
 	merge_env(body, image);
-	merge_labels(body, image);
+	merge_object(body, image, "Labels");
+	merge_object(body, image, "ExposedPorts");
 }

@@ -23,6 +23,7 @@
 #include "agent/core/worker.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/place.h"
+#include "agent/service/engine_ports.h"
 #include "agent/service/service.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -40,6 +41,7 @@ struct engine_link {
 	struct engine_place place;
 	struct request *requests;
 	struct source *starting; /* for the mark that the last boot left */
+	struct engine_ports *ports;
 };
 
 /* An image that the engine has asked for, or has unmounted. */
@@ -210,6 +212,7 @@ static void on_message(struct json_object *o, int fd, void *data)
 		engine_machine_stops(l->agent);
 	if (json_object_object_get_ex(o, "stopped", NULL))
 		stop_containers_ended(l->agent);
+	engine_ports_message(l->ports, o);
 	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
 		if (json_get_string(o, wishes[i].key, &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
 			wishes[i].handle(l, image, tag);
@@ -228,6 +231,7 @@ static void on_done(int code, const char *text, void *data)
 	l->worker = NULL;
 	fd_close(TAKE_FD(l->connections));
 	drop_requests(l);
+	engine_ports_end(l->ports);
 	stop_containers_ended(l->agent);
 }
 
@@ -250,11 +254,21 @@ static int start(struct engine_link *l, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "cannot start the engine") : 0;
 }
 
+static void answer_ports(struct json_object *o, void *data)
+{
+	struct engine_link *l = data;
+	if (l->worker)
+		worker_send(l->worker, o, -1);
+	else
+		json_object_put(o);
+}
+
 static struct engine_link *link_of(struct agent *a)
 {
 	if (!a->engine) {
 		a->engine = xnew(struct engine_link);
 		*a->engine = (struct engine_link){ .agent = a, .connections = -1 };
+		a->engine->ports = engine_ports_new(a, answer_ports, a->engine);
 	}
 	return a->engine;
 }
@@ -296,6 +310,7 @@ void engine_machine_ended(struct agent *a)
 	worker_cancel(TAKE_PTR(a->engine->worker));
 	fd_close(TAKE_FD(a->engine->connections));
 	drop_requests(a->engine);
+	engine_ports_end(a->engine->ports);
 }
 
 /* ---- POST /v1/engine ---- */

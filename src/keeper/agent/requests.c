@@ -158,6 +158,7 @@ static void handle_engine_image_done(struct http_exchange *x, void *data)
 const struct http_route agent_routes[] = {
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
+	{ "POST", "/v1/engine/ports/*", docker_handle_ports, 0 },
 	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
 	{ "POST", "/v1/relay/names", names_handle, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },

@@ -2,6 +2,7 @@
  * The Docker Engine API on docker.sock in the machine's runtime folder (docs/engine.md). */
 #pragma once
 
+#include "http/http.h"
 #include "keeper/keeper.h"
 
 struct docker_service;
@@ -11,6 +12,9 @@ int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_
 /* Opens the socket once more, where its folder was deleted. */
 int docker_service_reopen(struct docker_service *s, const char *runtime_dir, struct error **err);
 void docker_service_free(struct docker_service *s); /* removes the socket; NULL is fine */
+
+/* POST /v1/engine/ports/: the agent asks for ports of a container on the host (ports.c). */
+void docker_handle_ports(struct http_exchange *x, void *keeper);
 
 /* The trees of an image that a container of this machine was created from, topmost first; in a VM
  * its disk. -ENOENT:

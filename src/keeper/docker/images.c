@@ -153,6 +153,8 @@ void docker_create(struct docker_request *q)
 	int r = body ? json_get_string(body, "Image", &name, NULL) : -EINVAL;
 	if (body)
 		r = docker_take_reference(q, name, &err);
+	if (r == 0)
+		r = docker_ports_allow(q->keeper, body, &err);
 	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
 	if (r == 0)
 		q->body = json_object_get(body);

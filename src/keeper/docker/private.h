@@ -51,6 +51,10 @@ struct docker_index docker_index_now(void);
 const char *docker_prepared_find(const char *reference);
 void docker_prepared_keep(const char *reference, const struct docker_index *index, const char *output);
 
+/* ports.c: lets the containers of this machine have the ports that a create request names. 0, or
+ * -errno and a text. */
+int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err);
+
 /* program.c: runs holm-image with these words and calls done(status, stdout, stderr) once; status:
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */
 typedef void (*docker_program_fn)(int status, const char *output, const char *errors, void *data);

@@ -2,9 +2,9 @@
  * Published ports. Every port is bound before the machine starts, so that a port in use is an error
  * of the start; connections are accepted once sessions may start, and wait in the backlog until
  * then. Each one is a stream to the agent, which connects inside. Where nobody listens inside the
- * client's connection is reset. The number of dials that are under way is capped: sessions need
- * streams, too. A port that is taken away while the machine runs ends its dials and its UDP flows;
- * a TCP connection that is already relayed goes on. */
+ * client's connection is reset. The number of dials that are under way is capped, as sessions need
+ * streams, too: further clients wait in the backlog. A port that is taken away while the machine
+ * runs ends its dials and its UDP flows; a TCP connection that is already relayed goes on. */
 #include "keeper/ports/publish.h"
 
 #include <errno.h>
@@ -42,7 +42,9 @@ static void dial_free(struct dial *d)
 			*at = d->next;
 			break;
 		}
-	d->port->connections--;
+	/* There is room again: the next one waits in the backlog. */
+	if (d->port->connections-- == DIALS_MAX && d->port->source)
+		source_set_events(d->port->source, EPOLLIN);
 	http_call_cancel(d->call);
 	if (d->client >= 0)
 		reset_connection(d->client);
@@ -90,8 +92,9 @@ static void on_connection(struct published *p)
 	struct dial *d = xnew(struct dial);
 	*d = (struct dial){ .next = p->dials, .port = p, .client = fd };
 	p->dials = d;
-	p->connections++;
-	if (p->connections > DIALS_MAX || publish_dial(p, on_dialled, on_dial_failed, d, &d->call) < 0)
+	if (++p->connections == DIALS_MAX)
+		source_set_events(p->source, 0);
+	if (publish_dial(p, on_dialled, on_dial_failed, d, &d->call) < 0)
 		dial_free(d);
 }
 

@@ -104,8 +104,6 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":[]}", EINVAL, "HostConfig" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":[\"/:/h\"]}}", EOPNOTSUPP, "-v" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"1\"}]}}}", EOPNOTSUPP,
-		    "-p" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=/x.json\"]}}", EOPNOTSUPP, "seccomp" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"sometimes\"}}}", EINVAL,

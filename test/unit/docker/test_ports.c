@@ -252,6 +252,28 @@ static void bad_lists(void **state)
 	}
 }
 
+static void words(void **state)
+{
+	static const char *const good[] = { "80", "8080:80", "8000-8010:80/udp", "127.0.0.1::80", "[::1]:8080:80/udp" };
+	AUTO_DOCKER_PORTS struct docker_ports p = { 0 };
+	AUTO_STRV struct strv in = { 0 }, out = { 0 }, range = { 0 }, none = { 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		strv_add(&in, good[i]);
+	assert_int_equal(docker_ports_from_words(&p, &in, NULL), 0);
+	docker_ports_to_words(&p, &out);
+	assert_int_equal(out.count, ARRAY_SIZE(good));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_string_equal(out.items[i], good[i]);
+	strv_add(&range, "80-81");
+	assert_int_equal(docker_ports_from_words(&p, &range, NULL), -EINVAL);
+	strv_add(&none, "x:80");
+	assert_int_equal(docker_ports_from_words(&p, &none, NULL), -EINVAL);
+	for (size_t i = 0; i <= 2 * DOCKER_PORTS_MAX; i++)
+		strv_add(&in, "80");
+	assert_int_equal(docker_ports_from_words(&p, &in, NULL), -E2BIG);
+	assert_int_equal(p.count, ARRAY_SIZE(good));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +288,7 @@ int main(void)
 		cmocka_unit_test(answers),
 		cmocka_unit_test(column),
 		cmocka_unit_test(bad_lists),
+		cmocka_unit_test(words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

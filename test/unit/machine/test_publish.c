@@ -48,7 +48,7 @@ static void chosen(int udp, char *ip)
 {
 	struct machine_publish p = { .ip = ip, .inside = 80, .udp = udp };
 	int fds[MACHINE_PUBLISH_SOCKETS];
-	assert_int_equal(machine_publish_open_range(&p, any, fds, NULL), 0);
+	assert_int_equal(machine_publish_open_range(&p, any, machine_publish_loopback, fds, NULL), 0);
 	assert_true(p.host > 0);
 	assert_int_equal(port_of(fds[0]), p.host);
 	if (fds[1] >= 0) /* a host with IPv6 */
@@ -71,12 +71,12 @@ static void test_one(void **state)
 	AUTO_ERROR struct error *err = NULL;
 	struct machine_publish p = { .inside = 80 }, again = p;
 	int fds[MACHINE_PUBLISH_SOCKETS], more[MACHINE_PUBLISH_SOCKETS];
-	assert_int_equal(machine_publish_open_range(&p, any, fds, NULL), 0);
+	assert_int_equal(machine_publish_open_range(&p, any, machine_publish_loopback, fds, NULL), 0);
 	const struct port_range same = { p.host, p.host };
-	assert_int_equal(machine_publish_open_range(&again, same, more, &err), -EADDRINUSE);
+	assert_int_equal(machine_publish_open_range(&again, same, machine_publish_loopback, more, &err), -EADDRINUSE);
 	assert_non_null(strstr(error_text(err, 0), "in use by another program"));
 	close_both(fds);
-	assert_int_equal(machine_publish_open_range(&again, same, more, NULL), 0);
+	assert_int_equal(machine_publish_open_range(&again, same, machine_publish_loopback, more, NULL), 0);
 	assert_int_equal(again.host, p.host);
 	close_both(more);
 }
@@ -95,7 +95,7 @@ static void test_range(void **state)
 		for (; n < WIDTH; n++) {
 			const struct port_range one = { (uint16_t)(first + n), (uint16_t)(first + n) };
 			all[n] = p;
-			if (machine_publish_open_range(&all[n], one, fds[n], NULL) < 0)
+			if (machine_publish_open_range(&all[n], one, machine_publish_loopback, fds[n], NULL) < 0)
 				break;
 		}
 		if (n == WIDTH)
@@ -106,10 +106,10 @@ static void test_range(void **state)
 		assert_true(first < 30000);
 	}
 	struct machine_publish p = { .inside = 80 };
-	assert_int_equal(machine_publish_open_range(&p, range, more, &err), -EADDRINUSE);
+	assert_int_equal(machine_publish_open_range(&p, range, machine_publish_loopback, more, &err), -EADDRINUSE);
 	assert_non_null(strstr(error_text(err, 0), "are all in use"));
 	close_both(fds[1]);
-	assert_int_equal(machine_publish_open_range(&p, range, more, NULL), 0);
+	assert_int_equal(machine_publish_open_range(&p, range, machine_publish_loopback, more, NULL), 0);
 	assert_int_equal(p.host, range.first + 1);
 	close_both(more);
 	close_both(fds[0]);
@@ -122,7 +122,7 @@ static void test_no_such_address(void **state)
 	char far[] = "192.0.2.1";
 	struct machine_publish p = { .ip = far, .inside = 80 };
 	int fds[MACHINE_PUBLISH_SOCKETS];
-	assert_int_equal(machine_publish_open_range(&p, any, fds, &err), -EADDRNOTAVAIL);
+	assert_int_equal(machine_publish_open_range(&p, any, machine_publish_loopback, fds, &err), -EADDRNOTAVAIL);
 	assert_non_null(strstr(error_text(err, 0), "a TCP port on 192.0.2.1 "));
 }
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The engine's requests for ports of the host, by way of the agent.
+ *
+ * Problem. The engine is as hostile as root in the machine, and it is the engine that knows when a
+ * container starts: by itself, too, after a restart.
+ *
+ * Idea. ports.json beside machine.json has the host's ports that a `create` on docker.sock has ever
+ * asked for: that socket is the user's alone. The engine gets these, any free port at the addresses
+ * of the configuration, and no other. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "docker/name.h"
+#include "docker/ports.h"
+#include "keeper/docker/docker.h"
+#include "keeper/docker/private.h"
+#include "keeper/keeper_private.h"
+#include "keeper/ports/containers.h"
+
+enum { PORTS_JSON_MAX = 1 << 20, ALLOWED_MAX = 8192 };
+
+/* ---- ports.json ---- */
+
+/* The host's part of a port, as text; NULL: any free one, which needs no leave. Owned. */
+static char *host_part(const struct docker_port *port)
+{
+	const struct docker_port host = { port->ip, port->host, 1, port->protocol };
+	return port->ip || port->host.first ? docker_port_format(&host) : NULL;
+}
+
+static void load(const struct keeper *k, struct strv *ret)
+{
+	AUTO_JSON struct json_object *o = NULL;
+	AUTOFREE char *path = machine_file(k->machine->name, "ports.json");
+	if (json_parse_file(path, PORTS_JSON_MAX, &o, NULL) == 0)
+		(void)json_get_strv(o, "allowed", ret, NULL);
+}
+
+static int save(const struct keeper *k, const struct strv *allowed, struct error **err)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	json_add_strv(o, "allowed", allowed);
+	AUTOFREE char *text = json_to_string(o, 1), *path = machine_file(k->machine->name, "ports.json");
+	return atomic_file_write(path, 0600, text, strlen(text), err);
+}
+
+int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err)
+{
+	AUTO_DOCKER_PORTS struct docker_ports wanted = { 0 };
+	AUTO_STRV struct strv allowed = { 0 };
+	struct json_object *host = NULL, *bindings = NULL;
+	if (json_get_object(body, "HostConfig", &host, NULL) < 0 ||
+	    json_get_object(host, "PortBindings", &bindings, NULL) < 0)
+		return 0; /* the engine says what is wrong with it */
+	int r = docker_ports_from_bindings(&wanted, bindings, err);
+	if (r < 0 || !wanted.count)
+		return r;
+	load(k, &allowed);
+	size_t before = allowed.count;
+	for (size_t i = 0; i < wanted.count; i++) {
+		AUTOFREE char *part = host_part(&wanted.items[i]);
+		if (part && !strv_contains(&allowed, part))
+			strv_take(&allowed, TAKE_PTR(part));
+	}
+	if (allowed.count > ALLOWED_MAX)
+		return error_set(err, EINVAL,
+		    "machine \"%s\" has had %d published ports; publish any free port instead", k->machine->name,
+		    ALLOWED_MAX);
+	return allowed.count == before ? 0 : save(k, &allowed, err);
+}
+
+static int check_allowed(struct keeper *k, const struct docker_ports *wanted, struct error **err)
+{
+	AUTO_STRV struct strv allowed = { 0 };
+	load(k, &allowed);
+	for (size_t i = 0; i < wanted->count; i++) {
+		AUTOFREE char *part = host_part(&wanted->items[i]);
+		if (part && !strv_contains(&allowed, part))
+			return error_set(err, EPERM, "no container of this machine was created with port \"%s\"", part);
+	}
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static int bind_ports(struct keeper *k, const char *container, struct json_object *body, struct docker_ports *ret,
+    struct error **err)
+{
+	AUTO_DOCKER_PORTS struct docker_ports wanted = { 0 };
+	AUTO_STRV struct strv words = { 0 };
+	int r = json_get_strv(body, "bind", &words, err);
+	if (r < 0 || (r = docker_ports_from_words(&wanted, &words, err)) < 0 ||
+	    (r = check_allowed(k, &wanted, err)) < 0)
+		return r;
+	if (container_ports_find(k, container, ret))
+		return 0; /* an engine that was started again asks for those that it had */
+	return container_ports_bind(k, container, &wanted, ret, err);
+}
+
+static void request_bind(struct http_exchange *x, struct keeper *k, const char *container, struct json_object *body)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_DOCKER_PORTS struct docker_ports bound = { 0 };
+	AUTO_STRV struct strv words = { 0 };
+	struct json_object *o = json_object_new_object();
+	int r = bind_ports(k, container, body, &bound, &err);
+	docker_ports_to_words(&bound, &words);
+	if (r == 0) {
+		json_add_strv(o, "bound", &words);
+	} else {
+		json_add_string(o, "error", error_text(err, r));
+		json_add_bool(o, "taken", r == -EADDRINUSE);
+	}
+	http_respond_json(x, 200, o);
+}
+
+static void request_open(struct http_exchange *x, struct keeper *k, const char *container, struct json_object *body)
+{
+	AUTO_ERROR struct error *err = NULL;
+	const char *address = NULL;
+	int r = json_get_string(body, "address", &address, &err);
+	if ((r < 0 && r != -ENOENT) || (r == 0 && !port_address_is_valid(address))) {
+		http_respond_error(x, -EINVAL, err);
+		return;
+	}
+	container_ports_open(k, container, address);
+	http_respond_json(x, 200, NULL);
+}
+
+static void request_close(struct http_exchange *x, struct keeper *k, const char *container, struct json_object *body)
+{
+	container_ports_close(k, container);
+	http_respond_json(x, 200, NULL);
+}
+
+void docker_handle_ports(struct http_exchange *x, void *keeper)
+{
+	static const struct {
+		const char *path;
+		void (*handle)(struct http_exchange *x, struct keeper *k, const char *container,
+		    struct json_object *body);
+	} verbs[] = { { "/v1/engine/ports/bind", request_bind }, { "/v1/engine/ports/open", request_open },
+		{ "/v1/engine/ports/close", request_close } };
+	AUTO_ERROR struct error *err = NULL;
+	struct json_object *body = http_exchange_json(x, &err);
+	const char *container = NULL;
+	size_t i = 0;
+	while (i < ARRAY_SIZE(verbs) && !streq(verbs[i].path, http_exchange_path(x)))
+		i++;
+	int r = body ? json_get_string(body, "container", &container, &err) : -EINVAL;
+	/* To close those of all containers, the request names none. */
+	if (r == -ENOENT && i < ARRAY_SIZE(verbs) && verbs[i].handle == request_close)
+		r = 0;
+	if (r < 0 || i == ARRAY_SIZE(verbs) || (container && !docker_is_id(container))) {
+		http_respond_error(x, -EINVAL, err);
+		return;
+	}
+	verbs[i].handle(x, keeper, container, body);
+}
