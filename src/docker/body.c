@@ -22,14 +22,9 @@ static const struct {
 	const char *key, *option;
 	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
 } refused[] = {
-	{ IN_CONFIG, "Volumes", "-v", NULL },
 	{ IN_CONFIG, "Domainname", "--domainname", NULL },
 	{ IN_CONFIG, "MacAddress", "--mac-address", NULL },
-	{ IN_HOST, "Binds", "-v", NULL },
-	{ IN_HOST, "Mounts", "--mount", NULL },
-	{ IN_HOST, "Tmpfs", "--tmpfs", NULL },
-	{ IN_HOST, "VolumesFrom", "--volumes-from", NULL },
-	{ IN_HOST, "VolumeDriver", "--volume-driver", NULL },
+	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "Memory", "-m", NULL },
@@ -312,8 +307,9 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 ||
 	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
 	    (r = docker_rights_parse(host, &b->rights, err)) < 0 ||
-	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 || (r = get_console_size(host, b, err)) < 0 ||
-	    (r = get_restart(host, b, err)) < 0)
+	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 ||
+	    (r = get_words(host, "VolumesFrom", &b->volumes_from, err)) < 0 ||
+	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)
 		return r;
 	return get_log(host, b, err);
 }
@@ -343,7 +339,8 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 void docker_body_done(struct docker_body *b)
 {
 	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir, &b->network_mode };
-	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups, &b->health.command };
+	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups, &b->volumes_from,
+		&b->health.command };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(TAKE_PTR(*texts[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

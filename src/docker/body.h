@@ -31,11 +31,11 @@ struct docker_body {
 	int stop_signal;        /* 0: not given */
 	int64_t stop_timeout_s; /* -1: not given */
 	int auto_remove, read_only;
-	struct docker_rights rights; /* borrows from the body */
-	char *network_mode;          /* as the client wrote it; NULL: not given */
-	struct strv groups;
-	uint64_t log_max_size;  /* bytes; UINT64_MAX: not given */
-	uint64_t log_max_files; /* UINT64_MAX: not given */
+	struct docker_rights rights;      /* borrows from the body */
+	char *network_mode;               /* as the client wrote it; NULL: not given */
+	struct strv groups, volumes_from; /* volumes_from: "CONTAINER[:MODE]" */
+	uint64_t log_max_size;            /* bytes; UINT64_MAX: not given */
+	uint64_t log_max_files;           /* UINT64_MAX: not given */
 	int log_none;
 	struct docker_health health;
 	enum docker_restart restart;

@@ -131,6 +131,9 @@ void share_free(struct keeper_share *s);
 void shares_free(struct keeper *k); /* once the machine has ended */
 
 void shares_given(struct keeper *k); /* the isolation has taken what it was given with the shares */
+/* Lists the host's directories that the machine may write to, by its settings and by live mounts:
+ * as they are spelled, and resolved; not the home. */
+void shares_list_writable(const struct keeper *k, struct strv *to);
 struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: there is none */
 
 /* relays.c */

@@ -126,7 +126,7 @@ api()
 
 @test "an option that the engine does not honour is an error that names it" {
 	local option
-	for option in '-v /:/host' '-m 64m'; do
+	for option in '-m 64m'; do
 		# shellcheck disable=SC2086
 		exits 1 docker create $option busybox:test true
 		contains "$stderr" 'not supported by holm'

@@ -95,6 +95,17 @@ int mounts_clone(const char *path, struct error **err)
 	return fd < 0 ? error_set_errno(err, errno, "cannot take the mount %s along", path) : fd;
 }
 
+int mounts_clone_beneath(const char *path, const char *relative)
+{
+	AUTO_FD int top = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (top < 0)
+		return -errno;
+	AUTO_FD int at = *relative ? path_open_beneath(top, relative, O_PATH, 0) : TAKE_FD(top);
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
+	int tree = at < 0 ? at : (int)syscall(SYS_open_tree, at, "", flags);
+	return tree < 0 && at >= 0 ? -errno : tree;
+}
+
 /* Opens the file at `inside` to mount on, and makes it, empty, if nothing is there. A descriptor or
  * -errno. */
 static int make_target_file(int root, const char *inside, struct error **err)

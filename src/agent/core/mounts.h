@@ -11,6 +11,9 @@ struct platform;
 int mounts_open_virtiofs(const struct boot_share *s, struct error **err);
 /* A detached copy of a mount at a path of ours (recursive), or -errno. */
 int mounts_clone(const char *path, struct error **err);
+/* A detached copy (recursive) of what a relative path ("": the whole) leads to below a mount at a
+ * path of ours, without symlinks; or -errno. */
+int mounts_clone_beneath(const char *path, const char *relative);
 /* Moves a detached mount onto `inside` of the tree at `root`, making the mount point, a directory
  * or for the mount of a file a file, where there is none. */
 int mounts_attach(int mount, int root, const char *inside, struct error **err);

@@ -94,6 +94,10 @@ struct platform {
 	 * descriptors as names. The worker may have given up its rights by then, as in enter(). */
 	int (*take_layers)(int machine, const struct boot_user *u, const struct strv *names, int *ret_fds,
 	    struct error **err);
+	/* (worker) A detached mount of a part of the share at `share`: of what a relative path
+	 * ("": the whole) leads to without symlinks, with the rights of the machine's root (pidfd
+	 * of its init), who cannot loosen it. A descriptor or -errno. */
+	int (*take_bind)(int machine, const char *share, const char *relative, struct error **err);
 	/* The mapping of containers, in the machine's ids. */
 	void (*container_ids)(const struct boot_user *u, struct idmap *ret);
 

@@ -7,6 +7,7 @@
 
 #include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -152,6 +153,8 @@ static int make_record(struct engine *e, struct json_object *body, const char *w
 		result = error_set(err, EINVAL, "no command specified");
 	if (result == 0)
 		result = choose_name(e, wish, &r->name, err);
+	if (result == 0)
+		result = mounts_choose(e, body, r, err);
 	if (result < 0)
 		return result;
 	r->id = docker_new_id();
@@ -315,6 +318,7 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 		engine_error(x, -EBUSY, err);
 		return;
 	}
+	c->drop_volumes = engine_flag(x, "v", 0);
 	waiters_add(c, x, WAIT_GONE);
 	container_remove(c);
 }

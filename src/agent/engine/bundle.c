@@ -12,6 +12,7 @@
 
 #include "agent/core/rootfs.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/rights.h"
 #include "agent/engine/network_files.h"
 #include "agent/engine/network_join.h"
@@ -26,7 +27,7 @@ enum {
 	SHORT_ID = 12,
 	GROUPS_MAX = 256,
 	TTY_GROUP = 5,
-	MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX,
+	MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX + DOCKER_MOUNTS_MAX,
 	PEERS_MAX = 8,
 	SHM_SIZE = 64 * 1024 * 1024
 };
@@ -274,8 +275,10 @@ static int make_working_directory(const struct container *c, int root, struct er
 
 /* ---- config.json ---- */
 
-/* shm: the options of /dev/shm. */
-static size_t add_mounts(const struct container *c, const char *const etc[3], const char *shm, struct runtime_mount *to)
+/* Docker's own mounts, those that the container's take the place of left out, and then these. shm:
+ * the options of /dev/shm. */
+static size_t add_mounts(const struct container *c, const char *const etc[3], const char *shm, struct runtime_mount *to,
+    struct strv *texts)
 {
 	const struct docker_rights *rights = &c->record.body.rights;
 	const struct runtime_mount base[] = {
@@ -299,7 +302,12 @@ static size_t add_mounts(const struct container *c, const char *const etc[3], co
 				       (struct runtime_mount){ "/sys", "bind", "/sys", "rbind,nosuid,noexec,nodev,ro" };
 	for (size_t i = 0; i < ARRAY_SIZE(etc_names); i++)
 		to[n++] = (struct runtime_mount){ etc_names[i], "bind", etc[i], "bind,rprivate" };
-	return n + rights_mounts(rights, to + n);
+	n += rights_mounts(rights, to + n);
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!mounts_replace(c, to[i].destination))
+			to[kept++] = to[i];
+	return kept + mounts_add(c, to + kept, texts);
 }
 
 static void copy_ids(const struct idmap_extent *from, size_t count, struct runtime_ids *to)
@@ -319,7 +327,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	struct rights_lists lists;
 	struct runtime_mount mounts[MOUNTS_MAX];
 	struct runtime_ids uids[IDMAP_EXTENTS_MAX], gids[IDMAP_EXTENTS_MAX];
-	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 };
+	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 }, texts = { 0 };
 	char user[64], network[64];
 	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
 	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
@@ -350,7 +358,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.network_namespace = network,
 		.propagation = "rprivate",
 		.mounts = mounts,
-		.mount_count = add_mounts(c, etc, shm, mounts),
+		.mount_count = add_mounts(c, etc, shm, mounts, &texts),
 		.uids = uids,
 		.uid_count = shares_network(c) ? ids->uid_count : 0,
 		.gids = gids,

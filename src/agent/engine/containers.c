@@ -17,6 +17,7 @@
 
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -68,6 +69,7 @@ void container_free(struct container *c)
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		source_free(sources[i]);
 	health_free(c);
+	mounts_stop(c);
 	exec_free_of(c);
 	archive_forget(c);
 	stdio_free(c->stdio);
@@ -244,6 +246,7 @@ static _Noreturn void clean(struct container *c, pid_t parent, int remove)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	mounts_undo(c);
 	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 	path_remove_tree(AT_FDCWD, run);
 	path_remove_tree(AT_FDCWD, state);
@@ -284,6 +287,8 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 		log_warning("container %.12s: some of its files could not be removed", c->record.id);
 	record_remove(c->engine->records, c->record.id);
 	event_container(c, "destroy", NULL, NULL);
+	if (c->drop_volumes || c->record.body.auto_remove)
+		mounts_drop_volumes(c);
 	waiters_tell(c, 1);
 	prune_gone(c);
 	refuse_starter(c);
@@ -531,8 +536,8 @@ static int run(struct container *c, struct error **err)
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
-	int r = image_mount_root(c, err);
-	if (r < 0 || (r = container_network_join(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
+	int r = container_network_join(c, err);
+	if (r < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
 	container_open_log(c);
 	r = open_streams(c, socket, standard, &console, err);
@@ -546,7 +551,7 @@ static int run(struct container *c, struct error **err)
 	return r;
 }
 
-static void on_image(int code, const char *text, void *data)
+static void on_mounts(int code, const char *text, void *data)
 {
 	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
@@ -557,6 +562,17 @@ static void on_image(int code, const char *text, void *data)
 				      run(c, &err);
 	if (r < 0)
 		fail_start(c, r, err);
+}
+
+static void on_image(int code, const char *text, void *data)
+{
+	struct container *c = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r = code < 0 ? error_set(&err, -code, "%s", text) : image_mount_root(c, &err);
+	if (r < 0)
+		on_mounts(r, error_text(err, r), c);
+	else
+		mounts_prepare(c, on_mounts);
 }
 
 void container_bound(struct container *c, int code, const struct error *err)

@@ -46,6 +46,7 @@ struct engine {
 	struct event_log *events; /* NULL: none yet */
 	struct image *images;
 	int stopping;
+	uint64_t mount_number;   /* of the next request to the agent for a host path */
 	struct strv nameservers; /* of the machine */
 	char *host;              /* the host's address; NULL: out of reach */
 	struct bridge bridge;
@@ -77,17 +78,19 @@ struct container {
 	int process;  /* pidfd; -1: none */
 	int64_t run;  /* ns: when this run began; 0: none */
 	int64_t finished;
-	struct stdio *stdio; /* from the first attach or the start to the end */
+	struct mounting *mounting; /* while a start's mounts are made */
+	struct stdio *stdio;       /* from the first attach or the start to the end */
 	struct docker_log_writer log;
 	int log_directory;             /* -1: none */
 	struct http_exchange *starter; /* waits for the start */
 	struct waiter *waiters;
-	int remove;     /* as soon as it has ended */
-	int removing;   /* the cleaning removes its folder, too */
-	int preparing;  /* it starts, and waits for its ports or the image */
-	int again;      /* starts as soon as it has ended */
-	int stopping;   /* the end that comes was asked for by stop or restart */
-	int restarting; /* the start that comes was asked for by restart */
+	int remove;       /* as soon as it has ended */
+	int removing;     /* the cleaning removes its folder, too */
+	int preparing;    /* it starts, and waits for its ports, its image or its mounts */
+	int drop_volumes; /* at the removal: those that are its alone */
+	int again;        /* starts as soon as it has ended */
+	int stopping;     /* the end that comes was asked for by stop or restart */
+	int restarting;   /* the start that comes was asked for by restart */
 	/* The policy's (policy.c): whether it starts the container as soon as it has ended, the
 	 * delay until then, and what waits for that. */
 	int policy_wants;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/engine/health.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -103,6 +104,8 @@ static int is_match(const struct container *c, const char *filter, const char *w
 		return streq(health_status(c), wish);
 	if (streq(filter, "status"))
 		return streq(state_of(c), wish);
+	if (streq(filter, "volume"))
+		return mounts_match(c, wish);
 	if (streq(filter, "ancestor"))
 		return streq(c->record.body.image, wish) || streq(c->record.image_id, wish);
 	return streq(container_network_mode(c), wish);
@@ -132,7 +135,8 @@ static int passes(const struct container *c, const char *filter, struct json_obj
 
 static int check_filters(struct json_object *filters, struct error **err)
 {
-	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network" };
+	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network",
+		"volume" };
 	json_object_object_foreach(filters, key, value)
 	{
 		int found = 0;
@@ -181,7 +185,7 @@ static struct json_object *summary(const struct container *c)
 	json_add(o, "HostConfig", host);
 	json_add(settings, "Networks", networks_of(c));
 	json_add(o, "NetworkSettings", settings);
-	json_add(o, "Mounts", json_object_new_array());
+	json_add(o, "Mounts", mounts_describe(c));
 	return o;
 }
 
@@ -238,7 +242,7 @@ static struct json_object *config_object(const struct container *c)
 {
 	struct json_object *o = json_object_new_object();
 	json_object_object_foreach(c->record.data, key,
-	    value) if (!streq(key, "HostConfig") && !streq(key, "NetworkingConfig"))
+	    value) if (!startswith(key, "Holm") && !streq(key, "HostConfig") && !streq(key, "NetworkingConfig"))
 	    json_object_object_add(o, key, json_object_get(value));
 	AUTOFREE char *hostname = container_hostname(c);
 	json_add_string(o, "Hostname", hostname);
@@ -284,7 +288,7 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add_string(o, "Platform", "linux");
 	json_add(o, "HostConfig", host_object(c));
 	json_add(o, "Config", config_object(c));
-	json_add(o, "Mounts", json_object_new_array());
+	json_add(o, "Mounts", mounts_describe(c));
 	json_add(settings, "Ports", container_ports_object(c));
 	json_add(settings, "Networks", networks_of(c));
 	json_add(o, "NetworkSettings", settings);

@@ -17,7 +17,9 @@
 #include "agent/core/rootfs.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/events.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/place.h"
+#include "agent/engine/volumes.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -60,6 +62,11 @@ static const struct {
 	{ "POST", "/exec/*/start", engine_exec_start },
 	{ "POST", "/exec/*/resize", engine_exec_resize },
 	{ "GET", "/exec/*/json", engine_exec_inspect },
+	{ "GET", "/volumes", engine_volumes },
+	{ "POST", "/volumes/create", engine_volume_create },
+	{ "POST", "/volumes/prune", engine_volumes_prune },
+	{ "GET", "/volumes/*", engine_volume_inspect },
+	{ "DELETE", "/volumes/*", engine_volume_remove },
 };
 
 void engine_dispatch(struct http_exchange *x, void *engine)
@@ -147,6 +154,8 @@ static void on_channel(struct source *s, int socket, uint32_t events, void *data
 	} else if (json_object_object_get_ex(o, "ports", NULL)) {
 		fd_close(fd);
 		container_ports_message(e, o);
+	} else if (json_object_object_get_ex(o, "bind", NULL)) {
+		mounts_message(e, o, fd);
 	} else {
 		image_message(e, o, fd);
 	}
@@ -230,6 +239,8 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	if ((r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
 	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
 		return r;
+	e->mount_number = (uint64_t)container_now(); /* no answer to an engine before this one fits */
+	volumes_sweep(e);
 	policy_start_all(e);
 	return 0;
 }

@@ -68,13 +68,16 @@ static int get_state(struct json_object *o, struct record *r)
 
 static int parse(struct json_object *o, struct record *r, struct error **err)
 {
-	struct json_object *data = NULL;
+	struct json_object *data = NULL, *mounts = NULL;
 	if (!json_object_is_type(o, json_type_object) || get_name(o, "Id", docker_is_id, &r->id) < 0 ||
 	    get_name(o, "Name", docker_is_name, &r->name) < 0 || get_name(o, "ImageID", is_digest, &r->image_id) < 0 ||
 	    get_state(o, r) < 0 || json_get_object(o, "Body", &data, NULL) < 0)
 		return error_set(err, EBADMSG, "it is no record of a container");
 	r->data = json_object_get(data);
-	return docker_body_parse(data, &r->body, err) < 0 ? -EBADMSG : 0;
+	int result = json_get_array(data, "HolmMounts", &mounts, err);
+	if (result == 0 || result == -ENOENT)
+		result = docker_mounts_load(&r->mounts, mounts, err);
+	return result < 0 || docker_body_parse(data, &r->body, err) < 0 ? -EBADMSG : 0;
 }
 
 int record_parse(const char *text, size_t size, struct record *ret, struct error **err)
@@ -114,6 +117,7 @@ char *record_format(const struct record *r)
 void record_done(struct record *r)
 {
 	docker_body_done(&r->body);
+	docker_mounts_done(&r->mounts);
 	json_object_put(TAKE_PTR(r->data));
 	free(TAKE_PTR(r->id));
 	free(TAKE_PTR(r->name));
@@ -243,4 +247,5 @@ void record_merge_image(struct json_object *body, struct json_object *image)
 	merge_env(body, image);
 	merge_object(body, image, "Labels");
 	merge_object(body, image, "ExposedPorts");
+	merge_object(body, image, "Volumes");
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "docker/body.h"
+#include "docker/mounts.h"
 
 enum { RECORD_MAX = 2 * 1024 * 1024, RECORDS_MAX = 10000 };
 
@@ -22,6 +23,7 @@ struct record {
 	char *error;              /* of the last start, or NULL */
 	struct json_object *data; /* the create body, with the image's part in it */
 	struct docker_body body;  /* parsed of it */
+	struct docker_mounts mounts;
 };
 
 /* 0 or -EBADMSG with a text. */

@@ -23,6 +23,7 @@
 #include "agent/core/worker.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/place.h"
+#include "agent/service/binds.h"
 #include "agent/service/engine_ports.h"
 #include "agent/service/service.h"
 #include "base/alloc.h"
@@ -42,6 +43,7 @@ struct engine_link {
 	struct request *requests;
 	struct source *starting; /* for the mark that the last boot left */
 	struct engine_ports *ports;
+	struct binds binds;
 };
 
 /* An image that the engine has asked for, or has unmounted. */
@@ -213,6 +215,8 @@ static void on_message(struct json_object *o, int fd, void *data)
 	if (json_object_object_get_ex(o, "stopped", NULL))
 		stop_containers_ended(l->agent);
 	engine_ports_message(l->ports, o);
+	if (json_object_object_get_ex(o, "bind", NULL))
+		binds_ask(&l->binds, o);
 	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
 		if (json_get_string(o, wishes[i].key, &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
 			wishes[i].handle(l, image, tag);
@@ -222,6 +226,8 @@ static void drop_requests(struct engine_link *l)
 {
 	while (l->requests)
 		request_free(l->requests); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list */
+	l->binds.engine = NULL;
+	binds_drop(&l->binds);
 }
 
 static void on_done(int code, const char *text, void *data)
@@ -251,6 +257,7 @@ static int start(struct engine_link *l, struct error **err)
 	r = worker_start(a->loop, engine_place, &l->place, &theirs, 1, &events, l, &l->worker);
 	if (r < 0)
 		fd_close(TAKE_FD(l->connections));
+	l->binds = (struct binds){ .agent = a, .engine = l->worker };
 	return r < 0 ? error_set_errno(err, r, "cannot start the engine") : 0;
 }
 

@@ -155,7 +155,25 @@ static void handle_engine_image_done(struct http_exchange *x, void *data)
 	http_respond_json(x, 200, NULL);
 }
 
+/* The engine inside wants to mount a path of the host. */
+static void handle_engine_bind(struct http_exchange *x, void *data)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *path = http_target_query(http_exchange_head(x)->target, "path"), *relative = NULL;
+	const char *tag = NULL;
+	int r = docker_bind_find(data, path ? path : "", &tag, &relative, &err);
+	if (r < 0) {
+		http_respond_error(x, r, err);
+		return;
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "tag", tag);
+	json_add_string(o, "relative", relative);
+	http_respond_json(x, 200, o);
+}
+
 const struct http_route agent_routes[] = {
+	{ "GET", "/v1/engine/bind", handle_engine_bind, 0 },
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
 	{ "POST", "/v1/engine/ports/*", docker_handle_ports, 0 },

@@ -19,4 +19,8 @@ void docker_handle_ports(struct http_exchange *x, void *keeper);
 /* The trees of an image that a container of this machine was created from, topmost first; in a VM
  * its disk. -ENOENT:
  * this machine was not given the image. */
+/* The share that has a path of the host (*ret_tag: borrowed), and where in it. Looks at the list of
+ * shares alone. 0 or -errno. */
+int docker_bind_find(const struct keeper *k, const char *path, const char **ret_tag, char **ret_relative,
+    struct error **err);
 int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err);

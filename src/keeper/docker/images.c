@@ -155,9 +155,11 @@ void docker_create(struct docker_request *q)
 		r = docker_take_reference(q, name, &err);
 	if (r == 0)
 		r = docker_ports_allow(q->keeper, body, &err);
-	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
-	if (r == 0)
+	if (r == 0) {
 		q->body = json_object_get(body);
+		r = docker_binds_add(q->keeper, q->body, &err);
+	}
+	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
 	if (prepared) {
 		on_prepared(0, prepared, "", q);
 		return;

@@ -55,6 +55,10 @@ void docker_prepared_keep(const char *reference, const struct docker_index *inde
  * -errno and a text. */
 int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err);
 
+/* binds.c: adds "HolmBinds":{"SOURCE":"PATH"} to a create body: where host paths lead, in a share
+ * of the machine. Makes the directories that -v names and that are not there. 0 or -errno. */
+int docker_binds_add(const struct keeper *k, struct json_object *body, struct error **err);
+
 /* program.c: runs holm-image with these words and calls done(status, stdout, stderr) once; status:
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */
 typedef void (*docker_program_fn)(int status, const char *output, const char *errors, void *data);

@@ -149,6 +149,11 @@ static const struct resource {
 	{ "POST", "/exec/*/start", HAND_OVER, NULL },
 	{ "POST", "/exec/*/resize", HAND_OVER, NULL },
 	{ "GET", "/exec/*/json", HAND_OVER, NULL },
+	{ "GET", "/volumes", HAND_OVER, NULL },
+	{ "POST", "/volumes/create", HAND_OVER, NULL },
+	{ "POST", "/volumes/prune", HAND_OVER, NULL },
+	{ "GET", "/volumes/*", HAND_OVER, NULL },
+	{ "DELETE", "/volumes/*", HAND_OVER, NULL },
 };
 
 static void go_on(struct docker_request *q, const struct resource *resource)

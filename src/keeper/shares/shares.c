@@ -76,10 +76,9 @@ static int has_events(const struct keeper *k)
 	       !streq(machine_share_cache_words[choices[MACHINE_SHARE_CACHE]], "writeback");
 }
 
-/* Lists the host's directories that the machine may write to, by its settings and by live mounts:
- * as they are spelled, and resolved. The home is left out: a machine that may write to it is
+/* The home is left out: a machine that may write to it is
  * trusted with the account (holm-security(7)), and links in a home are the user's. */
-static void list_writable(const struct keeper *k, struct strv *to)
+void shares_list_writable(const struct keeper *k, struct strv *to)
 {
 	const struct machine *m = k->machine;
 	for (size_t i = 0; i < m->mount_count; i++) {
@@ -122,7 +121,7 @@ static int share_new(struct keeper *k, const char *tag, const char *host, const 
 	s->read_only = read_only;
 	if (host[0] != '/' || !s->inside)
 		return error_set(err, EINVAL, "share %s: both paths must be absolute", host);
-	list_writable(k, &writable);
+	shares_list_writable(k, &writable);
 	int r = share_source_resolve(host, &writable, &s->host, err);
 	if (r < 0)
 		return r;

@@ -102,7 +102,7 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"StopSignal\":\"NOPE\"}", EINVAL, "signal" },
 		{ "{\"Image\":\"a\",\"Labels\":{\"a\":1}}", EINVAL, "label" },
 		{ "{\"Image\":\"a\",\"HostConfig\":[]}", EINVAL, "HostConfig" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":[\"/:/h\"]}}", EOPNOTSUPP, "-v" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"VolumeDriver\":\"nfs\"}}", EOPNOTSUPP, "--volume-driver" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=/x.json\"]}}", EOPNOTSUPP, "seccomp" },

@@ -62,6 +62,7 @@ int native_place_share(struct native *n, const char *tag, int tree, struct error
 void native_share_drop(struct native *n, const char *tag);
 int native_mount_share(const struct boot_share *s, const char *path, struct error **err);
 int native_take_share(int machine, const char *path, struct error **err);
+int native_take_bind(int machine, const char *share, const char *relative, struct error **err);
 int native_check_shares(const struct boot_request *b, struct error **err);
 
 int native_leave(void); /* leave.c */

@@ -318,6 +318,7 @@ const struct platform platform_native = {
 	.run_below = native_run_below,
 	.open_containers = native_open_containers,
 	.take_layers = native_take_layers,
+	.take_bind = native_take_bind,
 	.container_ids = native_container_ids,
 	.container = native_container,
 	.init_starting = init_starting,

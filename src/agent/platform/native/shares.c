@@ -285,3 +285,13 @@ int native_take_share(int machine, const char *path, struct error **err)
 		return error_set_errno(err, r < 0 ? -r : errno, "cannot enter the machine");
 	return mounts_clone(path, err);
 }
+
+/* The machine's root may look for it, and nobody with more rights does. What is hidden in the share
+ * is locked in this namespace's copy, and stays covered in the clone. */
+int native_take_bind(int machine, const char *share, const char *relative, struct error **err)
+{
+	int r = native_become_machine(machine);
+	if (r < 0 || unshare(CLONE_NEWNS) < 0)
+		return error_set_errno(err, r < 0 ? -r : errno, "cannot enter the machine");
+	return mounts_clone_beneath(share, relative);
+}

@@ -72,6 +72,11 @@ static int vm_take_share(int machine, const char *path, struct error **err)
 	return mounts_clone(path, err);
 }
 
+static int vm_take_bind(int machine, const char *share, const char *relative, struct error **err)
+{
+	return mounts_clone_beneath(share, relative);
+}
+
 static int vm_enter(int machine)
 {
 	return setns(machine, CLONE_NEWNS) < 0 ? -errno : 0;
@@ -165,6 +170,7 @@ const struct platform platform_vm = {
 	.contain = vm_contain,
 	.open_containers = vm_open_containers,
 	.take_layers = vm_take_layers,
+	.take_bind = vm_take_bind,
 	.container_ids = vm_container_ids,
 	.container = vm_container,
 	.init_starting = vm_nothing,

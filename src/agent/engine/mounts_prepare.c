@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See mounts.h: the mounts of a start.
+ *
+ * Steps:
+ * 1. Each volume is cloned to its place, and the agent is asked for each host path.
+ * 2. When all have come, a child fills the volumes that are empty: an image may have much there.
+ * 3. ready().
+ *
+ * Failures. The first one ends it, and what is mounted goes with the container's clean-up. An
+ * answer of the agent that comes later finds no number that waits for it. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/core/channel.h"
+#include "agent/engine/mounts.h"
+#include "agent/engine/volumes.h"
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+#define CLONE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)
+
+struct mounting {
+	struct container *container;
+	image_ready_fn ready;
+	uint64_t first; /* number of the request for mount 0; mount i has first + i */
+	size_t waiting; /* answers of the agent that are not here yet */
+	struct source *child;
+};
+
+static char *place_of(const struct container *c, size_t i)
+{
+	return xasprintf(ENGINE_RUN "/%s/mounts/%zu", c->record.id, i);
+}
+
+void mounts_stop(struct container *c)
+{
+	if (!c->mounting)
+		return;
+	source_free(c->mounting->child);
+	free(TAKE_PTR(c->mounting));
+}
+
+static void settle(struct mounting *m, int code, const char *text)
+{
+	struct container *c = m->container;
+	image_ready_fn ready = m->ready;
+	mounts_stop(c);
+	ready(code, text, c);
+}
+
+static void fail(struct mounting *m, int code, const struct docker_mount *at)
+{
+	AUTOFREE char *text = xasprintf("cannot mount %s at %s: %s", at->source, at->destination, strerror(-code));
+	settle(m, code, text);
+}
+
+/* ---- filling ---- */
+
+static int is_empty(int directory)
+{
+	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d)
+		fd_close(copy);
+	for (struct dirent *entry; d && (entry = readdir(d));)
+		count += !streq(entry->d_name, ".") && !streq(entry->d_name, "..");
+	if (d)
+		closedir(d);
+	return d && !count;
+}
+
+/* The image's directory at the mount's place, if the volume begins with it; else -1. */
+static int open_pattern(const struct container *c, const struct docker_mount *m, int root)
+{
+	AUTO_FD int data = m->type == DOCKER_MOUNT_VOLUME && !m->no_copy && !m->subpath ?
+			       volume_open(c->engine, m->source, NULL, O_RDONLY | O_DIRECTORY) :
+			       -1;
+	return data >= 0 && is_empty(data) ? path_open_in_root(root, m->destination, O_RDONLY | O_DIRECTORY, 0) : -1;
+}
+
+static _Noreturn void fill_all(const struct container *c, int root)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < c->record.mounts.count; i++) {
+		const struct docker_mount *m = &c->record.mounts.items[i];
+		int from = open_pattern(c, m, root);
+		int to = from < 0 ? -1 : volume_open(c->engine, m->source, NULL, O_RDONLY | O_DIRECTORY);
+		int r = to < 0 ? 0 : copy_tree(from, to);
+		if (r < 0)
+			_exit(-r < 256 ? -r : EIO);
+		fd_close(from);
+		fd_close(to);
+	}
+	_exit(0);
+}
+
+static void on_filled(struct source *s, pid_t pid, int status, void *data)
+{
+	struct mounting *m = data;
+	source_free(TAKE_PTR(m->child));
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	AUTOFREE char *text = xasprintf("cannot copy the image's files to a volume: %s", strerror(code));
+	settle(m, -code, code ? text : NULL);
+}
+
+static void fill(struct mounting *m)
+{
+	const struct container *c = m->container;
+	AUTOFREE char *path = xasprintf(ENGINE_RUN "/%s/root", c->record.id);
+	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int wanted = 0;
+	for (size_t i = 0; root >= 0 && !wanted && i < c->record.mounts.count; i++) {
+		AUTO_FD int from = open_pattern(c, &c->record.mounts.items[i], root);
+		wanted = from >= 0;
+	}
+	if (!wanted) {
+		settle(m, 0, NULL);
+		return;
+	}
+	pid_t pid = fork();
+	if (pid == 0)
+		fill_all(c, root);
+	int r = pid < 0 ? -errno : loop_add_child(c->engine->loop, pid, on_filled, m, &m->child);
+	if (r < 0)
+		settle(m, r, "cannot copy the image's files to a volume");
+}
+
+/* ---- mounting ---- */
+
+/* Puts a detached mount of a directory or a file in its place. */
+static int put(const struct container *c, size_t i, int tree)
+{
+	AUTOFREE char *place = place_of(c, i);
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	struct stat st;
+	if (fstat(tree, &st) < 0)
+		return -errno;
+	if ((S_ISDIR(st.st_mode) ? mkdir(place, 0711) : mknod(place, S_IFREG | 0600, 0)) < 0 && errno != EEXIST)
+		return -errno;
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	if (!c->record.mounts.items[i].read_only)
+		return 0;
+	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &read_only, sizeof read_only) < 0 ?
+		   -errno :
+		   0;
+}
+
+static int put_volume(const struct container *c, size_t i, struct error **err)
+{
+	const struct docker_mount *m = &c->record.mounts.items[i];
+	int r = volume_make(c->engine, m->source, NULL, err);
+	AUTO_FD int data = r < 0 ? r : volume_open(c->engine, m->source, m->subpath, O_PATH);
+	AUTO_FD int tree = data < 0 ? -1 : (int)syscall(SYS_open_tree, data, "", CLONE);
+	return data < 0 ? data : tree < 0 ? -errno : put(c, i, tree);
+}
+
+static int ask(const struct mounting *m, size_t i)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_u64(o, "bind", m->first + i);
+	json_add_string(o, "path", m->container->record.mounts.items[i].path);
+	return channel_send(ENGINE_CHANNEL, o, -1);
+}
+
+static int begin(struct mounting *m, size_t i, struct error **err)
+{
+	switch (m->container->record.mounts.items[i].type) {
+	case DOCKER_MOUNT_BIND:
+		m->waiting++;
+		return ask(m, i);
+	case DOCKER_MOUNT_VOLUME:
+		return put_volume(m->container, i, err);
+	case DOCKER_MOUNT_TMPFS:
+		return 0;
+	}
+	return 0;
+}
+
+void mounts_prepare(struct container *c, image_ready_fn ready)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *folder = xasprintf(ENGINE_RUN "/%s/mounts", c->record.id);
+	const struct docker_mounts *list = &c->record.mounts;
+	struct mounting *m = xnew(struct mounting);
+	*m = (struct mounting){ .container = c, .ready = ready, .first = c->engine->mount_number };
+	c->mounting = m;
+	c->engine->mount_number += list->count;
+	int r = list->count ? path_mkdir_all(folder, 0711, &err) : 0;
+	if (r < 0) {
+		settle(m, r, error_text(err, r));
+		return;
+	}
+	for (size_t i = 0; i < list->count; i++)
+		if ((r = begin(m, i, &err)) < 0) {
+			fail(m, r, &list->items[i]);
+			return;
+		}
+	if (!m->waiting)
+		fill(m);
+}
+
+static struct mounting *find(const struct engine *e, uint64_t number)
+{
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (c->mounting && number >= c->mounting->first && number < c->mounting->first + c->record.mounts.count)
+			return c->mounting;
+	return NULL;
+}
+
+void mounts_message(struct engine *e, struct json_object *o, int fd)
+{
+	AUTO_FD int tree = fd;
+	const char *text = NULL;
+	uint64_t number = 0;
+	struct mounting *m = json_get_u64(o, "bind", &number, NULL) == 0 ? find(e, number) : NULL;
+	if (!m || !m->waiting)
+		return;
+	if (json_get_string(o, "error", &text, NULL) == 0) {
+		settle(m, -EINVAL, text);
+		return;
+	}
+	size_t i = (size_t)(number - m->first);
+	int r = tree < 0 ? -EPROTO : put(m->container, i, tree);
+	if (r < 0)
+		fail(m, r, &m->container->record.mounts.items[i]);
+	else if (--m->waiting == 0)
+		fill(m);
+}
+
+void mounts_undo(const struct container *c)
+{
+	for (size_t i = 0; i < c->record.mounts.count; i++) {
+		AUTOFREE char *place = place_of(c, i);
+		while (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+			continue;
+	}
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See volumes.h. volume.json is the machine's own, so it is read as hostile: a broken one is a
+ * volume without labels. */
+#include "agent/engine/volumes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "docker/name.h"
+
+#define FOLDER "volumes"
+#define GONE ".gone-" /* in front of an id: to be removed */
+
+enum { JSON_MAX = 256 * 1024, LIST_MAX = 65536, DEPTH_MAX = 128, BLOCK = 512 };
+
+/* ---- folders ---- */
+
+static int open_all(const struct engine *e)
+{
+	int fd = openat(e->folders, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_or_make_all(const struct engine *e)
+{
+	if (mkdirat(e->folders, FOLDER, 0711) < 0 && errno != EEXIST)
+		return -errno;
+	return open_all(e);
+}
+
+static int open_one(const struct engine *e, const char *name)
+{
+	AUTO_FD int all = docker_is_name(name) ? open_all(e) : -ENOENT;
+	int fd = all < 0 ? all : openat(all, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 && all >= 0 ? -errno : fd;
+}
+
+int volume_open(const struct engine *e, const char *name, const char *subpath, int flags)
+{
+	AUTO_FD int one = open_one(e, name);
+	AUTO_FD int data = one < 0 ? one : path_open_beneath(one, "data", O_PATH | O_DIRECTORY, 0);
+	return data < 0 ? TAKE_FD(data) : path_open_beneath(data, subpath ? subpath : ".", flags, 0);
+}
+
+/* ---- making ---- */
+
+static int write_json(int one, struct json_object *labels)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	AUTOFREE char *created = clock_format_rfc3339(container_now());
+	AUTO_FD int fd = openat(one, "volume.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno == EEXIST ? 0 : -errno;
+	json_add_string(o, "CreatedAt", created);
+	json_add(o, "Labels", labels ? json_object_get(labels) : json_object_new_object());
+	AUTOFREE char *text = json_to_string(o, 0);
+	return fd_write_full(fd, text, strlen(text));
+}
+
+/* Root's of a container, which is the machine's user. */
+static int make_data(const struct engine *e, int one)
+{
+	if (mkdirat(one, "data", 0755) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	return fchownat(one, "data", e->ids.uids[0].outside, e->ids.gids[0].outside, AT_SYMLINK_NOFOLLOW) < 0 ? -errno :
+														0;
+}
+
+int volume_make(const struct engine *e, const char *name, struct json_object *labels, struct error **err)
+{
+	AUTO_FD int all = open_or_make_all(e);
+	int r = all < 0 ? all : 0;
+	if (r == 0 && mkdirat(all, name, 0711) < 0 && errno != EEXIST)
+		r = -errno;
+	AUTO_FD int one = r < 0 ? r : open_one(e, name);
+	if (one < 0 || (r = write_json(one, labels)) < 0 || (r = make_data(e, one)) < 0)
+		return error_set_errno(err, one < 0 ? one : r, "cannot make the volume \"%s\"", name);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+char *volume_place(const char *name)
+{
+	return xasprintf("/var/lib/holm/volumes/%s/_data", name);
+}
+
+static struct json_object *read_json(int one)
+{
+	AUTO_FD int fd = openat(one, "volume.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	AUTOFREE char *text = NULL;
+	struct json_object *o = NULL;
+	size_t size = 0;
+	if (fd >= 0 && fd_read_all(fd, JSON_MAX, &text, &size) == 0 &&
+	    json_parse_bytes(text, size, "volume.json", &o, NULL) == 0 && json_object_is_type(o, json_type_object))
+		return o;
+	json_object_put(o);
+	return json_object_new_object();
+}
+
+static struct json_object *labels_of(struct json_object *from)
+{
+	struct json_object *labels = NULL, *to = json_object_new_object();
+	if (json_get_object(from, "Labels", &labels, NULL) == 0) {
+		json_object_object_foreach(labels, key, value)
+		{
+			if (json_object_is_type(value, json_type_string))
+				json_object_object_add(to, key, json_object_get(value));
+		}
+	}
+	return to;
+}
+
+struct json_object *volume_describe(const struct engine *e, const char *name)
+{
+	AUTO_FD int one = open_one(e, name);
+	if (one < 0)
+		return NULL;
+	AUTO_JSON struct json_object *from = read_json(one);
+	struct json_object *o = json_object_new_object();
+	AUTOFREE char *place = volume_place(name);
+	const char *created = "";
+	json_get_string(from, "CreatedAt", &created, NULL);
+	json_add_string(o, "CreatedAt", created);
+	json_add_string(o, "Driver", "local");
+	json_add(o, "Labels", labels_of(from));
+	json_add_string(o, "Mountpoint", place);
+	json_add_string(o, "Name", name);
+	json_add(o, "Options", NULL);
+	json_add_string(o, "Scope", "local");
+	return o;
+}
+
+/* Calls of readdir(3) on a directory's own descriptor, which is taken. */
+static DIR *list(int fd)
+{
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		fd_close(fd);
+	return d;
+}
+
+void volumes_list(const struct engine *e, struct strv *to)
+{
+	DIR *d = list(open_all(e));
+	for (struct dirent *entry; d && (entry = readdir(d)) && to->count < LIST_MAX;)
+		if (docker_is_name(entry->d_name))
+			strv_add(to, entry->d_name);
+	if (d)
+		closedir(d);
+	strv_sort(to);
+}
+
+const struct container *volume_user(const struct engine *e, const char *name, const struct container *except)
+{
+	for (const struct container *c = e->containers; c; c = c->next)
+		for (size_t i = 0; c != except && i < c->record.mounts.count; i++) {
+			const struct docker_mount *m = &c->record.mounts.items[i];
+			if (m->type == DOCKER_MOUNT_VOLUME && streq(m->source, name))
+				return c;
+		}
+	return NULL;
+}
+
+static uint64_t size_of(int directory, int depth)
+{
+	uint64_t sum = 0;
+	DIR *d = list(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	for (struct dirent *entry; d && depth < DEPTH_MAX && (entry = readdir(d));) {
+		struct stat st;
+		if (streq(entry->d_name, ".") || streq(entry->d_name, "..") ||
+		    fstatat(directory, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		sum += (uint64_t)st.st_blocks * BLOCK;
+		AUTO_FD int below = S_ISDIR(st.st_mode) ? openat(directory, entry->d_name,
+							      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) :
+							  -1;
+		if (below >= 0)
+			sum += size_of(below, depth + 1);
+	}
+	if (d)
+		closedir(d);
+	return sum;
+}
+
+uint64_t volume_size(const struct engine *e, const char *name)
+{
+	AUTO_FD int data = volume_open(e, name, NULL, O_PATH | O_DIRECTORY);
+	return data < 0 ? 0 : size_of(data, 0);
+}
+
+/* ---- removing ---- */
+
+/* In a child, as a tree may be large. */
+static _Noreturn void sweep(int all)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	DIR *d = list(dup(all));
+	for (struct dirent *entry; d && (entry = readdir(d));)
+		if (startswith(entry->d_name, GONE))
+			path_remove_tree(all, entry->d_name);
+	_exit(0);
+}
+
+static void on_swept(struct source *s, pid_t pid, int status, void *data)
+{
+	source_free(s);
+}
+
+void volumes_sweep(const struct engine *e)
+{
+	struct source *child;
+	AUTO_FD int all = open_all(e);
+	pid_t pid = all < 0 ? 0 : fork();
+	if (pid == 0 && all >= 0)
+		sweep(all);
+	if (pid < 0 || (pid > 0 && loop_add_child(e->loop, pid, on_swept, NULL, &child) < 0))
+		log_warning("volumes that are gone still have their files: %s", strerror(errno));
+}
+
+int volume_remove(const struct engine *e, const char *name)
+{
+	AUTO_FD int all = docker_is_name(name) ? open_all(e) : -ENOENT;
+	AUTOFREE char *id = docker_new_id(), *gone = xasprintf(GONE "%s", id);
+	if (all < 0 || renameat(all, name, all, gone) < 0)
+		return all < 0 ? all : -errno;
+	volumes_sweep(e);
+	return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The Docker API's requests about volumes. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "agent/engine/volumes.h"
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "docker/name.h"
+
+enum { LABELS_MAX = 64 * 1024 };
+
+/* ---- filters ---- */
+
+/* {"key":{"value":true}} or {"key":["value"]} */
+static void wishes_of(struct json_object *filters, const char *key, struct strv *to)
+{
+	struct json_object *wishes = NULL;
+	if (!filters || !json_object_object_get_ex(filters, key, &wishes))
+		return;
+	json_get_strv(filters, key, to, NULL);
+	if (!json_object_is_type(wishes, json_type_object))
+		return;
+	json_object_object_foreach(wishes, wish, wanted)
+	{
+		if (!json_object_is_type(wanted, json_type_boolean) || json_object_get_boolean(wanted))
+			strv_add(to, wish);
+	}
+}
+
+static int read_filters(struct http_exchange *x, const char *const *known, struct json_object **ret, struct error **err)
+{
+	AUTOFREE char *text = engine_query(x, "filters");
+	int r = text && *text ? json_parse(text, strlen(text), "filters", ret, err) : 0;
+	if (r < 0 || !*ret)
+		return r;
+	if (!json_object_is_type(*ret, json_type_object))
+		return error_set(err, EINVAL, "invalid filter");
+	json_object_object_foreach(*ret, key, value)
+	{
+		int found = json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array);
+		size_t i = 0;
+		while (known[i] && !streq(known[i], key))
+			i++;
+		if (!known[i] || !found)
+			return error_set(err, EINVAL, "invalid filter '%.64s'", key);
+	}
+	return 0;
+}
+
+static int has_label(struct json_object *labels, const char *wish)
+{
+	AUTOFREE char *key = xstrndup(wish, strcspn(wish, "="));
+	const char *value = strchr(wish, '=');
+	struct json_object *label = NULL;
+	return json_object_object_get_ex(labels, key, &label) &&
+	       (!value || streq(json_object_get_string(label), value + 1));
+}
+
+static int matches(const struct engine *e, struct json_object *volume, const char *filter, const char *wish)
+{
+	struct json_object *labels = NULL;
+	const char *name = "";
+	int dangling = 0;
+	json_get_string(volume, "Name", &name, NULL);
+	json_get_object(volume, "Labels", &labels, NULL);
+	if (streq(filter, "name"))
+		return strstr(name, wish) != NULL;
+	if (streq(filter, "driver"))
+		return streq(wish, "local");
+	if (streq(filter, "dangling"))
+		return parse_bool(wish, &dangling) == 0 && dangling == !volume_user(e, name, NULL);
+	return has_label(labels, wish) == streq(filter, "label");
+}
+
+/* Labels must all match, of others one. */
+static int passes(const struct engine *e, struct json_object *volume, struct json_object *filters)
+{
+	static const char *const keys[] = { "name", "driver", "dangling", "label", "label!" };
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		AUTO_STRV struct strv wishes = { 0 };
+		size_t count = 0;
+		wishes_of(filters, keys[i], &wishes);
+		for (size_t k = 0; k < wishes.count; k++)
+			count += (size_t)matches(e, volume, keys[i], wishes.items[k]);
+		if (wishes.count && (startswith(keys[i], "label") ? count < wishes.count : !count))
+			return 0;
+	}
+	return 1;
+}
+
+void engine_volumes(struct engine *e, struct http_exchange *x, const char *name)
+{
+	static const char *const known[] = { "name", "driver", "dangling", "label", NULL };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *filters = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	int r = read_filters(x, known, &filters, &err);
+	if (r < 0) {
+		engine_error(x, -EINVAL, err);
+		return;
+	}
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	volumes_list(e, &names);
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO_JSON struct json_object *volume = volume_describe(e, names.items[i]);
+		if (volume && passes(e, volume, filters))
+			json_object_array_add(list, json_object_get(volume));
+	}
+	json_add(o, "Volumes", list);
+	json_add(o, "Warnings", json_object_new_array());
+	http_respond_json(x, 200, o);
+}
+
+/* ---- one volume ---- */
+
+/* Labels are texts, and not too many. */
+static int check_labels(struct json_object *labels, struct error **err)
+{
+	size_t total = 0;
+	json_object_object_foreach(labels, key, value)
+	{
+		if (!json_object_is_type(value, json_type_string))
+			return error_set(err, EINVAL, "the label \"%.64s\" is no text", key);
+		total += strlen(key) + (size_t)json_object_get_string_len(value);
+	}
+	return total <= LABELS_MAX ? 0 : error_set(err, EINVAL, "the labels of a volume are too long");
+}
+
+static int check_driver(struct json_object *body, struct error **err)
+{
+	struct json_object *options = NULL;
+	const char *driver = "local";
+	int r = json_get_string(body, "Driver", &driver, err);
+	if (r == 0 || r == -ENOENT)
+		r = json_get_object(body, "DriverOpts", &options, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (*driver && !streq(driver, "local"))
+		return error_set(err, ENOENT, "plugin \"%.64s\" not found; choose the driver local", driver);
+	return options && json_object_object_length(options) ?
+		   error_set(err, EOPNOTSUPP,
+		       "DriverOpts (--opt) is not supported by holm's engine; leave it out, or bind a host path") :
+		   0;
+}
+
+static int read_wish(struct json_object *body, char **ret_name, struct json_object **ret_labels, struct error **err)
+{
+	AUTO_JSON struct json_object *labels = json_object_new_object();
+	struct json_object *given = NULL;
+	const char *name = "";
+	int r = json_get_string(body, "Name", &name, err);
+	if ((r < 0 && r != -ENOENT) || (r = check_driver(body, err)) < 0)
+		return r;
+	r = json_get_object(body, "Labels", &given, err);
+	if ((r < 0 && r != -ENOENT) || (given && (r = check_labels(given, err)) < 0))
+		return r;
+	if (*name && !docker_is_name(name))
+		return error_set(err, EINVAL,
+		    "create %.64s: \"%.64s\" includes invalid characters for a local volume name, only "
+		    "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute "
+		    "path",
+		    name, name);
+	*ret_name = *name ? xstrdup(name) : docker_new_id();
+	if (!*name)
+		json_add_string(labels, VOLUME_ANONYMOUS, "");
+	if (given) {
+		json_object_object_foreach(given, key, value)
+		    json_object_object_add(labels, key, json_object_get(value));
+	}
+	*ret_labels = TAKE_PTR(labels);
+	return 0;
+}
+
+void engine_volume_create(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *labels = NULL;
+	AUTOFREE char *chosen = NULL;
+	struct json_object *body = http_exchange_json(x, &err);
+	int r = body ? read_wish(body, &chosen, &labels, &err) : -EINVAL;
+	if (r == 0)
+		r = volume_make(e, chosen, labels, &err);
+	if (r < 0)
+		engine_error(x, r, err);
+	else
+		http_respond_json(x, 201, volume_describe(e, chosen));
+}
+
+void engine_volume_inspect(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct json_object *o = volume_describe(e, name);
+	if (o) {
+		http_respond_json(x, 200, o);
+		return;
+	}
+	error_set(&err, ENOENT, "get %.64s: no such volume", name);
+	engine_error(x, -ENOENT, err);
+}
+
+void engine_volume_remove(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	const struct container *user = volume_user(e, name, NULL);
+	int r = user ? error_set(&err, EBUSY, "remove %s: volume is in use - [%s]", name, user->record.id) :
+		       volume_remove(e, name);
+	if (r == -ENOENT && engine_flag(x, "force", 0))
+		r = 0;
+	if (r < 0 && !err)
+		r = r == -ENOENT ? error_set(&err, ENOENT, "get %.64s: no such volume", name) :
+				   error_set_errno(&err, r, "remove %s", name);
+	if (r < 0)
+		engine_error(x, r, err);
+	else
+		http_respond(x, 204, NULL, NULL, 0);
+}
+
+/* ---- prune ---- */
+
+/* Those without a name of their own; all=true: every one. */
+static int may_prune(const struct engine *e, struct json_object *volume, struct json_object *filters)
+{
+	AUTO_STRV struct strv wishes = { 0 };
+	struct json_object *labels = NULL;
+	const char *name = "";
+	int all = 0;
+	wishes_of(filters, "all", &wishes);
+	for (size_t i = 0; i < wishes.count; i++)
+		parse_bool(wishes.items[i], &all);
+	json_get_string(volume, "Name", &name, NULL);
+	json_get_object(volume, "Labels", &labels, NULL);
+	return (all || json_object_object_get_ex(labels, VOLUME_ANONYMOUS, NULL)) && !volume_user(e, name, NULL) &&
+	       passes(e, volume, filters);
+}
+
+void engine_volumes_prune(struct engine *e, struct http_exchange *x, const char *name)
+{
+	static const char *const known[] = { "all", "label", "label!", NULL };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *filters = NULL;
+	AUTO_STRV struct strv names = { 0 }, deleted = { 0 };
+	uint64_t size = 0;
+	int r = read_filters(x, known, &filters, &err);
+	if (r < 0) {
+		engine_error(x, -EINVAL, err);
+		return;
+	}
+	volumes_list(e, &names);
+	for (size_t i = 0; i < names.count; i++) {
+		AUTO_JSON struct json_object *volume = volume_describe(e, names.items[i]);
+		uint64_t own = volume && may_prune(e, volume, filters) ? volume_size(e, names.items[i]) : UINT64_MAX;
+		if (own == UINT64_MAX || volume_remove(e, names.items[i]) < 0)
+			continue;
+		size += own;
+		strv_add(&deleted, names.items[i]);
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_strv(o, "VolumesDeleted", &deleted);
+	json_add_u64(o, "SpaceReclaimed", size);
+	http_respond_json(x, 200, o);
+}
