@@ -33,9 +33,13 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
 	&command_container_events, NULL };
 
+static const struct command_spec *const volume_commands[] = { &command_volume_create, &command_volume_ls,
+	&command_volume_inspect, &command_volume_rm, &command_volume_prune, NULL };
+
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
 	{ "container", NULL, "containers in a machine; \"container\" may be left out", .commands = container_commands },
+	{ "volume", NULL, "volumes of containers", .commands = volume_commands },
 	{ "image", NULL, "images of machines and containers; pull, tag and others stand directly behind holm, too",
 	    .flat = image_commands, .program = "holm-image" },
 	{ "system", NULL, "this host and this installation", .commands = system_commands },

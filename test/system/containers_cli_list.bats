@@ -220,6 +220,27 @@ sleeper()
 	exits 1 holm events -f nothing=x
 }
 
+@test "volumes: create, ls, inspect, rm and prune" {
+	equal data "$(holm volume create --label a=b data)"
+	equal data "$(holm volume create data)"
+	equal 'DRIVER VOLUME NAME' "$(holm volume ls | sed -n 1p | tr -s ' ')"
+	equal 'local data b a=b' "$(holm volume ls -f name=data --format '{{.Driver}} {{.Name}} {{.Label "a"}} {{.Labels}}')"
+	equal "$(docker volume inspect data | jq -cS .)" "$(holm volume inspect data | jq -cS .)"
+	equal data "$(holm inspect --type volume -f '{{.Name}}' data)"
+	docker create --name has -v data:/data busybox:test true >/dev/null
+	exits 1 holm volume rm nothing data
+	contains "$stderr" 'volume "nothing": no such volume; see holm volume ls'
+	contains "$stderr" 'volume "data": a container has it; see holm ps -a'
+	docker rm has >/dev/null
+	exits 125 holm volume prune -a </dev/null
+	contains "$stderr" 'give --force'
+	contains "$(holm volume prune -f)" 'Total reclaimed space: 0B'
+	equal data "$(holm volume ls -q)"
+	contains "$(holm volume prune -a -f)" data
+	equal '' "$(holm volume ls -q)"
+	exits 0 holm volume rm -f data
+}
+
 @test "restart, rename and start again by the new name" {
 	sleeper web
 	equal web "$(holm restart -t 5 web)"

@@ -179,6 +179,7 @@ static const struct explanation {
 } explanations[] = {
 	{ "No such container", "no such container; see holm ps -a" },
 	{ "No such image", "no such image; holm pull $, or see holm images" },
+	{ "volume is in use", "a container has it; see holm ps -a" },
 	{ "no such volume", "no such volume; see holm volume ls" },
 	{ "Conflict. The container name", "the name is in use; holm rm $, or choose another name" },
 	{ "container is running", "it is running; holm stop $, or holm rm -f $" },

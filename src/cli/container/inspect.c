@@ -22,6 +22,7 @@ static const char *const types[] = { "container", "image", "network", "volume", 
 	  .default_text = "json", .complete = "choices json" }
 /* clang-format on */
 
+static const struct option_spec volume_options[] = { INSPECT_FORMAT_OPTION, API_MACHINE_OPTION, { 0 } };
 static const struct option_spec inspect_options[] = { INSPECT_FORMAT_OPTION, SIZE_OPTION, API_MACHINE_OPTION, { 0 } };
 
 const struct command_spec command_container_inspect = {
@@ -32,6 +33,16 @@ const struct command_spec command_container_inspect = {
 	.min_arguments = 1,
 	.max_arguments = -1,
 	.complete = "container",
+	.run = run_inspect,
+};
+
+const struct command_spec command_volume_inspect = {
+	.name = "inspect",
+	.synopsis = "VOLUME...",
+	.summary = "show everything about volumes, as a JSON array",
+	.options = volume_options,
+	.min_arguments = 1,
+	.max_arguments = -1,
 	.run = run_inspect,
 };
 
@@ -115,6 +126,8 @@ static int find_thing(const struct api *a, const char *name, const char *only, i
 /* The kind that the command is about, or NULL for all. */
 static const char *kind_of(const struct command_spec *c, const struct options *o)
 {
+	if (c == &command_volume_inspect)
+		return "volume";
 	return c == &command_inspect_any ? options_string(o, "type") : "container";
 }
 
