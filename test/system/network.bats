@@ -230,8 +230,8 @@ teardown_file()
 	{
 		[ "$(in_machine open sh -c "timeout 5 nc -w 3 host.holm.internal $port" </dev/null 2>/dev/null | head -n 1)" = host ]
 	}
-	# A session does not wait for the network. pasta can lose the answer of a connection that nc has
-	# half closed; nc would wait without an end.
+	# A session does not wait for the network. pasta can lose the answer of a connection that nc
+	# has half closed; nc would wait without an end.
 	until_true 10 from_host
 	kill "$listener"
 	holm machine rm --force closed open
