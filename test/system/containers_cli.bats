@@ -269,11 +269,12 @@ typing()
 
 @test "an option that cannot be honoured or read is an error that names it" {
 	local row
+	# shellcheck disable=SC2089
 	for row in '--cpus x|--cpus' '-m 12q|--memory' '--ulimit nofile=2:1|--ulimit' '--device x|--device' '--restart sometimes|--restart' \
 		'--restart always --rm|--restart' '--mount target=/x,no=1|"no"' '-v x|--volume' '-p x|port "x"' '--tmpfs x|--tmpfs' '--attach all|--attach' \
 		'--attach stdout -d|--attach' '--pull perhaps|--pull' '--rm=perhaps|--rm' '-e =x|environment' '--env-file /nothing|--env-file' \
 		'--isolation x|--isolation'; do
-		# shellcheck disable=SC2086
+		# shellcheck disable=SC2086,SC2090
 		exits 125 holm run --name never ${row%|*} busybox:test true
 		contains "$stderr" "${row#*|}"
 	done

@@ -3,15 +3,11 @@
 # isolation: native
 # The verbs of holm itself that list, stop and remove containers.
 load ../lib/holm
+load ../lib/containers
 
 setup_file()
 {
-	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
-	requires docker
-	holm_begin
-	create box busybox
-	export DOCKER_HOST DOCKER_CONFIG="$WORLD/docker"
-	DOCKER_HOST=$(holm docker-host)
+	containers_begin
 }
 
 teardown_file()
@@ -22,20 +18,6 @@ teardown_file()
 teardown()
 {
 	command timeout 60 docker ps -aq 2>/dev/null | xargs -r timeout 60 docker rm -f >/dev/null 2>&1 || true
-}
-
-docker()
-{
-	command timeout 60 docker "$@"
-}
-
-# exits STATUS COMMAND...: leaves its stderr in $stderr.
-exits()
-{
-	local wanted=$1
-	shift
-	run --separate-stderr "$@"
-	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
 }
 
 state()
@@ -202,10 +184,10 @@ sleeper()
 	end=$(date +%s)
 	until [ "$(date +%s)" -gt "$end" ]; do :; done
 	end=$((end + 1))
-	contains "$(holm events --since $begun --until $end -f event=die)" ' container die '
-	contains "$(holm events --since $begun --until $end -f event=die)" 'exitCode=0, image=busybox:test, name=one)'
-	equal $'start one\ndestroy one' "$(holm system events --since $begun --until $end -f container=one -f event=start -f event=destroy --format '{{.Action}} {{.Actor.Attributes.name}}')"
-	equal "$(docker events --since $begun --until $end --format '{{json .}}' | jq -cS .)" "$(holm events --since $begun --until $end --format json | jq -cS .)"
+	contains "$(holm events --since "$begun" --until "$end" -f event=die)" ' container die '
+	contains "$(holm events --since "$begun" --until "$end" -f event=die)" 'exitCode=0, image=busybox:test, name=one)'
+	equal $'start one\ndestroy one' "$(holm system events --since "$begun" --until "$end" -f container=one -f event=start -f event=destroy --format '{{.Action}} {{.Actor.Attributes.name}}')"
+	equal "$(docker events --since "$begun" --until "$end" --format '{{json .}}' | jq -cS .)" "$(holm events --since "$begun" --until "$end" --format json | jq -cS .)"
 	mkfifo "$fifo"
 	command timeout 60 holm events --since $end -f event=create --format '{{.Actor.Attributes.name}}' >"$fifo" 3>&- &
 	exec 7<"$fifo"

@@ -3,26 +3,16 @@
 # isolation: native
 # The engine is killed, and the containers go on.
 load ../lib/holm
+load ../lib/containers
 
 setup_file()
 {
-	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
-	requires docker curl
-	holm_begin
-	create box busybox
-	export SOCKET DOCKER_HOST DOCKER_CONFIG="$WORLD/docker"
-	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
-	DOCKER_HOST=unix://$SOCKET
+	containers_begin
 }
 
 teardown_file()
 {
 	holm_end
-}
-
-docker()
-{
-	command timeout 60 docker "$@"
 }
 
 # engine: prints the number of the engine's process, as soon as there is one.

@@ -3,43 +3,16 @@
 # isolation: native
 # The life of containers by a stock docker client: restart, rename, top, files, events, policies.
 load ../lib/holm
+load ../lib/containers
 
 setup_file()
 {
-	[ "$(id -u)" != 0 ] || skip "machines of root have no containers"
-	requires docker curl
-	holm_begin
-	create box busybox
-	export SOCKET DOCKER_HOST DOCKER_CONFIG="$WORLD/docker"
-	SOCKET=$(find "$XDG_RUNTIME_DIR" -name docker.sock)
-	DOCKER_HOST=unix://$SOCKET
+	containers_begin
 }
 
 teardown_file()
 {
 	holm_end
-}
-
-docker()
-{
-	command timeout 60 docker "$@"
-}
-
-# exits STATUS COMMAND...: leaves its stderr in $stderr.
-exits()
-{
-	local wanted=$1
-	shift
-	run --separate-stderr "$@"
-	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
-}
-
-# api METHOD PATH [curl option]...
-api()
-{
-	local method=$1 path=$2
-	shift 2
-	command timeout 30 curl -sS --unix-socket "$SOCKET" -X "$method" "$@" "http://docker$path"
 }
 
 # status METHOD PATH [curl option]...: prints the status; the body is in $BATS_TEST_TMPDIR/answer.

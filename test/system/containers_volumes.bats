@@ -121,18 +121,18 @@ run_in()
 }
 
 @test "a machine that swaps a directory for a link while containers start gets nothing of holm's" {
-	local data=$XDG_DATA_HOME/holm pid i
+	local data=$XDG_DATA_HOME/holm pid _
 	mkdir "$H/dir"
 	touch "$H/dir/mine"
 	(while [ -d "$H" ]; do
 		mv -T "$H/dir" "$H/aside" && ln -sT "$data/machines" "$H/dir" && rm "$H/dir" && mv -T "$H/aside" "$H/dir"
 	done 2>/dev/null) &
 	pid=$!
-	for i in 1 2 3 4 5 6; do
+	for _ in 1 2 3 4 5 6; do
 		run --separate-stderr run_in -v "$H/dir:/data" busybox:test ls /data
 		[[ $output == mine || $output == '' ]] || { kill "$pid"; echo "$output" >&2; return 1; }
 	done
-	rm -rf "$H" || rm -rf "$H"
+	kill "$pid"
 	wait "$pid" || true
 }
 
