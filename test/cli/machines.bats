@@ -96,8 +96,8 @@ fake_libexec()
 @test "a mistyped command gets a suggestion" {
 	fails 125 holm machine creat
 	contains "$stderr" 'did you mean "holm machine create"'
-	fails 125 holm run true
-	contains "$stderr" 'did you mean "holm machine run"'
+	fails 125 holm ssh box
+	contains "$stderr" 'did you mean "holm machine ssh"'
 	fails 125 holm machien
 	contains "$stderr" 'did you mean "holm machine"'
 	fails 125 holm machine mount ad
@@ -133,11 +133,12 @@ fake_libexec()
 
 @test "help is the same by every way" {
 	equal "$(holm machine run --help)" "$(holm help machine run)"
-	equal "$(holm machine run --help)" "$(holm help run)"
+	equal "$(holm machine clone --help)" "$(holm help clone)"
+	equal "$(holm run --help)" "$(holm help run)"
 	equal "$(holm machine mount add --help)" "$(holm help machine mount add)"
 	equal "$(holm machine port)" "$(holm help machine port)"
 	equal "$(holm machine mount)" "$(holm help mount)"
-	contains "$(holm help port)" "port rm"
+	contains "$(holm help machine port)" "port rm"
 	equal "$(holm machine --help)" "$(holm m)"
 }
 

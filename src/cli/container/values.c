@@ -120,7 +120,7 @@ int value_pair(const char *option, const char *text, struct json_object *pairs, 
 static int key_of(const char *word)
 {
 	const char *control = startswith(word, "ctrl-");
-	char c = control && !control[1] ? control[0] : 0;
+	char c = control && control[0] && !control[1] ? control[0] : 0;
 	if (!control)
 		return word[0] && !word[1] ? (unsigned char)word[0] : -1;
 	if (c >= 'a' && c <= 'z')
