@@ -31,9 +31,9 @@ extern const struct command_spec command_docker_host;
 extern const struct command_spec command_container_attach, command_container_cp, command_container_create,
     command_container_exec, command_container_run, command_container_start, command_container_wait;
 extern const struct command_spec command_container_inspect, command_container_kill, command_container_logs,
-    command_container_pause, command_container_port, command_container_ps, command_container_rename,
-    command_container_restart, command_container_rm, command_container_stop, command_container_top,
-    command_container_unpause, command_container_events, command_images, command_inspect_any, command_rmi;
+    command_container_port, command_container_ps, command_container_rename, command_container_restart,
+    command_container_rm, command_container_stop, command_container_top, command_container_events, command_images,
+    command_inspect_any, command_rmi;
 extern const struct command_spec command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune,
     command_volume_rm;
 extern const struct command_spec command_help, command_system_df, command_system_info, command_version;
