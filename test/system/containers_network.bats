@@ -210,7 +210,7 @@ for attempt in range(20):
 }
 
 @test "two thousand requests, a hundred at once, come through a published port" {
-	# An emulated machine's server does not take a hundred connections within the ten seconds of a dial.
+	# An emulated server cannot take a hundred connections within a dial's ten seconds.
 	requires native python3
 	local port
 	port=$(free_port)
