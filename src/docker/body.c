@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See body.h. A member that the engine does not honour is refused, never skipped: `refused` names
- * them, with the values that clients send for "not given". */
+ * See body.h. A member that the engine does not honour is refused, never skipped. `refused` names
+ * those of Docker's API, with the values that clients send for "not given". `honoured` names the
+ * members of HostConfig that are honoured, here or in other files; all others are refused, too. */
 #include "docker/body.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ static const struct {
 } refused[] = {
 	{ IN_CONFIG, "Domainname", "--domainname", NULL },
 	{ IN_CONFIG, "MacAddress", "--mac-address", NULL },
+	{ IN_CONFIG, "NetworkDisabled", "use --network none", NULL },
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
@@ -58,7 +60,14 @@ static const struct {
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
+	{ IN_HOST, "MemorySwappiness", "--memory-swappiness", "-1" },
+	{ IN_HOST, "Annotations", "--annotation", NULL },
 };
+
+static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize", "ContainerIDFile",
+	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "LogConfig", "Mounts",
+	"NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "RestartPolicy",
+	"SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom" };
 
 static int is_not_given(struct json_object *value, const char *harmless)
 {
@@ -89,6 +98,79 @@ static int check_refused(struct json_object *config, struct json_object *host, s
 			continue;
 		return error_set(err, EOPNOTSUPP, "%s (%s) is not supported by holm's engine; leave it out",
 		    refused[i].key, refused[i].option);
+	}
+	return 0;
+}
+
+static int is_named(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(honoured); i++)
+		if (streq(honoured[i], key))
+			return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (refused[i].where == IN_HOST && streq(refused[i].key, key))
+			return 1;
+	return 0;
+}
+
+static int check_unknown(struct json_object *host, struct error **err)
+{
+	static const char *const paths[] = { "MaskedPaths", "ReadonlyPaths" };
+	struct json_object *list;
+	/* An empty list says that no path is masked. */
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (json_object_object_get_ex(host, paths[i], &list) && list)
+			return error_set(err, EOPNOTSUPP,
+			    "%s (--security-opt systempaths) is not supported by holm's engine", paths[i]);
+	json_object_object_foreach(host, key, value)
+	{
+		if (!is_named(key) && !is_not_given(value, NULL))
+			return error_set(err, EOPNOTSUPP,
+			    "HostConfig.%.64s is not supported by holm's engine; leave it out", key);
+	}
+	return 0;
+}
+
+static int check_endpoint(const char *network, struct json_object *endpoint, const char *mode, struct error **err)
+{
+	static const char *const builtin[] = { "default", "bridge", "host", "none" };
+	int exists = streq(network, mode);
+	for (size_t i = 0; i < ARRAY_SIZE(builtin); i++)
+		exists |= streq(network, builtin[i]);
+	if (!exists)
+		return error_set(err, EOPNOTSUPP,
+		    "network \"%.64s\" (--network) is not supported by holm's engine; choose bridge, none, host or "
+		    "container:NAME",
+		    network);
+	if (!json_object_is_type(endpoint, json_type_object))
+		return 0;
+	json_object_object_foreach(endpoint, key, value)
+	{
+		if (!is_not_given(value, NULL))
+			return error_set(err, EOPNOTSUPP,
+			    "%.64s of network \"%.64s\" (--network-alias, --ip, --link) is not supported by holm's "
+			    "engine",
+			    key, network);
+	}
+	return 0;
+}
+
+/* Networks of a user's own are not there, and the others have no names and addresses to choose. */
+static int check_endpoints(struct json_object *o, struct json_object *host, struct error **err)
+{
+	struct json_object *networking = NULL, *endpoints = NULL;
+	const char *mode = "";
+	int r = json_get_object(o, "NetworkingConfig", &networking, err);
+	if (r == 0)
+		r = json_get_object(networking, "EndpointsConfig", &endpoints, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (host)
+		(void)json_get_string(host, "NetworkMode", &mode, NULL);
+	json_object_object_foreach(endpoints, network, endpoint)
+	{
+		if ((r = check_endpoint(network, endpoint, mode, err)) < 0)
+			return r;
 	}
 	return 0;
 }
@@ -326,7 +408,8 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 	int r = json_get_object(o, "HostConfig", &host, err);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if ((r = check_refused(o, host, err)) < 0 || (r = parse_config(o, &b, err)) < 0 ||
+	if ((r = check_refused(o, host, err)) < 0 || (host && (r = check_unknown(host, err)) < 0) ||
+	    (r = check_endpoints(o, host, err)) < 0 || (r = parse_config(o, &b, err)) < 0 ||
 	    (host && (r = parse_host(host, &b, err)) < 0))
 		return r;
 	if (!b.image)
