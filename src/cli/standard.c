@@ -41,7 +41,7 @@ int standard_signals(sigset_t *old)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++) {
 		struct sigaction current;
-		/* What our caller ignores (nohup, a shell's background job) stays ignored. */
+		/* A signal that our caller ignores (nohup, a background job) stays ignored. */
 		if (sigaction(forwarded[i], NULL, &current) == 0 && current.sa_handler == SIG_IGN)
 			continue;
 		sigaddset(&set, forwarded[i]);

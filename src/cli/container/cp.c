@@ -19,7 +19,7 @@
 #include "docker/base64.h"
 #include "oci/tar_write.h"
 
-enum { READ_SIZE = 64 * 1024, GO_DIRECTORY = 31, GO_LINK = 27 };
+enum { GO_DIRECTORY = 31, GO_LINK = 27 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -290,20 +290,11 @@ static int copy_in(const struct copy *c, struct error **err)
 static int stream_in(const struct copy *c, struct error **err)
 {
 	AUTO_UPLOAD struct archive_upload upload = { .fd = -1 };
-	AUTOFREE char *block = xmalloc(READ_SIZE);
 	if (isatty(STDIN_FILENO))
 		return error_set(err, EINVAL, "stdin is a terminal; give cp - a tar stream");
 	int r = begin_upload(c, c->to.path, &upload, err);
-	while (r == 0 && !upload.broken) {
-		ssize_t n = read(STDIN_FILENO, block, READ_SIZE);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set_errno(err, errno, "stdin");
-		if (n == 0)
-			break;
-		(void)archive_upload_write(&upload, block, (size_t)n);
-	}
+	if (r == 0)
+		r = archive_upload_stdin(&upload, err);
 	return r < 0 ? r : end_upload(&upload, err);
 }
 

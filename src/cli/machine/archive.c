@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cli/client.h"
 
-enum { STALL_S = 120 }; /* no byte moved for so long: given up */
+enum {
+	STALL_S = 120, /* no byte moved for so long: given up */
+	READ_SIZE = 64 * 1024,
+};
 
 static int connect_running(const char *machine, struct error **err)
 {
@@ -87,6 +91,22 @@ int archive_upload_write(void *upload, const void *data, size_t size)
 		r = fd_write_full(u->fd, "\r\n", 2);
 	u->broken |= r < 0;
 	return r;
+}
+
+int archive_upload_stdin(struct archive_upload *u, struct error **err)
+{
+	AUTOFREE char *block = xmalloc(READ_SIZE);
+	while (!u->broken) {
+		ssize_t n = read(STDIN_FILENO, block, READ_SIZE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set_errno(err, errno, "stdin");
+		if (n == 0)
+			break;
+		(void)archive_upload_write(u, block, (size_t)n);
+	}
+	return 0;
 }
 
 static uint64_t read_left_out(struct http_response *response, uint64_t deadline_ms)

@@ -32,6 +32,8 @@ int archive_upload_begin_on(struct archive_upload *u, int fd, const char *target
 int archive_upload_begin(struct archive_upload *u, const char *machine, const char *path, const char *query,
     struct error **err);
 int archive_upload_write(void *upload, const void *data, size_t size); /* a tar_sink */
+/* Sends stdin to its end, or until the machine does not take more. 0, or -errno of a read. */
+int archive_upload_stdin(struct archive_upload *u, struct error **err);
 /* Waits for the answer; *left_out gets the number of devices that the machine did not take. */
 int archive_upload_end(struct archive_upload *u, size_t *left_out, struct error **err);
 void archive_upload_done(struct archive_upload *u);

@@ -33,7 +33,7 @@
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
 
-enum { LINKS_MAX = 16, READ_SIZE = 64 * 1024 };
+enum { LINKS_MAX = 16 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -197,21 +197,12 @@ static int copy_in(const struct copy *c, struct error **err)
 static int stream_in(const struct copy *c, struct error **err)
 {
 	AUTO_UPLOAD struct archive_upload upload = { .fd = -1 };
-	AUTOFREE char *block = xmalloc(READ_SIZE);
 	if (isatty(STDIN_FILENO))
 		return error_set(err, EINVAL,
 		    "standard input is a terminal; give it a tar stream: holm machine cp - NAME:PATH < FILE");
 	int r = begin_upload(c, 1, !c->archive, &upload, err);
-	while (r == 0 && !upload.broken) {
-		ssize_t n = read(STDIN_FILENO, block, READ_SIZE);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set_errno(err, errno, "stdin");
-		if (n == 0)
-			break;
-		(void)archive_upload_write(&upload, block, (size_t)n);
-	}
+	if (r == 0)
+		r = archive_upload_stdin(&upload, err);
 	return r < 0 ? r : end_upload(c, &upload, err);
 }
 

@@ -173,7 +173,7 @@ int export_run(const char *name, const struct export_job *job, struct error **er
 static struct json_object *pack_settings(const struct machine *m)
 {
 	struct json_object *o = json_object_new_object(), *machine = machine_to_json(m);
-	/* What is this host's alone. */
+	/* Members of this host alone. */
 	static const char *const local[] = { "image_disk", "image_trees", "form", "home", "uid", "gid" };
 	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
 		json_object_object_del(machine, local[i]);
