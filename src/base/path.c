@@ -147,6 +147,15 @@ int path_open_beneath(int directory, const char *path, int flags, mode_t mode)
 	return open_how(directory, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
+DIR *path_list(int directory)
+{
+	AUTO_FD int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (d)
+		(void)TAKE_FD(copy);
+	return d;
+}
+
 /* A tree may be deeper than a process can have descriptors: what lies too deep is moved up to the
  * top and deleted from there. */
 struct removal {

@@ -2,6 +2,7 @@
  * Paths on the host and inside trees that come from outside. */
 #pragma once
 
+#include <dirent.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -28,6 +29,8 @@ int path_open_in_root(int root, const char *path, int flags, mode_t mode);
 /* Opens beneath `directory` following no symlink at all (RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS). fd
  * or -errno. */
 int path_open_beneath(int directory, const char *path, int flags, mode_t mode);
+/* Opens a listing of its own of a directory that is open; for closedir(). NULL, and errno. */
+DIR *path_list(int directory);
 /* Deletes a tree below directory without following symlinks or crossing mounts; a missing name is
  * fine. 0 or -errno of the first failure. */
 int path_remove_tree(int directory, const char *name);

@@ -239,13 +239,10 @@ static int write_node(struct writer *w, int directory, const char *file, const c
 
 static int write_children(struct writer *w, int fd, const char *name, int depth)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		r = -errno;
-		fd_close(copy);
-		return r;
-	}
+	int r = 0;
+	DIR *d = path_list(fd);
+	if (!d)
+		return -errno;
 	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
 		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
 			continue;

@@ -157,13 +157,10 @@ static void sort(struct engine *e)
 
 int container_load_all(struct engine *e, struct error **err)
 {
-	int copy = openat(e->records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		int code = errno;
-		fd_close(copy);
-		return error_set_errno(err, code, "cannot read the records of the containers");
-	}
+	int count = 0;
+	DIR *d = path_list(e->records);
+	if (!d)
+		return error_set_errno(err, errno, "cannot read the records of the containers");
 	for (struct dirent *entry; (entry = readdir(d)) && count < RECORDS_MAX;) {
 		if (!docker_is_id(entry->d_name))
 			continue;

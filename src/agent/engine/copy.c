@@ -13,6 +13,7 @@
 #include "agent/engine/mounts.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/path.h"
 
 enum { DEPTH_MAX = 128, NAMES_MAX = 64 * 1024, VALUE_MAX = 64 * 1024 };
 
@@ -102,13 +103,10 @@ static int copy_children(int from, int to, int depth)
 {
 	if (depth > DEPTH_MAX)
 		return -ELOOP;
-	int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		r = -errno;
-		fd_close(copy);
-		return r;
-	}
+	int r = 0;
+	DIR *d = path_list(from);
+	if (!d)
+		return -errno;
 	for (struct dirent *entry; r == 0 && (entry = readdir(d));)
 		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
 			r = copy_entry(from, to, entry->d_name, depth);

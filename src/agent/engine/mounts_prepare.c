@@ -68,10 +68,8 @@ static void fail(struct mounting *m, int code, const struct docker_mount *at)
 
 static int is_empty(int directory)
 {
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d)
-		fd_close(copy);
+	int count = 0;
+	DIR *d = path_list(directory);
 	for (struct dirent *entry; d && (entry = readdir(d));)
 		count += !streq(entry->d_name, ".") && !streq(entry->d_name, "..");
 	if (d)

@@ -175,15 +175,12 @@ static int step_accounts(int root, const struct boot_user *u, struct error **err
 
 static int is_empty(int directory)
 {
-	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = path_list(directory);
 	int empty = d != NULL;
 	for (struct dirent *e; d && empty && (e = readdir(d));)
 		empty = streq(e->d_name, ".") || streq(e->d_name, "..");
 	if (d)
 		closedir(d);
-	else
-		fd_close(fd);
 	return empty;
 }
 

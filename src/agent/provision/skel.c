@@ -80,13 +80,10 @@ static int copy_directory(struct copy *c, int from, int to, int depth)
 {
 	if (depth > SKEL_DEPTH_MAX)
 		return -ELOOP;
-	int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		r = -errno;
-		fd_close(copy);
-		return r;
-	}
+	int r = 0;
+	DIR *d = path_list(from);
+	if (!d)
+		return -errno;
 	for (struct dirent *e; r == 0 && (e = readdir(d));)
 		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
 			r = copy_entry(c, from, to, e->d_name, depth);

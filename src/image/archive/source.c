@@ -224,12 +224,10 @@ static int add_strings(const struct source *s, const char *text, struct strv *to
 /* Collects the flat names of all members that a document in the folder names. */
 static int collect_named(const struct source *s, struct strv *to, struct error **err)
 {
-	int r = 0, copy = openat(s->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		fd_close(copy);
+	int r = 0;
+	DIR *d = path_list(s->directory);
+	if (!d)
 		return error_set_errno(err, errno, "cannot read a folder in %s", s->library->path);
-	}
 	for (struct dirent *e; r >= 0 && (e = readdir(d));) {
 		AUTOFREE char *text = NULL;
 		AUTO_FD int fd = openat(s->directory, e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

@@ -175,12 +175,9 @@ static void add_machines(struct library *l, struct references *keep)
 static void each_file(int directory, void (*fn)(int directory, const char *name, const struct stat *st, void *data),
     void *data)
 {
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		fd_close(copy);
+	DIR *d = path_list(directory);
+	if (!d)
 		return;
-	}
 	for (struct dirent *e; (e = readdir(d));) {
 		struct stat st;
 		if (e->d_name[0] != '.' && fstatat(directory, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -258,12 +255,9 @@ static void sweep_partials(struct library *l)
 /* Folders that a load was unpacked into by a process that is gone: nobody else is here. */
 static void sweep_folders(struct library *l)
 {
-	int copy = openat(l->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		fd_close(copy);
+	DIR *d = path_list(l->root);
+	if (!d)
 		return;
-	}
 	for (struct dirent *e; (e = readdir(d));)
 		if (startswith(e->d_name, "unpacked-"))
 			path_remove_tree(l->root, e->d_name);

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "idmap/idmap.h"
 #include "image/trees/cache.h"
 #include "image/trees/jobs.h"
@@ -62,12 +63,9 @@ static void sweep_file(int trees, const char *name, const struct tree_sweep *t)
 /* Lists the trees to delete, and deletes small files on the way. */
 static void sweep_entries(int trees, struct tree_sweep *t, struct strv *doomed)
 {
-	int copy = openat(trees, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	if (!dir) {
-		fd_close(copy);
+	DIR *dir = path_list(trees);
+	if (!dir)
 		return;
-	}
 	for (struct dirent *e; (e = readdir(dir));) {
 		struct stat st;
 		if (fstatat(trees, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -18,13 +18,9 @@
 /* The names in a directory: 0 or -errno. The descriptor stays the caller's. */
 static int list_names(int directory, struct strv *ret)
 {
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		int code = errno;
-		fd_close(copy);
-		return -code;
-	}
+	DIR *d = path_list(directory);
+	if (!d)
+		return -errno;
 	for (struct dirent *e; (e = readdir(d));)
 		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
 			strv_add(ret, e->d_name);

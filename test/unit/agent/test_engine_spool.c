@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -127,12 +128,10 @@ static _Noreturn void count_up(int to, unsigned limit)
 static void engines_that_are_killed_lose_nothing_and_double_nothing(void **state)
 {
 	enum { NUMBERS = 100000, SPARED_NS = 300000 };
-	char path[] = "/tmp/holm-spool-XXXXXX";
-	int ends[2], status = -1, log = mkstemp(path);
+	int ends[2], status = -1, log = memfd_create("log", MFD_CLOEXEC);
 	unsigned kills = 0;
 	struct spool *s = spool_new(0);
 	assert_true(log >= 0 && s);
-	unlink(path);
 	assert_int_equal(fd_pipe(ends), 0);
 	pid_t writer = fork();
 	if (writer == 0)

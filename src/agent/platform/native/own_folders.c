@@ -49,12 +49,10 @@ static int take_entry(int from, const char *name, int to, struct error **err)
 static int take_imported(int from, int to, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
-	int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d) {
-		fd_close(copy);
+	int r = 0;
+	DIR *d = path_list(from);
+	if (!d)
 		return -EIO;
-	}
 	for (struct dirent *e; (e = readdir(d));)
 		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
 			strv_add(&names, e->d_name);

@@ -10,18 +10,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/core/agent.h"
 #include "agent/core/rootfs.h"
+#include "agent/platform/vm/device.h"
 #include "agent/platform/vm/modules.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 
@@ -29,7 +27,7 @@
 #define HOSTS "/sys/class/scsi_host"
 #define CONTAINER_IDS_FIRST UINT32_C(1879048192)
 
-enum { CONTAINER_IDS = 65536, APPEAR_MS = 20 * 1000, NAME_MAX_SIZE = 32 };
+enum { CONTAINER_IDS = 65536, NAME_MAX_SIZE = 32 };
 
 int vm_open_containers(const struct boot_request *b, struct error **err)
 {
@@ -89,23 +87,11 @@ static char *find_device(const char *name)
 /* Waits until the kernel has found the disk and read its size. A path, owned, or NULL. */
 static char *wait_for_device(const char *name, struct error **err)
 {
-	uint64_t deadline = clock_deadline(APPEAR_MS);
-	AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (watch >= 0)
-		inotify_add_watch(watch, "/dev", IN_CREATE | IN_ATTRIB);
-	for (;;) {
-		char events[4096];
-		AUTOFREE char *path = find_device(name);
-		AUTO_FD int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-		if (fd >= 0)
-			return TAKE_PTR(path);
-		if (watch < 0 || fd_wait(watch, POLLIN, deadline) <= 0) {
-			error_set(err, ENODEV, "the disk %s of an image did not appear", name);
-			return NULL;
-		}
-		while (read(watch, events, sizeof events) > 0)
-			;
-	}
+	char *path = NULL;
+	AUTO_FD int fd = device_open(find_device, name, O_RDONLY, &path);
+	if (fd < 0)
+		error_set_errno(err, fd, "the disk %s of an image did not appear", name);
+	return path;
 }
 
 /* Digits and colons: the keeper's, but it becomes part of a path. */

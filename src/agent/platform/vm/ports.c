@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * There is no udev: a port is found by its name in sysfs. Ports appear while the driver probes, so
- * the search goes on, woken by inotify on /dev, until both are there. */
+ * A port is found by its name in sysfs, as soon as the driver has both. */
 #include "agent/platform/vm/ports.h"
 
 #include <dirent.h>
@@ -8,10 +7,10 @@
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/platform/vm/device.h"
 #include "agent/platform/vm/early.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -21,7 +20,7 @@
 
 #define PORTS "/sys/class/virtio-ports"
 
-enum { APPEAR_MS = 20 * 1000, VSOCK_CONNECT_MS = 5 * 1000 };
+enum { VSOCK_CONNECT_MS = 5 * 1000 };
 
 /* The device of the port with this name, owned; NULL: not there (yet). */
 static char *find_port(const char *name)
@@ -44,23 +43,10 @@ static char *find_port(const char *name)
 
 static int open_port(const char *name, struct error **err)
 {
-	uint64_t deadline = clock_deadline(APPEAR_MS);
-	AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (watch >= 0)
-		inotify_add_watch(watch, "/dev", IN_CREATE | IN_ATTRIB);
-	for (;;) {
-		char events[4096];
-		AUTOFREE char *path = find_port(name);
-		int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK) : -1;
-		if (fd >= 0)
-			return fd;
-		if (path && errno != ENOENT && errno != ENXIO)
-			return error_set_errno(err, errno, "cannot open the virtio port %s", name);
-		if (watch < 0 || fd_wait(watch, POLLIN, deadline) <= 0)
-			return error_set(err, ENODEV, "there is no virtio port named %s", name);
-		while (read(watch, events, sizeof events) > 0)
-			;
-	}
+	int fd = device_open(find_port, name, O_RDWR | O_NONBLOCK, NULL);
+	if (fd == -ENODEV)
+		return error_set(err, ENODEV, "there is no virtio port named %s", name);
+	return fd < 0 ? error_set_errno(err, fd, "cannot open the virtio port %s", name) : fd;
 }
 
 static int open_serial(int ret[2], struct error **err)
