@@ -443,6 +443,14 @@ connected_twice()
 	until_true 3 is_state box stopped
 }
 
+@test "a session whose machine is paused before it answers says so" {
+	holm machine stop box
+	FAKE_PAUSED="no room" run --separate-stderr holm machine run -n box echo done
+	equal done "$output"
+	contains "$stderr" 'machine "box" is paused: no room'
+	holm machine stop box
+}
+
 @test "a keeper that is killed: the next command says so or boots again" {
 	holm machine run true
 	kill -KILL "$(holm machine inspect | jq -r '.[0].keeper.pid')"

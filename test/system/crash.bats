@@ -241,8 +241,8 @@ part_of_world()
 	equal box "$(holm machine ls -q)"
 }
 
-@test "a VM pauses while the host's disk is full, says so, and goes on by itself" {
-	requires vm unshare
+@test "a VM pauses while the host's disk is full, or its user over a quota, says so, and goes on by itself" {
+	requires vm unshare cc
 	unshare --user --map-current-user --keep-caps --mount true || skip "no user namespaces here"
 	mkdir "$WORLD/small" "$WORLD/seen"
 	run unshare --user --map-current-user --keep-caps --mount bash "$BATS_TEST_DIRNAME/../lib/full-disk" "$WORLD/small" "$WORLD/seen"
@@ -255,6 +255,8 @@ part_of_world()
 	contains "$(cat "$WORLD/seen/start")" "is free on the host"
 	equal written "$(cat "$WORLD/seen/written")"
 	equal 143 "$(cat "$WORLD/seen/terminated")"
+	contains "$(cat "$WORLD/seen/quota")" "is paused: your disk quota on the host is used up"
+	equal "up written" "$(xargs <"$WORLD/seen/quota-written")"
 	rm -r "$WORLD/seen"
 }
 

@@ -31,15 +31,16 @@ void pause_watch_done(struct pause_watch *w)
 	free(TAKE_PTR(w->why));
 }
 
-void pause_watch_step(struct pause_watch *w)
+int pause_watch_step(struct pause_watch *w)
 {
 	if (clock_now_ms() < w->begin_ms)
-		return;
+		return 0;
 	w->begin_ms = UINT64_MAX;
 	w->fd = client_connect(w->machine, NULL);
 	if (w->fd >= 0 &&
 	    http_request(w->fd, "GET", "/v1/pauses", NULL, NULL, clock_deadline(ANSWER_MS), &w->response, NULL) < 0)
 		stop(w);
+	return w->fd >= 0;
 }
 
 int pause_watch_read(struct pause_watch *w)

@@ -17,7 +17,8 @@ struct pause_watch {
 
 void pause_watch_init(struct pause_watch *w, const char *machine);
 void pause_watch_done(struct pause_watch *w);
-/* Begins to ask if it is time. */
-void pause_watch_step(struct pause_watch *w);
+/* Begins to ask if it is time. Whether it began just now: the first change may have come with the
+ * answer, and the descriptor does not show that. */
+int pause_watch_step(struct pause_watch *w);
 /* Takes the changes that have come. Whether there were any. */
 int pause_watch_read(struct pause_watch *w);

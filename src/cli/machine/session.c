@@ -69,12 +69,18 @@ static void show_note(struct session *s, const char *text, size_t size)
 		terminal_raw(&s->terminal, STDIN_FILENO);
 }
 
+/* Returns the line about a change; owned. */
+static char *describe_pause(const struct pause_watch *w)
+{
+	return w->why ? xasprintf("machine \"%s\" is paused: %s", w->machine, w->why) :
+			xasprintf("machine \"%s\" goes on", w->machine);
+}
+
 static void take_pauses(struct session *s)
 {
 	if (!pause_watch_read(&s->pauses))
 		return;
-	AUTOFREE char *text = s->pauses.why ? xasprintf("machine \"%s\" is paused: %s", s->machine, s->pauses.why) :
-					      xasprintf("machine \"%s\" goes on", s->machine);
+	AUTOFREE char *text = describe_pause(&s->pauses);
 	show_note(s, text, strlen(text));
 	if (s->pauses.why && s->early_signal)
 		end_paused(s, s->early_signal);
@@ -247,12 +253,12 @@ static int step(struct session *s)
 	wanted(s, p);
 	if (poll(p, AT_COUNT, clock_left_ms(s->pauses.begin_ms)) < 0)
 		return errno == EINTR ? 0 : -errno;
-	pause_watch_step(&s->pauses);
+	int begins = pause_watch_step(&s->pauses);
 	if (p[AT_SIGNALS].revents)
 		read_signal(s);
 	if (p[AT_STDIN].revents)
 		read_input(s);
-	if (p[AT_PAUSES].revents)
+	if (begins || p[AT_PAUSES].revents)
 		take_pauses(s);
 	if (p[AT_SOCKET].revents & (POLLIN | POLLHUP | POLLERR)) {
 		int r = receive(s);
@@ -287,10 +293,31 @@ static int run_loop(struct session *s, struct error **err)
 
 /* ---- beginning and end ---- */
 
-static int session_talk(const char *machine, struct http_response *response, int tty, int input, struct error **err)
+/* Waits for the answer to the request until the deadline, and shows when the machine is paused
+ * meanwhile: that has no deadline, and after it there is another one. */
+static void await_answer(struct pause_watch *w, int fd, uint64_t *deadline)
+{
+	for (struct pollfd p[2] = { { 0 } }; !p[0].revents && (w->why || clock_now_ms() < *deadline);) {
+		p[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		p[1] = (struct pollfd){ .fd = w->fd, .events = POLLIN };
+		if (poll(p, ARRAY_SIZE(p), clock_left_ms(MIN(w->why ? UINT64_MAX : *deadline, w->begin_ms))) < 0)
+			p[0].revents = p[1].revents = 0;
+		int begins = pause_watch_step(w);
+		if (!(begins || p[1].revents) || !pause_watch_read(w))
+			continue;
+		AUTOFREE char *text = describe_pause(w);
+		output_note("%s", text);
+		*deadline = clock_deadline(REQUEST_MS);
+	}
+}
+
+/* Takes the watch. */
+static int session_talk(struct pause_watch *pauses, struct http_response *response, int tty, int input,
+    struct error **err)
 {
 	struct session s = {
-		.machine = machine,
+		.machine = pauses->machine,
+		.pauses = *pauses,
 		.socket = response->fd,
 		.tty = tty,
 		.input_open = input,
@@ -301,11 +328,11 @@ static int session_talk(const char *machine, struct http_response *response, int
 	};
 	sigset_t old;
 	int r = fd_set_nonblocking(s.socket, 1);
+	*pauses = (struct pause_watch){ .fd = -1, .begin_ms = UINT64_MAX };
 	s.signals = standard_signals(&old);
 	if (s.signals < 0 || r < 0)
 		return error_set_errno(err, errno, "preparing a session");
 	signal(SIGPIPE, SIG_IGN);
-	pause_watch_init(&s.pauses, machine);
 	buffer_init(&s.sending, BUFFER_MAX);
 	buffer_init(&s.received, BUFFER_MAX);
 	standard_output_init(&s.outputs[0], STDOUT_FILENO, BUFFER_MAX);
@@ -339,11 +366,16 @@ int session_run(const char *machine, struct json_object *request, struct error *
 		return error_set(err, ESRCH, "machine \"%s\" stopped just now; try again", machine);
 	if (fd < 0)
 		return fd;
+	CLEANUP(pause_watch_done) struct pause_watch pauses;
+	pause_watch_init(&pauses, machine);
 	uint64_t deadline = clock_deadline(REQUEST_MS);
-	int r = http_request(fd, "POST", "/v1/sessions", detached ? NULL : "holm-session", request, deadline, &response,
-	    err);
+	int r = http_send_request(fd, "POST", "/v1/sessions", detached ? NULL : "holm-session", request, deadline, err);
+	if (r == 0) {
+		await_answer(&pauses, fd, &deadline);
+		r = http_answer(fd, deadline, &response, err);
+	}
 	if (r < 0)
 		return r;
 	/* A detached session was answered when it had started. */
-	return detached || response.head.status != 101 ? 0 : session_talk(machine, &response, tty, input, err);
+	return detached || response.head.status != 101 ? 0 : session_talk(&pauses, &response, tty, input, err);
 }

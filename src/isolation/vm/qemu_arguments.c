@@ -132,9 +132,9 @@ static void add_disk(struct strv *argv, const char *id, const char *format, cons
 	strv_add(argv, "-blockdev");
 	strv_take(argv, json_to_string(node, 0));
 	strv_add(argv, "-device");
-	/* A full file system of the host stops the guest (pause.c). */
+	/* A write that fails on the host stops the guest (pause.c). */
 	strv_addf(argv, "virtio-blk-pci,id=%s-device,drive=%s%s", id, id,
-	    read_only ? "" : ",werror=enospc,rerror=report");
+	    read_only ? "" : ",werror=stop,rerror=report");
 }
 
 static void add_devices(const struct qemu_plan *p, struct strv *argv)

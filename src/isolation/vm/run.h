@@ -79,7 +79,8 @@ struct isolation_run {
 	struct image_disk *image_disks;
 	int has_images; /* their controller is plugged in */
 	struct {
-		char *why; /* NULL: the guest runs */
+		char *why;    /* NULL: the guest runs */
+		int settling; /* QEMU has let it go on; it is not known yet whether it works */
 		struct source *timer, *space_timer;
 		uint64_t wait_ms, tried_ms, ended_ms;
 	} pause;
@@ -145,7 +146,7 @@ void vm_return_disk(struct isolation_run *run, const char *path);
 void image_disks_event_deleted(struct isolation_run *run, struct json_object *event_data); /* DEVICE_DELETED */
 void image_disks_cancel(struct isolation_run *run); /* answers who waits, and forgets all */
 
-/* pause.c: the guest stops while the host has no space for its disk. */
+/* pause.c: the guest stops while the host cannot write its disk. */
 void pause_event_error(struct isolation_run *run, struct json_object *event_data); /* BLOCK_IO_ERROR */
 void pause_event_resumed(struct isolation_run *run);                               /* RESUME */
 void pause_watch_space(struct isolation_run *run);                                 /* warns before it comes to that */
