@@ -174,7 +174,7 @@ static int move_up(struct removal *x, int directory, const char *name)
 		if (renameat2(directory, name, x->top, place, RENAME_NOREPLACE) == 0)
 			return 0;
 		/* A directory that takes another parent must be writable itself. */
-		if (errno != EEXIST && (errno != EACCES || fchmodat(directory, name, 0700, 0) < 0 ||
+		if (errno != EEXIST && (errno != EACCES || fchmodat(directory, name, 0700, AT_SYMLINK_NOFOLLOW) < 0 ||
 					   renameat2(directory, name, x->top, place, RENAME_NOREPLACE) < 0))
 			return -errno;
 	}
@@ -183,7 +183,7 @@ static int move_up(struct removal *x, int directory, const char *name)
 static int open_directory(int directory, const char *name)
 {
 	int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+	if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
 		fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd;
 }

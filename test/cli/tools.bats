@@ -112,6 +112,7 @@ refused()
 	{
 		echo '	AUTO_FD int root = open(AGENT_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);'
 		echo '	AUTOFREE char *own = path_join(AGENT_SHARES, tag);'
+		echo '	return fchmodat(fd, ".", 01777, 0) < 0 || fchmodat(fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0;'
 	} >"$TREE/src/agent/fine.c"
 	printf '\tumount2(AGENT_MACHINE_RUN, MNT_DETACH | UMOUNT_NOFOLLOW);\n' >"$TREE/src/agent/core/machine_run.c"
 	run "$TOOLS/check-guest-paths" "$TREE"
@@ -120,13 +121,15 @@ refused()
 	printf '\n\tunlink(AGENT_MACHINE_RUN "/systemd/private");\n' >"$TREE/src/agent/core/machine_run.c"
 	printf '\tint fd = open(AGENT_MACHINE_RUN, O_PATH);\n\tpath_join(AGENT_ROOT, name);\n' >"$TREE/src/agent/core/other.c"
 	printf '\tif (setns(c->machine, CLONE_NEWNS) < 0)\n' >"$TREE/src/agent/core/share.c"
+	printf '\t(void)!fchmodat(root, "tmp", 01777, 0);\n' >"$TREE/src/other.c"
 	run "$TOOLS/check-guest-paths" "$TREE"
 	equal 1 "$status"
 	contains "$output" 'src/agent/core/machine_run.c:2: a name below a tree of the guest'
 	contains "$output" "src/agent/core/other.c:1: the machine's /run is opened by machine_run_*() only"
 	contains "$output" 'src/agent/core/other.c:2: a name below a tree of the guest'
 	contains "$output" 'src/agent/core/share.c:1: a worker enters a machine by platform->enter()'
-	equal 4 "${#lines[@]}"
+	contains "$output" 'src/other.c:1: it follows a symlink'
+	equal 5 "${#lines[@]}"
 }
 
 @test "check-output names what writes to people elsewhere" {

@@ -139,7 +139,9 @@ static int fill(const struct platform *p, const struct machine_run_texts *t, str
 	if (r < 0 || (t->services && (r = add_drop_in("systemd/system.conf.d", 0600, t->services, err)) < 0))
 		return r;
 	AUTO_FD int top = open_top();
-	r = top < 0 || mkdirat(top, "lock", 01777) < 0 || fchmodat(top, "lock", 01777, 0) < 0 ? -errno : 0;
+	r = top < 0 || mkdirat(top, "lock", 01777) < 0 || fchmodat(top, "lock", 01777, AT_SYMLINK_NOFOLLOW) < 0 ?
+		-errno :
+		0;
 	if (r >= 0)
 		r = add_init(p, holm);
 	return r < 0 ? error_set_errno(err, r, "cannot fill the machine's /run") : 0;

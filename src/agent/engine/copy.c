@@ -61,12 +61,14 @@ static int copy_link(int from, int to, const char *name, const struct stat *st)
 		   0;
 }
 
+/* Another container of the volume may put a symlink in the place of the fifo at any time, so the
+ * fifo has its mode from birth. */
 static int copy_fifo(int to, const char *name, const struct stat *st)
 {
-	return mkfifoat(to, name, 0600) < 0 || fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-		       fchmodat(to, name, st->st_mode & 07777, 0) < 0 ?
-		   -errno :
-		   0;
+	mode_t mask = umask(0);
+	int made = mkfifoat(to, name, st->st_mode & 0777);
+	umask(mask);
+	return made < 0 || fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 static int copy_children(int from, int to, int depth);

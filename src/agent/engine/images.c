@@ -302,7 +302,7 @@ static int make_upper(struct container *c, int trees, const struct image *i, str
 		return 0;
 	if ((mkdirat(folder, "upper.new", 0755) < 0 && errno != EEXIST) ||
 	    fchownat(folder, "upper.new", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fchmodat(folder, "upper.new", st.st_mode & 07777, 0) < 0 ||
+	    fchmodat(folder, "upper.new", st.st_mode & 07777, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    renameat(folder, "upper.new", folder, "upper") < 0)
 		return error_set_errno(err, errno, "cannot make the container's folder");
 	return 0;

@@ -156,7 +156,7 @@ static int step_mount_points(struct prepare *p, struct error **err)
 				     -1 :
 				     rootfs_mkdir(p->root, points[i].path, points[i].mode, err);
 		if (fd >= 0 && points[i].mode == 01777)
-			(void)!fchmodat(p->root, "tmp", 01777, 0);
+			(void)!fchmodat(fd, ".", 01777, 0);
 	}
 	for (size_t i = 0; !p->request->rescue && i < p->request->share_count; i++) {
 		int r = make_share_point(p, &p->request->shares[i], err);

@@ -23,7 +23,7 @@ static DIR *open_listing(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* One that is ours may still keep us out, where we are not root. */
-	if (fd < 0 && errno == EACCES && fchmodat(at, name, 0700, 0) == 0)
+	if (fd < 0 && errno == EACCES && fchmodat(at, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
 		fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d)
@@ -41,7 +41,7 @@ static int move_up(struct emptying *e, int at, const char *name)
 		snprintf(to, sizeof to, ".wh..wh.gone-%llu", e->moved++);
 		if (renameat2(at, name, e->top, to, RENAME_NOREPLACE) == 0)
 			return 0;
-		if (errno == EACCES && fchmodat(at, name, 0700, 0) == 0 &&
+		if (errno == EACCES && fchmodat(at, name, 0700, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    renameat2(at, name, e->top, to, RENAME_NOREPLACE) == 0)
 			return 0;
 		if (errno != EEXIST)

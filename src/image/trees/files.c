@@ -220,7 +220,8 @@ static int make_other(struct tree_writer *w, int parent, const char *name, const
 	if (r < 0)
 		return -errno;
 	r = tree_set_owner(w, parent, name, e->uid, e->gid, &mode);
-	if (r == 0 && e->type != TAR_SYMLINK && (mode & SPECIAL_BITS) != 0 && fchmodat(parent, name, mode, 0) < 0)
+	if (r == 0 && e->type != TAR_SYMLINK && (mode & SPECIAL_BITS) != 0 &&
+	    fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	times_of(e, times);
 	return r == 0 && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : r;

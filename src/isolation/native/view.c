@@ -46,7 +46,7 @@ static int open_up_machine(const struct isolation_run *run, struct error **err)
 		failed = !made && errno != EEXIST;
 		if (made)
 			/* the umask is strict, and upper's mode is that of "/" inside */
-			failed = fchmodat(folder, parts[i], 0755, 0) < 0;
+			failed = fchmodat(folder, parts[i], 0755, AT_SYMLINK_NOFOLLOW) < 0;
 		if (!failed && fstatat(folder, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0)
 			failed = fchownat(folder, parts[i], run->ids.uids[0].outside, run->ids.gids[0].outside,
 				     AT_SYMLINK_NOFOLLOW) < 0;
