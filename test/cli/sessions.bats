@@ -83,7 +83,7 @@ request()
 		rm -f "$WORLD/signal"
 		env --default-signal=INT,QUIT holm machine run sh -c "trap 'echo got-$name; exit 7' $name; echo up; while :; do sleep 0.05; done" >"$WORLD/signal" 2>/dev/null </dev/null &
 		pid=$!
-		until_true 5 grep -qs up "$WORLD/signal"
+		until_true 60 grep -qs up "$WORLD/signal"
 		kill -"$name" $pid
 		local status=0
 		wait $pid || status=$?
@@ -124,7 +124,7 @@ request()
 	fails 125 holm machine run -u a:b true
 	fails 125 holm machine run -d
 	equal '' "$(holm machine run -d sh -c "echo done >'$WORLD/detached'")"
-	until_true 5 test -s "$WORLD/detached"
+	until_true 60 test -s "$WORLD/detached"
 }
 
 @test "ssh: the first word is a machine, or the command begins" {
@@ -181,7 +181,7 @@ b" "$(holm machine ssh box 'echo a; echo b' 2>/dev/null)"
 other stopped" "$(holm machine stats --all --no-stream --format '{{.name}} {{.state}}')"
 	equal '[["other","stopped",null,null]]' "$(holm machine stats --no-stream --format json other | jq -c 'map([.name, .state, .pids, .cpu_percent])')"
 	holm machine stats box >"$WORLD/tmp/stats" &
-	until_true 10 sh -c 'test "$(grep -c NAME "$1")" -ge 2' sh "$WORLD/tmp/stats"
+	until_true 60 sh -c 'test "$(grep -c NAME "$1")" -ge 2' sh "$WORLD/tmp/stats"
 	holm machine stop box >/dev/null
 	wait $!
 	fails 125 holm machine stats --all box
@@ -271,9 +271,10 @@ on_terminal()
 @test "state comes from the keeper, and ls does not wait for a boot" {
 	holm machine stop --all
 	equal stopped "$(state box)"
-	FAKE_BOOT_SECONDS=3 holm machine start box >"$WORLD/start" &
+	FAKE_BOOT_FILE="$WORLD/booted" holm machine start box >"$WORLD/start" &
 	local pid=$!
-	until_true 2 is_state box starting
+	until_true 60 is_state box starting
+	touch "$WORLD/booted"
 	wait $pid
 	equal running "$(state box)"
 	equal box "$(cat "$WORLD/start")"
@@ -283,11 +284,21 @@ on_terminal()
 	contains "$stderr" 'machine "box" is running already'
 }
 
+@test "ls and inspect wait for a keeper that is slow to answer" {
+	holm machine stop box
+	FAKE_BOOT_FILE="$WORLD/never" FAKE_STATE_SECONDS=1.2 background holm machine start box >/dev/null 2>&1
+	until_true 60 is_state box starting
+	equal starting "$(holm machine inspect box | jq -r '.[0].state')"
+	holm machine inspect box | jq -e '.[0].keeper.pid' >/dev/null
+	holm machine stop box
+	wait "$pid" || true
+}
+
 @test "a signal during a boot that the command began stops the machine" {
 	holm machine stop box
-	FAKE_BOOT_SECONDS=30 command holm machine start box >/dev/null 2>&1 &
+	FAKE_BOOT_SECONDS=300 command holm machine start box >/dev/null 2>&1 &
 	local pid=$!
-	until_true 3 is_state box starting
+	until_true 60 is_state box starting
 	kill -TERM $pid
 	local status=0
 	wait $pid || status=$?
@@ -368,11 +379,11 @@ one_line()
 @test "a start that waits for a boot which another one began is stopped with it" {
 	local status=0 first
 	holm machine stop box
-	FAKE_BOOT_SECONDS=30 background holm machine start box >/dev/null 2>"$WORLD/err.1"
+	FAKE_BOOT_SECONDS=300 background holm machine start box >/dev/null 2>"$WORLD/err.1"
 	first=$pid
-	until_true 3 is_state box starting
+	until_true 60 is_state box starting
 	background holm machine run true >/dev/null 2>"$WORLD/err.2"
-	until_true 3 connected_twice
+	until_true 60 connected_twice
 	equal box "$(holm machine stop box)"
 	wait "$first" || status=$?
 	equal 125 "$status"
@@ -413,7 +424,7 @@ connected_twice()
 	holm machine stop box
 	FAKE_STOPPING=1 holm machine start box >/dev/null
 	background holm machine start box >"$WORLD/out" 2>"$WORLD/err"
-	until_true 3 grep -q . "$XDG_DATA_HOME/holm/machines/box/asked"
+	until_true 60 grep -q . "$XDG_DATA_HOME/holm/machines/box/asked"
 	kill -INT "$pid"
 	wait "$pid" || status=$?
 	equal 130 "$status"
@@ -427,7 +438,7 @@ connected_twice()
 	equal 125 "$status"
 	contains "$stderr" "last line"
 	equal 'holm: machine "box" did not start: no luck' "$(tail -n 1 <<<"$stderr")"
-	until_true 3 is_state box stopped
+	until_true 60 is_state box stopped
 }
 
 @test "what a keeper says of a machine is printable" {
@@ -440,7 +451,7 @@ connected_twice()
 	contains "$stderr" "holm:  2J?? ]0;x"
 	contains "$stderr" "did not start: no  2J??"
 	contains "$stderr" "  | last line  2J"
-	until_true 3 is_state box stopped
+	until_true 60 is_state box stopped
 }
 
 @test "a session whose machine is paused before it answers says so" {
@@ -454,7 +465,7 @@ connected_twice()
 @test "a keeper that is killed: the next command says so or boots again" {
 	holm machine run true
 	kill -KILL "$(holm machine inspect | jq -r '.[0].keeper.pid')"
-	until_true 3 is_state box stopped
+	until_true 60 is_state box stopped
 	equal again "$(holm machine run echo again 2>/dev/null)"
 }
 

@@ -7,7 +7,7 @@
 #include "cli/machine/describe.h"
 #include "cli/output.h"
 
-enum { ANSWER_MS = 500 };
+enum { ANSWER_MS = 5000 };
 
 static int run(const struct command_spec *c, struct options *o);
 

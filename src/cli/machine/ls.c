@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `holm machine ls`. It never waits: a keeper that does not answer at once is shown as running. */
+ * `holm machine ls`. It waits for no boot. A machine whose keeper does not answer in time is shown
+ * as running. */
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -9,7 +10,7 @@
 #include "cli/machine/describe.h"
 #include "cli/output.h"
 
-enum { ANSWER_MS = 500 };
+enum { ANSWER_MS = 3000 };
 #define OLD_NS (INT64_C(60) * 1000000000)
 
 static int run(const struct command_spec *c, struct options *o);

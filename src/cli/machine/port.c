@@ -9,7 +9,7 @@
 #include "cli/output.h"
 #include "cli/machine/ports.h"
 
-enum { ANSWER_MS = 500 };
+enum { ANSWER_MS = 5000 };
 
 static int run_ls(const struct command_spec *c, struct options *o);
 static int run_add(const struct command_spec *c, struct options *o);

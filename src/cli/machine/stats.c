@@ -12,7 +12,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 
-enum { INTERVAL_MS = 1000, ANSWER_MS = 1000 };
+enum { INTERVAL_MS = 1000, ANSWER_MS = 5000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
