@@ -16,7 +16,45 @@ containers_begin()
 
 docker()
 {
-	command timeout 60 docker "$@"
+	command timeout 120 docker "$@"
+}
+
+# What a container, its logs, its processes and its policy are to the client, for until_true.
+has_logs()
+{
+	equal "$2" "$(docker logs "$1" 2>&1)" 2>/dev/null
+}
+
+has_said()
+{
+	[ -n "$(docker logs "$1" 2>&1)" ]
+}
+
+has_file()
+{
+	docker exec "$1" test -e "$2"
+}
+
+is_status()
+{
+	[ "$(docker inspect -f '{{.State.Status}}' "$1")" = "$2" ]
+}
+
+# engine_of MACHINE: the number of its engine on the host, without a VM.
+engine_of()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1") || return 1
+	for pid in $(pgrep -x holm-engine); do
+		! descends "$pid" "$keeper" || { echo "$pid"; return 0; }
+	done
+	return 1
+}
+
+# listens CONTAINER PORT: whether a TCP server in the container has the port.
+listens()
+{
+	docker exec "$1" netstat -ltn | grep -q ":$2 "
 }
 
 # exits STATUS COMMAND...: leaves its stderr in $stderr.
@@ -34,5 +72,5 @@ api()
 {
 	local method=$1 path=$2
 	shift 2
-	command timeout 30 curl -sS --unix-socket "$SOCKET" -X "$method" "$@" "http://docker$path"
+	command timeout 60 curl -sS --unix-socket "$SOCKET" -X "$method" "$@" "http://docker$path"
 }

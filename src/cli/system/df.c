@@ -18,10 +18,11 @@
 #include "cli/commands.h"
 #include "cli/container/api.h"
 #include "cli/output.h"
+#include "docker/name.h"
 #include "idmap/idmap.h"
 #include "isolation/isolation.h"
 
-enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20, ANSWER_MS = 1000 };
+enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20, ANSWER_MS = 5000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -109,6 +110,18 @@ static uint64_t count_entries(const char *path, const char *end, int directories
 		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) == !directories)
 			count++;
 	}
+	if (d)
+		closedir(d);
+	return count;
+}
+
+/* Containers have folders, as the volumes of all have one. */
+static uint64_t count_containers(const char *path)
+{
+	uint64_t count = 0;
+	DIR *d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));)
+		count += docker_is_id(e->d_name) != 0;
 	if (d)
 		closedir(d);
 	return count;
@@ -205,8 +218,8 @@ static int add_containers(struct json_object *rows, struct error **err)
 	int known = 1, r = machine_list(&names, err);
 	for (size_t i = 0; r == 0 && i < names.count; i++) {
 		AUTOFREE char *folder = machine_file(names.items[i], "containers");
-		uint64_t part = 0, count = count_entries(folder, "", 1);
-		known &= !count || room_below(folder, 1, &part) == 0;
+		uint64_t part = 0, count = count_containers(folder);
+		known &= !count_entries(folder, "", 1) || room_below(folder, 1, &part) == 0;
 		total += count;
 		bytes += part;
 		active += count ? count_running(names.items[i]) : 0;
