@@ -98,7 +98,7 @@ counts()
 	mkfifo "$WORLD/pipe"
 	exec 8<>"$WORLD/pipe"
 	holm image import --progress none - held:1 <"$WORLD/pipe" >/dev/null 2>&1 8>&- &
-	until_true 10 sh -c 'ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q "$IMAGES/use.lock"'
+	until_true 60 grep -q ":$(stat -c %i "$IMAGES/use.lock") " /proc/locks
 	fails 125 holm image prune
 	exec 8>&-
 	wait $! || true

@@ -311,7 +311,7 @@ library_is_sound()
 	command sleep 0.1
 	kill -INT "$pid" 2>/dev/null || true
 	wait "$pid" || true
-	until_true 5 no_pull_runs
+	until_true 60 no_pull_runs
 	holm image pull "$REGISTRY_plain/noise:1"
 	library_is_sound
 }

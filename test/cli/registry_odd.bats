@@ -97,7 +97,7 @@ leftovers()
 		wait $pid || true
 		[ $((n % 5)) != 0 ] || holm image rm "$REGISTRY/plain:1" >/dev/null 2>&1 || true
 	done
-	until_true 10 sh -c '! pgrep -u "$(id -u)" -f "image pull --progress none $REGISTRY"'
+	until_true 60 sh -c '! pgrep -u "$(id -u)" -f "image pull --progress none $REGISTRY"'
 	holm image pull --progress none "$REGISTRY/plain:1"
 	sound
 	holm image prepare --progress none "$REGISTRY/plain:1" >/dev/null

@@ -19,7 +19,7 @@ docker()
 	command timeout 120 docker "$@"
 }
 
-# What a container, its logs, its processes and its policy are to the client, for until_true.
+# The state of a container for until_true: its log, its files, its processes.
 has_logs()
 {
 	equal "$2" "$(docker logs "$1" 2>&1)" 2>/dev/null

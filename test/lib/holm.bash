@@ -127,7 +127,7 @@ is_inside()
 # something. A socket of a keeper that was killed may stay until its machine's next start or removal.
 leaks()
 {
-	local deadline=$((SECONDS + 5)) found
+	local deadline=$((SECONDS + 30)) found
 	while :; do
 		found=$(
 			for pid in $(world_processes); do
@@ -373,13 +373,26 @@ listen()
 	pid=$!
 }
 
-# A TCP or UDP port that nobody uses now.
+# A TCP or UDP port that nobody uses now, and that no other call in this run of the tests has got.
+# It is below those that the kernel gives to clients.
 free_port()
 {
 	local port
-	while :; do
-		port=$((20000 + RANDOM % 20000))
+	while [ -d "$HOLM_TEST_STAGE/ports" ]; do
+		port=$((20000 + RANDOM % 12000))
+		mkdir "$HOLM_TEST_STAGE/ports/$port" 2>/dev/null || continue
 		ss -Hltun "sport = :$port" | grep -q . || break
 	done
 	echo "$port"
+}
+
+# is_open PORT: whether somebody listens there on the host.
+is_open()
+{
+	ss -Hltun "sport = :$1" | grep -q .
+}
+
+is_closed()
+{
+	! is_open "$1"
 }

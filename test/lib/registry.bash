@@ -23,14 +23,16 @@ registry_start()
 	fi
 	OTEL_TRACES_EXPORTER=none docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 3>&- &
 	export "REGISTRY_$1=localhost:$port" "REGISTRY_PID_$1=$!" "REGISTRY_DIR_$1=$dir"
-	until_true 10 curl -sk -o /dev/null "http${2:+s}://localhost:$port/v2/"
+	until_true 60 curl -sk -o /dev/null "http${2:+s}://localhost:$port/v2/"
 }
 
 # registry_stop NAME
 registry_stop()
 {
 	local pid="REGISTRY_PID_$1"
-	[ -z "${!pid-}" ] || kill "${!pid}" 2>/dev/null || true
+	local name="REGISTRY_$1"
+	[ -n "${!pid-}" ] && kill "${!pid}" 2>/dev/null || return 0
+	until_true 30 is_closed "${!name##*:}"
 }
 
 # registry_push ARCHIVE HOST:PORT/REPOSITORY:TAG [skopeo option]...

@@ -61,7 +61,7 @@ ends()
 # appears TEXT FILE
 appears()
 {
-	local deadline=$((SECONDS + 30))
+	local deadline=$((SECONDS + 60))
 	until grep -qs "$1" "$2"; do
 		[ $SECONDS -lt $deadline ] || { echo "\"$1\" does not come" >&2; return 1; }
 		command sleep 0.05
@@ -73,7 +73,7 @@ appears()
 # changes the size. Prints the output without carriage returns.
 typing()
 {
-	command timeout --foreground 60 python3 - "$@" <<-'END'
+	command timeout --foreground 120 python3 - "$@" <<-'END'
 	import fcntl, os, pty, struct, sys, termios
 	def resize(fd, rows, columns):
 	    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -213,7 +213,7 @@ typing()
 }
 
 @test "exec: streams, status, terminal; attach sees what comes and gives the status" {
-	holm run -d --name work busybox:test sh -c 'while [ ! -e /tmp/end ]; do sleep 0.05; done; echo ended; exit 8'
+	holm run -d --name work busybox:test sh -c 'while [ ! -e /tmp/end ]; do echo tick; sleep 0.05; done; echo ended; exit 8'
 	equal hello "$(holm exec work echo hello)"
 	equal in "$(echo in | holm exec -i work cat)"
 	equal '' "$(echo in | holm exec work cat)"
@@ -226,12 +226,19 @@ typing()
 	equal '30 90' "$(typing '' holm exec -it work sh -c 'until s=$(stty size 2>/dev/null) && [ "$s" ]; do :; done; echo $s')"
 	exits 1 holm exec nothing true
 	contains "$stderr" 'container "nothing": no such container'
-	exits 0 holm exec -d work sh -c 'sleep 0.2; touch /tmp/end'
-	exits 8 holm attach work
-	equal ended "$output"
+	background holm attach work >"$BATS_TEST_TMPDIR/attached"
+	appears tick "$BATS_TEST_TMPDIR/attached"
+	exits 0 holm exec -d work touch /tmp/end
+	ends 8 "$pid"
+	equal ended "$(grep -v tick "$BATS_TEST_TMPDIR/attached")"
 	exits 1 holm attach work
 	contains "$stderr" 'not running'
 	holm rm work
+}
+
+has_made_them()
+{
+	equal made "$(holm logs files)" 2>/dev/null
 }
 
 @test "cp: files, directories, contents and streams, both ways; the container need not run" {
@@ -240,7 +247,8 @@ typing()
 	echo one >"$dir/tree/one"
 	echo two >"$dir/tree/sub/two"
 	chmod 750 "$dir/tree/one"
-	holm run -d --name files busybox:test sh -c 'mkdir /there; ln -s /there /link; sleep 1000'
+	holm run -d --name files busybox:test sh -c 'mkdir /there; ln -s /there /link; echo made; sleep 1000'
+	until_true 60 has_made_them
 	holm cp "$dir/tree" files:/there
 	holm cp "$dir/tree/." files:/there/contents
 	holm cp "$dir/tree/one" files:/there/renamed

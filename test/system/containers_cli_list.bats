@@ -158,7 +158,7 @@ sleeper()
 @test "images, rmi, tag, history, save and load are docker's words for the library" {
 	local before wanted after
 	equal 'REPOSITORY TAG IMAGE ID CREATED SIZE' "$(holm images | sed -n 1p | tr -s ' ')"
-	# Docker's line of each image is holm's from before or from after: a minute may begin between.
+	# Each line of docker's is one of holm's before or after: a minute may begin between.
 	images_of()
 	{
 		"$1" images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedSince}} {{.Size}}' | sort

@@ -23,11 +23,11 @@ status()
 
 @test "restart ends and starts a container, also one that does not run, or has --rm" {
 	docker run -d --name again busybox:test sh -c 'trap "echo end; exit 3" TERM; echo begin; touch /ready; sleep 100 & wait' >/dev/null
-	until docker exec again test -e /ready; do :; done
+	until_true 60 has_file again /ready
 	docker exec again rm /ready
 	docker restart again >/dev/null
-	until docker exec again test -e /ready; do :; done
-	equal $'begin\nend\nbegin' "$(docker logs again)"
+	until_true 60 has_file again /ready
+	until_true 60 has_logs again $'begin\nend\nbegin'
 	docker stop again >/dev/null
 	docker restart -t 1 again >/dev/null
 	equal running "$(docker inspect -f '{{.State.Status}}' again)"
@@ -61,9 +61,13 @@ status()
 @test "top: the container's processes alone, with its own users; the columns that ps would have" {
 	docker run -d --name busy -u daemon busybox:test sh -c 'sleep 100 & exec sleep 200' >/dev/null
 	docker exec -d busy sleep 300
-	until [ "$(docker top busy | wc -l)" = 4 ]; do :; done
+	# A shell is still one for a moment after its command is there.
+	top_is()
+	{
+		[ "$(docker top busy | awk 'NR > 1 {print $1, $8, $9}' | sort | xargs)" = "$1" ]
+	}
+	until_true 60 top_is 'daemon sleep 100 daemon sleep 200 daemon sleep 300'
 	equal 'UID PID PPID C STIME TTY TIME CMD' "$(docker top busy | head -n 1 | xargs)"
-	equal 'daemon sleep 100 daemon sleep 200 daemon sleep 300' "$(docker top busy | awk 'NR > 1 {print $1, $8, $9}' | sort | xargs)"
 	equal 'PID USER' "$(docker top busy -eo pid,user | head -n 1 | xargs)"
 	equal COMMAND "$(docker top busy aux | awk 'NR == 1 {print $NF}')"
 	equal 400 "$(status GET '/containers/busy/top?ps_args=-eo%20nothing')"
@@ -113,7 +117,7 @@ status()
 @test "cp: what a container and a client can write leads nowhere else; owners are the archive's" {
 	local stat dir="$BATS_TEST_TMPDIR"
 	docker run -d --name jail busybox:test sh -c 'mkdir -p /srv /tmp; ln -s / /root-link; ln -s ../../../../../../etc/hostname /up; ln -s /proc/1/root /magic; sleep 100' >/dev/null
-	until docker exec jail test -L /magic; do :; done
+	until_true 60 docker exec jail test -L /magic
 	equal "$(docker inspect -f '{{printf "%.12s" .Id}}' jail)" "$(docker cp -L jail:/up - | tar -xO)"
 	# The name of an entry cannot lead out, nor a symlink in the archive.
 	python3 -c '
@@ -160,24 +164,30 @@ events()
 @test "events: Docker's names and order, live and later, with filters and attributes" {
 	local since id
 	since=$(date +%s.%N)
-	docker events --filter type=container --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.k}}' >"$BATS_TEST_TMPDIR/live" 3>&- &
+	timeout 120 docker events --filter type=container --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.k}}' >"$BATS_TEST_TMPDIR/live" 3>&- &
 	local listener=$!
-	until [ "$(api GET /events --max-time 0.2 2>/dev/null | wc -l)" = 0 ]; do :; done
+	is_heard()
+	{
+		docker create --name mark busybox:test true >/dev/null
+		docker rm mark >/dev/null
+		grep -q '^create mark' "$BATS_TEST_TMPDIR/live"
+	}
+	until_true 60 is_heard
 	docker run --name told -l k=v busybox:test true
 	docker rm told >/dev/null
-	until grep -q ^destroy "$BATS_TEST_TMPDIR/live"; do :; done
+	until_true 60 grep -q '^destroy told' "$BATS_TEST_TMPDIR/live"
 	kill "$listener"
 	wait "$listener" || true
-	equal $'create told v\nattach told v\nstart told v\ndie told v\ndestroy told v' "$(cat "$BATS_TEST_TMPDIR/live")"
+	equal $'create told v\nattach told v\nstart told v\ndie told v\ndestroy told v' "$(grep ' told ' "$BATS_TEST_TMPDIR/live")"
 	equal $'container create\ncontainer attach\ncontainer start\ncontainer die\ncontainer destroy' "$(events --filter container=told)"
 
 	since=$(date +%s.%N)
 	id=$(docker run -d --name told busybox:test sh -c 'trap "exit 5" TERM; touch /ready; sleep 100 & wait')
-	until docker exec told test -e /ready; do :; done
+	until_true 60 has_file told /ready
 	equal $'exec_create: test -e /ready\nexec_start: test -e /ready\nexec_die' "$(events --filter container=told --filter event=exec_create --filter event=exec_start --filter event=exec_die | sed 's/^container //' | tail -n 3)"
 	since=$(date +%s.%N)
 	docker restart told >/dev/null
-	until docker exec told test -e /ready; do :; done
+	until_true 60 has_file told /ready
 	docker rename told tales
 	docker stop tales >/dev/null
 	docker rm tales >/dev/null
@@ -199,6 +209,11 @@ restarts()
 	docker inspect -f '{{.RestartCount}}' "$1"
 }
 
+has_restarted()
+{
+	[ "$(restarts "$1")" -ge "$2" ]
+}
+
 @test "restart policies: on-failure:N ends, always goes on until it is stopped, with a growing delay" {
 	local option
 	docker run -d --name fails --restart on-failure:2 busybox:test sh -c 'echo run; exit 3' >/dev/null
@@ -209,18 +224,21 @@ restarts()
 	equal 0 "$(docker wait well)"
 	equal 0 "$(restarts well)"
 	docker run -d --name always --restart always busybox:test true >/dev/null
-	until [ "$(restarts always)" -ge 3 ]; do :; done
-	until [ "$(docker inspect -f '{{.State.Status}}' always)" = restarting ]; do :; done
-	contains "$(docker ps --filter name=always --format '{{.Status}}')" 'Restarting (0)'
+	until_true 60 has_restarted always 3
+	shows_restarting()
+	{
+		[[ "$(docker ps --filter name=always --format '{{.Status}}')" == *'Restarting (0)'* ]]
+	}
+	until_true 60 shows_restarting
 	exits 1 docker rm always
 	docker stop always >/dev/null
 	equal 'exited false' "$(docker inspect -f '{{.State.Status}} {{.State.Restarting}}' always)"
 	docker start always >/dev/null
-	until [ "$(docker inspect -f '{{.State.Status}}' always)" = restarting ]; do :; done
+	until_true 60 is_status always restarting
 	docker rm -f always fails well >/dev/null
 	# A kill by the container's own hand is no end that somebody asked for.
 	docker run -d --name killed --restart unless-stopped busybox:test sh -c 'kill -9 $$' >/dev/null
-	until [ "$(restarts killed)" -ge 1 ]; do :; done
+	until_true 60 has_restarted killed 1
 	docker rm -f killed >/dev/null
 	for option in '--restart nothing' '--restart always:3' '--restart always --rm'; do
 		# shellcheck disable=SC2086
@@ -233,16 +251,20 @@ restarts()
 @test "restart policies hold over a stop and a start of the machine, without a client" {
 	local name before
 	for name in always unless-stopped on-failure no; do
-		docker run -d --name "$name" --restart "$name" busybox:test sleep 1000 >/dev/null
-		docker run -d --name "$name-stopped" --restart "$name" busybox:test sleep 1000 >/dev/null
+		docker run -d --name "$name" --restart "$name" busybox:test sleep 1013 >/dev/null
+		docker run -d --name "$name-stopped" --restart "$name" busybox:test sleep 1013 >/dev/null
 	done
-	docker create --name never --restart always busybox:test sleep 1000 >/dev/null
+	docker create --name never --restart always busybox:test sleep 1013 >/dev/null
 	docker stop -t 0 always-stopped unless-stopped-stopped on-failure-stopped no-stopped >/dev/null
 	holm machine stop box
 	before=$(date +%s.%N)
 	holm machine start box
-	until pgrep -u "$UID_ME" -f 'sleep 1000' >/dev/null; do :; done
-	until [ "$(docker ps -q | wc -l)" = 4 ]; do :; done
+	until_true 60 pgrep -u "$UID_ME" -f 'sleep 1013' >/dev/null
+	run_four()
+	{
+		[ "$(docker ps -q | wc -l)" = 4 ]
+	}
+	until_true 60 run_four
 	equal $'always\nalways-stopped\non-failure\nunless-stopped' "$(docker ps --format '{{.Names}}' | sort)"
 	equal $'always\nalways-stopped\non-failure\nunless-stopped' "$(docker events --since "$before" --until "$(date +%s.%N)" --filter event=start --format '{{.Actor.Attributes.name}}' | sort)"
 	# shellcheck disable=SC2046
@@ -250,8 +272,9 @@ restarts()
 	# Nothing to start: no engine until somebody asks.
 	holm machine stop box
 	holm machine start box
-	equal '' "$(pgrep -u "$UID_ME" holm-engine)"
+	run ! engine_of box
 	equal '' "$(docker ps -aq)"
+	engine_of box
 }
 
 # caps [docker option]...: the effective capabilities of root, in hexadecimal.
@@ -289,10 +312,14 @@ caps()
 	exits 7 docker run --rm --init busybox:test sh -c 'exit 7'
 	equal 127 "$(docker run --rm --init busybox:test nosuchprogram 2>/dev/null || echo $?)"
 	docker run -d --name init --init busybox:test sh -c 'trap "exit 9" TERM; touch /ready; while :; do sleep 1; done' >/dev/null
-	until docker exec init test -e /ready; do :; done
+	until_true 60 has_file init /ready
 	# The init reaps orphans and passes a signal on.
 	docker exec init sh -c '(sleep 0.1 &)'
-	until [ "$(docker exec init sh -c 'grep -l "^State:.Z" /proc/[0-9]*/status' 2>/dev/null)" = '' ]; do :; done
+	has_no_zombie()
+	{
+		[ -z "$(docker exec init sh -c 'grep -l "^State:.Z" /proc/[0-9]*/status' 2>/dev/null)" ]
+	}
+	until_true 60 has_no_zombie
 	docker stop init >/dev/null
 	equal 9 "$(docker inspect -f '{{.State.ExitCode}}' init)"
 	docker rm init >/dev/null
@@ -332,7 +359,7 @@ caps()
 	equal "$id" "$(jq -r 'keys[]' "$file")"
 	docker rm user >/dev/null
 	# The engine is asked some seconds after the last container went.
-	timeout 60 sh -c "until [ \"\$(jq length '$file')\" = 0 ]; do sleep 0.2; done"
+	timeout 120 sh -c "until [ \"\$(jq length '$file')\" = 0 ]; do sleep 0.2; done"
 	equal again "$(docker run --rm busybox:test echo again)"
 	equal 400 "$(status POST '/images/prune?filters=%7B')"
 	docker tag busybox:test keep:1
@@ -340,21 +367,34 @@ caps()
 	docker rmi keep:1 >/dev/null
 }
 
+is_health()
+{
+	[ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = "$2" ]
+}
+
+# The engine keeps 256 events, and a check is three.
+health_events()
+{
+	docker events --since "$since" --until "$(date +%s.%N)" --filter event=health_status --format '{{.Action}}'
+}
+
 @test "health checks: starting, healthy and unhealthy in ps, inspect, filters and events; a check that takes too long" {
 	local since
 	since=$(date +%s.%N)
 	docker run -d --name sick --health-cmd 'echo seen; test -e /well' --health-interval 100ms --health-retries 2 busybox:test sleep 100 >/dev/null
 	contains "$(docker ps --filter name=sick --format '{{.Status}}')" health
-	until [ "$(docker inspect -f '{{.State.Health.Status}}' sick)" = unhealthy ]; do :; done
+	until_true 60 is_health sick unhealthy
+	equal 'health_status: unhealthy' "$(health_events)"
 	contains "$(docker ps --filter health=unhealthy --format '{{.Names}} {{.Status}}')" '(unhealthy)'
 	equal '1 seen' "$(docker inspect -f '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' sick)"
+	since=$(date +%s.%N)
 	docker exec sick touch /well
-	until [ "$(docker inspect -f '{{.State.Health.Status}}' sick)" = healthy ]; do :; done
+	until_true 60 is_health sick healthy
+	equal 'health_status: healthy' "$(health_events)"
 	equal sick "$(docker ps --filter health=healthy --format '{{.Names}}')"
-	equal $'health_status: unhealthy\nhealth_status: healthy' "$(docker events --since "$since" --until "$(date +%s.%N)" --filter event=health_status --format '{{.Action}}')"
 	docker rm -f sick >/dev/null
 	docker run -d --name slow --health-cmd 'sleep 50' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox:test sleep 100 >/dev/null
-	until [ "$(docker inspect -f '{{.State.Health.Status}}' slow)" = unhealthy ]; do :; done
+	until_true 60 is_health slow unhealthy
 	contains "$(docker inspect -f '{{range .State.Health.Log}}{{.Output}}{{end}}' slow)" 'exceeded timeout (200ms)'
 	equal '' "$(docker top slow | grep 'sleep 50' | tail -n +3)"
 	docker rm -f slow >/dev/null
@@ -387,7 +427,7 @@ caps()
 	[ "$(docker export up | tar -t | grep -c '^proc/.')" = 0 ]
 	docker rm -f up >/dev/null
 	equal local "$(docker run --rm -d --log-driver local --name quiet busybox:test sh -c 'echo kept; sleep 100' >/dev/null; docker inspect -f '{{.HostConfig.LogConfig.Type}}' quiet)"
-	until [ -n "$(docker logs quiet)" ]; do :; done
+	until_true 60 has_said quiet
 	equal kept "$(docker logs quiet)"
 	docker rm -f quiet >/dev/null
 }
