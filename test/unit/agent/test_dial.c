@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 60000 };
 #define ELSEWHERE "127.0.0.2"
 
 struct dialled {

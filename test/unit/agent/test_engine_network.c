@@ -32,7 +32,7 @@
 #include "base/path.h"
 #include "base/spawn.h"
 
-enum { WAIT_MS = 10 * 1000, EXIT_SKIP = 77, MANY = 200, LARGE = 60000 };
+enum { WAIT_MS = 60 * 1000, EXIT_SKIP = 77, MANY = 200, LARGE = 60000 };
 
 /* A container's mapping: every id of this user namespace onto itself. */
 static struct idmap nested;

@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { WAIT_MS = 20 * 1000, WATCHED = 3 };
+enum { WAIT_MS = 60 * 1000, WATCHED = 3 };
 
 /* ---- what the agent finds in a machine ---- */
 

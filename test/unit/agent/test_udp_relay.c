@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "tree.h"
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 60000 };
 
 struct relayed {
 	struct loop *loop;

@@ -11,7 +11,7 @@
 #include "fake_guest.h"
 #include "fsd/events/events.h"
 
-enum { REPLAYER = 501, EVENT_WAIT_MS = 10000, QUIET_MS = 40 };
+enum { REPLAYER = 501, EVENT_WAIT_MS = 60000, QUIET_MS = 40 };
 
 struct agent {
 	struct fake *f;

@@ -19,6 +19,7 @@
 
 #include "../folder.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "fsd/request/handlers.h"
@@ -167,6 +168,14 @@ static inline struct stat host_stat(struct fake *f, const char *name)
 	struct stat st;
 	assert_int_equal(fstatat(f->directory, name, &st, AT_SYMLINK_NOFOLLOW), 0);
 	return st;
+}
+
+/* Whether a file's last change is too fresh for the server to be sure of it. Between a change and
+ * the next request a busy host may let a test stand still for longer. */
+static inline int host_is_fresh(struct fake *f, const char *name)
+{
+	struct stat st = host_stat(f, name);
+	return clock_realtime_ns() - (int64_t)st.st_ctim.tv_sec * 1000000000 - st.st_ctim.tv_nsec <= TICK_NS;
 }
 
 /* The node id of a name, 0 when there is none. */

@@ -18,7 +18,7 @@
 #include "fsd/vhost/vhost_message.h"
 
 enum { SLOTS = RING / 2, BUFFER = 16384, BUFFERS = 65536 };
-enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 30000 };
+enum { MEMORY = BUFFERS + 2 * SLOTS * BUFFER, WAIT_MS = 60000 };
 #define USER 0x7f0000000000ULL
 
 struct machine {

@@ -11,7 +11,7 @@
 #include "fsd/vhost/device.h"
 #include "fsd/vhost/vhost_user.h"
 
-enum { MEMORY = 1 << 20, IN = 65536, OUT = 131072, WAIT_MS = 20000 };
+enum { MEMORY = 1 << 20, IN = 65536, OUT = 131072, WAIT_MS = 60000 };
 #define USER 0x7f0000000000ULL
 
 struct machine {

@@ -161,7 +161,7 @@ static int client(struct fixture *f)
 
 static void run_until(struct fixture *f, const int *flag)
 {
-	uint64_t deadline = clock_deadline(10000);
+	uint64_t deadline = clock_deadline(60000);
 	while (!*flag && clock_now_ms() < deadline)
 		loop_step(f->loop, deadline);
 	assert_true(*flag);
@@ -197,7 +197,7 @@ static void call(struct fixture *f, const char *method, const char *target, stru
 		events.upgraded = on_upgraded;
 	}
 	f->done = 0;
-	assert_int_equal(http_call(f->loop, client(f), method, target, body, clock_deadline(5000), &events, f, NULL),
+	assert_int_equal(http_call(f->loop, client(f), method, target, body, clock_deadline(60000), &events, f, NULL),
 	    0);
 }
 
@@ -257,7 +257,7 @@ static void test_take_gives_everything_back(void **state)
 		f->upgraded_fd = -1;
 		assert_int_equal(fd_write_full(fd, texts[i], strlen(texts[i])), 0);
 		while (f->upgraded_fd < 0)
-			assert_true(loop_step(f->loop, clock_deadline(5000)) > 0);
+			assert_true(loop_step(f->loop, clock_deadline(60000)) > 0);
 		loop_step(f->loop, 0);
 		assert_string_equal(buffer_string(&f->early), texts[i]);
 		buffer_done(&f->early);
@@ -311,13 +311,13 @@ static void test_peer_gone(void **state)
 	int fd = client(f);
 	assert_int_equal(fd_write_full(fd, "GET /keep HTTP/1.1\r\n\r\n", 22), 0);
 	while (!f->kept)
-		loop_step(f->loop, clock_deadline(5000));
+		loop_step(f->loop, clock_deadline(60000));
 	fd_close(fd);
 	run_until(f, &f->closed);
 	fd = client(f);
 	assert_int_equal(fd_write_full(fd, "GET /keep HTTP/1.1\r\n\r\n", 22), 0);
 	while (!f->kept)
-		loop_step(f->loop, clock_deadline(5000));
+		loop_step(f->loop, clock_deadline(60000));
 	http_server_free(TAKE_PTR(f->server));
 	assert_int_equal(f->closed, 2);
 	fd_close(fd);
@@ -367,7 +367,7 @@ static int child_requests(void)
 	struct http_response response;
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	struct json_object *line = NULL, *answer = NULL;
-	uint64_t deadline = clock_deadline(5000), n = 9;
+	uint64_t deadline = clock_deadline(60000), n = 9;
 	AUTO_ERROR struct error *err = NULL;
 	json_add_u64(o, "n", 7);
 	if (http_request(child_fd, "POST", "/echo", NULL, o, deadline, &response, NULL) < 0 ||
@@ -407,7 +407,7 @@ static void test_blocking_client(void **state)
 		_exit(child_requests());
 	fd_close(child_fd);
 	int status;
-	uint64_t deadline = clock_deadline(10000);
+	uint64_t deadline = clock_deadline(60000);
 	while (waitpid(pid, &status, WNOHANG) == 0 && clock_now_ms() < deadline)
 		loop_step(f->loop, clock_deadline(20));
 	assert_int_equal(status, 0);

@@ -54,7 +54,7 @@ static char *list_archive(int fd)
 	assert_true(fd_copy(from, to, UINT64_MAX) > 0);
 	const char *argv[] = { "cpio", "--list", "--quiet", "--file", copy, NULL };
 	char *output = NULL;
-	int r = spawn_capture((char *const *)argv, 1 << 16, clock_deadline(10000), &output, NULL);
+	int r = spawn_capture((char *const *)argv, 1 << 16, clock_deadline(60000), &output, NULL);
 	if (r == -ENOENT) {
 		fd_close(fd);
 		skip();

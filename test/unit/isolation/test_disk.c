@@ -98,7 +98,7 @@ static int bases_of(const char *name)
 	assert_int_equal(qcow2_walk_chain(disk, count, &n, NULL), 0);
 	char *argv[] = { (char *)"qemu-img", (char *)"info", (char *)"--backing-chain", disk, NULL };
 	AUTOFREE char *output = NULL;
-	int r = spawn_capture(argv, 1 << 20, clock_deadline(20000), &output, NULL);
+	int r = spawn_capture(argv, 1 << 20, clock_deadline(60000), &output, NULL);
 	assert_true(r == 0 || r == -ENOENT);
 	return n - 1;
 }
@@ -109,7 +109,7 @@ static int base_count(void)
 	char *argv[] = { (char *)"find", list, (char *)"-name", (char *)"*.qcow2", NULL };
 	AUTOFREE char *output = NULL;
 	int lines = 0;
-	assert_int_equal(spawn_capture(argv, 1 << 16, clock_deadline(20000), &output, NULL), 0);
+	assert_int_equal(spawn_capture(argv, 1 << 16, clock_deadline(60000), &output, NULL), 0);
 	for (const char *c = output; *c; c++)
 		lines += *c == '\n';
 	return lines;

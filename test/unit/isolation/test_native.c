@@ -32,7 +32,7 @@
 #include "isolation/native/messages.h"
 #include "isolation/native/run.h"
 
-enum { CONTROL = 3, NOBODY = 65534, WAIT_MS = 20000 };
+enum { CONTROL = 3, NOBODY = 65534, WAIT_MS = 60000 };
 
 /* ---- the pretended agent ---- */
 

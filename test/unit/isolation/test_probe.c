@@ -43,7 +43,7 @@ static void test_verdict_comes_in_time(void **state)
 {
 	uint64_t start = clock_now_ms();
 	struct probe_result result = probe_run();
-	assert_true(clock_now_ms() - start < 3 * PROBE_DEADLINE_MS);
+	assert_true(clock_now_ms() - start < 20 * PROBE_DEADLINE_MS);
 	print_message("this machine: %s (%llu us)\n", probe_text(result.verdict),
 	    (unsigned long long)result.microseconds);
 	if (result.verdict == PROBE_WORKS)

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "isolation/vm/run.h"
 
-enum { WAIT_MS = 10 * 1000 };
+enum { WAIT_MS = 60 * 1000 };
 
 struct world {
 	struct isolation_run run;

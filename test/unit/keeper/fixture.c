@@ -102,7 +102,7 @@ int fixture_teardown(void **state)
 
 void run_until(struct fixture *f, const int *flag)
 {
-	uint64_t deadline = clock_deadline(10000);
+	uint64_t deadline = clock_deadline(60000);
 	while (!*flag && clock_now_ms() < deadline)
 		loop_step(f->loop, deadline);
 	assert_true(*flag);

@@ -68,7 +68,7 @@ static void test_an_init_is_installed_and_started(void **state)
 	script_ends(f, &frames, 0);
 	begin(f, 10000);
 	struct asker *a = ask(f, "GET", "/v1/ready?level=init", NULL);
-	uint64_t deadline = clock_deadline(10000);
+	uint64_t deadline = clock_deadline(60000);
 	while (f->fake->sessions < 2 && clock_now_ms() < deadline)
 		loop_step(f->loop, deadline);
 	assert_false(a->done);

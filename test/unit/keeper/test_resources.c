@@ -111,7 +111,7 @@ static int connect_port(int port, int type)
 static ssize_t receive(struct fixture *f, int fd, char *text, size_t size)
 {
 	ssize_t n = -1;
-	uint64_t deadline = clock_deadline(5000);
+	uint64_t deadline = clock_deadline(60000);
 	while ((n = recv(fd, text, size, MSG_DONTWAIT)) < 0 && errno == EAGAIN && clock_now_ms() < deadline)
 		loop_step(f->loop, clock_deadline(20));
 	return n;

@@ -193,9 +193,9 @@ static void locks_follow_no_rename(void **state)
 	pid_t child = fork();
 	if (child == 0) {
 		fd_close(held);
-		_exit(machine_config_lock("sweeper", clock_deadline(5000), NULL) == -ENOENT ? 0 : 1);
+		_exit(machine_config_lock("sweeper", clock_deadline(60000), NULL) == -ENOENT ? 0 : 1);
 	}
-	assert_int_equal(fd_wait(watch, POLLIN, clock_deadline(5000)), 1); /* it has the file open now, and waits */
+	assert_int_equal(fd_wait(watch, POLLIN, clock_deadline(60000)), 1); /* it has the file open now, and waits */
 	assert_int_equal(rename(file, other), 0);
 	fd_close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	fd_close(TAKE_FD(held));
