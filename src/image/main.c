@@ -11,6 +11,7 @@
 #include "image/commands/command.h"
 #include "image/common/interrupt.h"
 #include "image/options.h"
+#include "oci/reference.h"
 
 static const struct {
 	const char *name;
@@ -18,6 +19,11 @@ static const struct {
 } handlers[] = {
 	{ "pull", command_pull },
 	{ "push", command_push },
+	{ "pull-as", command_pull_as },
+	{ "push-as", command_push_as },
+	{ "distribution", command_distribution },
+	{ "try-login", command_try_login },
+	{ "search", command_search },
 	{ "login", command_login },
 	{ "logout", command_logout },
 	{ "load", command_load },
@@ -98,6 +104,11 @@ int main(int argc, char **argv)
 	if (argc < 2 || streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
 		print_commands(argc < 2 ? stderr : stdout);
 		return argc < 2 ? EXIT_HOLM : 0;
+	}
+	if (streq(argv[1], "--docker-names") && argc > 2) { /* the keeper's, for docker.sock */
+		reference_use_hub_names();
+		argv++;
+		argc--;
 	}
 	const struct command_spec *c = find_in(image_commands, argv[1]);
 	if (!c)

@@ -44,6 +44,15 @@ static const struct option_spec push_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec search_options[] = {
+	{ "limit", 0, OPTION_STRING, "NUMBER", "at most so many, up to 100", .default_text = "25" },
+	{ "filter", 'f', OPTION_LIST, "KEY=VALUE", "only those that match: stars=NUMBER, is-official=BOOL" },
+	{ "no-trunc", 0, OPTION_FLAG, NULL, "long texts whole" },
+	{ OPTION_TLS_VERIFY },
+	FORMAT_OPTION("table"),
+	{ 0 },
+};
+
 static const struct option_spec login_options[] = {
 	{ "username", 'u', OPTION_STRING, "USER", "the user", .default_text = "asked for on the terminal" },
 	{ "password-stdin", 0, OPTION_FLAG, NULL, "read the password from standard input" },
@@ -146,6 +155,16 @@ const struct command_spec image_commands[] = {
 		"Without NAME the image of that name is sent. Layers that the registry has are not sent again; those "
 		"that it has in another repository are mounted from there. The digest stays as it is here. What fails "
 		"is tried again, up to six times.",
+	},
+	{
+	    .name = "search",
+	    .synopsis = "[REGISTRY/]TERM",
+	    .summary = "ask a registry for images",
+	    .options = search_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .details = "Asks docker.io, or REGISTRY if that answers Docker's v1/search. Fields of a template: Name "
+		       "Description StarCount IsOfficial.",
 	},
 	{
 	    .name = "login",
@@ -306,6 +325,13 @@ static const struct option_spec commit_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec remote_options[] = {
+	{ OPTION_PLATFORM },
+	{ OPTION_TLS_VERIFY },
+	{ OPTION_PROGRESS },
+	{ 0 },
+};
+
 static const struct option_spec unpack_options[] = {
 	{ OPTION_FORM },
 	{ "taken", 0, OPTION_LIST, "NAME", "a name that its machine cannot have" },
@@ -335,6 +361,36 @@ const struct command_spec image_inner_commands[] = {
 	    .synopsis = "",
 	    .summary = "list what differs between a tar stream and a machine's image",
 	    .options = machine_diff_options,
+	},
+	{
+	    .name = "pull-as",
+	    .synopsis = "NAME",
+	    .summary = "pull with the login on stdin, an AuthConfig of the Docker API",
+	    .options = remote_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
+	{
+	    .name = "push-as",
+	    .synopsis = "NAME",
+	    .summary = "push with such a login",
+	    .options = remote_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
+	{
+	    .name = "distribution",
+	    .synopsis = "NAME",
+	    .summary = "print what a registry has under a name, with such a login",
+	    .options = remote_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
+	{
+	    .name = "try-login",
+	    .synopsis = "",
+	    .summary = "try such a login, and keep it nowhere",
+	    .options = remote_options,
 	},
 	{ .name = "pack", .synopsis = "", .summary = "make an OCI archive of a tar stream", .options = pack_options },
 	{

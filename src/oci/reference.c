@@ -192,9 +192,26 @@ char *reference_to_string(const struct reference *ref)
 	return join_parts(ref->registry, ref->repository, ref);
 }
 
+static int hub_names;
+
+void reference_use_hub_names(void)
+{
+	hub_names = 1;
+}
+
+int reference_uses_hub_names(void)
+{
+	return hub_names;
+}
+
+char *reference_to_localhost(const struct reference *ref)
+{
+	return ref->short_name ? join_parts(REFERENCE_LOCAL, ref->short_name, ref) : NULL;
+}
+
 char *reference_to_local_string(const struct reference *ref)
 {
-	return ref->short_name ? join_parts(REFERENCE_LOCAL, ref->short_name, ref) : reference_to_string(ref);
+	return ref->short_name && !hub_names ? reference_to_localhost(ref) : reference_to_string(ref);
 }
 
 int reference_is_local(const struct reference *ref)

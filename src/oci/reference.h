@@ -33,6 +33,12 @@ char *reference_to_string(const struct reference *ref);
 /* The canonical form of an image that holm makes: "localhost/debian:12" for the short name
  * "debian:12"; for another name the same as reference_to_string(). Owned. */
 char *reference_to_local_string(const struct reference *ref);
+/* From now on a short name is docker.io's, as Docker's clients mean it: reference_to_local_string()
+ * is reference_to_string(). */
+void reference_use_hub_names(void);
+int reference_uses_hub_names(void);
+/* "localhost/debian:12" whatever the rule is; NULL for a name that is not short. Owned. */
+char *reference_to_localhost(const struct reference *ref);
 /* Whether the name begins with "localhost/". */
 int reference_is_local(const struct reference *ref);
 /* Whether a registry ("HOST[:PORT]") is on this machine: localhost, 127.0.0.0/8, [::1]. */

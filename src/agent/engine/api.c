@@ -369,25 +369,23 @@ void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
 
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 {
-	AUTO_ERROR struct error *err = NULL;
 	AUTO_BUFFER struct buffer early = { 0 };
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
-	if (engine_flag(x, "logs", 0)) {
-		error_set(&err, EOPNOTSUPP, "logs=1 is not supported by holm's engine; use logs");
-		engine_error(x, -EOPNOTSUPP, err);
-		return;
-	}
 	struct stdio_client client = {
 		.fd = -1,
 		.in = engine_flag(x, "stdin", 0) && c->record.body.open_stdin,
 		.out = engine_flag(x, "stdout", 0),
 		.err = engine_flag(x, "stderr", 0),
 	};
+	if (engine_flag(x, "logs", 0)) {
+		logs_attach(c, x, &client);
+		return;
+	}
 	if (hijack(x, c->record.body.tty, &client.fd, &early) < 0)
 		return;
-	if (c->cleaning || c->remove)
+	if (c->cleaning || c->remove || !engine_flag(x, "stream", 1))
 		fd_close(client.fd);
 	else if (stdio_attach(container_stdio(c), &client, &early) == 0)
 		event_container(c, "attach", NULL, NULL);

@@ -175,6 +175,9 @@ void image_maybe_unused(struct engine *e, const char *id);
 int image_mount_root(struct container *c, struct error **err);
 int image_mount_root_at(struct container *c, const char *root, struct error **err);
 
+/* logs.c: an attach that shows the log first; answers. */
+void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
+
 /* archive.c */
 void archive_forget(struct container *c); /* it goes away: its archives lose it */
 

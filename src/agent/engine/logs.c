@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * GET /containers/ * /logs. The answer ends with its connection. A reader that follows is woken by
- * inotify, so it needs nothing of the container but its folder. */
+ * GET /containers/ * /logs, and what attach with logs=1 shows first. The answer ends with its
+ * connection. A reader that follows is woken by inotify, so it needs nothing of the container but
+ * its folder. An attach takes the connection over once the reader has read all: what comes after
+ * that goes to the attached client, so it misses nothing and sees nothing twice. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -29,6 +31,9 @@ struct reading {
 	struct buffer out;
 	int follow, streams[3], timestamps, raw;
 	int64_t since, until; /* ns */
+	int attaches;
+	struct stdio_client attached; /* without its descriptor */
+	struct buffer early;          /* its stdin that came already */
 };
 
 static void reading_free(struct reading *r)
@@ -37,6 +42,7 @@ static void reading_free(struct reading *r)
 	source_free(r->changes);
 	docker_log_read_done(&r->reader);
 	buffer_done(&r->out);
+	buffer_done(&r->early);
 	fd_close(r->directory);
 	fd_close(r->fd);
 	fd_close(r->watch);
@@ -59,12 +65,48 @@ static int add_entry(struct reading *r, const struct docker_log_entry *e)
 			docker_frame_append(&r->out, e->stream, text, n + e->size);
 }
 
+static struct container *find(const struct reading *r)
+{
+	for (struct container *c = r->engine->containers; c; c = c->next)
+		if (streq(c->record.id, r->id))
+			return c;
+	return NULL;
+}
+
+/* Lines that have no end yet are in no log. */
+static int add_unfinished(struct reading *r, const struct container *c, struct buffer *first)
+{
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < ARRAY_SIZE(c->log.partial); i++) {
+		const struct buffer *line = &c->log.partial[i];
+		enum docker_stream stream = i ? DOCKER_STDERR : DOCKER_STDOUT;
+		if (line->size && r->streams[stream])
+			result = r->raw ? buffer_append(first, line->data, line->size) :
+					  docker_frame_append(first, stream, line->data, line->size);
+	}
+	return result;
+}
+
 static int is_running(const struct reading *r)
 {
-	for (const struct container *c = r->engine->containers; c; c = c->next)
-		if (streq(c->record.id, r->id))
-			return c->pid != 0 || c->starting || c->ended;
-	return 0;
+	const struct container *c = find(r);
+	return c && (c->pid != 0 || c->starting || c->ended);
+}
+
+/* The client has the whole log: the container's streams get it. */
+static void go_on_attached(struct reading *r)
+{
+	AUTO_BUFFER struct buffer first;
+	struct container *c = find(r);
+	struct stdio_client client = r->attached;
+	buffer_init(&first, OUT_MAX);
+	if (!c || c->cleaning || c->remove || add_unfinished(r, c, &first) < 0)
+		return;
+	source_free(TAKE_PTR(r->client));
+	client.fd = TAKE_FD(r->fd);
+	client.first = &first;
+	if (stdio_attach(container_stdio(c), &client, &r->early) == 0)
+		event_container(c, "attach", NULL, NULL);
 }
 
 /* Sends what there is. 1: the answer has ended, or the client is gone. */
@@ -85,6 +127,8 @@ static int pump(struct reading *r)
 	}
 	source_set_events(r->client, r->out.size ? EPOLLOUT : EPOLLRDHUP);
 	int over = r->until && clock_realtime_ns() > r->until;
+	if (r->attaches && !r->out.size)
+		go_on_attached(r);
 	return !r->out.size && (!r->follow || !is_running(r) || over);
 }
 
@@ -143,31 +187,44 @@ static struct reading *reading_new(struct container *c, struct http_exchange *x)
 	return r;
 }
 
-void engine_logs(struct engine *e, struct http_exchange *x, const char *name)
+static int begin(struct reading *r, const struct container *c, struct http_exchange *x, uint64_t tail,
+    struct error **err)
+{
+	int result = !r->streams[DOCKER_STDOUT] && !r->streams[DOCKER_STDERR] ?
+			 error_set(err, EINVAL, "Bad parameters: you must choose at least one stream") :
+		     c->record.body.log_none ?
+			 error_set(err, EINVAL, "configured logging driver does not support reading") :
+		     r->directory < 0 ? -ENOENT :
+					docker_log_read_open(&r->reader, r->directory, tail);
+	return result == 0 && r->follow ? watch(r) : result;
+}
+
+/* Answers, or says why not. Takes r. */
+static void run(struct reading *r, const struct container *c, struct http_exchange *x, uint64_t tail)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_BUFFER struct buffer early = { 0 };
-	struct container *c = container_find(e, name, &err);
-	if (!c) {
-		engine_error(x, -ENOENT, err);
-		return;
-	}
-	AUTOFREE char *tail = engine_query(x, "tail");
-	struct reading *r = reading_new(c, x);
-	int result = !r->streams[DOCKER_STDOUT] && !r->streams[DOCKER_STDERR] ?
-			 error_set(&err, EINVAL, "Bad parameters: you must choose at least one stream") :
-		     c->record.body.log_none ?
-			 error_set(&err, EINVAL, "configured logging driver does not support reading") :
-		     r->directory < 0 ? -ENOENT :
-					docker_log_read_open(&r->reader, r->directory, parse_tail(tail));
-	if (result == 0 && r->follow)
-		result = watch(r);
-	if (result < 0) {
+	int result = begin(r, c, x, tail, &err);
+	if (result < 0)
 		engine_error(x, result, err);
-		reading_free(r);
-		return;
-	}
-	if (hijack(x, r->raw, &r->fd, &early) < 0 || fd_set_nonblocking(r->fd, 1) < 0 ||
+	if (result < 0 || hijack(x, r->raw, &r->fd, &r->early) < 0 || fd_set_nonblocking(r->fd, 1) < 0 ||
 	    loop_add_io(r->loop, r->fd, 0, on_client, r, &r->client) < 0 || pump(r))
 		reading_free(r);
+}
+
+void engine_logs(struct engine *e, struct http_exchange *x, const char *name)
+{
+	struct container *c = engine_find(e, x, name);
+	AUTOFREE char *tail = engine_query(x, "tail");
+	if (c)
+		run(reading_new(c, x), c, x, parse_tail(tail));
+}
+
+void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client)
+{
+	struct reading *r = reading_new(c, x);
+	r->follow = r->timestamps = 0;
+	r->since = r->until = 0;
+	r->attaches = engine_flag(x, "stream", 0);
+	r->attached = *client;
+	run(r, c, x, UINT64_MAX);
 }

@@ -363,10 +363,13 @@ int stdio_attach(struct stdio *s, const struct stdio_client *client, const struc
 	struct client *c = xnew(struct client);
 	*c = (struct client){ .stdio = s, .loop = s->loop, .wish = *client, .next = s->clients };
 	buffer_init(&c->out, CLIENT_MAX);
+	c->wish.first = NULL;
 	s->clients = c;
 	s->client_count++;
 	fd_set_nonblocking(client->fd, 1);
 	int r = s->client_count > CLIENTS_MAX ? -EBUSY : 0;
+	if (r == 0 && client->first && client->first->size)
+		r = buffer_append(&c->out, client->first->data, client->first->size);
 	if (r == 0 && early && early->size && client->in && !s->input_over)
 		r = buffer_append(&s->waiting, early->data, early->size);
 	if (r == 0)

@@ -42,8 +42,9 @@ void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, siz
 void stdio_give_up(struct stdio *s);
 
 struct stdio_client {
-	int fd;           /* taken */
-	int in, out, err; /* which streams */
+	int fd;                     /* taken */
+	int in, out, err;           /* which streams */
+	const struct buffer *first; /* bytes for it in front of the output; borrowed, or NULL */
 };
 /* early: bytes of stdin that came already. */
 int stdio_attach(struct stdio *s, const struct stdio_client *client, const struct buffer *early);

@@ -7,9 +7,15 @@
 #include "base/options.h"
 #include "image/common/progress.h"
 #include "image/library/library.h"
+#include "image/registry/credentials.h"
 
 int command_pull(struct options *o, struct error **err);
 int command_push(struct options *o, struct error **err);
+int command_pull_as(struct options *o, struct error **err);
+int command_push_as(struct options *o, struct error **err);
+int command_distribution(struct options *o, struct error **err);
+int command_try_login(struct options *o, struct error **err);
+int command_search(struct options *o, struct error **err);
 int command_login(struct options *o, struct error **err);
 int command_logout(struct options *o, struct error **err);
 int command_load(struct options *o, struct error **err);
@@ -36,6 +42,9 @@ extern mode_t command_umask;
 struct progress *command_progress(const struct options *o);
 int command_insecure(const struct options *o, int *ret, struct error **err);
 int command_platform(const struct options *o, struct oci_platform *ret, int *ret_given, struct error **err);
+/* Reads an AuthConfig of the Docker API from stdin. 1: it has a login, 0: it is empty, -errno.
+ * *ret_server (may be NULL): its registry, owned, or NULL. */
+int command_read_login(struct credentials *ret, char **ret_server, struct error **err);
 /* Write a line, or a document, to stdout, made printable; a closed or full stdout is an error. */
 int command_print(const char *text, struct error **err);
 /* Rows by --format json or a template. */

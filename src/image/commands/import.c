@@ -14,11 +14,14 @@
 #include "image/commands/sweep.h"
 #include "image/library/image.h"
 
-/* The image's name: localhost's where it is short, else as written. Owned; NULL with an error. */
+/* The image's name: localhost's where it is short, else as written; "": none, for Docker's clients.
+ * Owned; NULL with an error. */
 static char *make_name(const struct strv *words, struct error **err)
 {
 	AUTO_REFERENCE struct reference *reference = NULL;
 	const char *path = words->items[0];
+	if (words->count == 1 && streq(path, "-") && reference_uses_hub_names())
+		return xstrdup("");
 	if (words->count == 1 && streq(path, "-")) {
 		error_set(err, EINVAL, "an image from standard input needs a name: holm image import - NAME");
 		return NULL;
@@ -56,10 +59,10 @@ static int import(struct library *l, struct options *o, const char *name, const 
 	if ((r = open_input(path, &fd, err)) < 0 ||
 	    (r = rootfs_import(l, fd, streq(path, "-") ? "standard input" : path, p, &layer, err)) < 0 ||
 	    (r = compose_image(l, &layer, facts, digest, err)) < 0 ||
-	    (r = image_register(l, name, digest, NULL, err)) < 0)
+	    (r = *name ? image_register(l, name, digest, NULL, err) : image_register_nameless(l, digest, err)) < 0)
 		return r;
 	progress_free(TAKE_PTR(p));
-	return command_print(name, err);
+	return command_print(reference_uses_hub_names() ? digest : name, err);
 }
 
 int command_import(struct options *o, struct error **err)

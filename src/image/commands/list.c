@@ -44,6 +44,7 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 	json_add_string_or_null(o, "created", i ? i->config->created : NULL);
 	json_add(o, "size", i ? json_object_new_uint64(i->size) : NULL);
 	json_add(o, "layers", i ? json_object_new_uint64(i->manifest->layer_count) : NULL);
+	json_add(o, "labels", i ? json_object_get(i->config->labels) : NULL);
 	return o;
 }
 
@@ -110,6 +111,17 @@ static int blob_to_json(struct library *l, const char *digest, struct json_objec
 	return r;
 }
 
+static void add_names(struct library *l, const char *digest, struct json_object *o)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	AUTO_STRV struct strv names = { 0 };
+	if (library_read_index(l, &index, NULL) == 0)
+		for (size_t k = 0; k < index.count; k++)
+			if (index.entries[k].name && streq(index.entries[k].descriptor.digest, digest))
+				strv_add(&names, index.entries[k].name);
+	json_add_strv(o, "names", &names);
+}
+
 static int inspect_one(struct library *l, const char *text, const struct oci_platform *platform,
     struct json_object *array, struct error **err)
 {
@@ -124,6 +136,7 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	struct library_entry e = { .name = name, .descriptor.digest = digest };
 	struct json_object *o = entry_to_json(&e, i);
 	json_object_array_add(array, o);
+	add_names(l, digest, o);
 	AUTOFREE char *disk = disk_cache_path(l, digest);
 	json_add_string_or_null(o, "disk", path_exists(disk) ? disk : NULL);
 	tree_cache_list(l, i, &trees);

@@ -90,11 +90,6 @@ static int get_credentials(const struct options *o, struct credentials *ret, str
 	return 0;
 }
 
-static void copy(const struct credentials *c, struct credentials *ret)
-{
-	*ret = (struct credentials){ .user = xstrdup(c->user), .password = xstrdup(c->password) };
-}
-
 int command_login(struct options *o, struct error **err)
 {
 	AUTO_CREDENTIALS struct credentials c = { 0 }, tried = { 0 };
@@ -109,7 +104,7 @@ int command_login(struct options *o, struct error **err)
 		r = get_credentials(o, &c, err);
 	if (r < 0)
 		return r;
-	copy(&c, &tried);
+	credentials_copy(&c, &tried);
 	r = login_try(registry, &tried, insecure, p, err);
 	if (r < 0)
 		return r;

@@ -15,11 +15,12 @@ static void note_local(struct library *l, const char *text, const char *name, st
 		progress_note(p, "note: \"%s\" goes on to mean %s here; write %s for this one", text, found, name);
 }
 
-static int pull(struct library *l, struct options *o, const struct oci_platform *platform, struct error **err)
+static int pull(struct library *l, struct options *o, const struct oci_platform *platform,
+    const struct credentials *login, struct error **err)
 {
 	AUTO_PROGRESS struct progress *progress = command_progress(o);
 	AUTOFREE char *name = NULL, *digest = NULL;
-	struct pull_options p = { .platform = platform, .progress = progress };
+	struct pull_options p = { .platform = platform, .progress = progress, .login = login };
 	int r = command_insecure(o, &p.insecure, err);
 	if (r == 0)
 		r = image_pull(l, options_words(o)->items[0], &p, &name, &digest, err);
@@ -27,10 +28,10 @@ static int pull(struct library *l, struct options *o, const struct oci_platform 
 		return r;
 	note_local(l, options_words(o)->items[0], name, progress);
 	progress_free(TAKE_PTR(progress));
-	return command_print(name, err);
+	return command_print(reference_uses_hub_names() ? digest : name, err);
 }
 
-int command_pull(struct options *o, struct error **err)
+static int run(struct options *o, const struct credentials *login, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	struct library *l = NULL;
@@ -38,7 +39,19 @@ int command_pull(struct options *o, struct error **err)
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0)
-		r = pull(l, o, given ? &platform : NULL, err);
+		r = pull(l, o, given ? &platform : NULL, login, err);
 	library_free_and_sweep(l, 0);
 	return r;
+}
+
+int command_pull(struct options *o, struct error **err)
+{
+	return run(o, NULL, err);
+}
+
+int command_pull_as(struct options *o, struct error **err)
+{
+	AUTO_CREDENTIALS struct credentials login = { 0 };
+	int r = command_read_login(&login, NULL, err);
+	return r < 0 ? r : run(o, r ? &login : NULL, err);
 }

@@ -61,17 +61,29 @@ static int push(struct library *l, struct options *o, const struct oci_platform 
 	return command_print(pushed, err);
 }
 
-int command_push(struct options *o, struct error **err)
+static int run(struct options *o, const char *chunk_size, const struct credentials *login, struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
-	struct push_options p = { 0 };
+	struct push_options p = { .login = login };
 	int given, r = command_platform(o, &platform, &given, err);
 	if (r == 0)
 		r = command_insecure(o, &p.insecure, err);
 	if (r == 0)
-		r = read_chunk_size(options_string(o, "chunk-size"), &p.chunk_size, err);
+		r = read_chunk_size(chunk_size, &p.chunk_size, err);
 	if (r == 0)
 		r = library_open(&l, err);
 	return r == 0 ? push(l, o, given ? &platform : NULL, &p, err) : r;
+}
+
+int command_push(struct options *o, struct error **err)
+{
+	return run(o, options_string(o, "chunk-size"), NULL, err);
+}
+
+int command_push_as(struct options *o, struct error **err)
+{
+	AUTO_CREDENTIALS struct credentials login = { 0 };
+	int r = command_read_login(&login, NULL, err);
+	return r < 0 ? r : run(o, NULL, r ? &login : NULL, err);
 }

@@ -273,10 +273,13 @@ static void references_done(struct references *keep)
 	strv_done(&keep->images);
 }
 
-/* Takes the names of an image away that no machine uses. 1 if the image goes, 0. */
+/* Takes the names of an image away that no machine uses, and drops one without a name. 1 if the
+ * image goes, 0. */
 static int drop_image(struct sweeping *s, const struct library_entry *e)
 {
-	if (!s->options.images || s->keep.keep_images || strv_contains(&s->keep.images, e->descriptor.digest))
+	if (!s->report || (e->name && !s->options.images))
+		return 0;
+	if (s->keep.keep_images || strv_contains(&s->keep.images, e->descriptor.digest))
 		return 0;
 	/* -ENOENT: another name of the image came before. */
 	int r = s->options.dry_run ? 0 : library_remove_digest(s->library, e->descriptor.digest, NULL);

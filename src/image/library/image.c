@@ -108,17 +108,20 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 	return *ret ? 0 : -ENOENT;
 }
 
-/* A short name is first one of this host's own images, then docker.io's. */
+/* A short name is first one of this host's own images, then docker.io's; the other way round for
+ * Docker's clients. */
 static int find_by_reference(const struct library_index *index, const struct reference *ref,
     const struct oci_platform *platform, const struct library_entry **ret)
 {
 	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
-	AUTOFREE char *local = reference_to_local_string(ref), *name = reference_to_string(ref);
+	AUTOFREE char *local = reference_to_localhost(ref), *name = reference_to_string(ref);
+	const int hub = reference_uses_hub_names();
 	oci_platform_host(&host);
 	const struct oci_platform *wanted = platform ? platform : &host;
-	if (find_by_name(index, local, wanted, platform != NULL, ret) == 0)
+	if (local && !hub && find_by_name(index, local, wanted, platform != NULL, ret) == 0)
 		return 0;
-	return find_by_name(index, name, wanted, platform != NULL, ret);
+	int r = find_by_name(index, name, wanted, platform != NULL, ret);
+	return r < 0 && local && hub ? find_by_name(index, local, wanted, platform != NULL, ret) : r;
 }
 
 static int say_missing(const struct reference *ref, const struct oci_platform *platform, struct error **err)
@@ -134,8 +137,8 @@ int image_is_named(const char *text, const char *name)
 	AUTO_REFERENCE struct reference *ref = NULL;
 	if (!name || reference_parse(text, &ref, NULL) < 0)
 		return 0;
-	AUTOFREE char *local = reference_to_local_string(ref), *canonical = reference_to_string(ref);
-	return streq(name, local) || streq(name, canonical);
+	AUTOFREE char *local = reference_to_localhost(ref), *canonical = reference_to_string(ref);
+	return (local && streq(name, local)) || streq(name, canonical);
 }
 
 int image_find(struct library *l, const char *text, const struct oci_platform *platform, char **ret_name,
@@ -163,13 +166,30 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 	return 0;
 }
 
+static int set_name(struct library *l, const char *name, const struct image *i, struct error **err)
+{
+	struct oci_descriptor d = { .digest = i->digest, .platform = i->config->platform };
+	AUTOFREE char *data = NULL;
+	size_t size;
+	int r = library_read_blob(l, i->digest, &data, &size, err);
+	if (r < 0)
+		return r;
+	d.size = size;
+	d.media_type = i->manifest->media_type ? i->manifest->media_type : (char *)OCI_TYPE_MANIFEST;
+	return library_set_name(l, name, &d, err);
+}
+
+int image_register_nameless(struct library *l, const char *digest, struct error **err)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	int r = image_load_whole(l, NULL, digest, &i, err);
+	return r < 0 ? r : set_name(l, NULL, i, err);
+}
+
 int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted,
     struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	struct oci_descriptor d = { .digest = (char *)digest };
-	AUTOFREE char *data = NULL;
-	size_t size;
 	int r = image_load_whole(l, name, digest, &i, err);
 	if (r < 0)
 		return r;
@@ -178,13 +198,5 @@ int image_register(struct library *l, const char *name, const char *digest, cons
 			      *wish = oci_platform_to_string(wanted);
 		return error_set(err, ENOENT, "image \"%s\" is for %s, not for %s", name ? name : digest, is, wish);
 	}
-	if (!name)
-		return 0;
-	r = library_read_blob(l, digest, &data, &size, err);
-	if (r < 0)
-		return r;
-	d.size = size;
-	d.media_type = i->manifest->media_type ? i->manifest->media_type : (char *)OCI_TYPE_MANIFEST;
-	d.platform = i->config->platform;
-	return library_set_name(l, name, &d, err);
+	return name ? set_name(l, name, i, err) : 0;
 }

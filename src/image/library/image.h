@@ -41,3 +41,5 @@ int image_is_named(const char *text, const char *name);
  * for this platform. name may be NULL to check only. */
 int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted,
     struct error **err);
+/* Keeps such a manifest without a name, until it is removed or pruned. */
+int image_register_nameless(struct library *l, const char *digest, struct error **err);

@@ -136,6 +136,8 @@ static int is_same_slot(const struct library_entry *e, const void *data)
 {
 	const struct library_entry *other = data;
 	const struct oci_platform *p = &e->descriptor.platform, *q = &other->descriptor.platform;
+	if (!e->name) /* it has one now, or is nameless again */
+		return streq(e->descriptor.digest, other->descriptor.digest);
 	return streq(e->name, other->name) && streq(p->os, q->os) && streq(p->architecture, q->architecture) &&
 	       streq(p->variant, q->variant);
 }
@@ -160,6 +162,9 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 	if (r < 0)
 		return r;
 	struct library_entry e = { .name = (char *)name, .descriptor = *d };
+	for (size_t k = 0; !name && k < i.count; k++)
+		if (has_digest(&i.entries[k], d->digest))
+			return 0;
 	filter(&i, is_same_slot, &e);
 	/* The new entry borrows what it points to, so it is taken out again before the list is
 	 * freed. */

@@ -51,7 +51,7 @@ void library_index_done(struct library_index *i);
 #define AUTO_LIBRARY_INDEX CLEANUP(library_index_done)
 
 /* Gives the manifest d (its platform must be set) this name, taking it from another manifest for
- * the same platform. */
+ * the same platform. NULL: keeps it without a name, if it has none. */
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err);
 /* Takes a name away from all its manifests. -ENOENT without a text when there is none. */
 int library_remove_name(struct library *l, const char *name, struct error **err);

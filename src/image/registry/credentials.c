@@ -32,6 +32,13 @@ void credentials_done(struct credentials *c)
 	*c = (struct credentials){ 0 };
 }
 
+void credentials_copy(const struct credentials *c, struct credentials *ret)
+{
+	*ret = (struct credentials){ .user = xstrdup(c->user),
+		.password = xstrdup(c->password),
+		.identity_token = xstrdup(c->identity_token) };
+}
+
 /* "user:password" in base64. */
 static int decode_auth(const char *text, struct credentials *ret, struct error **err)
 {
@@ -52,8 +59,7 @@ static int decode_auth(const char *text, struct credentials *ret, struct error *
 	return 1;
 }
 
-/* An entry of "auths": 1 when it holds something. */
-static int from_entry(struct json_object *o, struct credentials *ret, struct error **err)
+int credentials_from_entry(struct json_object *o, struct credentials *ret, struct error **err)
 {
 	const char *auth = NULL, *token = NULL, *user = NULL, *password = NULL;
 	if (!json_object_is_type(o, json_type_object))
@@ -104,7 +110,7 @@ static int from_auths(struct json_object *auths, const char *registry, const cha
 			best = value;
 		}
 	}
-	return best ? from_entry(best, ret, err) : 0;
+	return best ? credentials_from_entry(best, ret, err) : 0;
 }
 
 int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,

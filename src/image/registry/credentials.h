@@ -15,6 +15,7 @@ struct credentials {
 };
 void credentials_done(struct credentials *c); /* wipes */
 #define AUTO_CREDENTIALS CLEANUP(credentials_done)
+void credentials_copy(const struct credentials *c, struct credentials *ret);
 
 /* For a repository ("docker.io", "library/alpine"), the first that has some: $REGISTRY_AUTH_FILE,
  * $XDG_RUNTIME_DIR/containers/auth.json, $XDG_CONFIG_HOME/containers/auth.json,
@@ -25,6 +26,8 @@ int credentials_find(const char *registry, const char *repository, struct creden
 /* One such file's content, as credentials_find uses it: 1, 0, -errno. */
 int credentials_from_json(struct json_object *o, const char *registry, const char *repository, struct credentials *ret,
     struct error **err);
+/* One entry of "auths", which is an AuthConfig of the Docker API too. The same. */
+int credentials_from_entry(struct json_object *o, struct credentials *ret, struct error **err);
 /* The files that credentials_find() looks into, in its order; they need not exist. */
 void credentials_files(struct strv *ret);
 /* The file for a login that none of them has yet. Owned. */

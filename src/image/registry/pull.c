@@ -67,6 +67,8 @@ static int pull(struct pull *p, const struct reference *ref, const struct oci_pl
 	int result = registry_open(ref, p->options->insecure, p->options->progress, &p->registry, err);
 	if (result < 0)
 		return result;
+	if (p->options->login)
+		registry_set_login(p->registry, p->options->login);
 	progress_note(p->options->progress, "pulling %s", p->name);
 	if ((result = get_manifest(p, ref, wanted, err)) < 0 || (result = get_blobs(p, err)) < 0 ||
 	    (result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err)) < 0)

@@ -4,11 +4,13 @@
 
 #include "image/common/progress.h"
 #include "image/library/library.h"
+#include "image/registry/credentials.h"
 
 struct pull_options {
 	const struct oci_platform *platform; /* NULL: this machine's */
 	int insecure;                        /* --tls-verify=false */
 	struct progress *progress;
+	const struct credentials *login; /* in place of the person's own; or NULL */
 };
 
 /* Pulls, verifies and names it. ret_name: the canonical reference, ret_digest: of the platform's

@@ -90,6 +90,10 @@ static int open_endpoint(struct push *p, struct error **err)
 		return r;
 	p->endpoint = endpoint_new(p->to->registry, p->to->repository, p->options->insecure || settings.insecure);
 	p->endpoint->pushes = 1;
+	if (p->options->login) {
+		credentials_copy(p->options->login, &p->endpoint->credentials);
+		p->endpoint->looked_up = 1;
+	}
 	p->context = (struct fetch_context){
 		.endpoints = &p->endpoint,
 		.endpoint_count = 1,

@@ -4,11 +4,13 @@
 
 #include "image/common/progress.h"
 #include "image/library/image.h"
+#include "image/registry/credentials.h"
 
 struct push_options {
 	int insecure;        /* --tls-verify=false */
 	uint64_t chunk_size; /* bytes of a piece; 0: blobs whole */
 	struct progress *progress;
+	const struct credentials *login; /* in place of the person's own; or NULL */
 };
 
 /* Sends the image, which must be whole, to the name `to`. What the registry has is not sent again;

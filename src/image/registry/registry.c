@@ -43,6 +43,14 @@ int registry_open(const struct reference *ref, int insecure, struct progress *p,
 	return 0;
 }
 
+void registry_set_login(struct registry *g, const struct credentials *c)
+{
+	struct endpoint *e = g->endpoints[g->context.endpoint_count - 1];
+	credentials_done(&e->credentials);
+	credentials_copy(c, &e->credentials);
+	e->looked_up = 1;
+}
+
 void registry_free(struct registry *g)
 {
 	if (!g)
@@ -102,10 +110,9 @@ static int document_complete(struct fetch *f, struct error **err)
 	return 0;
 }
 
-int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct document *ret, struct error **err)
+static int get_document(struct registry *g, const char *path, const char *what, const char *expected,
+    struct document *ret, struct error **err)
 {
-	AUTOFREE char *path = xasprintf("manifests/%s", tag_or_digest),
-		      *what = xasprintf("manifest \"%s\"", tag_or_digest);
 	struct document_fetch d = {
 		.fetch = {
 			.path = path,
@@ -120,7 +127,7 @@ int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct 
 			.body = document_body,
 			.complete = document_complete,
 		},
-		.expected = digest_is_valid(tag_or_digest) ? tag_or_digest : NULL,
+		.expected = expected,
 		.ret = ret,
 	};
 	struct fetch *list[] = { &d.fetch };
@@ -130,6 +137,19 @@ int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct 
 	int r = fetch_run(&g->context, list, 1, 1, err);
 	buffer_done(&d.buffer);
 	return r;
+}
+
+int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct document *ret, struct error **err)
+{
+	AUTOFREE char *path = xasprintf("manifests/%s", tag_or_digest),
+		      *what = xasprintf("manifest \"%s\"", tag_or_digest);
+	return get_document(g, path, what, digest_is_valid(tag_or_digest) ? tag_or_digest : NULL, ret, err);
+}
+
+int registry_get_config(struct registry *g, const char *digest, struct document *ret, struct error **err)
+{
+	AUTOFREE char *path = xasprintf("blobs/%s", digest);
+	return get_document(g, path, "the image's configuration", digest, ret, err);
 }
 
 struct blob_fetch {

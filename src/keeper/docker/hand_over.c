@@ -33,11 +33,13 @@ static void connect_client(struct keeper *k, int client, struct buffer *raw)
 
 /* The request again, with "Connection: close" in the place of whatever it had, unless it asks for
  * an upgrade. */
-static int write_request(struct buffer *out, const struct http_head *head, const char *body, size_t size)
+static int write_request(struct buffer *out, const struct http_head *head, const char *target, const char *body,
+    size_t size)
 {
 	int r = buffer_append_string(out, envelope);
 	if (r == 0)
-		r = buffer_appendf(out, "%s %s HTTP/1.1\r\nHost: docker\r\n", head->method, head->target);
+		r = buffer_appendf(out, "%s %s HTTP/1.1\r\nHost: docker\r\n", head->method,
+		    target ? target : head->target);
 	if (r == 0 && head->upgrade)
 		r = buffer_appendf(out, "Connection: Upgrade\r\nUpgrade: %s\r\n", http_head_get(head, "upgrade"));
 	else if (r == 0)
@@ -47,7 +49,7 @@ static int write_request(struct buffer *out, const struct http_head *head, const
 	return r == 0 && size ? buffer_append(out, body, size) : r;
 }
 
-static int write_all(struct buffer *out, struct buffer *raw, struct json_object *body)
+static int write_all(struct buffer *out, struct buffer *raw, const char *target, struct json_object *body)
 {
 	AUTO_HTTP_HEAD struct http_head head = { 0 };
 	AUTO_BUFFER struct buffer sent = { 0 };
@@ -65,7 +67,7 @@ static int write_all(struct buffer *out, struct buffer *raw, struct json_object 
 	const char *text = body ? json_object_to_json_string_length(body,
 				      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size) :
 				  sent.data;
-	r = write_request(out, &head, text, size);
+	r = write_request(out, &head, target, text, size);
 	return r == 0 && raw->size ? buffer_append(out, raw->data, raw->size) : r;
 }
 
@@ -76,7 +78,7 @@ void docker_hand_over(struct docker_request *q, struct json_object *body)
 	int client = -1;
 	if (q->exchange && http_exchange_take(q->exchange, &client, &raw) == 0) {
 		buffer_init(&out, raw.size + 2 * HTTP_BODY_MAX);
-		if (write_all(&out, &raw, body) == 0) {
+		if (write_all(&out, &raw, q->target, body) == 0) {
 			connect_client(q->keeper, client, &out);
 		} else {
 			fd_close(client);

@@ -12,8 +12,6 @@
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
-enum { SHORT_ID = 12, HEX_MIN = 4 };
-
 static int flag(struct docker_request *q, const char *key)
 {
 	AUTOFREE char *text = docker_query(http_exchange_head(q->exchange)->target, key);
@@ -22,42 +20,19 @@ static int flag(struct docker_request *q, const char *key)
 
 /* ---- finding ---- */
 
-/* Whether a name in the library is what a client calls it: with or without Docker's own parts and
- * the tag "latest". */
-static int is_name(const char *name, const char *wish)
-{
-	AUTOFREE char *latest = xasprintf("%s:latest", docker_familiar(wish));
-	return streq(name, wish) || streq(docker_familiar(name), docker_familiar(wish)) ||
-	       streq(docker_familiar(name), latest);
-}
-
-static int is_digest(const char *digest, const char *wish)
-{
-	const char *hex = startswith(wish, "sha256:");
-	hex = hex ? hex : wish;
-	return strlen(hex) >= HEX_MIN && strspn(hex, "0123456789abcdef") == strlen(hex) &&
-	       startswith(digest + strlen("sha256:"), hex) != NULL;
-}
-
 /* Finds an image in what `ls` says: its digest (borrowed), and its names. by_name: it was named by
  * one of them, which is *ret_name. -ENOENT. */
 static int find(struct json_object *list, const char *wish, const char **ret_digest, const char **ret_name,
     struct strv *names)
 {
 	const char *digest = NULL, *name = NULL;
+	int by_name;
+	struct json_object *found = docker_images_find(list, wish, &by_name);
 	*ret_digest = *ret_name = NULL;
-	for (int by_name = 1; by_name >= 0 && !*ret_digest; by_name--)
-		for (size_t i = 0; i < json_object_array_length(list) && !*ret_digest; i++) {
-			struct json_object *o = json_object_array_get_idx(list, i);
-			name = NULL;
-			json_get_string(o, "name", &name, NULL);
-			if (json_get_string(o, "digest", &digest, NULL) < 0)
-				continue;
-			if (by_name ? name && is_name(name, wish) : is_digest(digest, wish)) {
-				*ret_digest = digest;
-				*ret_name = by_name ? name : NULL;
-			}
-		}
+	if (found)
+		json_get_string(found, "digest", ret_digest, NULL);
+	if (by_name)
+		json_get_string(found, "name", ret_name, NULL);
 	for (size_t i = 0; *ret_digest && i < json_object_array_length(list); i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
 		if (json_get_string(o, "digest", &digest, NULL) == 0 && streq(digest, *ret_digest) &&
@@ -186,11 +161,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_STRV struct strv names = { 0 };
 	const char *digest, *name;
-	AUTOFREE char *line = docker_last_line(errors);
-	int result = status ? error_set(&err, EIO, "%s", line) :
-			      json_parse_bytes(output, strlen(output), "holm-image's answer", &r->list, &err);
-	if (result == 0 && !json_object_is_type(r->list, json_type_array))
-		result = -EIO;
+	int result = docker_images_parse(status, output, errors, &r->list, &err);
 	if (result == 0 && find(r->list, r->q->reference, &digest, &name, &names) < 0)
 		result = error_set(&err, ENOENT, "No such image: %s", r->q->reference);
 	if (result < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Archives of images: POST /images/load, GET /images/get and GET /images/NAME/get. The archive goes
- * between the client and holm-image, at most BEHIND bytes of it through this process's memory. */
+ * Archives: POST /images/load and /images/create?fromSrc=-, GET /images/get and
+ * GET /images/NAME/get. The archive goes between the client and holm-image, at most BEHIND bytes
+ * of it through this process's memory. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@ static const char stream_head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connecti
 
 struct load {
 	struct docker_request *q;
+	struct strv words; /* of holm-image */
+	int is_import;
 	int client, pipe; /* pipe: holm-image's stdin; -1: it takes no more */
 	struct source *from, *to, *timer;
 	struct buffer in, body; /* as it came, and decoded */
@@ -40,6 +43,7 @@ static void load_free(struct load *l)
 	fd_close(l->pipe);
 	buffer_done(&l->in);
 	buffer_done(&l->body);
+	strv_done(&l->words);
 	docker_request_free(l->q);
 	free(l);
 }
@@ -64,10 +68,11 @@ static void on_loaded(int status, const char *output, const char *errors, void *
 	strv_split(&names, status ? "" : output, "\n");
 	for (size_t i = 0; i < names.count; i++) {
 		struct json_object *o = json_object_new_object();
-		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar(names.items[i]));
-		json_add_string(o, "stream", text);
+		const char *name = names.items[i];
+		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar(name));
+		json_add_string(o, l->is_import ? "status" : "stream", l->is_import ? name : text);
 		add_line(&out, o);
-		docker_tell_event(l->q->keeper, "load", names.items[i], docker_familiar(names.items[i]));
+		docker_tell_event(l->q->keeper, l->is_import ? "import" : "load", name, docker_familiar(name));
 	}
 	if (status != 0) {
 		struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
@@ -156,7 +161,6 @@ static void on_stall(struct source *s, void *data)
 
 static int begin(struct load *l, struct error **err)
 {
-	static const char *const words[] = { "load", "--progress", "none", "-", NULL };
 	AUTO_HTTP_HEAD struct http_head head = { 0 };
 	struct loop *loop = keeper_loop(l->q->keeper);
 	int ends[2], r;
@@ -177,13 +181,15 @@ static int begin(struct load *l, struct error **err)
 	    (r = loop_add_io(loop, l->pipe, 0, on_pipe, l, &l->to)) < 0 ||
 	    (r = loop_add_timer(loop, UINT64_MAX, on_stall, l, &l->timer)) < 0)
 		return r;
-	return docker_program_with(loop, words, input, on_loaded, l, err);
+	return docker_program_with(loop, (const char *const *)strv_argv(&l->words), input, on_loaded, l, err);
 }
 
-void docker_load_images(struct docker_request *q)
+/* words: taken. */
+static void upload(struct docker_request *q, struct strv *words, int is_import)
 {
 	struct load *l = xnew(struct load);
-	*l = (struct load){ .q = q, .client = -1, .pipe = -1 };
+	*l = (struct load){ .q = q, .words = *words, .is_import = is_import, .client = -1, .pipe = -1 };
+	*words = (struct strv){ 0 };
 	buffer_init(&l->body, 2 * BEHIND);
 	int r = http_exchange_take(q->exchange, &l->client, &l->in);
 	q->exchange = NULL;
@@ -193,6 +199,69 @@ void docker_load_images(struct docker_request *q)
 		load_free(l);
 	else
 		move(l);
+}
+
+void docker_load_images(struct docker_request *q)
+{
+	AUTO_STRV struct strv words = { 0 };
+	strv_split(&words, "load --progress none -", " ");
+	upload(q, &words, 0);
+}
+
+/* ---- import ---- */
+
+/* All values of a parameter, decoded. */
+static void query_all(const char *target, const char *key, struct strv *to)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	const char *query = strchr(target, '?');
+	strv_split(&parts, query ? query + 1 : "", "&");
+	for (size_t i = 0; i < parts.count; i++) {
+		AUTOFREE char *one = xasprintf("?%s", parts.items[i]), *value = docker_query(one, key);
+		if (value && *value)
+			strv_add(to, value);
+	}
+}
+
+static int import_words(struct docker_request *q, const char *source, struct strv *words, struct error **err)
+{
+	const char *target = http_exchange_head(q->exchange)->target;
+	AUTOFREE char *repository = docker_query(target, "repo"), *tag = docker_query(target, "tag"),
+		      *message = docker_query(target, "message"), *platform = docker_query(target, "platform");
+	AUTO_STRV struct strv changes = { 0 };
+	if (!streq(source, "-"))
+		return error_set(err, EOPNOTSUPP,
+		    "holm's engine imports no URL; get the file and send it: docker import - NAME < FILE");
+	if (repository && repository[0] == '-')
+		return error_set(err, EINVAL, "invalid reference format");
+	query_all(target, "changes", &changes);
+	strv_split(words, "import --progress none", " ");
+	if (message && *message)
+		strv_addf(words, "--message=%s", message);
+	if (platform && *platform)
+		strv_addf(words, "--platform=%s", platform);
+	for (size_t i = 0; i < changes.count; i++)
+		strv_addf(words, "--change=%s", changes.items[i]);
+	strv_add(words, "-");
+	if (repository && *repository)
+		strv_addf(words, tag && *tag ? "%s:%s" : "%s", repository, tag);
+	return 0;
+}
+
+void docker_create_image(struct docker_request *q)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv words = { 0 };
+	AUTOFREE char *source = docker_query(http_exchange_head(q->exchange)->target, "fromSrc");
+	if (!source || !*source) {
+		docker_pull(q);
+		return;
+	}
+	int r = import_words(q, source, &words, &err);
+	if (r < 0)
+		docker_respond_error(q, r, err);
+	else
+		upload(q, &words, 1);
 }
 
 /* ---- save ---- */
@@ -210,6 +279,7 @@ static int save(struct loop *loop, int client, const struct strv *names)
 	const struct spawn_fd fds[] = { { client, 1 } };
 	pid_t pid;
 	strv_add(&argv, path);
+	strv_add(&argv, "--docker-names");
 	strv_add(&argv, "save");
 	strv_add(&argv, "--progress");
 	strv_add(&argv, "none");
@@ -293,12 +363,8 @@ void docker_save_image(struct docker_request *q)
 void docker_save_images(struct docker_request *q)
 {
 	AUTO_STRV struct strv parts = { 0 }, names = { 0 };
-	const char *query = strchr(http_exchange_head(q->exchange)->target, '?');
-	strv_split(&parts, query ? query + 1 : "", "&");
-	for (size_t i = 0; i < parts.count; i++) {
-		AUTOFREE char *target = xasprintf("?%s", parts.items[i]), *value = docker_query(target, "names");
-		if (value)
-			strv_split(&names, value, ",");
-	}
+	query_all(http_exchange_head(q->exchange)->target, "names", &parts);
+	for (size_t i = 0; i < parts.count; i++)
+		strv_split(&names, parts.items[i], ",");
 	check_and_save(q, &names);
 }

@@ -29,6 +29,7 @@ struct docker_request {
 	struct keeper_waiter *waiter;
 	struct json_object *body; /* of create */
 	char *reference;
+	char *target;              /* for the engine, in place of the client's; or NULL */
 	struct docker_index index; /* as it was before holm-image was asked */
 };
 void docker_request_free(struct docker_request *q);
@@ -39,11 +40,27 @@ void docker_respond_json(struct docker_request *q, int status, struct json_objec
  * body (borrowed). Frees q. */
 void docker_hand_over(struct docker_request *q, struct json_object *body);
 
+/* containers.c */
+void docker_list_containers(struct docker_request *q);
+
 /* images.c */
+void docker_create(struct docker_request *q);
+
+/* images_list.c */
 void docker_get_images(struct docker_request *q);
 void docker_get_image(struct docker_request *q);
+/* Takes the answer of `holm-image ls` or `inspect` apart: an array, owned. 0 or -errno. */
+int docker_images_parse(int status, const char *output, const char *errors, struct json_object **ret,
+    struct error **err);
+/* The entry that a client names, by a name or by the beginning of its digest. Borrowed, or NULL. */
+struct json_object *docker_images_find(struct json_object *list, const char *wish, int *ret_by_name);
+
+/* registry.c: what asks registries */
 void docker_pull(struct docker_request *q);
-void docker_create(struct docker_request *q);
+void docker_push(struct docker_request *q);
+void docker_search(struct docker_request *q);
+void docker_distribution(struct docker_request *q);
+void docker_auth(struct docker_request *q);
 
 /* prepared.c: the answer of an earlier `prepare` that still holds (borrowed), or NULL; and one to
  * keep, which is copied. */
@@ -68,6 +85,7 @@ int docker_program_with(struct loop *l, const char *const *words, int input, doc
     struct error **err);
 
 /* images_stream.c */
+void docker_create_image(struct docker_request *q); /* pull, or import */
 void docker_load_images(struct docker_request *q);
 void docker_save_images(struct docker_request *q);
 void docker_save_image(struct docker_request *q);

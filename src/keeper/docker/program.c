@@ -86,6 +86,7 @@ static int start(struct program *p, const char *const *words, int input, struct 
 	AUTO_STRV struct strv argv = { 0 };
 	int ends[2][2], r = 0;
 	strv_add(&argv, path);
+	strv_add(&argv, "--docker-names");
 	for (; *words && argv.count < WORDS_MAX; words++)
 		strv_add(&argv, *words);
 	if ((r = fd_pipe(ends[0])) < 0)

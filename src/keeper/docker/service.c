@@ -34,6 +34,7 @@ void docker_request_free(struct docker_request *q)
 	json_object_put(q->body);
 	free(q->name);
 	free(q->reference);
+	free(q->target);
 	free(q);
 }
 
@@ -114,7 +115,11 @@ static const struct resource {
 	{ "HEAD", "/_ping", HERE, ping },
 	{ "GET", "/version", HERE, version },
 	{ "GET", "/images/json", HERE, docker_get_images },
-	{ "POST", "/images/create", HERE, docker_pull },
+	{ "POST", "/images/create", HERE, docker_create_image },
+	{ "GET", "/images/search", HERE, docker_search },
+	{ "POST", "/images/**/push", HERE, docker_push },
+	{ "GET", "/distribution/**/json", HERE, docker_distribution },
+	{ "POST", "/auth", HERE, docker_auth },
 	{ "GET", "/images/**/json", HERE, docker_get_image },
 	{ "GET", "/images/**/history", HERE, docker_image_history },
 	{ "POST", "/images/**/tag", HERE, docker_tag_image },
@@ -125,7 +130,7 @@ static const struct resource {
 	{ "GET", "/images/**/get", HERE, docker_save_image },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "GET", "/info", HAND_OVER, NULL },
-	{ "GET", "/containers/json", HAND_OVER, NULL },
+	{ "GET", "/containers/json", BOTH, docker_list_containers },
 	{ "GET", "/events", HAND_OVER, NULL },
 	{ "GET", "/containers/*/json", HAND_OVER, NULL },
 	{ "GET", "/containers/*/logs", HAND_OVER, NULL },
@@ -225,6 +230,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/*", dispatch, 0 },
 	{ "HEAD", "/*", dispatch, 0 },
 	{ "POST", "*/images/load", dispatch, 1 }, /* behind any version */
+	{ "POST", "*/images/create", dispatch, 1 },
 	{ "POST", "/*", dispatch, 0 },
 	{ "PUT", "/*", dispatch, 1 }, /* archives, which the engine reads */
 	{ "DELETE", "/*", dispatch, 0 },
