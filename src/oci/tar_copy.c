@@ -34,15 +34,16 @@ static int write_block(void *data, const void *bytes, size_t size)
 	return fd_write_full(*(int *)data, bytes, size);
 }
 
-static _Noreturn void write_tree(int from, const char *name, const char *as, int output)
+static _Noreturn void write_tree(int from, const char *name, const char *as, int restore, int output)
 {
 	AUTOFREE char *path = xasprintf("/%s", name);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
-	_exit(tar_write_tree(from, path, as, -1, write_block, &output, NULL) < 0);
+	const struct tar_tree t = { .root = from, .path = path, .name = as, .also = { -1, -1 }, .restore = restore };
+	_exit(tar_write(&t, write_block, &output, NULL) < 0);
 }
 
-int tar_copy_tree(int from, const char *name, int to, const char *as, struct error **err)
+int tar_copy_tree(int from, const char *name, int to, const char *as, int restore, struct error **err)
 {
 	const struct tar_unpack unpack = { .directory = to, .uid = -1, .gid = -1 };
 	int ends[2], status = -1, r = fd_pipe(ends);
@@ -54,7 +55,7 @@ int tar_copy_tree(int from, const char *name, int to, const char *as, struct err
 	pid_t pid = fork();
 	if (pid == 0) {
 		fd_close(reading_end);
-		write_tree(from, name, as, writing_end);
+		write_tree(from, name, as, restore, writing_end);
 	}
 	if (pid < 0)
 		return error_set_errno(err, errno, "fork");

@@ -6,5 +6,6 @@
 #include "base/error.h"
 
 /* Copies `name` of the directory `from` to `as` in the directory `to`. No symbolic link is
- * followed. Forks. 0 or -errno. */
-int tar_copy_tree(int from, const char *name, int to, const char *as, struct error **err);
+ * followed. restore: marks of overlays become what they are in archives (tar_overlay.h). Forks. 0
+ * or -errno. */
+int tar_copy_tree(int from, const char *name, int to, const char *as, int restore, struct error **err);

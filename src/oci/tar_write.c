@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "oci/tar_content.h"
+#include "oci/tar_overlay.h"
 
 enum {
 	BLOCK = 512,
@@ -44,7 +45,8 @@ struct writer {
 	tar_sink sink;
 	void *data;
 	dev_t device;
-	struct stat also; /* a mount point that is written too; st_ino 0: none */
+	const struct tar_tree *tree;
+	struct stat also[TAR_ALSO_MAX]; /* mount points that are written, too; st_ino 0: none */
 	struct link *links[LINK_BUCKETS];
 	size_t link_count;
 	int sink_failed;
@@ -153,7 +155,7 @@ static int pax_add_time(struct buffer *b, const struct timespec *t)
 }
 
 /* All extended attributes of an open file. */
-static int pax_add_xattrs(struct buffer *b, int fd)
+static int pax_add_xattrs(struct buffer *b, int fd, int restore)
 {
 	AUTOFREE char *names = xmalloc(XATTR_NAMES_MAX);
 	AUTOFREE char *value = xmalloc(XATTR_VALUE_MAX);
@@ -161,17 +163,16 @@ static int pax_add_xattrs(struct buffer *b, int fd)
 	int r = 0;
 	for (const char *at = names; r >= 0 && size > 0 && at < names + size; at += strlen(at) + 1) {
 		ssize_t n = fgetxattr(fd, at, value, XATTR_VALUE_MAX);
-		AUTOFREE char *key = xasprintf("SCHILY.xattr.%s", at);
-		if (n >= 0 && !strchr(at, '='))
+		AUTOFREE char *name = restore ? overlay_restore(fd, at) : xstrdup(at);
+		AUTOFREE char *key = name ? xasprintf("SCHILY.xattr.%s", name) : NULL;
+		if (n >= 0 && key && !strchr(at, '='))
 			r = pax_add(b, key, value, (size_t)n);
 	}
 	return r;
 }
 
-/* Adds the records that do not fit into the entry's header. fd: of a file or directory, for its
- * attributes; -1: none. 0 or -errno. */
-static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size,
-    int fd)
+/* Adds the records that do not fit into the entry's header. 0 or -errno. */
+static int pax_add_all(struct buffer *b, const char *name, const char *link, const struct stat *st, uint64_t size)
 {
 	int r = 0;
 	if ((strlen(name) > NAME_SIZE && (r = pax_add(b, "path", name, strlen(name))) < 0) ||
@@ -181,7 +182,7 @@ static int pax_add_all(struct buffer *b, const char *name, const char *link, con
 	    (st->st_gid > OCTAL_MAX_7 && (r = pax_add_number(b, "gid", st->st_gid)) < 0) ||
 	    ((st->st_mtim.tv_nsec || st->st_mtim.tv_sec < 0) && (r = pax_add_time(b, &st->st_mtim)) < 0))
 		return r;
-	return fd >= 0 ? pax_add_xattrs(b, fd) : 0;
+	return 0;
 }
 
 static int put_pax(struct writer *w, const struct buffer *b)
@@ -203,14 +204,20 @@ static int pax_add_sparse(struct buffer *b, const char *name, uint64_t size)
 	return pax_add_number(b, "GNU.sparse.realsize", size);
 }
 
-/* The entry's headers; fd as above; content: of a file, else NULL. */
-static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *st, int fd,
+/* The entry's headers. fd: of a file or directory, for its attributes; -1: none. content: of a
+ * file, else NULL. */
+static int put_entry(struct writer *w, char type, const char *name, const char *link, const struct stat *found, int fd,
     const struct tar_content *content)
 {
 	AUTO_BUFFER struct buffer b;
+	struct stat own = *found, *st = &own;
 	uint64_t size = content ? tar_content_stored(content) : 0;
 	buffer_init(&b, PAX_MAX);
-	int r = pax_add_all(&b, name, link, st, size, fd);
+	if (w->tree->own)
+		w->tree->own(w->tree->own_data, name, &own.st_uid, &own.st_gid);
+	int r = pax_add_all(&b, name, link, st, size);
+	if (r >= 0 && fd >= 0)
+		r = pax_add_xattrs(&b, fd, w->tree->restore);
 	if (r >= 0 && content && content->map.size)
 		r = pax_add_sparse(&b, name, content->size);
 	if (r >= 0 && b.size)
@@ -268,8 +275,9 @@ static int write_directory(struct writer *w, int directory, const char *file, co
 	AUTOFREE char *slashed = *name ? xasprintf("%s/", name) : xstrdup("./");
 	int r = put_entry(w, '5', slashed, "", &st, fd, NULL);
 	dev_t device = w->device;
-	if (w->also.st_ino && st.st_ino == w->also.st_ino && st.st_dev == w->also.st_dev)
-		device = st.st_dev;
+	for (int i = 0; i < TAR_ALSO_MAX; i++)
+		if (w->also[i].st_ino && st.st_ino == w->also[i].st_ino && st.st_dev == w->also[i].st_dev)
+			device = st.st_dev;
 	if (r < 0 || depth >= DEPTH_MAX || st.st_dev != device)
 		return r;
 	dev_t above = w->device;
@@ -287,6 +295,8 @@ static int write_file(struct writer *w, int directory, const char *file, const c
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOENT;
+	if (w->tree->restore && overlay_stands_for_whiteout(fd))
+		return put_entry(w, '3', name, "", &st, -1, NULL);
 	const char *first = st.st_nlink > 1 ? link_lookup(w, &st, name) : NULL;
 	if (first)
 		return put_entry(w, '1', name, first, &st, -1, NULL);
@@ -349,29 +359,35 @@ static void free_links(struct writer *w)
 	free(w);
 }
 
-int tar_write_tree(int root, const char *path, const char *name, int also, tar_sink sink, void *data,
-    struct error **err)
+int tar_write(const struct tar_tree *t, tar_sink sink, void *data, struct error **err)
 {
 	static const char end[2 * BLOCK];
 	struct stat st;
-	AUTOFREE char *clean = path_normalize(path);
+	AUTOFREE char *clean = path_normalize(t->path);
 	if (!clean)
-		return error_set(err, EINVAL, "\"%s\" is not an absolute path", path);
+		return error_set(err, EINVAL, "\"%s\" is not an absolute path", t->path);
 	AUTOFREE char *parent = path_parent(clean);
 	const char *file = streq(clean, "/") ? "." : path_base(clean);
-	AUTO_FD int directory = path_open_in_root(root, parent, O_RDONLY | O_DIRECTORY, 0);
+	AUTO_FD int directory = path_open_in_root(t->root, parent, O_RDONLY | O_DIRECTORY, 0);
 	if (directory < 0 || fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set_errno(err, directory < 0 ? directory : errno, "cannot read %s", clean);
 	struct writer *w = xnew(struct writer);
-	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev, .err = err };
-	if (also >= 0 && fstat(also, &w->also) < 0)
-		w->also = (struct stat){ 0 };
-	int r = write_node(w, directory, file, name, 0);
+	*w = (struct writer){ .sink = sink, .data = data, .device = st.st_dev, .err = err, .tree = t };
+	for (int i = 0; i < TAR_ALSO_MAX; i++)
+		if (t->also[i] >= 0 && fstat(t->also[i], &w->also[i]) < 0)
+			w->also[i] = (struct stat){ 0 };
+	int r = write_node(w, directory, file, t->name, 0);
 	if (r >= 0)
 		r = put(w, end, sizeof end);
 	int told = w->told;
 	free_links(w);
 	return r < 0 && !told ? error_set_errno(err, r, "cannot read %s", clean) : r;
+}
+
+int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err)
+{
+	const struct tar_tree t = { .root = root, .path = path, .name = name, .also = { -1, -1 } };
+	return tar_write(&t, sink, data, err);
 }
 
 int tar_write_text(const struct tar_text *t, tar_sink sink, void *data)
@@ -384,7 +400,7 @@ int tar_write_text(const struct tar_text *t, tar_sink sink, void *data)
 	AUTO_BUFFER struct buffer b;
 	size_t size = strlen(t->text);
 	buffer_init(&b, PAX_MAX);
-	int r = pax_add_all(&b, t->name, "", &st, size, -1);
+	int r = pax_add_all(&b, t->name, "", &st, size);
 	if (r >= 0 && b.size)
 		r = put_pax(&w, &b);
 	if (r >= 0)

@@ -13,10 +13,24 @@ typedef int (*tar_sink)(void *data, const void *bytes, size_t size);
 
 /* Writes what `path` is in the tree at `root`, symlinks on the way resolved inside, the last one
  * not. Names in the stream begin with `name` ("": the contents of a directory, and "./" for
- * itself). Stays on the file system where it starts: a mount point is an empty directory. `also` is
- * a directory that is written with its contents although it is a mount point; -1: none. */
-int tar_write_tree(int root, const char *path, const char *name, int also, tar_sink sink, void *data,
-    struct error **err);
+ * itself). Stays on the file system where it starts: a mount point is an empty directory. */
+int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, void *data, struct error **err);
+
+enum { TAR_ALSO_MAX = 2 };
+
+/* The same with more wishes. */
+struct tar_tree {
+	int root;
+	const char *path, *name;
+	/* Mount points whose contents are written, too; -1: none. */
+	int also[TAR_ALSO_MAX];
+	/* Marks of overlays are written as archives have them (tar_overlay.h). */
+	int restore;
+	/* Changes the owner of an entry, if it is not NULL. */
+	void (*own)(void *data, const char *name, uint32_t *uid, uint32_t *gid);
+	void *own_data;
+};
+int tar_write(const struct tar_tree *t, tar_sink sink, void *data, struct error **err);
 
 /* A small file that is in no file system. */
 struct tar_text {

@@ -445,7 +445,7 @@ contents()
 # marks NAME: what an overlay inside has noted down, for the machine's own folders and for its disk.
 marks()
 {
-	root_script "$1" 'for f in /srv/t/d .config/systemd/d; do "$1/attempt" xattrs "$f" | grep -c user.overlay.opaque; done' "$HOME" | xargs
+	root_script "$1" 'for f in /srv/t/d .config/systemd/d; do "$1/attempt" xattrs "$f" | grep -c " user.overlay.opaque"; done' "$HOME" | xargs
 }
 
 @test "set isolation= moves the disk to the other form and back with all that is in it" {
@@ -467,12 +467,27 @@ marks()
 	equal "$before" "$(contents moved)"
 	equal "$marks" "$(marks moved)"
 	root_script moved 'echo from-vm >/srv/t/vm; echo more >>.config/systemd/unit; sync'
+	# Containers of root, and of the user, leave whiteouts and opaque directories behind.
+	root_script moved 'mkdir -p /srv/upper/opaque /srv/lower/opaque; echo deleted | tee /srv/lower/gone >/srv/lower/opaque/file; echo kept >/srv/lower/kept
+		mknod /srv/upper/gone c 0 0; mknod .config/systemd/d/gone c 0 0; "$1/attempt" xattr /srv/upper/opaque trusted.overlay.opaque=y; sync' "$HOME"
 	holm machine stop moved
 	holm machine set -n moved isolation=native
 	equal from-vm "$(as_root moved cat /srv/t/vm)"
 	equal "unit more" "$(in_machine moved cat .config/systemd/unit | xargs)"
 	root_script moved 'rm /srv/t/vm'
 	equal "$marks" "$(marks moved)"
+	equal "kept opaque" "$(root_script moved 'mount -t overlay -o userxattr,lowerdir=/srv/upper:/srv/lower none /mnt; find /mnt -mindepth 1 | sed s:/mnt/:: | sort' | xargs)"
+	equal "character special file 0 0" "$(root_script moved 'stat -c "%F %t %T" .config/systemd/d/gone')"
+	root_script moved 'rm -r /srv/lower'
+	holm machine stop moved
+	# An archive has them as the VM had them: a move back writes what it says.
+	holm machine export moved -o "$WORLD/moved.oci"
+	tar xOf "$WORLD/moved.oci" "$(tar tvf "$WORLD/moved.oci" | sort -n -k 3 | tail -n 1 | awk '{ print $6 }')" | zcat >"$WORLD/moved.tar"
+	equal 2 "$(tar tvf "$WORLD/moved.tar" | grep -c '^c.* 0,0 .*/gone$')"
+	contains "$(strings "$WORLD/moved.tar")" SCHILY.xattr.trusted.overlay.opaque=y
+	! grep -q user.holm "$WORLD/moved.tar"
+	rm "$WORLD/moved.oci" "$WORLD/moved.tar"
+	root_script moved 'rm -r /srv/upper .config/systemd/d/gone'
 	equal "$before" "$(contents moved)"
 	holm machine rm --force moved
 }

@@ -231,7 +231,7 @@ static int send_tree(const struct archive *a, int root, int directory, const str
 	int inside = streq(p->base, ".");
 	struct body_out out;
 	body_out_init(&out, a->stream, head);
-	int r = tar_write_tree(inside ? directory : root, inside ? "/" : path, p->name, -1, body_out_add, &out, err);
+	int r = tar_write_tree(inside ? directory : root, inside ? "/" : path, p->name, body_out_add, &out, err);
 	if (r >= 0)
 		r = body_out_end(&out);
 	if (r < 0 && out.begun) /* the client misses the last chunk */

@@ -87,9 +87,14 @@ static int work_get(int channel, void *data, struct error **err)
 	AUTO_FD int root = open_root(a, err);
 	/* On the disk alone, these are part of it, wherever they lie. */
 	AUTO_FD int also = a->rootfs && root >= 0 ? own_folders_open(root) : -1;
-	int r = root < 0 ? root :
-			   tar_write_tree(root, a->path, streq(a->path, "/") ? "" : path_base(a->path), also,
-			       body_out_add, &out, err);
+	const struct tar_tree tree = {
+		.root = root,
+		.path = a->path,
+		.name = streq(a->path, "/") ? "" : path_base(a->path),
+		.also = { also, -1 },
+		.restore = a->rootfs,
+	};
+	int r = root < 0 ? root : tar_write(&tree, body_out_add, &out, err);
 	if (r >= 0)
 		r = body_out_end(&out);
 	else if (!out.begun)

@@ -280,7 +280,7 @@ static int copy_in(const struct copy *c, struct error **err)
 	if (r < 0 || (r = resolve_target(c, r, &directory, &name, err)) < 0 ||
 	    (r = begin_upload(c, directory, &upload, err)) < 0)
 		return r;
-	r = tar_write_tree(root, real, name, -1, archive_upload_write, &upload, &reading);
+	r = tar_write_tree(root, real, name, archive_upload_write, &upload, &reading);
 	/* A source that cannot be read ends the stream short, so that the other side knows. */
 	if (r < 0 && !upload.broken)
 		return error_set(err, -r, "%s", error_text(reading, r));

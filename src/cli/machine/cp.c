@@ -185,7 +185,7 @@ static int copy_in(const struct copy *c, struct error **err)
 		return r;
 	/* A link that is followed keeps its name. */
 	const char *own = c->from->contents ? path_base(real) : path_base(c->from->path);
-	r = tar_write_tree(root, real, own, -1, archive_upload_write, &upload, &reading);
+	r = tar_write_tree(root, real, own, archive_upload_write, &upload, &reading);
 	/* A source that cannot be read ends the stream short, so that the other side knows; a
 	 * machine that takes no more says why. */
 	if (r < 0 && !upload.broken)

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "image/trees/internal.h"
+#include "oci/tar_overlay.h"
 
 /* NAME_BYTES: what a file takes beside its content, about. */
 enum { SPECIAL_BITS = 07000, SET_ID_BITS = 06000, NOBODY = 65534, NAME_BYTES = 4096 };
@@ -127,30 +128,25 @@ int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid
 	return 0;
 }
 
-/* Attributes of overlayfs itself in a tree, and the image's own under the same names: a
- * kernel from 6.7 on shows the escaped name without its escape (overlayfs.rst, "Nesting overlayfs
- * mounts"). Root's marks of an overlay (trusted.) become those that overlayfs has in a user
- * namespace (user.), because no native machine can set or read the former. */
-#define OVERLAY "user.overlay."
-#define ESCAPED OVERLAY "overlay."
-#define ROOTS_OVERLAY "trusted.overlay."
-
-char *tree_xattr_to_disk(const char *name)
+/* Marks of overlays are stored as tar_overlay.h says, for overlayfs would take them for its own. */
+char *tree_xattr_from_disk(int fd, const char *name)
 {
-	const char *rest = startswith(name, OVERLAY), *roots = startswith(name, ROOTS_OVERLAY);
-	if (!disk_keep_xattr(name))
-		return NULL;
-	rest = roots ? roots : rest;
-	return rest ? xasprintf(ESCAPED "%s", rest) : xstrdup(name);
+	const char *escaped = startswith(name, OVERLAY_ESCAPED), *kept = startswith(name, OVERLAY_KEPT);
+	if (kept)
+		return overlay_mark(kept) ? xstrdup(kept) : NULL;
+	/* Trees of older versions have the escape alone. */
+	if (escaped)
+		return overlay_is_kept(fd, escaped) ? NULL : xasprintf(OVERLAY_USERS "%s", escaped);
+	return !disk_keep_xattr(name) || overlay_mark(name) ? NULL : xstrdup(name);
 }
 
-char *tree_xattr_from_disk(const char *name)
+static int set_xattr(int fd, const struct tar_xattr *x)
 {
-	const char *rest = startswith(name, ESCAPED);
-	if (rest)
-		return xasprintf(OVERLAY "%s", rest);
-	return !disk_keep_xattr(name) || startswith(name, OVERLAY) || startswith(name, ROOTS_OVERLAY) ? NULL :
-													xstrdup(name);
+	if (overlay_mark(x->name))
+		return overlay_set_mark(fd, x->name, x->value, x->size);
+	if (!disk_keep_xattr(x->name) || startswith(x->name, OVERLAY_KEPT))
+		return 0;
+	return fsetxattr(fd, x->name, x->value, x->size, 0) < 0 ? -errno : 0;
 }
 
 /* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not,
@@ -158,10 +154,9 @@ char *tree_xattr_from_disk(const char *name)
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		AUTOFREE char *name = tree_xattr_to_disk(xattrs[i].name);
-		if (name && fsetxattr(fd, name, xattrs[i].value, xattrs[i].size, 0) < 0 && errno != EPERM &&
-		    errno != EOPNOTSUPP && errno != EINVAL && errno != EACCES)
-			return -errno;
+		int r = set_xattr(fd, &xattrs[i]);
+		if (r < 0 && r != -EPERM && r != -EOPNOTSUPP && r != -EINVAL && r != -EACCES)
+			return r;
 	}
 	return 0;
 }
@@ -227,13 +222,27 @@ static int make_other(struct tree_writer *w, int parent, const char *name, const
 	return r == 0 && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : r;
 }
 
+/* A file that stands for a whiteout of overlayfs: the tree's own ones hide what is below. */
+static int make_whiteout(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e)
+{
+	struct timespec times[2];
+	uint32_t mode = e->mode;
+	AUTO_FD int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : overlay_set_whiteout(fd);
+	if (r < 0 || (r = tree_set_owner(w, fd, NULL, e->uid, e->gid, &mode)) < 0)
+		return r;
+	times_of(e, times);
+	return fchmod(fd, mode & 0777) < 0 || futimens(fd, times) < 0 ? -errno : 0;
+}
+
 int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
     struct tar_reader *reader, struct error **err)
 {
 	int r = reserve_take(&w->reserve, parent, NAME_BYTES, err);
 	if (r == 0)
-		r = e->type == TAR_FILE ? make_regular(w, parent, name, e, reader, err) :
-					  make_other(w, parent, name, e);
+		r = e->type == TAR_FILE    ? make_regular(w, parent, name, e, reader, err) :
+		    overlay_is_whiteout(e) ? make_whiteout(w, parent, name, e) :
+					     make_other(w, parent, name, e);
 	return r < 0 ? error_set_errno(err, r, "cannot write it") : 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "image/trees/internal.h"
 #include "oci/layer.h"
+#include "oci/tar_overlay.h"
 
 static int make_whiteout(struct tree_writer *w, const struct disk_name *n, struct error **err)
 {
@@ -38,7 +39,11 @@ static int finish_folder(struct tree_writer *w, struct disk_inode *d, struct err
 		return error_set_errno(err, errno,
 		    "cannot set extended attributes, which native machines need of the file system that holds the "
 		    "images");
-	if (r == 0 && (r = tree_set_xattrs(fd, d->xattrs, d->xattr_count)) == 0)
+	if (r == 0)
+		r = tree_set_xattrs(fd, d->xattrs, d->xattr_count);
+	if (r == 0 && f->has_marks)
+		r = overlay_set_folder(fd);
+	if (r == 0)
 		r = fchmod(fd, d->mode) < 0 || futimens(fd, times) < 0 ? -errno : 0;
 	return r < 0 ? error_set_errno(err, r, "cannot finish the folder \"%.200s\"", f->name ? f->name->text : "/") :
 		       0;

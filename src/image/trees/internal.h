@@ -12,15 +12,17 @@
  *                       because the layer needs it. Folders then are in the layer's tree, other
  *                       files are not
  *   disk_inode.number   of directories: the index of their tree_folder; of devices: WHITEOUT or
- *                       SKIPPED, as none is ever made */
+ *                       SKIPPED, as none is ever made; of files: MARK, if it stands for a
+ *                       whiteout of the image's own (oci/tar_overlay.h) */
 enum { TREE_LOWER = 0, TREE_OWN = 1 };
-enum { TREE_WHITEOUT = 1, TREE_SKIPPED = 2 };
+enum { TREE_WHITEOUT = 1, TREE_SKIPPED = 2, TREE_MARK = 3 };
 enum { TREE_OPEN_MAX = 192 };
 
 struct tree_folder {
 	struct disk_name *name; /* NULL: the root, or gone */
 	int fd;                 /* -1: not open */
 	int opaque;             /* nothing from below shows */
+	int has_marks;          /* files in it stand for whiteouts */
 };
 
 struct tree_writer {
@@ -57,7 +59,8 @@ void tree_folder_add(struct tree_writer *w, struct disk_inode *directory, struct
 /* Makes a folder that nobody but us can enter until the end. *ret: its inode, with no metadata. */
 int tree_make_folder(struct tree_writer *w, struct disk_inode *directory, const char *name, size_t length,
     struct disk_name **ret, struct error **err);
-/* Makes a file, fifo or symlink with everything that belongs to it. The name must be free. */
+/* Makes a file, fifo, symlink or what stands for a whiteout, with everything that belongs to it.
+ * The name must be free. */
 int tree_make_file(struct tree_writer *w, int parent, const char *name, const struct tar_entry *e,
     struct tar_reader *reader, struct error **err);
 /* Takes a name away, in memory and on disk, and with a folder all that is in it. */
@@ -66,10 +69,8 @@ int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **er
  * special bits taken), extended attributes. */
 int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid, uint32_t gid, uint32_t *mode);
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count);
-/* The name that an attribute of the image has in the tree, and the other way round. Owned; NULL: it
- * is left out. */
-char *tree_xattr_to_disk(const char *name);
-char *tree_xattr_from_disk(const char *name);
+/* The name that an attribute of a tree's folder has in its image. Owned; NULL: it is left out. */
+char *tree_xattr_from_disk(int fd, const char *name);
 
 /* lower.c. */
 /* Learns what is below, once; waits for it. */

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "image/trees/internal.h"
+#include "oci/tar_overlay.h"
 
 enum { XATTR_NAMES_MAX = 65536, XATTR_VALUE_MAX = 65536, TARGET_MAX = 4096 };
 
@@ -101,7 +102,7 @@ static int take_xattrs(struct tree_writer *w, struct disk_inode *inode, int fd)
 		count++;
 	inode->xattrs = xcalloc(count + 1, sizeof *inode->xattrs);
 	for (char *at = names; at < names + size; at += strlen(at) + 1) {
-		AUTOFREE char *name = tree_xattr_from_disk(at);
+		AUTOFREE char *name = tree_xattr_from_disk(fd, at);
 		ssize_t n = name ? fgetxattr(fd, at, value, XATTR_VALUE_MAX) : -1;
 		if (n < 0)
 			continue;
@@ -124,6 +125,7 @@ static int take_folder(struct tree_writer *w, struct disk_inode *directory, cons
 		return r;
 	(*ret)->layer = TREE_LOWER;
 	take_metadata((*ret)->inode, st);
+	tree_folder_of(w, (*ret)->inode)->has_marks = fgetxattr(fd, OVERLAY_KEPT_FOLDER, NULL, 0) >= 0;
 	r = take_xattrs(w, (*ret)->inode, fd);
 	return r < 0 ? error_set_errno(err, r, "cannot read its folder's attributes in the layers below") : 0;
 }

@@ -16,9 +16,10 @@
  * 3. At the end come the whiteouts, of which only those are made that hide something, and the
  *    metadata of directories (finish.c).
  *
- * Failures. Device nodes cannot be made in a user namespace: they are skipped and recorded. Files
- * of owners that the mapping does not have become nobody's, without set-id bits, and are counted.
- * After an error the directory is of no use, and the caller empties it. */
+ * Failures. Device nodes cannot be made in a user namespace: they are skipped and recorded. A
+ * whiteout of the image's own is none of them (oci/tar_overlay.h). Files of owners that the mapping
+ * does not have become nobody's, without set-id bits, and are counted. After an error the directory
+ * is of no use, and the caller empties it. */
 #include "image/trees/write.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@
 #include "base/fd.h"
 #include "disk/walk.h"
 #include "image/trees/internal.h"
+#include "oci/tar_overlay.h"
 
 enum { SYMLINK_MAX = 4095, SKIPPED_MAX = 1000 };
 #define ROOT_TIME 1577836800 /* of a root that no entry describes, as on disks: 2020-01-01 */
@@ -124,7 +126,12 @@ static int apply_file(struct tree_writer *w, const struct tar_entry *e, struct t
 	r = tree_make_file(w, parent, p->name, e, reader, err);
 	if (r < 0)
 		return r;
-	struct disk_inode *inode = disk_inode_new(&w->tree, e->type);
+	int stands = overlay_is_whiteout(e);
+	struct disk_inode *inode = disk_inode_new(&w->tree, stands ? TAR_FILE : e->type);
+	if (stands) {
+		inode->number = TREE_MARK;
+		tree_folder_of(w, p->directory)->has_marks = 1;
+	}
 	if (e->type == TAR_SYMLINK) {
 		inode->target = xstrdup(e->target);
 		w->tree.bytes += strlen(e->target);
@@ -164,6 +171,8 @@ static int apply_link(const struct disk_walk *walk, const struct tar_entry *e, c
 	if (r == 0 && old && renameat(to, between, to, p->name) < 0)
 		r = error_set_errno(err, errno, "cannot link to \"%.200s\"", e->target);
 	disk_tree_add(&w->tree, p->directory, p->name, p->length, inode)->layer = TREE_OWN;
+	if (inode->type == TAR_FILE && inode->number == TREE_MARK)
+		tree_folder_of(w, p->directory)->has_marks = 1;
 	inode->links--;
 	return r;
 }
@@ -213,7 +222,7 @@ static int put(const struct disk_walk *walk, const struct tar_entry *e, struct t
 	if (e->type == TAR_DIRECTORY)
 		return apply_folder(w, e, p, old, err);
 	int r = old ? tree_remove(w, old, err) : 0;
-	if (r == 0 && (e->type == TAR_CHAR || e->type == TAR_BLOCK))
+	if (r == 0 && (e->type == TAR_CHAR || e->type == TAR_BLOCK) && !overlay_is_whiteout(e))
 		skip_device(w, p, e->path);
 	else if (r == 0)
 		r = apply_file(w, e, reader, p, err);

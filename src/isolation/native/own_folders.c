@@ -32,7 +32,7 @@ int native_own_folders_take(const char *to, const char *from, struct error **err
 static int copy_tree(void *data, struct error **err)
 {
 	const struct copy *c = data;
-	return tar_copy_tree(c->from, PRIVATE, c->to, PRIVATE, err);
+	return tar_copy_tree(c->from, PRIVATE, c->to, PRIVATE, 0, err);
 }
 
 int native_own_folders_copy(const char *from, const char *to, struct error **err)

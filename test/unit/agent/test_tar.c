@@ -55,7 +55,7 @@ static void test_there_and_back(void **state)
 	AUTO_BUFFER struct buffer archive;
 	buffer_init(&archive, ARCHIVE_MAX);
 	fill(t);
-	assert_int_equal(tar_write_tree(t->root, "/from", "from", -1, sink, &archive, NULL), 0);
+	assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
 	assert_int_equal(archive.size % 512, 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
@@ -91,7 +91,7 @@ static void test_sizes_that_stat_does_not_know(void **state)
 	buffer_init(&archive, ARCHIVE_MAX);
 	assert_int_equal(path_read_file("/proc/filesystems", 1 << 20, &text, &size), 0);
 	assert_true(size > 0);
-	assert_int_equal(tar_write_tree(host, "/proc/filesystems", "copy", -1, sink, &archive, NULL), 0);
+	assert_int_equal(tar_write_tree(host, "/proc/filesystems", "copy", sink, &archive, NULL), 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/proc-copy", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
 	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
@@ -99,7 +99,7 @@ static void test_sizes_that_stat_does_not_know(void **state)
 	/* This one says 4096 and has less, and that one has neither size nor end. */
 	if (access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0) {
 		buffer_consume(&archive, archive.size);
-		assert_int_equal(tar_write_tree(host, "/sys/kernel/mm/transparent_hugepage/enabled", "sys", -1, sink,
+		assert_int_equal(tar_write_tree(host, "/sys/kernel/mm/transparent_hugepage/enabled", "sys", sink,
 				     &archive, NULL),
 		    0);
 		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
@@ -126,7 +126,7 @@ static void test_holes(void **state)
 			assert_int_equal(pwrite(fd, "end", 3, sizes[i] - (i ? 3 : 70000)), 3);
 		}
 		assert_int_equal(fstat(fd, &before), 0);
-		assert_int_equal(tar_write_tree(t->root, "/holes", "holes", -1, sink, &archive, NULL), 0);
+		assert_int_equal(tar_write_tree(t->root, "/holes", "holes", sink, &archive, NULL), 0);
 		if (before.st_blocks * 512 < before.st_size / 2)
 			assert_true(archive.size < 1 << 19);
 		AUTO_FD int to = rootfs_mkdir(t->root, "/dense", 0755, NULL);
@@ -196,7 +196,7 @@ static void test_numbers_of_two_devices(void **state)
 		enter_namespaces(t);
 		if (put_linked(t, "one") != put_linked(t, "two"))
 			_exit(CANNOT); /* a kernel that numbers the files of all of them in a row */
-		assert_int_equal(tar_write_tree(t->root, "/from", "from", -1, sink, &archive, NULL), 0);
+		assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
 		AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 		struct tar_unpack u = { .directory = to, .name = "copy", .uid = -1, .gid = -1 };
 		assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
@@ -211,18 +211,70 @@ static void test_numbers_of_two_devices(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void mark(const struct tree *t, const char *file, const char *name, const char *value)
+{
+	AUTOFREE char *path = path_join(t->path, file);
+	assert_int_equal(setxattr(path, name, value, strlen(value), 0), 0);
+}
+
+static int has(const struct buffer *b, const char *text)
+{
+	return memmem(b->data, b->size, text, strlen(text)) != NULL;
+}
+
+/* A tree of a native machine as Linux shows it (tar_overlay.h). */
+static void test_marks_of_overlays_are_restored(void **state)
+{
+	struct tree *t = *state;
+	struct stat st;
+	AUTO_BUFFER struct buffer archive, plain;
+	buffer_init(&archive, ARCHIVE_MAX);
+	buffer_init(&plain, ARCHIVE_MAX);
+	tree_put(t, "/from/d/gone", 0600, "");
+	tree_put(t, "/from/roots/file", 0600, "x");
+	mark(t, "from/d/gone", "user.overlay.whiteout", "y");
+	mark(t, "from/d/gone", "user.holm.kept.device", "y");
+	mark(t, "from/d", "user.overlay.opaque", "x");
+	mark(t, "from/d", "user.holm.kept.folder", "y");
+	mark(t, "from/roots", "user.overlay.opaque", "y");
+	mark(t, "from/roots", "user.holm.kept.trusted.overlay.opaque", "y");
+	mark(t, "from/roots", "user.overlay.redirect", "made-here");
+	mark(t, "from/roots/file", "user.holm.kept.user.overlay.origin", "hidden");
+	const struct tar_tree tree = {
+		.root = t->root,
+		.path = "/from",
+		.name = "from",
+		.also = { -1, -1 },
+		.restore = 1,
+	};
+	assert_int_equal(tar_write(&tree, sink, &archive, NULL), 0);
+	assert_true(has(&archive, "xattr.trusted.overlay.opaque=y\n"));
+	assert_true(has(&archive, "xattr.user.overlay.redirect=made-here\n"));
+	assert_true(has(&archive, "xattr.user.overlay.origin=hidden\n"));
+	assert_false(has(&archive, "xattr.user.overlay.opaque"));
+	assert_false(has(&archive, "user.holm"));
+	assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &plain, NULL), 0);
+	assert_true(has(&plain, "user.holm"));
+	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
+	struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1 };
+	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
+	assert_int_equal(fstatat(to, "from/d/gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(st.st_rdev, 0);
+}
+
 static void test_one_file(void **state)
 {
 	struct tree *t = *state;
 	AUTO_BUFFER struct buffer archive;
 	buffer_init(&archive, ARCHIVE_MAX);
 	tree_put(t, "/a/b", 0600, "x");
-	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", -1, sink, &archive, NULL), 0);
+	assert_int_equal(tar_write_tree(t->root, "/a/b", "b", sink, &archive, NULL), 0);
 	AUTO_FD int to = rootfs_mkdir(t->root, "/to", 0755, NULL);
 	struct tar_unpack u = { .directory = to, .name = "other name", .uid = getuid(), .gid = getgid() };
 	assert_int_equal(tar_unpack_run(&u, source, &archive, NULL, NULL), 0);
 	tree_expect(t, "/to/other name", "x");
-	assert_true(tar_write_tree(t->root, "/missing", "m", -1, sink, &archive, NULL) < 0);
+	assert_true(tar_write_tree(t->root, "/missing", "m", sink, &archive, NULL) < 0);
 }
 
 /* A header by hand, for names that the writer would never write. */
@@ -293,8 +345,8 @@ static void test_hard_link_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_there_and_back), TREE_TEST(test_one_file),
-		TREE_TEST(test_nothing_leads_out), TREE_TEST(test_hard_link_out),
-		TREE_TEST(test_numbers_of_two_devices), TREE_TEST(test_sizes_that_stat_does_not_know),
-		TREE_TEST(test_holes) };
+		TREE_TEST(test_marks_of_overlays_are_restored), TREE_TEST(test_nothing_leads_out),
+		TREE_TEST(test_hard_link_out), TREE_TEST(test_numbers_of_two_devices),
+		TREE_TEST(test_sizes_that_stat_does_not_know), TREE_TEST(test_holes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

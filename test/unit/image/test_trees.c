@@ -294,7 +294,9 @@ static void test_attributes(void **state)
 	e = layer_entry(AE_IFCHR, "null");
 	archive_entry_set_rdev(e, makedev(1, 3));
 	layer_add(&s.layers[0], e, NULL, 0);
-	layer_add(&s.layers[0], layer_entry(AE_IFCHR, "zero"), NULL, 0);
+	e = layer_entry(AE_IFCHR, "zero");
+	archive_entry_set_rdev(e, makedev(1, 5));
+	layer_add(&s.layers[0], e, NULL, 0);
 	layer_link(&s.layers[0], "null2", "null");
 	write_well(&s, &t);
 	AUTOFREE char *f = tree_path(0, "f"), *d = tree_path(0, "d"), *roots = tree_path(0, "roots");
@@ -319,6 +321,46 @@ static void test_attributes(void **state)
 	assert_false(is_there(0, "zero"));
 	assert_int_equal(t.skipped.count, 3);
 	assert_string_equal(t.skipped.items[0], "null");
+	tree_write_done(&t);
+}
+
+static ssize_t attribute(size_t layer, const char *path, const char *name)
+{
+	char value[16];
+	AUTOFREE char *full = tree_path(layer, path);
+	return lgetxattr(full, name, value, sizeof value);
+}
+
+/* Whiteouts that an image has among its own files, as storage of containers does. */
+static void test_whiteouts_of_the_image(void **state)
+{
+	struct tree_write t;
+	struct stack s;
+	stack_init(&s, 1);
+	layer_add(&s.layers[0], layer_entry(AE_IFDIR, "storage"), NULL, 0);
+	struct archive_entry *e = layer_entry(AE_IFCHR, "storage/gone");
+	archive_entry_set_rdev(e, makedev(0, 0));
+	archive_entry_set_mtime(e, 1000000001, 0);
+	layer_add(&s.layers[0], e, NULL, 0);
+	e = layer_entry(AE_IFDIR, "roots");
+	archive_entry_xattr_add_entry(e, "trusted.overlay.opaque", "y", 1);
+	archive_entry_xattr_add_entry(e, "user.holm.kept.forged", "y", 1);
+	layer_add(&s.layers[0], e, NULL, 0);
+	layer_link(&s.layers[0], "roots/gone", "storage/gone");
+	write_well(&s, &t);
+	assert_int_equal(t.skipped.count, 0);
+	assert_true(S_ISREG(look(0, "storage/gone").st_mode));
+	assert_int_equal(look(0, "storage/gone").st_size, 0);
+	assert_int_equal(look(0, "storage/gone").st_mtim.tv_sec, 1000000001);
+	assert_int_equal(look(0, "roots/gone").st_ino, look(0, "storage/gone").st_ino);
+	assert_int_equal(attribute(0, "storage/gone", "user.overlay.overlay.whiteout"), 1);
+	assert_int_equal(attribute(0, "storage/gone", "user.holm.kept.device"), 1);
+	assert_int_equal(attribute(0, "storage", "user.overlay.overlay.opaque"), 1);
+	assert_int_equal(attribute(0, "storage", "user.holm.kept.folder"), 1);
+	assert_int_equal(attribute(0, "roots", "user.overlay.overlay.opaque"), 1);
+	assert_int_equal(attribute(0, "roots", "user.holm.kept.trusted.overlay.opaque"), 1);
+	assert_int_equal(attribute(0, "roots", "user.holm.kept.forged"), -1);
+	assert_false(is_opaque(0, "storage"));
 	tree_write_done(&t);
 }
 
@@ -601,6 +643,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_stands_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_needs_lower, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attributes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_whiteouts_of_the_image, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sparse, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_symlinks_stay_inside, set_up, tear_down),

@@ -38,7 +38,7 @@ static int take_entry(int from, const char *name, int to, struct error **err)
 	if (fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		AUTOFREE char *fresh = xasprintf(".new%s", name);
 		path_remove_tree(to, fresh);
-		r = tar_copy_tree(from, name, to, fresh, err);
+		r = tar_copy_tree(from, name, to, fresh, 1, err);
 		if (r >= 0 && renameat(to, fresh, to, name) < 0)
 			r = error_set_errno(err, errno, "home-private: cannot make %s", name);
 	}
