@@ -29,45 +29,28 @@ static const struct {
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
-	{ IN_HOST, "Memory", "-m", NULL },
-	{ IN_HOST, "MemoryReservation", "--memory-reservation", NULL },
-	{ IN_HOST, "MemorySwap", "--memory-swap", NULL },
-	{ IN_HOST, "NanoCpus", "--cpus", NULL },
-	{ IN_HOST, "CpuShares", "--cpu-shares", NULL },
-	{ IN_HOST, "CpuQuota", "--cpu-quota", NULL },
-	{ IN_HOST, "CpuPeriod", "--cpu-period", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
 	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
-	{ IN_HOST, "KernelMemory", "--kernel-memory", NULL },
-	{ IN_HOST, "CpusetCpus", "--cpuset-cpus", NULL },
-	{ IN_HOST, "CpusetMems", "--cpuset-mems", NULL },
-	{ IN_HOST, "PidsLimit", "--pids-limit", "-1" },
-	{ IN_HOST, "BlkioWeight", "--blkio-weight", NULL },
-	{ IN_HOST, "BlkioWeightDevice", "--blkio-weight-device", NULL },
-	{ IN_HOST, "BlkioDeviceReadBps", "--device-read-bps", NULL },
-	{ IN_HOST, "BlkioDeviceWriteBps", "--device-write-bps", NULL },
-	{ IN_HOST, "BlkioDeviceReadIOps", "--device-read-iops", NULL },
-	{ IN_HOST, "BlkioDeviceWriteIOps", "--device-write-iops", NULL },
-	{ IN_HOST, "OomKillDisable", "--oom-kill-disable", NULL },
-	{ IN_HOST, "OomScoreAdj", "--oom-score-adj", NULL },
-	{ IN_HOST, "CgroupParent", "--cgroup-parent", NULL },
 	{ IN_HOST, "Links", "--link", NULL },
 	{ IN_HOST, "IpcMode", "--ipc", "private" },
 	{ IN_HOST, "PidMode", "--pid", NULL },
 	{ IN_HOST, "UTSMode", "--uts", NULL },
 	{ IN_HOST, "UsernsMode", "--userns", NULL },
-	{ IN_HOST, "CgroupnsMode", "--cgroupns", "private" },
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
-	{ IN_HOST, "MemorySwappiness", "--memory-swappiness", "-1" },
 	{ IN_HOST, "Annotations", "--annotation", NULL },
 };
 
 static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize", "ContainerIDFile",
 	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "LogConfig", "Mounts",
 	"NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "RestartPolicy",
-	"SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom" };
+	"SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
+	/* limits.c, perhaps with a warning alone */
+	"BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeight",
+	"BlkioWeightDevice", "CgroupParent", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus",
+	"CpusetMems", "KernelMemory", "Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness", "NanoCpus",
+	"OomKillDisable", "OomScoreAdj", "PidsLimit" };
 
 static int is_not_given(struct json_object *value, const char *harmless)
 {
@@ -389,6 +372,7 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = get_flag(host, "ReadonlyRootfs", &b->read_only, err)) < 0 ||
 	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
 	    (r = docker_rights_parse(host, &b->rights, err)) < 0 ||
+	    (r = docker_limits_parse(host, &b->limits, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 ||
 	    (r = get_words(host, "VolumesFrom", &b->volumes_from, err)) < 0 ||
 	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 #include "docker/health.h"
+#include "docker/limits.h"
 #include "docker/rights.h"
 
 /* When a container that has ended starts again by itself. */
@@ -32,6 +33,7 @@ struct docker_body {
 	int64_t stop_timeout_s; /* -1: not given */
 	int auto_remove, read_only;
 	struct docker_rights rights;      /* borrows from the body */
+	struct docker_limits limits;      /* so does this */
 	char *network_mode;               /* as the client wrote it; NULL: not given */
 	struct strv groups, volumes_from; /* volumes_from: "CONTAINER[:MODE]" */
 	uint64_t log_max_size;            /* bytes; UINT64_MAX: not given */

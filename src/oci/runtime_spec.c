@@ -75,6 +75,8 @@ struct json_object *runtime_process_new(const struct runtime_spec *s)
 	}
 	json_add(process, "capabilities", all);
 	json_add_bool(process, "noNewPrivileges", s->no_new_privileges);
+	if (s->oom_score)
+		json_add_i64(process, "oomScoreAdj", s->oom_score);
 	add_limits(process, s);
 	return process;
 }

@@ -54,6 +54,7 @@ struct runtime_spec {
 	const struct runtime_limit *limits;
 	size_t limit_count;
 	struct json_object *sysctls; /* an object of strings, or NULL */
+	int64_t oom_score;           /* 0: the runtime's own */
 	int no_new_privileges;       /* no set-id bits, no file capabilities */
 	int read_only_root;
 	const char *propagation; /* of the root file system; NULL: "rshared" */

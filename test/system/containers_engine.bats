@@ -76,6 +76,16 @@ strike_until_exited()
 	docker rm term >/dev/null
 }
 
+@test "a paused container is still paused for the next engine" {
+	docker run -d --name still busybox:test sleep 60 >/dev/null
+	docker pause still >/dev/null || skip "containers have no cgroups here"
+	strike_engine
+	equal paused "$(docker inspect -f '{{.State.Status}}' still)"
+	docker unpause still >/dev/null
+	docker exec still true
+	docker rm -f still >/dev/null
+}
+
 @test "a container that ends while there is no engine has its exit status; --rm removes it" {
 	local pid last
 	docker run -d --name quick busybox:test sh -c 'trap "exit 9" TERM; echo ready; sleep 100 & wait' >/dev/null

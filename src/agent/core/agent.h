@@ -13,13 +13,14 @@
 
 /* The agent's own files, outside of the machine: none of these paths exist inside it. */
 #define AGENT_RUN "/run/holm"
-#define AGENT_ROOT AGENT_RUN "/root"               /* the machine's disk */
-#define AGENT_MACHINE_RUN AGENT_RUN "/machine-run" /* the tmpfs that is /run inside the machine */
-#define AGENT_SHARES AGENT_RUN "/shares"           /* TAG: a share's own mount */
-#define AGENT_MODULES AGENT_RUN "/modules"         /* the modules disk */
-#define AGENT_BUNDLE AGENT_RUN "/bundle"           /* crun's bundle */
-#define AGENT_STATE AGENT_RUN "/state.json"        /* what a respawned agent needs to go on */
-#define AGENT_CGROUP "/sys/fs/cgroup/holm-machine" /* the root of the machine's cgroup namespace */
+#define AGENT_ROOT AGENT_RUN "/root"                             /* the machine's disk */
+#define AGENT_MACHINE_RUN AGENT_RUN "/machine-run"               /* the tmpfs that is /run inside the machine */
+#define AGENT_SHARES AGENT_RUN "/shares"                         /* TAG: a share's own mount */
+#define AGENT_MODULES AGENT_RUN "/modules"                       /* the modules disk */
+#define AGENT_BUNDLE AGENT_RUN "/bundle"                         /* crun's bundle */
+#define AGENT_STATE AGENT_RUN "/state.json"                      /* what a respawned agent needs to go on */
+#define AGENT_CGROUP "/sys/fs/cgroup/holm-machine"               /* the root of the machine's cgroup namespace */
+#define AGENT_CONTAINERS_CGROUP "/sys/fs/cgroup/holm-containers" /* the same of the engine and its containers */
 
 enum agent_phase { PHASE_IDLE, PHASE_BOOTING, PHASE_RUNNING, PHASE_STOPPING };
 

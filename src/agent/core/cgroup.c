@@ -41,10 +41,11 @@ static void remove_below(int directory, unsigned depth)
 }
 
 /* Waits until the last process in it has ended, as far as it does. */
-static void wait_until_empty(void)
+static void wait_until_empty(const char *group)
 {
 	uint64_t deadline = clock_deadline(EMPTY_MS);
-	AUTO_FD int fd = open(AGENT_CGROUP "/cgroup.events", O_RDONLY | O_CLOEXEC);
+	AUTOFREE char *path = path_join(group, "cgroup.events");
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char text[256];
 	for (ssize_t n; fd >= 0 && (n = pread(fd, text, sizeof text - 1, 0)) > 0;) {
 		text[n] = '\0';
@@ -53,13 +54,39 @@ static void wait_until_empty(void)
 	}
 }
 
-void cgroup_remove(void)
+void cgroup_remove_tree(const char *path)
 {
-	wait_until_empty();
-	int fd = open(AGENT_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		remove_below(fd, 0);
-	rmdir(AGENT_CGROUP);
+	rmdir(path);
+}
+
+static void remove_group(const char *group)
+{
+	wait_until_empty(group);
+	cgroup_remove_tree(group);
+}
+
+void cgroup_remove_containers(void)
+{
+	remove_group(AGENT_CONTAINERS_CGROUP);
+}
+
+void cgroup_remove(void)
+{
+	remove_group(AGENT_CGROUP);
+	cgroup_remove_containers();
+}
+
+void cgroup_kill(void)
+{
+	static const char *const files[] = { AGENT_CGROUP "/cgroup.kill", AGENT_CONTAINERS_CGROUP "/cgroup.kill" };
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		AUTO_FD int fd = open(files[i], O_WRONLY | O_CLOEXEC);
+		if (fd >= 0)
+			(void)fd_write_full(fd, "1", 1);
+	}
 }
 
 void cgroup_enable_controllers(void)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/mounts.h"
@@ -139,11 +140,24 @@ static size_t count(const struct engine *e)
 	return n;
 }
 
+/* Members that only earn a warning are gone afterwards. */
+static int check_body(struct engine *e, struct json_object *body, struct strv *warnings, struct error **err)
+{
+	struct json_object *host = NULL;
+	const char *warning = NULL;
+	int r = container_network_check(e, body, &warning, err);
+	if (warning)
+		strv_add(warnings, warning);
+	if (r == 0)
+		r = json_get_object(body, "HostConfig", &host, err);
+	return r == 0 ? cgroups_check(e, host, warnings, err) : r == -ENOENT ? 0 : r;
+}
+
 static int make_record(struct engine *e, struct json_object *body, const char *wish, struct record *r,
-    const char **ret_warning, struct error **err)
+    struct strv *warnings, struct error **err)
 {
 	int result = count(e) < CONTAINERS_MAX ?
-			 container_network_check(e, body, ret_warning, err) :
+			 check_body(e, body, warnings, err) :
 			 error_set(err, EBUSY, "the machine has %d containers, which is the most", CONTAINERS_MAX);
 	if (result == 0)
 		result = take_image(body, r, err);
@@ -172,8 +186,8 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 	struct json_object *body = http_exchange_json(x, &err);
 	AUTOFREE char *wish = engine_query(x, "name");
 	struct record r = { 0 };
-	const char *warning = NULL;
-	int result = body ? make_record(e, body, wish, &r, &warning, &err) : -EINVAL;
+	AUTO_STRV struct strv warnings = { 0 };
+	int result = body ? make_record(e, body, wish, &r, &warnings, &err) : -EINVAL;
 	if (result < 0) {
 		record_done(&r);
 		engine_error(x, result, err);
@@ -181,11 +195,9 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 	}
 	struct container *c = container_new(e, &r);
 	event_container(c, "create", NULL, NULL);
-	struct json_object *answer = json_object_new_object(), *warnings = json_object_new_array();
-	if (warning)
-		json_object_array_add(warnings, json_object_new_string(warning));
+	struct json_object *answer = json_object_new_object();
 	json_add_string(answer, "Id", c->record.id);
-	json_add(answer, "Warnings", warnings);
+	json_add_strv(answer, "Warnings", &warnings);
 	http_respond_json(x, 201, answer);
 }
 
@@ -204,7 +216,10 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 		c->record.stopped = 0;
 		container_save(c);
 	}
-	if (c->pid) {
+	if (c->paused) {
+		error_set(&err, EBUSY, "cannot start a paused container, try unpause instead");
+		engine_error(x, -EBUSY, err);
+	} else if (c->pid) {
 		respond_empty(x, 304);
 	} else if (waits) {
 		c->starter = x; /* as soon as the last run is cleaned up, or with the start that is on its way */
@@ -272,6 +287,8 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
 	if (is_final(c, number))
 		stay_stopped(c);
 	container_signal(c, number);
+	if (is_final(c, number) || !c->record.body.stop_signal)
+		container_thaw(c);
 	if (number == SIGKILL)
 		waiters_add(c, x, WAIT_STOPPED);
 	else
@@ -310,6 +327,12 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 	if (!c)
 		return;
 	int waits = policy_is_waiting(c);
+	if (c->paused && !engine_flag(x, "force", 0)) {
+		error_set(&err, EBUSY,
+		    "cannot remove container \"/%s\": container is paused and must be unpaused first", c->record.name);
+		engine_error(x, -EBUSY, err);
+		return;
+	}
 	if ((c->pid || c->preparing || c->starting || c->ended || waits) && !engine_flag(x, "force", 0)) {
 		error_set(&err, EBUSY,
 		    "cannot remove container \"/%s\": container is %s: stop the container before removing or force "
@@ -371,7 +394,7 @@ void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_BUFFER struct buffer early = { 0 };
 	struct container *c = engine_find(e, x, name);
-	if (!c)
+	if (!c || container_refuse_paused(c, x, "attach"))
 		return;
 	struct stdio_client client = {
 		.fd = -1,

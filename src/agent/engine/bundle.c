@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/rootfs.h"
-#include "agent/engine/engine.h"
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/rights.h"
 #include "agent/engine/network_files.h"
@@ -300,6 +300,9 @@ static size_t add_mounts(const struct container *c, const char *const etc[3], co
 	to[n++] = !shares_network(c) ? (struct runtime_mount){ "/sys", "sysfs", "sysfs",
 		rights->privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro" } :
 				       (struct runtime_mount){ "/sys", "bind", "/sys", "rbind,nosuid,noexec,nodev,ro" };
+	if (c->engine->limits & DOCKER_LIMIT_CGROUP)
+		to[n++] = (struct runtime_mount){ "/sys/fs/cgroup", "cgroup", "cgroup",
+			rights->privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro" };
 	for (size_t i = 0; i < ARRAY_SIZE(etc_names); i++)
 		to[n++] = (struct runtime_mount){ etc_names[i], "bind", etc[i], "bind,rprivate" };
 	n += rights_mounts(rights, to + n);
@@ -331,6 +334,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	char user[64], network[64];
 	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
 	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
+	AUTOFREE char *cgroup = c->engine->limits & DOCKER_LIMIT_CGROUP ? container_cgroup_path(c) : NULL;
 	AUTOFREE char *shm = xasprintf("nosuid,nodev,noexec,mode=1777,size=%llu",
 	    (unsigned long long)(b->rights.shm_size ? b->rights.shm_size : SHM_SIZE));
 	if (b->rights.init) {
@@ -352,7 +356,9 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.arguments = &arguments,
 		.environment = &environment,
 		.working_directory = b->working_dir ? b->working_dir : "/",
-		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_CGROUP | RUNTIME_USER |
+		.cgroups_path = cgroup,
+		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_USER |
+			      (b->limits.host_cgroupns ? 0 : RUNTIME_CGROUP) |
 			      (shares_network(c) ? 0 : RUNTIME_NETWORK),
 		.user_namespace = shares_network(c) ? NULL : user,
 		.network_namespace = network,
@@ -364,6 +370,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.gids = gids,
 		.gid_count = shares_network(c) ? ids->gid_count : 0,
 	};
+	s.oom_score = b->limits.oom_score_adj;
 	rights_fill_container(&b->rights, &s);
 	fill_process(&b->rights, who, &s, &lists);
 	return runtime_spec_new(&s);

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/mounts.h"
 #include "base/alloc.h"
@@ -24,6 +25,7 @@ static _Noreturn void clean(struct container *c, pid_t parent, int remove)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	container_cgroup_remove(c);
 	mounts_undo(c);
 	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 	path_remove_tree(AT_FDCWD, run);

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
 #include "agent/engine/mounts.h"
@@ -52,6 +53,7 @@ struct container *container_new(struct engine *e, struct record *r)
 		.log_directory = -1,
 		.log = { .fd = -1 },
 		.process = -1,
+		.oom = -1,
 		.namespaces = { -1, -1 } };
 	*r = (struct record){ 0 };
 	e->containers = c;
@@ -68,6 +70,8 @@ void container_free(struct container *c)
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		source_free(sources[i]);
+	container_forget_pause(c);
+	container_oom_end(c);
 	health_free(c);
 	mounts_stop(c);
 	exec_free_of(c);
@@ -267,6 +271,8 @@ static void conclude(struct container *c)
 		docker_log_finish(&c->log, c->record.finished);
 	docker_log_done(&c->log);
 	source_free(TAKE_PTR(c->kill_timer));
+	container_forget_pause(c);
+	container_oom_end(c);
 	health_stop(c);
 	exec_free_of(c);
 	container_close_ports(c);
@@ -314,6 +320,7 @@ void container_stop(struct container *c, int64_t seconds)
 	if (seconds < 0)
 		seconds = b->stop_timeout_s >= 0 ? b->stop_timeout_s : ENGINE_STOP_SECONDS;
 	container_signal(c, b->stop_signal ? b->stop_signal : SIGTERM);
+	container_thaw(c);
 	source_free(TAKE_PTR(c->kill_timer));
 	uint64_t ms = (uint64_t)MIN(seconds, 1000000) * 1000;
 	if (loop_add_timer(c->engine->loop, clock_deadline(ms), on_kill_time, c, &c->kill_timer) < 0)
@@ -395,6 +402,7 @@ static void note_start(struct container *c)
 	c->record.started = container_now();
 	c->record.finished = 0;
 	c->record.exit_code = 0;
+	c->record.oom_killed = 0;
 	free(TAKE_PTR(c->record.error));
 	container_save(c);
 	event_container(c, "start", NULL, NULL);
@@ -408,6 +416,8 @@ void container_started(struct container *c, pid_t pid)
 	c->starting = 0;
 	c->pid = pid;
 	note_start(c);
+	container_oom_watch(c);
+	container_found_paused(c);
 	health_start(c);
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
@@ -459,7 +469,7 @@ static int run(struct container *c, struct error **err)
 	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
 	int r = container_network_join(c, err);
-	if (r < 0 || (r = bundle_write(c, err)) < 0)
+	if (r < 0 || (r = container_cgroup_make(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
 	container_open_log(c);
 	r = open_streams(c, socket, standard, &console, err);

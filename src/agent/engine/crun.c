@@ -17,7 +17,7 @@ void crun_words(const struct engine *e, const char *log, const char *const *word
 {
 	strv_add(ret, e->crun);
 	strv_add(ret, "--root=" ENGINE_CRUN_STATE);
-	strv_add(ret, "--cgroup-manager=disabled");
+	strv_add(ret, e->limits & DOCKER_LIMIT_CGROUP ? "--cgroup-manager=cgroupfs" : "--cgroup-manager=disabled");
 	strv_addf(ret, "--log=file:%s", log);
 	for (; *words && ret->count < WORDS_MAX; words++)
 		strv_add(ret, *words);

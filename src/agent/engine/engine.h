@@ -50,7 +50,8 @@ struct engine {
 	struct strv nameservers; /* of the machine */
 	char *host;              /* the host's address; NULL: out of reach */
 	struct bridge bridge;
-	int has_bridge; /* else containers use the machine's network */
+	int has_bridge;  /* else containers use the machine's network */
+	unsigned limits; /* that the machine has: bits of docker_limit */
 	struct address_pool *addresses;
 };
 
@@ -103,6 +104,11 @@ struct container {
 	int has_ports;             /* some were asked for */
 	struct docker_ports ports; /* on the host, one a socket */
 	int ended, status;         /* the process has; its exit status */
+	int paused;
+	struct pausing *pausing; /* while it freezes */
+	int oom;                 /* memory.events of its cgroup; -1: none */
+	int64_t oom_kills;       /* of those that were told; -1: of an engine before this one */
+	struct source *oom_source;
 };
 
 struct container *container_new(struct engine *e, struct record *r); /* takes *r */
@@ -156,6 +162,14 @@ void policy_start_all(struct engine *e);          /* those that a new engine has
 void policy_mark(struct engine *e);
 
 void prune_gone(struct container *c); /* update.c: it is removed */
+
+/* pause.c */
+void container_thaw(struct container *c);         /* a paused one goes on, also one that is about to pause */
+void container_found_paused(struct container *c); /* it may be, by an engine before this one */
+/* Its end is near. */
+void container_forget_pause(struct container *c);
+/* Refuses a request of a paused container: 1, after the answer, or 0. doing: "exec". */
+int container_refuse_paused(const struct container *c, struct http_exchange *x, const char *doing);
 
 /* waiters.c */
 void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind);
@@ -242,6 +256,9 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name);
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_restart(struct engine *e, struct http_exchange *x, const char *name);
+void engine_pause(struct engine *e, struct http_exchange *x, const char *name);
+void engine_unpause(struct engine *e, struct http_exchange *x, const char *name);
+void engine_stats(struct engine *e, struct http_exchange *x, const char *name);
 void engine_rename(struct engine *e, struct http_exchange *x, const char *name);
 void engine_top(struct engine *e, struct http_exchange *x, const char *name);
 void engine_update(struct engine *e, struct http_exchange *x, const char *name);

@@ -159,6 +159,8 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 		engine_error(http, -EBUSY, err);
 		return;
 	}
+	if (container_refuse_paused(c, http, "exec"))
+		return;
 	make_room(e);
 	struct exec *x = xnew(struct exec);
 	*x = (struct exec){ .engine = e, .container = c, .id = docker_new_id(), .next = e->execs };
@@ -381,6 +383,8 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 		engine_error(http, r, err);
 		return;
 	}
+	if (container_refuse_paused(x->container, http, "exec"))
+		return;
 	json_get_bool(o, "Detach", &detach, NULL);
 	x->started = x->running = 1;
 	x->stdio = stdio_new(e->loop, 1, &events, x);

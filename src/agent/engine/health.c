@@ -87,6 +87,10 @@ static void on_next(struct source *s, void *data)
 	struct container *c = data;
 	struct health *h = c->health;
 	source_free(TAKE_PTR(h->timer));
+	if (c->paused) {
+		arm_next(c);
+		return;
+	}
 	if (h->probe) {
 		h->timed_out = 1;
 		exec_kill(h->probe);

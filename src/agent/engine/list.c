@@ -22,6 +22,8 @@ static const char *state_of(const struct container *c)
 {
 	static const char *const names
 	    [] = { [CONTAINER_CREATED] = "created", [CONTAINER_RUNNING] = "running", [CONTAINER_EXITED] = "exited" };
+	if (c->paused)
+		return "paused";
 	return c->remove && !c->pid ? "removing" : policy_is_waiting(c) ? "restarting" : names[c->record.status];
 }
 
@@ -32,6 +34,8 @@ static char *status_of(const struct container *c)
 		      *since = docker_duration(now - c->record.finished);
 	if (policy_is_waiting(c))
 		return xasprintf("Restarting (%d) %s ago", c->record.exit_code, since);
+	if (c->paused)
+		return xasprintf("Up %s (Paused)", up);
 	const char *health = health_status(c);
 	if (c->record.status == CONTAINER_RUNNING && !streq(health, "none"))
 		return xasprintf("Up %s (%s%s)", up, streq(health, "starting") ? "health: " : "", health);
@@ -220,13 +224,13 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 
 static struct json_object *state_object(const struct container *c)
 {
-	static const char *const never[] = { "Paused", "OOMKilled", "Dead" };
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "Status", state_of(c));
 	json_add_bool(o, "Running", c->pid != 0 || policy_is_waiting(c));
 	json_add_bool(o, "Restarting", policy_is_waiting(c));
-	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
-		json_add_bool(o, never[i], 0);
+	json_add_bool(o, "Paused", c->paused);
+	json_add_bool(o, "OOMKilled", c->record.oom_killed);
+	json_add_bool(o, "Dead", 0);
 	json_add_i64(o, "Pid", c->pid);
 	json_add_i64(o, "ExitCode", c->record.exit_code);
 	json_add_string(o, "Error", c->record.error ? c->record.error : "");
@@ -299,21 +303,49 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 
 static void count_states(const struct engine *e, struct json_object *o)
 {
-	int64_t all = 0, running = 0;
+	int64_t all = 0, running = 0, paused = 0;
 	for (const struct container *c = e->containers; c; c = c->next) {
 		all++;
-		running += c->pid != 0;
+		running += c->pid && !c->paused;
+		paused += c->paused;
 	}
 	json_add_i64(o, "Containers", all);
 	json_add_i64(o, "ContainersRunning", running);
-	json_add_i64(o, "ContainersPaused", 0);
-	json_add_i64(o, "ContainersStopped", all - running);
+	json_add_i64(o, "ContainersPaused", paused);
+	json_add_i64(o, "ContainersStopped", all - running - paused);
+}
+
+/* Which limits there are, and Docker's warnings of the others. */
+static void add_limits(const struct engine *e, struct json_object *o)
+{
+	static const struct {
+		const char *key;
+		enum docker_limit limit;
+		const char *warning;
+	} limits[] = { { "MemoryLimit", DOCKER_LIMIT_MEMORY, "WARNING: No memory limit support" },
+		{ "SwapLimit", DOCKER_LIMIT_SWAP, "WARNING: No swap limit support" },
+		{ "CpuCfsQuota", DOCKER_LIMIT_CPU, "WARNING: No cpu cfs quota support" },
+		{ "CpuCfsPeriod", DOCKER_LIMIT_CPU, "WARNING: No cpu cfs period support" },
+		{ "CPUShares", DOCKER_LIMIT_CPU, "WARNING: No cpu shares support" },
+		{ "CPUSet", DOCKER_LIMIT_CPUSET, "WARNING: No cpuset support" },
+		{ "PidsLimit", DOCKER_LIMIT_PIDS, "WARNING: No pids limit support" } };
+	AUTO_STRV struct strv warnings = { 0 };
+	int has_cgroups = (e->limits & DOCKER_LIMIT_CGROUP) != 0;
+	if (!has_cgroups)
+		strv_add(&warnings, "WARNING: Running in rootless-mode without cgroups. Systemd is required to enable "
+				    "cgroups in rootless-mode.");
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		int is_there = (e->limits & limits[i].limit) != 0;
+		json_add_bool(o, limits[i].key, is_there);
+		if (has_cgroups && !is_there)
+			strv_add(&warnings, limits[i].warning);
+	}
+	json_add_bool(o, "OomKillDisable", 0);
+	json_add_strv(o, "Warnings", &warnings);
 }
 
 void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 {
-	static const char *const warnings[] = { "MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares",
-		"CPUSet", "PidsLimit", "OomKillDisable" };
 	static const char *const network[] = { "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables" };
 	struct json_object *o = json_object_new_object(), *plugins = json_object_new_object(),
 			   *swarm = json_object_new_object(), *logs = json_object_new_array();
@@ -330,6 +362,7 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	json_add_i64(o, "MemTotal", (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 	json_add_string(o, "Driver", "overlay2");
 	json_add_string(o, "LoggingDriver", "json-file");
+	json_add_string(o, "CgroupDriver", e->limits & DOCKER_LIMIT_CGROUP ? "cgroupfs" : "none");
 	json_add_string(o, "CgroupVersion", "2");
 	json_add_string(o, "DefaultRuntime", "crun");
 	json_add_string(o, "IndexServerAddress", "https://index.docker.io/v1/");
@@ -340,8 +373,7 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	json_add(o, "Plugins", plugins);
 	json_add_string(swarm, "LocalNodeState", "inactive");
 	json_add(o, "Swarm", swarm);
-	for (size_t i = 0; i < ARRAY_SIZE(warnings); i++)
-		json_add_bool(o, warnings[i], 0);
+	add_limits(e, o);
 	for (size_t i = 0; i < ARRAY_SIZE(network); i++)
 		json_add_bool(o, network[i], e->has_bridge);
 	http_respond_json(x, 200, o);

@@ -15,7 +15,7 @@
 
 #include "agent/core/channel.h"
 #include "agent/core/rootfs.h"
-#include "agent/engine/engine.h"
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/place.h"
@@ -47,6 +47,9 @@ static const struct {
 	{ "POST", "/containers/*/kill", engine_kill },
 	{ "POST", "/containers/*/restart", engine_restart },
 	{ "POST", "/containers/*/rename", engine_rename },
+	{ "POST", "/containers/*/pause", engine_pause },
+	{ "POST", "/containers/*/unpause", engine_unpause },
+	{ "GET", "/containers/*/stats", engine_stats },
 	{ "GET", "/containers/*/top", engine_top },
 	{ "POST", "/containers/*/update", engine_update },
 	{ "POST", "/containers/prune", engine_prune },
@@ -175,6 +178,7 @@ static int parse_go(const char *text, struct engine *e, struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
 	const char *crun = NULL, *host = NULL;
+	int has_cgroup = 0;
 	int r = json_parse(text, strlen(text), "go", &o, err);
 	if (r == 0)
 		r = json_get_string(o, "crun", &crun, err);
@@ -184,6 +188,8 @@ static int parse_go(const char *text, struct engine *e, struct error **err)
 		r = engine_place_parse_ids(o, &e->ids, err);
 	if (r == 0)
 		e->crun = xstrdup(crun);
+	if (r == 0 && json_get_bool(o, "cgroup", &has_cgroup, NULL) == 0)
+		e->limits = cgroups_find(has_cgroup);
 	if (r == 0 && json_get_string(o, "host", &host, NULL) == 0)
 		e->host = xstrdup(host);
 	return r;

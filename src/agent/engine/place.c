@@ -32,9 +32,11 @@
 #include <unistd.h>
 
 #include "agent/confine/confine.h"
+#include "agent/core/cgroup.h"
 #include "agent/core/mounts.h"
 #include "agent/core/platform.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/place_cgroup.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 
@@ -143,15 +145,6 @@ static int make_root(const struct platform *p, int containers, struct error **er
 	return r < 0 ? error_set_errno(err, r, "cannot make the engine's root") : 0;
 }
 
-/* A leaf of the machine's cgroup, where there is one. */
-static void join_cgroup(void)
-{
-	mkdir(AGENT_CGROUP "/holm-engine", 0755);
-	AUTO_FD int fd = open(AGENT_CGROUP "/holm-engine/cgroup.procs", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)fd_write_full(fd, "0", 1);
-}
-
 /* ---- the argument ---- */
 
 static void add_ids(struct json_object *o, const char *key, const struct idmap_extent *extents, size_t count)
@@ -167,12 +160,13 @@ static void add_ids(struct json_object *o, const char *key, const struct idmap_e
 	json_add(o, key, list);
 }
 
-static char *make_go(const struct engine_place *p)
+static char *make_go(const struct engine_place *p, int has_cgroup)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	struct idmap ids;
 	p->agent->platform->container_ids(&p->agent->boot->user, &ids);
 	json_add_string(o, "crun", p->crun);
+	json_add_bool(o, "cgroup", has_cgroup);
 	if (p->agent->boot->network.host)
 		json_add_string(o, "host", p->agent->boot->network.host);
 	json_add_strv(o, "nameservers", &p->agent->boot->resolv.nameservers);
@@ -235,12 +229,12 @@ int engine_place(int channel, void *place, struct error **err)
 	const struct platform *platform = p->agent->platform;
 	AUTO_FD int program = open(platform->own_program, O_RDONLY | O_CLOEXEC);
 	AUTO_FD int containers = platform->open_containers(p->agent->boot, err);
-	AUTOFREE char *go = make_go(p);
+	AUTO_PLACE_CGROUP struct place_cgroup group = PLACE_CGROUP_NONE;
 	if (containers < 0)
 		return containers;
 	if (program < 0)
 		return error_set_errno(err, errno, "cannot open %s", platform->own_program);
-	join_cgroup();
+	place_cgroup_make(&group);
 	int r = platform->leave();
 	if (r == 0 && platform->contain)
 		r = platform->contain();
@@ -249,7 +243,11 @@ int engine_place(int channel, void *place, struct error **err)
 	/* Its own UTS namespace begins with the agent's name: the host's, or in a VM none. */
 	if (p->agent->boot->hostname && sethostname(p->agent->boot->hostname, strlen(p->agent->boot->hostname)) < 0)
 		return error_set_errno(err, errno, "cannot set the engine's host name");
+	int has_cgroup = place_cgroup_enter(&group);
+	AUTOFREE char *go = make_go(p, has_cgroup);
 	r = make_root(platform, containers, err);
+	if (r == 0 && has_cgroup)
+		cgroup_enable_controllers();
 	if (r == 0 && platform->joined & CLONE_NEWUSER)
 		r = confine_apply(err);
 	return r < 0 ? r : execute(program, channel, p->connections, go, err);

@@ -57,6 +57,7 @@ static int get_state(struct json_object *o, struct record *r)
 		return -EBADMSG;
 	r->exit_code = (int)code;
 	json_get_bool(o, "Stopped", &r->stopped, NULL);
+	json_get_bool(o, "OOMKilled", &r->oom_killed, NULL);
 	uint64_t restarts = 0;
 	if (json_get_u64(o, "Restarts", &restarts, NULL) == 0)
 		r->restarts = (uint32_t)MIN(restarts, (uint64_t)UINT32_MAX);
@@ -108,6 +109,7 @@ char *record_format(const struct record *r)
 	json_add_i64(o, "Finished", r->finished);
 	json_add_i64(o, "ExitCode", r->exit_code);
 	json_add_bool(o, "Stopped", r->stopped);
+	json_add_bool(o, "OOMKilled", r->oom_killed);
 	json_add_u64(o, "Restarts", r->restarts);
 	json_add_string(o, "Error", r->error);
 	json_add(o, "Body", json_object_get(r->data));

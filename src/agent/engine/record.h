@@ -18,6 +18,7 @@ struct record {
 	enum container_status status;
 	int64_t created, started, finished; /* ns; 0: not yet */
 	int exit_code;
+	int oom_killed;           /* a process of the last run was */
 	int stopped;              /* by a client: a policy may leave it alone then */
 	uint32_t restarts;        /* by its policy */
 	char *error;              /* of the last start, or NULL */

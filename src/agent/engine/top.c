@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * GET /containers/ * /top: what ps(1) would say about the processes of a container. The engine's
- * /proc has them all; those of one container are in its pid namespace, or below such a process. No
- * program is run for it. Owners are shown as the container sees them. */
-#include <dirent.h>
+ * GET /containers/ * /top: what ps(1) would say about the processes of a container. No program is
+ * run for it. Owners are shown as the container sees them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,112 +11,13 @@
 
 #include "agent/core/rootfs.h"
 #include "agent/engine/events.h"
+#include "agent/engine/processes.h"
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
-#include "base/path.h"
 
-enum { PROCESSES_MAX = 32768, DEPTH_MAX = 64, STAT_MAX = 4096, ARGUMENTS_MAX = 128 * 1024, PTS_MAJOR = 136 };
-
-struct process {
-	pid_t pid, ppid;
-	int in; /* the container */
-	char state;
-	int terminal;
-	long ticks, start, pages;
-	unsigned long size;
-	char *name;
-};
-
-struct processes {
-	struct process *items;
-	size_t count;
-	const struct container *container;
-	char *passwd; /* of the container, or NULL */
-	time_t now;
-	long uptime, hertz, memory_kib;
-};
-
-/* ---- /proc ---- */
-
-static char *read_proc(pid_t pid, const char *file, size_t max, size_t *ret_size)
-{
-	AUTOFREE char *path = xasprintf("/proc/%d/%s", pid, file);
-	char *text = NULL;
-	return path_read_file(path, max, &text, ret_size) < 0 ? NULL : text;
-}
-
-/* proc_pid_stat(5): the name is in parentheses and may have any byte in it. */
-static int parse_stat(struct process *p)
-{
-	AUTOFREE char *text = read_proc(p->pid, "stat", STAT_MAX, NULL);
-	char *open = text ? strchr(text, '(') : NULL, *end = text ? strrchr(text, ')') : NULL;
-	long user, kernel;
-	if (!open || !end || end < open)
-		return -ESRCH;
-	int n = sscanf(end + 1, " %c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %ld %ld %*d %*d %*d %*d %*d %*d %ld %lu %ld",
-	    &p->state, &p->ppid, &p->terminal, &user, &kernel, &p->start, &p->size, &p->pages);
-	if (n != 8)
-		return -ESRCH;
-	p->ticks = user + kernel;
-	p->name = xstrndup(open + 1, (size_t)(end - open - 1));
-	return 0;
-}
-
-static ino_t pid_namespace(pid_t pid)
-{
-	struct stat st;
-	AUTOFREE char *path = xasprintf("/proc/%d/ns/pid", pid);
-	return stat(path, &st) < 0 ? 0 : st.st_ino;
-}
-
-static struct process *find(const struct processes *all, pid_t pid)
-{
-	for (size_t i = 0; i < all->count; i++)
-		if (all->items[i].pid == pid)
-			return &all->items[i];
-	return NULL;
-}
-
-/* Marks those whose ancestor is in: in a namespace below the container's. */
-static void mark_descendants(struct processes *all)
-{
-	for (size_t i = 0; i < all->count; i++) {
-		const struct process *p = &all->items[i];
-		for (int depth = 0; p && !p->in && depth < DEPTH_MAX; depth++)
-			p = find(all, p->ppid);
-		all->items[i].in |= p && p->in;
-	}
-}
-
-static void read_processes(struct processes *all)
-{
-	DIR *d = opendir("/proc");
-	ino_t wanted = pid_namespace(all->container->pid);
-	uint32_t pid;
-	for (struct dirent *entry; d && (entry = readdir(d)) && all->count < PROCESSES_MAX;) {
-		if (parse_u32(entry->d_name, &pid) < 0)
-			continue;
-		struct process p = { .pid = (pid_t)pid };
-		if (parse_stat(&p) < 0)
-			continue;
-		p.in = wanted && pid_namespace(p.pid) == wanted;
-		all->items = xrealloc(all->items, all->count + 1, sizeof p);
-		all->items[all->count++] = p;
-	}
-	if (d)
-		closedir(d);
-	mark_descendants(all);
-}
-
-static void processes_done(struct processes *all)
-{
-	for (size_t i = 0; i < all->count; i++)
-		free(all->items[i].name);
-	free(all->items);
-	free(all->passwd);
-}
+enum { ARGUMENTS_MAX = 128 * 1024, PTS_MAJOR = 136 };
 
 /* ---- columns ---- */
 
@@ -251,7 +150,7 @@ static char *show_name(const struct processes *all, const struct process *p)
 static char *show_arguments(const struct processes *all, const struct process *p)
 {
 	size_t size = 0;
-	char *text = read_proc(p->pid, "cmdline", ARGUMENTS_MAX, &size);
+	char *text = process_read(p->pid, "cmdline", ARGUMENTS_MAX, &size);
 	while (size && !text[size - 1])
 		size--;
 	for (size_t i = 0; i < size; i++)
@@ -377,7 +276,7 @@ static void read_all(const struct container *c, struct processes *all)
 		.memory_kib = sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) / 1024) };
 	if (root >= 0)
 		(void)rootfs_read(root, "/etc/passwd", &all->passwd);
-	read_processes(all);
+	processes_read(all);
 }
 
 void engine_top(struct engine *e, struct http_exchange *x, const char *name)

@@ -2,35 +2,19 @@
  * POST /containers/ * /update, and POST /containers/prune. */
 #include <errno.h>
 
+#include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "base/alloc.h"
 #include "docker/filters.h"
 
 /* ---- update ---- */
 
-/* Limits that this request can name, beside RestartPolicy; "not given" is null, 0 or "". */
-static const char *const refused[] = { "Memory", "MemorySwap", "MemoryReservation", "KernelMemory", "NanoCpus",
-	"CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems",
-	"PidsLimit", "BlkioWeight" };
-
-static int is_given(struct json_object *o, const char *key)
+/* Checks the policy that is wanted, if any, and adds it to host. */
+static int update_policy(const struct container *c, struct json_object *o, struct json_object *host, struct error **err)
 {
-	struct json_object *value = NULL;
-	if (!json_object_object_get_ex(o, key, &value) || !value)
-		return 0;
-	return json_object_is_type(value, json_type_string) ? *json_object_get_string(value) != '\0' :
-							      json_object_get_int64(value) != 0;
-}
-
-static int update(struct container *c, struct json_object *o, struct error **err)
-{
-	struct json_object *policy = NULL, *host = NULL;
+	struct json_object *policy = NULL;
 	struct docker_body wanted = { 0 };
 	const char *name = "";
-	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
-		if (is_given(o, refused[i]))
-			return error_set(err, EOPNOTSUPP, "%s is not supported by holm's engine; leave it out",
-			    refused[i]);
 	int r = json_get_object(o, "RestartPolicy", &policy, err);
 	if (r == -ENOENT || (r == 0 && (json_get_string(policy, "Name", &name, NULL) < 0 || !*name)))
 		return 0;
@@ -39,24 +23,67 @@ static int update(struct container *c, struct json_object *o, struct error **err
 	if (c->record.body.auto_remove && wanted.restart != DOCKER_RESTART_NO)
 		return error_set(err, EINVAL,
 		    "Restart policy cannot be updated because AutoRemove is enabled for the container");
-	if (json_get_object(c->record.data, "HostConfig", &host, NULL) < 0) {
-		host = json_object_new_object();
-		json_add(c->record.data, "HostConfig", host);
-	}
 	json_object_object_add(host, "RestartPolicy", json_object_get(policy));
-	c->record.body.restart = wanted.restart;
-	c->record.body.restart_max = wanted.restart_max;
+	return 0;
+}
+
+static int check_refused(struct json_object *o, struct error **err)
+{
+	static const char *const refused[] = { "CpuRealtimePeriod", "CpuRealtimeRuntime" };
+	int64_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (json_get_i64(o, refused[i], &n, NULL) == 0 && n != 0)
+			return error_set(err, EOPNOTSUPP, "%s is not supported by holm's engine; leave it out",
+			    refused[i]);
+	return 0;
+}
+
+/* The record's own HostConfig stays: others borrow from it. */
+static void keep(struct container *c, struct json_object *host)
+{
+	struct json_object *own = NULL, *policy = NULL;
+	if (json_get_object(c->record.data, "HostConfig", &own, NULL) < 0) {
+		own = json_object_new_object();
+		json_add(c->record.data, "HostConfig", own);
+	}
+	docker_limits_copy(own, host);
+	(void)docker_limits_parse(own, &c->record.body.limits, NULL);
+	if (json_object_object_get_ex(host, "RestartPolicy", &policy) && policy) {
+		json_object_object_add(own, "RestartPolicy", json_object_get(policy));
+		(void)docker_restart_parse(policy, &c->record.body, NULL);
+	}
+}
+
+/* All of it or nothing: host is a copy until everything was fine. */
+static int update(struct container *c, struct json_object *o, struct strv *warnings, struct error **err)
+{
+	struct json_object *before = NULL;
+	AUTO_JSON struct json_object *host = NULL;
+	struct docker_limits limits;
+	if (json_get_object(c->record.data, "HostConfig", &before, NULL) < 0)
+		host = json_object_new_object();
+	else if (json_object_deep_copy(before, &host, NULL) < 0)
+		return -ENOMEM;
+	int r = check_refused(o, err);
+	if (r < 0 || (r = docker_limits_merge(host, o, err)) < 0 || (r = update_policy(c, o, host, err)) < 0 ||
+	    (r = cgroups_check(c->engine, host, warnings, err)) < 0 ||
+	    (r = docker_limits_parse(host, &limits, err)) < 0)
+		return r;
+	if (c->pid && c->engine->limits && (r = container_cgroup_limit(c, &limits, err)) < 0)
+		return r;
+	keep(c, host);
 	return 0;
 }
 
 void engine_update(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
+	AUTO_STRV struct strv warnings = { 0 };
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
 	struct json_object *o = http_exchange_json(x, &err);
-	int r = o ? update(c, o, &err) : -EINVAL;
+	int r = o ? update(c, o, &warnings, &err) : -EINVAL;
 	if (r < 0) {
 		engine_error(x, r, err);
 		return;
@@ -65,7 +92,7 @@ void engine_update(struct engine *e, struct http_exchange *x, const char *name)
 	policy_mark(e);
 	event_container(c, "update", NULL, NULL);
 	struct json_object *answer = json_object_new_object();
-	json_add(answer, "Warnings", json_object_new_array());
+	json_add_strv(answer, "Warnings", &warnings);
 	http_respond_json(x, 200, answer);
 }
 

@@ -2,12 +2,12 @@
  * The end of a machine: the init is asked, then killed; what is left is killed, unmounted and
  * synced by a worker; the answers are given; the platform does the rest. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/core/cgroup.h"
 #include "agent/core/platform.h"
 #include "agent/core/worker.h"
 #include "agent/life/life.h"
@@ -86,18 +86,10 @@ void stop_handle(struct http_exchange *x, void *agent)
 	stop_begin(a, timeout);
 }
 
-/* Everything that is left of the machine, in its cgroup, whatever it escaped from. */
-static void kill_rest(void)
-{
-	AUTO_FD int fd = open(AGENT_CGROUP "/cgroup.kill", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)fd_write_full(fd, "1", 1);
-}
-
 /* In the worker. */
 static int put_away(int channel, void *agent, struct error **err)
 {
-	kill_rest();
+	cgroup_kill(); /* everything that is left of the machine, whatever it escaped from */
 	return ((struct agent *)agent)->platform->put_away(channel, agent, err);
 }
 

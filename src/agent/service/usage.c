@@ -82,6 +82,16 @@ void usage_of_cgroup(const char *directory, struct usage *u)
 	}
 }
 
+/* Figures that one of the two does not know are the other's. */
+static void add_usage(struct usage *u, const struct usage *other)
+{
+	int64_t *const to[] = { &u->cpu_us, &u->memory, &u->pids, &u->block_read, &u->block_written };
+	const int64_t from[] = { other->cpu_us, other->memory, other->pids, other->block_read, other->block_written };
+	for (size_t i = 0; i < ARRAY_SIZE(to); i++)
+		if (from[i] != USAGE_UNKNOWN)
+			*to[i] = *to[i] == USAGE_UNKNOWN ? from[i] : *to[i] + from[i];
+}
+
 /* ---- processes ---- */
 
 /* Whether the process has a number in a namespace below that of this /proc. */
@@ -191,7 +201,10 @@ void usage_handle(struct http_exchange *x, void *agent)
 {
 	const struct agent *a = agent;
 	struct usage u = USAGE_NONE;
+	struct usage containers = USAGE_NONE;
 	usage_of_cgroup(AGENT_CGROUP, &u);
+	usage_of_cgroup(AGENT_CONTAINERS_CGROUP, &containers);
+	add_usage(&u, &containers);
 	if (u.cpu_us == USAGE_UNKNOWN || u.memory == USAGE_UNKNOWN || u.pids == USAGE_UNKNOWN)
 		usage_of_processes("/proc", &u);
 	if (a->init_pid > 0) {

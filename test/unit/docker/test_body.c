@@ -103,7 +103,7 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"Labels\":{\"a\":1}}", EINVAL, "label" },
 		{ "{\"Image\":\"a\",\"HostConfig\":[]}", EINVAL, "HostConfig" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"VolumeDriver\":\"nfs\"}}", EOPNOTSUPP, "--volume-driver" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EOPNOTSUPP, "-m" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EINVAL, "6MB" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Invented\":{\"a\":1}}}", EOPNOTSUPP, "HostConfig.Invented" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":[]}}", EOPNOTSUPP, "systempaths" },
 		{ "{\"Image\":\"a\",\"NetworkDisabled\":true}", EOPNOTSUPP, "--network none" },
