@@ -29,7 +29,8 @@ extern const struct command_spec command_clone, command_commit, command_cp, comm
     command_start, command_stats, command_stop, command_wait;
 extern const struct command_spec command_docker_host;
 extern const struct command_spec command_container_attach, command_container_cp, command_container_create,
-    command_container_exec, command_container_run, command_container_start, command_container_wait;
+    command_container_exec, command_container_pause, command_container_run, command_container_start,
+    command_container_stats, command_container_unpause, command_container_update, command_container_wait;
 extern const struct command_spec command_container_inspect, command_container_kill, command_container_logs,
     command_container_port, command_container_ps, command_container_rename, command_container_restart,
     command_container_rm, command_container_stop, command_container_top, command_container_events, command_images,

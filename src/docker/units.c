@@ -39,3 +39,13 @@ char *docker_size(uint64_t bytes)
 		n /= 1000.0;
 	return xasprintf("%.3g%s", n, units[i]);
 }
+
+char *docker_binary_size(uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double n = (double)bytes;
+	size_t i = 0;
+	for (; n >= 1024.0 && i + 1 < ARRAY_SIZE(units); i++)
+		n /= 1024.0;
+	return xasprintf("%.4g%s", n, units[i]);
+}

@@ -8,3 +8,5 @@
 char *docker_duration(int64_t ns);
 /* "4.04MB": decimal units, three digits; owned. */
 char *docker_size(uint64_t bytes);
+/* "1.609MiB": binary units, four digits; owned. */
+char *docker_binary_size(uint64_t bytes);

@@ -268,3 +268,35 @@ sleeper()
 	equal there "$(HOLM_MACHINE=nothing holm rm -n box there)"
 	equal box "$(holm machine ls --format '{{if eq .state "running"}}{{.name}}{{end}}')"
 }
+
+@test "pause, unpause, stats and update" {
+	local out
+	sleeper ff
+	if [ "$(docker info --format '{{.CgroupDriver}}')" = cgroupfs ]; then
+		equal ff "$(holm pause ff)"
+		equal paused "$(docker inspect -f '{{.State.Status}}' ff)"
+		contains "$(holm ps)" '(Paused)'
+		exits 1 holm pause ff
+		equal 'holm: container "ff": it is paused already; holm unpause ff' "$stderr"
+		exits 1 holm exec ff true
+		equal 'holm: container "ff": it is paused; holm unpause ff' "$stderr"
+		equal ff "$(holm container unpause ff)"
+		exits 1 holm unpause ff
+		equal 'holm: container "ff": it is not paused' "$stderr"
+	fi
+	out=$(holm stats --no-stream)
+	equal 'CONTAINER ID  NAME  CPU %  MEM USAGE / LIMIT' "$(head -n 1 <<<"$out" | grep -o '^.*LIMIT' | tr -s ' ' | sed 's/CONTAINER ID /CONTAINER ID  /; s/ NAME / NAME  /; s/% MEM/%  MEM/')"
+	[[ "$(sed -n 2p <<<"$out")" =~ ^[0-9a-f]{12}\ +ff\ +[0-9.]+%\ +[0-9.]+[KM]iB\ /\ [0-9.]+[GM]iB\  ]]
+	[[ "$(holm stats --no-stream --no-trunc --format '{{.ID}} {{.Name}} {{.PIDs}}' ff)" =~ ^[0-9a-f]{64}\ ff\ [1-9]$ ]]
+	docker create --name gg busybox:test true >/dev/null
+	equal $'ff\ngg' "$(holm stats -a --no-stream --format '{{.Name}}' | sort)"
+	equal '0B / 0B' "$(holm stats --no-stream --format '{{.MemUsage}}' gg)"
+	exits 1 holm stats --no-stream nothing
+	equal 'holm: container "nothing": no such container; see holm ps -a' "$stderr"
+	exits 0 holm update --restart on-failure:3 --memory 64m ff gg
+	equal $'ff\ngg' "$output"
+	equal on-failure:3 "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}}' gg)"
+	exits 125 holm update ff
+	exits 1 holm update --memory 1m ff
+	contains "$stderr" '6MB'
+}

@@ -44,22 +44,19 @@ static const struct member {
 	{ "add-host", IN_HOST, "ExtraHosts", WORDS },
 	{ "cap-add", IN_HOST, "CapAdd", WORDS },
 	{ "cap-drop", IN_HOST, "CapDrop", WORDS },
+	{ "cgroup-parent", IN_HOST, "CgroupParent", TEXT },
 	{ "cgroupns", IN_HOST, "CgroupnsMode", TEXT },
 	{ "cidfile", IN_HOST, "ContainerIDFile", TEXT },
-	{ "cpu-shares", IN_HOST, "CpuShares", NUMBER },
-	{ "cpuset-cpus", IN_HOST, "CpusetCpus", TEXT },
 	{ "dns", IN_HOST, "Dns", WORDS },
 	{ "dns-option", IN_HOST, "DnsOptions", WORDS },
 	{ "dns-search", IN_HOST, "DnsSearch", WORDS },
 	{ "group-add", IN_HOST, "GroupAdd", WORDS },
 	{ "init", IN_HOST, "Init", SWITCH },
 	{ "ipc", IN_HOST, "IpcMode", TEXT },
-	{ "memory", IN_HOST, "Memory", SIZE },
-	{ "memory-reservation", IN_HOST, "MemoryReservation", SIZE },
-	{ "memory-swap", IN_HOST, "MemorySwap", SIZE },
+	{ "memory-swappiness", IN_HOST, "MemorySwappiness", NUMBER },
+	{ "oom-kill-disable", IN_HOST, "OomKillDisable", SWITCH },
 	{ "oom-score-adj", IN_HOST, "OomScoreAdj", NUMBER },
 	{ "pid", IN_HOST, "PidMode", TEXT },
-	{ "pids-limit", IN_HOST, "PidsLimit", NUMBER },
 	{ "privileged", IN_HOST, "Privileged", SWITCH },
 	{ "publish-all", IN_HOST, "PublishAllPorts", SWITCH },
 	{ "read-only", IN_HOST, "ReadonlyRootfs", SWITCH },
@@ -70,6 +67,20 @@ static const struct member {
 	{ "uts", IN_HOST, "UTSMode", TEXT },
 	{ "volume-driver", IN_HOST, "VolumeDriver", TEXT },
 	{ "volumes-from", IN_HOST, "VolumesFrom", WORDS },
+};
+
+/* Those that `update` has, too. */
+static const struct member limits[] = {
+	{ "blkio-weight", IN_HOST, "BlkioWeight", NUMBER },
+	{ "cpu-period", IN_HOST, "CpuPeriod", NUMBER },
+	{ "cpu-quota", IN_HOST, "CpuQuota", NUMBER },
+	{ "cpu-shares", IN_HOST, "CpuShares", NUMBER },
+	{ "cpuset-cpus", IN_HOST, "CpusetCpus", TEXT },
+	{ "cpuset-mems", IN_HOST, "CpusetMems", TEXT },
+	{ "memory", IN_HOST, "Memory", SIZE },
+	{ "memory-reservation", IN_HOST, "MemoryReservation", SIZE },
+	{ "memory-swap", IN_HOST, "MemorySwap", SIZE },
+	{ "pids-limit", IN_HOST, "PidsLimit", NUMBER },
 };
 
 static int add_member(const struct maker *m, const struct member *row, struct error **err)
@@ -258,15 +269,6 @@ static int add_ports(struct maker *m, struct error **err)
 	return r;
 }
 
-static int add_cpus(struct maker *m, struct error **err)
-{
-	const char *text = options_string(m->options, "cpus");
-	int64_t nano = 0;
-	int r = value_cpus(text, &nano, err);
-	json_add_i64(m->host, "NanoCpus", nano);
-	return r;
-}
-
 static int add_restart(struct maker *m, struct error **err)
 {
 	struct json_object *policy = NULL;
@@ -345,7 +347,6 @@ static const struct {
 	{ { "ulimit" }, add_ulimits },
 	{ { "device" }, add_devices },
 	{ { "publish", "expose" }, add_ports },
-	{ { "cpus" }, add_cpus },
 	{ { "restart" }, add_restart },
 	{ { "log-driver", "log-opt" }, add_log },
 	{ { "network", "net" }, add_networks },
@@ -357,6 +358,29 @@ static const struct {
 static int is_given(const struct options *o, const char *const names[2])
 {
 	return options_given(o, names[0]) || (names[1] && options_given(o, names[1]));
+}
+
+/* ---- limits ---- */
+
+static int add_given(const struct maker *m, const struct member *rows, size_t count, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (options_given(m->options, rows[i].option))
+			r = add_member(m, &rows[i], err);
+	return r;
+}
+
+int body_add_limits(struct options *o, struct json_object *host, struct error **err)
+{
+	const struct maker m = { .options = o, .host = host };
+	int64_t nano = 0;
+	int r = add_given(&m, limits, ARRAY_SIZE(limits), err);
+	if (r < 0 || !options_given(o, "cpus"))
+		return r;
+	r = value_cpus(options_string(o, "cpus"), &nano, err);
+	json_add_i64(host, "NanoCpus", nano);
+	return r;
 }
 
 /* ---- streams ---- */
@@ -425,9 +449,10 @@ int body_make(struct options *o, int detached, struct json_object **ret, struct 
 	int r = choose_streams(o, detached, ret_streams, err);
 	if (r == 0)
 		add_streams(&m, ret_streams);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(members); i++)
-		if (options_given(o, members[i].option))
-			r = add_member(&m, &members[i], err);
+	if (r == 0)
+		r = add_given(&m, members, ARRAY_SIZE(members), err);
+	if (r == 0)
+		r = body_add_limits(o, m.host, err);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(adders); i++)
 		if (is_given(o, adders[i].options))
 			r = adders[i].add(&m, err);

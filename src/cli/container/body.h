@@ -6,19 +6,33 @@
 #include "base/json.h"
 #include "base/options.h"
 
-/* The rows that both commands have. */
 /* clang-format off */
+/* The rows that `update` has, too. */
+#define LIMIT_OPTIONS \
+	{ "blkio-weight", 0, OPTION_STRING, "N", "its weight for disks, 10 to 1000" }, \
+	{ "cpu-period", 0, OPTION_STRING, "MICROSECONDS", "the time that --cpu-quota is a part of", \
+	  .default_text = "100000" }, \
+	{ "cpu-quota", 0, OPTION_STRING, "MICROSECONDS", "processor time at most in each period" }, \
+	{ "cpu-shares", 0, OPTION_STRING, "N", "its weight among containers" }, \
+	{ "cpus", 0, OPTION_STRING, "N", "processors at most, such as 1.5" }, \
+	{ "cpuset-cpus", 0, OPTION_STRING, "LIST", "processors that it may use, such as 0-2" }, \
+	{ "cpuset-mems", 0, OPTION_STRING, "LIST", "memory nodes that it may use" }, \
+	{ "memory", 'm', OPTION_STRING, "SIZE", "memory at most, such as 512m" }, \
+	{ "memory-reservation", 0, OPTION_STRING, "SIZE", "memory that is kept for it when memory is short" }, \
+	{ "memory-swap", 0, OPTION_STRING, "SIZE", "memory and swap at most; -1 for no limit" }, \
+	{ "pids-limit", 0, OPTION_STRING, "N", "processes at most; -1 for no limit" }
+
+/* The rows that `run` and `create` have. */
 #define CREATE_OPTIONS \
+	LIMIT_OPTIONS, \
 	{ "add-host", 0, OPTION_LIST, "HOST:IP", "add a line to /etc/hosts" }, \
 	{ "attach", 'a', OPTION_LIST, "stdin|stdout|stderr", "attach these alone", \
 	  .default_text = "stdout and stderr, and with -i stdin", .complete = "choices stdin stdout stderr" }, \
 	{ "cap-add", 0, OPTION_LIST, "CAPABILITY", "add a capability" }, \
 	{ "cap-drop", 0, OPTION_LIST, "CAPABILITY", "take a capability away; ALL takes all" }, \
+	{ "cgroup-parent", 0, OPTION_STRING, "PATH", "make its cgroup below this one, beside the engine's" }, \
 	{ "cgroupns", 0, OPTION_STRING, "host|private", "the cgroup namespace" }, \
 	{ "cidfile", 0, OPTION_STRING, "FILE", "write the container's identity to a new file", .complete = "file" }, \
-	{ "cpu-shares", 0, OPTION_STRING, "N", "its weight among containers" }, \
-	{ "cpus", 0, OPTION_STRING, "N", "processors at most, such as 1.5" }, \
-	{ "cpuset-cpus", 0, OPTION_STRING, "LIST", "processors that it may use, such as 0-2" }, \
 	{ "device", 0, OPTION_LIST, "PATH[:INSIDE][:rwm]", "give it a device of the machine" }, \
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
@@ -38,9 +52,6 @@
 	{ "log-driver", 0, OPTION_STRING, "json-file|local|none", "how its output is kept", \
 	  .default_text = "json-file", .complete = "choices json-file local none" }, \
 	{ "log-opt", 0, OPTION_LIST, "KEY=VALUE", "max-size or max-file of the log" }, \
-	{ "memory", 'm', OPTION_STRING, "SIZE", "memory at most, such as 512m" }, \
-	{ "memory-reservation", 0, OPTION_STRING, "SIZE", "memory that is kept for it when memory is short" }, \
-	{ "memory-swap", 0, OPTION_STRING, "SIZE", "memory and swap at most; -1 for no limit" }, \
 	{ "mount", 0, OPTION_LIST, "type=bind|volume|tmpfs,source=...,target=...", "mount something" }, \
 	{ "name", 0, OPTION_STRING, "NAME", "the container's name", .default_text = "one is made up" }, \
 	{ "net", 0, OPTION_LIST, "NETWORK", "the same as --network" }, \
@@ -48,9 +59,10 @@
 	  .default_text = "bridge", .complete = "choices bridge host none" }, \
 	{ "network-alias", 0, OPTION_LIST, "NAME", "a further name in its network" }, \
 	{ "no-healthcheck", 0, OPTION_SWITCH, NULL, "leave the image's health check out" }, \
+	{ "memory-swappiness", 0, OPTION_STRING, "N", "accepted with a warning: cgroup 2 has nothing like it" }, \
+	{ "oom-kill-disable", 0, OPTION_SWITCH, NULL, "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-score-adj", 0, OPTION_STRING, "N", "how soon the kernel kills it when memory is short" }, \
 	{ "pid", 0, OPTION_STRING, "MODE", "the PID namespace" }, \
-	{ "pids-limit", 0, OPTION_STRING, "N", "processes at most; -1 for no limit" }, \
 	{ "platform", 0, OPTION_STRING, "OS/ARCH", "which of an image's platforms", .default_text = "the host's" }, \
 	{ "privileged", 0, OPTION_SWITCH, NULL, "every right that the container's user namespace can have" }, \
 	{ "publish", 'p', OPTION_LIST, "[[IP:]HOST:]INSIDE[/udp]", "make a port inside reachable on the host" }, \
@@ -90,6 +102,8 @@ struct body_streams {
  * IMAGE and the command. 0 or -errno. */
 int body_make(struct options *o, int detached, struct json_object **ret, struct body_streams *ret_streams,
     struct error **err);
+/* Adds the values of LIMIT_OPTIONS that were given to host. 0 or -EINVAL. */
+int body_add_limits(struct options *o, struct json_object *host, struct error **err);
 /* [rows, columns] of the terminal, owned; NULL: there is none. */
 struct json_object *body_console_size(void);
 /* Adds the variables of files and of texts ("K=V", or K with the caller's value) to env. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs that change containers by their names: stop, restart, kill, rm, rename. */
+ * The verbs that change containers by their names: stop, restart, kill, pause, unpause, rm,
+ * rename. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ enum {
 
 static int run_stop(const struct command_spec *c, struct options *o);
 static int run_kill(const struct command_spec *c, struct options *o);
+static int run_pause(const struct command_spec *c, struct options *o);
 static int run_rm(const struct command_spec *c, struct options *o);
 static int run_rename(const struct command_spec *c, struct options *o);
 
@@ -61,6 +63,22 @@ const struct command_spec command_container_kill = {
 };
 
 static const struct option_spec machine_options[] = { API_MACHINE_OPTION, { 0 } };
+
+const struct command_spec command_container_pause = {
+	.name = "pause",
+	.summary = "freeze all processes of containers",
+	NAMES,
+	.options = machine_options,
+	.run = run_pause,
+};
+
+const struct command_spec command_container_unpause = {
+	.name = "unpause",
+	.summary = "let the processes of paused containers go on",
+	NAMES,
+	.options = machine_options,
+	.run = run_pause,
+};
 
 static const struct option_spec rm_options[] = {
 	{ "force", 'f', OPTION_FLAG, NULL, "kill a running container first; one that does not exist is fine" },
@@ -131,6 +149,18 @@ static int run_kill(const struct command_spec *c, struct options *o)
 	AUTOFREE char *query = api_target("", "signal", options_string(o, "signal"), NULL);
 	return change_each(&a, options_words(o),
 	    &(struct change){ CONTAINER, .method = "POST", .after = "/kill", .query = query });
+}
+
+static int run_pause(const struct command_spec *c, struct options *o)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_API struct api a = { 0 };
+	int r = api_init(&a, c, o, &err);
+	if (r < 0)
+		return output_failure(r, err);
+	AUTOFREE char *after = xasprintf("/%s", c->name);
+	return change_each(&a, options_words(o),
+	    &(struct change){ CONTAINER, .method = "POST", .after = after, .query = "" });
 }
 
 static int run_rm(const struct command_spec *c, struct options *o)
