@@ -205,7 +205,7 @@ is_free()
 	# Ranges that the host has.
 	./lock -w db w 10 5 sleep 1000 3>&- &
 	local holder=$!
-	until_true 10 is_locked db 12
+	until_true 60 is_locked db 12
 	run in_machine locks ./lock db w 14 1 true
 	equal 75 "$status"
 	in_machine locks ./lock db w 15 1 true
@@ -222,7 +222,7 @@ is_free()
 	until_true 60 is_locked db 9
 	is_free db 10
 	as_root locks kill -KILL "$(cat pid)"
-	until_true 20 is_free db 9
+	until_true 60 is_free db 9
 	wait "$waiter" || true
 	# Whole files, and a wait for the host.
 	run ! ./lock db f 0 0 holm machine run -n locks ./lock db f 0 0 true
@@ -230,7 +230,7 @@ is_free()
 	waiter=$!
 	until_true 60 whole_is_locked db
 	as_root locks kill -KILL "$(cat pid)"
-	until_true 20 ./lock db f 0 0 true
+	until_true 60 ./lock db f 0 0 true
 	wait "$waiter" || true
 	# Inside they are what they are on the host.
 	mkdir lock.host lock.inside

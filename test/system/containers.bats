@@ -134,19 +134,25 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	equal $'31 91\r' "$(docker logs "$id")"
 	docker rm "$id" >/dev/null
 	exits 9 in_terminal timeout 60 docker run --rm -it busybox:test sh -c 'exit 9'
-	docker run -d -t --name term busybox:test sh -c 'echo logged; sleep 100' >/dev/null
+	docker run -d -t --name term busybox:test sh -c 'echo logged; sleep 1000' >/dev/null
 	equal '30 90' "$(in_terminal timeout 60 docker exec -it term sh -c "$size")"
 	exits 3 in_terminal timeout 60 docker exec -it term sh -c 'exit 3'
 	exits 127 in_terminal timeout 60 docker exec -it term nosuchprogram
-	until [ -n "$(docker logs term)" ]; do :; done
+	until_true 60 has_said term
 	equal $'logged\r' "$(docker logs term)"
 	docker rm -f term >/dev/null
 }
 
+# has_lines CONTAINER COUNT: in its log.
+has_lines()
+{
+	[ "$(docker logs "$1" 2>&1 | wc -l)" = "$2" ]
+}
+
 @test "-d, ps, logs, exec, inspect, stop, start, wait, kill, rm" {
 	local id
-	id=$(docker run -d --name web busybox:test sh -c 'trap "echo stopped; exit 3" TERM; echo one; echo two >&2; sleep 100 & wait')
-	until [ "$(docker logs web 2>&1 | wc -l)" = 2 ]; do :; done
+	id=$(docker run -d --name web busybox:test sh -c 'trap "echo stopped; exit 3" TERM; echo one; echo two >&2; sleep 1000 & wait')
+	until_true 60 has_lines web 2
 	equal "${id:0:12} web" "$(docker ps --format '{{.ID}} {{.Names}}')"
 	equal one "$(docker logs web 2>/dev/null)"
 	equal two "$(docker logs --tail 1 web 2>&1)"
@@ -186,15 +192,16 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	address=$(docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' server)
 	contains "$address" 172.
 	contains "$(docker exec server ip -4 addr show eth0)" "$address/16"
-	equal served "$(docker run --rm busybox:test sh -c "for i in 1 2 3 4 5; do nc $address 8000 </dev/null && break; done")"
+	until_true 60 listens server 8000
+	equal served "$(docker run --rm busybox:test timeout 60 nc "$address" 8000 </dev/null)"
 	equal lo "$(docker run --rm --network none busybox:test sh -c 'ls /sys/class/net')"
 	equal "$(holm machine run -n box readlink /proc/self/ns/net)" "$(docker run --rm --network host busybox:test readlink /proc/self/ns/net)"
 	docker rm -f server >/dev/null
 }
 
 @test "containers stay when the machine stops and starts; they get their stop signal" {
-	docker run -d --name kept busybox:test sh -c 'trap "echo bye; exit 4" TERM; echo x >/file; sleep 100 & wait' >/dev/null
-	until docker exec kept test -s /file; do :; done
+	docker run -d --name kept busybox:test sh -c 'trap "echo bye; exit 4" TERM; echo x >/file; sleep 1000 & wait' >/dev/null
+	until_true 60 docker exec kept test -s /file
 	holm machine stop box
 	[ "$ISOLATION" = native ] || holm machine clone box copy
 	holm machine start box
@@ -216,20 +223,28 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 @test "in a VM an image is one disk, read-only, for all its containers; it goes some time after the last one" {
 	requires vm
 	local before
+	disks()
+	{
+		as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:'
+	}
+	has_disks()
+	{
+		[ "$(disks)" = "$1" ]
+	}
+	# A container keeps its image's disk.
+	docker run --name holds busybox:test true
+	before=$(disks)
 	docker run --rm busybox:test true
-	before=$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')
-	docker run --rm busybox:test true
-	equal "$before" "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')"
-	equal '0 0 4755' "$(docker run --rm no-init:test sh -c 'chmod 4755 /bin/busybox; stat -c "%u %g %a" /bin/busybox')"
-	equal "$((before + 1))" "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')"
+	equal "$before" "$(disks)"
+	equal '0 0 4755' "$(docker run --name last no-init:test sh -c 'chmod 4755 /bin/busybox; stat -c "%u %g %a" /bin/busybox')"
+	equal "$((before + 1))" "$(disks)"
 	equal 1 "$(as_root box sh -c 'cat /sys/block/sd*/ro | sort -u')"
-	docker create --name holds busybox:test true >/dev/null
 	# Root is the machine's user, and nobody else is anybody of the machine's.
 	docker create --name owners busybox:test sh -c 'touch /a /b; chown 1 /b' >/dev/null
 	docker start -a owners
 	equal "$UID_ME 1879048193" "$(as_root box sh -c 'stat -c %u /var/lib/holm/storage/*/upper/a /var/lib/holm/storage/*/upper/b' | xargs)"
-	docker rm owners >/dev/null
-	until [ "$before" = "$(as_root box sh -c 'ls /sys/bus/scsi/devices | grep -c ^0:')" ]; do :; done
+	docker rm owners last >/dev/null
+	until_true 120 has_disks "$before"
 	equal back "$(docker run --rm no-init:test echo back)"
 	docker rm holds >/dev/null
 }

@@ -178,7 +178,7 @@ typing()
 	ends 3 "$pid"
 	contains "$(cat "$BATS_TEST_TMPDIR/out")" 'got it'
 	holm rm trap
-	background holm run --name calm --sig-proxy=false busybox:test sh -c 'echo ready; sleep 60' >"$BATS_TEST_TMPDIR/out"
+	background holm run --name calm --sig-proxy=false busybox:test sh -c 'echo ready; sleep 1000' >"$BATS_TEST_TMPDIR/out"
 	appears ready "$BATS_TEST_TMPDIR/out"
 	kill -INT "$pid"
 	ends 130 "$pid"

@@ -27,7 +27,7 @@ state()
 
 sleeper()
 {
-	docker run -d --name "$1" busybox:test sh -c 'trap "exit 3" TERM; trap "exit 4" INT; echo up; sleep 100 & wait' >/dev/null
+	docker run -d --name "$1" busybox:test sh -c 'trap "exit 3" TERM; trap "exit 4" INT; echo up; sleep 1000 & wait' >/dev/null
 	until_true 60 has_said "$1"
 }
 
@@ -151,7 +151,7 @@ sleeper()
 	exits 1 holm port web 80
 	contains "$stderr" 'port 80/tcp is not published'
 	equal '' "$(holm port web)"
-	contains "$(holm top web)" 'sleep 100'
+	contains "$(holm top web)" 'sleep 1000'
 	contains "$(holm top web -o pid,args)" COMMAND
 }
 

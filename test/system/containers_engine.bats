@@ -18,14 +18,10 @@ teardown_file()
 # engine: prints the number of the engine's process, as soon as there is one.
 engine()
 {
-	local keeper pid deadline=$((SECONDS + 30))
-	keeper=$(keeper_of box) || return 1
-	while [ "$SECONDS" -lt "$deadline" ]; do
-		for pid in $(pgrep -f -- '/proc/self/exe --engine'); do
-			descends "$pid" "$keeper" && echo "$pid" && return
-		done
+	local deadline=$((SECONDS + 60))
+	until engine_of box; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
 	done
-	return 1
 }
 
 # strike SIGNAL PID: as root of the machine, whose process it is.
@@ -39,20 +35,23 @@ strike_engine()
 	strike KILL "$(engine)"
 }
 
-# strike_until_exited CONTAINER: prints how many times the engine was killed.
+# strike_until_exited CONTAINER: kills the engine at least once before the container, which waits
+# for it, may end, and then over and over.
 strike_until_exited()
 {
-	local n=0
-	until [ "$(docker inspect -f '{{.State.Status}}' "$1")" = exited ]; do
-		strike_engine && n=$((n + 1))
+	local deadline=$((SECONDS + 240)) name=$1 told=
+	until_true 60 strike_engine
+	until is_status "$name" exited; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
+		[ "$told" ] || ! docker exec "$name" touch /go 2>/dev/null || told=1
+		strike_engine || true
 	done
-	echo "$n"
 }
 
 @test "the engine is killed during a flood: no line of the log is lost, none is there twice" {
 	docker run -d --name flood --log-opt max-size=200m busybox:test sh -c \
-		'i=0; while [ $i -lt 400000 ]; do seq $((i + 1)) $((i + 10000)); usleep 20000; i=$((i + 10000)); done; seq 100 >&2; exit 5' >/dev/null
-	[ "$(strike_until_exited flood)" -ge 1 ]
+		'i=0; while [ $i -lt 400000 ]; do seq $((i + 1)) $((i + 10000)); usleep 20000; i=$((i + 10000)); done; until [ -e /go ]; do usleep 10000; done; seq 100 >&2; exit 5' >/dev/null
+	strike_until_exited flood
 	docker logs flood 2>/dev/null | cmp - <(seq 1 400000)
 	docker logs flood 2>&1 >/dev/null | cmp - <(seq 100)
 	equal 'exited 5' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' flood)"
@@ -61,25 +60,25 @@ strike_until_exited()
 
 @test "the engine is killed during a trickle on both streams, and with a log that rotates" {
 	docker run -d --name slow --log-opt max-size=2k --log-opt max-file=100 busybox:test sh -c \
-		'i=0; while [ $i -lt 600 ]; do echo $i; echo err $i >&2; usleep 3000; i=$((i+1)); done; printf end' >/dev/null
-	[ "$(strike_until_exited slow)" -ge 1 ]
+		'i=0; while [ $i -lt 600 ]; do echo $i; echo err $i >&2; usleep 3000; i=$((i+1)); done; until [ -e /go ]; do usleep 10000; done; printf end' >/dev/null
+	strike_until_exited slow
 	docker logs slow 2>/dev/null | cmp - <(seq 0 599; printf end)
 	docker logs slow 2>&1 >/dev/null | cmp - <(seq 0 599 | sed 's/^/err /')
 	docker rm slow >/dev/null
 }
 
 @test "the engine is killed beside a terminal" {
-	docker run -d -t --name term busybox:test sh -c 'seq 1 25000; usleep 300000; seq 25001 50000; exit 6' >/dev/null
-	[ "$(strike_until_exited term)" -ge 1 ]
+	docker run -d -t --name term busybox:test sh -c 'seq 1 25000; until [ -e /go ]; do usleep 10000; done; usleep 300000; seq 25001 50000; exit 6' >/dev/null
+	strike_until_exited term
 	docker logs term | cmp - <(seq 1 50000 | sed 's/$/\r/')
 	equal 6 "$(docker inspect -f '{{.State.ExitCode}}' term)"
 	docker rm term >/dev/null
 }
 
 @test "a paused container is still paused for the next engine" {
-	docker run -d --name still busybox:test sleep 60 >/dev/null
+	docker run -d --name still busybox:test sleep 1000 >/dev/null
 	docker pause still >/dev/null || skip "containers have no cgroups here"
-	strike_engine
+	until_true 60 strike_engine
 	equal paused "$(docker inspect -f '{{.State.Status}}' still)"
 	docker unpause still >/dev/null
 	docker exec still true
@@ -88,17 +87,25 @@ strike_until_exited()
 
 @test "a container that ends while there is no engine has its exit status; --rm removes it" {
 	local pid last
-	docker run -d --name quick busybox:test sh -c 'trap "exit 9" TERM; echo ready; sleep 100 & wait' >/dev/null
-	until [ -n "$(docker logs quick)" ]; do :; done
+	docker run -d --name quick busybox:test sh -c 'trap "exit 9" TERM; echo ready; sleep 1000 & wait' >/dev/null
+	until_true 60 has_said quick
 	docker run -d --rm --name gone busybox:test sleep 1 >/dev/null
 	pid=$(engine)
 	last=$(docker inspect -f '{{.State.Pid}}' quick)
 	strike STOP "$pid"
 	nsenter --user --pid --mount --target "$pid" --setuid 0 --setgid 0 kill -TERM "$last"
-	while nsenter --user --pid --mount --target "$pid" --setuid 0 --setgid 0 kill -0 "$last" 2>/dev/null; do :; done
+	is_over()
+	{
+		! nsenter --user --pid --mount --target "$pid" --setuid 0 --setgid 0 kill -0 "$last" 2>/dev/null
+	}
+	until_true 60 is_over
 	strike KILL "$pid"
 	equal 9 "$(docker wait quick)"
-	until [ -z "$(docker ps -aq --filter name=gone)" ]; do :; done
+	is_removed()
+	{
+		[ -z "$(docker ps -aq --filter name=gone)" ]
+	}
+	until_true 60 is_removed
 	docker rm quick >/dev/null
 }
 
@@ -106,15 +113,15 @@ strike_until_exited()
 	local address
 	docker run -d -i --name cat busybox:test sh -c 'echo begin; while read line; do echo "got $line"; done; exit 4' >/dev/null
 	address=$(docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' cat)
-	until [ "$(docker logs cat)" = begin ]; do :; done
-	strike_engine
+	until_true 60 has_logs cat begin
+	until_true 60 strike_engine
 	equal "running $address" "$(docker inspect -f '{{.State.Status}} {{.NetworkSettings.Networks.bridge.IPAddress}}' cat)"
 	equal "$address" "$(docker exec cat hostname -i)"
 	[ "$(docker run --rm busybox:test hostname -i)" != "$address" ]
-	docker logs -f cat >"$TMPDIR/followed" 3>&- &
+	timeout 120 docker logs -f cat >"$TMPDIR/followed" 3>&- &
 	local follower=$!
-	equal 'got one' "$( (echo one; until grep -q one "$TMPDIR/followed"; do :; done) | docker attach --sig-proxy=false cat | head -n 1)"
-	strike_engine
+	equal 'got one' "$( (echo one; until_true 60 grep -q one "$TMPDIR/followed") | docker attach --sig-proxy=false cat | head -n 1)"
+	until_true 60 strike_engine
 	docker stop -t 0 cat >/dev/null
 	wait "$follower" || true
 	equal $'begin\ngot one' "$(docker logs cat)"
@@ -140,9 +147,13 @@ strike_until_exited()
 	docker logs kept >"$TMPDIR/log"
 	cmp "$TMPDIR/log" <(seq 1 "$(wc -l <"$TMPDIR/log")")
 	rm "$TMPDIR/log"
-	# shellcheck disable=SC2046
-	docker rm -f $(docker ps -aq) >/dev/null
-	equal '' "$(docker ps -aq)"
+	# Those with --rm may go at the same time.
+	are_removed()
+	{
+		docker ps -aq | xargs -r timeout 60 docker rm -f >/dev/null
+		[ -z "$(docker ps -aq)" ]
+	}
+	until_true 60 are_removed
 	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1)"
 	i=$(engine)
 	equal '' "$(nsenter --user --mount --target "$i" --setuid 0 --setgid 0 ls /run/containers)"

@@ -21,7 +21,7 @@ teardown_file()
 # appears TEXT FILE
 appears()
 {
-	local deadline=$((SECONDS + 30))
+	local deadline=$((SECONDS + 60))
 	until grep -qs "$1" "$2"; do
 		[ $SECONDS -lt $deadline ] || { echo "\"$1\" does not come" >&2; return 1; }
 		command sleep 0.05
@@ -160,7 +160,7 @@ login_header()
 
 @test "attach with logs=1 shows what was, then what comes, and nothing twice; without stream it ends" {
 	docker run -d -i --name late busybox:test sh -c 'echo one; echo two >&2; printf half; read x; echo " and then $x"; read y' >/dev/null
-	until_true 30 sh -c '[ "$(docker logs late 2>&1 | wc -l)" = 2 ]'
+	until_true 60 sh -c '[ "$(docker logs late 2>&1 | wc -l)" = 2 ]'
 	equal $'one\ntwo' "$(api POST '/containers/late/attach?logs=1&stdout=1&stderr=1' -d '' --output - | tr -d '\000-\011\013-\037')"
 	equal one "$(api POST '/containers/late/attach?logs=1&stdout=1' -d '' --output - | tr -d '\000-\011\013-\037')"
 	api POST '/containers/late/attach?logs=1&stream=1&stdout=1' -d '' --no-buffer --output "$TMPDIR/seen" &

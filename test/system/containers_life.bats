@@ -22,7 +22,7 @@ status()
 }
 
 @test "restart ends and starts a container, also one that does not run, or has --rm" {
-	docker run -d --name again busybox:test sh -c 'trap "echo end; exit 3" TERM; echo begin; touch /ready; sleep 100 & wait' >/dev/null
+	docker run -d --name again busybox:test sh -c 'trap "echo end; exit 3" TERM; echo begin; touch /ready; sleep 1000 & wait' >/dev/null
 	until_true 60 has_file again /ready
 	docker exec again rm /ready
 	docker restart again >/dev/null
@@ -32,7 +32,7 @@ status()
 	docker restart -t 1 again >/dev/null
 	equal running "$(docker inspect -f '{{.State.Status}}' again)"
 	docker rm -f again >/dev/null
-	docker run -d --rm --name once busybox:test sleep 100 >/dev/null
+	docker run -d --rm --name once busybox:test sleep 1000 >/dev/null
 	docker restart -t 0 once >/dev/null
 	equal running "$(docker inspect -f '{{.State.Status}}' once)"
 	docker rm -f once >/dev/null
@@ -59,14 +59,14 @@ status()
 }
 
 @test "top: the container's processes alone, with its own users; the columns that ps would have" {
-	docker run -d --name busy -u daemon busybox:test sh -c 'sleep 100 & exec sleep 200' >/dev/null
+	docker run -d --name busy -u daemon busybox:test sh -c 'sleep 1000 & exec sleep 200' >/dev/null
 	docker exec -d busy sleep 300
 	# A shell is still one for a moment after its command is there.
 	top_is()
 	{
 		[ "$(docker top busy | awk 'NR > 1 {print $1, $8, $9}' | sort | xargs)" = "$1" ]
 	}
-	until_true 60 top_is 'daemon sleep 100 daemon sleep 200 daemon sleep 300'
+	until_true 60 top_is 'daemon sleep 1000 daemon sleep 200 daemon sleep 300'
 	equal 'UID PID PPID C STIME TTY TIME CMD' "$(docker top busy | head -n 1 | xargs)"
 	equal 'PID USER' "$(docker top busy -eo pid,user | head -n 1 | xargs)"
 	equal COMMAND "$(docker top busy aux | awk 'NR == 1 {print $NF}')"
@@ -85,7 +85,7 @@ status()
 	chmod 4755 "$in/one"
 	for what in created running; do
 		if [ $what = created ]; then
-			docker create --name files busybox:test sleep 100 >/dev/null
+			docker create --name files busybox:test sleep 1000 >/dev/null
 		else
 			docker start files >/dev/null
 		fi
@@ -116,7 +116,7 @@ status()
 
 @test "cp: what a container and a client can write leads nowhere else; owners are the archive's" {
 	local stat dir="$BATS_TEST_TMPDIR"
-	docker run -d --name jail busybox:test sh -c 'mkdir -p /srv /tmp; ln -s / /root-link; ln -s ../../../../../../etc/hostname /up; ln -s /proc/1/root /magic; sleep 100' >/dev/null
+	docker run -d --name jail busybox:test sh -c 'mkdir -p /srv /tmp; ln -s / /root-link; ln -s ../../../../../../etc/hostname /up; ln -s /proc/1/root /magic; sleep 1000' >/dev/null
 	until_true 60 docker exec jail test -L /magic
 	equal "$(docker inspect -f '{{printf "%.12s" .Id}}' jail)" "$(docker cp -L jail:/up - | tar -xO)"
 	# The name of an entry cannot lead out, nor a symlink in the archive.
@@ -182,7 +182,7 @@ events()
 	equal $'container create\ncontainer attach\ncontainer start\ncontainer die\ncontainer destroy' "$(events --filter container=told)"
 
 	since=$(date +%s.%N)
-	id=$(docker run -d --name told busybox:test sh -c 'trap "exit 5" TERM; touch /ready; sleep 100 & wait')
+	id=$(docker run -d --name told busybox:test sh -c 'trap "exit 5" TERM; touch /ready; sleep 1000 & wait')
 	until_true 60 has_file told /ready
 	equal $'exec_create: test -e /ready\nexec_start: test -e /ready\nexec_die' "$(events --filter container=told --filter event=exec_create --filter event=exec_start --filter event=exec_die | sed 's/^container //' | tail -n 3)"
 	since=$(date +%s.%N)
@@ -302,7 +302,7 @@ caps()
 	# Never more than the user namespace: the host's own stays out of reach.
 	exits 1 docker run --rm --privileged busybox:test sh -c 'echo x >/proc/sys/kernel/hostname-of-nobody || mknod /tmp/disk b 8 0'
 	exits 1 docker run --rm --privileged busybox:test sh -c 'echo 1 >/proc/sys/kernel/panic'
-	docker run -d --name held busybox:test sleep 100 >/dev/null
+	docker run -d --name held busybox:test sleep 1000 >/dev/null
 	equal "$all" "$(docker exec --privileged held sed -n 's/^CapEff:\t//p' /proc/self/status)"
 	docker rm -f held >/dev/null
 }
@@ -381,7 +381,7 @@ health_events()
 @test "health checks: starting, healthy and unhealthy in ps, inspect, filters and events; a check that takes too long" {
 	local since
 	since=$(date +%s.%N)
-	docker run -d --name sick --health-cmd 'echo seen; test -e /well' --health-interval 100ms --health-retries 2 busybox:test sleep 100 >/dev/null
+	docker run -d --name sick --health-cmd 'echo seen; test -e /well' --health-interval 100ms --health-retries 2 busybox:test sleep 1000 >/dev/null
 	contains "$(docker ps --filter name=sick --format '{{.Status}}')" health
 	until_true 60 is_health sick unhealthy
 	equal 'health_status: unhealthy' "$(health_events)"
@@ -393,19 +393,19 @@ health_events()
 	equal 'health_status: healthy' "$(health_events)"
 	equal sick "$(docker ps --filter health=healthy --format '{{.Names}}')"
 	docker rm -f sick >/dev/null
-	docker run -d --name slow --health-cmd 'sleep 50' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox:test sleep 100 >/dev/null
+	docker run -d --name slow --health-cmd 'sleep 50' --health-interval 100ms --health-timeout 200ms --health-retries 1 busybox:test sleep 1000 >/dev/null
 	until_true 60 is_health slow unhealthy
 	contains "$(docker inspect -f '{{range .State.Health.Log}}{{.Output}}{{end}}' slow)" 'exceeded timeout (200ms)'
 	equal '' "$(docker top slow | grep 'sleep 50' | tail -n +3)"
 	docker rm -f slow >/dev/null
-	docker run -d --name none --no-healthcheck busybox:test sleep 100 >/dev/null
+	docker run -d --name none --no-healthcheck busybox:test sleep 1000 >/dev/null
 	equal '<nil>' "$(docker inspect -f '{{.State.Health}}' none)"
 	docker rm -f none >/dev/null
 	equal 400 "$(status POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox:test","Cmd":["true"],"Healthcheck":{"Test":["NOTHING","x"]}}')"
 }
 
 @test "update, container prune with filters, export, and the log driver local" {
-	docker run -d --name up busybox:test sleep 100 >/dev/null
+	docker run -d --name up busybox:test sleep 1000 >/dev/null
 	docker update --restart always up >/dev/null
 	equal always "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up)"
 	docker exec up kill -9 1 2>/dev/null || true
@@ -426,7 +426,7 @@ health_events()
 	equal exported "$(docker export up | tar -xO file)"
 	[ "$(docker export up | tar -t | grep -c '^proc/.')" = 0 ]
 	docker rm -f up >/dev/null
-	equal local "$(docker run --rm -d --log-driver local --name quiet busybox:test sh -c 'echo kept; sleep 100' >/dev/null; docker inspect -f '{{.HostConfig.LogConfig.Type}}' quiet)"
+	equal local "$(docker run --rm -d --log-driver local --name quiet busybox:test sh -c 'echo kept; sleep 1000' >/dev/null; docker inspect -f '{{.HostConfig.LogConfig.Type}}' quiet)"
 	until_true 60 has_said quiet
 	equal kept "$(docker logs quiet)"
 	docker rm -f quiet >/dev/null

@@ -36,7 +36,7 @@ create_body()
 actions_until()
 {
 	local fd action
-	exec {fd}< <(exec timeout 30 docker events --since 1h --filter "container=$1" --format '{{.Action}}')
+	exec {fd}< <(exec timeout 60 docker events --since 1h --filter "container=$1" --format '{{.Action}}')
 	while read -r -u "$fd" action; do
 		printf '%s ' "$action"
 		[ "$action" != "$2" ] || break
@@ -107,7 +107,7 @@ expect()
 	equal 0::/ "$(docker run --rm busybox:test sed -n '/^0:/p' /proc/self/cgroup)"
 	exits 1 docker run --rm busybox:test mkdir /sys/fs/cgroup/own
 	docker run --rm --privileged busybox:test mkdir /sys/fs/cgroup/own
-	docker run -d --name other --cgroup-parent /some.slice/deep busybox:test sleep 60 >/dev/null
+	docker run -d --name other --cgroup-parent /some.slice/deep busybox:test sleep 1000 >/dev/null
 	equal $'engine\nsome.slice' "$(docker run --rm --cgroupns host busybox:test sh -c 'cd /sys/fs/cgroup; ls -d */' | tr -d / | grep -Ev '^[0-9a-f]{64}$')"
 	equal 1 "$(docker run --rm --cgroupns host busybox:test cat /proc/self/cgroup | grep -cE '^0::/[0-9a-f]{64}$')"
 	docker rm -f other >/dev/null
@@ -165,7 +165,7 @@ expect()
 	equal eth0 "$(jq -r '.networks | keys[]' <<<"$out")"
 	out=$(api GET '/containers/used/stats?stream=0')
 	equal true "$(jq '.cpu_stats.cpu_usage.total_usage > .precpu_stats.cpu_usage.total_usage and .precpu_stats.system_cpu_usage > 0' <<<"$out")"
-	out=$({ command timeout 30 curl -sSN --unix-socket "$SOCKET" http://docker/containers/used/stats || true; } | head -n 2)
+	out=$({ command timeout 60 curl -sSN --unix-socket "$SOCKET" http://docker/containers/used/stats || true; } | head -n 2)
 	equal 2 "$(jq -c 'select(.precpu_stats.cpu_usage.total_usage > 0) | .id' <<<"$out" | wc -l)"
 	contains "$(docker stats --no-stream --format '{{.Name}} {{.CPUPerc}}' used)" 'used '
 	docker rm -f used >/dev/null
@@ -176,7 +176,7 @@ expect()
 }
 
 @test "update changes limits, now and for the next start" {
-	docker run -d --name live -m 64m --pids-limit 40 busybox:test sleep 60 >/dev/null 2>&1
+	docker run -d --name live -m 64m --pids-limit 40 busybox:test sleep 1000 >/dev/null 2>&1
 	docker update -m 80m --memory-swap 160m --pids-limit 30 live >/dev/null 2>"$WORLD/warnings"
 	if has PidsLimit; then
 		equal 30 "$(docker exec live cat /sys/fs/cgroup/pids.max)"

@@ -25,7 +25,8 @@ teardown()
 	docker run -d --name second --network container:first busybox:test sleep 1000 >/dev/null
 	address=$(docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' first)
 	equal "$(docker exec first readlink /proc/self/ns/net)" "$(docker exec second readlink /proc/self/ns/net)"
-	equal served "$(docker exec second sh -c 'for i in 1 2 3 4 5; do nc 127.0.0.1 8000 </dev/null && break; done')"
+	until_true 60 listens first 8000
+	equal served "$(docker exec second timeout 60 nc 127.0.0.1 8000 </dev/null)"
 	equal first "$(docker exec second hostname)"
 	equal "$address first" "$(docker exec second sh -c 'awk "/first/ {print \$1, \$2}" /etc/hosts')"
 	equal "container:$(docker inspect -f '{{.Id}}' first)" "$(docker inspect -f '{{.HostConfig.NetworkMode}}' second)"
@@ -84,13 +85,13 @@ serve()
 # page URL: the page, or nothing.
 page()
 {
-	command timeout 20 curl -sS --max-time 10 "$1" 2>/dev/null
+	command timeout 60 curl -sS --max-time 50 "$1" 2>/dev/null
 }
 
 # answers TEXT COMMAND...: waits until the command prints it.
 answers()
 {
-	local wanted=$1 end=$((SECONDS + 20))
+	local wanted=$1 end=$((SECONDS + 60))
 	shift
 	until [ "$("$@" 2>/dev/null)" = "$wanted" ]; do
 		[ $SECONDS -lt $end ] || { echo "never answered $wanted: $*" >&2; return 1; }
@@ -100,7 +101,7 @@ answers()
 # closed PORT: waits until nobody has it on the host.
 closed()
 {
-	command timeout 10 bash -c "while ss -Hltun 'sport = :$1' | grep -q .; do :; done"
+	until_true 60 is_closed "$1"
 }
 
 @test "-p HOST:INSIDE: both loopback addresses and no other; ps, port and inspect say so; closed at the end" {
@@ -149,7 +150,7 @@ import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(0.5)
 s.connect(("127.0.0.1", int(sys.argv[1])))
-for attempt in range(20):
+for attempt in range(120):
     s.send(b"ping")
     try:
         print(s.recv(100).decode())
@@ -185,11 +186,12 @@ for attempt in range(20):
 	closed "$other"
 	docker rm late >/dev/null
 	# Nobody outside: another program.
-	python3 -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("up", flush=True); sys.stdin.read()' "$port" < <(sleep 20) >"$TMPDIR/up" &
+	python3 -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("up", flush=True); sys.stdin.read()' "$port" < <(exec sleep 600 3>&-) >"$TMPDIR/up" 3>&- &
+	other=$!
 	answers up cat "$TMPDIR/up"
 	exits 125 docker run --rm -p "$port:80" busybox:test true
 	contains "$stderr" 'another program'
-	kill %1
+	kill "$other"
 	rm "$TMPDIR/up"
 	equal '' "$(docker ps -aq)"
 	for id in 'x:80' '70000:80' '80:80/sctp' '8000-8002:80-81'; do
@@ -202,7 +204,7 @@ for attempt in range(20):
 	local port
 	port=$(free_port)
 	contains "$(docker create --name none --network none -p "$port:80" busybox:test true 2>&1)" 'discarded when using no network'
-	contains "$(docker create --name host --network host -p "$port:80" busybox:test sleep 100 2>&1)" 'discarded when using host network'
+	contains "$(docker create --name host --network host -p "$port:80" busybox:test sleep 1000 2>&1)" 'discarded when using host network'
 	docker start host >/dev/null
 	equal '{}' "$(docker inspect -f '{{json .NetworkSettings.Ports}}' host)"
 	closed "$port"
@@ -234,7 +236,7 @@ with concurrent.futures.ThreadPoolExecutor(100) as pool:
 	port=$(free_port)
 	mkdir -p "$XDG_CONFIG_HOME/holm"
 	printf '[container]\npublish-address = 127.0.0.3, ::1\n' >"$XDG_CONFIG_HOME/holm/config"
-	docker run -d --name web -p "$port:80" busybox:test sleep 100 >/dev/null
+	docker run -d --name web -p "$port:80" busybox:test sleep 1000 >/dev/null
 	equal "127.0.0.3:$port [::1]:$port" "$(ss -Hltn "sport = :$port" | awk '{print $4}' | sort | xargs)"
 	docker rm -f web >/dev/null
 	closed "$port"
@@ -248,16 +250,6 @@ with concurrent.futures.ThreadPoolExecutor(100) as pool:
 strike()
 {
 	nsenter --user --target "$1" --setuid 0 --setgid 0 kill -9 "$1"
-}
-
-# engine_of MACHINE: its process on the host.
-engine_of()
-{
-	local keeper pid
-	keeper=$(keeper_of "$1")
-	for pid in $(pgrep -f -- '/proc/self/exe --engine'); do
-		! descends "$pid" "$keeper" || echo "$pid"
-	done | head -n 1
 }
 
 @test "a port is open as long as its container runs, also when the engine is killed" {

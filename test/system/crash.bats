@@ -18,7 +18,7 @@ teardown_file()
 # The state of a machine after something of it died: stopped, nothing left, and it works again with what was synced.
 works_again()
 {
-	until_true 30 is_state box stopped
+	until_true 60 is_state box stopped
 	leaks "${2-}"
 	equal "$1" "$(as_root box cat /root/kept)"
 }
@@ -36,7 +36,7 @@ session_ends_without()
 {
 	command timeout 60 holm machine run sh -c 'echo up; sleep 100' >"$TMPDIR/out" 2>"$TMPDIR/err" 3>&- &
 	local pid=$! got=0
-	until_true 20 grep -q up "$TMPDIR/out"
+	until_true 60 grep -q up "$TMPDIR/out"
 	kill -KILL "$("$1" box)"
 	wait $pid || got=$?
 	equal 125 "$got"
@@ -125,7 +125,7 @@ part_of_world()
 @test "kill -9 of the network of a machine without a VM" {
 	requires native tun
 	holm machine run true
-	until_true 10 part_of_world passt >/dev/null
+	until_true 60 part_of_world passt >/dev/null
 	die_and_work_again pasta
 	as_root box sh -c 'echo two >/root/kept; sync'
 }
@@ -151,7 +151,7 @@ part_of_world()
 			kill "$pid" 2>/dev/null || true
 			wait "$pid" || true
 			HOLM_TEST_TIMEOUT=60 holm machine stop box
-			until_true 20 is_state box stopped
+			until_true 60 is_state box stopped
 			# Nobody is left who could remove a killed keeper's cgroup, but whoever uses the machine next.
 			leaks "$([ "$name" != holm-keeper ] || echo but-cgroups)" || { echo "after $name was killed $delay ms after its start" >&2; return 1; }
 		done
@@ -162,14 +162,14 @@ part_of_world()
 @test "kill -9 of the CLI ends its command, not the machine" {
 	command holm machine run sh -c 'echo up; exec sleep 977' >"$TMPDIR/out" 3>&- &
 	local pid=$!
-	until_true 30 grep -q up "$TMPDIR/out"
+	until_true 60 grep -q up "$TMPDIR/out"
 	kill -KILL $pid
 	rm "$TMPDIR/out"
 	no_sleep()
 	{
 		! as_root box sh -c 'ps | grep -q "[s]leep 977"'
 	}
-	until_true 20 no_sleep
+	until_true 60 no_sleep
 	equal running "$(state box)"
 }
 
@@ -194,12 +194,12 @@ part_of_world()
 	for moment in $moments; do
 		command timeout 60 holm machine run true 2>/dev/null 3>&- &
 		local pid=$!
-		until_true 10 keeper_of box >/dev/null
+		until_true 60 keeper_of box >/dev/null
 		command sleep "$moment"
 		keeper=$(keeper_of box) || true
 		[ -z "$keeper" ] || kill -KILL "$keeper"
 		wait $pid || true
-		until_true 20 is_state box stopped
+		until_true 60 is_state box stopped
 		leaks but-cgroups
 	done
 	equal two "$(as_root box cat /root/kept)"
@@ -216,7 +216,7 @@ part_of_world()
 	wait "$pid" || got=$?
 	[ $got != 0 ]
 	rm "$TMPDIR/err"
-	until_true 30 is_state slow stopped
+	until_true 60 is_state slow stopped
 	leaks
 	holm machine rm slow
 }

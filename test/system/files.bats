@@ -142,7 +142,7 @@ teardown_file()
 	local keeper
 	keeper=$(keeper_of box)
 	kill -KILL "$keeper"
-	until_true 20 is_state box stopped
+	until_true 60 is_state box stopped
 	equal durable "$(as_root box cat /root/durable)"
 }
 
@@ -271,8 +271,8 @@ teardown_file()
 	equal "late later" "$(in_machine one cat place/of/late | xargs)"
 	holm machine mount rm -n one "$HOME/place/of/late"
 	[ ! -e place ]
-	as_root one reboot
-	until_true 30 in_machine one test -S /tmp/sock
+	run as_root one reboot
+	until_true 60 in_machine one test -S /tmp/sock
 	equal "late later" "$(in_machine one cat /srv/late | xargs)"
 	holm machine mount rm -n one /srv/late
 	run ! in_machine one grep late /srv/late
@@ -486,7 +486,7 @@ copied()
 		until_true 120 copied $n
 		worker=$(fsd_worker box)
 		kill -KILL "$worker"
-		until_true 20 other_worker "$worker"
+		until_true 60 other_worker "$worker"
 	done
 	wait "$copier"
 	touch finished
@@ -505,7 +505,7 @@ copied()
 	requires vm
 	holm machine run true
 	kill -KILL "$(child_of box holm-fsd)"
-	until_true 30 is_state box stopped
+	until_true 60 is_state box stopped
 	contains "$(holm machine logs --boot box)" 'share server'
 	run ! fsd_worker box
 	holm machine run true
@@ -522,5 +522,5 @@ copied()
 	{
 		[ "$(stat -c %b "$disk")" -lt $((full - 200000)) ]
 	}
-	until_true 15 smaller
+	until_true 60 smaller
 }

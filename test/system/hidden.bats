@@ -61,7 +61,7 @@ restarts()
 {
 	as_root one touch /run/before
 	run as_root one sh -c 'reboot; sleep 20'
-	until_true 90 as_root one sh -c '! test -e /run/before'
+	until_true 180 as_root one sh -c '! test -e /run/before'
 }
 
 @test "a reboot does not uncover holm's folders, whatever /run leads to (home-mount ro)" {
@@ -94,7 +94,7 @@ restarts()
 		sees_nothing one
 		lure one
 		run as_root one sh -c 'poweroff; sleep 20'
-		until_true 30 test "$(state one)" = stopped || holm machine stop one
+		until_true 30 is_state one stopped || holm machine stop one
 		sees_nothing one
 		holm machine rm --force one
 	done

@@ -133,7 +133,7 @@ changes_seen()
 		changes_seen 0
 		echo "host $n" >>clone/folder1/sub1/file1
 		rm clone/folder2/sub2/file$((n * 30 + 2))
-		until_true 5 changes_seen 2
+		until_true 60 changes_seen 2
 		git -C clone commit -qam "host $n"
 		equal "host $n" "$(in_machine box git -C clone log -1 --format=%s)"
 		changes_seen 0
@@ -164,7 +164,7 @@ check_build()
 	inside "$who" make -q -C project
 	# A change outside: one file is compiled again, not all.
 	sed -i 's/+ 7;/+ 1007;/' project/src/part_7.c
-	until_true 5 not_up_to_date "$who"
+	until_true 60 not_up_to_date "$who"
 	equal 1 "$(inside "$who" make -j2 -C project | grep -c -e ' -c ')"
 	equal $((sum + 1000)) "$(project/out/program)"
 	remove project
@@ -392,7 +392,7 @@ listings_equal()
 	lib/churn churn host 12 || { cat user.log root.log; return 1; }
 	wait $user || { cat user.log; return 1; }
 	wait $root || { cat root.log; return 1; }
-	until_true 5 listings_equal
+	until_true 60 listings_equal
 	remove churn
 }
 

@@ -140,15 +140,15 @@ teardown_file()
 
 @test "a grandchild that keeps the output open does not hold the session" {
 	local began=$SECONDS
-	equal started "$(holm machine run sh -c 'sleep 60 & echo started')"
-	[ $((SECONDS - began)) -lt 15 ]
+	equal started "$(holm machine run sh -c 'sleep 170 & echo started')"
+	[ $((SECONDS - began)) -lt 120 ]
 }
 
 @test "signals of the caller reach the command" {
 	local signal pid
 	for signal in INT TERM HUP QUIT USR1 USR2; do
-		background timeout --foreground 60 holm machine run sh -c "trap 'echo got $signal; exit 7' $signal; echo ready; while :; do sleep 0.1; done" >"$TMPDIR/signal"
-		until_true 20 grep -q ready "$TMPDIR/signal"
+		background timeout --foreground 120 holm machine run sh -c "trap 'echo got $signal; exit 7' $signal; echo ready; while :; do sleep 0.1; done" >"$TMPDIR/signal"
+		until_true 60 grep -q ready "$TMPDIR/signal"
 		kill -"$signal" "$(pgrep -P "$pid" -x holm)"
 		local got=0
 		wait "$pid" || got=$?
@@ -160,7 +160,7 @@ teardown_file()
 
 @test "-d leaves the command running and returns at once" {
 	holm machine run -d sh -c 'sleep 1; touch /tmp/detached'
-	until_true 20 in_machine box test -e /tmp/detached
+	until_true 60 in_machine box test -e /tmp/detached
 }
 
 @test "the working directory: -w, else the caller's when it is shared, else the home with one line" {
@@ -181,7 +181,7 @@ teardown_file()
 	requires socat
 	local pid
 	listen "UNIX-LISTEN:$WORLD/agent,fork" EXEC:true
-	until_true 5 test -S "$WORLD/agent"
+	until_true 60 test -S "$WORLD/agent"
 	ln -s "$WORLD/agent" "$HOME/agent"
 	equal '</run/holm/ssh-agent.'"$UID_ME>" "$(SSH_AUTH_SOCK=$WORLD/agent holm machine run sh -c 'echo "<$SSH_AUTH_SOCK>"')"
 	export SSH_AUTH_SOCK=$HOME/agent
@@ -217,9 +217,9 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 }
 
 @test "the end of stdin is the end of a terminal's input, whoever reads it and however late" {
-	contains "$(echo 'echo aha' | HOLM_TEST_TIMEOUT=20 holm machine run -t sh)" aha
-	contains "$(printf 'no newline' | HOLM_TEST_TIMEOUT=20 holm machine run -t cat)" "no newline"
-	contains "$(HOLM_TEST_TIMEOUT=20 holm machine run -t sh -c 'stty -icanon; sleep 0.3; stty icanon; cat; echo over' </dev/null)" over
+	contains "$(echo 'echo aha' | HOLM_TEST_TIMEOUT=100 holm machine run -t sh)" aha
+	contains "$(printf 'no newline' | HOLM_TEST_TIMEOUT=100 holm machine run -t cat)" "no newline"
+	contains "$(HOLM_TEST_TIMEOUT=100 holm machine run -t sh -c 'stty -icanon; sleep 0.3; stty icanon; cat; echo over' </dev/null)" over
 }
 
 @test "the caller's umask holds for the machine's user, and for nobody else" {
@@ -235,19 +235,19 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 @test "a terminal with -t: stdin is one, the size is right, and it follows" {
 	requires tmux
 	local socket="$TMPDIR/tmux"
-	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run -t sh -c 'tty >/tmp/tty; stty size; trap \"stty size >/tmp/size\" WINCH; while :; do sleep 0.1; done'"
+	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run -t sh -c 'tty >/tmp/tty; trap \"stty size >/tmp/size\" WINCH; stty size; while :; do sleep 0.1; done'"
 	screen_has()
 	{
 		tmux -S "$socket" capture-pane -p | grep -q "$1"
 	}
-	until_true 20 screen_has '30 100'
+	until_true 60 screen_has '30 100'
 	contains "$(in_machine box cat /tmp/tty)" /dev/pts/
 	tmux -S "$socket" resize-window -x 90 -y 25
 	size_is()
 	{
 		[ "$(in_machine box cat /tmp/size 2>/dev/null)" = "$1" ]
 	}
-	until_true 20 size_is '25 90'
+	until_true 60 size_is '25 90'
 	tmux -S "$socket" send-keys C-c
 	tmux -S "$socket" kill-server || true
 	rm -f "$socket"
@@ -256,14 +256,14 @@ $HOME" "$(holm machine ssh box 'echo a; echo "$HOME"')"
 @test "with no command, a login shell on the terminal" {
 	requires tmux
 	local socket="$TMPDIR/tmux2"
-	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run; echo status \$?; sleep 20"
+	tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "command holm machine run; echo status \$?; sleep 200"
 	screen_has()
 	{
 		tmux -S "$socket" capture-pane -p | grep -q "$1"
 	}
 	tmux -S "$socket" send-keys 'echo me=$(whoami) arg0=$0; exit 9' Enter
-	until_true 20 screen_has "me=$ME arg0=-"
-	until_true 20 screen_has 'status 9'
+	until_true 60 screen_has "me=$ME arg0=-"
+	until_true 60 screen_has 'status 9'
 	tmux -S "$socket" kill-server || true
 	rm -f "$socket"
 }

@@ -115,18 +115,18 @@ off_host()
 	run --separate-stderr on_host 'nameserver 127.0.0.53\nsearch vpn.example\n' 'default via 192.0.2.1' holm machine start box
 	equal 0 "$status"
 	[[ "$stderr" != *"network"* && "$stderr" != *"names"* ]]
-	until_true 10 found
+	until_true 60 found
 	off_host
 	# Servers that passt does not reach, also after a reboot, and by TCP.
 	RESOLVER=::1 on_host 'nameserver ::1\nsearch vpn.example\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
-	until_true 10 found
+	until_true 60 found
 	contains "$(holm machine run cat /etc/resolv.conf)" 'nameserver 10.77.0.4'
-	contains "$(holm machine run sh -c 'printf "\0\21\0\1\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1" >/tmp/q; nc 10.77.0.4 53 </tmp/q | hexdump -C')" '00 02 4d'
-	holm machine run --root reboot
-	until_true 30 found
+	contains "$(holm machine run sh -c 'printf "\0\21\0\1\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1" >/tmp/q; timeout 60 nc 10.77.0.4 53 </tmp/q | hexdump -C')" '00 02 4d'
+	run holm machine run --root reboot
+	until_true 120 found
 	off_host
 	RESOLVER=fe80::77%up0 on_host 'nameserver fe80::77%up0\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
-	until_true 10 found
+	until_true 60 found
 	off_host
 }
 

@@ -29,7 +29,7 @@ setup()
 # as_games COMMAND...
 as_games()
 {
-	command timeout 60 setpriv --reuid games --regid games --clear-groups env USER=games LOGNAME=games "$@"
+	command timeout 180 setpriv --reuid games --regid games --clear-groups env USER=games LOGNAME=games "$@"
 }
 
 @test "system info names the one command that adds the ids" {
