@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 
-enum { PLUG_MS = 5000 };
+enum { PLUG_MS = 20 * 1000 };
 /* one request of the largest size; Linux's own 128 for a file that is read from its start to its
  * end are eight */
 #define READ_AHEAD_KIB "1024"
