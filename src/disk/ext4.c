@@ -88,6 +88,7 @@ static int check_digest(struct writer *w, const struct disk_layer *l, struct err
 static int apply_open_layer(struct writer *w, const struct disk_layer *l, struct error **err)
 {
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(read_layer, w, NULL);
+	tar_reader_set_own(tar, w->options->own, w->options->own_data);
 	int r = disk_apply_layer(&w->apply, tar, err);
 	return r < 0 ? r : check_digest(w, l, err);
 }

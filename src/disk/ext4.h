@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "oci/tar.h"
 
 struct disk_layer {
 	int fd;                 /* the blob, read from its current position; borrowed */
@@ -28,6 +29,8 @@ struct disk_options {
 	 * NULL. */
 	int (*progress)(uint64_t done, uint64_t total, void *data);
 	void *data;
+	tar_own *own; /* changes the owner of each entry; may be NULL */
+	void *own_data;
 };
 
 /* Applies the layers in order (OCI image-spec 1.0, layer.md: whiteouts, opaque directories) and

@@ -115,6 +115,12 @@ void tar_reader_set_tap(struct tar_reader *t, tar_tap *tap, void *data)
 	t->tap_data = data;
 }
 
+void tar_reader_set_own(struct tar_reader *t, tar_own *own, void *data)
+{
+	t->own = own;
+	t->own_data = data;
+}
+
 uint64_t tar_reader_position(const struct tar_reader *t)
 {
 	return t->position;
@@ -234,6 +240,8 @@ int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct e
 		tar_pax_done(&t->pax);
 		if (r < 0)
 			return r;
+		if (t->own)
+			t->own(t->own_data, t->entry.path, &t->entry.uid, &t->entry.gid);
 		*ret = &t->entry;
 		return 1;
 	}

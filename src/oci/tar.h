@@ -53,6 +53,9 @@ DEFINE_CLEANUP(struct tar_reader, tar_reader_free)
 /* Takes bytes as the reader consumes them, in order: those of tar_reader_next() are the padding
  * of the last content, what was not read of it, and the next entry's headers. */
 typedef void tar_tap(void *data, const void *bytes, size_t size);
+/* Changes the owner of each entry before it is given out. */
+typedef void tar_own(void *data, const char *path, uint32_t *uid, uint32_t *gid);
+void tar_reader_set_own(struct tar_reader *t, tar_own *own, void *data);
 void tar_reader_set_tap(struct tar_reader *t, tar_tap *tap, void *data);
 /* How many bytes of the stream are consumed. */
 uint64_t tar_reader_position(const struct tar_reader *t);

@@ -46,6 +46,8 @@ struct tar_reader {
 	void *data;
 	tar_tap *tap; /* or NULL */
 	void *tap_data;
+	tar_own *own; /* or NULL */
+	void *own_data;
 	struct tar_limits limits;
 	const unsigned char *window; /* bytes of the source not used yet */
 	size_t window_size;

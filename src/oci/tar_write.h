@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "oci/tar.h"
 
 /* Takes the stream's bytes: 0 or -errno, which ends the work. */
 typedef int (*tar_sink)(void *data, const void *bytes, size_t size);
@@ -26,8 +26,7 @@ struct tar_tree {
 	int also[TAR_ALSO_MAX];
 	/* Marks of overlays are written as archives have them (tar_overlay.h). */
 	int restore;
-	/* Changes the owner of an entry, if it is not NULL. */
-	void (*own)(void *data, const char *name, uint32_t *uid, uint32_t *gid);
+	tar_own *own; /* changes the owner of each entry; NULL: nothing does */
 	void *own_data;
 };
 int tar_write(const struct tar_tree *t, tar_sink sink, void *data, struct error **err);

@@ -88,6 +88,9 @@ struct platform {
 	/* Containers of the machine's engine; NULL: this platform has none.
 	 * (worker) The folder that holds their files, detached. */
 	int (*open_containers)(const struct boot_request *b, struct error **err);
+	/* (worker) Moves what an imported tree has of them there; in a rescue boot mounts them in
+	 * the tree, which is to be exported. NULL: they are in the tree. */
+	int (*mount_containers)(const struct boot_request *b, int root, struct error **err);
 	/* (worker) Detached mounts of these parts of an image, named as the keeper names them:
 	 * directories of the host, or a disk. The machine (pidfd of its init) cannot make them
 	 * writable, and files belong to who has them in a container of this user's. As many

@@ -76,6 +76,21 @@ static int step_private(struct prepare *p, struct error **err)
 	return 0;
 }
 
+/* The same of containers. */
+static int step_containers(struct prepare *p, struct error **err)
+{
+	if (!p->platform->mount_containers)
+		return 0;
+	AUTO_ERROR struct error *why = NULL;
+	int r = p->platform->mount_containers(p->request, p->root, &why);
+	/* An export without them must not look like a whole one. */
+	if (r < 0 && p->request->rescue)
+		return error_set(err, -r, "%s", why->text);
+	if (r < 0)
+		channel_send_string(p->channel, "note", why->text);
+	return 0;
+}
+
 int prepare_machine_run(const struct platform *p, const struct boot_request *b, struct error **err)
 {
 	AUTOFREE char *resolved = etc_resolved_text(&b->resolv);
@@ -274,6 +289,7 @@ static const struct {
 	{ NULL, step_network },
 	{ "mounting the shares", step_shares },
 	{ NULL, step_private },
+	{ NULL, step_containers },
 	{ NULL, step_run },
 	{ NULL, step_mount_points },
 	{ NULL, step_identity },

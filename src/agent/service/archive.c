@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "idmap/storage.h"
 #include "oci/tar_unpack.h"
 #include "oci/tar_write.h"
 
@@ -33,6 +34,7 @@ static const char tar_head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-t
 
 struct archive {
 	const struct platform *platform;
+	const struct boot_user *user;
 	int stream, machine; /* machine: pidfd, -1 none */
 	struct buffer raw;   /* request head and what came with it */
 	char *path, *name;
@@ -87,12 +89,19 @@ static int work_get(int channel, void *data, struct error **err)
 	AUTO_FD int root = open_root(a, err);
 	/* On the disk alone, these are part of it, wherever they lie. */
 	AUTO_FD int also = a->rootfs && root >= 0 ? own_folders_open(root) : -1;
+	AUTO_FD int storage =
+	    a->rootfs && root >= 0 ? path_open_beneath(root, STORAGE_FOLDER, O_RDONLY | O_DIRECTORY, 0) : -1;
+	struct idmap ids = { 0 };
+	if (a->rootfs && a->platform->container_ids)
+		a->platform->container_ids(a->user, &ids);
 	const struct tar_tree tree = {
 		.root = root,
 		.path = a->path,
 		.name = streq(a->path, "/") ? "" : path_base(a->path),
-		.also = { also, -1 },
+		.also = { also, storage },
 		.restore = a->rootfs,
+		.own = a->rootfs && a->platform->container_ids ? storage_ids_to_archive : NULL,
+		.own_data = &ids,
 	};
 	int r = root < 0 ? root : tar_write(&tree, body_out_add, &out, err);
 	if (r >= 0)
@@ -262,6 +271,7 @@ static void start(struct http_exchange *x, struct agent *agent, worker_fn fn)
 	struct archive *a = xnew(struct archive);
 	a->stream = -1;
 	a->platform = agent->platform;
+	a->user = agent->boot ? &agent->boot->user : NULL;
 	int r = parse(agent, http_exchange_head(x)->target, a, &err);
 	if (r < 0)
 		http_respond_error(x, r, err);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/containers.h"
 #include "cli/machine/make.h"
 #include "cli/output.h"
 #include "isolation/isolation.h"
@@ -46,7 +47,8 @@ struct copy {
 static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
 {
 	const struct copy *copy = data;
-	return copy->disk->clone(copy->from, m, directory, err);
+	int r = copy->disk->clone(copy->from, m, directory, err);
+	return r < 0 ? r : containers_copy(copy->from->name, directory, err);
 }
 
 /* Takes the ports out of the clone's settings, with a note. */

@@ -17,6 +17,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/machine/archive.h"
+#include "cli/machine/containers.h"
 #include "cli/machine/export.h"
 #include "cli/output.h"
 
@@ -177,6 +178,7 @@ static struct json_object *pack_settings(const struct machine *m)
 	static const char *const local[] = { "image_disk", "image_trees", "form", "home", "uid", "gid" };
 	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
 		json_object_object_del(machine, local[i]);
+	containers_describe(m->name, machine);
 	if (m->image_config)
 		json_add(o, "config", json_object_get(m->image_config));
 	json_add(o, "machine", machine);

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "disk/ext4.h"
+#include "idmap/storage.h"
 #include "image/common/interrupt.h"
 
 #define DISK_SUFFIX "-v1.ext4"
@@ -86,7 +87,14 @@ static int make_disk(struct library *l, const struct image *i, struct progress *
 	if (r < 0)
 		return r;
 	struct making m = { .progress = p, .bar = progress_add(p, "disk", total) };
-	struct disk_options o = { .progress = on_progress, .data = &m };
+	struct idmap storage;
+	storage_ids_of_vm(getuid(), getgid(), &storage);
+	struct disk_options o = {
+		.progress = on_progress,
+		.data = &m,
+		.own = storage_ids_from_archive,
+		.own_data = &storage,
+	};
 	r = atomic_file_open(&f, l->disks, 0600, err);
 	if (r == 0)
 		r = disk_write(f.fd, layers, i->manifest->layer_count, &o, err);

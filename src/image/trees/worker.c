@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "idmap/storage.h"
 #include "image/trees/jobs_internal.h"
 #include "image/trees/write.h"
 #include "oci/layer.h"
@@ -103,6 +104,12 @@ static int write_tree(struct worker *w, struct tree_write *t, struct error **err
 {
 	const struct tree_layer *l = &w->jobs->layers[w->layer];
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(read_layer, w, NULL);
+	const struct idmap *ids = w->jobs->ids;
+	struct idmap own, storage;
+	idmap_onto_itself(ids, &own);
+	own.single = ids->single;
+	idmap_for_containers(&own, ids->uid, ids->gid, &storage);
+	tar_reader_set_own(tar, storage_ids_from_archive, &storage);
 	int r = tree_write_layer(t, tar, err);
 	if (r < 0)
 		return r;

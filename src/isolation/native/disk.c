@@ -18,8 +18,9 @@
  * (renameat2(2)): a crash leaves the source with the one or the other, and at most a base that
  * nobody names. A source that has written nothing since it was last cloned keeps its bases, so a
  * template can be cloned any number of times without the list growing. native/private returns to
- * the source, and the clone gets a copy of it: no overlay, see docs/native.md. remove: bases that
- * no machine names any more are deleted. Both hold machines/.bases/lock.
+ * the source, and the clone gets a copy of it: no overlay, see docs/native.md. The folder of
+ * containers is copied, too. remove: bases that no machine names any more are deleted. Both hold
+ * machines/.bases/lock.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -40,6 +41,7 @@
 #include "isolation/native/tree.h"
 
 #define NATIVE "native"
+#define CONTAINERS "containers" /* of the machine's engine: uppers, logs, volumes */
 
 enum { LAYERS_MAX = 64, BASES_MAX = LAYERS_MAX * 4200, USAGE_MAX = 64, ID_LENGTH = 16 };
 
@@ -148,9 +150,14 @@ static int native_clone(const struct machine *from, const struct machine *to, co
 	}
 	if (r < 0 || (r = make_folder(target, &list, err)) < 0)
 		return r;
+	AUTOFREE char *above = path_parent(source), *containers = path_join(directory, CONTAINERS);
 	r = native_own_folders_copy(source, target, err);
-	if (r < 0)
+	if (r >= 0)
+		r = native_folder_copy(above, directory, CONTAINERS, err);
+	if (r < 0) {
 		native_tree_remove(target, NULL);
+		native_tree_remove(containers, NULL);
+	}
 	return r;
 }
 
@@ -203,7 +210,7 @@ static int native_disk_usage(const struct machine *m, uint64_t *ret_bytes, int64
 static int native_erase(const char *directory, struct error **err)
 {
 	AUTOFREE char *path = path_join(directory, NATIVE), *state = path_join(path, NATIVE_CGROUP_STATE);
-	AUTOFREE char *containers = path_join(directory, "containers");
+	AUTOFREE char *containers = path_join(directory, CONTAINERS);
 	cgroup_tree_forget(state); /* of a keeper that was killed */
 	int r = native_tree_remove(containers, err);
 	return r < 0 ? r : native_tree_remove(path, err);

@@ -18,6 +18,7 @@
 
 struct copy {
 	int from, to;
+	const char *name;
 };
 
 int native_own_folders_take(const char *to, const char *from, struct error **err)
@@ -32,13 +33,18 @@ int native_own_folders_take(const char *to, const char *from, struct error **err
 static int copy_tree(void *data, struct error **err)
 {
 	const struct copy *c = data;
-	return tar_copy_tree(c->from, PRIVATE, c->to, PRIVATE, 0, err);
+	return tar_copy_tree(c->from, c->name, c->to, c->name, 0, err);
 }
 
 int native_own_folders_copy(const char *from, const char *to, struct error **err)
 {
+	return native_folder_copy(from, to, PRIVATE, err);
+}
+
+int native_folder_copy(const char *from, const char *to, const char *name, struct error **err)
+{
 	struct idmap map;
-	AUTOFREE char *source = path_join(from, PRIVATE), *target = path_join(to, PRIVATE);
+	AUTOFREE char *source = path_join(from, name), *target = path_join(to, name);
 	if (!path_exists(source))
 		return 0;
 	/* The copy's directory belongs to the user, as the agent makes it. */
@@ -49,7 +55,7 @@ int native_own_folders_copy(const char *from, const char *to, struct error **err
 	AUTO_FD int to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r < 0 || from_fd < 0 || to_fd < 0)
 		return r < 0 ? r : error_set_errno(err, errno, "cannot copy %s", source);
-	struct copy copy = { from_fd, to_fd };
+	struct copy copy = { from_fd, to_fd, name };
 	r = idmap_of_user_or_single(&map, err);
 	if (r >= 0)
 		r = idmap_run(&map, copy_tree, &copy, err);

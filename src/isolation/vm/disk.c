@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "disk/qcow2.h"
@@ -22,9 +21,8 @@
 #include "isolation/isolation.h"
 
 #define DISK "disk.qcow2"
-#define IMAGES "images.json" /* the keeper's: the images that containers were created from */
 
-enum { CHAIN_MAX = QCOW2_CHAIN_MAX - 2, IMAGES_MAX = 4 << 20 };
+enum { CHAIN_MAX = QCOW2_CHAIN_MAX - 2 };
 
 static int disk_create(const struct machine *m, const char *directory, struct error **err)
 {
@@ -94,19 +92,7 @@ static int share_base(const char *source, const char *target, const struct qcow2
 	return 0;
 }
 
-/* The containers come with the disk; this file lets them have their images. */
-static int clone_images(const struct machine *from, const char *directory, struct error **err)
-{
-	AUTOFREE char *source = machine_file(from->name, IMAGES), *target = path_join(directory, IMAGES), *text = NULL;
-	size_t size = 0;
-	int r = path_read_file(source, IMAGES_MAX, &text, &size);
-	if (r == -ENOENT)
-		return 0;
-	return r < 0 ? error_set_errno(err, r, "cannot read %s", source) :
-		       atomic_file_write(target, 0600, text, size, err);
-}
-
-static int clone_disk(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
+static int disk_clone(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
 {
 	AUTOFREE char *bases = bases_folder();
 	AUTOFREE char *source = machine_file(from->name, DISK);
@@ -132,12 +118,6 @@ static int clone_disk(const struct machine *from, const struct machine *to, cons
 	if (r < 0)
 		return r;
 	return qcow2_create(target, base, "qcow2", MAX(info.virtual_size, machine_disk_size(to)), err);
-}
-
-static int disk_clone(const struct machine *from, const struct machine *to, const char *directory, struct error **err)
-{
-	int r = clone_images(from, directory, err);
-	return r < 0 ? r : clone_disk(from, to, directory, err);
 }
 
 static int add_base(const char *backing, const char *format, void *data)

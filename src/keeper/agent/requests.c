@@ -122,13 +122,60 @@ static int find_image(struct keeper *k, struct http_exchange *x, struct strv *re
 	return docker_image_lower(k, id ? id : "", ret, err);
 }
 
-/* The engine wants to mount an image. */
-static void handle_engine_image(struct http_exchange *x, void *data)
+static void give_image(struct keeper *k, struct http_exchange *x, int may_prepare);
+
+/* An image that is being prepared; exchange NULL: the agent is gone. */
+struct preparing {
+	struct keeper *keeper;
+	struct http_exchange *exchange;
+};
+
+static void on_prepared(int code, const char *why, void *data)
 {
-	struct keeper *k = data;
+	AUTOFREE struct preparing *p = data;
+	AUTO_ERROR struct error *err = NULL;
+	if (!p->exchange)
+		return;
+	http_exchange_on_closed(p->exchange, NULL, NULL);
+	if (code == 0) {
+		give_image(p->keeper, p->exchange, 0);
+		return;
+	}
+	error_set(&err, -code, "%s", why);
+	http_respond_error(p->exchange, code, err);
+}
+
+static void on_asker_gone(void *data)
+{
+	((struct preparing *)data)->exchange = NULL;
+}
+
+static int prepare(struct keeper *k, struct http_exchange *x, struct error **err)
+{
+	AUTOFREE char *id = http_target_query(http_exchange_head(x)->target, "id");
+	struct preparing *p = xnew(struct preparing);
+	*p = (struct preparing){ k, x };
+	http_exchange_on_closed(x, on_asker_gone, p);
+	int r = docker_image_prepare(k, id, on_prepared, p, err);
+	if (r < 0) {
+		http_exchange_on_closed(x, NULL, NULL);
+		free(p);
+	}
+	return r;
+}
+
+static void give_image(struct keeper *k, struct http_exchange *x, int may_prepare)
+{
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_STRV struct strv lower = { 0 };
 	int r = find_image(k, x, &lower, &err);
+	if (r == -ENODATA && may_prepare) {
+		error_clear(&err);
+		r = prepare(k, x, &err);
+		if (r < 0)
+			http_respond_error(x, r, err);
+		return;
+	}
 	if (r == 0 && !k->ops->lend_disk) {
 		answer_lower(x, &lower);
 		return;
@@ -137,6 +184,12 @@ static void handle_engine_image(struct http_exchange *x, void *data)
 		r = lend(k, lower.items[0], x, &err);
 	if (r < 0)
 		http_respond_error(x, r, err);
+}
+
+/* The engine wants to mount an image. */
+static void handle_engine_image(struct http_exchange *x, void *data)
+{
+	give_image(data, x, 1);
 }
 
 /* The engine has unmounted it. */

@@ -72,15 +72,56 @@ int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struc
 	AUTO_STRV struct strv trees = { 0 };
 	struct json_object *one = NULL;
 	const char *disk = NULL;
-	if (json_get_object(all, id, &one, NULL) == 0 && json_get_string(one, "disk", &disk, NULL) == 0) {
-		strv_add(ret, disk);
-		return 0;
-	}
-	if (!one || json_get_strv(one, "trees", &trees, NULL) < 0)
+	if (json_get_object(all, id, &one, NULL) < 0)
 		return error_set(err, ENOENT, "no container of this machine was made from the image %.71s", id);
+	int r =
+	    k->ops->lend_disk ? json_get_string(one, "disk", &disk, NULL) : json_get_strv(one, "trees", &trees, NULL);
+	if (r < 0)
+		return error_set(err, ENODATA, "the image %.71s is not prepared", id);
+	if (disk)
+		strv_add(ret, disk);
 	for (size_t i = trees.count; i > 0; i--)
 		strv_add(ret, trees.items[i - 1]);
 	return 0;
+}
+
+/* ---- images of containers from elsewhere ---- */
+
+struct preparation {
+	struct keeper *keeper;
+	char *id;
+	void (*done)(int code, const char *why, void *data);
+	void *data;
+};
+
+static void on_made(int status, const char *output, const char *errors, void *data)
+{
+	struct preparation *p = data;
+	AUTO_JSON struct json_object *answer = NULL;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *line = docker_last_line(errors), *id = p->id;
+	int r = status ?
+		    error_set(&err, ENOENT, "the image %.71s of the container is not here (%s); pull it", id, line) :
+		    json_parse_bytes(output, strlen(output), "holm-image's answer", &answer, &err);
+	if (r == 0)
+		r = remember(p->keeper, id, answer, &err);
+	p->done(r, r < 0 ? error_text(err, r) : NULL, p->data);
+	free(p);
+}
+
+int docker_image_prepare(struct keeper *k, const char *id, void (*done)(int code, const char *why, void *data),
+    void *data, struct error **err)
+{
+	const char *const words[] = { "prepare", "--form", k->ops->container_form, "--pull", "never", "--progress",
+		"none", id, NULL };
+	struct preparation *p = xnew(struct preparation);
+	*p = (struct preparation){ k, xstrdup(id), done, data };
+	int r = docker_program(keeper_loop(k), words, on_made, p, err);
+	if (r < 0) {
+		free(p->id);
+		free(p);
+	}
+	return r;
 }
 
 /* ---- create ---- */

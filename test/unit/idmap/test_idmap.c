@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "idmap/idmap.h"
+#include "idmap/storage.h"
 
 static char *uids(const struct idmap *m)
 {
@@ -190,6 +191,42 @@ static void runs_inside_and_brings_the_error_back(void **state)
 	close(ns);
 }
 
+/* A container's id has one number in archives, whatever it is on the disk of a machine. */
+static void owners_of_containers_files(void **state)
+{
+	static const struct {
+		uint32_t native, archive, vm;
+	} cases[] = {
+		{ 1000, STORAGE_IDS_FIRST, 1000 }, /* root in the container */
+		{ 1, STORAGE_IDS_FIRST + 1, STORAGE_IDS_FIRST + 1 },
+		{ 65536, STORAGE_IDS_FIRST + 1000, STORAGE_IDS_FIRST + 1000 },
+		{ 1001, STORAGE_IDS_FIRST + 1001, STORAGE_IDS_FIRST + 1001 },
+		{ 65535, STORAGE_IDS_FIRST + 65535, STORAGE_IDS_FIRST + 65535 }, { 0, 0, 0 }, /* the engine */
+	};
+	static const char file[] = "./var/lib/holm/storage/ID/upper/file";
+	struct idmap user, machine, native, vm;
+	assert_int_equal(idmap_make("alice:100000:65536\n", "alice:100000:65536\n", "alice", 1000, 1000, &user, NULL),
+	    0);
+	idmap_onto_itself(&user, &machine);
+	idmap_for_containers(&machine, 1000, 1000, &native);
+	storage_ids_of_vm(1000, 1000, &vm);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint32_t uid = cases[i].native, gid = uid;
+		storage_ids_to_archive(&native, file, &uid, &gid);
+		assert_true(uid == cases[i].archive && gid == uid);
+		storage_ids_from_archive(&vm, file, &uid, &gid);
+		assert_true(uid == cases[i].vm && gid == uid);
+		storage_ids_to_archive(&vm, file + 1, &uid, &gid);
+		assert_true(uid == cases[i].archive && gid == uid);
+		storage_ids_from_archive(&native, file + 2, &uid, &gid);
+		assert_true(uid == cases[i].native && gid == uid);
+	}
+	uint32_t uid = 1000, gid = STORAGE_IDS_FIRST;
+	storage_ids_to_archive(&native, "var/lib/holm/storage2/file", &uid, &gid);
+	storage_ids_from_archive(&native, "var/lib/holm/storage/", &uid, &gid);
+	assert_true(uid == 1000 && gid == STORAGE_IDS_FIRST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +238,7 @@ int main(void)
 		cmocka_unit_test(no_range_names_the_command),
 		cmocka_unit_test(containers),
 		cmocka_unit_test(containers_of_root_and_of_one_id),
+		cmocka_unit_test(owners_of_containers_files),
 		cmocka_unit_test(a_range_with_the_own_id_is_refused),
 		cmocka_unit_test(tags_differ_with_the_mapping),
 		cmocka_unit_test(onto_itself_keeps_the_ranges),

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host's part of the machine's containers: the folder with their files, and the trees of
- * images.
+ * The host's part of the machine's containers: the trees of images.
  *
  * The trees are shared by all machines of the user, and root inside may remount what is its own. So
  * a worker makes a clone of each that is read-only, mounts the clones in a mount namespace of the
@@ -22,40 +21,12 @@
 #include "base/fd.h"
 #include "base/path.h"
 
-#define CONTAINERS "containers"
 #define PLACES "/tmp" /* in the worker's own mount namespace */
 
 static int clone_tree(const char *path)
 {
 	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	return fd < 0 ? -errno : fd;
-}
-
-/* The folder is the user's, who looks into it and removes it from outside. */
-static int make_folder(const char *path, const struct boot_user *u)
-{
-	if (mkdir(path, 0700) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	return native_self()->go.ids.single || chown(path, u->uid, u->gid) == 0 ? 0 : -errno;
-}
-
-int native_open_containers(const struct boot_request *b, struct error **err)
-{
-	int back = -1;
-	if (native_self()->go.ids.by_root)
-		return error_set(err, EOPNOTSUPP, "machines of root have no containers; start one as an ordinary user");
-	AUTOFREE char *machine = path_parent(b->root_machine), *path = path_join(machine, CONTAINERS);
-	int r = native_enter_host_view(&back, err);
-	if (r < 0)
-		return r;
-	int tree = make_folder(path, &b->user);
-	if (tree >= 0)
-		tree = clone_tree(path);
-	r = native_return(back);
-	if (tree >= 0 && r >= 0)
-		return tree;
-	fd_close(tree);
-	return error_set_errno(err, tree < 0 ? tree : r, "cannot use %s", path);
 }
 
 void native_container_ids(const struct boot_user *u, struct idmap *ret)

@@ -50,7 +50,12 @@ int native_mount_own_folders(const struct boot_request *b, int directory, struct
 /* The options of overlayfs for `layers` lower directories with short names. Owned. */
 char *native_overlay_options(size_t layers);
 
-int native_open_containers(const struct boot_request *b, struct error **err); /* layers.c */
+/* The same for all that an imported tree has in the directory `from`. Gone from there then. */
+int native_take_imported(int from, int to, struct error **err);
+
+int native_open_containers(const struct boot_request *b, struct error **err); /* storage.c */
+int native_mount_containers(const struct boot_request *b, int root, struct error **err);
+/* layers.c */
 int native_take_layers(int machine, const struct boot_user *u, const struct strv *paths, int *ret_fds,
     struct error **err);
 void native_container_ids(const struct boot_user *u, struct idmap *ret);

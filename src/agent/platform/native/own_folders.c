@@ -40,13 +40,12 @@ static int take_entry(int from, const char *name, int to, struct error **err)
 		path_remove_tree(to, fresh);
 		r = tar_copy_tree(from, name, to, fresh, 1, err);
 		if (r >= 0 && renameat(to, fresh, to, name) < 0)
-			r = error_set_errno(err, errno, "home-private: cannot make %s", name);
+			r = error_set_errno(err, errno, "cannot move %s of the machine to the host", name);
 	}
 	return r < 0 ? r : path_remove_tree(from, name);
 }
 
-/* An imported tree, or one from the other isolation, brings own folders. */
-static int take_imported(int from, int to, struct error **err)
+int native_take_imported(int from, int to, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
 	int r = 0;
@@ -81,7 +80,7 @@ int native_mount_own_folders(const struct boot_request *b, int directory, struct
 		    tree < 0    ? code :
 				  r,
 		    "home-private: cannot use the machine's own folders in %s/private", b->root_machine);
-	if ((r = take_imported(directory, private, err)) < 0)
+	if ((r = native_take_imported(directory, private, err)) < 0)
 		return r;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0 ||
 	    syscall(SYS_move_mount, tree, "", directory, "", by_descriptor) < 0)

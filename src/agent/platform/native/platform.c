@@ -317,6 +317,7 @@ const struct platform platform_native = {
 	.mount_kernel = native_mount_kernel,
 	.run_below = native_run_below,
 	.open_containers = native_open_containers,
+	.mount_containers = native_mount_containers,
 	.take_layers = native_take_layers,
 	.take_bind = native_take_bind,
 	.container_ids = native_container_ids,

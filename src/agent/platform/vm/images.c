@@ -22,12 +22,12 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "idmap/storage.h"
 
-#define CONTAINERS "/var/lib/holm/storage"
+#define CONTAINERS "/" STORAGE_FOLDER
 #define HOSTS "/sys/class/scsi_host"
-#define CONTAINER_IDS_FIRST UINT32_C(1879048192)
 
-enum { CONTAINER_IDS = 65536, NAME_MAX_SIZE = 32 };
+enum { NAME_MAX_SIZE = 32 };
 
 int vm_open_containers(const struct boot_request *b, struct error **err)
 {
@@ -39,19 +39,9 @@ int vm_open_containers(const struct boot_request *b, struct error **err)
 	return tree < 0 ? error_set_errno(err, errno, "cannot use " CONTAINERS " of the machine") : tree;
 }
 
-static size_t lay_out(uint32_t id, struct idmap_extent *to)
-{
-	to[0] = (struct idmap_extent){ 0, id ? id : CONTAINER_IDS_FIRST, 1 };
-	to[1] = (struct idmap_extent){ 1, CONTAINER_IDS_FIRST + 1, CONTAINER_IDS - 1 };
-	return 2;
-}
-
 void vm_container_ids(const struct boot_user *u, struct idmap *ret)
 {
-	struct idmap m = { .by_root = 1 };
-	m.uid_count = lay_out(u->name ? u->uid : 0, m.uids);
-	m.gid_count = lay_out(u->name ? u->gid : 0, m.gids);
-	*ret = m;
+	storage_ids_of_vm(u->name ? u->uid : 0, u->name ? u->gid : 0, ret);
 }
 
 /* ---- the disk ---- */

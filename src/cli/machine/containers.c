@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See containers.h. An export names images by digest and does not hold them. */
+#include "cli/machine/containers.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/path.h"
+#include "machine/machine.h"
+#include "oci/digest.h"
+
+#define IMAGES "images.json"
+#define MEMBER "container_images"
+
+enum { FILE_MAX = 4 << 20, IMAGES_MAX = 1024 };
+
+static int copy_file(const char *machine, const char *directory, const char *name, struct error **err)
+{
+	AUTOFREE char *source = machine_file(machine, name), *target = path_join(directory, name), *text = NULL;
+	size_t size = 0;
+	int r = path_read_file(source, FILE_MAX, &text, &size);
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? error_set_errno(err, r, "cannot read %s", source) :
+		       atomic_file_write(target, 0600, text, size, err);
+}
+
+int containers_copy(const char *machine, const char *directory, struct error **err)
+{
+	int r = copy_file(machine, directory, IMAGES, err);
+	return r < 0 ? r : copy_file(machine, directory, "ports.json", err);
+}
+
+void containers_describe(const char *machine, struct json_object *settings)
+{
+	AUTOFREE char *file = machine_file(machine, IMAGES);
+	AUTO_JSON struct json_object *all = NULL;
+	AUTO_STRV struct strv digests = { 0 };
+	if (json_parse_file(file, FILE_MAX, &all, NULL) < 0 || !json_object_is_type(all, json_type_object))
+		return;
+	json_object_object_foreach(all, digest, image)
+	{
+		(void)image;
+		strv_add(&digests, digest);
+	}
+	if (digests.count)
+		json_add_strv(settings, MEMBER, &digests);
+}
+
+int containers_adopt(const char *machine, struct json_object *settings, struct error **err)
+{
+	AUTO_STRV struct strv digests = { 0 };
+	AUTO_JSON struct json_object *all = json_object_new_object();
+	if (json_get_strv(settings, MEMBER, &digests, NULL) < 0 || !digests.count)
+		return 0;
+	if (digests.count > IMAGES_MAX)
+		return error_set(err, E2BIG, "the archive names more than %d images of containers", IMAGES_MAX);
+	for (size_t i = 0; i < digests.count; i++) {
+		int r = digest_check(digests.items[i], "the image of a container", err);
+		if (r < 0)
+			return r;
+		json_add(all, digests.items[i], json_object_new_object());
+	}
+	AUTOFREE char *file = machine_file(machine, IMAGES), *text = json_to_string(all, 1);
+	return atomic_file_write(file, 0600, text, strlen(text), err);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copies of the keeper's notes about a machine's containers, images.json and ports.json
+ * (docs/on-disk.md), for a machine that is cloned, exported or imported. */
+#pragma once
+
+#include "base/error.h"
+#include "base/json.h"
+
+/* Copies both to the directory of a clone. 0 or -errno. */
+int containers_copy(const char *machine, const char *directory, struct error **err);
+/* Names the images of the machine's containers in the settings of an export. */
+void containers_describe(const char *machine, struct json_object *settings);
+/* Takes the images that an export named as those of the new machine's containers; the keeper
+ * prepares each before a container's start. 0 or -errno. */
+int containers_adopt(const char *machine, struct json_object *settings, struct error **err);

@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# isolation: native
+# Containers go along with their machine: clone, export and import, set isolation there and back,
+# rm.
+load ../lib/holm
+load ../lib/containers
+
+setup_file()
+{
+	containers_begin
+	docker run -d --name web --restart always -v data:/data busybox:test httpd -f -p 80 -h /data
+	# Owners, special bits, a whiteout and an opaque directory, in the container and its volume.
+	docker exec web sh -c 'echo page >/data/index.html; mkdir /data/d /opt; echo own >/opt/own; chown 33:12 /data/d /opt/own; chmod 2750 /data/d; cp /bin/busybox /opt/suid
+		chown 12:33 /opt/suid; chmod 4755 /opt/suid; rm /etc/shells; rm -r /srv/www; mkdir /srv/www; ln /opt/own /opt/hard; chown 65535:65535 /data/index.html'
+	export BEFORE
+	BEFORE=$(seen_in box)
+	holm machine stop box
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+# client MACHINE ARGUMENT...: docker with this machine's engine; boots it.
+client()
+{
+	local host
+	host=$(holm docker-host --machine "$1" --start)
+	shift
+	DOCKER_HOST=$host docker "$@"
+}
+
+# seen_in MACHINE: what the container serves, and how it sees its files.
+seen_in()
+{
+	client "$1" start web >/dev/null
+	client "$1" exec web sh -c 'wget -qO- http://127.0.0.1/; cd /; stat -c "%n %u:%g %a %h" data data/* opt/*; ls /etc/shells /srv/www 2>&1; ls -A /srv'
+}
+
+@test "what is to be moved is there" {
+	contains "$BEFORE" page
+	contains "$BEFORE" "data/d 33:12 2750"
+	contains "$BEFORE" "opt/suid 12:33 4755"
+	contains "$BEFORE" "data/index.html 65535:65535 644"
+	contains "$BEFORE" "/etc/shells: No such file"
+	[[ "$BEFORE" != */srv/www/* ]]
+}
+
+@test "a clone has the containers and volumes; each changes its own; rm takes them away" {
+	holm machine clone box copy
+	equal "$BEFORE" "$(seen_in copy)"
+	client copy exec web sh -c 'echo changed >/data/index.html'
+	holm machine stop copy
+	equal "$BEFORE" "$(seen_in box)"
+	holm machine stop box
+	contains "$(seen_in copy)" changed
+	holm machine rm --force copy
+	[ ! -e "$XDG_DATA_HOME/holm/machines/copy" ]
+}
+
+@test "export, import, and set isolation= there and back keep containers and volumes" {
+	holm machine export box -o "$WORLD/box.oci"
+	holm machine import "$WORLD/box.oci" --name moved
+	rm "$WORLD/box.oci"
+	equal "$BEFORE" "$(seen_in moved)"
+	holm machine stop moved
+	holm machine set -n moved isolation=vm
+	[ ! -e "$XDG_DATA_HOME/holm/machines/moved/containers" ]
+	equal "$BEFORE" "$(seen_in moved)"
+	client moved exec web sh -c 'echo from-vm >/data/vm; chown 34 /data/vm; rm /etc/passwd'
+	holm machine stop moved
+	holm machine set -n moved isolation=native
+	client moved start web
+	equal from-vm "$(client moved exec web cat /data/vm)"
+	equal 34 "$(client moved exec web stat -c %u /data/vm)"
+	exits 1 client moved exec web ls /etc/passwd
+	client moved exec web rm /data/vm
+	equal "$BEFORE" "$(seen_in moved)"
+	equal data "$(client moved volume ls -q)"
+	holm machine rm --force moved
+	leaks
+}
