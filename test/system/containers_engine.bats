@@ -130,6 +130,26 @@ strike_until_exited()
 	rm "$TMPDIR/followed"
 }
 
+# files_of ENGINE FOLDER: how many files root of the machine sees there.
+files_of()
+{
+	nsenter --user --target "$1" --setuid 0 --setgid 0 find "$2" -type f 2>/dev/null | wc -l
+}
+
+@test "rm: an engine that is killed halfway leaves no half of a container" {
+	local id pid folder="$XDG_DATA_HOME/holm/machines/box/containers"
+	docker run --name big busybox:test sh -c 'mkdir /d && cd /d && seq 20000 | xargs touch'
+	id=$(docker inspect -f '{{.Id}}' big)
+	pid=$(engine)
+	equal 20000 "$(files_of "$pid" "$folder/$id/upper/d")"
+	docker rm big >/dev/null 2>&1 &
+	until [ "$(files_of "$pid" "$folder/$id/upper/d")" != 20000 ]; do :; done
+	strike KILL "$pid"
+	wait || true
+	equal '' "$(docker ps -aq --filter name=big)"
+	timeout 30 sh -c "until [ -z \"\$(find '$folder' -maxdepth 1 -name '.gone-*' -o -maxdepth 1 -name '$id')\" ]; do sleep 0.1; done"
+}
+
 @test "the engine is killed thirty times at any moment: each container is there or not, and nothing is left" {
 	local i n=0 deadline=$((SECONDS + ${HOLM_TEST_KILLS:-30} * 3))
 	docker run -d --name kept busybox:test sh -c 'i=0; while :; do i=$((i+1)); echo $i; usleep 10000; done' >/dev/null

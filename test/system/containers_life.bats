@@ -336,8 +336,8 @@ caps()
 	contains "$stderr" '/dev/nothing'
 }
 
-@test "images: tag, history, rmi with its conflicts, events; images.json follows the containers" {
-	local since id file="$XDG_DATA_HOME/holm/machines/box/images.json"
+@test "images: tag, history, rmi with its conflicts, events; images.json and ports.json follow the containers" {
+	local since id file="$XDG_DATA_HOME/holm/machines/box/images.json" ports="$XDG_DATA_HOME/holm/machines/box/ports.json"
 	since=$(date +%s.%N)
 	id=$(docker images --no-trunc -q busybox:test)
 	docker tag busybox:test other/name:1
@@ -352,7 +352,8 @@ caps()
 
 	# An image of its own, in use and no more.
 	docker tag busybox:test keep:1
-	docker create --name user keep:1 true >/dev/null
+	docker create --name user -p 127.0.0.9:9:80 keep:1 true >/dev/null
+	equal 127.0.0.9:9:1 "$(jq -r '.allowed[]' "$ports")"
 	docker rmi keep:1 >/dev/null
 	equal 409 "$(status DELETE /images/busybox:test)"
 	contains "$(jq -r .message "$BATS_TEST_TMPDIR/answer")" "container $(docker inspect -f '{{printf "%.12s" .Id}}' user) is using"
@@ -360,6 +361,7 @@ caps()
 	docker rm user >/dev/null
 	# The engine is asked some seconds after the last container went.
 	timeout 120 sh -c "until [ \"\$(jq length '$file')\" = 0 ]; do sleep 0.2; done"
+	timeout 120 sh -c "until [ \"\$(jq '.allowed | length' '$ports')\" = 0 ]; do sleep 0.2; done"
 	equal again "$(docker run --rm busybox:test echo again)"
 	equal 400 "$(status POST '/images/prune?filters=%7B')"
 	docker tag busybox:test keep:1

@@ -10,6 +10,7 @@
 
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
+#include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
 #include "base/alloc.h"
 #include "base/log.h"
@@ -30,8 +31,8 @@ static _Noreturn void clean(struct container *c, pid_t parent, int remove)
 	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 	path_remove_tree(AT_FDCWD, run);
 	path_remove_tree(AT_FDCWD, state);
-	if (remove)
-		r = path_remove_tree(c->engine->folders, c->record.id);
+	if (remove && (r = gone_hide(c->engine->folders, c->record.id, c->record.id)) == 0)
+		r = gone_remove(c->engine->folders, c->record.id);
 	_exit(r < 0);
 }
 

@@ -208,6 +208,7 @@ void containers_settle_ports(struct engine *e);
 /* For inspect and for a list; owned. */
 struct json_object *container_ports_object(const struct container *c);
 struct json_object *container_ports_list(const struct container *c);
+struct json_object *container_ports_wanted(const struct container *c); /* as -p has them; owned */
 
 /* Owned: --hostname, that of the network's owner, or the short id. */
 char *container_hostname(const struct container *c);

@@ -39,8 +39,22 @@ struct exec {
 	struct buffer output;
 };
 
+/* A file for crun: "json" describes the command, "log" has crun's errors. */
+static char *file_of(const struct exec *x, const char *kind)
+{
+	return xasprintf(ENGINE_RUN "/%s/exec-%s.%s", x->container->record.id, x->id, kind);
+}
+
+static void remove_files(const struct exec *x)
+{
+	AUTOFREE char *description = file_of(x, "json"), *log = file_of(x, "log");
+	unlink(description);
+	unlink(log);
+}
+
 static void exec_free(struct exec *x)
 {
+	remove_files(x);
 	for (struct exec **at = &x->engine->execs; *at; at = &(*at)->next)
 		if (*at == x) {
 			*at = x->next;
@@ -200,8 +214,7 @@ static void end_probe(struct exec *x, int status)
 
 static void finish(struct exec *x)
 {
-	AUTOFREE char *run = path_join(ENGINE_RUN, x->container->record.id), *name = xasprintf("exec-%s.log", x->id),
-		      *log = path_join(run, name);
+	AUTOFREE char *log = file_of(x, "log");
 	struct stat st;
 	if (x->process || !stdio_is_over(x->stdio))
 		return;
@@ -211,7 +224,7 @@ static void finish(struct exec *x)
 		AUTOFREE char *text UNUSED = crun_error(log, x->command.items[0], &code);
 		x->status = code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	}
-	unlink(log);
+	remove_files(x);
 	x->running = 0;
 	tell(x, "exec_die", 0, 1);
 	stdio_free(TAKE_PTR(x->stdio));
@@ -266,9 +279,7 @@ static void on_terminal(int master, void *data)
 
 static int run(struct exec *x, struct error **err)
 {
-	AUTOFREE char *directory = path_join(ENGINE_RUN, x->container->record.id),
-		      *file = xasprintf("%s/exec-%s.json", directory, x->id),
-		      *log = xasprintf("%s/exec-%s.log", directory, x->id);
+	AUTOFREE char *file = file_of(x, "json"), *log = file_of(x, "log");
 	int standard[3] = { -1, -1, -1 };
 	pid_t pid = 0;
 	int r = write_process(x, file, err);

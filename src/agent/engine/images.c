@@ -254,8 +254,8 @@ void images_load(struct engine *e)
 		closedir(d);
 }
 
-/* GET /holm/images, for the keeper: {"sha256:HEX":[{"Id","Running"}]} of all containers; an image
- * without one is there as long as it is mounted. */
+/* GET /holm/images, for the keeper: {"sha256:HEX":[{"Id","Running","Ports":["8080:80"]}]} of all
+ * containers; an image without one is there as long as it is mounted. */
 void engine_images(struct engine *e, struct http_exchange *x, const char *name)
 {
 	struct json_object *all = json_object_new_object();
@@ -269,6 +269,7 @@ void engine_images(struct engine *e, struct http_exchange *x, const char *name)
 		}
 		json_add_string(one, "Id", c->record.id);
 		json_add_bool(one, "Running", c->pid != 0);
+		json_add(one, "Ports", container_ports_wanted(c));
 		json_object_array_add(list, one);
 	}
 	http_respond_json(x, 200, all);

@@ -17,6 +17,7 @@
 #include "agent/core/rootfs.h"
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
+#include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/place.h"
 #include "agent/engine/volumes.h"
@@ -246,6 +247,7 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
 		return r;
 	e->mount_number = (uint64_t)container_now(); /* no answer to an engine before this one fits */
+	gone_sweep(e, e->folders);
 	volumes_sweep(e);
 	policy_start_all(e);
 	return 0;

@@ -43,18 +43,30 @@ static int read_published(const struct container *c, struct docker_ports *publis
 	return docker_ports_read(c->record.data, published, &exposed, err);
 }
 
+static struct json_object *list_words(const struct docker_ports *ports)
+{
+	AUTO_STRV struct strv words = { 0 };
+	struct json_object *list = json_object_new_array();
+	docker_ports_to_words(ports, &words);
+	for (size_t i = 0; i < words.count; i++)
+		json_object_array_add(list, json_object_new_string(words.items[i]));
+	return list;
+}
+
+struct json_object *container_ports_wanted(const struct container *c)
+{
+	AUTO_DOCKER_PORTS struct docker_ports published = { 0 };
+	(void)read_published(c, &published, NULL);
+	return list_words(&published);
+}
+
 void container_bind_ports(struct container *c)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_DOCKER_PORTS struct docker_ports published = { 0 };
-	AUTO_STRV struct strv words = { 0 };
 	int r = read_published(c, &published, &err);
 	if (r == 0 && published.count) {
-		struct json_object *list = json_object_new_array();
-		docker_ports_to_words(&published, &words);
-		for (size_t i = 0; i < words.count; i++)
-			json_object_array_add(list, json_object_new_string(words.items[i]));
-		r = send_message(c, "bind", "bind", list);
+		r = send_message(c, "bind", "bind", list_words(&published));
 		c->has_ports = r == 0;
 		if (r < 0)
 			error_set_errno(&err, r, "cannot ask for the container's ports");

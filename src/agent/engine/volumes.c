@@ -6,21 +6,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/engine/gone.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/path.h"
 #include "docker/name.h"
 
 #define FOLDER "volumes"
-#define GONE ".gone-" /* in front of an id: to be removed */
 
 enum { JSON_MAX = 256 * 1024, LIST_MAX = 65536, DEPTH_MAX = 128, BLOCK = 512 };
 
@@ -202,39 +199,21 @@ uint64_t volume_size(const struct engine *e, const char *name)
 
 /* ---- removing ---- */
 
-/* In a child, as a tree may be large. */
-static _Noreturn void sweep(int all)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	DIR *d = list(dup(all));
-	for (struct dirent *entry; d && (entry = readdir(d));)
-		if (startswith(entry->d_name, GONE))
-			path_remove_tree(all, entry->d_name);
-	_exit(0);
-}
-
-static void on_swept(struct source *s, pid_t pid, int status, void *data)
-{
-	source_free(s);
-}
-
 void volumes_sweep(const struct engine *e)
 {
-	struct source *child;
 	AUTO_FD int all = open_all(e);
-	pid_t pid = all < 0 ? 0 : fork();
-	if (pid == 0 && all >= 0)
-		sweep(all);
-	if (pid < 0 || (pid > 0 && loop_add_child(e->loop, pid, on_swept, NULL, &child) < 0))
-		log_warning("volumes that are gone still have their files: %s", strerror(errno));
+	if (all >= 0)
+		gone_sweep(e, all);
 }
 
 int volume_remove(const struct engine *e, const char *name)
 {
 	AUTO_FD int all = docker_is_name(name) ? open_all(e) : -ENOENT;
-	AUTOFREE char *id = docker_new_id(), *gone = xasprintf(GONE "%s", id);
-	if (all < 0 || renameat(all, name, all, gone) < 0)
-		return all < 0 ? all : -errno;
-	volumes_sweep(e);
-	return 0;
+	AUTOFREE char *id = docker_new_id();
+	if (all >= 0 && faccessat(all, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	int r = all < 0 ? all : gone_hide(all, name, id);
+	if (r == 0)
+		gone_sweep(e, all);
+	return r;
 }

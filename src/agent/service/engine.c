@@ -32,7 +32,9 @@
 #include "base/log.h"
 #include "oci/digest.h"
 
-enum { ASK_MS = 60 * 1000 };
+/* The engine may have so many images on their way. Each is a connection to the keeper, whose server
+ * takes HTTP_CONNECTIONS_MAX. */
+enum { ASK_MS = 60 * 1000, REQUESTS_MAX = 256 };
 
 struct engine_link {
 	struct agent *agent;
@@ -41,6 +43,7 @@ struct engine_link {
 	struct platform_container container;
 	struct engine_place place;
 	struct request *requests;
+	size_t request_count;
 	struct source *starting; /* for the mark that the last boot left */
 	struct engine_ports *ports;
 	struct binds binds;
@@ -65,6 +68,7 @@ static void request_free(struct request *q)
 	for (struct request **at = &q->link->requests; *at; at = &(*at)->next)
 		if (*at == q) {
 			*at = q->next;
+			q->link->request_count--;
 			break;
 		}
 	if (q->call)
@@ -144,6 +148,7 @@ static struct request *request_new(struct engine_link *l, const char *image, int
 	struct request *q = xnew(struct request);
 	*q = (struct request){ .next = l->requests, .link = l, .image = xstrdup(image), .tag = tag };
 	l->requests = q;
+	l->request_count++;
 	return q;
 }
 
@@ -167,7 +172,9 @@ static void ask_keeper(struct engine_link *l, const char *image, int64_t tag)
 			return;
 		}
 	struct request *q = request_new(l, image, tag);
-	int r = call_keeper(q, "GET", &events, &err);
+	int r = l->request_count > REQUESTS_MAX ?
+		    error_set(&err, EBUSY, "the engine asks for too many images at a time") :
+		    call_keeper(q, "GET", &events, &err);
 	if (r < 0)
 		refuse(q, error_text(err, r));
 }
@@ -192,7 +199,9 @@ static void give_back(struct engine_link *l, const char *image, int64_t tag)
 	AUTO_ERROR struct error *err = NULL;
 	struct request *q = request_new(l, image, tag);
 	q->gives_back = 1;
-	int r = call_keeper(q, "DELETE", &events, &err);
+	int r = l->request_count > REQUESTS_MAX ?
+		    error_set(&err, EBUSY, "the engine returns too many images at a time") :
+		    call_keeper(q, "DELETE", &events, &err);
 	if (r < 0)
 		on_given_back(r, NULL, err, q);
 }

@@ -69,7 +69,7 @@ static int is_absent(const char *id, int now)
 void docker_images_shrink(struct keeper *k, struct json_object *used)
 {
 	AUTO_JSON struct json_object *all = docker_images_load(k), *kept = json_object_new_object();
-	int waits = 0;
+	int waits = docker_ports_shrink(k, used);
 	json_object_object_foreach(all, id, image)
 	{
 		struct json_object *containers = NULL;

@@ -4,13 +4,15 @@
  * Problem. The engine is as hostile as root in the machine, and it is the engine that knows when a
  * container starts: by itself, too, after a restart.
  *
- * Idea. ports.json beside machine.json has the host's ports that a `create` on docker.sock has ever
+ * Idea. ports.json beside machine.json has the host's ports that a `create` on docker.sock has
  * asked for: that socket is the user's alone. The engine gets these, any free port at the addresses
- * of the configuration, and no other. */
+ * of the configuration, and no other. A port leaves the file some seconds after the engine has no
+ * container with it: the engine cannot add one. */
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "base/atomic_file.h"
+#include "base/clock.h"
 #include "docker/name.h"
 #include "docker/ports.h"
 #include "keeper/docker/docker.h"
@@ -18,7 +20,13 @@
 #include "keeper/keeper_private.h"
 #include "keeper/ports/containers.h"
 
-enum { PORTS_JSON_MAX = 1 << 20, ALLOWED_MAX = 8192 };
+enum { PORTS_JSON_MAX = 1 << 20, ALLOWED_MAX = 8192, GUARD_MS = 5000 };
+
+/* A keeper has one machine. */
+static struct {
+	uint64_t allowed_ms; /* when a create asked for ports last */
+	int absent;          /* the engine's last answer named fewer than are allowed */
+} state;
 
 /* ---- ports.json ---- */
 
@@ -56,6 +64,8 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
 	int r = docker_ports_from_bindings(&wanted, bindings, err);
 	if (r < 0 || !wanted.count)
 		return r;
+	state.allowed_ms = clock_now_ms();
+	state.absent = 0;
 	load(k, &allowed);
 	size_t before = allowed.count;
 	for (size_t i = 0; i < wanted.count; i++) {
@@ -68,6 +78,55 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
 		    "machine \"%s\" has had %d published ports; publish any free port instead", k->machine->name,
 		    ALLOWED_MAX);
 	return allowed.count == before ? 0 : save(k, &allowed, err);
+}
+
+/* Adds the host's parts of a container's ports. -EBADMSG: it has no such list. */
+static int add_used(struct json_object *container, struct strv *used)
+{
+	AUTO_DOCKER_PORTS struct docker_ports ports = { 0 };
+	AUTO_STRV struct strv words = { 0 };
+	if (json_get_strv(container, "Ports", &words, NULL) < 0 || docker_ports_from_words(&ports, &words, NULL) < 0)
+		return -EBADMSG;
+	for (size_t i = 0; i < ports.count && used->count <= ALLOWED_MAX; i++) {
+		AUTOFREE char *part = host_part(&ports.items[i]);
+		if (part && !strv_contains(used, part))
+			strv_take(used, TAKE_PTR(part));
+	}
+	return 0;
+}
+
+static int read_used(struct json_object *images, struct strv *used)
+{
+	int r = 0;
+	json_object_object_foreach(images, id, containers)
+	{
+		(void)id;
+		size_t count =
+		    json_object_is_type(containers, json_type_array) ? json_object_array_length(containers) : 0;
+		for (size_t i = 0; r == 0 && i < count; i++)
+			r = add_used(json_object_array_get_idx(containers, i), used);
+	}
+	return r;
+}
+
+int docker_ports_shrink(const struct keeper *k, struct json_object *used)
+{
+	AUTO_STRV struct strv allowed = { 0 }, named = { 0 }, kept = { 0 };
+	if (!json_object_is_type(used, json_type_object) || read_used(used, &named) < 0)
+		return 0;
+	load(k, &allowed);
+	for (size_t i = 0; i < allowed.count; i++)
+		if (strv_contains(&named, allowed.items[i]))
+			strv_add(&kept, allowed.items[i]);
+	int before = state.absent, fewer = kept.count < allowed.count;
+	state.absent = fewer;
+	if (!fewer)
+		return 0;
+	if (!before || clock_now_ms() < state.allowed_ms + GUARD_MS)
+		return 1;
+	state.absent = 0;
+	(void)save(k, &kept, NULL);
+	return 0;
 }
 
 static int check_allowed(struct keeper *k, const struct docker_ports *wanted, struct error **err)

@@ -71,6 +71,9 @@ void docker_prepared_keep(const char *reference, const struct docker_index *inde
 /* ports.c: lets the containers of this machine have the ports that a create request names. 0, or
  * -errno and a text. */
 int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err);
+/* Takes away the ports that no container of the engine's answer to GET /holm/images has, when two
+ * answers say so. Whether another answer is wanted. */
+int docker_ports_shrink(const struct keeper *k, struct json_object *used);
 
 /* binds.c: adds "HolmBinds":{"SOURCE":"PATH"} to a create body: where host paths lead, in a share
  * of the machine. Makes the directories that -v names and that are not there. 0 or -errno. */
@@ -119,5 +122,5 @@ void docker_images_created(struct keeper *k, const char *id);
 void docker_images_changed(struct keeper *k);
 void docker_images_done(void); /* the service ends */
 /* Takes away what the engine's answer to GET /holm/images does not name:
- * {"sha256:HEX":[{"Id","Running"}]}. */
+ * {"sha256:HEX":[{"Id","Running","Ports"}]}. */
 void docker_images_shrink(struct keeper *k, struct json_object *used);
