@@ -50,7 +50,9 @@ struct writer {
 	struct link *links[LINK_BUCKETS];
 	size_t link_count;
 	int sink_failed;
-	int told; /* *err names the file that cannot be read */
+	int is_layer;               /* overlayfs's marks become a layer's */
+	const struct strv *mounted; /* of a layer: places of mounts; or NULL */
+	int told;                   /* *err names the file that cannot be read */
 	struct error **err;
 };
 
@@ -154,8 +156,14 @@ static int pax_add_time(struct buffer *b, const struct timespec *t)
 	return pax_add(b, "mtime", text, (size_t)n);
 }
 
+/* overlayfs keeps its own notes in attributes; they mean nothing elsewhere. */
+static int is_overlays(const char *xattr)
+{
+	return startswith(xattr, "user.overlay.") || startswith(xattr, "trusted.overlay.");
+}
+
 /* All extended attributes of an open file. */
-static int pax_add_xattrs(struct buffer *b, int fd, int restore)
+static int pax_add_xattrs(struct buffer *b, int fd, const struct writer *w)
 {
 	AUTOFREE char *names = xmalloc(XATTR_NAMES_MAX);
 	AUTOFREE char *value = xmalloc(XATTR_VALUE_MAX);
@@ -163,7 +171,9 @@ static int pax_add_xattrs(struct buffer *b, int fd, int restore)
 	int r = 0;
 	for (const char *at = names; r >= 0 && size > 0 && at < names + size; at += strlen(at) + 1) {
 		ssize_t n = fgetxattr(fd, at, value, XATTR_VALUE_MAX);
-		AUTOFREE char *name = restore ? overlay_restore(fd, at) : xstrdup(at);
+		AUTOFREE char *name = w->tree->restore                 ? overlay_restore(fd, at) :
+				      w->is_layer && is_overlays(at) ? NULL :
+								       xstrdup(at);
 		AUTOFREE char *key = name ? xasprintf("SCHILY.xattr.%s", name) : NULL;
 		if (n >= 0 && key && !strchr(at, '='))
 			r = pax_add(b, key, value, (size_t)n);
@@ -217,7 +227,7 @@ static int put_entry(struct writer *w, char type, const char *name, const char *
 		w->tree->own(w->tree->own_data, name, &own.st_uid, &own.st_gid);
 	int r = pax_add_all(&b, name, link, st, size);
 	if (r >= 0 && fd >= 0)
-		r = pax_add_xattrs(&b, fd, w->tree->restore);
+		r = pax_add_xattrs(&b, fd, w);
 	if (r >= 0 && content && content->map.size)
 		r = pax_add_sparse(&b, name, content->size);
 	if (r >= 0 && b.size)
@@ -266,6 +276,64 @@ static int write_children(struct writer *w, int fd, const char *name, int depth)
 	return r;
 }
 
+/* ---- layers ---- */
+
+static int is_opaque(int directory)
+{
+	static const char *const names[] = { "user.overlay.opaque", "trusted.overlay.opaque" };
+	char value;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (fgetxattr(directory, names[i], &value, 1) == 1 && value == 'y')
+			return 1;
+	return 0;
+}
+
+static int put_mark(struct writer *w, const char *name)
+{
+	static const struct stat plain = { .st_mode = S_IFREG };
+	return put_entry(w, '0', name, "", &plain, -1, NULL);
+}
+
+/* overlayfs deletes a name of the layers below by a device 0:0. */
+static int write_whiteout(struct writer *w, const char *name)
+{
+	AUTOFREE char *parent = path_parent(name);
+	AUTOFREE char *mark =
+	    streq(parent, ".") ? xasprintf(".wh.%s", name) : xasprintf("%s/.wh.%s", parent, path_base(name));
+	return put_mark(w, mark);
+}
+
+static int write_opaque(struct writer *w, int directory, const char *name)
+{
+	AUTOFREE char *mark = xasprintf("%s%s.wh..wh..opq", name, *name ? "/" : "");
+	return w->is_layer && is_opaque(directory) ? put_mark(w, mark) : 0;
+}
+
+static int is_empty(int directory)
+{
+	struct dirent *e;
+	DIR *d = path_list(directory);
+	while (d && (e = readdir(d)) && (streq(e->d_name, ".") || streq(e->d_name, "..")))
+		;
+	if (d)
+		closedir(d);
+	return d && !e;
+}
+
+/* Whether the entry was made for a mount alone. */
+static int is_stub(const struct writer *w, int directory, const char *file, const char *name, const struct stat *st)
+{
+	AUTOFREE char *path = xasprintf("/%s", name);
+	if (!w->mounted || !strv_contains(w->mounted, path))
+		return 0;
+	if (S_ISREG(st->st_mode))
+		return st->st_size == 0;
+	AUTO_FD int fd = openat(directory, file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && is_empty(fd);
+}
+
+/* ---- a tree ---- */
+
 static int write_directory(struct writer *w, int directory, const char *file, const char *name, int depth)
 {
 	struct stat st;
@@ -274,6 +342,8 @@ static int write_directory(struct writer *w, int directory, const char *file, co
 		return -errno;
 	AUTOFREE char *slashed = *name ? xasprintf("%s/", name) : xstrdup("./");
 	int r = put_entry(w, '5', slashed, "", &st, fd, NULL);
+	if (r >= 0)
+		r = write_opaque(w, fd, name);
 	dev_t device = w->device;
 	for (int i = 0; i < TAR_ALSO_MAX; i++)
 		if (w->also[i].st_ino && st.st_ino == w->also[i].st_ino && st.st_dev == w->also[i].st_dev)
@@ -329,6 +399,10 @@ static int write_node(struct writer *w, int directory, const char *file, const c
 	struct stat st;
 	if (fstatat(directory, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
+	if (is_stub(w, directory, file, name, &st))
+		return 0;
+	if (w->is_layer && S_ISCHR(st.st_mode) && st.st_rdev == 0)
+		return write_whiteout(w, name);
 	switch (st.st_mode & S_IFMT) {
 	case S_IFDIR:
 		return write_directory(w, directory, file, name, depth);
@@ -361,7 +435,6 @@ static void free_links(struct writer *w)
 
 int tar_write(const struct tar_tree *t, tar_sink sink, void *data, struct error **err)
 {
-	static const char end[2 * BLOCK];
 	struct stat st;
 	AUTOFREE char *clean = path_normalize(t->path);
 	if (!clean)
@@ -378,7 +451,7 @@ int tar_write(const struct tar_tree *t, tar_sink sink, void *data, struct error 
 			w->also[i] = (struct stat){ 0 };
 	int r = write_node(w, directory, file, t->name, 0);
 	if (r >= 0)
-		r = put(w, end, sizeof end);
+		r = tar_write_end(sink, data);
 	int told = w->told;
 	free_links(w);
 	return r < 0 && !told ? error_set_errno(err, r, "cannot read %s", clean) : r;
@@ -390,9 +463,86 @@ int tar_write_tree(int root, const char *path, const char *name, tar_sink sink, 
 	return tar_write(&t, sink, data, err);
 }
 
+static const struct tar_tree plain_tree = { .root = -1, .also = { -1, -1 } };
+
+int tar_write_layer(int upper, const struct strv *mounted, tar_sink sink, void *data, struct error **err)
+{
+	struct stat st;
+	if (fstat(upper, &st) < 0)
+		return error_set_errno(err, errno, "cannot read the layer");
+	struct writer *w = xnew(struct writer);
+	*w = (struct writer){
+		.sink = sink,
+		.data = data,
+		.device = st.st_dev,
+		.tree = &plain_tree,
+		.is_layer = 1,
+		.mounted = mounted,
+		.err = err,
+	};
+	int r = write_node(w, upper, ".", "", 0);
+	if (r >= 0)
+		r = tar_write_end(sink, data);
+	int told = w->told;
+	free_links(w);
+	return r < 0 && !told ? error_set_errno(err, r, "cannot read the layer") : r;
+}
+
+/* ---- single entries ---- */
+
+static int pax_add_given_xattrs(struct buffer *b, const struct tar_entry *e)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < e->xattr_count; i++) {
+		AUTOFREE char *key = xasprintf("SCHILY.xattr.%s", e->xattrs[i].name);
+		if (!strchr(e->xattrs[i].name, '='))
+			r = pax_add(b, key, e->xattrs[i].value, e->xattrs[i].size);
+	}
+	return r;
+}
+
+int tar_write_entry(const struct tar_entry *e, tar_sink sink, void *data)
+{
+	static const char types[] = { [TAR_FILE] = '0',
+		[TAR_LINK] = '1',
+		[TAR_SYMLINK] = '2',
+		[TAR_CHAR] = '3',
+		[TAR_BLOCK] = '4',
+		[TAR_DIRECTORY] = '5',
+		[TAR_FIFO] = '6' };
+	struct writer w = { .sink = sink, .data = data, .tree = &plain_tree };
+	const struct stat st = { .st_mode = e->mode,
+		.st_uid = e->uid,
+		.st_gid = e->gid,
+		.st_rdev = makedev(e->major, e->minor),
+		.st_mtim = { .tv_sec = e->mtime, .tv_nsec = e->mtime_ns } };
+	const char *link = e->target ? e->target : "";
+	uint64_t size = e->type == TAR_FILE ? e->size : 0;
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, PAX_MAX);
+	int r = pax_add_all(&b, e->path, link, &st, size);
+	if (r >= 0)
+		r = pax_add_given_xattrs(&b, e);
+	if (r >= 0 && b.size)
+		r = put_pax(&w, &b);
+	return r < 0 ? r : put_header(&w, types[e->type], e->path, link, &st, size);
+}
+
+int tar_write_padding(uint64_t size, tar_sink sink, void *data)
+{
+	struct writer w = { .sink = sink, .data = data, .tree = &plain_tree };
+	return put_padding(&w, size);
+}
+
+int tar_write_end(tar_sink sink, void *data)
+{
+	static const char end[2 * BLOCK];
+	return sink(data, end, sizeof end);
+}
+
 int tar_write_text(const struct tar_text *t, tar_sink sink, void *data)
 {
-	struct writer w = { .sink = sink, .data = data };
+	struct writer w = { .sink = sink, .data = data, .tree = &plain_tree };
 	const struct stat st = { .st_mode = S_IFREG | t->mode,
 		.st_uid = t->uid,
 		.st_gid = t->gid,

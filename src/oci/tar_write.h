@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/strv.h"
 #include "oci/tar.h"
 
 /* Takes the stream's bytes: 0 or -errno, which ends the work. */
@@ -39,3 +41,16 @@ struct tar_text {
 };
 /* Writes its entry. 0 or what the sink returned. */
 int tar_write_text(const struct tar_text *t, tar_sink sink, void *data);
+
+/* Writes the upper directory of an overlay as a layer (OCI image specification 1.1, layer.md):
+ * overlayfs's whiteouts and opaque directories become files that are named so. `mounted` has
+ * absolute paths where something was mounted: an empty file or directory there is left out, as it
+ * was made for the mount. */
+int tar_write_layer(int upper, const struct strv *mounted, tar_sink sink, void *data, struct error **err);
+
+/* Writes the headers of an entry as a reader gave it. The caller writes the e->size bytes of a
+ * file's content and their padding behind it, and tar_write_end() after the last entry. 0 or what
+ * the sink returned. */
+int tar_write_entry(const struct tar_entry *e, tar_sink sink, void *data);
+int tar_write_padding(uint64_t size, tar_sink sink, void *data);
+int tar_write_end(tar_sink sink, void *data);

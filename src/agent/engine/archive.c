@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * HEAD, GET and PUT /containers/ * /archive: what `docker cp` asks for.
+ * HEAD, GET and PUT /containers/ * /archive: what `docker cp` asks for. Then the root file system as
+ * a whole (export), and what the container has changed in it (layer).
  *
  * Problem. The paths are the client's, but symlinks, mounts and names on the way are the
  * container's. The engine may do more than the container.
@@ -10,7 +11,10 @@
  * Steps. The worker of a running container enters its user and mount namespaces. For one that does
  * not run, it makes a mount namespace of its own, mounts the root file system there, and enters a
  * new user namespace with the container's mapping before it makes that its root. The mount goes
- * with the worker. */
+ * with the worker.
+ *
+ * A layer is read from the overlay's upper directory. No path in it is resolved, and nothing of the
+ * image is needed: the worker opens it, then enters a new user namespace as above. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -40,6 +44,8 @@
 
 enum { ARCHIVES_MAX = 64, PATH_LENGTH_MAX = 4095, LINKS_MAX = 16 };
 
+enum archive_kind { ARCHIVE_PATH, ARCHIVE_EXPORT, ARCHIVE_LAYER };
+
 struct archive {
 	struct archive *next;
 	struct engine *engine;
@@ -49,7 +55,8 @@ struct archive {
 	struct container_namespaces namespaces;
 	struct buffer raw; /* the request's head, and what came with it */
 	char *path, *name;
-	int is_head, is_put, is_export;
+	enum archive_kind kind;
+	int is_head, is_put;
 	int is_roots; /* PUT: everything is root's, whatever the stream says */
 };
 
@@ -125,9 +132,26 @@ static int enter_stopped(const struct archive *a, struct error **err)
 	return 0;
 }
 
+/* A descriptor of the upper directory. */
+static int enter_upper(const struct archive *a, struct error **err)
+{
+	AUTOFREE char *path = path_join(a->container->record.id, "upper");
+	AUTO_FD int upper = path_open_beneath(a->engine->folders, path, O_RDONLY | O_DIRECTORY, 0);
+	fd_close(a->engine->folders);
+	if (upper == -ENOENT)
+		return error_set(err, ENOENT, "container %s has never run", a->name);
+	if (upper < 0 || setns(a->namespaces.user, CLONE_NEWUSER) < 0)
+		return error_set_errno(err, upper < 0 ? upper : errno, "cannot enter the container");
+	int r = idmap_become_root(&a->engine->ids);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return r < 0 ? error_set_errno(err, r, "cannot become root of the container") : TAKE_FD(upper);
+}
+
 /* A descriptor of the container's root directory. */
 static int become_container(const struct archive *a, struct error **err)
 {
+	if (a->kind == ARCHIVE_LAYER)
+		return enter_upper(a, err);
 	int r = a->process >= 0 ? enter_running(a, err) : enter_stopped(a, err);
 	if (r < 0)
 		return r;
@@ -257,13 +281,36 @@ static int read_out(const struct archive *a, int root, struct error **err)
 	return send_tree(a, root, directory, &p, head, err);
 }
 
+static const char tar_head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Content-Type: application/x-tar\r\n"
+			       "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 /* GET /containers/ * /export: the whole root file system, without what is mounted in it. */
 static int export_root(const struct archive *a, int root, struct error **err)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Content-Type: application/x-tar\r\n"
-				   "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
 	const struct place everything = { .directory = (char *)"/", .base = (char *)".", .name = (char *)"" };
-	return send_tree(a, root, root, &everything, head, err);
+	return send_tree(a, root, root, &everything, tar_head, err);
+}
+
+/* GET /containers/ * /layer: a layer of an image with what the container has changed. */
+static int send_layer(const struct archive *a, int upper, struct error **err)
+{
+	static const char *const places[] = { "/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname",
+		"/etc/resolv.conf" };
+	const struct docker_mounts *mounts = &a->container->record.mounts;
+	AUTO_STRV struct strv mounted = { 0 };
+	struct body_out out;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		strv_add(&mounted, places[i]);
+	for (size_t i = 0; i < mounts->count; i++)
+		strv_add(&mounted, mounts->items[i].destination);
+	body_out_init(&out, a->stream, tar_head);
+	int r = tar_write_layer(upper, &mounted, body_out_add, &out, err);
+	if (r >= 0)
+		r = body_out_end(&out);
+	if (r < 0 && out.begun)
+		shutdown(a->stream, SHUT_RDWR);
+	body_out_done(&out);
+	return r;
 }
 
 /* PUT: the path is a directory, symlinks followed. */
@@ -300,9 +347,10 @@ static int work(int channel, void *data, struct error **err)
 	if (root < 0)
 		r = root;
 	if (r >= 0)
-		r = a->is_put    ? write_in(a, root, &body, err) :
-		    a->is_export ? export_root(a, root, err) :
-				   read_out(a, root, err);
+		r = a->is_put                 ? write_in(a, root, &body, err) :
+		    a->kind == ARCHIVE_LAYER  ? send_layer(a, root, err) :
+		    a->kind == ARCHIVE_EXPORT ? export_root(a, root, err) :
+						read_out(a, root, err);
 	if (r < 0)
 		send_error(a, r, err ? *err : NULL);
 	shutdown(a->stream, SHUT_WR);
@@ -327,17 +375,17 @@ static int start(struct archive *a, struct error **err)
 {
 	static const struct worker_events events = { .done = on_done };
 	struct container *c = a->container;
-	int r = 0;
-	if (c->pid)
+	int r = 0, inside = c->pid && a->kind != ARCHIVE_LAYER;
+	if (inside)
 		a->process = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (c->pid && a->process < 0)
+	if (inside && a->process < 0)
 		return error_set_errno(err, errno, "cannot open the container's process");
-	if (!c->pid)
+	if (!inside)
 		r = container_namespaces_make(&a->engine->ids, NULL, 0, &a->namespaces, err);
 	if (r < 0)
 		return r;
 	const int keep[] = { a->stream, a->process, a->namespaces.user, a->engine->folders };
-	return worker_start(a->engine->loop, work, a, keep, c->pid ? 2 : ARRAY_SIZE(keep), &events, a, &a->worker);
+	return worker_start(a->engine->loop, work, a, keep, inside ? 2 : ARRAY_SIZE(keep), &events, a, &a->worker);
 }
 
 static void on_image(int code, const char *text, void *data)
@@ -366,7 +414,7 @@ static int check(const struct engine *e, const char *path, struct error **err)
 }
 
 /* path: owned. */
-static void begin(struct container *c, struct http_exchange *x, const char *name, char *path, int is_export)
+static void begin(struct container *c, struct http_exchange *x, const char *name, char *path, enum archive_kind kind)
 {
 	struct engine *e = c->engine;
 	AUTOFREE char *owner = engine_query(x, "holmOwner");
@@ -377,16 +425,16 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 		.stream = -1,
 		.process = -1,
 		.namespaces = { -1, -1 },
+		.kind = kind,
 		.path = path,
 		.name = xstrdup(name),
 		.is_head = streq(http_exchange_head(x)->method, "HEAD"),
 		.is_put = streq(http_exchange_head(x)->method, "PUT"),
-		.is_roots = streq(owner, "root"),
-		.is_export = is_export };
+		.is_roots = streq(owner, "root") };
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);
-	else if (c->pid)
+	else if (c->pid || kind == ARCHIVE_LAYER)
 		on_image(0, NULL, a);
 	else
 		image_want(e, c->record.image_id, on_image, a);
@@ -403,10 +451,10 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 	if (r < 0)
 		engine_error(x, r, err);
 	else
-		begin(c, x, name, TAKE_PTR(path), 0);
+		begin(c, x, name, TAKE_PTR(path), ARCHIVE_PATH);
 }
 
-void engine_export(struct engine *e, struct http_exchange *x, const char *name)
+static void whole(struct engine *e, struct http_exchange *x, const char *name, enum archive_kind kind)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct container *c = engine_find(e, x, name);
@@ -417,6 +465,17 @@ void engine_export(struct engine *e, struct http_exchange *x, const char *name)
 		engine_error(x, r, err);
 		return;
 	}
-	event_container(c, "export", NULL, NULL);
-	begin(c, x, name, xstrdup("/"), 1);
+	if (kind == ARCHIVE_EXPORT)
+		event_container(c, "export", NULL, NULL);
+	begin(c, x, name, xstrdup("/"), kind);
+}
+
+void engine_export(struct engine *e, struct http_exchange *x, const char *name)
+{
+	whole(e, x, name, ARCHIVE_EXPORT);
+}
+
+void engine_layer(struct engine *e, struct http_exchange *x, const char *name)
+{
+	whole(e, x, name, ARCHIVE_LAYER);
 }

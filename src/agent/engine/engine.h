@@ -265,6 +265,7 @@ void engine_top(struct engine *e, struct http_exchange *x, const char *name);
 void engine_update(struct engine *e, struct http_exchange *x, const char *name);
 void engine_prune(struct engine *e, struct http_exchange *x, const char *name);
 void engine_export(struct engine *e, struct http_exchange *x, const char *name);
+void engine_layer(struct engine *e, struct http_exchange *x, const char *name);
 void engine_images(struct engine *e, struct http_exchange *x, const char *name);
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);

@@ -55,6 +55,7 @@ static const struct {
 	{ "POST", "/containers/*/update", engine_update },
 	{ "POST", "/containers/prune", engine_prune },
 	{ "GET", "/containers/*/export", engine_export },
+	{ "GET", "/containers/*/layer", engine_layer },
 	{ "HEAD", "/containers/*/archive", engine_archive },
 	{ "GET", "/containers/*/archive", engine_archive },
 	{ "PUT", "/containers/*/archive", engine_archive },

@@ -146,6 +146,7 @@ static const struct resource {
 	{ "POST", "/containers/*/update", HAND_OVER, NULL },
 	{ "POST", "/containers/prune", HAND_OVER, NULL },
 	{ "GET", "/containers/*/export", HAND_OVER, NULL },
+	{ "GET", "/containers/*/layer", HAND_OVER, NULL },
 	{ "HEAD", "/containers/*/archive", HAND_OVER, NULL },
 	{ "GET", "/containers/*/archive", HAND_OVER, NULL },
 	{ "PUT", "/containers/*/archive", HAND_OVER, NULL },
