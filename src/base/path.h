@@ -58,4 +58,5 @@ char *path_account_home(void); /* the password database's, owned; NULL without o
 /* libexec/holm and share/holm beside the running program, so that an uninstalled build and any
  * PREFIX work; HOLM_LIBEXEC and HOLM_SHARE override. Owned. See docs/on-disk.md. */
 char *path_libexec(const char *program);
+char *path_program(const char *name); /* of those that people type; the same way */
 char *path_share(const char *name);

@@ -148,6 +148,12 @@ char *path_libexec(const char *program)
 	return find_own("HOLM_LIBEXEC", places, ARRAY_SIZE(places), program);
 }
 
+char *path_program(const char *name)
+{
+	static const char *const places[] = { "../../bin", "../bin", "." };
+	return find_own("HOLM_BIN", places, ARRAY_SIZE(places), name);
+}
+
 char *path_share(const char *name)
 {
 	static const char *const places[] = { "../share/holm", "../../share/holm", "." };

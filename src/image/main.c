@@ -17,6 +17,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct options *o, struct error **err);
 } handlers[] = {
+	{ "build", command_build },
 	{ "pull", command_pull },
 	{ "push", command_push },
 	{ "pull-as", command_pull_as },

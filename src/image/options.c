@@ -24,8 +24,8 @@ static const char *const remove_aliases[] = { "delete", NULL };
 #define OPTION_FORM \
 	"form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers", \
 	.default_text = "disk", .choices = form_choices
-#define OPTION_TAG(text) \
-	"tag", 't', OPTION_STRING, "NAME", (text)
+#define OPTION_TAG(text, kind) \
+	"tag", 't', (kind), "NAME", (text)
 /* clang-format on */
 
 static const struct option_spec pull_options[] = {
@@ -62,7 +62,7 @@ static const struct option_spec login_options[] = {
 
 static const struct option_spec load_options[] = {
 	{ "input", 'i', OPTION_STRING, "FILE", "the archive, in docker's spelling", .complete = "file" },
-	{ OPTION_TAG("the name it gets, where there is one image in it") },
+	{ OPTION_TAG("the name it gets, where there is one image in it", OPTION_STRING) },
 	{ OPTION_PLATFORM },
 	{ OPTION_PROGRESS },
 	{ 0 },
@@ -120,7 +120,7 @@ static const struct option_spec save_options[] = {
 };
 
 static const struct option_spec debootstrap_options[] = {
-	{ OPTION_TAG("the image's name (debian:SUITE); a short one becomes localhost/NAME") },
+	{ OPTION_TAG("the image's name (debian:SUITE); a short one becomes localhost/NAME", OPTION_STRING) },
 	{ "mirror", 0, OPTION_STRING, "URL", "Debian's package archive", .default_text = "the one that apt uses here" },
 	{ "include", 0, OPTION_LIST, "PACKAGE[,PACKAGE...]", "more packages; may be repeated" },
 	{ "no-check-valid-until", 0, OPTION_FLAG, NULL, "take a mirror whose Release file has expired" },
@@ -130,7 +130,41 @@ static const struct option_spec debootstrap_options[] = {
 	{ 0 },
 };
 
+static const char *const build_progress_choices[] = { "auto", "plain", NULL };
+
+static const struct option_spec build_options[] = {
+	{ OPTION_TAG("the image's name; a short one becomes localhost/NAME; may be repeated", OPTION_LIST) },
+	{ "file", 'f', OPTION_STRING, "FILE", "the Dockerfile; - is standard input",
+	    .default_text = "CONTEXT/Containerfile, or CONTEXT/Dockerfile", .complete = "file" },
+	{ "target", 0, OPTION_STRING, "STAGE", "build this stage", .default_text = "the last one" },
+	{ "build-arg", 0, OPTION_LIST, "NAME[=VALUE]", "the value of an ARG; without VALUE the environment's" },
+	{ "label", 0, OPTION_LIST, "NAME=VALUE", "a label of the image" },
+	{ "annotation", 0, OPTION_LIST, "NAME=VALUE", "an annotation of its manifest" },
+	{ "no-cache", 0, OPTION_FLAG, NULL, "run each step again" },
+	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images of FROM" },
+	{ "iidfile", 0, OPTION_STRING, "FILE", "write the image's digest to this file", .complete = "file" },
+	{ "quiet", 'q', OPTION_FLAG, NULL, "print the digest alone, and the output of a step that fails" },
+	{ "progress", 0, OPTION_STRING, "MODE", "plain: lines", .default_text = "auto",
+	    .choices = build_progress_choices },
+	{ OPTION_PLATFORM },
+	{ "machine", 'n', OPTION_STRING, "NAME", "the machine that runs the commands of RUN",
+	    .default_text = "the default machine", .complete = "machine" },
+	{ 0 },
+};
+
 const struct command_spec image_commands[] = {
+	{
+	    .name = "build",
+	    .synopsis = "CONTEXT",
+	    .summary = "build an image from a Dockerfile",
+	    .options = build_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	    .complete = "directory",
+	    .details = "CONTEXT is the directory that COPY and ADD take files from, less what its .dockerignore names. "
+		       "Steps that an earlier build made of the same files are not made again. The commands of RUN "
+		       "run in a container of the machine each; without RUN there is no machine needed.",
+	},
 	{
 	    .name = "pull",
 	    .synopsis = "NAME",

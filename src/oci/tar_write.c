@@ -171,7 +171,7 @@ static int pax_add_xattrs(struct buffer *b, int fd, const struct writer *w)
 	int r = 0;
 	for (const char *at = names; r >= 0 && size > 0 && at < names + size; at += strlen(at) + 1) {
 		ssize_t n = fgetxattr(fd, at, value, XATTR_VALUE_MAX);
-		AUTOFREE char *name = w->tree->restore                 ? overlay_restore(fd, at) :
+		AUTOFREE char *name = w->tree->restore               ? overlay_restore(fd, at) :
 				      w->is_layer && is_overlays(at) ? NULL :
 								       xstrdup(at);
 		AUTOFREE char *key = name ? xasprintf("SCHILY.xattr.%s", name) : NULL;

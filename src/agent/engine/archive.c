@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * HEAD, GET and PUT /containers/ * /archive: what `docker cp` asks for. Then the root file system as
- * a whole (export), and what the container has changed in it (layer).
+ * HEAD, GET and PUT /containers/ * /archive: what `docker cp` asks for. GET /export: the whole root
+ * file system. GET /layer: what the container has changed in it.
  *
  * Problem. The paths are the client's, but symlinks, mounts and names on the way are the
  * container's. The engine may do more than the container.

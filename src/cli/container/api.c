@@ -12,6 +12,7 @@
 #include "base/stamp.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/engine.h"
 #include "cli/output.h"
 #include "cli/target.h"
 #include "machine/machine.h"
@@ -23,6 +24,23 @@ int api_init(struct api *a, const struct command_spec *verb, const struct option
 {
 	*a = (struct api){ .verb = verb, .timeout_ms = ANSWER_MS, .failed = API_FAILED };
 	return target_machine(options_string(o, "machine"), &a->machine, err);
+}
+
+int api_init_or_make(struct api *a, const struct command_spec *verb, const struct options *o, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	AUTOFREE char *name = NULL;
+	int r = api_init(a, verb, o, &why);
+	if (r == -ENOENT && !options_given(o, "machine") && target_default(&name, NULL) == -ENOENT) {
+		int made = engine_make_first(&name, err);
+		if (made < 0)
+			return made;
+		if (made) {
+			a->machine = TAKE_PTR(name);
+			r = 0;
+		}
+	}
+	return r < 0 ? error_set(err, -r, "%s", error_text(why, r)) : 0;
 }
 
 void api_done(struct api *a)

@@ -31,6 +31,8 @@ struct api {
 /* Finds the machine: --machine, else the host's HOLM_MACHINE, else the default one. Connects to
  * nothing. 0 or -errno. */
 int api_init(struct api *a, const struct command_spec *verb, const struct options *o, struct error **err);
+/* The same; where there is no machine at all, makes one for containers. */
+int api_init_or_make(struct api *a, const struct command_spec *verb, const struct options *o, struct error **err);
 void api_done(struct api *a);
 #define AUTO_API CLEANUP(api_done)
 

@@ -15,7 +15,7 @@ static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
 	API_MACHINE_OPTION,
-	{ "start", 0, OPTION_FLAG, NULL, "boot the machine first" },
+	{ "start", 0, OPTION_FLAG, NULL, "boot the machine first; make one where there is none" },
 	{ 0 },
 };
 
@@ -35,7 +35,7 @@ static int run(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_API struct api a = { 0 };
-	int r = api_init(&a, c, o, &err);
+	int r = options_given(o, "start") ? api_init_or_make(&a, c, o, &err) : api_init(&a, c, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (options_given(o, "start") && (r = client_start(a.machine, CLIENT_SESSION, 0, NULL, &err)) < 0)

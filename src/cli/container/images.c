@@ -202,8 +202,8 @@ static int run_rmi(const struct command_spec *c, struct options *o)
 
 /* ---- the others ---- */
 
-static const char *const same_words[] = { "pull", "push", "tag", "history", "save", "load", "import", "search", "login",
-	"logout", NULL };
+static const char *const same_words[] = { "build", "pull", "push", "tag", "history", "save", "load", "import", "search",
+	"login", "logout", NULL };
 
 const struct command_spec *images_at(size_t i)
 {

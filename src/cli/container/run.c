@@ -181,25 +181,6 @@ static int show_create_failure(const struct making *m, int code, struct error **
 	return api_failure(&m->api, NULL, NULL, code, err);
 }
 
-/* The machine of the command line, or the default one; where there is no machine at all, one is
- * made. */
-static int find_machine(struct making *m, const struct command_spec *c, struct error **err)
-{
-	AUTO_ERROR struct error *why = NULL;
-	AUTOFREE char *name = NULL;
-	int r = api_init(&m->api, c, m->options, &why);
-	if (r == -ENOENT && !options_given(m->options, "machine") && target_default(&name, NULL) == -ENOENT) {
-		int made = engine_make_first(&name, err);
-		if (made < 0)
-			return made;
-		if (made) {
-			m->api.machine = TAKE_PTR(name);
-			r = 0;
-		}
-	}
-	return r < 0 ? error_set(err, -r, "%s", error_text(why, r)) : 0;
-}
-
 /* Reads the options and makes the container. -1: it is made; else the exit status. */
 static int make(struct making *m, const struct command_spec *c, int detached, int failed)
 {
@@ -212,7 +193,7 @@ static int make(struct making *m, const struct command_spec *c, int detached, in
 	if (r == 0 && attached)
 		r = stream_check_terminal(options_switch(m->options, "tty", 0), m->streams.in, &err);
 	if (r == 0)
-		r = find_machine(m, c, &err);
+		r = api_init_or_make(&m->api, c, m->options, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	m->api.failed = failed;

@@ -174,8 +174,7 @@ int compose_image(struct library *l, const struct composed_layer *layer, const s
 	    facts->annotations, ret_digest, err);
 }
 
-/* Docker's name of a layer's type as the specification's (image-spec, "Compatibility Matrix"). */
-static const char *layer_type(const char *type)
+const char *compose_layer_type(const char *type)
 {
 	static const struct {
 		const char *docker, *oci;
@@ -230,7 +229,7 @@ int compose_on(struct library *l, struct json_object *config, const struct oci_m
 		return r;
 	struct json_object *layers = json_object_new_array();
 	for (size_t i = 0; i < base->layer_count; i++)
-		json_object_array_add(layers, compose_descriptor(layer_type(base->layers[i].media_type),
+		json_object_array_add(layers, compose_descriptor(compose_layer_type(base->layers[i].media_type),
 						  base->layers[i].digest, base->layers[i].size));
 	json_object_array_add(layers, compose_descriptor(layer->media_type, layer->digest, layer->size));
 	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, NULL, ret_digest,

@@ -38,6 +38,9 @@ struct compose_facts {
  * DIGEST_TEXT_SIZE + 1 bytes. */
 int compose_image(struct library *l, const struct composed_layer *layer, const struct compose_facts *facts,
     char *ret_digest, struct error **err);
+/* Docker's name of a layer's type as the specification's (image-spec, "Compatibility Matrix");
+ * others are as they are. Borrowed. */
+const char *compose_layer_type(const char *type);
 /* A descriptor as JSON. Owned. */
 struct json_object *compose_descriptor(const char *media_type, const char *digest, uint64_t size);
 /* Writes a manifest around the configuration and the layers (an array of descriptors, taken). */

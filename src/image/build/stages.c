@@ -122,6 +122,13 @@ static void add_source(struct build_stage *stage, int number, const char *image)
 	stage->sources[stage->source_count++] = (struct stage_source){ number, xstrdup(image) };
 }
 
+int stages_find(const struct stages *s, const char *name, size_t before)
+{
+	uint32_t number;
+	int found = find_stage(s, name, before);
+	return found == STAGE_NONE && parse_u32(name, &number) == 0 && number < before ? (int)number : found;
+}
+
 /* A stage's name or index, or an image. */
 static int use_source(struct resolver *r, size_t stage, const char *from, struct error **err)
 {

@@ -38,6 +38,8 @@ struct stages {
  * owned. */
 int stages_resolve(const struct dockerfile *d, const char *name, const struct strv *given, const struct strv *platform,
     const char *target, struct stages **ret, struct error **err);
+/* The stage that a name or an index means, among the first `before` ones; STAGE_NONE: none. */
+int stages_find(const struct stages *s, const char *name, size_t before);
 void stages_free(struct stages *s);
 DEFINE_CLEANUP(struct stages, stages_free)
 #define AUTO_STAGES CLEANUP(stages_freep)

@@ -9,6 +9,7 @@
 #include "image/library/library.h"
 #include "image/registry/credentials.h"
 
+int command_build(struct options *o, struct error **err);
 int command_pull(struct options *o, struct error **err);
 int command_push(struct options *o, struct error **err);
 int command_pull_as(struct options *o, struct error **err);

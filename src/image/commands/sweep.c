@@ -9,6 +9,8 @@
  * them stay. One that was handed out within the last minute stays too: its machine may not be
  * written yet.
  *
+ * The layers that a build's cache names stay, too (builder/cache.h), until `builder prune`.
+ *
  * A prune is the same with more to delete: disks and trees that no machine uses, even if their
  * image has a name; all partial downloads; on request the names of images that no machine uses. A
  * dry run counts and deletes nothing. */
@@ -34,7 +36,13 @@
 #include "image/trees/cache.h"
 #include "oci/digest.h"
 
-enum { DISK_GRACE_S = 60, PARTIAL_AGE_S = 7 * 24 * 3600, MACHINE_JSON_MAX = 4 << 20, PRUNE_WAIT_MS = 10000 };
+enum {
+	DISK_GRACE_S = 60,
+	PARTIAL_AGE_S = 7 * 24 * 3600,
+	MACHINE_JSON_MAX = 4 << 20,
+	PRUNE_WAIT_MS = 10000,
+	BUILD_RECORD_MAX = 64 << 10
+};
 #define PARTIAL_TOTAL_MAX ((uint64_t)8 << 30)
 
 struct references {
@@ -187,6 +195,28 @@ static void each_file(int directory, void (*fn)(int directory, const char *name,
 	closedir(d);
 }
 
+/* The layers of builds: each record of a step names one. */
+static void add_build_layer(int directory, const char *name, const struct stat *st, void *data)
+{
+	struct references *keep = data;
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_FD int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTOFREE char *text = NULL;
+	const char *digest = NULL;
+	size_t size;
+	if (strlen(name) == DIGEST_HEX_SIZE && fd >= 0 && fd_read_all(fd, BUILD_RECORD_MAX, &text, &size) == 0 &&
+	    json_parse(text, size, "a record", &o, NULL) == 0 && json_get_string(o, "digest", &digest, NULL) == 0 &&
+	    digest_is_valid(digest))
+		strv_add(&keep->blobs, digest_hex(digest));
+}
+
+static void add_builds(struct library *l, struct references *keep)
+{
+	AUTO_FD int builds = openat(l->root, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (builds >= 0)
+		each_file(builds, add_build_layer, keep);
+}
+
 static void sweep_blob(int directory, const char *name, const struct stat *st, void *data)
 {
 	struct sweeping *s = data;
@@ -322,6 +352,7 @@ static void sweep(struct sweeping *s)
 	struct references *keep = &s->keep;
 	keep->keep_blobs = keep->keep_disks = keep->keep_trees = library_read_index(l, &index, NULL) < 0;
 	add_machines(l, keep);
+	add_builds(l, keep);
 	for (size_t k = 0; k < index.count; k++)
 		if (!drop_image(s, &index.entries[k]))
 			add_image(l, &index.entries[k].descriptor, !s->report, keep);

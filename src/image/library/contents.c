@@ -17,7 +17,7 @@
 #include "image/common/interrupt.h"
 #include "oci/layer.h"
 
-enum { LINKS_MAX = 16, ZEROS = 1 << 16, TEXT_MAX = 1 << 20 };
+enum { LINKS_MAX = 16, RESOLVE_MAX = 40, ZEROS = 1 << 16, TEXT_MAX = 1 << 20 };
 #define HOLE_HASHED_MAX ((uint64_t)1 << 30) /* longer holes count by their length */
 #define WHITEOUT ".wh."
 #define OPAQUE ".wh..wh..opq"
@@ -37,6 +37,7 @@ void content_pool_done(struct content_pool *p)
 		free(p->items[k]->target);
 		free(p->items[k]->link);
 		free(p->items[k]->text);
+		free(p->items[k]->note);
 		free(p->items[k]);
 	}
 	free(p->items);
@@ -49,7 +50,7 @@ void contents_done(struct contents *c)
 	*c = (struct contents){ 0 };
 }
 
-static struct content *pool_new(struct content_pool *p)
+struct content *content_pool_new(struct content_pool *p)
 {
 	if (p->count == p->room) {
 		p->room = p->room ? p->room * 2 : 1024;
@@ -153,7 +154,7 @@ static int is_kept(const struct content_pool *p, const struct content *c)
 static int take_content(const struct content_pool *p, struct content *c, struct tar_reader *tar, struct error **err)
 {
 	if (!is_kept(p, c))
-		return hash_content(tar, c->size, NULL, c->digest, err);
+		return p->plain ? 0 : hash_content(tar, c->size, NULL, c->digest, err);
 	AUTO_BUFFER struct buffer text;
 	buffer_init(&text, TEXT_MAX);
 	int r = hash_content(tar, c->size, &text, c->digest, err);
@@ -205,7 +206,7 @@ static int take_entry(struct layer *l, struct tar_reader *tar, const struct tar_
 	AUTOFREE char *absolute = xasprintf("/%s", e->path), *path = path_normalize(absolute);
 	if (take_whiteout(l, path))
 		return 0;
-	struct content *c = pool_new(l->pool);
+	struct content *c = content_pool_new(l->pool);
 	*c = (struct content){
 		.type = e->type,
 		.mode = e->mode,
@@ -215,6 +216,8 @@ static int take_entry(struct layer *l, struct tar_reader *tar, const struct tar_
 		.minor = e->minor,
 		.size = e->size,
 		.number = l->pool->count,
+		.layer = l->pool->layer,
+		.mtime = e->mtime,
 	};
 	hash_xattrs(e, c->xattrs);
 	if (e->type == TAR_LINK) {
@@ -280,6 +283,7 @@ static void resolve_link(const struct layer *l, const struct contents *below, st
 	copy.link = c->link;
 	copy.target = xstrdup(t->target);
 	copy.text = xstrdup(t->text);
+	copy.note = NULL;
 	free(c->target);
 	*c = copy;
 }
@@ -325,21 +329,91 @@ int contents_add_tar(struct tar_reader *tar, struct content_pool *pool, struct c
 	return r;
 }
 
-int contents_add_layer(struct library *l, const struct image *i, size_t k, struct content_pool *pool,
+int contents_add_blob(struct library *l, const char *digest, const char *diff_id, struct content_pool *pool,
     struct contents *c, struct error **err)
 {
-	const struct oci_descriptor *d = &i->manifest->layers[k];
 	CLEANUP(layer_reader_freep) struct layer_reader *reader = NULL;
-	AUTO_FD int fd = library_open_blob(l, d->digest, NULL, err);
+	AUTO_FD int fd = library_open_blob(l, digest, NULL, err);
 	int r = fd < 0 ? fd : layer_reader_open(fd, NULL, NULL, &reader, err);
 	if (r < 0)
 		return r;
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(layer_reader_read, reader, NULL);
 	r = contents_add_tar(tar, pool, c, err);
-	if (r == 0 && !streq(layer_reader_digest(reader), i->config->diff_ids.items[k]))
+	if (r == 0 && diff_id && !streq(layer_reader_digest(reader), diff_id))
 		r = error_set(err, EBADMSG,
 		    "its bytes are not those that the image names; remove the image and pull it again");
+	return r;
+}
+
+int contents_add_layer(struct library *l, const struct image *i, size_t k, struct content_pool *pool,
+    struct contents *c, struct error **err)
+{
+	const struct oci_descriptor *d = &i->manifest->layers[k];
+	int r = contents_add_blob(l, d->digest, i->config->diff_ids.items[k], pool, c, err);
 	return r < 0 ? error_prefix(err, r, "layer %zu (%.19s)", k + 1, d->digest) : 0;
+}
+
+/* ---- paths ---- */
+
+int contents_is_whiteout(const char *path)
+{
+	return startswith(path_base(path), WHITEOUT) != NULL;
+}
+
+/* The path that a symlink at `path` leads to; owned. */
+static char *follow(const char *path, const char *target)
+{
+	AUTOFREE char *parent = path_parent(path), *joined = path_join(parent, target);
+	return path_normalize(joined);
+}
+
+/* Follows the first symlink among the parts of the path. The path behind it, owned; NULL: none. */
+static char *follow_first(const struct contents *c, const char *path, int last)
+{
+	for (const char *slash = path; *slash;) {
+		slash = strchrnul(slash + 1, '/');
+		AUTOFREE char *part = xstrndup(path, (size_t)(slash - path));
+		const struct content *at = !*slash && !last ? NULL : find(c, part);
+		if (!at || at->type != TAR_SYMLINK)
+			continue;
+		AUTOFREE char *place = follow(part, at->target);
+		return *slash ? path_join(place, slash + 1) : TAKE_PTR(place);
+	}
+	return NULL;
+}
+
+char *contents_resolve(const struct contents *c, const char *path, int last)
+{
+	char *now = path_normalize(path);
+	for (int k = 0; now && k < RESOLVE_MAX; k++) {
+		AUTOFREE char *next = follow_first(c, now, last);
+		if (!next)
+			return now;
+		free(now);
+		now = path_normalize(next);
+	}
+	free(now);
+	return NULL;
+}
+
+void contents_append(struct contents *c, struct content *entry)
+{
+	if ((c->count & (c->count - 1)) == 0) /* room for twice as many */
+		c->items = xrealloc(c->items, c->count ? 2 * c->count : 1, sizeof(struct content *));
+	c->items[c->count++] = entry;
+}
+
+void contents_sort(struct contents *c)
+{
+	size_t kept = 0;
+	for (size_t k = 0; k < c->count; k++)
+		c->items[k]->number = k + 1;
+	if (c->count)
+		qsort(c->items, c->count, sizeof(struct content *), compare_in_order);
+	for (size_t k = 0; k < c->count; k++)
+		if (k + 1 == c->count || !streq(c->items[k]->path, c->items[k + 1]->path))
+			c->items[kept++] = c->items[k];
+	c->count = kept;
 }
 
 int content_is_same(const struct content *a, const struct content *b)

@@ -108,6 +108,17 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 	return *ret ? 0 : -ENOENT;
 }
 
+/* A whole digest finds a manifest that has no name, too: a build's, or a container's. */
+static int find_nameless(struct library *l, const char *text, char **ret_name, char **ret_digest)
+{
+	AUTO_IMAGE struct image *i = NULL;
+	if (!digest_is_valid(text) || image_load(l, NULL, text, &i, NULL) < 0)
+		return -ENOENT;
+	*ret_name = NULL;
+	*ret_digest = xstrdup(text);
+	return 0;
+}
+
 /* A short name is first one of this host's own images, then docker.io's; the other way round for
  * Docker's clients. */
 static int find_by_reference(const struct library_index *index, const struct reference *ref,
@@ -151,6 +162,8 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 	if (r < 0)
 		return r;
 	r = find_by_digest(&index, text, &e, err);
+	if (r == -ENOENT && find_nameless(l, text, ret_name, ret_digest) == 0)
+		return 0;
 	if (r == -ENOENT) {
 		r = reference_parse(text, &reference, err);
 		if (r < 0)

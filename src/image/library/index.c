@@ -152,6 +152,16 @@ static int has_digest(const struct library_entry *e, const void *digest)
 	return streq(e->descriptor.digest, digest);
 }
 
+/* Without a wish for a name, any entry of the digest will do. */
+static int has_entry(const struct library_index *i, const struct library_entry *e)
+{
+	for (size_t k = 0; k < i->count; k++)
+		if (has_digest(&i->entries[k], e->descriptor.digest) &&
+		    (!e->name || (i->entries[k].name && is_same_slot(&i->entries[k], e))))
+			return 1;
+	return 0;
+}
+
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
@@ -162,9 +172,8 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 	if (r < 0)
 		return r;
 	struct library_entry e = { .name = (char *)name, .descriptor = *d };
-	for (size_t k = 0; !name && k < i.count; k++)
-		if (has_digest(&i.entries[k], d->digest))
-			return 0;
+	if (has_entry(&i, &e))
+		return 0;
 	filter(&i, is_same_slot, &e);
 	/* The new entry borrows what it points to, so it is taken out again before the list is
 	 * freed. */

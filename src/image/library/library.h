@@ -9,6 +9,8 @@
  *   disks/                sha256-HEX-v1.ext4 per image, and .json with what was found in it
  *   trees/                sha256-HEX-TAG-v1/ per layer and mapping of ids, .json beside it,
  *                         image-sha256-HEX-TAG-v1.json per image (trees/cache.h)
+ *   build/                what builds have made: HEX a step, files-HEX what is known of a context's
+ *                         files (builder/cache.h, builder/context.h)
  *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two
  *                         processes do the work once; locks/trees while any tree is made
  *   use.lock              shared while a library is open, exclusive while unreferenced files are
@@ -51,7 +53,8 @@ void library_index_done(struct library_index *i);
 #define AUTO_LIBRARY_INDEX CLEANUP(library_index_done)
 
 /* Gives the manifest d (its platform must be set) this name, taking it from another manifest for
- * the same platform. NULL: keeps it without a name, if it has none. */
+ * the same platform. NULL: keeps it without a name, if it has none. An entry that is there stays as
+ * it is. */
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err);
 /* Takes a name away from all its manifests. -ENOENT without a text when there is none. */
 int library_remove_name(struct library *l, const char *name, struct error **err);

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See builder.h. Stages are made in their order, those that the target does not need not at all. */
+#include "image/builder/builder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic_file.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "image/build/instruction.h"
+#include "image/builder/cache.h"
+#include "image/common/interrupt.h"
+#include "image/registry/pull.h"
+#include "oci/digest.h"
+
+static void builder_done(struct builder *b)
+{
+	for (size_t i = 0; b->stages && b->states && i < b->stages->count; i++)
+		build_state_free(b->states[i]);
+	free(b->states);
+	stages_free(b->stages);
+	dockerfile_free(b->file);
+	free(b->file_name);
+	build_context_free(b->context);
+	build_engine_free(b->engine);
+	report_free(b->report);
+	progress_free(b->progress);
+	oci_platform_done(&b->platform);
+	strv_done(&b->platform_args);
+	strv_done(&b->used_args);
+	for (size_t i = 0; i < b->image_count; i++) {
+		free(b->images[i].name);
+		build_state_free(b->images[i].state);
+	}
+	free(b->images);
+}
+
+/* ---- the Dockerfile ---- */
+
+/* The file of --file, else the first of these names in the context. Owned. */
+static char *find_file(const struct build_options *o)
+{
+	static const char *const names[] = { "Containerfile", "Dockerfile", "dockerfile" };
+	if (o->file)
+		return xstrdup(o->file);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTOFREE char *path = path_join(o->context, names[i]);
+		if (path_exists(path))
+			return TAKE_PTR(path);
+	}
+	return NULL;
+}
+
+static int read_file(const char *path, char **ret, size_t *ret_size, struct error **err)
+{
+	AUTO_FD int fd = streq(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fd_read_all(fd, DOCKERFILE_MAX + 1, ret, ret_size);
+	return r < 0 ? error_set_errno(err, r, "Dockerfile \"%s\"", path) : 0;
+}
+
+static int parse_file(struct builder *b, struct error **err)
+{
+	AUTOFREE char *path = find_file(b->options), *text = NULL;
+	size_t size = 0;
+	if (!path)
+		return error_set(err, ENOENT,
+		    "context \"%s\" has no Containerfile and no Dockerfile; name one with --file", b->options->context);
+	int r = read_file(path, &text, &size, err);
+	if (r < 0)
+		return r;
+	b->file_name = xstrdup(streq(path, "-") ? "Dockerfile" : path_base(path));
+	r = dockerfile_parse(text, size, b->file_name, &b->file, err);
+	if (r < 0 && b->file && b->file->error_line) {
+		AUTOFREE char *excerpt = dockerfile_excerpt(b->file, b->file->error_line);
+		report_failure(b->report, excerpt);
+	}
+	return r;
+}
+
+/* ---- the context ---- */
+
+/* NAME.dockerignore beside the Dockerfile, else .dockerignore of the context. */
+static int read_ignore(const struct builder *b, struct ignore **ret, struct error **err)
+{
+	AUTOFREE char *file = find_file(b->options), *own = file ? xasprintf("%s.dockerignore", file) : NULL;
+	AUTOFREE char *podmans = path_join(b->options->context, ".containerignore"),
+		      *common = path_join(b->options->context, ".dockerignore");
+	const char *const paths[] = { own, podmans, common };
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		AUTOFREE char *text = NULL;
+		size_t size;
+		if (!paths[i] || !path_exists(paths[i]))
+			continue;
+		int r = path_read_file(paths[i], IGNORE_MAX + 1, &text, &size);
+		return r < 0 ? error_set_errno(err, r, "%s", paths[i]) :
+			       ignore_parse(text, size, path_base(paths[i]), ret, err);
+	}
+	return 0;
+}
+
+static char *notes_folder(const struct builder *b)
+{
+	return path_join(b->library->path, "build");
+}
+
+int build_find_context(struct builder *b, struct build_context **ret, struct error **err)
+{
+	struct ignore *ignore = NULL;
+	AUTOFREE char *folder = notes_folder(b);
+	int r = b->context ? 0 : read_ignore(b, &ignore, err);
+	if (r == 0 && !b->context)
+		r = build_context_open(b->options->context, ignore, &b->context, err);
+	if (r < 0)
+		return r;
+	if (!b->context_loaded)
+		build_context_load(b->context, folder);
+	b->context_loaded = 1;
+	*ret = b->context;
+	return 0;
+}
+
+/* ---- images ---- */
+
+/* Finds an image of the library, or pulls it. */
+static int obtain(struct builder *b, const char *name, const struct oci_platform *platform, char **ret_digest,
+    struct error **err)
+{
+	AUTOFREE char *found = NULL;
+	const struct pull_options o = { .platform = platform, .progress = b->progress };
+	int r = image_find(b->library, name, platform, &found, ret_digest, NULL);
+	int is_local = r == 0 && found && startswith(found, "localhost/");
+	if (r == 0 && (!b->options->pull || is_local || !found))
+		return 0;
+	free(TAKE_PTR(*ret_digest));
+	free(TAKE_PTR(found));
+	return image_pull(b->library, name, &o, &found, ret_digest, err);
+}
+
+static int load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+    struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform wish = { 0 };
+	AUTOFREE char *digest = NULL;
+	int r = platform ? oci_platform_parse(platform, &wish, err) : 0;
+	if (r == 0)
+		r = obtain(b, name, platform ? &wish : &b->platform, &digest, err);
+	return r < 0 ? r : build_state_load(b->library, digest, ret, err);
+}
+
+static int find_image(struct builder *b, const char *name, struct build_state **ret, struct error **err)
+{
+	for (size_t i = 0; i < b->image_count; i++)
+		if (streq(b->images[i].name, name)) {
+			*ret = b->images[i].state;
+			return 0;
+		}
+	struct build_state *state = NULL;
+	int r = load_image(b, name, NULL, &state, err);
+	if (r < 0)
+		return r;
+	b->images = xrealloc(b->images, b->image_count + 1, sizeof *b->images);
+	b->images[b->image_count].name = xstrdup(name);
+	b->images[b->image_count++].state = state;
+	*ret = state;
+	return 0;
+}
+
+int build_find_source(struct build_step *s, const char *from, struct build_state **ret, struct error **err)
+{
+	int stage = stages_find(s->builder->stages, from, s->stage);
+	if (stage == STAGE_NONE)
+		return find_image(s->builder, from, ret, err);
+	*ret = s->builder->states[stage];
+	return *ret ? 0 : error_set(err, EINVAL, "--from=%.60s: a stage has to be named as it is", from);
+}
+
+/* ---- steps ---- */
+
+void build_step_add(struct build_step *s, struct build_layer *layer)
+{
+	build_state_add(s->state, layer, s->instruction->text);
+	free(TAKE_PTR(layer->media_type));
+}
+
+int build_step_find(struct build_step *s, const char *key, struct build_layer *ret)
+{
+	return !s->builder->options->no_cache && build_cache_find(s->builder->library, key, ret);
+}
+
+static int does_work(const struct dockerfile_instruction *i)
+{
+	static const enum dockerfile_id ids[] = { DOCKERFILE_FROM, DOCKERFILE_RUN, DOCKERFILE_COPY, DOCKERFILE_ADD,
+		DOCKERFILE_WORKDIR };
+	for (size_t k = 0; k < ARRAY_SIZE(ids); k++)
+		if (i->kind->id == ids[k])
+			return 1;
+	return 0;
+}
+
+/* "[NAME 2/5]": the place among the instructions of the stage that do work. Owned. */
+static char *label_of(const struct build_step *s)
+{
+	const struct build_stage *stage = &s->builder->stages->stages[s->stage];
+	const struct dockerfile *d = s->builder->file;
+	size_t count = 0, place = 0;
+	for (size_t i = stage->from; i < stage->end; i++) {
+		count += (size_t)does_work(&d->instructions[i]);
+		if (d->instructions[i].line <= s->instruction->line)
+			place = count;
+	}
+	if (stage->name)
+		return xasprintf("[%s %zu/%zu]", stage->name, place, count);
+	return s->builder->stages->count > 1 ? xasprintf("[stage-%zu %zu/%zu]", s->stage, place, count) :
+					       xasprintf("[%zu/%zu]", place, count);
+}
+
+static int fail_step(const struct build_step *s, int code, struct error **err)
+{
+	const struct builder *b = s->builder;
+	AUTOFREE char *around = dockerfile_excerpt(b->file, s->instruction->line),
+		      *excerpt = xasprintf("%s:%u\n%s", b->file_name, s->instruction->line, around);
+	if (code != -ECANCELED)
+		report_failure(b->report, excerpt);
+	return error_prefix(err, code, "%s:%u: %.200s", b->file_name, s->instruction->line, s->instruction->text);
+}
+
+static int apply(struct build_step *s, struct error **err)
+{
+	switch (s->instruction->kind->id) {
+	case DOCKERFILE_RUN:
+		return build_run(s, err);
+	case DOCKERFILE_COPY:
+	case DOCKERFILE_ADD:
+		return build_copy(s, err);
+	default:
+		return build_configure(s, err);
+	}
+}
+
+static int run_step(struct build_step *s, struct error **err)
+{
+	struct builder *b = s->builder;
+	AUTOFREE char *label = does_work(s->instruction) ? label_of(s) : NULL;
+	const struct report_step step = { ++b->done, b->total, label, s->instruction->text };
+	report_begin(b->report, &step);
+	s->is_cached = 0;
+	int r = interrupt_check(err);
+	if (r == 0)
+		r = apply(s, err);
+	if (r < 0)
+		return fail_step(s, r, err);
+	report_end(b->report, s->is_cached, s->state->chain);
+	return 0;
+}
+
+/* ---- stages ---- */
+
+/* The instructions that the base left for whoever builds on it. */
+static int run_triggers(struct build_step *s, struct error **err)
+{
+	AUTO_STRV struct strv triggers = { 0 };
+	int r = 0;
+	build_state_words(s->state, "OnBuild", &triggers);
+	json_object_object_del(s->state->config, "OnBuild");
+	for (size_t i = 0; r == 0 && i < triggers.count; i++) {
+		CLEANUP(instruction_done)
+		struct dockerfile_instruction trigger = { .text = xstrdup(triggers.items[i]) };
+		size_t at = 0;
+		r = instruction_parse(&trigger, s->builder->file->escape, &at, err);
+		if (r == 0 && !trigger.kind->onbuild)
+			r = error_set(err, EINVAL, "ONBUILD of the base cannot have %s", trigger.kind->name);
+		trigger.line = trigger.last_line = s->instruction->line;
+		struct build_step step = *s;
+		step.instruction = &trigger;
+		if (r == 0)
+			r = run_step(&step, err);
+	}
+	return r;
+}
+
+static int begin_state(struct builder *b, const struct build_stage *stage, struct build_state **ret, struct error **err)
+{
+	if (stage->base.stage != STAGE_NONE) {
+		*ret = build_state_copy(b->states[stage->base.stage]);
+		return 0;
+	}
+	if (streq(stage->base.image, "scratch")) {
+		*ret = build_state_new(&b->platform);
+		return 0;
+	}
+	return load_image(b, stage->base.image, stage->platform, ret, err);
+}
+
+static int run_from(struct build_step *s, struct error **err)
+{
+	struct builder *b = s->builder;
+	const struct build_stage *stage = &b->stages->stages[s->stage];
+	AUTOFREE char *label = label_of(s);
+	const struct report_step step = { ++b->done, b->total, label, s->instruction->text };
+	report_begin(b->report, &step);
+	int r = begin_state(b, stage, &b->states[s->stage], err);
+	if (r < 0)
+		return fail_step(s, r, err);
+	s->state = b->states[s->stage];
+	report_end(b->report, 0, s->state->chain);
+	return run_triggers(s, err);
+}
+
+static int run_stage(struct builder *b, size_t at, struct error **err)
+{
+	const struct build_stage *stage = &b->stages->stages[at];
+	struct build_step s = { .builder = b, .stage = at, .instruction = &b->file->instructions[stage->from] };
+	int r = run_from(&s, err);
+	for (size_t i = stage->from + 1; r == 0 && i < stage->end; i++) {
+		s.instruction = &b->file->instructions[i];
+		r = run_step(&s, err);
+	}
+	return r;
+}
+
+static int run_stages(struct builder *b, struct error **err)
+{
+	const struct stages *s = b->stages;
+	int r = 0;
+	b->states = xcalloc(s->count, sizeof(void *));
+	for (size_t i = 0; i < s->count; i++)
+		b->total += s->stages[i].is_needed ? s->stages[i].end - s->stages[i].from : 0;
+	for (size_t i = 0; r == 0 && i <= s->target; i++)
+		if (s->stages[i].is_needed)
+			r = run_stage(b, i, err);
+	return r;
+}
+
+/* ---- the image ---- */
+
+static struct json_object *object_of_pairs(const struct strv *pairs)
+{
+	struct json_object *o = json_object_new_object();
+	for (size_t i = 0; i < pairs->count; i++) {
+		AUTOFREE char *name = xstrndup(pairs->items[i], strcspn(pairs->items[i], "="));
+		const char *value = strchr(pairs->items[i], '=');
+		json_object_object_del(o, name);
+		json_add_string(o, name, value ? value + 1 : "");
+	}
+	return o;
+}
+
+static void add_labels(struct build_state *s, const struct strv *pairs)
+{
+	struct json_object *labels = NULL;
+	AUTO_JSON struct json_object *wanted = object_of_pairs(pairs);
+	if (!pairs->count)
+		return;
+	if (json_get_object(s->config, "Labels", &labels, NULL) < 0) {
+		json_object_object_del(s->config, "Labels");
+		labels = json_object_new_object();
+		json_add(s->config, "Labels", labels);
+	}
+	json_object_object_foreach(wanted, name, value)
+	{
+		json_object_object_del(labels, name);
+		json_add(labels, name, json_object_get(value));
+	}
+}
+
+static int write_image(struct builder *b, char *ret_digest, struct error **err)
+{
+	const struct build_options *o = b->options;
+	struct build_state *s = b->states[b->stages->target];
+	AUTO_JSON struct json_object *notes =
+	    o->annotations && o->annotations->count ? object_of_pairs(o->annotations) : NULL;
+	if (o->labels)
+		add_labels(s, o->labels);
+	return build_state_write(b->library, s, notes, o->epoch, ret_digest, err);
+}
+
+static void warn_unused(struct builder *b)
+{
+	const struct strv *args = b->options->args;
+	for (size_t i = 0; args && i < args->count; i++) {
+		AUTOFREE char *name = xstrndup(args->items[i], strcspn(args->items[i], "="));
+		if (!strv_contains(&b->used_args, name) && !strv_getenv(&b->stages->args, name))
+			report_note(b->report, "warning: no ARG asks for --build-arg %s", name);
+	}
+}
+
+static int name_image(struct builder *b, const char *digest, struct error **err)
+{
+	const struct strv *tags = b->options->tags;
+	int r = tags->count ? 0 : image_register_nameless(b->library, digest, err);
+	for (size_t i = 0; r == 0 && i < tags->count; i++)
+		r = image_register(b->library, tags->items[i], digest, NULL, err);
+	if (r == 0 && b->options->iidfile)
+		r = atomic_file_write(b->options->iidfile, 0644, digest, strlen(digest), err);
+	return r;
+}
+
+/* ---- the whole ---- */
+
+static int begin(struct builder *b, struct error **err)
+{
+	const struct build_options *o = b->options;
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	const struct oci_platform *target = o->platform ? o->platform : &host;
+	b->platform =
+	    (struct oci_platform){ xstrdup("linux"), xstrdup(target->architecture), xstrdup(target->variant) };
+	const struct {
+		const char *prefix;
+		const struct oci_platform *platform;
+	} both[] = { { "TARGET", &b->platform }, { "BUILD", &host } };
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		const struct oci_platform *p = both[i].platform;
+		AUTOFREE char *whole = oci_platform_to_string(p);
+		strv_addf(&b->platform_args, "%sPLATFORM=%s", both[i].prefix, whole);
+		strv_addf(&b->platform_args, "%sOS=linux", both[i].prefix);
+		strv_addf(&b->platform_args, "%sARCH=%s", both[i].prefix, p->architecture);
+		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
+	}
+	b->engine = build_engine_new(o->machine, o->socket);
+	b->progress = progress_new(o->style == REPORT_PLAIN ? PROGRESS_AUTO : PROGRESS_NONE);
+	return parse_file(b, err);
+}
+
+static int build(struct builder *b, char *ret_digest, struct error **err)
+{
+	static const struct strv none = { 0 };
+	const struct build_options *o = b->options;
+	AUTOFREE char *folder = notes_folder(b);
+	int r = begin(b, err);
+	if (r == 0)
+		r = stages_resolve(b->file, b->file_name, o->args ? o->args : &none, &b->platform_args, o->target,
+		    &b->stages, err);
+	if (r == 0)
+		r = run_stages(b, err);
+	if (r == 0)
+		r = write_image(b, ret_digest, err);
+	if (r == 0)
+		r = name_image(b, ret_digest, err);
+	if (r < 0)
+		return r;
+	if (b->context)
+		build_context_save(b->context, folder);
+	warn_unused(b);
+	return 0;
+}
+
+int build_image(struct library *l, const struct build_options *o, char *ret_digest, struct error **err)
+{
+	CLEANUP(builder_done) struct builder b = { .options = o, .library = l, .report = report_new(o->style) };
+	AUTO_ERROR struct error *why = NULL;
+	int r = build(&b, ret_digest, &why);
+	if (r == 0)
+		report_image(b.report, ret_digest, o->tags);
+	else
+		report_error(b.report, error_text(why, r));
+	return r == 0 ? 0 : error_set(err, -r, "%s", error_text(why, r));
+}

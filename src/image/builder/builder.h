@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A build: from a Dockerfile and a context to an image of the library.
+ *
+ *   dockerfile.h, stages.h   the text, and which stages the target needs (src/image/build)
+ *   state.h                  what a stage has made so far
+ *   configure.c              instructions that change the configuration alone
+ *   files.c copy.h emit.h    COPY and ADD: a plan, then a layer written straight from the files
+ *   context.h                the directory that they read
+ *   run.c run_layer.h        RUN: a container of the engine, and its changes as a layer
+ *   engine.h                 the machine's docker.sock
+ *   cache.h                  layers of earlier builds
+ *   report.h                 what people see
+ *
+ * The builder is holm-image, with the user's own rights: it reads the context as the user would,
+ * and unpacks nothing on the host. Commands of the Dockerfile run in the machine alone. Images of
+ * stages have no name until the whole build has succeeded. */
+#pragma once
+
+#include "image/builder/step.h"
+
+/* Builds and names the image. ret_digest: of its manifest, DIGEST_TEXT_SIZE + 1 bytes. 0 or
+ * -errno: the step was shown by then, the error's text not. */
+int build_image(struct library *l, const struct build_options *o, char *ret_digest, struct error **err);

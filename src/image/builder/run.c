@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * RUN: a container of the engine for each.
+ *
+ * The layers so far become an image without a name and without a configuration, so that the engine
+ * prepares them once, whatever ENV and CMD say. The container of that image gets its command,
+ * environment, user and directory from the step. What it changes comes back as a layer
+ * (src/agent/engine/archive.c), and the container goes.
+ *
+ * The key in the cache: the layers below, the command and all that it can see of the build.
+ * Variables for proxies do not count. */
+#include <errno.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "docker/frame.h"
+#include "http/http.h"
+#include "image/builder/cache.h"
+#include "image/builder/emit.h"
+#include "image/builder/run_layer.h"
+#include "image/builder/step.h"
+#include "oci/tar_write.h"
+
+#define SCRIPT_NAME ".holm-build-script"
+#define SCRIPT "/" SCRIPT_NAME
+
+/* A RUN under way. */
+struct running {
+	struct build_step *step;
+	struct strv words, env;
+	const char *network; /* NULL: the default one */
+	const char *script;  /* with an interpreter of its own: a file in the container; or NULL */
+	char *id;            /* of the container; NULL: there is none */
+	struct docker_frames frames;
+};
+
+static void running_done(struct running *r)
+{
+	AUTOFREE char *target = r->id ? xasprintf("/containers/%s?force=1&v=1", r->id) : NULL;
+	if (target)
+		build_engine_delete(r->step->builder->engine, target);
+	strv_done(&r->words);
+	strv_done(&r->env);
+	free(r->id);
+}
+
+/* ---- the command ---- */
+
+static void add_shell(struct running *r)
+{
+	build_state_words(r->step->state, "Shell", &r->words);
+	if (!r->words.count) {
+		strv_add(&r->words, "/bin/sh");
+		strv_add(&r->words, "-c");
+	}
+}
+
+/* The text of a command with its here-documents behind it, for the shell. */
+static char *with_heredocs(const struct dockerfile_instruction *i)
+{
+	AUTO_BUFFER struct buffer b;
+	buffer_init(&b, DOCKERFILE_MAX * 2);
+	buffer_append_string(&b, i->rest);
+	for (size_t k = 0; k < i->heredoc_count; k++)
+		buffer_appendf(&b, "\n%s%s", i->heredocs[k].content, i->heredocs[k].name);
+	buffer_append_string(&b, "\n");
+	return buffer_take_string(&b);
+}
+
+/* Whether the instruction is a here-document alone, which then is the script. */
+static int is_script(const struct dockerfile_instruction *i)
+{
+	return i->heredoc_count == 1 && !strpbrk(i->rest, " \t") && startswith(i->rest, "<<");
+}
+
+static void set_words(struct running *r)
+{
+	const struct dockerfile_instruction *i = r->step->instruction;
+	if (i->is_json) {
+		strv_add_all(&r->words, &i->json);
+		return;
+	}
+	if (is_script(i) && startswith(i->heredocs[0].content, "#!")) {
+		r->script = i->heredocs[0].content;
+		strv_add(&r->words, SCRIPT);
+		return;
+	}
+	add_shell(r);
+	if (is_script(i))
+		strv_add(&r->words, i->heredocs[0].content);
+	else if (i->heredoc_count)
+		strv_take(&r->words, with_heredocs(i));
+	else
+		strv_add(&r->words, i->rest);
+}
+
+/* ---- the environment ---- */
+
+static int is_proxy(const char *pair)
+{
+	static const char *const names[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" };
+	size_t n = strcspn(pair, "=");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == n && strncasecmp(names[i], pair, n) == 0)
+			return 1;
+	return 0;
+}
+
+static void set_env(struct running *r)
+{
+	const struct build_state *s = r->step->state;
+	const struct strv *given = r->step->builder->options->args;
+	for (size_t i = 0; given && i < given->count; i++)
+		if (is_proxy(given->items[i]))
+			strv_add(&r->env, given->items[i]);
+	strv_add_all(&r->env, &s->args);
+	AUTO_STRV struct strv env = { 0 };
+	build_state_words(s, "Env", &env);
+	for (size_t i = 0; i < env.count; i++) {
+		AUTOFREE char *name = xstrndup(env.items[i], strcspn(env.items[i], "="));
+		const char *value = strchr(env.items[i], '=');
+		strv_setenv(&r->env, name, value ? value + 1 : "");
+	}
+}
+
+/* ---- flags ---- */
+
+static int read_flags(struct running *r, struct error **err)
+{
+	static const struct {
+		const char *word, *mode;
+	} networks[] = { { "default", NULL }, { "none", "none" }, { "host", "host" } };
+	const struct dockerfile_instruction *i = r->step->instruction;
+	const char *network = dockerfile_flag(i, "network"), *security = dockerfile_flag(i, "security");
+	r->network = r->step->builder->options->network;
+	for (size_t k = 0; network && k <= ARRAY_SIZE(networks); k++) {
+		if (k == ARRAY_SIZE(networks))
+			return error_set(err, EINVAL, "RUN --network=%.40s: there are default, none and host", network);
+		if (streq(network, networks[k].word)) {
+			r->network = networks[k].mode ? networks[k].mode : r->network;
+			break;
+		}
+	}
+	if (security && !streq(security, "sandbox"))
+		return error_set(err, EOPNOTSUPP, "RUN --security=%.40s is not supported; leave it out", security);
+	if (dockerfile_flag(i, "device"))
+		return error_set(err, EOPNOTSUPP, "RUN --device is not supported; leave it out");
+	if (dockerfile_flag(i, "mount"))
+		return error_set(err, EOPNOTSUPP, "RUN --mount is not supported yet; use COPY");
+	return 0;
+}
+
+/* ---- the key ---- */
+
+static void add_text(struct hash *h, const char *text)
+{
+	hash_update(h, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+static void make_key(const struct running *r, char *ret)
+{
+	AUTO_HASH struct hash h = { 0 };
+	const struct build_state *s = r->step->state;
+	hash_init(&h);
+	add_text(&h, "run 1");
+	add_text(&h, s->chain);
+	add_text(&h, build_state_text(s, "User", ""));
+	add_text(&h, build_state_text(s, "WorkingDir", "/"));
+	add_text(&h, r->network);
+	for (size_t i = 0; i < r->words.count; i++)
+		add_text(&h, r->words.items[i]);
+	add_text(&h, r->script);
+	for (size_t i = 0; i < r->env.count; i++)
+		if (!is_proxy(r->env.items[i]))
+			add_text(&h, r->env.items[i]);
+	hash_text(&h, ret);
+}
+
+/* ---- the container ---- */
+
+static struct json_object *host_config(const struct running *r)
+{
+	const struct build_options *o = r->step->builder->options;
+	struct json_object *host = json_object_new_object();
+	json_add_string(host, "NetworkMode", r->network);
+	if (o->hosts && o->hosts->count)
+		json_add_strv(host, "ExtraHosts", o->hosts);
+	if (o->shm_size)
+		json_add_u64(host, "ShmSize", o->shm_size);
+	return host;
+}
+
+static struct json_object *make_body(const struct running *r, const char *image)
+{
+	struct json_object *o = json_object_new_object(), *health = json_object_new_object(),
+			   *labels = json_object_new_object();
+	AUTO_STRV struct strv first = { 0 }, rest = { 0 }, no_check = { 0 };
+	strv_add(&first, r->words.items[0]);
+	for (size_t i = 1; i < r->words.count; i++)
+		strv_add(&rest, r->words.items[i]);
+	strv_add(&no_check, "NONE");
+	json_add_strv(health, "Test", &no_check);
+	json_add_string(labels, "org.holm.build", "1");
+	json_add_string(o, "Image", image);
+	json_add_strv(o, "Entrypoint", &first);
+	json_add_strv(o, "Cmd", &rest);
+	json_add_strv(o, "Env", &r->env);
+	json_add_string(o, "User", build_state_text(r->step->state, "User", NULL));
+	json_add_string(o, "WorkingDir", build_state_text(r->step->state, "WorkingDir", "/"));
+	json_add(o, "Healthcheck", health);
+	json_add(o, "Labels", labels);
+	json_add(o, "HostConfig", host_config(r));
+	return o;
+}
+
+static int create(struct running *r, struct error **err)
+{
+	struct builder *b = r->step->builder;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	const char *id = NULL;
+	AUTO_JSON struct json_object *answer = NULL, *body = NULL;
+	int result = build_state_write_layers(b->library, r->step->state, digest, err);
+	if (result < 0)
+		return result;
+	body = make_body(r, digest);
+	result = build_engine_call(b->engine, "POST", "/containers/create", body, &answer, err);
+	if (result == 0)
+		result = json_get_string(answer, "Id", &id, err);
+	if (result == 0)
+		r->id = xstrdup(id);
+	return result;
+}
+
+static int call(struct running *r, const char *method, const char *what, struct json_object **ret, struct error **err)
+{
+	AUTOFREE char *target = xasprintf("/containers/%s/%s", r->id, what);
+	return build_engine_call(r->step->builder->engine, method, target, NULL, ret, err);
+}
+
+/* ---- files that are there for the command alone ---- */
+
+static int append(void *buffer, const void *bytes, size_t size)
+{
+	return buffer_append(buffer, bytes, size);
+}
+
+static int put_script(struct running *r, struct error **err)
+{
+	AUTO_BUFFER struct buffer tar;
+	const struct tar_text text = { .name = SCRIPT_NAME, .text = r->script, .mode = 0755 };
+	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F&holmOwner=root", r->id);
+	if (!r->script)
+		return 0;
+	buffer_init(&tar, 2 * DOCKERFILE_MAX);
+	if (tar_write_text(&text, append, &tar) < 0 || tar_write_end(append, &tar) < 0)
+		return error_set(err, E2BIG, "the script is too large");
+	return build_engine_put(r->step->builder->engine, target, tar.data, tar.size, err);
+}
+
+/* ---- its output ---- */
+
+static int take_output(struct running *r, const char *bytes, size_t size, struct error **err)
+{
+	while (size) {
+		struct docker_piece piece;
+		ssize_t n = docker_frames_take(&r->frames, bytes, size, &piece);
+		if (n < 0)
+			return error_set(err, EPROTO, "the engine's output has no frames");
+		report_output(r->step->builder->report, piece.data, piece.size);
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int follow(struct running *r, struct error **err)
+{
+	AUTOFREE char *target = xasprintf("/containers/%s/logs?follow=1&stdout=1&stderr=1", r->id);
+	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(r->step->builder->engine, target, err);
+	const void *bytes;
+	ssize_t n = -1;
+	int result = s ? 0 : -EIO;
+	while (result == 0 && (n = build_stream_read(s, &bytes, err)) > 0)
+		result = take_output(r, bytes, (size_t)n, err);
+	return result < 0 ? result : n < 0 ? (int)n : 0;
+}
+
+static int wait_end(struct running *r, struct error **err)
+{
+	AUTO_JSON struct json_object *answer = NULL;
+	int64_t status = -1;
+	int result = call(r, "POST", "wait", &answer, err);
+	if (result == 0)
+		result = json_get_i64(answer, "StatusCode", &status, err);
+	if (result < 0)
+		return result;
+	return status == 0 ? 0 : error_set(err, ECHILD, "exit %lld", (long long)status);
+}
+
+static int run(struct running *r, struct build_layer *ret, struct error **err)
+{
+	struct builder *b = r->step->builder;
+	AUTO_STRV struct strv without = { 0 };
+	int result = create(r, err);
+	if (result == 0)
+		result = put_script(r, err);
+	if (result == 0)
+		result = call(r, "POST", "start", NULL, err);
+	if (result == 0)
+		result = follow(r, err);
+	if (result == 0)
+		result = wait_end(r, err);
+	if (result < 0)
+		return result;
+	AUTOFREE char *target = xasprintf("/containers/%s/layer", r->id);
+	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(b->engine, target, err);
+	if (r->script)
+		strv_add(&without, SCRIPT);
+	return s ? run_layer_write(b->library, s, &without, r->step->state, ret, err) : -EIO;
+}
+
+int build_run(struct build_step *s, struct error **err)
+{
+	CLEANUP(running_done) struct running r = { .step = s };
+	struct build_layer layer = { 0 };
+	char key[DIGEST_TEXT_SIZE + 1];
+	int result = read_flags(&r, err);
+	if (result < 0)
+		return result;
+	if (!s->state->layer_count)
+		return error_set(err, ENOENT,
+		    "RUN: there is no file to run yet; begin with FROM an image, or COPY first");
+	set_words(&r);
+	set_env(&r);
+	make_key(&r, key);
+	s->is_cached = build_step_find(s, key, &layer);
+	if (!s->is_cached)
+		result = run(&r, &layer, err);
+	if (result < 0)
+		return result;
+	if (!s->is_cached)
+		build_cache_store(s->builder->library, key, &layer);
+	build_step_add(s, &layer);
+	return 0;
+}

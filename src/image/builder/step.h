@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A build, and one instruction of it under way. Private to this folder. */
+#pragma once
+
+#include "image/build/dockerfile.h"
+#include "image/build/stages.h"
+#include "image/builder/context.h"
+#include "image/builder/engine.h"
+#include "image/builder/report.h"
+#include "image/builder/state.h"
+#include "image/common/progress.h"
+
+struct build_options {
+	const char *context, *file, *target, *machine, *socket, *iidfile;
+	const struct strv *tags, *args, *labels, *annotations; /* labels, annotations: "NAME=VALUE" */
+	const struct oci_platform *platform;                   /* NULL: this machine's */
+	int no_cache, pull;
+	int64_t epoch; /* SOURCE_DATE_EPOCH; -1: none */
+	enum report_style style;
+	const char *network;                /* of RUN; NULL: the default one */
+	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
+	uint64_t shm_size;                  /* 0: the default */
+};
+
+struct builder {
+	const struct build_options *options;
+	struct library *library;
+	struct dockerfile *file;
+	char *file_name; /* for errors */
+	struct stages *stages;
+	struct build_state **states; /* of each stage, when it is done; NULL: not yet */
+	struct build_context *context;
+	struct build_engine *engine;
+	struct report *report;
+	struct progress *progress;
+	struct oci_platform platform;
+	struct strv platform_args; /* "TARGETARCH=amd64" ... */
+	struct strv used_args;     /* names of --build-arg that an ARG asked for */
+	size_t done, total;        /* instructions */
+	int context_loaded;        /* the notes about its files are read */
+	struct build_image {
+		char *name;
+		struct build_state *state;
+	} * images; /* of --from */
+	size_t image_count;
+};
+
+struct build_step {
+	struct builder *builder;
+	size_t stage;
+	struct build_state *state;
+	const struct dockerfile_instruction *instruction;
+	int has_command; /* the stage has set CMD by itself */
+	int is_cached;
+};
+
+/* The scope of variables for the words of the step. */
+struct expand_scope;
+void build_step_scope(struct build_step *s, struct expand_scope *ret);
+/* Adds a layer (taken) for the step; an empty one is none. */
+void build_step_add(struct build_step *s, struct build_layer *layer);
+/* A layer that an earlier build has made of the same; not with --no-cache. 1, 0 */
+int build_step_find(struct build_step *s, const char *key, struct build_layer *ret);
+
+/* configure.c: instructions that change the configuration alone. 0 or -errno. */
+int build_configure(struct build_step *s, struct error **err);
+/* files.c: COPY, ADD, and the directory of WORKDIR */
+int build_copy(struct build_step *s, struct error **err);
+int build_make_directory(struct build_step *s, const char *path, struct error **err);
+/* run.c */
+int build_run(struct build_step *s, struct error **err);
+
+/* builder.c: the state that a name of --from stands for: a stage, or an image. Borrowed. */
+int build_find_source(struct build_step *s, const char *from, struct build_state **ret, struct error **err);
+/* The context of the build, opened when something asks for it first. Borrowed. */
+int build_find_context(struct builder *b, struct build_context **ret, struct error **err);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * holm build: the command line of src/image/builder. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "image/builder/builder.h"
+#include "image/commands/command.h"
+#include "image/commands/sweep.h"
+#include "oci/digest.h"
+#include "oci/reference.h"
+
+/* The names as the library has them. */
+static int read_tags(const struct options *o, struct strv *to, struct error **err)
+{
+	const struct strv *tags = options_list(o, "tag");
+	for (size_t i = 0; i < tags->count; i++) {
+		AUTO_REFERENCE struct reference *reference = NULL;
+		if (reference_parse(tags->items[i], &reference, err) < 0)
+			return -EINVAL;
+		if (reference->digest)
+			return error_set(err, EINVAL, "--tag \"%s\" has a digest; a name is NAME[:TAG]",
+			    tags->items[i]);
+		strv_take(to, reference_to_local_string(reference));
+	}
+	return 0;
+}
+
+/* NAME=VALUE; NAME alone takes the value of this process's environment. */
+static void read_pairs(const struct options *o, const char *name, struct strv *to)
+{
+	const struct strv *pairs = options_list(o, name);
+	for (size_t i = 0; i < pairs->count; i++) {
+		const char *pair = pairs->items[i], *value = strchr(pair, '=') ? NULL : getenv(pair);
+		if (strchr(pair, '='))
+			strv_add(to, pair);
+		else if (value)
+			strv_addf(to, "%s=%s", pair, value);
+	}
+}
+
+static int read_epoch(int64_t *ret, struct error **err)
+{
+	const char *text = getenv("SOURCE_DATE_EPOCH");
+	uint64_t seconds;
+	*ret = -1;
+	if (!text || !*text)
+		return 0;
+	if (parse_u64(text, &seconds) < 0 || seconds > UINT32_MAX)
+		return error_set(err, EINVAL, "SOURCE_DATE_EPOCH \"%.40s\" is no number of seconds", text);
+	*ret = (int64_t)seconds;
+	return 0;
+}
+
+static enum report_style style_of(const struct options *o)
+{
+	return options_given(o, "quiet") ? REPORT_QUIET : REPORT_PLAIN;
+}
+
+static int build(struct options *o, const struct oci_platform *platform, struct error **err)
+{
+	AUTO_STRV struct strv tags = { 0 }, args = { 0 }, labels = { 0 }, annotations = { 0 };
+	struct build_options b = { .context = options_words(o)->items[0],
+		.file = options_string(o, "file"),
+		.target = options_string(o, "target"),
+		.machine = options_string(o, "machine"),
+		.iidfile = options_string(o, "iidfile"),
+		.tags = &tags,
+		.args = &args,
+		.labels = &labels,
+		.annotations = &annotations,
+		.platform = platform,
+		.no_cache = options_given(o, "no-cache"),
+		.pull = options_given(o, "pull"),
+		.style = style_of(o) };
+	char digest[DIGEST_TEXT_SIZE + 1];
+	struct library *l = NULL;
+	read_pairs(o, "build-arg", &args);
+	read_pairs(o, "label", &labels);
+	read_pairs(o, "annotation", &annotations);
+	int r = read_tags(o, &tags, err);
+	if (r == 0)
+		r = read_epoch(&b.epoch, err);
+	if (r == 0)
+		r = library_open(&l, err);
+	if (r == 0)
+		r = build_image(l, &b, digest, err);
+	library_free(l);
+	return r;
+}
+
+int command_build(struct options *o, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	int given, r = command_platform(o, &platform, &given, err);
+	return r < 0 ? r : build(o, given ? &platform : NULL, err);
+}

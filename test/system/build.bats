@@ -1,0 +1,324 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# holm build: from a Dockerfile and a context to an image. RUN needs the machine "box".
+load ../lib/holm
+load ../lib/containers
+
+setup_file()
+{
+	containers_begin
+	mkdir "$WORLD/context"
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+setup()
+{
+	CONTEXT=$WORLD/context/$BATS_TEST_NUMBER
+	mkdir -p "$CONTEXT"
+	cd "$CONTEXT" || return 1
+}
+
+teardown()
+{
+	cd /
+	rm -rf "$CONTEXT" "${TMPDIR:?}"/*
+}
+
+# build NAME [option]...: the Dockerfile is on standard input. $TMPDIR/log has the output.
+build()
+{
+	local name=$1
+	shift
+	cat >Dockerfile
+	holm build -t "$name" "$@" . >"$TMPDIR/digest" 2>"$TMPDIR/log" || { cat "$TMPDIR/log" >&2; return 1; }
+}
+
+# fails TEXT [option]...: the same for a build that fails and says this; it leaves no image.
+fails()
+{
+	local text=$1
+	shift
+	cat >Dockerfile
+	! holm build -t failed "$@" . 2>"$TMPDIR/log" || return 1
+	contains "$(cat "$TMPDIR/log")" "$text"
+	! holm image inspect failed 2>/dev/null
+}
+
+# config NAME JQ: of the image's configuration.
+config()
+{
+	holm image inspect "$1" | jq -c ".[0].config.config | $2"
+}
+
+# changes NAME [BASE]: the paths in which the image differs from its base.
+changes()
+{
+	holm image diff "${2-busybox:test}" "$1" | tr '\n' ';'
+}
+
+# listing NAME: mode, owner, path and target of each file of an image of COPY alone.
+listing()
+{
+	local layer
+	rm -rf "$TMPDIR/saved"
+	holm image save --progress none --format oci-dir -o "$TMPDIR/saved" "$1"
+	for layer in $(holm image inspect "$1" | jq -r '.[0].manifest.layers[].digest'); do
+		tar -tvz --numeric-owner -f "$TMPDIR/saved/blobs/sha256/${layer#sha256:}"
+	done | awk '{ $3 = $4 = $5 = ""; print }' | tr -s ' '
+}
+
+@test "the configuration is what the instructions say" {
+	build conf --label given=1 --build-arg VERSION=2 --annotation note=x <<-'END'
+		FROM busybox:test
+		ARG VERSION=1 OTHER=o
+		ENV A=1 B="two words" C=$A-${D:-d} V=$VERSION$OTHER
+		LABEL one=1 "two words"='x y'
+		USER 1000:1000
+		WORKDIR /srv
+		WORKDIR app
+		EXPOSE 80 53/udp 7000-7001
+		VOLUME /data /$A
+		STOPSIGNAL SIGQUIT
+		SHELL ["/bin/sh", "-ec"]
+		HEALTHCHECK --interval=1m30s --retries=2 CMD wget -q localhost
+		CMD echo $A
+		MAINTAINER someone
+	END
+	equal '["A=1","B=two words","C=-d","V=2o"]' "$(config conf '.Env[-4:]')"
+	equal '{"given":"1","one":"1","two words":"x y"}' "$(config conf .Labels | jq -cS .)"
+	equal '["1000:1000","/srv/app","SIGQUIT",["/bin/sh","-ec"],["/bin/sh","-ec","echo $A"]]' \
+		"$(config conf '[.User, .WorkingDir, .StopSignal, .Shell, .Cmd]')"
+	equal '["53/udp","7000/tcp","7001/tcp","80/tcp"]["/1","/data"]' \
+		"$(config conf '.ExposedPorts | keys')$(config conf '.Volumes | keys')"
+	equal '{"Test":["CMD-SHELL","wget -q localhost"],"Interval":90000000000,"Retries":2}' "$(config conf .Healthcheck)"
+	equal 'someone LABEL one=1 "two words"='\''x y'\' \
+		"$(holm image inspect conf | jq -r '.[0].config | "\(.author) \(.history[] | .created_by | select(startswith("LABEL")))"')"
+	equal x "$(holm image inspect conf | jq -r '.[0].manifest.annotations.note')"
+	equal 'A /srv/app;' "$(changes conf)"
+
+	# An entry point makes the CMD of the base meaningless, and not the stage's own.
+	build entry <<<$'FROM conf\nENTRYPOINT ["/bin/echo"]'
+	equal '[["/bin/echo"],null]' "$(config entry '[.Entrypoint, .Cmd]')"
+	build entry <<<$'FROM conf\nCMD a\nENTRYPOINT x\nHEALTHCHECK NONE'
+	equal '[["/bin/sh","-ec","x"],["/bin/sh","-ec","a"],["NONE"]]' "$(config entry '[.Entrypoint, .Cmd, .Healthcheck.Test]')"
+
+	# ONBUILD waits for the next image.
+	build trigger <<<$'FROM busybox:test\nONBUILD ENV T=1\nONBUILD WORKDIR /t'
+	equal '["ENV T=1","WORKDIR /t"]' "$(config trigger .OnBuild)"
+	build triggered <<<'FROM trigger'
+	equal '["T=1","/t",null]' "$(config triggered '[.Env[-1], .WorkingDir, .OnBuild]')"
+}
+
+@test "COPY: directories, names, owners, modes, globs, symlinks as such" {
+	mkdir -p dir/sub other
+	echo 1 >dir/one
+	echo 2 >dir/sub/two
+	echo 3 >other/three.txt
+	echo 4 >other/four.md
+	ln -s ../../../etc/passwd dir/link
+	chmod 750 dir/sub
+	chmod 640 dir/one
+	build copied <<-'END'
+		FROM scratch
+		WORKDIR /w
+		COPY dir /to
+		COPY dir/one dir/sub/two ./files/
+		COPY --chown=5:6 --chmod=0711 dir/one renamed
+		COPY --parents other/*.txt dir/./sub /p/
+		COPY --exclude=sub dir /some
+		COPY other/*.txt missing* /globbed/
+		COPY --link dir/sub/t[vw]o /linked/
+	END
+	equal "$(cat <<-'END'
+		drwxr-xr-x 0/0 w/
+		drwxr-xr-x 0/0 to/
+		lrwxrwxrwx 0/0 to/link -> ../../../etc/passwd
+		-rw-r----- 0/0 to/one
+		drwxr-x--- 0/0 to/sub/
+		-rw-r--r-- 0/0 to/sub/two
+		drwxr-xr-x 0/0 w/
+		drwxr-xr-x 0/0 w/files/
+		-rw-r----- 0/0 w/files/one
+		-rw-r--r-- 0/0 w/files/two
+		drwxr-xr-x 0/0 w/
+		-rwx--x--x 5/6 w/renamed
+		drwxr-xr-x 0/0 p/
+		drwxr-xr-x 0/0 p/other/
+		-rw-r--r-- 0/0 p/other/three.txt
+		drwxr-x--- 0/0 p/sub/
+		-rw-r--r-- 0/0 p/sub/two
+		drwxr-xr-x 0/0 some/
+		lrwxrwxrwx 0/0 some/link -> ../../../etc/passwd
+		-rw-r----- 0/0 some/one
+		drwxr-xr-x 0/0 globbed/
+		-rw-r--r-- 0/0 globbed/three.txt
+		drwxr-xr-x 0/0 linked/
+		-rw-r--r-- 0/0 linked/two
+	END
+	)" "$(listing copied)"
+}
+
+@test "COPY --from: of stages and images, with their owners, through the symlinks in them" {
+	echo a >a
+	build staged --target last <<-'END'
+		FROM busybox:test AS base
+		COPY --chown=7:8 a /real/a
+		RUN ln -s real /link && ln /real/a /real/b && ln -s /etc/passwd /real/out
+		FROM nosuchimage AS unused
+		FROM base AS second
+		FROM scratch AS last
+		COPY --from=base /link/a /one
+		COPY --from=2 --chown=9 /real/ /two/
+		COPY --from=busybox:test /bin/busybox /
+	END
+	equal "$(cat <<-'END'
+		-rw-r--r-- 7/8 one
+		drwxr-xr-x 9/9 two/
+		lrwxrwxrwx 9/9 two/out -> /etc/passwd
+		-rw-r--r-- 9/9 two/a
+		hrw-r--r-- 9/9 two/b link to two/a
+	END
+	)" "$(listing staged | grep -v busybox)"
+}
+
+@test "ADD unpacks local archives; here-documents are files; names of users are the image's" {
+	mkdir tree
+	echo x >tree/x
+	ln tree/x tree/y
+	tar -czf a.tar.gz --owner=3 --group=4 tree
+	tar -cJf b.tar.xz -C tree x
+	build added <<-'END'
+		FROM busybox:test AS base
+		ARG FROM=b
+		ADD a.tar.gz ${FROM}.tar.xz /u/
+		COPY a.tar.gz /plain/
+		COPY <<one <<"two" /docs/
+		from $FROM
+		one
+		from $FROM
+		two
+		RUN cat /docs/* && echo someone:x:700:701::/: >>/etc/passwd
+		COPY --chown=someone a.tar.gz /owned
+		RUN stat -c '%u:%g' /owned /u/tree/x; [ /u/tree/x -ef /u/tree/y ]
+	END
+	contains "$(cat "$TMPDIR/log")" 'from b'
+	contains "$(cat "$TMPDIR/log")" 'from $FROM'
+	contains "$(cat "$TMPDIR/log")" '700:701'
+	contains "$(cat "$TMPDIR/log")" '3:4'
+	contains "$(changes added)" 'A /docs;A /docs/one;A /docs/two;'
+	contains "$(changes added)" 'A /plain;A /plain/a.tar.gz;A /u;A /u/tree;A /u/tree/x;A /u/tree/y;A /u/x;'
+}
+
+@test "RUN: its changes are a layer, with deletions and owners; here-documents, directories, users" {
+	build ran <<-'END'
+		FROM busybox:test
+		ENV GREETING="hello there"
+		ARG SECOND=2
+		RUN echo $GREETING $SECOND && echo world >/made && rm /etc/group && mkdir -p /a/b && touch /a/b/c
+		RUN ["/bin/sh", "-c", "cat /made; chown 33:44 /made; chmod 4755 /made"]
+		RUN true
+		USER 1000
+		WORKDIR /tmp
+		RUN <<EOF
+		echo "$(id -u) in $PWD"
+		touch mine
+		EOF
+		RUN <<EOF
+		#!/bin/busybox ash
+		echo "interpreted by $0"
+		EOF
+		SHELL ["/bin/sh", "-uc"]
+		RUN cat <<one && echo unset ${NOTHING-fine}
+		first $GREETING
+		one
+		USER 0
+		RUN mkdir /gone /opaque && touch /gone/x /opaque/x
+		RUN rm -r /gone /opaque && mkdir /opaque && touch /opaque/y
+	END
+	local log
+	log=$(cat "$TMPDIR/log")
+	contains "$log" 'hello there 2'
+	contains "$log" 'world'
+	contains "$log" '1000 in /tmp'
+	contains "$log" 'interpreted by /.holm-build-script'
+	contains "$log" 'first hello there'
+	contains "$log" 'unset fine'
+	equal 'A /a;A /a/b;A /a/b/c;D /etc/group;A /made;A /opaque;A /opaque/y;' "$(changes ran | sed 's|[AC] /tmp[^;]*;||g')"
+	equal '33:44 4755 1000' "$(docker run --rm ran stat -c '%u:%g %a' /made | tr '\n' ' ')$(docker run --rm ran stat -c %u /tmp/mine)"
+	equal 5 "$(holm image inspect ran | jq '[.[0].config.history[] | select(.created_by | startswith("RUN")) | select(.empty_layer | not)] | length')"
+	equal '' "$(docker ps -aq)"
+}
+
+@test "a second build makes nothing, whatever the times of files say; a change makes what follows" {
+	local first
+	mkdir src
+	echo 1 >src/a
+	echo 2 >src/b
+	df='FROM busybox:test
+COPY src /src
+RUN echo ran >/ran
+ENV X=1
+COPY --from=0 /src/a /copy/
+RUN cat /src/b
+'
+	df=${df/busybox:test/busybox:test AS one}
+	df=${df/ENV X=1/ENV X=1$'\n'FROM one}
+	build cached <<<"$df"
+	first=$(cat "$TMPDIR/digest")
+	touch -d '2 days ago' src/*
+	build cached <<<"$df"
+	equal "$first" "$(cat "$TMPDIR/digest")"
+	equal 4 "$(grep -c CACHED "$TMPDIR/log")"
+	build cached -q <<<"$df"
+	equal "$first" "$(cat "$TMPDIR/digest")"
+	equal '' "$(cat "$TMPDIR/log")"
+	# The layers of all stages stay, also without a name.
+	holm image prune >/dev/null
+	echo 3 >src/b
+	build cached <<<"$df"
+	# The file that the second stage copies is the same; its base is not.
+	equal 0 "$(grep -c CACHED "$TMPDIR/log")"
+	contains "$(cat "$TMPDIR/log")" ' 3'
+	build cached --no-cache <<<"$df"
+	equal 0 "$(grep -c CACHED "$TMPDIR/log")"
+}
+
+@test "a step that fails says where, and names no image" {
+	fails 'exit 7' <<-'END'
+		FROM busybox:test
+		RUN echo some output; \
+		    exit 7
+		CMD x
+	END
+	contains "$(cat "$TMPDIR/log")" 'some output'
+	contains "$(cat "$TMPDIR/log")" '2 | >>> RUN echo some output'
+	contains "$(cat "$TMPDIR/log")" 'Dockerfile:2: RUN echo some output'
+	cp Dockerfile "$TMPDIR/again"
+	fails 'some output' -q <"$TMPDIR/again"
+	fails 'Dockerfile:2:1: unknown instruction "COPPY"; did you mean COPY?' <<<$'FROM busybox:test\nCOPPY a b'
+	contains "$(cat "$TMPDIR/log")" '2 | >>> COPPY a b'
+	fails '"absent" is not in the context' <<<$'FROM busybox:test\nCOPY absent /'
+	fails 'no stage "twoo"; did you mean two?' --target twoo <<<$'FROM busybox:test AS two'
+	fails 'exit 127' <<<$'FROM busybox:test\nRUN nosuchprogram'
+	equal '' "$(docker ps -aq)"
+}
+
+@test ".dockerignore decides what there is; a link leads out of neither context nor stage" {
+	mkdir -p node_modules/deep src
+	touch node_modules/deep/keep node_modules/x src/a.o src/a.c
+	ln -s / src/root
+	ln -s /etc outside
+	printf '%s\n' node_modules '!node_modules/deep/keep' '**/*.o' Dockerfile >.dockerignore
+	build ignored <<<$'FROM scratch\nCOPY . /'
+	equal '.dockerignore node_modules/ node_modules/deep/ node_modules/deep/keep outside src/ src/a.c src/root' \
+		"$(listing ignored | awk '{ print $3 }' | tr '\n' ' ' | sed 's/ $//')"
+	fails 'is left out by .dockerignore' <<<$'FROM scratch\nCOPY src/a.o /'
+	fails 'is not in the context' <<<$'FROM scratch\nCOPY outside/passwd /'
+	fails 'is not in the context' <<<$'FROM scratch\nCOPY ../../../../../../../../etc/passwd /'
+	echo src >Dockerfile.dockerignore
+	fails 'is left out by .dockerignore' <<<$'FROM scratch\nCOPY src/a.c /'
+}
