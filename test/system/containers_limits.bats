@@ -79,6 +79,13 @@ expect()
 	fi
 }
 
+@test "the OOM score is that of the option, or a warning says that it cannot be" {
+	local score
+	equal 300 "$(docker run --rm --oom-score-adj 300 busybox:test cat /proc/self/oom_score_adj)"
+	score=$(docker run --rm --oom-score-adj -100 busybox:test cat /proc/self/oom_score_adj 2>"$WORLD/warnings")
+	[ "$score" = -100 ] || contains "$(<"$WORLD/warnings")" 'OomScoreAdj -100 discarded'
+}
+
 @test "limits that make no sense are errors in Docker's words" {
 	local case
 	requires native # the same code in a VM, where all is slow

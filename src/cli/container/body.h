@@ -31,7 +31,8 @@
 	{ "cap-add", 0, OPTION_LIST, "CAPABILITY", "add a capability" }, \
 	{ "cap-drop", 0, OPTION_LIST, "CAPABILITY", "take a capability away; ALL takes all" }, \
 	{ "cgroup-parent", 0, OPTION_STRING, "PATH", "make its cgroup below this one, beside the engine's" }, \
-	{ "cgroupns", 0, OPTION_STRING, "host|private", "the cgroup namespace" }, \
+	{ "cgroupns", 0, OPTION_STRING, "host|private", "the cgroup namespace", \
+	  .complete = "choices host private" }, \
 	{ "cidfile", 0, OPTION_STRING, "FILE", "write the container's identity to a new file", .complete = "file" }, \
 	{ "device", 0, OPTION_LIST, "PATH[:INSIDE][:rwm]", "give it a device of the machine" }, \
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
