@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
+#include "docker/container_limits.h"
 #include "docker/health.h"
-#include "docker/limits.h"
 #include "docker/rights.h"
 
 /* When a container that has ended starts again by itself. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See limits.h. The checks and their words are Docker's (daemon/daemon_unix.go). */
-#include "docker/limits.h"
+ * See container_limits.h. The checks and their words are Docker's (daemon/daemon_unix.go). */
+#include "docker/container_limits.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "docker/limits.h"
+#include "docker/container_limits.h"
 
 static struct json_object *parse(const char *text)
 {
