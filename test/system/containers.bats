@@ -71,6 +71,10 @@ on_storage()
 	equal 00000000a80425fb "$(docker run --rm busybox:test sed -n 's/^CapBnd:\t//p' /proc/self/status)"
 	equal 0000000000000000 "$(docker run --rm --cap-drop ALL busybox:test sed -n 's/^CapEff:\t//p' /proc/self/status)"
 	equal 0000000000000000 "$(docker run --rm -u 1 busybox:test sed -n 's/^CapEff:\t//p' /proc/self/status)"
+	exits 125 docker run --rm -u 4294967295 busybox:test true
+	contains "$stderr" 'must be in range'
+	exits 125 docker run --rm -u 0:70000 busybox:test true
+	contains "$stderr" 'gid 70000 is not among those of containers; choose one from 0 to 65535'
 	equal 2 "$(docker run --rm busybox:test sed -n 's/^Seccomp:\t//p' /proc/self/status)"
 	exits 1 docker run --rm busybox:test unshare -U true
 	exits 1 docker run --rm busybox:test mount -t tmpfs tmpfs /mnt

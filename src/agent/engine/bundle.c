@@ -85,7 +85,32 @@ static int find_user(const char *passwd, const char *group, const char *user, st
 	return r;
 }
 
-static int resolve_user(int root, const char *user, const struct strv *more, struct identity *who, struct error **err)
+/* setresuid(2) takes the highest number for "no change": root. */
+static int check_id(const struct idmap_extent *extents, size_t count, const char *what, uint32_t id, struct error **err)
+{
+	uint32_t outside, last = 0;
+	if (id > INT32_MAX)
+		return error_set(err, EINVAL, "uids and gids must be in range 0-%d", INT32_MAX);
+	if (idmap_outside(extents, count, id, &outside))
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		last = MAX(last, extents[i].inside + extents[i].count - 1);
+	return error_set(err, EINVAL, "%s %u is not among those of containers; choose one from 0 to %u", what, id,
+	    last);
+}
+
+static int check_ids(const struct idmap *ids, const struct identity *who, struct error **err)
+{
+	int r = check_id(ids->uids, ids->uid_count, "uid", who->uid, err);
+	if (r == 0)
+		r = check_id(ids->gids, ids->gid_count, "gid", who->gid, err);
+	for (size_t i = 0; r == 0 && i < who->group_count; i++)
+		r = check_id(ids->gids, ids->gid_count, "gid", who->groups[i], err);
+	return r;
+}
+
+static int resolve_user(const struct idmap *ids, int root, const char *user, const struct strv *more,
+    struct identity *who, struct error **err)
 {
 	AUTOFREE char *passwd = NULL, *group = NULL;
 	*who = (struct identity){ 0 };
@@ -94,6 +119,10 @@ static int resolve_user(int root, const char *user, const struct strv *more, str
 	int r = find_user(passwd, group, user && *user ? user : "0", who, err);
 	for (size_t i = 0; r == 0 && i < more->count; i++)
 		r = add_group(who, group, more->items[i], err);
+	if (r == 0)
+		r = check_ids(ids, who, err);
+	if (r < 0)
+		free(TAKE_PTR(who->home));
 	return r;
 }
 
@@ -157,7 +186,7 @@ struct json_object *bundle_process(struct container *c, const struct bundle_comm
 		return NULL;
 	}
 	const char *user = command->user, *directory = command->working_directory;
-	if (resolve_user(root, user && *user ? user : b->user, &none, &who, err) < 0)
+	if (resolve_user(&c->engine->ids, root, user && *user ? user : b->user, &none, &who, err) < 0)
 		return NULL;
 	AUTOFREE char *home UNUSED = who.home;
 	make_environment(c, &who, command->terminal, command->env, &environment);
@@ -383,7 +412,7 @@ int bundle_write(struct container *c, struct error **err)
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_set_errno(err, errno, "cannot open the container's root");
-	int r = resolve_user(root, c->record.body.user, &c->record.body.groups, &who, err);
+	int r = resolve_user(&c->engine->ids, root, c->record.body.user, &c->record.body.groups, &who, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *home UNUSED = who.home;
