@@ -498,7 +498,7 @@ marks()
 	tar xOf "$WORLD/moved.oci" "$(tar tvf "$WORLD/moved.oci" | sort -n -k 3 | tail -n 1 | awk '{ print $6 }')" | zcat >"$WORLD/moved.tar"
 	equal 2 "$(tar tvf "$WORLD/moved.tar" | grep -c '^c.* 0,0 .*/gone$')"
 	contains "$(strings "$WORLD/moved.tar")" SCHILY.xattr.trusted.overlay.opaque=y
-	! grep -q user.holm "$WORLD/moved.tar"
+	equal 0 "$(grep -c user.holm "$WORLD/moved.tar")"
 	rm "$WORLD/moved.oci" "$WORLD/moved.tar"
 	root_script moved 'rm -r /srv/upper .config/systemd/d/gone'
 	equal "$before" "$(contents moved)"
