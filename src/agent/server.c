@@ -14,6 +14,7 @@
 #include "agent/service/service.h"
 #include "agent/session/session.h"
 #include "agent/share/events.h"
+#include "agent/share/sockets.h"
 #include "agent/share/share.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -89,7 +90,9 @@ int agent_run(const struct platform *p)
 		log_error("%s", error_text(err, r));
 		return 1;
 	}
-	if (a->phase == PHASE_RUNNING)
-		share_events_start(a); /* an agent that was started again */
+	if (a->phase == PHASE_RUNNING) { /* an agent that was started again */
+		share_events_start(a);
+		share_sockets_renew(a);
+	}
 	return loop_run(a->loop);
 }

@@ -47,6 +47,8 @@ static const char *const lock_words[] = { "guest", "host", NULL };
 static const struct option_spec options[] = {
 	{ "fd", 0, OPTION_STRING, "N", "Connected vhost-user socket to serve", NULL, NULL, NULL },
 	{ "root", 0, OPTION_STRING, "DIR", "Directory to share", NULL, NULL, "directory" },
+	{ "file", 0, OPTION_FLAG, NULL, "--root is a single file: serve a directory with nothing but that", NULL, NULL,
+	    NULL },
 	{ "read-only", 0, OPTION_FLAG, NULL, "Refuse every change", NULL, NULL, NULL },
 	{ "hide", 0, OPTION_LIST, "PATH", "Path beneath the directory that is not to be seen", NULL, NULL,
 	    "directory" },
@@ -77,7 +79,7 @@ struct arguments {
 	uint32_t fd, uid, gid;
 	int events; /* -1: none */
 	const char *root;
-	int read_only;
+	int file, read_only;
 	enum share_cache cache;
 	enum owner_map owner_map;
 	int host_locks;
@@ -125,6 +127,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	    (r = take_number(o, "inside-gid", &a->gid, err)) < 0 || (r = take_socket(o, "events", &a->events, err)) < 0)
 		return r;
 	a->root = options_string(o, "root");
+	a->file = options_given(o, "file");
 	a->read_only = options_given(o, "read-only");
 	a->cache = (enum share_cache)take_choice(o, "share-cache", cache_words);
 	a->owner_map = (enum owner_map)take_choice(o, "owner-map", owner_map_words);
@@ -155,15 +158,53 @@ static int confine_owners(int may_change, struct error **err)
 	return r < 0 ? r : may_change ? confine_calls_changing_groups(err) : confine_calls(CONFINE_OWNERS, err);
 }
 
-/* Confines this process to the directory; an ordinary user who loses sight of owners by it has
- * somebody to ask. */
-static int enter_directory(const struct arguments *a, int *root, struct owners *owners, struct confinement *c,
+/* Descriptors of the directory or file that is shared. */
+struct served {
+	int directory; /* above the file; -1: a directory is shared */
+	int root;
+};
+
+static void served_done(struct served *p)
+{
+	fd_close(p->directory);
+	fd_close(p->root);
+}
+
+/* Opens the directory or file. The keeper has resolved the path: a link on the way came into being
+ * since. 0 or -errno. */
+static int served_open(const struct arguments *a, struct served *ret, struct error **err)
+{
+	struct stat st;
+	AUTOFREE char *above = path_parent(a->root);
+	const char *directory = a->file ? above : a->root;
+	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd =
+	    path_open_beneath(top, directory[1] ? directory + 1 : ".", O_DIRECTORY | (a->file ? O_PATH : O_RDONLY), 0);
+	if (fd < 0)
+		return error_set_errno(err, fd, "the shared directory %s", directory);
+	if (!a->file) {
+		ret->root = TAKE_FD(fd);
+		return 0;
+	}
+	AUTO_FD int file = path_open_beneath(fd, path_base(a->root), O_PATH, 0);
+	if (file < 0 || fstat(file, &st) < 0)
+		return error_set_errno(err, file < 0 ? file : errno, "the shared file %s", a->root);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ESTALE, "the shared file %s is no regular file any more", a->root);
+	*ret = (struct served){ .directory = TAKE_FD(fd), .root = TAKE_FD(file) };
+	return 0;
+}
+
+/* Confines this process to the place, whose root becomes a directory; an ordinary user who loses
+ * sight of owners by it has somebody to ask. */
+static int enter_served(const struct arguments *a, struct served *p, struct owners *owners, struct confinement *c,
     struct error **err)
 {
 	int ordinary = geteuid() != 0;
 	int r = ordinary ? owners_start(owners, !a->read_only, confine_owners, err) : 0;
 	if (r == 0)
-		r = confine_to_directory(root, a->read_only, c, err);
+		r = a->file ? confine_to_file(p->directory, path_base(a->root), a->read_only, &p->root, c, err) :
+			      confine_to_directory(&p->root, a->read_only, c, err);
 	if (ordinary && (r < 0 || !c->namespaced))
 		owners_stop(owners);
 	return r;
@@ -183,6 +224,7 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		.inside_gid = a->owner_map == OWNER_MAP_ROOT ? 0 : a->gid,
 		.keep_records = a->owner_map == OWNER_MAP_RECORD,
 		.host_locks = a->host_locks,
+		.file = a->file ? CONFINE_FILE : NULL,
 		.host_uid = geteuid(),
 		.host_gid = getegid(),
 		.groups = groups,
@@ -192,19 +234,17 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 		.proc_prefix = "",
 	};
 	CLEANUP(hide_list_done) struct hide_list hidden = { 0 };
-	/* The keeper has resolved the path: a link on the way came into being since. */
-	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int root = path_open_beneath(top, a->root[1] ? a->root + 1 : ".", O_RDONLY | O_DIRECTORY, 0);
-	if (root < 0)
-		return error_set_errno(err, root, "the shared directory %s", a->root);
+	CLEANUP(served_done) struct served served = { -1, -1 };
 	int r = hide_list_resolve(&hidden, a->root, a->hide, err);
 	if (r == 0)
-		r = enter_directory(a, &root, owners, c, err);
+		r = served_open(a, &served, err);
+	if (r == 0)
+		r = enter_served(a, &served, owners, c, err);
 	if (r < 0)
 		return r;
-	int kept = root;
+	int kept = served.root;
 	settings.owners = owners->pid > 0 ? owners : NULL;
-	r = share_init(s, &settings, TAKE_FD(root), err);
+	r = share_init(s, &settings, TAKE_FD(served.root), err);
 	for (size_t n = 0; n < hidden.count && r == 0; n++)
 		r = share_hide(s, &hidden.paths[n], err);
 	for (size_t n = 0; n < a->hidden_ids->count && r == 0; n++)

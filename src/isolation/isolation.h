@@ -17,7 +17,8 @@ struct isolation_run; /* a machine that is being run, private to the implementat
 
 struct isolation_share {
 	const char *tag;  /* "home", "share1": unique among the machine's shares, [a-z0-9-]{1,31} */
-	const char *host; /* absolute directory on the host; with shares_files also a file or socket */
+	const char *host; /* absolute directory, file or socket on the host */
+	int is_file;      /* `host` is a regular file */
 	int read_only;
 	const char *const *hidden; /* absolute host paths below it that must not be visible; NULL-terminated or NULL */
 	/* The path_identity() of each. Another machine can rename the folders above between
@@ -63,7 +64,6 @@ struct isolation_disk_ops {
 	int (*erase)(const char *directory, struct error **err);
 	uint64_t least_memory;      /* less does not boot; 0: any does */
 	int is_sized;               /* machine_disk_size() bounds it */
-	int shares_files;           /* a mount may be a single file or socket */
 	const char *image_form;     /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 	const char *container_form; /* the same for the image of a container */
 };
@@ -74,7 +74,9 @@ struct isolation_ops {
 	/* inotify inside does not see what the host changes in a share unless the share's server
 	 * says so */
 	int tells_changes;
-	int shares_files; /* a share may be a single file or socket */
+	/* A socket of the host is no share of the isolation: the agent listens inside and relays
+	 * each connection. */
+	int relays_sockets;
 	/* What `holm-image prepare --form` has to make of the image of a container; NULL: the
 	 * machine has no containers. */
 	const char *container_form;

@@ -82,8 +82,11 @@ int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint
 /* Lets the agent reach the ssh-agent whose socket is at this path now, by the id returned (never
  * 0). -EPERM and a text for the user: a symlink that the machine can change is on the way. */
 int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err);
-/* Ends the connections that the inside has to it, too. */
-void keeper_remove_ssh_agent(struct keeper *k, uint32_t id);
+/* Lets the agent reach a socket (O_PATH; taken), with at most `max` connections at once, by the id
+ * returned (never 0). */
+uint32_t keeper_lend_socket(struct keeper *k, int socket, unsigned max);
+/* Ends the connections that the inside has to a lent socket, too. */
+void keeper_take_socket_back(struct keeper *k, uint32_t id);
 
 /* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). -EOPNOTSUPP: at
  * the next start. */

@@ -11,19 +11,27 @@ enum {
 	KEEPER_LOG_LINES_MAX = 50,
 	KEEPER_TEXT_MAX = 400,
 	KEEPER_RELAYS_MAX = 1024,
-	/* connections at once to one session's ssh-agent, as inside (agent/session/ssh_agent.c) */
-	KEEPER_LENT_MAX = 16,
+	/* connections at once, as inside: to one session's ssh-agent
+	 * (agent/session/ssh_agent.c), to a mounted socket (agent/share/sockets.c) */
+	KEEPER_AGENT_CONNECTIONS_MAX = 16,
+	KEEPER_SOCKET_CONNECTIONS_MAX = 256,
 };
 
 struct keeper_share {
 	struct keeper_share *next;
 	char *tag, *host, *inside;
-	int read_only;
+	int is_file, read_only;
 	struct strv hidden, hidden_ids; /* as struct isolation_share has them */
 	struct strv private;            /* places in it that are the machine's own */
 	struct strv aliases;            /* other spellings of `inside`, where it is the host's place too */
 	struct share_events *events;    /* NULL: its server tells none */
-	int events_server;              /* the server's end, until it has it; -1 after */
+	/* A socket that the agent relays: the isolation does not know this share. */
+	struct {
+		struct keeper *keeper; /* NULL: it is none */
+		uint32_t id;           /* of keeper_lend_socket() */
+		uint32_t mode, uid, gid;
+	} socket;
+	int events_server; /* the server's end, until it has it; -1 after */
 };
 
 struct keeper_waiter {
@@ -74,7 +82,7 @@ struct keeper {
 	struct own_folders *own_folders; /* of the home; NULL: none */
 	uint32_t share_number;
 	struct relays *relays;
-	struct ssh_agents *ssh_agents;
+	struct lent_sockets *lent_sockets;
 	struct console *console;
 	struct publisher *publisher;
 	struct udp_flows *udp_flows; /* of all published UDP ports; NULL before the first */
@@ -127,6 +135,7 @@ struct json_object *boot_request_new(struct keeper *k); /* owned */
 /* from the machine's configuration; missing directories become warnings */
 int shares_collect(struct keeper *k, struct error **err);
 struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count); /* owned array, strings borrowed */
+struct json_object *share_describe_inside(const struct keeper_share *s);            /* for the agent; owned */
 void share_free(struct keeper_share *s);
 void shares_free(struct keeper *k); /* once the machine has ended */
 
@@ -138,9 +147,9 @@ struct keeper_share *share_find(struct keeper *k, const char *tag); /* NULL: the
 
 /* relays.c */
 void relays_free(struct keeper *k);
-/* whether there may be one more connection to the ssh-agent of this id */
-int relays_may_lend(const struct keeper *k, uint32_t id);
-/* A connection (a: the inside's end, b: the ssh-agent's; both taken) that ends with the session
- * that lends the ssh-agent. 0, -errno or -EBUSY. */
+/* whether there may be one more connection to the lent socket of this id */
+int relays_may_lend(const struct keeper *k, uint32_t id, unsigned max);
+/* A connection (a: the inside's end, b: the lent socket's; both taken) that ends when the socket is
+ * taken back. 0, -errno or -EBUSY. */
 int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *first_to_b);
 void relays_end_lent(struct keeper *k, uint32_t id);

@@ -5,6 +5,7 @@
  *   attempt setattr-rw MOUNT          takes "read-only" off a mount and all below it
  *   attempt clone-rw MOUNT FILE       makes a writable copy of the mount and writes FILE in it
  *   attempt abstract NAME             connects to a unix socket in the abstract name space
+ *   attempt unix PATH                 sends stdin to a unix socket, prints the answer
  *   attempt tcp ADDRESS PORT          connects within two seconds
  *   attempt module                    asks for loading a kernel module
  *   attempt socketcall FAMILY         opens a socket as 32-bit programs do, by socketcall(2)
@@ -12,7 +13,9 @@
  *   attempt xattrs FILE...            prints all of them, one a line
  *
  * Exits with 0 when it was let, with 1 and the reason when not, with 2 when the words are wrong. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +62,30 @@ static int connect_abstract(const char *name)
 	snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "%s", name);
 	if (s < 0 || connect(s, (void *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) < 0)
 		return refused("connect");
+	return 0;
+}
+
+/* Copies to the end. 0 or -1 with errno. */
+static int copy(int from, int to)
+{
+	char bytes[65536];
+	ssize_t n, done;
+	while ((n = read(from, bytes, sizeof(bytes))) > 0)
+		for (ssize_t at = 0; at < n; at += done)
+			if ((done = write(to, bytes + at, (size_t)(n - at))) < 0)
+				return -1;
+	return (int)n;
+}
+
+static int connect_unix(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (s < 0 || connect(s, (void *)&a, sizeof(a)) < 0)
+		return refused("connect");
+	if (copy(STDIN_FILENO, s) < 0 || shutdown(s, SHUT_WR) < 0 || copy(s, STDOUT_FILENO) < 0)
+		return refused("copy");
 	return 0;
 }
 
@@ -129,6 +156,8 @@ int main(int argc, char **argv)
 		result = clone_rw(argv[2], argv[3]);
 	else if (!strcmp(what, "abstract") && argc == 3)
 		result = connect_abstract(argv[2]);
+	else if (!strcmp(what, "unix") && argc == 3)
+		result = connect_unix(argv[2]);
 	else if (!strcmp(what, "tcp") && argc == 4)
 		result = connect_tcp(argv[2], argv[3]);
 	else if (!strcmp(what, "module"))

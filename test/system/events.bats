@@ -176,6 +176,24 @@ DELETE w/newer -1' "$(grep -E ' w/newe?r? ' "$host_seen" | sed 's/ w\/new [0-9]*
 	watched
 }
 
+# is_told FILE PLACE: writes to the file; succeeds if the machine has seen a write at PLACE. A watch
+# counts from some moment on.
+is_told()
+{
+	echo more >>"$1"
+	grep -qE "^(MODIFY|CLOSE_WRITE) $2 " "$seen"
+}
+
+@test "a mounted file tells too, also one that is read-only" {
+	echo one >"$WORLD/single"
+	holm machine mount add "$WORLD/single:/mnt/single:ro"
+	watch w w /mnt/single
+	until_true 60 is_told "$WORLD/single" /mnt/single
+	run ! as_root box sh -c 'echo no >>/mnt/single'
+	watched
+	holm machine mount rm /mnt/single
+}
+
 @test "a share that was added to the running machine tells too, and goes while it is watched" {
 	local keeper
 	keeper=$(keeper_of box)

@@ -228,55 +228,150 @@ teardown_file()
 	[ ! -e "$HOME/in" ]
 }
 
-@test "a single file and a socket can be mounted in native isolation; a virtual machine says that it cannot" {
-	echo conf >"$WORLD/con:f"
-	if [ "$ISOLATION" = vm ]; then
-		fails 125 create one busybox --no-boot --mount "type=bind,source=$WORLD/con:f,target=/srv/conf"
-		contains "$stderr" "directories only"
-		fails 125 holm machine mount add "type=bind,source=$WORLD/con:f,target=/srv/conf"
-		contains "$stderr" "directories only"
-		equal 0 "$(holm machine mount ls -n box --format json | jq 'map(select(.inside == "/srv/conf")) | length')"
-		return
-	fi
+# serve PATH: a service that answers each connection with what it read, in upper case; $pid ends it.
+serve()
+{
+	python3 -c '
+import os, socketserver, sys
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.read().upper())
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+os.umask(0o117)
+Server(sys.argv[1], Handler).serve_forever()' "$1" 3>&- &
+	pid=$!
+	until_true 60 test -S "$1"
+}
+
+# ask MACHINE PATH [USER-OPTION...]: what the service answers inside.
+ask()
+{
+	local machine=$1 path=$2
+	shift 2
+	echo word | holm machine run -n "$machine" "$@" "$HOME/attempt" unix "$path"
+}
+
+@test "a single file and a socket are mounted at the start, the same ones until the next" {
+	requires python3
+	local pid
+	mkdir "$WORLD/side"
+	echo conf >"$WORLD/side/con:f"
+	echo secret >"$WORLD/side/other"
+	cc -static -o attempt "$BATS_TEST_DIRNAME/../lib/attempt.c"
+	serve "$WORLD/sock"
 	fails 125 create one busybox --no-boot -v /dev/null:/srv/null
-	create one busybox --no-boot --mount "type=bind,source=$WORLD/con:f,target=/srv/deep/conf,readonly"
-	equal conf "$(in_machine one cat /srv/deep/conf)"
+	create one busybox --no-boot --mount "type=bind,source=$WORLD/side/con:f,target=/srv/deep/conf,readonly" -v "$WORLD/sock:/srv/sock:ro"
+	equal "conf regular file" "$(in_machine one sh -c 'cat "$1"; stat -c %F "$1"' x /srv/deep/conf | xargs)"
+	equal "$UID_ME $(stat -c '%a %i' "$WORLD/side/con:f")" "$(in_machine one stat -c '%u %a %i' /srv/deep/conf)"
 	run ! as_root one sh -c 'echo no >/srv/deep/conf || { mount -o remount,rw /srv/deep/conf && echo no >/srv/deep/conf; }'
-	echo more >>"$WORLD/con:f"
+	equal conf "$(cat "$WORLD/side/con:f")"
+	equal "$UID_ME $GID_ME 660" "$(in_machine one stat -c '%u %g %a' /srv/sock)"
+	equal WORD "$(ask one /srv/sock)"
+	# The file has no neighbours inside, in a VM not even in the whole share.
+	if [ "$ISOLATION" = vm ]; then
+		equal file "$(as_root one sh -c 'mkdir /tmp/whole && mount -t virtiofs share1 /tmp/whole && ls -A /tmp/whole')"
+		run ! as_root one sh -c 'echo no >/tmp/whole/new || mv /tmp/whole/file /tmp/whole/x || rm /tmp/whole/file || cat /tmp/whole/other /tmp/whole/../other'
+		as_root one umount /tmp/whole
+	fi
+	echo more >>"$WORLD/side/con:f"
 	equal "conf more" "$(in_machine one cat /srv/deep/conf | xargs)"
+	# An editor puts a new file in its place, the service starts again with a new socket.
+	echo new >"$WORLD/side/new"
+	mv "$WORLD/side/new" "$WORLD/side/con:f"
+	equal "conf more" "$(in_machine one cat /srv/deep/conf | xargs)"
+	run as_root one reboot
+	until_true 60 in_machine one grep -q more /srv/deep/conf
+	equal WORD "$(ask one /srv/sock)"
+	kill "$pid"
+	wait "$pid" || true
+	rm "$WORLD/sock"
+	serve "$WORLD/sock"
+	equal "" "$(ask one /srv/sock 2>/dev/null || true)"
+	holm machine restart one
+	equal new "$(in_machine one cat /srv/deep/conf)"
+	equal WORD "$(ask one /srv/sock)"
+	holm machine rm --force one
+	equal "con:f
+other" "$(ls "$WORLD/side")"
+	kill "$pid"
+	rm -r attempt "$WORLD/sock" "$WORLD/side"
+}
+
+@test "single files come to a running machine and go" {
 	echo late >"$WORLD/late"
-	holm machine mount add -n one "$WORLD/late:/srv/late"
-	in_machine one sh -c 'echo later >>/srv/late'
+	holm machine mount add "$WORLD/late:/srv/late"
+	in_machine box sh -c 'echo later >>/srv/late && chmod 640 /srv/late && truncate -s 8 /srv/late && echo end >>/srv/late'
+	equal "late latend 640" "$(xargs <"$WORLD/late") $(stat -c %a "$WORLD/late")"
+	run ! in_machine box sh -c 'rm -f /srv/late && [ ! -e /srv/late ]'
 	# Neither a file over a directory nor a directory over a file can work: it is not stored.
 	mkdir "$WORLD/folder"
-	fails 125 holm machine mount add -n one "$WORLD/late:/srv"
-	fails 125 holm machine mount add -n one "$WORLD/folder:/etc/hostname"
-	equal 0 "$(holm machine mount ls -n one --format json | jq 'map(select(.inside == "/srv" or .inside == "/etc/hostname")) | length')"
-	equal "late later" "$(xargs <"$WORLD/late")"
-	# The keeper's own socket is hidden, so it takes another program's.
-	requires python3
-	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORLD/sock"
-	holm machine mount add -n one "$WORLD/sock:/tmp/sock"
-	in_machine one test -S /tmp/sock
+	fails 125 holm machine mount add "$WORLD/late:/srv"
+	fails 125 holm machine mount add "$WORLD/folder:/etc/hostname"
+	equal 0 "$(holm machine mount ls --format json | jq 'map(select(.inside == "/srv" or .inside == "/etc/hostname")) | length')"
 	# Its place goes with it, unless the machine had it.
-	as_root one touch /tmp/mine
-	holm machine mount add -n one "$WORLD/late:/tmp/added"
-	holm machine mount add -n one "$WORLD/late:/tmp/mine"
-	holm machine mount rm -n one /tmp/added
-	holm machine mount rm -n one /tmp/mine
-	in_machine one sh -c '[ ! -e /tmp/added ] && [ -e /tmp/mine ]'
-	# The place in the home is yours, and goes with the mount.
-	holm machine mount add -n one "$WORLD/late:$HOME/place/of/late"
-	equal "$UID_ME $UID_ME" "$(stat -c %u place/of place/of/late | xargs)"
-	equal "late later" "$(in_machine one cat place/of/late | xargs)"
-	holm machine mount rm -n one "$HOME/place/of/late"
+	as_root box touch /tmp/mine
+	holm machine mount add "$WORLD/late:/tmp/added"
+	holm machine mount add "$WORLD/late:/tmp/mine"
+	holm machine mount rm /tmp/added
+	holm machine mount rm /tmp/mine
+	in_machine box sh -c '[ ! -e /tmp/added ] && [ -e /tmp/mine ]'
+	# A file of root's is as readable as it is to you. Its place in the home is yours, and goes
+	# with the mount.
+	holm machine mount add "/etc/hostname:$HOME/place/of/name:ro"
+	equal "$UID_ME $UID_ME" "$(stat -c %u place/of place/of/name | xargs)"
+	equal "$(cat /etc/hostname)" "$(in_machine box cat place/of/name)"
+	[ "$ISOLATION" = native ] || equal 0 "$(in_machine box stat -c %u place/of/name)"
+	holm machine mount rm "$HOME/place/of/name"
 	[ ! -e place ]
-	run as_root one reboot
-	until_true 60 in_machine one test -S /tmp/sock
-	equal "late later" "$(in_machine one cat /srv/late | xargs)"
-	holm machine mount rm -n one /srv/late
-	run ! in_machine one grep late /srv/late
-	holm machine rm --force one
+	holm machine mount rm /srv/late
+	run ! in_machine box grep late /srv/late
+}
+
+# crash_agent: ends the agent of a VM. A program inside crashes, and the kernel runs the handler of
+# its dump outside of the machine.
+crash_agent()
+{
+	as_root box sh -c 'cat >/tmp/handler; echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler" >/proc/sys/kernel/core_pattern
+		sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern' <<-'END' || true
+		for process in /proc/[0-9]*; do
+			read -r line <"$process/cmdline"
+			case "$line" in
+			holm-agent*) kill -9 "${process#/proc/}" ;;
+			esac
+		done
+	END
+}
+
+@test "a socket comes to a running machine: its users inside talk to the host's service until it goes" {
+	requires python3
+	cc -static -o attempt "$BATS_TEST_DIRNAME/../lib/attempt.c"
+	local pid
+	serve "$WORLD/sock"
+	holm machine mount add "$WORLD/sock:/tmp/sock"
+	equal WORD "$(ask box /tmp/sock)"
+	# Nobody else inside, as nobody else on the host.
+	run ! ask box /tmp/sock -u 4711:4711
+	equal WORD "$(ask box /tmp/sock --root)"
+	head -c 3000000 /dev/zero | tr '\0' a >big
+	equal "$(tr a A <big | sha256sum)" "$(holm machine run "$HOME/attempt" unix /tmp/sock <big | sha256sum)"
+	local i answers=()
+	for i in 1 2 3 4 5 6 7 8; do
+		ask box /tmp/sock >"$BATS_TEST_TMPDIR/answer$i" &
+		answers+=($!)
+	done
+	wait "${answers[@]}"
+	equal 8 "$(cat "$BATS_TEST_TMPDIR"/answer* | grep -c WORD)"
+	if [ "$ISOLATION" = vm ]; then
+		crash_agent
+		until_true 60 ask box /tmp/sock
+		as_root box dmesg >"$BATS_TEST_TMPDIR/kernel"; tail -n 5 "$BATS_TEST_TMPDIR/kernel"; grep -q 'went on with the running machine box' "$BATS_TEST_TMPDIR/kernel"
+	fi
+	holm machine mount rm /tmp/sock
+	run ! in_machine box test -e /tmp/sock
+	kill "$pid"
+	rm attempt big "$WORLD/sock"
 }
 
 @test "a start that fails because of a mount names the remedy" {

@@ -32,6 +32,7 @@ struct console;
 struct readiness;
 struct inittab_watch;
 struct share_events;
+struct share_sockets;
 struct engine_link;
 
 struct agent {
@@ -55,9 +56,10 @@ struct agent {
 	struct console *console;
 	struct readiness *readiness;
 	struct inittab_watch *inittab;
-	struct names *names;               /* NULL: passt reaches the host's resolver */
-	struct engine_link *engine;        /* NULL: it was not needed yet */
-	struct share_events *share_events; /* NULL: no share has any */
+	struct names *names;                 /* NULL: passt reaches the host's resolver */
+	struct engine_link *engine;          /* NULL: it was not needed yet */
+	struct share_events *share_events;   /* NULL: no share has any */
+	struct share_sockets *share_sockets; /* a list: sockets of the host that are mounted */
 
 	struct http_exchange *stop_answer;
 	struct source *stop_timer;

@@ -238,6 +238,20 @@ static int read_private(struct json_object *o, struct boot_share *s, struct erro
 	return r;
 }
 
+static int read_socket(struct json_object *o, struct boot_socket *s, struct error **err)
+{
+	struct json_object *m = NULL;
+	int r = json_get_object(o, "socket", &m, err);
+	if (r < 0)
+		return optional(r);
+	if ((r = read_u32(m, "id", &s->id, err)) < 0 || (r = read_u32(m, "mode", &s->mode, err)) < 0 ||
+	    (r = read_u32(m, "uid", &s->uid, err)) < 0 || (r = read_u32(m, "gid", &s->gid, err)) < 0)
+		return r == -ENOENT ? error_set(err, EINVAL, "boot request: a socket has no id, mode or owner") : r;
+	if (s->id == 0 || s->mode > 0777)
+		return error_set(err, EINVAL, "boot request: a socket has no id or a mode that is none");
+	return 0;
+}
+
 /* Fills s, also with the members in front of one that is wrong. 0 or -errno. */
 static int read_share(struct json_object *o, struct boot_share *s, struct error **err)
 {
@@ -247,13 +261,14 @@ static int read_share(struct json_object *o, struct boot_share *s, struct error 
 		return error_set(err, EINVAL, "a share is not an object");
 	int r;
 	if ((r = read_strings(o, "shares", members, ARRAY_SIZE(members), err)) < 0 ||
+	    (r = optional(json_get_bool(o, "file", &s->is_file, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "read_only", &s->read_only, err))) < 0 ||
 	    (r = optional(json_get_bool(o, "events", &s->events, err))) < 0)
 		return r;
 	if (strlen(s->tag) > 31 || s->tag[0] == '\0' || strspn(s->tag, letters) != strlen(s->tag))
 		return error_set(err, EINVAL, "\"%.40s\" is not a share's tag", s->tag);
 	if ((r = normalize(&s->inside, "the mount point", err)) < 0 || (r = read_aliases(o, s, err)) < 0 ||
-	    (r = read_private(o, s, err)) < 0)
+	    (r = read_private(o, s, err)) < 0 || (r = read_socket(o, &s->socket, err)) < 0)
 		return r;
 	return streq(s->inside, "/") ? error_set(err, EINVAL, "a share cannot be mounted on / of the machine") : 0;
 }

@@ -21,9 +21,17 @@ enum {
 	BOOT_STRING_MAX = 128 * 1024,
 };
 
+/* A socket of the host that the agent relays to. */
+struct boot_socket {
+	uint32_t id; /* the keeper's word for it; 0: the share is no such socket */
+	uint32_t mode, uid, gid;
+};
+
 struct boot_share {
 	char *tag, *inside;
+	int is_file; /* of a share server: a directory whose one entry is to be mounted */
 	int read_only;
+	struct boot_socket socket;
 	int events;          /* its server can say what the host changes */
 	struct strv aliases; /* other paths of the host's that lead to `inside` there */
 	int was_there;       /* its place, where no mount point has a mark: it is the machine's own */

@@ -123,6 +123,20 @@ static int make_target_file(int root, const char *inside, struct error **err)
 	return target;
 }
 
+int mounts_leave_file(const char *path)
+{
+	AUTO_FD int file = mounts_clone_beneath(path, MOUNTS_SHARED_FILE);
+	if (file < 0)
+		return file;
+	/* A socket that is bound there keeps its mount busy. */
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 || rmdir(path) < 0)
+		return -errno;
+	AUTO_FD int place = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (place < 0 || syscall(SYS_move_mount, file, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
 int mounts_is_file(const char *tag)
 {
 	struct stat st;

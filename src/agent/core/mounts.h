@@ -7,6 +7,8 @@
 
 struct platform;
 
+#define MOUNTS_SHARED_FILE "file" /* the name of a single file in its share */
+
 /* A detached mount (descriptor) of the virtiofs share with this tag; -errno. */
 int mounts_open_virtiofs(const struct boot_share *s, struct error **err);
 /* A detached copy of a mount at a path of ours (recursive), or -errno. */
@@ -17,6 +19,9 @@ int mounts_clone_beneath(const char *path, const char *relative);
 /* Moves a detached mount onto `inside` of the tree at `root`, making the mount point, a directory
  * or for the mount of a file a file, where there is none. */
 int mounts_attach(int mount, int root, const char *inside, struct error **err);
+/* Replaces the mount of a share at `path`, a path of ours, by that of its MOUNTS_SHARED_FILE alone.
+ * 0 or -errno. */
+int mounts_leave_file(const char *path);
 /* Whether the share's own mount is that of a single file. */
 int mounts_is_file(const char *tag);
 /* Mounts every share at AGENT_SHARES/TAG. Mounted already: fine. */

@@ -12,6 +12,7 @@
 #include "agent/life/prepare.h"
 #include "agent/life/phase.h"
 #include "agent/life/report.h"
+#include "agent/share/sockets.h"
 #include "base/alloc.h"
 
 struct boot {
@@ -68,10 +69,16 @@ static void tell_state(struct agent *a)
 void boot_prepare(struct agent *a)
 {
 	static const struct worker_events events = { .message = on_prepare_message, .done = on_prepared };
+	AUTO_ERROR struct error *err = NULL;
+	a->ready_session = a->ready_init = 0;
+	int r = share_sockets_open(a, &err);
+	if (r < 0) {
+		agent_fail(a, -r, error_text(err, r), NULL);
+		return;
+	}
 	struct boot *b = xnew(struct boot);
 	b->agent = a;
-	a->ready_session = a->ready_init = 0;
-	int r = worker_start(a->loop, prepare_run, a, NULL, 0, &events, b, NULL);
+	r = worker_start(a->loop, prepare_run, a, NULL, 0, &events, b, NULL);
 	if (r < 0) {
 		free(b);
 		agent_fail(a, -r, "cannot start a process", NULL);

@@ -136,6 +136,7 @@ static void on_replayer_done(int code, const char *text, void *data)
 	if (code < 0)
 		log_warning("events of a share: %s", text);
 	free((char *)replayer->path);
+	free((char *)replayer->tag);
 	free(replayer);
 }
 
@@ -172,7 +173,11 @@ static int start_replayer(struct share_stream *s)
 	if (r < 0)
 		return r;
 	struct share_replayer *replayer = xnew(struct share_replayer);
-	*replayer = (struct share_replayer){ .path = path_join(AGENT_SHARES, s->tag), .socket = ends[1] };
+	*replayer = (struct share_replayer){
+		.path = path_join(AGENT_SHARES, s->tag),
+		.tag = xstrdup(s->tag),
+		.socket = ends[1],
+	};
 	r = worker_start(l, share_replay_run, replayer, &ends[1], 1, &events, replayer, NULL);
 	fd_close(ends[1]);
 	if (r < 0)

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/core/mounts.h"
 #include "base/fd.h"
 
 enum { HANDLE_TYPE_FUSE = 0x81, PERMISSIONS = 07777 };
@@ -135,13 +136,24 @@ int share_replay_do(int root, const struct share_replay *replay)
 
 /* ---- the process ---- */
 
-/* A mount of the share that is in no place, writable as far as the file system goes; its root. */
-static int open_share(const char *path, struct error **err)
+static int mount_again(const char *path, struct error **err)
 {
 	struct mount_attr writable = { .attr_clr = MOUNT_ATTR_RDONLY };
 	AUTO_FD int mount = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (mount < 0 || syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &writable, sizeof writable) < 0)
 		return error_set_errno(err, errno, "cannot mount %s once more", path);
+	return TAKE_FD(mount);
+}
+
+/* A mount of the share that is in no place, writable as far as the file system goes; its root. */
+static int open_share(const struct share_replayer *replayer, struct error **err)
+{
+	const char *path = replayer->path;
+	/* The root of a single file's share is mounted nowhere. */
+	const struct boot_share single = { .tag = (char *)replayer->tag, .inside = (char *)path };
+	AUTO_FD int mount = mounts_is_file(replayer->tag) ? mounts_open_virtiofs(&single, err) : mount_again(path, err);
+	if (mount < 0)
+		return mount;
 	int root = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return root < 0 ? error_set_errno(err, errno, "cannot open %s", path) : root;
 }
@@ -151,7 +163,7 @@ int share_replay_run(int channel, void *data, struct error **err)
 	const struct share_replayer *replayer = data;
 	char payload[SHARE_PAYLOAD_MAX];
 	struct share_replay replay;
-	AUTO_FD int root = open_share(replayer->path, err);
+	AUTO_FD int root = open_share(replayer, err);
 	if (root < 0)
 		return root;
 	umask(0);

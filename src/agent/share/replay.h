@@ -20,6 +20,7 @@ int share_replay_do(int root, const struct share_replay *replay);
 
 struct share_replayer {
 	const char *path; /* where the share is mounted */
+	const char *tag;
 	/* SOCK_SEQPACKET: gets events; gives a HELLO with its pid once it can serve, then a DONE
 	 * for each event */
 	int socket;

@@ -19,6 +19,7 @@
 #include "agent/core/worker.h"
 #include "agent/share/events.h"
 #include "agent/share/share.h"
+#include "agent/share/sockets.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
@@ -30,12 +31,14 @@ struct share_change {
 	struct agent *agent;
 	struct http_exchange *exchange; /* NULL when the asker is gone */
 	struct boot_share share;        /* tag empty: remove */
+	struct json_object *body;       /* the request of a new share; NULL: remove */
 	int machine;                    /* pidfd of the init */
 };
 
 static void change_free(struct share_change *c)
 {
 	boot_share_done(&c->share);
+	json_object_put(c->body);
 	free(c);
 }
 
@@ -201,6 +204,24 @@ static void drop_own_mount(const char *tag)
 		unlink(own);
 }
 
+/* Keeps the list of shares in the boot request, which a respawned agent reads, as it is now.
+ * inside: of a share that is gone; body: a new one (taken). */
+static void note(struct agent *a, const char *inside, struct json_object *body)
+{
+	struct json_object *before = NULL, *now = json_object_new_array();
+	const char *place;
+	json_get_array(a->boot->source, "shares", &before, NULL);
+	for (size_t i = 0; before && i < json_object_array_length(before); i++) {
+		struct json_object *o = json_object_array_get_idx(before, i);
+		if (!inside || json_get_string(o, "inside", &place, NULL) < 0 || !streq(place, inside))
+			json_object_array_add(now, json_object_get(o));
+	}
+	if (body)
+		json_object_array_add(now, body);
+	json_add(a->boot->source, "shares", now);
+	state_save(a);
+}
+
 /* Sessions judge by the list of shares whether a directory is the host's. */
 static void remember(struct agent *a, struct share_change *c)
 {
@@ -209,6 +230,7 @@ static void remember(struct agent *a, struct share_change *c)
 		b->shares = xrealloc(b->shares, b->share_count + 1, sizeof *b->shares);
 		b->shares[b->share_count++] = c->share;
 		c->share = (struct boot_share){ 0 };
+		note(a, NULL, TAKE_PTR(c->body));
 		share_events_add(a, &b->shares[b->share_count - 1]);
 		return;
 	}
@@ -216,7 +238,9 @@ static void remember(struct agent *a, struct share_change *c)
 		if (!streq(b->shares[i].inside, c->share.inside))
 			continue;
 		share_events_remove(a, b->shares[i].tag);
+		share_socket_close(a, b->shares[i].tag);
 		drop_own_mount(b->shares[i].tag);
+		note(a, c->share.inside, NULL);
 		boot_share_done(&b->shares[i]);
 		b->shares[i] = b->shares[--b->share_count];
 		return;
@@ -237,8 +261,10 @@ static void on_done(int code, const char *text, void *data)
 	AUTO_ERROR struct error *err = NULL;
 	if (code == 0)
 		remember(c->agent, c);
-	else if (*c->share.tag && !has_tag(c->agent, c->share.tag))
+	else if (*c->share.tag && !has_tag(c->agent, c->share.tag)) {
+		share_socket_close(c->agent, c->share.tag);
 		drop_own_mount(c->share.tag);
+	}
 	if (c->exchange && code == 0) {
 		http_respond_json(c->exchange, 200, NULL);
 	} else if (c->exchange) {
@@ -256,16 +282,26 @@ static void on_message(struct json_object *o, int fd, void *data)
 	fd_close(fd);
 }
 
-static void start(struct agent *a, struct http_exchange *x, struct boot_share *share, worker_fn fn)
+static void start(struct agent *a, struct http_exchange *x, struct boot_share *share, struct json_object *body,
+    worker_fn fn)
 {
 	static const struct worker_events events = { .message = on_message, .done = on_done };
 	struct share_change *c = xnew(struct share_change);
-	*c = (struct share_change){ .agent = a, .exchange = x, .share = *share, .machine = a->init_pidfd };
+	*c = (struct share_change){
+		.agent = a,
+		.exchange = x,
+		.share = *share,
+		.body = json_object_get(body),
+		.machine = a->init_pidfd,
+	};
 	http_exchange_on_closed(x, on_closed, c);
 	int running = a->phase == PHASE_RUNNING && a->init_pidfd >= 0;
-	int r = running ? worker_start(a->loop, fn, c, &a->init_pidfd, 1, &events, c, NULL) : -EAGAIN;
+	AUTO_ERROR struct error *err = NULL;
+	int r = running ? share_socket_open(a, &c->share, &err) : -EAGAIN;
+	if (r == 0 && (r = worker_start(a->loop, fn, c, &a->init_pidfd, 1, &events, c, NULL)) < 0)
+		error_set(&err, -r, "cannot start a process");
 	if (r < 0)
-		on_done(r, running ? "cannot start a process" : "the machine is not running", c);
+		on_done(r, running ? error_text(err, r) : "the machine is not running", c);
 }
 
 void share_add_handle(struct http_exchange *x, void *agent)
@@ -282,7 +318,7 @@ void share_add_handle(struct http_exchange *x, void *agent)
 	if (r < 0)
 		http_respond_error(x, r, err);
 	else
-		start(a, x, &share, work_add);
+		start(a, x, &share, body, work_add);
 }
 
 void share_remove_handle(struct http_exchange *x, void *agent)
@@ -300,5 +336,5 @@ void share_remove_handle(struct http_exchange *x, void *agent)
 	for (size_t i = 0; a->boot && i < a->boot->share_count; i++)
 		if (streq(a->boot->shares[i].inside, share.inside))
 			share.was_there = a->boot->shares[i].was_there;
-	start(agent, x, &share, work_remove);
+	start(agent, x, &share, NULL, work_remove);
 }

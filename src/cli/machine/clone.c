@@ -17,8 +17,8 @@ static int run(const struct command_spec *c, struct options *o);
 static const struct option_spec options[] = {
 	{ "home-mount", 0, OPTION_STRING, "rw|ro|none", "your home inside", .default_text = "as in NAME",
 	    .choices = machine_home_words },
-	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...", "mount a directory or file of the host too",
-	    .complete = "file" },
+	{ "mount", 'v', OPTION_LIST, "HOST[:INSIDE[:ro]]|type=bind,...",
+	    "mount a directory, file or socket of the host too", .complete = "file" },
 	{ "publish", 'p', OPTION_LIST, "[IP:]HOST:INSIDE[/udp]", "make a port inside reachable on the host" },
 	{ "keep-identity", 0, OPTION_FLAG, NULL,
 	    "keep the machine id and sshd's host keys: the copy takes NAME's place" },

@@ -47,21 +47,6 @@ int make_check_mount(const struct machine_mount *mount, struct error **err)
 	return 0;
 }
 
-int make_check_mounts(const struct machine *m, struct error **err)
-{
-	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, err);
-	struct stat st;
-	if (!disk)
-		return -EOPNOTSUPP;
-	for (size_t i = 0; !disk->shares_files && i < m->mount_count; i++)
-		if (stat(m->mounts[i].host, &st) == 0 && !S_ISDIR(st.st_mode))
-			return error_set(err, ENOTDIR,
-			    "mount \"%s\": a virtual machine can have directories only; mount the directory that holds "
-			    "it, or use isolation=native",
-			    m->mounts[i].host);
-	return 0;
-}
-
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err)
 {
 	for (size_t i = 0; i < mounts->count; i++) {
@@ -290,8 +275,7 @@ int make_configure(struct machine *m, struct options *o, const char *const *name
 	if ((r = settings_load(&settings, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0 ||
 	    (r = make_apply_options(m, o, names, err)) < 0)
 		return r;
-	r = make_choose_form(m, err);
-	return r < 0 ? r : make_check_mounts(m, err);
+	return make_choose_form(m, err);
 }
 
 char *make_form_option(const struct machine *m)

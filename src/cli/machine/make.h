@@ -24,8 +24,6 @@ int make_check_platform(const char *asked, struct error **err);
 int make_take(struct machine *m, struct machine *asked, struct error **err);
 /* The host side of a mount must be a directory, file or socket now. */
 int make_check_mount(const struct machine_mount *mount, struct error **err);
-/* Checks that the isolation of m->form can have all mounts of m. 0 or -errno. */
-int make_check_mounts(const struct machine *m, struct error **err);
 /* Takes over what `holm-image prepare` (or unpack) printed for the form m->form, and checks the
  * settings against it. */
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err);

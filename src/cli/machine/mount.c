@@ -30,7 +30,7 @@ static const struct option_spec name_option[] = { NAME_OPTION, { 0 } };
 const struct command_spec command_mount_ls = {
 	.name = "mount ls",
 	.aliases = (const char *const[]){ "mount list", NULL },
-	.summary = "list the directories and files of the host that a machine sees",
+	.summary = "list the directories, files and sockets of the host that a machine sees",
 	.options = ls_options,
 	.target = TARGET_NAMED_OR_DEFAULT,
 	.run = run_ls,
@@ -38,7 +38,7 @@ const struct command_spec command_mount_ls = {
 const struct command_spec command_mount_add = {
 	.name = "mount add",
 	.synopsis = "HOST[:INSIDE[:ro]]|type=bind,...",
-	.summary = "mount a directory or file of the host in a machine",
+	.summary = "mount a directory, file or socket of the host in a machine",
 	.details = "A path with a colon is written type=bind,source=HOST[,target=INSIDE][,readonly].",
 	.options = name_option,
 	.min_arguments = 1,
@@ -51,7 +51,7 @@ const struct command_spec command_mount_rm = {
 	.name = "mount rm",
 	.aliases = (const char *const[]){ "mount delete", NULL },
 	.synopsis = "INSIDE",
-	.summary = "take a mounted directory or file away again; the host keeps it",
+	.summary = "take a mounted directory, file or socket away again; the host keeps it",
 	.options = name_option,
 	.min_arguments = 1,
 	.max_arguments = 1,
@@ -114,7 +114,7 @@ static int apply_add(struct machine *m, void *data, struct error **err)
 		    error_set(err, EEXIST, "\"%s\" is your home inside already", mount->inside) :
 		    machine_mount_add(m, &copy, err);
 	machine_mount_done(&copy);
-	return r < 0 ? r : make_check_mounts(m, err);
+	return r;
 }
 
 static int apply_undo(struct machine *m, void *inside, struct error **err)

@@ -28,7 +28,7 @@ const struct command_spec command_restart = {
 	.run = run,
 };
 
-/* A machine whose start would fail for a directory or file of the host goes on running. */
+/* A machine whose start would fail for a mount of the host goes on running. */
 static int check_sources(const char *name, struct error **err)
 {
 	AUTO_MACHINE struct machine *m = NULL;

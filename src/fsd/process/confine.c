@@ -52,28 +52,87 @@ static int set_working_directory(int proc)
 	return proc < 0 || fchdir(proc) < 0 ? -errno : 0;
 }
 
-/* In a new mount namespace, with the directory as working directory: makes it the root. The old
- * root is let go; what is mounted beneath the directory later, on the host, still appears, and can
- * be unmounted there. */
-static int change_root(int read_only, int *ret_root, int *ret_proc)
+/* The new root: a directory, or one that has nothing but this file of it. */
+struct target {
+	int directory;
+	const char *file; /* NULL: the directory itself */
+	int read_only;
+};
+
+/* A detached clone of what is at `path`, from which no ".." leads anywhere, as strict as the share
+ * is. A descriptor or -errno. */
+static int clone_mount(const char *path, int read_only, unsigned flags)
 {
 	struct mount_attr attributes = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0),
 	};
+	AUTO_FD int tree =
+	    (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | flags);
+	if (tree < 0 ||
+	    syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
+		return -errno;
+	return TAKE_FD(tree);
+}
+
+/* A detached file system with one empty file, CONFINE_FILE. A descriptor or -errno. */
+static int make_directory(void)
+{
+	static const char *const options[][2] = { { "mode", "0555" }, { "size", "4k" }, { "nr_inodes", "2" } };
+	AUTO_FD int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	for (size_t n = 0; fs >= 0 && n < ARRAY_SIZE(options); n++)
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, options[n][0], options[n][1], 0) < 0)
+			return -errno;
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	AUTO_FD int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (mount < 0)
+		return -errno;
+	AUTO_FD int file = openat(mount, CONFINE_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0);
+	return file < 0 ? -errno : TAKE_FD(mount);
+}
+
+/* Mounts the file in the directory, which is mounted itself by now and cannot change from here on.
+ * 0 or -errno. */
+static int put_file(int file, int directory)
+{
+	struct mount_attr fixed = { .attr_set = MOUNT_ATTR_RDONLY };
+	if (syscall(SYS_move_mount, file, "", directory, CONFINE_FILE, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    syscall(SYS_mount_setattr, directory, "", AT_EMPTY_PATH, &fixed, sizeof fixed) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Mounts the new root on the working directory. A descriptor or -errno. */
+static int mount_root(const struct target *t)
+{
+	AUTO_FD int file = t->file ? clone_mount(t->file, t->read_only, AT_SYMLINK_NOFOLLOW) : -1;
+	if (t->file && file < 0)
+		return file;
+	AUTO_FD int tree = t->file ? make_directory() : clone_mount(".", t->read_only, 0);
+	if (tree < 0)
+		return tree;
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	int r = t->file ? put_file(file, tree) : 0;
+	return r < 0 ? r : TAKE_FD(tree);
+}
+
+/* In a new mount namespace, with the directory as working directory: makes the target the root. The
+ * old root is let go; what is mounted beneath a directory later, on the host, still appears, and
+ * can be unmounted there. */
+static int change_root(const struct target *t, int *ret_root, int *ret_proc)
+{
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
 	/* A mount of its own, from which no ".." leads anywhere. */
 	AUTO_FD int proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	AUTO_FD int all_of_proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	AUTO_FD int tree =
-	    (int)syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (proc < 0 || all_of_proc < 0 || tree < 0)
+	if (proc < 0 || all_of_proc < 0)
 		return -errno;
-	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0)
-		return -errno;
-	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0)
-		return -errno;
-	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+	AUTO_FD int tree = mount_root(t);
+	if (tree < 0)
+		return tree;
+	if (fchdir(tree) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return -errno;
 	AUTO_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -86,18 +145,18 @@ static int change_root(int read_only, int *ret_root, int *ret_proc)
 	return r;
 }
 
-/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine_to_directory()
- * notices. */
-static int enter(int *root, int read_only, struct confinement *c)
+/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine() notices.
+ * *root, a descriptor of the target, is replaced. */
+static int enter(const struct target *t, int *root, struct confinement *c)
 {
 	struct stat before, after;
 	AUTO_FD int inside = -1, proc = -1;
-	if (fstat(*root, &before) < 0 || fchdir(*root) < 0)
+	if (fstat(*root, &before) < 0 || fchdir(t->directory) < 0)
 		return -errno;
 	int r = geteuid() == 0 ? (unshare(CLONE_NEWNS) < 0 ? -errno : 0) : enter_user_namespace();
 	if (r == 0)
-		r = change_root(read_only, &inside, &proc);
-	if (r == 0 && fstat(inside, &after) < 0)
+		r = change_root(t, &inside, &proc);
+	if (r == 0 && fstatat(inside, t->file ? CONFINE_FILE : ".", &after, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	if (r == 0 && (before.st_dev != after.st_dev || before.st_ino != after.st_ino))
 		r = -ESTALE;
@@ -110,26 +169,45 @@ static int enter(int *root, int read_only, struct confinement *c)
 	return 0;
 }
 
-int confine_to_directory(int *root, int read_only, struct confinement *c, struct error **err)
+/* Enters the namespace of the target, if `wanted`; the working directory becomes /proc/self/fd.
+ * 0, also if the host has no such namespace, or -errno. */
+static int confine(const struct target *t, int wanted, int *root, struct confinement *c, struct error **err)
 {
-	struct stat st;
 	AUTO_FD int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0 || fstat(*root, &st) < 0)
-		return error_set_errno(err, errno, "/proc/self/fd or the shared directory");
+	if (proc < 0)
+		return error_set_errno(err, errno, "/proc/self/fd");
 	int death_signal = 0;
 	pid_t parent = getppid();
 	(void)prctl(PR_GET_PDEATHSIG, &death_signal);
-	if (geteuid() == 0 || st.st_uid == geteuid()) {
-		int r = enter(root, read_only, c);
-		c->namespaced = r == 0;
-		if (r < 0)
-			log_debug("no namespace of its own: %s", strerror(-r));
-	}
+	int entered = wanted ? enter(t, root, c) : 0;
+	c->namespaced = wanted && entered == 0;
+	if (entered < 0)
+		log_debug("no namespace of its own: %s", strerror(-entered));
 	/* A change of credentials clears it. */
 	if (death_signal && (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || getppid() != parent))
 		return error_set(err, ESRCH, "the keeper is gone");
+	if (t->file && entered < 0)
+		return error_set_errno(err, entered,
+		    "a single file needs user and mount namespaces, which cannot be had here; mount its directory "
+		    "instead");
 	int r = c->namespaced ? 0 : set_working_directory(proc);
 	return r < 0 ? error_set_errno(err, r, "/proc/self/fd") : 0;
+}
+
+int confine_to_directory(int *root, int read_only, struct confinement *c, struct error **err)
+{
+	struct stat st;
+	const struct target t = { .directory = *root, .read_only = read_only };
+	if (fstat(*root, &st) < 0)
+		return error_set_errno(err, errno, "the shared directory");
+	return confine(&t, geteuid() == 0 || st.st_uid == geteuid(), root, c, err);
+}
+
+int confine_to_file(int directory, const char *name, int read_only, int *root, struct confinement *c,
+    struct error **err)
+{
+	const struct target t = { .directory = directory, .file = name, .read_only = read_only };
+	return confine(&t, 1, root, c, err);
 }
 
 /* Root is the owner of its files only by three of them. A user has one in the user namespace, in

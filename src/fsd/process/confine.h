@@ -19,6 +19,13 @@ struct confinement {
  * directory itself belongs to the user. *root is replaced by the same directory in there; the
  * working directory becomes /proc/self/fd. */
 int confine_to_directory(int *root, int read_only, struct confinement *c, struct error **err);
+#define CONFINE_FILE "file"
+/* The same for the file `name` of a directory: its root is a directory that has nothing but the
+ * file, as CONFINE_FILE, and cannot be changed. *root, an O_PATH descriptor of the file, is
+ * replaced by that directory. The file stays the one that it was when the host gives its name to
+ * another. Without namespaces there is no such directory: -errno. */
+int confine_to_file(int directory, const char *name, int read_only, int *root, struct confinement *c,
+    struct error **err);
 /* 2. No new privileges, no capabilities but those that confine.c names, Landlock on the
  * directory. */
 int confine_privileges(int root, int read_only, struct confinement *c, struct error **err);

@@ -71,9 +71,12 @@ struct validity names_validity(const struct share *s)
 							 (struct validity){ .s = 1 };
 }
 
+/* Of a single file that is shared the guest looks no name up again, with which it would learn what
+ * the host has changed. */
 struct validity attributes_validity(const struct share *s, uint32_t type)
 {
-	return s->settings.host_locks && type == S_IFREG ? (struct validity){ 0 } : names_validity(s);
+	return (s->settings.host_locks || s->settings.file) && type == S_IFREG ? (struct validity){ 0 } :
+										 names_validity(s);
 }
 
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret)

@@ -12,6 +12,7 @@
  * in between would be read with its old size, so opening it is answered with ESTALE once, upon
  * which Linux looks the name up again, learns the new attributes and repeats the OPEN. Thus what
  * was saved on the host is there at the next open inside, at no cost for files that did not change.
+ * Attributes of a single file that is shared are not believed at all (attributes_validity()).
  * With share-cache=writeback the guest also holds back what is written, and it is the one who knows
  * the size and mtime of a file that it has: what the host changes of that file goes unnoticed. To
  * write a part of a page it reads the rest, so what it opens for writing is opened for reading too.
@@ -161,7 +162,7 @@ int fuse_open(struct request *q)
 		fd = file_open(q->share, q->inode, flags, &st);
 	if (fd < 0)
 		return fd;
-	if (is_news(q->inode, &st))
+	if (!q->share->settings.file && is_news(q->inode, &st))
 		return -ESTALE;
 	/* Only now that it is sure to be the right file. */
 	int result = (flags & O_TRUNC) ? truncate_opened(q->share, q->inode, fd, flags, &st) : 0;

@@ -59,6 +59,16 @@ static int make_tables(struct share *s, int *root)
 	return s->state ? 0 : -ENOMEM;
 }
 
+/* Notes the file system of what is shared. */
+static void learn_device(struct share *s)
+{
+	struct statx st;
+	int root = s->inodes.root->fd;
+	AUTO_FD int file = s->settings.file ? inode_open_name(root, s->settings.file, O_PATH, 0) : -1;
+	s->root_dev = file >= 0 && inode_statx(file, "", &st) == 0 ? file_id_of(&st).dev : s->inodes.root->id.dev;
+	s->flush_files = is_network(file >= 0 ? file : root);
+}
+
 int share_init(struct share *s, const struct share_settings *settings, int root, struct error **err)
 {
 	*s = (struct share){ .settings = *settings };
@@ -70,8 +80,7 @@ int share_init(struct share *s, const struct share_settings *settings, int root,
 		fd_close(root);
 		return error_set_errno(err, r, "the shared directory");
 	}
-	s->root_dev = s->inodes.root->id.dev;
-	s->flush_files = is_network(s->inodes.root->fd);
+	learn_device(s);
 	s->groups = xcalloc(settings->group_count + 1, sizeof *s->groups);
 	for (size_t n = 0; n < settings->group_count; n++)
 		s->groups[n] = settings->groups[n];

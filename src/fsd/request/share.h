@@ -42,6 +42,7 @@ struct share_settings {
 	enum share_cache cache;
 	int host_locks;                  /* locks are taken on the host too */
 	uint32_t inside_uid, inside_gid; /* whom the host user's files belong to inside */
+	const char *file;                /* the only entry of the root (borrowed); NULL: a directory is shared */
 	int keep_records;                /* of owners and modes that the host user cannot set (ownership.h) */
 	uint32_t host_uid, host_gid;     /* who we are */
 	const gid_t *groups;             /* our supplementary groups, by their numbers on the host (copied) */

@@ -220,7 +220,6 @@ const struct isolation_disk_ops isolation_native_disk = {
 	.name = "native",
 	.image_form = "trees",
 	.container_form = "containers",
-	.shares_files = 1,
 	.create = native_create,
 	.remove = native_remove,
 	.clone = native_clone,

@@ -268,7 +268,6 @@ const struct isolation_ops isolation_native = {
 	.name = "native",
 	.container_form = "containers",
 	.start = native_start,
-	.shares_files = 1,
 	.describe = native_describe,
 	.resolv = native_resolv,
 	.shortage = native_shortage,

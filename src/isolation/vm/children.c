@@ -152,6 +152,8 @@ int share_server_start(struct isolation_run *run, const struct isolation_share *
 	strv_addf(&argv, "%d", child_fds_give(&fds, server));
 	strv_add(&argv, "--root");
 	strv_add(&argv, s->host);
+	if (s->is_file)
+		strv_add(&argv, "--file");
 	if (s->read_only)
 		strv_add(&argv, "--read-only");
 	for (size_t i = 0; s->hidden && s->hidden[i]; i++) {

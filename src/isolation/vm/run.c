@@ -249,6 +249,7 @@ static void vm_statistics(struct isolation_run *run, struct json_object *into)
 const struct isolation_ops isolation_vm = {
 	.name = "vm",
 	.tells_changes = 1,
+	.relays_sockets = 1,
 	.start = vm_start,
 	.describe = vm_describe,
 	.resolv = vm_resolv,

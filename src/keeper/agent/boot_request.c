@@ -79,16 +79,8 @@ static struct json_object *user_object(const struct machine *m)
 static struct json_object *shares_array(const struct keeper *k)
 {
 	struct json_object *a = json_object_new_array();
-	for (const struct keeper_share *s = k->shares; s; s = s->next) {
-		struct json_object *o = json_object_new_object();
-		json_add_string(o, "tag", s->tag);
-		json_add_string(o, "inside", s->inside);
-		json_add_bool(o, "read_only", s->read_only);
-		json_add_bool(o, "events", s->events != NULL);
-		json_add_strv(o, "aliases", &s->aliases);
-		json_add_strv(o, "private", &s->private);
-		json_object_array_add(a, o);
-	}
+	for (const struct keeper_share *s = k->shares; s; s = s->next)
+		json_object_array_add(a, share_describe_inside(s));
 	return a;
 }
 

@@ -16,7 +16,7 @@ struct relay_entry {
 	struct keeper *keeper;
 	struct relay *relay;
 	uint32_t lends; /* a session: the id of the ssh-agent that is forgotten with it; 0: none */
-	uint32_t lent;  /* a connection to the ssh-agent of this id; 0: it is none */
+	uint32_t lent;  /* a connection to the lent socket of this id; 0: it is none */
 };
 
 struct relays {
@@ -32,7 +32,7 @@ static void entry_free(struct relay_entry *e)
 		e->next->link = e->link;
 	e->keeper->relays->count--;
 	if (e->lends)
-		keeper_remove_ssh_agent(e->keeper, e->lends);
+		keeper_take_socket_back(e->keeper, e->lends);
 	free(e);
 }
 
@@ -40,7 +40,7 @@ static void on_parted(void *data)
 {
 	struct relay_entry *e = data;
 	if (e->lends)
-		keeper_remove_ssh_agent(e->keeper, e->lends);
+		keeper_take_socket_back(e->keeper, e->lends);
 	e->lends = 0;
 }
 
@@ -57,9 +57,9 @@ static size_t count_lent(const struct keeper *k, uint32_t id)
 	return n;
 }
 
-int relays_may_lend(const struct keeper *k, uint32_t id)
+int relays_may_lend(const struct keeper *k, uint32_t id, unsigned max)
 {
-	return count_lent(k, id) < KEEPER_LENT_MAX;
+	return count_lent(k, id) < max;
 }
 
 void relays_end_lent(struct keeper *k, uint32_t id)
@@ -104,7 +104,7 @@ int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint
 	int r = add(k, a, b, first_to_b, &e);
 	if (r < 0) {
 		if (ssh_agent)
-			keeper_remove_ssh_agent(k, ssh_agent);
+			keeper_take_socket_back(k, ssh_agent);
 		return r;
 	}
 	e->lends = ssh_agent;

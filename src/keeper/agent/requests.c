@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent may ask of the keeper: a caller's ssh-agent, to keep what the console prints, and
+ * What the agent may ask of the keeper: sockets that are lent, to keep what the console prints, and
  * to hear of what the host changes in shares. */
 #include <errno.h>
 
@@ -8,21 +8,21 @@
 #include "base/parse.h"
 #include "keeper/agent/console.h"
 #include "keeper/agent/names.h"
-#include "keeper/agent/ssh_agent.h"
+#include "keeper/agent/lent.h"
 #include "keeper/docker/docker.h"
 #include "keeper/keeper_private.h"
 #include "keeper/shares/events.h"
 
-static void handle_ssh_agent(struct http_exchange *x, void *data)
+static void handle_socket(struct http_exchange *x, void *data)
 {
 	struct keeper *k = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_FD int agent = -1;
+	AUTO_FD int lent = -1;
 	AUTOFREE char *text = http_target_query(http_exchange_head(x)->target, "id");
 	uint32_t id = 0;
-	int r = text && parse_u32(text, &id) == 0 ? ssh_agent_connect(k, id, &agent) : -EINVAL;
+	int r = text && parse_u32(text, &id) == 0 ? lent_socket_connect(k, id, &lent) : -EINVAL;
 	if (r < 0) {
-		error_set_errno(&err, r, "the caller's ssh-agent");
+		error_set_errno(&err, r, "a socket of the host");
 		http_respond_error(x, r, err);
 		return;
 	}
@@ -30,7 +30,7 @@ static void handle_ssh_agent(struct http_exchange *x, void *data)
 	int fd;
 	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
 		return;
-	relays_lend(k, id, fd, TAKE_FD(agent), &early);
+	relays_lend(k, id, fd, TAKE_FD(lent), &early);
 	buffer_done(&early);
 }
 
@@ -230,7 +230,7 @@ const struct http_route agent_routes[] = {
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
 	{ "POST", "/v1/engine/ports/*", docker_handle_ports, 0 },
-	{ "POST", "/v1/relay/ssh-agent", handle_ssh_agent, 0 },
+	{ "POST", "/v1/relay/socket", handle_socket, 0 },
 	{ "POST", "/v1/relay/names", names_handle, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },
 	{ "POST", "/v1/share-events", handle_share_events, 0 },

@@ -8,11 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
-#include "keeper/agent/ssh_agent.h"
+#include "keeper/agent/lent.h"
 #include "keeper/keeper_private.h"
 #include "keeper/shares/walk.h"
 
-int ssh_socket_open(const struct keeper *k, const char *path, struct error **err)
+static int ssh_socket_open(const struct keeper *k, const char *path, struct error **err)
 {
 	AUTO_STRV struct strv writable = { 0 };
 	AUTOFREE char *link = NULL;
@@ -28,4 +28,13 @@ int ssh_socket_open(const struct keeper *k, const char *path, struct error **err
 		    path, link);
 	int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : S_ISSOCK(st.st_mode) ? 0 : -ENOTSOCK;
 	return r < 0 ? error_set_errno(err, r, "ssh agent \"%s\"", path) : TAKE_FD(fd);
+}
+
+int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err)
+{
+	int socket = ssh_socket_open(k, path, err);
+	if (socket < 0)
+		return socket;
+	*ret_id = keeper_lend_socket(k, socket, KEEPER_AGENT_CONNECTIONS_MAX);
+	return 0;
 }

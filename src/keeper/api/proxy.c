@@ -120,7 +120,7 @@ static void send_session(struct proxy *p, struct json_object *body, int rewrite,
 	AUTO_FD int to_agent = stream;
 	int client;
 	if (http_exchange_take(p->exchange, &client, &raw) < 0) {
-		keeper_remove_ssh_agent(p->keeper, l->id);
+		keeper_take_socket_back(p->keeper, l->id);
 		return;
 	}
 	if (!rewrite || rewrite_session(&raw, owned, l) == 0) {
@@ -128,7 +128,7 @@ static void send_session(struct proxy *p, struct json_object *body, int rewrite,
 		return;
 	}
 	fd_close(client);
-	keeper_remove_ssh_agent(p->keeper, l->id);
+	keeper_take_socket_back(p->keeper, l->id);
 	buffer_done(&raw);
 }
 
@@ -152,7 +152,7 @@ static int connect_session(struct proxy *p, struct error **err)
 	if (l.id || !keeper_can_give(p->keeper, (size_t)size + HTTP_HEAD_MAX))
 		r = keeper_open_stream(p->keeper, &stream, err);
 	if (r < 0)
-		keeper_remove_ssh_agent(p->keeper, l.id);
+		keeper_take_socket_back(p->keeper, l.id);
 	else
 		send_session(p, body, path != NULL, stream, &l);
 	error_free(l.refused);

@@ -44,7 +44,7 @@
 #include "keeper/agent/console.h"
 #include "keeper/agent/host_facts.h"
 #include "keeper/agent/resolv.h"
-#include "keeper/agent/ssh_agent.h"
+#include "keeper/agent/lent.h"
 #include "keeper/agent/text.h"
 #include "keeper/keeper_private.h"
 #include "keeper/ports/publish.h"
@@ -497,7 +497,7 @@ void keeper_free(struct keeper *k)
 	relays_free(k);
 	http_server_free(k->agent_server);
 	console_free(k->console);
-	ssh_agents_free(k->ssh_agents);
+	lent_sockets_free(TAKE_PTR(k->lent_sockets));
 	if (k->run)
 		k->ops->free(k->run);
 	shares_free(k);

@@ -16,6 +16,7 @@
 #include "keeper/keeper_private.h"
 #include "keeper/shares/events.h"
 #include "keeper/shares/own_folders.h"
+#include "keeper/shares/sockets.h"
 #include "keeper/shares/source.h"
 
 enum { SHARES_MAX = 64, AGENT_SHARE_MS = 30 * 1000 };
@@ -24,6 +25,7 @@ void share_free(struct keeper_share *s)
 {
 	if (!s)
 		return;
+	share_socket_take_back(s);
 	free(s->tag);
 	free(s->host);
 	free(s->inside);
@@ -122,17 +124,21 @@ static int share_new(struct keeper *k, const char *tag, const char *host, const 
 	if (host[0] != '/' || !s->inside)
 		return error_set(err, EINVAL, "share %s: both paths must be absolute", host);
 	shares_list_writable(k, &writable);
-	int r = share_source_resolve(host, &writable, &s->host, err);
+	AUTO_FD int source = -1;
+	int r = share_source_resolve(host, &writable, &s->host, &source, err);
 	if (r < 0)
 		return r;
-	if (lstat(s->host, &st) < 0)
+	if (fstat(source, &st) < 0)
 		return error_set_errno(err, errno, "share %s", host);
-	if (!S_ISDIR(st.st_mode) && !(k->ops->shares_files && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode))))
-		return error_set(err, ENOTDIR, "share %s: not a directory%s", host,
-		    k->ops->shares_files ? ", file or socket" : "; a virtual machine can have directories only");
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return error_set(err, ENOTDIR, "share %s: not a directory, file or socket", host);
+	s->is_file = S_ISREG(st.st_mode);
+	if (S_ISSOCK(st.st_mode) && k->ops->relays_sockets)
+		share_socket_lend(k, s, TAKE_FD(source), &st);
 	find_aliases(s, host);
 	r = hide_own_folders(s, err);
-	if (r == 0 && has_events(k) && (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)
+	if (r == 0 && has_events(k) && !share_socket_is_lent(s) &&
+	    (r = share_events_new(k->loop, &s->events, &s->events_server)) < 0)
 		return error_set_errno(err, r, "share %s", host);
 	if (r == 0)
 		*ret = TAKE_PTR(s);
@@ -185,6 +191,7 @@ static void describe(const struct keeper *k, const struct keeper_share *s, struc
 	*ret = (struct isolation_share){
 		.tag = s->tag,
 		.host = s->host,
+		.is_file = s->is_file,
 		.read_only = s->read_only,
 		.events = s->events_server,
 		.hidden = (const char *const *)s->hidden.items,
@@ -195,13 +202,28 @@ static void describe(const struct keeper *k, const struct keeper_share *s, struc
 	};
 }
 
+struct json_object *share_describe_inside(const struct keeper_share *s)
+{
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "tag", s->tag);
+	json_add_string(o, "inside", s->inside);
+	json_add_bool(o, "file", s->is_file);
+	json_add_bool(o, "read_only", s->read_only);
+	json_add_bool(o, "events", s->events != NULL);
+	json_add_strv(o, "aliases", &s->aliases);
+	json_add_strv(o, "private", &s->private);
+	share_socket_describe(s, o);
+	return o;
+}
+
 struct isolation_share *shares_describe(const struct keeper *k, size_t *ret_count)
 {
-	size_t count = share_count(k), i = 0;
-	struct isolation_share *array = xcalloc(count + 1, sizeof *array);
+	size_t i = 0;
+	struct isolation_share *array = xcalloc(share_count(k) + 1, sizeof *array);
 	for (const struct keeper_share *s = k->shares; s; s = s->next)
-		describe(k, s, &array[i++]);
-	*ret_count = count;
+		if (!share_socket_is_lent(s))
+			describe(k, s, &array[i++]);
+	*ret_count = i;
 	return array;
 }
 
@@ -255,7 +277,8 @@ static void on_undone(int code, const char *why, void *data)
 static void undo(struct share_change *c)
 {
 	AUTO_ERROR struct error *err = NULL;
-	int r = c->keeper->ops->remove_share(c->keeper->run, c->share->tag, on_undone, NULL, &err);
+	int lent = share_socket_is_lent(c->share);
+	int r = lent ? 0 : c->keeper->ops->remove_share(c->keeper->run, c->share->tag, on_undone, NULL, &err);
 	if (r < 0)
 		on_undone(r, error_text(err, r), NULL);
 	share_free(c->share);
@@ -291,13 +314,7 @@ static void on_attached(int code, const char *why, void *data)
 		error_set(&err, -code, "%s", why ? why : strerror(-code));
 		share_free(c->share);
 	} else {
-		struct json_object *body = json_object_new_object();
-		json_add_string(body, "tag", c->share->tag);
-		json_add_string(body, "inside", c->share->inside);
-		json_add_bool(body, "read_only", c->share->read_only);
-		json_add_strv(body, "aliases", &c->share->aliases);
-		json_add_bool(body, "events", c->share->events != NULL);
-		code = call_shares(c, "POST", "/v1/shares", body, on_mounted, &err);
+		code = call_shares(c, "POST", "/v1/shares", share_describe_inside(c->share), on_mounted, &err);
 		if (code < 0)
 			undo(c);
 	}
@@ -329,6 +346,10 @@ static int attach(struct keeper *k, struct keeper_share *s, keeper_done_fn done,
 	struct share_change *c = xnew(struct share_change);
 	struct isolation_share described;
 	*c = (struct share_change){ .keeper = k, .share = s, .done = done, .data = data };
+	if (share_socket_is_lent(s)) {
+		on_attached(0, NULL, c);
+		return 0;
+	}
 	describe(k, s, &described);
 	AUTO_FD int given = TAKE_FD(s->events_server);
 	described.events = given;
@@ -369,6 +390,11 @@ static void on_unmounted(int code, struct json_object *body, const struct error 
 	struct share_change *c = data;
 	AUTO_ERROR struct error *why = NULL;
 	int r = code;
+	const struct keeper_share *s = share_find(c->keeper, c->tag);
+	if (code == 0 && s && share_socket_is_lent(s)) {
+		on_detached(0, NULL, c);
+		return;
+	}
 	if (code == 0)
 		r = c->keeper->ops->remove_share(c->keeper->run, c->tag, on_detached, c, &why);
 	if (r < 0)

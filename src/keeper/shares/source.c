@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "keeper/shares/walk.h"
 
-int share_source_resolve(const char *path, const struct strv *writable, char **ret, struct error **err)
+int share_source_resolve(const char *path, const struct strv *writable, char **ret, int *ret_fd, struct error **err)
 {
 	AUTOFREE char *link = NULL, *real = NULL;
 	AUTO_FD int fd = walk_path(path, writable, &link);
@@ -24,5 +24,6 @@ int share_source_resolve(const char *path, const struct strv *writable, char **r
 	if (!real)
 		return error_set_errno(err, ENAMETOOLONG, "share \"%s\"", path);
 	*ret = TAKE_PTR(real);
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/strv.h"
 
-/* The path (absolute) without symbolic links, owned, as realpath(3) gives it. `writable`:
+/* The path (absolute) without symbolic links, owned, as realpath(3) gives it, and an O_PATH
+ * descriptor of what is there. `writable`:
  * directories, normalized, that the machine may write to. -EACCES: a link on the way lies in or
  * below one of them; -ENOENT, -ELOOP, other -errno of lstat(2) and readlink(2). */
-int share_source_resolve(const char *path, const struct strv *writable, char **ret, struct error **err);
+int share_source_resolve(const char *path, const struct strv *writable, char **ret, int *ret_fd, struct error **err);

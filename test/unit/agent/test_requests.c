@@ -35,6 +35,30 @@ static void test_boot(void **state)
 	assert_int_equal(b->user.group_count, 0);
 }
 
+static void test_mounted_sockets(void **state)
+{
+	static const struct {
+		const char *socket;
+		int result;
+	} cases[] = {
+		{ "{\"id\":7,\"mode\":432,\"uid\":1000,\"gid\":100}", 0 },
+		{ "{\"id\":0,\"mode\":432,\"uid\":1000,\"gid\":100}", -EINVAL },
+		{ "{\"id\":7,\"mode\":2048,\"uid\":1000,\"gid\":100}", -EINVAL },
+		{ "{\"id\":7,\"mode\":432,\"uid\":1000}", -EINVAL },
+		{ "{\"id\":4294967296,\"mode\":432,\"uid\":1000,\"gid\":100}", -EINVAL },
+		{ "7", -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTOFREE char *text =
+		    xasprintf("{\"tag\":\"share1\",\"inside\":\"/s\",\"socket\":%s}", cases[i].socket);
+		AUTO_JSON struct json_object *o = json_tokener_parse(text);
+		CLEANUP(boot_share_done) struct boot_share s = { 0 };
+		assert_int_equal(boot_share_parse(o, &s, NULL), cases[i].result);
+		assert_int_equal(s.socket.id, i ? 0 : 7);
+		assert_int_equal(s.socket.mode, i ? 0 : 0660);
+	}
+}
+
 /* The places in a share that are the machine's own are relative, and lead nowhere else. */
 static void test_private_places(void **state)
 {
@@ -175,8 +199,8 @@ static void test_cidr(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_private_places),
-		cmocka_unit_test(test_terminfo), cmocka_unit_test(test_boot_groups),
-		cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
+		cmocka_unit_test(test_mounted_sockets), cmocka_unit_test(test_terminfo),
+		cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
 		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,16 +134,21 @@ static int open_path(int root, const char *name)
 	return openat(root, name, O_PATH | O_CLOEXEC);
 }
 
+static int become_nobody(void)
+{
+	if (geteuid() == 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+		return -errno;
+	/* As after an execve(2): else /proc/self stays root's. */
+	return prctl(PR_SET_DUMPABLE, 1);
+}
+
 /* As holm-fsd does it: 0, a line's number, or SKIPPED. */
 static int confined(const char *path)
 {
 	struct confinement c = { .proc = -1 };
 	char path_of[32];
-	if (geteuid() == 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
-		return __LINE__;
-	/* As after an execve(2): else /proc/self stays root's. */
-	if (prctl(PR_SET_DUMPABLE, 1) < 0)
+	if (become_nobody() < 0)
 		return __LINE__;
 	int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || confine_to_directory(&root, 0, &c, NULL) < 0 || confine_privileges(root, 0, &c, NULL) < 0)
@@ -167,6 +172,72 @@ static int confined(const char *path)
 		_exit(confine_own_descriptors(&c) < 0 || chmod(path_of, 0700) < 0 ||
 		      !opens(AT_FDCWD, path_of, O_RDONLY | O_DIRECTORY));
 	return fd >= 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : __LINE__;
+}
+
+static int same_text(int root, const char *name, const char *text)
+{
+	char found[16];
+	AUTO_FD int fd = openat(root, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, found, sizeof found);
+	return n == (ssize_t)strlen(text) && memcmp(found, text, (size_t)n) == 0;
+}
+
+/* Another file takes the name of a single file that is shared, as an editor does it. */
+static int confined_to_file(const char *path, int read_only)
+{
+	struct confinement c = { .proc = -1 };
+	int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), root = open_path(directory, "single");
+	if (become_nobody() < 0 || directory < 0 || root < 0)
+		return __LINE__;
+	int r = confine_to_file(directory, "single", read_only, &root, &c, NULL);
+	if (r < 0)
+		return r == -EPERM || r == -ENOSPC || r == -EACCES ? SKIPPED : __LINE__;
+	if (confine_privileges(root, read_only, &c, NULL) < 0 || !c.namespaced)
+		return __LINE__;
+	if (!same_text(root, CONFINE_FILE, "one") || opens(root, "single", O_RDONLY) || opens(root, "other", O_RDONLY))
+		return __LINE__;
+	if (opens(root, "../other", O_RDONLY) || opens(root, "/other", O_RDONLY) || opens(root, "/etc", O_RDONLY))
+		return __LINE__;
+	/* The directory is nobody's to change, the file the user's. */
+	if (mknodat(root, "new", S_IFREG | 0600, 0) == 0 || mkdirat(root, "new", 0700) == 0 ||
+	    unlinkat(root, CONFINE_FILE, 0) == 0 || renameat(root, CONFINE_FILE, root, "new") == 0)
+		return __LINE__;
+	if (opens(root, CONFINE_FILE, O_WRONLY) == read_only)
+		return __LINE__;
+	if (raise(SIGSTOP) != 0 || !same_text(root, CONFINE_FILE, "one"))
+		return __LINE__;
+	return 0;
+}
+
+static void check_single_file(struct fake *f, int read_only)
+{
+	int status;
+	host_write(f, "single", "one");
+	host_write(f, "other", "two");
+	if (getuid() == 0) {
+		assert_int_equal(fchownat(f->directory, "single", NOBODY, NOBODY, 0), 0);
+		assert_int_equal(fchmod(f->directory, 0755), 0);
+	}
+	pid_t pid = fork();
+	if (pid == 0) {
+		int line = confined_to_file(f->path, read_only);
+		_exit(line == SKIPPED ? SKIPPED : line ? 1 + line % 70 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+		skip(); /* no user namespaces here */
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(renameat(f->directory, "other", f->directory, "single"), 0);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_single_file(void **state)
+{
+	check_single_file(*state, 0);
+	check_single_file(*state, 1);
 }
 
 static void test_confined(void **state)
@@ -203,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_directory_without_x, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_shut_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_root_and_only_then, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_confined, setup, teardown) };
+		cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_single_file, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

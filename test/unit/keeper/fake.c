@@ -93,6 +93,14 @@ static void handle_ok(struct http_exchange *x, void *data)
 	http_respond_json(x, 200, NULL);
 }
 
+static void handle_share(struct http_exchange *x, void *data)
+{
+	struct fake *f = data;
+	free(f->share_request);
+	f->share_request = json_to_string(http_exchange_json(x, NULL), 0);
+	http_respond_json(x, 200, NULL);
+}
+
 static void handle_dial(struct http_exchange *x, void *data)
 {
 	struct fake *f = data;
@@ -124,7 +132,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/sessions", handle_session, 0 },
 	{ "PUT", "/v1/clock", handle_put, 0 },
 	{ "PUT", "/v1/resolv", handle_put, 0 },
-	{ "POST", "/v1/shares", handle_ok, 0 },
+	{ "POST", "/v1/shares", handle_share, 0 },
 	{ "DELETE", "/v1/shares", handle_ok, 0 },
 	{ "POST", "/v1/dial", handle_dial, 0 },
 	{ "GET", "/v1/archive", handle_ok, 0 },
@@ -296,6 +304,7 @@ static char *shortage(const struct isolation_run *run)
 const struct isolation_ops fake_isolation = {
 	.name = "fake",
 	.tells_changes = 1,
+	.relays_sockets = 1,
 	.start = start,
 	.describe = describe,
 	.add_share = add_share,
@@ -323,6 +332,7 @@ void fake_free(struct fake *f)
 	http_server_free(f->agent);
 	transport_free(f->transport);
 	free(f->boot_request);
+	free(f->share_request);
 	free(f->session_request);
 	free(f->dialled);
 	for (int i = 0; i < f->sessions; i++)

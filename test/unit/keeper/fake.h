@@ -22,7 +22,7 @@ struct fake {
 	uint64_t cpus, memory;
 	uint64_t stop_timeout_ms;
 	int session_fds[FAKE_SESSIONS_MAX];
-	char *boot_request, *session_request;
+	char *boot_request, *session_request, *share_request;
 	char *dialled;    /* the address of the last dial, or NULL: the machine itself */
 	int share_events; /* of the share that came last; -1 none */
 	/* inside */

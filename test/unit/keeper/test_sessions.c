@@ -66,7 +66,7 @@ static void lend(struct fixture *f, struct lent *l)
 	AUTOFREE char *body = xasprintf("{\"argv\":null,\"ssh_auth_sock\":\"%s\"}", l->path);
 	l->session = ask(f, "POST", "/v1/sessions", body);
 	expect_welcome(f, l->session);
-	l->target = xasprintf("/v1/relay/ssh-agent?id=%llu", (unsigned long long)relay_id(f));
+	l->target = xasprintf("/v1/relay/socket?id=%llu", (unsigned long long)relay_id(f));
 }
 
 static void lent_done(struct lent *l)
@@ -145,7 +145,7 @@ static void test_ssh_agent_is_relayed(void **state)
 	char text[8] = "";
 	assert_int_equal(recv(inside->fd, text, 7, MSG_DONTWAIT), 3);
 	/* Another id is nobody's. */
-	expect_refused(f, "/v1/relay/ssh-agent?id=1", -ENOENT);
+	expect_refused(f, "/v1/relay/socket?id=1", -ENOENT);
 	/* One connection ends alone. */
 	fd_close(TAKE_FD(inside->fd));
 	settle(f);
@@ -215,6 +215,54 @@ static void test_ssh_agent_connections_are_few(void **state)
 	assert_true(connect_inside(f, l.target)->fd >= 0);
 }
 
+/* The keeper's number of the socket that the agent inside was asked to mount. */
+static uint64_t socket_id(struct fixture *f, uint64_t mode)
+{
+	AUTO_JSON struct json_object *seen = json_tokener_parse(f->fake->share_request);
+	struct json_object *socket = NULL;
+	uint64_t id = 0, found = 0;
+	assert_int_equal(json_get_object(seen, "socket", &socket, NULL), 0);
+	assert_int_equal(json_get_u64(socket, "id", &id, NULL), 0);
+	assert_int_equal(json_get_u64(socket, "mode", &found, NULL), 0);
+	assert_int_equal(found, mode);
+	return id;
+}
+
+/* A mounted socket is not the isolation's, and its connections end with the mount. */
+static void test_mounted_socket(void **state)
+{
+	struct fixture *f = *state;
+	AUTOFREE char *path = path_join(root, "mounted");
+	AUTOFREE char *body = xasprintf("{\"host\":\"%s\",\"inside\":\"/srv/s\"}", path);
+	AUTO_FD int listener = listen_at(path);
+	assert_int_equal(chmod(path, 0640), 0);
+	begin(f, 10000);
+	wait_ready(f);
+	f->fake->refuse_share = 1;
+	struct asker *a = ask(f, "POST", "/v1/shares", body);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	AUTOFREE char *target = xasprintf("/v1/relay/socket?id=%llu", (unsigned long long)socket_id(f, 0640));
+	struct asker *inside = connect_inside(f, target);
+	assert_true(inside->fd >= 0);
+	AUTO_FD int accepted = accept(listener, NULL, NULL);
+	assert_int_equal(fd_write_full(accepted, "word", 4), 0);
+	settle(f);
+	char text[8] = "";
+	assert_int_equal(recv(inside->fd, text, 7, MSG_DONTWAIT), 4);
+	/* The socket that takes its name later is not the one that was mounted. */
+	AUTO_FD int other = listen_at(path);
+	assert_int_equal(fd_set_nonblocking(other, 1), 0);
+	assert_true(connect_inside(f, target)->fd >= 0);
+	assert_int_equal(accept(other, NULL, NULL), -1);
+	a = ask(f, "DELETE", "/v1/shares?inside=/srv/s", NULL);
+	run_until(f, &a->done);
+	assert_int_equal(a->code, 0);
+	settle(f);
+	assert_true(has_ended(accepted));
+	expect_refused(f, target, -ENOENT);
+}
+
 /* The ssh-agent stays the same when the path leads to another one later. */
 static void test_ssh_agent_stays_the_same(void **state)
 {
@@ -263,6 +311,7 @@ static void test_ssh_agent_behind_symlinks(void **state)
 	struct fixture *f = *state;
 	AUTOFREE char *path = path_join(root, "ssh"), *inside = path_join(root, "home/agent");
 	AUTO_FD int listener = listen_at(path), other = listen_at(inside);
+	assert_true(listener >= 0 && other >= 0);
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
 		AUTOFREE char *link = path_join(root, links[i][0]);
 		unlink(link);
@@ -290,6 +339,7 @@ static void test_ssh_agent_behind_a_read_only_home(void **state)
 	struct fixture *f = *state;
 	AUTOFREE char *path = path_join(root, "ssh"), *link = path_join(root, "home/link");
 	AUTO_FD int listener = listen_at(path);
+	assert_true(listener >= 0);
 	unlink(link);
 	assert_int_equal(symlink("../ssh", link), 0);
 	f->machine->home_mount = MACHINE_HOME_RO;
@@ -348,6 +398,7 @@ int main(void)
 		KEEPER_TEST(test_ssh_agent_ends_though_the_agent_reads_nothing),
 		KEEPER_TEST(test_ssh_agent_connections_are_few),
 		KEEPER_TEST(test_ssh_agent_stays_the_same),
+		KEEPER_TEST(test_mounted_socket),
 		KEEPER_TEST(test_ssh_agent_behind_symlinks),
 		KEEPER_TEST(test_ssh_agent_behind_a_read_only_home),
 		KEEPER_TEST(test_archive_is_handed_over),

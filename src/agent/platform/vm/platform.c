@@ -64,7 +64,11 @@ static int vm_mount_share(const struct boot_share *s, const char *path, struct e
 		return mount;
 	if (syscall(SYS_move_mount, mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_set_errno(err, errno, "cannot mount the share for %s", s->inside);
-	return 0;
+	fd_close(TAKE_FD(mount));
+	int r = s->is_file ? mounts_leave_file(path) : 0;
+	if (r < 0)
+		umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return r < 0 ? error_set_errno(err, r, "cannot mount the share for %s", s->inside) : 0;
 }
 
 static int vm_take_share(int machine, const char *path, struct error **err)
