@@ -28,7 +28,7 @@ static void keep_tail(struct boot_log *log, const char *data, size_t size)
 static void add(struct boot_log *log, const char *data, size_t size)
 {
 	static const char full[] = "\n[boot.log is full; the rest of this run is left out]\n";
-	AUTO_BUFFER struct buffer lines;
+	AUTO_BUFFER struct buffer lines = { 0 };
 	keep_tail(log, data, size);
 	if (log->file < 0 || log->written >= BOOT_LOG_MAX)
 		return;

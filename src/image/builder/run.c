@@ -247,7 +247,7 @@ static int append(void *buffer, const void *bytes, size_t size)
 
 static int put_script(struct running *r, struct error **err)
 {
-	AUTO_BUFFER struct buffer tar;
+	AUTO_BUFFER struct buffer tar = { 0 };
 	const struct tar_text text = { .name = SCRIPT_NAME, .text = r->script, .mode = 0755 };
 	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F&holmOwner=root", r->id);
 	if (!r->script)

@@ -29,7 +29,7 @@ static void add_row(struct table *t, const struct kind *k)
 static int print_table(const struct prune_report *r, const struct kind *kinds, size_t count, int dry_run,
     struct error **err)
 {
-	AUTO_TABLE struct table t;
+	AUTO_TABLE struct table t = { 0 };
 	struct kind total = { .name = "total" };
 	int result = 0;
 	for (size_t k = 0; result == 0 && k < r->images.count; k++) {
