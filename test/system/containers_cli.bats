@@ -141,6 +141,8 @@ typing()
 	equal 1 "$(wc -l <<<"$stderr")"
 	exits 126 holm run --rm busybox:test /etc
 	equal '' "$(names)"
+	exits 127 holm run --rm -d busybox:test nosuchprogram
+	equal '' "$(names)"
 }
 
 @test "stdin: bytes as they are, its end while output goes on, and none without -i" {

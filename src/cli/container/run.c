@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "cli/commands.h"
 #include "cli/container/body.h"
@@ -16,6 +17,8 @@
 #include "cli/target.h"
 #include "isolation/isolation.h"
 #include "machine/machine.h"
+
+enum { REMOVAL_MS = 10 * 1000 };
 
 static int run(const struct command_spec *c, struct options *o);
 static int run_create(const struct command_spec *c, struct options *o);
@@ -211,10 +214,24 @@ static int begin(void *data, struct error **err)
 	return follow_start(&m->api, m->id, err);
 }
 
+/* The engine answers a start that fails before it has removed a container with --rm. */
+static void await_removal(const struct making *m)
+{
+	AUTO_API_STREAM struct api_stream s = API_STREAM_NONE;
+	AUTO_JSON struct json_object *answer = NULL;
+	AUTOFREE char *path = api_path("/containers/", m->id, "/wait"),
+		      *target = api_target(path, "condition", "removed", NULL);
+	uint64_t deadline = clock_deadline(REMOVAL_MS);
+	if (api_open(&m->api, "POST", target, NULL, NULL, &s, NULL) == 200)
+		(void)http_response_line(&s.response, deadline, &answer, NULL);
+}
+
 static int show_start_failure(const struct making *m, int code, struct error **err)
 {
 	int status = follow_start_status(&m->api, code, *err),
 	    shown = api_failure(&m->api, "container", name_of(m), code, err);
+	if (code != -ECANCELED && options_switch(m->options, "rm", 0))
+		await_removal(m);
 	return code == -ECANCELED ? shown : status;
 }
 
