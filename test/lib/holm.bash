@@ -49,7 +49,7 @@ holm_end()
 {
 	local status=0
 	cd / || return 1
-	command timeout 120 holm machine rm --force --all >/dev/null 2>&1 || { echo "\"machine rm --force --all\" failed" >&2; status=1; }
+	command timeout 300 holm machine rm --force --all >/dev/null 2>&1 || { echo "\"machine rm --force --all\" failed" >&2; status=1; }
 	leaks all || status=1
 	local pid
 	for pid in $(world_processes); do

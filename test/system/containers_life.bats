@@ -411,7 +411,7 @@ health_events()
 	docker update --restart always up >/dev/null
 	equal always "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up)"
 	docker exec up kill -9 1 2>/dev/null || true
-	equal 501 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{"CpuShares":5}')"
+	equal 501 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{"CpuRealtimePeriod":5}')"
 	equal 400 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{"RestartPolicy":{"Name":"x"}}')"
 	equal 400 "$(status POST /containers/up/update -H 'Content-Type: application/json' -d '{')"
 	docker create --name aa -l k=v busybox:test true >/dev/null
