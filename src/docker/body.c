@@ -24,14 +24,12 @@ static const struct {
 	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
 } refused[] = {
 	{ IN_CONFIG, "Domainname", "--domainname", NULL },
-	{ IN_CONFIG, "MacAddress", "--mac-address", NULL },
 	{ IN_CONFIG, "NetworkDisabled", "use --network none", NULL },
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
 	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
-	{ IN_HOST, "Links", "--link", NULL },
 	{ IN_HOST, "IpcMode", "--ipc", "private" },
 	{ IN_HOST, "PidMode", "--pid", NULL },
 	{ IN_HOST, "UTSMode", "--uts", NULL },
@@ -43,7 +41,7 @@ static const struct {
 };
 
 static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize", "ContainerIDFile",
-	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "LogConfig", "Mounts",
+	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "Links", "LogConfig", "Mounts",
 	"NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "RestartPolicy",
 	"SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
 	/* container_limits.c, perhaps with a warning alone */
@@ -110,50 +108,6 @@ static int check_unknown(struct json_object *host, struct error **err)
 		if (!is_named(key) && !is_not_given(value, NULL))
 			return error_set(err, EOPNOTSUPP,
 			    "HostConfig.%.64s is not supported by holm's engine; leave it out", key);
-	}
-	return 0;
-}
-
-static int check_endpoint(const char *network, struct json_object *endpoint, const char *mode, struct error **err)
-{
-	static const char *const builtin[] = { "default", "bridge", "host", "none" };
-	int exists = streq(network, mode);
-	for (size_t i = 0; i < ARRAY_SIZE(builtin); i++)
-		exists |= streq(network, builtin[i]);
-	if (!exists)
-		return error_set(err, EOPNOTSUPP,
-		    "network \"%.64s\" (--network) is not supported by holm's engine; choose bridge, none, host or "
-		    "container:NAME",
-		    network);
-	if (!json_object_is_type(endpoint, json_type_object))
-		return 0;
-	json_object_object_foreach(endpoint, key, value)
-	{
-		if (!is_not_given(value, NULL))
-			return error_set(err, EOPNOTSUPP,
-			    "%.64s of network \"%.64s\" (--network-alias, --ip, --link) is not supported by holm's "
-			    "engine",
-			    key, network);
-	}
-	return 0;
-}
-
-/* Networks of a user's own are not there, and the others have no names and addresses to choose. */
-static int check_endpoints(struct json_object *o, struct json_object *host, struct error **err)
-{
-	struct json_object *networking = NULL, *endpoints = NULL;
-	const char *mode = "";
-	int r = json_get_object(o, "NetworkingConfig", &networking, err);
-	if (r == 0)
-		r = json_get_object(networking, "EndpointsConfig", &endpoints, err);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	if (host)
-		(void)json_get_string(host, "NetworkMode", &mode, NULL);
-	json_object_object_foreach(endpoints, network, endpoint)
-	{
-		if ((r = check_endpoint(network, endpoint, mode, err)) < 0)
-			return r;
 	}
 	return 0;
 }
@@ -393,8 +347,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if ((r = check_refused(o, host, err)) < 0 || (host && (r = check_unknown(host, err)) < 0) ||
-	    (r = check_endpoints(o, host, err)) < 0 || (r = parse_config(o, &b, err)) < 0 ||
-	    (host && (r = parse_host(host, &b, err)) < 0))
+	    (r = parse_config(o, &b, err)) < 0 || (host && (r = parse_host(host, &b, err)) < 0))
 		return r;
 	if (!b.image)
 		return error_set(err, EINVAL, "no image was named");

@@ -52,7 +52,7 @@ teardown()
 	exits 125 docker run --rm --network container:still busybox:test true
 	contains "$stderr" 'non running container'
 	exits 1 docker create --network nosuch busybox:test true
-	contains "$stderr" 'network "nosuch" not found'
+	contains "$stderr" 'network nosuch not found'
 	docker rm still >/dev/null
 	equal '' "$(docker ps -aq)"
 }

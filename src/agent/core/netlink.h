@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NETLINK_BATCH_MAX = 4096 };
+enum { NETLINK_BATCH_MAX = 8192 };
 
 struct netlink {
 	size_t size, last; /* bytes used; where the last message begins */

@@ -14,7 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/engine/engine.h"
+#include "agent/engine/endpoints.h"
+#include "agent/engine/lease.h"
+#include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -27,7 +29,10 @@ char *container_note(const struct container *c)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	json_add_i64(o, "run", c->run);
-	json_add_u64(o, "address", c->address);
+	const struct docker_endpoint *p = network_endpoint(network_default(c->engine), (struct container *)c);
+	json_add_u64(o, "address", p ? p->address : 0);
+	if (container_network_peer(c))
+		json_add(o, "leases", lease_store(c));
 	return json_to_string(o, 0);
 }
 
@@ -43,17 +48,17 @@ static struct json_object *parse_note(const char *note)
 static void take_note(struct container *c, const char *note)
 {
 	AUTO_JSON struct json_object *o = parse_note(note);
+	struct json_object *leases = NULL;
 	uint64_t address = 0;
-	if (!o)
+	if (!o || json_get_i64(o, "run", &c->run, NULL) < 0)
 		return;
-	json_get_i64(o, "run", &c->run, NULL);
 	json_get_u64(o, "address", &address, NULL);
-	if (!address || address > UINT32_MAX || !c->engine->has_bridge)
-		return;
-	/* One that shares another's network has the same. */
-	int r = address_pool_claim(c->engine->addresses, (uint32_t)address);
-	if (r == 0 || r == -EADDRINUSE)
-		c->address = (uint32_t)address;
+	endpoints_adopt(c, address > UINT32_MAX ? 0 : (uint32_t)address);
+	/* One that shares another's network has its addresses. */
+	if (json_get_array(o, "leases", &leases, NULL) == 0)
+		lease_load(c, leases);
+	if (leases && c->lease_count)
+		c->address = c->leases[0].address;
 }
 
 /* ---- those of an earlier engine ---- */
@@ -88,6 +93,8 @@ static void adopt(struct container *c, struct monitor_report *r)
 	c->held = c->starting = 1;
 	c->namespaces.user = TAKE_FD(r->fds[HELD_USER]);
 	c->namespaces.network = TAKE_FD(r->fds[HELD_NETWORK]);
+	if (r->state == MONITORED_STARTING || r->state == MONITORED_RUNNING)
+		container_network_adopt(c);
 	adopt_streams(c, r);
 	container_bind_ports(c);
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "agent/engine/container_cgroup.h"
+#include "agent/engine/endpoints.h"
 #include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/mounts.h"
@@ -167,6 +168,8 @@ static int make_record(struct engine *e, struct json_object *body, const char *w
 		result = error_set(err, EINVAL, "no command specified");
 	if (result == 0)
 		result = choose_name(e, wish, &r->name, err);
+	if (result == 0)
+		result = endpoints_choose(e, body, r, err);
 	if (result == 0)
 		result = mounts_choose(e, body, r, err);
 	if (result < 0)

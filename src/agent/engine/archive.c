@@ -381,7 +381,7 @@ static int start(struct archive *a, struct error **err)
 	if (inside && a->process < 0)
 		return error_set_errno(err, errno, "cannot open the container's process");
 	if (!inside)
-		r = container_namespaces_make(&a->engine->ids, NULL, 0, &a->namespaces, err);
+		r = container_namespaces_make(&a->engine->ids, NULL, 0, &a->namespaces, NULL, err);
 	if (r < 0)
 		return r;
 	const int keep[] = { a->stream, a->process, a->namespaces.user, a->engine->folders };

@@ -12,6 +12,7 @@
 
 #include "agent/core/rootfs.h"
 #include "agent/engine/container_cgroup.h"
+#include "agent/engine/endpoints.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/rights.h"
 #include "agent/engine/network_files.h"
@@ -19,6 +20,7 @@
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "oci/runtime_spec.h"
@@ -238,7 +240,8 @@ static int write_resolv(const struct container *c, const struct container_names 
 	AUTO_RESOLV struct resolv machine = { 0 };
 	const struct resolv outer = { .nameservers = c->engine->nameservers };
 	resolv_read(text, &machine);
-	AUTOFREE char *own = container_resolv_text(names, &machine, &outer, !shares_network(c));
+	AUTOFREE char *own = c->resolver ? container_resolv_own(names, &machine) :
+					   container_resolv_text(names, &machine, &outer, !shares_network(c));
 	return write_text(directory, "resolv.conf", own);
 }
 
@@ -247,8 +250,11 @@ static int write_hosts(const struct container *c, const struct container_names *
 {
 	char address[ADDRESS_TEXT_MAX];
 	AUTOFREE char *machine = shares_network(c) ? read_machine("/etc/hosts") : NULL, *text = NULL;
+	AUTO_STRV struct strv lines = { 0 };
 	address_format(c->address, address);
+	endpoints_hosts(c, hostname, &lines);
 	const struct container_hosts h = {
+		.lines = &lines,
 		.hostname = hostname,
 		.address = c->address ? address : NULL,
 		.host_gateway = shares_network(c) || c->address ? c->engine->host : NULL,
@@ -286,6 +292,16 @@ static int write_etc(const struct container *c, const char *directory, struct er
 	if ((r = write_resolv(c, &names, directory)) < 0 || (r = write_text(directory, "hostname", line)) < 0)
 		return error_set_errno(err, r, "cannot write the container's files of /etc");
 	return 0;
+}
+
+void bundle_refresh_names(const struct container *c)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id);
+	int r = write_etc(c, directory, &err);
+	if (r < 0)
+		log_warning("container %.12s: its hosts and resolv.conf are as before: %s", c->record.id,
+		    error_text(err, r));
 }
 
 /* The working directory is made where the image has none, as root's of the container. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/engine/container_cgroup.h"
+#include "agent/engine/endpoints.h"
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
 #include "agent/engine/mounts.h"
@@ -244,6 +245,7 @@ static void tell_end(struct container *c)
 	json_add_string(more, "execDuration", seconds);
 	json_add_string(more, "exitCode", code);
 	event_container_more(c, "die", more);
+	container_network_leave(c);
 	if (c->stopping)
 		event_container(c, "stop", NULL, NULL);
 	c->stopping = 0;
@@ -276,7 +278,6 @@ static void conclude(struct container *c)
 	health_stop(c);
 	exec_free_of(c);
 	container_close_ports(c);
-	container_network_leave(c);
 	container_save(c);
 	forget(c);
 	tell_end(c);
@@ -454,7 +455,6 @@ static int hand_to_monitor(struct container *c, const struct strv *argv, const i
 	fds[HELD_USER] = c->namespaces.user;
 	fds[HELD_NETWORK] = c->namespaces.network;
 	fds[HELD_CONSOLE] = console;
-	c->run = container_now();
 	AUTOFREE char *note = container_note(c);
 	int r = monitor_run(c->record.id, argv, standard, fds, note);
 	c->held = c->starting = r == 0;
@@ -468,7 +468,10 @@ static int run(struct container *c, struct error **err)
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
+	c->run = container_now();
 	int r = container_network_join(c, err);
+	if (r == 0)
+		endpoints_tell(c);
 	if (r < 0 || (r = container_cgroup_make(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
 		return r;
 	container_open_log(c);

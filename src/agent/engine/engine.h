@@ -46,13 +46,13 @@ struct engine {
 	struct event_log *events; /* NULL: none yet */
 	struct image *images;
 	int stopping;
-	uint64_t mount_number;   /* of the next request to the agent for a host path */
-	struct strv nameservers; /* of the machine */
-	char *host;              /* the host's address; NULL: out of reach */
-	struct bridge bridge;
-	int has_bridge;  /* else containers use the machine's network */
-	unsigned limits; /* that the machine has: bits of docker_limit */
-	struct address_pool *addresses;
+	uint64_t mount_number;    /* of the next request to the agent for a host path */
+	struct strv nameservers;  /* of the machine */
+	char *host;               /* the host's address; NULL: out of reach */
+	struct bridge bridge;     /* of the default network */
+	int has_bridge;           /* else containers use the machine's network */
+	unsigned limits;          /* that the machine has: bits of docker_limit */
+	struct network *networks; /* by name */
 };
 
 /* ---- containers ---- */
@@ -99,8 +99,11 @@ struct container {
 	struct source *policy_timer;
 	struct prune *prune;   /* waits for its removal */
 	struct health *health; /* NULL: no check, or it never ran */
-	uint32_t address;      /* on the bridge; 0: none */
+	uint32_t address;      /* on the network with its default route; 0: none */
 	struct container_namespaces namespaces;
+	struct lease *leases; /* its addresses (lease.h) */
+	size_t lease_count;
+	struct resolver *resolver; /* NULL: none (resolver.h) */
 	int has_ports;             /* some were asked for */
 	struct docker_ports ports; /* on the host, one a socket */
 	int ended, status;         /* the process has; its exit status */
@@ -214,6 +217,8 @@ struct json_object *container_ports_wanted(const struct container *c); /* as -p 
 char *container_hostname(const struct container *c);
 /* bundle.c: writes config.json and what is mounted beside it. 0 or -errno. */
 int bundle_write(struct container *c, struct error **err);
+/* Writes hosts and resolv.conf again, after a change of its networks. */
+void bundle_refresh_names(const struct container *c);
 struct bundle_command {
 	const struct strv *words, *env;
 	const char *user, *working_directory;

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/engine/endpoints.h"
 #include "agent/engine/health.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
@@ -52,25 +53,6 @@ static void add_time(struct json_object *o, const char *key, int64_t ns)
 	json_add_string(o, key, text);
 }
 
-static struct json_object *networks_of(const struct container *c)
-{
-	struct json_object *networks = json_object_new_object(), *one = json_object_new_object();
-	char address[ADDRESS_TEXT_MAX] = "", gateway[ADDRESS_TEXT_MAX] = "";
-	if (startswith(container_network_mode(c), "container:")) {
-		json_object_put(one);
-		return networks;
-	}
-	if (c->address) {
-		address_format(c->address, address);
-		address_format(c->engine->bridge.gateway, gateway);
-	}
-	json_add_string(one, "IPAddress", address);
-	json_add_string(one, "Gateway", gateway);
-	json_add_i64(one, "IPPrefixLen", c->address ? c->engine->bridge.subnet.prefix : 0);
-	json_add(networks, container_network_mode(c), one);
-	return networks;
-}
-
 /* ---- filters ---- */
 
 static int is_name_match(const struct container *c, const char *wish)
@@ -112,7 +94,7 @@ static int is_match(const struct container *c, const char *filter, const char *w
 		return mounts_match(c, wish);
 	if (streq(filter, "ancestor"))
 		return streq(c->record.body.image, wish) || streq(c->record.image_id, wish);
-	return streq(container_network_mode(c), wish);
+	return endpoints_match(c, wish);
 }
 
 /* The wishes of one filter: {"value":true} or ["value"]. Labels must all match, of others one. */
@@ -187,7 +169,7 @@ static struct json_object *summary(const struct container *c)
 	json_add_string(o, "Status", status);
 	json_add_string(host, "NetworkMode", container_network_mode(c));
 	json_add(o, "HostConfig", host);
-	json_add(settings, "Networks", networks_of(c));
+	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);
 	json_add(o, "Mounts", mounts_describe(c));
 	return o;
@@ -294,7 +276,7 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add(o, "Config", config_object(c));
 	json_add(o, "Mounts", mounts_describe(c));
 	json_add(settings, "Ports", container_ports_object(c));
-	json_add(settings, "Networks", networks_of(c));
+	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);
 	http_respond_json(x, 200, o);
 }

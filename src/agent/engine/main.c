@@ -19,6 +19,7 @@
 #include "agent/engine/events.h"
 #include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/networks.h"
 #include "agent/engine/place.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
@@ -72,6 +73,13 @@ static const struct {
 	{ "POST", "/volumes/prune", engine_volumes_prune },
 	{ "GET", "/volumes/*", engine_volume_inspect },
 	{ "DELETE", "/volumes/*", engine_volume_remove },
+	{ "GET", "/networks", engine_networks },
+	{ "POST", "/networks/create", engine_network_create },
+	{ "POST", "/networks/prune", engine_networks_prune },
+	{ "POST", "/networks/*/connect", engine_network_connect },
+	{ "POST", "/networks/*/disconnect", engine_network_disconnect },
+	{ "GET", "/networks/*", engine_network_inspect },
+	{ "DELETE", "/networks/*", engine_network_remove },
 };
 
 void engine_dispatch(struct http_exchange *x, void *engine)
@@ -220,8 +228,6 @@ static void start_network(struct engine *e)
 		return;
 	}
 	e->has_bridge = 1;
-	e->addresses = address_pool_new(&e->bridge.subnet);
-	address_pool_claim(e->addresses, e->bridge.gateway);
 }
 
 static int prepare(struct engine *e, const char *go, struct error **err)
@@ -232,6 +238,7 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	if ((r = path_mkdir_all(ENGINE_RUN, 0711, err)) < 0 || (r = path_mkdir_all(ENGINE_CRUN_STATE, 0700, err)) < 0)
 		return r;
 	start_network(e);
+	networks_load(e);
 	if ((r = http_server_new(e->loop, http_routes, e, &e->server)) < 0)
 		return r;
 	http_server_set_dialect(e->server, DOCKER_HEADERS, "message");

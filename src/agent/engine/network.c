@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 
-enum { LOOPBACK_INDEX = 1, MAC_SIZE = 6 };
+enum { LOOPBACK_INDEX = 1 };
 
 /* ---- sysctls ---- */
 
@@ -41,28 +42,27 @@ static int set_machine_sysctls(void)
 	return r;
 }
 
-static int set_container_sysctls(int has_interface)
+static int set_container_sysctls(void)
 {
 	/* Docker's range first. A user namespace takes only groups that it maps. */
 	static const char *const groups[] = { "0 2147483647", "0 65535", "0 0" };
 	int r = -EINVAL;
 	for (size_t i = 0; r == -EINVAL && i < ARRAY_SIZE(groups); i++)
 		r = write_sysctl("/proc/sys/net/ipv4/ping_group_range", groups[i]);
-	if (r == 0)
-		r = write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-	if (r == 0 && has_interface) {
-		r = write_sysctl("/proc/sys/net/ipv6/conf/" CONTAINER_INTERFACE "/disable_ipv6", "1");
-		if (r == -ENOENT)
-			r = 0; /* a kernel without IPv6 */
-	}
-	return r;
+	return r == 0 ? write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") : r;
+}
+
+static int disable_ipv6(const char *interface)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
+	int r = write_sysctl(path, "1");
+	return r == -ENOENT ? 0 : r; /* a kernel without IPv6 */
 }
 
 /* ---- the bridge ---- */
 
-/* A locally administered address that follows from the IP address, as Docker's: a neighbour's cache
- * stays right when a new container gets the address of an old one. */
-static void mac_of(uint32_t address, unsigned char ret[static MAC_SIZE])
+void network_mac(uint32_t address, unsigned char ret[static MAC_SIZE])
 {
 	const uint32_t wire = htonl(address);
 	ret[0] = 0x02;
@@ -96,7 +96,7 @@ static int make_link(const struct bridge *b)
 	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
 	if (fd < 0)
 		return fd;
-	mac_of(b->gateway, mac);
+	network_mac(b->gateway, mac);
 	netlink_init(&n);
 	netlink_message(&n, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
 	netlink_add_string(&n, IFLA_IFNAME, b->name);
@@ -116,6 +116,11 @@ static void add_link_up(struct netlink *n, int index, uint32_t mtu)
 		netlink_add_u32(n, IFLA_MTU, mtu);
 }
 
+static uint32_t mtu_of(const struct bridge *b)
+{
+	return b->mtu ? b->mtu : BRIDGE_MTU;
+}
+
 static int set_link_up(const struct bridge *b)
 {
 	struct netlink n;
@@ -124,7 +129,7 @@ static int set_link_up(const struct bridge *b)
 	if (fd < 0)
 		return fd;
 	netlink_init(&n);
-	add_link_up(&n, index, BRIDGE_MTU);
+	add_link_up(&n, index, mtu_of(b));
 	network_add_address(&n, index, htonl(b->gateway), b->subnet.prefix);
 	return netlink_do(fd, &n);
 }
@@ -162,62 +167,105 @@ void bridge_remove(const struct bridge *b)
 
 /* ---- a container on it ---- */
 
+void interface_name(unsigned interface, char ret[static IFNAMSIZ])
+{
+	snprintf(ret, IFNAMSIZ, "eth%u", interface % 10000);
+}
+
 /* The far end, whose attributes begin with a message of their own. It cannot be up yet: the kernel
  * would fail with ENOTCONN. */
-static void add_peer(struct netlink *n, uint32_t address, int netns)
+static void add_peer(struct netlink *n, const struct attachment *a, int netns)
 {
-	unsigned char mac[MAC_SIZE];
+	char name[IFNAMSIZ];
 	const struct ifinfomsg m = { .ifi_family = AF_UNSPEC };
-	mac_of(address, mac);
+	interface_name(a->interface, name);
 	size_t peer = netlink_open(n, VETH_INFO_PEER);
 	netlink_add_raw(n, &m, sizeof m);
-	netlink_add_string(n, IFLA_IFNAME, CONTAINER_INTERFACE);
-	netlink_add(n, IFLA_ADDRESS, mac, sizeof mac);
-	netlink_add_u32(n, IFLA_MTU, BRIDGE_MTU);
+	netlink_add_string(n, IFLA_IFNAME, name);
+	netlink_add(n, IFLA_ADDRESS, a->mac, sizeof a->mac);
+	netlink_add_u32(n, IFLA_MTU, mtu_of(a->bridge));
 	netlink_add_u32(n, IFLA_NET_NS_FD, (uint32_t)netns);
 	netlink_close(n, peer);
 }
 
-int container_attach(const struct bridge *b, uint32_t address, int netns, struct error **err)
+/* Makes the interface a port that reaches the bridge itself, and no other such port. */
+static int set_apart(int fd, const char *name)
+{
+	struct netlink n;
+	const unsigned char one = 1;
+	const struct ifinfomsg m = { .ifi_family = AF_BRIDGE, .ifi_index = (int)if_nametoindex(name) };
+	netlink_init(&n);
+	netlink_message(&n, RTM_SETLINK, NLM_F_ACK, &m, sizeof m);
+	size_t port = netlink_open(&n, IFLA_PROTINFO);
+	netlink_add(&n, IFLA_BRPORT_ISOLATED, &one, sizeof one);
+	netlink_close(&n, port);
+	return netlink_do(fd, &n);
+}
+
+int container_attach(const struct attachment *a, int netns, struct error **err)
 {
 	struct netlink n;
 	/* Without a name the kernel gives the next free one ("veth7"): a container that starts
 	 * again may come before the kernel has removed its last pair. */
 	const struct ifinfomsg m = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	unsigned bridge = if_nametoindex(b->name);
+	unsigned bridge = if_nametoindex(a->bridge->name);
+	char name[IFNAMSIZ];
+	uint32_t number = 0;
 	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
 	if (fd < 0 || !bridge)
-		return error_set_errno(err, bridge ? fd : -ENODEV, "cannot connect the container to %s", b->name);
+		return error_set_errno(err, bridge ? fd : -ENODEV, "cannot connect the container to %s",
+		    a->bridge->name);
 	netlink_init(&n);
 	netlink_message(&n, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
-	netlink_add_u32(&n, IFLA_MTU, BRIDGE_MTU);
+	netlink_add_u32(&n, IFLA_MTU, mtu_of(a->bridge));
 	netlink_add_u32(&n, IFLA_MASTER, bridge);
+	if (a->bridge->apart && getrandom(&number, sizeof number, 0) == sizeof number) {
+		snprintf(name, sizeof name, "veth%08x", number);
+		netlink_add_string(&n, IFLA_IFNAME, name);
+	}
 	size_t info = netlink_open(&n, IFLA_LINKINFO);
 	netlink_add_string(&n, IFLA_INFO_KIND, "veth");
 	size_t data = netlink_open(&n, IFLA_INFO_DATA);
-	add_peer(&n, address, netns);
+	add_peer(&n, a, netns);
 	netlink_close(&n, data);
 	netlink_close(&n, info);
 	int r = netlink_do(fd, &n);
-	return r < 0 ? error_set_errno(err, r, "cannot connect the container to %s", b->name) : 0;
+	if (r == 0 && a->bridge->apart)
+		r = set_apart(fd, name);
+	return r < 0 ? error_set_errno(err, r, "cannot connect the container to %s", a->bridge->name) : 0;
 }
 
-int container_configure(const struct bridge *b, uint32_t address)
+int container_configure_loopback(void)
 {
 	struct netlink n;
-	int r = set_container_sysctls(b != NULL);
+	int r = set_container_sysctls();
 	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
 	if (fd < 0 || r < 0)
 		return r < 0 ? r : fd;
 	netlink_init(&n);
 	add_link_up(&n, LOOPBACK_INDEX, 0);
-	if (b) {
-		int index = (int)if_nametoindex(CONTAINER_INTERFACE);
+	return netlink_do(fd, &n);
+}
+
+int container_configure(const struct attachment *list, size_t count)
+{
+	struct netlink n;
+	AUTO_FD int fd = count ? netlink_socket(NETLINK_ROUTE) : -1;
+	int r = count && fd < 0 ? fd : 0;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		char name[IFNAMSIZ];
+		interface_name(list[i].interface, name);
+		int index = (int)if_nametoindex(name);
 		if (!index)
 			return -ENODEV;
+		if ((r = disable_ipv6(name)) < 0)
+			return r;
+		netlink_init(&n);
 		add_link_up(&n, index, 0);
-		network_add_address(&n, index, htonl(address), b->subnet.prefix);
-		network_add_default_route(&n, index, htonl(b->gateway));
+		network_add_address(&n, index, htonl(list[i].address), list[i].bridge->subnet.prefix);
+		if (list[i].is_default && !list[i].bridge->internal)
+			network_add_default_route(&n, index, htonl(list[i].bridge->gateway));
+		r = netlink_do(fd, &n);
 	}
-	return netlink_do(fd, &n);
+	return r;
 }

@@ -3,8 +3,9 @@
  * network namespace with one end of a veth pair. Docker's model, by netlink alone: no program runs.
  *
  *   machine's namespace   holm0 172.17.0.1/16 --- vethN --- eth0 172.17.0.2/16   container's
- *                         masquerade to everywhere else     default via 172.17.0.1
+ *                         rules (network_nat.c)             default via 172.17.0.1
  *
+ * A user's network is one more bridge; a container on several has an interface for each.
  * The machine's namespace is that of the calling thread; its root needs no more rights than its
  * own. A pair goes away with the container's namespace, a moment after the last process and
  * descriptor. Nothing here removes one: RTM_DELLINK of a veth holds the kernel's lock for 16 ms,
@@ -18,14 +19,18 @@
 #include "idmap/idmap.h"
 
 /* 8 times the throughput of 1500, as no packet leaves the machine by the bridge itself. */
-enum { BRIDGE_MTU = 65520 };
+enum { BRIDGE_MTU = 65520, MAC_SIZE = 6 };
 #define BRIDGE_DEFAULT "holm0"
-#define CONTAINER_INTERFACE "eth0"
+#define RESOLVER_ADDRESS "127.0.0.11"
 
 struct bridge {
 	char name[IFNAMSIZ]; /* letters and digits */
 	struct subnet subnet;
-	uint32_t gateway; /* the machine's address on it */
+	uint32_t gateway;  /* the machine's address on it */
+	uint32_t mtu;      /* 0: BRIDGE_MTU */
+	int internal;      /* it leads nowhere */
+	int no_masquerade; /* packets leave with the container's address */
+	int apart;         /* its containers do not reach each other */
 };
 
 /* Chooses the default bridge's subnet: `wish` (what a record has; may be NULL) or Docker's, without
@@ -37,19 +42,43 @@ int bridge_choose(const struct subnet *wish, struct bridge *ret, struct error **
 int bridge_start(const struct bridge *b, struct error **err);
 /* Removes the bridge and its NAT; without one: nothing. */
 void bridge_remove(const struct bridge *b);
-/* Masquerades what leaves the subnet by another interface (network_nat.c): 0, or -errno where the
- * kernel gives the namespace no nftables. Replaces an earlier rule. */
+/* Masquerades what leaves the subnet by another interface, and keeps other networks out
+ * (network_nat.c): 0, or -errno where the kernel gives the namespace no nftables. Replaces earlier
+ * rules. */
 int bridge_nat(const struct bridge *b);
 void bridge_nat_remove(const struct bridge *b);
+
+/* One interface of a container. */
+struct attachment {
+	const struct bridge *bridge;
+	uint32_t address;
+	unsigned char mac[MAC_SIZE];
+	unsigned interface; /* N of ethN */
+	int is_default;     /* the default route goes here, unless the bridge is internal */
+};
+enum { ATTACHMENTS_MAX = 64 };
+/* A locally administered address that follows from the IP address, as Docker's: a neighbour's cache
+ * stays right when a new container gets the address of an old one. */
+void network_mac(uint32_t address, unsigned char ret[static MAC_SIZE]);
+void interface_name(unsigned interface, char ret[static IFNAMSIZ]);
 
 /* The two halves of connecting a container, for the process that makes its namespaces itself.
  * Here, in the machine's namespace: makes the pair, with the peer in netns. 0 or -errno and a
  * text. */
-int container_attach(const struct bridge *b, uint32_t address, int netns, struct error **err);
-/* There, in the container's: loopback, sysctls (any group may ping, every port may be bound), and,
- * if b is not NULL, the interface's address and default route. /proc/sys must be writable. 0 or
- * -errno; it allocates nothing. */
-int container_configure(const struct bridge *b, uint32_t address);
+int container_attach(const struct attachment *a, int netns, struct error **err);
+/* There, in the container's: the addresses of these interfaces and the default route. 0 or -errno;
+ * they allocate nothing. */
+int container_configure(const struct attachment *list, size_t count);
+/* There, once: loopback, and sysctls (any group may ping, every port may be bound). /proc/sys must
+ * be writable. */
+int container_configure_loopback(void);
+
+/* Sockets in a container's namespace that its lookups come to (resolver.h). */
+struct resolver_sockets {
+	int udp, tcp; /* -1: none */
+};
+/* There: opens both at 127.0.0.11, and leads port 53 of that address to them. 0 or -errno. */
+int container_open_resolver(struct resolver_sockets *ret);
 
 /* Descriptors of namespaces, which keep them. */
 struct container_namespaces {
@@ -58,8 +87,20 @@ struct container_namespaces {
 void container_namespaces_done(struct container_namespaces *n); /* closes both */
 #define AUTO_CONTAINER_NAMESPACES CLEANUP(container_namespaces_done)
 /* Makes a container's user namespace with this mapping (NULL: none, the caller's is used) and its
- * network namespace, ready to use: on the bridge, or with loopback alone (b NULL). A child of this
+ * network namespace, ready to use, with these interfaces beside the loopback. A child of this
  * process does it and has ended on return. The caller writes the mapping itself, as root of its
- * own user namespace. 0, or -errno and a text; -ETIMEDOUT after ten seconds. */
-int container_namespaces_make(const struct idmap *ids, const struct bridge *b, uint32_t address,
-    struct container_namespaces *ret, struct error **err);
+ * own user namespace. *resolver (NULL: none wanted) gets open sockets. 0, or -errno and a text;
+ * -ETIMEDOUT after ten seconds. */
+int container_namespaces_make(const struct idmap *ids, const struct attachment *list, size_t count,
+    struct container_namespaces *ret, struct resolver_sockets *resolver, struct error **err);
+/* Changes what has been made: adds these interfaces, removes one (its N; -1: none), leads the
+ * default route to `route` (NULL: as it is), and opens a resolver's sockets (NULL: none wanted). */
+struct namespaces_change {
+	const struct attachment *add;
+	size_t count;
+	int remove;
+	const struct attachment *route;
+	struct resolver_sockets *resolver;
+};
+int container_namespaces_change(const struct container_namespaces *n, const struct namespaces_change *change,
+    struct error **err);

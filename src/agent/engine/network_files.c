@@ -9,6 +9,7 @@
 enum { HOSTNAME_MAX = 63, HOSTS_MAX = 1024, MACHINE_TEXT_MAX = 1 << 20, TEXT_MAX = 2 << 20 };
 
 #define GATEWAY "host-gateway"
+#define RESOLVER "127.0.0.11" /* RESOLVER_ADDRESS of network.h */
 
 /* ---- options ---- */
 
@@ -144,6 +145,21 @@ char *container_resolv_text(const struct container_names *n, const struct resolv
 	return resolv_format(&r);
 }
 
+char *container_resolv_own(const struct container_names *n, const struct resolv *machine)
+{
+	AUTO_RESOLV struct resolv r = { 0 };
+	int has_dots = 0;
+	strv_add(&r.nameservers, RESOLVER);
+	if (!n->no_search)
+		strv_add_all(&r.search, n->resolv.search.count ? &n->resolv.search : &machine->search);
+	strv_add_all(&r.options, n->resolv.options.count ? &n->resolv.options : &machine->options);
+	for (size_t i = 0; i < r.options.count; i++)
+		has_dots |= startswith(r.options.items[i], "ndots:") != NULL;
+	if (!has_dots)
+		strv_add(&r.options, "ndots:0");
+	return resolv_format(&r);
+}
+
 /* ---- hosts ---- */
 
 static const char hosts_default[] = "127.0.0.1\tlocalhost\n"
@@ -194,8 +210,11 @@ int container_hosts_text(const struct container_names *n, const struct container
 		buffer_append_string(&b, "\n");
 	if (h->hostname && !h->machine)
 		append_self(&b, h->address ? h->address : "127.0.0.1", h->hostname);
+	for (size_t i = 0; h->lines && i < h->lines->count; i++)
+		buffer_appendf(&b, "%s\n", h->lines->items[i]);
 	if (h->host_gateway)
-		buffer_appendf(&b, "%s\thost.docker.internal host.holm.internal\n", h->host_gateway);
+		buffer_appendf(&b, "%s\thost.docker.internal host.containers.internal host.holm.internal\n",
+		    h->host_gateway);
 	*ret = buffer_take_string(&b);
 	return 0;
 }

@@ -35,15 +35,20 @@ int container_names_read(struct container_names *n, struct json_object *host_con
 char *container_resolv_text(const struct container_names *n, const struct resolv *machine, const struct resolv *outer,
     int own_namespace);
 
+/* The same for a container with a resolver of its own (resolver.h), which knows the servers. */
+char *container_resolv_own(const struct container_names *n, const struct resolv *machine);
+
 /* The addresses in hosts, as text. Everything is borrowed. */
 struct container_hosts {
 	const char *hostname;     /* NULL: none */
 	const char *address;      /* the container's on the bridge; NULL: its name is on the loopback */
 	const char *host_gateway; /* the host's, for host-gateway; NULL: it is out of reach */
-	const char *machine;      /* text of the machine's /etc/hosts, in its network namespace; else NULL */
+	const char *machine;      /* the machine's /etc/hosts, where the network is its own; else NULL */
+	const struct strv *lines; /* more of them, for other networks; NULL: none */
 };
 /* The text of hosts: --add-host, then what each machine has, then the container itself, then
- * host.docker.internal and host.holm.internal if the host is in reach; the resolver takes the
- * first. 0 and an owned text; -EINVAL and a text for host-gateway without one. */
+ * host.docker.internal, host.containers.internal and host.holm.internal if the host is in reach;
+ * the resolver takes the first. 0 and an owned text; -EINVAL and a text for host-gateway without
+ * one. */
 int container_hosts_text(const struct container_names *n, const struct container_hosts *h, char **ret,
     struct error **err);

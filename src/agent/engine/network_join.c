@@ -6,15 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "agent/engine/endpoints.h"
+#include "agent/engine/lease.h"
 #include "agent/engine/network_files.h"
+#include "agent/engine/resolver.h"
 #include "base/alloc.h"
+#include "base/log.h"
 #include "docker/ports.h"
 
 #define PREFIX "container:"
 
 /* ---- create ---- */
 
-static int read_wish(struct json_object *body, struct network_wish *w, struct error **err)
+static int read_wish(const struct engine *e, struct json_object *body, struct network_wish *w, struct error **err)
 {
 	AUTO_CONTAINER_NAMES struct container_names names = { 0 };
 	AUTO_DOCKER_PORTS struct docker_ports published = { 0 }, exposed = { 0 };
@@ -34,6 +38,8 @@ static int read_wish(struct json_object *body, struct network_wish *w, struct er
 	w->has_dns = names.resolv.nameservers.count || names.resolv.search.count || names.resolv.options.count ||
 		     names.no_search;
 	w->has_hosts = names.hosts.count > 0;
+	const struct network *n = w->mode ? network_find(e, w->mode, NULL) : NULL;
+	w->is_network = n && n->kind == NETWORK_BRIDGE && !n->is_default;
 	w->publishes = published.count > 0;
 	w->exposes = exposed.count > 0;
 	return 0;
@@ -57,7 +63,8 @@ int container_network_check(struct engine *e, struct json_object *body, const ch
 {
 	struct network_wish w = { 0 };
 	struct network_plan plan;
-	int r = read_wish(body, &w, err);
+	int r = read_wish(e, body, &w, err);
+	/* 404 would have clients fetch the image. */
 	if (r < 0 || (r = network_decide(&w, e->has_bridge, &plan, err)) < 0)
 		return r == -ENOENT ? -EINVAL : r;
 	*ret_warning = plan.warning;
@@ -68,7 +75,11 @@ int container_network_check(struct engine *e, struct json_object *body, const ch
 
 int container_network_plan(const struct container *c, struct network_plan *ret, struct error **err)
 {
-	const struct network_wish w = { .mode = c->record.body.network_mode };
+	/* Its endpoints say which networks it has, and whether they are still there. */
+	const char *mode = c->record.body.network_mode;
+	const struct network *n = mode && !c->record.endpoints.count ? network_find(c->engine, mode, NULL) : NULL;
+	const struct network_wish w = { .mode = mode,
+		.is_network = c->record.endpoints.count > 0 || (n && n->kind == NETWORK_BRIDGE) };
 	int r = network_decide(&w, c->engine->has_bridge, ret, err);
 	return r == -ENOENT ? -EINVAL : r;
 }
@@ -99,6 +110,7 @@ static int join_peer(struct container *c, struct error **err)
 	c->namespaces.user = copy_descriptor(other->namespaces.user);
 	c->namespaces.network = copy_descriptor(other->namespaces.network);
 	c->address = other->address;
+	lease_copy(c, other);
 	return c->namespaces.network < 0 && other->namespaces.network >= 0 ?
 		   error_set_errno(err, errno, "cannot join the other container's network") :
 		   0;
@@ -115,25 +127,41 @@ int container_network_join(struct container *c, struct error **err)
 		return join_peer(c, err);
 	if (!plan.own_namespace)
 		return 0;
-	if (plan.has_interface && address_pool_take(e->addresses, &c->address) < 0)
-		return error_set(err, ENOSPC, "the bridge has no free address");
-	return container_namespaces_make(&e->ids, plan.has_interface ? &e->bridge : NULL, c->address, &c->namespaces,
-	    err);
-}
-
-static int is_shared(const struct engine *e, uint32_t address)
-{
-	for (const struct container *c = e->containers; c; c = c->next)
-		if (c->address == address)
-			return 1;
-	return 0;
+	struct resolver_sockets sockets = { -1, -1 };
+	struct attachment list[ATTACHMENTS_MAX];
+	size_t count = 0;
+	if (plan.has_interface && !c->record.endpoints.count)
+		r = endpoints_restore(c, err);
+	if (r == 0 && plan.has_interface)
+		r = endpoints_join(c, list, &count, err);
+	if (r < 0)
+		return r;
+	int names = endpoints_have_names(c);
+	r = container_namespaces_make(&e->ids, list, count, &c->namespaces, names ? &sockets : NULL, err);
+	if (r == 0 && names)
+		resolver_start(c, &sockets);
+	return r;
 }
 
 void container_network_leave(struct container *c)
 {
-	uint32_t address = c->address;
+	resolver_stop(c);
 	container_namespaces_done(&c->namespaces);
 	c->address = 0;
-	if (address && !is_shared(c->engine, address))
-		address_pool_release(c->engine->addresses, address);
+	endpoints_leave(c);
+	lease_drop_all(c);
+}
+
+void container_network_adopt(struct container *c)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct resolver_sockets sockets = { -1, -1 };
+	const struct namespaces_change change = { .remove = -1, .resolver = &sockets };
+	if (c->namespaces.network < 0 || !endpoints_have_names(c))
+		return;
+	int r = container_namespaces_change(&c->namespaces, &change, &err);
+	if (r < 0)
+		log_warning("container %.12s: its lookups are not answered: %s", c->record.id, error_text(err, r));
+	else
+		resolver_start(c, &sockets);
 }

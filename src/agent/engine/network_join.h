@@ -15,6 +15,8 @@ int container_network_plan(const struct container *c, struct network_plan *ret, 
 /* Sets namespaces and address. 0, or -errno and a text; -EBUSY: the other container does not
  * run. */
 int container_network_join(struct container *c, struct error **err);
+/* Listens again to the lookups of a container that an earlier engine has started. */
+void container_network_adopt(struct container *c);
 void container_network_leave(struct container *c);
 
 /* As inspect shows it: "bridge", "none", "host" or "container:ID"; borrowed. */

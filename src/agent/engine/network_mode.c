@@ -69,9 +69,11 @@ int network_decide(const struct network_wish *w, int has_bridge, struct network_
 	if (startswith(mode, PREFIX))
 		return join_container(w, ret, err);
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (!streq(modes[i].word, mode))
+		int is_own = w->is_network && modes[i].plan.kind == NETWORK_BRIDGE;
+		if (!streq(modes[i].word, mode) && !is_own)
 			continue;
 		*ret = modes[i].plan;
+		ret->mode = is_own ? mode : modes[i].word;
 		if (!w->publishes)
 			ret->warning = NULL;
 		if (ret->kind == NETWORK_BRIDGE && !has_bridge) {
@@ -80,5 +82,5 @@ int network_decide(const struct network_wish *w, int has_bridge, struct network_
 		}
 		return 0;
 	}
-	return error_set(err, ENOENT, "network \"%.80s\" not found; use bridge, none, host or container:NAME", mode);
+	return error_set(err, ENOENT, "network %.80s not found", mode);
 }

@@ -14,6 +14,7 @@ enum network_ports { NETWORK_PORTS_CONTAINER, NETWORK_PORTS_MACHINE, NETWORK_POR
 /* The parts of a request that decide. Everything is borrowed. */
 struct network_wish {
 	const char *mode; /* HostConfig.NetworkMode; NULL, "" and "default" mean "bridge" */
+	int is_network;   /* the mode names a user's network */
 	int has_hostname, has_dns, has_hosts, publishes, exposes; /* as the request itself says, without the image */
 };
 

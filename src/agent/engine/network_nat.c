@@ -1,172 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The NAT of a bridge, as nf_tables messages in one batch (linux/netfilter/nf_tables.h). It equals
- * these lines for nft(8), which the inside of a machine need not have:
+ * The rules of one bridge, in a table of its name:
  *
- *   table ip holm0
- *   delete table ip holm0
  *   table ip holm0 {
- *       chain postrouting {
- *           type nat hook postrouting priority srcnat; policy accept;
- *           ip saddr 172.17.0.0/16 oifname != "holm0" masquerade
- *       }
+ *       chain postrouting { type nat hook postrouting priority srcnat
+ *           ip saddr 172.17.0.0/16 oifname != "holm0" masquerade }
+ *       chain forward { type filter hook forward priority filter
+ *           oifname "holm0" iifname "holm0" accept
+ *           oifname "holm0" ct state established,related accept
+ *           oifname "holm0" drop }
+ *       chain input { type filter hook input priority filter
+ *           ip daddr 172.17.0.0/16 iifname "holm0" accept
+ *           ip daddr 172.17.0.0/16 iifname "lo" accept
+ *           ip daddr 172.17.0.0/16 drop }
  *   }
  *
- * The first two make the batch repeatable. A batch is carried out whole or not at all. */
+ * So nothing begins a connection into a network by way of the machine, and a network's gateway
+ * answers that network and the machine alone. Published ports are the agent's own connections. An
+ * internal network has no masquerade; nothing leaves it, and of the machine it reaches its gateway
+ * alone. */
 #include "agent/engine/network.h"
+#include "agent/engine/nft.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
+enum { PRIORITY_FILTER = 0, PRIORITY_SRCNAT = 100 };
 
-#include "agent/core/netlink.h"
-#include "base/fd.h"
+static const struct nft_hook postrouting = { "postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SRCNAT },
+			     forward = { "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER },
+			     input = { "input", "filter", NF_INET_LOCAL_IN, PRIORITY_FILTER };
 
-#define CHAIN "postrouting"
-enum { PRIORITY_SRCNAT = 100, SADDR_OFFSET = 12 /* RFC 791, 3.1 */ };
-
-static void add_message(struct netlink *n, uint16_t type, uint16_t flags)
+static void add_masquerade(struct netlink *n, const struct bridge *b)
 {
-	int is_batch = type == NFNL_MSG_BATCH_BEGIN || type == NFNL_MSG_BATCH_END;
-	struct nfgenmsg m = {
-		.nfgen_family = is_batch ? AF_UNSPEC : NFPROTO_IPV4,
-		.version = NFNETLINK_V0,
-		.res_id = htons(is_batch ? NFNL_SUBSYS_NFTABLES : 0),
-	};
-	netlink_message(n, is_batch ? type : NFNL_SUBSYS_NFTABLES << 8 | type, flags | (is_batch ? 0 : NLM_F_ACK), &m,
-	    sizeof m);
+	nft_chain(n, b->name, &postrouting);
+	size_t rule = nft_rule_open(n, b->name, postrouting.chain);
+	nft_match_source(n, &b->subnet);
+	nft_match_interface(n, NFT_META_OIFNAME, NFT_CMP_NEQ, b->name);
+	nft_masquerade(n);
+	nft_rule_close(n, rule);
 }
 
-static void add_be32(struct netlink *n, uint16_t type, uint32_t value)
+static void add_forward(struct netlink *n, const struct bridge *b)
 {
-	netlink_add_u32(n, type, htonl(value));
-}
-
-static void add_table(struct netlink *n, uint16_t type, const char *table)
-{
-	add_message(n, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
-	netlink_add_string(n, NFTA_TABLE_NAME, table);
-}
-
-static void add_chain(struct netlink *n, const char *table)
-{
-	add_message(n, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
-	netlink_add_string(n, NFTA_CHAIN_TABLE, table);
-	netlink_add_string(n, NFTA_CHAIN_NAME, CHAIN);
-	size_t hook = netlink_open(n, NFTA_CHAIN_HOOK);
-	add_be32(n, NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
-	add_be32(n, NFTA_HOOK_PRIORITY, PRIORITY_SRCNAT);
-	netlink_close(n, hook);
-	add_be32(n, NFTA_CHAIN_POLICY, NF_ACCEPT);
-	netlink_add_string(n, NFTA_CHAIN_TYPE, "nat");
-}
-
-/* ---- the expressions of the rule ---- */
-
-struct expression {
-	size_t item, data;
-};
-
-static struct expression open_expression(struct netlink *n, const char *name)
-{
-	struct expression e = { .item = netlink_open(n, NFTA_LIST_ELEM) };
-	netlink_add_string(n, NFTA_EXPR_NAME, name);
-	e.data = netlink_open(n, NFTA_EXPR_DATA);
-	return e;
-}
-
-static void close_expression(struct netlink *n, struct expression e)
-{
-	netlink_close(n, e.data);
-	netlink_close(n, e.item);
-}
-
-static void add_value(struct netlink *n, uint16_t type, const void *data, size_t size)
-{
-	size_t value = netlink_open(n, type);
-	netlink_add(n, NFTA_DATA_VALUE, data, size);
-	netlink_close(n, value);
-}
-
-static void compare(struct netlink *n, enum nft_cmp_ops op, const void *data, size_t size)
-{
-	struct expression e = open_expression(n, "cmp");
-	add_be32(n, NFTA_CMP_SREG, NFT_REG_1);
-	add_be32(n, NFTA_CMP_OP, op);
-	add_value(n, NFTA_CMP_DATA, data, size);
-	close_expression(n, e);
-}
-
-static void match_source(struct netlink *n, const struct subnet *s)
-{
-	const uint32_t base = htonl(s->base), mask = htonl(UINT32_MAX << (32 - s->prefix)), zero = 0;
-	struct expression e = open_expression(n, "payload");
-	add_be32(n, NFTA_PAYLOAD_DREG, NFT_REG_1);
-	add_be32(n, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	add_be32(n, NFTA_PAYLOAD_OFFSET, SADDR_OFFSET);
-	add_be32(n, NFTA_PAYLOAD_LEN, sizeof base);
-	close_expression(n, e);
-	e = open_expression(n, "bitwise");
-	add_be32(n, NFTA_BITWISE_SREG, NFT_REG_1);
-	add_be32(n, NFTA_BITWISE_DREG, NFT_REG_1);
-	add_be32(n, NFTA_BITWISE_LEN, sizeof mask);
-	add_value(n, NFTA_BITWISE_MASK, &mask, sizeof mask);
-	add_value(n, NFTA_BITWISE_XOR, &zero, sizeof zero);
-	close_expression(n, e);
-	compare(n, NFT_CMP_EQ, &base, sizeof base);
-}
-
-static void match_other_interface(struct netlink *n, const char *name)
-{
-	char whole[IFNAMSIZ] = { 0 };
-	memcpy(whole, name, strnlen(name, sizeof whole - 1));
-	struct expression e = open_expression(n, "meta");
-	add_be32(n, NFTA_META_DREG, NFT_REG_1);
-	add_be32(n, NFTA_META_KEY, NFT_META_OIFNAME);
-	close_expression(n, e);
-	compare(n, NFT_CMP_NEQ, whole, sizeof whole);
-}
-
-static void add_rule(struct netlink *n, const struct bridge *b)
-{
-	add_message(n, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-	netlink_add_string(n, NFTA_RULE_TABLE, b->name);
-	netlink_add_string(n, NFTA_RULE_CHAIN, CHAIN);
-	size_t list = netlink_open(n, NFTA_RULE_EXPRESSIONS);
-	match_source(n, &b->subnet);
-	match_other_interface(n, b->name);
-	close_expression(n, open_expression(n, "masq"));
-	netlink_close(n, list);
-}
-
-/* ---- the batch ---- */
-
-static int apply(const struct bridge *b, int with_rule)
-{
-	struct netlink n;
-	AUTO_FD int fd = netlink_socket(NETLINK_NETFILTER);
-	if (fd < 0)
-		return fd;
-	netlink_init(&n);
-	add_message(&n, NFNL_MSG_BATCH_BEGIN, 0);
-	add_table(&n, NFT_MSG_NEWTABLE, b->name);
-	add_table(&n, NFT_MSG_DELTABLE, b->name);
-	if (with_rule) {
-		add_table(&n, NFT_MSG_NEWTABLE, b->name);
-		add_chain(&n, b->name);
-		add_rule(&n, b);
+	nft_chain(n, b->name, &forward);
+	size_t rule = nft_rule_open(n, b->name, forward.chain);
+	nft_match_interface(n, NFT_META_OIFNAME, NFT_CMP_EQ, b->name);
+	nft_match_interface(n, NFT_META_IIFNAME, NFT_CMP_EQ, b->name);
+	nft_accept(n);
+	nft_rule_close(n, rule);
+	if (b->internal) {
+		rule = nft_rule_open(n, b->name, forward.chain);
+		nft_match_interface(n, NFT_META_IIFNAME, NFT_CMP_EQ, b->name);
+		nft_drop(n);
+		nft_rule_close(n, rule);
+	} else {
+		rule = nft_rule_open(n, b->name, forward.chain);
+		nft_match_interface(n, NFT_META_OIFNAME, NFT_CMP_EQ, b->name);
+		nft_match_established(n);
+		nft_accept(n);
+		nft_rule_close(n, rule);
 	}
-	add_message(&n, NFNL_MSG_BATCH_END, 0);
-	return netlink_do(fd, &n);
+	rule = nft_rule_open(n, b->name, forward.chain);
+	nft_match_interface(n, NFT_META_OIFNAME, NFT_CMP_EQ, b->name);
+	nft_drop(n);
+	nft_rule_close(n, rule);
+}
+
+static void add_input(struct netlink *n, const struct bridge *b)
+{
+	const char *const from[] = { b->name, "lo" };
+	size_t rule;
+	nft_chain(n, b->name, &input);
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		rule = nft_rule_open(n, b->name, input.chain);
+		nft_match_destination(n, NFT_CMP_EQ, &b->subnet);
+		nft_match_interface(n, NFT_META_IIFNAME, NFT_CMP_EQ, from[i]);
+		nft_accept(n);
+		nft_rule_close(n, rule);
+	}
+	rule = nft_rule_open(n, b->name, input.chain);
+	nft_match_destination(n, NFT_CMP_EQ, &b->subnet);
+	nft_drop(n);
+	nft_rule_close(n, rule);
+	if (!b->internal)
+		return;
+	rule = nft_rule_open(n, b->name, input.chain);
+	nft_match_interface(n, NFT_META_IIFNAME, NFT_CMP_EQ, b->name);
+	nft_drop(n);
+	nft_rule_close(n, rule);
 }
 
 int bridge_nat(const struct bridge *b)
 {
-	return apply(b, 1);
+	struct netlink n;
+	nft_begin(&n);
+	nft_table_new(&n, b->name);
+	if (!b->internal && !b->no_masquerade)
+		add_masquerade(&n, b);
+	add_forward(&n, b);
+	add_input(&n, b);
+	return nft_commit(&n);
 }
 
 void bridge_nat_remove(const struct bridge *b)
 {
-	apply(b, 0);
+	struct netlink n;
+	nft_begin(&n);
+	nft_table_remove(&n, b->name);
+	(void)nft_commit(&n);
 }

@@ -85,6 +85,7 @@ int subnet_choose(const struct subnet *wish, const struct subnet *taken, size_t 
 	static const struct range ranges[] = {
 		{ { 0xac110000 /* 172.17.0.0 */, 16 }, 15 },
 		{ { 0xc0a80000 /* 192.168.0.0 */, 20 }, 16 },
+		{ { 0x0ae00000 /* 10.224.0.0 */, 24 }, 4096 },
 	};
 	if (wish && is_free(wish, taken, count)) {
 		*ret = *wish;
@@ -217,6 +218,19 @@ int address_pool_take(struct address_pool *p, uint32_t *ret)
 		return -ENOSPC;
 	*ret = p->subnet.base + p->lowest;
 	return address_pool_claim(p, *ret);
+}
+
+int address_pool_take_in(struct address_pool *p, const struct subnet *in, uint32_t *ret)
+{
+	uint32_t size = UINT32_C(1) << (32 - in->prefix);
+	if (!subnet_contains(&p->subnet, in->base) || in->prefix < p->subnet.prefix)
+		return -ERANGE;
+	for (uint32_t i = 0; i < size; i++)
+		if (address_pool_claim(p, in->base + i) == 0) {
+			*ret = in->base + i;
+			return 0;
+		}
+	return -ENOSPC;
 }
 
 void address_pool_release(struct address_pool *p, uint32_t address)

@@ -22,7 +22,8 @@ char *subnet_format(const struct subnet *s); /* owned */
 int subnet_contains(const struct subnet *s, uint32_t address);
 int subnet_overlaps(const struct subnet *a, const struct subnet *b);
 /* Chooses `wish` (may be NULL), or else the first of Docker's default subnets (172.17.0.0/16 to
- * 172.31.0.0/16, then 192.168.0.0/20 to 192.168.240.0/20), that overlaps none of those taken. 0, or
+ * 172.31.0.0/16, then 192.168.0.0/20 to 192.168.240.0/20), and then of 10.224.0.0/24 to
+ * 10.239.255.0/24, that overlaps none of those taken. 0, or
  * -EADDRNOTAVAIL. */
 int subnet_choose(const struct subnet *wish, const struct subnet *taken, size_t count, struct subnet *ret);
 /* Reads the routes of the thread's network namespace that a subnet has to avoid: those with a
@@ -42,6 +43,8 @@ DEFINE_CLEANUP(struct address_pool, address_pool_free)
 #define AUTO_ADDRESS_POOL CLEANUP(address_pool_freep)
 /* Takes the lowest free address: 0, or -ENOSPC. */
 int address_pool_take(struct address_pool *p, uint32_t *ret);
+/* The same among those of a subnet in it: 0, -ENOSPC, or -ERANGE if it is outside. */
+int address_pool_take_in(struct address_pool *p, const struct subnet *in, uint32_t *ret);
 /* Takes this one: 0, -ERANGE if it is no host's address of the subnet, or -EADDRINUSE. */
 int address_pool_claim(struct address_pool *p, uint32_t address);
 /* Gives an address back; one that is free already is fine. */

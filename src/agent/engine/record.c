@@ -69,7 +69,7 @@ static int get_state(struct json_object *o, struct record *r)
 
 static int parse(struct json_object *o, struct record *r, struct error **err)
 {
-	struct json_object *data = NULL, *mounts = NULL;
+	struct json_object *data = NULL, *mounts = NULL, *networks = NULL;
 	if (!json_object_is_type(o, json_type_object) || get_name(o, "Id", docker_is_id, &r->id) < 0 ||
 	    get_name(o, "Name", docker_is_name, &r->name) < 0 || get_name(o, "ImageID", is_digest, &r->image_id) < 0 ||
 	    get_state(o, r) < 0 || json_get_object(o, "Body", &data, NULL) < 0)
@@ -78,6 +78,10 @@ static int parse(struct json_object *o, struct record *r, struct error **err)
 	int result = json_get_array(data, "HolmMounts", &mounts, err);
 	if (result == 0 || result == -ENOENT)
 		result = docker_mounts_load(&r->mounts, mounts, err);
+	if (result == 0)
+		result = json_get_array(data, "HolmNetworks", &networks, err);
+	if (result == 0 || result == -ENOENT)
+		result = docker_endpoints_load(&r->endpoints, networks, err);
 	return result < 0 || docker_body_parse(data, &r->body, err) < 0 ? -EBADMSG : 0;
 }
 
@@ -120,6 +124,7 @@ void record_done(struct record *r)
 {
 	docker_body_done(&r->body);
 	docker_mounts_done(&r->mounts);
+	docker_endpoints_done(&r->endpoints);
 	json_object_put(TAKE_PTR(r->data));
 	free(TAKE_PTR(r->id));
 	free(TAKE_PTR(r->name));

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "docker/body.h"
+#include "docker/endpoints.h"
 #include "docker/mounts.h"
 
 enum { RECORD_MAX = 2 * 1024 * 1024, RECORDS_MAX = 10000 };
@@ -25,6 +26,7 @@ struct record {
 	struct json_object *data; /* the create body, with the image's part in it */
 	struct docker_body body;  /* parsed of it */
 	struct docker_mounts mounts;
+	struct docker_endpoints endpoints; /* networks */
 };
 
 /* 0 or -EBADMSG with a text. */

@@ -163,6 +163,13 @@ static const struct resource {
 	{ "POST", "/volumes/prune", HAND_OVER, NULL },
 	{ "GET", "/volumes/*", HAND_OVER, NULL },
 	{ "DELETE", "/volumes/*", HAND_OVER, NULL },
+	{ "GET", "/networks", HAND_OVER, NULL },
+	{ "POST", "/networks/create", HAND_OVER, NULL },
+	{ "POST", "/networks/prune", HAND_OVER, NULL },
+	{ "POST", "/networks/*/connect", HAND_OVER, NULL },
+	{ "POST", "/networks/*/disconnect", HAND_OVER, NULL },
+	{ "GET", "/networks/*", HAND_OVER, NULL },
+	{ "DELETE", "/networks/*", HAND_OVER, NULL },
 };
 
 static void go_on(struct docker_request *q, const struct resource *resource)

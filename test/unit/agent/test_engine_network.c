@@ -80,14 +80,15 @@ static void test_subnet_choice(void **state)
 	const struct subnet wish = subnet("10.4.0.0/24");
 	const struct subnet one[] = { subnet("172.17.200.0/24") };
 	const struct subnet wide[] = { subnet("172.16.0.0/12"), subnet("192.168.1.0/24"), subnet("10.0.0.0/8") };
-	const struct subnet all[] = { subnet("172.16.0.0/12"), subnet("192.168.0.0/16") };
+	const struct subnet all[] = { subnet("172.16.0.0/12"), subnet("192.168.0.0/16"), subnet("10.224.0.0/12") };
 	struct subnet s;
 	expect_choice(NULL, NULL, 0, "172.17.0.0/16");
 	expect_choice(&wish, NULL, 0, "10.4.0.0/24");
 	expect_choice(&wish, one, 1, "10.4.0.0/24");
 	expect_choice(NULL, one, 1, "172.18.0.0/16");
 	expect_choice(&wish, wide, 3, "192.168.16.0/20");
-	assert_int_equal(subnet_choose(NULL, all, 2, &s), -EADDRNOTAVAIL);
+	expect_choice(NULL, all, 2, "10.224.0.0/24");
+	assert_int_equal(subnet_choose(NULL, all, 3, &s), -EADDRNOTAVAIL);
 }
 
 static void test_pool(void **state)
@@ -219,6 +220,7 @@ static void test_choice_by_routes(void **state)
 	assert_int_equal(b.subnet.base, address("172.18.0.0"));
 	give_loopback("172.16.0.1", 12);
 	give_loopback("192.168.0.1", 16);
+	give_loopback("10.224.0.1", 12);
 	AUTO_ERROR struct error *err = NULL;
 	assert_int_equal(bridge_choose(&wish, &b, &err), -EADDRNOTAVAIL);
 	assert_non_null(strstr(error_text(err, 0), "no subnet free"));
@@ -264,11 +266,19 @@ static void test_no_nftables(void **state)
 
 /* ---- containers ---- */
 
+static int make_container(const struct idmap *ids, const struct bridge *b, uint32_t a, struct container_namespaces *ret,
+    struct error **err)
+{
+	struct attachment one = { .bridge = b, .address = a, .is_default = 1 };
+	network_mac(a, one.mac);
+	return container_namespaces_make(ids, &one, b != NULL, ret, NULL, err);
+}
+
 static struct container_namespaces connect_container(const struct bridge *b, uint32_t a)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct container_namespaces n = { -1, -1 };
-	int r = container_namespaces_make(&nested, b, a, &n, &err);
+	int r = make_container(&nested, b, a, &n, &err);
 	if (r < 0)
 		print_message("%s\n", error_text(err, r));
 	assert_int_equal(r, 0);
@@ -356,6 +366,7 @@ static void test_nat(void **state)
 	struct bridge uplink = { .name = "up0", .subnet = subnet("10.99.0.0/24"), .gateway = address("10.99.0.1") };
 	const uint32_t inside = b.gateway + 1, outside = uplink.gateway + 1;
 	assert_int_equal(bridge_start(&uplink, NULL), 0);
+	bridge_nat_remove(&uplink); /* it stands for the world, not for a network of containers */
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces container = connect_container(&b, inside);
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces world = connect_container(&uplink, outside);
 	assert_int_equal(connects(container.network, world.network, outside), uplink.gateway);
@@ -367,6 +378,173 @@ static void test_nat(void **state)
 	assert_int_equal(connects(container.network, world.network, outside), uplink.gateway);
 	/* The machine's own traffic and that within the bridge keep their addresses. */
 	assert_int_equal(connects(container.network, machine, b.gateway), inside);
+}
+
+/* Whether a connection to `a` in the other namespace comes about. */
+static int connects_within(int from, int to, uint32_t a, uint64_t ms)
+{
+	struct sockaddr_in there = endpoint(a, 80);
+	AUTO_FD int listener = socket_in(to, SOCK_STREAM, 0), client = socket_in(from, SOCK_STREAM, 0);
+	int one = 1;
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	assert_int_equal(bind(listener, (void *)&there, sizeof there), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	fd_set_nonblocking(client, 1);
+	if (connect(client, (void *)&there, sizeof there) == 0)
+		return 1;
+	if (errno != EINPROGRESS)
+		return 0;
+	return fd_wait(client, POLLOUT, clock_deadline(ms)) == 1;
+}
+
+static int reaches(int from, int to, uint32_t a)
+{
+	return connects_within(from, to, a, WAIT_MS);
+}
+
+/* Links that work already have a moment for it. */
+static int is_kept_out(int from, int to, uint32_t a)
+{
+	enum { MOMENT_MS = 300 };
+	return !connects_within(from, to, a, MOMENT_MS);
+}
+
+static void test_isolation(void **state)
+{
+	AUTO_FD int machine = here();
+	struct bridge a = start_default();
+	struct bridge b = { .name = "br-other", .subnet = subnet("10.99.0.0/24"), .gateway = address("10.99.0.1") };
+	assert_int_equal(bridge_start(&b, NULL), 0);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces in_a = connect_container(&a, a.gateway + 1);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces in_b = connect_container(&b, b.gateway + 1);
+	/* Its own gateway, and what the machine begins. */
+	assert_true(reaches(in_a.network, machine, a.gateway));
+	assert_true(reaches(in_b.network, machine, b.gateway));
+	assert_true(reaches(machine, in_a.network, a.gateway + 1));
+	give_loopback("10.97.0.1", 24);
+	assert_true(reaches(machine, machine, b.gateway));
+	/* Another network: neither its containers nor its gateway. */
+	assert_true(is_kept_out(in_a.network, in_b.network, b.gateway + 1));
+	assert_true(is_kept_out(in_b.network, in_a.network, a.gateway + 1));
+	assert_true(is_kept_out(in_a.network, machine, b.gateway));
+	/* The rules do it. */
+	bridge_nat_remove(&b);
+	assert_true(reaches(in_a.network, machine, b.gateway));
+	assert_true(reaches(in_a.network, in_b.network, b.gateway + 1));
+}
+
+static void test_internal(void **state)
+{
+	AUTO_FD int machine = here();
+	struct bridge world = { .name = "up0", .subnet = subnet("10.98.0.0/24"), .gateway = address("10.98.0.1") };
+	struct bridge b = { .name = "br-in",
+		.subnet = subnet("10.99.0.0/24"),
+		.gateway = address("10.99.0.1"),
+		.internal = 1 };
+	assert_int_equal(bridge_start(&world, NULL), 0);
+	assert_int_equal(bridge_start(&b, NULL), 0);
+	bridge_nat_remove(&world);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces one = connect_container(&b, b.gateway + 1);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces two = connect_container(&b, b.gateway + 2);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces outside = connect_container(&world, world.gateway + 1);
+	assert_true(reaches(one.network, two.network, b.gateway + 2));
+	assert_true(reaches(one.network, machine, b.gateway));
+	assert_true(reaches(machine, one.network, b.gateway + 1));
+	assert_true(is_kept_out(one.network, outside.network, world.gateway + 1));
+	/* A route of its own leads it no further. */
+	struct netlink n;
+	enter(one.network);
+	netlink_init(&n);
+	network_add_default_route(&n, (int)if_nametoindex("eth0"), htonl(b.gateway));
+	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
+	int r = netlink_do(fd, &n);
+	enter(machine);
+	assert_int_equal(r, 0);
+	assert_true(is_kept_out(one.network, outside.network, world.gateway + 1));
+	assert_true(is_kept_out(one.network, machine, world.gateway));
+	assert_true(is_kept_out(outside.network, one.network, b.gateway + 1));
+}
+
+static void test_apart(void **state)
+{
+	AUTO_FD int machine = here();
+	struct bridge b = { .name = "br-apart",
+		.subnet = subnet("10.99.0.0/24"),
+		.gateway = address("10.99.0.1"),
+		.apart = 1 };
+	assert_int_equal(bridge_start(&b, NULL), 0);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces one = connect_container(&b, b.gateway + 1);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces two = connect_container(&b, b.gateway + 2);
+	assert_true(reaches(one.network, machine, b.gateway));
+	assert_true(is_kept_out(one.network, two.network, b.gateway + 2));
+}
+
+/* Two interfaces, one more, and one less. */
+static void test_several(void **state)
+{
+	AUTO_FD int machine = here();
+	struct bridge a = start_default();
+	struct bridge b = { .name = "br-b",
+		.subnet = subnet("10.99.0.0/24"),
+		.gateway = address("10.99.0.1"),
+		.mtu = 1400 };
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces n = { -1, -1 };
+	struct attachment list[] = { { .bridge = &a, .address = a.gateway + 1, .mac = { 2, 1 } },
+		{ .bridge = &b, .address = b.gateway + 1, .mac = { 2, 2 }, .interface = 1, .is_default = 1 },
+		{ .bridge = &b, .address = b.gateway + 2, .mac = { 2, 3 }, .interface = 2 } };
+	assert_int_equal(bridge_start(&b, NULL), 0);
+	assert_int_equal(container_namespaces_make(&nested, list, 2, &n, NULL, NULL), 0);
+	assert_true(reaches(machine, n.network, a.gateway + 1));
+	assert_true(reaches(machine, n.network, b.gateway + 1));
+	const struct namespaces_change more = { .add = &list[2], .count = 1, .remove = -1 };
+	assert_int_equal(container_namespaces_change(&n, &more, NULL), 0);
+	assert_true(reaches(machine, n.network, b.gateway + 2));
+	const struct namespaces_change less = { .remove = 1, .route = &list[0] };
+	assert_int_equal(container_namespaces_change(&n, &less, NULL), 0);
+	enter(n.network);
+	unsigned one = if_nametoindex("eth1"), two = if_nametoindex("eth2");
+	int mtu = mtu_of("eth2");
+	enter(machine);
+	assert_int_equal(one, 0);
+	assert_int_not_equal(two, 0);
+	assert_int_equal(mtu, 1400);
+	assert_true(reaches(n.network, machine, a.gateway));
+}
+
+/* Port 53 of 127.0.0.11 leads to the sockets, and a name server of the container's own has the
+ * other addresses. */
+static void test_resolver_sockets(void **state)
+{
+	struct bridge b = start_default();
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces n = { -1, -1 };
+	struct attachment one = { .bridge = &b, .address = b.gateway + 1, .mac = { 2, 1 }, .is_default = 1 };
+	struct resolver_sockets sockets = { -1, -1 }, again = { -1, -1 };
+	struct sockaddr_in there = endpoint(address(RESOLVER_ADDRESS), 53), own = endpoint(INADDR_ANY, 53), from;
+	socklen_t size = sizeof from;
+	char text[4];
+	assert_int_equal(container_namespaces_make(&nested, &one, 1, &n, &sockets, NULL), 0);
+	AUTO_FD int client = socket_in(n.network, SOCK_DGRAM, 0), server = socket_in(n.network, SOCK_DGRAM, 0);
+	assert_int_equal(bind(server, (void *)&own, sizeof own), 0);
+	assert_int_equal(connect(client, (void *)&there, sizeof there), 0);
+	assert_int_equal(send(client, "ping", 4, 0), 4);
+	assert_int_equal(fd_wait(sockets.udp, POLLIN, clock_deadline(WAIT_MS)), 1);
+	assert_int_equal(recvfrom(sockets.udp, text, 4, 0, (void *)&from, &size), 4);
+	assert_int_equal(sendto(sockets.udp, "pong", 4, 0, (void *)&from, size), 4);
+	assert_int_equal(recv(client, text, 4, 0), 4);
+	assert_memory_equal(text, "pong", 4);
+	AUTO_FD int stream = socket_in(n.network, SOCK_STREAM, 0);
+	assert_int_equal(connect(stream, (void *)&there, sizeof there), 0);
+	assert_int_equal(fd_wait(sockets.tcp, POLLIN, clock_deadline(WAIT_MS)), 1);
+	/* Another engine opens them once more. */
+	const struct namespaces_change change = { .remove = -1, .resolver = &again };
+	assert_int_equal(container_namespaces_change(&n, &change, NULL), 0);
+	AUTO_FD int later = socket_in(n.network, SOCK_DGRAM, 0);
+	assert_int_equal(connect(later, (void *)&there, sizeof there), 0);
+	assert_int_equal(send(later, "ping", 4, 0), 4);
+	assert_int_equal(fd_wait(again.udp, POLLIN, clock_deadline(WAIT_MS)), 1);
+	const int all[] = { sockets.udp, sockets.tcp, again.udp, again.tcp };
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		close(all[i]);
 }
 
 static void test_ping(void **state)
@@ -398,7 +576,7 @@ static void test_without_user_namespace(void **state)
 	AUTO_FD int machine = here();
 	struct bridge b = start_default();
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces n = { -1, -1 };
-	assert_int_equal(container_namespaces_make(NULL, &b, b.gateway + 1, &n, NULL), 0);
+	assert_int_equal(make_container(NULL, &b, b.gateway + 1, &n, NULL), 0);
 	assert_int_equal(n.user, -1);
 	assert_int_equal(connects(machine, n.network, b.gateway + 1), b.gateway);
 }
@@ -409,7 +587,7 @@ static void test_no_bridge(void **state)
 	struct container_namespaces n = { -1, -1 };
 	struct bridge b;
 	assert_int_equal(bridge_choose(NULL, &b, NULL), 0);
-	assert_int_equal(container_namespaces_make(&nested, &b, b.gateway + 1, &n, &err), -ENODEV);
+	assert_int_equal(make_container(&nested, &b, b.gateway + 1, &n, &err), -ENODEV);
 	assert_non_null(strstr(error_text(err, 0), "holm0"));
 	assert_int_equal(n.network, -1);
 }
@@ -520,6 +698,11 @@ static int run_all(void *data, struct error **err)
 		MACHINE_TEST(test_no_nftables),
 		MACHINE_TEST(test_reach),
 		MACHINE_TEST(test_nat),
+		MACHINE_TEST(test_isolation),
+		MACHINE_TEST(test_internal),
+		MACHINE_TEST(test_apart),
+		MACHINE_TEST(test_several),
+		MACHINE_TEST(test_resolver_sockets),
 		MACHINE_TEST(test_ping),
 		MACHINE_TEST(test_loopback_alone),
 		MACHINE_TEST(test_without_user_namespace),

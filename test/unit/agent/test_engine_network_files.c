@@ -176,7 +176,7 @@ static void hosts(void **state)
 	add(&some, container_names_add_host, "host.docker.internal:host-gateway");
 	expect_hosts(&some, &gateway,
 	    "192.0.2.7\tdb\n2001:db8::7\tsix\n2001:db8::8\tbare\n10.77.0.1\thost.docker.internal\n" LOCAL
-	    "172.17.0.2\tweb\n10.77.0.1\thost.docker.internal host.holm.internal\n");
+	    "172.17.0.2\tweb\n10.77.0.1\thost.docker.internal host.containers.internal host.holm.internal\n");
 	AUTO_ERROR struct error *err = NULL;
 	char *text = NULL;
 	assert_int_equal(container_hosts_text(&some, &plain, &text, &err), -EINVAL);
