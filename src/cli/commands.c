@@ -37,9 +37,14 @@ static const struct command_spec *const system_commands[] = { &command_system_in
 static const struct command_spec *const volume_commands[] = { &command_volume_create, &command_volume_ls,
 	&command_volume_inspect, &command_volume_rm, &command_volume_prune, NULL };
 
+static const struct command_spec *const network_commands[] = { &command_network_create, &command_network_ls,
+	&command_network_inspect, &command_network_rm, &command_network_connect, &command_network_disconnect,
+	&command_network_prune, NULL };
+
 const struct command_group command_groups[] = {
 	{ "machine", "m", "machines: persistent Linux environments made from images", .commands = machine_commands },
 	{ "container", NULL, "containers in a machine; \"container\" may be left out", .commands = container_commands },
+	{ "network", NULL, "networks of containers", .commands = network_commands },
 	{ "volume", NULL, "volumes of containers", .commands = volume_commands },
 	{ "image", NULL, "images; pull, tag and others stand behind holm, too", .flat = image_commands,
 	    .program = "holm-image" },

@@ -35,6 +35,8 @@ extern const struct command_spec command_container_inspect, command_container_ki
     command_container_port, command_container_ps, command_container_rename, command_container_restart,
     command_container_rm, command_container_stop, command_container_top, command_container_events, command_images,
     command_inspect_any, command_rmi;
+extern const struct command_spec command_network_connect, command_network_create, command_network_disconnect,
+    command_network_inspect, command_network_ls, command_network_prune, command_network_rm;
 extern const struct command_spec command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune,
     command_volume_rm;
 extern const struct command_spec command_help, command_system_df, command_system_info, command_version;

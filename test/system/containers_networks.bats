@@ -87,7 +87,7 @@ status()
 }
 
 @test "containers find each other by name, alias and short id, and nobody else's" {
-	local id a b
+	local id a
 	docker network create one >/dev/null
 	docker network create two >/dev/null
 	idle web --network one --network-alias www --network-alias WWW2
@@ -164,4 +164,150 @@ status()
 	idle left --network apart
 	idle right --network apart
 	run ! docker exec left ping -c 1 -W 1 "$(address right apart)"
+}
+
+# links: how many interfaces and descriptors the machine's side has.
+links()
+{
+	holm machine run -n box sh -c 'ls /sys/class/net | grep -c -v lo' | tr -d '\r'
+}
+
+@test "several networks, fixed addresses, a MAC address and links at the creation" {
+	docker network create --subnet 10.213.1.0/24 --gateway 10.213.1.254 --ip-range 10.213.1.64/26 --aux-address x=10.213.1.64 one >/dev/null
+	docker network create two >/dev/null
+	idle web --network one --ip 10.213.1.9 --mac-address 02:42:0a:00:00:09
+	idle any --network one
+	equal '10.213.1.9 02:42:0a:00:00:09 10.213.1.254' "$(docker inspect -f '{{with .NetworkSettings.Networks.one}}{{.IPAddress}} {{.MacAddress}} {{.Gateway}}{{end}}' web)"
+	contains "$(docker exec web ip link show eth0)" '02:42:0a:00:00:09'
+	equal 10.213.1.65 "$(address any one)"
+	equal 'any web' "$(docker network inspect -f '{{range .Containers}}{{.Name}} {{end}}' one | xargs -n 1 | sort | xargs)"
+	exits 125 docker run --rm --network one --ip 10.213.1.9 busybox:test true
+	contains "$stderr" 'Address already in use'
+	exits 125 docker run --rm --network one --ip 10.213.2.9 busybox:test true
+	exits 125 docker run --rm --network two --ip 172.18.0.9 busybox:test true
+	contains "$stderr" 'user configured subnets'
+	equal 400 "$(status POST /containers/create '{"Image":"busybox:test","Cmd":["true"],"NetworkingConfig":{"EndpointsConfig":{"bridge":{"Aliases":["x"]}}}}')"
+	contains "$(cat "$BATS_TEST_TMPDIR/answer")" 'only supported for user-defined networks'
+	# Both at once, as clients of API 1.44 do.
+	equal 201 "$(status POST '/containers/create?name=both' '{"Image":"busybox:test","Cmd":["sleep","1000"],"HostConfig":{"NetworkMode":"one","Links":["web:linked"]},"NetworkingConfig":{"EndpointsConfig":{"two":{"Aliases":["double"]},"one":{}}}}')"
+	docker start both >/dev/null
+	equal 'eth0 eth1' "$(docker exec both sh -c 'ls /sys/class/net' | grep eth | xargs)"
+	contains "$(docker exec both ip route)" 'default via 10.213.1.254 dev eth0'
+	equal 10.213.1.9 "$(resolved both linked)"
+	run ! docker exec any nslookup linked 127.0.0.11
+	equal "$(address both two)" "$(resolved both double)"
+	equal 2 "$(docker exec both sh -c 'grep -c "$(hostname)" /etc/hosts')"
+	# --link on the default bridge is a line of /etc/hosts.
+	idle base
+	idle linked --link base:db
+	contains "$(docker exec linked cat /etc/hosts)" "$(address base bridge)	db"
+}
+
+@test "connect and disconnect a running container: interface, names, route, events; a stopped one" {
+	docker network create one >/dev/null
+	docker network create two >/dev/null
+	idle web
+	idle client --network two
+	docker network connect --alias late two web
+	equal "$(address web two)" "$(resolved client late)"
+	equal "$(address client two)" "$(resolved web client)"
+	contains "$(docker exec web cat /etc/resolv.conf)" 127.0.0.11
+	contains "$(docker exec web ip addr show eth1)" "$(address web two)/16"
+	contains "$(docker exec web ip route)" 'default via 172.17.0.1'
+	equal 403 "$(status POST /networks/two/connect '{"Container":"web"}')"
+	docker network disconnect bridge web
+	contains "$(docker exec web ip route)" "default via $(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' two)"
+	run ! docker exec web ip addr show eth0
+	equal two "$(docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}' web)"
+	exits 1 docker network rm two
+	contains "$stderr" 'has active endpoints'
+	docker network disconnect two web
+	equal lo "$(docker exec web ls /sys/class/net | xargs)"
+	docker create --name still --network one busybox:test sleep 1000 >/dev/null
+	docker network connect two still
+	equal 'one two' "$(docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}' still | xargs)"
+	docker start still >/dev/null
+	equal "$(address still two)" "$(resolved client still)"
+	equal 'connect connect disconnect disconnect' "$(docker events --since 5m --until 0s -f type=network -f "container=$(docker inspect -f '{{.Id}}' web)" --format '{{.Action}}' | tail -n 4 | sort | xargs)"
+	equal 404 "$(status POST /networks/nosuch/connect '{"Container":"web"}')"
+	equal 404 "$(status POST /networks/two/connect '{"Container":"nosuch"}')"
+	equal 400 "$(status POST /networks/two/connect '{"Container":"web","EndpointConfig":{"IPAMConfig":{"IPv4Address":"x"}}}')"
+	# A removed network keeps a stopped container from its start.
+	docker rm -f still client >/dev/null
+	docker create --name lost --network two busybox:test true >/dev/null
+	docker network rm two >/dev/null
+	exits 1 docker start lost
+	contains "$stderr" 'network two not found'
+}
+
+# strike PID: kills the engine, as root of the machine, whose process it is.
+strike()
+{
+	nsenter --user --target "$1" --setuid 0 --setgid 0 kill -9 "$1"
+}
+
+# engine_of MACHINE: its process on the host.
+engine_of()
+{
+	local keeper pid
+	keeper=$(keeper_of "$1")
+	for pid in $(pgrep -f -- '/proc/self/exe --engine'); do
+		! descends "$pid" "$keeper" || echo "$pid"
+	done | head -n 1
+}
+
+@test "a killed engine and a stopped machine forget no network; removed ones leave nothing" {
+	local before a i
+	docker run --rm busybox:test true
+	before=$(links)
+	docker network create --label keep=1 one >/dev/null
+	idle web --network one
+	idle client --network one
+	docker network create two >/dev/null
+	docker network connect two web
+	a=$(address web one)
+	strike "$(engine_of box)"
+	equal "$a" "$(address web one)"
+	equal "$a" "$(resolved client web)"
+	contains "$(docker exec web ip addr show eth1)" "$(address web two)/16"
+	[ "$(docker run --rm --network one busybox:test hostname -i)" != "$a" ]
+	holm machine stop box
+	holm machine start box
+	equal one "$(docker network ls -f label=keep --format '{{.Name}}')"
+	docker start web client >/dev/null
+	equal "$(address web one)" "$(resolved client web)"
+	equal "$(address web two)" "$(docker exec web ip -4 addr show eth1 | awk '/inet/ {sub("/.*", "", $2); print $2}')"
+	docker rm -f web client >/dev/null
+	for i in $(seq 60); do
+		[ "$(status POST /networks/create "{\"Name\":\"many$i\"}")" = 201 ]
+	done
+	docker run --rm --network many60 busybox:test true
+	equal 62 "$(docker network prune -f | grep -c -e '^many' -e '^one$' -e '^two$')"
+	equal "$before" "$(links)"
+}
+
+@test "holm network: create, ls, inspect, connect, disconnect, rm, prune; --network of run" {
+	local id
+	id=$(holm network create --label a=b --subnet 10.213.9.0/24 mine)
+	equal "$(docker network ls | tr -s ' ' | sed 's/ $//')" "$(holm network ls | tr -s ' ')"
+	equal "$id" "$(holm network ls --no-trunc -q -f name=mine)"
+	equal 'mine bridge local b false' "$(holm network ls -f label=a --format '{{.Name}} {{.Driver}} {{.Scope}} {{.Label "a"}} {{.Internal}}')"
+	equal "$(docker network inspect mine | jq -cS .)" "$(holm network inspect mine | jq -cS .)"
+	equal 10.213.9.9 "$(holm run --rm --network name=mine,ip=10.213.9.9,alias=x busybox:test hostname -i)"
+	holm run -d --name web --network mine --ip 10.213.9.7 --network-alias www --mac-address 02:42:0a:00:00:07 busybox:test sleep 1000 >/dev/null
+	equal '10.213.9.7 02:42:0a:00:00:07 ["www"]' "$(docker inspect -f '{{with .NetworkSettings.Networks.mine}}{{.IPAddress}} {{.MacAddress}} {{json .Aliases}}{{end}}' web)"
+	holm network create other >/dev/null
+	holm network connect --alias second other web
+	equal '["second"]' "$(docker inspect -f '{{json .NetworkSettings.Networks.other.Aliases}}' web)"
+	holm network disconnect other web
+	equal 10.213.9.7 "$(holm run --rm --network mine --link web:linked busybox:test nslookup -type=a linked 127.0.0.11 | awk '/^Name:/ {n = 1} n && /^Address/ {print $NF}')"
+	exits 1 holm network rm mine nothing
+	contains "$stderr" 'network "mine"'
+	contains "$stderr" 'network "nothing"'
+	holm network rm -f nothing
+	exits 125 holm run --rm --network name=mine,odd=1 busybox:test true
+	contains "$stderr" 'no key "odd"'
+	equal $'Deleted Networks:\nother' "$(holm network prune -f)"
+	holm rm -f web >/dev/null
+	equal mine "$(holm network rm mine)"
 }

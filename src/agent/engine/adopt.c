@@ -196,6 +196,7 @@ void containers_settle(struct engine *e)
 		next = c->next;
 		if (c->held || c->cleaning)
 			continue;
+		endpoints_forget(c);
 		if (c->record.status == CONTAINER_RUNNING) {
 			c->record.status = CONTAINER_EXITED;
 			c->record.exit_code = LOST_STATUS;

@@ -238,6 +238,12 @@ void endpoints_leave(struct container *c)
 	}
 }
 
+void endpoints_forget(struct container *c)
+{
+	for (size_t i = 0; i < c->record.endpoints.count; i++)
+		endpoint_leave(c, &c->record.endpoints.items[i]);
+}
+
 void endpoints_adopt(struct container *c, uint32_t default_address)
 {
 	for (size_t i = 0; i < c->record.endpoints.count; i++) {

@@ -22,6 +22,8 @@ void endpoints_leave(struct container *c); /* all of them; tells the events */
 void endpoints_tell(struct container *c);  /* the events of a start */
 /* Takes in what the record says of a run that an earlier engine began. */
 void endpoints_adopt(struct container *c, uint32_t default_address);
+/* Of a container that does not run: what an earlier engine left in its record goes. */
+void endpoints_forget(struct container *c);
 /* The one with the default route, or NULL; it sets the container's address. */
 struct docker_endpoint *endpoints_primary(struct container *c);
 struct attachment endpoint_attachment(const struct docker_endpoint *p, const struct network *n);

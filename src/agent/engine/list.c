@@ -328,9 +328,11 @@ static void add_limits(const struct engine *e, struct json_object *o)
 
 void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 {
+	static const char *const drivers[] = { "bridge", "host", "null" };
 	static const char *const network[] = { "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables" };
 	struct json_object *o = json_object_new_object(), *plugins = json_object_new_object(),
-			   *swarm = json_object_new_object(), *logs = json_object_new_array();
+			   *swarm = json_object_new_object(), *logs = json_object_new_array(),
+			   *networks = json_object_new_array();
 	struct utsname u = { 0 };
 	uname(&u);
 	count_states(e, o);
@@ -352,6 +354,9 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	json_object_array_add(logs, json_object_new_string("local"));
 	json_object_array_add(logs, json_object_new_string("none"));
 	json_add(plugins, "Log", logs);
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		json_object_array_add(networks, json_object_new_string(drivers[i]));
+	json_add(plugins, "Network", networks);
 	json_add(o, "Plugins", plugins);
 	json_add_string(swarm, "LocalNodeState", "inactive");
 	json_add(o, "Swarm", swarm);

@@ -11,10 +11,11 @@
 #include "base/path.h"
 #include "base/terminal.h"
 #include "cli/container/mounts.h"
+#include "cli/container/networks.h"
 #include "cli/container/values.h"
 #include "docker/ports.h"
 
-enum { FILE_MAX = 1024 * 1024 };
+enum { FILE_MAX = 1024 * 1024, ADDER_OPTIONS_MAX = 7 };
 
 const char *const body_pull_words[] = { "missing", "always", "never", NULL };
 
@@ -291,26 +292,7 @@ static int add_log(struct maker *m, struct error **err)
 
 static int add_networks(struct maker *m, struct error **err)
 {
-	AUTO_STRV struct strv names = { 0 };
-	const struct strv *aliases = options_list(m->options, "network-alias");
-	strv_add_all(&names, options_list(m->options, "network"));
-	strv_add_all(&names, options_list(m->options, "net"));
-	if (!names.count && !aliases->count)
-		return 0;
-	const char *first = names.count ? names.items[0] : "default";
-	json_add_string(m->host, "NetworkMode", first);
-	if (names.count < 2 && !aliases->count)
-		return 0;
-	struct json_object *networking = json_object_new_object(), *endpoints = json_object_new_object();
-	json_add(m->config, "NetworkingConfig", networking);
-	json_add(networking, "EndpointsConfig", endpoints);
-	for (size_t i = 0; i < MAX(names.count, (size_t)1); i++) {
-		struct json_object *endpoint = json_object_new_object();
-		if (i == 0 && aliases->count)
-			json_add_strv(endpoint, "Aliases", aliases);
-		json_object_object_add(endpoints, names.count ? names.items[i] : first, endpoint);
-	}
-	return 0;
+	return networks_add(m->options, m->config, m->host, err);
 }
 
 static int add_entrypoint(struct maker *m, struct error **err)
@@ -335,7 +317,7 @@ static int add_no_healthcheck(struct maker *m, struct error **err)
 
 /* The function of a row is called once if one of its options was given. */
 static const struct {
-	const char *options[2];
+	const char *options[ADDER_OPTIONS_MAX];
 	int (*add)(struct maker *m, struct error **err);
 } adders[] = {
 	{ { "env", "env-file" }, add_env },
@@ -349,15 +331,17 @@ static const struct {
 	{ { "publish", "expose" }, add_ports },
 	{ { "restart" }, add_restart },
 	{ { "log-driver", "log-opt" }, add_log },
-	{ { "network", "net" }, add_networks },
-	{ { "network-alias" }, add_networks },
+	{ { "network", "net", "network-alias", "ip", "ip6", "mac-address", "link" }, add_networks },
 	{ { "entrypoint" }, add_entrypoint },
 	{ { "no-healthcheck" }, add_no_healthcheck },
 };
 
-static int is_given(const struct options *o, const char *const names[2])
+static int is_given(const struct options *o, const char *const names[ADDER_OPTIONS_MAX])
 {
-	return options_given(o, names[0]) || (names[1] && options_given(o, names[1]));
+	for (size_t i = 0; i < ADDER_OPTIONS_MAX && names[i]; i++)
+		if (options_given(o, names[i]))
+			return 1;
+	return 0;
 }
 
 /* ---- limits ---- */

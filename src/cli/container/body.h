@@ -47,16 +47,21 @@
 	{ "hostname", 'h', OPTION_STRING, "NAME", "the host name inside", .default_text = "made from its identity" }, \
 	{ "init", 0, OPTION_SWITCH, NULL, "run a small init as process 1" }, \
 	{ "interactive", 'i', OPTION_SWITCH, NULL, "pass stdin on, and keep it open" }, \
+	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address on its network" }, \
+	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address, which the engine refuses" }, \
 	{ "ipc", 0, OPTION_STRING, "MODE", "the IPC namespace" }, \
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \
 	{ "label-file", 0, OPTION_LIST, "FILE", "read labels from a file, one a line", .complete = "file" }, \
+	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" }, \
 	{ "log-driver", 0, OPTION_STRING, "json-file|local|none", "how its output is kept", \
 	  .default_text = "json-file", .complete = "choices json-file local none" }, \
 	{ "log-opt", 0, OPTION_LIST, "KEY=VALUE", "max-size or max-file of the log" }, \
+	{ "mac-address", 0, OPTION_STRING, "MAC", "the address of its interface" }, \
 	{ "mount", 0, OPTION_LIST, "type=bind|volume|tmpfs,source=...,target=...", "mount something" }, \
 	{ "name", 0, OPTION_STRING, "NAME", "the container's name", .default_text = "one is made up" }, \
 	{ "net", 0, OPTION_LIST, "NETWORK", "the same as --network" }, \
-	{ "network", 0, OPTION_LIST, "bridge|host|none|container:NAME|NAME", "the network; host is the machine's", \
+	{ "network", 0, OPTION_LIST, "NETWORK|host|none|container:NAME", \
+	  "a network, also as name=NAME,alias=NAME,ip=ADDRESS; host is the machine's own", \
 	  .default_text = "bridge", .complete = "choices bridge host none" }, \
 	{ "network-alias", 0, OPTION_LIST, "NAME", "a further name in its network" }, \
 	{ "no-healthcheck", 0, OPTION_SWITCH, NULL, "leave the image's health check out" }, \

@@ -46,6 +46,23 @@ const struct command_spec command_volume_inspect = {
 	.run = run_inspect,
 };
 
+static const struct option_spec network_options[] = {
+	INSPECT_FORMAT_OPTION,
+	{ "verbose", 'v', OPTION_FLAG, NULL, "taken for docker's sake" },
+	API_MACHINE_OPTION,
+	{ 0 },
+};
+
+const struct command_spec command_network_inspect = {
+	.name = "inspect",
+	.synopsis = "NETWORK...",
+	.summary = "show everything about networks, as a JSON array",
+	.options = network_options,
+	.min_arguments = 1,
+	.max_arguments = -1,
+	.run = run_inspect,
+};
+
 static const struct option_spec any_options[] = {
 	INSPECT_FORMAT_OPTION,
 	SIZE_OPTION,
@@ -128,6 +145,8 @@ static const char *kind_of(const struct command_spec *c, const struct options *o
 {
 	if (c == &command_volume_inspect)
 		return "volume";
+	if (c == &command_network_inspect)
+		return "network";
 	return c == &command_inspect_any ? options_string(o, "type") : "container";
 }
 

@@ -30,7 +30,7 @@ static void show(const struct prune *what, struct json_object *answer)
 	struct json_object *names = NULL;
 	uint64_t bytes = 0;
 	json_get_array(answer, what->deleted, &names, NULL);
-	json_get_u64(answer, "SpaceReclaimed", &bytes, NULL);
+	int has_size = json_get_u64(answer, "SpaceReclaimed", &bytes, NULL) == 0;
 	size_t count = names ? json_object_array_length(names) : 0;
 	if (count)
 		output_line("%s", what->title);
@@ -39,7 +39,8 @@ static void show(const struct prune *what, struct json_object *answer)
 	if (count)
 		output_line("%s", "");
 	AUTOFREE char *size = docker_size(bytes);
-	output_line("Total reclaimed space: %s", size);
+	if (has_size)
+		output_line("Total reclaimed space: %s", size);
 }
 
 int prune_run(const struct prune *what, const struct command_spec *c, const struct options *o)

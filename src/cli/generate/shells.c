@@ -49,7 +49,8 @@ static void put_words_below(FILE *out, const char *under)
 	fputs(text, out);
 }
 
-static const char *const stems[] = { "", "machine", "machine mount", "container", "volume", "image", "system" };
+static const char *const stems[] = { "", "machine", "machine mount", "container", "network", "volume", "image",
+	"system" };
 
 static void put_stems(FILE *out)
 {
