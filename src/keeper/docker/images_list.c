@@ -279,8 +279,8 @@ static void describe_config(struct json_object *o, struct json_object *config)
 		if (r == 0 || i < ARRAY_SIZE(texts) - 1)
 			json_add_string(o, texts[i].to, r == 0 ? text : "");
 	}
-	if (json_get_object(config, "config", &inner, NULL) == 0)
-		json_add(o, "Config", json_object_get(inner));
+	int has_inner = json_get_object(config, "config", &inner, NULL) == 0;
+	json_add(o, "Config", has_inner ? json_object_get(inner) : json_object_new_object());
 	json_add_string(root, "Type", "layers");
 	if (json_get_object(config, "rootfs", &from, NULL) == 0 && json_get_array(from, "diff_ids", &layers, NULL) == 0)
 		json_add(root, "Layers", json_object_get(layers));
