@@ -18,6 +18,7 @@ static const struct {
 	int (*run)(struct options *o, struct error **err);
 } handlers[] = {
 	{ "build", command_build },
+	{ "build-stream", command_build_stream },
 	{ "pull", command_pull },
 	{ "push", command_push },
 	{ "pull-as", command_pull_as },

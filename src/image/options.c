@@ -147,6 +147,12 @@ static const struct option_spec build_options[] = {
 	{ "progress", 0, OPTION_STRING, "MODE", "plain: lines", .default_text = "auto",
 	    .choices = build_progress_choices },
 	{ OPTION_PLATFORM },
+	{ "network", 0, OPTION_STRING, "NETWORK", "of the commands of RUN: bridge, none or host",
+	    .default_text = "bridge" },
+	{ "secret", 0, OPTION_LIST, "id=NAME,src=FILE",
+	    "a secret for RUN --mount=type=secret; env=VARIABLE in place of src" },
+	{ "add-host", 0, OPTION_LIST, "NAME:ADDRESS", "a line of /etc/hosts for the commands of RUN" },
+	{ "shm-size", 0, OPTION_STRING, "SIZE", "of /dev/shm for the commands of RUN", .default_text = "64M" },
 	{ "machine", 'n', OPTION_STRING, "NAME", "the machine that runs the commands of RUN",
 	    .default_text = "the default machine", .complete = "machine" },
 	{ 0 },
@@ -373,7 +379,33 @@ static const struct option_spec unpack_options[] = {
 	{ 0 },
 };
 
+/* POST /build: those of `build` that the API has. */
+static const struct option_spec build_stream_options[] = {
+	{ "engine", 0, OPTION_STRING, "FILE", "docker.sock" },
+	{ OPTION_TAG("a name", OPTION_LIST) },
+	{ "file", 0, OPTION_STRING, "FILE", "the Dockerfile" },
+	{ "target", 0, OPTION_STRING, "STAGE", "the stage" },
+	{ "build-arg", 0, OPTION_LIST, "NAME=VALUE", "of an ARG" },
+	{ "label", 0, OPTION_LIST, "NAME=VALUE", "a label" },
+	{ "no-cache", 0, OPTION_FLAG, NULL, "run each step again" },
+	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images" },
+	{ "quiet", 0, OPTION_FLAG, NULL, "the digest alone" },
+	{ OPTION_PLATFORM },
+	{ "network", 0, OPTION_STRING, "NETWORK", "of RUN" },
+	{ "add-host", 0, OPTION_LIST, "NAME:ADDRESS", "for RUN" },
+	{ "shm-size", 0, OPTION_STRING, "SIZE", "for RUN" },
+	{ 0 },
+};
+
 const struct command_spec image_inner_commands[] = {
+	{
+	    .name = "build-stream",
+	    .synopsis = "CONTEXT",
+	    .summary = "build for a client of the Docker API: JSON lines on stdout",
+	    .options = build_stream_options,
+	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
 	{
 	    .name = "prepare",
 	    .synopsis = "NAME",

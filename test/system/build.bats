@@ -322,3 +322,91 @@ RUN cat /src/b
 	echo src >Dockerfile.dockerignore
 	fails 'is left out by .dockerignore' <<<$'FROM scratch\nCOPY src/a.c /'
 }
+
+@test "a context on standard input: an archive, compressed or not, or a Dockerfile alone" {
+	mkdir dir
+	echo 1 >dir/file
+	ln -s /etc dir/etc
+	ln -s /etc/passwd Dockerfile.out
+	printf 'FROM scratch\nCOPY dir /d\n' >Dockerfile
+	printf 'FROM scratch\nCOPY dir/file /other\n' >Dockerfile.other
+	tar -cz . | holm build -t streamed - 2>"$TMPDIR/log"
+	equal 'd/ d/etc d/file ' "$(listing streamed | awk '{ print $3 }' | tr '\n' ' ')"
+	tar -c . | holm build -t streamed -f Dockerfile.other - 2>"$TMPDIR/log"
+	equal 'other ' "$(listing streamed | awk '{ print $3 }' | tr '\n' ' ')"
+	echo 'FROM busybox:test' | holm build -t alone - 2>"$TMPDIR/log"
+	equal '' "$(changes alone)"
+	# The archive's symlinks lead to nothing of the host.
+	! tar -c . | holm build -f Dockerfile.out - 2>"$TMPDIR/log" || return 1
+	! tar -c . | holm build -f dir/etc/passwd - 2>"$TMPDIR/log" || return 1
+	! grep -q root "$TMPDIR/log" || return 1
+	equal '' "$(find "$XDG_DATA_HOME/holm/images" -maxdepth 1 -name 'unpacked-*')"
+}
+
+@test "POST /build: a docker client without BuildKit" {
+	local out
+	echo data >file
+	echo file2 >.dockerignore
+	touch file2
+	cat >Dockerfile <<-'END'
+		FROM busybox:test
+		ARG A=1
+		COPY . /in/
+		RUN echo "A is $A" && ls /in && grep chosen /etc/hosts
+		CMD cat /in/file
+	END
+	out=$(DOCKER_BUILDKIT=0 docker build -t classic -t my/classic:2 --build-arg A=2 --label l=1 --add-host chosen:10.1.2.3 . 2>&1)
+	contains "$out" 'Step 1/5 : FROM busybox:test'
+	contains "$out" 'Step 4/5 : RUN echo'
+	contains "$out" 'A is 2'
+	contains "$out" 'Successfully built '
+	contains "$out" 'Successfully tagged classic:latest'
+	contains "$out" 'Successfully tagged my/classic:2'
+	equal data "$(docker run --rm my/classic:2)"
+	equal 1 "$(docker image inspect classic --format '{{.Config.Labels.l}}')"
+	out=$(DOCKER_BUILDKIT=0 docker build -t classic --build-arg A=2 --label l=1 --add-host chosen:10.1.2.3 . 2>&1)
+	equal 2 "$(grep -c 'Using cache' <<<"$out")"
+	contains "$(DOCKER_BUILDKIT=0 docker build -q --build-arg A=2 --add-host chosen:10.1.2.3 .)" sha256:
+	printf 'FROM busybox:test\nRUN echo output; exit 3\n' >Dockerfile
+	exits 1 env DOCKER_BUILDKIT=0 docker build -t never .
+	contains "$stderr" 'exit 3'
+	! docker image inspect never >/dev/null 2>&1 || return 1
+	exits 1 env DOCKER_BUILDKIT=0 docker build -m 64m .
+	contains "$stderr" 'parameter memory of a build is not supported'
+	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
+}
+
+@test "RUN --mount: caches stay, secrets are in no layer, binds are there for the command alone" {
+	mkdir dir
+	echo inside >dir/file
+	printf 'very secret' >"$TMPDIR/secret"
+	cat >Dockerfile.in <<-'END'
+		FROM busybox:test AS other
+		RUN mkdir /out && echo from-stage >/out/x
+		FROM busybox:test
+		RUN --mount=type=cache,target=/cache echo $((1 + $(cat /cache/n 2>/dev/null || echo 0))) >/cache/n && cp /cache/n /count
+		RUN --mount=type=secret,id=token --mount=type=secret,id=token,env=TOKEN \
+			cat /run/secrets/token && [ "$TOKEN" = "$(cat /run/secrets/token)" ] && stat -c %a /run/secrets/token
+		RUN --mount=type=bind,source=dir,target=/bound --mount=from=other,source=/out,target=/stage,rw \
+			cat /bound/file /stage/x >/both && echo dropped >/stage/y
+		RUN --mount=type=tmpfs,target=/scratch,size=1m touch /scratch/x && grep -q ' /scratch tmpfs' /proc/mounts
+	END
+	build mounted --secret id=token,src="$TMPDIR/secret" <Dockerfile.in
+	contains "$(cat "$TMPDIR/log")" '400'
+	equal 'A /both;A /count;' "$(changes mounted | sed 's|A /cache;||; s|A /scratch;||')"
+	equal "$(printf 'inside\nfrom-stage\n1')" "$(docker run --rm mounted cat /both /count)"
+	holm image save --progress none --format oci-dir -o "$TMPDIR/saved" mounted
+	! find "$TMPDIR/saved" -type f -exec zcat -f {} + | grep -aq 'very secret' || return 1
+	! grep -arqs 'very secret' "$XDG_DATA_HOME/holm" || return 1
+
+	# A cache lives on. A changed file of a bind counts, a changed secret does not.
+	echo other >dir/file
+	printf 'another' >"$TMPDIR/secret"
+	build mounted --secret id=token,src="$TMPDIR/secret" <Dockerfile.in
+	equal 3 "$(grep -c CACHED "$TMPDIR/log")"
+	build mounted --no-cache --secret id=token,src="$TMPDIR/secret" <Dockerfile.in
+	equal 2 "$(docker run --rm mounted cat /count)"
+	fails 'the secret "needed" is missing' <<<$'FROM busybox:test\nRUN --mount=type=secret,id=needed,required true'
+	fails 'RUN --mount has no "tagret"' <<<$'FROM busybox:test\nRUN --mount=type=cache,tagret=/x true'
+	docker volume prune -af >/dev/null 2>&1 || docker volume ls -q | xargs -r docker volume rm
+}

@@ -26,6 +26,8 @@ static void builder_done(struct builder *b)
 	dockerfile_free(b->file);
 	free(b->file_name);
 	build_context_free(b->context);
+	if (b->upload.folder)
+		build_upload_done(&b->upload);
 	build_engine_free(b->engine);
 	report_free(b->report);
 	progress_free(b->progress);
@@ -41,35 +43,60 @@ static void builder_done(struct builder *b)
 
 /* ---- the Dockerfile ---- */
 
-/* The file of --file, else the first of these names in the context. Owned. */
-static char *find_file(const struct build_options *o)
+/* The path of the file: --file, else the first of these names in the context. Owned; NULL: none. */
+static char *find_file(const struct builder *b)
 {
 	static const char *const names[] = { "Containerfile", "Dockerfile", "dockerfile" };
-	if (o->file)
-		return xstrdup(o->file);
+	if (b->options->file)
+		return b->upload.folder ? path_join(b->upload.folder, b->options->file) : xstrdup(b->options->file);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTOFREE char *path = path_join(o->context, names[i]);
+		AUTOFREE char *path = path_join(b->context_path, names[i]);
 		if (path_exists(path))
 			return TAKE_PTR(path);
 	}
 	return NULL;
 }
 
-static int read_file(const char *path, char **ret, size_t *ret_size, struct error **err)
+/* Opens a file of the user's, or one of a context that came as an archive: no symlink leads out of
+ * that. */
+static int open_text(const struct builder *b, const char *path)
 {
-	AUTO_FD int fd = streq(path, "-") ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : fd_read_all(fd, DOCKERFILE_MAX + 1, ret, ret_size);
-	return r < 0 ? error_set_errno(err, r, "Dockerfile \"%s\"", path) : 0;
+	if (streq(path, "-"))
+		return dup(STDIN_FILENO);
+	if (!b->upload.folder) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	AUTO_FD int root = open(b->upload.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *below = path_is_below(path, b->upload.folder) ? path + strlen(b->upload.folder) : path;
+	return root < 0 ? -errno : path_open_in_root(root, below, O_RDONLY, 0);
+}
+
+static int read_text(const struct builder *b, const char *path, size_t max, char **ret, size_t *ret_size,
+    struct error **err)
+{
+	AUTO_FD int fd = open_text(b, path);
+	int r = fd < 0 ? fd : fd_read_all(fd, max + 1, ret, ret_size);
+	return r < 0 ? error_set_errno(err, r, "\"%s\"", path) : 0;
+}
+
+static int read_file(const struct builder *b, const char *path, char **ret, size_t *ret_size, struct error **err)
+{
+	if (!b->upload.file)
+		return read_text(b, path, DOCKERFILE_MAX, ret, ret_size, err);
+	*ret = xstrdup(b->upload.file);
+	*ret_size = strlen(*ret);
+	return 0;
 }
 
 static int parse_file(struct builder *b, struct error **err)
 {
-	AUTOFREE char *path = find_file(b->options), *text = NULL;
+	AUTOFREE char *path = b->upload.file ? xstrdup("-") : find_file(b), *text = NULL;
 	size_t size = 0;
 	if (!path)
 		return error_set(err, ENOENT,
 		    "context \"%s\" has no Containerfile and no Dockerfile; name one with --file", b->options->context);
-	int r = read_file(path, &text, &size, err);
+	int r = read_file(b, path, &text, &size, err);
 	if (r < 0)
 		return r;
 	b->file_name = xstrdup(streq(path, "-") ? "Dockerfile" : path_base(path));
@@ -86,18 +113,17 @@ static int parse_file(struct builder *b, struct error **err)
 /* NAME.dockerignore beside the Dockerfile, else .dockerignore of the context. */
 static int read_ignore(const struct builder *b, struct ignore **ret, struct error **err)
 {
-	AUTOFREE char *file = find_file(b->options), *own = file ? xasprintf("%s.dockerignore", file) : NULL;
-	AUTOFREE char *podmans = path_join(b->options->context, ".containerignore"),
-		      *common = path_join(b->options->context, ".dockerignore");
+	AUTOFREE char *file = find_file(b), *own = file ? xasprintf("%s.dockerignore", file) : NULL;
+	AUTOFREE char *podmans = path_join(b->context_path, ".containerignore"),
+		      *common = path_join(b->context_path, ".dockerignore");
 	const char *const paths[] = { own, podmans, common };
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		AUTOFREE char *text = NULL;
 		size_t size;
 		if (!paths[i] || !path_exists(paths[i]))
 			continue;
-		int r = path_read_file(paths[i], IGNORE_MAX + 1, &text, &size);
-		return r < 0 ? error_set_errno(err, r, "%s", paths[i]) :
-			       ignore_parse(text, size, path_base(paths[i]), ret, err);
+		int r = read_text(b, paths[i], IGNORE_MAX, &text, &size, err);
+		return r < 0 ? r : ignore_parse(text, size, path_base(paths[i]), ret, err);
 	}
 	return 0;
 }
@@ -113,10 +139,10 @@ int build_find_context(struct builder *b, struct build_context **ret, struct err
 	AUTOFREE char *folder = notes_folder(b);
 	int r = b->context ? 0 : read_ignore(b, &ignore, err);
 	if (r == 0 && !b->context)
-		r = build_context_open(b->options->context, ignore, &b->context, err);
+		r = build_context_open(b->context_path, ignore, &b->context, err);
 	if (r < 0)
 		return r;
-	if (!b->context_loaded)
+	if (!b->context_loaded && !b->upload.folder)
 		build_context_load(b->context, folder);
 	b->context_loaded = 1;
 	*ret = b->context;
@@ -421,6 +447,12 @@ static int begin(struct builder *b, struct error **err)
 		strv_addf(&b->platform_args, "%sARCH=%s", both[i].prefix, p->architecture);
 		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
 	}
+	b->context_path = o->context;
+	int r = streq(o->context, "-") ? build_upload_read(b->library, STDIN_FILENO, &b->upload, err) : 0;
+	if (r < 0)
+		return r;
+	if (b->upload.folder)
+		b->context_path = b->upload.folder;
 	b->engine = build_engine_new(o->machine, o->socket);
 	b->progress = progress_new(o->style == REPORT_PLAIN ? PROGRESS_AUTO : PROGRESS_NONE);
 	return parse_file(b, err);
@@ -443,7 +475,7 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 		r = name_image(b, ret_digest, err);
 	if (r < 0)
 		return r;
-	if (b->context)
+	if (b->context && !b->upload.folder)
 		build_context_save(b->context, folder);
 	warn_unused(b);
 	return 0;
@@ -451,12 +483,10 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 
 int build_image(struct library *l, const struct build_options *o, char *ret_digest, struct error **err)
 {
-	CLEANUP(builder_done) struct builder b = { .options = o, .library = l, .report = report_new(o->style) };
-	AUTO_ERROR struct error *why = NULL;
-	int r = build(&b, ret_digest, &why);
+	CLEANUP(builder_done)
+	struct builder b = { .options = o, .library = l, .report = report_new(o->style, o->quiet) };
+	int r = build(&b, ret_digest, err);
 	if (r == 0)
 		report_image(b.report, ret_digest, o->tags);
-	else
-		report_error(b.report, error_text(why, r));
-	return r == 0 ? 0 : error_set(err, -r, "%s", error_text(why, r));
+	return r;
 }

@@ -7,6 +7,7 @@
  *   files.c copy.h emit.h    COPY and ADD: a plan, then a layer written straight from the files
  *   context.h                the directory that they read
  *   run.c run_layer.h        RUN: a container of the engine, and its changes as a layer
+ *   mounts.h                 RUN --mount
  *   engine.h                 the machine's docker.sock
  *   cache.h                  layers of earlier builds
  *   report.h                 what people see

@@ -319,7 +319,11 @@ static int copy_layers(struct emitting *e)
 
 /* ---- archives ---- */
 
-static struct archive *open_archive(int fd)
+struct emit_archive {
+	struct archive *archive;
+};
+
+struct emit_archive *emit_archive_open(int fd)
 {
 	struct archive *a = archive_read_new();
 	struct archive_entry *entry;
@@ -328,37 +332,44 @@ static struct archive *open_archive(int fd)
 	archive_read_support_filter_xz(a);
 	archive_read_support_filter_zstd(a);
 	archive_read_support_format_raw(a);
-	if (archive_read_open_fd(a, fd, PIECE) == ARCHIVE_OK && archive_read_next_header(a, &entry) == ARCHIVE_OK)
-		return a;
-	archive_read_free(a);
-	return NULL;
+	if (archive_read_open_fd(a, fd, PIECE) != ARCHIVE_OK || archive_read_next_header(a, &entry) != ARCHIVE_OK) {
+		archive_read_free(a);
+		return NULL;
+	}
+	struct emit_archive *ret = xnew(struct emit_archive);
+	ret->archive = a;
+	return ret;
 }
 
-static void close_archive(struct archive **a)
+void emit_archive_close(struct emit_archive *a)
 {
-	if (*a)
-		archive_read_free(*a);
+	if (!a)
+		return;
+	archive_read_free(a->archive);
+	free(a);
 }
+DEFINE_CLEANUP(struct emit_archive, emit_archive_close)
 
-static ssize_t read_archive(void *archive, const void **ret, struct error **err)
+ssize_t emit_archive_read(void *archive, const void **ret, struct error **err)
 {
+	struct archive *a = ((struct emit_archive *)archive)->archive;
 	la_int64_t offset;
 	size_t size = 0;
-	int r = archive_read_data_block(archive, ret, &size, &offset);
+	int r = archive_read_data_block(a, ret, &size, &offset);
 	if (r == ARCHIVE_EOF)
 		return 0;
 	if (r != ARCHIVE_OK)
-		return error_set(err, EBADMSG, "%s", archive_error_string(archive));
+		return error_set(err, EBADMSG, "%s", archive_error_string(a));
 	return interrupt_check(err) < 0 ? -ECANCELED : (ssize_t)size;
 }
 
 int emit_is_archive(int fd)
 {
-	CLEANUP(close_archive) struct archive *a = open_archive(fd);
+	CLEANUP(emit_archive_closep) struct emit_archive *a = emit_archive_open(fd);
 	const struct tar_entry *entry;
 	if (!a)
 		return 0;
-	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(read_archive, a, NULL);
+	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(emit_archive_read, a, NULL);
 	return tar_reader_next(tar, &entry, NULL) == 1;
 }
 
@@ -404,12 +415,12 @@ static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct
 static int unpack(struct emitting *e, const struct copy_item *item)
 {
 	AUTO_FD int fd = e->bytes->open_file(e->bytes->data, item->from, e->err);
-	CLEANUP(close_archive) struct archive *a = fd < 0 ? NULL : open_archive(fd);
+	CLEANUP(emit_archive_closep) struct emit_archive *a = fd < 0 ? NULL : emit_archive_open(fd);
 	const struct tar_entry *entry;
 	int r;
 	if (!a)
 		return fd < 0 ? fd : error_set(e->err, ESTALE, "\"%s\" changed during the build", item->from->path);
-	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(read_archive, a, NULL);
+	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(emit_archive_read, a, NULL);
 	while ((r = tar_reader_next(tar, &entry, e->err)) == 1)
 		if ((r = unpack_entry(e, tar, entry, item->to)) < 0)
 			return r;

@@ -22,7 +22,13 @@ int emit_layer(struct library *l, struct copy_plan *plan, const struct copy_wish
 /* Makes a layer with an empty directory, unless `base` has it. 0 or -errno. */
 int emit_directory(struct library *l, const char *path, const struct contents *base, struct build_layer *ret,
     struct error **err);
-/* Whether a file is an archive that ADD unpacks: 1, 0 or -errno. */
+/* A tar archive, compressed as ADD knows it: gzip, bzip2, xz, zstd or not at all. NULL: it is none.
+ * fd is borrowed, and read from its position on. */
+struct emit_archive;
+struct emit_archive *emit_archive_open(int fd);
+void emit_archive_close(struct emit_archive *a);                                /* NULL is fine */
+ssize_t emit_archive_read(void *archive, const void **ret, struct error **err); /* a tar_source */
+/* Whether a file is such an archive, by its first entry. */
 int emit_is_archive(int fd);
 /* Takes what a writer has made. */
 void emit_take_layer(const struct composed_layer *from, struct build_layer *to);

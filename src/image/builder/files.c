@@ -498,6 +498,32 @@ int build_copy(struct build_step *s, struct error **err)
 	return r < 0 ? r : copy_planned(&c, NULL, err);
 }
 
+int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *ret_key,
+    struct build_layer *ret, struct error **err)
+{
+	CLEANUP(copying_done) struct copying c = { .step = s, .wish = { .word = "RUN --mount" } };
+	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
+	int r = from ? build_find_source(s, from, &c.from, err) : build_find_context(s->builder, &c.context, err);
+	c.wish.keeps_owners = from != NULL;
+	c.wish.to = xstrdup(target);
+	strv_take(&c.wish.patterns, xasprintf("/%s", source ? source : ""));
+	if (r == 0 && from && !ret) {
+		key_of_stage(&c, ret_key);
+		return 0;
+	}
+	if (r == 0 && from)
+		r = build_state_list(s->builder->library, c.from, 1, &c.listing, err);
+	if (r == 0)
+		r = look(&c, err);
+	if (r == 0)
+		r = ret ? make_layer(&c, ret, err) : make_plan(&c, &plan, err);
+	if (r < 0 || ret)
+		return r;
+	r = hash_plan(&c, &plan, err);
+	key_of_plan(&c, &plan, ret_key);
+	return r;
+}
+
 int build_make_directory(struct build_step *s, const char *path, struct error **err)
 {
 	AUTOFREE char *text = xasprintf("directory 1 %s %s", s->state->chain, path);

@@ -3,6 +3,7 @@
  * step's number and the seconds since it began. */
 #include "image/builder/report.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ enum { HELD_MAX = 64 << 10, LINE_MAX_BYTES = 16 << 10, SHORT_ID = 12 };
 
 struct report {
 	enum report_style style;
+	int is_quiet;  /* a Docker client wants the digest alone */
 	size_t number; /* of steps that do work */
 	int has_step;
 	uint64_t begun_ms;
@@ -25,10 +27,11 @@ struct report {
 	struct buffer held; /* the last output of a step, where it is not shown */
 };
 
-struct report *report_new(enum report_style style)
+struct report *report_new(enum report_style style, int quiet)
 {
 	struct report *r = xnew(struct report);
 	r->style = style;
+	r->is_quiet = quiet && style == REPORT_DOCKER;
 	buffer_init(&r->line, LINE_MAX_BYTES);
 	buffer_init(&r->held, 2 * HELD_MAX);
 	return r;
@@ -49,12 +52,15 @@ static void write_json(struct json_object *line)
 {
 	AUTO_JSON struct json_object *owned = line;
 	AUTOFREE char *text = json_to_string(owned, 0);
-	printf("%s\r\n", text);
-	fflush(stdout);
+	/* Without its client a build ends, as by a signal. */
+	if (printf("%s\r\n", text) < 0 || fflush(stdout) != 0)
+		raise(SIGTERM);
 }
 
-static void write_stream(const char *text)
+static void write_stream(const struct report *r, const char *text)
 {
+	if (r->is_quiet)
+		return;
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "stream", text);
 	write_json(o);
@@ -79,7 +85,7 @@ void report_begin(struct report *r, const struct report_step *s)
 	buffer_consume(&r->held, r->held.size);
 	buffer_consume(&r->line, r->line.size);
 	if (r->style == REPORT_DOCKER)
-		write_stream(docker);
+		write_stream(r, docker);
 	if (!s->label)
 		return;
 	r->number++;
@@ -124,7 +130,7 @@ void report_output(struct report *r, const void *data, size_t size)
 		hold(r, data, size);
 	else if (size) {
 		AUTOFREE char *text = xstrndup(data, size);
-		write_stream(text);
+		write_stream(r, text);
 	}
 }
 
@@ -138,9 +144,9 @@ void report_end(struct report *r, int is_cached, const char *result)
 	if (r->has_step)
 		write_line(r, is_cached ? "CACHED" : took);
 	if (r->style == REPORT_DOCKER && is_cached)
-		write_stream(" ---> Using cache\n");
+		write_stream(r, " ---> Using cache\n");
 	if (r->style == REPORT_DOCKER && result)
-		write_stream(id);
+		write_stream(r, id);
 }
 
 void report_note(struct report *r, const char *format, ...)
@@ -151,7 +157,7 @@ void report_note(struct report *r, const char *format, ...)
 		      *stream = xasprintf("%s\n", line);
 	va_end(arguments);
 	if (r->style == REPORT_DOCKER)
-		write_stream(stream);
+		write_stream(r, stream);
 	else
 		fprintf(stderr, "holm: %s\n", line);
 }
@@ -171,31 +177,46 @@ void report_failure(struct report *r, const char *excerpt)
 			fputc('\n', stderr);
 	}
 	if (r->style == REPORT_DOCKER)
-		write_stream(excerpt);
+		write_stream(r, excerpt);
 	AUTO_STRV struct strv lines = { 0 };
 	strv_split(&lines, r->style == REPORT_DOCKER ? "" : excerpt, "\n");
 	for (size_t i = 0; i < lines.count; i++)
 		fprintf(stderr, "%s\n", printable(lines.items[i]));
 }
 
-static void write_docker_image(const char *digest, const struct strv *names)
+/* The name without the parts that Docker adds itself. */
+static const char *familiar(const char *name)
+{
+	const char *rest = startswith(name, "docker.io/library/");
+	rest = rest ? rest : startswith(name, "docker.io/");
+	return rest ? rest : name;
+}
+
+static void write_docker_image(struct report *r, const char *digest, const struct strv *names)
 {
 	struct json_object *o = json_object_new_object(), *aux = json_object_new_object();
 	AUTOFREE char *built = xasprintf("Successfully built %.*s\n", SHORT_ID, digest_hex(digest));
+	if (r->is_quiet) {
+		AUTOFREE char *line = xasprintf("%s\n", digest);
+		json_object_put(aux);
+		json_add_string(o, "stream", line);
+		write_json(o);
+		return;
+	}
 	json_add_string(aux, "ID", digest);
 	json_add(o, "aux", aux);
 	write_json(o);
-	write_stream(built);
+	write_stream(r, built);
 	for (size_t i = 0; i < names->count; i++) {
-		AUTOFREE char *tagged = xasprintf("Successfully tagged %s\n", names->items[i]);
-		write_stream(tagged);
+		AUTOFREE char *tagged = xasprintf("Successfully tagged %s\n", familiar(names->items[i]));
+		write_stream(r, tagged);
 	}
 }
 
 void report_image(struct report *r, const char *digest, const struct strv *names)
 {
 	if (r->style == REPORT_DOCKER) {
-		write_docker_image(digest, names);
+		write_docker_image(r, digest, names);
 		return;
 	}
 	for (size_t i = 0; r->style == REPORT_PLAIN && i < names->count; i++) {
@@ -205,13 +226,9 @@ void report_image(struct report *r, const char *digest, const struct strv *names
 	printf("%s\n", digest);
 }
 
-void report_error(struct report *r, const char *text)
+void report_docker_error(const char *text)
 {
-	struct json_object *o, *detail;
-	if (r->style != REPORT_DOCKER)
-		return;
-	o = json_object_new_object();
-	detail = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
 	json_add_string(detail, "message", text);
 	json_add(o, "errorDetail", detail);
 	json_add_string(o, "error", text);

@@ -14,7 +14,7 @@ enum report_style {
 };
 
 struct report;
-struct report *report_new(enum report_style style);
+struct report *report_new(enum report_style style, int quiet); /* quiet: of a Docker client */
 void report_free(struct report *r);
 DEFINE_CLEANUP(struct report, report_free)
 #define AUTO_REPORT CLEANUP(report_freep)
@@ -31,6 +31,6 @@ void report_end(struct report *r, int is_cached, const char *result);
 void report_note(struct report *r, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The step has failed: shows its output, where it was not shown, and the lines around it. */
 void report_failure(struct report *r, const char *excerpt);
-/* The build has ended with this image, under these names; or with an error (text of one line). */
+/* The build has ended with this image and its names; or, for a Docker client, with an error. */
 void report_image(struct report *r, const char *digest, const struct strv *names);
-void report_error(struct report *r, const char *text);
+void report_docker_error(const char *text);

@@ -18,10 +18,12 @@
 #include "http/http.h"
 #include "image/builder/cache.h"
 #include "image/builder/emit.h"
+#include "image/builder/mounts.h"
 #include "image/builder/run_layer.h"
 #include "image/builder/step.h"
 #include "oci/tar_write.h"
 
+enum { FILES_MAX = 16 << 20 };
 #define SCRIPT_NAME ".holm-build-script"
 #define SCRIPT "/" SCRIPT_NAME
 
@@ -31,7 +33,8 @@ struct running {
 	struct strv words, env;
 	const char *network; /* NULL: the default one */
 	const char *script;  /* with an interpreter of its own: a file in the container; or NULL */
-	char *id;            /* of the container; NULL: there is none */
+	struct run_mounts mounts;
+	char *id; /* of the container; NULL: there is none */
 	struct docker_frames frames;
 };
 
@@ -40,6 +43,7 @@ static void running_done(struct running *r)
 	AUTOFREE char *target = r->id ? xasprintf("/containers/%s?force=1&v=1", r->id) : NULL;
 	if (target)
 		build_engine_delete(r->step->builder->engine, target);
+	run_mounts_done(&r->mounts);
 	strv_done(&r->words);
 	strv_done(&r->env);
 	free(r->id);
@@ -146,9 +150,7 @@ static int read_flags(struct running *r, struct error **err)
 		return error_set(err, EOPNOTSUPP, "RUN --security=%.40s is not supported; leave it out", security);
 	if (dockerfile_flag(i, "device"))
 		return error_set(err, EOPNOTSUPP, "RUN --device is not supported; leave it out");
-	if (dockerfile_flag(i, "mount"))
-		return error_set(err, EOPNOTSUPP, "RUN --mount is not supported yet; use COPY");
-	return 0;
+	return run_mounts_read(r->step, &r->mounts, err);
 }
 
 /* ---- the key ---- */
@@ -158,7 +160,7 @@ static void add_text(struct hash *h, const char *text)
 	hash_update(h, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static void make_key(const struct running *r, char *ret)
+static int make_key(const struct running *r, char *ret, struct error **err)
 {
 	AUTO_HASH struct hash h = { 0 };
 	const struct build_state *s = r->step->state;
@@ -174,7 +176,9 @@ static void make_key(const struct running *r, char *ret)
 	for (size_t i = 0; i < r->env.count; i++)
 		if (!is_proxy(r->env.items[i]))
 			add_text(&h, r->env.items[i]);
+	int result = run_mounts_add_key(r->step, &r->mounts, &h, err);
 	hash_text(&h, ret);
+	return result;
 }
 
 /* ---- the container ---- */
@@ -188,6 +192,7 @@ static struct json_object *host_config(const struct running *r)
 		json_add_strv(host, "ExtraHosts", o->hosts);
 	if (o->shm_size)
 		json_add_u64(host, "ShmSize", o->shm_size);
+	run_mounts_add_body(&r->mounts, host);
 	return host;
 }
 
@@ -220,7 +225,10 @@ static int create(struct running *r, struct error **err)
 	char digest[DIGEST_TEXT_SIZE + 1];
 	const char *id = NULL;
 	AUTO_JSON struct json_object *answer = NULL, *body = NULL;
-	int result = build_state_write_layers(b->library, r->step->state, digest, err);
+	AUTO_BUILD_STATE struct build_state *below = build_state_copy(r->step->state);
+	int result = run_mounts_add_layers(r->step, &r->mounts, below, err);
+	if (result == 0)
+		result = build_state_write_layers(b->library, below, digest, err);
 	if (result < 0)
 		return result;
 	body = make_body(r, digest);
@@ -245,17 +253,16 @@ static int append(void *buffer, const void *bytes, size_t size)
 	return buffer_append(buffer, bytes, size);
 }
 
-static int put_script(struct running *r, struct error **err)
+/* The script is added to the files of secrets (tar). */
+static int put_files(struct running *r, struct buffer *tar, struct error **err)
 {
-	AUTO_BUFFER struct buffer tar = { 0 };
 	const struct tar_text text = { .name = SCRIPT_NAME, .text = r->script, .mode = 0755 };
-	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F&holmOwner=root", r->id);
-	if (!r->script)
+	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F", r->id);
+	if (!r->script && !tar->size)
 		return 0;
-	buffer_init(&tar, 2 * DOCKERFILE_MAX);
-	if (tar_write_text(&text, append, &tar) < 0 || tar_write_end(append, &tar) < 0)
-		return error_set(err, E2BIG, "the script is too large");
-	return build_engine_put(r->step->builder->engine, target, tar.data, tar.size, err);
+	if ((r->script && tar_write_text(&text, append, tar) < 0) || tar_write_end(append, tar) < 0)
+		return error_set(err, E2BIG, "the files of the command are too large");
+	return build_engine_put(r->step->builder->engine, target, tar->data, tar->size, err);
 }
 
 /* ---- its output ---- */
@@ -302,9 +309,15 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 {
 	struct builder *b = r->step->builder;
 	AUTO_STRV struct strv without = { 0 };
-	int result = create(r, err);
+	AUTO_BUFFER struct buffer tar;
+	buffer_init(&tar, FILES_MAX);
+	int result = run_mounts_add_secrets(r->step, &r->mounts, &tar, &r->env, err);
 	if (result == 0)
-		result = put_script(r, err);
+		result = run_mounts_lock(r->step, &r->mounts, err);
+	if (result == 0)
+		result = create(r, err);
+	if (result == 0)
+		result = put_files(r, &tar, err);
 	if (result == 0)
 		result = call(r, "POST", "start", NULL, err);
 	if (result == 0)
@@ -315,6 +328,7 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 		return result;
 	AUTOFREE char *target = xasprintf("/containers/%s/layer", r->id);
 	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(b->engine, target, err);
+	run_mounts_hide(&r->mounts, &without);
 	if (r->script)
 		strv_add(&without, SCRIPT);
 	return s ? run_layer_write(b->library, s, &without, r->step->state, ret, err) : -EIO;
@@ -333,7 +347,8 @@ int build_run(struct build_step *s, struct error **err)
 		    "RUN: there is no file to run yet; begin with FROM an image, or COPY first");
 	set_words(&r);
 	set_env(&r);
-	make_key(&r, key);
+	if ((result = make_key(&r, key, err)) < 0)
+		return result;
 	s->is_cached = build_step_find(s, key, &layer);
 	if (!s->is_cached)
 		result = run(&r, &layer, err);

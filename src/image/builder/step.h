@@ -8,16 +8,18 @@
 #include "image/builder/engine.h"
 #include "image/builder/report.h"
 #include "image/builder/state.h"
+#include "image/builder/upload.h"
 #include "image/common/progress.h"
 
 struct build_options {
 	const char *context, *file, *target, *machine, *socket, *iidfile;
 	const struct strv *tags, *args, *labels, *annotations; /* labels, annotations: "NAME=VALUE" */
 	const struct oci_platform *platform;                   /* NULL: this machine's */
-	int no_cache, pull;
+	int no_cache, pull, quiet;
 	int64_t epoch; /* SOURCE_DATE_EPOCH; -1: none */
 	enum report_style style;
 	const char *network;                /* of RUN; NULL: the default one */
+	const struct strv *secrets;         /* "id=NAME,src=FILE" */
 	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
 	uint64_t shm_size;                  /* 0: the default */
 };
@@ -26,7 +28,9 @@ struct builder {
 	const struct build_options *options;
 	struct library *library;
 	struct dockerfile *file;
-	char *file_name; /* for errors */
+	char *file_name;            /* for errors */
+	struct build_upload upload; /* of the context "-" */
+	const char *context_path;
 	struct stages *stages;
 	struct build_state **states; /* of each stage, when it is done; NULL: not yet */
 	struct build_context *context;
@@ -67,6 +71,10 @@ int build_configure(struct build_step *s, struct error **err);
 /* files.c: COPY, ADD, and the directory of WORKDIR */
 int build_copy(struct build_step *s, struct error **err);
 int build_make_directory(struct build_step *s, const char *path, struct error **err);
+/* The files of RUN --mount=type=bind: a key of what they are (ret NULL), or a layer with them,
+ * whose media type is owned. from: a stage or image; NULL: the context. 0 or -errno. */
+int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *ret_key,
+    struct build_layer *ret, struct error **err);
 /* run.c */
 int build_run(struct build_step *s, struct error **err);
 

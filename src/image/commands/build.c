@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm build: the command line of src/image/builder. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -53,19 +54,32 @@ static int read_epoch(int64_t *ret, struct error **err)
 	return 0;
 }
 
-static enum report_style style_of(const struct options *o)
+static int read_size(const struct options *o, uint64_t *ret, struct error **err)
 {
-	return options_given(o, "quiet") ? REPORT_QUIET : REPORT_PLAIN;
+	const char *text = options_string(o, "shm-size");
+	if (text && parse_size(text, 1, ret) < 0)
+		return error_set(err, EINVAL, "--shm-size %.40s: write a size such as 128M", text);
+	return 0;
 }
 
-static int build(struct options *o, const struct oci_platform *platform, struct error **err)
+/* The value of an option that only one of the two commands has. */
+static const char *own_string(const struct options *o, const char *name)
+{
+	return options_has(o, name) ? options_string(o, name) : NULL;
+}
+
+static int build(struct options *o, const struct oci_platform *platform, enum report_style style, struct error **err)
 {
 	AUTO_STRV struct strv tags = { 0 }, args = { 0 }, labels = { 0 }, annotations = { 0 };
 	struct build_options b = { .context = options_words(o)->items[0],
 		.file = options_string(o, "file"),
 		.target = options_string(o, "target"),
-		.machine = options_string(o, "machine"),
-		.iidfile = options_string(o, "iidfile"),
+		.machine = own_string(o, "machine"),
+		.socket = own_string(o, "engine"),
+		.iidfile = own_string(o, "iidfile"),
+		.network = options_string(o, "network"),
+		.hosts = options_list(o, "add-host"),
+		.secrets = options_has(o, "secret") ? options_list(o, "secret") : NULL,
 		.tags = &tags,
 		.args = &args,
 		.labels = &labels,
@@ -73,13 +87,17 @@ static int build(struct options *o, const struct oci_platform *platform, struct 
 		.platform = platform,
 		.no_cache = options_given(o, "no-cache"),
 		.pull = options_given(o, "pull"),
-		.style = style_of(o) };
+		.quiet = options_given(o, "quiet"),
+		.style = style };
 	char digest[DIGEST_TEXT_SIZE + 1];
 	struct library *l = NULL;
 	read_pairs(o, "build-arg", &args);
 	read_pairs(o, "label", &labels);
-	read_pairs(o, "annotation", &annotations);
+	if (options_has(o, "annotation"))
+		read_pairs(o, "annotation", &annotations);
 	int r = read_tags(o, &tags, err);
+	if (r == 0)
+		r = read_size(o, &b.shm_size, err);
 	if (r == 0)
 		r = read_epoch(&b.epoch, err);
 	if (r == 0)
@@ -90,9 +108,25 @@ static int build(struct options *o, const struct oci_platform *platform, struct 
 	return r;
 }
 
-int command_build(struct options *o, struct error **err)
+static int run(struct options *o, enum report_style style, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	int given, r = command_platform(o, &platform, &given, err);
-	return r < 0 ? r : build(o, given ? &platform : NULL, err);
+	return r < 0 ? r : build(o, given ? &platform : NULL, style, err);
+}
+
+int command_build(struct options *o, struct error **err)
+{
+	return run(o, options_given(o, "quiet") ? REPORT_QUIET : REPORT_PLAIN, err);
+}
+
+/* A client of the Docker API means docker.io by a short name, and reads errors from the stream. */
+int command_build_stream(struct options *o, struct error **err)
+{
+	reference_use_hub_names();
+	signal(SIGPIPE, SIG_IGN);
+	int r = run(o, REPORT_DOCKER, err);
+	if (r < 0)
+		report_docker_error(error_text(err ? *err : NULL, r));
+	return r;
 }

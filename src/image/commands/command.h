@@ -10,6 +10,7 @@
 #include "image/registry/credentials.h"
 
 int command_build(struct options *o, struct error **err);
+int command_build_stream(struct options *o, struct error **err);
 int command_pull(struct options *o, struct error **err);
 int command_push(struct options *o, struct error **err);
 int command_pull_as(struct options *o, struct error **err);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Archives: POST /images/load and /images/create?fromSrc=-, GET /images/get and
- * GET /images/NAME/get. The archive goes between the client and holm-image, at most BEHIND bytes
- * of it through this process's memory. */
+ * GET /images/NAME/get. The archive goes between the client and holm-image (upload.c), or
+ * holm-image writes it to the client itself. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
-enum { BEHIND = 256 * 1024, STEP = 64 * 1024, STALL_MS = 120 * 1000, NAMES_MAX = 64 };
+enum { NAMES_MAX = 64 };
 
 static const char stream_head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\n";
 
@@ -26,23 +24,14 @@ struct load {
 	struct docker_request *q;
 	struct strv words; /* of holm-image */
 	int is_import;
-	int client, pipe; /* pipe: holm-image's stdin; -1: it takes no more */
-	struct source *from, *to, *timer;
-	struct buffer in, body; /* as it came, and decoded */
-	struct http_chunks chunks;
-	int chunked, ended;
-	uint64_t left;
+	int client;
+	struct docker_upload *upload;
 };
 
 static void load_free(struct load *l)
 {
-	source_free(l->from);
-	source_free(l->to);
-	source_free(l->timer);
+	docker_upload_free(l->upload);
 	fd_close(l->client);
-	fd_close(l->pipe);
-	buffer_done(&l->in);
-	buffer_done(&l->body);
 	strv_done(&l->words);
 	docker_request_free(l->q);
 	free(l);
@@ -85,120 +74,29 @@ static void on_loaded(int status, const char *output, const char *errors, void *
 	load_free(l);
 }
 
-static void close_pipe(struct load *l)
+static int begin(struct load *l, struct buffer *raw, struct error **err)
 {
-	source_free(TAKE_PTR(l->to));
-	fd_close(TAKE_FD(l->pipe));
-	buffer_consume(&l->body, l->body.size);
-}
-
-/* Decodes what is there as far as there is room. 0 or -EBADMSG. */
-static int decode(struct load *l)
-{
-	while (!l->ended && l->in.size && l->body.size < BEHIND) {
-		const char *data = l->in.data;
-		size_t used = (size_t)MIN((uint64_t)l->in.size, l->left), size = used;
-		if (l->chunked) {
-			int r = http_chunks_feed(&l->chunks, l->in.data, l->in.size, &used, &data, &size);
-			if (r < 0)
-				return r;
-			l->ended = r > 0;
-		} else {
-			l->left -= used;
-			l->ended = l->left == 0;
-		}
-		if (size && l->pipe >= 0 && buffer_append(&l->body, data, size) < 0)
-			return -EBADMSG;
-		buffer_consume(&l->in, used);
-	}
-	return 0;
-}
-
-/* Moves what can be moved. An end of the input is an end of holm-image's, which then answers. */
-static void move(struct load *l)
-{
-	if (decode(l) < 0)
-		l->ended = 1;
-	while (l->pipe >= 0 && l->body.size) {
-		ssize_t n = buffer_write(&l->body, l->pipe);
-		if (n == -EAGAIN || n == -EINTR)
-			break;
-		if (n < 0)
-			close_pipe(l);
-	}
-	if (l->ended && !l->body.size && l->pipe >= 0)
-		close_pipe(l);
-	source_set_events(l->from, !l->ended && l->body.size < BEHIND && l->in.size < BEHIND ? EPOLLIN : 0);
-	if (l->to)
-		source_set_events(l->to, l->body.size ? EPOLLOUT : 0);
-	source_set_timer(l->timer, l->ended ? UINT64_MAX : clock_deadline(STALL_MS));
-}
-
-static void on_client(struct source *s, int fd, uint32_t events, void *data)
-{
-	struct load *l = data;
-	ssize_t n = buffer_read(&l->in, fd, STEP);
-	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
-		l->ended = 1;
-	move(l);
-}
-
-static void on_pipe(struct source *s, int fd, uint32_t events, void *data)
-{
-	struct load *l = data;
-	if (events & EPOLLERR)
-		close_pipe(l);
-	move(l);
-}
-
-static void on_stall(struct source *s, void *data)
-{
-	struct load *l = data;
-	l->ended = 1;
-	close_pipe(l);
-	source_set_events(l->from, 0);
-}
-
-static int begin(struct load *l, struct error **err)
-{
-	AUTO_HTTP_HEAD struct http_head head = { 0 };
 	struct loop *loop = keeper_loop(l->q->keeper);
-	int ends[2], r;
-	ssize_t size = http_parse_request(l->in.data, l->in.size, &head, err);
-	if (size < 0)
-		return (int)size;
-	buffer_consume(&l->in, (size_t)size);
-	l->in.max = 2 * BEHIND;
-	l->chunked = head.chunked;
-	l->left = head.content_length > 0 ? (uint64_t)head.content_length : 0;
-	l->ended = !head.chunked && !l->left;
-	if ((r = fd_pipe(ends)) < 0)
-		return r;
-	AUTO_FD int input = ends[0];
-	l->pipe = ends[1];
-	fd_set_nonblocking(l->pipe, 1);
-	if ((r = loop_add_io(loop, l->client, 0, on_client, l, &l->from)) < 0 ||
-	    (r = loop_add_io(loop, l->pipe, 0, on_pipe, l, &l->to)) < 0 ||
-	    (r = loop_add_timer(loop, UINT64_MAX, on_stall, l, &l->timer)) < 0)
-		return r;
-	return docker_program_with(loop, (const char *const *)strv_argv(&l->words), input, on_loaded, l, err);
+	int input = -1;
+	int r = docker_upload_new(loop, l->client, raw, &l->upload, &input, err);
+	AUTO_FD int owned = input;
+	return r < 0 ? r :
+		       docker_program_with(loop, (const char *const *)strv_argv(&l->words), owned, on_loaded, l, err);
 }
 
 /* words: taken. */
 static void upload(struct docker_request *q, struct strv *words, int is_import)
 {
 	struct load *l = xnew(struct load);
-	*l = (struct load){ .q = q, .words = *words, .is_import = is_import, .client = -1, .pipe = -1 };
+	AUTO_BUFFER struct buffer raw = { 0 };
+	*l = (struct load){ .q = q, .words = *words, .is_import = is_import, .client = -1 };
 	*words = (struct strv){ 0 };
-	buffer_init(&l->body, 2 * BEHIND);
-	int r = http_exchange_take(q->exchange, &l->client, &l->in);
+	int r = http_exchange_take(q->exchange, &l->client, &raw);
 	q->exchange = NULL;
 	if (r == 0)
-		r = begin(l, NULL);
+		r = begin(l, &raw, NULL);
 	if (r < 0)
 		load_free(l);
-	else
-		move(l);
 }
 
 void docker_load_images(struct docker_request *q)

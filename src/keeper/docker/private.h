@@ -23,6 +23,7 @@ struct docker_index {
 /* A request that is being answered: handlers get the whole, answer once and free it. */
 struct docker_request {
 	struct keeper *keeper;
+	const char *socket;              /* docker.sock; borrowed while the handler runs */
 	struct http_exchange *exchange;  /* NULL: the client is gone */
 	char *name;                      /* the star's part of the path, or NULL */
 	const struct resource *resource; /* while it waits for the boot */
@@ -86,6 +87,15 @@ int docker_program(struct loop *l, const char *const *words, docker_program_fn d
 /* The same with a descriptor for its stdin, borrowed. */
 int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
     struct error **err);
+
+/* upload.c: the body of a request whose connection was taken, on its way to a program. raw: taken;
+ * client: borrowed. *ret_input (owned): the program's stdin. *ret is set also on errors. */
+struct docker_upload;
+int docker_upload_new(struct loop *loop, int client, struct buffer *raw, struct docker_upload **ret, int *ret_input,
+    struct error **err);
+void docker_upload_free(struct docker_upload *u); /* NULL is fine */
+
+void docker_build(struct docker_request *q); /* build.c */
 
 /* images_stream.c */
 void docker_create_image(struct docker_request *q); /* pull, or import */

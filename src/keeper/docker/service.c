@@ -128,6 +128,7 @@ static const struct resource {
 	{ "POST", "/images/load", HERE, docker_load_images },
 	{ "GET", "/images/get", HERE, docker_save_images },
 	{ "GET", "/images/**/get", HERE, docker_save_image },
+	{ "POST", "/build", HERE, docker_build },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
@@ -223,7 +224,7 @@ static void dispatch(struct http_exchange *x, void *data)
 		    !docker_match(path, resources[i].pattern, &name))
 			continue;
 		struct docker_request *q = xnew(struct docker_request);
-		*q = (struct docker_request){ .keeper = s->keeper, .exchange = x, .name = name };
+		*q = (struct docker_request){ .keeper = s->keeper, .socket = s->path, .exchange = x, .name = name };
 		http_exchange_on_closed(x, on_closed, q);
 		if (resources[i].how == HERE)
 			resources[i].handle(q);
@@ -241,6 +242,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/*", dispatch, 0 },
 	{ "HEAD", "/*", dispatch, 0 },
 	{ "POST", "*/images/load", dispatch, 1 }, /* behind any version */
+	{ "POST", "*/build", dispatch, 1 },
 	{ "POST", "*/images/create", dispatch, 1 },
 	{ "POST", "/*", dispatch, 0 },
 	{ "PUT", "/*", dispatch, 1 }, /* archives, which the engine reads */

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See mounts.h. */
+#include "image/builder/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "image/build/expand.h"
+#include "oci/digest.h"
+#include "oci/tar_write.h"
+
+enum { MOUNTS_MAX = 64, SECRET_MAX = 500 << 10, SHORT = 16 };
+
+static void mount_done(struct run_mount *m)
+{
+	free(m->target);
+	free(m->source);
+	free(m->from);
+	free(m->id);
+	free(m->variable);
+}
+
+void run_mounts_done(struct run_mounts *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		mount_done(&m->items[i]);
+		if (m->locks)
+			fd_close(m->locks[i]);
+	}
+	free(m->items);
+	free(m->locks);
+	*m = (struct run_mounts){ 0 };
+}
+
+/* ---- keys and values ---- */
+
+static int set_text(char **to, const char *value)
+{
+	free(*to);
+	*to = xstrdup(value);
+	return 0;
+}
+
+static int set_type(struct run_mount *m, const char *value)
+{
+	static const char *const words[] = { "bind", "cache", "tmpfs", "secret" };
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (streq(words[i], value)) {
+			m->type = (enum mount_type)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int set_target(struct run_mount *m, const char *value)
+{
+	return set_text(&m->target, value);
+}
+
+static int set_source(struct run_mount *m, const char *value)
+{
+	return set_text(&m->source, value);
+}
+
+static int set_from(struct run_mount *m, const char *value)
+{
+	return set_text(&m->from, value);
+}
+
+static int set_id(struct run_mount *m, const char *value)
+{
+	return set_text(&m->id, value);
+}
+
+static int set_variable(struct run_mount *m, const char *value)
+{
+	return set_text(&m->variable, value);
+}
+
+static int set_read_only(struct run_mount *m, const char *value)
+{
+	return parse_bool(value, &m->read_only);
+}
+
+static int set_read_write(struct run_mount *m, const char *value)
+{
+	int r = parse_bool(value, &m->read_only);
+	m->read_only = !m->read_only;
+	return r;
+}
+
+static int set_required(struct run_mount *m, const char *value)
+{
+	return parse_bool(value, &m->required);
+}
+
+static int set_sharing(struct run_mount *m, const char *value)
+{
+	m->is_locked = !streq(value, "shared");
+	return streq(value, "shared") || streq(value, "locked") || streq(value, "private") ? 0 : -EINVAL;
+}
+
+static int set_uid(struct run_mount *m, const char *value)
+{
+	return parse_u32(value, &m->uid);
+}
+
+static int set_gid(struct run_mount *m, const char *value)
+{
+	return parse_u32(value, &m->gid);
+}
+
+static int set_mode(struct run_mount *m, const char *value)
+{
+	return parse_octal(value, &m->mode) < 0 || m->mode > 07777 ? -EINVAL : 0;
+}
+
+static int set_size(struct run_mount *m, const char *value)
+{
+	return parse_size(value, 1, &m->size);
+}
+
+static const struct key {
+	const char *name, *also;
+	int (*set)(struct run_mount *m, const char *value);
+	const char *alone; /* the value of the key alone; NULL: it needs one */
+} keys[] = {
+	{ "type", NULL, set_type, NULL },
+	{ "target", "dst", set_target, NULL },
+	{ "destination", NULL, set_target, NULL },
+	{ "source", "src", set_source, NULL },
+	{ "from", NULL, set_from, NULL },
+	{ "id", NULL, set_id, NULL },
+	{ "env", NULL, set_variable, NULL },
+	{ "readonly", "ro", set_read_only, "true" },
+	{ "readwrite", "rw", set_read_write, "true" },
+	{ "required", NULL, set_required, "true" },
+	{ "sharing", NULL, set_sharing, NULL },
+	{ "uid", NULL, set_uid, NULL },
+	{ "gid", NULL, set_gid, NULL },
+	{ "mode", NULL, set_mode, NULL },
+	{ "size", NULL, set_size, NULL },
+};
+
+static int apply_key(struct run_mount *m, const char *part, struct error **err)
+{
+	const char *equals = strchr(part, '=');
+	AUTOFREE char *name = xstrndup(part, equals ? (size_t)(equals - part) : strlen(part));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *value = equals ? equals + 1 : keys[i].alone;
+		if (!streq(keys[i].name, name) && !streq(keys[i].also, name))
+			continue;
+		if (!value || keys[i].set(m, value) < 0)
+			return error_set(err, EINVAL, "RUN --mount: \"%.80s\" is not right", part);
+		return 0;
+	}
+	return error_set(err, EINVAL, "RUN --mount has no \"%.40s\"", name);
+}
+
+/* ---- one mount ---- */
+
+static int set_defaults(struct build_step *s, struct run_mount *m, struct error **err)
+{
+	if (m->type == MOUNT_SECRET) {
+		const char *name = m->id ? m->id : m->target ? path_base(m->target) : NULL;
+		if (!name)
+			return error_set(err, EINVAL, "RUN --mount=type=secret needs id=NAME");
+		if (!m->id)
+			m->id = xstrdup(name);
+		if (!m->target && !m->variable)
+			m->target = xasprintf("/run/secrets/%s", m->id);
+		m->mode = m->mode ? m->mode : 0400;
+	}
+	if (!m->target && !m->variable)
+		return error_set(err, EINVAL, "RUN --mount needs target=PATH");
+	if (m->type == MOUNT_CACHE && (m->uid || m->gid || m->mode || m->from))
+		return error_set(err, EOPNOTSUPP,
+		    "RUN --mount=type=cache: uid, gid, mode and from are not supported yet");
+	if (m->target) {
+		AUTOFREE char *joined = path_join(build_state_text(s->state, "WorkingDir", "/"), m->target);
+		free(m->target);
+		m->target = path_normalize(joined);
+	}
+	if (streq(m->target, "/"))
+		return error_set(err, EINVAL, "RUN --mount: target=/ would hide the whole image");
+	if (m->type == MOUNT_CACHE && !m->id)
+		m->id = xstrdup(m->target);
+	return 0;
+}
+
+static int read_mount(struct build_step *s, const char *text, struct run_mount *ret, struct error **err)
+{
+	struct expand_scope scope;
+	AUTOFREE char *expanded = NULL;
+	AUTO_STRV struct strv parts = { 0 };
+	build_step_scope(s, &scope);
+	int r = expand_word(&scope, text, &expanded, err);
+	if (r == 0)
+		strv_split(&parts, expanded, ",");
+	for (size_t i = 0; r == 0 && i < parts.count; i++)
+		r = streq(parts.items[i], "type=ssh") ?
+			error_set(err, EOPNOTSUPP, "RUN --mount=type=ssh is not supported yet") :
+			apply_key(ret, parts.items[i], err);
+	return r == 0 ? set_defaults(s, ret, err) : r;
+}
+
+int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err)
+{
+	const struct strv *flags = &s->instruction->flags;
+	for (size_t i = 0; i < flags->count; i++) {
+		const char *text = startswith(flags->items[i], "--mount=");
+		if (!text)
+			continue;
+		if (ret->count == MOUNTS_MAX)
+			return error_set(err, E2BIG, "RUN has more than %d mounts", MOUNTS_MAX);
+		ret->items = xrealloc(ret->items, ret->count + 1, sizeof *ret->items);
+		ret->items[ret->count] = (struct run_mount){ .type = MOUNT_BIND };
+		int r = read_mount(s, text, &ret->items[ret->count++], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- the step's key, and the engine's part ---- */
+
+int run_mounts_add_key(struct build_step *s, const struct run_mounts *m, struct hash *h, struct error **err)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		const struct run_mount *at = &m->items[i];
+		char key[DIGEST_TEXT_SIZE + 1] = "";
+		int r = at->type == MOUNT_BIND ? build_bind(s, at->from, at->source, at->target, key, NULL, err) : 0;
+		if (r < 0)
+			return r;
+		AUTOFREE char *text = xasprintf("mount %d %s %s %s %s", at->type, at->target ? at->target : "",
+		    at->id ? at->id : "", at->variable ? at->variable : "", key);
+		hash_update(h, text, strlen(text) + 1);
+	}
+	return 0;
+}
+
+static char *volume_of(const struct run_mount *m)
+{
+	char digest[DIGEST_TEXT_SIZE + 1];
+	hash_memory(m->id, strlen(m->id), digest);
+	return xasprintf("holm-build-cache-%.*s", SHORT, digest_hex(digest));
+}
+
+int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err)
+{
+	m->locks = xcalloc(m->count + 1, sizeof(int));
+	for (size_t i = 0; i < m->count; i++)
+		m->locks[i] = -1;
+	for (size_t i = 0; i < m->count; i++) {
+		if (m->items[i].type != MOUNT_CACHE || !m->items[i].is_locked)
+			continue;
+		AUTOFREE char *name = volume_of(&m->items[i]);
+		m->locks[i] = library_lock(s->builder->library, name, NULL, NULL, err);
+		if (m->locks[i] < 0)
+			return m->locks[i];
+	}
+	return 0;
+}
+
+void run_mounts_add_body(const struct run_mounts *m, struct json_object *host)
+{
+	struct json_object *mounts = json_object_new_array(), *tmpfs = json_object_new_object();
+	for (size_t i = 0; i < m->count; i++) {
+		const struct run_mount *at = &m->items[i];
+		AUTOFREE char *size = at->size ? xasprintf("size=%llu", (unsigned long long)at->size) : xstrdup("");
+		if (at->type == MOUNT_TMPFS)
+			json_add_string(tmpfs, at->target, size);
+		if (at->type != MOUNT_CACHE)
+			continue;
+		struct json_object *o = json_object_new_object();
+		AUTOFREE char *name = volume_of(at);
+		json_add_string(o, "Type", "volume");
+		json_add_string(o, "Source", name);
+		json_add_string(o, "Target", at->target);
+		json_add_bool(o, "ReadOnly", at->read_only);
+		json_object_array_add(mounts, o);
+	}
+	json_add(host, "Mounts", mounts);
+	json_add(host, "Tmpfs", tmpfs);
+}
+
+int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, struct build_state *to, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < m->count; i++) {
+		const struct run_mount *at = &m->items[i];
+		struct build_layer layer = { 0 };
+		if (at->type != MOUNT_BIND)
+			continue;
+		r = build_bind(s, at->from, at->source, at->target, NULL, &layer, err);
+		if (r == 0)
+			build_state_add(to, &layer, "mount");
+		free(layer.media_type);
+	}
+	return r;
+}
+
+/* ---- secrets ---- */
+
+/* The value of a key in "id=x,src=y"; owned, or NULL. */
+static char *value_of(const char *text, const char *key)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	strv_split(&parts, text, ",");
+	const char *value = strv_getenv(&parts, key);
+	return xstrdup(value);
+}
+
+static int read_secret_file(const char *path, char **ret, struct error **err)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t size;
+	int r = fd < 0 ? -errno : fd_read_all(fd, SECRET_MAX, ret, &size);
+	return r < 0 ? error_set_errno(err, r, "--secret \"%s\"", path) : 0;
+}
+
+/* The bytes of a secret, of --secret id=NAME,src=FILE or env=VARIABLE; NULL: there is none. */
+static int find_secret(const struct build_step *s, const char *id, char **ret, struct error **err)
+{
+	const struct strv *all = s->builder->options->secrets;
+	for (size_t i = 0; all && i < all->count; i++) {
+		AUTOFREE char *name = value_of(all->items[i], "id"), *src = value_of(all->items[i], "src"),
+			      *source = value_of(all->items[i], "source"), *env = value_of(all->items[i], "env");
+		const char *file = src ? src : source, *value = getenv(env ? env : id);
+		if (!streq(name, id))
+			continue;
+		if (file)
+			return read_secret_file(file, ret, err);
+		if (!value)
+			return error_set(err, ENOENT, "--secret id=%s: write src=FILE, or set %s in the environment",
+			    id, env ? env : id);
+		*ret = xstrdup(value);
+		return 0;
+	}
+	return 0;
+}
+
+static int append(void *buffer, const void *bytes, size_t size)
+{
+	return buffer_append(buffer, bytes, size);
+}
+
+static int add_secret(struct build_step *s, const struct run_mount *m, struct buffer *tar, struct strv *env,
+    struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	int r = find_secret(s, m->id, &text, err);
+	if (r < 0)
+		return r;
+	if (!text)
+		return m->required ? error_set(err, ENOENT,
+					 "the secret \"%.60s\" is missing; give it with --secret id=%.60s,src=FILE",
+					 m->id, m->id) :
+				     0;
+	if (m->variable)
+		strv_setenv(env, m->variable, text);
+	const struct tar_text file = { .name = m->target ? m->target + 1 : NULL,
+		.text = text,
+		.mode = m->mode,
+		.uid = m->uid,
+		.gid = m->gid };
+	return m->target ? tar_write_text(&file, append, tar) : 0;
+}
+
+int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
+    struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < m->count; i++)
+		if (m->items[i].type == MOUNT_SECRET)
+			r = add_secret(s, &m->items[i], tar, env, err);
+	return r;
+}
+
+void run_mounts_hide(const struct run_mounts *m, struct strv *without)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		if (!m->items[i].target)
+			continue;
+		strv_add(without, m->items[i].target);
+		if (startswith(m->items[i].target, "/run/secrets/"))
+			strv_add(without, "/run/secrets");
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * RUN --mount (Dockerfile reference, "RUN --mount").
+ *
+ *   tmpfs    a tmpfs of the container
+ *   cache    a volume of the engine, named by a digest of its id; builds that lock it wait for each
+ *            other on this host
+ *   secret   a file, or a variable, that is there for the command alone; the step's layer is
+ *            written without it, and the key of the cache has its name and not its bytes
+ *   bind     files of the context, a stage or an image: a layer below the container's own, so that
+ *            what the command writes there is dropped with it */
+#pragma once
+
+#include "base/buffer.h"
+#include "image/builder/step.h"
+
+enum mount_type { MOUNT_BIND, MOUNT_CACHE, MOUNT_TMPFS, MOUNT_SECRET };
+
+struct run_mount {
+	enum mount_type type;
+	char *target, *source, *from, *id, *variable; /* absolute paths; or NULL */
+	int read_only, required, is_locked;
+	uint32_t uid, gid, mode;
+	uint64_t size;
+};
+
+struct run_mounts {
+	struct run_mount *items;
+	size_t count;
+	int *locks; /* of caches, held for the command; as many as items, -1: none */
+};
+void run_mounts_done(struct run_mounts *m);
+
+/* Reads the flags of the step's instruction. 0 or -errno. */
+int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err);
+/* Adds to the step's key what the mounts are. 0 or -errno. */
+int run_mounts_add_key(struct build_step *s, const struct run_mounts *m, struct hash *h, struct error **err);
+/* Takes the locks of caches. 0 or -errno. */
+int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err);
+/* Adds the engine's part to HostConfig. */
+void run_mounts_add_body(const struct run_mounts *m, struct json_object *host);
+/* Puts the layers of binds on top. 0 or -errno. */
+int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, struct build_state *to, struct error **err);
+/* Adds the files of secrets to a tar stream, their variables to the environment, and the paths that
+ * the step's layer must not have. 0 or -errno. */
+int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
+    struct error **err);
+void run_mounts_hide(const struct run_mounts *m, struct strv *without);
