@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The host's resolv.conf is replaced, rewritten in place, or a link that is pointed elsewhere: so
  * its directory and that of its target are watched, and a change is looked at a moment later, when
- * whoever writes has finished. The time zone, in the same directory, is followed in the same
- * way. */
+ * whoever writes has finished. If another file is mounted there, as in a container, the directory
+ * reports no write: so the file is watched, too. The time zone, in the same directory, is followed
+ * in the same way. */
 #include "keeper/agent/resolv.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ enum { SETTLE_MS = 300 };
 
 struct resolv_watch {
 	struct keeper *keeper;
-	int fd;
+	int fd, file; /* file: the watch of the file itself */
 	struct source *source, *timer;
 	char *told, *told_zone;
 };
@@ -33,6 +34,7 @@ static void watch_directories(struct resolv_watch *w)
 	static const uint32_t mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE;
 	char real[PATH_MAX];
 	inotify_add_watch(w->fd, "/etc", mask | IN_ONLYDIR);
+	w->file = inotify_add_watch(w->fd, "/etc/resolv.conf", IN_CLOSE_WRITE);
 	if (realpath("/etc/resolv.conf", real)) {
 		AUTOFREE char *directory = path_parent(real);
 		inotify_add_watch(w->fd, directory, mask | IN_ONLYDIR);
@@ -80,8 +82,9 @@ static void on_change(struct source *s, int fd, uint32_t events, void *data)
 	ssize_t n = read(fd, bytes, sizeof bytes);
 	for (ssize_t at = 0; n > 0 && at < n;) {
 		struct inotify_event *e = (void *)(bytes + at);
-		if (e->len &&
-		    (startswith(e->name, "resolv") || streq(e->name, "localtime") || streq(e->name, "timezone")))
+		int is_file = e->wd == w->file && e->mask & IN_CLOSE_WRITE;
+		if (is_file || (e->len && (startswith(e->name, "resolv") || streq(e->name, "localtime") ||
+					      streq(e->name, "timezone"))))
 			source_set_timer(w->timer, clock_deadline(SETTLE_MS));
 		at += (ssize_t)(sizeof *e + e->len);
 	}

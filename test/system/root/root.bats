@@ -44,10 +44,14 @@ teardown_file()
 
 # on_host RESOLV_CONF ROUTE COMMAND...: the host's network is one of the test's own, with this
 # default route. A resolver on RESOLVER (127.0.0.53) gives every name the address 192.0.2.77,
-# by UDP and TCP.
+# by UDP and TCP. The host's /etc is $TMPDIR/etc, whose resolv.conf is a link to
+# resolver/resolv.conf; with SINGLE set that file alone is mounted.
 on_host()
 {
-	printf '%b' "$1" >"$TMPDIR/resolv.conf"
+	cp -a /etc "$TMPDIR/etc"
+	mkdir "$TMPDIR/etc/resolver"
+	printf '%b' "$1" >"$TMPDIR/etc/resolver/resolv.conf"
+	ln -sfn resolver/resolv.conf "$TMPDIR/etc/resolv.conf"
 	cat >"$TMPDIR/resolver" <<-'END'
 		import socket, struct, sys, threading
 		host, _, scope = sys.argv[2].partition("%")
@@ -89,7 +93,8 @@ on_host()
 		ip -6 addr add 2001:db8::2/64 dev up0 nodad
 		ip -6 addr add fe80::77/64 dev up0 nodad
 		ip route add $2
-		mount --bind "$1/resolv.conf" /etc/resolv.conf
+		if [ "${SINGLE-}" ]; then mount --bind "$1/etc/resolver/resolv.conf" /etc/resolv.conf
+		else mount --bind "$1/etc" /etc; fi
 		python3 "$1/resolver" "$1/bound" "${RESOLVER:-127.0.0.53}" >/dev/null 2>&1 3>&- &
 		echo $! >"$1/resolver.pid"
 		read -r _ <"$1/bound"
@@ -102,7 +107,7 @@ off_host()
 {
 	holm machine stop box
 	kill "$(cat "$TMPDIR/resolver.pid")"
-	rm "$TMPDIR/resolver" "$TMPDIR/resolver.pid" "$TMPDIR/bound" "$TMPDIR/resolv.conf"
+	rm -r "${TMPDIR:?}/etc" "$TMPDIR/resolver" "$TMPDIR/resolver.pid" "$TMPDIR/bound"
 }
 
 @test "names go by way of the host's own resolver on loopback" {
@@ -111,21 +116,44 @@ off_host()
 	{
 		contains "$(holm machine run nslookup split.vpn.example 2>&1)" 192.0.2.77
 	}
+	asks()
+	{
+		[ "$(holm machine run grep ^nameserver /etc/resolv.conf)" = "nameserver $1" ]
+	}
 	holm machine stop box
 	run --separate-stderr on_host 'nameserver 127.0.0.53\nsearch vpn.example\n' 'default via 192.0.2.1' holm machine start box
 	equal 0 "$status"
 	[[ "$stderr" != *"network"* && "$stderr" != *"names"* ]]
 	until_true 60 found
+	# The resolver changes while the machine runs: the file is replaced, and back.
+	printf 'nameserver 192.0.2.53\nsearch home.example\n' >"$TMPDIR/etc/new"
+	mv "$TMPDIR/etc/new" "$TMPDIR/etc/resolv.conf"
+	until_true 60 asks 192.0.2.53
+	contains "$(holm machine run cat /etc/resolv.conf)" 'search home.example'
+	ln -s resolver/resolv.conf "$TMPDIR/etc/new"
+	mv -T "$TMPDIR/etc/new" "$TMPDIR/etc/resolv.conf"
+	until_true 60 asks 10.77.0.3
+	until_true 60 found
 	off_host
 	# Servers that passt does not reach, also after a reboot, and by TCP.
-	RESOLVER=::1 on_host 'nameserver ::1\nsearch vpn.example\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
+	SINGLE=1 RESOLVER=::1 on_host 'nameserver ::1\nsearch vpn.example\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
 	until_true 60 found
 	contains "$(holm machine run cat /etc/resolv.conf)" 'nameserver 10.77.0.4'
 	contains "$(holm machine run sh -c 'printf "\0\21\0\1\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1" >/tmp/q; timeout 60 nc 10.77.0.4 53 </tmp/q | hexdump -C')" '00 02 4d'
+	# The file is written in place.
+	echo 'nameserver 192.0.2.53' >"$TMPDIR/etc/resolver/resolv.conf"
+	until_true 60 asks 192.0.2.53
+	echo 'nameserver ::1' >"$TMPDIR/etc/resolver/resolv.conf"
+	until_true 60 asks 10.77.0.4
 	run holm machine run --root reboot
 	until_true 120 found
 	off_host
-	RESOLVER=fe80::77%up0 on_host 'nameserver fe80::77%up0\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
+	# The first server that passt does not reach comes while the machine runs, into the target
+	# of the link.
+	RESOLVER=fe80::77%up0 on_host 'nameserver 192.0.2.53\n' 'default via 192.0.2.1' holm machine start box 2>/dev/null
+	until_true 60 asks 10.77.0.3
+	echo 'nameserver fe80::77%up0' >"$TMPDIR/etc/resolver/resolv.conf"
+	until_true 60 asks 10.77.0.4
 	until_true 60 found
 	off_host
 }
