@@ -51,6 +51,37 @@ teardown_file()
 	rm -r stand stood
 }
 
+# Outside of the native isolation the program has seen the directory in a listing alone.
+@test "a process inside goes on in a directory that the host moves to another one" {
+	mkdir -p stand/deep away
+	echo text >stand/deep/file
+	local answer in out
+	coproc IN { holm machine run sh -c 'ls -l stand >/dev/null; cd stand/deep && echo ready && read -r _ && cat file && ls . && touch new' 3>&-; }
+	exec {out}<&"${IN[0]}" {in}>&"${IN[1]}"
+	read -r -t 60 answer <&"$out"
+	equal ready "$answer"
+	mv stand/deep away/deeper
+	[ "$ISOLATION" = native ] || kill_fsd_workers
+	mv away/deeper away/deepest
+	echo go >&"$in"
+	exec {in}>&-
+	answer=$(timeout 60 cat <&"$out")
+	exec {out}<&-
+	equal "text file" "$(xargs <<<"$answer")"
+	[ -e away/deepest/new ]
+	rm -r stand away
+}
+
+# The broker starts another worker before the next request is answered.
+kill_fsd_workers()
+{
+	local workers
+	workers=$(fsd_workers box)
+	[ -n "$workers" ]
+	# shellcheck disable=SC2086
+	kill -KILL $workers
+}
+
 @test "root's files in the home" {
 	as_root box touch "$HOME/by-root"
 	if [ "$ISOLATION" = vm ]; then
@@ -253,6 +284,11 @@ ask()
 	echo word | holm machine run -n "$machine" "$@" "$HOME/attempt" unix "$path"
 }
 
+answers()
+{
+	[ "$(ask "$@")" = WORD ]
+}
+
 @test "a single file and a socket are mounted at the start, the same ones until the next" {
 	requires python3
 	local pid
@@ -283,7 +319,7 @@ ask()
 	equal "conf more" "$(in_machine one cat /srv/deep/conf | xargs)"
 	run as_root one reboot
 	until_true 60 in_machine one grep -q more /srv/deep/conf
-	equal WORD "$(ask one /srv/sock)"
+	until_true 60 answers one /srv/sock
 	kill "$pid"
 	wait "$pid" || true
 	rm "$WORLD/sock"
@@ -365,7 +401,7 @@ crash_agent()
 	equal 8 "$(cat "$BATS_TEST_TMPDIR"/answer* | grep -c WORD)"
 	if [ "$ISOLATION" = vm ]; then
 		crash_agent
-		until_true 60 ask box /tmp/sock
+		until_true 60 answers box /tmp/sock
 		as_root box dmesg >"$BATS_TEST_TMPDIR/kernel"; tail -n 5 "$BATS_TEST_TMPDIR/kernel"; grep -q 'went on with the running machine box' "$BATS_TEST_TMPDIR/kernel"
 	fi
 	holm machine mount rm /tmp/sock

@@ -129,6 +129,10 @@ int inode_is_shut(struct inode_table *t, struct inode *i);
 /* Attributes: by descriptor, by an open handle, or by name; the file is checked to be the same. 0
  * or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
+/* Opens a directory for the case that a process inside comes to stand in it and the host moves it
+ * then; another file: nothing. is_likely 0: half of the descriptors are left to others, and mounts
+ * of the host stay free to be unmounted. */
+void inode_hold_directory(struct inode_table *t, struct inode *i, int is_likely);
 /* Keeps a descriptor of the file (O_PATH; taken) for a moment, so that it can be used without its
  * name (pins.h). */
 void inode_hold(struct inode_table *t, struct inode *i, int fd);

@@ -2,7 +2,9 @@
  * From records to files. Descriptors are kept for
  *  - the root;
  *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests,
- *    reopened from the nearest ancestor that has one, each step checked (inode_moved.c);
+ *    reopened from the nearest ancestor that has one, each step checked (inode_moved.c). A
+ *    descriptor goes along wherever the host moves the directory, so each directory that the guest
+ *    learns of gets one, and keeps it when the worker is replaced;
  *  - files whose last known name the guest removed while it still uses them: they can be reached no
  *    other way, and as long as one is held the host does not give the inode number to another file.
  *    These are bounded by max_fds too; over it such a file goes stale. */
@@ -35,6 +37,13 @@ int inode_is_nameless(const struct inode_table *t, const struct inode *i)
 	return i != t->root && !i->place;
 }
 
+void inode_cache_fd(struct inode_table *t, struct inode *i, int fd)
+{
+	i->fd = fd;
+	t->cached_fds++;
+	lru_add(t, i);
+}
+
 void inode_drop_fd(struct inode_table *t, struct inode *i)
 {
 	if (i->fd < 0)
@@ -48,6 +57,15 @@ void inode_drop_fd(struct inode_table *t, struct inode *i)
 	int fd = i->fd;
 	SHARED_SET(i->fd, -1); /* never a number that stands for another file by now */
 	fd_close(fd);
+}
+
+void inode_hold_directory(struct inode_table *t, struct inode *i, int is_likely)
+{
+	if (i->type != S_IFDIR)
+		return;
+	int is_cheap = t->cached_fds < t->max_fds / 2 && i->parent && i->parent->id.dev == i->id.dev;
+	if (is_likely || is_cheap)
+		(void)inode_directory_fd(t, i);
 }
 
 void inode_table_trim(struct inode_table *t)
@@ -111,9 +129,7 @@ int inode_directory_fd(struct inode_table *t, struct inode *i)
 			return opened;
 		owned = opened;
 	}
-	i->fd = TAKE_FD(owned);
-	t->cached_fds++;
-	lru_add(t, i);
+	inode_cache_fd(t, i, TAKE_FD(owned));
 	return i->fd;
 }
 
@@ -121,11 +137,9 @@ void inode_hold(struct inode_table *t, struct inode *i, int fd)
 {
 	if (i->fd >= 0)
 		fd_close(fd);
-	else if (i->type == S_IFDIR && i->place) {
-		i->fd = fd;
-		t->cached_fds++;
-		lru_add(t, i);
-	} else
+	else if (i->type == S_IFDIR && i->place)
+		inode_cache_fd(t, i, fd);
+	else
 		pins_add(&t->pins, i->nodeid, fd);
 }
 

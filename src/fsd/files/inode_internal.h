@@ -21,5 +21,7 @@ int inode_find_moved(struct inode_table *t, int fd, struct inode *i);
 
 /* inode_cache.c */
 int inode_is_nameless(const struct inode_table *t, const struct inode *i);
+/* Gives a directory that has a place the descriptor (taken) that is kept of it. */
+void inode_cache_fd(struct inode_table *t, struct inode *i, int fd);
 /* Lets go of the record's descriptor, whichever kind it is. */
 void inode_drop_fd(struct inode_table *t, struct inode *i);

@@ -2,9 +2,11 @@
  * A directory that the host has renamed while a process inside stands in it. Nobody looks its name
  * up again for that process, so ESTALE would be the end of it.
  *
- * The server holds directories that the guest looks up by a descriptor, which goes along. Where it
- * has none (any more), it looks for the directory's identity among its former neighbours, where
- * mv(1) leaves it as a rule. One that was moved elsewhere is lost then. The guest can make us
+ * The server holds directories that the guest learns of by a descriptor, which goes along. Where it
+ * has none any more, because there are too many, it looks for the directory's identity among its
+ * former neighbours, where mv(1) leaves it as a rule. One that was moved elsewhere is lost then: a
+ * handle (open_by_handle_at(2)) takes a capability over the host, and a search of the whole share
+ * has no bound that helps. The guest can make us
  * search as often as it likes: a search that finds nothing is followed by a pause. */
 #include "fsd/files/inode_internal.h"
 

@@ -2,11 +2,23 @@
  * The table after the death of another process that used it. */
 #include "fsd/files/inode_internal.h"
 
+#include <sys/stat.h>
+
 static int place_is_used(const struct place *p, void *data)
 {
 	const struct inode_table *t = data;
 	return p->owner < t->records->used && t->records->items[p->owner].nodeid &&
 	       t->records->items[p->owner].place == p;
+}
+
+/* Keeps the descriptor of a directory: a process inside may stand in it, wherever the host has
+ * moved it. */
+static void keep_directory(struct inode_table *t, struct inode *i)
+{
+	if (i->fd >= 0 && inode_check_fd(i, i->fd) == 0)
+		inode_cache_fd(t, i, i->fd);
+	else
+		i->fd = -1;
 }
 
 /* What there is to know about a record without its parent. */
@@ -23,7 +35,7 @@ static void recover_record(struct inode_table *t, struct inode *i)
 		i->place = NULL;
 	if (i == t->root)
 		i->place = NULL;
-	else if (i->place || (i->fd >= 0 && inode_check_fd(i, i->fd) < 0))
+	else if (i->place ? i->type != S_IFDIR : i->fd >= 0 && inode_check_fd(i, i->fd) < 0)
 		i->fd = -1;
 	t->nameless_fds += inode_is_nameless(t, i) && i->fd >= 0;
 	inode_hash_add(t, i);
@@ -53,8 +65,12 @@ void inode_table_rebuild(struct inode_table *t)
 		i->parent = inode_find(t, i->place->parent);
 		if (i->parent)
 			i->parent->refs++;
-		else
+		else {
 			i->place = NULL; /* stale: the guest looks again */
+			i->fd = -1;
+		}
+		if (i->parent && i->type == S_IFDIR)
+			keep_directory(t, i);
 	}
 	place_store_rebuild(&t->places, place_is_used, t);
 }

@@ -57,9 +57,7 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	}
 	if (ret_inode)
 		*ret_inode = i;
-	/* A process may come to stand in the directory, and the host may rename it then. */
-	if (ret_inode && i->type == S_IFDIR)
-		(void)inode_directory_fd(&s->inodes, i);
+	inode_hold_directory(&s->inodes, i, ret_inode != NULL);
 	return 0;
 }
 

@@ -143,6 +143,44 @@ static void test_directory_moved(void **state)
 	assert_int_equal(lookup(f, lookup(f, 1, "other"), "e"), node);
 }
 
+/* The node of a directory that the guest knows from READDIRPLUS of the root alone. */
+static uint64_t listed_node(struct fake *f, const char *name)
+{
+	const struct fuse_open_in open = { .flags = O_RDONLY };
+	assert_int_equal(fuse(f, FUSE_OPENDIR, 1, PART(open)), 0);
+	struct fuse_read_in read = { .fh = REPLY(f, struct fuse_open_out)->fh, .size = 4096 };
+	assert_int_equal(fuse(f, FUSE_READDIRPLUS, 1, PART(read)), 0);
+	for (size_t at = 0; at < f->reply_size;) {
+		struct fuse_direntplus d;
+		memcpy(&d, f->reply + at, FUSE_NAME_OFFSET_DIRENTPLUS);
+		if (d.dirent.namelen == strlen(name) &&
+		    memcmp(f->reply + at + FUSE_NAME_OFFSET_DIRENTPLUS, name, strlen(name)) == 0)
+			return d.entry_out.nodeid;
+		at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + d.dirent.namelen);
+	}
+	return 0;
+}
+
+/* So does one that was listed, and one that another worker held. */
+static void test_directory_moved_unseen(void **state)
+{
+	struct fake *f = *state;
+	assert_int_equal(mkdirat(f->directory, "d", 0755), 0);
+	assert_int_equal(mkdirat(f->directory, "other", 0755), 0);
+	host_write(f, "d/file", "text");
+	uint64_t node = listed_node(f, "d");
+	assert_int_not_equal(node, 0);
+	assert_int_equal(renameat(f->directory, "d", f->directory, "other/e"), 0);
+	assert_int_equal(use_directory(f, node), 0);
+	handle_table_reset(&f->share.handles, &f->share.inodes);
+	inode_table_rebuild(&f->share.inodes);
+	inode_table_settle(&f->share.inodes);
+	assert_int_equal(renameat(f->directory, "other/e", f->directory, "g"), 0);
+	assert_int_equal(use_directory(f, node), 0);
+	drop_fd(f, node);
+	assert_int_equal(f->share.inodes.cached_fds, 1);
+}
+
 /* Without a descriptor it is found among its neighbours, and so are directories above it. */
 static void test_directory_renamed(void **state)
 {
@@ -229,6 +267,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_times_far_away, setup_locks, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_removed_while_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory_moved_unseen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_renamed, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
