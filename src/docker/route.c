@@ -48,14 +48,6 @@ const char *docker_strip_version(const char *path, struct error **err)
 	return *rest ? rest : "/";
 }
 
-unsigned docker_minor_version(const char *path)
-{
-	uint32_t major, minor;
-	int named =
-	    path[0] == '/' && path[1] == 'v' && parse_version(path + 2, strcspn(path + 2, "/"), &major, &minor) == 0;
-	return named ? minor : MINOR_MAX;
-}
-
 char *docker_query(const char *target, const char *key)
 {
 	AUTOFREE char *copy = xstrdup(target);

@@ -18,9 +18,6 @@
  * version that is not served, with a text in Docker's words. */
 const char *docker_strip_version(const char *path, struct error **err);
 
-/* The number behind "/v1."; that of DOCKER_API_VERSION where the path names none. */
-unsigned docker_minor_version(const char *path);
-
 /* A parameter of a target, decoded; Go's clients write a blank as "+". Owned, or NULL. */
 char *docker_query(const char *target, const char *key);
 

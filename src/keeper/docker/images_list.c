@@ -11,7 +11,7 @@
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
-enum { HEX_MIN = 4, CONTAINER_CONFIG_GONE = 45 };
+enum { HEX_MIN = 4 };
 #define NS_PER_S 1000000000LL
 
 /* As Docker shows names: without the parts that it adds itself. */
@@ -280,7 +280,10 @@ static void describe_config(struct json_object *o, struct json_object *config)
 			json_add_string(o, texts[i].to, r == 0 ? text : "");
 	}
 	int has_inner = json_get_object(config, "config", &inner, NULL) == 0;
-	json_add(o, "Config", has_inner ? json_object_get(inner) : json_object_new_object());
+	inner = has_inner ? json_object_get(inner) : json_object_new_object();
+	json_add(o, "Config", inner);
+	/* docker-compose 1 makes no container again without it, whichever version it speaks. */
+	json_add(o, "ContainerConfig", json_object_get(inner));
 	json_add_string(root, "Type", "layers");
 	if (json_get_object(config, "rootfs", &from, NULL) == 0 && json_get_array(from, "diff_ids", &layers, NULL) == 0)
 		json_add(root, "Layers", json_object_get(layers));
@@ -315,17 +318,6 @@ static struct json_object *describe(struct json_object *from)
 	return o;
 }
 
-/* docker-compose 1 makes no container again without ContainerConfig, as Docker gave it to the
- * clients of its time. */
-static struct json_object *describe_for(const struct docker_request *q, struct json_object *from)
-{
-	struct json_object *o = describe(from), *config = NULL;
-	if (q->exchange && docker_minor_version(http_exchange_path(q->exchange)) < CONTAINER_CONFIG_GONE &&
-	    json_get_object(o, "Config", &config, NULL) == 0)
-		json_add(o, "ContainerConfig", json_object_get(config));
-	return o;
-}
-
 static void on_inspected(int status, const char *output, const char *errors, void *data)
 {
 	struct docker_request *q = data;
@@ -339,7 +331,7 @@ static void on_inspected(int status, const char *output, const char *errors, voi
 	if (r < 0)
 		docker_respond_error(q, r, err);
 	else
-		docker_respond_json(q, 200, describe_for(q, one));
+		docker_respond_json(q, 200, describe(one));
 }
 
 void docker_get_image(struct docker_request *q)
