@@ -382,6 +382,7 @@ static const struct option_spec unpack_options[] = {
 /* POST /build: those of `build` that the API has. */
 static const struct option_spec build_stream_options[] = {
 	{ "engine", 0, OPTION_STRING, "FILE", "docker.sock" },
+	{ "problem", 0, OPTION_STRING, "TEXT", "read the context, and fail with this text" },
 	{ OPTION_TAG("a name", OPTION_LIST) },
 	{ "file", 0, OPTION_STRING, "FILE", "the Dockerfile" },
 	{ "target", 0, OPTION_STRING, "STAGE", "the stage" },

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
@@ -120,12 +121,22 @@ int command_build(struct options *o, struct error **err)
 	return run(o, options_given(o, "quiet") ? REPORT_QUIET : REPORT_PLAIN, err);
 }
 
+/* Lets the client send all that it wants to, then fails. */
+static int refuse(const char *problem, struct error **err)
+{
+	char piece[4096];
+	while (read(STDIN_FILENO, piece, sizeof piece) > 0)
+		;
+	return error_set(err, EOPNOTSUPP, "%s", problem);
+}
+
 /* A client of the Docker API means docker.io by a short name, and reads errors from the stream. */
 int command_build_stream(struct options *o, struct error **err)
 {
 	reference_use_hub_names();
 	signal(SIGPIPE, SIG_IGN);
-	int r = run(o, REPORT_DOCKER, err);
+	const char *problem = options_string(o, "problem");
+	int r = problem ? refuse(problem, err) : run(o, REPORT_DOCKER, err);
 	if (r < 0)
 		report_docker_error(error_text(err ? *err : NULL, r));
 	return r;

@@ -188,10 +188,8 @@ void docker_build(struct docker_request *q)
 	strv_add(&words, "build-stream");
 	strv_addf(&words, "--engine=%s", q->socket);
 	int r = read_parameters(q, &words, &err);
-	if (r < 0) {
-		docker_respond_error(q, r, err);
-		return;
-	}
+	if (r < 0) /* said in the stream, behind the body: a client that still sends would miss an answer */
+		strv_addf(&words, "--problem=%s", error_text(err, r));
 	strv_add(&words, "--");
 	strv_add(&words, "-");
 	AUTO_BUFFER struct buffer raw = { 0 };
