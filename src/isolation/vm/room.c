@@ -32,7 +32,7 @@ static uint64_t quota_left(int fd, int type, uint32_t id)
 	struct if_dqblk quota = { 0 };
 	long r = -1;
 #ifdef SYS_quotactl_fd
-	r = syscall(SYS_quotactl_fd, fd, QCMD(Q_GETQUOTA, type), id, &quota);
+	r = syscall(SYS_quotactl_fd, fd, QCMD((unsigned)Q_GETQUOTA, (unsigned)type), id, &quota);
 #endif
 	uint64_t now = (uint64_t)(clock_realtime_ns() / NS_PER_S);
 	return r < 0 ? UINT64_MAX : room_of_quota(&quota, now);
