@@ -41,6 +41,7 @@ static const struct {
 	{ "debootstrap", command_debootstrap },
 	{ "prepare", command_prepare },
 	{ "commit", command_commit },
+	{ "commit-layer", command_commit_layer },
 	{ "machine-diff", command_machine_diff },
 	{ "pack", command_pack },
 	{ "unpack", command_unpack },

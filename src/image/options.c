@@ -76,7 +76,8 @@ static const struct option_spec ls_options[] = {
 
 static const struct option_spec import_options[] = {
 	{ "change", 'c', OPTION_LIST, "INSTRUCTION",
-	    "ENV, LABEL, USER, WORKDIR, STOPSIGNAL, CMD or ENTRYPOINT as in a Dockerfile; may be repeated" },
+	    "ENV, LABEL, USER, WORKDIR, STOPSIGNAL, CMD, ENTRYPOINT, EXPOSE, VOLUME or ONBUILD as in a Dockerfile; may "
+	    "be repeated" },
 	{ "message", 'm', OPTION_STRING, "TEXT", "the comment of the image's one step" },
 	{ OPTION_PLATFORM },
 	{ OPTION_PROGRESS },
@@ -372,6 +373,14 @@ static const struct option_spec remote_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec commit_layer_options[] = {
+	{ "base", 0, OPTION_STRING, "DIGEST", "the image below" },
+	{ "message", 0, OPTION_STRING, "TEXT", "the comment of the step" },
+	{ "author", 0, OPTION_STRING, "TEXT", "the author" },
+	{ "created-by", 0, OPTION_STRING, "TEXT", "the command of the step" },
+	{ 0 },
+};
+
 static const struct option_spec unpack_options[] = {
 	{ OPTION_FORM },
 	{ "taken", 0, OPTION_LIST, "NAME", "a name that its machine cannot have" },
@@ -421,6 +430,13 @@ const struct command_spec image_inner_commands[] = {
 	    .summary = "make an image of two equal tar streams, on stdin and descriptor 4",
 	    .options = commit_options,
 	    .min_arguments = 1,
+	    .max_arguments = 1,
+	},
+	{
+	    .name = "commit-layer",
+	    .synopsis = "[NAME]",
+	    .summary = "make an image of another one and a layer that an engine sends on stdin",
+	    .options = commit_layer_options,
 	    .max_arguments = 1,
 	},
 	{

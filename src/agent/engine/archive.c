@@ -394,7 +394,12 @@ static void on_image(int code, const char *text, void *data)
 	AUTO_ERROR struct error *err = NULL;
 	int r = code < 0      ? error_set(&err, -code, "%s", text) :
 		!a->container ? error_set(&err, ENOENT, "No such container: %s", a->name) :
-				start(a, &err);
+				0;
+	/* One that never ran has changed nothing. */
+	if (r == 0 && a->kind == ARCHIVE_LAYER && !a->container->pid)
+		r = image_make_upper(a->container, &err);
+	if (r == 0)
+		r = start(a, &err);
 	if (r < 0) {
 		send_error(a, r, err);
 		archive_free(a);
@@ -434,7 +439,7 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);
-	else if (c->pid || kind == ARCHIVE_LAYER)
+	else if (c->pid)
 		on_image(0, NULL, a);
 	else
 		image_want(e, c->record.image_id, on_image, a);

@@ -191,6 +191,11 @@ void image_maybe_unused(struct engine *e, const char *id);
  * -errno. */
 int image_mount_root(struct container *c, struct error **err);
 int image_mount_root_at(struct container *c, const char *root, struct error **err);
+/* Makes the container's upper directory, if it has none yet. 0 or -errno. */
+int image_make_upper(struct container *c, struct error **err);
+/* Opens the root directory of the image alone, mounted at `place` if need be (in a mount namespace
+ * of the caller's): descriptor or -errno. */
+int image_open_files(const struct container *c, const char *place, struct error **err);
 
 /* logs.c: an attach that shows the log first; answers. */
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
@@ -270,6 +275,7 @@ void engine_top(struct engine *e, struct http_exchange *x, const char *name);
 void engine_update(struct engine *e, struct http_exchange *x, const char *name);
 void engine_prune(struct engine *e, struct http_exchange *x, const char *name);
 void engine_export(struct engine *e, struct http_exchange *x, const char *name);
+void engine_changes(struct engine *e, struct http_exchange *x, const char *name);
 void engine_layer(struct engine *e, struct http_exchange *x, const char *name);
 void engine_images(struct engine *e, struct http_exchange *x, const char *name);
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name);

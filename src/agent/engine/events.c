@@ -173,7 +173,11 @@ void engine_take_event(struct engine *e, struct http_exchange *x, const char *na
 		return;
 	}
 	json_get_object(o, "Attributes", &attributes, NULL);
-	event_emit(e, "image", action, id, attributes ? json_object_get(attributes) : NULL);
+	const struct container *c = streq(text_of(o, "Type"), "container") ? container_find(e, id, NULL) : NULL;
+	if (c)
+		event_container_more(c, action, attributes ? json_object_get(attributes) : NULL);
+	else
+		event_emit(e, "image", action, id, attributes ? json_object_get(attributes) : NULL);
 	http_respond(x, 204, NULL, NULL, 0);
 }
 

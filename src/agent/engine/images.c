@@ -321,6 +321,45 @@ static int make_options(const struct container *c, unsigned count, struct buffer
 	return b->size > OPTIONS_MAX ? -E2BIG : 0;
 }
 
+int image_make_upper(struct container *c, struct error **err)
+{
+	const struct image *i = find(c->engine, c->record.image_id);
+	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
+	if (!i || !i->ready)
+		return error_set(err, ENOENT, "the image is not mounted");
+	AUTO_FD int trees = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return trees < 0 ? error_set_errno(err, errno, "cannot open the image's layers") : make_upper(c, trees, i, err);
+}
+
+/* Mounts all layers, at least two, as overlayfs wants them. */
+static int mount_layers(const struct image *i, const char *images, const char *place, struct error **err)
+{
+	AUTO_BUFFER struct buffer options;
+	buffer_init(&options, OPTIONS_MAX);
+	buffer_append_string(&options, "userxattr,lowerdir=");
+	int r = path_mkdir_all(place, 0700, err);
+	for (unsigned n = 0; r == 0 && n < i->count; n++)
+		r = buffer_appendf(&options, "%s%u", n ? ":" : "", n);
+	if (r == 0 && (chdir(images) < 0 || mount("holm", place, "overlay", MS_RDONLY, buffer_string(&options)) < 0))
+		r = error_set_errno(err, errno, "cannot mount the image's files");
+	(void)!chdir("/");
+	return r;
+}
+
+int image_open_files(const struct container *c, const char *place, struct error **err)
+{
+	const struct image *i = find(c->engine, c->record.image_id);
+	AUTOFREE char *images = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id)),
+		      *only = path_join(images, "0");
+	if (!i || !i->ready)
+		return error_set(err, ENOENT, "the image is not mounted");
+	int r = i->count > 1 ? mount_layers(i, images, place, err) : 0;
+	if (r < 0)
+		return r;
+	int fd = open(i->count > 1 ? place : only, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? error_set_errno(err, errno, "cannot open the image's files") : fd;
+}
+
 int image_mount_root(struct container *c, struct error **err)
 {
 	AUTOFREE char *root = xasprintf(ENGINE_RUN "/%s/root", c->record.id);

@@ -98,6 +98,43 @@ static int apply_command(const struct instruction *i, struct json_object *config
 	return 0;
 }
 
+/* Words as the keys of an object: "80 443/udp". A port is TCP's where it names no protocol. */
+static int apply_keys(const struct instruction *i, struct json_object *config, const char *value, struct error **err)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	AUTO_STRV struct strv words = { 0 };
+	struct json_object *array = NULL, *keys = NULL;
+	if (value[0] == '[' && json_parse(value, strlen(value), i->word, &array, NULL) == 0) {
+		json_add(o, "words", array);
+		if (json_get_strv(o, "words", &words, NULL) < 0)
+			return error_set(err, EINVAL, "--change \"%s %.80s\" is not an array of strings", i->word,
+			    value);
+	} else {
+		strv_split(&words, value, " \t");
+	}
+	if (json_get_object(config, i->member, &keys, NULL) < 0) {
+		keys = json_object_new_object();
+		json_object_object_del(config, i->member);
+		json_add(config, i->member, keys);
+	}
+	for (size_t k = 0; k < words.count; k++) {
+		int bare = streq(i->word, "EXPOSE") && !strchr(words.items[k], '/');
+		AUTOFREE char *key = xasprintf(bare ? "%s/tcp" : "%s", words.items[k]);
+		json_object_object_add(keys, key, json_object_new_object());
+	}
+	return 0;
+}
+
+static int apply_onbuild(const struct instruction *i, struct json_object *config, const char *value, struct error **err)
+{
+	AUTO_STRV struct strv all = { 0 };
+	(void)json_get_strv(config, i->member, &all, NULL);
+	strv_add(&all, value);
+	json_object_object_del(config, i->member);
+	json_add_strv(config, i->member, &all);
+	return 0;
+}
+
 static const struct instruction instructions[] = {
 	{ "ENV", "Env", apply_env },
 	{ "LABEL", "Labels", apply_label },
@@ -106,6 +143,9 @@ static const struct instruction instructions[] = {
 	{ "STOPSIGNAL", "StopSignal", apply_text },
 	{ "CMD", "Cmd", apply_command },
 	{ "ENTRYPOINT", "Entrypoint", apply_command },
+	{ "EXPOSE", "ExposedPorts", apply_keys },
+	{ "VOLUME", "Volumes", apply_keys },
+	{ "ONBUILD", "OnBuild", apply_onbuild },
 };
 
 int change_apply(struct json_object *config, const char *instruction, struct error **err)
@@ -123,7 +163,9 @@ int change_apply(struct json_object *config, const char *instruction, struct err
 		return i->apply(i, config, value, err);
 	}
 	return error_set(err, EINVAL,
-	    "--change \"%.80s\": there are ENV, LABEL, USER, WORKDIR, STOPSIGNAL, CMD and ENTRYPOINT", instruction);
+	    "--change \"%.80s\": there are ENV, LABEL, USER, WORKDIR, STOPSIGNAL, CMD, ENTRYPOINT, "
+	    "EXPOSE, VOLUME and ONBUILD",
+	    instruction);
 }
 
 int change_apply_all(struct json_object *config, const struct strv *list, struct error **err)

@@ -33,6 +33,7 @@ int command_tag(struct options *o, struct error **err);
 int command_debootstrap(struct options *o, struct error **err);
 int command_prepare(struct options *o, struct error **err);
 int command_commit(struct options *o, struct error **err);
+int command_commit_layer(struct options *o, struct error **err);
 int command_machine_diff(struct options *o, struct error **err);
 int command_pack(struct options *o, struct error **err);
 int command_unpack(struct options *o, struct error **err);

@@ -27,7 +27,7 @@ static int parse(struct ask *a, struct json_object **ret)
 		return -EPROTO;
 	buffer_consume(&a->in, (size_t)size);
 	if (head.status >= 300)
-		return -EIO;
+		return head.status == 404 ? -ENOENT : -EIO;
 	if (head.status == 204)
 		return 0;
 	if (head.chunked || head.content_length < 0 || (size_t)head.content_length != a->in.size)
@@ -99,4 +99,20 @@ void docker_tell_event(struct keeper *k, const char *action, const char *id, con
 	json_add_string(attributes, "name", name);
 	json_add(o, "Attributes", attributes);
 	(void)docker_ask(k, "POST", "/holm/event", o, NULL, NULL);
+}
+
+void docker_tell_commit(struct keeper *k, const char *container, const char *image, const char *name)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *attributes = json_object_new_object();
+	json_add_string(o, "Type", "container");
+	json_add_string(o, "Action", "commit");
+	json_add_string(o, "ID", container);
+	json_add_string(attributes, "imageID", image);
+	if (name)
+		json_add_string(attributes, "imageRef", name);
+	json_add(o, "Attributes", attributes);
+	(void)docker_ask(k, "POST", "/holm/event", o, NULL, NULL);
+	if (name)
+		docker_tell_event(k, "tag", image, name);
 }

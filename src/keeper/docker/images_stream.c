@@ -108,8 +108,7 @@ void docker_load_images(struct docker_request *q)
 
 /* ---- import ---- */
 
-/* All values of a parameter, decoded. */
-static void query_all(const char *target, const char *key, struct strv *to)
+void docker_query_all(const char *target, const char *key, struct strv *to)
 {
 	AUTO_STRV struct strv parts = { 0 };
 	const char *query = strchr(target, '?');
@@ -132,7 +131,7 @@ static int import_words(struct docker_request *q, const char *source, struct str
 		    "holm's engine imports no URL; get the file and send it: docker import - NAME < FILE");
 	if (repository && repository[0] == '-')
 		return error_set(err, EINVAL, "invalid reference format");
-	query_all(target, "changes", &changes);
+	docker_query_all(target, "changes", &changes);
 	strv_split(words, "import --progress none", " ");
 	if (message && *message)
 		strv_addf(words, "--message=%s", message);
@@ -261,7 +260,7 @@ void docker_save_image(struct docker_request *q)
 void docker_save_images(struct docker_request *q)
 {
 	AUTO_STRV struct strv parts = { 0 }, names = { 0 };
-	query_all(http_exchange_head(q->exchange)->target, "names", &parts);
+	docker_query_all(http_exchange_head(q->exchange)->target, "names", &parts);
 	for (size_t i = 0; i < parts.count; i++)
 		strv_split(&names, parts.items[i], ",");
 	check_and_save(q, &names);

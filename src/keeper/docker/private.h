@@ -41,6 +41,9 @@ void docker_respond_json(struct docker_request *q, int status, struct json_objec
  * body (borrowed). Frees q. */
 void docker_hand_over(struct docker_request *q, struct json_object *body);
 
+/* commit.c */
+void docker_commit(struct docker_request *q);
+
 /* containers.c */
 void docker_list_containers(struct docker_request *q);
 
@@ -87,6 +90,12 @@ int docker_program(struct loop *l, const char *const *words, docker_program_fn d
 /* The same with a descriptor for its stdin, borrowed. */
 int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
     struct error **err);
+/* The same, and with `extra` for its descriptor 3. */
+int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
+    void *data, struct error **err);
+
+/* A descriptor of memory with the text, at its beginning. -errno. */
+int docker_hold_text(const char *text);
 
 /* upload.c: the body of a request whose connection was taken, on its way to a program. raw: taken;
  * client: borrowed. *ret_input (owned): the program's stdin. *ret is set also on errors. */
@@ -98,6 +107,8 @@ void docker_upload_free(struct docker_upload *u); /* NULL is fine */
 void docker_build(struct docker_request *q); /* build.c */
 
 /* images_stream.c */
+/* Adds all values of a parameter, decoded. */
+void docker_query_all(const char *target, const char *key, struct strv *to);
 void docker_create_image(struct docker_request *q); /* pull, or import */
 void docker_load_images(struct docker_request *q);
 void docker_save_images(struct docker_request *q);
@@ -110,6 +121,8 @@ int docker_ask(struct keeper *k, const char *method, const char *target, struct 
     docker_answer_fn done, void *data);
 /* Tells the engine's listeners what became of an image. */
 void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name);
+/* Tells them that a container is an image now; name may be NULL. */
+void docker_tell_commit(struct keeper *k, const char *container, const char *image, const char *name);
 
 char *docker_last_line(const char *errors); /* the last line of holm-image; owned */
 int docker_take_reference(struct docker_request *q, const char *text, struct error **err); /* into q->reference */

@@ -80,7 +80,7 @@ static int watch(struct loop *l, struct program *p)
 	return r == 0 ? loop_add_timer(l, clock_deadline(PROGRAM_MS), on_time, p, &p->timer) : r;
 }
 
-static int start(struct program *p, const char *const *words, int input, struct error **err)
+static int start(struct program *p, const char *const *words, int input, int extra, struct error **err)
 {
 	AUTOFREE char *path = path_libexec("holm-image");
 	AUTO_STRV struct strv argv = { 0 };
@@ -97,10 +97,10 @@ static int start(struct program *p, const char *const *words, int input, struct 
 		return error_set_errno(err, r, "cannot start holm-image");
 	p->pipes[1] = ends[1][0];
 	AUTO_FD int errors = ends[1][1];
-	const struct spawn_fd fds[] = { { output, 1 }, { errors, 2 }, { input, 0 } };
+	const struct spawn_fd fds[] = { { output, 1 }, { errors, 2 }, { input, 0 }, { extra, 3 } };
 	const struct spawn_options o = { .argv = strv_argv(&argv),
 		.fds = fds,
-		.fd_count = input < 0 ? 2 : 3,
+		.fd_count = 2 + (input >= 0) + (extra >= 0),
 		.death_signal = SIGKILL };
 	for (int i = 0; i < 2; i++)
 		fd_set_nonblocking(p->pipes[i], 1);
@@ -115,11 +115,17 @@ int docker_program(struct loop *l, const char *const *words, docker_program_fn d
 int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
     struct error **err)
 {
+	return docker_program_two(l, words, input, -1, done, data, err);
+}
+
+int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
+    void *data, struct error **err)
+{
 	struct program *p = xnew(struct program);
 	*p = (struct program){ .done = done, .data = data, .pipes = { -1, -1 } };
 	for (int i = 0; i < 2; i++)
 		buffer_init(&p->texts[i], TEXT_MAX);
-	int r = start(p, words, input, err);
+	int r = start(p, words, input, extra, err);
 	if (r == 0)
 		r = watch(l, p);
 	if (r < 0)

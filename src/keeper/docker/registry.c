@@ -20,8 +20,7 @@ enum { AUTH_MAX = 8 * 1024 };
 
 /* ---- logins ---- */
 
-/* A descriptor with the text, at its beginning. -errno. */
-static int hold_text(const char *text)
+int docker_hold_text(const char *text)
 {
 	AUTO_FD int fd = memfd_create("holm-login", MFD_CLOEXEC);
 	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
@@ -47,7 +46,7 @@ static int take_login(struct docker_request *q, struct error **err)
 		const char *value = NULL;
 		has_login |= json_get_string(o, secrets[i], &value, NULL) == 0 && *value;
 	}
-	int fd = has_login ? hold_text(text) : -ENOENT;
+	int fd = has_login ? docker_hold_text(text) : -ENOENT;
 	explicit_bzero(text, strlen(text));
 	return fd;
 }
@@ -60,7 +59,7 @@ static int run(struct docker_request *q, const char *plain, const char *as, dock
 	if (login < 0 && login != -ENOENT)
 		return login;
 	if (login < 0 && !plain)
-		login = hold_text("");
+		login = docker_hold_text("");
 	const char *const words[] = { login < 0 ? plain : as, "--progress", "none", "--platform",
 		platform && *platform ? platform : "", q->reference, NULL };
 	const char *const without[] = { words[0], "--progress", "none", q->reference, NULL };
@@ -323,7 +322,7 @@ void docker_auth(struct docker_request *q)
 	AUTO_ERROR struct error *err = NULL;
 	struct json_object *body = http_exchange_json(q->exchange, &err);
 	AUTOFREE char *text = body ? json_to_string(body, 0) : NULL;
-	AUTO_FD int login = text ? hold_text(text) : -EINVAL;
+	AUTO_FD int login = text ? docker_hold_text(text) : -EINVAL;
 	int r = login < 0 ? login : docker_program_with(keeper_loop(q->keeper), words, login, on_tried, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);

@@ -25,7 +25,11 @@ static const struct {
 	{ "ENV A", NULL, NULL },
 	{ "CMD [\"a\"", NULL, NULL },
 	{ "CMD [{}]", NULL, NULL },
-	{ "VOLUME /x", NULL, NULL },
+	{ "EXPOSE 80 53/udp", "EXPOSE 443", "{\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{},\"443/tcp\":{}}}" },
+	{ "VOLUME [\"/x y\"]", "VOLUME /z", "{\"Volumes\":{\"/x y\":{},\"/z\":{}}}" },
+	{ "ONBUILD RUN a", "ONBUILD RUN b", "{\"OnBuild\":[\"RUN a\",\"RUN b\"]}" },
+	{ "EXPOSE [{}]", NULL, NULL },
+	{ "FROM x", NULL, NULL },
 	{ "", NULL, NULL },
 };
 
