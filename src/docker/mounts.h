@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/json.h"
 
+/* In the place of a path of the host: the socket of the machine's own engine. */
+#define DOCKER_MOUNT_SOCKET "/docker.sock"
+
 enum { DOCKER_MOUNTS_MAX = 256, DOCKER_MOUNT_TEXT_MAX = 4096 };
 
 enum docker_mount_type { DOCKER_MOUNT_BIND, DOCKER_MOUNT_VOLUME, DOCKER_MOUNT_TMPFS };

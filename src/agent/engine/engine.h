@@ -46,13 +46,14 @@ struct engine {
 	struct event_log *events; /* NULL: none yet */
 	struct image *images;
 	int stopping;
-	uint64_t mount_number;    /* of the next request to the agent for a host path */
-	struct strv nameservers;  /* of the machine */
-	char *host;               /* the host's address; NULL: out of reach */
-	struct bridge bridge;     /* of the default network */
-	int has_bridge;           /* else containers use the machine's network */
-	unsigned limits;          /* that the machine has: bits of docker_limit */
-	struct network *networks; /* by name */
+	uint64_t mount_number;        /* of the next request to the agent for a host path */
+	struct strv nameservers;      /* of the machine */
+	char *host;                   /* the host's address; NULL: out of reach */
+	struct bridge bridge;         /* of the default network */
+	int has_bridge;               /* else containers use the machine's network */
+	unsigned limits;              /* that the machine has: bits of docker_limit */
+	struct network *networks;     /* by name */
+	struct source *docker_socket; /* NULL: no container has asked for it */
 };
 
 /* ---- containers ---- */
@@ -199,6 +200,10 @@ int image_open_files(const struct container *c, const char *place, struct error 
 
 /* logs.c: an attach that shows the log first; answers. */
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
+
+/* docker_socket.c: a detached mount of a socket that leads to this machine's engine. Descriptor or
+ * -errno. */
+int docker_socket_tree(struct engine *e, struct error **err);
 
 /* archive.c */
 void archive_forget(struct container *c); /* it goes away: its archives lose it */

@@ -163,6 +163,12 @@ static int put_volume(const struct container *c, size_t i, struct error **err)
 	return data < 0 ? data : tree < 0 ? -errno : put(c, i, tree);
 }
 
+static int put_socket(const struct container *c, size_t i, struct error **err)
+{
+	AUTO_FD int tree = docker_socket_tree(c->engine, err);
+	return tree < 0 ? tree : put(c, i, tree);
+}
+
 static int ask(const struct mounting *m, size_t i)
 {
 	struct json_object *o = json_object_new_object();
@@ -173,8 +179,11 @@ static int ask(const struct mounting *m, size_t i)
 
 static int begin(struct mounting *m, size_t i, struct error **err)
 {
-	switch (m->container->record.mounts.items[i].type) {
+	const struct docker_mount *mount = &m->container->record.mounts.items[i];
+	switch (mount->type) {
 	case DOCKER_MOUNT_BIND:
+		if (streq(mount->path, DOCKER_MOUNT_SOCKET))
+			return put_socket(m->container, i, err);
 		m->waiting++;
 		return ask(m, i);
 	case DOCKER_MOUNT_VOLUME:

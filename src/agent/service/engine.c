@@ -24,6 +24,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/place.h"
 #include "agent/service/binds.h"
+#include "agent/service/engine_docker.h"
 #include "agent/service/engine_ports.h"
 #include "agent/service/service.h"
 #include "base/alloc.h"
@@ -217,6 +218,10 @@ static void on_message(struct json_object *o, int fd, void *data)
 	} wishes[] = { { "image", ask_keeper }, { "unused", give_back } };
 	const char *image = NULL;
 	int64_t tag = 0;
+	if (json_object_object_get_ex(o, "docker", NULL)) {
+		engine_docker_connect(l->agent, fd);
+		return;
+	}
 	fd_close(fd);
 	json_get_i64(o, "tag", &tag, NULL);
 	if (json_object_object_get_ex(o, "started", NULL) && l->agent->phase == PHASE_STOPPING)

@@ -230,6 +230,7 @@ const struct http_route agent_routes[] = {
 	{ "GET", "/v1/engine/image", handle_engine_image, 0 },
 	{ "DELETE", "/v1/engine/image", handle_engine_image_done, 0 },
 	{ "POST", "/v1/engine/ports/*", docker_handle_ports, 0 },
+	{ "POST", "/v1/engine/docker", docker_handle_inside, 0 },
 	{ "POST", "/v1/relay/socket", handle_socket, 0 },
 	{ "POST", "/v1/relay/names", names_handle, 0 },
 	{ "POST", "/v1/console", handle_console, 0 },

@@ -125,7 +125,17 @@ static int resolve(const struct keeper *k, const struct docker_mount *m, char **
 	return *ret ? 0 : error_set(err, ENOENT, "bind source path does not exist: %s", m->source);
 }
 
-int docker_binds_add(const struct keeper *k, struct json_object *body, struct error **err)
+/* Whether the source is docker.sock: where clients look for it, or this machine's own. */
+static int is_docker_socket(const struct keeper *k, const char *source)
+{
+	AUTOFREE char *api = machine_socket_path(k->machine->name, NULL), *folder = api ? path_parent(api) : NULL,
+		      *own = folder ? path_join(folder, "docker.sock") : NULL;
+	return streq(source, "/var/run/docker.sock") || streq(source, "/run/docker.sock") || streq(source, own);
+}
+
+typedef int (*resolve_fn)(const struct keeper *k, const struct docker_mount *m, char **ret, struct error **err);
+
+static int add_all(const struct keeper *k, struct json_object *body, resolve_fn find_path, struct error **err)
 {
 	AUTO_DOCKER_MOUNTS struct docker_mounts list = { 0 };
 	struct json_object *binds = json_object_new_object();
@@ -136,9 +146,33 @@ int docker_binds_add(const struct keeper *k, struct json_object *body, struct er
 		AUTOFREE char *path = NULL;
 		if (list.items[i].type != DOCKER_MOUNT_BIND)
 			continue;
-		r = resolve(k, &list.items[i], &path, err);
+		if (is_docker_socket(k, list.items[i].source))
+			path = xstrdup(DOCKER_MOUNT_SOCKET);
+		else
+			r = find_path(k, &list.items[i], &path, err);
 		if (r == 0)
 			json_add_string(binds, list.items[i].source, path);
 	}
 	return r;
+}
+
+int docker_binds_add(const struct keeper *k, struct json_object *body, struct error **err)
+{
+	return add_all(k, body, resolve, err);
+}
+
+/* By the list of shares alone: what is there shows at the start, with the machine's rights. */
+static int resolve_inside(const struct keeper *k, const struct docker_mount *m, char **ret, struct error **err)
+{
+	const char *tag = NULL;
+	AUTOFREE char *relative = NULL;
+	int r = docker_bind_find(k, m->source, &tag, &relative, err);
+	if (r == 0)
+		*ret = xstrdup(m->source);
+	return r;
+}
+
+int docker_binds_add_inside(const struct keeper *k, struct json_object *body, struct error **err)
+{
+	return add_all(k, body, resolve_inside, err);
 }

@@ -13,6 +13,9 @@ int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_
 int docker_service_reopen(struct docker_service *s, const char *runtime_dir, struct error **err);
 void docker_service_free(struct docker_service *s); /* removes the socket; NULL is fine */
 
+/* POST /v1/engine/docker: a connection to docker.sock from inside (service.c). */
+void docker_handle_inside(struct http_exchange *x, void *keeper);
+
 /* POST /v1/engine/ports/: the agent asks for ports of a container on the host (ports.c). */
 void docker_handle_ports(struct http_exchange *x, void *keeper);
 

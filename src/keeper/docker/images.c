@@ -143,8 +143,11 @@ static int take_prepared(struct docker_request *q, const char *output, struct er
 	const char *id = NULL;
 	int r = json_parse_bytes(output, strlen(output), "holm-image's answer", &answer, err);
 	if (r < 0 || (r = json_get_string(answer, "digest", &id, err)) < 0 ||
-	    (r = json_get_object(answer, "config", &config, err)) < 0 ||
-	    (r = docker_ports_allow(q->keeper, q->body, err)) < 0 || (r = remember(q->keeper, id, answer, err)) < 0)
+	    (r = json_get_object(answer, "config", &config, err)) < 0)
+		return r;
+	if (!q->inside) /* from inside, any free port is all there is */
+		r = docker_ports_allow(q->keeper, q->body, err);
+	if (r < 0 || (r = remember(q->keeper, id, answer, err)) < 0)
 		return r;
 	image = json_object_new_object();
 	json_add_string(image, "id", id);
@@ -193,7 +196,7 @@ void docker_create(struct docker_request *q)
 		r = docker_take_reference(q, name, &err);
 	if (r == 0) {
 		q->body = json_object_get(body);
-		r = docker_binds_add(q->keeper, q->body, &err);
+		r = (q->inside ? docker_binds_add_inside : docker_binds_add)(q->keeper, q->body, &err);
 	}
 	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
 	if (prepared) {

@@ -25,6 +25,7 @@ struct docker_request {
 	struct keeper *keeper;
 	const char *socket;              /* docker.sock; borrowed while the handler runs */
 	struct http_exchange *exchange;  /* NULL: the client is gone */
+	int inside;                      /* a container of the machine asks */
 	char *name;                      /* the star's part of the path, or NULL */
 	const struct resource *resource; /* while it waits for the boot */
 	struct keeper_waiter *waiter;
@@ -82,6 +83,8 @@ int docker_ports_shrink(const struct keeper *k, struct json_object *used);
 /* binds.c: adds "HolmBinds":{"SOURCE":"PATH"} to a create body: where host paths lead, in a share
  * of the machine. Makes the directories that -v names and that are not there. 0 or -errno. */
 int docker_binds_add(const struct keeper *k, struct json_object *body, struct error **err);
+/* The same for a request from inside: nothing of the host is looked at, nothing is made. */
+int docker_binds_add_inside(const struct keeper *k, struct json_object *body, struct error **err);
 
 /* program.c: runs holm-image with these words and calls done(status, stdout, stderr) once; status:
  * its exit status, or -errno. Both texts are bounded, borrowed and NUL-terminated. */

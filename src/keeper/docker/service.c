@@ -3,6 +3,10 @@
  * gives the request to the engine inside (HAND_OVER), or BOTH: the keeper adds the host's part,
  * then hands it over. Each request of a connection finds its own way.
  *
+ * Containers with a docker.sock of their own ask by way of the agent. The table says which
+ * resources are the HOST's alone: requests from inside see the host's images and make containers
+ * of them, but change no name of an image, use no login, and reach no registry.
+ *
  * The parser of requests is the one of the keeper's own API, fuzzed, and only the machine's user
  * can connect. The bodies that the keeper parses are capped. */
 #include <errno.h>
@@ -16,12 +20,26 @@
 #include "docker/route.h"
 #include "keeper/api/listen.h"
 #include "keeper/docker/private.h"
+#include "keeper/keeper_private.h"
+
+/* One of them for each server. */
+struct face {
+	struct docker_service *service;
+	int inside;
+};
 
 struct docker_service {
 	struct keeper *keeper;
-	struct http_server *server;
+	struct http_server *server, *inside;
+	struct face faces[2];
+	int busy; /* requests from inside that the keeper answers */
 	char *path;
 };
+
+enum { BUSY_MAX = 16 };
+
+/* A keeper has one machine, and so one of these. */
+static struct docker_service *the_service;
 
 #define KEEPER_HEADERS DOCKER_HEADERS "Builder-Version: 1\r\nSwarm: inactive\r\nCache-Control: no-cache\r\n"
 
@@ -31,6 +49,8 @@ void docker_request_free(struct docker_request *q)
 {
 	if (q->waiter)
 		keeper_wait_cancel(q->waiter);
+	if (q->inside && the_service)
+		the_service->busy--;
 	json_object_put(q->body);
 	free(q->name);
 	free(q->reference);
@@ -105,32 +125,34 @@ static void version(struct docker_request *q)
 /* ---- routing ---- */
 
 enum how { HERE, HAND_OVER, BOTH };
+enum who { ANYONE, HOST };
 
 static const struct resource {
 	const char *method, *pattern;
 	enum how how;
 	void (*handle)(struct docker_request *q); /* NULL: HAND_OVER */
+	enum who who;                             /* may ask */
 } resources[] = {
 	{ "GET", "/_ping", HERE, ping },
 	{ "HEAD", "/_ping", HERE, ping },
 	{ "GET", "/version", HERE, version },
 	{ "GET", "/images/json", HERE, docker_get_images },
-	{ "POST", "/images/create", HERE, docker_create_image },
-	{ "GET", "/images/search", HERE, docker_search },
-	{ "POST", "/images/**/push", HERE, docker_push },
-	{ "GET", "/distribution/**/json", HERE, docker_distribution },
-	{ "POST", "/auth", HERE, docker_auth },
+	{ "POST", "/images/create", HERE, docker_create_image, HOST },
+	{ "GET", "/images/search", HERE, docker_search, HOST },
+	{ "POST", "/images/**/push", HERE, docker_push, HOST },
+	{ "GET", "/distribution/**/json", HERE, docker_distribution, HOST },
+	{ "POST", "/auth", HERE, docker_auth, HOST },
 	{ "GET", "/images/**/json", HERE, docker_get_image },
 	{ "GET", "/images/**/history", HERE, docker_image_history },
-	{ "POST", "/images/**/tag", HERE, docker_tag_image },
-	{ "POST", "/images/prune", HERE, docker_prune_images },
-	{ "DELETE", "/images/**", HERE, docker_remove_image },
-	{ "POST", "/images/load", HERE, docker_load_images },
+	{ "POST", "/images/**/tag", HERE, docker_tag_image, HOST },
+	{ "POST", "/images/prune", HERE, docker_prune_images, HOST },
+	{ "DELETE", "/images/**", HERE, docker_remove_image, HOST },
+	{ "POST", "/images/load", HERE, docker_load_images, HOST },
 	{ "GET", "/images/get", HERE, docker_save_images },
 	{ "GET", "/images/**/get", HERE, docker_save_image },
-	{ "POST", "/build", HERE, docker_build },
+	{ "POST", "/build", HERE, docker_build, HOST },
 	{ "POST", "/containers/create", BOTH, docker_create },
-	{ "POST", "/commit", BOTH, docker_commit },
+	{ "POST", "/commit", BOTH, docker_commit, HOST },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
 	{ "GET", "/events", HAND_OVER, NULL },
@@ -215,9 +237,23 @@ static void refuse(struct http_exchange *x, int code, const struct error *err)
 	http_respond_json(x, error_http_status(code), o);
 }
 
+/* Whether a request may go on. 0 or -errno. */
+static int check(const struct face *f, const struct resource *resource, struct error **err)
+{
+	if (f->inside && resource->who == HOST)
+		return error_set(err, EACCES,
+		    "images of the host are not changed, and registries not asked, from inside the machine \"%s\"; ask "
+		    "docker.sock on the host",
+		    f->service->keeper->machine->name);
+	if (f->inside && f->service->busy >= BUSY_MAX)
+		return error_set(err, EBUSY, "too many requests from inside at a time; try again");
+	return 0;
+}
+
 static void dispatch(struct http_exchange *x, void *data)
 {
-	struct docker_service *s = data;
+	const struct face *f = data;
+	struct docker_service *s = f->service;
 	AUTO_ERROR struct error *err = NULL;
 	const char *path = docker_strip_version(http_exchange_path(x), &err);
 	for (size_t i = 0; path && i < ARRAY_SIZE(resources); i++) {
@@ -225,8 +261,19 @@ static void dispatch(struct http_exchange *x, void *data)
 		if (!streq(resources[i].method, http_exchange_head(x)->method) ||
 		    !docker_match(path, resources[i].pattern, &name))
 			continue;
+		int r = check(f, &resources[i], &err);
+		if (r < 0) {
+			free(name);
+			refuse(x, -r, err);
+			return;
+		}
+		s->busy += f->inside;
 		struct docker_request *q = xnew(struct docker_request);
-		*q = (struct docker_request){ .keeper = s->keeper, .socket = s->path, .exchange = x, .name = name };
+		*q = (struct docker_request){ .keeper = s->keeper,
+			.socket = s->path,
+			.exchange = x,
+			.inside = f->inside,
+			.name = name };
 		http_exchange_on_closed(x, on_closed, q);
 		if (resources[i].how == HERE)
 			resources[i].handle(q);
@@ -252,6 +299,22 @@ static const struct http_route routes[] = {
 	{ 0 },
 };
 
+/* ---- from inside ---- */
+
+void docker_handle_inside(struct http_exchange *x, void *keeper)
+{
+	struct buffer early;
+	int fd;
+	if (!the_service) {
+		http_respond_error(x, -ENOENT, NULL);
+		return;
+	}
+	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
+		return;
+	(void)http_server_serve_given(the_service->inside, fd, early.data ? early.data : "", early.size);
+	buffer_done(&early);
+}
+
 /* ---- the socket ---- */
 
 int docker_service_reopen(struct docker_service *s, const char *runtime_dir, struct error **err)
@@ -270,9 +333,15 @@ int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_
 {
 	struct docker_service *s = xnew(struct docker_service);
 	s->keeper = k;
-	int r = http_server_new(keeper_loop(k), routes, s, &s->server);
+	s->faces[0] = (struct face){ s, 0 };
+	s->faces[1] = (struct face){ s, 1 };
+	the_service = s;
+	int r = http_server_new(keeper_loop(k), routes, &s->faces[0], &s->server);
+	if (r == 0)
+		r = http_server_new(keeper_loop(k), routes, &s->faces[1], &s->inside);
 	if (r == 0) {
 		http_server_set_dialect(s->server, KEEPER_HEADERS, "message");
+		http_server_set_dialect(s->inside, KEEPER_HEADERS, "message");
 		r = docker_service_reopen(s, runtime_dir, err);
 	}
 	if (r < 0) {
@@ -288,6 +357,8 @@ void docker_service_free(struct docker_service *s)
 	if (!s)
 		return;
 	http_server_free(s->server);
+	http_server_free(s->inside);
+	the_service = NULL;
 	docker_images_done();
 	if (s->path)
 		unlink(s->path);

@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# docker.sock as the source of a bind: a container asks the engine of its own machine, with the
+# rights of the machine.
+load ../lib/holm
+load ../lib/containers
+
+setup_file()
+{
+	containers_begin
+	requires cc
+	mkdir -p "$HOME/bin"
+	cc -O1 -static -o "$HOME/bin/unix-request" "$BATS_TEST_DIRNAME/../lib/unix-request.c"
+	docker run -d --name asks -v "$SOCKET:/var/run/docker.sock" -v "$HOME/bin:/tools:ro" busybox:test sleep 1000 >/dev/null
+}
+
+teardown_file()
+{
+	rm -r "${HOME:?}/bin"
+	holm_end
+}
+
+# inside METHOD TARGET [BODY]: of a container.
+inside()
+{
+	docker exec asks /tools/unix-request /var/run/docker.sock "$@"
+}
+
+@test "a container with docker.sock lists, makes, runs, reads and removes containers of its machine" {
+	local id
+	equal '200 OK' "$(inside GET /_ping)"
+	contains "$(inside GET /v1.41/containers/json)" '"Names":["/asks"]'
+	id=$(inside POST '/containers/create?name=child' '{"Image":"busybox:test","Cmd":["echo","from inside"]}' | sed -n 's/^201 //p' | jq -r .Id)
+	equal 204 "$(inside POST "/containers/$id/start" | tr -d ' ')"
+	contains "$(inside POST "/containers/$id/wait")" '"StatusCode":0'
+	contains "$(inside GET "/containers/$id/logs?stdout=1" | tr -d '\000')" 'from inside'
+	equal 'from inside' "$(docker logs child)"
+	contains "$(inside GET /images/json)" busybox:test
+	equal 204 "$(inside DELETE "/containers/$id" | tr -d ' ')"
+	equal asks "$(docker ps -a --format '{{.Names}}')"
+}
+
+@test "the socket of /var/run/docker.sock is the same; it is root's in the container, and nobody else's" {
+	docker run --rm -v /var/run/docker.sock:/s busybox:test stat -c '%F %a %u' /s >"$TMPDIR/out"
+	equal 'socket 660 0' "$(cat "$TMPDIR/out")"
+	contains "$(docker run --rm -v /var/run/docker.sock:/s -v "$HOME/bin:/tools:ro" busybox:test /tools/unix-request /s GET /version)" '"ApiVersion"'
+	exits 1 docker run --rm -u 1000:1000 -v /var/run/docker.sock:/s -v "$HOME/bin:/tools:ro" busybox:test /tools/unix-request /s GET /version
+	contains "$(docker inspect -f '{{range .Mounts}}{{.Source}} {{end}}' asks)" "$SOCKET"
+	rm "$TMPDIR/out"
+}
+
+@test "from inside no name of the host's images changes, no login is used, and no registry is asked" {
+	local before
+	before=$(holm image ls --format json | jq -S .)
+	while read -r method target; do
+		equal 403 "$(inside "$method" "$target" '{}' | cut -c1-3)"
+	done <<-'END'
+		POST /images/busybox:test/tag?repo=mine
+		DELETE /images/busybox:test
+		DELETE /v1.41/images/busybox:test?force=1
+		POST /images/prune
+		POST /images/create?fromImage=127.0.0.1:1/x&tag=1
+		POST /images/create?fromSrc=-&repo=mine
+		POST /images/load
+		POST /images/busybox:test/push?tag=test
+		GET /distribution/127.0.0.1:1/x:1/json
+		GET /images/search?term=127.0.0.1:1/x
+		POST /auth
+		POST /commit?container=asks&repo=mine
+		POST /build?t=mine
+	END
+	contains "$(inside DELETE /images/busybox:test)" 'docker.sock on the host'
+	equal "$before" "$(holm image ls --format json | jq -S .)"
+}
+
+@test "from inside, paths of the host are those of shares and a fixed port is nobody's" {
+	contains "$(inside POST /containers/create '{"Image":"busybox:test","Cmd":["true"],"HostConfig":{"Binds":["/etc:/x"]}}')" '400 '
+	equal 400 "$(inside POST /containers/create "{\"Image\":\"busybox:test\",\"HostConfig\":{\"Binds\":[\"$HOME/../../etc:/x\"]}}" | cut -c1-3)"
+	# A directory of the share that is not there is not made.
+	local id
+	id=$(inside POST /containers/create "{\"Image\":\"busybox:test\",\"Cmd\":[\"true\"],\"HostConfig\":{\"Binds\":[\"$HOME/absent:/x\"]}}" | sed -n 's/^201 //p' | jq -r .Id)
+	equal 400 "$(inside POST "/containers/$id/start" | cut -c1-3)"
+	[ ! -e "$HOME/absent" ]
+	docker rm "$id" >/dev/null
+	id=$(inside POST /containers/create '{"Image":"busybox:test","Cmd":["sleep","100"],"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"48123"}]}}}' | sed -n 's/^201 //p' | jq -r .Id)
+	[ "$(inside POST "/containers/$id/start" | cut -c1-3)" != 204 ]
+	docker rm -f "$id" >/dev/null
+}
