@@ -14,15 +14,16 @@ static const struct command_spec *const plain_commands[] = { &command_container_
 	&command_container_restart, &command_container_kill, &command_container_rm, &command_container_port,
 	&command_container_top, &command_container_rename, &command_container_pause, &command_container_unpause,
 	&command_container_stats, &command_container_update, &command_inspect_any, &command_container_events,
-	&command_images, &command_rmi, &command_system_info, &command_docker_host, &command_help, &command_version,
-	NULL };
+	&command_container_diff, &command_container_commit, &command_container_export, &command_images, &command_rmi,
+	&command_system_info, &command_docker_host, &command_help, &command_version, NULL };
 
 static const struct command_spec *const container_commands[] = { &command_container_run, &command_container_create,
 	&command_container_start, &command_container_exec, &command_container_attach, &command_container_wait,
 	&command_container_cp, &command_container_ps, &command_container_logs, &command_container_stop,
 	&command_container_restart, &command_container_kill, &command_container_rm, &command_container_inspect,
 	&command_container_port, &command_container_top, &command_container_rename, &command_container_pause,
-	&command_container_unpause, &command_container_stats, &command_container_update, NULL };
+	&command_container_unpause, &command_container_stats, &command_container_update, &command_container_diff,
+	&command_container_commit, &command_container_export, &command_container_prune, NULL };
 
 static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
 	&command_restart, &command_wait, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
@@ -32,7 +33,7 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 	&command_fix_owner, NULL };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
-	&command_container_events, NULL };
+	&command_system_prune, &command_container_events, NULL };
 
 static const struct command_spec *const volume_commands[] = { &command_volume_create, &command_volume_ls,
 	&command_volume_inspect, &command_volume_rm, &command_volume_prune, NULL };

@@ -94,6 +94,9 @@ static const struct option_spec history_options[] = {
 static const struct option_spec prune_options[] = {
 	{ "all", 'a', OPTION_FLAG, NULL, "images too that no machine uses" },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "say what would go, and delete nothing" },
+	{ "filter", 0, OPTION_LIST, "KEY=VALUE",
+	    "of images, only those that match: until=TIME, label=KEY[=VALUE], label!=..." },
+	{ "force", 'f', OPTION_FLAG, NULL, "has no effect: this prune does not ask" },
 	FORMAT_OPTION("table"),
 	{ 0 },
 };

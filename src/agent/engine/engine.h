@@ -201,6 +201,11 @@ int image_open_files(const struct container *c, const char *place, struct error 
 /* logs.c: an attach that shows the log first; answers. */
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
 
+/* sizes.c: what the container has written, bytes on the disk. */
+uint64_t container_size(const struct container *c);
+/* list.c: an entry of GET /containers/json; owned. */
+struct json_object *container_summary(const struct container *c, int with_size);
+
 /* docker_socket.c: a detached mount of a socket that leads to this machine's engine. Descriptor or
  * -errno. */
 int docker_socket_tree(struct engine *e, struct error **err);
@@ -280,6 +285,7 @@ void engine_top(struct engine *e, struct http_exchange *x, const char *name);
 void engine_update(struct engine *e, struct http_exchange *x, const char *name);
 void engine_prune(struct engine *e, struct http_exchange *x, const char *name);
 void engine_export(struct engine *e, struct http_exchange *x, const char *name);
+void engine_df(struct engine *e, struct http_exchange *x, const char *name);
 void engine_changes(struct engine *e, struct http_exchange *x, const char *name);
 void engine_layer(struct engine *e, struct http_exchange *x, const char *name);
 void engine_images(struct engine *e, struct http_exchange *x, const char *name);

@@ -146,7 +146,7 @@ static int passes_all(const struct container *c, struct json_object *filters)
 
 /* ---- ps ---- */
 
-static struct json_object *summary(const struct container *c)
+struct json_object *container_summary(const struct container *c, int with_size)
 {
 	const struct record *r = &c->record;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array(),
@@ -172,6 +172,8 @@ static struct json_object *summary(const struct container *c)
 	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);
 	json_add(o, "Mounts", mounts_describe(c));
+	if (with_size)
+		json_add_u64(o, "SizeRw", container_size(c));
 	return o;
 }
 
@@ -194,11 +196,12 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 		most = 0;
 	int all =
 	    engine_flag(x, "all", 0) || most > 0 || (filters && json_object_object_get_ex(filters, "status", NULL));
+	int size = engine_flag(x, "size", 0);
 	struct json_object *list = json_object_new_array();
 	for (const struct container *c = e->containers; c && (!most || json_object_array_length(list) < most);
 	     c = c->next)
 		if ((all || c->pid || policy_is_waiting(c)) && passes_all(c, filters))
-			json_object_array_add(list, summary(c));
+			json_object_array_add(list, container_summary(c, size));
 	http_respond_json(x, 200, list);
 }
 
@@ -275,6 +278,8 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add(o, "HostConfig", host_object(c));
 	json_add(o, "Config", config_object(c));
 	json_add(o, "Mounts", mounts_describe(c));
+	if (engine_flag(x, "size", 0))
+		json_add_u64(o, "SizeRw", container_size(c));
 	json_add(settings, "Ports", container_ports_object(c));
 	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);

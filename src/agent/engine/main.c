@@ -41,6 +41,7 @@ static const struct {
 	{ "GET", "/events", engine_events },
 	{ "POST", "/holm/event", engine_take_event },
 	{ "GET", "/holm/images", engine_images },
+	{ "GET", "/holm/df", engine_df },
 	{ "GET", "/containers/*/changes", engine_changes },
 	{ "POST", "/containers/create", engine_create },
 	{ "GET", "/containers/*/json", engine_inspect },

@@ -102,6 +102,7 @@ struct prune {
 	struct http_exchange *exchange; /* NULL: the client is gone */
 	struct json_object *deleted;
 	size_t left;
+	uint64_t bytes;
 };
 
 static void on_closed(void *data)
@@ -113,7 +114,7 @@ static void conclude(struct prune *p)
 {
 	struct json_object *answer = json_object_new_object();
 	json_add(answer, "ContainersDeleted", p->deleted);
-	json_add_i64(answer, "SpaceReclaimed", 0);
+	json_add_u64(answer, "SpaceReclaimed", p->bytes);
 	if (p->exchange) {
 		http_exchange_on_closed(p->exchange, NULL, NULL);
 		http_respond_json(p->exchange, 200, answer);
@@ -161,6 +162,7 @@ void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
 			continue;
 		json_object_array_add(p->deleted, json_object_new_string(c->record.id));
 		p->left++;
+		p->bytes += container_size(c);
 		c->prune = p;
 		container_remove(c);
 	}

@@ -191,6 +191,11 @@ static uint64_t size_of(int directory, int depth)
 	return sum;
 }
 
+uint64_t volume_tree_size(int directory)
+{
+	return size_of(directory, 0);
+}
+
 uint64_t volume_size(const struct engine *e, const char *name)
 {
 	AUTO_FD int data = volume_open(e, name, NULL, O_PATH | O_DIRECTORY);

@@ -24,6 +24,7 @@ uint64_t volume_size(const struct engine *e, const char *name); /* bytes on the 
 void volumes_sweep(const struct engine *e);                     /* removes the files of those that are gone */
 
 void engine_volumes(struct engine *e, struct http_exchange *x, const char *name);
+uint64_t volume_tree_size(int directory); /* of any directory; bytes on the disk */
 void engine_volume_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_volume_inspect(struct engine *e, struct http_exchange *x, const char *name);
 void engine_volume_remove(struct engine *e, struct http_exchange *x, const char *name);

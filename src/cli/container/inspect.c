@@ -43,6 +43,7 @@ const struct command_spec command_volume_inspect = {
 	.options = volume_options,
 	.min_arguments = 1,
 	.max_arguments = -1,
+	.complete = "volume",
 	.run = run_inspect,
 };
 

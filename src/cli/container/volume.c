@@ -10,6 +10,7 @@
 #include "cli/container/list.h"
 #include "cli/container/prune.h"
 #include "cli/output.h"
+#include "machine/machine.h"
 
 static int run_create(const struct command_spec *c, struct options *o);
 static int run_ls(const struct command_spec *c, struct options *o);
@@ -36,6 +37,7 @@ const struct command_spec command_volume_create = {
 static const struct option_spec ls_options[] = {
 	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
 	{ "filter", 'f', OPTION_LIST, "KEY=VALUE", "only those that match: name, label, driver, dangling" },
+	{ "no-boot", 0, OPTION_FLAG, NULL, "leave a stopped machine alone, and show nothing of it" },
 	LIST_FORMAT_OPTION,
 	API_MACHINE_OPTION,
 	{ 0 },
@@ -65,6 +67,7 @@ const struct command_spec command_volume_rm = {
 	.options = rm_options,
 	.min_arguments = 1,
 	.max_arguments = -1,
+	.complete = "volume",
 	.run = run_rm,
 };
 
@@ -157,6 +160,8 @@ static int run_ls(const struct command_spec *c, struct options *o)
 		r = api_init(&a, c, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
+	if (options_given(o, "no-boot") && machine_is_running(a.machine) != 1)
+		return list_show(&view, rows);
 	AUTOFREE char *target = api_target("/volumes", "filters", filters, NULL);
 	r = api_call(&a, "GET", target, NULL, &answer, &err);
 	if (r < 0)

@@ -160,6 +160,8 @@ void generate_bash(FILE *out)
 	      "\tcontainer) mapfile -t COMPREPLY < <(compgen -W \"$(holm ps -a --no-boot --format '{{.Names}}' "
 	      "2>/dev/null)\" -- "
 	      "\"$current\") ;;\n"
+	      "\tvolume) mapfile -t COMPREPLY < <(compgen -W \"$(holm volume ls -q --no-boot 2>/dev/null)\" -- "
+	      "\"$current\") ;;\n"
 	      "\timage) mapfile -t COMPREPLY < <(compgen -W \"$(holm image ls -q 2>/dev/null)\" -- \"$current\") ;;\n"
 	      "\tkey) compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(compgen -S = -W '",
 	    out);
@@ -213,6 +215,7 @@ void generate_zsh(FILE *out)
 	      "\t'choices '*) compadd -- ${=wanted#choices } ;;\n"
 	      "\tmachine) compadd -- ${(f)\"$(holm machine ls -q 2>/dev/null)\"} ;;\n"
 	      "\tcontainer) compadd -- ${(f)\"$(holm ps -a --no-boot --format '{{.Names}}' 2>/dev/null)\"} ;;\n"
+	      "\tvolume) compadd -- ${(f)\"$(holm volume ls -q --no-boot 2>/dev/null)\"} ;;\n"
 	      "\timage) compadd -- ${(f)\"$(holm image ls -q 2>/dev/null)\"} ;;\n"
 	      "\tkey) compadd -S = -- ",
 	    out);
@@ -236,6 +239,7 @@ static const char *fish_source(const char *kind)
 	} sources[] = {
 		{ "machine", "(holm machine ls -q 2>/dev/null)" },
 		{ "container", "(holm ps -a --no-boot --format \\'{{.Names}}\\' 2>/dev/null)" },
+		{ "volume", "(holm volume ls -q --no-boot 2>/dev/null)" },
 		{ "image", "(holm image ls -q 2>/dev/null)" },
 		{ "directory", "(__fish_complete_directories)" },
 		{ "file", "(__fish_complete_path)" },

@@ -3,7 +3,9 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/parse.h"
+#include "base/stamp.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "image/commands/table.h"
@@ -71,16 +73,45 @@ static int print_rows(const struct prune_report *r, const struct kind *kinds, si
 	return command_print_rows(f, rows, err);
 }
 
+static int read_filters(const struct strv *filters, struct prune_options *p, struct strv *labels, struct strv *unlabels,
+    struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < filters->count; i++) {
+		const char *until = startswith(filters->items[i], "until="),
+			   *label = startswith(filters->items[i], "label="),
+			   *unlabel = startswith(filters->items[i], "label!=");
+		if (until && moment_parse(until, clock_realtime_ns(), &p->until_ns) < 0)
+			r = error_set(err, EINVAL, "--filter \"until=%.80s\": write a time, or how long ago: 24h",
+			    until);
+		else if (until)
+			continue;
+		else if (label || unlabel)
+			strv_add(label ? labels : unlabels, label ? label : unlabel);
+		else
+			r = error_set(err, EINVAL, "--filter \"%.80s\": a prune has until, label and label!",
+			    filters->items[i]);
+	}
+	if (labels->count)
+		p->labels = labels;
+	if (unlabels->count)
+		p->unlabels = unlabels;
+	return r;
+}
+
 int command_prune(struct options *o, struct error **err)
 {
+	AUTO_STRV struct strv labels = { 0 }, unlabels = { 0 };
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_PRUNE_REPORT struct prune_report report = { 0 };
 	AUTO_FORMAT struct format format = { 0 };
-	const struct prune_options p = {
+	struct prune_options p = {
 		.images = options_given(o, "all"),
 		.dry_run = options_given(o, "dry-run"),
 	};
 	int r = format_parse(options_string(o, "format"), "table", &format, err);
+	if (r == 0)
+		r = read_filters(options_list(o, "filter"), &p, &labels, &unlabels, err);
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0)

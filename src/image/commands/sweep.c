@@ -303,11 +303,39 @@ static void references_done(struct references *keep)
 	strv_done(&keep->images);
 }
 
+static int has_label(const struct oci_config *c, const char *wish)
+{
+	AUTOFREE char *key = xstrndup(wish, strcspn(wish, "="));
+	const char *equals = strchr(wish, '='), *value = NULL;
+	return json_get_string(c->labels, key, &value, NULL) == 0 && (!equals || streq(value, equals + 1));
+}
+
+/* Whether a prune's filters are for this image. */
+static int passes(struct sweeping *s, const struct library_entry *e)
+{
+	const struct prune_options *o = &s->options;
+	AUTO_IMAGE struct image *i = NULL;
+	int64_t created = 0;
+	int pass = 1;
+	if (!o->until_ns && !o->labels && !o->unlabels)
+		return 1;
+	if (image_load(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
+		return 0;
+	if (o->until_ns)
+		pass = i->config->created && clock_parse_rfc3339(i->config->created, &created) == 0 &&
+		       created < o->until_ns;
+	for (size_t k = 0; o->labels && k < o->labels->count; k++)
+		pass &= has_label(i->config, o->labels->items[k]);
+	for (size_t k = 0; o->unlabels && k < o->unlabels->count; k++)
+		pass &= !has_label(i->config, o->unlabels->items[k]);
+	return pass;
+}
+
 /* Takes the names of an image away that no machine uses, and drops one without a name. 1 if the
  * image goes, 0. */
 static int drop_image(struct sweeping *s, const struct library_entry *e)
 {
-	if (!s->report || (e->name && !s->options.images))
+	if (!s->report || (e->name && !s->options.images) || !passes(s, e))
 		return 0;
 	if (s->keep.keep_images || strv_contains(&s->keep.images, e->descriptor.digest))
 		return 0;

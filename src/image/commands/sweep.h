@@ -15,6 +15,8 @@ void library_free_and_sweep(struct library *l, unsigned wait_ms);
 struct prune_options {
 	int images; /* the names of images that no machine uses go too */
 	int dry_run;
+	int64_t until_ns;                     /* images that were made before; 0: any */
+	const struct strv *labels, *unlabels; /* KEY or KEY=VALUE that an image has, or has not; or NULL */
 };
 struct prune_amount {
 	uint64_t count, bytes; /* of the disk */

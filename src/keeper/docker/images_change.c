@@ -314,8 +314,16 @@ static void prune(struct docker_request *q)
 	AUTO_STRV struct strv dangling = { 0 };
 	docker_filters_get(q->body, "dangling", &dangling);
 	int all = dangling.count && (streq(dangling.items[0], "false") || streq(dangling.items[0], "0"));
-	const char *const words[] = { "prune", "--format", "json", all ? "--all" : NULL, NULL };
-	int r = docker_program(keeper_loop(q->keeper), words, on_pruned, q, &err);
+	static const char *const keys[] = { "until", "label", "label!" };
+	AUTO_STRV struct strv words = { 0 };
+	strv_split(&words, all ? "prune --format json --all" : "prune --format json", " ");
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		AUTO_STRV struct strv values = { 0 };
+		docker_filters_get(q->body, keys[i], &values);
+		for (size_t k = 0; k < values.count; k++)
+			strv_addf(&words, "--filter=%s=%s", keys[i], values.items[k]);
+	}
+	int r = docker_program(keeper_loop(q->keeper), (const char *const *)strv_argv(&words), on_pruned, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
 }
@@ -330,7 +338,7 @@ static void on_used_for_prune(int code, struct json_object *used, void *data)
 
 void docker_prune_images(struct docker_request *q)
 {
-	static const char *const known[] = { "dangling", NULL };
+	static const char *const known[] = { "dangling", "until", "label", "label!", NULL };
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *text = docker_query(http_exchange_head(q->exchange)->target, "filters");
 	int r = docker_filters_parse(text, known, &q->body, &err);

@@ -226,6 +226,18 @@ int docker_images_parse(int status, const char *output, const char *errors, stru
 							    error_set(err, EIO, "holm-image's answer is no list");
 }
 
+struct json_object *docker_images_describe(struct json_object *entries)
+{
+	struct json_object *list = json_object_new_array();
+	for (size_t i = 0; i < json_object_array_length(entries); i++) {
+		struct json_object *entry = json_object_array_get_idx(entries, i);
+		const char *name = NULL;
+		json_get_string(entry, "name", &name, NULL);
+		add_image(list, entry, name);
+	}
+	return list;
+}
+
 static void on_listed(int status, const char *output, const char *errors, void *data)
 {
 	struct docker_request *q = data;

@@ -45,6 +45,10 @@ void docker_hand_over(struct docker_request *q, struct json_object *body);
 /* commit.c */
 void docker_commit(struct docker_request *q);
 
+/* df.c */
+void docker_df(struct docker_request *q);
+void docker_prune_builds(struct docker_request *q);
+
 /* containers.c */
 void docker_list_containers(struct docker_request *q);
 
@@ -57,6 +61,8 @@ void docker_get_image(struct docker_request *q);
 /* Takes the answer of `holm-image ls` or `inspect` apart: an array, owned. 0 or -errno. */
 int docker_images_parse(int status, const char *output, const char *errors, struct json_object **ret,
     struct error **err);
+/* Docker's list of all of them, owned. */
+struct json_object *docker_images_describe(struct json_object *entries);
 /* The entry that a client names, by a name or by the beginning of its digest. Borrowed, or NULL. */
 struct json_object *docker_images_find(struct json_object *list, const char *wish, int *ret_by_name);
 

@@ -153,6 +153,8 @@ static const struct resource {
 	{ "POST", "/build", HERE, docker_build, HOST },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "POST", "/commit", BOTH, docker_commit, HOST },
+	{ "GET", "/system/df", BOTH, docker_df },
+	{ "POST", "/build/prune", HERE, docker_prune_builds, HOST },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
 	{ "GET", "/events", HAND_OVER, NULL },

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * GET /system/df: the engine counts containers and volumes, the keeper adds the host's images. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "docker/route.h"
+#include "keeper/docker/private.h"
+
+static int64_t count_users(struct json_object *containers, const char *id)
+{
+	int64_t count = 0;
+	for (size_t i = 0; containers && i < json_object_array_length(containers); i++) {
+		struct json_object *o = json_object_array_get_idx(containers, i);
+		const char *image = NULL;
+		count += json_object_is_type(o, json_type_object) && json_get_string(o, "ImageID", &image, NULL) == 0 &&
+			 streq(image, id);
+	}
+	return count;
+}
+
+static void on_listed(int status, const char *output, const char *errors, void *data)
+{
+	struct docker_request *q = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *entries = NULL;
+	struct json_object *containers = NULL;
+	uint64_t total = 0;
+	int r = docker_images_parse(status, output, errors, &entries, &err);
+	if (r < 0) {
+		docker_respond_error(q, r, err);
+		return;
+	}
+	struct json_object *images = docker_images_describe(entries), *o = json_object_get(q->body);
+	json_get_array(o, "Containers", &containers, NULL);
+	for (size_t i = 0; i < json_object_array_length(images); i++) {
+		struct json_object *one = json_object_array_get_idx(images, i);
+		const char *id = "";
+		uint64_t size = 0;
+		json_get_string(one, "Id", &id, NULL);
+		json_get_u64(one, "Size", &size, NULL);
+		json_object_object_add(one, "SharedSize", json_object_new_int64(0));
+		json_object_object_add(one, "Containers", json_object_new_int64(count_users(containers, id)));
+		total += size;
+	}
+	json_add_u64(o, "LayersSize", total);
+	json_add(o, "Images", images);
+	json_add(o, "BuildCache", json_object_new_array());
+	docker_respond_json(q, 200, o);
+}
+
+static void on_counted(int code, struct json_object *answer, void *data)
+{
+	static const char *const words[] = { "ls", "--format", "json", NULL };
+	struct docker_request *q = data;
+	AUTO_ERROR struct error *err = NULL;
+	int r = code < 0 ? code : json_object_is_type(answer, json_type_object) ? 0 : -EPROTO;
+	if (r == 0) {
+		q->body = json_object_get(answer);
+		r = docker_program(keeper_loop(q->keeper), words, on_listed, q, &err);
+	}
+	if (r < 0)
+		docker_respond_error(q, r, err);
+}
+
+void docker_df(struct docker_request *q)
+{
+	int r = docker_ask(q->keeper, "GET", "/holm/df", NULL, on_counted, q);
+	if (r < 0)
+		docker_respond_error(q, r, NULL);
+}
+
+/* There is no cache of builds. */
+void docker_prune_builds(struct docker_request *q)
+{
+	struct json_object *o = json_object_new_object();
+	json_add(o, "CachesDeleted", json_object_new_array());
+	json_add_i64(o, "SpaceReclaimed", 0);
+	docker_respond_json(q, 200, o);
+}
