@@ -548,7 +548,7 @@ int tar_write_text(const struct tar_text *t, tar_sink sink, void *data)
 		.st_gid = t->gid,
 		.st_mtim = { .tv_sec = t->mtime } };
 	AUTO_BUFFER struct buffer b;
-	size_t size = strlen(t->text);
+	size_t size = t->size ? t->size : strlen(t->text);
 	buffer_init(&b, PAX_MAX);
 	int r = pax_add_all(&b, t->name, "", &st, size);
 	if (r >= 0 && b.size)

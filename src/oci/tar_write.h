@@ -38,6 +38,7 @@ struct tar_text {
 	const char *name, *text;
 	uint32_t mode, uid, gid;
 	int64_t mtime; /* seconds */
+	size_t size;   /* of the text; 0: it ends with its NUL character */
 };
 /* Writes its entry. 0 or what the sink returned. */
 int tar_write_text(const struct tar_text *t, tar_sink sink, void *data);

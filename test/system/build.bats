@@ -376,6 +376,20 @@ RUN cat /src/b
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
 }
 
+@test "RUN --mount: a secret behind a symlink is in no layer, and has all its bytes" {
+	printf 'very\0linked secret' >"$TMPDIR/secret"
+	build linked --secret id=token,src="$TMPDIR/secret" <<-'END'
+		FROM busybox:test
+		RUN mkdir /real && ln -s /real /link
+		RUN --mount=type=secret,id=token,target=/link/token wc -c </real/token >/count
+	END
+	equal 18 "$(docker run --rm linked cat /count)"
+	equal '' "$(docker run --rm linked ls /real)"
+	! grep -arqs 'linked secret' "$XDG_DATA_HOME/holm" || return 1
+	fails 'has a NUL character' --secret id=token,src="$TMPDIR/secret" \
+		<<<$'FROM busybox:test\nRUN --mount=type=secret,id=token,env=TOKEN true'
+}
+
 @test "RUN --mount: caches stay, secrets are in no layer, binds are there for the command alone" {
 	mkdir dir
 	echo inside >dir/file

@@ -21,6 +21,7 @@ enum { MOUNTS_MAX = 64, SECRET_MAX = 500 << 10, SHORT = 16 };
 static void mount_done(struct run_mount *m)
 {
 	free(m->target);
+	free(m->place);
 	free(m->source);
 	free(m->from);
 	free(m->id);
@@ -255,14 +256,19 @@ static char *volume_of(const struct run_mount *m)
 
 int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err)
 {
+	AUTO_STRV struct strv names = { 0 };
 	m->locks = xcalloc(m->count + 1, sizeof(int));
 	for (size_t i = 0; i < m->count; i++)
 		m->locks[i] = -1;
-	for (size_t i = 0; i < m->count; i++) {
-		if (m->items[i].type != MOUNT_CACHE || !m->items[i].is_locked)
+	for (size_t i = 0; i < m->count; i++)
+		if (m->items[i].type == MOUNT_CACHE && m->items[i].is_locked)
+			strv_take(&names, volume_of(&m->items[i]));
+	/* In one order, so that two builds do not wait for each other, and each once. */
+	strv_sort(&names);
+	for (size_t i = 0; i < names.count; i++) {
+		if (i && streq(names.items[i], names.items[i - 1]))
 			continue;
-		AUTOFREE char *name = volume_of(&m->items[i]);
-		m->locks[i] = library_lock(s->builder->library, name, NULL, NULL, err);
+		m->locks[i] = library_lock(s->builder->library, names.items[i], NULL, NULL, err);
 		if (m->locks[i] < 0)
 			return m->locks[i];
 	}
@@ -307,6 +313,26 @@ int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, stru
 	return r;
 }
 
+int run_mounts_place(struct library *l, struct run_mounts *m, struct build_state *below, struct error **err)
+{
+	const struct build_listing *files = NULL;
+	for (size_t i = 0; i < m->count; i++) {
+		struct run_mount *at = &m->items[i];
+		int r = !at->target || files ? 0 : build_state_list(l, below, 0, &files, err);
+		if (r < 0)
+			return r;
+		/* A secret's file replaces a symlink of its name. A mount goes where that leads. */
+		if (at->target)
+			at->place = contents_resolve(&files->contents, at->target, at->type != MOUNT_SECRET);
+		if (at->target && !at->place)
+			return error_set(err, ELOOP, "RUN --mount: target=%.200s: too many symlinks", at->target);
+		if (streq(at->place, "/"))
+			return error_set(err, EINVAL, "RUN --mount: target=%.200s would hide the whole image",
+			    at->target);
+	}
+	return 0;
+}
+
 /* ---- secrets ---- */
 
 /* The value of a key in "id=x,src=y"; owned, or NULL. */
@@ -318,16 +344,15 @@ static char *value_of(const char *text, const char *key)
 	return xstrdup(value);
 }
 
-static int read_secret_file(const char *path, char **ret, struct error **err)
+static int read_secret_file(const char *path, char **ret, size_t *ret_size, struct error **err)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t size;
-	int r = fd < 0 ? -errno : fd_read_all(fd, SECRET_MAX, ret, &size);
+	int r = fd < 0 ? -errno : fd_read_all(fd, SECRET_MAX, ret, ret_size);
 	return r < 0 ? error_set_errno(err, r, "--secret \"%s\"", path) : 0;
 }
 
 /* The bytes of a secret, of --secret id=NAME,src=FILE or env=VARIABLE; NULL: there is none. */
-static int find_secret(const struct build_step *s, const char *id, char **ret, struct error **err)
+static int find_secret(const struct build_step *s, const char *id, char **ret, size_t *ret_size, struct error **err)
 {
 	const struct strv *all = s->builder->options->secrets;
 	for (size_t i = 0; all && i < all->count; i++) {
@@ -337,11 +362,12 @@ static int find_secret(const struct build_step *s, const char *id, char **ret, s
 		if (!streq(name, id))
 			continue;
 		if (file)
-			return read_secret_file(file, ret, err);
+			return read_secret_file(file, ret, ret_size, err);
 		if (!value)
 			return error_set(err, ENOENT, "--secret id=%s: write src=FILE, or set %s in the environment",
 			    id, env ? env : id);
 		*ret = xstrdup(value);
+		*ret_size = strlen(value);
 		return 0;
 	}
 	return 0;
@@ -356,7 +382,8 @@ static int add_secret(struct build_step *s, const struct run_mount *m, struct bu
     struct error **err)
 {
 	AUTOFREE char *text = NULL;
-	int r = find_secret(s, m->id, &text, err);
+	size_t size = 0;
+	int r = find_secret(s, m->id, &text, &size, err);
 	if (r < 0)
 		return r;
 	if (!text)
@@ -364,14 +391,18 @@ static int add_secret(struct build_step *s, const struct run_mount *m, struct bu
 					 "the secret \"%.60s\" is missing; give it with --secret id=%.60s,src=FILE",
 					 m->id, m->id) :
 				     0;
+	if (m->variable && strlen(text) != size)
+		return error_set(err, EINVAL, "the secret \"%.60s\" has a NUL character, which no variable can have",
+		    m->id);
 	if (m->variable)
 		strv_setenv(env, m->variable, text);
-	const struct tar_text file = { .name = m->target ? m->target + 1 : NULL,
+	const struct tar_text file = { .name = m->place ? m->place + 1 : NULL,
 		.text = text,
+		.size = size,
 		.mode = m->mode,
 		.uid = m->uid,
 		.gid = m->gid };
-	return m->target ? tar_write_text(&file, append, tar) : 0;
+	return m->place ? tar_write_text(&file, append, tar) : 0;
 }
 
 int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
@@ -384,13 +415,19 @@ int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, str
 	return r;
 }
 
+static void hide(const char *path, struct strv *without)
+{
+	if (!path)
+		return;
+	strv_add(without, path);
+	if (startswith(path, "/run/secrets/"))
+		strv_add(without, "/run/secrets");
+}
+
 void run_mounts_hide(const struct run_mounts *m, struct strv *without)
 {
 	for (size_t i = 0; i < m->count; i++) {
-		if (!m->items[i].target)
-			continue;
-		strv_add(without, m->items[i].target);
-		if (startswith(m->items[i].target, "/run/secrets/"))
-			strv_add(without, "/run/secrets");
+		hide(m->items[i].target, without);
+		hide(m->items[i].place, without);
 	}
 }

@@ -18,6 +18,7 @@ enum mount_type { MOUNT_BIND, MOUNT_CACHE, MOUNT_TMPFS, MOUNT_SECRET };
 struct run_mount {
 	enum mount_type type;
 	char *target, *source, *from, *id, *variable; /* absolute paths; or NULL */
+	char *place;                                  /* the target behind the image's symlinks; or NULL */
 	int read_only, required, is_locked;
 	uint32_t uid, gid, mode;
 	uint64_t size;
@@ -40,8 +41,12 @@ int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **e
 void run_mounts_add_body(const struct run_mounts *m, struct json_object *host);
 /* Puts the layers of binds on top. 0 or -errno. */
 int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, struct build_state *to, struct error **err);
-/* Adds the files of secrets to a tar stream, their variables to the environment, and the paths that
- * the step's layer must not have. 0 or -errno. */
+/* Finds the places of the targets in a state with all layers, as symlinks of the image lead there.
+ * 0 or -errno. */
+int run_mounts_place(struct library *l, struct run_mounts *m, struct build_state *below, struct error **err);
+/* Adds the files of secrets, which have their places by now, to a tar stream, and
+ * their variables to the environment. 0 or -errno. */
 int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
     struct error **err);
+/* Adds the paths that the step's layer must not have. */
 void run_mounts_hide(const struct run_mounts *m, struct strv *without);

@@ -219,16 +219,14 @@ static struct json_object *make_body(const struct running *r, const char *image)
 	return o;
 }
 
-static int create(struct running *r, struct error **err)
+/* below: the layers that the container has. */
+static int create(struct running *r, const struct build_state *below, struct error **err)
 {
 	struct builder *b = r->step->builder;
 	char digest[DIGEST_TEXT_SIZE + 1];
 	const char *id = NULL;
 	AUTO_JSON struct json_object *answer = NULL, *body = NULL;
-	AUTO_BUILD_STATE struct build_state *below = build_state_copy(r->step->state);
-	int result = run_mounts_add_layers(r->step, &r->mounts, below, err);
-	if (result == 0)
-		result = build_state_write_layers(b->library, below, digest, err);
+	int result = build_state_write_layers(b->library, below, digest, err);
 	if (result < 0)
 		return result;
 	body = make_body(r, digest);
@@ -308,14 +306,21 @@ static int wait_end(struct running *r, struct error **err)
 static int run(struct running *r, struct build_layer *ret, struct error **err)
 {
 	struct builder *b = r->step->builder;
+	struct build_state *state = r->step->state;
+	AUTO_BUILD_STATE struct build_state *below = build_state_copy(state);
 	AUTO_STRV struct strv without = { 0 };
 	AUTO_BUFFER struct buffer tar;
 	buffer_init(&tar, FILES_MAX);
-	int result = run_mounts_add_secrets(r->step, &r->mounts, &tar, &r->env, err);
+	int result = run_mounts_add_layers(r->step, &r->mounts, below, err);
+	if (result == 0) /* without a bind the state's own list, which is kept, has the same files */
+		result = run_mounts_place(b->library, &r->mounts,
+		    below->layer_count == state->layer_count ? state : below, err);
+	if (result == 0)
+		result = run_mounts_add_secrets(r->step, &r->mounts, &tar, &r->env, err);
 	if (result == 0)
 		result = run_mounts_lock(r->step, &r->mounts, err);
 	if (result == 0)
-		result = create(r, err);
+		result = create(r, below, err);
 	if (result == 0)
 		result = put_files(r, &tar, err);
 	if (result == 0)
@@ -331,7 +336,7 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 	run_mounts_hide(&r->mounts, &without);
 	if (r->script)
 		strv_add(&without, SCRIPT);
-	return s ? run_layer_write(b->library, s, &without, r->step->state, ret, err) : -EIO;
+	return s ? run_layer_write(b->library, s, &without, state, ret, err) : -EIO;
 }
 
 int build_run(struct build_step *s, struct error **err)
