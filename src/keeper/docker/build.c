@@ -58,6 +58,11 @@ static const struct parameter {
 	{ "cpusetcpus", NULL, REFUSE },
 	{ "cgroupparent", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
+	{ "ulimits", NULL, REFUSE },
+	{ "cpusetmems", NULL, REFUSE },
+	{ "securityopt", NULL, REFUSE },
+	{ "isolation", NULL, REFUSE },
+	{ "version", NULL, REFUSE },
 };
 
 static int is_set(const char *value)
@@ -87,7 +92,8 @@ static int add_pairs(const char *option, const char *value, struct strv *words, 
 
 static int add_value(const struct parameter *p, const char *value, struct strv *words, struct error **err)
 {
-	if (!is_set(value))
+	/* The first version is that without BuildKit. */
+	if (!is_set(value) || (streq(p->key, "version") && streq(value, "1")))
 		return 0;
 	switch (p->kind) {
 	case TEXT:
@@ -141,6 +147,7 @@ struct build {
 	int client;
 	struct docker_upload *upload;
 	struct source *child;
+	pid_t pid;
 };
 
 static void build_free(struct build *b)
@@ -156,13 +163,22 @@ static void on_end(struct source *s, pid_t pid, int status, void *data)
 	build_free(data);
 }
 
+/* A build without its client ends, and one of a part of a context never begins. */
+static void on_broken(void *data)
+{
+	kill(((struct build *)data)->pid, SIGTERM);
+}
+
 static int start(struct build *b, struct loop *loop, struct strv *words, int input, struct error **err)
 {
 	const struct spawn_fd fds[] = { { input, 0 }, { b->client, 1 } };
 	const struct spawn_options o = { .argv = strv_argv(words), .fds = fds, .fd_count = 2, .death_signal = SIGTERM };
-	pid_t pid;
-	int r = spawn(&o, &pid, err);
-	return r < 0 ? r : loop_add_child(loop, pid, on_end, b, &b->child);
+	int r = spawn(&o, &b->pid, err);
+	if (r == 0)
+		r = loop_add_child(loop, b->pid, on_end, b, &b->child);
+	if (r == 0)
+		docker_upload_watch(b->upload, on_broken, b);
+	return r;
 }
 
 /* The client's connection blocks from here on, as holm-image writes to it. The keeper reads it when

@@ -26,6 +26,7 @@ struct load {
 	int is_import;
 	int client;
 	struct docker_upload *upload;
+	struct program *program;
 };
 
 static void load_free(struct load *l)
@@ -74,14 +75,24 @@ static void on_loaded(int status, const char *output, const char *errors, void *
 	load_free(l);
 }
 
+/* Nothing is loaded of a part of an archive. */
+static void on_broken(void *data)
+{
+	docker_program_stop(((struct load *)data)->program);
+}
+
 static int begin(struct load *l, struct buffer *raw, struct error **err)
 {
 	struct loop *loop = keeper_loop(l->q->keeper);
 	int input = -1;
 	int r = docker_upload_new(loop, l->client, raw, &l->upload, &input, err);
 	AUTO_FD int owned = input;
-	return r < 0 ? r :
-		       docker_program_with(loop, (const char *const *)strv_argv(&l->words), owned, on_loaded, l, err);
+	if (r == 0)
+		r = docker_program_fed(loop, (const char *const *)strv_argv(&l->words), owned, on_loaded, l,
+		    &l->program, err);
+	if (r == 0)
+		docker_upload_watch(l->upload, on_broken, l);
+	return r;
 }
 
 /* words: taken. */

@@ -99,6 +99,11 @@ int docker_program(struct loop *l, const char *const *words, docker_program_fn d
 /* The same with a descriptor for its stdin, borrowed. */
 int docker_program_with(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
     struct error **err);
+/* The same, with a program that can be asked to end until it has called done(). */
+struct program;
+int docker_program_fed(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
+    struct program **ret, struct error **err);
+void docker_program_stop(struct program *p);
 /* The same, and with `extra` for its descriptor 3. */
 int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
     void *data, struct error **err);
@@ -111,6 +116,10 @@ int docker_hold_text(const char *text);
 struct docker_upload;
 int docker_upload_new(struct loop *loop, int client, struct buffer *raw, struct docker_upload **ret, int *ret_input,
     struct error **err);
+/* Calls on_broken once if the client is gone, or if its body lacks an end: before the program sees
+ * an end of its input. */
+typedef void docker_upload_fn(void *data);
+void docker_upload_watch(struct docker_upload *u, docker_upload_fn *on_broken, void *data);
 void docker_upload_free(struct docker_upload *u); /* NULL is fine */
 
 void docker_build(struct docker_request *q); /* build.c */

@@ -118,8 +118,8 @@ int docker_program_with(struct loop *l, const char *const *words, int input, doc
 	return docker_program_two(l, words, input, -1, done, data, err);
 }
 
-int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
-    void *data, struct error **err)
+static int run(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done, void *data,
+    struct program **ret, struct error **err)
 {
 	struct program *p = xnew(struct program);
 	*p = (struct program){ .done = done, .data = data, .pipes = { -1, -1 } };
@@ -130,5 +130,25 @@ int docker_program_two(struct loop *l, const char *const *words, int input, int 
 		r = watch(l, p);
 	if (r < 0)
 		program_free(p);
+	else if (ret)
+		*ret = p;
 	return r;
+}
+
+int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
+    void *data, struct error **err)
+{
+	return run(l, words, input, extra, done, data, NULL, err);
+}
+
+int docker_program_fed(struct loop *l, const char *const *words, int input, docker_program_fn done, void *data,
+    struct program **ret, struct error **err)
+{
+	return run(l, words, input, -1, done, data, ret, err);
+}
+
+void docker_program_stop(struct program *p)
+{
+	if (p->child)
+		kill(p->pid, SIGTERM);
 }

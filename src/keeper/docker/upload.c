@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The body of a client's request on its way to the standard input of a program, at most BEHIND
  * bytes of it in this process's memory. A program that takes no more, and a client that stalls,
- * end it. */
+ * end it.
+ *
+ * A tar archive that is cut off can look like a whole one. So the owner hears of a body that lacks
+ * its end before the program sees an end of its input. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -18,8 +21,10 @@ struct docker_upload {
 	struct source *from, *to, *timer;
 	struct buffer in, body; /* as it came, and decoded */
 	struct http_chunks chunks;
-	int chunked, ended;
+	int chunked, ended, broken;
 	uint64_t left;
+	docker_upload_fn *on_broken; /* or NULL */
+	void *data;
 };
 
 void docker_upload_free(struct docker_upload *u)
@@ -40,6 +45,14 @@ static void close_pipe(struct docker_upload *u)
 	source_free(TAKE_PTR(u->to));
 	fd_close(TAKE_FD(u->pipe));
 	buffer_consume(&u->body, u->body.size);
+}
+
+/* The body has no end, or the client is gone. */
+static void break_off(struct docker_upload *u)
+{
+	u->ended = 1;
+	if (u->broken++ == 0 && u->on_broken)
+		u->on_broken(u->data);
 }
 
 /* Decodes what is there as far as there is room. 0 or -EBADMSG. */
@@ -64,11 +77,8 @@ static int decode(struct docker_upload *u)
 	return 0;
 }
 
-/* Moves what can be moved. An end of the input is an end of holm-image's, which then answers. */
-static void move(struct docker_upload *u)
+static void write_body(struct docker_upload *u)
 {
-	if (decode(u) < 0)
-		u->ended = 1;
 	while (u->pipe >= 0 && u->body.size) {
 		ssize_t n = buffer_write(&u->body, u->pipe);
 		if (n == -EAGAIN || n == -EINTR)
@@ -76,9 +86,20 @@ static void move(struct docker_upload *u)
 		if (n < 0)
 			close_pipe(u);
 	}
+}
+
+/* Moves what can be moved. An end of the input is an end of holm-image's, which then answers. */
+static void move(struct docker_upload *u)
+{
+	do {
+		if (decode(u) < 0)
+			break_off(u);
+		write_body(u);
+	} while (!u->body.size && !u->ended && u->in.size);
 	if (u->ended && !u->body.size && u->pipe >= 0)
 		close_pipe(u);
-	source_set_events(u->from, !u->ended && u->body.size < BEHIND && u->in.size < BEHIND ? EPOLLIN : 0);
+	if (u->from)
+		source_set_events(u->from, !u->ended && u->body.size < BEHIND && u->in.size < BEHIND ? EPOLLIN : 0);
 	if (u->to)
 		source_set_events(u->to, u->body.size ? EPOLLOUT : 0);
 	source_set_timer(u->timer, u->ended ? UINT64_MAX : clock_deadline(STALL_MS));
@@ -87,9 +108,15 @@ static void move(struct docker_upload *u)
 static void on_client(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct docker_upload *u = data;
-	ssize_t n = buffer_read(&u->in, fd, STEP);
-	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
-		u->ended = 1;
+	/* A hang-up is always reported, also when nobody asks for events. */
+	if ((events & (EPOLLHUP | EPOLLERR)) && (u->ended || u->on_broken)) {
+		source_free(TAKE_PTR(u->from));
+		break_off(u);
+	} else if (events & EPOLLIN) {
+		ssize_t n = buffer_read(&u->in, fd, STEP);
+		if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
+			break_off(u);
+	}
 	move(u);
 }
 
@@ -104,9 +131,10 @@ static void on_pipe(struct source *s, int fd, uint32_t events, void *data)
 static void on_stall(struct source *s, void *data)
 {
 	struct docker_upload *u = data;
-	u->ended = 1;
+	break_off(u);
 	close_pipe(u);
-	source_set_events(u->from, 0);
+	if (u->from)
+		source_set_events(u->from, 0);
 }
 
 static int take_head(struct docker_upload *u, struct error **err)
@@ -142,4 +170,12 @@ int docker_upload_new(struct loop *loop, int client, struct buffer *raw, struct 
 		return r;
 	move(u);
 	return 0;
+}
+
+void docker_upload_watch(struct docker_upload *u, docker_upload_fn *on_broken, void *data)
+{
+	u->on_broken = on_broken;
+	u->data = data;
+	if (u->broken)
+		on_broken(data);
 }
