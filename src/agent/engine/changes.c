@@ -33,7 +33,7 @@
 	"HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\nTransfer-Encoding: chunked\r\n"                     \
 	"Content-Type: application/"
 
-enum { CHANGES_MAX = 1 << 20, DEPTH_MAX = 512, NAMES_MAX = 1 << 20, JSON_PIECE = 64 * 1024 };
+enum { CHANGES_MAX = 1 << 20, PATHS_MAX = 256 << 20, DEPTH_MAX = 512 };
 
 enum kind { CHANGED, ADDED, DELETED }; /* Docker's numbers */
 
@@ -66,7 +66,7 @@ struct change {
 
 struct list {
 	struct change *items;
-	size_t count, room;
+	size_t count, room, bytes; /* bytes: of the paths */
 };
 
 static void list_done(struct list *l)
@@ -78,7 +78,8 @@ static void list_done(struct list *l)
 
 static int add(struct list *l, const char *path, enum kind kind)
 {
-	if (l->count >= CHANGES_MAX)
+	l->bytes += strlen(path) + 1;
+	if (l->count >= CHANGES_MAX || l->bytes > PATHS_MAX)
 		return -E2BIG;
 	if (l->count == l->room) {
 		l->room = l->room ? 2 * l->room : 256;
