@@ -43,6 +43,29 @@ static void builder_done(struct builder *b)
 
 /* ---- the Dockerfile ---- */
 
+/* Opens a file that the user names, or one of the context. No symlink leads out of a context that
+ * came as an archive. A FIFO of the context is as an empty file: nobody may write to it. */
+static int open_text(const struct builder *b, const char *path)
+{
+	int is_given = b->options->file && !b->upload.folder && streq(path, b->options->file);
+	int flags = O_RDONLY | (is_given ? 0 : O_NONBLOCK);
+	if (streq(path, "-"))
+		return dup(STDIN_FILENO);
+	if (!b->upload.folder) {
+		int fd = open(path, flags | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	AUTO_FD int root = open(b->upload.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *below = path_is_below(path, b->upload.folder) ? path + strlen(b->upload.folder) : path;
+	return root < 0 ? -errno : path_open_in_root(root, below, flags, 0);
+}
+
+static int has_text(const struct builder *b, const char *path)
+{
+	AUTO_FD int fd = b->upload.folder ? open_text(b, path) : -1;
+	return b->upload.folder ? fd >= 0 : path_exists(path);
+}
+
 /* The path of the file: --file, else the first of these names in the context. Owned; NULL: none. */
 static char *find_file(const struct builder *b)
 {
@@ -51,25 +74,10 @@ static char *find_file(const struct builder *b)
 		return b->upload.folder ? path_join(b->upload.folder, b->options->file) : xstrdup(b->options->file);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		AUTOFREE char *path = path_join(b->context_path, names[i]);
-		if (path_exists(path))
+		if (has_text(b, path))
 			return TAKE_PTR(path);
 	}
 	return NULL;
-}
-
-/* Opens a file of the user's, or one of a context that came as an archive: no symlink leads out of
- * that. */
-static int open_text(const struct builder *b, const char *path)
-{
-	if (streq(path, "-"))
-		return dup(STDIN_FILENO);
-	if (!b->upload.folder) {
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
-	AUTO_FD int root = open(b->upload.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const char *below = path_is_below(path, b->upload.folder) ? path + strlen(b->upload.folder) : path;
-	return root < 0 ? -errno : path_open_in_root(root, below, O_RDONLY, 0);
 }
 
 static int read_text(const struct builder *b, const char *path, size_t max, char **ret, size_t *ret_size,
@@ -120,7 +128,7 @@ static int read_ignore(const struct builder *b, struct ignore **ret, struct erro
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		AUTOFREE char *text = NULL;
 		size_t size;
-		if (!paths[i] || !path_exists(paths[i]))
+		if (!paths[i] || !has_text(b, paths[i]))
 			continue;
 		int r = read_text(b, paths[i], IGNORE_MAX, &text, &size, err);
 		return r < 0 ? r : ignore_parse(text, size, path_base(paths[i]), ret, err);
@@ -299,6 +307,8 @@ static int run_triggers(struct build_step *s, struct error **err)
 		r = instruction_parse(&trigger, s->builder->file->escape, &at, err);
 		if (r == 0 && !trigger.kind->onbuild)
 			r = error_set(err, EINVAL, "ONBUILD of the base cannot have %s", trigger.kind->name);
+		if (r == 0 && trigger.heredoc_count) /* an image cannot have their texts */
+			r = error_set(err, EINVAL, "ONBUILD of the base cannot have here-documents");
 		trigger.line = trigger.last_line = s->instruction->line;
 		struct build_step step = *s;
 		step.instruction = &trigger;

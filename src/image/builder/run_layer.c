@@ -14,14 +14,14 @@
 #include "oci/tar.h"
 #include "oci/tar_write.h"
 
-enum { BLOCK = 512, HEADERS_MAX = 8 << 20 };
+enum { BLOCK = 512, HEADERS_MAX = 8 << 20, DIRECTORIES_MAX = 1 << 16 };
 
 struct passing {
 	struct layer_writer writer;
 	const struct strv *without;
 	struct buffer held;          /* bytes whose entry is not known yet */
 	int is_open;                 /* bytes of this entry pass */
-	uint64_t others;             /* entries that are no directories */
+	uint64_t others;             /* entries that are more than directories, or too many */
 	struct contents directories; /* as long as there are no others */
 	struct content_pool pool;
 	int r; /* the first failure */
@@ -60,7 +60,7 @@ static int is_wanted(const struct passing *p, const char *path)
 static void note_entry(struct passing *p, const struct tar_entry *e)
 {
 	AUTOFREE char *absolute = xasprintf("/%s", e->path);
-	p->others += e->type != TAR_DIRECTORY;
+	p->others += e->type != TAR_DIRECTORY || e->xattr_count || p->directories.count == DIRECTORIES_MAX;
 	if (p->others)
 		return;
 	struct content *c = content_pool_new(&p->pool);
@@ -75,6 +75,10 @@ static int pass_entry(struct passing *p, struct tar_reader *tar, const struct ta
 	size_t size;
 	uint64_t offset;
 	int r = 1, wanted = is_wanted(p, e->path);
+	/* The layer would name a file that it does not have. */
+	if (wanted && e->type == TAR_LINK && !is_wanted(p, e->target))
+		return error_set(p->err, EOPNOTSUPP,
+		    "\"/%.200s\" is a hard link to \"/%.200s\", which is of a mount; copy it", e->path, e->target);
 	if (wanted)
 		sink(p, p->held.data + padding, p->held.size - padding);
 	buffer_consume(&p->held, p->held.size);
