@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -15,7 +16,7 @@
 #include "oci/layer.h"
 #include "oci/tar_write.h"
 
-enum { PIECE = 1 << 17 };
+enum { PIECE = 1 << 17, BIG = 4096 };
 
 struct emitting {
 	const struct copy_plan *plan;
@@ -29,7 +30,8 @@ struct emitting {
 static int sink(void *emitting, const void *bytes, size_t size)
 {
 	struct emitting *e = emitting;
-	return layer_writer_write(&e->writer, bytes, size, e->err);
+	int r = size < BIG ? 0 : interrupt_check(e->err);
+	return r < 0 ? r : layer_writer_write(&e->writer, bytes, size, e->err);
 }
 
 static int put_zeros(struct emitting *e, uint64_t size)
@@ -150,15 +152,23 @@ static void describe(const struct emitting *e, const struct copy_item *item, str
 static int put_content(struct emitting *e, int fd, const struct content *c)
 {
 	static char piece[PIECE];
+	char digest[DIGEST_TEXT_SIZE + 1];
+	AUTO_HASH struct hash h = { 0 };
 	uint64_t left = c->size;
 	int r = 0;
+	hash_init(&h);
 	while (r == 0 && left) {
 		ssize_t n = fd_read_full(fd, piece, (size_t)MIN(left, (uint64_t)PIECE));
 		if (n <= 0)
 			return error_set(e->err, ESTALE, "\"%s\" changed during the build; try again", c->path);
+		hash_update(&h, piece, (size_t)n);
 		r = sink(e, piece, (size_t)n);
 		left -= (uint64_t)n;
 	}
+	/* The cache's record says that these bytes are in the layer. */
+	hash_text(&h, digest);
+	if (r == 0 && *c->digest && !streq(digest, c->digest))
+		return error_set(e->err, ESTALE, "\"%s\" changed during the build; try again", c->path);
 	return r == 0 ? tar_write_padding(c->size, sink, e) : r;
 }
 
@@ -412,6 +422,25 @@ static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct
 	return r < 0 ? r : more < 0 ? more : tar_write_padding(entry.type == TAR_FILE ? entry.size : 0, sink, e);
 }
 
+/* Whether an archive still is what the cache's record says. */
+static int check_archive(const struct emitting *e, int fd, const struct content *c)
+{
+	static char piece[PIECE];
+	char digest[DIGEST_TEXT_SIZE + 1];
+	AUTO_HASH struct hash h = { 0 };
+	ssize_t n = lseek(fd, 0, SEEK_SET) < 0 ? -errno : 1;
+	int r = 0;
+	hash_init(&h);
+	while (r == 0 && n > 0 && (n = fd_read_full(fd, piece, sizeof piece)) > 0) {
+		hash_update(&h, piece, (size_t)n);
+		r = interrupt_check(e->err);
+	}
+	hash_text(&h, digest);
+	if (r == 0 && (n < 0 || (*c->digest && !streq(digest, c->digest))))
+		return error_set(e->err, ESTALE, "\"%s\" changed during the build; try again", c->path);
+	return r;
+}
+
 static int unpack(struct emitting *e, const struct copy_item *item)
 {
 	AUTO_FD int fd = e->bytes->open_file(e->bytes->data, item->from, e->err);
@@ -424,7 +453,7 @@ static int unpack(struct emitting *e, const struct copy_item *item)
 	while ((r = tar_reader_next(tar, &entry, e->err)) == 1)
 		if ((r = unpack_entry(e, tar, entry, item->to)) < 0)
 			return r;
-	return r < 0 ? error_prefix(e->err, r, "archive \"%s\"", item->from->path) : 0;
+	return r < 0 ? error_prefix(e->err, r, "archive \"%s\"", item->from->path) : check_archive(e, fd, item->from);
 }
 
 /* ---- the whole ---- */

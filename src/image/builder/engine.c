@@ -135,7 +135,7 @@ void build_engine_delete(struct build_engine *e, const char *target)
 
 struct build_stream {
 	const struct build_engine *engine;
-	int fd;
+	int fd, may_wait;
 	struct http_response response;
 	char piece[PIECE];
 };
@@ -149,10 +149,11 @@ void build_stream_free(struct build_stream *s)
 	free(s);
 }
 
-struct build_stream *build_engine_open(struct build_engine *e, const char *target, struct error **err)
+struct build_stream *build_engine_open(struct build_engine *e, const char *target, int may_wait, struct error **err)
 {
 	AUTO_BUILD_STREAM struct build_stream *s = xnew(struct build_stream);
 	s->engine = e;
+	s->may_wait = may_wait;
 	s->response.fd = -1;
 	s->fd = connect_engine(e, err);
 	int r = s->fd < 0 ? s->fd : http_send_request(s->fd, "GET", target, NULL, NULL, clock_deadline(ANSWER_MS), err);
@@ -166,9 +167,9 @@ struct build_stream *build_engine_open(struct build_engine *e, const char *targe
 ssize_t build_stream_read(void *stream, const void **ret, struct error **err)
 {
 	struct build_stream *s = stream;
-	/* A command may say nothing for hours. */
+	uint64_t deadline = s->may_wait ? UINT64_MAX : clock_deadline(ANSWER_MS);
 	int r = s->response.early.size || s->response.ended ? interrupt_check(err) :
-							      wait_bytes(s->engine, s->fd, UINT64_MAX, err);
+							      wait_bytes(s->engine, s->fd, deadline, err);
 	if (r < 0)
 		return r;
 	*ret = s->piece;

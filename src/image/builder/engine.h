@@ -20,9 +20,10 @@ DEFINE_CLEANUP(struct build_engine, build_engine_free)
  * text. */
 int build_engine_call(struct build_engine *e, const char *method, const char *target, struct json_object *body,
     struct json_object **ret, struct error **err);
-/* One GET, whose answer is read in pieces. NULL and an error. */
+/* One GET, whose answer is read in pieces. may_wait: a piece may come after hours, as from a
+ * command that says nothing. NULL and an error. */
 struct build_stream;
-struct build_stream *build_engine_open(struct build_engine *e, const char *target, struct error **err);
+struct build_stream *build_engine_open(struct build_engine *e, const char *target, int may_wait, struct error **err);
 /* The next piece, valid until the next call: bytes, 0 at the end, -errno. A tar_source. */
 ssize_t build_stream_read(void *stream, const void **ret, struct error **err);
 void build_stream_free(struct build_stream *s);

@@ -27,6 +27,7 @@ struct copying {
 	struct copy_wish wish;
 	char *owner;              /* of --chown; NULL: none */
 	int links;                /* --link: nothing below counts */
+	int packed;               /* --unpack=false: archives stay as they are */
 	int has_texts;            /* here-documents, and nothing else */
 	struct strv bases;        /* of the patterns, real */
 	struct content_pool pool; /* of the context's files and of here-documents */
@@ -115,9 +116,17 @@ static int read_flag(const struct copying *c, const char *name, int *ret, struct
 
 static int read_flags(struct copying *c, struct error **err)
 {
+	static const char *const of_urls[] = { "checksum", "keep-git-dir" };
 	const struct dockerfile_instruction *i = c->step->instruction;
 	const char *owner = dockerfile_flag(i, "chown");
-	int r = read_mode(c, err);
+	int unpack = 1, r = dockerfile_flag(i, "unpack") ? read_flag(c, "unpack", &unpack, err) : 0;
+	c->packed = !unpack;
+	for (size_t k = 0; r == 0 && k < ARRAY_SIZE(of_urls); k++)
+		if (dockerfile_flag(i, of_urls[k]))
+			r = error_set(err, EOPNOTSUPP, "%s --%s is for URLs, which cannot be added yet; leave it out",
+			    word_of(c), of_urls[k]);
+	if (r == 0)
+		r = read_mode(c, err);
 	if (r == 0 && owner)
 		r = expand_text(c, owner, &c->owner, err);
 	if (r == 0)
@@ -254,7 +263,8 @@ static int explain_missing(struct copying *c, const char *pattern, struct error 
 
 static int make_plan(struct copying *c, struct copy_plan *plan, struct error **err)
 {
-	int unpacks = c->step->instruction->kind->id == DOCKERFILE_ADD && c->context, found = 0, r = 0;
+	int is_add = c->step->instruction->kind->id == DOCKERFILE_ADD;
+	int unpacks = is_add && c->context && !c->packed, found = 0, r = 0;
 	for (size_t i = 0; r >= 0 && i < c->wish.patterns.count; i++) {
 		AUTO_ERROR struct error *why = NULL;
 		r = copy_plan_add(plan, &c->wish, c->wish.patterns.items[i], c->bases.items[i], c->files,
@@ -288,13 +298,19 @@ static void add_text(struct hash *h, const char *text)
 	hash_update(h, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
+/* Whether an owner is no number: the files below say then what it means. */
+static int has_name(const char *owner)
+{
+	return owner && owner[strspn(owner, "0123456789:")];
+}
+
 static void begin_key(const struct copying *c, const char *kind, struct hash *h)
 {
 	AUTOFREE char *text =
 	    xasprintf("%s mode=%o,%d parents=%d", kind, c->wish.mode, c->wish.has_mode, c->wish.parents);
 	hash_init(h);
 	add_text(h, text);
-	add_text(h, c->links ? "link" : c->step->state->chain);
+	add_text(h, c->links && !has_name(c->owner) ? "link" : c->step->state->chain);
 	add_text(h, c->wish.to);
 	add_text(h, c->owner);
 }
@@ -498,9 +514,10 @@ int build_copy(struct build_step *s, struct error **err)
 	return r < 0 ? r : copy_planned(&c, NULL, err);
 }
 
-int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *ret_key,
+int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *key,
     struct build_layer *ret, struct error **err)
 {
+	char now[DIGEST_TEXT_SIZE + 1];
 	CLEANUP(copying_done) struct copying c = { .step = s, .wish = { .word = "RUN --mount" } };
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
 	int r = from ? build_find_source(s, from, &c.from, err) : build_find_context(s->builder, &c.context, err);
@@ -508,20 +525,27 @@ int build_bind(struct build_step *s, const char *from, const char *source, const
 	c.wish.to = xstrdup(target);
 	strv_take(&c.wish.patterns, xasprintf("/%s", source ? source : ""));
 	if (r == 0 && from && !ret) {
-		key_of_stage(&c, ret_key);
+		key_of_stage(&c, key);
 		return 0;
 	}
 	if (r == 0 && from)
 		r = build_state_list(s->builder->library, c.from, 1, &c.listing, err);
 	if (r == 0)
 		r = look(&c, err);
+	if (r == 0 && from)
+		return make_layer(&c, ret, err);
 	if (r == 0)
-		r = ret ? make_layer(&c, ret, err) : make_plan(&c, &plan, err);
-	if (r < 0 || ret)
+		r = make_plan(&c, &plan, err);
+	if (r == 0)
+		r = hash_plan(&c, &plan, err);
+	if (r < 0)
 		return r;
-	r = hash_plan(&c, &plan, err);
-	key_of_plan(&c, &plan, ret_key);
-	return r;
+	key_of_plan(&c, &plan, now);
+	if (ret && !streq(now, key))
+		return error_set(err, ESTALE, "the files of RUN --mount=target=%s changed during the build; try again",
+		    target);
+	memcpy(key, now, sizeof now);
+	return ret ? make_layer(&c, ret, err) : 0;
 }
 
 int build_make_directory(struct build_step *s, const char *path, struct error **err)

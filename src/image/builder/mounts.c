@@ -232,16 +232,17 @@ int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error *
 
 /* ---- the step's key, and the engine's part ---- */
 
-int run_mounts_add_key(struct build_step *s, const struct run_mounts *m, struct hash *h, struct error **err)
+int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *h, struct error **err)
 {
 	for (size_t i = 0; i < m->count; i++) {
-		const struct run_mount *at = &m->items[i];
-		char key[DIGEST_TEXT_SIZE + 1] = "";
-		int r = at->type == MOUNT_BIND ? build_bind(s, at->from, at->source, at->target, key, NULL, err) : 0;
+		struct run_mount *at = &m->items[i];
+		int r =
+		    at->type == MOUNT_BIND ? build_bind(s, at->from, at->source, at->target, at->key, NULL, err) : 0;
 		if (r < 0)
 			return r;
-		AUTOFREE char *text = xasprintf("mount %d %s %s %s %s", at->type, at->target ? at->target : "",
-		    at->id ? at->id : "", at->variable ? at->variable : "", key);
+		AUTOFREE char *text = xasprintf("mount %d %s %s %s %s %u %u %o %llu %d", at->type,
+		    at->target ? at->target : "", at->id ? at->id : "", at->variable ? at->variable : "", at->key,
+		    at->uid, at->gid, at->mode, (unsigned long long)at->size, at->read_only);
 		hash_update(h, text, strlen(text) + 1);
 	}
 	return 0;
@@ -297,15 +298,15 @@ void run_mounts_add_body(const struct run_mounts *m, struct json_object *host)
 	json_add(host, "Tmpfs", tmpfs);
 }
 
-int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, struct build_state *to, struct error **err)
+int run_mounts_add_layers(struct build_step *s, struct run_mounts *m, struct build_state *to, struct error **err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < m->count; i++) {
-		const struct run_mount *at = &m->items[i];
+		struct run_mount *at = &m->items[i];
 		struct build_layer layer = { 0 };
 		if (at->type != MOUNT_BIND)
 			continue;
-		r = build_bind(s, at->from, at->source, at->target, NULL, &layer, err);
+		r = build_bind(s, at->from, at->source, at->target, at->key, &layer, err);
 		if (r == 0)
 			build_state_add(to, &layer, "mount");
 		free(layer.media_type);

@@ -22,6 +22,7 @@ struct run_mount {
 	int read_only, required, is_locked;
 	uint32_t uid, gid, mode;
 	uint64_t size;
+	char key[DIGEST_TEXT_SIZE + 1]; /* of a bind's files */
 };
 
 struct run_mounts {
@@ -34,13 +35,13 @@ void run_mounts_done(struct run_mounts *m);
 /* Reads the flags of the step's instruction. 0 or -errno. */
 int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err);
 /* Adds to the step's key what the mounts are. 0 or -errno. */
-int run_mounts_add_key(struct build_step *s, const struct run_mounts *m, struct hash *h, struct error **err);
+int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *h, struct error **err);
 /* Takes the locks of caches. 0 or -errno. */
 int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err);
 /* Adds the engine's part to HostConfig. */
 void run_mounts_add_body(const struct run_mounts *m, struct json_object *host);
 /* Puts the layers of binds on top. 0 or -errno. */
-int run_mounts_add_layers(struct build_step *s, const struct run_mounts *m, struct build_state *to, struct error **err);
+int run_mounts_add_layers(struct build_step *s, struct run_mounts *m, struct build_state *to, struct error **err);
 /* Finds the places of the targets in a state with all layers, as symlinks of the image lead there.
  * 0 or -errno. */
 int run_mounts_place(struct library *l, struct run_mounts *m, struct build_state *below, struct error **err);

@@ -160,16 +160,22 @@ static void add_text(struct hash *h, const char *text)
 	hash_update(h, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static int make_key(const struct running *r, char *ret, struct error **err)
+static int make_key(struct running *r, char *ret, struct error **err)
 {
 	AUTO_HASH struct hash h = { 0 };
 	const struct build_state *s = r->step->state;
+	const struct build_options *o = r->step->builder->options;
 	hash_init(&h);
-	add_text(&h, "run 1");
+	add_text(&h, "run 2");
 	add_text(&h, s->chain);
 	add_text(&h, build_state_text(s, "User", ""));
 	add_text(&h, build_state_text(s, "WorkingDir", "/"));
 	add_text(&h, r->network);
+	AUTOFREE char *numbers = xasprintf("%s %llu %zu %zu", s->platform.architecture, (unsigned long long)o->shm_size,
+	    o->hosts ? o->hosts->count : 0, r->words.count);
+	add_text(&h, numbers);
+	for (size_t i = 0; o->hosts && i < o->hosts->count; i++)
+		add_text(&h, o->hosts->items[i]);
 	for (size_t i = 0; i < r->words.count; i++)
 		add_text(&h, r->words.items[i]);
 	add_text(&h, r->script);
@@ -282,7 +288,7 @@ static int take_output(struct running *r, const char *bytes, size_t size, struct
 static int follow(struct running *r, struct error **err)
 {
 	AUTOFREE char *target = xasprintf("/containers/%s/logs?follow=1&stdout=1&stderr=1", r->id);
-	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(r->step->builder->engine, target, err);
+	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(r->step->builder->engine, target, 1, err);
 	const void *bytes;
 	ssize_t n = -1;
 	int result = s ? 0 : -EIO;
@@ -332,7 +338,7 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 	if (result < 0)
 		return result;
 	AUTOFREE char *target = xasprintf("/containers/%s/layer", r->id);
-	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(b->engine, target, err);
+	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(b->engine, target, 0, err);
 	run_mounts_hide(&r->mounts, &without);
 	if (r->script)
 		strv_add(&without, SCRIPT);

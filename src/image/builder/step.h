@@ -72,8 +72,9 @@ int build_configure(struct build_step *s, struct error **err);
 int build_copy(struct build_step *s, struct error **err);
 int build_make_directory(struct build_step *s, const char *path, struct error **err);
 /* The files of RUN --mount=type=bind: a key of what they are (ret NULL), or a layer with them,
- * whose media type is owned. from: a stage or image; NULL: the context. 0 or -errno. */
-int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *ret_key,
+ * whose media type is owned. from: a stage or image; NULL: the context, whose files must have the
+ * same key for the layer. 0 or -errno. */
+int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *key,
     struct build_layer *ret, struct error **err);
 /* run.c */
 int build_run(struct build_step *s, struct error **err);
