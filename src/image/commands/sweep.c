@@ -124,6 +124,9 @@ static void add_containers(const char *directory, struct references *keep)
 		AUTO_STRV struct strv trees = { 0 };
 		const char *disk = NULL;
 		strv_add(&keep->images, digest);
+		/* Of an imported machine, until the first start of such a container. */
+		if (*digest && json_object_is_type(image, json_type_object) && json_object_object_length(image) == 0)
+			continue;
 		if (json_object_is_type(image, json_type_object) && json_get_string(image, "disk", &disk, NULL) == 0) {
 			add_disk(disk, keep);
 			continue;
