@@ -48,18 +48,27 @@ void containers_describe(const char *machine, struct json_object *settings)
 		json_add_strv(settings, MEMBER, &digests);
 }
 
+int containers_check(struct json_object *settings, struct error **err)
+{
+	AUTO_STRV struct strv digests = { 0 };
+	if (json_get_strv(settings, MEMBER, &digests, NULL) < 0)
+		return 0;
+	if (digests.count > IMAGES_MAX)
+		return error_set(err, E2BIG, "the archive names more than %d images of containers", IMAGES_MAX);
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < digests.count; i++)
+		r = digest_check(digests.items[i], "the image of a container", err);
+	return r;
+}
+
 int containers_adopt(const char *machine, struct json_object *settings, struct error **err)
 {
 	AUTO_STRV struct strv digests = { 0 };
 	AUTO_JSON struct json_object *all = json_object_new_object();
 	if (json_get_strv(settings, MEMBER, &digests, NULL) < 0 || !digests.count)
 		return 0;
-	if (digests.count > IMAGES_MAX)
-		return error_set(err, E2BIG, "the archive names more than %d images of containers", IMAGES_MAX);
 	for (size_t i = 0; i < digests.count; i++) {
-		int r = digest_check(digests.items[i], "the image of a container", err);
-		if (r < 0)
-			return r;
+		json_object_object_del(all, digests.items[i]);
 		json_add(all, digests.items[i], json_object_new_object());
 	}
 	AUTOFREE char *file = machine_file(machine, IMAGES), *text = json_to_string(all, 1);

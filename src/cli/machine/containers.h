@@ -10,6 +10,8 @@
 int containers_copy(const char *machine, const char *directory, struct error **err);
 /* Names the images of the machine's containers in the settings of an export. */
 void containers_describe(const char *machine, struct json_object *settings);
+/* Checks what an archive's settings say of such images. 0 or -errno. */
+int containers_check(struct json_object *settings, struct error **err);
 /* Takes the images that an export named as those of the new machine's containers; the keeper
- * prepares each before a container's start. 0 or -errno. */
+ * prepares each before a container's start. The settings are checked. 0 or -errno. */
 int containers_adopt(const char *machine, struct json_object *settings, struct error **err);

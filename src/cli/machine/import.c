@@ -207,8 +207,8 @@ static int make(struct options *o, struct machine *here, struct machine *asked, 
 	here->name = TAKE_PTR(name);
 	here->image = xstrdup(image);
 	if ((r = adopt(o, settings, here, &m, err)) < 0 || (r = make_take(m, asked, err)) < 0 ||
-	    (r = make_apply_image(m, unpacked, err)) < 0 || (r = make_store(m, 0, err)) < 0 ||
-	    (r = containers_adopt(m->name, settings, err)) < 0)
+	    (r = make_apply_image(m, unpacked, err)) < 0 || (r = containers_check(settings, err)) < 0 ||
+	    (r = make_store(m, 0, err)) < 0 || (r = containers_adopt(m->name, settings, err)) < 0)
 		return r;
 	*ret = TAKE_PTR(m);
 	return 0;
