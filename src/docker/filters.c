@@ -37,6 +37,8 @@ int docker_filters_parse(const char *text, const char *const *known, struct json
 		return 0;
 	if (json_parse(text, strlen(text), "filters", &o, err) < 0)
 		return -EINVAL;
+	if (!o) /* null */
+		return 0;
 	if (!json_object_is_type(o, json_type_object))
 		return error_set(err, EINVAL, "invalid filter");
 	json_object_object_foreach(o, key, value)
@@ -57,6 +59,8 @@ void docker_filters_get(struct json_object *filters, const char *key, struct str
 		json_get_strv(filters, key, ret, NULL);
 		return;
 	}
+	if (!json_object_is_type(wishes, json_type_object)) /* foreach needs one */
+		return;
 	json_object_object_foreach(wishes, word, value)
 	{
 		if (!json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value))

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "docker/filters.h"
 #include "docker/route.h"
 #include "docker/units.h"
 
@@ -97,49 +98,25 @@ static int is_match(const struct container *c, const char *filter, const char *w
 	return endpoints_match(c, wish);
 }
 
-/* The wishes of one filter: {"value":true} or ["value"]. Labels must all match, of others one. */
-static int passes(const struct container *c, const char *filter, struct json_object *wishes)
+/* Labels must all match, of others one. */
+static int passes(const struct container *c, struct json_object *filters, const char *filter)
 {
-	int all = streq(filter, "label"), any = 0, failed = 0, total = 0;
+	int all = streq(filter, "label"), any = 0, failed = 0;
 	AUTO_STRV struct strv values = { 0 };
-	if (json_object_is_type(wishes, json_type_object)) {
-		json_object_object_foreach(wishes, key, value)
-		{
-			if (!json_object_is_type(value, json_type_boolean) || json_object_get_boolean(value))
-				strv_add(&values, key);
-		}
-	}
-	for (size_t i = 0; json_object_is_type(wishes, json_type_array) && i < json_object_array_length(wishes); i++)
-		strv_add(&values, json_object_get_string(json_object_array_get_idx(wishes, i)));
-	for (size_t i = 0; i < values.count; i++, total++) {
+	docker_filters_get(filters, filter, &values);
+	for (size_t i = 0; i < values.count; i++) {
 		int match = is_match(c, filter, values.items[i]);
 		any |= match;
 		failed |= !match;
 	}
-	return !total || (all ? !failed : any);
-}
-
-static int check_filters(struct json_object *filters, struct error **err)
-{
-	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network",
-		"volume" };
-	json_object_object_foreach(filters, key, value)
-	{
-		int found = 0;
-		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-			found |= streq(known[i], key);
-		if (!found ||
-		    (!json_object_is_type(value, json_type_object) && !json_object_is_type(value, json_type_array)))
-			return error_set(err, EINVAL, "invalid filter '%.64s'", key);
-	}
-	return 0;
+	return !values.count || (all ? !failed : any);
 }
 
 static int passes_all(const struct container *c, struct json_object *filters)
 {
 	int pass = 1;
 	if (filters) {
-		json_object_object_foreach(filters, key, value) pass &= passes(c, key, value);
+		json_object_object_foreach(filters, key, value) pass &= passes(c, filters, key);
 	}
 	return pass;
 }
@@ -179,16 +156,13 @@ struct json_object *container_summary(const struct container *c, int with_size)
 
 void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 {
+	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network", "volume",
+		NULL };
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *filters = NULL;
 	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
 	uint64_t most = 0;
-	int r = text && *text ? json_parse(text, strlen(text), "filters", &filters, &err) : 0;
-	if (r == 0 && filters && !json_object_is_type(filters, json_type_object))
-		r = error_set(&err, EINVAL, "invalid filter");
-	if (r == 0 && filters)
-		r = check_filters(filters, &err);
-	if (r < 0) {
+	if (docker_filters_parse(text, known, &filters, &err) < 0) {
 		engine_error(x, -EINVAL, err);
 		return;
 	}

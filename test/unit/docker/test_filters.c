@@ -43,12 +43,26 @@ static void test_refused(void **state)
 	}
 }
 
+/* The keeper looks at filters that only the engine checks. */
+static void test_unchecked(void **state)
+{
+	static const char *const texts[] = { "{\"name\":\"a\"}", "{\"name\":7}", "{\"name\":null}", "{\"name\":[null]}",
+		"{\"name\":true}" };
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		AUTO_JSON struct json_object *filters = NULL;
+		AUTO_STRV struct strv values = { 0 };
+		assert_int_equal(json_parse(texts[i], strlen(texts[i]), "filters", &filters, NULL), 0);
+		docker_filters_get(filters, "name", &values);
+		assert_int_equal(values.count, 0);
+	}
+}
+
 static void test_labels(void **state)
 {
 	static const struct {
 		const char *filters;
 		int match;
-	} cases[] = { { "", 1 }, { "{\"label\":[\"k\"]}", 1 }, { "{\"label\":[\"k=v\"]}", 1 },
+	} cases[] = { { "", 1 }, { "null", 1 }, { "{\"label\":[\"k\"]}", 1 }, { "{\"label\":[\"k=v\"]}", 1 },
 		{ "{\"label\":[\"k=w\"]}", 0 }, { "{\"label\":[\"k\",\"m\"]}", 0 }, { "{\"label!\":[\"k\"]}", 0 },
 		{ "{\"label!\":[\"k=w\"]}", 1 } };
 	AUTO_JSON struct json_object *labels = json_object_new_object();
@@ -102,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_forms),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_unchecked),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_base64),
