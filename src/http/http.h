@@ -91,6 +91,8 @@ int http_server_new(struct loop *l, const struct http_route *routes, void *data,
 /* Sets header lines for every answer, each with its line break, and the member of a failed answer
  * that has the text ("error" without this). Both borrowed. */
 void http_server_set_dialect(struct http_server *s, const char *headers, const char *error_member);
+/* Ends each connection with its first answer. */
+void http_server_set_one_request(struct http_server *s);
 void http_server_free(struct http_server *s); /* drops connections and exchanges; their closed callbacks run */
 DEFINE_CLEANUP(struct http_server, http_server_free)
 /* takes it; only peers with our uid (SO_PEERCRED) are served on AF_UNIX */

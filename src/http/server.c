@@ -246,7 +246,7 @@ static void run_head(struct http_exchange *x)
 	x->raw = xmemdup(x->in.data, (size_t)n);
 	x->head_size = (size_t)n;
 	x->path = http_target_path(x->head.target);
-	x->close_after = !x->head.keep_alive;
+	x->close_after = !x->head.keep_alive || x->server->one_request;
 	buffer_consume(&x->in, (size_t)n);
 	if (!body_is_wanted(x)) {
 		dispatch(x);
@@ -339,6 +339,11 @@ void http_server_set_dialect(struct http_server *s, const char *headers, const c
 {
 	s->headers = headers;
 	s->error_member = error_member;
+}
+
+void http_server_set_one_request(struct http_server *s)
+{
+	s->one_request = 1;
 }
 
 void http_server_free(struct http_server *s)

@@ -40,7 +40,8 @@ struct http_server {
 	struct listener *listeners;
 	struct http_exchange *connections;
 	size_t connection_count;
-	size_t bodies; /* bytes held in bodies of all connections */
+	size_t bodies;   /* bytes held in bodies of all connections */
+	int one_request; /* a connection ends with its first answer */
 };
 
 /* Something changed: write, go on to the next request, or free, at the end of this turn of the

@@ -244,6 +244,7 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	if ((r = http_server_new(e->loop, http_routes, e, &e->server)) < 0)
 		return r;
 	http_server_set_dialect(e->server, DOCKER_HEADERS, "message");
+	http_server_set_one_request(e->server); /* the next one may be the keeper's */
 	fd_set_nonblocking(ENGINE_CHANNEL, 1);
 	fd_set_cloexec(ENGINE_CHANNEL, 1);
 	fd_set_cloexec(ENGINE_CONNECTIONS, 1);

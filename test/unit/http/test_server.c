@@ -305,6 +305,22 @@ static void test_dialect(void **state)
 	assert_non_null(strstr(answer, "{\"message\":\"the thing is busy\""));
 }
 
+static void test_one_request(void **state)
+{
+	static const char two[] = "POST /echo HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: "
+				  "2\r\n\r\n{}HEAD /text HTTP/1.1\r\n\r\n";
+	struct fixture *f = *state;
+	AUTO_FD int fd = client(f);
+	AUTOFREE char *text = NULL;
+	http_server_set_one_request(f->server);
+	assert_int_equal(fd_write_full(fd, two, strlen(two)), 0);
+	while (loop_step(f->loop, clock_deadline(80)) > 0)
+		;
+	assert_int_equal(fd_read_all(fd, 4096, &text, NULL), 0);
+	assert_non_null(strstr(text, "Connection: close\r\n"));
+	assert_true(endswith(text, "\r\n\r\n{}"));
+}
+
 static void test_peer_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -435,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_take_gives_everything_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipelined_and_kept_alive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dialect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
