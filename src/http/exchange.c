@@ -190,6 +190,8 @@ static void move_input(struct http_exchange *x, struct buffer *to)
 int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, struct buffer *early)
 {
 	const char *wanted = http_head_get(&x->head, "upgrade");
+	/* The caller has done with it, also when the connection is gone and not freed yet. */
+	x->closed = NULL;
 	if (x->state == CONNECTION_DEAD)
 		return -EPIPE;
 	if (!x->head.upgrade || strcasecmp(wanted, protocol) != 0) {
@@ -211,6 +213,7 @@ int http_upgrade(struct http_exchange *x, const char *protocol, int *ret_fd, str
 
 int http_exchange_take(struct http_exchange *x, int *ret_fd, struct buffer *raw)
 {
+	x->closed = NULL; /* as above */
 	if (x->state == CONNECTION_DEAD)
 		return -EPIPE;
 	buffer_init(raw, x->head_size + x->body.size + x->in.size + 64);

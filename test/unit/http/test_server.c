@@ -321,6 +321,29 @@ static void test_one_request(void **state)
 	assert_true(endswith(text, "\r\n\r\n{}"));
 }
 
+static void take_kept(struct source *s, void *data)
+{
+	struct fixture *f = data;
+	assert_int_equal(http_exchange_take(f->kept, &f->upgraded_fd, &f->early), -EPIPE);
+	f->kept = NULL;
+}
+
+/* The connection goes away and is taken over in the same turn: its owner hears of it once. */
+static void test_peer_gone_before_take(void **state)
+{
+	struct fixture *f = *state;
+	int fd = client(f);
+	assert_int_equal(fd_write_full(fd, "GET /keep HTTP/1.1\r\n\r\n", 22), 0);
+	while (!f->kept)
+		assert_true(loop_step(f->loop, clock_deadline(60000)) > 0);
+	fd_close(fd);
+	assert_int_equal(loop_add_deferred(f->loop, take_kept, f, NULL), 0);
+	while (loop_step(f->loop, clock_deadline(80)) > 0)
+		;
+	assert_null(f->kept);
+	assert_int_equal(f->closed, 0);
+}
+
 static void test_peer_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -453,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dialect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_peer_gone_before_take, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocking_client, setup, teardown),
