@@ -190,9 +190,9 @@ static int begin(struct build *b, struct loop *loop, struct buffer *raw, struct 
 	int input = -1;
 	int r = docker_upload_new(loop, b->client, raw, &b->upload, &input, err);
 	AUTO_FD int owned = input;
-	fd_set_nonblocking(b->client, 0);
 	if (r == 0)
 		r = fd_write_full(b->client, answer, strlen(answer));
+	fd_set_nonblocking(b->client, 0);
 	return r < 0 ? r : start(b, loop, words, owned, err);
 }
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -14,7 +16,7 @@
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
-enum { NAMES_MAX = 64 };
+enum { NAMES_MAX = 64, STALL_S = 120 };
 
 static const char stream_head[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\n";
 
@@ -174,13 +176,26 @@ void docker_create_image(struct docker_request *q)
 
 /* ---- save ---- */
 
-static void on_saved(struct source *s, pid_t pid, int status, void *data)
+struct saving {
+	struct docker_request *q; /* until holm-image has ended: so it counts as one from inside */
+	struct strv names;
+};
+
+static void saving_free(struct saving *s)
 {
-	source_free(s);
+	docker_request_free(s->q);
+	strv_done(&s->names);
+	free(s);
 }
 
-/* holm-image writes to the client itself. */
-static int save(struct loop *loop, int client, const struct strv *names)
+static void on_saved(struct source *source, pid_t pid, int status, void *data)
+{
+	source_free(source);
+	saving_free(data);
+}
+
+/* holm-image writes to the client itself. Takes s, unless that fails. */
+static int save(struct saving *s, int client)
 {
 	AUTOFREE char *path = path_libexec("holm-image");
 	AUTO_STRV struct strv argv = { 0 };
@@ -191,23 +206,23 @@ static int save(struct loop *loop, int client, const struct strv *names)
 	strv_add(&argv, "save");
 	strv_add(&argv, "--progress");
 	strv_add(&argv, "none");
-	strv_add_all(&argv, names);
+	strv_add_all(&argv, &s->names);
 	const struct spawn_options o = { .argv = strv_argv(&argv), .fds = fds, .fd_count = 1, .death_signal = SIGKILL };
 	struct source *child = NULL;
 	int r = spawn(&o, &pid, NULL);
-	return r < 0 ? r : loop_add_child(loop, pid, on_saved, NULL, &child);
+	return r < 0 ? r : loop_add_child(keeper_loop(s->q->keeper), pid, on_saved, s, &child);
 }
 
-struct saving {
-	struct docker_request *q;
-	struct strv names;
-};
-
-static void saving_free(struct saving *s)
+/* Writes the head of the answer. A client that has left so many answers unread that it does not fit
+ * is dropped. One from inside that takes nothing for a while makes holm-image fail. */
+static int begin_save(const struct saving *s, int client)
 {
-	docker_request_free(s->q);
-	strv_done(&s->names);
-	free(s);
+	static const struct timeval stall = { .tv_sec = STALL_S };
+	AUTOFREE char *head = xasprintf("%sContent-Type: application/x-tar\r\n\r\n", stream_head);
+	int r = fd_write_full(client, head, strlen(head));
+	if (r == 0 && s->q->inside && setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall) < 0)
+		r = -errno;
+	return r == 0 ? fd_set_nonblocking(client, 0) : r;
 }
 
 /* All are there: the answer may begin. */
@@ -227,14 +242,13 @@ static void on_checked(int status, const char *output, const char *errors, void 
 		free(s);
 		return;
 	}
-	if (s->q->exchange && http_exchange_take(s->q->exchange, &client, &raw) == 0) {
-		AUTOFREE char *head = xasprintf("%sContent-Type: application/x-tar\r\n\r\n", stream_head);
+	int r = s->q->exchange ? http_exchange_take(s->q->exchange, &client, &raw) : -EPIPE;
+	if (r == 0) {
 		s->q->exchange = NULL;
-		fd_set_nonblocking(client, 0);
-		if (fd_write_full(client, head, strlen(head)) == 0)
-			(void)save(keeper_loop(s->q->keeper), client, &s->names);
+		r = begin_save(s, client);
 	}
-	saving_free(s);
+	if (r < 0 || save(s, client) < 0)
+		saving_free(s);
 }
 
 static void check_and_save(struct docker_request *q, struct strv *names)
