@@ -27,7 +27,8 @@ static int update_policy(const struct container *c, struct json_object *o, struc
 	return 0;
 }
 
-static int check_refused(struct json_object *o, struct error **err)
+/* The cgroup of a container that runs stays where it is. */
+static int check_refused(const struct container *c, struct json_object *o, struct error **err)
 {
 	static const char *const refused[] = { "CpuRealtimePeriod", "CpuRealtimeRuntime" };
 	int64_t n = 0;
@@ -35,6 +36,10 @@ static int check_refused(struct json_object *o, struct error **err)
 		if (json_get_i64(o, refused[i], &n, NULL) == 0 && n != 0)
 			return error_set(err, EOPNOTSUPP, "%s is not supported by holm's engine; leave it out",
 			    refused[i]);
+	const char *parent = "";
+	if (json_get_string(o, "CgroupParent", &parent, NULL) == 0 && *parent &&
+	    !streq(parent, c->record.body.limits.cgroup_parent))
+		return error_set(err, EINVAL, "CgroupParent (--cgroup-parent) cannot be updated; leave it out");
 	return 0;
 }
 
@@ -64,7 +69,7 @@ static int update(struct container *c, struct json_object *o, struct strv *warni
 		host = json_object_new_object();
 	else if (json_object_deep_copy(before, &host, NULL) < 0)
 		return -ENOMEM;
-	int r = check_refused(o, err);
+	int r = check_refused(c, o, err);
 	if (r < 0 || (r = docker_limits_merge(host, o, err)) < 0 || (r = update_policy(c, o, host, err)) < 0 ||
 	    (r = cgroups_check(c->engine, host, warnings, err)) < 0 ||
 	    (r = docker_limits_parse(host, &limits, err)) < 0)
