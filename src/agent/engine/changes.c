@@ -33,7 +33,7 @@
 	"HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\nTransfer-Encoding: chunked\r\n"                     \
 	"Content-Type: application/"
 
-enum { CHANGES_MAX = 1 << 20, PATHS_MAX = 256 << 20, DEPTH_MAX = 512 };
+enum { LOOKING_MAX = 32, CHANGES_MAX = 1 << 20, PATHS_MAX = 256 << 20, DEPTH_MAX = 512 };
 
 enum kind { CHANGED, ADDED, DELETED }; /* Docker's numbers */
 
@@ -46,8 +46,11 @@ struct looking {
 	struct buffer raw;
 };
 
+static size_t looking_count;
+
 static void looking_free(struct looking *l)
 {
+	looking_count--;
 	worker_cancel(l->worker);
 	fd_close(l->stream);
 	fd_close(l->upper);
@@ -312,9 +315,16 @@ static void on_image(int code, const char *text, void *data)
 
 void engine_changes(struct engine *e, struct http_exchange *x, const char *name)
 {
+	AUTO_ERROR struct error *err = NULL;
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
+	if (looking_count >= LOOKING_MAX) {
+		error_set(&err, EBUSY, "too many containers are compared with their images at a time; try again");
+		engine_error(x, -EBUSY, err);
+		return;
+	}
+	looking_count++;
 	struct looking *l = xnew(struct looking);
 	*l = (struct looking){ .engine = e,
 		.id = xstrdup(c->record.id),
