@@ -3,6 +3,7 @@
  * and all its files as an archive. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -156,6 +157,14 @@ static int copy_out(struct api_stream *s, int output, const char *file, struct e
 	return (int)n;
 }
 
+/* A part of an archive is no use. What is no regular file stays. */
+static void remove_part(const char *file, int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		unlink(file);
+}
+
 static int run_export(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -175,6 +184,6 @@ static int run_export(const struct command_spec *c, struct options *o)
 				    fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	r = output < 0 ? error_set_errno(&err, errno, "%s", file ? file : "stdout") : copy_out(&s, output, file, &err);
 	if (r < 0 && file)
-		unlink(file);
+		remove_part(file, output);
 	return r < 0 ? api_failure(&a, NULL, NULL, r, &err) : 0;
 }
