@@ -141,6 +141,8 @@ int bridge_start(const struct bridge *b, struct error **err)
 		return error_set_errno(err, r,
 		    "network \"bridge\": containers use the machine's own network, as the kernel gives it no nftables");
 	r = make_link(b);
+	if (r == 0) /* the rules are for IPv4 */
+		r = disable_ipv6(b->name);
 	if (r == 0)
 		r = set_link_up(b);
 	if (r == 0)

@@ -17,7 +17,7 @@
  * So nothing begins a connection into a network by way of the machine, and a network's gateway
  * answers that network and the machine alone. Published ports are the agent's own connections. An
  * internal network has no masquerade; nothing leaves it, and of the machine it reaches its gateway
- * alone. */
+ * alone. The bridge has no IPv6 (network.c), for which there are no rules. */
 #include "agent/engine/network.h"
 #include "agent/engine/nft.h"
 
@@ -43,7 +43,10 @@ static void add_forward(struct netlink *n, const struct bridge *b)
 	size_t rule = nft_rule_open(n, b->name, forward.chain);
 	nft_match_interface(n, NFT_META_OIFNAME, NFT_CMP_EQ, b->name);
 	nft_match_interface(n, NFT_META_IIFNAME, NFT_CMP_EQ, b->name);
-	nft_accept(n);
+	if (b->apart) /* the machine would be a way around the bridge */
+		nft_drop(n);
+	else
+		nft_accept(n);
 	nft_rule_close(n, rule);
 	if (b->internal) {
 		rule = nft_rule_open(n, b->name, forward.chain);

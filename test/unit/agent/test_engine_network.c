@@ -233,6 +233,8 @@ static void test_bridge(void **state)
 	assert_int_equal(bridge_start(&b, NULL), 0);
 	assert_int_equal(mtu_of("holm0"), 65520);
 	expect_file("/proc/sys/net/ipv4/ip_forward", "1");
+	if (path_exists("/proc/sys/net/ipv6"))
+		expect_file("/proc/sys/net/ipv6/conf/holm0/disable_ipv6", "1");
 	if (path_exists("/proc/sys/net/bridge/bridge-nf-call-iptables"))
 		expect_file("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
 	assert_int_equal(count_interfaces(), before + 1);
@@ -465,6 +467,26 @@ static void test_internal(void **state)
 	assert_true(is_kept_out(outside.network, one.network, b.gateway + 1));
 }
 
+/* A route to one address by way of the gateway, as a container with CAP_NET_ADMIN makes one. */
+static void lead_by(int netns, int machine, uint32_t to, uint32_t gateway)
+{
+	struct netlink n;
+	const struct rtmsg m = { .rtm_family = AF_INET,
+		.rtm_dst_len = 32,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_type = RTN_UNICAST };
+	enter(netns);
+	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
+	netlink_init(&n);
+	netlink_message(&n, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, &m, sizeof m);
+	netlink_add_u32(&n, RTA_DST, htonl(to));
+	netlink_add_u32(&n, RTA_GATEWAY, htonl(gateway));
+	int r = netlink_do(fd, &n);
+	enter(machine);
+	assert_int_equal(r, 0);
+}
+
 static void test_apart(void **state)
 {
 	AUTO_FD int machine = here();
@@ -476,6 +498,9 @@ static void test_apart(void **state)
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces one = connect_container(&b, b.gateway + 1);
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces two = connect_container(&b, b.gateway + 2);
 	assert_true(reaches(one.network, machine, b.gateway));
+	assert_true(is_kept_out(one.network, two.network, b.gateway + 2));
+	lead_by(one.network, machine, b.gateway + 2, b.gateway);
+	lead_by(two.network, machine, b.gateway + 1, b.gateway);
 	assert_true(is_kept_out(one.network, two.network, b.gateway + 2));
 }
 
