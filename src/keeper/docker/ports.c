@@ -80,22 +80,23 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
 	return allowed.count == before ? 0 : save(k, &allowed, err);
 }
 
-/* Adds the host's parts of a container's ports. -EBADMSG: it has no such list. */
-static int add_used(struct json_object *container, struct strv *used)
+/* Adds the host's parts of a container's ports as keys: an answer may have hundreds of thousands.
+ * -EBADMSG: it has no such list. */
+static int add_used(struct json_object *container, struct json_object *used)
 {
 	AUTO_DOCKER_PORTS struct docker_ports ports = { 0 };
 	AUTO_STRV struct strv words = { 0 };
 	if (json_get_strv(container, "Ports", &words, NULL) < 0 || docker_ports_from_words(&ports, &words, NULL) < 0)
 		return -EBADMSG;
-	for (size_t i = 0; i < ports.count && used->count <= ALLOWED_MAX; i++) {
+	for (size_t i = 0; i < ports.count && json_object_object_length(used) <= ALLOWED_MAX; i++) {
 		AUTOFREE char *part = host_part(&ports.items[i]);
-		if (part && !strv_contains(used, part))
-			strv_take(used, TAKE_PTR(part));
+		if (part)
+			json_add_bool(used, part, 1);
 	}
 	return 0;
 }
 
-static int read_used(struct json_object *images, struct strv *used)
+static int read_used(struct json_object *images, struct json_object *used)
 {
 	int r = 0;
 	json_object_object_foreach(images, id, containers)
@@ -111,12 +112,13 @@ static int read_used(struct json_object *images, struct strv *used)
 
 int docker_ports_shrink(const struct keeper *k, struct json_object *used)
 {
-	AUTO_STRV struct strv allowed = { 0 }, named = { 0 }, kept = { 0 };
-	if (!json_object_is_type(used, json_type_object) || read_used(used, &named) < 0)
+	AUTO_STRV struct strv allowed = { 0 }, kept = { 0 };
+	AUTO_JSON struct json_object *named = json_object_new_object();
+	if (!json_object_is_type(used, json_type_object) || read_used(used, named) < 0)
 		return 0;
 	load(k, &allowed);
 	for (size_t i = 0; i < allowed.count; i++)
-		if (strv_contains(&named, allowed.items[i]))
+		if (json_object_object_get_ex(named, allowed.items[i], NULL))
 			strv_add(&kept, allowed.items[i]);
 	int before = state.absent, fewer = kept.count < allowed.count;
 	state.absent = fewer;
