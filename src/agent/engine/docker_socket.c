@@ -7,6 +7,7 @@
  * keeper. The socket is the container's root's: it needs no more rights than that to reach it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
@@ -19,22 +20,41 @@
 #include "agent/core/channel.h"
 #include "agent/core/mounts.h"
 #include "agent/engine/engine.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 
 #define SOCKET_PATH "/run/docker.sock" /* in the engine's place */
 
-enum { BACKLOG = 128 };
+enum { BACKLOG = 128, PAUSE_MS = 20 };
+
+static void on_pause_over(struct source *s, void *data)
+{
+	const struct engine *e = data;
+	source_free(s);
+	source_set_events(e->docker_socket, EPOLLIN);
+}
+
+/* The channel to the agent has a quarter for connections: whatever containers do here, requests for
+ * images, mounts and ports find room. The others wait in the backlog. */
+static int must_pause(const struct engine *e)
+{
+	if (fd_wait(ENGINE_CHANNEL, POLLOUT, 0) == 1)
+		return 0;
+	source_set_events(e->docker_socket, 0);
+	loop_add_timer(e->loop, clock_deadline(PAUSE_MS), on_pause_over, (void *)e, NULL);
+	return 1;
+}
 
 static void on_client(struct source *s, int fd, uint32_t events, void *data)
 {
-	struct json_object *o = json_object_new_object();
-	AUTO_FD int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	json_add_bool(o, "docker", 1);
-	if (client < 0) {
-		json_object_put(o);
+	if (must_pause(data))
 		return;
-	}
+	AUTO_FD int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (client < 0)
+		return;
+	struct json_object *o = json_object_new_object();
+	json_add_bool(o, "docker", 1);
 	int r = channel_send(ENGINE_CHANNEL, o, client);
 	if (r < 0)
 		log_warning("a connection to docker.sock is dropped: %s", strerror(-r));
