@@ -193,7 +193,8 @@ static void on_paused(int code, struct json_object *answer, void *data)
 {
 	struct commit *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	c->paused = code == 0;
+	/* An engine that is late may still pause it. */
+	c->paused = code == 0 || code == -ETIMEDOUT;
 	int r = c->q->exchange ? commit(c, &err) : -ECANCELED;
 	if (r < 0) {
 		unpause(c);
