@@ -11,7 +11,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { CONNECTIONS_MAX = 256 };
+/* In a VM each is one of the MUX_STREAMS_MAX streams that the keeper accepts: half of them stay for
+ * images, mounts, ports and what else the agent asks for. */
+enum { CONNECTIONS_MAX = 128 };
 
 struct connection {
 	struct agent *agent;
