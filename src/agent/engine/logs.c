@@ -44,6 +44,8 @@ static void reading_free(struct reading *r)
 	buffer_done(&r->out);
 	buffer_done(&r->early);
 	fd_close(r->directory);
+	if (r->fd >= 0) /* children of the engine may have it, too */
+		shutdown(r->fd, SHUT_RDWR);
 	fd_close(r->fd);
 	fd_close(r->watch);
 	free(r->id);

@@ -67,6 +67,8 @@ static void client_free(struct client *c)
 	}
 	source_free(c->source);
 	source_free(c->timer);
+	/* A child of the engine that removes or copies files may still have the connection, too. */
+	shutdown(c->wish.fd, SHUT_RDWR);
 	fd_close(c->wish.fd);
 	buffer_done(&c->out);
 	free(c);
