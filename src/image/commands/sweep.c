@@ -9,7 +9,7 @@
  * them stay. One that was handed out within the last minute stays too: its machine may not be
  * written yet.
  *
- * The layers that a build's cache names stay, too (builder/cache.h), until `builder prune`.
+ * The layers that a build's cache names stay, too (builder/cache.h). Nothing removes its records.
  *
  * A prune is the same with more to delete: disks and trees that no machine uses, even if their
  * image has a name; all partial downloads; on request the names of images that no machine uses. A

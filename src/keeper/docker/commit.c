@@ -4,7 +4,7 @@
  * connection itself, and puts it on the container's image. A container that runs is paused
  * meanwhile, where its engine can pause.
  *
- * The base is the image that the machine was given: the engine cannot name another one. */
+ * The base is one of images.json: an image that a create has named. */
 #include <errno.h>
 #include <stdio.h>
 

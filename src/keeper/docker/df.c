@@ -69,7 +69,7 @@ void docker_df(struct docker_request *q)
 		docker_respond_error(q, r, NULL);
 }
 
-/* There is no cache of builds. */
+/* The cache of builds is the library's (docs/build.md). Nothing counts or removes it. */
 void docker_prune_builds(struct docker_request *q)
 {
 	struct json_object *o = json_object_new_object();

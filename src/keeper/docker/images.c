@@ -4,7 +4,8 @@
  *
  * images.json beside machine.json names the images that containers of the machine were created
  * from. It has two uses: the library keeps their trees (docs/on-disk.md), and the engine, which is
- * as hostile as the machine, gets these images and no others. */
+ * as hostile as the machine, may mount these images and no others. A create from inside adds to it,
+ * so the engine reaches any image of the library in this way. */
 #include <errno.h>
 #include <stdio.h>
 

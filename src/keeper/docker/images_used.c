@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * images.json follows the containers. It grows when one is created (images.c), before the engine
- * knows of it. It shrinks by what the engine says a while after containers came or went: the engine
- * cannot add to it. An image that a container was created from within GUARD_MS stays, since the
+ * knows of it. It shrinks by what the engine says a while after containers came or went: that
+ * answer adds nothing. An image that a container was created from within GUARD_MS stays, since the
  * engine may not know the container yet.
  *
  * A keeper has one machine, so all of it is one variable. */
