@@ -148,7 +148,7 @@ static const struct option_spec build_options[] = {
 	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images of FROM" },
 	{ "iidfile", 0, OPTION_STRING, "FILE", "write the image's digest to this file", .complete = "file" },
 	{ "quiet", 'q', OPTION_FLAG, NULL, "print the digest alone, and the output of a step that fails" },
-	{ "progress", 0, OPTION_STRING, "MODE", "plain: lines", .default_text = "auto",
+	{ "progress", 0, OPTION_STRING, "MODE", "the steps are lines in both modes", .default_text = "auto",
 	    .choices = build_progress_choices },
 	{ OPTION_PLATFORM },
 	{ "network", 0, OPTION_STRING, "NETWORK", "of the commands of RUN: bridge, none or host",
@@ -171,9 +171,11 @@ const struct command_spec image_commands[] = {
 	    .min_arguments = 1,
 	    .max_arguments = 1,
 	    .complete = "directory",
-	    .details = "CONTEXT is the directory that COPY and ADD take files from, less what its .dockerignore names. "
-		       "Steps that an earlier build made of the same files are not made again. The commands of RUN "
-		       "run in a container of the machine each; without RUN there is no machine needed.",
+	    .details =
+		"CONTEXT is the directory that COPY and ADD take files from, less what its .dockerignore names; - is "
+		"an archive of one, or a Dockerfile alone, on standard input. "
+		"Steps that an earlier build made of the same files are not made again. The commands of RUN "
+		"run in a container of the machine each; without RUN there is no machine needed.",
 	},
 	{
 	    .name = "pull",
@@ -312,9 +314,9 @@ const struct command_spec image_commands[] = {
 	    .summary = "delete what no machine uses, and say what that frees",
 	    .options = prune_options,
 	    .details =
-		"Deletes partial downloads, layers that no image has, and the disks and layer trees of images that no "
-		"machine uses; the next machine of such an image makes them again. What machines use stays, those "
-		"of stopped machines and the images of their containers included.",
+		"Deletes partial downloads, layers that neither an image nor the cache of builds has, and unused disks "
+		"and layer trees of images. The next machine of such an image makes them again. What machines use "
+		"stays, those of stopped machines and the images of their containers included.",
 	},
 	{
 	    .name = "tag",

@@ -38,7 +38,7 @@
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
 	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "a domain to search names in" }, \
-	{ "domainname", 0, OPTION_STRING, "NAME", "the NIS domain name" }, \
+	{ "domainname", 0, OPTION_STRING, "NAME", "the NIS domain name, which the engine refuses" }, \
 	{ "entrypoint", 0, OPTION_STRING, "PROGRAM", "run this in place of the image's; \"\" for none" }, \
 	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
 	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
@@ -49,7 +49,7 @@
 	{ "interactive", 'i', OPTION_SWITCH, NULL, "pass stdin on, and keep it open" }, \
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address on its network" }, \
 	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address, which the engine refuses" }, \
-	{ "ipc", 0, OPTION_STRING, "MODE", "the IPC namespace" }, \
+	{ "ipc", 0, OPTION_STRING, "MODE", "the IPC namespace; the engine has private alone" }, \
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \
 	{ "label-file", 0, OPTION_LIST, "FILE", "read labels from a file, one a line", .complete = "file" }, \
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" }, \
@@ -68,7 +68,7 @@
 	{ "memory-swappiness", 0, OPTION_STRING, "N", "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-kill-disable", 0, OPTION_SWITCH, NULL, "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-score-adj", 0, OPTION_STRING, "N", "how soon the kernel kills it when memory is short" }, \
-	{ "pid", 0, OPTION_STRING, "MODE", "the PID namespace" }, \
+	{ "pid", 0, OPTION_STRING, "MODE", "another PID namespace, which the engine refuses" }, \
 	{ "platform", 0, OPTION_STRING, "OS/ARCH", "which of an image's platforms", .default_text = "the host's" }, \
 	{ "privileged", 0, OPTION_SWITCH, NULL, "every right that the container's user namespace can have" }, \
 	{ "publish", 'p', OPTION_LIST, "[[IP:]HOST:]INSIDE[/udp]", "make a port inside reachable on the host" }, \
@@ -89,11 +89,11 @@
 	{ "tty", 't', OPTION_SWITCH, NULL, "give it a terminal" }, \
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "a resource limit" }, \
 	{ "user", 'u', OPTION_STRING, "NAME|UID[:GROUP|GID]", "the user inside", .default_text = "the image's" }, \
-	{ "userns", 0, OPTION_STRING, "host|keep-id", "which ids of the machine it has" }, \
-	{ "uts", 0, OPTION_STRING, "MODE", "the UTS namespace" }, \
+	{ "userns", 0, OPTION_STRING, "host|keep-id", "another user namespace, which the engine refuses" }, \
+	{ "uts", 0, OPTION_STRING, "MODE", "another UTS namespace, which the engine refuses" }, \
 	{ "volume", 'v', OPTION_LIST, "[SOURCE:]DIR[:ro]", "mount a path of a share, or a volume", \
 	  .complete = "directory" }, \
-	{ "volume-driver", 0, OPTION_STRING, "DRIVER", "the driver of volumes" }, \
+	{ "volume-driver", 0, OPTION_STRING, "DRIVER", "the driver of volumes; the engine has local alone" }, \
 	{ "volumes-from", 0, OPTION_LIST, "CONTAINER", "mount the volumes of another container" }, \
 	{ "workdir", 'w', OPTION_STRING, "DIR", "the directory to run in", .default_text = "the image's" }
 /* clang-format on */

@@ -26,8 +26,8 @@ const struct command_spec command_docker_host = {
 	.options = options,
 	.details =
 	    "The machine's containers then answer to a stock client: export DOCKER_HOST=$(holm docker-host --start). "
-	    "The path stays the same as long as the machine has its name. Native machines have containers; "
-	    "those of VMs and of root come later.",
+	    "The path stays the same as long as the machine has its name. Virtual machines and native machines have "
+	    "containers, except native machines of root.",
 	.run = run,
 };
 
