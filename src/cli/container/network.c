@@ -98,7 +98,7 @@ const struct command_spec command_network_prune = {
 
 static const struct option_spec connect_options[] = {
 	{ "alias", 0, OPTION_LIST, "NAME", "a further name of the container there; may be repeated" },
-	{ "driver-opt", 0, OPTION_LIST, "KEY=VALUE", "an option of the driver" },
+	{ "driver-opt", 0, OPTION_LIST, "KEY=VALUE", "an option of the driver, which the engine refuses" },
 	{ "gw-priority", 0, OPTION_STRING, "N", "the highest has the default route", .default_text = "0" },
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address" },
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" },
