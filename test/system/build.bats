@@ -302,6 +302,7 @@ RUN cat /src/b
 	fails 'Dockerfile:2:1: unknown instruction "COPPY"; did you mean COPY?' <<<$'FROM busybox:test\nCOPPY a b'
 	contains "$(cat "$TMPDIR/log")" '2 | >>> COPPY a b'
 	fails '"absent" is not in the context' <<<$'FROM busybox:test\nCOPY absent /'
+	fails 'ADD --checksum is not supported' <<<$'FROM busybox:test\nADD --checksum=sha256:00 absent /'
 	fails 'no stage "twoo"; did you mean two?' --target twoo <<<$'FROM busybox:test AS two'
 	fails 'exit 127' <<<$'FROM busybox:test\nRUN nosuchprogram'
 	equal '' "$(docker ps -aq)"
@@ -373,6 +374,8 @@ RUN cat /src/b
 	! docker image inspect never >/dev/null 2>&1 || return 1
 	exits 1 env DOCKER_BUILDKIT=0 docker build -m 64m .
 	contains "$stderr" 'parameter memory of a build is not supported'
+	exits 1 env DOCKER_BUILDKIT=0 docker build --ulimit nofile=10 .
+	contains "$stderr" 'parameter ulimits'
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
 }
 

@@ -48,6 +48,7 @@ static const struct parameter {
 	{ "labels", "--label", PAIRS },
 	{ "rm", NULL, ACCEPT },
 	{ "forcerm", NULL, ACCEPT },
+	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
 	{ "remote", NULL, REFUSE },
 	{ "squash", NULL, REFUSE },
 	{ "memory", NULL, REFUSE },
@@ -57,6 +58,9 @@ static const struct parameter {
 	{ "cpuperiod", NULL, REFUSE },
 	{ "cpusetcpus", NULL, REFUSE },
 	{ "cgroupparent", NULL, REFUSE },
+	{ "cpusetmems", NULL, REFUSE },
+	{ "ulimits", NULL, REFUSE },
+	{ "isolation", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
 	{ "ulimits", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
