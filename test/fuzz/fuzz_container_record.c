@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct record r = { 0 };
 	if (record_parse((const char *)data, size, &r, &err) < 0)
 		return 0;
-	AUTOFREE char *text = record_format(&r);
+	free(record_format(&r));
 	record_done(&r);
 	return 0;
 }
