@@ -456,8 +456,8 @@ connected_twice()
 
 @test "a session whose machine is paused before it answers says so" {
 	holm machine stop box
-	FAKE_PAUSED="no room" run --separate-stderr holm machine run -n box echo done
-	equal done "$output"
+	FAKE_PAUSED="no room" run --separate-stderr holm machine run -n box echo finished
+	equal finished "$output"
 	contains "$stderr" 'machine "box" is paused: no room'
 	holm machine stop box
 }
