@@ -376,6 +376,9 @@ RUN cat /src/b
 	contains "$stderr" 'parameter memory of a build is not supported'
 	exits 1 env DOCKER_BUILDKIT=0 docker build --ulimit nofile=10 .
 	contains "$stderr" 'parameter ulimits'
+	exits 1 env DOCKER_BUILDKIT=0 docker build --security-opt seccomp=unconfined .
+	contains "$stderr" 'parameter securityopt'
+	contains "$(api POST '/build?version=2' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
 }
 

@@ -21,13 +21,14 @@ enum { WORDS_MAX = 1024 };
 /* ---- parameters ---- */
 
 enum kind {
-	TEXT,   /* one value */
-	TEXTS,  /* each value of several */
-	FLAG,   /* true: the option alone */
-	PAIRS,  /* a JSON object: NAME=VALUE each */
-	SIZE,   /* a number; 0: not given */
-	ACCEPT, /* means nothing here */
-	REFUSE, /* an error, unless it says "not given" */
+	TEXT,    /* one value */
+	TEXTS,   /* each value of several */
+	FLAG,    /* true: the option alone */
+	PAIRS,   /* a JSON object: NAME=VALUE each */
+	SIZE,    /* a number; 0: not given */
+	ACCEPT,  /* means nothing here */
+	CLASSIC, /* the builder's version: 1 */
+	REFUSE,  /* an error, unless it says "not given" */
 };
 
 static const struct parameter {
@@ -49,6 +50,8 @@ static const struct parameter {
 	{ "rm", NULL, ACCEPT },
 	{ "forcerm", NULL, ACCEPT },
 	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
+	{ "buildid", NULL, ACCEPT },
+	{ "version", NULL, CLASSIC },
 	{ "remote", NULL, REFUSE },
 	{ "squash", NULL, REFUSE },
 	{ "memory", NULL, REFUSE },
@@ -60,7 +63,6 @@ static const struct parameter {
 	{ "cgroupparent", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
 	{ "ulimits", NULL, REFUSE },
-	{ "isolation", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
 	{ "ulimits", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
@@ -94,6 +96,12 @@ static int add_pairs(const char *option, const char *value, struct strv *words, 
 	return 0;
 }
 
+static int refuse(const char *key, struct error **err)
+{
+	return error_set(err, EOPNOTSUPP,
+	    "the parameter %.64s of a build is not supported by holm's engine; leave it out", key);
+}
+
 static int add_value(const struct parameter *p, const char *value, struct strv *words, struct error **err)
 {
 	/* The first version is that without BuildKit. */
@@ -113,23 +121,25 @@ static int add_value(const struct parameter *p, const char *value, struct strv *
 		return add_pairs(p->option, value, words, err);
 	case ACCEPT:
 		return 0;
+	case CLASSIC:
+		return streq(value, "1") ? 0 :
+					   error_set(err, EOPNOTSUPP,
+					       "holm's engine has the classic builder alone; set DOCKER_BUILDKIT=0");
 	case REFUSE:
 		break;
 	}
-	return error_set(err, EOPNOTSUPP, "the parameter %s of a build is not supported by holm's engine; leave it out",
-	    p->key);
+	return refuse(p->key, err);
 }
 
+/* part: KEY=VALUE of the query. */
 static int add_parameter(const char *part, struct strv *words, struct error **err)
 {
-	AUTOFREE char *target = xasprintf("?%s", part);
-	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
-		AUTOFREE char *value = docker_query(target, parameters[i].key);
-		int r = value ? add_value(&parameters[i], value, words, err) : 0;
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	AUTOFREE char *target = xasprintf("?%s", part), *key = xstrndup(part, strcspn(part, "="));
+	AUTOFREE char *value = docker_query(target, key);
+	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
+		if (streq(key, parameters[i].key))
+			return value ? add_value(&parameters[i], value, words, err) : 0;
+	return value && is_set(value) ? refuse(key, err) : 0;
 }
 
 static int read_parameters(const struct docker_request *q, struct strv *words, struct error **err)
