@@ -49,6 +49,15 @@ inside()
 	rm "$TMPDIR/out"
 }
 
+@test "the engine reaches docker.sock once a container was created with it on the host" {
+	local leave=$XDG_DATA_HOME/holm/machines/box/docker-socket
+	rm "$leave"
+	exits 1 inside GET /images/json
+	docker run --rm -v /var/run/docker.sock:/s busybox:test true
+	[ -e "$leave" ]
+	equal '200 OK' "$(inside GET /_ping)"
+}
+
 @test "from inside no name of the host's images changes, no login is used, and no registry is asked" {
 	local before
 	before=$(holm image ls --format json | jq -S .)

@@ -28,8 +28,11 @@ static int copy_file(const char *machine, const char *directory, const char *nam
 
 int containers_copy(const char *machine, const char *directory, struct error **err)
 {
-	int r = copy_file(machine, directory, IMAGES, err);
-	return r < 0 ? r : copy_file(machine, directory, "ports.json", err);
+	static const char *const names[] = { IMAGES, "ports.json", "docker-socket" };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
+		r = copy_file(machine, directory, names[i], err);
+	return r;
 }
 
 void containers_describe(const char *machine, struct json_object *settings)

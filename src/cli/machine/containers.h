@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Copies of the keeper's notes about a machine's containers, images.json and ports.json
- * (docs/on-disk.md), for a machine that is cloned, exported or imported. */
+ * Copies of the keeper's notes about a machine's containers, images.json, ports.json
+ * and docker-socket (docs/on-disk.md), for a machine that is cloned, exported or imported. */
 #pragma once
 
 #include "base/error.h"
 #include "base/json.h"
 
-/* Copies both to the directory of a clone. 0 or -errno. */
+/* Copies them to the directory of a clone. 0 or -errno. */
 int containers_copy(const char *machine, const char *directory, struct error **err);
 /* Names the images of the machine's containers in the settings of an export. */
 void containers_describe(const char *machine, struct json_object *settings);

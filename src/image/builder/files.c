@@ -474,7 +474,8 @@ static int refuse_flags(const struct copying *c, struct error **err)
 	static const char *const flags[] = { "checksum", "keep-git-dir", "unpack" };
 	for (size_t k = 0; k < ARRAY_SIZE(flags); k++)
 		if (dockerfile_flag(c->step->instruction, flags[k]))
-			return error_set(err, EOPNOTSUPP, "%s --%s is not supported; leave it out", word_of(c), flags[k]);
+			return error_set(err, EOPNOTSUPP, "%s --%s is not supported; leave it out", word_of(c),
+			    flags[k]);
 	return 0;
 }
 

@@ -146,10 +146,12 @@ static int add_all(const struct keeper *k, struct json_object *body, resolve_fn 
 		AUTOFREE char *path = NULL;
 		if (list.items[i].type != DOCKER_MOUNT_BIND)
 			continue;
-		if (is_docker_socket(k, list.items[i].source))
-			path = xstrdup(DOCKER_MOUNT_SOCKET);
-		else
+		if (!is_docker_socket(k, list.items[i].source)) {
 			r = find_path(k, &list.items[i], &path, err);
+		} else {
+			path = xstrdup(DOCKER_MOUNT_SOCKET);
+			r = find_path == resolve ? docker_inside_allow(k, err) : 0;
+		}
 		if (r == 0)
 			json_add_string(binds, list.items[i].source, path);
 	}

@@ -86,10 +86,15 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
  * answers say so. Whether another answer is wanted. */
 int docker_ports_shrink(const struct keeper *k, struct json_object *used);
 
+/* inside.c: lets the machine's engine connect to docker.sock from now on. 0, or -errno and text. */
+int docker_inside_allow(const struct keeper *k, struct error **err);
+/* 0, or -EACCES and a text when the engine may not. */
+int docker_inside_check(const struct keeper *k, struct error **err);
+
 /* binds.c: adds "HolmBinds":{"SOURCE":"PATH"} to a create body: where host paths lead, in a share
  * of the machine. Makes the directories that -v names and that are not there. 0 or -errno. */
 int docker_binds_add(const struct keeper *k, struct json_object *body, struct error **err);
-/* The same for a request from inside: nothing of the host is looked at, nothing is made. */
+/* The same for a request from inside: looks at nothing of the host, allows nothing. */
 int docker_binds_add_inside(const struct keeper *k, struct json_object *body, struct error **err);
 
 /* program.c: runs holm-image with these words and calls done(status, stdout, stderr) once; status:

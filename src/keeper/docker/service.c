@@ -305,10 +305,11 @@ static const struct http_route routes[] = {
 
 void docker_handle_inside(struct http_exchange *x, void *keeper)
 {
+	AUTO_ERROR struct error *err = NULL;
 	struct buffer early;
-	int fd;
-	if (!the_service) {
-		http_respond_error(x, -ENOENT, NULL);
+	int fd, r = the_service ? docker_inside_check(the_service->keeper, &err) : -ENOENT;
+	if (r < 0) {
+		http_respond_error(x, r, err);
 		return;
 	}
 	if (http_upgrade(x, "holm-stream", &fd, &early) < 0)
