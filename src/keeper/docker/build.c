@@ -62,7 +62,6 @@ static const struct parameter {
 	{ "cpusetcpus", NULL, REFUSE },
 	{ "cgroupparent", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
-	{ "ulimits", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
 	{ "ulimits", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
