@@ -169,7 +169,7 @@ teardown_file()
 	contains "$(holm image history changed:1)" 'from a friend'
 	holm image rm changed:1
 	local change
-	for change in 'EXPOSE 80' ENV 'ENV A' 'CMD [1]' 'CMD [' ''; do
+	for change in 'EXPOSE x' 'EXPOSE 80/x' 'EXPOSE 0' ENV 'ENV A' 'CMD [1]' 'CMD [' ''; do
 		fails 125 holm image import -c "$change" "$WORLD/My-Root.tar" x:1
 		contains "$stderr" --change
 	done

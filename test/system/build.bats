@@ -302,7 +302,7 @@ RUN cat /src/b
 	fails 'Dockerfile:2:1: unknown instruction "COPPY"; did you mean COPY?' <<<$'FROM busybox:test\nCOPPY a b'
 	contains "$(cat "$TMPDIR/log")" '2 | >>> COPPY a b'
 	fails '"absent" is not in the context' <<<$'FROM busybox:test\nCOPY absent /'
-	fails 'ADD --checksum is not supported' <<<$'FROM busybox:test\nADD --checksum=sha256:00 absent /'
+	fails 'ADD --checksum is for URLs' <<<$'FROM busybox:test\nADD --checksum=sha256:00 absent /'
 	fails 'no stage "twoo"; did you mean two?' --target twoo <<<$'FROM busybox:test AS two'
 	fails 'exit 127' <<<$'FROM busybox:test\nRUN nosuchprogram'
 	equal '' "$(docker ps -aq)"

@@ -173,8 +173,8 @@ run_in()
 	docker exec healthy touch /tmp/ok
 	until_true 30 sh -c '[ "$(docker inspect -f "{{.State.Health.Status}}" healthy)" = healthy ]'
 	docker rm -f healthy >/dev/null
-	contains "$(docker events --since 1 --until 0s --filter container=healthy --format '{{.Action}}' | xargs)" 'create'
-	contains "$(docker events --since 1 --until 0s --filter container=healthy --format '{{.Action}}' | xargs)" 'destroy'
+	contains "$(docker events --since 1 --until "$(($(date +%s) + 2))" --filter container=healthy --format '{{.Action}}' | xargs)" 'create'
+	contains "$(docker events --since 1 --until "$(($(date +%s) + 2))" --filter container=healthy --format '{{.Action}}' | xargs)" 'destroy'
 }
 
 @test "vm: a request that makes no sense is refused, and the engine goes on" {

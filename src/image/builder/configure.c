@@ -5,15 +5,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/build/expand.h"
 #include "image/builder/step.h"
-
-enum { PORTS_MAX = 65535 };
+#include "image/common/expose.h"
 
 void build_step_scope(struct build_step *s, struct expand_scope *ret)
 {
@@ -227,35 +225,13 @@ static int set_maintainer(struct build_step *s, struct error **err)
 
 /* ---- lists ---- */
 
-static int add_port(struct json_object *ports, const char *word, struct error **err)
-{
-	const char *slash = strchr(word, '/'), *protocol = slash ? slash + 1 : "tcp";
-	AUTOFREE char *range = xstrndup(word, slash ? (size_t)(slash - word) : strlen(word));
-	char *dash = strchr(range, '-');
-	uint32_t first, last;
-	if (dash)
-		*dash = '\0';
-	if (parse_u32(range, &first) < 0 || parse_u32(dash ? dash + 1 : range, &last) < 0 || !first || last < first ||
-	    last > PORTS_MAX ||
-	    (strcasecmp(protocol, "tcp") != 0 && strcasecmp(protocol, "udp") != 0 && strcasecmp(protocol, "sctp") != 0))
-		return error_set(err, EINVAL, "EXPOSE: \"%.40s\" is no port; write 80, 53/udp or 8000-8010", word);
-	for (uint32_t port = first; port <= last; port++) {
-		AUTOFREE char *key = xasprintf("%u/%s", port, protocol);
-		for (char *c = key; *c; c++)
-			*c = (char)tolower((unsigned char)*c);
-		json_object_object_del(ports, key);
-		json_add(ports, key, json_object_new_object());
-	}
-	return 0;
-}
-
 static int add_ports(struct build_step *s, struct error **err)
 {
 	AUTO_STRV struct strv words = { 0 };
 	struct json_object *ports = object_of(s->state, "ExposedPorts");
 	int r = expand_list(s, &words, err);
 	for (size_t i = 0; r == 0 && i < words.count; i++)
-		r = add_port(ports, words.items[i], err);
+		r = expose_add(ports, "EXPOSE", words.items[i], err);
 	return r;
 }
 

@@ -468,25 +468,12 @@ static int add_source(struct copying *c, const char *word, size_t *heredoc, stru
 	return 0;
 }
 
-/* Flags that the parser knows and nothing here honours. */
-static int refuse_flags(const struct copying *c, struct error **err)
-{
-	static const char *const flags[] = { "checksum", "keep-git-dir", "unpack" };
-	for (size_t k = 0; k < ARRAY_SIZE(flags); k++)
-		if (dockerfile_flag(c->step->instruction, flags[k]))
-			return error_set(err, EOPNOTSUPP, "%s --%s is not supported; leave it out", word_of(c),
-			    flags[k]);
-	return 0;
-}
-
 static int read_instruction(struct copying *c, struct error **err)
 {
 	AUTO_STRV struct strv words = { 0 };
 	size_t heredoc = 0;
 	c->wish.word = word_of(c);
-	int r = refuse_flags(c, err);
-	if (r == 0)
-		r = read_words(c, &words, err);
+	int r = read_words(c, &words, err);
 	if (r == 0)
 		r = read_flags(c, err);
 	if (r < 0)

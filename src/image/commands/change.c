@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "image/common/expose.h"
 
 enum { VALUE_MAX = 64 << 10 };
 
@@ -118,9 +119,10 @@ static int apply_keys(const struct instruction *i, struct json_object *config, c
 		json_add(config, i->member, keys);
 	}
 	for (size_t k = 0; k < words.count; k++) {
-		int bare = streq(i->word, "EXPOSE") && !strchr(words.items[k], '/');
-		AUTOFREE char *key = xasprintf(bare ? "%s/tcp" : "%s", words.items[k]);
-		json_object_object_add(keys, key, json_object_new_object());
+		if (!streq(i->word, "EXPOSE"))
+			json_object_object_add(keys, words.items[k], json_object_new_object());
+		else if (expose_add(keys, "--change EXPOSE", words.items[k], err) < 0)
+			return -EINVAL;
 	}
 	return 0;
 }

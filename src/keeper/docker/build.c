@@ -64,10 +64,8 @@ static const struct parameter {
 	{ "cpusetmems", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
 	{ "ulimits", NULL, REFUSE },
-	{ "cpusetmems", NULL, REFUSE },
 	{ "securityopt", NULL, REFUSE },
 	{ "isolation", NULL, REFUSE },
-	{ "version", NULL, REFUSE },
 };
 
 static int is_set(const char *value)
