@@ -228,7 +228,7 @@ links()
 	equal 'one two' "$(docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}' still | xargs)"
 	docker start still >/dev/null
 	equal "$(address still two)" "$(resolved client still)"
-	equal 'connect connect disconnect disconnect' "$(docker events --since 5m --until "$(date +%s.%N)" -f type=network -f "container=$(docker inspect -f '{{.Id}}' web)" --format '{{.Action}}' | tail -n 4 | sort | xargs)"
+	equal 'connect connect disconnect disconnect' "$(docker events --since 5m --until "$(date +%s.%N)" -f type=network --format '{{.Actor.Attributes.container}} {{.Action}}' | sed -n "s/^$(docker inspect -f '{{.Id}}' web) //p" | tail -n 4 | sort | xargs)"
 	equal 404 "$(status POST /networks/nosuch/connect '{"Container":"web"}')"
 	equal 404 "$(status POST /networks/two/connect '{"Container":"nosuch"}')"
 	equal 400 "$(status POST /networks/two/connect '{"Container":"web","EndpointConfig":{"IPAMConfig":{"IPv4Address":"x"}}}')"

@@ -72,8 +72,7 @@ static int is_match(struct json_object *event, struct json_object *actor, const 
 		return is_image(event, attributes, wish);
 	if (streq(key, "daemon") || !*wish)
 		return 0;
-	if (!streq(text_of(event, "Type"), key))
-		return streq(text_of(attributes, key), wish);
+	/* As Docker does, whatever the type: a network's event is not one of its containers. */
 	return startswith(id, wish) || streq(text_of(attributes, "name"), wish);
 }
 
