@@ -382,6 +382,13 @@ RUN cat /src/b
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
 }
 
+# kept_files: the folder in which no secret is. On the disk of a VM, blocks of a removed file keep
+# their bytes until they are used again.
+kept_files()
+{
+	[ "$ISOLATION" = vm ] && echo "$XDG_DATA_HOME/holm/images" || echo "$XDG_DATA_HOME/holm"
+}
+
 @test "RUN --mount: a secret behind a symlink is in no layer, and has all its bytes" {
 	printf 'very\0linked secret' >"$TMPDIR/secret"
 	build linked --secret id=token,src="$TMPDIR/secret" <<-'END'
@@ -391,7 +398,7 @@ RUN cat /src/b
 	END
 	equal 18 "$(docker run --rm linked cat /count)"
 	equal '' "$(docker run --rm linked ls /real)"
-	! grep -arqs 'linked secret' "$XDG_DATA_HOME/holm" || return 1
+	! grep -arqs 'linked secret' "$(kept_files)" || return 1
 	fails 'has a NUL character' --secret id=token,src="$TMPDIR/secret" \
 		<<<$'FROM busybox:test\nRUN --mount=type=secret,id=token,env=TOKEN true'
 }
@@ -417,7 +424,7 @@ RUN cat /src/b
 	equal "$(printf 'inside\nfrom-stage\n1')" "$(docker run --rm mounted cat /both /count)"
 	holm image save --progress none --format oci-dir -o "$TMPDIR/saved" mounted
 	! find "$TMPDIR/saved" -type f -exec zcat -f {} + | grep -aq 'very secret' || return 1
-	! grep -arqs 'very secret' "$XDG_DATA_HOME/holm" || return 1
+	! grep -arqs 'very secret' "$(kept_files)" || return 1
 
 	# A cache lives on. A changed file of a bind counts, a changed secret does not.
 	echo other >dir/file
