@@ -212,7 +212,7 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
-	int waits = (c->cleaning || c->preparing) && !c->remove && !c->starter && !e->stopping;
+	int waits = (c->cleaning || c->preparing || c->starting) && !c->remove && !c->starter && !e->stopping;
 	if (!c->pid)
 		policy_cancel(c);
 	if (!c->pid && c->record.stopped) {
@@ -225,7 +225,7 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	} else if (c->pid) {
 		respond_empty(x, 304);
 	} else if (waits) {
-		c->starter = x; /* as soon as the last run is cleaned up, or with the start that is on its way */
+		c->starter = x; /* after the last run is cleaned up, or with a start that is on its way */
 		http_exchange_on_closed(x, container_starter_gone, c);
 	} else if (c->remove || c->cleaning || c->starter || c->preparing || c->starting || c->ended || e->stopping) {
 		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
