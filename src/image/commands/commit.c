@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/archive/compose.h"
@@ -20,9 +19,10 @@
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "image/common/interrupt.h"
+#include "oci/tar_pass.h"
 #include "oci/tar_write.h"
 
-enum { SETTINGS_MAX = 4 << 20, PIECE = 1 << 18, SECOND_STREAM = 4, HEADERS_MAX = 16 << 20, BLOCK = 512 };
+enum { SETTINGS_MAX = 4 << 20, PIECE = 1 << 18, SECOND_STREAM = 4, HEADERS_MAX = 16 << 20 };
 
 struct commit {
 	struct library *library;
@@ -146,9 +146,7 @@ struct copy {
 	const struct commit *commit;
 	char *wanted; /* a flag for each entry of commit->now */
 	struct layer_writer *writer;
-	struct buffer held; /* bytes whose entry is not known yet */
-	int passing;        /* bytes of this entry go into the layer */
-	int r;              /* the first failure */
+	int r; /* the first failure */
 	struct error **err;
 };
 
@@ -201,16 +199,6 @@ static int write_whiteouts(struct copy *p)
 	return p->r;
 }
 
-static void tap(void *copy, const void *bytes, size_t size)
-{
-	struct copy *p = copy;
-	if (p->passing)
-		sink(p, bytes, size);
-	else if (buffer_append(&p->held, bytes, size) < 0 && p->r == 0)
-		p->r = error_set(p->err, EBADMSG, "an entry of the machine's files has more than %d bytes of headers",
-		    HEADERS_MAX);
-}
-
 /* An account's file that was changed: its text is ours. */
 static int write_text(struct copy *p, const struct tar_entry *e, const struct content *c)
 {
@@ -218,57 +206,23 @@ static int write_text(struct copy *p, const struct tar_entry *e, const struct co
 	return tar_write_text(&t, sink, p);
 }
 
-/* Passes the entry on, whose headers are held, behind `padding` bytes of the one before. */
-static int pass_entry(struct copy *p, struct tar_reader *tar, const struct tar_entry *e, size_t padding)
+static int choose(void *copy, const struct tar_entry *e, struct error **err)
 {
+	struct copy *p = copy;
 	AUTOFREE char *absolute = xasprintf("/%s", e->path), *path = path_normalize(absolute);
 	const struct contents *now = &p->commit->now;
 	struct content **at = path ? contents_find(now, path) : NULL;
-	int wanted = at && p->wanted[at - now->items], own = wanted && (*at)->text;
-	const void *data;
-	size_t size;
-	uint64_t offset;
-	int r = 1;
-	if (own)
-		write_text(p, e, *at);
-	else if (wanted)
-		sink(p, p->held.data + padding, p->held.size - padding);
-	buffer_consume(&p->held, p->held.size);
-	p->passing = wanted && !own;
-	while (p->r == 0 && r == 1) {
-		r = tar_reader_read(tar, &data, &size, &offset, p->err);
-		if (!p->passing)
-			buffer_consume(&p->held, p->held.size);
-	}
-	return p->r < 0 ? p->r : r;
+	int wanted = at && p->wanted[at - now->items];
+	if (!wanted || !(*at)->text)
+		return wanted;
+	return MIN(write_text(p, e, *at), 0);
 }
 
 static int copy_entries(struct copy *p)
 {
-	int stream = SECOND_STREAM, r = 0;
-	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(read_stream, &stream, NULL);
-	const struct tar_entry *e;
-	tar_reader_set_tap(tar, tap, p);
-	for (;;) {
-		static const char zeros[BLOCK];
-		size_t padding = (BLOCK - tar_reader_position(tar) % BLOCK) % BLOCK;
-		if (p->passing)
-			sink(p, zeros, padding);
-		p->passing = 0;
-		r = tar_reader_next(tar, &e, p->err);
-		if (r != 1 || p->r < 0)
-			break;
-		r = pass_entry(p, tar, e, padding);
-		if (r < 0)
-			return r;
-	}
-	return p->r < 0 ? p->r : r;
-}
-
-static int write_end(struct copy *p)
-{
-	static const char zeros[2 * BLOCK];
-	return sink(p, zeros, sizeof zeros);
+	int stream = SECOND_STREAM;
+	const struct tar_pass pass = { .choose = choose, .sink = sink, .data = p, .headers_max = HEADERS_MAX };
+	return tar_pass(read_stream, &stream, &pass, p->err);
 }
 
 static int write_layer(const struct commit *c, struct composed_layer *ret, struct error **err)
@@ -279,11 +233,9 @@ static int write_layer(const struct commit *c, struct composed_layer *ret, struc
 	if (r < 0)
 		return r;
 	p.wanted = xcalloc(c->now.count + 1, 1);
-	buffer_init(&p.held, HEADERS_MAX);
 	want_all(&p);
 	if ((r = write_whiteouts(&p)) == 0 && (r = copy_entries(&p)) == 0)
-		r = write_end(&p);
-	buffer_done(&p.held);
+		r = tar_write_end(sink, &p);
 	free(p.wanted);
 	if (r == 0)
 		return layer_writer_finish(&w, ret, err);
