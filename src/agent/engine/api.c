@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "docker/filters.h"
 #include "docker/name.h"
 #include "docker/route.h"
 #include "oci/digest.h"
@@ -41,6 +42,32 @@ void engine_error(struct http_exchange *x, int code, const struct error *err)
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "message", error_text(err, code));
 	http_respond_json(x, status_of(code), o);
+}
+
+void engine_answer(struct http_exchange *x, int code, const struct error *err)
+{
+	if (!x)
+		return;
+	http_exchange_on_closed(x, NULL, NULL);
+	if (code < 0)
+		engine_error(x, code, err);
+	else
+		http_respond(x, 204, NULL, NULL, 0);
+}
+
+int engine_prune_filters(struct http_exchange *x, struct json_object **ret, int64_t *ret_until, struct error **err)
+{
+	static const char *const known[] = { "until", "label", "label!", NULL };
+	AUTO_STRV struct strv times = { 0 };
+	AUTOFREE char *text = engine_query(x, "filters");
+	int r = docker_filters_parse(text, known, ret, err);
+	*ret_until = 0;
+	if (r < 0)
+		return r;
+	docker_filters_get(*ret, "until", &times);
+	if (times.count && !(*ret_until = docker_parse_until(times.items[0], container_now())))
+		return error_set(err, EINVAL, "invalid value for 'until': %.64s", times.items[0]);
+	return 0;
 }
 
 static void respond_empty(struct http_exchange *x, int status)

@@ -339,18 +339,6 @@ void container_ended(struct container *c, int status)
 		conclude(c);
 }
 
-static void answer_starter(struct container *c, int code, const struct error *err)
-{
-	struct http_exchange *x = TAKE_PTR(c->starter);
-	if (!x)
-		return;
-	http_exchange_on_closed(x, NULL, NULL);
-	if (code < 0)
-		engine_error(x, code, err);
-	else
-		http_respond(x, 204, NULL, NULL, 0);
-}
-
 /* It did not start: it is as before, with an error. */
 static void fail_start(struct container *c, int code, const struct error *err)
 {
@@ -365,7 +353,7 @@ static void fail_start(struct container *c, int code, const struct error *err)
 	c->restarting = 0;
 	if (!c->starter)
 		policy_decide(c, 0);
-	answer_starter(c, code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
+	engine_answer(TAKE_PTR(c->starter), code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
 	c->remove |= c->record.body.auto_remove;
 	if (!c->remove)
 		container_save(c);
@@ -423,7 +411,7 @@ void container_started(struct container *c, pid_t pid)
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
 	container_open_ports(c);
-	answer_starter(c, 0, NULL);
+	engine_answer(TAKE_PTR(c->starter), 0, NULL);
 	if (c->remove)
 		container_signal(c, SIGKILL);
 	else if (c->engine->stopping)

@@ -262,6 +262,10 @@ void engine_raise_limits(void);
 /* ---- the API ---- */
 void engine_dispatch(struct http_exchange *x, void *engine);
 void engine_error(struct http_exchange *x, int code, const struct error *err);
+/* Ends a request that has waited: 204, or the error. x is NULL where its client is gone. */
+void engine_answer(struct http_exchange *x, int code, const struct error *err);
+/* The filters of a prune: labels in *ret (owned), and until in ns (0: none). 0 or -EINVAL. */
+int engine_prune_filters(struct http_exchange *x, struct json_object **ret, int64_t *ret_until, struct error **err);
 void engine_not_found(struct http_exchange *x, const char *text);
 char *engine_query(struct http_exchange *x, const char *key); /* owned, or NULL */
 /* The parameters h and w: 0 or -EINVAL. */

@@ -276,7 +276,7 @@ static void count_states(const struct engine *e, struct json_object *o)
 	json_add_i64(o, "ContainersStopped", all - running - paused);
 }
 
-/* Which limits there are, and Docker's warnings of the others. */
+/* Adds the limits that there are, and Docker's warnings of the others. */
 static void add_limits(const struct engine *e, struct json_object *o)
 {
 	static const struct {

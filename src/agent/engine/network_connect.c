@@ -104,14 +104,14 @@ static int attach(struct container *c, struct docker_endpoint *p, struct error *
 	return 0;
 }
 
-static int connect_to(struct engine *e, struct request *q, struct error **err)
+static int connect_to(struct request *q, struct error **err)
 {
 	struct json_object *settings = NULL;
 	AUTO_DOCKER_ENDPOINT struct docker_endpoint p = { 0 };
 	struct container *c = q->container;
 	int r = json_get_object(q->body, "EndpointConfig", &settings, err);
 	if ((r < 0 && r != -ENOENT) || (r = docker_endpoint_parse(q->network->id, settings, &p, err)) < 0 ||
-	    (r = endpoint_settle(e, &p, err)) < 0)
+	    (r = endpoint_settle(c->engine, &p, err)) < 0)
 		return r;
 	if (network_endpoint(q->network, c))
 		return error_set(err, EPERM, "endpoint with name %s already exists in network %s", c->record.name,
@@ -128,20 +128,6 @@ static int connect_to(struct engine *e, struct request *q, struct error **err)
 	endpoints_save(c);
 	container_save(c);
 	return 0;
-}
-
-void engine_network_connect(struct engine *e, struct http_exchange *x, const char *name)
-{
-	AUTO_ERROR struct error *err = NULL;
-	struct request q = { 0 };
-	int r = read_request(e, x, name, &q, &err);
-	if (r == 0)
-		r = check(&q, &err);
-	if (r == 0)
-		r = connect_to(e, &q, &err);
-	if (r == 0)
-		network_event(e, q.network, "connect", q.container);
-	respond(x, r, err);
 }
 
 /* ---- disconnect ---- */
@@ -180,7 +166,10 @@ static int disconnect_from(struct request *q, struct error **err)
 	return 0;
 }
 
-void engine_network_disconnect(struct engine *e, struct http_exchange *x, const char *name)
+/* ---- requests ---- */
+
+static void change(struct engine *e, struct http_exchange *x, const char *name, const char *action,
+    int (*apply)(struct request *q, struct error **err))
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct request q = { 0 };
@@ -188,8 +177,18 @@ void engine_network_disconnect(struct engine *e, struct http_exchange *x, const 
 	if (r == 0)
 		r = check(&q, &err);
 	if (r == 0)
-		r = disconnect_from(&q, &err);
+		r = apply(&q, &err);
 	if (r == 0)
-		network_event(e, q.network, "disconnect", q.container);
+		network_event(e, q.network, action, q.container);
 	respond(x, r, err);
+}
+
+void engine_network_connect(struct engine *e, struct http_exchange *x, const char *name)
+{
+	change(e, x, name, "connect", connect_to);
+}
+
+void engine_network_disconnect(struct engine *e, struct http_exchange *x, const char *name)
+{
+	change(e, x, name, "disconnect", disconnect_from);
 }

@@ -22,17 +22,6 @@ struct pausing {
 	struct source *change, *deadline;
 };
 
-static void answer(struct http_exchange *x, int code, const struct error *err)
-{
-	if (!x)
-		return;
-	http_exchange_on_closed(x, NULL, NULL);
-	if (code < 0)
-		engine_error(x, code, err);
-	else
-		http_respond(x, 204, NULL, NULL, 0);
-}
-
 static void finish(struct container *c, int code, const struct error *err)
 {
 	struct pausing *p = TAKE_PTR(c->pausing);
@@ -43,7 +32,7 @@ static void finish(struct container *c, int code, const struct error *err)
 		c->paused = 1;
 		event_container(c, "pause", NULL, NULL);
 	}
-	answer(p->exchange, code, err);
+	engine_answer(p->exchange, code, err);
 	free(p);
 }
 

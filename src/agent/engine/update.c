@@ -145,16 +145,10 @@ static int is_wanted(const struct container *c, struct json_object *filters, int
 
 void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
 {
-	static const char *const known[] = { "until", "label", "label!", NULL };
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *filters = NULL;
-	AUTO_STRV struct strv times = { 0 };
-	AUTOFREE char *text = engine_query(x, "filters");
-	int r = docker_filters_parse(text, known, &filters, &err);
-	docker_filters_get(filters, "until", &times);
-	int64_t until = times.count ? docker_parse_until(times.items[0], container_now()) : 0;
-	if (r == 0 && times.count && !until)
-		r = error_set(&err, EINVAL, "invalid value for 'until': %.64s", times.items[0]);
+	int64_t until;
+	int r = engine_prune_filters(x, &filters, &until, &err);
 	if (r < 0) {
 		engine_error(x, r, err);
 		return;

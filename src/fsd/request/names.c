@@ -20,8 +20,8 @@ static void shorten(const struct share *s, const struct inode *parent, const cha
 		out->entry_valid = out->entry_valid_nsec = 0;
 }
 
-/* What a name stands for now; *ret_held is a descriptor of that very file when there should be one,
- * else negative. */
+/* Looks a name up. *ret_held is a descriptor of that very file when there should be one, else
+ * negative. */
 static int look(struct share *s, struct inode *parent, const char *name, int hold, struct statx *st, int *ret_held)
 {
 	int directory = inode_directory_fd(&s->inodes, parent);
