@@ -226,6 +226,8 @@ sleeper()
 @test "volumes: create, ls, inspect, rm and prune" {
 	equal data "$(holm volume create --label a=b data)"
 	equal data "$(holm volume create data)"
+	exits 125 holm volume create --label =b other
+	contains "$stderr" KEY=VALUE
 	equal 'DRIVER VOLUME NAME' "$(holm volume ls | sed -n 1p | tr -s ' ')"
 	equal 'local data b a=b' "$(holm volume ls -f name=data --format '{{.Driver}} {{.Name}} {{.Label "a"}} {{.Labels}}')"
 	equal "$(docker volume inspect data | jq -cS .)" "$(holm volume inspect data | jq -cS .)"

@@ -165,21 +165,6 @@ static int add_env(struct maker *m, struct error **err)
 	return r;
 }
 
-/* KEY=VALUE texts of a list as an object. */
-static int add_pairs(struct json_object *o, const char *key, const char *option, const struct strv *texts,
-    struct error **err)
-{
-	struct json_object *pairs = json_object_new_object();
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < texts->count; i++)
-		r = value_pair(option, texts->items[i], pairs, err);
-	if (json_object_object_length(pairs))
-		json_add(o, key, pairs);
-	else
-		json_object_put(pairs);
-	return r;
-}
-
 static int add_labels(struct maker *m, struct error **err)
 {
 	AUTO_STRV struct strv all = { 0 };
@@ -188,12 +173,12 @@ static int add_labels(struct maker *m, struct error **err)
 	for (size_t i = 0; r == 0 && i < files->count; i++)
 		r = read_lines("label-file", files->items[i], &all, err);
 	strv_add_all(&all, options_list(m->options, "label"));
-	return r < 0 ? r : add_pairs(m->config, "Labels", "label", &all, err);
+	return r < 0 ? r : value_pairs("label", &all, m->config, "Labels", err);
 }
 
 static int add_sysctls(struct maker *m, struct error **err)
 {
-	return add_pairs(m->host, "Sysctls", "sysctl", options_list(m->options, "sysctl"), err);
+	return value_pairs("sysctl", options_list(m->options, "sysctl"), m->host, "Sysctls", err);
 }
 
 static int add_volumes(struct maker *m, struct error **err)
@@ -287,7 +272,7 @@ static int add_log(struct maker *m, struct error **err)
 	struct json_object *log = json_object_new_object();
 	json_add(m->host, "LogConfig", log);
 	json_add_string(log, "Type", options_string(m->options, "log-driver"));
-	return add_pairs(log, "Config", "log-opt", options_list(m->options, "log-opt"), err);
+	return value_pairs("log-opt", options_list(m->options, "log-opt"), log, "Config", err);
 }
 
 static int add_networks(struct maker *m, struct error **err)

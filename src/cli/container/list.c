@@ -150,3 +150,22 @@ char *list_pairs(struct json_object *o)
 	strv_sort(&pairs);
 	return strv_join(&pairs, ",");
 }
+
+void list_add_texts(struct json_object *row, struct json_object *from, const char *const *keys)
+{
+	for (; *keys; keys++) {
+		const char *text = "";
+		json_get_string(from, *keys, &text, NULL);
+		json_add_string(row, *keys, text);
+	}
+}
+
+void list_add_labels(struct json_object *row, struct json_object *from, const struct list_view *v)
+{
+	struct json_object *labels = NULL;
+	json_get_object(from, "Labels", &labels, NULL);
+	AUTOFREE char *pairs = list_pairs(labels);
+	json_add_string(row, "Labels", pairs);
+	if (list_wants(v, ".Label "))
+		json_add(row, "Label", labels ? json_object_get(labels) : json_object_new_object());
+}

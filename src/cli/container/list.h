@@ -41,6 +41,11 @@ int list_wants(const struct list_view *v, const char *field);
 /* Shows the rows (borrowed). The exit status. */
 int list_show(const struct list_view *v, struct json_object *rows);
 
+/* Adds texts of the engine's object to a row, under the same keys (NULL-terminated). */
+void list_add_texts(struct json_object *row, struct json_object *from, const char *const *keys);
+/* Adds Labels, and Label for a template that asks for one. */
+void list_add_labels(struct json_object *row, struct json_object *from, const struct list_view *v);
+
 /* ---- values of rows; all owned ---- */
 char *list_id(const char *id, int whole);            /* 12 digits of it, without "sha256:" */
 char *list_ellipsis(const char *text, size_t width); /* at most that many characters */

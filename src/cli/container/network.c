@@ -134,27 +134,6 @@ const struct command_spec command_network_disconnect = {
 
 /* ---- create ---- */
 
-static int pairs_of(const char *option, const struct strv *texts, struct json_object **ret, struct error **err)
-{
-	AUTO_JSON struct json_object *o = json_object_new_object();
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < texts->count; i++)
-		r = value_pair(option, texts->items[i], o, err);
-	if (r == 0)
-		*ret = TAKE_PTR(o);
-	return r;
-}
-
-static int add_pairs(struct json_object *to, const char *key, const struct options *o, const char *option,
-    struct error **err)
-{
-	struct json_object *pairs = NULL;
-	int r = pairs_of(option, options_list(o, option), &pairs, err);
-	if (r == 0)
-		json_add(to, key, pairs);
-	return r;
-}
-
 static int add_ipam(struct json_object *body, const struct options *o, struct error **err)
 {
 	static const char *const members[][2] = { { "subnet", "Subnet" }, { "ip-range", "IPRange" },
@@ -168,7 +147,9 @@ static int add_ipam(struct json_object *body, const struct options *o, struct er
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (options_given(o, members[i][0]))
 			json_add_string(config, members[i][1], options_string(o, members[i][0]));
-	return options_given(o, "aux-address") ? add_pairs(config, "AuxiliaryAddresses", o, "aux-address", err) : 0;
+	return options_given(o, "aux-address") ?
+		   value_pairs("aux-address", options_list(o, "aux-address"), config, "AuxiliaryAddresses", err) :
+		   0;
 }
 
 static int make_body(const struct options *o, struct json_object *body, struct error **err)
@@ -179,9 +160,9 @@ static int make_body(const struct options *o, struct json_object *body, struct e
 	json_add_bool(body, "Internal", options_given(o, "internal"));
 	json_add_bool(body, "Attachable", options_given(o, "attachable"));
 	json_add_bool(body, "EnableIPv6", options_switch(o, "ipv6", 0));
-	int r = add_pairs(body, "Labels", o, "label", err);
+	int r = value_pairs("label", options_list(o, "label"), body, "Labels", err);
 	if (r == 0)
-		r = add_pairs(body, "Options", o, "opt", err);
+		r = value_pairs("opt", options_list(o, "opt"), body, "Options", err);
 	return r < 0 ? r : add_ipam(body, o, err);
 }
 
@@ -224,30 +205,22 @@ static void add_flag(struct json_object *row, const char *key, struct json_objec
 
 static struct json_object *make_row(struct json_object *from, const struct list_view *v, int whole)
 {
-	static const char *const texts[] = { "Name", "Driver", "Scope" };
-	struct json_object *row = json_object_new_object(), *labels = NULL;
+	static const char *const texts[] = { "Name", "Driver", "Scope", NULL };
+	struct json_object *row = json_object_new_object();
 	const char *id = "", *created = "";
 	int64_t ns = 0;
 	json_get_string(from, "Id", &id, NULL);
 	json_get_string(from, "Created", &created, NULL);
 	AUTOFREE char *shown = list_id(id, whole);
 	json_add_string(row, "ID", shown);
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		const char *text = "";
-		json_get_string(from, texts[i], &text, NULL);
-		json_add_string(row, texts[i], text);
-	}
+	list_add_texts(row, from, texts);
 	add_flag(row, "IPv4", from, "EnableIPv4");
 	add_flag(row, "IPv6", from, "EnableIPv6");
 	add_flag(row, "Internal", from, "Internal");
 	clock_parse_rfc3339(created, &ns);
 	AUTOFREE char *time = list_time(ns / NS_PER_S);
 	json_add_string(row, "CreatedAt", time);
-	json_get_object(from, "Labels", &labels, NULL);
-	AUTOFREE char *pairs = list_pairs(labels);
-	json_add_string(row, "Labels", pairs);
-	if (list_wants(v, ".Label "))
-		json_add(row, "Label", labels ? json_object_get(labels) : json_object_new_object());
+	list_add_labels(row, from, v);
 	return row;
 }
 
@@ -320,7 +293,7 @@ static int add_endpoint(struct json_object *body, const struct options *o, struc
 	if (options_given(o, "gw-priority"))
 		r = value_number("gw-priority", options_string(o, "gw-priority"), &priority, err);
 	json_add_i64(endpoint, "GwPriority", priority);
-	return r < 0 ? r : add_pairs(endpoint, "DriverOpts", o, "driver-opt", err);
+	return r < 0 ? r : value_pairs("driver-opt", options_list(o, "driver-opt"), endpoint, "DriverOpts", err);
 }
 
 static int send_change(const struct command_spec *c, struct options *o, const char *verb, struct json_object *body)

@@ -146,17 +146,16 @@ static char *image_of(struct json_object *o, int wide)
 
 static struct json_object *make_row(struct json_object *o, const struct list_view *v)
 {
-	struct json_object *row = json_object_new_object(), *labels = NULL;
+	struct json_object *row = json_object_new_object();
 	const char *command = text_of(o, "Command");
 	AUTOFREE char *shown = v->wide ? xstrdup(command) : list_ellipsis(command, COMMAND_WIDTH);
 	int64_t created = 0;
 	json_get_i64(o, "Created", &created, NULL);
-	json_get_object(o, "Labels", &labels, NULL);
 	add_owned(row, "Command", list_quote(shown));
 	add_owned(row, "CreatedAt", list_time(created));
 	add_owned(row, "ID", list_id(text_of(o, "Id"), v->wide));
 	add_owned(row, "Image", image_of(o, v->wide));
-	add_owned(row, "Labels", list_pairs(labels));
+	list_add_labels(row, o, v);
 	add_owned(row, "LocalVolumes", volumes_of(o));
 	add_owned(row, "Mounts", join_list(o, "Mounts", "Name"));
 	add_owned(row, "Names", join_list(o, "Names", NULL));
@@ -166,8 +165,6 @@ static struct json_object *make_row(struct json_object *o, const struct list_vie
 	add_owned(row, "Size", size_of(o));
 	json_add_string(row, "State", text_of(o, "State"));
 	json_add_string(row, "Status", text_of(o, "Status"));
-	if (list_wants(v, ".Label "))
-		json_add(row, "Label", labels ? json_object_get(labels) : json_object_new_object());
 	return row;
 }
 

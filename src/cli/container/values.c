@@ -116,6 +116,18 @@ int value_pair(const char *option, const char *text, struct json_object *pairs, 
 	return 0;
 }
 
+int value_pairs(const char *option, const struct strv *texts, struct json_object *to, const char *key,
+    struct error **err)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < texts->count; i++)
+		r = value_pair(option, texts->items[i], o, err);
+	if (r == 0 && json_object_object_length(o))
+		json_add(to, key, TAKE_PTR(o));
+	return r;
+}
+
 /* The byte of "a" or "ctrl-x"; -1: neither. */
 static int key_of(const char *word)
 {

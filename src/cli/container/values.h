@@ -15,6 +15,9 @@ int value_device(const char *text, struct json_object **ret, struct error **err)
 int value_restart(const char *text, struct json_object **ret, struct error **err); /* "on-failure:3"; owned */
 /* KEY=VALUE, or KEY alone with an empty value, into an object. */
 int value_pair(const char *option, const char *text, struct json_object *pairs, struct error **err);
+/* The same for all texts of a list, as the member `key` of `to`; an empty list adds none. */
+int value_pairs(const char *option, const struct strv *texts, struct json_object *to, const char *key,
+    struct error **err);
 
 enum { VALUE_KEYS_MAX = 16 };
 /* A sequence such as "ctrl-p,ctrl-q" or "a" as bytes. *ret_count 0: none. */

@@ -9,6 +9,7 @@
 #include "cli/container/change.h"
 #include "cli/container/list.h"
 #include "cli/container/prune.h"
+#include "cli/container/values.h"
 #include "cli/output.h"
 #include "machine/machine.h"
 
@@ -88,30 +89,21 @@ const struct command_spec command_volume_prune = {
 
 /* ---- create ---- */
 
-static struct json_object *pairs_of(const struct strv *texts)
-{
-	struct json_object *o = json_object_new_object();
-	for (size_t i = 0; i < texts->count; i++) {
-		const char *equals = strchr(texts->items[i], '=');
-		AUTOFREE char *key = xstrndup(texts->items[i], strcspn(texts->items[i], "="));
-		json_add_string(o, key, equals ? equals + 1 : "");
-	}
-	return o;
-}
-
 static int run_create(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_API struct api a = { 0 };
 	AUTO_JSON struct json_object *body = json_object_new_object(), *answer = NULL;
 	const char *wish = options_words(o)->count ? options_words(o)->items[0] : NULL, *name = "";
-	int r = api_init(&a, c, o, &err);
-	if (r < 0)
-		return output_failure(r, err);
 	json_add_string(body, "Name", wish);
 	json_add_string(body, "Driver", options_string(o, "driver"));
-	json_add(body, "Labels", pairs_of(options_list(o, "label")));
-	json_add(body, "DriverOpts", pairs_of(options_list(o, "opt")));
+	int r = value_pairs("label", options_list(o, "label"), body, "Labels", &err);
+	if (r == 0)
+		r = value_pairs("opt", options_list(o, "opt"), body, "DriverOpts", &err);
+	if (r == 0)
+		r = api_init(&a, c, o, &err);
+	if (r < 0)
+		return output_failure(r, err);
 	r = api_call(&a, "POST", "/volumes/create", body, &answer, &err);
 	if (r >= 0)
 		r = answer ? json_get_string(answer, "Name", &name, &err) : -EPROTO;
@@ -130,18 +122,10 @@ static const struct list list = { .fields = fields, .table = columns, .quiet = "
 
 static struct json_object *make_row(struct json_object *from, const struct list_view *v)
 {
-	static const char *const texts[] = { "Driver", "Name", "Scope", "Mountpoint" };
-	struct json_object *row = json_object_new_object(), *labels = NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		const char *text = "";
-		json_get_string(from, texts[i], &text, NULL);
-		json_add_string(row, texts[i], text);
-	}
-	json_get_object(from, "Labels", &labels, NULL);
-	AUTOFREE char *pairs = list_pairs(labels);
-	json_add_string(row, "Labels", pairs);
-	if (list_wants(v, ".Label "))
-		json_add(row, "Label", labels ? json_object_get(labels) : json_object_new_object());
+	static const char *const texts[] = { "Driver", "Name", "Scope", "Mountpoint", NULL };
+	struct json_object *row = json_object_new_object();
+	list_add_texts(row, from, texts);
+	list_add_labels(row, from, v);
 	return row;
 }
 
