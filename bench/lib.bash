@@ -250,10 +250,10 @@ pss()
 	awk '/^Pss:/ { print $2; exit }' "/proc/$1/smaps_rollup" 2>/dev/null
 }
 
-# keeper NAME: its process id, which is in the machine's lock.
+# keeper NAME: its process id, the first line of the machine's lock file.
 keeper()
 {
-	tr -dc '0-9' <"$XDG_DATA_HOME/holm/machines/$1/lock"
+	head -n 1 "$XDG_DATA_HOME/holm/machines/$1/lock"
 }
 
 child()

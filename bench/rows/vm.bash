@@ -39,6 +39,7 @@ bench_start()
 	holm machine create busybox:test --name start --isolation vm --cpus 1 --memory 512M >/dev/null 2>&1 || exit 1
 	pid=$(keeper start)
 	qemu=$(pgrep -P "$pid" qemu-system | head -n 1)
+	[ -n "$qemu" ] || { echo "bench: machine \"start\" has no QEMU" >&2; exit 1; }
 	accel=$(qemu_option -accel) cpu=$(qemu_option -cpu) append=$(qemu_option -append) smp=$(qemu_option -smp) memory=$(qemu_option -m)
 	holm machine stop start >/dev/null
 	# An init that only exits: the kernel panics and, told so by panic=-1 and -no-reboot, QEMU ends.
@@ -147,6 +148,7 @@ bench_memory()
 	holm machine run -n memory true 2>/dev/null
 	pid=$(keeper memory)
 	qemu=$(pgrep -P "$pid" qemu-system | head -n 1)
+	[ -n "$qemu" ] || { echo "bench: machine \"memory\" has no QEMU" >&2; exit 1; }
 	guest=$(pss "$qemu")
 	for name in keeper cli fsd passt; do
 		case $name in
