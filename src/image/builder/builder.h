@@ -4,7 +4,8 @@
  *   dockerfile.h, stages.h   the text, and which stages the target needs (src/image/build)
  *   state.h                  what a stage has made so far
  *   configure.c              instructions that change the configuration alone
- *   files.c copy.h emit.h    COPY and ADD: a plan, then a layer written straight from the files
+ *   files.c copying.h        COPY and ADD
+ *   copy.h emit.h            their files: a plan, then a layer written straight from the files
  *   context.h                the directory that they read
  *   run.c run_layer.h        RUN: a container of the engine, and its changes as a layer
  *   mounts.h                 RUN --mount

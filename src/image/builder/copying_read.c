@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * COPY and ADD: the words, flags, here-documents and owners of the instruction. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "base/path.h"
+#include "image/build/expand.h"
+#include "image/builder/copying.h"
+
+/* ---- the words ---- */
+
+const char *copying_word(const struct copying *c)
+{
+	return c->step->instruction->kind->name;
+}
+
+int copying_expand(struct copying *c, const char *text, char **ret, struct error **err)
+{
+	struct expand_scope scope;
+	build_step_scope(c->step, &scope);
+	return expand_word(&scope, text, ret, err);
+}
+
+/* Variables, in the words as they stand; here-documents are no words of their own. */
+static int read_words(struct copying *c, struct strv *to, struct error **err)
+{
+	const struct dockerfile_instruction *i = c->step->instruction;
+	AUTO_STRV struct strv raw = { 0 };
+	int r = 0;
+	if (i->is_json)
+		strv_add_all(&raw, &i->json);
+	else
+		dockerfile_words(i->rest, c->step->builder->file->escape, &raw);
+	for (size_t k = 0; r == 0 && k < raw.count; k++) {
+		char *word = NULL;
+		r = i->heredoc_count && startswith(raw.items[k], "<<") ? ((word = xstrdup(raw.items[k])), 0) :
+									 copying_expand(c, raw.items[k], &word, err);
+		if (r == 0)
+			strv_take(to, word);
+	}
+	return r;
+}
+
+/* The last word, from the working directory; a slash stays at the end of a directory's. */
+static void set_destination(struct copying *c, const char *word)
+{
+	AUTOFREE char *joined = path_join(build_state_text(c->step->state, "WorkingDir", "/"), word),
+		      *clean = path_normalize(joined);
+	int is_directory = endswith(word, "/") || streq(word, ".") || endswith(word, "/.");
+	c->wish.to = is_directory && clean[1] ? xasprintf("%s/", clean) : xstrdup(clean);
+}
+
+static int read_mode(struct copying *c, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	const char *flag = dockerfile_flag(c->step->instruction, "chmod");
+	if (!flag)
+		return 0;
+	int r = copying_expand(c, flag, &text, err);
+	if (r < 0)
+		return r;
+	if (parse_octal(text, &c->wish.mode) < 0 || c->wish.mode > 07777)
+		return error_set(err, EINVAL, "%s --chmod=%.40s: write an octal mode such as 755", copying_word(c),
+		    text);
+	c->wish.has_mode = 1;
+	return 0;
+}
+
+static int read_flag(const struct copying *c, const char *name, int *ret, struct error **err)
+{
+	const char *text = dockerfile_flag(c->step->instruction, name);
+	*ret = text != NULL;
+	if (text && *text && parse_bool(text, ret) < 0)
+		return error_set(err, EINVAL, "%s --%s=%.40s: write true or false", copying_word(c), name, text);
+	return 0;
+}
+
+static int read_flags(struct copying *c, struct error **err)
+{
+	static const char *const of_urls[] = { "checksum", "keep-git-dir" };
+	const struct dockerfile_instruction *i = c->step->instruction;
+	const char *owner = dockerfile_flag(i, "chown");
+	int unpack = 1, r = dockerfile_flag(i, "unpack") ? read_flag(c, "unpack", &unpack, err) : 0;
+	c->packed = !unpack;
+	for (size_t k = 0; r == 0 && k < ARRAY_SIZE(of_urls); k++)
+		if (dockerfile_flag(i, of_urls[k]))
+			r = error_set(err, EOPNOTSUPP, "%s --%s is for URLs, which cannot be added yet; leave it out",
+			    copying_word(c), of_urls[k]);
+	if (r == 0)
+		r = read_mode(c, err);
+	if (r == 0 && owner)
+		r = copying_expand(c, owner, &c->owner, err);
+	if (r == 0)
+		r = read_flag(c, "link", &c->links, err);
+	if (r == 0)
+		r = read_flag(c, "parents", &c->wish.parents, err);
+	for (size_t k = 0; r == 0 && k < i->flags.count; k++) {
+		const char *pattern = startswith(i->flags.items[k], "--exclude=");
+		char *word = NULL;
+		if (pattern && (r = copying_expand(c, pattern, &word, err)) == 0)
+			strv_take(&c->wish.excludes, word);
+	}
+	return r;
+}
+
+/* ---- owners ---- */
+
+/* The third field, or the fourth, of the line of this name in a file like /etc/passwd. */
+static int find_id(const struct contents *base, const char *file, const char *name, int field, uint32_t *ret)
+{
+	struct content **at = contents_find(base, file);
+	AUTO_STRV struct strv lines = { 0 };
+	if (!at || !(*at)->text)
+		return -ENOENT;
+	strv_split(&lines, (*at)->text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		size_t n = strlen(name);
+		const char *rest = lines.items[i] + n;
+		if (strncmp(lines.items[i], name, n) != 0 || *rest != ':')
+			continue;
+		for (int k = 0; rest && k < field; k++)
+			rest = strchr(rest, ':') ? strchr(rest, ':') + 1 : NULL;
+		AUTOFREE char *number = rest ? xstrndup(rest, strcspn(rest, ":")) : NULL;
+		return number && parse_u32(number, ret) == 0 ? 0 : -EINVAL;
+	}
+	return -ENOENT;
+}
+
+/* "USER[:GROUP]", numbers or names of the image; without a group it is the user's, or for a number
+ * the same one. */
+int copying_find_owner(struct copying *c, const struct contents *base, struct error **err)
+{
+	if (!c->owner)
+		return 0;
+	AUTOFREE char *user = xstrndup(c->owner, strcspn(c->owner, ":"));
+	const char *group = strchr(c->owner, ':') ? strchr(c->owner, ':') + 1 : NULL;
+	int r = 0;
+	c->wish.has_owner = 1;
+	if (parse_u32(user, &c->wish.uid) == 0)
+		c->wish.gid = c->wish.uid;
+	else if ((r = find_id(base, "/etc/passwd", user, 2, &c->wish.uid)) == 0)
+		r = find_id(base, "/etc/passwd", user, 3, &c->wish.gid);
+	if (r < 0)
+		return error_set(err, EINVAL, "--chown: the image has no user \"%.60s\"", user);
+	if (group && *group && parse_u32(group, &c->wish.gid) < 0 &&
+	    find_id(base, "/etc/group", group, 2, &c->wish.gid) < 0)
+		return error_set(err, EINVAL, "--chown: the image has no group \"%.60s\"", group);
+	return 0;
+}
+
+/* ---- here-documents ---- */
+
+static int add_heredoc(struct copying *c, const struct dockerfile_heredoc *h, struct error **err)
+{
+	struct content *file = content_pool_new(&c->pool);
+	char *text = NULL;
+	struct expand_scope scope;
+	build_step_scope(c->step, &scope);
+	scope.keep_quotes = 1;
+	int r = h->literal ? ((text = xstrdup(h->content)), 0) : expand_word(&scope, h->content, &text, err);
+	if (r < 0)
+		return r;
+	*file = (struct content){ .path = xasprintf("/%s", h->name), .type = TAR_FILE, .mode = 0644 };
+	content_set_text(file, text);
+	contents_append(&c->own, file);
+	return 0;
+}
+
+/* ---- the instruction ---- */
+
+static int is_remote(const char *word)
+{
+	return startswith(word, "http://") || startswith(word, "https://") || startswith(word, "git@") ||
+	       startswith(word, "ssh://") || startswith(word, "git://");
+}
+
+static int add_source(struct copying *c, const char *word, size_t *heredoc, struct error **err)
+{
+	const struct dockerfile_instruction *i = c->step->instruction;
+	if (i->heredoc_count && startswith(word, "<<"))
+		return *heredoc < i->heredoc_count ? add_heredoc(c, &i->heredocs[(*heredoc)++], err) : 0;
+	if (is_remote(word))
+		return error_set(err, EOPNOTSUPP, "%s \"%.200s\": a URL cannot be added yet; use RUN with curl or git",
+		    copying_word(c), word);
+	strv_take(&c->wish.patterns, xasprintf("/%s", word));
+	return 0;
+}
+
+int copying_read(struct copying *c, struct error **err)
+{
+	AUTO_STRV struct strv words = { 0 };
+	size_t heredoc = 0;
+	c->wish.word = copying_word(c);
+	int r = read_words(c, &words, err);
+	if (r == 0)
+		r = read_flags(c, err);
+	if (r < 0)
+		return r;
+	set_destination(c, words.items[words.count - 1]);
+	for (size_t k = 0; r == 0 && k + 1 < words.count; k++)
+		r = add_source(c, words.items[k], &heredoc, err);
+	if (r == 0 && words.count > 2 && !endswith(c->wish.to, "/") && !streq(c->wish.to, "/"))
+		return error_set(err, EINVAL, "%s has several sources, so that \"%s\" is a directory; write %s/",
+		    copying_word(c), c->wish.to, words.items[words.count - 1]);
+	return r;
+}
