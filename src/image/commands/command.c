@@ -37,7 +37,7 @@ int command_platform(const struct options *o, struct oci_platform *ret, int *ret
 	return text && r == 0 ? oci_platform_check(ret, err) : r;
 }
 
-static int print_whole(const char *text, struct error **err)
+int command_print_text(const char *text, struct error **err)
 {
 	int r = fd_write_full(STDOUT_FILENO, text, strlen(text));
 	return r < 0 ? error_set_errno(err, r, "cannot write to standard output") : 0;
@@ -46,7 +46,7 @@ static int print_whole(const char *text, struct error **err)
 static int print(const char *text, struct error **err)
 {
 	AUTOFREE char *line = xasprintf("%s\n", text);
-	return print_whole(line, err);
+	return command_print_text(line, err);
 }
 
 int command_print(const char *text, struct error **err)
@@ -67,5 +67,5 @@ int command_print_rows(const struct format *f, struct json_object *rows, struct 
 	if (f->kind == FORMAT_JSON)
 		return command_print_json(rows, 1, err);
 	int r = format_rows(f, rows, &text, err);
-	return r < 0 ? r : print_whole(text, err);
+	return r < 0 ? r : command_print_text(text, err);
 }

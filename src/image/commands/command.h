@@ -50,6 +50,8 @@ int command_platform(const struct options *o, struct oci_platform *ret, int *ret
 int command_read_login(struct credentials *ret, char **ret_server, struct error **err);
 /* Write a line, or a document, to stdout, made printable; a closed or full stdout is an error. */
 int command_print(const char *text, struct error **err);
+/* Writes text to stdout as it is; it is printable already. */
+int command_print_text(const char *text, struct error **err);
 /* Rows by --format json or a template. */
 int command_print_rows(const struct format *f, struct json_object *rows, struct error **err);
 int command_print_json(struct json_object *o, int pretty, struct error **err);

@@ -10,6 +10,7 @@
 #include "image/commands/table.h"
 #include "image/library/disk_cache.h"
 #include "image/library/image.h"
+#include "image/library/summaries.h"
 #include "image/trees/cache.h"
 #include "oci/digest.h"
 
@@ -23,15 +24,25 @@ static char *short_digest(const char *digest)
 }
 
 /* An image whose documents cannot be read is still listed: it can be removed. */
-static void add_row(struct table *t, const struct library_entry *e, const struct image *i)
+static void add_row(struct table *t, const struct library_entry *e, const struct summary *s)
 {
 	char **cells = table_row(t);
-	const char *created = i && i->config->created ? i->config->created : "";
 	cells[0] = xstrdup(e->name ? e->name : "<none>");
-	cells[1] = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	cells[1] = s ? xstrdup(s->platform) : oci_platform_to_string(&e->descriptor.platform);
 	cells[2] = short_digest(e->descriptor.digest);
-	cells[3] = xstrndup(created, strcspn(created, "T"));
-	cells[4] = i ? format_size(i->size) : xstrdup("damaged");
+	cells[3] = xstrdup(s ? s->created : "");
+	cells[4] = s ? format_size(s->size) : xstrdup("damaged");
+}
+
+static int print_table(struct library *l, const struct library_index *index, struct error **err)
+{
+	AUTO_TABLE struct table table;
+	AUTO_SUMMARIES struct summaries *summaries = NULL;
+	table_init(&table, titles, COLUMNS);
+	summaries_open(l, &summaries);
+	for (size_t k = 0; k < index->count; k++)
+		add_row(&table, &index->entries[k], summaries_get(summaries, &index->entries[k]));
+	return table_print(&table, err);
 }
 
 static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
@@ -48,22 +59,17 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 	return o;
 }
 
-static int print_entries(struct library *l, const struct library_index *index, const struct format *format,
+static int print_documents(struct library *l, const struct library_index *index, const struct format *format,
     struct error **err)
 {
-	AUTO_TABLE struct table table;
 	AUTO_JSON struct json_object *array = json_object_new_array();
-	table_init(&table, titles, COLUMNS);
 	for (size_t k = 0; k < index->count; k++) {
 		AUTO_IMAGE struct image *i = NULL;
 		const struct library_entry *e = &index->entries[k];
 		(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
-		if (format->kind != FORMAT_OWN)
-			json_object_array_add(array, entry_to_json(e, i));
-		else
-			add_row(&table, e, i);
+		json_object_array_add(array, entry_to_json(e, i));
 	}
-	return format->kind != FORMAT_OWN ? command_print_rows(format, array, err) : table_print(&table, err);
+	return command_print_rows(format, array, err);
 }
 
 static int print_names(const struct library_index *index, struct error **err)
@@ -94,7 +100,7 @@ int command_ls(struct options *o, struct error **err)
 		return r;
 	if (options_given(o, "quiet"))
 		return print_names(&index, err);
-	return print_entries(l, &index, &format, err);
+	return format.kind == FORMAT_OWN ? print_table(l, &index, err) : print_documents(l, &index, &format, err);
 }
 
 static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key,

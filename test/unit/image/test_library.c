@@ -22,6 +22,7 @@
 #include "image/commands/sweep.h"
 #include "image/library/blob.h"
 #include "image/library/image.h"
+#include "image/library/summaries.h"
 #include "image/registry/pull.h"
 
 static char *top;
@@ -145,6 +146,68 @@ static void names(void **state)
 	assert_int_equal(library_remove_name(l, "docker.io/library/b:1", NULL), -ENOENT);
 }
 
+enum { MANY = 32 };
+
+/* How many images of the library have a summary, from one listing. */
+static int listed(struct library *l, const struct library_index *index)
+{
+	AUTO_SUMMARIES struct summaries *s = NULL;
+	int n = 0;
+	summaries_open(l, &s);
+	for (size_t k = 0; k < index->count; k++) {
+		const struct summary *one = summaries_get(s, &index->entries[k]);
+		if (!one)
+			continue;
+		assert_string_equal(one->digest, index->entries[k].descriptor.digest);
+		assert_true(one->size > one->config_size);
+		assert_true(startswith(one->platform, "linux/") != NULL);
+		n++;
+	}
+	return n;
+}
+
+/* Puts text in the place of the file, and lists all images but the damaged one with it. */
+static void assert_file_is_no_matter(struct library *l, const struct library_index *index, const char *text)
+{
+	AUTOFREE char *path = path_join(l->path, "summaries");
+	assert_int_equal(atomic_file_write(path, 0600, text, strlen(text), NULL), 0);
+	assert_int_equal(listed(l, index), MANY - 1);
+}
+
+static void summaries(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	char digest[DIGEST_TEXT_SIZE + 1];
+	assert_int_equal(library_open(&l, NULL), 0);
+	for (int i = 0; i < MANY; i++) {
+		AUTOFREE char *name = xasprintf("docker.io/library/many:%d", i);
+		make_image(l, name, name, digest);
+	}
+	assert_int_equal(library_read_index(l, &index, NULL), 0);
+	assert_int_equal(listed(l, &index), MANY);
+	AUTOFREE char *path = path_join(l->path, "summaries"), *text = NULL;
+	size_t size;
+	assert_int_equal(path_read_file(path, 1 << 20, &text, &size), 0);
+
+	/* A manifest that the file knows is not read; one whose size is wrong is damaged. */
+	AUTO_FD int fd = openat(l->blobs, digest_hex(digest), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "}", 1, 0), 1);
+	assert_int_equal(listed(l, &index), MANY);
+	assert_int_equal(ftruncate(fd, 3), 0);
+	assert_int_equal(listed(l, &index), MANY - 1);
+	assert_int_equal(unlinkat(l->blobs, digest_hex(digest), 0), 0);
+	assert_int_equal(listed(l, &index), MANY - 1);
+
+	AUTOFREE char *cut = xstrndup(text, size / 2), *spaces = xasprintf("%s  \n \nsha256:0 1 2 3 4 5\n", text);
+	AUTOFREE char *more = xasprintf("%s%s more\n", text, digest), *head = xasprintf("x%s", text);
+	assert_file_is_no_matter(l, &index, cut);
+	assert_file_is_no_matter(l, &index, spaces);
+	assert_file_is_no_matter(l, &index, more);
+	assert_file_is_no_matter(l, &index, head);
+	assert_file_is_no_matter(l, &index, "");
+}
+
 static size_t count_files(int directory, const char *name)
 {
 	AUTOFREE char *command = xasprintf("/proc/self/fd/%d/%s", directory, name);
@@ -216,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wrong_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(resumed_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
+		cmocka_unit_test_setup_teardown(summaries, setup, teardown),
 		cmocka_unit_test_setup_teardown(sweeping, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
