@@ -125,12 +125,16 @@ static int resolve(const struct keeper *k, const struct docker_mount *m, char **
 	return *ret ? 0 : error_set(err, ENOENT, "bind source path does not exist: %s", m->source);
 }
 
-/* Whether the source is docker.sock: where clients look for it, or this machine's own. */
+/* Whether the source is docker.sock: where clients look for it, this machine's own, or the one that
+ * systemd listens on, which leads to the default machine. */
 static int is_docker_socket(const struct keeper *k, const char *source)
 {
 	AUTOFREE char *api = machine_socket_path(k->machine->name, NULL), *folder = api ? path_parent(api) : NULL,
-		      *own = folder ? path_join(folder, "docker.sock") : NULL;
-	return streq(source, "/var/run/docker.sock") || streq(source, "/run/docker.sock") || streq(source, own);
+		      *own = folder ? path_join(folder, "docker.sock") : NULL,
+		      *above = folder ? path_parent(folder) : NULL,
+		      *systemds = above ? path_join(above, "docker.sock") : NULL;
+	return streq(source, "/var/run/docker.sock") || streq(source, "/run/docker.sock") || streq(source, own) ||
+	       streq(source, systemds);
 }
 
 typedef int (*resolve_fn)(const struct keeper *k, const struct docker_mount *m, char **ret, struct error **err);

@@ -45,6 +45,11 @@ void docker_hand_over(struct docker_request *q, struct json_object *body);
 /* commit.c */
 void docker_commit(struct docker_request *q);
 
+/* given.c: serves connections that another program of the user passes, as `server` serves its
+ * own. */
+void docker_take_connections(struct docker_request *q, struct http_server *server);
+void docker_givers_done(void);
+
 /* df.c */
 void docker_df(struct docker_request *q);
 void docker_prune_builds(struct docker_request *q);

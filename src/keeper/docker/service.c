@@ -122,6 +122,11 @@ static void version(struct docker_request *q)
 	docker_respond_json(q, 200, o);
 }
 
+static void take_connections(struct docker_request *q)
+{
+	docker_take_connections(q, the_service->server);
+}
+
 /* ---- routing ---- */
 
 enum how { HERE, HAND_OVER, BOTH };
@@ -155,6 +160,7 @@ static const struct resource {
 	{ "POST", "/commit", BOTH, docker_commit, HOST },
 	{ "GET", "/system/df", BOTH, docker_df },
 	{ "POST", "/build/prune", HERE, docker_prune_builds, HOST },
+	{ "POST", "/holm/connections", HERE, take_connections, HOST },
 	{ "GET", "/info", HAND_OVER, NULL },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
 	{ "GET", "/events", HAND_OVER, NULL },
@@ -363,6 +369,7 @@ void docker_service_free(struct docker_service *s)
 	http_server_free(s->inside);
 	the_service = NULL;
 	docker_images_done();
+	docker_givers_done();
 	if (s->path)
 		unlink(s->path);
 	free(s->path);
