@@ -33,7 +33,7 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 	&command_fix_owner, NULL };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
-	&command_system_prune, &command_container_events, NULL };
+	&command_system_prune, &command_system_docker_socket, &command_container_events, NULL };
 
 static const struct command_spec *const volume_commands[] = { &command_volume_create, &command_volume_ls,
 	&command_volume_inspect, &command_volume_rm, &command_volume_prune, NULL };

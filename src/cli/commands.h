@@ -41,7 +41,8 @@ extern const struct command_spec command_network_connect, command_network_create
     command_network_inspect, command_network_ls, command_network_prune, command_network_rm;
 extern const struct command_spec command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune,
     command_volume_rm;
-extern const struct command_spec command_help, command_system_df, command_system_info, command_version;
+extern const struct command_spec command_help, command_system_df, command_system_docker_socket, command_system_info,
+    command_version;
 
 /* Finds the command that argv[0] (and argv[1], for names of two words) names in the group:
  * *ret_words says how many words its name took. */

@@ -85,9 +85,29 @@ static int machine_or_command(const struct command_spec *c, struct options *o, s
 	return r < 0 ? r : is_machine;
 }
 
+static int has_flag(const struct options *o, const char *name)
+{
+	return options_has(o, name) && options_given(o, name);
+}
+
 static int all_of(const struct options *o)
 {
-	return options_has(o, "all") && options_given(o, "all");
+	return has_flag(o, "all");
+}
+
+/* Those with autostart=on. One whose settings cannot be read is none of them. */
+static int machines_of_login(struct options *o, struct strv *names, struct error **err)
+{
+	AUTO_STRV struct strv all = { 0 };
+	if (all_of(o) || options_words(o)->count)
+		return error_set(err, EINVAL, "--autostart excludes --all and names");
+	int r = machine_list(&all, err);
+	for (size_t i = 0; r == 0 && i < all.count; i++) {
+		AUTO_MACHINE struct machine *m = NULL;
+		if (machine_load(all.items[i], &m, NULL) == 0 && m->autostart)
+			strv_add(names, all.items[i]);
+	}
+	return r;
 }
 
 static int machines(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
@@ -108,6 +128,8 @@ static int machines(const struct command_spec *c, struct options *o, struct strv
 static int machines_or_default(const struct command_spec *c, struct options *o, struct strv *names, struct error **err)
 {
 	const struct strv *words = options_words(o);
+	if (has_flag(o, "autostart"))
+		return machines_of_login(o, names, err);
 	if (all_of(o) || !words->count)
 		return all_of(o) ? machines(c, o, names, err) : machine_or_default(c, o, names, err);
 	/* All of them exist, or nothing is done. */

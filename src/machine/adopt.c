@@ -49,7 +49,8 @@ const struct machine_member machine_members[] = {
 	{ "owner_map", "owner-map", MACHINE_MEMBER_OPENING, NULL }, /* writes attributes into the host's files */
 	/* locks files of the host for its other programs */
 	{ "share_locks", "share-locks", MACHINE_MEMBER_OPENING, NULL },
-	{ "proxy", "proxy", MACHINE_MEMBER_OPENING, NULL }, /* everything that sessions send goes there */
+	{ "autostart", "autostart", MACHINE_MEMBER_OPENING, NULL }, /* runs without being asked */
+	{ "proxy", "proxy", MACHINE_MEMBER_OPENING, NULL },         /* everything that sessions send goes there */
 	{ "transport", "transport", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel", "kernel", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel_modules", "kernel-modules", MACHINE_MEMBER_OPENING, NULL },

@@ -92,6 +92,7 @@ struct machine {
 	struct machine_publish *publish;
 	size_t publish_count;
 	int host_access;
+	int autostart;   /* a place in machine_autostart_words: 1 starts it at the user's login */
 	int socketcall;  /* native: 32-bit programs may open sockets by socketcall(2) */
 	char *transport; /* NULL: "serial"; "vsock" by setting */
 	char *proxy;     /* NULL: the host's; "none"; or a URL */
@@ -99,7 +100,7 @@ struct machine {
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the
  * option tables). */
-extern const char *const machine_wait_words[], *const machine_ca_words[];
+extern const char *const machine_wait_words[], *const machine_ca_words[], *const machine_autostart_words[];
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
 										     *const machine_transport_words[];
 

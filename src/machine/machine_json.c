@@ -201,6 +201,7 @@ static const struct field {
 	{ "home_mount", WORD, AT(home_mount), .words = machine_home_words },
 	{ "init", WORD, AT(init), .words = machine_init_words },
 	{ "wait", WORD, AT(wait), .words = machine_wait_words },
+	{ "autostart", WORD, AT(autostart), .words = machine_autostart_words },
 	{ "cpus", AMOUNT, AT(cpus), .least = 1, .most = MACHINE_CPUS_MAX },
 	{ "memory", AMOUNT, AT(memory), .least = MACHINE_MEMORY_MIN, .most = MACHINE_MEMORY_MAX },
 	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
@@ -368,6 +369,7 @@ struct json_object *machine_to_json(const struct machine *m)
 		json_add_strv(o, "home_private", &m->home_private);
 	json_add_string(o, "init", machine_init_words[m->init]);
 	json_add_string(o, "wait", machine_wait_words[m->wait]);
+	json_add_string(o, "autostart", machine_autostart_words[m->autostart]);
 	json_add_string(o, "init_path", m->init_path);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].json, machine_share_keys[i].words[m->share_choices[i]]);

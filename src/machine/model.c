@@ -22,6 +22,7 @@ const char *const machine_home_words[] = { "rw", "ro", "none", NULL };
 const char *const machine_init_words[] = { "auto", "image", "holm", "install", NULL };
 const char *const machine_ca_words[] = { "host", "none", NULL };
 const char *const machine_wait_words[] = { "session", "init", NULL };
+const char *const machine_autostart_words[] = { "off", "on", NULL };
 const char *const machine_transport_words[] = { "serial", "vsock", NULL };
 const char *const machine_share_cache_words[] = { "auto", "strict", "writeback", NULL };
 const char *const machine_share_events_words[] = { "on", "off", NULL };

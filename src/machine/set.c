@@ -117,6 +117,14 @@ static int set_wait(struct machine *m, const char *value, struct error **err)
 	return r;
 }
 
+static int set_autostart(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("autostart", machine_autostart_words, value, &at, err);
+	if (r == 0)
+		m->autostart = at;
+	return r;
+}
+
 static int set_transport(struct machine *m, const char *value, struct error **err)
 {
 	int at, r = choose("transport", machine_transport_words, value, &at, err);
@@ -293,6 +301,7 @@ static const struct {
 	{ "user", set_user },
 	{ "init", set_init },
 	{ "wait", set_wait },
+	{ "autostart", set_autostart },
 	{ "host-access", set_host_access },
 	{ "proxy", set_proxy },
 	{ "pids", set_pids },
@@ -323,6 +332,8 @@ const struct machine_key machine_keys[] = {
 	    "(auto), or one that the next start installs from the distribution's packages (install); default auto" },
 	{ "wait", "when a session of a machine that boots begins: session (as soon as commands can run) or init (once "
 		  "its init says that booting is done); default session" },
+	{ "autostart", "on: holm-autostart.service of systemd's user manager starts the machine at your login; off; "
+		       "default off" },
 	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
 			 "strict (0.1 s) or writeback (files that only the machine changes); default auto" },
 	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "

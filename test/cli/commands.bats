@@ -84,6 +84,20 @@ libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' 
 	contains "$output" set-default
 }
 
+@test "units for systemd's user manager are installed, name the program, and are sound" {
+	local prefix unit
+	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
+	mkdir "$BATS_TEST_TMPDIR/units"
+	for unit in autostart.service docker.service docker.socket; do
+		sed "s,^\(Exec[A-Za-z]*=-\?\)[^ ]*/bin/holm ,\1$prefix/bin/holm ," "$prefix/share/systemd/user/holm-$unit" >"$BATS_TEST_TMPDIR/units/holm-$unit"
+	done
+	equal 3 "$(grep -h ^Exec "$BATS_TEST_TMPDIR"/units/* | grep -c "$prefix/bin/holm ")"
+	run ! grep -r @ "$BATS_TEST_TMPDIR/units"
+	requires systemd-analyze
+	run env XDG_RUNTIME_DIR="$BATS_TEST_TMPDIR" systemd-analyze --user --man=no verify "$BATS_TEST_TMPDIR"/units/*
+	equal '0 ' "$status $output"
+}
+
 @test "manual pages are installed for what exists" {
 	local prefix page
 	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")

@@ -219,6 +219,36 @@ fake_libexec()
 	holm machine rm thing
 }
 
+@test "autostart: which machines start at login, and how to let them" {
+	local wants=$XDG_CONFIG_HOME/systemd/user/default.target.wants
+	run --separate-stderr holm machine create one --no-boot --autostart on
+	equal 0 "$status"
+	contains "$stderr" "systemctl --user enable holm-autostart.service"
+	holm machine create two --no-boot >/dev/null
+	equal 'on off' "$(holm machine inspect one two | jq -r '[.[].autostart] | join(" ")')"
+	equal one "$(holm machine start --autostart)"
+	run --separate-stderr holm machine set -n one autostart=on cpus=
+	contains "$stderr" "takes effect at its next start"
+	run --separate-stderr holm machine set -n one autostart=
+	equal '' "$stderr"
+	equal '' "$(holm machine start --autostart)"
+	mkdir -p "$wants"
+	touch "$wants/holm-autostart.service"
+	run --separate-stderr holm machine set -n one autostart=on
+	equal ' one' "$stderr $output"
+	holm machine create broken --no-boot >/dev/null
+	echo '{' >"$XDG_DATA_HOME/holm/machines/broken/machine.json"
+	equal one "$(holm machine stop --autostart)"
+	equal stopped "$(state one)"
+	equal '' "$(holm machine stop --autostart)"
+	fails 125 holm machine set autostart=yes
+	contains "$stderr" "off, on"
+	fails 125 holm machine start --autostart two
+	fails 125 holm machine start --autostart --all
+	rm -r "$XDG_CONFIG_HOME/systemd"
+	holm machine rm -f one two broken >/dev/null
+}
+
 @test "amounts that the host does not have are said, and kept" {
 	run --separate-stderr holm machine create thing --no-boot --isolation vm --cpus 400 --memory 10T --disk-size 60T
 	equal 0 "$status"

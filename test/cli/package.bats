@@ -50,7 +50,7 @@ said()
 	for file in bin/holm libexec/holm/holm-{agent,fsd,image,keeper,scope} share/holm/guest/{vmlinux,initramfs.cpio,modules.ext4,bundle.json,engine.tar} \
 		share/man/man1/holm{,-machine,-container,-image}.1.gz share/man/man5/holm-config.5.gz share/man/man7/holm-{images,security,shares}.7.gz \
 		share/bash-completion/completions/holm share/zsh/vendor-completions/_holm share/fish/vendor_completions.d/holm.fish \
-		share/doc/holm/{copyright,changelog.gz}; do
+		lib/systemd/user/holm-{autostart.service,docker.service,docker.socket} share/doc/holm/{copyright,changelog.gz}; do
 		contains "$contents" "./usr/$file"$'\n'
 	done
 	equal ./ "$(printf '%s' "$contents" | grep -v '^\./usr/')"

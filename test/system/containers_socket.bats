@@ -96,3 +96,67 @@ inside()
 	[ "$(inside POST "/containers/$id/start" | cut -c1-3)" != 204 ]
 	docker rm -f "$id" >/dev/null
 }
+
+# as_unit: the service of systemd's socket, in the background: $pid.
+as_unit()
+{
+	background "$BATS_TEST_DIRNAME/../lib/listen-fds" "$XDG_RUNTIME_DIR/holm/docker.sock" holm system docker-socket 2>"$WORLD/unit.err"
+	until_true 10 test -S "$XDG_RUNTIME_DIR/holm/docker.sock"
+}
+
+# at_unit COMMAND...: docker, at that socket.
+at_unit()
+{
+	docker -H "unix://$XDG_RUNTIME_DIR/holm/docker.sock" "$@"
+}
+
+# are_states BOX OTHER: of the two machines.
+are_states()
+{
+	equal "$*" "$(state box) $(state other)" 2>/dev/null
+}
+
+@test "a socket of systemd leads to the default machine: it boots, the machine may change, the service may end" {
+	requires native python3
+	local pid
+	as_unit
+	equal asks "$(at_unit ps --format '{{.Names}}')"
+	contains "$(at_unit run --rm -v "$XDG_RUNTIME_DIR/holm/docker.sock:/s" -v "$HOME/bin:/tools:ro" busybox:test /tools/unix-request /s GET /version)" '"ApiVersion"'
+	# Stdin, its end and the status come through: the keeper has the connection itself.
+	equal $'in\n7' "$(echo in | at_unit run --rm -i busybox:test sh -c 'cat; exit 7' || echo $?)"
+	holm machine stop box
+	equal first "$(at_unit run --rm busybox:test echo first)"
+	create other busybox --no-boot
+	holm machine set-default other
+	equal '' "$(at_unit ps -a --format '{{.Names}}')"
+	# Its end is the end of the machines that it has booted.
+	pkill -P "$pid" -x holm
+	until_true 60 are_states stopped stopped
+	equal second "$(at_unit run --rm busybox:test echo second)"
+	are_states stopped running
+	# Machines of somebody else stay, also one that was stopped and booted again since.
+	holm machine restart other
+	holm machine start box
+	equal '' "$(at_unit ps -q)"
+	kill "$pid"
+	wait "$pid"
+	are_states running running
+	holm machine set-default box
+	holm machine rm -f other >/dev/null
+}
+
+@test "a socket of systemd: what no machine takes has an answer that says why" {
+	requires native python3
+	local pid
+	as_unit
+	mv "$XDG_DATA_HOME/holm/default" "$WORLD/default"
+	exits 1 at_unit ps
+	contains "$stderr" 'holm machine set-default'
+	mv "$WORLD/default" "$XDG_DATA_HOME/holm/default"
+	at_unit version >/dev/null
+	kill "$pid"
+	wait "$pid"
+	fails 125 holm system docker-socket
+	contains "$stderr" 'systemctl --user enable --now holm-docker.socket'
+	fails 125 env LISTEN_FDS=1 LISTEN_PID=1 holm system docker-socket
+}

@@ -30,7 +30,7 @@ const struct command_spec command_clone = {
 	.synopsis = "NAME NEW",
 	.summary = "copy a stopped machine; disk space is used only for what changes later",
 	.details = "The copy has the settings of its original, except the published ports: two machines cannot have "
-		   "the same port.",
+		   "the same port. It does not start at login, unless it takes the original's place (--keep-identity).",
 	.options = options,
 	.min_arguments = 2,
 	.max_arguments = 2,
@@ -65,6 +65,15 @@ static void leave_ports(const struct machine *from, struct json_object *settings
 	json_object_object_del(settings, "publish");
 }
 
+/* Two machines of the same services would start at each login. */
+static void leave_autostart(const struct machine *from, struct json_object *settings)
+{
+	if (from->autostart)
+		output_note("left out: autostart=on, which machine \"%s\" has; holm machine set gives it to the clone",
+		    from->name);
+	json_object_object_del(settings, "autostart");
+}
+
 /* Makes the clone's settings: a copy with a name, time and, if not asked otherwise, id of its own,
  * then the options. 0 or -errno. */
 static int copy_settings(const struct machine *from, const char *name, struct options *o, struct machine **ret,
@@ -78,8 +87,10 @@ static int copy_settings(const struct machine *from, const char *name, struct op
 		return r;
 	leave_ports(from, settings);
 	json_add_string(settings, "name", fresh->name);
-	if (!options_given(o, "keep-identity"))
+	if (!options_given(o, "keep-identity")) {
 		json_add_string(settings, "id", fresh->id);
+		leave_autostart(from, settings);
+	}
 	json_add_string(settings, "created", fresh->created);
 	if ((r = machine_from_json(settings, &m, err)) < 0 || (r = make_apply_options(m, o, applied, err)) < 0 ||
 	    (r = make_take(m, asked, err)) < 0)

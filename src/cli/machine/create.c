@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/machine/autostart.h"
 #include "cli/machine/beyond.h"
 #include "cli/image/program.h"
 #include "cli/machine/make.h"
@@ -46,6 +47,8 @@ static const struct option_spec options[] = {
 	    .default_text = "auto: the image's where it has one", .choices = machine_init_words },
 	{ "wait", 0, OPTION_STRING, "session|init", "when a session of a machine that boots begins",
 	    .default_text = "session", .choices = machine_wait_words },
+	{ "autostart", 0, OPTION_STRING, "on|off", "start it at your login", .default_text = "off",
+	    .choices = machine_autostart_words },
 	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes",
 	    .default_text = "auto", .choices = machine_share_cache_words },
 	{ "share-locks", 0, OPTION_STRING, "guest|host", "where locks of a VM on files in shares hold",
@@ -84,8 +87,8 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "home-private", "mount", "publish",
-	"isolation", "kernel", "kernel-modules", "init", "wait", "share-cache", "share-events", "share-locks",
-	"owner-map", "user", "env", "host-access", "proxy", "ca", "pids", "socketcall", NULL };
+	"isolation", "kernel", "kernel-modules", "init", "wait", "autostart", "share-cache", "share-events",
+	"share-locks", "owner-map", "user", "env", "host-access", "proxy", "ca", "pids", "socketcall", NULL };
 
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)
@@ -184,6 +187,7 @@ static int run(const struct command_spec *c, struct options *o)
 	make_note_init(m);
 	make_note_sockets(m);
 	beyond_note(NULL, m);
+	autostart_note(NULL, m);
 	int status = options_given(o, "no-boot") ? 0 : make_boot(m);
 	if (status == 0)
 		output_line("%s", m->name);

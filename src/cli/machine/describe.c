@@ -175,6 +175,7 @@ struct json_object *describe_whole(const struct machine *m, const char *default_
 	json_add_string(o, "isolation", machine_isolation_words[m->isolation]);
 	json_add_string_or_null(o, "isolation_used", disk ? disk->name : NULL);
 	json_add_string(o, "wait", machine_wait_words[m->wait]);
+	json_add_string(o, "autostart", machine_autostart_words[m->autostart]);
 	json_add_string_or_null(o, "init_path", m->init_path);
 	copy_members(o, m);
 	add_running(o, m, state != NULL, deadline_ms);

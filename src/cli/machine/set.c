@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/machine/autostart.h"
 #include "cli/machine/beyond.h"
 #include "cli/machine/change.h"
 #include "cli/machine/convert.h"
@@ -32,7 +33,8 @@ const struct command_spec command_set = {
 	.summary = "change settings of a machine, mostly for its next start",
 	.details =
 	    "Keys: cpus, memory, disk-size, home-mount, home-private, isolation, kernel, kernel-modules, user, init, "
-	    "wait, share-cache, share-events, share-locks, owner-map, host-access, proxy, ca, pids, socketcall, "
+	    "wait, autostart, share-cache, share-events, share-locks, owner-map, host-access, proxy, ca, pids, "
+	    "socketcall, "
 	    "transport, "
 	    "publish and env.NAME. "
 	    "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
@@ -115,13 +117,14 @@ static int ask_limits(const char *name, struct error **err)
 static void tell_running(const char *name, const struct machine *m, const struct strv *pairs)
 {
 	AUTO_ERROR struct error *err = NULL;
-	size_t limits = 0, ports = 0, proxies = 0;
+	size_t limits = 0, ports = 0, proxies = 0; /* ports: and whatever else no start changes */
 	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, NULL);
 	if (machine_is_running(name) != 1)
 		return;
 	for (size_t i = 0; i < pairs->count; i++) {
 		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
 		ports += startswith(pairs->items[i], "publish=") != NULL;
+		ports += startswith(pairs->items[i], "autostart=") != NULL;
 		/* No start changes what has no effect: beyond_note() says so. */
 		ports += disk && !disk->is_sized && startswith(pairs->items[i], "disk-size=");
 		proxies += startswith(pairs->items[i], "proxy=") != NULL;
@@ -158,6 +161,7 @@ static int run(const struct command_spec *c, struct options *o)
 	if (!streq(plan.before->proxy, plan.after->proxy))
 		make_note_proxy(plan.after);
 	beyond_note(plan.before, plan.after);
+	autostart_note(plan.before, plan.after);
 	output_line("%s", name);
 	return 0;
 }

@@ -14,6 +14,7 @@ static const struct option_spec options[] = {
 	{ "wait", 0, OPTION_FLAG, NULL, "wait until its init says that booting is done",
 	    .default_text = "until commands can run" },
 	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
+	{ "autostart", 0, OPTION_FLAG, NULL, "every machine with autostart=on, as at a login" },
 	{ 0 },
 };
 

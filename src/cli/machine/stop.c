@@ -18,6 +18,7 @@ static const struct option_spec options[] = {
 	{ "time", 't', OPTION_STRING, "SECONDS", "how long it may take before it is killed; 0 kills at once",
 	    .default_text = "30" },
 	{ "all", 'a', OPTION_FLAG, NULL, "every machine" },
+	{ "autostart", 0, OPTION_FLAG, NULL, "every machine with autostart=on" },
 	{ 0 },
 };
 
@@ -56,7 +57,8 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	const struct strv *names = options_targets(o);
 	uint64_t timeout_ms;
-	int status = 0, all = options_given(o, "all"), r = power_time(o, &timeout_ms, &err);
+	int status = 0, all = options_given(o, "all") || options_given(o, "autostart"),
+	    r = power_time(o, &timeout_ms, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	for (size_t i = 0; all && i < names->count; i++)
