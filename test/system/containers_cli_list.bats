@@ -267,6 +267,8 @@ sleeper()
 	contains "$stderr" HOLM_MACHINE
 	equal "$DOCKER_HOST" "$(holm docker-host -n box)"
 	holm machine stop box
+	equal "$DOCKER_HOST" "$(holm docker-host)"
+	equal stopped "$(holm machine ls --format '{{.state}}')"
 	equal there "$(HOLM_MACHINE=nothing holm rm -n box there)"
 	equal box "$(holm machine ls --format '{{if eq .state "running"}}{{.name}}{{end}}')"
 }
@@ -301,4 +303,17 @@ sleeper()
 	exits 125 holm update ff
 	exits 1 holm update --memory 1m ff
 	contains "$stderr" '6MB'
+}
+
+@test "--restart says in one line that the machine does not start at login, unless it does" {
+	exits 0 holm create --name ii --restart always busybox:test true
+	equal 'holm: container "ii" comes back when machine "box" starts; for a start at each login: holm machine set -n box autostart=on' "$stderr"
+	exits 0 holm create --name jj --restart on-failure busybox:test true
+	equal '' "$stderr"
+	exits 0 holm update --restart unless-stopped jj
+	contains "$stderr" 'container "jj" comes back when machine "box" starts'
+	holm machine set -n box autostart=on
+	exits 0 holm create --name kk --restart always busybox:test true
+	equal '' "$stderr"
+	holm machine set -n box autostart=off
 }

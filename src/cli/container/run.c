@@ -12,13 +12,14 @@
 #include "cli/container/body.h"
 #include "cli/container/follow.h"
 #include "cli/image/program.h"
+#include "cli/machine/autostart.h"
 #include "cli/machine/engine.h"
 #include "cli/output.h"
 #include "cli/target.h"
 #include "isolation/isolation.h"
 #include "machine/machine.h"
 
-enum { REMOVAL_MS = 10 * 1000 };
+enum { REMOVAL_MS = 10 * 1000, SHORT_ID = 12 };
 
 static int run(const struct command_spec *c, struct options *o);
 static int run_create(const struct command_spec *c, struct options *o);
@@ -203,7 +204,11 @@ static int make(struct making *m, const struct command_spec *c, int detached, in
 	r = create_with_file(m, &err);
 	if (r > 0)
 		return failed;
-	return r < 0 ? show_create_failure(m, r, &err) : -1;
+	if (r < 0)
+		return show_create_failure(m, r, &err);
+	AUTOFREE char *shown = options_given(m->options, "name") ? xstrdup(name_of(m)) : xstrndup(m->id, SHORT_ID);
+	autostart_note_policy(m->api.machine, shown, options_string(m->options, "restart"));
+	return -1;
 }
 
 /* ---- run ---- */

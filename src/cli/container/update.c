@@ -7,6 +7,7 @@
 #include "cli/container/api.h"
 #include "cli/container/body.h"
 #include "cli/container/values.h"
+#include "cli/machine/autostart.h"
 #include "cli/output.h"
 
 static int run(const struct command_spec *c, struct options *o);
@@ -48,6 +49,8 @@ static int update_one(const struct api *a, const char *name, void *data)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *answer = NULL;
 	AUTO_STRV struct strv warnings = { 0 };
+	struct json_object *policy = NULL;
+	const char *word = NULL;
 	AUTOFREE char *path = api_path("/containers/", name, "/update");
 	int r = api_call(a, "POST", path, data, &answer, &err);
 	if (r < 0)
@@ -55,6 +58,9 @@ static int update_one(const struct api *a, const char *name, void *data)
 	json_get_strv(answer, "Warnings", &warnings, NULL);
 	for (size_t i = 0; i < warnings.count; i++)
 		output_note("%s", warnings.items[i]);
+	if (json_get_object(data, "RestartPolicy", &policy, NULL) == 0 &&
+	    json_get_string(policy, "Name", &word, NULL) == 0)
+		autostart_note_policy(a->machine, name, word);
 	output_line("%s", name);
 	return 0;
 }
