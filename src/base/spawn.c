@@ -24,7 +24,7 @@ extern char **environ;
 
 enum { SPAWN_FDS_MAX = 64, STDERR_KEPT = 4096 };
 
-static void reset_signals(void)
+void spawn_reset_signals(void)
 {
 	struct sigaction standard = { .sa_handler = SIG_DFL };
 	sigset_t none;
@@ -116,7 +116,7 @@ static void child_main(const struct spawn_options *o, const char *path, pid_t pa
     __attribute__((noreturn));
 static void child_main(const struct spawn_options *o, const char *path, pid_t parent, int report)
 {
-	reset_signals();
+	spawn_reset_signals();
 	int r = prepare_child(o, parent, &report);
 	if (r == 0) {
 		execve(path, o->argv, o->environment ? o->environment : environ);

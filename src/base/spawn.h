@@ -37,3 +37,4 @@ int spawn(const struct spawn_options *o, pid_t *ret, struct error **err);
 int spawn_capture(char *const *argv, size_t max, uint64_t deadline_ms, char **ret_output, struct error **err);
 int spawn_wait(pid_t pid, int *ret_status); /* waitpid with EINTR: *ret_status 0-255 or 128+signal; 0 or -errno */
 int spawn_exit_status(int wait_status);     /* 0-255, 128+n for a signal */
+void spawn_reset_signals(void);             /* their actions and the mask, in a child that will execute something */

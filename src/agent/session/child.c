@@ -40,7 +40,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,12 +49,15 @@
 
 #include "agent/confine/confine.h"
 #include "agent/core/channel.h"
+#include "agent/core/execute.h"
+#include "agent/core/pty.h"
 #include "agent/provision/authorities.h"
 #include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/spawn.h"
 
 #define SSH_DIRECTORY "/run/holm"
 
@@ -94,26 +96,12 @@ static int send_fd(int channel, const char *name, int fd)
 	return channel_send(channel, o, fd);
 }
 
-/* A new terminal of the machine's own devpts; the slave becomes the controlling terminal and
- * 0-2. */
 static int open_terminal(struct child *c, struct error **err)
 {
 	const struct session_request *q = c->plan->request;
-	struct winsize size = { .ws_row = q->rows, .ws_col = q->columns };
-	int unlock = 0;
-	AUTO_FD int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	AUTO_FD int master = pty_open(q->rows, q->columns, c->user.uid, 1);
 	if (master < 0)
-		master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
-		return error_set_errno(err, errno, "cannot make a terminal in the machine");
-	AUTO_FD int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0 || ioctl(slave, TIOCSWINSZ, &size) < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
-		return error_set_errno(err, errno, "cannot use a terminal in the machine");
-	if (fchown(slave, c->user.uid, (gid_t)-1) < 0)
-		return error_set_errno(err, errno, "cannot give the terminal to %s", c->user.name);
-	for (int i = 0; i < 3; i++)
-		if (dup2(slave, i) < 0)
-			return error_set_errno(err, errno, "cannot use a terminal in the machine");
+		return error_set_errno(err, master, "cannot make a terminal in the machine for %s", c->user.name);
 	int r = send_fd(c->channel, "pty", master);
 	return r < 0 ? error_set_errno(err, r, "cannot hand over the terminal") : 0;
 }
@@ -196,41 +184,15 @@ static int enter_directory(struct child *c, struct error **err)
 	return 0;
 }
 
-/* Executes argv[0] by the PATH of the new environment, as the user. Returns only on failure: the
- * status that it means. */
+/* As the user. Returns only on failure: the status that it means. */
 static int execute(struct child *c, const char *program, char **argv, struct error **err)
 {
-	char **env = strv_argv(&c->env);
-	int denied = 0;
-	if (strchr(program, '/')) {
-		execve(program, argv, env);
-		int code = errno;
-		error_set_errno(err, code, "cannot run \"%s\" in the machine", program);
-		return code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-	}
-	AUTO_STRV struct strv directories = { 0 };
-	const char *path = strv_getenv(&c->env, "PATH");
-	strv_split(&directories, path ? path : "/usr/bin:/bin", ":");
-	for (size_t i = 0; i < directories.count; i++) {
-		AUTOFREE char *candidate = path_join(directories.items[i], program);
-		struct stat st;
-		execve(candidate, argv, env);
-		int code = errno;
-		if (code == ENOENT || code == ENOTDIR)
-			continue;
-		/* A directory of that name is no program that was refused. */
-		if (code == EACCES && stat(candidate, &st) == 0 && S_ISDIR(st.st_mode))
-			continue;
-		denied = code;
-		if (code != EACCES)
-			break;
-	}
-	if (denied) {
-		error_set_errno(err, denied, "cannot run \"%s\" in the machine", program);
-		return EXIT_NOT_EXECUTABLE;
-	}
-	error_set(err, ENOENT, "command \"%s\" not found in the machine", program);
-	return EXIT_NOT_FOUND;
+	int r = execute_program(program, argv, &c->env);
+	if (r == -ENOENT && !strchr(program, '/'))
+		error_set(err, ENOENT, "command \"%s\" not found in the machine", program);
+	else
+		error_set_errno(err, r, "cannot run \"%s\" in the machine", program);
+	return r == -ENOENT || r == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
 static void run_command(struct child *c)
@@ -258,15 +220,6 @@ static void run_command(struct child *c)
 	give_up(c, status, err, EIO);
 }
 
-static void reset_signals(void)
-{
-	sigset_t none;
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* The second child. */
 static _Noreturn void session_main(struct child *c)
 {
@@ -290,7 +243,7 @@ static _Noreturn void session_main(struct child *c)
 	authorities_environment(c->root, &c->env);
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
 	session_fit_locale(c->root, &q->terminal, &c->env);
-	reset_signals();
+	spawn_reset_signals();
 	if ((r = become_user(c, &err)) < 0 || (r = enter_directory(c, &err)) < 0)
 		give_up(c, STATUS_FAILED, err, r);
 	run_command(c);
