@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
@@ -118,19 +119,27 @@ static int parse_security(struct json_object *host, struct docker_rights *r, str
 
 /* ---- --ulimit ---- */
 
-static const char *limit_name(const char *name)
+static void find_limit(const char *name, struct docker_ulimit *ret)
 {
+#define LIMIT(word, limit)                                                                                             \
+	{                                                                                                              \
+		word, #limit, limit                                                                                    \
+	}
 	static const struct {
-		const char *word, *limit;
-	} limits[] = { { "core", "RLIMIT_CORE" }, { "cpu", "RLIMIT_CPU" }, { "data", "RLIMIT_DATA" },
-		{ "fsize", "RLIMIT_FSIZE" }, { "locks", "RLIMIT_LOCKS" }, { "memlock", "RLIMIT_MEMLOCK" },
-		{ "msgqueue", "RLIMIT_MSGQUEUE" }, { "nice", "RLIMIT_NICE" }, { "nofile", "RLIMIT_NOFILE" },
-		{ "nproc", "RLIMIT_NPROC" }, { "rss", "RLIMIT_RSS" }, { "rtprio", "RLIMIT_RTPRIO" },
-		{ "rttime", "RLIMIT_RTTIME" }, { "sigpending", "RLIMIT_SIGPENDING" }, { "stack", "RLIMIT_STACK" } };
+		const char *word, *name;
+		int resource;
+	} limits[] = { LIMIT("core", RLIMIT_CORE), LIMIT("cpu", RLIMIT_CPU), LIMIT("data", RLIMIT_DATA),
+		LIMIT("fsize", RLIMIT_FSIZE), LIMIT("locks", RLIMIT_LOCKS), LIMIT("memlock", RLIMIT_MEMLOCK),
+		LIMIT("msgqueue", RLIMIT_MSGQUEUE), LIMIT("nice", RLIMIT_NICE), LIMIT("nofile", RLIMIT_NOFILE),
+		LIMIT("nproc", RLIMIT_NPROC), LIMIT("rss", RLIMIT_RSS), LIMIT("rtprio", RLIMIT_RTPRIO),
+		LIMIT("rttime", RLIMIT_RTTIME), LIMIT("sigpending", RLIMIT_SIGPENDING), LIMIT("stack", RLIMIT_STACK) };
+#undef LIMIT
+	ret->name = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-		if (streq(limits[i].word, name))
-			return limits[i].limit;
-	return NULL;
+		if (streq(limits[i].word, name)) {
+			ret->name = limits[i].name;
+			ret->resource = limits[i].resource;
+		}
 }
 
 static int parse_ulimit(struct json_object *o, struct docker_ulimit *ret, struct error **err)
@@ -143,7 +152,7 @@ static int parse_ulimit(struct json_object *o, struct docker_ulimit *ret, struct
 		r = json_get_i64(o, "Hard", &ret->hard, err);
 	if (r < 0)
 		return error_set(err, EINVAL, "an entry of Ulimits has no Name, Soft and Hard");
-	ret->name = limit_name(name);
+	find_limit(name, ret);
 	if (!ret->name)
 		return error_set(err, EINVAL, "invalid ulimit type: %.64s", name);
 	if (ret->soft < -1 || ret->hard < -1 || (ret->hard >= 0 && (ret->soft < 0 || ret->soft > ret->hard)))

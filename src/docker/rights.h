@@ -17,6 +17,7 @@ extern const char *const docker_capabilities[DOCKER_CAPABILITIES];
 struct docker_ulimit {
 	int64_t soft, hard; /* -1: none */
 	const char *name;   /* "RLIMIT_NOFILE", static */
+	int resource;       /* the number of that (getrlimit(2)) */
 };
 
 struct docker_device {

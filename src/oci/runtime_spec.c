@@ -52,7 +52,7 @@ static void add_limits(struct json_object *process, const struct runtime_spec *s
 		json_add(process, "rlimits", list);
 }
 
-struct json_object *runtime_process_new(const struct runtime_spec *s)
+static struct json_object *process_new(const struct runtime_spec *s)
 {
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
 	struct json_object *process = json_object_new_object(), *all = json_object_new_object();
@@ -173,7 +173,7 @@ struct json_object *runtime_spec_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *root = json_object_new_object();
 	json_add_string(o, "ociVersion", "1.0.0");
-	json_add(o, "process", runtime_process_new(s));
+	json_add(o, "process", process_new(s));
 	json_add_string(root, "path", s->root);
 	json_add_bool(root, "readonly", s->read_only_root);
 	json_add(o, "root", root);

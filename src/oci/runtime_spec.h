@@ -71,7 +71,5 @@ struct runtime_spec {
 	const char *seccomp_filter;
 };
 
-/* The member "process" alone: for a further process in a container. Owned. */
-struct json_object *runtime_process_new(const struct runtime_spec *s);
 /* Every device is allowed. Owned. */
 struct json_object *runtime_spec_new(const struct runtime_spec *s);

@@ -147,6 +147,62 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	docker rm -f term >/dev/null
 }
 
+# rights PID: what a process of the container may do, as the process itself sees it, one line each.
+rights()
+{
+	cat <<-'END'
+		cd "/proc/$1"
+		grep -E "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters):" status
+		cat limits cgroup
+		for n in user mnt pid ipc uts net cgroup; do readlink "ns/$n"; done
+		readlink root
+	END
+}
+
+@test "exec: as confined as the first process, and with nothing of the engine" {
+	local options
+	for options in '' '--privileged' '-u 33:34 --group-add 35 --cap-drop CHOWN' '--cap-add SYS_PTRACE --security-opt no-new-privileges' \
+		'--network none --security-opt seccomp=unconfined --ulimit nofile=100:200 --ulimit core=0'; do
+		# shellcheck disable=SC2086 # several words
+		docker run -d --name same $options busybox:test sleep 1000 >/dev/null
+		docker exec same sh -c "$(rights)" sh 1 >"$BATS_TEST_TMPDIR/first"
+		docker exec same sh -c "$(rights)" sh self >"$BATS_TEST_TMPDIR/further"
+		diff "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/further"
+		# The fourth is the directory itself.
+		equal '0 1 2 3' "$(docker exec same ls /proc/self/fd | xargs)"
+		equal '/ 0022' "$(docker exec same sh -c 'echo $(pwd) $(umask)')"
+		docker rm -f same >/dev/null
+	done
+	docker run -d --name other --privileged busybox:test sh -c 'mkdir /sys/fs/cgroup/own && echo 1 >/sys/fs/cgroup/own/cgroup.procs; echo ready; exec sleep 1000' >/dev/null
+	until_true 60 has_said other
+	docker exec other true
+	# A file in the place of the kernel's terminals is refused.
+	docker exec other sh -c 'echo x >/file && mount --bind /file /dev/pts/ptmx'
+	exits 126 docker exec -t other true
+	contains "$output$stderr" 'cannot make a terminal in the container'
+	docker rm -f other >/dev/null
+}
+
+@test "exec: a user, a directory, a stream by its name, and why there is no command" {
+	docker run -d --name errors busybox:test sleep 1000 >/dev/null
+	equal '33:34' "$(docker exec -u 33:34 errors sh -c 'echo $(id -u):$(id -g) >/dev/stdout')"
+	equal '/tmp' "$(docker exec -w /tmp errors pwd)"
+	exits 126 docker exec -u nobody-has-this errors true
+	contains "$output$stderr" 'unable to find user nobody-has-this'
+	exits 126 docker exec -w /nowhere errors true
+	contains "$output$stderr" 'chdir to cwd ("/nowhere")'
+	exits 126 docker exec errors /etc
+	contains "$output$stderr" 'OCI runtime exec failed: exec failed: unable to start container process: exec: "/etc": Permission denied'
+	exits 127 docker exec errors nosuchprogram
+	contains "$output$stderr" 'exec: "nosuchprogram": executable file not found in $PATH'
+	exits 127 docker exec errors /no/such
+	contains "$output$stderr" 'exec: "/no/such": No such file or directory'
+	# A detached command says it in the answer.
+	exits 1 docker exec -d errors nosuchprogram
+	contains "$stderr" 'executable file not found in $PATH'
+	docker rm -f errors >/dev/null
+}
+
 # has_lines CONTAINER COUNT: in its log.
 has_lines()
 {

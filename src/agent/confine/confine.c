@@ -67,30 +67,48 @@ const char *confine_container_filter_base64(enum confine_container which)
 	return filters[which];
 }
 
-static int reduce_capabilities(void)
+/* Programs that are loaded; base64 of the same ones for crun is above. */
+static int load(struct sock_filter *filter, size_t count)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { .permitted = (uint32_t)set, .effective = (uint32_t)set },
-		{ .permitted = (uint32_t)(set >> 32), .effective = (uint32_t)(set >> 32) } };
+	struct sock_fprog program = { .len = (unsigned short)count, .filter = filter };
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) < 0 ? -errno : 0;
+}
+
+int confine_container_filter(enum confine_container which)
+{
+	return which == CONFINE_ADMIN   ? load(admin_filter, ARRAY_SIZE(admin_filter)) :
+	       which == CONFINE_FURTHER ? load(further_filter, ARRAY_SIZE(further_filter)) :
+					  load(container_filter, ARRAY_SIZE(container_filter));
+}
+
+int confine_bound(uint64_t capabilities)
+{
 	for (unsigned long i = 0; i < 64; i++) {
-		if (set & 1ULL << i || prctl(PR_CAPBSET_DROP, i) == 0)
+		if (capabilities & 1ULL << i || prctl(PR_CAPBSET_DROP, i) == 0)
 			continue;
 		/* EINVAL: this kernel has no such capability, so there are none after it. */
-		if (errno != EINVAL)
-			return -errno;
-		break;
+		return errno == EINVAL ? 0 : -errno;
 	}
-	/* Ambient ones are permitted and inheritable ones: gone with the inheritable set. */
+	return 0;
+}
+
+/* Ambient ones are permitted and inheritable ones: gone with the inheritable set. */
+int confine_have(uint64_t capabilities)
+{
+	const uint32_t low = (uint32_t)capabilities, high = (uint32_t)(capabilities >> 32);
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { .permitted = low, .effective = low },
+		{ .permitted = high, .effective = high } };
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
 int confine_apply(struct error **err)
 {
-	static const struct sock_fprog programs[] = {
-		[CONFINE_STRICT] = { .len = ARRAY_SIZE(strict_filter), .filter = strict_filter },
-		[CONFINE_SOCKETCALL] = { .len = ARRAY_SIZE(socketcall_filter), .filter = socketcall_filter },
-	};
-	int r =
-	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &programs[chosen]) < 0 ? -errno : reduce_capabilities();
+	int r = chosen == CONFINE_SOCKETCALL ? load(socketcall_filter, ARRAY_SIZE(socketcall_filter)) :
+					       load(strict_filter, ARRAY_SIZE(strict_filter));
+	if (r == 0)
+		r = confine_bound(set);
+	if (r == 0)
+		r = confine_have(set);
 	return r < 0 ? error_set_errno(err, r, "cannot confine the session as the machine's init is") : 0;
 }

@@ -27,6 +27,12 @@ enum confine_container { CONFINE_PLAIN, CONFINE_FURTHER, CONFINE_ADMIN };
 /* The filter for a container whose root has these capabilities (bits by number). */
 enum confine_container confine_container_choose(uint64_t capabilities);
 const char *confine_container_filter_base64(enum confine_container which);
+/* Loads this filter for the calling process, for good. 0 or -errno. */
+int confine_container_filter(enum confine_container which);
+/* Takes all capabilities but these (bits by number) out of the bounding set. 0 or -errno. */
+int confine_bound(uint64_t capabilities);
+/* Has these capabilities from now on and no others; none are inherited or ambient. 0 or -errno. */
+int confine_have(uint64_t capabilities);
 
 /* Confines the calling process for good, and what it executes: the filter, the bounding set, its
  * own capabilities; none are inherited or ambient. no_new_privs stays as it is, so that sudo works.

@@ -221,11 +221,10 @@ static int print(const char *name, int socketcall, int is_container)
 	int r = make(&p);
 	if (r < 0)
 		return r;
-	if (!is_container)
-		printf("static struct sock_filter %s_filter[] = {\n", name);
-	for (unsigned i = 0; !is_container && i < p.count; i++)
+	printf("static struct sock_filter %s_filter[] = {\n", name);
+	for (unsigned i = 0; i < p.count; i++)
 		printf("\t{ 0x%x, %u, %u, 0x%x },\n", p.steps[i].code, p.steps[i].jt, p.steps[i].jf, p.steps[i].k);
-	printf("%sstatic const char %s_base64[] =", is_container ? "" : "};\n", name);
+	printf("};\nstatic const char %s_base64[] =", name);
 	print_base64((const unsigned char *)p.steps, p.count * sizeof p.steps[0]);
 	return 0;
 }

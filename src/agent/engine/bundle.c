@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/rootfs.h"
+#include "agent/engine/command.h"
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/endpoints.h"
 #include "agent/engine/mounts.h"
@@ -27,7 +28,6 @@
 
 enum {
 	SHORT_ID = 12,
-	GROUPS_MAX = 256,
 	TTY_GROUP = 5,
 	MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX + DOCKER_MOUNTS_MAX,
 	PEERS_MAX = 8,
@@ -38,12 +38,6 @@ static const char *const etc_files[] = { "resolv.conf", "hosts", "hostname" };
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-struct identity {
-	uint32_t uid, gid, groups[GROUPS_MAX];
-	size_t group_count;
-	char *home; /* owned */
-};
-
 /* ---- the user ---- */
 
 static int add_group(struct identity *who, const char *group, const char *name, struct error **err)
@@ -51,7 +45,7 @@ static int add_group(struct identity *who, const char *group, const char *name, 
 	uint32_t gid;
 	if (parse_u32(name, &gid) < 0 && group_find(group ? group : "", name, &gid) < 0)
 		return error_set(err, EINVAL, "unable to find group %.64s: no matching entries in group file", name);
-	if (who->group_count < GROUPS_MAX)
+	if (who->group_count < COMMAND_GROUPS_MAX)
 		who->groups[who->group_count++] = gid;
 	return 0;
 }
@@ -71,8 +65,9 @@ static int find_user(const char *passwd, const char *group, const char *user, st
 		who->gid = entry.gid;
 		who->home = xstrdup(entry.home);
 		if (!colon) {
-			gid_t list[GROUPS_MAX];
-			who->group_count = group_list(group ? group : "", entry.name, entry.gid, list, GROUPS_MAX);
+			gid_t list[COMMAND_GROUPS_MAX];
+			who->group_count =
+			    group_list(group ? group : "", entry.name, entry.gid, list, COMMAND_GROUPS_MAX);
 			for (size_t i = 0; i < who->group_count; i++)
 				who->groups[i] = list[i];
 		}
@@ -174,39 +169,32 @@ static void fill_process(const struct docker_rights *rights, const struct identi
 	s->group_count = who->group_count;
 }
 
-struct json_object *bundle_process(struct container *c, const struct bundle_command *command, struct error **err)
+int bundle_command(struct container *c, const struct bundle_command *wish, struct command *ret, struct error **err)
 {
 	static const struct strv none = { 0 };
 	AUTOFREE char *run = path_join(ENGINE_RUN, c->record.id), *path = path_join(run, "root");
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct docker_body *b = &c->record.body;
-	struct rights_lists lists;
-	AUTO_STRV struct strv environment = { 0 };
-	struct identity who;
-	if (root < 0) {
-		error_set_errno(err, errno, "cannot open the container's root");
-		return NULL;
-	}
-	const char *user = command->user, *directory = command->working_directory;
-	if (resolve_user(&c->engine->ids, root, user && *user ? user : b->user, &none, &who, err) < 0)
-		return NULL;
-	AUTOFREE char *home UNUSED = who.home;
-	make_environment(c, &who, command->terminal, command->env, &environment);
-	struct runtime_spec s = {
-		.terminal = command->terminal,
-		.rows = command->rows,
-		.columns = command->columns,
-		.arguments = command->words,
-		.environment = &environment,
-		.working_directory = directory && *directory ? directory :
-				     b->working_dir          ? b->working_dir :
-							       "/",
-	};
-	struct docker_rights rights = b->rights;
-	if (command->privileged)
-		rights.capabilities = UINT64_MAX;
-	fill_process(&rights, &who, &s, &lists);
-	return runtime_process_new(&s);
+	const int own_user = wish->user && *wish->user;
+	const char *directory =
+	    wish->working_directory && *wish->working_directory ? wish->working_directory : b->working_dir;
+	*ret = COMMAND_NONE;
+	if (root < 0)
+		return error_set_errno(err, errno, "cannot open the container's root");
+	/* --group-add is for the container's own user. */
+	int r = resolve_user(&c->engine->ids, root, own_user ? wish->user : b->user, own_user ? &none : &b->groups,
+	    &ret->who, err);
+	if (r < 0)
+		return r;
+	make_environment(c, &ret->who, wish->terminal, wish->env, &ret->env);
+	ret->container = c;
+	ret->words = wish->words;
+	ret->directory = directory ? directory : "/";
+	ret->capabilities = wish->privileged ? UINT64_MAX : b->rights.capabilities;
+	ret->terminal = wish->terminal;
+	ret->rows = wish->rows;
+	ret->columns = wish->columns;
+	return 0;
 }
 
 /* ---- files ---- */

@@ -137,6 +137,32 @@ int container_cgroup_open(const struct container *c, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int container_cgroup_directory(const struct container *c)
+{
+	AUTOFREE char *path = file_of(c, "");
+	int fd = c->engine->limits & DOCKER_LIMIT_CGROUP ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	return fd >= 0 ? fd : c->engine->limits & DOCKER_LIMIT_CGROUP ? -errno : -ENOENT;
+}
+
+/* The container names what is below its cgroup. */
+int container_cgroup_below(const struct container *c)
+{
+	AUTOFREE char *own = container_cgroup_path(c), *prefix = xasprintf("0::%s/", own),
+		      *file = xasprintf("/proc/%d/cgroup", c->pid), *text = NULL;
+	AUTO_FD int top = container_cgroup_directory(c);
+	AUTO_STRV struct strv lines = { 0 };
+	int r = top < 0 ? top : path_read_file(file, TEXT_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++) {
+		const char *below = startswith(lines.items[i], prefix);
+		if (below)
+			return path_open_beneath(top, below, O_RDONLY | O_DIRECTORY, 0);
+	}
+	return -ENOENT;
+}
+
 int64_t cgroup_number(const char *text, const char *key)
 {
 	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line != NULL) {

@@ -21,6 +21,10 @@ int container_cgroup_limit(const struct container *c, const struct docker_limits
 void container_cgroup_remove(const struct container *c);
 /* Its path below ENGINE_CGROUPS, for crun; owned. */
 char *container_cgroup_path(const struct container *c);
+/* Opens its directory, and that below it in which the container's first process is. A descriptor,
+ * or -errno; -ENOENT: it has none. */
+int container_cgroup_directory(const struct container *c);
+int container_cgroup_below(const struct container *c);
 /* Reads a file of it; owned, or NULL. */
 char *container_cgroup_read(const struct container *c, const char *name);
 int container_cgroup_write(const struct container *c, const char *name, const char *text); /* 0 or -errno */

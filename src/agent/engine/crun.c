@@ -7,9 +7,7 @@
 
 #include "agent/engine/engine.h"
 #include "base/alloc.h"
-#include "base/fd.h"
 #include "base/path.h"
-#include "base/spawn.h"
 
 enum { LOG_MAX = 64 * 1024, WORDS_MAX = 32 };
 
@@ -21,20 +19,6 @@ void crun_words(const struct engine *e, const char *log, const char *const *word
 	strv_addf(ret, "--log=file:%s", log);
 	for (; *words && ret->count < WORDS_MAX; words++)
 		strv_add(ret, *words);
-}
-
-int crun_start(struct engine *e, const char *log, const char *const *words, const int standard[3], pid_t *ret,
-    struct error **err)
-{
-	AUTO_STRV struct strv argv = { 0 };
-	struct spawn_fd fds[3];
-	size_t count = 0;
-	crun_words(e, log, words, &argv);
-	for (int i = 0; i < 3; i++)
-		if (standard[i] >= 0)
-			fds[count++] = (struct spawn_fd){ .from = standard[i], .to = i };
-	const struct spawn_options o = { .argv = strv_argv(&argv), .fds = fds, .fd_count = count };
-	return spawn(&o, ret, err);
 }
 
 /* The last line with text in it, without what crun puts in front. */

@@ -240,14 +240,12 @@ struct bundle_command {
 	int terminal, privileged;
 	unsigned rows, columns;
 };
-/* Makes config.json's "process" for a command in a running container. Owned; NULL and an error. */
-struct json_object *bundle_process(struct container *c, const struct bundle_command *command, struct error **err);
+/* Plans a command in a running container: *ret is for command_done(). 0, or -errno and a text. */
+struct command;
+int bundle_command(struct container *c, const struct bundle_command *wish, struct command *ret, struct error **err);
 
-/* crun.c: runs crun with these words behind its own options, its standard streams as given (-1:
- * /dev/null), and its errors in the file `log`. */
+/* crun.c: crun with these words behind its own options, and its errors in the file `log`. */
 void crun_words(const struct engine *e, const char *log, const char *const *words, struct strv *ret);
-int crun_start(struct engine *e, const char *log, const char *const *words, const int standard[3], pid_t *ret,
-    struct error **err);
 /* Reads the last error of such a log, in words that clients know. Owned; *ret_code: a positive
  * errno, ENOENT or EACCES where the program is the reason. */
 char *crun_error(const char *log, const char *program, int *ret_code);

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Commands in running containers. crun stays the parent of such a process while it runs, and ends
- * with its status. */
+ * Commands in running containers (command.h). They are the engine's children; of an engine that
+ * ended, the monitor's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
+#include "agent/core/channel.h"
+#include "agent/engine/command.h"
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
 #include "agent/engine/hijack.h"
-#include "agent/engine/terminal.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
-#include "base/path.h"
+#include "base/spawn.h"
 #include "docker/name.h"
 
-enum { EXECS_MAX = 4096, WORDS_MAX = 4096, TEXT_MAX = 1024 * 1024, CHILDREN_MAX = 4096 };
+enum {
+	EXECS_MAX = 4096,
+	WORDS_MAX = 4096,
+	TEXT_MAX = 1024 * 1024,
+	SIZE_MS = 100, /* for a client that sends the size of its terminal after the start */
+};
 
 struct exec {
 	struct exec *next;
@@ -29,39 +35,55 @@ struct exec {
 	unsigned rows, columns;
 	struct strv command, env;
 	int in, out, err, tty, privileged;
-	struct terminal *terminal; /* until crun has sent it */
 	int started, running, status;
 	struct stdio *stdio;
-	struct source *process;
-	struct http_exchange *starter; /* of a detached one */
-	exec_probe_fn probe;           /* of the engine itself, or NULL */
-	pid_t pid;                     /* crun's */
+	int channel;                       /* of the start; -1: it is over */
+	struct source *starting, *process; /* starting: the channel, or the wait for a size */
+	struct http_exchange *starter;     /* of a detached one, while it starts */
+	exec_probe_fn probe;               /* of the engine itself, or NULL */
+	pid_t pid;
 	struct buffer output;
 };
 
-/* A file for crun: "json" describes the command, "log" has crun's errors. */
-static char *file_of(const struct exec *x, const char *kind)
+static void on_left_child(struct source *s, pid_t pid, int status, void *data)
 {
-	return xasprintf(ENGINE_RUN "/%s/exec-%s.%s", x->container->record.id, x->id, kind);
+	source_free(s);
 }
 
-static void remove_files(const struct exec *x)
+/* A command that runs longer than its container, as one with the machine's processes may. */
+static void leave_child(struct exec *x)
 {
-	AUTOFREE char *description = file_of(x, "json"), *log = file_of(x, "log");
-	unlink(description);
-	unlink(log);
+	struct source *left;
+	source_free(TAKE_PTR(x->process));
+	kill(x->pid, SIGKILL);
+	if (loop_add_child(x->engine->loop, x->pid, on_left_child, NULL, &left) < 0)
+		log_warning("cannot wait for a command of a container that has ended");
+}
+
+static void answer_starter(struct exec *x, int code, const struct error *err)
+{
+	struct http_exchange *http = TAKE_PTR(x->starter);
+	if (!http)
+		return;
+	http_exchange_on_closed(http, NULL, NULL);
+	if (code < 0)
+		engine_error(http, code, err);
+	else
+		http_respond(http, 200, NULL, NULL, 0);
 }
 
 static void exec_free(struct exec *x)
 {
-	remove_files(x);
+	answer_starter(x, -ECANCELED, NULL);
 	for (struct exec **at = &x->engine->execs; *at; at = &(*at)->next)
 		if (*at == x) {
 			*at = x->next;
 			break;
 		}
-	source_free(x->process);
-	terminal_free(x->terminal);
+	if (x->process)
+		leave_child(x);
+	source_free(x->starting);
+	fd_close(x->channel);
 	stdio_free(x->stdio);
 	buffer_done(&x->output);
 	strv_done(&x->command);
@@ -121,6 +143,16 @@ static int check_lists(const struct exec *x, struct error **err)
 	return x->command.count ? 0 : error_set(err, EINVAL, "No exec command specified");
 }
 
+/* "ConsoleSize":[rows,columns], in either of the two requests. */
+static void take_size(struct exec *x, struct json_object *o)
+{
+	struct json_object *size = NULL;
+	if (json_get_array(o, "ConsoleSize", &size, NULL) < 0 || json_object_array_length(size) != 2)
+		return;
+	x->rows = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 0));
+	x->columns = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 1));
+}
+
 static int parse(struct json_object *o, struct exec *x, struct error **err)
 {
 	int r = json_get_strv(o, "Cmd", &x->command, err);
@@ -133,9 +165,22 @@ static int parse(struct json_object *o, struct exec *x, struct error **err)
 	json_get_bool(o, "AttachStderr", &x->err, NULL);
 	json_get_bool(o, "Tty", &x->tty, NULL);
 	json_get_bool(o, "Privileged", &x->privileged, NULL);
+	take_size(x, o);
 	x->user = get_text(o, "User");
 	x->working_directory = get_text(o, "WorkingDir");
 	return check_lists(x, err);
+}
+
+static struct exec *exec_new(struct container *c)
+{
+	struct exec *x = xnew(struct exec);
+	*x = (struct exec){ .engine = c->engine,
+		.container = c,
+		.id = docker_new_id(),
+		.channel = -1,
+		.next = c->engine->execs };
+	c->engine->execs = x;
+	return x;
 }
 
 static size_t count_execs(const struct engine *e)
@@ -176,9 +221,7 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 	if (container_refuse_paused(c, http, "exec"))
 		return;
 	make_room(e);
-	struct exec *x = xnew(struct exec);
-	*x = (struct exec){ .engine = e, .container = c, .id = docker_new_id(), .next = e->execs };
-	e->execs = x;
+	struct exec *x = exec_new(c);
 	int r = parse(o, x, &err);
 	if (r < 0) {
 		exec_free(x);
@@ -193,16 +236,6 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 
 /* ---- POST /exec/ * /start ---- */
 
-/* "ConsoleSize":[rows,columns], in either of the two requests. */
-static void take_size(struct exec *x, struct json_object *o)
-{
-	struct json_object *size = NULL;
-	if (json_get_array(o, "ConsoleSize", &size, NULL) < 0 || json_object_array_length(size) != 2)
-		return;
-	x->rows = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 0));
-	x->columns = (uint16_t)json_object_get_int64(json_object_array_get_idx(size, 1));
-}
-
 static void end_probe(struct exec *x, int status)
 {
 	struct container *c = x->container;
@@ -214,17 +247,8 @@ static void end_probe(struct exec *x, int status)
 
 static void finish(struct exec *x)
 {
-	AUTOFREE char *log = file_of(x, "log");
-	struct stat st;
-	if (x->process || !stdio_is_over(x->stdio))
+	if (x->process || x->starting || !stdio_is_over(x->stdio))
 		return;
-	if (stat(log, &st) == 0 && st.st_size > 0) {
-		/* crun said it on stderr, too. */
-		int code;
-		AUTOFREE char *text UNUSED = crun_error(log, x->command.items[0], &code);
-		x->status = code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-	}
-	remove_files(x);
 	x->running = 0;
 	tell(x, "exec_die", 0, 1);
 	stdio_free(TAKE_PTR(x->stdio));
@@ -236,10 +260,7 @@ static void on_process(struct source *s, pid_t pid, int status, void *data)
 {
 	struct exec *x = data;
 	source_free(TAKE_PTR(x->process));
-	if (x->terminal && stdio_is_over(x->stdio))
-		terminal_take(x->terminal);
-	terminal_free(TAKE_PTR(x->terminal));
-	x->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	x->status = spawn_exit_status(status);
 	finish(x);
 }
 
@@ -248,9 +269,75 @@ static void on_ended(void *data)
 	finish(data);
 }
 
-static int write_process(struct exec *x, const char *path, struct error **err)
+/* ---- the start ---- */
+
+/* As Docker says it, wherever the client looks. */
+static void explain(struct exec *x, const char *text)
 {
-	const struct bundle_command command = {
+	AUTO_ERROR struct error *err = NULL;
+	int r = error_set(&err, EINVAL,
+	    "OCI runtime exec failed: exec failed: unable to start container process: %s: unknown", text);
+	AUTOFREE char *line = xasprintf("%s\r\n", error_text(err, r));
+	if (x->probe)
+		(void)buffer_append_string(&x->output, error_text(err, r));
+	else
+		stdio_say(x->stdio, DOCKER_STDERR, line, strlen(line));
+	answer_starter(x, r, err);
+}
+
+static void take_terminal(struct exec *x, int master)
+{
+	stdio_set_terminal(x->stdio, master);
+	if (stdio_run(x->stdio) < 0)
+		log_error("cannot watch a terminal");
+}
+
+/* Messages of command_start(). */
+static void on_channel(struct source *s, int fd, uint32_t events, void *data)
+{
+	struct exec *x = data;
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_FD int master = -1;
+	const char *text = NULL;
+	int r = channel_receive(fd, &o, &master);
+	if (r == -EAGAIN)
+		return;
+	if (r == 1 && master >= 0 && x->tty && stdio_is_over(x->stdio)) {
+		take_terminal(x, TAKE_FD(master));
+		return;
+	}
+	if (r == 1 && json_get_string(o, "error", &text, NULL) == 0) {
+		explain(x, text);
+		return;
+	}
+	source_free(TAKE_PTR(x->starting));
+	fd_close(TAKE_FD(x->channel));
+	answer_starter(x, 0, NULL);
+	finish(x);
+}
+
+static int begin(struct exec *x, struct command *c, struct error **err)
+{
+	int r = x->tty ? 0 : stdio_open(x->stdio, x->in, c->standard);
+	if (r == 0)
+		r = command_start(c, &x->pid, &x->channel, err);
+	for (int i = 0; i < 3; i++)
+		fd_close(c->standard[i]);
+	if (r == 0)
+		r = loop_add_child(x->engine->loop, x->pid, on_process, x, &x->process);
+	if (r == 0)
+		r = loop_add_io(x->engine->loop, x->channel, EPOLLIN, on_channel, x, &x->starting);
+	if (r == 0 && !x->tty)
+		r = stdio_run(x->stdio);
+	if (r < 0 && x->process)
+		leave_child(x);
+	return r;
+}
+
+static int run(struct exec *x, struct error **err)
+{
+	AUTO_COMMAND struct command c = COMMAND_NONE;
+	const struct bundle_command wish = {
 		.words = &x->command,
 		.env = &x->env,
 		.user = x->user,
@@ -260,48 +347,8 @@ static int write_process(struct exec *x, const char *path, struct error **err)
 		.rows = x->rows,
 		.columns = x->columns,
 	};
-	AUTO_JSON struct json_object *process = bundle_process(x->container, &command, err);
-	if (!process)
-		return -EINVAL;
-	AUTOFREE char *text = json_to_string(process, 0);
-	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
-	return r < 0 ? error_set_errno(err, r, "cannot write the command's description") : 0;
-}
-
-static void on_terminal(int master, void *data)
-{
-	struct exec *x = data;
-	stdio_set_terminal(x->stdio, master);
-	if (stdio_run(x->stdio) < 0)
-		log_error("cannot watch a terminal");
-}
-
-static int run(struct exec *x, struct error **err)
-{
-	AUTOFREE char *file = file_of(x, "json"), *log = file_of(x, "log");
-	int standard[3] = { -1, -1, -1 };
-	pid_t pid = 0;
-	int r = write_process(x, file, err);
-	if (r < 0)
-		return r;
-	if (x->tty) {
-		x->terminal = terminal_new(x->engine, on_terminal, x, err);
-		r = x->terminal ? 0 : -EIO;
-	} else {
-		r = stdio_open(x->stdio, x->in, standard);
-	}
-	const char *const words[] = { "exec", "--process", file,
-		x->terminal ? "--console-socket" : x->container->record.id,
-		x->terminal ? terminal_path(x->terminal) : NULL, x->container->record.id, NULL };
-	if (r == 0)
-		r = crun_start(x->engine, log, words, standard, &pid, err);
-	for (int i = 0; i < 3; i++)
-		fd_close(standard[i]);
-	if (r == 0)
-		r = loop_add_child(x->engine->loop, pid, on_process, x, &x->process);
-	x->pid = pid;
-	return r == 0 && !x->tty ? stdio_run(x->stdio) : r;
+	int r = bundle_command(x->container, &wish, &c, err);
+	return r == 0 ? begin(x, &c, err) : r;
 }
 
 /* ---- the engine's own ---- */
@@ -316,9 +363,7 @@ struct exec *exec_probe(struct container *c, const struct strv *command, exec_pr
 {
 	static const struct stdio_events events = { .output = on_probe_output, .ended = on_ended };
 	AUTO_ERROR struct error *err = NULL;
-	struct exec *x = xnew(struct exec);
-	*x = (struct exec){ .engine = c->engine, .container = c, .id = docker_new_id(), .next = c->engine->execs };
-	c->engine->execs = x;
+	struct exec *x = exec_new(c);
 	buffer_init(&x->output, EXEC_PROBE_MAX);
 	strv_add_all(&x->command, command);
 	x->probe = done;
@@ -334,47 +379,72 @@ struct exec *exec_probe(struct container *c, const struct strv *command, exec_pr
 	return NULL;
 }
 
-/* crun's end leaves the command alone: both get the signal. */
 void exec_kill(struct exec *x)
 {
-	AUTOFREE char *path = xasprintf("/proc/%d/task/%d/children", x->pid, x->pid), *text = NULL;
-	AUTO_STRV struct strv pids = { 0 };
-	uint32_t pid;
-	if (!x->process)
-		return;
-	if (path_read_file(path, CHILDREN_MAX, &text, NULL) == 0)
-		strv_split(&pids, text, " \n");
-	for (size_t i = 0; i < pids.count; i++)
-		if (parse_u32(pids.items[i], &pid) == 0)
-			kill((pid_t)pid, SIGKILL);
-	if (!pids.count)
+	if (x->process)
 		kill(x->pid, SIGKILL);
+}
+
+/* The client is attached: it reads why there is no command. */
+static void run_attached(struct exec *x)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = run(x, &err);
+	if (r == 0)
+		return;
+	x->status = EXIT_NOT_EXECUTABLE;
+	x->running = 0;
+	explain(x, error_text(err, r));
+	stdio_free(TAKE_PTR(x->stdio));
+}
+
+static void on_size_time(struct source *s, void *data)
+{
+	struct exec *x = data;
+	source_free(TAKE_PTR(x->starting));
+	run_attached(x);
+}
+
+/* A terminal has its size before the command runs. Clients before 1.42 send it after the start. */
+static void run_with_size(struct exec *x)
+{
+	if (x->tty && !x->rows &&
+	    loop_add_timer(x->engine->loop, clock_deadline(SIZE_MS), on_size_time, x, &x->starting) == 0)
+		return;
+	run_attached(x);
+}
+
+static void on_starter_gone(void *data)
+{
+	((struct exec *)data)->starter = NULL;
+}
+
+static void run_detached(struct exec *x, struct http_exchange *http)
+{
+	AUTO_ERROR struct error *err = NULL;
+	x->starter = http;
+	http_exchange_on_closed(http, on_starter_gone, x);
+	int r = run(x, &err);
+	if (r == 0)
+		return;
+	x->running = 0;
+	x->status = EXIT_NOT_EXECUTABLE;
+	answer_starter(x, r, err);
+	stdio_free(TAKE_PTR(x->stdio));
 }
 
 static void answer_start(struct exec *x, struct http_exchange *http, int detach)
 {
 	AUTO_BUFFER struct buffer early = { 0 };
-	AUTO_ERROR struct error *err = NULL;
 	struct stdio_client client = { .fd = -1, .in = x->in, .out = x->out, .err = x->err };
 	if (detach) {
-		int r = run(x, &err);
-		if (r < 0)
-			engine_error(http, r, err);
-		else
-			http_respond(http, 200, NULL, NULL, 0);
+		run_detached(x, http);
 		return;
 	}
 	if (hijack(http, x->tty, &client.fd, &early) < 0)
 		return;
 	stdio_attach(x->stdio, &client, &early);
-	int r = run(x, &err);
-	if (r < 0) {
-		AUTOFREE char *line = xasprintf("%s\n", error_text(err, r));
-		x->status = EXIT_NOT_EXECUTABLE;
-		x->running = 0;
-		stdio_say(x->stdio, DOCKER_STDERR, line, strlen(line));
-		stdio_free(TAKE_PTR(x->stdio));
-	}
+	run_with_size(x);
 }
 
 void engine_exec_start(struct engine *e, struct http_exchange *http, const char *name)
@@ -420,6 +490,8 @@ void engine_exec_resize(struct engine *e, struct http_exchange *http, const char
 	if (x->stdio)
 		stdio_resize(x->stdio, x->rows, x->columns);
 	http_respond(http, 200, NULL, NULL, 0);
+	if (x->starting && x->channel < 0) /* the start waits for this */
+		on_size_time(NULL, x);
 }
 
 /* ---- GET /exec/ * /json ---- */
@@ -437,6 +509,7 @@ void engine_exec_inspect(struct engine *e, struct http_exchange *http, const cha
 	json_add_string(o, "ID", x->id);
 	json_add_string(o, "ContainerID", x->container->record.id);
 	json_add_bool(o, "Running", x->running);
+	json_add_i64(o, "Pid", x->running ? x->pid : 0);
 	if (x->started && !x->running)
 		json_add_i64(o, "ExitCode", x->status);
 	else

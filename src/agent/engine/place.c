@@ -202,6 +202,7 @@ int engine_place_parse_ids(struct json_object *go, struct idmap *ret, struct err
 		r = parse_extents(go, "gids", m.gids, &m.gid_count);
 	if (r < 0)
 		return error_set_errno(err, r, "the agent named no ids");
+	m.single = m.uid_count == 1 && m.uids[0].count == 1;
 	*ret = m;
 	return 0;
 }
