@@ -5,7 +5,7 @@
 # peer NAME: makes it ready, once; where that is not possible it says why on stdout and fails, and rows print that as skipped. Everything lives in
 # $world and $work and ends with peers_end.
 
-# peer NAME: podman, crun, distrobox, nspawn or registry.
+# peer NAME: podman, crun, crun_filter, distrobox, nspawn or registry.
 peer()
 {
 	local tried=$work/peer.$1
@@ -106,6 +106,20 @@ peer_crun()
 	done
 	crun_words
 	as_user "${crun[@]}" run -b "$world/crun/true" try >&2 </dev/null
+}
+
+# The bundle for `true` with the filter of holm's containers, as the annotation that spares crun the
+# compilation.
+peer_crun_filter()
+{
+	local filter=$build/src/agent/confine/filter.h
+	peer crun || return 1
+	[ -e "$filter" ] || { echo "the build has no $filter"; return 1; }
+	as_user mkdir -p "$world/crun/filter" || return 1
+	sed -n '/container_base64/,/;/s/.*"\(.*\)".*/\1/p' "$filter" | tr -d '\n' >"$work/filter" || return 1
+	jq --rawfile filter "$work/filter" '.annotations["run.oci.seccomp_bpf_data"] = $filter' "$world/crun/true/config.json" >"$world/crun/filter/config.json" || return 1
+	crun_words
+	as_user "${crun[@]}" run -b "$world/crun/filter" filter >&2 </dev/null
 }
 
 crun_words()
