@@ -91,6 +91,13 @@ static const struct option_spec history_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec rm_options[] = {
+	{ "force", 'f', OPTION_FLAG, NULL,
+	    "also if containers have it, or several names; a name that is not there is fine" },
+	FORMAT_OPTION("lines"),
+	{ 0 },
+};
+
 static const struct option_spec prune_options[] = {
 	{ "all", 'a', OPTION_FLAG, NULL, "images too that no machine uses" },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "say what would go, and delete nothing" },
@@ -304,6 +311,11 @@ const struct command_spec image_commands[] = {
 	    .aliases = remove_aliases,
 	    .synopsis = "NAME...",
 	    .summary = "remove images; machines made from them keep working",
+	    .options = rm_options,
+	    .details = "Each name is taken away; the last one of an image that containers of any machine have needs "
+		       "--force. An identity takes all names away: several of them, or containers that do not run, "
+		       "need --force, and no image of a container that runs goes. Fields of a row: untagged, "
+		       "deleted.",
 	    .min_arguments = 1,
 	    .max_arguments = -1,
 	    .complete = "image",

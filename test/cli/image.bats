@@ -116,6 +116,23 @@ teardown_file()
 	holm machine rm keeps copy
 }
 
+@test "the last name of an image that a stopped machine has containers of goes by force alone" {
+	holm image load "$WORLD/images/busybox.tar"
+	holm machine create busybox:test --name keeps --no-boot --isolation vm
+	local digest machine=$XDG_DATA_HOME/holm/machines/keeps
+	digest=$(holm image inspect busybox:test | jq -r '.[0].digest')
+	echo "{\"$digest\":{\"disk\":\"$(find "$XDG_DATA_HOME/holm/images/disks" -name '*.ext4')\"}}" >"$machine/images.json"
+	holm image tag busybox:test second:1
+	holm image rm busybox:test
+	fails 125 holm image rm second:1
+	contains "$stderr" 'unable to remove repository reference "second:1" (must force) - machine keeps with its containers is using'
+	fails 125 holm image rm "$digest"
+	contains "$stderr" '(must be forced) - image is being used by stopped machine keeps with its containers'
+	equal '' "$(holm image rm -f nothing:1)"
+	equal "docker.io/library/second:1 null null $digest" "$(holm image rm -f --format json second:1 | jq -r 'map("\(.untagged) \(.deleted)") | join(" ")')"
+	holm machine rm keeps
+}
+
 @test "the disk of an image is a clean ext4 with the image's content" {
 	requires e2fsck debugfs
 	holm image load "$WORLD/images/busybox.tar"

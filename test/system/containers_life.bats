@@ -369,6 +369,52 @@ caps()
 	docker rmi keep:1 >/dev/null
 }
 
+# refused TEXT IMAGE [-f]: docker, holm rmi and holm image rm all refuse in these words.
+refused()
+{
+	local text=$1 image=$2 way
+	shift 2
+	for way in 'docker rmi' 'holm rmi' 'holm image rm'; do
+		run $way "$@" "$image"
+		[ "$status" != 0 ] || { echo "$way $* $image removed it" >&2; return 1; }
+		contains "$output" "$text"
+	done
+	equal 409 "$(status DELETE "/images/$image?force=${1:+1}")"
+	equal "$text" "$(jq -r .message "$BATS_TEST_TMPDIR/answer")"
+}
+
+@test "an image that containers have: a name goes by force, an identity not while one runs; by all ways" {
+	requires native # the same code for a VM
+	local hex container text
+	# Another configuration makes an image of its own.
+	docker create --name base busybox:test true >/dev/null
+	docker commit -c 'LABEL used=yes' base used:1 >/dev/null
+	docker rm base >/dev/null
+	hex=$(docker images --no-trunc -q used:1)
+	hex=${hex#sha256:}
+	docker create --name user used:1 sleep 1000 >/dev/null
+	container=$(docker inspect -f '{{printf "%.12s" .Id}}' user)
+	refused "conflict: unable to remove repository reference \"used:1\" (must force) - container $container is using its referenced image ${hex:0:12}" used:1
+	refused "conflict: unable to delete ${hex:0:12} (must be forced) - image is being used by stopped container $container" "${hex:0:12}"
+	docker tag used:1 used:2
+	refused "conflict: unable to delete ${hex:0:12} (must be forced) - image is referenced in multiple repositories" "${hex:0:12}"
+	docker start user >/dev/null
+	for text in '' -f; do
+		refused "conflict: unable to delete ${hex:0:12} (cannot be forced) - image is being used by running container $container" "${hex:0:12}" $text
+	done
+	equal docker.io/library/used:2 "$(holm rmi used:2)"
+	# The image of a running container stays, without a name, and no prune takes it.
+	equal 'Untagged: used:1' "$(docker rmi -f used:1)"
+	holm image prune >/dev/null
+	equal '<none>:<none>' "$(docker images --format '{{.Repository}}:{{.Tag}}' -f dangling=true --no-trunc)"
+	equal running "$(docker inspect -f '{{.State.Status}}' user)"
+	# A container that does not run keeps its files, and no image.
+	docker stop -t 0 user >/dev/null
+	equal "Deleted: sha256:$hex" "$(docker rmi -f "$hex")"
+	equal 0 "$(docker start user >/dev/null && echo $?)"
+	docker rm -f user >/dev/null
+}
+
 is_health()
 {
 	[ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = "$2" ]

@@ -46,14 +46,16 @@ const struct command_spec command_images = {
 };
 
 static const struct option_spec rmi_options[] = {
-	{ "force", 'f', OPTION_FLAG, NULL, "an image that is not there is fine" },
+	{ "force", 'f', OPTION_FLAG, NULL,
+	    "also if containers have it, or several names; a name that is not there is fine" },
 	{ 0 },
 };
 
 const struct command_spec command_rmi = {
 	.name = "rmi",
 	.synopsis = "NAME...",
-	.summary = "remove images; machines and containers made from them keep working",
+	.summary = "remove images; machines made from them keep working",
+	.details = "As holm image rm.",
 	.options = rmi_options,
 	.min_arguments = 1,
 	.max_arguments = -1,
@@ -189,12 +191,14 @@ static int run_rmi(const struct command_spec *c, struct options *o)
 		AUTO_ERROR struct error *err = NULL;
 		AUTO_STRV struct strv words = { 0 };
 		strv_add(&words, "rm");
+		if (options_given(o, "force"))
+			strv_add(&words, "--force");
 		strv_add(&words, "--");
 		strv_add(&words, names->items[i]);
 		int r = image_program_wait(&words, &err);
 		if (r < 0)
 			return output_failure(r, err);
-		if (r > 0 && !options_given(o, "force"))
+		if (r > 0)
 			status = FAILED;
 	}
 	return status;

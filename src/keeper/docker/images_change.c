@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests that change images, or tell how they were made. holm-image does the work; before an
- * image is removed, the engine says which containers of this machine are made of it. */
+ * Requests that change images, or tell how they were made. holm-image does the work. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -20,12 +19,10 @@ static int flag(struct docker_request *q, const char *key)
 
 /* ---- finding ---- */
 
-/* Finds an image in what `ls` says: its digest (borrowed), and its names. by_name: it was named by
- * one of them, which is *ret_name. -ENOENT. */
-static int find(struct json_object *list, const char *wish, const char **ret_digest, const char **ret_name,
-    struct strv *names)
+/* Finds an image in the answer of `ls`: its digest, and its name that was meant, or NULL (both
+ * borrowed). 0 or -ENOENT. */
+static int find(struct json_object *list, const char *wish, const char **ret_digest, const char **ret_name)
 {
-	const char *digest = NULL, *name = NULL;
 	int by_name;
 	struct json_object *found = docker_images_find(list, wish, &by_name);
 	*ret_digest = *ret_name = NULL;
@@ -33,12 +30,6 @@ static int find(struct json_object *list, const char *wish, const char **ret_dig
 		json_get_string(found, "digest", ret_digest, NULL);
 	if (by_name)
 		json_get_string(found, "name", ret_name, NULL);
-	for (size_t i = 0; *ret_digest && i < json_object_array_length(list); i++) {
-		struct json_object *o = json_object_array_get_idx(list, i);
-		if (json_get_string(o, "digest", &digest, NULL) == 0 && streq(digest, *ret_digest) &&
-		    json_get_string(o, "name", &name, NULL) == 0)
-			strv_add(names, name);
-	}
 	return *ret_digest ? 0 : -ENOENT;
 }
 
@@ -47,15 +38,13 @@ static int find(struct json_object *list, const char *wish, const char **ret_dig
 struct removal {
 	struct docker_request *q;
 	struct json_object *list; /* of `ls` */
-	struct json_object *answer;
-	int force, last; /* last: the image goes with its names */
-	char *digest, *name;
+	int force;
+	char *digest, *name; /* name NULL: the client names the digest */
 };
 
 static void removal_free(struct removal *r)
 {
 	json_object_put(r->list);
-	json_object_put(r->answer);
 	free(r->digest);
 	free(r->name);
 	free(r);
@@ -67,55 +56,6 @@ static void fail(struct removal *r, int code, const struct error *err)
 	removal_free(r);
 }
 
-static void on_removed(int status, const char *output, const char *errors, void *data)
-{
-	struct removal *r = data;
-	AUTO_ERROR struct error *err = NULL;
-	if (status != 0) {
-		AUTOFREE char *line = docker_last_line(errors);
-		error_set(&err, EIO, "%s", line);
-		fail(r, -EIO, err);
-		return;
-	}
-	for (size_t i = 0; i < json_object_array_length(r->answer); i++) {
-		const char *name = NULL;
-		if (json_get_string(json_object_array_get_idx(r->answer, i), "Untagged", &name, NULL) == 0)
-			docker_tell_event(r->q->keeper, "untag", r->digest, name);
-		else
-			docker_tell_event(r->q->keeper, "delete", r->digest, r->digest);
-	}
-	docker_respond_json(r->q, 200, json_object_get(r->answer));
-	removal_free(r);
-}
-
-/* {"sha256:HEX":[{"Id","Running"}]} */
-static int check_use(const struct removal *r, struct json_object *used, int *ret_used, struct error **err)
-{
-	struct json_object *containers = NULL;
-	const char *id = "", *hex = r->digest + strlen("sha256:");
-	int running = 0;
-	if (!used || json_get_array(used, r->digest, &containers, NULL) < 0 || !json_object_array_length(containers))
-		return 0;
-	*ret_used = 1;
-	for (size_t i = 0; i < json_object_array_length(containers) && !running; i++) {
-		struct json_object *o = json_object_array_get_idx(containers, i);
-		json_get_string(o, "Id", &id, NULL);
-		json_get_bool(o, "Running", &running, NULL);
-	}
-	if (!r->last || (r->force && (r->name || !running)))
-		return 0;
-	if (r->name)
-		return error_set(err, EEXIST,
-		    "conflict: unable to remove repository reference \"%s\" (must force) - container %.12s is using "
-		    "its "
-		    "referenced image %.12s",
-		    docker_familiar(r->name), id, hex);
-	return error_set(err, EEXIST,
-	    "conflict: unable to delete %.12s (%s be forced) - image is being used by %s "
-	    "container %.12s",
-	    hex, running ? "cannot" : "must", running ? "running" : "stopped", id);
-}
-
 static void add_answer(struct json_object *list, const char *key, const char *value)
 {
 	struct json_object *o = json_object_new_object();
@@ -123,35 +63,55 @@ static void add_answer(struct json_object *list, const char *key, const char *va
 	json_object_array_add(list, o);
 }
 
+/* Docker's answer of the rows {"untagged":NAME} and {"deleted":DIGEST}, and its events. */
+static struct json_object *tell_removed(const struct removal *r, struct json_object *rows)
+{
+	struct json_object *answer = json_object_new_array();
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		const char *name = NULL;
+		if (json_get_string(row, "untagged", &name, NULL) == 0) {
+			add_answer(answer, "Untagged", docker_familiar(name));
+			docker_tell_event(r->q->keeper, "untag", r->digest, docker_familiar(name));
+		} else {
+			add_answer(answer, "Deleted", r->digest);
+			docker_tell_event(r->q->keeper, "delete", r->digest, r->digest);
+		}
+	}
+	return answer;
+}
+
+static void on_removed(int status, const char *output, const char *errors, void *data)
+{
+	struct removal *r = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *rows = NULL;
+	int result = 0;
+	if (status != 0) {
+		AUTOFREE char *line = docker_last_line(errors);
+		result = error_set(&err, startswith(line, "conflict:") ? EEXIST : EIO, "%s", line);
+	} else {
+		result = json_parse_bytes(output, strlen(output), "holm-image's answer", &rows, &err);
+	}
+	if (result < 0 || !json_object_is_type(rows, json_type_array)) {
+		fail(r, result < 0 ? result : -EIO, err);
+		return;
+	}
+	docker_respond_json(r->q, 200, tell_removed(r, rows));
+	removal_free(r);
+}
+
+/* holm-image looks at the containers of all machines, this one among them. */
 static void on_used(int code, struct json_object *used, void *data)
 {
 	struct removal *r = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_STRV struct strv names = { 0 };
-	const char *digest, *name;
-	int in_use = 0;
 	if (code == 0 && used)
 		docker_images_shrink(r->q->keeper, used);
-	int result = find(r->list, r->q->reference, &digest, &name, &names);
-	r->last = !name || names.count <= 1;
-	if (!name && names.count > 1 && !r->force)
-		result = error_set(&err, EEXIST,
-		    "conflict: unable to delete %.12s (must be forced) - image is referenced in multiple repositories",
-		    digest + strlen("sha256:"));
-	if (result == 0)
-		result = check_use(r, used, &in_use, &err);
-	if (result < 0) {
-		fail(r, result, err);
-		return;
-	}
-	r->answer = json_object_new_array();
-	for (size_t i = 0; i < names.count; i++)
-		if (!name || streq(name, names.items[i]))
-			add_answer(r->answer, "Untagged", docker_familiar(names.items[i]));
-	if (r->last && !in_use)
-		add_answer(r->answer, "Deleted", digest);
-	const char *const words[] = { "rm", name ? name : digest, NULL };
-	if ((result = docker_program(keeper_loop(r->q->keeper), words, on_removed, r, &err)) < 0)
+	const char *const words[] = { "rm", "--format=json", r->name ? r->name : r->digest, r->force ? "--force" : NULL,
+		NULL };
+	int result = docker_program(keeper_loop(r->q->keeper), words, on_removed, r, &err);
+	if (result < 0)
 		fail(r, result, err);
 }
 
@@ -159,10 +119,9 @@ static void on_listed(int status, const char *output, const char *errors, void *
 {
 	struct removal *r = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_STRV struct strv names = { 0 };
 	const char *digest, *name;
 	int result = docker_images_parse(status, output, errors, &r->list, &err);
-	if (result == 0 && find(r->list, r->q->reference, &digest, &name, &names) < 0)
+	if (result == 0 && find(r->list, r->q->reference, &digest, &name) < 0)
 		result = error_set(&err, ENOENT, "No such image: %s", r->q->reference);
 	if (result < 0) {
 		fail(r, result, err);
