@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gzip by zlib (RFC 1952: members one after the other, zeros behind them ignored as gzip(1) does),
- * zstd (RFC 8878: frames one after the other; windows up to 128 MiB, the library's own limit), and
- * no compression at all.
- */
+ * gzip (layer_gzip.c), zstd (RFC 8878: frames one after the other; windows up to 128 MiB, the
+ * library's own limit), and no compression at all. */
 #include "oci/layer_decode.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "oci/layer_gzip.h"
 
 struct layer_decoder {
-	z_stream z;
+	struct gzip_decoder *gzip;
 	ZSTD_DStream *zstd;
 	int between; /* at the end of a member or frame: the input may end */
 };
@@ -48,40 +45,25 @@ static int decoder_complete(struct layer_decoder *d)
 static struct layer_decoder *gzip_new(void)
 {
 	struct layer_decoder *d = xnew(struct layer_decoder);
-	if (inflateInit2(&d->z, 15 + 16) != Z_OK)
-		abort(); /* out of memory, as in base/alloc.h */
+	d->gzip = gzip_decoder_new();
 	return d;
 }
 
 static void gzip_free(struct layer_decoder *d)
 {
-	inflateEnd(&d->z);
+	gzip_decoder_free(d->gzip);
 	free(d);
 }
 
-static ssize_t gzip_decode(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out,
-    size_t out_size, struct error **err)
+static ssize_t gzip_step(struct layer_decoder *d, const unsigned char **in, size_t *in_size, void *out, size_t out_size,
+    struct error **err)
 {
-	if (d->between) {
-		for (; *in_size > 0 && **in == 0; ++*in)
-			--*in_size;
-		if (*in_size == 0)
-			return 0;
-		inflateReset(&d->z);
-		d->between = 0;
-	}
-	d->z.next_in = (unsigned char *)*in;
-	d->z.avail_in = (unsigned)MIN(*in_size, (size_t)UINT_MAX);
-	d->z.next_out = out;
-	d->z.avail_out = (unsigned)MIN(out_size, (size_t)UINT_MAX);
-	int r = inflate(&d->z, Z_NO_FLUSH);
-	*in_size -= (size_t)(d->z.next_in - *in);
-	*in = d->z.next_in;
-	if (r == Z_STREAM_END)
-		d->between = 1;
-	else if (r != Z_OK && r != Z_BUF_ERROR)
-		return error_set(err, EBADMSG, "the gzip stream is damaged (%s)", d->z.msg ? d->z.msg : "bad data");
-	return (ssize_t)(d->z.next_out - (unsigned char *)out);
+	return gzip_decode(d->gzip, in, in_size, out, out_size, err);
+}
+
+static int gzip_complete(struct layer_decoder *d)
+{
+	return gzip_decoder_complete(d->gzip);
 }
 
 static struct layer_decoder *zstd_new(void)
@@ -115,7 +97,7 @@ static ssize_t zstd_decode(struct layer_decoder *d, const unsigned char **in, si
 }
 
 static const struct layer_codec codecs[] = {
-	{ "gzip", { 0x1f, 0x8b }, 2, gzip_new, gzip_free, gzip_decode, decoder_complete },
+	{ "gzip", { 0x1f, 0x8b }, 2, gzip_new, gzip_free, gzip_step, gzip_complete },
 	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, zstd_new, zstd_free, zstd_decode, decoder_complete },
 	/* A zstd stream may start with a skippable frame, as estargz and zstd:chunked tools write
 	 * them (0x184D2A50 to 5F, little-endian).
