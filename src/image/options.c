@@ -141,7 +141,7 @@ static const struct option_spec debootstrap_options[] = {
 	{ 0 },
 };
 
-static const char *const build_progress_choices[] = { "auto", "plain", NULL };
+static const char *const build_progress_choices[] = { "auto", "plain", "tty", "rawjson", "quiet", NULL };
 
 static const struct option_spec build_options[] = {
 	{ OPTION_TAG("the image's name; a short one becomes localhost/NAME; may be repeated", OPTION_LIST) },
@@ -155,8 +155,9 @@ static const struct option_spec build_options[] = {
 	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images of FROM" },
 	{ "iidfile", 0, OPTION_STRING, "FILE", "write the image's digest to this file", .complete = "file" },
 	{ "quiet", 'q', OPTION_FLAG, NULL, "print the digest alone, and the output of a step that fails" },
-	{ "progress", 0, OPTION_STRING, "MODE", "the steps are lines in both modes", .default_text = "auto",
-	    .choices = build_progress_choices },
+	{ "progress", 0, OPTION_STRING, "MODE",
+	    "tty: the steps that run; plain: lines; rawjson: BuildKit's JSON; quiet: failures alone",
+	    .default_text = "auto", .choices = build_progress_choices },
 	{ OPTION_PLATFORM },
 	{ "network", 0, OPTION_STRING, "NETWORK", "of the commands of RUN: bridge, none or host",
 	    .default_text = "bridge" },
@@ -180,7 +181,8 @@ const struct command_spec image_commands[] = {
 	    .complete = "directory",
 	    .details =
 		"CONTEXT is the directory that COPY and ADD take files from, less what its .dockerignore names; - is "
-		"an archive of one, or a Dockerfile alone, on standard input. "
+		"an archive of one, or a Dockerfile alone, on standard input; a URL is that of such a file, or of a "
+		"git repository: URL[#REF[:DIRECTORY]]. "
 		"Steps that an earlier build made of the same files are not made again. The commands of RUN "
 		"run in a container of the machine each; without RUN there is no machine needed.",
 	},
@@ -408,6 +410,7 @@ static const struct option_spec unpack_options[] = {
 /* POST /build: those of `build` that the API has. */
 static const struct option_spec build_stream_options[] = {
 	{ "engine", 0, OPTION_STRING, "FILE", "docker.sock" },
+	{ "remote", 0, OPTION_STRING, "URL", "the context, in place of standard input" },
 	{ "problem", 0, OPTION_STRING, "TEXT", "read the context, and fail with this text" },
 	{ OPTION_TAG("a name", OPTION_LIST) },
 	{ "file", 0, OPTION_STRING, "FILE", "the Dockerfile" },

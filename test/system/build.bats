@@ -380,6 +380,8 @@ RUN cat /src/b
 	contains "$stderr" 'parameter securityopt'
 	contains "$(api POST '/build?version=2' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
+	contains "$(api POST '/build?remote=/etc' --data-binary @/dev/null)" 'neither a URL nor a git repository'
+	contains "$(api POST '/build?remote=http://127.0.0.1:1/x' --data-binary @/dev/null)" "Couldn't connect"
 }
 
 # kept_files: the folder in which no secret is. On the disk of a VM, blocks of a removed file keep
@@ -436,4 +438,65 @@ kept_files()
 	fails 'the secret "needed" is missing' <<<$'FROM busybox:test\nRUN --mount=type=secret,id=needed,required true'
 	fails 'RUN --mount has no "tagret"' <<<$'FROM busybox:test\nRUN --mount=type=cache,tagret=/x true'
 	docker volume prune -af >/dev/null 2>&1 || docker volume ls -q | xargs -r docker volume rm
+}
+
+@test "stages run side by side, and those that nobody needs do not" {
+	local out
+	# Each of the two waits for the other, in a folder that both see.
+	cat >Dockerfile.in <<-'END'
+		FROM busybox:test AS one
+		RUN --mount=type=cache,id=meet,target=/m touch /m/1 && timeout 60 sh -c 'until [ -e /m/2 ]; do sleep 0.05; done' && echo 1 >/1
+		FROM busybox:test AS two
+		RUN --mount=type=cache,id=meet,target=/m touch /m/2 && timeout 60 sh -c 'until [ -e /m/1 ]; do sleep 0.05; done' && echo 2 >/2
+		FROM busybox:test AS unused
+		RUN exit 1
+		FROM one AS late
+		RUN cat /1 >/3
+		FROM scratch
+		COPY --from=two /2 /
+		COPY --from=late /1 /3 /
+	END
+	build beside --build-arg none=1 <Dockerfile.in
+	contains "$(cat "$TMPDIR/log")" 'no ARG asks for --build-arg none'
+	equal '-rw-r--r-- 0/0 2 -rw-r--r-- 0/0 1 -rw-r--r-- 0/0 3 ' "$(listing beside | tr '\n' ' ')"
+	equal '' "$(grep unused "$TMPDIR/log")"
+	build beside <Dockerfile.in
+	equal 5 "$(grep -c CACHED "$TMPDIR/log")"
+	docker volume ls -q | xargs docker volume rm >/dev/null
+	# A Docker client sees the steps in their order.
+	out=$(DOCKER_BUILDKIT=0 docker build --no-cache . 2>&1)
+	equal '1/9 2/9 3/9 4/9 5/9 6/9 7/9 8/9 9/9 ' "$(sed -n 's/^Step \([^ ]*\) .*/\1/p' <<<"$out" | tr '\n' ' ')"
+	docker volume ls -q | xargs docker volume rm >/dev/null
+	# One that fails ends the others.
+	fails 'exit 7' <<-'END'
+		FROM busybox:test AS endless
+		RUN --mount=type=cache,id=meet,target=/m touch /m/1 && sleep 1000
+		FROM busybox:test AS failing
+		RUN --mount=type=cache,id=meet,target=/m timeout 60 sh -c 'until [ -e /m/1 ]; do sleep 0.05; done'; echo output; exit 7
+		FROM scratch
+		COPY --from=endless / /
+		COPY --from=failing / /
+	END
+	equal '' "$(docker ps -aq)"
+	docker volume ls -q | xargs docker volume rm >/dev/null
+}
+
+@test "--progress: lines, the steps that run, BuildKit's JSON, nothing" {
+	printf 'FROM busybox:test\nRUN echo o""utput; echo \033[31mred\n' >Dockerfile
+	holm build --no-cache -t shown --progress rawjson . 2>"$TMPDIR/log" >/dev/null
+	equal '["[1/2] FROM busybox:test","[2/2] RUN echo o\"\"utput; echo \u001b[31mred"]' \
+		"$(jq -sc '[.[].vertexes[]? | select(.completed) | .name]' "$TMPDIR/log")"
+	contains "$(jq -r '.logs[]?.data' "$TMPDIR/log" | base64 -d)" output
+	holm build --no-cache -t shown --progress quiet . 2>"$TMPDIR/log" >/dev/null
+	equal '' "$(cat "$TMPDIR/log")"
+	holm build --no-cache -t shown --progress plain . 2>&1 >/dev/null | grep -q '^#2 [0-9.]* output'
+	# On a terminal lines stay within its width.
+	TERM=xterm script -qec 'stty cols 40 rows 12; holm build --no-cache -t shown .' "$TMPDIR/typescript" >/dev/null </dev/null
+	contains "$(cat "$TMPDIR/typescript")" '[+] Building ('
+	contains "$(cat "$TMPDIR/typescript")" 'tagged localhost/shown:latest'
+	equal '' "$(sed -e 's/\r//g' -e 's/\x1b\[[0-9]*[A-Z]//g' "$TMPDIR/typescript" | grep '=>' | awk 'length > 40')"
+	printf 'FROM busybox:test\nRUN echo output; exit 9\n' >Dockerfile
+	! TERM=xterm script -qec 'holm build .' "$TMPDIR/typescript" >/dev/null </dev/null || return 1
+	contains "$(sed 's/\r//' "$TMPDIR/typescript")" $' > [2/2] RUN echo output; exit 9:\noutput\n------\nDockerfile:2'
+	contains "$(cat "$TMPDIR/typescript")" 'exit 9'
 }

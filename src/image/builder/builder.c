@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See builder.h. Stages are made in their order, those that the target does not need not at all. */
+ * See builder.h. */
 #include "image/builder/builder.h"
 
 #include <errno.h>
@@ -11,9 +11,8 @@
 #include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "image/build/instruction.h"
-#include "image/builder/cache.h"
-#include "image/common/interrupt.h"
+#include "image/builder/parallel.h"
+#include "image/builder/remote.h"
 #include "image/registry/pull.h"
 #include "oci/digest.h"
 
@@ -22,6 +21,7 @@ static void builder_done(struct builder *b)
 	for (size_t i = 0; b->stages && b->states && i < b->stages->count; i++)
 		build_state_free(b->states[i]);
 	free(b->states);
+	build_parallel_done(b);
 	stages_free(b->stages);
 	dockerfile_free(b->file);
 	free(b->file_name);
@@ -111,7 +111,7 @@ static int parse_file(struct builder *b, struct error **err)
 	r = dockerfile_parse(text, size, b->file_name, &b->file, err);
 	if (r < 0 && b->file && b->file->error_line) {
 		AUTOFREE char *excerpt = dockerfile_excerpt(b->file, b->file->error_line);
-		report_failure(b->report, excerpt);
+		report_failure(report_lane(b->report, 0), excerpt);
 	}
 	return r;
 }
@@ -171,10 +171,11 @@ static int obtain(struct builder *b, const char *name, const struct oci_platform
 		return 0;
 	free(TAKE_PTR(*ret_digest));
 	free(TAKE_PTR(found));
+	report_pause(b->report);
 	return image_pull(b->library, name, &o, &found, ret_digest, err);
 }
 
-static int load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+int build_load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
     struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform wish = { 0 };
@@ -193,7 +194,7 @@ static int find_image(struct builder *b, const char *name, struct build_state **
 			return 0;
 		}
 	struct build_state *state = NULL;
-	int r = load_image(b, name, NULL, &state, err);
+	int r = build_load_image(b, name, NULL, &state, err);
 	if (r < 0)
 		return r;
 	b->images = xrealloc(b->images, b->image_count + 1, sizeof *b->images);
@@ -209,166 +210,9 @@ int build_find_source(struct build_step *s, const char *from, struct build_state
 	if (stage == STAGE_NONE)
 		return find_image(s->builder, from, ret, err);
 	*ret = s->builder->states[stage];
-	return *ret ? 0 : error_set(err, EINVAL, "--from=%.60s: a stage has to be named as it is", from);
-}
-
-/* ---- steps ---- */
-
-void build_step_add(struct build_step *s, struct build_layer *layer)
-{
-	build_state_add(s->state, layer, s->instruction->text);
-	free(TAKE_PTR(layer->media_type));
-}
-
-int build_step_find(struct build_step *s, const char *key, struct build_layer *ret)
-{
-	return !s->builder->options->no_cache && build_cache_find(s->builder->library, key, ret);
-}
-
-static int does_work(const struct dockerfile_instruction *i)
-{
-	static const enum dockerfile_id ids[] = { DOCKERFILE_FROM, DOCKERFILE_RUN, DOCKERFILE_COPY, DOCKERFILE_ADD,
-		DOCKERFILE_WORKDIR };
-	for (size_t k = 0; k < ARRAY_SIZE(ids); k++)
-		if (i->kind->id == ids[k])
-			return 1;
-	return 0;
-}
-
-/* "[NAME 2/5]": the place among the instructions of the stage that do work. Owned. */
-static char *label_of(const struct build_step *s)
-{
-	const struct build_stage *stage = &s->builder->stages->stages[s->stage];
-	const struct dockerfile *d = s->builder->file;
-	size_t count = 0, place = 0;
-	for (size_t i = stage->from; i < stage->end; i++) {
-		count += (size_t)does_work(&d->instructions[i]);
-		if (d->instructions[i].line <= s->instruction->line)
-			place = count;
-	}
-	if (stage->name)
-		return xasprintf("[%s %zu/%zu]", stage->name, place, count);
-	return s->builder->stages->count > 1 ? xasprintf("[stage-%zu %zu/%zu]", s->stage, place, count) :
-					       xasprintf("[%zu/%zu]", place, count);
-}
-
-static int fail_step(const struct build_step *s, int code, struct error **err)
-{
-	const struct builder *b = s->builder;
-	AUTOFREE char *around = dockerfile_excerpt(b->file, s->instruction->line),
-		      *excerpt = xasprintf("%s:%u\n%s", b->file_name, s->instruction->line, around);
-	if (code != -ECANCELED)
-		report_failure(b->report, excerpt);
-	return error_prefix(err, code, "%s:%u: %.200s", b->file_name, s->instruction->line, s->instruction->text);
-}
-
-static int apply(struct build_step *s, struct error **err)
-{
-	switch (s->instruction->kind->id) {
-	case DOCKERFILE_RUN:
-		return build_run(s, err);
-	case DOCKERFILE_COPY:
-	case DOCKERFILE_ADD:
-		return build_copy(s, err);
-	default:
-		return build_configure(s, err);
-	}
-}
-
-static int run_step(struct build_step *s, struct error **err)
-{
-	struct builder *b = s->builder;
-	AUTOFREE char *label = does_work(s->instruction) ? label_of(s) : NULL;
-	const struct report_step step = { ++b->done, b->total, label, s->instruction->text };
-	report_begin(b->report, &step);
-	s->is_cached = 0;
-	int r = interrupt_check(err);
-	if (r == 0)
-		r = apply(s, err);
-	if (r < 0)
-		return fail_step(s, r, err);
-	report_end(b->report, s->is_cached, s->state->chain);
-	return 0;
-}
-
-/* ---- stages ---- */
-
-/* The instructions that the base left for whoever builds on it. */
-static int run_triggers(struct build_step *s, struct error **err)
-{
-	AUTO_STRV struct strv triggers = { 0 };
-	int r = 0;
-	build_state_words(s->state, "OnBuild", &triggers);
-	json_object_object_del(s->state->config, "OnBuild");
-	for (size_t i = 0; r == 0 && i < triggers.count; i++) {
-		CLEANUP(instruction_done)
-		struct dockerfile_instruction trigger = { .text = xstrdup(triggers.items[i]) };
-		size_t at = 0;
-		r = instruction_parse(&trigger, s->builder->file->escape, &at, err);
-		if (r == 0 && !trigger.kind->onbuild)
-			r = error_set(err, EINVAL, "ONBUILD of the base cannot have %s", trigger.kind->name);
-		if (r == 0 && trigger.heredoc_count) /* an image cannot have their texts */
-			r = error_set(err, EINVAL, "ONBUILD of the base cannot have here-documents");
-		trigger.line = trigger.last_line = s->instruction->line;
-		struct build_step step = *s;
-		step.instruction = &trigger;
-		if (r == 0)
-			r = run_step(&step, err);
-	}
-	return r;
-}
-
-static int begin_state(struct builder *b, const struct build_stage *stage, struct build_state **ret, struct error **err)
-{
-	if (stage->base.stage != STAGE_NONE) {
-		*ret = build_state_copy(b->states[stage->base.stage]);
-		return 0;
-	}
-	if (streq(stage->base.image, "scratch")) {
-		*ret = build_state_new(&b->platform);
-		return 0;
-	}
-	return load_image(b, stage->base.image, stage->platform, ret, err);
-}
-
-static int run_from(struct build_step *s, struct error **err)
-{
-	struct builder *b = s->builder;
-	const struct build_stage *stage = &b->stages->stages[s->stage];
-	AUTOFREE char *label = label_of(s);
-	const struct report_step step = { ++b->done, b->total, label, s->instruction->text };
-	report_begin(b->report, &step);
-	int r = begin_state(b, stage, &b->states[s->stage], err);
-	if (r < 0)
-		return fail_step(s, r, err);
-	s->state = b->states[s->stage];
-	report_end(b->report, 0, s->state->chain);
-	return run_triggers(s, err);
-}
-
-static int run_stage(struct builder *b, size_t at, struct error **err)
-{
-	const struct build_stage *stage = &b->stages->stages[at];
-	struct build_step s = { .builder = b, .stage = at, .instruction = &b->file->instructions[stage->from] };
-	int r = run_from(&s, err);
-	for (size_t i = stage->from + 1; r == 0 && i < stage->end; i++) {
-		s.instruction = &b->file->instructions[i];
-		r = run_step(&s, err);
-	}
-	return r;
-}
-
-static int run_stages(struct builder *b, struct error **err)
-{
-	const struct stages *s = b->stages;
-	int r = 0;
-	b->states = xcalloc(s->count, sizeof(void *));
-	for (size_t i = 0; i < s->count; i++)
-		b->total += s->stages[i].is_needed ? s->stages[i].end - s->stages[i].from : 0;
-	for (size_t i = 0; r == 0 && i <= s->target; i++)
-		if (s->stages[i].is_needed)
-			r = run_stage(b, i, err);
-	return r;
+	return build_stage_has_ended(s->builder, (size_t)stage) ?
+		   0 :
+		   error_set(err, EINVAL, "--from=%.60s: a stage has to be named as it is", from);
 }
 
 /* ---- the image ---- */
@@ -419,7 +263,8 @@ static void warn_unused(struct builder *b)
 	const struct strv *args = b->options->args;
 	for (size_t i = 0; args && i < args->count; i++) {
 		AUTOFREE char *name = xstrndup(args->items[i], strcspn(args->items[i], "="));
-		if (!strv_contains(&b->used_args, name) && !strv_getenv(&b->stages->args, name))
+		if (!startswith(name, "BUILDKIT_") && !strv_contains(&b->used_args, name) &&
+		    !strv_getenv(&b->stages->args, name))
 			report_note(b->report, "warning: no ARG asks for --build-arg %s", name);
 	}
 }
@@ -436,6 +281,23 @@ static int name_image(struct builder *b, const char *digest, struct error **err)
 }
 
 /* ---- the whole ---- */
+
+/* Gets a context that is not a directory of the host. */
+static int find_context(struct builder *b, struct error **err)
+{
+	const char *text = b->options->context;
+	const char *keep = strv_getenv(b->options->args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+	if (streq(text, "-"))
+		return build_upload_read(b->library, STDIN_FILENO, &b->upload, err);
+	if (!build_remote_is_one(text))
+		return 0;
+	return build_remote_read(b->library, text, keep && !streq(keep, "0") && !streq(keep, "false"), &b->upload, err);
+}
+
+static enum progress_mode pull_mode(enum report_style style)
+{
+	return style == REPORT_SCREEN ? PROGRESS_AUTO : style == REPORT_PLAIN ? PROGRESS_PLAIN : PROGRESS_NONE;
+}
 
 static int begin(struct builder *b, struct error **err)
 {
@@ -458,13 +320,13 @@ static int begin(struct builder *b, struct error **err)
 		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
 	}
 	b->context_path = o->context;
-	int r = streq(o->context, "-") ? build_upload_read(b->library, STDIN_FILENO, &b->upload, err) : 0;
+	int r = find_context(b, err);
 	if (r < 0)
 		return r;
 	if (b->upload.folder)
 		b->context_path = b->upload.folder;
 	b->engine = build_engine_new(o->machine, o->socket);
-	b->progress = progress_new(o->style == REPORT_PLAIN ? PROGRESS_AUTO : PROGRESS_NONE);
+	b->progress = progress_new(pull_mode(o->style));
 	return parse_file(b, err);
 }
 
@@ -478,7 +340,7 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 		r = stages_resolve(b->file, b->file_name, o->args ? o->args : &none, &b->platform_args, o->target,
 		    &b->stages, err);
 	if (r == 0)
-		r = run_stages(b, err);
+		r = build_stages_run(b, err);
 	if (r == 0)
 		r = write_image(b, ret_digest, err);
 	if (r == 0)
@@ -494,7 +356,7 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 int build_image(struct library *l, const struct build_options *o, char *ret_digest, struct error **err)
 {
 	CLEANUP(builder_done)
-	struct builder b = { .options = o, .library = l, .report = report_new(o->style, o->quiet) };
+	struct builder b = { .options = o, .library = l, .report = report_new(o->style, o->quiet), .worker_fd = -1 };
 	int r = build(&b, ret_digest, err);
 	if (r == 0)
 		report_image(b.report, ret_digest, o->tags);

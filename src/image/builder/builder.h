@@ -2,6 +2,7 @@
  * A build: from a Dockerfile and a context to an image of the library.
  *
  *   dockerfile.h, stages.h   the text, and which stages the target needs (src/image/build)
+ *   parallel.h steps.c       the stages, side by side, and their steps
  *   state.h                  what a stage has made so far
  *   configure.c              instructions that change the configuration alone
  *   files.c copying.h        COPY and ADD
@@ -11,7 +12,7 @@
  *   mounts.h                 RUN --mount
  *   engine.h                 the machine's docker.sock
  *   cache.h                  layers of earlier builds
- *   report.h                 what people see
+ *   report.h message.h       what people see, from each stage's process
  *
  * The builder is holm-image, with the user's own rights: it reads the context as the user would,
  * and unpacks nothing on the host. Commands of the Dockerfile run in the machine alone. Images of

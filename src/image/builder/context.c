@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "image/builder/message.h"
 #include "image/common/hash.h"
 #include "image/common/interrupt.h"
 #include "oci/digest.h"
@@ -345,4 +346,20 @@ void build_context_save(struct build_context *c, const char *folder)
 	text = xasprintf(NOTES_HEAD "%s", buffer_string(&c->fresh));
 	if (path_mkdir_all(folder, 0700, NULL) == 0)
 		(void)atomic_file_write(path, 0600, text, strlen(text), NULL);
+}
+
+size_t build_context_note_size(const struct build_context *c)
+{
+	return c->fresh.size;
+}
+
+void build_context_send_notes(struct build_context *c, size_t from, int fd)
+{
+	if (c->fresh.size > from)
+		message_send(fd, MESSAGE_NOTES, c->fresh.data + from, c->fresh.size - from);
+}
+
+void build_context_take_notes(struct build_context *c, const void *notes, size_t size)
+{
+	(void)buffer_append(&c->fresh, notes, size);
 }

@@ -38,3 +38,9 @@ int build_context_read(struct build_context *c, const struct content *file, stru
 /* Keeps the digests for the next build of this directory, in this folder of the library. */
 void build_context_save(struct build_context *c, const char *folder);
 void build_context_load(struct build_context *c, const char *folder);
+
+/* The digests that this build has found: how many bytes of notes they are, and those behind the
+ * first `from` of them as a message. */
+size_t build_context_note_size(const struct build_context *c);
+void build_context_send_notes(struct build_context *c, size_t from, int fd);
+void build_context_take_notes(struct build_context *c, const void *notes, size_t size);

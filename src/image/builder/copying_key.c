@@ -58,3 +58,16 @@ void copying_key_of_stage(const struct copying *c, char *ret)
 		add_text(&h, c->wish.excludes.items[i]);
 	hash_text(&h, ret);
 }
+
+void copying_key_of_commit(const struct copying *c, const char *facts, char *ret)
+{
+	AUTO_HASH struct hash h = { 0 };
+	begin_key(c, "add-git 1", &h);
+	add_text(&h, facts);
+	for (size_t i = 0; i < c->wish.patterns.count; i++)
+		add_text(&h, c->wish.patterns.items[i]);
+	add_text(&h, NULL);
+	for (size_t i = 0; i < c->wish.excludes.count; i++)
+		add_text(&h, c->wish.excludes.items[i]);
+	hash_text(&h, ret);
+}

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "image/build/expand.h"
 #include "image/builder/copying.h"
+#include "image/builder/git.h"
 
 /* ---- the words ---- */
 
@@ -67,7 +68,7 @@ static int read_mode(struct copying *c, struct error **err)
 	return 0;
 }
 
-static int read_flag(const struct copying *c, const char *name, int *ret, struct error **err)
+int copying_flag(const struct copying *c, const char *name, int *ret, struct error **err)
 {
 	const char *text = dockerfile_flag(c->step->instruction, name);
 	*ret = text != NULL;
@@ -78,23 +79,19 @@ static int read_flag(const struct copying *c, const char *name, int *ret, struct
 
 static int read_flags(struct copying *c, struct error **err)
 {
-	static const char *const of_urls[] = { "checksum", "keep-git-dir" };
 	const struct dockerfile_instruction *i = c->step->instruction;
 	const char *owner = dockerfile_flag(i, "chown");
-	int unpack = 1, r = dockerfile_flag(i, "unpack") ? read_flag(c, "unpack", &unpack, err) : 0;
+	int unpack = 1, r = dockerfile_flag(i, "unpack") ? copying_flag(c, "unpack", &unpack, err) : 0;
 	c->packed = !unpack;
-	for (size_t k = 0; r == 0 && k < ARRAY_SIZE(of_urls); k++)
-		if (dockerfile_flag(i, of_urls[k]))
-			r = error_set(err, EOPNOTSUPP, "%s --%s is for URLs, which cannot be added yet; leave it out",
-			    copying_word(c), of_urls[k]);
+	c->unpacks = unpack && dockerfile_flag(i, "unpack");
 	if (r == 0)
 		r = read_mode(c, err);
 	if (r == 0 && owner)
 		r = copying_expand(c, owner, &c->owner, err);
 	if (r == 0)
-		r = read_flag(c, "link", &c->links, err);
+		r = copying_flag(c, "link", &c->links, err);
 	if (r == 0)
-		r = read_flag(c, "parents", &c->wish.parents, err);
+		r = copying_flag(c, "parents", &c->wish.parents, err);
 	for (size_t k = 0; r == 0 && k < i->flags.count; k++) {
 		const char *pattern = startswith(i->flags.items[k], "--exclude=");
 		char *word = NULL;
@@ -169,10 +166,22 @@ static int add_heredoc(struct copying *c, const struct dockerfile_heredoc *h, st
 
 /* ---- the instruction ---- */
 
-static int is_remote(const char *word)
+static int is_repository(const char *word)
 {
-	return startswith(word, "http://") || startswith(word, "https://") || startswith(word, "git@") ||
-	       startswith(word, "ssh://") || startswith(word, "git://");
+	AUTO_GIT_PLACE struct git_place place = { 0 };
+	return git_place_parse(word, &place);
+}
+
+static int add_remote(struct copying *c, const char *word, struct error **err)
+{
+	if (c->step->instruction->kind->id != DOCKERFILE_ADD)
+		return error_set(err, EINVAL, "COPY \"%.200s\": COPY takes no URL; write ADD", word);
+	if (!is_repository(word))
+		return copying_add_url(c, word, err);
+	if (c->repository)
+		return error_set(err, EINVAL, "ADD takes one git repository; write an ADD for each");
+	c->repository = xstrdup(word);
+	return 0;
 }
 
 static int add_source(struct copying *c, const char *word, size_t *heredoc, struct error **err)
@@ -180,10 +189,23 @@ static int add_source(struct copying *c, const char *word, size_t *heredoc, stru
 	const struct dockerfile_instruction *i = c->step->instruction;
 	if (i->heredoc_count && startswith(word, "<<"))
 		return *heredoc < i->heredoc_count ? add_heredoc(c, &i->heredocs[(*heredoc)++], err) : 0;
-	if (is_remote(word))
-		return error_set(err, EOPNOTSUPP, "%s \"%.200s\": a URL cannot be added yet; use RUN with curl or git",
-		    copying_word(c), word);
+	if (is_repository(word) || url_is_one(word))
+		return add_remote(c, word, err);
 	strv_take(&c->wish.patterns, xasprintf("/%s", word));
+	return 0;
+}
+
+/* A flag for URLs and repositories has one; a repository stands alone. */
+static int check_remote(const struct copying *c, size_t sources, struct error **err)
+{
+	const struct dockerfile_instruction *i = c->step->instruction;
+	if (c->repository && sources > 1)
+		return error_set(err, EINVAL, "ADD takes a git repository, or other sources; write an ADD for each");
+	if (dockerfile_flag(i, "checksum") && !c->repository && !c->remote_count)
+		return error_set(err, EINVAL, "%s --checksum is for URLs; leave it out", copying_word(c));
+	if (dockerfile_flag(i, "keep-git-dir") && !c->repository)
+		return error_set(err, EINVAL, "%s --keep-git-dir is for git repositories; leave it out",
+		    copying_word(c));
 	return 0;
 }
 
@@ -203,5 +225,5 @@ int copying_read(struct copying *c, struct error **err)
 	if (r == 0 && words.count > 2 && !endswith(c->wish.to, "/") && !streq(c->wish.to, "/"))
 		return error_set(err, EINVAL, "%s has several sources, so that \"%s\" is a directory; write %s/",
 		    copying_word(c), c->wish.to, words.items[words.count - 1]);
-	return r;
+	return r < 0 ? r : check_remote(c, words.count - 1, err);
 }

@@ -64,10 +64,15 @@ static int find_socket(struct build_engine *e, struct error **err)
 	return 0;
 }
 
+int build_engine_find(struct build_engine *e, struct error **err)
+{
+	return e->socket ? 0 : find_socket(e, err);
+}
+
 static int connect_engine(struct build_engine *e, struct error **err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int r = e->socket ? 0 : find_socket(e, err);
+	int r = build_engine_find(e, err);
 	if (r < 0)
 		return r;
 	if (strlen(e->socket) >= sizeof address.sun_path)

@@ -16,6 +16,8 @@ void build_engine_free(struct build_engine *e);
 DEFINE_CLEANUP(struct build_engine, build_engine_free)
 #define AUTO_BUILD_ENGINE CLEANUP(build_engine_freep)
 
+/* Finds the machine, which is made and booted where that is needed. 0 or -errno. */
+int build_engine_find(struct build_engine *e, struct error **err);
 /* One request and its JSON answer (*ret, owned; ret may be NULL). 0 or -errno with the engine's
  * text. */
 int build_engine_call(struct build_engine *e, const char *method, const char *target, struct json_object *body,

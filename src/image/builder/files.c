@@ -21,6 +21,11 @@
 static void copying_done(struct copying *c)
 {
 	copy_wish_done(&c->wish);
+	copying_remotes_done(c);
+	build_context_free(c->clone_context);
+	if (c->clone.library)
+		build_upload_done(&c->clone);
+	free(c->repository);
 	free(c->owner);
 	strv_done(&c->bases);
 	contents_done(&c->own);
@@ -62,7 +67,7 @@ static int look(struct copying *c, struct error **err)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < c->wish.patterns.count; i++) {
 		const char *pattern = c->wish.patterns.items[i];
-		if (c->has_texts)
+		if (c->has_texts || startswith(pattern, COPYING_REMOTE))
 			strv_add(&c->bases, pattern);
 		else
 			r = c->context ? look_in_context(c, pattern, err) : look_in_layers(c, pattern, err);
@@ -75,11 +80,15 @@ static int look(struct copying *c, struct error **err)
 static int open_file(void *data, const struct content *file, struct error **err)
 {
 	const struct copying *c = data;
-	return build_context_read(c->context, file, err);
+	return copying_is_remote(c, file) ? copying_open_remote(c, file, err) :
+					    build_context_read(c->context, file, err);
 }
 
 static int is_archive(void *data, const struct content *file, struct error **err)
 {
+	const struct copying *c = data;
+	if (copying_is_remote(c, file) ? !c->unpacks : c->packed)
+		return 0;
 	AUTO_FD int fd = open_file(data, file, err);
 	return fd < 0 ? fd : emit_is_archive(fd);
 }
@@ -104,7 +113,7 @@ static int explain_missing(struct copying *c, const char *pattern, struct error 
 static int make_plan(struct copying *c, struct copy_plan *plan, struct error **err)
 {
 	int is_add = c->step->instruction->kind->id == DOCKERFILE_ADD;
-	int unpacks = is_add && c->context && !c->packed, found = 0, r = 0;
+	int unpacks = is_add && !c->repository && (c->context || c->remote_count), found = 0, r = 0;
 	for (size_t i = 0; r >= 0 && i < c->wish.patterns.count; i++) {
 		AUTO_ERROR struct error *why = NULL;
 		r = copy_plan_add(plan, &c->wish, c->wish.patterns.items[i], c->bases.items[i], c->files,
@@ -145,7 +154,7 @@ static int make_layer(struct copying *c, struct build_layer *ret, struct error *
 	static const struct build_listing nothing = { 0 };
 	struct builder *b = c->step->builder;
 	const struct build_listing *below = &nothing;
-	const struct emit_bytes bytes = { .open_file = c->context ? open_file : NULL,
+	const struct emit_bytes bytes = { .open_file = c->context || c->remote_count ? open_file : NULL,
 		.open_layer = c->from ? open_layer : NULL,
 		.data = c };
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
@@ -161,7 +170,7 @@ static int make_layer(struct copying *c, struct build_layer *ret, struct error *
 	return r < 0 ? r : emit_layer(b->library, &plan, &c->wish, &below->contents, &bytes, ret, err);
 }
 
-static void take(struct copying *c, const char *key, const char *short_key, struct build_layer *layer)
+void copying_take(struct copying *c, const char *key, const char *short_key, struct build_layer *layer)
 {
 	struct library *l = c->step->builder->library;
 	if (key)
@@ -171,7 +180,7 @@ static void take(struct copying *c, const char *key, const char *short_key, stru
 	build_step_add(c->step, layer);
 }
 
-static int copy_planned(struct copying *c, const char *short_key, struct error **err)
+int copying_run(struct copying *c, const char *short_key, struct error **err)
 {
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
 	char key[DIGEST_TEXT_SIZE + 1];
@@ -186,9 +195,13 @@ static int copy_planned(struct copying *c, const char *short_key, struct error *
 	copying_key_of_plan(c, &plan, key);
 	c->step->is_cached = build_step_find(c->step, key, &layer);
 	if (!c->step->is_cached)
+		r = build_step_work(c->step, err);
+	if (r == 0 && !c->step->is_cached)
+		r = copying_fetch(c, 1, err);
+	if (r == 0 && !c->step->is_cached)
 		r = make_layer(c, &layer, err);
 	if (r == 0)
-		take(c, c->step->is_cached ? NULL : key, short_key, &layer);
+		copying_take(c, c->step->is_cached ? NULL : key, short_key, &layer);
 	return r;
 }
 
@@ -206,11 +219,13 @@ static int copy_from(struct copying *c, const char *from, struct error **err)
 	copying_key_of_stage(c, key);
 	if (build_step_find(c->step, key, &layer)) {
 		c->step->is_cached = 1;
-		take(c, NULL, NULL, &layer);
+		copying_take(c, NULL, NULL, &layer);
 		return 0;
 	}
-	r = build_state_list(c->step->builder->library, c->from, 1, &c->listing, err);
-	return r < 0 ? r : copy_planned(c, key, err);
+	r = build_step_work(c->step, err);
+	if (r == 0)
+		r = build_state_list(c->step->builder->library, c->from, 1, &c->listing, err);
+	return r < 0 ? r : copying_run(c, key, err);
 }
 
 /* ---- the instruction ---- */
@@ -224,7 +239,7 @@ static int copy_heredocs(struct copying *c, struct error **err)
 	c->has_texts = 1;
 	for (size_t i = 0; i < c->own.count; i++)
 		strv_add(&c->wish.patterns, c->own.items[i]->path);
-	return copy_planned(c, NULL, err);
+	return copying_run(c, NULL, err);
 }
 
 int build_copy(struct build_step *s, struct error **err)
@@ -238,8 +253,13 @@ int build_copy(struct build_step *s, struct error **err)
 		return copy_heredocs(&c, err);
 	if (from)
 		return copy_from(&c, from, err);
-	r = build_find_context(s->builder, &c.context, err);
-	return r < 0 ? r : copy_planned(&c, NULL, err);
+	if (c.repository)
+		return copying_add_git(&c, err);
+	if (c.wish.patterns.count > c.remote_count)
+		r = build_find_context(s->builder, &c.context, err);
+	if (r == 0 && c.remote_count)
+		r = copying_fetch(&c, 0, err);
+	return r < 0 ? r : copying_run(&c, NULL, err);
 }
 
 int build_bind(struct build_step *s, const char *from, const char *source, const char *target, char *key,
@@ -284,7 +304,9 @@ int build_make_directory(struct build_step *s, const char *path, struct error **
 	const struct build_listing *below = NULL;
 	hash_memory(text, strlen(text), key);
 	s->is_cached = build_step_find(s, key, &layer);
-	int r = s->is_cached ? 0 : build_state_list(s->builder->library, s->state, 0, &below, err);
+	int r = s->is_cached ? 0 : build_step_work(s, err);
+	if (r == 0 && !s->is_cached)
+		r = build_state_list(s->builder->library, s->state, 0, &below, err);
 	if (r == 0 && !s->is_cached)
 		r = emit_directory(s->builder->library, path, &below->contents, &layer, err);
 	if (r < 0)

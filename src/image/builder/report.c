@@ -3,234 +3,376 @@
  * step's number and the seconds since it began. */
 #include "image/builder/report.h"
 
-#include <signal.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "base/clock.h"
-#include "base/json.h"
-#include "base/printable.h"
-#include "oci/digest.h"
+#include "image/builder/report_private.h"
 
-enum { HELD_MAX = 64 << 10, LINE_MAX_BYTES = 16 << 10, SHORT_ID = 12 };
+static const struct report_face plain, quiet;
 
-struct report {
-	enum report_style style;
-	int is_quiet;  /* a Docker client wants the digest alone */
-	size_t number; /* of steps that do work */
-	int has_step;
-	uint64_t begun_ms;
-	struct printable_stream stream;
-	struct buffer line; /* output whose line has not ended */
-	struct buffer held; /* the last output of a step, where it is not shown */
-};
+static const struct report_face *const faces[] = { [REPORT_PLAIN] = &plain,
+	[REPORT_SCREEN] = &report_screen,
+	[REPORT_RAWJSON] = &report_rawjson,
+	[REPORT_QUIET] = &quiet,
+	[REPORT_DOCKER] = &report_docker };
 
-struct report *report_new(enum report_style style, int quiet)
+int report_style_parse(const char *text, enum report_style *ret)
+{
+	static const char *const names[] = { [REPORT_PLAIN] = "plain",
+		[REPORT_SCREEN] = "tty",
+		[REPORT_RAWJSON] = "rawjson",
+		[REPORT_QUIET] = "quiet" };
+	const char *term = getenv("TERM");
+	int can_draw = isatty(STDERR_FILENO) && term && !streq(term, "dumb");
+	*ret = can_draw ? REPORT_SCREEN : REPORT_PLAIN;
+	if (!text || streq(text, "auto"))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(text, names[i])) {
+			*ret = (enum report_style)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+struct report *report_new(enum report_style style, int quiet_client)
 {
 	struct report *r = xnew(struct report);
-	r->style = style;
-	r->is_quiet = quiet && style == REPORT_DOCKER;
-	buffer_init(&r->line, LINE_MAX_BYTES);
-	buffer_init(&r->held, 2 * HELD_MAX);
+	r->face = faces[style];
+	r->is_quiet = quiet_client && style == REPORT_DOCKER;
+	r->begun_ms = clock_now_ms();
+	r->fd = -1;
 	return r;
+}
+
+static void lane_free(struct report_lane *l)
+{
+	if (!l)
+		return;
+	free(l->label);
+	free(l->text);
+	buffer_done(&l->line);
+	buffer_done(&l->held);
+	buffer_done(&l->queue);
+	free(l);
 }
 
 void report_free(struct report *r)
 {
 	if (!r)
 		return;
-	buffer_done(&r->line);
-	buffer_done(&r->held);
+	report_pause(r);
+	for (size_t i = 0; i < r->lane_count; i++)
+		lane_free(r->lanes[i]);
+	free(r->lanes);
 	free(r);
 }
 
-/* ---- the three ways to write ---- */
-
-static void write_json(struct json_object *line)
+struct report_lane *report_lane(struct report *r, size_t stage)
 {
-	AUTO_JSON struct json_object *owned = line;
-	AUTOFREE char *text = json_to_string(owned, 0);
-	/* Without its client a build ends, as by a signal. */
-	if (printf("%s\r\n", text) < 0 || fflush(stdout) != 0)
-		raise(SIGTERM);
+	for (; r->lane_count <= stage; r->lane_count++) {
+		struct report_lane *l = xnew(struct report_lane);
+		l->report = r;
+		l->stage = r->lane_count;
+		l->text = xstrdup("");
+		buffer_init(&l->line, LINE_MAX_BYTES);
+		buffer_init(&l->held, 2 * HELD_MAX);
+		buffer_init(&l->queue, QUEUE_MAX);
+		r->lanes = xrealloc(r->lanes, r->lane_count + 1, sizeof(void *));
+		r->lanes[r->lane_count] = l;
+	}
+	return r->lanes[stage];
 }
 
-static void write_stream(const struct report *r, const char *text)
+void report_lane_done(struct report_lane *l)
 {
-	if (r->is_quiet)
-		return;
-	struct json_object *o = json_object_new_object();
-	json_add_string(o, "stream", text);
-	write_json(o);
-}
-
-static void write_line(const struct report *r, const char *text)
-{
-	AUTOFREE char *line = printable_copy(text, strlen(text), LINE_MAX_BYTES);
-	if (r->style == REPORT_PLAIN)
-		fprintf(stderr, "#%zu %s\n", r->number, line);
+	l->is_done = 1;
+	l->is_running = 0;
+	if (l->report->face->lane_done)
+		l->report->face->lane_done(l);
 }
 
 /* ---- steps ---- */
 
-void report_begin(struct report *r, const struct report_step *s)
+void report_begin(struct report_lane *l, const struct report_step *s)
 {
-	AUTOFREE char *text = xasprintf("%s %s", s->label ? s->label : "", s->text),
-		      *docker = xasprintf("Step %zu/%zu : %s\n", s->number, s->total, s->text);
-	r->has_step = s->label != NULL;
-	r->begun_ms = clock_now_ms();
-	r->stream = (struct printable_stream){ 0 };
-	buffer_consume(&r->held, r->held.size);
-	buffer_consume(&r->line, r->line.size);
-	if (r->style == REPORT_DOCKER)
-		write_stream(r, docker);
-	if (!s->label)
-		return;
-	r->number++;
-	write_line(r, text);
+	free(l->label);
+	free(l->text);
+	l->label = xstrdup(s->label);
+	l->text = xstrdup(s->text);
+	l->index = s->number;
+	l->report->total = s->total;
+	l->is_running = 1;
+	l->begun_ms = clock_now_ms();
+	l->begun_ns = clock_realtime_ns();
+	l->stream = (struct printable_stream){ 0 };
+	buffer_consume(&l->held, l->held.size);
+	buffer_consume(&l->line, l->line.size);
+	if (s->label)
+		l->number = ++l->report->number;
+	l->report->face->begin(l);
 }
 
-static void hold(struct report *r, const void *data, size_t size)
+void report_output(struct report_lane *l, const void *data, size_t size)
 {
-	const char *bytes = data;
-	size_t n = MIN(size, (size_t)HELD_MAX);
-	if (r->held.size + n > HELD_MAX)
-		buffer_consume(&r->held, MIN(r->held.size, r->held.size + n - HELD_MAX));
-	(void)buffer_append(&r->held, bytes + size - n, n);
+	if (size && l->report->face->output)
+		l->report->face->output(l, data, size);
 }
 
-/* Writes the line that has ended. */
-static void end_line(struct report *r)
+void report_end(struct report_lane *l, int is_cached, const char *result)
 {
-	unsigned long long ms = clock_now_ms() - r->begun_ms;
-	buffer_append(&r->line, "\0", 1);
-	fprintf(stderr, "#%zu %llu.%03llu %s%s\n", r->number, ms / 1000, ms % 1000, r->line.data,
-	    printable_stream_end(&r->stream));
-	buffer_consume(&r->line, r->line.size);
+	l->is_running = 0;
+	l->report->ended++;
+	l->report->face->end(l, is_cached, result);
 }
 
-static void show(struct report *r, const void *data, size_t size)
+void report_failure(struct report_lane *l, const char *excerpt)
 {
-	AUTOFREE char *text = xmalloc(size + PRINTABLE_HELD);
-	size_t n = printable_stream(&r->stream, data, size, text);
-	for (size_t i = 0; i < n; i++)
-		if (text[i] == '\n' || r->line.size + 2 > LINE_MAX_BYTES)
-			end_line(r);
-		else if (text[i] != '\r')
-			(void)buffer_append(&r->line, &text[i], 1);
-}
-
-void report_output(struct report *r, const void *data, size_t size)
-{
-	if (r->style == REPORT_PLAIN)
-		show(r, data, size);
-	else if (r->style == REPORT_QUIET)
-		hold(r, data, size);
-	else if (size) {
-		AUTOFREE char *text = xstrndup(data, size);
-		write_stream(r, text);
-	}
-}
-
-void report_end(struct report *r, int is_cached, const char *result)
-{
-	unsigned long long ms = clock_now_ms() - r->begun_ms;
-	AUTOFREE char *took = xasprintf("DONE %llu.%llus", ms / 1000, ms % 1000 / 100),
-		      *id = xasprintf(" ---> %.*s\n", SHORT_ID, result ? digest_hex(result) : "");
-	if (r->line.size)
-		end_line(r);
-	if (r->has_step)
-		write_line(r, is_cached ? "CACHED" : took);
-	if (r->style == REPORT_DOCKER && is_cached)
-		write_stream(r, " ---> Using cache\n");
-	if (r->style == REPORT_DOCKER && result)
-		write_stream(r, id);
+	l->is_running = 0;
+	l->report->face->failure(l, excerpt);
 }
 
 void report_note(struct report *r, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	AUTOFREE char *text = xvasprintf(format, arguments), *line = printable_copy(text, strlen(text), LINE_MAX_BYTES),
-		      *stream = xasprintf("%s\n", line);
+	AUTOFREE char *text = xvasprintf(format, arguments), *line = printable_copy(text, strlen(text), LINE_MAX_BYTES);
 	va_end(arguments);
-	if (r->style == REPORT_DOCKER)
-		write_stream(r, stream);
-	else
-		fprintf(stderr, "holm: %s\n", line);
-}
-
-/* ---- the end ---- */
-
-void report_failure(struct report *r, const char *excerpt)
-{
-	if (r->style == REPORT_PLAIN && r->line.size)
-		end_line(r);
-	if (r->style == REPORT_QUIET && r->held.size) {
-		AUTOFREE char *text = xmalloc(r->held.size + PRINTABLE_HELD);
-		size_t n = printable_stream(&r->stream, r->held.data, r->held.size, text);
-		fwrite(text, 1, n, stderr);
-		fputs(printable_stream_end(&r->stream), stderr);
-		if (n && text[n - 1] != '\n')
-			fputc('\n', stderr);
-	}
-	if (r->style == REPORT_DOCKER)
-		write_stream(r, excerpt);
-	AUTO_STRV struct strv lines = { 0 };
-	strv_split(&lines, r->style == REPORT_DOCKER ? "" : excerpt, "\n");
-	for (size_t i = 0; i < lines.count; i++)
-		fprintf(stderr, "%s\n", printable(lines.items[i]));
-}
-
-/* The name without the parts that Docker adds itself. */
-static const char *familiar(const char *name)
-{
-	const char *rest = startswith(name, "docker.io/library/");
-	rest = rest ? rest : startswith(name, "docker.io/");
-	return rest ? rest : name;
-}
-
-static void write_docker_image(struct report *r, const char *digest, const struct strv *names)
-{
-	struct json_object *o = json_object_new_object(), *aux = json_object_new_object();
-	AUTOFREE char *built = xasprintf("Successfully built %.*s\n", SHORT_ID, digest_hex(digest));
-	if (r->is_quiet) {
-		AUTOFREE char *line = xasprintf("%s\n", digest);
-		json_object_put(aux);
-		json_add_string(o, "stream", line);
-		write_json(o);
+	if (r->face->note) {
+		r->face->note(r, line);
 		return;
 	}
-	json_add_string(aux, "ID", digest);
-	json_add(o, "aux", aux);
-	write_json(o);
-	write_stream(r, built);
-	for (size_t i = 0; i < names->count; i++) {
-		AUTOFREE char *tagged = xasprintf("Successfully tagged %s\n", familiar(names->items[i]));
-		write_stream(r, tagged);
-	}
+	report_pause(r);
+	fprintf(stderr, "holm: %s\n", line);
 }
 
 void report_image(struct report *r, const char *digest, const struct strv *names)
 {
-	if (r->style == REPORT_DOCKER) {
-		write_docker_image(r, digest, names);
+	r->face->image(r, digest, names);
+}
+
+void report_pause(struct report *r)
+{
+	if (r->face->pause)
+		r->face->pause(r);
+}
+
+int report_tick(struct report *r)
+{
+	return r->face->tick ? r->face->tick(r) : -1;
+}
+
+/* ---- shared by the faces ---- */
+
+void report_hold(struct report_lane *l, const void *data, size_t size)
+{
+	const char *bytes = data;
+	size_t n = MIN(size, (size_t)HELD_MAX);
+	if (l->held.size + n > HELD_MAX)
+		buffer_consume(&l->held, MIN(l->held.size, l->held.size + n - HELD_MAX));
+	(void)buffer_append(&l->held, bytes + size - n, n);
+}
+
+void report_show_held(struct report_lane *l)
+{
+	AUTOFREE char *text = xmalloc(l->held.size + PRINTABLE_HELD);
+	struct printable_stream stream = { 0 };
+	size_t n = printable_stream(&stream, l->held.data, l->held.size, text);
+	if (!l->held.size)
 		return;
-	}
-	for (size_t i = 0; r->style == REPORT_PLAIN && i < names->count; i++) {
+	fwrite(text, 1, n, stderr);
+	fputs(printable_stream_end(&stream), stderr);
+	if (n && text[n - 1] != '\n')
+		fputc('\n', stderr);
+}
+
+void report_show_lines(const char *text)
+{
+	AUTO_STRV struct strv lines = { 0 };
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++)
+		fprintf(stderr, "%s\n", printable(lines.items[i]));
+}
+
+void report_show_image(struct report *r, const char *digest, const struct strv *names)
+{
+	for (size_t i = 0; names && i < names->count; i++) {
 		AUTOFREE char *line = printable_copy(names->items[i], strlen(names->items[i]), LINE_MAX_BYTES);
 		fprintf(stderr, "tagged %s\n", line);
 	}
 	printf("%s\n", digest);
 }
 
-void report_docker_error(const char *text)
+/* ---- plain lines ---- */
+
+static void write_line(const struct report_lane *l, const char *text)
 {
-	struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
-	json_add_string(detail, "message", text);
-	json_add(o, "errorDetail", detail);
-	json_add_string(o, "error", text);
-	write_json(o);
+	AUTOFREE char *line = printable_copy(text, strlen(text), LINE_MAX_BYTES);
+	fprintf(stderr, "#%zu %s\n", l->number, line);
+}
+
+static void plain_begin(struct report_lane *l)
+{
+	AUTOFREE char *text = xasprintf("%s %s", l->label ? l->label : "", l->text);
+	if (l->label)
+		write_line(l, text);
+}
+
+/* Writes the line that has ended. */
+static void end_line(struct report_lane *l)
+{
+	unsigned long long ms = clock_now_ms() - l->begun_ms;
+	buffer_append(&l->line, "\0", 1);
+	fprintf(stderr, "#%zu %llu.%03llu %s%s\n", l->number, ms / 1000, ms % 1000, l->line.data,
+	    printable_stream_end(&l->stream));
+	buffer_consume(&l->line, l->line.size);
+}
+
+static void plain_output(struct report_lane *l, const void *data, size_t size)
+{
+	AUTOFREE char *text = xmalloc(size + PRINTABLE_HELD);
+	size_t n = printable_stream(&l->stream, data, size, text);
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '\n' || l->line.size + 2 > LINE_MAX_BYTES)
+			end_line(l);
+		else if (text[i] != '\r')
+			(void)buffer_append(&l->line, &text[i], 1);
+}
+
+static void plain_end(struct report_lane *l, int is_cached, const char *result)
+{
+	unsigned long long ms = clock_now_ms() - l->begun_ms;
+	AUTOFREE char *took = xasprintf("DONE %llu.%llus", ms / 1000, ms % 1000 / 100);
+	if (l->line.size)
+		end_line(l);
+	if (l->label)
+		write_line(l, is_cached ? "CACHED" : took);
+}
+
+static void plain_failure(struct report_lane *l, const char *excerpt)
+{
+	if (l->line.size)
+		end_line(l);
+	report_show_lines(excerpt);
+}
+
+static const struct report_face plain = {
+	.begin = plain_begin,
+	.output = plain_output,
+	.end = plain_end,
+	.failure = plain_failure,
+	.image = report_show_image,
+};
+
+/* ---- quiet ---- */
+
+static void quiet_begin(struct report_lane *l)
+{
+}
+
+static void quiet_end(struct report_lane *l, int is_cached, const char *result)
+{
+}
+
+static void quiet_failure(struct report_lane *l, const char *excerpt)
+{
+	report_show_held(l);
+	report_show_lines(excerpt);
+}
+
+static void quiet_image(struct report *r, const char *digest, const struct strv *names)
+{
+	report_show_image(r, digest, NULL);
+}
+
+static const struct report_face quiet = {
+	.begin = quiet_begin,
+	.output = report_hold,
+	.end = quiet_end,
+	.failure = quiet_failure,
+	.image = quiet_image,
+};
+
+/* ---- the process of a stage ---- */
+
+static void send_begin(struct report_lane *l)
+{
+	AUTOFREE char *text = xasprintf("%zu %zu %d\n%s\n%s", l->index, l->report->total, l->label != NULL,
+	    l->label ? l->label : "", l->text);
+	message_send(l->report->fd, MESSAGE_BEGIN, text, strlen(text));
+}
+
+static void send_output(struct report_lane *l, const void *data, size_t size)
+{
+	message_send(l->report->fd, MESSAGE_OUTPUT, data, size);
+}
+
+static void send_end(struct report_lane *l, int is_cached, const char *result)
+{
+	AUTOFREE char *text = xasprintf("%c%s", is_cached ? 'c' : '-', result ? result : "");
+	message_send(l->report->fd, MESSAGE_END, text, strlen(text));
+}
+
+static void send_failure(struct report_lane *l, const char *excerpt)
+{
+	message_send(l->report->fd, MESSAGE_FAILURE, excerpt, strlen(excerpt));
+}
+
+static void send_note(struct report *r, const char *text)
+{
+	message_send(r->fd, MESSAGE_NOTE, text, strlen(text));
+}
+
+const struct report_face report_sender = {
+	.begin = send_begin,
+	.output = send_output,
+	.end = send_end,
+	.failure = send_failure,
+	.note = send_note,
+};
+
+void report_send_to(struct report *r, int fd)
+{
+	r->face = &report_sender;
+	r->fd = fd;
+}
+
+static void receive_begin(struct report_lane *l, char *text)
+{
+	size_t number = 0, total = 0;
+	int has_label = 0;
+	char *label = strchr(text, '\n'), *rest = label ? strchr(label + 1, '\n') : NULL;
+	if (!rest || sscanf(text, "%zu %zu %d", &number, &total, &has_label) != 3)
+		return;
+	*rest++ = '\0';
+	const struct report_step s = { number, total, has_label ? label + 1 : NULL, rest };
+	report_begin(l, &s);
+}
+
+int report_receive(struct report_lane *l, const struct message *m)
+{
+	AUTOFREE char *text = m->kind == MESSAGE_OUTPUT ? NULL : xstrndup(m->data, m->size);
+	switch (m->kind) {
+	case MESSAGE_BEGIN:
+		receive_begin(l, text);
+		return 1;
+	case MESSAGE_OUTPUT:
+		report_output(l, m->data, m->size);
+		return 1;
+	case MESSAGE_END:
+		report_end(l, *text == 'c', *text && text[1] ? text + 1 : NULL);
+		return 1;
+	case MESSAGE_NOTE:
+		report_note(l->report, "%s", text);
+		return 1;
+	case MESSAGE_FAILURE:
+		report_failure(l, text);
+		return 1;
+	default:
+		return 0;
+	}
 }

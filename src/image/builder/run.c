@@ -278,7 +278,7 @@ static int take_output(struct running *r, const char *bytes, size_t size, struct
 		ssize_t n = docker_frames_take(&r->frames, bytes, size, &piece);
 		if (n < 0)
 			return error_set(err, EPROTO, "the engine's output has no frames");
-		report_output(r->step->builder->report, piece.data, piece.size);
+		report_output(report_lane(r->step->builder->report, r->step->stage), piece.data, piece.size);
 		bytes += n;
 		size -= (size_t)n;
 	}
@@ -362,6 +362,8 @@ int build_run(struct build_step *s, struct error **err)
 		return result;
 	s->is_cached = build_step_find(s, key, &layer);
 	if (!s->is_cached)
+		result = build_step_work(s, err);
+	if (result == 0 && !s->is_cached)
 		result = run(&r, &layer, err);
 	if (result < 0)
 		return result;

@@ -252,3 +252,59 @@ int build_state_write_layers(struct library *l, const struct build_state *s, cha
 	json_add(config, "config", json_object_new_object());
 	return write_image(l, s, config, NULL, ret_digest, err);
 }
+
+/* ---- to another process ---- */
+
+struct json_object *build_state_to_json(const struct build_state *s)
+{
+	struct json_object *o = json_object_new_object(), *layers = json_object_new_array();
+	json_add_string(o, "architecture", s->platform.architecture);
+	json_add_string(o, "variant", s->platform.variant);
+	json_add_string(o, "author", s->author);
+	json_add(o, "config", json_object_get(s->config));
+	json_add(o, "history", json_object_get(s->history));
+	for (size_t i = 0; i < s->layer_count; i++) {
+		struct json_object *one =
+		    compose_descriptor(s->layers[i].media_type, s->layers[i].digest, s->layers[i].size);
+		json_add_string(one, "diffId", s->layers[i].diff_id);
+		json_object_array_add(layers, one);
+	}
+	json_add(o, "layers", layers);
+	return o;
+}
+
+static int add_json_layer(struct build_state *s, struct json_object *o, struct error **err)
+{
+	const char *type = NULL, *digest = NULL, *diff_id = NULL;
+	struct build_layer layer = { 0 };
+	if (json_get_string(o, "mediaType", &type, err) < 0 || json_get_string(o, "digest", &digest, err) < 0 ||
+	    json_get_string(o, "diffId", &diff_id, err) < 0 || json_get_u64(o, "size", &layer.size, err) < 0 ||
+	    !digest_is_valid(digest) || !digest_is_valid(diff_id))
+		return -EPROTO;
+	layer.media_type = (char *)type;
+	memcpy(layer.digest, digest, sizeof layer.digest);
+	memcpy(layer.diff_id, diff_id, sizeof layer.diff_id);
+	add_layer(s, &layer);
+	return 0;
+}
+
+int build_state_from_json(struct json_object *o, struct build_state **ret, struct error **err)
+{
+	const char *architecture = NULL, *variant = NULL, *author = NULL;
+	struct json_object *layers = NULL;
+	int r = json_get_string(o, "architecture", &architecture, err);
+	if (r < 0 || (r = json_get_array(o, "layers", &layers, err)) < 0)
+		return r;
+	(void)json_get_string(o, "variant", &variant, NULL);
+	(void)json_get_string(o, "author", &author, NULL);
+	const struct oci_platform platform = { (char *)"linux", (char *)architecture, (char *)variant };
+	AUTO_BUILD_STATE struct build_state *s = build_state_new(&platform);
+	s->author = xstrdup(author);
+	take_member(o, "config", json_type_object, &s->config);
+	take_member(o, "history", json_type_array, &s->history);
+	for (size_t i = 0; r == 0 && i < json_object_array_length(layers); i++)
+		r = add_json_layer(s, json_object_array_get_idx(layers, i), err);
+	if (r == 0)
+		*ret = TAKE_PTR(s);
+	return r;
+}

@@ -67,3 +67,7 @@ int build_state_write(struct library *l, const struct build_state *s, struct jso
     char *ret_digest, struct error **err);
 /* Writes an image that has the layers alone, for a container to run in. */
 int build_state_write_layers(struct library *l, const struct build_state *s, char *ret_digest, struct error **err);
+
+/* A state as JSON (owned), and back, for another process of this build. 0 or -errno. */
+struct json_object *build_state_to_json(const struct build_state *s);
+int build_state_from_json(struct json_object *o, struct build_state **ret, struct error **err);

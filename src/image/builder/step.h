@@ -40,8 +40,11 @@ struct builder {
 	struct oci_platform platform;
 	struct strv platform_args; /* "TARGETARCH=amd64" ... */
 	struct strv used_args;     /* names of --build-arg that an ARG asked for */
-	size_t done, total;        /* instructions */
-	int context_loaded;        /* the notes about its files are read */
+	size_t total;              /* instructions */
+	struct build_parallel *parallel;
+	int worker_fd;       /* of the process of a stage, to the build's own; -1 */
+	size_t notes_before; /* bytes of the context's notes when that process began */
+	int context_loaded;  /* the notes about its files are read */
 	struct build_image {
 		char *name;
 		struct build_state *state;
@@ -51,7 +54,7 @@ struct builder {
 
 struct build_step {
 	struct builder *builder;
-	size_t stage;
+	size_t stage, at; /* at: the instruction's index, that of FROM for its triggers */
 	struct build_state *state;
 	const struct dockerfile_instruction *instruction;
 	int has_command; /* the stage has set CMD by itself */
@@ -65,6 +68,18 @@ void build_step_scope(struct build_step *s, struct expand_scope *ret);
 void build_step_add(struct build_step *s, struct build_layer *layer);
 /* A layer that an earlier build has made of the same; not with --no-cache. 1, 0 */
 int build_step_find(struct build_step *s, const char *key, struct build_layer *ret);
+
+/* parallel.c: the step is going to do work. 0: go on; -EINPROGRESS: another process goes on, and
+ * this one leaves the stage; or another -errno. */
+int build_step_work(struct build_step *s, struct error **err);
+/* Whether all of a stage has been made. */
+int build_stage_has_ended(const struct builder *b, size_t stage);
+/* steps.c: makes a stage. 0, -EINPROGRESS as above, or -errno, and the step was shown by then. */
+int build_stage_run(struct builder *b, size_t at, struct error **err);
+/* builder.c: the state of an image, which is pulled where it is not here; platform NULL: the
+ * build's. */
+int build_load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+    struct error **err);
 
 /* configure.c: instructions that change the configuration alone. 0 or -errno. */
 int build_configure(struct build_step *s, struct error **err);

@@ -63,7 +63,7 @@ static ssize_t read_unpacked(void *data, const void **ret, struct error **err)
 	return r < 0 ? r : n;
 }
 
-static int make_folder(struct build_upload *u, struct error **err)
+int build_upload_make_folder(struct build_upload *u, struct error **err)
 {
 	uint64_t random;
 	if (getrandom(&random, sizeof random, 0) != sizeof random)
@@ -96,14 +96,11 @@ static int read_file(int fd, char **ret, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "reading the Dockerfile") : 0;
 }
 
-int build_upload_read(struct library *l, int fd, struct build_upload *ret, struct error **err)
+int build_upload_take(struct library *l, int file, struct build_upload *ret, struct error **err)
 {
 	struct build_upload u = { .library = l };
-	AUTO_FD int file = openat(l->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int r = file < 0 ? error_set_errno(err, errno, "cannot make a file in %s", l->path) : spool(fd, file, err);
-	AUTO_FD int directory = r < 0 ? r : make_folder(&u, err);
-	if (r == 0 && directory < 0)
-		r = directory;
+	AUTO_FD int directory = build_upload_make_folder(&u, err);
+	int r = directory < 0 ? directory : 0;
 	int is_archive = r == 0 && lseek(file, 0, SEEK_SET) == 0 && emit_is_archive(file);
 	if (r == 0 && lseek(file, 0, SEEK_SET) == 0)
 		r = is_archive ? unpack(file, directory, err) : read_file(file, &u.file, err);
@@ -112,4 +109,11 @@ int build_upload_read(struct library *l, int fd, struct build_upload *ret, struc
 	else
 		*ret = u;
 	return r;
+}
+
+int build_upload_read(struct library *l, int fd, struct build_upload *ret, struct error **err)
+{
+	AUTO_FD int file = openat(l->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int r = file < 0 ? error_set_errno(err, errno, "cannot make a file in %s", l->path) : spool(fd, file, err);
+	return r < 0 ? r : build_upload_take(l, file, ret, err);
 }

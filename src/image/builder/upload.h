@@ -14,4 +14,8 @@ struct build_upload {
  * owner, without set-id bits, devices and attributes; no symlink of the archive is followed. 0 or
  * -errno. */
 int build_upload_read(struct library *l, int fd, struct build_upload *ret, struct error **err);
+/* The same of a file, from its beginning. */
+int build_upload_take(struct library *l, int file, struct build_upload *ret, struct error **err);
+/* Makes the folder alone: a descriptor, or -errno. */
+int build_upload_make_folder(struct build_upload *u, struct error **err);
 void build_upload_done(struct build_upload *u); /* removes the folder */

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "image/builder/builder.h"
+#include "image/builder/remote.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "oci/digest.h"
@@ -69,11 +70,20 @@ static const char *own_string(const struct options *o, const char *name)
 	return options_has(o, name) ? options_string(o, name) : NULL;
 }
 
+/* The context; a Docker client names what is elsewhere by a parameter, and nothing of the host. */
+static int read_context(const struct options *o, const char **ret, struct error **err)
+{
+	const char *remote = own_string(o, "remote");
+	*ret = remote ? remote : options_words(o)->items[0];
+	return !remote || build_remote_is_one(remote) ?
+		   0 :
+		   error_set(err, EINVAL, "remote=%.200s is neither a URL nor a git repository", remote);
+}
+
 static int build(struct options *o, const struct oci_platform *platform, enum report_style style, struct error **err)
 {
 	AUTO_STRV struct strv tags = { 0 }, args = { 0 }, labels = { 0 }, annotations = { 0 };
-	struct build_options b = { .context = options_words(o)->items[0],
-		.file = options_string(o, "file"),
+	struct build_options b = { .file = options_string(o, "file"),
 		.target = options_string(o, "target"),
 		.machine = own_string(o, "machine"),
 		.socket = own_string(o, "engine"),
@@ -96,7 +106,9 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 	read_pairs(o, "label", &labels);
 	if (options_has(o, "annotation"))
 		read_pairs(o, "annotation", &annotations);
-	int r = read_tags(o, &tags, err);
+	int r = read_context(o, &b.context, err);
+	if (r == 0)
+		r = read_tags(o, &tags, err);
 	if (r == 0)
 		r = read_size(o, &b.shm_size, err);
 	if (r == 0)
@@ -118,7 +130,10 @@ static int run(struct options *o, enum report_style style, struct error **err)
 
 int command_build(struct options *o, struct error **err)
 {
-	return run(o, options_given(o, "quiet") ? REPORT_QUIET : REPORT_PLAIN, err);
+	enum report_style style;
+	if (report_style_parse(options_string(o, "progress"), &style) < 0)
+		return error_set(err, EINVAL, "--progress: there are auto, plain, tty, rawjson and quiet");
+	return run(o, options_given(o, "quiet") ? REPORT_QUIET : style, err);
 }
 
 /* Lets the client send all that it wants to, then fails. */

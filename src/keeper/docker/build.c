@@ -52,7 +52,7 @@ static const struct parameter {
 	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
 	{ "buildid", NULL, ACCEPT },
 	{ "version", NULL, CLASSIC },
-	{ "remote", NULL, REFUSE },
+	{ "remote", "--remote", TEXT },
 	{ "squash", NULL, REFUSE },
 	{ "memory", NULL, REFUSE },
 	{ "memswap", NULL, REFUSE },

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of a stage, one after the other. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "image/build/instruction.h"
+#include "image/builder/cache.h"
+#include "image/builder/parallel.h"
+#include "image/common/interrupt.h"
+
+void build_step_add(struct build_step *s, struct build_layer *layer)
+{
+	build_state_add(s->state, layer, s->instruction->text);
+	free(TAKE_PTR(layer->media_type));
+}
+
+int build_step_find(struct build_step *s, const char *key, struct build_layer *ret)
+{
+	return !s->builder->options->no_cache && build_cache_find(s->builder->library, key, ret);
+}
+
+static int does_work(const struct dockerfile_instruction *i)
+{
+	static const enum dockerfile_id ids[] = { DOCKERFILE_FROM, DOCKERFILE_RUN, DOCKERFILE_COPY, DOCKERFILE_ADD,
+		DOCKERFILE_WORKDIR };
+	for (size_t k = 0; k < ARRAY_SIZE(ids); k++)
+		if (i->kind->id == ids[k])
+			return 1;
+	return 0;
+}
+
+/* "[NAME 2/5]": the place among the instructions of the stage that do work. Owned. */
+static char *label_of(const struct build_step *s)
+{
+	const struct build_stage *stage = &s->builder->stages->stages[s->stage];
+	const struct dockerfile *d = s->builder->file;
+	size_t count = 0, place = 0;
+	for (size_t i = stage->from; i < stage->end; i++) {
+		count += (size_t)does_work(&d->instructions[i]);
+		if (d->instructions[i].line <= s->instruction->line)
+			place = count;
+	}
+	if (stage->name)
+		return xasprintf("[%s %zu/%zu]", stage->name, place, count);
+	return s->builder->stages->count > 1 ? xasprintf("[stage-%zu %zu/%zu]", s->stage, place, count) :
+					       xasprintf("[%zu/%zu]", place, count);
+}
+
+static struct report_lane *lane_of(const struct build_step *s)
+{
+	return report_lane(s->builder->report, s->stage);
+}
+
+/* The place of the instruction among all that the target needs, from 1. */
+static size_t number_of(const struct build_step *s)
+{
+	const struct stages *all = s->builder->stages;
+	size_t number = s->at - all->stages[s->stage].from + 1;
+	for (size_t i = 0; i < s->stage; i++)
+		number += all->stages[i].is_needed ? all->stages[i].end - all->stages[i].from : 0;
+	return number;
+}
+
+static int fail_step(const struct build_step *s, int code, struct error **err)
+{
+	const struct builder *b = s->builder;
+	if (code == -EINPROGRESS) /* the process of the stage goes on with it */
+		return code;
+	AUTOFREE char *around = dockerfile_excerpt(b->file, s->instruction->line),
+		      *excerpt = xasprintf("%s:%u\n%s", b->file_name, s->instruction->line, around);
+	if (code != -ECANCELED)
+		report_failure(lane_of(s), excerpt);
+	return error_prefix(err, code, "%s:%u: %.200s", b->file_name, s->instruction->line, s->instruction->text);
+}
+
+static int apply(struct build_step *s, struct error **err)
+{
+	switch (s->instruction->kind->id) {
+	case DOCKERFILE_RUN:
+		return build_run(s, err);
+	case DOCKERFILE_COPY:
+	case DOCKERFILE_ADD:
+		return build_copy(s, err);
+	default:
+		return build_configure(s, err);
+	}
+}
+
+static int run_step(struct build_step *s, struct error **err)
+{
+	struct builder *b = s->builder;
+	AUTOFREE char *label = does_work(s->instruction) ? label_of(s) : NULL;
+	const struct report_step step = { number_of(s), b->total, label, s->instruction->text };
+	report_begin(lane_of(s), &step);
+	s->is_cached = 0;
+	int r = interrupt_check(err);
+	if (r == 0)
+		r = apply(s, err);
+	if (r < 0)
+		return fail_step(s, r, err);
+	report_end(lane_of(s), s->is_cached, s->state->chain);
+	return 0;
+}
+
+/* ---- stages ---- */
+
+/* The instructions that the base left for whoever builds on it. */
+static int run_triggers(struct build_step *s, struct error **err)
+{
+	AUTO_STRV struct strv triggers = { 0 };
+	int r = 0;
+	build_state_words(s->state, "OnBuild", &triggers);
+	json_object_object_del(s->state->config, "OnBuild");
+	for (size_t i = 0; r == 0 && i < triggers.count; i++) {
+		CLEANUP(instruction_done)
+		struct dockerfile_instruction trigger = { .text = xstrdup(triggers.items[i]) };
+		size_t at = 0;
+		r = instruction_parse(&trigger, s->builder->file->escape, &at, err);
+		if (r == 0 && !trigger.kind->onbuild)
+			r = error_set(err, EINVAL, "ONBUILD of the base cannot have %s", trigger.kind->name);
+		if (r == 0 && trigger.heredoc_count) /* an image cannot have their texts */
+			r = error_set(err, EINVAL, "ONBUILD of the base cannot have here-documents");
+		trigger.line = trigger.last_line = s->instruction->line;
+		struct build_step step = *s;
+		step.instruction = &trigger;
+		if (r == 0)
+			r = run_step(&step, err);
+	}
+	return r;
+}
+
+static int begin_state(struct builder *b, const struct build_stage *stage, struct build_state **ret, struct error **err)
+{
+	if (stage->base.stage != STAGE_NONE) {
+		*ret = build_state_copy(b->states[stage->base.stage]);
+		return 0;
+	}
+	if (streq(stage->base.image, "scratch")) {
+		*ret = build_state_new(&b->platform);
+		return 0;
+	}
+	return build_load_image(b, stage->base.image, stage->platform, ret, err);
+}
+
+static int run_from(struct build_step *s, struct error **err)
+{
+	struct builder *b = s->builder;
+	const struct build_stage *stage = &b->stages->stages[s->stage];
+	AUTOFREE char *label = label_of(s);
+	const struct report_step step = { number_of(s), b->total, label, s->instruction->text };
+	report_begin(lane_of(s), &step);
+	int r = begin_state(b, stage, &b->states[s->stage], err);
+	if (r < 0)
+		return fail_step(s, r, err);
+	s->state = b->states[s->stage];
+	report_end(lane_of(s), 0, s->state->chain);
+	return run_triggers(s, err);
+}
+
+int build_stage_run(struct builder *b, size_t at, struct error **err)
+{
+	const struct build_stage *stage = &b->stages->stages[at];
+	struct build_step s = { .builder = b,
+		.stage = at,
+		.at = stage->from,
+		.instruction = &b->file->instructions[stage->from] };
+	int r = run_from(&s, err);
+	for (size_t i = stage->from + 1; r == 0 && i < stage->end; i++) {
+		s.at = i;
+		s.instruction = &b->file->instructions[i];
+		r = run_step(&s, err);
+	}
+	return r;
+}
