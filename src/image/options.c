@@ -71,6 +71,9 @@ static const struct option_spec load_options[] = {
 static const struct option_spec ls_options[] = {
 	FORMAT_OPTION("table"),
 	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
+	{ "shared", 0, OPTION_FLAG, NULL,
+	    "with json, also shared_size, of the layers that other images have, and added_size, beyond the rows "
+	    "before" },
 	{ 0 },
 };
 

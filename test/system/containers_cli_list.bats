@@ -189,12 +189,34 @@ sleeper()
 	contains "$(holm pull --help)" 'holm image pull'
 }
 
-@test "system df counts containers, and those that run" {
+@test "system df counts containers and volumes, and those that run or are in use" {
 	sleeper web
-	docker create --name other busybox:test true >/dev/null
+	docker create --name other -v near:/v busybox:test true >/dev/null
 	docker volume create apart >/dev/null
-	equal '2 1' "$(holm system df --format json | jq -r '.[] | select(.type == "containers") | "\(.total) \(.active)"')"
-	docker volume rm apart >/dev/null
+	docker run --rm -v apart:/v busybox:test sh -c 'dd if=/dev/zero of=/v/big bs=1M count=3 2>/dev/null'
+	holm system df --format json >"$TMPDIR/df"
+	equal '2 1' "$(jq -r '.[] | select(.type == "containers") | "\(.total) \(.active)"' "$TMPDIR/df")"
+	equal '2 1 true' "$(jq -r '.[] | select(.type == "volumes") | "\(.total) \(.active) \(.size > 3000000 and .size < 3400000)"' "$TMPDIR/df")"
+	equal true "$(jq '.[] | select(.type == "containers") | .size < 1000000' "$TMPDIR/df")"
+	docker rm -f other >/dev/null
+	docker volume rm apart near >/dev/null
+	rm "$TMPDIR/df"
+}
+
+@test "the layers that images share count once: system df, its -v, and images with shared-size" {
+	local id
+	docker create --name base busybox:test true >/dev/null
+	docker commit -c 'LABEL two=2' base derived:2 >/dev/null
+	docker rm base >/dev/null
+	id=$(docker images --no-trunc -q derived:2)
+	api GET /system/df >"$TMPDIR/df"
+	equal true "$(jq '[.Images[] | select(.RepoTags | index("busybox:test", "derived:2"))] | map(.SharedSize > 0 and .SharedSize < .Size) | all' "$TMPDIR/df")"
+	equal true "$(jq '.LayersSize < ([.Images[].Size] | add)' "$TMPDIR/df")"
+	[[ "$(docker system df -v | grep derived)" =~ derived\ +2\ +.*B\ +0 ]]
+	equal true "$(api GET '/images/json?shared-size=1' | jq --arg id "$id" '.[] | select(.Id == $id) | .SharedSize > 0')"
+	equal -1 "$(api GET /images/json | jq --arg id "$id" '.[] | select(.Id == $id) | .SharedSize')"
+	docker rmi derived:2 >/dev/null
+	rm "$TMPDIR/df"
 }
 
 @test "events: since and until, filters, formats, and live" {

@@ -32,8 +32,10 @@ const struct command_spec command_system_df = {
 	.name = "df",
 	.summary = "show how much room images and machines take",
 	.details =
-	    "ACTIVE counts the images, disks and trees that a machine stands on, and the machines and containers that "
-	    "run. Bases are the frozen disks that a machine and its clones share. holm image rm, holm image prune, "
+	    "ACTIVE counts the images, disks and trees that a machine stands on, the machines and containers that "
+	    "run, and the volumes of running machines that containers have. Containers and volumes of a virtual "
+	    "machine are on its disk: they are counted while it runs, and their size is the machine's. Bases are the "
+	    "frozen disks that a machine and its clones share. holm image rm, holm image prune, "
 	    "holm machine rm and holm rm give room back.",
 	.options = options,
 	.run = run,
@@ -45,6 +47,7 @@ const struct command_spec command_system_df = {
 struct total {
 	uint64_t bytes;
 	int directory;
+	const char *part; /* of the directory */
 };
 
 /* Adds what is below a directory (taken). A file with several names counts by its share. */
@@ -73,14 +76,14 @@ static int measure(void *data, struct error **err)
 {
 	struct total *t = data;
 	(void)err;
-	int copy = openat(t->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = openat(t->directory, t->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (copy >= 0)
 		add_below(t, copy, 0);
 	return 0;
 }
 
-/* The room of all that is below a directory, whoever it belongs to: 0 or -errno. */
-static int room_below(const char *path, int foreign, uint64_t *ret)
+/* The room of all that is below a part of a directory, whoever it belongs to: 0 or -errno. */
+static int room_of_part(const char *path, const char *part, int foreign, uint64_t *ret)
 {
 	struct idmap map;
 	AUTO_FD int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -91,12 +94,18 @@ static int room_below(const char *path, int foreign, uint64_t *ret)
 	if (t == MAP_FAILED)
 		return -errno;
 	t->directory = directory;
+	t->part = part;
 	int r = !foreign || geteuid() == 0 ? measure(t, NULL) : idmap_of_user_or_single(&map, NULL);
 	if (r == 0 && foreign && geteuid() != 0)
 		r = idmap_run(&map, measure, t, NULL);
 	*ret = t->bytes;
 	munmap(t, sizeof *t);
 	return r;
+}
+
+static int room_below(const char *path, int foreign, uint64_t *ret)
+{
+	return room_of_part(path, ".", foreign, ret);
 }
 
 /* Entries of a folder with the name's end, directories or files. */
@@ -201,32 +210,63 @@ static void add_folder(struct json_object *rows, const char *type, const char *p
 	add_row(rows, type, total, active, r == 0, bytes);
 }
 
-/* How many containers of a machine run; one that does not answer at once has none. */
-static uint64_t count_running(const char *name)
+/* Containers, or volumes, of all machines. */
+struct amount {
+	uint64_t total, active, bytes;
+	int unknown; /* bytes is not all */
+};
+
+/* The items of a list that a running machine's engine gives; 0 for one that does not answer at
+ * once. member NULL: the answer is the list. */
+static uint64_t ask_count(const char *name, const char *target, const char *member)
 {
 	const struct api a = { .machine = (char *)name, .timeout_ms = ANSWER_MS };
-	AUTO_JSON struct json_object *list = NULL;
-	if (machine_is_running(name) != 1 || api_call(&a, "GET", "/containers/json", NULL, &list, NULL) < 0)
+	AUTO_JSON struct json_object *answer = NULL;
+	struct json_object *list = NULL;
+	if (api_call(&a, "GET", target, NULL, &answer, NULL) < 0)
 		return 0;
-	return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	if (member)
+		json_get_array(answer, member, &list, NULL);
+	else if (json_object_is_type(answer, json_type_array))
+		list = answer;
+	return list ? json_object_array_length(list) : 0;
+}
+
+/* Adds a machine's. Those of a VM are on its disk, so they are counted while it runs, and their
+ * bytes are the machine's. */
+static void add_amounts(const char *name, struct amount *containers, struct amount *volumes)
+{
+	AUTOFREE char *folder = machine_file(name, "containers"), *below = path_join(folder, "volumes");
+	uint64_t all = 0, of_volumes = 0, here = count_containers(folder), here_volumes = count_entries(below, "", 1);
+	int native = path_exists(folder), runs = machine_is_running(name) == 1;
+	if (native && (room_below(folder, 1, &all) < 0 || room_of_part(folder, "volumes", 1, &of_volumes) < 0))
+		containers->unknown = volumes->unknown = 1;
+	containers->bytes += all - MIN(all, of_volumes);
+	volumes->bytes += of_volumes;
+	if (runs && (!native || here || here_volumes)) {
+		here = native ? here : ask_count(name, "/containers/json?all=1", NULL);
+		here_volumes = ask_count(name, "/volumes", "Volumes");
+		containers->active += here ? ask_count(name, "/containers/json", NULL) : 0;
+		if (here_volumes)
+			volumes->active +=
+			    ask_count(name, "/volumes?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D", "Volumes");
+	}
+	containers->total += here;
+	volumes->total += here_volumes;
 }
 
 static int add_containers(struct json_object *rows, struct error **err)
 {
 	AUTO_STRV struct strv names = { 0 };
-	uint64_t total = 0, active = 0, bytes = 0;
-	int known = 1, r = machine_list(&names, err);
-	for (size_t i = 0; r == 0 && i < names.count; i++) {
-		AUTOFREE char *folder = machine_file(names.items[i], "containers");
-		uint64_t part = 0, count = count_containers(folder);
-		known &= !count_entries(folder, "", 1) || room_below(folder, 1, &part) == 0;
-		total += count;
-		bytes += part;
-		active += count ? count_running(names.items[i]) : 0;
-	}
-	if (r == 0)
-		add_row(rows, "containers", total, active, known, bytes);
-	return r;
+	struct amount containers = { 0 }, volumes = { 0 };
+	int r = machine_list(&names, err);
+	for (size_t i = 0; r == 0 && i < names.count; i++)
+		add_amounts(names.items[i], &containers, &volumes);
+	if (r < 0)
+		return r;
+	add_row(rows, "containers", containers.total, containers.active, !containers.unknown, containers.bytes);
+	add_row(rows, "volumes", volumes.total, volumes.active, !volumes.unknown, volumes.bytes);
+	return 0;
 }
 
 static int collect(struct json_object *rows, struct error **err)

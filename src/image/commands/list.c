@@ -59,15 +59,58 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 	return o;
 }
 
-static int print_documents(struct library *l, const struct library_index *index, const struct format *format,
-    struct error **err)
+/* Notes whose layers these are: {LAYER:DIGEST}, or {LAYER:""} for several images. */
+static void note_layers(struct json_object *owners, const struct image *i)
 {
-	AUTO_JSON struct json_object *array = json_object_new_array();
-	for (size_t k = 0; k < index->count; k++) {
-		AUTO_IMAGE struct image *i = NULL;
-		const struct library_entry *e = &index->entries[k];
-		(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
-		json_object_array_add(array, entry_to_json(e, i));
+	for (size_t k = 0; k < i->manifest->layer_count; k++) {
+		const char *layer = i->manifest->layers[k].digest;
+		struct json_object *owner = json_object_object_get(owners, layer);
+		if (!owner || !streq(json_object_get_string(owner), i->digest)) {
+			json_object_object_del(owners, layer);
+			json_add_string(owners, layer, owner ? "" : i->digest);
+		}
+	}
+}
+
+/* Adds the size of layers that other images have, too, and the size of all that no row before has.
+ * seen: the layers and images of those rows. */
+static void add_shares(struct json_object *row, const struct image *i, struct json_object *owners,
+    struct json_object *seen)
+{
+	uint64_t shared = 0, added = i->size;
+	for (size_t k = 0; k < i->manifest->layer_count; k++) {
+		const struct oci_descriptor *layer = &i->manifest->layers[k];
+		if (!*json_object_get_string(json_object_object_get(owners, layer->digest)))
+			shared += layer->size;
+		if (json_object_object_get_ex(seen, layer->digest, NULL))
+			added -= layer->size;
+		json_add_bool(seen, layer->digest, 1);
+	}
+	if (json_object_object_get_ex(seen, i->digest, NULL))
+		added = 0;
+	json_add_bool(seen, i->digest, 1);
+	json_add_u64(row, "shared_size", shared);
+	json_add_u64(row, "added_size", added);
+}
+
+static int print_documents(struct library *l, const struct library_index *index, int shares,
+    const struct format *format, struct error **err)
+{
+	AUTO_JSON struct json_object *array = json_object_new_array(), *owners = json_object_new_object(),
+				     *seen = json_object_new_object();
+	for (size_t pass = shares ? 0 : 1; pass < 2; pass++) {
+		for (size_t k = 0; k < index->count; k++) {
+			AUTO_IMAGE struct image *i = NULL;
+			const struct library_entry *e = &index->entries[k];
+			(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
+			if (pass == 0 && i)
+				note_layers(owners, i);
+			struct json_object *row = pass ? entry_to_json(e, i) : NULL;
+			if (row && shares && i)
+				add_shares(row, i, owners, seen);
+			if (row)
+				json_object_array_add(array, row);
+		}
 	}
 	return command_print_rows(format, array, err);
 }
@@ -100,7 +143,8 @@ int command_ls(struct options *o, struct error **err)
 		return r;
 	if (options_given(o, "quiet"))
 		return print_names(&index, err);
-	return format.kind == FORMAT_OWN ? print_table(l, &index, err) : print_documents(l, &index, &format, err);
+	return format.kind == FORMAT_OWN ? print_table(l, &index, err) :
+					   print_documents(l, &index, options_given(o, "shared"), &format, err);
 }
 
 static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key,

@@ -18,13 +18,24 @@ static int64_t count_users(struct json_object *containers, const char *id)
 	return count;
 }
 
+/* The size of all images, each layer once. */
+static uint64_t size_of_all(struct json_object *entries)
+{
+	uint64_t total = 0;
+	for (size_t i = 0; i < json_object_array_length(entries); i++) {
+		uint64_t added = 0;
+		json_get_u64(json_object_array_get_idx(entries, i), "added_size", &added, NULL);
+		total += added;
+	}
+	return total;
+}
+
 static void on_listed(int status, const char *output, const char *errors, void *data)
 {
 	struct docker_request *q = data;
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *entries = NULL;
 	struct json_object *containers = NULL;
-	uint64_t total = 0;
 	int r = docker_images_parse(status, output, errors, &entries, &err);
 	if (r < 0) {
 		docker_respond_error(q, r, err);
@@ -35,14 +46,10 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	for (size_t i = 0; i < json_object_array_length(images); i++) {
 		struct json_object *one = json_object_array_get_idx(images, i);
 		const char *id = "";
-		uint64_t size = 0;
 		json_get_string(one, "Id", &id, NULL);
-		json_get_u64(one, "Size", &size, NULL);
-		json_object_object_add(one, "SharedSize", json_object_new_int64(0));
 		json_object_object_add(one, "Containers", json_object_new_int64(count_users(containers, id)));
-		total += size;
 	}
-	json_add_u64(o, "LayersSize", total);
+	json_add_u64(o, "LayersSize", size_of_all(entries));
 	json_add(o, "Images", images);
 	json_add(o, "BuildCache", json_object_new_array());
 	docker_respond_json(q, 200, o);
@@ -50,7 +57,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 
 static void on_counted(int code, struct json_object *answer, void *data)
 {
-	static const char *const words[] = { "ls", "--format", "json", NULL };
+	static const char *const words[] = { "ls", "--shared", "--format", "json", NULL };
 	struct docker_request *q = data;
 	AUTO_ERROR struct error *err = NULL;
 	int r = code < 0 ? code : json_object_is_type(answer, json_type_object) ? 0 : -EPROTO;

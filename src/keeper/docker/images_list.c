@@ -183,6 +183,7 @@ static void add_image(struct json_object *list, struct json_object *from, const 
 {
 	const char *digest = NULL;
 	uint64_t size = 0;
+	int64_t shared = -1;
 	struct json_object *labels = NULL;
 	if (json_get_string(from, "digest", &digest, NULL) < 0)
 		return;
@@ -197,7 +198,8 @@ static void add_image(struct json_object *list, struct json_object *from, const 
 		json_add(o, "RepoDigests", json_object_new_array());
 		json_add_i64(o, "Created", docker_created_of(from));
 		json_add_u64(o, "Size", size);
-		json_add_i64(o, "SharedSize", -1);
+		json_get_i64(from, "shared_size", &shared, NULL);
+		json_add_i64(o, "SharedSize", shared);
 		json_add_i64(o, "Containers", -1);
 		json_add(o, "Labels", labels ? json_object_get(labels) : json_object_new_object());
 		json_object_array_add(list, o);
@@ -265,9 +267,11 @@ static void on_listed(int status, const char *output, const char *errors, void *
 
 void docker_get_images(struct docker_request *q)
 {
-	static const char *const words[] = { "ls", "--format", "json", NULL };
 	AUTO_ERROR struct error *err = NULL;
-	AUTOFREE char *text = docker_query(http_exchange_head(q->exchange)->target, "filters");
+	const char *target = http_exchange_head(q->exchange)->target;
+	AUTOFREE char *text = docker_query(target, "filters"), *shared = docker_query(target, "shared-size");
+	int with_shared = shared && (streq(shared, "1") || streq(shared, "true"));
+	const char *const words[] = { "ls", "--format", "json", with_shared ? "--shared" : NULL, NULL };
 	int r = docker_filters_parse(text, known_filters, &q->body, &err);
 	if (r == 0)
 		r = docker_program(keeper_loop(q->keeper), words, on_listed, q, &err);
