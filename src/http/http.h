@@ -85,12 +85,13 @@ struct http_route {
 };
 
 /* Routes end with a zero entry; `data` goes to every handler. Unknown paths get 404, known paths
- * with another method 405. The head of a request must come within 10 s, its body within 60 s; a
- * keep-alive connection may idle 60 s. */
+ * with another method 405. The head of a request must come within 10 s of its first byte, and that
+ * within 10 s of the connection; the body within 60 s. A keep-alive connection may idle 60 s. */
 int http_server_new(struct loop *l, const struct http_route *routes, void *data, struct http_server **ret);
 /* Sets header lines for every answer, each with its line break, and the member of a failed answer
  * that has the text ("error" without this). Both borrowed. */
 void http_server_set_dialect(struct http_server *s, const char *headers, const char *error_member);
+void http_server_set_head_limit(struct http_server *s, uint64_t ms); /* instead of the 10 s */
 /* Ends each connection with its first answer. */
 void http_server_set_one_request(struct http_server *s);
 void http_server_free(struct http_server *s); /* drops connections and exchanges; their closed callbacks run */

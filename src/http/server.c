@@ -46,6 +46,7 @@ static void exchange_reset(struct http_exchange *x)
 	json_object_put(TAKE_PTR(x->json));
 	x->chunks = (struct http_chunks){ 0 };
 	x->body_left = 0;
+	x->head_begun = 0;
 	x->closed = NULL;
 }
 
@@ -280,7 +281,7 @@ static void finish_answer(struct http_exchange *x)
 		return;
 	}
 	exchange_reset(x);
-	enter(x, CONNECTION_HEAD, x->in.size ? HEAD_TIMEOUT_MS : IDLE_TIMEOUT_MS);
+	enter(x, CONNECTION_HEAD, IDLE_TIMEOUT_MS);
 	source_set_events(x->io, EPOLLIN);
 	if (x->in.size)
 		connection_kick(x);
@@ -297,12 +298,20 @@ static void run_output(struct http_exchange *x)
 		source_set_events(x->io, r ? EPOLLOUT : 0);
 }
 
+/* The time of a head runs from its first byte on, however slowly the others come. */
+static void begin_head(struct http_exchange *x)
+{
+	if (!x->in.size || x->head_begun)
+		return;
+	x->head_begun = 1;
+	source_set_timer(x->timer, clock_deadline(x->server->head_ms));
+}
+
 static void connection_run(struct http_exchange *x)
 {
 	switch (x->state) {
 	case CONNECTION_HEAD:
-		if (x->in.size)
-			source_set_timer(x->timer, clock_deadline(HEAD_TIMEOUT_MS));
+		begin_head(x);
 		run_head(x);
 		break;
 	case CONNECTION_BODY:
@@ -331,6 +340,7 @@ int http_server_new(struct loop *l, const struct http_route *routes, void *data,
 	s->data = data;
 	s->headers = "";
 	s->error_member = "error";
+	s->head_ms = HEAD_TIMEOUT_MS;
 	*ret = s;
 	return 0;
 }
@@ -339,6 +349,11 @@ void http_server_set_dialect(struct http_server *s, const char *headers, const c
 {
 	s->headers = headers;
 	s->error_member = error_member;
+}
+
+void http_server_set_head_limit(struct http_server *s, uint64_t ms)
+{
+	s->head_ms = ms;
 }
 
 void http_server_set_one_request(struct http_server *s)
@@ -391,7 +406,7 @@ int http_server_serve_given(struct http_server *s, int connected_fd, const void 
 	s->connection_count++;
 	int r = loop_add_io(s->loop, x->fd, EPOLLIN, on_io, x, &x->io);
 	if (r == 0)
-		r = loop_add_timer(s->loop, clock_deadline(HEAD_TIMEOUT_MS), on_timer, x, &x->timer);
+		r = loop_add_timer(s->loop, clock_deadline(s->head_ms), on_timer, x, &x->timer);
 	if (r == 0 && size)
 		r = buffer_append(&x->in, bytes, size);
 	if (r < 0)

@@ -29,6 +29,7 @@ struct http_exchange {
 	struct json_object *json;
 	void (*closed)(void *data);
 	void *closed_data;
+	int head_begun;  /* its time runs */
 	int close_after; /* no further request after this answer */
 };
 
@@ -42,6 +43,7 @@ struct http_server {
 	size_t connection_count;
 	size_t bodies;   /* bytes held in bodies of all connections */
 	int one_request; /* a connection ends with its first answer */
+	uint64_t head_ms;
 };
 
 /* Something changed: write, go on to the next request, or free, at the end of this turn of the

@@ -377,6 +377,23 @@ static void test_reader_that_falls_behind(void **state)
 	assert_int_equal(f->closed, 0);
 }
 
+/* A head has one time limit, however its bytes come. */
+static void test_slow_head(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FD int fd = client(f);
+	char answer[1024];
+	ssize_t n = -1;
+	http_server_set_head_limit(f->server, 100);
+	for (int i = 0; i < 1000 && n < 0; i++) {
+		assert_int_equal(send(fd, "G", 1, MSG_NOSIGNAL), 1);
+		while (loop_step(f->loop, clock_deadline(10)) > 0)
+			;
+		n = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+	}
+	assert_true(n > 12 && memcmp(answer, "HTTP/1.1 ", 9) == 0);
+}
+
 static void test_garbage_and_too_large(void **state)
 {
 	static const char *const bad[] = {
@@ -478,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone_before_take, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocking_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_call_deadline_and_cancel, setup, teardown) };
