@@ -113,11 +113,9 @@ static void on_made(int status, const char *output, const char *errors, void *da
 int docker_image_prepare(struct keeper *k, const char *id, void (*done)(int code, const char *why, void *data),
     void *data, struct error **err)
 {
-	const char *const words[] = { "prepare", "--form", k->ops->container_form, "--pull", "never", "--progress",
-		"none", id, NULL };
 	struct preparation *p = xnew(struct preparation);
 	*p = (struct preparation){ k, xstrdup(id), done, data };
-	int r = docker_program(keeper_loop(k), words, on_made, p, err);
+	int r = docker_prepare(k, id, on_made, p, err);
 	if (r < 0) {
 		free(p->id);
 		free(p);
@@ -171,14 +169,6 @@ static void on_prepared(int status, const char *output, const char *errors, void
 		docker_hand_over(q, q->body);
 }
 
-static void on_asked(int status, const char *output, const char *errors, void *data)
-{
-	const struct docker_request *q = data;
-	if (status == 0)
-		docker_prepared_keep(q->reference, &q->index, output);
-	on_prepared(status, output, errors, data);
-}
-
 int docker_take_reference(struct docker_request *q, const char *text, struct error **err)
 {
 	if (!text || !*text || text[0] == '-' || strlen(text) > REFERENCE_MAX)
@@ -204,12 +194,8 @@ void docker_create(struct docker_request *q)
 		on_prepared(0, prepared, "", q);
 		return;
 	}
-	if (r == 0) {
-		q->index = docker_index_now();
-		const char *const words[] = { "prepare", "--form", q->keeper->ops->container_form, "--pull", "never",
-			"--progress", "none", q->reference, NULL };
-		r = docker_program(keeper_loop(q->keeper), words, on_asked, q, &err);
-	}
+	if (r == 0)
+		r = docker_prepare(q->keeper, q->reference, on_prepared, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Answers of `holm-image prepare` that still hold, so that most creates start no program.
+ * Answers of `holm-image prepare` that still hold, so that most creates start no program, and
+ * requests for the same answer that come while it is made, which start one program in all.
  *
  * An answer depends on the library's index.json, which names digests and is replaced as a whole at
  * each change, and on trees or a disk, which nothing rewrites. So it holds as long as that file is
@@ -11,8 +12,17 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "keeper/docker/private.h"
+#include "keeper/keeper_private.h"
 
 enum { KEPT_MAX = 32 };
+
+/* The library's index.json, told from another version of it. inode 0: there is none. */
+struct docker_index {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	int64_t changed_s, changed_ns;
+};
 
 static struct kept {
 	char *reference, *output;
@@ -20,7 +30,21 @@ static struct kept {
 } kept[KEPT_MAX];
 static size_t next_kept; /* the oldest one, which gives its place */
 
-struct docker_index docker_index_now(void)
+struct asker {
+	struct asker *next;
+	docker_program_fn done;
+	void *data;
+};
+
+/* A program that runs. */
+static struct asking {
+	struct asking *next;
+	char *reference;
+	struct docker_index index; /* as it was before */
+	struct asker *askers;
+} * all_asking;
+
+static struct docker_index index_now(void)
 {
 	AUTOFREE char *data = path_data_dir(), *path = path_join(data, "images/index.json");
 	struct stat st;
@@ -58,14 +82,14 @@ static int has_files(const char *output)
 
 const char *docker_prepared_find(const char *reference)
 {
-	const struct docker_index now = docker_index_now();
+	const struct docker_index now = index_now();
 	for (size_t i = 0; i < KEPT_MAX; i++)
 		if (streq(kept[i].reference, reference))
 			return is_same(&kept[i].index, &now) && has_files(kept[i].output) ? kept[i].output : NULL;
 	return NULL;
 }
 
-void docker_prepared_keep(const char *reference, const struct docker_index *index, const char *output)
+static void keep(const char *reference, const struct docker_index *index, const char *output)
 {
 	size_t i = 0;
 	while (i < KEPT_MAX && !streq(kept[i].reference, reference))
@@ -77,4 +101,58 @@ void docker_prepared_keep(const char *reference, const struct docker_index *inde
 	free(kept[i].reference);
 	free(kept[i].output);
 	kept[i] = (struct kept){ .reference = xstrdup(reference), .output = xstrdup(output), .index = *index };
+}
+
+/* ---- asking ---- */
+
+static void on_answer(int status, const char *output, const char *errors, void *data)
+{
+	struct asking *a = data, **at = &all_asking;
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	if (status == 0)
+		keep(a->reference, &a->index, output);
+	while (a->askers) {
+		struct asker *one = a->askers;
+		a->askers = one->next;
+		one->done(status, output, errors, one->data);
+		free(one);
+	}
+	free(a->reference);
+	free(a);
+}
+
+static int start(struct keeper *k, const char *reference, const struct docker_index *now, struct asking **ret,
+    struct error **err)
+{
+	const char *const words[] = { "prepare", "--form", k->ops->container_form, "--pull", "never", "--progress",
+		"none", reference, NULL };
+	struct asking *a = xnew(struct asking);
+	*a = (struct asking){ .next = all_asking, .reference = xstrdup(reference), .index = *now };
+	int r = docker_program(keeper_loop(k), words, on_answer, a, err);
+	if (r < 0) {
+		free(a->reference);
+		free(a);
+		return r;
+	}
+	*ret = all_asking = a;
+	return 0;
+}
+
+int docker_prepare(struct keeper *k, const char *reference, docker_program_fn done, void *data, struct error **err)
+{
+	const struct docker_index now = index_now();
+	struct asking *a = all_asking;
+	while (a && (!streq(a->reference, reference) || !is_same(&a->index, &now)))
+		a = a->next;
+	int r = a ? 0 : start(k, reference, &now, &a, err);
+	if (r < 0)
+		return r;
+	struct asker *one = xnew(struct asker), **last = &a->askers;
+	while (*last)
+		last = &(*last)->next;
+	*one = (struct asker){ .done = done, .data = data };
+	*last = one;
+	return 0;
 }

@@ -12,14 +12,6 @@
 
 struct resource;
 
-/* The library's index.json, told from another version of it. inode 0: there is none. */
-struct docker_index {
-	dev_t device;
-	ino_t inode;
-	off_t size;
-	int64_t changed_s, changed_ns;
-};
-
 /* A request that is being answered: handlers get the whole, answer once and free it. */
 struct docker_request {
 	struct keeper *keeper;
@@ -31,8 +23,7 @@ struct docker_request {
 	struct keeper_waiter *waiter;
 	struct json_object *body; /* of create */
 	char *reference;
-	char *target;              /* for the engine, in place of the client's; or NULL */
-	struct docker_index index; /* as it was before holm-image was asked */
+	char *target; /* for the engine, in place of the client's; or NULL */
 };
 void docker_request_free(struct docker_request *q);
 void docker_respond_error(struct docker_request *q, int code, const struct error *err); /* frees q */
@@ -78,11 +69,9 @@ void docker_search(struct docker_request *q);
 void docker_distribution(struct docker_request *q);
 void docker_auth(struct docker_request *q);
 
-/* prepared.c: the answer of an earlier `prepare` that still holds (borrowed), or NULL; and one to
- * keep, which is copied. */
-struct docker_index docker_index_now(void);
+/* prepared.c: the answer of an earlier `holm-image prepare` that still holds (borrowed), or
+ * NULL. */
 const char *docker_prepared_find(const char *reference);
-void docker_prepared_keep(const char *reference, const struct docker_index *index, const char *output);
 
 /* ports.c: lets the containers of this machine have the ports that a create request names. 0, or
  * -errno and a text. */
@@ -117,6 +106,10 @@ void docker_program_stop(struct program *p);
 /* The same, and with `extra` for its descriptor 3. */
 int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
     void *data, struct error **err);
+
+/* prepared.c: has `holm-image prepare` run for an image, unless it runs for it already, and calls
+ * done() later, once. 0 or -errno. */
+int docker_prepare(struct keeper *k, const char *reference, docker_program_fn done, void *data, struct error **err);
 
 /* A descriptor of memory with the text, at its beginning. -errno. */
 int docker_hold_text(const char *text);
