@@ -201,10 +201,9 @@ int image_open_files(const struct container *c, const char *place, struct error 
 /* logs.c: an attach that shows the log first; answers. */
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
 
-/* sizes.c: what the container has written, bytes on the disk. */
-uint64_t container_size(const struct container *c);
-/* list.c: an entry of GET /containers/json; owned. */
-struct json_object *container_summary(const struct container *c, int with_size);
+/* list.c: an entry of GET /containers/json; owned. sizes: NULL: without (sizes.h). */
+struct sizes;
+struct json_object *container_summary(const struct container *c, const struct sizes *sizes);
 
 /* docker_socket.c: a detached mount of a socket that leads to this machine's engine. Descriptor or
  * -errno. */
@@ -274,7 +273,7 @@ typedef void (*engine_handler_fn)(struct engine *e, struct http_exchange *x, con
 void engine_info(struct engine *e, struct http_exchange *x, const char *name);
 void engine_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_list(struct engine *e, struct http_exchange *x, const char *name);
-void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish);
+void engine_inspect(struct engine *e, struct http_exchange *x, const char *name);
 void engine_start(struct engine *e, struct http_exchange *x, const char *name);
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name);

@@ -9,6 +9,7 @@
 #include "agent/engine/health.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
+#include "agent/engine/sizes.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/parse.h"
@@ -123,7 +124,7 @@ static int passes_all(const struct container *c, struct json_object *filters)
 
 /* ---- ps ---- */
 
-struct json_object *container_summary(const struct container *c, int with_size)
+struct json_object *container_summary(const struct container *c, const struct sizes *sizes)
 {
 	const struct record *r = &c->record;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array(),
@@ -149,34 +150,71 @@ struct json_object *container_summary(const struct container *c, int with_size)
 	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);
 	json_add(o, "Mounts", mounts_describe(c));
-	if (with_size)
-		json_add_u64(o, "SizeRw", container_size(c));
+	if (sizes)
+		json_add_u64(o, "SizeRw", sizes_of_container(sizes, r->id));
 	return o;
+}
+
+/* Which containers a request asks for. */
+struct selection {
+	struct json_object *filters;
+	uint64_t most; /* 0: any number */
+	int all;
+};
+
+static int read_selection(struct http_exchange *x, struct selection *ret, struct error **err)
+{
+	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network", "volume",
+		NULL };
+	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
+	*ret = (struct selection){ 0 };
+	int r = docker_filters_parse(text, known, &ret->filters, err);
+	if (r < 0)
+		return r;
+	if (!limit || parse_u64(limit, &ret->most) < 0)
+		ret->most = 0;
+	ret->all = engine_flag(x, "all", 0) || ret->most > 0 ||
+		   (ret->filters && json_object_object_get_ex(ret->filters, "status", NULL));
+	return 0;
+}
+
+/* The first one from c on; NULL: none. */
+static const struct container *select_next(const struct selection *s, const struct container *c)
+{
+	while (c && !((s->all || c->pid || policy_is_waiting(c)) && passes_all(c, s->filters)))
+		c = c->next;
+	return c;
+}
+
+static void answer_list(struct engine *e, struct http_exchange *x, const char *name, const struct sizes *sizes)
+{
+	struct selection s;
+	AUTO_ERROR struct error *err = NULL;
+	if (read_selection(x, &s, &err) < 0) {
+		engine_error(x, -EINVAL, err);
+		return;
+	}
+	struct json_object *list = json_object_new_array();
+	for (const struct container *c = e->containers;
+	     (c = select_next(&s, c)) && (!s.most || json_object_array_length(list) < s.most); c = c->next)
+		json_object_array_add(list, container_summary(c, sizes));
+	json_object_put(s.filters);
+	http_respond_json(x, 200, list);
 }
 
 void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 {
-	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network", "volume",
-		NULL };
-	AUTO_ERROR struct error *err = NULL;
-	AUTO_JSON struct json_object *filters = NULL;
-	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
-	uint64_t most = 0;
-	if (docker_filters_parse(text, known, &filters, &err) < 0) {
-		engine_error(x, -EINVAL, err);
+	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
+	struct selection s;
+	if (!engine_flag(x, "size", 0) || read_selection(x, &s, NULL) < 0) {
+		answer_list(e, x, name, NULL);
 		return;
 	}
-	if (!limit || parse_u64(limit, &most) < 0)
-		most = 0;
-	int all =
-	    engine_flag(x, "all", 0) || most > 0 || (filters && json_object_object_get_ex(filters, "status", NULL));
-	int size = engine_flag(x, "size", 0);
-	struct json_object *list = json_object_new_array();
-	for (const struct container *c = e->containers; c && (!most || json_object_array_length(list) < most);
-	     c = c->next)
-		if ((all || c->pid || policy_is_waiting(c)) && passes_all(c, filters))
-			json_object_array_add(list, container_summary(c, size));
-	http_respond_json(x, 200, list);
+	for (const struct container *c = e->containers;
+	     (c = select_next(&s, c)) && (!s.most || wish.containers.count < s.most); c = c->next)
+		strv_add(&wish.containers, c->record.id);
+	json_object_put(s.filters);
+	sizes_count(e, x, name, &wish, answer_list);
 }
 
 /* ---- inspect ---- */
@@ -223,7 +261,7 @@ static struct json_object *host_object(const struct container *c)
 	return o;
 }
 
-void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
+static void answer_inspect(struct engine *e, struct http_exchange *x, const char *wish, const struct sizes *sizes)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct container *c = container_find(e, wish, &err);
@@ -252,12 +290,24 @@ void engine_inspect(struct engine *e, struct http_exchange *x, const char *wish)
 	json_add(o, "HostConfig", host_object(c));
 	json_add(o, "Config", config_object(c));
 	json_add(o, "Mounts", mounts_describe(c));
-	if (engine_flag(x, "size", 0))
-		json_add_u64(o, "SizeRw", container_size(c));
+	if (sizes)
+		json_add_u64(o, "SizeRw", sizes_of_container(sizes, c->record.id));
 	json_add(settings, "Ports", container_ports_object(c));
 	json_add(settings, "Networks", endpoints_describe(c));
 	json_add(o, "NetworkSettings", settings);
 	http_respond_json(x, 200, o);
+}
+
+void engine_inspect(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
+	const struct container *c = engine_flag(x, "size", 0) ? container_find(e, name, NULL) : NULL;
+	if (!c) {
+		answer_inspect(e, x, name, NULL);
+		return;
+	}
+	strv_add(&wish.containers, c->record.id);
+	sizes_count(e, x, name, &wish, answer_inspect);
 }
 
 /* ---- info ---- */

@@ -4,6 +4,7 @@
 
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
+#include "agent/engine/sizes.h"
 #include "base/alloc.h"
 #include "docker/filters.h"
 
@@ -143,16 +144,11 @@ static int is_wanted(const struct container *c, struct json_object *filters, int
 	       docker_filters_match_labels(filters, c->record.body.labels);
 }
 
-void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
+static void prune(struct engine *e, struct http_exchange *x, const char *name, const struct sizes *sizes)
 {
-	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *filters = NULL;
-	int64_t until;
-	int r = engine_prune_filters(x, &filters, &until, &err);
-	if (r < 0) {
-		engine_error(x, r, err);
-		return;
-	}
+	int64_t until = 0;
+	(void)engine_prune_filters(x, &filters, &until, NULL); /* engine_prune() has looked */
 	struct prune *p = xnew(struct prune);
 	*p = (struct prune){ .exchange = x, .deleted = json_object_new_array(), .left = 1 };
 	http_exchange_on_closed(x, on_closed, p);
@@ -161,10 +157,27 @@ void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
 			continue;
 		json_object_array_add(p->deleted, json_object_new_string(c->record.id));
 		p->left++;
-		p->bytes += container_size(c);
+		p->bytes += sizes_of_container(sizes, c->record.id);
 		c->prune = p;
 		container_remove(c);
 	}
 	if (--p->left == 0)
 		conclude(p);
+}
+
+void engine_prune(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *filters = NULL;
+	int64_t until;
+	int r = engine_prune_filters(x, &filters, &until, &err);
+	if (r < 0) {
+		engine_error(x, r, err);
+		return;
+	}
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (is_wanted(c, filters, until))
+			strv_add(&wish.containers, c->record.id);
+	sizes_count(e, x, name, &wish, prune);
 }

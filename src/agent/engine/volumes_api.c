@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/engine/sizes.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
 #include "base/parse.h"
@@ -234,29 +235,48 @@ static int may_prune(const struct engine *e, struct json_object *volume, struct 
 	       passes(e, volume, filters);
 }
 
-void engine_volumes_prune(struct engine *e, struct http_exchange *x, const char *name)
+/* Adds the volumes that a prune is to remove. 0 or -EINVAL. */
+static int find_pruned(const struct engine *e, struct http_exchange *x, struct strv *to, struct error **err)
 {
 	static const char *const known[] = { "all", "label", "label!", NULL };
-	AUTO_ERROR struct error *err = NULL;
 	AUTO_JSON struct json_object *filters = NULL;
-	AUTO_STRV struct strv names = { 0 }, deleted = { 0 };
-	uint64_t size = 0;
-	int r = read_filters(x, known, &filters, &err);
-	if (r < 0) {
-		engine_error(x, -EINVAL, err);
-		return;
-	}
+	AUTO_STRV struct strv names = { 0 };
+	int r = read_filters(x, known, &filters, err);
+	if (r < 0)
+		return r;
 	volumes_list(e, &names);
 	for (size_t i = 0; i < names.count; i++) {
 		AUTO_JSON struct json_object *volume = volume_describe(e, names.items[i]);
-		uint64_t own = volume && may_prune(e, volume, filters) ? volume_size(e, names.items[i]) : UINT64_MAX;
-		if (own == UINT64_MAX || volume_remove(e, names.items[i]) < 0)
+		if (volume && may_prune(e, volume, filters))
+			strv_add(to, names.items[i]);
+	}
+	return 0;
+}
+
+static void prune(struct engine *e, struct http_exchange *x, const char *name, const struct sizes *sizes)
+{
+	AUTO_STRV struct strv names = { 0 }, deleted = { 0 };
+	uint64_t size = 0;
+	(void)find_pruned(e, x, &names, NULL); /* engine_volumes_prune() has looked */
+	for (size_t i = 0; i < names.count; i++) {
+		if (volume_remove(e, names.items[i]) < 0)
 			continue;
-		size += own;
+		size += sizes_of_volume(sizes, names.items[i]);
 		strv_add(&deleted, names.items[i]);
 	}
 	struct json_object *o = json_object_new_object();
 	json_add_strv(o, "VolumesDeleted", &deleted);
 	json_add_u64(o, "SpaceReclaimed", size);
 	http_respond_json(x, 200, o);
+}
+
+void engine_volumes_prune(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	int r = find_pruned(e, x, &wish.volumes, &err);
+	if (r < 0)
+		engine_error(x, -EINVAL, err);
+	else
+		sizes_count(e, x, name, &wish, prune);
 }
