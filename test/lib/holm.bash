@@ -323,6 +323,23 @@ fsd_worker()
 	fsd_workers "$1" | grep -m 1 .
 }
 
+# crash_agent: ends the agent of the VM "box", and nothing else. A program inside crashes, and the
+# kernel runs the handler of its dump outside of the machine. The reaper and the process that waits
+# for the engine's place are no agents.
+crash_agent()
+{
+	as_root box sh -c 'cat >/tmp/handler; echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler" >/proc/sys/kernel/core_pattern
+		sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern' <<-'END' || true
+		for process in /proc/[0-9]*; do
+			read -r line <"$process/cmdline"
+			read -r name <"$process/comm"
+			case "$name $line" in
+			"init holm-agent"*) kill -9 "${process#/proc/}" ;;
+			esac
+		done
+	END
+}
+
 # agent_of NAME, init_of NAME: of a machine without a VM. The agent is the first process of a pid namespace below ours, the init of one below that.
 agent_of()
 {

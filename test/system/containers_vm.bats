@@ -183,6 +183,28 @@ run_in()
 	equal running "$(docker inspect -f '{{.State.Status}}' web)"
 }
 
+@test "vm: the agent is killed: containers and their ports go on, their logs lose no line and have none twice" {
+	local address before
+	docker run -d --name lines -p 127.0.0.1:0:80 -v www:/www busybox:test sh -c \
+		'httpd -p 80 -h /www; i=0; until [ -e /go ]; do i=$((i+1)); echo $i; usleep 5000; done; exit 6' >/dev/null
+	address=$(docker port lines 80)
+	before=$(docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' lines)
+	until_true 60 has_said lines
+	crash_agent
+	until_true 60 docker exec lines true
+	as_root box dmesg >"$BATS_TEST_TMPDIR/kernel"
+	grep -q 'went on with the running machine box' "$BATS_TEST_TMPDIR/kernel"
+	equal "$before" "$(docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' lines)"
+	curl -sS --max-time 20 "http://$address/" -o /dev/null
+	equal inside "$(run_in -v "$H:/data" busybox:test sh -c 'echo inside >/data/file; cat /data/file')"
+	docker exec lines touch /go
+	equal 6 "$(docker wait lines)"
+	docker logs lines >"$BATS_TEST_TMPDIR/log"
+	cmp "$BATS_TEST_TMPDIR/log" <(seq 1 "$(wc -l <"$BATS_TEST_TMPDIR/log")")
+	docker rm lines >/dev/null
+	exits 7 curl -sS --max-time 20 "http://$address/"
+}
+
 # --- last -----------------------------------------------------------------------------------------
 
 @test "vm: a volume outlives its containers, and goes with rm" {

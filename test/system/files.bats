@@ -365,21 +365,6 @@ other" "$(ls "$WORLD/side")"
 	run ! in_machine box grep late /srv/late
 }
 
-# crash_agent: ends the agent of a VM. A program inside crashes, and the kernel runs the handler of
-# its dump outside of the machine.
-crash_agent()
-{
-	as_root box sh -c 'cat >/tmp/handler; echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler" >/proc/sys/kernel/core_pattern
-		sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern' <<-'END' || true
-		for process in /proc/[0-9]*; do
-			read -r line <"$process/cmdline"
-			case "$line" in
-			holm-agent*) kill -9 "${process#/proc/}" ;;
-			esac
-		done
-	END
-}
-
 @test "a socket comes to a running machine: its users inside talk to the host's service until it goes" {
 	requires python3
 	cc -static -o attempt "$BATS_TEST_DIRNAME/../lib/attempt.c"

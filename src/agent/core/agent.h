@@ -82,5 +82,6 @@ void names_stop(struct agent *a);
  * are none. */
 void engine_machine_ready(struct agent *a); /* sessions may start: starts the engine if it left a mark */
 int engine_machine_stops(struct agent *a);
+void engine_machine_adopt(struct agent *a); /* of an agent that was started again, once the keeper is back */
 void engine_machine_ended(struct agent *a); /* the init is gone: ends the engine */
 void stop_containers_ended(struct agent *a);

@@ -81,8 +81,8 @@ struct platform {
 	/* (there, last) Returns in the process that may execute the program. NULL: this one. */
 	int (*run_below)(void);
 
-	/* (there) Becomes process 1 of a pid namespace; the one that called waits for it. 0 or
-	 * -errno. NULL: leave() did it. */
+	/* (there) Becomes process 1 of a pid namespace; the one that called waits for it, also
+	 * over the end of an agent that is started again. 0 or -errno. NULL: leave() did it. */
 	int (*contain)(void);
 
 	/* Containers of the machine's engine; NULL: this platform has none.

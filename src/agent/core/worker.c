@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct worker {
 	struct worker_events events;
 	void *data;
 	pid_t pid;
+	int pidfd; /* of one that is not our child; else -1 */
 	int channel;
 	int finished; /* the last message came */
 	int code;
@@ -35,6 +37,7 @@ static void worker_free(struct worker *w)
 	source_free(w->io);
 	source_free(w->child);
 	fd_close(w->channel);
+	fd_close(w->pidfd);
 	free(w->text);
 	free(w);
 }
@@ -168,7 +171,7 @@ int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, s
 		worker_child(parent, ends[1], fn, fn_data, keep, keep_count);
 	fd_close(ends[1]);
 	struct worker *w = xnew(struct worker);
-	*w = (struct worker){ .events = *events, .data = data, .pid = pid, .channel = ends[0] };
+	*w = (struct worker){ .events = *events, .data = data, .pid = pid, .pidfd = -1, .channel = ends[0] };
 	fd_set_nonblocking(w->channel, 1);
 	if ((r = loop_add_io(l, w->channel, EPOLLIN, on_channel, w, &w->io)) < 0 ||
 	    (r = loop_add_child(l, pid, on_child, w, &w->child)) < 0) {
@@ -182,6 +185,37 @@ int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, s
 	return 0;
 }
 
+static void on_pidfd(struct source *s, int fd, uint32_t events, void *data)
+{
+	on_child(s, 0, 0, data);
+}
+
+int worker_adopt(struct loop *l, int channel, int pidfd, const struct worker_events *events, void *data,
+    struct worker **ret)
+{
+	struct worker *w = xnew(struct worker);
+	*w = (struct worker){ .events = *events, .data = data, .pidfd = pidfd, .channel = channel };
+	fd_set_nonblocking(w->channel, 1);
+	int r = loop_add_io(l, w->channel, EPOLLIN, on_channel, w, &w->io);
+	if (r == 0)
+		r = loop_add_io(l, w->pidfd, EPOLLIN, on_pidfd, w, &w->child);
+	if (r < 0)
+		worker_free(w);
+	else
+		*ret = w;
+	return r;
+}
+
+int worker_channel(const struct worker *w)
+{
+	return w->channel;
+}
+
+pid_t worker_pid(const struct worker *w)
+{
+	return w->pid;
+}
+
 int worker_send(struct worker *w, struct json_object *o, int fd)
 {
 	return channel_send(w->channel, o, fd);
@@ -191,8 +225,11 @@ void worker_cancel(struct worker *w)
 {
 	if (!w)
 		return;
-	kill(w->pid, SIGKILL);
-	if (w->child)
+	if (w->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+	else
+		kill(w->pid, SIGKILL);
+	if (w->child && w->pidfd < 0)
 		waitpid(w->pid, NULL, 0);
 	worker_free(w);
 }

@@ -22,6 +22,12 @@ struct worker_events {
 /* keep: descriptors that the child needs (any order), borrowed. *ret may be NULL. */
 int worker_start(struct loop *l, worker_fn fn, void *fn_data, const int *keep, size_t keep_count,
     const struct worker_events *events, void *data, struct worker **ret);
+/* The same for a worker that an agent before this one has started: its end of the channel and a
+ * pidfd, both taken, also on failure. */
+int worker_adopt(struct loop *l, int channel, int pidfd, const struct worker_events *events, void *data,
+    struct worker **ret);
+int worker_channel(const struct worker *w); /* borrowed */
+pid_t worker_pid(const struct worker *w);   /* 0: adopted */
 /* Lowers the soft limit of open files to what programs expect; the agent's own is higher. For every
  * child that executes something or opens a session. */
 void worker_limit_files(void);

@@ -47,6 +47,7 @@ struct engine {
 	struct image *images;
 	int stopping;
 	uint64_t mount_number;        /* of the next request to the agent for a host path */
+	unsigned agents;              /* that were started again since this engine began */
 	struct strv nameservers;      /* of the machine */
 	char *host;                   /* the host's address; NULL: out of reach */
 	struct bridge bridge;         /* of the default network */
@@ -186,6 +187,7 @@ typedef void (*image_ready_fn)(int code, const char *text, void *data);
 void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
 void images_load(struct engine *e);                                  /* those that an earlier engine has mounted */
 void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
+void images_ask_again(struct engine *e);                             /* another agent has to answer */
 /* A container of this image is gone: without another one the image is unmounted some time later. */
 void image_maybe_unused(struct engine *e, const char *id);
 /* Mounts the container's root file system at ENGINE_RUN/ID/root, or at this directory. 0 or
@@ -222,6 +224,8 @@ void container_close_ports(struct container *c);
 void container_ports_message(struct engine *e, struct json_object *o);
 /* Closes what an engine before this one left of containers that do not run. */
 void containers_settle_ports(struct engine *e);
+/* Another agent passes requests on: what the last one may have lost is said again. */
+void containers_ask_ports_again(struct engine *e);
 /* For inspect and for a list; owned. */
 struct json_object *container_ports_object(const struct container *c);
 struct json_object *container_ports_list(const struct container *c);

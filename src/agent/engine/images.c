@@ -81,11 +81,17 @@ static void settle(struct image *i, int code, const char *text)
 	}
 }
 
+/* Of what this engine asks this agent for. */
+static int64_t tag_of(const struct engine *e)
+{
+	return (int64_t)e->agents << 32 | getpid();
+}
+
 static void ask(struct image *i)
 {
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", i->id);
-	json_add_i64(o, "tag", getpid());
+	json_add_i64(o, "tag", tag_of(i->engine));
 	int r = channel_send(ENGINE_CHANNEL, o, -1);
 	if (r < 0)
 		settle(i, r, "the agent cannot be asked for the image");
@@ -152,7 +158,7 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 	const char *id = NULL, *text = NULL;
 	uint64_t count = 0;
 	int64_t tag = 0;
-	if (json_get_i64(o, "tag", &tag, NULL) < 0 || tag != getpid())
+	if (json_get_i64(o, "tag", &tag, NULL) < 0 || tag != tag_of(e))
 		return;
 	struct image *i = json_get_string(o, "image", &id, NULL) == 0 ? find(e, id) : NULL;
 	if (!i || i->ready)
@@ -172,6 +178,18 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 		i->ready = 1;
 		settle(i, 0, NULL);
 		image_maybe_unused(e, id); /* its container may be gone by now */
+	}
+}
+
+void images_ask_again(struct engine *e)
+{
+	for (struct image *i = e->images, *next; i; i = next) {
+		next = i->next;
+		if (i->ready)
+			continue;
+		unmount_begun(i);
+		i->count = i->mounted = 0;
+		ask(i);
 	}
 }
 

@@ -151,6 +151,17 @@ static void stop_all(struct engine *e)
 	engine_tell_stopped(e);
 }
 
+/* Another agent has come, which knows nothing of what the last one was asked for. */
+static void ask_again(struct engine *e)
+{
+	e->agents++;
+	containers_ask_ports_again(e);
+	images_ask_again(e);
+	mounts_ask_again(e);
+	if (e->stopping)
+		engine_tell_stopped(e);
+}
+
 static void on_channel(struct source *s, int socket, uint32_t events, void *data)
 {
 	struct engine *e = data;
@@ -166,6 +177,9 @@ static void on_channel(struct source *s, int socket, uint32_t events, void *data
 	if (json_object_object_get_ex(o, "stop", NULL)) {
 		fd_close(fd);
 		stop_all(e);
+	} else if (json_object_object_get_ex(o, "again", NULL)) {
+		fd_close(fd);
+		ask_again(e);
 	} else if (json_object_object_get_ex(o, "ports", NULL)) {
 		fd_close(fd);
 		container_ports_message(e, o);

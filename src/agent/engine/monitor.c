@@ -16,7 +16,8 @@
  *
  * The engine is started again at once, then after times that double up to RESTART_MAX_MS, until one
  * has lived for LIVED_MS. If none does and nothing runs, the monitor ends, so that clients get an
- * error. It ends with the agent's socket, and everything with it. */
+ * error. It ends with the agent's socket, of which in a VM the reaper has a copy, and everything
+ * with it. */
 #include "agent/engine/monitor.h"
 
 #include <errno.h>

@@ -18,6 +18,7 @@ int mounts_choose(struct engine *e, struct json_object *body, struct record *r, 
 void mounts_prepare(struct container *c, image_ready_fn ready);
 void mounts_message(struct engine *e, struct json_object *o, int fd); /* of the agent; takes fd */
 void mounts_stop(struct container *c);                                /* ready is not called any more */
+void mounts_ask_again(struct engine *e);                              /* another agent has to answer */
 void mounts_undo(const struct container *c);                          /* in a child: unmounts all of it */
 
 /* Adds crun's part for each mount; `texts` owns what they refer to. */

@@ -194,27 +194,47 @@ static int begin(struct mounting *m, size_t i, struct error **err)
 	return 0;
 }
 
+static void begin_all(struct mounting *m)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct container *c = m->container;
+	int r = 0;
+	m->first = c->engine->mount_number;
+	c->engine->mount_number += c->record.mounts.count;
+	for (size_t i = 0; i < c->record.mounts.count; i++)
+		if ((r = begin(m, i, &err)) < 0) {
+			fail(m, r, &c->record.mounts.items[i]);
+			return;
+		}
+	if (!m->waiting)
+		fill(m);
+}
+
 void mounts_prepare(struct container *c, image_ready_fn ready)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *folder = xasprintf(ENGINE_RUN "/%s/mounts", c->record.id);
 	const struct docker_mounts *list = &c->record.mounts;
 	struct mounting *m = xnew(struct mounting);
-	*m = (struct mounting){ .container = c, .ready = ready, .first = c->engine->mount_number };
+	*m = (struct mounting){ .container = c, .ready = ready };
 	c->mounting = m;
-	c->engine->mount_number += list->count;
 	int r = list->count ? path_mkdir_all(folder, 0711, &err) : 0;
-	if (r < 0) {
+	if (r < 0)
 		settle(m, r, error_text(err, r));
-		return;
+	else
+		begin_all(m);
+}
+
+void mounts_ask_again(struct engine *e)
+{
+	for (struct container *c = e->containers, *next; c; c = next) {
+		next = c->next;
+		if (!c->mounting || !c->mounting->waiting)
+			continue;
+		mounts_undo(c);
+		c->mounting->waiting = 0;
+		begin_all(c->mounting);
 	}
-	for (size_t i = 0; i < list->count; i++)
-		if ((r = begin(m, i, &err)) < 0) {
-			fail(m, r, &list->items[i]);
-			return;
-		}
-	if (!m->waiting)
-		fill(m);
 }
 
 static struct mounting *find(const struct engine *e, uint64_t number)

@@ -124,10 +124,22 @@ void containers_settle_ports(struct engine *e)
 {
 	for (struct container *c = e->containers; c; c = c->next) {
 		AUTO_DOCKER_PORTS struct docker_ports published = { 0 };
-		if (c->held || read_published(c, &published, NULL) < 0 || !published.count)
+		if (c->held || c->preparing || read_published(c, &published, NULL) < 0 || !published.count)
 			continue;
 		c->has_ports = 1;
 		container_close_ports(c);
+	}
+}
+
+void containers_ask_ports_again(struct engine *e)
+{
+	containers_settle_ports(e);
+	for (struct container *c = e->containers, *next; c; c = next) {
+		next = c->next;
+		if (c->has_ports && !c->ports.count)
+			container_bind_ports(c);
+		if (c->pid)
+			container_open_ports(c);
 	}
 }
 

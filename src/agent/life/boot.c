@@ -113,6 +113,7 @@ void boot_handle(struct http_exchange *x, void *agent)
 	http_stream_begin(x, 200);
 	if (a->phase != PHASE_IDLE) {
 		tell_state(a);
+		engine_machine_adopt(a);
 		return;
 	}
 	boot_request_free(a->boot);

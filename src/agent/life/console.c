@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "agent/core/kept.h"
 #include "agent/core/platform.h"
 #include "agent/core/upcall.h"
 #include "base/alloc.h"
@@ -17,7 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { CONSOLE_BUFFER = 256 * 1024, CONSOLE_READ = 16 * 1024, RETRY_MS = 2000, READS_MAX = 16, KEEP_SOCKET = 3 };
+enum { CONSOLE_BUFFER = 256 * 1024, CONSOLE_READ = 16 * 1024, RETRY_MS = 2000, READS_MAX = 16 };
 
 struct console {
 	struct agent *agent;
@@ -122,7 +123,7 @@ void console_start(struct agent *a, int master, struct console **ret)
 	buffer_init(&c->pending, CONSOLE_BUFFER);
 	fd_set_nonblocking(master, 1);
 	if (a->platform->is_respawned)
-		fd_send(KEEP_SOCKET, &master, 1); /* the reaper keeps it for the next agent */
+		kept_put(KEPT_CONSOLE, master);
 	if (loop_add_timer(a->loop, UINT64_MAX, on_retry, c, &c->retry) < 0 ||
 	    loop_add_io(a->loop, master, EPOLLIN, on_master, c, &c->master_source) < 0)
 		log_error("the init's console cannot be read");

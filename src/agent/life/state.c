@@ -2,23 +2,22 @@
  * The state file: enough for a respawned agent to go on with a machine that is running. A pid alone
  * could be somebody else's by then, so the process's start time is kept with it. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/core/kept.h"
 #include "agent/core/platform.h"
 #include "agent/life/life.h"
 #include "agent/life/phase.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
 
-enum { STATE_MAX = 8 * 1024 * 1024, KEEP_SOCKET = 3, KEPT_MS = 200 };
+enum { STATE_MAX = 8 * 1024 * 1024 };
 
 /* Field 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold blanks and
  * brackets; 0 when there is no such process. */
@@ -57,17 +56,6 @@ void state_save(const struct agent *a)
 		log_warning("the agent's state cannot be saved: %s", err->text);
 }
 
-/* The console's master, where the reaper has it. */
-static int take_kept(void)
-{
-	int fd = -1;
-	size_t count = 0;
-	if (fd_wait(KEEP_SOCKET, POLLIN, clock_deadline(KEPT_MS)) <= 0 || fd_receive(KEEP_SOCKET, &fd, 1, &count) < 0 ||
-	    count != 1)
-		return -1;
-	return fd;
-}
-
 void state_adopt(struct agent *a)
 {
 	AUTO_JSON struct json_object *o = NULL;
@@ -92,6 +80,6 @@ void state_adopt(struct agent *a)
 	agent_enter(a, PHASE_RUNNING);
 	/* What it said while nobody listened is lost; it is not asked again. */
 	a->ready_session = a->ready_init = 1;
-	init_adopt(a, (pid_t)pid, pidfd, (enum init_kind)kind, take_kept());
+	init_adopt(a, (pid_t)pid, pidfd, (enum init_kind)kind, kept_take(KEPT_CONSOLE));
 	log_warning("went on with the running machine %s", a->boot->name);
 }

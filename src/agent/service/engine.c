@@ -9,15 +9,21 @@
  * the images that this machine was given and where their trees are. The engine gets clones that it
  * cannot make writable, and never a path.
  *
+ * In a VM the engine and its containers outlive an agent that is killed: the reaper has copies of
+ * the agent's ends of the sockets, which the next agent gets. The engine then repeats what it has
+ * asked for.
+ *
  * A request is POST /v1/engine with the client's own request behind its head. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/core/agent.h"
 #include "agent/core/channel.h"
+#include "agent/core/kept.h"
 #include "agent/core/platform.h"
 #include "agent/core/rootfs.h"
 #include "agent/core/worker.h"
@@ -244,20 +250,39 @@ static void drop_requests(struct engine_link *l)
 	binds_drop(&l->binds);
 }
 
+/* Leaves the engine with the reaper, for the next agent. */
+static void keep(const struct engine_link *l)
+{
+	if (!l->agent->platform->is_respawned)
+		return;
+	AUTO_FD int place = l->worker ? (int)syscall(SYS_pidfd_open, worker_pid(l->worker), 0) : -1;
+	kept_put(KEPT_ENGINE_CHANNEL, l->worker ? worker_channel(l->worker) : -1);
+	kept_put(KEPT_ENGINE_CONNECTIONS, l->connections);
+	kept_put(KEPT_ENGINE_PLACE, place);
+}
+
+/* All that is left is the containers' ports on the host. */
+static void forget(struct engine_link *l)
+{
+	fd_close(TAKE_FD(l->connections));
+	drop_requests(l);
+	engine_ports_end(l->ports);
+	keep(l);
+}
+
 static void on_done(int code, const char *text, void *data)
 {
 	struct engine_link *l = data;
 	log_warning("the engine has ended: %s", text ? text : "without a word");
 	l->worker = NULL;
-	fd_close(TAKE_FD(l->connections));
-	drop_requests(l);
-	engine_ports_end(l->ports);
+	forget(l);
 	stop_containers_ended(l->agent);
 }
 
+static const struct worker_events engine_events = { .message = on_message, .done = on_done };
+
 static int start(struct engine_link *l, struct error **err)
 {
-	static const struct worker_events events = { .message = on_message, .done = on_done };
 	struct agent *a = l->agent;
 	int ends[2];
 	int r = a->platform->container(a->init_kind, &l->container, err);
@@ -268,9 +293,11 @@ static int start(struct engine_link *l, struct error **err)
 	AUTO_FD int theirs = ends[1];
 	l->connections = ends[0];
 	l->place = (struct engine_place){ .agent = a, .connections = theirs, .crun = l->container.crun };
-	r = worker_start(a->loop, engine_place, &l->place, &theirs, 1, &events, l, &l->worker);
+	r = worker_start(a->loop, engine_place, &l->place, &theirs, 1, &engine_events, l, &l->worker);
 	if (r < 0)
 		fd_close(TAKE_FD(l->connections));
+	else
+		keep(l);
 	l->binds = (struct binds){ .agent = a, .engine = l->worker };
 	return r < 0 ? error_set_errno(err, r, "cannot start the engine") : 0;
 }
@@ -294,6 +321,37 @@ static struct engine_link *link_of(struct agent *a)
 	return a->engine;
 }
 
+/* Goes on with the engine that an agent before this one has started. Takes its channel. 0 or
+ * -errno. */
+static int adopt(struct engine_link *l, int engine_channel)
+{
+	struct agent *a = l->agent;
+	AUTO_FD int channel = engine_channel;
+	AUTO_FD int connections = kept_take(KEPT_ENGINE_CONNECTIONS);
+	AUTO_FD int place = kept_take(KEPT_ENGINE_PLACE);
+	int r = connections < 0 || place < 0 ? -ENOENT : 0;
+	if (r == 0)
+		r = worker_adopt(a->loop, TAKE_FD(channel), TAKE_FD(place), &engine_events, l, &l->worker);
+	if (r < 0) {
+		keep(l);
+		return r;
+	}
+	struct json_object *o = json_object_new_object();
+	json_add_bool(o, "again", 1);
+	l->connections = TAKE_FD(connections);
+	l->binds = (struct binds){ .agent = a, .engine = l->worker };
+	return worker_send(l->worker, o, -1);
+}
+
+/* NULL: it does not run. */
+static struct engine_link *running(struct agent *a)
+{
+	int channel = !a->engine && a->platform->is_respawned ? kept_take(KEPT_ENGINE_CHANNEL) : -1;
+	if (channel >= 0)
+		(void)adopt(link_of(a), channel);
+	return a->engine && a->engine->worker ? a->engine : NULL;
+}
+
 static void on_start(struct source *s, void *data)
 {
 	struct engine_link *l = data;
@@ -314,24 +372,32 @@ void engine_machine_ready(struct agent *a)
 		log_warning("containers are not started");
 }
 
+void engine_machine_adopt(struct agent *a)
+{
+	if (a->engine || a->init_pidfd < 0 || running(a))
+		return;
+	engine_ports_end(link_of(a)->ports);
+	engine_machine_ready(a);
+}
+
 int engine_machine_stops(struct agent *a)
 {
-	if (!a->engine || !a->engine->worker)
+	const struct engine_link *l = running(a);
+	if (!l)
 		return 0;
 	struct json_object *o = json_object_new_object();
 	json_add_bool(o, "stop", 1);
-	return worker_send(a->engine->worker, o, -1) == 0;
+	return worker_send(l->worker, o, -1) == 0;
 }
 
 void engine_machine_ended(struct agent *a)
 {
+	(void)running(a);
 	if (!a->engine)
 		return;
 	source_free(TAKE_PTR(a->engine->starting));
 	worker_cancel(TAKE_PTR(a->engine->worker));
-	fd_close(TAKE_FD(a->engine->connections));
-	drop_requests(a->engine);
-	engine_ports_end(a->engine->ports);
+	forget(a->engine);
 }
 
 /* ---- POST /v1/engine ---- */

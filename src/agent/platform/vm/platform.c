@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -91,9 +92,12 @@ static int vm_leave(void)
 	return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 
+/* The engine outlives an agent that is killed (service/engine.c), and so does this process, which
+ * waits for it. */
 static int vm_contain(void)
 {
-	if (unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
+	prctl(PR_SET_NAME, "holm-place");
+	if (prctl(PR_SET_PDEATHSIG, 0) < 0 || unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
 		return -errno;
 	return below_fork();
 }

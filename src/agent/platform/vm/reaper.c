@@ -3,9 +3,10 @@
  * proper is its child: a crash of the agent loses open sessions, but neither the machine's init nor
  * its mounts, and the next agent adopts them (state.c).
  *
- * Descriptors that must survive a crash (the master of the console's terminal) are kept here: the
- * agent sends them over a socket pair, its descriptor 3, and gets them back there when it is
- * started again. */
+ * Descriptors that must survive a crash are kept here (core/kept.h): the master of the console's
+ * terminal, and the agent's ends of the engine's sockets, so that the containers go on. The agent
+ * sends them over a socket pair, its descriptor 3, and gets them back there when it is started
+ * again. */
 #include "agent/platform/vm/reaper.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/kept.h"
 #include "agent/platform/vm/early.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -30,7 +32,7 @@ enum {
 struct reaper {
 	pid_t agent;
 	int socket; /* our end of the agent's descriptor 3 */
-	int kept;   /* the descriptor kept for it, -1 none */
+	int kept[KEPT_COUNT];
 	uint64_t starts[RESPAWN_MAX];
 	unsigned count;
 };
@@ -65,13 +67,14 @@ static _Noreturn void agent_child(int socket)
 static int start_agent(struct reaper *reaper)
 {
 	int ends[2];
-	int e = fd_socketpair(SOCK_STREAM, ends);
+	int e = fd_socketpair(SOCK_SEQPACKET, ends);
 	if (e < 0)
 		return e;
 	fd_close(reaper->socket);
 	reaper->socket = ends[0];
-	if (reaper->kept >= 0)
-		fd_send(reaper->socket, &reaper->kept, 1);
+	for (int i = 0; i < KEPT_COUNT; i++)
+		if (reaper->kept[i] >= 0)
+			kept_send(reaper->socket, (enum kept)i, reaper->kept[i]);
 	reaper->agent = fork();
 	if (reaper->agent == 0)
 		agent_child(ends[1]);
@@ -79,17 +82,14 @@ static int start_agent(struct reaper *reaper)
 	return reaper->agent < 0 ? -errno : 0;
 }
 
+/* Takes in all that the agent has sent. At its end the death comes as a signal. */
 static void receive_kept(struct reaper *reaper)
 {
-	int fd = -1;
-	size_t count = 0;
-	if (fd_receive(reaper->socket, &fd, 1, &count) < 0 || count != 1) {
-		/* The agent's end is closed: its death comes as a signal. */
+	int r = 1;
+	while (r == 1 && reaper->socket >= 0)
+		r = kept_receive(reaper->socket, reaper->kept);
+	if (r < 0)
 		fd_close(TAKE_FD(reaper->socket));
-		return;
-	}
-	fd_close(reaper->kept);
-	reaper->kept = fd;
 }
 
 /* Reaps everything that has ended; whether the agent was among it. */
@@ -123,6 +123,7 @@ static int serve(struct reaper *reaper, int signals)
 			continue;
 		if (!reap(reaper))
 			continue;
+		receive_kept(reaper);
 		if (!may_start(reaper)) {
 			log_error("the agent keeps dying; powering off");
 			return -EIO;
@@ -134,8 +135,9 @@ static int serve(struct reaper *reaper, int signals)
 
 int reaper_run(void)
 {
-	struct reaper reaper = { .socket = -1, .kept = -1 };
+	struct reaper reaper = { .socket = -1 };
 	sigset_t set;
+	memset(reaper.kept, 0xff, sizeof reaper.kept);
 	sigfillset(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	sigemptyset(&set);
