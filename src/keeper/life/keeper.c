@@ -206,12 +206,21 @@ static void on_paused(const char *why, void *data)
 	keeper_set_paused(data, why);
 }
 
+/* Of the time that the init has to stop. */
+static uint64_t stop_time_left(const struct keeper *k)
+{
+	uint64_t end = clock_now_ms() + STOP_GRACE_MS;
+	return k->stop_deadline_ms > end ? k->stop_deadline_ms - end : 0;
+}
+
 static void on_connected(struct transport *to_agent, void *data)
 {
 	struct keeper *k = data;
 	k->transport = to_agent;
 	if (k->stage == STAGE_ISOLATION || k->stage == STAGE_AWAY)
 		keeper_enter(k, STAGE_VERSION);
+	else if (k->stage == STAGE_STOPPING)
+		agent_stop(k, stop_time_left(k));
 }
 
 static void on_accepted(int fd, void *data)
@@ -356,6 +365,9 @@ void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data)
 	/* A paused inside hears nothing, unless it goes on in time. */
 	uint64_t deadline = clock_deadline(timeout_ms + (k->paused ? 0 : STOP_GRACE_MS));
 	int first = k->stage != STAGE_STOPPING, was_ready = k->session_ready;
+	/* An agent or an init that comes back is asked, an agent that is not here yet by
+	 * on_connected(). */
+	int comes_back = k->was_ready && !was_ready;
 	int sooner = first || deadline < k->stop_deadline_ms;
 	if (sooner) {
 		k->stop_deadline_ms = deadline;
@@ -366,9 +378,9 @@ void keeper_stop(struct keeper *k, uint64_t timeout_ms, void (*gone)(void *data)
 			agent_forget_calls(k);
 		keeper_enter(k, STAGE_STOPPING);
 	}
-	if (sooner && k->transport && was_ready)
+	if (sooner && k->transport && (was_ready || comes_back))
 		agent_stop(k, timeout_ms);
-	else if (first)
+	else if (first && !comes_back)
 		kill_isolation(k); /* nothing runs inside that could be asked */
 }
 

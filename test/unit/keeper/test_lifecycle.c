@@ -228,6 +228,23 @@ static void test_agent_lost_and_back(void **state)
 	assert_false(f->ended);
 }
 
+/* A stop waits for the agent that comes back, which can ask the init. */
+static void test_stop_while_the_agent_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, 10000);
+	wait_ready(f);
+	fake_lose_agent(f->fake);
+	struct asker *a = ask(f, "POST", "/v1/stop", "{\"timeout_ms\":100000}");
+	settle(f);
+	assert_false(a->done);
+	fake_return_agent(f->fake);
+	run_until(f, &a->done);
+	run_until(f, &f->ended);
+	assert_int_equal(f->fake->kills, 0);
+	assert_in_range(f->fake->stop_timeout_ms, 1, 100000);
+}
+
 static void test_init_restarts(void **state)
 {
 	struct fixture *f = *state;
@@ -315,6 +332,7 @@ int main(void)
 		KEEPER_TEST(test_agent_never_answers),
 		KEEPER_TEST(test_isolation_ends_while_booting),
 		KEEPER_TEST(test_agent_lost_and_back),
+		KEEPER_TEST(test_stop_while_the_agent_is_lost),
 		KEEPER_TEST(test_init_restarts),
 		KEEPER_TEST(test_stop),
 		KEEPER_TEST(test_stop_while_starting),
