@@ -151,32 +151,3 @@ files_of()
 	equal '' "$(docker ps -aq --filter name=big)"
 	timeout 120 sh -c "until [ -z \"\$(find '$folder' -maxdepth 1 -name '.gone-*' -o -maxdepth 1 -name '$id')\" ]; do sleep 0.1; done"
 }
-
-@test "the engine is killed thirty times at any moment: each container is there or not, and nothing is left" {
-	local i n=0 deadline=$((SECONDS + ${HOLM_TEST_KILLS:-30} * 3))
-	docker run -d --name kept busybox:test sh -c 'i=0; while :; do i=$((i+1)); echo $i; usleep 10000; done' >/dev/null
-	while [ "$n" -lt "${HOLM_TEST_KILLS:-30}" ] && [ "$SECONDS" -lt "$deadline" ]; do
-		docker run -d --rm busybox:test sleep "0.$((RANDOM % 3))" >/dev/null 2>&1 &
-		docker create busybox:test true >/dev/null 2>&1 &
-		# shellcheck disable=SC2046
-		docker rm $(docker ps -aq --filter status=exited --filter status=created) >/dev/null 2>&1 &
-		sleep "0.$((RANDOM % 200 + 100))"
-		strike_engine && n=$((n + 1))
-		wait || true
-	done
-	equal running "$(docker inspect -f '{{.State.Status}}' kept)"
-	docker stop -t 0 kept >/dev/null
-	docker logs kept >"$TMPDIR/log"
-	cmp "$TMPDIR/log" <(seq 1 "$(wc -l <"$TMPDIR/log")")
-	rm "$TMPDIR/log"
-	# Those with --rm may go at the same time.
-	are_removed()
-	{
-		docker ps -aq | xargs -r timeout 60 docker rm -f >/dev/null
-		[ -z "$(docker ps -aq)" ]
-	}
-	until_true 60 are_removed
-	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1)"
-	i=$(engine)
-	equal '' "$(nsenter --user --mount --target "$i" --setuid 0 --setgid 0 ls /run/containers)"
-}
