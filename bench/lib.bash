@@ -47,6 +47,12 @@ at_least()
 	echo "at least $1: $(awk -v r="$2" -v l="$1" 'BEGIN { print(r >= l ? "met" : "MISSED") }')"
 }
 
+# at_most_ratio LIMIT US US: the same for a ratio that is to be that or less.
+at_most_ratio()
+{
+	echo "at most $1: $(awk -v a="$2" -v b="$3" -v l="$1" 'BEGIN { print(a <= b * l ? "met" : "MISSED") }')"
+}
+
 # row WHAT HOLM BESIDE VALUE RATIO [AIM]
 row()
 {

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# From a registry to trees that machines can use, beside podman's pull of the same image from the same registry; each on a fresh file system and
-# with what it wrote synced.
+# From a registry to trees and to a disk that machines can use, beside podman's pull of the same
+# image from the same registry and the limit; each on a fresh file system, with its writes synced.
 
 # Each takes the image's address and works in $work/fresh.
 unpack_holm()
 {
 	# shellcheck disable=SC2016
-	sample "$2" "${user_words[@]}" env XDG_DATA_HOME="$work/fresh/data" sh -c 'holm-image prepare --form trees --progress none "$1" && sync -f "$2"' \
-		sh "$1" "$work/fresh"
+	sample "$2" "${user_words[@]}" env XDG_DATA_HOME="$work/fresh/data" sh -c 'holm-image prepare $3 --progress none "$1" && sync -f "$2"' \
+		sh "$1" "$work/fresh" "$3"
 }
 
 unpack_podman()
@@ -17,6 +17,13 @@ unpack_podman()
 	sample "$2" "${user_words[@]}" sh -c 'podman --root "$2/containers" --runroot "$3" pull -q --tls-verify=false "$1" && sync -f "$2"' \
 		sh "$1" "$work/fresh" "$XDG_RUNTIME_DIR/unpack"
 	podman_pause_end
+}
+
+# The limit on two cores: blobs in local files, both digests, the uncompressed bytes written.
+unpack_limit()
+{
+	# shellcheck disable=SC2016
+	sample "$2" sh -c '"$1" "$2" $3 && sync -f "$2"' sh "$work/pull-limit" "$work/fresh" "$1"
 }
 
 # The floor: no download, no check, no user; what is measured is decoding and writing.
@@ -37,6 +44,7 @@ bench_native_unpack()
 	[ -n "$root_user" ] || { skipped "$what" "podman pull" "a fresh file system takes root"; return; }
 	address=$(cat "$work/registry.address")
 	file=$(archive bookworm) || exit 1
+	cc -O2 -std=gnu17 -D_GNU_SOURCE -o "$work/pull-limit" "$root/bench/pull-limit.c" -lisal -lzstd -lcrypto -lpthread || exit 1
 	why=$(peer podman) || skipped "$what" "podman pull" "$why"
 	for format in gzip zstd; do
 		skopeo copy --quiet --insecure-policy --dest-tls-verify=false --dest-compress-format $format \
@@ -45,7 +53,11 @@ bench_native_unpack()
 		files=$(layout_layers "$work/layout-$format")
 		for n in 1 2 3; do
 			fresh || exit 1
-			unpack_holm "$address/bookworm:$format" "holm-$format"
+			unpack_holm "$address/bookworm:$format" "holm-$format" "--form trees"
+			fresh || exit 1
+			unpack_holm "$address/bookworm:$format" "disk-$format" ""
+			fresh || exit 1
+			unpack_limit "$files" "limit-$format"
 			fresh || exit 1
 			unpack_tar "$files" "tar-$format"
 			[ -z "$why" ] || continue
@@ -61,8 +73,12 @@ bench_native_unpack()
 # unpack_rows WHAT FORMAT MEGABYTES
 unpack_rows()
 {
-	local ours theirs
-	ours=$(of "holm-$2" p50)
+	local ours theirs disk limit
+	ours=$(of "holm-$2" p50) disk=$(of "disk-$2" p50) limit=$(of "limit-$2" p50)
+	row "$1, $2, $3 MB" "$(ms "$ours")" "the limit: inflate, both digests, write" "$(ms "$limit")" "$(ratio "$ours" "$limit")" \
+		"$(at_most_ratio 1.5 "$ours" "$limit")"
+	row "${1%trees}a disk, $2, $3 MB" "$(ms "$disk")" "the limit: inflate, both digests, write" "$(ms "$limit")" "$(ratio "$disk" "$limit")" \
+		"$(at_most_ratio 1.5 "$disk" "$limit")"
 	if measured "podman-$2"; then
 		theirs=$(of "podman-$2" p50)
 		row "$1, $2, $3 MB" "$(ms "$ours")" "podman pull from the same registry" "$(ms "$theirs")" "$(ratio "$ours" "$theirs")"
