@@ -223,7 +223,7 @@ serve_nginx()
 	local port
 	port=$(free_port)
 	docker run -d --name nginx -p "$port:80" nginx:test >/dev/null || return
-	curl -sS --retry 20 --retry-connrefused --retry-delay 1 "http://localhost:$port/" | grep -q 'from nginx' && echo "$port"
+	curl -sS --retry 20 --retry-all-errors --retry-delay 1 "http://localhost:$port/" | grep -q 'from nginx' && echo "$port"
 }
 
 @test "nginx of Debian's package behind a port: 10000 requests without an error" {
