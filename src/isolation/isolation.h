@@ -31,12 +31,16 @@ struct isolation_share {
 	const int *choices; /* MACHINE_SHARE_KEYS of them: the machine's share_choices */
 };
 
+/* In the machine's network. */
+enum isolation_socket { ISOLATION_TCP4, ISOLATION_TCP6, ISOLATION_UDP4, ISOLATION_UDP6, ISOLATION_SOCKETS };
+
 struct isolation_events {
 	void (*stage)(const char *text, void *data);   /* for people: "starting the virtual machine" */
 	void (*warning)(const char *text, void *data); /* one line, shown on stderr by whoever waits for the start */
 	void (*connected)(struct transport *to_agent, void *data); /* streams can be opened; borrowed until `lost` */
 	void (*accepted)(int fd, void *data);                      /* the agent opened a stream to us; takes fd */
 	void (*lost)(const char *why, void *data);                 /* the transport ended (agent died, port closed) */
+	void (*sockets)(void *data); /* open_socket() that answered -EAGAIN can be called again */
 	/* The machine stands still because of the host; it goes on by itself, and then why is
 	 * NULL. */
 	void (*paused)(const char *why, void *data);
@@ -107,6 +111,10 @@ struct isolation_ops {
 	void (*return_disk)(struct isolation_run *run, const char *path);
 	/* Names the resource that the host lacks for the init to start, owned; NULL: none. */
 	char *(*shortage)(const struct isolation_run *run);
+	/* A socket in the machine's network, to be connected by this process: non-blocking, and
+	 * nothing inside has a descriptor of it. -EAGAIN: the event `sockets` says when to ask
+	 * again. NULL or another -errno: POST /v1/dial has to do. */
+	int (*open_socket)(struct isolation_run *run, enum isolation_socket kind);
 	/* Live limits: cpus (0: as the configuration says), bytes of memory (0: as it is). NULL or
 	 * -EOPNOTSUPP: at the next start. */
 	int (*set_limits)(struct isolation_run *run, uint64_t cpus, uint64_t memory, struct error **err);

@@ -85,7 +85,6 @@ struct keeper {
 	struct lent_sockets *lent_sockets;
 	struct console *console;
 	struct publisher *publisher;
-	struct udp_flows *udp_flows; /* of all published UDP ports; NULL before the first */
 	struct host_clock *clock;
 	struct resolv_watch *resolv;
 	char *authorities;   /* being installed */
@@ -100,6 +99,9 @@ void keeper_fail(struct keeper *k, int code, const struct strv *log, const char 
 void keeper_tell_stage(struct keeper *k, const char *text);
 void keeper_tell_warning(struct keeper *k, const char *text);
 void keeper_enter(struct keeper *k, enum keeper_stage stage);
+
+/* A socket in the machine's network, or -errno, as struct isolation_ops has it. */
+int keeper_open_socket(struct keeper *k, enum isolation_socket kind);
 
 /* waiters.c */
 void waiters_tell_stage(struct keeper *k);

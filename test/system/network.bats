@@ -18,6 +18,12 @@ teardown_file()
 	holm_end
 }
 
+# echoed PLACE: as socat names it.
+echoed()
+{
+	[ "$(echo ping | socat -t 2 - "$1" | head -n 1)" = pong ]
+}
+
 @test "a published TCP port answers on the host's loopback, v4 and v6" {
 	fetch()
 	{
@@ -56,18 +62,26 @@ teardown_file()
 @test "a published UDP port carries datagrams both ways" {
 	requires socat cc
 	cat >"$TMPDIR/echo.c" <<-'END'
+		#include <arpa/inet.h>
 		#include <netinet/in.h>
+		#include <stdlib.h>
+		#include <string.h>
 		#include <sys/socket.h>
-		int main(int argc, char **argv) /* with an argument: port 9001 of ::1 only */
+		#include <unistd.h>
+		int main(int argc, char **argv) /* tcp|udp ADDRESS PORT: answers ping with pong */
 		{
-			struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(9000) };
-			struct sockaddr_in6 from, six = { .sin6_family = AF_INET6, .sin6_port = htons(9001), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+			struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(atoi(argv[3])) };
+			struct sockaddr_in6 from, six = { .sin6_family = AF_INET6, .sin6_port = four.sin_port };
 			char b[2048];
-			int s = socket(argc > 1 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
-			if (argc > 1)
-				bind(s, (void *)&six, sizeof six);
-			else
-				bind(s, (void *)&any, sizeof any);
+			int is_tcp = !strcmp(argv[1], "tcp"), is_four = inet_pton(AF_INET, argv[2], &four.sin_addr) == 1, c;
+			int s = socket(is_four ? AF_INET : AF_INET6, is_tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
+			if (!is_four)
+				inet_pton(AF_INET6, argv[2], &six.sin6_addr);
+			if (bind(s, is_four ? (void *)&four : (void *)&six, is_four ? sizeof four : sizeof six) < 0)
+				return 1;
+			for (is_tcp && listen(s, 16) == 0; is_tcp && (c = accept(s, NULL, NULL)) >= 0; close(c))
+				for (ssize_t n; (n = read(c, b, sizeof b)) > 1; write(c, b, n))
+					b[1] = 'o';
 			for (socklen_t n = sizeof from;; n = sizeof from) {
 				ssize_t got = recvfrom(s, b, sizeof b, 0, (void *)&from, &n);
 				if (got > 1)
@@ -77,26 +91,41 @@ teardown_file()
 	END
 	cc -static -o "$HOME/echo" "$TMPDIR/echo.c"
 	rm "$TMPDIR/echo.c"
-	holm machine run -n net -d -- "$HOME/echo"
-	echoed()
-	{
-		[ "$(echo ping | socat -t 2 - "UDP4:127.0.0.1:$UDP" | head -n 1)" = pong ]
-	}
-	until_true 60 echoed
+	holm machine run -n net -d -- "$HOME/echo" udp 0.0.0.0 9000
+	until_true 60 echoed "UDP4:127.0.0.1:$UDP"
 }
 
-@test "a published UDP service may listen on ::1 only, as a TCP service may" {
+@test "a service that listens on 127.0.0.1 or on ::1 alone is reached from both on the host, TCP and UDP" {
 	requires socat cc
-	local port
+	local protocol address port inside=9100
+	for protocol in tcp udp; do
+		for address in 127.0.0.1 ::1; do
+			if [ "$address" = ::1 ] && ! as_root net test -e /proc/net/if_inet6; then
+				continue
+			fi
+			port=$(free_port)
+			inside=$((inside + 1))
+			holm machine port add -n net "$port:$inside/$protocol"
+			holm machine run -n net -d -- "$HOME/echo" "$protocol" "$address" "$inside"
+			until_true 60 echoed "${protocol^^}4:127.0.0.1:$port"
+			echoed "${protocol^^}6:[::1]:$port"
+			holm machine port rm -n net "$port/$protocol"
+		done
+	done
+}
+
+@test "a published port does not need the agent: stopped, it moves no byte and makes no connection" {
+	requires native socat cc
+	local port agent
 	port=$(free_port)
-	as_root net test -e /proc/net/if_inet6 || skip "no IPv6 in the machine"
-	holm machine port add -n net "$port:9001/udp"
-	holm machine run -n net -d -- "$HOME/echo" six
-	echoed()
-	{
-		[ "$(echo ping | socat -t 2 - "UDP4:127.0.0.1:$port" | head -n 1)" = pong ]
-	}
-	until_true 60 echoed
+	holm machine port add -n net "$port:9200"
+	holm machine run -n net -d -- "$HOME/echo" tcp 127.0.0.1 9200
+	until_true 60 echoed "TCP4:127.0.0.1:$port"
+	agent=$(holm machine inspect net | jq '.[0].keeper.parts.processes[] | select(.what == "agent").pid')
+	kill -STOP "$agent"
+	run echoed "TCP4:127.0.0.1:$port"
+	kill -CONT "$agent"
+	equal 0 "$status"
 	holm machine port rm -n net "$port"
 }
 

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +18,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { CONNECT_MS = 10 * 1000, ADDRESSES = UDP_TARGETS_MAX };
+/* A connection waits as long as a direct one: if the server's backlog is full, the kernel tries for
+ * two minutes (TCP_SYNCNT of tcp(7)). */
+enum { SYN_RETRIES = 6, CONNECT_MS = 140 * 1000, ADDRESSES = UDP_TARGETS_MAX };
 
 struct dial {
 	struct agent *agent;
@@ -142,6 +145,15 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 	try_next(d);
 }
 
+static int open_socket(int family)
+{
+	int retries = SYN_RETRIES;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
+	return fd;
+}
+
 static void try_next(struct dial *d)
 {
 	struct sockaddr_storage address;
@@ -150,7 +162,7 @@ static void try_next(struct dial *d)
 		fd_close(TAKE_FD(d->fd));
 		if (size == 0)
 			continue;
-		d->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		d->fd = open_socket(address.ss_family);
 		if (d->fd >= 0 && connect(d->fd, (struct sockaddr *)&address, size) == 0) {
 			dial_done(d);
 			return;

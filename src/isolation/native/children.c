@@ -22,6 +22,7 @@ const char *native_child_name(enum native_child_kind kind)
 		[CHILD_GIDS] = "newgidmap",
 		[CHILD_SCOPE] = "holm-scope",
 		[CHILD_PASTA] = "pasta",
+		[CHILD_SOCKETS] = "the maker of sockets",
 	};
 	return names[kind];
 }

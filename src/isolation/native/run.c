@@ -22,6 +22,7 @@
 #include "base/spawn.h"
 #include "isolation/native/cgroup_tree.h"
 #include "isolation/native/inotify.h"
+#include "isolation/native/sockets.h"
 #include "isolation/network.h"
 
 void native_finish_if_alone(struct isolation_run *run)
@@ -120,6 +121,7 @@ static void native_free(struct isolation_run *run)
 		return;
 	transport_free(run->transport);
 	native_shares_done(run);
+	native_sockets_done(run);
 	native_cgroup_done(run);
 	boot_log_done(&run->log);
 	source_free(run->start_timer);
@@ -273,6 +275,7 @@ const struct isolation_ops isolation_native = {
 	.shortage = native_shortage,
 	.add_share = native_add_share,
 	.remove_share = native_remove_share,
+	.open_socket = native_open_socket,
 	.set_limits = native_set_limits,
 	.kill = native_kill,
 	.measure = native_measure,

@@ -9,6 +9,7 @@
  *   folders.c   shares; the directories below the machine's own
  *   view.c      root's agent: holm's folders at their paths
  *   pasta.c     the network of each init
+ *   sockets.c   sockets in that network for the keeper
  *   cgroup.c, cgroup_path.c   the machine's cgroup and its limits
  *
  * Everything ends in one place: native_fail() (or the agent's exit) kills all children, and when
@@ -23,7 +24,7 @@
 #include "isolation/isolation.h"
 #include "isolation/run_end.h"
 
-enum native_child_kind { CHILD_FIRST, CHILD_AGENT, CHILD_UIDS, CHILD_GIDS, CHILD_SCOPE, CHILD_PASTA };
+enum native_child_kind { CHILD_FIRST, CHILD_AGENT, CHILD_UIDS, CHILD_GIDS, CHILD_SCOPE, CHILD_PASTA, CHILD_SOCKETS };
 
 struct native_child {
 	struct isolation_run *run;
@@ -69,7 +70,8 @@ struct isolation_run {
 	int no_network_said;
 	/* usage of the disk: when it was asked for, and when to ask again at the earliest */
 	uint64_t measure_began_ms, measure_next_ms;
-	pid_t init; /* 0: none runs */
+	pid_t init;                     /* 0: none runs */
+	struct native_sockets *sockets; /* NULL before the first init */
 	/* cgroup */
 	struct native_cgroup *cgroup;
 	/* ending */

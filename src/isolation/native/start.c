@@ -22,6 +22,7 @@
 #include "isolation/find.h"
 #include "isolation/native/messages.h"
 #include "isolation/native/run.h"
+#include "isolation/native/sockets.h"
 #include "isolation/native/view.h"
 #include "isolation/network.h"
 
@@ -203,8 +204,10 @@ static void on_init(struct isolation_run *run, int pidfd)
 		return;
 	if (depth < INIT_DEPTH)
 		log_warning("the agent names a process that is not the machine's");
-	else
+	else {
 		run->init = pid;
+		native_sockets_follow(run, pidfd);
+	}
 }
 
 static void on_usage(struct isolation_run *run, uint64_t bytes)
@@ -243,6 +246,7 @@ static void on_message(const char *text, int given, void *data)
 		break;
 	case NATIVE_MESSAGE_INIT_ENDED:
 		run->init = 0;
+		native_sockets_follow(run, -1);
 		native_network_stop(run);
 		break;
 	case NATIVE_MESSAGE_USAGE:

@@ -244,6 +244,11 @@ static void on_lost(const char *why, void *data)
 		keeper_enter(k, STAGE_AWAY);
 }
 
+static void on_sockets(void *data)
+{
+	publisher_sockets(((struct keeper *)data)->publisher);
+}
+
 static void on_ended(int code, const char *why, void *data)
 {
 	struct keeper *k = data;
@@ -268,6 +273,7 @@ static void enter_isolation(struct keeper *k)
 		.connected = on_connected,
 		.accepted = on_accepted,
 		.lost = on_lost,
+		.sockets = on_sockets,
 		.ended = on_ended,
 	};
 	AUTO_ERROR struct error *err = NULL;
@@ -407,6 +413,13 @@ int keeper_open_stream(struct keeper *k, int *ret_fd, struct error **err)
 	return transport_open(k->transport, ret_fd, err);
 }
 
+int keeper_open_socket(struct keeper *k, enum isolation_socket kind)
+{
+	if (!k->ops->open_socket || !k->run || k->isolation_ended || !k->session_ready)
+		return -EOPNOTSUPP;
+	return k->ops->open_socket(k->run, kind);
+}
+
 int keeper_can_give(const struct keeper *k, size_t size)
 {
 	return k->transport && k->session_ready && !k->paused && transport_can_give(k->transport, size);
@@ -503,7 +516,6 @@ void keeper_free(struct keeper *k)
 	while (k->stop_waiters)
 		keeper_stop_cancel(k, k->stop_waiters->data);
 	publisher_free(k->publisher);
-	free(k->udp_flows);
 	clock_watch_free(k->clock);
 	resolv_watch_free(k->resolv);
 	relays_free(k);

@@ -1,102 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Published ports. Every port is bound before the machine starts, so that a port in use is an error
- * of the start; connections are accepted once sessions may start, and wait in the backlog until
- * then. Each one is a stream to the agent, which connects inside. Where nobody listens inside the
- * client's connection is reset. The number of dials that are under way is capped, as sessions need
- * streams, too: further clients wait in the backlog. A port that is taken away while the machine
- * runs ends its dials and its UDP flows; a TCP connection that is already relayed goes on. */
+ * of the start; clients are accepted once sessions may start, and wait in the backlog until then.
+ * The ways inside: publish_tcp.c and publish_udp.c. A port that is taken away while the machine
+ * runs ends its dials and its UDP flows; a TCP connection that stands goes on. */
 #include "keeper/ports/publish.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/keeper_private.h"
 
-enum { DIAL_TIMEOUT_MS = 30 * 1000, DIALS_MAX = 64 };
-
-/* ---- TCP ---- */
-
-struct dial {
-	struct dial *next; /* of the same port */
-	struct published *port;
-	struct http_call *call; /* NULL: it has ended */
-	int client;
+enum {
+	KEPT_FILES = 256,            /* descriptors for everything else */
+	FILES_A_CONNECTION = 6,      /* two sockets, two pipes */
+	CONNECTIONS_MAX = 64 * 1024, /* of a machine */
 };
-
-static void reset_connection(int fd)
-{
-	struct linger at_once = { .l_onoff = 1 };
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-	fd_close(fd);
-}
-
-static void dial_free(struct dial *d)
-{
-	for (struct dial **at = &d->port->dials; *at; at = &(*at)->next)
-		if (*at == d) {
-			*at = d->next;
-			break;
-		}
-	/* There is room again: the next one waits in the backlog. */
-	if (d->port->connections-- == DIALS_MAX && d->port->source)
-		source_set_events(d->port->source, EPOLLIN);
-	http_call_cancel(d->call);
-	if (d->client >= 0)
-		reset_connection(d->client);
-	free(d);
-}
-
-static void on_dialled(int fd, struct buffer *early, void *data)
-{
-	struct dial *d = data;
-	d->call = NULL;
-	keeper_relay(d->port->keeper, fd, TAKE_FD(d->client), early, 0);
-	dial_free(d);
-}
-
-static void on_dial_failed(int code, struct json_object *body, const struct error *err, void *data)
-{
-	struct dial *d = data;
-	d->call = NULL;
-	log_debug("port %u inside: %s", d->port->spec.inside, error_text(err, code));
-	dial_free(d);
-}
-
-int publish_dial(struct published *p, void (*upgraded)(int fd, struct buffer *early, void *data),
-    void (*done)(int code, struct json_object *body, const struct error *err, void *data), void *data,
-    struct http_call **ret)
-{
-	const struct http_call_events events = { .done = done, .upgrade = "holm-stream", .upgraded = upgraded };
-	int fd;
-	int r = keeper_open_stream(p->keeper, &fd, NULL);
-	if (r < 0)
-		return r;
-	struct json_object *body = json_object_new_object();
-	json_add_string(body, "protocol", p->spec.udp ? "udp" : "tcp");
-	json_add_u64(body, "port", p->spec.inside);
-	json_add_string(body, "address", p->target);
-	return http_call(p->keeper->loop, fd, "POST", "/v1/dial", body, clock_deadline(DIAL_TIMEOUT_MS), &events, data,
-	    ret);
-}
-
-static void on_connection(struct published *p)
-{
-	int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
-	struct dial *d = xnew(struct dial);
-	*d = (struct dial){ .next = p->dials, .port = p, .client = fd };
-	p->dials = d;
-	if (++p->connections == DIALS_MAX)
-		source_set_events(p->source, 0);
-	if (publish_dial(p, on_dialled, on_dial_failed, d, &d->call) < 0)
-		dial_free(d);
-}
 
 /* ---- ports ---- */
 
@@ -106,7 +28,7 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
 	if (p->spec.udp)
 		publish_udp_readable(p);
 	else
-		on_connection(p);
+		publish_tcp_readable(p);
 }
 
 struct published *publish_add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd,
@@ -124,8 +46,12 @@ struct published *publish_add_socket(struct publisher *p, const struct machine_p
 
 void publish_accept(struct published *port)
 {
-	if (!port->source && loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
+	if (port->source)
+		return;
+	if (loop_add_io(port->keeper->loop, port->fd, EPOLLIN, on_port, port, &port->source) < 0)
 		log_error("publishing port %u failed", port->spec.inside);
+	port->accepts = port->source != NULL;
+	publish_tcp_update(port);
 }
 
 void publish_free(struct published **at)
@@ -134,9 +60,7 @@ void publish_free(struct published **at)
 	struct publisher *p = port->keeper->publisher;
 	*at = port->next;
 	*(port->container ? &p->container_sockets : &p->count) -= 1;
-	while (port->dials)
-		/* Freeing one takes it off the list. */
-		dial_free(port->dials); /* NOLINT(clang-analyzer-unix.Malloc) */
+	publish_tcp_free(port);
 	publish_udp_free(port);
 	source_free(port->source);
 	fd_close(port->fd);
@@ -167,11 +91,20 @@ static int open_port(struct publisher *p, const struct machine_publish *spec, st
 	return 0;
 }
 
+static size_t count_connections_max(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < KEPT_FILES + FILES_A_CONNECTION)
+		return 1;
+	return MIN((size_t)(files.rlim_cur - KEPT_FILES) / FILES_A_CONNECTION, (size_t)CONNECTIONS_MAX);
+}
+
 int publisher_new(struct keeper *k, struct error **err)
 {
 	struct publisher *p = xnew(struct publisher);
 	int r = 0;
 	p->keeper = k;
+	p->connections_max = count_connections_max();
 	k->publisher = p;
 	for (size_t i = 0; i < k->machine->publish_count && r == 0; i++)
 		r = open_port(p, &k->machine->publish[i], err);
@@ -191,7 +124,17 @@ void publisher_free(struct publisher *p)
 		return;
 	while (p->ports)
 		publish_free(&p->ports);
+	publish_tcp_free_spliced(p);
+	publish_udp_end(p);
 	free(p);
+}
+
+void publisher_sockets(struct publisher *p)
+{
+	for (struct published *port = p ? p->ports : NULL; port; port = port->next)
+		publish_tcp_sockets(port);
+	if (p)
+		publish_udp_sockets(p);
 }
 
 struct json_object *publisher_describe(const struct publisher *p)

@@ -280,6 +280,30 @@ static int set_limits(struct isolation_run *run, uint64_t cpus, uint64_t memory,
 	return memory == 1 ? error_set(err, EOPNOTSUPP, "at the next start") : 0;
 }
 
+static void on_sockets_come(struct source *s, void *data)
+{
+	struct fake *f = data;
+	source_free(TAKE_PTR(f->sockets_come));
+	f->events->sockets(f->data);
+}
+
+/* The network inside is the test's own. */
+static int open_socket(struct isolation_run *run, enum isolation_socket kind)
+{
+	struct fake *f = (struct fake *)run;
+	int family = kind == ISOLATION_TCP6 || kind == ISOLATION_UDP6 ? AF_INET6 : AF_INET;
+	int type = kind == ISOLATION_TCP4 || kind == ISOLATION_TCP6 ? SOCK_STREAM : SOCK_DGRAM;
+	if (f->open_socket_code < 0)
+		return f->open_socket_code;
+	if (f->asked_sockets[kind]++ == 0) {
+		if (!f->sockets_come)
+			loop_add_deferred(f->loop, on_sockets_come, f, &f->sockets_come);
+		return -EAGAIN;
+	}
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 static void do_kill(struct isolation_run *run)
 {
 	struct fake *f = (struct fake *)run;
@@ -309,6 +333,7 @@ const struct isolation_ops fake_isolation = {
 	.describe = describe,
 	.add_share = add_share,
 	.remove_share = remove_share,
+	.open_socket = open_socket,
 	.set_limits = set_limits,
 	.kill = do_kill,
 	.shortage = shortage,
@@ -321,6 +346,7 @@ struct fake *fake_new(struct loop *l)
 	fake = xnew(struct fake);
 	fake->loop = l;
 	fake->protocol = 1;
+	fake->open_socket_code = -EOPNOTSUPP;
 	fake->share_events = -1;
 	fake->boot_lines = "{\"stage\":\"mounting\"}\n{\"ready\":\"session\"}\n{\"ready\":\"init\"}";
 	return fake;
@@ -329,6 +355,7 @@ struct fake *fake_new(struct loop *l)
 void fake_free(struct fake *f)
 {
 	source_free(f->deferred);
+	source_free(f->sockets_come);
 	http_server_free(f->agent);
 	transport_free(f->transport);
 	free(f->boot_request);

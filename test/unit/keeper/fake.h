@@ -16,6 +16,8 @@ struct fake {
 	const char *shortage;                /* of the host, or NULL */
 	const char *boot_lines;              /* what is sent at once on boot, separated by newlines */
 	const struct buffer *session_frames; /* sent by a session; NULL: a word that is no frame */
+	/* of a socket inside: -EOPNOTSUPP, or 0: each kind comes at the second question */
+	int open_socket_code;
 	int start_fails, refuse_share, ignore_stop, takes_connections;
 	/* what happened */
 	int starts, boots, stops, kills, sessions, clocks, resolvs, given;
@@ -23,7 +25,8 @@ struct fake {
 	uint64_t stop_timeout_ms;
 	int session_fds[FAKE_SESSIONS_MAX];
 	char *boot_request, *session_request, *share_request;
-	char *dialled;    /* the address of the last dial, or NULL: the machine itself */
+	char *dialled; /* the address of the last dial, or NULL: the machine itself */
+	int asked_sockets[ISOLATION_SOCKETS];
 	int share_events; /* of the share that came last; -1 none */
 	/* inside */
 	const struct isolation_events *events;
@@ -31,7 +34,7 @@ struct fake {
 	struct http_server *agent;
 	struct transport *transport;
 	struct http_exchange *boot;
-	struct source *deferred;
+	struct source *deferred, *sockets_come;
 	int ended;
 };
 

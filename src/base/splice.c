@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Moves bytes both ways between two TCP sockets by splice(2): the pages go from one socket into a
+ * pipe and from there into the other socket.
+ *
+ * Each direction has a pipe only while bytes wait in it, so an idle connection costs its two
+ * sockets. A pipe is filled when it is empty: EAGAIN then always means that the source has nothing.
+ * epoll is edge-triggered; `readable` and `blocked` remember what it said.
+ *
+ * End of file becomes shutdown(2) on the other side once its pipe is empty. A reset side hands over
+ * what it had sent, and then the other side is reset, too. */
+#include "base/splice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+
+enum { CHUNK = 256 * 1024, TURN_MAX = 8, PIPES_KEPT = 16 };
+
+struct side {
+	struct splice *splice;
+	int fd; /* -1: none yet */
+	struct source *source;
+	int pipe[2];    /* of bytes on their way to this side; -1: none */
+	size_t waiting; /* bytes in it */
+	int readable;   /* until EAGAIN */
+	int blocked;    /* takes nothing until EPOLLOUT */
+	int read_ended, write_ended;
+	int reset; /* by its far end */
+};
+
+struct splice {
+	struct loop *loop;
+	struct side client, inside;
+	int connecting;
+	struct source *deferred;
+	struct splice_events events;
+	void *data;
+};
+
+/* ---- pipes ---- */
+
+/* Empty ones for the next connection, of this process. */
+static struct {
+	int pipes[PIPES_KEPT][2];
+	size_t count;
+} kept;
+
+static int pipe_take(int ret[2])
+{
+	if (!kept.count)
+		return pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+	kept.count--;
+	ret[0] = kept.pipes[kept.count][0];
+	ret[1] = kept.pipes[kept.count][1];
+	return 0;
+}
+
+/* An empty pipe is kept for the next one. */
+static void pipe_give(struct side *s)
+{
+	int *p = s->pipe;
+	if (p[0] >= 0 && !s->waiting && kept.count < PIPES_KEPT) {
+		kept.pipes[kept.count][0] = p[0];
+		kept.pipes[kept.count][1] = p[1];
+		kept.count++;
+	} else {
+		fd_close(p[0]);
+		fd_close(p[1]);
+	}
+	p[0] = p[1] = -1;
+	s->waiting = 0;
+}
+
+/* ---- moving ---- */
+
+static int is_busy(int code)
+{
+	return code == EAGAIN || code == EINTR;
+}
+
+/* The side takes nothing more: its far end is gone. */
+static void stop_writing(struct side *s)
+{
+	s->write_ended = s->reset = 1;
+	pipe_give(s);
+}
+
+/* Moves what waits for the side: 1 nothing waits any more, 0 it takes no more now. */
+static int drain(struct side *s)
+{
+	while (s->waiting && !s->blocked) {
+		ssize_t n = splice(s->pipe[0], NULL, s->fd, NULL, s->waiting, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n > 0)
+			s->waiting -= (size_t)n;
+		else if (n < 0 && errno == EAGAIN)
+			s->blocked = 1;
+		else if (n == 0 || errno != EINTR)
+			stop_writing(s);
+	}
+	return !s->waiting;
+}
+
+static void fill(struct side *from, struct side *to)
+{
+	if (to->pipe[0] < 0 && pipe_take(to->pipe) < 0) {
+		from->read_ended = from->reset = 1;
+		return;
+	}
+	ssize_t n = splice(from->fd, NULL, to->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0)
+		to->waiting = (size_t)n;
+	else if (n < 0 && is_busy(errno))
+		from->readable = errno == EINTR;
+	else {
+		from->read_ended = 1;
+		from->reset |= n < 0;
+	}
+}
+
+/* 1: there is more to do at once. */
+static int pump(struct side *from, struct side *to)
+{
+	for (int i = 0; i < TURN_MAX && drain(to) && from->readable && !from->read_ended && !to->write_ended; i++)
+		fill(from, to);
+	if (!drain(to))
+		return 0;
+	pipe_give(to);
+	if (from->read_ended && !from->reset && !to->write_ended) {
+		shutdown(to->fd, SHUT_WR);
+		to->write_ended = 1;
+	}
+	return from->readable && !from->read_ended && !to->write_ended;
+}
+
+static int passed_on(const struct side *from, const struct side *to)
+{
+	return from->read_ended && (!to->waiting || to->write_ended);
+}
+
+static int is_over(const struct splice *s)
+{
+	const struct side *a = &s->client, *b = &s->inside;
+	return (a->write_ended && b->write_ended) || (a->reset && passed_on(a, b)) || (b->reset && passed_on(b, a));
+}
+
+static void on_deferred(struct source *source, void *data);
+
+static void run(struct splice *s)
+{
+	int more = pump(&s->client, &s->inside) | pump(&s->inside, &s->client);
+	int failed = more && !s->deferred && loop_add_deferred(s->loop, on_deferred, s, &s->deferred) < 0;
+	if (failed || is_over(s))
+		s->events.ended(s->data);
+}
+
+static void on_deferred(struct source *source, void *data)
+{
+	struct splice *s = data;
+	source_free(TAKE_PTR(s->deferred));
+	run(s);
+}
+
+/* ---- events ---- */
+
+static void drop_inside(struct splice *s)
+{
+	source_free(TAKE_PTR(s->inside.source));
+	fd_close(TAKE_FD(s->inside.fd));
+	s->inside.readable = 0;
+}
+
+static void on_connected(struct splice *s)
+{
+	int code = 0;
+	socklen_t size = sizeof code;
+	if (getsockopt(s->inside.fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
+		code = errno;
+	if (code) {
+		drop_inside(s);
+		s->events.refused(code, s->data);
+		return;
+	}
+	s->connecting = 0;
+	if (s->events.connected)
+		s->events.connected(s->data);
+	run(s);
+}
+
+static void on_io(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct side *side = data;
+	struct splice *s = side->splice;
+	side->blocked &= !(events & (EPOLLOUT | EPOLLHUP | EPOLLERR));
+	side->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	if (!s->connecting) {
+		side->reset |= (events & EPOLLERR) && side->read_ended;
+		run(s);
+	} else if (side == &s->inside)
+		on_connected(s);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		s->events.ended(s->data);
+}
+
+static int watch(struct side *s)
+{
+	return loop_add_io(s->splice->loop, s->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_io, s, &s->source);
+}
+
+int splice_connect(struct splice *s, int fd)
+{
+	s->inside.fd = fd;
+	int r = watch(&s->inside);
+	if (r < 0)
+		fd_close(TAKE_FD(s->inside.fd));
+	return r;
+}
+
+static void side_init(struct side *side, struct splice *s, int fd)
+{
+	*side = (struct side){ .splice = s, .fd = fd, .pipe = { -1, -1 } };
+}
+
+int splice_new(struct loop *l, int client, const struct splice_events *events, void *data, struct splice **ret)
+{
+	struct splice *s = xnew(struct splice);
+	*s = (struct splice){ .loop = l, .connecting = 1, .events = *events, .data = data };
+	side_init(&s->client, s, client);
+	side_init(&s->inside, s, -1);
+	int r = watch(&s->client);
+	if (r < 0) {
+		fd_close(client);
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void reset_connection(int fd)
+{
+	struct linger at_once = { .l_onoff = 1 };
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void splice_free(struct splice *s)
+{
+	if (!s)
+		return;
+	if (!s->client.write_ended || s->inside.reset)
+		reset_connection(s->client.fd);
+	if (s->inside.fd >= 0 && (!s->inside.write_ended || s->client.reset))
+		reset_connection(s->inside.fd);
+	source_free(s->deferred);
+	source_free(s->client.source);
+	source_free(s->inside.source);
+	pipe_give(&s->client);
+	pipe_give(&s->inside);
+	fd_close(s->client.fd);
+	fd_close(s->inside.fd);
+	free(s);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See sockets.h. A question is a packet of two bytes, the kind and how many. The answer is one
+ * byte, the kind, with the sockets that could be made. */
+#include "isolation/native/sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/spawn.h"
+#include "isolation/native/run.h"
+
+enum { CONTROL = 3, JOIN_USER = 4, JOIN_INIT = 5 };
+enum { ASK_FIRST = 4, ASK_MORE = FD_PASS_MAX, LOW = 16, POOL_MAX = LOW + FD_PASS_MAX, IDLE_MS = 5000 };
+/* connect(2) gives up after 127 s, whatever the machine sets: tcp(7). */
+enum { SYN_RETRIES = 6 };
+
+struct pool {
+	int fds[POOL_MAX];
+	size_t count, asked;
+	int failed; /* the last question had no answer */
+};
+
+struct native_sockets {
+	int init;    /* pidfd; -1: none */
+	int control; /* -1: no child runs */
+	struct source *source, *idle;
+	struct pool pools[ISOLATION_SOCKETS];
+};
+
+/* ---- the child ---- */
+
+static const struct {
+	int family, type;
+} kinds[ISOLATION_SOCKETS] = {
+	[ISOLATION_TCP4] = { AF_INET, SOCK_STREAM },
+	[ISOLATION_TCP6] = { AF_INET6, SOCK_STREAM },
+	[ISOLATION_UDP4] = { AF_INET, SOCK_DGRAM },
+	[ISOLATION_UDP6] = { AF_INET6, SOCK_DGRAM },
+};
+
+static int open_one(unsigned kind)
+{
+	int one = 1, retries = SYN_RETRIES;
+	int fd = socket(kinds[kind].family, kinds[kind].type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && kinds[kind].type == SOCK_STREAM) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
+	}
+	return fd;
+}
+
+static int answer(const unsigned char question[2])
+{
+	struct fd_pass p = { 0 };
+	while (p.count < question[1] && p.count < FD_PASS_MAX && (p.fds[p.count] = open_one(question[0])) >= 0)
+		p.count++;
+	ssize_t n = fd_send_bytes(CONTROL, question, 1, p.fds, p.count, 0);
+	fd_pass_close(&p);
+	return n == 1;
+}
+
+static void serve(void) __attribute__((noreturn));
+static void serve(void)
+{
+	unsigned char question[2];
+	while (recv(CONTROL, question, sizeof question, 0) == sizeof question && question[0] < ISOLATION_SOCKETS &&
+	       answer(question))
+		;
+	_exit(0);
+}
+
+/* Does not return if it succeeds: no program is executed. The pipe by which spawn() waits for that
+ * is among what is closed. */
+static int in_child(void *data)
+{
+	if (setns(JOIN_USER, CLONE_NEWUSER) < 0 || setns(JOIN_INIT, CLONE_NEWNET) < 0)
+		return -errno;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -errno;
+	fd_close_from(CONTROL + 1, NULL, 0);
+	serve();
+}
+
+/* ---- the keeper ---- */
+
+static void end_child(struct native_sockets *s)
+{
+	source_free(TAKE_PTR(s->source));
+	fd_close(TAKE_FD(s->control));
+	if (s->idle)
+		source_set_timer(s->idle, UINT64_MAX);
+	for (size_t i = 0; i < ISOLATION_SOCKETS; i++) {
+		s->pools[i].failed |= s->pools[i].asked > 0;
+		s->pools[i].asked = 0;
+	}
+}
+
+static void take_answer(struct native_sockets *s, unsigned kind, struct fd_pass *got)
+{
+	struct pool *p = &s->pools[kind];
+	p->failed = got->count == 0;
+	p->asked = 0;
+	while (got->count && p->count < POOL_MAX)
+		p->fds[p->count++] = got->fds[--got->count];
+}
+
+static void on_answer(struct source *source, int fd, uint32_t events, void *data)
+{
+	struct isolation_run *run = data;
+	struct fd_pass got;
+	unsigned char kind = 0;
+	ssize_t n = fd_receive_bytes(fd, &kind, 1, FD_PASS_MAX, &got, MSG_DONTWAIT);
+	if (n == -EAGAIN)
+		return;
+	if (n == 1 && kind < ISOLATION_SOCKETS)
+		take_answer(run->sockets, kind, &got);
+	else
+		end_child(run->sockets);
+	fd_pass_close(&got);
+	if (!run->end.begun)
+		run->events.sockets(run->data);
+}
+
+static void on_idle(struct source *source, void *data)
+{
+	end_child(data);
+}
+
+static int start_child(struct isolation_run *run)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct native_sockets *s = run->sockets;
+	char *argv[] = { "/proc/self/exe", NULL };
+	int ends[2];
+	int r = fd_socketpair(SOCK_SEQPACKET, ends);
+	if (r < 0)
+		return r;
+	AUTO_FD int ours = ends[0], theirs = ends[1];
+	const struct spawn_fd fds[] = { { theirs, CONTROL }, { run->user_namespace, JOIN_USER },
+		{ s->init, JOIN_INIT } };
+	const struct spawn_options o = { .argv = argv, .fds = fds, .fd_count = ARRAY_SIZE(fds), .in_child = in_child };
+	r = native_child_start(run, CHILD_SOCKETS, &o, NULL, &err);
+	if (r < 0) {
+		log_warning("%s: %s", native_child_name(CHILD_SOCKETS), error_text(err, r));
+		return r;
+	}
+	if (!s->idle)
+		r = loop_add_timer(run->loop, UINT64_MAX, on_idle, s, &s->idle);
+	if (r >= 0)
+		r = loop_add_io(run->loop, ours, EPOLLIN, on_answer, run, &s->source);
+	if (r >= 0)
+		s->control = TAKE_FD(ours);
+	return r;
+}
+
+static int ask(struct isolation_run *run, enum isolation_socket kind, size_t count)
+{
+	struct native_sockets *s = run->sockets;
+	const unsigned char question[2] = { (unsigned char)kind, (unsigned char)count };
+	int r = s->control < 0 ? start_child(run) : 0;
+	if (r < 0)
+		return r;
+	if (send(s->control, question, sizeof question, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	s->pools[kind].asked = count;
+	source_set_timer(s->idle, clock_deadline(IDLE_MS));
+	return 0;
+}
+
+int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
+{
+	struct pool *p = run->sockets ? &run->sockets->pools[kind] : NULL;
+	if (!p || run->sockets->init < 0 || run->user_namespace < 0 || run->end.begun)
+		return -ENOTCONN;
+	if (p->count) {
+		int fd = p->fds[--p->count];
+		if (p->count < LOW && !p->asked && !p->failed)
+			(void)ask(run, kind, ASK_MORE);
+		return fd;
+	}
+	if (p->failed) {
+		p->failed = 0;
+		return -EIO;
+	}
+	int r = p->asked ? 0 : ask(run, kind, ASK_FIRST);
+	return r < 0 ? r : -EAGAIN;
+}
+
+static void close_all(struct native_sockets *s)
+{
+	end_child(s);
+	fd_close(TAKE_FD(s->init));
+	for (size_t i = 0; i < ISOLATION_SOCKETS; i++) {
+		struct pool *p = &s->pools[i];
+		while (p->count)
+			fd_close(p->fds[--p->count]);
+		p->failed = 0;
+	}
+}
+
+void native_sockets_follow(struct isolation_run *run, int init)
+{
+	if (!run->sockets) {
+		run->sockets = xnew(struct native_sockets);
+		*run->sockets = (struct native_sockets){ .init = -1, .control = -1 };
+	}
+	close_all(run->sockets);
+	if (init >= 0)
+		run->sockets->init = fcntl(init, F_DUPFD_CLOEXEC, 3);
+}
+
+void native_sockets_done(struct isolation_run *run)
+{
+	if (!run->sockets)
+		return;
+	close_all(run->sockets);
+	source_free(run->sockets->idle);
+	free(TAKE_PTR(run->sockets));
+}

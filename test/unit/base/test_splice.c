@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two TCP connections on loopback and the splice between them: half-closes, resets,
+ * backpressure. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/splice.h"
+
+enum { WAIT_MS = 60 * 1000, LITTLE = 64, BIG = 8 * 1024 * 1024 };
+
+struct fixture {
+	struct loop *loop;
+	int listening;
+	struct sockaddr_in address, nobody;
+	struct splice *splice;
+	int client, server; /* the far ends */
+	int refused, connected, ended;
+};
+
+static void on_refused(int code, void *data)
+{
+	((struct fixture *)data)->refused = code;
+}
+
+static void on_connected(void *data)
+{
+	((struct fixture *)data)->connected = 1;
+}
+
+static void on_ended(void *data)
+{
+	struct fixture *f = data;
+	f->ended = 1;
+	splice_free(TAKE_PTR(f->splice));
+}
+
+static int listen_somewhere(struct sockaddr_in *ret)
+{
+	socklen_t size = sizeof *ret;
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)ret, size), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &size), 0);
+	return fd;
+}
+
+static int connect_to(const struct sockaddr_in *address, int flags)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int r = connect(fd, (const struct sockaddr *)address, sizeof *address);
+	assert_true(r == 0 || errno == EINPROGRESS);
+	return fd;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = xnew(struct fixture);
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(loop_new(&f->loop), 0);
+	f->listening = listen_somewhere(&f->address);
+	/* A port that nobody listens at: it was just bound. */
+	close(listen_somewhere(&f->nobody));
+	f->client = f->server = -1;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	splice_free(f->splice);
+	fd_close(f->client);
+	fd_close(f->server);
+	fd_close(f->listening);
+	loop_free(f->loop);
+	free(f);
+	return 0;
+}
+
+static void run_until(struct fixture *f, const int *what)
+{
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (!*what && clock_now_ms() < deadline)
+		loop_step(f->loop, clock_deadline(20));
+	assert_true(*what);
+}
+
+/* The client's half; the inside is connected by the test. */
+static void begin(struct fixture *f)
+{
+	static const struct splice_events events = { .refused = on_refused,
+		.connected = on_connected,
+		.ended = on_ended };
+	f->client = connect_to(&f->address, 0);
+	int accepted = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_int_equal(splice_new(f->loop, accepted, &events, f, &f->splice), 0);
+	fd_set_nonblocking(f->client, 1);
+}
+
+static void connect_inside(struct fixture *f)
+{
+	assert_int_equal(splice_connect(f->splice, connect_to(&f->address, SOCK_NONBLOCK)), 0);
+	f->server = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	run_until(f, &f->connected);
+}
+
+/* The first result of recv(2) but EAGAIN. */
+static ssize_t receive(struct fixture *f, int fd, char *bytes, size_t size)
+{
+	ssize_t n;
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while ((n = recv(fd, bytes, size, 0)) < 0 && errno == EAGAIN && clock_now_ms() < deadline)
+		loop_step(f->loop, clock_deadline(20));
+	return n;
+}
+
+static void expect(struct fixture *f, int fd, const char *text)
+{
+	char bytes[LITTLE];
+	assert_int_equal(receive(f, fd, bytes, sizeof bytes), strlen(text));
+	assert_memory_equal(bytes, text, strlen(text));
+}
+
+static void expect_end(struct fixture *f, int fd)
+{
+	char byte;
+	assert_int_equal(receive(f, fd, &byte, 1), 0);
+}
+
+static void expect_reset(struct fixture *f, int fd)
+{
+	char byte;
+	assert_int_equal(receive(f, fd, &byte, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+static void reset(int *fd)
+{
+	struct linger at_once = { .l_onoff = 1 };
+	setsockopt(*fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	fd_close(TAKE_FD(*fd));
+}
+
+static void test_half_close(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	assert_int_equal(send(f->client, "early", 5, 0), 5);
+	connect_inside(f);
+	expect(f, f->server, "early");
+	shutdown(f->client, SHUT_WR);
+	expect_end(f, f->server);
+	assert_int_equal(send(f->server, "answer", 6, 0), 6);
+	expect(f, f->client, "answer");
+	assert_false(f->ended);
+	fd_close(TAKE_FD(f->server));
+	expect_end(f, f->client);
+	run_until(f, &f->ended);
+}
+
+static void test_resets(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	connect_inside(f);
+	assert_int_equal(send(f->server, "last words", 10, 0), 10);
+	expect(f, f->client, "last words");
+	reset(&f->server);
+	expect_reset(f, f->client);
+	run_until(f, &f->ended);
+	fd_close(TAKE_FD(f->client));
+	f->ended = f->connected = 0;
+	begin(f);
+	connect_inside(f);
+	reset(&f->client);
+	expect_reset(f, f->server);
+	run_until(f, &f->ended);
+}
+
+/* A reset of one side that has sent its end already. */
+static void test_reset_after_end(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	connect_inside(f);
+	shutdown(f->client, SHUT_WR);
+	expect_end(f, f->server);
+	reset(&f->client);
+	run_until(f, &f->ended);
+	int code = 0;
+	socklen_t size = sizeof code;
+	assert_int_equal(getsockopt(f->server, SOL_SOCKET, SO_ERROR, &code, &size), 0);
+	assert_int_equal(code, EPIPE); /* of a socket that has read the end: tcp_reset() */
+}
+
+/* The server answers and closes while the client still sends. */
+static void test_answer_before_close(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	connect_inside(f);
+	assert_int_equal(send(f->client, "a body that nobody reads", 24, 0), 24);
+	loop_step(f->loop, clock_deadline(WAIT_MS));
+	assert_int_equal(send(f->server, "413", 3, 0), 3);
+	fd_close(TAKE_FD(f->server));
+	expect(f, f->client, "413");
+}
+
+static void test_refused(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	assert_int_equal(splice_connect(f->splice, connect_to(&f->nobody, SOCK_NONBLOCK)), 0);
+	run_until(f, &f->refused);
+	assert_int_equal(f->refused, ECONNREFUSED);
+	assert_false(f->ended);
+	assert_int_equal(send(f->client, "x", 1, 0), 1);
+	connect_inside(f);
+	expect(f, f->server, "x");
+}
+
+static void test_client_leaves_first(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	shutdown(f->client, SHUT_WR); /* it may still read */
+	loop_step(f->loop, clock_deadline(WAIT_MS));
+	assert_false(f->ended);
+	reset(&f->client);
+	run_until(f, &f->ended);
+}
+
+/* Nothing is lost while the reader does not read, and the sender cannot go on without end. */
+static void test_backpressure(void **state)
+{
+	struct fixture *f = *state;
+	AUTOFREE char *sent = xmalloc(BIG), *got = xmalloc(BIG);
+	size_t out = 0, in = 0;
+	for (size_t i = 0; i < BIG; i++)
+		sent[i] = (char)(i * 7 + i / 4096);
+	begin(f);
+	connect_inside(f);
+	for (int quiet = 0; quiet < 5;) {
+		ssize_t n = send(f->server, sent + out, BIG - out, 0);
+		out += n > 0 ? (size_t)n : 0;
+		quiet = loop_step(f->loop, clock_deadline(20)) > 0 || n > 0 ? 0 : quiet + 1;
+	}
+	uint64_t deadline = clock_deadline(WAIT_MS);
+	while (in < BIG && clock_now_ms() < deadline) {
+		ssize_t n = out < BIG ? send(f->server, sent + out, BIG - out, 0) : 0;
+		out += n > 0 ? (size_t)n : 0;
+		loop_step(f->loop, clock_deadline(1));
+		n = recv(f->client, got + in, BIG - in, 0);
+		in += n > 0 ? (size_t)n : 0;
+	}
+	assert_int_equal(in, BIG);
+	assert_memory_equal(sent, got, BIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_half_close, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_resets, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reset_after_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_answer_before_close, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_client_leaves_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_backpressure, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
