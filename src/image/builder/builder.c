@@ -11,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "image/builder/cache_share.h"
 #include "image/builder/parallel.h"
 #include "image/builder/remote.h"
 #include "image/registry/pull.h"
@@ -22,6 +23,7 @@ static void builder_done(struct builder *b)
 		build_state_free(b->states[i]);
 	free(b->states);
 	build_parallel_done(b);
+	build_cache_shared_done(b);
 	stages_free(b->stages);
 	dockerfile_free(b->file);
 	free(b->file_name);
@@ -255,6 +257,7 @@ static int write_image(struct builder *b, char *ret_digest, struct error **err)
 	    o->annotations && o->annotations->count ? object_of_pairs(o->annotations) : NULL;
 	if (o->labels)
 		add_labels(s, o->labels);
+	s->cache = build_cache_inline(b);
 	return build_state_write(b->library, s, notes, o->epoch, ret_digest, err);
 }
 
@@ -320,7 +323,9 @@ static int begin(struct builder *b, struct error **err)
 		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
 	}
 	b->context_path = o->context;
-	int r = find_context(b, err);
+	int r = build_cache_check(o, err);
+	if (r == 0)
+		r = find_context(b, err);
 	if (r < 0)
 		return r;
 	if (b->upload.folder)
@@ -340,9 +345,13 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 		r = stages_resolve(b->file, b->file_name, o->args ? o->args : &none, &b->platform_args, o->target,
 		    &b->stages, err);
 	if (r == 0)
+		r = build_cache_import(b, err);
+	if (r == 0)
 		r = build_stages_run(b, err);
 	if (r == 0)
 		r = write_image(b, ret_digest, err);
+	if (r == 0)
+		r = build_cache_export(b, err);
 	if (r == 0)
 		r = name_image(b, ret_digest, err);
 	if (r < 0)

@@ -12,6 +12,7 @@
  *   mounts.h                 RUN --mount
  *   engine.h                 the machine's docker.sock
  *   cache.h                  layers of earlier builds
+ *   cache_share.h            --cache-to and --cache-from
  *   report.h message.h       what people see, from each stage's process
  *
  * The builder is holm-image, with the user's own rights: it reads the context as the user would,

@@ -62,9 +62,21 @@ int build_cache_find(struct library *l, const char *key, struct build_layer *ret
 
 void build_cache_store(struct library *l, const char *key, const struct build_layer *layer)
 {
+	build_cache_store_second(l, key, NULL, layer);
+}
+
+int build_cache_first_key(struct library *l, const char *key, char *ret)
+{
+	AUTO_JSON struct json_object *o = read_record(l, key);
+	return o && take_digest(o, "first", ret) == 0;
+}
+
+void build_cache_store_second(struct library *l, const char *key, const char *first, const struct build_layer *layer)
+{
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	int is_empty = !*layer->digest;
 	json_add_string(o, "mediaType", is_empty ? "" : layer->media_type);
+	json_add_string(o, "first", first);
 	if (!is_empty) {
 		json_add_string(o, "digest", layer->digest);
 		json_add_string(o, "diffId", layer->diff_id);

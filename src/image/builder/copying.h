@@ -66,5 +66,6 @@ void copying_remotes_done(struct copying *c);
 /* files.c: finds or makes the layer of all sources, which has a second key, or NULL. 0 or
  * -errno. */
 int copying_run(struct copying *c, const char *short_key, struct error **err);
-/* Puts the layer into the cache under these keys, or NULL, and on top of the stage. */
+/* Puts the layer on top of the stage, and into the cache under these keys (or NULL): under the
+ * first one unless it was found there. */
 void copying_take(struct copying *c, const char *key, const char *short_key, struct build_layer *layer);

@@ -13,7 +13,6 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "image/builder/cache.h"
 #include "image/builder/copying.h"
 #include "image/builder/emit.h"
 #include "oci/digest.h"
@@ -172,11 +171,10 @@ static int make_layer(struct copying *c, struct build_layer *ret, struct error *
 
 void copying_take(struct copying *c, const char *key, const char *short_key, struct build_layer *layer)
 {
-	struct library *l = c->step->builder->library;
-	if (key)
-		build_cache_store(l, key, layer);
+	if (key && !c->step->is_cached)
+		build_step_store(c->step, key, NULL, layer);
 	if (short_key)
-		build_cache_store(l, short_key, layer);
+		build_step_store(c->step, short_key, key, layer);
 	build_step_add(c->step, layer);
 }
 
@@ -201,7 +199,7 @@ int copying_run(struct copying *c, const char *short_key, struct error **err)
 	if (r == 0 && !c->step->is_cached)
 		r = make_layer(c, &layer, err);
 	if (r == 0)
-		copying_take(c, c->step->is_cached ? NULL : key, short_key, &layer);
+		copying_take(c, key, short_key, &layer);
 	return r;
 }
 
@@ -312,7 +310,7 @@ int build_make_directory(struct build_step *s, const char *path, struct error **
 	if (r < 0)
 		return r;
 	if (!s->is_cached)
-		build_cache_store(s->builder->library, key, &layer);
+		build_step_store(s, key, NULL, &layer);
 	build_step_add(s, &layer);
 	return 0;
 }

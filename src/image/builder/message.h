@@ -11,10 +11,11 @@ enum message_kind {
 	MESSAGE_END,
 	MESSAGE_NOTE,
 	MESSAGE_FAILURE,
-	MESSAGE_NOTES, /* digests of the context's files */
-	MESSAGE_ARGS,  /* names of --build-arg that the stage used */
-	MESSAGE_STATE, /* of the stage, when it has ended; the last one */
-	MESSAGE_ERROR, /* the code and the text of its failure; the last one */
+	MESSAGE_NOTES,   /* digests of the context's files */
+	MESSAGE_ARGS,    /* names of --build-arg that the stage used */
+	MESSAGE_RECORDS, /* of the cache, that the stage used (cache_share.h) */
+	MESSAGE_STATE,   /* of the stage, when it has ended; the last one */
+	MESSAGE_ERROR,   /* the code and the text of its failure; the last one */
 };
 
 enum { MESSAGE_MAX = 80 << 20 };

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/spawn.h"
+#include "image/builder/cache_share.h"
 #include "image/builder/message.h"
 #include "image/common/interrupt.h"
 
@@ -124,6 +125,7 @@ static void become_worker(struct builder *b, pid_t parent, int fd)
 	b->parallel->count = 0;
 	b->worker_fd = fd;
 	b->notes_before = b->context ? build_context_note_size(b->context) : 0;
+	b->shared.before = build_cache_note_count(b);
 	b->progress = progress_new(PROGRESS_NONE);
 	report_send_to(b->report, fd);
 }
@@ -167,10 +169,11 @@ static _Noreturn void end_worker(struct builder *b, size_t stage, int code, cons
 {
 	AUTO_JSON struct json_object *state = code < 0 ? NULL : build_state_to_json(b->states[stage]);
 	AUTOFREE char *text = state ? json_to_string(state, 0) : xasprintf("%d %s", -code, error_text(err, code)),
-		      *args = strv_join(&b->used_args, "\n");
+		      *args = strv_join(&b->used_args, "\n"), *records = build_cache_notes_text(b, b->shared.before);
 	if (b->context)
 		build_context_send_notes(b->context, b->notes_before, b->worker_fd);
 	message_send(b->worker_fd, MESSAGE_ARGS, args, strlen(args));
+	message_send(b->worker_fd, MESSAGE_RECORDS, records, strlen(records));
 	message_send(b->worker_fd, state ? MESSAGE_STATE : MESSAGE_ERROR, text, strlen(text));
 	_exit(0);
 }
@@ -233,6 +236,9 @@ static int take(struct builder *b, struct worker *w, const struct message *m, st
 		return take_notes(b, m);
 	case MESSAGE_ARGS:
 		return take_args(b, text);
+	case MESSAGE_RECORDS:
+		build_cache_take_notes(b, text);
+		return 0;
 	case MESSAGE_STATE:
 		return take_state(b, w, text, m->size, err);
 	case MESSAGE_ERROR:

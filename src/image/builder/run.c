@@ -16,7 +16,6 @@
 #include "base/buffer.h"
 #include "docker/frame.h"
 #include "http/http.h"
-#include "image/builder/cache.h"
 #include "image/builder/emit.h"
 #include "image/builder/mounts.h"
 #include "image/builder/run_layer.h"
@@ -368,7 +367,7 @@ int build_run(struct build_step *s, struct error **err)
 	if (result < 0)
 		return result;
 	if (!s->is_cached)
-		build_cache_store(s->builder->library, key, &layer);
+		build_step_store(s, key, NULL, &layer);
 	build_step_add(s, &layer);
 	return 0;
 }

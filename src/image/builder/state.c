@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "image/archive/compose.h"
 #include "image/builder/cache.h"
+#include "image/builder/cache_records.h"
 
 #define NS_PER_S 1000000000LL
 
@@ -37,6 +38,7 @@ void build_state_free(struct build_state *s)
 		return;
 	json_object_put(s->config);
 	json_object_put(s->history);
+	json_object_put(s->cache);
 	oci_platform_done(&s->platform);
 	free(s->author);
 	for (size_t i = 0; i < s->layer_count; i++)
@@ -191,6 +193,8 @@ static struct json_object *config_of(const struct build_state *s)
 	json_add_string(rootfs, "type", "layers");
 	json_add(rootfs, "diff_ids", ids);
 	json_add(o, "rootfs", rootfs);
+	if (s->cache)
+		json_add(o, CACHE_RECORDS_MEMBER, json_object_get(s->cache));
 	return o;
 }
 

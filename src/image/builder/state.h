@@ -31,7 +31,8 @@ struct build_state {
 	struct json_object *config;  /* the inner object: Env, Cmd, ... */
 	struct json_object *history; /* an array */
 	struct oci_platform platform;
-	char *author; /* or NULL */
+	char *author;              /* or NULL */
+	struct json_object *cache; /* records of the cache, for the image's configuration; or NULL */
 	struct build_layer *layers;
 	size_t layer_count;
 	struct strv args;                   /* "NAME=VALUE", of ARG */

@@ -18,10 +18,16 @@ struct build_options {
 	int no_cache, pull, quiet;
 	int64_t epoch; /* SOURCE_DATE_EPOCH; -1: none */
 	enum report_style style;
-	const char *network;                /* of RUN; NULL: the default one */
-	const struct strv *secrets;         /* "id=NAME,src=FILE" */
-	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
-	uint64_t shm_size;                  /* 0: the default */
+	const char *network;                      /* of RUN; NULL: the default one */
+	const struct strv *secrets;               /* "id=NAME,src=FILE" */
+	const struct strv *hosts, *ulimits;       /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
+	uint64_t shm_size;                        /* 0: the default */
+	const struct strv *cache_to, *cache_from; /* as cache_share.h has them; or NULL */
+};
+
+struct cache_records {
+	struct cache_record *items;
+	size_t count;
 };
 
 struct builder {
@@ -50,6 +56,10 @@ struct builder {
 		struct build_state *state;
 	} * images; /* of --from */
 	size_t image_count;
+	struct {
+		struct cache_records used, imported; /* imported: sorted */
+		size_t before;                       /* used ones when this process began */
+	} shared;
 };
 
 struct build_step {
@@ -68,6 +78,9 @@ void build_step_scope(struct build_step *s, struct expand_scope *ret);
 void build_step_add(struct build_step *s, struct build_layer *layer);
 /* A layer that an earlier build has made of the same; not with --no-cache. 1, 0 */
 int build_step_find(struct build_step *s, const char *key, struct build_layer *ret);
+
+/* Puts the step's layer into the cache. first: the key that this one stands for, or NULL. */
+void build_step_store(struct build_step *s, const char *key, const char *first, const struct build_layer *layer);
 
 /* parallel.c: the step is going to do work. 0: go on; -EINPROGRESS: another process goes on, and
  * this one leaves the stage; or another -errno. */

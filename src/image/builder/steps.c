@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "image/build/instruction.h"
 #include "image/builder/cache.h"
+#include "image/builder/cache_share.h"
 #include "image/builder/parallel.h"
 #include "image/common/interrupt.h"
 
@@ -17,7 +18,22 @@ void build_step_add(struct build_step *s, struct build_layer *layer)
 
 int build_step_find(struct build_step *s, const char *key, struct build_layer *ret)
 {
-	return !s->builder->options->no_cache && build_cache_find(s->builder->library, key, ret);
+	struct builder *b = s->builder;
+	if (b->options->no_cache ||
+	    (!build_cache_find(b->library, key, ret) && !build_cache_find_imported(b, key, ret)))
+		return 0;
+	char first[DIGEST_TEXT_SIZE + 1];
+	build_cache_note(b, key, ret);
+	/* Another machine may have other times in the layers that this key is made of. */
+	if (b->options->cache_to && b->options->cache_to->count && build_cache_first_key(b->library, key, first))
+		build_cache_note(b, first, ret);
+	return 1;
+}
+
+void build_step_store(struct build_step *s, const char *key, const char *first, const struct build_layer *layer)
+{
+	build_cache_store_second(s->builder->library, key, first, layer);
+	build_cache_note(s->builder, key, layer);
 }
 
 static int does_work(const struct dockerfile_instruction *i)

@@ -91,6 +91,8 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		.network = options_string(o, "network"),
 		.hosts = options_list(o, "add-host"),
 		.secrets = options_has(o, "secret") ? options_list(o, "secret") : NULL,
+		.cache_to = options_has(o, "cache-to") ? options_list(o, "cache-to") : NULL,
+		.cache_from = options_has(o, "cache-from") ? options_list(o, "cache-from") : NULL,
 		.tags = &tags,
 		.args = &args,
 		.labels = &labels,
