@@ -66,11 +66,30 @@ login_header()
 	equal "second@$id" "$(api GET /images/second:1/json | jq -r '.RepoDigests[] | select(startswith("second"))')"
 	equal 'layers linux amd64' "$(docker inspect -f '{{.RootFS.Type}} {{.Os}} {{.Architecture}}' --type image busybox:test)"
 	[ "$(docker inspect -f '{{len .RootFS.Layers}}' busybox:test)" -ge 1 ]
+	equal "$id" "$(docker history -q --no-trunc busybox:test | head -n 1)"
+	equal "$(docker images -q | sort -u | wc -l)" "$(docker info -f '{{.Images}}')"
+	equal 'true true' "$(api GET /images/json | jq -r '.[0] | .Size > 0, .VirtualSize == .Size' | xargs)"
 	equal '' "$(docker images -q --filter dangling=true)"
 	equal '' "$(docker images -q --filter label=nobody.has.this)"
 	exits 1 docker images --filter before=nothing
 	exits 1 docker images --filter nonsense=1
 	docker rmi second:1 >/dev/null
+}
+
+@test "swarms answer as on a node that is no manager; there are no plugins; info has what clients read" {
+	local command
+	for command in 'node ls' 'service ls' 'secret ls' 'config ls' 'service rm x' 'swarm join-token worker'; do
+		# shellcheck disable=SC2086
+		exits 1 docker $command
+		contains "$stderr" 'This node is not a swarm manager'
+	done
+	equal 503 "$(api GET /v1.41/tasks -o /dev/null -w '%{http_code}')"
+	equal 503 "$(api POST /swarm/init -o /dev/null -w '%{http_code}')"
+	equal 404 "$(api GET /swarms -o /dev/null -w '%{http_code}')"
+	equal 404 "$(api GET /libpod/info -o /dev/null -w '%{http_code}')"
+	equal '[]' "$(api GET /plugins)"
+	equal '/var/lib/holm local true crun' "$(api GET /info |
+		jq -r '.DockerRootDir, .Plugins.Volume[0], (.SecurityOptions | contains(["name=rootless"])), (.Runtimes | keys[0])' | xargs)"
 }
 
 @test "import: an image of a tar stream with changes; one without a name dangles until it is pruned" {

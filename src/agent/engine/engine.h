@@ -275,6 +275,7 @@ int engine_flag(struct http_exchange *x, const char *key, int otherwise);
 
 typedef void (*engine_handler_fn)(struct engine *e, struct http_exchange *x, const char *name);
 void engine_info(struct engine *e, struct http_exchange *x, const char *name);
+void engine_info_add_constants(struct json_object *o); /* info.c */
 void engine_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_list(struct engine *e, struct http_exchange *x, const char *name);
 void engine_inspect(struct engine *e, struct http_exchange *x, const char *name);

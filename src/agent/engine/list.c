@@ -361,10 +361,11 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	static const char *const network[] = { "IPv4Forwarding", "BridgeNfIptables", "BridgeNfIp6tables" };
 	struct json_object *o = json_object_new_object(), *plugins = json_object_new_object(),
 			   *swarm = json_object_new_object(), *logs = json_object_new_array(),
-			   *networks = json_object_new_array();
+			   *networks = json_object_new_array(), *volumes = json_object_new_array();
 	struct utsname u = { 0 };
 	uname(&u);
 	count_states(e, o);
+	engine_info_add_constants(o);
 	json_add_string(o, "Name", u.nodename);
 	json_add_string(o, "ServerVersion", DOCKER_SERVER_VERSION);
 	json_add_string(o, "OperatingSystem", "holm " HOLM_VERSION);
@@ -383,6 +384,8 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	json_object_array_add(logs, json_object_new_string("local"));
 	json_object_array_add(logs, json_object_new_string("none"));
 	json_add(plugins, "Log", logs);
+	json_object_array_add(volumes, json_object_new_string("local"));
+	json_add(plugins, "Volume", volumes);
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
 		json_object_array_add(networks, json_object_new_string(drivers[i]));
 	json_add(plugins, "Network", networks);

@@ -66,12 +66,15 @@ static int print_lines(const struct line *lines, size_t count, int whole, struct
 	return table_print(&t, err);
 }
 
-static int print_rows(const struct line *lines, size_t count, const struct format *format, struct error **err)
+/* digest: of the image, which the newest step has made. */
+static int print_rows(const struct line *lines, size_t count, const char *digest, const struct format *format,
+    struct error **err)
 {
 	AUTO_JSON struct json_object *array = json_object_new_array();
 	for (size_t k = count; k-- > 0;) {
 		const struct oci_step *s = lines[k].step;
 		struct json_object *o = json_object_new_object();
+		json_add_string_or_null(o, "image", k + 1 == count ? digest : NULL);
 		json_add_string_or_null(o, "layer", lines[k].layer ? lines[k].layer->digest : NULL);
 		json_add_u64(o, "size", lines[k].layer ? lines[k].layer->size : 0);
 		json_add_string_or_null(o, "created", s ? s->created : NULL);
@@ -100,7 +103,7 @@ static int show(struct library *l, struct options *o, const struct oci_platform 
 		return r;
 	AUTOFREE struct line *lines = make_lines(i, &h, &count);
 	if (format.kind != FORMAT_OWN)
-		return print_rows(lines, count, &format, err);
+		return print_rows(lines, count, digest, &format, err);
 	return print_lines(lines, count, options_given(o, "no-trunc"), err);
 }
 

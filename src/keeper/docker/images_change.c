@@ -191,13 +191,13 @@ void docker_tag_image(struct docker_request *q)
 static struct json_object *history_entry(struct json_object *from)
 {
 	struct json_object *o = json_object_new_object();
-	const char *layer = NULL, *by = "", *comment = "";
+	const char *image = NULL, *by = "", *comment = "";
 	uint64_t size = 0;
-	json_get_string(from, "layer", &layer, NULL);
+	json_get_string(from, "image", &image, NULL);
 	json_get_string(from, "created_by", &by, NULL);
 	json_get_string(from, "comment", &comment, NULL);
 	json_get_u64(from, "size", &size, NULL);
-	json_add_string(o, "Id", "<missing>");
+	json_add_string(o, "Id", image ? image : "<missing>");
 	json_add_i64(o, "Created", docker_created_of(from));
 	json_add_string(o, "CreatedBy", by);
 	json_object_object_add(o, "Tags", NULL);

@@ -198,6 +198,7 @@ static void add_image(struct json_object *list, struct json_object *from, const 
 		json_add(o, "RepoDigests", json_object_new_array());
 		json_add_i64(o, "Created", docker_created_of(from));
 		json_add_u64(o, "Size", size);
+		json_add_u64(o, "VirtualSize", size); /* clients before 1.44 */
 		json_get_i64(from, "shared_size", &shared, NULL);
 		json_add_i64(o, "SharedSize", shared);
 		json_add_i64(o, "Containers", -1);
@@ -324,6 +325,7 @@ static struct json_object *describe(struct json_object *from)
 	json_add_string(o, "Parent", "");
 	json_add_string(o, "Comment", "");
 	json_add_u64(o, "Size", size);
+	json_add_u64(o, "VirtualSize", size);
 	json_add_string(driver, "Name", "overlay2");
 	json_object_object_add(driver, "Data", NULL);
 	json_add(o, "GraphDriver", driver);

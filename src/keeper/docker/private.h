@@ -45,6 +45,13 @@ void docker_givers_done(void);
 void docker_df(struct docker_request *q);
 void docker_prune_builds(struct docker_request *q);
 
+/* info.c */
+void docker_info(struct docker_request *q);
+
+/* swarm.c */
+void docker_list_plugins(struct docker_request *q);
+int docker_refuse_swarm(struct http_exchange *x, const char *path); /* whether it has answered */
+
 /* containers.c */
 void docker_list_containers(struct docker_request *q);
 

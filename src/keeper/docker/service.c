@@ -161,7 +161,8 @@ static const struct resource {
 	{ "GET", "/system/df", BOTH, docker_df },
 	{ "POST", "/build/prune", HERE, docker_prune_builds, HOST },
 	{ "POST", "/holm/connections", HERE, take_connections, HOST },
-	{ "GET", "/info", HAND_OVER, NULL },
+	{ "GET", "/info", BOTH, docker_info },
+	{ "GET", "/plugins", HERE, docker_list_plugins },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
 	{ "GET", "/events", HAND_OVER, NULL },
 	{ "GET", "/containers/*/json", HAND_OVER, NULL },
@@ -289,6 +290,8 @@ static void dispatch(struct http_exchange *x, void *data)
 			when_ready(q, &resources[i]);
 		return;
 	}
+	if (path && docker_refuse_swarm(x, path))
+		return;
 	if (path)
 		error_set(&err, ENOENT, "page not found: holm's engine has no %s %s", http_exchange_head(x)->method,
 		    path);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * GET /info: the members that are the same for each engine of this kind. */
+#include "agent/engine/engine.h"
+#include "base/alloc.h"
+
+/* Members that clients read and that are always the same. */
+static const char constants[] = "{\"DockerRootDir\":\"/var/lib/holm\",\"InitBinary\":\"docker-init\","
+				"\"DriverStatus\":[],\"Labels\":[],\"Isolation\":\"\",\"ExperimentalBuild\":false,"
+				"\"Runtimes\":{\"crun\":{\"path\":\"crun\"}},"
+				"\"SecurityOptions\":[\"name=seccomp,profile=builtin\",\"name=rootless\"]}";
+
+void engine_info_add_constants(struct json_object *o)
+{
+	AUTO_JSON struct json_object *from = NULL;
+	if (json_parse(constants, strlen(constants), "constants", &from, NULL) < 0)
+		return;
+	json_object_object_foreach(from, key, value) json_add(o, key, json_object_get(value));
+}
