@@ -27,9 +27,11 @@ int format_rows(const struct format *f, struct json_object *rows, char **ret, st
 
 /* The rows of the option tables: own is the word for the command's own table or text. */
 /* clang-format off */
-#define FORMAT_OPTION_ROW(words, list, initial) \
-	{ "format", 0, OPTION_STRING, words, "how to show it; a template is Go's: '{{.name}}', 'table {{.name}}'", \
+#define FORMAT_OPTION_SHORT(letter, words, list, initial) \
+	{ "format", letter, OPTION_STRING, words, \
+	  "how to show it; a template is Go's: '{{.name}}', 'table {{.name}}'", \
 	  .default_text = (initial), .complete = "choices " list }
+#define FORMAT_OPTION_ROW(words, list, initial) FORMAT_OPTION_SHORT(0, words, list, initial)
 /* clang-format on */
 #define FORMAT_OPTION(own) FORMAT_OPTION_ROW(own "|json|TEMPLATE", own " json", own)
 #define FORMAT_OPTION_JSON FORMAT_OPTION_ROW("json|TEMPLATE", "json", "json")

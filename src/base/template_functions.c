@@ -313,12 +313,32 @@ static int index_once(const struct template_call *c, size_t i, struct json_objec
 	return error_set(c->err, EINVAL, "format: index takes a list or an object, not %s", template_type_name(from));
 }
 
+/* Whether an object has strings alone: then what it lacks is an empty string, as in Go's maps of
+ * strings, which labels are. */
+static int has_strings(struct json_object *o)
+{
+	json_object_object_foreach(o, key, value)
+	{
+		(void)key;
+		if (!json_object_is_type(value, json_type_string))
+			return 0;
+	}
+	return 1;
+}
+
 static int call_index(const struct template_call *c, struct json_object **ret)
 {
 	struct json_object *o = c->args[0];
 	int r = 0;
-	for (size_t i = 1; r == 0 && i < c->count; i++)
+	for (size_t i = 1; r == 0 && i < c->count; i++) {
+		struct json_object *from = o;
 		r = index_once(c, i, &o);
+		if (r == 0 && !o && i + 1 == c->count && json_object_is_type(from, json_type_object) &&
+		    has_strings(from)) {
+			*ret = json_object_new_string("");
+			return 0;
+		}
+	}
 	if (r == 0)
 		*ret = json_object_get(o);
 	return r;

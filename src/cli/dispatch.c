@@ -28,12 +28,36 @@ static const struct command_group *group_of_command(const char *word)
 	return NULL;
 }
 
+/* Words of docker for which another program or another command stands here. */
+static const char *docker_word(const char *word)
+{
+	static const struct {
+		const char *word, *remedy;
+	} words[] = {
+		{ "compose", "run docker-compose with DOCKER_HOST=$(holm docker-host)" },
+		{ "buildx", "holm build has its options" },
+		{ "builder", "see holm build --help" },
+		{ "context", "--machine or HOLM_MACHINE names the machine" },
+		{ "swarm", "there are no swarms; docker-compose runs services" },
+		{ "service", "there are no swarms; docker-compose runs services" },
+		{ "stack", "there are no swarms; docker-compose runs services" },
+		{ "node", "there are no swarms; docker-compose runs services" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (streq(word, words[i].word))
+			return words[i].remedy;
+	return NULL;
+}
+
 static int unknown_command(const struct command_group *g, const char *word)
 {
 	AUTOFREE char *prefix = command_prefix(g);
 	const char *near = command_suggest(g, word);
 	const struct command_group *other = *g->name ? NULL : group_of_command(word);
-	if (other)
+	const char *remedy = *g->name ? NULL : docker_word(word);
+	if (remedy)
+		output_error("there is no command \"holm %s\"; %s", word, remedy);
+	else if (other)
 		output_error("there is no command \"holm %s\"; did you mean \"holm %s %s\"? See holm --help", word,
 		    other->name, word);
 	else if (word[0] == '-')
@@ -113,7 +137,7 @@ int command_main(int argc, char *const *argv)
 	const struct command_group *g = command_group_find(argv[0]);
 	if (g)
 		return run_in_group(g, argc - 1, argv + 1);
-	if (streq(argv[0], "--version") || streq(argv[0], "-V"))
+	if (streq(argv[0], "--version") || streq(argv[0], "-V") || streq(argv[0], "-v"))
 		return run_command(plain, &command_version, argc - 1, argv + 1);
 	return run_in_group(plain, argc, argv);
 }

@@ -61,6 +61,7 @@ static const struct option_spec login_options[] = {
 };
 
 static const struct option_spec load_options[] = {
+	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
 	{ "input", 'i', OPTION_STRING, "FILE", "the archive, in docker's spelling", .complete = "file" },
 	{ OPTION_TAG("the name it gets, where there is one image in it", OPTION_STRING) },
 	{ OPTION_PLATFORM },
@@ -118,7 +119,7 @@ static const struct option_spec diff_options[] = {
 };
 
 static const struct option_spec inspect_options[] = {
-	FORMAT_OPTION_JSON,
+	FORMAT_OPTION_SHORT('f', "json|TEMPLATE", "json", "json"),
 	{ OPTION_PLATFORM },
 	{ 0 },
 };

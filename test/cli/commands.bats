@@ -50,6 +50,11 @@ teardown_file()
 	contains "$(holm version --format '{{.Server.Version}} {{.Client.ApiVersion}}')" ' 1.51'
 	equal "$(holm version --format '{{.Server.Version}}')" "$(holm info --format '{{.ServerVersion}}')"
 	contains "$(holm --version)" 0.
+	equal "$(holm --version)" "$(holm -v)"
+	fails 125 holm compose up
+	contains "$stderr" 'docker-compose with DOCKER_HOST'
+	fails 125 holm swarm init
+	contains "$stderr" 'no swarms'
 	run --separate-stderr holm system info
 	equal 0 "$status"
 	contains "$output" kvm || contains "$output" KVM

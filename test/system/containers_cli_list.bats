@@ -171,6 +171,11 @@ sleeper()
 	equal "$(docker images -q --no-trunc busybox:test)" "$(holm images -q --no-trunc busybox)"
 	holm tag busybox:test mine:1
 	equal 1 "$(holm images mine:* --format '{{.Tag}}')"
+	docker commit -c 'LABEL newest=yes' "$(docker create busybox:test true)" newest >/dev/null
+	equal newest "$(holm images --format '{{.Repository}}' | head -n 1)"
+	equal '|' "$(holm inspect -f '{{index .Config.Labels "nothing"}}|' newest)"
+	holm rm "$(docker ps -alq)" >/dev/null
+	holm rmi newest >/dev/null
 	equal 1 "$(holm images -f 'reference=mi*' --format '{{.Tag}}')"
 	equal '' "$(holm images -q -f dangling=true)"
 	exits 125 holm images -f label=x
@@ -180,7 +185,8 @@ sleeper()
 	equal docker.io/library/mine:1 "$output"
 	contains "$stderr" 'image "nothing:1"'
 	exits 0 holm rmi -f nothing:1
-	equal docker.io/library/mine:1 "$(holm load -i "$TMPDIR/mine.tar")"
+	equal docker.io/library/mine:1 "$(holm load -q -i "$TMPDIR/mine.tar")"
+	equal "$(holm inspect -f '{{.Id}}' mine:1)" "$(holm image inspect -f '{{.digest}}' mine:1)"
 	holm rmi mine:1
 	equal docker.io/library/mine:1 "$(holm load <"$TMPDIR/mine.tar")"
 	exits 125 holm load -i "$TMPDIR/mine.tar" "$TMPDIR/mine.tar"

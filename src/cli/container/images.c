@@ -146,6 +146,17 @@ static struct json_object *make_row(struct json_object *image, const char *name,
 	return row;
 }
 
+static int newest_first(const void *a, const void *b)
+{
+	const char *left = "", *right = "";
+	int64_t x = 0, y = 0;
+	json_get_string(*(struct json_object *const *)a, "created", &left, NULL);
+	json_get_string(*(struct json_object *const *)b, "created", &right, NULL);
+	(void)clock_parse_rfc3339(left, &x);
+	(void)clock_parse_rfc3339(right, &y);
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
 static int collect(const struct options *o, const struct list_view *v, struct json_object *rows, struct error **err)
 {
 	AUTO_STRV struct strv words = { 0 };
@@ -154,6 +165,8 @@ static int collect(const struct options *o, const struct list_view *v, struct js
 	int r = image_program_run(&words, -1, -1, &images, err);
 	if (r != 0)
 		return r;
+	if (json_object_is_type(images, json_type_array))
+		json_object_array_sort(images, newest_first);
 	for (size_t i = 0; json_object_is_type(images, json_type_array) && i < json_object_array_length(images); i++) {
 		struct json_object *image = json_object_array_get_idx(images, i);
 		const char *name = NULL;

@@ -65,6 +65,8 @@ static void results_are_those_of_go(void **state)
 		{ "{{json .none}} {{.name | json}}", "null \"dev\"" },
 		{ "{{len .ports}} {{len .name}} {{len .env}} {{len .none}}", "2 3 2 0" },
 		{ "{{index .tags 1}} {{index .env \"A\"}} {{index . \"home-mount\"}}", "b 1 rw" },
+		{ "{{index .env \"C\"}}|{{index .none \"C\"}}|{{index . \"none\"}}", "|<no value>|<no value>" },
+		{ "{{eq (index .env \"C\") \"x\"}}", "false" },
 		{ "{{(index .ports 0).inside}} {{index .ports 1 \"host\"}}", "8080 53" },
 		{ "{{join .tags \", \"}} {{.image | split \"x\"}}", "a, b [x]" },
 		{ "{{join (split .image \"/\") \"+\"}} {{split \"ab\" \"\"}}", "docker.io+library+alpine:3 [a b]" },
