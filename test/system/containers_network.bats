@@ -246,6 +246,26 @@ with concurrent.futures.ThreadPoolExecutor(100) as pool:
 	rm "$XDG_CONFIG_HOME/holm/config"
 }
 
+@test "-p with an address: [::1], another one of the loopback; host_binding_ipv4 of a network" {
+	local port other third
+	port=$(free_port) other=$(free_port) third=$(free_port)
+	serve web -p "[::1]:$port:80" -p "127.0.0.5:$port:80" -p "0.0.0.0:$other:80"
+	equal "0.0.0.0:$other 127.0.0.5:$port [::1]:$port" "$(ss -Hltn "sport = :$port or sport = :$other" | awk '{print $4}' | sort | xargs)"
+	equal web "$(page "http://[::1]:$port/")"
+	equal web "$(page "http://127.0.0.5:$port/")"
+	equal "::1 127.0.0.5 0.0.0.0" "$(docker inspect -f '{{range index .NetworkSettings.Ports "80/tcp"}}{{.HostIp}} {{end}}' web | tr ' ' '\n' | sort -r | xargs)"
+	docker rm -f web >/dev/null
+	docker network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.6 bound >/dev/null
+	serve web --network bound -p "$third:80" -p 80
+	equal "127.0.0.6:$third" "$(ss -Hltn "sport = :$third" | awk '{print $4}' | xargs)"
+	equal web "$(page "http://127.0.0.6:$third/")"
+	equal 127.0.0.6 "$(docker inspect -f '{{range index .NetworkSettings.Ports "80/tcp"}}{{.HostIp}} {{end}}' web | tr ' ' '\n' | sort -u | xargs)"
+	docker rm -f web >/dev/null
+	docker network rm bound >/dev/null
+	exits 1 docker network create -o com.docker.network.bridge.host_binding_ipv4=::1 bound
+	contains "$stderr" 'invalid value for com.docker.network.bridge.host_binding_ipv4: "::1"'
+}
+
 # strike PID: kills the engine, as root of the machine, whose process it is.
 strike()
 {

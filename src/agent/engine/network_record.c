@@ -2,6 +2,7 @@
  * The body of POST /networks/create, which is also the larger part of a network's record. What
  * cannot be honoured is an error; an option of the driver that nobody knows is a warning of
  * `create`, as Docker's driver takes it silently. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -16,6 +17,7 @@ void network_done(struct network *n)
 {
 	free(TAKE_PTR(n->id));
 	free(TAKE_PTR(n->name));
+	free(TAKE_PTR(n->binding));
 	json_object_put(TAKE_PTR(n->data));
 	address_pool_free(TAKE_PTR(n->pool));
 }
@@ -147,10 +149,15 @@ static int take_mtu(struct network *n, const char *value)
 	return 0;
 }
 
-/* Ports are bound at publish-address of the configuration, which no client widens or narrows. */
+/* 0.0.0.0 is what docker writes by default: publish-address of the configuration. */
 static int take_binding(struct network *n, const char *value)
 {
-	return streq(value, "0.0.0.0") ? 0 : -EOPNOTSUPP;
+	struct in_addr address;
+	if (!value || inet_pton(AF_INET, value, &address) != 1)
+		return -EINVAL;
+	free(n->binding);
+	n->binding = address.s_addr == INADDR_ANY ? NULL : xstrdup(value);
+	return 0;
 }
 
 static const struct network_option {
@@ -188,10 +195,6 @@ static int take_options(struct json_object *o, struct network *n, struct error *
 		if (!json_object_object_get_ex(all, options[i].key, &value))
 			continue;
 		r = options[i].take(n, json_object_get_string(value));
-		if (r == -EOPNOTSUPP)
-			return error_set(err, EOPNOTSUPP,
-			    "%s=%.64s is not supported by holm's engine; see publish-address in holm-config(5)",
-			    options[i].key, json_object_get_string(value));
 		if (r < 0)
 			return error_set(err, EINVAL, "invalid value for %s: \"%.64s\"", options[i].key,
 			    json_object_get_string(value));

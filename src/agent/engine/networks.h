@@ -22,6 +22,7 @@ struct network {
 	struct json_object *data; /* the request; inspect shows Labels, Options, IPAM and so on */
 	struct bridge bridge;     /* of NETWORK_BRIDGE */
 	int has_own_subnet;       /* a user chose it, so fixed addresses are allowed */
+	char *binding;            /* the host's address of ports that name none; NULL: publish-address */
 	struct subnet range;      /* of the addresses that are given out */
 	struct address_pool *pool;
 	int is_up; /* the bridge is there */

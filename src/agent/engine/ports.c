@@ -11,6 +11,7 @@
 #include "agent/core/channel.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/network_join.h"
+#include "agent/engine/networks.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -43,6 +44,15 @@ static int read_published(const struct container *c, struct docker_ports *publis
 	return docker_ports_read(c->record.data, published, &exposed, err);
 }
 
+/* Ports that name no address of the host get that of the container's network, if it has one. */
+static void add_binding(const struct container *c, struct docker_ports *published)
+{
+	const struct network *n = network_find(c->engine, container_network_mode(c), NULL);
+	for (size_t i = 0; n && n->binding && i < published->count; i++)
+		if (!published->items[i].ip)
+			published->items[i].ip = xstrdup(n->binding);
+}
+
 static struct json_object *list_words(const struct docker_ports *ports)
 {
 	AUTO_STRV struct strv words = { 0 };
@@ -66,6 +76,7 @@ void container_bind_ports(struct container *c)
 	AUTO_DOCKER_PORTS struct docker_ports published = { 0 };
 	int r = read_published(c, &published, &err);
 	if (r == 0 && published.count) {
+		add_binding(c, &published);
 		r = send_message(c, "bind", "bind", list_words(&published));
 		c->has_ports = r == 0;
 		if (r < 0)

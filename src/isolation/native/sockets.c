@@ -89,6 +89,7 @@ static int in_child(void *data)
 		return -errno;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return -errno;
+	(void)prctl(PR_SET_NAME, "holm-sockets"); /* for people who look */
 	fd_close_from(CONTROL + 1, NULL, 0);
 	serve();
 }

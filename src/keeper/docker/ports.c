@@ -7,7 +7,8 @@
  * Idea. ports.json beside machine.json has the host's ports that a `create` on docker.sock has
  * asked for: that socket is the user's alone. The engine gets these, any free port at the addresses
  * of the configuration, and no other. A port leaves the file some seconds after the engine has no
- * container with it: the engine cannot add one. */
+ * container with it: the engine cannot add one. A port that names no address may also be at one
+ * that a network was made with (host_binding_ipv4). */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -20,7 +21,9 @@
 #include "keeper/keeper_private.h"
 #include "keeper/ports/containers.h"
 
-enum { PORTS_JSON_MAX = 1 << 20, ALLOWED_MAX = 8192, GUARD_MS = 5000 };
+enum { PORTS_JSON_MAX = 1 << 20, ALLOWED_MAX = 8192, ADDRESSES_MAX = 64, GUARD_MS = 5000 };
+
+#define HOST_BINDING "com.docker.network.bridge.host_binding_ipv4"
 
 /* A keeper has one machine. */
 static struct {
@@ -37,18 +40,19 @@ static char *host_part(const struct docker_port *port)
 	return port->ip || port->host.first ? docker_port_format(&host) : NULL;
 }
 
-static void load(const struct keeper *k, struct strv *ret)
+static void load(const struct keeper *k, const char *key, struct strv *ret)
 {
 	AUTO_JSON struct json_object *o = NULL;
 	AUTOFREE char *path = machine_file(k->machine->name, "ports.json");
 	if (json_parse_file(path, PORTS_JSON_MAX, &o, NULL) == 0)
-		(void)json_get_strv(o, "allowed", ret, NULL);
+		(void)json_get_strv(o, key, ret, NULL);
 }
 
-static int save(const struct keeper *k, const struct strv *allowed, struct error **err)
+static int save(const struct keeper *k, const struct strv *allowed, const struct strv *addresses, struct error **err)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	json_add_strv(o, "allowed", allowed);
+	json_add_strv(o, "addresses", addresses);
 	AUTOFREE char *text = json_to_string(o, 1), *path = machine_file(k->machine->name, "ports.json");
 	return atomic_file_write(path, 0600, text, strlen(text), err);
 }
@@ -56,7 +60,7 @@ static int save(const struct keeper *k, const struct strv *allowed, struct error
 int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err)
 {
 	AUTO_DOCKER_PORTS struct docker_ports wanted = { 0 };
-	AUTO_STRV struct strv allowed = { 0 };
+	AUTO_STRV struct strv allowed = { 0 }, addresses = { 0 };
 	struct json_object *host = NULL, *bindings = NULL;
 	if (json_get_object(body, "HostConfig", &host, NULL) < 0 ||
 	    json_get_object(host, "PortBindings", &bindings, NULL) < 0)
@@ -66,7 +70,8 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
 		return r;
 	state.allowed_ms = clock_now_ms();
 	state.absent = 0;
-	load(k, &allowed);
+	load(k, "allowed", &allowed);
+	load(k, "addresses", &addresses);
 	size_t before = allowed.count;
 	for (size_t i = 0; i < wanted.count; i++) {
 		AUTOFREE char *part = host_part(&wanted.items[i]);
@@ -77,7 +82,37 @@ int docker_ports_allow(struct keeper *k, struct json_object *body, struct error 
 		return error_set(err, EINVAL,
 		    "machine \"%s\" has had %d published ports; publish any free port instead", k->machine->name,
 		    ALLOWED_MAX);
-	return allowed.count == before ? 0 : save(k, &allowed, err);
+	return allowed.count == before ? 0 : save(k, &allowed, &addresses, err);
+}
+
+static int allow_address(struct keeper *k, struct json_object *body, struct error **err)
+{
+	AUTO_STRV struct strv allowed = { 0 }, addresses = { 0 };
+	struct json_object *options = NULL;
+	const char *address = NULL;
+	if (json_get_object(body, "Options", &options, NULL) < 0 ||
+	    json_get_string(options, HOST_BINDING, &address, NULL) < 0 || !port_address_is_valid(address))
+		return 0; /* the engine says what is wrong with it */
+	load(k, "allowed", &allowed);
+	load(k, "addresses", &addresses);
+	if (strv_contains(&addresses, address))
+		return 0;
+	if (addresses.count >= ADDRESSES_MAX)
+		return error_set(err, EINVAL, "machine \"%s\" has had networks with %d values of %s; leave it out",
+		    k->machine->name, ADDRESSES_MAX, HOST_BINDING);
+	strv_add(&addresses, address);
+	return save(k, &allowed, &addresses, err);
+}
+
+void docker_create_network(struct docker_request *q)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct json_object *body = q->inside ? NULL : http_exchange_json(q->exchange, NULL);
+	int r = body ? allow_address(q->keeper, body, &err) : 0;
+	if (r < 0)
+		docker_respond_error(q, r, err);
+	else
+		docker_hand_over(q, NULL);
 }
 
 /* Adds the host's parts of a container's ports as keys: an answer may have hundreds of thousands.
@@ -112,11 +147,12 @@ static int read_used(struct json_object *images, struct json_object *used)
 
 int docker_ports_shrink(const struct keeper *k, struct json_object *used)
 {
-	AUTO_STRV struct strv allowed = { 0 }, kept = { 0 };
+	AUTO_STRV struct strv allowed = { 0 }, addresses = { 0 }, kept = { 0 };
 	AUTO_JSON struct json_object *named = json_object_new_object();
 	if (!json_object_is_type(used, json_type_object) || read_used(used, named) < 0)
 		return 0;
-	load(k, &allowed);
+	load(k, "allowed", &allowed);
+	load(k, "addresses", &addresses);
 	for (size_t i = 0; i < allowed.count; i++)
 		if (json_object_object_get_ex(named, allowed.items[i], NULL))
 			strv_add(&kept, allowed.items[i]);
@@ -127,17 +163,27 @@ int docker_ports_shrink(const struct keeper *k, struct json_object *used)
 	if (!before || clock_now_ms() < state.allowed_ms + GUARD_MS)
 		return 1;
 	state.absent = 0;
-	(void)save(k, &kept, NULL);
+	(void)save(k, &kept, &addresses, NULL);
 	return 0;
+}
+
+static int is_allowed(const struct docker_port *port, const struct strv *allowed)
+{
+	AUTOFREE char *part = host_part(port);
+	return !part || strv_contains(allowed, part);
 }
 
 static int check_allowed(struct keeper *k, const struct docker_ports *wanted, struct error **err)
 {
-	AUTO_STRV struct strv allowed = { 0 };
-	load(k, &allowed);
+	AUTO_STRV struct strv allowed = { 0 }, addresses = { 0 };
+	load(k, "allowed", &allowed);
+	load(k, "addresses", &addresses);
 	for (size_t i = 0; i < wanted->count; i++) {
-		AUTOFREE char *part = host_part(&wanted->items[i]);
-		if (part && !strv_contains(&allowed, part))
+		const struct docker_port *port = &wanted->items[i];
+		const struct docker_port anywhere = { NULL, port->host, port->inside, port->protocol };
+		AUTOFREE char *part = host_part(port);
+		if (!is_allowed(port, &allowed) &&
+		    !(port->ip && strv_contains(&addresses, port->ip) && is_allowed(&anywhere, &allowed)))
 			return error_set(err, EPERM, "no container of this machine was created with port \"%s\"", part);
 	}
 	return 0;

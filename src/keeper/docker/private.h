@@ -83,6 +83,8 @@ const char *docker_prepared_find(const char *reference);
 /* ports.c: lets the containers of this machine have the ports that a create request names. 0, or
  * -errno and a text. */
 int docker_ports_allow(struct keeper *k, struct json_object *body, struct error **err);
+/* POST /networks/create: lets ports that name no address be at the network's, if it has one. */
+void docker_create_network(struct docker_request *q);
 /* Takes away the ports that no container of the engine's answer to GET /holm/images has, when two
  * answers say so. Whether another answer is wanted. */
 int docker_ports_shrink(const struct keeper *k, struct json_object *used);

@@ -198,7 +198,7 @@ static const struct resource {
 	{ "GET", "/volumes/*", HAND_OVER, NULL },
 	{ "DELETE", "/volumes/*", HAND_OVER, NULL },
 	{ "GET", "/networks", HAND_OVER, NULL },
-	{ "POST", "/networks/create", HAND_OVER, NULL },
+	{ "POST", "/networks/create", BOTH, docker_create_network },
 	{ "POST", "/networks/prune", HAND_OVER, NULL },
 	{ "POST", "/networks/*/connect", HAND_OVER, NULL },
 	{ "POST", "/networks/*/disconnect", HAND_OVER, NULL },

@@ -87,8 +87,7 @@ static void refuses(void **state)
 		{ "{\"Name\":\"a\",\"Options\":{\"com.docker.network.driver.mtu\":\"7\"}}", -EINVAL },
 		{ "{\"Name\":\"a\",\"Options\":{\"com.docker.network.bridge.name\":\"longer-than-it-can-be\"}}",
 		    -EINVAL },
-		{ "{\"Name\":\"a\",\"Options\":{\"com.docker.network.bridge.host_binding_ipv4\":\"10.0.0.1\"}}",
-		    -EOPNOTSUPP },
+		{ "{\"Name\":\"a\",\"Options\":{\"com.docker.network.bridge.host_binding_ipv4\":\"::1\"}}", -EINVAL },
 		{ "{\"Name\":\"a\",\"Options\":{\"x\":{}}}", -EINVAL },
 		{ "{\"Name\":\"a\",\"Labels\":[]}", -EINVAL },
 	};
