@@ -214,3 +214,14 @@ run_in()
 	docker volume rm www >/dev/null
 	equal '' "$(docker volume ls -q)"
 }
+
+# --- clients from npm (clients.bats has all) --------------------------------------------------------
+
+@test "vm: dockerode runs, attaches, execs and copies; testcontainers finds a port, and copies at the start" {
+	requires node
+	local clients=$BATS_TEST_DIRNAME/../clients
+	[ -d "$clients/node_modules" ] || skip "npm's registry was not reachable"
+	node "$clients/dockerode.js" run attach tty exec archive
+	TMPDIR=$H TESTCONTAINERS_HOST_OVERRIDE=localhost TESTCONTAINERS_RYUK_DISABLED=true node "$clients/testcontainers.js" port files
+	equal web "$(docker ps -a --format '{{.Names}}')"
+}
