@@ -308,6 +308,15 @@ static unsigned root_layer(int trees, unsigned count)
 	return 0;
 }
 
+/* A mount without syncs leaves a mark that the next mount refuses. Its reason is a host that lost
+ * its power, and then the container is removed. */
+static void clear_mark(int folder)
+{
+	AUTO_FD int work = path_open_beneath(folder, "work/work", O_RDONLY | O_DIRECTORY, 0);
+	if (work >= 0)
+		path_remove_tree(work, "incompat");
+}
+
 static int make_upper(struct container *c, int trees, const struct image *i, struct error **err)
 {
 	struct stat st;
@@ -317,6 +326,8 @@ static int make_upper(struct container *c, int trees, const struct image *i, str
 		return error_set_errno(err, errno, "cannot open the container's folder");
 	if (mkdirat(folder, "work", 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make the container's folder");
+	if (c->record.body.auto_remove)
+		clear_mark(folder);
 	if (faccessat(folder, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if ((mkdirat(folder, "upper.new", 0755) < 0 && errno != EEXIST) ||
@@ -328,7 +339,8 @@ static int make_upper(struct container *c, int trees, const struct image *i, str
 }
 
 /* Lower directories are named relative to the image's directory: mount(2) takes one page of
- * options. */
+ * options. The last unmount of an overlay writes the whole file system below out, and so does
+ * fsync(2) in it. Nobody needs that for files that go with their container (--rm). */
 static int make_options(const struct container *c, unsigned count, struct buffer *b)
 {
 	buffer_append_string(b, "userxattr,lowerdir=");
@@ -336,6 +348,8 @@ static int make_options(const struct container *c, unsigned count, struct buffer
 		buffer_appendf(b, "%s%u", n ? ":" : "", n);
 	buffer_appendf(b, ",upperdir=" ENGINE_CONTAINERS "/%s/upper,workdir=" ENGINE_CONTAINERS "/%s/work",
 	    c->record.id, c->record.id);
+	if (c->record.body.auto_remove)
+		buffer_append_string(b, ",volatile");
 	return b->size > OPTIONS_MAX ? -E2BIG : 0;
 }
 
