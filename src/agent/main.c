@@ -8,6 +8,7 @@
 #include "agent/core/platform.h"
 #include "agent/engine/main.h"
 #include "agent/engine/monitor.h"
+#include "agent/engine/starter.h"
 #include "agent/life/attach.h"
 #include "agent/life/container_init.h"
 #include "agent/life/minimal_init.h"
@@ -28,6 +29,8 @@ int main(int argc, char **argv)
 		return modprobe_main(argc, argv);
 	if (argc > 2 && streq(argv[1], "--native-first"))
 		return native_first_main(argv[2]);
+	if (argc > 4 && streq(argv[1], "--start"))
+		return starter_main(argv[2], argv[3], argv[4]);
 	if (argc > 2 && streq(argv[1], "--monitor"))
 		return monitor_main(argv[2]);
 	if (argc > 2 && streq(argv[1], "--engine"))

@@ -119,24 +119,25 @@ static int parse_security(struct json_object *host, struct docker_rights *r, str
 
 /* ---- --ulimit ---- */
 
-static void find_limit(const char *name, struct docker_ulimit *ret)
-{
 #define LIMIT(word, limit)                                                                                             \
 	{                                                                                                              \
 		word, #limit, limit                                                                                    \
 	}
-	static const struct {
-		const char *word, *name;
-		int resource;
-	} limits[] = { LIMIT("core", RLIMIT_CORE), LIMIT("cpu", RLIMIT_CPU), LIMIT("data", RLIMIT_DATA),
-		LIMIT("fsize", RLIMIT_FSIZE), LIMIT("locks", RLIMIT_LOCKS), LIMIT("memlock", RLIMIT_MEMLOCK),
-		LIMIT("msgqueue", RLIMIT_MSGQUEUE), LIMIT("nice", RLIMIT_NICE), LIMIT("nofile", RLIMIT_NOFILE),
-		LIMIT("nproc", RLIMIT_NPROC), LIMIT("rss", RLIMIT_RSS), LIMIT("rtprio", RLIMIT_RTPRIO),
-		LIMIT("rttime", RLIMIT_RTTIME), LIMIT("sigpending", RLIMIT_SIGPENDING), LIMIT("stack", RLIMIT_STACK) };
+static const struct {
+	const char *word, *name;
+	int resource;
+} limits[] = { LIMIT("core", RLIMIT_CORE), LIMIT("cpu", RLIMIT_CPU), LIMIT("data", RLIMIT_DATA),
+	LIMIT("fsize", RLIMIT_FSIZE), LIMIT("locks", RLIMIT_LOCKS), LIMIT("memlock", RLIMIT_MEMLOCK),
+	LIMIT("msgqueue", RLIMIT_MSGQUEUE), LIMIT("nice", RLIMIT_NICE), LIMIT("nofile", RLIMIT_NOFILE),
+	LIMIT("nproc", RLIMIT_NPROC), LIMIT("rss", RLIMIT_RSS), LIMIT("rtprio", RLIMIT_RTPRIO),
+	LIMIT("rttime", RLIMIT_RTTIME), LIMIT("sigpending", RLIMIT_SIGPENDING), LIMIT("stack", RLIMIT_STACK) };
 #undef LIMIT
+
+static void find_limit(const char *word, struct docker_ulimit *ret)
+{
 	ret->name = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-		if (streq(limits[i].word, name)) {
+		if (streq(limits[i].word, word)) {
 			ret->name = limits[i].name;
 			ret->resource = limits[i].resource;
 		}

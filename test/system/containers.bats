@@ -89,6 +89,9 @@ on_storage()
 	equal "$(docker run --rm busybox:test sh -c 'grep ^daemon: /etc/passwd | cut -d: -f3,4')" "$(docker run --rm -u daemon busybox:test sh -c 'echo $(id -u):$(id -g)')"
 	equal 1234:99 "$(docker run --rm -u 1234:99 busybox:test sh -c 'echo $(id -u):$(id -g)')"
 	exits 125 docker run --rm -u nobody-has-this busybox:test true
+	# Images log to /dev/stdout by its name (nginx).
+	equal named "$(docker run --rm busybox:test sh -c 'echo named >/dev/stdout')"
+	equal named "$(docker run --rm -u 1234:99 busybox:test sh -c 'echo named >/dev/stderr' 2>&1)"
 	equal /tmp/new/place "$(docker run --rm -w /tmp/new/place busybox:test pwd)"
 	equal '1 two words' "$(docker run --rm -e A=1 -e 'B=two words' busybox:test sh -c 'echo $A $B')"
 	equal 'a b' "$(docker run --rm --entrypoint echo busybox:test a b)"

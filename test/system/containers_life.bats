@@ -36,7 +36,7 @@ status()
 	docker restart -t 0 once >/dev/null
 	equal running "$(docker inspect -f '{{.State.Status}}' once)"
 	docker rm -f once >/dev/null
-	# Files that go with their container are not synced; the mark of that stops no further start.
+	# Files that go with their container are not synced; the mark of that stops no other start.
 	docker create --rm --name brief busybox:test sh -c 'grep -c " / overlay .*volatile" /proc/mounts; cat /file' >/dev/null
 	echo brought >"$BATS_TEST_TMPDIR/file"
 	docker cp "$BATS_TEST_TMPDIR/file" brief:/file

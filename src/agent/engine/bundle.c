@@ -406,6 +406,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	s.oom_score = b->limits.oom_score_adj;
 	rights_fill_container(&b->rights, &s);
 	fill_process(&b->rights, who, &s, &lists);
+	c->by_starter = !s.terminal && s.user_namespace && !s.limit_count;
 	return runtime_spec_new(&s);
 }
 
@@ -420,6 +421,8 @@ int bundle_write(struct container *c, struct error **err)
 	if (r < 0)
 		return r;
 	AUTOFREE char *home UNUSED = who.home;
+	(void)idmap_outside(c->engine->ids.uids, c->engine->ids.uid_count, who.uid, &c->user);
+	(void)idmap_outside(c->engine->ids.gids, c->engine->ids.gid_count, who.gid, &c->group);
 	if ((r = rights_prepare(&c->record.body.rights, err)) < 0 || (r = make_working_directory(c, root, err)) < 0)
 		return r;
 	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);

@@ -14,8 +14,7 @@
  * 2. The child hides, closes what is not the command's, and sets the limits. Then it joins the
  *    other namespaces, and becomes root of the container.
  * 3. It opens the terminal, and enters the directory.
- * 4. The filter needs CAP_SYS_ADMIN unless there are no new privileges, so it is loaded before
- *    the capabilities go, else after. Then the bounding set, the ids, and the capabilities.
+ * 4. Filter, bounding set, ids, and capabilities (become.c).
  * 5. execve(2), with the PATH of the command, as its user.
  *
  * Failures. Until execve(2) the child is a copy of the engine, with its memory and, at
@@ -28,14 +27,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
-#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,6 +41,7 @@
 #include "agent/core/channel.h"
 #include "agent/core/execute.h"
 #include "agent/core/pty.h"
+#include "agent/engine/become.h"
 #include "agent/engine/container_cgroup.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -58,13 +55,6 @@ void command_done(struct command *c)
 }
 
 /* ---- in the child ---- */
-
-/* A change of credentials sets the mark to what the host's fs.suid_dumpable says, so this is done
- * after each. */
-static int hide(void)
-{
-	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
-}
 
 /* The streams, with the engine's rights: the pipes are the user's, so that /dev/stdout can be
  * opened by name. */
@@ -84,24 +74,17 @@ static int place_standard(const struct command *c)
 	return 0;
 }
 
-/* The kernel's keys are in no namespace: a new keyring in the place of the engine's. Natively there
- * are none. */
-static void leave_keyring(void)
-{
-	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
-}
-
 static int join(const struct command *c, int process)
 {
 	enum { JOINED = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP };
-	leave_keyring();
+	become_keyless();
 	if (setns(process, JOINED) < 0)
 		return -errno;
 	fd_close(process);
-	int r = hide();
+	int r = become_hidden();
 	if (r == 0)
 		r = idmap_become_root(&c->container->engine->ids);
-	return r < 0 ? r : hide();
+	return r < 0 ? r : become_hidden();
 }
 
 static int open_terminal(const struct command *c, int channel)
@@ -131,35 +114,21 @@ static int enter_directory(const char *path)
 	return syscall(SYS_getcwd, name, sizeof name) < 0 ? -errno : name[0] == '/' ? 0 : -ENOENT;
 }
 
-static int load_filter(const struct docker_rights *rights)
-{
-	return rights->privileged || rights->unconfined ?
-		   0 :
-		   confine_container_filter(confine_container_choose(rights->capabilities));
-}
-
-static int become_user(const struct command *c)
-{
-	const struct identity *who = &c->who;
-	const int alone = c->container->engine->ids.single && who->group_count == 0;
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || (!alone && setgroups(who->group_count, who->groups) < 0) ||
-	    setresgid(who->gid, who->gid, who->gid) < 0 || setresuid(who->uid, who->uid, who->uid) < 0)
-		return -errno;
-	int r = confine_have(who->uid == 0 ? c->capabilities : 0);
-	return r < 0 ? r : hide();
-}
-
 static int confine(const struct command *c)
 {
 	const struct docker_rights *rights = &c->container->record.body.rights;
-	int r = rights->no_new_privileges ? 0 : load_filter(rights);
-	if (r == 0)
-		r = confine_bound(c->capabilities);
-	if (r == 0)
-		r = become_user(c);
-	if (r < 0 || !rights->no_new_privileges)
-		return r;
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : load_filter(rights);
+	const struct become b = {
+		.uid = c->who.uid,
+		.gid = c->who.gid,
+		.groups = c->who.groups,
+		.group_count = c->who.group_count,
+		.single = c->container->engine->ids.single,
+		.capabilities = c->capabilities,
+		.filter =
+		    rights->privileged || rights->unconfined ? -1 : (int)confine_container_choose(rights->capabilities),
+		.no_new_privileges = rights->no_new_privileges,
+	};
+	return become_user(&b);
 }
 
 static _Noreturn void give_up(int channel, int status, const struct error *err, int code)
@@ -175,7 +144,7 @@ static int prepare(const struct command *c, int channel, int process, struct err
 {
 	const struct docker_rights *rights = &c->container->record.body.rights;
 	int kept[] = { MIN(channel, process), MAX(channel, process) };
-	int r = hide();
+	int r = become_hidden();
 	if (r == 0)
 		r = place_standard(c);
 	fd_close_from(3, kept, ARRAY_SIZE(kept));

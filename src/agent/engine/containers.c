@@ -449,10 +449,22 @@ static int hand_to_monitor(struct container *c, const struct strv *argv, const i
 	return r;
 }
 
+/* The starter or crun, for the monitor to run. socket: for the terminal, or NULL. */
+static void choose_runtime(const struct container *c, const char *directory, const char *socket, struct strv *argv)
+{
+	AUTOFREE char *log = path_join(directory, "log"), *pid_file = path_join(directory, "pid");
+	const char *const by_starter[] = { "/proc/self/exe", "--start", directory, pid_file, log };
+	const char *const by_crun[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file,
+		socket ? "--console-socket" : c->record.id, socket, c->record.id, NULL };
+	if (!c->by_starter)
+		crun_words(c->engine, log, by_crun, argv);
+	for (size_t i = 0; c->by_starter && i < ARRAY_SIZE(by_starter); i++)
+		strv_add(argv, by_starter[i]);
+}
+
 static int run(struct container *c, struct error **err)
 {
-	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *log = path_join(directory, "log"),
-		      *pid_file = path_join(directory, "pid"), *socket = path_join(directory, "console");
+	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *socket = path_join(directory, "console");
 	AUTO_STRV struct strv argv = { 0 };
 	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
@@ -464,9 +476,11 @@ static int run(struct container *c, struct error **err)
 		return r;
 	container_open_log(c);
 	r = open_streams(c, socket, standard, &console, err);
-	const char *const words[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file,
-		console >= 0 ? "--console-socket" : c->record.id, console >= 0 ? socket : NULL, c->record.id, NULL };
-	crun_words(c->engine, log, words, &argv);
+	choose_runtime(c, directory, console >= 0 ? socket : NULL, &argv);
+	/* The user may open /dev/stdout by its name. */
+	for (int i = 0; i < 3; i++)
+		if (standard[i] >= 0)
+			(void)!fchown(standard[i], c->user, c->group);
 	if (r == 0)
 		r = hand_to_monitor(c, &argv, standard, console);
 	for (int i = 0; i < 3; i++)

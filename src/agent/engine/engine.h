@@ -76,10 +76,13 @@ struct container {
 	struct record record;
 	pid_t pid; /* 0: does not run */
 	struct source *kill_timer, *cleaning;
-	int held;     /* the monitor knows it */
-	int starting; /* crun runs */
-	int process;  /* pidfd; -1: none */
-	int64_t run;  /* ns: when this run began; 0: none */
+	int held;       /* the monitor knows it */
+	int starting;   /* crun or the starter runs */
+	int by_starter; /* this run (starter.h) */
+	uid_t user;     /* of its process, in the machine's ids */
+	gid_t group;
+	int process; /* pidfd; -1: none */
+	int64_t run; /* ns: when this run began; 0: none */
 	int64_t finished;
 	struct mounting *mounting; /* while a start's mounts are made */
 	struct stdio *stdio;       /* from the first attach or the start to the end */
