@@ -190,3 +190,42 @@ login_header()
 	docker rm -f late >/dev/null
 	rm "$TMPDIR/seen"
 }
+
+@test "creates that want the same image at once start one program that prepares it" {
+	requires python3
+	local i held lock jobs=()
+	holm tag busybox:test together:1
+	coproc HOLDER {
+		exec python3 -c 'import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()' "$XDG_DATA_HOME/holm/images/use.lock" 3>&-
+	}
+	read -r held <&"${HOLDER[0]}"
+	equal held "$held"
+	for i in $(seq 20); do
+		api POST "/containers/create?name=together$i" -H 'Content-Type: application/json' -d '{"Image":"together:1","Cmd":["true"]}' -o /dev/null 3>&- &
+		jobs+=($!)
+	done
+	all_have_asked()
+	{
+		[ "$(ss -Hx src "$SOCKET" | wc -l)" -ge 20 ] && [ "$(programs)" -gt 0 ]
+	}
+	programs()
+	{
+		local pid keeper
+		keeper=$(keeper_of box)
+		for pid in $(pgrep -x holm-image); do
+			! descends "$pid" "$keeper" || echo "$pid"
+		done | wc -l
+	}
+	until_true 30 all_have_asked
+	equal 1 "$(programs)"
+	lock=${HOLDER[1]}
+	exec {lock}>&-
+	wait "${jobs[@]}"
+	equal 20 "$(docker ps -aq --filter name=together | wc -l)"
+	docker ps -aq --filter name=together | xargs docker rm >/dev/null
+	holm rmi together:1 >/dev/null
+}
