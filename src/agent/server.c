@@ -84,6 +84,8 @@ int agent_run(const struct platform *p)
 	if (r >= 0) {
 		if (p->is_respawned)
 			state_adopt(a);
+		if (a->phase != PHASE_RUNNING)
+			engine_machine_ended(a); /* one whose machine is gone */
 		r = p->open_streams(a, &streams, &err);
 	}
 	if (r < 0) {

@@ -8,11 +8,17 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent/core/channel.h"
+#include "agent/core/kept.h"
+#include "agent/core/worker.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 
 static int ends[2];
@@ -94,6 +100,57 @@ static void the_end(void **state)
 	assert_int_equal(channel_receive(ends[1], &o, &fd), 0);
 }
 
+static void the_reaper_keeps_descriptors(void **state)
+{
+	const uint8_t unknown = KEPT_COUNT;
+	int kept[KEPT_COUNT], before = open_descriptors();
+	memset(kept, 0xff, sizeof kept);
+	assert_int_equal(kept_receive(ends[1], kept), 0);
+	assert_int_equal(kept_send(ends[0], KEPT_CONSOLE, ends[0]), 0);
+	assert_int_equal(kept_send(ends[0], KEPT_ENGINE_PLACE, ends[0]), 0);
+	assert_int_equal(kept_send(ends[0], KEPT_CONSOLE, ends[1]), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(kept_receive(ends[1], kept), 1);
+	assert_int_equal(open_descriptors(), before + 2);
+	assert_int_equal(kept_send(ends[0], KEPT_CONSOLE, -1), 0);
+	assert_int_equal(kept_receive(ends[1], kept), 1);
+	assert_int_equal(kept[KEPT_CONSOLE], -1);
+	assert_int_equal(send(ends[0], &unknown, 1, 0), 1);
+	assert_int_equal(kept_receive(ends[1], kept), -EBADMSG);
+	fd_close(kept[KEPT_ENGINE_PLACE]);
+	fd_close(TAKE_FD(ends[0]));
+	assert_int_equal(kept_receive(ends[1], kept), -ECONNRESET);
+}
+
+static void on_done(int code, const char *text, void *data)
+{
+	*(int *)data = code;
+}
+
+/* A child stands for the worker of an agent before this one. */
+static void a_worker_is_adopted(void **state)
+{
+	static const struct worker_events events = { .done = on_done };
+	CLEANUP(loop_freep) struct loop *l = NULL;
+	struct worker *w = NULL;
+	int code = 1;
+	assert_int_equal(loop_new(&l), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		fd_close(ends[1]);
+		_exit(channel_send(ends[0], json_object_new_object(), -1));
+	}
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(pidfd >= 0);
+	fd_close(TAKE_FD(ends[0]));
+	assert_int_equal(worker_adopt(l, TAKE_FD(ends[1]), pidfd, &events, &code, &w), 0);
+	assert_int_equal(worker_pid(w), 0);
+	while (code == 1)
+		assert_true(loop_step(l, clock_deadline(60000)) > 0);
+	assert_int_equal(code, -EIO);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -103,6 +160,8 @@ int main(void)
 		TEST(what_is_no_message_is_refused),
 		TEST(too_long_is_refused),
 		TEST(the_end),
+		TEST(the_reaper_keeps_descriptors),
+		TEST(a_worker_is_adopted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
