@@ -61,17 +61,22 @@ int atomic_file_open(struct atomic_file *f, int directory, mode_t mode, struct e
 	return 0;
 }
 
-int atomic_file_commit(struct atomic_file *f, const char *name, struct error **err)
+static int commit(struct atomic_file *f, const char *name, int syncs, struct error **err)
 {
 	int r = 0;
-	if (fsync(f->fd) < 0 || renameat(f->directory, f->temporary, f->directory, name) < 0)
+	if ((syncs && fsync(f->fd) < 0) || renameat(f->directory, f->temporary, f->directory, name) < 0)
 		r = error_set_errno(err, errno, "cannot write %s", name);
-	else if (fsync(f->directory) < 0)
+	else if (syncs && fsync(f->directory) < 0)
 		r = error_set_errno(err, errno, "cannot sync the directory of %s", name);
 	if (r == 0)
 		free(TAKE_PTR(f->temporary));
 	atomic_file_abort(f);
 	return r;
+}
+
+int atomic_file_commit(struct atomic_file *f, const char *name, struct error **err)
+{
+	return commit(f, name, 1, err);
 }
 
 void atomic_file_abort(struct atomic_file *f)
@@ -86,7 +91,7 @@ void atomic_file_abort(struct atomic_file *f)
 		fd_close(TAKE_FD(f->directory));
 }
 
-int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err)
+static int write_whole(const char *path, mode_t mode, const void *data, size_t size, int syncs, struct error **err)
 {
 	AUTOFREE char *parent = path_parent(path);
 	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
@@ -99,7 +104,17 @@ int atomic_file_write(const char *path, mode_t mode, const void *data, size_t si
 	r = fd_write_full(f.fd, data, size);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write %s", path);
-	return atomic_file_commit(&f, path_base(path), err);
+	return commit(&f, path_base(path), syncs, err);
+}
+
+int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err)
+{
+	return write_whole(path, mode, data, size, 1, err);
+}
+
+int atomic_file_write_cache(const char *path, mode_t mode, const void *data, size_t size, struct error **err)
+{
+	return write_whole(path, mode, data, size, 0, err);
 }
 
 void atomic_file_sweep(int directory)

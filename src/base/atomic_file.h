@@ -8,6 +8,9 @@
 #include "base/error.h"
 
 int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err);
+/* The same without fsync, for what can be made again: readers find the old file or the new one, and
+ * after a crash of the host perhaps a damaged one. */
+int atomic_file_write_cache(const char *path, mode_t mode, const void *data, size_t size, struct error **err);
 
 /* The same for a directory descriptor and for content that is streamed: open gives an unnamed or
  * temporary file in the directory, commit names it, abort drops it. A crash leaves at most a

@@ -139,6 +139,35 @@ config()
 	equal '' "$(find "$WORLD/other/holm/images" -maxdepth 1 -name 'unpacked-*')"
 }
 
+# is_old FILE: it was changed more than two seconds ago, so that its digest is kept.
+is_old()
+{
+	[ $(($(date +%s%N) - $(date -d "$(stat -c %z "$1")" +%s%N))) -gt 2000000000 ]
+}
+
+# opened: the files of the context that the last build read.
+opened()
+{
+	sed -n 's/.*openat2([0-9]*, "\(\(one\|two\)\/[^"]*\)", .*/\1/p' "$TMPDIR/trace" | sort -u | tr '\n' ' '
+}
+
+@test "of the context's files only those that changed are read again" {
+	requires strace
+	cp one/file one/more
+	until_true 30 is_old one/more
+	strace -f -e trace=openat2 -o "$TMPDIR/trace" holm build -t built . 2>/dev/null
+	equal 'one/file one/more two/file ' "$(opened)"
+	echo other >two/file
+	strace -f -e trace=openat2 -o "$TMPDIR/trace" holm build -t built . 2>/dev/null
+	equal 'two/file ' "$(opened)"
+	# One that is as big, and as old by its own times, is another one.
+	touch -r one/more "$TMPDIR/stamp"
+	echo eno >one/new && touch -r "$TMPDIR/stamp" one/new && mv one/new one/more
+	strace -f -e trace=openat2 -o "$TMPDIR/trace" holm build -t built . 2>"$TMPDIR/log"
+	contains "$(opened)" 'one/more '
+	equal 2 "$(cached)"
+}
+
 @test "words of --cache-to and --cache-from that mean nothing are errors" {
 	local word
 	for word in type=local type=s3,bucket=x type=inline,mode=max type=local,dest=x,mode=some dest=x; do

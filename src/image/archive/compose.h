@@ -12,7 +12,7 @@ struct layer_writer {
 	struct blob_writer blob;
 	struct hash diff;
 	enum layer_compression compression;
-	void *stream;  /* z_stream or ZSTD_CCtx */
+	void *stream;  /* struct gzip_stream or ZSTD_CCtx */
 	uint64_t size; /* of the tar stream */
 };
 int layer_writer_open(struct library *l, enum layer_compression compression, struct layer_writer *w,

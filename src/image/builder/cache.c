@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See cache.h. A cache that cannot be read or written makes a build slow, not wrong. */
+ * See cache.h. A cache that cannot be read or written makes a build slow, not wrong. A layer is
+ * synced before its record is written; the record itself is not. */
 #include "image/builder/cache.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static void write_record(struct library *l, const char *key, struct json_object 
 {
 	AUTOFREE char *path = record_path(l, key), *folder = path_parent(path), *text = json_to_string(o, 0);
 	if (path_mkdir_all(folder, 0700, NULL) == 0)
-		(void)atomic_file_write(path, 0600, text, strlen(text), NULL);
+		(void)atomic_file_write_cache(path, 0600, text, strlen(text), NULL);
 }
 
 static int take_digest(struct json_object *o, const char *key, char *ret)

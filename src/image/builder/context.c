@@ -345,7 +345,7 @@ void build_context_save(struct build_context *c, const char *folder)
 		return;
 	text = xasprintf(NOTES_HEAD "%s", buffer_string(&c->fresh));
 	if (path_mkdir_all(folder, 0700, NULL) == 0)
-		(void)atomic_file_write(path, 0600, text, strlen(text), NULL);
+		(void)atomic_file_write_cache(path, 0600, text, strlen(text), NULL);
 }
 
 size_t build_context_note_size(const struct build_context *c)

@@ -51,6 +51,10 @@ static void files_are_replaced_whole(void **state)
 	assert_int_equal(path_read_file(path, 100, &text, NULL), 0);
 	assert_string_equal(text, "two");
 	assert_int_equal(path_read_file(path, 2, &text, NULL), -EFBIG);
+	free(TAKE_PTR(text));
+	assert_int_equal(atomic_file_write_cache(path, 0600, "three", 5, NULL), 0);
+	assert_int_equal(path_read_file(path, 100, &text, NULL), 0);
+	assert_string_equal(text, "three");
 }
 
 static void the_sweep_leaves_living_writers_alone(void **state)
