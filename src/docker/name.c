@@ -69,3 +69,25 @@ int docker_is_name(const char *s)
 	size_t size = strlen(s);
 	return size >= 2 && size <= DOCKER_NAME_MAX && strchr(plain, s[0]) && strspn(s, all) == size;
 }
+
+static const char *without(const char *name, const char *const *beginnings)
+{
+	for (; *beginnings; beginnings++) {
+		const char *rest = startswith(name, *beginnings);
+		if (rest)
+			return rest;
+	}
+	return name;
+}
+
+const char *docker_familiar_name(const char *name)
+{
+	static const char *const hub[] = { "docker.io/library/", "docker.io/", NULL };
+	return without(name, hub);
+}
+
+const char *docker_typed_name(const char *name)
+{
+	static const char *const all[] = { "docker.io/library/", "docker.io/", "localhost/", NULL };
+	return without(name, all);
+}

@@ -493,7 +493,7 @@ kept_files()
 	# On a terminal lines stay within its width.
 	TERM=xterm script -qec 'stty cols 40 rows 12; holm build --no-cache -t shown .' "$TMPDIR/typescript" >/dev/null </dev/null
 	contains "$(cat "$TMPDIR/typescript")" '[+] Building ('
-	contains "$(cat "$TMPDIR/typescript")" 'tagged localhost/shown:latest'
+	contains "$(cat "$TMPDIR/typescript")" 'tagged shown:latest'
 	equal '' "$(sed -e 's/\r//g' -e 's/\x1b\[[0-9]*[A-Z]//g' "$TMPDIR/typescript" | grep '=>' | awk 'length > 40')"
 	printf 'FROM busybox:test\nRUN echo output; exit 9\n' >Dockerfile
 	! TERM=xterm script -qec 'holm build .' "$TMPDIR/typescript" >/dev/null </dev/null || return 1

@@ -14,6 +14,7 @@
 #include "cli/container/list.h"
 #include "cli/image/program.h"
 #include "cli/output.h"
+#include "docker/name.h"
 #include "docker/units.h"
 #include "image/options.h"
 
@@ -74,14 +75,6 @@ static const char *const optional[] = { "DIGEST", "CREATED", NULL };
 static const struct list plain_list = { fields, columns, optional, "ID" },
 			 digest_list = { fields, digest_columns, optional, "ID" };
 
-/* The name without the parts that docker adds itself. */
-static const char *familiar(const char *name)
-{
-	const char *rest = startswith(name, "docker.io/library/");
-	rest = rest ? rest : startswith(name, "docker.io/");
-	return rest ? rest : name;
-}
-
 /* Splits NAME:TAG; a colon before a slash is a port's. */
 static char *repository_of(const char *name, const char **ret_tag)
 {
@@ -95,8 +88,8 @@ static int is_like(const char *pattern, const char *name)
 {
 	const char *tag;
 	AUTOFREE char *repository = repository_of(name, &tag);
-	return fnmatch(familiar(pattern), name, FNM_PATHNAME) == 0 ||
-	       fnmatch(familiar(pattern), repository, FNM_PATHNAME) == 0;
+	return fnmatch(docker_typed_name(pattern), name, FNM_PATHNAME) == 0 ||
+	       fnmatch(docker_typed_name(pattern), repository, FNM_PATHNAME) == 0;
 }
 
 /* Whether the image passes --filter and the word of the command line. name NULL: it has none. 1, 0
@@ -171,7 +164,7 @@ static int collect(const struct options *o, const struct list_view *v, struct js
 		struct json_object *image = json_object_array_get_idx(images, i);
 		const char *name = NULL;
 		json_get_string(image, "name", &name, NULL);
-		name = name ? familiar(name) : NULL;
+		name = name ? docker_typed_name(name) : NULL;
 		r = passes(o, name, err);
 		if (r < 0)
 			return r;

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "docker/name.h"
 #include "image/builder/report_private.h"
 
 static const struct report_face plain, quiet;
@@ -201,7 +202,8 @@ void report_show_lines(const char *text)
 void report_show_image(struct report *r, const char *digest, const struct strv *names)
 {
 	for (size_t i = 0; names && i < names->count; i++) {
-		AUTOFREE char *line = printable_copy(names->items[i], strlen(names->items[i]), LINE_MAX_BYTES);
+		const char *name = docker_typed_name(names->items[i]);
+		AUTOFREE char *line = printable_copy(name, strlen(name), LINE_MAX_BYTES);
 		fprintf(stderr, "tagged %s\n", line);
 	}
 	printf("%s\n", digest);

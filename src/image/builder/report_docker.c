@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "docker/name.h"
 #include "image/builder/report_private.h"
 #include "oci/digest.h"
 
@@ -105,14 +106,6 @@ static void write_note(struct report *r, const char *text)
 		write_json(o);
 }
 
-/* The name without the parts that Docker adds itself. */
-static const char *familiar(const char *name)
-{
-	const char *rest = startswith(name, "docker.io/library/");
-	rest = rest ? rest : startswith(name, "docker.io/");
-	return rest ? rest : name;
-}
-
 static void image(struct report *r, const char *digest, const struct strv *names)
 {
 	struct json_object *o = json_object_new_object(), *aux = json_object_new_object();
@@ -129,7 +122,7 @@ static void image(struct report *r, const char *digest, const struct strv *names
 	write_json(o);
 	write_note(r, built);
 	for (size_t i = 0; i < names->count; i++) {
-		AUTOFREE char *tagged = xasprintf("Successfully tagged %s", familiar(names->items[i]));
+		AUTOFREE char *tagged = xasprintf("Successfully tagged %s", docker_familiar_name(names->items[i]));
 		write_note(r, tagged);
 	}
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "docker/name.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "image/commands/users.h"
@@ -28,14 +29,6 @@ static void removal_done(struct removal *m)
 	free(m->digest);
 	strv_done(&m->names);
 	image_users_done(&m->users);
-}
-
-/* The name without the parts that docker adds itself. */
-static const char *familiar(const char *name)
-{
-	const char *rest = startswith(name, "docker.io/library/");
-	rest = rest ? rest : startswith(name, "docker.io/");
-	return rest ? rest : name;
 }
 
 static int find(struct library *l, struct removal *m, struct error **err)
@@ -78,7 +71,7 @@ static int check_name(const struct removal *m, struct error **err)
 	return error_set(err, EEXIST,
 	    "conflict: unable to remove repository reference \"%s\" (must force) - %s is using its referenced image "
 	    "%.12s",
-	    familiar(m->name), user, m->digest + strlen("sha256:"));
+	    docker_familiar_name(m->name), user, m->digest + strlen("sha256:"));
 }
 
 /* A digest: no image of a container that runs goes; several names, or other containers, want

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "docker/filters.h"
+#include "docker/name.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
@@ -71,8 +72,8 @@ static struct json_object *tell_removed(const struct removal *r, struct json_obj
 		struct json_object *row = json_object_array_get_idx(rows, i);
 		const char *name = NULL;
 		if (json_get_string(row, "untagged", &name, NULL) == 0) {
-			add_answer(answer, "Untagged", docker_familiar(name));
-			docker_tell_event(r->q->keeper, "untag", r->digest, docker_familiar(name));
+			add_answer(answer, "Untagged", docker_familiar_name(name));
+			docker_tell_event(r->q->keeper, "untag", r->digest, docker_familiar_name(name));
 		} else {
 			add_answer(answer, "Deleted", r->digest);
 			docker_tell_event(r->q->keeper, "delete", r->digest, r->digest);
@@ -163,7 +164,7 @@ static void on_tagged(int status, const char *output, const char *errors, void *
 		docker_respond_error(q, r, err);
 		return;
 	}
-	docker_tell_event(q->keeper, "tag", q->reference, docker_familiar(name));
+	docker_tell_event(q->keeper, "tag", q->reference, docker_familiar_name(name));
 	if (q->exchange)
 		http_respond(q->exchange, 201, NULL, NULL, 0);
 	docker_request_free(q);
@@ -258,8 +259,8 @@ static void on_pruned(int status, const char *output, const char *errors, void *
 		json_get_strv(json_object_array_get_idx(rows, i), "names", &names, NULL);
 		total += bytes;
 		for (size_t k = 0; k < names.count; k++) {
-			add_answer(deleted, "Untagged", docker_familiar(names.items[k]));
-			docker_tell_event(q->keeper, "untag", names.items[k], docker_familiar(names.items[k]));
+			add_answer(deleted, "Untagged", docker_familiar_name(names.items[k]));
+			docker_tell_event(q->keeper, "untag", names.items[k], docker_familiar_name(names.items[k]));
 		}
 	}
 	json_add(o, "ImagesDeleted", deleted);

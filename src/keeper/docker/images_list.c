@@ -8,19 +8,12 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "docker/filters.h"
+#include "docker/name.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
 enum { HEX_MIN = 4 };
 #define NS_PER_S 1000000000LL
-
-/* As Docker shows names: without the parts that it adds itself. */
-const char *docker_familiar(const char *name)
-{
-	const char *rest = startswith(name, "docker.io/library/");
-	rest = rest ? rest : startswith(name, "docker.io/");
-	return rest ? rest : name;
-}
 
 int64_t docker_created_of(struct json_object *o)
 {
@@ -41,10 +34,10 @@ static char *repository_digest(const char *name, const char *digest)
 static void add_name(struct json_object *o, const char *name, const char *digest)
 {
 	struct json_object *tags = NULL, *digests = NULL;
-	AUTOFREE char *by_digest = repository_digest(docker_familiar(name), digest);
+	AUTOFREE char *by_digest = repository_digest(docker_familiar_name(name), digest);
 	if (json_get_array(o, "RepoTags", &tags, NULL) < 0 || json_get_array(o, "RepoDigests", &digests, NULL) < 0)
 		return;
-	json_object_array_add(tags, json_object_new_string(docker_familiar(name)));
+	json_object_array_add(tags, json_object_new_string(docker_familiar_name(name)));
 	for (size_t i = 0; i < json_object_array_length(digests); i++)
 		if (streq(json_object_get_string(json_object_array_get_idx(digests, i)), by_digest))
 			return;
@@ -57,9 +50,9 @@ static void add_name(struct json_object *o, const char *name, const char *digest
  * the tag "latest". */
 static int is_name(const char *name, const char *wish)
 {
-	AUTOFREE char *latest = xasprintf("%s:latest", docker_familiar(wish));
-	return streq(name, wish) || streq(docker_familiar(name), docker_familiar(wish)) ||
-	       streq(docker_familiar(name), latest);
+	AUTOFREE char *latest = xasprintf("%s:latest", docker_familiar_name(wish));
+	return streq(name, wish) || streq(docker_familiar_name(name), docker_familiar_name(wish)) ||
+	       streq(docker_familiar_name(name), latest);
 }
 
 static int is_digest(const char *digest, const char *wish)
@@ -98,7 +91,7 @@ static int is_like(const struct strv *patterns, const char *name)
 	const char *slash = name ? strrchr(name, '/') : NULL, *colon = name ? strrchr(slash ? slash : name, ':') : NULL;
 	AUTOFREE char *bare = xstrndup(name ? name : "", colon ? (size_t)(colon - name) : strlen(name ? name : ""));
 	for (size_t i = 0; name && i < patterns->count; i++) {
-		const char *pattern = docker_familiar(patterns->items[i]);
+		const char *pattern = docker_familiar_name(patterns->items[i]);
 		if (fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, bare, FNM_PATHNAME) == 0)
 			return 1;
 	}
@@ -259,7 +252,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 		struct json_object *entry = json_object_array_get_idx(entries, i);
 		const char *name = NULL;
 		json_get_string(entry, "name", &name, NULL);
-		if (passes(&filter, entry, name ? docker_familiar(name) : NULL))
+		if (passes(&filter, entry, name ? docker_familiar_name(name) : NULL))
 			add_image(list, entry, name);
 	}
 	json_object_array_sort(list, newest_first);

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "docker/name.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
@@ -61,10 +62,10 @@ static void on_loaded(int status, const char *output, const char *errors, void *
 	for (size_t i = 0; i < names.count; i++) {
 		struct json_object *o = json_object_new_object();
 		const char *name = names.items[i];
-		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar(name));
+		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar_name(name));
 		json_add_string(o, l->is_import ? "status" : "stream", l->is_import ? name : text);
 		add_line(&out, o);
-		docker_tell_event(l->q->keeper, l->is_import ? "import" : "load", name, docker_familiar(name));
+		docker_tell_event(l->q->keeper, l->is_import ? "import" : "load", name, docker_familiar_name(name));
 	}
 	if (status != 0) {
 		struct json_object *o = json_object_new_object(), *detail = json_object_new_object();

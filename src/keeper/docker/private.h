@@ -156,7 +156,6 @@ void docker_tell_commit(struct keeper *k, const char *container, const char *ima
 
 char *docker_last_line(const char *errors); /* the last line of holm-image; owned */
 int docker_take_reference(struct docker_request *q, const char *text, struct error **err); /* into q->reference */
-const char *docker_familiar(const char *name);    /* as Docker shows it: without the parts that it adds; borrowed */
 int64_t docker_created_of(struct json_object *o); /* the member "created" in seconds, or 0 */
 /* images.json, as an object; owned. */
 struct json_object *docker_images_load(const struct keeper *k);

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "docker/base64.h"
 #include "docker/filters.h"
+#include "docker/name.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
 
@@ -118,7 +119,7 @@ static void on_pulled(int status, const char *output, const char *errors, void *
 {
 	struct docker_request *q = data;
 	AUTOFREE char *digest = xstrndup(output, strcspn(output, "\n"));
-	const char *familiar = docker_familiar(q->reference);
+	const char *familiar = docker_familiar_name(q->reference);
 	if (status == 0) {
 		AUTOFREE char *name = xasprintf(end_of(familiar) ? "%s" : "%s:latest", familiar);
 		docker_tell_event(q->keeper, "pull", name, name);
@@ -153,7 +154,7 @@ void docker_pull(struct docker_request *q)
 		docker_respond_error(q, r, err);
 		return;
 	}
-	AUTOFREE char *repository = repository_of(docker_familiar(q->reference));
+	AUTOFREE char *repository = repository_of(docker_familiar_name(q->reference));
 	http_stream_begin(q->exchange, 200);
 	add_status(q->exchange, tag_of(q->reference), xasprintf("Pulling from %s", repository));
 }
@@ -165,7 +166,8 @@ static void on_pushed(int status, const char *output, const char *errors, void *
 	struct docker_request *q = data;
 	const char *tag = tag_of(q->reference), *digest = strchr(output, '@');
 	if (status == 0)
-		docker_tell_event(q->keeper, "push", docker_familiar(q->reference), docker_familiar(q->reference));
+		docker_tell_event(q->keeper, "push", docker_familiar_name(q->reference),
+		    docker_familiar_name(q->reference));
 	if (q->exchange && status != 0) {
 		end_with_error(q->exchange, errors);
 	} else if (q->exchange) {

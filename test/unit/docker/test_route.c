@@ -88,6 +88,23 @@ static void test_names(void **state)
 	assert_false(docker_is_id("../../etc"));
 }
 
+static void test_image_names(void **state)
+{
+	static const struct {
+		const char *canonical, *familiar, *typed;
+	} names[] = {
+		{ "docker.io/library/alpine:3", "alpine:3", "alpine:3" },
+		{ "docker.io/me/box:latest", "me/box:latest", "me/box:latest" },
+		{ "localhost/my/box:latest", "localhost/my/box:latest", "my/box:latest" },
+		{ "localhost:5000/box:1", "localhost:5000/box:1", "localhost:5000/box:1" },
+		{ "quay.io/a/b:1", "quay.io/a/b:1", "quay.io/a/b:1" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_string_equal(docker_familiar_name(names[i].canonical), names[i].familiar);
+		assert_string_equal(docker_typed_name(names[i].canonical), names[i].typed);
+	}
+}
+
 static void test_frames(void **state)
 {
 	AUTO_BUFFER struct buffer b;
@@ -115,6 +132,7 @@ int main(void)
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_query_has_blanks_as_go_writes_them),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_image_names),
 		cmocka_unit_test(test_frames),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
