@@ -109,8 +109,7 @@ int64_t docker_parse_time(const char *text)
 	return ns;
 }
 
-/* Go's duration, "1h30m" or "10.5s", in ns; -1. */
-static int64_t parse_duration(const char *text)
+int64_t docker_parse_duration(const char *text)
 {
 	static const struct {
 		const char *unit;
@@ -134,6 +133,6 @@ static int64_t parse_duration(const char *text)
 
 int64_t docker_parse_until(const char *text, int64_t now_ns)
 {
-	int64_t duration = parse_duration(text);
+	int64_t duration = docker_parse_duration(text);
 	return duration >= 0 ? now_ns - duration : docker_parse_time(text);
 }

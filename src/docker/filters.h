@@ -17,6 +17,8 @@ void docker_filters_get(struct json_object *filters, const char *key, struct str
  * Both may be NULL. */
 int docker_filters_match_labels(struct json_object *filters, struct json_object *labels);
 
+/* Go's duration, "1h30m" or "10.5s", in ns; -1. */
+int64_t docker_parse_duration(const char *text);
 /* "1700000000.5" or RFC 3339, in ns; 0 where the text is NULL or neither. */
 int64_t docker_parse_time(const char *text);
 /* The same, or how long before now: "1h30m". */

@@ -102,6 +102,12 @@ sleeper()
 	equal "$(docker ps -a --format '{{json .}}' | jq -c "$comparable")" "$(holm ps -a --format json | jq -c "$comparable")"
 	exits 125 holm ps -f web
 	contains "$stderr" KEY=VALUE
+	equal old.one "$(holm ps -a -f exited=3 --format '{{.Names}}')"
+	equal '' "$(holm ps -aq -f exited=4)$(holm ps -aq -f since=old.one)$(holm ps -aq -f is-task=true)"
+	equal web "$(holm ps -f before=old.one --format '{{.Names}}')"
+	equal old.one "$(docker ps -a -f since=web --format '{{.Names}}')"
+	exits 1 holm ps -f before=nobody
+	contains "$stderr" nobody
 	exits 1 holm ps -f nothing=x
 	contains "$stderr" 'invalid filter'
 	exits 125 holm ps -n none
@@ -143,6 +149,9 @@ sleeper()
 	exits 1 holm inspect -f '{{.Name}}' nothing web
 	equal /web "$output"
 	equal 'holm: no container, image, network or volume "nothing"; see holm ps -a' "$stderr"
+	holm create --name checked --health-cmd 'test -e /x' --health-interval 2s busybox:test true >/dev/null
+	equal '{"Interval":2000000000,"Test":["CMD-SHELL","test -e /x"]}' "$(holm inspect -f '{{json .Config.Healthcheck}}' checked | jq -cS .)"
+	holm rm checked
 	exits 1 holm inspect box
 	contains "$stderr" 'holm machine inspect box'
 	exits 1 holm inspect --type image web

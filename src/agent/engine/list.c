@@ -80,8 +80,28 @@ static int is_label_match(const struct container *c, const char *wish)
 	return !value || streq(json_object_get_string(label), value + 1);
 }
 
+static int is_exited_with(const struct container *c, const char *wish)
+{
+	uint32_t code;
+	return c->record.status == CONTAINER_EXITED && parse_u32(wish, &code) == 0 &&
+	       (int64_t)code == c->record.exit_code;
+}
+
+/* Whether it was made before another one (side -1), or after it. */
+static int is_beside(const struct container *c, const char *other, int side)
+{
+	const struct container *o = container_find(c->engine, other, NULL);
+	return o && (side < 0 ? c->record.created < o->record.created : c->record.created > o->record.created);
+}
+
 static int is_match(const struct container *c, const char *filter, const char *wish)
 {
+	if (streq(filter, "exited"))
+		return is_exited_with(c, wish);
+	if (streq(filter, "before") || streq(filter, "since"))
+		return is_beside(c, wish, streq(filter, "before") ? -1 : 1);
+	if (streq(filter, "is-task"))
+		return streq(wish, "false");
 	if (streq(filter, "id"))
 		return startswith(c->record.id, wish) != NULL;
 	if (streq(filter, "name"))
@@ -162,15 +182,31 @@ struct selection {
 	int all;
 };
 
-static int read_selection(struct http_exchange *x, struct selection *ret, struct error **err)
+/* Whether the containers that "before" and "since" name are there: 0 or -errno. */
+static int check_others(struct engine *e, struct json_object *filters, struct error **err)
+{
+	AUTO_STRV struct strv names = { 0 };
+	docker_filters_get(filters, "before", &names);
+	docker_filters_get(filters, "since", &names);
+	for (size_t i = 0; i < names.count; i++)
+		if (!container_find(e, names.items[i], err))
+			return -ENOENT;
+	return 0;
+}
+
+static int read_selection(struct engine *e, struct http_exchange *x, struct selection *ret, struct error **err)
 {
 	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network", "volume",
-		NULL };
+		"exited", "before", "since", "is-task", NULL };
 	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
 	*ret = (struct selection){ 0 };
 	int r = docker_filters_parse(text, known, &ret->filters, err);
-	if (r < 0)
+	if (r == 0)
+		r = check_others(e, ret->filters, err);
+	if (r < 0) {
+		json_object_put(ret->filters);
 		return r;
+	}
 	if (!limit || parse_u64(limit, &ret->most) < 0)
 		ret->most = 0;
 	ret->all = engine_flag(x, "all", 0) || ret->most > 0 ||
@@ -190,8 +226,9 @@ static void answer_list(struct engine *e, struct http_exchange *x, const char *n
 {
 	struct selection s;
 	AUTO_ERROR struct error *err = NULL;
-	if (read_selection(x, &s, &err) < 0) {
-		engine_error(x, -EINVAL, err);
+	int r = read_selection(e, x, &s, &err);
+	if (r < 0) {
+		engine_error(x, r, err);
 		return;
 	}
 	struct json_object *list = json_object_new_array();
@@ -206,7 +243,7 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
 	struct selection s;
-	if (!engine_flag(x, "size", 0) || read_selection(x, &s, NULL) < 0) {
+	if (!engine_flag(x, "size", 0) || read_selection(e, x, &s, NULL) < 0) {
 		answer_list(e, x, name, NULL);
 		return;
 	}

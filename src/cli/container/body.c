@@ -288,16 +288,9 @@ static int add_entrypoint(struct maker *m, struct error **err)
 	return 0;
 }
 
-static int add_no_healthcheck(struct maker *m, struct error **err)
+static int add_health(struct maker *m, struct error **err)
 {
-	AUTO_STRV struct strv test = { 0 };
-	if (!options_switch(m->options, "no-healthcheck", 0))
-		return 0;
-	struct json_object *check = json_object_new_object();
-	strv_add(&test, "NONE");
-	json_add_strv(check, "Test", &test);
-	json_add(m->config, "Healthcheck", check);
-	return 0;
+	return value_health(m->options, m->config, err);
 }
 
 /* The function of a row is called once if one of its options was given. */
@@ -318,7 +311,9 @@ static const struct {
 	{ { "log-driver", "log-opt" }, add_log },
 	{ { "network", "net", "network-alias", "ip", "ip6", "mac-address", "link" }, add_networks },
 	{ { "entrypoint" }, add_entrypoint },
-	{ { "no-healthcheck" }, add_no_healthcheck },
+	{ { "health-cmd", "health-interval", "health-retries", "health-start-interval", "health-start-period",
+	      "health-timeout", "no-healthcheck" },
+	    add_health },
 };
 
 static int is_given(const struct options *o, const char *const names[ADDER_OPTIONS_MAX])

@@ -64,6 +64,12 @@
 	  "a network, also as name=NAME,alias=NAME,ip=ADDRESS; host is the machine's own", \
 	  .default_text = "bridge", .complete = "choices bridge host none" }, \
 	{ "network-alias", 0, OPTION_LIST, "NAME", "a further name in its network" }, \
+	{ "health-cmd", 0, OPTION_STRING, "COMMAND", "a shell command that says whether the container is healthy" }, \
+	{ "health-interval", 0, OPTION_STRING, "TIME", "between two checks: 30s, 1m30s" }, \
+	{ "health-retries", 0, OPTION_STRING, "N", "failures in a row that make it unhealthy" }, \
+	{ "health-start-interval", 0, OPTION_STRING, "TIME", "between two checks in the start period" }, \
+	{ "health-start-period", 0, OPTION_STRING, "TIME", "a time in which failures do not count" }, \
+	{ "health-timeout", 0, OPTION_STRING, "TIME", "for one check" }, \
 	{ "no-healthcheck", 0, OPTION_SWITCH, NULL, "leave the image's health check out" }, \
 	{ "memory-swappiness", 0, OPTION_STRING, "N", "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-kill-disable", 0, OPTION_SWITCH, NULL, "accepted with a warning: cgroup 2 has nothing like it" }, \

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/options.h"
 
 int value_cpus(const char *text, int64_t *ret_nano, struct error **err);                  /* "1.5" */
 int value_number(const char *option, const char *text, int64_t *ret, struct error **err); /* also negative */
@@ -13,6 +14,8 @@ int value_size(const char *option, const char *text, int64_t *ret, struct error 
 int value_ulimit(const char *text, struct json_object **ret, struct error **err);  /* "nofile=1024:2048"; owned */
 int value_device(const char *text, struct json_object **ret, struct error **err);  /* "/dev/x:/dev/y:rwm"; owned */
 int value_restart(const char *text, struct json_object **ret, struct error **err); /* "on-failure:3"; owned */
+/* --health-* and --no-healthcheck, as a member of `config`. */
+int value_health(struct options *o, struct json_object *config, struct error **err);
 /* KEY=VALUE, or KEY alone with an empty value, into an object. */
 int value_pair(const char *option, const char *text, struct json_object *pairs, struct error **err);
 /* The same for all texts of a list, as the member `key` of `to`; an empty list adds none. */

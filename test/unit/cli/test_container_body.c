@@ -92,6 +92,10 @@ static void each_option_has_its_member(void **state)
 		{ "--network a --network-alias x", "NetworkingConfig.EndpointsConfig",
 		    "{\"a\":{\"Aliases\":[\"x\"]}}" },
 		{ "--no-healthcheck", "Healthcheck", "{\"Test\":[\"NONE\"]}" },
+		{ "--health-cmd true --health-interval 1m --health-retries 2", "Healthcheck",
+		    "{\"Retries\":2,\"Interval\":60000000000,\"Test\":[\"CMD-SHELL\",\"true\"]}" },
+		{ "--health-timeout 1.5s --health-start-period 2s", "Healthcheck",
+		    "{\"Timeout\":1500000000,\"StartPeriod\":2000000000}" },
 		{ "--add-host a:1.2.3.4", "HostConfig.ExtraHosts", "[\"a:1.2.3.4\"]" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -107,7 +111,8 @@ static void each_option_has_its_member(void **state)
 static void a_value_that_cannot_be_read_is_named(void **state)
 {
 	static const char *const lines[] = { "--cpus 1.x", "--cpus .", "--cpus 1.0000000001", "-m 12q", "-m -2",
-		"--ulimit nofile", "--ulimit nofile=2:1", "--ulimit =1", "--device fuse", "--device /dev/a:/dev/b:rx",
+		"--health-interval x", "--health-retries x", "--no-healthcheck --health-cmd x", "--ulimit nofile",
+		"--ulimit nofile=2:1", "--ulimit =1", "--device fuse", "--device /dev/a:/dev/b:rx",
 		"--restart always:1", "--restart on-failure:x", "--restart always --rm", "--sysctl =1", "-l =x",
 		"-e =x", "--env-file /nothing/there", "-v x", "-v /a:b", "-v /a:/b:ro:z", "-v :/b",
 		"-v /a:/b:", "--tmpfs x", "--mount source=/x", "-p 80:90:100:110", "-p x", "--expose 0", "-a all",
