@@ -211,6 +211,8 @@ run_in()
 	contains "$options" size=1024k
 	contains "$options" noexec
 	contains "$options" '1750 5'
+	options=$(run_in --tmpfs /t:noatime,strictatime,nodiratime,sync,dirsync busybox:test grep ' /t ' /proc/mounts)
+	contains "$options" 'rw,sync,dirsync,nosuid,nodev,noexec,nodiratime'
 	run_in --tmpfs /t:exec busybox:test sh -c 'cp /bin/busybox /t/busybox && /t/busybox true'
 	equal 65536 "$(run_in busybox:test df -k /dev/shm | awk 'NR==2 {print $2}')"
 	equal 1024 "$(run_in --shm-size 1m busybox:test df -k /dev/shm | awk 'NR==2 {print $2}')"

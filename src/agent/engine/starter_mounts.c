@@ -34,9 +34,9 @@ static const struct {
 	int is_ignored; /* the default */
 } words[] = { { "ro", MOUNT_ATTR_RDONLY, 0 }, { "nosuid", MOUNT_ATTR_NOSUID, 0 }, { "nodev", MOUNT_ATTR_NODEV, 0 },
 	{ "noexec", MOUNT_ATTR_NOEXEC, 0 }, { "noatime", MOUNT_ATTR_NOATIME, 0 },
-	{ "strictatime", MOUNT_ATTR_STRICTATIME, 0 }, { "rw", 0, 1 }, { "suid", 0, 1 }, { "dev", 0, 1 },
-	{ "exec", 0, 1 }, { "relatime", 0, 1 }, { "bind", 0, 1 }, { "rbind", 0, 1 }, { "private", 0, 1 },
-	{ "rprivate", 0, 1 }, { "newinstance", 0, 1 } };
+	{ "nodiratime", MOUNT_ATTR_NODIRATIME, 0 }, { "strictatime", MOUNT_ATTR_STRICTATIME, 0 }, { "rw", 0, 1 },
+	{ "suid", 0, 1 }, { "dev", 0, 1 }, { "exec", 0, 1 }, { "relatime", 0, 1 }, { "bind", 0, 1 }, { "rbind", 0, 1 },
+	{ "private", 0, 1 }, { "rprivate", 0, 1 }, { "newinstance", 0, 1 } };
 
 struct options {
 	uint64_t attributes;
@@ -62,6 +62,9 @@ static void read_options(struct json_object *mount, struct options *ret)
 		else
 			ret->attributes |= words[k].set;
 	}
+	/* As with mount(2), strictatime is the stronger of the two. */
+	if (ret->attributes & MOUNT_ATTR_STRICTATIME)
+		ret->attributes &= ~(uint64_t)MOUNT_ATTR_NOATIME;
 }
 
 /* ---- detached mounts ---- */
