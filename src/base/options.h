@@ -23,8 +23,9 @@ struct option_spec {
 	const char *help;           /* one line */
 	const char *default_text;   /* what holds when it is not given, for help; or NULL */
 	const char *const *choices; /* NULL-terminated; checked; or NULL */
-	/* the kind of words that completion offers: "machine", "container", "image", "file",
-	 * "directory", "key", or NULL */
+	/* the kind of words that completion offers: "machine", "container", "volume", "network",
+	 * "image", "file", "directory", "key", "machine-path", "container-path", "choices ...", or
+	 * NULL */
 	const char *complete;
 };
 

@@ -216,6 +216,7 @@ int machine_default_set(const char *name, struct error **err); /* NULL clears */
  * its kind. */
 struct machine_key {
 	const char *key, *help;
+	const char *const *words; /* values to choose from, NULL-terminated; or NULL */
 };
 extern const struct machine_key machine_keys[];
 

@@ -311,6 +311,9 @@ static const struct {
 	{ "publish", machine_publish_set },
 };
 
+static const char *const flag_words[] = { "true", "false", NULL }, *const proxy_words[] = { "host", "none", NULL },
+			 *const none_words[] = { "none", NULL };
+
 const struct machine_key machine_keys[] = {
 	{ "cpus", "number of processors, to which a native machine is bound; default half the host's, in native "
 		  "isolation all "
@@ -319,45 +322,66 @@ const struct machine_key machine_keys[] = {
 	    "size of memory, such as 2G; for a native machine a limit, which needs the memory controller of cgroups "
 	    "to be delegated; default half the host's" },
 	{ "disk-size", "the disk grows on demand up to this; it can only be made larger; default 100G" },
-	{ "home-mount", "your home inside: rw, ro or none; default rw" },
-	{ "home-private", "paths in the home that are the machine's own, with commas between them, or none; default "
-			  ".local/share/containers, .config/systemd and others, see holm-shares(7)" },
-	{ "isolation", "what separates it from the host: vm or native moves the disk of a stopped machine there, auto "
-		       "leaves it as it is; default auto" },
+	{ "home-mount", "your home inside: rw, ro or none; default rw", machine_home_words },
+	{ "home-private",
+	    "paths in the home that are the machine's own, with commas between them, or none; default "
+	    ".local/share/containers, .config/systemd and others, see holm-shares(7)",
+	    none_words },
+	{ "isolation",
+	    "what separates it from the host: vm or native moves the disk of a stopped machine there, auto "
+	    "leaves it as it is; default auto",
+	    machine_isolation_words },
 	{ "kernel", "file of another kernel; default the one that comes with holm" },
 	{ "kernel-modules", "directory of that kernel's modules" },
 	{ "user", "name of the user inside; default your own" },
 	{ "init",
 	    "which init boots: the image's (image), holm's minimal one (holm), the image's if it has one "
-	    "(auto), or one that the next start installs from the distribution's packages (install); default auto" },
-	{ "wait", "when a session of a machine that boots begins: session (as soon as commands can run) or init (once "
-		  "its init says that booting is done); default session" },
-	{ "autostart", "on: holm-autostart.service of systemd's user manager starts the machine at your login; off; "
-		       "default off" },
-	{ "share-cache", "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
-			 "strict (0.1 s) or writeback (files that only the machine changes); default auto" },
-	{ "share-locks", "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "
-			 "sides); default guest" },
+	    "(auto), or one that the next start installs from the distribution's packages (install); default auto",
+	    machine_init_words },
+	{ "wait",
+	    "when a session of a machine that boots begins: session (as soon as commands can run) or init (once "
+	    "its init says that booting is done); default session",
+	    machine_wait_words },
+	{ "autostart",
+	    "on: holm-autostart.service of systemd's user manager starts the machine at your login; off; "
+	    "default off",
+	    machine_autostart_words },
+	{ "share-cache",
+	    "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
+	    "strict (0.1 s) or writeback (files that only the machine changes); default auto",
+	    machine_share_cache_words },
+	{ "share-locks",
+	    "virtual machines: where locks on files in shares hold, guest (inside) or host (on both "
+	    "sides); default guest",
+	    machine_share_locks_words },
 	{ "share-events",
-	    "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on" },
+	    "virtual machines: whether inotify inside tells what the host changes in shares, on or off; default on",
+	    machine_share_events_words },
 	{ "owner-map",
 	    "virtual machines: whose your files in shares are inside: user (the machine's user), root, or record (like "
-	    "user, and owners and modes that are set inside are kept beside the file); default user" },
-	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false" },
+	    "user, and owners and modes that are set inside are kept beside the file); default user",
+	    machine_owner_map_words },
+	{ "host-access", "true: the host's loopback is host.holm.internal inside; default false", flag_words },
 	{ "proxy",
 	    "the proxy of sessions and services: host (sessions have the caller's variables, services those of the "
-	    "host's /etc/environment), none, or a URL such as http://proxy.example:3128; default host" },
+	    "host's /etc/environment), none, or a URL such as http://proxy.example:3128; default host",
+	    proxy_words },
 	{ "pids", "native machines: how many processes and threads there may be; default a third of what the host can "
 		  "have" },
-	{ "socketcall", "native machines: true lets 32-bit programs open sockets by socketcall(2), those of the host's "
-			"hypervisor too; see holm-security(7); default false" },
-	{ "ca", "certificate authorities that the machine trusts besides its image's: host (those that the host's "
-		"administrator "
-		"has added) or none; default host" },
+	{ "socketcall",
+	    "native machines: true lets 32-bit programs open sockets by socketcall(2), those of the host's "
+	    "hypervisor too; see holm-security(7); default false",
+	    flag_words },
+	{ "ca",
+	    "certificate authorities that the machine trusts besides its image's: host (those that the host's "
+	    "administrator "
+	    "has added) or none; default host",
+	    machine_ca_words },
 	{ "publish", "ports inside that the host reaches, as create has them and with commas between them, such as "
 		     "8080:80,53:53/udp; replaces all; "
 		     "default none" },
-	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial" },
+	{ "transport", "how the keeper speaks to a virtual machine: serial or vsock; default serial",
+	    machine_transport_words },
 	{ "env.NAME", "a variable for every session" },
 	{ NULL, NULL },
 };

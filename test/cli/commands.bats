@@ -89,6 +89,24 @@ libjson-c.so.5" "$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' 
 	contains "$output" set-default
 }
 
+@test "holm completion prints the scripts that are installed, and the words that these ask for" {
+	local prefix
+	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")
+	cmp <(holm completion bash) "$prefix/share/bash-completion/completions/holm"
+	cmp <(holm completion zsh) "$prefix/share/zsh/site-functions/_holm"
+	cmp <(holm completion fish) "$prefix/share/fish/vendor_completions.d/holm.fish"
+	fails 125 holm completion csh
+	fails 125 holm completion
+	equal $'autostart=off\nautostart=on' "$(holm completion words key autostart=)"
+	equal 'home-mount= home-private= host-access=' "$(holm completion words key ho | tr '\n' ' ' | sed 's/ $//')"
+	contains "$(holm completion words key)" env.
+	equal '' "$(holm completion words nothing; holm completion words key x=; holm completion words machine -- -x)"
+	# bash has the word after = or : alone.
+	# shellcheck disable=SC2016
+	run bash -c '. <(holm completion bash); COMP_LINE="holm m set -n x home-mount=r" COMP_POINT=28; _holm; echo "${COMPREPLY[*]}"'
+	equal 'rw ro' "$output"
+}
+
 @test "units for systemd's user manager are installed, name the program, and are sound" {
 	local prefix unit
 	prefix=$(dirname "$(dirname "$(readlink -f "$(type -P holm)")")")

@@ -310,6 +310,39 @@ sleeper()
 	equal box "$(holm machine ls --format '{{if eq .state "running"}}{{.name}}{{end}}')"
 }
 
+@test "completion: names of machines, containers, networks, volumes and images, and paths in them" {
+	local full
+	# completed LINE: the words that bash offers.
+	completed()
+	{
+		# shellcheck disable=SC2016
+		bash -c '. <(holm completion bash); COMP_LINE=$1 COMP_POINT=${#1}; _holm 2>/dev/null; printf "%s\n" "${COMPREPLY[@]}"' - "$1" | sort | tr '\n' ' ' | sed 's/ $//'
+	}
+	sleeper web
+	docker network create back >/dev/null
+	docker volume create data >/dev/null
+	equal box "$(completed 'holm machine stop b')"
+	equal web "$(completed 'holm stop w')"
+	equal 'back bridge' "$(completed 'holm network rm b')"
+	equal data "$(completed 'holm volume rm d')"
+	equal test "$(completed 'holm run busybox:')"
+	full=$(holm image ls -q | grep -x '.*/busybox:test')
+	equal "$full" "$(holm completion words image "${full%:test}:")"
+	mkdir -p "$HOME/folder/below"
+	touch "$HOME/folder/file"
+	contains " $(cd "$HOME" && completed 'holm machine cp ') " ' box: '
+	equal 'folder/' "$(completed 'holm machine cp box:fold')"
+	equal 'folder/below/ folder/file' "$(completed 'holm machine cp box:folder/')"
+	equal "~"/folder/file "$(completed 'holm machine cp box:~/folder/f')"
+	equal /etc/passwd "$(completed 'holm machine cp box:/etc/passw' | tr ' ' '\n' | grep -x /etc/passwd)"
+	contains " $(completed 'holm cp w') " ' web: '
+	equal /etc/passwd "$(completed 'holm cp web:/etc/passw' | tr ' ' '\n' | grep -x /etc/passwd)"
+	contains " $(completed 'holm container cp web:') " ' etc/ '
+	rm -r "$HOME/folder"
+	docker network rm back >/dev/null
+	docker volume rm data >/dev/null
+}
+
 @test "pause, unpause, stats and update" {
 	local out
 	sleeper ff

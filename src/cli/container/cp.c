@@ -43,7 +43,7 @@ const struct command_spec command_container_cp = {
 	.options = options,
 	.min_arguments = 2,
 	.max_arguments = 2,
-	.complete = "file",
+	.complete = "container-path",
 	.run = run,
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A program of the build: manual pages and completion come from the tables that parse the command
- * line, so they cannot disagree. */
+ * Manual pages and completion come from the tables that parse the command line, so they cannot
+ * disagree. A program of the build writes both; `holm completion` prints completion. */
 #pragma once
 
 #include <stdio.h>

@@ -4,7 +4,6 @@
 #include "cli/generate/generate.h"
 
 #include "base/alloc.h"
-#include "machine/machine.h"
 
 /* ---- shared ---- */
 
@@ -19,13 +18,6 @@ static void put_quoted(FILE *out, const char *s, const char *quote, const char *
 		else
 			fputc(*s, out);
 	}
-}
-
-static void put_keys(FILE *out)
-{
-	for (const struct machine_key *k = machine_keys; k->key; k++)
-		if (!endswith(k->key, ".NAME"))
-			fprintf(out, "%s%s", k == machine_keys ? "" : " ", k->key);
 }
 
 /* The words that may stand behind `under` ("", "machine", "machine mount"): once each. */
@@ -139,7 +131,9 @@ void generate_bash(FILE *out)
 {
 	fputs("# bash completion for holm. Generated from its option tables.\n# shellcheck shell=bash\n\n", out);
 	put_tables(out);
-	fputs("_holm()\n"
+	fputs("# The words that may stand for $current.\n"
+	      "_holm_ask()\n{\n\tholm completion words \"$wanted\" -- \"$current\" 2>/dev/null\n}\n\n"
+	      "_holm()\n"
 	      "{\n"
 	      "\tlocal command wanted positionals line current words=() option\n"
 	      "\tline=${COMP_LINE:0:COMP_POINT}\n"
@@ -155,26 +149,21 @@ void generate_bash(FILE *out)
 	      "\tCOMPREPLY=()\n"
 	      "\tcase \"$wanted\" in\n"
 	      "\t'choices '*) mapfile -t COMPREPLY < <(compgen -W \"${wanted#choices }\" -- \"$current\") ;;\n"
-	      "\tmachine) mapfile -t COMPREPLY < <(compgen -W \"$(holm machine ls -q 2>/dev/null)\" -- \"$current\") "
-	      ";;\n"
-	      "\tcontainer) mapfile -t COMPREPLY < <(compgen -W \"$(holm ps -a --no-boot --format '{{.Names}}' "
-	      "2>/dev/null)\" -- "
-	      "\"$current\") ;;\n"
-	      "\tvolume) mapfile -t COMPREPLY < <(compgen -W \"$(holm volume ls -q --no-boot 2>/dev/null)\" -- "
-	      "\"$current\") ;;\n"
-	      "\timage) mapfile -t COMPREPLY < <(compgen -W \"$(holm image ls -q 2>/dev/null)\" -- \"$current\") ;;\n"
-	      "\tkey) compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(compgen -S = -W '",
-	    out);
-	put_keys(out);
-	fputs("' -- \"$current\") ;;\n"
+	      "\tmachine | container | volume | network | image) mapfile -t COMPREPLY < <(_holm_ask) ;;\n"
+	      "\tkey) compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(_holm_ask) ;;\n"
+	      "\t*-path)\n"
+	      "\t\tcompopt -o nospace -o filenames 2>/dev/null\n"
+	      "\t\tmapfile -t COMPREPLY < <(_holm_ask)\n"
+	      "\t\tcase \"$current\" in *:*) ;; *) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "
+	      "\"$current\") ;; esac ;;\n"
 	      "\tdirectory) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- \"$current\") ;;\n"
 	      "\tfile) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n"
 	      "\tcommand) mapfile -t COMPREPLY < <(compgen -W \"$(_holm_below '') $(_holm_below machine)\" -- "
 	      "\"$current\") ;;\n"
 	      "\tesac\n"
 	      "\t# bash takes : and = for ends of words: what stands before the last one is there already.\n"
-	      "\tcase \"$current\" in *:*)\n"
-	      "\t\tlocal i head=${current%\"${current##*:}\"}\n"
+	      "\tcase \"$current\" in *[:=]*)\n"
+	      "\t\tlocal i head=${current%\"${current##*[:=]}\"}\n"
 	      "\t\tfor i in \"${!COMPREPLY[@]}\"; do COMPREPLY[i]=${COMPREPLY[i]#\"$head\"}; done ;;\n"
 	      "\tesac\n"
 	      "}\n\n"
@@ -202,6 +191,8 @@ void generate_zsh(FILE *out)
 	fputs("_holm_describe()\n{\n\tcase \"$1\" in\n", out);
 	generate_each(put_zsh_described, out);
 	fputs("\t*) described=('--help:show help') ;;\n\tesac\n}\n\n"
+	      "# The words that may stand for $current.\n"
+	      "_holm_ask()\n{\n\tholm completion words \"$wanted\" -- \"$current\" 2>/dev/null\n}\n\n"
 	      "_holm()\n"
 	      "{\n"
 	      "\tlocal command wanted positionals current=$words[CURRENT]\n"
@@ -213,14 +204,9 @@ void generate_zsh(FILE *out)
 	      "\tesac\n"
 	      "\tcase \"$wanted\" in\n"
 	      "\t'choices '*) compadd -- ${=wanted#choices } ;;\n"
-	      "\tmachine) compadd -- ${(f)\"$(holm machine ls -q 2>/dev/null)\"} ;;\n"
-	      "\tcontainer) compadd -- ${(f)\"$(holm ps -a --no-boot --format '{{.Names}}' 2>/dev/null)\"} ;;\n"
-	      "\tvolume) compadd -- ${(f)\"$(holm volume ls -q --no-boot 2>/dev/null)\"} ;;\n"
-	      "\timage) compadd -- ${(f)\"$(holm image ls -q 2>/dev/null)\"} ;;\n"
-	      "\tkey) compadd -S = -- ",
-	    out);
-	put_keys(out);
-	fputs(" ;;\n"
+	      "\tmachine|container|volume|network|image) compadd -- ${(f)\"$(_holm_ask)\"} ;;\n"
+	      "\tkey) compadd -S '' -- ${(f)\"$(_holm_ask)\"} ;;\n"
+	      "\t*-path) compadd -S '' -- ${(f)\"$(_holm_ask)\"}; [[ $current = *:* ]] || _files ;;\n"
 	      "\tdirectory) _files -/ ;;\n"
 	      "\tfile) _files ;;\n"
 	      "\tcommand) compadd -- ${=$(_holm_below '')} ${=$(_holm_below machine)} ;;\n"
@@ -232,15 +218,21 @@ void generate_zsh(FILE *out)
 
 /* ---- fish ---- */
 
+#define ASK(kind) "(holm completion words " kind " -- (commandline -ct) 2>/dev/null)"
+
 static const char *fish_source(const char *kind)
 {
 	static const struct {
 		const char *kind, *source;
 	} sources[] = {
-		{ "machine", "(holm machine ls -q 2>/dev/null)" },
-		{ "container", "(holm ps -a --no-boot --format \\'{{.Names}}\\' 2>/dev/null)" },
-		{ "volume", "(holm volume ls -q --no-boot 2>/dev/null)" },
-		{ "image", "(holm image ls -q 2>/dev/null)" },
+		{ "machine", ASK("machine") },
+		{ "container", ASK("container") },
+		{ "volume", ASK("volume") },
+		{ "network", ASK("network") },
+		{ "image", ASK("image") },
+		{ "key", ASK("key") },
+		{ "machine-path", ASK("machine-path") " (__fish_complete_path)" },
+		{ "container-path", ASK("container-path") " (__fish_complete_path)" },
 		{ "directory", "(__fish_complete_directories)" },
 		{ "file", "(__fish_complete_path)" },
 	};
@@ -270,13 +262,7 @@ static void put_fish_command(FILE *out, const char *name, const struct command_g
 		put_quoted(out, s->help, "\\'", "\\");
 		fputs("'\n", out);
 	}
-	if (streq(c->complete, "key")) {
-		fprintf(out, "complete -c holm -f -n \"__holm_in '%s'\" -a '", name);
-		for (const struct machine_key *k = machine_keys; k->key; k++)
-			fprintf(out, "%s%s ", endswith(k->key, ".NAME") ? "env." : k->key,
-			    endswith(k->key, ".NAME") ? "" : "=");
-		fputs("'\n", out);
-	} else if (*fish_source(c->complete)) {
+	if (*fish_source(c->complete)) {
 		fprintf(out, "complete -c holm -f -n \"__holm_in '%s'\" -a '%s'\n", name, fish_source(c->complete));
 	}
 }

@@ -57,7 +57,7 @@ const struct command_spec command_cp = {
 	.options = options,
 	.min_arguments = 2,
 	.max_arguments = -1,
-	.complete = "file",
+	.complete = "machine-path",
 	.run = run,
 };
 
