@@ -91,7 +91,7 @@ struct keeper {
 	struct job *job;     /* the script that runs inside for us; NULL: none */
 	int install_tried;   /* an init was to be installed in this life of the machine */
 	int install_settled; /* init=install has become auto */
-	int install_init_up; /* the init came up in STAGE_INSTALL */
+	int install_init_up; /* the init came up in STAGE_INSTALL or STAGE_SCRIPT */
 };
 
 /* keeper.c */
@@ -117,6 +117,11 @@ int install_is_wanted(const struct keeper *k);
 /* Entered with STAGE_INSTALL: runs the script. It leads to the restart of the init, so to
  * STAGE_BOOT, or to STAGE_READY with the init that there is. */
 void install_enter(struct keeper *k);
+/* script.c: STAGE_SCRIPT if the machine has a script that has not succeeded yet, else
+ * STAGE_READY. */
+enum keeper_stage script_next_stage(const struct keeper *k);
+void script_enter(struct keeper *k); /* runs it; leads to STAGE_READY, or the boot fails */
+
 void install_give_up(struct keeper *k, const char *why); /* STAGE_READY with a warning */
 
 /* agent/calls.c: what the keeper asks of the agent in the course of the machine's life */

@@ -10,6 +10,7 @@ enum keeper_stage {
 	STAGE_VERSION,   /* connected; the agent was asked who it is */
 	STAGE_BOOT,      /* the boot request was sent */
 	STAGE_INSTALL,   /* sessions of ours may start: one installs an init */
+	STAGE_SCRIPT,    /* the same: the script of the machine's creation runs */
 	STAGE_READY,     /* sessions may start */
 	STAGE_RUNNING,   /* the init has finished booting */
 	STAGE_AWAY,      /* the agent was lost; a new one is waited for */

@@ -10,6 +10,7 @@
  *   $DATA/machines/NAME/config.lock    held while machine.json is changed, and by
  *                                      rm/rename/clone/export
  *   $DATA/machines/NAME/{console,boot}.log   init's console; keeper's, kernel's and agent's lines
+ *   $DATA/machines/NAME/script         of `create --script`, until it has succeeded at a boot
  *   $DATA/machines/NAME/disk.qcow2     vm isolation
  *   $DATA/machines/NAME/native/        native isolation: upper/ (what the machine wrote), work/,
  *                                      bases (src/isolation/native/disk.c)
@@ -108,6 +109,10 @@ enum { MACHINE_PRIVATE_MAX = 32 };
 enum { MACHINE_PUBLISH_MAX = 256, MACHINE_PUBLISH_SOCKETS = 2 };
 /* The addresses at which a port without one listens, one a socket. */
 extern const char *const machine_publish_loopback[MACHINE_PUBLISH_SOCKETS];
+
+/* The script of a machine's creation, beside machine.json until it has succeeded. */
+#define MACHINE_SCRIPT "script"
+enum { MACHINE_SCRIPT_MAX = 128 * 1024 };
 
 /* Bounds of `set` and of machine.json. */
 #define MACHINE_CPUS_MAX 512

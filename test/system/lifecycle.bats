@@ -302,3 +302,45 @@ leaks_of_stopped()
 {
 	equal '' "$(find "$XDG_DATA_HOME/holm/machines" -mindepth 1 -maxdepth 1 ! -name one 2>/dev/null)"
 }
+
+@test "create --script runs once, as root, before any session; its failure is the boot's, and is tried again" {
+	requires native # a VM has the same keeper
+	printf '%s\n' 'id -u >/scripted' 'echo "said $0"' >"$HOME/script"
+	create scripted busybox --script "$HOME/script" >/dev/null
+	equal 0 "$(in_machine scripted cat /scripted)"
+	contains "$(holm machine logs --boot scripted)" 'script: said /tmp/holm-script.'
+	[ ! -e "$XDG_DATA_HOME/holm/machines/scripted/script" ]
+	as_root scripted rm /scripted
+	holm machine restart scripted >/dev/null
+	run in_machine scripted test -e /scripted
+	equal 1 "$status"
+	holm machine rm -f scripted >/dev/null
+
+	printf '%s\n' '#!/bin/sh' 'echo "no such thing" >&2' 'exit 7' >"$HOME/script"
+	run --separate-stderr create failing busybox --script "$HOME/script"
+	equal 125 "$status"
+	contains "$stderr" 'the script of its creation failed: it ended with status 7: no such thing'
+	equal stopped "$(state failing)"
+	holm machine clone failing copy >/dev/null
+	run --separate-stderr holm machine start copy
+	contains "$stderr" 'status 7'
+	echo true >"$XDG_DATA_HOME/holm/machines/failing/script"
+	equal failing "$(holm machine start failing)"
+	holm machine rm -f failing copy >/dev/null
+}
+
+@test "create --script takes a text that it can read, at most 128 KiB" {
+	requires native
+	: >"$HOME/script"
+	fails 125 create wrong busybox --script "$HOME/script"
+	contains "$stderr" 'an empty file'
+	head -c 200000 /dev/zero | tr '\0' x >"$HOME/script"
+	fails 125 create wrong busybox --script "$HOME/script"
+	contains "$stderr" '128 KiB'
+	printf 'a\0b' >"$HOME/script"
+	fails 125 create wrong busybox --script "$HOME/script"
+	fails 125 create wrong busybox --script /not/there
+	contains "$stderr" /not/there
+	rm "$HOME/script"
+	run ! holm machine inspect wrong
+}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/path.h"
 #include "cli/commands.h"
 #include "cli/machine/autostart.h"
 #include "cli/machine/beyond.h"
@@ -26,6 +27,7 @@ static const struct option_spec options[] = {
 	{ "if-missing", 0, OPTION_FLAG, NULL, "leave a machine of that name as it is" },
 	{ "set-default", 0, OPTION_FLAG, NULL, "make it the default machine", .default_text = "when it is the first" },
 	{ "no-boot", 0, OPTION_FLAG, NULL, "leave it stopped" },
+	{ "script", 0, OPTION_STRING, "FILE", "run it once as root, at the first boot", .complete = "file" },
 	{ "cpus", 0, OPTION_STRING, "N", "processors", .default_text = "half the host's, in native isolation all" },
 	{ "memory", 0, OPTION_STRING, "SIZE", "memory", .default_text = "half the host's, at least 1G" },
 	{ "disk-size", 0, OPTION_STRING, "SIZE", "what the disk may grow to", .default_text = "100G" },
@@ -144,8 +146,27 @@ static int prepare(const struct machine *m, struct options *o, struct json_objec
 	return image_program_run(&words, -1, -1, ret, err);
 }
 
+/* Reads the script for the first boot: owned, or NULL without --script. 0 or -errno. */
+static int read_script(struct options *o, char **ret, struct error **err)
+{
+	const char *path = options_string(o, "script");
+	size_t size = 0;
+	if (!path)
+		return 0;
+	int r = path_read_file(path, MACHINE_SCRIPT_MAX, ret, &size);
+	if (r == -EFBIG)
+		return error_set(err, EFBIG, "--script \"%s\": larger than %d KiB; let it fetch the rest", path,
+		    MACHINE_SCRIPT_MAX >> 10);
+	if (r < 0)
+		return error_set(err, -r, "--script \"%s\": %s; give a file that you can read", path, strerror(-r));
+	if (size == 0 || strlen(*ret) != size)
+		return error_set(err, EINVAL, "--script \"%s\": %s; give a script", path,
+		    size ? "no text" : "an empty file");
+	return 0;
+}
+
 /* Puts the machine in the place of the one that --replace removes; it stays the default one. */
-static int put(struct machine *m, struct options *o, struct error **err)
+static int put(struct machine *m, const char *script, struct options *o, struct error **err)
 {
 	AUTOFREE char *default_name = NULL;
 	int set_default = options_given(o, "set-default"), r = 0;
@@ -156,7 +177,7 @@ static int put(struct machine *m, struct options *o, struct error **err)
 	}
 	if (r == -ENOENT)
 		error_clear(err);
-	return r < 0 && r != -ENOENT ? r : make_store(m, set_default, err);
+	return r < 0 && r != -ENOENT ? r : make_store_script(m, script, set_default, err);
 }
 
 static int run(const struct command_spec *c, struct options *o)
@@ -164,7 +185,10 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
 	AUTO_JSON struct json_object *prepared = NULL;
-	int r = configure(o, &m, &err);
+	AUTOFREE char *script = NULL;
+	int r = read_script(o, &script, &err);
+	if (r == 0)
+		r = configure(o, &m, &err);
 	if (r > 0) {
 		output_line("%s", m->name);
 		return 0;
@@ -178,7 +202,7 @@ static int run(const struct command_spec *c, struct options *o)
 	if (r == 0)
 		r = places_check(m, &err);
 	if (r == 0)
-		r = put(m, o, &err);
+		r = put(m, script, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	make_note_user(m);

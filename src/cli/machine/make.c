@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/parse.h"
+#include "base/path.h"
 #include "cli/client.h"
 #include "cli/output.h"
 #include "cli/machine/ports.h"
@@ -284,21 +286,33 @@ char *make_form_option(const struct machine *m)
 	return xasprintf("--form=%s", disk->image_form);
 }
 
+struct filling {
+	const struct isolation_disk_ops *disk;
+	const char *script; /* or NULL */
+};
+
 static int fill(const struct machine *m, const char *directory, void *data, struct error **err)
 {
-	const struct isolation_disk_ops *disk = data;
-	return disk->create(m, directory, err);
+	const struct filling *f = data;
+	AUTOFREE char *path = path_join(directory, MACHINE_SCRIPT);
+	int r = f->disk->create(m, directory, err);
+	return r < 0 || !f->script ? r : atomic_file_write(path, 0600, f->script, strlen(f->script), err);
 }
 
 int make_store(struct machine *m, int set_default, struct error **err)
 {
+	return make_store_script(m, NULL, set_default, err);
+}
+
+int make_store_script(struct machine *m, const char *script, int set_default, struct error **err)
+{
 	AUTO_STRV struct strv others = { 0 };
-	const struct isolation_disk_ops *disk = isolation_disk_table(m->form, err);
-	if (!disk)
+	struct filling filling = { isolation_disk_table(m->form, err), script };
+	if (!filling.disk)
 		return -EOPNOTSUPP;
 	machine_sweep(isolation_erase);
 	int r;
-	if ((r = machine_list(&others, err)) < 0 || (r = machine_create(m, fill, (void *)disk, err)) < 0)
+	if ((r = machine_list(&others, err)) < 0 || (r = machine_create(m, fill, &filling, err)) < 0)
 		return r;
 	return (set_default || others.count == 0) ? machine_default_set(m->name, err) : 0;
 }

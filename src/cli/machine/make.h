@@ -29,6 +29,8 @@ int make_check_mount(const struct machine_mount *mount, struct error **err);
 int make_apply_image(struct machine *m, struct json_object *prepared, struct error **err);
 /* Puts the machine on disk and makes it the default when it is the first, or when asked. */
 int make_store(struct machine *m, int set_default, struct error **err);
+/* The same with a script for the first boot; NULL: none. */
+int make_store_script(struct machine *m, const char *script, int set_default, struct error **err);
 /* Boots it up to where commands run. The exit status; failures are shown. */
 int make_boot(const struct machine *m);
 /* One line about a proxy that the machine cannot reach. */

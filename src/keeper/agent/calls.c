@@ -92,8 +92,8 @@ static void on_ready_line(struct keeper *k, struct json_object *line, const char
 {
 	int init = streq(text, "init");
 	if (k->stage == STAGE_BOOT && (init || streq(text, "session")))
-		keeper_enter(k, install_is_wanted(k) ? STAGE_INSTALL : STAGE_READY);
-	if (k->stage == STAGE_INSTALL)
+		keeper_enter(k, install_is_wanted(k) ? STAGE_INSTALL : script_next_stage(k));
+	if (k->stage == STAGE_INSTALL || k->stage == STAGE_SCRIPT)
 		k->install_init_up |= init;
 	if (k->stage == STAGE_READY && init)
 		keeper_enter(k, STAGE_RUNNING);

@@ -58,8 +58,8 @@ int install_is_wanted(const struct keeper *k)
 static void go_on(struct keeper *k)
 {
 	job_cancel(TAKE_PTR(k->job));
-	keeper_enter(k, STAGE_READY);
-	if (k->install_init_up)
+	keeper_enter(k, script_next_stage(k));
+	if (k->stage == STAGE_READY && k->install_init_up)
 		keeper_enter(k, STAGE_RUNNING);
 }
 

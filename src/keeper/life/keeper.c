@@ -18,7 +18,8 @@
  * 2. VERSION begins when the isolation has a transport to the agent. The keeper asks for the
  *    protocol.
  * 3. BOOT sends the boot request. Its answer stays open while the machine runs.
- * 4. INSTALL, if the setting asks for it: a script installs an init (install.c).
+ * 4. INSTALL, if the setting asks for it: a script installs an init (install.c). SCRIPT, at the
+ *    first boot, if the machine was created with one (script.c).
  * 5. READY: sessions may start; ports accept connections, the host's clock and resolver are
  *    followed.
  * 6. RUNNING: the init has finished booting, or never reports it.
@@ -75,6 +76,7 @@ static const struct stage stages[] = {
 	[STAGE_VERSION] = { "starting", "talking to the agent", agent_ask_version },
 	[STAGE_BOOT] = { "starting", "booting", agent_boot },
 	[STAGE_INSTALL] = { "starting", "installing an init", install_enter },
+	[STAGE_SCRIPT] = { "starting", "running its script", script_enter },
 	[STAGE_READY] = { "running", "ready for commands", enter_ready },
 	[STAGE_RUNNING] = { "running", "running", enter_running },
 	[STAGE_AWAY] = { "running", "waiting for the agent", enter_away },
