@@ -99,6 +99,17 @@ static int copy_settings(const struct machine *from, const char *name, struct op
 	return 0;
 }
 
+/* The containers keep their ports: they get them as soon as these are free. */
+static void note_ports_of_containers(const char *name)
+{
+	AUTOFREE char *ports = containers_ports(name);
+	if (ports)
+		output_note("containers of the clone have the ports of their originals: %s; those of machine \"%s\" "
+			    "start "
+			    "when these are free",
+		    ports, name);
+}
+
 static int clone_machine(const char *name, const char *new_name, struct options *o, struct error **err)
 {
 	AUTO_LOCKS struct client_locks locks = CLIENT_LOCKS_NONE;
@@ -124,6 +135,7 @@ static int run(const struct command_spec *c, struct options *o)
 	int r = clone_machine(options_target(o), new_name, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
+	note_ports_of_containers(new_name);
 	output_line("%s", new_name);
 	return 0;
 }

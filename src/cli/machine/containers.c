@@ -11,9 +11,10 @@
 #include "oci/digest.h"
 
 #define IMAGES "images.json"
+#define PORTS "ports.json"
 #define MEMBER "container_images"
 
-enum { FILE_MAX = 4 << 20, IMAGES_MAX = 1024 };
+enum { FILE_MAX = 4 << 20, IMAGES_MAX = 1024, PORTS_SHOWN = 8 };
 
 static int copy_file(const char *machine, const char *directory, const char *name, struct error **err)
 {
@@ -28,11 +29,30 @@ static int copy_file(const char *machine, const char *directory, const char *nam
 
 int containers_copy(const char *machine, const char *directory, struct error **err)
 {
-	static const char *const names[] = { IMAGES, "ports.json", "docker-socket" };
+	static const char *const names[] = { IMAGES, PORTS, "docker-socket", MACHINE_SCRIPT };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
 		r = copy_file(machine, directory, names[i], err);
 	return r;
+}
+
+/* ports.json has them as [IP:]HOST:1[/udp]. */
+char *containers_ports(const char *machine)
+{
+	AUTOFREE char *file = machine_file(machine, PORTS);
+	AUTO_JSON struct json_object *o = NULL;
+	AUTO_STRV struct strv allowed = { 0 }, shown = { 0 };
+	if (json_parse_file(file, FILE_MAX, &o, NULL) < 0 || json_get_strv(o, "allowed", &allowed, NULL) < 0)
+		return NULL;
+	for (size_t i = 0; i < MIN(allowed.count, (size_t)PORTS_SHOWN); i++) {
+		const char *text = allowed.items[i], *end = strrchr(text, ':');
+		const char *protocol = end ? strchr(end, '/') : NULL;
+		strv_addf(&shown, "%.*s%s", (int)(end ? end - text : (ptrdiff_t)strlen(text)), text,
+		    protocol ? protocol : "");
+	}
+	if (allowed.count > PORTS_SHOWN)
+		strv_addf(&shown, "%zu more", allowed.count - PORTS_SHOWN);
+	return shown.count ? strv_join(&shown, ", ") : NULL;
 }
 
 void containers_describe(const char *machine, struct json_object *settings)
