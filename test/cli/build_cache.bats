@@ -168,6 +168,29 @@ opened()
 	equal 2 "$(cached)"
 }
 
+@test "the layers below a COPY are read once" {
+	requires strace
+	local images=$XDG_DATA_HOME/holm/images layers
+	mkdir -p tree/usr/lib tree/etc
+	ln -s usr/lib tree/lib
+	echo 'app:x:7:8::/:/bin/sh' >tree/etc/passwd
+	head -c 2M /dev/urandom >tree/big
+	printf 'FROM scratch\nCOPY tree /\nCOPY --chown=app one/file /lib/new\n' >Dockerfile
+	build
+	echo again >one/file
+	strace -f -e trace=openat -o "$TMPDIR/trace" holm build -t built . 2>/dev/null
+	mapfile -t layers < <(holm image inspect built | jq -r '.[0].manifest.layers[].digest | ltrimstr("sha256:")')
+	equal 0 "$(grep -c "\"${layers[0]}\"" "$TMPDIR/trace")"
+	contains "$(tar -tvz --numeric-owner -f "$images/blobs/sha256/${layers[1]}")" '-rw-r--r-- 7/8'
+	contains "$(tar -tz -f "$images/blobs/sha256/${layers[1]}")" usr/lib/new
+	[ -e "$images/build/outline-${layers[0]}" ]
+	# The outline goes with its layer.
+	holm image rm built
+	find "$images/build" -type f ! -name 'outline-*' -delete
+	holm image prune >/dev/null
+	equal '' "$(find "$images/build" -name "outline-${layers[0]}")"
+}
+
 @test "words of --cache-to and --cache-from that mean nothing are errors" {
 	local word
 	for word in type=local type=s3,bucket=x type=inline,mode=max type=local,dest=x,mode=some dest=x; do

@@ -11,6 +11,7 @@
  *   run.c run_layer.h        RUN: a container of the engine, and its changes as a layer
  *   mounts.h                 RUN --mount
  *   engine.h                 the machine's docker.sock
+ *   outline.h                the layers below, listed fast
  *   cache.h                  layers of earlier builds
  *   cache_share.h            --cache-to and --cache-from
  *   report.h message.h       what people see, from each stage's process

@@ -9,6 +9,7 @@
 #include "image/archive/compose.h"
 #include "image/builder/cache.h"
 #include "image/builder/cache_records.h"
+#include "image/builder/outline.h"
 
 #define NS_PER_S 1000000000LL
 
@@ -144,7 +145,8 @@ int build_state_list(struct library *l, struct build_state *s, int hashed, const
 		files->first = xrealloc(files->first, files->layers + 1, sizeof *files->first);
 		files->first[files->layers] = files->pool.count;
 		files->pool.layer = files->layers;
-		int r = contents_add_blob(l, at->digest, at->diff_id, &files->pool, &files->contents, err);
+		int r = hashed ? contents_add_blob(l, at->digest, at->diff_id, &files->pool, &files->contents, err) :
+				 outline_add(l, at, &files->pool, &files->contents, err);
 		if (r < 0)
 			return error_prefix(err, r, "layer %zu (%.19s)", files->layers + 1, at->digest);
 		files->layers++;

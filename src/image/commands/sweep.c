@@ -227,6 +227,15 @@ static void sweep_blob(int directory, const char *name, const struct stat *st, v
 		drop(s, s->report ? &s->report->blobs : NULL, directory, name, st);
 }
 
+/* The outline of a layer that is gone (builder/outline.h). */
+static void sweep_outline(int directory, const char *name, const struct stat *st, void *data)
+{
+	const struct library *l = data;
+	const char *layer = startswith(name, "outline-");
+	if (layer && faccessat(l->blobs, layer, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		unlinkat(directory, name, 0);
+}
+
 static void sweep_disk(int directory, const char *name, const struct stat *st, void *data)
 {
 	struct sweeping *s = data;
@@ -368,6 +377,9 @@ static void sweep_trees(struct sweeping *s)
 static void sweep_leftovers(struct library *l)
 {
 	sweep_folders(l);
+	AUTO_FD int builds = openat(l->root, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (builds >= 0)
+		each_file(builds, sweep_outline, l);
 	AUTO_FD int locks = openat(l->root, "locks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (locks >= 0)
 		each_file(locks, sweep_lock, NULL);

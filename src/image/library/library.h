@@ -10,7 +10,8 @@
  *   trees/                sha256-HEX-TAG-v1/ per layer and mapping of ids, .json beside it,
  *                         image-sha256-HEX-TAG-v1.json per image (trees/cache.h)
  *   build/                what builds have made: HEX a step, files-HEX what is known of a context's
- *                         files (builder/cache.h, builder/context.h)
+ *                         files, outline-HEX a layer's names (cache.h, context.h and outline.h in
+ *                         builder/)
  *   locks/sha256-HEX      held while an image's blobs are fetched or its disk is made: two
  *                         processes do the work once; locks/trees while any tree is made
  *   use.lock              shared while a library is open, exclusive while unreferenced files are
