@@ -57,15 +57,7 @@ listens()
 	docker exec "$1" netstat -ltn | grep -q ":$2 "
 }
 
-# exits STATUS COMMAND...: leaves its stderr in $stderr.
-exits()
-{
-	local wanted=$1
-	shift
-	run --separate-stderr "$@"
-	# shellcheck disable=SC2154 # bats sets it
-	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
-}
+
 
 # api METHOD PATH [curl option]...
 api()

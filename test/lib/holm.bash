@@ -230,6 +230,14 @@ requires()
 	return 0
 }
 
+# exits STATUS COMMAND...: it ends with that status; its output is in $output and $stderr.
+exits()
+{
+	local wanted=$1
+	shift
+	run "-$wanted" --separate-stderr "$@" || { echo "stderr: ${stderr-}" >&2; return 1; }
+}
+
 # fails STATUS COMMAND...: exits with that status and says one line that starts with "holm: " on stderr, nothing on stdout. $stderr has it.
 fails()
 {

@@ -24,14 +24,7 @@ teardown_file()
 	holm_end
 }
 
-# exits STATUS COMMAND...: leaves its stdout in $output, its stderr in $stderr.
-exits()
-{
-	local wanted=$1
-	shift
-	run --separate-stderr "$@"
-	[ "$status" = "$wanted" ] || { echo "exit status $status instead of $wanted from: $*; stderr: ${stderr-}" >&2; return 1; }
-}
+
 
 # api PATH: the answer of the machine's docker.sock.
 api()
