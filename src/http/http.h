@@ -92,6 +92,8 @@ int http_server_new(struct loop *l, const struct http_route *routes, void *data,
  * that has the text ("error" without this). Both borrowed. */
 void http_server_set_dialect(struct http_server *s, const char *headers, const char *error_member);
 void http_server_set_head_limit(struct http_server *s, uint64_t ms); /* instead of the 10 s */
+/* Answers "Expect: 100-continue" (RFC 9110 10.1.1) with 100 before the body. */
+void http_server_set_continue(struct http_server *s);
 /* Ends each connection with its first answer. */
 void http_server_set_one_request(struct http_server *s);
 void http_server_free(struct http_server *s); /* drops connections and exchanges; their closed callbacks run */

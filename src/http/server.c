@@ -7,6 +7,7 @@
  * ground going away beneath a caller: freeing happens in connection_run() alone, and calling a
  * handler is the last thing it does. */
 #include <errno.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -232,6 +233,18 @@ static void run_body(struct http_exchange *x)
 		source_set_events(x->io, EPOLLIN);
 }
 
+/* A client that has sent a part of the body does not wait. An answer that cannot be sent at once is
+ * left out: clients go on by themselves after a while. */
+static void say_continue(const struct http_exchange *x)
+{
+	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	const char *expect = http_head_get(&x->head, "expect");
+	int has_body = x->head.chunked || x->head.content_length > 0;
+	if (x->server->continues && expect && strcasecmp(expect, "100-continue") == 0 && x->head.minor && has_body &&
+	    !x->in.size)
+		(void)!send(x->fd, line, sizeof line - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void run_head(struct http_exchange *x)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -249,12 +262,14 @@ static void run_head(struct http_exchange *x)
 	x->path = http_target_path(x->head.target);
 	x->close_after = !x->head.keep_alive || x->server->one_request;
 	buffer_consume(&x->in, (size_t)n);
-	if (!body_is_wanted(x)) {
-		dispatch(x);
+	int wanted = body_is_wanted(x);
+	if (wanted && x->head.content_length > HTTP_BODY_MAX) {
+		refuse(x, EMSGSIZE, "the request's body is too large");
 		return;
 	}
-	if (x->head.content_length > HTTP_BODY_MAX) {
-		refuse(x, EMSGSIZE, "the request's body is too large");
+	say_continue(x);
+	if (!wanted) {
+		dispatch(x);
 		return;
 	}
 	x->body_left = x->head.chunked ? 0 : (uint64_t)x->head.content_length;
@@ -354,6 +369,11 @@ void http_server_set_dialect(struct http_server *s, const char *headers, const c
 void http_server_set_head_limit(struct http_server *s, uint64_t ms)
 {
 	s->head_ms = ms;
+}
+
+void http_server_set_continue(struct http_server *s)
+{
+	s->continues = 1;
 }
 
 void http_server_set_one_request(struct http_server *s)

@@ -352,6 +352,8 @@ int docker_service_new(struct keeper *k, const char *runtime_dir, struct docker_
 	if (r == 0)
 		r = http_server_new(keeper_loop(k), routes, &s->faces[1], &s->inside);
 	if (r == 0) {
+		http_server_set_continue(s->server);
+		http_server_set_continue(s->inside);
 		http_server_set_dialect(s->server, KEEPER_HEADERS, "message");
 		http_server_set_dialect(s->inside, KEEPER_HEADERS, "message");
 		r = docker_service_reopen(s, runtime_dir, err);

@@ -321,6 +321,39 @@ static void test_one_request(void **state)
 	assert_true(endswith(text, "\r\n\r\n{}"));
 }
 
+/* Writes, lets the server run, and compares what it says then. */
+static void exchange(struct fixture *f, int fd, const char *request, const char *expected)
+{
+	char answer[4096];
+	assert_int_equal(fd_write_full(fd, request, strlen(request)), 0);
+	while (loop_step(f->loop, clock_deadline(80)) > 0)
+		;
+	ssize_t n = recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+	answer[MAX(n, 0)] = 0;
+	assert_int_equal(strncmp(answer, expected, strlen(expected)), 0);
+	assert_true(*expected || n < 0);
+}
+
+/* A client that waits for 100 gets it once, for a body that is held and for a stream, and not if
+ * there is no body, or if a part of it has come. */
+static void test_continue(void **state)
+{
+	static const char waits[] = "POST /echo HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n",
+			  stream[] =
+			      "POST /stream HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n";
+	struct fixture *f = *state;
+	AUTO_FD int fd = client(f);
+	exchange(f, fd, waits, "");
+	exchange(f, fd, "{}", "HTTP/1.1 200 OK");
+	http_server_set_continue(f->server);
+	exchange(f, fd, waits, "HTTP/1.1 100 Continue\r\n\r\n");
+	exchange(f, fd, "{}", "HTTP/1.1 200 OK");
+	exchange(f, fd, "HEAD /text HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 200 OK");
+	exchange(f, fd, "POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
+	    "HTTP/1.1 200 OK");
+	exchange(f, fd, stream, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
 static void take_kept(struct source *s, void *data)
 {
 	struct fixture *f = data;
@@ -492,6 +525,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelined_and_kept_alive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dialect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_request, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_continue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone_before_take, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
