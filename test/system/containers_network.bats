@@ -51,9 +51,13 @@ teardown()
 	contains "$stderr" 'No such container: nosuch'
 	exits 125 docker run --rm --network container:still busybox:test true
 	contains "$stderr" 'non running container'
-	exits 1 docker create --network nosuch busybox:test true
+	exits 125 docker run --name later --network nosuch busybox:test true
 	contains "$stderr" 'network nosuch not found'
-	docker rm still >/dev/null
+	equal 404 "$(api POST /v1.51/containers/later/start -o /dev/null -w '%{http_code}')"
+	docker network create nosuch >/dev/null
+	equal 0 "$(docker start later >/dev/null && docker wait later)"
+	docker rm still later >/dev/null
+	docker network rm nosuch >/dev/null
 	equal '' "$(docker ps -aq)"
 }
 

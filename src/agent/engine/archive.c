@@ -91,6 +91,7 @@ static const struct {
 	const char *reason;
 } statuses[] = { { ENOENT, 404, "Not Found" }, { EROFS, 403, "Forbidden" }, { EINVAL, 400, "Bad Request" },
 	{ ENOTDIR, 400, "Bad Request" }, { EISDIR, 400, "Bad Request" }, { EBADMSG, 400, "Bad Request" },
+	{ EPIPE, 400, "Bad Request" }, /* it ended early */
 	{ EBUSY, 409, "Conflict" }, { 0, 500, "Internal Server Error" } };
 
 static void send_error(const struct archive *a, int code, const struct error *err)

@@ -91,15 +91,29 @@ static int check_links(struct engine *e, const struct docker_endpoint *p, struct
 	return 0;
 }
 
+/* A network that there is not: the start looks for its name again. */
+static int settle_later(struct docker_endpoint *p, struct error **err)
+{
+	error_clear(err);
+	free(p->name);
+	p->name = p->network;
+	p->network = docker_new_id();
+	return 0;
+}
+
 int endpoints_choose(struct engine *e, struct json_object *body, struct record *r, struct error **err)
 {
 	struct docker_endpoints *list = &r->endpoints;
 	int result = docker_endpoints_of_body(list, body, err);
-	for (size_t i = 0; result == 0 && i < list->count; i++)
-		if ((result = endpoint_settle(e, &list->items[i], err)) == 0)
+	for (size_t i = 0; result == 0 && i < list->count; i++) {
+		result = endpoint_settle(e, &list->items[i], err);
+		if (result == -ENOENT)
+			result = settle_later(&list->items[i], err);
+		if (result == 0)
 			result = check_links(e, &list->items[i], err);
+	}
 	if (result < 0)
-		return result == -ENOENT ? -EINVAL : result; /* 404 would have clients fetch the image */
+		return result;
 	drop_doubles(list);
 	if (list->count > 2)
 		qsort(list->items + 1, list->count - 1, sizeof *list->items, compare_names);
@@ -151,8 +165,8 @@ int endpoint_join(struct container *c, struct docker_endpoint *p, struct attachm
 	struct network *n = network_of(c, p);
 	uint32_t address = 0;
 	if (!n || n->kind != NETWORK_BRIDGE || !n->pool)
-		return error_set(err, ENOENT, "network %s not found", p->name);
-	if (!streq(n->id, p->network)) { /* made again under its name */
+		return error_set(err, ESRCH, "network %s not found", p->name); /* ENOENT is of the program */
+	if (!streq(n->id, p->network)) {                                       /* made again under its name */
 		free(p->network);
 		p->network = xstrdup(n->id);
 	}

@@ -39,7 +39,8 @@ static int read_wish(const struct engine *e, struct json_object *body, struct ne
 		     names.no_search;
 	w->has_hosts = names.hosts.count > 0;
 	const struct network *n = w->mode ? network_find(e, w->mode, NULL) : NULL;
-	w->is_network = n && n->kind == NETWORK_BRIDGE && !n->is_default;
+	/* One that there is not may be there at the start. */
+	w->is_network = w->mode && (!n || (n->kind == NETWORK_BRIDGE && !n->is_default));
 	w->publishes = published.count > 0;
 	w->exposes = exposed.count > 0;
 	return 0;
