@@ -30,10 +30,6 @@ static const struct {
 	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
 	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
-	{ IN_HOST, "IpcMode", "--ipc", "private" },
-	{ IN_HOST, "PidMode", "--pid", NULL },
-	{ IN_HOST, "UTSMode", "--uts", NULL },
-	{ IN_HOST, "UsernsMode", "--userns", NULL },
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
@@ -48,7 +44,9 @@ static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDro
 	"BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeight",
 	"BlkioWeightDevice", "CgroupParent", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus",
 	"CpusetMems", "KernelMemory", "Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness", "NanoCpus",
-	"OomKillDisable", "OomScoreAdj", "PidsLimit" };
+	"OomKillDisable", "OomScoreAdj", "PidsLimit",
+	/* namespaces.c */
+	"IpcMode", "PidMode", "UTSMode", "UsernsMode" };
 
 static int is_not_given(struct json_object *value, const char *harmless)
 {
@@ -327,6 +325,7 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = get_text(host, "NetworkMode", SHORT_MAX, &b->network_mode, err)) < 0 ||
 	    (r = docker_rights_parse(host, &b->rights, err)) < 0 ||
 	    (r = docker_limits_parse(host, &b->limits, err)) < 0 ||
+	    (r = docker_namespaces_parse(host, &b->namespaces, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 ||
 	    (r = get_words(host, "VolumesFrom", &b->volumes_from, err)) < 0 ||
 	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)
@@ -351,6 +350,8 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 		return r;
 	if (!b.image)
 		return error_set(err, EINVAL, "no image was named");
+	if (b.namespaces.host_uts && b.hostname)
+		return error_set(err, EINVAL, "conflicting options: hostname and the UTS mode; leave out --hostname");
 	*ret = b;
 	b = (struct docker_body){ 0 };
 	return 0;

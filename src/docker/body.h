@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "docker/container_limits.h"
 #include "docker/health.h"
+#include "docker/namespaces.h"
 #include "docker/rights.h"
 
 /* When a container that has ended starts again by itself. */
@@ -32,12 +33,13 @@ struct docker_body {
 	int stop_signal;        /* 0: not given */
 	int64_t stop_timeout_s; /* -1: not given */
 	int auto_remove, read_only;
-	struct docker_rights rights;      /* borrows from the body */
-	struct docker_limits limits;      /* so does this */
-	char *network_mode;               /* as the client wrote it; NULL: not given */
-	struct strv groups, volumes_from; /* volumes_from: "CONTAINER[:MODE]" */
-	uint64_t log_max_size;            /* bytes; UINT64_MAX: not given */
-	uint64_t log_max_files;           /* UINT64_MAX: not given */
+	struct docker_rights rights;         /* borrows from the body */
+	struct docker_limits limits;         /* so does this */
+	struct docker_namespaces namespaces; /* and this */
+	char *network_mode;                  /* as the client wrote it; NULL: not given */
+	struct strv groups, volumes_from;    /* volumes_from: "CONTAINER[:MODE]" */
+	uint64_t log_max_size;               /* bytes; UINT64_MAX: not given */
+	uint64_t log_max_files;              /* UINT64_MAX: not given */
 	int log_none;
 	struct docker_health health;
 	enum docker_restart restart;

@@ -44,7 +44,7 @@ struct http_server {
 	size_t bodies;   /* bytes held in bodies of all connections */
 	int one_request; /* a connection ends with its first answer */
 	uint64_t head_ms;
-	int continues;   /* clients that wait for 100 get it */
+	int continues; /* clients that wait for 100 get it */
 };
 
 /* Something changed: write, go on to the next request, or free, at the end of this turn of the

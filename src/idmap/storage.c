@@ -19,12 +19,40 @@ void storage_ids_of_vm(uint32_t uid, uint32_t gid, struct idmap *ret)
 	*ret = m;
 }
 
-static int is_storage(const char *path)
+void storage_own_ids_of_vm(struct idmap *ret)
 {
-	static const size_t length = sizeof STORAGE_FOLDER - 1;
+	struct idmap m = { .by_root = 1, .uid_count = 2, .gid_count = 2 };
+	m.uids[0] = m.gids[0] = (struct idmap_extent){ 0, STORAGE_IDS_FIRST, 1 };
+	m.uids[1] = m.gids[1] = (struct idmap_extent){ 1, 1, STORAGE_IDS_FIRST - 1 };
+	*ret = m;
+}
+
+enum kind { OTHER, CONTAINERS, OWN };
+
+static enum kind kind_of(const char *path)
+{
+	static const size_t length = sizeof STORAGE_FOLDER - 1, own = sizeof "/" STORAGE_OWN_UPPER - 1;
 	while (*path == '/' || (path[0] == '.' && path[1] == '/'))
 		path++;
-	return strncmp(path, STORAGE_FOLDER, length) == 0 && path[length] == '/' && path[length + 1];
+	if (strncmp(path, STORAGE_FOLDER, length) != 0 || path[length] != '/' || !path[length + 1])
+		return OTHER;
+	path += length + 1;
+	path += strcspn(path, "/");
+	int is_own = strncmp(path, "/" STORAGE_OWN_UPPER, own) == 0 && (!path[own] || path[own] == '/');
+	return is_own ? OWN : CONTAINERS;
+}
+
+/* Only a VM has these ids. */
+static int is_of_vm(const struct idmap *m)
+{
+	uint32_t outside;
+	return idmap_outside(m->uids, m->uid_count, 1, &outside) && outside == STORAGE_IDS_FIRST + 1;
+}
+
+static void replace(uint32_t from, uint32_t to, uint32_t *id)
+{
+	if (*id == from)
+		*id = to;
 }
 
 static void to_archive(const struct idmap_extent *extents, size_t count, uint32_t *id)
@@ -45,17 +73,25 @@ static void from_archive(const struct idmap_extent *extents, size_t count, uint3
 void storage_ids_to_archive(void *map, const char *path, uint32_t *uid, uint32_t *gid)
 {
 	const struct idmap *m = map;
-	if (!is_storage(path))
-		return;
-	to_archive(m->uids, m->uid_count, uid);
-	to_archive(m->gids, m->gid_count, gid);
+	enum kind kind = kind_of(path);
+	if (kind == OWN) {
+		replace(STORAGE_IDS_FIRST, 0, uid);
+		replace(STORAGE_IDS_FIRST, 0, gid);
+	} else if (kind == CONTAINERS) {
+		to_archive(m->uids, m->uid_count, uid);
+		to_archive(m->gids, m->gid_count, gid);
+	}
 }
 
 void storage_ids_from_archive(void *map, const char *path, uint32_t *uid, uint32_t *gid)
 {
 	const struct idmap *m = map;
-	if (!is_storage(path))
-		return;
-	from_archive(m->uids, m->uid_count, uid);
-	from_archive(m->gids, m->gid_count, gid);
+	enum kind kind = kind_of(path);
+	if (kind == OWN && is_of_vm(m)) {
+		replace(0, STORAGE_IDS_FIRST, uid);
+		replace(0, STORAGE_IDS_FIRST, gid);
+	} else if (kind == CONTAINERS) {
+		from_archive(m->uids, m->uid_count, uid);
+		from_archive(m->gids, m->gid_count, gid);
+	}
 }

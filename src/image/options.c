@@ -8,7 +8,7 @@ static const char *const progress_choices[] = { "auto", "plain", "none", NULL };
 static const char *const save_choices[] = { "docker-archive", "oci-archive", "oci-dir", NULL };
 static const char *const pull_choices[] = { "missing", "always", "never", NULL };
 static const char *const form_choices[] = { "disk", "trees", NULL };
-static const char *const prepare_choices[] = { "disk", "trees", "containers", "container-disk", NULL };
+static const char *const prepare_choices[] = { "disk", "trees", "containers", "container-disk", "own-ids", NULL };
 static const char *const list_aliases[] = { "list", NULL };
 static const char *const remove_aliases[] = { "delete", NULL };
 

@@ -70,6 +70,7 @@ struct isolation_disk_ops {
 	int is_sized;               /* machine_disk_size() bounds it */
 	const char *image_form;     /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
 	const char *container_form; /* the same for the image of a container */
+	const char *own_ids_form;   /* the same, for one with the machine's ids; NULL: it is the same */
 };
 
 /* A running machine: used by the keeper. */
@@ -82,8 +83,9 @@ struct isolation_ops {
 	 * each connection. */
 	int relays_sockets;
 	/* What `holm-image prepare --form` has to make of the image of a container; NULL: the
-	 * machine has no containers. */
-	const char *container_form;
+	 * machine has no containers. own_ids_form: for one with the machine's ids; NULL: it is the
+	 * same. */
+	const char *container_form, *own_ids_form;
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this
 	 * process. */

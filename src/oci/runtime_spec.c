@@ -121,6 +121,23 @@ static void add_ids(struct json_object *o, const char *key, const struct runtime
 		json_add(o, key, list);
 }
 
+/* The path of a namespace to join, or NULL. */
+static const char *namespace_path(const struct runtime_spec *s, enum runtime_namespace which)
+{
+	switch (which) {
+	case RUNTIME_USER:
+		return s->user_namespace;
+	case RUNTIME_NETWORK:
+		return s->network_namespace;
+	case RUNTIME_PID:
+		return s->pid_namespace;
+	case RUNTIME_IPC:
+		return s->ipc_namespace;
+	default:
+		return NULL;
+	}
+}
+
 static struct json_object *linux_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
@@ -129,9 +146,7 @@ static struct json_object *linux_new(const struct runtime_spec *s)
 			continue;
 		struct json_object *one = json_object_new_object();
 		json_add_string(one, "type", namespace_names[i].name);
-		const char *path = namespace_names[i].bit == RUNTIME_USER    ? s->user_namespace :
-				   namespace_names[i].bit == RUNTIME_NETWORK ? s->network_namespace :
-									       NULL;
+		const char *path = namespace_path(s, namespace_names[i].bit);
 		if (path)
 			json_add_string(one, "path", path);
 		json_object_array_add(list, one);

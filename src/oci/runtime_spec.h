@@ -34,14 +34,14 @@ struct runtime_ids {
 
 /* Everything is borrowed. */
 struct runtime_spec {
-	const char *root; /* absolute path of the root file system */
-	const char *hostname;
+	const char *root;     /* absolute path of the root file system */
+	const char *hostname; /* NULL: that of the shared UTS namespace */
 	const struct strv *arguments, *environment;
 	const char *working_directory;
 	const char *cgroups_path;
 	unsigned namespaces; /* runtime_namespace bits: the new ones; the others are shared */
 	/* of those bits: paths of namespaces to join instead of new ones, or NULL */
-	const char *user_namespace, *network_namespace;
+	const char *user_namespace, *network_namespace, *pid_namespace, *ipc_namespace;
 	/* of a new user namespace: the runtime writes them; none: it has them */
 	const struct runtime_ids *uids, *gids;
 	size_t uid_count, gid_count;

@@ -105,7 +105,7 @@ on_storage()
 }
 
 @test "an option that the engine does not honour is an error that names it" {
-	exits 1 docker create --pid host busybox:test true
+	exits 1 docker create --runtime other busybox:test true
 	contains "$stderr" 'not supported by holm'
 	exits 125 docker run --rm --network container:x busybox:test true
 	equal '' "$(docker ps -aq)"

@@ -93,16 +93,19 @@ struct platform {
 	int (*mount_containers)(const struct boot_request *b, int root, struct error **err);
 	/* (worker) Detached mounts of these parts of an image, named as the keeper names them:
 	 * directories of the host, or a disk. The machine (pidfd of its init) cannot make them
-	 * writable, and files belong to who has them in a container of this user's. As many
-	 * descriptors as names. The worker may have given up its rights by then, as in enter(). */
+	 * writable, and files belong to who has them in a container of this user's; NULL: to the
+	 * machine's ids. As many descriptors as names. The worker may have given up its rights by
+	 * then, as in enter(). */
 	int (*take_layers)(int machine, const struct boot_user *u, const struct strv *names, int *ret_fds,
 	    struct error **err);
 	/* (worker) A detached mount of a part of the share at `share`: of what a relative path
 	 * ("": the whole) leads to without symlinks, with the rights of the machine's root (pidfd
 	 * of its init), who cannot loosen it. A descriptor or -errno. */
 	int (*take_bind)(int machine, const char *share, const char *relative, struct error **err);
-	/* The mapping of containers, in the machine's ids. */
+	/* The mapping of containers, in the machine's ids. own_ids: of those with --userns, whose
+	 * ids are the machine's, except one that has power by its number alone. */
 	void (*container_ids)(const struct boot_user *u, struct idmap *ret);
+	void (*own_ids)(struct idmap *ret);
 
 	int (*container)(enum init_kind kind, struct platform_container *ret, struct error **err); /* (worker) */
 	void (*init_starting)(struct agent *a); /* before every launch */

@@ -16,6 +16,7 @@
 
 #include "agent/engine/endpoints.h"
 #include "agent/engine/lease.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -182,6 +183,7 @@ static void sweep(const struct engine *e)
 		if (!docker_is_id(entry->d_name) || is_known(e, entry->d_name))
 			continue;
 		AUTOFREE char *run = path_join(ENGINE_RUN, entry->d_name), *root = path_join(run, "root");
+		container_shm_remove(run);
 		umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 		path_remove_tree(AT_FDCWD, run);
 	}

@@ -10,6 +10,7 @@
 #include "agent/engine/events.h"
 #include "agent/engine/hijack.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -174,6 +175,8 @@ static int check_body(struct engine *e, struct json_object *body, struct strv *w
 	struct json_object *host = NULL;
 	const char *warning = NULL;
 	int r = container_network_check(e, body, &warning, err);
+	if (r == 0)
+		r = container_shares_check(e, body, err);
 	if (warning)
 		strv_add(warnings, warning);
 	if (r == 0)

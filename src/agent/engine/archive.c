@@ -30,6 +30,7 @@
 #include "agent/core/http_body.h"
 #include "agent/core/worker.h"
 #include "agent/engine/events.h"
+#include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -136,7 +137,7 @@ static int enter_stopped(const struct archive *a, struct error **err)
 /* A descriptor of the upper directory. */
 static int enter_upper(const struct archive *a, struct error **err)
 {
-	AUTOFREE char *path = path_join(a->container->record.id, "upper");
+	AUTOFREE char *path = image_upper(a->container);
 	AUTO_FD int upper = path_open_beneath(a->engine->folders, path, O_RDONLY | O_DIRECTORY, 0);
 	fd_close(a->engine->folders);
 	if (upper == -ENOENT)
@@ -382,7 +383,7 @@ static int start(struct archive *a, struct error **err)
 	if (inside && a->process < 0)
 		return error_set_errno(err, errno, "cannot open the container's process");
 	if (!inside)
-		r = container_namespaces_make(&a->engine->ids, NULL, 0, &a->namespaces, NULL, err);
+		r = container_namespaces_make(container_ids(c), NULL, 0, &a->namespaces, NULL, err);
 	if (r < 0)
 		return r;
 	const int keep[] = { a->stream, a->process, a->namespaces.user, a->engine->folders };
@@ -443,7 +444,7 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 	else if (c->pid)
 		on_image(0, NULL, a);
 	else
-		image_want(e, c->record.image_id, on_image, a);
+		image_want(c, on_image, a);
 }
 
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name)

@@ -15,6 +15,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/endpoints.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/rights.h"
 #include "agent/engine/network_files.h"
 #include "agent/engine/network_join.h"
@@ -26,13 +27,7 @@
 #include "base/path.h"
 #include "oci/runtime_spec.h"
 
-enum {
-	SHORT_ID = 12,
-	TTY_GROUP = 5,
-	MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX + DOCKER_MOUNTS_MAX,
-	PEERS_MAX = 8,
-	SHM_SIZE = 64 * 1024 * 1024
-};
+enum { SHORT_ID = 12, TTY_GROUP = 5, MOUNTS_MAX = 16 + RIGHTS_MOUNTS_MAX + DOCKER_MOUNTS_MAX, PEERS_MAX = 8 };
 
 static const char *const etc_files[] = { "resolv.conf", "hosts", "hostname" };
 
@@ -133,7 +128,7 @@ char *container_hostname(const struct container *c)
 		c = peer;
 	if (c->record.body.hostname)
 		return xstrdup(c->record.body.hostname);
-	if (streq(container_network_mode(c), "host") && uname(&u) == 0)
+	if ((c->record.body.namespaces.host_uts || streq(container_network_mode(c), "host")) && uname(&u) == 0)
 		return xstrdup(u.nodename);
 	return xstrndup(c->record.id, SHORT_ID);
 }
@@ -182,7 +177,7 @@ int bundle_command(struct container *c, const struct bundle_command *wish, struc
 	if (root < 0)
 		return error_set_errno(err, errno, "cannot open the container's root");
 	/* --group-add is for the container's own user. */
-	int r = resolve_user(&c->engine->ids, root, own_user ? wish->user : b->user, own_user ? &none : &b->groups,
+	int r = resolve_user(container_ids(c), root, own_user ? wish->user : b->user, own_user ? &none : &b->groups,
 	    &ret->who, err);
 	if (r < 0)
 		return r;
@@ -301,23 +296,42 @@ static int make_working_directory(const struct container *c, int root, struct er
 	AUTO_FD int made = rootfs_mkdir(root, path, 0755, err);
 	if (made < 0)
 		return made;
-	return fchownat(made, "", c->engine->ids.uids[0].outside, c->engine->ids.gids[0].outside, AT_EMPTY_PATH) < 0 ?
+	const struct idmap *ids = container_ids(c);
+	return fchownat(made, "", ids->uids[0].outside, ids->gids[0].outside, AT_EMPTY_PATH) < 0 ?
 		   error_set_errno(err, errno, "cannot make the working directory") :
 		   0;
 }
 
 /* ---- config.json ---- */
 
-/* Docker's own mounts, those that the container's take the place of left out, and then these. shm:
- * the options of /dev/shm. */
-static size_t add_mounts(const struct container *c, const char *const etc[3], const char *shm, struct runtime_mount *to,
+/* /dev/shm, which other containers may share. */
+static size_t add_shm(const struct container *c, struct runtime_mount *to, struct strv *texts)
+{
+	uint64_t wish = c->record.body.rights.shm_size;
+	AUTOFREE char *shared = container_shm_path(c);
+	if (c->record.body.namespaces.ipc == DOCKER_IPC_NONE)
+		return 0;
+	if (shared) {
+		strv_add(texts, shared);
+		*to = (struct runtime_mount){ "/dev/shm", "bind", texts->items[texts->count - 1],
+			"bind,rprivate,nosuid,nodev,noexec" };
+		return 1;
+	}
+	strv_addf(texts, "nosuid,nodev,noexec,mode=1777,size=%llu",
+	    (unsigned long long)(wish ? wish : ENGINE_SHM_SIZE));
+	*to = (struct runtime_mount){ "/dev/shm", "tmpfs", "shm", texts->items[texts->count - 1] };
+	return 1;
+}
+
+/* Docker's own mounts, those that the container's take the place of left out, and then these. */
+static size_t add_mounts(const struct container *c, const char *const etc[3], struct runtime_mount *to,
     struct strv *texts)
 {
+	const struct idmap *ids = container_ids(c);
 	const struct docker_rights *rights = &c->record.body.rights;
 	const struct runtime_mount base[] = {
 		{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
 		{ "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=0755,size=65536k" },
-		{ "/dev/shm", "tmpfs", "shm", shm },
 		{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
 	};
 	static const char *const etc_names[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/hostname" };
@@ -325,8 +339,9 @@ static size_t add_mounts(const struct container *c, const char *const etc[3], co
 	size_t n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(base); i++)
 		to[n++] = base[i];
+	n += add_shm(c, to + n, texts);
 	to[n++] = (struct runtime_mount){ "/dev/pts", "devpts", "devpts",
-		idmap_outside(c->engine->ids.gids, c->engine->ids.gid_count, TTY_GROUP, &tty) ?
+		idmap_outside(ids->gids, ids->gid_count, TTY_GROUP, &tty) ?
 		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" :
 		    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" };
 	/* A new sysfs shows the network of the container; the machine's is bound as it is. */
@@ -352,10 +367,17 @@ static void copy_ids(const struct idmap_extent *from, size_t count, struct runti
 		to[i] = (struct runtime_ids){ from[i].inside, from[i].outside, from[i].count };
 }
 
+/* The path by which crun finds a descriptor of this process; owned, NULL for none. */
+static char *descriptor_path(int fd)
+{
+	return fd < 0 ? NULL : xasprintf("/proc/%d/fd/%d", getpid(), fd);
+}
+
 static struct json_object *make_spec(struct container *c, const struct identity *who, const char *directory)
 {
 	const struct docker_body *b = &c->record.body;
-	const struct idmap *ids = &c->engine->ids;
+	const struct docker_namespaces *shared = &b->namespaces;
+	const struct idmap *ids = container_ids(c);
 	AUTOFREE char *hostname = container_hostname(c), *root = path_join(directory, "root"),
 		      *etc_resolv = path_join(directory, "resolv.conf"), *etc_hosts = path_join(directory, "hosts"),
 		      *etc_hostname = path_join(directory, "hostname");
@@ -364,12 +386,9 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	struct runtime_mount mounts[MOUNTS_MAX];
 	struct runtime_ids uids[IDMAP_EXTENTS_MAX], gids[IDMAP_EXTENTS_MAX];
 	AUTO_STRV struct strv arguments = { 0 }, environment = { 0 }, texts = { 0 };
-	char user[64], network[64];
-	snprintf(user, sizeof user, "/proc/%d/fd/%d", getpid(), c->namespaces.user);
-	snprintf(network, sizeof network, "/proc/%d/fd/%d", getpid(), c->namespaces.network);
+	AUTOFREE char *user = descriptor_path(c->namespaces.user), *network = descriptor_path(c->namespaces.network),
+		      *ipc = descriptor_path(c->ipc), *pids = descriptor_path(c->pids);
 	AUTOFREE char *cgroup = c->engine->limits & DOCKER_LIMIT_CGROUP ? container_cgroup_path(c) : NULL;
-	AUTOFREE char *shm = xasprintf("nosuid,nodev,noexec,mode=1777,size=%llu",
-	    (unsigned long long)(b->rights.shm_size ? b->rights.shm_size : SHM_SIZE));
 	if (b->rights.init) {
 		strv_add(&arguments, RIGHTS_INIT);
 		strv_add(&arguments, "--");
@@ -385,28 +404,32 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.rows = b->rows,
 		.columns = b->columns,
 		.read_only_root = b->read_only,
-		.hostname = hostname,
+		.hostname = shared->host_uts ? NULL : hostname,
 		.arguments = &arguments,
 		.environment = &environment,
 		.working_directory = b->working_dir ? b->working_dir : "/",
 		.cgroups_path = cgroup,
-		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_UTS | RUNTIME_IPC | RUNTIME_USER |
-			      (b->limits.host_cgroupns ? 0 : RUNTIME_CGROUP) |
+		.namespaces = RUNTIME_PID | RUNTIME_MOUNT | RUNTIME_IPC | RUNTIME_USER |
+			      (shared->host_uts ? 0 : RUNTIME_UTS) | (b->limits.host_cgroupns ? 0 : RUNTIME_CGROUP) |
 			      (shares_network(c) ? 0 : RUNTIME_NETWORK),
-		.user_namespace = shares_network(c) ? NULL : user,
+		.user_namespace = user,
 		.network_namespace = network,
+		.ipc_namespace = ipc,
+		.pid_namespace = pids,
 		.propagation = "rprivate",
 		.mounts = mounts,
-		.mount_count = add_mounts(c, etc, shm, mounts, &texts),
+		.mount_count = add_mounts(c, etc, mounts, &texts),
 		.uids = uids,
-		.uid_count = shares_network(c) ? ids->uid_count : 0,
+		.uid_count = user ? 0 : ids->uid_count,
 		.gids = gids,
-		.gid_count = shares_network(c) ? ids->gid_count : 0,
+		.gid_count = user ? 0 : ids->gid_count,
 	};
 	s.oom_score = b->limits.oom_score_adj;
 	rights_fill_container(&b->rights, &s);
 	fill_process(&b->rights, who, &s, &lists);
-	c->by_starter = !s.terminal && s.user_namespace && !s.limit_count;
+	int plain = shared->userns == DOCKER_USERNS_CONTAINERS && shared->ipc == DOCKER_IPC_PRIVATE &&
+		    !shared->pid_container && !shared->host_uts;
+	c->by_starter = plain && !s.terminal && s.user_namespace && !s.limit_count;
 	return runtime_spec_new(&s);
 }
 
@@ -417,12 +440,13 @@ int bundle_write(struct container *c, struct error **err)
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_set_errno(err, errno, "cannot open the container's root");
-	int r = resolve_user(&c->engine->ids, root, c->record.body.user, &c->record.body.groups, &who, err);
+	int r = resolve_user(container_ids(c), root, c->record.body.user, &c->record.body.groups, &who, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *home UNUSED = who.home;
-	(void)idmap_outside(c->engine->ids.uids, c->engine->ids.uid_count, who.uid, &c->user);
-	(void)idmap_outside(c->engine->ids.gids, c->engine->ids.gid_count, who.gid, &c->group);
+	const struct idmap *ids = container_ids(c);
+	(void)idmap_outside(ids->uids, ids->uid_count, who.uid, &c->user);
+	(void)idmap_outside(ids->gids, ids->gid_count, who.gid, &c->group);
 	if ((r = rights_prepare(&c->record.body.rights, err)) < 0 || (r = make_working_directory(c, root, err)) < 0)
 		return r;
 	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);

@@ -21,7 +21,7 @@
 
 #include "agent/core/http_body.h"
 #include "agent/core/worker.h"
-#include "agent/engine/engine.h"
+#include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -286,15 +286,15 @@ static void on_done(int code, const char *text, void *data)
 	looking_free(l);
 }
 
-static int start(struct looking *l, struct error **err)
+static int start(struct looking *l, const struct container *c, struct error **err)
 {
 	static const struct worker_events events = { .done = on_done };
 	const struct engine *e = l->engine;
-	AUTOFREE char *path = path_join(l->id, "upper");
+	AUTOFREE char *path = image_upper(c);
 	l->upper = openat(e->folders, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (l->upper < 0)
 		return error_set_errno(err, errno, "cannot open the container's files");
-	int r = container_namespaces_make(&e->ids, NULL, 0, &l->namespaces, NULL, err);
+	int r = container_namespaces_make(container_ids(c), NULL, 0, &l->namespaces, NULL, err);
 	const int keep[] = { l->stream, l->upper, l->namespaces.user };
 	return r < 0 ? r : worker_start(e->loop, work, l, keep, ARRAY_SIZE(keep), &events, l, &l->worker);
 }
@@ -306,7 +306,7 @@ static void on_image(int code, const char *text, void *data)
 	struct container *c = container_find(l->engine, l->id, &err);
 	int r = !c ? -ENOENT : code < 0 ? error_set(&err, -code, "%s", text) : image_make_upper(c, &err);
 	if (r == 0)
-		r = start(l, &err);
+		r = start(l, c, &err);
 	if (r < 0) {
 		send_error(l, r, err);
 		looking_free(l);
@@ -334,5 +334,5 @@ void engine_changes(struct engine *e, struct http_exchange *x, const char *name)
 	if (http_exchange_take(x, &l->stream, &l->raw) < 0)
 		looking_free(l);
 	else
-		image_want(e, c->record.image_id, on_image, l);
+		image_want(c, on_image, l);
 }

@@ -43,6 +43,7 @@
 #include "agent/core/pty.h"
 #include "agent/engine/become.h"
 #include "agent/engine/container_cgroup.h"
+#include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -60,7 +61,7 @@ void command_done(struct command *c)
  * opened by name. */
 static int place_standard(const struct command *c)
 {
-	const struct idmap *ids = &c->container->engine->ids;
+	const struct idmap *ids = container_ids(c->container);
 	uint32_t uid, gid;
 	for (int i = 0; i < 3; i++) {
 		const int from = c->standard[i];
@@ -83,7 +84,7 @@ static int join(const struct command *c, int process)
 	fd_close(process);
 	int r = become_hidden();
 	if (r == 0)
-		r = idmap_become_root(&c->container->engine->ids);
+		r = idmap_become_root(container_ids(c->container));
 	return r < 0 ? r : become_hidden();
 }
 
@@ -122,7 +123,7 @@ static int confine(const struct command *c)
 		.gid = c->who.gid,
 		.groups = c->who.groups,
 		.group_count = c->who.group_count,
-		.single = c->container->engine->ids.single,
+		.single = container_ids(c->container)->single,
 		.capabilities = c->capabilities,
 		.filter =
 		    rights->privileged || rights->unconfined ? -1 : (int)confine_container_choose(rights->capabilities),

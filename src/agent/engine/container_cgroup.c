@@ -12,6 +12,7 @@
 
 #include "agent/core/cgroup.h"
 #include "agent/engine/events.h"
+#include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -292,7 +293,7 @@ static int make_parents(const struct container *c)
 static int hand_over(const struct container *c, const char *path)
 {
 	static const char *const files[] = { "", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
-	const struct idmap *ids = &c->engine->ids;
+	const struct idmap *ids = container_ids(c);
 	for (size_t i = 0; c->record.body.rights.privileged && i < ARRAY_SIZE(files); i++) {
 		AUTOFREE char *file = path_join(path, files[i]);
 		if (chown(file, ids->uids[0].outside, ids->gids[0].outside) < 0)

@@ -12,6 +12,7 @@
 #include "agent/engine/events.h"
 #include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -28,6 +29,7 @@ static _Noreturn void clean(struct container *c, pid_t parent, int remove)
 		_exit(1);
 	container_cgroup_remove(c);
 	mounts_undo(c);
+	container_shm_remove(run);
 	umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW);
 	path_remove_tree(AT_FDCWD, run);
 	path_remove_tree(AT_FDCWD, state);

@@ -20,6 +20,7 @@
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -55,7 +56,9 @@ struct container *container_new(struct engine *e, struct record *r)
 		.log = { .fd = -1 },
 		.process = -1,
 		.oom = -1,
-		.namespaces = { -1, -1 } };
+		.namespaces = { -1, -1 },
+		.ipc = -1,
+		.pids = -1 };
 	*r = (struct record){ 0 };
 	e->containers = c;
 	return c;
@@ -81,7 +84,7 @@ void container_free(struct container *c)
 	docker_log_done(&c->log);
 	fd_close(c->log_directory);
 	fd_close(c->process);
-	image_maybe_unused(c->engine, c->record.image_id);
+	image_maybe_unused(c);
 	docker_ports_done(&c->ports);
 	record_done(&c->record);
 	free(c);
@@ -469,7 +472,9 @@ static int run(struct container *c, struct error **err)
 	AUTO_FD int console = -1;
 	int standard[3] = { -1, -1, -1 };
 	c->run = container_now();
-	int r = container_network_join(c, err);
+	int r = container_shares_join(c, err);
+	if (r == 0)
+		r = container_network_join(c, err);
 	if (r == 0)
 		endpoints_tell(c);
 	if (r < 0 || (r = container_cgroup_make(c, err)) < 0 || (r = bundle_write(c, err)) < 0)
@@ -515,7 +520,7 @@ static void on_image(int code, const char *text, void *data)
 void container_bound(struct container *c, int code, const struct error *err)
 {
 	if (code == 0) {
-		image_want(c->engine, c->record.image_id, on_image, c);
+		image_want(c, on_image, c);
 		return;
 	}
 	c->preparing = 0;

@@ -22,7 +22,7 @@
 #define ENGINE_MACHINE "/machine"       /* the machine's own file system */
 #define ENGINE_CONTAINERS "/containers" /* ID/: upper, work, log; a folder of the host */
 #define ENGINE_RUN "/run/containers"    /* ID/: root, config.json */
-#define ENGINE_IMAGES "/run/images"     /* HEX/N: the trees of an image, topmost first */
+#define ENGINE_IMAGES "/run/images"     /* HEX/N, own-HEX/N: the trees of an image, topmost first */
 #define ENGINE_CRUN_STATE "/run/crun"
 #define ENGINE_RECORDS "/var/lib/holm/containers" /* in the machine */
 #define ENGINE_RESTART_MARK ENGINE_RECORDS "/.restart"
@@ -32,6 +32,7 @@ enum {
 	ENGINE_CONNECTIONS = 4, /* clients' connections, with what was read of them */
 	ENGINE_LAYERS_MAX = 512,
 	ENGINE_STOP_SECONDS = 10, /* until SIGKILL, where nobody says */
+	ENGINE_SHM_SIZE = 64 * 1024 * 1024,
 };
 
 struct engine {
@@ -40,6 +41,8 @@ struct engine {
 	int records, folders; /* directories: records in the machine, the containers' own */
 	char *crun;
 	struct idmap ids;             /* of containers, in the machine's ids */
+	struct idmap own_ids;         /* of those with --userns */
+	uint32_t uid, gid;            /* the machine's user */
 	struct container *containers; /* newest first */
 	struct exec *execs;
 	struct archive *archives;
@@ -106,6 +109,7 @@ struct container {
 	struct health *health; /* NULL: no check, or it never ran */
 	uint32_t address;      /* on the network with its default route; 0: none */
 	struct container_namespaces namespaces;
+	int ipc, pids;        /* namespaces of other containers, for the start; -1: none */
 	struct lease *leases; /* its addresses (lease.h) */
 	size_t lease_count;
 	struct resolver *resolver; /* NULL: none (resolver.h) */
@@ -184,20 +188,23 @@ void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind ki
 void waiters_tell(struct container *c, int removed);
 struct json_object *waiters_answer(const struct container *c);
 
-/* images.c: calls ready(code, text, data) once, later or at once, when the image's trees are
- * mounted. */
+/* images.c: calls ready(code, text, data) once, later or at once, when the trees of the container's
+ * image are mounted, with the owners that its ids want. */
 typedef void (*image_ready_fn)(int code, const char *text, void *data);
-void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data);
+void image_want(const struct container *c, image_ready_fn ready, void *data);
 void images_load(struct engine *e);                                  /* those that an earlier engine has mounted */
 void image_message(struct engine *e, struct json_object *o, int fd); /* takes fd */
 void images_ask_again(struct engine *e);                             /* another agent has to answer */
-/* A container of this image is gone: without another one the image is unmounted some time later. */
-void image_maybe_unused(struct engine *e, const char *id);
+/* A container is gone: without another one of its image the image is unmounted some time later. */
+void image_maybe_unused(const struct container *c);
 /* Mounts the container's root file system at ENGINE_RUN/ID/root, or at this directory. 0 or
  * -errno. */
 int image_mount_root(struct container *c, struct error **err);
 int image_mount_root_at(struct container *c, const char *root, struct error **err);
-/* Makes the container's upper directory, if it has none yet. 0 or -errno. */
+/* The container's upper directory, in its folder; owned. Files that belong to the machine's ids are
+ * in another one, which archives of machines leave as it is (idmap/storage.h). */
+char *image_upper(const struct container *c);
+/* Makes it, if there is none yet. 0 or -errno. */
 int image_make_upper(struct container *c, struct error **err);
 /* Opens the root directory of the image alone, mounted at `place` if need be (in a mount namespace
  * of the caller's): descriptor or -errno. */

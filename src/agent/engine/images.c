@@ -28,8 +28,11 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "idmap/storage.h"
 #include "oci/digest.h"
 #include "oci/layer.h"
+
+#define OWN "own-"
 
 enum { OPTIONS_MAX = 4095, IMAGES_MAX = 1024, UNUSED_MS = 10 * 1000 };
 
@@ -42,6 +45,7 @@ struct wish {
 struct image {
 	struct image *next;
 	char id[DIGEST_TEXT_SIZE + 1];
+	int own_ids;             /* its files have the machine's ids (--userns), not those of containers */
 	unsigned count, mounted; /* trees */
 	int ready;
 	struct wish *wishes;
@@ -49,12 +53,28 @@ struct image {
 	struct source *unused; /* runs while no container is made of it */
 };
 
-static struct image *find(struct engine *e, const char *id)
+static int has_own_ids(const struct container *c)
+{
+	return c->record.body.namespaces.userns != DOCKER_USERNS_CONTAINERS;
+}
+
+static struct image *find(const struct engine *e, const char *id, int own_ids)
 {
 	for (struct image *i = e->images; i; i = i->next)
-		if (streq(i->id, id))
+		if (streq(i->id, id) && i->own_ids == own_ids)
 			return i;
 	return NULL;
+}
+
+static struct image *find_of(const struct container *c)
+{
+	return find(c->engine, c->record.image_id, has_own_ids(c));
+}
+
+/* The folder of its trees in ENGINE_IMAGES; owned. */
+static char *folder_of(const struct image *i)
+{
+	return xasprintf(ENGINE_IMAGES "/%s%s", i->own_ids ? OWN : "", digest_hex(i->id));
 }
 
 static void image_free(struct image *i)
@@ -92,6 +112,7 @@ static void ask(struct image *i)
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", i->id);
 	json_add_i64(o, "tag", tag_of(i->engine));
+	json_add_bool(o, "own_ids", i->own_ids);
 	int r = channel_send(ENGINE_CHANNEL, o, -1);
 	if (r < 0)
 		settle(i, r, "the agent cannot be asked for the image");
@@ -99,32 +120,35 @@ static void ask(struct image *i)
 
 static char *ready_path(const struct image *i)
 {
-	return xasprintf(ENGINE_IMAGES "/%s.ready", digest_hex(i->id));
+	AUTOFREE char *folder = folder_of(i);
+	return xasprintf("%s.ready", folder);
 }
 
 /* Unmounts the layers that a killed engine had begun with. */
 static void unmount_begun(const struct image *i)
 {
+	AUTOFREE char *folder = folder_of(i);
 	for (unsigned n = 0; n < ENGINE_LAYERS_MAX; n++) {
-		AUTOFREE char *tree = xasprintf(ENGINE_IMAGES "/%s/%u", digest_hex(i->id), n);
+		AUTOFREE char *tree = xasprintf("%s/%u", folder, n);
 		if (umount2(tree, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 			break;
 	}
 }
 
-static struct image *image_new(struct engine *e, const char *id)
+static struct image *image_new(struct engine *e, const char *id, int own_ids)
 {
 	struct image *i = xnew(struct image);
 	snprintf(i->id, sizeof i->id, "%s", id);
+	i->own_ids = own_ids;
 	i->engine = e;
 	i->next = e->images;
 	e->images = i;
 	return i;
 }
 
-void image_want(struct engine *e, const char *id, image_ready_fn ready, void *data)
+void image_want(const struct container *c, image_ready_fn ready, void *data)
 {
-	struct image *i = find(e, id);
+	struct image *i = find_of(c);
 	if (i)
 		source_free(TAKE_PTR(i->unused));
 	if (i && i->ready) {
@@ -134,7 +158,7 @@ void image_want(struct engine *e, const char *id, image_ready_fn ready, void *da
 	struct wish *w = xnew(struct wish);
 	int is_new = !i;
 	if (is_new) {
-		i = image_new(e, id);
+		i = image_new(c->engine, c->record.image_id, has_own_ids(c));
 		unmount_begun(i);
 	}
 	*w = (struct wish){ .ready = ready, .data = data, .next = i->wishes };
@@ -145,12 +169,14 @@ void image_want(struct engine *e, const char *id, image_ready_fn ready, void *da
 
 static int mount_tree(const struct image *i, int tree)
 {
-	AUTOFREE char *path = xasprintf(ENGINE_IMAGES "/%s/%u", digest_hex(i->id), i->mounted);
+	AUTOFREE char *folder = folder_of(i), *path = xasprintf("%s/%u", folder, i->mounted);
 	int r = path_mkdir_all(path, 0700, NULL);
 	if (r < 0)
 		return r;
 	return syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
+
+static void maybe_unused(struct image *i);
 
 void image_message(struct engine *e, struct json_object *o, int fd)
 {
@@ -158,9 +184,11 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 	const char *id = NULL, *text = NULL;
 	uint64_t count = 0;
 	int64_t tag = 0;
+	int own_ids = 0;
+	json_get_bool(o, "own_ids", &own_ids, NULL);
 	if (json_get_i64(o, "tag", &tag, NULL) < 0 || tag != tag_of(e))
 		return;
-	struct image *i = json_get_string(o, "image", &id, NULL) == 0 ? find(e, id) : NULL;
+	struct image *i = json_get_string(o, "image", &id, NULL) == 0 ? find(e, id, own_ids) : NULL;
 	if (!i || i->ready)
 		return;
 	if (json_get_string(o, "error", &text, NULL) == 0) {
@@ -177,7 +205,7 @@ void image_message(struct engine *e, struct json_object *o, int fd)
 		(void)!symlink(number, path);
 		i->ready = 1;
 		settle(i, 0, NULL);
-		image_maybe_unused(e, id); /* its container may be gone by now */
+		maybe_unused(i); /* its container may be gone by now */
 	}
 }
 
@@ -198,7 +226,7 @@ void images_ask_again(struct engine *e)
 static int is_used(const struct image *i)
 {
 	for (const struct container *c = i->engine->containers; c; c = c->next)
-		if (streq(c->record.image_id, i->id))
+		if (streq(c->record.image_id, i->id) && has_own_ids(c) == i->own_ids)
 			return 1;
 	return 0;
 }
@@ -206,7 +234,7 @@ static int is_used(const struct image *i)
 /* 0 or -errno; what is busy is left. */
 static int unmount(const struct image *i)
 {
-	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(i->id)), *ready = ready_path(i);
+	AUTOFREE char *place = folder_of(i), *ready = ready_path(i);
 	unlink(ready);
 	for (unsigned n = 0; n < i->count; n++) {
 		AUTOFREE char *path = xasprintf("%s/%u", place, n);
@@ -215,6 +243,16 @@ static int unmount(const struct image *i)
 		rmdir(path);
 	}
 	return rmdir(place) < 0 ? -errno : 0;
+}
+
+/* In a VM both forms are one disk. */
+static void tell_unused(const struct image *i)
+{
+	if (find(i->engine, i->id, !i->own_ids))
+		return;
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "unused", i->id);
+	channel_send(ENGINE_CHANNEL, o, -1);
 }
 
 static void on_unused(struct source *s, void *data)
@@ -228,34 +266,39 @@ static void on_unused(struct source *s, void *data)
 		log_warning("the image %.19s cannot be unmounted: %s", i->id, strerror(-r));
 		return;
 	}
-	struct json_object *o = json_object_new_object();
-	json_add_string(o, "unused", i->id);
-	channel_send(ENGINE_CHANNEL, o, -1);
+	tell_unused(i);
 	image_free(i);
 }
 
-void image_maybe_unused(struct engine *e, const char *id)
+static void maybe_unused(struct image *i)
 {
-	struct image *i = find(e, id);
-	if (!i || !i->ready || is_used(i))
+	if (!i->ready || is_used(i))
 		return;
 	source_free(TAKE_PTR(i->unused));
-	loop_add_timer(e->loop, clock_deadline(UNUSED_MS), on_unused, i, &i->unused);
+	loop_add_timer(i->engine->loop, clock_deadline(UNUSED_MS), on_unused, i, &i->unused);
+}
+
+void image_maybe_unused(const struct container *c)
+{
+	struct image *i = find_of(c);
+	if (i)
+		maybe_unused(i);
 }
 
 static void load(struct engine *e, const char *hex)
 {
 	char number[16];
 	uint32_t count = 0;
-	AUTOFREE char *path = xasprintf(ENGINE_IMAGES "/%s.ready", hex), *id = xasprintf("sha256:%s", hex);
+	const char *own = startswith(hex, OWN);
+	AUTOFREE char *path = xasprintf(ENGINE_IMAGES "/%s.ready", hex), *id = xasprintf("sha256:%s", own ? own : hex);
 	ssize_t size = readlink(path, number, sizeof number - 1);
 	number[MAX(size, 0)] = '\0';
 	if (digest_check(id, "an image", NULL) < 0 || parse_u32(number, &count) < 0 || count > ENGINE_LAYERS_MAX)
 		return;
-	struct image *i = image_new(e, id);
+	struct image *i = image_new(e, id, own != NULL);
 	i->count = i->mounted = count;
 	i->ready = 1;
-	image_maybe_unused(e, id);
+	maybe_unused(i);
 }
 
 void images_load(struct engine *e)
@@ -317,9 +360,20 @@ static void clear_mark(int folder)
 		path_remove_tree(work, "incompat");
 }
 
+static const char *upper_name(const struct container *c)
+{
+	return has_own_ids(c) ? STORAGE_OWN_UPPER : "upper";
+}
+
+char *image_upper(const struct container *c)
+{
+	return path_join(c->record.id, upper_name(c));
+}
+
 static int make_upper(struct container *c, int trees, const struct image *i, struct error **err)
 {
 	struct stat st;
+	const char *upper = upper_name(c);
 	AUTOFREE char *name = xasprintf("%u", root_layer(trees, i->count));
 	AUTO_FD int folder = openat(c->engine->folders, c->record.id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0 || fstatat(trees, name, &st, 0) < 0)
@@ -328,12 +382,12 @@ static int make_upper(struct container *c, int trees, const struct image *i, str
 		return error_set_errno(err, errno, "cannot make the container's folder");
 	if (c->record.body.auto_remove)
 		clear_mark(folder);
-	if (faccessat(folder, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (faccessat(folder, upper, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if ((mkdirat(folder, "upper.new", 0755) < 0 && errno != EEXIST) ||
 	    fchownat(folder, "upper.new", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    fchmodat(folder, "upper.new", st.st_mode & 07777, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    renameat(folder, "upper.new", folder, "upper") < 0)
+	    renameat(folder, "upper.new", folder, upper) < 0)
 		return error_set_errno(err, errno, "cannot make the container's folder");
 	return 0;
 }
@@ -346,8 +400,8 @@ static int make_options(const struct container *c, unsigned count, struct buffer
 	buffer_append_string(b, "userxattr,lowerdir=");
 	for (unsigned n = 0; n < count; n++)
 		buffer_appendf(b, "%s%u", n ? ":" : "", n);
-	buffer_appendf(b, ",upperdir=" ENGINE_CONTAINERS "/%s/upper,workdir=" ENGINE_CONTAINERS "/%s/work",
-	    c->record.id, c->record.id);
+	buffer_appendf(b, ",upperdir=" ENGINE_CONTAINERS "/%s/%s,workdir=" ENGINE_CONTAINERS "/%s/work", c->record.id,
+	    upper_name(c), c->record.id);
 	if (c->record.body.auto_remove)
 		buffer_append_string(b, ",volatile");
 	return b->size > OPTIONS_MAX ? -E2BIG : 0;
@@ -355,10 +409,10 @@ static int make_options(const struct container *c, unsigned count, struct buffer
 
 int image_make_upper(struct container *c, struct error **err)
 {
-	const struct image *i = find(c->engine, c->record.image_id);
-	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
+	const struct image *i = find_of(c);
 	if (!i || !i->ready)
 		return error_set(err, ENOENT, "the image is not mounted");
+	AUTOFREE char *place = folder_of(i);
 	AUTO_FD int trees = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return trees < 0 ? error_set_errno(err, errno, "cannot open the image's layers") : make_upper(c, trees, i, err);
 }
@@ -380,11 +434,10 @@ static int mount_layers(const struct image *i, const char *images, const char *p
 
 int image_open_files(const struct container *c, const char *place, struct error **err)
 {
-	const struct image *i = find(c->engine, c->record.image_id);
-	AUTOFREE char *images = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id)),
-		      *only = path_join(images, "0");
+	const struct image *i = find_of(c);
 	if (!i || !i->ready)
 		return error_set(err, ENOENT, "the image is not mounted");
+	AUTOFREE char *images = folder_of(i), *only = path_join(images, "0");
 	int r = i->count > 1 ? mount_layers(i, images, place, err) : 0;
 	if (r < 0)
 		return r;
@@ -400,12 +453,12 @@ int image_mount_root(struct container *c, struct error **err)
 
 int image_mount_root_at(struct container *c, const char *root, struct error **err)
 {
-	struct image *i = find(c->engine, c->record.image_id);
-	AUTOFREE char *place = path_join(ENGINE_IMAGES, digest_hex(c->record.image_id));
+	struct image *i = find_of(c);
 	AUTO_BUFFER struct buffer options;
 	buffer_init(&options, 2 * OPTIONS_MAX);
 	if (!i || !i->ready)
 		return error_set(err, ENOENT, "the image is not mounted");
+	AUTOFREE char *place = folder_of(i);
 	AUTO_FD int trees = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r =
 	    trees < 0 ? error_set_errno(err, errno, "cannot open the image's layers") : make_upper(c, trees, i, err);

@@ -19,6 +19,7 @@
 #include "agent/engine/events.h"
 #include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/networks.h"
 #include "agent/engine/place.h"
 #include "agent/engine/volumes.h"
@@ -200,6 +201,17 @@ static void tell_started(void)
 
 /* ---- the start ---- */
 
+static int get_user(struct json_object *o, struct engine *e, struct error **err)
+{
+	uint64_t uid = 0, gid = 0;
+	int r = json_get_u64(o, "uid", &uid, err);
+	if (r == 0)
+		r = json_get_u64(o, "gid", &gid, err);
+	e->uid = (uint32_t)uid;
+	e->gid = (uint32_t)gid;
+	return r;
+}
+
 static int parse_go(const char *text, struct engine *e, struct error **err)
 {
 	AUTO_JSON struct json_object *o = NULL;
@@ -211,7 +223,11 @@ static int parse_go(const char *text, struct engine *e, struct error **err)
 	if (r == 0)
 		r = json_get_strv(o, "nameservers", &e->nameservers, err);
 	if (r == 0)
-		r = engine_place_parse_ids(o, &e->ids, err);
+		r = engine_place_parse_ids(o, 0, &e->ids, err);
+	if (r == 0)
+		r = engine_place_parse_ids(o, 1, &e->own_ids, err);
+	if (r == 0)
+		r = get_user(o, e, err);
 	if (r == 0)
 		e->crun = xstrdup(crun);
 	if (r == 0 && json_get_bool(o, "cgroup", &has_cgroup, NULL) == 0)

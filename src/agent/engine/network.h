@@ -87,10 +87,10 @@ struct container_namespaces {
 void container_namespaces_done(struct container_namespaces *n); /* closes both */
 #define AUTO_CONTAINER_NAMESPACES CLEANUP(container_namespaces_done)
 /* Makes a container's user namespace with this mapping (NULL: none, the caller's is used) and its
- * network namespace, ready to use, with these interfaces beside the loopback. A child of this
- * process does it and has ended on return. The caller writes the mapping itself, as root of its
- * own user namespace. *resolver (NULL: none wanted) gets open sockets. 0, or -errno and a text;
- * -ETIMEDOUT after ten seconds. */
+ * network namespace, ready to use, with these interfaces beside the loopback. ret->user of 0 and
+ * more: that user namespace is used, and no mapping. A child of this process does it and has ended
+ * on return. The caller writes the mapping itself, as root of its own user namespace. *resolver
+ * (NULL: none wanted) gets open sockets. 0, or -errno and a text; -ETIMEDOUT after ten seconds. */
 int container_namespaces_make(const struct idmap *ids, const struct attachment *list, size_t count,
     struct container_namespaces *ret, struct resolver_sockets *resolver, struct error **err);
 /* Changes what has been made: adds these interfaces, removes one (its N; -1: none), leads the

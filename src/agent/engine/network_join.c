@@ -8,6 +8,7 @@
 
 #include "agent/engine/endpoints.h"
 #include "agent/engine/lease.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/network_files.h"
 #include "agent/engine/resolver.h"
 #include "base/alloc.h"
@@ -108,7 +109,9 @@ static int join_peer(struct container *c, struct error **err)
 	if (!other || !other->pid)
 		return error_set(err, EBUSY, "cannot join network of a non running container: %s",
 		    container_network_mode(c) + sizeof PREFIX - 1);
-	c->namespaces.user = copy_descriptor(other->namespaces.user);
+	int r = container_take_user(c, copy_descriptor(other->namespaces.user), err);
+	if (r < 0)
+		return r;
 	c->namespaces.network = copy_descriptor(other->namespaces.network);
 	c->address = other->address;
 	lease_copy(c, other);
@@ -119,7 +122,6 @@ static int join_peer(struct container *c, struct error **err)
 
 int container_network_join(struct container *c, struct error **err)
 {
-	struct engine *e = c->engine;
 	struct network_plan plan;
 	int r = container_network_plan(c, &plan, err);
 	if (r < 0)
@@ -138,7 +140,7 @@ int container_network_join(struct container *c, struct error **err)
 	if (r < 0)
 		return r;
 	int names = endpoints_have_names(c);
-	r = container_namespaces_make(&e->ids, list, count, &c->namespaces, names ? &sockets : NULL, err);
+	r = container_namespaces_make(container_ids(c), list, count, &c->namespaces, names ? &sockets : NULL, err);
 	if (r == 0 && names)
 		resolver_start(c, &sockets);
 	return r;
@@ -148,6 +150,7 @@ void container_network_leave(struct container *c)
 {
 	resolver_stop(c);
 	container_namespaces_done(&c->namespaces);
+	container_shares_leave(c);
 	c->address = 0;
 	endpoints_leave(c);
 	lease_drop_all(c);

@@ -35,6 +35,7 @@ void container_namespaces_done(struct container_namespaces *n)
 struct making {
 	const struct idmap *ids;                  /* of new namespaces; NULL: the caller's */
 	const struct container_namespaces *joins; /* NULL: it makes new ones */
+	int user;                                 /* the new network namespace is this one's; or -1 */
 	const struct namespaces_change *change;
 };
 
@@ -48,6 +49,8 @@ static int answer(int socket, int result)
 static int enter(const struct making *m)
 {
 	const struct container_namespaces *n = m->joins;
+	if (!n && m->user >= 0 && setns(m->user, CLONE_NEWUSER) < 0)
+		return -errno;
 	if (!n)
 		return unshare((m->ids ? CLONE_NEWUSER : 0) | CLONE_NEWNET) < 0 ? -errno : 0;
 	return (n->user >= 0 && setns(n->user, CLONE_NEWUSER) < 0) || setns(n->network, CLONE_NEWNET) < 0 ? -errno : 0;
@@ -202,11 +205,13 @@ int container_namespaces_make(const struct idmap *ids, const struct attachment *
     struct container_namespaces *ret, struct resolver_sockets *resolver, struct error **err)
 {
 	const struct namespaces_change change = { list, count, -1, NULL, resolver };
-	const struct making m = { .ids = ids, .change = &change };
+	const struct making m = { .ids = ret->user < 0 ? ids : NULL, .user = ret->user, .change = &change };
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces made = { -1, -1 };
 	int r = run_child(&m, &made, err);
 	if (r < 0)
 		return r;
+	if (ret->user >= 0)
+		made.user = ret->user;
 	*ret = made;
 	made = (struct container_namespaces){ -1, -1 };
 	return 0;
@@ -215,7 +220,7 @@ int container_namespaces_make(const struct idmap *ids, const struct attachment *
 int container_namespaces_change(const struct container_namespaces *n, const struct namespaces_change *change,
     struct error **err)
 {
-	const struct making m = { .joins = n, .change = change };
+	const struct making m = { .joins = n, .user = -1, .change = change };
 	struct container_namespaces none = { -1, -1 };
 	return run_child(&m, &none, err);
 }

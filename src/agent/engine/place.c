@@ -163,15 +163,21 @@ static void add_ids(struct json_object *o, const char *key, const struct idmap_e
 static char *make_go(const struct engine_place *p, int has_cgroup)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
-	struct idmap ids;
+	struct idmap ids, own;
 	p->agent->platform->container_ids(&p->agent->boot->user, &ids);
+	const struct boot_user *user = &p->agent->boot->user;
 	json_add_string(o, "crun", p->crun);
+	json_add_u64(o, "uid", user->name ? user->uid : 0);
+	json_add_u64(o, "gid", user->name ? user->gid : 0);
 	json_add_bool(o, "cgroup", has_cgroup);
 	if (p->agent->boot->network.host)
 		json_add_string(o, "host", p->agent->boot->network.host);
 	json_add_strv(o, "nameservers", &p->agent->boot->resolv.nameservers);
 	add_ids(o, "uids", ids.uids, ids.uid_count);
 	add_ids(o, "gids", ids.gids, ids.gid_count);
+	p->agent->platform->own_ids(&own);
+	add_ids(o, "own_uids", own.uids, own.uid_count);
+	add_ids(o, "own_gids", own.gids, own.gid_count);
 	return json_to_string(o, 0);
 }
 
@@ -194,12 +200,12 @@ static int parse_extents(struct json_object *o, const char *key, struct idmap_ex
 	return 0;
 }
 
-int engine_place_parse_ids(struct json_object *go, struct idmap *ret, struct error **err)
+int engine_place_parse_ids(struct json_object *go, int own, struct idmap *ret, struct error **err)
 {
 	struct idmap m = { 0 };
-	int r = parse_extents(go, "uids", m.uids, &m.uid_count);
+	int r = parse_extents(go, own ? "own_uids" : "uids", m.uids, &m.uid_count);
 	if (r == 0)
-		r = parse_extents(go, "gids", m.gids, &m.gid_count);
+		r = parse_extents(go, own ? "own_gids" : "gids", m.gids, &m.gid_count);
 	if (r < 0)
 		return error_set_errno(err, r, "the agent named no ids");
 	m.single = m.uid_count == 1 && m.uids[0].count == 1;

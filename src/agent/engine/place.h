@@ -16,5 +16,5 @@ struct engine_place {
 /* (worker) Becomes the engine: gives up the agent's rights, makes a root file system of its own and
  * executes this program again. Returns on failure only. */
 int engine_place(int channel, void *place, struct error **err);
-/* The mapping in the engine's argument. */
-int engine_place_parse_ids(struct json_object *go, struct idmap *ret, struct error **err);
+/* The mapping of containers in the engine's argument; own: of those with --userns. */
+int engine_place_parse_ids(struct json_object *go, int own, struct idmap *ret, struct error **err);

@@ -68,7 +68,8 @@ uint64_t sizes_of_volume(const struct sizes *s, const char *name)
 
 static uint64_t container_size(const struct engine *e, const char *id)
 {
-	AUTOFREE char *path = path_join(id, "upper");
+	const struct container *c = container_find((struct engine *)e, id, NULL);
+	AUTOFREE char *path = c ? image_upper(c) : path_join(id, "upper");
 	AUTO_FD int upper = openat(e->folders, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return upper < 0 ? 0 : volume_tree_size(upper);
 }

@@ -11,6 +11,7 @@
 
 #include "agent/core/rootfs.h"
 #include "agent/engine/events.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/processes.h"
 #include "agent/provision/accounts.h"
 #include "base/alloc.h"
@@ -23,7 +24,7 @@ enum { ARGUMENTS_MAX = 128 * 1024, PTS_MAJOR = 136 };
 
 static char *show_uid(const struct processes *all, const struct process *p)
 {
-	const struct idmap *ids = &all->container->engine->ids;
+	const struct idmap *ids = container_ids(all->container);
 	struct stat st;
 	uint32_t uid;
 	AUTOFREE char *path = xasprintf("/proc/%d", p->pid);

@@ -61,8 +61,10 @@ struct request {
 	struct request *next;
 	struct engine_link *link;
 	char *image;
-	int gives_back, again; /* unmounted; and asked for once more since */
-	int64_t tag;           /* the engine's, given back to it */
+	int gives_back; /* unmounted */
+	int again[2];   /* asked for once more since: without and with own_ids */
+	int own_ids;    /* its files have the machine's ids, not those of containers */
+	int64_t tag;    /* the engine's, given back to it */
 	struct http_call *call;
 	struct worker *worker;
 	struct strv lower;
@@ -91,6 +93,7 @@ static void refuse(struct request *q, const char *text)
 	struct json_object *o = json_object_new_object();
 	json_add_string(o, "image", q->image);
 	json_add_i64(o, "tag", q->tag);
+	json_add_bool(o, "own_ids", q->own_ids);
 	json_add_string(o, "error", text);
 	if (q->link->worker)
 		worker_send(q->link->worker, o, -1);
@@ -105,11 +108,12 @@ static int take_layers(int channel, void *data, struct error **err)
 	const struct request *q = data;
 	const struct agent *a = q->link->agent;
 	AUTOFREE int *fds = xcalloc(q->lower.count + 1, sizeof *fds);
-	int r = a->platform->take_layers(a->init_pidfd, &a->boot->user, &q->lower, fds, err);
+	int r = a->platform->take_layers(a->init_pidfd, q->own_ids ? NULL : &a->boot->user, &q->lower, fds, err);
 	for (size_t i = 0; r >= 0 && i < q->lower.count; i++) {
 		struct json_object *o = json_object_new_object();
 		json_add_string(o, "image", q->image);
 		json_add_i64(o, "tag", q->tag);
+		json_add_bool(o, "own_ids", q->own_ids);
 		json_add_u64(o, "count", q->lower.count);
 		r = channel_send(channel, o, fds[i]);
 	}
@@ -162,23 +166,24 @@ static struct request *request_new(struct engine_link *l, const char *image, int
 static int call_keeper(struct request *q, const char *method, const struct http_call_events *events, struct error **err)
 {
 	struct agent *a = q->link->agent;
-	AUTOFREE char *target = xasprintf("/v1/engine/image?id=%s", q->image);
+	AUTOFREE char *target = xasprintf("/v1/engine/image?id=%s%s", q->image, q->own_ids ? "&own_ids=1" : "");
 	int fd = -1, r = a->to_keeper ? transport_open(a->to_keeper, &fd, err) : -ECONNRESET;
 	return r < 0 ? r : http_call(a->loop, fd, method, target, NULL, clock_deadline(ASK_MS), events, q, &q->call);
 }
 
 /* A disk that is about to go must have gone before it comes back. */
-static void ask_keeper(struct engine_link *l, const char *image, int64_t tag)
+static void ask_keeper(struct engine_link *l, const char *image, int64_t tag, int own_ids)
 {
 	static const struct http_call_events events = { .done = on_answer };
 	AUTO_ERROR struct error *err = NULL;
 	for (struct request *q = l->requests; q; q = q->next)
 		if (q->gives_back && streq(q->image, image)) {
-			q->again = 1;
+			q->again[own_ids] = 1;
 			q->tag = tag;
 			return;
 		}
 	struct request *q = request_new(l, image, tag);
+	q->own_ids = own_ids;
 	int r = l->request_count > REQUESTS_MAX ?
 		    error_set(&err, EBUSY, "the engine asks for too many images at a time") :
 		    call_keeper(q, "GET", &events, &err);
@@ -191,16 +196,18 @@ static void on_given_back(int code, struct json_object *body, const struct error
 	struct request *q = data;
 	struct engine_link *l = q->link;
 	int64_t tag = q->tag;
-	AUTOFREE char *again = q->again ? xstrdup(q->image) : NULL;
+	const int again[] = { q->again[0], q->again[1] };
+	AUTOFREE char *image = xstrdup(q->image);
 	q->call = NULL;
 	if (code < 0)
 		log_warning("an image that is not in use stays in the machine: %s", error_text(err, code));
 	request_free(q);
-	if (again)
-		ask_keeper(l, again, tag);
+	for (int own_ids = 0; own_ids < 2; own_ids++)
+		if (again[own_ids])
+			ask_keeper(l, image, tag, own_ids);
 }
 
-static void give_back(struct engine_link *l, const char *image, int64_t tag)
+static void give_back(struct engine_link *l, const char *image, int64_t tag, int own_ids)
 {
 	static const struct http_call_events events = { .done = on_given_back };
 	AUTO_ERROR struct error *err = NULL;
@@ -220,16 +227,18 @@ static void on_message(struct json_object *o, int fd, void *data)
 	struct engine_link *l = data;
 	static const struct {
 		const char *key;
-		void (*handle)(struct engine_link *l, const char *image, int64_t tag);
+		void (*handle)(struct engine_link *l, const char *image, int64_t tag, int own_ids);
 	} wishes[] = { { "image", ask_keeper }, { "unused", give_back } };
 	const char *image = NULL;
 	int64_t tag = 0;
+	int own_ids = 0;
 	if (json_object_object_get_ex(o, "docker", NULL)) {
 		engine_docker_connect(l->agent, fd);
 		return;
 	}
 	fd_close(fd);
 	json_get_i64(o, "tag", &tag, NULL);
+	json_get_bool(o, "own_ids", &own_ids, NULL);
 	if (json_object_object_get_ex(o, "started", NULL) && l->agent->phase == PHASE_STOPPING)
 		engine_machine_stops(l->agent);
 	if (json_object_object_get_ex(o, "stopped", NULL))
@@ -239,7 +248,7 @@ static void on_message(struct json_object *o, int fd, void *data)
 		binds_ask(&l->binds, o);
 	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
 		if (json_get_string(o, wishes[i].key, &image, NULL) == 0 && digest_check(image, "an image", NULL) == 0)
-			wishes[i].handle(l, image, tag);
+			wishes[i].handle(l, image, tag, own_ids);
 }
 
 static void drop_requests(struct engine_link *l)

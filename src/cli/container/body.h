@@ -49,7 +49,8 @@
 	{ "interactive", 'i', OPTION_SWITCH, NULL, "pass stdin on, and keep it open" }, \
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address on its network" }, \
 	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address, which the engine refuses" }, \
-	{ "ipc", 0, OPTION_STRING, "MODE", "the IPC namespace; the engine has private alone" }, \
+	{ "ipc", 0, OPTION_STRING, "private|shareable|none|container:NAME", "the IPC namespace, and /dev/shm", \
+	  .default_text = "private", .complete = "choices private shareable none" }, \
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \
 	{ "label-file", 0, OPTION_LIST, "FILE", "read labels from a file, one a line", .complete = "file" }, \
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" }, \
@@ -74,7 +75,7 @@
 	{ "memory-swappiness", 0, OPTION_STRING, "N", "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-kill-disable", 0, OPTION_SWITCH, NULL, "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "oom-score-adj", 0, OPTION_STRING, "N", "how soon the kernel kills it when memory is short" }, \
-	{ "pid", 0, OPTION_STRING, "MODE", "another PID namespace, which the engine refuses" }, \
+	{ "pid", 0, OPTION_STRING, "container:NAME", "the PID namespace of another container" }, \
 	{ "platform", 0, OPTION_STRING, "OS/ARCH", "which of an image's platforms", .default_text = "the host's" }, \
 	{ "privileged", 0, OPTION_SWITCH, NULL, "every right that the container's user namespace can have" }, \
 	{ "publish", 'p', OPTION_LIST, "[[IP:]HOST:]INSIDE[/udp]", "make a port inside reachable on the host" }, \
@@ -95,8 +96,9 @@
 	{ "tty", 't', OPTION_SWITCH, NULL, "give it a terminal" }, \
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "a resource limit" }, \
 	{ "user", 'u', OPTION_STRING, "NAME|UID[:GROUP|GID]", "the user inside", .default_text = "the image's" }, \
-	{ "userns", 0, OPTION_STRING, "host|keep-id", "another user namespace, which the engine refuses" }, \
-	{ "uts", 0, OPTION_STRING, "MODE", "another UTS namespace, which the engine refuses" }, \
+	{ "userns", 0, OPTION_STRING, "host|keep-id", "its ids are the machine's; keep-id: run as the machine's user", \
+	  .complete = "choices host keep-id" }, \
+	{ "uts", 0, OPTION_STRING, "host", "the machine's host name", .complete = "choices host" }, \
 	{ "volume", 'v', OPTION_LIST, "[SOURCE:]DIR[:ro]", "mount a path of a share, or a volume", \
 	  .complete = "directory" }, \
 	{ "volume-driver", 0, OPTION_STRING, "DRIVER", "the driver of volumes; the engine has local alone" }, \

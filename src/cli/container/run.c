@@ -94,8 +94,9 @@ static int fetch(const struct making *m, const char *pull, struct error **err)
 	const struct isolation_disk_ops *disk = r < 0 ? NULL : isolation_disk_table(machine->form, err);
 	if (!disk)
 		return r < 0 ? r : -EOPNOTSUPP;
+	int own_ids = disk->own_ids_form && options_given(m->options, "userns");
 	strv_add(&words, "prepare");
-	strv_addf(&words, "--form=%s", disk->container_form);
+	strv_addf(&words, "--form=%s", own_ids ? disk->own_ids_form : disk->container_form);
 	strv_addf(&words, "--pull=%s", pull);
 	if (options_switch(m->options, "quiet", 0))
 		strv_add(&words, "--progress=none");

@@ -63,7 +63,8 @@ enum prepare_form prepare_form(struct options *o)
 {
 	static const char *const words[] = { [PREPARE_TREES] = "trees",
 		[PREPARE_CONTAINERS] = "containers",
-		[PREPARE_CONTAINER_DISK] = "container-disk" };
+		[PREPARE_CONTAINER_DISK] = "container-disk",
+		[PREPARE_OWN_IDS] = "own-ids" };
 	const char *word = options_string(o, "form");
 	for (size_t i = PREPARE_TREES; word && i < ARRAY_SIZE(words); i++)
 		if (streq(word, words[i]))
@@ -146,7 +147,7 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
 		return r;
 	note_strangers(i, &trees, p);
 	*ret = make_answer(i, disk, is_disk(wish->form) ? NULL : &trees, init);
-	if (wish->form == PREPARE_CONTAINERS || wish->form == PREPARE_CONTAINER_DISK)
+	if (wish->form != PREPARE_DISK && wish->form != PREPARE_TREES)
 		json_add(*ret, "config", oci_config_to_container_json(i->config));
 	if (wish->with_machine)
 		json_object_object_add(*ret, "machine", TAKE_PTR(machine));

@@ -10,8 +10,9 @@
 /* Makes sure that the disk of this image exists, or the trees of its layers, and returns the
  * answer. */
 /* PREPARE_CONTAINERS: trees with the ids of containers. PREPARE_CONTAINER_DISK: the disk, with the
- * configuration that containers need. */
-enum prepare_form { PREPARE_DISK, PREPARE_TREES, PREPARE_CONTAINERS, PREPARE_CONTAINER_DISK };
+ * configuration that containers need. PREPARE_OWN_IDS: trees with the ids of machines and that
+ * configuration. */
+enum prepare_form { PREPARE_DISK, PREPARE_TREES, PREPARE_CONTAINERS, PREPARE_CONTAINER_DISK, PREPARE_OWN_IDS };
 struct prepare_wish {
 	enum prepare_form form;
 	int with_machine;         /* adds the member "machine" from the manifest's annotation */

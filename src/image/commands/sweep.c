@@ -107,6 +107,19 @@ static void add_disk(const char *path, struct references *keep)
 		keep->keep_disks = 1;
 }
 
+/* Whether the entry names trees; "own_trees" are those with the machine's ids. */
+static int add_container_trees(struct json_object *image, struct references *keep)
+{
+	static const char *const keys[] = { "trees", "own_trees" };
+	AUTO_STRV struct strv trees = { 0 };
+	int found = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		found |= json_get_strv(image, keys[i], &trees, NULL) == 0;
+	for (size_t i = 0; i < trees.count; i++)
+		strv_add(&keep->used_trees, path_base(trees.items[i]));
+	return found;
+}
+
 /* {"sha256:HEX":{"trees":[...]},...}: the images that containers of a machine are made of; in a VM
  * "disk" and a path. */
 static void add_containers(const char *directory, struct references *keep)
@@ -121,7 +134,6 @@ static void add_containers(const char *directory, struct references *keep)
 	}
 	json_object_object_foreach(o, digest, image)
 	{
-		AUTO_STRV struct strv trees = { 0 };
 		const char *disk = NULL;
 		strv_add(&keep->images, digest);
 		/* Of an imported machine, until the first start of such a container. */
@@ -131,11 +143,8 @@ static void add_containers(const char *directory, struct references *keep)
 			add_disk(disk, keep);
 			continue;
 		}
-		if (!*digest || !json_object_is_type(image, json_type_object) ||
-		    json_get_strv(image, "trees", &trees, NULL) < 0)
+		if (!*digest || !add_container_trees(image, keep))
 			keep->keep_trees = 1;
-		for (size_t k = 0; k < trees.count; k++)
-			strv_add(&keep->used_trees, path_base(trees.items[k]));
 	}
 }
 

@@ -220,6 +220,7 @@ const struct isolation_disk_ops isolation_native_disk = {
 	.name = "native",
 	.image_form = "trees",
 	.container_form = "containers",
+	.own_ids_form = "own-ids",
 	.create = native_create,
 	.remove = native_remove,
 	.clone = native_clone,

@@ -269,6 +269,7 @@ static void native_statistics(struct isolation_run *run, struct json_object *int
 const struct isolation_ops isolation_native = {
 	.name = "native",
 	.container_form = "containers",
+	.own_ids_form = "own-ids",
 	.start = native_start,
 	.describe = native_describe,
 	.resolv = native_resolv,

@@ -115,11 +115,18 @@ static int lend(struct keeper *k, const char *disk, struct http_exchange *x, str
 	return r;
 }
 
+/* Whether its files are to have the machine's ids. */
+static int wants_own_ids(struct http_exchange *x)
+{
+	AUTOFREE char *text = http_target_query(http_exchange_head(x)->target, "own_ids");
+	return text != NULL;
+}
+
 /* The image of this request as the host has it: trees, or a disk. 0, -ENOENT. */
 static int find_image(struct keeper *k, struct http_exchange *x, struct strv *ret, struct error **err)
 {
 	AUTOFREE char *id = http_target_query(http_exchange_head(x)->target, "id");
-	return docker_image_lower(k, id ? id : "", ret, err);
+	return docker_image_lower(k, id ? id : "", wants_own_ids(x), ret, err);
 }
 
 static void give_image(struct keeper *k, struct http_exchange *x, int may_prepare);
@@ -156,7 +163,7 @@ static int prepare(struct keeper *k, struct http_exchange *x, struct error **err
 	struct preparing *p = xnew(struct preparing);
 	*p = (struct preparing){ k, x };
 	http_exchange_on_closed(x, on_asker_gone, p);
-	int r = docker_image_prepare(k, id, on_prepared, p, err);
+	int r = docker_image_prepare(k, id, wants_own_ids(x), on_prepared, p, err);
 	if (r < 0) {
 		http_exchange_on_closed(x, NULL, NULL);
 		free(p);

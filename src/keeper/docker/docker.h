@@ -24,9 +24,10 @@ void docker_handle_ports(struct http_exchange *x, void *keeper);
 int docker_bind_find(const struct keeper *k, const char *path, const char **ret_tag, char **ret_relative,
     struct error **err);
 /* The trees of an image that a container of this machine was created from, topmost first; in a VM
- * its disk. -ENOENT: this machine was not given the image; -ENODATA: docker_image_prepare() makes
- * them first, as the containers came from a machine of another form, or from another host. */
-int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err);
+ * its disk. own_ids: those with the machine's ids, not with those of containers. -ENOENT: this
+ * machine was not given the image; -ENODATA: docker_image_prepare() makes them first, as the
+ * containers came from a machine of another form, or from another host. */
+int docker_image_lower(struct keeper *k, const char *id, int own_ids, struct strv *ret, struct error **err);
 /* done is called once: 0, or -errno and why. 0 or -errno: then it is not. */
-int docker_image_prepare(struct keeper *k, const char *id, void (*done)(int code, const char *why, void *data),
-    void *data, struct error **err);
+int docker_image_prepare(struct keeper *k, const char *id, int own_ids,
+    void (*done)(int code, const char *why, void *data), void *data, struct error **err);

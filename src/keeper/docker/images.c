@@ -42,32 +42,47 @@ int docker_images_write(const struct keeper *k, struct json_object *all, struct 
 	return atomic_file_write(path, 0600, text, strlen(text), err);
 }
 
+#define OWN_TREES "own_trees" /* those with the machine's ids */
+
 /* Copies what the image is made of, a disk or trees, from holm-image's answer. 0, -EPROTO. */
-static int copy_parts(struct json_object *answer, struct json_object *to, struct error **err)
+static int copy_parts(struct json_object *answer, int own_ids, struct json_object *to, struct error **err)
 {
 	static const char *const keys[] = { "disk", "trees" };
 	struct json_object *part = NULL;
+	int found = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (json_object_object_get_ex(answer, keys[i], &part) && part)
-			json_add(to, keys[i], json_object_get(part));
-	return json_object_object_length(to) ? 0 : error_set(err, EPROTO, "holm-image named no files of the image");
+		if (json_object_object_get_ex(answer, keys[i], &part) && part) {
+			json_add(to, own_ids && i ? OWN_TREES : keys[i], json_object_get(part));
+			found = 1;
+		}
+	return found ? 0 : error_set(err, EPROTO, "holm-image named no files of the image");
 }
 
-static int remember(struct keeper *k, const char *id, struct json_object *answer, struct error **err)
+/* An entry with what the answer does not have: the trees with other ids. Owned. */
+static struct json_object *entry_new(struct json_object *all, const char *id, int own_ids)
+{
+	const char *key = own_ids ? "trees" : OWN_TREES;
+	struct json_object *one = json_object_new_object(), *before = NULL, *kept = NULL;
+	if (json_get_object(all, id, &before, NULL) == 0 && json_object_object_get_ex(before, key, &kept) && kept)
+		json_add(one, key, json_object_get(kept));
+	return one;
+}
+
+static int remember(struct keeper *k, const char *id, int own_ids, struct json_object *answer, struct error **err)
 {
 	AUTO_JSON struct json_object *all = docker_images_load(k);
-	struct json_object *one = json_object_new_object();
+	struct json_object *one = entry_new(all, id, own_ids);
 	AUTOFREE char *before = json_to_string(all, 1);
 	docker_images_created(k, id);
 	json_object_object_add(all, id, one);
-	int r = copy_parts(answer, one, err);
+	int r = copy_parts(answer, own_ids, one, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *text = json_to_string(all, 1);
 	return streq(before, text) ? 0 : docker_images_write(k, all, err);
 }
 
-int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struct error **err)
+int docker_image_lower(struct keeper *k, const char *id, int own_ids, struct strv *ret, struct error **err)
 {
 	AUTO_JSON struct json_object *all = docker_images_load(k);
 	AUTO_STRV struct strv trees = { 0 };
@@ -75,8 +90,8 @@ int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struc
 	const char *disk = NULL;
 	if (json_get_object(all, id, &one, NULL) < 0)
 		return error_set(err, ENOENT, "no container of this machine was made from the image %.71s", id);
-	int r =
-	    k->ops->lend_disk ? json_get_string(one, "disk", &disk, NULL) : json_get_strv(one, "trees", &trees, NULL);
+	int r = k->ops->lend_disk ? json_get_string(one, "disk", &disk, NULL) :
+				    json_get_strv(one, own_ids ? OWN_TREES : "trees", &trees, NULL);
 	if (r < 0)
 		return error_set(err, ENODATA, "the image %.71s is not prepared", id);
 	if (disk)
@@ -91,6 +106,7 @@ int docker_image_lower(struct keeper *k, const char *id, struct strv *ret, struc
 struct preparation {
 	struct keeper *keeper;
 	char *id;
+	int own_ids;
 	void (*done)(int code, const char *why, void *data);
 	void *data;
 };
@@ -105,17 +121,17 @@ static void on_made(int status, const char *output, const char *errors, void *da
 		    error_set(&err, ENOENT, "the image %.71s of the container is not here (%s); pull it", id, line) :
 		    json_parse_bytes(output, strlen(output), "holm-image's answer", &answer, &err);
 	if (r == 0)
-		r = remember(p->keeper, id, answer, &err);
+		r = remember(p->keeper, id, p->own_ids, answer, &err);
 	p->done(r, r < 0 ? error_text(err, r) : NULL, p->data);
 	free(p);
 }
 
-int docker_image_prepare(struct keeper *k, const char *id, void (*done)(int code, const char *why, void *data),
-    void *data, struct error **err)
+int docker_image_prepare(struct keeper *k, const char *id, int own_ids,
+    void (*done)(int code, const char *why, void *data), void *data, struct error **err)
 {
 	struct preparation *p = xnew(struct preparation);
-	*p = (struct preparation){ k, xstrdup(id), done, data };
-	int r = docker_prepare(k, id, on_made, p, err);
+	*p = (struct preparation){ k, xstrdup(id), own_ids, done, data };
+	int r = docker_prepare(k, id, own_ids, on_made, p, err);
 	if (r < 0) {
 		free(p->id);
 		free(p);
@@ -135,6 +151,16 @@ char *docker_last_line(const char *errors)
 	return xstrdup(rest ? rest : line);
 }
 
+/* Whether the container has the machine's ids (--userns). */
+static int has_own_ids(const struct docker_request *q)
+{
+	struct json_object *host = NULL;
+	const char *mode = "";
+	if (q->keeper->ops->own_ids_form && json_get_object(q->body, "HostConfig", &host, NULL) == 0)
+		json_get_string(host, "UsernsMode", &mode, NULL);
+	return *mode != '\0';
+}
+
 static int take_prepared(struct docker_request *q, const char *output, struct error **err)
 {
 	AUTO_JSON struct json_object *answer = NULL;
@@ -146,7 +172,7 @@ static int take_prepared(struct docker_request *q, const char *output, struct er
 		return r;
 	if (!q->inside) /* from inside, any free port is all there is */
 		r = docker_ports_allow(q->keeper, q->body, err);
-	if (r < 0 || (r = remember(q->keeper, id, answer, err)) < 0)
+	if (r < 0 || (r = remember(q->keeper, id, has_own_ids(q), answer, err)) < 0)
 		return r;
 	image = json_object_new_object();
 	json_add_string(image, "id", id);
@@ -189,13 +215,13 @@ void docker_create(struct docker_request *q)
 		q->body = json_object_get(body);
 		r = (q->inside ? docker_binds_add_inside : docker_binds_add)(q->keeper, q->body, &err);
 	}
-	const char *prepared = r == 0 ? docker_prepared_find(q->reference) : NULL;
+	const char *prepared = r == 0 ? docker_prepared_find(q->reference, has_own_ids(q)) : NULL;
 	if (prepared) {
 		on_prepared(0, prepared, "", q);
 		return;
 	}
 	if (r == 0)
-		r = docker_prepare(q->keeper, q->reference, on_prepared, q, &err);
+		r = docker_prepare(q->keeper, q->reference, has_own_ids(q), on_prepared, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
 }

@@ -26,6 +26,7 @@ struct docker_index {
 
 static struct kept {
 	char *reference, *output;
+	int own_ids;
 	struct docker_index index;
 } kept[KEPT_MAX];
 static size_t next_kept; /* the oldest one, which gives its place */
@@ -40,6 +41,7 @@ struct asker {
 static struct asking {
 	struct asking *next;
 	char *reference;
+	int own_ids;
 	struct docker_index index; /* as it was before */
 	struct asker *askers;
 } * all_asking;
@@ -80,19 +82,24 @@ static int has_files(const char *output)
 	return files.count > 0;
 }
 
-const char *docker_prepared_find(const char *reference)
+static int is_of(const struct kept *k, const char *reference, int own_ids)
+{
+	return streq(k->reference, reference) && k->own_ids == own_ids;
+}
+
+const char *docker_prepared_find(const char *reference, int own_ids)
 {
 	const struct docker_index now = index_now();
 	for (size_t i = 0; i < KEPT_MAX; i++)
-		if (streq(kept[i].reference, reference))
+		if (is_of(&kept[i], reference, own_ids))
 			return is_same(&kept[i].index, &now) && has_files(kept[i].output) ? kept[i].output : NULL;
 	return NULL;
 }
 
-static void keep(const char *reference, const struct docker_index *index, const char *output)
+static void keep(const char *reference, int own_ids, const struct docker_index *index, const char *output)
 {
 	size_t i = 0;
-	while (i < KEPT_MAX && !streq(kept[i].reference, reference))
+	while (i < KEPT_MAX && !is_of(&kept[i], reference, own_ids))
 		i++;
 	if (i == KEPT_MAX) {
 		i = next_kept;
@@ -100,7 +107,10 @@ static void keep(const char *reference, const struct docker_index *index, const 
 	}
 	free(kept[i].reference);
 	free(kept[i].output);
-	kept[i] = (struct kept){ .reference = xstrdup(reference), .output = xstrdup(output), .index = *index };
+	kept[i] = (struct kept){ .reference = xstrdup(reference),
+		.own_ids = own_ids,
+		.output = xstrdup(output),
+		.index = *index };
 }
 
 /* ---- asking ---- */
@@ -112,7 +122,7 @@ static void on_answer(int status, const char *output, const char *errors, void *
 		at = &(*at)->next;
 	*at = a->next;
 	if (status == 0)
-		keep(a->reference, &a->index, output);
+		keep(a->reference, a->own_ids, &a->index, output);
 	while (a->askers) {
 		struct asker *one = a->askers;
 		a->askers = one->next;
@@ -123,13 +133,15 @@ static void on_answer(int status, const char *output, const char *errors, void *
 	free(a);
 }
 
-static int start(struct keeper *k, const char *reference, const struct docker_index *now, struct asking **ret,
-    struct error **err)
+static int start(struct keeper *k, const char *reference, int own_ids, const struct docker_index *now,
+    struct asking **ret, struct error **err)
 {
-	const char *const words[] = { "prepare", "--form", k->ops->container_form, "--pull", "never", "--progress",
-		"none", reference, NULL };
+	const struct isolation_ops *ops = k->ops;
+	const char *const form = own_ids && ops->own_ids_form ? ops->own_ids_form : ops->container_form;
+	const char *const words[] = { "prepare", "--form", form, "--pull", "never", "--progress", "none", reference,
+		NULL };
 	struct asking *a = xnew(struct asking);
-	*a = (struct asking){ .next = all_asking, .reference = xstrdup(reference), .index = *now };
+	*a = (struct asking){ .next = all_asking, .reference = xstrdup(reference), .own_ids = own_ids, .index = *now };
 	int r = docker_program(keeper_loop(k), words, on_answer, a, err);
 	if (r < 0) {
 		free(a->reference);
@@ -140,13 +152,14 @@ static int start(struct keeper *k, const char *reference, const struct docker_in
 	return 0;
 }
 
-int docker_prepare(struct keeper *k, const char *reference, docker_program_fn done, void *data, struct error **err)
+int docker_prepare(struct keeper *k, const char *reference, int own_ids, docker_program_fn done, void *data,
+    struct error **err)
 {
 	const struct docker_index now = index_now();
 	struct asking *a = all_asking;
-	while (a && (!streq(a->reference, reference) || !is_same(&a->index, &now)))
+	while (a && (!streq(a->reference, reference) || a->own_ids != own_ids || !is_same(&a->index, &now)))
 		a = a->next;
-	int r = a ? 0 : start(k, reference, &now, &a, err);
+	int r = a ? 0 : start(k, reference, own_ids, &now, &a, err);
 	if (r < 0)
 		return r;
 	struct asker *one = xnew(struct asker), **last = &a->askers;

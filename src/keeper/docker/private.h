@@ -78,7 +78,7 @@ void docker_auth(struct docker_request *q);
 
 /* prepared.c: the answer of an earlier `holm-image prepare` that still holds (borrowed), or
  * NULL. */
-const char *docker_prepared_find(const char *reference);
+const char *docker_prepared_find(const char *reference, int own_ids);
 
 /* ports.c: lets the containers of this machine have the ports that a create request names. 0, or
  * -errno and a text. */
@@ -117,8 +117,9 @@ int docker_program_two(struct loop *l, const char *const *words, int input, int 
     void *data, struct error **err);
 
 /* prepared.c: has `holm-image prepare` run for an image, unless it runs for it already, and calls
- * done() later, once. 0 or -errno. */
-int docker_prepare(struct keeper *k, const char *reference, docker_program_fn done, void *data, struct error **err);
+ * done() later, once. own_ids: its files have the ids of the machine. 0 or -errno. */
+int docker_prepare(struct keeper *k, const char *reference, int own_ids, docker_program_fn done, void *data,
+    struct error **err);
 
 /* A descriptor of memory with the text, at its beginning. -errno. */
 int docker_hold_text(const char *text);

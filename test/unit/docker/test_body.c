@@ -107,7 +107,13 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Invented\":{\"a\":1}}}", EOPNOTSUPP, "HostConfig.Invented" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":[]}}", EOPNOTSUPP, "systempaths" },
 		{ "{\"Image\":\"a\",\"NetworkDisabled\":true}", EOPNOTSUPP, "--network none" },
-		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"host\"}}", EOPNOTSUPP, "--userns" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"auto\"}}", EINVAL, "--userns" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"IpcMode\":\"host\"}}", EOPNOTSUPP, "--ipc host" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"IpcMode\":\"container:\"}}", EINVAL, "--ipc" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"PidMode\":\"host\"}}", EOPNOTSUPP, "--pid host" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"PidMode\":\"shareable\"}}", EINVAL, "--pid" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"UTSMode\":\"other\"}}", EINVAL, "--uts" },
+		{ "{\"Image\":\"a\",\"Hostname\":\"x\",\"HostConfig\":{\"UTSMode\":\"host\"}}", EINVAL, "--hostname" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp=/x.json\"]}}", EOPNOTSUPP, "seccomp" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"sometimes\"}}}", EINVAL,
 		    "sometimes" },
@@ -137,6 +143,34 @@ static void test_refused(void **state)
 		AUTO_ERROR struct error *err = NULL;
 		assert_int_equal(parse(cases[i].text, &b, &o, &err), -cases[i].code);
 		assert_non_null(strstr(error_text(err, 0), cases[i].word));
+	}
+}
+
+static void test_namespaces(void **state)
+{
+	static const struct {
+		const char *host;
+		struct docker_namespaces wanted;
+	} cases[] = {
+		{ "{}", { .ipc = DOCKER_IPC_PRIVATE } },
+		{ "{\"UsernsMode\":\"\",\"IpcMode\":\"\",\"PidMode\":\"\",\"UTSMode\":\"\"}",
+		    { .userns = DOCKER_USERNS_CONTAINERS } },
+		{ "{\"UsernsMode\":\"keep-id\",\"IpcMode\":\"none\",\"UTSMode\":\"host\"}",
+		    { .userns = DOCKER_USERNS_KEEP_ID, .ipc = DOCKER_IPC_NONE, .host_uts = 1 } },
+		{ "{\"UsernsMode\":\"host\",\"IpcMode\":\"shareable\",\"PidMode\":\"container:a\"}",
+		    { .userns = DOCKER_USERNS_HOST, .ipc = DOCKER_IPC_SHAREABLE, .pid_container = "a" } },
+		{ "{\"IpcMode\":\"container:b\"}", { .ipc = DOCKER_IPC_CONTAINER, .ipc_container = "b" } },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *host = NULL;
+		struct docker_namespaces n;
+		const struct docker_namespaces *wanted = &cases[i].wanted;
+		assert_int_equal(json_parse(cases[i].host, strlen(cases[i].host), "host", &host, NULL), 0);
+		assert_int_equal(docker_namespaces_parse(host, &n, NULL), 0);
+		assert_true(n.userns == wanted->userns && n.ipc == wanted->ipc && n.host_uts == wanted->host_uts);
+		assert_true(!n.ipc_container == !wanted->ipc_container && !n.pid_container == !wanted->pid_container);
+		assert_true(!n.ipc_container || streq(n.ipc_container, wanted->ipc_container));
+		assert_true(!n.pid_container || streq(n.pid_container, wanted->pid_container));
 	}
 }
 
@@ -234,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_as_the_cli_sends_it),
 		cmocka_unit_test(test_what_is_taken),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_namespaces),
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_health_checks),
 		cmocka_unit_test(test_restart_policies),

@@ -225,6 +225,21 @@ static void owners_of_containers_files(void **state)
 	storage_ids_to_archive(&native, "var/lib/holm/storage2/file", &uid, &gid);
 	storage_ids_from_archive(&native, "var/lib/holm/storage/", &uid, &gid);
 	assert_true(uid == 1000 && gid == STORAGE_IDS_FIRST);
+	/* Of a container with the machine's ids. */
+	gid = 33;
+	storage_ids_to_archive(&native, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	storage_ids_from_archive(&vm, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER, &uid, &gid);
+	assert_true(uid == 1000 && gid == 33);
+	uid = gid = 0;
+	storage_ids_to_archive(&native, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	storage_ids_from_archive(&vm, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	assert_true(uid == STORAGE_IDS_FIRST && gid == uid);
+	storage_ids_to_archive(&vm, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	storage_ids_from_archive(&native, "var/lib/holm/storage/ID/" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	assert_true(uid == 0 && gid == 0);
+	uid = 1000;
+	storage_ids_to_archive(&native, "var/lib/holm/storage/volumes" STORAGE_OWN_UPPER "/file", &uid, &gid);
+	assert_true(uid == STORAGE_IDS_FIRST);
 }
 
 int main(void)

@@ -38,6 +38,11 @@ void native_container_ids(const struct boot_user *u, struct idmap *ret)
 	idmap_for_containers(&own, u->uid, u->gid, ret);
 }
 
+void native_own_ids(struct idmap *ret)
+{
+	idmap_onto_itself(&native_self()->go.ids, ret);
+}
+
 /* Clones from the host view, read-only. */
 static int clone_all(const struct strv *paths, int *fds, struct error **err)
 {

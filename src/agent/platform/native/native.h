@@ -59,6 +59,7 @@ int native_mount_containers(const struct boot_request *b, int root, struct error
 int native_take_layers(int machine, const struct boot_user *u, const struct strv *paths, int *ret_fds,
     struct error **err);
 void native_container_ids(const struct boot_user *u, struct idmap *ret);
+void native_own_ids(struct idmap *ret);
 
 int native_share_put(struct native *n, struct native_share *s, struct error **err); /* shares.c: takes *s */
 /* Mounts a detached mount (borrowed) that the keeper made as this share, where native_mount_share

@@ -321,6 +321,7 @@ const struct platform platform_native = {
 	.take_layers = native_take_layers,
 	.take_bind = native_take_bind,
 	.container_ids = native_container_ids,
+	.own_ids = native_own_ids,
 	.container = native_container,
 	.init_starting = init_starting,
 	.init_started = init_started,

@@ -121,7 +121,10 @@ int vm_take_layers(int machine, const struct boot_user *u, const struct strv *na
 	/* A kernel of the machine's own may have them built in: then there is nothing to load. */
 	modules_load("virtio_scsi");
 	modules_load("sd_mod");
-	vm_container_ids(u, &map);
+	if (u)
+		vm_container_ids(u, &map);
+	else
+		storage_own_ids_of_vm(&map);
 	AUTO_FD int ids = idmap_open_namespace(&map, err);
 	int r = ids < 0 ? ids : 0;
 	for (size_t i = 0; r >= 0 && i < names->count; i++) {

@@ -24,6 +24,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "idmap/storage.h"
 #include "base/log.h"
 
 enum { FLUSH_MS = 200 };
@@ -180,6 +181,7 @@ const struct platform platform_vm = {
 	.take_layers = vm_take_layers,
 	.take_bind = vm_take_bind,
 	.container_ids = vm_container_ids,
+	.own_ids = storage_own_ids_of_vm,
 	.container = vm_container,
 	.init_starting = vm_nothing,
 	.init_started = vm_nothing,
