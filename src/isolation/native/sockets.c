@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See sockets.h. A question is a packet of two bytes, the kind and how many. The answer is one
- * byte, the kind, with the sockets that could be made. */
+ * See sockets.h. A question is a packet of two bytes, the kind and how many. The answer is the same
+ * bytes with the sockets that could be made. The pool of a kind grows each time it runs empty. */
 #include "isolation/native/sockets.h"
 
 #include <errno.h>
@@ -22,14 +22,15 @@
 #include "isolation/native/run.h"
 
 enum { CONTROL = 3, JOIN_USER = 4, JOIN_INIT = 5 };
-enum { ASK_FIRST = 4, ASK_MORE = FD_PASS_MAX, LOW = 16, POOL_MAX = LOW + FD_PASS_MAX, IDLE_MS = 5000 };
+enum { ASK_MAX = FD_PASS_MAX, POOL_FIRST = 4, POOL_MAX = 128, GROWTH = 4, IDLE_MS = 5000 };
 /* connect(2) gives up after 127 s, whatever the machine sets: tcp(7). */
 enum { SYN_RETRIES = 6 };
 
 struct pool {
 	int fds[POOL_MAX];
-	size_t count, asked;
-	int failed; /* the last question had no answer */
+	size_t count, asked, wanted;
+	int failed;    /* the last question had no answer */
+	int ran_empty; /* while an answer was under way */
 };
 
 struct native_sockets {
@@ -66,9 +67,9 @@ static int answer(const unsigned char question[2])
 	struct fd_pass p = { 0 };
 	while (p.count < question[1] && p.count < FD_PASS_MAX && (p.fds[p.count] = open_one(question[0])) >= 0)
 		p.count++;
-	ssize_t n = fd_send_bytes(CONTROL, question, 1, p.fds, p.count, 0);
+	ssize_t n = fd_send_bytes(CONTROL, question, 2, p.fds, p.count, 0);
 	fd_pass_close(&p);
-	return n == 1;
+	return n == 2;
 }
 
 static void serve(void) __attribute__((noreturn));
@@ -108,11 +109,18 @@ static void end_child(struct native_sockets *s)
 	}
 }
 
-static void take_answer(struct native_sockets *s, unsigned kind, struct fd_pass *got)
+static void grow(struct pool *p)
 {
-	struct pool *p = &s->pools[kind];
+	p->wanted = MIN(p->wanted ? p->wanted * GROWTH : POOL_FIRST, (size_t)POOL_MAX);
+	p->ran_empty = 0;
+}
+
+static void take_answer(struct pool *p, size_t asked, struct fd_pass *got)
+{
 	p->failed = got->count == 0;
-	p->asked = 0;
+	p->asked -= MIN(asked, p->asked);
+	if (p->ran_empty)
+		grow(p);
 	while (got->count && p->count < POOL_MAX)
 		p->fds[p->count++] = got->fds[--got->count];
 }
@@ -121,12 +129,12 @@ static void on_answer(struct source *source, int fd, uint32_t events, void *data
 {
 	struct isolation_run *run = data;
 	struct fd_pass got;
-	unsigned char kind = 0;
-	ssize_t n = fd_receive_bytes(fd, &kind, 1, FD_PASS_MAX, &got, MSG_DONTWAIT);
+	unsigned char question[2] = { 0 };
+	ssize_t n = fd_receive_bytes(fd, question, sizeof question, FD_PASS_MAX, &got, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return;
-	if (n == 1 && kind < ISOLATION_SOCKETS)
-		take_answer(run->sockets, kind, &got);
+	if (n == sizeof question && question[0] < ISOLATION_SOCKETS)
+		take_answer(&run->sockets->pools[question[0]], question[1], &got);
 	else
 		end_child(run->sockets);
 	fd_pass_close(&got);
@@ -175,9 +183,19 @@ static int ask(struct isolation_run *run, enum isolation_socket kind, size_t cou
 		return r;
 	if (send(s->control, question, sizeof question, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
-	s->pools[kind].asked = count;
+	s->pools[kind].asked += count;
 	source_set_timer(s->idle, clock_deadline(IDLE_MS));
 	return 0;
+}
+
+/* Fills the pool. */
+static int ask_for_all(struct isolation_run *run, enum isolation_socket kind)
+{
+	const struct pool *p = &run->sockets->pools[kind];
+	int r = 0;
+	while (r == 0 && p->count + p->asked < p->wanted)
+		r = ask(run, kind, MIN(p->wanted - p->count - p->asked, (size_t)ASK_MAX));
+	return r;
 }
 
 int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
@@ -187,15 +205,19 @@ int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
 		return -ENOTCONN;
 	if (p->count) {
 		int fd = p->fds[--p->count];
-		if (p->count < LOW && !p->asked && !p->failed)
-			(void)ask(run, kind, ASK_MORE);
+		if (2 * (p->count + p->asked) < p->wanted && !p->failed)
+			(void)ask_for_all(run, kind);
 		return fd;
 	}
 	if (p->failed) {
 		p->failed = 0;
 		return -EIO;
 	}
-	int r = p->asked ? 0 : ask(run, kind, ASK_FIRST);
+	p->ran_empty = p->asked > 0;
+	if (p->asked)
+		return -EAGAIN;
+	grow(p);
+	int r = ask_for_all(run, kind);
 	return r < 0 ? r : -EAGAIN;
 }
 
@@ -207,7 +229,8 @@ static void close_all(struct native_sockets *s)
 		struct pool *p = &s->pools[i];
 		while (p->count)
 			fd_close(p->fds[--p->count]);
-		p->failed = 0;
+		p->failed = p->ran_empty = 0;
+		p->wanted = 0;
 	}
 }
 
