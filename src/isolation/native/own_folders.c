@@ -10,9 +10,9 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/tree_copy.h"
 #include "idmap/idmap.h"
 #include "isolation/native/tree.h"
-#include "oci/tar_copy.h"
 
 #define PRIVATE "private"
 
@@ -33,7 +33,9 @@ int native_own_folders_take(const char *to, const char *from, struct error **err
 static int copy_tree(void *data, struct error **err)
 {
 	const struct copy *c = data;
-	return tar_copy_tree(c->from, c->name, c->to, c->name, 0, err);
+	AUTO_FD int from = openat(c->from, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD int to = openat(c->to, c->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return from < 0 || to < 0 ? error_set_errno(err, errno, "%s", c->name) : tree_copy(from, to, err);
 }
 
 int native_own_folders_copy(const char *from, const char *to, struct error **err)
