@@ -9,7 +9,8 @@ load ../lib/containers
 setup_file()
 {
 	containers_begin
-	docker run -d --name web --restart always -p 127.0.0.7:4711:80 -p 127.0.0.7:4712:81/udp -v data:/data busybox:test httpd -f -p 80 -h /data
+	docker run -d --name web --restart always -v data:/data busybox:test httpd -f -p 80 -h /data
+	docker create --name ported -p 127.0.0.7:4711:80 -p 127.0.0.7:4712:81/udp busybox:test sleep 1000 >/dev/null
 	# Owners, special bits, a whiteout and an opaque directory, in the container and its volume.
 	docker exec web sh -c 'echo page >/data/index.html; mkdir /data/d /opt; echo own >/opt/own; chown 33:12 /data/d /opt/own; chmod 2750 /data/d; cp /bin/busybox /opt/suid
 		chown 12:33 /opt/suid; chmod 4755 /opt/suid; rm /etc/shells; rm -r /srv/www; mkdir /srv/www; ln /opt/own /opt/hard; chown 65535:65535 /data/index.html'
@@ -53,12 +54,14 @@ seen_in()
 	equal "0 copy" "$status $output"
 	contains "$stderr" 'have the ports of their originals: 127.0.0.7:4711, 127.0.0.7:4712/udp; those of machine "copy" start when these are free'
 	equal "$BEFORE" "$(seen_in copy)"
-	contains "$(curl -s http://127.0.0.7:4711/)" page
+	equal ported "$(client copy start ported)"
 	client copy exec web sh -c 'echo changed >/data/index.html'
 	holm machine stop copy
 	equal "$BEFORE" "$(seen_in box)"
 	# The original has the port: the clone's container says so, and waits for it.
-	run client copy start web
+	equal ported "$(client box start ported)"
+	run client copy start ported
+	equal 1 "$status"
 	contains "$output" 4711
 	holm machine stop box
 	contains "$(seen_in copy)" changed
