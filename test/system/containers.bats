@@ -330,3 +330,20 @@ has_lines()
 	equal '' "$(docker ps -aq)"
 	equal well "$(docker run --rm busybox:test echo well)"
 }
+
+@test "the status of a command stays when its container has ended with it; another one does not begin" {
+	local id other
+	new_exec()
+	{
+		api POST /containers/brief/exec -H 'Content-Type: application/json' -d '{"Cmd":["touch","/go"],"AttachStdout":true}' | sed 's/.*"Id":"\([0-9a-f]*\)".*/\1/'
+	}
+	docker run -d --name brief busybox:test sh -c 'until [ -e /go ]; do usleep 10000; done' >/dev/null
+	id=$(new_exec)
+	other=$(new_exec)
+	api POST "/exec/$id/start" -H 'Content-Type: application/json' -d '{}' -o /dev/null
+	docker wait brief >/dev/null
+	contains "$(api GET "/exec/$id/json")" '"ExitCode":0'
+	equal 409 "$(api POST "/exec/$other/start" -H 'Content-Type: application/json' -d '{}' -o /dev/null -w '%{http_code}')"
+	docker rm brief >/dev/null
+	equal 404 "$(api GET "/exec/$id/json" -o /dev/null -w '%{http_code}')"
+}

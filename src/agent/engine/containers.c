@@ -279,7 +279,7 @@ static void conclude(struct container *c)
 	container_forget_pause(c);
 	container_oom_end(c);
 	health_stop(c);
-	exec_free_of(c);
+	exec_forget_probe(c);
 	container_close_ports(c);
 	container_save(c);
 	forget(c);

@@ -263,8 +263,11 @@ void crun_words(const struct engine *e, const char *log, const char *const *word
  * errno, ENOENT or EACCES where the program is the reason. */
 char *crun_error(const char *log, const char *program, int *ret_code);
 
-/* exec.c */
-void exec_free_of(struct container *c); /* those that have ended, or never began */
+/* exec.c: the container goes away with all its commands. */
+void exec_free_of(struct container *c);
+/* It has ended: its health check is given up. Other commands end with it, and clients may still ask
+ * for their statuses. */
+void exec_forget_probe(struct container *c);
 
 /* main.c, for both processes of this folder */
 void engine_open_log(const char *program);

@@ -103,6 +103,15 @@ void exec_free_of(struct container *c)
 	}
 }
 
+void exec_forget_probe(struct container *c)
+{
+	for (struct exec *x = c->engine->execs, *next; x; x = next) {
+		next = x->next;
+		if (x->container == c && x->probe)
+			exec_free(x);
+	}
+}
+
 /* command: its words stand behind the action. */
 static void tell(const struct exec *x, const char *action, int command, int with_status)
 {
@@ -460,6 +469,8 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 		r = -EINVAL;
 	else if (x->started)
 		r = error_set(&err, EBUSY, "exec %s has already run", x->id);
+	else if (!x->container->pid)
+		r = error_set(&err, EBUSY, "container %s is not running", x->container->record.id);
 	if (r < 0) {
 		engine_error(http, r, err);
 		return;
