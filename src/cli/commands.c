@@ -35,6 +35,8 @@ static const struct command_spec *const machine_commands[] = { &command_create, 
 static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
 	&command_system_prune, &command_system_docker_socket, &command_container_events, NULL };
 
+static const struct command_spec *const builder_commands[] = { &command_builder_prune, NULL };
+
 static const struct command_spec *const volume_commands[] = { &command_volume_create, &command_volume_ls,
 	&command_volume_inspect, &command_volume_rm, &command_volume_prune, NULL };
 
@@ -49,6 +51,7 @@ const struct command_group command_groups[] = {
 	{ "volume", NULL, "volumes of containers", .commands = volume_commands },
 	{ "image", NULL, "images; pull, tag and others stand behind holm, too", .flat = image_commands,
 	    .program = "holm-image" },
+	{ "builder", NULL, "the cache of builds", .commands = builder_commands },
 	{ "system", NULL, "this host and this installation", .commands = system_commands },
 	{ "", NULL, "everything else", .commands = plain_commands },
 	{ 0 },

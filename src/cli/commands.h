@@ -29,7 +29,7 @@ extern const struct command_spec command_clone, command_commit, command_cp, comm
     command_start, command_stats, command_stop, command_wait;
 extern const struct command_spec command_completion, command_docker_host;
 extern const struct command_spec command_container_diff, command_container_commit, command_container_export,
-    command_container_prune, command_system_prune;
+    command_container_prune, command_builder_prune, command_system_prune;
 extern const struct command_spec command_container_attach, command_container_cp, command_container_create,
     command_container_exec, command_container_pause, command_container_run, command_container_start,
     command_container_stats, command_container_unpause, command_container_update, command_container_wait;

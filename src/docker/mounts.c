@@ -9,8 +9,10 @@
 #include "base/path.h"
 #include "docker/name.h"
 
-static const char *const
-    type_names[] = { [DOCKER_MOUNT_BIND] = "bind", [DOCKER_MOUNT_VOLUME] = "volume", [DOCKER_MOUNT_TMPFS] = "tmpfs" };
+static const char *const type_names[] = { [DOCKER_MOUNT_BIND] = "bind",
+	[DOCKER_MOUNT_VOLUME] = "volume",
+	[DOCKER_MOUNT_TMPFS] = "tmpfs",
+	[DOCKER_MOUNT_FILE] = "file" };
 
 /* ---- the list ---- */
 
@@ -253,7 +255,7 @@ static int read_type(struct json_object *o, enum docker_mount_type *ret, struct 
 {
 	AUTOFREE char *name = NULL;
 	int r = read_text(o, "Type", &name, err);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(type_names); i++)
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(types); i++)
 		if (streq(name, type_names[i])) {
 			*ret = (enum docker_mount_type)i;
 			return 0;
@@ -343,11 +345,40 @@ static int add_tmpfs(struct docker_mounts *list, struct json_object *host, struc
 	return 0;
 }
 
+static int read_file(struct json_object *o, struct docker_mount *m, struct error **err)
+{
+	AUTOFREE char *target = NULL;
+	*m = (struct docker_mount){ .type = DOCKER_MOUNT_FILE, .unlisted = 1, .mode = xstrdup("") };
+	int r = json_object_is_type(o, json_type_object) ? read_text(o, "Name", &m->source, err) : -EINVAL;
+	if (r == 0)
+		r = read_text(o, "Target", &target, err);
+	if (r == 0)
+		r = read_flag(o, "ReadOnly", &m->read_only, err);
+	if (r < 0 || !m->source || !docker_is_name(m->source))
+		return error_set(err, EINVAL, "an entry of HolmFiles has no Name");
+	return docker_mount_destination(target ? target : "", &m->destination, err);
+}
+
+/* [{"Name":"file0","Target":"/run/secrets/x","ReadOnly":true}] */
+static int add_files(struct docker_mounts *list, struct json_object *body, struct error **err)
+{
+	struct json_object *array = NULL;
+	int r = json_get_array(body, "HolmFiles", &array, err);
+	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++) {
+		AUTO_DOCKER_MOUNT struct docker_mount m = { 0 };
+		r = read_file(json_object_array_get_idx(array, i), &m, err);
+		if (r == 0)
+			r = docker_mounts_add(list, &m, err);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 int docker_mounts_of_body(struct docker_mounts *list, struct json_object *body, struct error **err)
 {
 	struct json_object *host = NULL;
 	int r = read_object(body, "HostConfig", &host, err);
-	if (r < 0 || (r = add_binds(list, host, err)) < 0 || (r = add_mounts(list, host, err)) < 0)
+	if (r < 0 || (r = add_binds(list, host, err)) < 0 || (r = add_mounts(list, host, err)) < 0 ||
+	    (r = add_files(list, body, err)) < 0)
 		return r;
 	return add_tmpfs(list, host, err);
 }
@@ -428,6 +459,7 @@ static int check_loaded(const struct docker_mount *m)
 		return m->source && m->source[0] == '/' && path && m->propagation ? 0 : -EBADMSG;
 	if (m->type == DOCKER_MOUNT_TMPFS)
 		return m->options && docker_tmpfs_options(m->options, &options, NULL) == 0 ? 0 : -EBADMSG;
+	/* A volume's name, or a file's. */
 	return m->source && docker_is_name(m->source) && (!m->subpath || docker_is_subpath(m->subpath)) ? 0 : -EBADMSG;
 }
 

@@ -12,12 +12,14 @@
 
 enum { DOCKER_MOUNTS_MAX = 256, DOCKER_MOUNT_TEXT_MAX = 4096 };
 
-enum docker_mount_type { DOCKER_MOUNT_BIND, DOCKER_MOUNT_VOLUME, DOCKER_MOUNT_TMPFS };
+/* FILE: one that a client puts into the engine's memory for a start ("HolmFiles"); holm's own. */
+enum docker_mount_type { DOCKER_MOUNT_BIND, DOCKER_MOUNT_VOLUME, DOCKER_MOUNT_TMPFS, DOCKER_MOUNT_FILE };
 
 struct docker_mount {
 	enum docker_mount_type type;
 	char *destination;          /* absolute, normalized, not "/" */
-	char *source;               /* bind: absolute path of the host; volume: its name, NULL: an anonymous one */
+	char *source;               /* bind: absolute path of the host; volume: its name, NULL: an anonymous one;
+				     * file: its name */
 	char *path;                 /* bind: where that leads on the host, without symlinks; NULL: not looked for yet */
 	char *mode;                 /* as -v has it, for inspect; "" if there is none */
 	char *propagation;          /* bind: rprivate or private */
@@ -28,7 +30,7 @@ struct docker_mount {
 	int no_copy;   /* volume: it does not begin with what the image has there */
 	int make;      /* bind: a directory is made where nothing is */
 	int anonymous; /* volume: made for this container */
-	int unlisted;  /* tmpfs of --tmpfs: HostConfig shows it, Mounts does not */
+	int unlisted;  /* tmpfs of --tmpfs, file: Mounts does not show it */
 };
 
 struct docker_mounts {

@@ -19,6 +19,8 @@ static const struct {
 } handlers[] = {
 	{ "build", command_build },
 	{ "build-stream", command_build_stream },
+	{ "build-du", command_build_du },
+	{ "build-prune", command_build_prune },
 	{ "pull", command_pull },
 	{ "push", command_push },
 	{ "pull-as", command_pull_as },

@@ -435,7 +435,22 @@ static const struct option_spec build_stream_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec build_prune_options[] = {
+	{ "engine", 0, OPTION_STRING, "FILE", "docker.sock; its cache mounts count" },
+	{ "all", 'a', OPTION_FLAG, NULL, "also what images share" },
+	{ "keep-storage", 0, OPTION_STRING, "SIZE", "may stay" },
+	{ "filter", 0, OPTION_LIST, "KEY=VALUE", "only those that match" },
+	{ 0 },
+};
+
 const struct command_spec image_inner_commands[] = {
+	{ .name = "build-du", .synopsis = "", .summary = "print what the cache of builds holds, as JSON" },
+	{
+	    .name = "build-prune",
+	    .synopsis = "",
+	    .summary = "remove parts of the cache of builds, and print them as JSON",
+	    .options = build_prune_options,
+	},
 	{
 	    .name = "build-stream",
 	    .synopsis = "CONTEXT",

@@ -384,13 +384,6 @@ RUN cat /src/b
 	contains "$(api POST '/build?remote=http://127.0.0.1:1/x' --data-binary @/dev/null)" "Couldn't connect"
 }
 
-# kept_files: the folder in which no secret is. On the disk of a VM, blocks of a removed file keep
-# their bytes until they are used again.
-kept_files()
-{
-	[ "$ISOLATION" = vm ] && echo "$XDG_DATA_HOME/holm/images" || echo "$XDG_DATA_HOME/holm"
-}
-
 @test "RUN --mount: a secret behind a symlink is in no layer, and has all its bytes" {
 	printf 'very\0linked secret' >"$TMPDIR/secret"
 	build linked --secret id=token,src="$TMPDIR/secret" <<-'END'
@@ -400,7 +393,7 @@ kept_files()
 	END
 	equal 18 "$(docker run --rm linked cat /count)"
 	equal '' "$(docker run --rm linked ls /real)"
-	! grep -arqs 'linked secret' "$(kept_files)" || return 1
+	! grep -arqs 'linked secret' "$XDG_DATA_HOME/holm" || return 1
 	fails 'has a NUL character' --secret id=token,src="$TMPDIR/secret" \
 		<<<$'FROM busybox:test\nRUN --mount=type=secret,id=token,env=TOKEN true'
 }
@@ -415,7 +408,8 @@ kept_files()
 		FROM busybox:test
 		RUN --mount=type=cache,target=/cache echo $((1 + $(cat /cache/n 2>/dev/null || echo 0))) >/cache/n && cp /cache/n /count
 		RUN --mount=type=secret,id=token --mount=type=secret,id=token,env=TOKEN \
-			cat /run/secrets/token && [ "$TOKEN" = "$(cat /run/secrets/token)" ] && stat -c %a /run/secrets/token
+			cat /run/secrets/token && [ "$TOKEN" = "$(cat /run/secrets/token)" ] && stat -c %a /run/secrets/token && \
+			grep -q '^tmpfs /run/secrets/token .*ro' /proc/mounts
 		RUN --mount=type=bind,source=dir,target=/bound --mount=from=other,source=/out,target=/stage,rw \
 			cat /bound/file /stage/x >/both && echo dropped >/stage/y
 		RUN --mount=type=tmpfs,target=/scratch,size=1m touch /scratch/x && grep -q ' /scratch tmpfs' /proc/mounts
@@ -426,7 +420,7 @@ kept_files()
 	equal "$(printf 'inside\nfrom-stage\n1')" "$(docker run --rm mounted cat /both /count)"
 	holm image save --progress none --format oci-dir -o "$TMPDIR/saved" mounted
 	! find "$TMPDIR/saved" -type f -exec zcat -f {} + | grep -aq 'very secret' || return 1
-	! grep -arqs 'very secret' "$(kept_files)" || return 1
+	! grep -arqs 'very secret' "$XDG_DATA_HOME/holm" || return 1
 
 	# A cache lives on. A changed file of a bind counts, a changed secret does not.
 	echo other >dir/file
@@ -499,4 +493,63 @@ kept_files()
 	! TERM=xterm script -qec 'holm build .' "$TMPDIR/typescript" >/dev/null </dev/null || return 1
 	contains "$(sed 's/\r//' "$TMPDIR/typescript")" $' > [2/2] RUN echo output; exit 9:\noutput\n------\nDockerfile:2'
 	contains "$(cat "$TMPDIR/typescript")" 'exit 9'
+
+@test "RUN --mount=type=cache: owners, what it begins with, ways of sharing" {
+	build caches <<-'END'
+		FROM busybox:test AS seed
+		RUN mkdir /seed && echo seeded >/seed/x
+		FROM busybox:test
+		RUN --mount=type=cache,target=/owned,uid=1000,gid=1001,mode=0750 stat -c '%u:%g %a' /owned >/owners && touch /owned/mine
+		RUN --mount=type=cache,target=/owned ls /owned >>/owners && stat -c '%u:%g %a' /owned >>/owners
+		RUN --mount=type=cache,target=/bin/../etc,id=empty ls /etc >>/tmp/list; wc -l </tmp/list >>/owners
+		RUN --mount=type=cache,from=seed,source=/seed,target=/begun cat /begun/x >>/owners
+		RUN --mount=type=cache,target=/p,sharing=private --mount=type=cache,target=/q,id=/p,sharing=private \
+			touch /p/one && ls /q >>/owners
+		RUN --mount=type=cache,target=/l,sharing=locked --mount=type=cache,target=/m,id=/l,sharing=locked \
+			touch /l/same && ls /m >>/owners
+	END
+	equal "$(printf '%s\n' '1000:1001 750' '0:0 755' 0 seeded same)" "$(docker run --rm caches cat /owners)"
+	fails '"sharing=some" is not right' <<<$'FROM busybox:test\nRUN --mount=type=cache,target=/x,sharing=some true'
+	# They are the build cache of docker's clients, too.
+	equal 'true 7' "$(api GET /system/df | jq -r '[.BuildCache[] | select(.Type == "exec.cachemount")] | "\(all(.LastUsedAt != null)) \(length)"')"
+	contains "$(holm builder prune -f --filter type=exec.cachemount)" holm-build-cache-
+	equal '' "$(docker volume ls -q)"
+	contains "$(docker builder prune -af)" 'Total reclaimed space: '
+	equal 0 "$(api GET /system/df | jq '.BuildCache | length')"
+	build caches <<<$'FROM busybox:test\nRUN --mount=type=cache,target=/x true'
+	api POST '/build/prune?all=1&filters=%7B%22type%22%3A%5B%22exec.cachemount%22%5D%7D' | jq -e '.CachesDeleted | length == 1'
+	contains "$(api POST '/build/prune?min-free-space=1')" 'min-free-space is not supported'
+}
+
+# builds COUNT: whether so many containers of builds run.
+builds()
+{
+	[ "$(docker ps -q --filter label=org.holm.build | wc -l)" = "$1" ]
+}
+
+# has_gone ID: whether the engine has no such container.
+has_gone()
+{
+	! docker container inspect "$1" >/dev/null 2>&1
+}
+
+@test "a builder that is killed leaves no container; another one's container stays" {
+	local dead other
+	printf 'FROM busybox:test\nRUN mkfifo /go && cat /go\n' >Dockerfile
+	holm build -t waits . 2>/dev/null &
+	other=$!
+	until_true 60 builds 1
+	cp Dockerfile "$TMPDIR/Dockerfile"
+	background "$(type -P holm)" build -f "$TMPDIR/Dockerfile" --no-cache .
+	until_true 60 builds 2
+	kill -9 "$pid"
+	until_true 60 builds 1
+	# One whose engine ended with the builder: the next build finds it.
+	dead=$(docker create --label org.holm.build=build-0123456789abcdef busybox:test true)
+	build sweeps <<<$'FROM busybox:test\nRUN echo $$'
+	until_true 30 has_gone "$dead"
+	builds 1
+	docker exec -d "$(docker ps -q --filter label=org.holm.build)" sh -c 'echo on >/go'
+	wait "$other"
+	equal '' "$(docker ps -aq)"
 }

@@ -191,6 +191,12 @@ static void sweep(const struct engine *e)
 		closedir(d);
 }
 
+/* The RUN of a build. Its builder waits at a connection that ended with the earlier engine. */
+static int is_of_build(const struct container *c)
+{
+	return c->record.body.labels && json_object_object_get_ex(c->record.body.labels, "org.holm.build", NULL);
+}
+
 void containers_settle(struct engine *e)
 {
 	sweep(e);
@@ -205,7 +211,7 @@ void containers_settle(struct engine *e)
 			c->record.finished = container_now();
 			container_save(c);
 		}
-		if (c->record.body.auto_remove && c->record.status != CONTAINER_CREATED)
+		if (is_of_build(c) || (c->record.body.auto_remove && c->record.status != CONTAINER_CREATED))
 			container_remove(c);
 		else if (has_run(c))
 			container_clean(c);

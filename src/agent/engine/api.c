@@ -344,8 +344,10 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	int removed = streq(condition, "removed"), next = streq(condition, "next-exit");
-	if (!removed && !next && !c->pid && !c->ended && !c->preparing && !c->starting && !c->again &&
-	    !policy_is_waiting(c))
+	if (removed && engine_flag(x, "holmHold", 0))
+		waiters_hold(c, x);
+	else if (!removed && !next && !c->pid && !c->ended && !c->preparing && !c->starting && !c->again &&
+		 !policy_is_waiting(c))
 		http_respond_json(x, 200, waiters_answer(c));
 	else
 		waiters_add(c, x, removed ? WAIT_REMOVED : next ? WAIT_NEXT_EXIT : WAIT_EXIT);

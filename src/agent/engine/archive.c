@@ -14,7 +14,8 @@
  * with the worker.
  *
  * A layer is read from the overlay's upper directory. No path in it is resolved, and nothing of the
- * image is needed: the worker opens it, then enters a new user namespace as above. */
+ * image is needed: the worker opens it, then enters a new user namespace as above. So does one that
+ * writes files for a start (files.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -30,6 +31,7 @@
 #include "agent/core/http_body.h"
 #include "agent/core/worker.h"
 #include "agent/engine/events.h"
+#include "agent/engine/files.h"
 #include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -45,7 +47,7 @@
 
 enum { ARCHIVES_MAX = 64, PATH_LENGTH_MAX = 4095, LINKS_MAX = 16 };
 
-enum archive_kind { ARCHIVE_PATH, ARCHIVE_EXPORT, ARCHIVE_LAYER };
+enum archive_kind { ARCHIVE_PATH, ARCHIVE_EXPORT, ARCHIVE_LAYER, ARCHIVE_FILES };
 
 struct archive {
 	struct archive *next;
@@ -53,6 +55,7 @@ struct archive {
 	struct container *container; /* NULL: it is gone */
 	struct worker *worker;
 	int stream, process; /* process: pidfd of a running container, or -1 */
+	int files;           /* the folder of files for a start, or -1 */
 	struct container_namespaces namespaces;
 	struct buffer raw; /* the request's head, and what came with it */
 	char *path, *name;
@@ -71,6 +74,7 @@ static void archive_free(struct archive *a)
 	worker_cancel(a->worker);
 	fd_close(a->stream);
 	fd_close(a->process);
+	fd_close(a->files);
 	container_namespaces_done(&a->namespaces);
 	buffer_done(&a->raw);
 	free(a->path);
@@ -149,11 +153,23 @@ static int enter_upper(const struct archive *a, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "cannot become root of the container") : TAKE_FD(upper);
 }
 
+static int enter_files(const struct archive *a, struct error **err)
+{
+	if (setns(a->namespaces.user, CLONE_NEWUSER) < 0)
+		return error_set_errno(err, errno, "cannot enter the container");
+	int r = idmap_become_root(&a->engine->ids);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return r < 0 ? error_set_errno(err, r, "cannot become root of the container") :
+		       fcntl(a->files, F_DUPFD_CLOEXEC, 0);
+}
+
 /* A descriptor of the container's root directory. */
 static int become_container(const struct archive *a, struct error **err)
 {
 	if (a->kind == ARCHIVE_LAYER)
 		return enter_upper(a, err);
+	if (a->kind == ARCHIVE_FILES)
+		return enter_files(a, err);
 	int r = a->process >= 0 ? enter_running(a, err) : enter_stopped(a, err);
 	if (r < 0)
 		return r;
@@ -315,11 +331,36 @@ static int send_layer(const struct archive *a, int upper, struct error **err)
 	return r;
 }
 
+/* A tar_source with an end. */
+struct capped {
+	struct body_in *body;
+	size_t left;
+};
+
+static ssize_t read_capped(void *data, const void **ret, struct error **err)
+{
+	struct capped *c = data;
+	ssize_t n = body_in_read(c->body, ret, err);
+	if (n > 0 && (size_t)n > c->left)
+		return error_set(err, EFBIG, "the files for a start are larger than %d MiB", FILES_TOTAL_MAX >> 20);
+	c->left -= n > 0 ? (size_t)n : 0;
+	return n;
+}
+
+static const char put_done[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/* PUT with holmFiles: everything beneath the folder, no symlink followed. */
+static int write_files(const struct archive *a, int folder, struct body_in *body, struct error **err)
+{
+	struct capped capped = { body, FILES_TOTAL_MAX };
+	const struct tar_unpack u = { .directory = folder, .uid = -1, .gid = -1, .foreign = 1 };
+	int r = tar_unpack_run(&u, read_capped, &capped, NULL, err);
+	return r < 0 ? r : fd_write_full(a->stream, put_done, strlen(put_done));
+}
+
 /* PUT: the path is a directory, symlinks followed. */
 static int write_in(const struct archive *a, int root, struct body_in *body, struct error **err)
 {
-	static const char done[] =
-	    "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Content-Length: 0\r\nConnection: close\r\n\r\n";
 	AUTOFREE char *path = xasprintf("/%s", a->path);
 	struct stat st;
 	AUTO_FD int found = path_open_in_root(root, path, O_PATH, 0);
@@ -337,7 +378,7 @@ static int write_in(const struct archive *a, int root, struct body_in *body, str
 		.gid = a->is_roots ? 0 : -1,
 		.follow = 1 };
 	int r = tar_unpack_run(&u, body_in_read, body, NULL, err);
-	return r < 0 ? r : fd_write_full(a->stream, done, strlen(done));
+	return r < 0 ? r : fd_write_full(a->stream, put_done, strlen(put_done));
 }
 
 static int work(int channel, void *data, struct error **err)
@@ -349,7 +390,8 @@ static int work(int channel, void *data, struct error **err)
 	if (root < 0)
 		r = root;
 	if (r >= 0)
-		r = a->is_put                 ? write_in(a, root, &body, err) :
+		r = a->kind == ARCHIVE_FILES  ? write_files(a, root, &body, err) :
+		    a->is_put                 ? write_in(a, root, &body, err) :
 		    a->kind == ARCHIVE_LAYER  ? send_layer(a, root, err) :
 		    a->kind == ARCHIVE_EXPORT ? export_root(a, root, err) :
 						read_out(a, root, err);
@@ -377,7 +419,7 @@ static int start(struct archive *a, struct error **err)
 {
 	static const struct worker_events events = { .done = on_done };
 	struct container *c = a->container;
-	int r = 0, inside = c->pid && a->kind != ARCHIVE_LAYER;
+	int r = 0, inside = c->pid && a->kind != ARCHIVE_LAYER && a->kind != ARCHIVE_FILES;
 	if (inside)
 		a->process = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (inside && a->process < 0)
@@ -386,7 +428,7 @@ static int start(struct archive *a, struct error **err)
 		r = container_namespaces_make(container_ids(c), NULL, 0, &a->namespaces, NULL, err);
 	if (r < 0)
 		return r;
-	const int keep[] = { a->stream, a->process, a->namespaces.user, a->engine->folders };
+	const int keep[] = { a->stream, a->process, a->namespaces.user, a->engine->folders, a->files };
 	return worker_start(a->engine->loop, work, a, keep, inside ? 2 : ARRAY_SIZE(keep), &events, a, &a->worker);
 }
 
@@ -400,7 +442,9 @@ static void on_image(int code, const char *text, void *data)
 	/* One that never ran has changed nothing. */
 	if (r == 0 && a->kind == ARCHIVE_LAYER && !a->container->pid)
 		r = image_make_upper(a->container, &err);
-	if (r == 0)
+	if (r == 0 && a->kind == ARCHIVE_FILES)
+		r = a->files = files_folder(a->container, &err);
+	if (r >= 0)
 		r = start(a, &err);
 	if (r < 0) {
 		send_error(a, r, err);
@@ -431,6 +475,7 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 		.container = c,
 		.stream = -1,
 		.process = -1,
+		.files = -1,
 		.namespaces = { -1, -1 },
 		.kind = kind,
 		.path = path,
@@ -441,7 +486,7 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);
-	else if (c->pid)
+	else if (c->pid || kind == ARCHIVE_FILES)
 		on_image(0, NULL, a);
 	else
 		image_want(c, on_image, a);
@@ -452,13 +497,14 @@ void engine_archive(struct engine *e, struct http_exchange *x, const char *name)
 	AUTO_ERROR struct error *err = NULL;
 	struct container *c = engine_find(e, x, name);
 	AUTOFREE char *path = engine_query(x, "path");
+	int files = streq(http_exchange_head(x)->method, "PUT") && engine_flag(x, "holmFiles", 0);
 	if (!c)
 		return;
 	int r = check(e, path, &err);
 	if (r < 0)
 		engine_error(x, r, err);
 	else
-		begin(c, x, name, TAKE_PTR(path), ARCHIVE_PATH);
+		begin(c, x, name, TAKE_PTR(path), files ? ARCHIVE_FILES : ARCHIVE_PATH);
 }
 
 static void whole(struct engine *e, struct http_exchange *x, const char *name, enum archive_kind kind)

@@ -14,6 +14,7 @@
 #include "agent/engine/command.h"
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/endpoints.h"
+#include "agent/engine/files.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/rights.h"
@@ -373,7 +374,9 @@ static char *descriptor_path(int fd)
 	return fd < 0 ? NULL : xasprintf("/proc/%d/fd/%d", getpid(), fd);
 }
 
-static struct json_object *make_spec(struct container *c, const struct identity *who, const char *directory)
+/* more: variables of this start alone. */
+static struct json_object *make_spec(struct container *c, const struct identity *who, const struct strv *more,
+    const char *directory)
 {
 	const struct docker_body *b = &c->record.body;
 	const struct docker_namespaces *shared = &b->namespaces;
@@ -395,7 +398,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	}
 	strv_add_all(&arguments, &b->entrypoint);
 	strv_add_all(&arguments, &b->command);
-	make_environment(c, who, b->tty, NULL, &environment);
+	make_environment(c, who, b->tty, more, &environment);
 	copy_ids(ids->uids, ids->uid_count, uids);
 	copy_ids(ids->gids, ids->gid_count, gids);
 	struct runtime_spec s = {
@@ -436,6 +439,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 int bundle_write(struct container *c, struct error **err)
 {
 	AUTOFREE char *directory = path_join(ENGINE_RUN, c->record.id), *path = path_join(directory, "root");
+	AUTO_STRV struct strv more = { 0 };
 	struct identity who;
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -447,9 +451,10 @@ int bundle_write(struct container *c, struct error **err)
 	const struct idmap *ids = container_ids(c);
 	(void)idmap_outside(ids->uids, ids->uid_count, who.uid, &c->user);
 	(void)idmap_outside(ids->gids, ids->gid_count, who.gid, &c->group);
-	if ((r = rights_prepare(&c->record.body.rights, err)) < 0 || (r = make_working_directory(c, root, err)) < 0)
+	if ((r = rights_prepare(&c->record.body.rights, err)) < 0 || (r = make_working_directory(c, root, err)) < 0 ||
+	    (r = files_env(c, &more, err)) < 0)
 		return r;
-	AUTO_JSON struct json_object *spec = make_spec(c, &who, directory);
+	AUTO_JSON struct json_object *spec = make_spec(c, &who, &more, directory);
 	AUTOFREE char *text = json_to_string(spec, 0);
 	r = write_text(directory, "config.json", text);
 	if (r < 0)

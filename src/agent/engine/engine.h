@@ -71,6 +71,7 @@ struct waiter {
 	struct container *container;
 	struct http_exchange *exchange;
 	enum wait_kind kind;
+	int holds; /* the container goes with the client */
 };
 
 struct container {
@@ -185,6 +186,8 @@ int container_refuse_paused(const struct container *c, struct http_exchange *x, 
 
 /* waiters.c */
 void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind);
+/* Waits for the removal, and removes the container if the client goes away before it. */
+void waiters_hold(struct container *c, struct http_exchange *x);
 void waiters_tell(struct container *c, int removed);
 struct json_object *waiters_answer(const struct container *c);
 

@@ -24,7 +24,8 @@ static int add_from(struct engine *e, const char *text, struct docker_mounts *li
 	for (size_t i = 0; r == 0 && i < c->record.mounts.count; i++) {
 		const struct docker_mount *m = &c->record.mounts.items[i];
 		struct docker_mount copy;
-		if (m->type == DOCKER_MOUNT_TMPFS || docker_mounts_at(list, m->destination))
+		if (m->type == DOCKER_MOUNT_TMPFS || m->type == DOCKER_MOUNT_FILE ||
+		    docker_mounts_at(list, m->destination))
 			continue;
 		docker_mount_copy(m, &copy);
 		copy.read_only |= streq(colon, ":ro");
@@ -85,6 +86,7 @@ int mounts_choose(struct engine *e, struct json_object *body, struct record *r, 
 	if (result == 0)
 		result = settle(e, body, &list, err);
 	json_object_object_del(body, "HolmBinds");
+	json_object_object_del(body, "HolmFiles");
 	json_object_object_del(body, "HolmMounts");
 	if (result < 0)
 		return result;
@@ -123,8 +125,10 @@ size_t mounts_add(const struct container *c, struct runtime_mount *to, struct st
 
 static struct json_object *describe(const struct docker_mount *m)
 {
-	static const char *const types
-	    [] = { [DOCKER_MOUNT_BIND] = "bind", [DOCKER_MOUNT_VOLUME] = "volume", [DOCKER_MOUNT_TMPFS] = "tmpfs" };
+	static const char *const types[] = { [DOCKER_MOUNT_BIND] = "bind",
+		[DOCKER_MOUNT_VOLUME] = "volume",
+		[DOCKER_MOUNT_TMPFS] = "tmpfs",
+		[DOCKER_MOUNT_FILE] = "file" };
 	struct json_object *o = json_object_new_object();
 	AUTOFREE char *place = m->type == DOCKER_MOUNT_VOLUME ? volume_place(m->source) : NULL;
 	json_add_string(o, "Type", types[m->type]);

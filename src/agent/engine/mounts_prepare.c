@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "agent/core/channel.h"
+#include "agent/engine/files.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
@@ -158,6 +159,8 @@ static int put_volume(const struct container *c, size_t i, struct error **err)
 {
 	const struct docker_mount *m = &c->record.mounts.items[i];
 	int r = volume_make(c->engine, m->source, NULL, err);
+	if (r == 0)
+		volume_touch(c->engine, m->source);
 	AUTO_FD int data = r < 0 ? r : volume_open(c->engine, m->source, m->subpath, O_PATH);
 	AUTO_FD int tree = data < 0 ? -1 : (int)syscall(SYS_open_tree, data, "", CLONE);
 	return data < 0 ? data : tree < 0 ? -errno : put(c, i, tree);
@@ -166,6 +169,12 @@ static int put_volume(const struct container *c, size_t i, struct error **err)
 static int put_socket(const struct container *c, size_t i, struct error **err)
 {
 	AUTO_FD int tree = docker_socket_tree(c->engine, err);
+	return tree < 0 ? tree : put(c, i, tree);
+}
+
+static int put_file(const struct container *c, size_t i)
+{
+	AUTO_FD int tree = files_tree(c, c->record.mounts.items[i].source);
 	return tree < 0 ? tree : put(c, i, tree);
 }
 
@@ -188,6 +197,8 @@ static int begin(struct mounting *m, size_t i, struct error **err)
 		return ask(m, i);
 	case DOCKER_MOUNT_VOLUME:
 		return put_volume(m->container, i, err);
+	case DOCKER_MOUNT_FILE:
+		return put_file(m->container, i);
 	case DOCKER_MOUNT_TMPFS:
 		return 0;
 	}

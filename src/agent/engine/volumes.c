@@ -14,6 +14,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "docker/name.h"
 
@@ -65,13 +67,38 @@ static int write_json(int one, struct json_object *labels)
 	return fd_write_full(fd, text, strlen(text));
 }
 
-/* Root's of a container, which is the machine's user. */
-static int make_data(const struct engine *e, int one)
+struct owner {
+	uint32_t uid, gid; /* in a container */
+	unsigned mode;
+};
+
+/* "UID:GID:MODE" of a label, or root's of a container, which is the machine's user. */
+static struct owner read_owner(struct json_object *labels)
 {
-	if (mkdirat(one, "data", 0755) < 0)
+	struct owner o = { .mode = 0755 };
+	AUTO_STRV struct strv parts = { 0 };
+	const char *text = NULL;
+	uint32_t mode;
+	if (!labels || json_get_string(labels, VOLUME_OWNER, &text, NULL) < 0)
+		return o;
+	strv_split(&parts, text, ":");
+	if (parts.count == 3 && parse_u32(parts.items[0], &o.uid) == 0 && parse_u32(parts.items[1], &o.gid) == 0 &&
+	    parse_octal(parts.items[2], &mode) == 0 && mode <= 07777)
+		o.mode = mode;
+	return o;
+}
+
+static int make_data(const struct engine *e, int one, struct json_object *labels)
+{
+	const struct owner o = read_owner(labels);
+	uint32_t uid, gid;
+	if (!idmap_outside(e->ids.uids, e->ids.uid_count, o.uid, &uid) ||
+	    !idmap_outside(e->ids.gids, e->ids.gid_count, o.gid, &gid))
+		return -EINVAL;
+	if (mkdirat(one, "data", 0700) < 0)
 		return errno == EEXIST ? 0 : -errno;
-	return fchownat(one, "data", e->ids.uids[0].outside, e->ids.gids[0].outside, AT_SYMLINK_NOFOLLOW) < 0 ? -errno :
-														0;
+	AUTO_FD int data = openat(one, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return data < 0 || fchown(data, uid, gid) < 0 || fchmod(data, o.mode) < 0 ? -errno : 0;
 }
 
 int volume_make(const struct engine *e, const char *name, struct json_object *labels, struct error **err)
@@ -81,7 +108,7 @@ int volume_make(const struct engine *e, const char *name, struct json_object *la
 	if (r == 0 && mkdirat(all, name, 0711) < 0 && errno != EEXIST)
 		r = -errno;
 	AUTO_FD int one = r < 0 ? r : open_one(e, name);
-	if (one < 0 || (r = write_json(one, labels)) < 0 || (r = make_data(e, one)) < 0)
+	if (one < 0 || (r = write_json(one, labels)) < 0 || (r = make_data(e, one, labels)) < 0)
 		return error_set_errno(err, one < 0 ? one : r, "cannot make the volume \"%s\"", name);
 	return 0;
 }
@@ -119,6 +146,23 @@ static struct json_object *labels_of(struct json_object *from)
 	return to;
 }
 
+void volume_touch(const struct engine *e, const char *name)
+{
+	AUTO_FD int one = open_one(e, name);
+	if (one >= 0 && futimens(one, NULL) < 0)
+		log_debug("the volume %s: %s", name, strerror(errno));
+}
+
+static void add_use(int one, struct json_object *volume)
+{
+	struct json_object *status = json_object_new_object();
+	struct stat st = { 0 };
+	(void)fstat(one, &st);
+	AUTOFREE char *used = clock_format_rfc3339((int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+	json_add_string(status, "LastUsedAt", used);
+	json_add(volume, "Status", status);
+}
+
 struct json_object *volume_describe(const struct engine *e, const char *name)
 {
 	AUTO_FD int one = open_one(e, name);
@@ -131,11 +175,14 @@ struct json_object *volume_describe(const struct engine *e, const char *name)
 	json_get_string(from, "CreatedAt", &created, NULL);
 	json_add_string(o, "CreatedAt", created);
 	json_add_string(o, "Driver", "local");
-	json_add(o, "Labels", labels_of(from));
+	struct json_object *labels = labels_of(from);
+	json_add(o, "Labels", labels);
 	json_add_string(o, "Mountpoint", place);
 	json_add_string(o, "Name", name);
 	json_add(o, "Options", NULL);
 	json_add_string(o, "Scope", "local");
+	if (json_object_object_get_ex(labels, VOLUME_BUILD_CACHE, NULL))
+		add_use(one, o);
 	return o;
 }
 

@@ -6,12 +6,16 @@
 #include "agent/engine/engine.h"
 
 #define VOLUME_ANONYMOUS "com.docker.volume.anonymous" /* a label of those without a name of their own */
+#define VOLUME_BUILD_CACHE "org.holm.build.cache"      /* of builds: inspect says when it was used last */
+#define VOLUME_OWNER "org.holm.owner"                  /* a label, "UID:GID:MODE": of a new one's directory */
 
 /* Makes the volume unless it is there. labels: borrowed, or NULL. 0 or -errno. */
 int volume_make(const struct engine *e, const char *name, struct json_object *labels, struct error **err);
 /* The data of a volume, or what a relative path leads to in it without symlinks: a descriptor, or
  * -errno. */
 int volume_open(const struct engine *e, const char *name, const char *subpath, int flags);
+/* Notes that it is used now: the time of its folder. */
+void volume_touch(const struct engine *e, const char *name);
 /* As the API has it. Owned; NULL: there is none. */
 struct json_object *volume_describe(const struct engine *e, const char *name);
 char *volume_place(const char *name); /* the mount point that inspect names; owned */

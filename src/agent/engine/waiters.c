@@ -24,7 +24,14 @@ static void waiter_free(struct waiter *w)
 
 static void on_gone(void *data)
 {
-	waiter_free(data);
+	struct waiter *w = data;
+	struct container *c = w->container;
+	int holds = w->holds;
+	waiter_free(w);
+	if (!holds)
+		return;
+	c->drop_volumes = 1;
+	container_remove(c);
 }
 
 static int is_streamed(const struct waiter *w)
@@ -40,6 +47,12 @@ void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind ki
 	http_exchange_on_closed(x, on_gone, w);
 	if (is_streamed(w))
 		http_stream_begin(x, 200);
+}
+
+void waiters_hold(struct container *c, struct http_exchange *x)
+{
+	waiters_add(c, x, WAIT_REMOVED);
+	c->waiters->holds = 1;
 }
 
 void waiters_tell(struct container *c, int removed)

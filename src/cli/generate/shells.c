@@ -42,7 +42,7 @@ static void put_words_below(FILE *out, const char *under)
 }
 
 static const char *const stems[] = { "", "machine", "machine mount", "container", "network", "volume", "image",
-	"system" };
+	"builder", "system" };
 
 static void put_stems(FILE *out)
 {

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "image/builder/cache_share.h"
 #include "image/builder/parallel.h"
+#include "image/builder/prune.h"
 #include "image/builder/remote.h"
 #include "image/registry/pull.h"
 #include "oci/digest.h"
@@ -41,6 +42,8 @@ static void builder_done(struct builder *b)
 		build_state_free(b->images[i].state);
 	}
 	free(b->images);
+	free(b->token);
+	fd_close(b->token_lock);
 }
 
 /* ---- the Dockerfile ---- */
@@ -335,6 +338,16 @@ static int begin(struct builder *b, struct error **err)
 	return parse_file(b, err);
 }
 
+/* Without it the cache would grow for ever. A failure makes no image worse. */
+static void limit_cache(struct builder *b)
+{
+	AUTO_ERROR struct error *err = NULL;
+	int r = b->made ? build_prune_records(b->library, &err) : 0;
+	*b->options->pruned = r > 0;
+	if (r < 0)
+		report_note(b->report, "warning: the cache of builds was not pruned: %s", error_text(err, r));
+}
+
 static int build(struct builder *b, char *ret_digest, struct error **err)
 {
 	static const struct strv none = { 0 };
@@ -359,13 +372,18 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 	if (b->context && !b->upload.folder)
 		build_context_save(b->context, folder);
 	warn_unused(b);
+	limit_cache(b);
 	return 0;
 }
 
 int build_image(struct library *l, const struct build_options *o, char *ret_digest, struct error **err)
 {
 	CLEANUP(builder_done)
-	struct builder b = { .options = o, .library = l, .report = report_new(o->style, o->quiet), .worker_fd = -1 };
+	struct builder b = { .options = o,
+		.library = l,
+		.report = report_new(o->style, o->quiet),
+		.worker_fd = -1,
+		.token_lock = -1 };
 	int r = build(&b, ret_digest, err);
 	if (r == 0)
 		report_image(b.report, ret_digest, o->tags);

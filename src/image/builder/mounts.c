@@ -16,7 +16,7 @@
 #include "oci/digest.h"
 #include "oci/tar_write.h"
 
-enum { MOUNTS_MAX = 64, SECRET_MAX = 500 << 10, SHORT = 16 };
+enum { MOUNTS_MAX = 64, SECRET_MAX = 500 << 10, VARIABLES_MAX = 4 << 20, SHORT = 16, COPIES_MAX = 64 };
 
 static void mount_done(struct run_mount *m)
 {
@@ -104,22 +104,31 @@ static int set_required(struct run_mount *m, const char *value)
 
 static int set_sharing(struct run_mount *m, const char *value)
 {
-	m->is_locked = !streq(value, "shared");
-	return streq(value, "shared") || streq(value, "locked") || streq(value, "private") ? 0 : -EINVAL;
+	static const char *const
+	    words[] = { [SHARING_SHARED] = "shared", [SHARING_LOCKED] = "locked", [SHARING_PRIVATE] = "private" };
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (streq(words[i], value)) {
+			m->sharing = i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 static int set_uid(struct run_mount *m, const char *value)
 {
+	m->has_owner = 1;
 	return parse_u32(value, &m->uid);
 }
 
 static int set_gid(struct run_mount *m, const char *value)
 {
+	m->has_owner = 1;
 	return parse_u32(value, &m->gid);
 }
 
 static int set_mode(struct run_mount *m, const char *value)
 {
+	m->has_owner = 1;
 	return parse_octal(value, &m->mode) < 0 || m->mode > 07777 ? -EINVAL : 0;
 }
 
@@ -181,9 +190,8 @@ static int set_defaults(struct build_step *s, struct run_mount *m, struct error 
 	}
 	if (!m->target && !m->variable)
 		return error_set(err, EINVAL, "RUN --mount needs target=PATH");
-	if (m->type == MOUNT_CACHE && (m->uid || m->gid || m->mode || m->from))
-		return error_set(err, EOPNOTSUPP,
-		    "RUN --mount=type=cache: uid, gid, mode and from are not supported yet");
+	if (m->type == MOUNT_CACHE && !m->mode)
+		m->mode = 0755;
 	if (m->target) {
 		AUTOFREE char *joined = path_join(build_state_text(s->state, "WorkingDir", "/"), m->target);
 		free(m->target);
@@ -230,14 +238,19 @@ int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error *
 	return 0;
 }
 
-/* ---- the step's key, and the engine's part ---- */
+/* ---- the step's key ---- */
+
+/* Whether it is files of the context, a stage or an image. */
+static int has_layer(const struct run_mount *m)
+{
+	return m->type == MOUNT_BIND || (m->type == MOUNT_CACHE && m->from);
+}
 
 int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *h, struct error **err)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		struct run_mount *at = &m->items[i];
-		int r =
-		    at->type == MOUNT_BIND ? build_bind(s, at->from, at->source, at->target, at->key, NULL, err) : 0;
+		int r = has_layer(at) ? build_bind(s, at->from, at->source, at->target, at->key, NULL, err) : 0;
 		if (r < 0)
 			return r;
 		AUTOFREE char *text = xasprintf("mount %d %s %s %s %s %u %u %o %llu %d", at->type,
@@ -248,32 +261,112 @@ int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *
 	return 0;
 }
 
+/* ---- caches ---- */
+
 static char *volume_of(const struct run_mount *m)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
-	hash_memory(m->id, strlen(m->id), digest);
-	return xasprintf("holm-build-cache-%.*s", SHORT, digest_hex(digest));
+	AUTOFREE char *owner = m->has_owner ? xasprintf("\n%u:%u:%o", m->uid, m->gid, m->mode) : xstrdup(""),
+		      *from = m->from ? xasprintf("\n%s:%s", m->from, m->source ? m->source : "/") : xstrdup(""),
+		      *copy = m->copy ? xasprintf("\n%u", m->copy) : xstrdup(""),
+		      *text = xasprintf("%s%s%s%s", m->id, owner, from, copy);
+	hash_memory(text, strlen(text), digest);
+	return xasprintf(BUILD_CACHE_PREFIX "%.*s", SHORT, digest_hex(digest));
+}
+
+int run_mounts_has_cache(const struct run_mounts *m)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (m->items[i].type == MOUNT_CACHE)
+			return 1;
+	return 0;
+}
+
+static int is_earlier(const struct run_mounts *m, size_t i)
+{
+	AUTOFREE char *name = volume_of(&m->items[i]);
+	for (size_t k = 0; k < i; k++) {
+		AUTOFREE char *other = m->items[k].type == MOUNT_CACHE ? volume_of(&m->items[k]) : NULL;
+		if (streq(other, name))
+			return 1;
+	}
+	return 0;
+}
+
+/* The first copy that no other command has. */
+static int lock_copy(struct library *l, struct run_mount *m, struct error **err)
+{
+	int fd = -EWOULDBLOCK;
+	for (m->copy = 0; fd == -EWOULDBLOCK && m->copy < COPIES_MAX; m->copy++) {
+		AUTOFREE char *name = volume_of(m);
+		fd = library_try_lock(l, name, NULL);
+		if (fd >= 0)
+			return fd;
+	}
+	return fd == -EWOULDBLOCK ?
+		   error_set(err, EBUSY, "%d commands have the private cache \"%.60s\"", COPIES_MAX, m->id) :
+		   error_set_errno(err, fd, "cannot lock the cache \"%.60s\"", m->id);
+}
+
+struct waiting {
+	struct report *report;
+	const char *id;
+};
+
+static void on_wait(void *data)
+{
+	const struct waiting *w = data;
+	report_note(w->report, "waiting for the cache \"%.60s\", which another command has locked", w->id);
+}
+
+static int lock_cache(struct build_step *s, struct run_mount *m, struct error **err)
+{
+	struct waiting w = { s->builder->report, m->id };
+	struct library *l = s->builder->library;
+	if (m->sharing == SHARING_PRIVATE)
+		return lock_copy(l, m, err);
+	AUTOFREE char *name = volume_of(m);
+	return library_lock_as(l, name, m->sharing == SHARING_LOCKED ? LOCK_EXCLUSIVE : LOCK_SHARED, on_wait, &w, err);
+}
+
+/* In one order, so that two builds do not wait for each other. */
+static int compare_caches(const void *a, const void *b)
+{
+	const struct run_mount *const *x = a, *const *y = b;
+	AUTOFREE char *m = volume_of(*x), *n = volume_of(*y);
+	return strcmp(m, n);
 }
 
 int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err)
 {
-	AUTO_STRV struct strv names = { 0 };
+	AUTOFREE struct run_mount **caches = xcalloc(m->count + 1, sizeof(void *));
+	size_t count = 0;
 	m->locks = xcalloc(m->count + 1, sizeof(int));
-	for (size_t i = 0; i < m->count; i++)
+	for (size_t i = 0; i < m->count; i++) {
 		m->locks[i] = -1;
-	for (size_t i = 0; i < m->count; i++)
-		if (m->items[i].type == MOUNT_CACHE && m->items[i].is_locked)
-			strv_take(&names, volume_of(&m->items[i]));
-	/* In one order, so that two builds do not wait for each other, and each once. */
-	strv_sort(&names);
-	for (size_t i = 0; i < names.count; i++) {
-		if (i && streq(names.items[i], names.items[i - 1]))
-			continue;
-		m->locks[i] = library_lock(s->builder->library, names.items[i], NULL, NULL, err);
+		if (m->items[i].type == MOUNT_CACHE && (m->items[i].sharing == SHARING_PRIVATE || !is_earlier(m, i)))
+			caches[count++] = &m->items[i];
+	}
+	qsort(caches, count, sizeof(void *), compare_caches);
+	for (size_t i = 0; i < count; i++) {
+		m->locks[i] = lock_cache(s, caches[i], err);
 		if (m->locks[i] < 0)
 			return m->locks[i];
 	}
 	return 0;
+}
+
+/* An empty volume begins with what the image has there: with `from` that is a layer for it, and
+ * nothing else may count. */
+static struct json_object *volume_options(const struct run_mount *m)
+{
+	struct json_object *o = json_object_new_object(), *labels = json_object_new_object();
+	AUTOFREE char *owner = xasprintf("%u:%u:%o", m->uid, m->gid, m->mode);
+	json_add_string(labels, BUILD_CACHE_LABEL, m->id);
+	json_add_string(labels, "org.holm.owner", owner);
+	json_add(o, "Labels", labels);
+	json_add_bool(o, "NoCopy", !m->from);
+	return o;
 }
 
 void run_mounts_add_body(const struct run_mounts *m, struct json_object *host)
@@ -292,11 +385,14 @@ void run_mounts_add_body(const struct run_mounts *m, struct json_object *host)
 		json_add_string(o, "Source", name);
 		json_add_string(o, "Target", at->target);
 		json_add_bool(o, "ReadOnly", at->read_only);
+		json_add(o, "VolumeOptions", volume_options(at));
 		json_object_array_add(mounts, o);
 	}
 	json_add(host, "Mounts", mounts);
 	json_add(host, "Tmpfs", tmpfs);
 }
+
+/* ---- binds, and what a cache begins with ---- */
 
 int run_mounts_add_layers(struct build_step *s, struct run_mounts *m, struct build_state *to, struct error **err)
 {
@@ -304,7 +400,7 @@ int run_mounts_add_layers(struct build_step *s, struct run_mounts *m, struct bui
 	for (size_t i = 0; r == 0 && i < m->count; i++) {
 		struct run_mount *at = &m->items[i];
 		struct build_layer layer = { 0 };
-		if (at->type != MOUNT_BIND)
+		if (!has_layer(at))
 			continue;
 		r = build_bind(s, at->from, at->source, at->target, at->key, &layer, err);
 		if (r == 0)
@@ -322,9 +418,8 @@ int run_mounts_place(struct library *l, struct run_mounts *m, struct build_state
 		int r = !at->target || files ? 0 : build_state_list(l, below, 0, &files, err);
 		if (r < 0)
 			return r;
-		/* A secret's file replaces a symlink of its name. A mount goes where that leads. */
 		if (at->target)
-			at->place = contents_resolve(&files->contents, at->target, at->type != MOUNT_SECRET);
+			at->place = contents_resolve(&files->contents, at->target, 1);
 		if (at->target && !at->place)
 			return error_set(err, ELOOP, "RUN --mount: target=%.200s: too many symlinks", at->target);
 		if (streq(at->place, "/"))
@@ -379,14 +474,22 @@ static int append(void *buffer, const void *bytes, size_t size)
 	return buffer_append(buffer, bytes, size);
 }
 
-static int add_secret(struct build_step *s, const struct run_mount *m, struct buffer *tar, struct strv *env,
-    struct error **err)
+static char *secret_file(size_t i)
 {
-	AUTOFREE char *text = NULL;
+	return xasprintf("secret%zu", i);
+}
+
+/* variables: "NAME=VALUE" texts, a NUL character behind each. */
+static int add_secret(struct build_step *s, struct run_mounts *all, size_t i, struct buffer *tar,
+    struct buffer *variables, struct error **err)
+{
+	struct run_mount *m = &all->items[i];
+	AUTOFREE char *text = NULL, *name = secret_file(i);
 	size_t size = 0;
 	int r = find_secret(s, m->id, &text, &size, err);
 	if (r < 0)
 		return r;
+	m->is_given = text != NULL;
 	if (!text)
 		return m->required ? error_set(err, ENOENT,
 					 "the secret \"%.60s\" is missing; give it with --secret id=%.60s,src=FILE",
@@ -396,24 +499,49 @@ static int add_secret(struct build_step *s, const struct run_mount *m, struct bu
 		return error_set(err, EINVAL, "the secret \"%.60s\" has a NUL character, which no variable can have",
 		    m->id);
 	if (m->variable)
-		strv_setenv(env, m->variable, text);
-	const struct tar_text file = { .name = m->place ? m->place + 1 : NULL,
+		r = buffer_appendf(variables, "%s=%s", m->variable, text);
+	if (m->variable && r == 0)
+		r = buffer_append(variables, "", 1);
+	const struct tar_text file = { .name = name,
 		.text = text,
 		.size = size,
 		.mode = m->mode,
 		.uid = m->uid,
 		.gid = m->gid };
-	return m->place ? tar_write_text(&file, append, tar) : 0;
+	if (r == 0 && m->target)
+		r = tar_write_text(&file, append, tar);
+	explicit_bzero(text, size);
+	return r < 0 ? error_set(err, E2BIG, "the secrets of this command are too large together") : 0;
 }
 
-int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
-    struct error **err)
+int run_mounts_add_secrets(struct build_step *s, struct run_mounts *m, struct buffer *tar, struct error **err)
 {
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < m->count; i++)
-		if (m->items[i].type == MOUNT_SECRET)
-			r = add_secret(s, &m->items[i], tar, env, err);
-	return r;
+	AUTO_BUFFER struct buffer variables;
+	buffer_init(&variables, VARIABLES_MAX);
+	for (size_t i = 0; i < m->count; i++) {
+		int r = m->items[i].type == MOUNT_SECRET ? add_secret(s, m, i, tar, &variables, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	const struct tar_text file = { .name = "env", .text = variables.data, .size = variables.size, .mode = 0400 };
+	return variables.size && tar_write_text(&file, append, tar) < 0 ?
+		   error_set(err, E2BIG, "the secrets of this command are too large together") :
+		   0;
+}
+
+void run_mounts_add_files(const struct run_mounts *m, struct json_object *array)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		const struct run_mount *at = &m->items[i];
+		if (at->type != MOUNT_SECRET || !at->is_given || !at->target)
+			continue;
+		struct json_object *o = json_object_new_object();
+		AUTOFREE char *name = secret_file(i);
+		json_add_string(o, "Name", name);
+		json_add_string(o, "Target", at->target);
+		json_add_bool(o, "ReadOnly", 1);
+		json_object_array_add(array, o);
+	}
 }
 
 static void hide(const char *path, struct strv *without)

@@ -2,10 +2,11 @@
  * RUN --mount (Dockerfile reference, "RUN --mount").
  *
  *   tmpfs    a tmpfs of the container
- *   cache    a volume of the engine, named by a digest of its id; builds that lock it wait for each
- *            other on this host
- *   secret   a file, or a variable, that is there for the command alone; the step's layer is
- *            written without it, and the key of the cache has its name and not its bytes
+ *   cache    a volume of the engine, named by a digest of its id, its owner and what it begins
+ *            with; builds that lock it wait for each other on this host
+ *   secret   a file, or a variable, that the engine keeps in memory for the command alone
+ *            (src/agent/engine/files.h); the step's layer is written without it, and the key of
+ *            the cache has its name and not its bytes
  *   bind     files of the context, a stage or an image: a layer below the container's own, so that
  *            what the command writes there is dropped with it */
 #pragma once
@@ -13,14 +14,22 @@
 #include "base/buffer.h"
 #include "image/builder/step.h"
 
+/* The volumes of caches, and their label, whose value is the id. */
+#define BUILD_CACHE_PREFIX "holm-build-cache-"
+#define BUILD_CACHE_LABEL "org.holm.build.cache"
+
 enum mount_type { MOUNT_BIND, MOUNT_CACHE, MOUNT_TMPFS, MOUNT_SECRET };
 
 struct run_mount {
 	enum mount_type type;
 	char *target, *source, *from, *id, *variable; /* absolute paths; or NULL */
 	char *place;                                  /* the target behind the image's symlinks; or NULL */
-	int read_only, required, is_locked;
+	int read_only, required;
+	int is_given; /* secret: there are bytes of it */
+	enum { SHARING_SHARED, SHARING_LOCKED, SHARING_PRIVATE } sharing;
+	unsigned copy; /* of a private cache: 0 is the first */
 	uint32_t uid, gid, mode;
+	int has_owner; /* one of them was written */
 	uint64_t size;
 	char key[DIGEST_TEXT_SIZE + 1]; /* of a bind's files */
 };
@@ -36,7 +45,8 @@ void run_mounts_done(struct run_mounts *m);
 int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err);
 /* Adds to the step's key what the mounts are. 0 or -errno. */
 int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *h, struct error **err);
-/* Takes the locks of caches. 0 or -errno. */
+int run_mounts_has_cache(const struct run_mounts *m);
+/* Takes the locks of caches, and chooses copies of private ones. 0 or -errno. */
 int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err);
 /* Adds the engine's part to HostConfig. */
 void run_mounts_add_body(const struct run_mounts *m, struct json_object *host);
@@ -45,9 +55,9 @@ int run_mounts_add_layers(struct build_step *s, struct run_mounts *m, struct bui
 /* Finds the places of the targets in a state with all layers, as symlinks of the image lead there.
  * 0 or -errno. */
 int run_mounts_place(struct library *l, struct run_mounts *m, struct build_state *below, struct error **err);
-/* Adds the files of secrets, which have their places by now, to a tar stream, and
- * their variables to the environment. 0 or -errno. */
-int run_mounts_add_secrets(struct build_step *s, const struct run_mounts *m, struct buffer *tar, struct strv *env,
-    struct error **err);
+/* Adds the files and variables of secrets to a tar stream of files for a start. 0 or -errno. */
+int run_mounts_add_secrets(struct build_step *s, struct run_mounts *m, struct buffer *tar, struct error **err);
+/* Adds the engine's part of these files: where each goes. */
+void run_mounts_add_files(const struct run_mounts *m, struct json_object *array);
 /* Adds the paths that the step's layer must not have. */
 void run_mounts_hide(const struct run_mounts *m, struct strv *without);

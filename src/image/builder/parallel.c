@@ -216,6 +216,7 @@ static int take_state(struct builder *b, struct worker *w, const char *text, siz
 	build_state_free(b->states[w->stage]);
 	b->states[w->stage] = state;
 	w->has_result = 1;
+	b->made = 1;
 	end_stage(b, w->stage);
 	return 0;
 }

@@ -14,26 +14,30 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/fd.h"
 #include "docker/frame.h"
 #include "http/http.h"
 #include "image/builder/emit.h"
+#include "image/builder/leftovers.h"
 #include "image/builder/mounts.h"
+#include "image/builder/prune.h"
 #include "image/builder/run_layer.h"
 #include "image/builder/step.h"
 #include "oci/tar_write.h"
 
 enum { FILES_MAX = 16 << 20 };
-#define SCRIPT_NAME ".holm-build-script"
-#define SCRIPT "/" SCRIPT_NAME
+#define SCRIPT "/.holm-build-script"
+#define SCRIPT_FILE "script" /* its name among the files of the start */
 
 /* A RUN under way. */
 struct running {
 	struct build_step *step;
 	struct strv words, env;
 	const char *network; /* NULL: the default one */
-	const char *script;  /* with an interpreter of its own: a file in the container; or NULL */
+	const char *script;  /* with an interpreter of its own: a file for the start; or NULL */
 	struct run_mounts mounts;
 	char *id; /* of the container; NULL: there is none */
+	int hold; /* a connection: without it the engine removes the container; -1: none */
 	struct docker_frames frames;
 };
 
@@ -42,6 +46,7 @@ static void running_done(struct running *r)
 	AUTOFREE char *target = r->id ? xasprintf("/containers/%s?force=1&v=1", r->id) : NULL;
 	if (target)
 		build_engine_delete(r->step->builder->engine, target);
+	fd_close(r->hold);
 	run_mounts_done(&r->mounts);
 	strv_done(&r->words);
 	strv_done(&r->env);
@@ -201,6 +206,21 @@ static struct json_object *host_config(const struct running *r)
 	return host;
 }
 
+/* The files that put_files() sends. */
+static struct json_object *files_of(const struct running *r)
+{
+	struct json_object *files = json_object_new_array();
+	run_mounts_add_files(&r->mounts, files);
+	if (!r->script)
+		return files;
+	struct json_object *o = json_object_new_object();
+	json_add_string(o, "Name", SCRIPT_FILE);
+	json_add_string(o, "Target", SCRIPT);
+	json_add_bool(o, "ReadOnly", 1);
+	json_object_array_add(files, o);
+	return files;
+}
+
 static struct json_object *make_body(const struct running *r, const char *image)
 {
 	struct json_object *o = json_object_new_object(), *health = json_object_new_object(),
@@ -211,7 +231,7 @@ static struct json_object *make_body(const struct running *r, const char *image)
 		strv_add(&rest, r->words.items[i]);
 	strv_add(&no_check, "NONE");
 	json_add_strv(health, "Test", &no_check);
-	json_add_string(labels, "org.holm.build", "1");
+	json_add_string(labels, BUILD_LABEL, r->step->builder->token);
 	json_add_string(o, "Image", image);
 	json_add_strv(o, "Entrypoint", &first);
 	json_add_strv(o, "Cmd", &rest);
@@ -221,6 +241,7 @@ static struct json_object *make_body(const struct running *r, const char *image)
 	json_add(o, "Healthcheck", health);
 	json_add(o, "Labels", labels);
 	json_add(o, "HostConfig", host_config(r));
+	json_add(o, "HolmFiles", files_of(r));
 	return o;
 }
 
@@ -231,16 +252,21 @@ static int create(struct running *r, const struct build_state *below, struct err
 	char digest[DIGEST_TEXT_SIZE + 1];
 	const char *id = NULL;
 	AUTO_JSON struct json_object *answer = NULL, *body = NULL;
-	int result = build_state_write_layers(b->library, below, digest, err);
+	int result = build_leftovers_begin(b, err);
+	if (result == 0)
+		result = build_state_write_layers(b->library, below, digest, err);
 	if (result < 0)
 		return result;
 	body = make_body(r, digest);
 	result = build_engine_call(b->engine, "POST", "/containers/create", body, &answer, err);
 	if (result == 0)
 		result = json_get_string(answer, "Id", &id, err);
-	if (result == 0)
-		r->id = xstrdup(id);
-	return result;
+	if (result < 0)
+		return result;
+	r->id = xstrdup(id);
+	AUTOFREE char *hold = xasprintf("/containers/%s/wait?condition=removed&holmHold=1", id);
+	r->hold = build_engine_hold(b->engine, "POST", hold, err);
+	return MIN(r->hold, 0);
 }
 
 static int call(struct running *r, const char *method, const char *what, struct json_object **ret, struct error **err)
@@ -256,11 +282,11 @@ static int append(void *buffer, const void *bytes, size_t size)
 	return buffer_append(buffer, bytes, size);
 }
 
-/* The script is added to the files of secrets (tar). */
+/* The script is added to the files of secrets (tar). The engine keeps them in memory. */
 static int put_files(struct running *r, struct buffer *tar, struct error **err)
 {
-	const struct tar_text text = { .name = SCRIPT_NAME, .text = r->script, .mode = 0755 };
-	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F", r->id);
+	const struct tar_text text = { .name = SCRIPT_FILE, .text = r->script, .mode = 0755 };
+	AUTOFREE char *target = xasprintf("/containers/%s/archive?path=%%2F&holmFiles=1", r->id);
 	if (!r->script && !tar->size)
 		return 0;
 	if ((r->script && tar_write_text(&text, append, tar) < 0) || tar_write_end(append, tar) < 0)
@@ -321,7 +347,7 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 		result = run_mounts_place(b->library, &r->mounts,
 		    below->layer_count == state->layer_count ? state : below, err);
 	if (result == 0)
-		result = run_mounts_add_secrets(r->step, &r->mounts, &tar, &r->env, err);
+		result = run_mounts_add_secrets(r->step, &r->mounts, &tar, err);
 	if (result == 0)
 		result = run_mounts_lock(r->step, &r->mounts, err);
 	if (result == 0)
@@ -344,9 +370,19 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 	return s ? run_layer_write(b->library, s, &without, state, ret, err) : -EIO;
 }
 
+/* The caches of this command are in use, and stay. */
+static void limit_mounts(const struct running *r)
+{
+	AUTO_ERROR struct error *err = NULL;
+	struct builder *b = r->step->builder;
+	int result = run_mounts_has_cache(&r->mounts) ? build_prune_mounts(b->library, b->engine, &err) : 0;
+	if (result < 0)
+		report_note(b->report, "warning: cache mounts were not pruned: %s", error_text(err, result));
+}
+
 int build_run(struct build_step *s, struct error **err)
 {
-	CLEANUP(running_done) struct running r = { .step = s };
+	CLEANUP(running_done) struct running r = { .step = s, .hold = -1 };
 	struct build_layer layer = { 0 };
 	char key[DIGEST_TEXT_SIZE + 1];
 	int result = read_flags(&r, err);
@@ -366,6 +402,8 @@ int build_run(struct build_step *s, struct error **err)
 		result = run(&r, &layer, err);
 	if (result < 0)
 		return result;
+	if (!s->is_cached)
+		limit_mounts(&r);
 	if (!s->is_cached)
 		build_step_store(s, key, NULL, &layer);
 	build_step_add(s, &layer);

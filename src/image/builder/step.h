@@ -22,6 +22,7 @@ struct build_options {
 	const struct strv *secrets;               /* "id=NAME,src=FILE" */
 	const struct strv *hosts, *ulimits;       /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
 	uint64_t shm_size;                        /* 0: the default */
+	int *pruned;                              /* set to 1 if the cache became smaller: a sweep is due */
 	const struct strv *cache_to, *cache_from; /* as cache_share.h has them; or NULL */
 };
 
@@ -51,6 +52,9 @@ struct builder {
 	int worker_fd;       /* of the process of a stage, to the build's own; -1 */
 	size_t notes_before; /* bytes of the context's notes when that process began */
 	int context_loaded;  /* the notes about its files are read */
+	char *token;         /* names this builder to others; NULL: not yet (leftovers.h) */
+	int token_lock;      /* -1: none */
+	int made;            /* a step was not in the cache */
 	struct build_image {
 		char *name;
 		struct build_state *state;

@@ -115,6 +115,7 @@ static int run_step(struct build_step *s, struct error **err)
 		r = apply(s, err);
 	if (r < 0)
 		return fail_step(s, r, err);
+	b->made |= !s->is_cached && does_work(s->instruction);
 	report_end(lane_of(s), s->is_cached, s->state->chain);
 	return 0;
 }

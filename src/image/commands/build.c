@@ -103,7 +103,9 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		.quiet = options_given(o, "quiet"),
 		.style = style };
 	char digest[DIGEST_TEXT_SIZE + 1];
+	int pruned = 0;
 	struct library *l = NULL;
+	b.pruned = &pruned;
 	read_pairs(o, "build-arg", &args);
 	read_pairs(o, "label", &labels);
 	if (options_has(o, "annotation"))
@@ -119,7 +121,10 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		r = library_open(&l, err);
 	if (r == 0)
 		r = build_image(l, &b, digest, err);
-	library_free(l);
+	if (pruned)
+		library_free_and_sweep(l, 0);
+	else
+		library_free(l);
 	return r;
 }
 

@@ -29,6 +29,8 @@ int command_history(struct options *o, struct error **err);
 int command_diff(struct options *o, struct error **err);
 int command_rm(struct options *o, struct error **err);
 int command_prune(struct options *o, struct error **err);
+int command_build_du(struct options *o, struct error **err);
+int command_build_prune(struct options *o, struct error **err);
 int command_tag(struct options *o, struct error **err);
 int command_debootstrap(struct options *o, struct error **err);
 int command_prepare(struct options *o, struct error **err);

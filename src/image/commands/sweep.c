@@ -9,7 +9,8 @@
  * them stay. One that was handed out within the last minute stays too: its machine may not be
  * written yet.
  *
- * The layers that a build's cache names stay, too (builder/cache.h). Nothing removes its records.
+ * The layers that a build's cache names stay, too (builder/cache.h), until a prune of that cache
+ * removes its records (builder/prune.h).
  *
  * A prune is the same with more to delete: disks and trees that no machine uses, even if their
  * image has a name; all partial downloads; on request the names of images that no machine uses. A
@@ -395,6 +396,8 @@ static void sweep_leftovers(struct library *l)
 	atomic_file_sweep(l->root);
 	atomic_file_sweep(l->blobs);
 	atomic_file_sweep(l->disks);
+	if (builds >= 0)
+		atomic_file_sweep(builds);
 }
 
 static void sweep(struct sweeping *s)

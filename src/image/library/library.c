@@ -129,25 +129,43 @@ int library_read_blob(struct library *l, const char *digest, char **ret, size_t 
 	return 0;
 }
 
-int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err)
+/* The path of a lock, whose folder is made. Owned; NULL and an error. */
+static char *lock_path(struct library *l, const char *name, struct error **err)
 {
-	AUTOFREE char *directory = path_join(l->path, "locks"), *path = path_join(directory, name);
-	int r = path_mkdir_all(directory, 0700, err);
-	if (r < 0)
-		return r;
+	AUTOFREE char *directory = path_join(l->path, "locks");
+	return path_mkdir_all(directory, 0700, err) < 0 ? NULL : path_join(directory, name);
+}
+
+int library_try_lock(struct library *l, const char *name, struct error **err)
+{
+	AUTOFREE char *path = lock_path(l, name, err);
+	return path ? lock_file(path, LOCK_EXCLUSIVE, 0, err) : -EIO;
+}
+
+int library_lock_as(struct library *l, const char *name, enum lock_mode mode, void (*on_wait)(void *data), void *data,
+    struct error **err)
+{
+	AUTOFREE char *path = lock_path(l, name, err);
+	if (!path)
+		return -EIO;
 	uint64_t deadline = clock_deadline(IMAGE_WAIT_MS);
-	int fd = lock_file(path, LOCK_EXCLUSIVE, 0, NULL);
+	int fd = lock_file(path, mode, 0, NULL);
 	if (fd == -EWOULDBLOCK && on_wait)
 		on_wait(data);
 	while (fd == -EWOULDBLOCK && clock_left_ms(deadline) > 0) {
-		r = interrupt_check(err);
+		int r = interrupt_check(err);
 		if (r < 0)
 			return r;
-		fd = lock_file(path, LOCK_EXCLUSIVE, clock_deadline(IMAGE_WAIT_STEP_MS), NULL);
+		fd = lock_file(path, mode, clock_deadline(IMAGE_WAIT_STEP_MS), NULL);
 	}
 	if (fd == -EWOULDBLOCK)
 		return error_set(err, EBUSY, "another process has been busy with %s for too long", path);
 	return fd < 0 ? error_set_errno(err, fd, "cannot lock %s", path) : fd;
+}
+
+int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err)
+{
+	return library_lock_as(l, name, LOCK_EXCLUSIVE, on_wait, data, err);
 }
 
 int library_lock_image(struct library *l, const char *digest, void (*on_wait)(void *data), void *data,

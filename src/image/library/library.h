@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/lock.h"
 #include "oci/manifest.h"
 
 struct library {
@@ -74,6 +75,11 @@ int library_lock_image(struct library *l, const char *digest, void (*on_wait)(vo
 
 /* The same for a lock of this name. */
 int library_lock(struct library *l, const char *name, void (*on_wait)(void *data), void *data, struct error **err);
+/* The same for a lock that others may share. */
+int library_lock_as(struct library *l, const char *name, enum lock_mode mode, void (*on_wait)(void *data), void *data,
+    struct error **err);
+/* Tries once. The lock's descriptor, -EWOULDBLOCK or -errno. */
+int library_try_lock(struct library *l, const char *name, struct error **err);
 
 /* "sha256-HEX" of a digest, as files are named. Owned. */
 char *library_file_name(const char *digest, const char *suffix);

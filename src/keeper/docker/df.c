@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * GET /system/df: the engine counts containers and volumes, the keeper adds the host's images. */
+ * GET /system/df: the engine counts containers and volumes, the keeper adds the host's images
+ * and the cache of builds. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -30,6 +31,43 @@ static uint64_t size_of_all(struct json_object *entries)
 	return total;
 }
 
+/* Cache mounts of builds are volumes, and count as the cache of builds, too. */
+static void add_mounts(struct json_object *answer, struct json_object *cache)
+{
+	struct json_object *volumes = NULL;
+	json_get_array(answer, "Volumes", &volumes, NULL);
+	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {
+		struct json_object *entry = docker_cache_mount(json_object_array_get_idx(volumes, i));
+		if (entry)
+			json_object_array_add(cache, entry);
+	}
+}
+
+static void on_cache(int status, const char *output, const char *errors, void *data)
+{
+	struct docker_request *q = data;
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *cache = NULL;
+	int r = docker_images_parse(status, output, errors, &cache, &err);
+	if (r < 0) {
+		docker_respond_error(q, r, err);
+		return;
+	}
+	struct json_object *o = json_object_get(q->body);
+	add_mounts(o, cache);
+	json_add(o, "BuildCache", json_object_get(cache));
+	docker_respond_json(q, 200, o);
+}
+
+static void add_build_cache(struct docker_request *q)
+{
+	static const char *const words[] = { "build-du", NULL };
+	AUTO_ERROR struct error *err = NULL;
+	int r = docker_program(keeper_loop(q->keeper), words, on_cache, q, &err);
+	if (r < 0)
+		docker_respond_error(q, r, err);
+}
+
 static void on_listed(int status, const char *output, const char *errors, void *data)
 {
 	struct docker_request *q = data;
@@ -51,8 +89,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	}
 	json_add_u64(o, "LayersSize", size_of_all(entries));
 	json_add(o, "Images", images);
-	json_add(o, "BuildCache", json_object_new_array());
-	docker_respond_json(q, 200, o);
+	add_build_cache(q);
 }
 
 static void on_counted(int code, struct json_object *answer, void *data)
@@ -74,13 +111,4 @@ void docker_df(struct docker_request *q)
 	int r = docker_ask(q->keeper, "GET", "/holm/df", NULL, on_counted, q);
 	if (r < 0)
 		docker_respond_error(q, r, NULL);
-}
-
-/* The cache of builds is the library's (docs/build.md). Nothing counts or removes it. */
-void docker_prune_builds(struct docker_request *q)
-{
-	struct json_object *o = json_object_new_object();
-	json_add(o, "CachesDeleted", json_object_new_array());
-	json_add_i64(o, "SpaceReclaimed", 0);
-	docker_respond_json(q, 200, o);
 }

@@ -43,7 +43,11 @@ void docker_givers_done(void);
 
 /* df.c */
 void docker_df(struct docker_request *q);
+
+/* build_cache.c */
 void docker_prune_builds(struct docker_request *q);
+/* The entry of BuildCache for a volume of builds; owned. NULL: it is another one. */
+struct json_object *docker_cache_mount(struct json_object *volume);
 
 /* info.c */
 void docker_info(struct docker_request *q);

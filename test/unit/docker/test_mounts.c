@@ -112,7 +112,8 @@ static void tmpfs(void **state)
 static void bodies(void **state)
 {
 	AUTO_JSON struct json_object *body =
-	    parse("{\"Volumes\":{\"/deep/er/still\":{},\"/image\":{}},\"HostConfig\":{\"Binds\":[\"/h:/deep/er:ro\"],"
+	    parse("{\"HolmFiles\":[{\"Name\":\"file0\",\"Target\":\"/run/f\",\"ReadOnly\":true}],\"Volumes\":{\"/deep/"
+		  "er/still\":{},\"/image\":{}},\"HostConfig\":{\"Binds\":[\"/h:/deep/er:ro\"],"
 		  "\"Tmpfs\":{\"/run\":\"size=1m\"},"
 		  "\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"data\",\"Target\":\"/"
 		  "deep\",\"VolumeOptions\":{\"NoCopy\":true,"
@@ -126,10 +127,12 @@ static void bodies(void **state)
 	assert_int_equal(docker_mounts_of_body(&list, body, NULL), 0);
 	assert_int_equal(docker_mounts_of_volumes(&list, body, NULL), 0);
 	docker_mounts_sort(&list);
-	assert_int_equal(list.count, 7);
+	assert_int_equal(list.count, 8);
+	assert_string_equal(docker_mounts_at(&list, "/run/f")->source, "file0");
+	assert_true(docker_mounts_at(&list, "/run/f")->read_only);
 	assert_string_equal(list.items[0].destination, "/bound");
 	assert_string_equal(list.items[0].source, "/x/y");
-	assert_string_equal(list.items[6].destination, "/deep/er/still");
+	assert_string_equal(list.items[7].destination, "/deep/er/still");
 	assert_string_equal(docker_mounts_at(&list, "/t")->options, "nosuid,nodev,uid=3,size=4096,mode=700");
 	assert_string_equal(docker_mounts_at(&list, "/deep")->subpath, "a/b");
 	/* A record has what the body leaves open. */
@@ -172,6 +175,11 @@ static void bad_bodies(void **state)
 		  "{\"Options\":[[\"size\",\"1,lowerdir=/\"]]}}]}}",
 		    "tmpfs options", EINVAL },
 		{ "{\"HostConfig\":{\"Mounts\":[7]}}", "no object", EINVAL },
+		{ "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"file\",\"Source\":\"file0\",\"Target\":\"/x\"}]}}",
+		    "mount type", EINVAL },
+		{ "{\"HolmFiles\":[7]}", "HolmFiles has no Name", EINVAL },
+		{ "{\"HolmFiles\":[{\"Name\":\"../up\",\"Target\":\"/x\"}]}", "HolmFiles has no Name", EINVAL },
+		{ "{\"HolmFiles\":[{\"Name\":\"file0\",\"Target\":\"/\"}]}", "destination can't be '/'", EINVAL },
 		{ "{\"HostConfig\":{\"Tmpfs\":{\"/x\":7}}}", "no text", EINVAL },
 		{ "{\"HostConfig\":{\"Tmpfs\":{\"x\":\"\"}}}", "must be absolute", EINVAL },
 	};
@@ -201,6 +209,7 @@ static void hostile_records(void **state)
 		"[{\"type\":\"volume\",\"destination\":\"/x\",\"source\":\"../up\"}]",
 		"[{\"type\":\"volume\",\"destination\":\"/x\",\"source\":\"vv\",\"subpath\":\"a/../../b\"}]",
 		"[{\"type\":\"tmpfs\",\"destination\":\"/x\",\"options\":\"bind\"}]",
+		"[{\"type\":\"file\",\"destination\":\"/x\",\"source\":\"../up\"}]",
 		"[{\"type\":\"volume\",\"destination\":\"/"
 		"x\",\"source\":\"vv\"},{\"type\":\"volume\",\"destination\":\"/x\","
 		"\"source\":\"vv\"}]",
