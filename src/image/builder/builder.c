@@ -12,6 +12,8 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/builder/cache_share.h"
+#include "image/builder/check.h"
+#include "image/builder/named.h"
 #include "image/builder/parallel.h"
 #include "image/builder/prune.h"
 #include "image/builder/remote.h"
@@ -43,6 +45,7 @@ static void builder_done(struct builder *b)
 	}
 	free(b->images);
 	free(b->token);
+	build_named_done(b);
 	fd_close(b->token_lock);
 }
 
@@ -124,7 +127,7 @@ static int parse_file(struct builder *b, struct error **err)
 /* ---- the context ---- */
 
 /* NAME.dockerignore beside the Dockerfile, else .dockerignore of the context. */
-static int read_ignore(const struct builder *b, struct ignore **ret, struct error **err)
+int build_read_ignore(const struct builder *b, struct ignore **ret, struct error **err)
 {
 	AUTOFREE char *file = find_file(b), *own = file ? xasprintf("%s.dockerignore", file) : NULL;
 	AUTOFREE char *podmans = path_join(b->context_path, ".containerignore"),
@@ -150,7 +153,7 @@ int build_find_context(struct builder *b, struct build_context **ret, struct err
 {
 	struct ignore *ignore = NULL;
 	AUTOFREE char *folder = notes_folder(b);
-	int r = b->context ? 0 : read_ignore(b, &ignore, err);
+	int r = b->context ? 0 : build_read_ignore(b, &ignore, err);
 	if (r == 0 && !b->context)
 		r = build_context_open(b->context_path, ignore, &b->context, err);
 	if (r < 0)
@@ -180,7 +183,7 @@ static int obtain(struct builder *b, const char *name, const struct oci_platform
 	return image_pull(b->library, name, &o, &found, ret_digest, err);
 }
 
-int build_load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+int build_load_plain_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
     struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform wish = { 0 };
@@ -189,6 +192,13 @@ int build_load_image(struct builder *b, const char *name, const char *platform, 
 	if (r == 0)
 		r = obtain(b, name, platform ? &wish : &b->platform, &digest, err);
 	return r < 0 ? r : build_state_load(b->library, digest, ret, err);
+}
+
+int build_load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+    struct error **err)
+{
+	return build_named_is_one(b, name) ? build_named_image(b, name, platform, ret, err) :
+					     build_load_plain_image(b, name, platform, ret, err);
 }
 
 static int find_image(struct builder *b, const char *name, struct build_state **ret, struct error **err)
@@ -211,7 +221,7 @@ static int find_image(struct builder *b, const char *name, struct build_state **
 
 int build_find_source(struct build_step *s, const char *from, struct build_state **ret, struct error **err)
 {
-	int stage = stages_find(s->builder->stages, from, s->stage);
+	int stage = build_named_is_one(s->builder, from) ? STAGE_NONE : stages_find(s->builder->stages, from, s->stage);
 	if (stage == STAGE_NONE)
 		return find_image(s->builder, from, ret, err);
 	*ret = s->builder->states[stage];
@@ -278,11 +288,21 @@ static void warn_unused(struct builder *b)
 static int name_image(struct builder *b, const char *digest, struct error **err)
 {
 	const struct strv *tags = b->options->tags;
-	int r = tags->count ? 0 : image_register_nameless(b->library, digest, err);
-	for (size_t i = 0; r == 0 && i < tags->count; i++)
+	int has_image = build_outputs_has_image(b->options->outputs);
+	int r = tags->count || !has_image ? 0 : image_register_nameless(b->library, digest, err);
+	for (size_t i = 0; r == 0 && has_image && i < tags->count; i++)
 		r = image_register(b->library, tags->items[i], digest, NULL, err);
-	if (r == 0 && b->options->iidfile)
-		r = atomic_file_write(b->options->iidfile, 0644, digest, strlen(digest), err);
+	return r;
+}
+
+static int write_files(struct builder *b, const char *digest, struct error **err)
+{
+	const struct build_options *o = b->options;
+	int r = build_outputs_write(b, digest, err);
+	if (r == 0 && o->iidfile)
+		r = atomic_file_write(o->iidfile, 0644, digest, strlen(digest), err);
+	if (r == 0 && o->metadata)
+		r = build_metadata_write(b, digest, err);
 	return r;
 }
 
@@ -338,6 +358,17 @@ static int begin(struct builder *b, struct error **err)
 	return parse_file(b, err);
 }
 
+/* The stages of --no-cache-filter are there. */
+static int check_again(const struct builder *b, struct error **err)
+{
+	const struct strv *names = b->options->again;
+	for (size_t i = 0; names && i < names->count; i++)
+		if (stages_find(b->stages, names->items[i], b->stages->count) == STAGE_NONE)
+			return error_set(err, ENOENT, "--no-cache-filter: %s has no stage \"%.60s\"", b->file_name,
+			    names->items[i]);
+	return 0;
+}
+
 /* Without it the cache would grow for ever. A failure makes no image worse. */
 static void limit_cache(struct builder *b)
 {
@@ -354,9 +385,15 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 	const struct build_options *o = b->options;
 	AUTOFREE char *folder = notes_folder(b);
 	int r = begin(b, err);
+	if (r == 0 && o->check)
+		return build_check_show(b, err);
+	if (r == 0)
+		r = build_check_begin(b, err);
 	if (r == 0)
 		r = stages_resolve(b->file, b->file_name, o->args ? o->args : &none, &b->platform_args, o->target,
 		    &b->stages, err);
+	if (r == 0)
+		r = check_again(b, err);
 	if (r == 0)
 		r = build_cache_import(b, err);
 	if (r == 0)
@@ -366,12 +403,15 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 	if (r == 0)
 		r = build_cache_export(b, err);
 	if (r == 0)
+		r = write_files(b, ret_digest, err);
+	if (r == 0)
 		r = name_image(b, ret_digest, err);
 	if (r < 0)
 		return r;
 	if (b->context && !b->upload.folder)
 		build_context_save(b->context, folder);
 	warn_unused(b);
+	build_check_end(b);
 	limit_cache(b);
 	return 0;
 }
@@ -385,7 +425,8 @@ int build_image(struct library *l, const struct build_options *o, char *ret_dige
 		.worker_fd = -1,
 		.token_lock = -1 };
 	int r = build(&b, ret_digest, err);
-	if (r == 0)
+	/* A digest has no place among files that were asked for. */
+	if (r == 0 && !o->check && build_outputs_has_image(o->outputs) && !build_outputs_uses_stdout(o->outputs))
 		report_image(b.report, ret_digest, o->tags);
 	return r;
 }

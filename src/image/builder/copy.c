@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "image/build/ignore.h"
+#include "image/builder/chmod.h"
 
 struct adding {
 	struct copy_plan *plan;
@@ -26,6 +27,7 @@ void copy_wish_done(struct copy_wish *w)
 	strv_done(&w->patterns);
 	strv_done(&w->excludes);
 	free(w->to);
+	free(w->mode_words);
 }
 
 void copy_plan_done(struct copy_plan *p)
@@ -259,5 +261,8 @@ void copy_owner(const struct copy_wish *w, const struct content *from, uint32_t 
 
 uint32_t copy_mode(const struct copy_wish *w, const struct content *from)
 {
+	uint32_t mode = from->mode | (from->type == TAR_DIRECTORY ? CHMOD_DIRECTORY : 0);
+	if (w->mode_words)
+		return chmod_apply(w->mode_words, mode, &mode) == 0 ? mode : from->mode;
 	return w->has_mode ? w->mode : from->mode;
 }

@@ -15,6 +15,7 @@ struct copy_wish {
 	int keeps_owners;     /* unless there is a new one */
 	int has_owner, has_mode;
 	uint32_t uid, gid, mode;
+	char *mode_words; /* "u=rwX,go=rX" in place of a mode; or NULL */
 };
 void copy_wish_done(struct copy_wish *w);
 

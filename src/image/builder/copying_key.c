@@ -24,6 +24,8 @@ static void begin_key(const struct copying *c, const char *kind, struct hash *h)
 	add_text(h, c->links && !has_name(c->owner) ? "link" : c->step->state->chain);
 	add_text(h, c->wish.to);
 	add_text(h, c->owner);
+	if (c->wish.mode_words)
+		add_text(h, c->wish.mode_words);
 }
 
 /* Names in the source do not count, times neither. */

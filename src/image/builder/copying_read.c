@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/build/expand.h"
+#include "image/builder/chmod.h"
 #include "image/builder/copying.h"
 #include "image/builder/git.h"
 
@@ -61,11 +62,16 @@ static int read_mode(struct copying *c, struct error **err)
 	int r = copying_expand(c, flag, &text, err);
 	if (r < 0)
 		return r;
-	if (parse_octal(text, &c->wish.mode) < 0 || c->wish.mode > 07777)
-		return error_set(err, EINVAL, "%s --chmod=%.40s: write an octal mode such as 755", copying_word(c),
-		    text);
 	c->wish.has_mode = 1;
-	return 0;
+	if (parse_octal(text, &c->wish.mode) == 0 && c->wish.mode <= 07777)
+		return 0;
+	c->wish.mode = 0;
+	c->wish.mode_words = TAKE_PTR(text);
+	uint32_t any = 0;
+	return chmod_apply(c->wish.mode_words, 0, &any) == 0 ?
+		   0 :
+		   error_set(err, EINVAL, "%s --chmod=%.40s: write a mode such as 755 or u=rwX,go=rX", copying_word(c),
+		       c->wish.mode_words);
 }
 
 int copying_flag(const struct copying *c, const char *name, int *ret, struct error **err)
@@ -191,6 +197,8 @@ static int add_source(struct copying *c, const char *word, size_t *heredoc, stru
 		return *heredoc < i->heredoc_count ? add_heredoc(c, &i->heredocs[(*heredoc)++], err) : 0;
 	if (is_repository(word) || url_is_one(word))
 		return add_remote(c, word, err);
+	while (startswith(word, "./") && word[2]) /* no division of --parents */
+		word += 2;
 	strv_take(&c->wish.patterns, xasprintf("/%s", word));
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "image/builder/copying.h"
 #include "image/builder/emit.h"
+#include "image/builder/named.h"
 #include "oci/digest.h"
 
 static void copying_done(struct copying *c)
@@ -210,7 +211,10 @@ static int copy_from(struct copying *c, const char *from, struct error **err)
 	AUTOFREE char *name = NULL;
 	int r = copying_expand(c, from, &name, err);
 	if (r == 0)
-		r = build_find_source(c->step, name, &c->from, err);
+		r = build_named_directory(c->step->builder, name, &c->context, err);
+	if (r != 0)
+		return r < 0 ? r : copying_run(c, NULL, err);
+	r = build_find_source(c->step, name, &c->from, err);
 	if (r < 0)
 		return r;
 	c->wish.keeps_owners = 1;
@@ -266,7 +270,11 @@ int build_bind(struct build_step *s, const char *from, const char *source, const
 	char now[DIGEST_TEXT_SIZE + 1];
 	CLEANUP(copying_done) struct copying c = { .step = s, .wish = { .word = "RUN --mount" } };
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
-	int r = from ? build_find_source(s, from, &c.from, err) : build_find_context(s->builder, &c.context, err);
+	int r = from ? build_named_directory(s->builder, from, &c.context, err) :
+		       build_find_context(s->builder, &c.context, err);
+	if (r == 1) /* a directory is as the context */
+		from = NULL;
+	r = r == 0 && from ? build_find_source(s, from, &c.from, err) : MIN(r, 0);
 	c.wish.keeps_owners = from != NULL;
 	c.wish.to = xstrdup(target);
 	strv_take(&c.wish.patterns, xasprintf("/%s", source ? source : ""));

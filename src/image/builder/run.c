@@ -23,6 +23,7 @@
 #include "image/builder/prune.h"
 #include "image/builder/run_layer.h"
 #include "image/builder/step.h"
+#include "image/builder/ulimit.h"
 #include "oci/tar_write.h"
 
 enum { FILES_MAX = 16 << 20 };
@@ -180,6 +181,8 @@ static int make_key(struct running *r, char *ret, struct error **err)
 	add_text(&h, numbers);
 	for (size_t i = 0; o->hosts && i < o->hosts->count; i++)
 		add_text(&h, o->hosts->items[i]);
+	for (size_t i = 0; o->ulimits && i < o->ulimits->count; i++)
+		add_text(&h, o->ulimits->items[i]);
 	for (size_t i = 0; i < r->words.count; i++)
 		add_text(&h, r->words.items[i]);
 	add_text(&h, r->script);
@@ -202,6 +205,9 @@ static struct json_object *host_config(const struct running *r)
 		json_add_strv(host, "ExtraHosts", o->hosts);
 	if (o->shm_size)
 		json_add_u64(host, "ShmSize", o->shm_size);
+	struct json_object *ulimits = NULL;
+	if (build_ulimits_parse(o->ulimits, &ulimits, NULL) == 0)
+		json_add(host, "Ulimits", ulimits);
 	run_mounts_add_body(&r->mounts, host);
 	return host;
 }
@@ -380,6 +386,17 @@ static void limit_mounts(const struct running *r)
 		report_note(b->report, "warning: cache mounts were not pruned: %s", error_text(err, result));
 }
 
+/* Programs of another platform run where somebody emulates it, and fail in odd ways elsewhere. */
+static int explain_platform(const struct build_step *s, int code, struct error **err)
+{
+	AUTO_OCI_PLATFORM struct oci_platform host = { 0 };
+	oci_platform_host(&host);
+	if (code == -ECANCELED || streq(host.architecture, s->state->platform.architecture))
+		return code;
+	return error_prefix(err, code, "the image is for linux/%s, and this host is linux/%s",
+	    s->state->platform.architecture, host.architecture);
+}
+
 int build_run(struct build_step *s, struct error **err)
 {
 	CLEANUP(running_done) struct running r = { .step = s, .hold = -1 };
@@ -401,7 +418,7 @@ int build_run(struct build_step *s, struct error **err)
 	if (result == 0 && !s->is_cached)
 		result = run(&r, &layer, err);
 	if (result < 0)
-		return result;
+		return result == -EINPROGRESS ? result : explain_platform(s, result, err);
 	if (!s->is_cached)
 		limit_mounts(&r);
 	if (!s->is_cached)

@@ -10,6 +10,7 @@
 #include "image/builder/cache.h"
 #include "image/builder/cache_records.h"
 #include "image/builder/outline.h"
+#include "image/builder/timestamps.h"
 
 #define NS_PER_S 1000000000LL
 
@@ -132,6 +133,19 @@ void build_state_add(struct build_state *s, const struct build_layer *layer, con
 	else
 		add_layer(s, layer);
 	json_object_array_add(s->history, step);
+}
+
+int build_state_clamp(struct library *l, struct build_state *s, size_t first, int64_t epoch, struct error **err)
+{
+	int r = 0;
+	for (size_t i = first; r == 0 && i < s->layer_count; i++)
+		r = build_layer_clamp(l, epoch, &s->layers[i], err);
+	hash_memory("", 0, s->chain);
+	for (size_t i = 0; i < s->layer_count; i++) {
+		AUTOFREE char *chain = xasprintf("%s %s", s->chain, s->layers[i].diff_id);
+		hash_memory(chain, strlen(chain), s->chain);
+	}
+	return r;
 }
 
 int build_state_list(struct library *l, struct build_state *s, int hashed, const struct build_listing **ret,

@@ -50,6 +50,8 @@ DEFINE_CLEANUP(struct build_state, build_state_free)
 
 /* Puts a layer on top, unless it is empty, and a step into the history. */
 void build_state_add(struct build_state *s, const struct build_layer *layer, const char *created_by);
+/* Gives the layers from `first` on no time behind the epoch (timestamps.h). 0 or -errno. */
+int build_state_clamp(struct library *l, struct build_state *s, size_t first, int64_t epoch, struct error **err);
 /* Reads the files of all layers; hashed: with the digests of what they hold. Borrowed; the next
  * layer makes it an old one. 0 or -errno. */
 int build_state_list(struct library *l, struct build_state *s, int hashed, const struct build_listing **ret,

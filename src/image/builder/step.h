@@ -6,6 +6,7 @@
 #include "image/build/stages.h"
 #include "image/builder/context.h"
 #include "image/builder/engine.h"
+#include "image/builder/output.h"
 #include "image/builder/report.h"
 #include "image/builder/state.h"
 #include "image/builder/upload.h"
@@ -18,10 +19,15 @@ struct build_options {
 	int no_cache, pull, quiet;
 	int64_t epoch; /* SOURCE_DATE_EPOCH; -1: none */
 	enum report_style style;
-	const char *network;                      /* of RUN; NULL: the default one */
-	const struct strv *secrets;               /* "id=NAME,src=FILE" */
-	const struct strv *hosts, *ulimits;       /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
-	uint64_t shm_size;                        /* 0: the default */
+	const char *network;                /* of RUN; NULL: the default one */
+	const struct strv *secrets;         /* "id=NAME,src=FILE" */
+	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
+	uint64_t shm_size;                  /* 0: the default */
+	int check;                          /* show the warnings, and build nothing */
+	const struct build_outputs *outputs;
+	const char *metadata;                     /* a file; or NULL */
+	const struct strv *again;                 /* stages whose steps are not looked for in the cache */
+	const struct strv *contexts;              /* "NAME=VALUE" (named.h); or NULL */
 	int *pruned;                              /* set to 1 if the cache became smaller: a sweep is due */
 	const struct strv *cache_to, *cache_from; /* as cache_share.h has them; or NULL */
 };
@@ -55,6 +61,7 @@ struct builder {
 	char *token;         /* names this builder to others; NULL: not yet (leftovers.h) */
 	int token_lock;      /* -1: none */
 	int made;            /* a step was not in the cache */
+	struct build_named *named;
 	struct build_image {
 		char *name;
 		struct build_state *state;
@@ -97,6 +104,11 @@ int build_stage_run(struct builder *b, size_t at, struct error **err);
  * build's. */
 int build_load_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
     struct error **err);
+/* The same for a name that is not one of --build-context. */
+int build_load_plain_image(struct builder *b, const char *name, const char *platform, struct build_state **ret,
+    struct error **err);
+/* The patterns of the context's .dockerignore; *ret stays NULL where there is none. 0 or -errno. */
+int build_read_ignore(const struct builder *b, struct ignore **ret, struct error **err);
 
 /* configure.c: instructions that change the configuration alone. 0 or -errno. */
 int build_configure(struct build_step *s, struct error **err);

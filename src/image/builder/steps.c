@@ -8,6 +8,7 @@
 #include "image/builder/cache.h"
 #include "image/builder/cache_share.h"
 #include "image/builder/parallel.h"
+#include "image/builder/timestamps.h"
 #include "image/common/interrupt.h"
 
 void build_step_add(struct build_step *s, struct build_layer *layer)
@@ -16,24 +17,46 @@ void build_step_add(struct build_step *s, struct build_layer *layer)
 	free(TAKE_PTR(layer->media_type));
 }
 
+/* Whether --no-cache-filter names the stage. */
+static int is_made_again(const struct build_step *s)
+{
+	const struct strv *names = s->builder->options->again;
+	for (size_t i = 0; names && i < names->count; i++)
+		if (stages_find(s->builder->stages, names->items[i], s->builder->stages->count) == (int)s->stage)
+			return 1;
+	return 0;
+}
+
+/* For --cache-to: the layer as the image has it. */
+static void note(struct build_step *s, const char *key, const struct build_layer *layer)
+{
+	struct builder *b = s->builder;
+	struct build_layer copy = *layer;
+	int wanted = b->options->epoch >= 0 && *layer->digest && b->options->cache_to && b->options->cache_to->count;
+	copy.media_type = xstrdup(layer->media_type);
+	if (!wanted || build_layer_clamp(b->library, b->options->epoch, &copy, NULL) == 0)
+		build_cache_note(b, key, &copy);
+	free(copy.media_type);
+}
+
 int build_step_find(struct build_step *s, const char *key, struct build_layer *ret)
 {
 	struct builder *b = s->builder;
-	if (b->options->no_cache ||
+	if (b->options->no_cache || is_made_again(s) ||
 	    (!build_cache_find(b->library, key, ret) && !build_cache_find_imported(b, key, ret)))
 		return 0;
 	char first[DIGEST_TEXT_SIZE + 1];
-	build_cache_note(b, key, ret);
+	note(s, key, ret);
 	/* Another machine may have other times in the layers that this key is made of. */
 	if (b->options->cache_to && b->options->cache_to->count && build_cache_first_key(b->library, key, first))
-		build_cache_note(b, first, ret);
+		note(s, first, ret);
 	return 1;
 }
 
 void build_step_store(struct build_step *s, const char *key, const char *first, const struct build_layer *layer)
 {
 	build_cache_store_second(s->builder->library, key, first, layer);
-	build_cache_note(s->builder, key, layer);
+	note(s, key, layer);
 }
 
 static int does_work(const struct dockerfile_instruction *i)
@@ -110,9 +133,12 @@ static int run_step(struct build_step *s, struct error **err)
 	const struct report_step step = { number_of(s), b->total, label, s->instruction->text };
 	report_begin(lane_of(s), &step);
 	s->is_cached = 0;
+	size_t layers = s->state->layer_count;
 	int r = interrupt_check(err);
 	if (r == 0)
 		r = apply(s, err);
+	if (r == 0 && b->options->epoch >= 0 && s->state->layer_count > layers)
+		r = build_state_clamp(b->library, s->state, layers, b->options->epoch, err);
 	if (r < 0)
 		return fail_step(s, r, err);
 	b->made |= !s->is_cached && does_work(s->instruction);

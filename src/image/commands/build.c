@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "image/builder/builder.h"
+#include "image/builder/ulimit.h"
 #include "image/builder/remote.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
@@ -80,6 +81,59 @@ static int read_context(const struct options *o, const char **ret, struct error 
 		   error_set(err, EINVAL, "remote=%.200s is neither a URL nor a git repository", remote);
 }
 
+/* Lists of options that holm build alone has. */
+struct own {
+	struct build_outputs outputs;
+	struct strv again;
+};
+
+static void own_done(struct own *own)
+{
+	build_outputs_done(&own->outputs);
+	strv_done(&own->again);
+}
+
+/* --output type=image,name=NAME names the image, too. */
+static int add_output_names(const struct own *own, struct strv *tags, struct error **err)
+{
+	for (size_t i = 0; i < own->outputs.count; i++) {
+		AUTO_REFERENCE struct reference *reference = NULL;
+		if (!own->outputs.items[i].name)
+			continue;
+		if (reference_parse(own->outputs.items[i].name, &reference, err) < 0)
+			return -EINVAL;
+		strv_take(tags, reference_to_local_string(reference));
+	}
+	return 0;
+}
+
+static int read_own(const struct options *o, struct build_options *b, struct own *own, struct strv *tags,
+    struct error **err)
+{
+	AUTO_JSON struct json_object *ulimits = NULL;
+	b->ulimits = options_list(o, "ulimit");
+	int r = build_ulimits_parse(b->ulimits, &ulimits, err);
+	if (r < 0 || !options_has(o, "output"))
+		return r;
+	const struct strv *again = options_list(o, "no-cache-filter");
+	b->check = options_given(o, "check");
+	b->outputs = &own->outputs;
+	b->metadata = options_string(o, "metadata-file");
+	b->again = &own->again;
+	b->contexts = options_list(o, "build-context");
+	for (size_t i = 0; i < again->count; i++)
+		strv_split(&own->again, again->items[i], ",");
+	for (size_t i = 0; i < b->contexts->count; i++) {
+		const char *equals = strchr(b->contexts->items[i], '=');
+		if (!equals || equals == b->contexts->items[i] || !equals[1])
+			return error_set(err, EINVAL,
+			    "--build-context \"%.80s\": write NAME=DIR or NAME=docker-image://IMAGE",
+			    b->contexts->items[i]);
+	}
+	r = build_outputs_parse(options_list(o, "output"), &own->outputs, err);
+	return r < 0 ? r : add_output_names(own, tags, err);
+}
+
 static int build(struct options *o, const struct oci_platform *platform, enum report_style style, struct error **err)
 {
 	AUTO_STRV struct strv tags = { 0 }, args = { 0 }, labels = { 0 }, annotations = { 0 };
@@ -102,6 +156,7 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		.pull = options_given(o, "pull"),
 		.quiet = options_given(o, "quiet"),
 		.style = style };
+	CLEANUP(own_done) struct own own = { 0 };
 	char digest[DIGEST_TEXT_SIZE + 1];
 	int pruned = 0;
 	struct library *l = NULL;
@@ -113,6 +168,8 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 	int r = read_context(o, &b.context, err);
 	if (r == 0)
 		r = read_tags(o, &tags, err);
+	if (r == 0)
+		r = read_own(o, &b, &own, &tags, err);
 	if (r == 0)
 		r = read_size(o, &b.shm_size, err);
 	if (r == 0)

@@ -26,6 +26,7 @@ enum kind {
 	FLAG,    /* true: the option alone */
 	PAIRS,   /* a JSON object: NAME=VALUE each */
 	SIZE,    /* a number; 0: not given */
+	LIMITS,  /* a JSON array of {"Name","Soft","Hard"}: NAME=SOFT:HARD each */
 	ACCEPT,  /* means nothing here */
 	CLASSIC, /* the builder's version: 1 */
 	REFUSE,  /* an error, unless it says "not given" */
@@ -42,6 +43,7 @@ static const struct parameter {
 	{ "networkmode", "--network", TEXT },
 	{ "extrahosts", "--add-host", TEXTS },
 	{ "shmsize", "--shm-size", SIZE },
+	{ "ulimits", "--ulimit", LIMITS },
 	{ "nocache", "--no-cache", FLAG },
 	{ "pull", "--pull", FLAG },
 	{ "q", "--quiet", FLAG },
@@ -63,7 +65,6 @@ static const struct parameter {
 	{ "cgroupparent", NULL, REFUSE },
 	{ "cpusetmems", NULL, REFUSE },
 	{ "outputs", NULL, REFUSE },
-	{ "ulimits", NULL, REFUSE },
 	{ "securityopt", NULL, REFUSE },
 	{ "isolation", NULL, REFUSE },
 };
@@ -93,6 +94,25 @@ static int add_pairs(const char *option, const char *value, struct strv *words, 
 	return 0;
 }
 
+static int add_limits(const char *option, const char *value, struct strv *words, struct error **err)
+{
+	AUTO_JSON struct json_object *array = NULL;
+	int r = json_parse(value, strlen(value), "ulimits", &array, err);
+	if (r == 0 && !json_object_is_type(array, json_type_array))
+		r = error_set(err, EINVAL, "ulimits: no JSON array");
+	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++) {
+		struct json_object *o = json_object_array_get_idx(array, i);
+		const char *name = NULL;
+		int64_t soft = 0, hard = 0;
+		if (!json_object_is_type(o, json_type_object))
+			return error_set(err, EINVAL, "ulimits: an entry is no object");
+		if ((r = json_get_string(o, "Name", &name, err)) == 0 &&
+		    (r = json_get_i64(o, "Soft", &soft, err)) == 0 && (r = json_get_i64(o, "Hard", &hard, err)) == 0)
+			strv_addf(words, "%s=%s=%lld:%lld", option, name, (long long)soft, (long long)hard);
+	}
+	return r;
+}
+
 static int refuse(const char *key, struct error **err)
 {
 	return error_set(err, EOPNOTSUPP,
@@ -116,6 +136,8 @@ static int add_value(const struct parameter *p, const char *value, struct strv *
 		return 0;
 	case PAIRS:
 		return add_pairs(p->option, value, words, err);
+	case LIMITS:
+		return add_limits(p->option, value, words, err);
 	case ACCEPT:
 		return 0;
 	case CLASSIC:

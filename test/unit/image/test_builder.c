@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Plans of COPY: which file goes where. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "image/builder/chmod.h"
 #include "image/builder/copy.h"
 
 /* A source: "path" a file, "path/" a directory, "path>target" a symlink; sorted. */
@@ -136,8 +138,36 @@ static void test_resolve(void **state)
 	}
 }
 
+static void modes_in_words(void **state)
+{
+	static const struct {
+		const char *words;
+		uint32_t mode, wanted;
+	} cases[] = {
+		{ "u=rwX,go=rX", 0600, 0644 },
+		{ "u=rwX,go=rX", 0700, 0755 },
+		{ "u=rwX,go=rX", 0600 | CHMOD_DIRECTORY, 0755 },
+		{ "a+x", 0640, 0751 },
+		{ "+x", 0640, 0751 },
+		{ "go-rwx,u+s", 0755, 04700 },
+		{ "g=u,o=", 0741, 0770 },
+		{ "a=rx+w", 0, 0777 },
+		{ "+t", 0755, 01755 },
+	};
+	static const char *const bad[] = { "", "u", "x", "u~x", "u=q", "u=r,", "755", ",u=r" };
+	uint32_t mode = 0;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(chmod_apply(cases[i].words, cases[i].mode, &mode), 0);
+		assert_int_equal(mode, cases[i].wanted);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(chmod_apply(bad[i], 0644, &mode), -EINVAL);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plans), cmocka_unit_test(test_resolve) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(modes_in_words), cmocka_unit_test(test_plans),
+		cmocka_unit_test(test_resolve) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
