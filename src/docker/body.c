@@ -27,7 +27,6 @@ static const struct {
 	{ IN_CONFIG, "NetworkDisabled", "use --network none", NULL },
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
-	{ IN_HOST, "DeviceCgroupRules", "--device-cgroup-rule", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
 	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
@@ -38,8 +37,8 @@ static const struct {
 
 static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize", "ContainerIDFile",
 	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "Links", "LogConfig", "Mounts",
-	"NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "RestartPolicy",
-	"SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
+	"DeviceCgroupRules", "NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs",
+	"RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
 	/* container_limits.c, perhaps with a warning alone */
 	"BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeight",
 	"BlkioWeightDevice", "CgroupParent", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus",
@@ -269,6 +268,17 @@ static int get_log_number(struct json_object *options, const char *key, uint64_t
 	return r < 0 || *ret == 0 ? error_set(err, EINVAL, "invalid log option %s=%.64s", key, text) : 0;
 }
 
+/* Of Docker's. */
+static int is_log_driver(const char *type)
+{
+	static const char *const names[] = { "awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "splunk",
+		"syslog" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(names[i], type))
+			return 1;
+	return 0;
+}
+
 static int get_log(struct json_object *host, struct docker_body *b, struct error **err)
 {
 	struct json_object *log = NULL, *options = NULL;
@@ -280,7 +290,10 @@ static int get_log(struct json_object *host, struct docker_body *b, struct error
 	if (r < 0 && r != -ENOENT)
 		return r;
 	b->log_none = streq(type, "none");
-	if (*type && !b->log_none && !streq(type, "json-file") && !streq(type, "local"))
+	int is_ours = !*type || b->log_none || streq(type, "json-file") || streq(type, "local");
+	if (!is_ours && !is_log_driver(type))
+		return error_set(err, EINVAL, "logger: no log driver named '%.64s' is registered", type);
+	if (!is_ours)
 		return error_set(err, EOPNOTSUPP,
 		    "log driver \"%.64s\" (--log-driver) is not supported by holm's engine; choose json-file, local or "
 		    "none",

@@ -244,6 +244,38 @@ static int parse_devices(struct json_object *host, struct docker_rights *r, stru
 	return result;
 }
 
+/* A number or "*"; the text behind it, or NULL. */
+static const char *skip_number(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	return *text == '*' ? text + 1 : digits > 0 && digits <= 10 ? text + digits : NULL;
+}
+
+/* "c 7:128 rwm" */
+static int is_device_rule(const char *text)
+{
+	if (!*text || !strchr("abc", *text) || text[1] != ' ')
+		return 0;
+	const char *at = skip_number(text + 2);
+	at = at && *at == ':' ? skip_number(at + 1) : NULL;
+	if (!at || *at != ' ')
+		return 0;
+	size_t size = strlen(at + 1);
+	return size > 0 && size <= 3 && strspn(at + 1, "rwm") == size;
+}
+
+static int check_device_rules(struct json_object *host, struct error **err)
+{
+	AUTO_STRV struct strv rules = { 0 };
+	int r = json_get_strv(host, "DeviceCgroupRules", &rules, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < rules.count; i++)
+		if (!is_device_rule(rules.items[i]))
+			return error_set(err, EINVAL, "invalid device cgroup rule format: '%.64s'", rules.items[i]);
+	return 0;
+}
+
 static int get_flag(struct json_object *host, const char *key, int *ret, struct error **err)
 {
 	int r = json_get_bool(host, key, ret, err);
@@ -257,7 +289,7 @@ int docker_rights_parse(struct json_object *host, struct docker_rights *r, struc
 	if (result < 0 || (result = get_flag(host, "Init", &r->init, err)) < 0 ||
 	    (result = parse_capabilities(host, r, err)) < 0 || (result = parse_security(host, r, err)) < 0 ||
 	    (result = parse_ulimits(host, r, err)) < 0 || (result = parse_sysctls(host, r, err)) < 0 ||
-	    (result = parse_devices(host, r, err)) < 0)
+	    (result = parse_devices(host, r, err)) < 0 || (result = check_device_rules(host, err)) < 0)
 		return result;
 	result = json_get_u64(host, "ShmSize", &r->shm_size, err);
 	return result == -ENOENT ? 0 : result;

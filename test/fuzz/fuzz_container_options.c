@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "cli/container/mounts.h"
 #include "cli/container/values.h"
+#include "docker/keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTOFREE char *text = xstrndup((const char *)data, size);
 	AUTO_JSON struct json_object *tmpfs = json_object_new_object(), *pairs = json_object_new_object(),
 				     *limit = NULL, *device = NULL, *restart = NULL;
-	unsigned char keys[VALUE_KEYS_MAX];
+	unsigned char keys[DOCKER_KEYS_MAX];
 	size_t count = 0;
 	int64_t number = 0;
 	check_mount(text);
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)value_number("n", text, &number, NULL);
 	if (value_size("size", text, &number, NULL) == 0 && number < -1)
 		abort();
-	if (value_detach_keys(text, keys, &count, NULL) == 0 && count > VALUE_KEYS_MAX)
+	if (docker_keys_parse(text, keys, &count, NULL) == 0 && count > DOCKER_KEYS_MAX)
 		abort();
 	return 0;
 }

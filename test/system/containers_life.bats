@@ -224,7 +224,9 @@ has_restarted()
 @test "restart policies: on-failure:N ends, always goes on until it is stopped, with a growing delay" {
 	local option
 	docker run -d --name fails --restart on-failure:2 busybox:test sh -c 'echo run; exit 3' >/dev/null
-	equal 3 "$(docker wait fails)"
+	equal 3 "$(docker wait fails)" # of the first end
+	until_true 60 has_restarted fails 2
+	until_true 60 is_status fails exited
 	equal 'exited 2' "$(docker inspect -f '{{.State.Status}} {{.RestartCount}}' fails)"
 	equal $'run\nrun\nrun' "$(docker logs fails)"
 	docker run -d --name well --restart on-failure busybox:test true >/dev/null

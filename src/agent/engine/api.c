@@ -350,7 +350,7 @@ void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
 		 !policy_is_waiting(c))
 		http_respond_json(x, 200, waiters_answer(c));
 	else
-		waiters_add(c, x, removed ? WAIT_REMOVED : next ? WAIT_NEXT_EXIT : WAIT_EXIT);
+		waiters_add(c, x, removed ? WAIT_REMOVED : WAIT_EXIT);
 }
 
 /* ---- rm ---- */
@@ -425,6 +425,19 @@ void engine_resize(struct engine *e, struct http_exchange *x, const char *name)
 
 /* ---- attach ---- */
 
+/* Of a terminal; answers what are no keys. */
+static int take_keys(const struct container *c, struct http_exchange *x, struct stdio_client *client)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *text = engine_query(x, "detachKeys");
+	int r = c->record.body.tty && client->in ? docker_keys_parse(text && *text ? text : DOCKER_KEYS_DEFAULT,
+						       client->keys, &client->key_count, &err) :
+						   0;
+	if (r < 0)
+		engine_error(x, r, err);
+	return r;
+}
+
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_BUFFER struct buffer early = { 0 };
@@ -436,7 +449,10 @@ void engine_attach(struct engine *e, struct http_exchange *x, const char *name)
 		.in = engine_flag(x, "stdin", 0) && c->record.body.open_stdin,
 		.out = engine_flag(x, "stdout", 0),
 		.err = engine_flag(x, "stderr", 0),
+		.raw = c->record.body.tty,
 	};
+	if (take_keys(c, x, &client) < 0)
+		return;
 	if (engine_flag(x, "logs", 0)) {
 		logs_attach(c, x, &client);
 		return;

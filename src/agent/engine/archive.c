@@ -9,9 +9,9 @@
  * engine is left in it but the client's connection, on which it answers by itself.
  *
  * Steps. The worker of a running container enters its user and mount namespaces. For one that does
- * not run, it makes a mount namespace of its own, mounts the root file system there, and enters a
- * new user namespace with the container's mapping before it makes that its root. The mount goes
- * with the worker.
+ * not run, it makes a mount namespace of its own and mounts the root file system and the volumes
+ * there. It enters a new user namespace with the container's mapping before it makes that its root.
+ * The mounts go with the worker.
  *
  * A layer is read from the overlay's upper directory. No path in it is resolved, and nothing of the
  * image is needed: the worker opens it, then enters a new user namespace as above. So does one that
@@ -32,6 +32,7 @@
 #include "agent/core/worker.h"
 #include "agent/engine/events.h"
 #include "agent/engine/files.h"
+#include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -128,10 +129,15 @@ static int enter_stopped(const struct archive *a, struct error **err)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_set_errno(err, errno, "cannot make a mount namespace");
+	/* A clone of a mount has to be of this namespace. */
+	fd_close(a->engine->folders);
+	a->engine->folders = open(ENGINE_CONTAINERS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = image_mount_root_at(a->container, PLACE, err);
 	if (r < 0)
 		return r;
 	AUTO_FD int root = open(PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0 && a->kind == ARCHIVE_PATH && (r = mounts_put_volumes(a->container, root, err)) < 0)
+		return r;
 	fd_close(a->engine->folders);
 	if (root < 0 || setns(a->namespaces.user, CLONE_NEWUSER) < 0 || fchdir(root) < 0 || chroot(".") < 0)
 		return error_set_errno(err, errno, "cannot enter the container");

@@ -77,6 +77,16 @@ static void check_score(struct json_object *host, int64_t score, struct strv *wa
 	json_object_object_del(host, "OomScoreAdj");
 }
 
+/* The member stays, as clients compare it. */
+static void check_device_rules(struct json_object *host, struct strv *warnings)
+{
+	struct json_object *list = NULL;
+	if (json_get_array(host, "DeviceCgroupRules", &list, NULL) == 0 && json_object_array_length(list))
+		strv_add(warnings,
+		    "Device cgroup rules (--device-cgroup-rule) are discarded: nobody makes devices in a "
+		    "user namespace.");
+}
+
 int cgroups_check(const struct engine *e, struct json_object *host, struct strv *warnings, struct error **err)
 {
 	struct docker_limits l;
@@ -93,6 +103,7 @@ int cgroups_check(const struct engine *e, struct json_object *host, struct strv 
 		(r = check_list("memory nodes", l.cpuset_mems, "cpuset.mems.effective", err)) < 0))
 		return r;
 	check_score(host, l.oom_score_adj, warnings);
+	check_device_rules(host, warnings);
 	docker_limits_discard(host, e->limits, warnings);
 	return 0;
 }

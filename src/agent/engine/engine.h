@@ -62,9 +62,10 @@ struct engine {
 
 /* ---- containers ---- */
 
-/* STOPPED and GONE answer with 204, after the end and the removal; the others with the exit status:
- * EXIT after an end that no start follows by itself, NEXT_EXIT after any, REMOVED. */
-enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_NEXT_EXIT, WAIT_REMOVED, WAIT_GONE };
+/* STOPPED and GONE answer with 204, after the end and the removal; EXIT and REMOVED with the exit
+ * status. A policy or a restart that starts the container again holds nobody back, as with
+ * Docker. */
+enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_REMOVED, WAIT_GONE };
 
 struct waiter {
 	struct waiter *next;
@@ -216,6 +217,7 @@ int image_open_files(const struct container *c, const char *place, struct error 
 /* logs.c: an attach that shows the log first; answers. */
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client);
 
+const char *container_state(const struct container *c); /* "running" and the like; static */
 /* list.c: an entry of GET /containers/json; owned. sizes: NULL: without (sizes.h). */
 struct sizes;
 struct json_object *container_summary(const struct container *c, const struct sizes *sizes);
@@ -271,6 +273,7 @@ void exec_free_of(struct container *c);
 /* It has ended: its health check is given up. Other commands end with it, and clients may still ask
  * for their statuses. */
 void exec_forget_probe(struct container *c);
+struct json_object *exec_list(const struct container *c); /* the ids of those that run; owned, NULL for none */
 
 /* main.c, for both processes of this folder */
 void engine_open_log(const char *program);

@@ -31,7 +31,7 @@ struct exec {
 	struct exec *next;
 	struct engine *engine;
 	struct container *container;
-	char *id, *user, *working_directory;
+	char *id, *user, *working_directory, *detach_keys;
 	unsigned rows, columns;
 	struct strv command, env;
 	int in, out, err, tty, privileged;
@@ -91,7 +91,21 @@ static void exec_free(struct exec *x)
 	free(x->id);
 	free(x->user);
 	free(x->working_directory);
+	free(x->detach_keys);
 	free(x);
+}
+
+struct json_object *exec_list(const struct container *c)
+{
+	struct json_object *list = NULL;
+	for (const struct exec *x = c->engine->execs; x; x = x->next) {
+		if (x->container != c || !x->running || x->probe)
+			continue;
+		if (!list)
+			list = json_object_new_array();
+		json_object_array_add(list, json_object_new_string(x->id));
+	}
+	return list;
 }
 
 void exec_free_of(struct container *c)
@@ -175,9 +189,15 @@ static int parse(struct json_object *o, struct exec *x, struct error **err)
 	json_get_bool(o, "Tty", &x->tty, NULL);
 	json_get_bool(o, "Privileged", &x->privileged, NULL);
 	take_size(x, o);
+	x->detach_keys = get_text(o, "DetachKeys");
+	if (!x->detach_keys) /* docker-py */
+		x->detach_keys = get_text(o, "detachKeys");
 	x->user = get_text(o, "User");
 	x->working_directory = get_text(o, "WorkingDir");
-	return check_lists(x, err);
+	unsigned char keys[DOCKER_KEYS_MAX];
+	size_t count;
+	r = x->detach_keys ? docker_keys_parse(x->detach_keys, keys, &count, err) : 0;
+	return r < 0 ? r : check_lists(x, err);
 }
 
 static struct exec *exec_new(struct container *c)
@@ -442,15 +462,19 @@ static void run_detached(struct exec *x, struct http_exchange *http)
 	stdio_free(TAKE_PTR(x->stdio));
 }
 
-static void answer_start(struct exec *x, struct http_exchange *http, int detach)
+/* raw: the client wants no frames. */
+static void answer_start(struct exec *x, struct http_exchange *http, int detach, int raw)
 {
 	AUTO_BUFFER struct buffer early = { 0 };
-	struct stdio_client client = { .fd = -1, .in = x->in, .out = x->out, .err = x->err };
+	struct stdio_client client = { .fd = -1, .in = x->in, .out = x->out, .err = x->err, .raw = raw };
+	const char *keys = x->detach_keys && *x->detach_keys ? x->detach_keys : DOCKER_KEYS_DEFAULT;
+	if (x->tty && x->in) /* parsed once before */
+		(void)docker_keys_parse(keys, client.keys, &client.key_count, NULL);
 	if (detach) {
 		run_detached(x, http);
 		return;
 	}
-	if (hijack(http, x->tty, &client.fd, &early) < 0)
+	if (hijack(http, raw, &client.fd, &early) < 0)
 		return;
 	stdio_attach(x->stdio, &client, &early);
 	run_with_size(x);
@@ -461,7 +485,7 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 	static const struct stdio_events events = { .ended = on_ended };
 	AUTO_ERROR struct error *err = NULL;
 	struct exec *x = find(e, name);
-	int detach = 0, r = 0;
+	int detach = 0, raw = 0, r = 0;
 	struct json_object *o = x ? http_exchange_json(http, &err) : NULL;
 	if (!x)
 		r = error_set(&err, ENOENT, "No such exec instance: %.64s", name);
@@ -478,12 +502,13 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 	if (container_refuse_paused(x->container, http, "exec"))
 		return;
 	json_get_bool(o, "Detach", &detach, NULL);
+	json_get_bool(o, "Tty", &raw, NULL);
 	x->started = x->running = 1;
 	x->stdio = stdio_new(e->loop, 1, &events, x);
 	take_size(x, o);
 	stdio_resize(x->stdio, x->rows, x->columns);
 	tell(x, "exec_start", 1, 0);
-	answer_start(x, http, detach);
+	answer_start(x, http, detach, raw);
 }
 
 /* ---- POST /exec/ * /resize ---- */
@@ -528,8 +553,17 @@ void engine_exec_inspect(struct engine *e, struct http_exchange *http, const cha
 	json_add_bool(o, "OpenStdin", x->in);
 	json_add_bool(o, "OpenStdout", x->out);
 	json_add_bool(o, "OpenStderr", x->err);
+	json_add_bool(o, "CanRemove", !x->running);
+	json_add_string(o, "DetachKeys", x->detach_keys ? x->detach_keys : "");
+	AUTO_STRV struct strv arguments = { 0 };
+	for (size_t i = 1; i < x->command.count; i++)
+		strv_add(&arguments, x->command.items[i]);
 	json_add_bool(process, "tty", x->tty);
 	json_add_string(process, "entrypoint", x->command.items[0]);
+	json_add_strv(process, "arguments", &arguments);
+	json_add_bool(process, "privileged", x->privileged);
+	if (x->user)
+		json_add_string(process, "user", x->user);
 	json_add(o, "ProcessConfig", process);
 	http_respond_json(http, 200, o);
 }

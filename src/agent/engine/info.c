@@ -4,10 +4,15 @@
 #include "base/alloc.h"
 
 /* Members that clients read and that are always the same. */
-static const char constants[] = "{\"DockerRootDir\":\"/var/lib/holm\",\"InitBinary\":\"docker-init\","
-				"\"DriverStatus\":[],\"Labels\":[],\"Isolation\":\"\",\"ExperimentalBuild\":false,"
-				"\"Runtimes\":{\"crun\":{\"path\":\"crun\"}},"
-				"\"SecurityOptions\":[\"name=seccomp,profile=builtin\",\"name=rootless\"]}";
+static const char constants[] =
+    "{\"DockerRootDir\":\"/var/lib/holm\",\"InitBinary\":\"docker-init\","
+    "\"Debug\":false,\"NFd\":0,\"NGoroutines\":0,\"NEventsListener\":0,"
+    "\"RegistryConfig\":{\"IndexConfigs\":{},\"InsecureRegistryCIDRs\":[],\"Mirrors\":[]},"
+    "\"HttpProxy\":\"\",\"HttpsProxy\":\"\",\"NoProxy\":\"\",\"LiveRestoreEnabled\":true,"
+    "\"ContainerdCommit\":{\"ID\":\"\"},\"RuncCommit\":{\"ID\":\"\"},\"InitCommit\":{\"ID\":\"\"},"
+    "\"DriverStatus\":[],\"Labels\":[],\"Isolation\":\"\",\"ExperimentalBuild\":false,"
+    "\"Runtimes\":{\"crun\":{\"path\":\"crun\"}},"
+    "\"SecurityOptions\":[\"name=seccomp,profile=builtin\",\"name=rootless\"]}";
 
 void engine_info_add_constants(struct json_object *o)
 {

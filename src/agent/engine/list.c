@@ -21,7 +21,7 @@
 
 /* ---- words ---- */
 
-static const char *state_of(const struct container *c)
+const char *container_state(const struct container *c)
 {
 	static const char *const names
 	    [] = { [CONTAINER_CREATED] = "created", [CONTAINER_RUNNING] = "running", [CONTAINER_EXITED] = "exited" };
@@ -47,12 +47,6 @@ static char *status_of(const struct container *c)
 	if (c->record.status == CONTAINER_EXITED)
 		return xasprintf("Exited (%d) %s ago", c->record.exit_code, since);
 	return xstrdup("Created");
-}
-
-static void add_time(struct json_object *o, const char *key, int64_t ns)
-{
-	AUTOFREE char *text = ns ? clock_format_rfc3339(ns) : xstrdup("0001-01-01T00:00:00Z");
-	json_add_string(o, key, text);
 }
 
 /* ---- filters ---- */
@@ -111,7 +105,7 @@ static int is_match(const struct container *c, const char *filter, const char *w
 	if (streq(filter, "health"))
 		return streq(health_status(c), wish);
 	if (streq(filter, "status"))
-		return streq(state_of(c), wish);
+		return streq(container_state(c), wish);
 	if (streq(filter, "volume"))
 		return mounts_match(c, wish);
 	if (streq(filter, "ancestor"))
@@ -163,7 +157,7 @@ struct json_object *container_summary(const struct container *c, const struct si
 	json_add_i64(o, "Created", r->created / NS_PER_S);
 	json_add(o, "Ports", container_ports_list(c));
 	json_add(o, "Labels", r->body.labels ? json_object_get(r->body.labels) : json_object_new_object());
-	json_add_string(o, "State", state_of(c));
+	json_add_string(o, "State", container_state(c));
 	json_add_string(o, "Status", status);
 	json_add_string(host, "NetworkMode", container_network_mode(c));
 	json_add(o, "HostConfig", host);
@@ -254,99 +248,6 @@ void engine_list(struct engine *e, struct http_exchange *x, const char *name)
 	sizes_count(e, x, name, &wish, answer_list);
 }
 
-/* ---- inspect ---- */
-
-static struct json_object *state_object(const struct container *c)
-{
-	struct json_object *o = json_object_new_object();
-	json_add_string(o, "Status", state_of(c));
-	json_add_bool(o, "Running", c->pid != 0 || policy_is_waiting(c));
-	json_add_bool(o, "Restarting", policy_is_waiting(c));
-	json_add_bool(o, "Paused", c->paused);
-	json_add_bool(o, "OOMKilled", c->record.oom_killed);
-	json_add_bool(o, "Dead", 0);
-	json_add_i64(o, "Pid", c->pid);
-	json_add_i64(o, "ExitCode", c->record.exit_code);
-	json_add_string(o, "Error", c->record.error ? c->record.error : "");
-	add_time(o, "StartedAt", c->record.started);
-	add_time(o, "FinishedAt", c->record.finished);
-	struct json_object *health = health_object(c);
-	if (health)
-		json_add(o, "Health", health);
-	return o;
-}
-
-static struct json_object *config_object(const struct container *c)
-{
-	struct json_object *o = json_object_new_object();
-	json_object_object_foreach(c->record.data, key,
-	    value) if (!startswith(key, "Holm") && !streq(key, "HostConfig") && !streq(key, "NetworkingConfig"))
-	    json_object_object_add(o, key, json_object_get(value));
-	AUTOFREE char *hostname = container_hostname(c);
-	json_add_string(o, "Hostname", hostname);
-	return o;
-}
-
-static struct json_object *host_object(const struct container *c)
-{
-	struct json_object *from = NULL, *o = json_object_new_object();
-	if (json_get_object(c->record.data, "HostConfig", &from, NULL) == 0) {
-		json_object_object_foreach(from, key, value) json_object_object_add(o, key, json_object_get(value));
-	}
-	json_object_object_del(o, "NetworkMode");
-	json_add_string(o, "NetworkMode", container_network_mode(c));
-	return o;
-}
-
-static void answer_inspect(struct engine *e, struct http_exchange *x, const char *wish, const struct sizes *sizes)
-{
-	AUTO_ERROR struct error *err = NULL;
-	struct container *c = container_find(e, wish, &err);
-	if (!c) {
-		engine_error(x, -err->code, err);
-		return;
-	}
-	AUTO_STRV struct strv words = { 0 };
-	AUTO_STRV struct strv arguments = { 0 };
-	AUTOFREE char *name = xasprintf("/%s", c->record.name);
-	struct json_object *o = json_object_new_object(), *settings = json_object_new_object();
-	strv_add_all(&words, &c->record.body.entrypoint);
-	strv_add_all(&words, &c->record.body.command);
-	for (size_t i = 1; i < words.count; i++)
-		strv_add(&arguments, words.items[i]);
-	json_add_string(o, "Id", c->record.id);
-	add_time(o, "Created", c->record.created);
-	json_add_string(o, "Path", words.count ? words.items[0] : "");
-	json_add_strv(o, "Args", &arguments);
-	json_add(o, "State", state_object(c));
-	json_add_string(o, "Image", c->record.image_id);
-	json_add_string(o, "Name", name);
-	json_add_u64(o, "RestartCount", c->record.restarts);
-	json_add_string(o, "Driver", "overlay2");
-	json_add_string(o, "Platform", "linux");
-	json_add(o, "HostConfig", host_object(c));
-	json_add(o, "Config", config_object(c));
-	json_add(o, "Mounts", mounts_describe(c));
-	if (sizes)
-		json_add_u64(o, "SizeRw", sizes_of_container(sizes, c->record.id));
-	json_add(settings, "Ports", container_ports_object(c));
-	json_add(settings, "Networks", endpoints_describe(c));
-	json_add(o, "NetworkSettings", settings);
-	http_respond_json(x, 200, o);
-}
-
-void engine_inspect(struct engine *e, struct http_exchange *x, const char *name)
-{
-	AUTO_SIZES_WISH struct sizes_wish wish = { 0 };
-	const struct container *c = engine_flag(x, "size", 0) ? container_find(e, name, NULL) : NULL;
-	if (!c) {
-		answer_inspect(e, x, name, NULL);
-		return;
-	}
-	strv_add(&wish.containers, c->record.id);
-	sizes_count(e, x, name, &wish, answer_inspect);
-}
-
 /* ---- info ---- */
 
 static void count_states(const struct engine *e, struct json_object *o)
@@ -403,6 +304,9 @@ void engine_info(struct engine *e, struct http_exchange *x, const char *name)
 	uname(&u);
 	count_states(e, o);
 	engine_info_add_constants(o);
+	AUTOFREE char *now = clock_format_rfc3339(container_now());
+	json_add_string(o, "ID", u.nodename);
+	json_add_string(o, "SystemTime", now);
 	json_add_string(o, "Name", u.nodename);
 	json_add_string(o, "ServerVersion", DOCKER_SERVER_VERSION);
 	json_add_string(o, "OperatingSystem", "holm " HOLM_VERSION);

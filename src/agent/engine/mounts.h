@@ -21,6 +21,11 @@ void mounts_stop(struct container *c);                                /* ready i
 void mounts_ask_again(struct engine *e);                              /* another agent has to answer */
 void mounts_undo(const struct container *c);                          /* in a child: unmounts all of it */
 
+/* Mounts the volumes of a container that does not run below its root, in a mount namespace of the
+ * caller's, for the caller to read. What the image has at a new volume's place is not in it yet. 0
+ * or -errno. */
+int mounts_put_volumes(struct container *c, int root, struct error **err);
+
 /* Adds crun's part for each mount; `texts` owns what they refer to. */
 size_t mounts_add(const struct container *c, struct runtime_mount *to, struct strv *texts);
 /* Whether one of them takes the place of Docker's own mount at `place`. */

@@ -21,8 +21,10 @@
 #include <unistd.h>
 
 #include "agent/core/channel.h"
+#include "agent/core/rootfs.h"
 #include "agent/engine/files.h"
 #include "agent/engine/mounts.h"
+#include "agent/engine/namespaces.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
 #include "base/fd.h"
@@ -165,6 +167,49 @@ static int put_volume(const struct container *c, size_t i, struct error **err)
 	AUTO_FD int tree = data < 0 ? -1 : (int)syscall(SYS_open_tree, data, "", CLONE);
 	return data < 0 ? data : tree < 0 ? -errno : put(c, i, tree);
 }
+
+/* ---- of a container that does not run ---- */
+
+/* The directory at a mount's place; it is made where the image has none. A descriptor or -errno. */
+static int open_place(const struct container *c, int root, const char *path, struct error **err)
+{
+	const struct idmap *ids = container_ids(c);
+	int found = path_open_in_root(root, path, O_PATH | O_DIRECTORY, 0);
+	if (found != -ENOENT)
+		return found < 0 ? error_set_errno(err, found, "cannot open %s", path) : found;
+	AUTO_FD int made = rootfs_mkdir(root, path, 0755, err);
+	if (made >= 0 && fchownat(made, "", ids->uids[0].outside, ids->gids[0].outside, AT_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot make %s", path);
+	return TAKE_FD(made);
+}
+
+static int put_below(const struct container *c, const struct docker_mount *m, int root, struct error **err)
+{
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	AUTO_FD int data = volume_open(c->engine, m->source, m->subpath, O_RDONLY | O_DIRECTORY);
+	/* A start copies what is in the place of an empty volume to it. */
+	int filled_later = data < 0 || (!m->no_copy && !m->subpath && is_empty(data));
+	AUTO_FD int place = open_place(c, root, m->destination, err);
+	if (place < 0 || filled_later)
+		return MIN(place, 0);
+	AUTO_FD int tree = (int)syscall(SYS_open_tree, data, "", CLONE);
+	if (tree < 0 ||
+	    (m->read_only && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0) ||
+	    syscall(SYS_move_mount, tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_set_errno(err, errno, "cannot mount the volume at %s", m->destination);
+	return 0;
+}
+
+int mounts_put_volumes(struct container *c, int root, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < c->record.mounts.count; i++)
+		if (c->record.mounts.items[i].type == DOCKER_MOUNT_VOLUME)
+			r = put_below(c, &c->record.mounts.items[i], root, err);
+	return r;
+}
+
+/* ---- of one that starts ---- */
 
 static int put_socket(const struct container *c, size_t i, struct error **err)
 {

@@ -187,18 +187,27 @@ static void copy_member(struct json_object *body, struct json_object *image, con
 		json_object_object_add(body, key, json_object_get(value));
 }
 
-/* The image's variables that the request does not set, then the request's; NAME alone takes one
- * away. */
+static int has_variable(const struct strv *env, const char *entry)
+{
+	size_t size = strcspn(entry, "=");
+	for (size_t i = 0; i < env->count; i++)
+		if (strcspn(env->items[i], "=") == size && strncmp(env->items[i], entry, size) == 0)
+			return 1;
+	return 0;
+}
+
+/* The request's variables, also NAME alone, which takes one away, and the image's others. */
 static void merge_env(struct json_object *body, struct json_object *image)
 {
-	AUTO_STRV struct strv wanted = { 0 }, all = { 0 };
-	if (json_get_strv(image, "Env", &all, NULL) < 0)
+	AUTO_STRV struct strv all = { 0 }, from = { 0 };
+	if (json_get_strv(image, "Env", &from, NULL) < 0)
 		return;
-	json_get_strv(body, "Env", &wanted, NULL);
-	for (size_t i = 0; i < wanted.count; i++) {
-		const char *entry = wanted.items[i], *equals = strchr(entry, '=');
-		AUTOFREE char *key = xstrndup(entry, strcspn(entry, "="));
-		strv_setenv(&all, key, equals ? equals + 1 : NULL);
+	json_get_strv(body, "Env", &all, NULL);
+	size_t own = all.count;
+	for (size_t i = 0; i < from.count; i++) {
+		const struct strv wanted = { .items = all.items, .count = own };
+		if (!has_variable(&wanted, from.items[i]))
+			strv_add(&all, from.items[i]);
 	}
 	json_object_object_del(body, "Env");
 	json_add_strv(body, "Env", &all);

@@ -35,6 +35,7 @@ struct client {
 	struct source *source, *timer;
 	struct buffer out;
 	int input_ended;
+	size_t matched; /* keys at the end of its input, which are held back */
 };
 
 struct stdio {
@@ -119,14 +120,50 @@ static void write_input(struct stdio *s)
 		close_input(s);
 }
 
+/* Passes input on and looks for the keys. 0; -ECANCELED: all of them have come. */
+static int take_input(struct client *c, const char *bytes, size_t size)
+{
+	const struct stdio_client *w = &c->wish;
+	for (size_t i = 0; i < size; i++) {
+		if (w->key_count && (unsigned char)bytes[i] == w->keys[c->matched]) {
+			if (++c->matched == w->key_count)
+				return -ECANCELED;
+			continue;
+		}
+		int r = buffer_append(&c->stdio->waiting, w->keys, c->matched);
+		c->matched = w->key_count && (unsigned char)bytes[i] == w->keys[0];
+		if (r == 0 && !c->matched)
+			r = buffer_append(&c->stdio->waiting, &bytes[i], 1);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static ssize_t read_with_keys(struct client *c, size_t room)
+{
+	char bytes[STEP];
+	ssize_t n = recv(c->wish.fd, bytes, MIN(room, sizeof bytes), MSG_DONTWAIT);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	int r = take_input(c, bytes, (size_t)n);
+	return r < 0 ? r : n;
+}
+
+static ssize_t read_wanted(struct client *c)
+{
+	struct stdio *s = c->stdio;
+	size_t room = MIN(INPUT_FULL - s->waiting.size, (size_t)STEP);
+	return c->wish.key_count && room ? read_with_keys(c, room) : buffer_read(&s->waiting, c->wish.fd, room);
+}
+
 /* Reads stdin of a client: 0, or -errno when the client is gone. */
 static int read_client(struct client *c)
 {
 	struct stdio *s = c->stdio;
 	char discarded[4096];
 	int wanted = c->wish.in && !s->input_over;
-	ssize_t n = wanted ? buffer_read(&s->waiting, c->wish.fd, MIN(INPUT_FULL - s->waiting.size, (size_t)STEP)) :
-			     recv(c->wish.fd, discarded, sizeof discarded, MSG_DONTWAIT);
+	ssize_t n = wanted ? read_wanted(c) : recv(c->wish.fd, discarded, sizeof discarded, MSG_DONTWAIT);
 	if (n == 0) {
 		c->input_ended = 1;
 		if (wanted && s->once && !s->terminal)
@@ -142,12 +179,14 @@ static void on_client(struct source *source, int fd, uint32_t events, void *data
 {
 	struct client *c = data;
 	struct stdio *s = c->stdio;
-	int gone = events & EPOLLERR || (events & EPOLLHUP && !(events & EPOLLIN));
+	int r = 0, gone = events & EPOLLERR || (events & EPOLLHUP && !(events & EPOLLIN));
 	if (!gone && events & EPOLLOUT)
 		gone = buffer_send(&c->out, fd) < 0;
 	if (!gone && s && events & EPOLLIN)
-		gone = read_client(c) < 0;
-	if (gone || (!s && !c->out.size))
+		gone = (r = read_client(c)) < 0;
+	if (r == -ECANCELED)
+		client_part(c);
+	else if (gone || (!s && !c->out.size))
 		client_free(c);
 	if (s)
 		update(s);
@@ -177,10 +216,9 @@ static void update(struct stdio *s)
 		source_set_events(s->input_source, s->waiting.size ? EPOLLOUT : 0);
 }
 
-/* A terminal has one stream, which needs no frames. */
-static int append(struct stdio *s, struct client *c, enum docker_stream stream, const void *data, size_t size)
+static int append(struct client *c, enum docker_stream stream, const void *data, size_t size)
 {
-	return s->terminal ? buffer_append(&c->out, data, size) : docker_frame_append(&c->out, stream, data, size);
+	return c->wish.raw ? buffer_append(&c->out, data, size) : docker_frame_append(&c->out, stream, data, size);
 }
 
 static void spread(struct stdio *s, enum docker_stream stream, const void *data, size_t size)
@@ -191,7 +229,7 @@ static void spread(struct stdio *s, enum docker_stream stream, const void *data,
 		next = c->next;
 		if (!(stream == DOCKER_STDERR ? c->wish.err : c->wish.out))
 			continue;
-		if (append(s, c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
 			client_free(c);
 	}
 }
@@ -373,7 +411,7 @@ int stdio_attach(struct stdio *s, const struct stdio_client *client, const struc
 	if (r == 0 && client->first && client->first->size)
 		r = buffer_append(&c->out, client->first->data, client->first->size);
 	if (r == 0 && early && early->size && client->in && !s->input_over)
-		r = buffer_append(&s->waiting, early->data, early->size);
+		r = take_input(c, early->data, early->size);
 	if (r == 0)
 		r = loop_add_io(s->loop, client->fd, 0, on_client, c, &c->source);
 	if (r < 0)
@@ -392,7 +430,7 @@ void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, siz
 {
 	for (struct client *c = s->clients, *next; c; c = next) {
 		next = c->next;
-		if (append(s, c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
 			client_free(c);
 	}
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The standard streams of a container's or a command's process, and the clients that are attached
- * to them. The process's output goes to `output` (the log) and, as frames, to each client that
- * wants it; a slow client holds the process back. The clients' bytes go to its stdin. */
+ * to them. The process's output goes to `output` (the log) and to each client that wants it, mostly
+ * as frames; a slow client holds the process back. The clients' bytes go to its stdin. */
 #pragma once
 
 #include "agent/engine/spool.h"
 #include "base/loop.h"
 #include "docker/frame.h"
+#include "docker/keys.h"
 
 struct stdio;
 
@@ -22,7 +23,7 @@ struct stdio *stdio_new(struct loop *l, int once, const struct stdio_events *eve
 void stdio_free(struct stdio *s); /* clients are closed once they have what was written for them */
 /* Makes the pipes; standard: the process's ends, for the caller to close. 0 or -errno. */
 int stdio_open(struct stdio *s, int with_input, int standard[3]);
-/* The streams are a terminal's from now on, without frames: master is taken. */
+/* The streams are a terminal's from now on: master is taken. */
 void stdio_set_terminal(struct stdio *s, int master);
 /* Resizes the terminal, now or when it is there. */
 void stdio_resize(struct stdio *s, unsigned rows, unsigned columns);
@@ -42,8 +43,12 @@ void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, siz
 void stdio_give_up(struct stdio *s);
 
 struct stdio_client {
-	int fd;                     /* taken */
-	int in, out, err;           /* which streams */
+	int fd;           /* taken */
+	int in, out, err; /* which streams */
+	int raw;          /* its output comes without frames */
+	/* of a terminal: keys that take it off, and their number */
+	unsigned char keys[DOCKER_KEYS_MAX];
+	size_t key_count;
 	const struct buffer *first; /* bytes for it in front of the output; borrowed, or NULL */
 };
 /* early: bytes of stdin that came already. */

@@ -36,7 +36,7 @@ static void on_gone(void *data)
 
 static int is_streamed(const struct waiter *w)
 {
-	return w->kind == WAIT_EXIT || w->kind == WAIT_NEXT_EXIT || w->kind == WAIT_REMOVED;
+	return w->kind == WAIT_EXIT || w->kind == WAIT_REMOVED;
 }
 
 void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind kind)
@@ -61,8 +61,7 @@ void waiters_tell(struct container *c, int removed)
 		struct http_exchange *x = w->exchange;
 		int streamed = is_streamed(w);
 		next = w->next;
-		if (!removed && (w->kind == WAIT_REMOVED || w->kind == WAIT_GONE ||
-				    (w->kind == WAIT_EXIT && (c->again || c->policy_wants))))
+		if (!removed && (w->kind == WAIT_REMOVED || w->kind == WAIT_GONE))
 			continue;
 		http_exchange_on_closed(x, NULL, NULL);
 		waiter_free(w);

@@ -48,6 +48,7 @@ static const struct member {
 	{ "cgroup-parent", IN_HOST, "CgroupParent", TEXT },
 	{ "cgroupns", IN_HOST, "CgroupnsMode", TEXT },
 	{ "cidfile", IN_HOST, "ContainerIDFile", TEXT },
+	{ "device-cgroup-rule", IN_HOST, "DeviceCgroupRules", WORDS },
 	{ "dns", IN_HOST, "Dns", WORDS },
 	{ "dns-option", IN_HOST, "DnsOptions", WORDS },
 	{ "dns-search", IN_HOST, "DnsSearch", WORDS },

@@ -35,6 +35,7 @@
 	  .complete = "choices host private" }, \
 	{ "cidfile", 0, OPTION_STRING, "FILE", "write the container's identity to a new file", .complete = "file" }, \
 	{ "device", 0, OPTION_LIST, "PATH[:INSIDE][:rwm]", "give it a device of the machine" }, \
+	{ "device-cgroup-rule", 0, OPTION_LIST, "RULE", "accepted with a warning: a container makes no devices" }, \
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
 	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "a domain to search names in" }, \

@@ -63,6 +63,7 @@ static int create(struct exec *x, struct error **err)
 		json_add_strv(body, "Env", &env);
 	json_add_string(body, "User", options_string(x->options, "user"));
 	json_add_string(body, "WorkingDir", options_string(x->options, "workdir"));
+	json_add_string(body, "DetachKeys", options_string(x->options, "detach-keys"));
 	json_add_bool(body, "Tty", x->tty);
 	json_add_bool(body, "Privileged", options_switch(x->options, "privileged", 0));
 	json_add_bool(body, "AttachStdin", x->in);

@@ -10,12 +10,12 @@
 #include "cli/client.h"
 #include "cli/output.h"
 
-static int open_attach(const struct follow *f, struct api_stream *ret, struct error **err)
+static int open_attach(const struct follow *f, const char *keys, struct api_stream *ret, struct error **err)
 {
 	const struct body_streams *s = &f->streams;
 	AUTOFREE char *path = api_path("/containers/", f->id, "/attach"),
 		      *target = api_target(path, "stream", "1", "stdin", s->in ? "1" : NULL, "stdout",
-			  s->out ? "1" : NULL, "stderr", s->err ? "1" : NULL, NULL);
+			  s->out ? "1" : NULL, "stderr", s->err ? "1" : NULL, "detachKeys", keys, NULL);
 	int r = api_open(f->api, "POST", target, NULL, "tcp", ret, err);
 	return r < 0 || r == 101 ? MIN(r, 0) : error_set(err, EPROTO, "the engine attaches nothing");
 }
@@ -46,7 +46,7 @@ int follow_run(const struct follow *f, const struct options *o, int *ret_status,
 	};
 	int r = stream_take_keys(&plan, o, err);
 	if (r == 0 && attached)
-		r = open_attach(f, &connection, err);
+		r = open_attach(f, options_string(o, "detach-keys"), &connection, err);
 	if (r == 0)
 		r = open_wait(f, &waiter, err);
 	if (r == 0 && f->tty && f->redraw)

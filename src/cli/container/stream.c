@@ -357,7 +357,7 @@ int stream_run(const struct stream_plan *plan, int *ret_status, struct error **e
 int stream_take_keys(struct stream_plan *plan, const struct options *o, struct error **err)
 {
 	const char *text = options_string(o, "detach-keys");
-	return value_detach_keys(text ? text : "ctrl-p,ctrl-q", plan->keys, &plan->key_count, err);
+	return docker_keys_parse(text ? text : DOCKER_KEYS_DEFAULT, plan->keys, &plan->key_count, err);
 }
 
 int stream_check_terminal(int tty, int in, struct error **err)

@@ -5,6 +5,7 @@
 
 #include "cli/container/api.h"
 #include "cli/container/values.h"
+#include "docker/keys.h"
 
 struct stream_plan {
 	const struct api *api;
@@ -14,7 +15,7 @@ struct stream_plan {
 	const char *kill;              /* the target that takes signals; NULL: a signal ends this command */
 	int tty;                       /* the other side has a terminal: no frames */
 	int in;                        /* stdin goes there */
-	unsigned char keys[VALUE_KEYS_MAX];
+	unsigned char keys[DOCKER_KEYS_MAX];
 	size_t key_count; /* keys that detach */
 	/* Called once the terminal and signals are prepared; may be NULL. -errno ends all. */
 	int (*begin)(void *data, struct error **err);

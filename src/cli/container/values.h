@@ -21,7 +21,3 @@ int value_pair(const char *option, const char *text, struct json_object *pairs, 
 /* The same for all texts of a list, as the member `key` of `to`; an empty list adds none. */
 int value_pairs(const char *option, const struct strv *texts, struct json_object *to, const char *key,
     struct error **err);
-
-enum { VALUE_KEYS_MAX = 16 };
-/* A sequence such as "ctrl-p,ctrl-q" or "a" as bytes. *ret_count 0: none. */
-int value_detach_keys(const char *text, unsigned char ret[VALUE_KEYS_MAX], size_t *ret_count, struct error **err);

@@ -109,10 +109,14 @@ static void version(struct docker_request *q)
 	json_add_string(details, "Arch", architecture);
 	json_add_string(details, "KernelVersion", u.release);
 	json_add_string(details, "Experimental", "false");
+	json_add_string(details, "GitCommit", "holm-" HOLM_VERSION);
 	json_add(engine, "Details", details);
 	json_object_array_add(components, engine);
 	json_add(o, "Platform", platform);
 	json_add(o, "Components", components);
+	json_add_string(o, "GoVersion", "none"); /* clients read it */
+	json_add_string(o, "GitCommit", "holm-" HOLM_VERSION);
+	json_add_string(o, "BuildTime", "");
 	json_add_string(o, "Version", DOCKER_SERVER_VERSION);
 	json_add_string(o, "ApiVersion", DOCKER_API_VERSION);
 	json_add_string(o, "MinAPIVersion", DOCKER_API_MINIMUM);

@@ -124,7 +124,7 @@ static void test_image(void **state)
 		{ "{}", "\"Cmd\":[\"serve\"],\"Entrypoint\":[\"/entry\"],\"User\":\"web\",\"WorkingDir\":\"/srv\"" },
 		{ "{\"Cmd\":[\"x\"],\"User\":\"0\"}", "\"Cmd\":[\"x\"],\"User\":\"0\",\"Entrypoint\":[\"/entry\"]" },
 		{ "{\"Entrypoint\":[\"/mine\"]}", "{\"Entrypoint\":[\"/mine\"],\"User\"" },
-		{ "{\"Env\":[\"A=9\",\"B\"]}", "\"Env\":[\"PATH=/bin\",\"A=9\"]" },
+		{ "{\"Env\":[\"A=9\",\"B\"]}", "\"Env\":[\"A=9\",\"B\",\"PATH=/bin\"]" },
 		{ "{\"Labels\":{\"b\":\"3\"}}", "\"Labels\":{\"a\":\"1\",\"b\":\"3\"}" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -14,6 +14,7 @@
 #include "cli/container/body.h"
 #include "cli/container/mounts.h"
 #include "cli/container/values.h"
+#include "docker/keys.h"
 
 static int make(const char *line, struct json_object **ret, struct error **err)
 {
@@ -169,7 +170,7 @@ static void keys_that_detach(void **state)
 	static const struct {
 		const char *text;
 		size_t count;
-		unsigned char keys[VALUE_KEYS_MAX];
+		unsigned char keys[DOCKER_KEYS_MAX];
 	} rows[] = {
 		{ "ctrl-p,ctrl-q", 2, { 16, 17 } },
 		{ "a", 1, { 'a' } },
@@ -178,15 +179,15 @@ static void keys_that_detach(void **state)
 	};
 	static const char *const wrong[] = { "ctrl", "ctrl-", "ctrl-A", "ctrl-pq", "ab",
 		"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a" };
-	unsigned char keys[VALUE_KEYS_MAX];
+	unsigned char keys[DOCKER_KEYS_MAX];
 	size_t count = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		assert_int_equal(value_detach_keys(rows[i].text, keys, &count, NULL), 0);
+		assert_int_equal(docker_keys_parse(rows[i].text, keys, &count, NULL), 0);
 		assert_int_equal(count, rows[i].count);
 		assert_memory_equal(keys, rows[i].keys, count);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_int_equal(value_detach_keys(wrong[i], keys, &count, NULL), -EINVAL);
+		assert_int_equal(docker_keys_parse(wrong[i], keys, &count, NULL), -EINVAL);
 }
 
 int main(void)
