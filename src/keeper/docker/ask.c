@@ -90,6 +90,38 @@ int docker_ask(struct keeper *k, const char *method, const char *target, struct 
 	return r;
 }
 
+struct asking {
+	struct docker_request *request;
+	const char *const *words;
+	docker_program_fn listed;
+};
+
+static void on_object(int code, struct json_object *answer, void *data)
+{
+	AUTOFREE struct asking *a = data;
+	struct docker_request *q = a->request;
+	AUTO_ERROR struct error *err = NULL;
+	int r = code < 0 ? code : json_object_is_type(answer, json_type_object) ? 0 : -EPROTO;
+	if (r == 0) {
+		q->body = json_object_get(answer);
+		r = docker_program(keeper_loop(q->keeper), a->words, a->listed, q, &err);
+	}
+	if (r < 0)
+		docker_respond_error(q, r, err);
+}
+
+void docker_ask_and_list(struct docker_request *q, const char *target, const char *const *words,
+    docker_program_fn listed)
+{
+	struct asking *a = xnew(struct asking);
+	*a = (struct asking){ .request = q, .words = words, .listed = listed };
+	int r = docker_ask(q->keeper, "GET", target, NULL, on_object, a);
+	if (r == 0)
+		return;
+	free(a);
+	docker_respond_error(q, r, NULL);
+}
+
 void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();

@@ -92,23 +92,8 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	add_build_cache(q);
 }
 
-static void on_counted(int code, struct json_object *answer, void *data)
-{
-	static const char *const words[] = { "ls", "--shared", "--format", "json", NULL };
-	struct docker_request *q = data;
-	AUTO_ERROR struct error *err = NULL;
-	int r = code < 0 ? code : json_object_is_type(answer, json_type_object) ? 0 : -EPROTO;
-	if (r == 0) {
-		q->body = json_object_get(answer);
-		r = docker_program(keeper_loop(q->keeper), words, on_listed, q, &err);
-	}
-	if (r < 0)
-		docker_respond_error(q, r, err);
-}
-
 void docker_df(struct docker_request *q)
 {
-	int r = docker_ask(q->keeper, "GET", "/holm/df", NULL, on_counted, q);
-	if (r < 0)
-		docker_respond_error(q, r, NULL);
+	static const char *const words[] = { "ls", "--shared", "--format", "json", NULL };
+	docker_ask_and_list(q, "/holm/df", words, on_listed);
 }

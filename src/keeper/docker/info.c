@@ -21,23 +21,8 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	docker_respond_json(q, 200, json_object_get(q->body));
 }
 
-static void on_answer(int code, struct json_object *answer, void *data)
-{
-	static const char *const words[] = { "ls", "--format", "json", NULL };
-	struct docker_request *q = data;
-	AUTO_ERROR struct error *err = NULL;
-	int r = code < 0 ? code : json_object_is_type(answer, json_type_object) ? 0 : -EPROTO;
-	if (r == 0) {
-		q->body = json_object_get(answer);
-		r = docker_program(keeper_loop(q->keeper), words, on_listed, q, &err);
-	}
-	if (r < 0)
-		docker_respond_error(q, r, err);
-}
-
 void docker_info(struct docker_request *q)
 {
-	int r = docker_ask(q->keeper, "GET", "/info", NULL, on_answer, q);
-	if (r < 0)
-		docker_respond_error(q, r, NULL);
+	static const char *const words[] = { "ls", "--format", "json", NULL };
+	docker_ask_and_list(q, "/info", words, on_listed);
 }

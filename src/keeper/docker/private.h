@@ -154,6 +154,10 @@ void docker_save_image(struct docker_request *q);
 typedef void (*docker_answer_fn)(int code, struct json_object *answer, void *data);
 int docker_ask(struct keeper *k, const char *method, const char *target, struct json_object *body,
     docker_answer_fn done, void *data);
+/* Asks the engine for an object, puts it into q->body, and runs holm-image with these words, which
+ * stay valid: `listed` gets what it prints. Answers an error itself. */
+void docker_ask_and_list(struct docker_request *q, const char *target, const char *const *words,
+    docker_program_fn listed);
 /* Tells the engine's listeners what became of an image. */
 void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name);
 /* Tells them that a container is an image now; name may be NULL. */
