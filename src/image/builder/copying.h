@@ -66,6 +66,9 @@ void copying_remotes_done(struct copying *c);
 /* files.c: finds or makes the layer of all sources, which has a second key, or NULL. 0 or
  * -errno. */
 int copying_run(struct copying *c, const char *short_key, struct error **err);
+/* Puts the layer that an earlier build made with this key on top of the stage: 1, or 0 when there
+ * is none. */
+int copying_find(struct copying *c, const char *key);
 /* Puts the layer on top of the stage, and into the cache under these keys (or NULL): under the
  * first one unless it was found there. */
 void copying_take(struct copying *c, const char *key, const char *short_key, struct build_layer *layer);

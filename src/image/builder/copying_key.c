@@ -48,11 +48,12 @@ void copying_key_of_plan(const struct copying *c, const struct copy_plan *plan, 
 	hash_text(&h, ret);
 }
 
-void copying_key_of_stage(const struct copying *c, char *ret)
+/* The key of what is wished of a source. */
+static void key_of_wish(const struct copying *c, const char *kind, const char *source, char *ret)
 {
 	AUTO_HASH struct hash h = { 0 };
-	begin_key(c, "copy-from 1", &h);
-	add_text(&h, c->from->chain);
+	begin_key(c, kind, &h);
+	add_text(&h, source);
 	for (size_t i = 0; i < c->wish.patterns.count; i++)
 		add_text(&h, c->wish.patterns.items[i]);
 	add_text(&h, NULL);
@@ -61,15 +62,12 @@ void copying_key_of_stage(const struct copying *c, char *ret)
 	hash_text(&h, ret);
 }
 
+void copying_key_of_stage(const struct copying *c, char *ret)
+{
+	key_of_wish(c, "copy-from 1", c->from->chain, ret);
+}
+
 void copying_key_of_commit(const struct copying *c, const char *facts, char *ret)
 {
-	AUTO_HASH struct hash h = { 0 };
-	begin_key(c, "add-git 1", &h);
-	add_text(&h, facts);
-	for (size_t i = 0; i < c->wish.patterns.count; i++)
-		add_text(&h, c->wish.patterns.items[i]);
-	add_text(&h, NULL);
-	for (size_t i = 0; i < c->wish.excludes.count; i++)
-		add_text(&h, c->wish.excludes.items[i]);
-	hash_text(&h, ret);
+	key_of_wish(c, "add-git 1", facts, ret);
 }

@@ -156,7 +156,6 @@ int copying_add_git(struct copying *c, struct error **err)
 	AUTO_GIT_PLACE struct git_place p = { 0 };
 	AUTOFREE char *commit = NULL, *facts = NULL;
 	char key[DIGEST_TEXT_SIZE + 1];
-	struct build_layer layer = { 0 };
 	int keeps = 0, r = copying_flag(c, "keep-git-dir", &keeps, err);
 	if (r < 0 || !git_place_parse(c->repository, &p))
 		return r < 0 ? r : -EINVAL;
@@ -168,11 +167,8 @@ int copying_add_git(struct copying *c, struct error **err)
 	strv_take(&c->wish.patterns, xstrdup(p.subdir ? p.subdir : "/"));
 	facts = xasprintf("%s %d", commit, keeps);
 	copying_key_of_commit(c, facts, key);
-	if (build_step_find(c->step, key, &layer)) {
-		c->step->is_cached = 1;
-		copying_take(c, NULL, NULL, &layer);
+	if (copying_find(c, key))
 		return 0;
-	}
 	r = build_step_work(c->step, err);
 	if (r == 0)
 		r = checkout(c, &p, commit, err);

@@ -179,6 +179,16 @@ void copying_take(struct copying *c, const char *key, const char *short_key, str
 	build_step_add(c->step, layer);
 }
 
+int copying_find(struct copying *c, const char *key)
+{
+	struct build_layer layer = { 0 };
+	if (!build_step_find(c->step, key, &layer))
+		return 0;
+	c->step->is_cached = 1;
+	copying_take(c, NULL, NULL, &layer);
+	return 1;
+}
+
 int copying_run(struct copying *c, const char *short_key, struct error **err)
 {
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
@@ -207,7 +217,6 @@ int copying_run(struct copying *c, const char *short_key, struct error **err)
 static int copy_from(struct copying *c, const char *from, struct error **err)
 {
 	char key[DIGEST_TEXT_SIZE + 1];
-	struct build_layer layer = { 0 };
 	AUTOFREE char *name = NULL;
 	int r = copying_expand(c, from, &name, err);
 	if (r == 0)
@@ -219,11 +228,8 @@ static int copy_from(struct copying *c, const char *from, struct error **err)
 		return r;
 	c->wish.keeps_owners = 1;
 	copying_key_of_stage(c, key);
-	if (build_step_find(c->step, key, &layer)) {
-		c->step->is_cached = 1;
-		copying_take(c, NULL, NULL, &layer);
+	if (copying_find(c, key))
 		return 0;
-	}
 	r = build_step_work(c->step, err);
 	if (r == 0)
 		r = build_state_list(c->step->builder->library, c->from, 1, &c->listing, err);
