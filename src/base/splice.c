@@ -6,6 +6,9 @@
  * sockets. A pipe is filled when it is empty: EAGAIN then always means that the source has nothing.
  * epoll is edge-triggered; `readable` and `blocked` remember what it said.
  *
+ * splice(2) stops at urgent data (MSG_OOB) and does not go past it. recv(2) does, so such a byte is
+ * read and goes into the pipe like any other; the other side does not hear that it is urgent.
+ *
  * End of file becomes shutdown(2) on the other side once its pipe is empty. A reset side hands over
  * what it had sent, and then the other side is reset, too. */
 #include "base/splice.h"
@@ -29,6 +32,7 @@ struct side {
 	size_t waiting; /* bytes in it */
 	int readable;   /* until EAGAIN */
 	int blocked;    /* takes nothing until EPOLLOUT */
+	int urgent;     /* urgent data has come since recv(2) read past some */
 	int read_ended, write_ended;
 	int reset; /* by its far end */
 };
@@ -105,6 +109,17 @@ static int drain(struct side *s)
 	return !s->waiting;
 }
 
+/* Reads the byte that stopped splice(2), if that was urgent data. Its result, as splice(2). */
+static ssize_t pass_urgent(struct side *from, const struct side *to)
+{
+	char byte;
+	int one = 1;
+	from->urgent = 0;
+	setsockopt(from->fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
+	ssize_t n = recv(from->fd, &byte, 1, MSG_DONTWAIT);
+	return n > 0 ? write(to->pipe[1], &byte, 1) : n;
+}
+
 static void fill(struct side *from, struct side *to)
 {
 	if (to->pipe[0] < 0 && pipe_take(to->pipe) < 0) {
@@ -112,6 +127,8 @@ static void fill(struct side *from, struct side *to)
 		return;
 	}
 	ssize_t n = splice(from->fd, NULL, to->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (from->urgent && (n == 0 || (n < 0 && errno == EAGAIN)))
+		n = pass_urgent(from, to);
 	if (n > 0)
 		to->waiting = (size_t)n;
 	else if (n < 0 && is_busy(errno))
@@ -196,7 +213,8 @@ static void on_io(struct source *source, int fd, uint32_t events, void *data)
 	struct side *side = data;
 	struct splice *s = side->splice;
 	side->blocked &= !(events & (EPOLLOUT | EPOLLHUP | EPOLLERR));
-	side->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	side->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	side->urgent |= (events & EPOLLPRI) != 0;
 	if (!s->connecting) {
 		side->reset |= (events & EPOLLERR) && side->read_ended;
 		run(s);
@@ -208,7 +226,8 @@ static void on_io(struct source *source, int fd, uint32_t events, void *data)
 
 static int watch(struct side *s)
 {
-	return loop_add_io(s->splice->loop, s->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_io, s, &s->source);
+	return loop_add_io(s->splice->loop, s->fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_io, s,
+	    &s->source);
 }
 
 int splice_connect(struct splice *s, int fd)

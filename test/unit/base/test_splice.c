@@ -271,6 +271,37 @@ static void test_backpressure(void **state)
 	assert_memory_equal(sent, got, BIG);
 }
 
+/* Reads until it has that many bytes, or the end. */
+static size_t receive_all(struct fixture *f, int fd, char *bytes, size_t size)
+{
+	size_t got = 0;
+	for (ssize_t n = 1; got < size && n > 0; got += n > 0 ? (size_t)n : 0)
+		n = receive(f, fd, bytes + got, size - got);
+	return got;
+}
+
+/* Urgent data is part of the stream, also in front of the end. */
+static void test_urgent(void **state)
+{
+	struct fixture *f = *state;
+	char bytes[LITTLE];
+	begin(f);
+	assert_int_equal(send(f->client, "ab", 2, 0), 2);
+	assert_int_equal(send(f->client, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(f->client, "cd", 2, 0), 2);
+	connect_inside(f);
+	assert_int_equal(receive_all(f, f->server, bytes, 5), 5);
+	assert_memory_equal(bytes, "ab!cd", 5);
+	assert_int_equal(send(f->client, "?", 1, MSG_OOB), 1);
+	assert_int_equal(receive_all(f, f->server, bytes, 1), 1);
+	assert_int_equal(send(f->client, "ef", 2, 0), 2);
+	assert_int_equal(send(f->client, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(f->client, "gh", 2, 0), 2);
+	fd_close(TAKE_FD(f->client));
+	assert_int_equal(receive_all(f, f->server, bytes, 6), 5);
+	assert_memory_equal(bytes, "ef!gh", 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_answer_before_close, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_leaves_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_urgent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_backpressure, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
