@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -12,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -36,6 +38,7 @@ struct pool {
 struct native_sockets {
 	int init;    /* pidfd; -1: none */
 	int control; /* -1: no child runs */
+	int waited;  /* somebody got -EAGAIN since the last event */
 	struct source *source, *idle;
 	struct pool pools[ISOLATION_SOCKETS];
 };
@@ -82,14 +85,28 @@ static void serve(void)
 	_exit(0);
 }
 
+/* Enters the namespaces, hidden from what is in them: it has the keeper's memory. setns(2) gives
+ * all capabilities in a user namespace, which nothing here needs. It may also let others trace the
+ * process, so this is forbidden again. */
+static int join(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setns(JOIN_USER, CLONE_NEWUSER) < 0 || setns(JOIN_INIT, CLONE_NEWNET) < 0)
+		return -errno;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 /* Does not return if it succeeds: no program is executed. The pipe by which spawn() waits for that
  * is among what is closed. */
 static int in_child(void *data)
 {
-	if (setns(JOIN_USER, CLONE_NEWUSER) < 0 || setns(JOIN_INIT, CLONE_NEWNET) < 0)
-		return -errno;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
-		return -errno;
+	int r = join();
+	if (r < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return r < 0 ? r : -errno;
 	(void)prctl(PR_SET_NAME, "holm-sockets"); /* for people who look */
 	fd_close_from(CONTROL + 1, NULL, 0);
 	serve();
@@ -107,6 +124,15 @@ static void end_child(struct native_sockets *s)
 		s->pools[i].failed |= s->pools[i].asked > 0;
 		s->pools[i].asked = 0;
 	}
+}
+
+/* Lets connections that wait for a socket ask again. */
+static void tell_waiters(struct isolation_run *run)
+{
+	int waited = run->sockets->waited;
+	run->sockets->waited = 0;
+	if (waited && !run->end.begun)
+		run->events.sockets(run->data);
 }
 
 static void grow(struct pool *p)
@@ -138,13 +164,14 @@ static void on_answer(struct source *source, int fd, uint32_t events, void *data
 	else
 		end_child(run->sockets);
 	fd_pass_close(&got);
-	if (!run->end.begun)
-		run->events.sockets(run->data);
+	tell_waiters(run);
 }
 
 static void on_idle(struct source *source, void *data)
 {
-	end_child(data);
+	struct isolation_run *run = data;
+	end_child(run->sockets);
+	tell_waiters(run);
 }
 
 static int start_child(struct isolation_run *run)
@@ -166,7 +193,7 @@ static int start_child(struct isolation_run *run)
 		return r;
 	}
 	if (!s->idle)
-		r = loop_add_timer(run->loop, UINT64_MAX, on_idle, s, &s->idle);
+		r = loop_add_timer(run->loop, UINT64_MAX, on_idle, run, &s->idle);
 	if (r >= 0)
 		r = loop_add_io(run->loop, ours, EPOLLIN, on_answer, run, &s->source);
 	if (r >= 0)
@@ -198,11 +225,9 @@ static int ask_for_all(struct isolation_run *run, enum isolation_socket kind)
 	return r;
 }
 
-int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
+static int take_or_ask(struct isolation_run *run, enum isolation_socket kind)
 {
-	struct pool *p = run->sockets ? &run->sockets->pools[kind] : NULL;
-	if (!p || run->sockets->init < 0 || run->user_namespace < 0 || run->end.begun)
-		return -ENOTCONN;
+	struct pool *p = &run->sockets->pools[kind];
 	if (p->count) {
 		int fd = p->fds[--p->count];
 		if (2 * (p->count + p->asked) < p->wanted && !p->failed)
@@ -219,6 +244,15 @@ int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
 	grow(p);
 	int r = ask_for_all(run, kind);
 	return r < 0 ? r : -EAGAIN;
+}
+
+int native_open_socket(struct isolation_run *run, enum isolation_socket kind)
+{
+	if (!run->sockets || run->sockets->init < 0 || run->user_namespace < 0 || run->end.begun)
+		return -ENOTCONN;
+	int r = take_or_ask(run, kind);
+	run->sockets->waited |= r == -EAGAIN;
+	return r;
 }
 
 static void close_all(struct native_sockets *s)
@@ -243,6 +277,7 @@ void native_sockets_follow(struct isolation_run *run, int init)
 	close_all(run->sockets);
 	if (init >= 0)
 		run->sockets->init = fcntl(init, F_DUPFD_CLOEXEC, 3);
+	tell_waiters(run);
 }
 
 void native_sockets_done(struct isolation_run *run)
