@@ -6,6 +6,8 @@
 #include "keeper/ports/publish.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
@@ -18,6 +20,8 @@ enum {
 	KEPT_FILES = 256,            /* descriptors for everything else */
 	FILES_A_CONNECTION = 6,      /* two sockets, two pipes */
 	CONNECTIONS_MAX = 64 * 1024, /* of a machine */
+	KEEPALIVE_IDLE_S = 60,
+	KEEPALIVE_INTERVAL_S = 15,
 };
 
 /* ---- ports ---- */
@@ -31,6 +35,18 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
 		publish_tcp_readable(p);
 }
 
+/* Accepted sockets inherit both options. A service that writes little pieces expects them to go out
+ * at once. A client that is gone without a word is noticed after some minutes: the service cannot
+ * notice it, as the keeper answers its probes. */
+static void set_options(int listening)
+{
+	int one = 1, idle_s = KEEPALIVE_IDLE_S, interval_s = KEEPALIVE_INTERVAL_S;
+	setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	setsockopt(listening, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+	setsockopt(listening, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+}
+
 struct published *publish_add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd,
     const char *container)
 {
@@ -39,6 +55,8 @@ struct published *publish_add_socket(struct publisher *p, const struct machine_p
 	port->spec.ip = spec->ip ? xstrdup(spec->ip) : NULL;
 	port->address = xstrdup(ip);
 	port->container = xstrdup(container);
+	if (!spec->udp)
+		set_options(fd);
 	p->ports = port;
 	*(container ? &p->container_sockets : &p->count) += 1;
 	return port;
