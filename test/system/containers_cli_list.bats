@@ -330,6 +330,8 @@ sleeper()
 	equal "$full" "$(holm completion words image "${full%:test}:")"
 	mkdir -p "$HOME/folder/below"
 	touch "$HOME/folder/file"
+	# shellcheck disable=SC2016
+	touch "$HOME/folder/"'`command`' "$HOME/folder/"'$(command)' # which no shell gets to see
 	contains " $(cd "$HOME" && completed 'holm machine cp ') " ' box: '
 	equal 'folder/' "$(completed 'holm machine cp box:fold')"
 	equal 'folder/below/ folder/file' "$(completed 'holm machine cp box:folder/')"

@@ -190,6 +190,23 @@ static void list_container_paths(const char *word, struct strv *ret)
 
 /* ---- the command ---- */
 
+/* Whether a shell takes the word as it is. Names of containers, volumes and networks, and of files
+ * inside, come from a machine, which may choose them so that a shell runs a part of them as a
+ * command: bash puts names on the command line as they are, and files with most of such characters
+ * quoted. */
+static int is_harmless(const char *word, int is_path)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/:@=,+%";
+	if (*word == '-')
+		return 0;
+	if (!is_path)
+		return word[strspn(word, plain)] == '\0';
+	for (const char *at = word; *at; at++)
+		if ((unsigned char)*at < ' ' || strchr("`$!\177", *at))
+			return 0;
+	return 1;
+}
+
 static const struct {
 	const char *kind;
 	names_fn *list;
@@ -211,7 +228,7 @@ static int print_words(const char *kind, const char *word)
 		if (streq(kinds[i].kind, kind))
 			kinds[i].list(word, &all);
 	for (size_t i = 0; i < all.count; i++)
-		if (startswith(all.items[i], word))
+		if (startswith(all.items[i], word) && is_harmless(all.items[i], endswith(kind, "-path")))
 			output_line("%s", all.items[i]);
 	return 0;
 }
