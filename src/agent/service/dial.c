@@ -147,10 +147,13 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 
 static int open_socket(int family)
 {
-	int retries = SYN_RETRIES;
+	int retries = SYN_RETRIES, one = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0)
+	if (fd >= 0) {
 		setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
+		/* A client that writes little pieces expects them to go out at once. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	}
 	return fd;
 }
 
