@@ -58,6 +58,8 @@ static void on_done(struct keeper *k, int status, const char *text)
 		return;
 	}
 	unlink(path);
+	if (k->stage != STAGE_SCRIPT) /* the script has powered the machine off */
+		return;
 	keeper_enter(k, STAGE_READY);
 	if (k->install_init_up)
 		keeper_enter(k, STAGE_RUNNING);
