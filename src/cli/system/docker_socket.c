@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -135,10 +136,13 @@ static void stop_booted(struct service *s)
 
 /* ---- one connection ---- */
 
-/* Boots the machine if need be. A signal ends the boot. */
+/* Boots the machine if need be. A signal ends the boot. Keepers are children of this process, and
+ * those that have ended are reaped: no other child runs between two boots. */
 static int start(struct service *s, const char *name, struct error **err)
 {
 	int started = 0;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 	sigprocmask(SIG_UNBLOCK, &s->blocked, NULL);
 	int r = client_start(name, CLIENT_SESSION, 0, &started, err);
 	sigprocmask(SIG_BLOCK, &s->blocked, NULL);
