@@ -164,7 +164,7 @@ static int pass(const char *name, int connection, struct error **err)
 	if (keeper < 0)
 		return keeper == -ESRCH ? -EAGAIN : keeper;
 	int r = http_request(keeper, "POST", "/holm/connections", "holm-connections", NULL, deadline, &response, err);
-	if (r == -ECANCELED || r == -ECONNRESET || r == -EPIPE) {
+	if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) { /* it stops, or has stopped */
 		error_clear(err);
 		return -EAGAIN;
 	}

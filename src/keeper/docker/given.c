@@ -84,7 +84,7 @@ static void on_readable(struct source *s, int fd, uint32_t events, void *data)
 static int check(const struct docker_request *q, struct error **err)
 {
 	if (q->keeper->stage >= STAGE_STOPPING)
-		return error_set(err, ECANCELED, "machine \"%s\" is stopping", q->keeper->machine->name);
+		return error_set(err, ENOTCONN, "machine \"%s\" is stopping", q->keeper->machine->name);
 	if (givers.count >= GIVERS_MAX)
 		return error_set(err, EBUSY, "too many programs pass connections to machine \"%s\"",
 		    q->keeper->machine->name);
