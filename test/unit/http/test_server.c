@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -427,6 +429,39 @@ static void test_slow_head(void **state)
 	assert_true(n > 12 && memcmp(answer, "HTTP/1.1 ", 9) == 0);
 }
 
+/* accept(2) fails with EMFILE: the server does not turn in circles, and goes on later. */
+static void test_no_descriptors(void **state)
+{
+	static const char request[] = "GET /fail HTTP/1.1\r\n\r\n";
+	struct fixture *f = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t size = sizeof address;
+	struct rlimit before, none;
+	char answer[1024];
+	int turns = 0, listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof address.sun_family), 0); /* any name */
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(listen(listening, 8), 0);
+	assert_int_equal(http_server_listen(f->server, listening), 0);
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, size), 0);
+	for (uint64_t until = clock_deadline(200); clock_now_ms() < until; turns++)
+		loop_step(f->loop, until);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(turns < 20);
+	assert_int_equal(fd_write_full(fd, request, sizeof request - 1), 0);
+	ssize_t n = -1;
+	for (uint64_t until = clock_deadline(60000); n < 0 && clock_now_ms() < until;) {
+		loop_step(f->loop, clock_deadline(20));
+		n = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+	}
+	assert_true(n > 12 && memcmp(answer, "HTTP/1.1 4", 10) == 0);
+}
+
 static void test_garbage_and_too_large(void **state)
 {
 	static const char *const bad[] = {
@@ -530,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_gone_before_take, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_that_falls_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_head, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_and_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocking_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_call_deadline_and_cancel, setup, teardown) };
