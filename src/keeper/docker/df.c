@@ -43,6 +43,15 @@ static void add_mounts(struct json_object *answer, struct json_object *cache)
 	}
 }
 
+/* Takes the entries of the cache. */
+static void answer(struct docker_request *q, struct json_object *cache)
+{
+	struct json_object *o = json_object_get(q->body);
+	add_mounts(o, cache);
+	json_add(o, "BuildCache", cache);
+	docker_respond_json(q, 200, o);
+}
+
 static void on_cache(int status, const char *output, const char *errors, void *data)
 {
 	struct docker_request *q = data;
@@ -53,16 +62,18 @@ static void on_cache(int status, const char *output, const char *errors, void *d
 		docker_respond_error(q, r, err);
 		return;
 	}
-	struct json_object *o = json_object_get(q->body);
-	add_mounts(o, cache);
-	json_add(o, "BuildCache", json_object_get(cache));
-	docker_respond_json(q, 200, o);
+	answer(q, TAKE_PTR(cache));
 }
 
+/* Requests from inside see the images of the host, and not what its builds have kept. */
 static void add_build_cache(struct docker_request *q)
 {
 	static const char *const words[] = { "build-du", NULL };
 	AUTO_ERROR struct error *err = NULL;
+	if (q->inside) {
+		answer(q, json_object_new_array());
+		return;
+	}
 	int r = docker_program(keeper_loop(q->keeper), words, on_cache, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
