@@ -89,6 +89,8 @@ static int start(struct program *p, const char *const *words, int input, int ext
 	strv_add(&argv, "--docker-names");
 	for (; *words && argv.count < WORDS_MAX; words++)
 		strv_add(&argv, *words);
+	if (*words)
+		return error_set(err, E2BIG, "a request has at most %d parameters", WORDS_MAX);
 	if ((r = fd_pipe(ends[0])) < 0)
 		return error_set_errno(err, r, "cannot start holm-image");
 	p->pipes[0] = ends[0][0];
