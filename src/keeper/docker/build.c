@@ -206,11 +206,16 @@ static int start(struct build *b, struct loop *loop, struct strv *words, int inp
 {
 	const struct spawn_fd fds[] = { { input, 0 }, { b->client, 1 } };
 	const struct spawn_options o = { .argv = strv_argv(words), .fds = fds, .fd_count = 2, .death_signal = SIGTERM };
-	int r = spawn(&o, &b->pid, err);
-	if (r == 0)
-		r = loop_add_child(loop, b->pid, on_end, b, &b->child);
-	if (r == 0)
+	int status, r = spawn(&o, &b->pid, err);
+	if (r < 0)
+		return r;
+	r = loop_add_child(loop, b->pid, on_end, b, &b->child);
+	if (r == 0) {
 		docker_upload_watch(b->upload, on_broken, b);
+		return 0;
+	}
+	kill(b->pid, SIGKILL);
+	spawn_wait(b->pid, &status);
 	return r;
 }
 

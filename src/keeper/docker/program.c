@@ -38,6 +38,13 @@ static void program_free(struct program *p)
 	free(p);
 }
 
+/* Once it was waited for, its number may be another process's. */
+static void end(const struct program *p, int number)
+{
+	if (p->child)
+		kill(p->pid, number);
+}
+
 static void conclude(struct program *p)
 {
 	if (p->child || p->sources[0] || p->sources[1])
@@ -55,7 +62,7 @@ static void on_text(struct source *s, int fd, uint32_t events, void *data)
 		return;
 	source_free(TAKE_PTR(p->sources[which]));
 	if (n == -ENOBUFS)
-		kill(p->pid, SIGKILL);
+		end(p, SIGKILL);
 	conclude(p);
 }
 
@@ -69,7 +76,7 @@ static void on_child(struct source *s, pid_t pid, int status, void *data)
 
 static void on_time(struct source *s, void *data)
 {
-	kill(((struct program *)data)->pid, SIGKILL);
+	end(data, SIGKILL);
 }
 
 static int watch(struct loop *l, struct program *p)
@@ -127,9 +134,12 @@ static int run(struct loop *l, const char *const *words, int input, int extra, d
 	*p = (struct program){ .done = done, .data = data, .pipes = { -1, -1 } };
 	for (int i = 0; i < 2; i++)
 		buffer_init(&p->texts[i], TEXT_MAX);
-	int r = start(p, words, input, extra, err);
-	if (r == 0)
-		r = watch(l, p);
+	int status, r = start(p, words, input, extra, err);
+	if (r == 0 && (r = watch(l, p)) < 0) {
+		kill(p->pid, SIGKILL);
+		source_free(TAKE_PTR(p->child));
+		spawn_wait(p->pid, &status);
+	}
 	if (r < 0)
 		program_free(p);
 	else if (ret)
@@ -151,6 +161,5 @@ int docker_program_fed(struct loop *l, const char *const *words, int input, dock
 
 void docker_program_stop(struct program *p)
 {
-	if (p->child)
-		kill(p->pid, SIGTERM);
+	end(p, SIGTERM);
 }
