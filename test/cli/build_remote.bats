@@ -86,6 +86,9 @@ make_repositories()
 	printf '[submodule "part"]\n\tpath = part\n\turl = git://127.0.0.1:%s/sub.git\n' "$GIT_PORT" >.gitmodules
 	git update-index --add --cacheinfo "160000,$(git -C "$SERVED/sub" rev-parse HEAD),part"
 	commit submodule
+	git checkout -q -b relative
+	sed -i 's|url = .*|url = ../sub.git|' .gitmodules
+	commit relative
 	git checkout -q -b hostile
 	sed -i "s|url = .*|url = file://$SERVED/git/sub.git|" .gitmodules
 	commit hostile
@@ -146,6 +149,8 @@ fails()
 	git config --global url.file:///nowhere/.insteadOf git://
 	GIT_DIR=/nowhere GIT_TEMPLATE_DIR=$TMPDIR/template build sub "$GIT#submodule"
 	contains "$(listing sub)" 'part/file;'
+	build relative "$GIT#relative"
+	contains "$(listing relative)" 'part/file;'
 	rm "$HOME/.gitconfig"
 	[ ! -e "$TMPDIR/hooked" ]
 	fails "transport 'file' not allowed" "$GIT#hostile"

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/reserve.h"
 #include "base/spawn.h"
 #include "base/strv.h"
 #include "image/common/interrupt.h"
@@ -22,12 +23,17 @@
 enum {
 	GIT_MS = 30 * 60 * 1000,
 	ASK_MS = 2 * 60 * 1000,
+	LOOK_MS = 250,
+	STOP_MS = 2000,
+	ROOM = 4096,
 	OUTPUT_MAX = 1 << 20,
 	TAIL = 4096,
 	URL_MAX = 4096,
 	SHA1 = 40,
 	SHA256 = 64
 };
+
+#define NOWHERE "/" /* the directory of a git that writes nothing */
 
 extern char **environ;
 
@@ -141,6 +147,7 @@ static int start(struct running *g, struct strv *argv, struct error **err)
 		.environment = strv_argv(&environment),
 		.fds = fds,
 		.fd_count = 2,
+		.new_group = 1,
 		.death_signal = SIGTERM,
 		.in_child = set_umask };
 	int r = spawn(&o, &g->pid, err);
@@ -165,22 +172,54 @@ static int read_pipe(struct running *g, int *fd)
 	return 0;
 }
 
-static int follow(struct running *g, uint64_t deadline, struct error **err)
+/* Waits for output and reads it. room: a descriptor of the file system that git fills, or -1. 0 or
+ * -errno. */
+static int follow_once(struct running *g, int room, uint64_t deadline, struct error **err)
 {
-	while (g->out >= 0 || g->errors >= 0) {
-		struct pollfd fds[] = { { .fd = g->out, .events = POLLIN }, { .fd = g->errors, .events = POLLIN },
-			{ .fd = interrupt_fd(), .events = POLLIN } };
-		int n = poll(fds, ARRAY_SIZE(fds), clock_left_ms(deadline)), r = interrupt_check(err);
-		if (r == 0 && n == 0)
-			r = error_set(err, ETIMEDOUT, "git did not end in time");
-		if (r == 0 && n > 0 && fds[0].revents)
-			r = read_pipe(g, &g->out);
-		if (r == 0 && n > 0 && fds[1].revents)
-			r = read_pipe(g, &g->errors);
-		if (r < 0)
-			return r;
+	struct reserve reserve = { 0 };
+	struct pollfd fds[] = { { .fd = g->out, .events = POLLIN }, { .fd = g->errors, .events = POLLIN },
+		{ .fd = interrupt_fd(), .events = POLLIN } };
+	int n = poll(fds, ARRAY_SIZE(fds), MIN(clock_left_ms(deadline), LOOK_MS)), r = interrupt_check(err);
+	if (r == 0 && clock_left_ms(deadline) == 0)
+		r = error_set(err, ETIMEDOUT, "git did not end in time");
+	if (r == 0 && room >= 0)
+		r = reserve_take(&reserve, room, ROOM, err);
+	if (r == 0 && n > 0 && fds[0].revents && (r = read_pipe(g, &g->out)) < 0)
+		return error_set(err, -r, "git says too much");
+	return r == 0 && n > 0 && fds[1].revents ? read_pipe(g, &g->errors) : r;
+}
+
+static int follow(struct running *g, int room, uint64_t deadline, struct error **err)
+{
+	int r = 0;
+	while (r == 0 && (g->out >= 0 || g->errors >= 0))
+		r = follow_once(g, room, deadline, err);
+	return r;
+}
+
+/* Waits until no process of git has the pipes. */
+static void wait_for_end(struct running *g)
+{
+	char piece[TAIL];
+	uint64_t deadline = clock_deadline(STOP_MS);
+	while ((g->out >= 0 || g->errors >= 0) && clock_left_ms(deadline) > 0) {
+		struct pollfd fds[] = { { .fd = g->out, .events = POLLIN }, { .fd = g->errors, .events = POLLIN } };
+		if (poll(fds, ARRAY_SIZE(fds), clock_left_ms(deadline)) <= 0)
+			continue;
+		if (fds[0].revents && read(g->out, piece, sizeof piece) <= 0)
+			fd_close(TAKE_FD(g->out));
+		if (fds[1].revents && read(g->errors, piece, sizeof piece) <= 0)
+			fd_close(TAKE_FD(g->errors));
 	}
-	return 0;
+}
+
+/* Ends git and the programs that it has started, which write to the folder. */
+static void stop(struct running *g)
+{
+	kill(-g->pid, SIGTERM);
+	wait_for_end(g);
+	kill(-g->pid, SIGKILL);
+	wait_for_end(g);
 }
 
 /* The first fatal line, or the last of all; owned. */
@@ -204,11 +243,12 @@ static int run(const char *directory, const char *const *words, uint64_t within_
 	buffer_init(&g.output, OUTPUT_MAX);
 	buffer_init(&g.tail, 3 * (size_t)TAIL);
 	make_words(directory, words, &argv);
+	AUTO_FD int room = streq(directory, NOWHERE) ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = start(&g, &argv, err);
 	if (r == 0) {
-		r = follow(&g, clock_deadline(within_ms), err);
+		r = follow(&g, room, clock_deadline(within_ms), err);
 		if (r < 0)
-			kill(g.pid, SIGTERM);
+			stop(&g);
 		(void)spawn_wait(g.pid, &status);
 	}
 	AUTOFREE char *why = complaint(&g);
@@ -237,8 +277,9 @@ static char *choose(const char *output, const char *ref)
 	strv_split(&lines, output, "\n");
 	for (size_t w = 0; w < wishes.count; w++)
 		for (size_t i = 0; i < lines.count; i++) {
-			AUTOFREE char *commit = xstrndup(lines.items[i], strcspn(lines.items[i], "\t"));
-			if (is_commit(commit) && streq(lines.items[i] + strlen(commit) + 1, wishes.items[w]))
+			const char *tab = strchr(lines.items[i], '\t');
+			AUTOFREE char *commit = tab ? xstrndup(lines.items[i], (size_t)(tab - lines.items[i])) : NULL;
+			if (is_commit(commit) && streq(tab + 1, wishes.items[w]))
 				return TAKE_PTR(commit);
 		}
 	return NULL;
@@ -255,7 +296,7 @@ int git_resolve(const struct git_place *p, char **ret_commit, struct error **err
 		return 0;
 	}
 	if (r == 0)
-		r = run("/", words, ASK_MS, &output, err);
+		r = run(NOWHERE, words, ASK_MS, &output, err);
 	if (r < 0)
 		return error_prefix(err, r, "repository \"%.200s\"", p->url);
 	*ret_commit = choose(output, ref);
@@ -283,11 +324,28 @@ static int has_submodules(const char *directory)
 	return lstat(path, &st) == 0;
 }
 
+/* Whether an http URL has a name or a password, which a .git that is kept would give away. */
+static int has_login(const char *url)
+{
+	const char *host = startswith(url, "http://");
+	if (!host)
+		host = startswith(url, "https://");
+	return host && memchr(host, '@', strcspn(host, "/"));
+}
+
+/* Relative URLs of submodules begin at the repository's own. */
+static int get_submodules(const struct git_place *p, const char *directory, int keeps, struct error **err)
+{
+	static const char *const update[] = { "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1",
+		NULL };
+	const char *const origin[] = { "config", "remote.origin.url", p->url, NULL };
+	int r = keeps && has_login(p->url) ? 0 : run(directory, origin, ASK_MS, NULL, err);
+	return r < 0 ? r : run(directory, update, GIT_MS, NULL, err);
+}
+
 int git_checkout(const struct git_place *p, const char *commit, const char *directory, int keeps, struct error **err)
 {
-	static const char *const init[] = { "init", "--quiet", "--template=", NULL }, *const submodules[] = {
-		"submodule", "--quiet", "update", "--init", "--recursive", "--depth=1", NULL
-	};
+	static const char *const init[] = { "init", "--quiet", "--template=", NULL };
 	const char *const checkout[] = { "checkout", "--quiet", "--detach", commit, "--", NULL };
 	int r = check(p, err);
 	if (r == 0)
@@ -297,7 +355,7 @@ int git_checkout(const struct git_place *p, const char *commit, const char *dire
 	if (r == 0)
 		r = run(directory, checkout, GIT_MS, NULL, err);
 	if (r == 0 && has_submodules(directory))
-		r = run(directory, submodules, GIT_MS, NULL, err);
+		r = get_submodules(p, directory, keeps, err);
 	if (r < 0)
 		return error_prefix(err, r, "repository \"%.200s\"", p->url);
 	AUTO_FD int fd = keeps ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
