@@ -20,11 +20,14 @@ setup_file()
 	until_true 60 curl -s -o /dev/null "http://127.0.0.1:$HTTP_PORT/"
 }
 
-# Files of a folder; /to/NAME leads to NAME, /loop to itself.
+# Files of a folder; /to/NAME leads to NAME, /loop to itself; /cut ends within its headers.
 WEB_SERVER='
 import http.server, os, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/cut":
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n")
+            return
         if not self.path.startswith(("/to/", "/loop")):
             return super().do_GET()
         self.send_response(302)
@@ -168,6 +171,7 @@ fails()
 	equal '-rw------- context.tar.gz;' "$(listing alone)"
 	fails 'the server answers 404' "$HTTP/none"
 	fails 'too many redirects' "$HTTP/loop"
+	fails 'ended the connection within its headers' "$HTTP/cut"
 	fails "Couldn't connect" http://127.0.0.1:1/x
 }
 

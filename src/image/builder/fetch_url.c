@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/reserve.h"
 #include "image/common/interrupt.h"
+#include "image/registry/near.h"
 #include "image/registry/request.h"
 
 enum { REDIRECTS_MAX = 10, URL_MAX = 8192, OK = 200 };
@@ -18,6 +19,7 @@ struct fetching {
 	struct hash hash;
 	struct reserve reserve;
 	struct url_file *to;
+	int near; /* the URL itself is of this machine or its link, so a redirect may be, too */
 };
 
 int url_is_one(const char *text)
@@ -58,34 +60,58 @@ static int on_body(struct request *q, const void *data, size_t size, struct erro
 	return r < 0 ? error_set_errno(err, r, "cannot write what comes") : 0;
 }
 
-static int judge(struct request *q, CURLcode code, const char *url, char **ret_next, struct error **err)
+/* A server elsewhere does not choose what this machine or its link is asked for. */
+static int refuse_near(const char *url, struct error **err)
+{
+	return error_set(err, EACCES,
+	    "\"%.200s\" is on this machine or its link, where a server elsewhere redirects to; name this URL itself",
+	    url);
+}
+
+static int judge_redirect(struct fetching *f, struct request *q, const char *url, char **ret_next, struct error **err)
+{
+	AUTOFREE char *next = request_resolve(url, q->location);
+	AUTOFREE char *host = next ? request_url_part(next, CURLUPART_HOST) : NULL;
+	if (!next)
+		return error_set(err, EPROTO, "\"%.200s\" leads to what is no http address", url);
+	f->near |= request_peer_is_near(q);
+	if (!f->near && host && near_host(host))
+		return refuse_near(next, err);
+	*ret_next = TAKE_PTR(next);
+	return 0;
+}
+
+static int judge(struct fetching *f, struct request *q, CURLcode code, const char *url, char **ret_next,
+    struct error **err)
 {
 	int r = interrupt_check(err);
 	if (r < 0)
 		return r;
 	if (q->error)
 		return error_set(err, q->error->code, "\"%.200s\": %s", url, q->error->text);
+	if (q->peer_refused)
+		return refuse_near(url, err);
 	if (code != CURLE_OK)
 		return error_set(err, EIO, "\"%.200s\": %s", url,
 		    *q->curl_error ? q->curl_error : curl_easy_strerror(code));
-	if (q->status >= 300 && q->status < 400 && q->location) {
-		*ret_next = request_resolve(url, q->location);
-		return *ret_next ? 0 : error_set(err, EPROTO, "\"%.200s\" leads to what is no http address", url);
-	}
+	if (q->status >= 300 && q->status < 400 && q->location)
+		return judge_redirect(f, q, url, ret_next, err);
+	if (q->status == OK && !q->headers_ended)
+		return error_set(err, EIO, "\"%.200s\": the server ended the connection within its headers", url);
 	return q->status == OK ? 0 : error_set(err, ENOENT, "\"%.200s\": the server answers %ld", url, q->status);
 }
 
 /* One exchange; *ret_next: where it is instead, owned. */
-static int exchange(struct fetching *f, const char *url, char **ret_next, struct error **err)
+static int exchange(struct fetching *f, const char *url, int is_redirected, char **ret_next, struct error **err)
 {
-	const struct request_options o = { .url = url };
+	const struct request_options o = { .url = url, .far_only = is_redirected && !f->near };
 	AUTO_REQUEST struct request q = { .on_body = on_body, .data = f };
 	curl_off_t when = 0;
 	int r = request_init(&q, &o, err);
 	if (r < 0)
 		return r;
 	curl_easy_setopt(q.easy, CURLOPT_FILETIME, 1L);
-	r = judge(&q, request_perform(&q), url, ret_next, err);
+	r = judge(f, &q, request_perform(&q), url, ret_next, err);
 	if (r == 0 && curl_easy_getinfo(q.easy, CURLINFO_FILETIME_T, &when) == CURLE_OK && when > 0)
 		f->to->mtime = when;
 	return r;
@@ -95,7 +121,8 @@ int url_fetch(struct library *l, const char *url, struct url_file *ret, struct e
 {
 	struct url_file file = { .fd = openat(l->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) };
 	struct fetching f = { .to = &file };
-	AUTOFREE char *at = xstrdup(url);
+	AUTOFREE char *at = xstrdup(url), *host = request_url_part(url, CURLUPART_HOST);
+	f.near = host && near_host(host);
 	int r = file.fd < 0           ? error_set_errno(err, errno, "cannot make a file in %s", l->path) :
 		strlen(url) > URL_MAX ? error_set(err, EINVAL, "the URL is too long") :
 					0;
@@ -103,7 +130,7 @@ int url_fetch(struct library *l, const char *url, struct url_file *ret, struct e
 	for (int i = 0; r == 0 && at; i++) {
 		char *next = NULL;
 		r = i > REDIRECTS_MAX ? error_set(err, ELOOP, "\"%.200s\": too many redirects", url) :
-					exchange(&f, at, &next, err);
+					exchange(&f, at, i > 0, &next, err);
 		free(at);
 		at = next;
 	}
