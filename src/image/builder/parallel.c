@@ -79,28 +79,28 @@ static int is_ready(const struct builder *b, size_t stage)
 	return 1;
 }
 
-static int depends_on(const struct builder *b, int stage, size_t other)
+/* Whether a stage is made of one of the marked stages. */
+static int is_made_of(const struct build_stage *at, const char *marked)
 {
-	if (stage == STAGE_NONE || stage < (int)other)
-		return 0;
-	if (stage == (int)other)
-		return 1;
-	const struct build_stage *at = &b->stages->stages[stage];
 	for (size_t i = 0; i < at->source_count; i++)
-		if (depends_on(b, at->sources[i].stage, other))
+		if (at->sources[i].stage != STAGE_NONE && marked[at->sources[i].stage])
 			return 1;
-	return depends_on(b, at->base.stage, other);
+	return at->base.stage != STAGE_NONE && marked[at->base.stage];
 }
 
-/* Whether there is more to do beside this stage. */
+/* Whether there is more to do beside this stage. A stage is made of those above it alone, so one
+ * pass downwards marks all that wait for this one. */
 static int has_company(const struct builder *b, size_t stage)
 {
+	AUTOFREE char *waits = xcalloc(b->stages->count, 1);
 	if (b->parallel->count || b->options->style == REPORT_SCREEN)
 		return 1;
-	for (size_t i = 0; i < b->stages->count; i++)
-		if (b->stages->stages[i].is_needed && b->parallel->status[i] == STAGE_WAITS &&
-		    !depends_on(b, (int)i, stage))
+	waits[stage] = 1;
+	for (size_t i = 0; i < b->stages->count; i++) {
+		waits[i] |= (char)is_made_of(&b->stages->stages[i], waits);
+		if (b->stages->stages[i].is_needed && b->parallel->status[i] == STAGE_WAITS && !waits[i])
 			return 1;
+	}
 	return 0;
 }
 
