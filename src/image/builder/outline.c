@@ -107,8 +107,8 @@ int outline_add(struct library *l, const struct build_layer *layer, struct conte
 {
 	AUTOFREE char *path = xasprintf("%s/build/outline-%s", l->path, digest_hex(layer->digest));
 	AUTO_FD int fd = layer->size < SMALL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		return read_outline(fd, pool, c, err);
+	if (fd >= 0 && read_outline(fd, pool, c, NULL) == 0)
+		return 0;
 	int r = contents_add_blob(l, layer->digest, layer->diff_id, pool, c, err);
 	if (r == 0 && layer->size >= SMALL)
 		write_outline(l, layer, pool, path);
