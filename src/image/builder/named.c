@@ -3,8 +3,10 @@
 #include "image/builder/named.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/path.h"
 #include "image/archive/load.h"
 #include "image/builder/remote.h"
@@ -18,7 +20,7 @@ struct build_named {
 
 void build_named_done(struct builder *b)
 {
-	while (b->named) {
+	while (b->named != b->named_before) {
 		struct build_named *n = b->named;
 		b->named = n->next;
 		build_context_free(n->context);
@@ -41,14 +43,28 @@ int build_named_is_one(const struct builder *b, const char *name)
 
 /* ---- directories ---- */
 
-static int read_ignore(const char *path, struct ignore **ret, struct error **err)
+/* No symlink leads out of a context that came from elsewhere. A FIFO is as an empty file. */
+static int open_ignore(const struct build_named *n, const char *path)
 {
-	AUTOFREE char *file = path_join(path, ".dockerignore"), *text = NULL;
-	int r = path_read_file(file, IGNORE_MAX, &text, NULL);
-	if (r == -ENOENT || r == -ENOTDIR)
+	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	if (n->upload.folder)
+		return path_open_in_root(root, "/.dockerignore", O_RDONLY | O_NONBLOCK, 0);
+	int fd = openat(root, ".dockerignore", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int read_ignore(const struct build_named *n, const char *path, struct ignore **ret, struct error **err)
+{
+	AUTOFREE char *text = NULL;
+	size_t size = 0;
+	AUTO_FD int fd = open_ignore(n, path);
+	if (fd == -ENOENT || fd == -ENOTDIR)
 		return 0;
-	return r < 0 ? error_set_errno(err, r, "%s", file) :
-		       ignore_parse(text, strlen(text), ".dockerignore", ret, err);
+	int r = fd < 0 ? fd : fd_read_all(fd, IGNORE_MAX + 1, &text, &size);
+	return r < 0 ? error_set_errno(err, r, "%s/.dockerignore", path) :
+		       ignore_parse(text, size, ".dockerignore", ret, err);
 }
 
 static int open_directory(struct builder *b, struct build_named *n, const char *value, struct error **err)
@@ -57,7 +73,7 @@ static int open_directory(struct builder *b, struct build_named *n, const char *
 	int r = build_remote_is_one(value) ? build_remote_read(b->library, value, 0, &n->upload, err) : 0;
 	const char *path = n->upload.folder ? n->upload.folder : value;
 	if (r == 0)
-		r = read_ignore(path, &ignore, err);
+		r = read_ignore(n, path, &ignore, err);
 	if (r == 0)
 		r = build_context_open(path, ignore, &n->context, err);
 	return r < 0 ? error_prefix(err, r, "--build-context %s", n->name) : 0;

@@ -17,6 +17,7 @@
 #include "base/spawn.h"
 #include "image/builder/cache_share.h"
 #include "image/builder/message.h"
+#include "image/builder/named.h"
 #include "image/common/interrupt.h"
 
 enum { WORKERS_MAX = 8, READ_SIZE = 1 << 16, STOP_MS = 60 * 1000, IN_MAX = MESSAGE_MAX + READ_SIZE };
@@ -124,6 +125,7 @@ static void become_worker(struct builder *b, pid_t parent, int fd)
 		fd_close(b->parallel->workers[i].fd);
 	b->parallel->count = 0;
 	b->worker_fd = fd;
+	b->named_before = b->named;
 	b->notes_before = b->context ? build_context_note_size(b->context) : 0;
 	b->shared.before = build_cache_note_count(b);
 	b->progress = progress_new(PROGRESS_NONE);
@@ -175,6 +177,7 @@ static _Noreturn void end_worker(struct builder *b, size_t stage, int code, cons
 	message_send(b->worker_fd, MESSAGE_ARGS, args, strlen(args));
 	message_send(b->worker_fd, MESSAGE_RECORDS, records, strlen(records));
 	message_send(b->worker_fd, state ? MESSAGE_STATE : MESSAGE_ERROR, text, strlen(text));
+	build_named_done(b);
 	_exit(0);
 }
 

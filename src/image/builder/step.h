@@ -62,6 +62,7 @@ struct builder {
 	int token_lock;      /* -1: none */
 	int made;            /* a step was not in the cache */
 	struct build_named *named;
+	struct build_named *named_before; /* the first one that is another process's; NULL: none */
 	struct build_image {
 		char *name;
 		struct build_state *state;
