@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "oci/layer.h"
 
 enum { OUTPUT_SIZE = 1 << 17, GZIP_LEVEL = 2, ZSTD_LEVEL = 3 };
 
@@ -91,8 +92,11 @@ int layer_writer_write(struct layer_writer *w, const void *data, size_t size, st
 {
 	if (size == 0)
 		return 0;
-	hash_update(&w->diff, data, size);
 	w->size += size;
+	if (w->size > layer_default_limits.max_bytes) /* the hole of a sparse file is bytes here */
+		return error_set(err, E2BIG, "the layer has more than %llu bytes, which no reader takes",
+		    (unsigned long long)layer_default_limits.max_bytes);
+	hash_update(&w->diff, data, size);
 	return compress_piece(w, data, size, 0, err);
 }
 

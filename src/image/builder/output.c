@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "base/reserve.h"
 #include "image/archive/save.h"
 #include "image/builder/cache.h"
 #include "image/builder/emit.h"
@@ -187,6 +188,21 @@ static int flatten(struct builder *b, struct build_layer *ret, struct error **er
 	return r;
 }
 
+/* Bytes of the layer on their way to a file system, which keeps its reserve. */
+struct writing {
+	struct emit_archive *archive;
+	struct reserve reserve;
+	int to;
+};
+
+static ssize_t read_archive(void *data, const void **ret, struct error **err)
+{
+	struct writing *w = data;
+	ssize_t n = emit_archive_read(w->archive, ret, err);
+	int r = n > 0 ? reserve_take(&w->reserve, w->to, (uint64_t)n, err) : 0;
+	return r < 0 ? r : n;
+}
+
 static int unpack(const struct build_output *o, struct emit_archive *a, struct error **err)
 {
 	int r = path_mkdir_all(o->path, 0755, err);
@@ -194,7 +210,8 @@ static int unpack(const struct build_output *o, struct emit_archive *a, struct e
 	if (directory < 0)
 		return r < 0 ? r : error_set_errno(err, errno, "--output \"%s\"", o->path);
 	const struct tar_unpack to = { .directory = directory, .uid = getuid(), .gid = getgid(), .foreign = 1 };
-	r = a ? tar_unpack_run(&to, emit_archive_read, a, NULL, err) : 0;
+	struct writing w = { .archive = a, .to = directory };
+	r = a ? tar_unpack_run(&to, read_archive, &w, NULL, err) : 0;
 	return r < 0 ? error_prefix(err, r, "--output \"%s\"", o->path) : 0;
 }
 
@@ -205,10 +222,11 @@ static int write_fd(void *fd, const void *bytes, size_t size)
 
 static int copy_archive(struct emit_archive *a, int to, struct error **err)
 {
+	struct writing w = { .archive = a, .to = to };
 	const void *bytes;
 	ssize_t n = 0;
 	int r = a ? 0 : tar_write_end(write_fd, &to);
-	while (r == 0 && a && (n = emit_archive_read(a, &bytes, err)) > 0)
+	while (r == 0 && a && (n = read_archive(&w, &bytes, err)) > 0)
 		r = fd_write_full(to, bytes, (size_t)n);
 	return r < 0 ? error_set_errno(err, r, "writing the archive") : (int)n;
 }

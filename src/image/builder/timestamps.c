@@ -9,6 +9,7 @@
 #include "image/archive/compose.h"
 #include "image/builder/cache.h"
 #include "image/builder/emit.h"
+#include "image/common/interrupt.h"
 #include "oci/digest.h"
 #include "oci/layer.h"
 #include "oci/tar_write.h"
@@ -22,6 +23,9 @@ struct clamping {
 static int sink(void *clamping, const void *bytes, size_t size)
 {
 	struct clamping *c = clamping;
+	int r = interrupt_check(c->err);
+	if (r < 0)
+		return r;
 	return layer_writer_write(&c->writer, bytes, size, c->err);
 }
 
