@@ -16,7 +16,7 @@
 #include "base/path.h"
 #include "base/stamp.h"
 
-enum { CONFIG_MAX = 1 << 20, PART = 10, DAY_S = 24 * 3600 };
+enum { CONFIG_MAX = 1 << 20, PART = 10, DAY_S = 24 * 3600, RECORDS_MAX = 10000 };
 #define LEAST ((uint64_t)2 << 30)
 #define NS_PER_S 1000000000LL
 
@@ -113,20 +113,28 @@ static int remove_item(struct library *l, struct build_engine *engine, const str
 	return directory < 0 || unlinkat(directory, i->id, 0) < 0 ? -errno : 0;
 }
 
-/* Goes through the list until no more than o->keep bytes are left. */
+/* Whether there is more than the caller wants to keep. */
+static int is_too_much(const struct build_prune *o, uint64_t bytes, size_t items)
+{
+	return !o->keep || bytes > o->keep || (o->keep_items && items > o->keep_items);
+}
+
+/* Goes through the list until no more than o->keep bytes and o->keep_items items are left. */
 static int prune(struct library *l, struct build_engine *engine, const struct usage *u, const struct build_prune *o,
     struct build_pruned *ret, struct error **err)
 {
 	static const struct usage_item nothing = { .id = (char *)"" };
 	uint64_t left = usage_total(u);
+	size_t items = u->count;
 	int r = fits(&nothing, o->filters, err); /* wrong ones are errors, also without a cache */
-	for (size_t k = 0; r >= 0 && k < u->count && (!o->keep || left > o->keep); k++) {
+	for (size_t k = 0; r >= 0 && k < u->count && is_too_much(o, left, items); k++) {
 		const struct usage_item *i = &u->items[k];
 		uint64_t size = i->is_shared ? 0 : i->size;
 		if (i->is_busy || (i->is_shared && !o->all) || (r = fits(i, o->filters, err)) <= 0 ||
 		    remove_item(l, engine, i) < 0)
 			continue;
 		left -= size;
+		items--;
 		ret->bytes += size;
 		strv_add(&ret->ids, i->id);
 	}
@@ -195,11 +203,11 @@ int build_prune_records(struct library *l, struct error **err)
 {
 	AUTO_USAGE struct usage u = { 0 };
 	AUTO_BUILD_PRUNED struct build_pruned gone = { 0 };
-	struct build_prune o = { 0 };
+	struct build_prune o = { .keep_items = RECORDS_MAX };
 	int r = build_cache_limit(l, &o.keep, err);
 	if (r == 0)
 		r = usage_read(l, &u, err);
-	if (r < 0 || usage_total(&u) <= o.keep)
+	if (r < 0 || !is_too_much(&o, usage_total(&u), u.count))
 		return r;
 	r = usage_find_shared(l, &u, err);
 	if (r == 0)

@@ -9,6 +9,7 @@
 struct build_prune {
 	int all;                    /* also what images share */
 	uint64_t keep;              /* bytes that may stay; 0: nothing */
+	size_t keep_items;          /* 0: any number, within these bytes */
 	const struct strv *filters; /* "KEY=VALUE"; or NULL */
 };
 
@@ -29,7 +30,8 @@ int build_prune(struct library *l, struct build_engine *engine, const struct bui
 int build_cache_limit(struct library *l, uint64_t *ret, struct error **err);
 /* The reader itself, for tests. *ret stays where nothing is said. */
 int build_cache_limit_parse(const char *text, const char *path, uint64_t *ret, struct error **err);
-/* Prunes the records to this limit. Returns whether something went, or -errno. */
+/* Prunes the records to this limit, and to ten thousand: answers name each of them. Returns whether
+ * something went, or -errno. */
 int build_prune_records(struct library *l, struct error **err);
 /* Prunes the machine's cache mounts to it, once a day. 0 or -errno. */
 int build_prune_mounts(struct library *l, struct build_engine *engine, struct error **err);
