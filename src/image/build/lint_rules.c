@@ -15,6 +15,8 @@
 #include "image/build/lint.h"
 #include "oci/reference.h"
 
+enum { COPIED_MAX = 32 << 20, SUGGESTIONS_MAX = 1000 };
+
 struct stage {
 	char *name;            /* as written, or NULL */
 	struct strv variables; /* "NAME=VALUE" of ENV and ARG */
@@ -28,9 +30,11 @@ struct run {
 	const struct lint_input *in;
 	struct lint *lint;
 	struct strv globals;  /* ARG before the first FROM: "NAME=VALUE" */
+	struct strv defaults; /* the same without build arguments */
 	struct strv declared; /* without a value */
 	struct stage *stages;
 	size_t count;
+	size_t copied; /* bytes of variables that stages have from those above */
 };
 
 static void run_done(struct run *r)
@@ -42,6 +46,7 @@ static void run_done(struct run *r)
 	}
 	free(r->stages);
 	strv_done(&r->globals);
+	strv_done(&r->defaults);
 	strv_done(&r->declared);
 }
 
@@ -140,11 +145,12 @@ static const char *suggest_name(const char *name, const struct strv *pairs, cons
 {
 	struct suggestion near = SUGGESTION(name);
 	AUTO_STRV struct strv all = { 0 };
-	for (size_t i = 0; i < pairs->count; i++)
+	for (size_t i = 0; i < pairs->count && i < SUGGESTIONS_MAX; i++)
 		strv_take(&all, xstrndup(pairs->items[i], strcspn(pairs->items[i], "=")));
-	strv_add_all(&all, names);
 	for (size_t i = 0; i < all.count; i++)
 		suggestion_offer(&near, all.items[i]);
+	for (size_t i = 0; i < names->count && i < SUGGESTIONS_MAX; i++)
+		suggestion_offer(&near, names->items[i]);
 	*ret = xstrdup(near.near);
 	return *ret;
 }
@@ -230,16 +236,12 @@ static void check_from_args(struct run *r, const struct dockerfile_instruction *
 	}
 }
 
-/* The image's name with defaults alone. */
-static void check_defaults(struct run *r, const struct dockerfile_instruction *i, const char *text)
+/* Reads the variables before the first FROM, which check_defaults() looks at for each FROM. */
+static void read_defaults(struct run *r)
 {
 	static const struct strv none = { 0 };
 	struct lint_input in = *r->in;
 	CLEANUP(run_done) struct run plain = { .in = &in, .lint = r->lint };
-	AUTOFREE char *name = NULL;
-	AUTO_REFERENCE struct reference *reference = NULL;
-	if (!strchr(text, '$'))
-		return;
 	in.given = &none;
 	for (size_t k = 0; k < in.file->count && in.file->instructions[k].kind->id == DOCKERFILE_ARG; k++) {
 		AUTO_STRV struct strv words = { 0 };
@@ -247,6 +249,18 @@ static void check_defaults(struct run *r, const struct dockerfile_instruction *i
 		for (size_t w = 0; w < words.count; w++)
 			add_global(&plain, words.items[w]);
 	}
+	r->defaults = plain.globals;
+	plain.globals = (struct strv){ 0 };
+}
+
+/* The image's name with defaults alone. */
+static void check_defaults(struct run *r, const struct dockerfile_instruction *i, const char *text)
+{
+	struct run plain = { .in = r->in, .globals = r->defaults };
+	AUTOFREE char *name = NULL;
+	AUTO_REFERENCE struct reference *reference = NULL;
+	if (!strchr(text, '$'))
+		return;
 	expand_global(&plain, text, &name, NULL);
 	if (!find_stage(r, name) && reference_parse(name, &reference, NULL) < 0)
 		lint_add(r->lint, LINT_INVALID_DEFAULT_ARG_IN_FROM, i->line,
@@ -309,6 +323,18 @@ static void take_image(struct run *r, const struct dockerfile_instruction *i, co
 		    base.platform, wish);
 }
 
+/* Copies the variables of the base. Stages that have too much of them together are unknown. */
+static void take_stage(struct run *r, const struct stage *from, struct stage *s)
+{
+	for (size_t i = 0; i < from->variables.count; i++)
+		r->copied += sizeof(char *) + strlen(from->variables.items[i]);
+	s->has_shell = from->has_shell;
+	s->has_directory = from->has_directory;
+	s->is_known = from->is_known && r->copied <= COPIED_MAX;
+	if (s->is_known)
+		strv_add_all(&s->variables, &from->variables);
+}
+
 static void begin_stage(struct run *r, const struct dockerfile_instruction *i)
 {
 	AUTO_STRV struct strv words = { 0 }, unset = { 0 };
@@ -323,14 +349,10 @@ static void begin_stage(struct run *r, const struct dockerfile_instruction *i)
 		check_name(r, i, words.items[1], name);
 	const struct stage *from = find_stage(r, base);
 	struct stage s = { .name = xstrdup(name) };
-	if (from) {
-		s.is_known = from->is_known;
-		s.has_shell = from->has_shell;
-		s.has_directory = from->has_directory;
-		strv_add_all(&s.variables, &from->variables);
-	} else {
+	if (from)
+		take_stage(r, from, &s);
+	else
 		take_image(r, i, base, &s);
-	}
 	r->stages = xrealloc(r->stages, r->count + 1, sizeof *r->stages);
 	r->stages[r->count++] = s;
 }
@@ -569,6 +591,7 @@ static void check_description(struct run *r, const struct dockerfile_instruction
 void lint_run(const struct lint_input *in, struct lint *l)
 {
 	CLEANUP(run_done) struct run r = { .in = in, .lint = l };
+	read_defaults(&r);
 	check_casing(&r);
 	for (size_t k = 0; k < in->file->count; k++) {
 		const struct dockerfile_instruction *i = &in->file->instructions[k];
