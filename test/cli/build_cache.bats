@@ -127,6 +127,15 @@ config()
 	elsewhere --cache-from type=local,src="$CACHE"
 	equal 0 "$(cached)"
 	rm -rf "$CACHE" && cp -r "$TMPDIR/good" "$CACHE"
+	config '.records |= map(if .digest then .size = 18446744073709551615 else . end)'
+	elsewhere --cache-from type=local,src="$CACHE"
+	equal 0 "$(cached)"
+	rm -rf "$CACHE" && cp -r "$TMPDIR/good" "$CACHE"
+	config '.records |= map(if .digest then .mediaType |= sub("gzip"; "zstd") else . end)'
+	elsewhere --cache-from type=local,src="$CACHE"
+	equal 0 "$(cached)"
+	contains "$(cat "$TMPDIR/log")" 'the bytes are gzip, the type is zstd'
+	rm -rf "$CACHE" && cp -r "$TMPDIR/good" "$CACHE"
 	config '.records[0].size = 99999999999999'
 	config '.records[1].key = "../../x"'
 	elsewhere --cache-from type=local,src="$CACHE"

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "image/archive/compose.h"
 #include "image/archive/source.h"
 #include "image/builder/cache.h"
@@ -11,6 +12,9 @@
 #include "image/common/interrupt.h"
 #include "image/library/contents.h"
 #include "image/registry/pull.h"
+#include "oci/layer_decode.h"
+
+#define LAYER_SIZE_MAX (UINT64_C(1) << 40) /* as a manifest may have it */
 
 /* ---- records ---- */
 
@@ -43,7 +47,8 @@ static int parse_record(struct cache_records *to, struct json_object *o, const c
 	if (json_get_string(o, "mediaType", &type, NULL) == 0) {
 		layer.media_type = (char *)known_type(type);
 		if (!layer.media_type || take_digest(o, "digest", layer.digest) < 0 ||
-		    take_digest(o, "diffId", layer.diff_id) < 0 || json_get_u64(o, "size", &layer.size, NULL) < 0)
+		    take_digest(o, "diffId", layer.diff_id) < 0 || json_get_u64(o, "size", &layer.size, NULL) < 0 ||
+		    layer.size > LAYER_SIZE_MAX)
 			return -EBADMSG;
 	}
 	cache_records_add(to, key, &layer);
@@ -205,11 +210,29 @@ int build_cache_import(struct builder *b, struct error **err)
 
 /* ---- layers ---- */
 
+/* Whether the bytes are compressed as the type says, which goes into the image. */
+static int has_type(struct library *l, const struct build_layer *layer, struct error **err)
+{
+	unsigned char magic[LAYER_MAGIC_SIZE];
+	AUTO_FD int fd = library_open_blob(l, layer->digest, NULL, err);
+	ssize_t n = fd < 0 ? 0 : fd_read_full(fd, magic, sizeof magic);
+	if (fd < 0 || n < 0)
+		return fd < 0 ? fd : (int)n;
+	const char *name = layer_codec_find(magic, (size_t)n)->name;
+	const char *wanted = streq(layer->media_type, OCI_TYPE_LAYER_GZIP) ? "gzip" :
+			     streq(layer->media_type, OCI_TYPE_LAYER_ZSTD) ? "zstd" :
+									     "tar";
+	return streq(name, wanted) ? 0 : error_set(err, EBADMSG, "the bytes are %s, the type is %s", name, wanted);
+}
+
 /* Reads the whole layer, as whoever unpacks it would. */
 static int is_sound(struct builder *b, const struct build_layer *layer, struct error **err)
 {
 	AUTO_CONTENT_POOL struct content_pool pool = { .plain = 1 };
 	AUTO_CONTENTS struct contents contents = { 0 };
+	int r = has_type(b->library, layer, err);
+	if (r < 0)
+		return r;
 	return contents_add_blob(b->library, layer->digest, layer->diff_id, &pool, &contents, err);
 }
 
