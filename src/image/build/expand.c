@@ -112,8 +112,22 @@ static int replace(struct expansion *e, const char *value, const char *pattern, 
 
 /* ---- values ---- */
 
+/* A variable of a megabyte that many words have would take all memory. */
+static int spend(struct expansion *e, size_t size)
+{
+	size_t *left = e->scope->left;
+	if (left && size > *left)
+		return error_set(e->err, E2BIG, "the words become larger than %d MiB together", EXPAND_ALL_MAX >> 20);
+	if (left)
+		*left -= size;
+	return 0;
+}
+
 static int put(struct expansion *e, const char *text, size_t size)
 {
+	int r = spend(e, size);
+	if (r < 0)
+		return r;
 	e->in_word = 1;
 	if (buffer_append(&e->out, text, size) < 0)
 		return error_set(e->err, E2BIG, "a word is larger than %d bytes", EXPAND_MAX);
@@ -235,9 +249,10 @@ static int put_replaced(struct expansion *e, const char *name, const char *value
 	if (too_much_work(pattern, strlen(value) + 1))
 		return fail_modifier(e, name, "the value is too long for a pattern");
 	e->in_word = 1;
-	return replace(e, value, pattern, by, all) < 0 ?
-		   error_set(e->err, E2BIG, "a word is larger than %d bytes", EXPAND_MAX) :
-		   0;
+	size_t before = e->out.size;
+	if (replace(e, value, pattern, by, all) < 0)
+		return error_set(e->err, E2BIG, "a word is larger than %d bytes", EXPAND_MAX);
+	return spend(e, e->out.size - before);
 }
 
 /* ${NAME-w}, ${NAME+w}, ${NAME?w}, each also with ":". */

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 
-enum { EXPAND_MAX = 1 << 20 }; /* bytes of a word */
+enum { EXPAND_MAX = 1 << 20, EXPAND_ALL_MAX = 64 << 20 }; /* bytes of a word; of all words of a file */
 
 struct expand_scope {
 	/* The value of a variable, borrowed until the next call; NULL: it is not set. */
@@ -14,6 +14,7 @@ struct expand_scope {
 	char escape;
 	int keep_quotes, keep_escapes; /* they stay in the text */
 	struct strv *unset;            /* names without a value that were used, each once; or NULL */
+	size_t *left;                  /* bytes that words may still become, taken down; or NULL */
 };
 
 /* Expands a word and takes its quotes off; *ret is owned. 0; -EINVAL: the word has no end, a wrong

@@ -35,6 +35,7 @@ struct run {
 	struct stage *stages;
 	size_t count;
 	size_t copied; /* bytes of variables that stages have from those above */
+	size_t *left;  /* bytes that words may still become */
 };
 
 static void run_done(struct run *r)
@@ -115,7 +116,8 @@ static void expand_global(struct run *r, const char *word, char **ret, struct st
 	const struct expand_scope scope = { .get = get_global,
 		.data = r,
 		.escape = r->in->file->escape,
-		.unset = unset };
+		.unset = unset,
+		.left = r->left };
 	if (expand_word(&scope, word, ret, NULL) < 0)
 		*ret = xstrdup("");
 }
@@ -163,7 +165,8 @@ static char *expand(struct run *r, const struct dockerfile_instruction *i, const
 	const struct expand_scope scope = { .get = get_variable,
 		.data = s,
 		.escape = r->in->file->escape,
-		.unset = &unset };
+		.unset = &unset,
+		.left = r->left };
 	char *value = NULL;
 	if (expand_word(&scope, text, &value, NULL) < 0)
 		return xstrdup("");
@@ -241,7 +244,7 @@ static void read_defaults(struct run *r)
 {
 	static const struct strv none = { 0 };
 	struct lint_input in = *r->in;
-	CLEANUP(run_done) struct run plain = { .in = &in, .lint = r->lint };
+	CLEANUP(run_done) struct run plain = { .in = &in, .lint = r->lint, .left = r->left };
 	in.given = &none;
 	for (size_t k = 0; k < in.file->count && in.file->instructions[k].kind->id == DOCKERFILE_ARG; k++) {
 		AUTO_STRV struct strv words = { 0 };
@@ -256,7 +259,7 @@ static void read_defaults(struct run *r)
 /* The image's name with defaults alone. */
 static void check_defaults(struct run *r, const struct dockerfile_instruction *i, const char *text)
 {
-	struct run plain = { .in = r->in, .globals = r->defaults };
+	struct run plain = { .in = r->in, .globals = r->defaults, .left = r->left };
 	AUTOFREE char *name = NULL;
 	AUTO_REFERENCE struct reference *reference = NULL;
 	if (!strchr(text, '$'))
@@ -590,7 +593,8 @@ static void check_description(struct run *r, const struct dockerfile_instruction
 
 void lint_run(const struct lint_input *in, struct lint *l)
 {
-	CLEANUP(run_done) struct run r = { .in = in, .lint = l };
+	size_t left = EXPAND_ALL_MAX;
+	CLEANUP(run_done) struct run r = { .in = in, .lint = l, .left = &left };
 	read_defaults(&r);
 	check_casing(&r);
 	for (size_t k = 0; k < in->file->count; k++) {

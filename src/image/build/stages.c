@@ -17,6 +17,7 @@ struct resolver {
 	const struct strv *given, *platform;
 	struct stages *s;
 	const char *target;
+	size_t left; /* bytes that words may still become */
 };
 
 static void source_done(struct stage_source *s)
@@ -75,7 +76,7 @@ static int set_arg(struct resolver *r, const struct expand_scope *scope, const c
 
 static int set_args(struct resolver *r, const struct dockerfile_instruction *i, struct error **err)
 {
-	struct expand_scope scope = { .get = get, .data = r, .escape = r->d->escape };
+	struct expand_scope scope = { .get = get, .data = r, .escape = r->d->escape, .left = &r->left };
 	AUTO_STRV struct strv words = { 0 };
 	int code = 0;
 	dockerfile_words(i->rest, r->d->escape, &words);
@@ -176,7 +177,11 @@ static int read_sources(struct resolver *r, size_t stage, const struct dockerfil
 static int read_from(struct resolver *r, const struct dockerfile_instruction *i, struct build_stage *stage,
     struct error **err)
 {
-	struct expand_scope scope = { .get = get, .data = r, .escape = r->d->escape, .unset = &r->s->unset };
+	struct expand_scope scope = { .get = get,
+		.data = r,
+		.escape = r->d->escape,
+		.unset = &r->s->unset,
+		.left = &r->left };
 	AUTO_STRV struct strv words = { 0 };
 	AUTOFREE char *base = NULL;
 	const char *platform = dockerfile_flag(i, "platform");
@@ -275,7 +280,13 @@ int stages_resolve(const struct dockerfile *d, const char *name, const struct st
     const char *target, struct stages **ret, struct error **err)
 {
 	AUTO_STAGES struct stages *s = xnew(struct stages);
-	struct resolver r = { .d = d, .name = name, .given = given, .platform = platform, .s = s, .target = target };
+	struct resolver r = { .d = d,
+		.name = name,
+		.given = given,
+		.platform = platform,
+		.s = s,
+		.target = target,
+		.left = EXPAND_ALL_MAX };
 	int code = read_stages(&r, err);
 	if (code == 0)
 		code = find_target(&r, err);

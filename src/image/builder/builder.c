@@ -11,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "image/build/expand.h"
 #include "image/builder/cache_share.h"
 #include "image/builder/check.h"
 #include "image/builder/named.h"
@@ -423,6 +424,7 @@ int build_image(struct library *l, const struct build_options *o, char *ret_dige
 		.library = l,
 		.report = report_new(o->style, o->quiet),
 		.worker_fd = -1,
+		.expand_left = EXPAND_ALL_MAX,
 		.token_lock = -1 };
 	int r = build(&b, ret_digest, err);
 	/* A digest has no place among files that were asked for. */

@@ -19,6 +19,7 @@ void build_step_scope(struct build_step *s, struct expand_scope *ret)
 		.get = build_state_get,
 		.data = s->state,
 		.escape = s->builder->file->escape,
+		.left = &s->builder->expand_left,
 	};
 }
 

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "image/build/dockerfile.h"
 #include "image/build/expand.h"
@@ -234,6 +236,19 @@ static void test_expand_deep(void **state)
 	assert_true(expand_word(&s, word, &got, &err) < 0);
 }
 
+/* All words of a file together have a bound, whatever their number. */
+static void test_expand_left(void **state)
+{
+	size_t left = 10;
+	struct expand_scope s = { .get = get, .escape = '\\', .left = &left };
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *got = NULL, *more = NULL;
+	assert_int_equal(expand_word(&s, "$a$a", &got, &err), 0);
+	assert_int_equal(left, 4);
+	assert_int_equal(expand_word(&s, "${path/usr/x}", &more, &err), -E2BIG);
+	assert_null(more);
+}
+
 static void test_expand_words(void **state)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -456,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_expand),
 		cmocka_unit_test(test_expand_faults),
 		cmocka_unit_test(test_expand_deep),
+		cmocka_unit_test(test_expand_left),
 		cmocka_unit_test(test_expand_words),
 		cmocka_unit_test(test_expand_raw),
 		cmocka_unit_test(test_stages),
