@@ -188,6 +188,28 @@ ssize_t build_stream_read(void *stream, const void **ret, struct error **err)
 	return http_response_read(&s->response, s->piece, sizeof s->piece, clock_deadline(ANSWER_MS), err);
 }
 
+/* An engine that does not read may not hold the build for ever. */
+static int send_bytes(int fd, const char *data, size_t size, uint64_t deadline, struct error **err)
+{
+	struct pollfd fds[] = { { .fd = fd, .events = POLLOUT }, { .fd = interrupt_fd(), .events = POLLIN } };
+	while (size) {
+		ssize_t n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return error_set_errno(err, errno, "sending files");
+		if (n > 0) {
+			data += n;
+			size -= (size_t)n;
+			continue;
+		}
+		int ready = poll(fds, ARRAY_SIZE(fds), clock_left_ms(deadline)), r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		if (ready == 0)
+			return error_set(err, ETIMEDOUT, "the machine's engine does not take files");
+	}
+	return 0;
+}
+
 int build_engine_put(struct build_engine *e, const char *target, const void *data, size_t size, struct error **err)
 {
 	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n"
@@ -196,9 +218,9 @@ int build_engine_put(struct build_engine *e, const char *target, const void *dat
 	AUTO_FD int fd = connect_engine(e, err);
 	if (fd < 0)
 		return fd;
-	int r = fd_write_full(fd, head, strlen(head));
+	uint64_t deadline = clock_deadline(ANSWER_MS);
+	int r = send_bytes(fd, head, strlen(head), deadline, err);
 	if (r == 0)
-		r = fd_write_full(fd, data, size);
-	return r < 0 ? error_set_errno(err, r, "sending files") :
-		       read_answer(e, fd, clock_deadline(ANSWER_MS), NULL, err);
+		r = send_bytes(fd, data, size, deadline, err);
+	return r < 0 ? r : read_answer(e, fd, deadline, NULL, err);
 }

@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "docker/frame.h"
+#include "docker/name.h"
 #include "http/http.h"
 #include "image/builder/emit.h"
 #include "image/builder/leftovers.h"
@@ -267,6 +268,8 @@ static int create(struct running *r, const struct build_state *below, struct err
 	result = build_engine_call(b->engine, "POST", "/containers/create", body, &answer, err);
 	if (result == 0)
 		result = json_get_string(answer, "Id", &id, err);
+	if (result == 0 && !docker_is_id(id))
+		result = error_set(err, EPROTO, "the engine's number of the container is none");
 	if (result < 0)
 		return result;
 	r->id = xstrdup(id);
