@@ -80,7 +80,9 @@ static void add_shares(struct json_object *row, const struct image *i, struct js
 	uint64_t shared = 0, added = i->size;
 	for (size_t k = 0; k < i->manifest->layer_count; k++) {
 		const struct oci_descriptor *layer = &i->manifest->layers[k];
-		if (!*json_object_get_string(json_object_object_get(owners, layer->digest)))
+		/* NULL: another process has repaired the image since the first pass. */
+		const char *owner = json_object_get_string(json_object_object_get(owners, layer->digest));
+		if (owner && !*owner)
 			shared += layer->size;
 		if (json_object_object_get_ex(seen, layer->digest, NULL))
 			added -= layer->size;
