@@ -106,23 +106,6 @@ int mounts_clone_beneath(const char *path, const char *relative)
 	return tree < 0 && at >= 0 ? -errno : tree;
 }
 
-/* Opens the file at `inside` to mount on, and makes it, empty, if nothing is there. A descriptor or
- * -errno. */
-static int make_target_file(int root, const char *inside, struct error **err)
-{
-	AUTOFREE char *above = path_parent(inside);
-	int target = path_open_in_root(root, inside, O_PATH, 0);
-	if (target != -ENOENT)
-		return target < 0 ? error_set_errno(err, target, "cannot use %s in the machine", inside) : target;
-	AUTO_FD int parent = rootfs_mkdir(root, above, 0755, err);
-	if (parent < 0)
-		return parent;
-	target = openat(parent, path_base(inside), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (target < 0)
-		return error_set_errno(err, errno, "cannot make %s in the machine", inside);
-	return target;
-}
-
 int mounts_leave_file(const char *path)
 {
 	AUTO_FD int file = mounts_clone_beneath(path, MOUNTS_SHARED_FILE);
@@ -148,7 +131,7 @@ int mounts_attach(int mount, int root, const char *inside, struct error **err)
 {
 	struct stat st;
 	int is_file = fstat(mount, &st) == 0 && !S_ISDIR(st.st_mode);
-	AUTO_FD int target = is_file ? make_target_file(root, inside, err) : rootfs_mkdir(root, inside, 0755, err);
+	AUTO_FD int target = is_file ? rootfs_open_file(root, inside, err) : rootfs_mkdir(root, inside, 0755, err);
 	if (target < 0)
 		return target;
 	if (is_file && fstat(target, &st) == 0 && S_ISDIR(st.st_mode))

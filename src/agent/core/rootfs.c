@@ -84,6 +84,40 @@ int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err)
 	return make_below(root, path, mode, 0, err);
 }
 
+/* Makes a new file. What a symlink there leads to is made in its place, as /etc/resolv.conf ->
+ * ../run/resolv.conf of some images. 0 or -errno. */
+static int make_file(int root, const char *path, int links, struct error **err)
+{
+	char target[4096];
+	AUTOFREE char *above = path_parent(path);
+	AUTO_FD int parent = rootfs_mkdir(root, above, 0755, err);
+	if (parent < 0)
+		return parent;
+	AUTO_FD int file = openat(parent, path_base(path), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int code = errno;
+	ssize_t n = file < 0 && code == EEXIST ? readlinkat(parent, path_base(path), target, sizeof target - 1) : -1;
+	if (file < 0 && (n <= 0 || links >= LINKS_MAX))
+		return error_set_errno(err, n > 0 ? ELOOP : code, "cannot make %s in the machine", path);
+	if (file >= 0)
+		return 0;
+	target[n] = '\0';
+	AUTOFREE char *whole = target[0] == '/' ? xstrdup(target) : path_join(above, target),
+		      *clean = path_normalize(whole);
+	return clean ? make_file(root, clean, links + 1, err) :
+		       error_set(err, EINVAL, "cannot make %s in the machine", path);
+}
+
+int rootfs_open_file(int root, const char *path, struct error **err)
+{
+	int fd = path_open_in_root(root, path, O_PATH, 0);
+	int r = fd == -ENOENT ? make_file(root, path, 0, err) : 0;
+	if (r < 0)
+		return r;
+	if (fd == -ENOENT)
+		fd = path_open_in_root(root, path, O_PATH, 0);
+	return fd < 0 ? error_set_errno(err, fd, "cannot use %s in the machine", path) : fd;
+}
+
 static int open_parent(int root, const char *path, struct error **err)
 {
 	AUTOFREE char *parent = path_parent(path);

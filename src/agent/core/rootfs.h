@@ -18,6 +18,9 @@ int rootfs_read(int root, const char *path, char **ret);
 int rootfs_write(int root, const char *path, mode_t mode, const char *text, struct error **err);
 /* mkdir -p; a descriptor (O_PATH) of the directory, or -errno. */
 int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err);
+/* Opens what is at the path (O_PATH); makes an empty file and the directories above if nothing is
+ * there, also behind a symlink. A descriptor or -errno. */
+int rootfs_open_file(int root, const char *path, struct error **err);
 /* replaces what is not a directory */
 int rootfs_symlink(int root, const char *path, const char *target, struct error **err);
 int rootfs_exists(int root, const char *path);     /* whatever it is, symlinks followed inside the root */

@@ -233,6 +233,32 @@ static void test_links_to_nothing(void **state)
 	assert_false(path_exists(outside));
 }
 
+static void test_files_behind_links(void **state)
+{
+	struct tree *t = *state;
+	AUTOFREE char *etc = path_join(t->path, "etc"), *below = path_join(etc, "resolv.conf"),
+		      *absolute = path_join(etc, "hosts"), *loop = path_join(etc, "loop"), *out = path_join(etc, "out"),
+		      *outside = xasprintf("%s/../holm-file", t->path);
+	AUTO_ERROR struct error *err = NULL;
+	if (!path_exists(etc))
+		assert_int_equal(mkdir(etc, 0755), 0);
+	assert_int_equal(symlink("../run/resolve/stub.conf", below), 0);
+	assert_int_equal(symlink("/tmp/hosts", absolute), 0);
+	assert_int_equal(symlink("loop", loop), 0);
+	assert_int_equal(symlink("../../../holm-file", out), 0);
+	AUTO_FD int first = rootfs_open_file(t->root, "/etc/resolv.conf", NULL);
+	AUTO_FD int second = rootfs_open_file(t->root, "/etc/hosts", NULL);
+	AUTO_FD int third = rootfs_open_file(t->root, "/new/hostname", NULL);
+	AUTO_FD int fourth = rootfs_open_file(t->root, "/etc/out", NULL);
+	AUTO_FD int again = rootfs_open_file(t->root, "/etc/resolv.conf", NULL);
+	assert_true(first >= 0 && second >= 0 && third >= 0 && fourth >= 0 && again >= 0);
+	assert_true(rootfs_exists(t->root, "/run/resolve/stub.conf") && rootfs_exists(t->root, "/tmp/hosts"));
+	assert_true(rootfs_exists(t->root, "/new/hostname") && rootfs_exists(t->root, "/holm-file"));
+	assert_false(path_exists(outside));
+	assert_true(rootfs_open_file(t->root, "/etc/loop", &err) < 0);
+	assert_non_null(err);
+}
+
 static void test_shell(void **state)
 {
 	struct tree *t = *state;
@@ -257,6 +283,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { TREE_TEST(test_steps), TREE_TEST(test_sudoers), TREE_TEST(test_names),
 		TREE_TEST(test_groups), TREE_TEST(test_log_groups), TREE_TEST(test_home_after_a_shared_one),
 		TREE_TEST(test_shared_home_is_not_touched), TREE_TEST(test_hostile_links_stay_inside),
-		TREE_TEST(test_links_to_nothing), TREE_TEST(test_shell) };
+		TREE_TEST(test_links_to_nothing), TREE_TEST(test_files_behind_links), TREE_TEST(test_shell) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
