@@ -44,7 +44,7 @@
 #include "docker/rights.h"
 
 enum {
-	SPEC_MAX = 1024 * 1024,
+	SPEC_MAX = 16 * 1024 * 1024, /* a request's body has a quarter of it */
 	GROUPS_MAX = 256,
 	ERROR_MAX = 4096,
 	/* The child makes these by itself: their owner is root of the container, and their root the
@@ -216,7 +216,7 @@ static int set_sysctls(int root, struct json_object *linux_part, struct error **
 		const char *text = json_object_get_string(value);
 		for (char *c = path; (c = strchr(c, '.'));)
 			*c = '/';
-		AUTO_FD int fd = path_open_in_root(root, path, O_WRONLY, 0);
+		AUTO_FD int fd = path_open_in_root(root, path, O_WRONLY | O_NONBLOCK, 0);
 		int r = fd < 0 ? fd : fd_write_full(fd, text, strlen(text));
 		if (r < 0)
 			return error_set_errno(err, r, "cannot set the sysctl %s", key);
