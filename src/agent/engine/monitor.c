@@ -185,12 +185,24 @@ static int follow(struct held_container *c, pid_t pid)
 	return loop_add_child(c->monitor->loop, pid, on_process, c, &c->child);
 }
 
+/* Kills what a failed start has left: a child of this process by then, which nobody waits for. */
+static void kill_left(const struct monitor *m, pid_t pid)
+{
+	siginfo_t info;
+	if (pid > 0 && !loop_watches_child(m->loop, pid) &&
+	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+		kill(pid, SIGKILL);
+}
+
 static void on_crun(struct source *s, pid_t pid, int status, void *data)
 {
 	struct held_container *c = data;
 	source_free(TAKE_PTR(c->child));
 	take_terminal(c);
-	int r = status == 0 ? follow(c, read_pid(c->id)) : -ECHILD;
+	const pid_t container = read_pid(c->id);
+	int r = status == 0 ? follow(c, container) : -ECHILD;
+	if (r < 0)
+		kill_left(c->monitor, container);
 	c->status = spawn_exit_status(status);
 	change(c, r < 0 ? MONITORED_FAILED : MONITORED_RUNNING);
 	kill(getpid(), SIGCHLD); /* reap() waited for this */

@@ -10,8 +10,8 @@
  * Steps:
  * 1. With the engine's rights: the specification, the files for its answer, the cgroup.
  * 2. The container's user namespace, then the others that have a path. It forks into new ones of
- *    the other kinds, and into the cgroup. When the child has executed the program, it writes the
- *    child's number and ends: the monitor is the parent then.
+ *    the other kinds, and into the cgroup, writes the child's number, and ends when the child has
+ *    executed the program: the monitor is the parent then.
  * 3. The child becomes root of the container before it looks at anything of the image. It mounts
  *    (starter_mounts.c) and makes the container's root its own. Then it becomes the user
  *    (become.c) and executes the program.
@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/starter_mounts.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/spawn.h"
@@ -45,6 +47,7 @@
 
 enum {
 	SPEC_MAX = 16 * 1024 * 1024, /* a request's body has a quarter of it */
+	START_MS = 2 * 60 * 1000,
 	GROUPS_MAX = 256,
 	ERROR_MAX = 4096,
 	/* The child makes these by itself: their owner is root of the container, and their root the
@@ -294,20 +297,26 @@ static long fork_child(const struct start *s)
 	return pid < 0 ? -errno : pid;
 }
 
-/* Waits until the program runs; a container may take any time to open a file, and is killed by its
- * client then. */
-static int watch(struct start *s, int from_child, long pid, struct error **err)
+/* The monitor kills this process if the start fails. */
+static int write_number(const struct start *s, long pid, struct error **err)
 {
-	char number[32], text[ERROR_MAX];
-	fd_close(TAKE_FD(s->pipe));
-	ssize_t n = fd_read_full(from_child, text, sizeof text - 1);
-	if (n != 0) {
-		text[MAX(n, 0)] = '\0';
-		return error_set(err, EIO, "%s", n < 0 ? "the container's process does not answer" : text);
-	}
+	char number[32];
 	int size = snprintf(number, sizeof number, "%ld", pid);
 	int r = fd_write_full(s->pid_file, number, (size_t)size);
 	return r < 0 ? error_set_errno(err, r, "cannot write the process's number") : 0;
+}
+
+/* Waits until the program runs: a file of a share may never open. */
+static int watch(struct start *s, int from_child, struct error **err)
+{
+	char text[ERROR_MAX];
+	fd_close(TAKE_FD(s->pipe));
+	int r = fd_wait(from_child, POLLIN, clock_deadline(START_MS));
+	if (r <= 0)
+		return error_set_errno(err, r < 0 ? r : -ETIMEDOUT, "the container's program does not start");
+	ssize_t n = fd_read_full(from_child, text, sizeof text - 1);
+	text[MAX(n, 0)] = '\0';
+	return n == 0 ? 0 : error_set(err, EIO, "%s", n < 0 ? "the container's process does not answer" : text);
 }
 
 static int start(struct start *s, const char *bundle, struct error **err)
@@ -326,8 +335,10 @@ static int start(struct start *s, const char *bundle, struct error **err)
 	long pid = fork_child(s);
 	if (pid == 0)
 		child_main(s);
-	return pid < 0 ? error_set_errno(err, (int)pid, "cannot make the container's process") :
-			 watch(s, ends[0], pid, err);
+	if (pid < 0)
+		return error_set_errno(err, (int)pid, "cannot make the container's process");
+	r = write_number(s, pid, err);
+	return r < 0 ? r : watch(s, ends[0], err);
 }
 
 int starter_main(const char *bundle, const char *pid_file, const char *log)

@@ -3,7 +3,8 @@
  * third of the time. */
 #pragma once
 
-/* Returns the exit status: 0 once the program runs, whose number is in the file then; else 1, and
- * the reason is the log's last line. It lacks terminals, limits of processes (rlimits), and new
- * user namespaces. */
+/* Returns the exit status: 0 once the program runs; else 1, and the reason is the log's last line.
+ * The file has the number of the container's process as soon as there is one, so also of one that
+ * does not come to run its program. It lacks terminals, limits of processes (rlimits), and new user
+ * namespaces. */
 int starter_main(const char *bundle, const char *pid_file, const char *log);
