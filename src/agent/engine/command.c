@@ -222,6 +222,8 @@ static long fork_inside(const struct command *c, int cgroup, const int ends[2])
 static long fork_child(const struct command *c, const int ends[2])
 {
 	AUTO_FD int cgroup = container_cgroup_directory(c->container);
+	if (cgroup < 0 && c->container->engine->limits & DOCKER_LIMIT_CGROUP)
+		return cgroup; /* without its limits it must not run */
 	long pid = fork_inside(c, cgroup, ends);
 	if (pid != -EBUSY)
 		return pid;
