@@ -6,14 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "agent/confine/confine.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 
-#define INIT_COPY "/run/docker-init"
+#define INIT_FOLDER "/run/init"
+#define INIT_COPY INIT_FOLDER "/docker-init"
 
 static const char *const masked[] = { "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
 	"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
@@ -74,18 +77,31 @@ static int check_device(const char *path, struct error **err)
 	return 0;
 }
 
-/* A copy of this program on the engine's own tmpfs: what is executed lies in no mount namespace
- * that can be bound from. */
+static int write_init(void)
+{
+	AUTO_FD int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	AUTO_FD int to = open(INIT_COPY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	int64_t r = from < 0 || to < 0 ? -errno : fd_copy(from, to, UINT64_MAX);
+	return r < 0 ? (int)r : 0;
+}
+
+/* A copy of this program on a tmpfs of its own: what is executed lies in no mount namespace that
+ * can be bound from. The file system itself is read-only, not the mount alone. Natively root of a
+ * container with the machine's ids is the copy's owner, and a privileged one can make its
+ * /sbin/docker-init writable, which is the init of other containers, too. */
 static int copy_init(struct error **err)
 {
-	if (access(INIT_COPY, F_OK) == 0)
+	enum { FLAGS = MS_NOSUID | MS_NODEV };
+	struct statvfs there;
+	if (statvfs(INIT_COPY, &there) == 0 && there.f_flag & ST_RDONLY)
 		return 0;
-	AUTO_FD int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	AUTO_FD int to = open(INIT_COPY ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	int64_t r = from < 0 || to < 0 ? -errno : fd_copy(from, to, UINT64_MAX);
-	if (r >= 0 && rename(INIT_COPY ".new", INIT_COPY) < 0)
+	int r = (mkdir(INIT_FOLDER, 0755) < 0 && errno != EEXIST) ||
+			mount("init", INIT_FOLDER, "tmpfs", FLAGS, "mode=0755") < 0 ?
+		    -errno :
+		    write_init();
+	if (r == 0 && mount(NULL, INIT_FOLDER, NULL, MS_REMOUNT | MS_RDONLY | FLAGS, NULL) < 0)
 		r = -errno;
-	return r < 0 ? error_set_errno(err, (int)r, "cannot copy the container's init") : 0;
+	return r < 0 ? error_set_errno(err, r, "cannot copy the container's init") : 0;
 }
 
 int rights_prepare(const struct docker_rights *r, struct error **err)
