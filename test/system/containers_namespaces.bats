@@ -99,6 +99,10 @@ output_of()
 	contains "$(docker run --rm --pid container:first --ipc container:first --network container:first busybox:test ps)" 'sleep 1234'
 	contains "$(docker run --rm --pid container:first --network none busybox:test sh -c 'ps; ls /sys/class/net')" lo
 	contains "$(docker run --rm --pid container:first --network host busybox:test ps)" 'sleep 1234'
+	# its other processes end with the first one, though it is not process 1 of the namespace
+	equal 0 "$(docker wait "$(docker run -d --name rest --pid container:first busybox:test sh -c 'sleep 3456 & sleep 1')")"
+	equal 0 "$(docker exec first ps | grep -c 'sleep 345[6]' || true)"
+	docker rm rest >/dev/null
 	docker run -d --name second --pid container:first busybox:test sleep 2345 >/dev/null
 	contains "$(docker exec second ps)" 'sleep 1234'
 	docker kill first >/dev/null

@@ -68,6 +68,21 @@ static void remove_group(const char *group)
 	cgroup_remove_tree(group);
 }
 
+/* Linux before 5.14 has no such file, and kills nothing. */
+static void kill_group(const char *group)
+{
+	AUTOFREE char *path = path_join(group, "cgroup.kill");
+	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)fd_write_full(fd, "1", 1);
+}
+
+void cgroup_end(const char *path)
+{
+	kill_group(path);
+	remove_group(path);
+}
+
 void cgroup_remove_containers(void)
 {
 	remove_group(AGENT_CONTAINERS_CGROUP);
@@ -81,12 +96,8 @@ void cgroup_remove(void)
 
 void cgroup_kill(void)
 {
-	static const char *const files[] = { AGENT_CGROUP "/cgroup.kill", AGENT_CONTAINERS_CGROUP "/cgroup.kill" };
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		AUTO_FD int fd = open(files[i], O_WRONLY | O_CLOEXEC);
-		if (fd >= 0)
-			(void)fd_write_full(fd, "1", 1);
-	}
+	kill_group(AGENT_CGROUP);
+	kill_group(AGENT_CONTAINERS_CGROUP);
 }
 
 void cgroup_enable_controllers(void)

@@ -341,8 +341,10 @@ void container_cgroup_remove(const struct container *c)
 	if (!(c->engine->limits & DOCKER_LIMIT_CGROUP))
 		return;
 	AUTOFREE char *path = file_of(c, "");
+	/* A privileged container may have made groups below its own, and in another one's PID
+	 * namespace processes may be left. */
 	if (rmdir(path) < 0 && errno != ENOENT)
-		cgroup_remove_tree(path); /* a privileged container may have made groups below its own */
+		cgroup_end(path);
 	if (c->record.body.limits.cgroup_parent)
 		remove_parents(c);
 }

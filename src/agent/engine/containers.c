@@ -30,7 +30,7 @@
 #include "base/path.h"
 #include "docker/name.h"
 
-enum { LOG_SIZE = 16 * 1024 * 1024, LOG_FILES = 3 };
+enum { LOG_SIZE = 16 * 1024 * 1024, LOG_FILES = 3, REST_MS = 2000 };
 
 int64_t container_now(void)
 {
@@ -333,11 +333,30 @@ void container_stop(struct container *c, int64_t seconds)
 
 /* ---- the start ---- */
 
+static void on_rest_time(struct source *s, void *data)
+{
+	struct container *c = data;
+	source_free(TAKE_PTR(c->kill_timer));
+	conclude(c);
+}
+
+/* In another container's PID namespace the other processes do not end with the first one. They are
+ * killed by the cgroup; where there is none, their output is not waited for. */
+static void end_rest(struct container *c)
+{
+	if (c->engine->limits & DOCKER_LIMIT_CGROUP)
+		(void)container_cgroup_write(c, "cgroup.kill", "1");
+	source_free(TAKE_PTR(c->kill_timer));
+	(void)loop_add_timer(c->engine->loop, clock_deadline(REST_MS), on_rest_time, c, &c->kill_timer);
+}
+
 void container_ended(struct container *c, int status)
 {
 	c->pid = 0;
 	c->ended = 1;
 	c->status = status;
+	if (c->record.body.namespaces.pid_container)
+		end_rest(c);
 	if (stdio_is_over(c->stdio))
 		conclude(c);
 }
