@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 	if (argc > 2 && streq(argv[1], "--native-first"))
 		return native_first_main(argv[2]);
 	if (argc > 4 && streq(argv[1], "--start"))
-		return starter_main(argv[2], argv[3], argv[4]);
+		return starter_main(argv[2], argv[3], argv[4], argc > 5 ? argv[5] : NULL);
 	if (argc > 2 && streq(argv[1], "--monitor"))
 		return monitor_main(argv[2]);
 	if (argc > 2 && streq(argv[1], "--engine"))

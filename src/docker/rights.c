@@ -143,6 +143,14 @@ static void find_limit(const char *word, struct docker_ulimit *ret)
 		}
 }
 
+int docker_limit_resource(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (streq(limits[i].name, name))
+			return limits[i].resource;
+	return -1;
+}
+
 static int parse_ulimit(struct json_object *o, struct docker_ulimit *ret, struct error **err)
 {
 	const char *name = "";

@@ -36,6 +36,8 @@ struct docker_rights {
 	size_t device_count;
 };
 
+/* The number of "RLIMIT_NOFILE" and its like; -1: unknown. */
+int docker_limit_resource(const char *name);
 /* The rights of a container whose HostConfig says nothing. */
 void docker_rights_init(struct docker_rights *r);
 /* 0, or -EINVAL or -EOPNOTSUPP with a text in Docker's words. Borrows from host. */

@@ -134,6 +134,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
 	requires python3
 	local id size='until s=$(stty size 2>/dev/null) && [ "$s" ]; do :; done; echo "$s"' # clients before 1.42 send the size after the start
 	equal $'30 90\n/dev/pts/0\nxterm' "$(in_terminal timeout 60 docker run --rm -it busybox:test sh -c "$size; tty; echo \$TERM")"
+	# by the starter, not crun
+	docker run -d --name first busybox:test sleep 1000 >/dev/null
+	equal $'30 90\n/dev/pts/0\n100\nto' "$(in_terminal timeout 60 docker run --rm -it --pid container:first --ulimit nofile=100:200 \
+		busybox:test sh -c "$size; tty; ulimit -n; echo to >/dev/console")"
+	docker rm -f first >/dev/null
 	id=$(api POST /v1.51/containers/create -H 'Content-Type: application/json' \
 		-d '{"Image":"busybox:test","Cmd":["stty","size"],"Tty":true,"HostConfig":{"ConsoleSize":[31,91]}}' | jq -r .Id)
 	docker start "$id" >/dev/null

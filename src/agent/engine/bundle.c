@@ -430,9 +430,11 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	s.oom_score = b->limits.oom_score_adj;
 	rights_fill_container(&b->rights, &s);
 	fill_process(&b->rights, who, &s, &lists);
+	/* crun shows itself to the processes of the PID namespace that it joins, and one that may
+	 * trace would get the engine's mounts. The starter hides. */
 	int plain = shared->userns == DOCKER_USERNS_CONTAINERS && shared->ipc == DOCKER_IPC_PRIVATE &&
 		    !shared->pid_container && !shared->host_uts;
-	c->by_starter = plain && !s.terminal && s.user_namespace && !s.limit_count;
+	c->by_starter = pids || (plain && !s.terminal && s.user_namespace && !s.limit_count);
 	return runtime_spec_new(&s);
 }
 

@@ -475,12 +475,12 @@ static int hand_to_monitor(struct container *c, const struct strv *argv, const i
 static void choose_runtime(const struct container *c, const char *directory, const char *socket, struct strv *argv)
 {
 	AUTOFREE char *log = path_join(directory, "log"), *pid_file = path_join(directory, "pid");
-	const char *const by_starter[] = { "/proc/self/exe", "--start", directory, pid_file, log };
+	const char *const by_starter[] = { "/proc/self/exe", "--start", directory, pid_file, log, socket };
 	const char *const by_crun[] = { "run", "--detach", "--bundle", directory, "--pid-file", pid_file,
 		socket ? "--console-socket" : c->record.id, socket, c->record.id, NULL };
 	if (!c->by_starter)
 		crun_words(c->engine, log, by_crun, argv);
-	for (size_t i = 0; c->by_starter && i < ARRAY_SIZE(by_starter); i++)
+	for (size_t i = 0; c->by_starter && i < ARRAY_SIZE(by_starter) && by_starter[i]; i++)
 		strv_add(argv, by_starter[i]);
 }
 

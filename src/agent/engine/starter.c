@@ -4,8 +4,7 @@
  * Problem. crun opens 57 libraries, and takes 8 ms of processor time for a start.
  *
  * Idea. This program is static, and is there already. It does what the engine's own config.json
- * asks for (bundle.c). For terminals, limits of processes, and containers in the machine's network
- * there is crun.
+ * asks for (bundle.c). For the rest there is crun: see make_spec() there.
  *
  * Steps:
  * 1. With the engine's rights: the specification, the files for its answer, the cgroup.
@@ -29,12 +28,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/confine/confine.h"
 #include "agent/core/execute.h"
+#include "agent/core/pty.h"
 #include "agent/engine/become.h"
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/starter_mounts.h"
@@ -49,6 +52,7 @@ enum {
 	SPEC_MAX = 16 * 1024 * 1024, /* a request's body has a quarter of it */
 	START_MS = 2 * 60 * 1000,
 	GROUPS_MAX = 256,
+	LIMITS_MAX = RLIM_NLIMITS,
 	ERROR_MAX = 4096,
 	/* The child makes these by itself: their owner is root of the container, and their root the
 	 * cgroup that it is in. */
@@ -70,6 +74,13 @@ struct start {
 	uint32_t groups[GROUPS_MAX];
 	int joined[ARRAY_SIZE(kinds)]; /* descriptors; -1: no path */
 	int created;                   /* CLONE_NEW* of those without a path */
+	struct limit {
+		int resource;
+		struct rlimit value;
+	} limits[LIMITS_MAX];
+	size_t limit_count;
+	int terminal;
+	int console; /* connection for the terminal's master */
 	int cgroup, pipe, log, pid_file;
 };
 
@@ -128,6 +139,25 @@ static int read_user(struct start *s, struct error **err)
 	return s->who.filter == -EINVAL ? error_set(err, EINVAL, "the filter is not one of the starter's") : 0;
 }
 
+static int read_limits(struct start *s, struct error **err)
+{
+	struct json_object *list = NULL;
+	size_t count = json_get_array(s->process, "rlimits", &list, NULL) < 0 ? 0 : json_object_array_length(list);
+	if (count > LIMITS_MAX)
+		return error_set(err, E2BIG, "there are too many limits");
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *one = json_object_array_get_idx(list, i);
+		struct limit *limit = &s->limits[s->limit_count++];
+		const char *name = "";
+		uint64_t soft = 0, hard = 0;
+		if (json_get_string(one, "type", &name, NULL) < 0 || json_get_u64(one, "soft", &soft, NULL) < 0 ||
+		    json_get_u64(one, "hard", &hard, NULL) < 0 || (limit->resource = docker_limit_resource(name)) < 0)
+			return error_set(err, EINVAL, "the limit %.32s is unknown", name);
+		limit->value = (struct rlimit){ soft, hard };
+	}
+	return 0;
+}
+
 static int read_namespace(struct start *s, struct json_object *one, struct error **err)
 {
 	const char *type = "", *path = NULL;
@@ -168,9 +198,10 @@ static int read_spec(struct start *s, const char *bundle, struct error **err)
 	    (r = json_get_strv(s->process, "args", &s->words, err)) < 0 ||
 	    (r = json_get_strv(s->process, "env", &s->env, err)) < 0)
 		return r;
-	if (!s->words.count || json_object_object_get_ex(s->process, "rlimits", NULL))
-		return error_set(err, EOPNOTSUPP, "the starter lacks what config.json asks for");
-	if ((r = read_user(s, err)) < 0)
+	if (!s->words.count)
+		return error_set(err, EINVAL, "there is no program");
+	json_get_bool(s->process, "terminal", &s->terminal, NULL);
+	if ((r = read_user(s, err)) < 0 || (r = read_limits(s, err)) < 0)
 		return r;
 	return read_namespaces(s, err);
 }
@@ -196,6 +227,36 @@ static int set_score(const struct start *s, struct error **err)
 	AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
 	return r < 0 ? error_set_errno(err, r, "cannot set the OOM score") : 0;
+}
+
+/* Only the engine may raise limits. They are lowered at the end. */
+static int raise_limits(const struct start *s, struct error **err)
+{
+	for (size_t i = 0; i < s->limit_count; i++) {
+		const struct limit *limit = &s->limits[i];
+		struct rlimit now;
+		if (getrlimit((__rlimit_resource_t)limit->resource, &now) < 0)
+			return error_set_errno(err, errno, "cannot read a limit");
+		if (limit->value.rlim_max <= now.rlim_max)
+			continue;
+		now.rlim_max = limit->value.rlim_max;
+		if (setrlimit((__rlimit_resource_t)limit->resource, &now) < 0)
+			return error_set_errno(err, errno, "cannot set the limits of the container");
+	}
+	return 0;
+}
+
+static int connect_console(struct start *s, const char *path, struct error **err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	if (!s->terminal)
+		return 0;
+	int size = snprintf(address.sun_path, sizeof address.sun_path, "%s", path ? path : "");
+	s->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r = size >= (int)sizeof address.sun_path ? -ENAMETOOLONG :
+		s->console < 0 || connect(s->console, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno :
+													       0;
+	return r < 0 ? error_set_errno(err, r, "cannot connect to the socket for the terminal") : 0;
 }
 
 /* ---- the child ---- */
@@ -234,6 +295,30 @@ static int change_root(int root, struct error **err)
 	return 0;
 }
 
+static int open_terminal(const struct start *s, int root, struct error **err)
+{
+	struct json_object *size = NULL;
+	uint64_t rows = 0, columns = 0;
+	if (!s->terminal)
+		return 0;
+	if (json_get_object(s->process, "consoleSize", &size, NULL) == 0) {
+		json_get_u64(size, "height", &rows, NULL);
+		json_get_u64(size, "width", &columns, NULL);
+	}
+	AUTO_FD int master = pty_open((unsigned)rows, (unsigned)columns, s->who.uid, 0);
+	int r = master < 0 ? master : fd_send(s->console, &master, 1);
+	return r < 0 ? error_set_errno(err, r, "cannot make the container's terminal") :
+		       starter_mount_console(root, STDIN_FILENO, err);
+}
+
+static int lower_limits(const struct start *s, struct error **err)
+{
+	for (size_t i = 0; i < s->limit_count; i++)
+		if (setrlimit((__rlimit_resource_t)s->limits[i].resource, &s->limits[i].value) < 0)
+			return error_set_errno(err, errno, "cannot set the limits of the container");
+	return 0;
+}
+
 static int enter(struct start *s, struct error **err)
 {
 	const char *hostname = NULL, *directory = "/";
@@ -245,11 +330,13 @@ static int enter(struct start *s, struct error **err)
 		return error_set_errno(err, errno, "cannot set the host name");
 	AUTO_FD int root = starter_mount(s->spec, err);
 	if (root < 0 || (r = set_sysctls(root, s->linux_part, err)) < 0 || (r = starter_hide(root, s->spec, err)) < 0 ||
-	    (r = change_root(root, err)) < 0)
+	    (r = change_root(root, err)) < 0 || (r = open_terminal(s, root, err)) < 0)
 		return root < 0 ? root : r;
 	json_get_string(s->process, "cwd", &directory, NULL);
 	if (chdir(directory) < 0)
 		return error_set_errno(err, errno, "cannot enter the directory %s", directory);
+	if ((r = lower_limits(s, err)) < 0)
+		return r;
 	r = become_user(&s->who);
 	return r < 0 ? error_set_errno(err, r, "cannot become user %u of the container", s->who.uid) : 0;
 }
@@ -258,7 +345,8 @@ static _Noreturn void child_main(struct start *s)
 {
 	struct error *err = NULL;
 	spawn_reset_signals();
-	fd_close_from(3, &s->pipe, 1);
+	int kept[] = { MIN(s->pipe, s->console), MAX(s->pipe, s->console) };
+	fd_close_from(3, kept[0] < 0 ? kept + 1 : kept, kept[0] < 0 ? 1 : 2);
 	int r = enter(s, &err);
 	if (r == 0) {
 		const char *program = s->words.items[0];
@@ -319,7 +407,7 @@ static int watch(struct start *s, int from_child, struct error **err)
 	return n == 0 ? 0 : error_set(err, EIO, "%s", n < 0 ? "the container's process does not answer" : text);
 }
 
-static int start(struct start *s, const char *bundle, struct error **err)
+static int start(struct start *s, const char *bundle, const char *console, struct error **err)
 {
 	int ends[2];
 	int r = read_spec(s, bundle, err);
@@ -327,6 +415,10 @@ static int start(struct start *s, const char *bundle, struct error **err)
 		r = open_cgroup(s, err);
 	if (r == 0)
 		r = set_score(s, err);
+	if (r == 0)
+		r = raise_limits(s, err);
+	if (r == 0)
+		r = connect_console(s, console, err);
 	if (r == 0)
 		r = join(s, err);
 	if (r < 0 || (r = fd_pipe(ends)) < 0)
@@ -341,16 +433,16 @@ static int start(struct start *s, const char *bundle, struct error **err)
 	return r < 0 ? r : watch(s, ends[0], err);
 }
 
-int starter_main(const char *bundle, const char *pid_file, const char *log)
+int starter_main(const char *bundle, const char *pid_file, const char *log, const char *console)
 {
-	static struct start s = { .cgroup = -1, .pipe = -1 };
+	static struct start s = { .cgroup = -1, .pipe = -1, .console = -1 };
 	AUTO_ERROR struct error *err = NULL;
 	memset(s.joined, 0xff, sizeof s.joined);
 	umask(022);
 	s.log = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	s.pid_file = open(pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int r = s.log < 0 || s.pid_file < 0 ? error_set_errno(&err, errno, "cannot write into the bundle") :
-					      start(&s, bundle, &err);
+					      start(&s, bundle, console, &err);
 	if (r == 0)
 		return 0;
 	AUTOFREE char *line = xasprintf("error: %s\n", error_text(err, r));

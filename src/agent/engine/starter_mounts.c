@@ -180,6 +180,13 @@ int starter_mount(struct json_object *spec, struct error **err)
 	return TAKE_FD(root);
 }
 
+int starter_mount_console(int root, int terminal, struct error **err)
+{
+	AUTO_FD int mount = clone_at(terminal, "");
+	return mount < 0 ? error_set_errno(err, mount, "cannot use the terminal as /dev/console") :
+			   mounts_attach(mount, root, "/dev/console", err);
+}
+
 /* ---- masked and read-only paths ---- */
 
 static int place(int mount, int target)
