@@ -205,16 +205,6 @@ run_in()
 	exits 7 curl -sS --max-time 20 "http://$address/"
 }
 
-# --- last -----------------------------------------------------------------------------------------
-
-@test "vm: a volume outlives its containers, and goes with rm" {
-	docker exec web sh -c 'echo kept >/www/kept'
-	docker rm -f web >/dev/null
-	equal kept "$(run_in -v www:/www busybox:test cat /www/kept)"
-	docker volume rm www >/dev/null
-	equal '' "$(docker volume ls -q)"
-}
-
 # --- clients from npm (clients.bats has all) --------------------------------------------------------
 
 @test "vm: dockerode runs, attaches, execs and copies; testcontainers finds a port, and copies at the start" {
@@ -224,4 +214,14 @@ run_in()
 	node "$clients/dockerode.js" run attach tty exec archive
 	TMPDIR=$H TESTCONTAINERS_HOST_OVERRIDE=localhost TESTCONTAINERS_RYUK_DISABLED=true node "$clients/testcontainers.js" port files
 	equal web "$(docker ps -a --format '{{.Names}}')"
+}
+
+# --- last -----------------------------------------------------------------------------------------
+
+@test "vm: a volume outlives its containers, and goes with rm" {
+	docker exec web sh -c 'echo kept >/www/kept'
+	docker rm -f web >/dev/null
+	equal kept "$(run_in -v www:/www busybox:test cat /www/kept)"
+	docker volume rm www >/dev/null
+	equal '' "$(docker volume ls -q)"
 }
