@@ -340,9 +340,11 @@ has_lines()
 	local id other
 	new_exec()
 	{
-		api POST /containers/brief/exec -H 'Content-Type: application/json' -d '{"Cmd":["touch","/go"],"AttachStdout":true}' | sed 's/.*"Id":"\([0-9a-f]*\)".*/\1/'
+		api POST /containers/brief/exec -H 'Content-Type: application/json' -d '{"Cmd":["sh","-c","echo $$ >/pid && mv /pid /go"],"AttachStdout":true}' | sed 's/.*"Id":"\([0-9a-f]*\)".*/\1/'
 	}
-	docker run -d --name brief busybox:test sh -c 'until [ -e /go ]; do usleep 10000; done' >/dev/null
+	# The container ends once the command has exited: before, it would kill the command.
+	docker run -d --name brief busybox:test sh -c 'until [ -e /go ]; do usleep 10000; done
+		while grep -q " [RSD] " "/proc/$(cat /go)/stat" 2>/dev/null; do usleep 10000; done' >/dev/null
 	id=$(new_exec)
 	other=$(new_exec)
 	api POST "/exec/$id/start" -H 'Content-Type: application/json' -d '{}' -o /dev/null
