@@ -5,6 +5,7 @@ const assert = require("node:assert/strict");
 const { Writable } = require("node:stream");
 const { execFileSync } = require("node:child_process");
 const Docker = require("dockerode");
+const run = require("./run.js");
 
 const docker = new Docker(); // of DOCKER_HOST
 const image = "busybox:test";
@@ -295,20 +296,4 @@ const checks = {
 	},
 };
 
-async function main() {
-	for (const name of process.argv.slice(2)) {
-		const begun = Date.now();
-		await checks[name]();
-		console.log(`${name} (${Date.now() - begun} ms)`);
-	}
-}
-
-// A client that hangs is a failure that says so.
-setTimeout(() => {
-	console.error("dockerode.js: no end after 60 s");
-	process.exit(1);
-}, 60000);
-main().then(() => process.exit(0), (error) => {
-	console.error(error);
-	process.exit(1);
-});
+run("dockerode.js", checks, 60);

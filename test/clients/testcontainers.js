@@ -8,6 +8,7 @@ const os = require("node:os");
 const path = require("node:path");
 const { execFileSync } = require("node:child_process");
 const { GenericContainer, Network, Wait, getContainerRuntimeClient } = require("testcontainers");
+const run = require("./run.js");
 
 const image = "busybox:test";
 const web = ["sh", "-c", "mkdir -p /www && hostname >/www/index.html && echo ready && exec httpd -f -p 80 -h /www"];
@@ -196,20 +197,4 @@ const checks = {
 	},
 };
 
-async function main() {
-	for (const name of process.argv.slice(2)) {
-		const begun = Date.now();
-		await checks[name]();
-		console.log(`${name} (${Date.now() - begun} ms)`);
-	}
-}
-
-// A client that hangs is a failure that says so.
-setTimeout(() => {
-	console.error("testcontainers.js: no end after 90 s");
-	process.exit(1);
-}, 90000);
-main().then(() => process.exit(0), (error) => {
-	console.error(error);
-	process.exit(1);
-});
+run("testcontainers.js", checks, 90);
