@@ -11,7 +11,8 @@ const { GenericContainer, Network, Wait, getContainerRuntimeClient } = require("
 const run = require("./run.js");
 
 const image = "busybox:test";
-const web = ["sh", "-c", "mkdir -p /www && hostname >/www/index.html && echo ready && exec httpd -f -p 80 -h /www"];
+// The server listens before it goes to the background, so "ready" is true.
+const web = ["sh", "-c", "mkdir -p /www && hostname >/www/index.html && httpd -p 80 -h /www && echo ready && exec sleep 1000"];
 
 // using CONTAINER BODY: stops it in the end.
 async function using(container, body) {
