@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * systemd makes /run/user/UID when the user's manager starts, and dbus.socket of that manager makes
- * the socket in it. inotify reports both, and /run/user itself. */
+ * systemd makes /run/user/UID when the user's manager starts and mounts a tmpfs on it, and
+ * dbus.socket of that manager makes the socket in it. inotify reports the directories and the
+ * socket. It reports no mount, and a watch of the directory below sees nothing of the tmpfs, so
+ * /proc/self/mountinfo is polled for mounts (proc(5)). */
 #include "agent/session/bus.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -36,6 +39,7 @@ void session_wait_bus(uint32_t uid, uint64_t deadline_ms)
 	char events[4096];
 	if (clock_left_ms(deadline_ms) == 0 || is_there(bus))
 		return;
+	AUTO_FD int mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	AUTO_FD int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	while (watch >= 0) {
 		for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
@@ -43,8 +47,8 @@ void session_wait_bus(uint32_t uid, uint64_t deadline_ms)
 		int left = is_there(bus) ? 0 : clock_left_ms(deadline_ms);
 		if (left == 0)
 			return;
-		struct pollfd p = { .fd = watch, .events = POLLIN };
-		poll(&p, 1, left);
+		struct pollfd p[] = { { .fd = watch, .events = POLLIN }, { .fd = mounts, .events = POLLPRI } };
+		poll(p, ARRAY_SIZE(p), left);
 		while (read(watch, events, sizeof events) > 0)
 			;
 	}
