@@ -5,14 +5,18 @@
 #include "base/json.h"
 #include "image/library/blob.h"
 
-enum layer_compression { LAYER_GZIP, LAYER_ZSTD };
+enum layer_compression {
+	LAYER_GZIP,       /* fast; its bytes differ between processors */
+	LAYER_GZIP_FIXED, /* the same bytes on each processor */
+	LAYER_ZSTD,
+};
 
 /* A tar stream on its way into the library: hashed before and after it is compressed. */
 struct layer_writer {
 	struct blob_writer blob;
 	struct hash diff;
 	enum layer_compression compression;
-	void *stream;  /* struct gzip_stream or ZSTD_CCtx */
+	void *stream;  /* struct gzip_stream, z_stream or ZSTD_CCtx */
 	uint64_t size; /* of the tar stream */
 };
 int layer_writer_open(struct library *l, enum layer_compression compression, struct layer_writer *w,

@@ -90,7 +90,7 @@ static int clamp(struct library *l, int64_t epoch, const struct build_layer *fro
 	struct clamping c = { .epoch = epoch, .err = err };
 	struct composed_layer made;
 	AUTO_FD int blob = library_open_blob(l, from->digest, NULL, err);
-	int r = blob < 0 ? blob : layer_writer_open(l, LAYER_GZIP, &c.writer, err);
+	int r = blob < 0 ? blob : layer_writer_open(l, LAYER_GZIP_FIXED, &c.writer, err);
 	if (r < 0)
 		return r;
 	r = put_layer(&c, blob);
@@ -106,7 +106,7 @@ static int clamp(struct library *l, int64_t epoch, const struct build_layer *fro
 
 int build_layer_clamp(struct library *l, int64_t epoch, struct build_layer *layer, struct error **err)
 {
-	AUTOFREE char *text = xasprintf("clamp 1 %s %lld", layer->diff_id, (long long)epoch);
+	AUTOFREE char *text = xasprintf("clamp 2 %s %lld", layer->diff_id, (long long)epoch);
 	char key[DIGEST_TEXT_SIZE + 1];
 	struct build_layer made = { 0 };
 	hash_memory(text, strlen(text), key);
