@@ -134,6 +134,17 @@ fails()
 	equal 'drwxr-xr-x in/;-rw-r--r-- in/file;' "$(listing part)"
 	build part "$GIT#$(git -C "$SERVED/repo" rev-parse v1^\{commit\}):dir"
 	contains "$(cat "$TMPDIR/log")" CACHED
+	build part "$GIT?tag=v1&subdir=dir"
+	contains "$(cat "$TMPDIR/log")" CACHED
+	build part "$GIT?branch=submodule&submodules=false&keep-git-dir=1"
+	contains "$(listing part)" '-rw-r--r-- .git/HEAD;'
+	! listing part | grep -q part/file || return 1
+	build part "$GIT?ref=refs/heads/main&checksum=$(git -C "$SERVED/repo" rev-parse --short=12 main)#:dir"
+	fails 'is commit ' "$GIT?tag=v1&checksum=$(git -C "$SERVED/repo" rev-parse main)"
+	fails 'and no "brunch"' "$GIT?brunch=main"
+	fails 'a second branch, tag or ref "v1"' "$GIT?branch=main#v1"
+	fails 'the checksum is no commit' "$GIT?checksum=xyz"
+	fails 'has no branch, tag or commit "refs/heads/v1"' "$GIT?branch=v1"
 	build kept --build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1 "$GIT#v1"
 	contains "$(listing kept)" '-rw-r--r-- .git/HEAD;'
 	fails 'has no branch, tag or commit "none"' "$GIT#none"
@@ -217,12 +228,14 @@ fails()
 		FROM scratch
 		ADD --checksum=$commit --chown=5:6 $GIT#v1:dir /dir/
 		ADD --keep-git-dir $GIT#v1 /kept
+		ADD $GIT?tag=v1&subdir=dir/inner&commit=${commit:0:9} /query
 	END
 	build added .
 	contains "$(listing added)" 'drwxr-xr-x dir/;-rw-r--r-- dir/Dockerfile;drwxr-xr-x dir/inner/;-rw-r--r-- dir/inner/file;drwxr-xr-x kept/;'
 	contains "$(listing added)" 'kept/.git/HEAD;'
+	contains "$(listing added)" '-rw-r--r-- query/file;'
 	build added .
-	equal 2 "$(grep -c CACHED "$TMPDIR/log")"
+	equal 3 "$(grep -c CACHED "$TMPDIR/log")"
 	printf 'FROM scratch\nADD --checksum=0000000 %s /x\n' "$GIT" >Dockerfile
 	fails 'and not at that of --checksum' .
 	printf 'FROM scratch\nADD %s Dockerfile /x/\n' "$GIT" >Dockerfile

@@ -165,7 +165,7 @@ int copying_add_git(struct copying *c, struct error **err)
 	if (r < 0)
 		return r;
 	strv_take(&c->wish.patterns, xstrdup(p.subdir ? p.subdir : "/"));
-	facts = xasprintf("%s %d", commit, keeps);
+	facts = xasprintf("%s %d%s", commit, keeps || p.keeps, p.is_bare ? " bare" : "");
 	copying_key_of_commit(c, facts, key);
 	if (copying_find(c, key))
 		return 0;

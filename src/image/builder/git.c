@@ -14,10 +14,12 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/parse.h"
 #include "base/path.h"
 #include "base/reserve.h"
 #include "base/spawn.h"
 #include "base/strv.h"
+#include "docker/route.h"
 #include "image/common/interrupt.h"
 
 enum {
@@ -30,7 +32,8 @@ enum {
 	TAIL = 4096,
 	URL_MAX = 4096,
 	SHA1 = 40,
-	SHA256 = 64
+	SHA256 = 64,
+	COMMIT_MIN = 7
 };
 
 #define NOWHERE "/" /* the directory of a git that writes nothing */
@@ -42,6 +45,8 @@ void git_place_done(struct git_place *p)
 	free(p->url);
 	free(p->ref);
 	free(p->subdir);
+	free(p->commit);
+	free(p->problem);
 }
 
 /* ---- names ---- */
@@ -56,33 +61,103 @@ static int is_repository(const char *url, size_t size)
 	return (startswith(text, "http://") || startswith(text, "https://")) && endswith(text, ".git");
 }
 
-int git_place_parse(const char *text, struct git_place *ret)
-{
-	size_t size = strcspn(text, "#");
-	const char *ref = text[size] ? text + size + 1 : "", *subdir = strchr(ref, ':');
-	if (size > URL_MAX || !is_repository(text, size))
-		return 0;
-	*ret = (struct git_place){ .url = xstrndup(text, size) };
-	size_t n = strcspn(ref, ":");
-	if (n)
-		ret->ref = xstrndup(ref, n);
-	if (subdir && subdir[1]) {
-		AUTOFREE char *absolute = xasprintf("/%s", subdir + 1);
-		ret->subdir = path_normalize(absolute);
-	}
-	return 1;
-}
-
 static int is_commit(const char *text)
 {
 	size_t n = text ? strlen(text) : 0;
 	return (n == SHA1 || n == SHA256) && text[strspn(text, "0123456789abcdef")] == '\0';
 }
 
+static void complain(struct git_place *p, const char *problem, const char *what)
+{
+	if (!p->problem)
+		p->problem = xasprintf("%s \"%.80s\"", problem, what);
+}
+
+static void set_ref(struct git_place *p, const char *prefix, const char *ref)
+{
+	if (p->ref)
+		complain(p, "a second branch, tag or ref", ref);
+	else
+		p->ref = xasprintf("%s%s", prefix, ref);
+}
+
+static void set_subdir(struct git_place *p, const char *subdir)
+{
+	AUTOFREE char *absolute = xasprintf("/%s", subdir);
+	if (p->subdir)
+		complain(p, "a second directory", subdir);
+	else
+		p->subdir = path_normalize(absolute);
+}
+
+static void set_commit(struct git_place *p, const char *value)
+{
+	if (strlen(value) < COMMIT_MIN || value[strspn(value, "0123456789abcdef")] || p->commit)
+		complain(p, "the checksum is no commit, or there are two:", value);
+	else
+		p->commit = xstrdup(value);
+}
+
+static void set_key(struct git_place *p, const char *key, const char *value)
+{
+	int on = 1;
+	if (streq(key, "ref"))
+		set_ref(p, "", value);
+	else if (streq(key, "branch"))
+		set_ref(p, "refs/heads/", value);
+	else if (streq(key, "tag"))
+		set_ref(p, "refs/tags/", value);
+	else if (streq(key, "subdir"))
+		set_subdir(p, value);
+	else if (streq(key, "checksum") || streq(key, "commit"))
+		set_commit(p, value);
+	else if (!streq(key, "keep-git-dir") && !streq(key, "submodules"))
+		complain(p, "there are ref, branch, tag, subdir, checksum, keep-git-dir and submodules, and no", key);
+	else if (*value && parse_bool(value, &on) < 0)
+		complain(p, "neither true nor false:", value);
+	else if (*key == 'k')
+		p->keeps = on;
+	else
+		p->is_bare = !on;
+}
+
+static void read_query(struct git_place *p, const char *query)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	strv_split(&parts, query, "&");
+	for (size_t i = 0; i < parts.count; i++) {
+		AUTOFREE char *key = xstrndup(parts.items[i], strcspn(parts.items[i], "=")),
+			      *one = xasprintf("?%s", parts.items[i]), *value = docker_query(one, key);
+		if (*key)
+			set_key(p, key, value ? value : "");
+	}
+}
+
+int git_place_parse(const char *text, struct git_place *ret)
+{
+	size_t size = strcspn(text, "#"), whole = strcspn(text, "?#");
+	const char *ref = text[size] ? text + size + 1 : "", *subdir = strchr(ref, ':');
+	if (size > URL_MAX || !is_repository(text, whole))
+		return 0;
+	*ret = (struct git_place){ .url = xstrndup(text, whole) };
+	AUTOFREE char *query = xstrndup(text + whole, size - whole), *name = xstrndup(ref, strcspn(ref, ":"));
+	if (*query)
+		read_query(ret, query + 1);
+	if (*name)
+		set_ref(ret, "", name);
+	if (subdir && subdir[1])
+		set_subdir(ret, subdir + 1);
+	if (!ret->ref && is_commit(ret->commit))
+		ret->ref = xstrdup(ret->commit);
+	return 1;
+}
+
 /* A ref that git would take for an option, or for more than one ref. */
 static int check(const struct git_place *p, struct error **err)
 {
 	static const char odd[] = " \t\n~^:?*[\\";
+	if (p->problem)
+		return error_set(err, EINVAL, "the query has %s", p->problem);
 	if (p->ref && (*p->ref == '-' || strpbrk(p->ref, odd) || strstr(p->ref, "..")))
 		return error_set(err, EINVAL, "\"%.80s\" is no branch, tag or commit of a git repository", p->ref);
 	return 0;
@@ -273,6 +348,7 @@ static char *choose(const char *output, const char *ref)
 	strv_addf(&wishes, "refs/tags/%s^{}", ref);
 	strv_addf(&wishes, "refs/tags/%s", ref);
 	strv_addf(&wishes, "refs/heads/%s", ref);
+	strv_addf(&wishes, "%s^{}", ref);
 	strv_add(&wishes, ref);
 	strv_split(&lines, output, "\n");
 	for (size_t w = 0; w < wishes.count; w++)
@@ -290,19 +366,20 @@ int git_resolve(const struct git_place *p, char **ret_commit, struct error **err
 	AUTOFREE char *output = NULL, *peeled = p->ref ? xasprintf("%s^{}", p->ref) : NULL;
 	const char *ref = p->ref ? p->ref : "HEAD";
 	const char *const words[] = { "ls-remote", "--", p->url, ref, peeled, NULL };
+	AUTOFREE char *commit = is_commit(p->ref) ? xstrdup(p->ref) : NULL;
 	int r = check(p, err);
-	if (r == 0 && is_commit(p->ref)) {
-		*ret_commit = xstrdup(p->ref);
-		return 0;
-	}
-	if (r == 0)
+	if (r == 0 && !commit)
 		r = run(NOWHERE, words, ASK_MS, &output, err);
 	if (r < 0)
 		return error_prefix(err, r, "repository \"%.200s\"", p->url);
-	*ret_commit = choose(output, ref);
-	return *ret_commit ?
-		   0 :
-		   error_set(err, ENOENT, "repository \"%.200s\" has no branch, tag or commit \"%.80s\"", p->url, ref);
+	if (!commit && !(commit = choose(output, ref)))
+		return error_set(err, ENOENT, "repository \"%.200s\" has no branch, tag or commit \"%.80s\"", p->url,
+		    ref);
+	if (p->commit && !startswith(commit, p->commit))
+		return error_set(err, EBADMSG, "repository \"%.200s\": \"%.80s\" is commit %s, and not %s", p->url, ref,
+		    commit, p->commit);
+	*ret_commit = TAKE_PTR(commit);
+	return 0;
 }
 
 /* Not each server gives one commit alone; then all branches and tags come. */
@@ -354,11 +431,11 @@ int git_checkout(const struct git_place *p, const char *commit, const char *dire
 		r = fetch(p, commit, directory, err);
 	if (r == 0)
 		r = run(directory, checkout, GIT_MS, NULL, err);
-	if (r == 0 && has_submodules(directory))
-		r = get_submodules(p, directory, keeps, err);
+	if (r == 0 && !p->is_bare && has_submodules(directory))
+		r = get_submodules(p, directory, keeps || p->keeps, err);
 	if (r < 0)
 		return error_prefix(err, r, "repository \"%.200s\"", p->url);
-	AUTO_FD int fd = keeps ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = keeps || p->keeps ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		path_remove_tree(fd, ".git");
 	return 0;

@@ -10,16 +10,23 @@
 
 struct git_place {
 	char *url;
-	char *ref;    /* a branch, a tag, a commit; NULL: what the repository has as HEAD */
-	char *subdir; /* "/a/b"; NULL: the whole */
+	char *ref;     /* a branch, a tag, a commit; NULL: what the repository has as HEAD */
+	char *subdir;  /* "/a/b"; NULL: the whole */
+	char *commit;  /* the one that the ref has to be, or its beginning; NULL: any */
+	int keeps;     /* .git stays */
+	int is_bare;   /* its submodules do not come */
+	char *problem; /* the fault of the query; NULL: none */
 };
 
-/* Takes "URL[#REF[:SUBDIR]]" apart: 1; 0: it is no repository. */
+/* Takes "URL[?KEY=VALUE&...][#REF[:SUBDIR]]" apart: 1; 0: it is no repository. The keys are ref,
+ * branch, tag, subdir, checksum (or commit), keep-git-dir and submodules. git_resolve() tells what
+ * is wrong with them. */
 int git_place_parse(const char *text, struct git_place *ret);
 void git_place_done(struct git_place *p);
 #define AUTO_GIT_PLACE CLEANUP(git_place_done)
 
 /* Asks which commit the place means; owned. 0 or -errno. */
 int git_resolve(const struct git_place *p, char **ret_commit, struct error **err);
-/* Checks that commit out into an empty directory. keeps: with its .git. 0 or -errno. */
+/* Checks that commit out into an empty directory. keeps: with its .git, whatever the place says. 0
+ * or -errno. */
 int git_checkout(const struct git_place *p, const char *commit, const char *directory, int keeps, struct error **err);
