@@ -145,7 +145,20 @@ static const struct option_spec debootstrap_options[] = {
 	{ 0 },
 };
 
+static const char *const build_call_choices[] = { "build", "check", "lint", NULL };
 static const char *const build_progress_choices[] = { "auto", "plain", "tty", "rawjson", "quiet", NULL };
+
+#define BUILD_LIMIT_OPTIONS                                                                                            \
+	{ "memory", 'm', OPTION_STRING, "SIZE", "that a command of RUN may have" },                                    \
+	    { "memory-swap", 0, OPTION_STRING, "SIZE", "memory and swap of it together; -1: any" },                    \
+	    { "cpu-shares", 'c', OPTION_STRING, "NUMBER", "its weight beside other containers" },                      \
+	    { "cpu-period", 0, OPTION_STRING, "NUMBER", "microseconds for which --cpu-quota counts" },                 \
+	    { "cpu-quota", 0, OPTION_STRING, "NUMBER", "microseconds of processors in each period" },                  \
+	    { "cpuset-cpus", 0, OPTION_STRING, "LIST", "its processors: 0-2,4" },                                      \
+	    { "cpuset-mems", 0, OPTION_STRING, "LIST", "its memory nodes" },                                           \
+	{                                                                                                              \
+		"cgroup-parent", 0, OPTION_STRING, "PATH", "the cgroup of its container, of the machine's own"         \
+	}
 
 static const struct option_spec build_options[] = {
 	{ OPTION_TAG("the image's name; a short one becomes localhost/NAME; may be repeated", OPTION_LIST) },
@@ -157,21 +170,24 @@ static const struct option_spec build_options[] = {
 	{ "annotation", 0, OPTION_LIST, "NAME=VALUE", "an annotation of its manifest" },
 	{ "build-context", 0, OPTION_LIST, "NAME=VALUE",
 	    "what --from=NAME and FROM NAME mean: a directory, URL, docker-image://IMAGE or oci-layout://DIR" },
-	{ "check", 0, OPTION_FLAG, NULL, "say what is probably not meant, and build nothing" },
+	{ "check", 0, OPTION_SWITCH, NULL, "say what is probably not meant, and build nothing" },
+	{ "call", 0, OPTION_STRING, "METHOD", "build, or check as --check", .default_text = "build",
+	    .choices = build_call_choices },
 	{ "output", 'o', OPTION_LIST, "DIR|type=TYPE,dest=PATH",
 	    "write files in place of an image: local, tar, oci or docker; - is a tar archive on standard output",
 	    .complete = "file" },
 	{ "metadata-file", 0, OPTION_STRING, "FILE", "write the image's digests to this file, as JSON",
 	    .complete = "file" },
-	{ "no-cache", 0, OPTION_FLAG, NULL, "run each step again" },
+	{ "push", 0, OPTION_SWITCH, NULL, "send the image to the registries that the names of --tag have" },
+	{ "no-cache", 0, OPTION_SWITCH, NULL, "run each step again" },
 	{ "no-cache-filter", 0, OPTION_LIST, "STAGE[,STAGE...]", "run the steps of these stages again" },
-	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images of FROM" },
+	{ "pull", 0, OPTION_SWITCH, NULL, "look for newer images of FROM" },
 	{ "cache-to", 0, OPTION_LIST, "type=local,dest=DIR",
 	    "write the steps' layers for other machines; type=inline: name them in the image" },
 	{ "cache-from", 0, OPTION_LIST, "type=local,src=DIR",
 	    "look there for steps, too; type=registry,ref=NAME: in an image" },
 	{ "iidfile", 0, OPTION_STRING, "FILE", "write the image's digest to this file", .complete = "file" },
-	{ "quiet", 'q', OPTION_FLAG, NULL, "print the digest alone, and the output of a step that fails" },
+	{ "quiet", 'q', OPTION_SWITCH, NULL, "print the digest alone, and the output of a step that fails" },
 	{ "progress", 0, OPTION_STRING, "MODE",
 	    "tty: the steps that run; plain: lines; rawjson: BuildKit's JSON; quiet: failures alone",
 	    .default_text = "auto", .choices = build_progress_choices },
@@ -184,8 +200,24 @@ static const struct option_spec build_options[] = {
 	{ "shm-size", 0, OPTION_STRING, "SIZE", "of /dev/shm for the commands of RUN", .default_text = "64M" },
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]",
 	    "a resource limit for the commands of RUN, such as nofile=1024" },
+	BUILD_LIMIT_OPTIONS,
 	{ "machine", 'n', OPTION_STRING, "NAME", "the machine that runs the commands of RUN",
 	    .default_text = "the default machine", .complete = "machine" },
+	{ "load", 0, OPTION_SWITCH, NULL, "has no effect: the library has the image" },
+	{ "rm", 0, OPTION_SWITCH, NULL, "has no effect: no container stays" },
+	{ "force-rm", 0, OPTION_SWITCH, NULL, "the same" },
+	{ "compress", 0, OPTION_SWITCH, NULL, "has no effect: no context is sent" },
+	{ "disable-content-trust", 0, OPTION_SWITCH, NULL, "has no effect: images are found by digest" },
+	{ "debug", 'D', OPTION_SWITCH, NULL, "has no effect" },
+	{ "allow", 0, OPTION_LIST, "RIGHT", "network.host has no effect; other rights are an error" },
+	{ "builder", 0, OPTION_STRING, "NAME", "default; any other is an error" },
+	{ "isolation", 0, OPTION_STRING, "WORD", "default; any other is an error" },
+	{ "attest", 0, OPTION_LIST, "type=TYPE,disabled=true",
+	    "an attestation that is not wanted; any other is an error" },
+	{ "provenance", 0, OPTION_STRING, "BOOL", "false; an attestation is an error" },
+	{ "sbom", 0, OPTION_STRING, "BOOL", "false; an attestation is an error" },
+	{ "security-opt", 0, OPTION_LIST, "OPTION", "an error" },
+	{ "squash", 0, OPTION_SWITCH, NULL, "an error" },
 	{ 0 },
 };
 
@@ -436,14 +468,15 @@ static const struct option_spec build_stream_options[] = {
 	{ "target", 0, OPTION_STRING, "STAGE", "the stage" },
 	{ "build-arg", 0, OPTION_LIST, "NAME=VALUE", "of an ARG" },
 	{ "label", 0, OPTION_LIST, "NAME=VALUE", "a label" },
-	{ "no-cache", 0, OPTION_FLAG, NULL, "run each step again" },
-	{ "pull", 0, OPTION_FLAG, NULL, "look for newer images" },
-	{ "quiet", 0, OPTION_FLAG, NULL, "the digest alone" },
+	{ "no-cache", 0, OPTION_SWITCH, NULL, "run each step again" },
+	{ "pull", 0, OPTION_SWITCH, NULL, "look for newer images" },
+	{ "quiet", 0, OPTION_SWITCH, NULL, "the digest alone" },
 	{ OPTION_PLATFORM },
 	{ "network", 0, OPTION_STRING, "NETWORK", "of RUN" },
 	{ "add-host", 0, OPTION_LIST, "NAME:ADDRESS", "for RUN" },
 	{ "shm-size", 0, OPTION_STRING, "SIZE", "for RUN" },
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "for RUN" },
+	BUILD_LIMIT_OPTIONS,
 	{ 0 },
 };
 

@@ -95,11 +95,34 @@ with_files()
 	[ -e "$TMPDIR/layout/oci-layout" ]
 	build -t here -o type=docker <"$TMPDIR/df" >/dev/null
 	holm image inspect here >/dev/null
-	fails 'there are image, local, tar, oci and docker' -o type=cacheonly <"$TMPDIR/df"
+	fails 'there are image, registry, local, tar, oci and docker' -o type=cacheonly <"$TMPDIR/df"
 	fails 'type=local needs dest=PATH' -o type=local <"$TMPDIR/df"
-	fails 'has no "compression=zstd"' -o type=oci,compression=zstd,dest=x <"$TMPDIR/df"
-	fails 'pushes nothing' -o type=image,push=true <"$TMPDIR/df"
+	fails 'layers of a build are gzip' -o type=oci,compression=zstd,dest=x <"$TMPDIR/df"
+	fails 'has no "squashed=true"' -o type=oci,squashed=true,dest=x <"$TMPDIR/df"
+	fails 'the image has no name; write --tag' -o type=image,push=true <"$TMPDIR/df"
+	fails '"localhost/here:latest" has no registry in its name' -o type=registry,name=here <"$TMPDIR/df"
+	fails 'push=true is for type=image' -o type=oci,push=true,dest=x <"$TMPDIR/df"
 	fails 'takes one archive' -o - -o type=oci,dest=- <"$TMPDIR/df"
+}
+
+@test "options of Docker's builders: those without effect, those that are errors" {
+	local option
+	with_files >"$TMPDIR/df"
+	build -t accepted --load --rm --force-rm=false --compress --disable-content-trust -D --provenance=false --sbom false \
+		--attest type=provenance,disabled=true --allow network.host --builder default --isolation=default --call build \
+		--no-cache=false --pull=false --quiet=false --check=false --push=false --squash=false <"$TMPDIR/df" >/dev/null
+	holm image inspect accepted >/dev/null
+	BUILDKIT_PROGRESS=quiet build <"$TMPDIR/df" >/dev/null
+	equal '' "$(cat "$TMPDIR/log")"
+	for option in --provenance=mode=max --sbom=true --attest=type=sbom --allow=security.insecure --builder=mine --isolation=hyperv \
+		--security-opt=seccomp=unconfined --squash; do
+		fails "$option" "$option" <"$TMPDIR/df"
+	done
+	fails 'write a size such as 512M' --memory=much <"$TMPDIR/df"
+	fails 'write a number' --cpu-shares=x <"$TMPDIR/df"
+	BUILDKIT_PROGRESS=odd fails 'BUILDKIT_PROGRESS: there are auto' <"$TMPDIR/df"
+	fails 'has no registry in its name' --push -t here <"$TMPDIR/df"
+	fails 'MaintainerDeprecated' --call=check <<<$'FROM scratch\nMAINTAINER x'
 }
 
 @test "COPY: modes in words, and the division of --parents" {
@@ -128,8 +151,9 @@ with_files()
 	find other -exec touch -h -d '3 days ago' {} +
 	cd other || return 1
 	holm builder prune -af >/dev/null
-	SOURCE_DATE_EPOCH=1700000000 build -t same -o type=oci,dest="$TMPDIR/b.tar" --no-cache <"$TMPDIR/df" >/dev/null
+	SOURCE_DATE_EPOCH=1700000000 build -t same -o type=oci,dest="$TMPDIR/b.tar" --no-cache --iidfile "$TMPDIR/digest" <"$TMPDIR/df" >/dev/null
 	cmp "$TMPDIR/a.tar" "$TMPDIR/b.tar"
+	equal "$(cat "$TMPDIR/digest")" "$(build -t same --build-arg SOURCE_DATE_EPOCH=1700000000 --iidfile "$TMPDIR/other" <"$TMPDIR/df" >/dev/null && cat "$TMPDIR/other")"
 	tar -xOf "$TMPDIR/a.tar" "$(tar -t -f "$TMPDIR/a.tar" | grep blobs/sha256/. | head -1)" >/dev/null
 }
 

@@ -42,12 +42,17 @@ void build_outputs_done(struct build_outputs *o)
 
 static int set_type(struct build_output *o, const char *value, struct error **err)
 {
+	if (streq(value, "registry")) {
+		o->push = 1;
+		value = "image";
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (streq(types[i], value)) {
 			o->type = (enum output_type)i;
 			return 0;
 		}
-	return error_set(err, EINVAL, "--output type=%.40s: there are image, local, tar, oci and docker", value);
+	return error_set(err, EINVAL, "--output type=%.40s: there are image, registry, local, tar, oci and docker",
+	    value);
 }
 
 static int set_archive(struct build_output *o, const char *value, struct error **err)
@@ -59,12 +64,27 @@ static int set_archive(struct build_output *o, const char *value, struct error *
 	return 0;
 }
 
-static int refuse_push(struct build_output *o, const char *value, struct error **err)
+static int set_push(struct build_output *o, const char *value, struct error **err)
+{
+	return parse_bool(value, &o->push) == 0 ?
+		   0 :
+		   error_set(err, EINVAL, "--output push=%.40s: write true or false", value);
+}
+
+/* A wish that holm follows in any case. */
+static int accept_true(struct build_output *o, const char *value, struct error **err)
 {
 	int on = 0;
-	return parse_bool(value, &on) == 0 && !on ?
+	return parse_bool(value, &on) == 0 && on ?
 		   0 :
-		   error_set(err, EOPNOTSUPP, "--output push: a build pushes nothing; then use holm push");
+		   error_set(err, EOPNOTSUPP, "--output: \"%.40s\" is not supported; leave it out", value);
+}
+
+static int accept_gzip(struct build_output *o, const char *value, struct error **err)
+{
+	return streq(value, "gzip") ?
+		   0 :
+		   error_set(err, EOPNOTSUPP, "--output compression=%.40s: layers of a build are gzip", value);
 }
 
 static int set_path(struct build_output *o, const char *value, struct error **err)
@@ -85,7 +105,8 @@ static const struct {
 	const char *key;
 	int (*set)(struct build_output *o, const char *value, struct error **err);
 } keys[] = { { "type", set_type }, { "dest", set_path }, { "name", set_name }, { "tar", set_archive },
-	{ "push", refuse_push } };
+	{ "push", set_push }, { "oci-mediatypes", accept_true }, { "store", accept_true }, { "unpack", accept_true },
+	{ "rewrite-timestamp", accept_true }, { "compression", accept_gzip } };
 
 static int read_part(struct build_output *o, const char *part, struct error **err)
 {
@@ -102,6 +123,8 @@ static int check(struct build_output *o, struct error **err)
 	/* Docker's own library is this one. */
 	if (o->type == OUTPUT_DOCKER && !o->path)
 		o->type = OUTPUT_IMAGE;
+	if (o->push && o->type != OUTPUT_IMAGE)
+		return error_set(err, EINVAL, "--output push=true is for type=image");
 	if (o->type == OUTPUT_IMAGE)
 		return o->path ? error_set(err, EINVAL, "--output type=image has no dest; use type=oci or docker") : 0;
 	if (!o->path && o->type != OUTPUT_LOCAL && !isatty(STDOUT_FILENO))

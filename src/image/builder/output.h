@@ -20,6 +20,7 @@ struct build_output {
 	char *path; /* "-": standard output; NULL: of OUTPUT_IMAGE */
 	char *name; /* of OUTPUT_IMAGE: one more name; or NULL */
 	int is_directory;
+	int push; /* its names are pushed, too */
 };
 struct build_outputs {
 	struct build_output *items;

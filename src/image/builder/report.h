@@ -45,9 +45,10 @@ void report_end(struct report_lane *l, int is_cached, const char *result);
 /* The step has failed: shows its output, where it was not shown, and the lines around it. */
 void report_failure(struct report_lane *l, const char *excerpt);
 void report_note(struct report *r, const char *format, ...) PRINTF_LIKE(2, 3);
-/* The build has ended with this image and its names; or, for a Docker client, with an error. */
+/* The build has ended with this image and its names. */
 void report_image(struct report *r, const char *digest, const struct strv *names);
-void report_docker_error(const char *text);
+/* It has failed, for a Docker client; status: that of a command of RUN, or 0. */
+void report_docker_error(const char *text, int status);
 
 /* Something else writes to the terminal: clears the lines of the steps that run. */
 void report_pause(struct report *r);

@@ -137,9 +137,12 @@ const struct report_face report_docker = {
 	.lane_done = lane_done,
 };
 
-void report_docker_error(const char *text)
+/* Docker's clients exit as a command of RUN did. */
+void report_docker_error(const char *text, int status)
 {
 	struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
+	if (status)
+		json_add_i64(detail, "code", status);
 	json_add_string(detail, "message", text);
 	json_add(o, "errorDetail", detail);
 	json_add_string(o, "error", text);

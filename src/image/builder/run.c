@@ -107,7 +107,7 @@ static void set_words(struct running *r)
 
 /* ---- the environment ---- */
 
-static int is_proxy(const char *pair)
+int build_is_proxy(const char *pair)
 {
 	static const char *const names[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" };
 	size_t n = strcspn(pair, "=");
@@ -122,7 +122,7 @@ static void set_env(struct running *r)
 	const struct build_state *s = r->step->state;
 	const struct strv *given = r->step->builder->options->args;
 	for (size_t i = 0; given && i < given->count; i++)
-		if (is_proxy(given->items[i]))
+		if (build_is_proxy(given->items[i]))
 			strv_add(&r->env, given->items[i]);
 	strv_add_all(&r->env, &s->args);
 	AUTO_STRV struct strv env = { 0 };
@@ -159,6 +159,12 @@ static int read_flags(struct running *r, struct error **err)
 	return run_mounts_read(r->step, &r->mounts, err);
 }
 
+/* The name of the host that a command sees; NULL: that of its container. */
+static const char *hostname_of(const struct running *r)
+{
+	return strv_getenv(r->step->builder->options->args, "BUILDKIT_SANDBOX_HOSTNAME");
+}
+
 /* ---- the key ---- */
 
 static void add_text(struct hash *h, const char *text)
@@ -187,8 +193,10 @@ static int make_key(struct running *r, char *ret, struct error **err)
 	for (size_t i = 0; i < r->words.count; i++)
 		add_text(&h, r->words.items[i]);
 	add_text(&h, r->script);
+	if (hostname_of(r))
+		add_text(&h, hostname_of(r));
 	for (size_t i = 0; i < r->env.count; i++)
-		if (!is_proxy(r->env.items[i]))
+		if (!build_is_proxy(r->env.items[i]))
 			add_text(&h, r->env.items[i]);
 	int result = run_mounts_add_key(r->step, &r->mounts, &h, err);
 	hash_text(&h, ret);
@@ -196,6 +204,16 @@ static int make_key(struct running *r, char *ret, struct error **err)
 }
 
 /* ---- the container ---- */
+
+static void add_limits(struct json_object *limits, struct json_object *host)
+{
+	if (!limits)
+		return;
+	json_object_object_foreach(limits, member, value)
+	{
+		json_add(host, member, json_object_get(value));
+	}
+}
 
 static struct json_object *host_config(const struct running *r)
 {
@@ -209,6 +227,7 @@ static struct json_object *host_config(const struct running *r)
 	struct json_object *ulimits = NULL;
 	if (build_ulimits_parse(o->ulimits, &ulimits, NULL) == 0)
 		json_add(host, "Ulimits", ulimits);
+	add_limits(o->limits, host);
 	run_mounts_add_body(&r->mounts, host);
 	return host;
 }
@@ -244,12 +263,22 @@ static struct json_object *make_body(const struct running *r, const char *image)
 	json_add_strv(o, "Cmd", &rest);
 	json_add_strv(o, "Env", &r->env);
 	json_add_string(o, "User", build_state_text(r->step->state, "User", NULL));
+	json_add_string(o, "Hostname", hostname_of(r));
 	json_add_string(o, "WorkingDir", build_state_text(r->step->state, "WorkingDir", "/"));
 	json_add(o, "Healthcheck", health);
 	json_add(o, "Labels", labels);
 	json_add(o, "HostConfig", host_config(r));
 	json_add(o, "HolmFiles", files_of(r));
 	return o;
+}
+
+/* The limits that the engine cannot honour. */
+static void show_warnings(const struct running *r, struct json_object *answer)
+{
+	AUTO_STRV struct strv warnings = { 0 };
+	(void)json_get_strv(answer, "Warnings", &warnings, NULL);
+	for (size_t i = 0; r->step->builder->options->limits && i < warnings.count; i++)
+		report_note(r->step->builder->report, "warning: %s", warnings.items[i]);
 }
 
 /* below: the layers that the container has. */
@@ -272,6 +301,7 @@ static int create(struct running *r, const struct build_state *below, struct err
 		result = error_set(err, EPROTO, "the engine's number of the container is none");
 	if (result < 0)
 		return result;
+	show_warnings(r, answer);
 	r->id = xstrdup(id);
 	AUTOFREE char *hold = xasprintf("/containers/%s/wait?condition=removed&holmHold=1", id);
 	r->hold = build_engine_hold(b->engine, "POST", hold, err);

@@ -23,6 +23,7 @@ struct build_options {
 	const struct strv *secrets;         /* "id=NAME,src=FILE" */
 	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
 	uint64_t shm_size;                  /* 0: the default */
+	struct json_object *limits;         /* of RUN: members of HostConfig; or NULL */
 	int check;                          /* show the warnings, and build nothing */
 	const struct build_outputs *outputs;
 	const char *metadata;                     /* a file; or NULL */
@@ -124,6 +125,8 @@ int build_bind(struct build_step *s, const char *from, const char *source, const
     struct build_layer *ret, struct error **err);
 /* run.c */
 int build_run(struct build_step *s, struct error **err);
+/* Whether "NAME" or "NAME=VALUE" is a variable for proxies, which no ARG has to name. */
+int build_is_proxy(const char *pair);
 
 /* builder.c: the state that a name of --from stands for: a stage, or an image. Borrowed. */
 int build_find_source(struct build_step *s, const char *from, struct build_state **ret, struct error **err);

@@ -10,6 +10,7 @@
 #include "image/builder/builder.h"
 #include "image/builder/ulimit.h"
 #include "image/builder/remote.h"
+#include "image/commands/build.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "oci/digest.h"
@@ -44,9 +45,10 @@ static void read_pairs(const struct options *o, const char *name, struct strv *t
 	}
 }
 
-static int read_epoch(int64_t *ret, struct error **err)
+/* Of a build argument, else of the environment, as Docker's clients have it. */
+static int read_epoch(const struct strv *args, int64_t *ret, struct error **err)
 {
-	const char *text = getenv("SOURCE_DATE_EPOCH");
+	const char *given = strv_getenv(args, "SOURCE_DATE_EPOCH"), *text = given ? given : getenv("SOURCE_DATE_EPOCH");
 	uint64_t seconds;
 	*ret = -1;
 	if (!text || !*text)
@@ -84,20 +86,25 @@ static int read_context(const struct options *o, const char **ret, struct error 
 /* Lists of options that holm build alone has. */
 struct own {
 	struct build_outputs outputs;
-	struct strv again;
+	struct strv again, cache_to;
+	struct json_object *limits;
+	int push;
 };
 
 static void own_done(struct own *own)
 {
 	build_outputs_done(&own->outputs);
 	strv_done(&own->again);
+	strv_done(&own->cache_to);
+	json_object_put(own->limits);
 }
 
 /* --output type=image,name=NAME names the image, too. */
-static int add_output_names(const struct own *own, struct strv *tags, struct error **err)
+static int add_output_names(struct own *own, struct strv *tags, struct error **err)
 {
 	for (size_t i = 0; i < own->outputs.count; i++) {
 		AUTO_REFERENCE struct reference *reference = NULL;
+		own->push |= own->outputs.items[i].push;
 		if (!own->outputs.items[i].name)
 			continue;
 		if (reference_parse(own->outputs.items[i].name, &reference, err) < 0)
@@ -107,19 +114,34 @@ static int add_output_names(const struct own *own, struct strv *tags, struct err
 	return 0;
 }
 
+static int is_true(const char *text)
+{
+	int on = 0;
+	return text && parse_bool(text, &on) == 0 && on;
+}
+
 static int read_own(const struct options *o, struct build_options *b, struct own *own, struct strv *tags,
     struct error **err)
 {
 	AUTO_JSON struct json_object *ulimits = NULL;
 	b->ulimits = options_list(o, "ulimit");
 	int r = build_ulimits_parse(b->ulimits, &ulimits, err);
+	if (r == 0)
+		r = build_read_limits(o, &own->limits, err);
+	b->limits = own->limits;
 	if (r < 0 || !options_has(o, "output"))
 		return r;
 	const struct strv *again = options_list(o, "no-cache-filter");
-	b->check = options_given(o, "check");
+	const char *call = options_string(o, "call");
+	b->check = options_switch(o, "check", 0) || (call && !streq(call, "build"));
+	own->push = options_switch(o, "push", 0);
 	b->outputs = &own->outputs;
 	b->metadata = options_string(o, "metadata-file");
 	b->again = &own->again;
+	b->cache_to = &own->cache_to;
+	strv_add_all(&own->cache_to, options_list(o, "cache-to"));
+	if (is_true(strv_getenv(b->args, "BUILDKIT_INLINE_CACHE")))
+		strv_add(&own->cache_to, "type=inline");
 	b->contexts = options_list(o, "build-context");
 	for (size_t i = 0; i < again->count; i++)
 		strv_split(&own->again, again->items[i], ",");
@@ -130,8 +152,17 @@ static int read_own(const struct options *o, struct build_options *b, struct own
 			    "--build-context \"%.80s\": write NAME=DIR or NAME=docker-image://IMAGE",
 			    b->contexts->items[i]);
 	}
-	r = build_outputs_parse(options_list(o, "output"), &own->outputs, err);
-	return r < 0 ? r : add_output_names(own, tags, err);
+	r = build_check_docker(o, err);
+	if (r == 0)
+		r = build_outputs_parse(options_list(o, "output"), &own->outputs, err);
+	if (r == 0)
+		r = add_output_names(own, tags, err);
+	return r == 0 && own->push ? build_check_push(tags, err) : r;
+}
+
+static enum progress_mode push_mode(enum report_style style)
+{
+	return style == REPORT_SCREEN ? PROGRESS_AUTO : style == REPORT_PLAIN ? PROGRESS_PLAIN : PROGRESS_NONE;
 }
 
 static int build(struct options *o, const struct oci_platform *platform, enum report_style style, struct error **err)
@@ -145,16 +176,15 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		.network = options_string(o, "network"),
 		.hosts = options_list(o, "add-host"),
 		.secrets = options_has(o, "secret") ? options_list(o, "secret") : NULL,
-		.cache_to = options_has(o, "cache-to") ? options_list(o, "cache-to") : NULL,
 		.cache_from = options_has(o, "cache-from") ? options_list(o, "cache-from") : NULL,
 		.tags = &tags,
 		.args = &args,
 		.labels = &labels,
 		.annotations = &annotations,
 		.platform = platform,
-		.no_cache = options_given(o, "no-cache"),
-		.pull = options_given(o, "pull"),
-		.quiet = options_given(o, "quiet"),
+		.no_cache = options_switch(o, "no-cache", 0),
+		.pull = options_switch(o, "pull", 0),
+		.quiet = options_switch(o, "quiet", 0),
 		.style = style };
 	CLEANUP(own_done) struct own own = { 0 };
 	char digest[DIGEST_TEXT_SIZE + 1];
@@ -173,11 +203,13 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 	if (r == 0)
 		r = read_size(o, &b.shm_size, err);
 	if (r == 0)
-		r = read_epoch(&b.epoch, err);
+		r = read_epoch(&args, &b.epoch, err);
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0)
 		r = build_image(l, &b, digest, err);
+	if (r == 0 && own.push && !b.check)
+		r = build_push(l, &tags, push_mode(style), err);
 	if (pruned)
 		library_free_and_sweep(l, 0);
 	else
@@ -195,9 +227,11 @@ static int run(struct options *o, enum report_style style, struct error **err)
 int command_build(struct options *o, struct error **err)
 {
 	enum report_style style;
-	if (report_style_parse(options_string(o, "progress"), &style) < 0)
-		return error_set(err, EINVAL, "--progress: there are auto, plain, tty, rawjson and quiet");
-	return run(o, options_given(o, "quiet") ? REPORT_QUIET : style, err);
+	const char *given = options_string(o, "progress"), *text = given ? given : getenv("BUILDKIT_PROGRESS");
+	if (report_style_parse(text && *text ? text : NULL, &style) < 0)
+		return error_set(err, EINVAL, "%s: there are auto, plain, tty, rawjson and quiet",
+		    given ? "--progress" : "BUILDKIT_PROGRESS");
+	return run(o, options_switch(o, "quiet", 0) ? REPORT_QUIET : style, err);
 }
 
 /* Lets the client send all that it wants to, then fails. */
@@ -209,6 +243,18 @@ static int refuse(const char *problem, struct error **err)
 	return error_set(err, EOPNOTSUPP, "%s", problem);
 }
 
+/* The error of a command of RUN, "...: exit N", as Docker says it; *ret_status: N. Owned. */
+static char *in_docker_words(const char *text, int code, uint32_t *ret_status)
+{
+	static const char mark[] = ": exit ";
+	const char *at = NULL;
+	for (const char *next = text; code == -ECHILD && (next = strstr(next, mark)); next++)
+		at = next;
+	if (!at || parse_u32(at + strlen(mark), ret_status) < 0)
+		return xstrdup(text);
+	return xasprintf("%.*s: the command returned a non-zero code: %u", (int)(at - text), text, *ret_status);
+}
+
 /* A client of the Docker API means docker.io by a short name, and reads errors from the stream. */
 int command_build_stream(struct options *o, struct error **err)
 {
@@ -216,7 +262,10 @@ int command_build_stream(struct options *o, struct error **err)
 	signal(SIGPIPE, SIG_IGN);
 	const char *problem = options_string(o, "problem");
 	int r = problem ? refuse(problem, err) : run(o, REPORT_DOCKER, err);
-	if (r < 0)
-		report_docker_error(error_text(err ? *err : NULL, r));
+	if (r < 0) {
+		uint32_t status = 0;
+		AUTOFREE char *text = in_docker_words(error_text(err ? *err : NULL, r), r, &status);
+		report_docker_error(text, (int)status);
+	}
 	return r;
 }
