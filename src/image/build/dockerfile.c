@@ -310,6 +310,22 @@ int dockerfile_parse(const char *data, size_t size, const char *name, struct doc
 	return code;
 }
 
+int dockerfile_parse_trigger(const char *text, char escape, struct dockerfile_instruction *ret, struct error **err)
+{
+	AUTO_DOCKERFILE struct dockerfile *d = xnew(struct dockerfile);
+	struct reader r = { .d = d, .name = "ONBUILD" };
+	d->escape = escape;
+	int code = split_lines(&r, text, strlen(text), err);
+	if (code == 0 && !join_lines(&r, ret))
+		code = error_set(err, EINVAL, "ONBUILD: the instruction is empty");
+	if (code == 0)
+		code = read_instruction(&r, ret, err);
+	if (code == 0 && r.at < d->lines.count)
+		code = error_set(err, EINVAL, "ONBUILD: there is a second instruction in \"%.80s\"", text);
+	free(r.pieces);
+	return code;
+}
+
 char *dockerfile_excerpt(const struct dockerfile *d, unsigned line)
 {
 	AUTO_BUFFER struct buffer b;

@@ -50,6 +50,10 @@ void dockerfile_free(struct dockerfile *d);
 DEFINE_CLEANUP(struct dockerfile, dockerfile_free)
 #define AUTO_DOCKERFILE CLEANUP(dockerfile_freep)
 
+/* Parses the instruction of an image's OnBuild, with its here-documents. *ret is the caller's to
+ * free, also after an error. 0 or -EINVAL, -E2BIG. */
+int dockerfile_parse_trigger(const char *text, char escape, struct dockerfile_instruction *ret, struct error **err);
+
 /* The lines around `line`, each with its number, that one marked with ">>>"; owned. */
 char *dockerfile_excerpt(const struct dockerfile *d, unsigned line);
 /* The value of a flag: the last one given, "" without a value, NULL when it is not there.

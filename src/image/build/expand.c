@@ -189,14 +189,14 @@ static char *take_raw(struct expansion *e, const char *ends)
 {
 	const char *from = e->at;
 	char quote = '\0';
-	int depth = 0;
+	int depth = 0, plain = e->scope->plain_quotes;
 	for (; *e->at; e->at++) {
 		char c = *e->at;
 		if (c == e->scope->escape && quote != '\'' && e->at[1])
 			e->at++;
 		else if (quote)
 			quote = c == quote ? '\0' : quote;
-		else if (c == '"' || c == '\'')
+		else if (!plain && (c == '"' || c == '\''))
 			quote = c;
 		else if (!depth && strchr(ends, c))
 			return xstrndup(from, (size_t)(e->at - from));
@@ -329,24 +329,13 @@ static int fail_quote(struct expansion *e, char quote)
 	return error_set(e->err, EINVAL, "a %s quote has no end", quote == '"' ? "double" : "single");
 }
 
-static int put_quote(struct expansion *e, const char *quote)
-{
-	e->in_word = 1;
-	return e->scope->keep_quotes ? put(e, quote, 1) : 0;
-}
-
 static int put_single(struct expansion *e)
 {
 	const char *from = ++e->at, *end = strchr(from, '\'');
 	if (!end)
 		return fail_quote(e, '\'');
-	int r = put_quote(e, "'");
-	if (r == 0)
-		r = put(e, from, (size_t)(end - from));
-	if (r == 0)
-		r = put_quote(e, "'");
 	e->at = end + 1;
-	return r;
+	return put(e, from, (size_t)(end - from));
 }
 
 static int put_escaped(struct expansion *e, int in_quotes)
@@ -362,7 +351,7 @@ static int put_escaped(struct expansion *e, int in_quotes)
 
 static int put_double(struct expansion *e)
 {
-	int r = put_quote(e, "\"");
+	int r = put(e, "", 0);
 	e->at++;
 	while (r == 0 && *e->at != '"') {
 		if (!*e->at)
@@ -374,19 +363,17 @@ static int put_double(struct expansion *e)
 		else
 			r = put(e, e->at++, 1);
 	}
-	if (r == 0)
-		r = put_quote(e, "\"");
 	e->at++;
 	return r;
 }
 
 static int run(struct expansion *e)
 {
-	int r = 0;
+	int r = 0, plain = e->scope->plain_quotes;
 	while (r == 0 && *e->at) {
-		if (*e->at == '\'')
+		if (!plain && *e->at == '\'')
 			r = put_single(e);
-		else if (*e->at == '"')
+		else if (!plain && *e->at == '"')
 			r = put_double(e);
 		else if (*e->at == '$')
 			r = put_variable(e, 0);
@@ -408,7 +395,6 @@ static int expand_inner(struct expansion *e, const char *raw, int is_pattern, ch
 	struct expansion inner = { .scope = &scope, .at = raw, .depth = e->depth + 1, .err = e->err };
 	if (inner.depth > DEPTH_MAX)
 		return error_set(e->err, EINVAL, "variables are nested more than %d deep", DEPTH_MAX);
-	scope.keep_quotes = 0;
 	scope.keep_escapes = is_pattern;
 	buffer_init(&inner.out, EXPAND_MAX);
 	int r = run(&inner);

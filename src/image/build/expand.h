@@ -12,9 +12,10 @@ struct expand_scope {
 	const char *(*get)(void *data, const char *name);
 	void *data;
 	char escape;
-	int keep_quotes, keep_escapes; /* they stay in the text */
-	struct strv *unset;            /* names without a value that were used, each once; or NULL */
-	size_t *left;                  /* bytes that words may still become, taken down; or NULL */
+	int plain_quotes;   /* a quote is a character like others, as in a here-document */
+	int keep_escapes;   /* they stay in the text */
+	struct strv *unset; /* names without a value that were used, each once; or NULL */
+	size_t *left;       /* bytes that words may still become, taken down; or NULL */
 };
 
 /* Expands a word and takes its quotes off; *ret is owned. 0; -EINVAL: the word has no end, a wrong

@@ -132,30 +132,35 @@ const char *dockerfile_flag(const struct dockerfile_instruction *i, const char *
 
 /* ---- arguments ---- */
 
-/* Takes the exec form where the text is one. BuildKit takes a text that only looks like JSON for a
- * command line, and so does this, but where nothing but JSON will do. */
-static int read_json(struct dockerfile_instruction *i, struct error **err)
+int instruction_json(const char *name, const char *text, struct strv *to, struct error **err)
 {
 	AUTO_JSON struct json_object *array = NULL;
 	AUTO_ERROR struct error *why = NULL;
-	int r = i->rest[0] == '[' ? json_parse(i->rest, strlen(i->rest), "the list", &array, &why) : -EINVAL;
-	size_t n = r < 0 || !json_object_is_type(array, json_type_array) ? 0 : json_object_array_length(array);
-	int all = r >= 0 && json_object_is_type(array, json_type_array);
-	for (size_t k = 0; all && k < n; k++)
-		all = json_object_is_type(json_object_array_get_idx(array, k), json_type_string);
-	if (!all && i->kind->form != FORM_JSON)
+	if (*text != '[' || json_parse(text, strlen(text), "the list", &array, &why) < 0)
 		return 0;
-	if (!all)
+	for (size_t k = 0; k < json_object_array_length(array); k++) {
+		struct json_object *o = json_object_array_get_idx(array, k);
+		const char *word = json_object_is_type(o, json_type_string) ? json_object_get_string(o) : NULL;
+		if (!word)
+			return error_set(err, EINVAL, "%s: a word of the JSON array is no string; write \"%.40s\"",
+			    name, o ? json_object_get_string(o) : "null");
+		if (strlen(word) != (size_t)json_object_get_string_len(o))
+			return error_set(err, EINVAL, "%s: a string has a NUL character", name);
+		strv_add(to, word);
+	}
+	return 1;
+}
+
+/* Takes the exec form where the text is one. A text that only looks like JSON is a command line, as
+ * BuildKit has it, except where nothing but JSON will do. */
+static int read_json(struct dockerfile_instruction *i, struct error **err)
+{
+	int r = instruction_json(i->kind->name, i->rest, &i->json, err);
+	if (r == 0 && i->kind->form == FORM_JSON)
 		return error_set(err, EINVAL, "%s needs a JSON array of strings; write %s", i->kind->name,
 		    i->kind->usage);
-	for (size_t k = 0; k < n; k++) {
-		const char *word = json_object_get_string(json_object_array_get_idx(array, k));
-		if (strlen(word) != (size_t)json_object_get_string_len(json_object_array_get_idx(array, k)))
-			return error_set(err, EINVAL, "%s: a string has a NUL character", i->kind->name);
-		strv_add(&i->json, word);
-	}
-	i->is_json = 1;
-	return 0;
+	i->is_json = r > 0;
+	return MIN(r, 0);
 }
 
 static int check_count(const struct dockerfile_instruction *i, char escape, struct error **err)
@@ -229,7 +234,7 @@ static int find_kind(struct dockerfile_instruction *i, size_t *at, struct error 
 }
 
 /* The instruction behind ONBUILD, which is kept as a text. */
-static int check_trigger(const struct dockerfile_instruction *i, char escape, size_t *ret_at, struct error **err)
+static int check_trigger(struct dockerfile_instruction *i, char escape, size_t *ret_at, struct error **err)
 {
 	if (i->kind->id != DOCKERFILE_ONBUILD)
 		return 0;
@@ -242,7 +247,10 @@ static int check_trigger(const struct dockerfile_instruction *i, char escape, si
 	}
 	if (!trigger.kind->onbuild)
 		return error_set(err, EINVAL, "ONBUILD cannot have %s", trigger.kind->name);
-	return trigger.heredoc_count ? error_set(err, EINVAL, "ONBUILD cannot have here-documents") : 0;
+	i->heredocs = TAKE_PTR(trigger.heredocs); /* their contents are behind this instruction */
+	i->heredoc_count = trigger.heredoc_count;
+	trigger.heredoc_count = 0;
+	return 0;
 }
 
 int instruction_parse(struct dockerfile_instruction *i, char escape, size_t *ret_at, struct error **err)

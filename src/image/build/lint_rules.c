@@ -312,6 +312,7 @@ static void take_image(struct run *r, const struct dockerfile_instruction *i, co
 	const char *wish = dockerfile_flag(i, "platform") ? NULL : strv_getenv(r->in->platform, "TARGETPLATFORM");
 	if (streq(image, "scratch")) {
 		s->is_known = 1;
+		strv_add(&s->variables, "PATH="); /* of any value */
 		return;
 	}
 	if (!r->in->find_base || r->in->find_base(r->in->data, image, &base) < 0)

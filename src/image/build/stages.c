@@ -62,6 +62,8 @@ static int set_arg(struct resolver *r, const struct expand_scope *scope, const c
 {
 	AUTOFREE char *name = xstrndup(word, strcspn(word, "=")), *value = NULL;
 	const char *given = strv_getenv(r->given, name);
+	if (!*name)
+		return error_set(err, EINVAL, "ARG \"%.60s\" has no name", word);
 	if (given) {
 		strv_setenv(&r->s->args, name, given);
 		return 0;

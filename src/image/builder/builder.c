@@ -118,6 +118,11 @@ static int parse_file(struct builder *b, struct error **err)
 		return r;
 	b->file_name = xstrdup(streq(path, "-") ? "Dockerfile" : path_base(path));
 	r = dockerfile_parse(text, size, b->file_name, &b->file, err);
+	const char *check = strv_getenv(b->options->args, "BUILDKIT_DOCKERFILE_CHECK");
+	if (b->file && check) {
+		free(b->file->check);
+		b->file->check = xstrdup(check);
+	}
 	if (r < 0 && b->file && b->file->error_line) {
 		AUTOFREE char *excerpt = dockerfile_excerpt(b->file, b->file->error_line);
 		report_failure(report_lane(b->report, 0), excerpt);
@@ -280,7 +285,8 @@ static void warn_unused(struct builder *b)
 	const struct strv *args = b->options->args;
 	for (size_t i = 0; args && i < args->count; i++) {
 		AUTOFREE char *name = xstrndup(args->items[i], strcspn(args->items[i], "="));
-		if (!startswith(name, "BUILDKIT_") && !strv_contains(&b->used_args, name) &&
+		if (!startswith(name, "BUILDKIT_") && !streq(name, "SOURCE_DATE_EPOCH") && !build_is_proxy(name) &&
+		    !strv_getenv(&b->platform_args, name) && !strv_contains(&b->used_args, name) &&
 		    !strv_getenv(&b->stages->args, name))
 			report_note(b->report, "warning: no ARG asks for --build-arg %s", name);
 	}
@@ -326,6 +332,31 @@ static enum progress_mode pull_mode(enum report_style style)
 	return style == REPORT_SCREEN ? PROGRESS_AUTO : style == REPORT_PLAIN ? PROGRESS_PLAIN : PROGRESS_NONE;
 }
 
+/* The variables that are there without an ARG before the first FROM; --build-arg changes them. */
+static void set_platform_args(struct builder *b, const struct oci_platform *host)
+{
+	const struct build_options *o = b->options;
+	const struct {
+		const char *prefix;
+		const struct oci_platform *platform;
+	} both[] = { { "TARGET", &b->platform }, { "BUILD", host } };
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		const struct oci_platform *p = both[i].platform;
+		AUTOFREE char *whole = oci_platform_to_string(p);
+		strv_addf(&b->platform_args, "%sPLATFORM=%s", both[i].prefix, whole);
+		strv_addf(&b->platform_args, "%sOS=linux", both[i].prefix);
+		strv_addf(&b->platform_args, "%sOSVERSION=", both[i].prefix);
+		strv_addf(&b->platform_args, "%sARCH=%s", both[i].prefix, p->architecture);
+		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
+	}
+	strv_addf(&b->platform_args, "TARGETSTAGE=%s", o->target && *o->target ? o->target : "default");
+	for (size_t i = 0; o->args && i < o->args->count; i++) {
+		AUTOFREE char *name = xstrndup(o->args->items[i], strcspn(o->args->items[i], "="));
+		if (strv_getenv(&b->platform_args, name))
+			strv_setenv(&b->platform_args, name, strchr(o->args->items[i], '=') + 1);
+	}
+}
+
 static int begin(struct builder *b, struct error **err)
 {
 	const struct build_options *o = b->options;
@@ -334,18 +365,7 @@ static int begin(struct builder *b, struct error **err)
 	const struct oci_platform *target = o->platform ? o->platform : &host;
 	b->platform =
 	    (struct oci_platform){ xstrdup("linux"), xstrdup(target->architecture), xstrdup(target->variant) };
-	const struct {
-		const char *prefix;
-		const struct oci_platform *platform;
-	} both[] = { { "TARGET", &b->platform }, { "BUILD", &host } };
-	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
-		const struct oci_platform *p = both[i].platform;
-		AUTOFREE char *whole = oci_platform_to_string(p);
-		strv_addf(&b->platform_args, "%sPLATFORM=%s", both[i].prefix, whole);
-		strv_addf(&b->platform_args, "%sOS=linux", both[i].prefix);
-		strv_addf(&b->platform_args, "%sARCH=%s", both[i].prefix, p->architecture);
-		strv_addf(&b->platform_args, "%sVARIANT=%s", both[i].prefix, p->variant ? p->variant : "");
-	}
+	set_platform_args(b, &host);
 	b->context_path = o->context;
 	int r = build_cache_check(o, err);
 	if (r == 0)

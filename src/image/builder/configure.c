@@ -7,11 +7,16 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "docker/body.h"
 #include "image/build/expand.h"
+#include "image/build/instruction.h"
 #include "image/builder/step.h"
 #include "image/common/expose.h"
+
+#define NS_PER_MS 1000000
 
 void build_step_scope(struct build_step *s, struct expand_scope *ret)
 {
@@ -30,17 +35,20 @@ static int expand_rest(struct build_step *s, char **ret, struct error **err)
 	return expand_word(&scope, s->instruction->rest, ret, err);
 }
 
-/* The words of the instruction: of its list as they are, else expanded. */
+/* The words of the instruction, each expanded: blanks of a value divide none. */
 static int expand_list(struct build_step *s, struct strv *to, struct error **err)
 {
 	struct expand_scope scope;
+	AUTO_STRV struct strv words = { 0 };
 	build_step_scope(s, &scope);
-	if (!s->instruction->is_json)
-		return expand_words(&scope, s->instruction->rest, to, err);
+	if (s->instruction->is_json)
+		strv_add_all(&words, &s->instruction->json);
+	else
+		dockerfile_words(s->instruction->rest, s->builder->file->escape, &words);
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < s->instruction->json.count; i++) {
+	for (size_t i = 0; r == 0 && i < words.count; i++) {
 		char *word = NULL;
-		r = expand_word(&scope, s->instruction->json.items[i], &word, err);
+		r = expand_word(&scope, words.items[i], &word, err);
 		if (r == 0)
 			strv_take(to, word);
 	}
@@ -73,6 +81,14 @@ static struct json_object *object_of(struct build_state *s, const char *key)
 
 /* ---- NAME=VALUE ---- */
 
+static int add_named(struct build_step *s, const char *name, const char *value, struct strv *to, struct error **err)
+{
+	if (!*name || strchr(name, '='))
+		return error_set(err, EINVAL, "%s: \"%.60s\" is no name", s->instruction->kind->name, name);
+	strv_addf(to, "%s=%s", name, value);
+	return 0;
+}
+
 static int add_pair(struct build_step *s, struct strv *to, const char *word, struct error **err)
 {
 	struct expand_scope scope;
@@ -85,9 +101,7 @@ static int add_pair(struct build_step *s, struct strv *to, const char *word, str
 	int r = expand_word(&scope, raw, &name, err);
 	if (r == 0)
 		r = expand_word(&scope, equals + 1, &value, err);
-	if (r == 0)
-		strv_addf(to, "%s=%s", name, value);
-	return r;
+	return r == 0 ? add_named(s, name, value, to, err) : r;
 }
 
 /* "NAME VALUE ...", the old form: one pair, with all that follows. */
@@ -96,15 +110,15 @@ static int read_old_pair(struct build_step *s, struct strv *to, struct error **e
 	const char *rest = s->instruction->rest;
 	size_t n = strcspn(rest, " \t");
 	struct expand_scope scope;
-	AUTOFREE char *value = NULL;
+	AUTOFREE char *raw = xstrndup(rest, n), *name = NULL, *value = NULL;
 	if (!rest[n])
 		return error_set(err, EINVAL, "%s \"%.60s\" lacks a value; write %s", s->instruction->kind->name, rest,
 		    s->instruction->kind->usage);
 	build_step_scope(s, &scope);
-	int r = expand_word(&scope, rest + n + strspn(rest + n, " \t"), &value, err);
+	int r = expand_word(&scope, raw, &name, err);
 	if (r == 0)
-		strv_addf(to, "%.*s=%s", (int)n, rest, value);
-	return r;
+		r = expand_word(&scope, rest + n + strspn(rest + n, " \t"), &value, err);
+	return r == 0 ? add_named(s, name, value, to, err) : r;
 }
 
 /* All values are expanded before one is set. */
@@ -152,9 +166,13 @@ static int set_arg(struct build_step *s, const char *word, struct error **err)
 {
 	struct expand_scope scope;
 	struct builder *b = s->builder;
-	AUTOFREE char *name = xstrndup(word, strcspn(word, "=")), *value = NULL;
-	const char *given = b->options->args ? strv_getenv(b->options->args, name) : NULL;
+	AUTOFREE char *raw = xstrndup(word, strcspn(word, "=")), *name = NULL, *value = NULL;
 	build_step_scope(s, &scope);
+	if (expand_word(&scope, raw, &name, err) < 0)
+		return -EINVAL;
+	if (!*name)
+		return error_set(err, EINVAL, "ARG \"%.60s\" has no name", word);
+	const char *given = b->options->args ? strv_getenv(b->options->args, name) : NULL;
 	if (given)
 		strv_add(&b->used_args, name);
 	else if (strchr(word, '=')) {
@@ -196,7 +214,7 @@ static int set_stop_signal(struct build_step *s, struct error **err)
 {
 	AUTOFREE char *text = NULL;
 	int r = expand_rest(s, &text, err);
-	if (r == 0 && (!*text || text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-")]))
+	if (r == 0 && !docker_signal(text))
 		return error_set(err, EINVAL, "\"%.40s\" is no signal; write SIGTERM or a number", text);
 	if (r == 0)
 		set_text(s->state, "StopSignal", text);
@@ -230,7 +248,9 @@ static int add_ports(struct build_step *s, struct error **err)
 {
 	AUTO_STRV struct strv words = { 0 };
 	struct json_object *ports = object_of(s->state, "ExposedPorts");
-	int r = expand_list(s, &words, err);
+	struct expand_scope scope;
+	build_step_scope(s, &scope);
+	int r = expand_words(&scope, s->instruction->rest, &words, err);
 	for (size_t i = 0; r == 0 && i < words.count; i++)
 		r = expose_add(ports, "EXPOSE", words.items[i], err);
 	return r;
@@ -295,9 +315,15 @@ static int set_shell(struct build_step *s, struct error **err)
 
 static int add_trigger(struct build_step *s, struct error **err)
 {
+	const struct dockerfile_instruction *i = s->instruction;
 	AUTO_STRV struct strv triggers = { 0 };
+	AUTO_BUFFER struct buffer text;
+	buffer_init(&text, 2 * DOCKERFILE_MAX);
+	buffer_append_string(&text, i->rest);
+	for (size_t k = 0; k < i->heredoc_count; k++)
+		buffer_appendf(&text, "\n%s%s", i->heredocs[k].content, i->heredocs[k].name);
 	build_state_words(s->state, "OnBuild", &triggers);
-	strv_add(&triggers, s->instruction->rest);
+	strv_take(&triggers, buffer_take_string(&text));
 	set_words(s->state, "OnBuild", &triggers);
 	return 0;
 }
@@ -315,7 +341,8 @@ static int parse_duration(const char *text, int64_t *ret_ns)
 	static const struct {
 		const char *unit;
 		double ns;
-	} units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 } };
+	} units[] = { { "ns", 1 }, { "us", 1e3 }, { "µs", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 },
+		{ "h", 3600e9 } };
 	double sum = 0;
 	if (!*text || streq(text, "0")) {
 		*ret_ns = 0;
@@ -327,7 +354,7 @@ static int parse_duration(const char *text, int64_t *ret_ns)
 		double value = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
 		if (value < 0)
 			return -EINVAL;
-		size_t n = strspn(end, "nusmh");
+		size_t n = strcspn(end, "0123456789.");
 		while (i < ARRAY_SIZE(units) && !(strlen(units[i].unit) == n && strncmp(units[i].unit, end, n) == 0))
 			i++;
 		if (i == ARRAY_SIZE(units))
@@ -350,9 +377,10 @@ static int add_times(const struct dockerfile_instruction *i, struct json_object 
 		int64_t ns;
 		if (!text)
 			continue;
-		if (parse_duration(text, &ns) < 0)
-			return error_set(err, EINVAL, "HEALTHCHECK --%s=%.40s: write a time such as 30s or 1m30s",
-			    times[k].flag, text);
+		if (parse_duration(text, &ns) < 0 || (ns && ns < NS_PER_MS))
+			return error_set(err, EINVAL,
+			    "HEALTHCHECK --%s=%.40s: write a time such as 30s or 1m30s, of 1ms at least", times[k].flag,
+			    text);
 		json_add_i64(check, times[k].member, ns);
 	}
 	if (retries && parse_u32(retries, &count) < 0)
@@ -362,33 +390,39 @@ static int add_times(const struct dockerfile_instruction *i, struct json_object 
 	return 0;
 }
 
+/* The command behind "CMD", as Docker writes it down. */
+static int read_check(const char *command, struct strv *to, struct error **err)
+{
+	strv_add(to, "CMD");
+	int r = instruction_json("HEALTHCHECK", command, to, err);
+	if (r == 0 && *command) {
+		free(to->items[0]);
+		to->items[0] = xstrdup("CMD-SHELL");
+		strv_add(to, command);
+	}
+	if (r >= 0 && to->count == 1)
+		return error_set(err, EINVAL, "HEALTHCHECK CMD has no command; write HEALTHCHECK CMD COMMAND");
+	return MIN(r, 0);
+}
+
 static int set_health(struct build_step *s, struct error **err)
 {
 	const struct dockerfile_instruction *i = s->instruction;
 	size_t n = strcspn(i->rest, " \t");
 	const char *command = i->rest + n + strspn(i->rest + n, " \t");
-	AUTO_JSON struct json_object *check = json_object_new_object(), *list = NULL;
+	AUTO_JSON struct json_object *check = json_object_new_object();
 	AUTO_STRV struct strv test = { 0 };
-	int is_none = n == 4 && strncasecmp(i->rest, "NONE", 4) == 0;
-	if (!is_none && (n != 3 || strncasecmp(i->rest, "CMD", 3) != 0 || !*command))
+	int is_none = n == 4 && strncasecmp(i->rest, "NONE", 4) == 0, r = 0;
+	if (is_none ? *command : n != 3 || strncasecmp(i->rest, "CMD", 3) != 0)
 		return error_set(err, EINVAL,
 		    "HEALTHCHECK \"%.40s\": write HEALTHCHECK CMD COMMAND or HEALTHCHECK NONE", i->rest);
-	if (is_none) {
+	if (is_none)
 		strv_add(&test, "NONE");
-	} else if (*command == '[' && json_parse(command, strlen(command), "the list", &list, NULL) == 0 &&
-		   json_object_is_type(list, json_type_array)) {
-		AUTO_JSON struct json_object *o = json_object_new_object();
-		strv_add(&test, "CMD");
-		json_add(o, "words", TAKE_PTR(list));
-		int r = json_get_strv(o, "words", &test, err);
-		if (r < 0)
-			return r;
-	} else {
-		strv_add(&test, "CMD-SHELL");
-		strv_add(&test, command);
-	}
+	else
+		r = read_check(command, &test, err);
 	json_add_strv(check, "Test", &test);
-	int r = is_none ? 0 : add_times(i, check, err);
+	if (r == 0 && !is_none)
+		r = add_times(i, check, err);
 	if (r == 0) {
 		json_object_object_del(s->state->config, "Healthcheck");
 		json_add(s->state->config, "Healthcheck", TAKE_PTR(check));

@@ -169,20 +169,54 @@ static int add_path(const struct adding *a, const char *path, const char *patter
 	return r < 0 ? r : 1;
 }
 
+static int is_match(const struct content *c, const char *base, const char *rest)
+{
+	const char *below = behind(c->path, base);
+	return below && *below && ignore_matches(rest, below) > 0;
+}
+
+/* One file may become the destination itself: "COPY *.jar /app.jar". */
+static int check_matches(const struct adding *a, const char *base, const char *rest)
+{
+	int count = 0, files = 0;
+	for (size_t i = 0; !a->into && !a->wish->parents && i < a->source->count; i++) {
+		const struct content *c = a->source->items[i];
+		int is_one = is_match(c, base, rest) && !is_excluded(a->wish, c->path, path_base(c->path));
+		count += is_one;
+		files += is_one && c->type != TAR_DIRECTORY;
+	}
+	return files && count > 1 ?
+		   error_set(a->err, EINVAL, "%s: several files fit \"%s\", so that \"%s\" is a directory; write %s/",
+		       a->wish->word, rest, a->wish->to, a->wish->to) :
+		   0;
+}
+
 static int add_matches(const struct adding *a, const char *base, const char *rest)
 {
-	int count = 0;
-	for (size_t i = 0; i < a->source->count; i++) {
+	int count = 0, r = check_matches(a, base, rest);
+	for (size_t i = 0; r >= 0 && i < a->source->count; i++) {
 		const struct content *c = a->source->items[i];
-		const char *below = behind(c->path, base);
-		if (!below || !*below || ignore_matches(rest, below) <= 0)
+		if (!is_match(c, base, rest))
 			continue;
-		int r = add_match(a, c);
-		if (r < 0)
-			return r;
+		r = add_match(a, c);
 		count++;
 	}
-	return count;
+	return r < 0 ? r : count;
+}
+
+/* Go's filepath.Match has no "**": without --parents it is "*". Owned. */
+static char *plain_stars(const char *pattern)
+{
+	char *copy = xstrdup(pattern), *to = copy;
+	for (const char *at = pattern; *at; at++) {
+		if (*at == '\\' && at[1])
+			*to++ = *at++;
+		else if (*at == '*' && at[1] == '*')
+			continue;
+		*to++ = *at;
+	}
+	*to = '\0';
+	return copy;
 }
 
 /* The directory in front of "/./"; owned. */
@@ -204,12 +238,13 @@ int copy_plan_add(struct copy_plan *p, const struct copy_wish *w, const char *pa
 		.wish = w,
 		.source = source,
 		.pivot = pivot,
-		.into = w->to_is_directory || endswith(w->to, "/") || w->patterns.count > 1 || *rest,
+		.into = w->to_is_directory || endswith(w->to, "/") || w->patterns.count > 1,
 		.is_archive = is_archive,
 		.data = data,
 		.err = err,
 	};
-	return *rest ? add_matches(&a, base, rest) : add_path(&a, base, pattern);
+	AUTOFREE char *matched = w->parents ? xstrdup(rest) : plain_stars(rest);
+	return *rest ? add_matches(&a, base, matched) : add_path(&a, base, pattern);
 }
 
 /* ---- the end ---- */
@@ -228,6 +263,18 @@ static int check_name(const struct copy_wish *w, const char *to, struct error **
 		return 0;
 	return error_set(err, EINVAL, "%s: \"%s\": no file of an image can have a name that begins with .wh.", w->word,
 	    to);
+}
+
+/* Sorted, what lies below an item comes right behind it. */
+static int check_places(const struct copy_plan *p, const struct copy_wish *w, struct error **err)
+{
+	for (size_t i = 1; i < p->count; i++) {
+		const struct copy_item *above = &p->items[i - 1];
+		if (!above->unpack && above->from->type != TAR_DIRECTORY && path_is_below(p->items[i].to, above->to))
+			return error_set(err, ENOTDIR, "%s: \"%s\" would be a file and a directory", w->word,
+			    above->to);
+	}
+	return 0;
 }
 
 int copy_plan_finish(struct copy_plan *p, const struct copy_wish *w, struct error **err)
@@ -250,7 +297,7 @@ int copy_plan_finish(struct copy_plan *p, const struct copy_wish *w, struct erro
 			p->items[kept++] = p->items[i];
 	}
 	p->count = kept;
-	return 0;
+	return check_places(p, w, err);
 }
 
 void copy_owner(const struct copy_wish *w, const struct content *from, uint32_t *ret_uid, uint32_t *ret_gid)

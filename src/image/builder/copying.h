@@ -6,7 +6,9 @@
 #include "image/builder/fetch_url.h"
 #include "image/builder/step.h"
 
-#define COPYING_REMOTE "/.holm-url/" /* files behind URLs are there among the sources */
+/* Among the sources files behind URLs, and here-documents, are there. */
+#define COPYING_REMOTE "/.holm-url/"
+#define COPYING_TEXT "/.holm-text/"
 
 struct copying {
 	struct build_step *step;
@@ -15,14 +17,13 @@ struct copying {
 	int links;        /* --link: nothing below counts */
 	int packed;       /* --unpack=false: archives stay as they are */
 	int unpacks;      /* --unpack=true: those behind URLs are unpacked, too */
-	int has_texts;    /* here-documents, and nothing else */
 	char *repository; /* the git repository that ADD is for; NULL: none */
 	struct copying_remote {
 		char *url;
 		struct content *file;
 		struct url_file got; /* fd -1: it is not here yet */
 	} * remotes;
-	size_t remote_count;
+	size_t remote_count, text_count;
 	struct build_upload clone; /* of the repository */
 	struct build_context *clone_context;
 	struct strv bases;        /* of the patterns, real */
@@ -42,8 +43,6 @@ int copying_expand(struct copying *c, const char *text, char **ret, struct error
 int copying_flag(const struct copying *c, const char *name, int *ret, struct error **err);
 /* Reads words, flags and here-documents. 0 or -errno. */
 int copying_read(struct copying *c, struct error **err);
-/* Finds the numbers of --chown, whose names are those of the layers below. 0 or -EINVAL. */
-int copying_find_owner(struct copying *c, const struct contents *base, struct error **err);
 
 /* copying_key.c: keys in the cache, DIGEST_TEXT_SIZE + 1 bytes. Of the files that a plan has ... */
 void copying_key_of_plan(const struct copying *c, const struct copy_plan *plan, char *ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * COPY and ADD: the words, flags, here-documents and owners of the instruction. */
+ * COPY and ADD: the words, flags and here-documents of the instruction. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -107,51 +107,6 @@ static int read_flags(struct copying *c, struct error **err)
 	return r;
 }
 
-/* ---- owners ---- */
-
-/* The third field, or the fourth, of the line of this name in a file like /etc/passwd. */
-static int find_id(const struct contents *base, const char *file, const char *name, int field, uint32_t *ret)
-{
-	struct content **at = contents_find(base, file);
-	AUTO_STRV struct strv lines = { 0 };
-	if (!at || !(*at)->text)
-		return -ENOENT;
-	strv_split(&lines, (*at)->text, "\n");
-	for (size_t i = 0; i < lines.count; i++) {
-		size_t n = strlen(name);
-		const char *rest = lines.items[i] + n;
-		if (strncmp(lines.items[i], name, n) != 0 || *rest != ':')
-			continue;
-		for (int k = 0; rest && k < field; k++)
-			rest = strchr(rest, ':') ? strchr(rest, ':') + 1 : NULL;
-		AUTOFREE char *number = rest ? xstrndup(rest, strcspn(rest, ":")) : NULL;
-		return number && parse_u32(number, ret) == 0 ? 0 : -EINVAL;
-	}
-	return -ENOENT;
-}
-
-/* "USER[:GROUP]", numbers or names of the image; without a group it is the user's, or for a number
- * the same one. */
-int copying_find_owner(struct copying *c, const struct contents *base, struct error **err)
-{
-	if (!c->owner)
-		return 0;
-	AUTOFREE char *user = xstrndup(c->owner, strcspn(c->owner, ":"));
-	const char *group = strchr(c->owner, ':') ? strchr(c->owner, ':') + 1 : NULL;
-	int r = 0;
-	c->wish.has_owner = 1;
-	if (parse_u32(user, &c->wish.uid) == 0)
-		c->wish.gid = c->wish.uid;
-	else if ((r = find_id(base, "/etc/passwd", user, 2, &c->wish.uid)) == 0)
-		r = find_id(base, "/etc/passwd", user, 3, &c->wish.gid);
-	if (r < 0)
-		return error_set(err, EINVAL, "--chown: the image has no user \"%.60s\"", user);
-	if (group && *group && parse_u32(group, &c->wish.gid) < 0 &&
-	    find_id(base, "/etc/group", group, 2, &c->wish.gid) < 0)
-		return error_set(err, EINVAL, "--chown: the image has no group \"%.60s\"", group);
-	return 0;
-}
-
 /* ---- here-documents ---- */
 
 static int add_heredoc(struct copying *c, const struct dockerfile_heredoc *h, struct error **err)
@@ -160,13 +115,17 @@ static int add_heredoc(struct copying *c, const struct dockerfile_heredoc *h, st
 	char *text = NULL;
 	struct expand_scope scope;
 	build_step_scope(c->step, &scope);
-	scope.keep_quotes = 1;
+	scope.plain_quotes = 1;
+	scope.escape = '\\'; /* also with "# escape=" */
 	int r = h->literal ? ((text = xstrdup(h->content)), 0) : expand_word(&scope, h->content, &text, err);
 	if (r < 0)
 		return r;
-	*file = (struct content){ .path = xasprintf("/%s", h->name), .type = TAR_FILE, .mode = 0644 };
+	*file = (struct content){ .path = xasprintf(COPYING_TEXT "%zu/%s", c->text_count++, h->name),
+		.type = TAR_FILE,
+		.mode = 0644 };
 	content_set_text(file, text);
 	contents_append(&c->own, file);
+	strv_add(&c->wish.patterns, file->path);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "image/builder/owner.h"
 #include "image/common/interrupt.h"
 #include "oci/layer.h"
 #include "oci/tar_write.h"
@@ -127,11 +128,27 @@ static int put_directory(struct emitting *e, const char *path, const struct cont
 	return tar_write_entry(&entry, sink, e);
 }
 
+/* A layer would replace a file by a directory, or a directory with all that it has by a file. */
+static int check_below(const struct emitting *e, const char *path, enum tar_type type)
+{
+	const struct content *below = find(e->base, path);
+	int is_directory = type == TAR_DIRECTORY;
+	if (!below || is_directory == (below->type == TAR_DIRECTORY))
+		return 0;
+	return error_set(e->err, ENOTDIR,
+	    is_directory ? "%s: \"%s\" is a file of the image, and cannot become a directory" :
+			   "%s: \"%s\" is a directory of the image, and cannot become a file",
+	    e->wish->word, path);
+}
+
 /* A directory that nobody described: as the base has it, or a new one. */
 static int put_parent(struct emitting *e, const char *path)
 {
 	const struct content *below = find(e->base, path);
 	uint32_t uid = 0, gid = 0;
+	int r = check_below(e, path, TAR_DIRECTORY);
+	if (r < 0)
+		return r;
 	copy_owner(e->wish, NULL, &uid, &gid);
 	return put_directory(e, path, below && below->type == TAR_DIRECTORY ? below : NULL, uid, gid, 0755);
 }
@@ -175,7 +192,7 @@ static int put_content(struct emitting *e, int fd, const struct content *c)
 static int put_file(struct emitting *e, const struct copy_item *item, const struct tar_entry *entry)
 {
 	const struct content *c = item->from;
-	if (c->text && !e->bytes->open_file) {
+	if (c->text) {
 		int r = tar_write_entry(entry, sink, e);
 		if (r == 0)
 			r = sink(e, c->text, c->size);
@@ -192,13 +209,12 @@ static int put_item(struct emitting *e, const struct copy_item *item)
 {
 	struct tar_entry entry = { .mtime = item->from->mtime };
 	describe(e, item, &entry);
-	const struct content *below = find(e->base, item->to);
 	if (item->unpack)
 		return unpack(e, item);
+	if (check_below(e, item->to, entry.type) < 0)
+		return -ENOTDIR;
 	if (entry.type == TAR_DIRECTORY)
-		return put_directory(e, item->to,
-		    below && below->type == TAR_DIRECTORY && !e->wish->has_mode ? below : NULL, entry.uid, entry.gid,
-		    entry.mode);
+		return put_directory(e, item->to, NULL, entry.uid, entry.gid, entry.mode);
 	if (entry.type != TAR_FILE)
 		return tar_write_entry(&entry, sink, e);
 	/* Files of layers come later. */
@@ -496,11 +512,11 @@ int emit_layer(struct library *l, struct copy_plan *plan, const struct copy_wish
 	return finish(&e, r, ret);
 }
 
-int emit_directory(struct library *l, const char *path, const struct contents *base, struct build_layer *ret,
-    struct error **err)
+int emit_directory(struct library *l, const char *path, const char *user, const struct contents *base,
+    struct build_layer *ret, struct error **err)
 {
 	const struct content directory = { .path = (char *)path, .type = TAR_DIRECTORY, .mode = 0755 };
-	const struct copy_wish w = { .word = "WORKDIR" };
+	struct copy_wish w = { .word = "WORKDIR" };
 	const struct emit_bytes none = { 0 };
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
 	AUTOFREE char *place = contents_resolve(base, path, 1);
@@ -510,6 +526,7 @@ int emit_directory(struct library *l, const char *path, const struct contents *b
 		return 0;
 	if (!place || there)
 		return error_set(err, ENOTDIR, "\"%s\" is no directory", path);
+	w.has_owner = user && build_find_owner(base, user, &w.uid, &w.gid, NULL) == 0;
 	plan.items = xcalloc(1, sizeof *plan.items);
 	plan.items[plan.count++] = (struct copy_item){ .from = &directory, .to = TAKE_PTR(place) };
 	return emit_layer(l, &plan, &w, base, &none, ret, err);

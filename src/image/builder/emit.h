@@ -19,9 +19,10 @@ struct emit_bytes {
  * go. The items' places change. An empty plan makes none. 0 or -errno. */
 int emit_layer(struct library *l, struct copy_plan *plan, const struct copy_wish *w, const struct contents *base,
     const struct emit_bytes *bytes, struct build_layer *ret, struct error **err);
-/* Makes a layer with an empty directory, unless `base` has it. 0 or -errno. */
-int emit_directory(struct library *l, const char *path, const struct contents *base, struct build_layer *ret,
-    struct error **err);
+/* Makes a layer with an empty directory, unless `base` has it. user: its owner, if the image knows
+ * one of that name, else root; or NULL. 0 or -errno. */
+int emit_directory(struct library *l, const char *path, const char *user, const struct contents *base,
+    struct build_layer *ret, struct error **err);
 /* A tar archive, compressed as ADD knows it: gzip, bzip2, xz, zstd or not at all. NULL: it is none.
  * fd is borrowed, and read from its position on. */
 struct emit_archive;

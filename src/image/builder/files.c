@@ -16,6 +16,7 @@
 #include "image/builder/copying.h"
 #include "image/builder/emit.h"
 #include "image/builder/named.h"
+#include "image/builder/owner.h"
 #include "oci/digest.h"
 
 static void copying_done(struct copying *c)
@@ -67,7 +68,7 @@ static int look(struct copying *c, struct error **err)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < c->wish.patterns.count; i++) {
 		const char *pattern = c->wish.patterns.items[i];
-		if (c->has_texts || startswith(pattern, COPYING_REMOTE))
+		if (startswith(pattern, COPYING_TEXT) || startswith(pattern, COPYING_REMOTE))
 			strv_add(&c->bases, pattern);
 		else
 			r = c->context ? look_in_context(c, pattern, err) : look_in_layers(c, pattern, err);
@@ -87,7 +88,7 @@ static int open_file(void *data, const struct content *file, struct error **err)
 static int is_archive(void *data, const struct content *file, struct error **err)
 {
 	const struct copying *c = data;
-	if (copying_is_remote(c, file) ? !c->unpacks : c->packed)
+	if (file->text || (copying_is_remote(c, file) ? !c->unpacks : c->packed))
 		return 0;
 	AUTO_FD int fd = open_file(data, file, err);
 	return fd < 0 ? fd : emit_is_archive(fd);
@@ -110,10 +111,19 @@ static int explain_missing(struct copying *c, const char *pattern, struct error 
 	return error_set(err, ENOENT, "%s: \"%s\" is not in %s", copying_word(c), pattern + 1, place);
 }
 
+/* As Docker has it, wildcards that nothing fits are no error. */
+static int has_wildcards(const struct copying *c)
+{
+	const char *rest = "";
+	for (size_t i = 0; i < c->wish.patterns.count && !*rest; i++)
+		free(copy_pattern_base(c->wish.patterns.items[i], &rest));
+	return *rest != '\0';
+}
+
 static int make_plan(struct copying *c, struct copy_plan *plan, struct error **err)
 {
 	int is_add = c->step->instruction->kind->id == DOCKERFILE_ADD;
-	int unpacks = is_add && !c->repository && (c->context || c->remote_count), found = 0, r = 0;
+	int unpacks = is_add && !c->repository && (c->context || c->remote_count), r = 0;
 	for (size_t i = 0; r >= 0 && i < c->wish.patterns.count; i++) {
 		AUTO_ERROR struct error *why = NULL;
 		r = copy_plan_add(plan, &c->wish, c->wish.patterns.items[i], c->bases.items[i], c->files,
@@ -122,10 +132,7 @@ static int make_plan(struct copying *c, struct copy_plan *plan, struct error **e
 			return explain_missing(c, c->wish.patterns.items[i], err);
 		if (r < 0)
 			return error_set(err, -r, "%s", error_text(why, r));
-		found += r;
 	}
-	if (!found)
-		return explain_missing(c, c->wish.patterns.items[0], err);
 	return copy_plan_finish(plan, &c->wish, err);
 }
 
@@ -159,10 +166,11 @@ static int make_layer(struct copying *c, struct build_layer *ret, struct error *
 		.data = c };
 	AUTO_COPY_PLAN struct copy_plan plan = { 0 };
 	int r = c->links && !c->owner ? 0 : build_state_list(b->library, c->step->state, 0, &below, err);
-	if (r == 0)
-		r = copying_find_owner(c, &below->contents, err);
+	if (r == 0 && c->owner)
+		r = build_find_owner(&below->contents, c->owner, &c->wish.uid, &c->wish.gid, err);
 	if (r < 0)
 		return r;
+	c->wish.has_owner = c->owner != NULL;
 	if (c->links)
 		below = &nothing;
 	c->wish.to_is_directory = is_directory(&below->contents, c->wish.to);
@@ -197,6 +205,9 @@ int copying_run(struct copying *c, const char *short_key, struct error **err)
 	int r = look(c, err);
 	if (r == 0)
 		r = make_plan(c, &plan, err);
+	if (r == 0 && !plan.count && has_wildcards(c))
+		report_note(c->step->builder->report, "warning: %s: no file fits \"%s\"", copying_word(c),
+		    c->wish.patterns.items[0] + 1);
 	if (r == 0)
 		r = hash_plan(c, &plan, err);
 	if (r < 0)
@@ -238,18 +249,6 @@ static int copy_from(struct copying *c, const char *from, struct error **err)
 
 /* ---- the instruction ---- */
 
-/* Here-documents beside files would have two places where bytes are. */
-static int copy_heredocs(struct copying *c, struct error **err)
-{
-	if (c->wish.patterns.count)
-		return error_set(err, EOPNOTSUPP, "%s takes here-documents or files, not both; write two of them",
-		    copying_word(c));
-	c->has_texts = 1;
-	for (size_t i = 0; i < c->own.count; i++)
-		strv_add(&c->wish.patterns, c->own.items[i]->path);
-	return copying_run(c, NULL, err);
-}
-
 int build_copy(struct build_step *s, struct error **err)
 {
 	CLEANUP(copying_done) struct copying c = { .step = s };
@@ -257,13 +256,13 @@ int build_copy(struct build_step *s, struct error **err)
 	int r = copying_read(&c, err);
 	if (r < 0)
 		return r;
-	if (s->instruction->heredoc_count)
-		return copy_heredocs(&c, err);
+	if (from && c.text_count)
+		return error_set(err, EINVAL, "COPY takes here-documents or --from, not both; write two of them");
 	if (from)
 		return copy_from(&c, from, err);
 	if (c.repository)
 		return copying_add_git(&c, err);
-	if (c.wish.patterns.count > c.remote_count)
+	if (c.wish.patterns.count > c.remote_count + c.text_count)
 		r = build_find_context(s->builder, &c.context, err);
 	if (r == 0 && c.remote_count)
 		r = copying_fetch(&c, 0, err);
@@ -310,7 +309,9 @@ int build_bind(struct build_step *s, const char *from, const char *source, const
 
 int build_make_directory(struct build_step *s, const char *path, struct error **err)
 {
-	AUTOFREE char *text = xasprintf("directory 1 %s %s", s->state->chain, path);
+	const char *user = build_state_text(s->state, "User", NULL);
+	AUTOFREE char *text =
+	    xasprintf("directory 1 %s %s%s%s", s->state->chain, path, user ? "\n" : "", user ? user : "");
 	char key[DIGEST_TEXT_SIZE + 1];
 	struct build_layer layer = { 0 };
 	const struct build_listing *below = NULL;
@@ -320,7 +321,7 @@ int build_make_directory(struct build_step *s, const char *path, struct error **
 	if (r == 0 && !s->is_cached)
 		r = build_state_list(s->builder->library, s->state, 0, &below, err);
 	if (r == 0 && !s->is_cached)
-		r = emit_directory(s->builder->library, path, &below->contents, &layer, err);
+		r = emit_directory(s->builder->library, path, user, &below->contents, &layer, err);
 	if (r < 0)
 		return r;
 	if (!s->is_cached)

@@ -176,6 +176,14 @@ static int apply_key(struct run_mount *m, const char *part, struct error **err)
 
 /* ---- one mount ---- */
 
+/* Caches of one name are one in all builds, unless these have a name space of their own. */
+static void name_cache(struct build_step *s, struct run_mount *m)
+{
+	const char *space = strv_getenv(s->builder->options->args, "BUILDKIT_CACHE_MOUNT_NS");
+	AUTOFREE char *id = m->id ? m->id : xstrdup(m->target);
+	m->id = space && *space ? xasprintf("%s/%s", space, id) : xstrdup(id);
+}
+
 static int set_defaults(struct build_step *s, struct run_mount *m, struct error **err)
 {
 	if (m->type == MOUNT_SECRET) {
@@ -199,8 +207,8 @@ static int set_defaults(struct build_step *s, struct run_mount *m, struct error 
 	}
 	if (streq(m->target, "/"))
 		return error_set(err, EINVAL, "RUN --mount: target=/ would hide the whole image");
-	if (m->type == MOUNT_CACHE && !m->id)
-		m->id = xstrdup(m->target);
+	if (m->type == MOUNT_CACHE)
+		name_cache(s, m);
 	return 0;
 }
 

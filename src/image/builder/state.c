@@ -75,6 +75,7 @@ struct build_state *build_state_copy(const struct build_state *s)
 	copy->config = copy_of(s->config);
 	copy->history = copy_of(s->history);
 	copy->author = xstrdup(s->author);
+	strv_add_all(&copy->args, &s->args);
 	for (size_t i = 0; i < s->layer_count; i++)
 		add_layer(copy, &s->layers[i]);
 	return copy;
@@ -283,6 +284,7 @@ struct json_object *build_state_to_json(const struct build_state *s)
 	json_add_string(o, "author", s->author);
 	json_add(o, "config", json_object_get(s->config));
 	json_add(o, "history", json_object_get(s->history));
+	json_add_strv(o, "args", &s->args);
 	for (size_t i = 0; i < s->layer_count; i++) {
 		struct json_object *one =
 		    compose_descriptor(s->layers[i].media_type, s->layers[i].digest, s->layers[i].size);
@@ -322,6 +324,7 @@ int build_state_from_json(struct json_object *o, struct build_state **ret, struc
 	s->author = xstrdup(author);
 	take_member(o, "config", json_type_object, &s->config);
 	take_member(o, "history", json_type_array, &s->history);
+	(void)json_get_strv(o, "args", &s->args, NULL);
 	for (size_t i = 0; r == 0 && i < json_object_array_length(layers); i++)
 		r = add_json_layer(s, json_object_array_get_idx(layers, i), err);
 	if (r == 0)

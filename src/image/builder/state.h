@@ -41,7 +41,7 @@ struct build_state {
 };
 
 struct build_state *build_state_new(const struct oci_platform *platform); /* of nothing: scratch */
-struct build_state *build_state_copy(const struct build_state *s);        /* without its args */
+struct build_state *build_state_copy(const struct build_state *s);        /* its args, too */
 /* The state of an image of the library. 0 or -errno. */
 int build_state_load(struct library *l, const char *digest, struct build_state **ret, struct error **err);
 void build_state_free(struct build_state *s);

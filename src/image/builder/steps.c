@@ -11,6 +11,8 @@
 #include "image/builder/timestamps.h"
 #include "image/common/interrupt.h"
 
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 void build_step_add(struct build_step *s, struct build_layer *layer)
 {
 	build_state_add(s->state, layer, s->instruction->text);
@@ -156,21 +158,27 @@ static int run_triggers(struct build_step *s, struct error **err)
 	build_state_words(s->state, "OnBuild", &triggers);
 	json_object_object_del(s->state->config, "OnBuild");
 	for (size_t i = 0; r == 0 && i < triggers.count; i++) {
-		CLEANUP(instruction_done)
-		struct dockerfile_instruction trigger = { .text = xstrdup(triggers.items[i]) };
-		size_t at = 0;
-		r = instruction_parse(&trigger, s->builder->file->escape, &at, err);
+		CLEANUP(instruction_done) struct dockerfile_instruction trigger = { 0 };
+		r = dockerfile_parse_trigger(triggers.items[i], s->builder->file->escape, &trigger, err);
 		if (r == 0 && !trigger.kind->onbuild)
 			r = error_set(err, EINVAL, "ONBUILD of the base cannot have %s", trigger.kind->name);
-		if (r == 0 && trigger.heredoc_count) /* an image cannot have their texts */
-			r = error_set(err, EINVAL, "ONBUILD of the base cannot have here-documents");
 		trigger.line = trigger.last_line = s->instruction->line;
 		struct build_step step = *s;
 		step.instruction = &trigger;
 		if (r == 0)
 			r = run_step(&step, err);
+		s->has_command = step.has_command;
 	}
 	return r;
+}
+
+/* The configuration that Docker gives an image of nothing. */
+static void begin_config(struct build_state *s)
+{
+	AUTO_STRV struct strv env = { 0 };
+	strv_add(&env, "PATH=" DEFAULT_PATH);
+	json_add_strv(s->config, "Env", &env);
+	json_add_string(s->config, "WorkingDir", "/");
 }
 
 static int begin_state(struct builder *b, const struct build_stage *stage, struct build_state **ret, struct error **err)
@@ -181,6 +189,7 @@ static int begin_state(struct builder *b, const struct build_stage *stage, struc
 	}
 	if (streq(stage->base.image, "scratch")) {
 		*ret = build_state_new(&b->platform);
+		begin_config(*ret);
 		return 0;
 	}
 	return build_load_image(b, stage->base.image, stage->platform, ret, err);

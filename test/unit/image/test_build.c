@@ -12,6 +12,7 @@
 #include "image/build/dockerfile.h"
 #include "image/build/expand.h"
 #include "image/build/ignore.h"
+#include "image/build/instruction.h"
 #include "image/build/stages.h"
 
 /* ---- instructions ---- */
@@ -59,12 +60,15 @@ static const struct {
 	{ "FROM a\nCMD [\"a b\", \"c\"]", "1-1 FROM |a\n2-2 CMD |json a b,c" },
 	{ "FROM a\nCMD []", "1-1 FROM |a\n2-2 CMD |json " },
 	{ "FROM a\nCMD [ -f x ] && y", "1-1 FROM |a\n2-2 CMD |[ -f x ] && y" },
-	{ "FROM a\nCMD [\"a\", 1]", "1-1 FROM |a\n2-2 CMD |[\"a\", 1]" },
+	{ "FROM a\nCMD ['a', 'b']", "1-1 FROM |a\n2-2 CMD |['a', 'b']" },
+	{ "FROM a\nCMD [\"a\"] x", "1-1 FROM |a\n2-2 CMD |[\"a\"] x" },
 	{ "FROM a\nRUN <<EOF\necho $x\n# no comment\nEOF\nUSER u",
 	    "1-1 FROM |a\n2-5 RUN |<<EOF <<\n  EOF:echo $x\n# no comment\n\n6-6 USER |u" },
 	{ "FROM a\nRUN <<-'E F' cat\n\t\ta\n\tE F\n", "1-1 FROM |a\n2-4 RUN |<<-'E F' cat <<\n  E F':a\n" },
 	{ "FROM a\nCOPY <<a <<\"b\" /d/\n1\na\n2\nb", "1-1 FROM |a\n2-6 COPY |<<a <<\"b\" /d/ <<\n  a:1\n\n  b':2\n" },
 	{ "FROM a\nRUN echo $((1<<2)) <<<x", "1-1 FROM |a\n2-2 RUN |echo $((1<<2)) <<<x" },
+	{ "FROM a\nONBUILD COPY <<-E /x\n\ty\nE\nUSER u",
+	    "1-1 FROM |a\n2-4 ONBUILD |COPY <<-E /x <<\n  E:y\n\n5-5 USER |u" },
 	{ "ARG V=1\nFROM a:$V\nONBUILD RUN x", "1-1 ARG |V=1\n2-2 FROM |a:$V\n3-3 ONBUILD |RUN x" },
 };
 
@@ -92,6 +96,8 @@ static const struct {
 	{ "FROM", "Dockerfile:1:5: FROM has 0 arguments; write FROM IMAGE [AS NAME]" },
 	{ "FROM a\nCOPY x", "Dockerfile:2:6: COPY has 1 argument; write COPY SOURCE... DESTINATION" },
 	{ "FROM a\nSHELL sh", "Dockerfile:2:7: SHELL needs a JSON array of strings; write SHELL [\"PROGRAM\", ...]" },
+	{ "FROM a\nCMD [\"a\", 1]", "Dockerfile:2:5: CMD: a word of the JSON array is no string; write \"1\"" },
+	{ "FROM a\nSHELL []", "Dockerfile:2:7: SHELL has 0 arguments; write SHELL [\"PROGRAM\", ...]" },
 	{ "FROM a\nRUN <<E\nx",
 	    "Dockerfile:2:1: the here-document \"E\" has no end; write a line with that word alone" },
 	{ "FROM a\nONBUILD FROM b", "Dockerfile:2:9: ONBUILD cannot have FROM" },
@@ -107,6 +113,22 @@ static void test_faults(void **state)
 		AUTO_DOCKERFILE struct dockerfile *d = NULL;
 		assert_true(dockerfile_parse(faults[i].text, strlen(faults[i].text), "Dockerfile", &d, &err) < 0);
 		assert_string_equal(err->text, faults[i].want);
+	}
+}
+
+static void test_trigger(void **state)
+{
+	static const char *const bad[] = { "", "# x", "RUN x\nRUN y", "COPY <<a /x\n1", "RUNN x" };
+	CLEANUP(instruction_done) struct dockerfile_instruction i = { 0 };
+	assert_int_equal(dockerfile_parse_trigger("COPY <<a <<-b /x\n1\na\n\t2\nb", '\\', &i, NULL), 0);
+	assert_int_equal(i.kind->id, DOCKERFILE_COPY);
+	assert_int_equal(i.heredoc_count, 2);
+	assert_string_equal(i.heredocs[0].content, "1\n");
+	assert_string_equal(i.heredocs[1].content, "2\n");
+	for (size_t k = 0; k < ARRAY_SIZE(bad); k++) {
+		CLEANUP(instruction_done) struct dockerfile_instruction wrong = { 0 };
+		AUTO_ERROR struct error *err = NULL;
+		assert_int_equal(dockerfile_parse_trigger(bad[k], '\\', &wrong, &err), -EINVAL);
 	}
 }
 
@@ -266,9 +288,9 @@ static void test_expand_raw(void **state)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTOFREE char *got = NULL;
-	struct expand_scope s = { .get = get, .escape = '\\', .keep_quotes = 1, .keep_escapes = 1 };
-	assert_int_equal(expand_word(&s, "\"$a\" 'x' b\\ c", &got, &err), 0);
-	assert_string_equal(got, "\"one\" 'x' b\\ c");
+	struct expand_scope s = { .get = get, .escape = '\\', .plain_quotes = 1, .keep_escapes = 1 };
+	assert_int_equal(expand_word(&s, "\"$a\" 'x' '$a' b\\ c it's ${none:-it's} \"", &got, &err), 0);
+	assert_string_equal(got, "\"one\" 'x' 'one' b\\ c it's it's \"");
 }
 
 /* ---- stages ---- */
@@ -466,6 +488,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_instructions),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_trigger),
 		cmocka_unit_test(test_excerpt),
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_expand),
