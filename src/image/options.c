@@ -483,7 +483,10 @@ static const struct option_spec build_stream_options[] = {
 static const struct option_spec build_prune_options[] = {
 	{ "engine", 0, OPTION_STRING, "FILE", "docker.sock; its cache mounts count" },
 	{ "all", 'a', OPTION_FLAG, NULL, "also what images share" },
-	{ "keep-storage", 0, OPTION_STRING, "SIZE", "may stay" },
+	{ "keep-storage", 0, OPTION_STRING, "SIZE", "stays" },
+	{ "reserved-space", 0, OPTION_STRING, "SIZE", "stays" },
+	{ "max-used-space", 0, OPTION_STRING, "SIZE", "may stay" },
+	{ "min-free-space", 0, OPTION_STRING, "SIZE", "is to be free" },
 	{ "filter", 0, OPTION_LIST, "KEY=VALUE", "only those that match" },
 	{ 0 },
 };

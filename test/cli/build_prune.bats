@@ -81,6 +81,9 @@ blobs()
 	equal 'Total reclaimed space: 0B' "$(holm builder prune -f --filter until=1h)"
 	equal 'Total reclaimed space: 0B' "$(holm builder prune -f --filter type=exec.cachemount)"
 	echo notes >"$BUILDS/files-$(printf '0%.0s' {1..64})"
+	equal 'Total reclaimed space: 0B' "$(holm builder prune -f --max-used-space 1G)"
+	equal 'Total reclaimed space: 0B' "$(holm builder prune -f --max-used-space 1 --reserved-space 1G)"
+	equal 'Total reclaimed space: 0B' "$(holm builder prune -f --min-free-space 1)"
 	contains "$(holm builder prune -f --filter type=source.local)" files-0000
 	is_cached x old
 	run ! holm builder prune -f --filter colour=red

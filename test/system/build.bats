@@ -524,7 +524,9 @@ RUN cat /src/b
 	equal 0 "$(api GET /system/df | jq '.BuildCache | length')"
 	build caches <<<$'FROM busybox:test\nRUN --mount=type=cache,target=/x true'
 	api POST '/build/prune?all=1&filters=%7B%22type%22%3A%5B%22exec.cachemount%22%5D%7D' | jq -e '.CachesDeleted | length == 1'
-	contains "$(api POST '/build/prune?min-free-space=1')" 'min-free-space is not supported'
+	build caches <<<$'FROM busybox:test\nRUN --mount=type=cache,target=/x head -c 99999 /dev/urandom >/x/f'
+	equal 0 "$(api POST '/build/prune?all=1&min-free-space=1' | jq '.CachesDeleted | length')"
+	[ "$(api POST '/build/prune?all=1&max-used-space=1' | jq '.CachesDeleted | length')" -gt 0 ]
 }
 
 # builds COUNT: whether so many containers of builds run.

@@ -15,10 +15,13 @@ static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
 	{ "all", 'a', OPTION_FLAG, NULL, "also what images share, so that they are built from the beginning" },
-	{ "keep-storage", 0, OPTION_STRING, "SIZE", "keep so much of what was used last", .default_text = "nothing" },
+	{ "keep-storage", 0, OPTION_STRING, "SIZE", "the same as --reserved-space" },
+	{ "reserved-space", 0, OPTION_STRING, "SIZE", "keep so much of what was used last", .default_text = "nothing" },
+	{ "max-used-space", 0, OPTION_STRING, "SIZE", "remove only what is more than this" },
+	{ "min-free-space", 0, OPTION_STRING, "SIZE", "remove only until so much of the file system is free" },
 	{ "force", 'f', OPTION_FLAG, NULL, "do not ask first" },
 	{ "filter", 0, OPTION_LIST, "KEY=VALUE",
-	    "only those that match: until=TIME (not used since), type, id, shared, private, inuse" },
+	    "only those that match: until=TIME or unused-for=TIME (not used since), type, id, shared, private, inuse" },
 	API_MACHINE_OPTION,
 	{ 0 },
 };
@@ -46,6 +49,7 @@ static char *find_socket(const struct command_spec *c, const struct options *o)
 
 static void add_words(const struct command_spec *c, const struct options *o, struct strv *to)
 {
+	static const char *const sizes[] = { "keep-storage", "reserved-space", "max-used-space", "min-free-space" };
 	const struct strv *filters = options_list(o, "filter");
 	AUTOFREE char *socket = find_socket(c, o);
 	strv_add(to, "build-prune");
@@ -53,8 +57,9 @@ static void add_words(const struct command_spec *c, const struct options *o, str
 		strv_addf(to, "--engine=%s", socket);
 	if (options_given(o, "all"))
 		strv_add(to, "--all");
-	if (options_given(o, "keep-storage"))
-		strv_addf(to, "--keep-storage=%s", options_string(o, "keep-storage"));
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (options_given(o, sizes[i]))
+			strv_addf(to, "--%s=%s", sizes[i], options_string(o, sizes[i]));
 	for (size_t i = 0; i < filters->count; i++)
 		strv_addf(to, "--filter=%s", filters->items[i]);
 }

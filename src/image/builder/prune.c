@@ -119,6 +119,20 @@ static int is_too_much(const struct build_prune *o, uint64_t bytes, size_t items
 	return !o->keep || bytes > o->keep || (o->keep_items && items > o->keep_items);
 }
 
+/* The bytes that may stay of so many, as BuildKit counts them. */
+static uint64_t keep_bytes(const struct library *l, const struct build_prune *o, uint64_t total)
+{
+	uint64_t keep = o->keep_most ? o->keep_most : UINT64_MAX;
+	struct statvfs st;
+	if (!o->keep_most && !o->min_free)
+		return o->keep;
+	if (o->min_free && fstatvfs(l->root, &st) == 0) {
+		uint64_t left = (uint64_t)st.f_bavail * st.f_frsize, missing = o->min_free - MIN(o->min_free, left);
+		keep = missing ? MIN(keep, total - MIN(total, missing)) : keep;
+	}
+	return MAX(keep, o->keep);
+}
+
 /* Goes through the list until no more than o->keep bytes and o->keep_items items are left. */
 static int prune(struct library *l, struct build_engine *engine, const struct usage *u, const struct build_prune *o,
     struct build_pruned *ret, struct error **err)
@@ -151,7 +165,9 @@ int build_prune(struct library *l, struct build_engine *engine, const struct bui
 		r = usage_find_shared(l, &u, err);
 	if (r == 0 && engine)
 		r = usage_add_mounts(engine, &u, err);
-	return r < 0 ? r : prune(l, engine, &u, o, ret, err);
+	struct build_prune sized = *o;
+	sized.keep = r < 0 ? 0 : keep_bytes(l, o, usage_total(&u));
+	return r < 0 ? r : prune(l, engine, &u, &sized, ret, err);
 }
 
 /* ---- the limit ---- */

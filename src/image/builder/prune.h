@@ -8,7 +8,9 @@
 
 struct build_prune {
 	int all;                    /* also what images share */
-	uint64_t keep;              /* bytes that may stay; 0: nothing */
+	uint64_t keep;              /* bytes that stay in any case; with the next two 0: all that may stay */
+	uint64_t keep_most;         /* bytes that may stay; 0: any number, if min_free is given */
+	uint64_t min_free;          /* bytes that the file system is to have left; 0: any number */
 	size_t keep_items;          /* 0: any number, within these bytes */
 	const struct strv *filters; /* "KEY=VALUE"; or NULL */
 };

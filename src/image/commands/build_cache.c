@@ -39,10 +39,17 @@ int command_build_du(struct options *o, struct error **err)
 
 static int read_prune(struct options *o, struct build_prune *ret, struct error **err)
 {
-	const char *keep = options_string(o, "keep-storage");
+	const struct {
+		const char *name;
+		uint64_t *to;
+	} sizes[] = { { "keep-storage", &ret->keep }, { "reserved-space", &ret->keep },
+		{ "max-used-space", &ret->keep_most }, { "min-free-space", &ret->min_free } };
 	*ret = (struct build_prune){ .all = options_given(o, "all"), .filters = options_list(o, "filter") };
-	if (keep && parse_size(keep, 1, &ret->keep) < 0)
-		return error_set(err, EINVAL, "--keep-storage %.40s: write a size such as 10G", keep);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const char *text = options_string(o, sizes[i].name);
+		if (text && parse_size(text, 1, sizes[i].to) < 0)
+			return error_set(err, EINVAL, "--%s %.40s: write a size such as 10G", sizes[i].name, text);
+	}
 	return 0;
 }
 

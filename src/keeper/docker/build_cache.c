@@ -73,21 +73,18 @@ static int add_filters(const char *target, struct strv *words, struct error **er
 	return r;
 }
 
-/* Three names of the same, by the age of the client. */
+/* keep-storage is what older clients call reserved-space. */
 static int add_parameters(const char *target, struct strv *words, struct error **err)
 {
-	static const char *const sizes[] = { "keep-storage", "reserved-space", "max-used-space" };
-	AUTOFREE char *all = docker_query(target, "all"), *free_space = docker_query(target, "min-free-space");
-	if (free_space && !streq(free_space, "") && !streq(free_space, "0"))
-		return error_set(err, EOPNOTSUPP, "min-free-space is not supported by holm's engine; use keep-storage");
+	static const char *const sizes[] = { "keep-storage", "reserved-space", "max-used-space", "min-free-space" };
+	AUTOFREE char *all = docker_query(target, "all");
 	if (streq(all, "1") || streq(all, "true"))
 		strv_add(words, "--all");
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		AUTOFREE char *size = docker_query(target, sizes[i]);
 		if (!size || streq(size, "") || streq(size, "0"))
 			continue;
-		strv_addf(words, "--keep-storage=%s", size);
-		break;
+		strv_addf(words, "--%s=%s", sizes[i], size);
 	}
 	int r = add_filters(target, words, err);
 	return r == 0 && words->count > WORDS_MAX ? error_set(err, E2BIG, "too many filters") : r;
