@@ -88,6 +88,8 @@ blobs()
 	is_cached x old
 	run ! holm builder prune -f --filter colour=red
 	contains "$output" 'the cache of builds has id, inuse'
+	holm system df --format json | jq -e '.[] | select(.type == "build cache") | .total > 0 and .active == 0 and .size > 300000'
+	contains "$(holm system df -v)" 'regular'
 	run ! holm builder prune -f --keep-storage much
 	contains "$output" 'write a size such as 10G'
 	run ! holm builder prune </dev/null

@@ -85,7 +85,7 @@ on_top()
 		"$(holm system df --format json | jq 'map(select(.type == "images"))[0].size')"
 	equal "TYPE TOTAL ACTIVE SIZE" "$(holm system df | sed -n 's/  */ /g; 1p')"
 	contains "$(holm system df)" "$XDG_DATA_HOME/holm has "
-	equal 'images downloads disks trees machines containers volumes bases' "$(holm system df --format json | jq -r '[.[].type] | join(" ")')"
+	equal 'images build cache downloads disks trees machines containers volumes bases' "$(holm system df --format json | jq -r '[.[].type] | join(" ")')"
 	holm image rm noisy:test
 	rm "$WORLD/layers"/*
 }

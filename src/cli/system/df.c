@@ -18,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/container/api.h"
 #include "cli/output.h"
+#include "cli/system/df.h"
 #include "docker/name.h"
 #include "idmap/idmap.h"
 #include "isolation/isolation.h"
@@ -26,7 +27,11 @@ enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20, ANSWER_MS = 5000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
-static const struct option_spec options[] = { FORMAT_OPTION("table"), { 0 } };
+static const struct option_spec options[] = {
+	{ "verbose", 'v', OPTION_FLAG, NULL, "also list what builds have kept" },
+	FORMAT_OPTION("table"),
+	{ 0 },
+};
 
 const struct command_spec command_system_df = {
 	.name = "df",
@@ -35,7 +40,8 @@ const struct command_spec command_system_df = {
 	    "ACTIVE counts the images, disks and trees that a machine stands on, the machines and containers that "
 	    "run, and the volumes of running machines that containers have. Containers and volumes of a virtual "
 	    "machine are on its disk: they are counted while it runs, and their size is the machine's. Bases are the "
-	    "frozen disks that a machine and its clones share. holm image rm, holm image prune, "
+	    "frozen disks that a machine and its clones share. The build cache is what earlier builds have kept and no "
+	    "image has; their cache mounts are volumes. holm image rm, holm image prune, holm builder prune, "
 	    "holm machine rm and holm rm give room back.",
 	.options = options,
 	.run = run,
@@ -269,17 +275,35 @@ static int add_containers(struct json_object *rows, struct error **err)
 	return 0;
 }
 
-static int collect(struct json_object *rows, struct error **err)
+/* The cache of builds, whose layers are among the blobs. verbose: with its entries. */
+static int add_library(struct json_object *rows, const char *images, uint64_t in_use, int verbose, struct error **err)
+{
+	AUTO_DF_CACHE struct df_cache cache = { 0 };
+	AUTOFREE char *blobs = path_join(images, "blobs");
+	uint64_t bytes = 0;
+	int known = room_below(blobs, 0, &bytes) == 0, r = df_cache_read(images, &cache, err);
+	if (r < 0)
+		return r;
+	add_row(rows, "images", count_images(images), in_use, known, bytes - MIN(bytes, cache.layers));
+	add_row(rows, "build cache", cache.entries ? json_object_array_length(cache.entries) : 0, 0, 1, cache.bytes);
+	if (verbose)
+		json_add(json_object_array_get_idx(rows, json_object_array_length(rows) - 1), "entries",
+		    cache.entries ? json_object_get(cache.entries) : json_object_new_array());
+	return 0;
+}
+
+static int collect(struct json_object *rows, int verbose, struct error **err)
 {
 	CLEANUP(in_use_done) struct in_use u = { 0 };
-	AUTOFREE char *data = path_data_dir(), *images = path_join(data, "images"), *blobs = path_join(images, "blobs"),
-		      *disks = path_join(images, "disks"), *trees = path_join(images, "trees"),
-		      *partial = path_join(images, "partial"), *machines = machine_list_dir(),
-		      *bases = path_join(machines, ".bases");
+	AUTOFREE char *data = path_data_dir(), *images = path_join(data, "images"), *disks = path_join(images, "disks"),
+		      *trees = path_join(images, "trees"), *partial = path_join(images, "partial"),
+		      *machines = machine_list_dir(), *bases = path_join(machines, ".bases");
 	int r = look_at_machines(&u, err);
 	if (r < 0)
 		return r;
-	add_folder(rows, "images", blobs, count_images(images), u.images.count, 0);
+	r = add_library(rows, images, u.images.count, verbose, err);
+	if (r < 0)
+		return r;
 	add_folder(rows, "downloads", partial, count_entries(partial, "", 0), 0, 0);
 	add_folder(rows, "disks", disks, count_entries(disks, ".ext4", 0), u.disks.count, 0);
 	add_folder(rows, "trees", trees, count_entries(trees, "", 1), u.trees.count, 1);
@@ -316,13 +340,16 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_FORMAT struct format format = { 0 };
 	AUTO_JSON struct json_object *rows = json_object_new_array();
-	int r = format_parse(options_string(o, "format"), "table", &format, &err);
+	int verbose = options_given(o, "verbose"),
+	    r = format_parse(options_string(o, "format"), "table", &format, &err);
 	if (r == 0)
-		r = collect(rows, &err);
+		r = collect(rows, verbose, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	if (format.kind != FORMAT_OWN)
 		return output_rows(&format, rows);
 	print_table(rows);
+	if (verbose)
+		df_cache_print(rows);
 	return 0;
 }
