@@ -12,6 +12,7 @@
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
+#include "agent/engine/stack.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/parse.h"
@@ -196,6 +197,8 @@ static int make_record(struct engine *e, struct json_object *body, const char *w
 		result = docker_body_parse(body, &r->body, err);
 	if (result == 0 && !r->body.entrypoint.count && !r->body.command.count)
 		result = error_set(err, EINVAL, "no command specified");
+	if (result == 0)
+		result = stack_read(e, body, r, err);
 	if (result == 0)
 		result = choose_name(e, wish, &r->name, err);
 	if (result == 0)

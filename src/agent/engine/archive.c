@@ -63,6 +63,7 @@ struct archive {
 	enum archive_kind kind;
 	int is_head, is_put;
 	int is_roots; /* PUT: everything is root's, whatever the stream says */
+	int tidies;   /* a layer: its container gets ready for another one on it */
 };
 
 static void archive_free(struct archive *a)
@@ -315,6 +316,32 @@ static int export_root(const struct archive *a, int root, struct error **err)
 	return send_tree(a, root, root, &everything, tar_head, err);
 }
 
+static void tidy_one(int upper, const char *path)
+{
+	struct stat st;
+	AUTOFREE char *parent = path_parent(path);
+	AUTO_FD int directory = streq(parent, "/") ? fcntl(upper, F_DUPFD_CLOEXEC, 0) :
+						     path_open_beneath(upper, parent + 1, O_RDONLY | O_DIRECTORY, 0);
+	if (directory < 0 || fstatat(directory, path_base(path), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (S_ISDIR(st.st_mode))
+		unlinkat(directory, path_base(path), AT_REMOVEDIR);
+	else if (S_ISREG(st.st_mode) && st.st_size == 0)
+		unlinkat(directory, path_base(path), 0);
+}
+
+/* Removes empty files and directories where something was mounted, which the layer has not: another
+ * container will stand on this one (stack.h). */
+static void tidy(int upper, const struct strv *mounted)
+{
+	for (size_t i = 0; i < mounted->count; i++) {
+		const char *path = mounted->items[i];
+		tidy_one(upper, path);
+		if (startswith(path, "/run/secrets/") || startswith(path, "/run/buildkit/"))
+			tidy_one(upper, startswith(path, "/run/s") ? "/run/secrets" : "/run/buildkit");
+	}
+}
+
 /* GET /containers/ * /layer: a layer of an image with what the container has changed. */
 static int send_layer(const struct archive *a, int upper, struct error **err)
 {
@@ -329,6 +356,8 @@ static int send_layer(const struct archive *a, int upper, struct error **err)
 		strv_add(&mounted, mounts->items[i].destination);
 	body_out_init(&out, a->stream, tar_head);
 	int r = tar_write_layer(upper, &mounted, body_out_add, &out, err);
+	if (r >= 0 && a->tidies) /* before the client sees the end */
+		tidy(upper, &mounted);
 	if (r >= 0)
 		r = body_out_end(&out);
 	if (r < 0 && out.begun)
@@ -488,7 +517,8 @@ static void begin(struct container *c, struct http_exchange *x, const char *name
 		.name = xstrdup(name),
 		.is_head = streq(http_exchange_head(x)->method, "HEAD"),
 		.is_put = streq(http_exchange_head(x)->method, "PUT"),
-		.is_roots = streq(owner, "root") };
+		.is_roots = streq(owner, "root"),
+		.tidies = kind == ARCHIVE_LAYER && engine_flag(x, "holmTidy", 0) };
 	e->archives = a;
 	if (http_exchange_take(x, &a->stream, &a->raw) < 0)
 		archive_free(a);

@@ -13,6 +13,7 @@
 #include "agent/engine/gone.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
+#include "agent/engine/stack.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -52,6 +53,8 @@ static void refuse_starter(struct container *c)
 static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 {
 	struct container *c = data;
+	AUTOFREE char *id = xstrdup(c->record.id);
+	struct engine *engine = c->engine;
 	source_free(TAKE_PTR(c->cleaning));
 	if (c->remove && !c->removing) { /* asked for in the meantime */
 		container_clean(c);
@@ -63,7 +66,8 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 			container_start(c, c->starter);
 		else
 			policy_go_on(c);
-		engine_tell_stopped(c->engine);
+		stack_cleaned(engine, id);
+		engine_tell_stopped(engine);
 		return;
 	}
 	if (status != 0)
@@ -75,12 +79,12 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 	waiters_tell(c, 1);
 	prune_gone(c);
 	refuse_starter(c);
-	struct engine *e = c->engine;
 	int marked = c->record.body.restart != DOCKER_RESTART_NO;
 	container_free(c);
 	if (marked)
-		policy_mark(e);
-	engine_tell_stopped(e);
+		policy_mark(engine);
+	stack_cleaned(engine, id);
+	engine_tell_stopped(engine);
 }
 
 void container_clean(struct container *c)

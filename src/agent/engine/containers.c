@@ -22,6 +22,7 @@
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
+#include "agent/engine/stack.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -529,11 +530,19 @@ static void on_image(int code, const char *text, void *data)
 {
 	struct container *c = data;
 	AUTO_ERROR struct error *err = NULL;
+	c->waits_below = code == 0 && stack_must_wait(c);
+	if (c->waits_below)
+		return;
 	int r = code < 0 ? error_set(&err, -code, "%s", text) : image_mount_root(c, &err);
 	if (r < 0)
 		on_mounts(r, error_text(err, r), c);
 	else
 		mounts_prepare(c, on_mounts);
+}
+
+void container_go_on(struct container *c)
+{
+	on_image(0, NULL, c);
 }
 
 void container_bound(struct container *c, int code, const struct error *err)

@@ -109,7 +109,9 @@ struct container {
 	struct source *policy_timer;
 	struct prune *prune;   /* waits for its removal */
 	struct health *health; /* NULL: no check, or it never ran */
-	uint32_t address;      /* on the network with its default route; 0: none */
+	struct lent_socket *lent_sockets;
+	int waits_below;  /* the start, for the clean-up of the container below (stack.h) */
+	uint32_t address; /* on the network with its default route; 0: none */
 	struct container_namespaces namespaces;
 	int ipc, pids;        /* namespaces of other containers, for the start; -1: none */
 	struct lease *leases; /* its addresses (lease.h) */
@@ -141,6 +143,7 @@ void container_save(struct container *c);
 void container_start(struct container *c, struct http_exchange *x);
 void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
 void container_starter_gone(void *data);
+void container_go_on(struct container *c); /* a start that has waited for another container */
 void container_signal(struct container *c, int number);
 /* Sends its stop signal, then SIGKILL after this time; -1: its own. */
 void container_stop(struct container *c, int64_t seconds);

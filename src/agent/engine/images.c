@@ -21,6 +21,7 @@
 
 #include "agent/core/channel.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/stack.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -351,6 +352,11 @@ static unsigned root_layer(int trees, unsigned count)
 	return 0;
 }
 
+static int is_temporary(const struct container *c)
+{
+	return c->record.body.auto_remove || c->record.held;
+}
+
 /* A mount without syncs leaves a mark that the next mount refuses. Its reason is a host that lost
  * its power, and then the container is removed. */
 static void clear_mark(int folder)
@@ -370,17 +376,24 @@ char *image_upper(const struct container *c)
 	return path_join(c->record.id, upper_name(c));
 }
 
+/* The directory whose mode and owner the root of a new container has. */
+static int stat_root(const struct container *c, int trees, const struct image *i, struct stat *ret)
+{
+	const struct container *below = stack_below(c);
+	AUTOFREE char *name = below ? image_upper(below) : xasprintf("%u", root_layer(trees, i->count));
+	return fstatat(below ? c->engine->folders : trees, name, ret, AT_SYMLINK_NOFOLLOW);
+}
+
 static int make_upper(struct container *c, int trees, const struct image *i, struct error **err)
 {
 	struct stat st;
 	const char *upper = upper_name(c);
-	AUTOFREE char *name = xasprintf("%u", root_layer(trees, i->count));
 	AUTO_FD int folder = openat(c->engine->folders, c->record.id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (folder < 0 || fstatat(trees, name, &st, 0) < 0)
+	if (folder < 0 || stat_root(c, trees, i, &st) < 0)
 		return error_set_errno(err, errno, "cannot open the container's folder");
 	if (mkdirat(folder, "work", 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make the container's folder");
-	if (c->record.body.auto_remove)
+	if (is_temporary(c))
 		clear_mark(folder);
 	if (faccessat(folder, upper, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
@@ -398,13 +411,14 @@ static int make_upper(struct container *c, int trees, const struct image *i, str
 static int make_options(const struct container *c, unsigned count, struct buffer *b)
 {
 	buffer_append_string(b, "userxattr,lowerdir=");
+	int r = stack_append(c, b);
 	for (unsigned n = 0; n < count; n++)
 		buffer_appendf(b, "%s%u", n ? ":" : "", n);
 	buffer_appendf(b, ",upperdir=" ENGINE_CONTAINERS "/%s/%s,workdir=" ENGINE_CONTAINERS "/%s/work", c->record.id,
 	    upper_name(c), c->record.id);
-	if (c->record.body.auto_remove)
+	if (is_temporary(c))
 		buffer_append_string(b, ",volatile");
-	return b->size > OPTIONS_MAX ? -E2BIG : 0;
+	return r < 0 ? r : b->size > OPTIONS_MAX ? -E2BIG : 0;
 }
 
 int image_make_upper(struct container *c, struct error **err)
@@ -418,12 +432,15 @@ int image_make_upper(struct container *c, struct error **err)
 }
 
 /* Mounts all layers, at least two, as overlayfs wants them. */
-static int mount_layers(const struct image *i, const char *images, const char *place, struct error **err)
+static int mount_layers(const struct container *c, const struct image *i, const char *images, const char *place,
+    struct error **err)
 {
 	AUTO_BUFFER struct buffer options;
 	buffer_init(&options, OPTIONS_MAX);
 	buffer_append_string(&options, "userxattr,lowerdir=");
 	int r = path_mkdir_all(place, 0700, err);
+	if (r == 0 && stack_append(c, &options) < 0)
+		return error_set(err, ENOENT, "the container is gone on which this one stands");
 	for (unsigned n = 0; r == 0 && n < i->count; n++)
 		r = buffer_appendf(&options, "%s%u", n ? ":" : "", n);
 	if (r == 0 && (chdir(images) < 0 || mount("holm", place, "overlay", MS_RDONLY, buffer_string(&options)) < 0))
@@ -438,10 +455,10 @@ int image_open_files(const struct container *c, const char *place, struct error 
 	if (!i || !i->ready)
 		return error_set(err, ENOENT, "the image is not mounted");
 	AUTOFREE char *images = folder_of(i), *only = path_join(images, "0");
-	int r = i->count > 1 ? mount_layers(i, images, place, err) : 0;
+	int several = i->count > 1 || c->record.on, r = several ? mount_layers(c, i, images, place, err) : 0;
 	if (r < 0)
 		return r;
-	int fd = open(i->count > 1 ? place : only, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(several ? place : only, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? error_set_errno(err, errno, "cannot open the image's files") : fd;
 }
 
@@ -464,8 +481,9 @@ int image_mount_root_at(struct container *c, const char *root, struct error **er
 	    trees < 0 ? error_set_errno(err, errno, "cannot open the image's layers") : make_upper(c, trees, i, err);
 	if (r < 0 || (r = path_mkdir_all(root, 0711, err)) < 0)
 		return r;
-	if (make_options(c, i->count, &options) < 0)
-		return error_set(err, E2BIG, "the image has too many layers");
+	if ((r = make_options(c, i->count, &options)) < 0)
+		return r == -ENOENT ? error_set(err, ENOENT, "the container is gone on which this one stands") :
+				      error_set(err, E2BIG, "the image has too many layers");
 	if (fchdir(trees) < 0 || mount("holm", root, "overlay", 0, buffer_string(&options)) < 0)
 		r = error_set_errno(err, errno, "cannot mount the container's root file system");
 	(void)!chdir("/");

@@ -69,6 +69,7 @@ static int get_state(struct json_object *o, struct record *r)
 
 static int parse(struct json_object *o, struct record *r, struct error **err)
 {
+	const char *on = NULL;
 	struct json_object *data = NULL, *mounts = NULL, *networks = NULL;
 	if (!json_object_is_type(o, json_type_object) || get_name(o, "Id", docker_is_id, &r->id) < 0 ||
 	    get_name(o, "Name", docker_is_name, &r->name) < 0 || get_name(o, "ImageID", is_digest, &r->image_id) < 0 ||
@@ -82,6 +83,9 @@ static int parse(struct json_object *o, struct record *r, struct error **err)
 		result = json_get_array(data, "HolmNetworks", &networks, err);
 	if (result == 0 || result == -ENOENT)
 		result = docker_endpoints_load(&r->endpoints, networks, err);
+	if (result >= 0 && json_get_string(data, "HolmOn", &on, NULL) == 0 && docker_is_id(on))
+		r->on = xstrdup(on);
+	json_get_bool(data, "HolmHeld", &r->held, NULL);
 	return result < 0 || docker_body_parse(data, &r->body, err) < 0 ? -EBADMSG : 0;
 }
 
@@ -130,6 +134,7 @@ void record_done(struct record *r)
 	free(TAKE_PTR(r->name));
 	free(TAKE_PTR(r->image_id));
 	free(TAKE_PTR(r->error));
+	free(TAKE_PTR(r->on));
 }
 
 /* ---- files ---- */

@@ -27,6 +27,8 @@ struct record {
 	struct docker_body body;  /* parsed of it */
 	struct docker_mounts mounts;
 	struct docker_endpoints endpoints; /* networks */
+	char *on;                          /* the id of the one below (stack.h); or NULL */
+	int held;                          /* its files are not worth a sync */
 };
 
 /* 0 or -EBADMSG with a text. */

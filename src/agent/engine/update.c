@@ -5,6 +5,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/sizes.h"
+#include "agent/engine/stack.h"
 #include "base/alloc.h"
 #include "docker/filters.h"
 
@@ -140,7 +141,7 @@ void prune_gone(struct container *c)
 static int is_wanted(const struct container *c, struct json_object *filters, int64_t until)
 {
 	int idle = !c->pid && !c->starting && !c->ended && !c->preparing && !c->starter && !c->remove;
-	return idle && !policy_is_waiting(c) && (!until || c->record.created < until) &&
+	return idle && !stack_is_held(c) && !policy_is_waiting(c) && (!until || c->record.created < until) &&
 	       docker_filters_match_labels(filters, c->record.body.labels);
 }
 

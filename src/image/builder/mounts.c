@@ -290,6 +290,14 @@ int run_mounts_has_cache(const struct run_mounts *m)
 	return 0;
 }
 
+int run_mounts_are_elsewhere(const struct run_mounts *m)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (m->items[i].target && !streq(m->items[i].place, m->items[i].target))
+			return 1;
+	return 0;
+}
+
 static int is_earlier(const struct run_mounts *m, size_t i)
 {
 	AUTOFREE char *name = volume_of(&m->items[i]);

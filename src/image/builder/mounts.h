@@ -45,6 +45,8 @@ void run_mounts_done(struct run_mounts *m);
 int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err);
 /* Adds to the step's key what the mounts are. 0 or -errno. */
 int run_mounts_add_key(struct build_step *s, struct run_mounts *m, struct hash *h, struct error **err);
+/* Whether a symlink of the image leads a target elsewhere. */
+int run_mounts_are_elsewhere(const struct run_mounts *m);
 int run_mounts_has_cache(const struct run_mounts *m);
 /* Takes the locks of caches, and chooses copies of private ones. 0 or -errno. */
 int run_mounts_lock(struct build_step *s, struct run_mounts *m, struct error **err);

@@ -40,6 +40,8 @@ struct running {
 	struct run_mounts mounts;
 	char *id; /* of the container; NULL: there is none */
 	int hold; /* a connection: without it the engine removes the container; -1: none */
+	char image[DIGEST_TEXT_SIZE + 1];
+	int is_link; /* the next RUN may stand on its files */
 	struct docker_frames frames;
 };
 
@@ -269,6 +271,7 @@ static struct json_object *make_body(const struct running *r, const char *image)
 	json_add(o, "Labels", labels);
 	json_add(o, "HostConfig", host_config(r));
 	json_add(o, "HolmFiles", files_of(r));
+	json_add_bool(o, "HolmHeld", 1);
 	return o;
 }
 
@@ -281,20 +284,12 @@ static void show_warnings(const struct running *r, struct json_object *answer)
 		report_note(r->step->builder->report, "warning: %s", warnings.items[i]);
 }
 
-/* below: the layers that the container has. */
-static int create(struct running *r, const struct build_state *below, struct error **err)
+static int ask_create(struct running *r, const char *on, struct error **err)
 {
-	struct builder *b = r->step->builder;
-	char digest[DIGEST_TEXT_SIZE + 1];
+	AUTO_JSON struct json_object *answer = NULL, *body = make_body(r, r->image);
 	const char *id = NULL;
-	AUTO_JSON struct json_object *answer = NULL, *body = NULL;
-	int result = build_leftovers_begin(b, err);
-	if (result == 0)
-		result = build_state_write_layers(b->library, below, digest, err);
-	if (result < 0)
-		return result;
-	body = make_body(r, digest);
-	result = build_engine_call(b->engine, "POST", "/containers/create", body, &answer, err);
+	json_add_string(body, "HolmOn", on);
+	int result = build_engine_call(r->step->builder->engine, "POST", "/containers/create", body, &answer, err);
 	if (result == 0)
 		result = json_get_string(answer, "Id", &id, err);
 	if (result == 0 && !docker_is_id(id))
@@ -303,7 +298,32 @@ static int create(struct running *r, const struct build_state *below, struct err
 		return result;
 	show_warnings(r, answer);
 	r->id = xstrdup(id);
-	AUTOFREE char *hold = xasprintf("/containers/%s/wait?condition=removed&holmHold=1", id);
+	return 0;
+}
+
+/* A container of an image with the layers. */
+static int create_of_image(struct running *r, const struct build_state *below, struct error **err)
+{
+	struct builder *b = r->step->builder;
+	build_chain_end(r->step->chain, b->engine);
+	int result = build_state_write_layers(b->library, below, r->image, err);
+	return result < 0 ? result : ask_create(r, NULL, err);
+}
+
+/* below: the layers that the container has. */
+static int create(struct running *r, const struct build_state *below, struct error **err)
+{
+	struct builder *b = r->step->builder;
+	const struct build_chain *chain = r->step->chain;
+	const char *on = build_chain_find(chain, below->chain);
+	int result = build_leftovers_begin(b, err);
+	if (result == 0 && on) /* a failure costs an image */
+		memcpy(r->image, chain->image, sizeof r->image);
+	if (result == 0 && (!on || ask_create(r, on, NULL) < 0))
+		result = create_of_image(r, below, err);
+	if (result < 0)
+		return result;
+	AUTOFREE char *hold = xasprintf("/containers/%s/wait?condition=removed&holmHold=1", r->id);
 	r->hold = build_engine_hold(b->engine, "POST", hold, err);
 	return MIN(r->hold, 0);
 }
@@ -401,12 +421,24 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 		result = wait_end(r, err);
 	if (result < 0)
 		return result;
-	AUTOFREE char *target = xasprintf("/containers/%s/layer", r->id);
+	r->is_link =
+	    below->layer_count == state->layer_count && b->options->epoch < 0 && !run_mounts_are_elsewhere(&r->mounts);
+	AUTOFREE char *target = xasprintf("/containers/%s/layer%s", r->id, r->is_link ? "?holmTidy=1" : "");
 	AUTO_BUILD_STREAM struct build_stream *s = build_engine_open(b->engine, target, 0, err);
 	run_mounts_hide(&r->mounts, &without);
 	if (r->script)
 		strv_add(&without, SCRIPT);
 	return s ? run_layer_write(b->library, s, &without, state, ret, err) : -EIO;
+}
+
+/* The container stays for the next RUN. */
+static void keep_container(struct running *r)
+{
+	if (!r->is_link)
+		return;
+	build_chain_add(r->step->chain, r->image, r->step->state->chain, (struct build_link){ r->id, r->hold });
+	r->id = NULL;
+	r->hold = -1;
 }
 
 /* The caches of this command are in use, and stay. */
@@ -457,5 +489,6 @@ int build_run(struct build_step *s, struct error **err)
 	if (!s->is_cached)
 		build_step_store(s, key, NULL, &layer);
 	build_step_add(s, &layer);
+	keep_container(&r);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "image/build/dockerfile.h"
 #include "image/build/stages.h"
+#include "image/builder/chain.h"
 #include "image/builder/context.h"
 #include "image/builder/engine.h"
 #include "image/builder/output.h"
@@ -81,7 +82,8 @@ struct build_step {
 	size_t stage, at; /* at: the instruction's index, that of FROM for its triggers */
 	struct build_state *state;
 	const struct dockerfile_instruction *instruction;
-	int has_command; /* the stage has set CMD by itself */
+	struct build_chain *chain; /* of the stage's RUNs */
+	int has_command;           /* the stage has set CMD by itself */
 	int is_cached;
 };
 

@@ -213,8 +213,10 @@ static int run_from(struct build_step *s, struct error **err)
 int build_stage_run(struct builder *b, size_t at, struct error **err)
 {
 	const struct build_stage *stage = &b->stages->stages[at];
+	struct build_chain chain = { 0 };
 	struct build_step s = { .builder = b,
 		.stage = at,
+		.chain = &chain,
 		.at = stage->from,
 		.instruction = &b->file->instructions[stage->from] };
 	int r = run_from(&s, err);
@@ -223,5 +225,6 @@ int build_stage_run(struct builder *b, size_t at, struct error **err)
 		s.instruction = &b->file->instructions[i];
 		r = run_step(&s, err);
 	}
+	build_chain_end(&chain, b->engine);
 	return r;
 }

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See stack.h. The members are a client's or a record's. Records are hostile: a chain is followed
+ * for DEPTH_MAX steps, and each container in it has to have the same image. */
+#include "agent/engine/stack.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/sysinfo.h>
+
+#include "base/alloc.h"
+#include "base/path.h"
+#include "docker/name.h"
+
+enum { DEPTH_MAX = 24 };
+
+struct container *stack_below(const struct container *c)
+{
+	for (struct container *at = c->record.on ? c->engine->containers : NULL; at; at = at->next)
+		if (streq(at->record.id, c->record.on))
+			return at;
+	return NULL;
+}
+
+static int is_busy(const struct container *c)
+{
+	return c->pid || c->ended || c->starting || c->preparing || c->remove;
+}
+
+static int check(const struct container *below, const struct record *r, struct error **err)
+{
+	unsigned depth = 1;
+	if (is_busy(below))
+		return error_set(err, EBUSY, "container %s has not ended", below->record.id);
+	if (!streq(below->record.image_id, r->image_id) ||
+	    below->record.body.namespaces.userns != r->body.namespaces.userns)
+		return error_set(err, EINVAL, "container %s has another image, or other ids", below->record.id);
+	for (const struct container *at = below; (at = stack_below(at));)
+		if (++depth > DEPTH_MAX)
+			return error_set(err, E2BIG, "too many containers stand on each other");
+	return 0;
+}
+
+void stack_limit(const struct engine *e, struct json_object *body)
+{
+	enum { PARTS = 8 };
+	struct json_object *host = NULL;
+	struct sysinfo now;
+	int held = 0;
+	int64_t memory = 0;
+	if (json_get_bool(body, "HolmHeld", &held, NULL) < 0 || !held || !(e->limits & DOCKER_LIMIT_MEMORY) ||
+	    json_get_object(body, "HostConfig", &host, NULL) < 0 || sysinfo(&now) < 0)
+		return;
+	json_get_i64(host, "Memory", &memory, NULL);
+	if (!memory)
+		json_add_u64(host, "Memory", (uint64_t)now.totalram * now.mem_unit / PARTS * (PARTS - 1));
+}
+
+int stack_read(struct engine *e, struct json_object *body, struct record *r, struct error **err)
+{
+	const char *id = NULL;
+	json_get_bool(body, "HolmHeld", &r->held, NULL);
+	if (json_get_string(body, "HolmOn", &id, NULL) < 0)
+		return 0;
+	const struct container *below = docker_is_id(id) ? container_find(e, id, err) : NULL;
+	if (!below)
+		return error_set(err, ENOENT, "No such container: %.64s", id);
+	r->on = xstrdup(id);
+	return check(below, r, err);
+}
+
+int stack_append(const struct container *c, struct buffer *b)
+{
+	unsigned depth = 0;
+	for (const struct container *at = c; at->record.on;) {
+		at = stack_below(at);
+		if (!at || !streq(at->record.image_id, c->record.image_id) || ++depth > DEPTH_MAX)
+			return -ENOENT;
+		AUTOFREE char *upper = image_upper(at);
+		int r = buffer_appendf(b, ENGINE_CONTAINERS "/%s:", upper);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int stack_must_wait(const struct container *c)
+{
+	const struct container *below = stack_below(c);
+	return below && below->cleaning;
+}
+
+void stack_cleaned(struct engine *e, const char *id)
+{
+	for (struct container *c = e->containers, *next; c; c = next) {
+		next = c->next;
+		if (!c->waits_below || !streq(c->record.on, id))
+			continue;
+		c->waits_below = 0;
+		container_go_on(c);
+	}
+}
+
+int stack_is_held(const struct container *c)
+{
+	for (const struct waiter *w = c->waiters; w; w = w->next)
+		if (w->holds)
+			return 1;
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Containers that stand on another one's files, for builds.
+ *
+ * "HolmOn":"ID" of a create: the container has the image of that one, and what that one has changed
+ * in it. The upper directory of the one below is a lower directory of the one above. The one below
+ * must have ended, and is not to start again; where it is gone, those above do not start. A prune
+ * leaves containers alone that a client holds (waiters_hold), so it stays as long as the build.
+ *
+ * "HolmHeld":true: the container goes with its client, so its files are never synced. */
+#pragma once
+
+#include "agent/engine/engine.h"
+#include "base/buffer.h"
+
+/* Gives the body of a held container a limit of memory, seven eighths of what there is, if it has
+ * none and the machine can limit it. */
+void stack_limit(const struct engine *e, struct json_object *body);
+/* Reads and checks both members of a create body. 0; -ENOENT, -EBUSY, -EINVAL, -E2BIG. */
+int stack_read(struct engine *e, struct json_object *body, struct record *r, struct error **err);
+/* The one below; NULL: none, or it is gone. */
+struct container *stack_below(const struct container *c);
+/* Appends the upper directories below, topmost first, a colon behind each. 0; -ENOENT: one is gone;
+ * -ENOBUFS. */
+int stack_append(const struct container *c, struct buffer *b);
+/* Whether the one below is still being cleaned up: the start goes on with stack_cleaned(). */
+int stack_must_wait(const struct container *c);
+/* A container has been cleaned up, or is gone: starts go on that wait for it. */
+void stack_cleaned(struct engine *e, const char *id);
+/* Whether a client holds the container. */
+int stack_is_held(const struct container *c);

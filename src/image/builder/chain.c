@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See chain.h. */
+#include "image/builder/chain.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+
+enum { LINKS_MAX = 16 }; /* the paths of all of them have to fit into one mount */
+
+const char *build_chain_find(const struct build_chain *c, const char *at)
+{
+	return c && c->count && c->count < LINKS_MAX && streq(c->at, at) ? c->links[c->count - 1].id : NULL;
+}
+
+void build_chain_add(struct build_chain *c, const char *image, const char *at, struct build_link link)
+{
+	c->links = xrealloc(c->links, c->count + 1, sizeof *c->links);
+	c->links[c->count++] = link;
+	snprintf(c->image, sizeof c->image, "%s", image);
+	snprintf(c->at, sizeof c->at, "%s", at);
+}
+
+void build_chain_end(struct build_chain *c, struct build_engine *e)
+{
+	while (c->count) {
+		const struct build_link *l = &c->links[--c->count];
+		AUTOFREE char *target = xasprintf("/containers/%s?force=1&v=1", l->id);
+		build_engine_delete(e, target);
+		fd_close(l->hold);
+		free(l->id);
+	}
+	free(c->links);
+	*c = (struct build_chain){ 0 };
+}
