@@ -6,13 +6,16 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "base/path.h"
+#include "base/strv.h"
 #include "docker/name.h"
 
 static const char *const type_names[] = { [DOCKER_MOUNT_BIND] = "bind",
 	[DOCKER_MOUNT_VOLUME] = "volume",
 	[DOCKER_MOUNT_TMPFS] = "tmpfs",
-	[DOCKER_MOUNT_FILE] = "file" };
+	[DOCKER_MOUNT_FILE] = "file",
+	[DOCKER_MOUNT_LENT] = "lent" };
 
 /* ---- the list ---- */
 
@@ -345,6 +348,22 @@ static int add_tmpfs(struct docker_mounts *list, struct json_object *host, struc
 	return 0;
 }
 
+int docker_mount_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_mode)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	strv_split(&parts, text, ":");
+	if (parts.count != 3 || parse_u32(parts.items[0], ret_uid) < 0 || parse_u32(parts.items[1], ret_gid) < 0 ||
+	    parse_octal(parts.items[2], ret_mode) < 0 || *ret_mode > 0777)
+		return -EINVAL;
+	return 0;
+}
+
+static int is_owner(const char *text)
+{
+	uint32_t uid, gid, mode;
+	return docker_mount_owner(text, &uid, &gid, &mode) == 0;
+}
+
 static int read_file(struct json_object *o, struct docker_mount *m, struct error **err)
 {
 	AUTOFREE char *target = NULL;
@@ -356,10 +375,17 @@ static int read_file(struct json_object *o, struct docker_mount *m, struct error
 		r = read_flag(o, "ReadOnly", &m->read_only, err);
 	if (r < 0 || !m->source || !docker_is_name(m->source))
 		return error_set(err, EINVAL, "an entry of HolmFiles has no Name");
+	r = read_text(o, "Socket", &m->options, err);
+	if (r == 0 && m->options && !is_owner(m->options))
+		r = error_set(err, EINVAL, "the Socket of an entry of HolmFiles is no UID:GID:MODE");
+	if (r < 0)
+		return r;
+	m->type = m->options ? DOCKER_MOUNT_LENT : DOCKER_MOUNT_FILE;
 	return docker_mount_destination(target ? target : "", &m->destination, err);
 }
 
-/* [{"Name":"file0","Target":"/run/secrets/x","ReadOnly":true}] */
+/* [{"Name":"file0","Target":"/run/secrets/x","ReadOnly":true},
+ * {"Name":"ssh0","Target":"/run/agent","Socket":"0:0:600"}] */
 static int add_files(struct docker_mounts *list, struct json_object *body, struct error **err)
 {
 	struct json_object *array = NULL;
@@ -459,6 +485,8 @@ static int check_loaded(const struct docker_mount *m)
 		return m->source && m->source[0] == '/' && path && m->propagation ? 0 : -EBADMSG;
 	if (m->type == DOCKER_MOUNT_TMPFS)
 		return m->options && docker_tmpfs_options(m->options, &options, NULL) == 0 ? 0 : -EBADMSG;
+	if (m->type == DOCKER_MOUNT_LENT && (!m->options || !is_owner(m->options)))
+		return -EBADMSG;
 	/* A volume's name, or a file's. */
 	return m->source && docker_is_name(m->source) && (!m->subpath || docker_is_subpath(m->subpath)) ? 0 : -EBADMSG;
 }

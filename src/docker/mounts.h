@@ -12,25 +12,32 @@
 
 enum { DOCKER_MOUNTS_MAX = 256, DOCKER_MOUNT_TEXT_MAX = 4096 };
 
-/* FILE: one that a client puts into the engine's memory for a start ("HolmFiles"); holm's own. */
-enum docker_mount_type { DOCKER_MOUNT_BIND, DOCKER_MOUNT_VOLUME, DOCKER_MOUNT_TMPFS, DOCKER_MOUNT_FILE };
+/* Holm's own ("HolmFiles"): FILE, one that a client puts into the engine's memory for a start;
+ * LENT, a socket there whose connections a client takes. */
+enum docker_mount_type {
+	DOCKER_MOUNT_BIND,
+	DOCKER_MOUNT_VOLUME,
+	DOCKER_MOUNT_TMPFS,
+	DOCKER_MOUNT_FILE,
+	DOCKER_MOUNT_LENT,
+};
 
 struct docker_mount {
 	enum docker_mount_type type;
 	char *destination;          /* absolute, normalized, not "/" */
 	char *source;               /* bind: absolute path of the host; volume: its name, NULL: an anonymous one;
-				     * file: its name */
+				     * file, lent: its name */
 	char *path;                 /* bind: where that leads on the host, without symlinks; NULL: not looked for yet */
 	char *mode;                 /* as -v has it, for inspect; "" if there is none */
 	char *propagation;          /* bind: rprivate or private */
-	char *options;              /* tmpfs: for mount(8), comma-separated */
+	char *options;              /* tmpfs: for mount(8), comma-separated; lent: "UID:GID:MODE" */
 	char *subpath;              /* volume: a directory or file in it, relative; or NULL */
 	struct json_object *labels; /* volume: of a new one; an object of strings, or NULL; owned */
 	int read_only;
 	int no_copy;   /* volume: it does not begin with what the image has there */
 	int make;      /* bind: a directory is made where nothing is */
 	int anonymous; /* volume: made for this container */
-	int unlisted;  /* tmpfs of --tmpfs, file: Mounts does not show it */
+	int unlisted;  /* tmpfs of --tmpfs, file, lent: Mounts does not show it */
 };
 
 struct docker_mounts {
@@ -59,6 +66,8 @@ int docker_mount_of_bind(const char *text, struct docker_mount *ret, struct erro
 int docker_tmpfs_options(const char *text, char **ret, struct error **err);
 /* Checks and normalizes a destination. 0 or -EINVAL. */
 int docker_mount_destination(const char *text, char **ret, struct error **err);
+/* Reads "UID:GID:MODE", the mode in octal digits. 0 or -EINVAL. */
+int docker_mount_owner(const char *text, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_mode);
 /* Checks whether the relative path stays below its top: no "..", not absolute. */
 int docker_is_subpath(const char *text);
 

@@ -196,6 +196,8 @@ static const struct option_spec build_options[] = {
 	    .default_text = "bridge" },
 	{ "secret", 0, OPTION_LIST, "id=NAME,src=FILE",
 	    "a secret for RUN --mount=type=secret; env=VARIABLE in place of src" },
+	{ "ssh", 0, OPTION_LIST, "default|ID[=SOCKET|KEY[,KEY]]",
+	    "your ssh agent, another one, or one with these keys for RUN --mount=type=ssh" },
 	{ "add-host", 0, OPTION_LIST, "NAME:ADDRESS", "a line of /etc/hosts for the commands of RUN" },
 	{ "shm-size", 0, OPTION_STRING, "SIZE", "of /dev/shm for the commands of RUN", .default_text = "64M" },
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]",

@@ -439,6 +439,50 @@ RUN cat /src/b
 	docker volume prune -af >/dev/null 2>&1 || docker volume ls -q | xargs -r docker volume rm
 }
 
+# said TEXT: the last build's output has it.
+said()
+{
+	grep -qF -- "$1" "$TMPDIR/log" || { cat "$TMPDIR/log" >&2; return 1; }
+}
+
+@test "RUN --mount=type=ssh: an agent, keys and sockets, for the command alone" {
+	requires ssh-agent ssh-add
+	cc -O1 -static -o ask "$BATS_TEST_DIRNAME/../lib/ssh-request.c"
+	ssh-keygen -q -t ed25519 -N '' -C agents-key -f "$TMPDIR/key"
+	ssh-keygen -q -t ed25519 -N '' -C second-key -f "$TMPDIR/second"
+	ssh-keygen -q -t ed25519 -N secret -f "$TMPDIR/locked"
+	eval "$(ssh-agent -a "$TMPDIR/agent" 3>&-)" >/dev/null
+	SSH_AUTH_SOCK=$TMPDIR/agent ssh-add -q "$TMPDIR/key"
+	cat >Dockerfile.in <<-'END'
+		FROM busybox:test
+		COPY ask /ask
+		RUN --mount=type=ssh env | grep ^SSH_AUTH && echo "asked $(/ask $SSH_AUTH_SOCK 11 19 18 22 27 0 11) $(/ask $SSH_AUTH_SOCK 11)"
+		RUN --mount=type=ssh,id=other,target=/run/o,uid=7,gid=8,mode=0640 --mount=type=ssh,id=none \
+			echo "second $(stat -c '%u:%g %a' /run/o) $SSH_AUTH_SOCK $(/ask /run/o 11) $(ls /run/buildkit 2>&1)" && touch /ran
+		RUN echo "third $SSH_AUTH_SOCK $(ls /run)"
+	END
+	SSH_AUTH_SOCK=$TMPDIR/agent build agents --ssh default --ssh "other=$TMPDIR/key,$TMPDIR/second" <Dockerfile.in
+	said 'SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0'
+	# Keys are listed; none is added, removed or locked, and no extension is used.
+	said 'asked 12:1 5 5 5 5 5 12:1  12:1'
+	said 'second 7:8 640 /run/o 12:2'
+	said 'third  '
+	contains "$(SSH_AUTH_SOCK=$TMPDIR/agent ssh-add -l)" agents-key
+	equal 'A /ask;A /ran;' "$(changes agents)"
+	! holm image inspect agents | grep -q "$TMPDIR" || return 1
+	! grep -arqs 'agents-key' "$XDG_DATA_HOME/holm" || return 1
+	# Another agent, and none, is no other build.
+	build agents --ssh default="$TMPDIR/second" <Dockerfile.in
+	equal 4 "$(grep -c CACHED "$TMPDIR/log")"
+	kill "$SSH_AGENT_PID"
+	unset SSH_AUTH_SOCK
+	fails 'the ssh agent "needed" is missing' --ssh default="$TMPDIR/second" <<<$'FROM busybox:test\nRUN --mount=type=ssh,id=needed,required true'
+	fails 'with a passphrase needs an agent' --ssh default="$TMPDIR/locked" <<<$'FROM busybox:test\nRUN --mount=type=ssh true'
+	fails 'SSH_AUTH_SOCK is not set' --ssh default <<<'FROM busybox:test'
+	fails 'is neither a socket nor a key' --ssh default=/ <<<'FROM busybox:test'
+	fails 'has neither source nor from' --ssh default="$TMPDIR/second" <<<$'FROM busybox:test\nRUN --mount=type=ssh,source=/x true'
+}
+
 @test "stages run side by side, and those that nobody needs do not" {
 	local out
 	# Each of the two waits for the other, in a folder that both see.

@@ -11,6 +11,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/gone.h"
+#include "agent/engine/lent_sockets.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/stack.h"
@@ -89,6 +90,7 @@ static void on_cleaned(struct source *s, pid_t pid, int status, void *data)
 
 void container_clean(struct container *c)
 {
+	lent_sockets_free(c);
 	pid_t parent = getpid(), pid = fork();
 	c->removing = c->remove;
 	if (pid == 0)

@@ -19,6 +19,7 @@
 #include "agent/engine/endpoints.h"
 #include "agent/engine/events.h"
 #include "agent/engine/health.h"
+#include "agent/engine/lent_sockets.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
@@ -79,6 +80,7 @@ void container_free(struct container *c)
 	container_oom_end(c);
 	health_free(c);
 	mounts_stop(c);
+	lent_sockets_free(c);
 	exec_free_of(c);
 	archive_forget(c);
 	stdio_free(c->stdio);

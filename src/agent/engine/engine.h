@@ -318,6 +318,7 @@ void engine_changes(struct engine *e, struct http_exchange *x, const char *name)
 void engine_layer(struct engine *e, struct http_exchange *x, const char *name);
 void engine_images(struct engine *e, struct http_exchange *x, const char *name);
 void engine_archive(struct engine *e, struct http_exchange *x, const char *name);
+void engine_socket(struct engine *e, struct http_exchange *x, const char *name);
 void engine_wait(struct engine *e, struct http_exchange *x, const char *name);
 void engine_remove(struct engine *e, struct http_exchange *x, const char *name);
 void engine_attach(struct engine *e, struct http_exchange *x, const char *name);

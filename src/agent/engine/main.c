@@ -63,6 +63,7 @@ static const struct {
 	{ "HEAD", "/containers/*/archive", engine_archive },
 	{ "GET", "/containers/*/archive", engine_archive },
 	{ "PUT", "/containers/*/archive", engine_archive },
+	{ "POST", "/containers/*/socket", engine_socket },
 	{ "POST", "/containers/*/wait", engine_wait },
 	{ "POST", "/containers/*/attach", engine_attach },
 	{ "POST", "/containers/*/resize", engine_resize },

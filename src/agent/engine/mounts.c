@@ -24,7 +24,7 @@ static int add_from(struct engine *e, const char *text, struct docker_mounts *li
 	for (size_t i = 0; r == 0 && i < c->record.mounts.count; i++) {
 		const struct docker_mount *m = &c->record.mounts.items[i];
 		struct docker_mount copy;
-		if (m->type == DOCKER_MOUNT_TMPFS || m->type == DOCKER_MOUNT_FILE ||
+		if (m->type == DOCKER_MOUNT_TMPFS || m->type >= DOCKER_MOUNT_FILE ||
 		    docker_mounts_at(list, m->destination))
 			continue;
 		docker_mount_copy(m, &copy);
@@ -128,7 +128,8 @@ static struct json_object *describe(const struct docker_mount *m)
 	static const char *const types[] = { [DOCKER_MOUNT_BIND] = "bind",
 		[DOCKER_MOUNT_VOLUME] = "volume",
 		[DOCKER_MOUNT_TMPFS] = "tmpfs",
-		[DOCKER_MOUNT_FILE] = "file" };
+		[DOCKER_MOUNT_FILE] = "file",
+		[DOCKER_MOUNT_LENT] = "lent" };
 	struct json_object *o = json_object_new_object();
 	AUTOFREE char *place = m->type == DOCKER_MOUNT_VOLUME ? volume_place(m->source) : NULL;
 	json_add_string(o, "Type", types[m->type]);

@@ -23,6 +23,7 @@
 #include "agent/core/channel.h"
 #include "agent/core/rootfs.h"
 #include "agent/engine/files.h"
+#include "agent/engine/lent_sockets.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/volumes.h"
@@ -223,6 +224,12 @@ static int put_file(const struct container *c, size_t i)
 	return tree < 0 ? tree : put(c, i, tree);
 }
 
+static int put_lent(struct container *c, size_t i, struct error **err)
+{
+	AUTO_FD int tree = lent_socket_make(c, &c->record.mounts.items[i], err);
+	return tree < 0 ? tree : put(c, i, tree);
+}
+
 static int ask(const struct mounting *m, size_t i)
 {
 	struct json_object *o = json_object_new_object();
@@ -244,6 +251,8 @@ static int begin(struct mounting *m, size_t i, struct error **err)
 		return put_volume(m->container, i, err);
 	case DOCKER_MOUNT_FILE:
 		return put_file(m->container, i);
+	case DOCKER_MOUNT_LENT:
+		return put_lent(m->container, i, err);
 	case DOCKER_MOUNT_TMPFS:
 		return 0;
 	}

@@ -145,6 +145,13 @@ int build_engine_hold(struct build_engine *e, const char *method, const char *ta
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+int build_engine_upgrade(struct build_engine *e, const char *target, struct error **err)
+{
+	AUTO_FD int fd = connect_engine(e, err);
+	int r = fd < 0 ? fd : http_send_request(fd, "POST", target, "tcp", NULL, clock_deadline(ANSWER_MS), err);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
 struct build_stream {
 	const struct build_engine *engine;
 	int fd, may_wait;

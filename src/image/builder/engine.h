@@ -31,6 +31,9 @@ ssize_t build_stream_read(void *stream, const void **ret, struct error **err);
 void build_stream_free(struct build_stream *s);
 DEFINE_CLEANUP(struct build_stream, build_stream_free)
 #define AUTO_BUILD_STREAM CLEANUP(build_stream_freep)
+/* Sends a POST that asks for an upgrade: a descriptor, on which http_answer() reads the answer, or
+ * -errno. */
+int build_engine_upgrade(struct build_engine *e, const char *target, struct error **err);
 /* Sends a request without a body, whose answer nobody reads: the connection lives until the
  * descriptor is closed. Descriptor or -errno. */
 int build_engine_hold(struct build_engine *e, const char *method, const char *target, struct error **err);

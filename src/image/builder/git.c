@@ -20,6 +20,7 @@
 #include "base/spawn.h"
 #include "base/strv.h"
 #include "docker/route.h"
+#include "image/builder/ssh.h"
 #include "image/common/interrupt.h"
 
 enum {
@@ -39,6 +40,13 @@ enum {
 #define NOWHERE "/" /* the directory of a git that writes nothing */
 
 extern char **environ;
+
+static const struct strv *ssh_given; /* --ssh, for the whole process */
+
+void git_use_ssh(const struct strv *given)
+{
+	ssh_given = given;
+}
 
 void git_place_done(struct git_place *p)
 {
@@ -174,13 +182,13 @@ static int set_umask(void *data)
 static void make_environment(struct strv *to)
 {
 	static const char *const own[] = { "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh:git",
-		"GIT_SSH_COMMAND=ssh -o BatchMode=yes -o ConnectTimeout=30", "GIT_LFS_SKIP_SMUDGE=1", "LC_ALL=C" };
+		"GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh:git", "GIT_LFS_SKIP_SMUDGE=1", "LC_ALL=C" };
 	for (char **e = environ; *e; e++)
 		if (!startswith(*e, "GIT_") && !startswith(*e, "SSH_ASKPASS=") && !startswith(*e, "LC_ALL="))
 			strv_add(to, *e);
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		strv_add(to, own[i]);
+	build_ssh_add_git(ssh_given, to);
 }
 
 static void make_words(const char *directory, const char *const *words, struct strv *to)

@@ -25,6 +25,9 @@ int git_place_parse(const char *text, struct git_place *ret);
 void git_place_done(struct git_place *p);
 #define AUTO_GIT_PLACE CLEANUP(git_place_done)
 
+/* Has git use the agent or the keys "default" of --ssh (ssh.h; borrowed), too. */
+struct strv;
+void git_use_ssh(const struct strv *given);
 /* Asks which commit the place means; owned. 0 or -errno. */
 int git_resolve(const struct git_place *p, char **ret_commit, struct error **err);
 /* Checks that commit out into an empty directory. keeps: with its .git, whatever the place says. 0

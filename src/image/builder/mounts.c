@@ -35,6 +35,7 @@ void run_mounts_done(struct run_mounts *m)
 		if (m->locks)
 			fd_close(m->locks[i]);
 	}
+	run_mounts_close_ssh(m);
 	free(m->items);
 	free(m->locks);
 	*m = (struct run_mounts){ 0 };
@@ -51,7 +52,7 @@ static int set_text(char **to, const char *value)
 
 static int set_type(struct run_mount *m, const char *value)
 {
-	static const char *const words[] = { "bind", "cache", "tmpfs", "secret" };
+	static const char *const words[] = { "bind", "cache", "tmpfs", "secret", "ssh" };
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (streq(words[i], value)) {
 			m->type = (enum mount_type)i;
@@ -184,8 +185,22 @@ static void name_cache(struct build_step *s, struct run_mount *m)
 	m->id = space && *space ? xasprintf("%s/%s", space, id) : xstrdup(id);
 }
 
+static int set_ssh_defaults(struct run_mount *m, struct error **err)
+{
+	if (m->source || m->from)
+		return error_set(err, EINVAL, "RUN --mount=type=ssh has neither source nor from");
+	if (!m->id)
+		m->id = xstrdup(BUILD_SSH_DEFAULT);
+	if (!m->target)
+		m->target = xasprintf("/run/buildkit/ssh_agent.%u", m->number);
+	m->mode = m->mode ? m->mode : 0600;
+	return m->mode <= 0777 ? 0 : error_set(err, EINVAL, "RUN --mount=type=ssh: mode=%o is not right", m->mode);
+}
+
 static int set_defaults(struct build_step *s, struct run_mount *m, struct error **err)
 {
+	if (m->type == MOUNT_SSH && set_ssh_defaults(m, err) < 0)
+		return -EINVAL;
 	if (m->type == MOUNT_SECRET) {
 		const char *name = m->id ? m->id : m->target ? path_base(m->target) : NULL;
 		if (!name)
@@ -222,10 +237,16 @@ static int read_mount(struct build_step *s, const char *text, struct run_mount *
 	if (r == 0)
 		strv_split(&parts, expanded, ",");
 	for (size_t i = 0; r == 0 && i < parts.count; i++)
-		r = streq(parts.items[i], "type=ssh") ?
-			error_set(err, EOPNOTSUPP, "RUN --mount=type=ssh is not supported yet") :
-			apply_key(ret, parts.items[i], err);
+		r = apply_key(ret, parts.items[i], err);
 	return r == 0 ? set_defaults(s, ret, err) : r;
+}
+
+static unsigned count_ssh(const struct run_mounts *m)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < m->count; i++)
+		count += m->items[i].type == MOUNT_SSH;
+	return count;
 }
 
 int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error **err)
@@ -238,7 +259,7 @@ int run_mounts_read(struct build_step *s, struct run_mounts *ret, struct error *
 		if (ret->count == MOUNTS_MAX)
 			return error_set(err, E2BIG, "RUN has more than %d mounts", MOUNTS_MAX);
 		ret->items = xrealloc(ret->items, ret->count + 1, sizeof *ret->items);
-		ret->items[ret->count] = (struct run_mount){ .type = MOUNT_BIND };
+		ret->items[ret->count] = (struct run_mount){ .type = MOUNT_BIND, .number = count_ssh(ret) };
 		int r = read_mount(s, text, &ret->items[ret->count++], err);
 		if (r < 0)
 			return r;
@@ -545,17 +566,26 @@ int run_mounts_add_secrets(struct build_step *s, struct run_mounts *m, struct bu
 		   0;
 }
 
+static void add_owner(struct json_object *o, const struct run_mount *m)
+{
+	AUTOFREE char *owner = xasprintf("%u:%u:%o", m->uid, m->gid, m->mode);
+	json_add_string(o, "Socket", owner);
+}
+
 void run_mounts_add_files(const struct run_mounts *m, struct json_object *array)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		const struct run_mount *at = &m->items[i];
-		if (at->type != MOUNT_SECRET || !at->is_given || !at->target)
+		if ((at->type != MOUNT_SECRET && at->type != MOUNT_SSH) || !at->is_given || !at->target)
 			continue;
 		struct json_object *o = json_object_new_object();
-		AUTOFREE char *name = secret_file(i);
+		AUTOFREE char *name = at->type == MOUNT_SSH ? run_mounts_ssh_name(at) : secret_file(i);
 		json_add_string(o, "Name", name);
 		json_add_string(o, "Target", at->target);
-		json_add_bool(o, "ReadOnly", 1);
+		if (at->type == MOUNT_SSH)
+			add_owner(o, at);
+		else
+			json_add_bool(o, "ReadOnly", 1);
 		json_object_array_add(array, o);
 	}
 }
@@ -567,6 +597,8 @@ static void hide(const char *path, struct strv *without)
 	strv_add(without, path);
 	if (startswith(path, "/run/secrets/"))
 		strv_add(without, "/run/secrets");
+	if (startswith(path, "/run/buildkit/"))
+		strv_add(without, "/run/buildkit");
 }
 
 void run_mounts_hide(const struct run_mounts *m, struct strv *without)

@@ -48,6 +48,7 @@ struct running {
 static void running_done(struct running *r)
 {
 	AUTOFREE char *target = r->id ? xasprintf("/containers/%s?force=1&v=1", r->id) : NULL;
+	run_mounts_close_ssh(&r->mounts);
 	if (target)
 		build_engine_delete(r->step->builder->engine, target);
 	fd_close(r->hold);
@@ -134,6 +135,7 @@ static void set_env(struct running *r)
 		const char *value = strchr(env.items[i], '=');
 		strv_setenv(&r->env, name, value ? value + 1 : "");
 	}
+	run_mounts_add_env(&r->mounts, &r->env);
 }
 
 /* ---- flags ---- */
@@ -408,6 +410,8 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 	if (result == 0)
 		result = run_mounts_add_secrets(r->step, &r->mounts, &tar, err);
 	if (result == 0)
+		result = run_mounts_open_ssh(r->step, &r->mounts, err);
+	if (result == 0)
 		result = run_mounts_lock(r->step, &r->mounts, err);
 	if (result == 0)
 		result = create(r, below, err);
@@ -415,6 +419,8 @@ static int run(struct running *r, struct build_layer *ret, struct error **err)
 		result = put_files(r, &tar, err);
 	if (result == 0)
 		result = call(r, "POST", "start", NULL, err);
+	if (result == 0)
+		result = run_mounts_serve_ssh(r->step, &r->mounts, r->id, err);
 	if (result == 0)
 		result = follow(r, err);
 	if (result == 0)

@@ -22,6 +22,7 @@ struct build_options {
 	enum report_style style;
 	const char *network;                /* of RUN; NULL: the default one */
 	const struct strv *secrets;         /* "id=NAME,src=FILE" */
+	const struct strv *ssh;             /* as ssh.h has them; or NULL */
 	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
 	uint64_t shm_size;                  /* 0: the default */
 	struct json_object *limits;         /* of RUN: members of HostConfig; or NULL */

@@ -8,9 +8,11 @@
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "image/builder/builder.h"
+#include "image/builder/git.h"
 #include "image/builder/ulimit.h"
 #include "image/builder/remote.h"
 #include "image/commands/build.h"
+#include "image/builder/ssh.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "oci/digest.h"
@@ -176,6 +178,7 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		.network = options_string(o, "network"),
 		.hosts = options_list(o, "add-host"),
 		.secrets = options_has(o, "secret") ? options_list(o, "secret") : NULL,
+		.ssh = options_has(o, "ssh") ? options_list(o, "ssh") : NULL,
 		.cache_from = options_has(o, "cache-from") ? options_list(o, "cache-from") : NULL,
 		.tags = &tags,
 		.args = &args,

@@ -188,6 +188,7 @@ static const struct resource {
 	{ "HEAD", "/containers/*/archive", HAND_OVER, NULL },
 	{ "GET", "/containers/*/archive", HAND_OVER, NULL },
 	{ "PUT", "/containers/*/archive", HAND_OVER, NULL },
+	{ "POST", "/containers/*/socket", HAND_OVER, NULL },
 	{ "POST", "/containers/*/wait", HAND_OVER, NULL },
 	{ "POST", "/containers/*/attach", HAND_OVER, NULL },
 	{ "POST", "/containers/*/resize", HAND_OVER, NULL },

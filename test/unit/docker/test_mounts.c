@@ -112,7 +112,8 @@ static void tmpfs(void **state)
 static void bodies(void **state)
 {
 	AUTO_JSON struct json_object *body =
-	    parse("{\"HolmFiles\":[{\"Name\":\"file0\",\"Target\":\"/run/f\",\"ReadOnly\":true}],\"Volumes\":{\"/deep/"
+	    parse("{\"HolmFiles\":[{\"Name\":\"file0\",\"Target\":\"/run/f\",\"ReadOnly\":true},"
+		  "{\"Name\":\"ssh0\",\"Target\":\"/run/s\",\"Socket\":\"1:2:660\"}],\"Volumes\":{\"/deep/"
 		  "er/still\":{},\"/image\":{}},\"HostConfig\":{\"Binds\":[\"/h:/deep/er:ro\"],"
 		  "\"Tmpfs\":{\"/run\":\"size=1m\"},"
 		  "\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"data\",\"Target\":\"/"
@@ -127,12 +128,15 @@ static void bodies(void **state)
 	assert_int_equal(docker_mounts_of_body(&list, body, NULL), 0);
 	assert_int_equal(docker_mounts_of_volumes(&list, body, NULL), 0);
 	docker_mounts_sort(&list);
-	assert_int_equal(list.count, 8);
+	assert_int_equal(list.count, 9);
 	assert_string_equal(docker_mounts_at(&list, "/run/f")->source, "file0");
+	assert_int_equal(docker_mounts_at(&list, "/run/f")->type, DOCKER_MOUNT_FILE);
+	assert_int_equal(docker_mounts_at(&list, "/run/s")->type, DOCKER_MOUNT_LENT);
+	assert_string_equal(docker_mounts_at(&list, "/run/s")->options, "1:2:660");
 	assert_true(docker_mounts_at(&list, "/run/f")->read_only);
 	assert_string_equal(list.items[0].destination, "/bound");
 	assert_string_equal(list.items[0].source, "/x/y");
-	assert_string_equal(list.items[7].destination, "/deep/er/still");
+	assert_string_equal(list.items[8].destination, "/deep/er/still");
 	assert_string_equal(docker_mounts_at(&list, "/t")->options, "nosuid,nodev,uid=3,size=4096,mode=700");
 	assert_string_equal(docker_mounts_at(&list, "/deep")->subpath, "a/b");
 	/* A record has what the body leaves open. */
@@ -180,6 +184,10 @@ static void bad_bodies(void **state)
 		{ "{\"HolmFiles\":[7]}", "HolmFiles has no Name", EINVAL },
 		{ "{\"HolmFiles\":[{\"Name\":\"../up\",\"Target\":\"/x\"}]}", "HolmFiles has no Name", EINVAL },
 		{ "{\"HolmFiles\":[{\"Name\":\"file0\",\"Target\":\"/\"}]}", "destination can't be '/'", EINVAL },
+		{ "{\"HolmFiles\":[{\"Name\":\"ssh0\",\"Target\":\"/x\",\"Socket\":\"0:0:1777\"}]}", "no UID:GID:MODE",
+		    EINVAL },
+		{ "{\"HolmFiles\":[{\"Name\":\"ssh0\",\"Target\":\"/x\",\"Socket\":\"0:0\"}]}", "no UID:GID:MODE",
+		    EINVAL },
 		{ "{\"HostConfig\":{\"Tmpfs\":{\"/x\":7}}}", "no text", EINVAL },
 		{ "{\"HostConfig\":{\"Tmpfs\":{\"x\":\"\"}}}", "must be absolute", EINVAL },
 	};
