@@ -203,6 +203,7 @@ static const struct option_spec build_options[] = {
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]",
 	    "a resource limit for the commands of RUN, such as nofile=1024" },
 	BUILD_LIMIT_OPTIONS,
+	{ "pids-limit", 0, OPTION_STRING, "NUMBER", "of processes and threads of a RUN", .default_text = "16384" },
 	{ "machine", 'n', OPTION_STRING, "NAME", "the machine that runs the commands of RUN",
 	    .default_text = "the default machine", .complete = "machine" },
 	{ "load", 0, OPTION_SWITCH, NULL, "has no effect: the library has the image" },

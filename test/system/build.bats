@@ -439,6 +439,17 @@ RUN cat /src/b
 	docker volume prune -af >/dev/null 2>&1 || docker volume ls -q | xargs -r docker volume rm
 }
 
+@test "RUN has limits: processes and memory; it fails and says why" {
+	requires cgroup
+	docker info -f '{{.PidsLimit}} {{.MemoryLimit}}' | grep -qx 'true true' || skip "no controllers are delegated"
+	fails 'the command had 40 processes, which is the most' --pids-limit 40 \
+		<<<$'FROM busybox:test\nRUN for i in $(seq 60); do sleep 100 & done; echo made it'
+	fails 'as there was no memory left' --memory 20M <<<$'FROM busybox:test\nRUN head -c 60M /dev/zero | tail -n 1 | wc -c; dd if=/dev/zero bs=60M count=1 of=/dev/null'
+	build limits <<<$'FROM busybox:test\nRUN ! grep -qx max /sys/fs/cgroup/memory.max && grep -x 16384 /sys/fs/cgroup/pids.max'
+	run ! holm build --pids-limit none .
+	contains "$output" 'write a number of processes'
+}
+
 # said TEXT: the last build's output has it.
 said()
 {

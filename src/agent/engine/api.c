@@ -193,6 +193,7 @@ static int make_record(struct engine *e, struct json_object *body, const char *w
 			 error_set(err, EBUSY, "the machine has %d containers, which is the most", CONTAINERS_MAX);
 	if (result == 0)
 		result = take_image(body, r, err);
+	stack_limit(e, body);
 	if (result == 0)
 		result = docker_body_parse(body, &r->body, err);
 	if (result == 0 && !r->body.entrypoint.count && !r->body.command.count)

@@ -386,9 +386,24 @@ void container_oom_watch(struct container *c)
 		log_warning("container %.12s: OOM kills are noticed at its end only", c->record.id);
 }
 
+/* Whether the run had as many processes as it may have. */
+static void look_at_processes(struct container *c)
+{
+	char text[256];
+	AUTO_FD int fd = c->record.body.limits.pids > 0 && c->engine->limits & DOCKER_LIMIT_PIDS ?
+			     container_cgroup_open(c, "pids.events") :
+			     -1;
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
+	if (n < 0)
+		return;
+	text[n] = '\0';
+	c->pids_full = cgroup_number(text, "max") > 0;
+}
+
 void container_oom_end(struct container *c)
 {
 	container_oom_look(c);
+	look_at_processes(c);
 	source_free(TAKE_PTR(c->oom_source));
 	fd_close(c->oom);
 	c->oom = -1;

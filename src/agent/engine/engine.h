@@ -124,6 +124,7 @@ struct container {
 	struct pausing *pausing; /* while it freezes */
 	int oom;                 /* memory.events of its cgroup; -1: none */
 	int64_t oom_kills;       /* of those that were told; -1: of an engine before this one */
+	int pids_full;           /* the last run could not make a process, by PidsLimit */
 	struct source *oom_source;
 };
 

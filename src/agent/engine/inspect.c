@@ -91,6 +91,8 @@ static struct json_object *state_object(const struct container *c)
 	json_add_bool(o, "Restarting", policy_is_waiting(c));
 	json_add_bool(o, "Paused", c->paused);
 	json_add_bool(o, "OOMKilled", c->record.oom_killed);
+	if (c->pids_full)
+		json_add_i64(o, "HolmPidsLimited", c->record.body.limits.pids);
 	json_add_bool(o, "Dead", 0);
 	json_add_i64(o, "Pid", c->pid);
 	json_add_i64(o, "ExitCode", c->record.exit_code);

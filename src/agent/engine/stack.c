@@ -40,19 +40,27 @@ static int check(const struct container *below, const struct record *r, struct e
 	return 0;
 }
 
+static void set_limit(struct json_object *host, const char *key, uint64_t value)
+{
+	int64_t given = 0;
+	json_get_i64(host, key, &given, NULL);
+	if (!given)
+		json_add_u64(host, key, value);
+}
+
 void stack_limit(const struct engine *e, struct json_object *body)
 {
-	enum { PARTS = 8 };
+	enum { PARTS = 8, PROCESSES = 16384 };
 	struct json_object *host = NULL;
 	struct sysinfo now;
 	int held = 0;
-	int64_t memory = 0;
-	if (json_get_bool(body, "HolmHeld", &held, NULL) < 0 || !held || !(e->limits & DOCKER_LIMIT_MEMORY) ||
-	    json_get_object(body, "HostConfig", &host, NULL) < 0 || sysinfo(&now) < 0)
+	if (json_get_bool(body, "HolmHeld", &held, NULL) < 0 || !held ||
+	    json_get_object(body, "HostConfig", &host, NULL) < 0)
 		return;
-	json_get_i64(host, "Memory", &memory, NULL);
-	if (!memory)
-		json_add_u64(host, "Memory", (uint64_t)now.totalram * now.mem_unit / PARTS * (PARTS - 1));
+	if (e->limits & DOCKER_LIMIT_PIDS)
+		set_limit(host, "PidsLimit", PROCESSES);
+	if (e->limits & DOCKER_LIMIT_MEMORY && sysinfo(&now) == 0)
+		set_limit(host, "Memory", (uint64_t)now.totalram * now.mem_unit / PARTS * (PARTS - 1));
 }
 
 int stack_read(struct engine *e, struct json_object *body, struct record *r, struct error **err)

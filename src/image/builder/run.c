@@ -224,6 +224,8 @@ static struct json_object *host_config(const struct running *r)
 	const struct build_options *o = r->step->builder->options;
 	struct json_object *host = json_object_new_object();
 	json_add_string(host, "NetworkMode", r->network);
+	if (o->processes)
+		json_add_u64(host, "PidsLimit", o->processes);
 	if (o->hosts && o->hosts->count)
 		json_add_strv(host, "ExtraHosts", o->hosts);
 	if (o->shm_size)
@@ -383,6 +385,25 @@ static int follow(struct running *r, struct error **err)
 	return result < 0 ? result : n < 0 ? (int)n : 0;
 }
 
+/* -ECHILD and why the command failed, if the engine knows. */
+static int explain_exit(struct running *r, int64_t status, struct error **err)
+{
+	AUTO_JSON struct json_object *answer = NULL;
+	struct json_object *state = NULL;
+	int64_t processes = 0;
+	int is_killed = 0;
+	if (call(r, "GET", "json", &answer, NULL) == 0 && json_get_object(answer, "State", &state, NULL) == 0) {
+		json_get_i64(state, "HolmPidsLimited", &processes, NULL);
+		json_get_bool(state, "OOMKilled", &is_killed, NULL);
+	}
+	if (processes)
+		return error_set(err, ECHILD,
+		    "exit %lld; the command had %lld processes, which is the most (--pids-limit)", (long long)status,
+		    (long long)processes);
+	return error_set(err, ECHILD, "exit %lld%s", (long long)status,
+	    is_killed ? "; the kernel killed a process, as there was no memory left" : "");
+}
+
 static int wait_end(struct running *r, struct error **err)
 {
 	AUTO_JSON struct json_object *answer = NULL;
@@ -392,7 +413,7 @@ static int wait_end(struct running *r, struct error **err)
 		result = json_get_i64(answer, "StatusCode", &status, err);
 	if (result < 0)
 		return result;
-	return status == 0 ? 0 : error_set(err, ECHILD, "exit %lld", (long long)status);
+	return status == 0 ? 0 : explain_exit(r, status, err);
 }
 
 static int run(struct running *r, struct build_layer *ret, struct error **err)

@@ -26,6 +26,7 @@ struct build_options {
 	const struct strv *hosts, *ulimits; /* "NAME:ADDRESS"; "NAME=SOFT[:HARD]" */
 	uint64_t shm_size;                  /* 0: the default */
 	struct json_object *limits;         /* of RUN: members of HostConfig; or NULL */
+	uint32_t processes;                 /* of a RUN, at most; 0: the engine's default */
 	int check;                          /* show the warnings, and build nothing */
 	const struct build_outputs *outputs;
 	const char *metadata;                     /* a file; or NULL */

@@ -69,6 +69,16 @@ static int read_size(const struct options *o, uint64_t *ret, struct error **err)
 	return 0;
 }
 
+/* The limits of a RUN. */
+static int read_limits(const struct options *o, struct build_options *b, struct error **err)
+{
+	const char *text = options_has(o, "pids-limit") ? options_string(o, "pids-limit") : NULL;
+	int r = read_size(o, &b->shm_size, err);
+	if (r == 0 && text && (parse_u32(text, &b->processes) < 0 || !b->processes))
+		return error_set(err, EINVAL, "--pids-limit %.40s: write a number of processes", text);
+	return r;
+}
+
 /* The value of an option that only one of the two commands has. */
 static const char *own_string(const struct options *o, const char *name)
 {
@@ -204,7 +214,10 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 	if (r == 0)
 		r = read_own(o, &b, &own, &tags, err);
 	if (r == 0)
-		r = read_size(o, &b.shm_size, err);
+		r = build_ssh_check(b.ssh, err);
+	git_use_ssh(b.ssh);
+	if (r == 0)
+		r = read_limits(o, &b, err);
 	if (r == 0)
 		r = read_epoch(&args, &b.epoch, err);
 	if (r == 0)
