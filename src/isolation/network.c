@@ -11,15 +11,40 @@
 
 enum { TEXT_MAX = 1024 * 1024 };
 
-void network_arguments(struct strv *argv, int host_access)
+void network_arguments(struct strv *argv, unsigned families, int host_access)
 {
-	strv_split(argv, "--foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
+	static const char *const only[] = { [NETWORK_IPV4] = "--ipv4-only", [NETWORK_IPV6] = "--ipv6-only" };
+	strv_split(argv, "--foreground --stderr --quiet --no-dhcp --no-dhcpv6 --no-ndp --no-ra", " ");
+	if (families < ARRAY_SIZE(only) && only[families])
+		strv_add(argv, only[families]);
 	strv_split(argv, "--tcp-ports none --udp-ports none --mtu", " ");
 	strv_addf(argv, "%d", NETWORK_MTU);
-	strv_split(argv,
-	    "--address " NETWORK_ADDRESS " --netmask 24 --gateway " NETWORK_GATEWAY " --dns-forward " NETWORK_DNS, " ");
+	if (families & NETWORK_IPV4)
+		strv_split(argv,
+		    "--address " NETWORK_ADDRESS " --netmask 24 --gateway " NETWORK_GATEWAY
+		    " --dns-forward " NETWORK_DNS,
+		    " ");
+	if (families & NETWORK_IPV6)
+		strv_split(argv, "--address " NETWORK_ADDRESS6 " --gateway " NETWORK_GATEWAY6, " ");
 	if (!host_access)
 		strv_add(argv, "--no-map-gw");
+}
+
+void network_describe(struct json_object *o, unsigned families)
+{
+	if (families & NETWORK_IPV4) {
+		json_add_string(o, "address", NETWORK_ADDRESS "/24");
+		json_add_string(o, "gateway", NETWORK_GATEWAY);
+	}
+	if (families & NETWORK_IPV6) {
+		json_add_string(o, "address6", NETWORK_ADDRESS6 "/64");
+		json_add_string(o, "gateway6", NETWORK_GATEWAY6);
+	}
+}
+
+const char *network_host(unsigned families)
+{
+	return families == NETWORK_IPV6 ? NETWORK_GATEWAY6 : NETWORK_GATEWAY;
 }
 
 int network_has_default_route(const char *proc_net_route)
@@ -47,20 +72,17 @@ int network_has_ipv6_route(const char *proc_net_ipv6_route)
 	return 0;
 }
 
-enum network_route network_route(void)
+unsigned network_families(void)
 {
 	AUTOFREE char *routes = NULL, *ipv6_routes = NULL;
+	unsigned families = 0;
 	if (path_read_file("/proc/net/route", TEXT_MAX, &routes, NULL) >= 0 && network_has_default_route(routes))
-		return NETWORK_ROUTE_IPV4;
-	if (path_read_file("/proc/net/ipv6_route", TEXT_MAX, &ipv6_routes, NULL) < 0)
-		return NETWORK_ROUTE_NONE;
-	return network_has_ipv6_route(ipv6_routes) ? NETWORK_ROUTE_IPV6_ONLY : NETWORK_ROUTE_NONE;
+		families |= NETWORK_IPV4;
+	if (path_read_file("/proc/net/ipv6_route", TEXT_MAX, &ipv6_routes, NULL) >= 0 &&
+	    network_has_ipv6_route(ipv6_routes))
+		families |= NETWORK_IPV6;
+	return families;
 }
-
-const char *const network_route_problems[] = {
-	[NETWORK_ROUTE_IPV6_ONLY] = "the host has a default route for IPv6 only, and machines have IPv4 only",
-	[NETWORK_ROUTE_NONE] = "the host has no default route",
-};
 
 char *network_first_nameserver(const char *resolv_conf)
 {
@@ -72,9 +94,11 @@ char *network_first_nameserver(const char *resolv_conf)
 	return NULL;
 }
 
-char *network_find_dns(void)
+char *network_find_dns(unsigned families)
 {
 	AUTOFREE char *text = NULL;
+	if (!(families & NETWORK_IPV4))
+		return NULL;
 	path_read_file("/etc/resolv.conf", TEXT_MAX, &text, NULL);
 	return text ? network_first_nameserver(text) : NULL;
 }
@@ -96,12 +120,13 @@ static int host_lists_servers(void)
 	return text && (startswith(text, "nameserver") || strstr(text, "\nnameserver"));
 }
 
-void network_resolv(struct json_object *resolv, const char *forwarded)
+void network_resolv(struct json_object *resolv, unsigned families, const char *forwarded)
 {
 	AUTO_STRV struct strv servers = { 0 }, inside = { 0 };
 	json_get_strv(resolv, "nameservers", &servers, NULL);
 	for (size_t i = 0; i < servers.count; i++) {
-		const char *server = network_server_inside(servers.items[i], forwarded);
+		const char *server =
+		    families & NETWORK_IPV4 ? network_server_inside(servers.items[i], forwarded) : RESOLV_RELAY;
 		if (!strv_contains(&inside, server))
 			strv_add(&inside, server);
 	}

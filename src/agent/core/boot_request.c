@@ -207,9 +207,12 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	if ((r = optional(json_get_string(m, "kind", &kind, err))) < 0)
 		return r;
 	int outside = streq(kind, "outside");
-	const struct string_member members[] = { { "device", &n->device, !outside },
-		{ "address", &n->address, !outside }, { "gateway", &n->gateway, 0 }, { "host", &n->host, 0 } };
+	const struct string_member members[] = { { "device", &n->device, !outside }, { "address", &n->address, 0 },
+		{ "gateway", &n->gateway, 0 }, { "address6", &n->address6, 0 }, { "gateway6", &n->gateway6, 0 },
+		{ "host", &n->host, 0 } };
 	r = read_strings(m, "network", members, ARRAY_SIZE(members), err);
+	if (r >= 0 && !outside && !n->address && !n->address6)
+		return error_set(err, EINVAL, "boot request: the network has no address");
 	return r < 0 ? r : optional(read_u32(m, "mtu", &n->mtu, err));
 }
 
@@ -400,7 +403,7 @@ void boot_request_free(struct boot_request *b)
 		return;
 	char *strings[] = { b->name, b->id, b->hostname, b->init, b->stop_signal, b->timezone, b->user.name,
 		b->user.group, b->user.home, b->root_device, b->root_machine, b->modules_device, b->network.device,
-		b->network.address, b->network.gateway, b->network.host };
+		b->network.address, b->network.gateway, b->network.address6, b->network.gateway6, b->network.host };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	strv_done(&b->image_env);

@@ -40,7 +40,7 @@ struct boot_share {
 
 struct boot_network {
 	/* device NULL: none, or set up from outside; host: NULL without host access */
-	char *device, *address, *gateway, *host;
+	char *device, *address, *gateway, *address6, *gateway6, *host;
 	uint32_t mtu;
 };
 

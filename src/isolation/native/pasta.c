@@ -50,10 +50,10 @@ static const char *namespaces_place(void)
 	return path_exists("/run/user") ? "/run/user" : "/tmp";
 }
 
-void pasta_arguments(struct strv *argv, const char *place, int host_access)
+void pasta_arguments(struct strv *argv, const char *place, unsigned families, int host_access)
 {
 	strv_add(argv, "pasta");
-	network_arguments(argv, host_access);
+	network_arguments(argv, families, host_access);
 	strv_split(argv, "--config-net --netns-only --tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit", " ");
 	strv_addf(argv, "--netns=%s" NETNS "/net", place);
 }
@@ -159,18 +159,18 @@ static void say_no_tun(struct isolation_run *run, int code)
 
 void native_network_find(struct isolation_run *run)
 {
-	const char *no_route = network_route_problems[network_route()];
 	AUTOFREE char *program = isolation_find_program("pasta");
 	int tun = native_tun_check(run->ids.single);
+	run->families = network_families();
 	if (!program)
 		say_no_network(run, "pasta is missing; install the package passt");
-	else if (no_route)
-		say_no_network(run, no_route);
+	else if (!run->families)
+		say_no_network(run, "the host has no default route");
 	else if (tun < 0)
 		say_no_tun(run, tun);
 	else
 		run->pasta = TAKE_PTR(program);
-	run->forwarded_dns = network_find_dns();
+	run->forwarded_dns = network_find_dns(run->families);
 }
 
 void native_network_stop(struct isolation_run *run)
@@ -192,7 +192,7 @@ void native_network_start(struct isolation_run *run, pid_t gate)
 	native_network_stop(run);
 	if (!run->pasta)
 		return;
-	pasta_arguments(&argv, namespaces_place(), run->machine->host_access);
+	pasta_arguments(&argv, namespaces_place(), run->families, run->machine->host_access);
 	int result = run->user_namespace < 0 ? -ESRCH : spawn_joined(run, gate, strv_argv(&argv), &pid, &err);
 	if (result >= 0 && (result = native_child_watch(run, CHILD_PASTA, pid, NULL)) < 0)
 		kill(pid, SIGKILL);

@@ -218,7 +218,7 @@ static int native_set_limits(struct isolation_run *run, uint64_t cpus, uint64_t 
 
 static void native_resolv(struct isolation_run *run, struct json_object *resolv)
 {
-	network_resolv(resolv, run->forwarded_dns);
+	network_resolv(resolv, run->families, run->forwarded_dns);
 }
 
 /* With a single id there is nobody inside but root, and that is the user. */
@@ -243,7 +243,7 @@ static void native_describe(struct isolation_run *run, struct json_object *boot)
 	json_add_string(root, "machine", run->folder);
 	json_add(boot, "root", root);
 	json_add_string(network, "kind", "outside");
-	json_add_string(network, "host", run->machine->host_access && run->pasta ? NETWORK_GATEWAY : NULL);
+	json_add_string(network, "host", run->machine->host_access && run->pasta ? network_host(run->families) : NULL);
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
 		native_resolv(run, resolv);

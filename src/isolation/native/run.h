@@ -67,6 +67,7 @@ struct isolation_run {
 	int share_mapping; /* user namespace for idmapped mounts; -1: not made yet */
 	/* network */
 	char *pasta, *forwarded_dns;
+	unsigned families; /* of the machine's addresses: NETWORK_IPV4, NETWORK_IPV6 */
 	int no_network_said;
 	/* usage of the disk: when it was asked for, and when to ask again at the earliest */
 	uint64_t measure_began_ms, measure_next_ms;
@@ -114,7 +115,7 @@ int native_lower(const struct machine *m, struct strv *ret, struct error **err);
 
 /* pasta.c */
 /* place: the folder whose 0/netns has the namespaces */
-void pasta_arguments(struct strv *argv, const char *place, int host_access);
+void pasta_arguments(struct strv *argv, const char *place, unsigned families, int host_access);
 void native_network_find(struct isolation_run *run);
 void native_network_start(struct isolation_run *run, pid_t gate); /* a process in its namespace */
 void native_network_stop(struct isolation_run *run);

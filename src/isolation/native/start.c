@@ -120,8 +120,7 @@ static char *go_message(const struct isolation_run *run)
 	json_add_string(go, "crun", run->crun);
 	json_add_bool(go, "socketcall", run->machine->socketcall);
 	json_add_u64(go, "cpus", run->cpus);
-	json_add_string(go, "address", NETWORK_ADDRESS "/24");
-	json_add_string(go, "gateway", NETWORK_GATEWAY);
+	network_describe(go, run->families);
 	json_add(o, "go", go);
 	return json_to_string(o, 0);
 }

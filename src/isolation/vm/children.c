@@ -194,7 +194,7 @@ int passt_start(struct isolation_run *run, int *ret_fd, struct error **err)
 	struct child_fds fds;
 	struct vm_child *child;
 	child_fds_init(&fds);
-	passt_arguments(&argv, child_fds_give(&fds, server), run->host_access);
+	passt_arguments(&argv, child_fds_give(&fds, server), run->families, run->host_access);
 	result = child_start(run, strv_argv(&argv), &fds, -1, SIGKILL, xstrdup("passt (the network)"), &child, err);
 	child_fds_done(&fds);
 	if (result < 0)

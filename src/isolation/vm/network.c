@@ -7,16 +7,16 @@
 #include "base/alloc.h"
 #include "isolation/find.h"
 
-void passt_arguments(struct strv *argv, int fd, int host_access)
+void passt_arguments(struct strv *argv, int fd, unsigned families, int host_access)
 {
 	strv_add(argv, "passt");
-	network_arguments(argv, host_access);
+	network_arguments(argv, families, host_access);
 	strv_add(argv, "--fd");
 	strv_addf(argv, "%d", fd);
 }
 
-enum vm_network vm_network_choose(enum network_route route)
+enum vm_network vm_network_choose(unsigned families)
 {
 	AUTOFREE char *passt = isolation_find_program("passt");
-	return passt && route == NETWORK_ROUTE_IPV4 ? VM_NETWORK_PASST : VM_NETWORK_USER;
+	return passt && families ? VM_NETWORK_PASST : VM_NETWORK_USER;
 }

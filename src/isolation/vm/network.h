@@ -8,5 +8,5 @@
 #include "isolation/vm/qemu_arguments.h"
 
 /* passt on the connected socket fd (a number in passt's own table). */
-void passt_arguments(struct strv *argv, int fd, int host_access);
-enum vm_network vm_network_choose(enum network_route route);
+void passt_arguments(struct strv *argv, int fd, unsigned families, int host_access);
+enum vm_network vm_network_choose(unsigned families);

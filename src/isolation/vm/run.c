@@ -203,17 +203,16 @@ static void vm_kill(struct isolation_run *run)
 
 static void vm_resolv(struct isolation_run *run, struct json_object *resolv)
 {
-	network_resolv(resolv, run->forwarded_dns);
+	network_resolv(resolv, run->families, run->forwarded_dns);
 }
 
 static void describe_network(struct isolation_run *run, struct json_object *boot)
 {
 	struct json_object *network = json_object_new_object();
 	json_add_string(network, "device", "eth0");
-	json_add_string(network, "address", NETWORK_ADDRESS "/24");
-	json_add_string(network, "gateway", NETWORK_GATEWAY);
+	network_describe(network, run->families);
 	json_add_u64(network, "mtu", run->network == VM_NETWORK_PASST ? NETWORK_MTU : 1500);
-	json_add_string(network, "host", run->host_access ? NETWORK_GATEWAY : NULL);
+	json_add_string(network, "host", run->host_access ? network_host(run->families) : NULL);
 	json_add(boot, "network", network);
 }
 

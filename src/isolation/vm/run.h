@@ -64,6 +64,7 @@ struct isolation_run {
 	const struct machine *machine; /* borrowed for as long as the run lives */
 	int kvm;
 	enum vm_network network;
+	unsigned families;   /* of the machine's addresses: NETWORK_IPV4, NETWORK_IPV6 */
 	char *forwarded_dns; /* the host's server behind NETWORK_DNS, or NULL */
 	int host_access;
 	struct vm_child *children;

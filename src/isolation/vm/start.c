@@ -195,13 +195,14 @@ static int open_channels(struct start *s, struct error **err)
 static void find_network(struct start *s)
 {
 	struct isolation_run *run = s->run;
-	enum network_route route = network_route();
-	run->network = s->plan.network = vm_network_choose(route);
-	run->forwarded_dns = network_find_dns();
-	if (route == NETWORK_ROUTE_IPV6_ONLY) {
-		AUTOFREE char *text = xasprintf("the machine has no network: %s", network_route_problems[route]);
-		run->events.warning(text, run->data);
-	}
+	unsigned families = network_families();
+	run->network = s->plan.network = vm_network_choose(families);
+	run->families = run->network == VM_NETWORK_PASST ? families : NETWORK_IPV4;
+	run->forwarded_dns = network_find_dns(run->families);
+	if (run->network != VM_NETWORK_PASST && families == NETWORK_IPV6)
+		run->events.warning("the machine has no network: the host has IPv6 only, and QEMU's own network has "
+				    "IPv4; install the package passt",
+		    run->data);
 }
 
 static int open_network(struct start *s, struct error **err)

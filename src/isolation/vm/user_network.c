@@ -6,8 +6,10 @@
  * on.
  *
  * Refused: whatever is meant for the host itself (127/8, 0/8, the virtual network) except name
- * lookups at the network's DNS address; multicast and broadcast; and everything that is neither
- * IPv4 nor ARP. Fragments for the virtual network are refused whole.
+ * lookups at the network's DNS address; multicast and broadcast; of IPv6 ::/64 with all forms of
+ * IPv4 addresses, which a socket of the host takes for those, and fe80::/10; and everything that is
+ * neither IP nor ARP. Fragments for the virtual network are refused whole. QEMU's user network has
+ * no IPv6, passt has.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,6 +53,16 @@ static int local_packet_allowed(const uint8_t *ip, size_t size, uint32_t destina
 	return (ip[9] == IPPROTO_UDP || ip[9] == IPPROTO_TCP) && be16(ip + header + 2) == DNS_PORT;
 }
 
+static int ipv6_allowed(const uint8_t *ip, size_t size)
+{
+	const uint8_t *destination = ip + 24;
+	if (size < 40 || ip[0] >> 4 != 6)
+		return 0;
+	int is_this = be32(destination) == 0 && be32(destination + 4) == 0;
+	int is_link_local = (be16(destination) & 0xffc0) == 0xfe80;
+	return !is_this && !is_link_local && destination[0] != 0xff;
+}
+
 int user_network_allows(const uint8_t *frame, size_t size)
 {
 	if (size < ETHERNET)
@@ -58,6 +70,8 @@ int user_network_allows(const uint8_t *frame, size_t size)
 	uint16_t type = be16(frame + 12);
 	if (type == 0x0806)
 		return 1; /* ARP ends in QEMU */
+	if (type == 0x86dd)
+		return ipv6_allowed(frame + ETHERNET, size - ETHERNET);
 	if (type != 0x0800 || size < ETHERNET + 20 || frame[ETHERNET] >> 4 != 4)
 		return 0;
 	const uint8_t *ip = frame + ETHERNET;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -258,11 +261,40 @@ static void test_gate_hangs(void **state)
 	assert_int_equal(ended_by(), SIGKILL);
 }
 
+/* The kernel runs the filter on a socket's datagrams as on a device's frames. */
+static int passes(int family, const char *destination, size_t size)
+{
+	const struct sock_fprog program = native_gate_filter();
+	unsigned char frame[64] = { [12] = family == AF_INET6 ? 0x86 : 0x08, [13] = family == AF_INET6 ? 0xdd : 0 };
+	int ends[2];
+	assert_int_equal(inet_pton(family, destination, frame + (family == AF_INET6 ? 38 : 30)), 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
+	AUTO_FD int to = ends[0], from = ends[1];
+	assert_int_equal(setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+	(void)!send(from, frame, size, MSG_DONTWAIT);
+	return recv(to, frame, sizeof frame, MSG_DONTWAIT) > 0;
+}
+
+static void test_gate_filter(void **state)
+{
+	static const char *const bad[] = { "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0.0.0.0",
+		"::ffff:192.0.2.1", "::ffff:0:127.0.0.1", "fe80::1", "febf::1", "ff01::1", "ff02::1", "ff0e::1" };
+	static const char *const good[] = { "2001:db8::1", "64:ff9b::192.0.2.1", "fd00::1", "fec0::1" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(passes(AF_INET6, bad[i], 64));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(passes(AF_INET6, good[i], 64));
+	assert_false(passes(AF_INET6, "2001:db8::1", 40));
+	assert_true(passes(AF_INET, "192.0.2.1", 64));
+	assert_false(passes(AF_INET, "127.0.0.1", 64));
+	assert_false(passes(AF_INET, "0.0.0.0", 64));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_go), cmocka_unit_test(test_bad_go),
 		cmocka_unit_test(test_share), cmocka_unit_test(test_bad_shares), TREE_TEST(test_hidden_moved),
 		cmocka_unit_test(test_overlay_options), cmocka_unit_test(test_spec), cmocka_unit_test(test_gate_ends),
-		cmocka_unit_test(test_gate_hangs) };
+		cmocka_unit_test(test_gate_hangs), cmocka_unit_test(test_gate_filter) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

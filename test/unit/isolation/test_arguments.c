@@ -105,10 +105,14 @@ static void test_vsock(void **state)
 static void test_passt(void **state)
 {
 	struct strv argv = { 0 };
-	passt_arguments(&argv, 3, 0);
+	passt_arguments(&argv, 3, NETWORK_IPV4, 0);
 	check("passt", &argv);
-	passt_arguments(&argv, 3, 1);
+	passt_arguments(&argv, 3, NETWORK_IPV4, 1);
 	check("passt-host-access", &argv);
+	passt_arguments(&argv, 3, NETWORK_IPV6, 0);
+	check("passt-ipv6", &argv);
+	passt_arguments(&argv, 3, NETWORK_IPV4 | NETWORK_IPV6, 0);
+	check("passt-both", &argv);
 }
 
 static void test_resolvers(void **state)
@@ -127,10 +131,17 @@ static void test_resolvers(void **state)
 	AUTO_JSON struct json_object *resolv = NULL;
 	AUTO_STRV struct strv servers = { 0 };
 	assert_int_equal(json_parse(text, strlen(text), "a test", &resolv, NULL), 0);
-	network_resolv(resolv, first);
+	network_resolv(resolv, NETWORK_IPV4 | NETWORK_IPV6, first);
 	assert_int_equal(json_get_strv(resolv, "nameservers", &servers, NULL), 0);
 	AUTOFREE char *rewritten = strv_join(&servers, " ");
 	assert_string_equal(rewritten, RESOLV_RELAY " 9.9.9.9 " NETWORK_DNS);
+	/* Without IPv4 none of these addresses is in reach. */
+	network_resolv(resolv, NETWORK_IPV6, NULL);
+	strv_done(&servers);
+	assert_int_equal(json_get_strv(resolv, "nameservers", &servers, NULL), 0);
+	AUTOFREE char *relayed = strv_join(&servers, " ");
+	assert_string_equal(relayed, RESOLV_RELAY);
+	assert_null(network_find_dns(NETWORK_IPV6));
 }
 
 static void test_ipv6_route(void **state)

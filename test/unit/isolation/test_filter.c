@@ -71,6 +71,33 @@ static void test_lookups(void **state)
 	assert_false(user_network_allows(frame, sizeof(frame)));
 }
 
+static int allows6(const char *destination)
+{
+	memset(frame, 0, sizeof(frame));
+	frame[12] = 0x86;
+	frame[13] = 0xdd;
+	frame[14] = 0x60;
+	inet_pton(AF_INET6, destination, frame + 14 + 24);
+	return user_network_allows(frame, sizeof(frame));
+}
+
+static void test_ipv6(void **state)
+{
+	static const char *const bad[] = { "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0.0.0.0",
+		"::ffff:192.0.2.1", "::ffff:0:127.0.0.1", "fe80::1", "febf::1", "ff01::1", "ff02::1", "ff0e::1" };
+	assert_true(allows6("2001:db8::1"));
+	assert_true(allows6("64:ff9b::192.0.2.1"));
+	assert_true(allows6("fd00::1"));
+	assert_true(allows6("fec0::1"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(allows6(bad[i]));
+	allows6("2001:db8::1");
+	for (size_t size = 0; size < 54; size++)
+		assert_false(user_network_allows(frame, size));
+	frame[14] = 0x45;
+	assert_false(user_network_allows(frame, sizeof(frame)));
+}
+
 static void test_other_frames(void **state)
 {
 	make("8.8.8.8", TCP, 80);
@@ -78,8 +105,8 @@ static void test_other_frames(void **state)
 		assert_false(user_network_allows(frame, size));
 	frame[13] = 0x06; /* ARP */
 	assert_true(user_network_allows(frame, sizeof(frame)));
-	frame[12] = 0x86;
-	frame[13] = 0xdd; /* IPv6 */
+	frame[12] = 0x81;
+	frame[13] = 0x00; /* VLAN */
 	assert_false(user_network_allows(frame, sizeof(frame)));
 	make("8.8.8.8", TCP, 80);
 	frame[14] = 0x65;
@@ -92,6 +119,7 @@ int main(void)
 		cmocka_unit_test(test_internet),
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_lookups),
+		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_other_frames),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

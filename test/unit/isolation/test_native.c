@@ -31,6 +31,7 @@
 #include "isolation/native/cgroup_path.h"
 #include "isolation/native/messages.h"
 #include "isolation/native/run.h"
+#include "isolation/network.h"
 
 enum { CONTROL = 3, NOBODY = 65534, WAIT_MS = 60000 };
 
@@ -363,15 +364,16 @@ static void cgroup_paths(void **state)
 static void pasta_is_told_everything(void **state)
 {
 	AUTO_STRV struct strv argv = { 0 }, open = { 0 };
-	pasta_arguments(&argv, "/run/user", 0);
+	pasta_arguments(&argv, "/run/user", NETWORK_IPV4, 0);
 	AUTOFREE char *text = strv_join(&argv, " ");
 	assert_string_equal(text,
-	    "pasta --foreground --stderr --quiet --ipv4-only --no-dhcp --no-dhcpv6 --no-ndp --no-ra --tcp-ports none "
+	    "pasta --foreground --stderr --quiet --no-dhcp --no-dhcpv6 --no-ndp --no-ra --ipv4-only --tcp-ports none "
 	    "--udp-ports none --mtu 65520 --address 10.77.0.2 --netmask 24 --gateway 10.77.0.1 --dns-forward 10.77.0.3 "
 	    "--no-map-gw --config-net --netns-only --tcp-ns none --udp-ns none --ns-ifname eth0 --no-netns-quit "
 	    "--netns=/run/user/0/netns/net");
-	pasta_arguments(&open, "/tmp", 1);
-	assert_false(strv_contains(&open, "--no-map-gw"));
+	pasta_arguments(&open, "/tmp", NETWORK_IPV4 | NETWORK_IPV6, 1);
+	assert_false(strv_contains(&open, "--no-map-gw") || strv_contains(&open, "--ipv4-only"));
+	assert_true(strv_contains(&open, NETWORK_ADDRESS) && strv_contains(&open, NETWORK_ADDRESS6));
 }
 
 static void lower_directories(void **state)

@@ -44,22 +44,14 @@
 
 enum {
 	PASTA_MS = 60 * 1000,
-	TYPE_AT = 12,
-	DESTINATION_AT = 30,
-	LOOPBACK_NET = 127,
-	THIS_NET = 0,
+	IPV6_MS = 2 * 1000, /* after IPv4 */
 	FDS_MAX = 256,
 	ROUTES_MAX = 65536,
 };
 
 static int attach_filter(int tap)
 {
-	struct sock_filter steps[] = { BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE_AT),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 3), BPF_STMT(BPF_LD | BPF_B | BPF_ABS, DESTINATION_AT),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_NET, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_NET, 1, 0), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-		BPF_STMT(BPF_RET | BPF_K, 0) };
-	struct sock_fprog program = { .len = ARRAY_SIZE(steps), .filter = steps };
+	const struct sock_fprog program = native_gate_filter();
 	return ioctl(tap, TUNATTACHFILTER, &program) < 0 ? -errno : 0;
 }
 
@@ -112,24 +104,42 @@ static int find_tap(void)
 
 static int open_links(void)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE };
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE };
 	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : TAKE_FD(fd);
 }
 
-/* The last that pasta does with it. Before that it looks the device up by name. */
-static int has_default_route(void)
+static int has_line(const char *path, const char *begin, const char *end)
 {
 	AUTOFREE char *text = NULL;
-	return path_read_file("/proc/self/net/route", ROUTES_MAX, &text, NULL) >= 0 &&
-	       strstr(text, DEVICE "\t00000000\t");
+	AUTO_STRV struct strv lines = { 0 };
+	if (path_read_file(path, ROUTES_MAX, &text, NULL) < 0)
+		return 0;
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.count; i++)
+		if (startswith(lines.items[i], begin) && endswith(lines.items[i], end))
+			return 1;
+	return 0;
 }
 
-static int wait_for_device(int links)
+/* The default routes are the last that pasta gives it, IPv6's behind IPv4's. Before that it looks
+ * the device up by name. */
+static int has_route(void)
+{
+	return has_line("/proc/self/net/route", DEVICE "\t00000000\t", "");
+}
+
+static int has_route6(void)
+{
+	return has_line("/proc/self/net/ipv6_route", "00000000000000000000000000000000 00 ", " " DEVICE);
+}
+
+static int wait_for(int links, int (*is_there)(void), uint64_t limit_ms)
 {
 	char event[4096];
-	uint64_t deadline = clock_deadline(PASTA_MS);
-	while (!has_default_route()) {
+	uint64_t deadline = clock_deadline(limit_ms);
+	while (!is_there()) {
 		int r = fd_wait(links, POLLIN, deadline);
 		if (r <= 0)
 			return r < 0 ? r : -ETIMEDOUT;
@@ -139,16 +149,34 @@ static int wait_for_device(int links)
 	return 0;
 }
 
+/* Waits for what the machine is to have. A pasta that has no IPv6 leaves the machine IPv4. */
+static int wait_for_device(int links, struct boot_network *n)
+{
+	int r = n->address || n->address6 ? 0 : -ETIMEDOUT;
+	if (n->address)
+		r = wait_for(links, has_route, PASTA_MS);
+	if (r < 0 || !n->address6)
+		return r;
+	r = wait_for(links, has_route6, n->address ? IPV6_MS : PASTA_MS);
+	if (r == 0 || !n->address)
+		return r;
+	log_warning("the machine has no IPv6: pasta has none");
+	n->address6 = n->gateway6 = NULL;
+	return 0;
+}
+
 /* -ETIMEDOUT: there is no pasta. */
 static int hand_over(const struct native *n, int machine, int links, struct error **err)
 {
-	const struct boot_network network = {
+	struct boot_network network = {
 		.device = DEVICE,
 		.address = n->go.address,
 		.gateway = n->go.gateway,
+		.address6 = n->go.address6,
+		.gateway6 = n->go.gateway6,
 		.mtu = NATIVE_MTU,
 	};
-	int r = n->go.address ? wait_for_device(links) : -ETIMEDOUT;
+	int r = wait_for_device(links, &network);
 	if (r < 0)
 		return r;
 	AUTO_FD int tap = find_tap();

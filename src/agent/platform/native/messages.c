@@ -92,7 +92,9 @@ int native_go_parse(struct json_object *o, struct native_go *ret, struct error *
 	    (r = read_extents(o, "uids", g.ids.uids, &g.ids.uid_count, err)) < 0 ||
 	    (r = read_extents(o, "gids", g.ids.gids, &g.ids.gid_count, err)) < 0 ||
 	    (r = read_path(o, "crun", &g.crun, err)) < 0 || (r = read_optional(o, "address", &g.address, err)) < 0 ||
-	    (r = read_optional(o, "gateway", &g.gateway, err)) < 0) {
+	    (r = read_optional(o, "gateway", &g.gateway, err)) < 0 ||
+	    (r = read_optional(o, "address6", &g.address6, err)) < 0 ||
+	    (r = read_optional(o, "gateway6", &g.gateway6, err)) < 0) {
 		native_go_done(&g);
 		return r;
 	}
@@ -105,6 +107,8 @@ void native_go_done(struct native_go *g)
 	free(g->crun);
 	free(g->address);
 	free(g->gateway);
+	free(g->address6);
+	free(g->gateway6);
 	*g = (struct native_go){ 0 };
 }
 

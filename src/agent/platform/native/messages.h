@@ -17,7 +17,8 @@ struct native_go {
 	int socketcall; /* 32-bit programs may open sockets by socketcall(2) */
 	char *crun;
 	char *address, *gateway; /* of the machine: "10.77.0.2/24", "10.77.0.1"; NULL: none */
-	uint64_t cpus;           /* 0: all */
+	char *address6, *gateway6;
+	uint64_t cpus; /* 0: all */
 };
 
 struct native_share {

@@ -7,6 +7,7 @@
  * needs. */
 #pragma once
 
+#include <linux/filter.h>
 #include <sched.h>
 #include <stddef.h>
 
@@ -95,6 +96,8 @@ int native_expect(int socket, char wanted);
  * the holder's. The pidfd, which is n's, or -errno; and its end. */
 int native_gate_start(struct native *n, struct error **err);
 void native_gate_stop(struct native *n);
+/* gate_filter.c: what may go to pasta, as a program on Ethernet frames. */
+struct sock_fprog native_gate_filter(void);
 
 /* cpus.c: N processors (0: all) out of those allowed, for every task in this pid namespace. */
 void native_set_cpus(struct native *n, uint64_t cpus);
