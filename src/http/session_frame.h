@@ -8,7 +8,7 @@
  *   from the agent:  STDOUT, STDERR (bytes), NOTE (a line for stderr of holm itself, "holm: " goes
  *                    in front), ERROR (4-byte big-endian exit status 125-127, then text: the
  *                    command did not start; the last frame), EXIT (4 bytes big-endian: 0-255, or
- *                    128+signal; the last frame)
+ *                    SESSION_EXIT_SIGNAL + 128 + signal; the last frame)
  *   WINDOW (4 bytes, from the agent): it has consumed that many bytes of stdin. Not more than
  *   SESSION_STDIN_WINDOW unconsumed bytes of stdin may be in flight, so that SIGNAL and RESIZE
  *   overtake a blocked stdin.
@@ -39,6 +39,7 @@ enum {
 	SESSION_HEADER_SIZE = 8,
 	SESSION_FRAME_MAX = 64 * 1024,     /* payload bytes */
 	SESSION_STDIN_WINDOW = 256 * 1024, /* bytes */
+	SESSION_EXIT_SIGNAL = 0x100,       /* a signal has ended the command; the rest is as a shell has it */
 };
 
 struct session_frame {

@@ -47,8 +47,8 @@ said()
 @test "the package has the programs, the guest bundle, the manual, completion, copyright and changelog" {
 	requires dh
 	contents=$(dpkg-deb --fsys-tarfile "$DEB" | tar -tf -)$'\n'
-	for file in bin/holm libexec/holm/holm-{agent,fsd,image,keeper,scope} share/holm/guest/{vmlinux,initramfs.cpio,modules.ext4,bundle.json,engine.tar} \
-		share/man/man1/holm{,-machine,-container,-image}.1.gz share/man/man5/holm-config.5.gz share/man/man7/holm-{images,security,shares}.7.gz \
+	for file in bin/holm libexec/holm/holm-{agent,fsd,image,keeper,scope,ssh} share/holm/guest/{vmlinux,initramfs.cpio,modules.ext4,bundle.json,engine.tar} \
+		share/man/man1/holm{,-machine,-container,-image,-ssh-config}.1.gz share/man/man5/holm-config.5.gz share/man/man7/holm-{images,security,shares}.7.gz \
 		share/bash-completion/completions/holm share/zsh/vendor-completions/_holm share/fish/vendor_completions.d/holm.fish \
 		lib/systemd/user/holm-{autostart.service,docker.service,docker.socket} share/doc/holm/{copyright,changelog.gz}; do
 		contains "$contents" "./usr/$file"$'\n'

@@ -170,7 +170,7 @@ static void on_child(struct source *source, pid_t pid, int status, void *data)
 	source_free(TAKE_PTR(s->child_source));
 	s->pid = 0;
 	s->exited = 1;
-	s->status = spawn_exit_status(status);
+	s->status = spawn_exit_status(status) | (WIFSIGNALED(status) ? SESSION_EXIT_SIGNAL : 0);
 	/* Its last words may still be in the channel; its end is handled there. */
 	if (s->channel < 0)
 		session_io_drain(s);

@@ -71,17 +71,21 @@ static void put_command(const struct command_group *g, const struct command_spec
 		put_option(s);
 }
 
-#define OWN_PAGE "build" /* this command has a page of its own, behind `holm` alone */
+/* Commands that stand behind `holm` alone and have a page of their own. */
+static int has_own_page(const char *name)
+{
+	return streq(name, "build") || streq(name, "ssh-config");
+}
 
 static void put_group(const char *name)
 {
 	const struct command_spec *c;
 	for (const struct command_group *g = command_groups; g->name; g++)
 		for (size_t i = 0; streq(g->name, name) && (c = command_at(g, i)); i++)
-			if (command_is_shown(g, c) && !streq(c->name, OWN_PAGE))
+			if (command_is_shown(g, c) && !has_own_page(c->name))
 				put_command(g, c);
 	const struct command_group *plain = command_group_plain();
-	for (size_t i = 0; streq(name, OWN_PAGE) && (c = command_at(plain, i)); i++)
+	for (size_t i = 0; has_own_page(name) && (c = command_at(plain, i)); i++)
 		if (streq(c->name, name))
 			put_command(plain, c);
 }

@@ -16,12 +16,11 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/machine/session.h"
+#include "cli/machine/session_start.h"
 #include "cli/machine/terminfo.h"
 #include "cli/output.h"
 
 enum { ENV_FILE_MAX = 1 << 20, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80, SSH_PATH_MAX = 107 };
-
-extern char **environ;
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -74,21 +73,6 @@ const struct command_spec command_run = {
 
 /* ---- environment ---- */
 
-/* Tells whether a session gets this variable of the caller's. m: NULL if it cannot be read. */
-static int is_passed(const struct machine *m, const char *variable)
-{
-	static const char *const names[] = { "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "NO_COLOR" };
-	size_t n = strcspn(variable, "=");
-	if (startswith(variable, "LC_"))
-		return 1;
-	if (machine_proxy_is_variable(variable))
-		return !m || !m->proxy;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strlen(names[i]) == n && strncmp(names[i], variable, n) == 0)
-			return 1;
-	return 0;
-}
-
 /* K=V as it is; K with the caller's value, or left out where the caller has none. */
 static int add_variable(struct strv *env, const char *text, struct error **err)
 {
@@ -120,11 +104,7 @@ static int add_env_file(struct strv *env, const char *file, struct error **err)
 static int collect_env(const struct machine *m, struct options *o, struct strv *env, struct error **err)
 {
 	int r = 0;
-	for (char **e = environ; *e; e++)
-		if (is_passed(m, *e))
-			strv_add(env, *e);
-	if (m)
-		machine_proxy_variables(m, env);
+	session_caller_environment(m, env);
 	const struct strv *files = options_list(o, "env-file"), *given = options_list(o, "env");
 	for (size_t i = 0; r == 0 && i < files->count; i++)
 		r = add_env_file(env, files->items[i], err);
@@ -193,13 +173,6 @@ static int check_options(struct options *o, struct error **err)
 	return 0;
 }
 
-static mode_t current_umask(void)
-{
-	mode_t mask = umask(0);
-	umask(mask);
-	return mask;
-}
-
 static int build_request(const struct machine *m, struct options *o, enum run_manner manner, struct json_object **ret,
     struct error **err)
 {
@@ -230,7 +203,7 @@ static int build_request(const struct machine *m, struct options *o, enum run_ma
 		json_add(q, "terminfo", terminfo_find());
 	json_add_u64(q, "rows", rows);
 	json_add_u64(q, "columns", columns);
-	json_add_u64(q, "umask", current_umask());
+	json_add_u64(q, "umask", session_umask());
 	json_add_bool(q, "stdin", !options_given(o, "detach") && !options_given(o, "no-stdin"));
 	json_add_strv(q, "env", &env);
 	json_add_string(q, "workdir", workdir);
@@ -242,11 +215,6 @@ static int build_request(const struct machine *m, struct options *o, enum run_ma
 		json_add_string(q, "ssh_auth_sock", ssh);
 	*ret = TAKE_PTR(q);
 	return 0;
-}
-
-static int waits_for_init(const struct machine *m, struct options *o)
-{
-	return options_given(o, "wait") || (m && m->wait == MACHINE_WAIT_INIT);
 }
 
 /* `exec NAME cmd`, as other tools have it: the name was taken for the command. */
@@ -268,15 +236,7 @@ int run_in_machine(struct options *o, enum run_manner manner)
 	int r = build_request(m, o, manner, &request, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	r = client_start(machine, CLIENT_SESSION, 0, NULL, &err);
-	if (r == 0 && waits_for_init(m, o))
-		r = client_start(machine, CLIENT_INIT, 0, NULL, &err);
-	/* An init that waits for a service for ever does not make the machine unusable. */
-	if (r == -ETIMEDOUT && machine_is_running(machine) == 1 && !options_given(o, "wait")) {
-		output_note("%s", error_text(err, r));
-		error_clear(&err);
-		r = 0;
-	}
+	r = session_boot(machine, m, options_given(o, "wait"), &err);
 	if (r < 0)
 		return client_start_failure(r, err);
 	r = session_run(machine, request, &err);

@@ -39,7 +39,11 @@ static char *read_entry(const char *path)
 
 struct json_object *terminfo_find(void)
 {
-	const char *name = getenv("TERM");
+	return terminfo_find_name(getenv("TERM"));
+}
+
+struct json_object *terminfo_find_name(const char *name)
+{
 	AUTO_STRV struct strv folders = { 0 };
 	if (!name || !*name || strchr(name, '/') || *name == '.' || strlen(name) > NAME_BYTES_MAX)
 		return NULL;

@@ -19,7 +19,8 @@ struct run {
 	struct buffer in;         /* frames that came */
 	struct buffer out, error; /* stdout, stderr */
 	char *note, *text;
-	int ended, status; /* status -1: the command did not start, see error_status */
+	int ended, signalled;
+	int status; /* status -1: the command did not start, see error_status */
 	int error_status;
 	uint32_t window; /* bytes of stdin taken */
 };
@@ -99,7 +100,8 @@ static void take_frame(struct run *run, const struct session_frame *f)
 		break;
 	case SESSION_EXIT:
 		run->ended = 1;
-		run->status = (int)big32(f->data);
+		run->status = (int)big32(f->data) & 0xff;
+		run->signalled = (big32(f->data) & SESSION_EXIT_SIGNAL) != 0;
 		break;
 	case SESSION_ERROR:
 		run->ended = 1;
@@ -156,13 +158,15 @@ static void test_statuses(void **state)
 {
 	static const struct {
 		const char *script;
-		int status;
-	} cases[] = { { "exit 0", 0 }, { "exit 42", 42 }, { "kill -TERM $$", 143 }, { "kill -KILL $$", 137 } };
+		int status, signalled;
+	} cases[] = { { "exit 0", 0, 0 }, { "exit 143", 143, 0 }, { "kill -TERM $$", 143, 1 },
+		{ "kill -KILL $$", 137, 1 } };
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct run run;
 		run_start(&run, shell(cases[i].script));
 		run_until_end(&run);
 		assert_int_equal(run.status, cases[i].status);
+		assert_int_equal(run.signalled, cases[i].signalled);
 		run_done(&run);
 	}
 }

@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# ssh(1) to a machine, through holm-ssh as its ProxyCommand.
+load ../lib/holm
+
+setup_file()
+{
+	command -v ssh >/dev/null || skip "there is no ssh here"
+	holm_begin
+	create box busybox
+	export SSH_CONFIG="$WORLD/ssh config"
+	holm ssh-config | sed -n '/^Host /,$p' >"$SSH_CONFIG"
+}
+
+teardown_file()
+{
+	holm_end
+}
+
+to()
+{
+	command timeout --kill-after=5 "${HOLM_TEST_TIMEOUT:-180}" ssh -F "$SSH_CONFIG" "$@"
+}
+
+# The processes that serve connections of this world.
+servers()
+{
+	pgrep -c -u "$UID_ME" -f "holm-ssh box.holm" || true
+}
+
+no_servers()
+{
+	[ "$(servers)" = 0 ]
+}
+
+@test "ssh boots a stopped machine; the user is the host's, or the one before the @" {
+	holm machine stop box
+	equal "$ME $HOME" "$(to box.holm 'echo $(whoami) $(pwd)' </dev/null)"
+	equal "running" "$(state box)"
+	equal "0 /root" "$(to root@box.holm 'echo $(id -u) $(pwd)' </dev/null)"
+	equal 600 "$(stat -c %a "$XDG_DATA_HOME/holm/ssh/host_key")"
+	equal "daemon" "$(to daemon@box.holm whoami </dev/null)"
+	exits 125 to nobody-has-this@box.holm true </dev/null
+	contains "$stderr" 'no user "nobody-has-this"'
+}
+
+@test "ssh: a machine that is not there, and a name that cannot be one" {
+	exits 255 to nosuch.holm true </dev/null
+	contains "$stderr" 'holm: no machine "nosuch"'
+	exits 255 to Not_A_Name.holm true </dev/null
+	contains "$stderr" "holm: "
+}
+
+@test "ssh: the login shell gets the line; exit status and signal come back" {
+	equal 'a b "c"' "$(to box.holm 'echo a b \"c\"' </dev/null)"
+	exits 42 to box.holm 'exit 42' </dev/null
+	exits 127 to box.holm nosuchprogram </dev/null
+	exits 255 to box.holm 'kill -TERM $$' </dev/null
+	to -v box.holm 'kill -TERM $$' </dev/null 2>&1 | grep -q 'exit-signal'
+}
+
+@test "ssh: two streams, eight bits, and an end of stdin" {
+	exits 0 to box.holm 'echo out; echo err >&2' </dev/null
+	equal out "$output"
+	equal err "$stderr"
+	equal "$(printf 'a\0b\377\r\n' | od -c)" "$(printf 'a\0b\377\r\n' | to box.holm cat | od -c)"
+	equal 0 "$(to -n box.holm 'wc -c')"
+}
+
+@test "ssh: variables of the client; TERM only with a terminal; the machine's settings" {
+	equal 'one $two|' "$(to -o SetEnv='A="one $two"' box.holm 'echo "$A|$TERM"' </dev/null)"
+	equal '127.0.0.1 0 127.0.0.1 22' "$(to box.holm 'echo "$SSH_CONNECTION"' </dev/null)"
+	holm machine set -n box proxy=http://p:1 2>/dev/null
+	equal 'http://p:1' "$(to box.holm 'echo "$http_proxy"' </dev/null)"
+	holm machine set -n box proxy=host 2>/dev/null
+}
+
+@test "ssh -t: a terminal of the client's size, which follows it; Ctrl-C" {
+	contains "$(TERM=xterm on_terminal 'stty rows 33 cols 111; ssh -F "$SSH_CONFIG" -t box.holm "stty size; tty; echo \$TERM"' 2>/dev/null)" $'33 111\r\n/dev/pts/'
+	python3 - "$SSH_CONFIG" <<-'E'
+	import fcntl, os, pty, struct, sys, termios
+	pid, terminal = pty.fork()
+	if pid == 0:
+	    os.execvp("ssh", ["ssh", "-F", sys.argv[1], "-tt", "box.holm", "trap 'stty size' WINCH; trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 1; done"])
+	seen = b""
+	def until(text):
+	    global seen
+	    while text not in seen:
+	        seen += os.read(terminal, 4096)
+	until(b"ready")
+	fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 122, 0, 0))
+	until(b"44 122")
+	os.write(terminal, b"\x03")
+	until(b"caught")
+	sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 7)
+	E
+}
+
+@test "ssh: bytes both ways are right, through exchanges of keys and many at once" {
+	local i
+	head -c 8000000 /dev/urandom >"$WORLD/random"
+	local sum
+	sum=$(sha256sum <"$WORLD/random")
+	equal "$sum" "$(to -o RekeyLimit=1M box.holm cat <"$WORLD/random" | sha256sum)"
+	local pids=()
+	for i in 1 2; do
+		to -o RekeyLimit="${i}M" box.holm 'cat' <"$WORLD/random" 2>/dev/null | sha256sum >"$WORLD/sum.$i" &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i"
+	done
+	for i in 1 2; do
+		equal "$sum" "$(cat "$WORLD/sum.$i")"
+	done
+	rm "$WORLD/random"
+}
+
+@test "ssh: forty sessions over one connection; a slow one holds no other up" {
+	local i pids=()
+	to -M -S "$WORLD/master" -o ControlPersist=yes -N -f box.holm 3>&-
+	# Nobody reads its output.
+	to -S "$WORLD/master" box.holm 'cat /dev/zero' 2>/dev/null 3>&- | { read -r -t 120 <>"$WORLD/hold.$$" || true; } &
+	for i in {1..40}; do
+		to -S "$WORLD/master" box.holm "echo $i; cat" </dev/null >"$WORLD/out.$i" 2>&1 3>&- &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i"
+	done
+	for i in {1..40}; do
+		equal "$i" "$(cat "$WORLD/out.$i")"
+	done
+	to -S "$WORLD/master" -O exit box.holm 2>/dev/null
+	until_true 30 no_servers
+}
+
+@test "ssh: a client that is killed leaves nothing" {
+	local left
+	background ssh -F "$SSH_CONFIG" box.holm 'echo $$ >left; exec sleep 1000'
+	until_true 60 test -s left
+	left=$(cat left)
+	kill -KILL "$pid"
+	until_true 30 no_servers
+	until_true 30 in_machine box sh -c "! kill -0 $left" 2>/dev/null
+	rm left
+}
