@@ -65,6 +65,7 @@ finish()
 	fi
 	if [ "$tree" ]; then
 		got=$(tar -tv --numeric-owner -f "$TMPDIR/tree.tar" | awk '{ $3 = $4 = $5 = ""; print }' | tr -s ' ' | sort -k 3)
+		tree=${tree//UID/$UID_ME} tree=${tree//GID/$GID_ME}
 		equal "$(sort -k 3 <<<"${tree%$'\n'}")" "$got"
 	fi
 	[ ! "$text" ] || equal "${text%$'\n'}" "$(tar -xOf "$TMPDIR/tree.tar" "$place")"
@@ -832,6 +833,54 @@ table()
 		ADD https://127.0.0.1:9/a.git?brunch=x /
 		=> fails and no "brunch"
 	END
+}
+
+@test "ADD: archives that lead elsewhere" {
+	local long
+	long=$(printf 'long-name/%.0s' {1..500})
+	mkdir "$WORLD/odd"
+	cd "$WORLD/odd" || return 1
+	ln -s /etc l && tar -cf "$CONTEXT/symlink.tar" l
+	rm l && mkdir l && echo evil >l/passwd && tar -rf "$CONTEXT/symlink.tar" l/passwd
+	echo a >a && ln a b && echo c >c && tar -cf "$CONTEXT/link.tar" a b && tar --delete -f "$CONTEXT/link.tar" a
+	tar -P --transform 's|^a$|../../../up|' --transform 's|^c$|/absolute/c|' -cf "$CONTEXT/dots.tar" a c
+	tar --transform "s|^a$|${long}a|" -cf "$CONTEXT/long.tar" a
+	touch .wh.f && tar -cf "$CONTEXT/whiteout.tar" .wh.f
+	cd "$CONTEXT" || return 1
+	table <<-'END'
+		==
+		FROM scratch
+		ADD dots.tar /x/
+		=> tree
+		drwxr-xr-x 0/0 x/
+		-rw-r--r-- UID/GID x/up
+		drwxr-xr-x 0/0 x/absolute/
+		-rw-r--r-- UID/GID x/absolute/c
+		==
+		FROM scratch
+		ADD symlink.tar /x/
+		=> fails "/x/l/passwd" lies below "/x/l", which is no directory
+		==
+		FROM scratch
+		ADD link.tar /
+		=> fails "/b" is a hard link to "/a", which is no file
+		==
+		FROM scratch
+		COPY f /a
+		ADD --chown=0 link.tar /
+		=> tree
+		-rw-r--r-- 0/0 a
+		hrw-r--r-- 0/0 b link to a
+		==
+		FROM scratch
+		ADD long.tar /
+		=> fails archive "/long.tar"
+		==
+		FROM scratch
+		ADD whiteout.tar /
+		=> fails no file of an image can have a name that begins with .wh.
+	END
+	rm -f "$CONTEXT"/{symlink,link,dots,long,whiteout}.tar
 }
 
 @test "here-documents: names, modes, variables, tabs, beside files" {

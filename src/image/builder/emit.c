@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/builder/owner.h"
+#include "image/builder/unpacked.h"
 #include "image/common/interrupt.h"
 #include "oci/layer.h"
 #include "oci/tar_write.h"
@@ -396,7 +397,8 @@ int emit_is_archive(int fd)
 	if (!a)
 		return 0;
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(emit_archive_read, a, NULL);
-	return tar_reader_next(tar, &entry, NULL) == 1;
+	int r = tar_reader_next(tar, &entry, NULL);
+	return r == 1 || r == -ENAMETOOLONG;
 }
 
 /* The place of an archive's path below `to`, through the symlinks of the base; owned, or NULL. */
@@ -407,7 +409,8 @@ static char *place_below(const struct emitting *e, const char *to, const char *p
 	return contents_resolve(e->base, joined, 0);
 }
 
-static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct tar_entry *from, const char *to)
+static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct tar_entry *from, const char *to,
+    struct unpacked *all)
 {
 	AUTOFREE char *place = place_below(e, to, from->path), *target = NULL, *slashed = NULL;
 	struct tar_entry entry = *from;
@@ -418,12 +421,16 @@ static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct
 		    "ADD: \"%s\": no file of an image can have a name that begins with .wh.", place);
 	if (from->type == TAR_LINK && !(target = place_below(e, to, from->target)))
 		return 0;
+	int r = unpacked_add(all, place, from->type, target, e->base, e->err);
+	if (r < 0)
+		return r;
 	if (e->wish->has_owner)
 		copy_owner(e->wish, NULL, &entry.uid, &entry.gid);
 	slashed = xasprintf("%s/", place + 1);
 	entry.path = from->type == TAR_DIRECTORY ? slashed : place + 1;
 	entry.target = target ? target + 1 : from->target;
-	int r = tar_write_entry(&entry, sink, e), more = 1;
+	r = tar_write_entry(&entry, sink, e);
+	int more = 1;
 	const void *data;
 	uint64_t offset, at = 0;
 	size_t n;
@@ -461,14 +468,15 @@ static int unpack(struct emitting *e, const struct copy_item *item)
 {
 	AUTO_FD int fd = e->bytes->open_file(e->bytes->data, item->from, e->err);
 	CLEANUP(emit_archive_closep) struct emit_archive *a = fd < 0 ? NULL : emit_archive_open(fd);
+	CLEANUP(unpacked_done) struct unpacked all = { 0 };
 	const struct tar_entry *entry;
 	int r;
 	if (!a)
 		return fd < 0 ? fd : error_set(e->err, ESTALE, "\"%s\" changed during the build", item->from->path);
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(emit_archive_read, a, NULL);
 	while ((r = tar_reader_next(tar, &entry, e->err)) == 1)
-		if ((r = unpack_entry(e, tar, entry, item->to)) < 0)
-			return r;
+		if ((r = unpack_entry(e, tar, entry, item->to, &all)) < 0)
+			break;
 	return r < 0 ? error_prefix(e->err, r, "archive \"%s\"", item->from->path) : check_archive(e, fd, item->from);
 }
 
