@@ -115,6 +115,23 @@ int dns_parse_reverse(const char *name, uint32_t *ret)
 	return 0;
 }
 
+int dns_parse_reverse6(const char *name, struct in6_addr *ret)
+{
+	static const char digits[] = "0123456789abcdef", end[] = "ip6.arpa";
+	struct in6_addr address = IN6ADDR_ANY_INIT;
+	const size_t nibbles = 2 * sizeof address;
+	if (strlen(name) != 2 * nibbles + sizeof end - 1 || !streq(name + 2 * nibbles, end))
+		return -EINVAL;
+	for (size_t i = 0; i < nibbles; i++) {
+		const char *digit = strchr(digits, name[2 * i]);
+		if (!digit || !*digit || name[2 * i + 1] != '.')
+			return -EINVAL;
+		address.s6_addr[sizeof address - 1 - i / 2] |= (uint8_t)((digit - digits) << (i % 2 ? 4 : 0));
+	}
+	*ret = address;
+	return 0;
+}
+
 /* ---- answers ---- */
 
 static void put_head(const struct dns_query *q, uint8_t *out, unsigned flags, size_t answers)
@@ -144,16 +161,17 @@ static uint8_t *put_record(uint8_t *at, enum dns_type type, size_t size)
 	return at + RECORD_HEAD;
 }
 
-size_t dns_answer_addresses(const struct dns_query *q, const uint32_t *addresses, size_t count, uint8_t *out,
-    size_t max)
+size_t dns_answer_addresses(const struct dns_query *q, enum dns_type type, const void *addresses, size_t count,
+    uint8_t *out, size_t max)
 {
-	size_t room = (max - q->size) / (RECORD_HEAD + sizeof *addresses), given = MIN(count, room);
+	size_t each = type == DNS_AAAA ? sizeof(struct in6_addr) : sizeof(struct in_addr);
+	size_t room = (max - q->size) / (RECORD_HEAD + each), given = MIN(count, room);
 	put_head(q, out, FLAG_AUTHORITATIVE | (given < count ? FLAG_TRUNCATED : 0), given);
 	uint8_t *at = out + q->size;
 	for (size_t i = 0; i < given; i++) {
-		at = put_record(at, DNS_A, sizeof *addresses);
-		put32(at, addresses[i]);
-		at += sizeof *addresses;
+		at = put_record(at, type, each);
+		memcpy(at, (const uint8_t *)addresses + i * each, each);
+		at += each;
 	}
 	return (size_t)(at - out);
 }

@@ -3,6 +3,7 @@
  * names of containers by itself and hands over all else. Pure; queries are hostile. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,12 +31,14 @@ struct dns_query {
 int dns_parse(const void *data, size_t size, struct dns_query *ret);
 /* The address of "2.0.18.172.in-addr.arpa", in host byte order: 0 or -EINVAL. */
 int dns_parse_reverse(const char *name, uint32_t *ret);
+int dns_parse_reverse6(const char *name, struct in6_addr *ret); /* the same of "...ip6.arpa" */
 
 /* Write an answer and return its size. max: at least DNS_UDP_MAX; addresses that do not fit are
  * left out, and the answer says that it is truncated. */
 size_t dns_answer(const struct dns_query *q, enum dns_code code, uint8_t *out);
-size_t dns_answer_addresses(const struct dns_query *q, const uint32_t *addresses, size_t count, uint8_t *out,
-    size_t max);
+/* type: DNS_A or DNS_AAAA, whose addresses are as on the wire, one behind the other. */
+size_t dns_answer_addresses(const struct dns_query *q, enum dns_type type, const void *addresses, size_t count,
+    uint8_t *out, size_t max);
 size_t dns_answer_name(const struct dns_query *q, const char *name, uint8_t *out, size_t max);
 
 uint16_t dns_id(const uint8_t *message);

@@ -146,6 +146,15 @@ static int parse_address(const char *text, uint32_t *ret)
 	return 0;
 }
 
+static int parse_address6(const char *text, struct in6_addr *ret)
+{
+	struct in6_addr a;
+	if (inet_pton(AF_INET6, text, &a) != 1 || IN6_IS_ADDR_UNSPECIFIED(&a))
+		return -EINVAL;
+	*ret = a;
+	return 0;
+}
+
 /* ---- one endpoint ---- */
 
 static int get_ipam(struct json_object *o, struct docker_endpoint *p, struct error **err)
@@ -157,9 +166,10 @@ static int get_ipam(struct json_object *o, struct docker_endpoint *p, struct err
 		return r == -ENOENT ? 0 : r;
 	if ((r = get_word(ipam, "IPv4Address", &four, err)) < 0 || (r = get_word(ipam, "IPv6Address", &six, err)) < 0)
 		return r;
-	if (six || (json_get_array(ipam, "LinkLocalIPs", &local, NULL) == 0 && json_object_array_length(local)))
-		return error_set(err, EOPNOTSUPP,
-		    "IPv6Address and LinkLocalIPs (--ip6, --link-local-ip) are not supported by holm's engine");
+	if (json_get_array(ipam, "LinkLocalIPs", &local, NULL) == 0 && json_object_array_length(local))
+		return error_set(err, EOPNOTSUPP, "LinkLocalIPs (--link-local-ip) are not supported by holm's engine");
+	if (six && parse_address6(six, &p->wish6) < 0)
+		return error_set(err, EINVAL, "invalid IPv6 address: %.64s", six);
 	if (four && parse_address(four, &p->wish) < 0)
 		return error_set(err, EINVAL, "invalid IPv4 address: %.40s", four);
 	return 0;
@@ -294,6 +304,13 @@ static void add_address(struct json_object *o, const char *key, uint32_t address
 		json_add_string(o, key, text);
 }
 
+static void add_address6(struct json_object *o, const char *key, const struct in6_addr *address)
+{
+	char text[INET6_ADDRSTRLEN];
+	if (!IN6_IS_ADDR_UNSPECIFIED(address) && inet_ntop(AF_INET6, address, text, sizeof text))
+		json_add_string(o, key, text);
+}
+
 struct json_object *docker_endpoints_store(const struct docker_endpoints *list)
 {
 	struct json_object *array = json_object_new_array();
@@ -311,9 +328,11 @@ struct json_object *docker_endpoints_store(const struct docker_endpoints *list)
 		json_add_string(o, "mac", p->has_mac ? mac : NULL);
 		json_add_i64(o, "priority", p->priority);
 		add_address(o, "wish", p->wish);
+		add_address6(o, "wish6", &p->wish6);
 		if (p->run) {
 			json_add_i64(o, "run", p->run);
 			add_address(o, "address", p->address);
+			add_address6(o, "address6", &p->address6);
 			json_add_i64(o, "interface", p->interface);
 			json_add_string(o, "id", p->id);
 		}
@@ -330,6 +349,14 @@ static int load_address(struct json_object *o, const char *key, uint32_t *ret)
 	return text ? parse_address(text, ret) : 0;
 }
 
+static int load_address6(struct json_object *o, const char *key, struct in6_addr *ret)
+{
+	const char *text = NULL;
+	if (get_word(o, key, &text, NULL) < 0)
+		return -EBADMSG;
+	return text ? parse_address6(text, ret) : 0;
+}
+
 static int load_run(struct json_object *o, struct docker_endpoint *p)
 {
 	uint64_t interface = 0;
@@ -337,7 +364,8 @@ static int load_run(struct json_object *o, struct docker_endpoint *p)
 	int r = json_get_i64(o, "run", &p->run, NULL);
 	if (r < 0)
 		return r == -ENOENT ? 0 : -EBADMSG;
-	if (p->run < 0 || load_address(o, "address", &p->address) < 0 || get_word(o, "id", &id, NULL) < 0 ||
+	if (p->run < 0 || load_address(o, "address", &p->address) < 0 ||
+	    load_address6(o, "address6", &p->address6) < 0 || get_word(o, "id", &id, NULL) < 0 ||
 	    json_get_u64(o, "interface", &interface, NULL) < 0 || interface > INTERFACES_MAX ||
 	    (id && !docker_is_id(id)))
 		return -EBADMSG;
@@ -352,7 +380,8 @@ static int load_one(struct json_object *o, struct docker_endpoint *p)
 	if (!json_object_is_type(o, json_type_object) || get_word(o, "network", &network, NULL) < 0 ||
 	    get_word(o, "name", &name, NULL) < 0 || get_word(o, "mac", &mac, NULL) < 0 || !network || !name ||
 	    !docker_is_id(network) || strlen(name) > NETWORK_MAX || load_address(o, "wish", &p->wish) < 0 ||
-	    (mac && docker_mac_parse(mac, p->mac) < 0) || add_words(o, "aliases", &p->aliases, add_alias, NULL) < 0 ||
+	    load_address6(o, "wish6", &p->wish6) < 0 || (mac && docker_mac_parse(mac, p->mac) < 0) ||
+	    add_words(o, "aliases", &p->aliases, add_alias, NULL) < 0 ||
 	    add_words(o, "links", &p->links, add_link, NULL) < 0)
 		return -EBADMSG;
 	p->has_mac = mac != NULL;

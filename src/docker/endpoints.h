@@ -4,6 +4,7 @@
  * Pure; clients and records are hostile, so everything is capped here. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -14,19 +15,21 @@ enum { DOCKER_ENDPOINTS_MAX = 32, DOCKER_ALIASES_MAX = 128, DOCKER_MAC_SIZE = 6,
 
 /* Of one container on one network. */
 struct docker_endpoint {
-	char *network;       /* as a client wrote it; of a record: the network's id */
-	char *name;          /* the network's, of a record */
-	struct strv aliases; /* of the container on this network */
-	struct strv links;   /* "CONTAINER:ALIAS" */
-	uint32_t wish;       /* a fixed address, in host byte order; 0: any */
-	int has_mac;         /* a fixed one */
+	char *network;         /* as a client wrote it; of a record: the network's id */
+	char *name;            /* the network's, of a record */
+	struct strv aliases;   /* of the container on this network */
+	struct strv links;     /* "CONTAINER:ALIAS" */
+	uint32_t wish;         /* a fixed address, in host byte order; 0: any */
+	struct in6_addr wish6; /* a fixed IPv6 address; ::, any */
+	int has_mac;           /* a fixed one */
 	unsigned char mac[DOCKER_MAC_SIZE];
 	int64_t priority; /* the highest has the default route */
 	/* of the run, while it lasts */
-	int64_t run;        /* when that began, in ns; 0: none */
-	uint32_t address;   /* 0: not connected */
-	unsigned interface; /* N of ethN */
-	char *id;           /* NULL: none */
+	int64_t run;              /* when that began, in ns; 0: none */
+	uint32_t address;         /* 0: not connected */
+	struct in6_addr address6; /* ::, none */
+	unsigned interface;       /* N of ethN */
+	char *id;                 /* NULL: none */
 };
 
 struct docker_endpoints {

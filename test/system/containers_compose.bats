@@ -35,7 +35,7 @@ setup_file()
 		    stop_grace_period: 0s
 		networks:
 		  back: { internal: true }
-		  front: { ipam: { config: [{ subnet: 10.213.7.0/24 }] } }
+		  front: { enable_ipv6: true, ipam: { config: [{ subnet: 10.213.7.0/24 }, { subnet: "fd00:213:7::/64" }] } }
 		volumes: { data: {} }
 	YAML
 }
@@ -69,6 +69,7 @@ answers()
 	compose up -d
 	equal 'db proxy web' "$(compose ps --services --filter status=running | sort | xargs)"
 	contains "$(compose ps db)" 'Up (healthy)'
+	equal 'true fd00:213:7::/64' "$(docker network inspect -f '{{.EnableIPv6}} {{(index .IPAM.Config 1).Subnet}}' shop_front)"
 	answers rows sh -c 'docker-compose --no-ansi logs --no-color web | sed -n "s/.*| //p"'
 	equal 10.213.7.9 "$(docker inspect -f '{{.NetworkSettings.Networks.shop_front.IPAddress}}' shop_proxy_1)"
 	# shellcheck disable=SC2016 # of the container
@@ -87,7 +88,7 @@ answers()
 	equal "$before" "$(docker ps -q --no-trunc | sort | xargs)"
 	compose up -d --scale web=3
 	equal 3 "$(docker ps -q --filter label=com.docker.compose.service=web | wc -l)"
-	equal 3 "$(compose exec -T proxy nslookup web 127.0.0.11 | awk '/^Name:/ {n = 1} n && /^Address/ {print $NF}' | sort -u | wc -l)"
+	equal 3 "$(compose exec -T proxy nslookup -type=a web 127.0.0.11 | awk '/^Name:/ {n = 1} n && /^Address/ {print $NF}' | sort -u | wc -l)"
 	equal rows "$(compose run --rm -T web nc store 5432 </dev/null)"
 	compose up -d --scale web=1
 	equal 1 "$(docker ps -q --filter label=com.docker.compose.service=web | wc -l)"

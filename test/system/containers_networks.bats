@@ -77,7 +77,7 @@ status()
 		'{"Name":"x","Options":{"com.docker.network.bridge.name":"a/b"}}'; do
 		equal 400 "$(status POST /networks/create "$bad")"
 	done
-	equal 501 "$(status POST /networks/create '{"Name":"x","EnableIPv6":true}')"
+	equal 501 "$(status POST /networks/create '{"Name":"x","EnableIPv4":false}')"
 	equal 403 "$(status POST /networks/create '{"Name":"x","IPAM":{"Config":[{"Subnet":"172.18.4.0/24"}]}}')"
 	contains "$(cat "$BATS_TEST_TMPDIR/answer")" 'Pool overlaps'
 	equal 201 "$(status POST /networks/create '{"Name":"x","Options":{"odd":"1"}}')"
@@ -322,4 +322,135 @@ engine_of()
 	equal $'Deleted Networks:\nother' "$(holm network prune -f)"
 	holm rm -f web >/dev/null
 	equal mine "$(holm network rm mine)"
+}
+
+# six CONTAINER NETWORK: its IPv6 address there.
+six()
+{
+	docker inspect -f "{{(index .NetworkSettings.Networks \"$2\").GlobalIPv6Address}}" "$1"
+}
+
+@test "IPv6: subnets, fixed addresses, names, gateways, isolation, connect and a killed engine" {
+	docker network create --ipv6 --subnet 10.213.1.0/24 --subnet fd00:213:1::/64 --ip-range fd00:213:1:0:7::/80 six >/dev/null
+	docker network create --ipv6 other >/dev/null
+	docker network create --ipv6=false --subnet 10.213.2.0/24 four >/dev/null
+	holm network create --ipv6 --subnet fd00:213:3::5/64 --gateway fd00:213:3::9 --aux-address x=fd00:213:3::2 mine >/dev/null
+	equal 'true 10.213.1.0/24 10.213.1.1 fd00:213:1::/64 fd00:213:1::1 ' \
+		"$(docker network inspect -f '{{.EnableIPv6}} {{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{end}}' six)"
+	contains "$(docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{end}}' mine)" 'fd00:213:3::/64 fd00:213:3::9'
+	contains "$(docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{end}}' other)" ' fd'
+	equal 'false 1' "$(docker network inspect -f '{{.EnableIPv6}} {{len .IPAM.Config}}' four)"
+	equal 'false mine true other true six true' "$(holm network ls -f type=custom --format '{{.Name}} {{.IPv6}}' | sort | xargs | sed 's/four //')"
+	exits 1 docker network create --ipv6 --subnet fd00:213:1:0:9::/80 overlapping
+	contains "$stderr" 'Pool overlaps'
+	idle web --network six --ip6 fd00:213:1::99
+	idle client --network six
+	idle far --network other
+	idle holms --network mine
+	equal fd00:213:1::99 "$(six web six)"
+	equal 'fd00:213:1:0:7::3 fd00:213:1::1 64' \
+		"$(docker inspect -f '{{with .NetworkSettings.Networks.six}}{{.GlobalIPv6Address}} {{.IPv6Gateway}} {{.GlobalIPv6PrefixLen}}{{end}}' client)"
+	contains "$(docker network inspect -f '{{range .Containers}}{{.IPv6Address}} {{end}}' six)" 'fd00:213:1::99/64'
+	run ! [ "$(six holms mine)" = fd00:213:3::2 ]
+	equal fd00:213:1::99 "$(resolved client web aaaa)"
+	equal web.six "$(docker exec client nslookup fd00:213:1::99 127.0.0.11 | awk '/name =/ {print $NF}')"
+	docker exec client ping -6 -c 1 -W 5 web
+	docker exec client ping -6 -c 1 -W 5 fd00:213:1::1
+	docker exec client grep "^fd00:213:1:0:7::3" /etc/hosts
+	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::99
+	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::1
+	exits 125 docker run --rm --network six --ip6 fd00:213:1::99 busybox:test true
+	contains "$stderr" 'Address already in use: fd00:213:1::99'
+	exits 125 docker run --rm --network six --ip6 fd00:9::9 busybox:test true
+	contains "$stderr" 'fd00:9::9'
+	docker network connect --ip6 fd00:213:1::77 six far
+	docker exec far ping -6 -c 1 -W 5 fd00:213:1::99
+	equal fd00:213:1::77 "$(resolved web far aaaa)"
+	kill -9 "$(engine_of box)"
+	until_true 60 docker exec web true
+	equal fd00:213:1::77 "$(resolved web far aaaa)"
+	equal fd00:213:1::77 "$(six far six)"
+	docker network disconnect six far
+	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::99
+	docker exec client ping -6 -c 1 -W 5 web
+}
+
+# post_networks BODY...: POST /networks/create of each, by one connection; prints the statuses.
+post_networks()
+{
+	local body
+	for body; do
+		printf 'next\nurl = "http://docker/networks/create"\nheader = "Content-Type: application/json"\ndata = "%s"\nunix-socket = "%s"\noutput = "%s"\nwrite-out = "%%{http_code}\\n"\n' \
+			"${body//\"/\\\"}" "$SOCKET" "$BATS_TEST_TMPDIR/answer"
+	done >"$BATS_TEST_TMPDIR/requests"
+	command timeout 60 curl -sS -K "$BATS_TEST_TMPDIR/requests"
+}
+
+@test "three hundred networks, a container on 32 of them, and no subnet left" {
+	local n bodies=() more=() engine
+	for n in $(seq 300); do
+		bodies+=("{\"Name\":\"n$n\",\"EnableIPv6\":$([ $((n % 10)) = 0 ] && echo true || echo false)}")
+		[ "$n" = 1 ] || [ "$n" -gt 32 ] || more+=(--network "name=n$n")
+	done
+	equal "300 201" "$(post_networks "${bodies[@]}" | uniq -c | xargs)"
+	holm run -d --name many --network n1 "${more[@]}" busybox:test sleep 1000 >/dev/null
+	idle beside --network n32
+	idle other --network n200
+	equal 32 "$(docker exec many sh -c 'ls -d /sys/class/net/eth*' | wc -l)"
+	docker exec many ping -c 1 -W 5 beside
+	run ! docker exec other ping -c 1 -W 1 "$(address beside n32)"
+	engine=$(engine_of box)
+	kill -9 "$engine"
+	until_true 60 docker exec many true
+	equal 303 "$(docker network ls -q | wc -l)"
+	docker exec many ping -c 1 -W 5 beside
+	run ! docker exec other ping -c 1 -W 1 "$(address beside n32)"
+	docker rm -f many beside other >/dev/null
+	equal 300 "$(docker network prune -f | grep -c '^n')"
+	bodies=('{"Name":"a","IPAM":{"Config":[{"Subnet":"192.168.0.0/16"}]}}' '{"Name":"b","IPAM":{"Config":[{"Subnet":"10.224.0.0/12"}]}}')
+	for n in $(seq 18 31); do
+		bodies+=("{\"Name\":\"c$n\",\"IPAM\":{\"Config\":[{\"Subnet\":\"172.$n.0.0/16\"}]}}")
+	done
+	equal "16 201" "$(post_networks "${bodies[@]}" | uniq -c | xargs)"
+	exits 1 docker network create last
+	contains "$stderr" 'could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network'
+}
+
+@test "a container that floods its resolver keeps nobody from an answer" {
+	requires cc
+	local engine before
+	cat >"$TMPDIR/flood.c" <<-'END'
+		#include <arpa/inet.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
+		#include <sys/socket.h>
+		int main(int argc, char **argv) /* COUNT: queries, every other one of a name that somebody else has to know */
+		{
+			struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = inet_addr("127.0.0.11") };
+			int s = socket(AF_INET, SOCK_DGRAM, 0);
+			for (int i = 0; i < atoi(argv[1]); i++) {
+				char q[64] = "xx\1\0\0\1\0\0\0\0\0\0\7";
+				snprintf(q + 13, sizeof q - 13, "%s%05d", i % 2 ? "no" : "we", i % 100000);
+				memcpy(q + 20, "\4test\0\0\1\0\1", 10);
+				sendto(s, q, 30, 0, (void *)&to, sizeof to);
+			}
+			return !puts("flooded");
+		}
+	END
+	cc -static -o "$HOME/flood" "$TMPDIR/flood.c"
+	docker network create one >/dev/null
+	idle web --network one
+	idle client --network one
+	engine=$(engine_of box)
+	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$engine/status")
+	docker run -d --name flood --network one --dns 127.0.0.1 -v "$HOME/flood:/flood:ro" busybox:test sh -c 'for i in 1 2 3 4 5; do /flood 100000; done; sleep 1000' >/dev/null
+	until_true 60 has_said flood
+	for _ in 1 2 3; do
+		equal "$(address web one)" "$(resolved client web)"
+	done
+	until_true 60 has_logs flood $'flooded\nflooded\nflooded\nflooded\nflooded'
+	equal "$engine" "$(engine_of box)"
+	[ $(($(awk '/^VmRSS/ { print $2 }' "/proc/$engine/status") - before)) -lt 16384 ]
+	rm "$HOME/flood" "$TMPDIR/flood.c"
 }

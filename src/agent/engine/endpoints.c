@@ -29,6 +29,25 @@ void endpoints_save(struct container *c)
 
 /* ---- the choice ---- */
 
+static int check_wish6(const struct network *n, const struct docker_endpoint *p, struct error **err)
+{
+	char text[ADDRESS6_TEXT_MAX];
+	address6_format(&p->wish6, text);
+	if (!text[0])
+		return 0;
+	if (n->is_default)
+		return error_set(err, EINVAL, "user specified IP address is supported on user defined networks only");
+	if (!n->has_own_subnet6)
+		return error_set(err, EINVAL,
+		    "user specified IP address is supported only when connecting to networks with user configured "
+		    "subnets");
+	if (n->bridge.six.prefix && !subnet6_contains(&n->bridge.six, &p->wish6))
+		return error_set(err, EINVAL,
+		    "invalid endpoint settings: no configured subnet or ip-range of network \"%s\" contains %s",
+		    n->name, text);
+	return 0;
+}
+
 int endpoint_settle(struct engine *e, struct docker_endpoint *p, struct error **err)
 {
 	const struct network *n = network_find(e, p->network, err);
@@ -51,6 +70,9 @@ int endpoint_settle(struct engine *e, struct docker_endpoint *p, struct error **
 		return error_set(err, EINVAL,
 		    "invalid endpoint settings: no configured subnet or ip-range of network \"%s\" contains %s",
 		    n->name, text);
+	int r = check_wish6(n, p, err);
+	if (r < 0)
+		return r;
 	free(p->network);
 	free(p->name);
 	p->network = xstrdup(n->id);
@@ -66,7 +88,8 @@ static void drop_doubles(struct docker_endpoints *list)
 			struct docker_endpoint *a = &list->items[i], *b = &list->items[k], swap;
 			if (!streq(a->network, b->network))
 				continue;
-			if (!a->aliases.count && !a->wish && !a->has_mac && !a->links.count) {
+			if (!a->aliases.count && !a->wish && !address6_is_set(&a->wish6) && !a->has_mac &&
+			    !a->links.count) {
 				swap = *a;
 				*a = *b;
 				*b = swap;
@@ -143,7 +166,10 @@ int endpoints_restore(struct container *c, struct error **err)
 
 struct attachment endpoint_attachment(const struct docker_endpoint *p, const struct network *n)
 {
-	struct attachment a = { .bridge = &n->bridge, .address = p->address, .interface = p->interface };
+	struct attachment a = { .bridge = &n->bridge,
+		.address = p->address,
+		.address6 = p->address6,
+		.interface = p->interface };
 	if (p->has_mac)
 		memcpy(a.mac, p->mac, sizeof a.mac);
 	else
@@ -177,6 +203,10 @@ int endpoint_join(struct container *c, struct docker_endpoint *p, struct attachm
 	if (r < 0 || (r = network_take(n, p->wish, &address, err)) < 0)
 		return r;
 	lease_add(c, n, address);
+	if ((r = network_take6(c->engine, n, address, &p->wish6, &p->address6, err)) < 0) {
+		lease_drop(c, address);
+		return r;
+	}
 	p->interface = free_interface(c);
 	p->address = address;
 	p->run = c->run;
@@ -186,7 +216,8 @@ int endpoint_join(struct container *c, struct docker_endpoint *p, struct attachm
 	return 0;
 }
 
-struct docker_endpoint *endpoints_primary(struct container *c)
+/* The endpoint with the default route of a family: the highest priority of those that lead out. */
+static struct docker_endpoint *find_primary(struct container *c, int six)
 {
 	struct docker_endpoints *list = &c->record.endpoints;
 	struct docker_endpoint *best = NULL;
@@ -195,13 +226,25 @@ struct docker_endpoint *endpoints_primary(struct container *c)
 		struct docker_endpoint *p = &list->items[i];
 		const struct network *n = p->address ? network_of(c, p) : NULL;
 		int leads = n && !n->bridge.internal;
-		if (!n || (best && (leads < best_leads || (leads == best_leads && p->priority <= best->priority))))
+		if (!n || (six && !address6_is_set(&p->address6)) ||
+		    (best && (leads < best_leads || (leads == best_leads && p->priority <= best->priority))))
 			continue;
 		best = p;
 		best_leads = leads;
 	}
+	return best;
+}
+
+struct docker_endpoint *endpoints_primary(struct container *c)
+{
+	struct docker_endpoint *best = find_primary(c, 0);
 	c->address = best ? best->address : 0;
 	return best;
+}
+
+struct docker_endpoint *endpoints_primary6(struct container *c)
+{
+	return find_primary(c, 1);
 }
 
 int endpoints_join(struct container *c, struct attachment *list, size_t *ret_count, struct error **err)
@@ -218,9 +261,11 @@ int endpoints_join(struct container *c, struct attachment *list, size_t *ret_cou
 		endpoint_leave(c, &all->items[i]);
 	if (r < 0)
 		return r;
-	const struct docker_endpoint *primary = endpoints_primary(c);
-	for (size_t i = 0; i < *ret_count; i++)
+	const struct docker_endpoint *primary = endpoints_primary(c), *primary6 = endpoints_primary6(c);
+	for (size_t i = 0; i < *ret_count; i++) {
 		list[i].is_default = primary == &all->items[i];
+		list[i].is_default6 = primary6 == &all->items[i];
+	}
 	if (own) /* the monitor's note has the address on the default bridge alone */
 		endpoints_save(c);
 	return 0;
@@ -231,6 +276,7 @@ void endpoint_leave(struct container *c, struct docker_endpoint *p)
 	if (p->address)
 		lease_drop(c, p->address);
 	p->address = 0;
+	p->address6 = (struct in6_addr)IN6ADDR_ANY_INIT;
 	p->run = 0;
 	free(TAKE_PTR(p->id));
 }
@@ -269,6 +315,7 @@ void endpoints_adopt(struct container *c, uint32_t default_address)
 		if (p->run != c->run) {
 			p->address = n && n->is_default ? default_address : 0;
 			p->run = p->address ? c->run : 0;
+			p->address6 = (struct in6_addr)IN6ADDR_ANY_INIT;
 			p->interface = 0;
 		}
 		/* One that shares this network may have claimed it already. */
@@ -344,6 +391,11 @@ void endpoints_hosts(const struct container *c, const char *hostname, struct str
 		address_format(p->address, address);
 		if (n && p->address != c->address)
 			strv_addf(lines, "%s\t%s", address, hostname);
+		if (n && address6_is_set(&p->address6)) {
+			char address6[ADDRESS6_TEXT_MAX];
+			address6_format(&p->address6, address6);
+			strv_addf(lines, "%s\t%s", address6, hostname);
+		}
 		if (n && n->is_default) /* elsewhere the resolver knows them */
 			add_links(c, p, n, lines);
 	}
@@ -365,6 +417,13 @@ static void add_address(struct json_object *o, const char *key, uint32_t address
 	json_add_string(o, key, text);
 }
 
+static void add_address6(struct json_object *o, const char *key, const struct in6_addr *address)
+{
+	char text[ADDRESS6_TEXT_MAX];
+	address6_format(address, text);
+	json_add_string(o, key, text);
+}
+
 static void add_run(struct json_object *o, const struct docker_endpoint *p, const struct network *n)
 {
 	char mac[DOCKER_MAC_TEXT] = "";
@@ -382,9 +441,10 @@ static void add_run(struct json_object *o, const struct docker_endpoint *p, cons
 	add_address(o, "Gateway", p->address && !n->bridge.internal ? n->bridge.gateway : 0);
 	add_address(o, "IPAddress", p->address);
 	json_add_i64(o, "IPPrefixLen", p->address ? n->bridge.subnet.prefix : 0);
-	json_add_string(o, "IPv6Gateway", "");
-	json_add_string(o, "GlobalIPv6Address", "");
-	json_add_i64(o, "GlobalIPv6PrefixLen", 0);
+	int six = p->address && address6_is_set(&p->address6);
+	add_address6(o, "IPv6Gateway", six && !n->bridge.internal ? &n->bridge.gateway6 : &in6addr_any);
+	add_address6(o, "GlobalIPv6Address", &p->address6);
+	json_add_i64(o, "GlobalIPv6PrefixLen", six ? n->bridge.six.prefix : 0);
 }
 
 static struct json_object *describe(const struct container *c, const struct docker_endpoint *p)
@@ -392,10 +452,12 @@ static struct json_object *describe(const struct container *c, const struct dock
 	const struct network *n = network_of(c, p);
 	struct json_object *o = json_object_new_object(), *ipam = NULL;
 	AUTO_STRV struct strv names = { 0 };
-	if (p->wish) {
+	if (p->wish || address6_is_set(&p->wish6))
 		ipam = json_object_new_object();
+	if (p->wish)
 		add_address(ipam, "IPv4Address", p->wish);
-	}
+	if (address6_is_set(&p->wish6))
+		add_address6(ipam, "IPv6Address", &p->wish6);
 	json_object_object_add(o, "IPAMConfig", ipam);
 	json_object_object_add(o, "Links", words_or_null(&p->links));
 	json_object_object_add(o, "Aliases", words_or_null(&p->aliases));

@@ -26,6 +26,7 @@ void endpoints_adopt(struct container *c, uint32_t default_address);
 void endpoints_forget(struct container *c);
 /* The one with the default route, or NULL; it sets the container's address. */
 struct docker_endpoint *endpoints_primary(struct container *c);
+struct docker_endpoint *endpoints_primary6(struct container *c); /* that of IPv6, or NULL */
 struct attachment endpoint_attachment(const struct docker_endpoint *p, const struct network *n);
 
 /* Lines of /etc/hosts: its addresses on other networks than the first, and the containers that it

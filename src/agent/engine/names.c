@@ -40,7 +40,7 @@ static const struct container *linked(const struct container *c, const struct do
 }
 
 static size_t find_on(const struct container *c, const struct docker_endpoint *p, const struct network *n,
-    const char *name, uint32_t *ret, size_t max)
+    const char *name, const struct docker_endpoint **ret, size_t max)
 {
 	AUTOFREE char *plain = without_network(name, n);
 	const struct container *only = linked(c, p, plain);
@@ -48,23 +48,24 @@ static size_t find_on(const struct container *c, const struct docker_endpoint *p
 	for (struct container *other = c->engine->containers; other && count < max; other = other->next) {
 		const struct docker_endpoint *at = network_endpoint(n, other);
 		if (at && at->address && (only ? other == only : is_called(other, at, plain)))
-			ret[count++] = at->address;
+			ret[count++] = at;
 	}
 	return count;
 }
 
-static void rotate(uint32_t *addresses, size_t count)
+static void rotate(const struct docker_endpoint **list, size_t count)
 {
 	static size_t turn;
 	size_t by = count ? turn++ % count : 0;
 	while (by--) {
-		uint32_t first = addresses[0];
-		memmove(addresses, addresses + 1, (count - 1) * sizeof *addresses);
-		addresses[count - 1] = first;
+		const struct docker_endpoint *first = list[0];
+		for (size_t i = 0; i + 1 < count; i++)
+			list[i] = list[i + 1];
+		list[count - 1] = first;
 	}
 }
 
-int names_find(const struct container *c, const char *name, uint32_t *ret, size_t max)
+int names_find(const struct container *c, const char *name, const struct docker_endpoint **ret, size_t max)
 {
 	for (size_t i = 0; i < c->record.endpoints.count; i++) {
 		const struct docker_endpoint *p = &c->record.endpoints.items[i];
@@ -78,18 +79,25 @@ int names_find(const struct container *c, const char *name, uint32_t *ret, size_
 	return -ENOENT;
 }
 
-char *names_reverse(const struct container *c, uint32_t address)
+static int has_address(const struct docker_endpoint *p, uint32_t address, const struct in6_addr *address6)
 {
+	if (!p || !p->address)
+		return 0;
+	return address ? p->address == address : address6_equal(&p->address6, address6);
+}
+
+char *names_reverse(const struct container *c, uint32_t address, const struct in6_addr *address6)
+{
+	if (!address && !address6_is_set(address6))
+		return NULL;
 	for (size_t i = 0; i < c->record.endpoints.count; i++) {
 		const struct docker_endpoint *p = &c->record.endpoints.items[i];
 		const struct network *n = p->address ? network_by_id(c->engine, p->network) : NULL;
-		if (!n || n->is_default || !subnet_contains(&n->bridge.subnet, address))
+		if (!n || n->is_default)
 			continue;
-		for (struct container *other = c->engine->containers; other; other = other->next) {
-			const struct docker_endpoint *at = network_endpoint(n, other);
-			if (at && at->address == address)
+		for (struct container *other = c->engine->containers; other; other = other->next)
+			if (has_address(network_endpoint(n, other), address, address6))
 				return xasprintf("%s.%s", other->record.name, n->name);
-		}
 	}
 	return NULL;
 }

@@ -27,7 +27,7 @@ static int write_sysctl(const char *path, const char *value)
 	return fd_write_full(fd, value, strlen(value));
 }
 
-static int set_machine_sysctls(void)
+static int set_machine_sysctls(int six)
 {
 	/* A host with br_netfilter would send frames between two containers through the machine's
 	 * IP tables. Another host has no such files. */
@@ -39,7 +39,7 @@ static int set_machine_sysctls(void)
 		if (r == -ENOENT)
 			r = 0;
 	}
-	return r;
+	return r == 0 && six ? write_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1") : r;
 }
 
 static int set_container_sysctls(void)
@@ -52,12 +52,13 @@ static int set_container_sysctls(void)
 	return r == 0 ? write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") : r;
 }
 
-static int disable_ipv6(const char *interface)
+/* "all" and "default" of a host may say that interfaces have none. */
+static int set_ipv6(const char *interface, int on)
 {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
-	int r = write_sysctl(path, "1");
-	return r == -ENOENT ? 0 : r; /* a kernel without IPv6 */
+	int r = write_sysctl(path, on ? "0" : "1");
+	return r == -ENOENT && !on ? 0 : r; /* a kernel without IPv6 */
 }
 
 /* ---- the bridge ---- */
@@ -131,6 +132,8 @@ static int set_link_up(const struct bridge *b)
 	netlink_init(&n);
 	add_link_up(&n, index, mtu_of(b));
 	network_add_address(&n, index, htonl(b->gateway), b->subnet.prefix);
+	if (b->six.prefix)
+		network_add_address6(&n, index, &b->gateway6, b->six.prefix);
 	return netlink_do(fd, &n);
 }
 
@@ -141,12 +144,12 @@ int bridge_start(const struct bridge *b, struct error **err)
 		return error_set_errno(err, r,
 		    "network \"bridge\": containers use the machine's own network, as the kernel gives it no nftables");
 	r = make_link(b);
-	if (r == 0) /* the rules are for IPv4 */
-		r = disable_ipv6(b->name);
+	if (r == 0)
+		r = set_ipv6(b->name, b->six.prefix > 0);
 	if (r == 0)
 		r = set_link_up(b);
 	if (r == 0)
-		r = set_machine_sysctls();
+		r = set_machine_sysctls(b->six.prefix > 0);
 	if (r == 0)
 		return 0;
 	bridge_remove(b);
@@ -249,6 +252,19 @@ int container_configure_loopback(void)
 	return netlink_do(fd, &n);
 }
 
+static void add_addresses(struct netlink *n, int index, const struct attachment *a)
+{
+	const struct bridge *b = a->bridge;
+	network_add_address(n, index, htonl(a->address), b->subnet.prefix);
+	if (a->is_default && !b->internal)
+		network_add_default_route(n, index, htonl(b->gateway));
+	if (!address6_is_set(&a->address6))
+		return;
+	network_add_address6(n, index, &a->address6, b->six.prefix);
+	if (a->is_default6 && !b->internal)
+		network_add_default_route6(n, index, &b->gateway6);
+}
+
 int container_configure(const struct attachment *list, size_t count)
 {
 	struct netlink n;
@@ -260,13 +276,11 @@ int container_configure(const struct attachment *list, size_t count)
 		int index = (int)if_nametoindex(name);
 		if (!index)
 			return -ENODEV;
-		if ((r = disable_ipv6(name)) < 0)
+		if ((r = set_ipv6(name, address6_is_set(&list[i].address6))) < 0)
 			return r;
 		netlink_init(&n);
 		add_link_up(&n, index, 0);
-		network_add_address(&n, index, htonl(list[i].address), list[i].bridge->subnet.prefix);
-		if (list[i].is_default && !list[i].bridge->internal)
-			network_add_default_route(&n, index, htonl(list[i].bridge->gateway));
+		add_addresses(&n, index, &list[i]);
 		r = netlink_do(fd, &n);
 	}
 	return r;

@@ -15,6 +15,7 @@
 #include <net/if.h>
 
 #include "agent/engine/network_subnet.h"
+#include "agent/engine/network_subnet6.h"
 #include "base/error.h"
 #include "idmap/idmap.h"
 
@@ -26,7 +27,9 @@ enum { BRIDGE_MTU = 65520, MAC_SIZE = 6 };
 struct bridge {
 	char name[IFNAMSIZ]; /* letters and digits */
 	struct subnet subnet;
-	uint32_t gateway;  /* the machine's address on it */
+	uint32_t gateway;   /* the machine's address on it */
+	struct subnet6 six; /* prefix 0: the bridge has no IPv6 */
+	struct in6_addr gateway6;
 	uint32_t mtu;      /* 0: BRIDGE_MTU */
 	int internal;      /* it leads nowhere */
 	int no_masquerade; /* packets leave with the container's address */
@@ -46,15 +49,19 @@ void bridge_remove(const struct bridge *b);
  * (network_nat.c): 0, or -errno where the kernel gives the namespace no nftables. Replaces earlier
  * rules. */
 int bridge_nat(const struct bridge *b);
+/* Whether the kernel gives bridges IPv6, with rules. */
+int bridge_has_ipv6(void);
 void bridge_nat_remove(const struct bridge *b);
 
 /* One interface of a container. */
 struct attachment {
 	const struct bridge *bridge;
 	uint32_t address;
+	struct in6_addr address6; /* ::, none */
 	unsigned char mac[MAC_SIZE];
 	unsigned interface; /* N of ethN */
 	int is_default;     /* the default route goes here, unless the bridge is internal */
+	int is_default6;    /* that of IPv6 does */
 };
 enum { ATTACHMENTS_MAX = 64 };
 /* A locally administered address that follows from the IP address, as Docker's: a neighbour's cache
@@ -94,12 +101,13 @@ void container_namespaces_done(struct container_namespaces *n); /* closes both *
 int container_namespaces_make(const struct idmap *ids, const struct attachment *list, size_t count,
     struct container_namespaces *ret, struct resolver_sockets *resolver, struct error **err);
 /* Changes what has been made: adds these interfaces, removes one (its N; -1: none), leads the
- * default route to `route` (NULL: as it is), and opens a resolver's sockets (NULL: none wanted). */
+ * default routes to `route` and `route6` (NULL: as they are), and opens a resolver's sockets (NULL:
+ * none wanted). */
 struct namespaces_change {
 	const struct attachment *add;
 	size_t count;
 	int remove;
-	const struct attachment *route;
+	const struct attachment *route, *route6;
 	struct resolver_sockets *resolver;
 };
 int container_namespaces_change(const struct container_namespaces *n, const struct namespaces_change *change,

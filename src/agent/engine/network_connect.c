@@ -87,6 +87,7 @@ static int attach(struct container *c, struct docker_endpoint *p, struct error *
 		return r;
 	int names = !c->resolver && endpoints_have_names(c);
 	a.is_default = endpoints_primary(c) == p;
+	a.is_default6 = endpoints_primary6(c) == p;
 	const struct namespaces_change change = { .add = &a,
 		.count = 1,
 		.remove = -1,
@@ -134,7 +135,8 @@ static int connect_to(struct request *q, struct error **err)
 
 static int detach(struct container *c, struct docker_endpoint *p, struct error **err)
 {
-	struct attachment route;
+	struct attachment route, route6;
+	const struct docker_endpoint *before6 = endpoints_primary6(c);
 	uint32_t before = c->address;
 	int interface = (int)p->interface;
 	endpoint_leave(c, p);
@@ -142,8 +144,13 @@ static int detach(struct container *c, struct docker_endpoint *p, struct error *
 	const struct network *n = primary ? network_by_id(c->engine, primary->network) : NULL;
 	if (n)
 		route = endpoint_attachment(primary, n);
+	const struct docker_endpoint *primary6 = endpoints_primary6(c);
+	const struct network *n6 = primary6 ? network_by_id(c->engine, primary6->network) : NULL;
+	if (n6)
+		route6 = endpoint_attachment(primary6, n6);
 	const struct namespaces_change change = { .remove = interface,
-		.route = n && c->address != before && !n->bridge.internal ? &route : NULL };
+		.route = n && c->address != before && !n->bridge.internal ? &route : NULL,
+		.route6 = n6 && before6 != primary6 && !n6->bridge.internal ? &route6 : NULL };
 	int r = container_namespaces_change(&c->namespaces, &change, err);
 	bundle_refresh_names(c);
 	follow_route(c, before);

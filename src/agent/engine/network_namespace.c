@@ -70,7 +70,7 @@ static int remove_interface(int interface)
 	return netlink_do(fd, &n);
 }
 
-static int set_route(const struct attachment *a)
+static int set_route(const struct attachment *a, int six)
 {
 	struct netlink n;
 	char name[IFNAMSIZ];
@@ -80,7 +80,10 @@ static int set_route(const struct attachment *a)
 	if (fd < 0 || !index)
 		return fd < 0 ? fd : -ENODEV;
 	netlink_init(&n);
-	network_add_default_route(&n, index, htonl(a->bridge->gateway));
+	if (six)
+		network_add_default_route6(&n, index, &a->bridge->gateway6);
+	else
+		network_add_default_route(&n, index, htonl(a->bridge->gateway));
 	return netlink_do(fd, &n);
 }
 
@@ -93,7 +96,9 @@ static int set_up(const struct making *m, struct resolver_sockets *sockets)
 	if (r == 0)
 		r = container_configure(change->add, change->count);
 	if (r == 0 && change->route)
-		r = set_route(change->route);
+		r = set_route(change->route, 0);
+	if (r == 0 && change->route6)
+		r = set_route(change->route6, 1);
 	if (r == 0 && change->resolver)
 		r = container_open_resolver(sockets);
 	return r;
@@ -204,7 +209,7 @@ static int run_child(const struct making *m, struct container_namespaces *made, 
 int container_namespaces_make(const struct idmap *ids, const struct attachment *list, size_t count,
     struct container_namespaces *ret, struct resolver_sockets *resolver, struct error **err)
 {
-	const struct namespaces_change change = { list, count, -1, NULL, resolver };
+	const struct namespaces_change change = { .add = list, .count = count, .remove = -1, .resolver = resolver };
 	const struct making m = { .ids = ret->user < 0 ? ids : NULL, .user = ret->user, .change = &change };
 	AUTO_CONTAINER_NAMESPACES struct container_namespaces made = { -1, -1 };
 	int r = run_child(&m, &made, err);

@@ -78,9 +78,15 @@ static int get_driver(struct json_object *o, struct network *n, struct error **e
 /* Members that ask for what there is not. */
 static int check_refused(struct json_object *o, struct error **err)
 {
-	static const char *const flags[] = { "EnableIPv6", "Ingress", "ConfigOnly" };
+	static const char *const flags[] = { "Ingress", "ConfigOnly" };
 	const char *scope = NULL;
+	int four = 1;
 	int r = get_word(o, "Scope", &scope, err);
+	if (r == 0)
+		r = get_flag(o, "EnableIPv4", &four, err);
+	if (r == 0 && !four)
+		return error_set(err, EOPNOTSUPP,
+		    "a network without IPv4 is not supported by holm's engine; leave EnableIPv4 (--ipv4) out");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flags); i++) {
 		int on = 0;
 		r = get_flag(o, flags[i], &on, err);
@@ -264,6 +270,61 @@ static int take_range(struct json_object *config, struct network *n, struct erro
 	return 0;
 }
 
+static int get_address6(struct json_object *o, const char *key, const struct subnet6 *in, struct in6_addr *ret,
+    struct error **err)
+{
+	const char *text = NULL;
+	int r = get_word(o, key, &text, err);
+	if (r < 0 || !text)
+		return r;
+	if (address6_parse(text, ret) < 0)
+		return error_set(err, EINVAL, "invalid %s address: %.64s", key, text);
+	return subnet6_contains(in, ret) && !address6_equal(ret, &in->base) ?
+		   0 :
+		   error_set(err, EINVAL, "%s %s is no host's address of the network's subnet", key, text);
+}
+
+static int take_range6(struct json_object *config, struct network *n, struct error **err)
+{
+	const char *text = NULL;
+	int r = get_word(config, "IPRange", &text, err);
+	if (r < 0 || !text)
+		return r;
+	if (subnet6_parse(text, &n->range6) < 0 || n->range6.prefix < n->bridge.six.prefix ||
+	    !subnet6_contains(&n->bridge.six, &n->range6.base))
+		return error_set(err, EINVAL, "invalid ip-range %.64s: it is no part of the subnet", text);
+	return 0;
+}
+
+/* Without EnableIPv6 it is taken and left, as by Docker. */
+static int take_config6(struct json_object *config, const char *text, struct network *n, struct error **err)
+{
+	struct json_object *all = NULL;
+	struct in6_addr address;
+	if (n->has_own_subnet6)
+		return error_set(err, EINVAL, "a network can have one IPv6 subnet");
+	if (subnet6_parse(text, &n->bridge.six) < 0)
+		return error_set(err, EINVAL, "invalid subnet %.64s: write an IPv6 network between /%d and /%d", text,
+		    SUBNET6_WIDEST, SUBNET6_NARROWEST);
+	n->has_own_subnet6 = 1;
+	int r = get_address6(config, "Gateway", &n->bridge.six, &n->bridge.gateway6, err);
+	if (r == 0)
+		r = take_range6(config, n, err);
+	if (r == 0)
+		r = json_get_object(config, "AuxiliaryAddresses", &all, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (json_object_object_length(all) > AUXILIARY_MAX)
+		return error_set(err, EINVAL, "a network can have %d auxiliary addresses at most", AUXILIARY_MAX);
+	json_object_object_foreach(all, key, value)
+	{
+		(void)value;
+		if ((r = get_address6(all, key, &n->bridge.six, &address, err)) < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int take_config(struct json_object *config, struct network *n, struct error **err)
 {
 	const char *text = NULL;
@@ -276,10 +337,10 @@ static int take_config(struct json_object *config, struct network *n, struct err
 		(void)get_word(config, "IPRange", &range, NULL);
 		return gateway || range ? error_set(err, EINVAL, "a gateway or ip-range needs a subnet (--subnet)") : 0;
 	}
-	if (n->bridge.subnet.prefix)
-		return error_set(err, EINVAL, "a network can have one subnet");
 	if (strchr(text, ':'))
-		return error_set(err, EOPNOTSUPP, "subnet %.64s: IPv6 is not supported by holm's engine", text);
+		return take_config6(config, text, n, err);
+	if (n->bridge.subnet.prefix)
+		return error_set(err, EINVAL, "a network can have one IPv4 subnet");
 	if (parse_subnet(text, &n->bridge.subnet) < 0)
 		return error_set(err, EINVAL, "invalid subnet %.64s: write an IPv4 network between /%d and /%d", text,
 		    SUBNET_WIDEST, SUBNET_NARROWEST);
@@ -320,9 +381,14 @@ int network_parse(struct json_object *o, struct network *ret, struct error **err
 		return error_set(err, EINVAL, "the request's body is no JSON object");
 	if ((r = get_name(o, &n, err)) < 0 || (r = get_driver(o, &n, err)) < 0 || (r = check_refused(o, err)) < 0 ||
 	    (r = check_texts(o, "Labels", err)) < 0 || (r = check_texts(o, "Options", err)) < 0 ||
-	    (r = get_flag(o, "Internal", &n.bridge.internal, err)) < 0 || (r = take_options(o, &n, err)) < 0 ||
+	    (r = get_flag(o, "Internal", &n.bridge.internal, err)) < 0 ||
+	    (r = get_flag(o, "EnableIPv6", &n.wants_ipv6, err)) < 0 || (r = take_options(o, &n, err)) < 0 ||
 	    (r = take_ipam(o, &n, err)) < 0)
 		return r;
+	if (!n.wants_ipv6) {
+		n.bridge.six.prefix = 0;
+		n.has_own_subnet6 = 0;
+	}
 	n.data = json_object_get(o);
 	*ret = n;
 	n = (struct network){ 0 };
@@ -335,10 +401,13 @@ char *network_store(const struct network *n)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	AUTOFREE char *subnet = n->bridge.subnet.prefix ? subnet_format(&n->bridge.subnet) : NULL;
+	AUTOFREE char *subnet6 = n->bridge.six.prefix ? subnet6_format(&n->bridge.six) : NULL;
 	json_add_string(o, "Id", n->id);
 	json_add_i64(o, "Created", n->created);
 	json_add_string(o, "Bridge", n->bridge.name[0] ? n->bridge.name : NULL);
 	json_add_string(o, "Subnet", subnet);
+	if (subnet6)
+		json_add_string(o, "Subnet6", subnet6);
 	json_add(o, "Data", json_object_get(n->data));
 	return json_to_string(o, 0);
 }
@@ -346,16 +415,20 @@ char *network_store(const struct network *n)
 static int load(struct json_object *o, struct network *n, struct error **err)
 {
 	struct json_object *data = NULL;
-	const char *id = NULL, *bridge = NULL, *subnet = NULL;
+	const char *id = NULL, *bridge = NULL, *subnet = NULL, *subnet6 = NULL;
 	struct subnet chosen = { 0 };
+	struct subnet6 chosen6 = { .prefix = 0 };
 	if (!json_object_is_type(o, json_type_object) || get_word(o, "Id", &id, err) < 0 || !id || !docker_is_id(id) ||
 	    json_get_object(o, "Data", &data, err) < 0 || network_parse(data, n, err) < 0)
 		return -EBADMSG;
 	n->id = xstrdup(id);
 	if (json_get_i64(o, "Created", &n->created, err) < 0 || n->created < 0 ||
 	    get_word(o, "Bridge", &bridge, err) < 0 || get_word(o, "Subnet", &subnet, err) < 0 ||
-	    (bridge && take_name(n, bridge) < 0) || (subnet && subnet_parse(subnet, &chosen) < 0))
+	    get_word(o, "Subnet6", &subnet6, err) < 0 || (bridge && take_name(n, bridge) < 0) ||
+	    (subnet && subnet_parse(subnet, &chosen) < 0) || (subnet6 && subnet6_parse(subnet6, &chosen6) < 0))
 		return -EBADMSG;
+	if (!n->bridge.six.prefix && n->wants_ipv6)
+		n->bridge.six = chosen6;
 	if (!n->bridge.subnet.prefix)
 		n->bridge.subnet = chosen;
 	return 0;

@@ -26,11 +26,10 @@ static int open_one(int type, uint32_t address, uint16_t *ret_port)
 	return TAKE_FD(fd);
 }
 
-static void add_rule(struct netlink *n, const char *chain, uint8_t protocol, const struct subnet *address,
-    uint16_t port)
+static void add_rule(struct nft *n, const char *chain, uint8_t protocol, const struct subnet *address, uint16_t port)
 {
 	size_t rule = nft_rule_open(n, TABLE, chain);
-	nft_match_destination(n, NFT_CMP_EQ, address);
+	nft_match_destination(n, address);
 	nft_match_port(n, protocol, DNS_PORT);
 	nft_destination(n, address->base, port);
 	nft_rule_close(n, rule);
@@ -39,7 +38,7 @@ static void add_rule(struct netlink *n, const char *chain, uint8_t protocol, con
 int container_open_resolver(struct resolver_sockets *ret)
 {
 	static const struct nft_hook output = { "output", "nat", NF_INET_LOCAL_OUT, PRIORITY_DSTNAT };
-	struct netlink n;
+	struct nft n;
 	struct subnet address = { .prefix = 32 };
 	uint16_t udp_port = 0, tcp_port = 0;
 	address_parse(RESOLVER_ADDRESS, &address.base);
@@ -47,7 +46,7 @@ int container_open_resolver(struct resolver_sockets *ret)
 	AUTO_FD int tcp = udp < 0 ? udp : open_one(SOCK_STREAM, address.base, &tcp_port);
 	if (tcp < 0)
 		return tcp;
-	nft_begin(&n);
+	nft_begin(&n, NFPROTO_IPV4);
 	nft_table_new(&n, TABLE);
 	nft_chain(&n, TABLE, &output);
 	add_rule(&n, output.chain, IPPROTO_UDP, &address, udp_port);

@@ -17,7 +17,7 @@
 #include "base/path.h"
 #include "docker/name.h"
 
-enum { BRIDGE_DIGITS = 12 };
+enum { BRIDGE_DIGITS = 12, PLACES6_MAX = 65536 };
 
 /* ---- finding ---- */
 
@@ -194,11 +194,37 @@ static int choose_subnet(const struct engine *e, struct network *n, struct error
 	return 0;
 }
 
+static int overlaps_another6(const struct engine *e, const struct subnet6 *s)
+{
+	for (const struct network *n = e->networks; n; n = n->next)
+		if (n->bridge.six.prefix && subnet6_overlaps(&n->bridge.six, s))
+			return 1;
+	return 0;
+}
+
+static int choose_subnet6(const struct engine *e, struct network *n, struct error **err)
+{
+	if (!n->wants_ipv6)
+		return 0;
+	while (!n->bridge.six.prefix) {
+		subnet6_make(&n->bridge.six);
+		if (overlaps_another6(e, &n->bridge.six))
+			n->bridge.six.prefix = 0;
+	}
+	return overlaps_another6(e, &n->bridge.six) ?
+		   error_set(err, EPERM, "invalid pool request: Pool overlaps with other one on this address space") :
+		   0;
+}
+
 /* A network with no address but its gateway's and the auxiliary ones taken. */
 static void make_pool(struct network *n)
 {
 	struct json_object *ipam = NULL, *list = NULL, *all = NULL;
 	n->pool = address_pool_new(&n->bridge.subnet);
+	if (!n->range6.prefix)
+		n->range6 = n->bridge.six;
+	if (n->bridge.six.prefix && !address6_is_set(&n->bridge.gateway6))
+		(void)subnet6_at(&n->bridge.six, 1, &n->bridge.gateway6);
 	if (!n->range.prefix)
 		n->range = n->bridge.subnet;
 	json_get_object(n->data, "IPAM", &ipam, NULL);
@@ -235,7 +261,7 @@ static int has_bridge_name(const struct engine *e, const char *name)
 static int complete(struct engine *e, struct network *n, struct error **err)
 {
 	int r = choose_subnet(e, n, err);
-	if (r < 0)
+	if (r < 0 || (r = choose_subnet6(e, n, err)) < 0)
 		return r;
 	if (n->bridge.name[0] && has_bridge_name(e, n->bridge.name))
 		return error_set(err, EPERM, "bridge name \"%s\": the machine has an interface of that name",
@@ -294,6 +320,8 @@ int network_up(struct engine *e, struct network *n, struct error **err)
 {
 	if (n->is_up || !e->has_bridge)
 		return 0;
+	if (n->bridge.six.prefix && !bridge_has_ipv6())
+		n->bridge.six.prefix = 0; /* `create` has warned of it */
 	int r = bridge_start(&n->bridge, err);
 	n->is_up = r == 0;
 	return r;
@@ -314,6 +342,77 @@ int network_take(struct network *n, uint32_t wish, uint32_t *ret, struct error *
 	return r < 0 ? error_set(err, ENOSPC, "network \"%s\" has no free address", n->name) : 0;
 }
 
+static int is_auxiliary6(const struct network *n, const struct in6_addr *address)
+{
+	struct json_object *ipam = NULL, *list = NULL, *all = NULL;
+	struct in6_addr other;
+	if (json_get_object(n->data, "IPAM", &ipam, NULL) < 0 || json_get_array(ipam, "Config", &list, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *config = json_object_array_get_idx(list, i);
+		if (!json_object_is_type(config, json_type_object) ||
+		    json_get_object(config, "AuxiliaryAddresses", &all, NULL) < 0)
+			continue;
+		json_object_object_foreach(all, key, value)
+		{
+			(void)key;
+			if (json_object_is_type(value, json_type_string) &&
+			    address6_parse(json_object_get_string(value), &other) == 0 &&
+			    address6_equal(&other, address))
+				return 1;
+		}
+	}
+	return 0;
+}
+
+static int is_taken6(const struct engine *e, const struct network *n, const struct in6_addr *address)
+{
+	if (address6_equal(address, &n->bridge.gateway6) || address6_equal(address, &n->bridge.six.base) ||
+	    is_auxiliary6(n, address))
+		return 1;
+	for (struct container *c = e->containers; c; c = c->next) {
+		const struct docker_endpoint *p = network_endpoint(n, c);
+		if (p && p->address && address6_equal(&p->address6, address))
+			return 1;
+	}
+	return 0;
+}
+
+/* The place of the IPv4 address; or, where a fixed address has it, the first one that is free. */
+static int take_free6(const struct engine *e, const struct network *n, uint32_t address, struct in6_addr *ret)
+{
+	if (subnet6_at(&n->range6, address - n->bridge.subnet.base, ret) == 0 && !is_taken6(e, n, ret))
+		return 0;
+	for (uint64_t place = 0; place < PLACES6_MAX; place++) {
+		if (subnet6_at(&n->range6, place, ret) < 0)
+			return -ENOSPC;
+		if (!is_taken6(e, n, ret))
+			return 0;
+	}
+	return -ENOSPC;
+}
+
+int network_take6(const struct engine *e, const struct network *n, uint32_t address, const struct in6_addr *wish,
+    struct in6_addr *ret, struct error **err)
+{
+	char text[ADDRESS6_TEXT_MAX];
+	*ret = (struct in6_addr)IN6ADDR_ANY_INIT;
+	if (!n->bridge.six.prefix)
+		return 0;
+	if (!address6_is_set(wish))
+		return take_free6(e, n, address, ret) == 0 ?
+			   0 :
+			   error_set(err, ENOSPC, "network \"%s\" has no free IPv6 address", n->name);
+	address6_format(wish, text);
+	if (!subnet6_contains(&n->bridge.six, wish))
+		return error_set(err, EINVAL, "invalid address %s: it does not belong to the subnet of network \"%s\"",
+		    text, n->name);
+	if (is_taken6(e, n, wish))
+		return error_set(err, EPERM, "Address already in use: %s", text);
+	*ret = *wish;
+	return 0;
+}
+
 /* ---- the start ---- */
 
 static void load_one(struct engine *e, int records, const char *id)
@@ -323,7 +422,8 @@ static void load_one(struct engine *e, int records, const char *id)
 	int r = read_record(records, id, &n, &err);
 	if (r == 0 && (n.kind != NETWORK_BRIDGE || !n.bridge.subnet.prefix || !n.bridge.name[0]))
 		r = error_set(&err, EBADMSG, "it is no network of a user");
-	if (r == 0 && (by_name(e, n.name) || overlaps_another(e, &n.bridge.subnet)))
+	if (r == 0 && (by_name(e, n.name) || overlaps_another(e, &n.bridge.subnet) ||
+			  (n.bridge.six.prefix && overlaps_another6(e, &n.bridge.six))))
 		r = error_set(&err, EBADMSG, "another network has its name or its subnet");
 	if (r < 0) {
 		log_warning("the record of network %.12s is left out: %s", id, error_text(err, r));

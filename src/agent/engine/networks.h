@@ -24,6 +24,8 @@ struct network {
 	int has_own_subnet;       /* a user chose it, so fixed addresses are allowed */
 	char *binding;            /* the host's address of ports that name none; NULL: publish-address */
 	struct subnet range;      /* of the addresses that are given out */
+	int wants_ipv6, has_own_subnet6;
+	struct subnet6 range6;
 	struct address_pool *pool;
 	int is_up; /* the bridge is there */
 };
@@ -53,6 +55,11 @@ void network_remove(struct engine *e, struct network *n);
 int network_up(struct engine *e, struct network *n, struct error **err); /* makes the bridge */
 /* Takes an address: `wish`, or a free one where that is 0. 0; -EADDRINUSE or -EINVAL and a text. */
 int network_take(struct network *n, uint32_t wish, uint32_t *ret, struct error **err);
+
+/* Takes the IPv6 address that goes with `address`, or `wish` where that is one. A network without
+ * IPv6: ::. 0; -EPERM, -EINVAL or -ENOSPC and a text. */
+int network_take6(const struct engine *e, const struct network *n, uint32_t address, const struct in6_addr *wish,
+    struct in6_addr *ret, struct error **err);
 
 /* A container's endpoint on it, or NULL. */
 struct docker_endpoint *network_endpoint(const struct network *n, struct container *c);

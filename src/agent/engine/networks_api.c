@@ -29,12 +29,34 @@ static void add_flag(struct json_object *to, struct json_object *from, const cha
 	json_add_bool(to, key, on);
 }
 
+/* One subnet, with what the user wrote of it. */
+static struct json_object *describe_config(struct json_object *configs, const char *subnet, const char *gateway)
+{
+	struct json_object *one = json_object_new_object(), *config = NULL;
+	int six = strchr(subnet, ':') != NULL;
+	json_add_string(one, "Subnet", subnet);
+	for (size_t i = 0; configs && i < json_object_array_length(configs); i++) {
+		const char *text = NULL;
+		config = json_object_array_get_idx(configs, i);
+		if (!json_object_is_type(config, json_type_object) ||
+		    json_get_string(config, "Subnet", &text, NULL) < 0 || six != (strchr(text, ':') != NULL))
+			continue;
+		json_object_object_foreach(config, key, value)
+		{
+			if (value && !streq(key, "Subnet") && !streq(key, "Gateway"))
+				json_object_object_add(one, key, json_object_get(value));
+		}
+	}
+	json_add_string(one, "Gateway", gateway);
+	return one;
+}
+
 /* The configuration that the user wrote, or the chosen one. */
 static struct json_object *describe_ipam(const struct network *n)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array(), *given = NULL,
-			   *configs = NULL, *options = NULL, *config = NULL;
-	char gateway[ADDRESS_TEXT_MAX];
+			   *configs = NULL, *options = NULL;
+	char gateway[ADDRESS_TEXT_MAX], gateway6[ADDRESS6_TEXT_MAX];
 	json_add_string(o, "Driver", "default");
 	if (json_get_object(n->data, "IPAM", &given, NULL) == 0) {
 		json_get_object(given, "Options", &options, NULL);
@@ -46,20 +68,12 @@ static struct json_object *describe_ipam(const struct network *n)
 		return o;
 	AUTOFREE char *subnet = subnet_format(&n->bridge.subnet);
 	address_format(n->bridge.gateway, gateway);
-	struct json_object *one = json_object_new_object();
-	json_add_string(one, "Subnet", subnet);
-	for (size_t i = 0; n->has_own_subnet && i < json_object_array_length(configs); i++) {
-		config = json_object_array_get_idx(configs, i);
-		if (!json_object_is_type(config, json_type_object))
-			continue;
-		json_object_object_foreach(config, key, value)
-		{
-			if (value && !streq(key, "Subnet") && !streq(key, "Gateway"))
-				json_object_object_add(one, key, json_object_get(value));
-		}
-	}
-	json_add_string(one, "Gateway", gateway);
-	json_object_array_add(list, one);
+	json_object_array_add(list, describe_config(configs, subnet, gateway));
+	if (!n->bridge.six.prefix)
+		return o;
+	AUTOFREE char *subnet6 = subnet6_format(&n->bridge.six);
+	address6_format(&n->bridge.gateway6, gateway6);
+	json_object_array_add(list, describe_config(configs, subnet6, gateway6));
 	return o;
 }
 
@@ -73,7 +87,7 @@ static struct json_object *describe(const struct network *n)
 	json_add_string(o, "Scope", "local");
 	json_add_string(o, "Driver", drivers[n->kind]);
 	json_add_bool(o, "EnableIPv4", 1);
-	json_add_bool(o, "EnableIPv6", 0);
+	json_add_bool(o, "EnableIPv6", n->wants_ipv6);
 	json_add(o, "IPAM", describe_ipam(n));
 	add_flag(o, n->data, "Internal");
 	add_flag(o, n->data, "Attachable");
@@ -96,11 +110,14 @@ static struct json_object *describe_container(const struct container *c, const s
 	docker_mac_format(a.mac, mac);
 	address_format(p->address, text);
 	AUTOFREE char *address = xasprintf("%s/%u", text, n->bridge.subnet.prefix);
+	char text6[ADDRESS6_TEXT_MAX];
+	address6_format(&p->address6, text6);
+	AUTOFREE char *address6 = *text6 ? xasprintf("%s/%u", text6, n->bridge.six.prefix) : xstrdup("");
 	json_add_string(o, "Name", c->record.name);
 	json_add_string(o, "EndpointID", p->id ? p->id : "");
 	json_add_string(o, "MacAddress", mac);
 	json_add_string(o, "IPv4Address", address);
-	json_add_string(o, "IPv6Address", "");
+	json_add_string(o, "IPv6Address", address6);
 	return o;
 }
 
@@ -223,6 +240,8 @@ static char *make_warning(const struct engine *e, const struct network *n)
 	if (!e->has_bridge)
 		return xstrdup(
 		    "containers on this network use the machine's own network, as the kernel gives it no nftables");
+	if (n->wants_ipv6 && !bridge_has_ipv6())
+		return xstrdup("containers on this network have IPv4 alone, as the kernel gives the machine no IPv6");
 	if (json_get_object(n->data, "Options", &options, NULL) == 0)
 		unknown = network_unknown_option(options);
 	return unknown ? xasprintf("the option %.*s is not known, and does nothing", WARNING_MAX, unknown) : NULL;

@@ -24,19 +24,37 @@ enum { DATAGRAMS_AT_ONCE = 32 };
 
 /* ---- answers ---- */
 
+static size_t answer_addresses(const struct dns_query *q, const struct docker_endpoint *const *list, size_t count,
+    uint8_t *out, size_t max)
+{
+	uint32_t four[NAMES_MAX];
+	struct in6_addr six[NAMES_MAX];
+	size_t found = 0;
+	for (size_t i = 0; i < count; i++)
+		if (q->type == DNS_A)
+			four[found++] = htonl(list[i]->address);
+		else if (address6_is_set(&list[i]->address6))
+			six[found++] = list[i]->address6;
+	return q->type == DNS_A ? dns_answer_addresses(q, DNS_A, four, found, out, max) :
+				  dns_answer_addresses(q, DNS_AAAA, six, found, out, max);
+}
+
 static size_t answer_name(const struct container *c, const struct dns_query *q, uint8_t *out, size_t max)
 {
-	uint32_t addresses[NAMES_MAX], address = 0;
-	if (q->type == DNS_PTR && dns_parse_reverse(q->name, &address) == 0) {
-		AUTOFREE char *name = names_reverse(c, address);
+	const struct docker_endpoint *list[NAMES_MAX];
+	struct in6_addr address6 = IN6ADDR_ANY_INIT;
+	uint32_t address = 0;
+	if (q->type == DNS_PTR &&
+	    (dns_parse_reverse(q->name, &address) == 0 || dns_parse_reverse6(q->name, &address6) == 0)) {
+		AUTOFREE char *name = names_reverse(c, address, &address6);
 		return name ? dns_answer_name(q, name, out, max) : 0;
 	}
-	int count = q->is_plain ? names_find(c, q->name, addresses, NAMES_MAX) : -ENOENT;
+	int count = q->is_plain ? names_find(c, q->name, list, NAMES_MAX) : -ENOENT;
 	if (count < 0)
 		return 0;
-	/* The name is there, but has no AAAA, MX and so on. */
-	return q->type == DNS_A ? dns_answer_addresses(q, addresses, (size_t)count, out, max) :
-				  dns_answer(q, DNS_NO_ERROR, out);
+	/* The name is there, but has no MX and so on. */
+	return q->type == DNS_A || q->type == DNS_AAAA ? answer_addresses(q, list, (size_t)count, out, max) :
+							 dns_answer(q, DNS_NO_ERROR, out);
 }
 
 ssize_t resolver_answer(const struct resolver *r, const void *data, size_t size, struct dns_query *q, uint8_t *out,

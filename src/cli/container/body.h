@@ -49,7 +49,7 @@
 	{ "init", 0, OPTION_SWITCH, NULL, "run a small init as process 1" }, \
 	{ "interactive", 'i', OPTION_SWITCH, NULL, "pass stdin on, and keep it open" }, \
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address on its network" }, \
-	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address, which the engine refuses" }, \
+	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address" }, \
 	{ "ipc", 0, OPTION_STRING, "private|shareable|none|container:NAME", "the IPC namespace, and /dev/shm", \
 	  .default_text = "private", .complete = "choices private shareable none" }, \
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \

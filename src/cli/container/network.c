@@ -25,15 +25,16 @@ static const struct option_spec create_options[] = {
 	{ "attachable", 0, OPTION_FLAG, NULL, "taken for docker's sake; every container can be connected" },
 	{ "aux-address", 0, OPTION_LIST, "NAME=ADDRESS", "an address that no container gets; may be repeated" },
 	{ "driver", 'd', OPTION_STRING, "NAME", "the driver", .default_text = "bridge" },
-	{ "gateway", 0, OPTION_STRING, "ADDRESS", "the machine's address on it", .default_text = "the first one" },
+	{ "gateway", 0, OPTION_LIST, "ADDRESS", "the machine's address on it, one for each subnet",
+	    .default_text = "the first one" },
 	{ "internal", 0, OPTION_FLAG, NULL, "it leads nowhere but to its containers" },
-	{ "ip-range", 0, OPTION_STRING, "CIDR", "the part of the subnet that containers get addresses of" },
+	{ "ip-range", 0, OPTION_LIST, "CIDR", "the part of a subnet that containers get addresses of" },
 	{ "ipam-driver", 0, OPTION_STRING, "NAME", "what gives out addresses", .default_text = "default" },
-	{ "ipv6", 0, OPTION_SWITCH, NULL, "give it IPv6, which the engine refuses" },
+	{ "ipv6", 0, OPTION_SWITCH, NULL, "give it IPv6, too" },
 	{ "label", 0, OPTION_LIST, "KEY[=VALUE]", "a label; may be repeated" },
 	{ "opt", 'o', OPTION_LIST, "KEY=VALUE", "an option of the driver; may be repeated" },
 	{ "scope", 0, OPTION_STRING, "local", "where it is known", .default_text = "local" },
-	{ "subnet", 0, OPTION_STRING, "CIDR", "its addresses", .default_text = "a free subnet" },
+	{ "subnet", 0, OPTION_LIST, "CIDR", "its addresses, of IPv4 and of IPv6", .default_text = "a free subnet" },
 	API_MACHINE_OPTION,
 	{ 0 },
 };
@@ -102,6 +103,7 @@ static const struct option_spec connect_options[] = {
 	{ "driver-opt", 0, OPTION_LIST, "KEY=VALUE", "an option of the driver, which the engine refuses" },
 	{ "gw-priority", 0, OPTION_STRING, "N", "the highest has the default route", .default_text = "0" },
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address" },
+	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address" },
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" },
 	API_MACHINE_OPTION,
 	{ 0 },
@@ -137,22 +139,57 @@ const struct command_spec command_network_disconnect = {
 
 /* ---- create ---- */
 
+static int is_six(const char *text)
+{
+	return strchr(text, ':') != NULL;
+}
+
+/* The configuration of the subnet of that family; a new one where there is none. */
+static struct json_object *config_of(struct json_object *list, int six)
+{
+	const char *subnet = NULL;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *config = json_object_array_get_idx(list, i);
+		if (json_get_string(config, "Subnet", &subnet, NULL) == 0 && is_six(subnet) == six)
+			return config;
+	}
+	struct json_object *config = json_object_new_object();
+	json_object_array_add(list, config);
+	return config;
+}
+
+static int add_auxiliary(struct json_object *list, const struct strv *pairs, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < pairs->count; i++) {
+		struct json_object *config = config_of(list, is_six(pairs->items[i])), *all = NULL;
+		if (json_get_object(config, "AuxiliaryAddresses", &all, NULL) < 0)
+			json_add(config, "AuxiliaryAddresses", all = json_object_new_object());
+		r = value_pair("aux-address", pairs->items[i], all, err);
+	}
+	return r;
+}
+
+/* Each subnet is a configuration; the other options join that of their family. */
 static int add_ipam(struct json_object *body, const struct options *o, struct error **err)
 {
-	static const char *const members[][2] = { { "subnet", "Subnet" }, { "ip-range", "IPRange" },
-		{ "gateway", "Gateway" } };
-	struct json_object *ipam = json_object_new_object(), *list = json_object_new_array(),
-			   *config = json_object_new_object();
+	static const char *const members[][2] = { { "ip-range", "IPRange" }, { "gateway", "Gateway" } };
+	struct json_object *ipam = json_object_new_object(), *list = json_object_new_array();
+	const struct strv *subnets = options_list(o, "subnet");
 	json_add(body, "IPAM", ipam);
 	json_add_string(ipam, "Driver", options_string(o, "ipam-driver"));
 	json_add(ipam, "Config", list);
-	json_object_array_add(list, config);
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		if (options_given(o, members[i][0]))
-			json_add_string(config, members[i][1], options_string(o, members[i][0]));
-	return options_given(o, "aux-address") ?
-		   value_pairs("aux-address", options_list(o, "aux-address"), config, "AuxiliaryAddresses", err) :
-		   0;
+	for (size_t i = 0; i < subnets->count; i++) {
+		struct json_object *config = json_object_new_object();
+		json_add_string(config, "Subnet", subnets->items[i]);
+		json_object_array_add(list, config);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const struct strv *values = options_list(o, members[i][0]);
+		for (size_t k = 0; k < values->count; k++)
+			json_add_string(config_of(list, is_six(values->items[k])), members[i][1], values->items[k]);
+	}
+	return add_auxiliary(list, options_list(o, "aux-address"), err);
 }
 
 static int make_body(const struct options *o, struct json_object *body, struct error **err)
@@ -288,11 +325,12 @@ static int add_endpoint(struct json_object *body, const struct options *o, struc
 	json_add(body, "EndpointConfig", endpoint);
 	json_add_strv(endpoint, "Aliases", options_list(o, "alias"));
 	json_add_strv(endpoint, "Links", options_list(o, "link"));
-	if (options_given(o, "ip")) {
-		ipam = json_object_new_object();
+	if (options_given(o, "ip") || options_given(o, "ip6"))
+		json_add(endpoint, "IPAMConfig", ipam = json_object_new_object());
+	if (options_given(o, "ip"))
 		json_add_string(ipam, "IPv4Address", options_string(o, "ip"));
-		json_add(endpoint, "IPAMConfig", ipam);
-	}
+	if (options_given(o, "ip6"))
+		json_add_string(ipam, "IPv6Address", options_string(o, "ip6"));
 	if (options_given(o, "gw-priority"))
 		r = value_number("gw-priority", options_string(o, "gw-priority"), &priority, err);
 	json_add_i64(endpoint, "GwPriority", priority);

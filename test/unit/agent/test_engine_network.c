@@ -584,6 +584,96 @@ static void test_ping(void **state)
 	assert_int_equal(echo.type, ICMP_ECHOREPLY);
 }
 
+/* ---- IPv6 ---- */
+
+static struct in6_addr address6(const char *text)
+{
+	struct in6_addr a;
+	assert_int_equal(address6_parse(text, &a), 0);
+	return a;
+}
+
+static struct bridge bridge6(const char *name, const char *four, const char *six)
+{
+	struct bridge b = { .subnet = subnet(four) };
+	snprintf(b.name, sizeof b.name, "%s", name);
+	b.gateway = b.subnet.base + 1;
+	assert_int_equal(subnet6_parse(six, &b.six), 0);
+	assert_int_equal(subnet6_at(&b.six, 1, &b.gateway6), 0);
+	return b;
+}
+
+static struct container_namespaces connect6(const struct bridge *b, uint32_t place)
+{
+	struct attachment one = { .bridge = b, .address = b->subnet.base + place, .is_default = 1, .is_default6 = 1 };
+	struct container_namespaces n = { -1, -1 };
+	assert_int_equal(subnet6_at(&b->six, place, &one.address6), 0);
+	network_mac(one.address, one.mac);
+	assert_int_equal(container_namespaces_make(&nested, &one, 1, &n, NULL, NULL), 0);
+	return n;
+}
+
+/* Whether a connection of IPv6 comes about within the time; *seen is the client's address then. */
+static int connects6(int from, int to, const char *text, uint64_t ms, struct in6_addr *seen)
+{
+	struct sockaddr_in6 there = { .sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_addr = address6(text) };
+	struct sockaddr_in6 peer;
+	socklen_t size = sizeof peer;
+	int one = 1;
+	AUTO_FD int back = here();
+	enter(to);
+	AUTO_FD int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	enter(from);
+	AUTO_FD int client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	enter(back);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	assert_int_equal(bind(listener, (void *)&there, sizeof there), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	if (connect(client, (void *)&there, sizeof there) < 0 &&
+	    (errno != EINPROGRESS || fd_wait(client, POLLOUT, clock_deadline(ms)) != 1))
+		return 0;
+	AUTO_FD int accepted = accept4(listener, (void *)&peer, &size, SOCK_CLOEXEC);
+	if (accepted >= 0 && seen)
+		*seen = peer.sin6_addr;
+	return accepted >= 0;
+}
+
+static void test_ipv6(void **state)
+{
+	enum { MOMENT_MS = 300 };
+	if (!path_exists("/proc/sys/net/ipv6"))
+		skip();
+	AUTO_FD int machine = here();
+	struct bridge world = bridge6("up0", "10.99.0.0/24", "fd00:99::/64");
+	struct bridge a = bridge6("br-a", "10.98.0.0/24", "fd00:98::/64"),
+		      b = bridge6("br-b", "10.97.0.0/24", "fd00:97::/64");
+	struct in6_addr seen = IN6ADDR_ANY_INIT;
+	b.internal = 1;
+	assert_true(bridge_has_ipv6());
+	assert_int_equal(bridge_start(&world, NULL), 0);
+	assert_int_equal(bridge_start(&a, NULL), 0);
+	assert_int_equal(bridge_start(&b, NULL), 0);
+	bridge_nat_remove(&world);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces a2 = connect6(&a, 2), a3 = connect6(&a, 3);
+	AUTO_CONTAINER_NAMESPACES struct container_namespaces b2 = connect6(&b, 2), w2 = connect6(&world, 2);
+	assert_true(connects6(a2.network, a3.network, "fd00:98::3", WAIT_MS, &seen));
+	struct in6_addr wanted = address6("fd00:98::2"), gateway = address6("fd00:99::1");
+	assert_true(address6_equal(&seen, &wanted));
+	assert_true(connects6(a2.network, machine, "fd00:98::1", WAIT_MS, NULL));
+	assert_true(connects6(machine, a2.network, "fd00:98::2", WAIT_MS, NULL));
+	assert_true(connects6(b2.network, machine, "fd00:97::1", WAIT_MS, NULL));
+	/* The world sees the machine's address. */
+	assert_true(connects6(a2.network, w2.network, "fd00:99::2", WAIT_MS, &seen));
+	assert_true(address6_equal(&seen, &gateway));
+	/* Nothing begins from outside, and an internal network leads nowhere. */
+	assert_false(connects6(w2.network, a2.network, "fd00:98::2", MOMENT_MS, NULL));
+	assert_false(connects6(a2.network, machine, "fd00:97::1", MOMENT_MS, NULL));
+	assert_false(connects6(a2.network, b2.network, "fd00:97::2", MOMENT_MS, NULL));
+	assert_false(connects6(b2.network, w2.network, "fd00:99::2", MOMENT_MS, NULL));
+	bridge_nat_remove(&a);
+	assert_true(connects6(w2.network, a2.network, "fd00:98::2", WAIT_MS, NULL));
+}
+
 static void test_loopback_alone(void **state)
 {
 	AUTO_FD int machine = here();
@@ -725,6 +815,7 @@ static int run_all(void *data, struct error **err)
 		MACHINE_TEST(test_nat),
 		MACHINE_TEST(test_isolation),
 		MACHINE_TEST(test_internal),
+		MACHINE_TEST(test_ipv6),
 		MACHINE_TEST(test_apart),
 		MACHINE_TEST(test_several),
 		MACHINE_TEST(test_resolver_sockets),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,22 +110,37 @@ static void reverse(void **state)
 	assert_int_equal(address, 0xac120002);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(dns_parse_reverse(bad[i], &address), -EINVAL);
+#define ZEROS "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+	static const char six[] = "2.0.0.a." ZEROS "7.0.0.0.0.0.d.f.ip6.arpa";
+	struct in6_addr address6;
+	assert_int_equal(dns_parse_reverse6(six, &address6), 0);
+	assert_memory_equal(&address6, "\xfd\0\0\7\0\0\0\0\0\0\0\0\0\0\xa0\2", 16);
+	assert_int_equal(dns_parse_reverse6(six + 2, &address6), -EINVAL);
+	assert_int_equal(dns_parse_reverse6("g.0.0.a." ZEROS "7.0.0.0.0.0.d.f.ip6.arpa", &address6), -EINVAL);
+	assert_int_equal(dns_parse_reverse6("2-0.0.a." ZEROS "7.0.0.0.0.0.d.f.ip6.arpa", &address6), -EINVAL);
+	assert_int_equal(dns_parse_reverse6("", &address6), -EINVAL);
 }
 
 static void answers(void **state)
 {
-	static const uint32_t addresses[100] = { 0xac120002, 0xac120003 };
+	const uint32_t addresses[100] = { htonl(0xac120002), htonl(0xac120003) };
+	static const struct in6_addr six[40] = { { { { 0xfd, 0, 0, 7, [15] = 2 } } } };
 	struct dns_query q;
 	uint8_t out[DNS_UDP_MAX];
 	dns_parse(BYTES(WEB), &q);
-	assert_int_equal(dns_answer_addresses(&q, addresses, 2, out, sizeof out), sizeof WEB - 1 + 32);
+	assert_int_equal(dns_answer_addresses(&q, DNS_A, addresses, 2, out, sizeof out), sizeof WEB - 1 + 32);
 	/* The id, QR AA RD RA, one question, two answers; the name as it was asked for. */
 	assert_memory_equal(out, "\x12\x34\x85\x80\0\1\0\2\0\0\0\0\3WeB\0\0\1\0\1", sizeof WEB - 1);
 	assert_memory_equal(out + sizeof WEB - 1, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xac\x12\0\2", 16);
 	/* More than fit: truncated. */
-	assert_true(dns_answer_addresses(&q, addresses, 100, out, sizeof out) <= sizeof out);
+	assert_true(dns_answer_addresses(&q, DNS_A, addresses, 100, out, sizeof out) <= sizeof out);
 	assert_int_equal(out[2], 0x87);
 	assert_int_equal(out[7], (DNS_UDP_MAX - (sizeof WEB - 1)) / 16);
+	assert_int_equal(dns_answer_addresses(&q, DNS_AAAA, six, 1, out, sizeof out), sizeof WEB - 1 + 28);
+	assert_memory_equal(out + sizeof WEB - 1,
+	    "\xc0\x0c\0\x1c\0\1\0\0\0\x3c\0\x10\xfd\0\0\7\0\0\0\0\0\0\0\0\0\0\0\2", 28);
+	assert_true(dns_answer_addresses(&q, DNS_AAAA, six, 40, out, sizeof out) <= sizeof out);
+	assert_int_equal(dns_answer_addresses(&q, DNS_AAAA, six, 0, out, sizeof out), sizeof WEB - 1);
 	assert_int_equal(dns_answer(&q, DNS_NO_ERROR, out), sizeof WEB - 1);
 	assert_memory_equal(out, "\x12\x34\x81\x80\0\1\0\0\0\0\0\0", DNS_HEADER);
 	assert_int_equal(dns_answer(&q, DNS_SERVER_FAILURE, out), sizeof WEB - 1);

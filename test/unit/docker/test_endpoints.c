@@ -58,7 +58,8 @@ static void settings(void **state)
 	    parse("{\"MacAddress\":\"02:42:AC:11:00:09\",\"HostConfig\":{\"NetworkMode\":\"a\","
 		  "\"Links\":[\"/db_1:/web/db\",\"cache\"]},\"NetworkingConfig\":{"
 		  "\"EndpointsConfig\":{\"a\":{\"Aliases\":[\"x\",\"y\",\"x\"],\"IPAMConfig\":{"
-		  "\"IPv4Address\":\"10.1.0.9\"},\"GwPriority\":7,\"IPAddress\":\"10.1.0.1\"}}}}");
+		  "\"IPv4Address\":\"10.1.0.9\",\"IPv6Address\":\"fd00::9\"},\"GwPriority\":7,\"IPAddress\":\"10.1.0."
+		  "1\"}}}}");
 	AUTO_DOCKER_ENDPOINTS struct docker_endpoints list = { 0 }, again = { 0 };
 	assert_int_equal(docker_endpoints_of_body(&list, o, NULL), 0);
 	assert_int_equal(list.count, 1);
@@ -67,6 +68,7 @@ static void settings(void **state)
 	assert_string_equal(aliases, "x y");
 	assert_string_equal(links, "db_1:db cache:cache");
 	assert_int_equal(p->wish, 0x0a010009);
+	assert_int_equal(p->wish6.s6_addr[15], 9);
 	assert_int_equal(p->priority, 7);
 	assert_true(p->has_mac);
 	assert_memory_equal(p->mac, "\x02\x42\xac\x11\0\x09", 6);
@@ -76,6 +78,7 @@ static void settings(void **state)
 	p->name = xstrdup("a");
 	p->run = 5;
 	p->address = 0x0a010009;
+	p->address6 = p->wish6;
 	p->interface = 3;
 	AUTO_JSON struct json_object *array = docker_endpoints_store(&list);
 	assert_int_equal(docker_endpoints_load(&again, array, NULL), 0);
@@ -84,6 +87,7 @@ static void settings(void **state)
 	assert_string_equal(one, two);
 	assert_int_equal(again.items[0].run, 5);
 	assert_int_equal(again.items[0].interface, 3);
+	assert_memory_equal(&again.items[0].address6, &p->wish6, sizeof p->wish6);
 }
 
 static void bad_bodies(void **state)
@@ -101,7 +105,10 @@ static void bad_bodies(void **state)
 		    -EINVAL },
 		{ "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{\"IPAMConfig\":{\"IPv4Address\":\"x\"}}}}}",
 		    -EINVAL },
-		{ "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{\"IPAMConfig\":{\"IPv6Address\":\"::2\"}}}}}",
+		{ "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{\"IPAMConfig\":{\"IPv6Address\":\"1.2.3.4\"}}}}}",
+		    -EINVAL },
+		{ "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{\"IPAMConfig\":{\"LinkLocalIPs\":[\"fe80::2\"]}}}"
+		  "}}",
 		    -EOPNOTSUPP },
 		{ "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{\"DriverOpts\":{\"x\":\"y\"}}}}}", -EOPNOTSUPP },
 		{ "{\"HostConfig\":{\"NetworkMode\":\"host\"},\"NetworkingConfig\":{\"EndpointsConfig\":{\"a\":{}}}}",
