@@ -290,9 +290,10 @@ b" "$(holm machine rm a b)"
 }
 
 @test "init in Podman's spelling: bare numbers are MiB and GiB, and it says what to type next" {
-	run holm machine init --image busybox:test --cpus 1 --memory 512 --disk-size 20 pod
+	run holm machine init --image busybox:test --cpus 1 --memory 512 --disk-size 20 --isolation "$HOLM_TEST_ISOLATION" pod
 	equal 0 "$status"
 	contains "$output" "holm machine start pod"
+	equal "$HOLM_TEST_ISOLATION" "$(field pod isolation)"
 	equal 536870912 "$(field pod memory)"
 	equal 21474836480 "$(field pod disk_size)"
 	holm machine rm pod

@@ -25,6 +25,8 @@ static const struct option_spec options[] = {
 	    "mount a directory, file or socket of the host too", .complete = "file" },
 	{ "image", 0, OPTION_STRING, "IMAGE", "the image to make it from",
 	    .default_text = "image in [machine] of holm/config, else a small one for containers", .complete = "image" },
+	{ "isolation", 0, OPTION_STRING, "auto|vm|native", "how it is kept apart from the host", .default_text = "auto",
+	    .choices = machine_isolation_words },
 	{ "now", 0, OPTION_FLAG, NULL, "boot it at once" },
 	{ 0 },
 };
@@ -55,7 +57,7 @@ static int set_size(struct machine *m, struct options *o, const char *key, uint6
 
 static int configure(struct options *o, char **ret_image, struct machine **ret, struct error **err)
 {
-	static const char *const applied[] = { "cpus", NULL };
+	static const char *const applied[] = { "cpus", "isolation", NULL };
 	AUTO_SETTINGS struct settings settings = { 0 };
 	const struct strv *words = options_words(o);
 	int r = settings_load(&settings, err);
