@@ -31,8 +31,8 @@ enum { RING = 4, SLOT_SIZE = 512 << 10, INPUT_SIZE = 128 << 10 };
 
 const struct layer_limits layer_default_limits = {
 	.max_bytes = 1ULL << 40,
-	.max_ratio = 400,
-	.ratio_from = 8ULL << 30,
+	.max_ratio = 1100,
+	.ratio_from = 64ULL << 30,
 };
 
 struct slot {

@@ -12,9 +12,11 @@
 #define LAYER_XATTR_ROOT "user.holm.root"
 
 struct layer_limits {
-	uint64_t max_bytes;  /* uncompressed; default 1 TiB */
-	uint64_t max_ratio;  /* uncompressed / compressed; default 400, looked at only past ratio_from */
-	uint64_t ratio_from; /* bytes; default 8 GiB: a file of zeros compresses 1000:1 honestly */
+	uint64_t max_bytes; /* uncompressed; default 1 TiB */
+	/* Uncompressed / compressed, looked at only past ratio_from; default 1100. deflate cannot
+	 * pass 1032, which an honest file of zeros comes near; zstd makes 30000 of zeros. */
+	uint64_t max_ratio;
+	uint64_t ratio_from; /* bytes; default 64 GiB */
 };
 extern const struct layer_limits layer_default_limits;
 

@@ -365,6 +365,29 @@ static void test_bomb_by_ratio(void **state)
 	assert_non_null(strstr(err->text, "bomb"));
 }
 
+/* Zeros that ISA-L or zlib has deflated are no bomb, however many they are. */
+static void test_zeros_are_no_bomb(void **state)
+{
+	enum { SIZE = 64 << 20, DEFLATE_MAX = 1032 };
+	const struct layer_limits limits = {
+		.max_bytes = UINT64_MAX,
+		.max_ratio = layer_default_limits.max_ratio,
+		.ratio_from = 1 << 20,
+	};
+	AUTOFREE char *zeros = xcalloc(1, SIZE);
+	size_t zipped = 0;
+	AUTOFREE unsigned char *gz = gzip(zeros, SIZE, &zipped);
+	AUTO_FD int blob = memory_fd(gz, zipped);
+	CLEANUP(layer_reader_freep) struct layer_reader *l = NULL;
+	const void *data;
+	ssize_t n;
+	assert_true(SIZE / zipped > DEFLATE_MAX - 32);
+	assert_int_equal(layer_reader_open(blob, NULL, &limits, &l, NULL), 0);
+	while ((n = layer_reader_read(l, &data, NULL)) > 0)
+		;
+	assert_int_equal(n, 0);
+}
+
 static int cancel(uint64_t done, uint64_t total, void *data)
 {
 	++*(int *)data;
@@ -415,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_diff_id),
 		cmocka_unit_test(test_bomb),
 		cmocka_unit_test(test_bomb_by_ratio),
+		cmocka_unit_test(test_zeros_are_no_bomb),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_pipe),
 	};
