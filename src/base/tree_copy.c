@@ -142,7 +142,7 @@ static int set_status(int to, const char *name, const struct stat *st)
 	return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static int copy_link(int from, int to, const char *name, const struct stat *st)
+int tree_copy_link(int from, int to, const char *name, const struct stat *st)
 {
 	char target[PATH_MAX];
 	ssize_t size = readlinkat(from, name, target, sizeof target - 1);
@@ -187,7 +187,7 @@ static int copy_entry(struct copying *c, int from, int to, const char *name, int
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = S_ISREG(st.st_mode) ? copy_file(c, from, to, name, &st) :
-	    S_ISLNK(st.st_mode) ? copy_link(from, to, name, &st) :
+	    S_ISLNK(st.st_mode) ? tree_copy_link(from, to, name, &st) :
 				  copy_special(to, name, &st);
 	if (r == 0 && st.st_nlink > 1)
 		remember(c, &st);

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -14,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/tree_copy.h"
 
 enum { DEPTH_MAX = 128, NAMES_MAX = 64 * 1024, VALUE_MAX = 64 * 1024 };
 
@@ -49,18 +49,6 @@ static int copy_file(int from, int to, const char *name)
 	return n < 0 ? (int)n : copy_status(in, out);
 }
 
-static int copy_link(int from, int to, const char *name, const struct stat *st)
-{
-	char target[PATH_MAX];
-	ssize_t size = readlinkat(from, name, target, sizeof target - 1);
-	if (size < 0)
-		return -errno;
-	target[size] = '\0';
-	return symlinkat(target, to, name) < 0 || fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ?
-		   -errno :
-		   0;
-}
-
 /* Another container of the volume may put a symlink in the place of the fifo at any time, so the
  * fifo has its mode from birth. */
 static int copy_fifo(int to, const char *name, const struct stat *st)
@@ -93,7 +81,7 @@ static int copy_entry(int from, int to, const char *name, int depth)
 	case S_IFREG:
 		return copy_file(from, to, name);
 	case S_IFLNK:
-		return copy_link(from, to, name, &st);
+		return tree_copy_link(from, to, name, &st);
 	case S_IFIFO:
 		return copy_fifo(to, name, &st);
 	default:
