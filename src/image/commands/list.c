@@ -30,7 +30,7 @@ static void add_row(struct table *t, const struct library_entry *e, const struct
 	cells[0] = xstrdup(e->name ? e->name : "<none>");
 	cells[1] = s ? xstrdup(s->platform) : oci_platform_to_string(&e->descriptor.platform);
 	cells[2] = short_digest(e->descriptor.digest);
-	cells[3] = xstrdup(s ? s->created : "");
+	cells[3] = s ? xstrndup(s->created, strcspn(s->created, "T")) : xstrdup("");
 	cells[4] = s ? format_size(s->size) : xstrdup("damaged");
 }
 
@@ -43,6 +43,22 @@ static int print_table(struct library *l, const struct library_index *index, str
 	for (size_t k = 0; k < index->count; k++)
 		add_row(&table, &index->entries[k], summaries_get(summaries, &index->entries[k]));
 	return table_print(&table, err);
+}
+
+/* A row of what the summary has, without a look at the image. */
+static struct json_object *summary_to_json(const struct library_entry *e, const struct summary *s)
+{
+	struct json_object *o = json_object_new_object(), *labels = NULL;
+	if (*s->labels)
+		(void)json_parse(s->labels, strlen(s->labels), "labels", &labels, NULL);
+	json_add_string_or_null(o, "name", e->name);
+	json_add_string(o, "digest", e->descriptor.digest);
+	json_add_string(o, "platform", s->platform);
+	json_add_string_or_null(o, "created", *s->created ? s->created : NULL);
+	json_add_u64(o, "size", s->size);
+	json_add_u64(o, "layers", s->layers);
+	json_add(o, "labels", labels);
+	return o;
 }
 
 static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
@@ -95,12 +111,27 @@ static void add_shares(struct json_object *row, const struct image *i, struct js
 	json_add_u64(row, "added_size", added);
 }
 
-static int print_documents(struct library *l, const struct library_index *index, int shares,
-    const struct format *format, struct error **err)
+static int print_summaries(struct library *l, const struct library_index *index, const struct format *format,
+    struct error **err)
+{
+	AUTO_JSON struct json_object *array = json_object_new_array();
+	AUTO_SUMMARIES struct summaries *summaries = NULL;
+	summaries_open(l, &summaries);
+	for (size_t k = 0; k < index->count; k++) {
+		const struct library_entry *e = &index->entries[k];
+		const struct summary *s = summaries_get(summaries, e);
+		json_object_array_add(array, s ? summary_to_json(e, s) : entry_to_json(e, NULL));
+	}
+	return command_print_rows(format, array, err);
+}
+
+/* With the sizes that images share, which takes their manifests. */
+static int print_shares(struct library *l, const struct library_index *index, const struct format *format,
+    struct error **err)
 {
 	AUTO_JSON struct json_object *array = json_object_new_array(), *owners = json_object_new_object(),
 				     *seen = json_object_new_object();
-	for (size_t pass = shares ? 0 : 1; pass < 2; pass++) {
+	for (size_t pass = 0; pass < 2; pass++) {
 		for (size_t k = 0; k < index->count; k++) {
 			AUTO_IMAGE struct image *i = NULL;
 			const struct library_entry *e = &index->entries[k];
@@ -108,7 +139,7 @@ static int print_documents(struct library *l, const struct library_index *index,
 			if (pass == 0 && i)
 				note_layers(owners, i);
 			struct json_object *row = pass ? entry_to_json(e, i) : NULL;
-			if (row && shares && i)
+			if (row && i)
 				add_shares(row, i, owners, seen);
 			if (row)
 				json_object_array_add(array, row);
@@ -145,8 +176,10 @@ int command_ls(struct options *o, struct error **err)
 		return r;
 	if (options_given(o, "quiet"))
 		return print_names(&index, err);
-	return format.kind == FORMAT_OWN ? print_table(l, &index, err) :
-					   print_documents(l, &index, options_given(o, "shared"), &format, err);
+	if (format.kind == FORMAT_OWN)
+		return print_table(l, &index, err);
+	return options_given(o, "shared") ? print_shares(l, &index, &format, err) :
+					    print_summaries(l, &index, &format, err);
 }
 
 static int blob_to_json(struct library *l, const char *digest, struct json_object *o, const char *key,

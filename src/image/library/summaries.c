@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See summaries.h. The file's lines are
  *
- *   holm image summaries 1
- *   DIGEST CONFIG_DIGEST CONFIG_SIZE SIZE PLATFORM CREATED
+ *   holm image summaries 2
+ *   DIGEST CONFIG_DIGEST CONFIG_SIZE SIZE LAYERS PLATFORM CREATED LABELS
  *
- * sizes in bytes, CREATED the date or "-". */
+ * sizes in bytes, LAYERS their number, CREATED and LABELS "-" where the configuration has none.
+ * LABELS is the rest of the line, a JSON object. */
 #include "image/library/summaries.h"
 
 #include <ctype.h>
@@ -15,21 +16,23 @@
 #include "base/alloc.h"
 #include "base/atomic_file.h"
 #include "base/buffer.h"
+#include "base/json.h"
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/library/image.h"
 #include "oci/digest.h"
 
-#define HEAD "holm image summaries 1\n"
+#define HEAD "holm image summaries 2\n"
 enum {
 	FILE_MAX = 64 << 20,
 	NEW_MIN = 32, /* images read before the file is worth a write, which syncs */
-	FIELDS = 6,
+	FIELDS = 7,   /* before the labels */
+	LABELS_MAX = 64 << 10,
 };
 
 struct summaries {
 	struct library *library;
-	char *text;           /* the file; platform and created point into it */
+	char *text;           /* the file; the texts of rows point into it */
 	struct summary *rows; /* sorted by digest */
 	size_t count;
 	struct buffer next; /* the file that this listing would write */
@@ -50,13 +53,15 @@ static int parse_line(char *line, struct summary *ret)
 		if (!field[i] || !*field[i])
 			return -1;
 	}
-	if (line || !digest_is_valid(field[0]) || !digest_is_valid(field[1]) ||
-	    parse_u64(field[2], &ret->config_size) < 0 || parse_u64(field[3], &ret->size) < 0)
+	if (!line || !*line || !digest_is_valid(field[0]) || !digest_is_valid(field[1]) ||
+	    parse_u64(field[2], &ret->config_size) < 0 || parse_u64(field[3], &ret->size) < 0 ||
+	    parse_u64(field[4], &ret->layers) < 0)
 		return -1;
 	snprintf(ret->digest, sizeof ret->digest, "%s", field[0]);
 	snprintf(ret->config, sizeof ret->config, "%s", field[1]);
-	ret->platform = field[4];
-	ret->created = streq(field[5], "-") ? field[5] + 1 : field[5];
+	ret->platform = field[5];
+	ret->created = field[6] + streq(field[6], "-");
+	ret->labels = line + streq(line, "-");
 	return 0;
 }
 
@@ -90,6 +95,7 @@ static void forget_read(struct summaries *s)
 {
 	free(s->read.platform);
 	free(s->read.created);
+	free(s->read.labels);
 	s->read = (struct summary){ 0 };
 }
 
@@ -119,12 +125,13 @@ static int is_field(const char *text)
 
 static void keep(struct summaries *s, const struct summary *one)
 {
-	const char *created = *one->created ? one->created : "-";
+	const char *created = *one->created ? one->created : "-", *labels = *one->labels ? one->labels : "-";
 	if (s->next.size == 0)
 		buffer_append_string(&s->next, HEAD);
-	if (is_field(one->platform) && is_field(created))
-		buffer_appendf(&s->next, "%s %s %llu %llu %s %s\n", one->digest, one->config,
-		    (unsigned long long)one->config_size, (unsigned long long)one->size, one->platform, created);
+	if (is_field(one->platform) && is_field(created) && strlen(labels) <= LABELS_MAX && !strchr(labels, '\n'))
+		buffer_appendf(&s->next, "%s %s %llu %llu %llu %s %s %s\n", one->digest, one->config,
+		    (unsigned long long)one->config_size, (unsigned long long)one->size,
+		    (unsigned long long)one->layers, one->platform, created, labels);
 }
 
 static const struct summary *find(struct summaries *s, const struct library_entry *e)
@@ -143,14 +150,15 @@ static const struct summary *read_image(struct summaries *s, const struct librar
 	AUTO_IMAGE struct image *i = NULL;
 	if (image_load(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
 		return NULL;
-	const char *created = i->config->created ? i->config->created : "";
 	forget_read(s);
 	snprintf(s->read.digest, sizeof s->read.digest, "%s", e->descriptor.digest);
 	snprintf(s->read.config, sizeof s->read.config, "%s", i->manifest->config.digest);
 	s->read.config_size = i->manifest->config.size;
 	s->read.size = i->size;
 	s->read.platform = oci_platform_to_string(&i->config->platform);
-	s->read.created = xstrndup(created, strcspn(created, "T"));
+	s->read.layers = i->manifest->layer_count;
+	s->read.created = xstrdup(i->config->created ? i->config->created : "");
+	s->read.labels = i->config->labels ? json_to_string(i->config->labels, 0) : xstrdup("");
 	s->missed++;
 	return &s->read;
 }

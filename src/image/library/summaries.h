@@ -12,7 +12,9 @@
 struct summary {
 	char digest[DIGEST_TEXT_SIZE + 1], config[DIGEST_TEXT_SIZE + 1];
 	uint64_t config_size, size; /* bytes; size: of all blobs */
-	char *platform, *created;   /* created: a date, or "" */
+	uint64_t layers;            /* their number */
+	char *platform, *created;   /* created: as in the configuration, or "" */
+	char *labels;               /* a JSON object, or "" */
 };
 
 struct summaries;

@@ -115,6 +115,9 @@ static void make_image(struct library *l, const char *name, const char *content,
 	assert_int_equal(layer_writer_write(&w, content, strlen(content), NULL), 0);
 	assert_int_equal(layer_writer_finish(&w, &layer, NULL), 0);
 	const struct compose_facts facts = { .config = config };
+	AUTO_JSON struct json_object *labels = json_object_new_object();
+	json_add_string(labels, "of", "holm a\nb");
+	json_add(config, "Labels", json_object_get(labels));
 	assert_int_equal(compose_image(l, &layer, &facts, ret, NULL), 0);
 	assert_int_equal(image_register(l, name, ret, NULL, NULL), 0);
 }
@@ -162,6 +165,9 @@ static int listed(struct library *l, const struct library_index *index)
 		assert_true(one->size > one->config_size);
 		assert_true(startswith(one->platform, "linux/") != NULL);
 		n++;
+		assert_int_equal(one->layers, 1);
+		assert_non_null(strchr(one->created, 'T'));
+		assert_string_equal(one->labels, "{\"of\":\"holm a\\nb\"}");
 	}
 	return n;
 }
