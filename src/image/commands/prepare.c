@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "image/commands/command.h"
+#include "image/commands/prepare_ahead.h"
 #include "image/commands/sweep.h"
 #include "image/library/disk_cache.h"
 #include "image/library/image.h"
@@ -208,7 +209,16 @@ static int obtain(struct library *l, const struct wish *w, struct progress *p, c
 	if (r == 0 && name && image_is_named(w->reference, name) && reference_parse(name, &found, NULL) == 0 &&
 	    reference_is_local(found))
 		return refuse_local(name, w->when, err);
-	struct pull_options o = { .platform = w->platform, .insecure = w->insecure, .progress = p };
+	const struct prepare_wish wish = { .form = w->form };
+	struct prepare_ahead ahead = { .library = l, .wish = &wish };
+	struct pull_options o = {
+		.platform = w->platform,
+		.insecure = w->insecure,
+		.progress = p,
+		.start = prepare_ahead_start,
+		.end = prepare_ahead_end,
+		.data = &ahead,
+	};
 	return image_pull(l, w->reference, &o, ret_name, ret_digest, err);
 }
 

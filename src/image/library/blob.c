@@ -104,7 +104,14 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t size, stru
 		return error_set_errno(err, r, "cannot write to %s", w->library->path);
 	hash_update(&w->hash, data, size);
 	w->size += size;
+	streams_grow(w->streams, w->digest, writer_fd(w), w->size);
 	return 0;
+}
+
+void blob_writer_show(struct blob_writer *w, struct streams *s)
+{
+	w->streams = s;
+	streams_grow(s, w->digest, writer_fd(w), w->size);
 }
 
 int blob_writer_restart(struct blob_writer *w, struct error **err)
@@ -115,6 +122,7 @@ int blob_writer_restart(struct blob_writer *w, struct error **err)
 	w->size = 0;
 	hash_done(&w->hash);
 	hash_init(&w->hash);
+	streams_grow(w->streams, w->digest, fd, 0);
 	return 0;
 }
 

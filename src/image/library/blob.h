@@ -6,6 +6,7 @@
 #include "base/reserve.h"
 #include "image/common/hash.h"
 #include "image/library/library.h"
+#include "image/library/stream.h"
 
 struct blob_writer {
 	struct library *library;
@@ -16,6 +17,7 @@ struct blob_writer {
 	int partial;            /* resumable: partial/sha256-HEX, locked; else -1 */
 	struct atomic_file file;
 	struct reserve reserve;
+	struct streams *streams; /* of blobs that are read along, or NULL */
 };
 #define BLOB_WRITER_NONE ((struct blob_writer){ .partial = -1, .file = ATOMIC_FILE_NONE })
 
@@ -24,6 +26,8 @@ struct blob_writer {
  * its own and starts at 0). */
 int blob_writer_open(struct library *l, const char *digest, uint64_t size, int resumable, struct blob_writer *w,
     struct error **err);
+/* Lets those who read along have all that is written, and what will be. */
+void blob_writer_show(struct blob_writer *w, struct streams *s);
 /* A blob that is only now being made. */
 int blob_writer_open_new(struct library *l, struct blob_writer *w, struct error **err);
 /* -EFBIG past the expected size. */

@@ -165,8 +165,9 @@ int disk_cache_prepare(struct library *l, const struct image *i, struct progress
 	*ret_init = NULL;
 	int there = path_exists(path);
 	if (!there || !read_facts(l, i, ret_init)) {
-		AUTO_FD int lock = library_lock_image(l, i->digest, tell_waiting, p, err);
-		if (lock < 0)
+		/* Beside a download, the pull has it. */
+		AUTO_FD int lock = l->streams ? -1 : library_lock_image(l, i->digest, tell_waiting, p, err);
+		if (lock < 0 && !l->streams)
 			return lock;
 		int r = path_exists(path) ? 0 : make_disk(l, i, p, err);
 		if (r == 0)

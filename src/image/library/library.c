@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "image/common/hash.h"
 #include "image/common/interrupt.h"
+#include "image/library/stream.h"
 
 enum { OPEN_WAIT_MS = 60000, IMAGE_WAIT_MS = 2 * 3600 * 1000, IMAGE_WAIT_STEP_MS = 500 };
 
@@ -101,6 +102,9 @@ int library_has_blob(struct library *l, const char *digest, uint64_t size)
 int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size, struct error **err)
 {
 	struct stat st;
+	int stream = l->streams && !ret_size ? streams_take(l->streams, digest) : -ENOENT;
+	if (stream >= 0)
+		return stream;
 	AUTO_FD int fd = openat(l->blobs, digest_hex(digest), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "blob %s in %s; pull the image again", digest, l->path);

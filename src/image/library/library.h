@@ -29,10 +29,13 @@
 #include "base/lock.h"
 #include "oci/manifest.h"
 
+struct streams;
+
 struct library {
 	char *path;                             /* .../holm/images */
 	int root, blobs, partial, disks, trees; /* directories */
 	int use_lock;
+	struct streams *streams; /* blobs that are still being fetched (stream.h), or NULL; borrowed */
 };
 
 /* Opens the library, making it when it is not there. Waits for a cleaning process at most some
@@ -65,7 +68,8 @@ int library_remove_digest(struct library *l, const char *digest, struct error **
 
 /* Whether the blob is there with this size (UINT64_MAX: any). */
 int library_has_blob(struct library *l, const char *digest, uint64_t size);
-int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size, struct error **err); /* descriptor */
+/* Its descriptor. With ret_size NULL that may be the pipe of one of l->streams. */
+int library_open_blob(struct library *l, const char *digest, uint64_t *ret_size, struct error **err);
 /* A small blob, its digest verified; owned, NUL-terminated. */
 int library_read_blob(struct library *l, const char *digest, char **ret, size_t *ret_size, struct error **err);
 /* The lock of the image with this manifest digest. on_wait (may be NULL) is called when somebody

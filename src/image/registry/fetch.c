@@ -172,6 +172,20 @@ static int all_finished(const struct run *run)
 	return 1;
 }
 
+/* Waits for sockets, a signal, room in the pipes of streams, or `next`. */
+static void wait_for_some(struct run *run, uint64_t next)
+{
+	struct pollfd pipes[STREAMS_MAX];
+	struct curl_waitfd extra[STREAMS_MAX + 1];
+	unsigned count = (unsigned)streams_poll(run->context->streams, pipes);
+	for (unsigned i = 0; i < count; i++)
+		extra[i] = (struct curl_waitfd){ .fd = pipes[i].fd, .events = CURL_WAIT_POLLOUT };
+	if (interrupt_fd() >= 0)
+		extra[count++] = (struct curl_waitfd){ .fd = interrupt_fd(), .events = CURL_WAIT_POLLIN };
+	int left = clock_left_ms(next);
+	curl_multi_poll(run->multi, extra, count, left < 0 ? POLL_MAX_MS : MIN(left, POLL_MAX_MS), NULL);
+}
+
 static int run_loop(struct run *run, struct error **err)
 {
 	for (;;) {
@@ -188,10 +202,8 @@ static int run_loop(struct run *run, struct error **err)
 			return r;
 		if (running < run->active || (run->active == 0 && next == UINT64_MAX))
 			continue; /* something can start right away */
-		struct curl_waitfd extra = { .fd = interrupt_fd(), .events = CURL_WAIT_POLLIN };
-		int left = clock_left_ms(next);
-		curl_multi_poll(run->multi, &extra, extra.fd >= 0, left < 0 ? POLL_MAX_MS : MIN(left, POLL_MAX_MS),
-		    NULL);
+		wait_for_some(run, next);
+		streams_feed(run->context->streams);
 		r = interrupt_check(err);
 		if (r < 0)
 			return r;

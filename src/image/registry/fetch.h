@@ -4,6 +4,7 @@
 #pragma once
 
 #include "image/common/progress.h"
+#include "image/library/stream.h"
 #include "image/registry/endpoint.h"
 #include "image/registry/request.h"
 
@@ -50,6 +51,7 @@ struct fetch_context {
 	size_t endpoint_count;
 	size_t preferred; /* the one that answered first: later fetches start there */
 	struct progress *progress;
+	struct streams *streams; /* of blobs that are read along, or NULL */
 };
 
 enum fetch_verdict {

@@ -4,6 +4,7 @@
 #include "image/registry/pull.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -20,6 +21,18 @@ struct pull {
 	struct document manifest;
 	struct oci_manifest *parsed;
 };
+
+/* The manifest of this digest, from the library where it is there. */
+static int get_chosen(struct pull *p, const char *digest, struct error **err)
+{
+	AUTOFREE char *data = NULL;
+	size_t size;
+	if (library_read_blob(p->library, digest, &data, &size, NULL) < 0)
+		return registry_get_manifest(p->registry, digest, &p->manifest, err);
+	p->manifest = (struct document){ .data = TAKE_PTR(data), .size = size };
+	snprintf(p->manifest.digest, sizeof p->manifest.digest, "%s", digest);
+	return 0;
+}
 
 /* Gets the manifest for the platform into p->manifest, by way of an index where there is one. */
 static int get_manifest(struct pull *p, const struct reference *ref, const struct oci_platform *wanted,
@@ -38,7 +51,7 @@ static int get_manifest(struct pull *p, const struct reference *ref, const struc
 		first = (struct document){ 0 };
 	} else if ((result = oci_index_parse(first.data, first.size, p->name, &index, err)) < 0 ||
 		   (result = oci_index_choose(index, wanted, p->name, &chosen, err)) < 0 ||
-		   (result = registry_get_manifest(p->registry, chosen->digest, &p->manifest, err)) < 0) {
+		   (result = get_chosen(p, chosen->digest, err)) < 0) {
 		return result;
 	}
 	return oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &p->parsed, err);
@@ -50,15 +63,47 @@ static void tell_waiting(void *data)
 	progress_note(p->options->progress, "another process is getting %s; waiting for it", p->name);
 }
 
+/* Brings what a reader needs before the layers. 1: some of these are to come, so one is worth it. */
+static int prepare_reader(struct pull *p, struct streams *s, struct error **err)
+{
+	const struct oci_manifest *m = p->parsed;
+	const struct oci_descriptor *config = &m->config;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	if (!p->options->start || streams_init(s, p->library, m->layers, m->layer_count) < 0 || s->count == 0)
+		return 0;
+	int r = registry_get_blobs(p->registry, p->library, &config, 1, NULL, err);
+	if (r == 0)
+		r = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err);
+	return r < 0 ? r : 1;
+}
+
+static int get_blobs_for_reader(struct pull *p, const struct oci_descriptor *const *list, size_t count,
+    struct streams *s, struct error **err)
+{
+	p->options->start(p->options->data, p->name, p->manifest.digest, s);
+	int r = registry_get_blobs(p->registry, p->library, list, count, s, err);
+	if (r == 0)
+		r = streams_finish(s, err);
+	streams_done(s);
+	p->options->end(p->options->data);
+	return r;
+}
+
 static int get_blobs(struct pull *p, struct error **err)
 {
+	AUTO_STREAMS struct streams streams = { 0 };
 	size_t count = p->parsed->layer_count + 1;
 	AUTOFREE const struct oci_descriptor **list = xcalloc(count, sizeof(void *));
 	list[0] = &p->parsed->config;
 	for (size_t i = 0; i + 1 < count; i++)
 		list[i + 1] = &p->parsed->layers[i];
 	AUTO_FD int lock = library_lock_image(p->library, p->manifest.digest, tell_waiting, p, err);
-	return lock < 0 ? lock : registry_get_blobs(p->registry, p->library, list, count, err);
+	if (lock < 0)
+		return lock;
+	int r = prepare_reader(p, &streams, err);
+	return r < 0 ? r :
+	       r > 0 ? get_blobs_for_reader(p, list, count, &streams, err) :
+		       registry_get_blobs(p->registry, p->library, list, count, NULL, err);
 }
 
 static int pull(struct pull *p, const struct reference *ref, const struct oci_platform *wanted, struct error **err)

@@ -4,6 +4,7 @@
 
 #include "image/common/progress.h"
 #include "image/library/library.h"
+#include "image/library/stream.h"
 #include "image/registry/credentials.h"
 
 struct pull_options {
@@ -11,6 +12,11 @@ struct pull_options {
 	int insecure;                        /* --tls-verify=false */
 	struct progress *progress;
 	const struct credentials *login; /* in place of the person's own; or NULL */
+	/* Who reads the layers while they come in: start() forks it, when manifest and configuration
+	 * are in the library, and end() waits for it. Both NULL: nobody. */
+	void (*start)(void *data, const char *name, const char *digest, struct streams *s);
+	void (*end)(void *data);
+	void *data;
 };
 
 /* Pulls, verifies and names it. ret_name: the canonical reference, ret_digest: of the platform's

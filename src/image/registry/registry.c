@@ -156,6 +156,7 @@ struct blob_fetch {
 	struct fetch fetch;
 	struct library *library;
 	struct progress *progress;
+	const struct fetch_context *context;
 	const struct oci_descriptor *descriptor;
 	struct blob_writer writer;
 	int open; /* the writer is */
@@ -166,6 +167,8 @@ static int blob_open(struct blob_fetch *b, struct error **err)
 {
 	int r = blob_writer_open(b->library, b->descriptor->digest, b->descriptor->size, 1, &b->writer, err);
 	b->open = r == 0;
+	if (r == 0)
+		blob_writer_show(&b->writer, b->context->streams);
 	return r;
 }
 
@@ -230,6 +233,7 @@ static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, s
 	*b = (struct blob_fetch){
 		.library = l,
 		.progress = g->context.progress,
+		.context = &g->context,
 		.descriptor = d,
 		.writer = BLOB_WRITER_NONE,
 	};
@@ -251,7 +255,7 @@ static struct fetch *blob_fetch_init(struct blob_fetch *b, struct registry *g, s
 }
 
 int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count,
-    struct error **err)
+    struct streams *s, struct error **err)
 {
 	AUTOFREE struct blob_fetch *blobs = xcalloc(count + 1, sizeof *blobs);
 	AUTOFREE struct fetch **fetches = xcalloc(count + 1, sizeof(void *));
@@ -265,7 +269,9 @@ int registry_get_blobs(struct registry *g, struct library *l, const struct oci_d
 			missing++;
 		}
 	}
+	g->context.streams = s;
 	int r = fetch_run(&g->context, fetches, missing, PARALLEL, err);
+	g->context.streams = NULL;
 	for (size_t i = 0; i < missing; i++) {
 		if (blobs[i].open)
 			blob_writer_abort(&blobs[i].writer);

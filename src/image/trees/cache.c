@@ -15,7 +15,8 @@
  * Steps:
  * 1. If the image's facts (image-sha256-HEX-TAG-v1.json) name trees that are all there, they are
  *    the answer.
- * 2. Else one lock for all trees of the library is taken: images share layers.
+ * 2. Else one lock for all trees of the library is taken: images share layers. Trees that are made
+ *    during a pull (library/stream.h) go without.
  * 3. Each missing tree gets an empty directory of a temporary name (TREE_TEMPORARY) that root of
  *    the mapping may write to. We make and name directories, since only we may write to the folder
  *    that they lie in.
@@ -53,7 +54,8 @@
 
 #define LOCK_NAME "trees"
 
-enum { FACTS_MAX = 1 << 20 };
+/* STREAMED_AT_ONCE: layers that are still being fetched wait most of the time. */
+enum { FACTS_MAX = 1 << 20, STREAMED_AT_ONCE = 8 };
 
 struct making {
 	struct library *library;
@@ -318,6 +320,7 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 		.progress = on_progress,
 		.data = m,
 		.programs = oci_init_paths,
+		.at_once = m->library->streams ? STREAMED_AT_ONCE : 0,
 	};
 	if (r == 0)
 		r = tree_jobs_run(&jobs, err);
@@ -387,8 +390,9 @@ int tree_cache_prepare(struct library *l, const struct image *i, enum tree_ids i
 	AUTOFREE char *tag = idmap_tag(&m.ids);
 	m.tag = tag;
 	if (!read_facts(&m, &names, ret_init)) {
-		AUTO_FD int lock = library_lock(l, LOCK_NAME, tell_waiting, p, err);
-		if (lock < 0)
+		/* Beside a download: others do not wait for it; the pull has the image's lock. */
+		AUTO_FD int lock = l->streams ? -1 : library_lock(l, LOCK_NAME, tell_waiting, p, err);
+		if (lock < 0 && !l->streams)
 			return lock;
 		if (!read_facts(&m, &names, ret_init))
 			r = make(&m, &names, ret_init, err);

@@ -9,7 +9,7 @@
  * outside of the mapping.
  *
  * Steps:
- * 1. The largest layers start first, one for each processor.
+ * 1. The largest layers start first, one for each processor, or `at_once` of them.
  * 2. A worker that turns out to need the layers below reports WAITING and does not count as
  *    running. So all layers are started in the end.
  * 3. When everything below a waiting layer is finished, its worker gets GO. The lowest unfinished
@@ -76,7 +76,9 @@ static int run_init(struct run *run, struct tree_jobs *j, struct error **err)
 	run->server.workers = xcalloc(j->count + 1, sizeof *run->server.workers);
 	run->states = xcalloc(j->count + 1, sizeof *run->states);
 	run->read = xcalloc(j->count + 1, sizeof *run->read);
-	if (sched_getaffinity(0, sizeof set, &set) == 0)
+	if (j->at_once > 0)
+		run->processors = j->at_once;
+	else if (sched_getaffinity(0, sizeof set, &set) == 0)
 		run->processors = (size_t)MAX(CPU_COUNT(&set), 1);
 	for (size_t i = 0; i < j->count; i++) {
 		run->server.ends[i][0] = run->server.ends[i][1] = -1;

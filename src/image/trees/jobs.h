@@ -23,6 +23,7 @@ struct tree_jobs {
 	size_t count;
 	void (*progress)(uint64_t done, void *data); /* blob bytes read, of all layers */
 	void *data;
+	size_t at_once;              /* layers; 0: one for each processor */
 	const char *const *programs; /* looked for in the whole; absolute paths, NULL-terminated */
 	const char *program;         /* result: the first that is there, or NULL */
 	/* result: how many trees, from the topmost down, show anything: those below an opaque root
