@@ -18,6 +18,8 @@ static const char *const remove_aliases[] = { "delete", NULL };
 	.default_text = "auto", .choices = progress_choices
 #define OPTION_PLATFORM \
 	"platform", 0, OPTION_STRING, "OS/ARCH[/VARIANT]", "for this platform", .default_text = "this machine's"
+#define OPTION_ALL(text) \
+	"all-platforms", 0, OPTION_FLAG, NULL, (text)
 #define OPTION_TLS_VERIFY \
 	"tls-verify", 0, OPTION_STRING, "BOOL", "false: accept any certificate, and plain HTTP", \
 	.default_text = "true"
@@ -30,6 +32,7 @@ static const char *const remove_aliases[] = { "delete", NULL };
 
 static const struct option_spec pull_options[] = {
 	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
+	{ OPTION_ALL("all platforms, and the index with all that it names") },
 	{ OPTION_PLATFORM },
 	{ OPTION_TLS_VERIFY },
 	{ OPTION_PROGRESS },
@@ -37,6 +40,7 @@ static const struct option_spec pull_options[] = {
 };
 
 static const struct option_spec push_options[] = {
+	{ OPTION_ALL("all platforms that are here, and the index of them") },
 	{ "chunk-size", 0, OPTION_STRING, "SIZE", "send layers in pieces of this size", .default_text = "whole" },
 	{ OPTION_PLATFORM },
 	{ OPTION_TLS_VERIFY },
@@ -127,6 +131,7 @@ static const struct option_spec inspect_options[] = {
 static const struct option_spec save_options[] = {
 	{ "output", 'o', OPTION_STRING, "FILE", "the archive, or the directory", .default_text = "standard output",
 	    .complete = "file" },
+	{ OPTION_ALL("all platforms that are here, and the index of them") },
 	{ "format", 0, OPTION_STRING, "FORMAT", "docker-archive (OCI tools read it too), oci-archive or oci-dir",
 	    .default_text = "docker-archive", .choices = save_choices },
 	{ OPTION_PLATFORM },

@@ -89,6 +89,45 @@ push_to()
 	equal '' "$(cat "$LOG")"
 }
 
+# raw HOST:PORT/REPOSITORY:TAG: the digest of its manifest or index.
+raw()
+{
+	skopeo inspect --tls-verify=false --raw "docker://$1" | sha256sum | cut -d' ' -f1
+}
+
+@test "all platforms: index, images and attestation go on as they came, by a registry and by an archive" {
+	local from=$FAULTY_REGISTRY/plain:attested to=$REGISTRY_plain/all/box index artifact
+	index=$(raw "$from")
+	artifact=$(raw "$FAULTY_REGISTRY/plain:artifact")
+	holm image pull --all-platforms --progress none "$from"
+	equal 'linux/amd64 linux/arm64' "$(holm image ls --format json | jq -r --arg n "$from" '[.[] | select(.name == $n).platform] | join(" ")')"
+	# The attestation stays with the index.
+	holm image prune >/dev/null
+	equal "$to:1@sha256:$index" "$(holm image push --progress none --all-platforms "$from" "$to:1")"
+	equal "$index $artifact" "$(raw "$to:1") $(raw "$to@sha256:$artifact")"
+	holm image save --progress none --all-platforms --format oci-dir -o "$WORLD/all" "$from"
+	equal "sha256:$index" "$(jq -r '.manifests[].digest' "$WORLD/all/index.json")"
+	skopeo copy --quiet --insecure-policy --dest-tls-verify=false --all "oci:$WORLD/all:$from" "docker://$to:2"
+	equal "$index" "$(raw "$to:2")"
+	# An entry of the name that changes is not the index's any more: it is made of what is here.
+	holm image tag busybox:test "$from"
+	holm image push --progress none --all-platforms "$from" "$to:3"
+	equal "$DIGEST" "$(skopeo inspect --tls-verify=false --raw "docker://$to:3" | jq -r '.manifests[0].digest')"
+	equal 2 "$(skopeo inspect --tls-verify=false --raw "docker://$to:3" | jq '.manifests | length')"
+	holm image rm "$from"
+	equal '' "$(find "$XDG_DATA_HOME/holm/images/blobs/sha256" -name "$artifact")"
+}
+
+@test "all platforms: what cannot be is one line" {
+	fails 125 holm image push --all-platforms --platform linux/amd64 busybox:test "$REGISTRY_plain/all/box:4"
+	contains "$stderr" --platform
+	fails 125 holm image save --all-platforms -o "$WORLD/x.tar" busybox:test
+	contains "$stderr" oci-archive
+	fails 125 holm image pull --progress none "$FAULTY_REGISTRY/plain:artifact"
+	contains "$stderr" 'is an artifact'
+	equal '' "$(find "$XDG_DATA_HOME/holm/images/partial" -type f)"
+}
+
 @test "push: an unchanged image costs one request a layer" {
 	push_to push-plain
 	: >"$LOG"

@@ -50,7 +50,12 @@ void save_list_done(struct save_list *s)
 		image_free(s->items[k].image);
 		strv_done(&s->items[k].names);
 	}
+	for (size_t k = 0; k < s->bundle_count; k++) {
+		bundle_free(s->bundles[k].bundle);
+		free(s->bundles[k].name);
+	}
 	free(s->items);
+	free(s->bundles);
 	*s = (struct save_list){ 0 };
 }
 
@@ -72,6 +77,17 @@ int save_list_add(struct save_list *s, struct library *l, struct image *i, const
 	}
 	if (name && !strv_contains(&item->names, name))
 		strv_add(&item->names, name);
+	return 0;
+}
+
+int save_list_add_all(struct save_list *s, struct library *l, const char *name, struct error **err)
+{
+	struct bundle *b = NULL;
+	int r = bundle_of_name(l, name, &b, err);
+	if (r < 0)
+		return r;
+	s->bundles = xrealloc(s->bundles, s->bundle_count + 1, sizeof *s->bundles);
+	s->bundles[s->bundle_count++] = (struct save_bundle){ .bundle = b, .name = xstrdup(name) };
 	return 0;
 }
 
@@ -169,6 +185,14 @@ static int directory_blob(struct target *t, const char *path, const char *digest
 
 static const struct target_kind directory_kind = { directory_folder, directory_text, directory_blob };
 
+static void add_name(struct json_object *descriptor, const char *name)
+{
+	struct json_object *annotations = json_object_new_object();
+	json_add_string(annotations, CONTAINERD_NAME, name);
+	json_add_string(annotations, OCI_ANNOTATION_NAME, name);
+	json_add(descriptor, "annotations", annotations);
+}
+
 static struct json_object *index_entry(const struct save_item *item, const char *name)
 {
 	const struct image *i = item->image;
@@ -183,12 +207,8 @@ static struct json_object *index_entry(const struct save_item *item, const char 
 		json_add_string(platform, "variant", p->variant);
 		json_add(d, "platform", platform);
 	}
-	if (name) {
-		struct json_object *annotations = json_object_new_object();
-		json_add_string(annotations, CONTAINERD_NAME, name);
-		json_add_string(annotations, OCI_ANNOTATION_NAME, name);
-		json_add(d, "annotations", annotations);
-	}
+	if (name)
+		add_name(d, name);
 	return d;
 }
 
@@ -200,6 +220,12 @@ static char *index_text(const struct save_list *s)
 		const struct save_item *item = &s->items[k];
 		for (size_t n = 0; n < MAX(item->names.count, 1UL); n++)
 			json_object_array_add(list, index_entry(item, item->names.count ? item->names.items[n] : NULL));
+	}
+	for (size_t k = 0; k < s->bundle_count; k++) {
+		const struct bundle *b = s->bundles[k].bundle;
+		struct json_object *d = compose_descriptor(b->media_type, b->digest, b->size);
+		add_name(d, s->bundles[k].name);
+		json_object_array_add(list, d);
 	}
 	json_add_u64(o, "schemaVersion", 2);
 	json_add_string(o, "mediaType", OCI_TYPE_INDEX);
@@ -247,6 +273,8 @@ static void list_blobs(const struct save_list *s, struct strv *ret)
 		for (size_t n = 0; n < i->manifest->layer_count; n++)
 			strv_add(&all, i->manifest->layers[n].digest);
 	}
+	for (size_t k = 0; k < s->bundle_count; k++)
+		bundle_list_blobs(s->bundles[k].bundle, &all);
 	strv_sort(&all);
 	for (size_t k = 0; k < all.count; k++)
 		if (k == 0 || !streq(all.items[k], all.items[k - 1]))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * holm image pull: prints the canonical name. */
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
@@ -15,12 +17,14 @@ static void note_local(struct library *l, const char *text, const char *name, st
 		progress_note(p, "note: \"%s\" goes on to mean %s here; write %s for this one", text, found, name);
 }
 
-static int pull(struct library *l, struct options *o, const struct oci_platform *platform,
+static int pull(struct library *l, struct options *o, const struct oci_platform *platform, int all,
     const struct credentials *login, struct error **err)
 {
 	AUTO_PROGRESS struct progress *progress = command_progress(o);
 	AUTOFREE char *name = NULL, *digest = NULL;
-	struct pull_options p = { .platform = platform, .progress = progress, .login = login };
+	struct pull_options p = { .platform = platform, .progress = progress, .login = login, .all = all };
+	if (all && platform)
+		return error_set(err, EINVAL, "--all-platforms and --platform exclude each other");
 	int r = command_insecure(o, &p.insecure, err);
 	if (r == 0)
 		r = image_pull(l, options_words(o)->items[0], &p, &name, &digest, err);
@@ -31,7 +35,7 @@ static int pull(struct library *l, struct options *o, const struct oci_platform 
 	return command_print(reference_uses_hub_names() ? digest : name, err);
 }
 
-static int run(struct options *o, const struct credentials *login, struct error **err)
+static int run(struct options *o, int all, const struct credentials *login, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
 	struct library *l = NULL;
@@ -39,19 +43,19 @@ static int run(struct options *o, const struct credentials *login, struct error 
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0)
-		r = pull(l, o, given ? &platform : NULL, login, err);
+		r = pull(l, o, given ? &platform : NULL, all, login, err);
 	library_free_and_sweep(l, 0);
 	return r;
 }
 
 int command_pull(struct options *o, struct error **err)
 {
-	return run(o, NULL, err);
+	return run(o, options_given(o, "all-platforms"), NULL, err);
 }
 
 int command_pull_as(struct options *o, struct error **err)
 {
 	AUTO_CREDENTIALS struct credentials login = { 0 };
 	int r = command_read_login(&login, NULL, err);
-	return r < 0 ? r : run(o, r ? &login : NULL, err);
+	return r < 0 ? r : run(o, 0, r ? &login : NULL, err);
 }

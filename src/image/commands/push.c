@@ -18,8 +18,8 @@ static int read_chunk_size(const char *text, uint64_t *ret, struct error **err)
 	return 0;
 }
 
-/* Reads the destination. 0 or -errno. */
-static int parse_target(const char *text, const struct image *i, struct reference **ret, struct error **err)
+/* Reads the destination of what has this digest. 0 or -errno. */
+static int parse_target(const char *text, const char *digest, struct reference **ret, struct error **err)
 {
 	AUTO_REFERENCE struct reference *to = NULL;
 	int r = reference_parse(text, &to, err);
@@ -28,44 +28,76 @@ static int parse_target(const char *text, const struct image *i, struct referenc
 	if (reference_is_local(to))
 		return error_set(err, EINVAL,
 		    "image \"%s\" has no registry in its name; write holm image push %s REGISTRY/NAME", text, text);
-	if (to->digest && !streq(to->digest, i->digest))
-		return error_set(err, EINVAL, "\"%s\" names another digest than the image's, %s", text, i->digest);
+	if (to->digest && !streq(to->digest, digest))
+		return error_set(err, EINVAL, "\"%s\" names another digest than the image's, %s", text, digest);
 	*ret = TAKE_PTR(to);
 	return 0;
+}
+
+/* The thing that is pushed: an image, or all platforms of a name. */
+struct pushed {
+	char *name; /* NULL: a digest was typed */
+	char *digest;
+	struct image *image;
+	struct bundle *bundle;
+};
+
+static void pushed_done(struct pushed *p)
+{
+	free(p->name);
+	free(p->digest);
+	image_free(p->image);
+	bundle_free(p->bundle);
+}
+
+static int find(struct library *l, const char *text, const struct oci_platform *platform, int all, struct pushed *ret,
+    struct error **err)
+{
+	int r = image_find(l, text, platform, &ret->name, &ret->digest, err);
+	if (r < 0)
+		return r;
+	if (!all)
+		return image_load_whole(l, ret->name, ret->digest, &ret->image, err);
+	if (platform || !image_is_named(text, ret->name))
+		return error_set(err, EINVAL, "--all-platforms wants the name of an image, without --platform");
+	r = bundle_of_name(l, ret->name, &ret->bundle, err);
+	if (r == 0) {
+		free(ret->digest);
+		ret->digest = xstrdup(ret->bundle->digest);
+	}
+	return r;
 }
 
 static int push(struct library *l, struct options *o, const struct oci_platform *platform, struct push_options *p,
     struct error **err)
 {
-	AUTOFREE char *name = NULL, *digest = NULL;
-	AUTO_IMAGE struct image *i = NULL;
+	CLEANUP(pushed_done) struct pushed what = { 0 };
 	AUTO_REFERENCE struct reference *to = NULL;
 	const struct strv *words = options_words(o);
 	const char *from = words->items[0], *target = words->items[words->count - 1];
-	int r = image_find(l, from, platform, &name, &digest, err);
+	int r = find(l, from, platform, p->all, &what, err);
 	if (r == 0)
-		r = image_load_whole(l, name, digest, &i, err);
-	if (r == 0)
-		r = parse_target(words->count == 1 && name && image_is_named(from, name) ? name : target, i, &to, err);
+		r = parse_target(words->count == 1 && what.name && image_is_named(from, what.name) ? what.name : target,
+		    what.digest, &to, err);
 	if (r < 0)
 		return r;
 	AUTOFREE char *canonical = reference_to_string(to),
-		      *pushed = to->digest ? xstrdup(canonical) : xasprintf("%s@%s", canonical, digest);
+		      *pushed = to->digest ? xstrdup(canonical) : xasprintf("%s@%s", canonical, what.digest);
 	AUTO_PROGRESS struct progress *progress = command_progress(o);
 	p->progress = progress;
 	progress_note(progress, "pushing %s", canonical);
-	r = image_push(l, i, to, p, err);
+	r = what.bundle ? bundle_push(l, what.bundle, to, p, err) : image_push(l, what.image, to, p, err);
 	if (r < 0)
 		return r;
 	progress_free(TAKE_PTR(progress));
 	return command_print(pushed, err);
 }
 
-static int run(struct options *o, const char *chunk_size, const struct credentials *login, struct error **err)
+static int run(struct options *o, const char *chunk_size, int all, const struct credentials *login, struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
-	struct push_options p = { .login = login };
+	struct push_options p = { .login = login, .all = all };
 	int given, r = command_platform(o, &platform, &given, err);
 	if (r == 0)
 		r = command_insecure(o, &p.insecure, err);
@@ -78,12 +110,12 @@ static int run(struct options *o, const char *chunk_size, const struct credentia
 
 int command_push(struct options *o, struct error **err)
 {
-	return run(o, options_string(o, "chunk-size"), NULL, err);
+	return run(o, options_string(o, "chunk-size"), options_given(o, "all-platforms"), NULL, err);
 }
 
 int command_push_as(struct options *o, struct error **err)
 {
 	AUTO_CREDENTIALS struct credentials login = { 0 };
 	int r = command_read_login(&login, NULL, err);
-	return r < 0 ? r : run(o, NULL, r ? &login : NULL, err);
+	return r < 0 ? r : run(o, NULL, 0, r ? &login : NULL, err);
 }

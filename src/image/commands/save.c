@@ -18,12 +18,16 @@
 
 enum { DIRECTORY_MODE = 0777, FILE_MODE = 0666 };
 
-static int add_one(struct library *l, const char *text, const struct oci_platform *platform, struct save_list *list,
-    struct error **err)
+static int add_one(struct library *l, const char *text, const struct oci_platform *platform, int all,
+    struct save_list *list, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL;
 	struct image *i = NULL;
 	int r = image_find(l, text, platform, &name, &digest, err);
+	if (r == 0 && all)
+		return image_is_named(text, name) ?
+			   save_list_add_all(list, l, name, err) :
+			   error_set(err, EINVAL, "--all-platforms wants the name of an image, not \"%s\"", text);
 	if (r == 0)
 		r = image_load_whole(l, name, digest, &i, err);
 	/* One that its digest names is saved without a name: it may have several. */
@@ -82,7 +86,7 @@ static int save(struct library *l, struct options *o, const struct oci_platform 
 	const struct strv *words = options_words(o);
 	int r = 0, docker = !format || streq(format, "docker-archive");
 	for (size_t k = 0; r == 0 && k < words->count; k++)
-		r = add_one(l, words->items[k], platform, &list, err);
+		r = add_one(l, words->items[k], platform, options_given(o, "all-platforms"), &list, err);
 	if (r < 0)
 		return r;
 	umask(command_umask);
@@ -98,6 +102,10 @@ static int check_output(struct options *o, struct error **err)
 	const char *output = options_string(o, "output"), *format = options_string(o, "format");
 	if (output && !*output)
 		return error_set(err, EINVAL, "--output is empty; write the name of a file");
+	if (options_given(o, "all-platforms") && (!format || streq(format, "docker-archive")))
+		return error_set(err, EINVAL, "--all-platforms wants --format oci-archive or oci-dir");
+	if (options_given(o, "all-platforms") && options_given(o, "platform"))
+		return error_set(err, EINVAL, "--all-platforms and --platform exclude each other");
 	if (output && !streq(output, "-"))
 		return 0;
 	if (streq(format, "oci-dir"))

@@ -2,12 +2,12 @@
  * Deleting what nothing refers to. Runs with use.lock held exclusively: nobody else reads or writes
  * the library.
  *
- * Blobs are referred to by the manifests that index.json names; if one of those cannot be read, all
- * blobs stay. Disks and trees are referred to by those manifests, by "image_disk" and "image_trees"
- * of every machine.json, those of machines just being made included, and by the images.json beside
- * it, which names the trees of the machine's containers; if one of those cannot be read, all of
- * them stay. One that was handed out within the last minute stays too: its machine may not be
- * written yet.
+ * Blobs are referred to by the manifests and indexes that index.json names; if one of those cannot
+ * be read, all blobs stay. Disks and trees are referred to by those manifests, by "image_disk" and
+ * "image_trees" of every machine.json, those of machines just being made included, and by the
+ * images.json beside it, which names the trees of the machine's containers; if one of those cannot
+ * be read, all of them stay. One that was handed out within the last minute stays too: its machine
+ * may not be written yet.
  *
  * The layers that a build's cache names stay, too (builder/cache.h), until a prune of that cache
  * removes its records (builder/prune.h).
@@ -33,6 +33,7 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/path.h"
+#include "image/library/bundle.h"
 #include "image/library/image.h"
 #include "image/trees/cache.h"
 #include "oci/digest.h"
@@ -95,6 +96,30 @@ static void add_image(struct library *l, const struct oci_descriptor *d, int cac
 		strv_take(&keep->trees, tree_cache_name(i, k));
 		strv_take(&keep->trees, tree_cache_chained_name(i, k));
 	}
+}
+
+/* The blobs of all platforms of an image. */
+static void add_bundle(struct library *l, const struct library_entry *e, struct references *keep)
+{
+	AUTO_BUNDLE struct bundle *b = NULL;
+	AUTO_STRV struct strv digests = { 0 };
+	if (bundle_load(l, &e->descriptor, e->name, &b, NULL) < 0) {
+		keep->keep_blobs = 1;
+		return;
+	}
+	bundle_list_blobs(b, &digests);
+	for (size_t k = 0; k < digests.count; k++)
+		strv_add(&keep->blobs, digest_hex(digests.items[k]));
+}
+
+/* Whether any entry that stays has the name of the index. */
+static int is_named(const struct sweeping *s, const struct library_index *index, const char *name)
+{
+	for (size_t k = 0; k < index->count; k++)
+		if (streq(index->entries[k].name, name) &&
+		    !(s->report && strv_contains(&s->report->images, index->entries[k].name)))
+			return 1;
+	return 0;
 }
 
 /* The part of a disk's file name that names the image. */
@@ -411,6 +436,9 @@ static void sweep(struct sweeping *s)
 	for (size_t k = 0; k < index.count; k++)
 		if (!drop_image(s, &index.entries[k]))
 			add_image(l, &index.entries[k].descriptor, !s->report, keep);
+	for (size_t k = 0; k < index.index_count; k++)
+		if (is_named(s, &index, index.indexes[k].name))
+			add_bundle(l, &index.indexes[k], keep);
 	if (!keep->keep_blobs)
 		each_file(l->blobs, sweep_blob, s);
 	if (!keep->keep_disks)

@@ -12,16 +12,24 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/path.h"
+#include "image/library/bundle.h"
 
 enum { LOCK_WAIT_MS = 10000, INDEX_MAX = 16 << 20 };
 
+static void entry_done(struct library_entry *e)
+{
+	free(e->name);
+	oci_descriptor_done(&e->descriptor);
+}
+
 void library_index_done(struct library_index *i)
 {
-	for (size_t k = 0; k < i->count; k++) {
-		free(i->entries[k].name);
-		oci_descriptor_done(&i->entries[k].descriptor);
-	}
+	for (size_t k = 0; k < i->count; k++)
+		entry_done(&i->entries[k]);
+	for (size_t k = 0; k < i->index_count; k++)
+		entry_done(&i->indexes[k]);
 	free(i->entries);
+	free(i->indexes);
 	*i = (struct library_index){ 0 };
 }
 
@@ -46,14 +54,18 @@ static int parse(struct json_object *o, struct library_index *ret, struct error 
 	if (count > OCI_MANIFESTS_MAX)
 		return error_set(err, EFBIG, "more than %d images", OCI_MANIFESTS_MAX);
 	ret->entries = xcalloc(count + 1, sizeof *ret->entries);
+	ret->indexes = xcalloc(count + 1, sizeof *ret->indexes);
 	for (size_t k = 0; k < count; k++) {
-		struct library_entry *e = &ret->entries[k];
+		struct library_entry e = { 0 };
 		AUTOFREE char *what = xasprintf("entry %zu", k + 1);
-		r = oci_descriptor_parse(json_object_array_get_idx(array, k), what, &e->descriptor, err);
+		r = oci_descriptor_parse(json_object_array_get_idx(array, k), what, &e.descriptor, err);
 		if (r < 0)
 			return r;
-		e->name = xstrdup(e->descriptor.name);
-		ret->count++;
+		e.name = xstrdup(e.descriptor.name);
+		if (bundle_is_index(e.descriptor.media_type))
+			ret->indexes[ret->index_count++] = e;
+		else
+			ret->entries[ret->count++] = e;
 	}
 	qsort(ret->entries, ret->count, sizeof *ret->entries, compare);
 	return 0;
@@ -85,6 +97,12 @@ static struct json_object *entry_to_json(const struct library_entry *e)
 	json_add_string(o, "mediaType", *e->descriptor.media_type ? e->descriptor.media_type : OCI_TYPE_MANIFEST);
 	json_add_string(o, "digest", e->descriptor.digest);
 	json_add_u64(o, "size", e->descriptor.size);
+	if (bundle_is_index(e->descriptor.media_type)) {
+		json_object_put(p);
+		json_add_string(a, OCI_ANNOTATION_NAME, e->name);
+		json_add(o, "annotations", a);
+		return o;
+	}
 	json_add_string(p, "architecture", e->descriptor.platform.architecture);
 	json_add_string(p, "os", e->descriptor.platform.os);
 	json_add_string(p, "variant", e->descriptor.platform.variant);
@@ -101,6 +119,8 @@ static int write_index(struct library *l, const struct library_index *i, struct 
 	struct json_object *array = json_object_new_array();
 	for (size_t k = 0; k < i->count; k++)
 		json_object_array_add(array, entry_to_json(&i->entries[k]));
+	for (size_t k = 0; k < i->index_count; k++)
+		json_object_array_add(array, entry_to_json(&i->indexes[k]));
 	json_add_u64(o, "schemaVersion", 2);
 	json_add_string(o, "mediaType", OCI_TYPE_INDEX);
 	json_add(o, "manifests", array);
@@ -114,7 +134,19 @@ static int lock_index(struct library *l, struct error **err)
 	return lock_file(path, LOCK_EXCLUSIVE, clock_deadline(LOCK_WAIT_MS), err);
 }
 
-/* Drops the entries for which drop() says so; returns how many. */
+/* Takes the index of a name away. */
+static void drop_index(struct library_index *i, const char *name)
+{
+	size_t kept = 0;
+	for (size_t k = 0; k < i->index_count; k++)
+		if (name && streq(i->indexes[k].name, name))
+			entry_done(&i->indexes[k]);
+		else
+			i->indexes[kept++] = i->indexes[k];
+	i->index_count = kept;
+}
+
+/* Drops the entries for which drop() says so, and the indexes of their names; returns how many. */
 static size_t filter(struct library_index *i, int (*drop)(const struct library_entry *e, const void *data),
     const void *data)
 {
@@ -122,8 +154,8 @@ static size_t filter(struct library_index *i, int (*drop)(const struct library_e
 	for (size_t k = 0; k < count; k++) {
 		struct library_entry *e = &i->entries[k];
 		if (drop(e, data)) {
-			free(e->name);
-			oci_descriptor_done(&e->descriptor);
+			drop_index(i, e->name);
+			entry_done(e);
 		} else {
 			i->entries[kept++] = *e;
 		}
@@ -175,12 +207,33 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 	if (has_entry(&i, &e))
 		return 0;
 	filter(&i, is_same_slot, &e);
+	drop_index(&i, name);
 	/* The new entry borrows what it points to, so it is taken out again before the list is
 	 * freed. */
 	i.entries = xrealloc(i.entries, i.count + 1, sizeof *i.entries);
 	i.entries[i.count++] = e;
 	r = write_index(l, &i, err);
 	i.count--;
+	return r;
+}
+
+int library_set_index(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
+	AUTO_FD int lock = lock_index(l, err);
+	if (lock < 0)
+		return lock;
+	int r = library_read_index(l, &i, err);
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < i.index_count; k++)
+		if (streq(i.indexes[k].name, name) && streq(i.indexes[k].descriptor.digest, d->digest))
+			return 0;
+	drop_index(&i, name);
+	i.indexes = xrealloc(i.indexes, i.index_count + 1, sizeof *i.indexes);
+	i.indexes[i.index_count++] = (struct library_entry){ .name = (char *)name, .descriptor = *d };
+	r = write_index(l, &i, err);
+	i.index_count--; /* it borrows what it points to */
 	return r;
 }
 

@@ -52,6 +52,10 @@ struct library_entry {
 struct library_index {
 	struct library_entry *entries; /* sorted by name, then platform */
 	size_t count;
+	/* Indexes of names: all platforms together (bundle.h). A name has one at most, and loses it
+	 * when one of its entries changes. */
+	struct library_entry *indexes;
+	size_t index_count;
 };
 int library_read_index(struct library *l, struct library_index *ret, struct error **err);
 void library_index_done(struct library_index *i);
@@ -61,6 +65,8 @@ void library_index_done(struct library_index *i);
  * the same platform. NULL: keeps it without a name, if it has none. An entry that is there stays as
  * it is. */
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err);
+/* Notes the index that a name stands for, whose manifests for platforms have the name already. */
+int library_set_index(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err);
 /* Takes a name away from all its manifests. -ENOENT without a text when there is none. */
 int library_remove_name(struct library *l, const char *name, struct error **err);
 /* Takes away all names of the manifest with this digest. */

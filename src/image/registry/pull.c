@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "image/library/blob.h"
+#include "image/library/bundle.h"
 #include "image/library/image.h"
 #include "image/registry/registry.h"
 
@@ -20,7 +21,21 @@ struct pull {
 	struct registry *registry;
 	struct document manifest;
 	struct oci_manifest *parsed;
+	struct bundle *bundle; /* of all platforms, or NULL */
 };
+
+/* Refuses what is kept like an image and is none (image-spec 1.1, manifest.md, "Guidelines for
+ * Artifact Usage"). Old registries know no types of configurations. */
+static int check_is_image(const struct pull *p, struct error **err)
+{
+	static const char *const ends[] = { "image.config.v1+json", "container.image.v1+json", "octet-stream" };
+	const char *type = p->parsed->config.media_type;
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (!*type || endswith(type, ends[i]))
+			return 0;
+	return error_set(err, ENOTSUP,
+	    "\"%s\" is an artifact, whose configuration is \"%.80s\"; choose the name of an image", p->name, type);
+}
 
 /* The manifest of this digest, from the library where it is there. */
 static int get_chosen(struct pull *p, const char *digest, struct error **err)
@@ -49,12 +64,15 @@ static int get_manifest(struct pull *p, const struct reference *ref, const struc
 	if (kind != OCI_DOCUMENT_INDEX) {
 		p->manifest = first;
 		first = (struct document){ 0 };
+	} else if (p->options->all) {
+		return bundle_parse(TAKE_PTR(first.data), first.size, first.media_type, p->name, &p->bundle, err);
 	} else if ((result = oci_index_parse(first.data, first.size, p->name, &index, err)) < 0 ||
 		   (result = oci_index_choose(index, wanted, p->name, &chosen, err)) < 0 ||
 		   (result = get_chosen(p, chosen->digest, err)) < 0) {
 		return result;
 	}
-	return oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &p->parsed, err);
+	result = oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &p->parsed, err);
+	return result < 0 ? result : check_is_image(p, err);
 }
 
 static void tell_waiting(void *data)
@@ -63,7 +81,7 @@ static void tell_waiting(void *data)
 	progress_note(p->options->progress, "another process is getting %s; waiting for it", p->name);
 }
 
-/* Brings what a reader needs before the layers. 1: some of these are to come, so one is worth it. */
+/* Brings what a reader needs before the layers. 1: layers are to come, so one is worth it. */
 static int prepare_reader(struct pull *p, struct streams *s, struct error **err)
 {
 	const struct oci_manifest *m = p->parsed;
@@ -106,6 +124,67 @@ static int get_blobs(struct pull *p, struct error **err)
 		       registry_get_blobs(p->registry, p->library, list, count, NULL, err);
 }
 
+/* One manifest of the index: into the library, and its blobs into the list. */
+static int get_item(struct pull *p, struct bundle_item *item, const struct oci_descriptor ***list, size_t *count,
+    struct error **err)
+{
+	char digest[DIGEST_TEXT_SIZE + 1];
+	int r = get_chosen(p, item->descriptor.digest, err);
+	if (r == 0)
+		r = oci_manifest_parse(p->manifest.data, p->manifest.size, p->name, &item->manifest, err);
+	if (r == 0)
+		r = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err);
+	document_done(&p->manifest);
+	if (r < 0)
+		return r;
+	const struct oci_manifest *m = item->manifest;
+	*list = xrealloc(*list, *count + m->layer_count + 1, sizeof(void *));
+	(*list)[(*count)++] = &m->config;
+	for (size_t k = 0; k < m->layer_count; k++)
+		(*list)[(*count)++] = &m->layers[k];
+	return 0;
+}
+
+/* Gives the images for Linux among the manifests the name, and the name its index. ret_digest: of
+ * the one for `wanted`, or the first. */
+static int register_all(struct pull *p, const struct oci_platform *wanted, char *ret_digest, struct error **err)
+{
+	const struct bundle *b = p->bundle;
+	const struct oci_descriptor d = { .media_type = b->media_type, .digest = b->digest, .size = b->size };
+	int best = -1;
+	for (size_t k = 0; k < b->count; k++) {
+		const struct oci_descriptor *one = &b->items[k].descriptor;
+		if (!streq(one->platform.os, "linux"))
+			continue;
+		int score = oci_platform_match(wanted, &one->platform);
+		int r = image_register(p->library, p->name, one->digest, NULL, err);
+		if (r < 0)
+			return r;
+		if (score > best)
+			snprintf(ret_digest, DIGEST_TEXT_SIZE + 1, "%s", one->digest);
+		best = MAX(best, score);
+	}
+	if (best < 0)
+		return error_set(err, ENOENT, "image \"%s\" has no platform of Linux in its index", p->name);
+	return library_set_index(p->library, p->name, &d, err);
+}
+
+static int get_all(struct pull *p, const struct oci_platform *wanted, struct error **err)
+{
+	AUTOFREE const struct oci_descriptor **list = NULL;
+	char digest[DIGEST_TEXT_SIZE + 1];
+	size_t count = 0;
+	AUTO_FD int lock = library_lock_image(p->library, p->bundle->digest, tell_waiting, p, err);
+	int r = lock < 0 ? lock : 0;
+	for (size_t k = 0; r == 0 && k < p->bundle->count; k++)
+		r = get_item(p, &p->bundle->items[k], &list, &count, err);
+	if (r == 0)
+		r = registry_get_blobs(p->registry, p->library, list, count, NULL, err);
+	if (r == 0)
+		r = blob_write(p->library, p->bundle->data, p->bundle->size, digest, err);
+	return r == 0 ? register_all(p, wanted, p->manifest.digest, err) : r;
+}
+
 static int pull(struct pull *p, const struct reference *ref, const struct oci_platform *wanted, struct error **err)
 {
 	char digest[DIGEST_TEXT_SIZE + 1];
@@ -115,7 +194,11 @@ static int pull(struct pull *p, const struct reference *ref, const struct oci_pl
 	if (p->options->login)
 		registry_set_login(p->registry, p->options->login);
 	progress_note(p->options->progress, "pulling %s", p->name);
-	if ((result = get_manifest(p, ref, wanted, err)) < 0 || (result = get_blobs(p, err)) < 0 ||
+	if ((result = get_manifest(p, ref, wanted, err)) < 0)
+		return result;
+	if (p->bundle)
+		return get_all(p, wanted, err);
+	if ((result = get_blobs(p, err)) < 0 ||
 	    (result = blob_write(p->library, p->manifest.data, p->manifest.size, digest, err)) < 0)
 		return result;
 	return image_register(p->library, p->name, digest, p->options->platform, err);
@@ -193,5 +276,6 @@ int image_pull(struct library *l, const char *text, const struct pull_options *o
 	registry_free(p.registry);
 	document_done(&p.manifest);
 	oci_manifest_free(p.parsed);
+	bundle_free(p.bundle);
 	return r < 0 ? add_remedy(r, why, text, reference, err) : 0;
 }

@@ -10,10 +10,11 @@
 struct pull_options {
 	const struct oci_platform *platform; /* NULL: this machine's */
 	int insecure;                        /* --tls-verify=false */
+	int all;                             /* platforms, and the index with all that it names */
 	struct progress *progress;
 	const struct credentials *login; /* in place of the person's own; or NULL */
-	/* Who reads the layers while they come in: start() forks it, when manifest and configuration
-	 * are in the library, and end() waits for it. Both NULL: nobody. */
+	/* A reader of the layers while they come in: start() forks it, when manifest and
+	 * configuration are in the library, and end() waits for it. Both NULL: none. */
 	void (*start)(void *data, const char *name, const char *digest, struct streams *s);
 	void (*end)(void *data);
 	void *data;

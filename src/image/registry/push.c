@@ -17,7 +17,6 @@ enum { PARALLEL = 4 };
 
 struct push {
 	struct library *library;
-	const struct image *image;
 	const struct reference *to;
 	const struct push_options *options;
 	struct endpoint *endpoint;
@@ -38,10 +37,8 @@ static void add_upload(struct push *p, const struct oci_descriptor *d)
 	u->skip_only = !oci_layer_is_distributable(d);
 }
 
-static void add_uploads(struct push *p)
+static void add_uploads(struct push *p, const struct oci_manifest *m)
 {
-	const struct oci_manifest *m = p->image->manifest;
-	p->uploads = xcalloc(m->layer_count + 1, sizeof *p->uploads);
 	add_upload(p, &m->config);
 	for (size_t k = 0; k < m->layer_count; k++)
 		add_upload(p, &m->layers[k]);
@@ -112,35 +109,79 @@ static int send_blobs(struct push *p, struct error **err)
 	return r < 0 ? r : fetch_run(&p->context, fetches + 1, p->count - 1, PARALLEL, err);
 }
 
-static int send_manifest(struct push *p, struct error **err)
+static int send_manifest(struct push *p, const char *to, const char *digest, const struct oci_manifest *m,
+    struct error **err)
 {
-	const struct image *i = p->image;
 	AUTOFREE char *data = NULL;
 	size_t size;
-	int r = library_read_blob(p->library, i->digest, &data, &size, err);
+	int r = library_read_blob(p->library, digest, &data, &size, err);
 	if (r < 0)
 		return r;
-	const char *type = i->manifest->media_type ? i->manifest->media_type : OCI_TYPE_MANIFEST;
-	return upload_manifest(&p->context, p->to->digest ? p->to->digest : p->to->tag, type, i->digest, data, size,
-	    err);
+	const char *type = m->media_type ? m->media_type : OCI_TYPE_MANIFEST;
+	return upload_manifest(&p->context, to, type, digest, data, size, err);
+}
+
+static const char *target(const struct push *p)
+{
+	return p->to->digest ? p->to->digest : p->to->tag;
+}
+
+/* Opens the registry for as many blobs. */
+static int push_init(struct push *p, size_t room, struct error **err)
+{
+	p->uploads = xcalloc(room, sizeof *p->uploads);
+	return open_endpoint(p, err);
+}
+
+static void push_done(struct push *p)
+{
+	for (size_t k = 0; k < p->count; k++)
+		upload_done(&p->uploads[k]);
+	free(p->uploads);
+	strv_done(&p->repositories);
+	endpoint_free(p->endpoint);
 }
 
 int image_push(struct library *l, const struct image *i, const struct reference *to, const struct push_options *o,
     struct error **err)
 {
-	struct push p = { .library = l, .image = i, .to = to, .options = o };
-	int r = open_endpoint(&p, err);
-	if (r < 0)
-		return r;
-	add_uploads(&p);
-	find_mounts(&p);
-	r = send_blobs(&p, err);
+	struct push p = { .library = l, .to = to, .options = o };
+	int r = push_init(&p, i->manifest->layer_count + 1, err);
+	if (r == 0) {
+		add_uploads(&p, i->manifest);
+		find_mounts(&p);
+		r = send_blobs(&p, err);
+	}
 	if (r == 0)
-		r = send_manifest(&p, err);
-	for (size_t k = 0; k < p.count; k++)
-		upload_done(&p.uploads[k]);
-	free(p.uploads);
-	strv_done(&p.repositories);
-	endpoint_free(p.endpoint);
+		r = send_manifest(&p, target(&p), i->digest, i->manifest, err);
+	push_done(&p);
+	return r;
+}
+
+static int send_bundle(struct push *p, const struct bundle *b, struct error **err)
+{
+	int r = send_blobs(p, err);
+	for (size_t k = 0; r == 0 && k < b->count; k++) {
+		const char *digest = b->items[k].descriptor.digest;
+		r = send_manifest(p, digest, digest, b->items[k].manifest, err);
+	}
+	return r == 0 ? upload_manifest(&p->context, target(p), b->media_type, b->digest, b->data, b->size, err) : r;
+}
+
+int bundle_push(struct library *l, const struct bundle *b, const struct reference *to, const struct push_options *o,
+    struct error **err)
+{
+	struct push p = { .library = l, .to = to, .options = o };
+	size_t room = 0;
+	for (size_t k = 0; k < b->count; k++)
+		room += b->items[k].manifest->layer_count + 1;
+	int r = push_init(&p, room, err);
+	if (r == 0) {
+		for (size_t k = 0; k < b->count; k++)
+			add_uploads(&p, b->items[k].manifest);
+		find_mounts(&p);
+		r = send_bundle(&p, b, err);
+	}
+	push_done(&p);
 	return r;
 }

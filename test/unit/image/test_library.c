@@ -21,6 +21,7 @@
 #include "image/archive/compose.h"
 #include "image/commands/sweep.h"
 #include "image/library/blob.h"
+#include "image/library/bundle.h"
 #include "image/library/image.h"
 #include "image/library/summaries.h"
 #include "image/registry/pull.h"
@@ -114,10 +115,10 @@ static void make_image(struct library *l, const char *name, const char *content,
 	assert_int_equal(layer_writer_open(l, LAYER_ZSTD, &w, NULL), 0);
 	assert_int_equal(layer_writer_write(&w, content, strlen(content), NULL), 0);
 	assert_int_equal(layer_writer_finish(&w, &layer, NULL), 0);
-	const struct compose_facts facts = { .config = config };
 	AUTO_JSON struct json_object *labels = json_object_new_object();
 	json_add_string(labels, "of", "holm a\nb");
 	json_add(config, "Labels", json_object_get(labels));
+	const struct compose_facts facts = { .config = config };
 	assert_int_equal(compose_image(l, &layer, &facts, ret, NULL), 0);
 	assert_int_equal(image_register(l, name, ret, NULL, NULL), 0);
 }
@@ -164,10 +165,10 @@ static int listed(struct library *l, const struct library_index *index)
 		assert_string_equal(one->digest, index->entries[k].descriptor.digest);
 		assert_true(one->size > one->config_size);
 		assert_true(startswith(one->platform, "linux/") != NULL);
-		n++;
 		assert_int_equal(one->layers, 1);
 		assert_non_null(strchr(one->created, 'T'));
 		assert_string_equal(one->labels, "{\"of\":\"holm a\\nb\"}");
+		n++;
 	}
 	return n;
 }
@@ -212,6 +213,106 @@ static void summaries(void **state)
 	assert_file_is_no_matter(l, &index, more);
 	assert_file_is_no_matter(l, &index, head);
 	assert_file_is_no_matter(l, &index, "");
+}
+
+static void assert_indexes(struct library *l, size_t count)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	assert_int_equal(library_read_index(l, &index, NULL), 0);
+	assert_int_equal(index.count, 2);
+	assert_int_equal(index.index_count, count);
+}
+
+static void indexes(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_BUNDLE struct bundle *one = NULL, *same = NULL, *none = NULL;
+	AUTO_STRV struct strv blobs = { 0 };
+	char a[DIGEST_TEXT_SIZE + 1], b[DIGEST_TEXT_SIZE + 1];
+	static const char name[] = "docker.io/library/a:1";
+	assert_int_equal(library_open(&l, NULL), 0);
+	make_image(l, name, "one", a);
+	make_image(l, "docker.io/library/b:1", "two", b);
+	assert_int_equal(bundle_of_name(l, name, &one, NULL), 0);
+	assert_int_equal(one->count, 1);
+	assert_string_equal(one->items[0].descriptor.digest, a);
+	bundle_list_blobs(one, &blobs);
+	assert_int_equal(blobs.count, 4);
+	assert_int_equal(bundle_of_name(l, "docker.io/library/c:1", &none, NULL), -ENOENT);
+
+	/* The index of a name stays until one of its platforms is another image. */
+	const struct oci_descriptor d = { .media_type = one->media_type, .digest = one->digest, .size = one->size };
+	assert_int_equal(library_set_index(l, name, &d, NULL), 0);
+	assert_indexes(l, 1);
+	assert_int_equal(image_register(l, name, a, NULL, NULL), 0);
+	assert_indexes(l, 1);
+	assert_int_equal(bundle_of_name(l, name, &same, NULL), 0);
+	assert_string_equal(same->digest, one->digest);
+	assert_int_equal(image_register(l, name, b, NULL, NULL), 0);
+	assert_indexes(l, 0);
+}
+
+#define NESTED                                                                                                         \
+	"{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"size\":1,\"digest\":"            \
+	"\"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"}]}"
+
+static const char *const refused_indexes[] = {
+	"{\"manifests\":[]}",
+	"{}",
+	"[]",
+	NESTED,
+};
+
+static void wrong_indexes(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refused_indexes); i++) {
+		AUTO_BUNDLE struct bundle *b = NULL;
+		AUTO_ERROR struct error *err = NULL;
+		char *text = xstrdup(refused_indexes[i]);
+		assert_true(bundle_parse(text, strlen(text), NULL, "x", &b, &err) < 0);
+		assert_non_null(err);
+	}
+}
+
+/* All that the reader's end of a stream has now. */
+static size_t take(int fd)
+{
+	char data[256];
+	ssize_t n = read(fd, data, sizeof data);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void streams(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_STREAMS struct streams s = { 0 };
+	AUTO_BLOB_WRITER struct blob_writer w = BLOB_WRITER_NONE;
+	char digest[] = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", have[sizeof digest];
+	const struct oci_descriptor hello = { .digest = digest, .size = 5 };
+	const struct oci_descriptor layers[] = { hello, { .digest = have, .size = 3 }, hello };
+	assert_int_equal(library_open(&l, NULL), 0);
+	assert_int_equal(blob_write(l, "has", 3, have, NULL), 0);
+	assert_int_equal(streams_init(&s, l, layers, ARRAY_SIZE(layers)), 0);
+	assert_int_equal(s.count, 2); /* a layer that an image has twice has two */
+	l->streams = &s;
+	AUTO_FD int one = library_open_blob(l, digest, NULL, NULL), two = library_open_blob(l, digest, NULL, NULL);
+	assert_true(one >= 0 && two >= 0 && one != two);
+	AUTO_FD int file = library_open_blob(l, have, NULL, NULL);
+	assert_int_equal(take(file), 3);
+	assert_int_equal(streams_take(&s, digest), -ENOENT);
+
+	assert_int_equal(blob_writer_open(l, digest, 5, 1, &w, NULL), 0);
+	blob_writer_show(&w, &s);
+	assert_int_equal(blob_writer_write(&w, "he", 2, NULL), 0);
+	assert_int_equal(take(one), 2);
+	/* Begun again: for the one who has read that is the end. */
+	assert_int_equal(blob_writer_restart(&w, NULL), 0);
+	assert_int_equal(take(one), 0);
+	assert_int_equal(blob_writer_write(&w, "hello", 5, NULL), 0);
+	assert_int_equal(blob_writer_commit(&w, NULL, NULL), 0);
+	assert_int_equal(streams_finish(&s, NULL), 0);
+	assert_int_equal(take(two), 2); /* it was given the first two bytes as well, and then the end */
+	assert_int_equal(take(two), 0);
 }
 
 static size_t count_files(int directory, const char *name)
@@ -286,6 +387,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(resumed_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
 		cmocka_unit_test_setup_teardown(summaries, setup, teardown),
+		cmocka_unit_test_setup_teardown(indexes, setup, teardown), cmocka_unit_test(wrong_indexes),
+		cmocka_unit_test_setup_teardown(streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(sweeping, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
