@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/strv.h"
 
 enum { LINKS_MAX = 16 }; /* the paths of all of them have to fit into one mount */
 
@@ -24,12 +25,14 @@ void build_chain_add(struct build_chain *c, const char *image, const char *at, s
 
 void build_chain_end(struct build_chain *c, struct build_engine *e)
 {
-	while (c->count) {
-		const struct build_link *l = &c->links[--c->count];
-		AUTOFREE char *target = xasprintf("/containers/%s?force=1&v=1", l->id);
-		build_engine_delete(e, target);
-		fd_close(l->hold);
-		free(l->id);
+	AUTO_STRV struct strv targets = { 0 };
+	for (size_t i = c->count; i-- > 0;)
+		strv_addf(&targets, "/containers/%s?force=1&v=1", c->links[i].id);
+	if (targets.count)
+		build_engine_delete_all(e, &targets);
+	for (size_t i = 0; i < c->count; i++) {
+		fd_close(c->links[i].hold);
+		free(c->links[i].id);
 	}
 	free(c->links);
 	*c = (struct build_chain){ 0 };

@@ -130,12 +130,26 @@ int build_engine_call(struct build_engine *e, const char *method, const char *ta
 	return request(e, method, target, body, clock_deadline(ANSWER_MS), ret, err);
 }
 
+void build_engine_delete_all(struct build_engine *e, const struct strv *targets)
+{
+	uint64_t deadline = clock_deadline(CLEAN_MS);
+	AUTOFREE int *fds = xcalloc(targets->count + 1, sizeof *fds);
+	e->ignores_signals = 1;
+	for (size_t i = 0; i < targets->count; i++)
+		fds[i] = e->socket ? build_engine_hold(e, "DELETE", targets->items[i], NULL) : -1;
+	for (size_t i = 0; i < targets->count; i++) {
+		if (fds[i] >= 0)
+			(void)read_answer(e, fds[i], deadline, NULL, NULL);
+		fd_close(fds[i]);
+	}
+	e->ignores_signals = 0;
+}
+
 void build_engine_delete(struct build_engine *e, const char *target)
 {
-	e->ignores_signals = 1;
-	if (e->socket)
-		(void)request(e, "DELETE", target, NULL, clock_deadline(CLEAN_MS), NULL, NULL);
-	e->ignores_signals = 0;
+	AUTO_STRV struct strv one = { 0 };
+	strv_add(&one, target);
+	build_engine_delete_all(e, &one);
 }
 
 int build_engine_hold(struct build_engine *e, const char *method, const char *target, struct error **err)

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "base/json.h"
+#include "base/strv.h"
 
 struct build_engine;
 
@@ -39,5 +40,6 @@ int build_engine_upgrade(struct build_engine *e, const char *target, struct erro
 int build_engine_hold(struct build_engine *e, const char *method, const char *target, struct error **err);
 /* One PUT of a tar stream that is in memory. */
 int build_engine_put(struct build_engine *e, const char *target, const void *data, size_t size, struct error **err);
-/* Ends requests by itself; a signal does not end this one. */
+/* Deletes all of them at the same time. Ends requests by itself; a signal does not end these. */
+void build_engine_delete_all(struct build_engine *e, const struct strv *targets);
 void build_engine_delete(struct build_engine *e, const char *target);
