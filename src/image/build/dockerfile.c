@@ -295,6 +295,20 @@ static int check_order(struct reader *r, struct error **err)
 	return error_set(err, EINVAL, "%s: has no FROM; begin with FROM IMAGE", r->name);
 }
 
+/* Stages are looked for by name, one after the other. */
+static int check_stages(struct reader *r, struct error **err)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < r->d->count; i++) {
+		count += r->d->instructions[i].kind->id == DOCKERFILE_FROM;
+		if (count <= DOCKERFILE_STAGES_MAX)
+			continue;
+		error_set(err, E2BIG, "more than %d stages", DOCKERFILE_STAGES_MAX);
+		return fail_at(r, r->d->instructions[i].line, 1, -E2BIG, err);
+	}
+	return 0;
+}
+
 int dockerfile_parse(const char *data, size_t size, const char *name, struct dockerfile **ret, struct error **err)
 {
 	struct reader r = { .d = xnew(struct dockerfile), .name = name };
@@ -306,6 +320,8 @@ int dockerfile_parse(const char *data, size_t size, const char *name, struct doc
 		code = read_instructions(&r, err);
 	if (code == 0)
 		code = check_order(&r, err);
+	if (code == 0)
+		code = check_stages(&r, err);
 	free(r.pieces);
 	return code;
 }

@@ -9,7 +9,12 @@
 #include "base/strv.h"
 #include "image/build/kinds.h"
 
-enum { DOCKERFILE_MAX = 4 << 20, DOCKERFILE_INSTRUCTIONS_MAX = 16384, DOCKERFILE_HEREDOCS_MAX = 64 };
+enum {
+	DOCKERFILE_MAX = 4 << 20,
+	DOCKERFILE_INSTRUCTIONS_MAX = 16384,
+	DOCKERFILE_HEREDOCS_MAX = 64,
+	DOCKERFILE_STAGES_MAX = 1000
+};
 
 struct dockerfile_heredoc {
 	char *name;    /* without quotes */

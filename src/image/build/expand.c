@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 
-enum { DEPTH_MAX = 16, WORK_MAX = 1 << 26 };
+enum { DEPTH_MAX = 16, WORK_MAX = 1 << 26, UNSET_MAX = 64 };
 
 struct expansion {
 	const struct expand_scope *scope;
@@ -159,7 +159,7 @@ static int put_value(struct expansion *e, const char *value, int quoted)
 static const char *look_up(struct expansion *e, const char *name)
 {
 	const char *value = e->scope->get(e->scope->data, name);
-	if (!value && e->scope->unset && !strv_contains(e->scope->unset, name))
+	if (!value && e->scope->unset && e->scope->unset->count < UNSET_MAX && !strv_contains(e->scope->unset, name))
 		strv_add(e->scope->unset, name);
 	return value;
 }

@@ -11,7 +11,7 @@
 #include "base/parse.h"
 #include "base/suggest.h"
 
-enum { WARNINGS_MAX = 10000, TEXT_MAX = 64 << 20 };
+enum { WARNINGS_MAX = 1000, TEXT_MAX = 16 << 20 };
 #define PAGES "https://docs.docker.com/go/dockerfile/rule/"
 
 static const struct {
@@ -63,10 +63,15 @@ void lint_base_done(struct lint_base *b)
 	free(TAKE_PTR(b->platform));
 }
 
+int lint_takes(const struct lint *l, enum lint_rule rule)
+{
+	return !l->skipped[rule] && (!rules[rule].experimental || l->wanted[rule]) && l->count < WARNINGS_MAX;
+}
+
 void lint_add(struct lint *l, enum lint_rule rule, unsigned line, const char *format, ...)
 {
 	va_list arguments;
-	if (l->skipped[rule] || (rules[rule].experimental && !l->wanted[rule]) || l->count == WARNINGS_MAX)
+	if (!lint_takes(l, rule))
 		return;
 	l->items = xrealloc(l->items, l->count + 1, sizeof *l->items);
 	va_start(arguments, format);
@@ -143,6 +148,7 @@ char *lint_text(const struct lint *l, const struct dockerfile *d, const char *fi
 {
 	static const char line[] = "--------------------";
 	AUTO_BUFFER struct buffer b;
+	int r = 0;
 	buffer_init(&b, TEXT_MAX);
 	if (!l->count)
 		buffer_append_string(&b, "Check complete, no warnings found.\n");
@@ -150,10 +156,10 @@ char *lint_text(const struct lint *l, const struct dockerfile *d, const char *fi
 		buffer_append_string(&b, "Check complete, 1 warning has been found!\n");
 	else
 		buffer_appendf(&b, "Check complete, %zu warnings have been found!\n", l->count);
-	for (size_t i = 0; i < l->count; i++) {
+	for (size_t i = 0; i < l->count && r == 0; i++) {
 		const struct lint_warning *w = &l->items[i];
 		AUTOFREE char *around = dockerfile_excerpt(d, w->line);
-		buffer_appendf(&b, "\nWARNING: %s - %s%s/\n%s\n%s:%u\n%s\n%s%s\n", rules[w->rule].name, PAGES,
+		r = buffer_appendf(&b, "\nWARNING: %s - %s%s/\n%s\n%s:%u\n%s\n%s%s\n", rules[w->rule].name, PAGES,
 		    rules[w->rule].page, w->text, file_name, w->line, line, around, line);
 	}
 	return buffer_take_string(&b);

@@ -72,6 +72,8 @@ int lint_check(const struct lint_input *in, struct lint *ret, struct error **err
 
 /* lint_rules.c: adds what the rules find. */
 void lint_run(const struct lint_input *in, struct lint *l);
+/* Whether a warning of this rule is wanted, and there is room for it. */
+int lint_takes(const struct lint *l, enum lint_rule rule);
 void lint_add(struct lint *l, enum lint_rule rule, unsigned line, const char *format, ...) PRINTF_LIKE(4, 5);
 
 const char *lint_rule_name(enum lint_rule rule);

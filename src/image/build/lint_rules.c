@@ -13,15 +13,16 @@
 #include "base/suggest.h"
 #include "image/build/expand.h"
 #include "image/build/lint.h"
+#include "image/build/pairs.h"
 #include "oci/reference.h"
 
-enum { COPIED_MAX = 32 << 20, SUGGESTIONS_MAX = 1000 };
+enum { COPIED_MAX = 8 << 20, SUGGESTIONS_MAX = 1000 };
 
 struct stage {
-	char *name;            /* as written, or NULL */
-	struct strv variables; /* "NAME=VALUE" of ENV and ARG */
-	struct strv declared;  /* names of ARG without a value */
-	int is_known;          /* the variables of its base are */
+	char *name;             /* as written, or NULL */
+	struct pairs variables; /* of ENV and ARG */
+	struct pairs declared;  /* names of ARG without a value */
+	int is_known;           /* the variables of its base are */
 	int has_shell, has_directory;
 	unsigned command, entrypoint, health; /* lines of the last ones; 0: none */
 };
@@ -29,9 +30,9 @@ struct stage {
 struct run {
 	const struct lint_input *in;
 	struct lint *lint;
-	struct strv globals;  /* ARG before the first FROM: "NAME=VALUE" */
-	struct strv defaults; /* the same without build arguments */
-	struct strv declared; /* without a value */
+	struct pairs globals;  /* ARG before the first FROM */
+	struct pairs defaults; /* the same without build arguments */
+	struct pairs declared; /* without a value */
 	struct stage *stages;
 	size_t count;
 	size_t copied; /* bytes of variables that stages have from those above */
@@ -42,13 +43,13 @@ static void run_done(struct run *r)
 {
 	for (size_t i = 0; i < r->count; i++) {
 		free(r->stages[i].name);
-		strv_done(&r->stages[i].variables);
-		strv_done(&r->stages[i].declared);
+		pairs_done(&r->stages[i].variables);
+		pairs_done(&r->stages[i].declared);
 	}
 	free(r->stages);
-	strv_done(&r->globals);
-	strv_done(&r->defaults);
-	strv_done(&r->declared);
+	pairs_done(&r->globals);
+	pairs_done(&r->defaults);
+	pairs_done(&r->declared);
 }
 
 static struct stage *current(const struct run *r)
@@ -96,10 +97,10 @@ static int is_guarded(const char *text, const char *name)
 	return 0;
 }
 
-static const char *get_value(const struct strv *given, const struct strv *pairs, const char *name)
+static const char *get_value(const struct strv *given, const struct pairs *pairs, const char *name)
 {
 	const char *value = given ? strv_getenv(given, name) : NULL;
-	return value ? value : strv_getenv(pairs, name);
+	return value ? value : pairs_get(pairs, name);
 }
 
 /* ---- before the first FROM ---- */
@@ -107,7 +108,7 @@ static const char *get_value(const struct strv *given, const struct strv *pairs,
 static const char *get_global(void *data, const char *name)
 {
 	const struct run *r = data;
-	const char *value = strv_getenv(&r->globals, name);
+	const char *value = pairs_get(&r->globals, name);
 	return value ? value : strv_getenv(r->in->platform, name);
 }
 
@@ -128,31 +129,31 @@ static void add_global(struct run *r, const char *word)
 	AUTOFREE char *name = xstrndup(word, strcspn(word, "=")), *value = NULL;
 	const char *given = strv_getenv(r->in->given, name);
 	if (!given && !strchr(word, '=')) {
-		strv_add(&r->declared, name);
+		pairs_set(&r->declared, name, "");
 		return;
 	}
 	if (!given)
 		expand_global(r, strchr(word, '=') + 1, &value, NULL);
-	strv_setenv(&r->globals, name, given ? given : value);
+	pairs_set(&r->globals, name, given ? given : value);
 }
 
 /* ---- variables of a stage ---- */
 
 static const char *get_variable(void *data, const char *name)
 {
-	return strv_getenv(&((const struct stage *)data)->variables, name);
+	return pairs_get(&((const struct stage *)data)->variables, name);
 }
 
-static const char *suggest_name(const char *name, const struct strv *pairs, const struct strv *names, char **ret)
+/* lists: texts whose names may be meant; NULL-terminated. */
+static const char *suggest_name(const char *name, const struct strv *const *lists, char **ret)
 {
 	struct suggestion near = SUGGESTION(name);
 	AUTO_STRV struct strv all = { 0 };
-	for (size_t i = 0; i < pairs->count && i < SUGGESTIONS_MAX; i++)
-		strv_take(&all, xstrndup(pairs->items[i], strcspn(pairs->items[i], "=")));
+	for (; *lists; lists++)
+		for (size_t i = 0; i < (*lists)->count && i < SUGGESTIONS_MAX; i++)
+			strv_take(&all, xstrndup((*lists)->items[i], strcspn((*lists)->items[i], "=")));
 	for (size_t i = 0; i < all.count; i++)
 		suggestion_offer(&near, all.items[i]);
-	for (size_t i = 0; i < names->count && i < SUGGESTIONS_MAX; i++)
-		suggestion_offer(&near, names->items[i]);
 	*ret = xstrdup(near.near);
 	return *ret;
 }
@@ -172,11 +173,12 @@ static char *expand(struct run *r, const struct dockerfile_instruction *i, const
 		return xstrdup("");
 	for (size_t k = 0; s->is_known && k < unset.count; k++) {
 		const char *name = unset.items[k];
+		const struct strv *const known[] = { &s->variables.list, &s->declared.list, NULL };
 		AUTOFREE char *near = NULL;
-		if (strv_contains(&s->declared, name) || is_predefined(name) || is_guarded(text, name) ||
-		    !(isalpha((unsigned char)*name) || *name == '_'))
+		if (!lint_takes(r->lint, LINT_UNDEFINED_VAR) || pairs_get(&s->declared, name) || is_predefined(name) ||
+		    is_guarded(text, name) || !(isalpha((unsigned char)*name) || *name == '_'))
 			continue;
-		if (suggest_name(name, &s->variables, &s->declared, &near))
+		if (suggest_name(name, known, &near))
 			lint_add(r->lint, LINT_UNDEFINED_VAR, i->line,
 			    "Usage of undefined variable '$%s' (did you mean $%s?)", name, near);
 		else
@@ -224,13 +226,12 @@ static void check_from_args(struct run *r, const struct dockerfile_instruction *
 {
 	for (size_t k = 0; k < unset->count; k++) {
 		const char *name = unset->items[k];
+		const struct strv *const known[] = { &r->globals.list, r->in->platform, &r->declared.list, NULL };
 		AUTOFREE char *near = NULL;
-		AUTO_STRV struct strv known = { 0 };
-		strv_add_all(&known, &r->globals);
-		strv_add_all(&known, r->in->platform);
-		if (strv_contains(&r->declared, name) || is_guarded(text, name))
+		if (!lint_takes(r->lint, LINT_UNDEFINED_ARG_IN_FROM) || pairs_get(&r->declared, name) ||
+		    is_guarded(text, name))
 			continue;
-		if (suggest_name(name, &known, &r->declared, &near))
+		if (suggest_name(name, known, &near))
 			lint_add(r->lint, LINT_UNDEFINED_ARG_IN_FROM, i->line,
 			    "FROM argument '%s' is not declared (did you mean %s?)", name, near);
 		else
@@ -253,7 +254,7 @@ static void read_defaults(struct run *r)
 			add_global(&plain, words.items[w]);
 	}
 	r->defaults = plain.globals;
-	plain.globals = (struct strv){ 0 };
+	plain.globals = (struct pairs){ 0 };
 }
 
 /* The image's name with defaults alone. */
@@ -312,7 +313,7 @@ static void take_image(struct run *r, const struct dockerfile_instruction *i, co
 	const char *wish = dockerfile_flag(i, "platform") ? NULL : strv_getenv(r->in->platform, "TARGETPLATFORM");
 	if (streq(image, "scratch")) {
 		s->is_known = 1;
-		strv_add(&s->variables, "PATH="); /* of any value */
+		pairs_add(&s->variables, "PATH="); /* of any value */
 		return;
 	}
 	if (!r->in->find_base || r->in->find_base(r->in->data, image, &base) < 0)
@@ -320,7 +321,7 @@ static void take_image(struct run *r, const struct dockerfile_instruction *i, co
 	s->is_known = 1;
 	s->has_shell = base.has_shell;
 	s->has_directory = base.has_directory;
-	strv_add_all(&s->variables, &base.env);
+	pairs_add_all(&s->variables, &base.env);
 	if (wish && base.platform && !streq(wish, base.platform))
 		lint_add(r->lint, LINT_INVALID_BASE_IMAGE_PLATFORM, i->line,
 		    "Base image %s was pulled with platform \"%s\", expected \"%s\" for current build", image,
@@ -330,13 +331,13 @@ static void take_image(struct run *r, const struct dockerfile_instruction *i, co
 /* Copies the variables of the base. Stages that have too much of them together are unknown. */
 static void take_stage(struct run *r, const struct stage *from, struct stage *s)
 {
-	for (size_t i = 0; i < from->variables.count; i++)
-		r->copied += sizeof(char *) + strlen(from->variables.items[i]);
+	for (size_t i = 0; i < from->variables.list.count; i++)
+		r->copied += 2 * sizeof(char *) + strlen(from->variables.list.items[i]);
 	s->has_shell = from->has_shell;
 	s->has_directory = from->has_directory;
 	s->is_known = from->is_known && r->copied <= COPIED_MAX;
 	if (s->is_known)
-		strv_add_all(&s->variables, &from->variables);
+		pairs_add_all(&s->variables, &from->variables.list);
 }
 
 static void begin_stage(struct run *r, const struct dockerfile_instruction *i)
@@ -380,9 +381,9 @@ static void check_arg(struct run *r, const struct dockerfile_instruction *i)
 		if (equals && !strv_getenv(r->in->given, name))
 			given = value;
 		if (given)
-			strv_setenv(&s->variables, name, given);
+			pairs_set(&s->variables, name, given);
 		else
-			strv_add(&s->declared, name);
+			pairs_set(&s->declared, name, "");
 	}
 }
 
@@ -396,7 +397,7 @@ static void check_old_pair(struct run *r, const struct dockerfile_instruction *i
 	if (!is_env)
 		return;
 	check_secret(r, i, name);
-	strv_setenv(&current(r)->variables, name, value);
+	pairs_set(&current(r)->variables, name, value);
 }
 
 static void check_pairs(struct run *r, const struct dockerfile_instruction *i)
@@ -421,7 +422,7 @@ static void check_pairs(struct run *r, const struct dockerfile_instruction *i)
 	}
 	for (size_t k = 0; is_env && k < pairs.count; k++) {
 		AUTOFREE char *name = xstrndup(pairs.items[k], strcspn(pairs.items[k], "="));
-		strv_setenv(&current(r)->variables, name, strchr(pairs.items[k], '=') + 1);
+		pairs_set(&current(r)->variables, name, strchr(pairs.items[k], '=') + 1);
 	}
 }
 

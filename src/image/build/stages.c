@@ -39,7 +39,7 @@ void stages_free(struct stages *s)
 		free(at->platform);
 	}
 	free(s->stages);
-	strv_done(&s->args);
+	pairs_done(&s->args);
 	strv_done(&s->unset);
 	free(s);
 }
@@ -54,7 +54,7 @@ static int fail_at(const struct resolver *r, const struct dockerfile_instruction
 static const char *get(void *data, const char *name)
 {
 	const struct resolver *r = data;
-	const char *value = strv_getenv(&r->s->args, name);
+	const char *value = pairs_get(&r->s->args, name);
 	return value ? value : strv_getenv(r->platform, name);
 }
 
@@ -65,14 +65,14 @@ static int set_arg(struct resolver *r, const struct expand_scope *scope, const c
 	if (!*name)
 		return error_set(err, EINVAL, "ARG \"%.60s\" has no name", word);
 	if (given) {
-		strv_setenv(&r->s->args, name, given);
+		pairs_set(&r->s->args, name, given);
 		return 0;
 	}
 	if (!strchr(word, '='))
 		return 0;
 	int code = expand_word(scope, strchr(word, '=') + 1, &value, err);
 	if (code == 0)
-		strv_setenv(&r->s->args, name, value);
+		pairs_set(&r->s->args, name, value);
 	return code;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "image/build/dockerfile.h"
+#include "image/build/pairs.h"
 
 enum { STAGE_NONE = -1 };
 
@@ -27,7 +28,7 @@ struct stages {
 	struct build_stage *stages;
 	size_t count;
 	size_t target;     /* index of the stage that is wanted */
-	struct strv args;  /* "NAME=VALUE" of ARGs before the first FROM */
+	struct pairs args; /* of ARGs before the first FROM */
 	struct strv unset; /* names in FROM lines that have no value */
 };
 

@@ -287,7 +287,7 @@ static void warn_unused(struct builder *b)
 		AUTOFREE char *name = xstrndup(args->items[i], strcspn(args->items[i], "="));
 		if (!startswith(name, "BUILDKIT_") && !streq(name, "SOURCE_DATE_EPOCH") && !build_is_proxy(name) &&
 		    !strv_getenv(&b->platform_args, name) && !strv_contains(&b->used_args, name) &&
-		    !strv_getenv(&b->stages->args, name))
+		    !pairs_get(&b->stages->args, name))
 			report_note(b->report, "warning: no ARG asks for --build-arg %s", name);
 	}
 }

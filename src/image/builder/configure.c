@@ -136,15 +136,12 @@ static int read_pairs(struct build_step *s, struct strv *to, struct error **err)
 
 static int set_env(struct build_step *s, struct error **err)
 {
-	AUTO_STRV struct strv pairs = { 0 }, env = { 0 };
+	AUTO_STRV struct strv pairs = { 0 };
 	int r = read_pairs(s, &pairs, err);
-	build_state_words(s->state, "Env", &env);
 	for (size_t i = 0; r == 0 && i < pairs.count; i++) {
 		AUTOFREE char *name = xstrndup(pairs.items[i], strcspn(pairs.items[i], "="));
-		strv_setenv(&env, name, strchr(pairs.items[i], '=') + 1);
+		build_state_set_env(s->state, name, strchr(pairs.items[i], '=') + 1);
 	}
-	if (r == 0)
-		set_words(s->state, "Env", &env);
 	return r;
 }
 
@@ -181,11 +178,11 @@ static int set_arg(struct build_step *s, const char *word, struct error **err)
 			return r;
 		given = value;
 	} else {
-		given = strv_getenv(&b->stages->args, name);
+		given = pairs_get(&b->stages->args, name);
 		given = given ? given : strv_getenv(&b->platform_args, name);
 	}
 	if (given)
-		strv_setenv(&s->state->args, name, given);
+		pairs_set(&s->state->args, name, given);
 	return 0;
 }
 

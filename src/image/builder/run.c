@@ -120,21 +120,29 @@ int build_is_proxy(const char *pair)
 	return 0;
 }
 
+static void set_all(struct pairs *to, const struct strv *texts)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		AUTOFREE char *name = xstrndup(texts->items[i], strcspn(texts->items[i], "="));
+		const char *value = strchr(texts->items[i], '=');
+		pairs_set(to, name, value ? value + 1 : "");
+	}
+}
+
 static void set_env(struct running *r)
 {
 	const struct build_state *s = r->step->state;
 	const struct strv *given = r->step->builder->options->args;
+	AUTO_STRV struct strv proxies = { 0 }, env = { 0 };
+	AUTO_PAIRS struct pairs all = { 0 };
 	for (size_t i = 0; given && i < given->count; i++)
 		if (build_is_proxy(given->items[i]))
-			strv_add(&r->env, given->items[i]);
-	strv_add_all(&r->env, &s->args);
-	AUTO_STRV struct strv env = { 0 };
+			strv_add(&proxies, given->items[i]);
 	build_state_words(s, "Env", &env);
-	for (size_t i = 0; i < env.count; i++) {
-		AUTOFREE char *name = xstrndup(env.items[i], strcspn(env.items[i], "="));
-		const char *value = strchr(env.items[i], '=');
-		strv_setenv(&r->env, name, value ? value + 1 : "");
-	}
+	set_all(&all, &proxies);
+	set_all(&all, &s->args.list);
+	set_all(&all, &env);
+	strv_add_all(&r->env, &all.list);
 	run_mounts_add_env(&r->mounts, &r->env);
 }
 

@@ -46,7 +46,8 @@ void build_state_free(struct build_state *s)
 	for (size_t i = 0; i < s->layer_count; i++)
 		free(s->layers[i].media_type);
 	free(s->layers);
-	strv_done(&s->args);
+	pairs_done(&s->args);
+	pairs_done(&s->env);
 	listing_done(&s->files);
 	listing_done(&s->hashed);
 	free(s);
@@ -75,7 +76,7 @@ struct build_state *build_state_copy(const struct build_state *s)
 	copy->config = copy_of(s->config);
 	copy->history = copy_of(s->history);
 	copy->author = xstrdup(s->author);
-	strv_add_all(&copy->args, &s->args);
+	pairs_add_all(&copy->args, &s->args.list);
 	for (size_t i = 0; i < s->layer_count; i++)
 		add_layer(copy, &s->layers[i]);
 	return copy;
@@ -181,18 +182,46 @@ void build_state_words(const struct build_state *s, const char *key, struct strv
 	(void)json_get_strv(s->config, key, to, NULL);
 }
 
+static void read_env(struct build_state *s)
+{
+	AUTO_STRV struct strv all = { 0 };
+	if (s->env_state != ENV_UNREAD)
+		return;
+	build_state_words(s, "Env", &all);
+	pairs_add_all(&s->env, &all);
+	s->env_state = ENV_READ;
+}
+
 const char *build_state_get(void *state, const char *name)
 {
-	const struct build_state *s = state;
-	struct json_object *env = NULL;
-	size_t n = strlen(name);
-	(void)json_get_array(s->config, "Env", &env, NULL);
-	for (size_t i = env ? json_object_array_length(env) : 0; i-- > 0;) {
-		const char *text = json_object_get_string(json_object_array_get_idx(env, i));
-		if (text && strncmp(text, name, n) == 0 && text[n] == '=')
-			return text + n + 1;
+	struct build_state *s = state;
+	read_env(s);
+	const char *value = pairs_get(&s->env, name);
+	return value ? value : pairs_get(&s->args, name);
+}
+
+/* The array, with a text at each place of s->env. */
+static struct json_object *env_array(struct build_state *s)
+{
+	struct json_object *array = NULL;
+	if (s->env_state != ENV_OWN) {
+		json_object_object_del(s->config, "Env");
+		if (s->env.list.count)
+			json_add_strv(s->config, "Env", &s->env.list);
+		else
+			json_add(s->config, "Env", json_object_new_array());
+		s->env_state = ENV_OWN;
 	}
-	return strv_getenv(&s->args, name);
+	(void)json_get_array(s->config, "Env", &array, NULL);
+	return array;
+}
+
+void build_state_set_env(struct build_state *s, const char *name, const char *value)
+{
+	read_env(s);
+	struct json_object *array = env_array(s);
+	size_t place = pairs_set(&s->env, name, value);
+	json_object_array_put_idx(array, place, json_object_new_string(s->env.list.items[place]));
 }
 
 /* ---- writing ---- */
@@ -284,7 +313,7 @@ struct json_object *build_state_to_json(const struct build_state *s)
 	json_add_string(o, "author", s->author);
 	json_add(o, "config", json_object_get(s->config));
 	json_add(o, "history", json_object_get(s->history));
-	json_add_strv(o, "args", &s->args);
+	json_add_strv(o, "args", &s->args.list);
 	for (size_t i = 0; i < s->layer_count; i++) {
 		struct json_object *one =
 		    compose_descriptor(s->layers[i].media_type, s->layers[i].digest, s->layers[i].size);
@@ -314,6 +343,7 @@ int build_state_from_json(struct json_object *o, struct build_state **ret, struc
 {
 	const char *architecture = NULL, *variant = NULL, *author = NULL;
 	struct json_object *layers = NULL;
+	AUTO_STRV struct strv args = { 0 };
 	int r = json_get_string(o, "architecture", &architecture, err);
 	if (r < 0 || (r = json_get_array(o, "layers", &layers, err)) < 0)
 		return r;
@@ -324,7 +354,8 @@ int build_state_from_json(struct json_object *o, struct build_state **ret, struc
 	s->author = xstrdup(author);
 	take_member(o, "config", json_type_object, &s->config);
 	take_member(o, "history", json_type_array, &s->history);
-	(void)json_get_strv(o, "args", &s->args, NULL);
+	(void)json_get_strv(o, "args", &args, NULL);
+	pairs_add_all(&s->args, &args);
 	for (size_t i = 0; r == 0 && i < json_object_array_length(layers); i++)
 		r = add_json_layer(s, json_object_array_get_idx(layers, i), err);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/json.h"
+#include "image/build/pairs.h"
 #include "image/common/hash.h"
 #include "image/library/contents.h"
 
@@ -35,9 +36,11 @@ struct build_state {
 	struct json_object *cache; /* records of the cache, for the image's configuration; or NULL */
 	struct build_layer *layers;
 	size_t layer_count;
-	struct strv args;                   /* "NAME=VALUE", of ARG */
-	char chain[DIGEST_TEXT_SIZE + 1];   /* names the layers, in their order */
-	struct build_listing files, hashed; /* without and with the digests of files */
+	struct pairs args;                                /* of ARG */
+	struct pairs env;                                 /* Env of config, if env_state says so */
+	enum { ENV_UNREAD, ENV_READ, ENV_OWN } env_state; /* own: the array has the same places */
+	char chain[DIGEST_TEXT_SIZE + 1];                 /* names the layers, in their order */
+	struct build_listing files, hashed;               /* without and with the digests of files */
 };
 
 struct build_state *build_state_new(const struct oci_platform *platform); /* of nothing: scratch */
@@ -63,6 +66,9 @@ void build_state_words(const struct build_state *s, const char *key, struct strv
 /* The value of a variable, ENV before ARG; borrowed until the next call; NULL: it is not set. The
  * `get` of a struct expand_scope. */
 const char *build_state_get(void *state, const char *name);
+
+/* Sets a variable of ENV. */
+void build_state_set_env(struct build_state *s, const char *name, const char *value);
 
 /* Writes the image. `annotations` (of the manifest) may be NULL. epoch: the time of all, in
  * seconds; -1: now. ret_digest: of the manifest, DIGEST_TEXT_SIZE + 1 bytes. */
