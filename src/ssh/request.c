@@ -108,6 +108,8 @@ struct json_object *ssh_request_json(const struct ssh_request *q, const struct m
 		json_add_strv(o, "argv", &argv);
 		json_add_bool(o, "shell", 1);
 	}
+	if (q->sftp)
+		json_add_string(o, "subsystem", "sftp");
 	json_add(o, "user", user_json(user));
 	json_add_bool(o, "tty", q->tty);
 	if (q->tty)

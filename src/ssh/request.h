@@ -11,6 +11,7 @@
 
 struct ssh_request {
 	char *command; /* NULL: a login shell */
+	int sftp;      /* instead of a command */
 	struct strv env;
 	size_t env_bytes;
 	int tty;

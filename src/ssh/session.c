@@ -346,6 +346,15 @@ static int ask_shell(struct session *s, ssh_message m)
 	return start(s);
 }
 
+static int ask_subsystem(struct session *s, ssh_message m)
+{
+	const char *name = ssh_message_channel_request_subsystem(m);
+	if (s->call || s->fd >= 0 || !streq(name, "sftp") || s->request.tty)
+		return 0;
+	s->request.sftp = 1;
+	return start(s);
+}
+
 static const struct {
 	int type;
 	int (*ask)(struct session *s, ssh_message m);
@@ -355,6 +364,7 @@ static const struct {
 	{ SSH_CHANNEL_REQUEST_ENV, ask_env },
 	{ SSH_CHANNEL_REQUEST_EXEC, ask_command },
 	{ SSH_CHANNEL_REQUEST_SHELL, ask_shell },
+	{ SSH_CHANNEL_REQUEST_SUBSYSTEM, ask_subsystem },
 };
 
 int session_request(struct session *s, ssh_message m)

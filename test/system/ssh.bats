@@ -145,3 +145,39 @@ no_servers()
 	until_true 30 in_machine box sh -c "! kill -0 $left" 2>/dev/null
 	rm left
 }
+
+@test "sftp, scp and rsync as the session's user, in an image without a C library" {
+	local file="$HOME/a file"
+	head -c 3000000 /dev/urandom >"$file"
+	sftp_to()
+	{
+		command timeout 60 sftp -q -F "$SSH_CONFIG" -b - "$@"
+	}
+	printf 'get "%s" "%s"\nput "%s" /tmp/from-host\nls -l /tmp\n' "$file" "$WORLD/got" "$file" | sftp_to box.holm >"$WORLD/said"
+	cmp "$file" "$WORLD/got"
+	contains "$(cat "$WORLD/said")" from-host
+	equal "$UID_ME $(sha256sum <"$file")" "$(to -n box.holm 'echo $(stat -c %u /tmp/from-host) "$(sha256sum </tmp/from-host)"')"
+	echo 'put /etc/hostname /root/from-host' | sftp_to root@box.holm >/dev/null
+	equal 0 "$(as_root box stat -c %u /root/from-host)"
+	command timeout 60 scp -q -F "$SSH_CONFIG" "$file" box.holm:copied
+	cmp "$file" "$HOME/copied"
+	rm -f "$file" "$HOME/copied" "$WORLD/got" "$WORLD/said"
+}
+
+@test "rsync over ssh, both ways" {
+	requires rsync
+	local library path="$HOME/rsync"
+	mkdir "$path" tree
+	# The image has no rsync: the host's, with its loader and libraries.
+	for library in $(ldd "$(type -P rsync)" | grep -o '/[^ ]*'); do
+		cp -L "$library" "$path"
+	done
+	cp "$(type -P rsync)" "$path"
+	printf '#!/bin/sh\nexec "%s"/ld-linux-x86-64.so.2 --library-path "%s" "%s/rsync" "$@"\n' "$path" "$path" "$path" >"$path/run"
+	chmod +x "$path/run"
+	cp -r /etc/init.d /etc/passwd tree
+	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$path/run'" tree/ box.holm:/tmp/tree
+	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$path/run'" box.holm:/tmp/tree/ back
+	diff -r tree back
+	rm -rf "$path" tree back
+}

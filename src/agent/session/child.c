@@ -195,6 +195,17 @@ static int execute(struct child *c, const char *program, char **argv, struct err
 	return r == -ENOENT || r == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
+/* The same for sftp-server. */
+static int execute_sftp(struct child *c, struct error **err)
+{
+	int r = session_sftp_execute(c->plan->sftp, &c->env);
+	if (r == -ENOENT)
+		error_set(err, ENOENT, "there is no sftp-server; install the package openssh-sftp-server on the host");
+	else
+		error_set_errno(err, r, "cannot run sftp-server in the machine");
+	return r == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
 static void run_command(struct child *c)
 {
 	const struct session_request *q = c->plan->request;
@@ -216,7 +227,8 @@ static void run_command(struct child *c)
 	json_add_u64(o, "uid", c->user.uid);
 	channel_send(c->channel, o, -1);
 	umask(q->umask);
-	int status = execute(c, program, strv_argv(&argv), &err);
+	int status =
+	    q->sftp ? execute_sftp(c, &err) : execute(c, program, strv_argv(&argv), &err);
 	give_up(c, status, err, EIO);
 }
 
@@ -268,7 +280,10 @@ static _Noreturn void helper_main(const struct session_plan *p, int channel)
 {
 	struct child c = { .plan = p, .channel = channel, .root = -1 };
 	struct error *err = NULL;
-	const int keep[] = { channel, p->machine, p->standard[0], p->standard[1], p->standard[2] };
+	static const struct session_sftp no_sftp = { -1, -1, -1 };
+	const struct session_sftp *sftp = p->sftp ? p->sftp : &no_sftp;
+	const int keep[] = { channel, p->machine, p->standard[0], p->standard[1], p->standard[2], sftp->loader,
+		sftp->libc, sftp->server };
 	int list[ARRAY_SIZE(keep)];
 	size_t n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {

@@ -6,6 +6,7 @@
 
 #include "agent/core/boot_request.h"
 #include "agent/session/request.h"
+#include "agent/session/sftp.h"
 
 /* Everything is borrowed. */
 struct session_plan {
@@ -19,6 +20,7 @@ struct session_plan {
 	int cgroup;               /* directory of the session's own cgroup, -1 none */
 	uint64_t number;          /* of the session, for names */
 	uint64_t bus_deadline_ms; /* until when the user's bus may come up (monotonic); 0: not any more */
+	const struct session_sftp *sftp; /* NULL: none is wanted, or the agent has none */
 	int standard[3];          /* the child's ends; -1: /dev/null. Not used with a terminal */
 };
 

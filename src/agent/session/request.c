@@ -81,6 +81,20 @@ static int read_terminal(struct session_request *q, struct json_object *o, struc
 	return 0;
 }
 
+static int read_subsystem(struct session_request *q, struct json_object *o, struct error **err)
+{
+	const char *name = NULL;
+	int r = json_get_string(o, "subsystem", &name, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (!streq(name, "sftp"))
+		return error_set(err, EINVAL, "subsystem \"%.80s\": there is only sftp", name);
+	if (q->argv.count || q->tty || q->detach)
+		return error_set(err, EINVAL, "a subsystem has no command and no terminal");
+	q->sftp = 1;
+	return 0;
+}
+
 static int read_umask(struct session_request *q, struct json_object *o, struct error **err)
 {
 	uint64_t mask = SESSION_UMASK;
@@ -137,7 +151,8 @@ int session_request_parse(struct json_object *o, struct session_request **ret, s
 	    (r = read_terminal(q, o, err)) < 0 || (r = read_user(q, o, err)) < 0 ||
 	    (r = read_path(o, "workdir", &q->workdir, err)) < 0 || (r = read_path(o, "cwd", &q->cwd, err)) < 0)
 		return r;
-	if ((r = read_umask(q, o, err)) < 0 || (r = read_terminfo(q, o, err)) < 0 || (r = read_relay(q, o, err)) < 0)
+	if ((r = read_umask(q, o, err)) < 0 || (r = read_terminfo(q, o, err)) < 0 || (r = read_relay(q, o, err)) < 0 ||
+	    (r = read_subsystem(q, o, err)) < 0)
 		return r;
 	if (q->argv.count && !*q->argv.items[0] && !q->shell)
 		return error_set(err, EINVAL, "the command is an empty word");

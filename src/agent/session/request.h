@@ -24,6 +24,7 @@ struct session_request {
 	int tty, use_stdin, detach;
 	mode_t umask; /* of the machine's user; everybody else has SESSION_UMASK */
 	int shell;    /* the login shell runs argv, joined by blanks */
+	int sftp;     /* sftp-server instead of a command */
 	uint16_t rows, columns;
 	char *user;       /* name, or NULL */
 	int64_t uid, gid; /* -1: not given */

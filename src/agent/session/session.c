@@ -326,6 +326,7 @@ static int launch(struct session *s)
 	if (r < 0)
 		return r;
 	AUTO_FD int cgroup = s->machine >= 0 ? make_cgroup(s->number) : -1;
+	struct session_sftp sftp;
 	struct session_plan plan = {
 		.request = s->request,
 		.boot = s->agent->boot,
@@ -334,6 +335,7 @@ static int launch(struct session *s)
 		.number = s->number,
 		.bus_deadline_ms = bus_deadline(s->agent),
 		.standard = { s->child_ends[0], s->child_ends[1], s->child_ends[2] },
+		.sftp = s->request->sftp && session_sftp_open(&sftp) == 0 ? &sftp : NULL,
 	};
 	if (s->machine >= 0) {
 		plan.join = s->agent->platform->joined;

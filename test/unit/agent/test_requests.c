@@ -153,6 +153,17 @@ static int parse_session(const char *text, struct session_request **ret)
 	return session_request_parse(o, ret, NULL);
 }
 
+static void test_subsystem(void **state)
+{
+	CLEANUP(session_request_freep) struct session_request *q = NULL;
+	struct session_request *none = NULL;
+	assert_int_equal(parse_session("{\"subsystem\":\"sftp\",\"stdin\":true}", &q), 0);
+	assert_true(q->sftp);
+	assert_int_equal(parse_session("{\"subsystem\":\"netconf\"}", &none), -EINVAL);
+	assert_int_equal(parse_session("{\"subsystem\":\"sftp\",\"argv\":[\"a\"]}", &none), -EINVAL);
+	assert_int_equal(parse_session("{\"subsystem\":\"sftp\",\"tty\":true}", &none), -EINVAL);
+}
+
 static void test_session(void **state)
 {
 	CLEANUP(session_request_freep) struct session_request *q = NULL;
@@ -201,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_private_places),
 		cmocka_unit_test(test_mounted_sockets), cmocka_unit_test(test_terminfo),
 		cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
+		cmocka_unit_test(test_subsystem),
 		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
