@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "ssh/forward.h"
 #include "ssh/pump.h"
 #include "ssh/session.h"
 
@@ -43,55 +44,66 @@ int connection_takes_output(const struct connection *c)
 
 /* ---- requests of the client ---- */
 
+enum answer {
+	ANSWER_NO,    /* the caller refuses */
+	ANSWER_GIVEN, /* the message has its answer */
+	ANSWER_LATER, /* the message belongs to somebody else */
+};
+
 static int is_user_name(const char *user)
 {
 	uint32_t uid;
 	return parse_u32(user, &uid) == 0 || machine_user_check(user, NULL) == 0;
 }
 
-static int log_in(struct connection *c, ssh_message m)
+static enum answer log_in(struct connection *c, ssh_message m)
 {
 	const char *user = ssh_message_auth_user(m);
 	if (c->phase != PHASE_LOGIN || ssh_message_subtype(m) != SSH_AUTH_METHOD_NONE || !user || !is_user_name(user)) {
 		ssh_message_auth_set_methods(m, SSH_AUTH_METHOD_NONE);
-		return 0;
+		return ANSWER_NO;
 	}
 	c->user = xstrdup(user);
 	c->phase = PHASE_OPEN;
 	source_free(TAKE_PTR(c->login_timer));
 	ssh_message_auth_reply_success(m, 0);
-	return 1;
+	return ANSWER_GIVEN;
 }
 
-static int open_channel(struct connection *c, ssh_message m)
+static enum answer open_channel(struct connection *c, ssh_message m)
 {
-	if (c->phase != PHASE_OPEN || c->channels >= CHANNELS_MAX || ssh_message_subtype(m) != SSH_CHANNEL_SESSION)
-		return 0;
+	int kind = ssh_message_subtype(m);
+	if (c->phase != PHASE_OPEN || c->channels >= CHANNELS_MAX ||
+	    (kind != SSH_CHANNEL_SESSION && kind != SSH_CHANNEL_DIRECT_TCPIP))
+		return ANSWER_NO;
+	if (kind == SSH_CHANNEL_DIRECT_TCPIP) {
+		forward_dial(c, m);
+		return ANSWER_LATER;
+	}
 	ssh_channel channel = ssh_message_channel_request_open_reply_accept(m);
 	if (channel)
 		session_new(c, channel);
-	return 1;
+	return ANSWER_GIVEN;
 }
 
-static int ask_channel(struct connection *c, ssh_message m)
+static enum answer ask_channel(struct connection *c, ssh_message m)
 {
 	struct session *s = session_find(c, ssh_message_channel_request_channel(m));
 	if (!s || !session_request(s, m))
-		return 0;
+		return ANSWER_NO;
 	ssh_message_channel_request_reply_success(m);
-	return 1;
+	return ANSWER_GIVEN;
 }
 
-static int begin_service(struct connection *c, ssh_message m)
+static enum answer begin_service(struct connection *c, ssh_message m)
 {
 	ssh_message_service_reply_success(m);
-	return 1;
+	return ANSWER_GIVEN;
 }
 
-/* Each: whether it has answered. Whatever is not answered is refused. */
 static const struct {
 	int type;
-	int (*take)(struct connection *c, ssh_message m);
+	enum answer (*take)(struct connection *c, ssh_message m);
 } takers[] = {
 	{ SSH_REQUEST_SERVICE, begin_service },
 	{ SSH_REQUEST_AUTH, log_in },
@@ -101,13 +113,14 @@ static const struct {
 
 static void take_message(struct connection *c, ssh_message m)
 {
-	int answered = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(takers) && !answered; i++)
+	enum answer answer = ANSWER_NO;
+	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
 		if (takers[i].type == ssh_message_type(m))
-			answered = takers[i].take(c, m);
-	if (!answered)
+			answer = takers[i].take(c, m);
+	if (answer == ANSWER_NO)
 		ssh_message_reply_default(m);
-	ssh_message_free(m);
+	if (answer != ANSWER_LATER)
+		ssh_message_free(m);
 }
 
 static void take_messages(struct connection *c)
@@ -145,6 +158,10 @@ static void connection_turn(struct source *s, void *data)
 	for (struct session *at = c->sessions, *next; at; at = next) {
 		next = session_next(at);
 		session_step(at);
+	}
+	for (struct forward *at = c->forwards, *next; at; at = next) {
+		next = forward_next(at);
+		forward_step(at);
 	}
 	if (has_ended(c))
 		loop_exit(c->loop, 0);
@@ -243,6 +260,8 @@ static void part(struct connection *c)
 {
 	while (c->sessions)
 		session_free(c->sessions);
+	while (c->forwards)
+		forward_free(c->forwards);
 	source_free(c->turn);
 	source_free(c->io);
 	source_free(c->login_timer);

@@ -17,6 +17,7 @@ enum {
 
 enum connection_phase { PHASE_KEY_EXCHANGE, PHASE_LOGIN, PHASE_OPEN };
 
+struct forward;
 struct session;
 struct pump;
 
@@ -33,8 +34,9 @@ struct connection {
 	enum connection_phase phase;
 	char *user; /* the name that the client logs in with; NULL before */
 	struct session *sessions;
-	size_t channels;
-	int delivered; /* the pump has ended */
+	struct forward *forwards;
+	size_t channels; /* of both */
+	int delivered;   /* the pump has ended */
 	struct error *failure;
 };
 

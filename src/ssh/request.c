@@ -99,7 +99,8 @@ static void add_env(struct json_object *to, const struct ssh_request *q, const s
 	json_add_strv(to, "env", &env);
 }
 
-struct json_object *ssh_request_json(const struct ssh_request *q, const struct machine *m, const char *user)
+struct json_object *ssh_request_json(const struct ssh_request *q, const struct machine *m, const char *user,
+    const char *agent)
 {
 	struct json_object *o = json_object_new_object();
 	if (q->command) {
@@ -119,6 +120,7 @@ struct json_object *ssh_request_json(const struct ssh_request *q, const struct m
 	json_add_u64(o, "umask", session_umask());
 	json_add_bool(o, "stdin", 1);
 	json_add_bool(o, "detach", 0);
+	json_add_string(o, "ssh_auth_sock", agent);
 	add_env(o, q, m);
 	return o;
 }

@@ -15,7 +15,8 @@ struct ssh_request {
 	struct strv env;
 	size_t env_bytes;
 	int tty;
-	char *term; /* the value of TERM */
+	int wants_agent; /* its ssh-agent, for this session */
+	char *term;      /* the value of TERM */
 	uint16_t rows, columns;
 };
 
@@ -25,5 +26,7 @@ void ssh_request_done(struct ssh_request *q);
 int ssh_request_set_env(struct ssh_request *q, const char *name, const char *value);
 int ssh_request_set_terminal(struct ssh_request *q, const char *term, int columns, int rows);
 void ssh_request_set_size(struct ssh_request *q, int columns, int rows);
-/* The session request; owned. m: NULL if it cannot be read. user: the name of the login. */
-struct json_object *ssh_request_json(const struct ssh_request *q, const struct machine *m, const char *user);
+/* The session request; owned. m: NULL if it cannot be read. user: the name of the login. agent: the
+ * path of a socket, or NULL. */
+struct json_object *ssh_request_json(const struct ssh_request *q, const struct machine *m, const char *user,
+    const char *agent);

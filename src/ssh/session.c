@@ -28,6 +28,7 @@
 #include "cli/machine/session_start.h"
 #include "http/http.h"
 #include "http/session_frame.h"
+#include "ssh/agent_socket.h"
 #include "ssh/request.h"
 #include "ssh/signals.h"
 
@@ -47,6 +48,7 @@ struct session {
 	ssh_channel channel;
 	struct ssh_channel_callbacks_struct callbacks;
 	struct ssh_request request;
+	struct agent_socket *agent; /* NULL */
 	struct http_call *call;
 	int fd; /* to the machine */
 	struct source *io;
@@ -252,6 +254,8 @@ static void on_started(int fd, struct buffer *early, void *data)
 	struct session *s = data;
 	s->call = NULL;
 	s->fd = fd;
+	if (s->agent)
+		agent_socket_hide(s->agent);
 	s->window = SESSION_STDIN_WINDOW;
 	if (buffer_append(&s->received, early->data, early->size) < 0)
 		s->lost = 1;
@@ -278,23 +282,31 @@ static int reach(const struct connection *c, struct error **err)
 	return r == -ESRCH ? error_set(err, ESRCH, "machine \"%s\" stopped just now; try again", c->machine) : r;
 }
 
-/* 1: the client hears that it starts, even if that fails then; 0: it is refused. */
-static int start(struct session *s)
+static int ask_keeper(struct session *s, struct error **err)
 {
 	static const struct http_call_events events = {
 		.done = on_refused,
 		.upgrade = "holm-session",
 		.upgraded = on_started,
 	};
-	AUTO_ERROR struct error *err = NULL;
-	struct connection *c = s->connection;
+	const struct connection *c = s->connection;
+	const char *agent = s->agent ? agent_socket_path(s->agent) : NULL;
+	int fd = reach(c, err);
+	return fd < 0 ? fd :
+			http_call(c->loop, fd, "POST", "/v1/sessions",
+			    ssh_request_json(&s->request, c->settings, c->user, agent), clock_deadline(START_MS),
+			    &events, s, &s->call);
+}
+
+/* 1: the client hears that it starts, even if that fails then; 0: it is refused. */
+static int start(struct session *s)
+{
+	AUTO_ERROR struct error *err = NULL, *why = NULL;
 	if (s->call || s->fd >= 0 || s->failure)
 		return 0;
-	int fd = reach(c, &err);
-	int r = fd < 0 ?
-		    fd :
-		    http_call(c->loop, fd, "POST", "/v1/sessions", ssh_request_json(&s->request, c->settings, c->user),
-			clock_deadline(START_MS), &events, s, &s->call);
+	if (s->request.wants_agent && agent_socket_new(s->connection, &s->agent, &why) < 0)
+		say(s, why->text, strlen(why->text));
+	int r = ask_keeper(s, &err);
 	if (r < 0)
 		s->failure = xstrdup(error_text(err, r));
 	return 1;
@@ -386,6 +398,11 @@ static void on_signal(ssh_session ssh, ssh_channel channel, const char *name, vo
 	connection_wake(s->connection);
 }
 
+static void on_agent(ssh_session ssh, ssh_channel channel, void *data)
+{
+	((struct session *)data)->request.wants_agent = 1;
+}
+
 /* Returns how much is taken: libssh holds the rest. */
 static int on_data(ssh_session ssh, ssh_channel channel, void *bytes, uint32_t size, int is_stderr, void *data)
 {
@@ -424,6 +441,7 @@ void session_new(struct connection *c, ssh_channel channel)
 		.channel_eof_function = on_eof,
 		.channel_close_function = on_close,
 		.channel_signal_function = on_signal,
+		.channel_auth_agent_req_function = on_agent,
 	};
 	ssh_callbacks_init(&s->callbacks);
 	ssh_set_channel_callbacks(channel, &s->callbacks);
@@ -477,6 +495,7 @@ void session_free(struct session *s)
 	}
 	s->connection->channels--;
 	http_call_cancel(s->call);
+	agent_socket_free(s->agent);
 	source_free(s->io);
 	fd_close(s->fd);
 	ssh_remove_channel_callbacks(s->channel, &s->callbacks);

@@ -28,6 +28,26 @@ servers()
 	pgrep -c -u "$UID_ME" -f "holm-ssh box.holm" || true
 }
 
+# bring PROGRAM: the host's, with its loader and libraries, as $HOME/brought/PROGRAM.sh.
+bring()
+{
+	local file to="$HOME/brought"
+	mkdir -p "$to"
+	for file in "$(type -P "$1")" $(ldd "$(type -P "$1")" | grep -o '/[^ ]*'); do
+		cp -L "$file" "$to"
+	done
+	printf '#!/bin/sh\nexec "%s"/ld-linux-x86-64.so.2 --library-path "%s" "%s/%s" "$@"\n' "$to" "$to" "$to" "$1" >"$to/$1.sh"
+	chmod +x "$to/$1.sh"
+}
+
+# A web server on the machine's loopback interface.
+serve_pages()
+{
+	head -c 4000000 /dev/urandom >"$HOME/page"
+	in_machine box sh -c "httpd -p 127.0.0.1:8000 -h '$HOME'"
+	until_true 30 sh -c "printf 'GET /page HTTP/1.0\r\n\r\n' | timeout 20 ssh -F '$SSH_CONFIG' -W localhost:8000 box.holm 2>/dev/null | grep -q ."
+}
+
 no_servers()
 {
 	[ "$(servers)" = 0 ]
@@ -166,18 +186,46 @@ no_servers()
 
 @test "rsync over ssh, both ways" {
 	requires rsync
-	local library path="$HOME/rsync"
-	mkdir "$path" tree
-	# The image has no rsync: the host's, with its loader and libraries.
-	for library in $(ldd "$(type -P rsync)" | grep -o '/[^ ]*'); do
-		cp -L "$library" "$path"
-	done
-	cp "$(type -P rsync)" "$path"
-	printf '#!/bin/sh\nexec "%s"/ld-linux-x86-64.so.2 --library-path "%s" "%s/rsync" "$@"\n' "$path" "$path" "$path" >"$path/run"
-	chmod +x "$path/run"
+	bring rsync
+	mkdir tree
 	cp -r /etc/init.d /etc/passwd tree
-	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$path/run'" tree/ box.holm:/tmp/tree
-	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$path/run'" box.holm:/tmp/tree/ back
+	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$HOME/brought/rsync.sh'" tree/ box.holm:/tmp/tree
+	rsync -a -e "ssh -F '$SSH_CONFIG'" --rsync-path="'$HOME/brought/rsync.sh'" box.holm:/tmp/tree/ back
 	diff -r tree back
-	rm -rf "$path" tree back
+	rm -rf brought tree back
+}
+
+@test "ssh -W, -L and -D: a port inside, by address and by a name that the machine knows" {
+	requires curl
+	local port socks
+	serve_pages
+	printf 'GET /page HTTP/1.0\r\n\r\n' | to -W 127.0.0.1:8000 box.holm | tail -c 4000000 | cmp - "$HOME/page"
+	as_root box sh -c 'echo "127.0.0.1 inside.test" >>/etc/hosts'
+	port=$(free_port) socks=$(free_port)
+	to -M -S "$WORLD/master" -N -f -L "127.0.0.1:$port:localhost:8000" -D "127.0.0.1:$socks" box.holm 3>&-
+	curl -s --max-time 60 "http://127.0.0.1:$port/page" | cmp - "$HOME/page"
+	curl -s --max-time 60 --socks5-hostname "127.0.0.1:$socks" http://inside.test:8000/page | cmp - "$HOME/page"
+	# Nobody listens; no such name.
+	exits 97 curl -s --max-time 60 --socks5-hostname "127.0.0.1:$socks" http://inside.test:8001/page
+	exits 97 curl -s --max-time 60 --socks5-hostname "127.0.0.1:$socks" http://nosuch.invalid:8000/page
+	to -S "$WORLD/master" -O exit box.holm 2>/dev/null
+	as_root box sh -c 'sed -i /inside.test/d /etc/hosts; killall httpd'
+	rm "$HOME/page"
+	until_true 30 no_servers
+}
+
+@test "ssh -A: the client's agent, for as long as the session" {
+	requires ssh-agent
+	local agent
+	eval "$(ssh-agent -a "$WORLD/agent" 3>&-)" >/dev/null
+	agent=$SSH_AGENT_PID
+	ssh-keygen -q -t ed25519 -N '' -f "$TMPDIR/key" -C a-key-of-the-client
+	ssh-add -q "$TMPDIR/key"
+	bring ssh-add
+	contains "$(to -A box.holm "'$HOME/brought/ssh-add.sh' -l" </dev/null)" a-key-of-the-client
+	equal '<>' "$(to box.holm 'echo "<$SSH_AUTH_SOCK>"' </dev/null)"
+	kill "$agent"
+	unset SSH_AUTH_SOCK
+	rm -rf "$TMPDIR"/key* brought
+	equal '' "$(find "$XDG_RUNTIME_DIR" -name 'ssh-agent*')"
 }

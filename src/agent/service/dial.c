@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/agent.h"
+#include "agent/service/lookup.h"
 #include "agent/service/service.h"
 #include "agent/core/network.h"
 #include "base/udp_relay.h"
@@ -28,6 +29,10 @@ struct dial {
 	int next; /* among the addresses */
 	uint16_t port;
 	struct in_addr address; /* the only one to try, unless it is INADDR_ANY */
+	char *host;             /* a name that is looked up first; NULL */
+	struct lookup *lookup;
+	struct lookup_address found[LOOKUP_ADDRESSES_MAX]; /* those to try instead */
+	size_t found_count;
 	int fd, last_error;
 	struct source *io, *timer;
 };
@@ -36,7 +41,9 @@ static void dial_free(struct dial *d)
 {
 	source_free(d->io);
 	source_free(d->timer);
+	lookup_cancel(d->lookup);
 	fd_close(d->fd);
+	free(d->host);
 	free(d);
 }
 
@@ -70,6 +77,21 @@ static void dial_done(struct dial *d)
 	relay_new(l, stream, fd, &early, NULL, NULL, NULL);
 }
 
+/* The next one of a name's addresses, as next_address(). */
+static socklen_t next_found(struct dial *d, struct sockaddr_storage *ret)
+{
+	struct lookup_address *f = &d->found[d->next];
+	if (d->next >= (int)d->found_count) {
+		d->next = ADDRESSES + 1;
+		return 0;
+	}
+	d->next++;
+	*ret = f->address;
+	/* sin6_port is at the same place */
+	((struct sockaddr_in *)ret)->sin_port = htons(d->port);
+	return f->size;
+}
+
 /* The next address to try: the one that was asked for; or else 127.0.0.1, ::1, the machine's own.
  * Its size, 0 when there is none. */
 static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
@@ -77,6 +99,8 @@ static socklen_t next_address(struct dial *d, struct sockaddr_storage *ret)
 	struct sockaddr_in *four = (struct sockaddr_in *)ret;
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)ret;
 	uint8_t prefix = 0;
+	if (d->found_count)
+		return next_found(d, ret);
 	memset(ret, 0, sizeof *ret);
 	if (d->address.s_addr != INADDR_ANY) {
 		*four =
@@ -185,6 +209,21 @@ static void on_timer(struct source *s, void *data)
 	dial_fail(d);
 }
 
+/* "host": an address, or a name for start_tcp(). */
+static int read_host(struct json_object *body, int udp, struct dial *d, struct error **err)
+{
+	const char *host = NULL;
+	int r = json_get_string(body, "host", &host, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (udp || d->address.s_addr != INADDR_ANY || !resolv_word_is_valid(host))
+		return error_set(err, EINVAL, "not a host that can be connected to");
+	d->found_count = lookup_literal(host, d->found);
+	if (!d->found_count)
+		d->host = xstrdup(host);
+	return 0;
+}
+
 /* Reads what a request names into d. 0 or -errno, never -ENOENT. */
 static int read_request(struct http_exchange *x, int *ret_udp, struct dial *d, struct error **err)
 {
@@ -204,7 +243,34 @@ static int read_request(struct http_exchange *x, int *ret_udp, struct dial *d, s
 		return error_set(err, EINVAL, "not an address that can be connected to");
 	*ret_udp = streq(protocol, "udp");
 	d->port = (uint16_t)port;
-	return 0;
+	return read_host(body, *ret_udp, d, err);
+}
+
+static void on_found(const struct lookup_address *found, size_t count, void *data)
+{
+	struct dial *d = data;
+	d->lookup = NULL;
+	memcpy(d->found, found, count * sizeof *found);
+	d->found_count = count;
+	if (count) {
+		try_next(d);
+		return;
+	}
+	AUTO_ERROR struct error *err = NULL;
+	int r = error_set_errno(&err, EHOSTUNREACH, "the machine knows no host \"%s\"", d->host);
+	http_respond_error(d->exchange, r, err);
+	dial_free(d);
+}
+
+static void start_tcp(struct dial *d)
+{
+	if (!d->host) {
+		try_next(d);
+		return;
+	}
+	d->last_error = -lookup_start(d->agent, d->host, on_found, d, &d->lookup);
+	if (d->last_error)
+		dial_fail(d);
 }
 
 void dial_handle(struct http_exchange *x, void *agent)
@@ -226,5 +292,5 @@ void dial_handle(struct http_exchange *x, void *agent)
 	if (udp)
 		start_udp(d);
 	else
-		try_next(d);
+		start_tcp(d);
 }

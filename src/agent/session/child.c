@@ -227,8 +227,7 @@ static void run_command(struct child *c)
 	json_add_u64(o, "uid", c->user.uid);
 	channel_send(c->channel, o, -1);
 	umask(q->umask);
-	int status =
-	    q->sftp ? execute_sftp(c, &err) : execute(c, program, strv_argv(&argv), &err);
+	int status = q->sftp ? execute_sftp(c, &err) : execute(c, program, strv_argv(&argv), &err);
 	give_up(c, status, err, EIO);
 }
 

@@ -17,11 +17,11 @@ struct session_plan {
 	/* the machine has a user namespace: confined as its init is (confine.h), and out of reach
 	 * until the command runs */
 	int confined;
-	int cgroup;               /* directory of the session's own cgroup, -1 none */
-	uint64_t number;          /* of the session, for names */
-	uint64_t bus_deadline_ms; /* until when the user's bus may come up (monotonic); 0: not any more */
+	int cgroup;                      /* directory of the session's own cgroup, -1 none */
+	uint64_t number;                 /* of the session, for names */
+	uint64_t bus_deadline_ms;        /* until when the user's bus may come up (monotonic); 0: not any more */
 	const struct session_sftp *sftp; /* NULL: none is wanted, or the agent has none */
-	int standard[3];          /* the child's ends; -1: /dev/null. Not used with a terminal */
+	int standard[3];                 /* the child's ends; -1: /dev/null. Not used with a terminal */
 };
 
 /* Forks. *ret_helper is a child to be reaped that ends soon; the session's own process is our child

@@ -29,6 +29,7 @@ const struct http_route api_routes[] = {
 	{ "DELETE", "/v1/ports", api_delete_port, 0 },
 	{ "GET", "/v1/archive", api_hand_over, 1 },
 	{ "PUT", "/v1/archive", api_hand_over, 1 },
+	{ "POST", "/v1/dial", api_hand_over, 1 },
 	{ "GET", "/v1/memory", api_hand_over, 1 },
 	{ "GET", "/v1/usage", api_hand_over, 1 },
 	{ 0 },

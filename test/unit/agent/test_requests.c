@@ -212,7 +212,6 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_boot), cmocka_unit_test(test_private_places),
 		cmocka_unit_test(test_mounted_sockets), cmocka_unit_test(test_terminfo),
 		cmocka_unit_test(test_boot_groups), cmocka_unit_test(test_boot_refused), cmocka_unit_test(test_session),
-		cmocka_unit_test(test_subsystem),
-		cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
+		cmocka_unit_test(test_subsystem), cmocka_unit_test(test_session_refused), cmocka_unit_test(test_cidr) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

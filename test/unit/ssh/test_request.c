@@ -47,9 +47,10 @@ static void a_command(void **state)
 	q.command = xstrdup("echo \"a  b\"");
 	assert_int_equal(ssh_request_set_env(&q, "A", "x=y z"), 0);
 	setenv("TERM", "from-here", 1);
-	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, "root-of-nobody");
+	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, "root-of-nobody", "/run/a");
 	member(o, "argv", "[\"echo \\\"a  b\\\"\"]");
 	member(o, "shell", "true");
+	member(o, "ssh_auth_sock", "\"\\/run\\/a\"");
 	member(o, "tty", "false");
 	member(o, "user", "{\"name\":\"root-of-nobody\"}");
 	assert_true(has_variable(o, "A=x=y z"));
@@ -60,7 +61,7 @@ static void a_shell(void **state)
 {
 	const struct passwd *p = getpwuid(geteuid());
 	assert_int_equal(ssh_request_set_terminal(&q, "vt100", 132, 43), 0);
-	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, p ? p->pw_name : "0");
+	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, p ? p->pw_name : "0", NULL);
 	member(o, "argv", "-");
 	member(o, "tty", "true");
 	member(o, "rows", "43");
@@ -73,7 +74,7 @@ static void a_shell(void **state)
 static void sftp_and_numbers(void **state)
 {
 	q.sftp = 1;
-	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, "4242");
+	AUTO_JSON struct json_object *o = ssh_request_json(&q, NULL, "4242", NULL);
 	member(o, "subsystem", "\"sftp\"");
 	member(o, "user", "{\"uid\":4242}");
 }

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Channels that carry a stream of bytes to a socket: connections of the client's to a port inside
+ * (-L, -D), and connections of the inside's to the client (its ssh-agent, -R). */
+#pragma once
+
+#include "ssh/connection.h"
+
+struct forward;
+
+/* Dials for a direct-tcpip channel (RFC 4254, 7.2), and answers when it is known how that went.
+ * Takes the message. */
+void forward_dial(struct connection *c, ssh_message m);
+/* Opens a channel to the client's ssh-agent for a connection; takes fd. */
+void forward_to_agent(struct connection *c, int fd);
+struct forward *forward_next(const struct forward *f);
+void forward_step(struct forward *f); /* as session_step() */
+void forward_free(struct forward *f);
