@@ -383,7 +383,33 @@ RUN cat /src/b
 	[[ $out = *'limit: 67108864'* || $out = *'warning: '*emory* ]] || { echo "$out"; return 1; }
 	exits 1 env DOCKER_BUILDKIT=0 docker build --security-opt seccomp=unconfined .
 	contains "$stderr" 'parameter securityopt'
-	contains "$(api POST '/build?version=2' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
+	contains "$(api POST '/build?outputs=x&version=2' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
+	exits 1 env DOCKER_BUILDKIT=1 docker build .
+	contains "$stderr" 'set DOCKER_BUILDKIT=0, or use holm build'
+	# buildx calls gRPC: SETTINGS, PING and the head of a request.
+	out=$(python3 - "$SOCKET" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.settimeout(30)
+		s.connect(sys.argv[1])
+		s.sendall(b'POST /v1.43/grpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+		frame = lambda kind, flags, stream, data: len(data).to_bytes(3, 'big') + bytes([kind, flags]) + stream.to_bytes(4, 'big') + data
+		s.sendall(frame(4, 0, 0, b'') + frame(6, 0, 0, b'pingpong') + frame(0, 0, 7, b'x' * 100) + frame(1, 4, 7, b'\x82'))
+		f = s.makefile('rb')
+		while f.readline().strip():
+		    pass
+		for _ in range(4):
+		    head = f.read(9)
+		    print(head[3], head[4], head[8], f.read(int.from_bytes(head[:3], 'big')))
+		s.sendall(b'\xff' * 9)
+		print(f.read())
+	END
+	)
+	contains "$out" "4 0 0 b''"
+	contains "$out" "4 1 0 b''"
+	contains "$out" "6 1 0 b'pingpong'"
+	contains "$out" '1 5 7 b"\x88\x00\x0ccontent-type\x10application/grpc\x00\x0bgrpc-status\x019\x00\x0cgrpc-message'
+	contains "$out" 'set DOCKER_BUILDKIT=0, or use holm build"'
 	exits 1 env DOCKER_BUILDKIT=0 docker build --squash .
 	contains "$(api POST '/build?remote=/etc' --data-binary @/dev/null)" 'neither a URL nor a git repository'
 	contains "$(api POST '/build?remote=http://127.0.0.1:1/x' --data-binary @/dev/null)" "Couldn't connect"

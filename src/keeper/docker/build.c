@@ -21,15 +21,14 @@ enum { WORDS_MAX = 1024 };
 /* ---- parameters ---- */
 
 enum kind {
-	TEXT,    /* one value */
-	TEXTS,   /* each value of several */
-	FLAG,    /* true: the option alone */
-	PAIRS,   /* a JSON object: NAME=VALUE each */
-	SIZE,    /* a number; 0: not given */
-	LIMITS,  /* a JSON array of {"Name","Soft","Hard"}: NAME=SOFT:HARD each */
-	ACCEPT,  /* means nothing here */
-	CLASSIC, /* the builder's version: 1 */
-	REFUSE,  /* an error, unless it says "not given" */
+	TEXT,   /* one value */
+	TEXTS,  /* each value of several */
+	FLAG,   /* true: the option alone */
+	PAIRS,  /* a JSON object: NAME=VALUE each */
+	SIZE,   /* a number; 0: not given */
+	LIMITS, /* a JSON array of {"Name","Soft","Hard"}: NAME=SOFT:HARD each */
+	ACCEPT, /* means nothing here */
+	REFUSE, /* an error, unless it says "not given" */
 };
 
 static const struct parameter {
@@ -53,7 +52,7 @@ static const struct parameter {
 	{ "forcerm", NULL, ACCEPT },
 	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
 	{ "buildid", NULL, ACCEPT },
-	{ "version", NULL, CLASSIC },
+	{ "version", NULL, ACCEPT }, /* refuse_buildkit() */
 	{ "remote", "--remote", TEXT },
 	{ "squash", NULL, REFUSE },
 	{ "memory", "--memory", TEXT },
@@ -121,8 +120,7 @@ static int refuse(const char *key, struct error **err)
 
 static int add_value(const struct parameter *p, const char *value, struct strv *words, struct error **err)
 {
-	/* The first version is that without BuildKit. */
-	if (!is_set(value) || (streq(p->key, "version") && streq(value, "1")))
+	if (!is_set(value))
 		return 0;
 	switch (p->kind) {
 	case TEXT:
@@ -140,10 +138,6 @@ static int add_value(const struct parameter *p, const char *value, struct strv *
 		return add_limits(p->option, value, words, err);
 	case ACCEPT:
 		return 0;
-	case CLASSIC:
-		return streq(value, "1") ? 0 :
-					   error_set(err, EOPNOTSUPP,
-					       "holm's engine has the classic builder alone; set DOCKER_BUILDKIT=0");
 	case REFUSE:
 		break;
 	}
@@ -161,12 +155,23 @@ static int add_parameter(const char *part, struct strv *words, struct error **er
 	return value && is_set(value) ? refuse(key, err) : 0;
 }
 
+/* The first version of the builder is that without BuildKit. */
+static int refuse_buildkit(struct error **err)
+{
+	return error_set(err, EOPNOTSUPP,
+	    "holm's engine has the classic builder alone; set DOCKER_BUILDKIT=0, or use holm build");
+}
+
 static int read_parameters(const struct docker_request *q, struct strv *words, struct error **err)
 {
 	AUTO_STRV struct strv parts = { 0 };
 	const char *query = strchr(http_exchange_head(q->exchange)->target, '?');
 	int r = 0;
 	strv_split(&parts, query ? query + 1 : "", "&");
+	/* This one is the reason for the others that are not known. */
+	AUTOFREE char *version = docker_query(query ? query : "", "version");
+	if (is_set(version) && !streq(version, "1"))
+		return refuse_buildkit(err);
 	for (size_t i = 0; r == 0 && i < parts.count; i++)
 		r = add_parameter(parts.items[i], words, err);
 	if (r == 0 && words->count > WORDS_MAX)

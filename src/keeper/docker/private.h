@@ -41,6 +41,11 @@ void docker_commit(struct docker_request *q);
 void docker_take_connections(struct docker_request *q, struct http_server *server);
 void docker_givers_done(void);
 
+/* grpc.c */
+void docker_grpc(struct docker_request *q);
+void docker_session(struct docker_request *q);
+void docker_grpc_done(void);
+
 /* df.c */
 void docker_df(struct docker_request *q);
 

@@ -160,6 +160,8 @@ static const struct resource {
 	{ "GET", "/images/get", HERE, docker_save_images },
 	{ "GET", "/images/**/get", HERE, docker_save_image },
 	{ "POST", "/build", HERE, docker_build, HOST },
+	{ "POST", "/grpc", HERE, docker_grpc, HOST },
+	{ "POST", "/session", HERE, docker_session, HOST },
 	{ "POST", "/containers/create", BOTH, docker_create },
 	{ "POST", "/commit", BOTH, docker_commit, HOST },
 	{ "GET", "/system/df", BOTH, docker_df },
@@ -380,6 +382,7 @@ void docker_service_free(struct docker_service *s)
 	the_service = NULL;
 	docker_images_done();
 	docker_givers_done();
+	docker_grpc_done();
 	if (s->path)
 		unlink(s->path);
 	free(s->path);
