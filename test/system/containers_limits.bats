@@ -84,6 +84,9 @@ expect()
 	equal 300 "$(docker run --rm --oom-score-adj 300 busybox:test cat /proc/self/oom_score_adj)"
 	score=$(docker run --rm --oom-score-adj -100 busybox:test cat /proc/self/oom_score_adj 2>"$WORLD/warnings")
 	[ "$score" = -100 ] || contains "$(<"$WORLD/warnings")" 'OomScoreAdj -100 discarded'
+	docker run -d --name scored --oom-score-adj 400 busybox:test sleep 1000 >/dev/null
+	equal 400 "$(docker exec scored cat /proc/self/oom_score_adj)"
+	docker rm -f scored >/dev/null
 }
 
 @test "limits that make no sense are errors in Docker's words" {
@@ -208,6 +211,21 @@ expect()
 	equal 'true 137 exited' "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}' eater)"
 	contains "$(actions_until eater die)" 'oom die'
 	docker run --rm busybox:test true
+}
+
+@test "a container without a limit that eats all memory is killed, and nothing of the machine" {
+	requires vm # natively it is the host's memory
+	local before
+	docker run -d --name stays busybox:test sleep 1000 >/dev/null
+	before=$(docker inspect -f '{{.State.StartedAt}}' stays)
+	equal '0 0 0' "$(docker exec stays cat /proc/1/oom_score_adj) $(docker exec stays cat /proc/self/oom_score_adj) $(in_machine box cat /proc/self/oom_score_adj)"
+	equal 0 "$(as_root box cat /proc/1/oom_score_adj)"
+	exits 137 docker run --name eater busybox:test awk 'BEGIN { for (;;) eaten[n++] = sprintf("%100000d", n) }'
+	equal 'true 137' "$(docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' eater)"
+	equal "running $before" "$(docker inspect -f '{{.State.Status}} {{.State.StartedAt}}' stays)"
+	as_root box dmesg >"$BATS_TEST_TMPDIR/kernel"
+	equal awk "$(sed -n 's/.*Killed process [0-9]* (\([^)]*\)).*/\1/p' "$BATS_TEST_TMPDIR/kernel" | tail -n 1)"
+	run ! grep -q 'the agent was killed' "$BATS_TEST_TMPDIR/kernel"
 }
 
 @test "a container that forks without end is contained" {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/core/channel.h"
+#include "agent/core/oom_score.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -85,6 +86,7 @@ static _Noreturn void worker_child(pid_t parent, int channel, worker_fn fn, void
 	fd_close_from(3, list, n);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	worker_limit_files();
+	oom_score_give_up();
 	AUTO_ERROR struct error *err = NULL;
 	int r = fn(channel, fn_data, &err);
 	struct json_object *o = json_object_new_object();

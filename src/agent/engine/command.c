@@ -40,6 +40,7 @@
 #include "agent/confine/confine.h"
 #include "agent/core/channel.h"
 #include "agent/core/execute.h"
+#include "agent/core/oom_score.h"
 #include "agent/core/pty.h"
 #include "agent/engine/become.h"
 #include "agent/engine/container_cgroup.h"
@@ -106,6 +107,15 @@ static int set_limits(const struct docker_rights *rights)
 	return 0;
 }
 
+/* That of the container's first process; of one that the engine may not lower the create warned. */
+static void set_score(const struct command *c)
+{
+	int64_t score = c->container->record.body.limits.oom_score_adj;
+	oom_score_give_up();
+	if (score)
+		(void)oom_score_set(score);
+}
+
 /* The directory has a name in the container, or the command would be outside of its root. */
 static int enter_directory(const char *path)
 {
@@ -145,6 +155,7 @@ static int prepare(const struct command *c, int channel, int process, struct err
 {
 	const struct docker_rights *rights = &c->container->record.body.rights;
 	int kept[] = { MIN(channel, process), MAX(channel, process) };
+	set_score(c); /* the files of a hidden process are its own no more */
 	int r = become_hidden();
 	if (r == 0)
 		r = place_standard(c);

@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/oom_score.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/packet.h"
 #include "base/alloc.h"
@@ -230,6 +231,12 @@ static void reap(struct source *s, int number, void *data)
 
 /* ---- requests of the engine ---- */
 
+static int give_up_score(void *data)
+{
+	oom_score_give_up();
+	return 0;
+}
+
 /* The standard streams are closed on return: a copy would keep the container's readers waiting. */
 static int run_crun(struct held_container *c, struct json_object *o, const int standard[3])
 {
@@ -244,7 +251,10 @@ static int run_crun(struct held_container *c, struct json_object *o, const int s
 	int r = json_get_strv(o, "argv", &argv, &err);
 	if (r == 0 && (argv.count == 0 || argv.count > MONITOR_WORDS_MAX))
 		r = -EINVAL;
-	const struct spawn_options options = { .argv = strv_argv(&argv), .fds = fds, .fd_count = count };
+	const struct spawn_options options = { .argv = strv_argv(&argv),
+		.fds = fds,
+		.fd_count = count,
+		.in_child = give_up_score };
 	if (r == 0)
 		r = spawn(&options, &pid, &err);
 	if (r == 0)

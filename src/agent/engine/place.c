@@ -34,6 +34,7 @@
 #include "agent/confine/confine.h"
 #include "agent/core/cgroup.h"
 #include "agent/core/mounts.h"
+#include "agent/core/oom_score.h"
 #include "agent/core/platform.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/place_cgroup.h"
@@ -242,6 +243,7 @@ int engine_place(int channel, void *place, struct error **err)
 	if (program < 0)
 		return error_set_errno(err, errno, "cannot open %s", platform->own_program);
 	place_cgroup_make(&group);
+	(void)oom_score_set(OOM_SCORE_ENGINE);
 	int r = platform->leave();
 	if (r == 0 && platform->contain)
 		r = platform->contain();

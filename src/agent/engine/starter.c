@@ -37,6 +37,7 @@
 
 #include "agent/confine/confine.h"
 #include "agent/core/execute.h"
+#include "agent/core/oom_score.h"
 #include "agent/core/pty.h"
 #include "agent/engine/become.h"
 #include "agent/engine/container_cgroup.h"
@@ -223,9 +224,7 @@ static int set_score(const struct start *s, struct error **err)
 	int64_t score = 0;
 	if (json_get_i64(s->process, "oomScoreAdj", &score, NULL) < 0)
 		return 0;
-	AUTOFREE char *text = xasprintf("%lld", (long long)score);
-	AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+	int r = oom_score_set(score);
 	return r < 0 ? error_set_errno(err, r, "cannot set the OOM score") : 0;
 }
 

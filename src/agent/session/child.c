@@ -50,6 +50,7 @@
 #include "agent/confine/confine.h"
 #include "agent/core/channel.h"
 #include "agent/core/execute.h"
+#include "agent/core/oom_score.h"
 #include "agent/core/pty.h"
 #include "agent/provision/authorities.h"
 #include "agent/session/locale.h"
@@ -296,6 +297,7 @@ static _Noreturn void helper_main(const struct session_plan *p, int channel)
 	}
 	fd_close_from(3, list, n);
 	worker_limit_files();
+	oom_score_give_up();
 	int r = p->machine >= 0 ? enter(p, &err) : 0;
 	if (r < 0)
 		give_up(&c, STATUS_FAILED, err, r);

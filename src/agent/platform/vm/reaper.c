@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/core/kept.h"
+#include "agent/core/oom_score.h"
 #include "agent/platform/vm/early.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -53,6 +54,7 @@ static _Noreturn void agent_child(int socket)
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)oom_score_set(OOM_SCORE_AGENT);
 	if (socket == 3)
 		fd_set_cloexec(3, 0);
 	else
