@@ -153,7 +153,8 @@ int docker_limits_parse(struct json_object *host, struct docker_limits *ret, str
 	int r;
 	if ((r = get_numbers(host, &l, err)) < 0 || (r = get_texts(host, &l, err)) < 0 ||
 	    (r = check_memory(&l, err)) < 0 || (r = check_cpu(&l, err)) < 0 || (r = check_others(&l, host, err)) < 0 ||
-	    (r = check_parent(&l, err)) < 0 || (r = get_cgroupns(host, &l, err)) < 0)
+	    (r = check_parent(&l, err)) < 0 || (r = get_cgroupns(host, &l, err)) < 0 ||
+	    (r = docker_device_limits_parse(host, l.devices, &l.device_count, err)) < 0)
 		return r;
 	*ret = l;
 	return 0;
@@ -208,10 +209,10 @@ static const struct {
 	{ "BlkioWeight", DOCKER_LIMIT_BLKIO,
 	    "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded." },
 	{ "BlkioWeightDevice", 0, no_weight_device },
-	{ "BlkioDeviceReadBps", 0, no_bps_read },
-	{ "BlkioDeviceWriteBps", 0, no_bps_write },
-	{ "BlkioDeviceReadIOps", 0, no_iops_read },
-	{ "BlkioDeviceWriteIOps", 0, no_iops_write },
+	{ "BlkioDeviceReadBps", DOCKER_LIMIT_IO, no_bps_read },
+	{ "BlkioDeviceWriteBps", DOCKER_LIMIT_IO, no_bps_write },
+	{ "BlkioDeviceReadIOps", DOCKER_LIMIT_IO, no_iops_read },
+	{ "BlkioDeviceWriteIOps", DOCKER_LIMIT_IO, no_iops_write },
 	{ "CgroupParent", DOCKER_LIMIT_CGROUP,
 	    "The machine has no cgroups for containers. The cgroup parent is discarded." },
 };

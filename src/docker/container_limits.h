@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strv.h"
+#include "docker/device_limits.h"
 
 /* Kinds of limits that a machine may have. */
 enum docker_limit {
@@ -17,6 +18,7 @@ enum docker_limit {
 	DOCKER_LIMIT_CPUSET = 16,
 	DOCKER_LIMIT_PIDS = 32,
 	DOCKER_LIMIT_BLKIO = 64,
+	DOCKER_LIMIT_IO = 128, /* for single disks */
 };
 
 enum { DOCKER_CPUS_MAX = 8192 };
@@ -31,6 +33,8 @@ struct docker_limits {
 	const char *cpuset_cpus, *cpuset_mems;
 	const char *cgroup_parent; /* without slashes at its ends */
 	int host_cgroupns;
+	struct docker_device_limit devices[DOCKER_DEVICE_LIMITS_MAX];
+	size_t device_count;
 };
 
 /* Reads and checks them: 0, or -EINVAL with a text in Docker's words. */

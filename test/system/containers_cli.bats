@@ -272,7 +272,8 @@ has_made_them()
 @test "an option that cannot be honoured or read is an error that names it" {
 	local row
 	# shellcheck disable=SC2089
-	for row in '--cpus x|--cpus' '-m 12q|--memory' '--ulimit nofile=2:1|--ulimit' '--device x|--device' '--restart sometimes|--restart' \
+	for row in '--cpus x|--cpus' '-m 12q|--memory' '--ulimit nofile=2:1|--ulimit' '--device x|--device' '--device-read-bps /dev/sda|--device-read-bps' \
+		'--device-write-iops /dev/sda:1m|--device-write-iops' '--restart sometimes|--restart' \
 		'--restart always --rm|--restart' '--mount target=/x,no=1|"no"' '-v x|--volume' '-p x|port "x"' '--tmpfs x|--tmpfs' '--attach all|--attach' \
 		'--attach stdout -d|--attach' '--pull perhaps|--pull' '--rm=perhaps|--rm' '-e =x|environment' '--env-file /nothing|--env-file' \
 		'--isolation x|--isolation'; do

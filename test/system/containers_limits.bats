@@ -58,7 +58,7 @@ expect()
 
 @test "limits are in the container's cgroup, or one warning of each kind says that they are not" {
 	docker create --name all -m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 50 \
-		--oom-kill-disable --device-read-bps /dev/sda:1mb busybox:test \
+		--oom-kill-disable busybox:test \
 		sh -c 'cd /sys/fs/cgroup 2>/dev/null && for f in memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max; do [ ! -e $f ] || echo $f $(cat $f); done' \
 		>/dev/null 2>"$WORLD/warnings"
 	docker start -a all >"$WORLD/found"
@@ -70,7 +70,6 @@ expect()
 	expect PidsLimit 'not support PIDs limit' pids.max 50
 	# cgroup 2 has no such thing anywhere.
 	contains "$(<"$WORLD/warnings")" 'not support OomKillDisable'
-	contains "$(<"$WORLD/warnings")" 'BPS Block I/O read limit'
 	if has MemoryLimit; then
 		! has SwapLimit || expect SwapLimit 'not support swap limit' memory.swap.max 33554432
 		equal 67108864 "$(docker inspect -f '{{.HostConfig.Memory}}' all)"
@@ -87,6 +86,26 @@ expect()
 	docker run -d --name scored --oom-score-adj 400 busybox:test sleep 1000 >/dev/null
 	equal 400 "$(docker exec scored cat /proc/self/oom_score_adj)"
 	docker rm -f scored >/dev/null
+}
+
+# disk: a whole disk that the machine's kernel has.
+disk()
+{
+	in_machine box sh -c 'cd /sys/class/block && for d in *; do [ -e "$d/partition" ] || echo "$d"; done' | grep -m 1 -v -e loop -e ram
+}
+
+@test "limits of a disk are in io.max, or one warning of each kind; a disk that is not there is an error" {
+	local disk
+	disk=$(disk) || skip "the machine's kernel has no disk"
+	docker create --name slow --device-read-bps "/dev/$disk:1mb" --device-write-bps "/dev/$disk:2mb" --device-read-iops "/dev/$disk:30" \
+		--device-write-iops "/dev/$disk:40" busybox:test sh -c 'cat /sys/fs/cgroup/io.max 2>/dev/null; true' >/dev/null 2>"$WORLD/warnings"
+	if grep -q 'Block I/O' "$WORLD/warnings"; then
+		equal 4 "$(grep -c 'Block.* limit or the cgroup is not mounted' "$WORLD/warnings")"
+		return
+	fi
+	contains "$(docker start -a slow)" 'rbps=1048576 wbps=2097152 riops=30 wiops=40'
+	exits 125 docker run --device-read-bps /dev/nothing:1mb busybox:test true
+	contains "$stderr" 'stat /dev/nothing: no such disk'
 }
 
 @test "limits that make no sense are errors in Docker's words" {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/core/cgroup.h"
+#include "agent/engine/container_io.h"
 #include "agent/engine/events.h"
 #include "agent/engine/namespaces.h"
 #include "base/alloc.h"
@@ -33,7 +34,8 @@ unsigned cgroups_find(int has_cgroup)
 	} files[] = { { "cgroup.procs", DOCKER_LIMIT_CGROUP }, { "memory.max", DOCKER_LIMIT_MEMORY },
 		{ "memory.swap.max", DOCKER_LIMIT_SWAP }, { "cpu.max", DOCKER_LIMIT_CPU },
 		{ "cpuset.cpus", DOCKER_LIMIT_CPUSET }, { "pids.max", DOCKER_LIMIT_PIDS },
-		{ "io.weight", DOCKER_LIMIT_BLKIO }, { "io.bfq.weight", DOCKER_LIMIT_BLKIO } };
+		{ "io.weight", DOCKER_LIMIT_BLKIO }, { "io.bfq.weight", DOCKER_LIMIT_BLKIO },
+		{ "io.max", DOCKER_LIMIT_IO } };
 	unsigned found = 0;
 	for (size_t i = 0; has_cgroup && i < ARRAY_SIZE(files); i++) {
 		AUTOFREE char *path = path_join(ENGINE_OWN, files[i].file);
@@ -258,7 +260,9 @@ int container_cgroup_limit(const struct container *c, const struct docker_limits
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
 		if (files[i].given && there & files[i].needs)
 			r = set_one(c, files[i].name, files[i].text, err);
-	return r == 0 && l->blkio_weight && there & DOCKER_LIMIT_BLKIO ? set_weight(c, l->blkio_weight, err) : r;
+	if (r == 0 && l->blkio_weight && there & DOCKER_LIMIT_BLKIO)
+		r = set_weight(c, l->blkio_weight, err);
+	return r < 0 ? r : container_io_limit(c, l, err);
 }
 
 /* ---- making and removing ---- */

@@ -236,6 +236,29 @@ static int add_devices(struct maker *m, struct error **err)
 	return add_objects(m, "device", "Devices", value_device, err);
 }
 
+static const struct {
+	const char *option, *key;
+	int is_size;
+} disk_limits[] = { { "device-read-bps", "BlkioDeviceReadBps", 1 }, { "device-write-bps", "BlkioDeviceWriteBps", 1 },
+	{ "device-read-iops", "BlkioDeviceReadIOps", 0 }, { "device-write-iops", "BlkioDeviceWriteIOps", 0 } };
+
+static int add_disk_limits(struct maker *m, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(disk_limits); i++) {
+		const struct strv *texts = options_list(m->options, disk_limits[i].option);
+		struct json_object *list = json_object_new_array();
+		json_add(m->host, disk_limits[i].key, list);
+		for (size_t k = 0; r == 0 && k < texts->count; k++) {
+			struct json_object *one = NULL;
+			r = value_disk(disk_limits[i].option, texts->items[k], disk_limits[i].is_size, &one, err);
+			if (r == 0)
+				json_object_array_add(list, one);
+		}
+	}
+	return r;
+}
+
 static int add_ports(struct maker *m, struct error **err)
 {
 	AUTO_DOCKER_PORTS struct docker_ports published = { 0 }, exposed = { 0 };
@@ -307,6 +330,7 @@ static const struct {
 	{ { "tmpfs" }, add_tmpfs },
 	{ { "ulimit" }, add_ulimits },
 	{ { "device" }, add_devices },
+	{ { "device-read-bps", "device-write-bps", "device-read-iops", "device-write-iops" }, add_disk_limits },
 	{ { "publish", "expose" }, add_ports },
 	{ { "restart" }, add_restart },
 	{ { "log-driver", "log-opt" }, add_log },

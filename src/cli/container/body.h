@@ -36,6 +36,10 @@
 	{ "cidfile", 0, OPTION_STRING, "FILE", "write the container's identity to a new file", .complete = "file" }, \
 	{ "device", 0, OPTION_LIST, "PATH[:INSIDE][:rwm]", "give it a device of the machine" }, \
 	{ "device-cgroup-rule", 0, OPTION_LIST, "RULE", "accepted with a warning: a container makes no devices" }, \
+	{ "device-read-bps", 0, OPTION_LIST, "DISK:SIZE", "bytes a second at most that it reads from a disk" }, \
+	{ "device-read-iops", 0, OPTION_LIST, "DISK:N", "reads a second at most" }, \
+	{ "device-write-bps", 0, OPTION_LIST, "DISK:SIZE", "bytes a second at most that it writes to a disk" }, \
+	{ "device-write-iops", 0, OPTION_LIST, "DISK:N", "writes a second at most" }, \
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
 	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "a domain to search names in" }, \

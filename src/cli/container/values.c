@@ -88,6 +88,23 @@ int value_device(const char *text, struct json_object **ret, struct error **err)
 	return 0;
 }
 
+int value_disk(const char *option, const char *text, int is_size, struct json_object **ret, struct error **err)
+{
+	const char *colon = strrchr(text, ':');
+	int64_t rate = 0;
+	int r = !colon || text[0] != '/' ? -EINVAL :
+		is_size                  ? value_size(option, colon + 1, &rate, NULL) :
+					   value_number(option, colon + 1, &rate, NULL);
+	if (r < 0 || rate < 0)
+		return error_set(err, EINVAL, "--%s \"%.80s\": write DISK:%s, such as /dev/sda:%s", option, text,
+		    is_size ? "SIZE" : "N", is_size ? "1mb" : "100");
+	AUTOFREE char *path = xstrndup(text, (size_t)(colon - text));
+	*ret = json_object_new_object();
+	json_add_string(*ret, "Path", path);
+	json_add_i64(*ret, "Rate", rate);
+	return 0;
+}
+
 int value_restart(const char *text, struct json_object **ret, struct error **err)
 {
 	static const char *const names[] = { "no", "always", "unless-stopped", "on-failure" };

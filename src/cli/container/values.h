@@ -11,8 +11,10 @@ int value_cpus(const char *text, int64_t *ret_nano, struct error **err);        
 int value_number(const char *option, const char *text, int64_t *ret, struct error **err); /* also negative */
 /* "512m"; -1 means no limit */
 int value_size(const char *option, const char *text, int64_t *ret, struct error **err);
-int value_ulimit(const char *text, struct json_object **ret, struct error **err);  /* "nofile=1024:2048"; owned */
-int value_device(const char *text, struct json_object **ret, struct error **err);  /* "/dev/x:/dev/y:rwm"; owned */
+int value_ulimit(const char *text, struct json_object **ret, struct error **err); /* "nofile=1024:2048"; owned */
+int value_device(const char *text, struct json_object **ret, struct error **err); /* "/dev/x:/dev/y:rwm"; owned */
+/* "/dev/sda:1mb", or with a plain number of operations; owned */
+int value_disk(const char *option, const char *text, int is_size, struct json_object **ret, struct error **err);
 int value_restart(const char *text, struct json_object **ret, struct error **err); /* "on-failure:3"; owned */
 /* --health-* and --no-healthcheck, as a member of `config`. */
 int value_health(struct options *o, struct json_object *config, struct error **err);

@@ -84,6 +84,7 @@ static int hand_to_agent(struct isolation_run *run, const char *path)
 
 static int make_in(struct isolation_run *run, const char *parent)
 {
+	static const char *const controllers[] = { "+memory", "+cpu", "+pids", "+io" };
 	AUTOFREE char *pid = xasprintf("%d", (int)run->first);
 	int made = -EEXIST;
 	AUTOFREE char *path = NULL;
@@ -104,9 +105,8 @@ static int make_in(struct isolation_run *run, const char *parent)
 	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(run, path);
 	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the
 	 * root, limits become possible. */
-	cgroup_write(parent, "cgroup.subtree_control", "+memory");
-	cgroup_write(parent, "cgroup.subtree_control", "+cpu");
-	cgroup_write(parent, "cgroup.subtree_control", "+pids");
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+		cgroup_write(parent, "cgroup.subtree_control", controllers[i]);
 	if (result >= 0)
 		result = cgroup_write(path, "cgroup.procs", pid);
 	if (result < 0) {

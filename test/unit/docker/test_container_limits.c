@@ -36,6 +36,34 @@ static void test_parse(void **state)
 	assert_string_equal(l.cpuset_cpus, "0-1,3");
 	assert_null(l.cpuset_mems);
 	assert_true(l.host_cgroupns);
+	assert_int_equal(l.device_count, 0);
+}
+
+static void test_devices(void **state)
+{
+	AUTO_JSON struct json_object *o = parse(
+	    "{\"BlkioDeviceReadBps\":[{\"Path\":\"/dev/vda\",\"Rate\":1048576},{\"Path\":\"/dev/vdb\",\"Rate\":0}],"
+	    "\"BlkioDeviceWriteBps\":[],\"BlkioDeviceWriteIOps\":[{\"Path\":\"/dev/vda\",\"Rate\":7}]}");
+	struct docker_limits l;
+	assert_int_equal(docker_limits_parse(o, &l, NULL), 0);
+	assert_int_equal(l.device_count, 3);
+	assert_string_equal(l.devices[0].path, "/dev/vda");
+	assert_string_equal(l.devices[0].word, "rbps");
+	assert_int_equal(l.devices[0].rate, 1048576);
+	assert_int_equal(l.devices[1].rate, 0);
+	assert_string_equal(l.devices[2].word, "wiops");
+	assert_int_equal(l.devices[2].rate, 7);
+}
+
+static void test_too_many_devices(void **state)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	struct docker_limits l;
+	json_add(o, "BlkioDeviceReadIOps", list);
+	for (int i = 0; i <= DOCKER_DEVICE_LIMITS_MAX; i++)
+		json_object_array_add(list, parse("{\"Path\":\"/dev/vda\",\"Rate\":1}"));
+	assert_int_equal(docker_limits_parse(o, &l, NULL), -EINVAL);
 }
 
 static void test_refused(void **state)
@@ -62,6 +90,11 @@ static void test_refused(void **state)
 		{ "{\"CgroupParent\":\"//\"}", "CgroupParent" },
 		{ "{\"CgroupParent\":\"1/2/3/4/5/6/7/8/9\"}", "CgroupParent" },
 		{ "{\"CgroupnsMode\":\"x\"}", "cgroup namespace" },
+		{ "{\"BlkioDeviceReadBps\":7}", "BlkioDeviceReadBps" },
+		{ "{\"BlkioDeviceReadBps\":[7]}", "array of objects" },
+		{ "{\"BlkioDeviceReadBps\":[{\"Path\":\"/dev/vda\"}]}", "no Rate" },
+		{ "{\"BlkioDeviceReadBps\":[{\"Path\":\"/dev/vda\",\"Rate\":-1}]}", "Rate" },
+		{ "{\"BlkioDeviceReadBps\":[{\"Path\":\"\",\"Rate\":1}]}", "Path" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO_JSON struct json_object *o = parse(cases[i].text);
@@ -137,6 +170,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_too_many_devices),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_discard),
 		cmocka_unit_test(test_discard_swap),
