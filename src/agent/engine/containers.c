@@ -376,8 +376,11 @@ static void fail_start(struct container *c, int code, const struct error *err)
 	container_close_ports(c);
 	container_network_leave(c);
 	c->restarting = 0;
-	if (!c->starter)
+	if (!c->starter) {
 		policy_decide(c, 0);
+		log_warning("container %s does not start%s: %s", c->record.name,
+		    c->policy_wants ? ", and is tried again" : "", error_text(err, code));
+	}
 	engine_answer(TAKE_PTR(c->starter), code == -ENOENT || code == -EACCES ? -EINVAL : code, err);
 	c->remove |= c->record.body.auto_remove;
 	if (!c->remove)
