@@ -235,9 +235,8 @@ const checks = {
 		stream.pipe(out);
 		const gone = new Promise((resolve) => stream.on("data", () => out.text.includes('"destroy"') && resolve()));
 		await withContainer({ Cmd: ["true"], Labels: { watched: "yes" } }, async (container) => {
-			const wait = container.wait({ condition: "next-exit" });
 			await container.start();
-			await wait;
+			await container.wait();
 		});
 		await gone;
 		stream.destroy();

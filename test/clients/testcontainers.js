@@ -59,7 +59,7 @@ const checks = {
 	},
 
 	async health() {
-		const c = sleeper().withHealthCheck({ test: ["CMD-SHELL", "test -e /tmp"], interval: 1000, timeout: 3000, retries: 3, startPeriod: 0 });
+		const c = sleeper().withHealthCheck({ test: ["CMD-SHELL", "test -e /tmp"], interval: 1000, timeout: 30000, retries: 3, startPeriod: 0 });
 		await using(await c.withWaitStrategy(Wait.forHealthCheck()).start(), async () => {});
 	},
 

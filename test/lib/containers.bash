@@ -40,6 +40,25 @@ is_status()
 	[ "$(docker inspect -f '{{.State.Status}}' "$1")" = "$2" ]
 }
 
+# Whether there are no containers: a client's own removal may go on after its answer.
+no_containers()
+{
+	[ -z "$(docker ps -aq)" ]
+}
+
+# actions_until CONTAINER ACTION: prints its events up to this one, for which it waits.
+actions_until()
+{
+	local fd action
+	exec {fd}< <(exec timeout 60 docker events --since 1 --filter "container=$1" --format '{{.Action}}')
+	while read -r -u "$fd" action; do
+		printf '%s ' "$action"
+		[ "$action" != "$2" ] || break
+	done
+	kill $! 2>/dev/null || true
+	exec {fd}<&-
+}
+
 # engine_of MACHINE: the number of its engine on the host, without a VM.
 engine_of()
 {
@@ -57,7 +76,49 @@ listens()
 	docker exec "$1" netstat -ltn | grep -q ":$2 "
 }
 
+# nothing_left: of containers in "box": files, runs, cgroups, interfaces, mounts, processes, ports.
+# What is left is said on stderr.
+nothing_left()
+{
+	local engine inside
+	engine=$(engine_of box)
+	inside=(nsenter --user --mount --net --target "$engine" --setuid 0 --setgid 0)
+	equal '' "$(find "$XDG_DATA_HOME/holm/machines/box/containers" -mindepth 1 -maxdepth 1 ! -name volumes)"
+	equal '' "$("${inside[@]}" find /run/containers /run/crun -mindepth 1 2>/dev/null)"
+	equal '' "$("${inside[@]}" ls /sys/class/net | grep veth)"
+	equal '' "$(grep ' /run/containers/' "/proc/$engine/mountinfo")"
+	equal '' "$(world_cgroups | grep -E '/[0-9a-f]{64}$')"
+	equal '' "$(ss -Hltnp | grep "pid=$(keeper_of box),")"
+	equal 'holm-engine' "$(cat "/proc/$(awk '/^PPid:/ { print $2 }' "/proc/$engine/status")/task/"*/children | xargs -n 1 sh -c 'cat "/proc/$0/comm"')"
+}
 
+# The same in a VM: in the folder of the containers, and outside of the machine.
+nothing_left_in_vm()
+{
+	equal '' "$(as_root box ls -A /var/lib/holm/storage | grep -vx volumes)"
+	equal '' "$(as_root box ls /sys/class/net | grep veth)"
+	equal '' "$(outside left <<-'END'
+		$b find /sys/fs/cgroup/holm-containers -mindepth 1 -type d ! -name engine
+		for process in /proc/[0-9]*; do
+			read -r line <"$process/cmdline"
+			case $line in *exe--engine*) $b grep ' /run/containers/' "$process/mountinfo"; $b ls "$process/root/run/containers" ;; esac
+		done
+	END
+	)"
+	equal '' "$(ss -Hltnp | grep "pid=$(keeper_of box),")"
+}
+
+is_nothing_left()
+{
+	if [ "$ISOLATION" = native ]; then nothing_left; else nothing_left_in_vm; fi 2>"$BATS_TEST_TMPDIR/left"
+	[ ! -s "$BATS_TEST_TMPDIR/left" ]
+}
+
+# Waits until nothing is left of any container.
+nothing_stays_of_containers()
+{
+	until_true 60 is_nothing_left || { cat "$BATS_TEST_TMPDIR/left" >&2; return 1; }
+}
 
 # api METHOD PATH [curl option]...
 api()

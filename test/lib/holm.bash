@@ -332,18 +332,28 @@ fsd_worker()
 	fsd_workers "$1" | grep -m 1 .
 }
 
-# crash_agent: ends the agent of the VM "box", and nothing else. A program inside crashes, and the
-# kernel runs the handler of its dump outside of the machine. The reaper and the process that waits
-# for the engine's place are no agents.
-crash_agent()
+# outside WORD: runs the script on stdin in the VM "box", but outside of the machine there: a
+# program inside crashes, and the kernel runs the handler of its dump. The script has the word as
+# $2, and a busybox as $b, as there is no other program. Prints its output.
+outside()
 {
-	as_root box sh -c 'cat >/tmp/handler; echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler" >/proc/sys/kernel/core_pattern
-		sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern' <<-'END' || true
+	# shellcheck disable=SC2016
+	{ echo 'b=/proc/$1/root/bin/busybox; exec >"/proc/$1/root/tmp/handler.out" 2>&1'; cat; } |
+		as_root box sh -c 'cat >/tmp/handler; rm -f /tmp/handler.out
+			echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler %P $1" >/proc/sys/kernel/core_pattern
+			sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern; cat /tmp/handler.out 2>/dev/null' sh "$1"
+}
+
+# crash WHAT: ends the agent, engine or monitor of the VM "box", and nothing else. The reaper and
+# the process that waits for the engine's place are no agents.
+crash()
+{
+	outside "$1" <<-'END' || true
 		for process in /proc/[0-9]*; do
 			read -r line <"$process/cmdline"
 			read -r name <"$process/comm"
-			case "$name $line" in
-			"init holm-agent"*) kill -9 "${process#/proc/}" ;;
+			case "$2 $name $line" in
+			"agent init holm-agent"* | "engine "*exe--engine* | "monitor "*monitor--monitor*) kill -9 "${process#/proc/}" ;;
 			esac
 		done
 	END

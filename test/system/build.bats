@@ -250,7 +250,7 @@ listing()
 	equal 'A /a;A /a/b;A /a/b/c;D /etc/group;A /made;A /opaque;A /opaque/y;' "$(changes ran | sed 's|[AC] /tmp[^;]*;||g')"
 	equal '33:44 4755 1000' "$(docker run --rm ran stat -c '%u:%g %a' /made | tr '\n' ' ')$(docker run --rm ran stat -c %u /tmp/mine)"
 	equal 5 "$(holm image inspect ran | jq '[.[0].config.history[] | select(.created_by | startswith("RUN")) | select(.empty_layer | not)] | length')"
-	equal '' "$(docker ps -aq)"
+	until_true 60 no_containers
 }
 
 @test "a second build makes nothing, whatever the times of files say; a change makes what follows" {
@@ -306,7 +306,7 @@ RUN cat /src/b
 	fails 'no stage "twoo"; did you mean two?' --target twoo <<<$'FROM busybox:test AS two'
 	fails 'exit 127' <<<$'FROM busybox:test\nRUN nosuchprogram'
 	fails 'the image is for linux/s390x, and this host is' --platform linux/s390x <<<$'FROM scratch\nCOPY Dockerfile /bin/sh\nRUN x'
-	equal '' "$(docker ps -aq)"
+	until_true 60 no_containers
 }
 
 @test ".dockerignore decides what there is; a link leads out of neither context nor stage" {
@@ -557,7 +557,7 @@ said()
 		COPY --from=endless / /
 		COPY --from=failing / /
 	END
-	equal '' "$(docker ps -aq)"
+	until_true 60 no_containers
 	docker volume ls -q | xargs docker volume rm >/dev/null
 }
 
@@ -641,5 +641,5 @@ has_gone()
 	builds 1
 	docker exec -d "$(docker ps -q --filter label=org.holm.build)" sh -c 'echo on >/go'
 	wait "$other"
-	equal '' "$(docker ps -aq)"
+	until_true 60 no_containers
 }

@@ -232,7 +232,7 @@ has_lines()
 	equal 'running true' "$(docker inspect -f '{{.State.Status}} {{.State.Running}}' web)"
 	exits 1 docker rm web
 	contains "$stderr" 'is running'
-	docker stop web >/dev/null
+	docker stop -t 60 web >/dev/null
 	equal 'exited 3' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "${id:0:7}")"
 	equal stopped "$(docker logs --tail 1 web)"
 	equal 3 "$(docker wait web)"

@@ -43,7 +43,7 @@ D /srv/www/index.html' "$(sort -k1,1 -k2 "$TMPDIR/diff" | sed '/^. .srv.www./d';
 	cut -d' ' -f2 "$TMPDIR/diff" | LC_ALL=C sort -c
 	equal '[]' "$(docker create --name fresh busybox:test true >/dev/null; api GET /containers/fresh/changes)"
 	docker run -d --name runs -v "$HOME:/data" busybox:test sh -c 'echo x >/made; sleep 100' >/dev/null
-	until docker exec runs test -s /made; do :; done
+	until_true 60 docker exec runs test -s /made
 	equal $'A /data\nA /made' "$(docker diff runs)"
 	exits 1 docker diff nothing
 	contains "$stderr" 'No such container'
@@ -82,7 +82,7 @@ D /srv/www/index.html' "$(sort -k1,1 -k2 "$TMPDIR/diff" | sed '/^. .srv.www./d';
 	local since id
 	since=$(date +%s)
 	docker run -d --name live busybox:test sh -c 'echo one >/one; while :; do sleep 1; done' >/dev/null
-	until docker exec live test -s /one; do :; done
+	until_true 60 docker exec live test -s /one
 	id=$(docker commit live live:1)
 	equal one "$(docker run --rm live:1 cat /one)"
 	equal 'running false' "$(docker inspect -f '{{.State.Status}} {{.State.Paused}}' live)"

@@ -18,11 +18,11 @@ setup_file()
 		    command: sh -c 'echo rows >/data/rows; exec nc -ll -p 5432 -e cat /data/rows'
 		    volumes: ["data:/data"]
 		    networks: { back: { aliases: [store] } }
-		    healthcheck: { test: ["CMD", "test", "-e", "/data/rows"], interval: 1s }
+		    healthcheck: { test: "netstat -ltn | grep -q :5432", interval: 1s }
 		    stop_grace_period: 0s
 		  web:
 		    image: busybox:test
-		    command: sh -c 'nc store 5432 </dev/null; exec nc -ll -p 80 -e hostname'
+		    command: sh -c 'timeout 60 nc store 5432 </dev/null; exec nc -ll -p 80 -e hostname'
 		    depends_on: { db: { condition: service_healthy } }
 		    networks: [back, front]
 		    stop_grace_period: 0s
@@ -58,7 +58,7 @@ compose()
 # answers TEXT COMMAND...: waits until the command prints it.
 answers()
 {
-	local wanted=$1 end=$((SECONDS + 20))
+	local wanted=$1 end=$((SECONDS + 60))
 	shift
 	until [ "$("$@" 2>/dev/null)" = "$wanted" ]; do
 		[ $SECONDS -lt $end ] || { echo "never answered $wanted: $*" >&2; return 1; }
@@ -74,7 +74,8 @@ answers()
 	equal 10.213.7.9 "$(docker inspect -f '{{.NetworkSettings.Networks.shop_front.IPAddress}}' shop_proxy_1)"
 	# shellcheck disable=SC2016 # of the container
 	equal quiet "$(compose exec -T proxy sh -c 'echo $MODE')"
-	equal "$(docker inspect -f '{{.Config.Hostname}}' shop_web_1)" "$(compose exec -T proxy nc web 80 </dev/null)"
+	until_true 60 listens shop_web_1 80
+	equal "$(docker inspect -f '{{.Config.Hostname}}' shop_web_1)" "$(compose exec -T proxy timeout 60 nc web 80 </dev/null)"
 	# The proxy is not on the network of the database.
 	run ! docker-compose --no-ansi exec -T proxy nslookup db 127.0.0.11
 	equal 'shop_back true shop_front false' "$(docker network inspect -f '{{.Name}} {{.Internal}}' shop_back shop_front | xargs)"
@@ -89,7 +90,7 @@ answers()
 	compose up -d --scale web=3
 	equal 3 "$(docker ps -q --filter label=com.docker.compose.service=web | wc -l)"
 	equal 3 "$(compose exec -T proxy nslookup -type=a web 127.0.0.11 | awk '/^Name:/ {n = 1} n && /^Address/ {print $NF}' | sort -u | wc -l)"
-	equal rows "$(compose run --rm -T web nc store 5432 </dev/null)"
+	equal rows "$(compose run --rm -T web timeout 60 nc store 5432 </dev/null)"
 	compose up -d --scale web=1
 	equal 1 "$(docker ps -q --filter label=com.docker.compose.service=web | wc -l)"
 	compose restart -t 0 proxy

@@ -32,19 +32,6 @@ create_body()
 	answer=$(api POST '/containers/create?name=made' -H 'Content-Type: application/json' -d "{\"Image\":\"busybox:test\",\"Cmd\":[\"true\"],\"HostConfig\":$1}")
 }
 
-# actions_until CONTAINER ACTION: prints its events up to this one, for which it waits.
-actions_until()
-{
-	local fd action
-	exec {fd}< <(exec timeout 60 docker events --since 1h --filter "container=$1" --format '{{.Action}}')
-	while read -r -u "$fd" action; do
-		printf '%s ' "$action"
-		[ "$action" != "$2" ] || break
-	done
-	kill $! 2>/dev/null || true
-	exec {fd}<&-
-}
-
 # expect FLAG WARNING FILE VALUE: the limit is in the container's cgroup, or the create warned.
 expect()
 {
@@ -197,6 +184,7 @@ disk()
 	out=$({ command timeout 60 curl -sSN --unix-socket "$SOCKET" http://docker/containers/used/stats || true; } | head -n 2)
 	equal 2 "$(jq -c 'select(.precpu_stats.cpu_usage.total_usage > 0) | .id' <<<"$out" | wc -l)"
 	contains "$(docker stats --no-stream --format '{{.Name}} {{.CPUPerc}}' used)" 'used '
+	[[ "$(command timeout 60 holm stats --format '{{.Name}} {{.CPUPerc}}' used | head -n 2 | sed 's/[1-9]/N/' | xargs)" =~ ^used\ .*N.*\ used\ .*N ]]
 	docker rm -f used >/dev/null
 	docker create --name idle busybox:test true >/dev/null
 	out=$(api GET '/containers/idle/stats?stream=0')

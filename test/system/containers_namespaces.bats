@@ -93,15 +93,28 @@ output_of()
 	docker rm -f alone "$id" >/dev/null
 }
 
+# runs CONTAINER COMMAND: whether it is among the container's processes; runs_not: whether not.
+runs()
+{
+	[[ "$(docker exec "$1" ps)" == *"$2"* ]]
+}
+
+runs_not()
+{
+	[[ "$(docker exec "$1" ps)" != *"$2"* ]]
+}
+
 @test "--pid container:NAME: its processes, also with --ipc and --network of the same container; --uts host" {
 	docker run -d --name first --ipc shareable busybox:test sleep 1234 >/dev/null
+	# A command is in the list only some time after the start, and after its end for a while.
+	until_true 60 runs first 'sleep 1234'
 	contains "$(docker run --rm --pid container:first busybox:test ps)" 'sleep 1234'
 	contains "$(docker run --rm --pid container:first --ipc container:first --network container:first busybox:test ps)" 'sleep 1234'
 	contains "$(docker run --rm --pid container:first --network none busybox:test sh -c 'ps; ls /sys/class/net')" lo
 	contains "$(docker run --rm --pid container:first --network host busybox:test ps)" 'sleep 1234'
 	# its other processes end with the first one, though it is not process 1 of the namespace
 	equal 0 "$(docker wait "$(docker run -d --name rest --pid container:first busybox:test sh -c 'sleep 3456 & sleep 1')")"
-	equal 0 "$(docker exec first ps | grep -c 'sleep 345[6]' || true)"
+	until_true 60 runs_not first 'sleep 3456'
 	docker rm rest >/dev/null
 	docker run -d --name second --pid container:first busybox:test sleep 2345 >/dev/null
 	contains "$(docker exec second ps)" 'sleep 1234'

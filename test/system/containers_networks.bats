@@ -149,7 +149,7 @@ status()
 	idle inside --network closed
 	a=$(address web one)
 	gateway=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' one)
-	until_true 10 docker exec near sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | timeout 5 nc $a 80 | grep -q 404"
+	until_true 60 docker exec near sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | timeout 5 nc $a 80 | grep -q 404"
 	equal 0 "$(docker exec near ping -c 1 -W 5 "$gateway" >/dev/null; echo $?)"
 	run ! docker exec far timeout 1 nc "$a" 80
 	run ! docker exec far ping -c 1 -W 1 "$gateway"
@@ -270,7 +270,7 @@ engine_of()
 @test "a killed engine and a stopped machine forget no network; removed ones leave nothing" {
 	local before a i
 	docker run --rm busybox:test true
-	until_true 10 has_no_veth
+	until_true 60 has_no_veth
 	before=$(links)
 	docker network create --label keep=1 one >/dev/null
 	idle web --network one
@@ -295,7 +295,7 @@ engine_of()
 	done
 	docker run --rm --network many60 busybox:test true
 	equal 62 "$(docker network prune -f | grep -c -e '^many' -e '^one$' -e '^two$')"
-	until_true 10 links_are "$before"
+	until_true 60 links_are "$before"
 }
 
 @test "holm network: create, ls, inspect, connect, disconnect, rm, prune; --network of run" {

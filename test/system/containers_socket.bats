@@ -101,7 +101,7 @@ inside()
 as_unit()
 {
 	background "$BATS_TEST_DIRNAME/../lib/listen-fds" "$XDG_RUNTIME_DIR/holm/docker.sock" holm system docker-socket 2>"$WORLD/unit.err"
-	until_true 10 test -S "$XDG_RUNTIME_DIR/holm/docker.sock"
+	until_true 60 test -S "$XDG_RUNTIME_DIR/holm/docker.sock"
 }
 
 # at_unit COMMAND...: docker, at that socket.

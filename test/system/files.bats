@@ -385,7 +385,7 @@ other" "$(ls "$WORLD/side")"
 	wait "${answers[@]}"
 	equal 8 "$(cat "$BATS_TEST_TMPDIR"/answer* | grep -c WORD)"
 	if [ "$ISOLATION" = vm ]; then
-		crash_agent
+		crash agent
 		until_true 60 answers box /tmp/sock
 		as_root box dmesg >"$BATS_TEST_TMPDIR/kernel"; tail -n 5 "$BATS_TEST_TMPDIR/kernel"; grep -q 'went on with the running machine box' "$BATS_TEST_TMPDIR/kernel"
 	fi
