@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { EACH_MAX = 256, ALL_MAX = 2048, SERVERS_MAX = 3, SERVER_MS = 2000, DNS_PORT = 53, LENGTH = 2 };
+enum { EACH_MAX = 100, ALL_MAX = 2048, SERVERS_MAX = 3, SERVER_MS = 2000, DNS_PORT = 53, LENGTH = 2 };
 
 struct forward {
 	struct forward *next;

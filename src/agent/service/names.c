@@ -63,14 +63,25 @@ static void on_timer(struct source *s, void *data)
 	asked_free(data);
 }
 
+/* The oldest one gives way: its client has most likely given up, and many that are never answered
+ * keep nobody else from an answer. */
+static void make_room(struct names *n)
+{
+	struct asked *oldest = n->asked;
+	if (n->count < ASKED_MAX)
+		return;
+	while (oldest->next)
+		oldest = oldest->next;
+	asked_free(oldest);
+}
+
 static struct asked *asked_new(struct names *n)
 {
-	if (n->count >= ASKED_MAX)
-		return NULL;
+	make_room(n);
 	struct asked *q = xnew(struct asked);
 	*q = (struct asked){ .names = n, .fd = -1, .next = n->asked, .link = &n->asked };
 	if (q->next)
-		q->next->link = &q->next;
+		q->next->link = &q->next; /* NOLINT(clang-analyzer-unix.Malloc): it takes itself off the list */
 	n->asked = q;
 	n->count++;
 	buffer_init(&q->bytes, UDP_DATAGRAM_MAX + sizeof(uint16_t));
@@ -111,9 +122,9 @@ static void on_datagram(struct source *s, int fd, uint32_t events, void *data)
 	socklen_t size = sizeof client;
 	char query[QUERY_MAX];
 	ssize_t got = recvfrom(fd, query, sizeof query, MSG_DONTWAIT, (struct sockaddr *)&client, &size);
-	struct asked *q = got > 0 ? asked_new(n) : NULL;
-	if (!q)
+	if (got <= 0)
 		return;
+	struct asked *q = asked_new(n);
 	uint16_t length = htons((uint16_t)got);
 	q->client = client;
 	buffer_append(&q->bytes, &length, sizeof length);
@@ -141,9 +152,9 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct names *n = data;
 	AUTO_FD int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct asked *q = accepted < 0 ? NULL : asked_new(n);
-	if (!q)
+	if (accepted < 0)
 		return;
+	struct asked *q = asked_new(n);
 	q->fd = TAKE_FD(accepted);
 	upcall_start(n->agent, "/v1/relay/names?protocol=tcp", on_connection_opened, q, &q->call);
 }

@@ -44,8 +44,8 @@ teardown_file()
 
 # on_host RESOLV_CONF ROUTE COMMAND...: the host's network is one of the test's own, with this
 # default route. A resolver on RESOLVER (127.0.0.53) gives every name the address 192.0.2.77,
-# by UDP and TCP. The host's /etc is $TMPDIR/etc, whose resolv.conf is a link to
-# resolver/resolv.conf; with SINGLE set that file alone is mounted.
+# by UDP and TCP; it never answers queries for "silent". The host's /etc is $TMPDIR/etc, whose
+# resolv.conf is a link to resolver/resolv.conf; with SINGLE set that file alone is mounted.
 on_host()
 {
 	cp -a /etc "$TMPDIR/etc"
@@ -79,7 +79,8 @@ on_host()
 		open(sys.argv[1], "w").write("bound\n")
 		while True:
 		    q, client = s.recvfrom(2048)
-		    s.sendto(answer(q), client)
+		    if b"silent" not in q:
+		        s.sendto(answer(q), client)
 	END
 	mkfifo "$TMPDIR/bound"
 	# shellcheck disable=SC2016
@@ -110,8 +111,28 @@ off_host()
 	rm -r "${TMPDIR:?}/etc" "$TMPDIR/resolver" "$TMPDIR/resolver.pid" "$TMPDIR/bound"
 }
 
+# ask_silent: a program that sends COUNT queries for "silent" to 10.77.0.4.
+ask_silent()
+{
+	cat >"$TMPDIR/ask.c" <<-'END'
+		#include <arpa/inet.h>
+		#include <stdlib.h>
+		#include <unistd.h>
+		int main(int argc, char **argv)
+		{
+			static const char q[] = "\0\1\1\0\0\1\0\0\0\0\0\0\6silent\0\0\1\0\1";
+			struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = inet_addr("10.77.0.4") };
+			int s = socket(AF_INET, SOCK_DGRAM, 0);
+			for (int i = 0; i < atoi(argv[1]); i++, usleep(1000))
+				sendto(s, q, sizeof q - 1, 0, (void *)&to, sizeof to);
+		}
+	END
+	cc -static -o "$HOME/ask" "$TMPDIR/ask.c"
+	rm "$TMPDIR/ask.c"
+}
+
 @test "names go by way of the host's own resolver on loopback" {
-	requires tun python3 passt ip
+	requires tun python3 passt ip cc
 	found()
 	{
 		contains "$(holm machine run nslookup split.vpn.example 2>&1)" 192.0.2.77
@@ -140,6 +161,10 @@ off_host()
 	until_true 60 found
 	contains "$(holm machine run cat /etc/resolv.conf)" 'nameserver 10.77.0.4'
 	contains "$(holm machine run sh -c 'printf "\0\21\0\1\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1" >/tmp/q; timeout 60 nc 10.77.0.4 53 </tmp/q | hexdump -C')" '00 02 4d'
+	# Queries that nobody answers keep no others from an answer.
+	ask_silent
+	holm machine run "$HOME/ask" 400
+	contains "$(holm machine run timeout 10 nslookup split.vpn.example 2>&1)" 192.0.2.77
 	# The file is written in place.
 	echo 'nameserver 192.0.2.53' >"$TMPDIR/etc/resolver/resolv.conf"
 	until_true 60 asks 192.0.2.53
