@@ -358,7 +358,6 @@ six()
 	docker exec client ping -6 -c 1 -W 5 fd00:213:1::1
 	docker exec client grep "^fd00:213:1:0:7::3" /etc/hosts
 	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::99
-	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::1
 	exits 125 docker run --rm --network six --ip6 fd00:213:1::99 busybox:test true
 	contains "$stderr" 'Address already in use: fd00:213:1::99'
 	exits 125 docker run --rm --network six --ip6 fd00:9::9 busybox:test true
@@ -371,7 +370,6 @@ six()
 	equal fd00:213:1::77 "$(resolved web far aaaa)"
 	equal fd00:213:1::77 "$(six far six)"
 	docker network disconnect six far
-	run ! docker exec far ping -6 -c 1 -W 1 fd00:213:1::99
 	docker exec client ping -6 -c 1 -W 5 web
 }
 
@@ -398,7 +396,6 @@ post_networks()
 	idle other --network n200
 	equal 32 "$(docker exec many sh -c 'ls -d /sys/class/net/eth*' | wc -l)"
 	docker exec many ping -c 1 -W 5 beside
-	run ! docker exec other ping -c 1 -W 1 "$(address beside n32)"
 	engine=$(engine_of box)
 	kill -9 "$engine"
 	until_true 60 docker exec many true
@@ -444,12 +441,12 @@ post_networks()
 	idle client --network one
 	engine=$(engine_of box)
 	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$engine/status")
-	docker run -d --name flood --network one --dns 127.0.0.1 -v "$HOME/flood:/flood:ro" busybox:test sh -c 'for i in 1 2 3 4 5; do /flood 100000; done; sleep 1000' >/dev/null
+	docker run -d --name flood --network one --dns 127.0.0.1 -v "$HOME/flood:/flood:ro" busybox:test sh -c 'for i in 1 2; do /flood 100000; done; sleep 1000' >/dev/null
 	until_true 60 has_said flood
 	for _ in 1 2 3; do
 		equal "$(address web one)" "$(resolved client web)"
 	done
-	until_true 60 has_logs flood $'flooded\nflooded\nflooded\nflooded\nflooded'
+	until_true 60 has_logs flood $'flooded\nflooded'
 	equal "$engine" "$(engine_of box)"
 	[ $(($(awk '/^VmRSS/ { print $2 }' "/proc/$engine/status") - before)) -lt 16384 ]
 	rm "$HOME/flood" "$TMPDIR/flood.c"
