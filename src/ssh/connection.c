@@ -27,6 +27,7 @@
 #include "base/parse.h"
 #include "ssh/forward.h"
 #include "ssh/pump.h"
+#include "ssh/remote.h"
 #include "ssh/session.h"
 
 enum { LOGIN_MS = 120 * 1000, GOODBYE_MS = 2000, POLLS = 64 };
@@ -95,6 +96,19 @@ static enum answer ask_channel(struct connection *c, ssh_message m)
 	return ANSWER_GIVEN;
 }
 
+/* Answers to these come in the order of the requests (RFC 4254, 4). */
+static enum answer ask_connection(struct connection *c, ssh_message m)
+{
+	if (c->phase != PHASE_OPEN)
+		return ANSWER_NO;
+	if (ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD)
+		return remote_listen(c, m) ? ANSWER_LATER : ANSWER_NO;
+	if (ssh_message_subtype(m) != SSH_GLOBAL_REQUEST_CANCEL_TCPIP_FORWARD || !remote_cancel(c, m))
+		return ANSWER_NO;
+	ssh_message_global_request_reply_success(m, 0);
+	return ANSWER_GIVEN;
+}
+
 static enum answer begin_service(struct connection *c, ssh_message m)
 {
 	ssh_message_service_reply_success(m);
@@ -109,6 +123,7 @@ static const struct {
 	{ SSH_REQUEST_AUTH, log_in },
 	{ SSH_REQUEST_CHANNEL_OPEN, open_channel },
 	{ SSH_REQUEST_CHANNEL, ask_channel },
+	{ SSH_REQUEST_GLOBAL, ask_connection },
 };
 
 static void take_message(struct connection *c, ssh_message m)
@@ -125,7 +140,7 @@ static void take_message(struct connection *c, ssh_message m)
 
 static void take_messages(struct connection *c)
 {
-	for (ssh_message m; c->phase != PHASE_KEY_EXCHANGE && (m = ssh_message_get(c->ssh));)
+	for (ssh_message m; c->phase != PHASE_KEY_EXCHANGE && !c->answering && (m = ssh_message_get(c->ssh));)
 		take_message(c, m);
 }
 
@@ -262,6 +277,8 @@ static void part(struct connection *c)
 		session_free(c->sessions);
 	while (c->forwards)
 		forward_free(c->forwards);
+	while (c->remotes)
+		remote_free(c->remotes);
 	source_free(c->turn);
 	source_free(c->io);
 	source_free(c->login_timer);

@@ -18,6 +18,7 @@ enum {
 enum connection_phase { PHASE_KEY_EXCHANGE, PHASE_LOGIN, PHASE_OPEN };
 
 struct forward;
+struct remote;
 struct session;
 struct pump;
 
@@ -36,7 +37,9 @@ struct connection {
 	struct session *sessions;
 	struct forward *forwards;
 	size_t channels; /* of both */
-	int delivered;   /* the pump has ended */
+	struct remote *remotes;
+	int answering; /* a request has no answer yet, and those behind it wait */
+	int delivered; /* the pump has ended */
 	struct error *failure;
 };
 

@@ -26,6 +26,8 @@ struct forward {
 	struct http_call *call;
 	ssh_channel channel;                  /* NULL: while it dials */
 	int (*open)(const struct forward *f); /* has still to open the channel; NULL */
+	char *host, *origin;                  /* of a port inside */
+	int port, origin_port;
 	struct ssh_channel_callbacks_struct callbacks;
 	int fd;
 	struct source *io;
@@ -74,6 +76,8 @@ void forward_free(struct forward *f)
 	}
 	buffer_done(&f->received);
 	buffer_done(&f->sending);
+	free(f->host);
+	free(f->origin);
 	free(f);
 }
 
@@ -169,24 +173,44 @@ static int open_agent(const struct forward *f)
 	return ssh_channel_open_auth_agent(f->channel);
 }
 
-static void open_to_client(struct connection *c, int fd, int (*open)(const struct forward *f))
+/* The new forward, or NULL. */
+static struct forward *open_to_client(struct connection *c, int fd, int (*open)(const struct forward *f))
 {
 	ssh_channel channel = c->channels < CHANNELS_MAX ? ssh_channel_new(c->ssh) : NULL;
 	if (!channel || fd_set_nonblocking(fd, 1) < 0) {
 		fd_close(fd);
 		ssh_channel_free(channel);
-		return;
+		return NULL;
 	}
 	struct forward *f = forward_new(c);
 	f->fd = fd;
 	f->open = open;
 	attach(f, channel);
 	connection_wake(c);
+	return f;
 }
 
 void forward_to_agent(struct connection *c, int fd)
 {
 	open_to_client(c, fd, open_agent);
+}
+
+static int open_port(const struct forward *f)
+{
+	return ssh_channel_open_reverse_forward(f->channel, f->host, f->port, f->origin, f->origin_port);
+}
+
+void forward_from_port(struct connection *c, int fd, const struct buffer *early, const char *host, int port,
+    const char *origin, int origin_port)
+{
+	struct forward *f = open_to_client(c, fd, open_port);
+	if (!f)
+		return;
+	buffer_append(&f->received, early->data, early->size);
+	f->host = xstrdup(host);
+	f->port = port;
+	f->origin = xstrdup(origin);
+	f->origin_port = origin_port;
 }
 
 /* ---- both ways ---- */

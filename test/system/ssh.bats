@@ -229,3 +229,23 @@ no_servers()
 	rm -rf "$TMPDIR"/key* brought
 	equal '' "$(find "$XDG_RUNTIME_DIR" -name 'ssh-agent*')"
 }
+
+@test "ssh -R: a port inside leads to the client, until the connection ends" {
+	local port pid
+	port=$(free_port)
+	listen "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" SYSTEM:'cat; echo the client'
+	until_true 30 is_open "$port"
+	to -M -S "$WORLD/master" -N -f -o ExitOnForwardFailure=yes -R "8100:127.0.0.1:$port" box.holm 3>&-
+	equal $'asked\nthe client' "$(in_machine box sh -c 'echo asked | timeout 20 nc 127.0.0.1 8100')"
+	# A second one on the same port, and one that is root's.
+	exits 255 to -N -o ExitOnForwardFailure=yes -R "8100:127.0.0.1:$port" box.holm
+	if [ "$UID_ME" != 0 ]; then
+		exits 255 to -N -o ExitOnForwardFailure=yes -R "100:127.0.0.1:$port" box.holm
+	fi
+	[[ "$(to -S "$WORLD/master" -O forward -R "0:127.0.0.1:$port" box.holm)" =~ ^[0-9]+$ ]]
+	to -S "$WORLD/master" -O cancel -R "8100:127.0.0.1:$port" box.holm
+	! in_machine box timeout 20 nc 127.0.0.1 8100 </dev/null
+	to -S "$WORLD/master" -O exit box.holm 2>/dev/null
+	kill "$pid"
+	until_true 30 no_servers
+}

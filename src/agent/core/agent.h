@@ -59,6 +59,7 @@ struct agent {
 	struct names *names;                 /* NULL: passt reaches the host's resolver */
 	struct engine_link *engine;          /* NULL: it was not needed yet */
 	struct share_events *share_events;   /* NULL: no share has any */
+	struct listener *listeners;          /* a list: ports of clients of ssh */
 	struct share_sockets *share_sockets; /* a list: sockets of the host that are mounted */
 
 	struct http_exchange *stop_answer;

@@ -12,6 +12,8 @@ void resolv_handle(struct http_exchange *x, void *agent);
 void timezone_handle(struct http_exchange *x, void *agent);
 
 void usage_handle(struct http_exchange *x, void *agent);
+void listen_handle(struct http_exchange *x, void *agent);
+void accept_handle(struct http_exchange *x, void *agent);
 void dial_handle(struct http_exchange *x, void *agent);
 void archive_get_handle(struct http_exchange *x, void *agent);
 void archive_put_handle(struct http_exchange *x, void *agent);

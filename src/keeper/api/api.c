@@ -30,6 +30,8 @@ const struct http_route api_routes[] = {
 	{ "GET", "/v1/archive", api_hand_over, 1 },
 	{ "PUT", "/v1/archive", api_hand_over, 1 },
 	{ "POST", "/v1/dial", api_hand_over, 1 },
+	{ "POST", "/v1/listen", api_hand_over, 1 },
+	{ "POST", "/v1/accept", api_hand_over, 1 },
 	{ "GET", "/v1/memory", api_hand_over, 1 },
 	{ "GET", "/v1/usage", api_hand_over, 1 },
 	{ 0 },
