@@ -193,11 +193,25 @@ opened()
 	contains "$(tar -tvz --numeric-owner -f "$images/blobs/sha256/${layers[1]}")" '-rw-r--r-- 7/8'
 	contains "$(tar -tz -f "$images/blobs/sha256/${layers[1]}")" usr/lib/new
 	[ -e "$images/build/outline-${layers[0]}" ]
-	# The outline goes with its layer.
-	holm image rm built
-	find "$images/build" -type f ! -name 'outline-*' -delete
+	# COPY --from has the digests of their files, too.
+	printf 'FROM scratch AS one\nCOPY tree /\nCOPY one/file /new\nFROM scratch\nCOPY --from=one new etc/passwd /to/\n' >Dockerfile
+	build
+	echo third >one/file
+	strace -f -e trace=openat -o "$TMPDIR/trace" holm build -t again -o type=tar,dest="$TMPDIR/tar" -o type=image . 2>/dev/null
+	equal 1 "$(grep -c "/${layers[0]}\"\|\"${layers[0]}\"" "$TMPDIR/trace")" # for the bytes of passwd
+	equal third "$(tar -xOf "$TMPDIR/tar" to/new)"
+	equal 'app:x:7:8::/:/bin/sh' "$(tar -xOf "$TMPDIR/tar" to/passwd)"
+	rm "$TMPDIR/tar"
+	[ -e "$images/build/digests-${layers[0]}" ]
+	# The bytes count: another file below makes another layer.
+	echo fourth >tree/etc/passwd
+	build
+	tar -xzOf "$images/blobs/sha256/$(holm image inspect built | jq -r '.[0].manifest.layers[0].digest | ltrimstr("sha256:")')" to/passwd | grep -q fourth
+	# Outlines and digests go with their layer.
+	holm image rm built again
+	find "$images/build" -type f ! -name 'outline-*' ! -name 'digests-*' -delete
 	holm image prune >/dev/null
-	equal '' "$(find "$images/build" -name "outline-${layers[0]}")"
+	equal '' "$(find "$images/build" -name "*-${layers[0]}")"
 }
 
 @test "words of --cache-to and --cache-from that mean nothing are errors" {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <zstd.h>
@@ -12,7 +13,9 @@
 #include "base/atomic_file.h"
 #include "base/buffer.h"
 #include "base/fd.h"
+#include "base/parse.h"
 #include "base/path.h"
+#include "oci/digest.h"
 #include "oci/layer.h"
 #include "oci/tar_write.h"
 
@@ -102,10 +105,15 @@ static int read_outline(int fd, struct content_pool *pool, struct contents *c, s
 	return contents_add_tar(tar, pool, c, err);
 }
 
+static char *path_of(const struct library *l, const char *kind, const struct build_layer *layer)
+{
+	return xasprintf("%s/build/%s-%s", l->path, kind, digest_hex(layer->digest));
+}
+
 int outline_add(struct library *l, const struct build_layer *layer, struct content_pool *pool, struct contents *c,
     struct error **err)
 {
-	AUTOFREE char *path = xasprintf("%s/build/outline-%s", l->path, digest_hex(layer->digest));
+	AUTOFREE char *path = path_of(l, "outline", layer);
 	AUTO_FD int fd = layer->size < SMALL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read_outline(fd, pool, c, NULL) == 0)
 		return 0;
@@ -113,4 +121,76 @@ int outline_add(struct library *l, const struct build_layer *layer, struct conte
 	if (r == 0 && layer->size >= SMALL)
 		write_outline(l, layer, pool, path);
 	return r;
+}
+
+/* ---- digests ---- */
+
+/* "SIZE DIGEST XATTRS" of each entry from `first` on, "-" for none. */
+static void write_digests(const char *path, const struct content_pool *pool, size_t first)
+{
+	AUTO_BUFFER struct buffer text;
+	int r = 0;
+	buffer_init(&text, OUTLINE_MAX);
+	for (size_t i = first; r == 0 && i < pool->count; i++) {
+		const struct content *at = pool->items[i];
+		r = buffer_appendf(&text, "%llu %s %s\n", (unsigned long long)at->size, *at->digest ? at->digest : "-",
+		    *at->xattrs ? at->xattrs : "-");
+	}
+	if (r == 0)
+		(void)atomic_file_write_cache(path, 0600, text.data ? text.data : "", text.size, NULL);
+}
+
+static int is_digest(const char *text)
+{
+	return streq(text, "-") || digest_is_valid(text);
+}
+
+static int read_line(char *line, struct content *to)
+{
+	char *digest = strchr(line, ' '), *xattrs = digest ? strchr(digest + 1, ' ') : NULL;
+	if (!xattrs)
+		return -EBADMSG;
+	*digest++ = *xattrs++ = '\0';
+	if (parse_u64(line, &to->size) < 0 || !is_digest(digest) || !is_digest(xattrs))
+		return -EBADMSG;
+	snprintf(to->digest, sizeof to->digest, "%s", *digest == '-' ? "" : digest);
+	snprintf(to->xattrs, sizeof to->xattrs, "%s", *xattrs == '-' ? "" : xattrs);
+	return 0;
+}
+
+static int read_digests(char *text, const struct content_pool *pool, size_t first)
+{
+	char *line = text, *end;
+	int r = 0;
+	for (size_t i = first; r == 0 && i < pool->count; i++, line = end + 1) {
+		end = strchr(line, '\n');
+		if (!end)
+			return -EBADMSG;
+		*end = '\0';
+		r = read_line(line, pool->items[i]);
+	}
+	return r == 0 && *line ? -EBADMSG : r;
+}
+
+int outline_add_hashed(struct library *l, const struct build_layer *layer, struct content_pool *pool,
+    struct contents *c, struct error **err)
+{
+	AUTOFREE char *outline = path_of(l, "outline", layer), *path = path_of(l, "digests", layer), *text = NULL;
+	size_t first = pool->count, size;
+	AUTO_FD int fd = layer->size < SMALL ? -1 : open(outline, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && path_read_file(path, OUTLINE_MAX, &text, &size) == 0) {
+		int r = read_outline(fd, pool, c, err);
+		if (r == 0 && (r = read_digests(text, pool, first)) < 0) {
+			unlink(path);
+			error_set(err, EBADMSG, "\"%s\" did not fit the layer, and is removed; try again", path);
+		}
+		return r;
+	}
+	int r = contents_add_blob(l, layer->digest, layer->diff_id, pool, c, err);
+	if (r < 0 || layer->size < SMALL)
+		return r;
+	if (fd < 0)
+		write_outline(l, layer, pool, outline);
+	write_digests(path, pool, first);
+	return 0;
 }

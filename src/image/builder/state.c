@@ -161,7 +161,7 @@ int build_state_list(struct library *l, struct build_state *s, int hashed, const
 		files->first = xrealloc(files->first, files->layers + 1, sizeof *files->first);
 		files->first[files->layers] = files->pool.count;
 		files->pool.layer = files->layers;
-		int r = hashed ? contents_add_blob(l, at->digest, at->diff_id, &files->pool, &files->contents, err) :
+		int r = hashed ? outline_add_hashed(l, at, &files->pool, &files->contents, err) :
 				 outline_add(l, at, &files->pool, &files->contents, err);
 		if (r < 0)
 			return error_prefix(err, r, "layer %zu (%.19s)", files->layers + 1, at->digest);

@@ -262,11 +262,11 @@ static void sweep_blob(int directory, const char *name, const struct stat *st, v
 		drop(s, s->report ? &s->report->blobs : NULL, directory, name, st);
 }
 
-/* The outline of a layer that is gone (builder/outline.h). */
+/* The outline and the digests of a layer that is gone (builder/outline.h). */
 static void sweep_outline(int directory, const char *name, const struct stat *st, void *data)
 {
 	const struct library *l = data;
-	const char *layer = startswith(name, "outline-");
+	const char *outline = startswith(name, "outline-"), *layer = outline ? outline : startswith(name, "digests-");
 	if (layer && faccessat(l->blobs, layer, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		unlinkat(directory, name, 0);
 }
