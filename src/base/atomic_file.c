@@ -91,20 +91,27 @@ void atomic_file_abort(struct atomic_file *f)
 		fd_close(TAKE_FD(f->directory));
 }
 
+int atomic_file_write_at(int directory, const char *name, mode_t mode, const void *data, size_t size, int syncs,
+    struct error **err)
+{
+	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
+	int r = atomic_file_open(&f, directory, mode, err);
+	if (r < 0)
+		return error_prefix(err, r, "%s", name);
+	r = fd_write_full(f.fd, data, size);
+	if (r < 0)
+		return error_set_errno(err, r, "cannot write %s", name);
+	return commit(&f, name, syncs, err);
+}
+
 static int write_whole(const char *path, mode_t mode, const void *data, size_t size, int syncs, struct error **err)
 {
 	AUTOFREE char *parent = path_parent(path);
-	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
 	AUTO_FD int directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return error_set_errno(err, errno, "cannot open %s", parent);
-	int r = atomic_file_open(&f, directory, mode, err);
-	if (r < 0)
-		return error_prefix(err, r, "%s", path);
-	r = fd_write_full(f.fd, data, size);
-	if (r < 0)
-		return error_set_errno(err, r, "cannot write %s", path);
-	return commit(&f, path_base(path), syncs, err);
+	int r = atomic_file_write_at(directory, path_base(path), mode, data, size, syncs, err);
+	return r < 0 ? error_prefix(err, r, "%s", parent) : 0;
 }
 
 int atomic_file_write(const char *path, mode_t mode, const void *data, size_t size, struct error **err)

@@ -12,6 +12,11 @@ int atomic_file_write(const char *path, mode_t mode, const void *data, size_t si
  * after a crash of the host perhaps a damaged one. */
 int atomic_file_write_cache(const char *path, mode_t mode, const void *data, size_t size, struct error **err);
 
+/* The same for a name in a directory, whose descriptor can be synced (no O_PATH); without fsync
+ * unless `syncs`. */
+int atomic_file_write_at(int directory, const char *name, mode_t mode, const void *data, size_t size, int syncs,
+    struct error **err);
+
 /* The same for a directory descriptor and for content that is streamed: open gives an unnamed or
  * temporary file in the directory, commit names it, abort drops it. A crash leaves at most a
  * ".tmp-*" file, which atomic_file_sweep deletes. */

@@ -49,6 +49,30 @@ session_ends_without()
 	works_again_without_keeper one
 }
 
+has_container()
+{
+	contains "$(holm ps --format '{{.Names}} {{.Status}}')" "$1 Up" 2>/dev/null
+}
+
+@test "kill -9 of the keeper loses no container, network or volume that was reported, and its policy holds" {
+	holm run --rm --network none busybox:test true
+	as_root box sync
+	holm volume create kept >/dev/null
+	holm network create kept >/dev/null
+	holm run -d --name kept --restart always --network none busybox:test sleep 1000 >/dev/null
+	kill -KILL "$(keeper_of box)"
+	until_true 60 is_state box stopped
+	holm machine start
+	until_true 60 has_container kept
+	equal kept "$(holm network ls -q -f name=kept --format '{{.Name}}')"
+	equal kept "$(holm volume ls -q)"
+	holm rm -f kept >/dev/null
+	holm network rm kept >/dev/null
+	holm volume rm kept >/dev/null
+	holm machine stop box
+	leaks
+}
+
 @test "kill -9 of the keeper while a session runs: the session ends with a line, not a hang" {
 	holm machine run true
 	session_ends_without keeper_of

@@ -41,11 +41,12 @@ int64_t container_now(void)
 
 void container_save(struct container *c)
 {
+	/* The record's sync takes the mark along. */
+	if (c->record.body.restart != DOCKER_RESTART_NO)
+		policy_mark(c->engine);
 	int r = record_save(c->engine->records, &c->record);
 	if (r < 0)
 		log_warning("container %.12s: cannot write its record: %s", c->record.id, strerror(-r));
-	if (c->record.body.restart != DOCKER_RESTART_NO)
-		policy_mark(c->engine);
 }
 
 struct container *container_new(struct engine *e, struct record *r)

@@ -24,6 +24,7 @@
 #include "agent/engine/place.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -246,6 +247,8 @@ static int open_folders(struct engine *e, struct error **err)
 		return records;
 	e->records = openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	e->folders = open(ENGINE_CONTAINERS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (e->records >= 0)
+		atomic_file_sweep(e->records);
 	return e->records < 0 || e->folders < 0 ? error_set_errno(err, errno, "cannot open the containers' folders") :
 						  0;
 }

@@ -12,6 +12,7 @@
 #include "agent/core/rootfs.h"
 #include "agent/engine/events.h"
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -106,15 +107,11 @@ static int open_records(int flags, struct error **err)
 static int save(const struct network *n, struct error **err)
 {
 	AUTO_FD int records = open_records(O_RDONLY, err);
-	AUTOFREE char *text = network_store(n), *temporary = xasprintf(".new-%s", n->id);
+	AUTOFREE char *text = network_store(n);
 	if (records < 0)
 		return records;
-	unlinkat(records, temporary, 0);
-	AUTO_FD int fd = openat(records, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
-	if (r >= 0 && renameat(records, temporary, records, n->id) < 0)
-		r = -errno;
-	return r < 0 ? error_set_errno(err, r, "cannot write the record of network \"%s\"", n->name) : 0;
+	int r = atomic_file_write_at(records, n->id, 0600, text, strlen(text), 1, err);
+	return r < 0 ? error_prefix(err, r, "the record of network \"%s\"", n->name) : 0;
 }
 
 static int read_record(int records, const char *id, struct network *ret, struct error **err)
@@ -463,6 +460,7 @@ void networks_load(struct engine *e)
 		log_warning("networks: %s", error_text(err, records < 0 ? records : -errno));
 		return;
 	}
+	atomic_file_sweep(records);
 	for (struct dirent *entry; (entry = readdir(d)) && count < NETWORKS_MAX;) {
 		if (!docker_is_id(entry->d_name))
 			continue;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/fd.h"
 #include "docker/name.h"
 #include "oci/digest.h"
@@ -141,13 +142,9 @@ void record_done(struct record *r)
 
 int record_save(int directory, const struct record *r)
 {
-	AUTOFREE char *text = record_format(r), *temporary = xasprintf(".new-%s", r->id);
-	unlinkat(directory, temporary, 0);
-	AUTO_FD int fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int result = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
-	if (result >= 0 && renameat(directory, temporary, directory, r->id) < 0)
-		result = -errno;
-	return result;
+	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *text = record_format(r);
+	return atomic_file_write_at(directory, r->id, 0600, text, strlen(text), !r->body.auto_remove && !r->held, &err);
 }
 
 int record_load(int directory, const char *id, struct record *ret, struct error **err)

@@ -36,7 +36,8 @@ int record_parse(const char *text, size_t size, struct record *ret, struct error
 char *record_format(const struct record *r); /* owned */
 void record_done(struct record *r);
 
-/* The files. `directory`: of the records. 0 or -errno. */
+/* The files. `directory`: of the records, not O_PATH. 0 or -errno. A saved record outlives a loss
+ * of power, except that of a container that goes with its end (--rm) or with its build. */
 int record_save(int directory, const struct record *r);
 int record_load(int directory, const char *id, struct record *ret, struct error **err);
 void record_remove(int directory, const char *id);

@@ -54,6 +54,7 @@ int volume_open(const struct engine *e, const char *name, const char *subpath, i
 
 /* ---- making ---- */
 
+/* Written last: its sync takes the volume's directories along. */
 static int write_json(int one, struct json_object *labels)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
@@ -64,7 +65,8 @@ static int write_json(int one, struct json_object *labels)
 	json_add_string(o, "CreatedAt", created);
 	json_add(o, "Labels", labels ? json_object_get(labels) : json_object_new_object());
 	AUTOFREE char *text = json_to_string(o, 0);
-	return fd_write_full(fd, text, strlen(text));
+	int r = fd_write_full(fd, text, strlen(text));
+	return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
 struct owner {
@@ -108,7 +110,7 @@ int volume_make(const struct engine *e, const char *name, struct json_object *la
 	if (r == 0 && mkdirat(all, name, 0711) < 0 && errno != EEXIST)
 		r = -errno;
 	AUTO_FD int one = r < 0 ? r : open_one(e, name);
-	if (one < 0 || (r = write_json(one, labels)) < 0 || (r = make_data(e, one, labels)) < 0)
+	if (one < 0 || (r = make_data(e, one, labels)) < 0 || (r = write_json(one, labels)) < 0)
 		return error_set_errno(err, one < 0 ? one : r, "cannot make the volume \"%s\"", name);
 	return 0;
 }
