@@ -244,8 +244,50 @@ no_servers()
 	fi
 	[[ "$(to -S "$WORLD/master" -O forward -R "0:127.0.0.1:$port" box.holm)" =~ ^[0-9]+$ ]]
 	to -S "$WORLD/master" -O cancel -R "8100:127.0.0.1:$port" box.holm
-	! in_machine box timeout 20 nc 127.0.0.1 8100 </dev/null
+	run ! in_machine box timeout 20 nc 127.0.0.1 8100 </dev/null
 	to -S "$WORLD/master" -O exit box.holm 2>/dev/null
 	kill "$pid"
 	until_true 30 no_servers
+}
+
+@test "as an editor comes in: a shell fed on stdin, a server that stays, a dynamic forward to its port" {
+	requires curl
+	local socks shell
+	socks=$(free_port)
+	head -c 1000000 /dev/urandom >"$HOME/page"
+	mkfifo "$WORLD/script"
+	to -T -D "127.0.0.1:$socks" box.holm sh <"$WORLD/script" >"$WORLD/said" 2>&1 3>&- &
+	shell=$!
+	exec 4>"$WORLD/script"
+	printf 'echo "begin $(uname -s) $(uname -m) $HOME"\nmkdir -p .server && cd .server && mv ../page . || exit 1\n' >&4
+	until_true 60 grep -q "^begin Linux x86_64 $HOME\$" "$WORLD/said"
+	printf '%s\n' 'httpd -f -p 127.0.0.1:8200 </dev/null >log 2>&1 & echo $! >pid' 'echo "listening==8200== exit==$?=="' >&4
+	until_true 60 grep -q '^listening==8200== exit==0==' "$WORLD/said"
+	until_true 30 curl -sf --max-time 20 --socks5-hostname "127.0.0.1:$socks" -o "$WORLD/got" http://127.0.0.1:8200/page
+	cmp "$WORLD/got" "$HOME/.server/page"
+	exec 4>&-
+	wait "$shell"
+	# The next window finds the server there.
+	printf 'GET /page HTTP/1.0\r\n\r\n' | to -W 127.0.0.1:8200 box.holm | tail -c 1000000 | cmp - "$WORLD/got"
+	to -n box.holm 'kill $(cat .server/pid)'
+	rm -rf "$HOME/.server" "$WORLD/got" "$WORLD/said" "$WORLD/script"
+}
+
+@test "git over ssh: push and clone" {
+	requires git
+	bring git
+	mv brought/git brought/git.real
+	# shellcheck disable=SC2016
+	printf '#!/bin/sh\nPATH="%s:$PATH"\nexec "%s"/ld-linux-x86-64.so.2 --library-path "%s" "%s/git.real" "$@"\n' "$HOME/brought" "$HOME/brought" "$HOME/brought" "$HOME/brought" >brought/git
+	chmod +x brought/git
+	export GIT_SSH_COMMAND="ssh -F '$SSH_CONFIG'" GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+	git init -q -b main repository
+	head -c 300000 /dev/urandom >repository/file
+	git -C repository add file
+	git -C repository commit -q -m 'add a file'
+	to -n box.holm "'$HOME/brought/git' init -q --bare /tmp/repository.git"
+	git -C repository push -q --receive-pack="'$HOME/brought/git' receive-pack" box.holm:/tmp/repository.git main
+	git clone -q -b main -u "'$HOME/brought/git' upload-pack" box.holm:/tmp/repository.git clone
+	cmp repository/file clone/file
+	rm -rf brought repository clone
 }
