@@ -434,7 +434,7 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 	 * trace would get the engine's mounts. The starter hides. */
 	int plain = shared->userns == DOCKER_USERNS_CONTAINERS && shared->ipc == DOCKER_IPC_PRIVATE &&
 		    !shared->pid_container && !shared->host_uts;
-	c->by_starter = pids || (plain && !s.terminal && s.user_namespace && !s.limit_count);
+	c->by_starter = pids || (plain && s.user_namespace);
 	return runtime_spec_new(&s);
 }
 

@@ -447,7 +447,7 @@ void container_started(struct container *c, pid_t pid)
 		container_stop(c, -1);
 }
 
-/* The streams of the process: pipes, or a terminal that crun makes and the monitor takes. */
+/* The streams of the process: pipes, or a terminal that the starter makes and the monitor takes. */
 static int open_streams(struct container *c, const char *console, int standard[3], int *ret_console, struct error **err)
 {
 	const struct docker_body *b = &c->record.body;
