@@ -285,11 +285,14 @@ static void conclude(struct container *c)
 	health_stop(c);
 	exec_forget_probe(c);
 	container_close_ports(c);
-	container_save(c);
+	/* Nobody reads the record of one that goes now: the next engine removes it as well. */
+	int goes = c->record.body.auto_remove && !c->again;
+	if (!goes)
+		container_save(c);
 	forget(c);
 	tell_end(c);
 	stdio_free(TAKE_PTR(c->stdio));
-	c->remove |= c->record.body.auto_remove && !c->again;
+	c->remove |= goes;
 	policy_decide(c, 1);
 	if (!c->remove)
 		waiters_tell(c, 0);
