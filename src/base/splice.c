@@ -6,8 +6,14 @@
  * sockets. A pipe is filled when it is empty: EAGAIN then always means that the source has nothing.
  * epoll is edge-triggered; `readable` and `blocked` remember what it said.
  *
+ * A message of less than LITTLE is copied instead, as splice(2) takes a pipe and twice the calls. A
+ * short read says that the source has nothing more, so no further read has to fail with EAGAIN. A
+ * source that fills the buffer is spliced until it has little again.
+ *
  * splice(2) stops at urgent data (MSG_OOB) and does not go past it. recv(2) does, so such a byte is
- * read and goes into the pipe like any other; the other side does not hear that it is urgent.
+ * read and goes into the pipe like any other; the other side does not hear that it is urgent. The
+ * copy would leave the byte out if it were the first: epoll has said that it is not, and nothing
+ * was read since.
  *
  * End of file becomes shutdown(2) on the other side once its pipe is empty. A reset side hands over
  * what it had sent, and then the other side is reset, too. */
@@ -22,7 +28,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 
-enum { CHUNK = 256 * 1024, TURN_MAX = 8, PIPES_KEPT = 16 };
+enum { CHUNK = 256 * 1024, LITTLE = 4096 /* any pipe takes that */, TURN_MAX = 8, PIPES_KEPT = 16 };
 
 struct side {
 	struct splice *splice;
@@ -30,7 +36,10 @@ struct side {
 	struct source *source;
 	int pipe[2];    /* of bytes on their way to this side; -1: none */
 	size_t waiting; /* bytes in it */
-	int readable;   /* until EAGAIN */
+	int readable;   /* until EAGAIN, or a short copy */
+	int at_end;     /* all that will ever come is there */
+	int fresh;      /* not read since epoll has said what is there: nothing urgent in front */
+	int much;       /* the last read took LITTLE or more */
 	int blocked;    /* takes nothing until EPOLLOUT */
 	int urgent;     /* urgent data has come since recv(2) read past some */
 	int read_ended, write_ended;
@@ -120,23 +129,65 @@ static ssize_t pass_urgent(struct side *from, const struct side *to)
 	return n > 0 ? write(to->pipe[1], &byte, 1) : n;
 }
 
-static void fill(struct side *from, struct side *to)
+static void end_reading(struct side *s, int is_reset)
 {
-	if (to->pipe[0] < 0 && pipe_take(to->pipe) < 0) {
-		from->read_ended = from->reset = 1;
+	s->read_ended = 1;
+	s->reset |= is_reset;
+}
+
+/* Sends. Bytes that the side does not take now wait in a pipe. */
+static void send_or_keep(struct side *to, struct side *from, const char *bytes, size_t size)
+{
+	ssize_t n = send(to->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && !is_busy(errno)) {
+		stop_writing(to);
 		return;
 	}
+	size_t sent = n < 0 ? 0 : (size_t)n;
+	if (sent == size)
+		return;
+	to->blocked = n < 0 && errno == EAGAIN;
+	if ((to->pipe[0] < 0 && pipe_take(to->pipe) < 0) || (n = write(to->pipe[1], bytes + sent, size - sent)) < 0)
+		end_reading(from, 1);
+	else
+		to->waiting = (size_t)n;
+}
+
+/* Reads once. */
+static void copy_little(struct side *from, struct side *to)
+{
+	char bytes[LITTLE];
+	ssize_t n = recv(from->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	from->fresh = from->at_end;
+	from->much = n == sizeof bytes;
+	from->readable = from->at_end || from->much || (n < 0 && errno == EINTR);
+	if (n > 0)
+		send_or_keep(to, from, bytes, (size_t)n);
+	else if (n == 0 || !is_busy(errno))
+		end_reading(from, n < 0);
+}
+
+static void fill(struct side *from, struct side *to)
+{
+	if (from->fresh && !from->much && !from->urgent && !to->blocked) {
+		copy_little(from, to);
+		return;
+	}
+	if (to->pipe[0] < 0 && pipe_take(to->pipe) < 0) {
+		end_reading(from, 1);
+		return;
+	}
+	from->fresh = 0;
 	ssize_t n = splice(from->fd, NULL, to->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (from->urgent && (n == 0 || (n < 0 && errno == EAGAIN)))
 		n = pass_urgent(from, to);
-	if (n > 0)
+	if (n > 0) {
 		to->waiting = (size_t)n;
-	else if (n < 0 && is_busy(errno))
+		from->much = n >= LITTLE;
+	} else if (n < 0 && is_busy(errno))
 		from->readable = errno == EINTR;
-	else {
-		from->read_ended = 1;
-		from->reset |= n < 0;
-	}
+	else
+		end_reading(from, n < 0);
 }
 
 /* 1: there is more to do at once. */
@@ -148,7 +199,9 @@ static int pump(struct side *from, struct side *to)
 		return 0;
 	pipe_give(to);
 	if (from->read_ended && !from->reset && !to->write_ended) {
-		shutdown(to->fd, SHUT_WR);
+		/* close(2) says it, too, if that is the next call. */
+		if (!from->write_ended || !to->read_ended)
+			shutdown(to->fd, SHUT_WR);
 		to->write_ended = 1;
 	}
 	return from->readable && !from->read_ended && !to->write_ended;
@@ -191,11 +244,11 @@ static void drop_inside(struct splice *s)
 	s->inside.readable = 0;
 }
 
-static void on_connected(struct splice *s)
+static void on_connected(struct splice *s, int failed)
 {
 	int code = 0;
 	socklen_t size = sizeof code;
-	if (getsockopt(s->inside.fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
+	if (failed && getsockopt(s->inside.fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
 		code = errno;
 	if (code) {
 		drop_inside(s);
@@ -215,11 +268,13 @@ static void on_io(struct source *source, int fd, uint32_t events, void *data)
 	side->blocked &= !(events & (EPOLLOUT | EPOLLHUP | EPOLLERR));
 	side->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	side->urgent |= (events & EPOLLPRI) != 0;
+	side->at_end |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	side->fresh = (events & EPOLLIN) && !(events & EPOLLPRI);
 	if (!s->connecting) {
 		side->reset |= (events & EPOLLERR) && side->read_ended;
 		run(s);
 	} else if (side == &s->inside)
-		on_connected(s);
+		on_connected(s, (events & (EPOLLHUP | EPOLLERR)) != 0);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		s->events.ended(s->data);
 }

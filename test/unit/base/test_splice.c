@@ -3,12 +3,14 @@
  * backpressure. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@ struct fixture {
 	struct sockaddr_in address, nobody;
 	struct splice *splice;
 	int client, server; /* the far ends */
+	int accepted;       /* the splice's */
 	int refused, connected, ended;
 };
 
@@ -106,8 +109,8 @@ static void begin(struct fixture *f)
 		.connected = on_connected,
 		.ended = on_ended };
 	f->client = connect_to(&f->address, 0);
-	int accepted = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_int_equal(splice_new(f->loop, accepted, &events, f, &f->splice), 0);
+	f->accepted = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_int_equal(splice_new(f->loop, f->accepted, &events, f, &f->splice), 0);
 	fd_set_nonblocking(f->client, 1);
 }
 
@@ -244,31 +247,81 @@ static void test_client_leaves_first(void **state)
 	run_until(f, &f->ended);
 }
 
-/* Nothing is lost while the reader does not read, and the sender cannot go on without end. */
-static void test_backpressure(void **state)
+static void narrow(int fd, int option)
 {
-	struct fixture *f = *state;
+	const int size = 32 * 1024, one = 1;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, option, &size, sizeof size), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
+}
+
+/* Nothing is lost while the reader does not read, and the sender cannot go on without end. It sends
+ * pieces of this size; little ones end when the way is full, which narrow sockets make early. */
+static void pass_big(struct fixture *f, size_t piece)
+{
 	AUTOFREE char *sent = xmalloc(BIG), *got = xmalloc(BIG);
 	size_t out = 0, in = 0;
 	for (size_t i = 0; i < BIG; i++)
 		sent[i] = (char)(i * 7 + i / 4096);
 	begin(f);
 	connect_inside(f);
-	for (int quiet = 0; quiet < 5;) {
-		ssize_t n = send(f->server, sent + out, BIG - out, 0);
-		out += n > 0 ? (size_t)n : 0;
-		quiet = loop_step(f->loop, clock_deadline(20)) > 0 || n > 0 ? 0 : quiet + 1;
+	if (piece < BIG) {
+		narrow(f->accepted, SO_SNDBUF);
+		narrow(f->client, SO_RCVBUF);
+		narrow(f->server, SO_SNDBUF);
 	}
+	for (int quiet = 0; quiet < 5;) {
+		ssize_t n = send(f->server, sent + out, MIN(BIG - out, piece), 0);
+		out += n > 0 ? (size_t)n : 0;
+		quiet = loop_step(f->loop, n > 0 ? 0 : clock_deadline(20)) > 0 || n > 0 ? 0 : quiet + 1;
+	}
+	const size_t size = piece < BIG ? out : BIG;
 	uint64_t deadline = clock_deadline(WAIT_MS);
-	while (in < BIG && clock_now_ms() < deadline) {
-		ssize_t n = out < BIG ? send(f->server, sent + out, BIG - out, 0) : 0;
+	while (in < size && clock_now_ms() < deadline) {
+		ssize_t n = out < size ? send(f->server, sent + out, size - out, 0) : 0;
 		out += n > 0 ? (size_t)n : 0;
 		loop_step(f->loop, clock_deadline(1));
 		n = recv(f->client, got + in, BIG - in, 0);
 		in += n > 0 ? (size_t)n : 0;
 	}
-	assert_int_equal(in, BIG);
-	assert_memory_equal(sent, got, BIG);
+	assert_true(size == BIG || (size > 0 && size < BIG / 2));
+	assert_int_equal(in, size);
+	assert_memory_equal(sent, got, size);
+}
+
+static void test_backpressure(void **state)
+{
+	pass_big(*state, BIG);
+}
+
+static void test_backpressure_of_messages(void **state)
+{
+	pass_big(*state, 1000);
+}
+
+/* A message goes through without any further descriptor. */
+static void test_messages_need_no_pipes(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, none;
+	begin(f);
+	connect_inside(f);
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(send(f->client, "ask", 3, 0), 3);
+		expect(f, f->server, "ask");
+		assert_int_equal(send(f->server, "answer", 6, 0), 6);
+		expect(f, f->client, "answer");
+	}
+	assert_int_equal(send(f->server, "last", 4, 0), 4);
+	fd_close(TAKE_FD(f->server));
+	expect(f, f->client, "last");
+	expect_end(f, f->client);
+	fd_close(TAKE_FD(f->client));
+	run_until(f, &f->ended);
+	setrlimit(RLIMIT_NOFILE, &before);
 }
 
 /* Reads until it has that many bytes, or the end. */
@@ -312,7 +365,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_leaves_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_urgent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_messages_need_no_pipes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_backpressure, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_backpressure_of_messages, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
