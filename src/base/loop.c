@@ -24,8 +24,10 @@ struct source {
 	struct loop *loop;
 	enum source_kind kind;
 	int dead;
-	int fd;         /* watched; owned for signals and children */
-	uint64_t at_ms; /* timers: when; deferred: the turn */
+	int fd; /* watched; owned for signals and children */
+	uint32_t events;
+	struct source *pause; /* a timer; NULL: events are watched */
+	uint64_t at_ms;       /* timers: when; deferred: the turn */
 	pid_t pid;
 	int signal_number;
 	union {
@@ -109,6 +111,7 @@ void source_free(struct source *s)
 	struct loop *l = s->loop;
 	s->dead = 1;
 	list_remove(s);
+	source_free(s->pause);
 	if (s->fd >= 0)
 		epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	s->next = l->graveyard;
@@ -146,6 +149,7 @@ static struct source *source_new(struct loop *l, enum source_kind kind, int fd, 
 static int watch(struct source *s, uint32_t events, struct source **ret)
 {
 	struct epoll_event e = { .events = events, .data.ptr = s };
+	s->events = events;
 	if (epoll_ctl(s->loop->epoll, EPOLL_CTL_ADD, s->fd, &e) < 0) {
 		int r = -errno;
 		release(s);
@@ -164,10 +168,31 @@ int loop_add_io(struct loop *l, int fd, uint32_t events, loop_io_fn fn, void *da
 	return watch(s, events, ret);
 }
 
-int source_set_events(struct source *s, uint32_t events)
+static int change(struct source *s, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = s };
 	return epoll_ctl(s->loop->epoll, EPOLL_CTL_MOD, s->fd, &e) < 0 ? -errno : 0;
+}
+
+int source_set_events(struct source *s, uint32_t events)
+{
+	s->events = events;
+	return s->pause ? 0 : change(s, events);
+}
+
+static void on_pause_over(struct source *timer, void *data)
+{
+	struct source *s = data;
+	source_free(TAKE_PTR(s->pause));
+	(void)change(s, s->events);
+}
+
+void source_pause(struct source *s, uint64_t until_ms)
+{
+	if (s->pause)
+		source_set_timer(s->pause, until_ms);
+	else if (loop_add_timer(s->loop, until_ms, on_pause_over, s, &s->pause) == 0)
+		(void)change(s, 0);
 }
 
 int loop_add_timer(struct loop *l, uint64_t at_ms, loop_fn fn, void *data, struct source **ret)

@@ -30,6 +30,8 @@ typedef void (*loop_child_fn)(struct source *s, pid_t pid, int wait_status, void
 /* The descriptor stays the caller's and must outlive the source. All: 0 or -errno. */
 int loop_add_io(struct loop *l, int fd, uint32_t events, loop_io_fn fn, void *data, struct source **ret);
 int source_set_events(struct source *s, uint32_t events); /* 0 pauses it */
+/* Watches nothing until then. */
+void source_pause(struct source *s, uint64_t until_ms);
 /* One-shot at a monotonic time; source_set_timer() arms it again (UINT64_MAX disarms). */
 int loop_add_timer(struct loop *l, uint64_t at_ms, loop_fn fn, void *data, struct source **ret);
 int source_set_timer(struct source *s, uint64_t at_ms);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -22,7 +23,6 @@ enum {
 	BODY_TIMEOUT_MS = 60 * 1000,
 	IDLE_TIMEOUT_MS = 60 * 1000,
 	FLUSH_TIMEOUT_MS = 60 * 1000,
-	ACCEPT_RETRY_MS = 1000,
 	INPUT_MAX = HTTP_HEAD_MAX + 16 * 1024,
 	OUTPUT_MAX = HTTP_BODY_MAX + HTTP_HEAD_MAX,
 };
@@ -31,7 +31,7 @@ struct listener {
 	struct listener *next;
 	struct http_server *server;
 	int fd;
-	struct source *source, *retry; /* retry: NULL before accept(2) has failed */
+	struct source *source;
 };
 
 static void connection_run(struct http_exchange *x);
@@ -395,7 +395,6 @@ void http_server_free(struct http_server *s)
 		struct listener *l = s->listeners;
 		s->listeners = l->next;
 		source_free(l->source);
-		source_free(l->retry);
 		fd_close(l->fd);
 		free(l);
 	}
@@ -449,26 +448,10 @@ static int is_ours(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid();
 }
 
-static void on_retry(struct source *source, void *data)
-{
-	source_set_events(((struct listener *)data)->source, EPOLLIN);
-}
-
-/* Clients wait in the backlog for a moment: they would wake the loop without end. */
-static void wait_for_descriptors(struct listener *l)
-{
-	if (!l->retry && loop_add_timer(l->server->loop, UINT64_MAX, on_retry, l, &l->retry) < 0)
-		return;
-	source_set_events(l->source, 0);
-	source_set_timer(l->retry, clock_deadline(ACCEPT_RETRY_MS));
-}
-
 static void on_listener(struct source *source, int listening_fd, uint32_t events, void *data)
 {
 	struct listener *l = data;
-	int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
-		wait_for_descriptors(l);
+	int fd = accept_connection(source, listening_fd);
 	if (fd < 0)
 		return;
 	if (is_ours(fd))

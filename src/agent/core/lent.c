@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "agent/core/upcall.h"
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 
@@ -64,7 +65,7 @@ static void on_opened(int fd, struct buffer *early, void *data)
 static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct lent *l = data;
-	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int accepted = accept_connection(s, fd);
 	if (accepted < 0)
 		return;
 	if (l->count >= l->max) {

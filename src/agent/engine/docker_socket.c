@@ -20,6 +20,7 @@
 #include "agent/core/channel.h"
 #include "agent/core/mounts.h"
 #include "agent/engine/engine.h"
+#include "base/accept.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,21 +29,13 @@
 
 enum { BACKLOG = 128, PAUSE_MS = 20 };
 
-static void on_pause_over(struct source *s, void *data)
-{
-	const struct engine *e = data;
-	source_free(s);
-	source_set_events(e->docker_socket, EPOLLIN);
-}
-
 /* The channel to the agent has a quarter for connections: whatever containers do here, requests for
  * images, mounts and ports find room. The others wait in the backlog. */
 static int must_pause(const struct engine *e)
 {
 	if (fd_wait(ENGINE_CHANNEL, POLLOUT, 0) == 1)
 		return 0;
-	source_set_events(e->docker_socket, 0);
-	loop_add_timer(e->loop, clock_deadline(PAUSE_MS), on_pause_over, (void *)e, NULL);
+	source_pause(e->docker_socket, clock_deadline(PAUSE_MS));
 	return 1;
 }
 
@@ -50,7 +43,7 @@ static void on_client(struct source *s, int fd, uint32_t events, void *data)
 {
 	if (must_pause(data))
 		return;
-	AUTO_FD int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	AUTO_FD int client = accept_connection(s, fd);
 	if (client < 0)
 		return;
 	struct json_object *o = json_object_new_object();

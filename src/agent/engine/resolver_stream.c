@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/engine/resolver_private.h"
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -134,7 +135,7 @@ static void on_idle(struct source *source, void *data)
 void resolver_accept(struct source *source, int fd, uint32_t events, void *resolver)
 {
 	struct resolver *r = resolver;
-	AUTO_FD int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	AUTO_FD int connection = accept_connection(source, fd);
 	if (connection < 0 || r->stream_count >= STREAMS_MAX)
 		return;
 	struct loop *l = r->container->engine->loop;

@@ -14,6 +14,7 @@
 #include "agent/core/agent.h"
 #include "agent/core/network.h"
 #include "agent/core/upcall.h"
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -151,7 +152,7 @@ static void on_connection_opened(int fd, struct buffer *early, void *data)
 static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct names *n = data;
-	AUTO_FD int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	AUTO_FD int accepted = accept_connection(s, fd);
 	if (accepted < 0)
 		return;
 	struct asked *q = asked_new(n);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/accept.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/parse.h"
@@ -37,6 +38,7 @@ enum {
 	GIVE_MS = 10 * 1000,
 	REQUEST_MS = 5 * 1000,
 	STOP_MS = 30 * 1000,
+	PAUSE_MS = 500,
 };
 
 static int run(const struct command_spec *c, struct options *o);
@@ -82,7 +84,7 @@ static void catch_signals(sigset_t *blocked, sigset_t *ret_open)
 struct service {
 	const struct command_spec *command;
 	const struct options *options;
-	sigset_t blocked;
+	sigset_t blocked, open; /* the latter while it waits */
 	struct {
 		char *name;
 		int keeper; /* a pidfd */
@@ -220,12 +222,23 @@ static void refuse(int connection, int code, const struct error *why)
 	(void)fd_write_full(connection, answer, strlen(answer));
 }
 
+/* Without a descriptor for it the client stays in the backlog for a moment, unless a signal ends
+ * that. */
+static int accept_client(const sigset_t *open_mask, int listening)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000 };
+	int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && accept_must_wait(errno))
+		ppoll(NULL, 0, &pause, open_mask);
+	return fd;
+}
+
 static void serve(struct service *s, int listening)
 {
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_FD int connection = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	AUTO_FD int connection = accept_client(&s->open, listening);
 	if (connection < 0)
-		return; /* its client has gone already */
+		return; /* its client has gone already, or waits */
 	int r = give(s, connection, &err);
 	if (r == 0)
 		return;
@@ -275,13 +288,12 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	struct pollfd sockets[FDS_MAX];
 	struct service s = { .command = c, .options = o };
-	sigset_t open_mask;
 	int count = take_sockets(sockets, &err);
 	if (count < 0)
 		return output_failure(count, err);
-	catch_signals(&s.blocked, &open_mask);
+	catch_signals(&s.blocked, &s.open);
 	while (!ended) {
-		int ready = ppoll(sockets, (nfds_t)count, NULL, &open_mask);
+		int ready = ppoll(sockets, (nfds_t)count, NULL, &s.open);
 		for (int i = 0; ready > 0 && i < count && !ended; i++)
 			if (sockets[i].revents)
 				serve(&s, sockets[i].fd);

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -156,8 +157,9 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 	struct vsock *v = data;
 	struct sockaddr_vm peer = { 0 };
 	socklen_t size = sizeof(peer);
-	AUTO_FD int connection = accept4(fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (connection < 0 || peer.svm_family != AF_VSOCK || peer.svm_cid != v->cid)
+	AUTO_FD int connection = accept_connection(s, fd);
+	if (connection < 0 || getpeername(connection, (struct sockaddr *)&peer, &size) < 0 ||
+	    peer.svm_family != AF_VSOCK || peer.svm_cid != v->cid)
 		return;
 	for (size_t i = 0; i < GUESTS_MAX; i++) {
 		struct guest *g = &v->guests[i];

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -219,7 +220,7 @@ static int accept_one(struct published *p)
 {
 	struct publisher *all = p->keeper->publisher;
 	int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+	if (fd < 0 && accept_must_wait(errno))
 		set_full(all, clock_deadline(RETRY_MS));
 	if (fd < 0)
 		return 0;

@@ -5,11 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/accept.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
@@ -93,6 +96,64 @@ static void a_freed_source_gets_no_more_events(void **state)
 	}
 }
 
+static void on_readable(struct source *s, int fd, uint32_t events, void *data)
+{
+	note('r');
+	source_pause(s, clock_deadline(20));
+	source_set_events(s, EPOLLIN); /* takes effect after the pause */
+	if (strlen(order) == 3)
+		loop_exit(loop, 0);
+}
+
+static void a_paused_source_gets_events_later(void **state)
+{
+	int ends[2];
+	uint64_t begin = clock_now_ms();
+	assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	loop_add_io(loop, ends[0], EPOLLIN, on_readable, NULL, NULL);
+	loop_run(loop);
+	assert_string_equal(order, "rrr");
+	assert_true(clock_now_ms() - begin >= 40);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void on_listener(struct source *s, int fd, uint32_t events, void *data)
+{
+	int connection = accept_connection(s, fd);
+	note(connection < 0 ? '-' : '+');
+	fd_close(connection);
+}
+
+/* accept(2) fails with EMFILE: the loop does not turn in circles, and serves the client later. */
+static void a_listener_waits_for_descriptors(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t size = sizeof address;
+	struct rlimit before, none;
+	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof address.sun_family), 0); /* any name */
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(listen(listening, 8), 0);
+	loop_add_io(loop, listening, EPOLLIN, on_listener, NULL, NULL);
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, size), 0);
+	for (uint64_t until = clock_deadline(100); clock_now_ms() < until;)
+		loop_step(loop, until);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_in_range(strlen(order), 1, 3);
+	for (uint64_t until = clock_deadline(60000); !strchr(order, '+') && clock_now_ms() < until;)
+		loop_step(loop, until);
+	assert_non_null(strchr(order, '+'));
+	close(client);
+	close(listening);
+}
+
 static void add_another(struct source *s, void *data)
 {
 	note('d');
@@ -144,6 +205,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(timers_run_in_their_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_freed_source_gets_no_more_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_paused_source_gets_events_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_listener_waits_for_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(deferred_ones_run_once_a_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(children_are_reaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(signals_arrive, setup, teardown) };
