@@ -112,15 +112,31 @@ static size_t escape(char *to, uint32_t c)
 	    (unsigned)(0xdc00 + (c & 0x3ff)));
 }
 
+/* The number of printable ASCII characters that the text begins with: most have no others. */
+static size_t plain_size(const char *text)
+{
+	size_t size = 0;
+	while (text[size] >= ' ' && text[size] <= '~')
+		size++;
+	return size;
+}
+
 char *printable_json(const char *text)
 {
 	enum { ESCAPE = 6 }; /* bytes for one of the text, at most */
 	size_t left = strlen(text), size = 0;
 	char *copy = xmalloc(left * ESCAPE + 1);
 	while (left) {
+		size_t used = plain_size(text);
+		memcpy(copy + size, text, used);
+		size += used;
+		text += used;
+		left -= used;
+		if (!left)
+			break;
 		uint32_t c = 0xfffd;
 		int n = decode((const unsigned char *)text, left, &c);
-		size_t used = (size_t)MAX(n, 1);
+		used = (size_t)MAX(n, 1);
 		/* the white space of the document: others are escaped in JSON */
 		if (n > 0 && (c < ' ' || is_kept(c))) {
 			memcpy(copy + size, text, used);
