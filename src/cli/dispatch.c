@@ -127,9 +127,17 @@ static int run_in_group(const struct command_group *g, int argc, char *const *ar
 	return 0;
 }
 
+/* Docker's other words for `build`: `docker buildx build`, `docker builder build`. */
+static int is_build(int argc, char *const *argv)
+{
+	return argc > 1 && (streq(argv[0], "buildx") || streq(argv[0], "builder")) && streq(argv[1], "build");
+}
+
 int command_main(int argc, char *const *argv)
 {
 	const struct command_group *plain = command_group_plain();
+	if (is_build(argc, argv))
+		return run_in_group(plain, argc - 1, argv + 1);
 	if (argc == 0 || is_help(argv[0])) {
 		help_print_all(stdout);
 		return 0;

@@ -112,6 +112,8 @@ with_files()
 		--attest type=provenance,disabled=true --allow network.host --builder default --isolation=default --call build \
 		--no-cache=false --pull=false --quiet=false --check=false --push=false --squash=false <"$TMPDIR/df" >/dev/null
 	holm image inspect accepted >/dev/null
+	equal "$(holm buildx build -q -f "$TMPDIR/df" .)" "$(holm builder build -q -f "$TMPDIR/df" .)"
+	fails 'an image of one platform' --platform linux/amd64,linux/arm64 <"$TMPDIR/df"
 	BUILDKIT_PROGRESS=quiet build <"$TMPDIR/df" >/dev/null
 	equal '' "$(cat "$TMPDIR/log")"
 	for option in --provenance=mode=max --sbom=true --attest=type=sbom --allow=security.insecure --builder=mine --isolation=hyperv \

@@ -622,6 +622,32 @@ has_gone()
 	! docker container inspect "$1" >/dev/null 2>&1
 }
 
+@test "a file as people write it: optional files, the sources as a mount, one program out of a stage, a user" {
+	echo module >go.mod
+	echo main >main.go
+	build people <<-'END'
+		# syntax=docker/dockerfile:1
+		ARG BASE=busybox:test
+		FROM ${BASE} AS build
+		WORKDIR /src
+		COPY go.mod go.su[m] ./
+		RUN --mount=type=cache,target=/root/.cache cp go.mod /root/.cache/mod
+		RUN --mount=type=bind,target=. --mount=type=cache,target=/root/.cache \
+		    cat main.go /root/.cache/mod >/x-1.0.jar && touch dropped
+		RUN test ! -e dropped && test ! -e main.go
+		FROM ${BASE}
+		ARG UID=10001
+		RUN echo "app:x:${UID}:${UID}::/:/bin/sh" >>/etc/passwd
+		USER app
+		WORKDIR /app
+		COPY --from=build /*.jar app.jar
+		RUN touch mine
+		CMD ["cat", "app.jar"]
+	END
+	equal $'main\nmodule' "$(docker run --rm people)"
+	equal '10001 10001' "$(docker run --rm people stat -c %u . mine | paste -sd ' ')"
+}
+
 @test "a builder that is killed leaves no container; another one's container stays" {
 	local dead other
 	printf 'FROM busybox:test\nRUN mkfifo /go && cat /go\n' >Dockerfile

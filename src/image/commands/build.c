@@ -236,6 +236,10 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 static int run(struct options *o, enum report_style style, struct error **err)
 {
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
+	const char *text = options_string(o, "platform");
+	if (text && strchr(text, ','))
+		return error_set(err, EOPNOTSUPP,
+		    "--platform \"%.80s\": a build makes an image of one platform; build for each", text);
 	int given, r = command_platform(o, &platform, &given, err);
 	return r < 0 ? r : build(o, given ? &platform : NULL, style, err);
 }
