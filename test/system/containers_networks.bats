@@ -451,3 +451,54 @@ post_networks()
 	[ $(($(awk '/^VmRSS/ { print $2 }' "/proc/$engine/status") - before)) -lt 16384 ]
 	rm "$HOME/flood" "$TMPDIR/flood.c"
 }
+
+@test "a name server that lies is not believed: other ids, other names, loops, torn messages" {
+	requires cc
+	cat >"$TMPDIR/liar.c" <<-'END'
+		#include <arpa/inet.h>
+		#include <stdio.h>
+		#include <string.h>
+		#include <sys/socket.h>
+		static int s;
+		static struct sockaddr_in from;
+		static void say(const unsigned char *q, int size, int at, int value)
+		{
+			unsigned char a[600];
+			memcpy(a, q, size);
+			a[2] |= 0x80;
+			a[7] = 1;
+			memcpy(a + size, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2", 15);
+			a[size + 15] = at < 0 ? 77 : 66;
+			if (at >= 0)
+				a[at] ^= value;
+			sendto(s, a, size + 16, 0, (void *)&from, sizeof from);
+		}
+		int main(void)
+		{
+			struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(53) };
+			unsigned char q[512];
+			s = socket(AF_INET, SOCK_DGRAM, 0);
+			bind(s, (void *)&here, sizeof here);
+			for (puts("ready"), fflush(stdout);;) {
+				socklen_t length = sizeof from;
+				int size = recvfrom(s, q, sizeof q, 0, (void *)&from, &length);
+				sendto(s, q, 0, 0, (void *)&from, sizeof from);
+				sendto(s, q, 5, 0, (void *)&from, sizeof from);
+				sendto(s, q, size, 0, (void *)&from, sizeof from); /* the query itself */
+				say(q, size, 1, 1);            /* another id */
+				say(q, size, 13, 1);           /* another name */
+				say(q, size, 12, q[12] ^ 0xc0); /* a name that points to itself */
+				say(q, size, 5, 3);            /* two questions */
+				say(q, size, -1, 0);
+			}
+		}
+	END
+	cc -static -o "$HOME/liar" "$TMPDIR/liar.c"
+	docker network create --subnet 10.213.4.0/24 one >/dev/null
+	docker run -d --name liar --network one --ip 10.213.4.53 -v "$HOME/liar:/liar:ro" busybox:test /liar >/dev/null
+	until_true 60 has_logs liar ready
+	idle client --network one --dns 10.213.4.53
+	equal 192.0.2.77 "$(resolved client www.example)"
+	equal 192.0.2.77 "$(resolved client mail.example)"
+	rm "$HOME/liar" "$TMPDIR/liar.c"
+}
