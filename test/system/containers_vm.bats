@@ -161,6 +161,16 @@ run_in()
 	until_true 60 is_closed "${address##*:}"
 }
 
+@test "vm: a network with IPv6: names, addresses, and nobody of another network" {
+	docker network create --ipv6 --subnet 10.213.1.0/24 --subnet fd00:213:1::/64 six >/dev/null
+	docker network create other >/dev/null
+	docker run -d --name on-six --network six busybox:test sleep 1000 >/dev/null
+	run_in --network six busybox:test sh -c 'nslookup -type=aaaa on-six 127.0.0.11 | grep fd00:213:1::2 && ping -6 -c 1 -W 10 on-six'
+	run ! run_in --network other busybox:test sh -c 'ping -c 1 -W 2 10.213.1.2 || ping -c 1 -W 2 10.213.1.1'
+	docker rm -f on-six >/dev/null
+	docker network rm six other >/dev/null
+}
+
 @test "vm: restart policies: on-failure ends, always goes on" {
 	docker run -d --name failing --restart on-failure:2 busybox:test sh -c 'exit 3' >/dev/null
 	until_true 60 sh -c '[ "$(docker inspect -f "{{.RestartCount}} {{.State.Status}}" failing)" = "2 exited" ]'
