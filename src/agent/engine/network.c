@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 
-enum { LOOPBACK_INDEX = 1 };
+enum { LOOPBACK_INDEX = 1, REMOVED_GROUP = 0x686f6c6d };
 
 /* ---- sysctls ---- */
 
@@ -157,17 +157,32 @@ int bridge_start(const struct bridge *b, struct error **err)
 	    "network \"bridge\": containers use the machine's own network, as %s cannot be set up", b->name);
 }
 
-void bridge_remove(const struct bridge *b)
+void bridges_remove(const struct bridge *const *list, size_t count)
 {
 	struct netlink n;
-	const struct ifinfomsg m = { .ifi_index = (int)if_nametoindex(b->name) };
+	const struct ifinfomsg any = { .ifi_family = AF_UNSPEC };
 	AUTO_FD int fd = netlink_socket(NETLINK_ROUTE);
-	bridge_nat_remove(b);
-	if (fd < 0 || !m.ifi_index)
+	for (size_t i = 0; i < count; i++) {
+		const struct ifinfomsg m = { .ifi_index = (int)if_nametoindex(list[i]->name) };
+		bridge_nat_remove(list[i]);
+		if (fd < 0 || !m.ifi_index)
+			continue;
+		netlink_init(&n);
+		netlink_message(&n, RTM_NEWLINK, NLM_F_ACK, &m, sizeof m);
+		netlink_add_u32(&n, IFLA_GROUP, REMOVED_GROUP);
+		(void)netlink_do(fd, &n);
+	}
+	if (fd < 0)
 		return;
 	netlink_init(&n);
-	netlink_message(&n, RTM_DELLINK, NLM_F_ACK, &m, sizeof m);
-	netlink_do(fd, &n);
+	netlink_message(&n, RTM_DELLINK, NLM_F_ACK, &any, sizeof any);
+	netlink_add_u32(&n, IFLA_GROUP, REMOVED_GROUP);
+	(void)netlink_do(fd, &n);
+}
+
+void bridge_remove(const struct bridge *b)
+{
+	bridges_remove(&b, 1);
 }
 
 /* ---- a container on it ---- */

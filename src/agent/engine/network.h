@@ -45,6 +45,8 @@ int bridge_choose(const struct subnet *wish, struct bridge *ret, struct error **
 int bridge_start(const struct bridge *b, struct error **err);
 /* Removes the bridge and its NAT; without one: nothing. */
 void bridge_remove(const struct bridge *b);
+/* The same for many, in the time of one: the kernel waits for its readers once. */
+void bridges_remove(const struct bridge *const *list, size_t count);
 /* Masquerades what leaves the subnet by another interface, and keeps other networks out
  * (network_nat.c): 0, or -errno where the kernel gives the namespace no nftables. Replaces earlier
  * rules. */

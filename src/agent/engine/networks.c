@@ -300,15 +300,28 @@ static void free_network(struct engine *e, struct network *n)
 	free(n);
 }
 
+void networks_remove(struct engine *e, struct network *const *list, size_t count)
+{
+	AUTOFREE const struct bridge **bridges = xcalloc(count + 1, sizeof(void *));
+	size_t bridge_count = 0;
+	AUTO_FD int records = open_records(O_RDONLY, NULL);
+	for (size_t i = 0; i < count; i++) {
+		if (records >= 0)
+			unlinkat(records, list[i]->id, 0);
+		if (e->has_bridge && if_nametoindex(list[i]->bridge.name))
+			bridges[bridge_count++] = &list[i]->bridge;
+	}
+	if (bridge_count)
+		bridges_remove(bridges, bridge_count);
+	for (size_t i = 0; i < count; i++) {
+		network_event(e, list[i], "destroy", NULL);
+		free_network(e, list[i]);
+	}
+}
+
 void network_remove(struct engine *e, struct network *n)
 {
-	AUTO_FD int records = open_records(O_RDONLY, NULL);
-	if (records >= 0)
-		unlinkat(records, n->id, 0);
-	if (e->has_bridge && if_nametoindex(n->bridge.name))
-		bridge_remove(&n->bridge);
-	network_event(e, n, "destroy", NULL);
-	free_network(e, n);
+	networks_remove(e, &n, 1);
 }
 
 /* ---- use ---- */

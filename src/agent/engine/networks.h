@@ -52,6 +52,7 @@ struct network *network_default(const struct engine *e);               /* "bridg
 int network_add(struct engine *e, struct network *n, struct network **ret, struct error **err);
 /* Its bridge goes, its record, and the network itself. */
 void network_remove(struct engine *e, struct network *n);
+void networks_remove(struct engine *e, struct network *const *list, size_t count);
 int network_up(struct engine *e, struct network *n, struct error **err); /* makes the bridge */
 /* Takes an address: `wish`, or a free one where that is 0. 0; -EADDRINUSE or -EINVAL and a text. */
 int network_take(struct network *n, uint32_t wish, uint32_t *ret, struct error **err);

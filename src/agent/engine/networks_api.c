@@ -323,16 +323,17 @@ void engine_networks_prune(struct engine *e, struct http_exchange *x, const char
 		engine_error(x, r, err);
 		return;
 	}
-	for (struct network *n = e->networks, *next; n; n = next) {
+	struct network *list[NETWORKS_MAX];
+	for (struct network *n = e->networks; n && deleted.count < NETWORKS_MAX; n = n->next) {
 		struct json_object *labels = NULL;
-		next = n->next;
 		json_get_object(n->data, "Labels", &labels, NULL);
 		if (n->is_default || is_wanted(e, n) || (until && n->created >= until) ||
 		    !docker_filters_match_labels(filters, labels))
 			continue;
+		list[deleted.count] = n;
 		strv_add(&deleted, n->name);
-		network_remove(e, n);
 	}
+	networks_remove(e, list, deleted.count);
 	struct json_object *answer = json_object_new_object();
 	json_add_strv(answer, "NetworksDeleted", &deleted);
 	http_respond_json(x, 200, answer);

@@ -243,6 +243,27 @@ static void test_bridge(void **state)
 	assert_int_equal(count_interfaces(), before);
 }
 
+static void test_many_bridges(void **state)
+{
+	enum { BRIDGES = 20 };
+	size_t before = count_interfaces();
+	struct bridge all[BRIDGES];
+	const struct bridge *list[BRIDGES];
+	for (unsigned i = 0; i < BRIDGES; i++) {
+		all[i] = (struct bridge){ .subnet = { address("10.90.0.0") + (i << 8), 24 } };
+		all[i].gateway = all[i].subnet.base + 1;
+		snprintf(all[i].name, sizeof all[i].name, "br-%u", i);
+		list[i] = &all[i];
+		assert_int_equal(bridge_start(&all[i], NULL), 0);
+	}
+	assert_int_equal(count_interfaces(), before + BRIDGES);
+	bridges_remove(list + 1, BRIDGES - 1);
+	assert_int_equal(count_interfaces(), before + 1);
+	assert_int_not_equal(if_nametoindex("br-0"), 0);
+	bridges_remove(list, BRIDGES);
+	assert_int_equal(count_interfaces(), before);
+}
+
 /* A process without capabilities stands for a kernel that gives a namespace no nftables. */
 static _Noreturn void start_without_rights(const struct bridge *b)
 {
@@ -814,6 +835,7 @@ static int run_all(void *data, struct error **err)
 		MACHINE_TEST(test_reach),
 		MACHINE_TEST(test_nat),
 		MACHINE_TEST(test_isolation),
+		MACHINE_TEST(test_many_bridges),
 		MACHINE_TEST(test_internal),
 		MACHINE_TEST(test_ipv6),
 		MACHINE_TEST(test_apart),
