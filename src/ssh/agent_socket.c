@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -29,7 +30,7 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 	const struct agent_socket *a = data;
 	struct ucred who;
 	socklen_t size = sizeof who;
-	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int accepted = accept_connection(s, fd);
 	if (accepted < 0)
 		return;
 	if (getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.uid != geteuid())

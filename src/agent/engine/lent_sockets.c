@@ -15,6 +15,7 @@
 
 #include "agent/engine/hijack.h"
 #include "agent/engine/namespaces.h"
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -139,7 +140,7 @@ static void watch(struct lent_socket *s)
 static void on_connection(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct lent_socket *s = data;
-	int client = s->offers ? accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+	int client = s->offers ? accept_connection(source, fd) : -1;
 	if (client >= 0) {
 		struct http_exchange *x = s->offers->exchange;
 		http_exchange_on_closed(x, NULL, NULL);
