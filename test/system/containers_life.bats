@@ -345,6 +345,33 @@ caps()
 	contains "$stderr" '/dev/nothing'
 }
 
+@test "a start and its wait are one request, and a command and its start" {
+	local id
+	docker create --name seven busybox:test sh -c 'exit 7' >/dev/null
+	equal '{"StatusCode":7}' "$(api POST /containers/seven/run)"
+	equal 400 "$(status POST '/containers/seven/run?condition=nothing')"
+	equal 404 "$(status POST /containers/nosuch/run)"
+	docker create --rm --name six busybox:test sh -c 'exit 6' >/dev/null
+	equal '{"StatusCode":6}' "$(api POST '/containers/six/run?condition=removed')"
+	equal 404 "$(status GET /containers/six/json)"
+	docker create --name wrong busybox:test nosuchprogram >/dev/null
+	equal 400 "$(status POST /containers/wrong/run)"
+	contains "$(jq -r .message "$BATS_TEST_TMPDIR/answer")" 'executable file not found'
+	docker run -d --name work busybox:test sleep 1000 >/dev/null
+	equal said "$(api POST '/containers/work/exec?holmStart=1' -H 'Content-Type: application/json' -D "$BATS_TEST_TMPDIR/head" \
+		-d '{"Cmd":["sh","-c","printf said; exit 5"],"AttachStdout":true,"Tty":true,"ConsoleSize":[30,90]}')"
+	id=$(sed -n 's/^Holm-Exec: \([0-9a-f]*\)\r$/\1/p' "$BATS_TEST_TMPDIR/head")
+	equal 5 "$(api GET "/exec/$id/json" | jq .ExitCode)"
+	equal 404 "$(status POST '/containers/nosuch/exec?holmStart=1')"
+	# One that runs already is only waited for.
+	api POST /containers/work/run -v >"$BATS_TEST_TMPDIR/end" 2>"$BATS_TEST_TMPDIR/head" &
+	until_true 60 grep -q '^< HTTP/1.1 200' "$BATS_TEST_TMPDIR/head"
+	docker kill work >/dev/null
+	wait $!
+	equal '{"StatusCode":137}' "$(cat "$BATS_TEST_TMPDIR/end")"
+	docker rm seven wrong work >/dev/null
+}
+
 @test "images: tag, history, rmi with its conflicts, events; images.json and ports.json follow the containers" {
 	local since id file="$XDG_DATA_HOME/holm/machines/box/images.json" ports="$XDG_DATA_HOME/holm/machines/box/ports.json"
 	since=$(date +%s.%N)

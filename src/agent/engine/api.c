@@ -240,12 +240,9 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 
 /* ---- start, stop, kill ---- */
 
-void engine_start(struct engine *e, struct http_exchange *x, const char *name)
+static void start(struct engine *e, struct http_exchange *x, struct container *c, enum wait_kind kind)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct container *c = engine_find(e, x, name);
-	if (!c)
-		return;
 	int waits = (c->cleaning || c->preparing || c->starting) && !c->remove && !c->starter && !e->stopping;
 	if (!c->pid)
 		policy_cancel(c);
@@ -256,17 +253,28 @@ void engine_start(struct engine *e, struct http_exchange *x, const char *name)
 	if (c->paused) {
 		error_set(&err, EBUSY, "cannot start a paused container, try unpause instead");
 		engine_error(x, -EBUSY, err);
+	} else if (c->pid && kind != WAIT_NOT) {
+		waiters_add(c, x, kind);
 	} else if (c->pid) {
 		respond_empty(x, 304);
 	} else if (waits) {
 		c->starter = x; /* after the last run is cleaned up, or with a start that is on its way */
+		c->starter_kind = kind;
 		http_exchange_on_closed(x, container_starter_gone, c);
 	} else if (c->remove || c->cleaning || c->starter || c->preparing || c->starting || c->ended || e->stopping) {
 		error_set(&err, EBUSY, "container %s is starting or ending; try again", c->record.id);
 		engine_error(x, -EBUSY, err);
 	} else {
+		c->starter_kind = kind;
 		container_start(c, x);
 	}
+}
+
+void engine_start(struct engine *e, struct http_exchange *x, const char *name)
+{
+	struct container *c = engine_find(e, x, name);
+	if (c)
+		start(e, x, c, WAIT_NOT);
 }
 
 /* No policy starts it any more. */
@@ -334,19 +342,33 @@ void engine_kill(struct engine *e, struct http_exchange *x, const char *name)
 
 /* ---- wait ---- */
 
-void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
+/* The request's condition; owned, or NULL for the default. Answers what is none: -EINVAL. */
+static int get_condition(struct http_exchange *x, char **ret)
 {
 	AUTO_ERROR struct error *err = NULL;
+	*ret = engine_query(x, "condition");
+	if (!*ret || !**ret || streq(*ret, "not-running") || streq(*ret, "next-exit") || streq(*ret, "removed"))
+		return 0;
+	int r = error_set(&err, EINVAL, "invalid condition: \"%.64s\"", *ret);
+	engine_error(x, r, err);
+	return r;
+}
+
+/* The start and the wait of a client in one: the answer's head says that the process runs. */
+void engine_run(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTOFREE char *condition = NULL;
 	struct container *c = engine_find(e, x, name);
-	AUTOFREE char *condition = engine_query(x, "condition");
-	if (!c)
+	if (c && get_condition(x, &condition) == 0)
+		start(e, x, c, streq(condition, "removed") ? WAIT_REMOVED : WAIT_EXIT);
+}
+
+void engine_wait(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTOFREE char *condition = NULL;
+	struct container *c = engine_find(e, x, name);
+	if (!c || get_condition(x, &condition) < 0)
 		return;
-	if (condition && *condition && !streq(condition, "not-running") && !streq(condition, "next-exit") &&
-	    !streq(condition, "removed")) {
-		error_set(&err, EINVAL, "invalid condition: \"%.64s\"", condition);
-		engine_error(x, -EINVAL, err);
-		return;
-	}
 	int removed = streq(condition, "removed"), next = streq(condition, "next-exit");
 	if (removed && engine_flag(x, "holmHold", 0))
 		waiters_hold(c, x);

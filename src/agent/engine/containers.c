@@ -443,7 +443,7 @@ void container_started(struct container *c, pid_t pid)
 	if (stdio_run(c->stdio) < 0)
 		container_signal(c, SIGKILL);
 	container_open_ports(c);
-	engine_answer(TAKE_PTR(c->starter), 0, NULL);
+	waiters_started(c);
 	if (c->remove)
 		container_signal(c, SIGKILL);
 	else if (c->engine->stopping)

@@ -65,7 +65,7 @@ struct engine {
 /* STOPPED and GONE answer with 204, after the end and the removal; EXIT and REMOVED with the exit
  * status. A policy or a restart that starts the container again holds nobody back, as with
  * Docker. */
-enum wait_kind { WAIT_STOPPED, WAIT_EXIT, WAIT_REMOVED, WAIT_GONE };
+enum wait_kind { WAIT_NOT, WAIT_STOPPED, WAIT_EXIT, WAIT_REMOVED, WAIT_GONE };
 
 struct waiter {
 	struct waiter *next;
@@ -94,6 +94,7 @@ struct container {
 	struct docker_log_writer log;
 	int log_directory;             /* -1: none */
 	struct http_exchange *starter; /* waits for the start */
+	enum wait_kind starter_kind;   /* its wait after that, or WAIT_NOT */
 	struct waiter *waiters;
 	int remove;       /* as soon as it has ended */
 	int removing;     /* the cleaning removes its folder, too */
@@ -194,6 +195,7 @@ void waiters_add(struct container *c, struct http_exchange *x, enum wait_kind ki
 /* Waits for the removal, and removes the container if the client goes away before it. */
 void waiters_hold(struct container *c, struct http_exchange *x);
 void waiters_tell(struct container *c, int removed);
+void waiters_started(struct container *c); /* it runs: answers who has started it */
 struct json_object *waiters_answer(const struct container *c);
 
 /* images.c: calls ready(code, text, data) once, later or at once, when the trees of the container's
@@ -303,6 +305,7 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name);
 void engine_list(struct engine *e, struct http_exchange *x, const char *name);
 void engine_inspect(struct engine *e, struct http_exchange *x, const char *name);
 void engine_start(struct engine *e, struct http_exchange *x, const char *name);
+void engine_run(struct engine *e, struct http_exchange *x, const char *name);
 void engine_stop(struct engine *e, struct http_exchange *x, const char *name);
 void engine_kill(struct engine *e, struct http_exchange *x, const char *name);
 void engine_restart(struct engine *e, struct http_exchange *x, const char *name);

@@ -233,6 +233,8 @@ static void make_room(struct engine *e)
 		exec_free(oldest);
 }
 
+static void start(struct exec *x, struct http_exchange *http, int detach, int raw);
+
 void engine_exec_create(struct engine *e, struct http_exchange *http, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -258,6 +260,10 @@ void engine_exec_create(struct engine *e, struct http_exchange *http, const char
 		return;
 	}
 	tell(x, "exec_create", 1, 0);
+	if (engine_flag(http, "holmStart", 0)) {
+		start(x, http, 0, x->tty);
+		return;
+	}
 	struct json_object *answer = json_object_new_object();
 	json_add_string(answer, "Id", x->id);
 	http_respond_json(http, 201, answer);
@@ -474,15 +480,25 @@ static void answer_start(struct exec *x, struct http_exchange *http, int detach,
 		run_detached(x, http);
 		return;
 	}
-	if (hijack(http, raw, &client.fd, &early) < 0)
+	AUTOFREE char *id = xasprintf("Holm-Exec: %s\r\n", x->id);
+	if (hijack_with(http, raw, id, &client.fd, &early) < 0)
 		return;
 	stdio_attach(x->stdio, &client, &early);
 	run_with_size(x);
 }
 
-void engine_exec_start(struct engine *e, struct http_exchange *http, const char *name)
+static void start(struct exec *x, struct http_exchange *http, int detach, int raw)
 {
 	static const struct stdio_events events = { .ended = on_ended };
+	x->started = x->running = 1;
+	x->stdio = stdio_new(x->engine->loop, 1, &events, x);
+	stdio_resize(x->stdio, x->rows, x->columns);
+	tell(x, "exec_start", 1, 0);
+	answer_start(x, http, detach, raw);
+}
+
+void engine_exec_start(struct engine *e, struct http_exchange *http, const char *name)
+{
 	AUTO_ERROR struct error *err = NULL;
 	struct exec *x = find(e, name);
 	int detach = 0, raw = 0, r = 0;
@@ -503,12 +519,8 @@ void engine_exec_start(struct engine *e, struct http_exchange *http, const char 
 		return;
 	json_get_bool(o, "Detach", &detach, NULL);
 	json_get_bool(o, "Tty", &raw, NULL);
-	x->started = x->running = 1;
-	x->stdio = stdio_new(e->loop, 1, &events, x);
 	take_size(x, o);
-	stdio_resize(x->stdio, x->rows, x->columns);
-	tell(x, "exec_start", 1, 0);
-	answer_start(x, http, detach, raw);
+	start(x, http, detach, raw);
 }
 
 /* ---- POST /exec/ * /resize ---- */

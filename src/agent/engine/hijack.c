@@ -8,16 +8,14 @@
 #include "base/fd.h"
 #include "docker/route.h"
 
-#define UPGRADED "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-#define PLAIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
-#define FRAMES DOCKER_HEADERS "Content-Type: application/vnd.docker.multiplexed-stream\r\n\r\n"
-#define RAW DOCKER_HEADERS "Content-Type: application/vnd.docker.raw-stream\r\n\r\n"
+static const char *const answers[2] = { "200 OK\r\nConnection: close\r\n",
+	"101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n" };
 
-static const char *const heads[2][2] = { { PLAIN FRAMES, PLAIN RAW }, { UPGRADED FRAMES, UPGRADED RAW } };
-
-int hijack(struct http_exchange *x, int raw, int *ret_fd, struct buffer *early)
+int hijack_with(struct http_exchange *x, int raw, const char *more, int *ret_fd, struct buffer *early)
 {
-	const char *head = heads[http_exchange_head(x)->upgrade != 0][raw != 0];
+	AUTOFREE char *head =
+	    xasprintf("HTTP/1.1 %s" DOCKER_HEADERS "%sContent-Type: application/vnd.docker.%s-stream\r\n\r\n",
+		answers[http_exchange_head(x)->upgrade != 0], more, raw ? "raw" : "multiplexed");
 	AUTO_FD int fd = -1;
 	int r = http_exchange_take(x, &fd, early);
 	if (r < 0)
@@ -26,4 +24,9 @@ int hijack(struct http_exchange *x, int raw, int *ret_fd, struct buffer *early)
 		return r;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+int hijack(struct http_exchange *x, int raw, int *ret_fd, struct buffer *early)
+{
+	return hijack_with(x, raw, "", ret_fd, early);
 }

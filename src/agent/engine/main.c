@@ -66,6 +66,7 @@ static const struct {
 	{ "PUT", "/containers/*/archive", engine_archive },
 	{ "POST", "/containers/*/socket", engine_socket },
 	{ "POST", "/containers/*/wait", engine_wait },
+	{ "POST", "/containers/*/run", engine_run },
 	{ "POST", "/containers/*/attach", engine_attach },
 	{ "POST", "/containers/*/resize", engine_resize },
 	{ "POST", "/containers/*/exec", engine_exec_create },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests that wait for a container's end: wait, stop, kill and rm.
+ * Requests that wait for a container's end: wait, run, stop, kill and rm.
  *
  * The head of an answer to `wait` goes out at once, since clients start the container only then. */
 #include "agent/engine/engine.h"
@@ -53,6 +53,15 @@ void waiters_hold(struct container *c, struct http_exchange *x)
 {
 	waiters_add(c, x, WAIT_REMOVED);
 	c->waiters->holds = 1;
+}
+
+void waiters_started(struct container *c)
+{
+	struct http_exchange *x = TAKE_PTR(c->starter);
+	if (x && c->starter_kind != WAIT_NOT)
+		waiters_add(c, x, c->starter_kind);
+	else
+		engine_answer(x, 0, NULL);
 }
 
 void waiters_tell(struct container *c, int removed)

@@ -44,18 +44,17 @@ struct exec {
 	const struct api *api;
 	struct options *options;
 	int tty, in, detached;
-	char *id;
 };
 
-static int create(struct exec *x, struct error **err)
+/* The command and its surroundings; owned, or NULL and an error. */
+static struct json_object *make_body(const struct exec *x, struct error **err)
 {
-	AUTO_JSON struct json_object *body = json_object_new_object(), *answer = NULL;
 	AUTO_STRV struct strv env = { 0 }, command = { 0 };
 	const struct strv *words = options_words(x->options);
-	const char *id = NULL;
 	int r = body_add_env(&env, options_list(x->options, "env-file"), options_list(x->options, "env"), err);
 	if (r < 0)
-		return r;
+		return NULL;
+	struct json_object *body = json_object_new_object(), *size = x->tty ? body_console_size() : NULL;
 	for (size_t i = 1; i < words->count; i++)
 		strv_add(&command, words->items[i]);
 	json_add_strv(body, "Cmd", &command);
@@ -69,31 +68,21 @@ static int create(struct exec *x, struct error **err)
 	json_add_bool(body, "AttachStdin", x->in);
 	json_add_bool(body, "AttachStdout", !x->detached);
 	json_add_bool(body, "AttachStderr", !x->detached);
-	AUTOFREE char *target = api_path("/containers/", words->items[0], "/exec");
-	r = api_call(x->api, "POST", target, body, &answer, err);
-	if (r >= 0 && json_get_string(answer, "Id", &id, NULL) < 0)
-		r = error_set(err, EPROTO, "the engine gives the command no identity");
-	if (r < 0)
-		return r;
-	x->id = xstrdup(id);
-	return 0;
-}
-
-static struct json_object *start_body(const struct exec *x)
-{
-	struct json_object *body = json_object_new_object(), *size = x->tty ? body_console_size() : NULL;
-	json_add_bool(body, "Detach", x->detached);
-	json_add_bool(body, "Tty", x->tty);
 	if (size)
 		json_add(body, "ConsoleSize", size);
 	return body;
 }
 
-static int read_status(const struct exec *x, int *ret, struct error **err)
+static char *exec_path(const struct exec *x)
+{
+	return api_path("/containers/", options_words(x->options)->items[0], "/exec");
+}
+
+static int read_status(const struct exec *x, const char *id, int *ret, struct error **err)
 {
 	AUTO_JSON struct json_object *answer = NULL;
 	uint64_t status = 0;
-	AUTOFREE char *target = api_path("/exec/", x->id, "/json");
+	AUTOFREE char *target = api_path("/exec/", id, "/json");
 	int r = api_call(x->api, "GET", target, NULL, &answer, err);
 	if (r >= 0 && json_get_u64(answer, "ExitCode", &status, err) < 0)
 		r = error_set(err, EPROTO, "the engine does not say how the command ended");
@@ -101,33 +90,40 @@ static int read_status(const struct exec *x, int *ret, struct error **err)
 	return MIN(r, 0);
 }
 
-static int run_attached(const struct exec *x, int *ret_status, struct error **err)
+/* One request makes the command and starts it. Its answer's head names it. */
+static int run_attached(const struct exec *x, struct json_object *body, int *ret_status, struct error **err)
 {
 	AUTO_API_STREAM struct api_stream connection = API_STREAM_NONE;
-	AUTO_JSON struct json_object *body = start_body(x);
-	AUTOFREE char *target = api_path("/exec/", x->id, "/start"), *resize = api_path("/exec/", x->id, "/resize");
-	struct stream_plan plan = {
-		.api = x->api,
-		.connection = &connection,
-		.resize = resize,
-		.tty = x->tty,
-		.in = x->in,
-	};
+	AUTOFREE char *path = exec_path(x), *target = api_target(path, "holmStart", "1", NULL);
+	struct stream_plan plan = { .api = x->api, .connection = &connection, .tty = x->tty, .in = x->in };
 	int r = stream_take_keys(&plan, x->options, err);
 	if (r == 0)
 		r = api_open(x->api, "POST", target, body, "tcp", &connection, err);
-	if (r >= 0 && r != 101)
-		r = error_set(err, EPROTO, "the engine attaches nothing");
-	if (r >= 0)
-		r = stream_run(&plan, ret_status, err);
-	return r == STREAM_ENDED ? read_status(x, ret_status, err) : MIN(r, 0);
+	if (r < 0)
+		return r;
+	const char *id = http_head_get(&connection.response.head, "holm-exec");
+	if (r != 101 || !id)
+		return error_set(err, EPROTO, "the engine attaches nothing");
+	AUTOFREE char *resize = api_path("/exec/", id, "/resize");
+	plan.resize = resize;
+	r = stream_run(&plan, ret_status, err);
+	return r == STREAM_ENDED ? read_status(x, id, ret_status, err) : MIN(r, 0);
 }
 
-static int run_detached(const struct exec *x, struct error **err)
+static int run_detached(const struct exec *x, struct json_object *body, struct error **err)
 {
-	AUTO_JSON struct json_object *body = start_body(x);
-	AUTOFREE char *target = api_path("/exec/", x->id, "/start");
-	return MIN(api_call(x->api, "POST", target, body, NULL, err), 0);
+	AUTO_JSON struct json_object *answer = NULL, *start = json_object_new_object();
+	AUTOFREE char *path = exec_path(x);
+	const char *id = NULL;
+	int r = api_call(x->api, "POST", path, body, &answer, err);
+	if (r >= 0 && json_get_string(answer, "Id", &id, NULL) < 0)
+		r = error_set(err, EPROTO, "the engine gives the command no identity");
+	if (r < 0)
+		return r;
+	json_add_bool(start, "Detach", 1);
+	json_add_bool(start, "Tty", x->tty);
+	AUTOFREE char *target = api_path("/exec/", id, "/start");
+	return MIN(api_call(x->api, "POST", target, start, NULL, err), 0);
 }
 
 static int run(const struct command_spec *c, struct options *o)
@@ -147,9 +143,7 @@ static int run(const struct command_spec *c, struct options *o)
 		r = api_init(&a, c, o, &err);
 	if (r < 0)
 		return output_failure(r, err);
-	r = create(&x, &err);
-	if (r == 0)
-		r = x.detached ? run_detached(&x, &err) : run_attached(&x, &status, &err);
-	free(x.id);
+	AUTO_JSON struct json_object *body = make_body(&x, &err);
+	r = !body ? -EINVAL : x.detached ? run_detached(&x, body, &err) : run_attached(&x, body, &status, &err);
 	return r < 0 ? api_failure(&a, "container", options_words(o)->items[0], r, &err) : status;
 }

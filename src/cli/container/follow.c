@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Nothing of the output and no exit is lost: attach and wait are answered before the container is
- * started. */
+ * Nothing of the output and no exit is lost: attach is answered before the container is started,
+ * and one request starts it and waits for its end. */
 #include "cli/container/follow.h"
 
 #include <errno.h>
@@ -20,35 +20,57 @@ static int open_attach(const struct follow *f, const char *keys, struct api_stre
 	return r < 0 || r == 101 ? MIN(r, 0) : error_set(err, EPROTO, "the engine attaches nothing");
 }
 
-static int open_wait(const struct follow *f, struct api_stream *ret, struct error **err)
+struct following {
+	const struct follow *f;
+	const char *resize;
+	struct api_stream waiter;
+};
+
+/* Opens "/wait", or "/run", which starts it first. 0 or -errno. */
+static int open_waiter(struct following *x, const char *what, struct error **err)
 {
-	AUTOFREE char *path = api_path("/containers/", f->id, "/wait"),
-		      *target = api_target(path, "condition", f->condition, NULL);
-	return MIN(api_open(f->api, "POST", target, NULL, NULL, ret, err), 0);
+	AUTOFREE char *path = api_path("/containers/", x->f->id, what),
+		      *target = api_target(path, "condition", x->f->condition, NULL);
+	return MIN(api_open(x->f->api, "POST", target, NULL, NULL, &x->waiter, err), 0);
+}
+
+/* The size comes first, so that it is right for the first instruction. */
+static int begin(void *data, struct error **err)
+{
+	struct following *x = data;
+	if (x->f->tty && x->f->resizes)
+		stream_send_size(x->f->api, x->resize, 0);
+	return open_waiter(x, "/run", err);
+}
+
+static void following_done(struct following *x)
+{
+	api_stream_done(&x->waiter);
 }
 
 int follow_run(const struct follow *f, const struct options *o, int *ret_status, struct error **err)
 {
-	AUTO_API_STREAM struct api_stream connection = API_STREAM_NONE, waiter = API_STREAM_NONE;
+	AUTO_API_STREAM struct api_stream connection = API_STREAM_NONE;
 	AUTOFREE char *resize = api_path("/containers/", f->id, "/resize"),
 		      *kill = api_path("/containers/", f->id, "/kill");
 	int attached = f->streams.in || f->streams.out || f->streams.err;
+	CLEANUP(following_done) struct following x = { .f = f, .resize = resize, .waiter = API_STREAM_NONE };
 	struct stream_plan plan = {
 		.api = f->api,
 		.connection = attached ? &connection : NULL,
-		.waiter = &waiter,
+		.waiter = &x.waiter,
 		.resize = resize,
 		.kill = options_switch(o, "sig-proxy", 1) ? kill : NULL,
 		.tty = f->tty,
 		.in = f->streams.in,
-		.begin = f->begin,
-		.data = f->data,
+		.begin = f->starts ? begin : NULL,
+		.data = &x,
 	};
 	int r = stream_take_keys(&plan, o, err);
 	if (r == 0 && attached)
 		r = open_attach(f, options_string(o, "detach-keys"), &connection, err);
-	if (r == 0)
-		r = open_wait(f, &waiter, err);
+	if (r == 0 && !f->starts)
+		r = open_waiter(&x, "/wait", err);
 	if (r == 0 && f->tty && f->redraw)
 		stream_send_size(f->api, resize, 1);
 	return r < 0 ? r : stream_run(&plan, ret_status, err);

@@ -12,11 +12,10 @@ struct follow {
 	struct body_streams streams;
 	const char *condition; /* of wait: "next-exit", "removed" or "not-running" */
 	int redraw;            /* ask a program that is there already to draw its screen again */
-	/* Starts the container; NULL: it runs. */
-	int (*begin)(void *data, struct error **err);
-	void *data;
+	int starts;            /* start the container; else it runs */
+	int resizes;           /* its terminal gets its size before the start */
 };
-/* Attaches, calls begin() and carries streams and signals until the end; options: --sig-proxy and
+/* Attaches, starts, and carries streams and signals until the end; options: --sig-proxy and
  * --detach-keys of the command. enum stream_end, or -errno. */
 int follow_run(const struct follow *f, const struct options *o, int *ret_status, struct error **err);
 /* POST /containers/ID/start. 0 or -errno. */

@@ -214,12 +214,6 @@ static int make(struct making *m, const struct command_spec *c, int detached, in
 
 /* ---- run ---- */
 
-static int begin(void *data, struct error **err)
-{
-	const struct making *m = data;
-	return follow_start(&m->api, m->id, err);
-}
-
 /* The engine answers a start that fails before it has removed a container with --rm. */
 static void await_removal(const struct making *m)
 {
@@ -260,8 +254,7 @@ static int run_attached(struct making *m)
 		.tty = options_switch(m->options, "tty", 0),
 		.streams = m->streams,
 		.condition = options_switch(m->options, "rm", 0) ? "removed" : "next-exit",
-		.begin = begin,
-		.data = m,
+		.starts = 1,
 	};
 	int status = 0, r;
 	if (!m->streams.out && !m->streams.err)

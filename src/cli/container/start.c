@@ -67,43 +67,26 @@ const struct command_spec command_container_wait = {
 
 /* ---- start ---- */
 
-struct starting {
-	const struct api *api;
-	const char *name;
-	int tty;
-};
-
-/* The size comes first, so that it is right for the first instruction. */
-static int begin(void *data, struct error **err)
-{
-	const struct starting *s = data;
-	AUTOFREE char *resize = api_path("/containers/", s->name, "/resize");
-	if (s->tty)
-		stream_send_size(s->api, resize, 0);
-	return follow_start(s->api, s->name, err);
-}
-
 static int start_attached(const struct api *a, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
-	struct starting s = { .api = a, .name = options_words(o)->items[0] };
+	const char *name = options_words(o)->items[0];
 	struct follow_facts facts = { 0 };
-	int status = 0, r = follow_inspect(a, s.name, &facts, &err);
+	int status = 0, r = follow_inspect(a, name, &facts, &err);
 	struct follow f = {
 		.api = a,
-		.id = s.name,
+		.id = name,
 		.tty = facts.tty,
 		.streams = { .in = options_switch(o, "interactive", 0) && facts.open_stdin, .out = 1, .err = 1 },
 		.condition = facts.auto_remove ? "removed" : "next-exit",
-		.begin = begin,
-		.data = &s,
+		.starts = 1,
+		.resizes = 1,
 	};
-	s.tty = facts.tty;
 	if (r == 0)
 		r = stream_check_terminal(facts.tty, f.streams.in, &err);
 	if (r == 0)
 		r = follow_run(&f, o, &status, &err);
-	return follow_end(a, s.name, r, status, &err);
+	return follow_end(a, name, r, status, &err);
 }
 
 static int start_one(const struct api *a, const char *name, void *data)

@@ -192,6 +192,7 @@ static const struct resource {
 	{ "PUT", "/containers/*/archive", HAND_OVER, NULL },
 	{ "POST", "/containers/*/socket", HAND_OVER, NULL },
 	{ "POST", "/containers/*/wait", HAND_OVER, NULL },
+	{ "POST", "/containers/*/run", HAND_OVER, NULL },
 	{ "POST", "/containers/*/attach", HAND_OVER, NULL },
 	{ "POST", "/containers/*/resize", HAND_OVER, NULL },
 	{ "POST", "/containers/*/exec", HAND_OVER, NULL },
