@@ -170,6 +170,25 @@ fails()
 	fails "transport 'file' not allowed" "$GIT#hostile"
 }
 
+@test "git over ssh uses the agent or the keys of --ssh default" {
+	mkdir -p "$WORLD/bin"
+	cat >"$WORLD/bin/ssh" <<-'END'
+		#!/bin/sh
+		echo "$SSH_AUTH_SOCK|$*" >>"$SERVED/ssh.log"
+		exec git-upload-pack "$SERVED/git/repo.git"
+	END
+	chmod +x "$WORLD/bin/ssh"
+	touch "$WORLD/a key's"
+	/usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORLD/agent"
+	PATH=$WORLD/bin:$PATH SSH_AUTH_SOCK=/mine holm build -q git@example.invalid:repo.git >/dev/null
+	contains "$(cat "$SERVED/ssh.log")" '/mine|-o BatchMode=yes -o ConnectTimeout=30 '
+	PATH=$WORLD/bin:$PATH holm build -q --ssh default="$WORLD/agent" git@example.invalid:repo.git >/dev/null
+	contains "$(tail -n 1 "$SERVED/ssh.log")" "$WORLD/agent|"
+	PATH=$WORLD/bin:$PATH holm build -q --ssh default="$WORLD/a key's" git@example.invalid:repo.git >/dev/null
+	contains "$(tail -n 1 "$SERVED/ssh.log")" "-o IdentitiesOnly=yes -i $WORLD/a key's "
+	rm -r "$WORLD/agent" "$WORLD/bin"
+}
+
 @test "a URL is a context: an archive, or a Dockerfile" {
 	mkdir inner
 	echo x >inner/x
