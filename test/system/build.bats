@@ -520,6 +520,30 @@ said()
 	fails 'has neither source nor from' --ssh default="$TMPDIR/second" <<<$'FROM busybox:test\nRUN --mount=type=ssh,source=/x true'
 }
 
+# on CONTAINER IMAGE COMMAND: creates a container that stands on another one's files; the answer.
+on()
+{
+	api POST /containers/create -H 'Content-Type: application/json' \
+		-d "$(jq -n --arg on "$1" --arg image "$2" --arg command "$3" '{Image: $image, HolmOn: $on, Cmd: ["sh", "-c", $command]}')"
+}
+
+@test "a container stands on the files of one that has ended" {
+	local below above
+	docker run --name below busybox:test sh -c 'echo x >/x && rm /etc/group && chmod 701 / && rm -r /etc/init.d; mkdir -p /etc/init.d && touch /etc/init.d/y'
+	below=$(docker inspect -f '{{.Id}}' below)
+	above=$(on "$below" busybox:test 'echo $(cat /x; ls /etc/group /etc/init.d 2>&1; stat -c %a /); echo z >/z; exec sleep 1000' | jq -r .Id)
+	docker start "$above" >/dev/null
+	until_true 30 has_said "$above"
+	equal 'x ls: /etc/group: No such file or directory /etc/init.d: y 701' "$(docker logs "$above")"
+	contains "$(docker rm -f below 2>&1)" 'a build runs on its files'
+	contains "$(on "$above" busybox:test true)" 'has not ended'
+	contains "$(on "$below" bookworm:test true)" 'has another image'
+	contains "$(on "${below//[0-9]/0}" busybox:test true)" 'No such container'
+	docker kill "$above" >/dev/null
+	equal 'A /z' "$(docker diff "$above")"
+	docker rm -f "$above" below >/dev/null
+}
+
 @test "stages run side by side, and those that nobody needs do not" {
 	local out
 	# Each of the two waits for the other, in a folder that both see.

@@ -231,6 +231,7 @@ void engine_create(struct engine *e, struct http_exchange *x, const char *name)
 		return;
 	}
 	struct container *c = container_new(e, &r);
+	stack_expect_holder(c);
 	event_container(c, "create", NULL, NULL);
 	struct json_object *answer = json_object_new_object();
 	json_add_string(answer, "Id", c->record.id);
@@ -391,6 +392,11 @@ void engine_remove(struct engine *e, struct http_exchange *x, const char *name)
 	if (c->paused && !engine_flag(x, "force", 0)) {
 		error_set(&err, EBUSY,
 		    "cannot remove container \"/%s\": container is paused and must be unpaused first", c->record.name);
+		engine_error(x, -EBUSY, err);
+		return;
+	}
+	if (stack_is_used(c)) {
+		error_set(&err, EBUSY, "cannot remove container \"/%s\": a build runs on its files", c->record.name);
 		engine_error(x, -EBUSY, err);
 		return;
 	}

@@ -69,7 +69,7 @@ struct container *container_new(struct engine *e, struct record *r)
 
 void container_free(struct container *c)
 {
-	struct source *sources[] = { c->kill_timer, c->cleaning, c->policy_timer };
+	struct source *sources[] = { c->kill_timer, c->cleaning, c->policy_timer, c->holder_timer };
 	for (struct container **at = &c->engine->containers; *at; at = &(*at)->next)
 		if (*at == c) {
 			*at = c->next;
@@ -150,7 +150,7 @@ static void load_one(struct engine *e, const char *id)
 		record_remove(e->records, id);
 		return;
 	}
-	container_new(e, &r);
+	stack_expect_holder(container_new(e, &r));
 }
 
 static void sort(struct engine *e)

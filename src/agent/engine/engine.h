@@ -111,8 +111,9 @@ struct container {
 	struct prune *prune;   /* waits for its removal */
 	struct health *health; /* NULL: no check, or it never ran */
 	struct lent_socket *lent_sockets;
-	int waits_below;  /* the start, for the clean-up of the container below (stack.h) */
-	uint32_t address; /* on the network with its default route; 0: none */
+	struct source *holder_timer; /* until a client has to hold it (stack.h) */
+	int waits_below;             /* the start, for the clean-up of the container below (stack.h) */
+	uint32_t address;            /* on the network with its default route; 0: none */
 	struct container_namespaces namespaces;
 	int ipc, pids;        /* namespaces of other containers, for the start; -1: none */
 	struct lease *leases; /* its addresses (lease.h) */

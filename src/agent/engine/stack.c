@@ -8,10 +8,11 @@
 #include <sys/sysinfo.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/path.h"
 #include "docker/name.h"
 
-enum { DEPTH_MAX = 24 };
+enum { DEPTH_MAX = 24, HOLDER_MS = 60 * 1000 };
 
 struct container *stack_below(const struct container *c)
 {
@@ -106,6 +107,28 @@ void stack_cleaned(struct engine *e, const char *id)
 		c->waits_below = 0;
 		container_go_on(c);
 	}
+}
+
+static void on_unheld(struct source *s, void *data)
+{
+	struct container *c = data;
+	source_free(TAKE_PTR(c->holder_timer));
+	if (!stack_is_held(c))
+		container_remove(c);
+}
+
+void stack_expect_holder(struct container *c)
+{
+	if (c->record.held)
+		(void)loop_add_timer(c->engine->loop, clock_deadline(HOLDER_MS), on_unheld, c, &c->holder_timer);
+}
+
+int stack_is_used(const struct container *c)
+{
+	for (const struct container *at = c->engine->containers; at; at = at->next)
+		if (streq(at->record.on, c->record.id) && (at->pid || at->starting || at->preparing))
+			return 1;
+	return 0;
 }
 
 int stack_is_held(const struct container *c)

@@ -6,7 +6,8 @@
  * must have ended, and is not to start again; where it is gone, those above do not start. A prune
  * leaves containers alone that a client holds (waiters_hold), so it stays as long as the build.
  *
- * "HolmHeld":true: the container goes with its client, so its files are never synced. */
+ * "HolmHeld":true: the container goes with its client, so its files are never synced. If no client
+ * holds it within a minute, or after the engine was started again, it is removed. */
 #pragma once
 
 #include "agent/engine/engine.h"
@@ -26,5 +27,10 @@ int stack_append(const struct container *c, struct buffer *b);
 int stack_must_wait(const struct container *c);
 /* A container has been cleaned up, or is gone: starts go on that wait for it. */
 void stack_cleaned(struct engine *e, const char *id);
+/* Whether a container that runs or starts stands on it: its files have to stay. */
+int stack_is_used(const struct container *c);
+/* Has a container with "HolmHeld" removed if no client holds it within a minute: its client died
+ * before it could. */
+void stack_expect_holder(struct container *c);
 /* Whether a client holds the container. */
 int stack_is_held(const struct container *c);
