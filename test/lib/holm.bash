@@ -350,8 +350,8 @@ crash()
 {
 	outside "$1" <<-'END' || true
 		for process in /proc/[0-9]*; do
-			read -r line <"$process/cmdline"
-			read -r name <"$process/comm"
+			line='' name=''
+			{ read -r line <"$process/cmdline"; read -r name <"$process/comm"; } 2>/dev/null
 			case "$2 $name $line" in
 			"agent init holm-agent"* | "engine "*exe--engine* | "monitor "*monitor--monitor*) kill -9 "${process#/proc/}" ;;
 			esac
