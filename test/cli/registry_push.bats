@@ -52,6 +52,18 @@ push_to()
 	equal "$DIGEST" "$(XDG_DATA_HOME=$WORLD/other holm image ls --format json | jq -r '.[0].digest')"
 }
 
+@test "a build sends its image: --push, --output type=registry" {
+	local digest
+	mkdir "$TMPDIR/context"
+	printf 'FROM scratch\nLABEL a=1\n' >"$TMPDIR/context/Dockerfile"
+	digest=$(holm build -q --push -t "$REGISTRY_plain/built/box:1" "$TMPDIR/context")
+	equal "$digest" "$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/built/box:1" | jq -r .Digest)"
+	holm build -q -o "type=image,push=true,name=$REGISTRY_plain/built/other:1" "$TMPDIR/context"
+	equal "$digest" "$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/built/other:1" | jq -r .Digest)"
+	holm image rm "$REGISTRY_plain/built/box:1" "$REGISTRY_plain/built/other:1"
+	rm -r "$TMPDIR/context"
+}
+
 @test "push: one word is name and destination" {
 	holm image tag busybox:test "$REGISTRY_plain/one/word:1"
 	equal "$REGISTRY_plain/one/word:1@$DIGEST" "$(holm image push "$REGISTRY_plain/one/word:1")"
