@@ -23,8 +23,6 @@ static const struct {
 	const char *key, *option;
 	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
 } refused[] = {
-	{ IN_CONFIG, "Domainname", "--domainname", NULL },
-	{ IN_CONFIG, "NetworkDisabled", "use --network none", NULL },
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
@@ -32,13 +30,12 @@ static const struct {
 	{ IN_HOST, "Runtime", "--runtime", "crun" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
-	{ IN_HOST, "Annotations", "--annotation", NULL },
 };
 
-static const char *const honoured[] = { "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize", "ContainerIDFile",
-	"Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "Links", "LogConfig", "Mounts",
-	"DeviceCgroupRules", "NetworkMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyRootfs",
-	"RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
+static const char *const honoured[] = { "Annotations", "AutoRemove", "Binds", "CapAdd", "CapDrop", "ConsoleSize",
+	"ContainerIDFile", "Devices", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "Links",
+	"LogConfig", "Mounts", "DeviceCgroupRules", "NetworkMode", "PortBindings", "Privileged", "PublishAllPorts",
+	"ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "VolumesFrom",
 	/* container_limits.c, perhaps with a warning alone */
 	"BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeight",
 	"BlkioWeightDevice", "CgroupParent", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus",
@@ -153,24 +150,43 @@ static int get_flag(struct json_object *o, const char *key, int *ret, struct err
 	return r == -ENOENT ? 0 : r;
 }
 
-static int get_labels(struct json_object *config, struct docker_body *b, struct error **err)
+/* An object of texts; `what` names one of them in an error. */
+static int get_texts(struct json_object *from, const char *key, const char *what, struct json_object **ret,
+    struct error **err)
 {
-	struct json_object *labels = NULL;
+	struct json_object *texts = NULL;
 	size_t total = 0;
-	int r = json_get_object(config, "Labels", &labels, err);
+	int r = json_get_object(from, key, &texts, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (json_object_object_length(labels) > LIST_MAX)
-		return error_set(err, EINVAL, "Labels has more than %d entries", LIST_MAX);
-	json_object_object_foreach(labels, key, value)
+	if (json_object_object_length(texts) > LIST_MAX)
+		return error_set(err, EINVAL, "%s has more than %d entries", key, LIST_MAX);
+	json_object_object_foreach(texts, name, value)
 	{
 		if (!json_object_is_type(value, json_type_string))
-			return error_set(err, EINVAL, "the label \"%.64s\" is no text", key);
-		total += strlen(key) + (size_t)json_object_get_string_len(value);
+			return error_set(err, EINVAL, "the %s \"%.64s\" is no text", what, name);
+		total += strlen(name) + (size_t)json_object_get_string_len(value);
 		if (total > TOTAL_MAX)
-			return error_set(err, EINVAL, "Labels is too long");
+			return error_set(err, EINVAL, "%s is too long", key);
 	}
-	b->labels = labels;
+	*ret = texts;
+	return 0;
+}
+
+/* crun acts on its own annotations. */
+static int get_annotations(struct json_object *host, struct docker_body *b, struct error **err)
+{
+	int r = get_texts(host, "Annotations", "annotation", &b->annotations, err);
+	if (r < 0 || !b->annotations)
+		return r;
+	json_object_object_foreach(b->annotations, name, value)
+	{
+		(void)value;
+		if (startswith(name, "run.oci."))
+			return error_set(err, EOPNOTSUPP,
+			    "the annotation \"%.64s\" (--annotation) is not supported by holm's engine; leave it out",
+			    name);
+	}
 	return 0;
 }
 
@@ -194,14 +210,14 @@ static int get_stop_timeout(struct json_object *config, struct docker_body *b, s
 	return r == -ENOENT ? 0 : r;
 }
 
-static int check_hostname(const struct docker_body *b, struct error **err)
+static int check_hostname(const char *name, const char *what, struct error **err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-	if (!b->hostname)
+	if (!name)
 		return 0;
-	return strspn(b->hostname, allowed) == strlen(b->hostname) && b->hostname[0] != '.' && b->hostname[0] != '-' ?
+	return strspn(name, allowed) == strlen(name) && name[0] != '.' && name[0] != '-' ?
 		   0 :
-		   error_set(err, EINVAL, "invalid hostname format: %.64s", b->hostname);
+		   error_set(err, EINVAL, "invalid %s format: %.64s", what, name);
 }
 
 static int check_env(const struct docker_body *b, struct error **err)
@@ -226,14 +242,17 @@ static int parse_config(struct json_object *o, struct docker_body *b, struct err
 	b->has_entrypoint = json_object_object_get_ex(o, "Entrypoint", &entrypoint) && entrypoint;
 	if ((r = get_text(o, "Image", SHORT_MAX, &b->image, err)) < 0 ||
 	    (r = get_text(o, "Hostname", HOSTNAME_MAX, &b->hostname, err)) < 0 ||
+	    (r = get_text(o, "Domainname", HOSTNAME_MAX, &b->domainname, err)) < 0 ||
 	    (r = get_text(o, "User", SHORT_MAX, &b->user, err)) < 0 ||
 	    (r = get_text(o, "WorkingDir", SHORT_MAX, &b->working_dir, err)) < 0 ||
 	    (r = get_words(o, "Env", &b->env, err)) < 0 || (r = get_words(o, "Cmd", &b->command, err)) < 0 ||
 	    (r = get_words(o, "Entrypoint", &b->entrypoint, err)) < 0 ||
 	    (r = get_flag(o, "OpenStdin", &b->open_stdin, err)) < 0 ||
 	    (r = get_flag(o, "StdinOnce", &b->stdin_once, err)) < 0 || (r = get_flag(o, "Tty", &b->tty, err)) < 0 ||
-	    (r = get_labels(o, b, err)) < 0 || (r = get_health(o, b, err)) < 0 || (r = get_signal(o, b, err)) < 0 ||
-	    (r = get_stop_timeout(o, b, err)) < 0 || (r = check_hostname(b, err)) < 0 || (r = check_env(b, err)) < 0)
+	    (r = get_texts(o, "Labels", "label", &b->labels, err)) < 0 || (r = get_health(o, b, err)) < 0 ||
+	    (r = get_signal(o, b, err)) < 0 || (r = get_stop_timeout(o, b, err)) < 0 ||
+	    (r = check_hostname(b->hostname, "hostname", err)) < 0 ||
+	    (r = check_hostname(b->domainname, "domainname", err)) < 0 || (r = check_env(b, err)) < 0)
 		return r;
 	/* --entrypoint "" arrives as [""]: none, not even the image's. */
 	if (b->entrypoint.count == 1 && !*b->entrypoint.items[0])
@@ -341,7 +360,8 @@ static int parse_host(struct json_object *host, struct docker_body *b, struct er
 	    (r = docker_namespaces_parse(host, &b->namespaces, err)) < 0 ||
 	    (r = get_words(host, "GroupAdd", &b->groups, err)) < 0 ||
 	    (r = get_words(host, "VolumesFrom", &b->volumes_from, err)) < 0 ||
-	    (r = get_console_size(host, b, err)) < 0 || (r = get_restart(host, b, err)) < 0)
+	    (r = get_annotations(host, b, err)) < 0 || (r = get_console_size(host, b, err)) < 0 ||
+	    (r = get_restart(host, b, err)) < 0)
 		return r;
 	return get_log(host, b, err);
 }
@@ -372,7 +392,7 @@ int docker_body_parse(struct json_object *o, struct docker_body *ret, struct err
 
 void docker_body_done(struct docker_body *b)
 {
-	char **texts[] = { &b->image, &b->hostname, &b->user, &b->working_dir, &b->network_mode };
+	char **texts[] = { &b->image, &b->hostname, &b->domainname, &b->user, &b->working_dir, &b->network_mode };
 	struct strv *lists[] = { &b->env, &b->command, &b->entrypoint, &b->groups, &b->volumes_from,
 		&b->health.command };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

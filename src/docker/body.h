@@ -24,10 +24,12 @@ enum docker_restart {
 
 struct docker_body {
 	char *image;                          /* as the client wrote it */
-	char *hostname, *user, *working_dir;  /* NULL: not given */
+	char *hostname, *domainname;          /* NULL: not given */
+	char *user, *working_dir;             /* the same */
 	struct strv env, command, entrypoint; /* env: NAME=VALUE; NAME alone takes a variable away */
 	int has_entrypoint;                   /* given, perhaps empty: then the image's and its command count no more */
 	struct json_object *labels;           /* an object of strings, or NULL; borrowed from the body */
+	struct json_object *annotations;      /* the same, of the runtime */
 	int open_stdin, stdin_once, tty;
 	uint16_t rows, columns; /* of the terminal; 0: not given */
 	int stop_signal;        /* 0: not given */

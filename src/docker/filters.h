@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/port_spec.h"
 #include "base/strv.h"
 
 /* Parses {"KEY":{"VALUE":true}} or {"KEY":["VALUE"]}: 0 and *ret (NULL where the text is NULL or
@@ -16,6 +17,17 @@ void docker_filters_get(struct json_object *filters, const char *key, struct str
 /* Whether all of the filters label ("KEY" or "KEY=VALUE") match these labels, and none of label!.
  * Both may be NULL. */
 int docker_filters_match_labels(struct json_object *filters, struct json_object *labels);
+
+/* Whether the text passes the filter of this key: it has no value, one that is the text, or a
+ * regular expression that finds something in it. */
+int docker_filters_match_text(struct json_object *filters, const char *key, const char *text);
+/* The same without regular expressions. */
+int docker_filters_match_word(struct json_object *filters, const char *key, const char *word);
+/* The values of a filter of ports are "80", "80/udp" or "8000-8010". Checks them: 0, or -EINVAL and
+ * a text. */
+int docker_filters_check_ports(struct json_object *filters, const char *key, struct error **err);
+/* Whether one of them has this port. */
+int docker_filters_match_port(struct json_object *filters, const char *key, uint16_t port, enum port_protocol protocol);
 
 /* Go's duration, "1h30m" or "10.5s", in ns; -1. */
 int64_t docker_parse_duration(const char *text);

@@ -16,6 +16,7 @@
 #define OCI_TYPE_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 #define OCI_TYPE_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
 #define OCI_ANNOTATION_NAME "org.opencontainers.image.ref.name"
+#define OCI_ANNOTATION_BASE "org.opencontainers.image.base.digest" /* the image below */
 
 enum {
 	OCI_DOCUMENT_MAX = 4 << 20, /* bytes of an index, manifest or configuration */

@@ -184,6 +184,18 @@ static void add_hook(struct json_object *o, char *const *argv)
 	json_add(o, "hooks", hooks);
 }
 
+static void add_annotations(struct json_object *o, const struct runtime_spec *s)
+{
+	struct json_object *annotations = json_object_new_object();
+	if (s->annotations) {
+		json_object_object_foreach(s->annotations, name, value)
+		    json_object_object_add(annotations, name, json_object_get(value));
+	}
+	if (s->seccomp_filter)
+		json_add_string(annotations, "run.oci.seccomp_bpf_data", s->seccomp_filter);
+	json_add(o, "annotations", annotations);
+}
+
 struct json_object *runtime_spec_new(const struct runtime_spec *s)
 {
 	struct json_object *o = json_object_new_object(), *root = json_object_new_object();
@@ -193,14 +205,11 @@ struct json_object *runtime_spec_new(const struct runtime_spec *s)
 	json_add_bool(root, "readonly", s->read_only_root);
 	json_add(o, "root", root);
 	json_add_string(o, "hostname", s->hostname);
+	json_add_string(o, "domainname", s->domainname);
 	json_add(o, "mounts", mounts_new(s));
 	json_add(o, "linux", linux_new(s));
 	if (s->create_hook)
 		add_hook(o, s->create_hook);
-	if (s->seccomp_filter) {
-		struct json_object *annotations = json_object_new_object();
-		json_add_string(annotations, "run.oci.seccomp_bpf_data", s->seccomp_filter);
-		json_add(o, "annotations", annotations);
-	}
+	add_annotations(o, s);
 	return o;
 }

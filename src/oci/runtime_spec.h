@@ -34,8 +34,8 @@ struct runtime_ids {
 
 /* Everything is borrowed. */
 struct runtime_spec {
-	const char *root;     /* absolute path of the root file system */
-	const char *hostname; /* NULL: that of the shared UTS namespace */
+	const char *root;                  /* absolute path of the root file system */
+	const char *hostname, *domainname; /* NULL: that of the shared UTS namespace; the machine's */
 	const struct strv *arguments, *environment;
 	const char *working_directory;
 	const char *cgroups_path;
@@ -69,6 +69,7 @@ struct runtime_spec {
 	/* base64 of a filter program (struct sock_filter[]), for crun's annotation
 	 * run.oci.seccomp_bpf_data; NULL: none */
 	const char *seccomp_filter;
+	struct json_object *annotations; /* further ones: an object of strings, or NULL */
 };
 
 /* Every device is allowed. Owned. */

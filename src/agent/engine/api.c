@@ -170,11 +170,28 @@ static size_t count(const struct engine *e)
 	return n;
 }
 
+/* Docker's older word for the network none. */
+static void disable_network(struct json_object *body)
+{
+	struct json_object *host = NULL;
+	int on = 0;
+	if (json_get_bool(body, "NetworkDisabled", &on, NULL) < 0 || !on)
+		return;
+	if (json_get_object(body, "HostConfig", &host, NULL) < 0) {
+		host = json_object_new_object();
+		json_add(body, "HostConfig", host);
+	}
+	json_object_object_del(host, "NetworkMode");
+	json_add_string(host, "NetworkMode", "none");
+	json_object_object_del(body, "NetworkingConfig");
+}
+
 /* Members that only earn a warning are gone afterwards. */
 static int check_body(struct engine *e, struct json_object *body, struct strv *warnings, struct error **err)
 {
 	struct json_object *host = NULL;
 	const char *warning = NULL;
+	disable_network(body);
 	int r = container_network_check(e, body, &warning, err);
 	if (r == 0)
 		r = container_shares_check(e, body, err);

@@ -15,6 +15,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/endpoints.h"
 #include "agent/engine/files.h"
+#include "agent/engine/links.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/rights.h"
@@ -142,6 +143,7 @@ static void make_environment(const struct container *c, const struct identity *w
 	strv_setenv(ret, "HOSTNAME", hostname);
 	if (terminal)
 		strv_setenv(ret, "TERM", "xterm");
+	links_environment(c, ret);
 	for (int own = 0; own < 2; own++) {
 		const struct strv *list = own ? more : &c->record.body.env;
 		for (size_t i = 0; list && i < list->count; i++) {
@@ -261,17 +263,25 @@ static int link_etc(const struct container *peer, const char *directory, struct 
 	return 0;
 }
 
+/* With the domain, as Docker's /etc/hosts has it. */
+static char *whole_hostname(const struct container *c, const char *hostname)
+{
+	const char *domain = c->record.body.domainname;
+	return domain ? xasprintf("%s.%s", hostname, domain) : xstrdup(hostname);
+}
+
 static int write_etc(const struct container *c, const char *directory, struct error **err)
 {
 	AUTO_CONTAINER_NAMES struct container_names names = { 0 };
-	AUTOFREE char *hostname = container_hostname(c), *line = xasprintf("%s\n", hostname);
+	AUTOFREE char *hostname = container_hostname(c), *line = xasprintf("%s\n", hostname),
+		      *whole = whole_hostname(c, hostname);
 	struct json_object *host = NULL;
 	const struct container *peer = container_network_peer(c);
 	if (peer)
 		return link_etc(peer, directory, err);
 	int r = json_get_object(c->record.data, "HostConfig", &host, err);
 	if ((r < 0 && r != -ENOENT) || (r = container_names_read(&names, host, err)) < 0 ||
-	    (r = write_hosts(c, &names, hostname, directory, err)) < 0)
+	    (r = write_hosts(c, &names, whole, directory, err)) < 0)
 		return r;
 	if ((r = write_resolv(c, &names, directory)) < 0 || (r = write_text(directory, "hostname", line)) < 0)
 		return error_set_errno(err, r, "cannot write the container's files of /etc");
@@ -408,6 +418,8 @@ static struct json_object *make_spec(struct container *c, const struct identity 
 		.columns = b->columns,
 		.read_only_root = b->read_only,
 		.hostname = shared->host_uts ? NULL : hostname,
+		.domainname = shared->host_uts ? NULL : b->domainname,
+		.annotations = b->annotations,
 		.arguments = &arguments,
 		.environment = &environment,
 		.working_directory = b->working_dir ? b->working_dir : "/",

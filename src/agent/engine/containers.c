@@ -23,6 +23,7 @@
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
+#include "agent/engine/processes.h"
 #include "agent/engine/stack.h"
 #include "agent/engine/terminal.h"
 #include "base/alloc.h"
@@ -344,15 +345,19 @@ static void on_rest_time(struct source *s, void *data)
 {
 	struct container *c = data;
 	source_free(TAKE_PTR(c->kill_timer));
+	processes_kill(c->mounts);
 	conclude(c);
 }
 
 /* In another container's PID namespace the other processes do not end with the first one. They are
- * killed by the cgroup; where there is none, their output is not waited for. */
+ * killed by the cgroup; where there is none, by their mount namespace, and their output is waited
+ * for REST_MS. */
 static void end_rest(struct container *c)
 {
 	if (c->engine->limits & DOCKER_LIMIT_CGROUP)
 		(void)container_cgroup_write(c, "cgroup.kill", "1");
+	else
+		processes_kill(c->mounts);
 	source_free(TAKE_PTR(c->kill_timer));
 	(void)loop_add_timer(c->engine->loop, clock_deadline(REST_MS), on_rest_time, c, &c->kill_timer);
 }
@@ -436,6 +441,7 @@ void container_started(struct container *c, pid_t pid)
 {
 	c->starting = 0;
 	c->pid = pid;
+	c->mounts = c->record.body.namespaces.pid_container ? process_mounts(pid) : 0;
 	note_start(c);
 	container_oom_watch(c);
 	container_found_paused(c);

@@ -73,7 +73,7 @@ static int is_match(struct json_object *event, struct json_object *actor, const 
 	if (streq(key, "daemon") || !*wish)
 		return 0;
 	/* As Docker does, whatever the type: a network's event is not one of its containers. */
-	return startswith(id, wish) || streq(text_of(attributes, "name"), wish);
+	return startswith(id, wish) || startswith(text_of(attributes, "name"), wish);
 }
 
 /* Of one filter one value must match, of labels all. */
@@ -109,8 +109,9 @@ void event_emit(struct engine *e, const char *type, const char *action, const ch
 	int64_t now = container_now();
 	if (streq(type, "container") || streq(type, "image")) {
 		json_add_string(o, "status", action);
-		json_add_string(o, "id", id);
-		if (streq(type, "container"))
+		if (*id)
+			json_add_string(o, "id", id);
+		if (*id && streq(type, "container"))
 			json_add_string(o, "from", text_of(attributes, "image"));
 	}
 	json_add_string(o, "Type", type);
@@ -160,23 +161,33 @@ void event_container_number(const struct container *c, const char *action, const
 	event_container(c, action, key, text);
 }
 
+void event_prune(struct engine *e, const char *type, uint64_t reclaimed)
+{
+	struct json_object *attributes = json_object_new_object();
+	AUTOFREE char *text = xasprintf("%llu", (unsigned long long)reclaimed);
+	json_add_string(attributes, "reclaimed", text);
+	event_emit(e, type, "prune", "", attributes);
+}
+
 /* ---- POST /holm/event ---- */
 
 void engine_take_event(struct engine *e, struct http_exchange *x, const char *name)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct json_object *o = http_exchange_json(x, &err), *attributes = NULL;
-	const char *action = text_of(o, "Action"), *id = text_of(o, "ID");
-	if (!o || !*action || !*id || strlen(action) > TEXT_MAX || strlen(id) > TEXT_MAX) {
+	const char *action = text_of(o, "Action"), *id = text_of(o, "ID"), *type = text_of(o, "Type");
+	int is_prune = streq(action, "prune");
+	if (!o || !*action || (!*id && !is_prune) || strlen(action) > TEXT_MAX || strlen(id) > TEXT_MAX) {
 		engine_error(x, -EINVAL, err);
 		return;
 	}
 	json_get_object(o, "Attributes", &attributes, NULL);
-	const struct container *c = streq(text_of(o, "Type"), "container") ? container_find(e, id, NULL) : NULL;
+	const struct container *c = streq(type, "container") ? container_find(e, id, NULL) : NULL;
 	if (c)
 		event_container_more(c, action, attributes ? json_object_get(attributes) : NULL);
 	else
-		event_emit(e, "image", action, id, attributes ? json_object_get(attributes) : NULL);
+		event_emit(e, streq(type, "builder") ? "builder" : "image", action, id,
+		    attributes ? json_object_get(attributes) : NULL);
 	http_respond(x, 204, NULL, NULL, 0);
 }
 

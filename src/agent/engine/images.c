@@ -80,11 +80,10 @@ static char *folder_of(const struct image *i)
 
 static void image_free(struct image *i)
 {
-	for (struct image **at = &i->engine->images; *at; at = &(*at)->next)
-		if (*at == i) {
-			*at = i->next;
-			break;
-		}
+	struct image **at = &i->engine->images;
+	while (*at != i)
+		at = &(*at)->next;
+	*at = i->next;
 	source_free(i->unused);
 	free(i);
 }
@@ -256,19 +255,25 @@ static void tell_unused(const struct image *i)
 	channel_send(ENGINE_CHANNEL, o, -1);
 }
 
-static void on_unused(struct source *s, void *data)
+/* Whether it is unmounted, and i gone. */
+static int release(struct image *i)
 {
-	struct image *i = data;
 	source_free(TAKE_PTR(i->unused));
 	if (is_used(i) || i->wishes)
-		return;
+		return 0;
 	int r = unmount(i);
 	if (r < 0) {
 		log_warning("the image %.19s cannot be unmounted: %s", i->id, strerror(-r));
-		return;
+		return 0;
 	}
 	tell_unused(i);
 	image_free(i);
+	return 1;
+}
+
+static void on_unused(struct source *s, void *data)
+{
+	(void)release(data);
 }
 
 static void maybe_unused(struct image *i)
@@ -317,12 +322,18 @@ void images_load(struct engine *e)
 }
 
 /* GET /holm/images, for the keeper: {"sha256:HEX":[{"Id","Running","Ports":["8080:80"]}]} of all
- * containers; an image without one is there as long as it is mounted. */
+ * containers; an image without one is there as long as it is mounted. With release=1 such images
+ * are unmounted first. */
 void engine_images(struct engine *e, struct http_exchange *x, const char *name)
 {
 	struct json_object *all = json_object_new_object();
-	for (const struct image *i = e->images; i; i = i->next)
-		json_add(all, i->id, json_object_new_array());
+	int releases = engine_flag(x, "release", 0);
+	for (struct image *i = e->images, *next; i; i = next) {
+		AUTOFREE char *id = xstrdup(i->id);
+		next = i->next;
+		if (!releases || !i->ready || !release(i))
+			json_add(all, id, json_object_new_array());
+	}
 	for (const struct container *c = e->containers; c; c = c->next) {
 		struct json_object *list = NULL, *one = json_object_new_object();
 		if (!json_object_object_get_ex(all, c->record.image_id, &list)) {

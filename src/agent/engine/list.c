@@ -7,6 +7,7 @@
 
 #include "agent/engine/endpoints.h"
 #include "agent/engine/health.h"
+#include "agent/engine/list_filters.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/network_join.h"
 #include "agent/engine/sizes.h"
@@ -49,93 +50,6 @@ static char *status_of(const struct container *c)
 	return xstrdup("Created");
 }
 
-/* ---- filters ---- */
-
-static int is_name_match(const struct container *c, const char *wish)
-{
-	size_t size = strlen(wish);
-	int begins = wish[0] == '^', ends = size > 1 && wish[size - 1] == '$';
-	AUTOFREE char *word = xstrndup(wish + begins, size - (size_t)begins - (size_t)ends);
-	const char *plain = word[0] == '/' ? word + 1 : word, *name = c->record.name;
-	if (begins && ends)
-		return streq(name, plain);
-	if (begins)
-		return startswith(name, plain) != NULL;
-	return ends ? endswith(name, plain) : strstr(name, plain) != NULL;
-}
-
-static int is_label_match(const struct container *c, const char *wish)
-{
-	AUTOFREE char *key = xstrndup(wish, strcspn(wish, "="));
-	const char *value = strchr(wish, '=');
-	struct json_object *label = NULL;
-	if (!c->record.body.labels || !json_object_object_get_ex(c->record.body.labels, key, &label))
-		return 0;
-	return !value || streq(json_object_get_string(label), value + 1);
-}
-
-static int is_exited_with(const struct container *c, const char *wish)
-{
-	uint32_t code;
-	return c->record.status == CONTAINER_EXITED && parse_u32(wish, &code) == 0 &&
-	       (int64_t)code == c->record.exit_code;
-}
-
-/* Whether it was made before another one (side -1), or after it. */
-static int is_beside(const struct container *c, const char *other, int side)
-{
-	const struct container *o = container_find(c->engine, other, NULL);
-	return o && (side < 0 ? c->record.created < o->record.created : c->record.created > o->record.created);
-}
-
-static int is_match(const struct container *c, const char *filter, const char *wish)
-{
-	if (streq(filter, "exited"))
-		return is_exited_with(c, wish);
-	if (streq(filter, "before") || streq(filter, "since"))
-		return is_beside(c, wish, streq(filter, "before") ? -1 : 1);
-	if (streq(filter, "is-task"))
-		return streq(wish, "false");
-	if (streq(filter, "id"))
-		return startswith(c->record.id, wish) != NULL;
-	if (streq(filter, "name"))
-		return is_name_match(c, wish);
-	if (streq(filter, "label"))
-		return is_label_match(c, wish);
-	if (streq(filter, "health"))
-		return streq(health_status(c), wish);
-	if (streq(filter, "status"))
-		return streq(container_state(c), wish);
-	if (streq(filter, "volume"))
-		return mounts_match(c, wish);
-	if (streq(filter, "ancestor"))
-		return streq(c->record.body.image, wish) || streq(c->record.image_id, wish);
-	return endpoints_match(c, wish);
-}
-
-/* Labels must all match, of others one. */
-static int passes(const struct container *c, struct json_object *filters, const char *filter)
-{
-	int all = streq(filter, "label"), any = 0, failed = 0;
-	AUTO_STRV struct strv values = { 0 };
-	docker_filters_get(filters, filter, &values);
-	for (size_t i = 0; i < values.count; i++) {
-		int match = is_match(c, filter, values.items[i]);
-		any |= match;
-		failed |= !match;
-	}
-	return !values.count || (all ? !failed : any);
-}
-
-static int passes_all(const struct container *c, struct json_object *filters)
-{
-	int pass = 1;
-	if (filters) {
-		json_object_object_foreach(filters, key, value) pass &= passes(c, filters, key);
-	}
-	return pass;
-}
-
 /* ---- ps ---- */
 
 struct json_object *container_summary(const struct container *c, const struct sizes *sizes)
@@ -176,42 +90,23 @@ struct selection {
 	int all;
 };
 
-/* Whether the containers that "before" and "since" name are there: 0 or -errno. */
-static int check_others(struct engine *e, struct json_object *filters, struct error **err)
-{
-	AUTO_STRV struct strv names = { 0 };
-	docker_filters_get(filters, "before", &names);
-	docker_filters_get(filters, "since", &names);
-	for (size_t i = 0; i < names.count; i++)
-		if (!container_find(e, names.items[i], err))
-			return -ENOENT;
-	return 0;
-}
-
 static int read_selection(struct engine *e, struct http_exchange *x, struct selection *ret, struct error **err)
 {
-	static const char *const known[] = { "id", "name", "label", "status", "health", "ancestor", "network", "volume",
-		"exited", "before", "since", "is-task", NULL };
-	AUTOFREE char *text = engine_query(x, "filters"), *limit = engine_query(x, "limit");
+	AUTOFREE char *limit = engine_query(x, "limit");
 	*ret = (struct selection){ 0 };
-	int r = docker_filters_parse(text, known, &ret->filters, err);
-	if (r == 0)
-		r = check_others(e, ret->filters, err);
-	if (r < 0) {
-		json_object_put(ret->filters);
+	int r = container_filters_read(e, x, &ret->filters, err);
+	if (r < 0)
 		return r;
-	}
 	if (!limit || parse_u64(limit, &ret->most) < 0)
 		ret->most = 0;
-	ret->all = engine_flag(x, "all", 0) || ret->most > 0 ||
-		   (ret->filters && json_object_object_get_ex(ret->filters, "status", NULL));
+	ret->all = engine_flag(x, "all", 0) || ret->most > 0 || container_filters_want_all(ret->filters);
 	return 0;
 }
 
 /* The first one from c on; NULL: none. */
 static const struct container *select_next(const struct selection *s, const struct container *c)
 {
-	while (c && !((s->all || c->pid || policy_is_waiting(c)) && passes_all(c, s->filters)))
+	while (c && !((s->all || c->pid || policy_is_waiting(c)) && container_passes(c, s->filters)))
 		c = c->next;
 	return c;
 }

@@ -29,7 +29,7 @@ struct reading {
 	int directory, fd, watch;
 	struct source *client, *changes;
 	struct buffer out;
-	int follow, streams[3], timestamps, raw;
+	int follow, streams[3], timestamps, details, raw;
 	int64_t since, until; /* ns */
 	int attaches;
 	struct stdio_client attached; /* without its descriptor */
@@ -62,6 +62,8 @@ static int add_entry(struct reading *r, const struct docker_log_entry *e)
 		AUTOFREE char *time = clock_format_rfc3339(e->time_ns);
 		n = (size_t)snprintf(text, sizeof text - DOCKER_LOG_TEXT_MAX, "%s ", time);
 	}
+	if (r->details) /* there are none: Docker puts the blank behind them */
+		text[n++] = ' ';
 	memcpy(text + n, e->text, e->size);
 	return r->raw ? buffer_append(&r->out, text, n + e->size) :
 			docker_frame_append(&r->out, e->stream, text, n + e->size);
@@ -178,6 +180,7 @@ static struct reading *reading_new(struct container *c, struct http_exchange *x)
 		.watch = -1,
 		.follow = engine_flag(x, "follow", 0),
 		.timestamps = engine_flag(x, "timestamps", 0),
+		.details = engine_flag(x, "details", 0),
 		.since = docker_parse_time(since),
 		.until = docker_parse_time(until) };
 	r->streams[DOCKER_STDOUT] = engine_flag(x, "stdout", 0);
@@ -224,7 +227,7 @@ void engine_logs(struct engine *e, struct http_exchange *x, const char *name)
 void logs_attach(struct container *c, struct http_exchange *x, const struct stdio_client *client)
 {
 	struct reading *r = reading_new(c, x);
-	r->follow = r->timestamps = 0;
+	r->follow = r->timestamps = r->details = 0;
 	r->since = r->until = 0;
 	r->attaches = engine_flag(x, "stream", 0);
 	r->attached = *client;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "agent/engine/endpoints.h"
+#include "agent/engine/events.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/parse.h"
@@ -156,10 +157,6 @@ static int is_dangling(const struct engine *e, const struct network *n)
 static int matches(const struct engine *e, const struct network *n, const char *filter, const char *wish)
 {
 	int on = 0;
-	if (streq(filter, "name"))
-		return strstr(n->name, wish) != NULL;
-	if (streq(filter, "id"))
-		return strstr(n->id, wish) != NULL;
 	if (streq(filter, "driver"))
 		return streq(drivers[n->kind], wish);
 	if (streq(filter, "scope"))
@@ -186,8 +183,10 @@ static int check_values(struct json_object *filters, struct error **err)
 
 static int passes(const struct engine *e, const struct network *n, struct json_object *filters)
 {
-	static const char *const keys[] = { "name", "id", "driver", "scope", "type", "dangling" };
+	static const char *const keys[] = { "driver", "scope", "type", "dangling" };
 	struct json_object *labels = NULL;
+	if (!docker_filters_match_text(filters, "name", n->name) || !docker_filters_match_text(filters, "id", n->id))
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		AUTO_STRV struct strv wishes = { 0 };
 		int any = 0;
@@ -336,5 +335,6 @@ void engine_networks_prune(struct engine *e, struct http_exchange *x, const char
 	networks_remove(e, list, deleted.count);
 	struct json_object *answer = json_object_new_object();
 	json_add_strv(answer, "NetworksDeleted", &deleted);
+	event_prune(e, "network", 0);
 	http_respond_json(x, 200, answer);
 }

@@ -4,16 +4,19 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/engine/container_cgroup.h"
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/parse.h"
 #include "base/path.h"
 
-enum { PROCESSES_MAX = 32768, DEPTH_MAX = 64, STAT_MAX = 4096 };
+enum { PROCESSES_MAX = 32768, DEPTH_MAX = 64, STAT_MAX = 4096, KILL_ROUNDS = 16 };
 #define NS_PER_S 1000000000LL
 
 char *process_read(pid_t pid, const char *file, size_t max, size_t *ret_size)
@@ -40,11 +43,21 @@ static int parse_stat(struct process *p)
 	return 0;
 }
 
-static ino_t pid_namespace(pid_t pid)
+static ino_t namespace_of(pid_t pid, const char *kind)
 {
 	struct stat st;
-	AUTOFREE char *path = xasprintf("/proc/%d/ns/pid", pid);
+	AUTOFREE char *path = xasprintf("/proc/%d/ns/%s", pid, kind);
 	return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static ino_t pid_namespace(pid_t pid)
+{
+	return namespace_of(pid, "pid");
+}
+
+ino_t process_mounts(pid_t pid)
+{
+	return namespace_of(pid, "mnt");
 }
 
 static struct process *find(const struct processes *all, pid_t pid)
@@ -92,6 +105,41 @@ void processes_done(struct processes *all)
 		free(all->items[i].name);
 	free(all->items);
 	free(all->passwd);
+}
+
+/* ---- the end ---- */
+
+/* The number may be another process's by now, so the namespace is read again behind the pidfd. */
+static void kill_one(pid_t pid, ino_t mounts)
+{
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd >= 0 && process_mounts(pid) == mounts)
+		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+}
+
+static size_t kill_round(ino_t mounts)
+{
+	DIR *d = opendir("/proc");
+	size_t found = 0;
+	uint32_t pid;
+	for (struct dirent *entry; d && (entry = readdir(d)) && found < PROCESSES_MAX;) {
+		if (parse_u32(entry->d_name, &pid) < 0 || process_mounts((pid_t)pid) != mounts)
+			continue;
+		kill_one((pid_t)pid, mounts);
+		found++;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* A process may fork while the others are read. */
+void processes_kill(ino_t mounts)
+{
+	if (mounts == process_mounts(getpid())) /* never those of the engine */
+		return;
+	for (int round = 0; mounts && round < KILL_ROUNDS && kill_round(mounts); round++)
+		;
 }
 
 /* ---- sums ---- */

@@ -35,3 +35,9 @@ struct process_sum {
 	int64_t cpu_ns, memory, tasks; /* memory: bytes that are resident, shared ones counted for each */
 };
 void processes_sum(const struct container *c, struct process_sum *ret);
+
+/* The mount namespace of a process; 0: it is not there. */
+ino_t process_mounts(pid_t pid);
+/* Kills the processes of a mount namespace: those of a container that has no PID namespace and no
+ * cgroup of its own. */
+void processes_kill(ino_t mounts);

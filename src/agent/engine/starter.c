@@ -318,15 +318,29 @@ static int lower_limits(const struct start *s, struct error **err)
 	return 0;
 }
 
+/* Of its own UTS namespace. */
+static int set_names(const struct start *s, struct error **err)
+{
+	const char *host = NULL, *domain = NULL;
+	if (!(s->created & CLONE_NEWUTS))
+		return 0;
+	json_get_string(s->spec, "hostname", &host, NULL);
+	json_get_string(s->spec, "domainname", &domain, NULL);
+	if (host && sethostname(host, strlen(host)) < 0)
+		return error_set_errno(err, errno, "cannot set the host name");
+	return domain && setdomainname(domain, strlen(domain)) < 0 ?
+		   error_set_errno(err, errno, "cannot set the domain name") :
+		   0;
+}
+
 static int enter(struct start *s, struct error **err)
 {
-	const char *hostname = NULL, *directory = "/";
+	const char *directory = "/";
 	int r = become_root(s);
 	if (r < 0 || setsid() < 0 || unshare(s->created & OWN) < 0)
 		return error_set_errno(err, r < 0 ? r : errno, "cannot become root of the container");
-	json_get_string(s->spec, "hostname", &hostname, NULL);
-	if (hostname && s->created & CLONE_NEWUTS && sethostname(hostname, strlen(hostname)) < 0)
-		return error_set_errno(err, errno, "cannot set the host name");
+	if ((r = set_names(s, err)) < 0)
+		return r;
 	AUTO_FD int root = starter_mount(s->spec, err);
 	if (root < 0 || (r = set_sysctls(root, s->linux_part, err)) < 0 || (r = starter_hide(root, s->spec, err)) < 0 ||
 	    (r = change_root(root, err)) < 0 || (r = open_terminal(s, root, err)) < 0)

@@ -106,6 +106,7 @@ void engine_update(struct engine *e, struct http_exchange *x, const char *name)
 /* ---- prune ---- */
 
 struct prune {
+	struct engine *engine;
 	struct http_exchange *exchange; /* NULL: the client is gone */
 	struct json_object *deleted;
 	size_t left;
@@ -122,6 +123,7 @@ static void conclude(struct prune *p)
 	struct json_object *answer = json_object_new_object();
 	json_add(answer, "ContainersDeleted", p->deleted);
 	json_add_u64(answer, "SpaceReclaimed", p->bytes);
+	event_prune(p->engine, "container", p->bytes);
 	if (p->exchange) {
 		http_exchange_on_closed(p->exchange, NULL, NULL);
 		http_respond_json(p->exchange, 200, answer);
@@ -151,7 +153,7 @@ static void prune(struct engine *e, struct http_exchange *x, const char *name, c
 	int64_t until = 0;
 	(void)engine_prune_filters(x, &filters, &until, NULL); /* engine_prune() has looked */
 	struct prune *p = xnew(struct prune);
-	*p = (struct prune){ .exchange = x, .deleted = json_object_new_array(), .left = 1 };
+	*p = (struct prune){ .engine = e, .exchange = x, .deleted = json_object_new_array(), .left = 1 };
 	http_exchange_on_closed(x, on_closed, p);
 	for (struct container *c = e->containers; c; c = c->next) {
 		if (!is_wanted(c, filters, until))

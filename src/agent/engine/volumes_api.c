@@ -3,91 +3,49 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/engine/events.h"
 #include "agent/engine/sizes.h"
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
 #include "base/parse.h"
+#include "docker/filters.h"
 #include "docker/name.h"
 
 enum { LABELS_MAX = 64 * 1024 };
 
 /* ---- filters ---- */
 
-/* {"key":{"value":true}} or {"key":["value"]} */
-static void wishes_of(struct json_object *filters, const char *key, struct strv *to)
-{
-	struct json_object *wishes = NULL;
-	if (!filters || !json_object_object_get_ex(filters, key, &wishes))
-		return;
-	json_get_strv(filters, key, to, NULL);
-	if (!json_object_is_type(wishes, json_type_object))
-		return;
-	json_object_object_foreach(wishes, wish, wanted)
-	{
-		if (!json_object_is_type(wanted, json_type_boolean) || json_object_get_boolean(wanted))
-			strv_add(to, wish);
-	}
-}
-
 static int read_filters(struct http_exchange *x, const char *const *known, struct json_object **ret, struct error **err)
 {
+	AUTO_STRV struct strv dangling = { 0 };
 	AUTOFREE char *text = engine_query(x, "filters");
-	int r = text && *text ? json_parse(text, strlen(text), "filters", ret, err) : 0;
-	if (r < 0 || !*ret)
-		return r;
-	if (!json_object_is_type(*ret, json_type_object))
-		return error_set(err, EINVAL, "invalid filter");
-	json_object_object_foreach(*ret, key, value)
-	{
-		int found = json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array);
-		size_t i = 0;
-		while (known[i] && !streq(known[i], key))
-			i++;
-		if (!known[i] || !found)
-			return error_set(err, EINVAL, "invalid filter '%.64s'", key);
-	}
-	return 0;
+	int on, r = docker_filters_parse(text, known, ret, err);
+	docker_filters_get(*ret, "dangling", &dangling);
+	for (size_t i = 0; r == 0 && i < dangling.count; i++)
+		if (parse_bool(dangling.items[i], &on) < 0)
+			r = error_set(err, EINVAL, "invalid filter 'dangling=%.64s'", dangling.items[i]);
+	return r;
 }
 
-static int has_label(struct json_object *labels, const char *wish)
+static int is_dangling_as(const struct engine *e, const char *name, struct json_object *filters)
 {
-	AUTOFREE char *key = xstrndup(wish, strcspn(wish, "="));
-	const char *value = strchr(wish, '=');
-	struct json_object *label = NULL;
-	return json_object_object_get_ex(labels, key, &label) &&
-	       (!value || streq(json_object_get_string(label), value + 1));
+	AUTO_STRV struct strv wishes = { 0 };
+	int wanted, any = 0;
+	docker_filters_get(filters, "dangling", &wishes);
+	for (size_t i = 0; i < wishes.count; i++)
+		any |= parse_bool(wishes.items[i], &wanted) == 0 && wanted == !volume_user(e, name, NULL);
+	return any || !wishes.count;
 }
 
-static int matches(const struct engine *e, struct json_object *volume, const char *filter, const char *wish)
+static int passes(const struct engine *e, struct json_object *volume, struct json_object *filters)
 {
 	struct json_object *labels = NULL;
 	const char *name = "";
-	int dangling = 0;
 	json_get_string(volume, "Name", &name, NULL);
 	json_get_object(volume, "Labels", &labels, NULL);
-	if (streq(filter, "name"))
-		return strstr(name, wish) != NULL;
-	if (streq(filter, "driver"))
-		return streq(wish, "local");
-	if (streq(filter, "dangling"))
-		return parse_bool(wish, &dangling) == 0 && dangling == !volume_user(e, name, NULL);
-	return has_label(labels, wish) == streq(filter, "label");
-}
-
-/* Labels must all match, of others one. */
-static int passes(const struct engine *e, struct json_object *volume, struct json_object *filters)
-{
-	static const char *const keys[] = { "name", "driver", "dangling", "label", "label!" };
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		AUTO_STRV struct strv wishes = { 0 };
-		size_t count = 0;
-		wishes_of(filters, keys[i], &wishes);
-		for (size_t k = 0; k < wishes.count; k++)
-			count += (size_t)matches(e, volume, keys[i], wishes.items[k]);
-		if (wishes.count && (startswith(keys[i], "label") ? count < wishes.count : !count))
-			return 0;
-	}
-	return 1;
+	return docker_filters_match_text(filters, "name", name) &&
+	       docker_filters_match_word(filters, "driver", "local") && is_dangling_as(e, name, filters) &&
+	       docker_filters_match_labels(filters, labels);
 }
 
 void engine_volumes(struct engine *e, struct http_exchange *x, const char *name)
@@ -226,7 +184,7 @@ static int may_prune(const struct engine *e, struct json_object *volume, struct 
 	struct json_object *labels = NULL;
 	const char *name = "";
 	int all = 0;
-	wishes_of(filters, "all", &wishes);
+	docker_filters_get(filters, "all", &wishes);
 	for (size_t i = 0; i < wishes.count; i++)
 		parse_bool(wishes.items[i], &all);
 	json_get_string(volume, "Name", &name, NULL);
@@ -267,6 +225,7 @@ static void prune(struct engine *e, struct http_exchange *x, const char *name, c
 	struct json_object *o = json_object_new_object();
 	json_add_strv(o, "VolumesDeleted", &deleted);
 	json_add_u64(o, "SpaceReclaimed", size);
+	event_prune(e, "volume", size);
 	http_respond_json(x, 200, o);
 }
 

@@ -64,8 +64,11 @@ static void test_what_is_taken(void **state)
 	AUTO_JSON struct json_object *o = NULL;
 	AUTO_ERROR struct error *err = NULL;
 	int r =
-	    parse("{\"Image\":\"a\",\"Entrypoint\":[\"\"],\"Cmd\":\"one\",\"StopSignal\":\"sigint\",\"StopTimeout\":0,"
-		  "\"WorkingDir\":\"/x\",\"HostConfig\":{\"NetworkMode\":\"none\",\"CapDrop\":[\"net_raw\",\"ALL\"],"
+	    parse("{\"Image\":\"a\",\"Entrypoint\":[\"\"],\"Cmd\":\"one\",\"StopSignal\":\"sigint\",\"Domainname\":\"x."
+		  "org\",\"StopTimeout\":0,"
+		  "\"WorkingDir\":\"/"
+		  "x\",\"HostConfig\":{\"NetworkMode\":\"none\",\"Annotations\":{\"a\":\"b\"},\"CapDrop\":[\"net_raw\","
+		  "\"ALL\"],"
 		  "\"SecurityOpt\":[\"no-new-privileges\"],\"LogConfig\":{\"Type\":\"json-file\","
 		  "\"Config\":{\"max-size\":\"1m\",\"max-file\":\"3\"}},\"CgroupnsMode\":\"private\",\"PidsLimit\":-1}"
 		  "}",
@@ -78,6 +81,8 @@ static void test_what_is_taken(void **state)
 	assert_int_equal(b.stop_timeout_s, 0);
 	assert_int_equal(b.rights.capabilities, 0);
 	assert_string_equal(b.network_mode, "none");
+	assert_string_equal(b.domainname, "x.org");
+	assert_int_equal(json_object_object_length(b.annotations), 1);
 	assert_int_equal(b.log_max_size, 1 << 20);
 	assert_int_equal(b.log_max_files, 3);
 	assert_true(b.rights.no_new_privileges);
@@ -106,7 +111,12 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EINVAL, "6MB" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Invented\":{\"a\":1}}}", EOPNOTSUPP, "HostConfig.Invented" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":[]}}", EOPNOTSUPP, "systempaths" },
-		{ "{\"Image\":\"a\",\"NetworkDisabled\":true}", EOPNOTSUPP, "--network none" },
+		{ "{\"Image\":\"a\",\"Domainname\":\"a b\"}", EINVAL, "domainname" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Annotations\":{\"run.oci.handler\":\"wasm\"}}}", EOPNOTSUPP,
+		    "--annotation" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Annotations\":{\"a\":1}}}", EINVAL, "annotation" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"DeviceRequests\":[{\"Count\":-1}]}}", EOPNOTSUPP, "--gpus" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"StorageOpt\":{\"size\":\"1g\"}}}", EOPNOTSUPP, "--storage-opt" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"UsernsMode\":\"auto\"}}", EINVAL, "--userns" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"IpcMode\":\"host\"}}", EOPNOTSUPP, "--ipc host" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"IpcMode\":\"container:\"}}", EINVAL, "--ipc" },

@@ -74,6 +74,48 @@ static void test_labels(void **state)
 	}
 }
 
+static void test_texts(void **state)
+{
+	static const struct {
+		const char *value, *text;
+		int match;
+	} cases[] = { { "web", "web-1", 1 }, { "^web$", "web-1", 0 }, { "^web$", "web", 1 }, { "^/web$", "web", 0 },
+		{ "web|db", "my-db", 1 }, { "^w.*[0-9]$", "web-1", 1 }, { "w\\\\.b", "web", 0 },
+		{ "w\\\\.b", "w.b", 1 }, { "(", "web", 0 }, { "a{9}", "aaaaaaaaa", 0 }, { "a{9}", "xa{9}", 1 },
+		{ "(w)\\\\1", "ww", 0 } };
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *filters = NULL;
+		AUTOFREE char *text = xasprintf("{\"name\":[\"none\",\"%s\"]}", cases[i].value);
+		assert_int_equal(docker_filters_parse(text, known, &filters, NULL), 0);
+		assert_int_equal(docker_filters_match_text(filters, "name", cases[i].text), cases[i].match);
+		assert_int_equal(docker_filters_match_text(filters, "label", cases[i].text), 1);
+		assert_int_equal(docker_filters_match_word(filters, "name", "none"), 1);
+		assert_int_equal(docker_filters_match_word(filters, "name", "non"), 0);
+	}
+}
+
+static void test_ports(void **state)
+{
+	static const char *const wrong[] = { "", "x", "0", "70000", "80/icmp", "1:2", "90-80" };
+	AUTO_JSON struct json_object *filters = NULL;
+	static const char *const names[] = { "publish", NULL };
+	assert_int_equal(docker_filters_parse("{\"publish\":[\"80\",\"1-9/udp\"]}", names, &filters, NULL), 0);
+	assert_int_equal(docker_filters_check_ports(filters, "publish", NULL), 0);
+	assert_int_equal(docker_filters_match_port(filters, "publish", 80, PORT_TCP), 1);
+	assert_int_equal(docker_filters_match_port(filters, "publish", 80, PORT_UDP), 0);
+	assert_int_equal(docker_filters_match_port(filters, "publish", 9, PORT_UDP), 1);
+	assert_int_equal(docker_filters_match_port(filters, "publish", 10, PORT_UDP), 0);
+	assert_int_equal(docker_filters_match_port(filters, "expose", 80, PORT_TCP), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		AUTO_JSON struct json_object *bad = NULL;
+		AUTO_ERROR struct error *err = NULL;
+		AUTOFREE char *text = xasprintf("{\"publish\":[\"%s\"]}", wrong[i]);
+		assert_int_equal(docker_filters_parse(text, names, &bad, NULL), 0);
+		assert_int_equal(docker_filters_check_ports(bad, "publish", &err), -EINVAL);
+		assert_non_null(strstr(err->text, "publish"));
+	}
+}
+
 static void test_times(void **state)
 {
 	assert_int_equal(docker_parse_time(NULL), 0);
@@ -118,6 +160,8 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unchecked),
 		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_base64),
 	};
