@@ -10,7 +10,7 @@ static const char *const pull_choices[] = { "missing", "always", "never", NULL }
 static const char *const form_choices[] = { "disk", "trees", NULL };
 static const char *const prepare_choices[] = { "disk", "trees", "containers", "container-disk", "own-ids", NULL };
 static const char *const list_aliases[] = { "list", NULL };
-static const char *const remove_aliases[] = { "delete", NULL };
+static const char *const remove_aliases[] = { "delete", "remove", NULL };
 
 /* clang-format off */
 #define OPTION_PROGRESS \
@@ -23,6 +23,8 @@ static const char *const remove_aliases[] = { "delete", NULL };
 #define OPTION_TLS_VERIFY \
 	"tls-verify", 0, OPTION_STRING, "BOOL", "false: accept any certificate, and plain HTTP", \
 	.default_text = "true"
+#define OPTION_NO_TRUST \
+	"disable-content-trust", 0, OPTION_SWITCH, NULL, "has no effect: holm has no content trust"
 #define OPTION_FORM \
 	"form", 0, OPTION_STRING, "FORM", "disk, or the trees of its layers", \
 	.default_text = "disk", .choices = form_choices
@@ -33,6 +35,7 @@ static const char *const remove_aliases[] = { "delete", NULL };
 static const struct option_spec pull_options[] = {
 	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
 	{ OPTION_ALL("all platforms, and the index with all that it names") },
+	{ OPTION_NO_TRUST },
 	{ OPTION_PLATFORM },
 	{ OPTION_TLS_VERIFY },
 	{ OPTION_PROGRESS },
@@ -40,6 +43,8 @@ static const struct option_spec pull_options[] = {
 };
 
 static const struct option_spec push_options[] = {
+	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
+	{ OPTION_NO_TRUST },
 	{ OPTION_ALL("all platforms that are here, and the index of them") },
 	{ "chunk-size", 0, OPTION_STRING, "SIZE", "send layers in pieces of this size", .default_text = "whole" },
 	{ OPTION_PLATFORM },
@@ -76,6 +81,12 @@ static const struct option_spec load_options[] = {
 static const struct option_spec ls_options[] = {
 	FORMAT_OPTION("table"),
 	{ "quiet", 'q', OPTION_FLAG, NULL, "names only" },
+	{ "filter", 'f', OPTION_LIST, "KEY=VALUE",
+	    "only those that match: reference=PATTERN, dangling=BOOL, label=KEY[=VALUE], label!=..., before=IMAGE, "
+	    "since=IMAGE, until=TIME" },
+	{ "no-trunc", 0, OPTION_FLAG, NULL, "whole digests" },
+	{ "digests", 0, OPTION_FLAG, NULL, "the same: the table has digests in any case" },
+	{ "all", 'a', OPTION_FLAG, NULL, "has no effect: there are no images between" },
 	{ "shared", 0, OPTION_FLAG, NULL,
 	    "with json, also shared_size, of the layers that other images have, and added_size, beyond the rows "
 	    "before" },
@@ -94,6 +105,7 @@ static const struct option_spec import_options[] = {
 
 static const struct option_spec history_options[] = {
 	FORMAT_OPTION("table"),
+	{ "quiet", 'q', OPTION_FLAG, NULL, "digests only: of a step's image, where one is here, else of its layer" },
 	{ "no-trunc", 0, OPTION_FLAG, NULL, "long texts whole" },
 	{ OPTION_PLATFORM },
 	{ 0 },
@@ -102,6 +114,7 @@ static const struct option_spec history_options[] = {
 static const struct option_spec rm_options[] = {
 	{ "force", 'f', OPTION_FLAG, NULL,
 	    "also if containers have it, or several names; a name that is not there is fine" },
+	{ "no-prune", 0, OPTION_FLAG, NULL, "has no effect: there are no images between" },
 	FORMAT_OPTION("lines"),
 	{ 0 },
 };
@@ -335,7 +348,16 @@ const struct command_spec image_commands[] = {
 		"becomes localhost/NAME; without one the file's name counts. \"holm image load\" takes archives of "
 		"images, \"holm machine import\" those of machines.",
 	},
-	{ .name = "ls", .aliases = list_aliases, .synopsis = "", .summary = "list the images", .options = ls_options },
+	{
+	    .name = "ls",
+	    .aliases = list_aliases,
+	    .synopsis = "[NAME[:TAG]]",
+	    .summary = "list the images, or those of a name",
+	    .options = ls_options,
+	    .max_arguments = 1,
+	    .complete = "image",
+	    .details = "NAME may be a pattern: \"ap*\", \"*:1\". A \"*\" takes no slash.",
+	},
 	{
 	    .name = "inspect",
 	    .synopsis = "NAME...",

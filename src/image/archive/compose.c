@@ -284,6 +284,9 @@ int compose_on(struct library *l, struct json_object *config, const struct oci_m
 		json_object_array_add(layers, compose_descriptor(compose_layer_type(base->layers[i].media_type),
 						  base->layers[i].digest, base->layers[i].size));
 	json_object_array_add(layers, compose_descriptor(layer->media_type, layer->digest, layer->size));
-	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, NULL, ret_digest,
-	    err);
+	AUTO_JSON struct json_object *annotations = step->base ? json_object_new_object() : NULL;
+	if (annotations)
+		json_add_string(annotations, OCI_ANNOTATION_BASE, step->base);
+	return compose_manifest(l, compose_descriptor(OCI_TYPE_CONFIG, digest, strlen(text)), layers, annotations,
+	    ret_digest, err);
 }

@@ -53,6 +53,7 @@ int compose_manifest(struct library *l, struct json_object *config, struct json_
 
 struct compose_step {
 	const char *comment, *author, *created_by; /* of the history; or NULL */
+	const char *base;                          /* digest of the image below, for the manifest; or NULL */
 };
 /* Writes an image: the layers of another one, described by its configuration's text (`config`) and
  * its manifest, and one more on top. */

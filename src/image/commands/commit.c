@@ -298,7 +298,8 @@ static int commit(struct commit *c, struct options *o, const char *name, struct 
 	int r = begin(c, o, squash, err);
 	(void)json_get_string(c->settings, "name", &machine, NULL);
 	AUTOFREE char *created_by = xasprintf("holm machine commit %s", machine);
-	const struct compose_step step = { options_string(o, "message"), options_string(o, "author"), created_by };
+	const struct compose_step step = { options_string(o, "message"), options_string(o, "author"), created_by,
+		c->image ? c->image->digest : NULL };
 	if (r < 0 || (r = write_layer(c, &layer, err)) < 0 ||
 	    (r = compose(c, &layer, squash, &step, digest, err)) < 0 ||
 	    (r = image_register(c->library, name, digest, c->image ? &c->image->config->platform : NULL, err)) < 0)

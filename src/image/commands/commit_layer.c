@@ -142,8 +142,8 @@ static int commit(struct library *l, struct options *o, const char *name, struct
 	struct composed_layer layer;
 	char digest[DIGEST_TEXT_SIZE + 1];
 	const struct compose_step step = { options_string(o, "message"), options_string(o, "author"),
-		options_string(o, "created-by") };
-	const char *from = options_string(o, "base");
+		options_string(o, "created-by"), options_string(o, "base") };
+	const char *from = step.base;
 	int r = from && digest_is_valid(from) ? read_config(&config, err) : error_set(err, EINVAL, "--base is missing");
 	if (r == 0)
 		r = load_base(l, from, &base, err);

@@ -86,6 +86,19 @@ static int print_rows(const struct line *lines, size_t count, const char *digest
 	return command_print_rows(format, array, err);
 }
 
+static int print_digests(const struct line *lines, size_t count, const char *digest, int whole, struct error **err)
+{
+	int r = 0;
+	for (size_t k = count; r == 0 && k-- > 0;) {
+		const char *text = k + 1 == count ? digest : lines[k].layer ? lines[k].layer->digest : NULL;
+		AUTOFREE char *shown = !text ? xstrdup("<missing>") :
+				       whole ? xstrdup(text) :
+					       xstrndup(digest_hex(text), 12);
+		r = command_print(shown, err);
+	}
+	return r;
+}
+
 static int show(struct library *l, struct options *o, const struct oci_platform *platform, struct error **err)
 {
 	AUTOFREE char *name = NULL, *digest = NULL, *data = NULL;
@@ -102,6 +115,8 @@ static int show(struct library *l, struct options *o, const struct oci_platform 
 	    (r = oci_history_parse(data, size, name ? name : digest, &h, err)) < 0)
 		return r;
 	AUTOFREE struct line *lines = make_lines(i, &h, &count);
+	if (options_given(o, "quiet"))
+		return print_digests(lines, count, digest, options_given(o, "no-trunc"), err);
 	if (format.kind != FORMAT_OWN)
 		return print_rows(lines, count, digest, &format, err);
 	return print_lines(lines, count, options_given(o, "no-trunc"), err);

@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/commands/command.h"
+#include "image/commands/select.h"
 #include "image/commands/table.h"
 #include "image/library/disk_cache.h"
 #include "image/library/image.h"
@@ -24,24 +25,24 @@ static char *short_digest(const char *digest)
 }
 
 /* An image whose documents cannot be read is still listed: it can be removed. */
-static void add_row(struct table *t, const struct library_entry *e, const struct summary *s)
+static void add_row(struct table *t, const struct library_entry *e, const struct summary *s, int whole)
 {
 	char **cells = table_row(t);
 	cells[0] = xstrdup(e->name ? e->name : "<none>");
 	cells[1] = s ? xstrdup(s->platform) : oci_platform_to_string(&e->descriptor.platform);
-	cells[2] = short_digest(e->descriptor.digest);
+	cells[2] = whole ? xstrdup(e->descriptor.digest) : short_digest(e->descriptor.digest);
 	cells[3] = s ? xstrndup(s->created, strcspn(s->created, "T")) : xstrdup("");
 	cells[4] = s ? format_size(s->size) : xstrdup("damaged");
 }
 
-static int print_table(struct library *l, const struct library_index *index, struct error **err)
+static int print_table(struct library *l, const struct library_index *index, int whole, struct error **err)
 {
 	AUTO_TABLE struct table table;
 	AUTO_SUMMARIES struct summaries *summaries = NULL;
 	table_init(&table, titles, COLUMNS);
 	summaries_open(l, &summaries);
 	for (size_t k = 0; k < index->count; k++)
-		add_row(&table, &index->entries[k], summaries_get(summaries, &index->entries[k]));
+		add_row(&table, &index->entries[k], summaries_get(summaries, &index->entries[k]), whole);
 	return table_print(&table, err);
 }
 
@@ -162,22 +163,40 @@ static int print_names(const struct library_index *index, struct error **err)
 	return r;
 }
 
+static void keep_selected(struct library *l, const struct selection *s, struct library_index *index)
+{
+	struct library_index others = { .entries = xcalloc(index->count + 1, sizeof *index->entries) };
+	size_t kept = 0;
+	for (size_t k = 0; k < index->count; k++) {
+		if (selection_passes(s, l, &index->entries[k]))
+			index->entries[kept++] = index->entries[k];
+		else
+			others.entries[others.count++] = index->entries[k];
+	}
+	index->count = kept;
+	library_index_done(&others);
+}
+
 int command_ls(struct options *o, struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
 	AUTO_FORMAT struct format format = { 0 };
+	AUTO_SELECTION struct selection selection = { 0 };
 	int r = format_parse(options_string(o, "format"), "table", &format, err);
 	if (r == 0)
 		r = library_open(&l, err);
 	if (r == 0)
 		r = library_read_index(l, &index, err);
+	if (r == 0)
+		r = selection_read(l, o, &selection, err);
 	if (r < 0)
 		return r;
+	keep_selected(l, &selection, &index);
 	if (options_given(o, "quiet"))
 		return print_names(&index, err);
 	if (format.kind == FORMAT_OWN)
-		return print_table(l, &index, err);
+		return print_table(l, &index, options_given(o, "no-trunc") || options_given(o, "digests"), err);
 	return options_given(o, "shared") ? print_shares(l, &index, &format, err) :
 					    print_summaries(l, &index, &format, err);
 }

@@ -9,6 +9,7 @@
 #include "image/commands/command.h"
 #include "image/commands/sweep.h"
 #include "image/commands/table.h"
+#include "image/commands/users.h"
 
 enum { COLUMNS = 4 };
 
@@ -114,6 +115,8 @@ int command_prune(struct options *o, struct error **err)
 		r = read_filters(options_list(o, "filter"), &p, &labels, &unlabels, err);
 	if (r == 0)
 		r = library_open(&l, err);
+	if (r == 0)
+		image_users_refresh(l);
 	if (r == 0)
 		r = library_prune(l, &p, &report, err);
 	if (r < 0)

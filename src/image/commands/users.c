@@ -13,8 +13,9 @@
 #include "base/lock.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "image/builder/engine.h"
 
-enum { IMAGES_JSON_MAX = 4 << 20, LIST_MAX = 1 << 20, ANSWER_MS = 10 * 1000 };
+enum { IMAGES_JSON_MAX = 4 << 20, LIST_MAX = 1 << 20, HOST_MAX = 4096, ANSWER_MS = 10 * 1000 };
 
 void image_users_done(struct image_users *u)
 {
@@ -22,6 +23,21 @@ void image_users_done(struct image_users *u)
 	free(u->stopped);
 	free(u->machine);
 }
+
+/* Calls look() for each machine. */
+static void each_machine(struct library *l, void (*look)(const char *machines, const char *name, void *data),
+    void *data)
+{
+	AUTOFREE char *folder = path_parent(l->path), *machines = path_join(folder, "machines");
+	DIR *d = opendir(machines);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			look(machines, e->d_name, data);
+	if (d)
+		closedir(d);
+}
+
+/* ---- the users of an image ---- */
 
 static int has_image(const char *directory, const char *digest)
 {
@@ -67,25 +83,59 @@ static void ask(struct image_users *u, const char *machine, const char *digest)
 		keep(&u->machine, machine);
 }
 
-static void look_at(struct image_users *u, const char *machines, const char *name, const char *digest)
+struct search {
+	const char *digest;
+	struct image_users *users;
+};
+
+static void look_at(const char *machines, const char *name, void *data)
 {
+	const struct search *s = data;
 	AUTOFREE char *directory = path_join(machines, name), *lock = path_join(directory, "lock");
-	if (!has_image(directory, digest))
+	if (!has_image(directory, s->digest))
 		return;
 	if (lock_is_held(lock) == 1)
-		ask(u, name, digest);
+		ask(s->users, name, s->digest);
 	else
-		keep(&u->machine, name);
+		keep(&s->users->machine, name);
 }
 
 void image_users_find(struct library *l, const char *digest, struct image_users *ret)
 {
-	AUTOFREE char *data = path_parent(l->path), *machines = path_join(data, "machines");
-	DIR *d = opendir(machines);
+	struct search s = { digest, ret };
 	*ret = (struct image_users){ 0 };
-	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_name[0] != '.')
-			look_at(ret, machines, e->d_name, digest);
-	if (d)
-		closedir(d);
+	each_machine(l, look_at, &s);
+}
+
+/* ---- images.json ---- */
+
+/* The path of its docker.sock, by `holm docker-host`, which boots nothing; owned, or NULL. */
+static char *socket_of(const char *machine)
+{
+	AUTOFREE char *program = path_program("holm"), *output = NULL;
+	AUTO_STRV struct strv argv = { 0 };
+	strv_add(&argv, program);
+	strv_add(&argv, "docker-host");
+	strv_addf(&argv, "--machine=%s", machine);
+	if (spawn_capture(strv_argv(&argv), HOST_MAX, clock_deadline(ANSWER_MS), &output, NULL) != 0)
+		return NULL;
+	const char *path = startswith(output, "unix://");
+	return path ? xstrndup(path, strcspn(path, "\n")) : NULL;
+}
+
+static void refresh(const char *machines, const char *name, void *data)
+{
+	AUTOFREE char *directory = path_join(machines, name), *lock = path_join(directory, "lock"),
+		      *file = path_join(directory, "images.json");
+	(void)data;
+	AUTOFREE char *socket = path_exists(file) && lock_is_held(lock) == 1 ? socket_of(name) : NULL;
+	if (!socket)
+		return;
+	AUTO_BUILD_ENGINE struct build_engine *engine = build_engine_new(name, socket);
+	build_engine_delete(engine, "/holm/images");
+}
+
+void image_users_refresh(struct library *l)
+{
+	each_machine(l, refresh, NULL);
 }

@@ -13,3 +13,6 @@ void image_users_done(struct image_users *u);
 
 /* Looks at the images.json of each machine, and asks those that run and have the image there. */
 void image_users_find(struct library *l, const char *digest, struct image_users *ret);
+
+/* Has the keeper of each machine that runs write its images.json by what its containers are now. */
+void image_users_refresh(struct library *l);

@@ -199,19 +199,19 @@ static void handle_engine_image(struct http_exchange *x, void *data)
 	give_image(data, x, 1);
 }
 
-/* The engine has unmounted it. */
+/* The engine has unmounted it. Only a disk has to be taken back. */
 static void handle_engine_image_done(struct http_exchange *x, void *data)
 {
 	struct keeper *k = data;
 	AUTO_ERROR struct error *err = NULL;
-	AUTO_STRV struct strv lower = { 0 };
-	int r = find_image(k, x, &lower, &err);
-	if (r < 0) {
-		http_respond_error(x, r, err);
+	AUTOFREE char *id = http_target_query(http_exchange_head(x)->target, "id"), *disk = NULL;
+	if (k->ops->return_disk && docker_image_disk(k, id ? id : "", &disk) < 0) {
+		error_set(&err, ENOENT, "no container of this machine was made from the image");
+		http_respond_error(x, -ENOENT, err);
 		return;
 	}
-	if (k->ops->return_disk && k->run && !k->isolation_ended)
-		k->ops->return_disk(k->run, lower.items[0]);
+	if (disk && k->run && !k->isolation_ended)
+		k->ops->return_disk(k->run, disk);
 	http_respond_json(x, 200, NULL);
 }
 

@@ -133,6 +133,18 @@ void docker_tell_event(struct keeper *k, const char *action, const char *id, con
 	(void)docker_ask(k, "POST", "/holm/event", o, NULL, NULL);
 }
 
+void docker_tell_prune(struct keeper *k, const char *type, uint64_t reclaimed)
+{
+	AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *attributes = json_object_new_object();
+	AUTOFREE char *text = xasprintf("%llu", (unsigned long long)reclaimed);
+	json_add_string(o, "Type", type);
+	json_add_string(o, "Action", "prune");
+	json_add_string(attributes, "reclaimed", text);
+	json_add(o, "Attributes", attributes);
+	(void)docker_ask(k, "POST", "/holm/event", o, NULL, NULL);
+}
+
 void docker_tell_commit(struct keeper *k, const char *container, const char *image, const char *name)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();

@@ -52,10 +52,14 @@ static void on_pruned(int status, const char *output, const char *errors, void *
 	AUTOFREE char *why = docker_last_line(errors);
 	int r = status == 0 ? json_parse(output, strlen(output), "the answer of holm-image", &o, &err) :
 			      error_set(&err, EINVAL, "%s", why);
-	if (r < 0)
+	if (r < 0) {
 		docker_respond_error(q, r, err);
-	else
-		docker_respond_json(q, 200, o);
+		return;
+	}
+	uint64_t reclaimed = 0;
+	json_get_u64(o, "SpaceReclaimed", &reclaimed, NULL);
+	docker_tell_prune(q->keeper, "builder", reclaimed);
+	docker_respond_json(q, 200, o);
 }
 
 static int add_filters(const char *target, struct strv *words, struct error **err)

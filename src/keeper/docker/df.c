@@ -43,12 +43,54 @@ static void add_mounts(struct json_object *answer, struct json_object *cache)
 	}
 }
 
+/* ---- which ---- */
+
+static const struct part {
+	const char *type, *member;
+} parts[] = { { "image", "Images" }, { "container", "Containers" }, { "volume", "Volumes" },
+	{ "build-cache", "BuildCache" } };
+
+static int is_wanted(const struct strv *types, const char *type)
+{
+	return !types->count || strv_contains(types, type);
+}
+
+/* Without the parameter `type` all are wanted. */
+static int read_types(const struct docker_request *q, struct strv *types, struct error **err)
+{
+	docker_query_all(http_exchange_head(q->exchange)->target, "type", types);
+	for (size_t i = 0; i < types->count; i++) {
+		size_t k = 0;
+		while (k < ARRAY_SIZE(parts) && !streq(parts[k].type, types->items[i]))
+			k++;
+		if (k == ARRAY_SIZE(parts))
+			return error_set(err, EINVAL, "unknown object type: %.64s", types->items[i]);
+	}
+	return 0;
+}
+
+/* Members that are not wanted are null, as with Docker. */
+static void keep_wanted(struct docker_request *q, struct json_object *o)
+{
+	AUTO_STRV struct strv types = { 0 };
+	if (!q->exchange || read_types(q, &types, NULL) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!is_wanted(&types, parts[i].type))
+			json_object_object_add(o, parts[i].member, NULL);
+	if (!is_wanted(&types, "image"))
+		json_object_object_add(o, "LayersSize", json_object_new_int64(0));
+}
+
+/* ---- the answer ---- */
+
 /* Takes the entries of the cache. */
 static void answer(struct docker_request *q, struct json_object *cache)
 {
 	struct json_object *o = json_object_get(q->body);
 	add_mounts(o, cache);
 	json_add(o, "BuildCache", cache);
+	keep_wanted(q, o);
 	docker_respond_json(q, 200, o);
 }
 
@@ -106,5 +148,11 @@ static void on_listed(int status, const char *output, const char *errors, void *
 void docker_df(struct docker_request *q)
 {
 	static const char *const words[] = { "ls", "--shared", "--format", "json", NULL };
-	docker_ask_and_list(q, "/holm/df", words, on_listed);
+	AUTO_STRV struct strv types = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	int r = read_types(q, &types, &err);
+	if (r < 0)
+		docker_respond_error(q, r, err);
+	else
+		docker_ask_and_list(q, "/holm/df", words, on_listed);
 }

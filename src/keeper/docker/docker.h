@@ -28,6 +28,9 @@ int docker_bind_find(const struct keeper *k, const char *path, const char **ret_
  * machine was not given the image; -ENODATA: docker_image_prepare() makes them first, as the
  * containers came from a machine of another form, or from another host. */
 int docker_image_lower(struct keeper *k, const char *id, int own_ids, struct strv *ret, struct error **err);
+/* The disk of such an image, also of one that images.json has named and does not any more. *ret:
+ * owned. 0 or -ENOENT. */
+int docker_image_disk(struct keeper *k, const char *id, char **ret);
 /* done is called once: 0, or -errno and why. 0 or -errno: then it is not. */
 int docker_image_prepare(struct keeper *k, const char *id, int own_ids,
     void (*done)(int code, const char *why, void *data), void *data, struct error **err);

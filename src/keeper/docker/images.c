@@ -82,6 +82,19 @@ static int remember(struct keeper *k, const char *id, int own_ids, struct json_o
 	return streq(before, text) ? 0 : docker_images_write(k, all, err);
 }
 
+int docker_image_disk(struct keeper *k, const char *id, char **ret)
+{
+	AUTO_JSON struct json_object *all = docker_images_load(k);
+	struct json_object *one = NULL;
+	const char *disk = NULL;
+	if (json_get_object(all, id, &one, NULL) < 0 && !(one = docker_images_dropped(id)))
+		return -ENOENT;
+	int r = json_get_string(one, "disk", &disk, NULL);
+	if (r == 0)
+		*ret = xstrdup(disk);
+	return r;
+}
+
 int docker_image_lower(struct keeper *k, const char *id, int own_ids, struct strv *ret, struct error **err)
 {
 	AUTO_JSON struct json_object *all = docker_images_load(k);
@@ -197,7 +210,7 @@ static void on_prepared(int status, const char *output, const char *errors, void
 
 int docker_take_reference(struct docker_request *q, const char *text, struct error **err)
 {
-	if (!text || !*text || text[0] == '-' || strlen(text) > REFERENCE_MAX)
+	if (!text || !*text || text[0] == '-' || strlen(text) > REFERENCE_MAX || strchr(text, '\n'))
 		return error_set(err, EINVAL, "invalid reference format");
 	q->reference = xstrdup(text);
 	return 0;
@@ -215,13 +228,15 @@ void docker_create(struct docker_request *q)
 		q->body = json_object_get(body);
 		r = (q->inside ? docker_binds_add_inside : docker_binds_add)(q->keeper, q->body, &err);
 	}
-	const char *prepared = r == 0 ? docker_prepared_find(q->reference, has_own_ids(q)) : NULL;
+	AUTOFREE char *platform = docker_platform(http_exchange_head(q->exchange)->target),
+		      *wish = r == 0 && platform ? xasprintf("%s\n%s", q->reference, platform) : xstrdup(q->reference);
+	const char *prepared = r == 0 ? docker_prepared_find(wish, has_own_ids(q)) : NULL;
 	if (prepared) {
 		on_prepared(0, prepared, "", q);
 		return;
 	}
 	if (r == 0)
-		r = docker_prepare(q->keeper, q->reference, has_own_ids(q), on_prepared, q, &err);
+		r = docker_prepare(q->keeper, wish, has_own_ids(q), on_prepared, q, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
 }

@@ -131,7 +131,7 @@ static void on_listed(int status, const char *output, const char *errors, void *
 	r->digest = xstrdup(digest);
 	r->name = name ? xstrdup(name) : NULL;
 	/* A machine whose engine cannot be asked runs no containers. */
-	if (docker_ask(r->q->keeper, "GET", "/holm/images", NULL, on_used, r) < 0)
+	if (docker_ask(r->q->keeper, "GET", DOCKER_USED_IMAGES, NULL, on_used, r) < 0)
 		on_used(-ENOTCONN, NULL, r);
 }
 
@@ -229,7 +229,8 @@ void docker_image_history(struct docker_request *q)
 	AUTO_ERROR struct error *err = NULL;
 	int r = docker_take_reference(q, q->name, &err);
 	if (r == 0) {
-		const char *const words[] = { "history", "--format", "json", q->reference, NULL };
+		AUTOFREE char *platform = docker_platform_option(q);
+		const char *const words[] = { "history", "--format", "json", q->reference, platform, NULL };
 		r = docker_program(keeper_loop(q->keeper), words, on_history, q, &err);
 	}
 	if (r < 0)
@@ -265,9 +266,11 @@ static void on_pruned(int status, const char *output, const char *errors, void *
 	}
 	json_add(o, "ImagesDeleted", deleted);
 	json_add_u64(o, "SpaceReclaimed", total);
+	docker_tell_prune(q->keeper, "image", total);
 	docker_respond_json(q, 200, o);
 }
 
+/* holm-image lets each machine's keeper look at its containers first. */
 static void prune(struct docker_request *q)
 {
 	AUTO_ERROR struct error *err = NULL;
@@ -288,14 +291,6 @@ static void prune(struct docker_request *q)
 		docker_respond_error(q, r, err);
 }
 
-static void on_used_for_prune(int code, struct json_object *used, void *data)
-{
-	struct docker_request *q = data;
-	if (code == 0 && used)
-		docker_images_shrink(q->keeper, used);
-	prune(q);
-}
-
 void docker_prune_images(struct docker_request *q)
 {
 	static const char *const known[] = { "dangling", "until", "label", "label!", NULL };
@@ -304,6 +299,6 @@ void docker_prune_images(struct docker_request *q)
 	int r = docker_filters_parse(text, known, &q->body, &err);
 	if (r < 0)
 		docker_respond_error(q, r, err);
-	else if (docker_ask(q->keeper, "GET", "/holm/images", NULL, on_used_for_prune, q) < 0)
+	else
 		prune(q);
 }

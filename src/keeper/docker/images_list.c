@@ -300,6 +300,17 @@ static void describe_config(struct json_object *o, struct json_object *config)
 	json_add(o, "RootFS", root);
 }
 
+/* The image that a commit has made this one of; else "". Borrowed. */
+static const char *parent_of(struct json_object *from)
+{
+	struct json_object *manifest = NULL, *annotations = NULL;
+	const char *parent = "";
+	if (json_get_object(from, "manifest", &manifest, NULL) == 0 &&
+	    json_get_object(manifest, "annotations", &annotations, NULL) == 0)
+		json_get_string(annotations, "org.opencontainers.image.base.digest", &parent, NULL);
+	return parent;
+}
+
 static struct json_object *describe(struct json_object *from)
 {
 	struct json_object *o = json_object_new_object(), *config = NULL, *driver = json_object_new_object(),
@@ -315,7 +326,7 @@ static struct json_object *describe(struct json_object *from)
 	json_add(o, "RepoDigests", json_object_new_array());
 	for (size_t i = 0; i < names.count; i++)
 		add_name(o, names.items[i], digest);
-	json_add_string(o, "Parent", "");
+	json_add_string(o, "Parent", parent_of(from));
 	json_add_string(o, "Comment", "");
 	json_add_u64(o, "Size", size);
 	json_add_u64(o, "VirtualSize", size);
@@ -350,7 +361,8 @@ void docker_get_image(struct docker_request *q)
 	AUTO_ERROR struct error *err = NULL;
 	int r = docker_take_reference(q, q->name, &err);
 	if (r == 0) {
-		const char *const words[] = { "inspect", q->reference, NULL };
+		AUTOFREE char *platform = docker_platform_option(q);
+		const char *const words[] = { "inspect", q->reference, platform, NULL };
 		r = docker_program(keeper_loop(q->keeper), words, on_inspected, q, &err);
 	}
 	if (r < 0)

@@ -116,7 +116,10 @@ static void upload(struct docker_request *q, struct strv *words, int is_import)
 void docker_load_images(struct docker_request *q)
 {
 	AUTO_STRV struct strv words = { 0 };
+	AUTOFREE char *platform = docker_platform_option(q);
 	strv_split(&words, "load --progress none -", " ");
+	if (platform)
+		strv_add(&words, platform);
 	upload(q, &words, 0);
 }
 
@@ -262,6 +265,11 @@ static void check_and_save(struct docker_request *q, struct strv *names)
 		if (names->items[i][0] == '-' || !names->items[i][0])
 			r = error_set(&err, EINVAL, "invalid reference format");
 		strv_add(&words, names->items[i]);
+	}
+	AUTOFREE char *platform = docker_platform_option(q);
+	if (platform) {
+		strv_add(&words, platform);
+		strv_add(names, platform);
 	}
 	struct saving *s = xnew(struct saving);
 	*s = (struct saving){ .q = q, .names = *names };

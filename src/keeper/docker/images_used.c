@@ -2,19 +2,22 @@
  * images.json follows the containers. It grows when one is created (images.c), before the engine
  * knows of it. It shrinks by what the engine says a while after containers came or went: that
  * answer adds nothing. An image that a container was created from within GUARD_MS stays, since the
- * engine may not know the container yet.
+ * engine may not know the container yet. Of an image that went, the agent may still return the
+ * disk (DELETE /v1/engine/image), so its entry is kept here.
  *
  * A keeper has one machine, so all of it is one variable. */
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "keeper/docker/private.h"
 
-enum { GUARD_MS = 5000, QUIET_MS = 6000 };
+enum { GUARD_MS = 5000, QUIET_MS = 6000, DROPPED_MAX = 1024 };
 
 static struct {
 	struct source *timer;
 	struct json_object *created; /* {"sha256:HEX":ms} */
-	struct json_object *absent;  /* {"sha256:HEX":true} */
+	struct json_object *dropped; /* {"sha256:HEX":{...}}: entries of images.json that went */
 } state;
 
 static void on_answer(int code, struct json_object *answer, void *data)
@@ -28,6 +31,26 @@ static void on_time(struct source *s, void *data)
 	source_free(TAKE_PTR(state.timer));
 	(void)docker_ask(data, "GET", "/holm/images", NULL, on_answer, data);
 }
+
+/* ---- DELETE /holm/images ---- */
+
+static void on_released(int code, struct json_object *answer, void *data)
+{
+	struct docker_request *q = data;
+	if (code == 0 && answer)
+		docker_images_shrink(q->keeper, answer);
+	if (q->exchange)
+		http_respond(q->exchange, 204, NULL, NULL, 0);
+	docker_request_free(q);
+}
+
+void docker_release_images(struct docker_request *q)
+{
+	if (docker_ask(q->keeper, "GET", DOCKER_USED_IMAGES, NULL, on_released, q) < 0)
+		on_released(-ENOTCONN, NULL, q);
+}
+
+/* ---- the file ---- */
 
 void docker_images_changed(struct keeper *k)
 {
@@ -52,18 +75,19 @@ static int is_new(const char *id)
 	return state.created && json_get_u64(state.created, id, &at, NULL) == 0 && at + GUARD_MS > clock_now_ms();
 }
 
-/* Whether the engine has said so twice in a row: after the first time, the agent may still return
- * the image's disk (DELETE /v1/engine/image), which has to be known for that. */
-static int is_absent(const char *id, int now)
+static void keep_dropped(const char *id, struct json_object *image)
 {
-	if (!state.absent)
-		state.absent = json_object_new_object();
-	int before = json_object_object_get_ex(state.absent, id, NULL);
-	if (now && !before)
-		json_object_object_add(state.absent, id, json_object_new_boolean(1));
-	else
-		json_object_object_del(state.absent, id);
-	return now && before;
+	if (!state.dropped || json_object_object_length(state.dropped) >= DROPPED_MAX) {
+		json_object_put(state.dropped);
+		state.dropped = json_object_new_object();
+	}
+	json_object_object_add(state.dropped, id, json_object_get(image));
+}
+
+struct json_object *docker_images_dropped(const char *id)
+{
+	struct json_object *image = NULL;
+	return state.dropped && json_get_object(state.dropped, id, &image, NULL) == 0 ? image : NULL;
 }
 
 void docker_images_shrink(struct keeper *k, struct json_object *used)
@@ -74,8 +98,10 @@ void docker_images_shrink(struct keeper *k, struct json_object *used)
 	{
 		struct json_object *containers = NULL;
 		int needed = json_object_object_get_ex(used, id, &containers);
-		if (is_absent(id, !needed && !is_new(id)))
+		if (!needed && !is_new(id)) {
+			keep_dropped(id, image);
 			continue;
+		}
 		json_object_object_add(kept, id, json_object_get(image));
 		waits |= !needed || !json_object_is_type(containers, json_type_array) ||
 			 !json_object_array_length(containers);
@@ -90,5 +116,5 @@ void docker_images_done(void)
 {
 	source_free(TAKE_PTR(state.timer));
 	json_object_put(TAKE_PTR(state.created));
-	json_object_put(TAKE_PTR(state.absent));
+	json_object_put(TAKE_PTR(state.dropped));
 }

@@ -138,8 +138,11 @@ static int start(struct keeper *k, const char *reference, int own_ids, const str
 {
 	const struct isolation_ops *ops = k->ops;
 	const char *const form = own_ids && ops->own_ids_form ? ops->own_ids_form : ops->container_form;
-	const char *const words[] = { "prepare", "--form", form, "--pull", "never", "--progress", "none", reference,
-		NULL };
+	const char *line = strchr(reference, '\n');
+	AUTOFREE char *name = xstrndup(reference, strcspn(reference, "\n")),
+		      *platform = line ? xasprintf("--platform=%s", line + 1) : NULL;
+	const char *const words[] = { "prepare", "--form", form, "--pull", "never", "--progress", "none", name,
+		platform, NULL };
 	struct asking *a = xnew(struct asking);
 	*a = (struct asking){ .next = all_asking, .reference = xstrdup(reference), .own_ids = own_ids, .index = *now };
 	int r = docker_program(keeper_loop(k), words, on_answer, a, err);

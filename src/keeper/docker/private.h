@@ -125,8 +125,14 @@ void docker_program_stop(struct program *p);
 int docker_program_two(struct loop *l, const char *const *words, int input, int extra, docker_program_fn done,
     void *data, struct error **err);
 
+/* platform.c: the parameter `platform`, as "linux/arm64", and as an option of holm-image. Owned, or
+ * NULL: it is not given. */
+char *docker_platform(const char *target);
+char *docker_platform_option(const struct docker_request *q);
+
 /* prepared.c: has `holm-image prepare` run for an image, unless it runs for it already, and calls
- * done() later, once. own_ids: its files have the ids of the machine. 0 or -errno. */
+ * done() later, once. reference: a name, perhaps with a platform behind a line end. own_ids: its
+ * files have the ids of the machine. 0 or -errno. */
 int docker_prepare(struct keeper *k, const char *reference, int own_ids, docker_program_fn done, void *data,
     struct error **err);
 
@@ -165,6 +171,8 @@ void docker_ask_and_list(struct docker_request *q, const char *target, const cha
     docker_program_fn listed);
 /* Tells the engine's listeners what became of an image. */
 void docker_tell_event(struct keeper *k, const char *action, const char *id, const char *name);
+/* "prune" of images or of the cache of builds (type "image" or "builder"). */
+void docker_tell_prune(struct keeper *k, const char *type, uint64_t reclaimed);
 /* Tells them that a container is an image now; name may be NULL. */
 void docker_tell_commit(struct keeper *k, const char *container, const char *image, const char *name);
 
@@ -187,6 +195,12 @@ void docker_images_created(struct keeper *k, const char *id);
 /* Containers may have come or gone: asks the engine in a while. */
 void docker_images_changed(struct keeper *k);
 void docker_images_done(void); /* the service ends */
+/* DELETE /holm/images: images.json is right when this is answered; an image without containers is
+ * unmounted inside. */
+void docker_release_images(struct docker_request *q);
+#define DOCKER_USED_IMAGES "/holm/images?release=1"
+/* The entry of an image that went; borrowed, or NULL. */
+struct json_object *docker_images_dropped(const char *id);
 /* Takes away what the engine's answer to GET /holm/images does not name:
  * {"sha256:HEX":[{"Id","Running","Ports"}]}. */
 void docker_images_shrink(struct keeper *k, struct json_object *used);

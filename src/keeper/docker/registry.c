@@ -56,16 +56,13 @@ static int take_login(struct docker_request *q, struct error **err)
 static int run(struct docker_request *q, const char *plain, const char *as, docker_program_fn done, struct error **err)
 {
 	AUTO_FD int login = take_login(q, err);
-	AUTOFREE char *platform = docker_query(http_exchange_head(q->exchange)->target, "platform");
+	AUTOFREE char *platform = docker_platform_option(q);
 	if (login < 0 && login != -ENOENT)
 		return login;
 	if (login < 0 && !plain)
 		login = docker_hold_text("");
-	const char *const words[] = { login < 0 ? plain : as, "--progress", "none", "--platform",
-		platform && *platform ? platform : "", q->reference, NULL };
-	const char *const without[] = { words[0], "--progress", "none", q->reference, NULL };
-	return docker_program_with(keeper_loop(q->keeper), platform && *platform ? words : without, login, done, q,
-	    err);
+	const char *const words[] = { login < 0 ? plain : as, "--progress", "none", q->reference, platform, NULL };
+	return docker_program_with(keeper_loop(q->keeper), words, login, done, q, err);
 }
 
 /* ---- streams ---- */

@@ -167,6 +167,7 @@ static const struct resource {
 	{ "GET", "/system/df", BOTH, docker_df },
 	{ "POST", "/build/prune", HERE, docker_prune_builds, HOST },
 	{ "POST", "/holm/connections", HERE, take_connections, HOST },
+	{ "DELETE", "/holm/images", HERE, docker_release_images, HOST },
 	{ "GET", "/info", BOTH, docker_info },
 	{ "GET", "/plugins", HERE, docker_list_plugins },
 	{ "GET", "/containers/json", BOTH, docker_list_containers },
