@@ -163,8 +163,12 @@ static int parse_short(struct options *o, struct cursor *c, const char *letters,
 			return refuse_name_option(o, "-n", err);
 		if (!s->name)
 			return error_set(err, EINVAL, "unknown option -%c", *letters);
+		const char *value =
+		    letters[1] == '=' && letters[2] ? letters + 2 : NULL; /* as docker's clients take it */
 		if (takes_value(s))
-			return take_value(o, s, c, letters[1] ? letters + 1 : NULL, err);
+			return take_value(o, s, c, value ? value : letters[1] ? letters + 1 : NULL, err);
+		if (s->kind == OPTION_SWITCH && value)
+			return store_switch(o, s, value, err);
 		int r = s->kind == OPTION_SWITCH ? store_switch(o, s, NULL, err) : store(o, s, NULL, err);
 		if (r < 0)
 			return r;

@@ -60,9 +60,9 @@ struct command_spec {
 	int (*run)(const struct command_spec *c, struct options *o); /* exit status */
 };
 
-/* GNU style: --name=value, --name value, -nvalue, -n value, clustered flags, "--" ends. Unknown
- * options, missing values, wrong choices, too few or many words: -EINVAL and a text. -h/--help is
- * always known (options_help). */
+/* GNU style: --name=value, --name value, -nvalue, -n value, -n=value, clustered flags, "--" ends.
+ * Unknown options, missing values, wrong choices, too few or many words: -EINVAL and a text.
+ * -h/--help is always known (options_help). */
 int options_parse(const struct command_spec *c, int argc, char *const *argv, struct options **ret, struct error **err);
 void options_free(struct options *o);
 DEFINE_CLEANUP(struct options, options_free)

@@ -36,7 +36,7 @@ extern const struct command_spec command_container_attach, command_container_cp,
 extern const struct command_spec command_container_inspect, command_container_kill, command_container_logs,
     command_container_port, command_container_ps, command_container_rename, command_container_restart,
     command_container_rm, command_container_stop, command_container_top, command_container_events, command_images,
-    command_inspect_any, command_rmi;
+    command_history, command_inspect_any, command_rmi;
 extern const struct command_spec command_network_connect, command_network_create, command_network_disconnect,
     command_network_inspect, command_network_ls, command_network_prune, command_network_rm;
 extern const struct command_spec command_volume_create, command_volume_inspect, command_volume_ls, command_volume_prune,

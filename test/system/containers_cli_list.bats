@@ -187,7 +187,8 @@ sleeper()
 	holm rmi newest >/dev/null
 	equal 1 "$(holm images -f 'reference=mi*' --format '{{.Tag}}')"
 	equal '' "$(holm images -q -f dangling=true)"
-	exits 125 holm images -f label=x
+	equal '' "$(holm images -q -f label=x)"
+	exits 1 holm images -f nothing=x
 	contains "$(holm history mine:1)" 'CREATED BY'
 	holm save -o "$TMPDIR/mine.tar" mine:1
 	exits 1 holm rmi nothing:1 mine:1

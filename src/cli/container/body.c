@@ -15,7 +15,7 @@
 #include "cli/container/values.h"
 #include "docker/ports.h"
 
-enum { FILE_MAX = 1024 * 1024, ADDER_OPTIONS_MAX = 7 };
+enum { FILE_MAX = 1024 * 1024, ADDER_OPTIONS_MAX = 8 };
 
 const char *const body_pull_words[] = { "missing", "always", "never", NULL };
 
@@ -54,6 +54,8 @@ static const struct member {
 	{ "dns-search", IN_HOST, "DnsSearch", WORDS },
 	{ "group-add", IN_HOST, "GroupAdd", WORDS },
 	{ "init", IN_HOST, "Init", SWITCH },
+	{ "isolation", IN_HOST, "Isolation", TEXT },
+	{ "kernel-memory", IN_HOST, "KernelMemory", SIZE },
 	{ "ipc", IN_HOST, "IpcMode", TEXT },
 	{ "memory-swappiness", IN_HOST, "MemorySwappiness", NUMBER },
 	{ "oom-kill-disable", IN_HOST, "OomKillDisable", SWITCH },
@@ -63,6 +65,7 @@ static const struct member {
 	{ "publish-all", IN_HOST, "PublishAllPorts", SWITCH },
 	{ "read-only", IN_HOST, "ReadonlyRootfs", SWITCH },
 	{ "rm", IN_HOST, "AutoRemove", SWITCH },
+	{ "runtime", IN_HOST, "Runtime", TEXT },
 	{ "security-opt", IN_HOST, "SecurityOpt", WORDS },
 	{ "shm-size", IN_HOST, "ShmSize", SIZE },
 	{ "userns", IN_HOST, "UsernsMode", TEXT },
@@ -76,6 +79,8 @@ static const struct member limits[] = {
 	{ "blkio-weight", IN_HOST, "BlkioWeight", NUMBER },
 	{ "cpu-period", IN_HOST, "CpuPeriod", NUMBER },
 	{ "cpu-quota", IN_HOST, "CpuQuota", NUMBER },
+	{ "cpu-rt-period", IN_HOST, "CpuRealtimePeriod", NUMBER },
+	{ "cpu-rt-runtime", IN_HOST, "CpuRealtimeRuntime", NUMBER },
 	{ "cpu-shares", IN_HOST, "CpuShares", NUMBER },
 	{ "cpuset-cpus", IN_HOST, "CpusetCpus", TEXT },
 	{ "cpuset-mems", IN_HOST, "CpusetMems", TEXT },
@@ -132,7 +137,8 @@ static int read_lines(const char *option, const char *file, struct strv *ret, st
 	return 0;
 }
 
-static int add_variable(struct strv *env, const char *text, struct error **err)
+/* A variable that is not set here: takes_away has the image's go, as docker's -e. */
+static int add_variable(struct strv *env, const char *text, int takes_away, struct error **err)
 {
 	AUTOFREE char *key = xstrndup(text, strcspn(text, "="));
 	const char *value = strchr(text, '=') ? strchr(text, '=') + 1 : getenv(key);
@@ -140,18 +146,23 @@ static int add_variable(struct strv *env, const char *text, struct error **err)
 		return error_set(err, EINVAL, "environment \"%.80s\": write K=V or K", text);
 	if (value)
 		strv_setenv(env, key, value);
+	else if (takes_away) {
+		strv_setenv(env, key, NULL);
+		strv_add(env, key);
+	}
 	return 0;
 }
 
 int body_add_env(struct strv *env, const struct strv *files, const struct strv *texts, struct error **err)
 {
-	AUTO_STRV struct strv all = { 0 };
+	AUTO_STRV struct strv lines = { 0 };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < files->count; i++)
-		r = read_lines("env-file", files->items[i], &all, err);
-	strv_add_all(&all, texts);
-	for (size_t i = 0; r == 0 && i < all.count; i++)
-		r = add_variable(env, all.items[i], err);
+		r = read_lines("env-file", files->items[i], &lines, err);
+	for (size_t i = 0; r == 0 && i < lines.count; i++)
+		r = add_variable(env, lines.items[i], 0, err);
+	for (size_t i = 0; r == 0 && i < texts->count; i++)
+		r = add_variable(env, texts->items[i], 1, err);
 	return r;
 }
 
@@ -180,6 +191,27 @@ static int add_labels(struct maker *m, struct error **err)
 static int add_sysctls(struct maker *m, struct error **err)
 {
 	return value_pairs("sysctl", options_list(m->options, "sysctl"), m->host, "Sysctls", err);
+}
+
+static int add_annotations(struct maker *m, struct error **err)
+{
+	return value_pairs("annotation", options_list(m->options, "annotation"), m->host, "Annotations", err);
+}
+
+static int add_storage(struct maker *m, struct error **err)
+{
+	return value_pairs("storage-opt", options_list(m->options, "storage-opt"), m->host, "StorageOpt", err);
+}
+
+/* The engine refuses it under docker's name. */
+static int add_gpus(struct maker *m, struct error **err)
+{
+	struct json_object *list = json_object_new_array(), *one = json_object_new_object();
+	(void)err;
+	json_add_string(one, "Driver", options_string(m->options, "gpus"));
+	json_object_array_add(list, one);
+	json_add(m->host, "DeviceRequests", list);
+	return 0;
 }
 
 static int add_volumes(struct maker *m, struct error **err)
@@ -234,6 +266,24 @@ static int add_ulimits(struct maker *m, struct error **err)
 static int add_devices(struct maker *m, struct error **err)
 {
 	return add_objects(m, "device", "Devices", value_device, err);
+}
+
+static int add_disk_weights(struct maker *m, struct error **err)
+{
+	const struct strv *texts = options_list(m->options, "blkio-weight-device");
+	struct json_object *list = json_object_new_array(), *number = NULL;
+	int r = 0;
+	json_add(m->host, "BlkioWeightDevice", list);
+	for (size_t i = 0; r == 0 && i < texts->count; i++) {
+		struct json_object *one = NULL;
+		r = value_disk("blkio-weight-device", texts->items[i], 0, &one, err);
+		if (r == 0 && json_object_object_get_ex(one, "Rate", &number))
+			json_add(one, "Weight", json_object_get(number));
+		if (one)
+			json_object_object_del(one, "Rate");
+		json_object_array_add(list, one);
+	}
+	return r;
 }
 
 static const struct {
@@ -325,6 +375,10 @@ static const struct {
 	{ { "env", "env-file" }, add_env },
 	{ { "label", "label-file" }, add_labels },
 	{ { "sysctl" }, add_sysctls },
+	{ { "annotation" }, add_annotations },
+	{ { "storage-opt" }, add_storage },
+	{ { "gpus" }, add_gpus },
+	{ { "blkio-weight-device" }, add_disk_weights },
 	{ { "volume" }, add_volumes },
 	{ { "mount" }, add_mounts },
 	{ { "tmpfs" }, add_tmpfs },
@@ -334,7 +388,7 @@ static const struct {
 	{ { "publish", "expose" }, add_ports },
 	{ { "restart" }, add_restart },
 	{ { "log-driver", "log-opt" }, add_log },
-	{ { "network", "net", "network-alias", "ip", "ip6", "mac-address", "link" }, add_networks },
+	{ { "network", "net", "network-alias", "ip", "ip6", "mac-address", "link", "link-local-ip" }, add_networks },
 	{ { "entrypoint" }, add_entrypoint },
 	{ { "health-cmd", "health-interval", "health-retries", "health-start-interval", "health-start-period",
 	      "health-timeout", "no-healthcheck" },

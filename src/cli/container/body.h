@@ -13,7 +13,9 @@
 	{ "cpu-period", 0, OPTION_STRING, "MICROSECONDS", "the time that --cpu-quota is a part of", \
 	  .default_text = "100000" }, \
 	{ "cpu-quota", 0, OPTION_STRING, "MICROSECONDS", "processor time at most in each period" }, \
-	{ "cpu-shares", 0, OPTION_STRING, "N", "its weight among containers" }, \
+	{ "cpu-rt-period", 0, OPTION_STRING, "MICROSECONDS", "a real-time limit, which the engine refuses" }, \
+	{ "cpu-rt-runtime", 0, OPTION_STRING, "MICROSECONDS", "a real-time limit, which the engine refuses" }, \
+	{ "cpu-shares", 'c', OPTION_STRING, "N", "its weight among containers" }, \
 	{ "cpus", 0, OPTION_STRING, "N", "processors at most, such as 1.5" }, \
 	{ "cpuset-cpus", 0, OPTION_STRING, "LIST", "processors that it may use, such as 0-2" }, \
 	{ "cpuset-mems", 0, OPTION_STRING, "LIST", "memory nodes that it may use" }, \
@@ -26,8 +28,10 @@
 #define CREATE_OPTIONS \
 	LIMIT_OPTIONS, \
 	{ "add-host", 0, OPTION_LIST, "HOST:IP", "add a line to /etc/hosts" }, \
+	{ "annotation", 0, OPTION_LIST, "KEY=VALUE", "a note in the runtime's configuration" }, \
 	{ "attach", 'a', OPTION_LIST, "stdin|stdout|stderr", "attach these alone", \
 	  .default_text = "stdout and stderr, and with -i stdin", .complete = "choices stdin stdout stderr" }, \
+	{ "blkio-weight-device", 0, OPTION_LIST, "DEVICE:N", "its weight for one disk" }, \
 	{ "cap-add", 0, OPTION_LIST, "CAPABILITY", "add a capability" }, \
 	{ "cap-drop", 0, OPTION_LIST, "CAPABILITY", "take a capability away; ALL takes all" }, \
 	{ "cgroup-parent", 0, OPTION_STRING, "PATH", "make its cgroup below this one, beside the engine's" }, \
@@ -40,14 +44,16 @@
 	{ "device-read-iops", 0, OPTION_LIST, "DISK:N", "reads a second at most" }, \
 	{ "device-write-bps", 0, OPTION_LIST, "DISK:SIZE", "bytes a second at most that it writes to a disk" }, \
 	{ "device-write-iops", 0, OPTION_LIST, "DISK:N", "writes a second at most" }, \
+	{ "disable-content-trust", 0, OPTION_SWITCH, NULL, "has no effect: holm has no content trust" }, \
 	{ "dns", 0, OPTION_LIST, "IP", "a name server" }, \
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "an option of the resolver" }, \
 	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "a domain to search names in" }, \
-	{ "domainname", 0, OPTION_STRING, "NAME", "the NIS domain name, which the engine refuses" }, \
+	{ "domainname", 0, OPTION_STRING, "NAME", "the NIS domain name, also in /etc/hosts" }, \
 	{ "entrypoint", 0, OPTION_STRING, "PROGRAM", "run this in place of the image's; \"\" for none" }, \
 	{ "env", 'e', OPTION_LIST, "K=V|K", "set a variable; K alone takes its value from here" }, \
 	{ "env-file", 0, OPTION_LIST, "FILE", "read variables from a file, one K=V or K a line", .complete = "file" }, \
 	{ "expose", 0, OPTION_LIST, "PORT[/udp]", "a port that -P publishes" }, \
+	{ "gpus", 0, OPTION_STRING, "all|N", "GPUs, which the engine refuses" }, \
 	{ "group-add", 0, OPTION_LIST, "GROUP", "a further group of the user" }, \
 	{ "hostname", 'h', OPTION_STRING, "NAME", "the host name inside", .default_text = "made from its identity" }, \
 	{ "init", 0, OPTION_SWITCH, NULL, "run a small init as process 1" }, \
@@ -56,9 +62,12 @@
 	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address" }, \
 	{ "ipc", 0, OPTION_STRING, "private|shareable|none|container:NAME", "the IPC namespace, and /dev/shm", \
 	  .default_text = "private", .complete = "choices private shareable none" }, \
+	{ "isolation", 0, OPTION_STRING, "default", "taken for docker's sake" }, \
+	{ "kernel-memory", 0, OPTION_STRING, "SIZE", "accepted with a warning: cgroup 2 has nothing like it" }, \
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" }, \
 	{ "label-file", 0, OPTION_LIST, "FILE", "read labels from a file, one a line", .complete = "file" }, \
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" }, \
+	{ "link-local-ip", 0, OPTION_LIST, "ADDRESS", "a link-local address, which the engine refuses" }, \
 	{ "log-driver", 0, OPTION_STRING, "json-file|local|none", "how its output is kept", \
 	  .default_text = "json-file", .complete = "choices json-file local none" }, \
 	{ "log-opt", 0, OPTION_LIST, "KEY=VALUE", "max-size or max-file of the log" }, \
@@ -92,10 +101,13 @@
 	{ "restart", 0, OPTION_STRING, "no|always|unless-stopped|on-failure[:N]", "when it is started again", \
 	  .default_text = "no", .complete = "choices no always unless-stopped on-failure" }, \
 	{ "rm", 0, OPTION_SWITCH, NULL, "remove it when it has ended" }, \
+	{ "runtime", 0, OPTION_STRING, "crun", "the OCI runtime; the engine has one", .default_text = "crun", \
+	  .complete = "choices crun" }, \
 	{ "security-opt", 0, OPTION_LIST, "OPTION", "such as no-new-privileges" }, \
 	{ "shm-size", 0, OPTION_STRING, "SIZE", "the size of /dev/shm", .default_text = "64m" }, \
 	{ "stop-signal", 0, OPTION_STRING, "SIGNAL", "what stops it", .default_text = "the image's, else SIGTERM" }, \
 	{ "stop-timeout", 0, OPTION_STRING, "SECONDS", "how long a stop waits", .default_text = "10" }, \
+	{ "storage-opt", 0, OPTION_LIST, "KEY=VALUE", "an option of the storage driver, which the engine refuses" }, \
 	{ "sysctl", 0, OPTION_LIST, "KEY=VALUE", "a setting of its own kernel namespaces" }, \
 	{ "tmpfs", 0, OPTION_LIST, "DIR[:OPTIONS]", "mount a file system in memory" }, \
 	{ "tty", 't', OPTION_SWITCH, NULL, "give it a terminal" }, \

@@ -4,9 +4,6 @@
  * these work on it, without a machine. */
 #include "cli/container/images.h"
 
-#include <errno.h>
-#include <fnmatch.h>
-
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/path.h"
@@ -28,7 +25,9 @@ static const struct option_spec images_options[] = {
 	{ "all", 'a', OPTION_FLAG, NULL, "has no effect: there are no images between" },
 	{ "quiet", 'q', OPTION_FLAG, NULL, "identities only" },
 	{ "digests", 0, OPTION_FLAG, NULL, "show digests" },
-	{ "filter", 'f', OPTION_LIST, "KEY=VALUE", "only those that match: reference=PATTERN, dangling=true" },
+	{ "filter", 'f', OPTION_LIST, "KEY=VALUE",
+	    "only those that match: reference=PATTERN, dangling=BOOL, label=KEY[=VALUE], label!=..., before=IMAGE, "
+	    "since=IMAGE, until=TIME" },
 	{ "no-trunc", 0, OPTION_FLAG, NULL, "whole identities" },
 	LIST_FORMAT_OPTION,
 	{ 0 },
@@ -49,6 +48,7 @@ const struct command_spec command_images = {
 static const struct option_spec rmi_options[] = {
 	{ "force", 'f', OPTION_FLAG, NULL,
 	    "also if containers have it, or several names; a name that is not there is fine" },
+	{ "no-prune", 0, OPTION_FLAG, NULL, "has no effect: there are no images between" },
 	{ 0 },
 };
 
@@ -81,35 +81,6 @@ static char *repository_of(const char *name, const char **ret_tag)
 	const char *slash = strrchr(name, '/'), *colon = strchr(slash ? slash : name, ':');
 	*ret_tag = colon ? colon + 1 : "<none>";
 	return xstrndup(name, colon ? (size_t)(colon - name) : strlen(name));
-}
-
-/* A pattern, of a name with its tag or without. */
-static int is_like(const char *pattern, const char *name)
-{
-	const char *tag;
-	AUTOFREE char *repository = repository_of(name, &tag);
-	return fnmatch(docker_typed_name(pattern), name, FNM_PATHNAME) == 0 ||
-	       fnmatch(docker_typed_name(pattern), repository, FNM_PATHNAME) == 0;
-}
-
-/* Whether the image passes --filter and the word of the command line. name NULL: it has none. 1, 0
- * or -EINVAL. */
-static int passes(const struct options *o, const char *name, struct error **err)
-{
-	const struct strv *words = options_words(o), *filters = options_list(o, "filter");
-	int pass = !words->count || (name && is_like(words->items[0], name)), referred = 0, is_referred = 0;
-	for (size_t i = 0; i < filters->count; i++) {
-		const char *pattern = startswith(filters->items[i], "reference="),
-			   *dangling = startswith(filters->items[i], "dangling=");
-		if (!pattern && !streq(dangling, "true") && !streq(dangling, "false"))
-			return error_set(err, EINVAL,
-			    "--filter \"%.80s\": images have reference=PATTERN and dangling=true|false",
-			    filters->items[i]);
-		referred |= pattern != NULL;
-		is_referred |= pattern && name && is_like(pattern, name);
-		pass &= !dangling || streq(dangling, name ? "false" : "true");
-	}
-	return pass && (!referred || is_referred);
 }
 
 static void add_owned(struct json_object *row, const char *key, char *value)
@@ -154,7 +125,14 @@ static int collect(const struct options *o, const struct list_view *v, struct js
 {
 	AUTO_STRV struct strv words = { 0 };
 	AUTO_JSON struct json_object *images = NULL;
+	const struct strv *filters = options_list(o, "filter");
 	strv_split(&words, "ls --format json", " ");
+	for (size_t i = 0; i < filters->count; i++)
+		strv_addf(&words, "--filter=%s", filters->items[i]);
+	if (options_words(o)->count) {
+		strv_add(&words, "--");
+		strv_add(&words, options_words(o)->items[0]);
+	}
 	int r = image_program_run(&words, -1, -1, &images, err);
 	if (r != 0)
 		return r;
@@ -164,12 +142,7 @@ static int collect(const struct options *o, const struct list_view *v, struct js
 		struct json_object *image = json_object_array_get_idx(images, i);
 		const char *name = NULL;
 		json_get_string(image, "name", &name, NULL);
-		name = name ? docker_typed_name(name) : NULL;
-		r = passes(o, name, err);
-		if (r < 0)
-			return r;
-		if (r)
-			json_object_array_add(rows, make_row(image, name, v));
+		json_object_array_add(rows, make_row(image, name ? docker_typed_name(name) : NULL, v));
 	}
 	return 0;
 }
@@ -181,7 +154,7 @@ static int run_images(const struct command_spec *c, struct options *o)
 	AUTO_JSON struct json_object *rows = json_object_new_array();
 	int r = list_view_init(&view, options_given(o, "digests") ? &digest_list : &plain_list, o, &err);
 	if (r == 0)
-		r = passes(o, NULL, &err) < 0 ? -EINVAL : collect(o, &view, rows, &err);
+		r = collect(o, &view, rows, &err);
 	if (r < 0)
 		return output_failure(r, err);
 	return r > 0 ? FAILED : list_show(&view, rows); /* holm-image has said why */
@@ -212,8 +185,8 @@ static int run_rmi(const struct command_spec *c, struct options *o)
 
 /* ---- the others ---- */
 
-static const char *const same_words[] = { "build", "pull", "push", "tag", "history", "save", "load", "import", "search",
-	"login", "logout", NULL };
+static const char *const same_words[] = { "build", "pull", "push", "tag", "save", "load", "import", "search", "login",
+	"logout", NULL };
 
 const struct command_spec *images_at(size_t i)
 {

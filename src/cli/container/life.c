@@ -31,6 +31,7 @@ static int run_rename(const struct command_spec *c, struct options *o);
 static const struct option_spec stop_options[] = {
 	{ "time", 't', OPTION_STRING, "SECONDS", "how long it may take before it is killed; -1 waits for ever",
 	    .default_text = "10, or what the container was made with" },
+	{ "timeout", 0, OPTION_STRING, "SECONDS", "the same, as newer dockers call it" },
 	SIGNAL_OPTION("the one the container was made with, or TERM"),
 	API_MACHINE_OPTION,
 	{ 0 },
@@ -89,6 +90,7 @@ static const struct option_spec rm_options[] = {
 
 const struct command_spec command_container_rm = {
 	.name = "rm",
+	.aliases = (const char *const[]){ "remove", NULL },
 	.summary = "remove containers",
 	NAMES,
 	.options = rm_options,
@@ -127,7 +129,7 @@ static int run_stop(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_API struct api a = { 0 };
-	const char *seconds = options_string(o, "time");
+	const char *seconds = options_string(o, options_given(o, "timeout") ? "timeout" : "time");
 	int r = api_init(&a, c, o, &err);
 	if (r == 0)
 		r = check_time(seconds, &a, &err);

@@ -27,6 +27,7 @@ static const struct option_spec options[] = {
 	    "only lines from this time on: 2026-11-30T08:00, or 10m for the last minutes" },
 	{ "until", 0, OPTION_STRING, "TIME", "only lines before this time" },
 	{ "timestamps", 't', OPTION_FLAG, NULL, "each line behind its time" },
+	{ "details", 0, OPTION_FLAG, NULL, "each line behind its log's own details; holm's logs have none" },
 	{ "raw", 0, OPTION_FLAG, NULL, "write every byte as it is, also to a terminal" },
 	API_MACHINE_OPTION_LONG,
 	{ 0 },
@@ -60,8 +61,8 @@ static int find_target(const struct options *o, char **ret, struct error **err)
 		r = api_time(o, "until", &until, err);
 	if (r == 0)
 		*ret = api_target(path, "stdout", "1", "stderr", "1", "follow", options_given(o, "follow") ? "1" : NULL,
-		    "timestamps", options_given(o, "timestamps") ? "1" : NULL, "tail", tail, "since", since, "until",
-		    until, NULL);
+		    "timestamps", options_given(o, "timestamps") ? "1" : NULL, "details",
+		    options_given(o, "details") ? "1" : NULL, "tail", tail, "since", since, "until", until, NULL);
 	return r;
 }
 

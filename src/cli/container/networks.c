@@ -92,6 +92,9 @@ static void add_plain_options(const struct options *o, struct json_object *endpo
 		set_ip(endpoint, "IPv4Address", options_string(o, "ip"));
 	if (options_given(o, "ip6"))
 		set_ip(endpoint, "IPv6Address", options_string(o, "ip6"));
+	if (options_given(o, "link-local-ip"))
+		json_add_strv(member(endpoint, "IPAMConfig", json_object_new_object), "LinkLocalIPs",
+		    options_list(o, "link-local-ip"));
 	if (options_given(o, "mac-address"))
 		json_add_string(endpoint, "MacAddress", options_string(o, "mac-address"));
 	if (options_given(o, "link"))

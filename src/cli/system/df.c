@@ -28,8 +28,10 @@ enum { DEPTH_MAX = 256, INDEX_MAX = 16 << 20, ANSWER_MS = 5000 };
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	{ "verbose", 'v', OPTION_FLAG, NULL, "also list what builds have kept" },
+	{ "verbose", 'v', OPTION_FLAG, NULL,
+	    "also list what builds have kept, and of a running machine each image, container and volume" },
 	FORMAT_OPTION("table"),
+	API_MACHINE_OPTION,
 	{ 0 },
 };
 
@@ -349,7 +351,8 @@ static int run(const struct command_spec *c, struct options *o)
 	if (format.kind != FORMAT_OWN)
 		return output_rows(&format, rows);
 	print_table(rows);
-	if (verbose)
-		df_cache_print(rows);
-	return 0;
+	if (!verbose)
+		return 0;
+	df_cache_print(rows);
+	return df_details_print(c, o);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/options.h"
 
 /* The cache of builds in the library. */
 struct df_cache {
@@ -19,3 +20,6 @@ void df_cache_done(struct df_cache *c);
 int df_cache_read(const char *images, struct df_cache *ret, struct error **err);
 /* Shows the entries that a row has, as a table. */
 void df_cache_print(struct json_object *rows);
+
+/* df_details.c: each image, container and volume of one machine; the exit status. */
+int df_details_print(const struct command_spec *c, struct options *o);

@@ -16,7 +16,7 @@
 static int run(const struct command_spec *c, struct options *o);
 
 static const struct option_spec options[] = {
-	FORMAT_OPTION("text"),
+	FORMAT_OPTION_SHORT('f', "text|json|TEMPLATE", "text json", "text"),
 	{ 0 },
 };
 

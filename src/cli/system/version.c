@@ -9,7 +9,8 @@
 
 static int run(const struct command_spec *c, struct options *o);
 
-static const struct option_spec options[] = { FORMAT_OPTION("text"), { 0 } };
+static const struct option_spec options[] = { FORMAT_OPTION_SHORT('f', "text|json|TEMPLATE", "text json", "text"),
+	{ 0 } };
 
 const struct command_spec command_version = {
 	.name = "version",

@@ -47,8 +47,8 @@ static int parse(const struct command_spec *c, const char *line, struct options 
 static void options_come_in_every_spelling(void **state)
 {
 	static const char *const lines[] = { "-n dev -it -e A=1 -e B=2 ls -l",
-		"--name dev -ti --env=A=1 --env B=2 ls -l", "-ndev -i -t -eA=1 -eB=2 -- ls -l",
-		"--name=x --name=dev -it -e A=1 -e B=2 ls -l" };
+		"--name dev -ti --env=A=1 --env B=2 ls -l", "-n=dev -it -e=A=1 -e=B=2 ls -l",
+		"-ndev -i -t -eA=1 -eB=2 -- ls -l", "--name=x --name=dev -it -e A=1 -e B=2 ls -l" };
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		CLEANUP(options_freep) struct options *o = NULL;
 		assert_int_equal(parse(&run, lines[i], &o, NULL), 0);

@@ -61,7 +61,7 @@ static void each_option_has_its_member(void **state)
 		{ "-w /x", "WorkingDir", "\"/x\"" },
 		{ "--entrypoint=", "Entrypoint", "[\"\"]" },
 		{ "-e A=1 -e B=x=y -e A=2", "Env", "[\"A=2\",\"B=x=y\"]" },
-		{ "-e HOLM_NOT_SET_ANYWHERE", "Env", "absent" },
+		{ "-e HOLM_NOT_SET_ANYWHERE", "Env", "[\"HOLM_NOT_SET_ANYWHERE\"]" }, /* takes the image's away */
 		{ "-l a=b -l c", "Labels", "{\"a\":\"b\",\"c\":\"\"}" },
 		{ "-m 64m", "HostConfig.Memory", "67108864" },
 		{ "--memory-swap -1", "HostConfig.MemorySwap", "-1" },
@@ -80,6 +80,12 @@ static void each_option_has_its_member(void **state)
 		    "{\"Name\":\"on-failure\",\"MaximumRetryCount\":3}" },
 		{ "--log-driver none", "HostConfig.LogConfig.Type", "\"none\"" },
 		{ "--log-opt max-size=1m", "HostConfig.LogConfig.Config", "{\"max-size\":\"1m\"}" },
+		{ "--annotation a=b --annotation c", "HostConfig.Annotations", "{\"a\":\"b\",\"c\":\"\"}" },
+		{ "--device-read-bps /dev/a:1mb", "HostConfig.BlkioDeviceReadBps",
+		    "[{\"Path\":\"/dev/a\",\"Rate\":1048576}]" },
+		{ "--blkio-weight-device /dev/a:5", "HostConfig.BlkioWeightDevice",
+		    "[{\"Path\":\"/dev/a\",\"Weight\":5}]" },
+		{ "-c 512 --gpus all", "HostConfig.CpuShares", "512" },
 		{ "--sysctl net.a=1", "HostConfig.Sysctls", "{\"net.a\":\"1\"}" },
 		{ "-p 127.0.0.1:8080:80", "HostConfig.PortBindings",
 		    "{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8080\"}]}" },
@@ -113,11 +119,12 @@ static void a_value_that_cannot_be_read_is_named(void **state)
 {
 	static const char *const lines[] = { "--cpus 1.x", "--cpus .", "--cpus 1.0000000001", "-m 12q", "-m -2",
 		"--health-interval x", "--health-retries x", "--no-healthcheck --health-cmd x", "--ulimit nofile",
-		"--ulimit nofile=2:1", "--ulimit =1", "--device fuse", "--device /dev/a:/dev/b:rx",
-		"--restart always:1", "--restart on-failure:x", "--restart always --rm", "--sysctl =1", "-l =x",
-		"-e =x", "--env-file /nothing/there", "-v x", "-v /a:b", "-v /a:/b:ro:z", "-v :/b",
-		"-v /a:/b:", "--tmpfs x", "--mount source=/x", "-p 80:90:100:110", "-p x", "--expose 0", "-a all",
-		"-d -a stdout", "--rm=perhaps", "--pull perhaps", "--no-such-option", "--stop-timeout soon" };
+		"--ulimit nofile=2:1", "--ulimit =1", "--device-read-iops /dev/a:1m", "--device-write-bps dev:1",
+		"--blkio-weight-device /dev/a", "--device fuse", "--device /dev/a:/dev/b:rx", "--restart always:1",
+		"--restart on-failure:x", "--restart always --rm", "--sysctl =1", "-l =x", "-e =x",
+		"--env-file /nothing/there", "-v x", "-v /a:b", "-v /a:/b:ro:z", "-v :/b", "-v /a:/b:", "--tmpfs x",
+		"--mount source=/x", "-p 80:90:100:110", "-p x", "--expose 0", "-a all", "-d -a stdout", "--rm=perhaps",
+		"--pull perhaps", "--no-such-option", "--stop-timeout soon" };
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		AUTO_JSON struct json_object *body = NULL;
 		AUTO_ERROR struct error *err = NULL;
