@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# ssh(1) to a machine, through holm-ssh as its ProxyCommand.
+# ssh(1) to a machine, through holm-ssh as its ProxyCommand. In a VM only the cases run whose other
+# end is made otherwise there; a session's bytes take the same way as in session.bats.
 load ../lib/holm
 
 setup_file()
@@ -65,6 +66,7 @@ no_servers()
 }
 
 @test "ssh: a machine that is not there, and a name that cannot be one" {
+	requires native
 	exits 255 to nosuch.holm true </dev/null
 	contains "$stderr" 'holm: no machine "nosuch"'
 	exits 255 to Not_A_Name.holm true </dev/null
@@ -80,6 +82,7 @@ no_servers()
 }
 
 @test "ssh: two streams, eight bits, and an end of stdin" {
+	requires native
 	exits 0 to box.holm 'echo out; echo err >&2' </dev/null
 	equal out "$output"
 	equal err "$stderr"
@@ -88,6 +91,7 @@ no_servers()
 }
 
 @test "ssh: variables of the client; TERM only with a terminal; the machine's settings" {
+	requires native
 	equal 'one $two|' "$(to -o SetEnv='A="one $two"' box.holm 'echo "$A|$TERM"' </dev/null)"
 	equal '127.0.0.1 0 127.0.0.1 22' "$(to box.holm 'echo "$SSH_CONNECTION"' </dev/null)"
 	holm machine set -n box proxy=http://p:1 2>/dev/null
@@ -96,6 +100,7 @@ no_servers()
 }
 
 @test "ssh -t: a terminal of the client's size, which follows it; Ctrl-C" {
+	requires native
 	contains "$(TERM=xterm on_terminal 'stty rows 33 cols 111; ssh -F "$SSH_CONFIG" -t box.holm "stty size; tty; echo \$TERM"' 2>/dev/null)" $'33 111\r\n/dev/pts/'
 	python3 - "$SSH_CONFIG" <<-'E'
 	import fcntl, os, pty, struct, sys, termios
@@ -117,6 +122,7 @@ no_servers()
 }
 
 @test "ssh: bytes both ways are right, through exchanges of keys and many at once" {
+	requires native
 	local i
 	head -c 8000000 /dev/urandom >"$WORLD/random"
 	local sum
@@ -137,6 +143,7 @@ no_servers()
 }
 
 @test "ssh: forty sessions over one connection; a slow one holds no other up" {
+	requires native
 	local i pids=()
 	to -M -S "$WORLD/master" -o ControlPersist=yes -N -f box.holm 3>&-
 	# Nobody reads its output.
@@ -156,6 +163,7 @@ no_servers()
 }
 
 @test "ssh: a client that is killed leaves nothing" {
+	requires native
 	local left
 	background ssh -F "$SSH_CONFIG" box.holm 'echo $$ >left; exec sleep 1000'
 	until_true 60 test -s left
@@ -185,6 +193,7 @@ no_servers()
 }
 
 @test "rsync over ssh, both ways" {
+	requires native
 	requires rsync
 	bring rsync
 	mkdir tree
@@ -215,6 +224,7 @@ no_servers()
 }
 
 @test "ssh -A: the client's agent, for as long as the session" {
+	requires native
 	requires ssh-agent
 	local agent
 	eval "$(ssh-agent -a "$WORLD/agent" 3>&-)" >/dev/null
@@ -251,6 +261,7 @@ no_servers()
 }
 
 @test "as an editor comes in: a shell fed on stdin, a server that stays, a dynamic forward to its port" {
+	requires native
 	requires curl
 	local socks shell
 	socks=$(free_port)
@@ -274,6 +285,7 @@ no_servers()
 }
 
 @test "git over ssh: push and clone" {
+	requires native
 	requires git
 	bring git
 	mv brought/git brought/git.real
