@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/engine/endpoints.h"
+#include "agent/engine/gone.h"
 #include "agent/engine/lease.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/network_join.h"
@@ -191,6 +192,18 @@ static void sweep(const struct engine *e)
 		closedir(d);
 }
 
+/* Hides folders whose record is not there: an engine was killed in a create. gone_sweep() removes
+ * them. */
+static void hide_folders(const struct engine *e)
+{
+	DIR *d = path_list(e->folders);
+	for (struct dirent *entry; d && (entry = readdir(d));)
+		if (docker_is_id(entry->d_name) && !is_known(e, entry->d_name))
+			(void)gone_hide(e->folders, entry->d_name, entry->d_name);
+	if (d)
+		closedir(d);
+}
+
 /* The RUN of a build. Its builder waits at a connection that ended with the earlier engine. */
 static int is_of_build(const struct container *c)
 {
@@ -200,6 +213,7 @@ static int is_of_build(const struct container *c)
 void containers_settle(struct engine *e)
 {
 	sweep(e);
+	hide_folders(e);
 	for (struct container *c = e->containers, *next; c; c = next) {
 		next = c->next;
 		if (c->held || c->cleaning)
