@@ -186,7 +186,7 @@ fails()
 	contains "$(tail -n 1 "$SERVED/ssh.log")" "$WORLD/agent|"
 	PATH=$WORLD/bin:$PATH holm build -q --ssh default="$WORLD/a key's" git@example.invalid:repo.git >/dev/null
 	contains "$(tail -n 1 "$SERVED/ssh.log")" "-o IdentitiesOnly=yes -i $WORLD/a key's "
-	rm -r "$WORLD/agent" "$WORLD/bin"
+	rm -r "${WORLD:?}/agent" "${WORLD:?}/bin"
 }
 
 @test "a URL is a context: an archive, or a Dockerfile" {
