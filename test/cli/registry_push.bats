@@ -70,6 +70,19 @@ push_to()
 	holm image rm "$REGISTRY_plain/one/word:1"
 }
 
+@test "push behind a build: the image that was built, not another platform's of that name" {
+	local name=$REGISTRY_plain/built/box:1 other=arm64
+	[ "$(uname -m)" = aarch64 ] && other=amd64
+	mkdir -p "$WORLD/context"
+	printf 'FROM scratch\nCOPY Dockerfile /\n' >"$WORLD/context/Dockerfile"
+	holm build -q -t "$name" "$WORLD/context"
+	holm build -q --platform "linux/$other" -t "$name" --push "$WORLD/context"
+	equal "$other" "$(skopeo inspect --tls-verify=false --config "docker://$name" | jq -r .architecture)"
+	fails 125 holm build -q -t "$name" --push -o "type=local,dest=$WORLD/files" "$WORLD/context"
+	contains "$stderr" 'asks for no image'
+	holm image rm "$name"
+}
+
 @test "push: in pieces, and what is there is not sent again" {
 	equal "$REGISTRY_plain/chunked/box:1@$DIGEST" "$(holm image push --chunk-size 1M busybox:test "$REGISTRY_plain/chunked/box:1")"
 	equal "$DIGEST" "$(skopeo inspect --tls-verify=false "docker://$REGISTRY_plain/chunked/box:1" | jq -r .Digest)"

@@ -169,7 +169,7 @@ static int read_own(const struct options *o, struct build_options *b, struct own
 		r = build_outputs_parse(options_list(o, "output"), &own->outputs, err);
 	if (r == 0)
 		r = add_output_names(own, tags, err);
-	return r == 0 && own->push ? build_check_push(tags, err) : r;
+	return r == 0 && own->push ? build_check_push(tags, &own->outputs, err) : r;
 }
 
 static enum progress_mode push_mode(enum report_style style)
@@ -225,7 +225,7 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 	if (r == 0)
 		r = build_image(l, &b, digest, err);
 	if (r == 0 && own.push && !b.check)
-		r = build_push(l, &tags, push_mode(style), err);
+		r = build_push(l, &tags, digest, push_mode(style), err);
 	if (pruned)
 		library_free_and_sweep(l, 0);
 	else

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/options.h"
+#include "image/builder/output.h"
 #include "image/common/progress.h"
 #include "image/library/library.h"
 
@@ -13,7 +14,8 @@ int build_check_docker(const struct options *o, struct error **err);
 /* Reads --memory and its like as members of HostConfig; *ret is owned, NULL without any. 0 or
  * -EINVAL. */
 int build_read_limits(const struct options *o, struct json_object **ret, struct error **err);
-/* Whether each name has a registry to push to, and there is one. 0 or -EINVAL. */
-int build_check_push(const struct strv *tags, struct error **err);
-/* Sends the image of each name. 0 or -errno. */
-int build_push(struct library *l, const struct strv *tags, enum progress_mode mode, struct error **err);
+/* Whether each name has a registry to push to, and there is one, and an image. 0 or -EINVAL. */
+int build_check_push(const struct strv *tags, const struct build_outputs *outputs, struct error **err);
+/* Sends the image with this digest under each name. 0 or -errno. */
+int build_push(struct library *l, const struct strv *tags, const char *digest, enum progress_mode mode,
+    struct error **err);

@@ -116,8 +116,10 @@ int build_read_limits(const struct options *o, struct json_object **ret, struct 
 
 /* ---- the push ---- */
 
-int build_check_push(const struct strv *tags, struct error **err)
+int build_check_push(const struct strv *tags, const struct build_outputs *outputs, struct error **err)
 {
+	if (!build_outputs_has_image(outputs))
+		return error_set(err, EINVAL, "--push: --output asks for no image; add --output type=image");
 	for (size_t i = 0; i < tags->count; i++) {
 		AUTO_REFERENCE struct reference *to = NULL;
 		int r = reference_parse(tags->items[i], &to, err);
@@ -130,14 +132,12 @@ int build_check_push(const struct strv *tags, struct error **err)
 	return tags->count ? 0 : error_set(err, EINVAL, "--push: the image has no name; write --tag REGISTRY/NAME");
 }
 
-static int push(struct library *l, const char *tag, const struct push_options *p, struct error **err)
+static int push(struct library *l, const char *tag, const char *digest, const struct push_options *p,
+    struct error **err)
 {
-	AUTOFREE char *name = NULL, *digest = NULL;
 	AUTO_IMAGE struct image *image = NULL;
 	AUTO_REFERENCE struct reference *to = NULL;
-	int r = image_find(l, tag, NULL, &name, &digest, err);
-	if (r == 0)
-		r = image_load_whole(l, name, digest, &image, err);
+	int r = image_load_whole(l, tag, digest, &image, err);
 	if (r == 0)
 		r = reference_parse(tag, &to, err);
 	if (r < 0)
@@ -146,12 +146,13 @@ static int push(struct library *l, const char *tag, const struct push_options *p
 	return image_push(l, image, to, p, err);
 }
 
-int build_push(struct library *l, const struct strv *tags, enum progress_mode mode, struct error **err)
+int build_push(struct library *l, const struct strv *tags, const char *digest, enum progress_mode mode,
+    struct error **err)
 {
 	AUTO_PROGRESS struct progress *progress = progress_new(mode);
 	const struct push_options p = { .progress = progress };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < tags->count; i++)
-		r = push(l, tags->items[i], &p, err);
+		r = push(l, tags->items[i], digest, &p, err);
 	return r;
 }
