@@ -125,6 +125,10 @@ static int write_index(struct library *l, const struct library_index *i, struct 
 	json_add_string(o, "mediaType", OCI_TYPE_INDEX);
 	json_add(o, "manifests", array);
 	AUTOFREE char *text = json_to_string(o, 1);
+	/* No command could read such a file, not even one that removes images. */
+	if (i->count + i->index_count > OCI_MANIFESTS_MAX || strlen(text) > INDEX_MAX)
+		return error_set(err, EFBIG, "the library would have more than %d images; see holm image prune",
+		    OCI_MANIFESTS_MAX);
 	return atomic_file_write(path, 0600, text, strlen(text), err);
 }
 

@@ -16,6 +16,7 @@
 #include "../folder.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
+#include "base/buffer.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "image/archive/compose.h"
@@ -252,6 +253,35 @@ static void indexes(void **state)
 	assert_indexes(l, 0);
 }
 
+/* A file that could not be read again is not written. */
+static void full_index(void **state)
+{
+	AUTO_LIBRARY struct library *l = NULL;
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_BUFFER struct buffer text;
+	char digest[DIGEST_TEXT_SIZE + 1], media_type[] = OCI_TYPE_INDEX;
+	assert_int_equal(library_open(&l, NULL), 0);
+	make_image(l, "docker.io/library/a:1", "one", digest);
+	AUTOFREE char *path = path_join(l->path, "index.json");
+	const struct oci_descriptor d = { .media_type = media_type, .digest = digest, .size = 1 };
+	buffer_init(&text, 4 << 20);
+	buffer_append_string(&text, "{\"manifests\":[");
+	for (int k = 0; k < OCI_MANIFESTS_MAX; k++)
+		buffer_appendf(&text,
+		    "%s{\"digest\":\"%s\",\"size\":1,\"annotations\":{\"org.opencontainers.image.ref.name\":"
+		    "\"docker.io/library/b:%d\"}}",
+		    k ? "," : "", digest, k);
+	buffer_append_string(&text, "]}");
+	assert_int_equal(atomic_file_write(path, 0600, text.data, text.size, NULL), 0);
+	assert_int_equal(image_register(l, "docker.io/library/a:1", digest, NULL, &err), -EFBIG);
+	assert_int_equal(library_set_index(l, "docker.io/library/a:1", &d, NULL), -EFBIG);
+	assert_int_equal(library_read_index(l, &index, NULL), 0);
+	assert_int_equal(index.count, OCI_MANIFESTS_MAX);
+	assert_int_equal(library_remove_name(l, "docker.io/library/b:1", NULL), 0);
+	assert_int_equal(library_set_index(l, "docker.io/library/b:2", &d, NULL), 0);
+}
+
 #define NESTED                                                                                                         \
 	"{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"size\":1,\"digest\":"            \
 	"\"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"}]}"
@@ -387,7 +417,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(resumed_blobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
 		cmocka_unit_test_setup_teardown(summaries, setup, teardown),
-		cmocka_unit_test_setup_teardown(indexes, setup, teardown), cmocka_unit_test(wrong_indexes),
+		cmocka_unit_test_setup_teardown(indexes, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_index, setup, teardown), cmocka_unit_test(wrong_indexes),
 		cmocka_unit_test_setup_teardown(streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(sweeping, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
