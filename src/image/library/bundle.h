@@ -7,7 +7,7 @@
 #include "base/strv.h"
 #include "image/library/library.h"
 
-enum { BUNDLE_MANIFESTS_MAX = 256 };
+enum { BUNDLE_MANIFESTS_MAX = 256, BUNDLE_BLOBS_MAX = 16384 };
 
 struct bundle_item {
 	struct oci_descriptor descriptor; /* as the index has it */

@@ -138,6 +138,9 @@ static int get_item(struct pull *p, struct bundle_item *item, const struct oci_d
 	if (r < 0)
 		return r;
 	const struct oci_manifest *m = item->manifest;
+	if (*count + m->layer_count + 1 > BUNDLE_BLOBS_MAX)
+		return error_set(err, EFBIG, "the platforms of image \"%s\" have more than %d blobs", p->name,
+		    BUNDLE_BLOBS_MAX);
 	*list = xrealloc(*list, *count + m->layer_count + 1, sizeof(void *));
 	(*list)[(*count)++] = &m->config;
 	for (size_t k = 0; k < m->layer_count; k++)
