@@ -108,6 +108,18 @@ static ssize_t read_message(int fd, struct buffer *early, unsigned char *to, uin
 	return read_bytes(fd, early, to + LENGTH, size, deadline) < 0 ? -EPIPE : (ssize_t)(LENGTH + size);
 }
 
+/* Has the agent answer the request in `message`; the size of the answer, or -errno. After a failure
+ * the connection ends: a late answer would be taken for that to the next request. */
+static ssize_t ask_agent(struct serving *s, int agent, size_t size)
+{
+	ssize_t n = write_bytes(agent, s->message, size, clock_deadline(REQUEST_MS));
+	if (n == 0)
+		n = read_message(agent, NULL, s->message, clock_deadline(ANSWER_MS));
+	if (n < 0)
+		(void)shutdown(agent, SHUT_RDWR);
+	return n;
+}
+
 /* One request and its answer. 0 or -errno. */
 static int serve(struct serving *s, struct client *c)
 {
@@ -117,9 +129,7 @@ static int serve(struct serving *s, struct client *c)
 		return (int)n;
 	if (!ssh_request_is_allowed(s->message[LENGTH]))
 		return write_bytes(c->fd, failure, sizeof failure, clock_deadline(REQUEST_MS));
-	if (write_bytes(c->lane->agent.fd, s->message, (size_t)n, clock_deadline(REQUEST_MS)) < 0)
-		return -EPIPE;
-	n = read_message(c->lane->agent.fd, NULL, s->message, clock_deadline(ANSWER_MS));
+	n = ask_agent(s, c->lane->agent.fd, (size_t)n);
 	return n < 0 ? (int)n : write_bytes(c->fd, s->message, (size_t)n, clock_deadline(REQUEST_MS));
 }
 
