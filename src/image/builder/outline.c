@@ -179,10 +179,13 @@ int outline_add_hashed(struct library *l, const struct build_layer *layer, struc
 	size_t first = pool->count, size;
 	AUTO_FD int fd = layer->size < SMALL ? -1 : open(outline, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && path_read_file(path, OUTLINE_MAX, &text, &size) == 0) {
-		int r = read_outline(fd, pool, c, err);
-		if (r == 0 && (r = read_digests(text, pool, first)) < 0) {
+		int r = read_outline(fd, pool, c, NULL);
+		if (r == 0)
+			r = read_digests(text, pool, first);
+		if (r < 0) {
 			unlink(path);
-			error_set(err, EBADMSG, "\"%s\" did not fit the layer, and is removed; try again", path);
+			unlink(outline);
+			error_set(err, -r, "\"%s\" did not fit the layer, and is removed; try again", path);
 		}
 		return r;
 	}
