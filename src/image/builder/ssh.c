@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -147,7 +148,10 @@ static int connect_at(const char *path, struct error **err)
 		return error_set(err, ENAMETOOLONG, "the ssh agent's socket has too long a path");
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+	/* An agent that accepts nobody keeps connect(2) waiting. */
+	const struct timeval patience = { .tv_sec = PROGRAM_MS / 1000 };
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
 		return error_set_errno(err, errno, "cannot reach the ssh agent at %s", path);
 	return TAKE_FD(fd);
 }
@@ -290,7 +294,10 @@ void ssh_agent_close(struct ssh_agent *a)
 	if (a->pid)
 		kill(a->pid, SIGTERM);
 	fd_close(a->alive);
-	if (a->command)
+	/* An ssh-agent that did not start reads no pipe. */
+	if (a->command) {
+		kill(a->command, SIGKILL);
 		(void)spawn_wait(a->command, &status);
+	}
 	*a = (struct ssh_agent){ .fd = -1, .alive = -1 };
 }
