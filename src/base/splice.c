@@ -237,11 +237,17 @@ static void on_deferred(struct source *source, void *data)
 
 /* ---- events ---- */
 
+static void side_init(struct side *side, struct splice *s, int fd)
+{
+	*side = (struct side){ .splice = s, .fd = fd, .pipe = { -1, -1 } };
+}
+
+/* What epoll said of this socket is not true of the next one. */
 static void drop_inside(struct splice *s)
 {
-	source_free(TAKE_PTR(s->inside.source));
-	fd_close(TAKE_FD(s->inside.fd));
-	s->inside.readable = 0;
+	source_free(s->inside.source);
+	fd_close(s->inside.fd);
+	side_init(&s->inside, s, -1);
 }
 
 static void on_connected(struct splice *s, int failed)
@@ -292,11 +298,6 @@ int splice_connect(struct splice *s, int fd)
 	if (r < 0)
 		fd_close(TAKE_FD(s->inside.fd));
 	return r;
-}
-
-static void side_init(struct side *side, struct splice *s, int fd)
-{
-	*side = (struct side){ .splice = s, .fd = fd, .pipe = { -1, -1 } };
 }
 
 int splice_new(struct loop *l, int client, const struct splice_events *events, void *data, struct splice **ret)

@@ -151,6 +151,15 @@ static void expect_reset(struct fixture *f, int fd)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* The loop comes to rest: nothing calls itself again and again. */
+static void expect_rest(struct fixture *f)
+{
+	int steps = 0;
+	while (loop_step(f->loop, clock_deadline(20)) > 0 && steps < 100)
+		steps++;
+	assert_true(steps < 100);
+}
+
 static void reset(int *fd)
 {
 	struct linger at_once = { .l_onoff = 1 };
@@ -234,6 +243,9 @@ static void test_refused(void **state)
 	assert_int_equal(send(f->client, "x", 1, 0), 1);
 	connect_inside(f);
 	expect(f, f->server, "x");
+	assert_int_equal(send(f->server, "y", 1, 0), 1);
+	expect(f, f->client, "y");
+	expect_rest(f);
 }
 
 static void test_client_leaves_first(void **state)
