@@ -54,6 +54,14 @@ static struct forward *forward_new(struct connection *c)
 	return f;
 }
 
+static void drop_channel(struct forward *f)
+{
+	if (!f->channel)
+		return;
+	ssh_remove_channel_callbacks(f->channel, &f->callbacks);
+	ssh_channel_free(TAKE_PTR(f->channel));
+}
+
 void forward_free(struct forward *f)
 {
 	for (struct forward **at = &f->connection->forwards; *at; at = &(*at)->next) {
@@ -70,10 +78,7 @@ void forward_free(struct forward *f)
 	}
 	source_free(f->io);
 	fd_close(f->fd);
-	if (f->channel) {
-		ssh_remove_channel_callbacks(f->channel, &f->callbacks);
-		ssh_channel_free(f->channel);
-	}
+	drop_channel(f);
 	buffer_done(&f->received);
 	buffer_done(&f->sending);
 	free(f->host);
@@ -292,14 +297,18 @@ static void watch(struct forward *f)
 		loop_add_io(f->connection->loop, f->fd, events, on_io, f, &f->io);
 }
 
-/* 1: the channel is open. */
+/* 1: the channel is open. One that the client has refused has no number of the client's, and
+ * ssh_channel_close() would close the client's channel 0, which is another one. */
 static int is_open(struct forward *f)
 {
 	int r = f->open ? f->open(f) : SSH_OK;
 	if (r == SSH_AGAIN)
 		return 0;
 	f->open = NULL;
-	f->failed |= r != SSH_OK;
+	if (r != SSH_OK) {
+		drop_channel(f);
+		f->failed = 1;
+	}
 	return !f->failed;
 }
 
