@@ -225,8 +225,10 @@ static void pull(struct forward *f)
 	char data[READ_SIZE];
 	while (f->held && f->sending.size < FULL) {
 		int n = ssh_channel_read_nonblocking(f->channel, data, (uint32_t)MIN(f->held, sizeof data), 0);
-		if (n <= 0)
+		if (n <= 0) { /* the connection has ended: libssh gives nothing of what it holds */
+			f->failed = 1;
 			return;
+		}
 		f->held -= MIN(f->held, (uint32_t)n);
 		buffer_append(&f->sending, data, (size_t)n);
 	}
@@ -240,7 +242,7 @@ static void send_on(struct forward *f)
 		pull(f);
 		if (f->sending.size)
 			n = buffer_send(&f->sending, f->fd);
-	} while (n > 0 && (f->sending.size || f->held));
+	} while (!f->failed && n > 0 && (f->sending.size || f->held));
 	if (n < 0) {
 		f->failed = 1;
 		return;
