@@ -11,6 +11,7 @@
 
 #include "agent/core/agent.h"
 #include "agent/service/service.h"
+#include "base/accept.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -109,9 +110,13 @@ static void on_connection(struct source *s, int fd, uint32_t events, void *data)
 	struct listener *l = data;
 	struct sockaddr_storage from;
 	socklen_t size = sizeof from;
-	int one = 1, accepted = accept4(fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int one = 1, accepted = accept_connection(s, fd);
 	if (accepted < 0)
 		return;
+	if (getpeername(accepted, (struct sockaddr *)&from, &size) < 0) { /* it was reset already */
+		fd_close(accepted);
+		return;
+	}
 	setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	struct pending *p = xnew(struct pending);
 	*p = (struct pending){ .listener = l, .next = l->pending, .number = ++counter, .fd = accepted };
