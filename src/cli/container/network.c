@@ -186,8 +186,13 @@ static int add_ipam(struct json_object *body, const struct options *o, struct er
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const struct strv *values = options_list(o, members[i][0]);
-		for (size_t k = 0; k < values->count; k++)
-			json_add_string(config_of(list, is_six(values->items[k])), members[i][1], values->items[k]);
+		for (size_t k = 0; k < values->count; k++) {
+			struct json_object *config = config_of(list, is_six(values->items[k]));
+			if (json_object_object_get_ex(config, members[i][1], NULL))
+				return error_set(err, EINVAL, "--%s %.80s: its subnet has one already", members[i][0],
+				    values->items[k]);
+			json_add_string(config, members[i][1], values->items[k]);
+		}
 	}
 	return add_auxiliary(list, options_list(o, "aux-address"), err);
 }
