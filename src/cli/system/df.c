@@ -344,6 +344,8 @@ static int run(const struct command_spec *c, struct options *o)
 	AUTO_JSON struct json_object *rows = json_object_new_array();
 	int verbose = options_given(o, "verbose"),
 	    r = format_parse(options_string(o, "format"), "table", &format, &err);
+	if (r == 0 && options_given(o, "machine") && !(verbose && format.kind == FORMAT_OWN))
+		r = error_set(&err, EINVAL, "--machine is for the tables of --verbose");
 	if (r == 0)
 		r = collect(rows, verbose, &err);
 	if (r < 0)
