@@ -44,6 +44,8 @@ static int run(const char *host)
 int main(int argc, char **argv)
 {
 	fd_fix_standard();
+	/* libssh as a client leaves us its own end of our stdin, which then would never end. */
+	fd_close_from(3, NULL, 0);
 	if (argc != 2 || argv[1][0] == '-') {
 		output_error("usage: holm-ssh NAME" SSH_SUFFIX ", as ProxyCommand of ssh; see holm ssh-config --help");
 		return EXIT_HOLM;
