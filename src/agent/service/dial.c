@@ -283,6 +283,7 @@ void dial_handle(struct http_exchange *x, void *agent)
 	if (r >= 0 && a->phase != PHASE_RUNNING)
 		r = error_set(&err, EAGAIN, "the machine is not running");
 	if (r < 0) {
+		free(wanted.host);
 		http_respond_error(x, r, err);
 		return;
 	}
