@@ -32,6 +32,11 @@ void *xrealloc(void *p, size_t count, size_t size)
 	return checked(realloc(p, bytes ? bytes : 1));
 }
 
+void *xgrow(void *items, size_t count, size_t size)
+{
+	return (count & (count - 1)) == 0 ? xrealloc(items, count ? 2 * count : 1, size) : items;
+}
+
 char *xstrdup(const char *s)
 {
 	return s ? checked(strdup(s)) : NULL;

@@ -19,4 +19,8 @@ void *xmemdup(const void *p, size_t n);
 char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2) NEVER_NULL; /* owned by the caller */
 char *xvasprintf(const char *format, va_list arguments) PRINTF_LIKE(1, 0) NEVER_NULL;
 
+/* Room for one more than `count` items. The size doubles, so that appending takes linear time:
+ * every append of the list goes through here, from 0 on. */
+void *xgrow(void *items, size_t count, size_t size) NEVER_NULL;
+
 #define xnew(type) ((type *)xcalloc(1, sizeof(type)))

@@ -242,7 +242,7 @@ static void side_init(struct side *side, struct splice *s, int fd)
 	*side = (struct side){ .splice = s, .fd = fd, .pipe = { -1, -1 } };
 }
 
-/* What epoll said of this socket is not true of the next one. */
+/* The events of this socket are none of the next one. */
 static void drop_inside(struct splice *s)
 {
 	source_free(s->inside.source);

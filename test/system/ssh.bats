@@ -252,7 +252,7 @@ no_servers()
 	if [ "$UID_ME" != 0 ]; then
 		exits 255 to -N -o ExitOnForwardFailure=yes -R "100:127.0.0.1:$port" box.holm
 	fi
-	# A port of the client's where nobody listens: the connection ends, and no other channel does.
+	# Nobody listens on that port of the client: the connection ends, and no other channel does.
 	equal alive "$(to -n -R "8101:127.0.0.1:1" box.holm 'timeout 20 nc 127.0.0.1 8101 </dev/null; echo alive' 2>/dev/null)"
 	[[ "$(to -S "$WORLD/master" -O forward -R "0:127.0.0.1:$port" box.holm)" =~ ^[0-9]+$ ]]
 	to -S "$WORLD/master" -O cancel -R "8100:127.0.0.1:$port" box.holm

@@ -180,7 +180,7 @@ static int read_directives(struct reader *r, struct error **err)
 
 static void add_piece(struct reader *r, size_t offset, unsigned line, unsigned column)
 {
-	r->pieces = xrealloc(r->pieces, r->piece_count + 1, sizeof *r->pieces);
+	r->pieces = xgrow(r->pieces, r->piece_count, sizeof *r->pieces);
 	r->pieces[r->piece_count++] = (struct piece){ offset, line, column };
 }
 
@@ -271,7 +271,7 @@ static int read_instructions(struct reader *r, struct error **err)
 			error_set(err, E2BIG, "more than %d instructions", DOCKERFILE_INSTRUCTIONS_MAX);
 			return fail_at(r, (unsigned)r->at, 1, -E2BIG, err);
 		}
-		d->instructions = xrealloc(d->instructions, d->count + 1, sizeof *d->instructions);
+		d->instructions = xgrow(d->instructions, d->count, sizeof *d->instructions);
 		d->instructions[d->count] = next;
 		int code = read_instruction(r, &d->instructions[d->count++], err);
 		if (code < 0)

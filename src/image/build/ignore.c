@@ -230,7 +230,7 @@ static int add_line(struct ignore *i, char *line, unsigned number, const char *n
 		return error_set(err, EINVAL, "%s:%u: \"%.80s\" is no pattern", name, number, text);
 	}
 	i->takes_back |= p.takes_back;
-	i->patterns = xrealloc(i->patterns, i->count + 1, sizeof *i->patterns);
+	i->patterns = xgrow(i->patterns, i->count, sizeof *i->patterns);
 	i->patterns[i->count++] = p;
 	return 0;
 }

@@ -197,7 +197,7 @@ static int read_heredoc(struct dockerfile_instruction *i, const char *word, stru
 	if (i->heredoc_count == DOCKERFILE_HEREDOCS_MAX)
 		return error_set(err, EINVAL, "%s has more than %d here-documents", i->kind->name,
 		    DOCKERFILE_HEREDOCS_MAX);
-	i->heredocs = xrealloc(i->heredocs, i->heredoc_count + 1, sizeof *i->heredocs);
+	i->heredocs = xgrow(i->heredocs, i->heredoc_count, sizeof *i->heredocs);
 	i->heredocs[i->heredoc_count++] =
 	    (struct dockerfile_heredoc){ .name = TAKE_PTR(name), .literal = quoted, .chomp = chomp };
 	return 0;

@@ -73,7 +73,7 @@ void lint_add(struct lint *l, enum lint_rule rule, unsigned line, const char *fo
 	va_list arguments;
 	if (!lint_takes(l, rule))
 		return;
-	l->items = xrealloc(l->items, l->count + 1, sizeof *l->items);
+	l->items = xgrow(l->items, l->count, sizeof *l->items);
 	va_start(arguments, format);
 	l->items[l->count++] =
 	    (struct lint_warning){ .rule = rule, .text = xvasprintf(format, arguments), .line = line };

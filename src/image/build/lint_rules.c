@@ -358,7 +358,7 @@ static void begin_stage(struct run *r, const struct dockerfile_instruction *i)
 		take_stage(r, from, &s);
 	else
 		take_image(r, i, base, &s);
-	r->stages = xrealloc(r->stages, r->count + 1, sizeof *r->stages);
+	r->stages = xgrow(r->stages, r->count, sizeof *r->stages);
 	r->stages[r->count++] = s;
 }
 

@@ -121,7 +121,7 @@ static void add_source(struct build_stage *stage, int number, const char *image)
 	for (size_t i = 0; i < stage->source_count; i++)
 		if (stage->sources[i].stage == number && streq(stage->sources[i].image, image))
 			return;
-	stage->sources = xrealloc(stage->sources, stage->source_count + 1, sizeof *stage->sources);
+	stage->sources = xgrow(stage->sources, stage->source_count, sizeof *stage->sources);
 	stage->sources[stage->source_count++] = (struct stage_source){ number, xstrdup(image) };
 }
 
@@ -209,7 +209,7 @@ static int read_from(struct resolver *r, const struct dockerfile_instruction *i,
 static int begin_stage(struct resolver *r, size_t at, struct error **err)
 {
 	struct stages *s = r->s;
-	s->stages = xrealloc(s->stages, s->count + 1, sizeof *s->stages);
+	s->stages = xgrow(s->stages, s->count, sizeof *s->stages);
 	s->stages[s->count] = (struct build_stage){ .from = at, .end = at + 1, .base = { .stage = STAGE_NONE } };
 	const struct dockerfile_instruction *i = &r->d->instructions[at];
 	int code = read_from(r, i, &s->stages[s->count++], err);
