@@ -192,13 +192,19 @@ static void sweep(const struct engine *e)
 		closedir(d);
 }
 
+/* A record that could not be read has a container all the same: a later engine may read it. */
+static int has_record(const struct engine *e, const char *id)
+{
+	return is_known(e, id) || faccessat(e->records, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 /* Hides folders whose record is not there: an engine was killed in a create. gone_sweep() removes
  * them. */
 static void hide_folders(const struct engine *e)
 {
 	DIR *d = path_list(e->folders);
 	for (struct dirent *entry; d && (entry = readdir(d));)
-		if (docker_is_id(entry->d_name) && !is_known(e, entry->d_name))
+		if (docker_is_id(entry->d_name) && !has_record(e, entry->d_name))
 			(void)gone_hide(e->folders, entry->d_name, entry->d_name);
 	if (d)
 		closedir(d);
