@@ -39,6 +39,7 @@ void engine_restart(struct engine *e, struct http_exchange *x, const char *name)
 	}
 	c->again = 1;
 	c->starter = x;
+	c->starter_kind = WAIT_NOT;
 	http_exchange_on_closed(x, container_starter_gone, c);
 	container_stop(c, wanted_seconds(x));
 }
