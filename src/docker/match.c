@@ -2,8 +2,8 @@
  * See filters.h: values that are regular expressions, and ports.
  *
  * A pattern comes from a client, and regcomp(3) may take much memory for one with repetition
- * counts, and regexec(3) much time for one with references. Such a pattern, or a long one, is plain
- * text. */
+ * counts, and regexec(3) much time for one with references. regcomp(3) also copies what is in front
+ * of each "+", so nested ones double its memory. Such a pattern, or a long one, is plain text. */
 #include <ctype.h>
 #include <errno.h>
 #include <regex.h>
@@ -11,14 +11,17 @@
 #include "base/alloc.h"
 #include "docker/filters.h"
 
-enum { PATTERN_MAX = 256 };
+enum { PATTERN_MAX = 256, PLUS_MAX = 4 };
 
 static int is_plain(const char *pattern)
 {
 	const char *backslash = pattern;
+	size_t plus = 0;
+	for (const char *at = pattern; (at = strchr(at, '+')); at++)
+		plus++;
 	while ((backslash = strchr(backslash, '\\')) && !isalnum((unsigned char)backslash[1]) && backslash[1])
 		backslash += 2;
-	return backslash || strchr(pattern, '{') || strlen(pattern) > PATTERN_MAX;
+	return backslash || strchr(pattern, '{') || plus > PLUS_MAX || strlen(pattern) > PATTERN_MAX;
 }
 
 static int is_like(const char *pattern, const char *text)

@@ -82,7 +82,10 @@ static void test_texts(void **state)
 	} cases[] = { { "web", "web-1", 1 }, { "^web$", "web-1", 0 }, { "^web$", "web", 1 }, { "^/web$", "web", 0 },
 		{ "web|db", "my-db", 1 }, { "^w.*[0-9]$", "web-1", 1 }, { "w\\\\.b", "web", 0 },
 		{ "w\\\\.b", "w.b", 1 }, { "(", "web", 0 }, { "a{9}", "aaaaaaaaa", 0 }, { "a{9}", "xa{9}", 1 },
-		{ "(w)\\\\1", "ww", 0 } };
+		{ "(w)\\\\1", "ww", 0 }, { "^w+e*b+$", "wwebb", 1 },
+		/* regcomp(3) would take gigabytes for these two, so they are no patterns. */
+		{ "((((((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+", "a", 0 },
+		{ "a++++++++++++++++++++++++++++++", "a", 0 } };
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO_JSON struct json_object *filters = NULL;
 		AUTOFREE char *text = xasprintf("{\"name\":[\"none\",\"%s\"]}", cases[i].value);
