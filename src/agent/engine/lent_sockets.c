@@ -109,9 +109,17 @@ void lent_sockets_free(struct container *c)
 
 /* ---- connections ---- */
 
+/* Connections are accepted while a client waits for one. */
+static void watch(struct lent_socket *s)
+{
+	source_set_events(s->source, s->offers && s->pair_count < PAIRS_MAX ? EPOLLIN : 0);
+}
+
 static void on_ended(struct relay *relay, void *data)
 {
+	struct lent_socket *s = ((struct pair *)data)->socket;
 	pair_drop(data);
+	watch(s); /* one of PAIRS_MAX is free again */
 }
 
 /* Connects both. Takes client. */
@@ -129,12 +137,6 @@ static void connect_pair(struct lent_socket *s, struct http_exchange *x, int cli
 	s->pair_count++;
 	if (relay_new(s->engine->loop, stream, client, &early, on_ended, p, &p->relay) < 0)
 		pair_drop(p);
-}
-
-/* Connections are accepted while a client waits for one. */
-static void watch(struct lent_socket *s)
-{
-	source_set_events(s->source, s->offers && s->pair_count < PAIRS_MAX ? EPOLLIN : 0);
 }
 
 static void on_connection(struct source *source, int fd, uint32_t events, void *data)
