@@ -123,10 +123,19 @@ void stack_expect_holder(struct container *c)
 		(void)loop_add_timer(c->engine->loop, clock_deadline(HOLDER_MS), on_unheld, c, &c->holder_timer);
 }
 
+static int stands_on(const struct container *above, const struct container *c)
+{
+	const struct container *at = above;
+	for (unsigned depth = 0; depth <= DEPTH_MAX && (at = stack_below(at)); depth++)
+		if (at == c)
+			return 1;
+	return 0;
+}
+
 int stack_is_used(const struct container *c)
 {
 	for (const struct container *at = c->engine->containers; at; at = at->next)
-		if (streq(at->record.on, c->record.id) && (at->pid || at->starting || at->preparing))
+		if ((at->pid || at->starting || at->preparing) && stands_on(at, c))
 			return 1;
 	return 0;
 }

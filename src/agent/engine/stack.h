@@ -27,7 +27,8 @@ int stack_append(const struct container *c, struct buffer *b);
 int stack_must_wait(const struct container *c);
 /* A container has been cleaned up, or is gone: starts go on that wait for it. */
 void stack_cleaned(struct engine *e, const char *id);
-/* Whether a container that runs or starts stands on it: its files have to stay. */
+/* Whether a container that runs or starts stands on it, or on one that does: its files have to
+ * stay. */
 int stack_is_used(const struct container *c);
 /* Has a container with "HolmHeld" removed if no client holds it within a minute: its client died
  * before it could. */
