@@ -59,6 +59,7 @@ struct container *container_new(struct engine *e, struct record *r)
 		.log_directory = -1,
 		.log = { .fd = -1 },
 		.process = -1,
+		.mounts = -1,
 		.oom = -1,
 		.namespaces = { -1, -1 },
 		.ipc = -1,
@@ -89,6 +90,7 @@ void container_free(struct container *c)
 	docker_log_done(&c->log);
 	fd_close(c->log_directory);
 	fd_close(c->process);
+	fd_close(c->mounts);
 	image_maybe_unused(c);
 	docker_ports_done(&c->ports);
 	record_done(&c->record);
@@ -277,6 +279,7 @@ static void conclude(struct container *c)
 	c->pid = 0;
 	c->ended = 0;
 	fd_close(TAKE_FD(c->process));
+	fd_close(TAKE_FD(c->mounts));
 	if (c->log.fd >= 0)
 		docker_log_finish(&c->log, c->record.finished);
 	docker_log_done(&c->log);
@@ -441,7 +444,10 @@ void container_started(struct container *c, pid_t pid)
 {
 	c->starting = 0;
 	c->pid = pid;
-	c->mounts = c->record.body.namespaces.pid_container ? process_mounts(pid) : 0;
+	fd_close(c->mounts);
+	c->mounts = c->record.body.namespaces.pid_container && !(c->engine->limits & DOCKER_LIMIT_CGROUP) ?
+			process_mounts(pid) :
+			-1;
 	note_start(c);
 	container_oom_watch(c);
 	container_found_paused(c);

@@ -86,9 +86,9 @@ struct container {
 	int by_starter; /* this run (starter.h) */
 	uid_t user;     /* of its process, in the machine's ids */
 	gid_t group;
-	int process;  /* pidfd; -1: none */
-	ino_t mounts; /* the mount namespace of its processes; 0: not known */
-	int64_t run;  /* ns: when this run began; 0: none */
+	int process; /* pidfd; -1: none */
+	int mounts;  /* the mount namespace of its processes, for processes_kill(); -1: not known */
+	int64_t run; /* ns: when this run began; 0: none */
 	int64_t finished;
 	struct mounting *mounting; /* while a start's mounts are made */
 	struct stdio *stdio;       /* from the first attach or the start to the end */

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -55,9 +56,16 @@ static ino_t pid_namespace(pid_t pid)
 	return namespace_of(pid, "pid");
 }
 
-ino_t process_mounts(pid_t pid)
+static ino_t mount_namespace(pid_t pid)
 {
 	return namespace_of(pid, "mnt");
+}
+
+int process_mounts(pid_t pid)
+{
+	AUTOFREE char *path = xasprintf("/proc/%d/ns/mnt", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static struct process *find(const struct processes *all, pid_t pid)
@@ -113,7 +121,7 @@ void processes_done(struct processes *all)
 static void kill_one(pid_t pid, ino_t mounts)
 {
 	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd >= 0 && process_mounts(pid) == mounts)
+	if (fd >= 0 && mount_namespace(pid) == mounts)
 		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
 
@@ -123,7 +131,7 @@ static size_t kill_round(ino_t mounts)
 	size_t found = 0;
 	uint32_t pid;
 	for (struct dirent *entry; d && (entry = readdir(d)) && found < PROCESSES_MAX;) {
-		if (parse_u32(entry->d_name, &pid) < 0 || process_mounts((pid_t)pid) != mounts)
+		if (parse_u32(entry->d_name, &pid) < 0 || mount_namespace((pid_t)pid) != mounts)
 			continue;
 		kill_one((pid_t)pid, mounts);
 		found++;
@@ -134,11 +142,12 @@ static size_t kill_round(ino_t mounts)
 }
 
 /* A process may fork while the others are read. */
-void processes_kill(ino_t mounts)
+void processes_kill(int mounts)
 {
-	if (mounts == process_mounts(getpid())) /* never those of the engine */
+	struct stat st;
+	if (mounts < 0 || fstat(mounts, &st) < 0 || st.st_ino == mount_namespace(getpid())) /* never the engine's */
 		return;
-	for (int round = 0; mounts && round < KILL_ROUNDS && kill_round(mounts); round++)
+	for (int round = 0; round < KILL_ROUNDS && kill_round(st.st_ino); round++)
 		;
 }
 

@@ -36,8 +36,9 @@ struct process_sum {
 };
 void processes_sum(const struct container *c, struct process_sum *ret);
 
-/* The mount namespace of a process; 0: it is not there. */
-ino_t process_mounts(pid_t pid);
+/* The mount namespace of a process: a descriptor, or -errno. While it is open, no other namespace
+ * gets the same number. */
+int process_mounts(pid_t pid);
 /* Kills the processes of a mount namespace: those of a container that has no PID namespace and no
  * cgroup of its own. */
-void processes_kill(ino_t mounts);
+void processes_kill(int mounts); /* -1: none */
