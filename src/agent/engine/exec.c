@@ -481,8 +481,12 @@ static void answer_start(struct exec *x, struct http_exchange *http, int detach,
 		return;
 	}
 	AUTOFREE char *id = xasprintf("Holm-Exec: %s\r\n", x->id);
-	if (hijack_with(http, raw, id, &client.fd, &early) < 0)
+	if (hijack_with(http, raw, id, &client.fd, &early) < 0) { /* the client is gone */
+		x->status = EXIT_NOT_EXECUTABLE;
+		x->running = 0;
+		stdio_free(TAKE_PTR(x->stdio));
 		return;
+	}
 	stdio_attach(x->stdio, &client, &early);
 	run_with_size(x);
 }
