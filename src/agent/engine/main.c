@@ -265,6 +265,7 @@ static void start_network(struct engine *e)
 		return;
 	}
 	e->has_bridge = 1;
+	(void)bridge_has_ipv6(); /* the rule on ports is wanted where no network has IPv6, too */
 }
 
 static int prepare(struct engine *e, const char *go, struct error **err)

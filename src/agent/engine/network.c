@@ -239,6 +239,7 @@ int container_attach(const struct attachment *a, int netns, struct error **err)
 	netlink_message(&n, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
 	netlink_add_u32(&n, IFLA_MTU, mtu_of(a->bridge));
 	netlink_add_u32(&n, IFLA_MASTER, bridge);
+	netlink_add_u32(&n, IFLA_GROUP, BRIDGE_PORT_GROUP);
 	if (a->bridge->apart && getrandom(&number, sizeof number, 0) == sizeof number) {
 		snprintf(name, sizeof name, "veth%08x", number);
 		netlink_add_string(&n, IFLA_IFNAME, name);

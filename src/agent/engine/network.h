@@ -21,6 +21,8 @@
 
 /* 8 times the throughput of 1500, as no packet leaves the machine by the bridge itself. */
 enum { BRIDGE_MTU = 65520, MAC_SIZE = 6 };
+/* Of the machine's ends of all containers' interfaces (IFLA_GROUP). */
+enum { BRIDGE_PORT_GROUP = 0x686f6c70 };
 #define BRIDGE_DEFAULT "holm0"
 #define RESOLVER_ADDRESS "127.0.0.11"
 

@@ -12,6 +12,7 @@
  *           oifname @outward ct state established,related accept
  *           oifname @bridges drop }
  *       chain input { type filter hook input priority filter
+ *           iifgroup BRIDGE_PORT_GROUP drop
  *           ip daddr . iifname @own accept
  *           ip daddr @gateways drop
  *           iifname @internal drop }
@@ -20,7 +21,10 @@
  * So nothing begins a connection into a network by way of the machine, and a network's gateway
  * answers that network and the machine alone. Published ports are the agent's own connections. An
  * internal network has no masquerade; nothing leaves it, and of the machine it reaches its gateway
- * alone. A bridge without IPv6 has none at all (network.c). */
+ * alone. A bridge without IPv6 has none at all (network.c).
+ *
+ * A bridge hands frames for 01:80:c2:00:00:0X to the machine as the port's own (IEEE 802.1D). So
+ * their packets would come by an interface of which the other rules know nothing. */
 #include <errno.h>
 
 #include "agent/engine/network.h"
@@ -104,6 +108,10 @@ static void add_input(struct nft *n, const struct sets *s)
 {
 	nft_chain(n, TABLE, &input);
 	size_t rule = nft_rule_open(n, TABLE, input.chain);
+	nft_match_group(n, BRIDGE_PORT_GROUP);
+	nft_drop(n);
+	nft_rule_close(n, rule);
+	rule = nft_rule_open(n, TABLE, input.chain);
 	nft_load_destination(n);
 	nft_load_interface(n, NFT_META_IIFNAME);
 	nft_lookup(n, &s->own);

@@ -295,6 +295,12 @@ static void match_protocol(struct nft *n, uint8_t protocol)
 	compare(n, NFT_CMP_EQ, &protocol, sizeof protocol);
 }
 
+void nft_match_group(struct nft *n, uint32_t group)
+{
+	load_meta(n, NFT_REG_1, NFT_META_IIFGROUP);
+	compare(n, NFT_CMP_EQ, &group, sizeof group);
+}
+
 void nft_match_port(struct nft *n, uint8_t protocol, uint16_t port)
 {
 	const uint16_t wire = htons(port);

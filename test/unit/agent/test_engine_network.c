@@ -13,9 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -456,6 +459,60 @@ static void test_isolation(void **state)
 	assert_true(reaches(in_a.network, in_b.network, b.gateway + 1));
 }
 
+static uint16_t ip_checksum(const void *header)
+{
+	const uint16_t *words = header;
+	uint32_t sum = 0;
+	for (size_t i = 0; i < sizeof(struct iphdr) / 2; i++)
+		sum += words[i];
+	sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t) ~(sum + (sum >> 16));
+}
+
+/* Sends a datagram for port 53 of `a` in a frame that a bridge does not forward (IEEE 802.1D), as a
+ * container with CAP_NET_RAW can. */
+static void send_to_port(int netns, int machine, uint32_t from, uint32_t a)
+{
+	struct {
+		struct ethhdr ethernet;
+		struct iphdr ip;
+		struct udphdr udp;
+		char text[4];
+	} __attribute__((packed)) frame = {
+		.ethernet = { .h_dest = { 0x01, 0x80, 0xc2, 0, 0, 0x0e },
+		    .h_source = { 2 },
+		    .h_proto = htons(ETH_P_IP) },
+		.ip = { .version = 4,
+		    .ihl = 5,
+		    .ttl = 64,
+		    .protocol = IPPROTO_UDP,
+		    .saddr = htonl(from),
+		    .daddr = htonl(a),
+		    .tot_len = htons(sizeof frame.ip + sizeof frame.udp + sizeof frame.text) },
+		.udp = { .source = htons(53), .dest = htons(53), .len = htons(sizeof frame.udp + sizeof frame.text) },
+		.text = "past",
+	};
+	struct iphdr ip = frame.ip;
+	frame.ip.check = ip_checksum(&ip);
+	enter(netns);
+	struct sockaddr_ll there = { .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("eth0") };
+	AUTO_FD int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	ssize_t n = sendto(fd, &frame, sizeof frame, 0, (void *)&there, sizeof there);
+	enter(machine);
+	assert_int_equal(n, sizeof frame);
+}
+
+/* The machine's other addresses are out of reach past the bridge, too. */
+static void expect_closed_port(int netns, int machine, uint32_t from, uint32_t a)
+{
+	enum { MOMENT_MS = 300 };
+	struct sockaddr_in there = endpoint(a, 53);
+	AUTO_FD int server = socket_in(machine, SOCK_DGRAM, 0);
+	assert_int_equal(bind(server, (void *)&there, sizeof there), 0);
+	send_to_port(netns, machine, from, a);
+	assert_int_equal(fd_wait(server, POLLIN, clock_deadline(MOMENT_MS)), 0);
+}
+
 static void test_internal(void **state)
 {
 	AUTO_FD int machine = here();
@@ -485,6 +542,7 @@ static void test_internal(void **state)
 	assert_int_equal(r, 0);
 	assert_true(is_kept_out(one.network, outside.network, world.gateway + 1));
 	assert_true(is_kept_out(one.network, machine, world.gateway));
+	expect_closed_port(one.network, machine, b.gateway + 1, world.gateway);
 	assert_true(is_kept_out(outside.network, one.network, b.gateway + 1));
 }
 
