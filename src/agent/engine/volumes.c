@@ -12,6 +12,7 @@
 
 #include "agent/engine/gone.h"
 #include "base/alloc.h"
+#include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -59,14 +60,13 @@ static int write_json(int one, struct json_object *labels)
 {
 	AUTO_JSON struct json_object *o = json_object_new_object();
 	AUTOFREE char *created = clock_format_rfc3339(container_now());
-	AUTO_FD int fd = openat(one, "volume.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return errno == EEXIST ? 0 : -errno;
+	AUTO_ERROR struct error *err = NULL;
+	if (faccessat(one, "volume.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
 	json_add_string(o, "CreatedAt", created);
 	json_add(o, "Labels", labels ? json_object_get(labels) : json_object_new_object());
 	AUTOFREE char *text = json_to_string(o, 0);
-	int r = fd_write_full(fd, text, strlen(text));
-	return r == 0 && fsync(fd) < 0 ? -errno : r;
+	return atomic_file_write_at(one, "volume.json", 0600, text, strlen(text), 1, &err);
 }
 
 struct owner {
