@@ -48,7 +48,7 @@ library()
 holm_end()
 {
 	local status=0
-	[ -n "${WORLD-}" ] || return 0 # the file was skipped before it had one
+	[ -n "${WORLD-}" ] || return 0 # all of the file was skipped
 	cd / || return 1
 	command timeout 300 holm machine rm --force --all >/dev/null 2>&1 || { echo "\"machine rm --force --all\" failed" >&2; status=1; }
 	leaks all || status=1

@@ -6,12 +6,23 @@
 load ../lib/holm
 load ../lib/containers
 
+runs_here()
+{
+	[ "$ISOLATION" = native ] || [ -n "${HOLM_TEST_KILLS-}" ]
+}
+
+# bats 1.8 takes a skip in here for a failure.
 setup_file()
 {
-	[ "$ISOLATION" = native ] || [ -n "${HOLM_TEST_KILLS-}" ] || skip "in a VM only with HOLM_TEST_KILLS"
+	runs_here || return 0
 	containers_begin
 	requires python3
 	holm machine set-default box
+}
+
+setup()
+{
+	runs_here || skip "in a VM only with HOLM_TEST_KILLS"
 }
 
 teardown_file()
