@@ -341,7 +341,7 @@ outside()
 	{ echo 'b=/proc/$1/root/bin/busybox; exec >"/proc/$1/root/tmp/handler.out" 2>&1'; cat; } |
 		as_root box sh -c 'cat >/tmp/handler; rm -f /tmp/handler.out
 			echo "|/proc/%P/root/bin/busybox sh /proc/%P/root/tmp/handler %P $1" >/proc/sys/kernel/core_pattern
-			sh -c "kill -SEGV \$\$"; echo core >/proc/sys/kernel/core_pattern; cat /tmp/handler.out 2>/dev/null' sh "$1"
+			{ sh -c "kill -SEGV \$\$"; } 2>/dev/null; echo core >/proc/sys/kernel/core_pattern; cat /tmp/handler.out 2>/dev/null' sh "$1"
 }
 
 # crash WHAT: ends the agent, engine or monitor of the VM "box", and nothing else. The reaper and
