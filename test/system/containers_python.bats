@@ -136,6 +136,18 @@ remove(id)
 EOF
 }
 
+@test "docker-py: the stream of a build, decoded line by line" {
+	python <<'EOF'
+import io
+lines = list(c.build(fileobj=io.BytesIO(b"FROM busybox:test\nRUN echo said\n"), tag="py-built:1", rm=True, decode=True))
+text = "".join(line.get("stream", "") for line in lines)
+assert "said\n" in text and "Successfully tagged py-built:1" in text, lines
+lines = list(c.build(fileobj=io.BytesIO(b"FROM busybox:test\nRUN exit 7\n"), decode=True))
+assert lines[-1]["errorDetail"]["code"] == 7, lines
+c.remove_image("py-built:1")
+EOF
+}
+
 @test "docker-py: links to what is not there yet, and statuses of errors" {
 	python <<'EOF'
 network = c.create_network("links")["Id"]

@@ -49,6 +49,8 @@ void report_note(struct report *r, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_image(struct report *r, const char *digest, const struct strv *names);
 /* It has failed, for a Docker client; status: that of a command of RUN, or 0. */
 void report_docker_error(const char *text, int status);
+/* The last chunk of its stream. */
+void report_docker_end(void);
 
 /* Something else writes to the terminal: clears the lines of the steps that run. */
 void report_pause(struct report *r);

@@ -11,10 +11,13 @@
 
 enum { SHORT_ID = 12 };
 
+/* A chunk (RFC 9112, section 7.1): docker-py takes an answer without a transfer coding for one JSON
+ * value. */
 static void write_text(const char *text, size_t size)
 {
 	/* Without its client a build ends, as by a signal. */
-	if (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0)
+	if (printf("%zx\r\n", size) < 0 || fwrite(text, 1, size, stdout) != size || fputs("\r\n", stdout) < 0 ||
+	    fflush(stdout) != 0)
 		raise(SIGTERM);
 }
 
@@ -147,4 +150,10 @@ void report_docker_error(const char *text, int status)
 	json_add(o, "errorDetail", detail);
 	json_add_string(o, "error", text);
 	write_json(o);
+}
+
+void report_docker_end(void)
+{
+	fputs("0\r\n\r\n", stdout);
+	fflush(stdout);
 }

@@ -287,5 +287,6 @@ int command_build_stream(struct options *o, struct error **err)
 		AUTOFREE char *text = in_docker_words(error_text(err ? *err : NULL, r), r, &status);
 		report_docker_error(text, (int)status);
 	}
+	report_docker_end();
 	return r;
 }

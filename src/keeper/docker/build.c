@@ -229,6 +229,7 @@ static int start(struct build *b, struct loop *loop, struct strv *words, int inp
 static int begin(struct build *b, struct loop *loop, struct buffer *raw, struct strv *words, struct error **err)
 {
 	static const char answer[] = "HTTP/1.1 200 OK\r\n" DOCKER_HEADERS "Connection: close\r\n"
+				     "Transfer-Encoding: chunked\r\n"
 				     "Content-Type: application/json\r\n\r\n";
 	int input = -1;
 	int r = docker_upload_new(loop, b->client, raw, &b->upload, &input, err);
