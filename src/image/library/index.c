@@ -198,13 +198,33 @@ static int has_entry(const struct library_index *i, const struct library_entry *
 	return 0;
 }
 
+/* The index for a change; the lock holds until `lock` is closed. */
+static int read_for_change(struct library *l, struct library_index *ret, int *ret_lock, struct error **err)
+{
+	AUTO_FD int lock = lock_index(l, err);
+	int r = lock < 0 ? lock : library_read_index(l, ret, err);
+	if (r == 0)
+		*ret_lock = TAKE_FD(lock);
+	return r;
+}
+
+/* Writes the index with one more entry in a list of it. The entry borrows what it points to, so it
+ * is taken out again before the list is freed. */
+static int write_with(struct library *l, const struct library_index *i, struct library_entry **list, size_t *count,
+    const struct library_entry *e, struct error **err)
+{
+	*list = xrealloc(*list, *count + 1, sizeof **list);
+	(*list)[(*count)++] = *e;
+	int r = write_index(l, i, err);
+	(*count)--;
+	return r;
+}
+
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
-	AUTO_FD int lock = lock_index(l, err);
-	if (lock < 0)
-		return lock;
-	int r = library_read_index(l, &i, err);
+	AUTO_FD int lock = -1;
+	int r = read_for_change(l, &i, &lock, err);
 	if (r < 0)
 		return r;
 	struct library_entry e = { .name = (char *)name, .descriptor = *d };
@@ -212,33 +232,22 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 		return 0;
 	filter(&i, is_same_slot, &e);
 	drop_index(&i, name);
-	/* The new entry borrows what it points to, so it is taken out again before the list is
-	 * freed. */
-	i.entries = xrealloc(i.entries, i.count + 1, sizeof *i.entries);
-	i.entries[i.count++] = e;
-	r = write_index(l, &i, err);
-	i.count--;
-	return r;
+	return write_with(l, &i, &i.entries, &i.count, &e, err);
 }
 
 int library_set_index(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
-	AUTO_FD int lock = lock_index(l, err);
-	if (lock < 0)
-		return lock;
-	int r = library_read_index(l, &i, err);
+	AUTO_FD int lock = -1;
+	int r = read_for_change(l, &i, &lock, err);
 	if (r < 0)
 		return r;
 	for (size_t k = 0; k < i.index_count; k++)
 		if (streq(i.indexes[k].name, name) && streq(i.indexes[k].descriptor.digest, d->digest))
 			return 0;
 	drop_index(&i, name);
-	i.indexes = xrealloc(i.indexes, i.index_count + 1, sizeof *i.indexes);
-	i.indexes[i.index_count++] = (struct library_entry){ .name = (char *)name, .descriptor = *d };
-	r = write_index(l, &i, err);
-	i.index_count--; /* it borrows what it points to */
-	return r;
+	const struct library_entry e = { .name = (char *)name, .descriptor = *d };
+	return write_with(l, &i, &i.indexes, &i.index_count, &e, err);
 }
 
 static int remove_entries(struct library *l, int (*drop)(const struct library_entry *e, const void *data),

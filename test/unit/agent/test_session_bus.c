@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "agent/session/bus.h"
 #include "base/clock.h"
-#include "tree.h"
+#include "namespaces.h"
 
-enum { CANNOT = 77, UID = 1234, DEADLINE_MS = 30 * 1000, STEP_US = 100 * 1000 };
-
-static void write_self(const char *name, const char *text)
-{
-	AUTOFREE char *path = path_join("/proc/self", name);
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0 && fd_write_full(fd, text, strlen(text)) == 0);
-}
+enum { UID = 1234, DEADLINE_MS = 30 * 1000, STEP_US = 100 * 1000 };
 
 /* An empty /run of this process's own. */
-static void enter_namespaces(void)
+static void enter(void)
 {
-	AUTOFREE char *uids = xasprintf("0 %u 1", (unsigned)getuid()), *gids = xasprintf("0 %u 1", (unsigned)getgid());
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-		_exit(CANNOT);
-	write_self("setgroups", "deny");
-	write_self("uid_map", uids);
-	write_self("gid_map", gids);
+	enter_namespaces();
 	if (mount("none", "/run", "tmpfs", 0, NULL) < 0)
 		_exit(CANNOT);
 }
@@ -56,7 +43,7 @@ static int waits(int mounted)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		enter_namespaces();
+		enter();
 		pid_t other = fork();
 		if (other == 0) {
 			bring_up(mounted);

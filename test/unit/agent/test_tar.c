@@ -10,7 +10,7 @@
 #include "oci/tar_write.h"
 #include "base/buffer.h"
 #include "base/fd.h"
-#include "tree.h"
+#include "namespaces.h"
 
 enum { ARCHIVE_MAX = 16 * 1024 * 1024 };
 
@@ -142,24 +142,9 @@ static void test_holes(void **state)
 	}
 }
 
-/* Writes `text` over all of /proc/self/NAME. */
-static void write_self(const char *name, const char *text)
+static void enter(struct tree *t)
 {
-	AUTOFREE char *path = path_join("/proc/self", name);
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0 && fd_write_full(fd, text, strlen(text)) == 0);
-}
-
-enum { CANNOT = 77 };
-
-static void enter_namespaces(struct tree *t)
-{
-	AUTOFREE char *uids = xasprintf("0 %u 1", (unsigned)getuid()), *gids = xasprintf("0 %u 1", (unsigned)getgid());
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-		_exit(CANNOT);
-	write_self("setgroups", "deny");
-	write_self("uid_map", uids);
-	write_self("gid_map", gids);
+	enter_namespaces();
 	t->root = open(t->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -193,7 +178,7 @@ static void test_numbers_of_two_devices(void **state)
 	if (child == 0) {
 		AUTO_BUFFER struct buffer archive;
 		buffer_init(&archive, ARCHIVE_MAX);
-		enter_namespaces(t);
+		enter(t);
 		if (put_linked(t, "one") != put_linked(t, "two"))
 			_exit(CANNOT); /* a kernel that numbers the files of all of them in a row */
 		assert_int_equal(tar_write_tree(t->root, "/from", "from", sink, &archive, NULL), 0);
