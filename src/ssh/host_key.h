@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The host key: one of holm's own for all machines, since the connection is as private as any pipe.
- * ssh(1) wants one all the same. */
+ * holm's own keys for ssh(1). The connection is as private as any pipe, but ssh(1) wants a host key
+ * all the same, and an sshd wants a key of its client. */
 #pragma once
 
 #include <libssh/libssh.h>
 
 #include "base/error.h"
 
-/* Reads the key of holm's folder, or makes one there, and writes known_hosts beside it. *ret:
+enum own_key {
+	OWN_HOST_KEY,      /* of holm's server, for all machines */
+	OWN_SSHD_HOST_KEY, /* of the machines' own sshd, whose root can read it */
+	OWN_CLIENT_KEY,    /* with which ssh logs in at that sshd */
+};
+
+/* Reads the key, or makes it, and the file of known hosts that goes with a host key. *ret:
  * ssh_key_free(). 0 or -errno. */
-int host_key_load(ssh_key *ret, struct error **err);
+int host_key_load(enum own_key which, ssh_key *ret, struct error **err);

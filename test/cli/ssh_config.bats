@@ -48,7 +48,7 @@ as_account()
 	printf 'Host *\n\tProxyCommand none\n\n# no newline at the end' >"$ACCOUNT/.ssh/config"
 	chmod 640 "$ACCOUNT/.ssh/config"
 	cp "$ACCOUNT/.ssh/config" "$WORLD/before"
-	as_account holm ssh-config --install
+	as_account sh -c 'umask 077; holm ssh-config --install'
 	as_account holm ssh-config --install
 	equal "Include \"$XDG_DATA_HOME/holm/ssh/config\"" "$(head -n 1 "$ACCOUNT/.ssh/config")"
 	tail -n +2 "$ACCOUNT/.ssh/config" | cmp - "$WORLD/before"
@@ -83,6 +83,27 @@ as_account()
 	fails 125 as_account holm ssh-config --install
 	contains "$stderr" "symbolic link"
 	fails 125 as_account holm ssh-config --install --remove
+}
+
+@test "ssh-config --server sshd: for machines that are named, or all; the next --install forgets it" {
+	mkdir -m 700 "$ACCOUNT/.ssh"
+	as_account holm ssh-config --install --server sshd dev work.holm
+	contains "$(as_account ssh -G dev.holm)" "holm-ssh' --server sshd '%n'"
+	contains "$(as_account ssh -G work.holm)" "hostkeyalias holm-sshd"
+	contains "$(as_account ssh -G work.holm)" "identityfile $XDG_DATA_HOME/holm/ssh/client_key"
+	contains "$(as_account ssh -G other.holm)" "holm-ssh' '%n'"
+	contains "$(as_account ssh -G other.holm)" $'hostkeyalias holm\n'
+	as_account holm ssh-config --install --server=sshd
+	contains "$(as_account ssh -G other.holm)" "holm-ssh' --server sshd '%n'"
+	as_account holm ssh-config --install
+	contains "$(as_account ssh -G dev.holm)" "holm-ssh' '%n'"
+	as_account holm ssh-config --remove
+	fails 125 as_account holm ssh-config --install dev
+	contains "$stderr" '"dev": names go with --server sshd'
+	fails 125 as_account holm ssh-config --server sshd 'De v'
+	contains "$stderr" '"De v"'
+	fails 125 as_account holm ssh-config --server dropbear
+	contains "$stderr" "sshd"
 }
 
 @test "holm-ssh says how it is used" {

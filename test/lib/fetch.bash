@@ -32,6 +32,16 @@ nginx_program()
 	program=$(debian_file nginx /usr/sbin/nginx) && install -D -m 755 "$program" "$stage/nginx"
 }
 
+# sshd and a library that not each host has, for a machine (test/system/ssh.bats); none if sshd is
+# installed. Nothing installs the package, as that would start its daemon.
+sshd_program()
+{
+	local sshd library
+	! PATH=$PATH:/usr/sbin command -v sshd >/dev/null || return 0
+	sshd=$(debian_file openssh-server /usr/sbin/sshd) && library=$(debian_file libwrap0 /lib/x86_64-linux-gnu/libwrap.so.0.7.6) &&
+		install -D -m 755 "$sshd" "$stage/sshd/sshd" && install -D -m 644 "$library" "$stage/sshd/libwrap.so.0"
+}
+
 # The folder of npm's packages, those that test/clients/package-lock.json pins.
 npm_cache()
 {

@@ -33,6 +33,8 @@ servers()
 bring()
 {
 	local file to="$HOME/brought"
+	local PATH=$PATH:/usr/sbin:$HOLM_TEST_STAGE/sshd LD_LIBRARY_PATH=$HOLM_TEST_STAGE/sshd
+	export LD_LIBRARY_PATH
 	mkdir -p "$to"
 	for file in "$(type -P "$1")" $(ldd "$(type -P "$1")" | grep -o '/[^ ]*'); do
 		cp -L "$file" "$to"
@@ -284,6 +286,45 @@ no_servers()
 	printf 'GET /page HTTP/1.0\r\n\r\n' | to -W 127.0.0.1:8200 box.holm | tail -c 1000000 | cmp - "$WORLD/got"
 	to -n box.holm 'kill $(cat .server/pid)'
 	rm -rf "$HOME/.server" "$WORLD/got" "$WORLD/said" "$WORLD/script"
+}
+
+# With its user, and with an account that an sshd without PAM lets in.
+give_sshd()
+{
+	bring sshd
+	# shellcheck disable=SC2016
+	as_root box sh -c 'ln -s "$1/brought/sshd.sh" /usr/sbin/sshd && echo "sshd:x:74:74::/run/sshd:/sbin/nologin" >>/etc/passwd &&
+		sed -i "s/^$2:!/$2:*/" /etc/shadow' sh "$HOME" "$ME"
+}
+
+@test "ssh-config --server sshd: the image's own sshd, with what holm's server does not have" {
+	requires native
+	requires socat
+	PATH=$PATH:/usr/sbin:$HOLM_TEST_STAGE/sshd requires sshd
+	local holms=$SSH_CONFIG SSH_CONFIG="$WORLD/sshd config"
+	holm ssh-config --server sshd box | sed -n '/^Host /,$p' >"$SSH_CONFIG"
+	exits 255 to box.holm true </dev/null
+	contains "$stderr" 'holm: machine "box": it has no sshd; install the package openssh-server inside'
+	give_sshd
+	equal "$ME one" "$(to -o SetEnv=A=one box.holm 'echo $(whoami) $A' </dev/null)"
+	equal 0 "$(to root@box.holm 'id -u' </dev/null)"
+	equal y "$(to -n box.holm yes | head -n 1)"
+	# A socket of the host, seen inside, seen on the host again.
+	listen "UNIX-LISTEN:$WORLD/far,fork" SYSTEM:'cat; echo the client'
+	to -M -S "$WORLD/master" -N -f -o ExitOnForwardFailure=yes -R "/tmp/near:$WORLD/far" -L "$WORLD/back:/tmp/near" box.holm 3>&-
+	equal $'asked\nthe client' "$(echo asked | timeout 20 socat -t 20 - "UNIX-CONNECT:$WORLD/back")"
+	to -S "$WORLD/master" -O exit box.holm 2>/dev/null
+	kill "$pid"
+	equal '' "$(as_root box sh -c 'ls -A /run | grep holm-ssh; ls -A /etc/ssh /root/.ssh 2>/dev/null')"
+	printf '#!/bin/sh\necho "it is broken: $0" >&2; exit 1\n' >broken
+	chmod +x broken
+	as_root box ln -sf "$HOME/broken" /usr/sbin/sshd
+	exits 255 to box.holm true </dev/null
+	contains "$stderr" 'holm: machine "box": its sshd does not start: it is broken: /usr/sbin/sshd'
+	as_root box rm /usr/sbin/sshd
+	rm -rf brought broken "$WORLD/far" "$WORLD/back"
+	SSH_CONFIG=$holms
+	until_true 30 no_servers
 }
 
 @test "git over ssh: push and clone" {

@@ -239,7 +239,7 @@ int run_in_machine(struct options *o, enum run_manner manner)
 	r = session_boot(machine, m, options_given(o, "wait"), &err);
 	if (r < 0)
 		return client_start_failure(r, err);
-	r = session_run(machine, request, &err);
+	r = session_run(machine, request, NULL, &err);
 	if (r == EXIT_NOT_FOUND && manner == RUN_WORDS)
 		note_machine_name(o);
 	return r < 0 ? output_failure(r, err) : r;

@@ -311,9 +311,17 @@ static void await_answer(struct pause_watch *w, int fd, uint64_t *deadline)
 	}
 }
 
+/* The command reads these bytes before stdin. */
+static void send_first(struct session *s, const char *first)
+{
+	size_t size = MIN(strlen(first), (size_t)s->window);
+	session_frame_append(&s->sending, SESSION_STDIN, first, size);
+	s->window -= (uint32_t)size;
+}
+
 /* Takes the watch. */
 static int session_talk(struct pause_watch *pauses, struct http_response *response, int tty, int input,
-    struct error **err)
+    const char *first, struct error **err)
 {
 	struct session s = {
 		.machine = pauses->machine,
@@ -338,6 +346,8 @@ static int session_talk(struct pause_watch *pauses, struct http_response *respon
 	standard_output_init(&s.outputs[0], STDOUT_FILENO, BUFFER_MAX);
 	standard_output_init(&s.outputs[1], STDERR_FILENO, BUFFER_MAX);
 	buffer_append(&s.received, response->early.data, response->early.size);
+	if (first)
+		send_first(&s, first);
 	if (tty && isatty(STDIN_FILENO))
 		terminal_raw(&s.terminal, STDIN_FILENO);
 	if (tty)
@@ -354,7 +364,7 @@ static int session_talk(struct pause_watch *pauses, struct http_response *respon
 	return r;
 }
 
-int session_run(const char *machine, struct json_object *request, struct error **err)
+int session_run(const char *machine, struct json_object *request, const char *first, struct error **err)
 {
 	AUTO_HTTP_RESPONSE struct http_response response = { .fd = -1 };
 	int tty = 0, input = 0, detached = 0;
@@ -377,5 +387,5 @@ int session_run(const char *machine, struct json_object *request, struct error *
 	if (r < 0)
 		return r;
 	/* A detached session was answered when it had started. */
-	return detached || response.head.status != 101 ? 0 : session_talk(&pauses, &response, tty, input, err);
+	return detached || response.head.status != 101 ? 0 : session_talk(&pauses, &response, tty, input, first, err);
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 /* POST /v1/sessions with this request (see docs/agent-api.md; borrowed), then frames until the
- * command ended. Returns the exit status: the command's own, 128+n, or 125-127 with a line on
- * stderr; or a negative errno when no session came about. */
-int session_run(const char *machine, struct json_object *request, struct error **err);
+ * command ended. first: what the command reads before stdin, a few kilobytes at most; or NULL.
+ * Returns the exit status: the command's own, 128+n, or 125-127 with a line on stderr; or a
+ * negative errno when no session came about. */
+int session_run(const char *machine, struct json_object *request, const char *first, struct error **err);

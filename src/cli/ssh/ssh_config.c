@@ -15,24 +15,33 @@
 #include "cli/ssh/place.h"
 #include "cli/ssh/text.h"
 #include "cli/ssh/user_file.h"
+#include "machine/machine.h"
 
 enum { CHECK_MS = 30 * 1000, CHECK_BYTES_MAX = 256 * 1024 };
 
 static int run(const struct command_spec *c, struct options *o);
 
+static const char *const servers[] = { "holm", "sshd", NULL };
+
 static const struct option_spec options[] = {
 	{ "install", 0, OPTION_FLAG, NULL, "write holm's file and the line that includes it" },
 	{ "remove", 0, OPTION_FLAG, NULL, "delete both" },
+	{ "server", 0, OPTION_STRING, "SERVER",
+	    "what answers in the machines NAME, or in all: holm, or the sshd of their image", .default_text = "holm",
+	    .choices = servers },
 	{ 0 },
 };
 
 const struct command_spec command_ssh_config = {
 	.name = "ssh-config",
-	.synopsis = "",
+	.synopsis = "[NAME...]",
 	.summary = "let ssh reach each machine as NAME.holm, without an sshd",
 	.details = "Without an option it prints what --install would write. --install puts one line first into "
-		   "~/.ssh/config and leaves the rest as it is. See holm-ssh-config(1).",
+		   "~/.ssh/config and leaves the rest as it is. With --server sshd the sshd of these machines answers; "
+		   "the last --install counts for all machines. See holm-ssh-config(1).",
 	.options = options,
+	.max_arguments = -1,
+	.complete = "machine",
 	.run = run,
 };
 
@@ -58,18 +67,50 @@ static char *user_path(void)
 	return xasprintf("%s/.ssh/config", account ? account : home);
 }
 
-static int make_plan(struct plan *p, struct error **err)
+/* The names behind --server sshd, with .holm or without. */
+static int collect_names(const struct options *o, int sshd, struct strv *names, struct error **err)
+{
+	const struct strv *words = options_words(o);
+	if (words->count && !sshd)
+		return error_set(err, EINVAL, "\"%s\": names go with --server sshd; without it holm answers for all",
+		    words->items[0]);
+	for (size_t i = 0; i < words->count; i++) {
+		const char *word = words->items[i];
+		size_t suffix = endswith(word, SSH_SUFFIX) ? strlen(SSH_SUFFIX) : 0;
+		AUTOFREE char *name = xstrndup(word, strlen(word) - suffix);
+		int r = machine_name_check(name, err);
+		if (r < 0)
+			return r;
+		strv_add(names, name);
+	}
+	return 0;
+}
+
+static int make_plan(struct plan *p, struct options *o, struct error **err)
 {
 	AUTOFREE char *user = user_path();
 	AUTOFREE char *program = path_libexec("holm-ssh"), *known_hosts = ssh_place("known_hosts");
-	const char *data = getenv("XDG_DATA_HOME");
+	AUTOFREE char *sshd_known = ssh_place(SSH_SSHD_KNOWN_HOSTS), *client_key = ssh_place(SSH_CLIENT_KEY);
+	AUTO_STRV struct strv names = { 0 };
+	const char *data = getenv("XDG_DATA_HOME"), *server = options_string(o, "server");
+	const struct ssh_text text = {
+		.program = program,
+		.known_hosts = known_hosts,
+		.sshd_known_hosts = sshd_known,
+		.client_key = client_key,
+		.data = data && *data == '/' ? data : NULL,
+		.sshd = server && streq(server, "sshd"),
+		.machines = &names,
+	};
 	p->own = ssh_place("config");
-	int r = ssh_text_check_path(p->own, err);
+	int r = collect_names(o, text.sshd, &names, err);
+	if (r == 0)
+		r = ssh_text_check_path(p->own, err);
 	if (r == 0)
 		r = ssh_text_check_path(program, err);
 	if (r < 0)
 		return r;
-	p->own_text = ssh_text_config(program, known_hosts, data && *data == '/' ? data : NULL);
+	p->own_text = ssh_text_config(&text);
 	p->line = ssh_text_include(p->own);
 	return user_file_read(&p->user, user, err);
 }
@@ -149,7 +190,7 @@ static int run(const struct command_spec *c, struct options *o)
 	CLEANUP(plan_done) struct plan p = { 0 };
 	int r = options_given(o, "install") && options_given(o, "remove") ?
 		    error_set(&err, EINVAL, "--install and --remove exclude each other") :
-		    make_plan(&p, &err);
+		    make_plan(&p, o, &err);
 	if (r == 0 && options_given(o, "install"))
 		r = install(&p, &err);
 	else if (r == 0 && options_given(o, "remove"))

@@ -60,14 +60,47 @@ int ssh_text_check_path(const char *path, struct error **err)
 	return bad ? error_set(err, EINVAL, "%s: ssh's configuration cannot name this path", path) : 0;
 }
 
-char *ssh_text_config(const char *program, const char *known_hosts, const char *data)
+/* The ProxyCommand without the host's name. */
+static char *proxy_command(const struct ssh_text *t)
 {
-	AUTOFREE char *command = shell_word(program), *hosts = file_word(known_hosts);
-	AUTOFREE char *folder = data ? shell_word(data) : NULL;
-	AUTOFREE char *environment = folder ? xasprintf("env XDG_DATA_HOME=%s ", folder) : xstrdup("");
+	AUTOFREE char *program = shell_word(t->program), *folder = t->data ? shell_word(t->data) : NULL;
+	return folder ? xasprintf("env XDG_DATA_HOME=%s %s", folder, program) : TAKE_PTR(program);
+}
+
+/* The names of the machines with an sshd, for Host. */
+static char *sshd_hosts(const struct ssh_text *t)
+{
+	AUTO_STRV struct strv hosts = { 0 };
+	for (size_t i = 0; i < t->machines->count; i++)
+		strv_addf(&hosts, "%s" SSH_SUFFIX, t->machines->items[i]);
+	if (!hosts.count)
+		strv_add(&hosts, "*" SSH_SUFFIX);
+	return strv_join(&hosts, " ");
+}
+
+/* ssh takes the first value that it finds, so this stands in front of the part for all machines. */
+static char *sshd_part(const struct ssh_text *t, const char *command)
+{
+	if (!t->sshd)
+		return xstrdup("");
+	AUTOFREE char *hosts = sshd_hosts(t), *known = file_word(t->sshd_known_hosts), *key = file_word(t->client_key);
+	return xasprintf("Host %s\n"
+			 "    ProxyCommand %s --server sshd '%%n'\n"
+			 "    HostKeyAlias " SSH_SSHD_ALIAS "\n"
+			 "    UserKnownHostsFile %s\n"
+			 "    IdentityFile %s\n"
+			 "    IdentitiesOnly yes\n"
+			 "    PreferredAuthentications publickey\n",
+	    hosts, command, known, key);
+}
+
+char *ssh_text_config(const struct ssh_text *t)
+{
+	AUTOFREE char *command = proxy_command(t), *sshd = sshd_part(t, command), *hosts = file_word(t->known_hosts);
 	return xasprintf("# Written by holm ssh-config --install; holm ssh-config --remove deletes it.\n"
+			 "%s"
 			 "Host *" SSH_SUFFIX "\n"
-			 "    ProxyCommand %s%s '%%n'\n"
+			 "    ProxyCommand %s '%%n'\n"
 			 "    ProxyUseFdpass no\n"
 			 "    HostKeyAlias " SSH_HOST_ALIAS "\n"
 			 "    UserKnownHostsFile %s\n"
@@ -81,7 +114,7 @@ char *ssh_text_config(const char *program, const char *known_hosts, const char *
 			 "    KexAlgorithms curve25519-sha256\n"
 			 "    Ciphers aes128-gcm@openssh.com\n"
 			 "    Compression no\n",
-	    environment, command, hosts);
+	    sshd, command, hosts);
 }
 
 char *ssh_text_include(const char *path)

@@ -4,10 +4,20 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/strv.h"
 
-/* The text of holm's configuration of ssh. program: the ProxyCommand; data: the value of
- * XDG_DATA_HOME, or NULL. Owned. */
-char *ssh_text_config(const char *program, const char *known_hosts, const char *data);
+/* All paths are absolute. */
+struct ssh_text {
+	const char *program; /* the ProxyCommand */
+	const char *known_hosts;
+	const char *sshd_known_hosts, *client_key; /* for the machines' own sshd */
+	const char *data;                          /* the value of XDG_DATA_HOME; or NULL */
+	int sshd;                                  /* machines have their own sshd answer ... */
+	const struct strv *machines;               /* ... these; all, if there is none */
+};
+
+/* The text of holm's configuration of ssh. Owned. */
+char *ssh_text_config(const struct ssh_text *t);
 /* The line that includes the file, without a newline; owned. */
 char *ssh_text_include(const char *path);
 /* 0, or -EINVAL for a path that no line can have. */

@@ -64,5 +64,8 @@ int user_file_write(const struct user_file *f, const char *text, struct error **
 			   0;
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "cannot make %s", folder);
-	return atomic_file_write(f->real, f->mode, text, strlen(text), err);
+	mode_t mask = umask(0); /* which would narrow the mode */
+	int r = atomic_file_write(f->real, f->mode, text, strlen(text), err);
+	umask(mask);
+	return r;
 }

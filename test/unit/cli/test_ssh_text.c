@@ -51,12 +51,46 @@ static void includes(void **state)
 
 static void config(void **state)
 {
-	AUTOFREE char *plain = ssh_text_config("/l/holm-ssh", "/d/known_hosts", NULL);
+	const struct strv none = { 0 };
+	AUTOFREE char *plain = ssh_text_config(
+	    &(struct ssh_text){ .program = "/l/holm-ssh", .known_hosts = "/d/known_hosts", .machines = &none });
 	assert_non_null(strstr(plain, "\nHost *.holm\n    ProxyCommand '/l/holm-ssh' '%n'\n"));
 	assert_non_null(strstr(plain, "\n    UserKnownHostsFile \"/d/known_hosts\"\n"));
-	AUTOFREE char *odd = ssh_text_config("/it's 5%/holm-ssh", "/a \"b\" 5%/k", "/d d");
+	assert_null(strstr(plain, "sshd"));
+	AUTOFREE char *odd = ssh_text_config(&(struct ssh_text){ .program = "/it's 5%/holm-ssh",
+	    .known_hosts = "/a \"b\" 5%/k",
+	    .data = "/d d",
+	    .machines = &none });
 	assert_non_null(strstr(odd, "    ProxyCommand env XDG_DATA_HOME='/d d' '/it'\\''s 5%%/holm-ssh' '%n'\n"));
 	assert_non_null(strstr(odd, "    UserKnownHostsFile \"/a \\\"b\\\" 5%%/k\"\n"));
+}
+
+/* The part of the machines with an sshd stands first, and names all that differs. */
+static void config_with_sshd(void **state)
+{
+	AUTO_STRV struct strv names = { 0 };
+	struct ssh_text t = { .program = "/l/holm-ssh",
+		.known_hosts = "/d/known_hosts",
+		.sshd_known_hosts = "/d/sshd hosts",
+		.client_key = "/d/5%",
+		.data = "/d",
+		.sshd = 1,
+		.machines = &names };
+	AUTOFREE char *all = ssh_text_config(&t);
+	const char *part = strstr(all, "\nHost *.holm\n");
+	assert_non_null(part);
+	assert_non_null(
+	    strstr(part + 1, "\nHost *.holm\n    ProxyCommand env XDG_DATA_HOME='/d' '/l/holm-ssh' '%n'\n"));
+	strv_add(&names, "a");
+	strv_add(&names, "b-2");
+	AUTOFREE char *two = ssh_text_config(&t);
+	part = strstr(two, "\nHost a.holm b-2.holm\n"
+			   "    ProxyCommand env XDG_DATA_HOME='/d' '/l/holm-ssh' --server sshd '%n'\n"
+			   "    HostKeyAlias holm-sshd\n"
+			   "    UserKnownHostsFile \"/d/sshd hosts\"\n"
+			   "    IdentityFile \"/d/5%%\"\n");
+	assert_non_null(part);
+	assert_non_null(strstr(part, "\nHost *.holm\n"));
 }
 
 static void paths(void **state)
@@ -73,6 +107,7 @@ int main(void)
 		cmocka_unit_test(removes),
 		cmocka_unit_test(includes),
 		cmocka_unit_test(config),
+		cmocka_unit_test(config_with_sshd),
 		cmocka_unit_test(paths),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
