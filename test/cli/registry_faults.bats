@@ -100,6 +100,16 @@ asked()
 	resumed
 }
 
+@test "a registry that drips: three tries, each from where the one before ended" {
+	mkdir -p "$XDG_CONFIG_HOME/holm"
+	printf '[registry "%s"]\ntimeout = 1\n' "$REGISTRY" >"$XDG_CONFIG_HOME/holm/config"
+	refused drips:1 'Less than 1024 bytes/sec'
+	rm "$XDG_CONFIG_HOME/holm/config"
+	equal 1 "$(wc -l <<<"$stderr")"
+	equal 3 "$(jq -s 'map(select((.path | contains("drips/blobs")) and .range != null)) | length + 1' "$LOG")"
+	holm image pull "$REGISTRY/plain:1"
+}
+
 @test "a server that does not know ranges: from the beginning" {
 	holm image pull "$REGISTRY/no-range:1"
 	resumed

@@ -52,6 +52,8 @@ struct fetch_context {
 	size_t preferred; /* the one that answered first: later fetches start there */
 	struct progress *progress;
 	struct streams *streams; /* of blobs that are read along, or NULL */
+	int silence_s;           /* of each fetch that says nothing else, as in request_options */
+	uint64_t min_rate;       /* of all fetches, as in request_options */
 };
 
 enum fetch_verdict {

@@ -2,7 +2,8 @@
  * What to do after one exchange of a fetch.
  *
  * A table says for each status what it means. Retries are bounded: a number of attempts that starts
- * anew only when bytes have come in, waits that double, and Retry-After is followed up to a limit.
+ * again only if an attempt brought PROGRESS_MIN bytes, waits that double, and Retry-After is followed
+ * up to a limit. So a registry that sends a byte at a time does not hold a pull for ever.
  * What fails at a mirror goes on at the next endpoint; what fails at a redirect's target goes back
  * to the registry, because such addresses expire. */
 #include "image/registry/fetch_judge.h"
@@ -20,6 +21,7 @@ enum {
 	LOGINS_MAX = 3,
 	ATTEMPTS_MAX = 6,
 	CONNECT_ATTEMPTS_MAX = 3,
+	PROGRESS_MIN = 64 << 10,
 	PAUSE_FIRST_MS = 500,
 	PAUSE_MAX_MS = 16000,
 	RETRY_AFTER_MAX_MS = 120000,
@@ -73,7 +75,7 @@ static char *describe(const struct fetch *f, const struct endpoint *e)
 static int later(struct fetch_context *c, struct fetch *f, int most, int64_t wait_ms, const char *why,
     struct error **err)
 {
-	if (f->offset(f) > f->progress_mark)
+	if (f->offset(f) >= f->progress_mark + PROGRESS_MIN)
 		f->attempts = 0;
 	struct endpoint *e = endpoint_of(c, f);
 	AUTOFREE char *asked = describe(f, e);
@@ -113,8 +115,8 @@ static int judge_transport(struct fetch_context *c, struct fetch *f, CURLcode co
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_CONNECT:
+	case CURLE_OPERATION_TIMEDOUT: /* a registry that is slow or silent, too */
 		return later(c, f, CONNECT_ATTEMPTS_MAX, -1, text, err);
-	case CURLE_OPERATION_TIMEDOUT:
 	case CURLE_PARTIAL_FILE:
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:

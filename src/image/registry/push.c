@@ -95,6 +95,8 @@ static int open_endpoint(struct push *p, struct error **err)
 		.endpoints = &p->endpoint,
 		.endpoint_count = 1,
 		.progress = p->options->progress,
+		.silence_s = settings.timeout_s,
+		.min_rate = settings.min_rate,
 	};
 	return 0;
 }

@@ -34,7 +34,12 @@ int registry_open(const struct reference *ref, int insecure, struct progress *p,
 		return result;
 	struct registry *g = xnew(struct registry);
 	g->name = reference_to_string(ref);
-	g->context = (struct fetch_context){ .endpoints = g->endpoints, .progress = p };
+	g->context = (struct fetch_context){
+		.endpoints = g->endpoints,
+		.progress = p,
+		.silence_s = settings.timeout_s,
+		.min_rate = settings.min_rate,
+	};
 	insecure = insecure || settings.insecure;
 	for (size_t i = 0; i < settings.mirrors.count; i++)
 		add_endpoint(g, settings.mirrors.items[i], ref->repository, insecure);

@@ -54,7 +54,8 @@ struct request_options {
 	struct request_body *body;                /* with PUT and PATCH; NULL: nothing */
 	uint64_t offset;                          /* > 0: Range from here */
 	int timeout_s;                            /* of the whole exchange; 0: only silence ends it */
-	int silence_s;                            /* 0: a minute */
+	int silence_s;                            /* below min_rate for so long: it ends; 0: a minute */
+	uint64_t min_rate;                        /* bytes a second; 0: one */
 	int insecure;                             /* certificates are not verified */
 	const char *ca_file;                      /* or NULL */
 	int far_only;                             /* nothing is sent to an address of near.h */

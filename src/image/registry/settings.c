@@ -12,7 +12,8 @@
 #include "base/path.h"
 #include "oci/reference.h"
 
-enum { FILE_MAX = 1 << 20, MIRRORS_MAX = 16 };
+enum { FILE_MAX = 1 << 20, MIRRORS_MAX = 16, TIMEOUT_MAX_S = 3600 };
+#define MIN_RATE_MAX (UINT64_C(1) << 30)
 
 struct reading {
 	char *section; /* registry "NAME" */
@@ -64,7 +65,25 @@ static int handle_flag(struct reading *reading, const char *name, const char *va
 		return 1;
 	}
 	return fail(reading, name, value,
-	    "there are \"mirror\", \"tls-verify\", \"blocked\" and \"require-digest\" only");
+	    "there are \"mirror\", \"tls-verify\", \"blocked\", \"require-digest\", \"min-rate\" and \"timeout\" only");
+}
+
+static int handle_timeout(struct reading *reading, const char *name, const char *value)
+{
+	uint32_t seconds = 0;
+	if (parse_u32(value, &seconds) < 0 || seconds == 0 || seconds > TIMEOUT_MAX_S)
+		return fail(reading, name, value, "write seconds, 1 to 3600");
+	reading->settings->timeout_s = (int)seconds;
+	return 1;
+}
+
+static int handle_min_rate(struct reading *reading, const char *name, const char *value)
+{
+	uint64_t rate = 0;
+	if (parse_size(value, 1, &rate) < 0 || rate == 0 || rate > MIN_RATE_MAX)
+		return fail(reading, name, value, "write bytes a second, 1 to 1G");
+	reading->settings->min_rate = rate;
+	return 1;
 }
 
 /* inih's callback: 1 is success. */
@@ -83,14 +102,16 @@ static int handle(void *data, const char *section, const char *name, const char 
 		strv_add(&reading->settings->mirrors, mirror);
 		return 1;
 	}
-	return handle_flag(reading, name, value);
+	return streq(name, "timeout")  ? handle_timeout(reading, name, value) :
+	       streq(name, "min-rate") ? handle_min_rate(reading, name, value) :
+					 handle_flag(reading, name, value);
 }
 
 int registry_settings_parse(const char *text, const char *path, const char *registry, struct registry_settings *ret,
     struct error **err)
 {
 	AUTOFREE char *section = xasprintf("registry \"%s\"", registry);
-	*ret = (struct registry_settings){ 0 };
+	*ret = REGISTRY_SETTINGS_DEFAULT;
 	struct reading reading = { .section = section, .settings = ret, .path = path, .err = err };
 	int line = ini_parse_string(text, handle, &reading);
 	if (reading.result == 0 && line != 0)
@@ -117,7 +138,7 @@ int registry_settings_check(const struct registry_settings *s, const struct refe
 int registry_settings_load(const char *registry, struct registry_settings *ret, struct error **err)
 {
 	AUTOFREE char *directory = path_config_dir(), *path = path_join(directory, "config"), *text = NULL;
-	*ret = (struct registry_settings){ 0 };
+	*ret = REGISTRY_SETTINGS_DEFAULT;
 	int r = path_read_file(path, FILE_MAX, &text, NULL);
 	if (r == -ENOENT)
 		return 0;

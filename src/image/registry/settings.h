@@ -8,8 +8,12 @@
  *   tls-verify = false                    ; for the registry itself and its mirrors
  *   blocked = true                        ; nothing is pulled from it or pushed to it
  *   require-digest = true                 ; nothing is pulled by a tag alone
+ *   min-rate = 1K                         ; bytes a second that count as slow, and
+ *   timeout = 60                          ; the seconds after which a slow exchange ends
  */
 #pragma once
+
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/strv.h"
@@ -18,7 +22,10 @@ struct registry_settings {
 	struct strv mirrors; /* HOST[:PORT][/PATH] */
 	int insecure;        /* plain HTTP and unverified certificates are fine */
 	int blocked, require_digest;
+	uint64_t min_rate; /* bytes a second */
+	int timeout_s;     /* below min_rate for so long: the exchange has failed */
 };
+#define REGISTRY_SETTINGS_DEFAULT ((struct registry_settings){ .min_rate = 1024, .timeout_s = 60 })
 void registry_settings_done(struct registry_settings *s);
 #define AUTO_REGISTRY_SETTINGS CLEANUP(registry_settings_done)
 

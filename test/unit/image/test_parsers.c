@@ -61,8 +61,17 @@ static void registry_settings(void **state)
 	assert_string_equal(s.mirrors.items[0], "a.example");
 	assert_string_equal(s.mirrors.items[1], "localhost:5000/x");
 	assert_true(s.insecure);
+	assert_int_equal(s.min_rate, 1024);
+	assert_int_equal(s.timeout_s, 60);
+	AUTO_REGISTRY_SETTINGS struct registry_settings slow = { 0 };
+	assert_int_equal(registry_settings_parse("[registry \"r\"]\nmin-rate = 2K\ntimeout = 5\n", "config", "r", &slow,
+			     NULL),
+	    0);
+	assert_int_equal(slow.min_rate, 2048);
+	assert_int_equal(slow.timeout_s, 5);
 	static const char *const bad[] = { "mirror = a b\n", "mirror = http://x\n", "mirror =\n",
-		"tls-verify = perhaps\n", "speed = fast\n", "mirror = x/../y\n" };
+		"tls-verify = perhaps\n", "speed = fast\n", "mirror = x/../y\n", "timeout = 0\n", "timeout = 3601\n",
+		"timeout = 1m\n", "min-rate = 0\n", "min-rate = -1\n", "min-rate = 2G\n" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		AUTO_ERROR struct error *err = NULL;
 		AUTOFREE char *whole = xasprintf("[registry \"r\"]\n%s", bad[i]);
