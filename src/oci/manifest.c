@@ -42,6 +42,7 @@ void oci_manifest_free(struct oci_manifest *m)
 	if (!m)
 		return;
 	free(m->media_type);
+	free(m->artifact_type);
 	oci_descriptor_done(&m->config);
 	free_descriptors(m->layers, m->layer_count);
 	json_object_put(m->annotations);
@@ -225,6 +226,17 @@ int oci_index_parse(const char *data, size_t size, const char *name, struct oci_
 	return 0;
 }
 
+/* Old registries know no types of configurations. */
+const char *oci_manifest_artifact(const struct oci_manifest *m)
+{
+	static const char *const ends[] = { "image.config.v1+json", "container.image.v1+json", "octet-stream" };
+	const char *type = m->config.media_type;
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (!*type || endswith(type, ends[i]))
+			return NULL;
+	return m->artifact_type && *m->artifact_type ? m->artifact_type : type;
+}
+
 int oci_layer_is_distributable(const struct oci_descriptor *d)
 {
 	return !strstr(d->media_type, "foreign") && !strstr(d->media_type, "nondistributable");
@@ -241,6 +253,8 @@ static int parse_manifest(struct json_object *o, struct oci_manifest *m, struct 
 {
 	struct json_object *config = NULL, *layers = NULL, *annotations = NULL;
 	int r = copy_string(o, "mediaType", &m->media_type, err);
+	if (r == 0)
+		r = copy_string(o, "artifactType", &m->artifact_type, err);
 	if (r < 0)
 		return r;
 	r = json_get_object(o, "config", &config, err);

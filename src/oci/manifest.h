@@ -46,7 +46,8 @@ struct oci_index {
 };
 
 struct oci_manifest {
-	char *media_type; /* its own word, or NULL */
+	char *media_type;    /* its own word, or NULL */
+	char *artifact_type; /* or NULL */
 	struct oci_descriptor config;
 	struct oci_descriptor *layers;
 	size_t layer_count;
@@ -70,6 +71,10 @@ int oci_manifest_parse(const char *data, size_t size, const char *name, struct o
 void oci_manifest_free(struct oci_manifest *m);
 DEFINE_CLEANUP(struct oci_manifest, oci_manifest_free)
 #define AUTO_OCI_MANIFEST CLEANUP(oci_manifest_freep)
+
+/* The type of what is kept like an image and is none (image-spec 1.1, manifest.md, "Guidelines for
+ * Artifact Usage"); borrowed. NULL: it is an image. */
+const char *oci_manifest_artifact(const struct oci_manifest *m);
 
 /* Whether a registry must have the layer. Some of those that need not be distributed are there all
  * the same. */

@@ -148,9 +148,35 @@ raw()
 	contains "$stderr" --platform
 	fails 125 holm image save --all-platforms -o "$WORLD/x.tar" busybox:test
 	contains "$stderr" oci-archive
-	fails 125 holm image pull --progress none "$FAULTY_REGISTRY/plain:artifact"
+}
+
+@test "an artifact goes on as it came, by a registry and by an archive, and is no image" {
+	local from=$FAULTY_REGISTRY/plain:artifact to=$REGISTRY_plain/all/artifact digest
+	digest=$(raw "$from")
+	fails 125 holm image prepare --progress none "$from"
+	contains "$stderr" 'is an artifact of the type "application/vnd.example.attestation"'
+	equal '' "$(holm image ls -q "$from")"
+	holm image pull --progress none "$from"
+	holm image prune >/dev/null
+	equal artifact "$(holm image ls --format json "$from" | jq -r '.[0].platform')"
+	equal application/vnd.example.attestation "$(holm image inspect "$from" | jq -r '.[0].artifact_type')"
+	holm image tag "$from" signed:1
+	equal "$to:1@sha256:$digest" "$(holm image push --progress none signed:1 "$to:1")"
+	equal "$digest" "$(raw "$to:1")"
+	fails 125 holm image save -o "$WORLD/artifact.tar" signed:1
+	contains "$stderr" oci-archive
+	holm image save --progress none --format oci-archive -o "$WORLD/artifact.tar" signed:1
+	holm image rm "$from" signed:1
+	holm image load --progress none "$WORLD/artifact.tar"
+	equal "sha256:$digest" "$(holm image inspect signed:1 | jq -r '.[0].digest')"
+	fails 125 holm image history signed:1
 	contains "$stderr" 'is an artifact'
-	equal '' "$(find "$XDG_DATA_HOME/holm/images/partial" -type f)"
+	fails 125 holm image prepare --pull never --progress none signed:1
+	contains "$stderr" 'is an artifact'
+	# An image takes its name.
+	holm image tag busybox:test signed:1
+	equal linux/amd64 "$(holm image ls --format json signed:1 | jq -r '.[].platform')"
+	holm image rm signed:1
 }
 
 @test "push: an unchanged image costs one request a layer" {

@@ -65,7 +65,9 @@ static struct json_object *summary_to_json(const struct library_entry *e, const 
 static struct json_object *entry_to_json(const struct library_entry *e, const struct image *i)
 {
 	struct json_object *o = json_object_new_object();
-	AUTOFREE char *platform = oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
+	AUTOFREE char *platform = i && i->artifact ?
+				      xstrdup("artifact") :
+				      oci_platform_to_string(i ? &i->config->platform : &e->descriptor.platform);
 	json_add_string_or_null(o, "name", e->name);
 	json_add_string(o, "digest", e->descriptor.digest);
 	json_add_string(o, "platform", platform);
@@ -136,7 +138,7 @@ static int print_shares(struct library *l, const struct library_index *index, co
 		for (size_t k = 0; k < index->count; k++) {
 			AUTO_IMAGE struct image *i = NULL;
 			const struct library_entry *e = &index->entries[k];
-			(void)image_load(l, e->name, e->descriptor.digest, &i, NULL);
+			(void)image_load_any(l, e->name, e->descriptor.digest, &i, NULL);
 			if (pass == 0 && i)
 				note_layers(owners, i);
 			struct json_object *row = pass ? entry_to_json(e, i) : NULL;
@@ -234,7 +236,7 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	AUTO_STRV struct strv trees = { 0 };
 	int r = image_find(l, text, platform, &name, &digest, err);
 	if (r == 0)
-		r = image_load(l, name, digest, &i, err);
+		r = image_load_any(l, name, digest, &i, err);
 	if (r < 0)
 		return r;
 	struct library_entry e = { .name = name, .descriptor.digest = digest };
@@ -243,7 +245,9 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	add_names(l, digest, o);
 	AUTOFREE char *disk = disk_cache_path(l, digest);
 	json_add_string_or_null(o, "disk", path_exists(disk) ? disk : NULL);
-	tree_cache_list(l, i, &trees);
+	json_add_string_or_null(o, "artifact_type", i->artifact);
+	if (!i->artifact)
+		tree_cache_list(l, i, &trees);
 	json_add_strv(o, "trees", &trees);
 	r = blob_to_json(l, i->manifest->config.digest, o, "config", err);
 	return r == 0 ? blob_to_json(l, digest, o, "manifest", err) : r;

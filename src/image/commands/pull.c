@@ -22,7 +22,13 @@ static int pull(struct library *l, struct options *o, const struct oci_platform 
 {
 	AUTO_PROGRESS struct progress *progress = command_progress(o);
 	AUTOFREE char *name = NULL, *digest = NULL;
-	struct pull_options p = { .platform = platform, .progress = progress, .login = login, .all = all };
+	struct pull_options p = {
+		.platform = platform,
+		.progress = progress,
+		.login = login,
+		.all = all,
+		.artifacts = !reference_uses_hub_names(), /* Docker has none */
+	};
 	if (all && platform)
 		return error_set(err, EINVAL, "--all-platforms and --platform exclude each other");
 	int r = command_insecure(o, &p.insecure, err);

@@ -57,7 +57,7 @@ static int find(struct library *l, const char *text, const struct oci_platform *
 	if (r < 0)
 		return r;
 	if (!all)
-		return image_load_whole(l, ret->name, ret->digest, &ret->image, err);
+		return image_load_any_whole(l, ret->name, ret->digest, &ret->image, err);
 	if (platform || !image_is_named(text, ret->name))
 		return error_set(err, EINVAL, "--all-platforms wants the name of an image, without --platform");
 	r = bundle_of_name(l, ret->name, &ret->bundle, err);

@@ -29,9 +29,21 @@ static int add_one(struct library *l, const char *text, const struct oci_platfor
 			   save_list_add_all(list, l, name, err) :
 			   error_set(err, EINVAL, "--all-platforms wants the name of an image, not \"%s\"", text);
 	if (r == 0)
-		r = image_load_whole(l, name, digest, &i, err);
+		r = image_load_any_whole(l, name, digest, &i, err);
 	/* One that its digest names is saved without a name: it may have several. */
 	return r < 0 ? r : save_list_add(list, l, i, image_is_named(text, name) ? name : NULL, err);
+}
+
+/* Docker's form has images alone. */
+static int check_artifacts(const struct save_list *list, int docker, struct error **err)
+{
+	for (size_t k = 0; docker && k < list->count; k++)
+		if (list->items[k].image->artifact)
+			return error_set(err, ENOTSUP,
+			    "\"%s\" is an artifact, which a docker archive cannot hold; use --format oci-archive or "
+			    "oci-dir",
+			    list->items[k].image->name ? list->items[k].image->name : list->items[k].image->digest);
+	return 0;
 }
 
 static int save_to_directory(struct library *l, const struct save_list *list, const char *output, struct progress *p,
@@ -87,6 +99,8 @@ static int save(struct library *l, struct options *o, const struct oci_platform 
 	int r = 0, docker = !format || streq(format, "docker-archive");
 	for (size_t k = 0; r == 0 && k < words->count; k++)
 		r = add_one(l, words->items[k], platform, options_given(o, "all-platforms"), &list, err);
+	if (r == 0)
+		r = check_artifacts(&list, docker, err);
 	if (r < 0)
 		return r;
 	umask(command_umask);

@@ -34,7 +34,7 @@ static int find_creation(struct library *l, const char *text, int64_t *ret, stru
 	AUTO_IMAGE struct image *i = NULL;
 	int r = image_find(l, text, NULL, &name, &digest, err);
 	if (r == 0)
-		r = image_load(l, name, digest, &i, err);
+		r = image_load_any(l, name, digest, &i, err);
 	if (r == 0)
 		*ret = created_of(i);
 	return r;
@@ -140,5 +140,5 @@ int selection_passes(const struct selection *s, struct library *l, const struct 
 		return 0;
 	if (!s->labels.count && !s->unlabels.count && s->before_ns == INT64_MAX && s->since_ns == INT64_MIN)
 		return 1;
-	return image_load(l, e->name, e->descriptor.digest, &i, NULL) == 0 && passes_image(s, i);
+	return image_load_any(l, e->name, e->descriptor.digest, &i, NULL) == 0 && passes_image(s, i);
 }

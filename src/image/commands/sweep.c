@@ -84,14 +84,14 @@ static void add_image(struct library *l, const struct oci_descriptor *d, int cac
 	strv_add(&keep->blobs, digest_hex(d->digest));
 	if (caches)
 		strv_add(&keep->disks, disk);
-	if (image_load(l, NULL, d->digest, &i, NULL) < 0) {
+	if (image_load_any(l, NULL, d->digest, &i, NULL) < 0) {
 		keep->keep_blobs = keep->keep_trees = 1;
 		return;
 	}
 	strv_add(&keep->blobs, digest_hex(i->manifest->config.digest));
 	for (size_t k = 0; k < i->manifest->layer_count; k++) {
 		strv_add(&keep->blobs, digest_hex(i->manifest->layers[k].digest));
-		if (!caches)
+		if (!caches || i->artifact)
 			continue;
 		strv_take(&keep->trees, tree_cache_name(i, k));
 		strv_take(&keep->trees, tree_cache_chained_name(i, k));
@@ -366,7 +366,7 @@ static int passes(struct sweeping *s, const struct library_entry *e)
 	int pass = 1;
 	if (!o->until_ns && !o->labels && !o->unlabels)
 		return 1;
-	if (image_load(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
+	if (image_load_any(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
 		return 0;
 	if (o->until_ns)
 		pass = i->config->created && clock_parse_rfc3339(i->config->created, &created) == 0 &&

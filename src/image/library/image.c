@@ -20,27 +20,44 @@ void image_free(struct image *i)
 	free(i);
 }
 
+static int read_config(struct library *l, struct image *i, const char *name, struct error **err)
+{
+	AUTOFREE char *config = NULL;
+	size_t size;
+	int r = library_read_blob(l, i->manifest->config.digest, &config, &size, err);
+	i->artifact = oci_manifest_artifact(i->manifest);
+	if (r == 0 && i->artifact) {
+		i->config = xnew(struct oci_config);
+		i->config->labels = json_object_new_object();
+		return 0;
+	}
+	if (r == 0)
+		r = oci_config_parse(config, size, name, &i->config, err);
+	if (r < 0)
+		return r;
+	return i->config->diff_ids.count == i->manifest->layer_count ?
+		   0 :
+		   error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name,
+		       i->manifest->layer_count, i->config->diff_ids.count);
+}
+
 static int read_documents(struct library *l, struct image *i, struct error **err)
 {
-	AUTOFREE char *manifest = NULL, *config = NULL;
-	size_t manifest_size, config_size;
+	AUTOFREE char *manifest = NULL;
+	size_t manifest_size;
 	const char *name = i->name ? i->name : i->digest;
 	int r;
 	if ((r = library_read_blob(l, i->digest, &manifest, &manifest_size, err)) < 0 ||
 	    (r = oci_manifest_parse(manifest, manifest_size, name, &i->manifest, err)) < 0 ||
-	    (r = library_read_blob(l, i->manifest->config.digest, &config, &config_size, err)) < 0 ||
-	    (r = oci_config_parse(config, config_size, name, &i->config, err)) < 0)
+	    (r = read_config(l, i, name, err)) < 0)
 		return r;
-	if (i->config->diff_ids.count != i->manifest->layer_count)
-		return error_set(err, EINVAL, "image \"%s\": the manifest has %zu layers, the configuration %zu", name,
-		    i->manifest->layer_count, i->config->diff_ids.count);
-	i->size = manifest_size + config_size;
+	i->size = manifest_size + i->manifest->config.size;
 	for (size_t k = 0; k < i->manifest->layer_count; k++)
 		i->size += i->manifest->layers[k].size;
 	return 0;
 }
 
-int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
+int image_load_any(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
 {
 	AUTO_IMAGE struct image *i = xnew(struct image);
 	i->name = xstrdup(name);
@@ -51,10 +68,38 @@ int image_load(struct library *l, const char *name, const char *digest, struct i
 	return r;
 }
 
+/* Passes on what was loaded, if it is an image. Takes i. */
+static int refuse_artifact(int r, struct image *i, struct image **ret, struct error **err)
+{
+	AUTO_IMAGE struct image *owned = i;
+	if (r == 0 && i->artifact)
+		return error_set(err, ENOTSUP,
+		    "\"%s\" is an artifact of the type \"%.80s\"; choose the name of an image",
+		    i->name ? i->name : i->digest, i->artifact);
+	if (r == 0)
+		*ret = TAKE_PTR(owned);
+	return r;
+}
+
+int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
+{
+	struct image *i = NULL;
+	int r = image_load_any(l, name, digest, &i, err);
+	return refuse_artifact(r, i, ret, err);
+}
+
 int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err)
 {
+	struct image *i = NULL;
+	int r = image_load_any_whole(l, name, digest, &i, err);
+	return refuse_artifact(r, i, ret, err);
+}
+
+int image_load_any_whole(struct library *l, const char *name, const char *digest, struct image **ret,
+    struct error **err)
+{
 	AUTO_IMAGE struct image *i = NULL;
-	int r = image_load(l, name, digest, &i, err);
+	int r = image_load_any(l, name, digest, &i, err);
 	if (r < 0)
 		return r;
 	for (size_t k = 0; k < i->manifest->layer_count; k++)
@@ -112,7 +157,7 @@ static int find_by_digest(const struct library_index *index, const char *text, c
 static int find_nameless(struct library *l, const char *text, char **ret_name, char **ret_digest)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	if (!digest_is_valid(text) || image_load(l, NULL, text, &i, NULL) < 0)
+	if (!digest_is_valid(text) || image_load_any(l, NULL, text, &i, NULL) < 0)
 		return -ENOENT;
 	*ret_name = NULL;
 	*ret_digest = xstrdup(text);
@@ -195,7 +240,7 @@ static int set_name(struct library *l, const char *name, const struct image *i, 
 int image_register_nameless(struct library *l, const char *digest, struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	int r = image_load_whole(l, NULL, digest, &i, err);
+	int r = image_load_any_whole(l, NULL, digest, &i, err);
 	return r < 0 ? r : set_name(l, NULL, i, err);
 }
 
@@ -203,7 +248,7 @@ int image_register(struct library *l, const char *name, const char *digest, cons
     struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	int r = image_load_whole(l, name, digest, &i, err);
+	int r = image_load_any_whole(l, name, digest, &i, err);
 	if (r < 0)
 		return r;
 	if (wanted && i->config->platform.architecture && !oci_platform_match(wanted, &i->config->platform)) {

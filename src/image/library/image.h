@@ -12,7 +12,8 @@ struct image {
 	char *digest; /* of the manifest */
 	struct oci_manifest *manifest;
 	struct oci_config *config;
-	uint64_t size; /* of all blobs, bytes */
+	const char *artifact; /* the type of an artifact, whose `config` is empty; borrowed. NULL: an image */
+	uint64_t size;        /* of all blobs, bytes */
 };
 
 void image_free(struct image *i);
@@ -20,10 +21,14 @@ DEFINE_CLEANUP(struct image, image_free)
 #define AUTO_IMAGE CLEANUP(image_freep)
 
 /* Reads manifest and configuration of the manifest with this digest. name may be NULL. The number
- * of layers and of diff_ids must agree. */
+ * of layers and of diff_ids must agree. -ENOTSUP for an artifact. */
 int image_load(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
 /* Like image_load, and every layer must be there with its size: -ENOENT else. */
 int image_load_whole(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
+/* Like these, for artifacts, too. */
+int image_load_any(struct library *l, const char *name, const char *digest, struct image **ret, struct error **err);
+int image_load_any_whole(struct library *l, const char *name, const char *digest, struct image **ret,
+    struct error **err);
 
 /* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in
  * front) the beginning of an image's digest. A short name is looked for among the images that were
@@ -38,7 +43,7 @@ int image_find(struct library *l, const char *text, const struct oci_platform *p
 int image_is_named(const char *text, const char *name);
 
 /* Names a manifest that is already a blob, after checking that all of it is there and that it is
- * for this platform. name may be NULL to check only. */
+ * for this platform; an artifact is for all. name may be NULL to check only. */
 int image_register(struct library *l, const char *name, const char *digest, const struct oci_platform *wanted,
     struct error **err);
 /* Keeps such a manifest without a name, until it is removed or pruned. */

@@ -174,8 +174,11 @@ static int is_same_slot(const struct library_entry *e, const void *data)
 	const struct oci_platform *p = &e->descriptor.platform, *q = &other->descriptor.platform;
 	if (!e->name) /* it has one now, or is nameless again */
 		return streq(e->descriptor.digest, other->descriptor.digest);
-	return streq(e->name, other->name) && streq(p->os, q->os) && streq(p->architecture, q->architecture) &&
-	       streq(p->variant, q->variant);
+	/* What is for no platform has the name alone: an artifact. */
+	int alone = !p->architecture || !q->architecture;
+	return streq(e->name, other->name) &&
+	       (alone ||
+		   (streq(p->os, q->os) && streq(p->architecture, q->architecture) && streq(p->variant, q->variant)));
 }
 
 static int has_name(const struct library_entry *e, const void *name)

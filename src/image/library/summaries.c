@@ -148,14 +148,14 @@ static const struct summary *find(struct summaries *s, const struct library_entr
 static const struct summary *read_image(struct summaries *s, const struct library_entry *e)
 {
 	AUTO_IMAGE struct image *i = NULL;
-	if (image_load(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
+	if (image_load_any(s->library, e->name, e->descriptor.digest, &i, NULL) < 0)
 		return NULL;
 	forget_read(s);
 	snprintf(s->read.digest, sizeof s->read.digest, "%s", e->descriptor.digest);
 	snprintf(s->read.config, sizeof s->read.config, "%s", i->manifest->config.digest);
 	s->read.config_size = i->manifest->config.size;
 	s->read.size = i->size;
-	s->read.platform = oci_platform_to_string(&i->config->platform);
+	s->read.platform = i->artifact ? xstrdup("artifact") : oci_platform_to_string(&i->config->platform);
 	s->read.layers = i->manifest->layer_count;
 	s->read.created = xstrdup(i->config->created ? i->config->created : "");
 	s->read.labels = i->config->labels ? json_to_string(i->config->labels, 0) : xstrdup("");

@@ -24,17 +24,13 @@ struct pull {
 	struct bundle *bundle; /* of all platforms, or NULL */
 };
 
-/* Refuses what is kept like an image and is none (image-spec 1.1, manifest.md, "Guidelines for
- * Artifact Usage"). Old registries know no types of configurations. */
+/* Refuses an artifact before its blobs come, if an image is needed. */
 static int check_is_image(const struct pull *p, struct error **err)
 {
-	static const char *const ends[] = { "image.config.v1+json", "container.image.v1+json", "octet-stream" };
-	const char *type = p->parsed->config.media_type;
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		if (!*type || endswith(type, ends[i]))
-			return 0;
-	return error_set(err, ENOTSUP,
-	    "\"%s\" is an artifact, whose configuration is \"%.80s\"; choose the name of an image", p->name, type);
+	const char *type = p->options->artifacts ? NULL : oci_manifest_artifact(p->parsed);
+	return type ? error_set(err, ENOTSUP,
+			  "\"%s\" is an artifact of the type \"%.80s\"; choose the name of an image", p->name, type) :
+		      0;
 }
 
 /* The manifest of this digest, from the library where it is there. */

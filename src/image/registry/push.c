@@ -72,7 +72,7 @@ static void find_mounts(struct push *p)
 		const struct library_entry *e = &index.entries[k];
 		if (e->name && reference_parse(e->name, &ref, NULL) == 0 && streq(ref->registry, p->to->registry) &&
 		    !streq(ref->repository, p->to->repository) &&
-		    image_load(p->library, e->name, e->descriptor.digest, &other, NULL) == 0)
+		    image_load_any(p->library, e->name, e->descriptor.digest, &other, NULL) == 0)
 			note_mounts(p, other, ref);
 	}
 }
