@@ -37,6 +37,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/accept", accept_handle, 0 },
 	{ "GET", "/v1/memory", memory_handle, 0 },
 	{ "GET", "/v1/usage", usage_handle, 0 },
+	{ "POST", "/v1/pause", pause_handle, 0 },
 	{ "POST", "/v1/engine", engine_handle, 1 },
 	{ "GET", "/v1/archive", archive_get_handle, 0 },
 	{ "PUT", "/v1/archive", archive_put_handle, 1 },
@@ -95,6 +96,7 @@ int agent_run(const struct platform *p)
 		return 1;
 	}
 	if (a->phase == PHASE_RUNNING) { /* an agent that was started again */
+		pause_thaw();
 		share_events_start(a);
 		share_sockets_renew(a);
 	}

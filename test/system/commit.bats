@@ -35,11 +35,67 @@ layers()
 @test "diff and commit want a stopped machine, and say so" {
 	fails 125 holm machine diff box
 	contains "$stderr" "holm machine stop box"
+	contains "$stderr" --pause
 	fails 125 holm machine commit box x
+}
+
+# The socket of a machine's keeper.
+api_of()
+{
+	sed -n 2p "$XDG_DATA_HOME/holm/machines/$1/lock"
+}
+
+# The number that the writer inside has in a file of an image's topmost layer.
+written()
+{
+	local digest
+	digest=$(holm image inspect still:1 | jq -r '.[0].manifest.layers[-1].digest')
+	tar -xzOf "$XDG_DATA_HOME/holm/images/blobs/sha256/${digest#sha256:}" "$1"
+}
+
+@test "a running machine stands still while it is read, and goes on" {
+	requires cgroup curl
+	local line pid
+	# Each number is in /srv/a first, then in /srv/b.
+	as_root box sh -c '(while :; do i=$((i + 1)); for f in a b; do echo $i >/srv/.$f; mv /srv/.$f /srv/$f; done; done) >/dev/null 2>&1 & echo $! >/run/writer'
+	holm machine commit --pause box still:1
+	equal running "$(state box)"
+	[ $(($(written srv/a) - $(written srv/b))) -le 1 ]
+	[ "$(as_root box cat /srv/a)" -gt "$(written srv/a)" ]
+	contains "$(holm machine diff --pause box)" "A /srv/a"
+	# A client that has gone lets it go on.
+	mkfifo "$WORLD/paused"
+	curl -sN --unix-socket "$(api_of box)" -X POST http://holm/v1/pause >"$WORLD/paused" 3>&- &
+	pid=$!
+	exec 4<"$WORLD/paused"
+	read -r -t 60 line <&4
+	equal '{"paused":true}' "$line"
+	fails 125 holm machine diff --pause box
+	contains "$stderr" "stands still already"
+	kill "$pid"
+	as_root box sh -c 'kill $(cat /run/writer); rm -f /srv/a /srv/b /srv/.[ab]'
+	exec 4<&-
+	rm "$WORLD/paused"
+	holm image rm still:1 >/dev/null
+}
+
+@test "a stop ends a pause" {
+	requires cgroup curl
+	local line
+	mkfifo "$WORLD/paused"
+	curl -sN --unix-socket "$(api_of box)" -X POST http://holm/v1/pause >"$WORLD/paused" 3>&- &
+	exec 4<"$WORLD/paused"
+	read -r -t 60 line <&4
 	holm machine stop box
+	read -r -t 60 line <&4
+	contains "$line" "it is being stopped"
+	exec 4<&-
+	rm "$WORLD/paused"
+	equal stopped "$(state box)"
 }
 
 @test "a machine that only ran differs in nothing" {
+	holm machine stop box
 	equal '' "$(differs box)"
 	equal changed "$(holm machine diff box --format json | jq -r '.[0].change')"
 	equal stopped "$(state box)"

@@ -34,6 +34,7 @@ struct inittab_watch;
 struct share_events;
 struct share_sockets;
 struct engine_link;
+struct pause;
 
 struct agent {
 	const struct platform *platform;
@@ -58,6 +59,7 @@ struct agent {
 	struct inittab_watch *inittab;
 	struct names *names;                 /* NULL: passt reaches the host's resolver */
 	struct engine_link *engine;          /* NULL: it was not needed yet */
+	struct pause *pause;                 /* NULL: the machine does not stand still */
 	struct share_events *share_events;   /* NULL: no share has any */
 	struct listener *listeners;          /* a list: ports of clients of ssh */
 	struct share_sockets *share_sockets; /* a list: sockets of the host that are mounted */
@@ -86,3 +88,6 @@ int engine_machine_stops(struct agent *a);
 void engine_machine_adopt(struct agent *a); /* of an agent that was started again, once the keeper is back */
 void engine_machine_ended(struct agent *a); /* the init is gone: ends the engine */
 void stop_containers_ended(struct agent *a);
+/* service/pause.c */
+void pause_end(struct agent *a); /* what stands still has to go on, as the machine stops */
+void pause_thaw(void);           /* after an agent that was killed meanwhile */

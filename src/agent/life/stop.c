@@ -51,6 +51,7 @@ void stop_containers_ended(struct agent *a)
 
 void stop_begin(struct agent *a, uint64_t timeout_ms)
 {
+	pause_end(a);
 	if (agent_enter(a, PHASE_STOPPING) == 0) {
 		boot_line(a, "stage", "stopping");
 		if (!engine_machine_stops(a))

@@ -17,4 +17,5 @@ void accept_handle(struct http_exchange *x, void *agent);
 void dial_handle(struct http_exchange *x, void *agent);
 void archive_get_handle(struct http_exchange *x, void *agent);
 void archive_put_handle(struct http_exchange *x, void *agent);
+void pause_handle(struct http_exchange *x, void *agent);
 void engine_handle(struct http_exchange *x, void *agent); /* POST /v1/engine */

@@ -12,15 +12,23 @@
 static int run_commit(const struct command_spec *c, struct options *o);
 static int run_diff(const struct command_spec *c, struct options *o);
 
+#define PAUSE_OPTION                                                                                                   \
+	{                                                                                                              \
+		"pause", 0, OPTION_FLAG, NULL, "of a running machine, which stands still meanwhile"                    \
+	}
+#define PAUSE_HINT ", or let it stand still meanwhile: --pause"
+
 static const struct option_spec commit_options[] = {
 	{ "squash", 0, OPTION_FLAG, NULL, "make an image of one layer, without the image's own" },
 	{ "message", 'm', OPTION_STRING, "TEXT", "a comment, for holm image history" },
 	{ "author", 'a', OPTION_STRING, "TEXT", "who made it" },
+	PAUSE_OPTION,
 	{ 0 },
 };
 
 static const struct option_spec diff_options[] = {
 	FORMAT_OPTION("lines"),
+	PAUSE_OPTION,
 	{ 0 },
 };
 
@@ -33,7 +41,7 @@ static const struct option_spec diff_options[] = {
 const struct command_spec command_commit = {
 	.name = "commit",
 	.synopsis = "NAME IMAGE",
-	.summary = "make an image of a stopped machine: its image and one more layer",
+	.summary = "make an image of a machine: its image and one more layer",
 	.details = "A short IMAGE becomes localhost/IMAGE. " LEFT_OUT,
 	.options = commit_options,
 	.min_arguments = 2,
@@ -46,7 +54,7 @@ const struct command_spec command_commit = {
 const struct command_spec command_diff = {
 	.name = "diff",
 	.synopsis = "NAME",
-	.summary = "list what a stopped machine has changed of its image",
+	.summary = "list what a machine has changed of its image",
 	.details = "A line a path: A added, C changed, D deleted. " LEFT_OUT,
 	.options = diff_options,
 	.min_arguments = 1,
@@ -74,7 +82,11 @@ static int compare(const char *name, struct export_job *job)
 static int run_diff(const struct command_spec *c, struct options *o)
 {
 	const char *format = options_string(o, "format");
-	struct export_job job = { .progress = "comparing" };
+	struct export_job job = {
+		.progress = "comparing",
+		.pause = options_given(o, "pause"),
+		.hint = PAUSE_HINT,
+	};
 	strv_split(&job.words, "machine-diff --config /dev/fd/3", " ");
 	if (format)
 		strv_addf(&job.words, "--format=%s", format);
@@ -84,7 +96,12 @@ static int run_diff(const struct command_spec *c, struct options *o)
 static int run_commit(const struct command_spec *c, struct options *o)
 {
 	static const char *const texts[] = { "message", "author" };
-	struct export_job job = { .progress = "comparing and writing", .twice = 1 };
+	struct export_job job = {
+		.progress = "comparing and writing",
+		.twice = 1,
+		.pause = options_given(o, "pause"),
+		.hint = PAUSE_HINT,
+	};
 	strv_split(&job.words, "commit --config /dev/fd/3", " ");
 	if (options_given(o, "squash"))
 		strv_add(&job.words, "--squash");

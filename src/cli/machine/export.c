@@ -21,7 +21,7 @@
 #include "cli/machine/export.h"
 #include "cli/output.h"
 
-enum { STOP_MS = 10 * 1000, STATE_MS = 1000 };
+enum { STOP_MS = 10 * 1000, STATE_MS = 1000, PAUSE_MS = 30 * 1000 };
 
 static int run(const struct command_spec *c, struct options *o);
 
@@ -86,15 +86,64 @@ static int copy_stream(const char *machine, int output, struct error **err)
 	return (int)n;
 }
 
+/* A running machine that stands still as long as the connection is open. */
+struct still {
+	int fd; /* -1: the machine is a stopped one */
+	struct http_response response;
+};
+#define STILL_NONE ((struct still){ .fd = -1, .response.fd = -1 })
+
+static void still_done(struct still *s)
+{
+	http_response_done(&s->response);
+	fd_close(TAKE_FD(s->fd));
+}
+#define AUTO_STILL CLEANUP(still_done)
+
+/* Waits for a line: it stands still, or why it does not. -ETIMEDOUT: there is none. */
+static int still_read(struct still *s, uint64_t deadline_ms, struct error **err)
+{
+	AUTO_JSON struct json_object *line = NULL;
+	const char *why = NULL;
+	int r = http_response_line(&s->response, deadline_ms, &line, err);
+	if (r < 0)
+		return r;
+	if (r == 0 || json_get_string(line, "error", &why, NULL) == 0)
+		return error_set(err, EBUSY, "%s", why ? why : "it has stopped");
+	return 0;
+}
+
+static int still_begin(struct still *s, const char *machine, struct error **err)
+{
+	uint64_t deadline = clock_deadline(PAUSE_MS);
+	s->fd = client_connect(machine, err);
+	if (s->fd == -ESRCH)
+		return error_set(err, ESRCH, "it stopped just now; try again");
+	if (s->fd < 0)
+		return s->fd;
+	int r = http_request(s->fd, "POST", "/v1/pause", NULL, NULL, deadline, &s->response, err);
+	return r < 0 ? r : still_read(s, deadline, err);
+}
+
+/* Whether it has stood still until now. */
+static int still_check(struct still *s, struct error **err)
+{
+	AUTO_ERROR struct error *why = NULL;
+	int r = s->fd < 0 ? 0 : still_read(s, 0, &why);
+	return r == 0 || r == -ETIMEDOUT || r == -EAGAIN ? 0 : error_set(err, -r, "%s", error_text(why, r));
+}
+
 /* Sends the files through each pipe, and closes it; after a failure the pipes stay open, as a
  * stream that was cut short must not look like a whole one. A reader that is gone has said why:
  * 0. */
-static int send_all(const char *machine, int *outputs, int count, struct error **err)
+static int send_all(const char *machine, int *outputs, int count, struct still *still, struct error **err)
 {
 	for (int i = 0; i < count; i++) {
 		int r = copy_stream(machine, outputs[i], err);
 		if (r < 0)
 			return r == -EPIPE ? 0 : r;
+		if ((r = still_check(still, err)) < 0)
+			return r;
 		fd_close(TAKE_FD(outputs[i]));
 	}
 	return 0;
@@ -120,7 +169,7 @@ static void close_pair(int (*fds)[2])
 
 /* From the running agent through pipes into holm-image. A positive result is holm-image's exit
  * status. */
-static int stream(const char *machine, const struct export_job *job, struct error **err)
+static int stream(const char *machine, const struct export_job *job, struct still *still, struct error **err)
 {
 	AUTO_FD int settings = write_settings(job->settings, err);
 	CLEANUP(close_pair) int reading[2] = { -1, -1 };
@@ -136,7 +185,7 @@ static int stream(const char *machine, const struct export_job *job, struct erro
 	for (int i = 0; i < count; i++)
 		fd_close(TAKE_FD(reading[i]));
 	signal(SIGPIPE, SIG_IGN);
-	int sent = send_all(machine, writing, count, &why);
+	int sent = send_all(machine, writing, count, still, &why);
 	if (sent < 0)
 		kill(pid, SIGTERM);
 	r = spawn_wait(pid, &status);
@@ -145,16 +194,36 @@ static int stream(const char *machine, const struct export_job *job, struct erro
 	return r < 0 ? error_set_errno(err, r, "waiting for holm-image") : status;
 }
 
+static int refuse_running(const char *name, const struct export_job *job, struct error **err)
+{
+	return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s%s", name, name,
+	    job->hint ? job->hint : "");
+}
+
+/* The machine stands still until all was read. */
+static int read_running(const char *name, const struct export_job *job, struct error **err)
+{
+	AUTO_STILL struct still still = STILL_NONE;
+	output_progress("%s: %s ...", name, job->progress);
+	int r = still_begin(&still, name, err);
+	if (r < 0)
+		error_prefix(err, r, "machine \"%s\"", name);
+	else
+		r = stream(name, job, &still, err);
+	output_progress_clear();
+	return r;
+}
+
 int export_run(const char *name, const struct export_job *job, struct error **err)
 {
+	struct still none = STILL_NONE;
 	int started, r;
 	/* One that is being stopped, perhaps by the end of another export, is waited for. */
 	if (streq(client_state_word(name, clock_deadline(STATE_MS), NULL), "stopping") &&
 	    (r = client_wait_gone(name, err)) < 0)
 		return r;
 	if (machine_is_running(name) == 1)
-		return error_set(err, EBUSY, "machine \"%s\" is running; stop it first: holm machine stop %s", name,
-		    name);
+		return job->pause ? read_running(name, job, err) : refuse_running(name, job, err);
 	r = client_start(name, CLIENT_SESSION, CLIENT_RESCUE, &started, err);
 	if (r == 0 && !started)
 		return error_set(err, EBUSY,
@@ -163,7 +232,7 @@ int export_run(const char *name, const struct export_job *job, struct error **er
 	if (r < 0)
 		return r;
 	output_progress("%s: %s ...", name, job->progress);
-	r = stream(name, job, err);
+	r = stream(name, job, &none, err);
 	output_progress_clear();
 	AUTO_ERROR struct error *stopping = NULL;
 	int stopped = client_stop(name, STOP_MS, &stopping);

@@ -16,7 +16,10 @@ struct export_job {
 	struct strv words;            /* for holm-image; its descriptor 3 has the settings */
 	struct json_object *settings; /* borrowed */
 	int twice;                    /* the files come again, on descriptor 4 */
+	int pause;                    /* a running machine stands still meanwhile; 0: it is refused */
+	const char *hint;             /* of the error then, behind "stop it first: ..."; or NULL */
 };
-/* Boots the machine without its init, sends its root file system as a tar stream, and stops it. 0,
+/* Boots the machine without its init, sends its root file system as a tar stream, and stops it; or
+ * reads a running machine, which stands still and goes on. 0,
  * -errno, or a positive exit status of holm-image, which has said why. */
 int export_run(const char *name, const struct export_job *job, struct error **err);

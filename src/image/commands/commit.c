@@ -22,6 +22,8 @@
 #include "oci/tar_pass.h"
 #include "oci/tar_write.h"
 
+#define AUTHORITIES "/var/lib/holm/authorities.pem" /* the keeper's script makes it */
+
 enum { SETTINGS_MAX = 4 << 20, PIECE = 1 << 18, SECOND_STREAM = 4, HEADERS_MAX = 16 << 20 };
 
 struct commit {
@@ -93,6 +95,19 @@ static int read_machine(struct commit *c, struct error **err)
 	return r;
 }
 
+/* A boot for an export takes them out of the disk; a machine that runs has them. */
+static int refuse_authorities(const struct commit *c, struct error **err)
+{
+	const char *name = "NAME";
+	if (!contents_find(&c->now, AUTHORITIES))
+		return 0;
+	(void)json_get_string(c->settings, "name", &name, NULL);
+	return error_set(err, EBUSY,
+	    "machine \"%s\" has this host's certificate authorities among its files while it runs; stop it first, so "
+	    "that holm leaves them out: holm machine stop %s",
+	    name, name);
+}
+
 static void find_changes(struct commit *c)
 {
 	AUTO_CHANGES struct changes all = { 0 };
@@ -119,7 +134,8 @@ static int begin(struct commit *c, struct options *o, int squash, struct error *
 	r = load_image(c, squash ? &gone : err);
 	if (r < 0 && !squash)
 		return r;
-	if ((!squash && (r = read_image(c, err)) < 0) || (r = read_machine(c, err)) < 0)
+	if ((!squash && (r = read_image(c, err)) < 0) || (r = read_machine(c, err)) < 0 ||
+	    (r = refuse_authorities(c, err)) < 0)
 		return r;
 	find_changes(c);
 	return 0;

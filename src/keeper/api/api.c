@@ -32,6 +32,7 @@ const struct http_route api_routes[] = {
 	{ "POST", "/v1/dial", api_hand_over, 1 },
 	{ "POST", "/v1/listen", api_hand_over, 1 },
 	{ "POST", "/v1/accept", api_hand_over, 1 },
+	{ "POST", "/v1/pause", api_hand_over, 1 },
 	{ "GET", "/v1/memory", api_hand_over, 1 },
 	{ "GET", "/v1/usage", api_hand_over, 1 },
 	{ 0 },
