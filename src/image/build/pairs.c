@@ -3,6 +3,7 @@
 #include "image/build/pairs.h"
 
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "base/alloc.h"
 
@@ -15,13 +16,14 @@ void pairs_done(struct pairs *p)
 	*p = (struct pairs){ 0 };
 }
 
-/* FNV-1a. */
-static uint32_t hash(const char *name, size_t size)
+/* FNV-1a of 64 bits, from a start that nobody knows: an image could have names that all meet in one
+ * place. */
+static uint64_t hash(uint64_t seed, const char *name, size_t size)
 {
-	uint32_t h = 2166136261U;
+	uint64_t h = seed;
 	for (size_t i = 0; i < size; i++)
-		h = (h ^ (unsigned char)name[i]) * 16777619U;
-	return h;
+		h = (h ^ (unsigned char)name[i]) * UINT64_C(1099511628211);
+	return h ^ h >> 32;
 }
 
 static int has_name(const char *text, const char *name, size_t size)
@@ -32,7 +34,7 @@ static int has_name(const char *text, const char *name, size_t size)
 /* The slot of a name, or the free one where it would be. */
 static uint32_t *find(const struct pairs *p, const char *name, size_t size)
 {
-	size_t at = hash(name, size) & (p->room - 1);
+	size_t at = hash(p->seed, name, size) & (p->room - 1);
 	while (p->slots[at] && !has_name(p->list.items[p->slots[at] - 1], name, size))
 		at = (at + 1) & (p->room - 1);
 	return &p->slots[at];
@@ -49,6 +51,7 @@ static void grow(struct pairs *p)
 {
 	if (2 * (p->list.count + 1) <= p->room)
 		return;
+	ssize_t n UNUSED = p->room ? 0 : getrandom(&p->seed, sizeof p->seed, 0);
 	free(p->slots);
 	p->room = p->room ? 2 * p->room : ROOM_MIN;
 	p->slots = xcalloc(p->room, sizeof *p->slots);

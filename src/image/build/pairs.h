@@ -11,6 +11,7 @@ struct pairs {
 	struct strv list;
 	uint32_t *slots; /* a place in the list, from 1; 0: free */
 	size_t room;     /* of the slots: a power of two */
+	uint64_t seed;   /* of the hash; set with the first room */
 };
 void pairs_done(struct pairs *p);
 #define AUTO_PAIRS CLEANUP(pairs_done)
