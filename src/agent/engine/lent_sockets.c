@@ -197,8 +197,13 @@ int lent_socket_make(struct container *c, const struct docker_mount *m, struct e
 	*s = (struct lent_socket){ .next = c->lent_sockets, .engine = c->engine, .name = xstrdup(m->source), .fd = fd };
 	c->lent_sockets = s;
 	r = loop_add_io(c->engine->loop, fd, 0, on_connection, s, &s->source);
-	int tree = r < 0 ? r : (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	return tree < 0 ? error_set_errno(err, r < 0 ? r : errno, "cannot mount the socket %s", m->destination) : tree;
+	if (r < 0) { /* clients would wait at a socket that nobody watches */
+		c->lent_sockets = s->next;
+		lent_socket_free(s);
+		return error_set_errno(err, r, "cannot watch the socket %s", m->destination);
+	}
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return tree < 0 ? error_set_errno(err, errno, "cannot mount the socket %s", m->destination) : tree;
 }
 
 /* ---- clients ---- */
