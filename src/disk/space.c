@@ -172,6 +172,7 @@ static int write_at(struct disk_space *s, const unsigned char *data, size_t size
 		data += n;
 		at += (uint64_t)n;
 		size -= (size_t)n;
+		writeback_note(&s->writeback, s->fd, (uint64_t)n);
 	}
 	return 0;
 }

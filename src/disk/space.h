@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/reserve.h"
+#include "base/writeback.h"
 #include "disk/tree.h"
 
 enum {
@@ -38,6 +39,7 @@ struct disk_space {
 	size_t pending_size;
 	uint64_t written; /* bytes, of all data */
 	struct reserve reserve;
+	struct writeback writeback;
 };
 
 void disk_space_init(struct disk_space *s, int fd, uint64_t limit);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Theory of operation: a thread reads the blob and decodes it into a ring of buffers; the caller
- * takes them out, hashes them and gives them to the tar reader, which works in place. Nothing is
- * copied between the decoder's output and the page cache.
+ * Theory of operation: a thread reads the blob, decodes it into a ring of buffers and hashes what is
+ * in them; the caller takes them out and gives them to the tar reader, which works in place. Nothing
+ * is copied between the decoder's output and the page cache.
  *
- * Why a thread, where the rule is one loop per process: decoding takes most of the time of making a
- * disk, and writing it most of the rest, so doing both at once nearly halves it. A process in the
+ * Why a thread, where the rule is one loop per process: decoding and hashing take half of the time of
+ * making a disk or a tree, and writing it the rest, so doing both at once nearly halves it. A process in the
  * thread's place would cost a copy of every byte through a pipe and the start of a program for each
  * layer. The thread has no part in anything but its decoder and the ring: all that both sides touch
  * is under `mutex`, and it ends before layer_reader_free() returns. It blocks nowhere but on the
@@ -55,6 +55,7 @@ struct layer_reader {
 	size_t input_left;
 	int input_ended;
 	uint64_t made;
+	EVP_MD_CTX *hash; /* of what was made; the caller's when the thread has finished */
 
 	/* Both sides', under mutex. */
 	pthread_mutex_t mutex;
@@ -67,7 +68,6 @@ struct layer_reader {
 
 	/* The caller's own. */
 	int holding; /* the slot `taken` is in the caller's hands */
-	EVP_MD_CTX *hash;
 	char digest[7 + 64 + 1];
 };
 
@@ -156,6 +156,8 @@ static int fill_slot(struct layer_reader *l, struct slot *s, struct error **err)
 			    l->codec->name);
 		break;
 	}
+	if (EVP_DigestUpdate(l->hash, s->data, s->size) != 1)
+		return error_set(err, EIO, "libcrypto cannot hash");
 	return check_limits(l, err);
 }
 
@@ -299,8 +301,6 @@ ssize_t layer_reader_read(void *reader, const void **ret, struct error **err)
 	struct slot *s = take_slot(l);
 	if (!s)
 		return l->code < 0 ? error_set(err, -l->code, "%s", error_text(l->error, l->code)) : 0;
-	if (EVP_DigestUpdate(l->hash, s->data, s->size) != 1)
-		return error_set(err, EIO, "libcrypto cannot hash");
 	*ret = s->data;
 	return (ssize_t)s->size;
 }
@@ -317,7 +317,10 @@ const char *layer_reader_digest(struct layer_reader *l)
 {
 	unsigned char bytes[EVP_MAX_MD_SIZE];
 	unsigned size = 0;
-	if (!l->digest[0] && EVP_DigestFinal_ex(l->hash, bytes, &size) == 1) {
+	pthread_mutex_lock(&l->mutex);
+	int finished = l->finished;
+	pthread_mutex_unlock(&l->mutex);
+	if (finished && !l->digest[0] && EVP_DigestFinal_ex(l->hash, bytes, &size) == 1) {
 		memcpy(l->digest, "sha256:", 7);
 		for (unsigned i = 0; i < size && i < 32; i++)
 			snprintf(l->digest + 7 + 2 * i, 3, "%02x", bytes[i]);

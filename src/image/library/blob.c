@@ -102,6 +102,7 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t size, stru
 	r = fd_write_full(writer_fd(w), data, size);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write to %s", w->library->path);
+	writeback_note(&w->writeback, writer_fd(w), size);
 	hash_update(&w->hash, data, size);
 	w->size += size;
 	streams_grow(w->streams, w->digest, writer_fd(w), w->size);
@@ -152,20 +153,32 @@ static int commit_partial(struct blob_writer *w, struct error **err)
 	return 0;
 }
 
+int blob_writer_verify(struct blob_writer *w, char *ret_digest, struct error **err)
+{
+	hash_text(&w->hash, ret_digest);
+	int r = check(w, ret_digest, err);
+	if (r < 0 && w->partial >= 0)
+		discard_partial(w);
+	if (r < 0)
+		blob_writer_abort(w);
+	return r;
+}
+
+int blob_writer_publish(struct blob_writer *w, const char *digest, struct error **err)
+{
+	int r = w->partial >= 0 ? commit_partial(w, err) : atomic_file_commit(&w->file, digest_hex(digest), err);
+	blob_writer_abort(w);
+	return r;
+}
+
 int blob_writer_commit(struct blob_writer *w, char *ret_digest, struct error **err)
 {
 	char actual[DIGEST_TEXT_SIZE + 1];
-	hash_text(&w->hash, actual);
-	int r = check(w, actual, err);
-	if (r < 0 && w->partial >= 0)
-		discard_partial(w);
-	else if (r == 0 && w->partial >= 0)
-		r = commit_partial(w, err);
-	else if (r == 0)
-		r = atomic_file_commit(&w->file, digest_hex(actual), err);
+	int r = blob_writer_verify(w, actual, err);
+	if (r == 0)
+		r = blob_writer_publish(w, actual, err);
 	if (r == 0 && ret_digest)
 		memcpy(ret_digest, actual, sizeof actual);
-	blob_writer_abort(w);
 	return r;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/reserve.h"
+#include "base/writeback.h"
 #include "image/common/hash.h"
 #include "image/library/library.h"
 #include "image/library/stream.h"
@@ -17,6 +18,7 @@ struct blob_writer {
 	int partial;            /* resumable: partial/sha256-HEX, locked; else -1 */
 	struct atomic_file file;
 	struct reserve reserve;
+	struct writeback writeback;
 	struct streams *streams; /* of blobs that are read along, or NULL */
 };
 #define BLOB_WRITER_NONE ((struct blob_writer){ .partial = -1, .file = ATOMIC_FILE_NONE })
@@ -36,6 +38,10 @@ int blob_writer_restart(struct blob_writer *w, struct error **err); /* forgets w
 /* Checks size and digest, syncs, gives the blob its name. ret_digest: DIGEST_TEXT_SIZE + 1 bytes,
  * or NULL. w is done after. A wrong digest is -EBADMSG, and nothing stays. */
 int blob_writer_commit(struct blob_writer *w, char *ret_digest, struct error **err);
+/* The first half of that: checks; after success comes blob_writer_publish(), the second. w is done
+ * after a failure. */
+int blob_writer_verify(struct blob_writer *w, char *ret_digest, struct error **err);
+int blob_writer_publish(struct blob_writer *w, const char *digest, struct error **err);
 /* Gives up; what can be resumed stays in partial/. Fine after commit. */
 void blob_writer_abort(struct blob_writer *w);
 #define AUTO_BLOB_WRITER CLEANUP(blob_writer_abort)

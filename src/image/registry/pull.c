@@ -96,8 +96,6 @@ static int get_blobs_for_reader(struct pull *p, const struct oci_descriptor *con
 {
 	p->options->start(p->options->data, p->name, p->manifest.digest, s);
 	int r = registry_get_blobs(p->registry, p->library, list, count, s, err);
-	if (r == 0)
-		r = streams_finish(s, err);
 	streams_done(s);
 	p->options->end(p->options->data);
 	return r;

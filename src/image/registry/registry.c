@@ -164,9 +164,19 @@ struct blob_fetch {
 	const struct fetch_context *context;
 	const struct oci_descriptor *descriptor;
 	struct blob_writer writer;
-	int open; /* the writer is */
+	int open;     /* the writer is */
+	int verified; /* it has all, and waits for its name */
+	char digest[DIGEST_TEXT_SIZE + 1];
 	char *path, *what;
 };
+
+static int blob_publish(struct blob_fetch *b, struct error **err)
+{
+	if (!b->verified)
+		return 0;
+	b->verified = 0;
+	return blob_writer_publish(&b->writer, b->digest, err);
+}
 
 static int blob_open(struct blob_fetch *b, struct error **err)
 {
@@ -177,10 +187,14 @@ static int blob_open(struct blob_fetch *b, struct error **err)
 	return r;
 }
 
+/* A blob that is read along gets its name at the end: the sync before that would keep its reader
+ * waiting. */
 static int blob_finish(struct blob_fetch *b, struct error **err)
 {
+	int r = blob_writer_verify(&b->writer, b->digest, err);
 	b->open = 0;
-	return blob_writer_commit(&b->writer, NULL, err);
+	b->verified = r == 0;
+	return r == 0 && !b->context->streams ? blob_publish(b, err) : r;
 }
 
 static int blob_begin(struct fetch *f, struct error **err)
@@ -277,7 +291,11 @@ int registry_get_blobs(struct registry *g, struct library *l, const struct oci_d
 	g->context.streams = s;
 	int r = fetch_run(&g->context, fetches, missing, PARALLEL, err);
 	g->context.streams = NULL;
+	if (r == 0 && s)
+		r = streams_finish(s, err);
 	for (size_t i = 0; i < missing; i++) {
+		int published = blob_publish(&blobs[i], r < 0 ? NULL : err);
+		r = r < 0 ? r : published;
 		if (blobs[i].open)
 			blob_writer_abort(&blobs[i].writer);
 		free(blobs[i].path);

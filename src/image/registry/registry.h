@@ -33,6 +33,6 @@ int registry_get_manifest(struct registry *g, const char *tag_or_digest, struct 
 /* An image's configuration, verified. */
 int registry_get_config(struct registry *g, const char *digest, struct document *ret, struct error **err);
 /* Brings the blobs that the library lacks, several at once; each is verified. s (may be NULL):
- * those that are read along; not all of them need have been when this returns. */
+ * those that are read along, all of them to their end when this returns. */
 int registry_get_blobs(struct registry *g, struct library *l, const struct oci_descriptor *const *list, size_t count,
     struct streams *s, struct error **err);

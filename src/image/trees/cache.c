@@ -21,8 +21,11 @@
  *    the mapping may write to. We make and name directories, since only we may write to the folder
  *    that they lie in.
  * 4. Processes inside the mapping fill them (jobs.c) and find the image's init in the whole.
- * 5. One syncfs(2) for all; then each tree's .json is written and the tree gets its name.
- * 6. The image's facts are written. Handing trees out sets the time of their .json files: the
+ * 5. Meanwhile another process has the disk begin with what they have written (flush_early()):
+ *    thousands of small files take it long, and the processors would be idle in the end.
+ * 6. Each tree's .json and the image's facts are written. One syncfs(2) for all; then each tree gets
+ *    its name. Facts that name a tree which has none yet count for nothing.
+ * 7. Handing trees out sets the time of their .json files: the
  *    sweep (sweep.c) spares them for a minute, until the machine that they are for has been
  *    written.
  *
@@ -39,6 +42,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -46,6 +50,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/spawn.h"
 #include "idmap/idmap.h"
 #include "image/common/hash.h"
 #include "image/library/disk_cache.h"
@@ -55,7 +60,7 @@
 #define LOCK_NAME "trees"
 
 /* STREAMED_AT_ONCE: layers that are still being fetched wait most of the time. */
-enum { FACTS_MAX = 1 << 20, STREAMED_AT_ONCE = 8 };
+enum { FACTS_MAX = 1 << 20, STREAMED_AT_ONCE = 8, FLUSH_EVERY = 8 << 20 };
 
 struct making {
 	struct library *library;
@@ -67,6 +72,8 @@ struct making {
 	struct tree_layer *layers;
 	char **temporary; /* of each layer: owned, or NULL where the tree is there already */
 	char **names;     /* of each layer: owned, once it is known */
+	pid_t flusher;    /* 0: none */
+	uint64_t flushed; /* bytes of blobs that were read when it began last */
 };
 
 char *tree_cache_name(const struct image *i, size_t k)
@@ -130,13 +137,11 @@ static int read_facts(struct making *m, struct strv *ret_names, char **ret_init)
 	return 1;
 }
 
+/* The caller syncs it. */
 static int write_text(struct making *m, const char *name, const char *text, struct error **err)
 {
-	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
-	int r = atomic_file_open(&f, m->library->trees, 0600, err);
-	if (r == 0 && (r = fd_write_full(f.fd, text, strlen(text))) < 0)
-		error_set_errno(err, r, "cannot write to %s", m->library->path);
-	return r == 0 ? atomic_file_commit(&f, name, err) : r;
+	int r = atomic_file_write_at(m->library->trees, name, 0600, text, strlen(text), 0, err);
+	return r < 0 ? error_prefix(err, r, "cannot write to %s", m->library->path) : 0;
 }
 
 static int write_facts(struct making *m, const struct strv *names, const char *init, struct error **err)
@@ -214,8 +219,13 @@ static int plan(struct making *m, struct error **err)
 	return 0;
 }
 
-/* Gives a tree that is whole its name, after the file beside it. */
-static int commit_one(struct making *m, size_t k, struct error **err)
+static int is_new(const struct making *m, size_t k)
+{
+	return m->temporary[k] && m->layers[k].done;
+}
+
+/* Finds the name of a tree that is whole, and writes the file beside it. */
+static int describe_one(struct making *m, size_t k, struct error **err)
 {
 	AUTOFREE char *text = NULL;
 	AUTO_JSON struct json_object *o = NULL;
@@ -232,9 +242,11 @@ static int commit_one(struct making *m, size_t k, struct error **err)
 		return error_set_errno(err, r, "cannot tell what became of %s", m->layers[k].name);
 	m->names[k] = whole_name(m, alone ? tree_cache_name(m->image, k) : tree_cache_chained_name(m->image, k), "");
 	AUTOFREE char *json = xasprintf("%s.json", m->names[k]);
-	r = write_text(m, json, text, err);
-	if (r < 0)
-		return r;
+	return write_text(m, json, text, err);
+}
+
+static int name_one(struct making *m, size_t k, struct error **err)
+{
 	if (renameat2(m->library->trees, m->temporary[k], m->library->trees, m->names[k], RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ?
 			   0 :
@@ -243,16 +255,26 @@ static int commit_one(struct making *m, size_t k, struct error **err)
 	return 0;
 }
 
-static int commit(struct making *m, struct error **err)
+static int describe_all(struct making *m, struct error **err)
+{
+	int r = 0;
+	for (size_t k = 0; r == 0 && k < m->image->manifest->layer_count; k++)
+		if (is_new(m, k))
+			r = describe_one(m, k, err);
+	return r;
+}
+
+/* Gives the trees that are whole their names. */
+static int name_all(struct making *m, struct error **err)
 {
 	int any = 0, r = 0;
 	for (size_t k = 0; k < m->image->manifest->layer_count; k++)
-		any |= m->temporary[k] && m->layers[k].done;
+		any |= is_new(m, k);
 	if (any && syncfs(m->library->trees) < 0)
 		return error_set_errno(err, errno, "cannot write %s/trees", m->library->path);
 	for (size_t k = 0; r == 0 && k < m->image->manifest->layer_count; k++)
-		if (m->temporary[k] && m->layers[k].done)
-			r = commit_one(m, k, err);
+		if (is_new(m, k))
+			r = name_one(m, k, err);
 	if (any && fsync(m->library->trees) < 0 && r == 0)
 		r = error_set_errno(err, errno, "cannot write %s/trees", m->library->path);
 	return r;
@@ -284,10 +306,31 @@ static void making_done(struct making *m)
 	free(m->layers);
 }
 
+static void flusher_end(struct making *m)
+{
+	int status;
+	if (m->flusher > 0)
+		spawn_wait(m->flusher, &status);
+	m->flusher = 0;
+}
+
+/* Syncs in a process of its own, one at a time. The last sync waits for what is left; so this one
+ * may fail. */
+static void flush_early(struct making *m, uint64_t done)
+{
+	if (done < m->flushed + FLUSH_EVERY || (m->flusher > 0 && waitpid(m->flusher, NULL, WNOHANG) == 0))
+		return;
+	m->flushed = done;
+	m->flusher = fork();
+	if (m->flusher == 0)
+		_exit(syncfs(m->library->trees) < 0);
+}
+
 static void on_progress(uint64_t done, void *data)
 {
 	struct making *m = data;
 	progress_update(m->progress, m->bar, done);
+	flush_early(m, done);
 }
 
 /* overlayfs does not take a directory twice, and its upper place says all: what it has hides what
@@ -324,16 +367,22 @@ static int make_trees(struct making *m, struct strv *ret_names, char **ret_init,
 	};
 	if (r == 0)
 		r = tree_jobs_run(&jobs, err);
-	int committed = commit(m, r < 0 ? NULL : err);
-	r = r < 0 ? r : committed;
+	flusher_end(m);
+	int described = describe_all(m, r < 0 ? NULL : err);
+	r = r < 0 ? r : described;
+	if (r == 0) {
+		*ret_init = xstrdup(jobs.program);
+		collect(m, jobs.shown, ret_names);
+		r = write_facts(m, ret_names, *ret_init, err);
+	}
+	int named = described < 0 ? described : name_all(m, r < 0 ? NULL : err);
+	r = r < 0 ? r : named;
 	if (r < 0)
 		return r == -ECANCELED ? r :
 					 error_prefix(err, r, "cannot unpack image \"%s\"",
 					     m->image->name ? m->image->name : m->image->digest);
 	progress_finish(m->progress, m->bar, "unpacked");
-	*ret_init = xstrdup(jobs.program);
-	collect(m, jobs.shown, ret_names);
-	return write_facts(m, ret_names, *ret_init, err);
+	return 0;
 }
 
 static int make(struct making *m, struct strv *ret_names, char **ret_init, struct error **err)
