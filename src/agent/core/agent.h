@@ -89,5 +89,5 @@ void engine_machine_adopt(struct agent *a); /* of an agent that was started agai
 void engine_machine_ended(struct agent *a); /* the init is gone: ends the engine */
 void stop_containers_ended(struct agent *a);
 /* service/pause.c */
-void pause_end(struct agent *a); /* what stands still has to go on, as the machine stops */
+void pause_end(struct agent *a); /* the machine goes on, since it is to stop */
 void pause_thaw(void);           /* after an agent that was killed meanwhile */

@@ -174,7 +174,7 @@ static int is_same_slot(const struct library_entry *e, const void *data)
 	const struct oci_platform *p = &e->descriptor.platform, *q = &other->descriptor.platform;
 	if (!e->name) /* it has one now, or is nameless again */
 		return streq(e->descriptor.digest, other->descriptor.digest);
-	/* What is for no platform has the name alone: an artifact. */
+	/* An entry without a platform, such as an artifact, has its name alone. */
 	int alone = !p->architecture || !q->architecture;
 	return streq(e->name, other->name) &&
 	       (alone ||

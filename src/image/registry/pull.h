@@ -11,7 +11,7 @@ struct pull_options {
 	const struct oci_platform *platform; /* NULL: this machine's */
 	int insecure;                        /* --tls-verify=false */
 	int all;                             /* platforms, and the index with all that it names */
-	int artifacts;                       /* what is no image is taken, too */
+	int artifacts;                       /* artifacts are taken, too */
 	struct progress *progress;
 	const struct credentials *login; /* in place of the person's own; or NULL */
 	/* A reader of the layers while they come in: start() forks it, when manifest and
