@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See writeback.h. Without SYNC_FILE_RANGE_WAIT_*, sync_file_range(2) waits for no write, unless the
- * disk's queue is full. */
+ * See writeback.h. Without SYNC_FILE_RANGE_WAIT_*, sync_file_range(2) waits for no write, unless
+ * the disk's queue is full. */
 #include "base/writeback.h"
 
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  * What to do after one exchange of a fetch.
  *
  * A table says for each status what it means. Retries are bounded: a number of attempts that starts
- * again only if an attempt brought PROGRESS_MIN bytes, waits that double, and Retry-After is followed
- * up to a limit. So a registry that sends a byte at a time does not hold a pull for ever.
+ * again only if an attempt brought PROGRESS_MIN bytes, waits that double, and Retry-After is
+ * followed up to a limit. So a registry that sends a byte at a time does not hold a pull for ever.
  * What fails at a mirror goes on at the next endpoint; what fails at a redirect's target goes back
  * to the registry, because such addresses expire. */
 #include "image/registry/fetch_judge.h"

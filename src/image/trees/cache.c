@@ -23,8 +23,8 @@
  * 4. Processes inside the mapping fill them (jobs.c) and find the image's init in the whole.
  * 5. Meanwhile another process has the disk begin with what they have written (flush_early()):
  *    thousands of small files take it long, and the processors would be idle in the end.
- * 6. Each tree's .json and the image's facts are written. One syncfs(2) for all; then each tree gets
- *    its name. Facts that name a tree which has none yet count for nothing.
+ * 6. Each tree's .json and the image's facts are written. One syncfs(2) for all; then each tree
+ *    gets its name. Facts that name a tree which has none yet count for nothing.
  * 7. Handing trees out sets the time of their .json files: the
  *    sweep (sweep.c) spares them for a minute, until the machine that they are for has been
  *    written.
