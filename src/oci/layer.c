@@ -6,9 +6,9 @@
  * Why a thread, where the rule is one loop per process: decoding and hashing take half of the time
  * of making a disk or a tree, and writing it the rest, so doing both at once nearly halves it.
  * A process in the thread's place would cost a copy of every byte through a pipe and the start of
- * a program for each layer. The thread has no part in anything but its decoder and the ring: all that both sides touch
- * is under `mutex`, and it ends before layer_reader_free() returns. It blocks nowhere but on the
- * ring and in poll(2) on the blob and `stop_fd`.
+ * a program for each layer. The thread has no part in anything but its decoder and the ring: all
+ * that both sides touch is under `mutex`, and it ends before layer_reader_free() returns. It blocks
+ * nowhere but on the ring and in poll(2) on the blob and `stop_fd`.
  *
  * A blob is a stranger's: what it expands to is capped, in bytes and against its own size.
  */
