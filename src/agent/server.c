@@ -34,6 +34,7 @@ static const struct http_route routes[] = {
 	{ "DELETE", "/v1/shares", share_remove_handle, 0 },
 	{ "POST", "/v1/dial", dial_handle, 0 },
 	{ "POST", "/v1/listen", listen_handle, 0 },
+	{ "GET", "/v1/listening", listening_handle, 0 },
 	{ "POST", "/v1/accept", accept_handle, 0 },
 	{ "GET", "/v1/memory", memory_handle, 0 },
 	{ "GET", "/v1/usage", usage_handle, 0 },

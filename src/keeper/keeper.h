@@ -97,6 +97,14 @@ int keeper_set_limits(struct keeper *k, uint64_t cpus, uint64_t memory, struct e
 int keeper_add_port(struct keeper *k, const struct machine_publish *spec, struct error **err);
 int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, struct error **err);
 
+/* Whether what listens inside opens by itself, and at which address of the machine's (NULL: as it
+ * is). 0 or -EOPNOTSUPP. */
+int keeper_set_auto_ports(struct keeper *k, int on, const char *address, struct error **err);
+
+/* Closes what has opened by itself where another machine is to publish a port. It stays closed
+ * there as long as its listener stays. 0, -ENOENT: there was none, or -EOPNOTSUPP. */
+int keeper_yield_port(struct keeper *k, const struct machine_publish *spec, struct error **err);
+
 /* Live shares. done is called once, also for errors. */
 typedef void (*keeper_done_fn)(int code, const char *text, void *data);
 void keeper_add_share(struct keeper *k, const char *host, const char *inside, int read_only, keeper_done_fn done,

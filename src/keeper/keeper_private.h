@@ -74,6 +74,8 @@ struct keeper {
 	struct pause_watcher *pause_watchers;
 	char *paused; /* why the machine stands still; NULL: it runs */
 	uint64_t stop_deadline_ms;
+	int auto_ports_on;
+	char *address;                   /* the machine's own on the host */
 	uint64_t live_cpus, live_memory; /* limits changed since the start; 0: as the machine was started */
 	struct source *linger;
 	char *started;

@@ -23,6 +23,7 @@ const struct machine_member machine_members[] = {
 	{ "image_config", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "platform", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "init_path", NULL, MACHINE_MEMBER_HERE, NULL },
+	{ "address", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "isolation", "isolation", MACHINE_MEMBER_HERE, NULL },
 	{ "form", NULL, MACHINE_MEMBER_HERE, NULL },
 	{ "home", NULL, MACHINE_MEMBER_HERE, NULL },
@@ -49,8 +50,9 @@ const struct machine_member machine_members[] = {
 	{ "owner_map", "owner-map", MACHINE_MEMBER_OPENING, NULL }, /* writes attributes into the host's files */
 	/* locks files of the host for its other programs */
 	{ "share_locks", "share-locks", MACHINE_MEMBER_OPENING, NULL },
-	{ "autostart", "autostart", MACHINE_MEMBER_OPENING, NULL }, /* runs without being asked */
-	{ "proxy", "proxy", MACHINE_MEMBER_OPENING, NULL },         /* everything that sessions send goes there */
+	{ "autostart", "autostart", MACHINE_MEMBER_OPENING, NULL },   /* runs without being asked */
+	{ "auto_ports", "auto-ports", MACHINE_MEMBER_OPENING, NULL }, /* takes ports of the host */
+	{ "proxy", "proxy", MACHINE_MEMBER_OPENING, NULL },           /* everything that sessions send goes there */
 	{ "transport", "transport", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel", "kernel", MACHINE_MEMBER_OPENING, NULL },
 	{ "kernel_modules", "kernel-modules", MACHINE_MEMBER_OPENING, NULL },

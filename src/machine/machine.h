@@ -94,6 +94,8 @@ struct machine {
 	size_t publish_count;
 	int host_access;
 	int autostart;   /* a place in machine_autostart_words: 1 starts it at the user's login */
+	int auto_ports;  /* a place in machine_auto_ports_words: 1 opens what listens inside on the host */
+	char *address;   /* its own on the host's loopback interface: "127.64.0.1" */
 	int socketcall;  /* native: 32-bit programs may open sockets by socketcall(2) */
 	char *transport; /* NULL: "serial"; "vsock" by setting */
 	char *proxy;     /* NULL: the host's; "none"; or a URL */
@@ -101,7 +103,8 @@ struct machine {
 
 /* The words for the settings, in the order of the enumerations, NULL-terminated (choices of the
  * option tables). */
-extern const char *const machine_wait_words[], *const machine_ca_words[], *const machine_autostart_words[];
+extern const char *const machine_wait_words[], *const machine_ca_words[], *const machine_autostart_words[],
+									      *const machine_auto_ports_words[];
 extern const char *const machine_isolation_words[], *const machine_home_words[], *const machine_init_words[],
 										     *const machine_transport_words[];
 
@@ -268,6 +271,10 @@ int machine_publish_choose(const struct machine *m, const char *text, struct mac
  * for one that is not made yet. */
 int machine_publish_open(const char *own, const struct machine_publish *p, int ret_fds[static MACHINE_PUBLISH_SOCKETS],
     struct error **err);
+/* Opens one socket of p on an address, as machine_publish_open() does: 0 and the descriptor, or
+ * -errno. */
+int machine_publish_bind(const char *ip, const struct machine_publish *p, int *ret_fd);
+uint32_t machine_publish_first_port(void); /* the lowest that needs no privileges */
 /* The same for a port whose number on the host is one of a range, or any that is free (an empty
  * range): the first that can be had on each address, which p->host gets. addresses: for a port
  * without one; the second may be NULL. */
@@ -283,6 +290,11 @@ void machine_publish_remove(struct machine *m, const struct machine_publish *pub
 void machine_mount_done(struct machine_mount *mount);
 void machine_publish_done(struct machine_publish *publish);
 void machine_publish_clear(struct machine *m);
+/* An address for a machine, made of any text. Owned. */
+char *machine_address_from(const char *text);
+int machine_address_is_valid(const char *text); /* NULL is not */
+/* Chooses another address for m if a machine of another name has it. */
+void machine_address_settle(struct machine *m);
 int machine_user_check(const char *user, struct error **err);   /* a name that can stand in /etc/passwd */
 int machine_proxy_check(const char *value, struct error **err); /* host, none or a URL: 0 or -EINVAL */
 /* Whether this is one of the variables in which programs look for proxies, with or without a

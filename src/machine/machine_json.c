@@ -202,6 +202,8 @@ static const struct field {
 	{ "init", WORD, AT(init), .words = machine_init_words },
 	{ "wait", WORD, AT(wait), .words = machine_wait_words },
 	{ "autostart", WORD, AT(autostart), .words = machine_autostart_words },
+	{ "auto_ports", WORD, AT(auto_ports), .words = machine_auto_ports_words },
+	{ "address", TEXT, AT(address) },
 	{ "cpus", AMOUNT, AT(cpus), .least = 1, .most = MACHINE_CPUS_MAX },
 	{ "memory", AMOUNT, AT(memory), .least = MACHINE_MEMORY_MIN, .most = MACHINE_MEMORY_MAX },
 	{ "disk_size", AMOUNT, AT(disk_size), .least = MACHINE_DISK_MIN, .most = MACHINE_DISK_MAX },
@@ -257,6 +259,10 @@ static int check_fields(struct machine *m, struct json_object *o, struct error *
 		return r;
 	if (strlen(m->id) != 32 || strspn(m->id, "0123456789abcdef") != 32)
 		return error_set(err, EINVAL, "\"id\" is not 32 hexadecimal digits");
+	if (!m->address)
+		m->address = machine_address_from(m->id); /* before there were any, there was no such member */
+	if (!machine_address_is_valid(m->address))
+		return error_set(err, EINVAL, "\"address\" is none from 127.64.0.0 to 127.127.255.255");
 	if (clock_parse_rfc3339(m->created, &when) < 0)
 		return error_set(err, EINVAL, "\"created\" is no time");
 	r = m->proxy ? machine_proxy_check(m->proxy, err) : 0;
@@ -370,6 +376,8 @@ struct json_object *machine_to_json(const struct machine *m)
 	json_add_string(o, "init", machine_init_words[m->init]);
 	json_add_string(o, "wait", machine_wait_words[m->wait]);
 	json_add_string(o, "autostart", machine_autostart_words[m->autostart]);
+	json_add_string(o, "auto_ports", machine_auto_ports_words[m->auto_ports]);
+	json_add_string(o, "address", m->address);
 	json_add_string(o, "init_path", m->init_path);
 	for (size_t i = 0; i < ARRAY_SIZE(machine_share_keys); i++)
 		json_add_string(o, machine_share_keys[i].json, machine_share_keys[i].words[m->share_choices[i]]);

@@ -23,6 +23,7 @@ const char *const machine_init_words[] = { "auto", "image", "holm", "install", N
 const char *const machine_ca_words[] = { "host", "none", NULL };
 const char *const machine_wait_words[] = { "session", "init", NULL };
 const char *const machine_autostart_words[] = { "off", "on", NULL };
+const char *const machine_auto_ports_words[] = { "off", "on", NULL };
 const char *const machine_transport_words[] = { "serial", "vsock", NULL };
 const char *const machine_share_cache_words[] = { "auto", "strict", "writeback", NULL };
 const char *const machine_share_events_words[] = { "on", "off", NULL };
@@ -73,6 +74,7 @@ struct machine *machine_new(const char *name)
 	struct machine *m = xnew(struct machine);
 	m->name = xstrdup(name);
 	m->id = random_id();
+	m->address = machine_address_from(m->id);
 	m->created = clock_format_rfc3339(clock_realtime_ns());
 	m->user = own_user_name();
 	m->uid = getuid();
@@ -100,7 +102,7 @@ void machine_free(struct machine *m)
 		return;
 	strv_done(&m->image_trees);
 	char *strings[] = { m->name, m->id, m->created, m->image, m->image_digest, m->image_disk, m->platform,
-		m->init_path, m->home, m->user, m->kernel, m->kernel_modules, m->transport, m->proxy };
+		m->init_path, m->home, m->user, m->kernel, m->kernel_modules, m->transport, m->proxy, m->address };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	json_object_put(m->image_config);

@@ -231,7 +231,7 @@ static int parse_address(const char *ip, uint16_t port, union address *ret, sock
 	return 0;
 }
 
-static int bind_port(const char *ip, const struct machine_publish *p, int *ret_fd)
+int machine_publish_bind(const char *ip, const struct machine_publish *p, int *ret_fd)
 {
 	union address address;
 	socklen_t size;
@@ -286,7 +286,7 @@ static char *holder(const char *own, const struct machine_publish *p)
 	return NULL;
 }
 
-static uint32_t first_unprivileged_port(void)
+uint32_t machine_publish_first_port(void)
 {
 	AUTOFREE char *text = NULL;
 	uint32_t first = 1024;
@@ -312,7 +312,7 @@ static int open_error(int code, const char *own, const char *ip, const struct ma
 	if (code == -EACCES)
 		return error_set(err, EACCES,
 		    "%s needs privileges that you do not have, ports from %u up need none; %s", port,
-		    first_unprivileged_port(), remedy);
+		    machine_publish_first_port(), remedy);
 	return error_set(err, -code, "%s cannot be published: %s; %s", port, strerror(-code), remedy);
 }
 
@@ -335,12 +335,12 @@ static int open_sockets(struct machine_publish *p, const char *const addresses[s
 	AUTO_FD int first = -1, second = -1;
 	struct machine_publish at = *p; /* borrows */
 	*ret_ip = p->ip ? p->ip : addresses[0];
-	int r = bind_port(*ret_ip, &at, &first);
+	int r = machine_publish_bind(*ret_ip, &at, &first);
 	if (r == 0 && !at.host)
 		r = bound_port(first, &at.host);
 	if (r == 0 && !p->ip && addresses[1]) {
 		*ret_ip = addresses[1];
-		r = bind_port(*ret_ip, &at, &second);
+		r = machine_publish_bind(*ret_ip, &at, &second);
 		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && streq(*ret_ip, machine_publish_loopback[1])))
 			r = 0; /* a host without IPv6 */
 	}

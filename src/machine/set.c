@@ -80,9 +80,12 @@ static int choose(const char *key, const char *const *words, const char *value, 
 static int set_home_mount(struct machine *m, const char *value, struct error **err)
 {
 	int at, r = choose("home-mount", machine_home_words, value, &at, err);
-	if (r == 0)
-		m->home_mount = at;
-	return r;
+	if (r < 0)
+		return r;
+	m->home_mount = at;
+	/* A machine that is kept from the home is kept from the host's ports, too. */
+	m->auto_ports = m->auto_ports && at == MACHINE_HOME_RW;
+	return 0;
 }
 
 static int set_isolation(struct machine *m, const char *value, struct error **err)
@@ -122,6 +125,14 @@ static int set_autostart(struct machine *m, const char *value, struct error **er
 	int at, r = choose("autostart", machine_autostart_words, value, &at, err);
 	if (r == 0)
 		m->autostart = at;
+	return r;
+}
+
+static int set_auto_ports(struct machine *m, const char *value, struct error **err)
+{
+	int at, r = choose("auto-ports", machine_auto_ports_words, value, &at, err);
+	if (r == 0)
+		m->auto_ports = *value ? at : m->home_mount == MACHINE_HOME_RW;
 	return r;
 }
 
@@ -302,6 +313,7 @@ static const struct {
 	{ "init", set_init },
 	{ "wait", set_wait },
 	{ "autostart", set_autostart },
+	{ "auto-ports", set_auto_ports },
 	{ "host-access", set_host_access },
 	{ "proxy", set_proxy },
 	{ "pids", set_pids },
@@ -346,6 +358,11 @@ const struct machine_key machine_keys[] = {
 	    "on: holm-autostart.service of systemd's user manager starts the machine at your login; off; "
 	    "default off",
 	    machine_autostart_words },
+	{ "auto-ports",
+	    "on: a TCP port that begins to listen inside opens on the host under the same number, at the "
+	    "machine's own address and, if it is free there, at localhost; off; default on where home-mount is rw, "
+	    "else off; home-mount=ro and home-mount=none turn it off",
+	    machine_auto_ports_words },
 	{ "share-cache",
 	    "virtual machines: how soon a change of the host's in the home is seen inside: auto (1 s), "
 	    "strict (0.1 s) or writeback (files that only the machine changes); default auto",

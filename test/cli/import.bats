@@ -54,21 +54,21 @@ import()
 
 # All that opens the host.
 OPENINGS='{"home_mount":"rw","host_access":true,"publish":["0.0.0.0:8080:80","[::1]:53:53/udp"],"env":["LD_PRELOAD=/x","PATH=/evil"],
-	"owner_map":"root","share_locks":"host","autostart":"on","transport":"vsock","kernel":"/boot/theirs","kernel_modules":"/lib/theirs",
+	"owner_map":"root","share_locks":"host","autostart":"on","auto_ports":"on","transport":"vsock","kernel":"/boot/theirs","kernel_modules":"/lib/theirs",
 	"mounts":[{"host":"/etc","inside":"/srv/etc"},{"host":"/home","inside":"/srv/home","read_only":true}]}'
 
 # opened: what of it holds for the machine, as words.
 opened()
 {
 	holm machine inspect theirs | jq -r '.[0] | [.home_mount, .host_access, (.publish | length), (.mounts | length), (.env | length),
-		.owner_map, .share_locks, .autostart, .transport, .kernel, .kernel_modules] | map(tostring) | join(" ")'
+		.owner_map, .share_locks, .autostart, .auto_ports, .transport, .kernel, .kernel_modules] | map(tostring) | join(" ")'
 }
 
 @test "a file opens nothing of the host, and import names the settings that it left out" {
 	config 'home-mount = none'
 	settings "$OPENINGS"
 	import
-	equal "none false 0 0 0 user guest off serial null null" "$(opened)"
+	equal "none false 0 0 0 user guest off off serial null null" "$(opened)"
 	contains "$stderr" "home-mount=rw (none here)"
 	contains "$stderr" "host-access=true"
 	contains "$stderr" "publish 0.0.0.0:8080:80, [::1]:53:53/udp"
@@ -77,6 +77,7 @@ opened()
 	contains "$stderr" "owner-map=root"
 	contains "$stderr" "share-locks=host"
 	contains "$stderr" "autostart=on"
+	contains "$stderr" "auto-ports=on"
 	contains "$stderr" "transport=vsock"
 	contains "$stderr" "kernel=/boot/theirs"
 	contains "$stderr" "kernel-modules=/lib/theirs"
@@ -131,7 +132,7 @@ opened()
 	settings "$(jq -c --arg d "$WORLD/data" '.mounts[0].host = $d | .mounts[1].host = "/not/there"' <<<"$OPENINGS")"
 	import --trust-settings
 	# The host has no such directory and kernel.
-	equal "rw true 2 1 2 root host on vsock null null" "$(opened)"
+	equal "rw true 2 1 2 root host on on vsock null null" "$(opened)"
 	contains "$stderr" /not/there
 	contains "$stderr" /boot/theirs
 	contains "$stderr" "$WORLD/data"

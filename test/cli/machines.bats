@@ -219,6 +219,30 @@ fake_libexec()
 	holm machine rm thing
 }
 
+@test "auto-ports: on with the home alone, and each machine has an address of its own" {
+	holm machine create rw --no-boot >/dev/null
+	holm machine create none --no-boot --home-mount none >/dev/null
+	holm machine create off --no-boot --auto-ports off >/dev/null
+	holm machine create on --no-boot --auto-ports on --home-mount ro >/dev/null
+	equal 'on off off on' "$(holm machine inspect rw none off on | jq -r '[.[].auto_ports] | join(" ")')"
+	holm machine set -n rw home-mount=ro >/dev/null
+	holm machine set -n off auto-ports=on home-mount=none >/dev/null
+	equal 'off on' "$(holm machine inspect rw off | jq -r '[.[].auto_ports] | join(" ")')"
+	holm machine clone on twin --keep-identity >/dev/null
+	equal 5 "$(holm machine inspect --all | jq -r '.[].address' | grep -cxE '127\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.[0-9]+\.[0-9]+')"
+	equal 5 "$(holm machine inspect --all | jq -r '.[].address' | sort -u | wc -l)"
+	local address
+	address=$(field on address)
+	holm machine rename on other >/dev/null
+	equal "$address" "$(field other address)"
+	equal "$address" "$(holm machine ls --format json | jq -r '.[] | select(.name == "other").address')"
+	fails 125 holm machine set -n rw auto-ports=true
+	contains "$stderr" "off, on"
+	fails 125 holm machine create bad --no-boot --auto-ports yes
+	contains "$stderr" "off, on"
+	holm machine rm -f rw none off other twin >/dev/null
+}
+
 @test "autostart: which machines start at login, and how to let them" {
 	local wants=$XDG_CONFIG_HOME/systemd/user/default.target.wants
 	run --separate-stderr holm machine create one --no-boot --autostart on
@@ -389,7 +413,7 @@ ports_of()
 	equal "8080:80
 [::1]:5353:53/udp" "$(holm machine port add 8080:80 '[::1]:5353:53/udp')"
 	equal ":8080:80/tcp ::1:5353:53/udp" "$(ports_of m)"
-	equal "localhost 8080 80 tcp no" "$(holm machine port ls | sed -n 's/  */ /g; 2p')"
+	equal "localhost 8080 80 tcp no no" "$(holm machine port ls | sed -n 's/  */ /g; 2p')"
 	fails 125 holm machine port add 9090:90 8080:81
 	contains "$stderr" 8080
 	fails 125 holm machine port add 8081

@@ -210,6 +210,81 @@ echoed()
 	equal 3 "$(holm machine inspect net | jq '.[0].publish | length')"
 }
 
+# serves NUMBER [ADDRESS]: a page "by itself" at this port inside, until the session $pid ends.
+serves()
+{
+	background holm machine run -n net --root -- sh -c 'mkdir -p /srv/self; echo by itself >/srv/self/index.html; exec busybox httpd -f -p "$1" -h /srv/self' sh "${2:+$2:}$1"
+}
+
+# by_itself ADDRESS PORT: that page is there.
+by_itself()
+{
+	[ "$(curl -s --max-time 30 "http://$1:$2/")" = "by itself" ]
+}
+
+# rows PORT: what port ls has of it, as JSON without blanks.
+rows()
+{
+	holm machine port ls -n net --format json | jq -c --argjson port "$1" '[.[] | select(.host == $port)]'
+}
+
+@test "a port that listens inside opens on the host by itself, and closes with its listener" {
+	local port address
+	address=$(field net address)
+	equal on "$(field net auto_ports)"
+	port=$(free_port)
+	serves "$port" 127.0.0.1
+	until_true 60 by_itself "$address" "$port"
+	until_true 60 by_itself 127.0.0.1 "$port"
+	by_itself "[::1]" "$port"
+	equal "[{\"ip\":\"$address\",\"host\":$port,\"inside\":$port,\"protocol\":\"tcp\",\"bound\":true,\"auto\":true},{\"ip\":null,\"host\":$port,\"inside\":$port,\"protocol\":\"tcp\",\"bound\":true,\"auto\":true}]" "$(rows "$port")"
+	contains "$(holm machine ls | awk '$1 == "net"')" "$port"
+	kill "$pid"
+	wait "$pid" || true
+	until_true 60 is_closed "$port"
+	equal '[]' "$(rows "$port")"
+}
+
+@test "a number that another program of the host has opens at the machine's own address alone" {
+	requires socat
+	local port address
+	address=$(field net address)
+	port=$(free_port)
+	listen "TCP4-LISTEN:$port,bind=127.0.0.1,fork" /dev/null
+	local other=$pid
+	until_true 60 is_open "$port"
+	serves "$port"
+	until_true 60 by_itself "$address" "$port"
+	equal 1 "$(ss -Hltn "src 127.0.0.1 and sport = :$port" | wc -l)"
+	kill "$other" "$pid"
+	wait "$other" "$pid" || true
+}
+
+@test "a published port takes its number from one that opened by itself; auto-ports=off and on take effect at once" {
+	local port address
+	address=$(field net address)
+	port=$(free_port)
+	serves "$port"
+	until_true 60 by_itself 127.0.0.1 "$port"
+	equal "$port:8080" "$(holm machine port add -n net "$port:8080")"
+	fetch()
+	{
+		[ "$(curl -s --max-time 30 "http://127.0.0.1:$port/")" != "by itself" ]
+	}
+	fetch
+	until_true 60 by_itself "$address" "$port"
+	holm machine port rm -n net "$port"
+	until_true 60 by_itself 127.0.0.1 "$port"
+	run --separate-stderr holm machine set -n net auto-ports=off
+	equal '' "$stderr"
+	is_closed "$port"
+	equal '[]' "$(rows "$port")"
+	holm machine set -n net auto-ports=on
+	until_true 60 by_itself "$address" "$port"
+	kill "$pid"
+	wait "$pid" || true
+}
+
 @test "stop gives the ports back" {
 	holm machine stop net
 	run ! curl -s --max-time 3 "http://127.0.0.1:$TCP/"

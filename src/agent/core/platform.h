@@ -112,6 +112,9 @@ struct platform {
 	void (*init_started)(struct agent *a);  /* a->init_pidfd is set */
 	void (*init_ended)(struct agent *a);
 	void (*is_ready)(struct agent *a); /* sessions may start */
+	/* A descriptor (owned) that becomes readable, for epoll, when a TCP socket is about to
+	 * listen or has ceased to; -1: this kernel has none. NULL: this platform has none. */
+	int (*open_listen_events)(void);
 	/* (worker) Everything that is left of the machine is killed, written out and unmounted. */
 	int (*put_away)(int channel, void *agent, struct error **err);
 	void (*put_away_message)(struct json_object *o, struct agent *a); /* what put_away said on its channel */

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "agent/core/agent.h"
+#include "agent/service/listening_list.h"
 #include "agent/service/service.h"
 #include "base/accept.h"
 #include "base/alloc.h"
@@ -34,6 +35,7 @@ struct listener {
 	struct agent *agent;
 	struct http_exchange *exchange;
 	int fds[FAMILIES];
+	uint16_t port;
 	struct source *sources[FAMILIES];
 	struct pending *pending;
 	size_t count;
@@ -149,6 +151,12 @@ static int listen_on(struct listener *l, size_t i, uint16_t *port)
 	return loop_add_io(l->agent->loop, l->fds[i], EPOLLIN, on_connection, l, &l->sources[i]);
 }
 
+void listen_leave_out(const struct agent *a, struct listening_set *s)
+{
+	for (const struct listener *l = a->listeners; l; l = l->next)
+		listening_remove(s, l->port);
+}
+
 static size_t count_listeners(const struct agent *a)
 {
 	size_t n = 0;
@@ -202,6 +210,7 @@ void listen_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, r, err);
 		return;
 	}
+	l->port = port;
 	struct json_object *line = json_object_new_object();
 	json_add_u64(line, "port", port);
 	http_exchange_on_closed(x, on_closed, l);

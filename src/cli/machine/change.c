@@ -19,7 +19,10 @@ int change_machine(const char *name, int (*change)(struct machine *m, void *data
 	int r = machine_load(name, &m, err);
 	if (r == 0)
 		r = change(m, data, err);
-	return r < 0 ? r : machine_save(m, err);
+	if (r < 0)
+		return r;
+	machine_address_settle(m);
+	return machine_save(m, err);
 }
 
 void change_tell_running(const char *name, int r, const struct error *err)

@@ -92,9 +92,11 @@ static int copy_settings(const struct machine *from, const char *name, struct op
 		leave_autostart(from, settings);
 	}
 	json_add_string(settings, "created", fresh->created);
+	json_object_object_del(settings, "address"); /* the clone has one of its own */
 	if ((r = machine_from_json(settings, &m, err)) < 0 || (r = make_apply_options(m, o, applied, err)) < 0 ||
 	    (r = make_take(m, asked, err)) < 0)
 		return r;
+	machine_address_settle(m);
 	*ret = TAKE_PTR(m);
 	return 0;
 }

@@ -51,6 +51,8 @@ static const struct option_spec options[] = {
 	    .default_text = "session", .choices = machine_wait_words },
 	{ "autostart", 0, OPTION_STRING, "on|off", "start it at your login", .default_text = "off",
 	    .choices = machine_autostart_words },
+	{ "auto-ports", 0, OPTION_STRING, "on|off", "open on the host what listens inside, under the same number",
+	    .default_text = "on with --home-mount rw", .choices = machine_auto_ports_words },
 	{ "share-cache", 0, OPTION_STRING, "auto|strict|writeback", "how soon a VM sees what the host changes",
 	    .default_text = "auto", .choices = machine_share_cache_words },
 	{ "share-locks", 0, OPTION_STRING, "guest|host", "where locks of a VM on files in shares hold",
@@ -89,8 +91,9 @@ const struct command_spec command_create = {
 };
 
 static const char *const applied[] = { "cpus", "memory", "disk-size", "home-mount", "home-private", "mount", "publish",
-	"isolation", "kernel", "kernel-modules", "init", "wait", "autostart", "share-cache", "share-events",
-	"share-locks", "owner-map", "user", "env", "host-access", "proxy", "ca", "pids", "socketcall", NULL };
+	"isolation", "kernel", "kernel-modules", "init", "wait", "autostart", "auto-ports", "share-cache",
+	"share-events", "share-locks", "owner-map", "user", "env", "host-access", "proxy", "ca", "pids", "socketcall",
+	NULL };
 
 /* 0: the name is free, or will be; 1: there is such a machine, and that is fine; -errno. */
 static int check_name(struct options *o, const char *name, struct error **err)
@@ -128,6 +131,8 @@ static int configure(struct options *o, struct machine **ret, struct error **err
 		return there;
 	if (there == 0 && ((r = make_configure(m, o, applied, err)) < 0 || (r = ports_try(before, m, need, err)) < 0))
 		return r;
+	if (!options_given(o, "auto-ports"))
+		make_open_ports(m);
 	*ret = TAKE_PTR(m);
 	return there;
 }

@@ -33,16 +33,26 @@ static void add_amount(struct json_object *o, const char *key, const struct mach
 	json_add(o, key, m ? json_object_new_uint64(amount(m)) : NULL);
 }
 
+/* The sockets of published ports, and of those that opened by themselves. */
+static void add_ports(struct json_object *o, struct json_object *state)
+{
+	struct json_object *ports = NULL;
+	if (state)
+		json_get_array(state, "ports", &ports, NULL);
+	json_add(o, "ports", ports ? json_object_get(ports) : json_object_new_array());
+}
+
 struct json_object *describe_short(const char *name, const char *default_name, uint64_t deadline_ms)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
+	AUTO_JSON struct json_object *state = NULL;
 	struct json_object *o = json_object_new_object();
 	int r = machine_load(name, &m, &err);
 	const struct isolation_disk_ops *disk = m ? disk_ops(m) : NULL;
 	json_add_string(o, "name", name);
 	json_add_string_or_null(o, "image", m ? m->image : NULL);
-	json_add_string(o, "state", client_state_word(name, deadline_ms, NULL));
+	json_add_string(o, "state", client_state_word(name, deadline_ms, &state));
 	json_add_string_or_null(o, "error", r < 0 ? error_text(err, r) : NULL);
 	json_add_string_or_null(o, "isolation", disk ? disk->name : m ? machine_isolation_words[m->isolation] : NULL);
 	add_amount(o, "cpus", m, machine_cpus);
@@ -50,14 +60,16 @@ struct json_object *describe_short(const char *name, const char *default_name, u
 	add_amount(o, "disk_size", m, machine_disk_size);
 	add_disk_used(o, m, disk);
 	json_add_string_or_null(o, "created", m ? m->created : NULL);
+	json_add_string_or_null(o, "address", m ? m->address : NULL);
+	add_ports(o, state);
 	json_add_bool(o, "default", streq(name, default_name));
 	return o;
 }
 
 static void add_keeper(struct json_object *o, struct json_object *state)
 {
-	static const char *const copied[] = { "pid", "stage", "paused", "init", "version", "warnings", "parts",
-		"ports" };
+	static const char *const copied[] = { "pid", "stage", "paused", "init", "version", "warnings", "parts", "ports",
+		"auto_ports" };
 	struct json_object *keeper = state ? json_object_new_object() : NULL, *value;
 	const char *started = NULL;
 	if (state)
@@ -176,6 +188,8 @@ struct json_object *describe_whole(const struct machine *m, const char *default_
 	json_add_string_or_null(o, "isolation_used", disk ? disk->name : NULL);
 	json_add_string(o, "wait", machine_wait_words[m->wait]);
 	json_add_string(o, "autostart", machine_autostart_words[m->autostart]);
+	json_add_string(o, "auto_ports", machine_auto_ports_words[m->auto_ports]);
+	json_add_string(o, "address", m->address);
 	json_add_string_or_null(o, "init_path", m->init_path);
 	copy_members(o, m);
 	add_running(o, m, state != NULL, deadline_ms);

@@ -67,6 +67,7 @@ static int make(struct error **err)
 	if ((r = settings_load(&settings, err)) < 0 || (r = make_apply_settings(m, &settings, err)) < 0)
 		return r;
 	engine_settings(m);
+	make_open_ports(m);
 	if ((r = make_choose_form(m, err)) < 0)
 		return r;
 	if (geteuid() == 0 && m->form == MACHINE_ISOLATION_NATIVE)

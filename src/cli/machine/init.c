@@ -80,6 +80,7 @@ static int configure(struct options *o, char **ret_image, struct machine **ret, 
 	    (r = set_size(m, o, "disk-size", UINT64_C(1) << 30, err)) < 0 ||
 	    (r = make_apply_mounts(m, options_list(o, "volume"), err)) < 0 || (r = make_choose_form(m, err)) < 0)
 		return r;
+	make_open_ports(m);
 	*ret_image = engine ? NULL : xstrdup(image);
 	*ret = TAKE_PTR(m);
 	return 0;

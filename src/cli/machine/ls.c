@@ -10,7 +10,7 @@
 #include "cli/machine/describe.h"
 #include "cli/output.h"
 
-enum { ANSWER_MS = 3000 };
+enum { ANSWER_MS = 3000, PORTS_SHOWN = 4 };
 #define OLD_NS (INT64_C(60) * 1000000000)
 
 static int run(const struct command_spec *c, struct options *o);
@@ -67,6 +67,33 @@ static void add_disk(struct output_table *t, struct json_object *row)
 	strv_take(&t->cells, xasprintf("%s, %s", size, age));
 }
 
+/* "8080->80, 3000": a number of the host once, whatever its addresses. */
+static void add_ports(struct output_table *t, struct json_object *row)
+{
+	AUTO_STRV struct strv texts = { 0 };
+	struct json_object *ports = NULL;
+	json_get_array(row, "ports", &ports, NULL);
+	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
+		uint64_t host = 0, inside = 0;
+		struct json_object *port = json_object_array_get_idx(ports, i);
+		json_get_u64(port, "host", &host, NULL);
+		json_get_u64(port, "inside", &inside, NULL);
+		AUTOFREE char *text = host == inside ?
+					  xasprintf("%llu", (unsigned long long)host) :
+					  xasprintf("%llu->%llu", (unsigned long long)host, (unsigned long long)inside);
+		if (!strv_contains(&texts, text))
+			strv_take(&texts, TAKE_PTR(text));
+	}
+	size_t more = texts.count > PORTS_SHOWN ? texts.count - PORTS_SHOWN : 0;
+	while (texts.count > PORTS_SHOWN) {
+		texts.count--;
+		free(TAKE_PTR(texts.items[texts.count]));
+	}
+	if (more)
+		strv_addf(&texts, "%zu more", more);
+	strv_take(&t->cells, texts.count ? strv_join(&texts, ", ") : xstrdup("-"));
+}
+
 static void add_row(struct output_table *t, struct json_object *row)
 {
 	uint64_t cpus;
@@ -81,6 +108,7 @@ static void add_row(struct output_table *t, struct json_object *row)
 	add_size(t, row, "memory");
 	add_disk(t, row);
 	strv_take(&t->cells, json_get_string(row, "created", &created, NULL) == 0 ? output_age(created) : xstrdup("-"));
+	add_ports(t, row);
 	json_get_bool(row, "default", &is_default, NULL);
 	strv_add(&t->cells, is_default ? "*" : "");
 }
@@ -88,9 +116,10 @@ static void add_row(struct output_table *t, struct json_object *row)
 static void print_table(struct json_object *rows)
 {
 	static const char *const headers[] = { "NAME", "IMAGE", "STATE", "ISOLATION", "CPUS", "MEMORY", "DISK",
-		"CREATED", "DEFAULT", NULL };
+		"CREATED", "PORTS", "DEFAULT", NULL };
 	/* STATE, and the star of the default, stay. */
-	static const char *const optional[] = { "CREATED", "ISOLATION", "MEMORY", "CPUS", "DISK", "IMAGE", NULL };
+	static const char *const optional[] = { "CREATED", "ISOLATION", "MEMORY", "CPUS", "DISK", "IMAGE", "PORTS",
+		NULL };
 	AUTO_TABLE struct output_table t = { .headers = headers, .optional = optional };
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		add_row(&t, json_object_array_get_idx(rows, i));

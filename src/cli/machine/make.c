@@ -264,6 +264,11 @@ int make_apply_image(struct machine *m, struct json_object *prepared, struct err
 	return check_disk_size(m, err);
 }
 
+void make_open_ports(struct machine *m)
+{
+	m->auto_ports = m->home_mount == MACHINE_HOME_RW;
+}
+
 int make_choose_form(struct machine *m, struct error **err)
 {
 	AUTOFREE char *warning = NULL; /* shown when it boots */
@@ -311,6 +316,7 @@ int make_store_script(struct machine *m, const char *script, int set_default, st
 	if (!filling.disk)
 		return -EOPNOTSUPP;
 	machine_sweep(isolation_erase);
+	machine_address_settle(m);
 	int r;
 	if ((r = machine_list(&others, err)) < 0 || (r = machine_create(m, fill, &filling, err)) < 0)
 		return r;

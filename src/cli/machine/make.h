@@ -14,6 +14,8 @@ int make_apply_options(struct machine *m, struct options *o, const char *const *
 /* All that a new machine's settings come from: the configuration file, then the options; and
  * make_choose_form(). */
 int make_configure(struct machine *m, struct options *o, const char *const *names, struct error **err);
+/* Sets auto-ports as it is for new machines: on where the home is the host's. */
+void make_open_ports(struct machine *m);
 int make_apply_mounts(struct machine *m, const struct strv *mounts, struct error **err);
 /* Checks the options --mount and --publish; *ret has their mounts and ports for make_take(). 0
  * or -errno. */

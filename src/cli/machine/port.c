@@ -54,42 +54,83 @@ const struct command_spec command_port_rm = {
 
 /* ---- ls ---- */
 
-/* Whether the keeper's list of sockets has the port. */
-static int is_bound(struct json_object *ports, const struct machine_publish *p)
+/* Whether the keeper's list of sockets has the port; automatic: as one that opened by itself. */
+static int is_bound(struct json_object *ports, const struct machine_publish *p, int automatic)
 {
 	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
 		struct json_object *o = json_object_array_get_idx(ports, i);
 		const char *ip = "", *protocol = "";
 		uint64_t host = 0, inside = 0;
+		int is_auto = 0;
+		json_get_bool(o, "auto", &is_auto, NULL);
 		json_get_string(o, "ip", &ip, NULL);
 		json_get_string(o, "protocol", &protocol, NULL);
 		json_get_u64(o, "host", &host, NULL);
 		json_get_u64(o, "inside", &inside, NULL);
-		if (host == p->host && inside == p->inside && streq(protocol, p->udp ? "udp" : "tcp") &&
-		    streq(ip, p->ip ? p->ip : machine_publish_loopback[0]))
+		if (is_auto == automatic && host == p->host && inside == p->inside &&
+		    streq(protocol, p->udp ? "udp" : "tcp") && streq(ip, p->ip ? p->ip : machine_publish_loopback[0]))
 			return 1;
 	}
 	return 0;
 }
 
-static struct json_object *describe(const struct machine_publish *p, int bound)
+static void add_row(struct json_object *rows, const struct machine_publish *p, int bound, int automatic)
 {
 	struct json_object *o = machine_publish_to_json(p);
 	json_add_bool(o, "bound", bound);
-	return o;
+	json_add_bool(o, "auto", automatic);
+	json_object_array_add(rows, o);
 }
 
-static void print_table(const struct machine *m, struct json_object *ports)
+/* A number that opened by itself: at the machine's address, and at localhost if it was free
+ * there. */
+static void add_auto_rows(struct json_object *rows, const struct machine *m, struct json_object *ports, uint16_t number)
 {
-	static const char *const headers[] = { "ADDRESS", "HOST", "INSIDE", "PROTOCOL", "BOUND", NULL };
+	const struct machine_publish own = { m->address, number, number, 0 }, four = { NULL, number, number, 0 };
+	const struct machine_publish six = { (char *)machine_publish_loopback[1], number, number, 0 };
+	add_row(rows, &own, is_bound(ports, &own, 1), 1);
+	if (is_bound(ports, &four, 1))
+		add_row(rows, &four, 1, 1);
+	else if (is_bound(ports, &six, 1))
+		add_row(rows, &six, 1, 1);
+}
+
+/* All ports of the settings, and those that opened by themselves. Owned. */
+static struct json_object *list_ports(const struct machine *m, struct json_object *state)
+{
+	struct json_object *rows = json_object_new_array(), *ports = NULL, *numbers = NULL;
+	if (state)
+		json_get_array(state, "ports", &ports, NULL);
+	for (size_t i = 0; i < m->publish_count; i++)
+		add_row(rows, &m->publish[i], is_bound(ports, &m->publish[i], 0), 0);
+	if (state)
+		json_get_array(state, "auto_ports", &numbers, NULL);
+	for (size_t i = 0; numbers && i < json_object_array_length(numbers); i++)
+		add_auto_rows(rows, m, ports, (uint16_t)json_object_get_int(json_object_array_get_idx(numbers, i)));
+	return rows;
+}
+
+static void print_table(struct json_object *rows)
+{
+	static const char *const headers[] = { "ADDRESS", "HOST", "INSIDE", "PROTOCOL", "BOUND", "AUTO", NULL };
 	AUTO_TABLE struct output_table t = { .headers = headers };
-	for (size_t i = 0; i < m->publish_count; i++) {
-		const struct machine_publish *p = &m->publish[i];
-		strv_add(&t.cells, p->ip ? p->ip : "localhost");
-		strv_addf(&t.cells, "%u", p->host);
-		strv_addf(&t.cells, "%u", p->inside);
-		strv_add(&t.cells, p->udp ? "udp" : "tcp");
-		strv_add(&t.cells, is_bound(ports, p) ? "yes" : "no");
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		const char *ip = "localhost", *protocol = "";
+		uint64_t host = 0, inside = 0;
+		int bound = 0, automatic = 0;
+		json_get_string(row, "ip", &ip, NULL);
+		json_get_string(row, "protocol", &protocol, NULL);
+		json_get_u64(row, "host", &host, NULL);
+		json_get_u64(row, "inside", &inside, NULL);
+		json_get_bool(row, "bound", &bound, NULL);
+		json_get_bool(row, "auto", &automatic, NULL);
+		strv_add(&t.cells, ip);
+		strv_addf(&t.cells, "%llu", (unsigned long long)host);
+		strv_addf(&t.cells, "%llu", (unsigned long long)inside);
+		strv_add(&t.cells, protocol);
+		strv_add(&t.cells, bound ? "yes" : "no");
+		strv_add(&t.cells, automatic ? "yes" : "no");
 	}
 	output_table_print(&t);
 }
@@ -98,8 +139,7 @@ static int run_ls(const struct command_spec *c, struct options *o)
 {
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_MACHINE struct machine *m = NULL;
-	AUTO_JSON struct json_object *state = NULL, *rows = json_object_new_array();
-	struct json_object *ports = NULL;
+	AUTO_JSON struct json_object *state = NULL, *rows = NULL;
 	AUTO_FORMAT struct format format = { 0 };
 	int r = format_parse(options_string(o, "format"), "table", &format, &err);
 	if (r == 0)
@@ -107,13 +147,10 @@ static int run_ls(const struct command_spec *c, struct options *o)
 	if (r < 0)
 		return output_failure(r, err);
 	client_state_word(m->name, clock_deadline(ANSWER_MS), &state);
-	if (state)
-		json_get_array(state, "ports", &ports, NULL);
-	for (size_t i = 0; i < m->publish_count; i++)
-		json_object_array_add(rows, describe(&m->publish[i], is_bound(ports, &m->publish[i])));
+	rows = list_ports(m, state);
 	if (format.kind != FORMAT_OWN)
 		return output_rows(&format, rows);
-	print_table(m, ports);
+	print_table(rows);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include "cli/output.h"
 #include "http/http.h"
 
-enum { PORT_MS = 10 * 1000 };
+enum { PORT_MS = 10 * 1000, ASK_MS = 2000 };
 
 /* Whether `before`, which may run, has the port of the host now: then another try of it says
  * nothing. */
@@ -25,16 +25,47 @@ static int has_host_port(const struct machine *before, const struct machine_publ
 	return 0;
 }
 
+/* Asks running machines, one of which may have opened the port by itself, to give it up: whether
+ * one did. */
+static int ask_machines(const struct machine_publish *p)
+{
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_JSON struct json_object *body = json_object_new_object();
+	AUTOFREE char *text = machine_publish_format(p);
+	int given = 0;
+	json_add_string(body, "port", text);
+	machine_list(&names, NULL);
+	for (size_t i = 0; !p->udp && i < names.count; i++) {
+		AUTO_MACHINE struct machine *m = NULL;
+		if (machine_is_running(names.items[i]) == 1 && machine_load(names.items[i], &m, NULL) == 0 &&
+		    m->auto_ports)
+			given |=
+			    client_call(m->name, "POST", "/v1/auto-ports", body, clock_deadline(ASK_MS), NULL) == 0;
+	}
+	return given;
+}
+
+/* Binds a port and lets it go again. 0 or -errno. */
+static int try_port(const struct machine_publish *p, struct error **err)
+{
+	int fds[MACHINE_PUBLISH_SOCKETS] = { -1, -1 };
+	int r = machine_publish_open(NULL, p, fds, err);
+	for (size_t j = 0; j < ARRAY_SIZE(fds); j++)
+		fd_close(fds[j]);
+	return r;
+}
+
 int ports_try(const struct machine *before, const struct machine *after, enum ports_need need, struct error **err)
 {
 	for (size_t i = 0; i < after->publish_count; i++) {
 		AUTO_ERROR struct error *why = NULL;
-		int fds[MACHINE_PUBLISH_SOCKETS] = { -1, -1 };
 		if (has_host_port(before, &after->publish[i]))
 			continue;
-		int r = machine_publish_open(NULL, &after->publish[i], fds, &why);
-		for (size_t j = 0; j < ARRAY_SIZE(fds); j++)
-			fd_close(fds[j]);
+		int r = try_port(&after->publish[i], &why);
+		if (r == -EADDRINUSE && ask_machines(&after->publish[i])) {
+			error_clear(&why);
+			r = try_port(&after->publish[i], &why);
+		}
 		if (r < 0 && need == PORTS_NEEDED_NOW)
 			return error_set(err, -r, "%s", error_text(why, r));
 		if (r < 0)
@@ -62,10 +93,22 @@ static void add_live(const char *name, const struct machine_publish *p)
 	change_tell_running(name, r == -EEXIST ? 0 : r, err);
 }
 
+static void follow_auto_ports(const struct machine *after)
+{
+	AUTO_ERROR struct error *err = NULL;
+	AUTO_JSON struct json_object *body = json_object_new_object();
+	json_add_bool(body, "on", after->auto_ports);
+	json_add_string(body, "address", after->address);
+	int r = client_call(after->name, "PUT", "/v1/auto-ports", body, clock_deadline(PORT_MS), &err);
+	change_tell_running(after->name, r, err);
+}
+
 void ports_follow(const struct machine *before, const struct machine *after)
 {
 	if (machine_is_running(after->name) != 1)
 		return;
+	if (before->auto_ports != after->auto_ports)
+		follow_auto_ports(after);
 	for (size_t i = 0; i < before->publish_count; i++)
 		if (!machine_publish_find(after, &before->publish[i]))
 			remove_live(after->name, &before->publish[i]);

@@ -33,11 +33,13 @@ const struct command_spec command_set = {
 	.summary = "change settings of a machine, mostly for its next start",
 	.details =
 	    "Keys: cpus, memory, disk-size, home-mount, home-private, isolation, kernel, kernel-modules, user, init, "
-	    "wait, autostart, share-cache, share-events, share-locks, owner-map, host-access, proxy, ca, pids, "
+	    "wait, autostart, auto-ports, share-cache, share-events, share-locks, owner-map, host-access, proxy, ca, "
+	    "pids, "
 	    "socketcall, "
 	    "transport, "
 	    "publish and env.NAME. "
-	    "An empty value goes back to the default. inspect shows what is set. Ports change at once, and in "
+	    "An empty value goes back to the default. inspect shows what is set. publish and auto-ports change at "
+	    "once, and in "
 	    "native isolation cpus and memory; the host must delegate the memory controller of cgroups for memory to "
 	    "be a limit there, see holm system info. isolation=vm and isolation=native move the disk of a stopped "
 	    "machine when it is made for the other, which takes as long as export and import; isolation=auto "
@@ -59,6 +61,17 @@ static int refuse_word(const char *word, struct error **err)
 	return error_set(err, EINVAL, "\"%.80s\": write KEY=VALUE, such as memory=2G", word);
 }
 
+/* auto-ports comes last: home-mount changes it. */
+static int apply_auto_ports(struct machine *m, const struct strv *pairs, struct error **err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < pairs->count; i++) {
+		const char *value = startswith(pairs->items[i], "auto-ports=");
+		r = value ? machine_set(m, "auto-ports", value, err) : 0;
+	}
+	return r;
+}
+
 static int apply(struct machine *m, void *data, struct error **err)
 {
 	const struct strv *pairs = data;
@@ -67,11 +80,11 @@ static int apply(struct machine *m, void *data, struct error **err)
 		if (!equals || equals == pairs->items[i])
 			return refuse_word(pairs->items[i], err);
 		AUTOFREE char *key = xstrndup(pairs->items[i], (size_t)(equals - pairs->items[i]));
-		int r = machine_set(m, key, equals + 1, err);
+		int r = streq(key, "auto-ports") ? 0 : machine_set(m, key, equals + 1, err);
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return apply_auto_ports(m, pairs, err);
 }
 
 /* The settings before and after the change. */
@@ -125,6 +138,7 @@ static void tell_running(const char *name, const struct machine *m, const struct
 		limits += startswith(pairs->items[i], "cpus=") || startswith(pairs->items[i], "memory=");
 		ports += startswith(pairs->items[i], "publish=") != NULL;
 		ports += startswith(pairs->items[i], "autostart=") != NULL;
+		ports += startswith(pairs->items[i], "auto-ports=") != NULL;
 		/* No start changes what has no effect: beyond_note() says so. */
 		ports += disk && !disk->is_sized && startswith(pairs->items[i], "disk-size=");
 		proxies += startswith(pairs->items[i], "proxy=") != NULL;

@@ -22,6 +22,8 @@ const struct http_route api_routes[] = {
 	{ "GET", "/v1/pauses", api_get_pauses, 0 },
 	{ "POST", "/v1/sessions", api_post_session, 0 },
 	{ "POST", "/v1/stop", api_post_stop, 0 },
+	{ "POST", "/v1/auto-ports", api_post_auto_ports, 0 },
+	{ "PUT", "/v1/auto-ports", api_put_auto_ports, 0 },
 	{ "PUT", "/v1/limits", api_put_limits, 0 },
 	{ "POST", "/v1/shares", api_post_share, 0 },
 	{ "DELETE", "/v1/shares", api_delete_share, 0 },

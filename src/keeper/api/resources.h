@@ -15,3 +15,5 @@ void api_post_share(struct http_exchange *x, void *data);
 void api_delete_share(struct http_exchange *x, void *data);
 void api_post_port(struct http_exchange *x, void *data);
 void api_delete_port(struct http_exchange *x, void *data);
+void api_post_auto_ports(struct http_exchange *x, void *data);
+void api_put_auto_ports(struct http_exchange *x, void *data);

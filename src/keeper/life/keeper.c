@@ -48,6 +48,7 @@
 #include "keeper/agent/lent.h"
 #include "keeper/agent/text.h"
 #include "keeper/keeper_private.h"
+#include "keeper/ports/automatic.h"
 #include "keeper/ports/publish.h"
 
 enum {
@@ -297,6 +298,7 @@ static void enter_ready(struct keeper *k)
 	k->session_ready = k->was_ready = 1;
 	set_deadline(k, 0);
 	publisher_open(k->publisher);
+	auto_ports_start(k);
 	if (!k->clock)
 		clock_watch_new(k, &k->clock);
 	if (!k->resolv)
@@ -468,6 +470,7 @@ struct json_object *keeper_state(struct keeper *k)
 		k->ops->measure(k->run);
 	json_add(o, "parts", parts);
 	json_add(o, "ports", publisher_describe(k->publisher));
+	json_add(o, "auto_ports", k->publisher ? auto_ports_describe(k->publisher->automatic) : NULL);
 	return o;
 }
 
@@ -491,6 +494,8 @@ int keeper_new(struct loop *l, const struct keeper_options *o, struct keeper **r
 	k->options.warning = xstrdup(o->warning);
 	k->machine = o->machine;
 	k->ops = o->isolation;
+	k->auto_ports_on = k->machine->auto_ports;
+	k->address = xstrdup(k->machine->address);
 	k->stage_text = xstrdup("starting");
 	k->started = clock_format_rfc3339(clock_realtime_ns());
 	int r = loop_add_timer(l, UINT64_MAX, on_deadline, k, &k->deadline);
@@ -535,6 +540,7 @@ void keeper_free(struct keeper *k)
 	free(k->paused);
 	free(k->init);
 	free(k->started);
+	free(k->address);
 	free(k->authorities);
 	free((char *)k->options.runtime_dir);
 	free((char *)k->options.log_dir);

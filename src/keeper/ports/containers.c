@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "keeper/keeper_private.h"
+#include "keeper/ports/automatic.h"
 #include "keeper/ports/publish.h"
 #include "machine/settings.h"
 
@@ -33,7 +34,16 @@ static int bind_one(struct publisher *p, const char *container, const struct doc
 		return error_set(err, E2BIG, "the containers of a machine can have %d published ports at most",
 		    SOCKETS_MAX);
 	AUTO_ERROR struct error *reason = NULL;
+	int is_one = wanted->host.first == wanted->host.last;
+	if (!spec.udp && is_one)
+		auto_ports_yield(p->automatic, wanted->host.first);
 	int r = machine_publish_open_range(&spec, wanted->host, addresses, fds, &reason);
+	const struct machine_publish asked = { spec.ip ? spec.ip : (char *)addresses[0], wanted->host.first,
+		spec.inside, spec.udp };
+	if (r == -EADDRINUSE && is_one && auto_ports_ask_others(p->keeper, &asked)) {
+		error_clear(&reason);
+		r = machine_publish_open_range(&spec, wanted->host, addresses, fds, &reason);
+	}
 	if (r == -EADDRINUSE && wanted->host.first == wanted->host.last)
 		(void)find_holder(p, wanted, err);
 	if (r < 0)

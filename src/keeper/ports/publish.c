@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/keeper_private.h"
+#include "keeper/ports/automatic.h"
 
 enum {
 	KEPT_FILES = 256,            /* descriptors for everything else */
@@ -62,6 +63,20 @@ struct published *publish_add_socket(struct publisher *p, const struct machine_p
 	return port;
 }
 
+struct published *publish_add_automatic(struct publisher *p, const struct machine_publish *spec, int fd)
+{
+	struct published *port = publish_add_socket(p, spec, spec->ip, fd, NULL);
+	port->automatic = 1;
+	p->count--; /* it takes no room of published ports */
+	return port;
+}
+
+/* Whether it is of the machine's settings. */
+static int is_set(const struct published *port)
+{
+	return !port->container && !port->automatic;
+}
+
 void publish_accept(struct published *port)
 {
 	if (port->source)
@@ -77,7 +92,10 @@ void publish_free(struct published **at)
 	struct published *port = *at;
 	struct publisher *p = port->keeper->publisher;
 	*at = port->next;
-	*(port->container ? &p->container_sockets : &p->count) -= 1;
+	if (!port->automatic && !port->spec.udp)
+		auto_ports_retry(p->automatic, port->spec.host);
+	if (!port->automatic)
+		*(port->container ? &p->container_sockets : &p->count) -= 1;
 	publish_tcp_free(port);
 	publish_udp_free(port);
 	source_free(port->source);
@@ -92,7 +110,7 @@ void publish_free(struct published **at)
 static struct published *find_port(struct publisher *p, const struct machine_publish *spec)
 {
 	struct published *port = p->ports;
-	while (port && (port->container || !machine_publish_same(&port->spec, spec)))
+	while (port && (!is_set(port) || !machine_publish_same(&port->spec, spec)))
 		port = port->next;
 	return port;
 }
@@ -100,9 +118,16 @@ static struct published *find_port(struct publisher *p, const struct machine_pub
 static int open_port(struct publisher *p, const struct machine_publish *spec, struct error **err)
 {
 	int fds[MACHINE_PUBLISH_SOCKETS];
-	int r = machine_publish_open(p->keeper->machine->name, spec, fds, err);
+	if (!spec->udp)
+		auto_ports_yield(p->automatic, spec->host);
+	AUTO_ERROR struct error *why = NULL;
+	int r = machine_publish_open(p->keeper->machine->name, spec, fds, &why);
+	if (r == -EADDRINUSE && auto_ports_ask_others(p->keeper, spec)) {
+		error_clear(&why);
+		r = machine_publish_open(p->keeper->machine->name, spec, fds, &why);
+	}
 	if (r < 0)
-		return r;
+		return error_set(err, -r, "%s", error_text(why, r));
 	for (size_t i = 0; i < MACHINE_PUBLISH_SOCKETS; i++)
 		if (fds[i] >= 0)
 			publish_add_socket(p, spec, spec->ip ? spec->ip : machine_publish_loopback[i], fds[i], NULL);
@@ -140,6 +165,7 @@ void publisher_free(struct publisher *p)
 {
 	if (!p)
 		return;
+	auto_ports_free(TAKE_PTR(p->automatic));
 	while (p->ports)
 		publish_free(&p->ports);
 	publish_tcp_free_spliced(p);
@@ -166,6 +192,8 @@ struct json_object *publisher_describe(const struct publisher *p)
 		json_add_u64(o, "host", port->spec.host);
 		json_add_u64(o, "inside", port->spec.inside);
 		json_add_string(o, "protocol", port->spec.udp ? "udp" : "tcp");
+		if (port->automatic)
+			json_add_bool(o, "auto", 1);
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -203,7 +231,7 @@ int keeper_remove_port(struct keeper *k, const struct machine_publish *spec, str
 	if (!find_port(k->publisher, spec))
 		return error_set(err, ENOENT, "port %u is not published", spec->host);
 	for (struct published **at = &k->publisher->ports; *at;) {
-		if (!(*at)->container && machine_publish_same(&(*at)->spec, spec))
+		if (is_set(*at) && machine_publish_same(&(*at)->spec, spec))
 			publish_free(at);
 		else
 			at = &(*at)->next;

@@ -11,6 +11,7 @@
 struct publisher {
 	struct keeper *keeper;
 	struct published *ports;         /* one a socket */
+	struct auto_ports *automatic;    /* NULL: none opens by itself */
 	size_t count, container_sockets; /* of the machine; of containers */
 	/* TCP */
 	struct connection *spliced;          /* a list */
@@ -40,6 +41,7 @@ struct published {
 	struct machine_publish spec;
 	char *address;
 	char *container, *target;    /* owner and its address inside; NULL: the machine */
+	int automatic;               /* of automatic.c */
 	struct connection *dialling; /* TCP: a list */
 	size_t streams;              /* TCP: those of them that dial by a stream */
 	int accepts;                 /* TCP: the loop looks for clients */
@@ -47,6 +49,8 @@ struct published {
 /* Adds a socket to the list: takes fd, copies spec and ip. container: whose it is, or NULL. */
 struct published *publish_add_socket(struct publisher *p, const struct machine_publish *spec, const char *ip, int fd,
     const char *container);
+/* Adds one of automatic.c, at the address of spec. */
+struct published *publish_add_automatic(struct publisher *p, const struct machine_publish *spec, int fd);
 /* Begins to accept, unless it does already. */
 void publish_accept(struct published *port);
 /* Takes the port at this link off the list, and ends its dials and flows. */

@@ -50,6 +50,26 @@ static void handle_boot(struct http_exchange *x, void *data)
 		fake_boot_line(f, lines.items[i]);
 }
 
+void fake_listening_line(struct fake *f, const char *line)
+{
+	if (f->listening)
+		http_stream_json(f->listening, json_tokener_parse(line));
+}
+
+static void on_listening_closed(void *data)
+{
+	((struct fake *)data)->listening = NULL;
+}
+
+static void handle_listening(struct http_exchange *x, void *data)
+{
+	struct fake *f = data;
+	f->listenings++;
+	f->listening = x;
+	http_exchange_on_closed(x, on_listening_closed, f);
+	http_stream_begin(x, 200);
+}
+
 static void handle_stop(struct http_exchange *x, void *data)
 {
 	struct fake *f = data;
@@ -135,6 +155,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/shares", handle_share, 0 },
 	{ "DELETE", "/v1/shares", handle_ok, 0 },
 	{ "POST", "/v1/dial", handle_dial, 0 },
+	{ "GET", "/v1/listening", handle_listening, 0 },
 	{ "GET", "/v1/archive", handle_ok, 0 },
 	{ 0 },
 };

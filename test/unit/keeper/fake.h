@@ -20,7 +20,7 @@ struct fake {
 	int open_socket_code;
 	int start_fails, refuse_share, ignore_stop, takes_connections;
 	/* what happened */
-	int starts, boots, stops, kills, sessions, clocks, resolvs, given;
+	int starts, boots, stops, listenings, kills, sessions, clocks, resolvs, given;
 	uint64_t cpus, memory;
 	uint64_t stop_timeout_ms;
 	int session_fds[FAKE_SESSIONS_MAX];
@@ -33,7 +33,7 @@ struct fake {
 	void *data;
 	struct http_server *agent;
 	struct transport *transport;
-	struct http_exchange *boot;
+	struct http_exchange *boot, *listening; /* open answers */
 	struct source *deferred, *sockets_come;
 	int ended;
 };
@@ -44,6 +44,7 @@ extern struct fake *fake; /* the one that start() takes */
 struct fake *fake_new(struct loop *l);
 void fake_free(struct fake *f);
 void fake_boot_line(struct fake *f, const char *line);
+void fake_listening_line(struct fake *f, const char *line);
 void fake_lose_agent(struct fake *f);
 void fake_return_agent(struct fake *f);
 void fake_end(struct fake *f, int code, const char *why);

@@ -26,6 +26,7 @@ static struct machine *full_machine(void)
 		{ "host-access", "true" },
 		{ "pids", "4194304" },
 		{ "socketcall", "true" },
+		{ "auto-ports", "on" },
 		{ "transport", "vsock" },
 		{ "ca", "none" },
 		{ "proxy", "http://me:secret@proxy.example:3128" },
@@ -121,8 +122,8 @@ static void a_file_opens_nothing(void **state)
 	}
 	static const char *const texts[] = { "home-mount=rw (ro here)", "cpus=512 (2 here)", "memory=16T (1G here)",
 		"disk-size=64T (100G here)", "pids=4194304 (1000 here)", "mount /etc:/srv:ro",
-		"publish 0.0.0.0:8080:80", "host-access=true", "socketcall=true", "env LD_PRELOAD", "owner-map=root",
-		"share-locks=host", "transport=vsock", "proxy=http://***@proxy.example:3128" };
+		"publish 0.0.0.0:8080:80", "host-access=true", "auto-ports=on", "socketcall=true", "env LD_PRELOAD",
+		"owner-map=root", "share-locks=host", "transport=vsock", "proxy=http://***@proxy.example:3128" };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		assert_true(strv_contains(&left_out, texts[i]));
 	/* and the kernel and its modules, whose paths are the test's */

@@ -65,6 +65,8 @@ static void settings_are_checked(void **state)
 		{ "host-access", "yes" },
 		{ "pids", "64" },
 		{ "socketcall", "yes" },
+		{ "auto-ports", "on" },
+		{ "auto_ports", "off" },
 		{ "transport", "vsock" },
 		{ "proxy", "none" },
 		{ "ca", "none" },
@@ -109,6 +111,7 @@ static void settings_are_checked(void **state)
 		{ "pids", "many" },
 		{ "pids", "4194305" },
 		{ "socketcall", "2" },
+		{ "auto-ports", "yes" },
 		{ "transport", "tcp" },
 		{ "proxy", "proxy.example:3128" },
 		{ "proxy", "http://" },
@@ -331,6 +334,10 @@ static void json_is_checked(void **state)
 		{ "pids", "63" },
 		{ "pids", "4194305" },
 		{ "socketcall", "\"on\"" },
+		{ "auto_ports", "true" },
+		{ "address", "\"127.0.0.1\"" },
+		{ "address", "\"10.77.0.2\"" },
+		{ "address", "\"127.64.0\"" },
 	};
 	AUTO_MACHINE struct machine *m = machine_new("dev");
 	m->image = xstrdup("x");

@@ -294,6 +294,33 @@ static void stops(void **state)
 	}
 }
 
+static void addresses(void **state)
+{
+	AUTO_MACHINE struct machine *m = new_machine("one"), *loaded = NULL, *other = new_machine("two"), *old = NULL;
+	assert_true(machine_address_is_valid(m->address));
+	assert_int_equal(machine_create(m, NULL, NULL, NULL), 0);
+	machine_address_settle(m); /* its own is no other's */
+	assert_int_equal(machine_load("one", &loaded, NULL), 0);
+	assert_string_equal(loaded->address, m->address);
+	free(other->address);
+	other->address = xstrdup(m->address);
+	machine_address_settle(other);
+	assert_string_not_equal(other->address, m->address);
+	assert_true(machine_address_is_valid(other->address));
+	/* A file of an older version has none: it is the same at each reading. */
+	AUTO_JSON struct json_object *o = machine_to_json(m);
+	AUTOFREE char *first = machine_address_from(m->id);
+	json_object_object_del(o, "address");
+	json_object_object_del(o, "auto_ports");
+	assert_int_equal(machine_from_json(o, &old, NULL), 0);
+	assert_string_equal(old->address, first);
+	assert_int_equal(old->auto_ports, 0);
+	/* The one that is kept from the home opens nothing. */
+	assert_int_equal(machine_set(old, "auto-ports", "on", NULL), 0);
+	assert_int_equal(machine_set(old, "home-mount", "none", NULL), 0);
+	assert_int_equal(old->auto_ports, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +338,7 @@ int main(void)
 		cmocka_unit_test(announced_sockets),
 		cmocka_unit_test(stale_sockets),
 		cmocka_unit_test(stops),
+		cmocka_unit_test(addresses),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -20,6 +20,7 @@
 #include "agent/core/own_folders.h"
 #include "agent/platform/vm/disk.h"
 #include "agent/platform/vm/images.h"
+#include "agent/platform/vm/listen_events.h"
 #include "agent/platform/vm/ports.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -187,6 +188,7 @@ const struct platform platform_vm = {
 	.init_started = vm_nothing,
 	.init_ended = vm_nothing,
 	.is_ready = vm_nothing,
+	.open_listen_events = vm_open_listen_events,
 	.put_away = vm_put_away,
 	.end = vm_end,
 };
