@@ -29,9 +29,9 @@ static const struct command_spec *const container_commands[] = { &command_contai
 static const struct command_spec *const machine_commands[] = { &command_create, &command_init, &command_start,
 	&command_restart, &command_wait, &command_run, &command_ssh, &command_ls, &command_inspect, &command_set,
 	&command_set_default, &command_mount_ls, &command_mount_add, &command_mount_rm, &command_port_ls,
-	&command_port_add, &command_port_rm, &command_stop, &command_stats, &command_rm, &command_logs, &command_cp,
-	&command_rename, &command_clone, &command_export, &command_import, &command_commit, &command_diff,
-	&command_fix_owner, NULL };
+	&command_port_add, &command_port_rm, &command_url, &command_open, &command_stop, &command_stats, &command_rm,
+	&command_logs, &command_cp, &command_rename, &command_clone, &command_export, &command_import, &command_commit,
+	&command_diff, &command_fix_owner, NULL };
 
 static const struct command_spec *const system_commands[] = { &command_system_info, &command_system_df,
 	&command_system_prune, &command_system_docker_socket, &command_container_events, NULL };

@@ -24,9 +24,9 @@ extern const struct command_group command_groups[]; /* ends with a NULL name */
 
 extern const struct command_spec command_clone, command_commit, command_cp, command_create, command_diff,
     command_export, command_fix_owner, command_import, command_init, command_inspect, command_logs, command_ls,
-    command_mount_add, command_mount_ls, command_mount_rm, command_port_add, command_port_ls, command_port_rm,
-    command_rename, command_restart, command_rm, command_run, command_set, command_set_default, command_ssh,
-    command_start, command_stats, command_stop, command_wait;
+    command_mount_add, command_mount_ls, command_open, command_mount_rm, command_port_add, command_port_ls,
+    command_port_rm, command_rename, command_restart, command_rm, command_run, command_set, command_set_default,
+    command_ssh, command_start, command_stats, command_stop, command_url, command_wait;
 extern const struct command_spec command_completion, command_docker_host, command_ssh_config;
 extern const struct command_spec command_container_diff, command_container_commit, command_container_export,
     command_container_prune, command_builder_prune, command_system_prune;

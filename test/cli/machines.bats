@@ -240,6 +240,8 @@ fake_libexec()
 	contains "$stderr" "off, on"
 	fails 125 holm machine create bad --no-boot --auto-ports yes
 	contains "$stderr" "off, on"
+	fails 125 holm machine url rw
+	contains "$stderr" "holm machine start rw"
 	holm machine rm -f rw none off other twin >/dev/null
 }
 

@@ -237,6 +237,16 @@ rows()
 	until_true 60 by_itself "$address" "$port"
 	until_true 60 by_itself 127.0.0.1 "$port"
 	by_itself "[::1]" "$port"
+	equal "http://$address:$port/" "$(holm machine url net "$port")"
+	equal "http://localhost:$TCP/" "$(holm machine url net "$TCP")"
+	# The browser: a program that keeps its words.
+	printf '#!/bin/sh\necho "$@" >"%s/opened"\n' "$TMPDIR" >"$TMPDIR/browser"
+	chmod +x "$TMPDIR/browser"
+	BROWSER="/nonexistent/browser:$(printf %s "$TMPDIR/browser") --new=%s;x" holm machine open net "$port"
+	equal "--new=http://$address:$port/;x" "$(cat "$TMPDIR/opened")"
+	rm "$TMPDIR/opened" "$TMPDIR/browser"
+	fails 125 holm machine url net 1
+	contains "$stderr" "has no port 1 that the host reaches"
 	equal "[{\"ip\":\"$address\",\"host\":$port,\"inside\":$port,\"protocol\":\"tcp\",\"bound\":true,\"auto\":true},{\"ip\":null,\"host\":$port,\"inside\":$port,\"protocol\":\"tcp\",\"bound\":true,\"auto\":true}]" "$(rows "$port")"
 	contains "$(holm machine ls | awk '$1 == "net"')" "$port"
 	kill "$pid"
