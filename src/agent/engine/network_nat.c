@@ -12,13 +12,15 @@
  *           oifname @outward ct state established,related accept
  *           oifname @bridges drop }
  *       chain input { type filter hook input priority filter
+ *           iif lo accept
  *           iifgroup BRIDGE_PORT_GROUP drop
  *           ip daddr . iifname @own accept
  *           ip daddr @gateways drop
  *           iifname @internal drop }
  *   }
  *
- * So nothing begins a connection into a network by way of the machine, and a network's gateway
+ * What the machine sends to itself leaves the rules at once. Nothing begins a connection into a
+ * network by way of the machine, and a network's gateway
  * answers that network and the machine alone. Published ports are the agent's own connections. An
  * internal network has no masquerade; nothing leaves it, and of the machine it reaches its gateway
  * alone. A bridge without IPv6 has none at all (network.c).
@@ -108,6 +110,10 @@ static void add_input(struct nft *n, const struct sets *s)
 {
 	nft_chain(n, TABLE, &input);
 	size_t rule = nft_rule_open(n, TABLE, input.chain);
+	nft_match_loopback(n);
+	nft_accept(n);
+	nft_rule_close(n, rule);
+	rule = nft_rule_open(n, TABLE, input.chain);
 	nft_match_group(n, BRIDGE_PORT_GROUP);
 	nft_drop(n);
 	nft_rule_close(n, rule);
@@ -213,12 +219,11 @@ static int change(const struct bridge *b, uint8_t family, change_fn *apply)
 	const struct addresses a = addresses_of(b, family);
 	const struct nft_element name = interface_element(b->name, NULL), twice = interface_element(b->name, b->name);
 	struct nft_element range[2] = { address_element(&s, &a.first, NULL), address_element(&s, &a.behind, NULL) },
-			   own[2 * ADDRESSES_MAX], gateways[ADDRESSES_MAX];
+			   own[ADDRESSES_MAX], gateways[ADDRESSES_MAX];
 	range[1].is_end = 1;
 	for (size_t i = 0; i < a.count; i++) {
 		gateways[i] = address_element(&s, &a.own[i], NULL);
-		own[2 * i] = address_element(&s, &a.own[i], b->name);
-		own[2 * i + 1] = address_element(&s, &a.own[i], "lo");
+		own[i] = address_element(&s, &a.own[i], b->name);
 	}
 	nft_begin(&n, family);
 	apply(&n, TABLE, &s.bridges, &name, 1);
@@ -226,7 +231,7 @@ static int change(const struct bridge *b, uint8_t family, change_fn *apply)
 	apply(&n, TABLE, &s.same, &twice, !b->apart); /* the machine would be a way around the bridge */
 	apply(&n, TABLE, &s.inside, range, b->internal || b->no_masquerade ? 0 : 2);
 	apply(&n, TABLE, &s.gateways, gateways, a.count);
-	apply(&n, TABLE, &s.own, own, 2 * a.count);
+	apply(&n, TABLE, &s.own, own, a.count);
 	return nft_commit(&n);
 }
 

@@ -295,6 +295,13 @@ static void match_protocol(struct nft *n, uint8_t protocol)
 	compare(n, NFT_CMP_EQ, &protocol, sizeof protocol);
 }
 
+void nft_match_loopback(struct nft *n)
+{
+	const uint32_t lo = 1; /* LOOPBACK_IFINDEX of the kernel */
+	load_meta(n, NFT_REG_1, NFT_META_IIF);
+	compare(n, NFT_CMP_EQ, &lo, sizeof lo);
+}
+
 void nft_match_group(struct nft *n, uint32_t group)
 {
 	load_meta(n, NFT_REG_1, NFT_META_IIFGROUP);

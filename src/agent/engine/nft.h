@@ -61,6 +61,7 @@ void nft_rule_close(struct nft *n, size_t opened);
 void nft_match_destination(struct nft *n, const struct subnet *s); /* IPv4 */
 void nft_match_established(struct nft *n);                         /* or related */
 void nft_match_port(struct nft *n, uint8_t protocol, uint16_t port);
+void nft_match_loopback(struct nft *n);              /* it comes in by lo */
 void nft_match_group(struct nft *n, uint32_t group); /* of the interface that a packet comes in by */
 void nft_match_neighbours(struct nft *n);            /* messages of neighbour discovery, RFC 4861 */
 
