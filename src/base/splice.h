@@ -2,6 +2,8 @@
  * Moves bytes both ways between two TCP sockets without copying them. */
 #pragma once
 
+#include <sys/socket.h>
+
 #include "base/loop.h"
 
 struct splice;
@@ -20,7 +22,8 @@ struct splice_events {
  * backpressure pass from each side to the other. A connection takes a pipe a direction while bytes
  * wait in it. The process ignores SIGPIPE. */
 int splice_new(struct loop *l, int client, const struct splice_events *events, void *data, struct splice **ret);
-/* Takes a socket on which connect(2) was called, in place of one that was refused. 0 or -errno. */
-int splice_connect(struct splice *s, int fd);
+/* Takes a socket and connects it, in place of one that was refused. 0 or -errno. */
+int splice_connect(struct splice *s, int fd, const struct sockaddr *to, socklen_t size);
+int splice_inside(const struct splice *s); /* that socket, borrowed; -1: none */
 /* Before both directions have ended: resets the client's connection. */
 void splice_free(struct splice *s);

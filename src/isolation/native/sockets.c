@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -25,10 +23,6 @@
 
 enum { CONTROL = 3, JOIN_USER = 4, JOIN_INIT = 5 };
 enum { ASK_MAX = FD_PASS_MAX, POOL_FIRST = 4, POOL_MAX = 128, GROWTH = 4, IDLE_MS = 5000 };
-/* connect(2) gives up after 127 s, whatever the machine sets: tcp(7). A service whose network went
- * away with it is noticed after some minutes. */
-enum { SYN_RETRIES = 6, KEEPALIVE_IDLE_S = 60, KEEPALIVE_INTERVAL_S = 15 };
-
 struct pool {
 	int fds[POOL_MAX];
 	size_t count, asked, wanted;
@@ -57,16 +51,7 @@ static const struct {
 
 static int open_one(unsigned kind)
 {
-	int one = 1, retries = SYN_RETRIES, idle_s = KEEPALIVE_IDLE_S, interval_s = KEEPALIVE_INTERVAL_S;
-	int fd = socket(kinds[kind].family, kinds[kind].type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0 && kinds[kind].type == SOCK_STREAM) {
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
-	}
-	return fd;
+	return socket(kinds[kind].family, kinds[kind].type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 static int answer(const unsigned char question[2])
@@ -75,7 +60,7 @@ static int answer(const unsigned char question[2])
 	while (p.count < question[1] && p.count < FD_PASS_MAX && (p.fds[p.count] = open_one(question[0])) >= 0)
 		p.count++;
 	ssize_t n = fd_send_bytes(CONTROL, question, 2, p.fds, p.count, 0);
-	fd_pass_close(&p);
+	fd_close_from(CONTROL + 1, NULL, 0);
 	return n == 2;
 }
 

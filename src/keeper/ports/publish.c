@@ -21,8 +21,6 @@ enum {
 	KEPT_FILES = 256,            /* descriptors for everything else */
 	FILES_A_CONNECTION = 6,      /* two sockets, two pipes */
 	CONNECTIONS_MAX = 64 * 1024, /* of a machine */
-	KEEPALIVE_IDLE_S = 60,
-	KEEPALIVE_INTERVAL_S = 15,
 };
 
 /* ---- ports ---- */
@@ -41,7 +39,7 @@ static void on_port(struct source *s, int fd, uint32_t events, void *data)
  * notice it, as the keeper answers its probes. */
 static void set_options(int listening)
 {
-	int one = 1, idle_s = KEEPALIVE_IDLE_S, interval_s = KEEPALIVE_INTERVAL_S;
+	int one = 1, idle_s = PUBLISH_IDLE_S, interval_s = PUBLISH_INTERVAL_S;
 	setsockopt(listening, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	setsockopt(listening, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 	setsockopt(listening, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);

@@ -7,6 +7,8 @@
 #include "http/http.h"
 #include "keeper/keeper.h"
 
+enum { PUBLISH_IDLE_S = 60, PUBLISH_INTERVAL_S = 15 }; /* of SO_KEEPALIVE */
+
 /* The sockets of all published ports. */
 struct publisher {
 	struct keeper *keeper;
@@ -18,7 +20,9 @@ struct publisher {
 	size_t connections, connections_max; /* that have sockets of ours: being dialled, or spliced */
 	int is_full;                         /* some ports do not accept until a connection ends */
 	struct source *retry;                /* they accept then */
-	struct udp_flows *flows;             /* of all UDP ports; NULL before the first */
+	struct source *young;                /* options for those that are not over by then */
+	int has_young;
+	struct udp_flows *flows; /* of all UDP ports; NULL before the first */
 };
 
 /* Makes k->publisher and binds all ports of the machine: 0, or -EADDRINUSE and an error that names

@@ -8,6 +8,8 @@
  * Where nobody listens it is reset. Further clients wait in the port's own backlog if there are too
  * many already, or no more descriptors. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -21,6 +23,7 @@
 #include "keeper/ports/publish.h"
 
 enum { STREAMS_MAX = 64 /* of a port: sessions need streams, too */, ACCEPTS_A_TURN = 32, RETRY_MS = 1000 };
+enum { YOUNG_MS = 1000, SYN_RETRIES = 6 };
 
 struct connection {
 	struct connection *next, **link;
@@ -29,6 +32,7 @@ struct connection {
 	int client;             /* -1: the splice has it */
 	unsigned address;       /* the next to try */
 	int waits;              /* for a socket */
+	int lasts;              /* its socket inside has the options of one that does */
 	struct splice *splice;
 	struct http_call *call; /* dials by a stream */
 	struct source *source;  /* whether the client goes away meanwhile */
@@ -119,6 +123,51 @@ static void dial_by_stream(struct connection *c)
 		publish_tcp_update(c->port);
 }
 
+/* ---- connections that last ---- */
+
+/* connect(2) gives up after 127 s, whatever the machine sets: tcp(7). A service whose network went
+ * away with it is noticed after some minutes. */
+static void set_lasting(const struct connection *c)
+{
+	int one = 1, retries = SYN_RETRIES, idle_s = PUBLISH_IDLE_S, interval_s = PUBLISH_INTERVAL_S;
+	int fd = c->splice ? splice_inside(c->splice) : -1;
+	if (fd < 0)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof retries);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+}
+
+static void set_all_lasting(struct connection *list, int new_ones_first)
+{
+	for (struct connection *c = list; c && !(new_ones_first && c->lasts); c = c->next) {
+		if (!c->lasts)
+			set_lasting(c);
+		c->lasts = 1;
+	}
+}
+
+static void on_young(struct source *s, void *data)
+{
+	struct publisher *p = data;
+	p->has_young = 0;
+	set_all_lasting(p->spliced, 1);
+	for (struct published *port = p->ports; port; port = port->next)
+		set_all_lasting(port->dialling, 0);
+}
+
+/* Most connections are over before that. */
+static void expect_to_last(struct connection *c)
+{
+	struct publisher *p = c->publisher;
+	c->lasts = 0;
+	if (p->has_young || (!p->young && loop_add_timer(p->keeper->loop, UINT64_MAX, on_young, p, &p->young) < 0))
+		return;
+	p->has_young = 1;
+	source_set_timer(p->young, clock_deadline(YOUNG_MS));
+}
+
 /* ---- by a socket inside ---- */
 
 static void try_next(struct connection *c);
@@ -134,6 +183,7 @@ static void on_connected(void *data)
 	c->port = NULL;
 	unlink_from(c);
 	link_to(c, &c->publisher->spliced);
+	expect_to_last(c);
 }
 
 static void on_ended(void *data)
@@ -148,10 +198,12 @@ static int begin_splice(struct connection *c, int fd, const struct inside_addres
 		.connected = on_connected,
 		.ended = on_ended };
 	AUTO_FD int inside = fd;
-	int r = connect(fd, (const struct sockaddr *)&to->address, to->size) < 0 && errno != EINPROGRESS ? -errno : 0;
-	if (r == 0 && !c->splice)
-		r = splice_new(c->port->keeper->loop, TAKE_FD(c->client), &events, c, &c->splice);
-	return r < 0 ? r : splice_connect(c->splice, TAKE_FD(inside));
+	int r = c->splice ? 0 : splice_new(c->port->keeper->loop, TAKE_FD(c->client), &events, c, &c->splice);
+	if (r == 0)
+		r = splice_connect(c->splice, TAKE_FD(inside), (const struct sockaddr *)&to->address, to->size);
+	if (r == 0)
+		expect_to_last(c);
+	return r;
 }
 
 static void try_next(struct connection *c)
@@ -256,4 +308,5 @@ void publish_tcp_free_spliced(struct publisher *p)
 {
 	free_all(p->spliced);
 	source_free(TAKE_PTR(p->retry));
+	source_free(TAKE_PTR(p->young));
 }

@@ -3,7 +3,7 @@
  * backpressure. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -61,12 +61,17 @@ static int listen_somewhere(struct sockaddr_in *ret)
 	return fd;
 }
 
-static int connect_to(const struct sockaddr_in *address, int flags)
+static int connect_to(const struct sockaddr_in *address)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-	int r = connect(fd, (const struct sockaddr *)address, sizeof *address);
-	assert_true(r == 0 || errno == EINPROGRESS);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)address, sizeof *address), 0);
 	return fd;
+}
+
+static int splice_to(struct fixture *f, const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return splice_connect(f->splice, fd, (const struct sockaddr *)address, sizeof *address);
 }
 
 static int set_up(void **state)
@@ -108,7 +113,7 @@ static void begin(struct fixture *f)
 	static const struct splice_events events = { .refused = on_refused,
 		.connected = on_connected,
 		.ended = on_ended };
-	f->client = connect_to(&f->address, 0);
+	f->client = connect_to(&f->address);
 	f->accepted = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	assert_int_equal(splice_new(f->loop, f->accepted, &events, f, &f->splice), 0);
 	fd_set_nonblocking(f->client, 1);
@@ -116,9 +121,9 @@ static void begin(struct fixture *f)
 
 static void connect_inside(struct fixture *f)
 {
-	assert_int_equal(splice_connect(f->splice, connect_to(&f->address, SOCK_NONBLOCK)), 0);
-	f->server = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_int_equal(splice_to(f, &f->address), 0);
 	run_until(f, &f->connected);
+	f->server = accept4(f->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
 /* The first result of recv(2) but EAGAIN. */
@@ -236,7 +241,7 @@ static void test_refused(void **state)
 {
 	struct fixture *f = *state;
 	begin(f);
-	assert_int_equal(splice_connect(f->splice, connect_to(&f->nobody, SOCK_NONBLOCK)), 0);
+	assert_int_equal(splice_to(f, &f->nobody), 0);
 	run_until(f, &f->refused);
 	assert_int_equal(f->refused, ECONNREFUSED);
 	assert_false(f->ended);
@@ -367,9 +372,64 @@ static void test_urgent(void **state)
 	assert_memory_equal(bytes, "ef!gh", 5);
 }
 
+static struct tcp_info tcp_info_of(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof info;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info;
+}
+
+static int tcp_option(int fd, int option)
+{
+	int value;
+	socklen_t size = sizeof value;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, option, &value, &size), 0);
+	return value;
+}
+
+/* The last acknowledgement of the handshake goes with the first message, and the end with the last.
+ * The service's pieces are acknowledged at once nevertheless. */
+static void test_saves_packets(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	assert_int_equal(send(f->client, "ask", 3, 0), 3);
+	connect_inside(f);
+	int inside = splice_inside(f->splice);
+	expect(f, f->server, "ask");
+	assert_int_equal(tcp_info_of(inside).tcpi_segs_out, 2); /* and SYN */
+	assert_int_equal(tcp_option(inside, TCP_QUICKACK), 1);
+	assert_int_equal(send(f->server, "answer", 6, MSG_MORE), 6);
+	fd_close(TAKE_FD(f->server));
+	expect(f, f->client, "answer");
+	expect_end(f, f->client);
+	assert_int_equal(tcp_info_of(f->accepted).tcpi_data_segs_out, 1);
+	assert_true(tcp_info_of(f->client).tcpi_segs_in <= 3); /* SYN, acknowledgement, answer with end */
+}
+
+/* A service may speak first: it hears of the client at once. */
+static void test_service_speaks_first(void **state)
+{
+	struct fixture *f = *state;
+	begin(f);
+	connect_inside(f);
+	assert_true(f->server >= 0);
+	assert_int_equal(tcp_option(splice_inside(f->splice), TCP_NODELAY), 0);
+	assert_int_equal(send(f->server, "220", 3, 0), 3);
+	expect(f, f->client, "220");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(send(f->client, "helo", 4, 0), 4);
+		expect(f, f->server, "helo");
+		assert_int_equal(tcp_option(splice_inside(f->splice), TCP_NODELAY), i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_saves_packets, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_service_speaks_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_close, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_resets, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reset_after_end, set_up, tear_down),

@@ -3,6 +3,7 @@
  * are sockets of the test. What goes by streams: test_resources.c. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
 #include "fixture.h"
@@ -134,6 +135,60 @@ static void test_connection(void **state)
 	assert_int_equal(receive(f, nobody, (char[1]){ 0 }, 1), -1);
 	assert_int_equal(errno, ECONNRESET);
 	assert_null(f->fake->dialled);
+}
+
+/* The keeper's socket that is connected to this one; -1: none. */
+static int other_end(int fd)
+{
+	struct sockaddr_in peer, own;
+	socklen_t size = sizeof peer;
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &size), 0);
+	for (int other = 3; other < 1024; other++) {
+		size = sizeof own;
+		if (getsockname(other, (struct sockaddr *)&own, &size) == 0 && own.sin_family == AF_INET &&
+		    own.sin_port == peer.sin_port)
+			return other;
+	}
+	return -1;
+}
+
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof value;
+	return getsockopt(fd, level, option, &value, &size) < 0 ? -1 : value;
+}
+
+static void wait_keepalive(struct fixture *f, int fd)
+{
+	uint64_t deadline = clock_deadline(60000);
+	while (option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 1 && clock_now_ms() < deadline)
+		loop_step(f->loop, clock_deadline(20));
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_SYNCNT), 6);
+}
+
+/* Of a service that goes away without a word: also of the connections after the first. */
+static void test_lasting_connections(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t inside;
+	AUTO_FD int listening = serve("127.0.0.1", SOCK_STREAM, 16, &inside);
+	uint16_t host = publish(f, inside, 0);
+	begin_with_sockets(f);
+	int clients[3], services[3];
+	for (int i = 0; i < 3; i++) {
+		clients[i] = connect_port(host, SOCK_STREAM);
+		services[i] = accept_inside(f, listening);
+		if (i != 1)
+			wait_keepalive(f, other_end(services[i]));
+	}
+	assert_int_equal(option_of(other_end(services[1]), SOL_SOCKET, SO_KEEPALIVE), 1);
+	for (int i = 0; i < 3; i++) {
+		close(clients[i]);
+		close(services[i]);
+	}
 }
 
 static void test_service_on_six_alone(void **state)
@@ -312,6 +367,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KEEPER_TEST(test_connection),
+		KEEPER_TEST(test_lasting_connections),
 		KEEPER_TEST(test_service_on_six_alone),
 		KEEPER_TEST(test_datagrams),
 		KEEPER_TEST(test_datagrams_follow),
