@@ -528,7 +528,7 @@ on()
 }
 
 @test "a container stands on the files of one that has ended" {
-	local below above
+	local below above top
 	docker run --name below busybox:test sh -c 'echo x >/x && rm /etc/group && chmod 701 / && rm -r /etc/init.d; mkdir -p /etc/init.d && touch /etc/init.d/y'
 	below=$(docker inspect -f '{{.Id}}' below)
 	above=$(on "$below" busybox:test 'echo $(cat /x; ls /etc/group /etc/init.d 2>&1; stat -c %a /); echo z >/z; exec sleep 1000' | jq -r .Id)
@@ -541,6 +541,11 @@ on()
 	contains "$(on "${below//[0-9]/0}" busybox:test true)" 'No such container'
 	docker kill "$above" >/dev/null
 	equal 'A /z' "$(docker diff "$above")"
+	# Each one further down stays, too.
+	top=$(on "$above" busybox:test 'exec sleep 1000' | jq -r .Id)
+	docker start "$top" >/dev/null
+	contains "$(docker rm below 2>&1)" 'a build runs on its files'
+	docker rm -f "$top" >/dev/null
 	docker rm -f "$above" below >/dev/null
 }
 

@@ -153,3 +153,59 @@ files_of()
 	equal '' "$(docker ps -aq --filter name=big)"
 	timeout 120 sh -c "until [ -z \"\$(find '$folder' -maxdepth 1 -name '.gone-*' -o -maxdepth 1 -name '$id' -o -maxdepth 1 -name '0*7')\" ]; do sleep 0.1; done"
 }
+
+@test "a container whose record the next engine cannot read keeps its files" {
+	local id record
+	docker run --name unread busybox:test sh -c 'echo kept >/file'
+	id=$(docker inspect -f '{{.Id}}' unread)
+	record=/var/lib/holm/containers/$id
+	as_root box sh -c "cp '$record' /root/record && echo '{}' >'$record'"
+	until_true 60 strike_engine
+	equal '' "$(docker ps -aq --filter name=unread)"
+	as_root box sh -c "mv /root/record '$record'"
+	until_true 60 strike_engine
+	equal kept "$(docker cp unread:/file - | tar -xOf -)"
+	docker rm unread >/dev/null
+}
+
+# start_and_leave EXEC: asks for the start of a command, and is gone before the engine reads that.
+start_and_leave()
+{
+	python3 - "$SOCKET" "$1" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(sys.argv[1])
+		s.sendall(b"POST /exec/%s/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 2\r\n\r\n{}" % sys.argv[2].encode())
+	END
+}
+
+has_not_run()
+{
+	[ "$(api GET "/exec/$1/json" | jq -c '[.Running, .ExitCode]')" = '[false,126]' ]
+}
+
+@test "a command whose client is gone before the start is answered does not run" {
+	local id pid
+	requires python3
+	docker run -d --name left busybox:test sleep 1000 >/dev/null
+	id=$(api POST /containers/left/exec -H 'Content-Type: application/json' -d '{"Cmd":["touch","/ran"],"AttachStdout":true}' | jq -r .Id)
+	pid=$(engine)
+	strike STOP "$pid"
+	start_and_leave "$id"
+	strike CONT "$pid"
+	until_true 30 has_not_run "$id"
+	equal null "$(api GET /containers/left/json | jq -c .ExecIDs)"
+	run ! has_file left /ran
+	docker rm -f left >/dev/null
+}
+
+@test "a lent socket takes connections again when one of the most at a time has ended" {
+	local id
+	requires python3
+	id=$(api POST /containers/create -H 'Content-Type: application/json' \
+		-d '{"Image":"busybox:test","Cmd":["sleep","1000"],"HolmFiles":[{"Name":"aa","Target":"/run/aa","Socket":"0:0:600"}]}' | jq -r .Id)
+	docker start "$id" >/dev/null
+	equal 64 "$("$BATS_TEST_DIRNAME/../lib/lent-socket" "$SOCKET" "$id" "/proc/$(engine)/root/run/containers/$id/s-aa" \
+		nsenter --user --target "$(engine)" --setuid 0 --setgid 0)"
+	docker rm -f "$id" >/dev/null
+}

@@ -369,6 +369,13 @@ caps()
 	docker kill work >/dev/null
 	wait $!
 	equal '{"StatusCode":137}' "$(cat "$BATS_TEST_TMPDIR/end")"
+	# A restart of one that was started so is answered when it runs, not at its end.
+	docker create --name once busybox:test sleep 1000 >/dev/null
+	api POST /containers/once/run >/dev/null &
+	until_true 60 is_status once running
+	equal 204 "$(status POST '/containers/once/restart?t=0')"
+	docker rm -f once >/dev/null
+	wait $!
 	docker rm seven wrong work >/dev/null
 }
 
