@@ -168,6 +168,17 @@ files_of()
 	docker rm unread >/dev/null
 }
 
+@test "a record that a loss of power has emptied goes, with its container's files" {
+	local id folder="$XDG_DATA_HOME/holm/machines/box/containers"
+	id=$(docker create --rm busybox:test true)
+	[ -d "$folder/$id" ]
+	as_root box sh -c ": >/var/lib/holm/containers/$id"
+	until_true 60 strike_engine
+	run ! docker inspect "$id"
+	as_root box sh -c "! test -e /var/lib/holm/containers/$id"
+	until_true 60 sh -c "! test -e '$folder/$id'"
+}
+
 # start_and_leave EXEC: asks for the start of a command, and is gone before the engine reads that.
 start_and_leave()
 {

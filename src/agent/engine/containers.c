@@ -144,8 +144,11 @@ static void load_one(struct engine *e, const char *id)
 {
 	AUTO_ERROR struct error *err = NULL;
 	struct record r;
-	if (record_load(e->records, id, &r, &err) < 0) {
+	int result = record_load(e->records, id, &r, &err);
+	if (result < 0) {
 		log_warning("the record of container %.12s is left out: %s", id, error_text(err, EBADMSG));
+		if (result == -ENODATA)
+			record_remove(e->records, id);
 		return;
 	}
 	if (!has_folder(e, id) || is_taken(e, r.name)) {

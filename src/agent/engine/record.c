@@ -155,6 +155,8 @@ int record_load(int directory, const char *id, struct record *ret, struct error 
 	AUTO_FD int fd = openat(directory, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "cannot open it");
+	if (S_ISREG(st.st_mode) && st.st_size == 0)
+		return error_set(err, ENODATA, "it was lost with the machine's power");
 	int result = S_ISREG(st.st_mode) ? fd_read_all(fd, RECORD_MAX, &text, &size) : -EINVAL;
 	if (result < 0)
 		return error_set_errno(err, result, "cannot read it");

@@ -39,6 +39,7 @@ void record_done(struct record *r);
 /* The files. `directory`: of the records, not O_PATH. 0 or -errno. A saved record outlives a loss
  * of power, except that of a container that goes with its end (--rm) or with its build. */
 int record_save(int directory, const struct record *r);
+/* 0, -ENODATA if such a record was lost, or -errno. */
 int record_load(int directory, const char *id, struct record *ret, struct error **err);
 void record_remove(int directory, const char *id);
 
