@@ -179,6 +179,43 @@ files_of()
 	until_true 60 sh -c "! test -e '$folder/$id'"
 }
 
+# strike_at_freeze CGROUP: kills the engine as soon as it freezes the container. The shell is too
+# slow for that. Prints a line before it waits.
+strike_at_freeze()
+{
+	local pid
+	pid=$(engine)
+	exec nsenter --user --target "$pid" --setuid 0 --setgid 0 python3 - "$pid" "$1/cgroup.freeze" <<-'END'
+		import os, sys, time
+		deadline = time.monotonic() + 60
+		with open(sys.argv[2], "rb", 0) as freeze:
+		    print("waits", flush=True)
+		    while os.pread(freeze.fileno(), 1, 0) != b"1":
+		        if time.monotonic() > deadline:
+		            sys.exit(1)
+		os.kill(int(sys.argv[1]), 9)
+	END
+}
+
+@test "an engine that is killed while it pauses a container for a commit: the container goes on" {
+	local id cgroup fd line
+	requires python3
+	# So many take a moment to freeze.
+	id=$(docker run -d busybox:test sh -c 'i=0; while [ $i -lt 300 ]; do sleep 1000 & i=$((i + 1)); done; touch /all; wait')
+	until_true 60 has_file "$id" /all
+	cgroup=$(world_cgroups | grep "/$id\$") || skip "containers have no cgroups here"
+	exec {fd}< <(strike_at_freeze "$cgroup")
+	read -r -u "$fd" line
+	equal waits "$line"
+	docker commit "$id" busy:1 >/dev/null 2>&1 || true
+	run ! read -r -u "$fd" line
+	exec {fd}<&-
+	until_true 60 is_status "$id" running
+	equal 0 "$(cat "$cgroup/cgroup.freeze")"
+	docker rm -f "$id" >/dev/null
+	docker images -q busy | xargs -r docker rmi >/dev/null
+}
+
 # start_and_leave EXEC: asks for the start of a command, and is gone before the engine reads that.
 start_and_leave()
 {

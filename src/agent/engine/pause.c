@@ -135,6 +135,11 @@ void engine_unpause(struct engine *e, struct http_exchange *x, const char *name)
 	struct container *c = engine_find(e, x, name);
 	if (!c)
 		return;
+	if (c->pausing) {
+		give_up(c, "it is being unpaused");
+		http_respond(x, 204, NULL, NULL, 0);
+		return;
+	}
 	if (!c->paused) {
 		int r = error_set(&err, EIO, "Container %s is not paused", c->record.id);
 		engine_error(x, r, err);

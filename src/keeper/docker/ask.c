@@ -27,7 +27,7 @@ static int parse(struct ask *a, struct json_object **ret)
 		return -EPROTO;
 	buffer_consume(&a->in, (size_t)size);
 	if (head.status >= 300)
-		return head.status == 404 ? -ENOENT : -EIO;
+		return head.status == 404 ? -ENOENT : head.status == 503 ? -EAGAIN : -EIO;
 	if (head.status == 204)
 		return 0;
 	if (head.chunked || head.content_length < 0 || (size_t)head.content_length != a->in.size)

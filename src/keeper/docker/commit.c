@@ -9,15 +9,26 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "docker/route.h"
 #include "keeper/docker/private.h"
+
+enum { THAWS_MAX = 60, THAW_MS = 1000 };
 
 struct commit {
 	struct docker_request *q;
 	char *id, *base; /* of the container, of its image */
 	struct json_object *config;
-	int paused;
+	int paused; /* or it may be */
+};
+
+/* A container that has to go on, also if the engine or the agent ends meanwhile. */
+struct thaw {
+	struct keeper *keeper;
+	char *target;
+	unsigned count;
+	struct source *timer;
 };
 
 /* Its request is answered. */
@@ -44,11 +55,47 @@ static char *query(const struct commit *c, const char *key)
 	return NULL;
 }
 
+/* ---- the end of the pause ---- */
+
+/* Whether the engine has said nothing, so that it may have been killed. */
+static int has_no_answer(int code)
+{
+	return code < 0 && code != -EIO && code != -ENOENT;
+}
+
+static void thaw(struct thaw *t);
+
+static void on_thaw_time(struct source *s, void *data)
+{
+	struct thaw *t = data;
+	source_free(TAKE_PTR(t->timer));
+	thaw(t);
+}
+
+static void on_thawed(int code, struct json_object *answer, void *data)
+{
+	struct thaw *t = data;
+	if (has_no_answer(code) && ++t->count < THAWS_MAX &&
+	    loop_add_timer(keeper_loop(t->keeper), clock_deadline(THAW_MS), on_thaw_time, t, &t->timer) == 0)
+		return;
+	free(t->target);
+	free(t);
+}
+
+static void thaw(struct thaw *t)
+{
+	int r = docker_ask(t->keeper, "POST", t->target, NULL, on_thawed, t);
+	if (r < 0)
+		on_thawed(r, NULL, t);
+}
+
 static void unpause(const struct commit *c)
 {
-	AUTOFREE char *target = xasprintf("/containers/%s/unpause", c->id);
-	if (c->paused)
-		(void)docker_ask(c->q->keeper, "POST", target, NULL, NULL, NULL);
+	if (!c->paused)
+		return;
+	struct thaw *t = xnew(struct thaw);
+	*t = (struct thaw){ .keeper = c->q->keeper, .target = xasprintf("/containers/%s/unpause", c->id) };
+	thaw(t);
 }
 
 /* ---- the configuration ---- */
@@ -193,8 +240,8 @@ static void on_paused(int code, struct json_object *answer, void *data)
 {
 	struct commit *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	/* An engine that is late may still pause it. */
-	c->paused = code == 0 || code == -ETIMEDOUT;
+	/* An engine that is late may still pause it, and one that was killed may have done so. */
+	c->paused = code == 0 || has_no_answer(code);
 	int r = c->q->exchange ? commit(c, &err) : -ECANCELED;
 	if (r < 0) {
 		unpause(c);
@@ -204,19 +251,22 @@ static void on_paused(int code, struct json_object *answer, void *data)
 
 /* ---- the container ---- */
 
-static int read_container(struct commit *c, struct json_object *o, int *ret_running, struct error **err)
+static int read_container(struct commit *c, struct json_object *o, int *ret_runs, struct error **err)
 {
 	AUTO_JSON struct json_object *images = docker_images_load(c->q->keeper);
 	struct json_object *config = NULL, *state = NULL;
 	const char *id = NULL, *base = NULL;
-	int r;
+	int r, paused = 0;
 	if ((r = json_get_string(o, "Id", &id, err)) < 0 || (r = json_get_string(o, "Image", &base, err)) < 0 ||
 	    (r = json_get_object(o, "Config", &config, err)) < 0)
 		return r;
 	if (strlen(id) != strspn(id, "0123456789abcdef") || !json_object_object_get_ex(images, base, NULL))
 		return error_set(err, ENOENT, "no container of this machine was made from the image %.71s", base);
-	if (json_get_object(o, "State", &state, NULL) == 0)
-		json_get_bool(state, "Running", ret_running, NULL);
+	if (json_get_object(o, "State", &state, NULL) == 0) {
+		json_get_bool(state, "Running", ret_runs, NULL);
+		json_get_bool(state, "Paused", &paused, NULL);
+	}
+	*ret_runs &= !paused; /* that is the user's */
 	c->id = xstrdup(id);
 	c->base = xstrdup(base);
 	c->config = image_config(config, c->q->body);
@@ -227,19 +277,19 @@ static void on_inspected(int code, struct json_object *answer, void *data)
 {
 	struct commit *c = data;
 	AUTO_ERROR struct error *err = NULL;
-	int running = 0, r = code;
+	int runs = 0, r = code;
 	if (code == -ENOENT)
 		error_set(&err, ENOENT, "No such container: %.256s", c->q->name);
 	if (r == 0)
-		r = c->q->exchange && answer ? read_container(c, answer, &running, &err) : -EPROTO;
+		r = c->q->exchange && answer ? read_container(c, answer, &runs, &err) : -EPROTO;
 	if (r < 0) {
 		fail(c, r, err);
 		return;
 	}
 	AUTOFREE char *wish = query(c, "pause"), *target = xasprintf("/containers/%s/pause", c->id);
-	int pauses = running && !streq(wish, "0") && !streq(wish, "false") && !streq(wish, "False");
+	int pauses = runs && !streq(wish, "0") && !streq(wish, "false") && !streq(wish, "False");
 	if (!pauses || docker_ask(c->q->keeper, "POST", target, NULL, on_paused, c) < 0)
-		on_paused(-ENOTCONN, NULL, c);
+		on_paused(-EIO, NULL, c);
 }
 
 /* The body is a configuration, null, or nothing. */
