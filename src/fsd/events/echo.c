@@ -23,9 +23,9 @@
 static const struct {
 	uint32_t names, states;
 } changes[] = {
-	/* IN_ATTRIB with what makes and writes files: whose they are is set, and setuid goes
-	 * (ownership.c) */
-	[FUSE_SETATTR] = { 0, WATCH_STATES }, /* a new size: opens, truncates, closes */
+	/* Creating and writing also cause IN_ATTRIB: the server sets the owner, and the kernel
+	 * clears set-id bits (ownership.c) */
+	[FUSE_SETATTR] = { 0, WATCH_STATES }, /* for a new size the server opens, truncates and closes */
 	[FUSE_SYMLINK] = { IN_CREATE, IN_ATTRIB },
 	[FUSE_MKNOD] = { IN_CREATE, IN_ATTRIB },
 	[FUSE_MKDIR] = { IN_CREATE, IN_ATTRIB },
@@ -34,10 +34,10 @@ static const struct {
 	[FUSE_RENAME] = { IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB },
 	[FUSE_RENAME2] = { IN_MOVED_FROM | IN_MOVED_TO, IN_ATTRIB },
 	[FUSE_LINK] = { IN_CREATE, IN_ATTRIB },
-	[FUSE_OPEN] = { 0, WATCH_STATES }, /* one that fails closes again */
+	[FUSE_OPEN] = { 0, WATCH_STATES }, /* the server closes the file of one that fails */
 	[FUSE_WRITE] = { 0, IN_MODIFY | IN_ATTRIB },
 	[FUSE_RELEASE] = { 0, IN_CLOSE_WRITE },
-	[FUSE_FLUSH] = { 0, IN_CLOSE_WRITE }, /* of the descriptor that an owner's locks had */
+	[FUSE_FLUSH] = { 0, IN_CLOSE_WRITE }, /* closes the descriptor that held an owner's locks */
 	[FUSE_SETLK] = { 0, IN_CLOSE_WRITE },
 	[FUSE_SETXATTR] = { 0, IN_ATTRIB },
 	[FUSE_REMOVEXATTR] = { 0, IN_ATTRIB },
@@ -56,7 +56,7 @@ int echo_serve(struct events *e, struct request *q, int (*handle)(struct request
 {
 	uint32_t opcode = q->header.opcode;
 	struct watch_table *t = &e->watches;
-	/* What it is about to be told of names must not get in the way of what has happened to them
+	/* The reply must not make the guest believe a name whose change still waits in the queue
 	 * (names.c). */
 	if ((opcode == FUSE_LOOKUP || opcode == FUSE_READDIRPLUS) && q->inode->watch) {
 		watch_read(t);
@@ -74,7 +74,7 @@ int echo_serve(struct events *e, struct request *q, int (*handle)(struct request
 		add_id(&c, &other->id);
 	int result = handle(q);
 	if (result >= 0)
-		c.names = changes[opcode].names; /* what failed was somebody else's doing */
+		c.names = changes[opcode].names; /* if the request failed, another process changed the name */
 	for (unsigned n = 0; n < ARRAY_SIZE(q->flight->ids); n++)
 		if (q->flight->found[n])
 			add_id(&c, &q->flight->ids[n]);
@@ -101,7 +101,7 @@ static int has_name(const struct echo_change *c, uint64_t node, const char *name
 	return 0;
 }
 
-/* The file that an event is about: 1, 0 when it is gone. */
+/* Finds the file that an event concerns. 1, or 0 when it is gone. */
 static int identify(struct watch_table *t, const struct watch *w, const char *name, struct file_id *ret)
 {
 	struct statx st;

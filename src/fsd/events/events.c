@@ -23,9 +23,9 @@
  * at most.
  *
  * Failures. If the guest changed the same name first, the replay finds nothing to do, and
- * make_up() reports at least a change of attributes. If the queue is full, events are dropped,
+ * report_instead() reports at least a change of attributes. If the queue is full, events are dropped,
  * with one line in the debug log. If the stream or the replayer ends, the keeper says HELLO with
- * process id 0: everything is forgotten. The replayer's process id lies in shared memory (struct
+ * process id 0, and the server forgets everything. The replayer's process id lies in shared memory (struct
  * share_state), so that the next worker refuses its changes even before a HELLO. The id of the
  * previous replayer stays refused for a while (replayer.c), because a request of it may still be
  * under way. INIT, a guest that starts over, clears both. */
@@ -52,7 +52,7 @@ static void disarm(struct events *e)
 	e->armed = (struct armed){ 0 };
 }
 
-/* Forgets what was said on a connection. */
+/* Forgets the state of a connection. */
 static void forget(struct events *e)
 {
 	disarm(e);
@@ -62,7 +62,7 @@ static void forget(struct events *e)
 	watch_table_clear(&e->watches);
 }
 
-/* Requests are observed only while a replayer exists: nothing is watched without one. */
+/* Observes requests only while a replayer exists: without one there are no watches. */
 static void observe(struct events *e)
 {
 	e->share->observer = replayer_exists(e->share->state) ? &e->observer : NULL;
@@ -74,7 +74,7 @@ static void set_replayer(struct events *e, uint32_t pid)
 	observe(e);
 }
 
-/* The other side is gone. */
+/* Ends the connection: the other side has closed it. */
 static void end(struct events *e)
 {
 	forget(e);
@@ -87,7 +87,7 @@ static void end(struct events *e)
 void events_add(struct events *e, struct event *event)
 {
 	if (event_queue_add(&e->queue, event) < 0 && !e->said_full) {
-		log_debug("the host changes more than the machine can take in; what is too much is not told");
+		log_debug("share events: the queue is full; further changes of the host are not reported");
 		e->said_full = 1;
 	}
 	events_wake(e);
@@ -107,8 +107,8 @@ static void on_happened(struct event *event, void *data)
 	events_add(data, event);
 }
 
-/* 1, 0 when it has to wait, -errno when the other side is gone. */
-static int say(struct events *e, const void *payload, size_t size)
+/* Sends a payload. 1, 0 when it has to wait, -errno when the other side has closed. */
+static int send_payload(struct events *e, const void *payload, size_t size)
 {
 	if (e->blocked || !e->socket_source)
 		return 0;
@@ -125,8 +125,8 @@ static int say(struct events *e, const void *payload, size_t size)
 
 /* --- the next event --- */
 
-/* Where an event is noted when it is told, and what as; NULL for those that may come at any
- * rate. */
+/* The slot that remembers when this state of this file was last reported, and its hash; NULL for
+ * events without a limit of rate. */
 static uint64_t *past_of(struct events *e, const struct event *event, uint64_t *ret_what)
 {
 	if (event->operation < SHARE_MODIFY)
@@ -142,8 +142,8 @@ static uint64_t *past_of(struct events *e, const struct event *event, uint64_t *
 	return &e->past[n].at_ms;
 }
 
-/* Tells of an event: as say(). */
-static int tell(struct events *e, const struct event *event, struct armed *a)
+/* Sends an event. As send_payload(). */
+static int send_event(struct events *e, const struct event *event, struct armed *a)
 {
 	struct {
 		struct share_event head;
@@ -162,11 +162,11 @@ static int tell(struct events *e, const struct event *event, struct armed *a)
 	if (event->name2)
 		memcpy(p.names + p.head.size, event->name2, p.head.size2);
 	a->type &= S_IFMT;
-	return say(e, &p, offsetof(__typeof__(p), names) + p.head.size + p.head.size2);
+	return send_payload(e, &p, offsetof(__typeof__(p), names) + p.head.size + p.head.size2);
 }
 
-/* Arms the next event, if one may be: 1 when there may be more to do, else 0. *ret_at is lowered to
- * when to come back. */
+/* Arms the next event, if it is due. 1 when another may follow at once, else 0. Lowers *ret_at to
+ * the time at which the next is due. */
 static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 {
 	struct event *event = e->queue.first;
@@ -188,7 +188,7 @@ static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 		free(event);
 		return 1;
 	}
-	int r = tell(e, event, &a);
+	int r = send_event(e, event, &a);
 	if (r == 0)
 		event_queue_put_back(&e->queue, event);
 	else if (r < 0)
@@ -204,12 +204,12 @@ static int next(struct events *e, uint64_t now, uint64_t *ret_at)
 	return 0;
 }
 
-/* Does what is due, and sets the timer to when there is more. */
-static void go_on(struct events *e)
+/* Does what is due, and sets the timer for the rest. */
+static void run_due(struct events *e)
 {
 	static const struct share_reset reset = { .type = SHARE_RESET };
 	uint64_t now = clock_now_ms(), at = UINT64_MAX;
-	if (e->resetting && say(e, &reset, sizeof reset) != 0)
+	if (e->resetting && send_payload(e, &reset, sizeof reset) != 0)
 		e->resetting = 0;
 	if (watch_deadline(&e->watches) <= now) {
 		watch_read(&e->watches);
@@ -229,7 +229,7 @@ static void go_on(struct events *e)
 
 static void on_timer(struct source *source, void *data)
 {
-	go_on(data);
+	run_due(data);
 }
 
 void events_wake(struct events *e)
@@ -241,10 +241,10 @@ static void on_watch(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct events *e = data;
 	watch_read(&e->watches);
-	go_on(e);
+	run_due(e);
 }
 
-/* --- what the agent says --- */
+/* --- payloads of the agent --- */
 
 static void on_hello(struct events *e, const void *payload)
 {
@@ -257,13 +257,13 @@ static void on_hello(struct events *e, const void *payload)
 		e->owed = 0;
 }
 
-static void on_wish(struct events *e, const void *payload)
+static void on_watch_request(struct events *e, const void *payload)
 {
-	struct share_watch wish;
-	memcpy(&wish, payload, sizeof wish);
+	struct share_watch request;
+	memcpy(&request, payload, sizeof request);
 	if (e->share->state->replayer == 0)
 		return;
-	watch_set(&e->watches, wish.node, wish.type == SHARE_WATCH ? wish.mask : 0);
+	watch_set(&e->watches, request.node, request.type == SHARE_WATCH ? request.mask : 0);
 	if (e->watches.inotify >= 0 && !e->watch_source)
 		(void)loop_add_io(e->loop, e->watches.inotify, EPOLLIN, on_watch, e, &e->watch_source);
 }
@@ -274,9 +274,9 @@ static void add_state(struct events *e, enum share_operation operation, uint64_t
 	events_add(e, event);
 }
 
-/* The replay did not come to its operation, because somebody inside had been quicker: at least
- * whoever watches wakes up. */
-static void make_up(struct events *e, const struct event *event, int result)
+/* A process inside changed the name first, so the replayer had nothing to do. Reports a change of
+ * attributes instead, which at least wakes the watcher. */
+static void report_instead(struct events *e, const struct event *event, int result)
 {
 	if (event->operation == SHARE_CREATE && result == -EEXIST)
 		add_state(e, SHARE_ATTRIB, event->node, event->name);
@@ -292,14 +292,14 @@ static void on_done(struct events *e, const void *payload)
 {
 	struct share_done done;
 	memcpy(&done, payload, sizeof done);
-	if (done.token == e->owed && done.result != -EBUSY) /* which the agent says while the replayer is stuck */
+	if (done.token == e->owed && done.result != -EBUSY) /* -EBUSY: the replayer is stuck and may still act */
 		e->owed = 0;
 	struct armed a = e->armed;
 	if (!a.event || a.token != done.token)
 		return;
 	e->armed = (struct armed){ 0 };
 	if (!a.used)
-		make_up(e, a.event, done.result);
+		report_instead(e, a.event, done.result);
 	free(a.event);
 	events_wake(e);
 }
@@ -311,8 +311,8 @@ void events_receive(struct events *e, const void *payload, size_t size)
 		void (*handle)(struct events *e, const void *payload);
 	} kinds[] = {
 		[SHARE_HELLO] = { sizeof(struct share_hello), on_hello },
-		[SHARE_WATCH] = { sizeof(struct share_watch), on_wish },
-		[SHARE_UNWATCH] = { sizeof(struct share_watch), on_wish },
+		[SHARE_WATCH] = { sizeof(struct share_watch), on_watch_request },
+		[SHARE_UNWATCH] = { sizeof(struct share_watch), on_watch_request },
 		[SHARE_DONE] = { sizeof(struct share_done), on_done },
 	};
 	unsigned kind = size > 0 ? *(const uint8_t *)payload : 0;
@@ -337,7 +337,7 @@ static void on_socket(struct source *source, int fd, uint32_t events, void *data
 		else if (size <= (ssize_t)sizeof payload)
 			events_receive(e, payload, (size_t)size);
 	}
-	go_on(e);
+	run_due(e);
 }
 
 /* --- the observer --- */
@@ -346,7 +346,7 @@ static int is_replayer(const struct request *q, void *data)
 {
 	struct events *e = data;
 	int found = replayer_is(e->share->state, q->header.pid, q->header.uid);
-	observe(e); /* the last one may have been forgotten just now */
+	observe(e); /* replayer_is() may have forgotten the last one */
 	return found;
 }
 
@@ -367,7 +367,7 @@ static void on_job_has_run(void *data)
 	events_wake(e);
 }
 
-/* The guest starts over: nothing is watched, and the agent hears so. */
+/* The guest starts over: ends all watches, and sends the agent a RESET. */
 static void reset(void *data)
 {
 	struct events *e = data;

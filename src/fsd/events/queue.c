@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two kinds of events: names (made, removed, renamed), whose order matters, and states (content,
- * attributes), of which it is enough to tell the last: the guest looks at the file when it is told.
- * A state that waits already is not added again, unless the name has come to mean another file
- * since. */
+ * The queue holds two kinds of events. Names (created, removed, renamed) keep their order. Of states
+ * (content, attributes) the last is enough, because the guest then looks at the file. So a state
+ * that waits already is not added again, unless the name has come to mean another file since. */
 #include "fsd/events/queue.h"
 
 #include <errno.h>
@@ -54,7 +53,7 @@ int event_queue_has(const struct event_queue *q, uint64_t node, const char *name
 	return e != NULL;
 }
 
-/* Whether e, a state or a removal, waits already. */
+/* 1 if e, a state or a removal, waits already; else 0. */
 static int is_known(const struct event_queue *q, const struct event *e)
 {
 	for (struct event *o = q->last; o; o = o->previous) {
@@ -71,7 +70,7 @@ static int is_known(const struct event_queue *q, const struct event *e)
 	return 0;
 }
 
-/* Takes back what was to be told of a file that is gone again: 1, or 0 when it was there before. */
+/* Removes the waiting events of a file that came and went. 1, or 0 when the file was there before. */
 static int take_back(struct event_queue *q, const struct event *gone)
 {
 	struct event *made = q->last;

@@ -38,7 +38,7 @@
 #include "base/fd.h"
 #include "fsd/request/handlers.h"
 
-/* A name on the host now. */
+/* The host's present state of a name. */
 struct present {
 	struct inode *directory;
 	const char *name;
@@ -54,7 +54,7 @@ static int look(struct share *s, uint64_t node, const char *name, struct present
 	int r = ret->directory ? share_check_name(s, ret->directory, name, HIDDEN_LOOK) : -ESTALE;
 	if (r < 0)
 		return r;
-	/* A directory that has gone has nothing in it: that is still to be told of what was. */
+	/* A deleted directory has no names, and the removal of each is still to be reported. */
 	int directory = inode_directory_fd(&s->inodes, ret->directory);
 	r = directory < 0 ? directory : inode_statx(directory, name, &ret->st);
 	if (r < 0)
@@ -66,15 +66,15 @@ static int look(struct share *s, uint64_t node, const char *name, struct present
 	return 0;
 }
 
-/* Whether the guest has seen already what has the name now. */
+/* 1 if the guest already knows the file that has the name now, else 0. */
 static int is_seen(const struct present *p)
 {
 	return p->exists && p->known && inode_is_named(p->known, p->directory, p->name);
 }
 
-/* --- before: is there something to tell? --- */
+/* --- before the replay: is there something to report? --- */
 
-static void tell_state(struct events *e, const struct event *event)
+static void report_state(struct events *e, const struct event *event)
 {
 	events_add(e, event_new(SHARE_ATTRIB, event->node, event->name, 0, NULL));
 }
@@ -87,7 +87,7 @@ static int prepare_create(const struct present *p, struct armed *ret)
 	return p->exists && known;
 }
 
-/* The node id of what somebody watches under a name that stands for something else by now. */
+/* The node id of a watched inode whose name leads to another file by now; 0: none. */
 static uint64_t watched_before(const struct events *e, const struct present *p)
 {
 	const struct inode *i = watch_named(&e->watches, p->directory, p->name);
@@ -97,7 +97,7 @@ static uint64_t watched_before(const struct events *e, const struct present *p)
 static int prepare_remove(struct events *e, const struct event *event, const struct present *p, struct armed *ret)
 {
 	if (is_seen(p)) {
-		tell_state(e, event);
+		report_state(e, event);
 		return 0;
 	}
 	ret->type = event->directory ? S_IFDIR : S_IFREG;
@@ -110,8 +110,8 @@ static int prepare_rename(struct events *e, const struct event *event, const str
 	struct present to;
 	if (look(e->share, event->node2, event->name2, &to) < 0)
 		return 0;
-	if (is_seen(from)) { /* there is another file of the old name, which stays */
-		tell_state(e, event);
+	if (is_seen(from)) { /* another file has the old name, and stays */
+		report_state(e, event);
 		events_add(e, event_new(SHARE_CREATE, event->node2, event->name2, 0, NULL));
 		return 0;
 	}
@@ -151,7 +151,7 @@ int replay_prepare(struct events *e, const struct event *event, struct armed *re
 
 /* --- the replayer's requests --- */
 
-/* Attributes of a file that may be gone. */
+/* Fills the attributes of a file that the host may have deleted. */
 static void describe(const struct share *s, const struct inode *i, struct statx *st)
 {
 	if (i->handles && inode_statx(i->handles->fd, "", st) == 0)
@@ -168,7 +168,7 @@ static void describe(const struct share *s, const struct inode *i, struct statx 
 	};
 }
 
-/* A record for something that is gone and that the guest need not have known. */
+/* Makes a record for a deleted file that the guest may never have known. 0 or -errno. */
 static int make_record(struct request *q, const struct armed *a, const char *name, struct inode **ret)
 {
 	struct statx st = {
@@ -183,7 +183,7 @@ static int make_record(struct request *q, const struct armed *a, const char *nam
 	return inode_see(&q->share->inodes, q->inode, name, &st, ret);
 }
 
-/* The replayer looks for a name that is gone. */
+/* Answers the replayer's LOOKUP of a name that is gone with the file that had it. */
 static int show_old(struct request *q, struct armed *a, const char *name)
 {
 	struct inode_table *t = &q->share->inodes;
@@ -210,7 +210,7 @@ static int show_old(struct request *q, struct armed *a, const char *name)
 	return reply_counted(q, i, &out);
 }
 
-/* It looks for the name that something was renamed to. */
+/* Answers its LOOKUP of the new name of a rename with the file that had it before. */
 static int show_replaced(struct request *q, const struct armed *a)
 {
 	struct inode *i = inode_find(&q->share->inodes, a->replaced);
@@ -258,25 +258,25 @@ static int replay_create(struct request *q, struct armed *a)
 	a->used = 1;
 	int result = look(q->share, n.nodes[0], n.names[0], &p);
 	if (result == 0 && (!p.exists || (p.st.stx_mode & S_IFMT) != a->type))
-		result = -ENOENT; /* it has gone again */
+		result = -ENOENT; /* the host has removed it again */
 	struct fuse_entry_out out;
 	struct inode *i;
 	if (result == 0)
 		result = name_see(q->share, q->inode, n.names[0], &out, &i);
 	if (result < 0)
 		return result;
-	out.attr_valid = out.attr_valid_nsec = 0; /* whoever makes a file goes on to write it */
+	out.attr_valid = out.attr_valid_nsec = 0; /* the host's program still writes the new file */
 	return reply_counted(q, i, &out);
 }
 
-/* The name is no longer that of i, which stays usable for those who have it open. */
+/* Takes the name from i, which stays usable for processes that have it open. */
 static void unname(struct inode_table *t, struct inode *i, const struct inode *directory, const char *name)
 {
 	if (i && i != t->root && inode_is_named(i, directory, name))
 		inode_unname(t, i, i->handles ? fcntl(i->handles->fd, F_DUPFD_CLOEXEC, 0) : -1);
 }
 
-/* Whether the guest, unless it was shown the old one, means a new file of the name. */
+/* 1 if the guest knows a new file under the name and was not shown the old one, else 0. */
 static int is_too_late(struct request *q, const struct armed *a)
 {
 	struct present p;
@@ -325,7 +325,7 @@ static int replay_rename(struct request *q, struct armed *a)
 	return request_reply(q, NULL, 0);
 }
 
-/* Whether the request's file is the one that the armed event is about, and takes it. */
+/* Uses up the armed event, if it is of this kind and of the request's file: 1, else 0. */
 static int take_state(struct request *q, struct armed *a, enum share_operation operation)
 {
 	if (a->event->operation != operation || !file_id_same(&a->id, &q->inode->id))
@@ -349,13 +349,13 @@ static int replay_setattr(struct request *q, struct armed *a)
 	struct fuse_attr_out out = { 0 };
 	attributes_fill(q->share, q->inode, &st, &out.attr);
 	int64_t mtime = statx_ns(&st.stx_mtime);
-	mtime = q->inode->told.valid ? q->inode->told.mtime_ns : mtime - 1; /* any other one */
+	mtime = q->inode->told.valid ? q->inode->told.mtime_ns : mtime - 1; /* any different time */
 	out.attr.mtime = (uint64_t)(mtime / 1000000000);
 	out.attr.mtimensec = (uint32_t)(mtime % 1000000000);
 	return request_reply(q, &out, sizeof out);
 }
 
-/* A handle that can do nothing: closing it tells inside that somebody has written. */
+/* Opens a handle without rights: closing it raises IN_CLOSE_WRITE inside. */
 static int replay_open(struct request *q, struct armed *a)
 {
 	struct share *s = q->share;
@@ -374,7 +374,7 @@ static int replay_open(struct request *q, struct armed *a)
 	return request_reply(q, &out, sizeof out);
 }
 
-/* The directory of the event may be gone by now. */
+/* Answers for the event's directory even when the host has deleted it. */
 static int replay_getattr(struct request *q, const struct armed *a, int (*handle)(struct request *q))
 {
 	int result = handle(q);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A replayer that was lost may have a request on its way yet, so its number stays refused for a
- * time. */
+ * A replayer that has ended may still have a request under way, so its process id stays refused for
+ * a time. */
 #include "fsd/events/replayer.h"
 
 #include "base/clock.h"
 #include "fsd/files/shared.h"
 
 enum {
-	BEFORE_MS = 10 * 1000, /* a request of a process that has died comes much sooner */
-	OWING_MS = 600 * 1000, /* one that waits inside, for whoever holds a lock on the directory, can come late */
+	BEFORE_MS = 10 * 1000, /* far longer than the request of a dead process can take */
+	OWING_MS = 600 * 1000, /* a request can wait inside for a directory's lock */
 };
 
 int replayer_exists(const struct share_state *state)
@@ -26,7 +26,7 @@ void replayer_forget(struct share_state *state)
 		SHARED_SET(state->before[n].pid, 0U);
 }
 
-/* The one that is forgotten for another: an unused one, or that of the earliest end. */
+/* The slot to reuse: the one of this pid, an unused one, or the one that ends first. */
 static unsigned before_to_use(const struct share_state *state, uint32_t pid)
 {
 	unsigned found = 0;
@@ -50,7 +50,7 @@ void replayer_set(struct share_state *state, uint32_t pid, int owes)
 	SHARED_SET(state->replayer, pid);
 }
 
-/* Those before were root as well, which whoever has their number by now mostly is not. */
+/* A predecessor was root. A process that has its id by now is root rarely. */
 int replayer_is(struct share_state *state, uint32_t pid, uint32_t uid)
 {
 	int found = pid && pid == state->replayer;

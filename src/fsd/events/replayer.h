@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The process inside that replays the host's changes: its number, in memory that outlives a worker
- * (struct share_state). */
+ * The replayer's process id, and those of its predecessors, in memory that outlives a worker (struct
+ * share_state). */
 #pragma once
 
 #include "fsd/request/share.h"
 
-/* Whether there is a replayer, or was one a moment ago. */
+/* 1 if there is a replayer, or was one a moment ago; else 0. */
 int replayer_exists(const struct share_state *state);
-/* The process that replays from now on; 0: none. owes: the one so far was told of something that it
- * did not say it had done. */
+/* Sets the process that replays from now on; 0: none. owes: the previous replayer has not
+ * acknowledged its last event. */
 void replayer_set(struct share_state *state, uint32_t pid, int owes);
+/* 1 if a process is the replayer, or was it a moment ago; else 0. */
 int replayer_is(struct share_state *state, uint32_t pid, uint32_t uid);
-/* Forgets all of them: another guest's processes may have these numbers. */
+/* Forgets all of them: in a new guest other processes may have these ids. */
 void replayer_forget(struct share_state *state);

@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "fsd/events/echo.h"
 
-enum { BUFFER_SIZE = 64 << 10, READS_MAX = 64 /* in a row, lest a busy host keep the guest waiting */ };
+enum { BUFFER_SIZE = 64 << 10, READS_MAX = 64 /* in a row, so that a busy host does not delay the guest */ };
 #define EVENT_SIZE_MAX (sizeof(struct inotify_event) + SHARE_NAME_MAX + 1)
 
 void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
@@ -71,36 +71,34 @@ static void set_wd(struct watch_table *t, struct watch *w, int wd)
 	}
 }
 
-/* w hears of its name by way of parent. */
-static void lean_on(struct watch *w, struct watch *parent)
+/* Makes w depend on parent, which reports changes of w's name. */
+static void add_dependant(struct watch *w, struct watch *parent)
 {
 	w->parent = parent;
-	w->next_leaner = parent->leaners;
-	parent->leaners = w;
+	w->next_dependant = parent->dependants;
+	parent->dependants = w;
 }
 
-/* It hears of its name no more. What it leaned on, if that is not needed any longer, NULL
- * otherwise. */
-static struct watch *stand_alone(struct watch *w)
+/* Detaches w from its parent. Returns the parent if nothing needs it any more, else NULL. */
+static struct watch *remove_dependant(struct watch *w)
 {
 	struct watch *parent = w->parent;
 	if (!parent)
 		return NULL;
-	struct watch **p = &parent->leaners;
+	struct watch **p = &parent->dependants;
 	while (*p != w)
-		p = &(*p)->next_leaner;
-	*p = w->next_leaner;
+		p = &(*p)->next_dependant;
+	*p = w->next_dependant;
 	w->parent = NULL;
-	return !parent->leaners && parent->mask == 0 ? parent : NULL;
+	return !parent->dependants && parent->mask == 0 ? parent : NULL;
 }
 
-/* Takes it out of the table; who leans on it stands alone then. What it leaned on, if that is not
- * needed any more, NULL otherwise. */
+/* Removes w and detaches its dependants. Returns w's parent if nothing needs it any more, else NULL. */
 static struct watch *detach(struct watch_table *t, struct watch *w)
 {
-	struct watch *parent = stand_alone(w);
-	while (w->leaners)
-		(void)stand_alone(w->leaners);
+	struct watch *parent = remove_dependant(w);
+	while (w->dependants)
+		(void)remove_dependant(w->dependants);
 	if (w->wd > 0)
 		(void)inotify_rm_watch(t->inotify, w->wd); /* the kernel may have done so */
 	set_wd(t, w, -1);
@@ -122,14 +120,14 @@ static void on_inode_gone(struct watch *w, void *data)
 	drop(data, w);
 }
 
-static void lean(struct watch_table *t, struct watch *w);
+static void depend_on_directory(struct watch_table *t, struct watch *w);
 
-/* What happens to its name is heard of in another directory now. */
+/* Another directory reports changes of the name now. */
 static void on_inode_moved(struct watch *w, void *data)
 {
-	drop(data, stand_alone(w));
+	drop(data, remove_dependant(w));
 	if (w->mask)
-		lean(data, w);
+		depend_on_directory(data, w);
 }
 
 void watch_table_clear(struct watch_table *t)
@@ -152,7 +150,7 @@ void watch_table_done(struct watch_table *t)
 	free(t->buffer);
 }
 
-/* Opens what is needed for the first watch. */
+/* Opens the inotify instance, for the first watch. 0 or -errno. */
 static int start(struct watch_table *t)
 {
 	if (t->inotify >= 0)
@@ -173,12 +171,12 @@ static uint32_t host_mask(const struct watch *w)
 	uint32_t mask = w->mask & WATCH_STATES;
 	if (w->mask & WATCH_NAMES)
 		mask |= WATCH_NAMES;
-	if (w->leaners)
+	if (w->dependants)
 		mask |= IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 	return mask ? mask | IN_EXCL_UNLINK : 0;
 }
 
-/* Tells the host what is wanted of it now: 0 or -errno. */
+/* Sets the host's watch to the present mask. 0 or -errno. */
 static int apply(struct watch_table *t, struct watch *w)
 {
 	AUTO_FD int owned = -1;
@@ -192,9 +190,9 @@ static int apply(struct watch_table *t, struct watch *w)
 		return -errno;
 	struct watch *other = find(t, wd);
 	if (other != w) {
-		if (other) { /* two records of one file: the older one was of another file, which is gone */
+		if (other) { /* two records of one file: the older one is of a deleted file with the same number */
 			set_wd(t, other, -1);
-			while (other && other != w) /* whatever goes with the other, this one stays */
+			while (other && other != w) /* but never w itself */
 				other = detach(t, other);
 		}
 		set_wd(t, w, wd);
@@ -217,8 +215,8 @@ static struct watch *add(struct watch_table *t, struct inode *i)
 	return w;
 }
 
-/* Has the directory above watched. It does not matter much if that cannot be. */
-static void lean(struct watch_table *t, struct watch *w)
+/* Adds a watch of the directory above. Without it only changes of w's name go unreported. */
+static void depend_on_directory(struct watch_table *t, struct watch *w)
 {
 	struct inode *above = w->inode->parent;
 	if (w->parent || !above)
@@ -226,37 +224,38 @@ static void lean(struct watch_table *t, struct watch *w)
 	struct watch *p = above->watch ? above->watch : add(t, above);
 	if (!p)
 		return;
-	int is_first = !p->leaners;
-	lean_on(w, p);
+	int is_first = !p->dependants;
+	add_dependant(w, p);
 	if (is_first && apply(t, p) < 0)
-		drop(t, stand_alone(w));
+		drop(t, remove_dependant(w));
 }
 
 static void say_limit(struct watch_table *t, int error)
 {
 	if (!t->said_limit)
-		log_debug("not every change of the host is told to the machine: %s",
-		    error < 0 ? strerror(-error) : "too much is watched inside");
+		log_debug("share events: some changes of the host are not reported to the machine: %s",
+		    error < 0 ? strerror(-error) : "too many watches inside");
 	t->said_limit = 1;
 }
 
 static void unset(struct watch_table *t, struct watch *w)
 {
 	w->mask = 0;
-	if (!w->leaners || apply(t, w) < 0)
+	if (!w->dependants || apply(t, w) < 0)
 		drop(t, w);
 }
 
-static void tell(struct watch_table *t, enum share_operation operation, int directory, uint64_t node, const char *name)
+static void report(struct watch_table *t, enum share_operation operation, int directory, uint64_t node,
+    const char *name)
 {
 	struct event *e = event_new(operation, node, name, 0, NULL);
 	e->directory = directory;
 	t->happened(e, t->data);
 }
 
-/* The guest believes a name for a while (attributes.c), and what is watched now may have lost it
- * before: nothing will ever happen to that. */
-static void tell_if_gone(struct watch_table *t, const struct watch *w)
+/* Reports the removal of an inode whose name already leads elsewhere. The guest believes a name for
+ * a while (attributes.c), and the host will never report that inode again. */
+static void report_if_gone(struct watch_table *t, const struct watch *w)
 {
 	struct inode *i = w->inode, *above = i->parent;
 	struct statx st;
@@ -267,9 +266,9 @@ static void tell_if_gone(struct watch_table *t, const struct watch *w)
 	int replaced = r == 0 && inode_check(i, &st) < 0;
 	if ((!replaced && r != -ENOENT && r != -ESTALE) || t->is_pending(above->nodeid, inode_name(i), t->data))
 		return;
-	tell(t, SHARE_REMOVE, i->type == S_IFDIR, above->nodeid, inode_name(i));
+	report(t, SHARE_REMOVE, i->type == S_IFDIR, above->nodeid, inode_name(i));
 	if (replaced && above->watch && (above->watch->mask & WATCH_NAMES))
-		tell(t, SHARE_CREATE, S_ISDIR(st.stx_mode), above->nodeid, inode_name(i));
+		report(t, SHARE_CREATE, S_ISDIR(st.stx_mode), above->nodeid, inode_name(i));
 }
 
 void watch_set(struct watch_table *t, uint64_t node, uint32_t mask)
@@ -299,13 +298,13 @@ void watch_set(struct watch_table *t, uint64_t node, uint32_t mask)
 		drop(t, w);
 		return;
 	}
-	lean(t, w);
-	tell_if_gone(t, w);
+	depend_on_directory(t, w);
+	report_if_gone(t, w);
 }
 
 struct inode *watch_named(const struct watch_table *t, const struct inode *directory, const char *name)
 {
-	if (!directory->watch || !directory->watch->leaners)
+	if (!directory->watch || !directory->watch->dependants)
 		return NULL;
 	for (size_t n = 0; n < t->count; n++)
 		if (inode_is_named(t->items[n]->inode, directory, name))
@@ -313,19 +312,18 @@ struct inode *watch_named(const struct watch_table *t, const struct inode *direc
 	return NULL;
 }
 
-/* As watch_named(), but for directories that are watched only because of what is in them: nobody
- * inside wants to hear of those. Events are many. */
-static const struct inode *leaner_named(const struct watch *directory, const char *name)
+/* As watch_named(), but among the dependants of one directory alone: this runs for each event. */
+static const struct inode *dependant_named(const struct watch *directory, const char *name)
 {
-	const struct watch *w = directory->leaners;
+	const struct watch *w = directory->dependants;
 	while (w && !inode_is_named(w->inode, directory->inode, name))
-		w = w->next_leaner;
+		w = w->next_dependant;
 	return w ? w->inode : NULL;
 }
 
-/* --- from the host's words to events --- */
+/* --- from inotify to events --- */
 
-/* Content or attributes, of the inode itself or of one in it. */
+/* Content or attributes of the watched inode, or of a file in it. */
 static void on_state(struct watch_table *t, const struct watch *w, uint32_t mask, const char *name)
 {
 	const struct inode *directory = name ? w->inode : w->inode->parent;
@@ -334,8 +332,8 @@ static void on_state(struct watch_table *t, const struct watch *w, uint32_t mask
 		return;
 	if (!name)
 		name = inode_name(w->inode);
-	/* The guest holds back what it writes: whatever would make it look at the file anew could
-	 * make it lose that. */
+	/* A guest with a write-back cache could lose its dirty pages if it looked at the file
+	 * again. */
 	if (t->share->settings.cache == SHARE_CACHE_WRITEBACK ||
 	    share_check_name(t->share, directory, name, HIDDEN_LOOK) < 0)
 		return;
@@ -348,11 +346,11 @@ static void on_state(struct watch_table *t, const struct watch *w, uint32_t mask
 	t->happened(e, t->data);
 }
 
-/* The first half of a rename whose second one did not come: to the guest the file is gone. */
+/* The second half of the rename did not come: for the guest the file is gone. */
 void watch_expire(struct watch_table *t)
 {
 	if (t->moved.cookie && t->moved.wanted)
-		tell(t, SHARE_REMOVE, t->moved.directory, t->moved.node, t->moved.name);
+		report(t, SHARE_REMOVE, t->moved.directory, t->moved.node, t->moved.name);
 	t->moved.cookie = 0;
 }
 
@@ -390,11 +388,11 @@ static void on_moved_to(struct watch_table *t, const struct watch *w, const stru
 		return;
 	}
 	if (!is_pair) {
-		const struct inode *replaced = leaner_named(w, e->name);
+		const struct inode *replaced = dependant_named(w, e->name);
 		if (replaced)
-			tell(t, SHARE_REMOVE, replaced->type == S_IFDIR, w->inode->nodeid, e->name);
+			report(t, SHARE_REMOVE, replaced->type == S_IFDIR, w->inode->nodeid, e->name);
 		if (w->mask & WATCH_NAMES)
-			tell(t, SHARE_CREATE, !!(e->mask & IN_ISDIR), w->inode->nodeid, e->name);
+			report(t, SHARE_CREATE, !!(e->mask & IN_ISDIR), w->inode->nodeid, e->name);
 		return;
 	}
 	wanted |= t->moved.wanted;
@@ -408,33 +406,33 @@ static void on_moved_to(struct watch_table *t, const struct watch *w, const stru
 
 static void on_name(struct watch_table *t, const struct watch *w, const struct inotify_event *e)
 {
-	int directory = !!(e->mask & IN_ISDIR), wanted = (w->mask & WATCH_NAMES) || leaner_named(w, e->name);
+	int directory = !!(e->mask & IN_ISDIR), wanted = (w->mask & WATCH_NAMES) || dependant_named(w, e->name);
 	if (e->mask & IN_MOVED_FROM)
 		on_moved_from(t, w, e, wanted);
 	else if (e->mask & IN_MOVED_TO)
 		on_moved_to(t, w, e, wanted);
 	else if (wanted && !is_hidden(t, w->inode, e->name))
-		tell(t, (e->mask & IN_CREATE) ? SHARE_CREATE : SHARE_REMOVE, directory, w->inode->nodeid, e->name);
+		report(t, (e->mask & IN_CREATE) ? SHARE_CREATE : SHARE_REMOVE, directory, w->inode->nodeid, e->name);
 }
 
 static void take_in(struct watch_table *t, const struct inotify_event *e)
 {
 	if (e->mask & IN_Q_OVERFLOW) {
 		if (!t->said_overflow)
-			log_debug("the host changes more than can be told to the machine");
+			log_debug("share events: the host changes files faster than inotify can report them");
 		t->said_overflow = 1;
 		return;
 	}
 	struct watch *w = find(t, e->wd);
 	if (!w)
 		return;
-	if (e->mask & IN_IGNORED) { /* the file is gone; that is still to be told, of what the guest has of it */
+	if (e->mask & IN_IGNORED) { /* the file is gone; its directory's watch reports that */
 		set_wd(t, w, -1);
 		return;
 	}
 	const char *name = e->len > 0 && *e->name ? e->name : NULL;
 	if (name && strnlen(name, e->len) > SHARE_NAME_MAX)
-		return; /* the guest cannot know it either (place.h) */
+		return; /* the guest cannot have looked it up (place.h) */
 	if (echo_explains(t, w, e->mask, name))
 		return;
 	if (e->mask & WATCH_STATES)
@@ -455,6 +453,6 @@ void watch_read(struct watch_table *t)
 			take_in(t, e);
 		}
 		if (n < (ssize_t)(BUFFER_SIZE - EVENT_SIZE_MAX))
-			return; /* that was all */
+			return; /* the queue is empty */
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the host does to files that somebody inside watches, from inotify(7). A worker's own: the
- * next one starts without any. */
+ * Watches: the host's changes to the files that programs inside watch, from inotify(7). The table
+ * belongs to one worker; the next worker starts with an empty one. */
 #pragma once
 
 #include <sys/inotify.h>
@@ -12,17 +12,17 @@ enum {
 	WATCH_STATES = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE,
 	WATCH_NAMES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
 	WATCH_BUCKETS = 1024,
-	WATCH_PAIR_MS = 10, /* how long the second half of a rename may be late; the kernel makes both halves at once */
+	WATCH_PAIR_MS = 10, /* longest delay of the second half of a rename; the kernel queues both halves together */
 };
 
-/* An inode that is watched: inside, or because one beneath it is and would not learn of its own
- * removal. */
+/* A watched inode: a program inside watches it, or an inode in it, whose removal only the directory
+ * reports. */
 struct watch {
-	int wd;        /* -1: the host has the file no longer */
-	uint32_t mask; /* what is wanted inside; 0: nothing */
+	int wd;        /* -1: the host has deleted the file */
+	uint32_t mask; /* events that the guest wants; 0: none */
 	struct inode *inode;
-	struct watch *parent;                /* leans on this one, for what happens to its own name */
-	struct watch *leaners, *next_leaner; /* that lean on it; on the same one */
+	struct watch *parent;                      /* the directory's watch, which reports changes of this name */
+	struct watch *dependants, *next_dependant; /* watches that have this parent; the same parent */
 	size_t index;
 	struct watch *next; /* of its bucket */
 };
@@ -39,15 +39,15 @@ struct echo_change;
 
 struct watch_table {
 	struct share *share; /* borrowed */
-	int inotify;         /* -1 until there is something to watch */
+	int inotify;         /* -1 until the first watch */
 	char *buffer;
 	struct watch *buckets[WATCH_BUCKETS];
 	struct watch **items;
 	size_t count, room;
 	struct watch_moved moved;
-	const struct echo_change *own;                 /* what the guest is doing right now */
+	const struct echo_change *own;                 /* the request that the guest waits for now */
 	void (*happened)(struct event *e, void *data); /* takes the event */
-	/* whether an event about the name waits */
+	/* 1 if an event about the name waits, else 0 */
 	int (*is_pending)(uint64_t node, const char *name, const void *data);
 	void *data;
 	int said_overflow, said_limit;
@@ -55,17 +55,18 @@ struct watch_table {
 
 void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(struct event *e, void *data),
     int (*is_pending)(uint64_t node, const char *name, const void *data), void *data);
-/* Watches nothing any more. */
+/* Ends all watches. */
 void watch_table_clear(struct watch_table *t);
+/* Ends all watches and frees the table's memory. */
 void watch_table_done(struct watch_table *t);
-/* What is wanted of an inode from now on (bits of inotify(7); 0: nothing). A node id that means
- * nothing is ignored, and so is one that the host lets nobody watch. */
+/* Sets the events that the guest wants of an inode (bits of inotify(7); 0: none). An unknown node id
+ * is ignored, and so is an inode that the host refuses to watch. */
 void watch_set(struct watch_table *t, uint64_t node, uint32_t mask);
-/* Takes in what has happened. */
+/* Reads the inotify queue and turns it into events. */
 void watch_read(struct watch_table *t);
-/* When the other half of a rename is not waited for any longer, monotonic ms; UINT64_MAX: there is
- * none. */
+/* The end of the wait for the second half of a rename, monotonic ms; UINT64_MAX: no rename waits. */
 uint64_t watch_deadline(const struct watch_table *t);
-void watch_expire(struct watch_table *t); /* does not wait for it */
-/* The watched inode that was last seen under this name; NULL: none. */
+/* Ends that wait: the first half becomes a removal. */
+void watch_expire(struct watch_table *t);
+/* The watched inode that the guest last saw under this name; NULL: none. */
 struct inode *watch_named(const struct watch_table *t, const struct inode *directory, const char *name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of open files: slots with generations, so that an id of a closed handle finds nothing.
- * An id is written when all else is in the record and erased before the descriptor is closed, so
- * whoever finds one after a death finds an open file with it. */
+ * The table of open files: slots with generations, so that the id of a closed handle finds nothing.
+ * The id is stored after the rest of the record, and erased before the descriptor is closed. So the
+ * next worker finds an open file behind each id. */
 #include "fsd/files/handle.h"
 
 #include <errno.h>

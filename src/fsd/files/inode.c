@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The table of files that the guest knows.
  *
- * A record does not hold its file open. It remembers the last directory (a record, kept while it
- * has children) and name under which it was seen, and the file's identity; whoever needs the file
- * goes by name from the parent's descriptor and checks that it is still the same file, else
- * -ESTALE, upon which Linux looks the path up again (inode_cache.c). So a guest that has read a
- * tree of a million files costs a million small records and no descriptors.
+ * Idea. A record does not hold its file open. It remembers the file's identity and its place: the
+ * directory (a record, kept while it has children) and the name under which the guest saw it last.
+ * A request opens that name from the directory's descriptor and compares the identity. If it
+ * differs, the answer is -ESTALE, and Linux looks the path up again (inode_cache.c). So a guest
+ * that has read a tree of a million files costs a million small records and no descriptors.
  *
- * Records lie in memory that outlives the process (shared.h), descriptors in a table that does
- * (holder.c). A process that takes them over believes of each record its identity, its lookups, its
- * place and, where it has no name, its descriptor, and rebuilds everything else. The caller derives
- * max_count, which bounds the records, from the guest's memory: an honest kernel spends more than a
- * KiB of its own on each file it remembers, so only one that lies meets -ENFILE. */
+ * Death of a worker. Records lie in memory that outlives the worker (shared.h), and descriptors in a
+ * table that outlives it too (holder.c). The next worker takes over each record's identity, lookups
+ * and place, and the descriptor of a file without a name. It rebuilds everything else.
+ *
+ * Bound. The caller derives max_count, the number of records, from the guest's memory. An honest
+ * kernel spends more than 1 KiB on each file that it remembers, so only one that lies gets
+ * -ENFILE. */
 #include "fsd/files/inode_internal.h"
 
 #include <errno.h>
@@ -72,7 +74,7 @@ void inode_free_slot(struct inode_table *t, uint32_t slot)
 	t->free_slots[t->free_count++] = slot;
 }
 
-/* The caller has seen that there is room. */
+/* Makes a record. The caller has checked that there is room. */
 static struct inode *record_new(struct inode_table *t, const struct statx *st)
 {
 	struct inode_records *records = t->records;
@@ -207,7 +209,7 @@ struct inode *inode_known(struct inode_table *t, const struct statx *st)
 	return NULL;
 }
 
-/* Whether `i` is `of` or one of its ancestors. */
+/* 1 if `i` is `of` or one of its ancestors, else 0. */
 static int is_ancestor(const struct inode *i, const struct inode *of)
 {
 	for (int depth = 0; of; of = of->parent)
@@ -220,8 +222,8 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 {
 	if (i == t->root || inode_is_named(i, parent, name))
 		return;
-	/* The host can move directories so that what the guest last saw would be a circle: such a
-	 * record keeps its old place. */
+	/* If the host moves directories, the places that the guest last saw could form a cycle. Such
+	 * a record keeps its old place. */
 	if (i->refs && is_ancestor(i, parent))
 		return;
 	struct place *p = place_new(&t->places, INODE_SLOT(i->nodeid), parent->nodeid, name), *before = i->place;
@@ -271,7 +273,7 @@ int inode_see_nameless(struct inode_table *t, int fd, const struct statx *st, st
 		return -ENFILE;
 	struct inode *i = inode_known(t, st);
 	if (i)
-		return -EIO; /* a new file cannot be known */
+		return -EIO; /* the guest cannot know a new file */
 	i = record_new(t, st);
 	i->fd = fd;
 	t->nameless_fds++;

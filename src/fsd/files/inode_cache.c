@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From records to files. Descriptors are kept for
+ * Descriptors of records. The server keeps them for
  *  - the root;
- *  - directories, as a cache bounded by max_fds: dropped in order of last use between two requests,
- *    reopened from the nearest ancestor that has one, each step checked (inode_moved.c). A
- *    descriptor goes along wherever the host moves the directory, so each directory that the guest
- *    learns of gets one, and keeps it when the worker is replaced;
- *  - files whose last known name the guest removed while it still uses them: they can be reached no
- *    other way, and as long as one is held the host does not give the inode number to another file.
- *    These are bounded by max_fds too; over it such a file goes stale. */
+ *  - directories, as a cache of max_fds. Between two requests the least recently used ones are
+ *    closed. A closed one is reopened from the nearest ancestor that has a descriptor, and each step
+ *    is checked (inode_moved.c). A descriptor follows its directory when the host moves it. So each
+ *    directory that the guest looks up gets one, and keeps it when a new worker takes over;
+ *  - files whose last known name the guest has removed while it still uses them. No other way leads
+ *    to them, and while one is open the host cannot reuse its inode number. Their limit is max_fds
+ *    too; a file beyond it goes stale. */
 #include "fsd/files/inode_internal.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ void inode_drop_fd(struct inode_table *t, struct inode *i)
 		t->cached_fds--;
 	}
 	int fd = i->fd;
-	SHARED_SET(i->fd, -1); /* never a number that stands for another file by now */
+	SHARED_SET(i->fd, -1); /* first, so that the record never holds the number of another file */
 	fd_close(fd);
 }
 
@@ -88,7 +88,7 @@ int inode_check_fd(const struct inode *i, int fd)
 	return r < 0 ? r : inode_check(i, &st);
 }
 
-/* Opens the directory in its parent `fd`, where it was seen last or has been renamed to. A
+/* Opens a directory in its parent `fd`, by its last known name or the one that it has now. A
  * descriptor, -ESTALE or -errno. */
 static int open_step(struct inode_table *t, int fd, struct inode *i)
 {
@@ -172,7 +172,7 @@ int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned)
 	return fd < 0 && i->handles ? i->handles->fd : fd;
 }
 
-int inode_is_shut(struct inode_table *t, struct inode *i)
+int inode_is_unsearchable(struct inode_table *t, struct inode *i)
 {
 	struct statx st;
 	int directory = i->parent ? inode_directory_fd(t, i->parent) : -ESTALE;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A directory that the host has renamed while a process inside stands in it. Nobody looks its name
- * up again for that process, so ESTALE would be the end of it.
+ * Directories that the host has renamed.
  *
- * The server holds directories that the guest learns of by a descriptor, which goes along. Where it
- * has none any more, because there are too many, it looks for the directory's identity among its
- * former neighbours, where mv(1) leaves it as a rule. One that was moved elsewhere is lost then: a
- * handle (open_by_handle_at(2)) takes a capability over the host, and a search of the whole share
- * has no bound that helps. The guest can make us
- * search as often as it likes: a search that finds nothing is followed by a pause. */
+ * Problem. A process inside has such a directory as its working directory. Its kernel does not look
+ * the name up again, so ESTALE would last.
+ *
+ * Idea. The server holds a descriptor of each directory that the guest has looked up, and a
+ * descriptor follows its directory. If the limit of descriptors has closed it, the server searches
+ * the parent for the directory's identity, because mv(1) mostly renames within the parent.
+ *
+ * Failures. A directory that was moved elsewhere is lost then: open_by_handle_at(2) needs a
+ * capability on the host, and a search of the whole share has no useful bound. The guest can
+ * request searches at any rate, so a pause follows each one that finds nothing. */
 #include "fsd/files/inode_internal.h"
 
 #include <dirent.h>
@@ -20,7 +23,7 @@
 
 enum { BUFFER_SIZE = 16 * 1024, ENTRIES_MAX = 20000, PAUSE_SHARE = 20 };
 
-/* The directory of this entry, if it is the one. A descriptor or -ESTALE. */
+/* Opens the entry if it is directory i. A descriptor or -ESTALE. */
 static int try_entry(struct inode_table *t, int fd, struct inode *i, const struct dirent64 *d)
 {
 	if (d->d_ino != i->id.ino || (d->d_type != DT_DIR && d->d_type != DT_UNKNOWN) || streq(d->d_name, ".."))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table after the death of another process that used it. */
+ * Rebuilds the inode table after the death of its worker. */
 #include "fsd/files/inode_internal.h"
 
 #include <sys/stat.h>
@@ -11,8 +11,8 @@ static int place_is_used(const struct place *p, void *data)
 	       t->records->items[p->owner].place == p;
 }
 
-/* Keeps the descriptor of a directory: a process inside may stand in it, wherever the host has
- * moved it. */
+/* Keeps the descriptor of a directory, which the host may have moved: it may be the working
+ * directory of a process inside. */
 static void keep_directory(struct inode_table *t, struct inode *i)
 {
 	if (i->fd >= 0 && inode_check_fd(i, i->fd) == 0)
@@ -21,7 +21,7 @@ static void keep_directory(struct inode_table *t, struct inode *i)
 		i->fd = -1;
 }
 
-/* What there is to know about a record without its parent. */
+/* Rebuilds all of a record except its parent. */
 static void recover_record(struct inode_table *t, struct inode *i)
 {
 	i->refs = 0;
@@ -66,7 +66,7 @@ void inode_table_rebuild(struct inode_table *t)
 		if (i->parent)
 			i->parent->refs++;
 		else {
-			i->place = NULL; /* stale: the guest looks again */
+			i->place = NULL; /* stale: the guest looks it up again */
 			i->fd = -1;
 		}
 		if (i->parent && i->type == S_IFDIR)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Few and short-lived, so they are looked for one by one. A record counts from the moment its
- * handle is written, and its descriptor is closed when it counts no more: who finds it after a
- * death finds a descriptor with all its locks. */
+ * Lock owners are few and short-lived, so a linear search finds them. A record is valid from the
+ * store of its handle on, and its descriptor is closed only after that store is undone. So the next
+ * worker finds a descriptor with all its locks behind each valid record. */
 #include "fsd/files/lock_table.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ void lock_table_rebuild(struct lock_table *t, struct handle_table *handles)
 		struct lock_owner *o = &t->records->items[n];
 		struct handle *h = handle_with_id(handles, o->handle);
 		if (o->handle && (!h || h->nodeid != o->nodeid || inode_check_fd(h->inode, o->fd) < 0))
-			o->handle = 0; /* its descriptor is nobody's now */
+			o->handle = 0; /* the descriptor belongs to no handle any more */
 	}
 }
 

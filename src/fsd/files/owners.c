@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One question at a time, one packet each way, with a number: an answer that comes too late is not
- * taken for that of the next question. As the descriptors are everybody's, no socket ends when a
- * process does: the end is seen by the pidfd. What a later worker must know lies in shared
- * memory. */
+ * One request at a time, one packet each way. A sequence number keeps a late reply from being taken
+ * for the next one. Both processes hold both ends of the socket, so no end of file comes when one of
+ * them dies; a pidfd reports that. The state that a later worker needs lies in shared memory. */
 #include "fsd/files/owners.h"
 
 #include <errno.h>
@@ -27,7 +26,7 @@
 const char owners_no_path[1] = "";
 
 enum { START_MS = 30000 };
-enum question_kind { WHOSE = 1, CHANGE_GROUP = 2 };
+enum question_kind { LOOK_UP = 1, CHANGE_GROUP = 2 };
 
 struct question {
 	uint32_t sequence;
@@ -42,14 +41,14 @@ struct answer {
 };
 
 struct owners_shared {
-	uint32_t sequence; /* of the last question */
+	uint32_t sequence; /* of the last request */
 	uint32_t ended, said;
 	uint64_t pause_until_ms;
 };
 
 /* --- the process --- */
 
-/* fstat(2) itself: libc's may be a call that takes a path. */
+/* fstat(2) as a system call: libc's fstat() may be newfstatat(2), which takes a path. */
 static int32_t carry_out(const struct question *q, int may_change, struct owner *ret)
 {
 	struct stat st;
@@ -58,7 +57,7 @@ static int32_t carry_out(const struct question *q, int may_change, struct owner 
 			   (long)AT_EMPTY_PATH) < 0 ?
 			   -errno :
 			   0;
-	if (q->kind != WHOSE)
+	if (q->kind != LOOK_UP)
 		return -EINVAL;
 	if (syscall(SYS_fstat, q->fd, &st) < 0)
 		return -errno;
@@ -73,11 +72,11 @@ static void answer(int socket, int may_change)
 		return;
 	struct answer a = { .sequence = q.sequence };
 	a.result = carry_out(&q, may_change, &a.owner);
-	(void)!send(socket, &a, sizeof a, MSG_NOSIGNAL | MSG_DONTWAIT); /* who does not read it has stopped waiting */
+	(void)!send(socket, &a, sizeof a, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it does not fit, nobody waits any more */
 }
 
-/* Until the parent is gone. Its signal of death does not come where it has confined itself more
- * than this process (Landlock's scopes). */
+/* Serves requests until the parent has ended. The parent-death signal alone is not enough: Landlock's
+ * scopes suppress it when the parent has confined itself further. */
 static void answer_questions(const struct owners *o, int may_change)
 {
 	struct pollfd wait[2] = { { .fd = o->answering, .events = POLLIN }, { .fd = o->parent, .events = POLLIN } };
@@ -92,7 +91,7 @@ static void answer_questions(const struct owners *o, int may_change)
 	}
 }
 
-/* Never returns. */
+/* The process's main function. Never returns. */
 static void run(const struct owners *o, pid_t parent, int may_change,
     int (*confine)(int may_change, struct error **err))
 {
@@ -111,7 +110,7 @@ static void run(const struct owners *o, pid_t parent, int may_change,
 	_exit(r < 0 ? EXIT_HOLM : 0);
 }
 
-/* The answer to the last question: 0, -ETIMEDOUT, -ESRCH when the process is gone. */
+/* Receives the reply to the last request. 0, -ETIMEDOUT, -ESRCH when the process has ended. */
 static int wait_for_answer(const struct owners *o, uint64_t in_ms, struct answer *ret)
 {
 	struct pollfd wait[2] = { { .fd = o->asking, .events = POLLIN }, { .fd = o->process, .events = POLLIN } };
@@ -153,7 +152,7 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 		.shared = shared_new(sizeof(struct owners_shared)),
 	};
 	if (!o->shared)
-		return error_set(err, ENOMEM, "no memory for the questions about owners");
+		return error_set(err, ENOMEM, "out of memory for the owner lookup process");
 	o->overflow_uid = read_id("/proc/sys/kernel/overflowuid");
 	o->overflow_gid = read_id("/proc/sys/kernel/overflowgid");
 	int r = fd_socketpair(SOCK_SEQPACKET, pair);
@@ -164,8 +163,8 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 	o->asking = pair[0];
 	o->answering = pair[1];
 	o->parent = (int)syscall(SYS_pidfd_open, self, 0);
-	/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can
-	 * be held. */
+	/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can be
+	 * held. */
 	o->pid = o->parent < 0 ? -1 : (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (o->pid == 0)
 		run(o, self, may_change, confine);
@@ -176,8 +175,8 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 		owners_stop(o);
 		return error_set_errno(err, r, "cannot start a process");
 	}
-	/* Until then it opens and closes descriptors of its own, and in a common table their
-	 * numbers could become those of others'. */
+	/* Until then the process opens and closes descriptors of its own, and in the shared table
+	 * their numbers could collide with ours. */
 	struct answer ready;
 	r = wait_for_answer(o, START_MS, &ready);
 	if (r < 0) {
@@ -202,13 +201,13 @@ void owners_stop(struct owners *o)
 	*o = (struct owners){ .asking = -1, .answering = -1, .process = -1, .parent = -1 };
 }
 
-/* --- asking it --- */
+/* --- requests to it --- */
 
 static int give_up(struct owners *o, int error)
 {
 	struct question q;
-	/* Back from who has not taken it: later the number of its descriptor may be another
-	 * file's. */
+	/* Takes the request back if the process has not read it: later its descriptor number may
+	 * belong to another file. */
 	(void)!recv(o->answering, &q, sizeof q, MSG_DONTWAIT);
 	o->shared->ended |= error == -ESRCH;
 	o->shared->pause_until_ms = clock_now_ms() + OWNERS_PAUSE_MS;
@@ -232,7 +231,7 @@ static int ask(struct owners *o, struct question *q, struct answer *ret)
 
 int owners_ask(struct owners *o, int fd, struct owner *ret)
 {
-	struct question q = { .kind = WHOSE, .fd = fd };
+	struct question q = { .kind = LOOK_UP, .fd = fd };
 	struct answer a;
 	int r = ask(o, &q, &a);
 	if (r == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A ring of descriptors in order of age; all are held equally long, so the oldest ends first. */
+ * A ring of descriptors, ordered by age. All are held equally long, so the oldest expires first. */
 #include "fsd/files/pins.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ void pins_want(struct pins *p, uint32_t pid)
 	p->next_told = (p->next_told + 1) % PINS_PROCESSES;
 }
 
-int pins_have_told(const struct pins *p, uint32_t pid)
+int pins_got_stale(const struct pins *p, uint32_t pid)
 {
 	uint64_t now = pins_are_wanted(p) ? clock_now_ms() : UINT64_MAX;
 	for (unsigned n = 0; n < PINS_PROCESSES; n++)

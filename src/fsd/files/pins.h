@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files that are held open for a moment, for a guest whose names the host gives to other files all
- * the time.
+ * Pins: files that are held open for a moment, while the host keeps replacing the files behind the
+ * guest's names.
  *
- * A record holds no descriptor (inode.c): when its name goes to another file before the guest has
- * used what it looked up, the answer is ESTALE. Linux looks up once more then, and reports a second
- * ESTALE to the program, which expects no such thing of open(2). So for two seconds after each
- * ESTALE the files that are looked up are held by a descriptor (O_PATH), the latest ones, and can
- * be used whatever becomes of their names. The guest is not to believe such a name (its validity is
- * 0), so it is used only by who has just looked it up. */
+ * Problem. A record holds no descriptor (inode.c). If the host gives a name to another file between
+ * the guest's LOOKUP and its OPEN, the answer is ESTALE. Linux looks the path up once more, and
+ * reports a second ESTALE to the program, which does not expect it from open(2).
+ *
+ * Idea. For PINS_MS after each ESTALE, a descriptor (O_PATH) pins each file that is looked up, the
+ * last PINS_MAX of them. A pinned file can be used under any name. The validity of such a name is
+ * 0, so only the process that has just looked it up uses it. */
 #pragma once
 
 #include <stdint.h>
@@ -25,20 +26,22 @@ struct pins {
 	struct {
 		uint32_t pid;
 		uint64_t until_ms;
-	} told[PINS_PROCESSES]; /* the last ones that were answered with ESTALE */
+	} told[PINS_PROCESSES]; /* the last processes that got ESTALE */
 	unsigned next_told;
 };
 
-/* This process inside was answered with ESTALE. */
+/* Notes that a process inside got ESTALE. */
 void pins_want(struct pins *p, uint32_t pid);
-/* Whether it was, not long ago, so that it may be looking once more just now. */
-int pins_have_told(const struct pins *p, uint32_t pid);
+/* 1 if the process got ESTALE within PINS_MS, so that it may be looking up again now; else 0. */
+int pins_got_stale(const struct pins *p, uint32_t pid);
+/* 1 if any process did, else 0. */
 int pins_are_wanted(const struct pins *p);
-/* Holds fd (taken) for PINS_MS; node ids are never used for another file. */
+/* Holds fd (taken) for PINS_MS. */
 void pins_add(struct pins *p, uint64_t nodeid, int fd);
-/* The file's descriptor, borrowed until the next call of the others here; or -ESTALE. */
+/* The file's descriptor, borrowed until a pin is added, trimmed or cleared; or -ESTALE. */
 int pins_find(const struct pins *p, uint64_t nodeid);
-/* Closes what has been held long enough. Returns when to come again (clock_now_ms), 0 when nothing
- * is held. */
+/* Closes the pins that have expired. The time at which the next expires (clock_now_ms()), 0 when
+ * there is none. */
 uint64_t pins_trim(struct pins *p);
+/* Closes all pins. */
 void pins_clear(struct pins *p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Places come in four sizes, each cut from the end of what was used so far and never joined again,
- * so that the whole memory can be walked from place to place. The first word says how far it is
- * used. */
+ * Places come in four sizes. Each is cut from the end of the used memory, and none is ever merged
+ * with another, so the memory can be walked from place to place. Its first word holds the length of
+ * the used part. */
 #include "fsd/files/place.h"
 
 #include <errno.h>
@@ -100,7 +100,7 @@ void place_store_rebuild(struct place_store *s, int (*is_used)(const struct plac
 {
 	memset(s->unused, 0, sizeof s->unused);
 	if (*end_of(s) > s->size || *end_of(s) < UNIT)
-		*end_of(s) = s->size; /* nothing can be trusted: nothing more is taken */
+		*end_of(s) = s->size; /* the length is corrupt: make no more places */
 	for (uint64_t at = UNIT; at < *end_of(s);) {
 		struct place *p = (struct place *)(void *)(s->memory + at);
 		if (p->class >= PLACE_CLASSES || sizes[p->class] > *end_of(s) - at)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Memory that outlives a worker: mapped before workers are forked, so all of them have it at the
- * same address and pointers into it stay valid. Whoever writes to it can die between any two
- * instructions: what must make sense afterwards is changed by one store of a word (SHARED_SET),
- * after everything that it leads to. */
+ * Memory that outlives a worker. The supervisor maps it before it forks workers, so all of them have
+ * it at the same address, and pointers into it stay valid. A writer can die between any two
+ * instructions. So one store of a word (SHARED_SET) makes a change visible, after everything that
+ * the word leads to has been written. */
 #pragma once
 
 #include <stddef.h>
 
-/* Zeroed; takes memory only where it is used. NULL when the host does not give so much address
- * space. */
+/* Maps zeroed memory, which the host provides page by page on first use. NULL when there is not so
+ * much address space. For shared_free(). */
 void *shared_new(size_t size);
 void shared_free(void *p, size_t size); /* NULL is fine */
-/* Gives the memory of whole pages in [from, from + size) back; it reads as zero afterwards. */
+/* Returns the whole pages in [from, from + size) to the host; they read as zero afterwards. */
 void shared_forget(void *from, size_t size);
 
-/* A store that is made when all stores before it are, and before those that follow. */
+/* Stores a word: after all stores before it, and before all that follow. */
 #define SHARED_SET(place, value)                                                                                       \
 	do {                                                                                                           \
 		__atomic_store_n(&(place), (value), __ATOMIC_RELEASE);                                                 \

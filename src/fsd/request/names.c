@@ -106,7 +106,7 @@ int directory_was_replaced(const struct request *q)
 	const struct share_observer *o = s->observer;
 	struct stat st;
 	int fd = inode_directory_fd(&s->inodes, q->inode);
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_have_told(&s->inodes.pins, q->header.pid))
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink != 0 || pins_got_stale(&s->inodes.pins, q->header.pid))
 		return 0;
 	return !o || !o->is_replayer(q, o->data);
 }

@@ -335,7 +335,7 @@ static int carry_out_for_root(struct request *q, const struct operation *o)
 
 static int is_shut(const struct request *q, struct inode *i)
 {
-	return i && i->type != S_IFDIR && inode_is_shut(&q->share->inodes, i);
+	return i && i->type != S_IFDIR && inode_is_unsearchable(&q->share->inodes, i);
 }
 
 /* A file of which the name that was seen last lies in a directory that is shut by now may have
