@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Events: the connection to the agent, and its pace.
  *
- * Problem. A program inside watches a file, and somebody on the host changes it. The guest's
- * kernel raises inotify only for what happens in its own VFS.
+ * Problem. A program inside watches a file, and somebody on the host changes it. The guest's kernel
+ * raises inotify only for what happens in its own VFS.
  *
  * Idea. A process inside, the replayer, makes the change once more. The guest's VFS raises the
  * event, and the server answers the operation without touching the host (replay.c).
@@ -10,25 +10,24 @@
  *
  * Steps:
  * 1. The agent sends HELLO with the replayer's process id, then WATCH and UNWATCH (watch.c).
- * 2. A change of the host becomes an event in the queue (queue.c), which merges repeated
- *    ones.
+ * 2. A change of the host becomes an event in the queue (queue.c), which merges repeated ones.
  * 3. The loop arms the oldest event: it looks at the host once more (replay_prepare()) and sends
  *    the event with a random token. One event is armed at a time, for EVENT_TIMEOUT_MS at most.
  * 4. The replayer makes the change; the matching request is answered. DONE with the token disarms
  *    it.
  *
- * Requests reach this code by struct share_observer, while a replayer exists; without one a
- * request costs one branch. Requests send nothing themselves: events_wake() makes the loop's timer
- * run, which does what is due. The same state of the same file is reported every EVENT_REPEAT_MS
- * at most.
+ * Requests reach this code by struct share_observer, while a replayer exists; without one a request
+ * costs one branch. Requests send nothing themselves: events_wake() makes the loop's timer run,
+ * which does what is due. The same state of the same file is reported every EVENT_REPEAT_MS at
+ * most.
  *
  * Failures. If the guest changed the same name first, the replay finds nothing to do, and
- * report_instead() reports at least a change of attributes. If the queue is full, events are dropped,
- * with one line in the debug log. If the stream or the replayer ends, the keeper says HELLO with
- * process id 0, and the server forgets everything. The replayer's process id lies in shared memory (struct
- * share_state), so that the next worker refuses its changes even before a HELLO. The id of the
- * previous replayer stays refused for a while (replayer.c), because a request of it may still be
- * under way. INIT, a guest that starts over, clears both. */
+ * report_instead() reports at least a change of attributes. If the queue is full, events are
+ * dropped, with one line in the debug log. If the stream or the replayer ends, the keeper says
+ * HELLO with process id 0, and the server forgets everything. The replayer's process id lies in
+ * shared memory (struct share_state), so that the next worker refuses its changes even before a
+ * HELLO. The id of the previous replayer stays refused for a while (replayer.c), because a request
+ * of it may still be under way. INIT, a guest that starts over, clears both. */
 #include "fsd/events/events.h"
 
 #include <errno.h>

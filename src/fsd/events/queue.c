@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The queue holds two kinds of events. Names (created, removed, renamed) keep their order. Of states
- * (content, attributes) the last is enough, because the guest then looks at the file. So a state
- * that waits already is not added again, unless the name has come to mean another file since. */
+ * The queue holds two kinds of events. Names (created, removed, renamed) keep their order. Of
+ * states (content, attributes) the last is enough, because the guest then looks at the file. So a
+ * state that waits already is not added again, unless the name has come to mean another file
+ * since. */
 #include "fsd/events/queue.h"
 
 #include <errno.h>
@@ -70,7 +71,8 @@ static int is_known(const struct event_queue *q, const struct event *e)
 	return 0;
 }
 
-/* Removes the waiting events of a file that came and went. 1, or 0 when the file was there before. */
+/* Removes the waiting events of a file that came and went. 1, or 0 when the file was there
+ * before. */
 static int take_back(struct event_queue *q, const struct event *gone)
 {
 	struct event *made = q->last;

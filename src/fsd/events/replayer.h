@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The replayer's process id, and those of its predecessors, in memory that outlives a worker (struct
- * share_state). */
+ * The replayer's process id, and those of its predecessors, in memory that outlives a worker
+ * (struct share_state). */
 #pragma once
 
 #include "fsd/request/share.h"

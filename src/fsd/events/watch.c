@@ -93,7 +93,8 @@ static struct watch *remove_dependant(struct watch *w)
 	return !parent->dependants && parent->mask == 0 ? parent : NULL;
 }
 
-/* Removes w and detaches its dependants. Returns w's parent if nothing needs it any more, else NULL. */
+/* Removes w and detaches its dependants. Returns w's parent if nothing needs it any more, else
+ * NULL. */
 static struct watch *detach(struct watch_table *t, struct watch *w)
 {
 	struct watch *parent = remove_dependant(w);

@@ -59,12 +59,13 @@ void watch_table_init(struct watch_table *t, struct share *s, void (*happened)(s
 void watch_table_clear(struct watch_table *t);
 /* Ends all watches and frees the table's memory. */
 void watch_table_done(struct watch_table *t);
-/* Sets the events that the guest wants of an inode (bits of inotify(7); 0: none). An unknown node id
- * is ignored, and so is an inode that the host refuses to watch. */
+/* Sets the events that the guest wants of an inode (bits of inotify(7); 0: none). An unknown node
+ * id is ignored, and so is an inode that the host refuses to watch. */
 void watch_set(struct watch_table *t, uint64_t node, uint32_t mask);
 /* Reads the inotify queue and turns it into events. */
 void watch_read(struct watch_table *t);
-/* The end of the wait for the second half of a rename, monotonic ms; UINT64_MAX: no rename waits. */
+/* The end of the wait for the second half of a rename, monotonic ms; UINT64_MAX: no rename
+ * waits. */
 uint64_t watch_deadline(const struct watch_table *t);
 /* Ends that wait: the first half becomes a removal. */
 void watch_expire(struct watch_table *t);

@@ -52,9 +52,9 @@ void handle_table_rebuild(struct handle_table *t, struct inode_table *inodes);
 /* Closes all handles; the table stays usable. */
 void handle_table_reset(struct handle_table *t, struct inode_table *inodes);
 void handle_table_done(struct handle_table *t, struct inode_table *inodes);
-/* Makes a handle and takes fd. NULL, without taking fd, when there are too many (ENFILE). Writes the
- * id to *note before the handle exists, so that the next worker can close a handle whose reply was
- * never sent. */
+/* Makes a handle and takes fd. NULL, without taking fd, when there are too many (ENFILE). Writes
+ * the id to *note before the handle exists, so that the next worker can close a handle whose reply
+ * was never sent. */
 struct handle *handle_new(struct handle_table *t, struct inode *i, int fd, int flags, uint64_t *note);
 /* The handle with this id, or NULL. */
 struct handle *handle_with_id(struct handle_table *t, uint64_t id);

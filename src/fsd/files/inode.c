@@ -7,9 +7,9 @@
  * differs, the answer is -ESTALE, and Linux looks the path up again (inode_cache.c). So a guest
  * that has read a tree of a million files costs a million small records and no descriptors.
  *
- * Death of a worker. Records lie in memory that outlives the worker (shared.h), and descriptors in a
- * table that outlives it too (holder.c). The next worker takes over each record's identity, lookups
- * and place, and the descriptor of a file without a name. It rebuilds everything else.
+ * Death of a worker. Records lie in memory that outlives the worker (shared.h), and descriptors in
+ * a table that outlives it too (holder.c). The next worker takes over each record's identity,
+ * lookups and place, and the descriptor of a file without a name. It rebuilds everything else.
  *
  * Bound. The caller derives max_count, the number of records, from the guest's memory. An honest
  * kernel spends more than 1 KiB on each file that it remembers, so only one that lies gets
@@ -222,8 +222,8 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 {
 	if (i == t->root || inode_is_named(i, parent, name))
 		return;
-	/* If the host moves directories, the places that the guest last saw could form a cycle. Such
-	 * a record keeps its old place. */
+	/* If the host moves directories, the places that the guest last saw could form a cycle.
+	 * Such a record keeps its old place. */
 	if (i->refs && is_ancestor(i, parent))
 		return;
 	struct place *p = place_new(&t->places, INODE_SLOT(i->nodeid), parent->nodeid, name), *before = i->place;

@@ -67,19 +67,20 @@ struct inode_table {
 	unsigned cached_fds, nameless_fds, max_fds;
 	uint64_t search_after_ms; /* the end of the pause between searches for moved directories */
 	struct inode *root;
-	/* Called before a watched record is freed, and after it has moved to another directory. NULL
-	 * when there are no watches. */
+	/* Called before a watched record is freed, and after it has moved to another directory.
+	 * NULL when there are no watches. */
 	void (*watched_gone)(struct watch *w, void *data), (*watched_moved)(struct watch *w, void *data);
 	void *watched_data;
 	struct pins pins;
 };
 
-/* root is a descriptor of the shared directory (taken). max_count is the number of records; there may
- * be fewer when address space is short. max_fds is the limit of cached descriptors. 0 or -errno. */
+/* root is a descriptor of the shared directory (taken). max_count is the number of records; there
+ * may be fewer when address space is short. max_fds is the limit of cached descriptors. 0 or
+ * -errno. */
 int inode_table_init(struct inode_table *t, int root, size_t max_count, unsigned max_fds);
 void inode_table_done(struct inode_table *t);
-/* Rebuilds the table from its records after the death of its worker. Call handle_table_rebuild() next,
- * then inode_table_settle(). Descriptors that are not kept are forgotten, not closed. */
+/* Rebuilds the table from its records after the death of its worker. Call handle_table_rebuild()
+ * next, then inode_table_settle(). Descriptors that are not kept are forgotten, not closed. */
 void inode_table_rebuild(struct inode_table *t);
 void inode_table_settle(struct inode_table *t); /* frees unused records */
 /* Forgets everything but the root: the guest has unmounted the share or starts over. Close all
@@ -100,8 +101,8 @@ struct inode *inode_find(struct inode_table *t, uint64_t nodeid);
 struct inode *inode_known(struct inode_table *t, const struct statx *st);
 /* The record with this identity, of any file type, or NULL. */
 struct inode *inode_with_id(struct inode_table *t, const struct file_id *id);
-/* Counts one lookup of the file that st describes, named `name` in `parent`, and returns its record.
- * 0, or -ENFILE when the guest holds more records than an honest one can. */
+/* Counts one lookup of the file that st describes, named `name` in `parent`, and returns its
+ * record. 0, or -ENFILE when the guest holds more records than an honest one can. */
 int inode_see(struct inode_table *t, struct inode *parent, const char *name, const struct statx *st,
     struct inode **ret);
 /* Counts one more lookup of a record, whose place stays. */
@@ -116,21 +117,21 @@ void inode_unref(struct inode_table *t, struct inode *i);
 /* A directory's O_PATH descriptor, borrowed until inode_table_trim(); -ESTALE when the directory is
  * not found any more, -errno. */
 int inode_directory_fd(struct inode_table *t, struct inode *i);
-/* An O_PATH descriptor of any file, or -errno. *ret_owned is the same one if the caller has to close
- * it, else -1. */
+/* An O_PATH descriptor of any file, or -errno. *ret_owned is the same one if the caller has to
+ * close it, else -1. */
 int inode_path_fd(struct inode_table *t, struct inode *i, int *ret_owned);
-/* As inode_path_fd(), for operations on open files (fchmod(2)), which FUSE does not distinguish from
- * those by name. If the name does not lead to the file any more, the descriptor of an open handle
- * (borrowed, of any kind). */
+/* As inode_path_fd(), for operations on open files (fchmod(2)), which FUSE does not distinguish
+ * from those by name. If the name does not lead to the file any more, the descriptor of an open
+ * handle (borrowed, of any kind). */
 int inode_reach(struct inode_table *t, struct inode *i, int *ret_owned);
 /* 1 if the directory of the file's place is unsearchable for the host user, else 0. */
 int inode_is_unsearchable(struct inode_table *t, struct inode *i);
 /* Reads the attributes by descriptor, by an open handle, or by name if it leads to the same file. 0
  * or -errno. */
 int inode_stat(struct inode_table *t, struct inode *i, struct statx *st);
-/* Caches a descriptor of a directory, in case a process inside changes into it and the host moves it
- * then. Other files: nothing. is_likely 0: uses half of the descriptors at most, and opens no mount
- * point, which the host could not unmount then. */
+/* Caches a descriptor of a directory, in case a process inside changes into it and the host moves
+ * it then. Other files: nothing. is_likely 0: uses half of the descriptors at most, and opens no
+ * mount point, which the host could not unmount then. */
 void inode_hold_directory(struct inode_table *t, struct inode *i, int is_likely);
 /* Holds a descriptor of the file (O_PATH; taken) for a moment, so that the file can be used without
  * its name (pins.h). */
@@ -145,5 +146,6 @@ void inode_rename(struct inode_table *t, struct inode *i, struct inode *parent, 
 void inode_unname(struct inode_table *t, struct inode *i, int fd);
 /* 1 if this is the last known name of i, else 0. */
 int inode_is_named(const struct inode *i, const struct inode *parent, const char *name);
-/* Closes cached descriptors over the limit, the least recently used first. Between requests only. */
+/* Closes cached descriptors over the limit, the least recently used first. Between requests
+ * only. */
 void inode_table_trim(struct inode_table *t);

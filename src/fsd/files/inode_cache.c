@@ -2,9 +2,9 @@
  * Descriptors of records. The server keeps them for
  *  - the root;
  *  - directories, as a cache of max_fds. Between two requests the least recently used ones are
- *    closed. A closed one is reopened from the nearest ancestor that has a descriptor, and each step
- *    is checked (inode_moved.c). A descriptor follows its directory when the host moves it. So each
- *    directory that the guest looks up gets one, and keeps it when a new worker takes over;
+ *    closed. A closed one is reopened from the nearest ancestor that has a descriptor, and each
+ *    step is checked (inode_moved.c). A descriptor follows its directory when the host moves it. So
+ *    each directory that the guest looks up gets one, and keeps it when a new worker takes over;
  *  - files whose last known name the guest has removed while it still uses them. No other way leads
  *    to them, and while one is open the host cannot reuse its inode number. Their limit is max_fds
  *    too; a file beyond it goes stale. */

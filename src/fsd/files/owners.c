@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One request at a time, one packet each way. A sequence number keeps a late reply from being taken
- * for the next one. Both processes hold both ends of the socket, so no end of file comes when one of
- * them dies; a pidfd reports that. The state that a later worker needs lies in shared memory. */
+ * for the next one. Both processes hold both ends of the socket, so no end of file comes when one
+ * of them dies; a pidfd reports that. The state that a later worker needs lies in shared memory. */
 #include "fsd/files/owners.h"
 
 #include <errno.h>
@@ -75,8 +75,8 @@ static void answer(int socket, int may_change)
 	(void)!send(socket, &a, sizeof a, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it does not fit, nobody waits any more */
 }
 
-/* Serves requests until the parent has ended. The parent-death signal alone is not enough: Landlock's
- * scopes suppress it when the parent has confined itself further. */
+/* Serves requests until the parent has ended. The parent-death signal alone is not enough:
+ * Landlock's scopes suppress it when the parent has confined itself further. */
 static void answer_questions(const struct owners *o, int may_change)
 {
 	struct pollfd wait[2] = { { .fd = o->answering, .events = POLLIN }, { .fd = o->parent, .events = POLLIN } };
@@ -163,8 +163,8 @@ int owners_start(struct owners *o, int may_change, int (*confine)(int may_change
 	o->asking = pair[0];
 	o->answering = pair[1];
 	o->parent = (int)syscall(SYS_pidfd_open, self, 0);
-	/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can be
-	 * held. */
+	/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can
+	 * be held. */
 	o->pid = o->parent < 0 ? -1 : (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (o->pid == 0)
 		run(o, self, may_change, confine);

@@ -29,15 +29,15 @@ struct owners {
 /* The empty path, the only one that the process can pass to the kernel. */
 extern const char owners_no_path[1];
 
-/* Starts the process, and waits until it has closed its own descriptors in the shared table. Call it
- * before entering a user namespace. With may_change the process can change groups. It calls
+/* Starts the process, and waits until it has closed its own descriptors in the shared table. Call
+ * it before entering a user namespace. With may_change the process can change groups. It calls
  * `confine` first (NULL: not at all), and ends with its parent. 0 or -errno. */
 int owners_start(struct owners *o, int may_change, int (*confine)(int may_change, struct error **err),
     struct error **err);
 /* Kills the process and waits for it. */
 void owners_stop(struct owners *o);
-/* Looks up the owner of a descriptor's file; the descriptor may be O_PATH. 0, or -errno when no reply
- * comes in OWNERS_TIMEOUT_MS, which is logged once. */
+/* Looks up the owner of a descriptor's file; the descriptor may be O_PATH. 0, or -errno when no
+ * reply comes in OWNERS_TIMEOUT_MS, which is logged once. */
 int owners_ask(struct owners *o, int fd, struct owner *ret);
 /* Changes the group of a descriptor's file, with the host user's rights. 0 or -errno. */
 int owners_change_group(struct owners *o, int fd, uint32_t gid);

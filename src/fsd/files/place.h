@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Places: the directory and the name under which the guest saw a file last, in memory that outlives
- * a worker. One store of a pointer gives a record another place, so a worker that dies leaves either
- * the old place or the new one. */
+ * a worker. One store of a pointer gives a record another place, so a worker that dies leaves
+ * either the old place or the new one. */
 #pragma once
 
 #include <stddef.h>
@@ -29,7 +29,8 @@ struct place_store {
 /* size: bytes of address space. 0 or -ENOMEM. */
 int place_store_init(struct place_store *s, size_t size);
 void place_store_done(struct place_store *s);
-/* Makes a place for the record at slot `owner`. NULL when there is no room or the name is too long. */
+/* Makes a place for the record at slot `owner`. NULL when there is no room or the name is too
+ * long. */
 struct place *place_new(struct place_store *s, uint32_t owner, uint64_t parent, const char *name);
 void place_free(struct place_store *s, struct place *p); /* NULL is fine */
 /* Frees all places. */

@@ -28,8 +28,8 @@ int record_parse(const char *text, size_t size, struct record *ret);
 /* Writes a record as text, without a NUL at its end that counts. Its length, at most
  * RECORD_TEXT_MAX. */
 size_t record_format(const struct record *record, char text[RECORD_TEXT_MAX]);
-/* Reads the record of the file or directory at path ("/proc/self/fd/N"). An empty record where there
- * is none, or none that is valid. */
+/* Reads the record of the file or directory at path ("/proc/self/fd/N"). An empty record where
+ * there is none, or none that is valid. */
 struct record record_load(const char *path);
 /* Stores a record; an empty one removes the attribute. 0 or -errno. */
 int record_store(const char *path, const struct record *record);

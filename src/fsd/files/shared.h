@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Memory that outlives a worker. The supervisor maps it before it forks workers, so all of them have
- * it at the same address, and pointers into it stay valid. A writer can die between any two
+ * Memory that outlives a worker. The supervisor maps it before it forks workers, so all of them
+ * have it at the same address, and pointers into it stay valid. A writer can die between any two
  * instructions. So one store of a word (SHARED_SET) makes a change visible, after everything that
  * the word leads to has been written. */
 #pragma once

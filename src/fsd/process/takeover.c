@@ -18,7 +18,7 @@
  *    memory, a file that it was about to hand out.
  * 4. device.c takes the requests that were taken and not answered from the ledger (ledger.h), in
  *    their order. request_undo() takes back what such a request has already given to the guest.
- * 5. again.c carries the request out again, or finds that the change was made.
+ * 5. retry.c carries the request out again, or finds that the change was made.
  *
  * Failures. A record that does not fit its descriptor is dropped (a lock whose file is another
  * one). A node id with too many lookups costs memory until the guest unmounts; one with too few

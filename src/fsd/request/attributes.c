@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attributes. What owners and modes mean, and what changing them comes to, is in ownership.c.
+ * Attributes. ownership.c maps owners and modes.
  *
- * Where locks hold on the host too, what is read under a lock must be what was written under the
- * last one, on whichever side. The guest's page cache is thrown away when it is told of another
- * mtime or size, before each read whose attributes are out of date: so those of regular files
- * always are, and a locked file whose mtime might stay the same at a further change (it ticks in
- * steps of milliseconds) is told with another one each time, by less than a microsecond. A database
- * also asks whether a journal is there: what is not there is not believed either. */
+ * With share-locks=host, a read under a lock must return the data of the last write under one, on
+ * either side. The guest drops its page cache when it sees another mtime or size, and it looks
+ * before each read if its attributes have expired. So attributes of regular files expire at once. A
+ * locked file's mtime may stay the same over two changes, because it ticks in milliseconds: the
+ * server varies it in each reply, by less than a microsecond. Names that do not exist are not
+ * cached either, because a database looks for a journal that may appear. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
@@ -19,13 +19,14 @@
 #include "fsd/request/handlers.h"
 #include "fsd/request/ownership.h"
 
-static uint32_t mtime_told(struct share *s, const struct statx *st)
+static uint32_t mtime_varied(struct share *s, const struct statx *st)
 {
 	uint32_t ns = st->stx_mtime.tv_nsec;
 	int64_t age = (int64_t)((uint64_t)clock_realtime_ns() - (uint64_t)statx_ns(&st->stx_mtime));
 	if (age > TICK_NS || age < -TICK_NS)
 		return ns;
-	return ns - ns % 1000 + (ns + 1 + s->told_count++ % 999) % 1000; /* never the true one, which it settles to */
+	return ns - ns % 1000 +
+	       (ns + 1 + s->mtime_count++ % 999) % 1000; /* never the true one, which the last reply has */
 }
 
 uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino)
@@ -54,7 +55,7 @@ void attributes_fill(struct share *s, struct inode *i, const struct statx *st, s
 		.blksize = st->stx_blksize,
 	};
 	if (s->settings.host_locks && i && i->locked)
-		ret->mtimensec = mtime_told(s, st);
+		ret->mtimensec = mtime_varied(s, st);
 }
 
 void attributes_note(struct inode *i, const struct statx *st)
@@ -71,8 +72,8 @@ struct validity names_validity(const struct share *s)
 							 (struct validity){ .s = 1 };
 }
 
-/* Of a single file that is shared the guest looks no name up again, with which it would learn what
- * the host has changed. */
+/* A single shared file has no name that the guest would look up again, so its attributes are never
+ * cached. */
 struct validity attributes_validity(const struct share *s, uint32_t type)
 {
 	return (s->settings.host_locks || s->settings.file) && type == S_IFREG ? (struct validity){ 0 } :
@@ -148,8 +149,8 @@ static int change_times(const struct fuse_setattr_in *in, const char *path)
 	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
-/* Everything but the size, on exactly this file: by way of a descriptor, never of a name that could
- * be another file by now. */
+/* Changes all attributes of exactly this file: by a descriptor, because the name may lead to
+ * another file by now. */
 static int change_by_path(struct request *q, const struct fuse_setattr_in *in)
 {
 	AUTO_FD int owned = -1;

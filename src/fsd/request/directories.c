@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading directories. The guest's offsets are the host file system's own cookies, so a directory
- * can change while it is read, as on the host. The guest asks for a page at a time; getdents(2) is
- * asked for more, and the rest is kept for the next request (handle.h). */
+ * Directories. The guest's offsets are the host file system's own cookies, so a directory can
+ * change while it is read, as on the host. The guest reads a page at a time. getdents64(2) returns
+ * more, and a buffer keeps the rest for the next request (handle.h). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@ int fuse_opendir(struct request *q)
 		return directory;
 	if (directory_was_replaced(q))
 		return -ESTALE;
-	/* Not ".", which only who may search the directory can open. */
+	/* Opening "." would need the right to search the directory, and /proc does not. */
 	int fd = open(share_proc_path(q->share, directory, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -41,7 +41,7 @@ int fuse_releasedir(struct request *q)
 	struct fuse_release_in in;
 	memcpy(&in, q->body, sizeof in);
 	struct handle *h = request_handle(q, in.fh);
-	if (!h && q->again)
+	if (!h && q->is_retry)
 		return request_reply(q, NULL, 0);
 	if (!h || h->inode->type != S_IFDIR)
 		return -EBADF;
@@ -50,16 +50,16 @@ int fuse_releasedir(struct request *q)
 	return request_reply(q, NULL, 0);
 }
 
-/* Linux's word for reading a directory that has been removed; some file systems (ext4) refuse to
- * seek in it first. */
+/* Linux reports ENOENT for reading a removed directory. Some file systems (ext4) refuse to seek in
+ * it first, with EINVAL. */
 static int seek_error(const struct handle *h, int error)
 {
 	struct stat st;
 	return error == EINVAL && fstat(h->fd, &st) == 0 && st.st_nlink == 0 ? -ENOENT : -error;
 }
 
-/* Makes b stand at the offset, with at least one entry unless the directory ends: 1, 0 at the end,
- * -errno. */
+/* Fills b from the offset on, unless it is there already. 1: it has an entry; 0: the directory
+ * ends; -errno. */
 static int fill_buffer(struct handle *h, struct directory_buffer *b, int64_t offset)
 {
 	if (h->position != offset) {
@@ -83,8 +83,7 @@ static int is_dot(const char *name)
 	return streq(name, ".") || streq(name, "..");
 }
 
-/* Adds an entry: its size in the reply, 0 when there is no room, -ENOENT when the guest must not
- * see it. */
+/* Adds an entry to the reply. Its size; 0 when it does not fit; -ENOENT when it is hidden. */
 static int add_entry(struct request *q, const struct dirent64 *d, char *to, size_t room, int plus)
 {
 	size_t length = strlen(d->d_name), head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
@@ -96,7 +95,7 @@ static int add_entry(struct request *q, const struct dirent64 *d, char *to, size
 					    .namelen = (uint32_t)length,
 					    .type = d->d_type,},};
 	if (is_dot(d->d_name)) {
-		/* What is above the root is nobody's business. */
+		/* The root's ".." is the root: the guest learns nothing of directories above. */
 		const struct inode *of = d->d_name[1] && q->inode->parent ? q->inode->parent : q->inode;
 		e.dirent.ino = attributes_number(q->share, of->id.dev, of->id.ino);
 	} else if (share_check_name(q->share, q->inode, d->d_name, HIDDEN_LOOK) < 0)
@@ -104,7 +103,7 @@ static int add_entry(struct request *q, const struct dirent64 *d, char *to, size
 	else if (plus) {
 		int result = name_see(q->share, q->inode, d->d_name, &e.entry_out, NULL);
 		if (result == -ENOENT)
-			return -ENOENT; /* gone meanwhile, or hidden */
+			return -ENOENT; /* removed since, or hidden */
 		if (result < 0)
 			e.entry_out = (struct fuse_entry_out){ 0 }; /* the name alone */
 	}

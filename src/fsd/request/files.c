@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Open files: open, create, read, write, close. Data goes straight between the file and the guest's
- * memory.
+ * Open files: open, create, read, write, close. Data moves directly between the file and the
+ * guest's memory.
  *
- * Page cache inside: a guest keeps what it has cached of a file across opens (FOPEN_KEEP_CACHE)
- * only when size, mtime and ctime are what they were when it last opened the file or closed it
- * after writing, and when that state is old enough that a later change must have moved the times
- * (they tick in steps of milliseconds). While a file is open the guest's own check of mtime and
- * size (AUTO_INVAL_DATA) works, at most attributes_validity() late.
+ * Page cache inside. The guest keeps cached data across opens (FOPEN_KEEP_CACHE) only if size,
+ * mtime and ctime are the same as at its last open, or at its last close after writing. That state
+ * must also be older than a tick of the clock, so that a later change has moved the times. While a
+ * file is open, the guest compares mtime and size itself (AUTO_INVAL_DATA), at most
+ * attributes_validity() late.
  *
- * Attributes inside: a guest believes for that long what it was told. A file that the host changed
- * in between would be read with its old size, so opening it is answered with ESTALE once, upon
- * which Linux looks the name up again, learns the new attributes and repeats the OPEN. Thus what
- * was saved on the host is there at the next open inside, at no cost for files that did not change.
- * Attributes of a single file that is shared are not believed at all (attributes_validity()).
- * With share-cache=writeback the guest also holds back what is written, and it is the one who knows
- * the size and mtime of a file that it has: what the host changes of that file goes unnoticed. To
- * write a part of a page it reads the rest, so what it opens for writing is opened for reading too.
- */
+ * Attributes inside. The guest caches attributes for that long. It would read a file that the host
+ * has changed in between with the old size. So the server answers the OPEN with ESTALE once. Linux
+ * then looks the name up again, gets the new attributes and repeats the OPEN. A file that was saved
+ * on the host is there at the next open inside, and unchanged files cost nothing. Attributes of a
+ * single shared file are never cached (attributes_validity()).
+ *
+ * share-cache=writeback. The guest also keeps dirty pages, and its own size and mtime of a file
+ * count as long as it has the file. It does not notice the host's changes of that file. To write
+ * part of a page it reads the rest, so the server opens files for reading too when the guest opens
+ * them for writing. */
 #include "fsd/request/files.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@
 #include "fsd/request/pieces.h"
 
 enum { OPEN_FLAGS = O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC };
-enum { TOLD_JUST_NOW_MS = 20 };
+enum { REPORTED_JUST_NOW_MS = 20 };
 
 static int open_by_name(struct share *s, struct inode *i, int flags, struct statx *ret)
 {
@@ -52,7 +53,7 @@ static int open_by_name(struct share *s, struct inode *i, int flags, struct stat
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-/* By a descriptor, O_PATH or not, of the very file. */
+/* Opens the file of a descriptor, which may be O_PATH. fd or -errno. */
 static int open_held(struct share *s, const struct inode *i, int held, int flags, struct statx *ret)
 {
 	char path[PROC_PATH_SIZE];
@@ -69,13 +70,12 @@ int file_open(struct share *s, struct inode *i, int flags, struct statx *ret)
 {
 	if (i->type != S_IFREG)
 		return i->type == S_IFDIR ? -EISDIR : i->type == S_IFLNK ? -ELOOP : -ENXIO;
-	/* O_NONBLOCK: whatever the name has become, opening it must not wait. */
+	/* O_NONBLOCK: the name may lead to a FIFO by now, and open(2) must not wait. */
 	flags = (flags & OPEN_FLAGS) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	if (i->fd >= 0)
 		return open_held(s, i, i->fd, flags, ret);
 	int fd = open_by_name(s, i, flags, ret), held = fd < 0 ? pins_find(&s->inodes.pins, i->nodeid) : -1;
-	/* Below a directory that nobody may search, /proc/self/fd inside still leads to what is
-	 * open. */
+	/* In an unsearchable directory, /proc/self/fd inside still leads to open files. */
 	if (held < 0 && fd == -EACCES && i->handles)
 		held = i->handles->fd;
 	return held < 0 ? fd : open_held(s, i, held, flags, ret);
@@ -87,7 +87,7 @@ static int access_wanted(const struct share *s, int flags)
 	return writeback ? (flags & ~O_ACCMODE) | O_RDWR : flags;
 }
 
-/* Notes the state that the guest's cache will be of. */
+/* Notes the file's state, which the guest's page cache will have. */
 static void cache_note(struct inode *i, const struct statx *st)
 {
 	int64_t now = clock_realtime_ns(), ctime = statx_ns(&st->stx_ctime);
@@ -103,7 +103,7 @@ static int cache_is_current(const struct inode *i, const struct statx *st)
 	       i->cached.ctime_ns == statx_ns(&st->stx_ctime);
 }
 
-/* Makes a handle of fd (taken), whose attributes are st, and fills the reply. */
+/* Makes a handle of fd (taken), whose attributes are st, and fills the reply. 0 or -errno. */
 static int open_handle(struct request *q, struct inode *i, int fd, int flags, const struct statx *st,
     struct fuse_open_out *ret)
 {
@@ -122,8 +122,8 @@ static int open_handle(struct request *q, struct inode *i, int fd, int flags, co
 	return 0;
 }
 
-/* Whether the guest should look again before it opens this file. Never twice in a row, so that a
- * file that changes all the time can be opened. */
+/* 1 if the guest should look the file up again before it opens it, else 0. Never twice in a row, so
+ * that a file that changes all the time can be opened. */
 static int is_news(struct inode *i, const struct statx *st)
 {
 	uint64_t now = clock_now_ms();
@@ -131,7 +131,7 @@ static int is_news(struct inode *i, const struct statx *st)
 		i->stale_pending--;
 		return 0;
 	}
-	if (!i->told.valid || now - i->told.at_ms < TOLD_JUST_NOW_MS)
+	if (!i->told.valid || now - i->told.at_ms < REPORTED_JUST_NOW_MS)
 		return 0;
 	if (i->told.size == st->stx_size && i->told.mtime_ns == statx_ns(&st->stx_mtime))
 		return 0;
@@ -164,7 +164,7 @@ int fuse_open(struct request *q)
 		return fd;
 	if (!q->share->settings.file && is_news(q->inode, &st))
 		return -ESTALE;
-	/* Only now that it is sure to be the right file. */
+	/* Truncate only now: the file is certainly the right one. */
 	int result = (flags & O_TRUNC) ? truncate_opened(q->share, q->inode, fd, flags, &st) : 0;
 	if (result == 0)
 		result = open_handle(q, q->inode, TAKE_FD(fd), flags, &st, &out);
@@ -173,8 +173,8 @@ int fuse_open(struct request *q)
 	return result < 0 ? result : request_reply(q, &out, sizeof out);
 }
 
-/* Replies to CREATE and TMPFILE: the entry, then the handle. fd is taken; the record has its lookup
- * already. */
+/* Replies to CREATE and TMPFILE: the entry, then the handle. Takes fd. The caller has counted the
+ * lookup of i, which a failure undoes. */
 static int reply_created(struct request *q, struct inode *i, const struct statx *st, int fd, int flags)
 {
 	struct {
@@ -193,15 +193,15 @@ static int reply_created(struct request *q, struct inode *i, const struct statx 
 	return result;
 }
 
-/* The file to make, or -errno; one that this request made before, and nobody can have written to,
- * makes room. Where the host was quicker the guest does not know yet what there is: unless it wants
- * none, it is sent to look again, so that it follows a symlink and checks permissions. */
+/* Creates a file: fd or -errno. Removes an empty one that an earlier attempt created. If the host
+ * has created the name first, the guest does not know that file. Without O_EXCL it gets ESTALE and
+ * looks again, so that it follows a symlink and checks permissions. */
 static int create_file(struct request *q, int directory, const char *name, uint64_t how, uint32_t mode)
 {
 	struct statx st;
 	request_begin(q);
 	int fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
-	if ((fd == -EEXIST || fd == -EACCES) && again_made(q, directory, name, S_IFREG) &&
+	if ((fd == -EEXIST || fd == -EACCES) && retry_created(q, directory, name, S_IFREG) &&
 	    inode_statx(directory, name, &st) == 0 && st.stx_size == 0 && unlinkat(directory, name, 0) == 0)
 		fd = inode_open_name(directory, name, how | O_EXCL, mode_allowed(S_IFREG, mode));
 	if (fd >= 0)
@@ -262,10 +262,10 @@ int fuse_tmpfile(struct request *q)
 	return reply_created(q, i, &st, TAKE_FD(fd), flags);
 }
 
-enum { READING, READING_AT_ONCE, WRITING, APPENDING }; /* at once: -EAGAIN instead of waiting for a disk */
+enum { READING, READING_AT_ONCE, WRITING, APPENDING }; /* at once: -EAGAIN rather than waiting for the disk */
 
-/* Moves up to size bytes between a file and pieces of guest memory, in as many system calls as
- * IOV_MAX demands. Bytes or -errno. */
+/* Moves up to size bytes between a file and pieces of guest memory, in system calls of IOV_MAX
+ * pieces at most. Bytes or -errno. */
 static ssize_t transfer(int fd, const struct iovec *pieces, unsigned count, size_t size, off_t offset, int how)
 {
 	int flags = how == READING_AT_ONCE ? RWF_NOWAIT : how == APPENDING ? RWF_APPEND : 0;
@@ -306,8 +306,9 @@ static int64_t run_read(const struct job *j)
 	return read_reply(j->request, j->fds[0], (size_t)j->arguments[0], j->arguments[1], READING);
 }
 
-/* Whether a read that was not to wait got n bytes (or -errno) because it would have had to. Some
- * file systems cannot say: those in memory need not, those behind a network always may. */
+/* 1 if a read with RWF_NOWAIT returned n (bytes or -errno) because it would have had to wait, else
+ * 0. Some file systems do not support the flag. Of those, memory file systems never wait, and
+ * network file systems always may. */
 static int would_wait(const struct request *q, int fd, ssize_t n, size_t size, off_t offset)
 {
 	struct stat st;
@@ -316,7 +317,8 @@ static int would_wait(const struct request *q, int fd, ssize_t n, size_t size, o
 	return (size_t)n < size && fstat(fd, &st) == 0 && offset + n < st.st_size;
 }
 
-/* What the host has in memory is read at once; for the rest a thread waits, not everybody. */
+/* Reads data that the host has in memory at once. Otherwise a job reads, so that only its thread
+ * waits for the disk. */
 int fuse_read(struct request *q)
 {
 	struct fuse_read_in in;
@@ -350,14 +352,14 @@ int handle_no_append(struct handle *h)
 	return 0;
 }
 
-/* How much of an append was done by a process that died: bytes, or -errno. */
+/* The bytes of an append that an earlier attempt has written, or -errno. */
 static int64_t appended_before(struct request *q, const struct handle *h)
 {
 	struct statx st;
 	int result = inode_statx(h->fd, "", &st);
 	if (result < 0)
 		return result;
-	if (q->again)
+	if (q->is_retry)
 		return MAX((int64_t)st.stx_size - q->flight->size, 0);
 	q->flight->size = (int64_t)st.stx_size;
 	request_begin(q);
@@ -375,8 +377,7 @@ int fuse_write(struct request *q)
 	if (in.size > TRANSFER_MAX || in.size > pieces_size(q->in, q->in_count) - head ||
 	    in.offset > INT64_MAX - TRANSFER_MAX)
 		return -EINVAL;
-	/* The guest says with each write whether it is one that appends: fcntl(2) can change that
-	 * after open. */
+	/* Each WRITE says whether it appends, because fcntl(2) can change that after open. */
 	int append = !(in.write_flags & FUSE_WRITE_CACHE) && (in.flags & O_APPEND);
 	int result = append ? 0 : handle_no_append(h);
 	if (result < 0)
@@ -392,7 +393,7 @@ int fuse_write(struct request *q)
 	    transfer(h->fd, pieces, count, in.size - (size_t)before, (off_t)in.offset, append ? APPENDING : WRITING);
 	if (n >= 0 || before > 0)
 		n = MAX(n, 0) + before;
-	h->inode->told.valid = 0; /* the guest knows that it knows nothing now */
+	h->inode->told.valid = 0; /* a write expires the guest's attributes */
 	struct fuse_write_out out = { .size = (uint32_t)n };
 	return n < 0 ? (int)n : request_reply(q, &out, sizeof out);
 }
@@ -402,14 +403,14 @@ int fuse_release(struct request *q)
 	struct fuse_release_in in;
 	memcpy(&in, q->body, sizeof in);
 	struct handle *h = request_handle(q, in.fh);
-	if (!h && q->again)
+	if (!h && q->is_retry)
 		return request_reply(q, NULL, 0);
 	if (!h || h->inode->type == S_IFDIR)
 		return -EBADF;
 	request_begin(q);
 	struct statx st;
 	if ((h->flags & O_ACCMODE) != O_RDONLY && inode_statx(h->fd, "", &st) == 0)
-		cache_note(h->inode, &st); /* what the guest wrote is what it has cached */
+		cache_note(h->inode, &st); /* the guest's cache has the data that it wrote */
 	locks_release_handle(&q->share->locks, h->id);
 	if (in.release_flags & FUSE_RELEASE_FLOCK_UNLOCK) {
 		(void)flock(h->fd, LOCK_UN); /* a job may have a copy of the descriptor */
@@ -428,8 +429,8 @@ int fuse_lseek(struct request *q)
 		return -EBADF;
 	if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE)
 		return -EINVAL;
-	/* What the guest holds back would be a hole, and cp(1) would not copy it. Without an answer
-	 * Linux takes all of a file for data. */
+	/* Dirty pages in the guest would look like a hole, and cp(1) would skip them. With ENOSYS
+	 * Linux treats the whole file as data. */
 	if (q->share->settings.cache == SHARE_CACHE_WRITEBACK)
 		return -ENOSYS;
 	off_t at = lseek(h->fd, (off_t)in.offset, (int)in.whence);

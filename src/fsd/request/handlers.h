@@ -1,42 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The handlers of request.c's table, one per FUSE operation, and what they share. r->body holds at
- * least as much as the table says. */
+ * The handlers of request.c's table, one for each FUSE operation, and the functions that they
+ * share. q->body holds at least the min_size of the table. */
 #pragma once
 
 #include "fsd/request/request.h"
 
-/* again.c: what to make of a request that a process began and did not answer */
-/* From here on the change may be made. */
+/* retry.c: requests that a worker began and did not answer */
+/* Notes that the change may be made from here on. */
 void request_begin(struct request *q);
-/* Before that: what was found under the first (0) or second (1) name of the request; NULL:
- * nothing. */
+/* Notes, before request_begin(), the file under the first (0) or second (1) name of the request;
+ * NULL: none. */
 void request_begin_with(struct request *q, unsigned which, const struct file_id *id);
-/* Whether the name is one that this request made before. */
-int again_made(const struct request *q, int directory, const char *name, uint32_t type);
-/* `result` of making a name; 0 when it is EEXIST because it was made before. */
-int again_result(const struct request *q, int result, int directory, const char *name, uint32_t type);
-/* Whether the name is a link to this file that this request made before; whether the attribute has
- * the value that it sets. */
-int again_linked(const struct request *q, int directory, const char *name, const struct inode *file);
-int again_same_value(const struct request *q, const char *path, const char *name, const void *value, size_t size);
+/* 1 if an earlier attempt of this request created the name, else 0. */
+int retry_created(const struct request *q, int directory, const char *name, uint32_t type);
+/* The result of creating a name: 0 instead of -EEXIST if an earlier attempt created it. */
+int retry_result(const struct request *q, int result, int directory, const char *name, uint32_t type);
+/* 1 if an earlier attempt made the name a link to this file, else 0. */
+int retry_linked(const struct request *q, int directory, const char *name, const struct inode *file);
+/* 1 if this is another attempt and the extended attribute has the value already, else 0. */
+int retry_same_value(const struct request *q, const char *path, const char *name, const void *value, size_t size);
 
 /* attributes.c */
 int fuse_getattr(struct request *q);
 int fuse_setattr(struct request *q);
 int fuse_access(struct request *q);
 int fuse_statfs(struct request *q);
-/* The inode number inside. The guest sees one file system: those of another one that is mounted
- * beneath are kept apart. */
+/* The inode number inside. The guest sees one file system, so numbers of a file system that is
+ * mounted in the share are changed to differ from the share's. */
 uint64_t attributes_number(const struct share *s, uint64_t dev, uint64_t ino);
-/* What the guest is shown of the file i, whose state on the host is st. */
+/* Fills the attributes of file i, whose state on the host is st, as the guest sees them. */
 void attributes_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_attr *ret);
-/* The same with node id and validity, noted in i; without i (NULL; st is not looked at) the entry
- * of a name that is not there. */
+/* Fills an entry: attributes, node id and validity. Notes the attributes in i. i NULL: the entry of
+ * a name that does not exist; st is ignored. */
 void entry_fill(struct share *s, struct inode *i, const struct statx *st, struct fuse_entry_out *ret);
-/* Notes what the guest is told of a file. */
+/* Notes the attributes in the last reply. */
 void attributes_note(struct inode *i, const struct statx *st);
-/* How long the guest may believe what it was told of names, and of attributes of a file of this
- * type. */
+/* How long the guest may cache names, and attributes of a file of this type. */
 struct validity {
 	uint64_t s;
 	uint32_t ns;
@@ -53,15 +52,16 @@ int fuse_symlink(struct request *q);
 int fuse_mknod(struct request *q);
 int fuse_mkdir(struct request *q);
 int fuse_link(struct request *q);
-/* Answers with an entry. The guest has been told of i once more, or for the first time, by it; that
- * is taken back when the answer does not fit. */
+/* Replies with an entry that counts one lookup of i, and undoes that lookup if the reply does not
+ * fit. */
 int reply_counted(struct request *q, struct inode *i, const struct fuse_entry_out *out);
-/* Whether the host has removed the directory (q->inode) and this process has not been told so: the
- * answer is ESTALE then, as another one may be there by its name, which is found when the guest
- * looks from the start. It is told once, as it may be in that directory and then comes again. */
+/* 1 if the host has removed the directory (q->inode) and this process inside has not had ESTALE for
+ * it yet; else 0. The answer is ESTALE then: the guest looks the path up again, and finds a
+ * directory that has taken the name. A process gets it once, because the directory may be its own
+ * working directory. */
 int directory_was_replaced(const struct request *q);
-/* Notes a name that exists now and fills the entry; the guest has one lookup more. ret_inode may be
- * NULL, when many names are noted in a row. 0 or -errno: -ENOENT also of a name that is hidden. */
+/* Looks up a name, counts one lookup and fills the entry. ret_inode may be NULL, for many names in
+ * a row. 0 or -errno; -ENOENT for a hidden name too. */
 int name_see(struct share *s, struct inode *parent, const char *name, struct fuse_entry_out *ret,
     struct inode **ret_inode);
 
@@ -92,7 +92,7 @@ int fuse_copy_file_range(struct request *q);
 int fuse_getlk(struct request *q);
 int fuse_setlk(struct request *q);
 int fuse_setlkw(struct request *q);
-/* The owner has closed a descriptor of the file. */
+/* Releases the locks of an owner who has closed a descriptor of the file. */
 void locks_flush(struct share *s, uint64_t nodeid, uint64_t owner);
 
 /* directories.c */

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Locks on the host (share-locks=host). Without that setting the guest's kernel keeps them to
- * itself and asks for none of this.
+ * Locks on the host (share-locks=host). Without that setting the guest's kernel handles all locks
+ * itself, and none of these requests come.
  *
- * flock(2) belongs to an open file, and each of the guest's has a descriptor here. fcntl(2) locks
- * belong to a process, and an own lock is never in its own way; the process inside is none here, so
- * each owner has a descriptor of the file of its own, with locks of the kind that belongs to the
- * open file description (F_OFD_SETLK). The guest says when an owner's locks end: it unlocks, closes
- * (FLUSH), or closes the last descriptor (RELEASE), as its kernel also does for a process that
- * ends.
+ * flock(2) locks belong to an open file, and each open file of the guest has a descriptor here.
+ * fcntl(2) locks belong to a process, whose own locks never conflict. The processes inside do not
+ * exist on the host. So each owner gets its own descriptor of the file, with open-file-description
+ * locks (F_OFD_SETLK). The guest reports the end of an owner's locks: by an unlock, a close (FLUSH)
+ * or the last close (RELEASE). Its kernel does the same when a process exits.
  *
- * Waiting: nothing here waits in the kernel. The request stays where it is (share.h, wait), and is
- * tried again when this guest gives up a lock, and from time to time, since nobody tells when the
- * host does. The guest's driver has no way to interrupt a request, so a process that waits cannot
- * be killed until it has the lock. Deadlocks are not found. */
+ * Waiting. Nothing here blocks in the kernel. The request waits in a queue (share.h, wait). The
+ * server tries it again when this guest releases a lock, and from time to time, because the host's
+ * releases raise no event. The guest's driver cannot interrupt a request, so a waiting process
+ * cannot be killed until it has the lock. Deadlocks are not detected. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -38,9 +37,9 @@ static struct flock range_of(const struct fuse_file_lock *l)
 	};
 }
 
-/* A descriptor for an owner's locks: 0 or more, or -errno. A lock for writing needs one that is
- * open for writing, and the owner may come to want one later; who finds that it cannot be had by
- * then is told ENOLCK. */
+/* Opens a descriptor for an owner's locks: fd or -errno. A write lock needs a descriptor that is
+ * open for writing, and the owner may request one later. If none can be had then, it gets
+ * ENOLCK. */
 static int open_for_locks(struct share *s, const struct handle *h, const struct fuse_file_lock *l)
 {
 	char path[PROC_PATH_SIZE];
@@ -88,13 +87,14 @@ static int set_range(struct request *q, const struct handle *h)
 		return error;
 	if (fcntl(o->fd, F_OFD_SETLK, &range) < 0) {
 		error = errno == EACCES ? -EAGAIN : errno == EBADF ? -ENOLCK : -errno;
-		if (made && q->header.opcode != FUSE_SETLKW) /* who waits keeps it for the next attempt */
+		if (made &&
+		    q->header.opcode != FUSE_SETLKW) /* a waiting request keeps the owner for its next attempt */
 			lock_owner_free(t, o);
 		return error;
 	}
 	o->pid = q->lock.lk.pid;
 	o->handle = h->id;
-	t->released += range.l_type == F_RDLCK; /* it may have been one for writing */
+	t->released += range.l_type == F_RDLCK; /* it may have replaced a write lock */
 	return 0;
 }
 
@@ -107,7 +107,7 @@ static int set_whole(struct request *q, const struct handle *h)
 	return 0;
 }
 
-/* The request, copied and checked, and its open file. */
+/* Copies and checks the request, and finds its handle. 0 or -errno. */
 static int take_request(struct request *q, struct handle **ret)
 {
 	if (!q->share->locks.records)
@@ -158,8 +158,8 @@ int request_try_lock(struct request *q, int last)
 	return 0;
 }
 
-/* The process inside that has the lock in the way; 0 when it is nobody there. */
-static uint32_t who_has(struct lock_table *t, uint64_t nodeid, struct flock range)
+/* The process inside that holds a conflicting lock; 0 when a process of the host holds it. */
+static uint32_t holder_of(struct lock_table *t, uint64_t nodeid, struct flock range)
 {
 	range.l_type = F_WRLCK;
 	range.l_pid = 0;
@@ -168,7 +168,7 @@ static uint32_t who_has(struct lock_table *t, uint64_t nodeid, struct flock rang
 		struct flock other = range;
 		if (o->handle && o->nodeid == nodeid && fcntl(o->fd, F_OFD_GETLK, &other) == 0 &&
 		    other.l_type == F_UNLCK)
-			return o->pid; /* nothing is in its way there, so what is there is its own */
+			return o->pid; /* no conflict for this owner: the lock is its own */
 	}
 	return 0;
 }
@@ -192,7 +192,7 @@ int fuse_getlk(struct request *q)
 			.start = start,
 			.end = range.l_len ? start + (uint64_t)range.l_len - 1 : INT64_MAX,
 			.type = (uint32_t)range.l_type,
-			.pid = who_has(&q->share->locks, h->nodeid, range),
+			.pid = holder_of(&q->share->locks, h->nodeid, range),
 		};
 	}
 	return request_reply(q, &out, sizeof out);

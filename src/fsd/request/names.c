@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Looking names up and making them. Each handler works with one directory descriptor and one name
- * without a slash, so nothing outside the directory can be named. */
+ * Names: looking them up and creating them. Each handler uses one directory descriptor and one name
+ * without a slash, so no name leads out of the directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,16 +12,16 @@
 #include "fsd/request/handlers.h"
 #include "fsd/request/ownership.h"
 
-/* What the host has changed and the guest has not been told of would not be told any more if the
- * guest kept what it saw of the name. */
+/* Sets the validity of a name to 0 while an event about it waits: a guest that cached the name
+ * would never raise that event. */
 static void shorten(const struct share *s, const struct inode *parent, const char *name, struct fuse_entry_out *out)
 {
 	if (parent->watch && s->observer && s->observer->is_pending(parent->nodeid, name, s->observer->data))
 		out->entry_valid = out->entry_valid_nsec = 0;
 }
 
-/* Looks a name up. *ret_held is a descriptor of that very file when there should be one, else
- * negative. */
+/* Looks a name up. *ret_held is a descriptor of the file while files are being pinned (pins.h),
+ * else negative. 0 or -errno. */
 static int look(struct share *s, struct inode *parent, const char *name, int hold, struct statx *st, int *ret_held)
 {
 	int directory = inode_directory_fd(&s->inodes, parent);
@@ -50,8 +50,8 @@ int name_see(struct share *s, struct inode *parent, const char *name, struct fus
 	entry_fill(s, i, &st, ret);
 	shorten(s, parent, name, ret);
 	if (held >= 0) {
-		/* For whoever looks it up now; the next one must look again, or it would still open
-		 * what is no longer there. */
+		/* The pin serves this lookup alone. The next process must look again, or it could
+		 * open a file that has lost the name. */
 		ret->entry_valid = ret->entry_valid_nsec = 0;
 		inode_hold(&s->inodes, i, TAKE_FD(held));
 	}
@@ -72,7 +72,7 @@ int reply_counted(struct request *q, struct inode *i, const struct fuse_entry_ou
 	return result;
 }
 
-/* Answers with the entry of a name. */
+/* Replies with the entry of a name. */
 static int reply_entry(struct request *q, struct inode *parent, const char *name)
 {
 	struct fuse_entry_out out;
@@ -83,9 +83,9 @@ static int reply_entry(struct request *q, struct inode *parent, const char *name
 	return reply_counted(q, i, &out);
 }
 
-/* "." and "..", which the guest asks for where it has a file by handle and no name of it
- * (FUSE_EXPORT_SUPPORT): open_by_handle_at(2), by which the agent finds what is watched. A
- * directory that has gone has nothing above it. */
+/* Replies to a LOOKUP of "." or "..". The guest sends it for a file that it has by handle and not
+ * by name (FUSE_EXPORT_SUPPORT): the agent opens watched files by open_by_handle_at(2). A deleted
+ * directory has no "..". */
 static int reply_relative(struct request *q, const char *name)
 {
 	struct inode_table *t = &q->share->inodes;
@@ -129,7 +129,7 @@ int fuse_lookup(struct request *q)
 		return result;
 	if (directory_was_replaced(q))
 		return -ESTALE;
-	/* The guest may remember for a while that there is nothing. */
+	/* The guest may cache the absence of a name too. */
 	struct fuse_entry_out none;
 	entry_fill(q->share, NULL, NULL, &none);
 	shorten(q->share, q->inode, name, &none);
@@ -140,7 +140,7 @@ int fuse_forget(struct request *q)
 {
 	struct fuse_forget_in in;
 	memcpy(&in, q->body, sizeof in);
-	if (q->again)
+	if (q->is_retry)
 		return 0;
 	request_begin(q);
 	inode_forget(&q->share->inodes, q->inode, in.nlookup);
@@ -151,7 +151,7 @@ int fuse_batch_forget(struct request *q)
 {
 	struct fuse_batch_forget_in in;
 	memcpy(&in, q->body, sizeof in);
-	if (q->again)
+	if (q->is_retry)
 		return 0;
 	request_begin(q);
 	for (size_t n = 0; n < in.count; n++) {
@@ -179,8 +179,7 @@ int fuse_readlink(struct request *q)
 	return n < 0 ? -errno : request_reply(q, target, (size_t)n);
 }
 
-/* The directory in which a new name is made, after the name was checked: its descriptor or
- * -errno. */
+/* Checks a new name, and returns the descriptor of its directory (borrowed), or -errno. */
 static int place_for(struct request *q, size_t *offset, const char **ret_name, enum hidden_use use)
 {
 	int result = request_name(q, offset, ret_name);
@@ -198,7 +197,7 @@ int fuse_symlink(struct request *q)
 	if (result < 0)
 		return result;
 	request_begin(q);
-	result = again_result(q, symlinkat(target, directory, name) < 0 ? -errno : 0, directory, name, S_IFLNK);
+	result = retry_result(q, symlinkat(target, directory, name) < 0 ? -errno : 0, directory, name, S_IFLNK);
 	return result < 0 ? result : reply_entry(q, q->inode, name);
 }
 
@@ -209,8 +208,8 @@ int fuse_mknod(struct request *q)
 	size_t offset = sizeof in;
 	memcpy(&in, q->body, sizeof in);
 	uint32_t type = (in.mode & S_IFMT) ? in.mode & S_IFMT : S_IFREG;
-	/* Devices are the host's business, but 0:0 is none: overlayfs marks with it what was
-	 * removed. Only who asked for containers' storage gets it. */
+	/* The guest creates no devices on the host. Device 0:0 is a whiteout of overlayfs, and is
+	 * allowed in a share that keeps records, which is meant for containers' storage. */
 	int whiteout = type == S_IFCHR && in.rdev == 0 && q->share->settings.keep_records;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && !whiteout)
 		return -EPERM;
@@ -219,7 +218,7 @@ int fuse_mknod(struct request *q)
 		return directory;
 	request_begin(q);
 	int result = mknodat(directory, name, type | mode_allowed(type, in.mode), 0) < 0 ? -errno : 0;
-	result = again_result(q, result, directory, name, type);
+	result = retry_result(q, result, directory, name, type);
 	if (result == 0)
 		ownership_created_name(q, directory, name, in.mode);
 	return result < 0 ? result : reply_entry(q, q->inode, name);
@@ -236,7 +235,7 @@ int fuse_mkdir(struct request *q)
 		return directory;
 	request_begin(q);
 	int result = mkdirat(directory, name, mode_allowed(S_IFDIR, in.mode)) < 0 ? -errno : 0;
-	result = again_result(q, result, directory, name, S_IFDIR);
+	result = retry_result(q, result, directory, name, S_IFDIR);
 	if (result == 0)
 		ownership_created_name(q, directory, name, in.mode);
 	return result < 0 ? result : reply_entry(q, q->inode, name);
@@ -259,11 +258,11 @@ int fuse_link(struct request *q)
 	int directory = fd < 0 ? fd : place_for(q, &offset, &name, HIDDEN_MAKE);
 	if (directory < 0)
 		return directory;
-	/* By descriptor: exactly this file, whatever its name is now. */
+	/* By descriptor: exactly this file, under whatever name. */
 	request_begin(q);
 	int result =
 	    linkat(AT_FDCWD, share_proc_path(q->share, fd, path), directory, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-	if (result < 0 && !(result == -EEXIST && again_linked(q, directory, name, from)))
+	if (result < 0 && !(result == -EEXIST && retry_linked(q, directory, name, from)))
 		return result;
 	return reply_entry(q, q->inode, name);
 }

@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The guest's kernel checks permissions itself, by the attributes shown here (a virtiofs mount
- * always has default_permissions), so what matters is that they make sense inside. Whatever gets
- * through is done as the host user, with the host user's rights.
+ * Ownership. The guest's kernel checks permissions itself, by the attributes that it sees (a
+ * virtiofs mount always has default_permissions). The server then does each operation as the host
+ * user, with the host user's rights. So attributes need to make sense inside, and protect nothing
+ * on the host.
  *
- * owner-map=user: the host user's files are the machine user's. The host user cannot give files
- * away. Asking for an owner that comes to the same thing succeeds and changes nothing: the
- * machine's user, root (who would own a file that root unpacks or copies), or the owner that is
- * shown. The group of an own file is changed to the host user's, or another that the host user is a
- * member of. Everything else is EPERM, as it would be for the user on the host. owner-map=root: the
- * same, with root in the place of the machine's user.
+ * owner-map=user. The host user's files belong to the machine's user inside. The host user cannot
+ * give files away. A chown that changes nothing in effect succeeds: to the machine's user, to root
+ * (root inside unpacks and copies files) or to the present owner. The group of an own file can
+ * become the host user's, or another group of the host user. Everything else is EPERM, as for the
+ * user on the host. owner-map=root is the same, with root in the place of the machine's user.
  *
- * owner-map=record: what the host user could not set is written down with the file (record.h) and
- * shown from there. It is
- *  - the owner and group of an own file or directory, also those that a process inside has when it
- *    makes one;
- *  - setuid and setgid of a file. They are shown and never set; the next write takes them away,
- *    whoever writes;
- *  - a mode without the owner's right to read and write a file that has a record: the host's mode
- *    keeps it, so that the host user, as whom this process works, can reach file and record. That
- *    is also what lets root inside open such a file.
- * Records of files that are not the host user's are not believed: who may write their attributes is
- * nobody's business here. What has no such attributes (symlinks, sockets, some file systems) is as
- * with owner-map=user. A record is written after the host's mode and removed with the last thing in
- * it, before the owner's rights go; a death between leaves the host's owner the rights to read and
- * write, no more. */
+ * owner-map=record. An attribute of the file (record.h) records the values that the host user
+ * cannot set, and the guest sees them from there:
+ *  - owner and group of an own file or directory, including those of the process that creates one;
+ *  - setuid and setgid of a file. The guest sees them, and the host's file never has them. The next
+ *    write clears them, whoever writes;
+ *  - a mode without the owner's right to read and write a file that has a record. The host's mode
+ *    keeps that right, so that the server can reach file and record. The same right lets root
+ *    inside open such a file. Records of other users' files are ignored, because those users could
+ *    write them. Files that take no such attributes (symlinks, sockets, some file systems) behave
+ *    as with owner-map=user.
+ *
+ * Order. A record is written after the host's mode is set. It is removed with its last value,
+ * before the owner loses rights. If the worker dies in between, the host's owner keeps the rights
+ * to read and write, and nobody gains any. */
 #include "fsd/request/ownership.h"
 
 #include <errno.h>
@@ -41,23 +41,23 @@ uint32_t mode_allowed(uint32_t type, uint32_t mode)
 	return mode & (type == S_IFDIR ? 03777 : 01777);
 }
 
-/* --- what is so --- */
+/* --- the present ownership --- */
 
 static int has_record(const struct share *s, const struct owner *host, uint32_t type)
 {
 	return s->settings.keep_records && host->uid == s->settings.host_uid && (type == S_IFREG || type == S_IFDIR);
 }
 
-/* Whether the kernel says "nobody" because the owner or the group has no number in this process's
- * namespace. */
+/* 1 if owner or group show as nobody because the server's user namespace may not map them, else
+ * 0. */
 static int is_unknown(const struct share *s, const struct statx *st)
 {
 	const struct owners *o = s->settings.owners;
 	return o && (st->stx_uid == o->overflow_uid || st->stx_gid == o->overflow_gid);
 }
 
-/* Finds out what stat does not say. */
-static int find_out(struct share *s, int fd, const struct statx *st, struct ownership *ret)
+/* Looks up owner and record, which stat(2) does not show. 0 or -errno. */
+static int look_up(struct share *s, int fd, const struct statx *st, struct ownership *ret)
 {
 	int r = is_unknown(s, st) ? owners_ask(s->settings.owners, fd, &ret->host) : 0;
 	char path[PROC_PATH_SIZE];
@@ -77,13 +77,12 @@ struct ownership ownership_of(struct share *s, struct inode *i, int fd, const st
 		return (struct ownership){ i->owner.host, i->owner.record };
 	if (fd < 0 && i)
 		fd = i->handles ? i->handles->fd : inode_path_fd(&s->inodes, i, &owned);
-	if (fd < 0 || find_out(s, fd, st, &o) < 0 || !i)
+	if (fd < 0 || look_up(s, fd, st, &o) < 0 || !i)
 		return o;
 	i->owner.host = o.host;
 	i->owner.record = o.record;
 	i->owner.ctime_ns = ctime;
-	/* A state that is as young as the clock is coarse can change once more without a new
-	 * time. */
+	/* Within a tick of the clock the state can change again without a new ctime. */
 	i->owner.valid = clock_realtime_ns() - ctime > TICK_NS;
 	return o;
 }
@@ -122,8 +121,8 @@ static int give_to_group(struct share *s, int fd, uint32_t gid)
 	return chown(share_proc_path(s, fd, path), (uid_t)-1, gid) < 0 ? -errno : 0;
 }
 
-/* Gives an own file to the group that is `gid` inside, where the host user can: 0 (*host_gid is it)
- * or -errno. */
+/* Changes the group of an own file to `gid` (an id inside), if the host user can. 0, and *host_gid
+ * is the new one; or -errno. */
 static int change_group(struct share *s, uint32_t gid, int fd, uint32_t *host_gid)
 {
 	uint32_t wanted = gid == s->settings.inside_gid ? s->settings.host_gid : gid;
@@ -151,7 +150,7 @@ static int change_owner(struct share *s, int fd, const struct fuse_setattr_in *i
 		if (r < 0)
 			return r;
 	}
-	/* Linux takes these bits away from a file that changes hands. */
+	/* chown(2) clears these bits. */
 	if (S_ISREG(st->stx_mode) && (st->stx_mode & SETID) && ours && !(in->valid & FATTR_MODE))
 		return chmod(share_proc_path(s, fd, path), st->stx_mode & 01777) < 0 ? -errno : 0;
 	return 0;
@@ -170,12 +169,13 @@ static int change_plainly(struct share *s, int fd, const struct fuse_setattr_in 
 
 /* --- changes, with records --- */
 
-/* How a file is to look inside. */
+/* The attributes that the guest wants to see. */
 struct wanted {
 	uint32_t uid, gid, mode;
 };
 
-/* Sets the host's mode: 0 (*ret is what it has become, which may be less) or -errno. */
+/* Sets the host's mode. 0, and *ret is the mode that the file has now, which may have fewer bits;
+ * or -errno. */
 static int set_mode(const char *path, int fd, uint32_t mode, uint32_t *ret)
 {
 	struct statx st;
@@ -186,8 +186,8 @@ static int set_mode(const char *path, int fd, uint32_t mode, uint32_t *ret)
 	return r;
 }
 
-/* Makes an own file or directory look so: 0, -EOPNOTSUPP where nothing can be recorded (and nothing
- * has changed), -errno. */
+/* Gives an own file or directory the wanted attributes, by mode and record. 0; -EOPNOTSUPP where
+ * the file system takes no record (and nothing has changed); -errno. */
 static int change_with_record(struct share *s, int fd, const struct wanted *w, const struct statx *st,
     const struct ownership *o)
 {
@@ -200,7 +200,7 @@ static int change_with_record(struct share *s, int fd, const struct wanted *w, c
 	record.gid = w->gid != share_gid_inside(s, o->host.gid) ? w->gid : RECORD_NONE;
 	int needed = setid || !record_is_empty(&record), stores = needed || !record_is_empty(&o->record);
 	uint32_t final = mode_allowed(st->stx_mode & S_IFMT, w->mode);
-	/* The owner can write and remove the record only of a file that the owner may write. */
+	/* Writing and removing the record needs the owner's right to write the file. */
 	int r = set_mode(path, fd, final | (!stores ? 0 : directory ? 0700U : 0600U), &mode);
 	if (r == 0 && needed && mode != w->mode) {
 		record.mode = w->mode;
@@ -223,7 +223,7 @@ static int change_recording(struct share *s, int fd, const struct fuse_setattr_i
 		w.uid = in->uid;
 	if (in->valid & FATTR_GID) {
 		w.gid = in->gid;
-		(void)change_group(s, w.gid, fd, &o.host.gid); /* else it is recorded */
+		(void)change_group(s, w.gid, fd, &o.host.gid); /* if it fails, the record has the group */
 	}
 	if (in->valid & FATTR_MODE)
 		w.mode = in->mode & 07777U;
@@ -246,10 +246,9 @@ int ownership_change(struct request *q, int fd, const struct fuse_setattr_in *in
 	return change_plainly(s, fd, in, &st, o.host);
 }
 
-/* --- what else changes them --- */
+/* --- creating and writing --- */
 
-/* The group of what is made in a directory: the maker's, or the directory's where that has
- * setgid. */
+/* The group of a new file: its creator's, or the directory's if that is setgid. */
 static uint32_t group_for(struct request *q, uint32_t *ret_setgid)
 {
 	struct statx st;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Owner, group and mode: what the host has, what the guest is shown, and what a change comes to. */
+ * Ownership: a file's owner, group and mode on the host and inside, and changes of them. */
 #pragma once
 
 #include <linux/fuse.h>
@@ -8,27 +8,27 @@
 #include "fsd/request/request.h"
 
 struct ownership {
-	struct owner host;    /* exact, also where this process's namespace does not know it */
+	struct owner host;    /* exact, even if the server's user namespace does not map it */
 	struct record record; /* empty unless the share keeps records and the file is the host user's */
 };
 
-/* st is the file's state. fd is a descriptor of it, or -1: record i leads to it. What had to be
- * found out is remembered in i (NULL: it is not, and there is an fd). */
+/* The ownership of the file whose state is st. fd is a descriptor of it, or -1 to open it by i.
+ * Caches the result in i (NULL: no cache; fd is required). */
 struct ownership ownership_of(struct share *s, struct inode *i, int fd, const struct statx *st);
-/* As the guest sees it. */
+/* The values that the guest sees. */
 uint32_t ownership_uid(const struct share *s, const struct ownership *o);
 uint32_t ownership_gid(const struct share *s, const struct ownership *o);
 uint32_t ownership_mode(const struct ownership *o, const struct statx *st); /* with the type */
 
-/* The uid, gid and mode of a SETATTR, of a file by its descriptor: 0 or -errno. */
+/* Carries out the uid, gid and mode of a SETATTR on a descriptor's file. 0 or -errno. */
 int ownership_change(struct request *q, int fd, const struct fuse_setattr_in *in);
-/* A file was made in directory q->inode, with this mode (07777) asked for: gives it to whoever made
- * it, as far as that can be. */
+/* Sets the owner of a file that was just created in directory q->inode to the process inside that
+ * created it, if possible. mode: the requested one (07777). */
 void ownership_created(struct request *q, int fd, uint32_t mode);
-/* The same by its name in an open directory. */
+/* As ownership_created(), for a name in an open directory. */
 void ownership_created_name(struct request *q, int directory, const char *name, uint32_t mode);
-/* Something is about to be written to the file of this descriptor: setuid and setgid go. */
+/* Clears recorded set-id bits of a descriptor's file, which is about to be written. */
 void ownership_written(struct share *s, int fd);
-/* What the host gets of a mode that the guest asks for: no setuid, no setgid except on directories,
- * where it gives nobody power. */
+/* The part of a requested mode that the host's file may get: no setuid, and setgid only on
+ * directories, where it grants no rights. */
 uint32_t mode_allowed(uint32_t type, uint32_t mode);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One walk serves them all. */
+ * All functions here share one walk over the pieces. */
 #include "fsd/request/pieces.h"
 
 #include <string.h>
@@ -9,10 +9,10 @@
 struct walk {
 	const struct iovec *pieces;
 	unsigned count;
-	size_t skip, size; /* bytes from the first piece's start that are done; those that are wanted after them */
+	size_t skip, size; /* bytes to skip from the first piece's start; bytes wanted after them */
 };
 
-/* The next bytes that lie together: 1, 0 at the end. */
+/* The next contiguous bytes. 1, or 0 at the end. */
 static int next(struct walk *w, struct iovec *ret)
 {
 	for (; w->count > 0 && w->skip >= w->pieces->iov_len; w->count--, w->pieces++)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Removing and moving names. A file that loses its last known name while the guest may still use it
- * keeps a descriptor, opened before (inode.c says why). What was found under the names is noted
- * before they change, so that who carries the request out again can tell whether they did
- * (again.c). */
+ * Removing and renaming. A file that loses its last known name while the guest may still use it
+ * keeps a descriptor, which is opened before the change (inode_cache.c). The flight records the
+ * files under the names before they change, so that a retry can tell whether they did (retry.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,14 +10,14 @@
 #include "base/fd.h"
 #include "fsd/request/handlers.h"
 
-/* A name, what it stands for, and what the guest knows of that. */
+/* A name, its file on the host, and the guest's record of that file. */
 struct named {
 	struct inode *parent;
 	const char *name;
 	int directory;
 	struct file_id id;
 	int exists;
-	struct inode *known; /* named so, or NULL */
+	struct inode *known; /* the record, if this is its last known name; else NULL */
 	int keep;            /* O_PATH descriptor of known, owned */
 };
 
@@ -27,7 +26,7 @@ static void named_done(struct named *p)
 	fd_close(p->keep);
 }
 
-/* Finds out about a name. 0 also when there is nothing (exists is 0); -ENOENT when it is hidden. */
+/* Looks a name up. 0, even if it does not exist (exists is 0); -ENOENT if it is hidden; -errno. */
 static int named_find(struct share *s, struct named *p)
 {
 	struct statx st;
@@ -49,18 +48,18 @@ static int named_find(struct share *s, struct named *p)
 	return 0;
 }
 
-/* Holds on to the file, which is about to lose its name. */
+/* Opens the file, which is about to lose its name. */
 static void named_keep(struct named *p)
 {
 	if (p->known)
-		/* without one the file goes stale, no worse */
+		/* if this fails, the file goes stale */
 		p->keep = inode_open_name(p->directory, p->name, O_PATH, 0);
 	if (p->keep >= 0 && inode_check_fd(p->known, p->keep) < 0)
 		fd_close(TAKE_FD(p->keep));
 }
 
-/* The record that was known under this name when the request began, in another process; with a
- * descriptor to keep when it was removed. */
+/* Restores p to its state when the earlier attempt began; after a removal with a descriptor to
+ * keep. */
 static void named_recall(struct share *s, struct named *p, const struct file_id *id, int removed)
 {
 	struct inode *i = inode_with_id(&s->inodes, id);
@@ -71,11 +70,11 @@ static void named_recall(struct share *s, struct named *p, const struct file_id 
 		p->keep = fcntl(p->known->handles->fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Whether the process that began the request removed the name before it died. */
+/* 1 if the earlier attempt removed the name, else 0. */
 static int was_removed(const struct request *q, const struct named *p)
 {
 	const struct flight *f = q->flight;
-	return q->again && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
+	return q->is_retry && f->found[0] && !(p->exists && file_id_same(&p->id, &f->ids[0]));
 }
 
 static int remove_name(struct request *q, int flags)
@@ -123,14 +122,14 @@ static int check_rename(const struct share *s, const struct named *from, const s
 	return r < 0 ? r : share_check_name(s, from->parent, from->name, HIDDEN_MAKE);
 }
 
-/* Brings the records up to date after a rename that worked. */
+/* Updates the records after a successful rename. */
 static void note_rename(struct inode_table *t, struct named *from, struct named *to, uint32_t flags)
 {
 	if (to->exists && file_id_same(&from->id, &to->id))
 		return; /* two names of one file: nothing moved */
 	if (flags & RENAME_EXCHANGE) {
-		/* Both records are held while each is moved: the one's move must not free the
-		 * other's parent. */
+		/* The caller holds both directories, so that one move cannot free the other's
+		 * parent. */
 		if (from->known)
 			inode_rename(t, from->known, to->parent, to->name);
 		if (to->known)
@@ -143,18 +142,18 @@ static void note_rename(struct inode_table *t, struct named *from, struct named 
 		inode_rename(t, from->known, to->parent, to->name);
 }
 
-/* Whether the process that began the request moved the file before it died. */
+/* 1 if the earlier attempt renamed the file, else 0. */
 static int was_renamed(const struct request *q, const struct named *from, const struct named *to, uint32_t flags)
 {
 	const struct flight *f = q->flight;
-	if (!q->again || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
+	if (!q->is_retry || !f->found[0] || !to->exists || !file_id_same(&to->id, &f->ids[0]))
 		return 0;
 	if (flags & RENAME_EXCHANGE)
 		return f->found[1] && from->exists && file_id_same(&from->id, &f->ids[1]);
 	return !(from->exists && file_id_same(&from->id, &f->ids[0]));
 }
 
-/* Moves the file, unless it was: 0 or -errno. */
+/* Renames the file, unless the earlier attempt did. 0 or -errno. */
 static int move(struct request *q, struct named *from, struct named *to, uint32_t flags)
 {
 	struct flight *f = q->flight;
@@ -177,7 +176,7 @@ static int move(struct request *q, struct named *from, struct named *to, uint32_
 static int rename_names(struct request *q, uint64_t newdir, uint32_t flags, size_t offset)
 {
 	struct share *s = q->share;
-	/* which makes a device, see MKNOD */
+	/* RENAME_WHITEOUT creates a device; see MKNOD (names.c). */
 	uint32_t known = RENAME_NOREPLACE | RENAME_EXCHANGE | (s->settings.keep_records ? RENAME_WHITEOUT : 0);
 	if (flags & ~known)
 		return -EINVAL;
@@ -191,7 +190,7 @@ static int rename_names(struct request *q, uint64_t newdir, uint32_t flags, size
 	    (result = check_rename(s, &from, &to, flags)) < 0 || (result = named_find(s, &from)) < 0 ||
 	    (result = named_find(s, &to)) < 0 || (result = move(q, &from, &to, flags)) < 0)
 		return result;
-	/* The directories themselves must outlive the changes of the records in them. */
+	/* Holds the directories while the records in them move. */
 	inode_ref(from.parent);
 	inode_ref(to.parent);
 	note_rename(&s->inodes, &from, &to, flags);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Decoding, the table of operations, and replies.
+ * Requests: decoding, the table of operations, and replies.
  *
- * The table is where a read-only share is enforced: an operation that changes anything (MUTATES) is
- * refused with EROFS before its handler runs, and OPEN checks its flags itself. While somebody
- * watches, requests go by way of the observer (share.h), which keeps the process that replays the
- * host's changes from making any. What is not in the table is answered with ENOSYS, upon which
- * Linux does without (poll, for instance, stays within the guest). */
+ * The table enforces a read-only share: an operation that changes anything (MUTATES) fails with
+ * EROFS before its handler runs, and OPEN checks its flags itself. While there is a replayer,
+ * requests go through the observer (share.h), which keeps the replayer from changing the host. An
+ * operation that is not in the table fails with ENOSYS, and Linux does without it (poll, for
+ * instance, stays within the guest). */
 #include "fsd/request/request.h"
 
 #include <errno.h>
@@ -18,10 +18,10 @@
 #include "fsd/request/pieces.h"
 
 enum {
-	NO_REPLY = 1, /* there is none, whatever happens */
-	NO_INODE = 2, /* the node id of the header means nothing */
+	NO_REPLY = 1, /* the guest expects no reply, not even an error */
+	NO_INODE = 2, /* the header's node id is not used */
 	MUTATES = 4,
-	HAS_DATA = 8, /* behind min_size comes data that stays where it is */
+	HAS_DATA = 8, /* the data after min_size is not copied */
 };
 
 enum {
@@ -66,8 +66,7 @@ static int fuse_destroy(struct request *q)
 	return request_reply(q, NULL, 0);
 }
 
-/* Operations that Linux has another way for when the server has none, and those that nothing here
- * needs. */
+/* No ioctl(2) reaches the host. */
 static int fuse_ioctl(struct request *q)
 {
 	return -ENOTTY;
@@ -75,7 +74,7 @@ static int fuse_ioctl(struct request *q)
 
 static int fuse_interrupt(struct request *q)
 {
-	return 0; /* Linux's virtiofs sends none, so who waits for a lock (locks.c) cannot be interrupted */
+	return 0; /* Linux's virtiofs sends no INTERRUPT (locks.c) */
 }
 
 static const struct operation {
@@ -154,7 +153,7 @@ int request_reply_in_place(struct request *q, size_t size)
 	return write_header(q, 0, size);
 }
 
-/* Linux takes errors of 1 to 511 from a server. */
+/* Linux accepts errors of 1 to 511 from a server. */
 static void reply_error(struct request *q, int error)
 {
 	(void)write_header(q, error > -512 ? error : -EIO, 0);
@@ -188,7 +187,7 @@ int request_defer(struct request *q, int64_t (*run)(const struct job *j), int fd
 	return 0;
 }
 
-/* The job of q is no longer among those that change a file. */
+/* Removes q's job from share->changes. */
 static void end_change(struct request *q)
 {
 	struct share *s = q->share;
@@ -276,7 +275,8 @@ void request_names(const struct request *q, struct request_names *ret)
 		if (request_name(q, &offset, &names.names[names.count]) < 0)
 			return;
 	if (names.count == 2)
-		memcpy(&names.nodes[1], q->body, sizeof names.nodes[1]); /* newdir is the first of both */
+		memcpy(&names.nodes[1], q->body,
+		    sizeof names.nodes[1]); /* newdir is the first field of both structures */
 	*ret = names;
 }
 
@@ -295,7 +295,7 @@ struct handle *request_handle(const struct request *q, uint64_t id)
 	return handle_find(&q->share->handles, id, q->inode);
 }
 
-/* Copies the request out of the guest's memory and finds its operation. */
+/* Copies the request out of the guest's memory and finds its operation. 0 or -errno. */
 static int decode(struct request *q, const struct operation **ret)
 {
 	size_t in_size = pieces_size(q->in, q->in_count);
@@ -319,10 +319,11 @@ static int decode(struct request *q, const struct operation **ret)
 	return 0;
 }
 
-/* Root inside may open a file of mode 0444 for writing, as root may everywhere. The guest's kernel
- * let it; what is in the way is that the host user may not. Nobody else's request gets this far,
- * unless the mode changed on the host a moment ago; or the guest has user namespaces with roots of
- * their own (rootless containers), for which a share with records is meant. */
+/* Carries a request out without regard to the modes of the host user's files. Root inside may open
+ * a file of mode 0444 for writing, and the guest's kernel has allowed it, but the host user may
+ * not. Another process's request gets this far only if the host has changed the mode a moment ago,
+ * or if it is a root of a user namespace inside (rootless containers, for which shares with records
+ * are meant). */
 static int carry_out_for_root(struct request *q, const struct operation *o)
 {
 	const struct share_settings *s = &q->share->settings;
@@ -333,13 +334,15 @@ static int carry_out_for_root(struct request *q, const struct operation *o)
 	return result;
 }
 
-static int is_shut(const struct request *q, struct inode *i)
+/* 1 if i's last known name is in an unsearchable directory, else 0. */
+static int is_unsearchable(const struct request *q, struct inode *i)
 {
 	return i && i->type != S_IFDIR && inode_is_unsearchable(&q->share->inodes, i);
 }
 
-/* A file of which the name that was seen last lies in a directory that is shut by now may have
- * another one, by which the guest came: it is sent to look again, as the way there was open. */
+/* Runs the handler. The last known name of a file may lie in a directory that has become
+ * unsearchable, while the guest came by another name. The guest gets ESTALE then, and looks that
+ * name up again. */
 static int run(struct request *q)
 {
 	const struct operation *o = &operations[q->header.opcode];
@@ -348,7 +351,7 @@ static int run(struct request *q)
 		result = carry_out_for_root(q, o);
 	if (result != -EACCES)
 		return result;
-	return is_shut(q, q->inode) || is_shut(q, request_other_inode(q)) ? -ESTALE : result;
+	return is_unsearchable(q, q->inode) || is_unsearchable(q, request_other_inode(q)) ? -ESTALE : result;
 }
 
 static int carry_out(struct request *q, const struct operation *o)
@@ -376,14 +379,14 @@ int request_serve(struct request *q)
 	q->own = (struct flight){ 0 };
 	if (!q->flight)
 		q->flight = &q->own;
-	q->again = q->flight->begun;
+	q->is_retry = q->flight->begun;
 	int result = decode(q, &o);
 	if (result == 0)
 		result = ++q->flight->attempts > REQUEST_ATTEMPTS ? -EIO : carry_out(q, o);
 	int no_reply =
 	    (o && (o->flags & NO_REPLY)) || q->header.opcode == FUSE_FORGET || q->header.opcode == FUSE_BATCH_FORGET;
 	if (result == REQUEST_LATER) {
-		q->flight->attempts = 0; /* from here on it is a system call, at which nobody dies */
+		q->flight->attempts = 0; /* the job is a system call, which cannot kill the worker */
 		return REQUEST_LATER;
 	}
 	if (no_reply)

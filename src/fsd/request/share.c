@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Settings, hidden paths and owners.
+ * Shares: settings, hidden paths and owners.
  *
- * Hidden paths are known in two ways. What exists at the start is known by its identity, wherever
- * the host moves it. What does not is known by its names from the root: nothing can be made under
- * that name, and directories on the way to it can be neither removed nor renamed nor replaced by a
- * symlink, so that the host's own view of the path cannot be led to something of the guest's
- * making.
+ * Hidden paths. The identity of a file that exists at the start hides it, wherever the host moves
+ * it. The names from the root hide a path that does not exist yet: the guest can create nothing
+ * under that name. It can neither remove nor rename a directory on the way to it, nor replace one
+ * by a symlink. So the path on the host never leads to a file that the guest has made.
  *
- * Owners: files of the host user belong to the machine's user inside. Others appear as they are,
- * except that nobody else's file appears as the machine user's: such an id shows as 65534. */
+ * Owners. Files of the host user belong to the machine's user inside. Other ids are the same on
+ * both sides, except the one that equals the machine user's: it shows as 65534. */
 #include "fsd/request/share.h"
 
 #include <errno.h>
@@ -25,7 +24,7 @@
 
 enum { NOBODY = 65534 };
 
-/* File systems on which data can be refused as late as at close(2). */
+/* 1 for file systems that may report a failed write only at close(2), else 0. */
 static int is_network(int fd)
 {
 	static const uint32_t types[] = { NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
@@ -37,7 +36,8 @@ static int is_network(int fd)
 	return 0;
 }
 
-/* *root becomes -1 when the table of inodes has it. 0 or -errno with some of them made. */
+/* Makes the tables. *root becomes -1 once the inode table has taken it. 0, or -errno with some
+ * tables made. */
 static int make_tables(struct share *s, int *root)
 {
 	const struct share_settings *settings = &s->settings;
@@ -59,7 +59,7 @@ static int make_tables(struct share *s, int *root)
 	return s->state ? 0 : -ENOMEM;
 }
 
-/* Notes the file system of what is shared. */
+/* Notes the file system of the shared directory or file. */
 static void learn_device(struct share *s)
 {
 	struct statx st;
@@ -130,7 +130,7 @@ int share_hide(struct share *s, const struct strv *names, struct error **err)
 	for (size_t n = 0; n < names->count; n++) {
 		int next = inode_open_name(fd >= 0 ? fd : s->inodes.root->fd, names->items[n], O_PATH, 0);
 		if (next < 0)
-			return 0; /* not there yet: known by name alone */
+			return 0; /* does not exist yet: hidden by its names */
 		fd_close(fd);
 		fd = next;
 	}
@@ -154,7 +154,7 @@ int share_hides(const struct share *s, const char *identity, struct error **err)
 	    "a folder that is to be hidden was moved while the machine took the share; start it again");
 }
 
-/* Whether the first `count` names lead from the root to `directory`. */
+/* 1 if the first `count` names lead from the root to `directory`, else 0. */
 static int leads_to(const struct share *s, const struct strv *names, size_t count, const struct inode *directory)
 {
 	for (; count > 0; count--, directory = directory->parent)

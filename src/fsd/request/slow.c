@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Operations that can take long: they become jobs on copies of the descriptors, so that other
- * requests go on meanwhile. */
+ * Slow operations. They run as jobs on copies of the descriptors, so that other requests continue
+ * meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -11,7 +11,7 @@
 #include "fsd/request/handlers.h"
 #include "fsd/request/ownership.h"
 
-enum { COPY_MAX = 64 << 20 }; /* of one COPY_FILE_RANGE: the guest's caller goes on from there */
+enum { COPY_MAX = 64 << 20 }; /* bytes of one COPY_FILE_RANGE; the program inside continues from there */
 
 static int64_t run_close(const struct job *j)
 {
@@ -63,7 +63,7 @@ static int64_t run_syncfs(const struct job *j)
 
 int fuse_syncfs(struct request *q)
 {
-	/* syncfs(2) wants a real descriptor, and the root's is one. */
+	/* syncfs(2) does not take O_PATH descriptors; the root's is a regular one. */
 	return request_defer(q, run_syncfs, q->share->inodes.root->fd, -1);
 }
 

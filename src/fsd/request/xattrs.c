@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Extended attributes: the user's own ("user.*"), but for those in which holm keeps something
- * ("user.holm.*"). What a root inside could make of the others (file capabilities, ACLs, security
- * labels) has no place on the host, and the host's are not shown: "not supported", as on a file
- * system without them. */
+ * Extended attributes. The guest sees and sets the user's own ("user.*"), except holm's records
+ * ("user.holm.*"). All others (file capabilities, ACLs, security labels) are "not supported", as on
+ * a file system without them: the host's stay invisible, and root inside can set none on the
+ * host. */
 #include <errno.h>
 #include <strings.h>
 #include <sys/xattr.h>
@@ -11,7 +11,7 @@
 #include "fsd/files/record.h"
 #include "fsd/request/handlers.h"
 
-/* The path to use for the file's attributes: 0 or -errno; *owned is to be closed. */
+/* The path for the system calls on the file's attributes. 0 or -errno. The caller closes *owned. */
 static int attribute_path(struct request *q, char path[PROC_PATH_SIZE], int *owned)
 {
 	int fd = inode_reach(&q->share->inodes, q->inode, owned);
@@ -21,8 +21,7 @@ static int attribute_path(struct request *q, char path[PROC_PATH_SIZE], int *own
 	return 0;
 }
 
-/* Whether holm keeps something there. Some file systems (CIFS, ntfs3) do not tell capital letters
- * from small ones. */
+/* 1 if the name is one of holm's records, else 0. Some file systems (CIFS, ntfs3) ignore case. */
 static int is_kept(const char *name)
 {
 	return strncasecmp(name, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0;
@@ -37,7 +36,7 @@ static int attribute_name(const struct request *q, size_t *offset, const char **
 		return -ENODATA;
 	if (startswith(*ret, "user."))
 		return 0;
-	/* Linux asks for this one whenever a program is started or a file written. */
+	/* Linux requests this one at each exec and each write. */
 	return streq(*ret, "security.capability") ? -ENODATA : -EOPNOTSUPP;
 }
 
@@ -59,12 +58,12 @@ int fuse_setxattr(struct request *q)
 		return result;
 	request_begin(q);
 	result = setxattr(path, name, q->body + offset, in.size, (int)in.flags) < 0 ? -errno : 0;
-	if (result == -EEXIST && again_same_value(q, path, name, q->body + offset, in.size))
+	if (result == -EEXIST && retry_same_value(q, path, name, q->body + offset, in.size))
 		result = 0;
 	return result < 0 ? result : request_reply(q, NULL, 0);
 }
 
-/* A value or list of `size` bytes in share->reply, as the caller wants it: only its size when it
+/* Replies with the value or list of `size` bytes in share->reply, or with its size if the guest
  * asked with 0. */
 static int reply_sized(struct request *q, size_t size, uint32_t asked)
 {
@@ -127,5 +126,5 @@ int fuse_removexattr(struct request *q)
 		return result;
 	request_begin(q);
 	result = removexattr(path, name) < 0 ? -errno : 0;
-	return result < 0 && !(result == -ENODATA && q->again) ? result : request_reply(q, NULL, 0);
+	return result < 0 && !(result == -ENODATA && q->is_retry) ? result : request_reply(q, NULL, 0);
 }
