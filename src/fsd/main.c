@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-fsd: serves one directory to one virtual machine. Started by the keeper with a socket that
- * QEMU holds the other end of; ends with it. It becomes several processes: the broker (this one),
- * which talks to QEMU; the holder, which has the files; a worker, which serves the guest and is
- * replaced when it dies; and, for an ordinary user, one that knows whose files are (owners.h). */
+ * holm-fsd serves one directory to one virtual machine. The keeper starts it with one end of a socket
+ * whose other end QEMU has; it ends with that connection. It runs as several processes: the broker
+ * (this one) talks to QEMU, the holder keeps the open files, and a worker serves the guest and is
+ * replaced when it dies. For an ordinary user there is also the owner lookup process (owners.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -32,8 +32,8 @@
 #include "fsd/vhost/device.h"
 
 enum {
-	LOG_MAX = 1024 * 1024, /* of what a guest can make us say */
-	FDS_RESERVE = 64,      /* for everything but the share's inodes and handles */
+	LOG_MAX = 1024 * 1024, /* bytes of log that a guest can cause */
+	FDS_RESERVE = 64,      /* for all other than the share's inodes and handles */
 	FDS_MIN = 256,
 	FDS_MAX = 1 << 20,
 	GROUPS_MAX = 1 << 16, /* the kernel's NGROUPS_MAX */
@@ -94,8 +94,8 @@ static int take_number(const struct options *o, const char *name, uint32_t *ret,
 	return 0;
 }
 
-/* Where among its words an option's value is; 0, the default, when it is not given. The words were
- * checked. */
+/* The index of an option's value among its words, which options_parse() has checked; 0, the default,
+ * without the option. */
 static int take_choice(const struct options *o, const char *name, const char *const *words)
 {
 	const char *value = options_string(o, name);
@@ -106,7 +106,7 @@ static int take_choice(const struct options *o, const char *name, const char *co
 	return at;
 }
 
-/* A descriptor that need not be given: 0 with -1 then. */
+/* Reads an optional descriptor: -1 without the option. 0 or -errno. */
 static int take_socket(const struct options *o, const char *name, int *ret, struct error **err)
 {
 	uint32_t n = 0;
@@ -139,7 +139,7 @@ static int take_arguments(const struct options *o, struct arguments *a, struct e
 	return 0;
 }
 
-/* As many descriptors as we may have. */
+/* Raises the limit of descriptors to the hard limit. The number of descriptors. */
 static unsigned raise_fd_limit(void)
 {
 	struct rlimit limit = { 0 };
@@ -158,9 +158,9 @@ static int confine_owners(int may_change, struct error **err)
 	return r < 0 ? r : may_change ? confine_calls_changing_groups(err) : confine_calls(CONFINE_OWNERS, err);
 }
 
-/* Descriptors of the directory or file that is shared. */
+/* Descriptors of the shared directory or file. */
 struct served {
-	int directory; /* above the file; -1: a directory is shared */
+	int directory; /* of the file; -1: the share is a directory */
 	int root;
 };
 
@@ -170,8 +170,8 @@ static void served_done(struct served *p)
 	fd_close(p->root);
 }
 
-/* Opens the directory or file. The keeper has resolved the path: a link on the way came into being
- * since. 0 or -errno. */
+/* Opens the directory or file. The keeper has resolved the path, so a symlink in it is new, and an
+ * error. 0 or -errno. */
 static int served_open(const struct arguments *a, struct served *ret, struct error **err)
 {
 	struct stat st;
@@ -195,8 +195,8 @@ static int served_open(const struct arguments *a, struct served *ret, struct err
 	return 0;
 }
 
-/* Confines this process to the place, whose root becomes a directory; an ordinary user who loses
- * sight of owners by it has somebody to ask. */
+/* Confines this process to the directory or file. For an ordinary user it starts the owner lookup
+ * process first, because the namespace hides other owners. 0 or -errno. */
 static int enter_served(const struct arguments *a, struct served *p, struct owners *owners, struct confinement *c,
     struct error **err)
 {
@@ -210,12 +210,12 @@ static int enter_served(const struct arguments *a, struct served *p, struct owne
 	return r;
 }
 
-/* Makes the share, confined to its directory. */
+/* Makes the share and confines this process to its directory. 0 or -errno. */
 static int prepare(const struct arguments *a, struct share *s, struct owners *owners, struct confinement *c,
     struct error **err)
 {
 	gid_t groups[GROUPS_MAX];
-	/* by their numbers on the host: before a namespace is entered */
+	/* as ids of the host: before this process enters a namespace */
 	int count = getgroups(ARRAY_SIZE(groups), groups);
 	struct share_settings settings = {
 		.read_only = a->read_only,
@@ -255,8 +255,8 @@ static int prepare(const struct arguments *a, struct share *s, struct owners *ow
 	return r;
 }
 
-/* What a worker finds when it starts. */
-struct heritage {
+/* The state that a worker inherits from the holder. */
+struct inheritance {
 	struct share *share;
 	struct ledger *ledger;
 	const struct owners *owners;
@@ -264,7 +264,7 @@ struct heritage {
 	int control, events; /* events: -1 none */
 };
 
-static int make_loop(const struct heritage *h, struct loop **ret, struct error **err)
+static int make_loop(const struct inheritance *h, struct loop **ret, struct error **err)
 {
 	int r = confine_own_descriptors(h->confinement);
 	if (r < 0)
@@ -273,16 +273,16 @@ static int make_loop(const struct heritage *h, struct loop **ret, struct error *
 	return r < 0 ? error_set_errno(err, r, "cannot make an event loop") : 0;
 }
 
-static int make_events(const struct heritage *h, struct loop *l, struct events **ret, struct error **err)
+static int make_events(const struct inheritance *h, struct loop *l, struct events **ret, struct error **err)
 {
 	int r = h->events >= 0 ? events_new(l, h->share, h->events, ret) : 0;
 	return r < 0 ? error_set_errno(err, r, "descriptor %d does not lead to an agent", h->events) : 0;
 }
 
-/* A worker's life: its exit status. */
+/* A worker's main function. Its exit status. */
 static int work(int socket, void *data)
 {
-	const struct heritage *h = data;
+	const struct inheritance *h = data;
 	AUTO_ERROR struct error *err = NULL;
 	CLEANUP(loop_freep) struct loop *l = NULL;
 	CLEANUP(events_freep) struct events *e = NULL;
@@ -301,13 +301,13 @@ static int work(int socket, void *data)
 	return loop_run(l);
 }
 
-/* The holder: 0 at the broker's end. */
+/* The holder's main function. 0 when the broker has ended, or -errno. */
 static int hold(const struct arguments *a, int control, struct error **err)
 {
 	struct confinement c = { .proc = -1 };
 	CLEANUP(share_done) struct share s = { 0 };
 	struct owners owners = { .asking = -1, .answering = -1, .process = -1, .parent = -1 };
-	struct heritage h = {
+	struct inheritance h = {
 		.share = &s,
 		.ledger = ledger_new(),
 		.owners = &owners,
@@ -316,7 +316,7 @@ static int hold(const struct arguments *a, int control, struct error **err)
 		.events = a->events,
 	};
 	if (!h.ledger)
-		return error_set(err, ENOMEM, "no memory for the requests under way");
+		return error_set(err, ENOMEM, "out of memory for the ledger of requests");
 	int r = prepare(a, &s, &owners, &c, err);
 	if (r == 0)
 		r = confine_calls(CONFINE_HOLDER, err);
@@ -327,7 +327,7 @@ static int hold(const struct arguments *a, int control, struct error **err)
 	return holder_run(control, work, &h, err);
 }
 
-/* Starts the holder: the other end of its socket or -errno. */
+/* Starts the holder. The other end of its socket, or -errno. */
 static int start_holder(const struct arguments *a, struct error **err)
 {
 	int pair[2];
@@ -379,7 +379,7 @@ int main(int argc, char **argv)
 	log_set_limit(LOG_MAX);
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an errno, not an end */
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is EFBIG, not the end of the process */
 	int r = options_parse(&command, argc - 1, argv + 1, &o, &err);
 	if (r == 0 && options_help(o)) {
 		options_print_help(stdout, "", &command);

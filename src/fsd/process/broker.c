@@ -20,7 +20,7 @@
  * noted messages to it, then sends the unanswered one again. The broker notes a message only after
  * a worker has carried it out, so each living worker carries out each message once.
  *
- * Failures. The broker learns of a worker's end from the holder. The socket does not tell: the
+ * Failures. The broker learns of a worker's end from the holder. The socket does not show it: the
  * holder shares the worker's descriptors, so the socket stays open. The broker replaces a worker
  * that a signal killed, BROKER_RESTARTS_MAX times within BROKER_RESTARTS_MS. The next death ends
  * all processes of the share; so does a worker that exits by itself, or the end of holder or
@@ -44,14 +44,14 @@
 #include "fsd/process/holder.h"
 
 enum {
-	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
-	/* a queue stops when its last fsync is done, and a process ends when its system calls
-	 * are */
+	SOCKET_TIMEOUT_S = 30, /* for the rest of a started message */
+	/* a queue stops only after its last fsync(2), and a process ends only after its system
+	 * calls */
 	ANSWER_TIMEOUT_MS = 600000,
 	END_TIMEOUT_MS = 5000,
 };
 
-/* What asking a worker comes to, besides 0 and -errno. */
+/* A result of ask_once(), besides 0 and -errno. */
 enum { WORKER_DIED = 1 };
 
 struct broker {
@@ -59,12 +59,12 @@ struct broker {
 	int socket, control;
 	int worker; /* -1: none */
 	struct front front;
-	uint64_t deaths[BROKER_RESTARTS_MAX]; /* when, monotonic ms; a ring */
+	uint64_t deaths[BROKER_RESTARTS_MAX]; /* their times, monotonic ms; a ring */
 	unsigned death_count;
 };
 
-/* The holder's next word: 1, 0 when it is gone. */
-static int holder_says(struct broker *b, struct holder_message *ret)
+/* Receives the holder's next message. 1, or 0 when the holder has ended. */
+static int receive_from_holder(struct broker *b, struct holder_message *ret)
 {
 	ssize_t n;
 	do
@@ -79,27 +79,27 @@ static void worker_close(struct broker *b)
 	b->worker = -1;
 }
 
-/* Reads why the worker ended: 0 when another one may be started, -errno when it is to end. */
+/* Learns how the worker ended. 0 when another one may start, -errno when the broker must end. */
 static int worker_ended(struct broker *b, struct error **err)
 {
 	struct holder_message m;
 	worker_close(b);
-	if (!holder_says(b, &m) || m.kind != HOLDER_ENDED)
-		return error_set(err, EIO, "the process that holds the open files has ended");
+	if (!receive_from_holder(b, &m) || m.kind != HOLDER_ENDED)
+		return error_set(err, EIO, "the share's holder process has ended");
 	if (!WIFSIGNALED(m.wait_status))
-		return error_set(err, EIO, "the process that serves the files gave up");
+		return error_set(err, EIO, "the share's worker process gave up");
 	uint64_t now = clock_now_ms(), *slot = &b->deaths[b->death_count++ % BROKER_RESTARTS_MAX];
 	if (b->death_count > BROKER_RESTARTS_MAX && now - *slot < BROKER_RESTARTS_MS)
 		return error_set(err, EIO,
-		    "the process that serves the files died by signal %d, for the %dth time within a minute",
+		    "signal %d killed the share's worker process, the %dth one within a minute",
 		    WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
 	*slot = now;
-	log_warning("the process that served the files died by signal %d; another one goes on",
+	log_warning("signal %d killed the share's worker process; another one continues",
 	    WTERMSIG(m.wait_status));
 	return 0;
 }
 
-/* Sends a message to the worker and waits for its answer: 0, WORKER_DIED, -errno. */
+/* Sends a message to the worker and waits for its reply. 0, WORKER_DIED, -errno. */
 static int ask_once(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count,
     struct vhost_message *ret, struct error **err)
 {
@@ -108,16 +108,16 @@ static int ask_once(struct broker *b, const struct vhost_message *m, const int *
 	unsigned extra_count = 0;
 	asked.flags |= VHOST_FLAG_NEED_REPLY;
 	if (asked.request == VHOST_SET_PROTOCOL_FEATURES)
-		asked.payload.number |= VHOST_PROTOCOL_REPLY_ACK; /* between the two of us, whatever QEMU wants */
+		asked.payload.number |= VHOST_PROTOCOL_REPLY_ACK; /* between broker and worker, even if QEMU has not negotiated it */
 	int r = vhost_message_send(b->worker, &asked, fds, count);
 	if (r < 0)
-		return error_set_errno(err, r, "cannot write to the process that serves the files");
+		return error_set_errno(err, r, "cannot write to the share's worker process");
 	struct pollfd wait[2] = { { .fd = b->worker, .events = POLLIN }, { .fd = b->control, .events = POLLIN } };
 	for (uint64_t deadline = clock_deadline(ANSWER_TIMEOUT_MS);;) {
 		uint64_t now = clock_now_ms();
 		r = poll(wait, 2, now < deadline ? (int)(deadline - now) : 0);
 		if (r == 0)
-			return error_set(err, ETIMEDOUT, "the process that serves the files does not answer");
+			return error_set(err, ETIMEDOUT, "the share's worker process does not answer");
 		if (r > 0)
 			break;
 		if (errno != EINTR)
@@ -129,10 +129,10 @@ static int ask_once(struct broker *b, const struct vhost_message *m, const int *
 	for (unsigned n = 0; r > 0 && n < extra_count; n++)
 		fd_close(extra[n]);
 	if (r <= 0)
-		return WORKER_DIED; /* or on its way to it: the holder says how */
+		return WORKER_DIED; /* or about to die: the holder reports how */
 	int right =
 	    ret->request == m->request && (ret->flags & VHOST_FLAG_REPLY) && ret->size >= sizeof ret->payload.number;
-	return right ? 0 : error_set(err, EPROTO, "the process that serves the files answers something else");
+	return right ? 0 : error_set(err, EPROTO, "protocol error: unexpected reply from the share's worker process");
 }
 
 struct repeat {
@@ -147,7 +147,7 @@ static int repeat_one(const struct vhost_message *m, int fd, void *data)
 	return ask_once(p->b, m, &fd, fd >= 0, &reply, p->err);
 }
 
-/* Makes sure that a worker runs and knows all: 0 or -errno. */
+/* Starts a worker, unless one runs, and repeats the recorded messages to it. 0 or -errno. */
 static int worker_start(struct broker *b, struct error **err)
 {
 	while (b->worker < 0) {
@@ -159,7 +159,7 @@ static int worker_start(struct broker *b, struct error **err)
 		r = fd_send(b->control, &pair[1], 1);
 		fd_close(pair[1]);
 		if (r < 0)
-			return error_set_errno(err, r, "the process that holds the open files");
+			return error_set_errno(err, r, "the share's holder process");
 		struct repeat p = { b, err };
 		r = front_repeat(&b->front, repeat_one, &p);
 		if (r == WORKER_DIED)
@@ -170,7 +170,7 @@ static int worker_start(struct broker *b, struct error **err)
 	return 0;
 }
 
-/* The same as ask_once, of however many workers it takes: 0 or -errno. */
+/* As ask_once(), with as many workers as it takes. 0 or -errno. */
 static int ask(struct broker *b, const struct vhost_message *m, const int *fds, unsigned count,
     struct vhost_message *ret, struct error **err)
 {
@@ -186,13 +186,14 @@ static int ask(struct broker *b, const struct vhost_message *m, const int *fds, 
 	}
 }
 
-static int has_reply_of_its_own(uint32_t request)
+/* 1 if the protocol defines a reply to the request, else 0. */
+static int has_reply(uint32_t request)
 {
 	return request == VHOST_GET_FEATURES || request == VHOST_GET_PROTOCOL_FEATURES ||
 	       request == VHOST_GET_QUEUE_NUM || request == VHOST_GET_VRING_BASE || request == VHOST_GET_MAX_MEM_SLOTS;
 }
 
-/* One message of QEMU's: 1, 0 at the end of the connection, -errno. */
+/* Serves one message of QEMU. 1, 0 at the end of the connection, -errno. */
 static int serve_message(struct broker *b, struct error **err)
 {
 	struct vhost_message m, reply;
@@ -211,7 +212,7 @@ static int serve_message(struct broker *b, struct error **err)
 	for (unsigned n = 0; n < count; n++)
 		fd_close(fds[n]);
 	int acknowledge = (m.flags & VHOST_FLAG_NEED_REPLY) && (b->front.protocol_features & VHOST_PROTOCOL_REPLY_ACK);
-	if (r == 0 && (has_reply_of_its_own(m.request) || acknowledge))
+	if (r == 0 && (has_reply(m.request) || acknowledge))
 		r = vhost_message_send(b->socket, &reply, NULL, 0);
 	return r < 0 ? error_prefix(err, r, "the connection to QEMU") : 1;
 }
@@ -232,14 +233,14 @@ static void on_qemu(struct source *source, int fd, uint32_t events, void *data)
 		end(b, r, err);
 }
 
-/* Nobody was asking the worker anything: it died over its requests. */
+/* The worker died while it served the guest, between messages of QEMU. */
 static void on_holder(struct source *source, int fd, uint32_t events, void *data)
 {
 	struct broker *b = data;
 	AUTO_ERROR struct error *err = NULL;
 	struct pollfd still = { .fd = fd, .events = POLLIN };
 	if (poll(&still, 1, 0) == 0)
-		return; /* an ask() of the same turn has taken it */
+		return; /* an ask() in the same turn has read the message */
 	int r = worker_ended(b, &err);
 	if (r == 0)
 		r = worker_start(b, &err);
@@ -250,12 +251,12 @@ static void on_holder(struct source *source, int fd, uint32_t events, void *data
 static int wait_for_holder(struct broker *b, struct error **err)
 {
 	struct holder_message m;
-	if (!holder_says(b, &m) || m.kind != HOLDER_READY)
-		return error_set(err, ECANCELED, "the share cannot be served"); /* it has said why */
+	if (!receive_from_holder(b, &m) || m.kind != HOLDER_READY)
+		return error_set(err, ECANCELED, "the share cannot be served"); /* the holder has logged why */
 	return 0;
 }
 
-/* QEMU is gone: lets the worker finish what it does. */
+/* QEMU has closed: lets the worker finish its requests. */
 static void stop_worker(struct broker *b)
 {
 	struct holder_message m;
@@ -263,7 +264,7 @@ static void stop_worker(struct broker *b)
 		return;
 	worker_close(b);
 	if (fd_wait(b->control, POLLIN, clock_deadline(END_TIMEOUT_MS)) > 0)
-		(void)holder_says(b, &m);
+		(void)receive_from_holder(b, &m);
 }
 
 static int set_up(struct broker *b, struct error **err)
@@ -275,7 +276,7 @@ static int set_up(struct broker *b, struct error **err)
 			  setsockopt(b->control, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof answer) < 0))
 		r = -errno;
 	if (r < 0)
-		return error_set_errno(err, r, "descriptor %d is no connection to QEMU", b->socket);
+		return error_set_errno(err, r, "descriptor %d is not a connection to QEMU", b->socket);
 	r = loop_new(&b->loop);
 	return r < 0 ? error_set_errno(err, r, "cannot make an event loop") : 0;
 }

@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-/* Of later kernels than the headers that this is built with. */
+/* Constants of kernels later than Debian 12's headers. */
 #define ACCESS_FS_TRUNCATE (1ULL << 14)  /* since version 3 */
 #define ACCESS_FS_IOCTL_DEV (1ULL << 15) /* since version 5 */
 #define ACCESS_NET_ALL 3ULL              /* since version 4: bind and connect, TCP */
@@ -33,7 +33,8 @@ static int write_file(const char *path, const char *format, unsigned id)
 	return fd_write_full(fd, text, (size_t)snprintf(text, sizeof text, format, id, id));
 }
 
-/* A user namespace in which we are who we are, and only that. */
+/* Enters a user namespace that maps the user and the group to themselves, and no other id. 0 or
+ * -errno. */
 static int enter_user_namespace(void)
 {
 	uid_t uid = geteuid();
@@ -52,15 +53,15 @@ static int set_working_directory(int proc)
 	return proc < 0 || fchdir(proc) < 0 ? -errno : 0;
 }
 
-/* The new root: a directory, or one that has nothing but this file of it. */
+/* The new root: a directory, or one that contains only this file of it. */
 struct target {
 	int directory;
 	const char *file; /* NULL: the directory itself */
 	int read_only;
 };
 
-/* A detached clone of what is at `path`, from which no ".." leads anywhere, as strict as the share
- * is. A descriptor or -errno. */
+/* Clones the mount at `path` as a detached one, whose root has no parent: nosuid, nodev, and read-only
+ * if wanted. A descriptor or -errno. */
 static int clone_mount(const char *path, int read_only, unsigned flags)
 {
 	struct mount_attr attributes = {
@@ -74,7 +75,7 @@ static int clone_mount(const char *path, int read_only, unsigned flags)
 	return TAKE_FD(tree);
 }
 
-/* A detached file system with one empty file, CONFINE_FILE. A descriptor or -errno. */
+/* Makes a detached tmpfs with one empty file, CONFINE_FILE. A descriptor or -errno. */
 static int make_directory(void)
 {
 	static const char *const options[][2] = { { "mode", "0555" }, { "size", "4k" }, { "nr_inodes", "2" } };
@@ -91,8 +92,8 @@ static int make_directory(void)
 	return file < 0 ? -errno : TAKE_FD(mount);
 }
 
-/* Mounts the file in the directory, which is mounted itself by now and cannot change from here on.
- * 0 or -errno. */
+/* Mounts the file in the directory, which is mounted already, and makes the directory read-only. 0 or
+ * -errno. */
 static int put_file(int file, int directory)
 {
 	struct mount_attr fixed = { .attr_set = MOUNT_ATTR_RDONLY };
@@ -117,14 +118,14 @@ static int mount_root(const struct target *t)
 	return r < 0 ? r : TAKE_FD(tree);
 }
 
-/* In a new mount namespace, with the directory as working directory: makes the target the root. The
- * old root is let go; what is mounted beneath a directory later, on the host, still appears, and
- * can be unmounted there. */
+/* Makes the target the root. The caller has entered a new mount namespace, with the directory as its
+ * working directory. The old root is unmounted. Mounts that the host makes later beneath the
+ * directory still appear here, and the host can unmount them. */
 static int change_root(const struct target *t, int *ret_root, int *ret_proc)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
-	/* A mount of its own, from which no ".." leads anywhere. */
+	/* A detached mount, whose root has no parent. */
 	AUTO_FD int proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	AUTO_FD int all_of_proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (proc < 0 || all_of_proc < 0)
@@ -145,8 +146,8 @@ static int change_root(const struct target *t, int *ret_root, int *ret_proc)
 	return r;
 }
 
-/* Enters the namespace: 0, or -errno with nothing lost but what the guard in confine() notices.
- * *root, a descriptor of the target, is replaced. */
+/* Enters the namespace. 0, and *root is replaced by the target in there; or -errno, after which
+ * confine() continues without a namespace. */
 static int enter(const struct target *t, int *root, struct confinement *c)
 {
 	struct stat before, after;
@@ -169,8 +170,8 @@ static int enter(const struct target *t, int *root, struct confinement *c)
 	return 0;
 }
 
-/* Enters the namespace of the target, if `wanted`; the working directory becomes /proc/self/fd.
- * 0, also if the host has no such namespace, or -errno. */
+/* Enters the namespace of the target, if `wanted`. The working directory becomes /proc/self/fd. 0, even
+ * if the host allows no such namespace; or -errno. */
 static int confine(const struct target *t, int wanted, int *root, struct confinement *c, struct error **err)
 {
 	AUTO_FD int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -183,13 +184,13 @@ static int confine(const struct target *t, int wanted, int *root, struct confine
 	c->namespaced = wanted && entered == 0;
 	if (entered < 0)
 		log_debug("no namespace of its own: %s", strerror(-entered));
-	/* A change of credentials clears it. */
+	/* A change of credentials clears the parent-death signal. */
 	if (death_signal && (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || getppid() != parent))
-		return error_set(err, ESRCH, "the keeper is gone");
+		return error_set(err, ESRCH, "the keeper has ended");
 	if (t->file && entered < 0)
 		return error_set_errno(err, entered,
-		    "a single file needs user and mount namespaces, which cannot be had here; mount its directory "
-		    "instead");
+		    "a single file needs user and mount namespaces, which this host does not allow; mount its "
+		    "directory instead");
 	int r = c->namespaced ? 0 : set_working_directory(proc);
 	return r < 0 ? error_set_errno(err, r, "/proc/self/fd") : 0;
 }
@@ -210,8 +211,9 @@ int confine_to_file(int directory, const char *name, int read_only, int *root, s
 	return confine(&t, 1, root, c, err);
 }
 
-/* Root is the owner of its files only by three of them. A user has one in the user namespace, in
- * reserve, which counts for files whose owner and group that namespace knows: the user's own. */
+/* Drops capabilities. With keep_ownership root keeps the three that let it act as the owner of all
+ * files. An ordinary user keeps CAP_DAC_OVERRIDE of the user namespace in reserve, which applies to
+ * files whose owner and group that namespace maps: the user's own. 0 or -errno. */
 static int drop_capabilities(int keep_ownership)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -244,14 +246,14 @@ int confine_ignore_modes(int on)
 	return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
 }
 
-/* root: -1 when nothing is allowed. */
+/* Puts Landlock on root, the one directory with rights; -1: there is none. 0 or -errno. */
 static int restrict_paths(int root, int read_only, struct confinement *c)
 {
 	struct {
 		uint64_t fs, net, scoped;
 	} handled = { .fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1 };
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	/* Version 1 forbids to rename and link from one directory into another. */
+	/* Version 1 forbids renames and links from one directory to another. */
 	if (version < 1 || (version == 1 && !read_only && root >= 0))
 		return 0;
 	handled.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? ACCESS_FS_TRUNCATE : 0) |
@@ -260,7 +262,7 @@ static int restrict_paths(int root, int read_only, struct confinement *c)
 	handled.scoped = version >= 6 ? SCOPE_ALL : 0;
 	uint64_t allowed = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	if (!read_only)
-		/* Of character devices 0:0 can be made without a capability, and no other. */
+		/* Creating a character device other than 0:0 needs a capability. */
 		allowed |=
 		    handled.fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | ACCESS_FS_IOCTL_DEV);
 	struct landlock_path_beneath_attr rule = { .allowed_access = allowed, .parent_fd = root };

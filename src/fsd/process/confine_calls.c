@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The system calls of a share server's processes. All others answer ENOSYS, which libraries take
- * for an old kernel; memory is never made executable. */
+ * The system calls of a share server's processes. All others fail with ENOSYS, which libraries take
+ * for an old kernel. No memory can become executable. */
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -30,7 +30,7 @@ static const struct {
 	{ "getxattr", H | W }, { "setxattr", H | W }, { "listxattr", H | W }, { "removexattr", H | W },
 	{ "faccessat", H | W }, { "faccessat2", H | W }, { "flock", H | W }, { "fcntl", B | H | W },
 	{ "fcntl64", B | H | W }, { "open", H | W },
-	{ "openat", H | W }, /* by /proc/self/fd/N, of files without a name */
+	{ "openat", H | W }, /* of /proc/self/fd/N, for files without a name */
 	/* the host's changes */
 	{ "inotify_init1", H | W }, { "inotify_add_watch", H | W }, { "inotify_rm_watch", H | W },
 	/* the loop, the socket, the threads */
@@ -43,7 +43,7 @@ static const struct {
 	{ "rt_sigreturn", B | H | W | O }, { "rt_sigprocmask", B | H | W }, { "getpid", B | H | W },
 	{ "gettid", B | H | W }, { "tgkill", B | H | W }, { "getrandom", B | H | W }, { "capset", H | W },
 	{ "set_robust_list", H | W }, { "rseq", H | W }, { "exit", B | H | W }, { "exit_group", B | H | W | O },
-	/* to start workers, and what these do before they serve */
+	/* to start workers, and for a worker before it serves */
 	{ "clone", H }, { "clone3", H }, { "wait4", H }, { "waitid", H }, { "fchdir", H }, { "getppid", H },
 	{ "prctl", H }, { "seccomp", H }, { "close_range", H }, { "epoll_create1", H }, { "eventfd2", H },
 	{ "setsockopt", H }, { "rt_sigaction", H }, { "sched_getaffinity", H }, { "prlimit64", H },
@@ -58,8 +58,8 @@ static int allow_memory(scmp_filter_ctx filter)
 			   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
-/* fchownat(2) of a descriptor itself, to a group: no other path than the empty one at this address,
- * which nothing can write to. */
+/* Allows fchownat(2) of a descriptor itself, to a group. The only path allowed is the empty one at this
+ * address, which is read-only memory. */
 static int allow_group_change(scmp_filter_ctx filter)
 {
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fchownat), 3,

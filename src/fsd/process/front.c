@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a queue stands is not here but in the ledger, so SET_VRING_BASE is not repeated. */
+ * The ledger holds a queue's position, so SET_VRING_BASE is not repeated. */
 #include "fsd/process/front.h"
 
 #include <errno.h>
@@ -82,7 +82,7 @@ static int note_event(struct front *f, const struct vhost_message *m, int *fds, 
 	return 0;
 }
 
-/* Messages whose payload starts with a queue's number of 32 bits. */
+/* Records a message whose payload starts with the queue's index, 32 bits. */
 static int note_queue(struct front *f, const struct vhost_message *m)
 {
 	if (m->payload.state.index >= VHOST_QUEUES)
@@ -102,7 +102,7 @@ static int note_queue(struct front *f, const struct vhost_message *m)
 		q->enabled = m->payload.state.num;
 		q->enabling = 1;
 		break;
-	default: /* GET_VRING_BASE: the queue is stopped */
+	default: /* GET_VRING_BASE stops the queue */
 		set_fd(&q->kick, -1);
 		set_fd(&q->call, -1);
 	}
@@ -139,7 +139,7 @@ int front_note(struct front *f, const struct vhost_message *m, int *fds, unsigne
 	}
 }
 
-/* --- saying it again --- */
+/* --- repeating --- */
 
 struct speaker {
 	int (*say)(const struct vhost_message *m, int fd, void *data);
@@ -164,8 +164,8 @@ static int say_state(const struct speaker *s, uint32_t request, uint32_t index, 
 	return say(s, request, &state, sizeof state, -1);
 }
 
-/* A queue that does not run is set up by QEMU once more before it does; its rings may lie in memory
- * that is gone. */
+/* Repeats one queue. A stopped one has nothing to repeat: QEMU sets it up again before it starts, and
+ * its rings may lie in memory that is gone. */
 static int repeat_queue(const struct speaker *s, const struct front_queue *q, uint32_t index)
 {
 	int r = 0;

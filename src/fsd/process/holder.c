@@ -38,8 +38,7 @@ static int say(int control, int32_t kind, int32_t wait_status)
 	return n < 0 ? -errno : 0;
 }
 
-/* fork(2) with a common table of descriptors. There is one thread, so no lock of libc's can be
- * held. */
+/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can be held. */
 static pid_t clone_worker(void)
 {
 	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -69,8 +68,8 @@ int holder_run(int control, int (*work)(int socket, void *data), void *data, str
 		while (waitpid(pid, &status, 0) < 0)
 			if (errno != EINTR)
 				return error_set_errno(err, errno, "cannot wait for the process that serves files");
-		/* The socket is the next worker's to close: this one may have closed it, and the
-		 * number mean something else. */
+		/* The next worker closes the socket. This one may have closed it already, and its
+		 * number may belong to another file by now. */
 		r = say(control, HOLDER_ENDED, status);
 	}
 	return 0;

@@ -11,13 +11,13 @@
  * them whole.
  *
  * Steps, before the new worker serves:
- * 1. inode_table_rebuild(), handle_table_rebuild() and lock_table_rebuild() find out from the
- *    records what the old worker knew: hash chains, references, parents.
+ * 1. inode_table_rebuild(), handle_table_rebuild() and lock_table_rebuild() rebuild from the
+ *    records: hash chains, references, parents.
  * 2. inode_table_settle() frees the records that nobody refers to.
  * 3. All other descriptors are closed. They were the dead worker's own: an event loop, guest
  *    memory, a file that it was about to hand out.
  * 4. device.c takes the requests that were taken and not answered from the ledger (ledger.h), in
- *    their order. request_undo() takes back what such a request has already given to the guest.
+ *    their order. request_undo() undoes the lookup and the open file of such a request.
  * 5. retry.c carries the request out again, or finds that the change was made.
  *
  * Failures. A record that does not fit its descriptor is dropped (a lock whose file is another
@@ -56,7 +56,7 @@ static int compare(const void *a, const void *b)
 static void close_range_of(unsigned first, unsigned last)
 {
 	if (first <= last)
-		(void)syscall(SYS_close_range, first, last, 0); /* a kernel without it keeps a few too many */
+		(void)syscall(SYS_close_range, first, last, 0); /* on a kernel without it, a few descriptors stay open */
 }
 
 static void close_others(struct fd_list *l)

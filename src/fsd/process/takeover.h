@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A share whose last worker died, in the hands of the next one. */
+ * The takeover: a new worker continues a share after the death of the last one. */
 #pragma once
 
 #include "fsd/request/share.h"
 
-/* Rebuilds what the guest has of the share from what was left in shared memory, and closes every
- * descriptor above stderr that is neither part of that nor in fds (what the caller needs): the dead
- * worker's. Also right for the first worker. */
+/* Rebuilds the guest's state from the shared memory. Closes the dead worker's descriptors: all above
+ * stderr that are neither part of that state nor in fds (the caller's). The first worker calls it
+ * too. */
 void share_take_over(struct share *s, const int *fds, size_t count);

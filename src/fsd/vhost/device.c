@@ -13,14 +13,14 @@
  * Steps:
  * 1. A kick makes the loop take up to BUDGET requests of that queue; then other events have their
  *    turn.
- * 2. Before it sleeps, the worker looks for the next request for a moment, if looking has paid
- *    lately (pace.h). The guest sends no kick until the worker has announced that it sleeps.
+ * 2. Before it sleeps, the worker looks for the next request for a moment, if polling has paid
+ *    lately (polling.h). The guest sends no kick until the worker has announced that it sleeps.
  * 3. FORGETs have their own queue, and the guest waits for none of them. After a kick the worker
  *    polls that queue every FORGETS_MS until it is empty, and sends one interrupt for each turn:
  *    each kick and each interrupt would take the guest's time.
  * 4. A job keeps its request, with the pieces of guest memory that it points to, until a thread is
  *    done.
- * 5. A request for a lock that somebody else holds waits in a list. The worker tries it again when
+ * 5. A request for a lock that another process holds waits in a list. The worker tries it again when
  *    this guest gives up a lock, and every RETRY_FIRST_MS to RETRY_LAST_MS: nobody reports the
  *    host's locks.
  *
@@ -42,28 +42,28 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "fsd/request/request.h"
-#include "fsd/vhost/pace.h"
+#include "fsd/vhost/polling.h"
 #include "fsd/vhost/vhost_user.h"
 #include "fsd/vhost/worker.h"
 
 enum {
-	BUDGET = 32,           /* requests of one queue in a row */
-	FORGETS = 0,           /* the queue of what is only told */
-	REQUESTS = 1,          /* the queue that a guest waits for */
-	FORGETS_MS = 10,       /* between two turns for the former while there are some */
-	FORGETS_MANY = 64,     /* in one turn: the next is sooner, lest the queue be full */
-	LOOKS = 32,            /* between two looks at the clock */
-	SOCKET_TIMEOUT_S = 30, /* for the rest of a message that has begun */
+	BUDGET = 32,           /* requests of one queue per turn */
+	FORGETS = 0,           /* the high-priority queue, which carries FORGETs */
+	REQUESTS = 1,          /* the request queue */
+	FORGETS_MS = 10,       /* between two turns of FORGETS while it is not empty */
+	FORGETS_MANY = 64,     /* in one turn: the next comes sooner, so that the queue does not fill */
+	LOOKS = 32,            /* polls between two reads of the clock */
+	SOCKET_TIMEOUT_S = 30, /* for the rest of a started message */
 	INODES_MIN = 1 << 16,
-	/* for a lock that somebody on the host has: longer each time, since nobody tells when it is
-	 * free */
+	/* between two attempts at a lock that a process of the host holds, doubling each time: no
+	 * event reports its release */
 	RETRY_FIRST_MS = 2,
 	RETRY_LAST_MS = 100,
-	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on a file that it remembers */
+	GUEST_BYTES_PER_INODE = 1024, /* an honest Linux spends more on each inode */
 };
 _Static_assert((int)CHAIN_PIECES <= (int)REQUEST_PIECES_MAX, "a chain is one request");
 
-/* A request with its buffers; kept for reuse. */
+/* A request with its buffers. Slots are reused. */
 struct slot {
 	struct request request;
 	struct chain chain;
@@ -79,16 +79,16 @@ struct device {
 	struct vhost_device vhost;
 	struct worker worker;
 	struct source *socket_source, *worker_source, *kick_sources[VHOST_QUEUES];
-	struct source *forgets_source;          /* armed while no kick was asked for */
-	unsigned forgets;                       /* since the last turn */
-	int gathers_interrupts, owes_interrupt; /* while what was forgotten is gone through */
-	struct source *pins_source;             /* armed while files are held */
+	struct source *forgets_source;          /* armed while the queue is polled */
+	unsigned forgets;                       /* taken since the last turn */
+	int gathers_interrupts, owes_interrupt; /* during a turn of FORGETS */
+	struct source *pins_source;             /* armed while there are pins */
 	int pins_armed;
 	struct slot *free_slots;
-	struct pace pace;
-	/* Requests for locks that others have, the longest waiting first. */
+	struct polling polling;
+	/* Requests for taken locks, the oldest first. */
 	struct slot *waiting, **waiting_end;
-	unsigned waiting_count, lock_releases; /* as the share counted them when the waiting were tried last */
+	unsigned waiting_count, lock_releases; /* the share's count at the last attempt */
 	uint64_t retry_ms;
 	struct source *retry;
 };
@@ -108,7 +108,7 @@ static void slot_give(struct device *d, struct slot *s)
 	d->free_slots = s;
 }
 
-/* Gives the finished request back to the guest. */
+/* Returns a finished request to the guest. */
 static void complete(struct device *d, struct slot *s)
 {
 	struct vhost_queue *q = &d->vhost.queues[s->queue];
@@ -122,7 +122,7 @@ static void complete(struct device *d, struct slot *s)
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
-/* On a thread. */
+/* Runs on a worker thread. */
 static void run_job(struct work *w)
 {
 	struct job *j = &CONTAINER(w, struct slot, work)->request.job;
@@ -170,7 +170,7 @@ static int wait_for_lock(struct share *s, struct request *q)
 	return REQUEST_LATER;
 }
 
-/* Tries them in turn; with `last` all are answered. */
+/* Tries the waiting requests in turn. `last` answers all of them. */
 static void retry_locks(struct device *d, int last)
 {
 	struct slot **p = &d->waiting;
@@ -188,7 +188,8 @@ static void retry_locks(struct device *d, int last)
 	d->waiting_end = p;
 }
 
-/* Lets go of their buffers; they are taken from the queues anew. */
+/* Returns the waiting requests to their queues, which are taken again from there: their buffers may be
+ * unmapped. */
 static void leave_waiting(struct device *d)
 {
 	uint64_t one = 1;
@@ -216,13 +217,13 @@ static void on_retry(struct source *source, void *data)
 static void report_broken(struct vhost_queue *q)
 {
 	uint64_t one = 1;
-	log_error("the guest broke the rules of the queue: %s; no more is served until the machine resets it",
+	log_error("the guest violated the rules of a queue: %s; the queue stops until the machine resets it",
 	    q->ring.broken);
 	if (q->error >= 0)
 		(void)!write(q->error, &one, sizeof one);
 }
 
-/* Nothing is held longer than it should be only because the guest asks for nothing more. */
+/* Closes expired pins, even if no further request comes. */
 static void on_pins_due(struct source *source, void *data)
 {
 	struct device *d = data;
@@ -259,7 +260,7 @@ static void serve(struct device *d, unsigned index, struct slot *s)
 	watch_pins(d);
 }
 
-/* Before anything else: what a worker that died took and did not answer. 0 or -EPROTO. */
+/* Serves first the requests that a dead worker took and did not answer. 0 or -EPROTO. */
 static int serve_left(struct device *d, unsigned index)
 {
 	struct vhost_queue *q = &d->vhost.queues[index];
@@ -305,21 +306,22 @@ static void relax(void)
 #endif
 }
 
-/* Whether another request comes within a moment. */
-static int look(struct device *d, const struct virtqueue *ring)
+/* Polls for the next request for a moment, if that pays. 1 if there is one, else 0. */
+static int poll_ring(struct device *d, const struct virtqueue *ring)
 {
-	if (!pace_may_look(&d->pace))
+	if (!polling_pays(&d->polling))
 		return 0;
 	int found = 0;
-	for (uint64_t end = now_ns() + PACE_LOOK_NS; !found && now_ns() < end;)
+	for (uint64_t end = now_ns() + POLLING_NS; !found && now_ns() < end;)
 		for (int n = 0; n < LOOKS && !(found = virtqueue_has_more(ring)); n++)
 			relax();
-	pace_found(&d->pace, found);
+	polling_note(&d->polling, found);
 	return found;
 }
 
-/* The queue is empty after n requests in this turn: whether to go on with it at once. */
-static int stay(struct device *d, unsigned index, int n)
+/* The queue is empty after n requests in this turn. 1 if another request has arrived, else 0, and the
+ * next one kicks or a timer polls. */
+static int wait_for_more(struct device *d, unsigned index, int n)
 {
 	struct virtqueue *ring = &d->vhost.queues[index].ring;
 	if (index == FORGETS && d->forgets > 0) {
@@ -328,10 +330,10 @@ static int stay(struct device *d, unsigned index, int n)
 		d->forgets = 0;
 		return 0;
 	}
-	return (n > 0 && index == REQUESTS && look(d, ring)) || virtqueue_want_kick(ring);
+	return (n > 0 && index == REQUESTS && poll_ring(d, ring)) || virtqueue_want_kick(ring);
 }
 
-/* Takes and carries out at most BUDGET requests. */
+/* Serves at most BUDGET requests of a queue. */
 static void serve_queue(struct device *d, unsigned index)
 {
 	struct vhost_queue *q = &d->vhost.queues[index];
@@ -346,7 +348,7 @@ static void serve_queue(struct device *d, unsigned index)
 			slot_give(d, s);
 			if (r < 0)
 				report_broken(q);
-			if (r < 0 || !stay(d, index, n))
+			if (r < 0 || !wait_for_more(d, index, n))
 				return;
 			continue;
 		}
@@ -354,7 +356,7 @@ static void serve_queue(struct device *d, unsigned index)
 		serve(d, index, s);
 	}
 	uint64_t one = 1;
-	(void)!write(q->kick, &one, sizeof one); /* the rest in the next turn */
+	(void)!write(q->kick, &one, sizeof one); /* serves the rest in the next turn */
 }
 
 static void serve_forgets(struct device *d)
@@ -403,14 +405,14 @@ static void queue_changed(struct vhost_device *v, unsigned index, void *data)
 	inode_table_set_max(&d->share->inodes, MIN(MAX(inodes, (uint64_t)INODES_MIN), (uint64_t)SHARE_INODES_MAX));
 	if (!q->started)
 		return;
-	/* Every kick is an edge: nobody need read how many there were. */
+	/* Edge-triggered, so the counter of kicks need not be read. */
 	int r = loop_add_io(d->loop, q->kick, EPOLLIN | EPOLLET, on_kick, d, &d->kick_sources[index]);
 	if (r < 0) {
 		log_error("cannot watch a queue of the guest: %s", strerror(-r));
 		loop_exit(d->loop, 1);
 	}
-	(void)!write(q->kick, &one, sizeof one); /* there may be requests already */
-	vhost_queue_interrupt(q);                /* and answers that nobody was told of */
+	(void)!write(q->kick, &one, sizeof one); /* requests may be there already */
+	vhost_queue_interrupt(q);                /* and so may replies without an interrupt */
 }
 
 static void on_message(struct source *source, int fd, uint32_t events, void *data)
@@ -424,7 +426,7 @@ static void on_message(struct source *source, int fd, uint32_t events, void *dat
 		loop_exit(d->loop, r < 0);
 }
 
-/* A message that comes in pieces must not stop the worker for ever. */
+/* Limits the wait for the rest of a message. 0 or -errno. */
 static int limit_socket(int socket)
 {
 	struct timeval limit = { .tv_sec = SOCKET_TIMEOUT_S };
@@ -442,7 +444,7 @@ static int add_sources(struct device *d, struct error **err)
 	struct loop *l = d->loop;
 	int r = limit_socket(d->socket);
 	if (r < 0)
-		return error_set_errno(err, r, "descriptor %d is no connection to QEMU", d->socket);
+		return error_set_errno(err, r, "descriptor %d is not a connection to QEMU", d->socket);
 	if ((r = worker_init(&d->worker, err)) < 0 ||
 	    (r = loop_add_io(l, d->socket, EPOLLIN, on_message, d, &d->socket_source)) < 0 ||
 	    (r = loop_add_timer(l, UINT64_MAX, on_retry, d, &d->retry)) < 0 ||

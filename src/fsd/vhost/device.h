@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The device: vhost-user connection, queues and worker threads on the event loop, requests handed
- * to the share. */
+ * The device: the vhost-user connection, the queues and the worker threads on the event loop. It
+ * passes requests to the share. */
 #pragma once
 
 #include "base/loop.h"
@@ -8,9 +8,9 @@
 #include "fsd/request/share.h"
 
 struct device;
-/* socket (borrowed) is connected to QEMU, or to the broker; share is borrowed, and so is the
- * ledger, from which the device goes on and in which it notes what the next one has to know (NULL:
- * neither). The loop exits with 0 when the connection ends, with 1 when it breaks. */
+/* socket (borrowed) leads to QEMU, or to the broker. The share is borrowed. The device continues from
+ * the ledger (borrowed; NULL: none) and records its state there. The loop exits with 0 when the
+ * connection ends, with 1 when it breaks. 0 or -errno. */
 int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret,
     struct error **err);
 void device_free(struct device *d);

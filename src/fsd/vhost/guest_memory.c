@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The memory table. Regions are few (a dozen for a PC), so lookup is a walk; each comparison is
- * written as "offset < size" after a subtraction that cannot wrap, never as a sum that could. */
+ * The memory table. Regions are few (a dozen for a PC), so a linear search finds them. Each comparison
+ * is "offset < size" after a subtraction that cannot wrap, never a sum that could. */
 #include "fsd/vhost/guest_memory.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ int guest_memory_map(struct guest_memory *m, const struct guest_region *where, i
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, errno, "the guest's memory");
-	/* Memory behind the end of the file would be a SIGBUS later. */
+	/* An access beyond the end of the file would raise SIGBUS. */
 	if (S_ISREG(st.st_mode) && (offset > (uint64_t)st.st_size || where->size > (uint64_t)st.st_size - offset))
 		return error_set(err, EINVAL, "a memory region of %llu bytes at %llu is larger than its file",
 		    (unsigned long long)where->size, (unsigned long long)offset);
@@ -56,7 +56,7 @@ int guest_memory_map(struct guest_memory *m, const struct guest_region *where, i
 		munmap(map, map_size);
 		return error_set(err, -r, "the memory table has a region that wraps, is empty or overlaps another");
 	}
-	/* No core dump of this process should hold the guest's memory. */
+	/* Keeps the guest's memory out of core dumps. */
 	(void)madvise(map, map_size, MADV_DONTDUMP);
 	m->regions[m->count - 1].map = map;
 	m->regions[m->count - 1].map_size = map_size;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A table says of every message how large its payload may be and how many descriptors come with
- * it. */
+ * Messages: a table limits the payload's size and the number of descriptors of each kind. */
 #include "fsd/vhost/vhost_message.h"
 
 #include <errno.h>
@@ -44,14 +43,14 @@ int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct
 		return error_set(err, EPROTO, "vhost-user: a message of another protocol version");
 	const struct message_kind *k = m->request < VHOST_REQUESTS ? &kinds[m->request] : NULL;
 	if (!k || !k->name)
-		return error_set(err, EPROTO, "vhost-user: message %u is not known", m->request);
+		return error_set(err, EPROTO, "vhost-user: unknown message %u", m->request);
 	if (m->size < k->min_size || m->size > k->max_size || fd_count > k->max_fds)
 		return error_set(err, EPROTO, "vhost-user: %s with %u bytes and %u descriptors", k->name, m->size,
 		    fd_count);
 	return 0;
 }
 
-/* Reads the header with the descriptors that come with it. 1, 0 at the end, -errno. */
+/* Reads the header with its descriptors. 1, 0 at the end, -errno. */
 static int receive_header(int socket, struct vhost_message *m, int *fds, unsigned *ret_count)
 {
 	struct fd_pass p;
@@ -80,7 +79,7 @@ int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MES
 
 int vhost_message_send(int socket, const struct vhost_message *m, const int *fds, unsigned count)
 {
-	/* In one piece, without the gap that the compiler leaves between header and payload. */
+	/* In one piece, without the padding between header and payload. */
 	char bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
 	memcpy(bytes, m, VHOST_HEADER_SIZE);
 	memcpy(bytes + VHOST_HEADER_SIZE, m->payload.bytes, m->size);

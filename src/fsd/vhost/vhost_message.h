@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) on a socket, with the
- * descriptors that come with them, and what each kind may hold. The broker passes them on, the
- * device carries them out. */
+ * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) with their descriptors, and
+ * the limits of each kind. The broker forwards them, the device carries them out. */
 #pragma once
 
 #include <linux/vhost_types.h>
@@ -10,9 +9,9 @@
 #include "base/error.h"
 
 enum {
-	VHOST_QUEUES = 2, /* high priority, requests: what the Linux driver uses */
+	VHOST_QUEUES = 2, /* high priority, requests: those of the Linux driver */
 	VHOST_MESSAGE_FDS = 8,
-	VHOST_PAYLOAD_MAX = 272, /* the memory table is the largest payload taken: 8 + 8 * 32 bytes */
+	VHOST_PAYLOAD_MAX = 272, /* bytes; the memory table is the largest payload: 8 + 8 * 32 */
 	VHOST_TABLE_REGIONS = 8,
 };
 
@@ -61,7 +60,7 @@ struct vhost_user_slot {
 };
 
 struct vhost_message {
-	uint32_t request, flags, size; /* header as on the socket; size of the payload */
+	uint32_t request, flags, size; /* the header as on the socket; size: bytes of the payload */
 	union {
 		uint64_t number;
 		struct vhost_vring_state state;
@@ -73,11 +72,11 @@ struct vhost_message {
 };
 #define VHOST_HEADER_SIZE (3 * sizeof(uint32_t))
 
-/* Receives one message with its descriptors (owned by the caller): 1, 0 at the end of the
- * connection, -errno. */
+/* Receives one message with its descriptors, which the caller owns. 1, 0 at the end of the connection,
+ * -errno. */
 int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count);
-/* Sends one, with descriptors (borrowed): 0 or -errno. */
+/* Sends one message with descriptors (borrowed). 0 or -errno. */
 int vhost_message_send(int socket, const struct vhost_message *m, const int *fds, unsigned count);
-/* Whether this is a request that is known, of a size and with as many descriptors as its kind may
- * have: 0 or -EPROTO. */
+/* Checks that the request is known, and that its size and its number of descriptors are within the
+ * limits of its kind. 0 or -EPROTO. */
 int vhost_message_check(const struct vhost_message *m, unsigned fd_count, struct error **err);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A message's size and descriptors are checked (vhost_message.c) before its handler runs.
+ * vhost-user's messages. vhost_message.c checks the size and the descriptors of each before its handler
+ * runs here.
  *
- * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and,
- * once protocol features are agreed on, was enabled. GET_VRING_BASE stops it and says where it was;
- * a guest that reboots goes that way. A new memory table (memory was plugged in) unmaps the old
- * one, so the addresses of all queues are translated again. */
+ * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and, with
+ * negotiated protocol features, is enabled. GET_VRING_BASE stops it and returns its position, for
+ * instance when the guest reboots. A new memory table (hot-plugged memory) unmaps the old one, so
+ * the addresses of all queues are translated again. */
 #include "fsd/vhost/vhost_user.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ void vhost_queue_interrupt(struct vhost_queue *q)
 {
 	uint64_t one = 1;
 	if (q->call >= 0)
-		(void)!write(q->call, &one, sizeof one); /* full means that an interrupt is pending anyway */
+		(void)!write(q->call, &one, sizeof one); /* if the counter is full, an interrupt is pending already */
 }
 
 static void changed(struct vhost_device *d, unsigned index)
@@ -63,8 +64,8 @@ static void changed(struct vhost_device *d, unsigned index)
 		d->queue_changed(d, index, d->data);
 }
 
-/* Gives a stopped queue another kick descriptor. Nobody may watch the old one when it is closed:
- * the other side has it too, so it would stay in an epoll set for ever. */
+/* Gives a stopped queue another kick descriptor. queue_changed() must remove the old one from the epoll
+ * set before it is closed here: QEMU holds it too, so closing it alone would leave it in the set. */
 static void set_kick(struct vhost_device *d, unsigned index, int fd)
 {
 	changed(d, index);
@@ -77,8 +78,8 @@ static void before_change(struct vhost_device *d)
 		d->before_change(d, d->data);
 }
 
-/* The same where a queue comes to its end: what waits for something is answered as well, since
- * nobody takes it up again. */
+/* As before_change(), for a queue that ends: waiting requests are answered too, because no worker will
+ * try them again. */
 static void before_end(struct vhost_device *d)
 {
 	d->stopping = 1;
@@ -86,7 +87,8 @@ static void before_end(struct vhost_device *d)
 	d->stopping = 0;
 }
 
-/* Finds the ring's parts in the memory that is mapped now. */
+/* Translates the ring's addresses to pointers into the mapped memory. 1, or 0 if one does not
+ * translate. */
 static int queue_translate(const struct vhost_device *d, struct vhost_queue *q)
 {
 	struct virtqueue *v = &q->ring;
@@ -105,8 +107,7 @@ static void queue_stop(struct vhost_queue *q)
 	q->started = 0;
 }
 
-/* For a while in which nothing is lost: what the ledger knows to be under way still is
- * afterwards. */
+/* Stops a queue for a moment. Requests in flight stay in the ledger. */
 static void queue_pause(struct vhost_queue *q)
 {
 	if (!q->ring.ledger)
@@ -116,7 +117,7 @@ static void queue_pause(struct vhost_queue *q)
 	q->started = 0;
 }
 
-/* Starts or stops a queue as its settings demand. */
+/* Starts or stops a queue, as its settings require. */
 static void queue_update(struct vhost_device *d, unsigned index)
 {
 	struct vhost_queue *q = &d->queues[index];
@@ -136,7 +137,7 @@ static int wrong(struct error **err, const char *what)
 	return error_set(err, EPROTO, "vhost-user: %s", what);
 }
 
-/* --- one function per message; fds[i] is set to -1 by whoever keeps it --- */
+/* --- one function per message; a function that keeps fds[i] sets it to -1 --- */
 
 struct context {
 	struct vhost_device *d;
@@ -161,7 +162,7 @@ static int get_features(struct context *c)
 static int set_features(struct context *c)
 {
 	if (c->m->payload.number & ~OUR_FEATURES)
-		return wrong(c->err, "features that were not offered");
+		return wrong(c->err, "unknown features");
 	c->d->features = c->m->payload.number;
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		queue_update(c->d, i);
@@ -176,7 +177,7 @@ static int get_protocol_features(struct context *c)
 static int set_protocol_features(struct context *c)
 {
 	if (c->m->payload.number & ~OUR_PROTOCOL_FEATURES)
-		return wrong(c->err, "protocol features that were not offered");
+		return wrong(c->err, "unknown protocol features");
 	c->d->protocol_features = c->m->payload.number;
 	return 0;
 }
@@ -191,16 +192,16 @@ static int nothing(struct context *c)
 	return 0;
 }
 
-/* Around a change of memory: nobody uses it meanwhile, and the queues are found again in what there
- * is then. */
-static void memory_goes(struct vhost_device *d)
+/* Begins a change of memory: finishes all requests and pauses the queues. */
+static void begin_memory_change(struct vhost_device *d)
 {
 	before_change(d);
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		queue_pause(&d->queues[i]);
 }
 
-static void memory_came(struct vhost_device *d)
+/* Ends a change of memory: translates the queues' addresses again. */
+static void end_memory_change(struct vhost_device *d)
 {
 	for (unsigned i = 0; i < VHOST_QUEUES; i++)
 		queue_update(d, i);
@@ -219,16 +220,16 @@ static int set_mem_table(struct context *c)
 	if (table.count > VHOST_TABLE_REGIONS || table.count != c->fd_count ||
 	    c->m->size != 8 + table.count * sizeof table.regions[0])
 		return wrong(c->err, "a memory table whose size, regions and descriptors do not agree");
-	memory_goes(c->d);
+	begin_memory_change(c->d);
 	guest_memory_done(&c->d->memory);
 	int r = 0;
 	for (unsigned i = 0; i < table.count && r == 0; i++)
 		r = map_region(c, &table.regions[i], c->fds[i]);
-	memory_came(c->d);
+	end_memory_change(c->d);
 	return r;
 }
 
-/* The table's other form: region by region (protocol feature CONFIGURE_MEM_SLOTS). */
+/* The other form of the table: region by region (protocol feature CONFIGURE_MEM_SLOTS). */
 static int get_max_mem_slots(struct context *c)
 {
 	return reply_number(c, GUEST_MEMORY_REGIONS);
@@ -241,7 +242,7 @@ static int add_mem_region(struct context *c)
 	if (c->fd_count != 1)
 		return wrong(c->err, "a memory region without a descriptor");
 	int r = map_region(c, &slot.region, c->fds[0]);
-	memory_came(c->d);
+	end_memory_change(c->d);
 	return r;
 }
 
@@ -250,13 +251,13 @@ static int remove_mem_region(struct context *c)
 	struct vhost_user_slot slot;
 	memcpy(&slot, c->m->payload.bytes, sizeof slot);
 	struct guest_region which = { .guest = slot.region.guest, .user = slot.region.user, .size = slot.region.size };
-	memory_goes(c->d);
+	begin_memory_change(c->d);
 	int r = guest_memory_unmap(&c->d->memory, &which);
-	memory_came(c->d);
-	return r < 0 ? wrong(c->err, "a memory region to remove that is not there") : 0;
+	end_memory_change(c->d);
+	return r < 0 ? wrong(c->err, "an unknown memory region to remove") : 0;
 }
 
-/* Messages that name a queue and a number: {u32 index, u32 number}. */
+/* Reads a payload {u32 index, u32 number}. The queue's index, or -errno. */
 static int state_queue(struct context *c, struct vhost_queue **ret, uint32_t *ret_number)
 {
 	struct vhost_vring_state s;
@@ -342,7 +343,7 @@ static int set_vring_addr(struct context *c)
 	struct vhost_queue *q = &c->d->queues[a.index];
 	if (q->ring.size == 0 || q->started || a.flags)
 		return wrong(c->err,
-		    "addresses of a queue that runs or has no size, or logging that was not agreed on");
+		    "addresses of a queue that runs or has no size, or logging, which was not negotiated");
 	q->user_desc = a.desc_user_addr;
 	q->user_avail = a.avail_user_addr;
 	q->user_used = a.used_user_addr;
@@ -353,7 +354,8 @@ static int set_vring_addr(struct context *c)
 	return 0;
 }
 
-/* SET_VRING_KICK, _CALL, _ERR: {u64: bits 0-7 the queue, bit 8: without descriptor}. */
+/* Reads SET_VRING_KICK, _CALL or _ERR: {u64: bits 0-7 the queue, bit 8: without descriptor}. 0 or
+ * -errno. */
 static int take_vring_fd(struct context *c, unsigned *ret_index, int *ret_fd)
 {
 	uint64_t number = c->m->payload.number;
@@ -365,11 +367,11 @@ static int take_vring_fd(struct context *c, unsigned *ret_index, int *ret_fd)
 	*ret_fd = -1;
 	if (c->fd_count) {
 		*ret_fd = TAKE_FD(c->fds[0]);
-		/* A write or read of ours must not wait, whatever kind of descriptor it is. */
+		/* Reads and writes must not block, whatever kind of descriptor QEMU sent. */
 		int r = fd_set_nonblocking(*ret_fd, 1);
 		if (r < 0) {
 			fd_close(*ret_fd);
-			return wrong(c->err, "an event descriptor that cannot be used");
+			return wrong(c->err, "an unusable event descriptor");
 		}
 	}
 	return 0;
@@ -409,7 +411,7 @@ static int set_vring_error(struct context *c)
 /* --- the table --- */
 
 static int (*const handlers[VHOST_REQUESTS])(struct context *c) = {
-	/* 0, 1 with a reply in c->m, -errno */
+	/* each returns 0, 1 with a reply in c->m, or -errno */
 	[VHOST_GET_FEATURES] = get_features,
 	[VHOST_SET_FEATURES] = set_features,
 	[VHOST_SET_OWNER] = nothing,
@@ -459,7 +461,7 @@ int vhost_device_receive(struct vhost_device *d, int socket, struct error **err)
 	unsigned count;
 	int r = vhost_message_receive(socket, &m, fds, &count);
 	if (r <= 0)
-		return r < 0 ? error_set_errno(err, -r, "vhost-user: a message that cannot be read") : 0;
+		return r < 0 ? error_set_errno(err, -r, "vhost-user: cannot receive a message") : 0;
 	r = vhost_device_handle(d, &m, fds, count, err);
 	if (r == 1)
 		r = vhost_message_send(socket, &m, NULL, 0);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ring. The guest is an attacker and writes to the same memory while we read: every field is
- * read once, into a local, by an atomic load, and checked there. A chain can have at most as many
- * descriptors as the queue has entries, which also ends loops; readable buffers come before
- * writable ones; every buffer lies inside the memory table. Whoever breaks that gets no further
- * service from this queue, as with a real device: the driver has to reset it.
+ * The ring.
  *
- * Exactly once: a request is noted as taken before the count that makes it so goes up, and as given
- * back after the used index went up. Who takes over finds at most one request noted too early (its
- * number is above the count) and one noted too late (the used index is one further than noted, and
- * `pushing` says which). */
+ * Hostile guests. The guest writes to the same memory while the device reads. So each field is read
+ * once, by an atomic load into a local variable, and checked there. A chain has at most as many
+ * descriptors as the queue has entries, which also ends loops. Readable buffers come before writable
+ * ones, and each buffer lies in the memory table. A queue whose guest violates that stops, as with a
+ * real device, until the driver resets it.
+ *
+ * Exactly once. The ledger records a request as taken before it counts it, and as returned after the
+ * used index has gone up. So the next worker finds at most one request recorded too early, whose
+ * order is above the count. It finds at most one recorded too late: the used index is one ahead of
+ * the ledger's, and `pushing` names the request. */
 #include "fsd/vhost/virtqueue.h"
 
 #include <errno.h>
@@ -16,7 +18,7 @@
 #include "base/macros.h"
 #include "fsd/files/shared.h"
 
-_Static_assert((int)LEDGER_FLIGHTS == (int)VIRTQUEUE_MAX, "every chain has its place in the ledger");
+_Static_assert((int)LEDGER_FLIGHTS == (int)VIRTQUEUE_MAX, "each chain has a record in the ledger");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the rings are little-endian");
 
 #define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
@@ -69,7 +71,7 @@ void virtqueue_resume(struct virtqueue *q, int event_idx)
 	for (unsigned n = 0; n < LEDGER_FLIGHTS; n++) {
 		struct flight *f = &l->flights[n];
 		if (f->order > l->count)
-			f->order = 0; /* taken, but nothing was done with it: it is taken again */
+			f->order = 0; /* recorded, but not started: it is taken again from the ring */
 		q->in_flight += f->order != 0;
 		q->left_last = MAX(q->left_last, f->order);
 	}
@@ -103,16 +105,16 @@ struct flight *virtqueue_flight(struct virtqueue *q, uint16_t head)
 	return q->ledger ? &q->ledger->flights[head % LEDGER_FLIGHTS] : NULL;
 }
 
-/* Adds one descriptor's buffer to the chain. */
+/* Adds one descriptor's buffer to the chain. 0 or -EPROTO. */
 static int chain_add(struct virtqueue *q, const struct guest_memory *m, const struct vring_desc *d, struct chain *c)
 {
 	unsigned count = c->in_count + c->out_count;
 	if (d->flags & VRING_DESC_F_INDIRECT)
-		return break_queue(q, "an indirect descriptor, which was not agreed on");
+		return break_queue(q, "an indirect descriptor, which was not negotiated");
 	if (d->len == 0)
-		return break_queue(q, "a buffer of no bytes");
+		return break_queue(q, "an empty buffer");
 	if (!(d->flags & VRING_DESC_F_WRITE) && c->out_count > 0)
-		return break_queue(q, "a buffer to read behind one to write");
+		return break_queue(q, "a readable buffer after a writable one");
 	int n = guest_memory_describe(m, d->addr, d->len, c->pieces + count, CHAIN_PIECES - count);
 	if (n < 0)
 		return break_queue(q,
@@ -166,14 +168,14 @@ static int note_taken(struct virtqueue *q, uint16_t head)
 	if (!f)
 		return 0;
 	if (f->order)
-		return break_queue(q, "a request that is under way already");
+		return break_queue(q, "a request that is in flight already");
 	*f = (struct flight){ 0 };
 	SHARED_SET(f->order, q->ledger->count + 1);
 	SHARED_SET(q->ledger->count, q->ledger->count + 1);
 	return 0;
 }
 
-static void note_given_back(struct virtqueue *q, uint16_t head)
+static void note_returned(struct virtqueue *q, uint16_t head)
 {
 	if (!q->ledger)
 		return;
@@ -190,8 +192,8 @@ int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chai
 		return 0;
 	if (pending > q->size)
 		return break_queue(q, "an available index that jumps");
-	/* Each takes a descriptor at least: who has more under way uses some twice, and would make
-	 * us remember requests without end. */
+	/* Each request has at least one descriptor. A guest with more in flight uses some twice,
+	 * and could make the device hold any number of requests. */
 	if (q->in_flight >= q->size)
 		return break_queue(q, "more requests at once than there are descriptors");
 	c->head = LOAD(&q->avail->ring[q->next_avail & (q->size - 1)]);
@@ -205,8 +207,8 @@ int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chai
 	return 1;
 }
 
-/* Whether the guest asked to be interrupted when the used index passes from `old` to `new` (virtio
- * 1.1, 2.6.7.2). */
+/* 1 if the guest wants an interrupt when the used index moves from `old` to `new` (virtio 1.1,
+ * 2.6.7.2), else 0. */
 static int event_passed(uint16_t event, uint16_t new, uint16_t old)
 {
 	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
@@ -221,7 +223,7 @@ int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
 	STORE(&e->id, (uint32_t)head);
 	STORE(&e->len, written);
 	STORE_RELEASE(&q->used->idx, (uint16_t)++q->next_used);
-	note_given_back(q, head);
+	note_returned(q, head);
 	BARRIER();
 	if (!q->event_idx)
 		return !(LOAD(&q->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A few threads for work that blocks in the kernel (fsync, copies), so that the loop never does. */
+ * Worker threads, for work that blocks in the kernel (fsync, copies), so that the loop never blocks. */
 #pragma once
 
 #include <pthread.h>
@@ -9,29 +9,31 @@
 enum { WORKER_THREADS = 3 };
 
 struct work {
-	void (*run)(struct work *w); /* on a thread: touches nothing that others use */
+	void (*run)(struct work *w); /* on a worker thread; touches no data of other threads */
 	struct work *next;
 };
 
 struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t wanted, finished;
-	struct work *first, **last; /* to do */
+	struct work *first, **last; /* queued */
 	struct work *done;
-	unsigned pending; /* submitted and not taken back */
+	unsigned pending; /* submitted and not taken by worker_take() */
 	int stopping;
-	int event; /* readable when something is done */
+	int event; /* eventfd; readable when an item is finished */
 	unsigned thread_count;
 	pthread_t threads[WORKER_THREADS];
 };
 
-/* Starts the threads: they inherit the caller's confinement, so start them after landlock and the
- * loss of capabilities. */
+/* Starts the threads. They inherit the caller's confinement, so confine the process before. 0 or
+ * -errno. */
 int worker_init(struct worker *w, struct error **err);
-void worker_done(struct worker *w); /* waits for what runs */
+/* Ends the threads, after their present items. */
+void worker_done(struct worker *w);
+/* Queues an item (borrowed until it is taken). */
 void worker_submit(struct worker *w, struct work *item);
-/* One finished item, or NULL. */
+/* Takes a finished item, or NULL. */
 struct work *worker_take(struct worker *w);
-/* Waits until an item is finished; NULL when none is pending. As long as the kernel takes: what it
- * does cannot be taken back. */
+/* Waits for a finished item and takes it; NULL when none is pending. Without a deadline, because a
+ * system call cannot be cancelled. */
 struct work *worker_wait(struct worker *w);
